@@ -1,0 +1,115 @@
+/**
+ * @file The operations a backend implements. `models/decoder.ts` is written once against them.
+ *
+ * Activations are f32 in opaque buffers, row-major [rows][width]. Calls are in order and may be queued; only
+ * `readback` waits. Rows of a step are the tokens of its spans, one after the other.
+ */
+import type { PageStorage } from "../cache/page-storage.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import type { LayerCalibration } from "../quant/calibration.ts";
+import type { LayerKvFormat } from "../quant/kv-format.ts";
+
+export type BackendName = "reference" | "wasm" | "webgpu";
+
+/** Types of a weight matrix. `q8`: int8 in groups of 32 along a row with an f32 scale each. */
+export type WeightType = "f32" | "f16" | "bf16" | "q8";
+
+/** An activation buffer of `length` f32. */
+export interface Buf {
+  readonly length: number;
+}
+
+/** A weight matrix [rows][cols] (a vector has rows = 1), resident on the backend. */
+export interface Weight {
+  readonly rows: number;
+  readonly cols: number;
+  readonly type: WeightType;
+  /** Bytes it occupies on the backend. */
+  readonly numBytes: number;
+}
+
+/** Source bytes of a weight, little endian, as in the checkpoint. `rows` of several parts are stacked. */
+export interface WeightPart {
+  readonly dtype: "f32" | "f16" | "bf16";
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Uint8Array;
+}
+
+/** The part of a step that belongs to one sequence: rows [row, row+count) are its positions [start, start+count). */
+export interface Span {
+  readonly sequence: Sequence;
+  readonly start: number;
+  readonly count: number;
+  readonly row: number;
+}
+
+export interface Step {
+  readonly tokens: Int32Array;
+  readonly positions: Int32Array;
+  readonly spans: readonly Span[];
+  /** Rows whose logits are wanted. */
+  readonly logitRows: Int32Array;
+}
+
+/** cos/sin of position p and pair i: angle p · invFreq[i], both multiplied by `attentionFactor` (yarn). */
+export interface Rope {
+  readonly invFreq: Float64Array;
+  readonly attentionFactor: number;
+}
+
+/** What attention of one layer needs besides the activations. */
+export interface AttentionLayer {
+  readonly index: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly format: LayerKvFormat;
+  /** Attend only to the last `slidingWindow` positions, the own included; 0 for all. */
+  readonly slidingWindow: number;
+  /** Softmax scale, usually 1/√headDim. */
+  readonly scale: number;
+  /** RMS-norm weights of Q and K heads (Qwen3), [headDim]. */
+  readonly qNorm: Weight | null;
+  readonly kNorm: Weight | null;
+  readonly normEps: number;
+  readonly calibration: LayerCalibration | null;
+}
+
+export interface Ops {
+  readonly name: BackendName;
+  /** Memory for KV pages. */
+  readonly pages: PageStorage;
+  /** One line for `--explain`: variant, threads, features. */
+  describe(): string;
+
+  /** Stacks the parts' rows into one matrix of type `as`. @throws invalid_argument for shapes that do not stack */
+  loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;
+  alloc(length: number): Buf;
+  free(buf: Buf): void;
+
+  /** out[row] = table[tokens[row]] */
+  embed(step: Step, table: Weight, out: Buf): void;
+  /** out[r] = x[r] / rms(x[r]) · weight, width = weight.cols */
+  rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void;
+  /** out[r] (+)= w · x[r] (+ bias) for r < rows; `add` accumulates into out (the residual). */
+  linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void;
+  /**
+   * For every row of the step: norm Q and K heads, apply RoPE, shift/balance/rotate, quantize and write K and V to the
+   * pages of the spans' sequences at the rows' positions, and leave in `q` what `attend` needs (rotated, balanced query).
+   *
+   * qkv: [rows][(numHeads + 2·numKvHeads)·headDim] as q | k | v · q: [rows][numHeads·headDim]
+   */
+  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void;
+  /** out[row] = attention of q[row] over its sequence's cache up to its own position, un-rotated. Same shape as q. */
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void;
+  /** out[r][i] = silu(gateUp[r][i]) · gateUp[r][width + i] */
+  swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void;
+  /** out[i] = x[rowIndices[i]] */
+  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void;
+
+  /** Waits for everything queued and copies the first `length` values. */
+  readback(buf: Buf, length: number): Promise<Float32Array>;
+  /** Frees weights, buffers, pages and threads. Idempotent. */
+  dispose(): Promise<void>;
+}

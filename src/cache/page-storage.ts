@@ -1,0 +1,16 @@
+/** @file Where pages live: the one contract between the cache and the memory of a backend. */
+
+/** Handle of a page. Meaning is the backend's (a byte offset in WASM memory, an index, a slab slot); never 0. */
+export type PageAddress = number;
+
+export interface PageStorage {
+  /** A zeroed page. @throws TurboQuantError out_of_memory */
+  allocate(numBytes: number): PageAddress;
+  release(address: PageAddress, numBytes: number): void;
+  copy(from: PageAddress, to: PageAddress, numBytes: number): void;
+  /** A copy of the page's bytes. Asynchronous because a GPU has to map them. */
+  read(address: PageAddress, numBytes: number): Promise<Uint8Array>;
+  write(address: PageAddress, bytes: Uint8Array): void;
+  /** Bytes this storage really holds for pages now, free lists and slabs included. */
+  readonly numBytes: number;
+}

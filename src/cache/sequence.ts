@@ -1,0 +1,202 @@
+/**
+ * @file The tokens of one sequence in the cache: block tables, copy-on-write forks, trimming.
+ *
+ * Every token's codes go to the main stream as soon as it is appended, so codes never depend on how a prompt was cut
+ * into chunks. The exact stream holds 16-bit copies of the sinks and of the recent window beside them; its pages are
+ * dropped as the window moves on. A step is `reserve` → backend writes and attends → `commit`.
+ */
+import { assert, TurboQuantError } from "../errors.ts";
+import type { PageLayout } from "../quant/page-layout.ts";
+import { BlockTable } from "./block-table.ts";
+import type { KvCache } from "./kv-cache.ts";
+import type { PageAddress } from "./page-storage.ts";
+
+interface LayerTables {
+  readonly main: BlockTable;
+  readonly exact: BlockTable;
+}
+
+/** A stream of a layer together with its table; what `reserve` walks. */
+interface Stream {
+  readonly layout: PageLayout;
+  readonly table: BlockTable;
+  /** First page that must be present for a position range starting at `from`. */
+  readonly isNeeded: (pageStart: number) => boolean;
+}
+
+export class Sequence {
+  readonly cache: KvCache;
+  #tables: LayerTables[];
+  #length = 0;
+  #exactStart: number[];
+  #released = false;
+
+  constructor(cache: KvCache) {
+    this.cache = cache;
+    this.#tables = cache.layers.map(() => ({ main: new BlockTable(), exact: new BlockTable() }));
+    this.#exactStart = cache.layers.map(() => 0);
+  }
+
+  /** Committed tokens. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Block table of every token of a layer; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
+  main(layer: number): BlockTable {
+    return this.#layer(layer).main;
+  }
+
+  /** Block table of the exact stream; absent pages are 0. */
+  exact(layer: number): BlockTable {
+    return this.#layer(layer).exact;
+  }
+
+  /** Lowest non-sink position whose 16-bit copy is present (all later ones are too). */
+  exactStart(layer: number): number {
+    return this.#exactStart[layer] as number;
+  }
+
+  /** Bytes of this sequence's pages, pages shared with forks counted in full. */
+  get numBytes(): number {
+    let sum = 0;
+    this.#forEachPage((_address, numBytes) => {
+      sum += numBytes;
+    });
+    return sum;
+  }
+
+  /**
+   * Makes the pages of positions [length, length + count) present and this sequence's own.
+   * @throws TurboQuantError out_of_memory — the sequence is as before
+   */
+  reserve(count: number): void {
+    assert(!this.#released, "reserve on a released sequence");
+    const pool = this.cache.pool;
+    const from = this.#length;
+    const undo: (() => void)[] = [];
+    const plan: { stream: Stream; index: number; replaces: PageAddress }[] = [];
+    let bytes = 0;
+    for (const stream of this.#streams()) {
+      const { layout, table } = stream;
+      for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + count; index++) {
+        const present = table.get(index);
+        if (present ? !pool.isShared(present) : !stream.isNeeded(index * layout.pageTokens)) continue;
+        plan.push({ stream, index, replaces: present });
+        bytes += layout.numBytes;
+      }
+    }
+    if (bytes > 0) pool.require(bytes);
+    try {
+      for (const { stream, index, replaces } of plan) {
+        const address = pool.allocate(stream.layout.numBytes);
+        if (replaces) pool.storage.copy(replaces, address, stream.layout.numBytes);
+        stream.table.set(index, address);
+        undo.push(() => {
+          pool.release(address);
+          if (replaces) stream.table.set(index, replaces);
+          else stream.table.truncate(index);
+        });
+      }
+    } catch (error) {
+      for (const step of undo.reverse()) step();
+      throw error;
+    }
+    for (const { replaces } of plan) if (replaces) pool.release(replaces);
+  }
+
+  /** Ends a step: `count` reserved tokens are now part of the sequence, and the window moves past old exact pages. */
+  commit(count: number): void {
+    this.#length += count;
+    this.cache.layers.forEach(({ exact, format }, layer) => {
+      if (!exact) return;
+      const table = this.#layer(layer).exact;
+      const sinkPages = Math.ceil(format.sinks / exact.pageTokens);
+      const keepFrom =
+        format.window === 0 ? table.length : Math.floor(Math.max(0, this.#length - format.window + 1) / exact.pageTokens);
+      const first = Math.floor((this.#exactStart[layer] as number) / exact.pageTokens);
+      for (let index = Math.max(sinkPages, first); index < keepFrom; index++) {
+        const address = table.get(index);
+        if (!address) continue;
+        this.cache.pool.release(address);
+        table.set(index, 0);
+      }
+      this.#exactStart[layer] = Math.max(this.#exactStart[layer] as number, keepFrom * exact.pageTokens);
+    });
+  }
+
+  /** A second sequence with the same tokens; pages are shared until one of the two writes to them. */
+  fork(): Sequence {
+    assert(!this.#released, "fork of a released sequence");
+    const copy = new Sequence(this.cache);
+    copy.#length = this.#length;
+    copy.#exactStart = this.#exactStart.slice();
+    copy.#tables = this.#tables.map((t) => ({ main: t.main.clone(), exact: t.exact.clone() }));
+    copy.#forEachPage((address) => this.cache.pool.retain(address));
+    return copy;
+  }
+
+  /**
+   * Drops tokens from position `length` on (rollback). Tokens that leave the tail do not get 16-bit copies back: until
+   * the window has refilled, attention reads their codes.
+   */
+  trim(length: number): void {
+    if (!Number.isInteger(length) || length < 0 || length > this.#length) {
+      throw new TurboQuantError("invalid_argument", `trim: expected a length from 0 to ${this.#length}, got ${length}`, {
+        length,
+      });
+    }
+    this.#length = length;
+    this.cache.layers.forEach(({ main, exact }, layer) => {
+      const tables = this.#layer(layer);
+      this.#dropFrom(tables.main, Math.ceil(length / main.pageTokens));
+      if (!exact) return;
+      this.#dropFrom(tables.exact, Math.ceil(length / exact.pageTokens));
+      this.#exactStart[layer] = Math.min(this.#exactStart[layer] as number, length);
+    });
+  }
+
+  /** Gives every page back. Idempotent. */
+  release(): void {
+    if (this.#released) return;
+    this.trim(0);
+    this.#released = true;
+  }
+
+  #dropFrom(table: BlockTable, first: number): void {
+    for (let index = first; index < table.length; index++) {
+      const address = table.get(index);
+      if (address) this.cache.pool.release(address);
+    }
+    table.truncate(first);
+  }
+
+  #layer(layer: number): LayerTables {
+    const tables = this.#tables[layer];
+    assert(tables, `layer ${layer} of ${this.#tables.length}`);
+    return tables;
+  }
+
+  *#streams(): Generator<Stream> {
+    for (let layer = 0; layer < this.cache.layers.length; layer++) {
+      const { main, exact, format } = this.cache.layers[layer]!;
+      const tables = this.#layer(layer);
+      yield { layout: main, table: tables.main, isNeeded: () => true };
+      if (exact) {
+        yield {
+          layout: exact,
+          table: tables.exact,
+          isNeeded: (pageStart) => format.window > 0 || pageStart < format.sinks,
+        };
+      }
+    }
+  }
+
+  #forEachPage(visit: (address: PageAddress, numBytes: number) => void): void {
+    this.cache.layers.forEach(({ main, exact }, layer) => {
+      const tables = this.#layer(layer);
+      for (const address of tables.main.entries()) if (address) visit(address, main.numBytes);
+      if (exact) for (const address of tables.exact.entries()) if (address) visit(address, exact.numBytes);
+    });
+  }
+}

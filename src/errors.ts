@@ -1,0 +1,40 @@
+/** @file The one error class of the package: few codes, grouped by who must act, with structured detail. */
+
+/**
+ * - `invalid_argument`: the caller passed something wrong (an option, a shape, a spec)
+ * - `invalid_file`: a file is truncated, inconsistent or not what it claims to be
+ * - `unsupported`: valid input that this version cannot run
+ * - `out_of_memory`: a byte budget or the memory of the device is exhausted
+ * - `device_lost`: the device went away under us
+ * - `internal`: a bug of ours
+ */
+export type ErrorCode =
+  | "invalid_argument"
+  | "invalid_file"
+  | "unsupported"
+  | "out_of_memory"
+  | "device_lost"
+  | "internal";
+
+/** Message reads "what: expected X, got Y; next step". `detail` repeats the numbers for programs. */
+export class TurboQuantError extends Error {
+  override readonly name = "TurboQuantError";
+  readonly code: ErrorCode;
+  readonly detail: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    detail: Readonly<Record<string, unknown>> = {},
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** Asserts an invariant of ours; a failure is a bug, never the user's mistake. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new TurboQuantError("internal", `internal: ${message}`);
+}

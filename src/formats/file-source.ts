@@ -1,0 +1,17 @@
+/** @file A checkpoint as a set of named files with ranged reads, whatever holds them. */
+
+export interface FileSource {
+  /** For messages: the directory, URL or hub id. */
+  readonly name: string;
+  has(file: string): Promise<boolean>;
+  /** Size in bytes. @throws TurboQuantError invalid_file when absent */
+  size(file: string): Promise<number>;
+  /** Bytes [start, end). @throws TurboQuantError invalid_file when the file is shorter */
+  read(file: string, start: number, end: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** Reads a whole UTF-8 file. */
+export async function readText(source: FileSource, file: string): Promise<string> {
+  return new TextDecoder().decode(await source.read(file, 0, await source.size(file)));
+}

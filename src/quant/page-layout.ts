@@ -1,0 +1,125 @@
+/**
+ * @file Byte layout of one page: `pageTokens` tokens of one layer, every KV head, K and V.
+ *
+ * Structure of arrays. Code planes come first (K, then V), scale arrays after them, each 16-byte aligned; inside a
+ * region the order is [head][row][bytes of the row]. A code of b bits is cut into planes of 8, 4, 2 and 1 bits, the
+ * widest plane holding the most significant bits (5 = 4+1, 7 = 4+2+1), so that a kernel reads whole nibbles and never
+ * straddles bytes. Inside a plane of width w, coordinate i takes bits [w·i, w·i+w) of the row, least significant first.
+ * docs/formats/kv-page.md describes the same bytes in prose.
+ */
+import { TurboQuantError } from "../errors.ts";
+import type { Bits, KvType, LayerKvFormat, SideFormat } from "./kv-format.ts";
+
+/** Tokens of a page of the main stream. One online-softmax tile. */
+export const PAGE_TOKENS = 64;
+/** Tokens of a page of the exact (16-bit) stream: small, because sinks and window retain whole pages. */
+export const EXACT_PAGE_TOKENS = 16;
+/** Block length of q8_0 and q4_0r. */
+export const BLOCK = 32;
+/** Bytes a kernel may read past the last row of a plane; the scale arrays that follow provide them. */
+export const OVERREAD = 32;
+
+/** One array of a page: row r of head h starts at `offset + h * headStride + r * rowBytes`. */
+export interface Region {
+  readonly offset: number;
+  readonly headStride: number;
+  readonly rowBytes: number;
+}
+
+export interface Plane extends Region {
+  /** Bits of the index in this plane: 8, 4, 2 or 1 (16 and 32 for raw f16/f32 rows). */
+  readonly width: number;
+}
+
+export interface SideLayout {
+  readonly type: KvType;
+  /** Code planes, most significant first; one plane of width 16 or 32 for f16/f32. */
+  readonly planes: readonly Plane[];
+  /** f16 scales: one a row for tqN, `ceil(headDim/32)` a row for q8_0/q4_0r; absent for f16/f32. */
+  readonly scales: Region | null;
+  /** TurboQuant_prod only: sign plane of the sketch and the f16 residual norm of each row. */
+  readonly sketch: { readonly signs: Plane; readonly norms: Region } | null;
+}
+
+export interface PageLayout {
+  readonly pageTokens: number;
+  readonly headDim: number;
+  readonly numKvHeads: number;
+  readonly k: SideLayout;
+  readonly v: SideLayout;
+  readonly numBytes: number;
+}
+
+/** Index bits of a type, or 0 when it stores floats. */
+export function codeBits(type: KvType): number {
+  if (type === "f32" || type === "f16") return 0;
+  if (type === "q8_0") return 8;
+  if (type === "q4_0r") return 4;
+  return Number(type.replace(/^\D+/, "")) as Bits;
+}
+
+/** Widths of the planes of a `bits`-wide code, most significant first. */
+export function planeWidths(bits: number): number[] {
+  return [8, 4, 2, 1].filter((w) => bits & w);
+}
+
+/** Whether a side is stored rotated. */
+export function isRotated(side: SideFormat, format: LayerKvFormat): boolean {
+  return format.rotation !== "none" && (side.type.startsWith("tq") || side.type === "q4_0r");
+}
+
+const align16 = (n: number): number => (n + 15) & ~15;
+
+/**
+ * Lays out a page.
+ *
+ * headDim: multiple of 8, 8–256 · numKvHeads ≥ 1 · pageTokens: multiple of 16
+ * @throws TurboQuantError invalid_argument — a head_dim that cannot be packed
+ */
+export function pageLayout(
+  k: SideFormat,
+  v: SideFormat,
+  headDim: number,
+  numKvHeads: number,
+  pageTokens: number = PAGE_TOKENS,
+): PageLayout {
+  if (headDim % 8 !== 0 || headDim < 8 || headDim > 256) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `page layout: head_dim must be a multiple of 8 from 8 to 256, got ${headDim}`,
+      { headDim },
+    );
+  }
+  let end = 0;
+  const region = (rowBytes: number): Region => {
+    const r = { offset: end, headStride: rowBytes * pageTokens, rowBytes };
+    end = align16(end + r.headStride * numKvHeads);
+    return r;
+  };
+  const plane = (width: number): Plane => ({ width, ...region((headDim * width) / 8) });
+  const codes = (side: SideFormat): { planes: Plane[]; signs: Plane | null } => {
+    if (side.type === "f32" || side.type === "f16") {
+      return { planes: [plane(side.type === "f32" ? 32 : 16)], signs: null };
+    }
+    return {
+      planes: planeWidths(codeBits(side.type)).map(plane),
+      signs: side.qjl ? plane(1) : null,
+    };
+  };
+  const scales = (side: SideFormat): Region | null => {
+    if (side.type === "f32" || side.type === "f16") return null;
+    if (side.type === "q8_0" || side.type === "q4_0r") return region(2 * Math.ceil(headDim / BLOCK));
+    return region(2);
+  };
+  const kc = codes(k);
+  const vc = codes(v);
+  const sideLayout = (side: SideFormat, c: { planes: Plane[]; signs: Plane | null }): SideLayout => ({
+    type: side.type,
+    planes: c.planes,
+    scales: scales(side),
+    sketch: c.signs ? { signs: c.signs, norms: region(2) } : null,
+  });
+  const kl = sideLayout(k, kc);
+  const vl = sideLayout(v, vc);
+  return { pageTokens, headDim, numKvHeads, k: kl, v: vl, numBytes: end };
+}
