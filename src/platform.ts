@@ -14,7 +14,7 @@ export interface ProgressEvent {
   readonly item: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: "bytes" | "tokens" | "chunks";
+  readonly unit: "bytes" | "tokens" | "chunks" | "tensors";
 }
 export type OnProgress = (event: ProgressEvent) => void;
 

@@ -17,7 +17,8 @@ export interface LayerCache {
   readonly exact: PageLayout | null;
 }
 
-const EXACT_SIDE: SideFormat = { type: "f16", scale: "norm", search: false, qjl: false };
+/** Both sides of the exact stream. */
+export const EXACT_SIDE: SideFormat = { type: "f16", scale: "norm", search: false, qjl: false };
 
 const isFloat = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
 

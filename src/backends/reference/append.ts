@@ -1,0 +1,87 @@
+/** @file Norm, RoPE, calibrate, rotate, quantize and store the keys and values of a step. */
+import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import { RowCodec } from "../../quant/row-codec.ts";
+import { createRotation } from "../../quant/rotation.ts";
+import { isRotated } from "../../quant/page-layout.ts";
+import { EXACT_SIDE } from "../../cache/kv-cache.ts";
+import type { AttentionLayer, Rope, Step } from "../ops.ts";
+
+function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
+  let sum = 0;
+  for (const value of x) sum += value * value;
+  const inverse = 1 / Math.sqrt(sum / x.length + eps);
+  for (let i = 0; i < x.length; i++) x[i] = x[i]! * inverse * weight[i]!;
+}
+
+/** Rotates the pairs (i, i + headDim/2) by position · invFreq[i]. */
+function applyRope(x: Float32Array, position: number, rope: Rope): void {
+  const half = x.length / 2;
+  for (let i = 0; i < half; i++) {
+    const angle = position * rope.invFreq[i]!;
+    const cos = Math.cos(angle) * rope.attentionFactor;
+    const sin = Math.sin(angle) * rope.attentionFactor;
+    const [a, b] = [x[i]!, x[i + half]!];
+    x[i] = a * cos - b * sin;
+    x[i + half] = b * cos + a * sin;
+  }
+}
+
+/** See `Ops.appendKv`. qkv: [rows][(numHeads + 2·numKvHeads)·headDim] · q: [rows][numHeads·headDim] */
+export function appendKv(
+  storage: MemoryPageStorage,
+  step: Step,
+  layer: AttentionLayer,
+  rope: Rope,
+  norms: { q: Float32Array | null; k: Float32Array | null },
+  qkv: Float32Array,
+  q: Float32Array,
+): void {
+  const { numHeads, numKvHeads, headDim: d, format, index } = layer;
+  const width = (numHeads + 2 * numKvHeads) * d;
+  const kCodec = new RowCodec(format.k, format, d);
+  const vCodec = new RowCodec(format.v, format, d);
+  const exactCodec = new RowCodec(EXACT_SIDE, format, d);
+  const kRotation = isRotated(format.k, format) ? createRotation(format.rotation, d, format.seed) : null;
+
+  for (const span of step.spans) {
+    const { main, exact } = span.sequence.cache.layers[index]!;
+    for (let n = 0; n < span.count; n++) {
+      const row = span.row + n;
+      const position = span.start + n;
+      const base = row * width;
+      const page = storage.bytes(span.sequence.main(index).get(Math.floor(position / main.pageTokens)));
+      const exactAddress = exact ? span.sequence.exact(index).get(Math.floor(position / exact.pageTokens)) : 0;
+
+      for (let h = 0; h < numKvHeads; h++) {
+        const k = qkv.slice(base + (numHeads + h) * d, base + (numHeads + h + 1) * d);
+        const v = qkv.slice(base + (numHeads + numKvHeads + h) * d, base + (numHeads + numKvHeads + h + 1) * d);
+        if (norms.k) normHead(k, norms.k, layer.normEps);
+        applyRope(k, position, rope);
+        const calibration = layer.calibration && {
+          mean: layer.calibration.keyMean.subarray(h * d, (h + 1) * d),
+          balance: layer.calibration.balance.subarray(h * d, (h + 1) * d),
+        };
+        kCodec.prepare(k, calibration ?? undefined);
+        vCodec.prepare(v);
+        kCodec.write(k, page, main, "k", h, position % main.pageTokens);
+        vCodec.write(v, page, main, "v", h, position % main.pageTokens);
+        if (exact && exactAddress) {
+          const exactPage = storage.bytes(exactAddress);
+          exactCodec.write(k, exactPage, exact, "k", h, position % exact.pageTokens);
+          exactCodec.write(v, exactPage, exact, "v", h, position % exact.pageTokens);
+        }
+      }
+      for (let h = 0; h < numHeads; h++) {
+        const query = qkv.slice(base + h * d, base + (h + 1) * d);
+        if (norms.q) normHead(query, norms.q, layer.normEps);
+        applyRope(query, position, rope);
+        const group = Math.floor(h / (numHeads / numKvHeads));
+        if (layer.calibration) {
+          for (let i = 0; i < d; i++) query[i] = query[i]! / layer.calibration.balance[group * d + i]!;
+        }
+        kRotation?.apply(query);
+        for (let i = 0; i < d; i++) q[(row * numHeads + h) * d + i] = query[i]! * layer.scale;
+      }
+    }
+  }
+}

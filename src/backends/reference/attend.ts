@@ -1,0 +1,101 @@
+/** @file Softmax attention over the cache, one query at a time, in f64. */
+import { EXACT_SIDE } from "../../cache/kv-cache.ts";
+import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import { isRotated } from "../../quant/page-layout.ts";
+import { createRotation } from "../../quant/rotation.ts";
+import { RowCodec } from "../../quant/row-codec.ts";
+import type { AttentionLayer, Span, Step } from "../ops.ts";
+
+/** K and V of one head, decoded to rotated-space floats: [span end][headDim] each, codes and 16-bit copies apart. */
+interface HeadHistory {
+  readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
+  readonly exact: { readonly k: Float32Array; readonly v: Float32Array };
+}
+
+/**
+ * Decodes the keys and values a span may read. Only this backend does so: it exists to be checked against, and a kernel
+ * reads the codes where they are.
+ */
+function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
+  const { format, headDim: d, index } = layer;
+  const { main, exact } = span.sequence.cache.layers[index]!;
+  const end = span.start + span.count;
+  const kCodec = new RowCodec(format.k, format, d);
+  const vCodec = new RowCodec(format.v, format, d);
+  const exactCodec = new RowCodec(EXACT_SIDE, format, d);
+  const make = () => ({ k: new Float32Array(end * d), v: new Float32Array(end * d) });
+  const history: HeadHistory = { codes: make(), exact: make() };
+  for (let j = 0; j < end; j++) {
+    const page = storage.bytes(span.sequence.main(index).get(Math.floor(j / main.pageTokens)));
+    const at = [j * d, (j + 1) * d] as const;
+    kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...at));
+    vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...at));
+    const address = exact ? span.sequence.exact(index).get(Math.floor(j / exact.pageTokens)) : 0;
+    if (!exact || !address) continue;
+    const exactPage = storage.bytes(address);
+    exactCodec.read(exactPage, exact, "k", head, j % exact.pageTokens, history.exact.k.subarray(...at));
+    exactCodec.read(exactPage, exact, "v", head, j % exact.pageTokens, history.exact.v.subarray(...at));
+  }
+  return history;
+}
+
+/** See `Ops.attend`. */
+export function attend(
+  storage: MemoryPageStorage,
+  step: Step,
+  layer: AttentionLayer,
+  q: Float32Array,
+  out: Float32Array,
+): void {
+  const { numHeads, numKvHeads, headDim: d, format, index } = layer;
+  const group = numHeads / numKvHeads;
+  const rotation = isRotated(format.v, format) ? createRotation(format.rotation, d, format.seed) : null;
+  for (const span of step.spans) {
+    const hasExact = span.sequence.cache.layers[index]!.exact !== null;
+    const exactStart = span.sequence.exactStart(index);
+    for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
+      const history = decodeHistory(storage, span, layer, kvHead);
+      for (let n = 0; n < span.count; n++) {
+        const i = span.start + n;
+        const first = layer.slidingWindow > 0 ? Math.max(0, i - layer.slidingWindow + 1) : 0;
+        const isExact = (j: number): boolean =>
+          hasExact && (j < format.sinks || (j > i - format.window && j >= exactStart));
+        for (let g = 0; g < group; g++) {
+          const offset = ((span.row + n) * numHeads + kvHead * group + g) * d;
+          const o = attendOne(history, q.subarray(offset, offset + d), first, i, isExact);
+          rotation?.invert(o);
+          out.set(o, offset);
+        }
+      }
+    }
+  }
+}
+
+/** Softmax over keys first..last of one query; the result is still in V's stored space. */
+function attendOne(
+  history: HeadHistory,
+  query: Float32Array,
+  first: number,
+  last: number,
+  isExact: (j: number) => boolean,
+): Float32Array {
+  const d = query.length;
+  const scores = new Float64Array(last - first + 1);
+  let max = Number.NEGATIVE_INFINITY;
+  for (let j = first; j <= last; j++) {
+    const k = (isExact(j) ? history.exact : history.codes).k;
+    let sum = 0;
+    for (let c = 0; c < d; c++) sum += query[c]! * k[j * d + c]!;
+    scores[j - first] = sum;
+    if (sum > max) max = sum;
+  }
+  const acc = new Float64Array(d);
+  let total = 0;
+  for (let j = first; j <= last; j++) {
+    const weight = Math.exp(scores[j - first]! - max);
+    const v = (isExact(j) ? history.exact : history.codes).v;
+    total += weight;
+    for (let c = 0; c < d; c++) acc[c] = acc[c]! + weight * v[j * d + c]!;
+  }
+  return Float32Array.from(acc, (value) => value / total);
+}

@@ -1,0 +1,133 @@
+/**
+ * @file The reference backend: every operation in plain TypeScript, slow and obviously right.
+ *
+ * Activations are stored as f32, sums run in f64. KV pages hold the same bytes as on every other backend.
+ */
+import { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import { assert, TurboQuantError } from "../../errors.ts";
+import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import { stackParts } from "../weights.ts";
+import { appendKv } from "./append.ts";
+import { attend } from "./attend.ts";
+
+export class HostBuf implements Buf {
+  readonly data: Float32Array;
+  constructor(length: number) {
+    this.data = new Float32Array(length);
+  }
+  get length(): number {
+    return this.data.length;
+  }
+}
+
+export class HostWeight implements Weight {
+  readonly rows: number;
+  readonly cols: number;
+  readonly type: WeightType = "f32";
+  readonly data: Float32Array;
+  constructor(rows: number, cols: number, data: Float32Array) {
+    this.rows = rows;
+    this.cols = cols;
+    this.data = data;
+  }
+  get numBytes(): number {
+    return this.data.byteLength;
+  }
+}
+
+const host = (buf: Buf): Float32Array => (buf as HostBuf).data;
+const hostWeight = (weight: Weight): Float32Array => (weight as HostWeight).data;
+
+class ReferenceBackend implements Ops {
+  readonly name = "reference";
+  readonly pages = new MemoryPageStorage();
+
+  describe(): string {
+    return "reference (plain TypeScript, one thread): for checking, not for speed";
+  }
+
+  /** Weights are widened to f32 whatever `as` says, except q8, which this backend does not imitate. */
+  loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
+    if (as === "q8") {
+      throw new TurboQuantError("unsupported", "reference backend: weights stay as stored; drop --weights q8 or use wasm");
+    }
+    const { rows, cols, data } = stackParts(parts);
+    return new HostWeight(rows, cols, data);
+  }
+
+  alloc(length: number): Buf {
+    return new HostBuf(length);
+  }
+
+  free(): void {}
+
+  embed(step: Step, table: Weight, out: Buf): void {
+    const { cols } = table;
+    const source = hostWeight(table);
+    step.tokens.forEach((token, row) => {
+      host(out).set(source.subarray(token * cols, (token + 1) * cols), row * cols);
+    });
+  }
+
+  rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
+    const width = weight.cols;
+    const [input, w, output] = [host(x), hostWeight(weight), host(out)];
+    for (let r = 0; r < rows; r++) {
+      let sum = 0;
+      for (let i = 0; i < width; i++) sum += input[r * width + i]! ** 2;
+      const inverse = 1 / Math.sqrt(sum / width + eps);
+      for (let i = 0; i < width; i++) output[r * width + i] = input[r * width + i]! * inverse * w[i]!;
+    }
+  }
+
+  linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
+    const [input, weight, output] = [host(x), hostWeight(w), host(out)];
+    const b = bias ? hostWeight(bias) : null;
+    assert(out.length >= rows * w.rows && x.length >= rows * w.cols, "linear: buffer too short");
+    for (let r = 0; r < rows; r++) {
+      for (let o = 0; o < w.rows; o++) {
+        let sum = b ? b[o]! : 0;
+        for (let i = 0, wi = o * w.cols, xi = r * w.cols; i < w.cols; i++) sum += weight[wi + i]! * input[xi + i]!;
+        output[r * w.rows + o] = add ? output[r * w.rows + o]! + sum : sum;
+      }
+    }
+  }
+
+  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void {
+    const norms = {
+      q: layer.qNorm && hostWeight(layer.qNorm),
+      k: layer.kNorm && hostWeight(layer.kNorm),
+    };
+    appendKv(this.pages, step, layer, rope, norms, host(qkv), host(q));
+  }
+
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+    attend(this.pages, step, layer, host(q), host(out));
+  }
+
+  swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
+    const [input, output] = [host(gateUp), host(out)];
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < width; i++) {
+        const gate = input[r * 2 * width + i]!;
+        output[r * width + i] = (gate / (1 + Math.exp(-gate))) * input[r * 2 * width + width + i]!;
+      }
+    }
+  }
+
+  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
+    rowIndices.forEach((row, i) => {
+      host(out).set(host(x).subarray(row * width, (row + 1) * width), i * width);
+    });
+  }
+
+  async readback(buf: Buf, length: number): Promise<Float32Array> {
+    return host(buf).slice(0, length);
+  }
+
+  async dispose(): Promise<void> {}
+}
+
+export function createReferenceBackend(): Ops {
+  return new ReferenceBackend();
+}

@@ -1,0 +1,197 @@
+/** @file The engine: a model, its tokenizer and its cache behind `load`, `generate` and `chat`. */
+import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
+import type { KvCache } from "../cache/kv-cache.ts";
+import { restoreSequence } from "../cache/snapshot.ts";
+import { TurboQuantError } from "../errors.ts";
+import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
+import { readText } from "../formats/file-source.ts";
+import { openCheckpoint } from "../formats/safetensors.ts";
+import { loadCalibration } from "../models/calibration-file.ts";
+import { CheckpointWeights } from "../models/checkpoint-weights.ts";
+import { type ModelConfig, parseModelConfig } from "../models/config.ts";
+import { Decoder } from "../models/decoder.ts";
+import { getPlatform, type OnProgress } from "../platform.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import type { ChatMessage } from "../tokenizer/chat-template.ts";
+import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { createBackend } from "./create-backend.ts";
+import type { GenerateOptions, GenerationChunk } from "./generation.ts";
+import { Runner } from "./runner.ts";
+import type { SamplingParams } from "./sampling-params.ts";
+import { Session } from "./session.ts";
+
+/** Preset of every command and of `LLM.load`. */
+export const DEFAULT_KV = "k4v4";
+/** Rows of a prefill step. Large enough to reuse each weight many times, small enough to stop within a moment. */
+const CHUNK_TOKENS = 256;
+
+export interface LoadOptions {
+  /** KV format, e.g. `k4v4`, `paper-4,window=128`; see docs. */
+  readonly kv?: string;
+  readonly backend?: BackendName | "auto";
+  readonly threads?: number;
+  /** How weights are kept: as stored (`auto`), widened, or int8 in groups of 32. */
+  readonly weights?: WeightType | "auto";
+  /** Most tokens of a sequence; at most and by default the model's max_position_embeddings. */
+  readonly contextLength?: number;
+  /** Limit for the KV pages of all sessions together. */
+  readonly kvBudgetBytes?: number;
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+interface Parts {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly generationConfig: GenerationConfig;
+  readonly tokenizer: Tokenizer;
+  readonly decoder: Decoder;
+  readonly fingerprint: string;
+  readonly contextLength: number;
+  readonly kvBudgetBytes: number | undefined;
+}
+
+export class LLM {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  readonly decoder: Decoder;
+  readonly runner: Runner;
+  readonly cache: KvCache;
+  /** Identifies the weights; snapshots of other weights are refused. */
+  readonly fingerprint: string;
+  readonly eosTokens: ReadonlySet<number>;
+  /** Sampling defaults of the model's generation_config.json. */
+  readonly samplingDefaults: Partial<SamplingParams>;
+  #disposed = false;
+
+  private constructor(parts: Parts) {
+    this.name = parts.name;
+    this.config = parts.config;
+    this.tokenizer = parts.tokenizer;
+    this.decoder = parts.decoder;
+    this.fingerprint = parts.fingerprint;
+    this.eosTokens = new Set(parts.generationConfig.eosTokenIds);
+    this.samplingDefaults = parts.generationConfig.sampling;
+    this.runner = new Runner(parts.decoder, { chunkTokens: CHUNK_TOKENS, contextLength: parts.contextLength });
+    this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
+  }
+
+  get ops(): Ops {
+    return this.decoder.ops;
+  }
+
+  /**
+   * Loads a Hugging Face checkpoint: a directory, a hub id, or the name of an embedded model.
+   * @throws TurboQuantError with code and next step for every file or option that is wrong
+   */
+  static async load(ref: string, options: LoadOptions = {}): Promise<LLM> {
+    const { onProgress, signal } = options;
+    const spec = parseKvSpec(options.kv ?? DEFAULT_KV);
+    const source = await getPlatform().openSource(ref, {
+      ...(onProgress && { onProgress }),
+      ...(signal && { signal }),
+    });
+    let ops: Ops | undefined;
+    try {
+      const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
+      spec.validateLayers(config.numLayers);
+      const contextLength = resolveContext(options.contextLength, config.maxPositionEmbeddings);
+      const checkpoint = await openCheckpoint(source);
+      const tokenizer = await loadTokenizer(source);
+      const generationConfig = await loadGenerationConfig(source, config);
+      const calibration = await loadCalibration(source, spec.calibration, config);
+      ops = await createBackend(options.backend ?? "auto", {
+        ...(options.threads !== undefined && { threads: options.threads }),
+      });
+      const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
+        config,
+        kv: spec,
+        weights: options.weights ?? "auto",
+        calibration,
+        onWeight: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "tensors" }),
+        ...(signal && { signal }),
+      });
+      return new LLM({
+        name: source.name,
+        config,
+        generationConfig,
+        tokenizer,
+        decoder,
+        fingerprint: await checkpoint.fingerprint(),
+        contextLength,
+        kvBudgetBytes: options.kvBudgetBytes,
+      });
+    } catch (error) {
+      await ops?.dispose();
+      throw error;
+    } finally {
+      await source.close();
+    }
+  }
+
+  /** A conversation with a cache of its own. */
+  createSession(): Session {
+    this.#assertLive();
+    return new Session(this, this.cache.createSequence());
+  }
+
+  /** Continues a prompt; the cache is given back at the end. */
+  async *generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
+    const session = this.createSession();
+    try {
+      yield* session.generate(prompt, options);
+    } finally {
+      session.release();
+    }
+  }
+
+  /** Answers a conversation rendered with the model's chat template. */
+  async *chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
+    yield* this.generate(await this.encodeChat(messages), options);
+  }
+
+  /** Token ids of a conversation up to where the assistant is to speak. */
+  async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
+    const text = await this.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true });
+    return Array.from(this.tokenizer.encode(text, { addSpecialTokens: false }));
+  }
+
+  /** A session from the bytes of `Session.save`. @throws TurboQuantError invalid_file — another model or format, or damaged */
+  restore(bytes: Uint8Array): Session {
+    this.#assertLive();
+    const { sequence, tokens } = restoreSequence(this.cache, bytes, {
+      fingerprint: this.fingerprint,
+      kvSpec: this.decoder.kv.text,
+    });
+    return new Session(this, sequence, tokens);
+  }
+
+  /** Frees weights, pages and threads. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.decoder.dispose();
+    await this.ops.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  #assertLive(): void {
+    if (this.#disposed) throw new TurboQuantError("invalid_argument", "LLM: used after dispose(); load it again");
+  }
+}
+
+function resolveContext(asked: number | undefined, limit: number): number {
+  if (asked === undefined) return limit;
+  if (!Number.isInteger(asked) || asked < 1 || asked > limit) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}`,
+      { contextLength: asked, limit },
+    );
+  }
+  return asked;
+}

@@ -1,0 +1,107 @@
+/** @file Turns sequences and tokens into steps: chunked prefill, and decoding of several sequences at once. */
+import type { Span, Step } from "../backends/ops.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { Decoder } from "../models/decoder.ts";
+import { yieldNow } from "./yield-now.ts";
+
+/** Rows whose logits a prefill returns. */
+export type LogitRows = "none" | "last" | "all";
+
+export interface PrefillOptions {
+  readonly logits?: LogitRows;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Receives each chunk's logits ([count][vocabSize]) and the position of its first row; for `all`. */
+  readonly onLogits?: (logits: Float32Array, start: number, count: number) => void;
+}
+
+/** One sequence's share of a step. */
+export interface Work {
+  readonly sequence: Sequence;
+  readonly tokens: ArrayLike<number>;
+  readonly logits: LogitRows;
+}
+
+/** Lays the works' tokens out as the rows of one step. */
+export function makeStep(works: readonly Work[]): Step {
+  const total = works.reduce((sum, work) => sum + work.tokens.length, 0);
+  const tokens = new Int32Array(total);
+  const positions = new Int32Array(total);
+  const spans: Span[] = [];
+  const logitRows: number[] = [];
+  let row = 0;
+  for (const { sequence, tokens: own, logits } of works) {
+    const start = sequence.length;
+    spans.push({ sequence, start, count: own.length, row });
+    for (let i = 0; i < own.length; i++) {
+      tokens[row + i] = own[i]!;
+      positions[row + i] = start + i;
+      if (logits === "all" || (logits === "last" && i === own.length - 1)) logitRows.push(row + i);
+    }
+    row += own.length;
+  }
+  return { tokens, positions, spans, logitRows: Int32Array.from(logitRows) };
+}
+
+export class Runner {
+  readonly decoder: Decoder;
+  /** Most tokens of one step; bounds the activations and the time between two looks at the abort signal. */
+  readonly chunkTokens: number;
+  readonly contextLength: number;
+
+  constructor(decoder: Decoder, options: { chunkTokens: number; contextLength: number }) {
+    this.decoder = decoder;
+    this.chunkTokens = options.chunkTokens;
+    this.contextLength = options.contextLength;
+  }
+
+  /**
+   * Runs one step; logits [rows asked for][vocabSize] in the order of the works.
+   * On failure no sequence has advanced.
+   */
+  async step(works: readonly Work[]): Promise<Float32Array> {
+    const reserved: Sequence[] = [];
+    try {
+      for (const { sequence, tokens } of works) {
+        this.#checkContext(sequence.length + tokens.length);
+        sequence.reserve(tokens.length);
+        reserved.push(sequence);
+      }
+      const logits = await this.decoder.forward(makeStep(works));
+      for (const { sequence, tokens } of works) sequence.commit(tokens.length);
+      return logits;
+    } catch (error) {
+      for (const sequence of reserved) sequence.trim(sequence.length);
+      throw error;
+    }
+  }
+
+  /** Appends `tokens` to a sequence chunk by chunk; returns the last position's logits unless `logits` says otherwise. */
+  async prefill(sequence: Sequence, tokens: ArrayLike<number>, options: PrefillOptions = {}): Promise<Float32Array> {
+    const { logits = "last", signal, onProgress, onLogits } = options;
+    this.#checkContext(sequence.length + tokens.length);
+    const all = Int32Array.from(tokens);
+    let last: Float32Array = new Float32Array(0);
+    for (let at = 0; at < all.length; at += this.chunkTokens) {
+      signal?.throwIfAborted();
+      const chunk = all.subarray(at, at + this.chunkTokens);
+      const isLast = at + chunk.length === all.length;
+      const start = sequence.length;
+      last = await this.step([{ sequence, tokens: chunk, logits: logits === "last" && !isLast ? "none" : logits }]);
+      if (logits === "all") onLogits?.(last, start, chunk.length);
+      onProgress?.(at + chunk.length, all.length);
+      await yieldNow();
+    }
+    return last;
+  }
+
+  #checkContext(length: number): void {
+    if (length <= this.contextLength) return;
+    throw new TurboQuantError(
+      "invalid_argument",
+      `prompt: ${length} tokens do not fit the context of ${this.contextLength}; shorten the prompt or load with a larger contextLength (--ctx)`,
+      { tokens: length, contextLength: this.contextLength },
+    );
+  }
+}

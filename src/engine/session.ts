@@ -1,0 +1,161 @@
+/** @file One conversation with its cache: prompt in, tokens out, fork, rewind, save. */
+import type { Sequence } from "../cache/sequence.ts";
+import { saveSequence } from "../cache/snapshot.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { ChatMessage } from "../tokenizer/chat-template.ts";
+import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
+import type { LLM } from "./llm.ts";
+import { Sampler } from "./sampler.ts";
+import { resolveSamplingParams } from "./sampling-params.ts";
+import { StopMatcher } from "./stop-strings.ts";
+import { yieldNow } from "./yield-now.ts";
+
+export class Session {
+  readonly llm: LLM;
+  readonly #sequence: Sequence;
+  /** Every token said so far; the cache may lag behind by the last sampled one. */
+  readonly #tokens: number[];
+  #busy = false;
+
+  constructor(llm: LLM, sequence: Sequence, tokens: readonly number[] = []) {
+    this.llm = llm;
+    this.#sequence = sequence;
+    this.#tokens = [...tokens];
+  }
+
+  /** Prompt and output so far. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Bytes of KV pages, as allocated; pages shared with forks counted in full. */
+  get kvBytes(): number {
+    return this.#sequence.numBytes;
+  }
+
+  get sequence(): Sequence {
+    return this.#sequence;
+  }
+
+  /**
+   * Appends `prompt` (text or token ids) and continues it.
+   * Ending the loop early or aborting leaves the session usable with what was said up to then.
+   */
+  async *generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
+    const { signal, onPrefill, ignoreEos = false, ...sampling } = options;
+    const params = resolveSamplingParams({ ...this.llm.samplingDefaults, ...sampling });
+    const { runner, tokenizer } = this.llm;
+    const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
+    if (this.#tokens.length + ids.length === 0) {
+      throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
+    }
+    if (this.#busy) {
+      throw new TurboQuantError("invalid_argument", "generate: this session is generating; fork it or wait for the end");
+    }
+    this.#busy = true;
+    const started = performance.now();
+    const usage = { promptTokens: ids.length, cachedTokens: this.#sequence.length, completionTokens: 0 };
+    let firstAt = 0;
+    let prefillMs = 0;
+    const finish = (finishReason: FinishReason, text: string): GenerationChunk => {
+      const end = performance.now();
+      const decodeMs = firstAt ? end - firstAt : 0;
+      return {
+        text,
+        finishReason,
+        usage: { ...usage },
+        timings: {
+          ttftMs: (firstAt || end) - started,
+          prefillMs,
+          decodeMs,
+          prefillTokPerSec: prefillMs > 0 ? (fed * 1000) / prefillMs : 0,
+          decodeTokPerSec: decodeMs > 0 ? ((usage.completionTokens - 1) * 1000) / decodeMs : 0,
+        },
+      };
+    };
+    const before = this.#tokens.length;
+    for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
+    const pending = this.#tokens.slice(this.#sequence.length);
+    const fed = pending.length;
+    try {
+      const sampler = new Sampler(params);
+      const stream = tokenizer.createStream();
+      const stops = new StopMatcher(params.stop);
+      let logits = await runner
+        .prefill(this.#sequence, pending, { signal, onProgress: onPrefill })
+        .catch((error: unknown) => {
+          // The prompt did not make it: forget what the cache does not hold.
+          this.#tokens.length = Math.max(Math.min(before, this.#tokens.length), this.#sequence.length);
+          throw error;
+        });
+      prefillMs = performance.now() - started;
+      for (;;) {
+        const { token, logprob, top } = sampler.sample(logits, this.#tokens);
+        if (!firstAt) firstAt = performance.now();
+        usage.completionTokens++;
+        const isEnd = !ignoreEos && this.llm.eosTokens.has(token);
+        this.#tokens.push(token);
+        const { text, stopped } = stops.push(isEnd ? "" : stream.push(token));
+        const piece = {
+          token,
+          logprob,
+          ...(top && { topLogprobs: top.map((t) => ({ ...t, text: tokenizer.decode([t.token]) })) }),
+        };
+        const atLimit = usage.completionTokens >= params.maxNewTokens || this.#tokens.length >= runner.contextLength + 1;
+        if (isEnd || stopped || atLimit) {
+          const rest = stopped ? "" : stops.push(stream.end()).text + stops.end();
+          yield { ...piece, ...finish(isEnd || stopped ? "stop" : "length", text + rest) };
+          return;
+        }
+        yield { text, ...piece };
+        await yieldNow();
+        if (signal?.aborted) {
+          yield finish("aborted", stops.push(stream.end()).text + stops.end());
+          return;
+        }
+        logits = await runner.step([{ sequence: this.#sequence, tokens: [token], logits: "last" }]);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Renders `messages` with the model's chat template, reuses what the cache already holds of them, and answers. */
+  async *chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
+    const ids = await this.llm.encodeChat(messages);
+    const shared = this.rewindTo(ids);
+    yield* this.generate(ids.slice(shared), options);
+  }
+
+  /**
+   * Keeps the longest common prefix of this session and `ids`, less the last token (its logits are wanted), and drops
+   * the rest. returns: tokens kept
+   */
+  rewindTo(ids: ArrayLike<number>): number {
+    let shared = 0;
+    const limit = Math.min(this.#sequence.length, ids.length - 1);
+    while (shared < limit && this.#tokens[shared] === ids[shared]) shared++;
+    this.#sequence.trim(shared);
+    this.#tokens.length = shared;
+    return shared;
+  }
+
+  /** A second session with the same history; cache pages are shared until one of them writes. */
+  fork(): Session {
+    return new Session(this.llm, this.#sequence.fork(), this.#tokens);
+  }
+
+  /** The cache and the tokens as one file; `LLM.restore` reads it. */
+  save(): Promise<Uint8Array> {
+    return saveSequence(this.#sequence, {
+      fingerprint: this.llm.fingerprint,
+      kvSpec: this.llm.decoder.kv.text,
+      tokens: this.#tokens,
+    });
+  }
+
+  /** Gives the pages back. */
+  release(): void {
+    this.#sequence.release();
+  }
+}

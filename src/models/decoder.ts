@@ -1,0 +1,237 @@
+/** @file The forward pass of a decoder-only transformer, written once against `Ops`. Families differ in data only. */
+import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../backends/ops.ts";
+import { KvCache } from "../cache/kv-cache.ts";
+import { PagePool } from "../cache/page-pool.ts";
+import type { LayerCalibration } from "../quant/calibration.ts";
+import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import type { ModelConfig } from "./config.ts";
+import { ropeFor } from "./rope.ts";
+
+/** Where weights come from: a checkpoint, or a generator of random ones for benchmarks. */
+export interface WeightSource {
+  part(name: string): Promise<WeightPart>;
+}
+
+export interface DecoderOptions {
+  readonly config: ModelConfig;
+  readonly kv: KvSpec;
+  /** `auto`: as stored. */
+  readonly weights: WeightType | "auto";
+  readonly calibration?: readonly (LayerCalibration | null)[];
+  /** Called after each loaded matrix. */
+  readonly onWeight?: (name: string, index: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+interface LayerWeights {
+  readonly attention: AttentionLayer;
+  readonly inputNorm: Weight;
+  readonly qkv: Weight;
+  readonly qkvBias: Weight | null;
+  readonly output: Weight;
+  readonly postNorm: Weight;
+  readonly gateUp: Weight;
+  readonly down: Weight;
+}
+
+interface Activations {
+  readonly rows: number;
+  readonly hidden: Buf;
+  readonly normed: Buf;
+  readonly qkv: Buf;
+  readonly query: Buf;
+  readonly attended: Buf;
+  readonly gateUp: Buf;
+  readonly activated: Buf;
+}
+
+export class Decoder {
+  readonly ops: Ops;
+  readonly config: ModelConfig;
+  readonly kv: KvSpec;
+  readonly #embedding: Weight;
+  readonly #finalNorm: Weight;
+  readonly #head: Weight;
+  readonly #layers: readonly LayerWeights[];
+  #rope: { readonly rope: Rope; readonly upTo: number };
+  #activations: Activations | null = null;
+  #logits: Buf | null = null;
+
+  private constructor(
+    ops: Ops,
+    options: DecoderOptions,
+    weights: { embedding: Weight; finalNorm: Weight; head: Weight; layers: readonly LayerWeights[] },
+  ) {
+    this.ops = ops;
+    this.config = options.config;
+    this.kv = options.kv;
+    this.#embedding = weights.embedding;
+    this.#finalNorm = weights.finalNorm;
+    this.#head = weights.head;
+    this.#layers = weights.layers;
+    this.#rope = ropeFor(options.config, 0);
+  }
+
+  static async load(ops: Ops, source: WeightSource, options: DecoderOptions): Promise<Decoder> {
+    const { config } = options;
+    options.kv.validateLayers(config.numLayers);
+    const total = 3 + config.numLayers * 6;
+    let loaded = 0;
+    const load = async (
+      names: readonly string[],
+      keep = false,
+      reshape: (part: WeightPart) => WeightPart = (part) => part,
+    ): Promise<Weight> => {
+      options.signal?.throwIfAborted();
+      const parts: WeightPart[] = [];
+      for (const name of names) parts.push(reshape(await source.part(name)));
+      const stored = parts.some((p) => p.dtype !== parts[0]!.dtype) ? "f32" : parts[0]!.dtype;
+      // Norms and biases stay f32: they are tiny, and kernels read them as such.
+      const type = keep ? "f32" : options.weights === "auto" ? stored : options.weights;
+      const weight = ops.loadWeight(parts, type);
+      options.onWeight?.(names[0]!, ++loaded, total);
+      return weight;
+    };
+    const vector = (name: string) => load([name], true);
+    /** Biases of projections that run as one matrix, one below the other: [rows][1]. */
+    const bias = (names: readonly string[]): Promise<Weight> =>
+      load(names, true, (part) => ({ ...part, rows: part.rows * part.cols, cols: 1 }));
+
+    const embedding = await load(["model.embed_tokens.weight"]);
+    const layers: LayerWeights[] = [];
+    for (let index = 0; index < config.numLayers; index++) {
+      const at = (name: string) => `model.layers.${index}.${name}.weight`;
+      const projections = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"];
+      layers.push({
+        inputNorm: await vector(at("input_layernorm")),
+        qkv: await load(projections.map(at)),
+        qkvBias: config.attentionBias
+          ? await bias(projections.map((p) => `model.layers.${index}.${p}.bias`))
+          : null,
+        output: await load([at("self_attn.o_proj")]),
+        postNorm: await vector(at("post_attention_layernorm")),
+        gateUp: await load([at("mlp.gate_proj"), at("mlp.up_proj")]),
+        down: await load([at("mlp.down_proj")]),
+        attention: {
+          index,
+          numHeads: config.numHeads,
+          numKvHeads: config.numKvHeads,
+          headDim: config.headDim,
+          format: options.kv.forLayer(index),
+          slidingWindow: config.slidingWindow(index),
+          scale: 1 / Math.sqrt(config.headDim),
+          qNorm: config.qkNorm ? await vector(at("self_attn.q_norm")) : null,
+          kNorm: config.qkNorm ? await vector(at("self_attn.k_norm")) : null,
+          normEps: config.rmsNormEps,
+          calibration: options.calibration?.[index] ?? null,
+        },
+      });
+    }
+    const finalNorm = await vector("model.norm.weight");
+    const head = config.tieWordEmbeddings ? embedding : await load(["lm_head.weight"]);
+    return new Decoder(ops, options, { embedding, finalNorm, head, layers });
+  }
+
+  /** A cache in this model's format. `budgetBytes` limits the pages of all its sequences together. */
+  createCache(budgetBytes?: number): KvCache {
+    const shape = { numKvHeads: this.config.numKvHeads, headDim: this.config.headDim };
+    return new KvCache(
+      this.#layers.map(() => shape),
+      (layer) => this.#layers[layer]!.attention.format,
+      new PagePool(this.ops.pages, budgetBytes),
+    );
+  }
+
+  /** Bytes the weights take on the backend; a tied head is counted once. */
+  get weightBytes(): number {
+    const all = new Set<Weight>([this.#embedding, this.#finalNorm, this.#head]);
+    for (const layer of this.#layers) {
+      for (const w of [layer.inputNorm, layer.qkv, layer.qkvBias, layer.output, layer.postNorm, layer.gateUp, layer.down]) {
+        if (w) all.add(w);
+      }
+    }
+    let sum = 0;
+    for (const w of all) sum += w.numBytes;
+    return sum;
+  }
+
+  /**
+   * Runs one step whose sequences have reserved their positions.
+   * returns: logits [logitRows.length][vocabSize] f32
+   */
+  async forward(step: Step): Promise<Float32Array> {
+    const { ops, config } = this;
+    const rows = step.tokens.length;
+    const a = this.#activationsFor(rows);
+    const rope = this.#ropeFor(step);
+    const eps = config.rmsNormEps;
+
+    ops.embed(step, this.#embedding, a.hidden);
+    for (const layer of this.#layers) {
+      ops.rmsNorm(a.hidden, layer.inputNorm, eps, rows, a.normed);
+      ops.linear(a.normed, layer.qkv, layer.qkvBias, rows, a.qkv, false);
+      ops.appendKv(step, layer.attention, rope, a.qkv, a.query);
+      ops.attend(step, layer.attention, a.query, a.attended);
+      ops.linear(a.attended, layer.output, null, rows, a.hidden, true);
+      ops.rmsNorm(a.hidden, layer.postNorm, eps, rows, a.normed);
+      ops.linear(a.normed, layer.gateUp, null, rows, a.gateUp, false);
+      ops.swiglu(a.gateUp, rows, config.intermediateSize, a.activated);
+      ops.linear(a.activated, layer.down, null, rows, a.hidden, true);
+    }
+    const count = step.logitRows.length;
+    if (count === 0) return new Float32Array(0);
+    const logits = this.#logitsFor(count);
+    ops.gatherRows(a.hidden, step.logitRows, config.hiddenSize, a.normed);
+    ops.rmsNorm(a.normed, this.#finalNorm, eps, count, a.normed);
+    ops.linear(a.normed, this.#head, null, count, logits, false);
+    return ops.readback(logits, count * config.vocabSize);
+  }
+
+  /** Frees activations. Weights live as long as the backend. */
+  dispose(): void {
+    this.#freeActivations();
+    if (this.#logits) this.ops.free(this.#logits);
+    this.#logits = null;
+  }
+
+  /** Dynamic NTK scaling depends on the longest position so far; every other kind is made once. */
+  #ropeFor(step: Step): Rope {
+    let longest = 0;
+    for (const span of step.spans) longest = Math.max(longest, span.start + span.count);
+    if (longest > this.#rope.upTo) this.#rope = ropeFor(this.config, longest);
+    return this.#rope.rope;
+  }
+
+  #activationsFor(rows: number): Activations {
+    if (this.#activations && this.#activations.rows >= rows) return this.#activations;
+    this.#freeActivations();
+    const { config, ops } = this;
+    const q = config.numHeads * config.headDim;
+    const kv = config.numKvHeads * config.headDim;
+    this.#activations = {
+      rows,
+      hidden: ops.alloc(rows * config.hiddenSize),
+      normed: ops.alloc(rows * config.hiddenSize),
+      qkv: ops.alloc(rows * (q + 2 * kv)),
+      query: ops.alloc(rows * q),
+      attended: ops.alloc(rows * q),
+      gateUp: ops.alloc(rows * 2 * config.intermediateSize),
+      activated: ops.alloc(rows * config.intermediateSize),
+    };
+    return this.#activations;
+  }
+
+  #freeActivations(): void {
+    const { rows: _, ...buffers } = this.#activations ?? { rows: 0 };
+    for (const buf of Object.values(buffers)) this.ops.free(buf as Buf);
+    this.#activations = null;
+  }
+
+  #logitsFor(count: number): Buf {
+    const length = count * this.config.vocabSize;
+    if (this.#logits && this.#logits.length >= length) return this.#logits;
+    if (this.#logits) this.ops.free(this.#logits);
+    this.#logits = this.ops.alloc(length);
+    return this.#logits;
+  }
+}
