@@ -1,0 +1,22 @@
+/** @file Public API. Codec and cache alone: `turboquant/quant`, `turboquant/cache`. */
+export type { BackendName, WeightType } from "./backends/ops.ts";
+export { type BatchOptions, generateBatch } from "./engine/batch.ts";
+export { type BeamHypothesis, type BeamSearchOptions, beamSearch } from "./engine/beam-search.ts";
+export {
+  collect,
+  type FinishReason,
+  type GenerateOptions,
+  type GenerationChunk,
+  type GenerationResult,
+  type Timings,
+  type TokenLogprob,
+  type Usage,
+} from "./engine/generation.ts";
+export { DEFAULT_KV, LLM, type LoadOptions } from "./engine/llm.ts";
+export type { SamplingParams } from "./engine/sampling-params.ts";
+export { Session } from "./engine/session.ts";
+export { type ErrorCode, TurboQuantError } from "./errors.ts";
+export type { FileSource } from "./formats/file-source.ts";
+export { getPlatform, type OnProgress, type Platform, type ProgressEvent, setPlatform } from "./platform.ts";
+export { type KvSpec, parseKvSpec } from "./quant/parse-kv-spec.ts";
+export type { ChatMessage } from "./tokenizer/chat-template.ts";
