@@ -1,0 +1,7 @@
+/** @file Entry for browsers: installs the browser platform and re-exports the API. */
+import { browserPlatform } from "./browser-platform.ts";
+import { setPlatform } from "./platform.ts";
+
+setPlatform(browserPlatform);
+
+export * from "./index.ts";

@@ -1,0 +1,60 @@
+/** @file Logits and greedy tokens of the reference checkpoints against another implementation (golden.json). */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { LLM } from "../src/index.ts";
+import type { BackendName } from "../src/index.ts";
+import { checkpointPath } from "./helpers/shared.ts";
+import { tolerance } from "./tolerances.ts";
+
+interface Golden {
+  readonly prompt: string;
+  readonly ids: number[];
+  readonly top_ids: number[];
+  readonly top_logits: number[];
+  readonly logit_l2: number[];
+  readonly greedy: number[];
+  readonly greedy_text: string;
+}
+
+const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
+/** An exact cache. The reference backend takes seconds for a model, so it shares the suite with wasm only here. */
+const BACKENDS: BackendName[] = ["wasm", "reference"];
+
+for (const model of MODELS) {
+  const path = checkpointPath(model);
+  describe.skipIf(!path)(`${model}${path ? "" : " (checkpoint not present)"}`, () => {
+    const golden = path ? (JSON.parse(readFileSync(join(path, "golden.json"), "utf8")) as Record<string, Golden>) : {};
+    for (const backend of BACKENDS) {
+      it(`${backend}: ids, top-10 logits and 48 greedy tokens of ${Object.keys(golden).join(", ")}`, async () => {
+        await using llm = await LLM.load(path!, { kv: "f32", backend });
+        for (const expected of Object.values(golden)) {
+          expect(Array.from(llm.tokenizer.encode(expected.prompt, { addSpecialTokens: false }))).toEqual(expected.ids);
+          const sequence = llm.cache.createSequence();
+          const vocab = llm.config.vocabSize;
+          let logits = await llm.runner.prefill(sequence, expected.ids, { logits: "all" });
+          expected.logit_l2.forEach((l2, row) => {
+            const own = Math.hypot(...logits.subarray(row * vocab, (row + 1) * vocab));
+            expect(Math.abs(own / l2 - 1)).toBeLessThan(tolerance.goldenLogitNorm.max);
+          });
+          logits = logits.subarray((expected.ids.length - 1) * vocab);
+          expected.top_ids.forEach((id, i) => {
+            expect(Math.abs(logits[id]! - expected.top_logits[i]!)).toBeLessThan(tolerance.goldenLogits.max);
+          });
+          const greedy: number[] = [];
+          for (;;) {
+            let best = 0;
+            for (let t = 1; t < vocab; t++) if (logits[t]! > logits[best]!) best = t;
+            greedy.push(best);
+            if (greedy.length === expected.greedy.length) break;
+            logits = await llm.runner.step([{ sequence, tokens: [best], logits: "last" }]);
+          }
+          expect(greedy).toEqual(expected.greedy);
+          sequence.release();
+        }
+        expect(llm.cache.numBytes).toBe(0);
+      });
+    }
+  });
+}
