@@ -1,0 +1,72 @@
+import { describe, expect, it } from "vitest";
+import { HttpSource } from "./http-source.ts";
+
+const BASE = "https://host.example/model";
+const big = new Uint8Array(200_000).map((_, i) => i * 7);
+
+/** A server of `files`; `ranges` tells whether it honours Range and shows Content-Range. */
+function serve(files: Record<string, Uint8Array>, ranges: "yes" | "hidden" | "ignored" = "yes") {
+  const requests: string[] = [];
+  const fakeFetch = (async (url: string, init?: RequestInit) => {
+    const range = new Headers(init?.headers).get("range")!;
+    requests.push(`${url.replace(`${BASE}/`, "")} ${range}`);
+    const file = files[url.replace(`${BASE}/`, "")];
+    if (!file) return new Response("no", { status: 404 });
+    if (ranges === "ignored") return new Response(file.slice(), { status: 200 });
+    const [, from, to] = /bytes=(\d+)-(\d+)/.exec(range)!.map(Number) as [number, number, number];
+    if (from >= file.length) return new Response(null, { status: 416 });
+    const end = Math.min(to + 1, file.length);
+    const headers: Record<string, string> =
+      ranges === "yes" ? { "content-range": `bytes ${from}-${end - 1}/${file.length}` } : {};
+    return new Response(file.slice(from, end), { status: 206, headers });
+  }) as typeof fetch;
+  return { source: new HttpSource(BASE, { fetch: fakeFetch }), requests };
+}
+
+describe("HttpSource", () => {
+  it("reads a small file in one request and a large one by range", async () => {
+    const { source, requests } = serve({ "a.json": big.slice(0, 10), "w.bin": big, empty: new Uint8Array(0) });
+    expect(await source.has("a.json")).toBe(true);
+    expect(await source.read("a.json", 2, 10)).toEqual(big.slice(2, 10));
+    expect(requests.length).toBe(1);
+    expect(await source.size("w.bin")).toBe(200_000);
+    expect(await source.read("w.bin", 65_000, 70_001)).toEqual(big.slice(65_000, 70_001));
+    expect(requests.at(-1)).toBe("w.bin bytes=65000-70000");
+    expect(await source.size("empty")).toBe(0);
+    expect(await source.has("none")).toBe(false);
+  });
+
+  it("keeps the whole file when the server ignores ranges", async () => {
+    const { source, requests } = serve({ "w.bin": big }, "ignored");
+    expect(await source.read("w.bin", 150_000, 150_003)).toEqual(big.slice(150_000, 150_003));
+    expect(await source.size("w.bin")).toBe(200_000);
+    expect(requests.length).toBe(1);
+  });
+
+  it("accepts a hidden Content-Range for small files and explains it for large ones", async () => {
+    const { source } = serve({ "a.json": big.slice(0, 10), "w.bin": big }, "hidden");
+    expect(await source.size("a.json")).toBe(10);
+    await expect(source.size("w.bin")).rejects.toMatchObject({
+      message: expect.stringContaining("Access-Control-Expose-Headers"),
+    });
+  });
+
+  it("names URL and next step on failure", async () => {
+    const { source } = serve({ "w.bin": big });
+    await expect(source.read("none", 0, 1)).rejects.toMatchObject({
+      code: "invalid_file",
+      message: expect.stringMatching(/model\/none: not found/),
+    });
+    await expect(source.read("w.bin", 199_999, 200_001)).rejects.toMatchObject({
+      message: expect.stringContaining("truncated"),
+    });
+    await expect(source.read("../x", 0, 1)).rejects.toMatchObject({ code: "invalid_file" });
+    const down = new HttpSource(BASE, { fetch: () => Promise.reject(new TypeError("fetch failed")) });
+    await expect(down.size("a")).rejects.toMatchObject({
+      code: "invalid_file",
+      message: expect.stringContaining("check the connection"),
+    });
+    const denied = new HttpSource(BASE, { fetch: async () => new Response("", { status: 403 }) });
+    await expect(denied.size("a")).rejects.toMatchObject({ message: expect.stringContaining("got 403") });
+  });
+});

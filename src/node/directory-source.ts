@@ -1,0 +1,118 @@
+/** @file A checkpoint in a local directory, read by byte range without loading whole files. */
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "../formats/file-source.ts";
+import { isSafeFileName } from "../formats/safe-file-name.ts";
+
+/** One read call moves at most this much: libuv refuses more than 2 GiB − 1. */
+const MAX_READ_BYTES = 1 << 30;
+
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly size: number;
+}
+
+export class DirectorySource implements FileSource {
+  readonly name: string;
+  readonly #directory: string;
+  readonly #files = new Map<string, Promise<OpenFile>>();
+
+  /** name: how messages call it; the directory itself unless it is, for example, an embedded model or a hub id */
+  constructor(directory: string, name = directory) {
+    this.#directory = directory;
+    this.name = name;
+  }
+
+  async has(file: string): Promise<boolean> {
+    if (!isSafeFileName(file)) return false;
+    return await stat(join(this.#directory, file)).then(
+      (info) => info.isFile(),
+      () => false,
+    );
+  }
+
+  async size(file: string): Promise<number> {
+    return (await this.#open(file)).size;
+  }
+
+  async read(file: string, start: number, end: number): Promise<Uint8Array> {
+    const { handle, size } = await this.#open(file);
+    if (!(start >= 0 && start <= end)) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `${this.name}/${file}: expected a byte range, got [${start}, ${end})`,
+      );
+    }
+    const short = (got: number) =>
+      new TurboQuantError(
+        "invalid_file",
+        `${this.name}/${file}: expected at least ${end} bytes, got ${got}; the file is truncated, copy or download it again`,
+        { file, expected: end, got },
+      );
+    if (end > size) throw short(size);
+    const bytes = new Uint8Array(end - start);
+    let done = 0;
+    while (done < bytes.length) {
+      const length = Math.min(MAX_READ_BYTES, bytes.length - done);
+      const { bytesRead } = await handle.read(bytes, done, length, start + done);
+      if (bytesRead === 0) throw short(start + done);
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    const files = [...this.#files.values()];
+    this.#files.clear();
+    for (const file of files) await file.then(({ handle }) => handle.close()).catch(() => {});
+  }
+
+  #open(file: string): Promise<OpenFile> {
+    let opened = this.#files.get(file);
+    if (!opened) {
+      opened = this.#openFile(file);
+      this.#files.set(file, opened);
+      // A file that failed to open may be there on the next try.
+      opened.catch(() => this.#files.delete(file));
+    }
+    return opened;
+  }
+
+  async #openFile(file: string): Promise<OpenFile> {
+    if (!isSafeFileName(file)) {
+      throw new TurboQuantError(
+        "invalid_file",
+        `${this.name}: expected a file inside the checkpoint, got "${file}"; do not trust this checkpoint`,
+      );
+    }
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(join(this.#directory, file), "r");
+      const info = await handle.stat();
+      if (info.isFile()) return { handle, size: info.size };
+    } catch (error) {
+      await handle?.close();
+      throw new TurboQuantError(
+        "invalid_file",
+        `${this.name}/${file}: ${openProblem(error)}`,
+        { file },
+        { cause: error },
+      );
+    }
+    await handle.close();
+    throw new TurboQuantError(
+      "invalid_file",
+      `${this.name}/${file}: expected a file, got something else; check the directory`,
+      { file },
+    );
+  }
+}
+
+function openProblem(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "ENOENT") return "not found; the checkpoint is incomplete, copy or download it again";
+  if (code === "EACCES" || code === "EPERM") return "no permission to read it; change its permissions";
+  if (code === "EMFILE") return "too many open files; raise the limit (ulimit -n)";
+  return `cannot be read (${code ?? String(error)}); check the disk`;
+}

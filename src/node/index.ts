@@ -1,0 +1,4 @@
+/** @file Entry for Node: installs the Node platform and re-exports the API. */
+import "./install.ts";
+
+export * from "../index.ts";

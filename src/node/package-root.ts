@@ -1,0 +1,28 @@
+/** @file Finds files that are shipped with the package, from the sources as well as from the build. */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Checkpoints in the package's `models/`; the first is the default of every command. */
+export const EMBEDDED_MODELS = ["qwen3-3m", "qwen3-1m"] as const;
+
+let cached: string | undefined;
+
+/** The directory of our package.json: the nearest one above this file that carries our name. */
+export function packageRoot(): string {
+  if (cached !== undefined) return cached;
+  for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
+    const manifest = join(directory, "package.json");
+    if (existsSync(manifest) && JSON.parse(readFileSync(manifest, "utf8")).name === "turboquant")
+      return (cached = directory);
+    if (directory === dirname(directory))
+      throw new Error("turboquant: package.json not found above the package's own files");
+  }
+}
+
+/** Directory of an embedded model, or undefined when the name is none or the package was installed without it. */
+export function embeddedModelDirectory(name: string): string | undefined {
+  if (!(EMBEDDED_MODELS as readonly string[]).includes(name)) return undefined;
+  const directory = join(packageRoot(), "models", name);
+  return existsSync(join(directory, "config.json")) ? directory : undefined;
+}

@@ -1,0 +1,47 @@
+/** @file The Node platform: directories, embedded models and the hub as checkpoints; worker threads. */
+import { stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "../formats/file-source.ts";
+import { parseHubId } from "../formats/hub-id.ts";
+import type { OnProgress, Platform } from "../platform.ts";
+import { DirectorySource } from "./directory-source.ts";
+import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
+import { spawnNodeWorker } from "./worker.ts";
+
+/**
+ * ref: an existing directory, the name of an embedded model, or a hub id `org/name[@revision]`, tried in this order.
+ * @throws TurboQuantError invalid_argument — none of the three; invalid_file — the hub could not deliver it
+ */
+async function openSource(
+  ref: string,
+  options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
+): Promise<FileSource> {
+  const info = await stat(ref).catch(() => undefined);
+  if (info?.isDirectory()) return new DirectorySource(ref);
+  if (info) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `model: expected a directory with config.json, got the file ${ref}; pass the directory it lies in`,
+      { ref },
+    );
+  }
+  const embedded = embeddedModelDirectory(ref);
+  if (embedded) return new DirectorySource(embedded, ref);
+  if (parseHubId(ref)) {
+    const { downloadCheckpoint } = await import("./hub.ts");
+    return new DirectorySource(await downloadCheckpoint(ref, options), ref);
+  }
+  throw new TurboQuantError(
+    "invalid_argument",
+    `model: expected a directory, a hub id (org/name) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
+    { ref },
+  );
+}
+
+export const nodePlatform: Platform = {
+  name: "node",
+  openSource,
+  spawnWorker: spawnNodeWorker,
+  concurrency: availableParallelism(),
+};
