@@ -1,0 +1,47 @@
+/** @file A checkpoint held in memory: files picked in a page, tools, tests. */
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "./file-source.ts";
+
+export class MemorySource implements FileSource {
+  readonly name: string;
+  readonly #files: ReadonlyMap<string, Uint8Array>;
+
+  constructor(files: Readonly<Record<string, Uint8Array | string>>, name = "memory") {
+    this.name = name;
+    const encoder = new TextEncoder();
+    this.#files = new Map(
+      Object.entries(files).map(([file, data]) => [file, typeof data === "string" ? encoder.encode(data) : data]),
+    );
+  }
+
+  async has(file: string): Promise<boolean> {
+    return this.#files.has(file);
+  }
+
+  async size(file: string): Promise<number> {
+    return this.#require(file).length;
+  }
+
+  async read(file: string, start: number, end: number): Promise<Uint8Array> {
+    const bytes = this.#require(file);
+    if (end > bytes.length) {
+      throw new TurboQuantError(
+        "invalid_file",
+        `${this.name}/${file}: expected at least ${end} bytes, got ${bytes.length}; the file is truncated`,
+        { file, expected: end, got: bytes.length },
+      );
+    }
+    return bytes.slice(start, end);
+  }
+
+  async close(): Promise<void> {}
+
+  #require(file: string): Uint8Array {
+    const bytes = this.#files.get(file);
+    if (!bytes)
+      throw new TurboQuantError("invalid_file", `${this.name}/${file}: not found; the checkpoint is incomplete`, {
+        file,
+      });
+    return bytes;
+  }
+}

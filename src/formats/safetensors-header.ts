@@ -1,0 +1,174 @@
+/**
+ * @file Parses and checks the header of one safetensors file. The header is hostile until checked.
+ *
+ * Layout: u64 LE header length N · N bytes of JSON {name: {dtype, shape, data_offsets: [begin, end]}} · data, to which
+ * the offsets are relative. Source: the safetensors format description, github.com/huggingface/safetensors.
+ */
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "./file-source.ts";
+import { isJsonObject, parseJson } from "./json-file.ts";
+
+export type StoredDtype = "f32" | "f16" | "bf16";
+
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  readonly numBytes: number;
+  /** File that holds it, and where in that file its bytes begin. */
+  readonly file: string;
+  readonly offset: number;
+}
+
+/** The limit of the reference implementation; real headers stay below 20 MB. */
+export const MAX_HEADER_BYTES = 100_000_000;
+/** The largest public checkpoints (hundreds of experts a layer) have under 100,000 tensors in all shards together. */
+export const MAX_TENSORS = 500_000;
+/** Weights of language models have one or two dimensions, convolutions up to five. */
+export const MAX_DIMS = 8;
+/** Names are module paths; this is ten times the longest we have seen. */
+export const MAX_NAME_LENGTH = 1024;
+
+const DTYPES: Readonly<Record<string, StoredDtype>> = { F32: "f32", F16: "f16", BF16: "bf16" };
+const DTYPE_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
+/** Bytes before the header. */
+const PREFIX_BYTES = 8;
+
+const REFETCH = "the file is damaged, copy or download it again";
+
+function invalid(file: string, what: string, detail: Record<string, unknown> = {}): TurboQuantError {
+  return new TurboQuantError("invalid_file", `${file}: ${what}`, { file, ...detail });
+}
+
+/** @throws TurboQuantError invalid_file — truncated or inconsistent; unsupported — a dtype we do not read */
+export async function readSafetensorsHeader(source: FileSource, file: string): Promise<TensorInfo[]> {
+  const path = `${source.name}/${file}`;
+  const size = await source.size(file);
+  if (size < PREFIX_BYTES) {
+    throw invalid(path, `expected a safetensors file, got ${size} bytes, less than its 8-byte prefix; ${REFETCH}`, {
+      size,
+    });
+  }
+  const prefix = await source.read(file, 0, PREFIX_BYTES);
+  const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES);
+  // Lengths above 2^53 lose precision here and are far above the limit anyway.
+  const headerBytes = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
+  if (headerBytes > MAX_HEADER_BYTES) {
+    throw invalid(
+      path,
+      `expected a header of at most ${MAX_HEADER_BYTES} bytes, got a length of ${headerBytes}; the file is damaged or no safetensors file (a Git LFS pointer?), download it again`,
+      { headerBytes },
+    );
+  }
+  if (PREFIX_BYTES + headerBytes > size) {
+    throw invalid(
+      path,
+      `expected a header of ${headerBytes} bytes, got a file of ${size}; the file is truncated, copy or download it again`,
+      {
+        headerBytes,
+        size,
+      },
+    );
+  }
+  const json = parseJson(await source.read(file, PREFIX_BYTES, PREFIX_BYTES + headerBytes), `${path} (header)`);
+  if (!isJsonObject(json)) throw invalid(path, `expected a JSON object as header; ${REFETCH}`);
+  return parseHeader(json, file, path, PREFIX_BYTES + headerBytes, size);
+}
+
+function parseHeader(
+  json: Readonly<Record<string, unknown>>,
+  file: string,
+  path: string,
+  dataStart: number,
+  fileSize: number,
+): TensorInfo[] {
+  const entries = Object.entries(json).filter(([name]) => name !== "__metadata__");
+  if (entries.length > MAX_TENSORS) {
+    throw invalid(path, `expected at most ${MAX_TENSORS} tensors, got ${entries.length}; ${REFETCH}`);
+  }
+  const infos: TensorInfo[] = [];
+  for (const [name, entry] of entries) infos.push(parseEntry(name, entry, file, path, dataStart, fileSize));
+  checkOverlap(infos, path);
+  return infos;
+}
+
+function parseEntry(
+  name: string,
+  entry: unknown,
+  file: string,
+  path: string,
+  dataStart: number,
+  fileSize: number,
+): TensorInfo {
+  const shown = name.length > 80 ? `${name.slice(0, 80)}…` : name;
+  const at = `${path}: tensor ${shown}`;
+  if (name.length > MAX_NAME_LENGTH) {
+    throw invalid(at, `expected a name of at most ${MAX_NAME_LENGTH} characters, got ${name.length}; ${REFETCH}`);
+  }
+  if (!isJsonObject(entry)) throw invalid(at, `expected {dtype, shape, data_offsets}, got ${typeof entry}; ${REFETCH}`);
+  const { dtype: stored, shape, data_offsets: offsets } = entry;
+  if (typeof stored !== "string") throw invalid(at, `expected a dtype, got ${JSON.stringify(stored)}; ${REFETCH}`);
+  const dtype = Object.hasOwn(DTYPES, stored) ? DTYPES[stored] : undefined;
+  if (!dtype) {
+    throw new TurboQuantError(
+      "unsupported",
+      `${at}: expected dtype BF16, F16 or F32, got ${stored.slice(0, 20)}; use the unquantized checkpoint of this model`,
+      { file, tensor: name, dtype: stored },
+    );
+  }
+  if (!Array.isArray(shape) || shape.length > MAX_DIMS || !shape.every(isCount)) {
+    throw invalid(
+      at,
+      `expected a shape of at most ${MAX_DIMS} whole numbers, got ${JSON.stringify(shape)?.slice(0, 80)}; ${REFETCH}`,
+    );
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount) || offsets[0] > offsets[1]) {
+    throw invalid(at, `expected data_offsets [begin, end], got ${JSON.stringify(offsets)?.slice(0, 80)}; ${REFETCH}`);
+  }
+  const [begin, end] = offsets as [number, number];
+  // As doubles: a product beyond 2^53 is inexact but never equals the size of a file that exists.
+  const numBytes = (shape as number[]).reduce((product, dim) => product * dim, 1) * DTYPE_BYTES[dtype];
+  if (numBytes !== end - begin) {
+    throw invalid(
+      at,
+      `expected ${numBytes} bytes for ${stored} [${shape}], got data_offsets of ${end - begin}; ${REFETCH}`,
+      {
+        tensor: name,
+        expected: numBytes,
+        got: end - begin,
+      },
+    );
+  }
+  if (dataStart + end > fileSize) {
+    throw invalid(
+      at,
+      `expected a file of at least ${dataStart + end} bytes, got ${fileSize}; the file is truncated, copy or download it again`,
+      {
+        tensor: name,
+        expected: dataStart + end,
+        got: fileSize,
+      },
+    );
+  }
+  return { name, dtype, shape: shape as number[], numBytes, file, offset: dataStart + begin };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function checkOverlap(infos: readonly TensorInfo[], path: string): void {
+  const sorted = infos.filter((info) => info.numBytes > 0).sort((a, b) => a.offset - b.offset);
+  for (let i = 1; i < sorted.length; i++) {
+    const [before, after] = [sorted[i - 1]!, sorted[i]!];
+    if (before.offset + before.numBytes > after.offset) {
+      throw invalid(
+        path,
+        `expected separate bytes for each tensor, got ${before.name} overlapping ${after.name}; ${REFETCH}`,
+        {
+          tensors: [before.name, after.name],
+        },
+      );
+    }
+  }
+}
