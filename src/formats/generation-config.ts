@@ -1,0 +1,80 @@
+/** @file generation_config.json: when to stop and how the model's makers sample, merged with config.json. */
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "./file-source.ts";
+import { type JsonObject, readJsonObject } from "./json-file.ts";
+
+/** Sampling defaults as the file states them; absent fields are left to the engine. */
+export interface SamplingDefaults {
+  /** 0 (greedy) for `do_sample: false`. */
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+}
+
+export interface GenerationConfig {
+  /** Every token that ends a generation. */
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | null;
+  readonly padTokenId: number | null;
+  readonly sampling: SamplingDefaults;
+}
+
+/** The token ids that config.json gives, used where generation_config.json says nothing. */
+export interface TokenDefaults {
+  readonly eosTokenIds: readonly number[];
+  readonly bosTokenId: number | null;
+  readonly padTokenId: number | null;
+}
+
+const FILE = "generation_config.json";
+
+/** A missing file is no error. @throws TurboQuantError invalid_file — a field of a wrong type or out of range */
+export async function loadGenerationConfig(source: FileSource, config: TokenDefaults): Promise<GenerationConfig> {
+  const json = (await source.has(FILE)) ? await readJsonObject(source, FILE) : {};
+  return parseGenerationConfig(json, config, `${source.name}/${FILE}`);
+}
+
+export function parseGenerationConfig(json: JsonObject, config: TokenDefaults, fileName: string): GenerationConfig {
+  const invalid = (field: string, expected: string) =>
+    new TurboQuantError(
+      "invalid_file",
+      `${fileName}: ${field}: expected ${expected}, got ${JSON.stringify(json[field])?.slice(0, 80)}; correct the file or download it again`,
+      { file: fileName, field },
+    );
+  const tokens = (field: string): readonly number[] | undefined => {
+    const value = json[field] ?? undefined;
+    if (value === undefined) return undefined;
+    const ids = Array.isArray(value) ? value : [value];
+    if (!ids.every((id) => Number.isInteger(id) && id >= 0)) throw invalid(field, "a token id or a list of them");
+    return ids;
+  };
+  const number = (field: string, min: number, max: number): number | undefined => {
+    const value = json[field] ?? undefined;
+    if (value === undefined) return undefined;
+    if (typeof value !== "number" || !(value >= min && value <= max))
+      throw invalid(field, `a number from ${min} to ${max}`);
+    return value;
+  };
+  const doSample = json["do_sample"] ?? null;
+  if (doSample !== null && typeof doSample !== "boolean") throw invalid("do_sample", "true or false");
+  // Every field is checked, used or not: a file that is wrong in one place is not to be trusted in another.
+  const read = {
+    temperature: number("temperature", 0, 100) ?? 1,
+    topK: number("top_k", 0, 2 ** 24),
+    topP: number("top_p", 0, 1),
+    minP: number("min_p", 0, 1),
+    repetitionPenalty: number("repetition_penalty", 1e-3, 1e3),
+  };
+  // Without do_sample Transformers decodes greedily whatever temperature, top_k, top_p and min_p say.
+  const { repetitionPenalty } = read;
+  const used = doSample ? read : doSample === false ? { temperature: 0, repetitionPenalty } : { repetitionPenalty };
+  const eos = tokens("eos_token_id");
+  return {
+    eosTokenIds: [...new Set(eos ?? config.eosTokenIds)],
+    bosTokenId: tokens("bos_token_id")?.[0] ?? config.bosTokenId,
+    padTokenId: tokens("pad_token_id")?.[0] ?? config.padTokenId,
+    sampling: Object.fromEntries(Object.entries(used).filter(([, value]) => value !== undefined)),
+  };
+}

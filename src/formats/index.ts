@@ -1,0 +1,14 @@
+/** @file Checkpoint files: safetensors, generation config, and where they are read from. */
+export { type FileSource, readText } from "./file-source.ts";
+export {
+  type GenerationConfig,
+  loadGenerationConfig,
+  parseGenerationConfig,
+  type SamplingDefaults,
+  type TokenDefaults,
+} from "./generation-config.ts";
+export { HttpSource, type HttpSourceOptions } from "./http-source.ts";
+export { type JsonObject, readJson, readJsonObject } from "./json-file.ts";
+export { MemorySource } from "./memory-source.ts";
+export { type Checkpoint, openCheckpoint, type StoredDtype, type TensorInfo } from "./safetensors.ts";
+export { type TensorToWrite, writeSafetensors } from "./write-safetensors.ts";
