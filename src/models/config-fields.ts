@@ -1,0 +1,100 @@
+/** @file Typed, range-checked access to the fields of a config.json. */
+import { TurboQuantError } from "../errors.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+export class ConfigFields {
+  readonly #json: Json;
+  readonly #file: string;
+  readonly #path: string;
+
+  /** file: for messages · path: of this object within the file, e.g. `rope_scaling.` */
+  constructor(json: Json, file: string, path = "") {
+    this.#json = json;
+    this.#file = file;
+    this.#path = path;
+  }
+
+  /** null counts as absent, as in Transformers. */
+  has(name: string): boolean {
+    return this.raw(name) !== undefined;
+  }
+
+  /** True also for an explicit null, where that differs from leaving the field out. */
+  mentions(name: string): boolean {
+    return Object.hasOwn(this.#json, name);
+  }
+
+  raw(name: string): unknown {
+    return Object.hasOwn(this.#json, name) ? (this.#json[name] ?? undefined) : undefined;
+  }
+
+  /** A whole number in [min, max]. Without a fallback the field is required. */
+  integer(name: string, min: number, max: number, fallback?: number): number {
+    const value = this.#number(name, fallback);
+    if (!Number.isInteger(value) || value < min || value > max)
+      throw this.invalid(name, `a whole number from ${min} to ${max}`);
+    return value;
+  }
+
+  /** A finite number in [min, max]. Without a fallback the field is required. */
+  number(name: string, min: number, max: number, fallback?: number): number {
+    const value = this.#number(name, fallback);
+    if (!(value >= min && value <= max)) throw this.invalid(name, `a number from ${min} to ${max}`);
+    return value;
+  }
+
+  boolean(name: string, fallback: boolean): boolean {
+    const value = this.raw(name) ?? fallback;
+    if (typeof value !== "boolean") throw this.invalid(name, "true or false");
+    return value;
+  }
+
+  string(name: string, fallback?: string): string {
+    const value = this.raw(name) ?? fallback;
+    if (typeof value !== "string") throw this.invalid(name, "a string");
+    return value;
+  }
+
+  /** A nested object, or undefined. */
+  object(name: string): ConfigFields | undefined {
+    const value = this.raw(name);
+    if (value === undefined) return undefined;
+    if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(name, "an object");
+    return new ConfigFields(value as Json, this.#file, `${this.#path}${name}.`);
+  }
+
+  /** Token ids: one, a list, or none. */
+  tokenIds(name: string): number[] {
+    const value = this.raw(name);
+    const ids = value === undefined ? [] : Array.isArray(value) ? value : [value];
+    if (!ids.every((id) => Number.isInteger(id) && id >= 0)) throw this.invalid(name, "a token id or a list of them");
+    return ids as number[];
+  }
+
+  /** The error for a field whose value is not what it should be. */
+  invalid(name: string, expected: string): TurboQuantError {
+    const value = this.raw(name);
+    const got = value === undefined ? "nothing" : JSON.stringify(value).slice(0, 80);
+    return new TurboQuantError(
+      "invalid_file",
+      `${this.#file}: ${this.#path}${name}: expected ${expected}, got ${got}; correct the file or download it again`,
+      { file: this.#file, field: `${this.#path}${name}`, got: value },
+    );
+  }
+
+  unsupported(name: string, what: string): TurboQuantError {
+    const value = JSON.stringify(this.raw(name))?.slice(0, 80) ?? "nothing";
+    return new TurboQuantError("unsupported", `${this.#file}: ${this.#path}${name}: ${what}, got ${value}`, {
+      file: this.#file,
+      field: `${this.#path}${name}`,
+      got: this.raw(name),
+    });
+  }
+
+  #number(name: string, fallback: number | undefined): number {
+    const value = this.raw(name) ?? fallback;
+    if (typeof value !== "number") throw this.invalid(name, "a number");
+    return value;
+  }
+}

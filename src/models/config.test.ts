@@ -1,0 +1,249 @@
+import { describe, expect, it } from "vitest";
+import { parseModelConfig } from "./config.ts";
+
+const base = {
+  model_type: "llama",
+  vocab_size: 1000,
+  hidden_size: 64,
+  num_hidden_layers: 4,
+  num_attention_heads: 8,
+  intermediate_size: 128,
+  max_position_embeddings: 2048,
+  rms_norm_eps: 1e-5,
+};
+const parse = (over: object) => parseModelConfig({ ...base, ...over }, "m/config.json");
+const windows = (over: object) => {
+  const config = parse(over);
+  return Array.from({ length: config.numLayers }, (_, layer) => config.slidingWindow(layer));
+};
+
+describe("parseModelConfig", () => {
+  it("reads a small llama with its defaults", () => {
+    const { slidingWindow, ...config } = parse({
+      hidden_act: "silu",
+      eos_token_id: [2, 3],
+      bos_token_id: 1,
+      rope_scaling: null,
+    });
+    expect(slidingWindow(0)).toBe(0);
+    expect(config).toEqual({
+      modelType: "llama",
+      vocabSize: 1000,
+      hiddenSize: 64,
+      numLayers: 4,
+      numHeads: 8,
+      numKvHeads: 8,
+      headDim: 8,
+      intermediateSize: 128,
+      rmsNormEps: 1e-5,
+      tieWordEmbeddings: false,
+      maxPositionEmbeddings: 2048,
+      qkNorm: false,
+      attentionBias: false,
+      outputBias: false,
+      rope: { type: "default", theta: 10_000 },
+      bosTokenId: 1,
+      eosTokenIds: [2, 3],
+      padTokenId: null,
+    });
+  });
+
+  it("gives each family its norms and biases", () => {
+    const flags = (over: object) => {
+      const { qkNorm, attentionBias, outputBias } = parse({ num_key_value_heads: 2, ...over });
+      return [qkNorm, attentionBias, outputBias];
+    };
+    expect(flags({ model_type: "llama" })).toEqual([false, false, false]);
+    expect(flags({ model_type: "llama", attention_bias: true })).toEqual([false, true, true]);
+    expect(flags({ model_type: "mistral", attention_bias: true })).toEqual([false, false, false]);
+    expect(flags({ model_type: "qwen2" })).toEqual([false, true, false]);
+    expect(flags({ model_type: "qwen3" })).toEqual([true, false, false]);
+  });
+
+  it("takes head_dim from the file before deriving it", () => {
+    expect(parse({ model_type: "qwen3", num_key_value_heads: 2, head_dim: 128 }).headDim).toBe(128);
+    expect(parse({ head_dim: null }).headDim).toBe(8);
+  });
+
+  it("reads rope in the spelling of Transformers 4 and 5 alike", () => {
+    const old = { rope_theta: 5e5, rope_scaling: { type: "linear", factor: 2 } };
+    const renamed = { rope_theta: 5e5, rope_scaling: { rope_type: "linear", factor: 2 } };
+    const v5 = { rope_parameters: { rope_theta: 5e5, rope_type: "linear", factor: 2 } };
+    for (const spelling of [old, renamed, v5, { ...v5, rope_theta: 1 }]) {
+      expect(parse(spelling).rope).toEqual({ type: "linear", theta: 5e5, factor: 2 });
+    }
+    expect(parse({ rope_parameters: { rope_type: "default", rope_theta: 1e6 } }).rope).toEqual({
+      type: "default",
+      theta: 1e6,
+    });
+    expect(parse({ rope_scaling: { rope_type: "dynamic", factor: 4 } }).rope).toEqual({
+      type: "dynamic",
+      theta: 10_000,
+      factor: 4,
+      originalMaxPosition: 2048,
+    });
+    const llama3 = {
+      rope_type: "llama3",
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 512,
+    };
+    expect(parse({ rope_scaling: llama3 }).rope).toEqual({
+      type: "llama3",
+      theta: 10_000,
+      factor: 8,
+      lowFreqFactor: 1,
+      highFreqFactor: 4,
+      originalMaxPosition: 512,
+    });
+  });
+
+  it("derives what a yarn config leaves out", () => {
+    const yarn = (over: object) =>
+      parse({ rope_scaling: { type: "yarn", factor: 4, original_max_position_embeddings: 1024, ...over } }).rope;
+    expect(yarn({})).toEqual({
+      type: "yarn",
+      theta: 10_000,
+      factor: 4,
+      originalMaxPosition: 1024,
+      betaFast: 32,
+      betaSlow: 1,
+      attentionFactor: 0.1 * Math.log(4) + 1,
+      truncate: true,
+    });
+    expect(yarn({ attention_factor: 1.5, beta_fast: 16, truncate: false })).toMatchObject({
+      attentionFactor: 1.5,
+      betaFast: 16,
+      truncate: false,
+    });
+    // DeepSeek's pair of scales cancels when equal.
+    expect(yarn({ mscale: 1, mscale_all_dim: 1 })).toMatchObject({ attentionFactor: 1 });
+    expect(yarn({ factor: null })).toMatchObject({ factor: 2 });
+  });
+
+  it("multiplies the context by the scaling where the file keeps the trained length", () => {
+    const context = (rope_scaling: object | null) => parse({ rope_scaling }).maxPositionEmbeddings;
+    expect(context(null)).toBe(2048);
+    expect(context({ type: "linear", factor: 2 })).toBe(4096);
+    expect(context({ type: "dynamic", factor: 2 })).toBe(4096);
+    expect(context({ type: "yarn", factor: 4, original_max_position_embeddings: 2048 })).toBe(8192);
+    expect(context({ type: "yarn", factor: 4, original_max_position_embeddings: 512 })).toBe(2048);
+    const llama3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 256 };
+    expect(context({ type: "llama3", factor: 8, ...llama3 })).toBe(2048);
+  });
+
+  it("honours every way to say sliding window", () => {
+    expect(windows({ sliding_window: 16 })).toEqual([0, 0, 0, 0]);
+    const mistral = { model_type: "mistral", num_key_value_heads: 2 };
+    expect(windows({ ...mistral, sliding_window: 16 })).toEqual([16, 16, 16, 16]);
+    expect(windows({ ...mistral, sliding_window: null })).toEqual([0, 0, 0, 0]);
+    expect(windows(mistral)).toEqual([4096, 4096, 4096, 4096]);
+    for (const model_type of ["qwen2", "qwen3"]) {
+      const qwen = { model_type, num_key_value_heads: 2, sliding_window: 16, max_window_layers: 3 };
+      expect(windows({ ...qwen, use_sliding_window: false })).toEqual([0, 0, 0, 0]);
+      expect(windows({ ...qwen, use_sliding_window: true })).toEqual([0, 0, 0, 16]);
+      const layer_types = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"];
+      expect(windows({ ...qwen, use_sliding_window: true, layer_types })).toEqual([16, 0, 0, 16]);
+      expect(() => windows({ ...qwen, layer_types })).toThrow(/use_sliding_window: expected a window/);
+    }
+  });
+});
+
+describe("parseModelConfig refuses", () => {
+  it.each<[object, RegExp, string?]>([
+    [{ hidden_size: undefined }, /m\/config\.json: hidden_size: expected a number, got nothing; correct the file/],
+    [{ hidden_size: "64" }, /hidden_size: expected a number, got "64"/],
+    [{ hidden_size: 0 }, /hidden_size: expected a whole number from 1 to/],
+    [{ num_hidden_layers: 1e9 }, /num_hidden_layers: expected a whole number from 1 to 1024, got 1000000000/],
+    [{ vocab_size: 1.5 }, /vocab_size: expected a whole number/],
+    [{ num_key_value_heads: 3 }, /num_key_value_heads: expected a divisor of num_attention_heads \(8\), got 3/],
+    [{ num_key_value_heads: 16 }, /num_key_value_heads: expected a whole number from 1 to 8/],
+    [{ hidden_size: 100 }, /hidden_size: expected a multiple of num_attention_heads \(8\)/],
+    [{ rms_norm_eps: -1 }, /rms_norm_eps: expected a number from 0 to 1/],
+    [{ tie_word_embeddings: "yes" }, /tie_word_embeddings: expected true or false, got "yes"/],
+    [{ eos_token_id: [1, "x"] }, /eos_token_id: expected a token id or a list/],
+    [{ model_type: 3 }, /model_type: expected a string/],
+    [{ rope_theta: 0 }, /rope_theta: expected a number from/],
+    [{ rope_scaling: "linear" }, /rope_scaling: expected an object/],
+    [{ rope_scaling: { type: "linear" } }, /rope_scaling\.factor: expected a number, got nothing/],
+    [{ rope_scaling: { type: "linear", factor: 0.5 } }, /rope_scaling\.factor: expected a number from 1/],
+    [
+      { rope_parameters: { rope_type: "llama3", factor: 8 } },
+      /rope_parameters\.low_freq_factor: expected a number, got nothing/,
+    ],
+    [{ head_dim: 12 }, /head_dim: a head_dim of 12 is not supported; expected a multiple of 8/, "unsupported"],
+    [{ hidden_act: "gelu" }, /hidden_act: expected "silu", got "gelu"/, "unsupported"],
+    [{ mlp_bias: true }, /mlp_bias/, "unsupported"],
+    [
+      { quantization_config: { quant_method: "fp8" } },
+      /quantized checkpoints are not supported; use the bf16/,
+      "unsupported",
+    ],
+    [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor/, "unsupported"],
+    [
+      { rope_scaling: { type: "longrope" } },
+      /expected default, linear, dynamic, yarn or llama3, got "longrope"/,
+      "unsupported",
+    ],
+    [
+      { rope_parameters: { full_attention: { rope_theta: 1e6 } } },
+      /different rope parameters for different layers/,
+      "unsupported",
+    ],
+    [
+      { model_type: "mistral", num_key_value_heads: 2, sliding_window: 8, layer_types: ["full_attention"] },
+      /layer_types: expected a list of 4/,
+    ],
+    [
+      { model_type: "qwen3", num_key_value_heads: 2, layer_types: Array(4).fill("linear_attention") },
+      /layer_types: expected only full_attention and sliding_attention, not "linear_attention"/,
+      "unsupported",
+    ],
+  ])("%j", (over, message, code = "invalid_file") => {
+    let error: unknown;
+    try {
+      parse(over);
+    } catch (caught) {
+      error = caught;
+    }
+    expect(error).toMatchObject({ name: "TurboQuantError", code, message: expect.stringMatching(message) });
+  });
+
+  it.each(["x", null, [], 3])("a file that holds %j", (json) => {
+    expect(() => parseModelConfig(json, "config.json")).toThrow(/expected a JSON object/);
+  });
+
+  it.each([
+    ["mixtral", /mixture-of-experts/],
+    ["qwen3_moe", /mixture-of-experts/],
+    ["qwen2_moe", /mixture-of-experts/],
+    ["deepseek_v3", /latent attention \(MLA\) and mixture-of-experts/],
+    ["qwen3_next", /hybrid state-space or linear-attention layers and mixture-of-experts/],
+    ["jamba", /hybrid state-space/],
+    ["mamba2", /hybrid state-space/],
+    ["gemma2", /soft-capping/],
+    ["gemma3_text", /GELU/],
+    ["phi3", /fused qkv/],
+    ["gpt2", /LayerNorm/],
+    ["gpt_oss", /attention sinks/],
+    ["qwen2_5_vl", /image or audio/],
+    ["t5", /encoder-decoder/],
+  ])("model type %s, saying what is missing", (model_type, what) => {
+    try {
+      parse({ model_type });
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toMatchObject({
+        code: "unsupported",
+        detail: { modelType: model_type, supported: ["llama", "mistral", "qwen2", "qwen3"] },
+      });
+      expect((error as Error).message).toMatch(what);
+      expect((error as Error).message).toMatch(/expected one of llama, mistral, qwen2, qwen3/);
+    }
+  });
+
+  it("an unknown model type", () => {
+    expect(() => parse({ model_type: "brand-new" })).toThrow(/got "brand-new"; use a checkpoint of a supported type/);
+  });
+});

@@ -1,0 +1,157 @@
+/** @file A checkpoint's config.json as the numbers the decoder needs, every field checked. */
+import { TurboQuantError } from "../errors.ts";
+import { ConfigFields } from "./config-fields.ts";
+import type { Family } from "./families/family.ts";
+import { familyOf } from "./registry.ts";
+import type { RopeConfig } from "./rope.ts";
+import { contextLengthOf, parseRopeConfig } from "./rope-config.ts";
+
+export interface ModelConfig {
+  readonly modelType: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly numLayers: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly intermediateSize: number;
+  readonly rmsNormEps: number;
+  /** The output head is the embedding matrix. */
+  readonly tieWordEmbeddings: boolean;
+  /** Tokens the model is meant for, rope scaling included. */
+  readonly maxPositionEmbeddings: number;
+  /** RMS norm on the heads of Q and K. */
+  readonly qkNorm: boolean;
+  /** Biases of the q, k and v projections. */
+  readonly attentionBias: boolean;
+  /** Bias of the output projection. */
+  readonly outputBias: boolean;
+  /** Positions a layer attends to, the own included; 0 for all. */
+  slidingWindow(layer: number): number;
+  readonly rope: RopeConfig;
+  readonly bosTokenId: number | null;
+  /** Any of these ends a generation; generation_config.json may say more. */
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number | null;
+}
+
+// Limits reject damaged files before they become allocations. Each is far above any published model.
+const MAX_WIDTH = 2 ** 20;
+const MAX_LAYERS = 1024;
+const MAX_HEADS = 4096;
+const MAX_VOCAB = 2 ** 24;
+const MAX_POSITION = 2 ** 30;
+/** The rotation works in blocks of 8 and more; heads beyond this do not fit a kernel's scratch memory. */
+const HEAD_DIM_STEP = 8;
+const MAX_HEAD_DIM = 1024;
+/** `sliding_window` of MistralConfig, Qwen2Config and Qwen3Config when a file leaves it out. */
+const DEFAULT_SLIDING_WINDOW = 4096;
+
+/**
+ * json: the parsed config.json, in the spelling of Transformers 4 or 5 · fileName: for messages
+ * @throws TurboQuantError invalid_file — a field is absent, of a wrong type or out of range; unsupported — a model type
+ *   or feature that the decoder does not have
+ */
+export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new TurboQuantError("invalid_file", `${fileName}: expected a JSON object; this is no config.json`, {
+      file: fileName,
+    });
+  }
+  const config = new ConfigFields(json as Readonly<Record<string, unknown>>, fileName);
+  const family = familyOf(config.string("model_type"), fileName);
+  refuseFeatures(config);
+
+  const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
+  const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
+  const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS);
+  const numKvHeads = config.integer("num_key_value_heads", 1, numHeads, family.defaults.numKvHeads ?? numHeads);
+  if (numHeads % numKvHeads !== 0)
+    throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
+  const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION);
+  const rope = parseRopeConfig(config, maxPosition);
+  const biasFlag = config.boolean("attention_bias", false);
+  const tokenId = (name: string) => config.tokenIds(name)[0] ?? null;
+  return {
+    modelType: family.modelType,
+    vocabSize: config.integer("vocab_size", 1, MAX_VOCAB),
+    hiddenSize,
+    numLayers,
+    numHeads,
+    numKvHeads,
+    headDim: parseHeadDim(config, hiddenSize, numHeads),
+    intermediateSize: config.integer("intermediate_size", 1, MAX_WIDTH),
+    rmsNormEps: config.number("rms_norm_eps", 0, 1, 1e-6),
+    tieWordEmbeddings: config.boolean("tie_word_embeddings", family.defaults.tieWordEmbeddings),
+    maxPositionEmbeddings: contextLengthOf(rope, maxPosition),
+    qkNorm: family.qkNorm,
+    attentionBias: family.qkvBias === "always" || (family.qkvBias === "attention_bias" && biasFlag),
+    outputBias: family.outputBias === "attention_bias" && biasFlag,
+    slidingWindow: parseSlidingWindow(config, family, numLayers),
+    rope,
+    bosTokenId: tokenId("bos_token_id"),
+    eosTokenIds: config.tokenIds("eos_token_id"),
+    padTokenId: tokenId("pad_token_id"),
+  };
+}
+
+/** What a config of a known family may ask for that the decoder cannot do. */
+function refuseFeatures(config: ConfigFields): void {
+  const activation = config.string("hidden_act", "silu");
+  if (activation !== "silu") throw config.unsupported("hidden_act", 'expected "silu"');
+  if (config.boolean("mlp_bias", false))
+    throw config.unsupported("mlp_bias", "biases in the feed-forward are not supported; expected false");
+  if (config.has("quantization_config")) {
+    throw config.unsupported(
+      "quantization_config",
+      "quantized checkpoints are not supported; use the bf16 one with --weights q8",
+    );
+  }
+}
+
+function parseHeadDim(config: ConfigFields, hiddenSize: number, numHeads: number): number {
+  // Qwen3 and Mistral Nemo have head_dim · num_attention_heads ≠ hidden_size, so the explicit field counts.
+  if (!config.has("head_dim") && hiddenSize % numHeads !== 0) {
+    throw config.invalid("hidden_size", `a multiple of num_attention_heads (${numHeads}), or an explicit head_dim`);
+  }
+  const headDim = config.integer("head_dim", 1, MAX_HEAD_DIM, hiddenSize / numHeads);
+  if (headDim % HEAD_DIM_STEP !== 0) {
+    throw config.unsupported(
+      "head_dim",
+      `a head_dim of ${headDim} is not supported; expected a multiple of ${HEAD_DIM_STEP}`,
+    );
+  }
+  return headDim;
+}
+
+function parseSlidingWindow(config: ConfigFields, family: Family, numLayers: number): (layer: number) => number {
+  const full = () => 0;
+  if (family.slidingWindow === "none") return full;
+  const enabled = family.slidingWindow === "all" || config.boolean("use_sliding_window", false);
+  // null means none; a config that leaves the field out relies on Transformers' default.
+  const none = config.mentions("sliding_window") && !config.has("sliding_window");
+  const window = enabled && !none ? config.integer("sliding_window", 1, MAX_POSITION, DEFAULT_SLIDING_WINDOW) : 0;
+  const types = config.raw("layer_types");
+  if (types !== undefined) {
+    if (!Array.isArray(types) || types.length !== numLayers)
+      throw config.invalid("layer_types", `a list of ${numLayers}, one a layer`);
+    const unknown = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
+    if (unknown !== undefined) {
+      throw config.unsupported(
+        "layer_types",
+        `expected only full_attention and sliding_attention, not ${JSON.stringify(unknown)}`,
+      );
+    }
+    if (window === 0 && types.includes("sliding_attention")) {
+      throw config.invalid(
+        family.slidingWindow === "upper" && !enabled ? "use_sliding_window" : "sliding_window",
+        "a window, as layer_types has sliding_attention",
+      );
+    }
+    return (layer) => (types[layer] === "sliding_attention" ? window : 0);
+  }
+  if (window === 0) return full;
+  if (family.slidingWindow === "all") return () => window;
+  const from = config.integer("max_window_layers", 0, 2 ** 16, family.defaults.maxWindowLayers ?? 0);
+  return (layer) => (layer >= from ? window : 0);
+}

@@ -1,0 +1,23 @@
+/** @file What distinguishes the families that run on our one decoder. */
+
+export interface Family {
+  /** `model_type` of config.json. */
+  readonly modelType: string;
+  /** RMS norm on each head of Q and K before RoPE. */
+  readonly qkNorm: boolean;
+  /** Biases of the q, k and v projections: always, never, or as the config's `attention_bias` says. */
+  readonly qkvBias: "always" | "never" | "attention_bias";
+  /** Bias of the output projection, likewise. */
+  readonly outputBias: "never" | "attention_bias";
+  /**
+   * How the config describes sliding-window layers: `none`; `all` layers when `sliding_window` is set; or `upper` layers
+   * from `max_window_layers` on when `use_sliding_window` is true. `layer_types` overrides the latter.
+   */
+  readonly slidingWindow: "none" | "all" | "upper";
+  /** Sizes a config may leave out, as Transformers' defaults. */
+  readonly defaults: {
+    readonly numKvHeads?: number;
+    readonly maxWindowLayers?: number;
+    readonly tieWordEmbeddings: boolean;
+  };
+}

@@ -1,0 +1,11 @@
+/** @file Llama 2 and 3, and the many checkpoints that use their architecture (TinyLlama, SmolLM2, …). */
+import type { Family } from "./family.ts";
+
+export const llama: Family = {
+  modelType: "llama",
+  qkNorm: false,
+  qkvBias: "attention_bias",
+  outputBias: "attention_bias",
+  slidingWindow: "none",
+  defaults: { tieWordEmbeddings: false },
+};

@@ -1,0 +1,11 @@
+/** @file Mistral 7B and Nemo: Llama with a sliding window on all layers (v0.1) or on none. */
+import type { Family } from "./family.ts";
+
+export const mistral: Family = {
+  modelType: "mistral",
+  qkNorm: false,
+  qkvBias: "never",
+  outputBias: "never",
+  slidingWindow: "all",
+  defaults: { numKvHeads: 8, tieWordEmbeddings: false },
+};

@@ -1,0 +1,11 @@
+/** @file Qwen 2 and 2.5: biases on q, k and v. */
+import type { Family } from "./family.ts";
+
+export const qwen2: Family = {
+  modelType: "qwen2",
+  qkNorm: false,
+  qkvBias: "always",
+  outputBias: "never",
+  slidingWindow: "upper",
+  defaults: { numKvHeads: 32, maxWindowLayers: 28, tieWordEmbeddings: false },
+};

@@ -1,0 +1,11 @@
+/** @file Qwen 3, dense: no biases, RMS norm on the heads of Q and K, head_dim of its own. */
+import type { Family } from "./family.ts";
+
+export const qwen3: Family = {
+  modelType: "qwen3",
+  qkNorm: true,
+  qkvBias: "attention_bias",
+  outputBias: "attention_bias",
+  slidingWindow: "upper",
+  defaults: { numKvHeads: 32, maxWindowLayers: 28, tieWordEmbeddings: false },
+};

@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { expectedWeights } from "./expected-weights.ts";
+import { shapeConfig, shapeNames } from "./shapes.ts";
+
+/** Parameters of a shape, a tied head once. */
+function parameters(name: string): number {
+  let sum = 0;
+  for (const shape of expectedWeights(shapeConfig(name)).values()) sum += shape.reduce((a, b) => a * b, 1);
+  return sum;
+}
+
+describe("shapes", () => {
+  // Totals as published on the models' pages, in millions.
+  it.each([
+    ["qwen3-0.6b", 596.05],
+    ["qwen3-8b", 8190.74],
+    ["qwen2.5-0.5b", 494.03],
+    ["qwen2.5-7b", 7615.62],
+    ["llama-3.2-1b", 1235.81],
+    ["llama-3.1-8b", 8030.26],
+    ["tinyllama-1.1b", 1100.05],
+    ["mistral-7b", 7248.02],
+  ])("%s has the published number of parameters", (name, millions) => {
+    expect(parameters(name) / 1e6).toBeCloseTo(millions, 1);
+  });
+
+  it("all parse", () => {
+    for (const name of shapeNames) expect(shapeConfig(name).headDim % 8).toBe(0);
+    expect(() => shapeConfig("qwen3-0.7b")).toThrow(/expected one of qwen3-0\.6b/);
+    expect(() => shapeConfig("toString")).toThrow(/expected one of/);
+  });
+});

@@ -1,0 +1,108 @@
+/** @file Shapes of public checkpoints, so that speed and memory can be measured without a download (`--shape`). */
+import { TurboQuantError } from "../errors.ts";
+import { type ModelConfig, parseModelConfig } from "./config.ts";
+
+/** [hidden, layers, heads, KV heads, head_dim, feed-forward, vocabulary] as in the checkpoints' config.json. */
+type Sizes = readonly [number, number, number, number, number, number, number];
+
+function sizes([hidden, layers, heads, kvHeads, headDim, intermediate, vocab]: Sizes) {
+  return {
+    hidden_size: hidden,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    num_key_value_heads: kvHeads,
+    head_dim: headDim,
+    intermediate_size: intermediate,
+    vocab_size: vocab,
+  };
+}
+
+function qwen3(shape: Sizes, tied: boolean) {
+  return {
+    model_type: "qwen3",
+    ...sizes(shape),
+    rms_norm_eps: 1e-6,
+    rope_theta: 1e6,
+    max_position_embeddings: 40_960,
+    tie_word_embeddings: tied,
+  };
+}
+
+function qwen2(shape: Sizes, tied: boolean) {
+  return {
+    model_type: "qwen2",
+    ...sizes(shape),
+    rms_norm_eps: 1e-6,
+    rope_theta: 1e6,
+    max_position_embeddings: 32_768,
+    tie_word_embeddings: tied,
+  };
+}
+
+/** Llama 3.1 and 3.2 stretch a context of 8,192 by `factor`. */
+function llama3(shape: Sizes, factor: number, tied: boolean) {
+  return {
+    model_type: "llama",
+    ...sizes(shape),
+    rms_norm_eps: 1e-5,
+    rope_theta: 5e5,
+    rope_scaling: {
+      rope_type: "llama3",
+      factor,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 8192,
+    },
+    max_position_embeddings: 131_072,
+    tie_word_embeddings: tied,
+  };
+}
+
+const shapes: Readonly<Record<string, object>> = {
+  "qwen3-0.6b": qwen3([1024, 28, 16, 8, 128, 3072, 151_936], true),
+  "qwen3-1.7b": qwen3([2048, 28, 16, 8, 128, 6144, 151_936], true),
+  "qwen3-4b": qwen3([2560, 36, 32, 8, 128, 9728, 151_936], true),
+  "qwen3-8b": qwen3([4096, 36, 32, 8, 128, 12_288, 151_936], false),
+  "qwen3-14b": qwen3([5120, 40, 40, 8, 128, 17_408, 151_936], false),
+  "qwen3-32b": qwen3([5120, 64, 64, 8, 128, 25_600, 151_936], false),
+  "qwen2.5-0.5b": qwen2([896, 24, 14, 2, 64, 4864, 151_936], true),
+  "qwen2.5-1.5b": qwen2([1536, 28, 12, 2, 128, 8960, 151_936], true),
+  "qwen2.5-3b": qwen2([2048, 36, 16, 2, 128, 11_008, 151_936], true),
+  "qwen2.5-7b": qwen2([3584, 28, 28, 4, 128, 18_944, 152_064], false),
+  "qwen2.5-14b": qwen2([5120, 48, 40, 8, 128, 13_824, 152_064], false),
+  "qwen2.5-32b": qwen2([5120, 64, 40, 8, 128, 27_648, 152_064], false),
+  "llama-3.2-1b": llama3([2048, 16, 32, 8, 64, 8192, 128_256], 32, true),
+  "llama-3.2-3b": llama3([3072, 28, 24, 8, 128, 8192, 128_256], 32, true),
+  "llama-3.1-8b": llama3([4096, 32, 32, 8, 128, 14_336, 128_256], 8, false),
+  "tinyllama-1.1b": {
+    model_type: "llama",
+    ...sizes([2048, 22, 32, 4, 64, 5632, 32_000]),
+    rms_norm_eps: 1e-5,
+    rope_theta: 1e4,
+    max_position_embeddings: 2048,
+    tie_word_embeddings: false,
+  },
+  "mistral-7b": {
+    model_type: "mistral",
+    ...sizes([4096, 32, 32, 8, 128, 14_336, 32_768]),
+    rms_norm_eps: 1e-5,
+    rope_theta: 1e6,
+    sliding_window: null,
+    max_position_embeddings: 32_768,
+    tie_word_embeddings: false,
+  },
+};
+
+/** Names that `--shape` takes. */
+export const shapeNames: readonly string[] = Object.keys(shapes);
+
+/** @throws TurboQuantError invalid_argument — no such shape */
+export function shapeConfig(name: string): ModelConfig {
+  const json = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
+  if (!json) {
+    throw new TurboQuantError("invalid_argument", `shape: expected one of ${shapeNames.join(", ")}, got "${name}"`, {
+      name,
+    });
+  }
+  return parseModelConfig(json, `shape ${name}`);
+}
