@@ -1,0 +1,187 @@
+/**
+ * @file One head's vector to its bytes in a page and back: the executable form of docs/formats/kv-page.md.
+ *
+ * f32 with one rounding an operation, in the documented order, so that kernels can match it byte for byte.
+ */
+import { TurboQuantError } from "../errors.ts";
+import { dot4 } from "../math/dot.ts";
+import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import { packPlane, planeShifts, unpackPlane } from "./bit-pack.ts";
+import { getCodebook } from "./codebook.ts";
+import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
+import { BLOCK, codeBits, isRotated, type PageLayout, type Plane, type Region, type SideLayout } from "./page-layout.ts";
+import { projectionMatrix, sketchFactor } from "./qjl.ts";
+import { createRotation, type Rotation } from "./rotation.ts";
+import { VectorQuantizer } from "./vector-quantizer.ts";
+
+/** Calibration of one KV head, [headDim] each. */
+export interface HeadCalibration {
+  readonly mean: Float32Array;
+  readonly balance: Float32Array;
+}
+
+const MAX_FLOAT16 = 65504;
+
+/** NaN becomes 0, everything else is clamped to what f16 holds. */
+export function sanitize(x: Float32Array): void {
+  for (let i = 0; i < x.length; i++) {
+    const value = x[i]!;
+    if (!(Math.abs(value) <= MAX_FLOAT16)) x[i] = Number.isNaN(value) ? 0 : Math.sign(value) * MAX_FLOAT16;
+  }
+}
+
+/** Round half to even, as f32x4.nearest does. */
+function nearestEven(x: number): number {
+  const floor = Math.floor(x);
+  const fraction = x - floor;
+  if (fraction < 0.5) return floor;
+  if (fraction > 0.5) return floor + 1;
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+const rowAt = (region: Region, head: number, row: number): number =>
+  region.offset + head * region.headStride + row * region.rowBytes;
+
+export class RowCodec {
+  readonly side: SideFormat;
+  readonly headDim: number;
+  readonly #rotation: Rotation | null;
+  readonly #quantizer: VectorQuantizer | null;
+  readonly #projection: Float32Array | null;
+  readonly #codes: Uint8Array;
+  readonly #residual: Float32Array;
+
+  /** @throws TurboQuantError unsupported — kivi types, which quantize groups of tokens, not rows */
+  constructor(side: SideFormat, format: LayerKvFormat, headDim: number) {
+    if (side.type.startsWith("kivi")) {
+      throw new TurboQuantError("unsupported", `${side.type}: stored by groups of tokens, not by rows`);
+    }
+    this.side = side;
+    this.headDim = headDim;
+    this.#rotation = isRotated(side, format) ? createRotation(format.rotation, headDim, format.seed) : null;
+    this.#quantizer = side.type.startsWith("tq")
+      ? new VectorQuantizer(headDim, codeBits(side.type), side.scale, side.search)
+      : null;
+    this.#projection = side.qjl ? projectionMatrix("gaussian", headDim, format.seed) : null;
+    this.#codes = new Uint8Array(headDim);
+    this.#residual = new Float32Array(headDim);
+  }
+
+  /** Steps 1 to 3, in place: sanitize, calibrate, rotate. x: [headDim] */
+  prepare(x: Float32Array, calibration?: HeadCalibration): void {
+    sanitize(x);
+    if (calibration) {
+      const { mean, balance } = calibration;
+      for (let i = 0; i < x.length; i++) x[i] = Math.fround(x[i]! - mean[i]!) * balance[i]!;
+    }
+    this.#rotation?.apply(x);
+  }
+
+  /** Stores a prepared vector as row `row` of head `head`. */
+  write(x: Float32Array, page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number, row: number): void {
+    const target = layout[side];
+    switch (this.side.type) {
+      case "f32":
+      case "f16":
+        return this.#writeFloats(x, page, rowAt(target.planes[0]!, head, row));
+      case "q8_0":
+      case "q4_0r":
+        this.#quantizeBlocks(x, page, rowAt(target.scales!, head, row));
+        return this.#writeCodes(this.#codes, page, target.planes, head, row);
+      default:
+        return this.#writeTurboQuant(x, page, target, head, row);
+    }
+  }
+
+  /** The stored vector, still in the space it was prepared into; with a sketch, the unbiased reconstruction. */
+  read(page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number, row: number, out: Float32Array): void {
+    const source = layout[side];
+    const d = this.headDim;
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+    if (this.side.type === "f32" || this.side.type === "f16") {
+      const at = rowAt(source.planes[0]!, head, row);
+      for (let i = 0; i < d; i++) {
+        out[i] = this.side.type === "f32" ? view.getFloat32(at + 4 * i, true) : fromFloat16Bits(view.getUint16(at + 2 * i, true));
+      }
+      return;
+    }
+    const codes = this.#codes.fill(0);
+    for (const [p, { width, shift }] of planeShifts(codeBits(this.side.type)).entries()) {
+      unpackPlane(page, rowAt(source.planes[p]!, head, row), d, width, shift, codes);
+    }
+    const scaleAt = rowAt(source.scales!, head, row);
+    if (!this.#quantizer) {
+      const zero = this.side.type === "q8_0" ? 128 : 8;
+      for (let i = 0; i < d; i++) {
+        out[i] = (codes[i]! - zero) * fromFloat16Bits(view.getUint16(scaleAt + 2 * Math.floor(i / BLOCK), true));
+      }
+      return;
+    }
+    const { centroids } = getCodebook(d, this.#quantizer.bits);
+    const scale = fromFloat16Bits(view.getUint16(scaleAt, true));
+    for (let i = 0; i < d; i++) out[i] = scale * centroids[codes[i]!]!;
+    if (source.sketch) this.#addSketch(view, page, source, head, row, out);
+  }
+
+  #writeFloats(x: Float32Array, page: Uint8Array, at: number): void {
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+    for (let i = 0; i < x.length; i++) {
+      if (this.side.type === "f32") view.setFloat32(at + 4 * i, x[i]!, true);
+      else view.setUint16(at + 2 * i, toFloat16Bits(x[i]!), true);
+    }
+  }
+
+  #writeCodes(codes: Uint8Array, page: Uint8Array, planes: readonly Plane[], head: number, row: number): void {
+    for (const [p, { width, shift }] of planeShifts(codeBits(this.side.type)).entries()) {
+      packPlane(codes, this.headDim, width, shift, page, rowAt(planes[p]!, head, row));
+    }
+  }
+
+  #writeTurboQuant(x: Float32Array, page: Uint8Array, target: SideLayout, head: number, row: number): void {
+    const quantizer = this.#quantizer!;
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+    const { scale, norm } = quantizer.quantize(x);
+    this.#writeCodes(quantizer.codes, page, target.planes, head, row);
+    view.setUint16(rowAt(target.scales!, head, row), toFloat16Bits(scale), true);
+    if (!target.sketch) return;
+    const d = this.headDim;
+    const r = this.#residual;
+    for (let i = 0; i < d; i++) r[i] = quantizer.scaledInput[i]! - quantizer.centroids[i]!;
+    for (let i = 0; i < d; i++) this.#codes[i] = dot4(this.#projection!, i * d, r, 0, d) >= 0 ? 1 : 0;
+    packPlane(this.#codes, d, 1, 0, page, rowAt(target.sketch.signs, head, row));
+    const length = Math.fround(Math.fround(Math.sqrt(dot4(r, 0, r, 0, d))) / Math.fround(Math.sqrt(d)));
+    view.setUint16(rowAt(target.sketch.norms, head, row), toFloat16Bits(Math.min(MAX_FLOAT16, norm * length)), true);
+  }
+
+  /** out += √(π/2)/d · ‖r‖ · Sᵀ z */
+  #addSketch(view: DataView, page: Uint8Array, source: SideLayout, head: number, row: number, out: Float32Array): void {
+    const d = this.headDim;
+    const { signs, norms } = source.sketch!;
+    const z = this.#codes.fill(0);
+    unpackPlane(page, rowAt(signs, head, row), d, 1, 0, z);
+    const factor = sketchFactor("gaussian", d) * fromFloat16Bits(view.getUint16(rowAt(norms, head, row), true));
+    for (let i = 0; i < d; i++) {
+      const signed = z[i] ? factor : -factor;
+      for (let j = 0; j < d; j++) out[j] = out[j]! + signed * this.#projection![i * d + j]!;
+    }
+  }
+
+  /** Codes of q8_0 and q4_0r into the scratch; scales straight into the page. */
+  #quantizeBlocks(x: Float32Array, page: Uint8Array, scaleAt: number): void {
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+    const isEight = this.side.type === "q8_0";
+    for (let start = 0; start < x.length; start += BLOCK) {
+      const end = Math.min(start + BLOCK, x.length);
+      let extreme = 0;
+      for (let i = start; i < end; i++) if (Math.abs(x[i]!) > Math.abs(extreme)) extreme = x[i]!;
+      const largest = Math.abs(extreme);
+      const scale = isEight ? Math.fround(largest / 127) : Math.fround(extreme / -8);
+      const inverse = extreme === 0 ? 0 : isEight ? Math.fround(127 / largest) : Math.fround(-8 / extreme);
+      view.setUint16(scaleAt + (start / BLOCK) * 2, toFloat16Bits(scale), true);
+      for (let i = start; i < end; i++) {
+        const value = Math.fround(x[i]! * inverse);
+        this.#codes[i] = isEight ? nearestEven(value) + 128 : Math.min(15, Math.floor(Math.fround(value + 8.5)));
+      }
+    }
+  }
+}
