@@ -1,0 +1,229 @@
+/** @file `--kv SPEC`: presets and modifiers to the format of each layer (docs/cli.md lists them). */
+import { TurboQuantError } from "../errors.ts";
+import { closest } from "../closest.ts";
+import type { KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
+
+export interface KvSpec {
+  /** Canonical text: equal texts mean equal formats. */
+  readonly text: string;
+  /** `auto` (the model's own, if it carries one), `off`, or a file name. */
+  readonly calibration: string;
+  /** True when no layer stores codes. */
+  readonly isFloat: boolean;
+  forLayer(layer: number): LayerKvFormat;
+  /** @throws TurboQuantError invalid_argument — a layers= range beyond the model */
+  validateLayers(numLayers: number): void;
+}
+
+interface Draft {
+  k: SideFormat;
+  v: SideFormat;
+  sinks: number;
+  window: number;
+  rotation: RotationKind;
+  seed: number;
+  calibration: string;
+}
+
+interface LayerRange {
+  readonly first: number;
+  readonly last: number;
+  readonly spec: string;
+  readonly k: SideFormat;
+  readonly v: SideFormat;
+}
+
+/** vLLM's names; norm-corrected codes without sinks, window or search. */
+const ALIASES: Readonly<Record<string, string>> = {
+  turboquant_k8v4: "k8v4,sinks=0,window=0,search=off",
+  turboquant_4bit_nc: "k4v4,sinks=0,window=0,search=off",
+  turboquant_k3v4_nc: "k3v4,sinks=0,window=0,search=off",
+  turboquant_3bit_nc: "k3v3,sinks=0,window=0,search=off",
+};
+
+const PRESET_EXAMPLES = ["f16", "f32", "k4v4", "k5v4", "k8v4", "k3v3", "paper-4", "paper-4+qjl", "q4_0r", "q8_0", "kivi-4"];
+const MODIFIERS = ["sinks", "window", "scale", "search", "rotation", "calibration", "layers", "seed", "k", "v"];
+const SCALES = ["auto", "norm", "norm-preserving", "least-squares"];
+const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
+
+function fail(message: string, detail: Record<string, unknown> = {}): never {
+  throw new TurboQuantError("invalid_argument", `--kv: ${message}`, detail);
+}
+
+const plain = (type: KvType): SideFormat => ({ type, scale: "norm", search: false, qjl: false });
+const ours = (bits: number | string, side: "k" | "v"): SideFormat => ({
+  type: `tq${bits}` as KvType,
+  scale: side === "k" ? "norm-preserving" : "least-squares",
+  search: true,
+  qjl: false,
+});
+
+/** A storage type for `k=` and `v=`; a TurboQuant width is taken with the preset's rules. */
+function parseType(text: string, side: "k" | "v", like: SideFormat): SideFormat {
+  if (["f16", "f32", "q8_0", "q4_0r"].includes(text)) return plain(text as KvType);
+  const bits = /^tq-?([1-8])$/.exec(text)?.[1];
+  if (bits) return like.type.startsWith("tq") ? { ...like, type: `tq${bits}` as KvType, qjl: false } : ours(bits, side);
+  fail(`${side}=${text} is not a type; choose f16, f32, q8_0, q4_0r or tq1 … tq8`, { type: text });
+}
+
+function parsePreset(text: string): Draft {
+  const draft = (k: SideFormat, v: SideFormat, more: Partial<Draft> = {}): Draft => ({
+    k,
+    v,
+    sinks: 0,
+    window: 0,
+    rotation: "hadamard",
+    seed: 0,
+    calibration: "off",
+    ...more,
+  });
+  const product = { sinks: 4, window: 128, calibration: "auto" };
+  if (["f16", "f32", "q8_0", "q4_0r"].includes(text)) return draft(plain(text as KvType), plain(text as KvType));
+  let match = /^k([1-8])v([1-8])$/.exec(text);
+  if (match) return draft(ours(match[1]!, "k"), ours(match[2]!, "v"), product);
+  match = /^tq-?([1-8])$/.exec(text);
+  if (match) return draft(ours(match[1]!, "k"), ours(match[1]!, "v"), product);
+  match = /^paper-([1-8])(\+qjl)?$/.exec(text);
+  if (match) {
+    const bits = Number(match[1]);
+    if (!match[2]) return draft(plain(`tq${bits}` as KvType), plain(`tq${bits}` as KvType));
+    if (bits < 2) fail("paper-1+qjl has no bits left for codes; QJL takes one of them, so ask for 2 or more");
+    return draft({ ...plain(`tq${bits - 1}` as KvType), qjl: true }, plain(`tq${bits}` as KvType));
+  }
+  match = /^kivi-([1-8])$/.exec(text);
+  if (match) return draft(plain(`kivi${match[1]}` as KvType), plain(`kivi${match[1]}` as KvType), { rotation: "none" });
+  const hint = closest(text, PRESET_EXAMPLES);
+  fail(
+    `"${text}" is not a preset; choose f16, f32, kNvM with N and M from 1 to 8 (k4v4), paper-N, paper-N+qjl, q8_0, q4_0r or kivi-N` +
+      (hint ? `; did you mean ${hint}?` : ""),
+    { preset: text },
+  );
+}
+
+function parseCount(name: string, value: string, max: number): number {
+  const count = Number(value);
+  if (!/^\d+$/.test(value) || count > max) fail(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
+  return count;
+}
+
+function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
+  if ((choices as readonly string[]).includes(value)) return value as T;
+  const hint = closest(value, choices);
+  fail(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, { [name]: value });
+}
+
+/** `0-1:k8v8` or `3:f16`, several joined by `+`; only K and V types are taken from the inner preset. */
+function parseLayers(value: string): LayerRange[] {
+  return value.split("+").map((part) => {
+    const match = /^(\d+)(?:-(\d+))?:(.+)$/.exec(part);
+    if (!match) fail(`layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8`, { layers: part });
+    const first = Number(match[1]);
+    const last = match[2] === undefined ? first : Number(match[2]);
+    if (last < first) fail(`layers=${part}: the range ends before it begins`, { layers: part });
+    const { k, v } = parsePreset(match[3]!);
+    return { first, last, spec: match[3]!, k, v };
+  });
+}
+
+/** Splits at commas, except inside `layers=` values, which use `+`. */
+function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
+  const ranges: LayerRange[] = [];
+  // Sides first: scale= and search= apply to what k= and v= chose, whatever the order of writing.
+  const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : 1);
+  for (const part of [...parts].sort((a, b) => order(a) - order(b))) {
+    const at = part.indexOf("=");
+    const name = at < 0 ? part : part.slice(0, at);
+    const value = part.slice(at + 1);
+    if (!MODIFIERS.includes(name)) {
+      const hint = closest(name, MODIFIERS);
+      fail(`unknown modifier "${name}"; choose ${MODIFIERS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, { name });
+    }
+    if (at < 0 || value === "") fail(`${name} needs a value, as in ${name}=…`, { name });
+    switch (name) {
+      case "k":
+      case "v":
+        draft[name] = parseType(value, name, draft[name]);
+        break;
+      case "sinks":
+        draft.sinks = parseCount(name, value, 65_536);
+        break;
+      case "window":
+        draft.window = parseCount(name, value, 65_536);
+        break;
+      case "seed":
+        draft.seed = parseCount(name, value, 2 ** 32 - 1);
+        break;
+      case "scale": {
+        const rule = oneOf(name, value, SCALES);
+        for (const side of ["k", "v"] as const) {
+          const scale = rule === "auto" ? (side === "k" ? "norm-preserving" : "least-squares") : (rule as ScaleRule);
+          draft[side] = { ...draft[side], scale };
+        }
+        break;
+      }
+      case "search": {
+        const search = oneOf(name, value, ["on", "off"]) === "on";
+        for (const side of ["k", "v"] as const) draft[side] = { ...draft[side], search };
+        break;
+      }
+      case "rotation":
+        draft.rotation = oneOf(name, value, ROTATIONS);
+        break;
+      case "calibration":
+        draft.calibration = value;
+        break;
+      default:
+        ranges.push(...parseLayers(value));
+    }
+  }
+  return ranges;
+}
+
+function sideText(side: SideFormat): string {
+  if (!side.type.startsWith("tq")) return side.type;
+  return `${side.type}/${side.scale}${side.search ? "/search" : ""}${side.qjl ? "/qjl" : ""}`;
+}
+
+/**
+ * Parses a KV spec, e.g. `k4v4`, `paper-4,v=f16`, `k4v4,sinks=0,window=0,layers=0-1:k8v8`.
+ * @throws TurboQuantError invalid_argument — naming the bad part, what is allowed and the nearest name
+ */
+export function parseKvSpec(spec: string): KvSpec {
+  const text = spec.trim();
+  const [preset = "", ...modifiers] = (ALIASES[text] ?? text).split(",").map((part) => part.trim());
+  const expanded = ALIASES[preset];
+  if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
+  const draft = parsePreset(preset);
+  const ranges = parseModifiers(modifiers, draft);
+  const { calibration, ...base } = draft;
+  const formats = (layer: number): LayerKvFormat => {
+    const range = ranges.findLast((r) => layer >= r.first && layer <= r.last);
+    return range ? { ...base, k: range.k, v: range.v } : base;
+  };
+  const isFloatSide = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
+  return {
+    text: canonical(draft, ranges),
+    calibration,
+    isFloat: [base, ...ranges].every((f) => isFloatSide(f.k) && isFloatSide(f.v)),
+    forLayer: formats,
+    validateLayers(numLayers) {
+      for (const { first, last } of ranges) {
+        if (last < numLayers) continue;
+        fail(`layers=${first}-${last}: the model has layers 0 to ${numLayers - 1}`, { last, numLayers });
+      }
+    },
+  };
+}
+
+function canonical(draft: Draft, ranges: readonly LayerRange[]): string {
+  const layers = ranges.map((r) => `${r.first}-${r.last}:${sideText(r.k)}:${sideText(r.v)}`);
+  return [
+    `k=${sideText(draft.k)}`,
+    `v=${sideText(draft.v)}`,
+    `sinks=${draft.sinks}`,
+    `window=${draft.window}`,
+    `rotation=${draft.rotation}`,
+    `seed=${draft.seed}`,
+    ...(layers.length ? [`layers=${layers.join("+")}`] : []),
+  ].join(",");
+}
