@@ -1,0 +1,57 @@
+/** @file Ends a stream of text at a stop string, withholding what could still become one. */
+
+export interface StopResult {
+  /** Text that can be shown now. */
+  readonly text: string;
+  /** True once a stop string has appeared; the text before it has been shown, nothing follows. */
+  readonly stopped: boolean;
+}
+
+export class StopMatcher {
+  readonly #stops: readonly string[];
+  #held = "";
+  #stopped = false;
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops;
+  }
+
+  push(piece: string): StopResult {
+    if (this.#stopped) return { text: "", stopped: true };
+    const text = this.#held + piece;
+    let first = -1;
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop);
+      if (at >= 0 && (first < 0 || at < first)) first = at;
+    }
+    if (first >= 0) {
+      this.#stopped = true;
+      this.#held = "";
+      return { text: text.slice(0, first), stopped: true };
+    }
+    const keep = this.#partialLength(text);
+    this.#held = text.slice(text.length - keep);
+    return { text: text.slice(0, text.length - keep), stopped: false };
+  }
+
+  /** What was withheld when the stream ended without a stop string. */
+  end(): string {
+    const rest = this.#held;
+    this.#held = "";
+    return rest;
+  }
+
+  /** Length of the longest end of `text` that begins a stop string. */
+  #partialLength(text: string): number {
+    let longest = 0;
+    for (const stop of this.#stops) {
+      for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {
+        if (text.endsWith(stop.slice(0, n))) {
+          longest = n;
+          break;
+        }
+      }
+    }
+    return longest;
+  }
+}
