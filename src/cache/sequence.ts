@@ -156,6 +156,13 @@ export class Sequence {
     });
   }
 
+  /** Takes over pages already put into the tables: the end of a restore. */
+  adopt(length: number, exactStart: readonly number[]): void {
+    assert(this.#length === 0, "adopt into a sequence that has tokens");
+    this.#length = length;
+    this.#exactStart = [...exactStart];
+  }
+
   /** Gives every page back. Idempotent. */
   release(): void {
     if (this.#released) return;
