@@ -1,0 +1,165 @@
+/** @file Text to token ids and back, from a checkpoint's tokenizer files. */
+import { TurboQuantError } from "../errors.ts";
+import { type FileSource, readText } from "../formats/file-source.ts";
+import { type JsonObject, readJsonObject } from "../formats/json-file.ts";
+import { type ChatMessage, ChatTemplate, type ChatTemplateOptions } from "./chat-template.ts";
+import { specialTokenTexts, tokenizerJsonFromMerges } from "./legacy-files.ts";
+import { TextStream } from "./text-stream.ts";
+
+type Backend = import("@huggingface/tokenizers").Tokenizer;
+
+export interface EncodeOptions {
+  /** Add what the tokenizer puts around a text, such as a beginning-of-sequence token. Default true. */
+  readonly addSpecialTokens?: boolean;
+}
+
+export interface DecodeOptions {
+  /** Leave markers such as `<|im_end|>` out of the text. Default false. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** Turns tokens into text as they come. */
+export interface DecodeStream {
+  /** The text that became certain with this token; empty while a character is incomplete. */
+  push(id: number): string;
+  /** What is still held back; an incomplete character ends as U+FFFD. */
+  end(): string;
+}
+
+export class Tokenizer {
+  /** Largest token id + 1; a model's embedding may have more rows. */
+  readonly vocabSize: number;
+  /** Null when the checkpoint has none (base models). */
+  readonly chatTemplate: ChatTemplate | null;
+  readonly #backend: Backend;
+  readonly #specialIds: ReadonlySet<number>;
+
+  constructor(backend: Backend, chatTemplate: ChatTemplate | null) {
+    this.#backend = backend;
+    this.chatTemplate = chatTemplate;
+    const added = backend.get_added_tokens_decoder();
+    this.#specialIds = new Set([...added].filter(([, token]) => token.special).map(([id]) => id));
+    let largest = -1;
+    for (const id of backend.get_vocab().values()) largest = Math.max(largest, id);
+    this.vocabSize = largest + 1;
+  }
+
+  /** Special tokens written out in the text become their ids. */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const { ids } = this.#backend.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
+    if (ids.includes(undefined as unknown as number)) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        "tokenizer: expected text that the vocabulary covers, got characters it lacks and has no unknown token for; remove them",
+      );
+    }
+    return ids;
+  }
+
+  /** Ids outside the vocabulary (padding rows of the embedding) have no text. */
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const skip = options.skipSpecialTokens ?? false;
+    const known = Array.from(ids).filter(
+      (id) => this.#backend.id_to_token(id) !== undefined && !(skip && this.#specialIds.has(id)),
+    );
+    if (known.length === 0) return "";
+    // Never "clean up" spaces before punctuation: it would change code, and text already streamed.
+    return this.#backend.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+
+  /** Id of a token by its exact text in the vocabulary. */
+  tokenId(text: string): number | undefined {
+    return this.#backend.token_to_id(text);
+  }
+
+  isSpecial(id: number): boolean {
+    return this.#specialIds.has(id);
+  }
+
+  /** Special tokens are left out of the text by default. */
+  createStream(options: DecodeOptions = {}): DecodeStream {
+    const skipSpecialTokens = options.skipSpecialTokens ?? true;
+    return new TextStream((ids) => this.decode(ids, { skipSpecialTokens }));
+  }
+
+  /**
+   * The prompt text of a conversation, special tokens written out; encode it without adding more.
+   * @throws TurboQuantError unsupported — no chat template; invalid_argument — the template refuses the messages
+   */
+  async applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
+    if (!this.chatTemplate) {
+      throw new TurboQuantError(
+        "unsupported",
+        "chat: this checkpoint has no chat template (a base model); pass a plain prompt, or add chat_template.jinja to it",
+      );
+    }
+    return await this.chatTemplate.render(messages, options);
+  }
+}
+
+/**
+ * Reads `tokenizer.json`, or else `vocab.json` and `merges.txt`; and the chat template from `chat_template.jinja` or
+ * `tokenizer_config.json`.
+ *
+ * @throws TurboQuantError invalid_file — absent or unusable; unsupported — a kind of tokenizer we cannot run
+ */
+export async function loadTokenizer(source: FileSource): Promise<Tokenizer> {
+  const config = (await source.has("tokenizer_config.json"))
+    ? await readJsonObject(source, "tokenizer_config.json")
+    : {};
+  const { file, json } = await readTokenizerJson(source, config);
+  const { Tokenizer: BackendTokenizer } = await importBackend();
+  let backend: Backend;
+  try {
+    // Of the config, the library reads flags of old BERT-like tokenizers and a list that decoding needs as plain strings.
+    backend = new BackendTokenizer(json, { clean_up_tokenization_spaces: false, additional_special_tokens: [] });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new TurboQuantError(
+      "invalid_file",
+      `${source.name}/${file}: expected a tokenizer, got one that cannot be used (${why}); download the file again`,
+      { file },
+      { cause },
+    );
+  }
+  const jinja = (await source.has("chat_template.jinja")) ? await readText(source, "chat_template.jinja") : undefined;
+  const chatTemplate = ChatTemplate.from(jinja ?? config["chat_template"], specialTokenTexts(config), source.name);
+  return new Tokenizer(backend, chatTemplate);
+}
+
+async function readTokenizerJson(source: FileSource, config: JsonObject): Promise<{ file: string; json: object }> {
+  if (await source.has("tokenizer.json")) {
+    const json = await readJsonObject(source, "tokenizer.json");
+    // Fields that Python's serializer may leave out when they are null.
+    const optional = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] };
+    return { file: "tokenizer.json", json: { ...optional, ...json } };
+  }
+  if ((await source.has("vocab.json")) && (await source.has("merges.txt"))) {
+    const vocab = await readJsonObject(source, "vocab.json");
+    const merges = await readText(source, "merges.txt");
+    return { file: "vocab.json", json: tokenizerJsonFromMerges(vocab, merges, config, source.name) };
+  }
+  if (await source.has("tokenizer.model")) {
+    throw new TurboQuantError(
+      "unsupported",
+      `${source.name}: expected tokenizer.json, got only tokenizer.model (SentencePiece); save the tokenizer with a recent Transformers to get tokenizer.json`,
+    );
+  }
+  throw new TurboQuantError(
+    "invalid_file",
+    `${source.name}: expected tokenizer.json, or vocab.json and merges.txt, got neither; download the missing files`,
+  );
+}
+
+async function importBackend(): Promise<typeof import("@huggingface/tokenizers")> {
+  try {
+    return await import("@huggingface/tokenizers");
+  } catch (cause) {
+    throw new TurboQuantError(
+      "unsupported",
+      "tokenizer: the package @huggingface/tokenizers is missing; run: npm install @huggingface/tokenizers",
+      {},
+      { cause },
+    );
+  }
+}
