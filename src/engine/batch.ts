@@ -6,7 +6,7 @@ import { resolveSamplingParams } from "./sampling-params.ts";
 import { StopMatcher } from "./stop-strings.ts";
 import type { Session } from "./session.ts";
 import type { Sequence } from "../cache/sequence.ts";
-import type { TokenizerStream } from "../tokenizer/tokenizer.ts";
+import type { DecodeStream } from "../tokenizer/tokenizer.ts";
 import { yieldNow } from "./yield-now.ts";
 
 interface Stream {
@@ -14,7 +14,7 @@ interface Stream {
   readonly tokens: number[];
   readonly promptTokens: number;
   readonly sampler: Sampler;
-  readonly text: TokenizerStream;
+  readonly text: DecodeStream;
   readonly stops: StopMatcher;
   output: string;
   generated: number[];
