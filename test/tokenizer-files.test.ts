@@ -74,6 +74,19 @@ for (const model of ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"]) {
   });
 }
 
+describe("the embedded tokenizer", () => {
+  it("gives the ids of Python's tokenizers for awkward text, and the text back", async () => {
+    const tokenizer = await load(checkpointPath("qwen3-3m")!);
+    const file = join(repoRoot, "test/fixtures/tokenizer/qwen3-3m.json");
+    const vectors = JSON.parse(readFileSync(file, "utf8")) as { text: string; ids: number[] }[];
+    expect(vectors.length).toBe(27);
+    for (const { text, ids } of vectors) {
+      expect(tokenizer.encode(text, { addSpecialTokens: false }), JSON.stringify(text)).toEqual(ids);
+      expect(tokenizer.decode(ids)).toBe(text);
+    }
+  });
+});
+
 describe("Qwen3's chat template renders as Python's jinja2", () => {
   const fixtures = join(repoRoot, "test/fixtures/chat-template");
   const template = ChatTemplate.from(readFileSync(join(fixtures, "qwen3.jinja"), "utf8"), {}, "qwen3")!;

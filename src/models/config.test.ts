@@ -40,7 +40,6 @@ describe("parseModelConfig", () => {
       maxPositionEmbeddings: 2048,
       qkNorm: false,
       attentionBias: false,
-      outputBias: false,
       rope: { type: "default", theta: 10_000 },
       bosTokenId: 1,
       eosTokenIds: [2, 3],
@@ -49,15 +48,15 @@ describe("parseModelConfig", () => {
   });
 
   it("gives each family its norms and biases", () => {
-    const flags = (over: object) => {
-      const { qkNorm, attentionBias, outputBias } = parse({ num_key_value_heads: 2, ...over });
-      return [qkNorm, attentionBias, outputBias];
+    const flags = (model_type: string, over = {}) => {
+      const { qkNorm, attentionBias } = parse({ model_type, num_key_value_heads: 2, ...over });
+      return [qkNorm, attentionBias];
     };
-    expect(flags({ model_type: "llama" })).toEqual([false, false, false]);
-    expect(flags({ model_type: "llama", attention_bias: true })).toEqual([false, true, true]);
-    expect(flags({ model_type: "mistral", attention_bias: true })).toEqual([false, false, false]);
-    expect(flags({ model_type: "qwen2" })).toEqual([false, true, false]);
-    expect(flags({ model_type: "qwen3" })).toEqual([true, false, false]);
+    expect(flags("llama")).toEqual([false, false]);
+    expect(flags("mistral")).toEqual([false, false]);
+    expect(flags("mistral", { attention_bias: true })).toEqual([false, false]);
+    expect(flags("qwen2")).toEqual([false, true]);
+    expect(flags("qwen3")).toEqual([true, false]);
   });
 
   it("takes head_dim from the file before deriving it", () => {
@@ -175,6 +174,11 @@ describe("parseModelConfig refuses", () => {
     [{ head_dim: 12 }, /head_dim: a head_dim of 12 is not supported; expected a multiple of 8/, "unsupported"],
     [{ hidden_act: "gelu" }, /hidden_act: expected "silu", got "gelu"/, "unsupported"],
     [{ mlp_bias: true }, /mlp_bias/, "unsupported"],
+    [
+      { attention_bias: true },
+      /attention_bias: a bias of the attention's output projection is not supported/,
+      "unsupported",
+    ],
     [
       { quantization_config: { quant_method: "fp8" } },
       /quantized checkpoints are not supported; use the bf16/,

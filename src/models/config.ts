@@ -24,8 +24,6 @@ export interface ModelConfig {
   readonly qkNorm: boolean;
   /** Biases of the q, k and v projections. */
   readonly attentionBias: boolean;
-  /** Bias of the output projection. */
-  readonly outputBias: boolean;
   /** Positions a layer attends to, the own included; 0 for all. */
   slidingWindow(layer: number): number;
   readonly rope: RopeConfig;
@@ -60,7 +58,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   }
   const config = new ConfigFields(json as Readonly<Record<string, unknown>>, fileName);
   const family = familyOf(config.string("model_type"), fileName);
-  refuseFeatures(config);
+  refuseFeatures(config, family);
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
@@ -70,7 +68,6 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
   const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION);
   const rope = parseRopeConfig(config, maxPosition);
-  const biasFlag = config.boolean("attention_bias", false);
   const tokenId = (name: string) => config.tokenIds(name)[0] ?? null;
   return {
     modelType: family.modelType,
@@ -85,8 +82,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     tieWordEmbeddings: config.boolean("tie_word_embeddings", family.defaults.tieWordEmbeddings),
     maxPositionEmbeddings: contextLengthOf(rope, maxPosition),
     qkNorm: family.qkNorm,
-    attentionBias: family.qkvBias === "always" || (family.qkvBias === "attention_bias" && biasFlag),
-    outputBias: family.outputBias === "attention_bias" && biasFlag,
+    attentionBias: family.attentionBias === "always",
     slidingWindow: parseSlidingWindow(config, family, numLayers),
     rope,
     bosTokenId: tokenId("bos_token_id"),
@@ -96,9 +92,15 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
 }
 
 /** What a config of a known family may ask for that the decoder cannot do. */
-function refuseFeatures(config: ConfigFields): void {
+function refuseFeatures(config: ConfigFields, family: Family): void {
   const activation = config.string("hidden_act", "silu");
   if (activation !== "silu") throw config.unsupported("hidden_act", 'expected "silu"');
+  if (family.attentionBias === "configurable" && config.boolean("attention_bias", false)) {
+    throw config.unsupported(
+      "attention_bias",
+      "a bias of the attention's output projection is not supported; expected false",
+    );
+  }
   if (config.boolean("mlp_bias", false))
     throw config.unsupported("mlp_bias", "biases in the feed-forward are not supported; expected false");
   if (config.has("quantization_config")) {

@@ -26,7 +26,6 @@ export function expectedWeights(config: ModelConfig): Map<string, readonly numbe
       add("self_attn.k_norm.weight", headDim);
     }
     add("self_attn.o_proj.weight", hiddenSize, q);
-    if (config.outputBias) add("self_attn.o_proj.bias", hiddenSize);
     add("post_attention_layernorm.weight", hiddenSize);
     add("mlp.gate_proj.weight", intermediateSize, hiddenSize);
     add("mlp.up_proj.weight", intermediateSize, hiddenSize);

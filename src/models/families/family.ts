@@ -5,10 +5,11 @@ export interface Family {
   readonly modelType: string;
   /** RMS norm on each head of Q and K before RoPE. */
   readonly qkNorm: boolean;
-  /** Biases of the q, k and v projections: always, never, or as the config's `attention_bias` says. */
-  readonly qkvBias: "always" | "never" | "attention_bias";
-  /** Bias of the output projection, likewise. */
-  readonly outputBias: "never" | "attention_bias";
+  /**
+   * Biases in attention: `always` on q, k and v; `never`; or `configurable`, where the config's `attention_bias` puts
+   * them on q, k, v and the output projection together.
+   */
+  readonly attentionBias: "always" | "never" | "configurable";
   /**
    * How the config describes sliding-window layers: `none`; `all` layers when `sliding_window` is set; or `upper` layers
    * from `max_window_layers` on when `use_sliding_window` is true. `layer_types` overrides the latter.

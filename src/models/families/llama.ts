@@ -4,8 +4,7 @@ import type { Family } from "./family.ts";
 export const llama: Family = {
   modelType: "llama",
   qkNorm: false,
-  qkvBias: "attention_bias",
-  outputBias: "attention_bias",
+  attentionBias: "configurable",
   slidingWindow: "none",
   defaults: { tieWordEmbeddings: false },
 };

@@ -4,8 +4,7 @@ import type { Family } from "./family.ts";
 export const mistral: Family = {
   modelType: "mistral",
   qkNorm: false,
-  qkvBias: "never",
-  outputBias: "never",
+  attentionBias: "never",
   slidingWindow: "all",
   defaults: { numKvHeads: 8, tieWordEmbeddings: false },
 };

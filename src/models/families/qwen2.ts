@@ -4,8 +4,7 @@ import type { Family } from "./family.ts";
 export const qwen2: Family = {
   modelType: "qwen2",
   qkNorm: false,
-  qkvBias: "always",
-  outputBias: "never",
+  attentionBias: "always",
   slidingWindow: "upper",
   defaults: { numKvHeads: 32, maxWindowLayers: 28, tieWordEmbeddings: false },
 };

@@ -4,8 +4,7 @@ import type { Family } from "./family.ts";
 export const qwen3: Family = {
   modelType: "qwen3",
   qkNorm: true,
-  qkvBias: "attention_bias",
-  outputBias: "attention_bias",
+  attentionBias: "configurable",
   slidingWindow: "upper",
   defaults: { numKvHeads: 32, maxWindowLayers: 28, tieWordEmbeddings: false },
 };
