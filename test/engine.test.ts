@@ -29,7 +29,8 @@ async function failure(promise: Promise<unknown>): Promise<TurboQuantError> {
 describe("generate", () => {
   it("streams pieces that add up to the decoded tokens, with usage and timings at the end", async () => {
     const chunks = [];
-    for await (const chunk of llm.generate(PROMPT, { maxNewTokens: 12, temperature: 0, ignoreEos: true })) chunks.push(chunk);
+    for await (const chunk of llm.generate(PROMPT, { maxNewTokens: 12, temperature: 0, ignoreEos: true }))
+      chunks.push(chunk);
     const tokens = chunks.flatMap((c) => (c.token === undefined ? [] : [c.token]));
     expect(tokens).toHaveLength(12);
     expect(chunks.map((c) => c.text).join("")).toBe(llm.tokenizer.decode(tokens));
@@ -45,7 +46,8 @@ describe("generate", () => {
   });
 
   it("the same seed gives the same tokens, another seed other ones", async () => {
-    const run = (seed: number) => collect(llm.generate(PROMPT, { maxNewTokens: 16, temperature: 1, seed, ignoreEos: true }));
+    const run = (seed: number) =>
+      collect(llm.generate(PROMPT, { maxNewTokens: 16, temperature: 1, seed, ignoreEos: true }));
     const [a, b, c] = [await run(1), await run(1), await run(2)];
     expect(b.tokens).toEqual(a.tokens);
     expect(c.tokens).not.toEqual(a.tokens);
@@ -63,7 +65,9 @@ describe("generate", () => {
   it("withholds a stop string and ends there", async () => {
     const plain = await collect(llm.generate(PROMPT, { maxNewTokens: 24, temperature: 0, ignoreEos: true }));
     const stop = plain.text.slice(8, 12);
-    const stopped = await collect(llm.generate(PROMPT, { maxNewTokens: 24, temperature: 0, ignoreEos: true, stop: [stop] }));
+    const stopped = await collect(
+      llm.generate(PROMPT, { maxNewTokens: 24, temperature: 0, ignoreEos: true, stop: [stop] }),
+    );
     expect(stopped.finishReason).toBe("stop");
     expect(stopped.text).toBe(plain.text.slice(0, plain.text.indexOf(stop)));
   });

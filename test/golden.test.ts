@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import "../src/node/install.ts";
-import { LLM } from "../src/index.ts";
 import type { BackendName } from "../src/index.ts";
+import { LLM } from "../src/index.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 import { tolerance } from "./tolerances.ts";
 
