@@ -1,0 +1,48 @@
+/** @file The struct that src/backends/wasm/append-params.ts writes. */
+export const HEAD_DIM: usize = 0;
+export const NUM_HEADS: usize = 4;
+export const NUM_KV_HEADS: usize = 8;
+export const QKV: usize = 12;
+export const QUERY: usize = 16;
+export const Q_NORM: usize = 20; // f32 [headDim] or 0
+export const K_NORM: usize = 24;
+export const EPS: usize = 28; // f32
+export const COS: usize = 32; // f32 [row][headDim/2]
+export const SIN: usize = 36;
+export const MEAN: usize = 40; // f32 [numKvHeads][headDim] or 0
+export const BALANCE: usize = 44;
+export const SOFTMAX_SCALE: usize = 48; // f32
+export const ROTATION: usize = 52; // 1 Hadamard, 2 matrix
+export const ROTATION_SIZE: usize = 56;
+export const ROTATION_ROUNDS: usize = 60;
+export const ROTATION_DATA: usize = 64; // signs, or the matrix
+/** u32 [row][4]: main page, row in it, exact page or 0, row in it. */
+export const SLOTS: usize = 68;
+export const PAGE_TOKENS: usize = 72;
+export const EXACT_TOKENS: usize = 76;
+export const EXACT_K: usize = 80;
+export const EXACT_V: usize = 84;
+export const K_SIDE: usize = 96;
+export const V_SIDE: usize = 160;
+
+// Words of a side.
+export const TYPE: usize = 0; // as in attention/params
+export const PLANE_0: usize = 4;
+export const PLANE_1: usize = 8;
+export const PLANE_2: usize = 12;
+export const SCALES: usize = 16;
+export const ROTATED: usize = 20;
+export const RULE: usize = 24; // 0 norm, 1 norm-preserving, 2 least-squares
+export const SEARCH: usize = 28;
+/** Quantizer tables (src/backends/wasm/quantizer-table.ts). */
+export const QUANTIZER: usize = 32;
+export const SKETCH_SIGNS: usize = 36;
+export const SKETCH_NORMS: usize = 40;
+export const SKETCH_MATRIX: usize = 44;
+
+// Quantizer table: f32 boundaries of the positive half [127], +inf; f32 centroids of the positive half [128]; u8 bins [512].
+export const Q_BOUNDARIES: usize = 0;
+export const Q_CENTROIDS: usize = 512;
+export const Q_BINS: usize = 1024;
+export const Q_FACTORS: usize = 1536; // f32 [9] + padding
+export const Q_BYTES: usize = 1600;

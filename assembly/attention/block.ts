@@ -1,0 +1,202 @@
+/**
+ * @file Attention of a block of query rows over a range of keys: tiles, masks, online softmax (Milakov & Gimelshein,
+ * arXiv 1805.02867), one pair of accumulators for codes and 16-bit copies alike.
+ */
+import { exp, expOne, horizontalMax, horizontalSum } from "../simd/vector";
+import {
+  EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
+  QUERY, ROW_BYTES, ROW_END, ROW_FROM, ROW_LOW, ROW_MAX, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, ROW_TO, SCALES, SINKS,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_SIGNS, SKETCH_TABLE, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW,
+  SPAN_START, STEP, S_ACC, S_QUERY, S_QUERY16, S_ROWS, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, V_SIDE, WINDOW,
+} from "./params";
+import { dotRowsInt16, loadScales, scoreCodes, scoreFloats, unpackKeys } from "./score";
+import { valueCodes, valueFloats } from "./value";
+
+/** int16 copy of an f32 row of 32-coordinate groups in the order `unit` yields, and the value of one step. */
+function quantizeQuery(source: usize, target: usize, padded: usize, largest: f32): f32 {
+  let top: f32 = 0, sum: f32 = 0;
+  for (let i: usize = 0; i < padded; i++) {
+    const a = abs<f32>(load<f32>(source + i * 4));
+    top = max<f32>(top, a);
+    sum += a;
+  }
+  if (!(top > 1e-30)) {
+    memory.fill(target, 0, padded * 2);
+    return 0;
+  }
+  // |Σ q·c| stays below 2³¹ whatever the codes are.
+  const scale = min<f32>(<f32>32767 / top, (<f32>2147480000 / largest - <f32>128) / sum);
+  for (let group: usize = 0; group < padded; group += 32) {
+    for (let i: usize = 0; i < 16; i++) {
+      // [0 16 2 18 … 14 30] then the odd ones: units of 16 coordinates alternate.
+      const c = group + (i & ~1) + (i & 1) * 16;
+      store<i16>(target + (group + i) * 2, <i16>nearest<f32>(load<f32>(source + c * 4) * scale));
+      store<i16>(target + (group + 16 + i) * 2, <i16>nearest<f32>(load<f32>(source + (c + 1) * 4) * scale));
+    }
+  }
+  return <f32>1 / scale;
+}
+
+/** Projects a query by the sketch's matrix into S_TILE (free before the first tile). */
+function projectQuery(matrix: usize, source: usize, d: usize, padded: usize, target: usize): void {
+  for (let i: usize = 0; i < d; i++) {
+    let sum = f32x4.splat(0);
+    for (let j: usize = 0; j < d; j += 4) {
+      sum = f32x4.add(sum, f32x4.mul(v128.load(matrix + (i * d + j) * 4), v128.load(source + j * 4)));
+    }
+    store<f32>(target + i * 4, horizontalSum(sum));
+  }
+  for (let i = d; i < padded; i++) store<f32>(target + i * 4, 0);
+}
+
+/** Loads `positions` query positions from `first` on, all heads of the group: row = position · group + head. */
+export function loadRows(p: usize, scratch: usize, span: usize, head: usize, first: i32, positions: i32): void {
+  const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
+  const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
+  const side = p + K_SIDE;
+  const isCodes = load<i32>(side, TYPE) <= 8;
+  const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
+  const largest = load<f32>(side, LARGEST);
+  const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
+  const hasExact = load<i32>(p, HAS_EXACT);
+  const exactStart = load<i32>(span, SPAN_EXACT_START);
+  let row: usize = 0;
+  for (let n: i32 = 0; n < positions; n++) {
+    const position = first + n;
+    const index = <usize>(load<i32>(span, SPAN_ROW) + position - load<i32>(span, SPAN_START));
+    const low = sliding > 0 ? max<i32>(0, position - sliding + 1) : 0;
+    const end = position + 1;
+    const sinkEnd = hasExact ? min<i32>(sinks, end) : 0;
+    const recent = hasExact ? min<i32>(end, max<i32>(sinkEnd, max<i32>(end - window, exactStart))) : end;
+    for (let g: usize = 0; g < group; g++) {
+      const state = scratch + S_ROWS + row * ROW_BYTES;
+      const query = scratch + S_QUERY + row * MAX_DIM * 4;
+      memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * d * 4, d * 4);
+      memory.fill(query + d * 4, 0, (padded - d) * 4);
+      memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
+      if (isCodes) {
+        store<f32>(state, quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, padded, largest) , ROW_QSCALE);
+      }
+      if (matrix) {
+        projectQuery(matrix, query, d, padded, scratch + S_TILE);
+        store<f32>(state, quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, padded, 1), ROW_SSCALE);
+      }
+      store<f32>(state, -1e30, ROW_MAX);
+      store<f32>(state, 0, ROW_SUM);
+      store<i32>(state, low, ROW_LOW);
+      store<i32>(state, sinkEnd, ROW_SINKS);
+      store<i32>(state, recent, ROW_RECENT);
+      store<i32>(state, end, ROW_END);
+      row++;
+    }
+  }
+}
+
+/**
+ * Turns a row's scores into weights: masks columns outside [from, to), updates maximum and sum, rescales the accumulator.
+ * The columns up to the next multiple of eight after `count` are zeroed, so that kernels may read whole vectors.
+ */
+function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: usize, count: usize): void {
+  const state = scratch + S_ROWS + row * ROW_BYTES;
+  const scores = scratch + S_SCORES + row * MAX_TILE * 4;
+  const whole = (count + 7) & ~7;
+  if (from >= to) {
+    memory.fill(scores, 0, whole * 4);
+    return;
+  }
+  for (let i: usize = 0; i < from; i++) store<f32>(scores + i * 4, -1e30);
+  for (let i = to; i < whole; i++) store<f32>(scores + i * 4, -1e30);
+  let top = v128.load(scores);
+  for (let i: usize = 16; i < whole * 4; i += 16) top = f32x4.max(top, v128.load(scores + i));
+  const before = load<f32>(state, ROW_MAX);
+  const most = max<f32>(before, horizontalMax(top));
+  let sum = load<f32>(state, ROW_SUM);
+  if (most > before) {
+    const factor = before > -1e29 ? expOne(before - most) : 0;
+    sum *= factor;
+    const f = f32x4.splat(factor);
+    const acc = scratch + S_ACC + row * MAX_DIM * 4;
+    for (let i: usize = 0; i < padded * 4; i += 16) v128.store(acc + i, f32x4.mul(v128.load(acc + i), f));
+    store<f32>(state, most, ROW_MAX);
+  }
+  const m = f32x4.splat(most);
+  let total = f32x4.splat(0);
+  for (let i: usize = 0; i < whole * 4; i += 16) {
+    const w = exp(f32x4.sub(v128.load(scores + i), m));
+    v128.store(scores + i, w);
+    total = f32x4.add(total, w);
+  }
+  // exp holds far negative arguments at e^−87: masked columns must be exactly nothing.
+  if (from > 0 || to < whole) {
+    for (let i: usize = 0; i < from; i++) store<f32>(scores + i * 4, 0);
+    for (let i = to; i < whole; i++) store<f32>(scores + i * 4, 0);
+    total = f32x4.splat(0);
+    for (let i: usize = 0; i < whole * 4; i += 16) total = f32x4.add(total, v128.load(scores + i));
+  }
+  store<f32>(state, sum + horizontalSum(total), ROW_SUM);
+}
+
+/** Keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: recent window in 16 bit. */
+function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
+  const isCodes = stream == 1;
+  const tokens = <usize>load<u32>(p + (isCodes ? PAGE_TOKENS : EXACT_TOKENS));
+  const table = <usize>load<u32>(span + (isCodes ? SPAN_MAIN : SPAN_EXACT));
+  const padded = <usize>load<u32>(p, PADDED);
+  const kSide = p + K_SIDE, vSide = p + V_SIDE;
+  const kType = isCodes ? load<i32>(kSide, TYPE) : TYPE_F16;
+  const vType = isCodes ? load<i32>(vSide, TYPE) : TYPE_F16;
+  const kPlane = <usize>(isCodes ? load<u32>(kSide, PLANE_0) : load<u32>(p, EXACT_K));
+  const vPlane = <usize>(isCodes ? load<u32>(vSide, PLANE_0) : load<u32>(p, EXACT_V));
+  // Rows are in the order of positions, so the first and the last bound what any row sees of the stream.
+  const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
+  let low: i32, high: i32;
+  if (stream == 0) { low = load<i32>(firstRow, ROW_LOW); high = load<i32>(lastRow, ROW_SINKS); }
+  else if (stream == 1) { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_SINKS)); high = load<i32>(lastRow, ROW_RECENT); }
+  else { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_RECENT)); high = load<i32>(lastRow, ROW_END); }
+  low = max<i32>(low, keyLow);
+  high = min<i32>(high, keyHigh);
+  while (low < high) {
+    const index = <usize>low / tokens;
+    const pageStart = <i32>(index * tokens);
+    const page = <usize>load<u32>(table + index * 4);
+    const from = <usize>(low - pageStart);
+    const count = <usize>min<i32>(high - low, <i32>tokens - <i32>from);
+
+    if (kType <= 8) {
+      loadScales(load<u32>(kSide, SCALES), load<f32>(kSide, STEP), scratch, page, tokens, head, from, count);
+      scoreCodes(kType, p, kSide, scratch, page, head, from, count, rows);
+      if (load<u32>(kSide, SKETCH_MATRIX)) {
+        loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
+        unpackSigns(p, kSide, scratch, page, head, from, count);
+        dotRowsInt16(padded, scratch + S_SKETCH16, scratch, rows, count, true, ROW_SSCALE);
+      }
+    } else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows);
+
+    for (let row: usize = 0; row < rows; row++) {
+      const state = scratch + S_ROWS + row * ROW_BYTES;
+      let rowLow: i32, rowHigh: i32;
+      if (stream == 0) { rowLow = load<i32>(state, ROW_LOW); rowHigh = load<i32>(state, ROW_SINKS); }
+      else if (stream == 1) { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_SINKS)); rowHigh = load<i32>(state, ROW_RECENT); }
+      else { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_RECENT)); rowHigh = load<i32>(state, ROW_END); }
+      const a = max<i32>(rowLow - low, 0), b = min<i32>(rowHigh - low, <i32>count);
+      softmaxRow(scratch, row, padded, <usize>a, <usize>max<i32>(b, 0), count);
+    }
+
+    if (vType <= 8) {
+      loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, (count + 3) & ~3);
+      valueCodes(vType, p, vSide, scratch, page, head, from, count, rows);
+    } else valueFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
+    low += <i32>count;
+  }
+}
+
+function unpackSigns(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+  unpackKeys(1, p, load<u32>(side, SKETCH_SIGNS), 0, 0, load<u32>(side, SKETCH_TABLE), scratch, page, head, from, count);
+}
+
+/** All streams over keys [keyLow, keyHigh); leaves maximum, sum and unnormalised accumulators in the scratch. */
+export function attendRows(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
+  if (load<i32>(p, HAS_EXACT)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
+  attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+  if (load<i32>(p, HAS_EXACT)) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
+}

@@ -1,0 +1,90 @@
+/** @file The exported attention kernels: decode by splits of the keys, merge, and prefill by blocks of rows. */
+import { unrotate } from "../append/rotate";
+import { expOne } from "../simd/vector";
+import { attendRows, loadRows } from "./block";
+import {
+  GROUP, HEAD_DIM, MAX_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
+  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SPLIT_TOKENS, S_ACC, S_ROWS,
+} from "./params";
+
+/**
+ * One query position of one KV head over one split of the keys. Task = (row of the step, KV head, split), split fastest.
+ * Splits have a fixed length, so the result does not depend on the number of threads.
+ */
+export function attendDecode(task: i32, p: usize, scratch: usize): void {
+  const splits = load<i32>(p, NUM_SPLITS), kvHeads = load<i32>(p, NUM_KV_HEADS);
+  const split = task % splits;
+  const head = <usize>((task / splits) % kvHeads);
+  let row = task / splits / kvHeads;
+  let span = <usize>load<u32>(p, SPANS);
+  while (row >= load<i32>(span, SPAN_COUNT)) {
+    row -= load<i32>(span, SPAN_COUNT);
+    span += SPAN_BYTES;
+  }
+  const group = <usize>load<u32>(p, GROUP), padded = <usize>load<u32>(p, PADDED);
+  const length = load<i32>(p, SPLIT_TOKENS);
+  loadRows(p, scratch, span, head, load<i32>(span, SPAN_START) + row, 1);
+  attendRows(p, scratch, span, head, group, split * length, (split + 1) * length);
+  const index = <usize>(load<i32>(span, SPAN_ROW) + row) * <usize>load<u32>(p, NUM_HEADS) + head * group;
+  for (let g: usize = 0; g < group; g++) {
+    const to = <usize>load<u32>(p, PARTIALS) + ((index + g) * <usize>splits + <usize>split) * (padded + 2) * 4;
+    const state = scratch + S_ROWS + g * ROW_BYTES;
+    store<f32>(to, load<f32>(state, ROW_MAX));
+    store<f32>(to, load<f32>(state, ROW_SUM), 4);
+    memory.copy(to + 8, scratch + S_ACC + g * MAX_DIM * 4, padded * 4);
+  }
+}
+
+/** Joins the splits of one query head, normalises and un-rotates. Task = row · numHeads + head. */
+export function attendMerge(task: i32, p: usize, scratch: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED), splits = <usize>load<u32>(p, NUM_SPLITS);
+  const stride = (padded + 2) * 4;
+  const from = <usize>load<u32>(p, PARTIALS) + <usize>task * splits * stride;
+  let most: f32 = -1e30;
+  for (let s: usize = 0; s < splits; s++) most = max<f32>(most, load<f32>(from + s * stride));
+  const acc = scratch + S_ACC;
+  memory.fill(acc, 0, padded * 4);
+  let sum: f32 = 0;
+  for (let s: usize = 0; s < splits; s++) {
+    const part = from + s * stride;
+    const m = load<f32>(part);
+    if (m < -1e29) continue;
+    const factor = expOne(m - most);
+    sum += factor * load<f32>(part, 4);
+    const f = f32x4.splat(factor);
+    for (let i: usize = 0; i < padded * 4; i += 16) {
+      v128.store(acc + i, f32x4.add(v128.load(acc + i), f32x4.mul(f, v128.load(part + 8 + i))));
+    }
+  }
+  finish(p, scratch, acc, sum, <usize>load<u32>(p, OUT) + <usize>task * d * 4);
+}
+
+/** One block of query positions of one KV head over all their keys. Task = (block, KV head), KV head fastest. */
+export function attendPrefill(task: i32, p: usize, scratch: usize): void {
+  const kvHeads = load<i32>(p, NUM_KV_HEADS), perBlock = load<i32>(p, ROWS_PER_BLOCK);
+  const head = <usize>(task % kvHeads);
+  const block = task / kvHeads;
+  let span = <usize>load<u32>(p, SPANS);
+  while (block >= load<i32>(span, SPAN_FIRST_BLOCK) + (load<i32>(span, SPAN_COUNT) + perBlock - 1) / perBlock) span += SPAN_BYTES;
+  const offset = (block - load<i32>(span, SPAN_FIRST_BLOCK)) * perBlock;
+  const positions = min<i32>(perBlock, load<i32>(span, SPAN_COUNT) - offset);
+  const first = load<i32>(span, SPAN_START) + offset;
+  const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS), d = <usize>load<u32>(p, HEAD_DIM);
+  const rows = <usize>positions * group;
+  loadRows(p, scratch, span, head, first, positions);
+  attendRows(p, scratch, span, head, rows, 0, first + positions);
+  for (let row: usize = 0; row < rows; row++) {
+    const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / group) * heads + head * group + row % group;
+    const state = scratch + S_ROWS + row * ROW_BYTES;
+    finish(p, scratch, scratch + S_ACC + row * MAX_DIM * 4, load<f32>(state, ROW_SUM), <usize>load<u32>(p, OUT) + index * d * 4);
+  }
+}
+
+/** out = un-rotated acc / sum */
+function finish(p: usize, scratch: usize, acc: usize, sum: f32, out: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM);
+  const inverse: f32 = sum > 0 ? <f32>1 / sum : 0;
+  for (let i: usize = 0; i < d; i++) store<f32>(acc + i * 4, load<f32>(acc + i * 4) * inverse);
+  unrotate(p, acc, d, scratch);
+  memory.copy(out, acc, d * 4);
+}

@@ -1,0 +1,13 @@
+/**
+ * @file Every kernel of the module. Each is `name(task, params, scratch)`: `params` points to a parameter block, `scratch`
+ * to an area of the calling thread. None holds state: each thread has its own instance over one memory.
+ */
+export { appendRows } from "./append/append";
+export { attendDecode, attendMerge, attendPrefill } from "./attention/kernels";
+export { embed } from "./elementwise/embed";
+export { rmsNorm } from "./elementwise/rms-norm";
+export { swiglu } from "./elementwise/swiglu";
+export { convertToBf16, convertToF16, convertToF32, convertToQ8 } from "./linear/convert";
+export { linearBf16, linearF16, linearF32 } from "./linear/dense";
+export { prepareEvenOdd, prepareInt16, preparePlain } from "./linear/prepare";
+export { linearQ8 } from "./linear/q8";

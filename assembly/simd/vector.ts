@@ -1,0 +1,135 @@
+/** @file Small SIMD helpers. Everything here is inlined; nothing holds state. */
+
+/** a·b + c, fused where the module was built with relaxed SIMD. Only for sums whose last bit nobody compares. */
+// @ts-ignore: decorator
+@inline export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** Table lookup of 16 bytes; every index is below 16. */
+// @ts-ignore: decorator
+@inline export function lookup(table: v128, index: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i8x16.relaxed_swizzle(table, index);
+  return i8x16.swizzle(table, index);
+}
+
+/** Bytes 0–7 of a and b, alternating. */
+// @ts-ignore: decorator
+@inline export function zipLow(a: v128, b: v128): v128 {
+  return v128.shuffle<u8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+/** Bytes 8–15 of a and b, alternating. */
+// @ts-ignore: decorator
+@inline export function zipHigh(a: v128, b: v128): v128 {
+  return v128.shuffle<u8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+// @ts-ignore: decorator
+@inline export function horizontalSum(v: v128): f32 {
+  const t = f32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
+  return f32x4.extract_lane(t, 0) + f32x4.extract_lane(t, 1);
+}
+
+// @ts-ignore: decorator
+@inline export function horizontalMax(v: v128): f32 {
+  const t = f32x4.max(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
+  return max<f32>(f32x4.extract_lane(t, 0), f32x4.extract_lane(t, 1));
+}
+
+/** Lane sums of four vectors of i32: [Σa, Σb, Σc, Σd]. */
+// @ts-ignore: decorator
+@inline export function transposeSum(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<u32>(a, b, 0, 4, 1, 5), v128.shuffle<u32>(a, b, 2, 6, 3, 7));
+  const cd = i32x4.add(v128.shuffle<u32>(c, d, 0, 4, 1, 5), v128.shuffle<u32>(c, d, 2, 6, 3, 7));
+  return i32x4.add(v128.shuffle<u32>(ab, cd, 0, 1, 4, 5), v128.shuffle<u32>(ab, cd, 2, 3, 6, 7));
+}
+
+/** The same for f32. */
+// @ts-ignore: decorator
+@inline export function transposeSumF32(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = f32x4.add(v128.shuffle<u32>(a, b, 0, 4, 1, 5), v128.shuffle<u32>(a, b, 2, 6, 3, 7));
+  const cd = f32x4.add(v128.shuffle<u32>(c, d, 0, 4, 1, 5), v128.shuffle<u32>(c, d, 2, 6, 3, 7));
+  return f32x4.add(v128.shuffle<u32>(ab, cd, 0, 1, 4, 5), v128.shuffle<u32>(ab, cd, 2, 3, 6, 7));
+}
+
+/**
+ * exp(x), relative error about 2e-7, for x from −87 (below it the result is held there) to 88.
+ * Cody–Waite reduction to |f| ≤ ln 2 / 2, then a Taylor polynomial of degree 6.
+ */
+// @ts-ignore: decorator
+@inline export function exp(x: v128): v128 {
+  const clamped = f32x4.min(f32x4.max(x, f32x4.splat(-87)), f32x4.splat(88));
+  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896)));
+  const f = f32x4.sub(f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375))), f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
+  let p = f32x4.splat(1.0 / 720.0);
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1.0 / 120.0));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1.0 / 24.0));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1.0 / 6.0));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(0.5));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1));
+  p = f32x4.add(f32x4.mul(p, f), f32x4.splat(1));
+  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return f32x4.mul(p, power);
+}
+
+// @ts-ignore: decorator
+@inline export function expOne(x: f32): f32 {
+  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+}
+
+/** What `halfLow`/`halfHigh` leave out: their results are the true values times 2^−112. */
+export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
+
+/** Lanes 0–3 of eight finite f16, times 2^−112: the bits moved to where f32 has them. Subnormals come out right. */
+// @ts-ignore: decorator
+@inline export function halfLow(h: v128): v128 {
+  return v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(h), 13), i32x4.splat(0x8fffe000));
+}
+
+/** Lanes 4–7, see `halfLow`. */
+// @ts-ignore: decorator
+@inline export function halfHigh(h: v128): v128 {
+  return v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(h), 13), i32x4.splat(0x8fffe000));
+}
+
+/** Four f16 at p as true f32 values. */
+// @ts-ignore: decorator
+@inline export function loadHalves(p: usize): v128 {
+  return f32x4.mul(halfLow(v128.load_zero<u64>(p)), f32x4.splat(HALF_BIAS));
+}
+
+/** One finite f16 as f32. */
+// @ts-ignore: decorator
+@inline export function loadHalf(p: usize): f32 {
+  const bits = ((<i32>load<i16>(p)) << 13) & <i32>0x8fffe000;
+  return reinterpret<f32>(bits) * HALF_BIAS;
+}
+
+/** Nearest f16 (ties to even) of a finite value within ±65504, as bits. */
+// @ts-ignore: decorator
+@inline export function toHalf(x: f32): u32 {
+  const bits = reinterpret<u32>(x);
+  const sign = (bits >> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude < 0x38800000) {
+    return sign | (reinterpret<u32>(reinterpret<f32>(magnitude) + 0.5) - 0x3f000000);
+  }
+  return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13);
+}
+
+/** `toHalf` of four lanes, in the low half of each i32 lane. */
+// @ts-ignore: decorator
+@inline export function toHalves(x: v128): v128 {
+  const sign = v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000));
+  const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
+  const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
+  const normal = i32x4.shr_u(
+    i32x4.add(i32x4.add(magnitude, i32x4.splat(0xfff - 0x38000000)), odd),
+    13,
+  );
+  const isSmall = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
+  return v128.or(sign, v128.bitselect(small, normal, isSmall));
+}

@@ -1,0 +1,122 @@
+/**
+ * @file Codebooks in the form the attention kernels look them up (assembly/attention/unpack.ts).
+ *
+ * Centroids become int16. Up to 4 bits, 16 of them fit two byte tables; 5 bits take two pairs of tables; 6 to 8 bits are
+ * cut into 16 segments of 4, 8 or 16 levels, each followed by a parabola, which costs at most a few percent of the
+ * codebook's own distortion (test/tolerances.ts, `codebookTable`).
+ */
+import { BetaDensity } from "../../math/beta-density.ts";
+import { getCodebook } from "../../quant/codebook.ts";
+
+export const TABLE_BYTES = 112;
+
+export interface CodebookTable {
+  /** [TABLE_BYTES], copied into WASM memory. */
+  readonly bytes: Uint8Array;
+  /** Value of one int16 step in the √headDim convention. */
+  readonly step: number;
+  /** Largest |int16| centroid. */
+  readonly max: number;
+  /** The centroids the kernel really uses, in int16 steps. */
+  readonly levels: Int16Array;
+}
+
+/** Largest int16 centroid a width uses: finer steps for finer codebooks, bounded by what slopes of 8 bits can follow. */
+const LARGEST: Readonly<Record<number, number>> = { 6: 4095, 7: 8191, 8: 8191 };
+
+export function buildCodebookTable(headDim: number, bits: number): CodebookTable {
+  const { scaled } = getCodebook(headDim, bits);
+  const max = LARGEST[bits] ?? 2047;
+  const step = scaled[scaled.length - 1]! / max;
+  return bits <= 5 ? exactTable(scaled, bits, step) : segmentTable(headDim, bits, step);
+}
+
+/** A table of any 16 int16 levels (q8_0 and q4_0r use linear ones). */
+export function levelTable(levels: ArrayLike<number>, step: number): CodebookTable {
+  const bytes = new Uint8Array(TABLE_BYTES);
+  for (let i = 0; i < levels.length; i++) putLevel(bytes, i, i, levels[i]!, 0);
+  return { bytes, step, max: Math.max(...Array.from(levels, Math.abs)), levels: Int16Array.from(levels) };
+}
+
+function exactTable(scaled: Float32Array, bits: number, step: number): CodebookTable {
+  const bytes = new Uint8Array(TABLE_BYTES);
+  const levels = Int16Array.from(scaled, (c) => Math.round(c / step));
+  levels.forEach((level, i) => {
+    if (bits === 5) putLevel(bytes, i, i >> 1, level, i & 1 ? 32 : 0);
+    else putLevel(bytes, i, i, level, 0);
+  });
+  return { bytes, step, max: levels[levels.length - 1]!, levels };
+}
+
+function putLevel(bytes: Uint8Array, _code: number, slot: number, level: number, table: number): void {
+  bytes[table + slot] = level & 255;
+  bytes[table + 16 + slot] = (level >> 8) & 255;
+}
+
+function segmentTable(headDim: number, bits: number, step: number): CodebookTable {
+  const { scaled, boundaries } = getCodebook(headDim, bits);
+  const bytes = new Uint8Array(TABLE_BYTES);
+  const count = 1 << (bits - 4);
+  const double = bits === 8 ? 2 : 1;
+  const t = Array.from({ length: count }, (_, l) => 2 * l - (count - 1));
+  const meanSquare = t.reduce((sum, x) => sum + x * x, 0) / count;
+  const t2 = t.map((x) => (x * x - meanSquare) / 4);
+  const masses = cellMasses(headDim, boundaries);
+  const fits = Array.from({ length: 16 }, (_, h) => {
+    const y = Array.from(scaled.subarray(h * count, (h + 1) * count), (c) => (c / step) * double);
+    return fit(y, t, t2, masses.slice(h * count, (h + 1) * count));
+  });
+  const largest = Math.max(...fits.map(({ curve }) => Math.abs(curve)));
+  const shift = Math.max(0, Math.floor(Math.log2(127 / largest)));
+  const levels = new Int16Array(scaled.length);
+  fits.forEach(({ slope, curve }, h) => {
+    const s = Math.min(255, Math.round(slope));
+    const c = Math.round(curve * 2 ** shift);
+    const bend = t.map((x, l) => (s * x + ((c * t2[l]!) >> shift)) >> (double - 1));
+    // The base takes up what rounding and shifting did to the segment's mean.
+    let base = 0;
+    let mass = 0;
+    bend.forEach((b, l) => {
+      base += masses[h * count + l]! * (scaled[h * count + l]! / step - b);
+      mass += masses[h * count + l]!;
+    });
+    base = Math.round(base / mass);
+    bytes[h] = base & 255;
+    bytes[16 + h] = (base >> 8) & 255;
+    bytes[32 + h] = s;
+    bytes[48 + h] = c & 255;
+    bend.forEach((b, l) => {
+      levels[h * count + l] = base + b;
+    });
+  });
+  t.forEach((x, l) => {
+    bytes[64 + l] = x & 255;
+    bytes[80 + l] = t2[l]! & 255;
+  });
+  new DataView(bytes.buffer).setInt32(96, shift, true);
+  return { bytes, step, max: Math.max(...Array.from(levels, Math.abs)), levels };
+}
+
+/** Probability of each cell, with a floor so that the outermost ones still count. */
+function cellMasses(headDim: number, boundaries: Float32Array): number[] {
+  const density = new BetaDensity(headDim);
+  const edges = [-1, ...Array.from(boundaries, (b) => b / Math.sqrt(headDim)), 1];
+  return edges.slice(1).map((edge, i) => density.mass(edges[i]!, edge) + 1e-9);
+}
+
+/** Weighted least squares of y by a + slope·t + curve·t2. */
+function fit(y: number[], t: number[], t2: number[], w: number[]): { slope: number; curve: number } {
+  const rows = [0, 1, 2].map(() => [0, 0, 0, 0]);
+  y.forEach((value, l) => {
+    const basis = [1, t[l]!, t2[l]!, value];
+    for (let i = 0; i < 3; i++) for (let j = 0; j < 4; j++) rows[i]![j] = rows[i]![j]! + w[l]! * basis[i]! * basis[j]!;
+  });
+  for (let i = 0; i < 3; i++) {
+    for (let k = 0; k < 3; k++) {
+      if (k === i) continue;
+      const factor = rows[k]![i]! / rows[i]![i]!;
+      for (let j = i; j < 4; j++) rows[k]![j] = rows[k]![j]! - factor * rows[i]![j]!;
+    }
+  }
+  return { slope: rows[1]![3]! / rows[1]![1]!, curve: rows[2]![3]! / rows[2]![2]! };
+}
