@@ -12,12 +12,13 @@ export const TABLE_LOW: usize = 0; // low bytes of 16 centroids (or of segment b
 export const TABLE_HIGH: usize = 16; // high bytes
 export const TABLE_LOW_1: usize = 32; // 5 bits: centroids of odd codes
 export const TABLE_HIGH_1: usize = 48;
-export const TABLE_SLOPE: usize = 32; // 6–8 bits: u8 slope and i8 curvature of each segment
-export const TABLE_CURVE: usize = 48;
-export const TABLE_T: usize = 64; // i8 value of t and of the centred t² for each low part
-export const TABLE_T2: usize = 80;
-export const TABLE_SHIFT: usize = 96; // i32: right shift of the curvature term
-export const TABLE_BYTES: usize = 112;
+export const TABLE_SLOPE: usize = 32; // 6–8 bits: u8 slope, i8 square and cube coefficients of each segment
+export const TABLE_SQUARE: usize = 48;
+export const TABLE_CUBE: usize = 64;
+export const TABLE_T: usize = 80; // i8 t, centred t² and t³ for each low part
+export const TABLE_T2: usize = 96;
+export const TABLE_T3: usize = 112;
+export const TABLE_SHIFT: usize = 128; // i32: right shift of the square and cube terms
 
 /** Bytes of one unit in the plane of the given width. */
 // @ts-ignore: decorator
@@ -136,24 +137,29 @@ export const TABLE_BYTES: usize = 112;
     const high = v128.bitselect(lookup(v128.load(table, TABLE_HIGH_1), segment), lookup(v128.load(table, TABLE_HIGH), segment), odd);
     return HALF == 0 ? zipLow(low, high) : zipHigh(low, high);
   }
-  // base[h] + slope[h]·t[l] + (curve[h]·t2[l] >> shift): the codebook is smooth, a parabola follows 4 to 16 levels.
+  // base + slope·t + (square·t2 + cube·t3 >> shift): the codebook is smooth, a cubic follows 4 to 16 levels of it.
   const rest = v128.and(codes, i8x16.splat(BITS == 6 ? 3 : BITS == 7 ? 7 : 15));
   const low = lookup(v128.load(table, TABLE_LOW), segment);
   const high = lookup(v128.load(table, TABLE_HIGH), segment);
   const slope = lookup(v128.load(table, TABLE_SLOPE), segment);
-  const curve = lookup(v128.load(table, TABLE_CURVE), segment);
+  const square = lookup(v128.load(table, TABLE_SQUARE), segment);
   const t = lookup(v128.load(table, TABLE_T), rest);
   const t2 = lookup(v128.load(table, TABLE_T2), rest);
   const shift = load<i32>(table, TABLE_SHIFT);
   let line: v128, bend: v128, base: v128;
   if (HALF == 0) {
     line = i16x8.mul(i16x8.extend_low_i8x16_u(slope), i16x8.extend_low_i8x16_s(t));
-    bend = i16x8.extmul_low_i8x16_s(curve, t2);
+    bend = i16x8.extmul_low_i8x16_s(square, t2);
     base = zipLow(low, high);
   } else {
     line = i16x8.mul(i16x8.extend_high_i8x16_u(slope), i16x8.extend_high_i8x16_s(t));
-    bend = i16x8.extmul_high_i8x16_s(curve, t2);
+    bend = i16x8.extmul_high_i8x16_s(square, t2);
     base = zipHigh(low, high);
+  }
+  if (BITS > 6) {
+    const cube = lookup(v128.load(table, TABLE_CUBE), segment);
+    const t3 = lookup(v128.load(table, TABLE_T3), rest);
+    bend = i16x8.add(bend, HALF == 0 ? i16x8.extmul_low_i8x16_s(cube, t3) : i16x8.extmul_high_i8x16_s(cube, t3));
   }
   const sum = i16x8.add(line, i16x8.shr_s(bend, shift));
   // 8 bits: slopes are kept at twice their value for precision.

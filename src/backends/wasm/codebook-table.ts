@@ -2,13 +2,14 @@
  * @file Codebooks in the form the attention kernels look them up (assembly/attention/unpack.ts).
  *
  * Centroids become int16. Up to 4 bits, 16 of them fit two byte tables; 5 bits take two pairs of tables; 6 to 8 bits are
- * cut into 16 segments of 4, 8 or 16 levels, each followed by a parabola, which costs at most a few percent of the
- * codebook's own distortion (test/tolerances.ts, `codebookTable`).
+ * cut into 16 segments of 4, 8 or 16 levels, each followed by a cubic, which costs at most 3 % of the codebook's own
+ * distortion (test/tolerances.ts, `codebookTable`).
  */
 import { BetaDensity } from "../../math/beta-density.ts";
 import { getCodebook } from "../../quant/codebook.ts";
 
-export const TABLE_BYTES = 112;
+export const TABLE_BYTES = 144;
+const SHIFT = 128;
 
 export interface CodebookTable {
   /** [TABLE_BYTES], copied into WASM memory. */
@@ -34,7 +35,7 @@ export function buildCodebookTable(headDim: number, bits: number): CodebookTable
 /** A table of any 16 int16 levels (q8_0 and q4_0r use linear ones). */
 export function levelTable(levels: ArrayLike<number>, step: number): CodebookTable {
   const bytes = new Uint8Array(TABLE_BYTES);
-  for (let i = 0; i < levels.length; i++) putLevel(bytes, i, i, levels[i]!, 0);
+  for (let i = 0; i < levels.length; i++) putLevel(bytes, i, levels[i]!, 0);
   return { bytes, step, max: Math.max(...Array.from(levels, Math.abs)), levels: Int16Array.from(levels) };
 }
 
@@ -42,15 +43,26 @@ function exactTable(scaled: Float32Array, bits: number, step: number): CodebookT
   const bytes = new Uint8Array(TABLE_BYTES);
   const levels = Int16Array.from(scaled, (c) => Math.round(c / step));
   levels.forEach((level, i) => {
-    if (bits === 5) putLevel(bytes, i, i >> 1, level, i & 1 ? 32 : 0);
-    else putLevel(bytes, i, i, level, 0);
+    if (bits === 5) putLevel(bytes, i >> 1, level, i & 1 ? 32 : 0);
+    else putLevel(bytes, i, level, 0);
   });
   return { bytes, step, max: levels[levels.length - 1]!, levels };
 }
 
-function putLevel(bytes: Uint8Array, _code: number, slot: number, level: number, table: number): void {
+function putLevel(bytes: Uint8Array, slot: number, level: number, table: number): void {
   bytes[table + slot] = level & 255;
   bytes[table + 16 + slot] = (level >> 8) & 255;
+}
+
+/** Terms of a segment's cubic at its levels: integers, so that the kernel and this file compute the same. */
+function segmentBasis(count: number): { t: number[]; t2: number[]; t3: number[] } {
+  const t = Array.from({ length: count }, (_, l) => 2 * l - (count - 1));
+  const power = (n: number): number => t.reduce((sum, x) => sum + x ** n, 0);
+  // Square and cube without their parts along 1 and t, scaled to fit a signed byte.
+  const t2 = t.map((x) => (x * x - power(2) / count) / 4);
+  const t3 = t.map((x) => x ** 3 - (x * power(4)) / power(2));
+  const most = Math.max(1, ...t3.map(Math.abs));
+  return { t, t2, t3: t3.map((x) => (count > 4 ? Math.round((x / most) * 100) : 0)) };
 }
 
 function segmentTable(headDim: number, bits: number, step: number): CodebookTable {
@@ -58,42 +70,46 @@ function segmentTable(headDim: number, bits: number, step: number): CodebookTabl
   const bytes = new Uint8Array(TABLE_BYTES);
   const count = 1 << (bits - 4);
   const double = bits === 8 ? 2 : 1;
-  const t = Array.from({ length: count }, (_, l) => 2 * l - (count - 1));
-  const meanSquare = t.reduce((sum, x) => sum + x * x, 0) / count;
-  const t2 = t.map((x) => (x * x - meanSquare) / 4);
+  const { t, t2, t3 } = segmentBasis(count);
   const masses = cellMasses(headDim, boundaries);
   const fits = Array.from({ length: 16 }, (_, h) => {
     const y = Array.from(scaled.subarray(h * count, (h + 1) * count), (c) => (c / step) * double);
-    return fit(y, t, t2, masses.slice(h * count, (h + 1) * count));
+    return fit(y, count > 4 ? [t, t2, t3] : [t, t2], masses.slice(h * count, (h + 1) * count));
   });
-  const largest = Math.max(...fits.map(({ curve }) => Math.abs(curve)));
+  const largest = Math.max(...fits.flatMap(([, ...bends]) => bends.map(Math.abs)));
   const shift = Math.max(0, Math.floor(Math.log2(127 / largest)));
   const levels = new Int16Array(scaled.length);
-  fits.forEach(({ slope, curve }, h) => {
-    const s = Math.min(255, Math.round(slope));
-    const c = Math.round(curve * 2 ** shift);
-    const bend = t.map((x, l) => (s * x + ((c * t2[l]!) >> shift)) >> (double - 1));
+  fits.forEach(([slope, square, cube = 0], h) => {
+    const s = Math.min(255, Math.round(slope!));
+    const a = Math.round(square! * 2 ** shift);
+    const b = Math.round(cube * 2 ** shift);
+    const bend = t.map((x, l) => (s * x + ((a * t2[l]! + b * t3[l]!) >> shift)) >> (double - 1));
     // The base takes up what rounding and shifting did to the segment's mean.
     let base = 0;
     let mass = 0;
-    bend.forEach((b, l) => {
-      base += masses[h * count + l]! * (scaled[h * count + l]! / step - b);
+    bend.forEach((value, l) => {
+      base += masses[h * count + l]! * (scaled[h * count + l]! / step - value);
       mass += masses[h * count + l]!;
     });
     base = Math.round(base / mass);
-    bytes[h] = base & 255;
-    bytes[16 + h] = (base >> 8) & 255;
+    putLevel(bytes, h, base, 0);
     bytes[32 + h] = s;
-    bytes[48 + h] = c & 255;
-    bend.forEach((b, l) => {
-      levels[h * count + l] = base + b;
+    bytes[48 + h] = a & 255;
+    bytes[64 + h] = b & 255;
+    bend.forEach((value, l) => {
+      levels[h * count + l] = base + value;
     });
   });
-  t.forEach((x, l) => {
-    bytes[64 + l] = x & 255;
-    bytes[80 + l] = t2[l]! & 255;
-  });
-  new DataView(bytes.buffer).setInt32(96, shift, true);
+  for (const [at, terms] of [
+    [80, t],
+    [96, t2],
+    [112, t3],
+  ] as const) {
+    terms.forEach((x, l) => {
+      bytes[at + l] = x & 255;
+    });
+  }
+  new DataView(bytes.buffer).setInt32(SHIFT, shift, true);
   return { bytes, step, max: Math.max(...Array.from(levels, Math.abs)), levels };
 }
 
@@ -104,19 +120,20 @@ function cellMasses(headDim: number, boundaries: Float32Array): number[] {
   return edges.slice(1).map((edge, i) => density.mass(edges[i]!, edge) + 1e-9);
 }
 
-/** Weighted least squares of y by a + slope·t + curve·t2. */
-function fit(y: number[], t: number[], t2: number[], w: number[]): { slope: number; curve: number } {
-  const rows = [0, 1, 2].map(() => [0, 0, 0, 0]);
+/** Weighted least squares of y by a constant and `terms`; returns the terms' coefficients. */
+function fit(y: number[], terms: number[][], weights: number[]): number[] {
+  const size = terms.length + 1;
+  const rows = Array.from({ length: size }, () => new Float64Array(size + 1));
   y.forEach((value, l) => {
-    const basis = [1, t[l]!, t2[l]!, value];
-    for (let i = 0; i < 3; i++) for (let j = 0; j < 4; j++) rows[i]![j] = rows[i]![j]! + w[l]! * basis[i]! * basis[j]!;
+    const basis = [1, ...terms.map((term) => term[l]!), value];
+    for (let i = 0; i < size; i++) for (let j = 0; j <= size; j++) rows[i]![j]! += weights[l]! * basis[i]! * basis[j]!;
   });
-  for (let i = 0; i < 3; i++) {
-    for (let k = 0; k < 3; k++) {
+  for (let i = 0; i < size; i++) {
+    for (let k = 0; k < size; k++) {
       if (k === i) continue;
       const factor = rows[k]![i]! / rows[i]![i]!;
-      for (let j = i; j < 4; j++) rows[k]![j] = rows[k]![j]! - factor * rows[i]![j]!;
+      for (let j = i; j <= size; j++) rows[k]![j]! -= factor * rows[i]![j]!;
     }
   }
-  return { slope: rows[1]![3]! / rows[1]![1]!, curve: rows[2]![3]! / rows[2]![2]! };
+  return rows.slice(1).map((row, i) => row[size]! / row[i + 1]!);
 }

@@ -1,0 +1,310 @@
+/** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
+import { TurboQuantError } from "../../errors.ts";
+import { codeBits, isRotated, type SideLayout } from "../../quant/page-layout.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
+import { sketchFactor } from "../../quant/qjl.ts";
+import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
+import {
+  APPEND,
+  APPEND_SIDE,
+  ATTEND,
+  ATTEND_SIDE,
+  K_SIDE,
+  offsetOf,
+  PARAM_BYTES,
+  planeWords,
+  putWords,
+  ROTATIONS,
+  SCALE_RULES,
+  SPAN,
+  SPAN_BYTES,
+  typeCode,
+  V_SIDE,
+} from "./kv-params.ts";
+import { KvTables } from "./kv-tables.ts";
+import type { WasmMemory } from "./memory.ts";
+import { ScratchBuffer } from "./scratch-buffer.ts";
+import type { ThreadPool } from "./thread-pool.ts";
+
+/** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
+const SPLIT_TOKENS = 2048;
+/** Spans of up to this many tokens are decoded position by position. */
+const DECODE_TOKENS = 4;
+/** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attention/params.ts). */
+const MAX_ROWS = 32;
+/** Fewer keys (times KV heads) than this take less time than waking another thread. */
+const PARALLEL_KEYS = 256;
+
+export class KvKernels {
+  readonly #memory: WasmMemory;
+  readonly #pool: ThreadPool;
+  readonly #tables: KvTables;
+  readonly #params: number;
+  readonly #slots: ScratchBuffer;
+  readonly #angles: ScratchBuffer;
+  readonly #spans: ScratchBuffer;
+  readonly #partials: ScratchBuffer;
+  #anglesOf: { step: Step; rope: Rope } | null = null;
+
+  constructor(memory: WasmMemory, pool: ThreadPool) {
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#tables = new KvTables(memory);
+    this.#params = memory.allocateZeroed(PARAM_BYTES, "kernel parameters");
+    this.#slots = new ScratchBuffer(memory);
+    this.#angles = new ScratchBuffer(memory);
+    this.#spans = new ScratchBuffer(memory);
+    this.#partials = new ScratchBuffer(memory);
+  }
+
+  /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (a norm is 0 when the model has none). */
+  append(step: Step, layer: AttentionLayer, rope: Rope, qkv: number, q: number, norms: { q: number; k: number }): void {
+    const { headDim, format } = layer;
+    const rows = step.tokens.length;
+    const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
+    const { cos, sin } = this.#cosSin(step, rope);
+    const slots = this.#writeSlots(step, layer.index);
+    const calibration = layer.calibration ? this.#tables.calibration(layer.calibration) : { mean: 0, balance: 0 };
+    const sides = [this.#appendSide(layer, "k", main.k), this.#appendSide(layer, "v", main.v)] as const;
+    const rotated = isRotated(format.k, format) || isRotated(format.v, format);
+    const rotation = rotated ? this.#tables.rotation(format.rotation, headDim, format.seed) : null;
+
+    const view = this.#view(this.#params, PARAM_BYTES);
+    putWords(view, 0, [
+      [APPEND.headDim, headDim],
+      [APPEND.numHeads, layer.numHeads],
+      [APPEND.numKvHeads, layer.numKvHeads],
+      [APPEND.qkv, qkv],
+      [APPEND.query, q],
+      [APPEND.qNorm, norms.q],
+      [APPEND.kNorm, norms.k],
+      [APPEND.cos, cos],
+      [APPEND.sin, sin],
+      [APPEND.mean, calibration.mean],
+      [APPEND.balance, calibration.balance],
+      [APPEND.rotation, rotation ? ROTATIONS[format.rotation] : 0],
+      [APPEND.rotationSize, rotation?.size ?? 0],
+      [APPEND.rotationRounds, rotation?.rounds ?? 0],
+      [APPEND.rotationData, rotation?.forward ?? 0],
+      [APPEND.slots, slots],
+      [APPEND.pageTokens, main.pageTokens],
+      [APPEND.exactTokens, exact?.pageTokens ?? 0],
+      [APPEND.exactK, offsetOf(exact?.k.planes[0])],
+      [APPEND.exactV, offsetOf(exact?.v.planes[0])],
+    ]);
+    view.setFloat32(APPEND.eps, layer.normEps, true);
+    view.setFloat32(APPEND.softmaxScale, layer.scale, true);
+    putWords(view, K_SIDE, sides[0]);
+    putWords(view, V_SIDE, sides[1]);
+    const tasks = rows * layer.numKvHeads;
+    this.#pool.run("appendRows", this.#params, tasks, tasks >= 4);
+  }
+
+  attend(step: Step, layer: AttentionLayer, q: number, out: number): void {
+    const short = step.spans.filter((span) => span.count <= DECODE_TOKENS);
+    const long = step.spans.filter((span) => span.count > DECODE_TOKENS);
+    if (short.length > 0) this.#decode(step, layer, short, q, out);
+    // After the merge above, which also writes (meaningless) rows of the long spans.
+    if (long.length > 0) this.#prefill(layer, long, q, out);
+  }
+
+  #decode(step: Step, layer: AttentionLayer, spans: readonly Span[], q: number, out: number): void {
+    const rows = spans.reduce((sum, span) => sum + span.count, 0);
+    const longest = Math.max(...spans.map((span) => span.start + span.count));
+    const splits = Math.ceil(longest / SPLIT_TOKENS);
+    const stride = (Math.ceil(layer.headDim / 32) * 32 + 2) * 4;
+    const partials = this.#partials.ensure(step.tokens.length * layer.numHeads * splits * stride);
+    this.#writeAttend(layer, spans, q, out, [
+      [ATTEND.partials, partials],
+      [ATTEND.numSplits, splits],
+      [ATTEND.splitTokens, SPLIT_TOKENS],
+    ]);
+    const parallel = rows * longest * layer.numKvHeads >= PARALLEL_KEYS;
+    this.#pool.run("attendDecode", this.#params, rows * layer.numKvHeads * splits, parallel);
+    this.#pool.run("attendMerge", this.#params, step.tokens.length * layer.numHeads, splits > 4);
+  }
+
+  #prefill(layer: AttentionLayer, spans: readonly Span[], q: number, out: number): void {
+    const perBlock = Math.max(1, Math.floor(MAX_ROWS / (layer.numHeads / layer.numKvHeads)));
+    this.#writeAttend(layer, spans, q, out, [[ATTEND.rowsPerBlock, perBlock]], perBlock);
+    const blocks = spans.reduce((sum, span) => sum + Math.ceil(span.count / perBlock), 0);
+    this.#pool.run("attendPrefill", this.#params, blocks * layer.numKvHeads);
+  }
+
+  #writeAttend(
+    layer: AttentionLayer,
+    spans: readonly Span[],
+    q: number,
+    out: number,
+    extra: readonly (readonly [number, number])[],
+    perBlock = 1,
+  ): void {
+    const { headDim, format } = layer;
+    const { main, exact } = spans[0]!.sequence.cache.layers[layer.index]!;
+    const spanTable = this.#writeSpans(spans, layer.index, perBlock);
+    const k = this.#attendSide(layer, "k", main.k);
+    const v = this.#attendSide(layer, "v", main.v);
+    const rotation = isRotated(format.v, format) ? this.#tables.rotation(format.rotation, headDim, format.seed) : null;
+    const view = this.#view(this.#params, PARAM_BYTES);
+    putWords(view, 0, [
+      [ATTEND.headDim, headDim],
+      [ATTEND.padded, Math.ceil(headDim / 32) * 32],
+      [ATTEND.numHeads, layer.numHeads],
+      [ATTEND.numKvHeads, layer.numKvHeads],
+      [ATTEND.group, layer.numHeads / layer.numKvHeads],
+      [ATTEND.query, q],
+      [ATTEND.out, out],
+      [ATTEND.spans, spanTable],
+      [ATTEND.sinks, format.sinks],
+      [ATTEND.window, format.window],
+      [ATTEND.sliding, layer.slidingWindow],
+      [ATTEND.hasExact, exact ? 1 : 0],
+      [ATTEND.pageTokens, main.pageTokens],
+      [ATTEND.exactTokens, exact?.pageTokens ?? 1],
+      [ATTEND.exactK, offsetOf(exact?.k.planes[0])],
+      [ATTEND.exactV, offsetOf(exact?.v.planes[0])],
+      [ATTEND.rotation, rotation ? ROTATIONS[format.rotation] : 0],
+      [ATTEND.rotationSize, rotation?.size ?? 0],
+      [ATTEND.rotationRounds, rotation?.rounds ?? 0],
+      [ATTEND.rotationData, rotation?.inverse ?? 0],
+      ...extra,
+    ]);
+    for (const [base, side] of [
+      [K_SIDE, k],
+      [V_SIDE, v],
+    ] as const) {
+      putWords(view, base, side.words);
+      for (const [offset, value] of side.floats) view.setFloat32(base + offset, value, true);
+    }
+  }
+
+  #attendSide(
+    layer: AttentionLayer,
+    which: "k" | "v",
+    layout: SideLayout,
+  ): { words: [number, number][]; floats: [number, number][] } {
+    const { headDim, format } = layer;
+    const side = format[which];
+    const isCodes = side.type.startsWith("tq");
+    const codebook = isCodes ? this.#tables.codebook(headDim, codeBits(side.type)) : null;
+    const sketch = layout.sketch;
+    return {
+      words: [
+        [ATTEND_SIDE.type, checkedType(side)],
+        ...planeWords(layout, ATTEND_SIDE.planes),
+        [ATTEND_SIDE.scales, offsetOf(layout.scales)],
+        [ATTEND_SIDE.table, codebook?.address ?? 0],
+        [ATTEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
+        [ATTEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
+        [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
+        [ATTEND_SIDE.sketchTable, sketch ? this.#tables.signLevels() : 0],
+      ],
+      floats: [
+        [ATTEND_SIDE.step, (codebook?.step ?? 0) / Math.sqrt(headDim)],
+        [ATTEND_SIDE.largest, codebook?.largest ?? 1],
+        [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim)],
+      ],
+    };
+  }
+
+  #appendSide(layer: AttentionLayer, which: "k" | "v", layout: SideLayout): [number, number][] {
+    const { headDim, format } = layer;
+    const side = format[which];
+    const isCodes = side.type.startsWith("tq");
+    const sketch = layout.sketch;
+    return [
+      [APPEND_SIDE.type, checkedType(side)],
+      ...planeWords(layout, APPEND_SIDE.planes),
+      [APPEND_SIDE.scales, offsetOf(layout.scales)],
+      [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
+      [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
+      [APPEND_SIDE.search, side.search ? 1 : 0],
+      [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, codeBits(side.type)) : 0],
+      [APPEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
+      [APPEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
+      [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
+    ];
+  }
+
+  /** Span structs followed by their block tables. */
+  #writeSpans(spans: readonly Span[], layer: number, perBlock: number): number {
+    const tables = spans.map(({ sequence }) => ({
+      main: sequence.main(layer).entries(),
+      exact: sequence.exact(layer).entries(),
+    }));
+    const words = tables.reduce((sum, t) => sum + t.main.length + t.exact.length, 0);
+    const base = this.#spans.ensure(spans.length * SPAN_BYTES + words * 4);
+    let at = base + spans.length * SPAN_BYTES;
+    const put = (entries: Uint32Array): number => {
+      this.#memory.u32.set(entries, at / 4);
+      at += entries.length * 4;
+      return at - entries.length * 4;
+    };
+    const view = this.#view(base, spans.length * SPAN_BYTES);
+    let blocks = 0;
+    spans.forEach((span, i) => {
+      const { main, exact } = tables[i]!;
+      putWords(view, i * SPAN_BYTES, [
+        [SPAN.row, span.row],
+        [SPAN.start, span.start],
+        [SPAN.count, span.count],
+        [SPAN.main, put(main)],
+        [SPAN.exact, put(exact)],
+        [SPAN.exactStart, span.sequence.exactStart(layer)],
+        [SPAN.firstBlock, blocks],
+      ]);
+      blocks += Math.ceil(span.count / perBlock);
+    });
+    return base;
+  }
+
+  /** Where each row's K and V go. */
+  #writeSlots(step: Step, layer: number): number {
+    const address = this.#slots.ensure(step.tokens.length * 16);
+    const slots = this.#memory.u32.subarray(address / 4, address / 4 + step.tokens.length * 4);
+    for (const { sequence, start, count, row } of step.spans) {
+      const { main, exact } = sequence.cache.layers[layer]!;
+      for (let n = 0; n < count; n++) {
+        const position = start + n;
+        const at = (row + n) * 4;
+        slots[at] = sequence.main(layer).get(Math.floor(position / main.pageTokens));
+        slots[at + 1] = position % main.pageTokens;
+        slots[at + 2] = exact ? sequence.exact(layer).get(Math.floor(position / exact.pageTokens)) : 0;
+        slots[at + 3] = exact ? position % exact.pageTokens : 0;
+      }
+    }
+    return address;
+  }
+
+  #view(address: number, numBytes: number): DataView {
+    return new DataView(this.#memory.memory.buffer, address, numBytes);
+  }
+
+  /** cos and sin of every row's angles, f32 from f64; made once a step, for all its layers. */
+  #cosSin(step: Step, rope: Rope): { cos: number; sin: number } {
+    const half = rope.invFreq.length;
+    const length = step.positions.length * half;
+    const cos = this.#angles.ensure(length * 8);
+    const sin = cos + length * 4;
+    if (this.#anglesOf?.step === step && this.#anglesOf.rope === rope) return { cos, sin };
+    const cosines = this.#memory.f32.subarray(cos / 4, cos / 4 + length);
+    const sines = this.#memory.f32.subarray(sin / 4, sin / 4 + length);
+    step.positions.forEach((position, row) => {
+      for (let i = 0; i < half; i++) {
+        const angle = position * rope.invFreq[i]!;
+        cosines[row * half + i] = Math.cos(angle) * rope.attentionFactor;
+        sines[row * half + i] = Math.sin(angle) * rope.attentionFactor;
+      }
+    });
+    this.#anglesOf = { step, rope };
+    return { cos, sin };
+  }
+}
+
+/** @throws TurboQuantError unsupported — kivi, which no kernel reads */
+function checkedType(side: SideFormat): number {
+  if (side.type.startsWith("kivi")) {
+    throw new TurboQuantError("unsupported", `--kv ${side.type}: the wasm backend has no kernel for it; choose tqN, q8_0, q4_0r, f16 or f32`);
+  }
+  return typeCode(side.type);
+}
