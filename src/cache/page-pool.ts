@@ -16,9 +16,11 @@ export class PagePool {
 
   constructor(storage: PageStorage, budgetBytes: number = Number.POSITIVE_INFINITY) {
     if (!(budgetBytes > 0)) {
-      throw new TurboQuantError("invalid_argument", `KV byte budget: expected a positive number, got ${budgetBytes}`, {
-        budgetBytes,
-      });
+      throw new TurboQuantError(
+        "invalid_argument",
+        `KV byte budget: expected a positive number of bytes, got ${budgetBytes}; leave it out for no limit`,
+        { budgetBytes },
+      );
     }
     this.storage = storage;
     this.budgetBytes = budgetBytes;

@@ -1,15 +1,24 @@
 /** @file Rearranges beams after a step: parents are forked as often as needed, the others are given back. */
+import { TurboQuantError } from "../errors.ts";
 import type { Sequence } from "./sequence.ts";
 
 /**
- * parents[i]: index of the sequence that new beam i continues.
+ * parents[i]: index of the sequence that new beam i continues; parents may be more or fewer than sequences.
  * returns: one sequence a parent, in order; the given sequences belong to the result or are released
+ * @throws TurboQuantError invalid_argument — a parent that does not exist; nothing has changed
  */
 export function reorderBeams(sequences: readonly Sequence[], parents: readonly number[]): Sequence[] {
+  const unknown = parents.find((parent) => !sequences[parent]);
+  if (unknown !== undefined) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `reorderBeams: expected parents from 0 to ${sequences.length - 1}, got ${unknown}`,
+      { parent: unknown, numSequences: sequences.length },
+    );
+  }
   const taken = new Set<number>();
   const result = parents.map((parent) => {
-    const sequence = sequences[parent];
-    if (!sequence) throw new RangeError(`reorder: beam ${parent} of ${sequences.length}`);
+    const sequence = sequences[parent]!;
     if (taken.has(parent)) return sequence.fork();
     taken.add(parent);
     return sequence;

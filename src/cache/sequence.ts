@@ -52,7 +52,10 @@ export class Sequence {
     return this.#layer(layer).exact;
   }
 
-  /** Lowest non-sink position whose 16-bit copy is present (all later ones are too). */
+  /**
+   * Every position from this one on has its 16-bit copy; earlier ones have none, sinks aside, or must not be relied on.
+   * At most `length`; without a window always `length`.
+   */
   exactStart(layer: number): number {
     return this.#exactStart[layer] as number;
   }
@@ -89,14 +92,16 @@ export class Sequence {
     if (bytes > 0) pool.require(bytes);
     try {
       for (const { stream, index, replaces } of plan) {
-        const address = pool.allocate(stream.layout.numBytes);
-        if (replaces) pool.storage.copy(replaces, address, stream.layout.numBytes);
-        stream.table.set(index, address);
+        const { table, layout } = stream;
+        const before = table.length;
+        const address = pool.allocate(layout.numBytes);
         undo.push(() => {
           pool.release(address);
-          if (replaces) stream.table.set(index, replaces);
-          else stream.table.truncate(index);
+          table.set(index, replaces);
+          table.truncate(before);
         });
+        if (replaces) pool.storage.copy(replaces, address, layout.numBytes);
+        table.set(index, address);
       }
     } catch (error) {
       for (const step of undo.reverse()) step();
@@ -107,13 +112,24 @@ export class Sequence {
 
   /** Ends a step: `count` reserved tokens are now part of the sequence, and the window moves past old exact pages. */
   commit(count: number): void {
+    assert(!this.#released, "commit to a released sequence");
+    const last = this.#length + count - 1;
+    assert(
+      count === 0 ||
+        this.cache.layers.every(({ main }, i) => this.main(i).get(Math.floor(last / main.pageTokens)) !== 0),
+      `commit of ${count} tokens that were not reserved`,
+    );
     this.#length += count;
     this.cache.layers.forEach(({ exact, format }, layer) => {
       if (!exact) return;
       const table = this.#layer(layer).exact;
       const sinkPages = Math.ceil(format.sinks / exact.pageTokens);
-      const keepFrom =
-        format.window === 0 ? table.length : Math.floor(Math.max(0, this.#length - format.window + 1) / exact.pageTokens);
+      if (format.window === 0) {
+        this.#exactStart[layer] = this.#length;
+        return;
+      }
+      // The next query, at position `length`, reads 16-bit copies from length − window + 1 on.
+      const keepFrom = Math.floor(Math.max(0, this.#length - format.window + 1) / exact.pageTokens);
       const first = Math.floor((this.#exactStart[layer] as number) / exact.pageTokens);
       for (let index = Math.max(sinkPages, first); index < keepFrom; index++) {
         const address = table.get(index);
@@ -142,9 +158,13 @@ export class Sequence {
    */
   trim(length: number): void {
     if (!Number.isInteger(length) || length < 0 || length > this.#length) {
-      throw new TurboQuantError("invalid_argument", `trim: expected a length from 0 to ${this.#length}, got ${length}`, {
-        length,
-      });
+      throw new TurboQuantError(
+        "invalid_argument",
+        `trim: expected a length from 0 to ${this.#length}, got ${length}`,
+        {
+          length,
+        },
+      );
     }
     this.#length = length;
     this.cache.layers.forEach(({ main, exact }, layer) => {

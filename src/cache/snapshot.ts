@@ -1,103 +1,149 @@
 /** @file A sequence as one file, byte for byte (docs/formats/kv-snapshot.md). */
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
+import type { PageLayout } from "../quant/page-layout.ts";
 import type { BlockTable } from "./block-table.ts";
-import type { KvCache } from "./kv-cache.ts";
+import { clearRows } from "./clear-rows.ts";
+import type { KvCache, LayerCache } from "./kv-cache.ts";
+import type { PageAddress } from "./page-storage.ts";
 import type { Sequence } from "./sequence.ts";
+import {
+  CHECKSUM_BYTES,
+  decodeHead,
+  encodeChecksum,
+  encodeHead,
+  invalidSnapshot,
+  type SnapshotHeader,
+  type SnapshotIdentity,
+  type SnapshotLayer,
+} from "./snapshot-header.ts";
 
-/** "TQKV" */
-const MAGIC = 0x564b5154;
-export const SNAPSHOT_VERSION = 1;
-/** magic, version, header length, CRC of everything after the preamble */
-const PREAMBLE_BYTES = 16;
-/** A header holds a few numbers a layer; more is not one of ours. */
-const MAX_HEADER_BYTES = 1 << 20;
+export { SNAPSHOT_VERSION, type SnapshotHeader, type SnapshotIdentity } from "./snapshot-header.ts";
 
-export interface SnapshotIdentity {
-  /** Of the weights: another model's cache is meaningless. */
-  readonly fingerprint: string;
-  /** Canonical text of the KV format. */
-  readonly kvSpec: string;
+export interface SaveOptions extends SnapshotIdentity {
+  /** Tokens the cache stands for, from position 0; may go past `sequence.length`. None by default. */
+  readonly tokens?: readonly number[];
 }
 
-export interface SnapshotHeader extends SnapshotIdentity {
-  /** Tokens in the cache. */
-  readonly length: number;
-  /** Tokens of the conversation; may be one more than the cache holds. */
-  readonly numTokens: number;
-  readonly layers: readonly SnapshotLayer[];
+/** A page of the file: where it lies now, and the rows of it that hold a token. */
+interface SavedPage {
+  readonly address: PageAddress;
+  readonly layout: PageLayout;
+  /** Rows [from, to) are kept, and rows below `sinkRows`. */
+  readonly from: number;
+  readonly to: number;
+  readonly sinkRows: number;
 }
 
-interface SnapshotLayer {
-  readonly numKvHeads: number;
-  readonly headDim: number;
-  /** Bytes of a page of each stream; 0 when the layer has no exact stream. */
-  readonly mainPageBytes: number;
-  readonly exactPageBytes: number;
-  readonly exactStart: number;
-  /** Indices of the exact pages that are present. */
-  readonly exactPages: readonly number[];
+/** Indices of the exact pages in which some row below `length` may be read: those of the sinks, and from exactStart on. */
+function exactPageIndices({ exact, format }: LayerCache, length: number, exactStart: number): number[] {
+  if (!exact) return [];
+  const { pageTokens } = exact;
+  return Array.from({ length: Math.ceil(length / pageTokens) }, (_, index) => index).filter((index) => {
+    const holdsSinks = index * pageTokens < format.sinks;
+    return holdsSinks || (exactStart < length && (index + 1) * pageTokens > exactStart);
+  });
 }
 
-function invalid(message: string, detail: Record<string, unknown> = {}): TurboQuantError {
-  return new TurboQuantError("invalid_file", `snapshot: ${message}`, detail);
-}
-
-/** Page indices of a table that are present. */
-function present(table: BlockTable): number[] {
-  return Array.from(table.entries().keys()).filter((index) => table.get(index) !== 0);
-}
-
-function layerOf(sequence: Sequence, layer: number): SnapshotLayer {
-  const { main, exact } = sequence.cache.layers[layer]!;
+function describe(sequence: Sequence, layer: number): SnapshotLayer {
+  const own = sequence.cache.layers[layer]!;
+  const exactStart = sequence.exactStart(layer);
   return {
-    numKvHeads: main.numKvHeads,
-    headDim: main.headDim,
-    mainPageBytes: main.numBytes,
-    exactPageBytes: exact?.numBytes ?? 0,
-    exactStart: sequence.exactStart(layer),
-    exactPages: exact ? present(sequence.exact(layer)) : [],
+    ...shapeOf(own),
+    exactStart,
+    exactPages: exactPageIndices(own, sequence.length, exactStart),
   };
 }
 
-/** Writes the sequence and the tokens it stands for. */
-export async function saveSequence(
-  sequence: Sequence,
-  identity: SnapshotIdentity & { readonly tokens: readonly number[] },
-): Promise<Uint8Array> {
-  const { fingerprint, kvSpec, tokens } = identity;
-  const layers = sequence.cache.layers.map((_, layer) => layerOf(sequence, layer));
-  const header: SnapshotHeader = { fingerprint, kvSpec, length: sequence.length, numTokens: tokens.length, layers };
-  const headerBytes = new TextEncoder().encode(JSON.stringify(header));
-  const mainPages = layers.map((_, layer) => present(sequence.main(layer)));
-  let size = PREAMBLE_BYTES + headerBytes.length + 4 * tokens.length;
-  layers.forEach((l, i) => {
-    size += mainPages[i]!.length * l.mainPageBytes + l.exactPages.length * l.exactPageBytes;
-  });
-  const bytes = new Uint8Array(size);
-  const view = new DataView(bytes.buffer);
-  bytes.set(headerBytes, PREAMBLE_BYTES);
-  let at = PREAMBLE_BYTES + headerBytes.length;
-  for (const token of tokens) {
-    view.setInt32(at, token, true);
-    at += 4;
-  }
-  const storage = sequence.cache.pool.storage;
-  for (const [i, layer] of layers.entries()) {
-    for (const index of mainPages[i]!) {
-      bytes.set(await storage.read(sequence.main(i).get(index), layer.mainPageBytes), at);
-      at += layer.mainPageBytes;
+const shapeOf = ({ main, exact }: LayerCache) => ({
+  numKvHeads: main.numKvHeads,
+  headDim: main.headDim,
+  mainPageBytes: main.numBytes,
+  exactPageBytes: exact?.numBytes ?? 0,
+});
+
+function* savedPages(sequence: Sequence, layers: readonly SnapshotLayer[]): Generator<SavedPage> {
+  const { length } = sequence;
+  for (const [i, { exactStart, exactPages }] of layers.entries()) {
+    const { main, exact, format } = sequence.cache.layers[i]!;
+    for (let index = 0, start = 0; start < length; index++, start += main.pageTokens) {
+      yield { address: sequence.main(i).get(index), layout: main, from: 0, to: length - start, sinkRows: 0 };
     }
-    for (const index of layer.exactPages) {
-      bytes.set(await storage.read(sequence.exact(i).get(index), layer.exactPageBytes), at);
-      at += layer.exactPageBytes;
+    for (const index of exact ? exactPages : []) {
+      const start = index * exact!.pageTokens;
+      yield {
+        address: sequence.exact(i).get(index),
+        layout: exact!,
+        from: exactStart - start,
+        to: length - start,
+        sinkRows: Math.min(format.sinks, length) - start,
+      };
     }
   }
-  view.setUint32(0, MAGIC, true);
-  view.setUint32(4, SNAPSHOT_VERSION, true);
-  view.setUint32(8, headerBytes.length, true);
-  view.setUint32(12, crc32c(bytes.subarray(PREAMBLE_BYTES)), true);
-  return bytes;
+}
+
+/**
+ * The file in pieces, for writing it without holding it whole. The sequence may go on meanwhile: a fork is what is saved.
+ * The first piece says how long the file is (u64 at offset 8).
+ * @throws TurboQuantError invalid_argument — fewer tokens than the sequence has positions
+ */
+export async function* snapshotParts(sequence: Sequence, options: SaveOptions): AsyncGenerator<Uint8Array, void> {
+  const { fingerprint, kvSpec, tokens = [] } = options;
+  if (tokens.length > 0 && tokens.length < sequence.length) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `snapshot: expected the ${sequence.length} tokens of the sequence or none, got ${tokens.length}`,
+      { tokens: tokens.length, length: sequence.length },
+    );
+  }
+  const frozen = sequence.fork();
+  try {
+    const layers = frozen.cache.layers.map((_, layer) => describe(frozen, layer));
+    const header: SnapshotHeader = { fingerprint, kvSpec, length: frozen.length, numTokens: tokens.length, layers };
+    const pages = [...savedPages(frozen, layers)];
+    const head = encodeHead(
+      header,
+      tokens,
+      pages.reduce((sum, page) => sum + page.layout.numBytes, 0),
+    );
+    let crc = crc32c(head);
+    yield head;
+    for (const { address, layout, from, to, sinkRows } of pages) {
+      const bytes = await frozen.cache.pool.storage.read(address, layout.numBytes);
+      clearRows(bytes, layout, Math.max(0, sinkRows), Math.min(from, layout.pageTokens));
+      clearRows(bytes, layout, Math.max(0, to), layout.pageTokens);
+      crc = crc32c(bytes, crc);
+      yield bytes;
+    }
+    yield encodeChecksum(crc);
+  } finally {
+    frozen.release();
+  }
+}
+
+/** The whole file of `snapshotParts`. */
+export async function saveSequence(sequence: Sequence, options: SaveOptions): Promise<Uint8Array> {
+  let file = new Uint8Array(0);
+  let at = 0;
+  for await (const part of snapshotParts(sequence, options)) {
+    if (at === 0) file = allocateFile(Number(new DataView(part.buffer).getBigUint64(8, true)));
+    file.set(part, at);
+    at += part.length;
+  }
+  return file;
+}
+
+function allocateFile(numBytes: number): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(numBytes);
+  } catch (cause) {
+    throw new TurboQuantError(
+      "out_of_memory",
+      `snapshot: ${numBytes} bytes do not fit one array; write the pieces of snapshotParts to a file instead`,
+      { numBytes },
+      { cause },
+    );
+  }
 }
 
 /**
@@ -105,50 +151,34 @@ export async function saveSequence(
  * @throws TurboQuantError invalid_file — not a snapshot, another version, truncated, damaged
  */
 export function readSnapshotHeader(bytes: Uint8Array): SnapshotHeader {
-  return parse(bytes).header;
-}
-
-function parse(bytes: Uint8Array): { header: SnapshotHeader; body: number } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < PREAMBLE_BYTES || view.getUint32(0, true) !== MAGIC) {
-    throw invalid("not a KV snapshot (no TQKV mark at its start); pass a file written by save");
-  }
-  const version = view.getUint32(4, true);
-  if (version !== SNAPSHOT_VERSION) {
-    throw invalid(`version ${version}, this build reads ${SNAPSHOT_VERSION}; save it again with this build`, { version });
-  }
-  const headerLength = view.getUint32(8, true);
-  const body = PREAMBLE_BYTES + headerLength;
-  const damaged = "truncated or damaged (checksum differs); fetch or save it again";
-  if (headerLength > MAX_HEADER_BYTES || body > bytes.length) throw invalid(damaged);
-  if (crc32c(bytes.subarray(PREAMBLE_BYTES)) !== view.getUint32(12, true)) throw invalid(damaged);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(PREAMBLE_BYTES, body))) as SnapshotHeader;
-  return { header, body };
+  return decodeHead(bytes).header;
 }
 
 /**
- * Rebuilds a sequence in `cache` from the bytes of `saveSequence`.
- * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room. Nothing is kept then.
+ * Rebuilds a sequence in `cache` from the bytes of `saveSequence`. Does not retain `bytes`.
+ * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room. Nothing is
+ * kept then.
  */
 export function restoreSequence(
   cache: KvCache,
   bytes: Uint8Array,
   expected: SnapshotIdentity,
 ): { sequence: Sequence; tokens: number[] } {
-  const { header, body } = parse(bytes);
+  const { header, tokensAt } = decodeHead(bytes);
   check(cache, header, expected);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const tokens = Array.from({ length: header.numTokens }, (_, i) => view.getInt32(body + 4 * i, true));
+  const tokens = Array.from({ length: header.numTokens }, (_, i) => view.getInt32(tokensAt + 4 * i, true));
+  cache.pool.require(bytes.length - CHECKSUM_BYTES - tokensAt - 4 * header.numTokens);
   const sequence = cache.createSequence();
-  let at = body + 4 * header.numTokens;
+  let at = tokensAt + 4 * header.numTokens;
   try {
+    const take = (table: BlockTable, index: number, numBytes: number): void => {
+      const address = cache.pool.allocate(numBytes);
+      table.set(index, address);
+      cache.pool.storage.write(address, bytes.subarray(at, at + numBytes));
+      at += numBytes;
+    };
     header.layers.forEach((layer, i) => {
-      const take = (table: BlockTable, index: number, numBytes: number): void => {
-        const address = cache.pool.allocate(numBytes);
-        table.set(index, address);
-        cache.pool.storage.write(address, bytes.subarray(at, at + numBytes));
-        at += numBytes;
-      };
       const pages = Math.ceil(header.length / cache.layers[i]!.main.pageTokens);
       for (let index = 0; index < pages; index++) take(sequence.main(i), index, layer.mainPageBytes);
       for (const index of layer.exactPages) take(sequence.exact(i), index, layer.exactPageBytes);
@@ -167,20 +197,49 @@ export function restoreSequence(
 /** Every way in which a sound file may still not belong here. */
 function check(cache: KvCache, header: SnapshotHeader, expected: SnapshotIdentity): void {
   if (header.fingerprint !== expected.fingerprint) {
-    throw invalid("it belongs to another model (fingerprints differ); load the model it was saved with", {
-      fingerprint: header.fingerprint,
-      expected: expected.fingerprint,
-    });
+    throw invalidSnapshot(
+      `it belongs to another model: expected fingerprint ${expected.fingerprint}, got ${header.fingerprint}; ` +
+        "load the model it was saved with",
+      { fingerprint: header.fingerprint, expected: expected.fingerprint },
+    );
   }
   if (header.kvSpec !== expected.kvSpec) {
-    throw invalid(`its KV format is ${header.kvSpec}, the model was loaded with ${expected.kvSpec}; load with that --kv`, {
-      kvSpec: header.kvSpec,
-      expected: expected.kvSpec,
-    });
+    throw invalidSnapshot(
+      `it has another KV format: expected ${expected.kvSpec}, got ${header.kvSpec}; load the model with --kv ${header.kvSpec}`,
+      { kvSpec: header.kvSpec, expected: expected.kvSpec },
+    );
   }
-  const shape = (l: Pick<SnapshotLayer, "mainPageBytes" | "exactPageBytes">): string => `${l.mainPageBytes}/${l.exactPageBytes}`;
-  const own = cache.layers.map((l) => shape({ mainPageBytes: l.main.numBytes, exactPageBytes: l.exact?.numBytes ?? 0 }));
-  if (own.join() !== header.layers.map(shape).join()) {
-    throw invalid("its page layout is not this build's; save it again with this build");
+  if (header.layers.length !== cache.layers.length) {
+    throw invalidSnapshot(
+      `expected ${cache.layers.length} layers, got ${header.layers.length}; load the model it was saved with`,
+      { layers: header.layers.length, expected: cache.layers.length },
+    );
   }
+  if (header.numTokens > 0 && header.numTokens < header.length) {
+    throw invalidSnapshot(
+      `expected at least ${header.length} tokens, got ${header.numTokens}; save it again with this build`,
+    );
+  }
+  header.layers.forEach((layer, i) => {
+    const { exactStart, exactPages, ...shape } = layer;
+    const own = shapeOf(cache.layers[i]!);
+    for (const [name, want] of Object.entries(own)) {
+      const got = shape[name as keyof typeof own];
+      if (got === want) continue;
+      throw invalidSnapshot(
+        `layer ${i}: expected ${name} ${want}, got ${got}; save it again with this model and build`,
+        {
+          layer: i,
+          name,
+          got,
+          expected: want,
+        },
+      );
+    }
+    if (exactPages.join() !== exactPageIndices(cache.layers[i]!, header.length, exactStart).join()) {
+      throw invalidSnapshot(`layer ${i}: its 16-bit pages do not fit its length; save it again with this build`, {
+        layer: i,
+      });
+    }
+  });
 }

@@ -1,0 +1,17 @@
+/** @file The KV cache alone: pages, sequences, snapshots. `turboquant/quant` makes the formats and writes the rows. */
+export { BlockTable } from "./block-table.ts";
+export { hasExactStream, KvCache, type LayerCache, type LayerShape } from "./kv-cache.ts";
+export { MemoryPageStorage } from "./memory-storage.ts";
+export { PagePool } from "./page-pool.ts";
+export type { PageAddress, PageStorage } from "./page-storage.ts";
+export { reorderBeams } from "./reorder-beams.ts";
+export { Sequence } from "./sequence.ts";
+export {
+  readSnapshotHeader,
+  restoreSequence,
+  SNAPSHOT_VERSION,
+  type SnapshotHeader,
+  type SnapshotIdentity,
+  saveSequence,
+  snapshotParts,
+} from "./snapshot.ts";
