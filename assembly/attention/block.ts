@@ -13,7 +13,7 @@ import { dotRowsInt16, loadScales, scoreCodes, scoreFloats, unpackKeys } from ".
 import { valueCodes, valueFloats } from "./value";
 
 /** int16 copy of an f32 row of 32-coordinate groups in the order `unit` yields, and the value of one step. */
-function quantizeQuery(source: usize, target: usize, padded: usize, largest: f32): f32 {
+function quantizeQuery(source: usize, target: usize, padded: usize, largest: f32, isNatural: bool): f32 {
   let top: f32 = 0, sum: f32 = 0;
   for (let i: usize = 0; i < padded; i++) {
     const a = abs<f32>(load<f32>(source + i * 4));
@@ -28,10 +28,10 @@ function quantizeQuery(source: usize, target: usize, padded: usize, largest: f32
   const scale = min<f32>(<f32>32767 / top, (<f32>2147480000 / largest - <f32>128) / sum);
   for (let group: usize = 0; group < padded; group += 32) {
     for (let i: usize = 0; i < 16; i++) {
-      // [0 16 2 18 … 14 30] then the odd ones: units of 16 coordinates alternate.
-      const c = group + (i & ~1) + (i & 1) * 16;
+      // [0 16 2 18 … 14 30] then the odd ones: units of 16 coordinates alternate. 8-bit codes are read as they lie.
+      const c = isNatural ? group + i : group + (i & ~1) + (i & 1) * 16;
       store<i16>(target + (group + i) * 2, <i16>nearest<f32>(load<f32>(source + c * 4) * scale));
-      store<i16>(target + (group + 16 + i) * 2, <i16>nearest<f32>(load<f32>(source + (c + 1) * 4) * scale));
+      store<i16>(target + (group + 16 + i) * 2, <i16>nearest<f32>(load<f32>(source + (isNatural ? c + 16 : c + 1) * 4) * scale));
     }
   }
   return <f32>1 / scale;
@@ -75,11 +75,11 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       memory.fill(query + d * 4, 0, (padded - d) * 4);
       memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
       if (isCodes) {
-        store<f32>(state, quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, padded, largest) , ROW_QSCALE);
+        store<f32>(state, quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, padded, largest, load<i32>(side, TYPE) == 8), ROW_QSCALE);
       }
       if (matrix) {
         projectQuery(matrix, query, d, padded, scratch + S_TILE);
-        store<f32>(state, quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, padded, 1), ROW_SSCALE);
+        store<f32>(state, quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, padded, 1, false), ROW_SSCALE);
       }
       store<f32>(state, -1e30, ROW_MAX);
       store<f32>(state, 0, ROW_SUM);

@@ -15,8 +15,7 @@ export const TABLE_HIGH_1: usize = 48;
 export const TABLE_SLOPE: usize = 32; // 6–8 bits: u8 slope, i8 square and cube coefficients of each segment
 export const TABLE_SQUARE: usize = 48;
 export const TABLE_CUBE: usize = 64;
-export const TABLE_T: usize = 80; // i8 t, centred t² and t³ for each low part
-export const TABLE_T2: usize = 96;
+export const TABLE_T2: usize = 96; // i8 centred square and cube for each low part
 export const TABLE_T3: usize = 112;
 export const TABLE_SHIFT: usize = 128; // i32: right shift of the square and cube terms
 
@@ -137,22 +136,21 @@ export const TABLE_SHIFT: usize = 128; // i32: right shift of the square and cub
     const high = v128.bitselect(lookup(v128.load(table, TABLE_HIGH_1), segment), lookup(v128.load(table, TABLE_HIGH), segment), odd);
     return HALF == 0 ? zipLow(low, high) : zipHigh(low, high);
   }
-  // base + slope·t + (square·t2 + cube·t3 >> shift): the codebook is smooth, a cubic follows 4 to 16 levels of it.
+  // base + slope·l + (square·t2[l] + cube·t3[l] >> shift): the codebook is smooth, a cubic follows 4 to 16 levels of it.
   const rest = v128.and(codes, i8x16.splat(BITS == 6 ? 3 : BITS == 7 ? 7 : 15));
   const low = lookup(v128.load(table, TABLE_LOW), segment);
   const high = lookup(v128.load(table, TABLE_HIGH), segment);
   const slope = lookup(v128.load(table, TABLE_SLOPE), segment);
   const square = lookup(v128.load(table, TABLE_SQUARE), segment);
-  const t = lookup(v128.load(table, TABLE_T), rest);
   const t2 = lookup(v128.load(table, TABLE_T2), rest);
   const shift = load<i32>(table, TABLE_SHIFT);
   let line: v128, bend: v128, base: v128;
   if (HALF == 0) {
-    line = i16x8.mul(i16x8.extend_low_i8x16_u(slope), i16x8.extend_low_i8x16_s(t));
+    line = i16x8.extmul_low_i8x16_u(slope, rest);
     bend = i16x8.extmul_low_i8x16_s(square, t2);
     base = zipLow(low, high);
   } else {
-    line = i16x8.mul(i16x8.extend_high_i8x16_u(slope), i16x8.extend_high_i8x16_s(t));
+    line = i16x8.extmul_high_i8x16_u(slope, rest);
     bend = i16x8.extmul_high_i8x16_s(square, t2);
     base = zipHigh(low, high);
   }
@@ -161,9 +159,7 @@ export const TABLE_SHIFT: usize = 128; // i32: right shift of the square and cub
     const t3 = lookup(v128.load(table, TABLE_T3), rest);
     bend = i16x8.add(bend, HALF == 0 ? i16x8.extmul_low_i8x16_s(cube, t3) : i16x8.extmul_high_i8x16_s(cube, t3));
   }
-  const sum = i16x8.add(line, i16x8.shr_s(bend, shift));
-  // 8 bits: slopes are kept at twice their value for precision.
-  return i16x8.add(base, BITS == 8 ? i16x8.shr_s(sum, 1) : sum);
+  return i16x8.add(i16x8.add(base, line), i16x8.shr_s(bend, shift));
 }
 
 /** Bytes from one unit to the next in plane 0, 1 or 2 of a width. */

@@ -23,7 +23,7 @@ export interface CodebookTable {
 }
 
 /** Largest int16 centroid a width uses: finer steps for finer codebooks, bounded by what slopes of 8 bits can follow. */
-const LARGEST: Readonly<Record<number, number>> = { 6: 4095, 7: 8191, 8: 8191 };
+const LARGEST: Readonly<Record<number, number>> = { 6: 2047, 7: 4095, 8: 8191 };
 
 export function buildCodebookTable(headDim: number, bits: number): CodebookTable {
   const { scaled } = getCodebook(headDim, bits);
@@ -54,27 +54,27 @@ function putLevel(bytes: Uint8Array, slot: number, level: number, table: number)
   bytes[table + 16 + slot] = (level >> 8) & 255;
 }
 
-/** Terms of a segment's cubic at its levels: integers, so that the kernel and this file compute the same. */
-function segmentBasis(count: number): { t: number[]; t2: number[]; t3: number[] } {
+/** Square and cube terms of a segment at its levels: integers, so that the kernel and this file compute the same. */
+function segmentBasis(count: number): { t2: number[]; t3: number[] } {
   const t = Array.from({ length: count }, (_, l) => 2 * l - (count - 1));
   const power = (n: number): number => t.reduce((sum, x) => sum + x ** n, 0);
-  // Square and cube without their parts along 1 and t, scaled to fit a signed byte.
+  // Without their parts along 1 and t, scaled to fit a signed byte.
   const t2 = t.map((x) => (x * x - power(2) / count) / 4);
   const t3 = t.map((x) => x ** 3 - (x * power(4)) / power(2));
   const most = Math.max(1, ...t3.map(Math.abs));
-  return { t, t2, t3: t3.map((x) => (count > 4 ? Math.round((x / most) * 100) : 0)) };
+  return { t2, t3: t3.map((x) => (count > 4 ? Math.round((x / most) * 100) : 0)) };
 }
 
 function segmentTable(headDim: number, bits: number, step: number): CodebookTable {
   const { scaled, boundaries } = getCodebook(headDim, bits);
   const bytes = new Uint8Array(TABLE_BYTES);
   const count = 1 << (bits - 4);
-  const double = bits === 8 ? 2 : 1;
-  const { t, t2, t3 } = segmentBasis(count);
+  const { t2, t3 } = segmentBasis(count);
+  const index = Array.from({ length: count }, (_, l) => l);
   const masses = cellMasses(headDim, boundaries);
   const fits = Array.from({ length: 16 }, (_, h) => {
-    const y = Array.from(scaled.subarray(h * count, (h + 1) * count), (c) => (c / step) * double);
-    return fit(y, count > 4 ? [t, t2, t3] : [t, t2], masses.slice(h * count, (h + 1) * count));
+    const y = Array.from(scaled.subarray(h * count, (h + 1) * count), (c) => c / step);
+    return fit(y, count > 4 ? [index, t2, t3] : [index, t2], masses.slice(h * count, (h + 1) * count));
   });
   const largest = Math.max(...fits.flatMap(([, ...bends]) => bends.map(Math.abs)));
   const shift = Math.max(0, Math.floor(Math.log2(127 / largest)));
@@ -83,11 +83,11 @@ function segmentTable(headDim: number, bits: number, step: number): CodebookTabl
     const s = Math.min(255, Math.round(slope!));
     const a = Math.round(square! * 2 ** shift);
     const b = Math.round(cube * 2 ** shift);
-    const bend = t.map((x, l) => (s * x + ((a * t2[l]! + b * t3[l]!) >> shift)) >> (double - 1));
+    const rise = index.map((l) => s * l + ((a * t2[l]! + b * t3[l]!) >> shift));
     // The base takes up what rounding and shifting did to the segment's mean.
     let base = 0;
     let mass = 0;
-    bend.forEach((value, l) => {
+    rise.forEach((value, l) => {
       base += masses[h * count + l]! * (scaled[h * count + l]! / step - value);
       mass += masses[h * count + l]!;
     });
@@ -96,12 +96,11 @@ function segmentTable(headDim: number, bits: number, step: number): CodebookTabl
     bytes[32 + h] = s;
     bytes[48 + h] = a & 255;
     bytes[64 + h] = b & 255;
-    bend.forEach((value, l) => {
+    rise.forEach((value, l) => {
       levels[h * count + l] = base + value;
     });
   });
   for (const [at, terms] of [
-    [80, t],
     [96, t2],
     [112, t3],
   ] as const) {
