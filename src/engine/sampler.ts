@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { SamplingParams } from "./sampling-params.ts";
+import { topIndices } from "./top-indices.ts";
 
 export interface Sample {
   readonly token: number;
@@ -13,6 +14,8 @@ export interface Sample {
 
 /** Stream of the counter RNG that sampling takes. */
 const STREAM_SAMPLE = 0x5a11;
+/** Candidates looked at first for top-p and min-p; a trained model rarely spreads over more. */
+const FIRST_CANDIDATES = 256;
 
 export class Sampler {
   readonly #params: SamplingParams;
@@ -25,115 +28,97 @@ export class Sampler {
   }
 
   /**
+   * The n-th call of a sampler uses the n-th number of its seed's stream. Equal logits go to the lowest token.
+   *
    * logits: [vocabSize], not modified · history: tokens said so far, for the repetition penalty
-   * @throws TurboQuantError invalid_file — logits that are not numbers
+   * @throws TurboQuantError invalid_file — logits that are not finite
    */
   sample(logits: Float32Array, history: ArrayLike<number>): Sample {
-    const { temperature, topK, repetitionPenalty, logprobs } = this.#params;
+    const { temperature, repetitionPenalty, logprobs } = this.#params;
+    checkFinite(logits);
     const scores = repetitionPenalty === 1 ? logits : penalize(logits, history, repetitionPenalty);
-    const max = maximum(scores);
-    const logSum = max + Math.log(sumExp(scores, max));
-    const top =
-      logprobs > 0 ? largest(scores, logprobs).map((token) => ({ token, logprob: scores[token]! - logSum })) : undefined;
-    const token = temperature === 0 ? scores.indexOf(max) : this.#draw(scores, max, topK);
-    return { token, logprob: scores[token]! - logSum, ...(top && { top }) };
+    const best = argmax(scores);
+    const max = scores[best]!;
+    let sum = 0;
+    for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - max);
+    const logprobOf = (token: number): number => scores[token]! - max - Math.log(sum);
+    const token = temperature === 0 ? best : this.#draw(scores, max);
+    const logprob = logprobOf(token);
+    if (logprobs === 0) return { token, logprob };
+    return { token, logprob, top: topIndices(scores, logprobs).map((t) => ({ token: t, logprob: logprobOf(t) })) };
   }
 
-  #draw(scores: Float32Array, max: number, topK: number): number {
-    const { temperature, topP, minP } = this.#params;
+  #draw(scores: Float32Array, max: number): number {
+    const { temperature, topK, topP, minP } = this.#params;
     const uniform = this.#rng.uniform(this.#drawn++);
-    const isCut = topK > 0 || topP < 1 || minP > 0;
-    // Without a cut nothing needs an order, which spares sorting the vocabulary.
-    const candidates = isCut ? largest(scores, topK > 0 ? topK : scores.length) : null;
-    const count = candidates?.length ?? scores.length;
-    const weightAt = (i: number): number => Math.exp((scores[candidates ? candidates[i]! : i]! - max) / temperature);
-    let kept = count;
+    // Weights are relative to the most likely token, whose weight is 1.
+    const weigh = (score: number): number => Math.exp((score - max) / temperature);
+    if (topK === 0 && topP === 1 && minP === 0) return choose(Float64Array.from(scores, weigh), uniform);
+
+    // Every cut keeps a prefix of the tokens in descending order. Top-p is a share of what top-k left.
+    const limit = topK > 0 ? Math.min(topK, scores.length) : scores.length;
     let total = 0;
-    for (let i = 0; i < count; i++) total += weightAt(i);
-    if (topP < 1) {
-      let sum = 0;
-      kept = 0;
-      while (kept < count && sum < topP * total) sum += weightAt(kept++);
-      kept = Math.max(1, kept);
+    if (topK === 0 && topP < 1) for (let i = 0; i < scores.length; i++) total += weigh(scores[i]!);
+    for (let count = topK > 0 ? limit : Math.min(limit, FIRST_CANDIDATES); ; count = Math.min(limit, count * 8)) {
+      const tokens = topIndices(scores, count);
+      const weights = Float64Array.from(tokens, (token) => weigh(scores[token]!));
+      if (topK > 0) total = weights.reduce((sum, weight) => sum + weight, 0);
+      const kept = prefixLength(weights, topP < 1 ? topP * total : Number.POSITIVE_INFINITY, minP);
+      // Only a cut before the last candidate is known to be the cut.
+      if (kept < count || count === limit) return tokens[choose(weights.subarray(0, kept), uniform)]!;
     }
-    if (minP > 0) {
-      // The candidates are in descending order, so the likely ones come first.
-      let likely = 1;
-      while (likely < kept && weightAt(likely) >= minP) likely++;
-      kept = likely;
-    }
-    if (kept < count) {
-      total = 0;
-      for (let i = 0; i < kept; i++) total += weightAt(i);
-    }
-    let rest = uniform * total;
-    for (let i = 0; i < kept; i++) {
-      rest -= weightAt(i);
-      if (rest < 0) return candidates ? candidates[i]! : i;
-    }
-    return candidates ? candidates[kept - 1]! : scores.indexOf(max);
   }
+}
+
+/** Descending weights: how many come before their sum reaches `mass` or they fall below `minWeight`; at least 1. */
+function prefixLength(weights: Float64Array, mass: number, minWeight: number): number {
+  let sum = weights[0]!;
+  let length = 1;
+  while (length < weights.length && sum < mass && weights[length]! >= minWeight) sum += weights[length++]!;
+  return length;
+}
+
+/** Index drawn in proportion to its weight. uniform: [0, 1) */
+function choose(weights: Float64Array, uniform: number): number {
+  let total = 0;
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    total += weights[i]!;
+    if (weights[i]! > 0) last = i;
+  }
+  let rest = uniform * total;
+  for (let i = 0; i < last; i++) {
+    rest -= weights[i]!;
+    if (rest < 0) return i;
+  }
+  return last;
 }
 
 function penalize(logits: Float32Array, history: ArrayLike<number>, penalty: number): Float32Array {
   const scores = logits.slice();
-  for (const token of new Set(Array.from(history))) {
-    const value = scores[token]!;
+  for (let i = 0; i < history.length; i++) {
+    const token = history[i]!;
+    const value = logits[token]!;
+    // From the logits, not the scores: a token said twice is punished once.
     scores[token] = value > 0 ? value / penalty : value * penalty;
   }
   return scores;
 }
 
-function maximum(scores: Float32Array): number {
-  let max = Number.NEGATIVE_INFINITY;
-  let isFinite = true;
-  for (let i = 0; i < scores.length; i++) {
-    const value = scores[i]!;
-    if (value > max) max = value;
-    if (value !== value) isFinite = false;
-  }
-  if (!isFinite || !Number.isFinite(max)) {
-    throw new TurboQuantError(
-      "invalid_file",
-      "sampling: the logits are not finite; the weights are damaged or overflow, check the checkpoint or try --weights f32",
-    );
-  }
-  return max;
+function argmax(scores: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
+  return best;
 }
 
-function sumExp(scores: Float32Array, max: number): number {
-  let sum = 0;
-  for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - max);
-  return sum;
-}
-
-/** Indices of the k largest scores, descending; equal scores in the order of the index. A heap keeps this O(n log k). */
-function largest(scores: Float32Array, k: number): number[] {
-  if (k >= scores.length) {
-    return Array.from(scores.keys()).sort((a, b) => scores[b]! - scores[a]! || a - b);
-  }
-  // heap[0] is the worst kept: the smallest score, the larger index among equals.
-  const heap: number[] = [];
-  const worse = (a: number, b: number): boolean => scores[a]! < scores[b]! || (scores[a] === scores[b] && a > b);
-  const sink = (at: number): void => {
-    for (;;) {
-      let worst = at;
-      for (const child of [2 * at + 1, 2 * at + 2]) {
-        if (child < heap.length && worse(heap[child]!, heap[worst]!)) worst = child;
-      }
-      if (worst === at) return;
-      [heap[at], heap[worst]] = [heap[worst]!, heap[at]!];
-      at = worst;
-    }
-  };
-  for (let i = 0; i < scores.length; i++) {
-    if (heap.length < k) {
-      heap.push(i);
-      if (heap.length === k) for (let at = (k >> 1) - 1; at >= 0; at--) sink(at);
-    } else if (worse(heap[0]!, i)) {
-      heap[0] = i;
-      sink(0);
-    }
-  }
-  return heap.sort((a, b) => scores[b]! - scores[a]! || a - b);
+function checkFinite(logits: Float32Array): void {
+  let at = 0;
+  while (at < logits.length && Number.isFinite(logits[at]!)) at++;
+  if (at === logits.length && at > 0) return;
+  throw new TurboQuantError(
+    "invalid_file",
+    `sampling: the logits are not finite (token ${at}: ${logits[at]}); the weights are damaged or overflow: ` +
+      "check the checkpoint, or load it with weights f32",
+    { token: at, value: logits[at] },
+  );
 }

@@ -3,22 +3,23 @@ import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 
 export interface SamplingParams {
-  /** Most tokens to generate. */
+  /** Most tokens to generate, at least 1. */
   readonly maxNewTokens: number;
-  /** 0 is greedy. */
+  /** Divides the logits, 0 to 100; 0 is greedy. */
   readonly temperature: number;
   /** Keep the k most likely tokens; 0 keeps all. */
   readonly topK: number;
-  /** Keep the smallest set of tokens whose probability reaches p; 1 keeps all. */
+  /** Keep the smallest set of tokens whose probability reaches p, 0 to 1; 1 keeps all. */
   readonly topP: number;
-  /** Drop tokens less likely than minP times the most likely one; 0 keeps all. */
+  /** Drop tokens less likely than minP times the most likely one, 0 to 1; 0 keeps all. */
   readonly minP: number;
   /** Divides positive and multiplies negative logits of tokens already said (CTRL, arXiv 1909.05858); 1 is off. */
   readonly repetitionPenalty: number;
+  /** Equal seeds give equal draws; a whole number below 2^32. */
   readonly seed: number;
   /** Texts that end the generation and are not part of it. */
   readonly stop: readonly string[];
-  /** Report this many most likely tokens with each token. */
+  /** Report this many most likely tokens with each token, at most 100. */
   readonly logprobs: number;
 }
 
@@ -34,8 +35,10 @@ const DEFAULTS: SamplingParams = {
   logprobs: 0,
 };
 
+const NAMES = Object.keys(DEFAULTS);
+
 /** Range of each number: lowest, highest, whole numbers only. */
-const RANGES: Readonly<Record<string, readonly [number, number, boolean]>> = {
+const RANGES: Readonly<Record<Exclude<keyof SamplingParams, "stop">, readonly [number, number, boolean]>> = {
   maxNewTokens: [1, 2 ** 31, true],
   temperature: [0, 100, false],
   topK: [0, 2 ** 31, true],
@@ -46,30 +49,47 @@ const RANGES: Readonly<Record<string, readonly [number, number, boolean]>> = {
   logprobs: [0, 100, true],
 };
 
-/** Fills in defaults. @throws TurboQuantError invalid_argument — an unknown name, a wrong type, a value out of range */
+/**
+ * Fills in defaults; `undefined` counts as not given.
+ * @throws TurboQuantError invalid_argument — an unknown name, a wrong type, a value out of range
+ */
 export function resolveSamplingParams(partial: Partial<SamplingParams>): SamplingParams {
-  for (const [name, value] of Object.entries(partial)) {
-    if (!(name in DEFAULTS)) {
-      const hint = closest(name, Object.keys(DEFAULTS));
-      throw new TurboQuantError("invalid_argument", `sampling: unknown option ${name}${hint ? `; did you mean ${hint}?` : ""}`, {
-        name,
-      });
-    }
-    const range = RANGES[name];
-    if (!range || value === undefined) continue;
-    const [min, max, whole] = range;
-    if (typeof value !== "number" || !(value >= min && value <= max) || (whole && !Number.isInteger(value))) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `sampling: ${name}: expected a ${whole ? "whole " : ""}number from ${min} to ${max}, got ${String(value)}`,
-        { name, value },
-      );
-    }
+  const given = Object.entries(partial).filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) {
+    if (!Object.hasOwn(DEFAULTS, name)) throw unknownName(name);
+    if (name === "stop") checkStop(value);
+    else checkNumber(name as keyof typeof RANGES, value);
   }
-  const stop = partial.stop ?? DEFAULTS.stop;
-  if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
-    throw new TurboQuantError("invalid_argument", "sampling: stop: expected a list of non-empty strings");
-  }
-  const given = Object.fromEntries(Object.entries(partial).filter(([, value]) => value !== undefined));
-  return { ...DEFAULTS, ...given };
+  return { ...DEFAULTS, ...Object.fromEntries(given) };
+}
+
+function unknownName(name: string): TurboQuantError {
+  // Other APIs write top_p or max-new-tokens; that is nearer than any edit.
+  const plain = (text: string): string => text.replace(/[_-]/g, "").toLowerCase();
+  const hint = NAMES.find((known) => plain(known) === plain(name)) ?? closest(name, NAMES);
+  return new TurboQuantError(
+    "invalid_argument",
+    `sampling: unknown option ${name}; ${hint ? `did you mean ${hint}?` : `choose from ${NAMES.join(", ")}`}`,
+    { name },
+  );
+}
+
+function checkNumber(name: keyof typeof RANGES, value: unknown): void {
+  const [min, max, whole] = RANGES[name];
+  const isInRange = typeof value === "number" && value >= min && value <= max;
+  if (isInRange && (!whole || Number.isInteger(value))) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `sampling: ${name}: expected a ${whole ? "whole " : ""}number from ${min} to ${max}, got ${JSON.stringify(value) ?? String(value)}`,
+    { name, value },
+  );
+}
+
+function checkStop(value: unknown): void {
+  if (Array.isArray(value) && value.every((text) => typeof text === "string" && text !== "")) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `sampling: stop: expected a list of non-empty strings, got ${JSON.stringify(value) ?? String(value)}`,
+    { name: "stop", value },
+  );
 }

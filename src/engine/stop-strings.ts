@@ -19,15 +19,11 @@ export class StopMatcher {
   push(piece: string): StopResult {
     if (this.#stopped) return { text: "", stopped: true };
     const text = this.#held + piece;
-    let first = -1;
-    for (const stop of this.#stops) {
-      const at = text.indexOf(stop);
-      if (at >= 0 && (first < 0 || at < first)) first = at;
-    }
-    if (first >= 0) {
+    const cut = this.#firstMatch(text);
+    if (cut >= 0) {
       this.#stopped = true;
       this.#held = "";
-      return { text: text.slice(0, first), stopped: true };
+      return { text: text.slice(0, cut), stopped: true };
     }
     const keep = this.#partialLength(text);
     this.#held = text.slice(text.length - keep);
@@ -39,6 +35,22 @@ export class StopMatcher {
     const rest = this.#held;
     this.#held = "";
     return rest;
+  }
+
+  /**
+   * Start of the stop string that is complete first, the longest of those that end together; -1 when none is. The first
+   * to end, not to begin: so the result does not depend on how the text was cut into pieces.
+   */
+  #firstMatch(text: string): number {
+    let start = -1;
+    let end = Number.POSITIVE_INFINITY;
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop);
+      if (at < 0 || at + stop.length > end || (at + stop.length === end && at >= start)) continue;
+      start = at;
+      end = at + stop.length;
+    }
+    return start;
   }
 
   /** Length of the longest end of `text` that begins a stop string. */

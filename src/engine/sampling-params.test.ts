@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
+
+const resolve = (partial: Record<string, unknown>): SamplingParams =>
+  resolveSamplingParams(partial as Partial<SamplingParams>);
+
+describe("resolveSamplingParams", () => {
+  it("fills in greedy defaults and leaves out undefined", () => {
+    expect(resolve({})).toMatchObject({ temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, stop: [] });
+    expect(resolve({ topK: undefined, seed: 7 })).toMatchObject({ topK: 0, seed: 7 });
+  });
+
+  it("accepts both ends of each range and nothing beyond", () => {
+    const ranges: Record<string, [number, number, number, number]> = {
+      maxNewTokens: [1, 2 ** 31, 0, 1.5],
+      temperature: [0, 100, -0.1, 101],
+      topK: [0, 2 ** 31, -1, 0.5],
+      topP: [0, 1, -0.1, 1.1],
+      minP: [0, 1, -0.1, 1.1],
+      repetitionPenalty: [0.01, 100, 0, 101],
+      seed: [0, 2 ** 32 - 1, -1, 2 ** 32],
+      logprobs: [0, 100, -1, 101],
+    };
+    for (const [name, [low, high, ...bad]] of Object.entries(ranges)) {
+      expect(resolve({ [name]: low })).toMatchObject({ [name]: low });
+      expect(resolve({ [name]: high })).toMatchObject({ [name]: high });
+      for (const value of [...bad, Number.NaN, "1", null]) {
+        expect(() => resolve({ [name]: value }), `${name}=${value}`).toThrow(`sampling: ${name}: expected a`);
+      }
+    }
+    expect(() => resolve({ topP: "0.9" })).toThrow('topP: expected a number from 0 to 1, got "0.9"');
+    expect(() => resolve({ topK: 2.5 })).toThrow("expected a whole number");
+  });
+
+  it("refuses unknown names and suggests the nearest", () => {
+    const hints = {
+      top_p: "topP",
+      "top-k": "topK",
+      maxTokens: "maxNewTokens",
+      max_new_tokens: "maxNewTokens",
+      temperatur: "temperature",
+      stops: "stop",
+    };
+    for (const [name, hint] of Object.entries(hints)) {
+      expect(() => resolve({ [name]: 1 })).toThrow(`sampling: unknown option ${name}; did you mean ${hint}?`);
+    }
+    expect(() => resolve({ frequencyPenalty: 1 })).toThrow("choose from maxNewTokens, temperature");
+    // Names that every object inherits are unknown as well.
+    expect(() => resolve({ toString: 1 })).toThrow("unknown option toString");
+  });
+
+  it("refuses stop strings that are no list of texts", () => {
+    expect(resolve({ stop: ["\n", "END"] }).stop).toEqual(["\n", "END"]);
+    for (const stop of ["END", [""], [1], null]) {
+      expect(() => resolve({ stop })).toThrow(
+        `stop: expected a list of non-empty strings, got ${JSON.stringify(stop)}`,
+      );
+    }
+  });
+});
