@@ -2,8 +2,8 @@
  * @file Every kernel of the module. Each is `name(task, params, scratch)`: `params` points to a parameter block, `scratch`
  * to an area of the calling thread. None holds state: each thread has its own instance over one memory.
  */
-export { appendRows } from "./append/append";
-export { attendDecode, attendMerge, attendPrefill } from "./attention/kernels";
+export { appendRows } from "./store/append";
+export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
 export { embed } from "./elementwise/embed";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { swiglu } from "./elementwise/swiglu";

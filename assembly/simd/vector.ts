@@ -26,6 +26,24 @@
   return v128.shuffle<u8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 
+/** 16-bit lanes 0–3 of a and b, alternating. */
+// @ts-ignore: decorator
+@inline export function zipLow16(a: v128, b: v128): v128 {
+  return v128.shuffle<u16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+
+/** 32-bit lanes 0 and 1 of a and b, alternating. */
+// @ts-ignore: decorator
+@inline export function zipLow32(a: v128, b: v128): v128 {
+  return v128.shuffle<u32>(a, b, 0, 4, 1, 5);
+}
+
+/** 32-bit lanes 2 and 3 of a and b, alternating. */
+// @ts-ignore: decorator
+@inline export function zipHigh32(a: v128, b: v128): v128 {
+  return v128.shuffle<u32>(a, b, 2, 6, 3, 7);
+}
+
 // @ts-ignore: decorator
 @inline export function horizontalSum(v: v128): f32 {
   const t = f32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));

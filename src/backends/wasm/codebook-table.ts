@@ -1,5 +1,5 @@
 /**
- * @file Codebooks in the form the attention kernels look them up (assembly/attention/unpack.ts).
+ * @file Codebooks in the form the attention kernels look them up (assembly/attend/unpack.ts).
  *
  * Centroids become int16. Up to 4 bits, 16 of them fit two byte tables; 5 bits take two pairs of tables; 6 to 8 bits are
  * cut into 16 segments of 4, 8 or 16 levels, each followed by a cubic, which costs at most 3 % of the codebook's own

@@ -30,7 +30,7 @@ import type { ThreadPool } from "./thread-pool.ts";
 const SPLIT_TOKENS = 2048;
 /** Spans of up to this many tokens are decoded position by position. */
 const DECODE_TOKENS = 4;
-/** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attention/params.ts). */
+/** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
 const MAX_ROWS = 32;
 /** Fewer keys (times KV heads) than this take less time than waking another thread. */
 const PARALLEL_KEYS = 256;

@@ -1,6 +1,6 @@
 /**
- * @file Parameter blocks of the append and attention kernels: the TypeScript side of assembly/append/params.ts and
- * assembly/attention/params.ts.
+ * @file Parameter blocks of the append and attention kernels: the TypeScript side of assembly/store/params.ts and
+ * assembly/attend/params.ts.
  */
 import type { KvType } from "../../quant/kv-format.ts";
 import { codeBits, type Region, type SideLayout } from "../../quant/page-layout.ts";

@@ -1,4 +1,4 @@
-/** @file What the append kernel needs of a codebook (assembly/append/params.ts, Q_*). */
+/** @file What the append kernel needs of a codebook (assembly/store/params.ts, Q_*). */
 import { getCodebook } from "../../quant/codebook.ts";
 import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 
@@ -8,7 +8,7 @@ const BINS = 1024;
 const FACTORS = 1536;
 export const QUANTIZER_BYTES = 1600;
 const NUM_BINS = 512;
-/** Bins a unit of |t|, as in assembly/append/quantize.ts. */
+/** Bins a unit of |t|, as in assembly/store/quantize.ts. */
 const BINS_PER_UNIT = 64;
 
 /** Positive boundaries (then infinity), positive centroids, and for each bin of |t| the boundaries that lie below it. */

@@ -4,7 +4,7 @@
  * The bytes written are those of src/quant/row-codec.ts for the same f32 input; no relaxed operation is used here.
  */
 import { toHalf, toHalves } from "../simd/vector";
-import { S_END, TYPE_F16, TYPE_F32, TYPE_Q8_0 } from "../attention/params";
+import { S_END, TYPE_F16, TYPE_F32, TYPE_Q8_0 } from "../attend/params";
 import {
   BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, PAGE_TOKENS, PLANE_0, PLANE_1,
   PLANE_2, QKV, QUANTIZER, QUERY, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,

@@ -1,5 +1,5 @@
 /** @file The exported attention kernels: decode by splits of the keys, merge, and prefill by blocks of rows. */
-import { unrotate } from "../append/rotate";
+import { unrotate } from "../store/rotate";
 import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {

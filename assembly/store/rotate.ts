@@ -1,5 +1,5 @@
 /** @file The rotation and its inverse, in the operation order of docs/formats/kv-page.md. */
-import { HEAD_DIM, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, S_TILE } from "../attention/params";
+import { HEAD_DIM, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, S_TILE } from "../attend/params";
 
 /** Walsh–Hadamard butterflies of strides 1, 2, 4 … on n f32 at x. n: power of two ≥ 8 */
 function butterflies(x: usize, n: usize): void {

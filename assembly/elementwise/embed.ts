@@ -1,0 +1,32 @@
+/** @file Rows of a weight matrix, by token, as f32. */
+import { loadAs } from "../linear/convert";
+import { RECORD } from "../linear/q8";
+
+/** Parameter block: table, its type (3 = q8), tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
+const TABLE: usize = 0;
+const TYPE: usize = 4;
+const TOKENS: usize = 8;
+const OUT: usize = 12;
+const COLS: usize = 16;
+const STRIDE: usize = 20;
+
+export function embed(task: i32, params: usize, scratch: usize): void {
+  const type = load<i32>(params, TYPE);
+  const cols = load<i32>(params, COLS);
+  const stride = <usize>load<i32>(params, STRIDE);
+  const table = load<usize>(params, TABLE);
+  const token = load<i32>(load<usize>(params, TOKENS) + (<usize>task << 2));
+  const out = load<usize>(params, OUT) + (<usize>task * <usize>cols << 2);
+  if (type == 3) {
+    const panel = table + <usize>(token >> 2) * (stride >> 5) * RECORD;
+    const lane = <usize>(token & 3);
+    for (let i = 0; i < cols; i++) {
+      const record = panel + <usize>(i >> 5) * RECORD;
+      const code = load<i8>(record + 16 + (lane << 5) + <usize>(i & 31));
+      store<f32>(out + (<usize>i << 2), <f32>code * load<f32>(record + (lane << 2)));
+    }
+    return;
+  }
+  const row = table + <usize>token * stride * (type == 0 ? 4 : 2);
+  for (let i = 0; i < cols; i++) store<f32>(out + (<usize>i << 2), loadAs(type, row, i));
+}

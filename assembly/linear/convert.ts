@@ -1,0 +1,122 @@
+/** @file Weights from the dtype of the checkpoint to the type they are kept in, rows at a time. */
+import { loadHalf, toHalf } from "../simd/vector";
+import { RECORD } from "./q8";
+import { BF16, F16, F32 } from "./types";
+
+/** Parameter block: source rows, their dtype, target matrix, row it starts at, columns, stride, rows, rows of a task. */
+const FROM: usize = 0;
+const DTYPE: usize = 4;
+const TO: usize = 8;
+const FIRST_ROW: usize = 12;
+const COLS: usize = 16;
+const STRIDE: usize = 20;
+const ROWS: usize = 24;
+const BLOCK: usize = 28;
+
+// @ts-ignore: decorator
+@inline export function loadAs(dtype: i32, p: usize, i: i32): f32 {
+  if (dtype == F32) return load<f32>(p + (<usize>i << 2));
+  if (dtype == F16) return loadHalf(p + (<usize>i << 1));
+  return reinterpret<f32>(<u32>load<u16>(p + (<usize>i << 1)) << 16);
+}
+
+// @ts-ignore: decorator
+@inline function sourceRow(params: usize, row: i32): usize {
+  const bytes: usize = load<i32>(params, DTYPE) == F32 ? 4 : 2;
+  return load<usize>(params, FROM) + <usize>row * <usize>load<i32>(params, COLS) * bytes;
+}
+
+// @ts-ignore: decorator
+@inline function convert(TYPE: i32, task: i32, params: usize): void {
+  const dtype = load<i32>(params, DTYPE);
+  const cols = load<i32>(params, COLS);
+  const stride = load<i32>(params, STRIDE);
+  const block = load<i32>(params, BLOCK);
+  const end = min(load<i32>(params, ROWS), (task + 1) * block);
+  for (let r = task * block; r < end; r++) {
+    const from = sourceRow(params, r);
+    const row = <usize>(load<i32>(params, FIRST_ROW) + r) * <usize>stride;
+    const to = load<usize>(params, TO) + (TYPE == F32 ? row << 2 : row << 1);
+    for (let i = 0; i < cols; i++) {
+      const v = loadAs(dtype, from, i);
+      if (TYPE == F32) store<f32>(to + (<usize>i << 2), v);
+      else if (TYPE == F16) store<u16>(to + (<usize>i << 1), <u16>toHalf(min<f32>(65504, max<f32>(-65504, v))));
+      else {
+        // Round to nearest even: add half of the last kept bit, and that bit itself.
+        const bits = reinterpret<u32>(v);
+        store<u16>(to + (<usize>i << 1), <u16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
+      }
+    }
+  }
+}
+
+export function convertToF32(task: i32, params: usize, scratch: usize): void {
+  convert(F32, task, params);
+}
+
+/** Values beyond ±65504 are clamped. */
+export function convertToF16(task: i32, params: usize, scratch: usize): void {
+  convert(F16, task, params);
+}
+
+export function convertToBf16(task: i32, params: usize, scratch: usize): void {
+  convert(BF16, task, params);
+}
+
+/** Four source values at column i (all inside the row). */
+// @ts-ignore: decorator
+@inline function loadFour(dtype: i32, p: usize, i: i32): v128 {
+  if (dtype == F32) return v128.load(p + (<usize>i << 2));
+  if (dtype == BF16) return i32x4.shl(i32x4.extend_low_i16x8_u(v128.load_zero<u64>(p + (<usize>i << 1))), 16);
+  return f32x4(loadAs(F16, p, i), loadAs(F16, p, i + 1), loadAs(F16, p, i + 2), loadAs(F16, p, i + 3));
+}
+
+/** The same with zeros from `cols` on. */
+// @ts-ignore: decorator
+@inline function loadTail(dtype: i32, p: usize, i: i32, cols: i32): v128 {
+  if (i + 4 <= cols) return loadFour(dtype, p, i);
+  return f32x4(
+    i < cols ? loadAs(dtype, p, i) : 0,
+    i + 1 < cols ? loadAs(dtype, p, i + 1) : 0,
+    i + 2 < cols ? loadAs(dtype, p, i + 2) : 0,
+    0,
+  );
+}
+
+/** Groups of 32: scale = max|w| / 127, code = round-to-even(w · (127 / max|w|)). A group of zeros has scale 0. */
+export function convertToQ8(task: i32, params: usize, scratch: usize): void {
+  const dtype = load<i32>(params, DTYPE);
+  const cols = load<i32>(params, COLS);
+  const stride = load<i32>(params, STRIDE);
+  const block = load<i32>(params, BLOCK);
+  const end = min(load<i32>(params, ROWS), (task + 1) * block);
+  const panelBytes = (<usize>stride >> 5) * RECORD;
+  for (let r = task * block; r < end; r++) {
+    const from = sourceRow(params, r);
+    const row = load<i32>(params, FIRST_ROW) + r;
+    const lane = <usize>(row & 3);
+    let record = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes;
+    for (let g = 0; g < stride; g += 32) {
+      let peaks = f32x4.splat(0);
+      for (let i = 0; i < 32; i += 4) {
+        const v = loadTail(dtype, from, g + i, cols);
+        v128.store(scratch + (<usize>i << 2), v);
+        peaks = f32x4.max(peaks, f32x4.abs(v));
+      }
+      const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
+      const peak = max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
+      const inverse = f32x4.splat(peak == 0 ? 0 : <f32>127 / peak);
+      store<f32>(record + (lane << 2), peak / 127);
+      const codes = record + 16 + (lane << 5);
+      for (let i = 0; i < 32; i += 16) {
+        const at = scratch + (<usize>i << 2);
+        const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at), inverse)));
+        const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 16), inverse)));
+        const c = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 32), inverse)));
+        const d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 48), inverse)));
+        v128.store(codes + <usize>i, i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
+      }
+      record += RECORD;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * @file Activations as the matrix kernels read them: rows padded with zeros, in the column order of the weights, and for
+ * q8 in int16 with one scale a row.
+ */
+
+/** Parameter block: x, out, xScale, cols, stride, rows, rows of a task. */
+const IN: usize = 0;
+const OUT: usize = 4;
+const SCALE: usize = 8;
+const COLS: usize = 12;
+const STRIDE: usize = 16;
+const ROWS: usize = 20;
+const BLOCK: usize = 24;
+
+// @ts-ignore: decorator
+@inline function loadTail(p: usize, count: i32): v128 {
+  let v = f32x4.splat(0);
+  if (count > 0) v = f32x4.replace_lane(v, 0, load<f32>(p));
+  if (count > 1) v = f32x4.replace_lane(v, 1, load<f32>(p, 4));
+  if (count > 2) v = f32x4.replace_lane(v, 2, load<f32>(p, 8));
+  if (count > 3) v = f32x4.replace_lane(v, 3, load<f32>(p, 12));
+  return v;
+}
+
+/** Eight values at column i as [first, second], zeros from `cols` on, stored to p. */
+// @ts-ignore: decorator
+@inline function storeEight(EVEN_ODD: bool, row: usize, i: i32, cols: i32, p: usize): void {
+  let a: v128, b: v128;
+  const at = row + ((<usize>i) << 2);
+  if (i + 8 <= cols) {
+    a = v128.load(at);
+    b = v128.load(at, 16);
+  } else {
+    a = loadTail(at, cols - i);
+    b = loadTail(at + 16, cols - i - 4);
+  }
+  if (EVEN_ODD) {
+    v128.store(p, v128.shuffle<u32>(a, b, 0, 2, 4, 6));
+    v128.store(p, v128.shuffle<u32>(a, b, 1, 3, 5, 7), 16);
+  } else {
+    v128.store(p, a);
+    v128.store(p, b, 16);
+  }
+}
+
+// @ts-ignore: decorator
+@inline function prepareFloat(EVEN_ODD: bool, task: i32, params: usize): void {
+  const cols = load<i32>(params, COLS);
+  const stride = load<i32>(params, STRIDE);
+  const block = load<i32>(params, BLOCK);
+  const end = min(load<i32>(params, ROWS), (task + 1) * block);
+  for (let r = task * block; r < end; r++) {
+    const row = load<usize>(params, IN) + (<usize>r * <usize>cols << 2);
+    const out = load<usize>(params, OUT) + (<usize>r * <usize>stride << 2);
+    for (let i = 0; i < stride; i += 8) storeEight(EVEN_ODD, row, i, cols, out + (<usize>i << 2));
+  }
+}
+
+/** For f32 and f16 weights. */
+export function preparePlain(task: i32, params: usize, scratch: usize): void {
+  prepareFloat(false, task, params);
+}
+
+/** For bf16 weights: of each eight columns the even ones first. */
+export function prepareEvenOdd(task: i32, params: usize, scratch: usize): void {
+  prepareFloat(true, task, params);
+}
+
+/** For q8 weights: value = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
+export function prepareInt16(task: i32, params: usize, scratch: usize): void {
+  const cols = load<i32>(params, COLS);
+  const stride = load<i32>(params, STRIDE);
+  const block = load<i32>(params, BLOCK);
+  const end = min(load<i32>(params, ROWS), (task + 1) * block);
+  for (let r = task * block; r < end; r++) {
+    const row = load<usize>(params, IN) + (<usize>r * <usize>cols << 2);
+    const out = load<usize>(params, OUT) + (<usize>r * <usize>stride << 1);
+    let peaks = f32x4.splat(0);
+    let i = 0;
+    for (; i + 4 <= cols; i += 4) peaks = f32x4.max(peaks, f32x4.abs(v128.load(row + (<usize>i << 2))));
+    peaks = f32x4.max(peaks, f32x4.abs(loadTail(row + (<usize>i << 2), cols - i)));
+    const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
+    const peak = max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
+    store<f32>(load<usize>(params, SCALE) + (<usize>r << 2), peak / 32767);
+    const inverse = f32x4.splat(peak == 0 ? 0 : <f32>32767 / peak);
+    for (i = 0; i < stride; i += 8) {
+      const at = row + (<usize>i << 2);
+      let a: v128, b: v128;
+      if (i + 8 <= cols) {
+        a = v128.load(at);
+        b = v128.load(at, 16);
+      } else {
+        a = loadTail(at, cols - i);
+        b = loadTail(at + 16, cols - i - 4);
+      }
+      const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(a, inverse)));
+      const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(b, inverse)));
+      v128.store(out + (<usize>i << 1), i16x8.narrow_i32x4_s(low, high));
+    }
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * @file Allocates ranges of a growing linear memory.
+ *
+ * Best fit over free blocks that are kept in address order and merged with their neighbours; there are few, because
+ * weights are never freed one by one and KV pages have lists of their own (page-storage.ts). Grown memory is zero and is
+ * not touched here, so resident memory follows use.
+ */
+import { assert, TurboQuantError } from "../../errors.ts";
+
+/** Alignment of every allocation, a cache line. */
+export const ALIGNMENT = 64;
+/** Memory grows by at least this much. Pages that nobody touches cost nothing. */
+const GROWTH_BYTES = 4 << 20;
+
+export interface GrowableMemory {
+  readonly numBytes: number;
+  /** Most bytes it may ever have. */
+  readonly limitBytes: number;
+  /** False when the engine refuses. */
+  grow(numBytes: number): boolean;
+}
+
+export interface Allocation {
+  readonly address: number;
+  /** Whether the bytes are known to be zero (never used before). */
+  readonly fresh: boolean;
+}
+
+interface FreeBlock {
+  address: number;
+  numBytes: number;
+}
+
+export const alignUp = (n: number, alignment: number = ALIGNMENT): number => Math.ceil(n / alignment) * alignment;
+
+export class Heap {
+  readonly #memory: GrowableMemory;
+  readonly #free: FreeBlock[] = [];
+  /** Everything from here to the end of memory was never given out. */
+  #top: number;
+  #usedBytes = 0;
+  /** Asked to give memory back before an allocation fails; says whether it freed anything. */
+  onPressure: () => boolean = () => false;
+
+  constructor(memory: GrowableMemory, base: number) {
+    this.#memory = memory;
+    this.#top = alignUp(base);
+  }
+
+  /** Bytes given out now, rounded up to the alignment. */
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Free blocks below the top; for tests and diagnostics. */
+  get freeBlocks(): readonly Readonly<FreeBlock>[] {
+    return this.#free;
+  }
+
+  /** @throws TurboQuantError out_of_memory — the limit is reached or the engine refuses to grow; nothing changes */
+  allocate(numBytes: number, purpose: string): Allocation {
+    assert(Number.isInteger(numBytes) && numBytes >= 0, `heap: ${numBytes} bytes for ${purpose}`);
+    const size = Math.max(ALIGNMENT, alignUp(numBytes));
+    const found = this.#takeFree(size) ?? this.#takeTop(size);
+    if (found) {
+      this.#usedBytes += size;
+      return found;
+    }
+    if (this.onPressure()) return this.allocate(numBytes, purpose);
+    throw this.#outOfMemory(numBytes, purpose);
+  }
+
+  /** Gives back what `allocate(numBytes)` returned. */
+  free(address: number, numBytes: number): void {
+    const size = Math.max(ALIGNMENT, alignUp(numBytes));
+    this.#usedBytes -= size;
+    let low = 0;
+    for (let high = this.#free.length; low < high; ) {
+      const middle = (low + high) >>> 1;
+      if (this.#free[middle]!.address < address) low = middle + 1;
+      else high = middle;
+    }
+    const before = this.#free[low - 1];
+    const after = this.#free[low];
+    assert(
+      (!before || before.address + before.numBytes <= address) && (!after || address + size <= after.address),
+      `heap: ${address} freed twice`,
+    );
+    const joinsBefore = before && before.address + before.numBytes === address;
+    const joinsAfter = after && address + size === after.address;
+    if (joinsBefore && joinsAfter) {
+      before.numBytes += size + after.numBytes;
+      this.#free.splice(low, 1);
+    } else if (joinsBefore) before.numBytes += size;
+    else if (joinsAfter) {
+      after.address = address;
+      after.numBytes += size;
+    } else this.#free.splice(low, 0, { address, numBytes: size });
+  }
+
+  #takeFree(size: number): Allocation | null {
+    let best = -1;
+    for (let i = 0; i < this.#free.length; i++) {
+      const { numBytes } = this.#free[i]!;
+      if (numBytes >= size && (best < 0 || numBytes < this.#free[best]!.numBytes)) best = i;
+    }
+    if (best < 0) return null;
+    const block = this.#free[best]!;
+    const address = block.address;
+    block.address += size;
+    block.numBytes -= size;
+    if (block.numBytes === 0) this.#free.splice(best, 1);
+    return { address, fresh: false };
+  }
+
+  #takeTop(size: number): Allocation | null {
+    const end = this.#top + size;
+    if (end > this.#memory.limitBytes) return null;
+    const missing = end - this.#memory.numBytes;
+    if (missing > 0) {
+      const generous = Math.min(Math.max(missing, GROWTH_BYTES), this.#memory.limitBytes - this.#memory.numBytes);
+      if (!this.#memory.grow(generous) && !this.#memory.grow(missing)) return null;
+    }
+    const address = this.#top;
+    this.#top = end;
+    return { address, fresh: true };
+  }
+
+  #outOfMemory(numBytes: number, purpose: string): TurboQuantError {
+    const limit = this.#memory.limitBytes;
+    const cause =
+      this.#top + numBytes > limit
+        ? `the limit is ${limit} bytes (wasm32 cannot address more than 4 GiB)`
+        : `the system refuses to grow the memory beyond ${this.#memory.numBytes} bytes`;
+    return new TurboQuantError(
+      "out_of_memory",
+      `wasm memory: ${numBytes} bytes for ${purpose} do not fit, ${this.#usedBytes} are in use and ${cause}; ` +
+        "choose weights of fewer bytes (q8), fewer KV bits, a shorter context or a smaller model",
+      { requestedBytes: numBytes, usedBytes: this.#usedBytes, limitBytes: limit, purpose },
+    );
+  }
+}

@@ -1,0 +1,43 @@
+/** @file The compiled kernel module, strict or relaxed. */
+import { TurboQuantError } from "../../errors.ts";
+import { relaxed, strict } from "./generated/kernels.ts";
+
+export type KernelVariant = "strict" | "relaxed";
+
+/** Every exported kernel: task number, address of the parameter block, address of the thread's scratch. */
+export type Kernel = (task: number, params: number, scratch: number) => void;
+export type Kernels = Readonly<Record<string, Kernel>>;
+
+function decode(variant: KernelVariant, shared: boolean): Uint8Array<ArrayBuffer> {
+  const { base64, memoryFlagOffset } = variant === "relaxed" ? relaxed : strict;
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  // Limits of the imported memory: 1 = has a maximum, 3 = and is shared.
+  if (shared) bytes[memoryFlagOffset] = 3;
+  return bytes;
+}
+
+/** Whether the engine accepts relaxed SIMD at all. */
+export function supportsRelaxed(): boolean {
+  return WebAssembly.validate(decode("relaxed", false));
+}
+
+/** @throws TurboQuantError unsupported — no SIMD in this engine */
+export async function compileKernels(variant: KernelVariant, shared: boolean): Promise<WebAssembly.Module> {
+  const bytes = decode(variant, shared);
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw new TurboQuantError(
+      "unsupported",
+      "wasm backend: this engine does not compile WebAssembly SIMD; use Node ≥ 20.19 or a browser of 2023 or later, or backend reference",
+      {},
+      { cause },
+    );
+  }
+}
+
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
+}

@@ -1,0 +1,102 @@
+/** @file The linear memory of the kernels: shared between threads where the platform allows, with views that survive growth. */
+import { TurboQuantError } from "../../errors.ts";
+import { type GrowableMemory, Heap } from "./heap.ts";
+
+const PAGE = 65536;
+/** What the modules declare; wasm32 has no more. */
+export const MAX_BYTES = 65536 * PAGE;
+/** [0, RESERVED) holds the control block of the thread pool and the parameter block. */
+export const RESERVED_BYTES = PAGE;
+/** Parameter block of the kernel call at hand. Address 0 stays unused, so that 0 can mean "none". */
+export const PARAMS_ADDRESS = 4096;
+export const PARAMS_BYTES = 4096;
+
+export class WasmMemory implements GrowableMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly shared: boolean;
+  readonly limitBytes: number;
+  readonly heap: Heap;
+  #u8!: Uint8Array;
+  #i32!: Int32Array;
+  #u32!: Uint32Array;
+  #f32!: Float32Array;
+
+  /** limitBytes: at most 4 GiB; rounded down to 64 KiB. */
+  constructor(shared: boolean, limitBytes: number = MAX_BYTES) {
+    this.shared = shared;
+    const pages = Math.floor(Math.min(limitBytes, MAX_BYTES) / PAGE);
+    if (!(pages >= 16)) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `memoryLimitBytes: expected at least ${16 * PAGE} bytes, got ${limitBytes}; leave it out for all of wasm32's 4 GiB`,
+        { limitBytes },
+      );
+    }
+    const { memory, maximum } = reserve(shared, pages);
+    this.memory = memory;
+    this.limitBytes = maximum * PAGE;
+    this.#refresh();
+    this.heap = new Heap(this, RESERVED_BYTES);
+  }
+
+  get numBytes(): number {
+    return this.#u8.length;
+  }
+
+  /** Views of the whole memory as of now: take them anew after any allocation. */
+  get u8(): Uint8Array {
+    return this.#u8;
+  }
+  get i32(): Int32Array {
+    return this.#i32;
+  }
+  get u32(): Uint32Array {
+    return this.#u32;
+  }
+  get f32(): Float32Array {
+    return this.#f32;
+  }
+
+  grow(numBytes: number): boolean {
+    try {
+      this.memory.grow(Math.ceil(numBytes / PAGE));
+    } catch {
+      return false;
+    }
+    this.#refresh();
+    return true;
+  }
+
+  /** Allocates and makes sure that the bytes are zero. */
+  allocateZeroed(numBytes: number, purpose: string): number {
+    const { address, fresh } = this.heap.allocate(numBytes, purpose);
+    if (!fresh) this.#u8.fill(0, address, address + numBytes);
+    return address;
+  }
+
+  #refresh(): void {
+    const { buffer } = this.memory;
+    this.#u8 = new Uint8Array(buffer);
+    this.#i32 = new Int32Array(buffer);
+    this.#u32 = new Uint32Array(buffer);
+    this.#f32 = new Float32Array(buffer);
+  }
+}
+
+/** Some systems do not let us reserve 4 GiB of addresses: take what they give, down to 256 MiB. */
+function reserve(shared: boolean, pages: number): { memory: WebAssembly.Memory; maximum: number } {
+  for (let maximum = pages; ; maximum >>= 1) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial: RESERVED_BYTES / PAGE, maximum, shared }), maximum };
+    } catch (cause) {
+      if (maximum >> 1 < 4096) {
+        throw new TurboQuantError(
+          "out_of_memory",
+          `wasm memory: the system reserves no ${maximum * PAGE} bytes of addresses; close other programs, or raise the limit of virtual memory (ulimit -v)`,
+          { requestedBytes: maximum * PAGE },
+          { cause },
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/** @file KV pages in WASM memory. The address of a page is its byte offset. */
+import type { PageAddress, PageStorage } from "../../cache/page-storage.ts";
+import { alignUp } from "./heap.ts";
+import type { WasmMemory } from "./memory.ts";
+
+export class WasmPageStorage implements PageStorage {
+  readonly #memory: WasmMemory;
+  /** Released pages by size. A cache has few sizes, and pages of one size come and go all the time. */
+  readonly #free = new Map<number, PageAddress[]>();
+  #numBytes = 0;
+
+  constructor(memory: WasmMemory) {
+    this.#memory = memory;
+    memory.heap.onPressure = () => this.#giveBack();
+  }
+
+  get numBytes(): number {
+    return this.#numBytes;
+  }
+
+  allocate(numBytes: number): PageAddress {
+    const size = alignUp(numBytes);
+    const reused = this.#free.get(size)?.pop();
+    if (reused !== undefined) {
+      this.#memory.u8.fill(0, reused, reused + numBytes);
+      return reused;
+    }
+    const address = this.#memory.allocateZeroed(size, "a KV page");
+    this.#numBytes += size;
+    return address;
+  }
+
+  release(address: PageAddress, numBytes: number): void {
+    const size = alignUp(numBytes);
+    const list = this.#free.get(size);
+    if (list) list.push(address);
+    else this.#free.set(size, [address]);
+  }
+
+  copy(from: PageAddress, to: PageAddress, numBytes: number): void {
+    this.#memory.u8.copyWithin(to, from, from + numBytes);
+  }
+
+  async read(address: PageAddress, numBytes: number): Promise<Uint8Array> {
+    // Not `slice`: on shared memory it would give a view that some APIs refuse.
+    const bytes = new Uint8Array(numBytes);
+    bytes.set(this.#memory.u8.subarray(address, address + numBytes));
+    return bytes;
+  }
+
+  write(address: PageAddress, bytes: Uint8Array): void {
+    this.#memory.u8.set(bytes, address);
+  }
+
+  /** Returns the free lists to the heap, where neighbours merge and may serve other sizes. */
+  #giveBack(): boolean {
+    let any = false;
+    for (const [size, list] of this.#free) {
+      for (const address of list) {
+        this.#memory.heap.free(address, size);
+        this.#numBytes -= size;
+        any = true;
+      }
+    }
+    this.#free.clear();
+    return any;
+  }
+}
