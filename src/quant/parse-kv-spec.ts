@@ -28,7 +28,6 @@ interface Draft {
 interface LayerRange {
   readonly first: number;
   readonly last: number;
-  readonly spec: string;
   readonly k: SideFormat;
   readonly v: SideFormat;
 }
@@ -121,7 +120,7 @@ function parseLayers(value: string): LayerRange[] {
     const last = match[2] === undefined ? first : Number(match[2]);
     if (last < first) fail(`layers=${part}: the range ends before it begins`, { layers: part });
     const { k, v } = parsePreset(match[3]!);
-    return { first, last, spec: match[3]!, k, v };
+    return { first, last, k, v };
   });
 }
 
@@ -179,11 +178,6 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
   return ranges;
 }
 
-function sideText(side: SideFormat): string {
-  if (!side.type.startsWith("tq")) return side.type;
-  return `${side.type}/${side.scale}${side.search ? "/search" : ""}${side.qjl ? "/qjl" : ""}`;
-}
-
 /**
  * Parses a KV spec, e.g. `k4v4`, `paper-4,v=f16`, `k4v4,sinks=0,window=0,layers=0-1:k8v8`.
  * @throws TurboQuantError invalid_argument — naming the bad part, what is allowed and the nearest name
@@ -193,19 +187,17 @@ export function parseKvSpec(spec: string): KvSpec {
   const [preset = "", ...modifiers] = (ALIASES[text] ?? text).split(",").map((part) => part.trim());
   const expanded = ALIASES[preset];
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
-  const draft = parsePreset(preset);
-  const ranges = parseModifiers(modifiers, draft);
+  const { draft, ranges } = build(preset, modifiers);
   const { calibration, ...base } = draft;
-  const formats = (layer: number): LayerKvFormat => {
-    const range = ranges.findLast((r) => layer >= r.first && layer <= r.last);
-    return range ? { ...base, k: range.k, v: range.v } : base;
-  };
   const isFloatSide = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
   return {
-    text: canonical(draft, ranges),
+    text: canonical(preset, modifiers),
     calibration,
     isFloat: [base, ...ranges].every((f) => isFloatSide(f.k) && isFloatSide(f.v)),
-    forLayer: formats,
+    forLayer(layer) {
+      const range = ranges.findLast((r) => layer >= r.first && layer <= r.last);
+      return range ? { ...base, k: range.k, v: range.v } : base;
+    },
     validateLayers(numLayers) {
       for (const { first, last } of ranges) {
         if (last < numLayers) continue;
@@ -215,15 +207,14 @@ export function parseKvSpec(spec: string): KvSpec {
   };
 }
 
-function canonical(draft: Draft, ranges: readonly LayerRange[]): string {
-  const layers = ranges.map((r) => `${r.first}-${r.last}:${sideText(r.k)}:${sideText(r.v)}`);
-  return [
-    `k=${sideText(draft.k)}`,
-    `v=${sideText(draft.v)}`,
-    `sinks=${draft.sinks}`,
-    `window=${draft.window}`,
-    `rotation=${draft.rotation}`,
-    `seed=${draft.seed}`,
-    ...(layers.length ? [`layers=${layers.join("+")}`] : []),
-  ].join(",");
+function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange[] } {
+  const draft = parsePreset(preset);
+  return { draft, ranges: parseModifiers(modifiers, draft) };
+}
+
+/** The preset and, in order of name, the modifiers that change something. */
+function canonical(preset: string, modifiers: readonly string[]): string {
+  const result = JSON.stringify(build(preset, modifiers));
+  const kept = modifiers.filter((_, i) => JSON.stringify(build(preset, modifiers.toSpliced(i, 1))) !== result);
+  return [preset.replace(/^tq-?([1-8])$/, "k$1v$1"), ...kept.sort()].join(",");
 }
