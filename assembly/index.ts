@@ -6,6 +6,7 @@ export { appendRows } from "./store/append";
 export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
 export { embed } from "./elementwise/embed";
 export { rmsNorm } from "./elementwise/rms-norm";
+export { selfTest } from "./elementwise/self-test";
 export { swiglu } from "./elementwise/swiglu";
 export { convertToBf16, convertToF16, convertToF32, convertToQ8 } from "./linear/convert";
 export { linearBf16, linearF16, linearF32 } from "./linear/dense";

@@ -14,7 +14,17 @@ import asc from "assemblyscript/asc";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const OUTPUT = join(ROOT, "src/backends/wasm/generated/kernels.ts");
-const COMMON = ["-O3", "--noAssert", "--runtime", "stub", "--importMemory", "--maximumMemory", "65536", "--use", "abort="];
+const COMMON = [
+  "-O3",
+  "--noAssert",
+  "--runtime",
+  "stub",
+  "--importMemory",
+  "--maximumMemory",
+  "65536",
+  "--use",
+  "abort=",
+];
 
 const VARIANTS = {
   strict: ["--enable", "simd"],

@@ -1,71 +1,77 @@
-/** @file The WASM backend: SIMD kernels on shared memory and threads, in Node and in a browser's worker. */
-import type { PageStorage } from "../../cache/page-storage.ts";
-import { TurboQuantError } from "../../errors.ts";
+/**
+ * @file The WASM backend: AssemblyScript kernels on SIMD128, a pool of worker threads over one shared memory.
+ *
+ * Calls run at once and return when they are done. Results do not depend on the number of threads, nor on how many rows a
+ * step has.
+ */
+import { assert, TurboQuantError } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import { chooseVariant } from "./choose-variant.ts";
+import { detectEnvironment, planThreads } from "./environment.ts";
 import { KvKernels } from "./kv-kernels.ts";
-import { LinearKernels, type WasmWeight } from "./linear-kernels.ts";
-import { compileKernels } from "./load-kernels.ts";
-import { WasmMemory } from "./memory.ts";
+import { LinearKernels } from "./linear.ts";
+import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
 import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
-import { chooseVariant } from "./self-test.ts";
 import { ThreadPool } from "./thread-pool.ts";
+import { asWasmWeight, TYPE_NUMBER, WeightLoader } from "./wasm-weight.ts";
 
-export interface WasmOptions {
-  /** Threads, the calling one included; by default the platform's concurrency, at most 16. */
+export interface WasmBackendOptions {
+  /** The calling thread included; default: as many as the machine has, at most 16. */
   readonly threads?: number;
-  /** Most bytes of WASM memory, at most 4 GiB. */
+  /** Most bytes of WASM memory; default and maximum 4 GiB. */
   readonly memoryLimitBytes?: number;
-  /** Relaxed SIMD: `auto` uses it where the engine has it and a self-test passes. */
+  /** `auto`: relaxed SIMD where the engine has it and a self-test passes. */
   readonly relaxed?: "auto" | "off";
 }
 
-/** Beyond this, the barriers of a step cost more than another thread brings. */
-const MAX_DEFAULT_THREADS = 16;
-/** Work below which a kernel runs on the calling thread alone, in f32 values touched. */
-const PARALLEL_VALUES = 32_768;
+/** Elements of an elementwise operation that take about as long as waking another thread. */
+const PARALLEL_ELEMENTS = 1 << 14;
 
 class WasmBuf implements Buf {
-  readonly length: number;
   readonly address: number;
+  readonly length: number;
   constructor(address: number, length: number) {
     this.address = address;
     this.length = length;
   }
 }
 
-const at = (buf: Buf): number => (buf as WasmBuf).address;
+/** Address of a buffer that has room for `length` values. */
+function addressOf(buf: Buf, length: number, what: string): number {
+  assert(buf instanceof WasmBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
+  return buf.address;
+}
 
 class WasmBackend implements Ops {
   readonly name = "wasm";
-  readonly pages: PageStorage;
+  readonly pages: WasmPageStorage;
+  readonly #description: string;
   readonly #memory: WasmMemory;
   readonly #pool: ThreadPool;
-  readonly #variant: string;
+  readonly #loader: WeightLoader;
   readonly #linear: LinearKernels;
   readonly #kv: KvKernels;
-  readonly #params: number;
   readonly #tokens: ScratchBuffer;
 
-  constructor(memory: WasmMemory, pool: ThreadPool, variant: string) {
+  constructor(memory: WasmMemory, pool: ThreadPool, description: string) {
     this.#memory = memory;
     this.#pool = pool;
-    this.#variant = variant;
+    this.#description = description;
     this.pages = new WasmPageStorage(memory);
+    this.#loader = new WeightLoader(memory, pool);
     this.#linear = new LinearKernels(memory, pool);
     this.#kv = new KvKernels(memory, pool);
-    this.#params = memory.allocateZeroed(64, "kernel parameters");
     this.#tokens = new ScratchBuffer(memory);
   }
 
   describe(): string {
-    const memory = this.#memory.shared ? "shared memory" : "memory of one thread (no SharedArrayBuffer here)";
-    return `wasm ${this.#variant}, ${this.#pool.threads} thread${this.#pool.threads === 1 ? "" : "s"}, ${memory}`;
+    return this.#description;
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
-    return this.#linear.load(parts, as);
+    return this.#loader.load(parts, as);
   }
 
   alloc(length: number): Buf {
@@ -73,54 +79,90 @@ class WasmBackend implements Ops {
   }
 
   free(buf: Buf): void {
-    this.#memory.heap.free(at(buf), buf.length * 4);
+    this.#memory.heap.free(addressOf(buf, 0, "free"), buf.length * 4);
   }
 
   embed(step: Step, table: Weight, out: Buf): void {
-    const w = table as WasmWeight;
-    const rows = step.tokens.length;
-    const tokens = this.#putIndices(step.tokens);
-    this.#run("embed", [w.address, w.typeCode, tokens, at(out), w.cols, w.stride], rows, rows * w.cols);
+    const { address, cols, rows, stride, type } = asWasmWeight(table);
+    const count = step.tokens.length;
+    for (const token of step.tokens) {
+      if (!(token >= 0 && token < rows)) {
+        throw new TurboQuantError("invalid_argument", `embed: expected tokens from 0 to ${rows - 1}, got ${token}`, {
+          token,
+        });
+      }
+    }
+    const tokens = this.#tokens.ensure(count * 4);
+    this.#memory.i32.set(step.tokens, tokens / 4);
+    this.#run(
+      "embed",
+      [address, TYPE_NUMBER[type], tokens, addressOf(out, count * cols, "embed"), cols, stride],
+      count,
+      count * cols,
+    );
   }
 
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
-    const w = weight as WasmWeight;
-    const block = Math.max(1, Math.ceil(rows / 32));
-    this.#memory.f32[this.#params / 4 + 6] = eps;
-    this.#run("rmsNorm", [at(x), w.address, at(out), w.cols, rows, block], Math.ceil(rows / block), rows * w.cols);
+    const { address, cols, type } = asWasmWeight(weight);
+    assert(type === "f32", "rmsNorm: weights are f32");
+    const block = this.#rowsOfTask(rows);
+    const from = addressOf(x, rows * cols, "rmsNorm");
+    this.#memory.f32[PARAMS_ADDRESS / 4 + 6] = eps;
+    const words = [from, address, addressOf(out, rows * cols, "rmsNorm"), cols, rows, block];
+    this.#run("rmsNorm", words, Math.ceil(rows / block), rows * cols);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
-    this.#linear.multiply(at(x), w as WasmWeight, bias as WasmWeight | null, rows, at(out), add);
+    const weight = asWasmWeight(w);
+    let biasAddress = 0;
+    if (bias) {
+      const vector = asWasmWeight(bias);
+      assert(
+        vector.type === "f32" && vector.rows * vector.cols === w.rows,
+        "linear: the bias is f32, one value a row of w",
+      );
+      biasAddress = vector.address;
+    }
+    const from = addressOf(x, rows * w.cols, "linear");
+    this.#linear.run(from, weight, biasAddress, rows, addressOf(out, rows * w.rows, "linear"), add);
   }
 
   appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void {
-    const address = (w: Weight | null): number => (w as WasmWeight | null)?.address ?? 0;
-    const norms = { q: address(layer.qNorm), k: address(layer.kNorm) };
-    this.#kv.append(step, layer, rope, at(qkv), at(q), norms);
+    const rows = step.tokens.length;
+    const width = layer.numHeads * layer.headDim;
+    const from = addressOf(qkv, rows * (width + 2 * layer.numKvHeads * layer.headDim), "appendKv");
+    const norms = {
+      q: layer.qNorm ? asWasmWeight(layer.qNorm).address : 0,
+      k: layer.kNorm ? asWasmWeight(layer.kNorm).address : 0,
+    };
+    this.#kv.append(step, layer, rope, from, addressOf(q, rows * width, "appendKv"), norms);
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
-    this.#kv.attend(step, layer, at(q), at(out));
+    const length = step.tokens.length * layer.numHeads * layer.headDim;
+    this.#kv.attend(step, layer, addressOf(q, length, "attend"), addressOf(out, length, "attend"));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
-    const block = Math.max(1, Math.ceil(rows / 32));
-    this.#run("swiglu", [at(gateUp), at(out), width, rows, block], Math.ceil(rows / block), rows * width * 4);
+    const block = this.#rowsOfTask(rows);
+    const from = addressOf(gateUp, rows * width * 2, "swiglu");
+    const words = [from, addressOf(out, rows * width, "swiglu"), width, rows, block];
+    this.#run("swiglu", words, Math.ceil(rows / block), rows * width);
   }
 
   gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
+    const to = addressOf(out, rowIndices.length * width, "gatherRows") / 4;
     const { f32 } = this.#memory;
     rowIndices.forEach((row, i) => {
-      const from = at(x) / 4 + row * width;
-      f32.copyWithin(at(out) / 4 + i * width, from, from + width);
+      const from = addressOf(x, (row + 1) * width, "gatherRows") / 4 + row * width;
+      f32.copyWithin(to + i * width, from, from + width);
     });
   }
 
   async readback(buf: Buf, length: number): Promise<Float32Array> {
-    // A copy on ordinary memory: what comes next may overwrite the buffer.
+    const start = addressOf(buf, length, "readback") / 4;
     const values = new Float32Array(length);
-    values.set(this.#memory.f32.subarray(at(buf) / 4, at(buf) / 4 + length));
+    values.set(this.#memory.f32.subarray(start, start + length));
     return values;
   }
 
@@ -128,44 +170,28 @@ class WasmBackend implements Ops {
     await this.#pool.dispose();
   }
 
-  #run(kernel: string, words: readonly number[], tasks: number, values: number): void {
-    this.#memory.u32.set(words, this.#params / 4);
-    this.#pool.run(kernel, this.#params, tasks, values > PARALLEL_VALUES);
+  /** Rows of one task of an elementwise operation. */
+  #rowsOfTask(rows: number): number {
+    return Math.max(1, Math.ceil(rows / (this.#pool.threads * 4)));
   }
 
-  #putIndices(indices: Int32Array): number {
-    const address = this.#tokens.ensure(indices.length * 4);
-    this.#memory.i32.set(indices, address / 4);
-    return address;
+  #run(kernel: string, words: readonly number[], numTasks: number, elements: number): void {
+    this.#memory.i32.set(words, PARAMS_ADDRESS / 4);
+    this.#pool.run(kernel, PARAMS_ADDRESS, numTasks, elements > PARALLEL_ELEMENTS);
   }
 }
 
 /**
- * Compiles the kernels and starts the threads.
- * @throws TurboQuantError unsupported — no SIMD, or threads where they cannot be; out_of_memory — no room for the memory
+ * Starts the backend and its threads.
+ * @throws TurboQuantError invalid_argument — options; unsupported — no SIMD, or threads that cannot work here
  */
-export async function createWasmBackend(options: WasmOptions = {}): Promise<Ops> {
-  const shared = typeof SharedArrayBuffer !== "undefined";
-  const wanted = options.threads ?? Math.min(MAX_DEFAULT_THREADS, getPlatform().concurrency);
-  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 256) {
-    throw new TurboQuantError("invalid_argument", `threads: expected a whole number from 1 to 256, got ${wanted}`, {
-      threads: wanted,
-    });
-  }
-  const threads = shared ? wanted : 1;
-  if (threads > 1 && isBrowserWindow()) {
-    throw new TurboQuantError(
-      "unsupported",
-      "wasm backend: a browser window may not wait for threads; load the model in a Worker, or pass threads: 1",
-    );
-  }
-  const variant = options.relaxed === "off" ? "strict" : await chooseVariant();
-  const memory = new WasmMemory(shared, options.memoryLimitBytes);
-  const pool = await ThreadPool.create(memory, await compileKernels(variant, shared), threads);
-  return new WasmBackend(memory, pool, variant === "relaxed" ? "relaxed simd128" : "simd128");
-}
-
-function isBrowserWindow(): boolean {
-  const scope = globalThis as { window?: unknown; document?: unknown };
-  return scope.window !== undefined && scope.document !== undefined;
+export async function createWasmBackend(options: WasmBackendOptions = {}): Promise<Ops> {
+  const { threads, note } = planThreads(options.threads, detectEnvironment(getPlatform().concurrency));
+  const shared = threads > 1;
+  const { variant, module } = await chooseVariant(options.relaxed ?? "auto", shared);
+  const memory = new WasmMemory(shared, options.memoryLimitBytes ?? MAX_BYTES);
+  const pool = await ThreadPool.create(memory, module, threads);
+  const features = variant === "relaxed" ? "simd128 relaxed" : "simd128";
+  const count = `${threads} thread${threads === 1 ? "" : "s"}`;
+  return new WasmBackend(memory, pool, `wasm ${features}, ${count}${note ? ` (${note})` : ""}`);
 }

@@ -139,7 +139,12 @@ export class ThreadPool {
 
   #lost(): TurboQuantError {
     const reason = this.#disposed ? "the backend was disposed" : (this.#error?.message ?? "a worker thread died");
-    return new TurboQuantError("device_lost", `wasm backend: ${reason}; load the model again`, {}, { cause: this.#error });
+    return new TurboQuantError(
+      "device_lost",
+      `wasm backend: ${reason}; load the model again`,
+      {},
+      { cause: this.#error },
+    );
   }
 
   /** Stops the workers. Idempotent. */

@@ -1,0 +1,60 @@
+/** @file `Ops.linear`: prepares the activations, then runs the kernel of the weight's type. */
+import { assert } from "../../errors.ts";
+import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
+import { ScratchBuffer } from "./scratch-buffer.ts";
+import type { ThreadPool } from "./thread-pool.ts";
+import type { WasmWeight } from "./wasm-weight.ts";
+
+const KERNELS = {
+  f32: { prepare: "preparePlain", linear: "linearF32", rowBytes: (stride: number) => stride * 4 },
+  f16: { prepare: "preparePlain", linear: "linearF16", rowBytes: (stride: number) => stride * 2 },
+  bf16: { prepare: "prepareEvenOdd", linear: "linearBf16", rowBytes: (stride: number) => stride * 2 },
+  q8: { prepare: "prepareInt16", linear: "linearQ8", rowBytes: (stride: number) => stride * 1.125 },
+} as const;
+
+/** Up to this many rows stream the weights from memory; more work on a block of them that stays in a cache. */
+const STREAM_ROWS = 4;
+/** Bytes of weights in a task. Long enough to hide taking it, short enough that threads end together. */
+const STREAM_BYTES = 96 << 10;
+/** Weights of a block, as f32 where they are unpacked; about a quarter of an L2 cache. */
+const BLOCK_BYTES = 256 << 10;
+/** Multiply-adds that take about as long as waking another thread. */
+const PARALLEL_MACS = 1 << 16;
+
+export class LinearKernels {
+  readonly #memory: WasmMemory;
+  readonly #pool: ThreadPool;
+  readonly #prepared: ScratchBuffer;
+
+  constructor(memory: WasmMemory, pool: ThreadPool) {
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#prepared = new ScratchBuffer(memory);
+  }
+
+  /** x: f32 [rows][w.cols] · out: f32 [rows][w.rows] · bias: address of f32 [w.rows], or 0 */
+  run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean): void {
+    if (rows === 0) return;
+    assert(w.stride % 8 === 0, "linear: a vector is no matrix");
+    const { prepare, linear, rowBytes } = KERNELS[w.type];
+    const elementBytes = w.type === "q8" ? 2 : 4;
+    const scales = rows * w.stride * elementBytes;
+    const prepared = this.#prepared.ensure(scales + rows * 4);
+
+    const preparedRows = Math.ceil(rows / (this.#pool.threads * 4));
+    this.#setParams([x, prepared, prepared + scales, w.cols, w.stride, rows, preparedRows]);
+    this.#pool.run(prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
+
+    const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
+    const bytes = rows <= STREAM_ROWS || w.type === "q8" ? rowBytes(w.stride) : w.stride * 4;
+    const even = w.rows / (this.#pool.threads * 4);
+    const block = Math.max(4, Math.floor(Math.min(taskBytes / bytes, even) / 4) * 4);
+    this.#setParams([prepared, prepared + scales, w.address, bias, out, rows, w.rows, w.stride, add ? 1 : 0, block]);
+    const parallel = rows * w.rows * w.stride > PARALLEL_MACS;
+    this.#pool.run(linear, PARAMS_ADDRESS, Math.ceil(w.rows / block), parallel);
+  }
+
+  #setParams(words: readonly number[]): void {
+    this.#memory.i32.set(words, PARAMS_ADDRESS / 4);
+  }
+}
