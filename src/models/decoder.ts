@@ -105,9 +105,7 @@ export class Decoder {
       layers.push({
         inputNorm: await vector(at("input_layernorm")),
         qkv: await load(projections.map(at)),
-        qkvBias: config.attentionBias
-          ? await bias(projections.map((p) => `model.layers.${index}.${p}.bias`))
-          : null,
+        qkvBias: config.attentionBias ? await bias(projections.map((p) => `model.layers.${index}.${p}.bias`)) : null,
         output: await load([at("self_attn.o_proj")]),
         postNorm: await vector(at("post_attention_layernorm")),
         gateUp: await load([at("mlp.gate_proj"), at("mlp.up_proj")]),
@@ -132,6 +130,26 @@ export class Decoder {
     return new Decoder(ops, options, { embedding, finalNorm, head, layers });
   }
 
+  /**
+   * The same weights over another cache format; weights are shared, activations are each decoder's own.
+   * calibration: of the new format, identity by default
+   * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
+   */
+  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = []): Decoder {
+    kv.validateLayers(this.config.numLayers);
+    const layers = this.#layers.map((layer, index) => ({
+      ...layer,
+      attention: { ...layer.attention, format: kv.forLayer(index), calibration: calibration[index] ?? null },
+    }));
+    const weights = { embedding: this.#embedding, finalNorm: this.#finalNorm, head: this.#head, layers };
+    return new Decoder(this.ops, { config: this.config, kv, weights: "auto" }, weights);
+  }
+
+  /** What attention needs to know of a layer; benchmarks of single operations start from it. */
+  attentionLayer(layer: number): AttentionLayer {
+    return this.#layers[layer]!.attention;
+  }
+
   /** A cache in this model's format. `budgetBytes` limits the pages of all its sequences together. */
   createCache(budgetBytes?: number): KvCache {
     const shape = { numKvHeads: this.config.numKvHeads, headDim: this.config.headDim };
@@ -146,7 +164,15 @@ export class Decoder {
   get weightBytes(): number {
     const all = new Set<Weight>([this.#embedding, this.#finalNorm, this.#head]);
     for (const layer of this.#layers) {
-      for (const w of [layer.inputNorm, layer.qkv, layer.qkvBias, layer.output, layer.postNorm, layer.gateUp, layer.down]) {
+      for (const w of [
+        layer.inputNorm,
+        layer.qkv,
+        layer.qkvBias,
+        layer.output,
+        layer.postNorm,
+        layer.gateUp,
+        layer.down,
+      ]) {
         if (w) all.add(w);
       }
     }

@@ -1,0 +1,110 @@
+/**
+ * @file Several cache formats fed the same tokens side by side, teacher forced, their logits compared row by row.
+ *
+ * Only one block of logits of the base and one of a format exist at a time: a vocabulary of 150,000 makes a row 600 KB.
+ */
+
+import type { KvCache } from "../cache/kv-cache.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { Runner } from "../engine/runner.ts";
+import { yieldNow } from "../engine/yield-now.ts";
+import type { Decoder } from "../models/decoder.ts";
+import { klDivergence, type RowStats, rowStats } from "./divergence.ts";
+
+/** Most logits of a block (32 MiB of f32). */
+const BLOCK_LOGITS = 2 ** 23;
+
+/** Rows of a step for a vocabulary: few enough for `BLOCK_LOGITS`, and at most a prefill chunk. */
+export function blockRows(vocabSize: number): number {
+  return Math.max(16, Math.min(256, Math.floor(BLOCK_LOGITS / vocabSize / 16) * 16));
+}
+
+/** One cache format under comparison. Weights and backend are shared with the others through `Decoder.withFormat`. */
+export interface Contender {
+  readonly runner: Runner;
+  readonly cache: KvCache;
+}
+
+export function makeContender(decoder: Decoder, contextLength: number): Contender {
+  const chunkTokens = blockRows(decoder.config.vocabSize);
+  return { runner: new Runner(decoder, { chunkTokens, contextLength }), cache: decoder.createCache() };
+}
+
+/** Per-token results of one contender over one or more texts. */
+export interface TokenRecord {
+  /** Of tokens 2 … n of each text, in nats. */
+  readonly nlls: number[];
+  /** KL(base ‖ this) at every position; all 0 for the base itself. */
+  readonly klds: number[];
+  /** Positions whose most likely token is the base's. */
+  agreements: number;
+  /** Bytes of the cache after the last text, as allocated. */
+  kvBytes: number;
+}
+
+export function emptyRecord(): TokenRecord {
+  return { nlls: [], klds: [], agreements: 0, kvBytes: 0 };
+}
+
+export interface CompareOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Token passes done, of tokens × (1 + contenders). */
+  readonly onTokens?: (done: number) => void;
+}
+
+/**
+ * Feeds `tokens` from an empty cache to the base and to every other contender and adds what it finds to the records.
+ *
+ * baseRecord and records[i] belong to base and others[i]
+ */
+export async function compareOnTokens(
+  tokens: Int32Array,
+  base: Contender,
+  baseRecord: TokenRecord,
+  others: readonly Contender[],
+  records: readonly TokenRecord[],
+  options: CompareOptions = {},
+): Promise<void> {
+  const { vocabSize } = base.runner.decoder.config;
+  const all = [base, ...others];
+  const sequences: Sequence[] = [];
+  let passes = 0;
+  try {
+    for (const { cache } of all) sequences.push(cache.createSequence());
+    for (let start = 0; start < tokens.length; start += base.runner.chunkTokens) {
+      const block = tokens.subarray(start, start + base.runner.chunkTokens);
+      const next = tokens.subarray(start + 1, start + 1 + block.length);
+      let reference: { logits: Float32Array; stats: RowStats[] } | null = null;
+      for (const [i, { runner }] of all.entries()) {
+        options.signal?.throwIfAborted();
+        const logits = await runner.step([{ sequence: sequences[i]!, tokens: block, logits: "all" }]);
+        const stats = Array.from(block, (_, row) => rowStats(rowOf(logits, row, vocabSize)));
+        const record = i === 0 ? baseRecord : records[i - 1]!;
+        next.forEach((token, row) => {
+          record.nlls.push(stats[row]!.logSumExp - logits[row * vocabSize + token]!);
+        });
+        if (!reference) {
+          reference = { logits, stats };
+        } else {
+          for (let row = 0; row < block.length; row++) {
+            const [own, ref] = [stats[row]!, reference.stats[row]!];
+            record.klds.push(
+              klDivergence(rowOf(reference.logits, row, vocabSize), ref, rowOf(logits, row, vocabSize), own),
+            );
+            if (own.argmax === ref.argmax) record.agreements++;
+          }
+        }
+        options.onTokens?.((passes += block.length));
+        await yieldNow();
+      }
+    }
+    for (const [i, sequence] of sequences.entries())
+      (i === 0 ? baseRecord : records[i - 1]!).kvBytes = sequence.numBytes;
+  } finally {
+    for (const sequence of sequences) sequence.release();
+  }
+}
+
+function rowOf(logits: Float32Array, row: number, vocabSize: number): Float32Array {
+  return logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+}

@@ -1,0 +1,130 @@
+/**
+ * @file Exact recall: a five-digit code said once in pages of prose, asked for at the end.
+ *
+ * A hit is a space and five digits that are all the most likely token, teacher forced: one prefill a prompt, and a cache
+ * that blurs one digit fails.
+ */
+import { TurboQuantError } from "../errors.ts";
+import { CounterRng } from "../math/rng.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Contender } from "./compare.ts";
+
+export interface NeedlePrompt {
+  readonly prompt: readonly number[];
+  /** Tokens of " 12345". */
+  readonly answer: readonly number[];
+}
+
+/** Prose of a prompt, in characters: about 1,400 tokens of the reference checkpoints' vocabulary. */
+const PROSE_CHARS = 5200;
+/** Codes hidden in a prompt; one is asked for, the others must not be mistaken for it. */
+const NUM_CODES = 3;
+const SUBJECTS = ["the library", "the harbour", "the vault", "Alice", "Hugo", "Ruth", "the castle", "Victor"];
+/** Paragraphs taken as prose: longer than a heading, shorter than a fifth of the prompt. */
+const [MIN_PARAGRAPH, MAX_PARAGRAPH] = [80, 900];
+/** Stream of the counter RNG. */
+const STREAM_NEEDLE = 0x4eed;
+
+/** Draws whole numbers below a bound from one stream. */
+class Draws {
+  readonly #rng: CounterRng;
+  #drawn = 0;
+
+  constructor(seed: number) {
+    this.#rng = new CounterRng(seed, STREAM_NEEDLE);
+  }
+
+  below(bound: number): number {
+    return Math.floor(this.#rng.uniform(this.#drawn++) * bound);
+  }
+
+  /** Removes one of `from`. */
+  take<T>(from: T[]): T {
+    return from.splice(this.below(from.length), 1)[0]!;
+  }
+}
+
+/** Lines of a text that look like paragraphs; a text without any is cut into pieces of words. */
+export function paragraphsOf(text: string): string[] {
+  const lines = text.split("\n").filter((line) => line.length > MIN_PARAGRAPH && line.length < MAX_PARAGRAPH);
+  if (lines.length >= 8) return lines;
+  const pieces: string[] = [];
+  let piece = "";
+  for (const word of text.split(/\s+/)) {
+    piece += (piece && " ") + word;
+    if (piece.length > 400) {
+      pieces.push(piece);
+      piece = "";
+    }
+  }
+  return pieces;
+}
+
+/**
+ * `count` prompts made of paragraphs of `text`; the same seed gives the same prompts.
+ * The question is put through the model's chat template where it has one, and the answer is begun for it.
+ * @throws TurboQuantError invalid_argument — the text holds no paragraph
+ */
+export async function needlePrompts(
+  tokenizer: Tokenizer,
+  text: string,
+  count: number,
+  seed = 5,
+): Promise<NeedlePrompt[]> {
+  const paragraphs = paragraphsOf(text);
+  if (paragraphs.length === 0) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `needle: the text has no paragraph of ${MIN_PARAGRAPH} to ${MAX_PARAGRAPH} characters; pass a longer --text or drop --needle`,
+    );
+  }
+  const draws = new Draws(seed);
+  const prompts: NeedlePrompt[] = [];
+  for (let i = 0; i < count; i++) {
+    const body: string[] = [];
+    for (let chars = 0; chars < PROSE_CHARS; ) {
+      const paragraph = paragraphs[draws.below(paragraphs.length)]!;
+      body.push(paragraph);
+      chars += paragraph.length;
+    }
+    const rest = [...SUBJECTS];
+    const facts = Array.from({ length: NUM_CODES }, () => ({
+      subject: draws.take(rest),
+      code: Array.from({ length: 5 }, () => draws.below(10)).join(""),
+    }));
+    for (const { subject, code } of facts) {
+      body.splice(draws.below(body.length + 1), 0, `The secret code of ${subject} is ${code}. Remember it.`);
+    }
+    const { subject, code } = facts[0]!;
+    const question = `${body.join("\n")}\nWhat is the secret code of ${subject}?`;
+    const rendered = tokenizer.chatTemplate
+      ? await tokenizer.applyChatTemplate([{ role: "user", content: question }], { addGenerationPrompt: true })
+      : `${question}\n`;
+    prompts.push({
+      // A rendered template spells its special tokens out; a plain prompt begins as the tokenizer begins texts.
+      prompt: tokenizer.encode(`${rendered}The secret code of ${subject} is`, {
+        addSpecialTokens: !tokenizer.chatTemplate,
+      }),
+      answer: tokenizer.encode(` ${code}`, { addSpecialTokens: false }),
+    });
+  }
+  return prompts;
+}
+
+/** Whether every token of the answer is the most likely one after what precedes it. */
+export async function recalls(contender: Contender, needle: NeedlePrompt, signal?: AbortSignal): Promise<boolean> {
+  const { runner, cache } = contender;
+  const sequence = cache.createSequence();
+  try {
+    await runner.prefill(sequence, needle.prompt.slice(0, -1), { logits: "none", signal });
+    const tokens = [needle.prompt.at(-1)!, ...needle.answer.slice(0, -1)];
+    const logits = await runner.step([{ sequence, tokens, logits: "all" }]);
+    const vocab = runner.decoder.config.vocabSize;
+    return needle.answer.every((token, row) => {
+      const own = logits.subarray(row * vocab, (row + 1) * vocab);
+      return own.every((logit, id) => id === token || logit < own[token]!);
+    });
+  } finally {
+    sequence.release();
+  }
+}
