@@ -1,0 +1,148 @@
+/**
+ * @file Fails when a file of src/ imports from a layer it may not know, when two files import each other in a circle, or
+ * when something outside src/node and src/cli depends on Node. `npm run check:layers`
+ */
+import { readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import ts from "typescript";
+import { isTest, ROOT, sourceFiles } from "./source-files.ts";
+
+/** From left to right as in docs/architecture.md; a layer imports from those before it. */
+const LAYERS: readonly (readonly string[])[] = [
+  ["errors.ts", "closest.ts"],
+  ["math"],
+  ["quant"],
+  ["cache", "formats", "tokenizer", "platform.ts"],
+  ["backends"],
+  ["models"],
+  ["engine"],
+  ["eval"],
+  ["index.ts"],
+  ["node", "browser-platform.ts"],
+  ["browser.ts", "cli"],
+];
+
+/** Allowed besides, within one layer: why. */
+const EXTRA: Readonly<Record<string, string>> = {
+  "formats → platform.ts": "progress events",
+  "platform.ts → formats": "the platform opens file sources",
+  "tokenizer → formats": "a tokenizer is read from a file source",
+};
+
+const NODE_FOLDERS = ["node", "cli"];
+/** Globals of Node that no browser has. */
+const NODE_GLOBALS = new Set(["process", "Buffer", "__dirname", "__filename", "require", "global"]);
+
+interface Import {
+  readonly target: string;
+  readonly line: number;
+  /** Erased or deferred imports cannot make a circle at load time. */
+  readonly atLoad: boolean;
+}
+
+const levelOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
+/** src/cache/page.ts → cache · src/errors.ts → errors.ts */
+const partOf = (path: string): string => path.split("/")[1] as string;
+
+function importsOf(source: ts.SourceFile): Import[] {
+  const found: Import[] = [];
+  const add = (node: ts.Expression, atLoad: boolean): void => {
+    if (!ts.isStringLiteral(node)) return;
+    found.push({ target: node.text, line: source.getLineAndCharacterOfPosition(node.getStart()).line + 1, atLoad });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node))
+      add(node.moduleSpecifier, node.importClause?.phaseModifier !== ts.SyntaxKind.TypeKeyword);
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) add(node.moduleSpecifier, !node.isTypeOnly);
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword && node.arguments[0]) {
+      add(node.arguments[0], false);
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      add(node.argument.literal as ts.Expression, false);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+/** Lines that use a global of Node; names of members (`x.process`, `{ process: 1 }`) are none. */
+function nodeGlobals(source: ts.SourceFile): { name: string; line: number }[] {
+  const found: { name: string; line: number }[] = [];
+  const visit = (node: ts.Node): void => {
+    const { parent } = node;
+    if (ts.isIdentifier(node) && NODE_GLOBALS.has(node.text)) {
+      const isMember =
+        (ts.isPropertyAccessExpression(parent) && parent.name === node) ||
+        ((ts.isPropertyAssignment(parent) || ts.isPropertySignature(parent) || ts.isMethodDeclaration(parent)) &&
+          parent.name === node);
+      if (!isMember)
+        found.push({ name: node.text, line: source.getLineAndCharacterOfPosition(node.getStart()).line + 1 });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+const problems: string[] = [];
+const graph = new Map<string, string[]>();
+
+for (const path of sourceFiles("src", [".ts"])) {
+  // Tests run on Node and may reach anywhere.
+  if (isTest(path)) continue;
+  const part = partOf(path);
+  if (levelOf(part) < 0) {
+    problems.push(`${path}: src/${part} is in no layer; add it to LAYERS in tools/check-layers.ts`);
+    continue;
+  }
+  const source = ts.createSourceFile(path, readFileSync(join(ROOT, path), "utf8"), ts.ScriptTarget.Latest, true);
+  const mayUseNode = NODE_FOLDERS.includes(part);
+  if (!mayUseNode) {
+    for (const { name, line } of nodeGlobals(source)) {
+      problems.push(`${path}:${line}: ${name} exists in Node only; go through src/platform.ts`);
+    }
+  }
+  const edges: string[] = [];
+  for (const { target, line, atLoad } of importsOf(source)) {
+    if (target.startsWith("node:")) {
+      if (!mayUseNode) problems.push(`${path}:${line}: imports ${target}; only src/node and src/cli may`);
+      continue;
+    }
+    if (!target.startsWith(".")) continue;
+    const resolved = posix.join(dirname(path), target);
+    if (atLoad) edges.push(resolved);
+    const other = partOf(resolved);
+    if (!resolved.startsWith("src/")) problems.push(`${path}:${line}: imports ${resolved}, which is not part of src/`);
+    else if (other !== part && levelOf(other) >= levelOf(part) && !(`${part} → ${other}` in EXTRA)) {
+      problems.push(`${path}:${line}: ${part} may not import from ${other} (docs/architecture.md, "Layers")`);
+    }
+  }
+  graph.set(path, edges);
+}
+
+/** Depth-first search; a file met again while it is still open closes a circle. */
+function findCircles(): string[] {
+  const state = new Map<string, "open" | "done">();
+  const circles: string[] = [];
+  const walk = (path: string, trail: readonly string[]): void => {
+    if (state.get(path) === "done") return;
+    if (state.get(path) === "open") {
+      circles.push([...trail.slice(trail.indexOf(path)), path].join(" → "));
+      return;
+    }
+    state.set(path, "open");
+    for (const next of graph.get(path) ?? []) walk(next, [...trail, path]);
+    state.set(path, "done");
+  };
+  for (const path of graph.keys()) walk(path, []);
+  return circles;
+}
+
+problems.push(...findCircles().map((circle) => `circle of imports: ${circle}`));
+if (problems.length > 0) {
+  console.error(problems.join("\n"));
+  console.error(`check-layers: ${problems.length} problem${problems.length === 1 ? "" : "s"}`);
+  process.exitCode = 1;
+} else {
+  console.log(`check-layers: ${graph.size} files in order`);
+}
