@@ -1,0 +1,28 @@
+/** @file Builds dist/: ESM, one file a module, so that importing the codec alone loads the codec alone. */
+import { defineConfig } from "tsdown";
+
+export default defineConfig({
+  // Names are paths below dist/; package.json's exports and bin point at them.
+  entry: {
+    index: "src/index.ts",
+    browser: "src/browser.ts",
+    "node/index": "src/node/index.ts",
+    "quant/index": "src/quant/index.ts",
+    "cache/index": "src/cache/index.ts",
+    "formats/index": "src/formats/index.ts",
+    "tokenizer/index": "src/tokenizer/index.ts",
+    "cli/main": "src/cli/main.ts",
+  },
+  format: "esm",
+  unbundle: true,
+  // Only lets node:* imports pass; src/node and src/cli alone have any (tools/check-layers.ts).
+  platform: "node",
+  fixedExtension: false,
+  target: "es2022",
+  // Dependencies stay imports, and those that are not always needed stay dynamic imports.
+  deps: { skipNodeModulesBundle: true },
+  dts: true,
+  sourcemap: true,
+  logLevel: "warn",
+  checks: { pluginTimings: false },
+});
