@@ -2,7 +2,14 @@
 import { planeWidths } from "./page-layout.ts";
 
 /** Writes n values of `width` bits (1, 2, 4 or 8), taken from bits [shift, shift+width) of each code. n: multiple of 8 */
-export function packPlane(codes: Uint8Array, n: number, width: number, shift: number, out: Uint8Array, at: number): void {
+export function packPlane(
+  codes: Uint8Array,
+  n: number,
+  width: number,
+  shift: number,
+  out: Uint8Array,
+  at: number,
+): void {
   const perByte = 8 / width;
   const mask = (1 << width) - 1;
   for (let i = 0, byte = at; i < n; i += perByte, byte++) {
@@ -13,7 +20,14 @@ export function packPlane(codes: Uint8Array, n: number, width: number, shift: nu
 }
 
 /** Adds the plane's values into `codes`, shifted to where they belong. */
-export function unpackPlane(bytes: Uint8Array, at: number, n: number, width: number, shift: number, codes: Uint8Array): void {
+export function unpackPlane(
+  bytes: Uint8Array,
+  at: number,
+  n: number,
+  width: number,
+  shift: number,
+  codes: Uint8Array,
+): void {
   const perByte = 8 / width;
   const mask = (1 << width) - 1;
   for (let i = 0, byte = at; i < n; i += perByte, byte++) {

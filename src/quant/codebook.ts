@@ -24,7 +24,10 @@ const cache = new Map<number, Codebook>();
  */
 export function getCodebook(headDim: number, bits: number): Codebook {
   if (!Number.isInteger(bits) || bits < 1 || bits > 8 || !Number.isInteger(headDim) || headDim < 3) {
-    throw new TurboQuantError("invalid_argument", `codebook: expected 1–8 bits and head_dim ≥ 3, got ${bits} and ${headDim}`);
+    throw new TurboQuantError(
+      "invalid_argument",
+      `codebook: expected 1–8 bits and head_dim ≥ 3, got ${bits} and ${headDim}`,
+    );
   }
   const key = headDim * 16 + bits;
   const known = cache.get(key);
@@ -43,10 +46,7 @@ export function getCodebook(headDim: number, bits: number): Codebook {
     bits,
     centroids,
     scaled: Float32Array.from(centroids, (c) => c * root),
-    boundaries: Float32Array.from(
-      { length: 2 * m - 1 },
-      (_, i) => ((centroids[i]! + centroids[i + 1]!) / 2) * root,
-    ),
+    boundaries: Float32Array.from({ length: 2 * m - 1 }, (_, i) => ((centroids[i]! + centroids[i + 1]!) / 2) * root),
     distortion: distortion(density, positive) * headDim,
   };
   cache.set(key, codebook);

@@ -1,6 +1,7 @@
 /** @file `--kv SPEC`: presets and modifiers to the format of each layer (docs/cli.md lists them). */
-import { TurboQuantError } from "../errors.ts";
+
 import { closest } from "../closest.ts";
+import { TurboQuantError } from "../errors.ts";
 import type { KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
 
 export interface KvSpec {
@@ -40,7 +41,19 @@ const ALIASES: Readonly<Record<string, string>> = {
   turboquant_3bit_nc: "k3v3,sinks=0,window=0,search=off",
 };
 
-const PRESET_EXAMPLES = ["f16", "f32", "k4v4", "k5v4", "k8v4", "k3v3", "paper-4", "paper-4+qjl", "q4_0r", "q8_0", "kivi-4"];
+const PRESET_EXAMPLES = [
+  "f16",
+  "f32",
+  "k4v4",
+  "k5v4",
+  "k8v4",
+  "k3v3",
+  "paper-4",
+  "paper-4+qjl",
+  "q4_0r",
+  "q8_0",
+  "kivi-4",
+];
 const MODIFIERS = ["sinks", "window", "scale", "search", "rotation", "calibration", "layers", "seed", "k", "v"];
 const SCALES = ["auto", "norm", "norm-preserving", "least-squares"];
 const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
@@ -101,7 +114,8 @@ function parsePreset(text: string): Draft {
 
 function parseCount(name: string, value: string, max: number): number {
   const count = Number(value);
-  if (!/^\d+$/.test(value) || count > max) fail(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
+  if (!/^\d+$/.test(value) || count > max)
+    fail(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
   return count;
 }
 
@@ -135,7 +149,9 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
     const value = part.slice(at + 1);
     if (!MODIFIERS.includes(name)) {
       const hint = closest(name, MODIFIERS);
-      fail(`unknown modifier "${name}"; choose ${MODIFIERS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, { name });
+      fail(`unknown modifier "${name}"; choose ${MODIFIERS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
+        name,
+      });
     }
     if (at < 0 || value === "") fail(`${name} needs a value, as in ${name}=…`, { name });
     switch (name) {

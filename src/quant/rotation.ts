@@ -139,7 +139,8 @@ export function createRotation(kind: RotationKind, headDim: number, seed: number
   const key = `${kind}/${headDim}/${seed}`;
   const known = cache.get(key);
   if (known) return known;
-  if (kind === "none") throw new TurboQuantError("invalid_argument", "rotation: none has no matrix; do not ask for one");
+  if (kind === "none")
+    throw new TurboQuantError("invalid_argument", "rotation: none has no matrix; do not ask for one");
   const rotation = kind === "hadamard" ? new HadamardRotation(headDim, seed) : new MatrixRotation(headDim, seed);
   cache.set(key, rotation);
   return rotation;

@@ -9,25 +9,24 @@ import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { packPlane, planeShifts, unpackPlane } from "./bit-pack.ts";
 import { getCodebook } from "./codebook.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
-import { BLOCK, codeBits, isRotated, type PageLayout, type Plane, type Region, type SideLayout } from "./page-layout.ts";
+import {
+  BLOCK,
+  codeBits,
+  isRotated,
+  type PageLayout,
+  type Plane,
+  type Region,
+  type SideLayout,
+} from "./page-layout.ts";
 import { projectionMatrix, sketchFactor } from "./qjl.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
+import { MAX_FLOAT16, sanitize } from "./sanitize.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 /** Calibration of one KV head, [headDim] each. */
 export interface HeadCalibration {
   readonly mean: Float32Array;
   readonly balance: Float32Array;
-}
-
-const MAX_FLOAT16 = 65504;
-
-/** NaN becomes 0, everything else is clamped to what f16 holds. */
-export function sanitize(x: Float32Array): void {
-  for (let i = 0; i < x.length; i++) {
-    const value = x[i]!;
-    if (!(Math.abs(value) <= MAX_FLOAT16)) x[i] = Number.isNaN(value) ? 0 : Math.sign(value) * MAX_FLOAT16;
-  }
 }
 
 /** Round half to even, as f32x4.nearest does. */
@@ -83,13 +82,15 @@ export class RowCodec {
     switch (this.side.type) {
       case "f32":
       case "f16":
-        return this.#writeFloats(x, page, rowAt(target.planes[0]!, head, row));
+        this.#writeFloats(x, page, rowAt(target.planes[0]!, head, row));
+        break;
       case "q8_0":
       case "q4_0r":
         this.#quantizeBlocks(x, page, rowAt(target.scales!, head, row));
-        return this.#writeCodes(this.#codes, page, target.planes, head, row);
+        this.#writeCodes(this.#codes, page, target.planes, head, row);
+        break;
       default:
-        return this.#writeTurboQuant(x, page, target, head, row);
+        this.#writeTurboQuant(x, page, target, head, row);
     }
   }
 
@@ -101,7 +102,10 @@ export class RowCodec {
     if (this.side.type === "f32" || this.side.type === "f16") {
       const at = rowAt(source.planes[0]!, head, row);
       for (let i = 0; i < d; i++) {
-        out[i] = this.side.type === "f32" ? view.getFloat32(at + 4 * i, true) : fromFloat16Bits(view.getUint16(at + 2 * i, true));
+        out[i] =
+          this.side.type === "f32"
+            ? view.getFloat32(at + 4 * i, true)
+            : fromFloat16Bits(view.getUint16(at + 2 * i, true));
       }
       return;
     }
