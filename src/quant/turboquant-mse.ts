@@ -1,0 +1,116 @@
+/**
+ * @file TurboQuant_mse (arXiv 2504.19874, Algorithm 1) for single vectors: rotate, nearest centroids, one scale.
+ *
+ * The same arithmetic as a row of a KV page (docs/formats/kv-page.md): `codes` are that row's bytes, plane after plane.
+ */
+import { TurboQuantError } from "../errors.ts";
+import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import { packCodes, unpackCodes } from "./bit-pack.ts";
+import { getCodebook } from "./codebook.ts";
+import type { Bits, RotationKind, ScaleRule } from "./kv-format.ts";
+import { createRotation, type Rotation } from "./rotation.ts";
+import { sanitize } from "./sanitize.ts";
+import { VectorQuantizer } from "./vector-quantizer.ts";
+
+export interface TurboQuantMseOptions {
+  /** Length of the vectors: a multiple of 8. */
+  readonly dimension: number;
+  readonly bits: Bits;
+  /** Default `norm`, as published. */
+  readonly scale?: ScaleRule;
+  /** Try nine scales a vector and keep the codes of best cosine. Default off, as published. */
+  readonly search?: boolean;
+  /** Default `hadamard`. */
+  readonly rotation?: RotationKind;
+  /** Of the rotation, below 2^32. Default 0. */
+  readonly seed?: number;
+}
+
+export interface MseCode {
+  /** `bits · dimension / 8` bytes. */
+  readonly codes: Uint8Array;
+  /** A value that f16 holds; stored in 2 bytes. */
+  readonly scale: number;
+}
+
+/** @throws TurboQuantError invalid_argument — a dimension that cannot be packed, or bits outside the range */
+export function checkShape(op: string, dimension: number, bits: number, minBits: number): void {
+  if (!Number.isInteger(dimension) || dimension < 8 || dimension % 8 !== 0) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `${op}: dimension must be a multiple of 8 from 8 upwards, got ${dimension}; pad or split the vectors`,
+      { dimension },
+    );
+  }
+  if (!Number.isInteger(bits) || bits < minBits || bits > 8) {
+    throw new TurboQuantError("invalid_argument", `${op}: expected ${minBits} to 8 bits, got ${bits}`, { bits });
+  }
+}
+
+/** @throws TurboQuantError invalid_argument — another length than expected */
+export function checkLength(what: string, values: { readonly length: number }, expected: number): void {
+  if (values.length === expected) return;
+  throw new TurboQuantError("invalid_argument", `${what}: expected ${expected} entries, got ${values.length}`, {
+    expected,
+    got: values.length,
+  });
+}
+
+export class TurboQuantMse {
+  readonly dimension: number;
+  readonly bits: number;
+  /** Bytes of a stored vector: codes and the f16 scale. */
+  readonly numBytes: number;
+  /** Expected ‖x − x̂‖² / ‖x‖² with the rule `norm` and no search, of a randomly rotated vector. */
+  readonly distortion: number;
+  readonly #quantizer: VectorQuantizer;
+  readonly #rotation: Rotation | null;
+  readonly #centroids: Float64Array;
+
+  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8, bits outside 1–8 */
+  constructor(options: TurboQuantMseOptions) {
+    const { dimension, bits, scale = "norm", search = false, rotation = "hadamard", seed = 0 } = options;
+    checkShape("turboquant-mse", dimension, bits, 1);
+    const codebook = getCodebook(dimension, bits);
+    this.dimension = dimension;
+    this.bits = bits;
+    this.numBytes = (bits * dimension) / 8 + 2;
+    this.distortion = codebook.distortion;
+    this.#centroids = codebook.centroids;
+    this.#quantizer = new VectorQuantizer(dimension, bits, scale, search);
+    this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
+  }
+
+  /** x: [dimension], any finite f32; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  quantize(x: Float32Array): MseCode {
+    checkLength("turboquant-mse: vector", x, this.dimension);
+    const y = x.slice();
+    sanitize(y);
+    this.#rotation?.apply(y);
+    const { scale } = this.#quantizer.quantize(y);
+    return { codes: packCodes(this.#quantizer.codes, this.bits), scale: fromFloat16Bits(toFloat16Bits(scale)) };
+  }
+
+  /** The vector that the code stands for, [dimension]. */
+  dequantize(code: MseCode): Float32Array {
+    const y = this.#rotated(code);
+    this.#rotation?.invert(y);
+    return y;
+  }
+
+  /** ⟨query, dequantize(code)⟩ up to rounding, without un-rotating. query: [dimension] */
+  innerProduct(query: Float32Array, code: MseCode): number {
+    checkLength("turboquant-mse: query", query, this.dimension);
+    const q = query.slice();
+    this.#rotation?.apply(q);
+    const y = this.#rotated(code);
+    let sum = 0;
+    for (let i = 0; i < q.length; i++) sum += q[i]! * y[i]!;
+    return sum;
+  }
+
+  #rotated({ codes, scale }: MseCode): Float32Array {
+    checkLength("turboquant-mse: codes", codes, (this.bits * this.dimension) / 8);
+    return Float32Array.from(unpackCodes(codes, this.bits, this.dimension), (index) => scale * this.#centroids[index]!);
+  }
+}

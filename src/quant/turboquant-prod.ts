@@ -1,0 +1,146 @@
+/**
+ * @file TurboQuant_prod (arXiv 2504.19874, Algorithm 2): codes of one bit less and a 1-bit sketch (QJL, arXiv 2406.03482)
+ * of what they miss, which makes inner products unbiased.
+ *
+ * At equal bits its variance is larger than TurboQuant_mse's squared error: π/2 times that of its own (bits−1)-bit stage
+ * with Gaussian projections, about 0.57 times with orthogonal ones.
+ */
+import { dot4 } from "../math/dot.ts";
+import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import { packCodes, unpackCodes } from "./bit-pack.ts";
+import { getCodebook } from "./codebook.ts";
+import type { Bits, RotationKind } from "./kv-format.ts";
+import { type Projection, projectionMatrix, sketchFactor } from "./qjl.ts";
+import { createRotation, type Rotation } from "./rotation.ts";
+import { MAX_FLOAT16, sanitize } from "./sanitize.ts";
+import { checkLength, checkShape } from "./turboquant-mse.ts";
+import { VectorQuantizer } from "./vector-quantizer.ts";
+
+export interface TurboQuantProdOptions {
+  /** Length of the vectors: a multiple of 8. */
+  readonly dimension: number;
+  /** In all, 2–8: one goes to the sketch. */
+  readonly bits: Bits;
+  /** Default `gaussian`, as published. */
+  readonly projection?: Projection;
+  /** Default `hadamard`. */
+  readonly rotation?: RotationKind;
+  /** Of rotation and projection, below 2^32. Default 0. */
+  readonly seed?: number;
+}
+
+export interface ProdCode {
+  /** `(bits − 1) · dimension / 8` bytes. */
+  readonly codes: Uint8Array;
+  /** Norm of the vector, as f16. */
+  readonly norm: number;
+  /** Signs of the projected residual, `dimension / 8` bytes; 1 = not negative. */
+  readonly signs: Uint8Array;
+  /** Norm of the residual, as f16. */
+  readonly residualNorm: number;
+}
+
+/** What `innerProduct` needs of a query; form it once for many codes. */
+export interface PreparedQuery {
+  readonly rotated: Float32Array;
+  readonly projected: Float32Array;
+}
+
+const asFloat16 = (x: number): number => fromFloat16Bits(toFloat16Bits(Math.min(MAX_FLOAT16, x)));
+
+export class TurboQuantProd {
+  readonly dimension: number;
+  readonly bits: number;
+  readonly projection: Projection;
+  /** Bytes of a stored vector: codes, signs and two f16 norms. */
+  readonly numBytes: number;
+  readonly #quantizer: VectorQuantizer;
+  readonly #rotation: Rotation | null;
+  readonly #matrix: Float32Array;
+  readonly #factor: number;
+  readonly #centroids: Float64Array;
+
+  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8, bits outside 2–8 */
+  constructor(options: TurboQuantProdOptions) {
+    const { dimension, bits, projection = "gaussian", rotation = "hadamard", seed = 0 } = options;
+    checkShape("turboquant-prod", dimension, bits, 2);
+    this.dimension = dimension;
+    this.bits = bits;
+    this.projection = projection;
+    this.numBytes = (bits * dimension) / 8 + 4;
+    // The stored norm: any other scale would leave a part of the vector outside the residual.
+    this.#quantizer = new VectorQuantizer(dimension, bits - 1, "norm", false);
+    this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
+    this.#matrix = projectionMatrix(projection, dimension, seed);
+    this.#factor = sketchFactor(projection, dimension);
+    this.#centroids = getCodebook(dimension, bits - 1).centroids;
+  }
+
+  /** x: [dimension], any finite f32; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  quantize(x: Float32Array): ProdCode {
+    checkLength("turboquant-prod: vector", x, this.dimension);
+    const d = this.dimension;
+    const y = x.slice();
+    sanitize(y);
+    this.#rotation?.apply(y);
+    const quantizer = this.#quantizer;
+    const { norm } = quantizer.quantize(y);
+    // Residual of the unit vector, times √d.
+    const r = Float32Array.from(quantizer.scaledInput, (u, i) => u - quantizer.centroids[i]!);
+    const signs = Uint8Array.from(this.#project(r), (p) => (p >= 0 ? 1 : 0));
+    const length = Math.fround(Math.fround(Math.sqrt(dot4(r, 0, r, 0, d))) / Math.fround(Math.sqrt(d)));
+    return {
+      codes: packCodes(quantizer.codes, quantizer.bits),
+      norm: asFloat16(norm),
+      signs: packCodes(signs, 1),
+      residualNorm: asFloat16(norm * length),
+    };
+  }
+
+  /** query: [dimension] */
+  prepareQuery(query: Float32Array): PreparedQuery {
+    checkLength("turboquant-prod: query", query, this.dimension);
+    const rotated = query.slice();
+    this.#rotation?.apply(rotated);
+    return { rotated, projected: this.#project(rotated) };
+  }
+
+  /** Unbiased estimate of ⟨query, x⟩, over random projections. */
+  innerProduct(query: Float32Array | PreparedQuery, code: ProdCode): number {
+    const { rotated, projected } = query instanceof Float32Array ? this.prepareQuery(query) : query;
+    const { indices, signs } = this.#unpack(code);
+    let main = 0;
+    let sketch = 0;
+    for (let i = 0; i < this.dimension; i++) {
+      main += rotated[i]! * this.#centroids[indices[i]!]!;
+      sketch += signs[i] ? projected[i]! : -projected[i]!;
+    }
+    return code.norm * main + this.#factor * code.residualNorm * sketch;
+  }
+
+  /** The vector whose inner products are `innerProduct`'s, [dimension]: unbiased, but farther from x than the codes alone. */
+  dequantize(code: ProdCode): Float32Array {
+    const d = this.dimension;
+    const { indices, signs } = this.#unpack(code);
+    const y = Float32Array.from(indices, (index) => code.norm * this.#centroids[index]!);
+    const factor = this.#factor * code.residualNorm;
+    for (let i = 0; i < d; i++) {
+      const signed = signs[i] ? factor : -factor;
+      for (let j = 0; j < d; j++) y[j] = y[j]! + signed * this.#matrix[i * d + j]!;
+    }
+    this.#rotation?.invert(y);
+    return y;
+  }
+
+  #unpack(code: ProdCode): { indices: Uint8Array; signs: Uint8Array } {
+    const d = this.dimension;
+    checkLength("turboquant-prod: codes", code.codes, ((this.bits - 1) * d) / 8);
+    checkLength("turboquant-prod: signs", code.signs, d / 8);
+    return { indices: unpackCodes(code.codes, this.bits - 1, d), signs: unpackCodes(code.signs, 1, d) };
+  }
+
+  #project(x: Float32Array): Float32Array {
+    const d = this.dimension;
+    return Float32Array.from({ length: d }, (_, i) => dot4(this.#matrix, i * d, x, 0, d));
+  }
+}
