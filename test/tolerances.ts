@@ -3,4 +3,16 @@
 export const tolerance = {
   goldenLogits: { metric: "absolute", max: 2e-3, why: "f32 sums in another order through up to eight layers, logits up to 40" },
   goldenLogitNorm: { metric: "relative", max: 1e-4, why: "as above, averaged over the vocabulary" },
+  attentionFloats: { metric: "1 − cos, and relative length squared", max: 1e-10, why: "f32 sums against f64" },
+  attentionCodes: {
+    metric: "1 − cos, and relative length squared",
+    max: 2e-6,
+    why: "int16 centroids (step 1/2047 of the largest), queries and weights; up to 5 bits",
+  },
+  attentionWideCodes: {
+    metric: "1 − cos, and relative length squared",
+    max: 2e-5,
+    why: "6 to 8 bits follow the codebook by segments, within 3 % of its own distortion (4e-5 to 6e-4 of a vector)",
+  },
+  codebookTable: { metric: "squared error / distortion", max: 0.03, why: "16 levels by a line and two bends at 8 bits; 0.4 % at 7 and 6" },
 } as const;

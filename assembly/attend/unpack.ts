@@ -12,12 +12,12 @@ export const TABLE_LOW: usize = 0; // low bytes of 16 centroids (or of segment b
 export const TABLE_HIGH: usize = 16; // high bytes
 export const TABLE_LOW_1: usize = 32; // 5 bits: centroids of odd codes
 export const TABLE_HIGH_1: usize = 48;
-export const TABLE_SLOPE: usize = 32; // 6–8 bits: u8 slope, i8 square and cube coefficients of each segment
-export const TABLE_SQUARE: usize = 48;
-export const TABLE_CUBE: usize = 64;
-export const TABLE_T2: usize = 96; // i8 centred square and cube for each low part
-export const TABLE_T3: usize = 112;
-export const TABLE_SHIFT: usize = 128; // i32: right shift of the square and cube terms
+export const TABLE_SLOPE: usize = 32; // 6–8 bits: u8 slope, i8 coefficients of the even and the odd bend of each segment
+export const TABLE_EVEN: usize = 48;
+export const TABLE_ODD: usize = 64;
+export const TABLE_BEND_EVEN: usize = 96; // i8 values of the bends for each low part
+export const TABLE_BEND_ODD: usize = 112;
+export const TABLE_SHIFT: usize = 128; // i32: right shift of the bends
 
 /** Bytes of one unit in the plane of the given width. */
 // @ts-ignore: decorator
@@ -136,28 +136,28 @@ export const TABLE_SHIFT: usize = 128; // i32: right shift of the square and cub
     const high = v128.bitselect(lookup(v128.load(table, TABLE_HIGH_1), segment), lookup(v128.load(table, TABLE_HIGH), segment), odd);
     return HALF == 0 ? zipLow(low, high) : zipHigh(low, high);
   }
-  // base + slope·l + (square·t2[l] + cube·t3[l] >> shift): the codebook is smooth, a cubic follows 4 to 16 levels of it.
+  // base + slope·l + (a·even[l] + b·odd[l] >> shift): the codebook is smooth, so 4 to 16 levels are a line and two bends.
   const rest = v128.and(codes, i8x16.splat(BITS == 6 ? 3 : BITS == 7 ? 7 : 15));
   const low = lookup(v128.load(table, TABLE_LOW), segment);
   const high = lookup(v128.load(table, TABLE_HIGH), segment);
   const slope = lookup(v128.load(table, TABLE_SLOPE), segment);
-  const square = lookup(v128.load(table, TABLE_SQUARE), segment);
-  const t2 = lookup(v128.load(table, TABLE_T2), rest);
+  const a = lookup(v128.load(table, TABLE_EVEN), segment);
+  const even = lookup(v128.load(table, TABLE_BEND_EVEN), rest);
   const shift = load<i32>(table, TABLE_SHIFT);
   let line: v128, bend: v128, base: v128;
   if (HALF == 0) {
     line = i16x8.extmul_low_i8x16_u(slope, rest);
-    bend = i16x8.extmul_low_i8x16_s(square, t2);
+    bend = i16x8.extmul_low_i8x16_s(a, even);
     base = zipLow(low, high);
   } else {
     line = i16x8.extmul_high_i8x16_u(slope, rest);
-    bend = i16x8.extmul_high_i8x16_s(square, t2);
+    bend = i16x8.extmul_high_i8x16_s(a, even);
     base = zipHigh(low, high);
   }
   if (BITS > 6) {
-    const cube = lookup(v128.load(table, TABLE_CUBE), segment);
-    const t3 = lookup(v128.load(table, TABLE_T3), rest);
-    bend = i16x8.add(bend, HALF == 0 ? i16x8.extmul_low_i8x16_s(cube, t3) : i16x8.extmul_high_i8x16_s(cube, t3));
+    const b = lookup(v128.load(table, TABLE_ODD), segment);
+    const odd = lookup(v128.load(table, TABLE_BEND_ODD), rest);
+    bend = i16x8.add(bend, HALF == 0 ? i16x8.extmul_low_i8x16_s(b, odd) : i16x8.extmul_high_i8x16_s(b, odd));
   }
   return i16x8.add(i16x8.add(base, line), i16x8.shr_s(bend, shift));
 }

@@ -2,7 +2,7 @@
  * @file Codebooks in the form the attention kernels look them up (assembly/attend/unpack.ts).
  *
  * Centroids become int16. Up to 4 bits, 16 of them fit two byte tables; 5 bits take two pairs of tables; 6 to 8 bits are
- * cut into 16 segments of 4, 8 or 16 levels, each followed by a cubic, which costs at most 3 % of the codebook's own
+ * cut into 16 segments of 4, 8 or 16 levels, each a line and two bends, which costs at most 3 % of the codebook's own
  * distortion (test/tolerances.ts, `codebookTable`).
  */
 import { BetaDensity } from "../../math/beta-density.ts";
@@ -54,36 +54,44 @@ function putLevel(bytes: Uint8Array, slot: number, level: number, table: number)
   bytes[table + 16 + slot] = (level >> 8) & 255;
 }
 
-/** Square and cube terms of a segment at its levels: integers, so that the kernel and this file compute the same. */
-function segmentBasis(count: number): { t2: number[]; t3: number[] } {
-  const t = Array.from({ length: count }, (_, l) => 2 * l - (count - 1));
-  const power = (n: number): number => t.reduce((sum, x) => sum + x ** n, 0);
-  // Without their parts along 1 and t, scaled to fit a signed byte.
-  const t2 = t.map((x) => (x * x - power(2) / count) / 4);
-  const t3 = t.map((x) => x ** 3 - (x * power(4)) / power(2));
-  const most = Math.max(1, ...t3.map(Math.abs));
-  return { t2, t3: t3.map((x) => (count > 4 ? Math.round((x / most) * 100) : 0)) };
+/**
+ * The two bends, besides a line, that segments are made of: the even and the odd part of how the outermost segment curves.
+ * So the outermost ones, where the codebook is steepest, come out exact, and the inner ones, which curve less and alike,
+ * are fitted. Integers within a signed byte, so that the kernel and this file compute the same.
+ */
+function segmentBasis(outermost: readonly number[]): { even: number[]; odd: number[] } {
+  const last = outermost.length - 1;
+  const slope = (outermost[last]! - outermost[0]!) / last;
+  const curve = outermost.map((c, l) => c - outermost[0]! - slope * l);
+  const toBytes = (part: number[]): number[] => {
+    const most = Math.max(1e-9, ...part.map(Math.abs));
+    return part.map((x) => Math.round((x / most) * 127));
+  };
+  return {
+    even: toBytes(curve.map((c, l) => (c + curve[last - l]!) / 2)),
+    odd: toBytes(curve.map((c, l) => (c - curve[last - l]!) / 2)),
+  };
 }
 
 function segmentTable(headDim: number, bits: number, step: number): CodebookTable {
   const { scaled, boundaries } = getCodebook(headDim, bits);
   const bytes = new Uint8Array(TABLE_BYTES);
   const count = 1 << (bits - 4);
-  const { t2, t3 } = segmentBasis(count);
+  const { even, odd } = segmentBasis(Array.from(scaled.subarray(15 * count), (c) => c / step));
   const index = Array.from({ length: count }, (_, l) => l);
   const masses = cellMasses(headDim, boundaries);
   const fits = Array.from({ length: 16 }, (_, h) => {
     const y = Array.from(scaled.subarray(h * count, (h + 1) * count), (c) => c / step);
-    return fit(y, count > 4 ? [index, t2, t3] : [index, t2], masses.slice(h * count, (h + 1) * count));
+    return fit(y, count > 4 ? [index, even, odd] : [index, even], masses.slice(h * count, (h + 1) * count));
   });
   const largest = Math.max(...fits.flatMap(([, ...bends]) => bends.map(Math.abs)));
   const shift = Math.max(0, Math.floor(Math.log2(127 / largest)));
   const levels = new Int16Array(scaled.length);
-  fits.forEach(([slope, square, cube = 0], h) => {
+  fits.forEach(([slope, a0, b0 = 0], h) => {
     const s = Math.min(255, Math.round(slope!));
-    const a = Math.round(square! * 2 ** shift);
-    const b = Math.round(cube * 2 ** shift);
-    const rise = index.map((l) => s * l + ((a * t2[l]! + b * t3[l]!) >> shift));
+    const a = Math.round(a0! * 2 ** shift);
+    const b = Math.round(b0 * 2 ** shift);
+    const rise = index.map((l) => s * l + ((a * even[l]! + b * odd[l]!) >> shift));
     // The base takes up what rounding and shifting did to the segment's mean.
     let base = 0;
     let mass = 0;
@@ -101,8 +109,8 @@ function segmentTable(headDim: number, bits: number, step: number): CodebookTabl
     });
   });
   for (const [at, terms] of [
-    [96, t2],
-    [112, t3],
+    [96, even],
+    [112, odd],
   ] as const) {
     terms.forEach((x, l) => {
       bytes[at + l] = x & 255;

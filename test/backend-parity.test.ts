@@ -1,0 +1,256 @@
+/**
+ * @file Every backend against the reference on the KV path: the pages byte for byte, the attention output by angle and
+ * length, over an edge grid of lengths, head dims, GQA, widths, windows and inputs.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import type { AttentionLayer, Buf, Ops, Rope, Step } from "../src/backends/ops.ts";
+import { createReferenceBackend } from "../src/backends/reference/backend.ts";
+import { createWasmBackend } from "../src/backends/wasm/backend.ts";
+import { KvCache } from "../src/cache/kv-cache.ts";
+import { PagePool } from "../src/cache/page-pool.ts";
+import type { Sequence } from "../src/cache/sequence.ts";
+import { CounterRng } from "../src/math/rng.ts";
+import type { LayerCalibration } from "../src/quant/calibration.ts";
+import { codeBits } from "../src/quant/page-layout.ts";
+import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
+import { tolerance } from "./tolerances.ts";
+
+interface Case {
+  readonly kv: string;
+  readonly headDim?: number;
+  readonly numHeads?: number;
+  readonly numKvHeads?: number;
+  /** Tokens of each step, one after the other on the same sequence. */
+  readonly steps: readonly number[];
+  readonly slidingWindow?: number;
+  /** Fills the step's q | k | v rows; standard normal by default. */
+  readonly fill?: (index: number) => number;
+  readonly calibrated?: boolean;
+  /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
+  readonly rope?: boolean;
+  /** Roll back to this length before the last step. */
+  readonly trimTo?: number;
+}
+
+let wasm: Ops;
+let reference: Ops;
+beforeAll(async () => {
+  wasm = await createWasmBackend({ threads: 2 });
+  reference = createReferenceBackend();
+});
+afterAll(async () => {
+  await wasm.dispose();
+});
+
+/** Puts rows of floats into a buffer through the operations themselves: as an embedding of consecutive tokens. */
+function upload(ops: Ops, rows: Float32Array, width: number): Buf {
+  const count = rows.length / width;
+  const table = ops.loadWeight(
+    [{ dtype: "f32", rows: count, cols: width, data: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) }],
+    "f32",
+  );
+  const out = ops.alloc(rows.length);
+  const tokens = Int32Array.from({ length: count }, (_, i) => i);
+  ops.embed({ tokens, positions: tokens, spans: [], logitRows: new Int32Array(0) }, table, out);
+  return out;
+}
+
+function layerOf(c: Case): AttentionLayer {
+  const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
+  const rng = new CounterRng(5, 5);
+  const balance = Float32Array.from({ length: numKvHeads * headDim }, (_, i) => 0.5 + rng.uniform(i % (headDim / 2)));
+  const calibration: LayerCalibration = {
+    keyMean: Float32Array.from({ length: numKvHeads * headDim }, (_, i) => rng.gaussian(1000 + i)),
+    balance,
+  };
+  return {
+    index: 0,
+    numHeads,
+    numKvHeads,
+    headDim,
+    format: parseKvSpec(c.kv).forLayer(0),
+    slidingWindow: c.slidingWindow ?? 0,
+    scale: 1 / Math.sqrt(headDim),
+    qNorm: null,
+    kNorm: null,
+    normEps: 1e-6,
+    calibration: c.calibrated ? calibration : null,
+  };
+}
+
+function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
+  const shape = { numKvHeads: layer.numKvHeads, headDim: layer.headDim };
+  return new KvCache([shape], () => layer.format, new PagePool(ops.pages)).createSequence();
+}
+
+/** Runs the steps on one backend; returns the outputs of each and the sequence (still holding its pages). */
+async function run(ops: Ops, c: Case, layer: AttentionLayer): Promise<{ outputs: Float32Array[]; sequence: Sequence }> {
+  const { numHeads, numKvHeads, headDim } = layer;
+  const sequence = makeSequence(ops, layer);
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  const rope: Rope = {
+    invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0)),
+    attentionFactor: 1,
+  };
+  const rng = new CounterRng(11, 3);
+  const fill = c.fill ?? ((i: number) => rng.gaussian(i));
+  const outputs: Float32Array[] = [];
+  let drawn = 0;
+  for (const [index, count] of c.steps.entries()) {
+    if (c.trimTo !== undefined && index === c.steps.length - 1) sequence.trim(c.trimTo);
+    const start = sequence.length;
+    sequence.reserve(count);
+    const step: Step = {
+      tokens: new Int32Array(count),
+      positions: Int32Array.from({ length: count }, (_, i) => start + i),
+      spans: [{ sequence, start, count, row: 0 }],
+      logitRows: new Int32Array(0),
+    };
+    const qkv = upload(ops, Float32Array.from({ length: count * width }, () => fill(drawn++)), width);
+    const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
+    ops.appendKv(step, layer, rope, qkv, q);
+    ops.attend(step, layer, q, out);
+    outputs.push(await ops.readback(out, count * numHeads * headDim));
+    sequence.commit(count);
+    for (const buf of [qkv, q, out]) ops.free(buf);
+  }
+  return { outputs, sequence };
+}
+
+async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
+  const { main, exact } = sequence.cache.layers[0]!;
+  const pages: Uint8Array[] = [];
+  for (const address of sequence.main(0).entries()) pages.push(await ops.pages.read(address, main.numBytes));
+  for (const address of sequence.exact(0).entries()) {
+    if (address && exact) pages.push(await ops.pages.read(address, exact.numBytes));
+  }
+  return pages;
+}
+
+/** Codes of more than five bits are looked up as segments of a cubic; fewer are exact to int16. */
+function limitOf(c: Case): number {
+  const { k, v } = parseKvSpec(c.kv).forLayer(0);
+  const bits = Math.max(...[k.type, v.type].map((t) => (t.startsWith("tq") ? codeBits(t) : 0)));
+  if (bits > 5) return tolerance.attentionWideCodes.max;
+  return bits > 0 ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
+}
+
+async function compare(c: Case): Promise<void> {
+  const layer = layerOf(c);
+  const own = await run(wasm, c, layer);
+  const expected = await run(reference, c, layer);
+  if (!c.rope) expect(await pagesOf(wasm, own.sequence)).toEqual(await pagesOf(reference, expected.sequence));
+  const d = layer.headDim;
+  let worst = 0;
+  for (const [s, output] of own.outputs.entries()) {
+    for (let at = 0; at < output.length; at += d) {
+      let [ab, aa, bb] = [0, 0, 0];
+      for (let i = at; i < at + d; i++) {
+        ab += output[i]! * expected.outputs[s]![i]!;
+        aa += output[i]! ** 2;
+        bb += expected.outputs[s]![i]! ** 2;
+      }
+      if (bb === 0) expect(aa).toBe(0);
+      else worst = Math.max(worst, 1 - ab / Math.sqrt(aa * bb), (Math.sqrt(aa / bb) - 1) ** 2);
+    }
+  }
+  own.sequence.release();
+  expected.sequence.release();
+  expect(worst).toBeLessThan(limitOf(c));
+}
+
+const BARE = ",sinks=0,window=0";
+const WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8];
+
+describe("wasm attention against the reference", () => {
+  it.each(WIDTHS)("K and V of %d bits, decode and prefill", async (bits) => {
+    await compare({ kv: `k${bits}v${bits}${BARE}`, numHeads: 4, numKvHeads: 2, steps: [1, 1, 40, 1, 100, 3] });
+    await compare({ kv: `paper-${bits}`, headDim: 128, steps: [70, 1] });
+  });
+
+  it.each(["f16", "f32", "q8_0", "q4_0r"])("%s", async (kv) => {
+    await compare({ kv, numHeads: 4, numKvHeads: 2, steps: [1, 33, 1, 65, 2] });
+  });
+
+  it.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000])("length %d, as a prompt and then a token", async (n) => {
+    await compare({ kv: `k4v4${BARE}`, steps: [n, 1] });
+    await compare({ kv: "k5v3", steps: [n, 1] });
+  });
+
+  it.each([8, 16, 24, 40, 64, 72, 80, 96, 112, 128, 192, 256])("head_dim %d", async (headDim) => {
+    for (const kv of [`k4v4${BARE}`, `k3v5${BARE}`, `k8v1${BARE}`, "k6v7,window=20,sinks=3", "f16", "q8_0"]) {
+      await compare({ kv, headDim, steps: [33, 1, 66] });
+    }
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])("%d query heads a KV head", async (group) => {
+    await compare({ kv: `k4v4${BARE}`, numHeads: group * 2, numKvHeads: 2, steps: [35, 1, 5] });
+    await compare({ kv: "f16", numHeads: group * 2, numKvHeads: 2, steps: [35, 1, 5] });
+  });
+
+  it.each(["k4v4,window=128,sinks=4", "k3v2,window=16,sinks=0", "paper-4,window=0,sinks=7", "k2v8,window=1,sinks=1"])(
+    "sinks and window: %s",
+    async (kv) => {
+      await compare({ kv, steps: [5, 1, 150, 1, 40, 3] });
+    },
+  );
+
+  it("after a rollback the window is what is left of it", async () => {
+    await compare({ kv: "k4v4,window=32,sinks=4", steps: [200, 1, 30], trimTo: 120 });
+    await compare({ kv: "k4v4,window=32,sinks=4", steps: [200, 1, 1], trimTo: 2 });
+  });
+
+  it.each([1, 17, 64, 100])("sliding window of %d", async (slidingWindow) => {
+    await compare({ kv: `k4v4${BARE}`, steps: [150, 1, 70], slidingWindow });
+    await compare({ kv: "k4v4", steps: [150, 1, 70], slidingWindow });
+  });
+
+  it.each(["paper-4,v=f16", "paper-4,k=f16", "k4v4,k=f32,v=q8_0", "q8_0,v=tq3", "k4v4,rotation=qr", "k4v4,rotation=none"])(
+    "mixed types and rotations: %s",
+    async (kv) => {
+      await compare({ kv, steps: [70, 1, 3] });
+    },
+  );
+
+  it("TurboQuant_prod: codes and sketch", async () => {
+    for (const bits of [2, 4, 8]) await compare({ kv: `paper-${bits}+qjl`, headDim: 128, steps: [70, 1, 3] });
+  });
+
+  it("calibrated keys", async () => {
+    await compare({ kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
+    await compare({ kv: "f16", numHeads: 4, numKvHeads: 2, steps: [50, 1], calibrated: true });
+  });
+
+  it("RoPE", async () => {
+    for (const kv of ["f32", `k4v4${BARE}`]) await compare({ kv, steps: [100, 1], rope: true });
+  });
+
+  it("zeros, huge values, one spike, NaN and infinities", async () => {
+    const rng = new CounterRng(2, 2);
+    for (const kv of [`k4v4${BARE}`, "k8v3", "q8_0", "q4_0r"]) {
+      await compare({ kv, steps: [40, 1], fill: () => 0 });
+      await compare({ kv, steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 });
+      await compare({ kv, steps: [40, 1], fill: (i) => (i % 64 === 3 ? 50 : 1e-3) });
+    }
+    // Keys and values only: a query that is no number has no answer.
+    const bad = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1];
+    await compare({ kv: `k4v4${BARE}`, steps: [40, 1], fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : bad[i % 4]!) });
+  });
+});
+
+describe("threads", () => {
+  it("results are the same bits with 1, 2 and 3 threads", async () => {
+    const c: Case = { kv: "k4v4", numHeads: 6, numKvHeads: 3, steps: [300, 1, 70, 2] };
+    const layer = layerOf(c);
+    const all: Float32Array[][] = [];
+    for (const threads of [1, 2, 3]) {
+      const ops = await createWasmBackend({ threads });
+      const { outputs } = await run(ops, c, layer);
+      all.push(outputs);
+      await ops.dispose();
+    }
+    expect(all[1]).toEqual(all[0]);
+    expect(all[2]).toEqual(all[0]);
+  });
+});
