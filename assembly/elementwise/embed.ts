@@ -1,8 +1,9 @@
-/** @file Rows of a weight matrix, by token, as f32. */
+/** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/q8.ts. */
 import { loadAs } from "../linear/convert";
 import { RECORD } from "../linear/q8";
+import { F32, Q8 } from "../linear/types";
 
-/** Parameter block: table, its type (3 = q8), tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
+/** Parameter block: table, its type, tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
 const TABLE: usize = 0;
 const TYPE: usize = 4;
 const TOKENS: usize = 8;
@@ -17,7 +18,7 @@ export function embed(task: i32, params: usize, scratch: usize): void {
   const table = load<usize>(params, TABLE);
   const token = load<i32>(load<usize>(params, TOKENS) + (<usize>task << 2));
   const out = load<usize>(params, OUT) + (<usize>task * <usize>cols << 2);
-  if (type == 3) {
+  if (type == Q8) {
     const panel = table + <usize>(token >> 2) * (stride >> 5) * RECORD;
     const lane = <usize>(token & 3);
     for (let i = 0; i < cols; i++) {
@@ -27,6 +28,11 @@ export function embed(task: i32, params: usize, scratch: usize): void {
     }
     return;
   }
-  const row = table + <usize>token * stride * (type == 0 ? 4 : 2);
-  for (let i = 0; i < cols; i++) store<f32>(out + (<usize>i << 2), loadAs(type, row, i));
+  const step: usize = type == F32 ? 32 : 16;
+  let from = table + <usize>(token >> 2) * (stride >> 3) * step * 4 + <usize>(token & 3) * step;
+  for (let i = 0; i < cols; i += 8) {
+    const count = min(8, cols - i);
+    for (let c = 0; c < count; c++) store<f32>(out + (<usize>(i + c) << 2), loadAs(type, from, c));
+    from += 4 * step;
+  }
 }

@@ -1,7 +1,7 @@
 /** @file Weights from the dtype of the checkpoint to the type they are kept in, rows at a time. */
 import { loadHalf, toHalf } from "../simd/vector";
 import { RECORD } from "./q8";
-import { BF16, F16, F32 } from "./types";
+import { BF16, Bfloat, bytesOf8, F16, F32, Half, panelBytes } from "./types";
 
 /** Parameter block: source rows, their dtype, target matrix, row it starts at, columns, stride, rows, rows of a task. */
 const FROM: usize = 0;
@@ -27,40 +27,54 @@ const BLOCK: usize = 28;
 }
 
 // @ts-ignore: decorator
-@inline function convert(TYPE: i32, task: i32, params: usize): void {
+@inline function storeAs<T>(to: usize, i: i32, v: f32): void {
+  if (isFloat<T>()) store<f32>(to + (<usize>i << 2), v);
+  else if (!isSigned<T>()) store<u16>(to + (<usize>i << 1), <u16>toHalf(min<f32>(65504, max<f32>(-65504, v))));
+  else {
+    // Round to nearest even: add half of the last kept bit, and that bit itself.
+    const bits = reinterpret<u32>(v);
+    store<u16>(to + (<usize>i << 1), <u16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
+  }
+}
+
+// @ts-ignore: decorator
+@inline function convert<T>(task: i32, params: usize): void {
   const dtype = load<i32>(params, DTYPE);
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
+  const step = bytesOf8<T>();
+  const type = isFloat<T>() ? F32 : isSigned<T>() ? BF16 : F16;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
-    const row = <usize>(load<i32>(params, FIRST_ROW) + r) * <usize>stride;
-    const to = load<usize>(params, TO) + (TYPE == F32 ? row << 2 : row << 1);
-    for (let i = 0; i < cols; i++) {
-      const v = loadAs(dtype, from, i);
-      if (TYPE == F32) store<f32>(to + (<usize>i << 2), v);
-      else if (TYPE == F16) store<u16>(to + (<usize>i << 1), <u16>toHalf(min<f32>(65504, max<f32>(-65504, v))));
-      else {
-        // Round to nearest even: add half of the last kept bit, and that bit itself.
-        const bits = reinterpret<u32>(v);
-        store<u16>(to + (<usize>i << 1), <u16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
+    const row = load<i32>(params, FIRST_ROW) + r;
+    let to = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes<T>(stride) + <usize>(row & 3) * step;
+    for (let i = 0; i < cols; i += 8) {
+      if (dtype == type && i + 8 <= cols) {
+        const at = from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1);
+        v128.store(to, v128.load(at));
+        if (isFloat<T>()) v128.store(to, v128.load(at, 16), 16);
+      } else {
+        const count = min(8, cols - i);
+        for (let c = 0; c < count; c++) storeAs<T>(to, c, loadAs(dtype, from, i + c));
       }
+      to += 4 * step;
     }
   }
 }
 
 export function convertToF32(task: i32, params: usize, scratch: usize): void {
-  convert(F32, task, params);
+  convert<f32>(task, params);
 }
 
 /** Values beyond ±65504 are clamped. */
 export function convertToF16(task: i32, params: usize, scratch: usize): void {
-  convert(F16, task, params);
+  convert<Half>(task, params);
 }
 
 export function convertToBf16(task: i32, params: usize, scratch: usize): void {
-  convert(BF16, task, params);
+  convert<Bfloat>(task, params);
 }
 
 /** Four source values at column i (all inside the row). */
@@ -90,12 +104,12 @@ export function convertToQ8(task: i32, params: usize, scratch: usize): void {
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
-  const panelBytes = (<usize>stride >> 5) * RECORD;
+  const panel = (<usize>stride >> 5) * RECORD;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
     const lane = <usize>(row & 3);
-    let record = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes;
+    let record = load<usize>(params, TO) + <usize>(row >> 2) * panel;
     for (let g = 0; g < stride; g += 32) {
       let peaks = f32x4.splat(0);
       for (let i = 0; i < 32; i += 4) {

@@ -4,7 +4,7 @@
 export const X: usize = 0;
 /** q8 only: f32 [rows]. */
 export const X_SCALE: usize = 4;
-/** f32/f16/bf16: [n][stride], rows padded with zeros · q8: panels (see q8.ts). */
+/** Panels of four rows (types.ts, q8.ts). */
 export const W: usize = 8;
 /** f32 [n], or 0. */
 export const BIAS: usize = 12;

@@ -2,6 +2,7 @@
  * @file Activations as the matrix kernels read them: rows padded with zeros, in the column order of the weights, and for
  * q8 in int16 with one scale a row.
  */
+import { Bfloat, F16_X_FACTOR, Half } from "./types";
 
 /** Parameter block: x, out, xScale, cols, stride, rows, rows of a task. */
 const IN: usize = 0;
@@ -24,7 +25,7 @@ const BLOCK: usize = 24;
 
 /** Eight values at column i as [first, second], zeros from `cols` on, stored to p. */
 // @ts-ignore: decorator
-@inline function storeEight(EVEN_ODD: bool, row: usize, i: i32, cols: i32, p: usize): void {
+@inline function storeEight<T>(row: usize, i: i32, cols: i32, p: usize): void {
   let a: v128, b: v128;
   const at = row + ((<usize>i) << 2);
   if (i + 8 <= cols) {
@@ -34,7 +35,11 @@ const BLOCK: usize = 24;
     a = loadTail(at, cols - i);
     b = loadTail(at + 16, cols - i - 4);
   }
-  if (EVEN_ODD) {
+  if (!isFloat<T>() && !isSigned<T>()) {
+    a = f32x4.mul(a, f32x4.splat(F16_X_FACTOR));
+    b = f32x4.mul(b, f32x4.splat(F16_X_FACTOR));
+  }
+  if (!isFloat<T>()) {
     v128.store(p, v128.shuffle<u32>(a, b, 0, 2, 4, 6));
     v128.store(p, v128.shuffle<u32>(a, b, 1, 3, 5, 7), 16);
   } else {
@@ -44,7 +49,7 @@ const BLOCK: usize = 24;
 }
 
 // @ts-ignore: decorator
-@inline function prepareFloat(EVEN_ODD: bool, task: i32, params: usize): void {
+@inline function prepareFloat<T>(task: i32, params: usize): void {
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
@@ -52,22 +57,26 @@ const BLOCK: usize = 24;
   for (let r = task * block; r < end; r++) {
     const row = load<usize>(params, IN) + (<usize>r * <usize>cols << 2);
     const out = load<usize>(params, OUT) + (<usize>r * <usize>stride << 2);
-    for (let i = 0; i < stride; i += 8) storeEight(EVEN_ODD, row, i, cols, out + (<usize>i << 2));
+    for (let i = 0; i < stride; i += 8) storeEight<T>(row, i, cols, out + (<usize>i << 2));
   }
 }
 
-/** For f32 and f16 weights. */
-export function preparePlain(task: i32, params: usize, scratch: usize): void {
-  prepareFloat(false, task, params);
+export function prepareF32(task: i32, params: usize, scratch: usize): void {
+  prepareFloat<f32>(task, params);
 }
 
-/** For bf16 weights: of each eight columns the even ones first. */
-export function prepareEvenOdd(task: i32, params: usize, scratch: usize): void {
-  prepareFloat(true, task, params);
+/** Of each eight columns the even ones first, times F16_X_FACTOR. */
+export function prepareF16(task: i32, params: usize, scratch: usize): void {
+  prepareFloat<Half>(task, params);
 }
 
-/** For q8 weights: value = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
-export function prepareInt16(task: i32, params: usize, scratch: usize): void {
+/** Of each eight columns the even ones first. */
+export function prepareBf16(task: i32, params: usize, scratch: usize): void {
+  prepareFloat<Bfloat>(task, params);
+}
+
+/** For q8 weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
+export function prepareQ8(task: i32, params: usize, scratch: usize): void {
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);

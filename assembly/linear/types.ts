@@ -1,30 +1,54 @@
-/** @file Weight types as compile-time constants, and eight weights to two f32x4. */
-import { HALF_BIAS, halfHigh, halfLow } from "../simd/vector";
+/**
+ * @file How f32, f16 and bf16 weights lie in memory.
+ *
+ * The type is a type parameter, because only those surely leave no branch in a loop: `f32`, `u16` for f16 and `i16` for
+ * bf16, told apart by the compiler's `isFloat<T>()` and `isSigned<T>()`.
+ *
+ * Panels of four rows, so that one row of activations reads one stream: [ceil(n/4)][stride/8] records of [4 rows][8 columns].
+ */
 
+/** What a matrix or a checkpoint holds, as the parameter blocks say it. */
 export const F32: i32 = 0;
 export const F16: i32 = 1;
 export const BF16: i32 = 2;
+export const Q8: i32 = 3;
 
+export type Half = u16;
+export type Bfloat = i16;
+
+/** Bytes of eight columns of one row. */
 // @ts-ignore: decorator
-@inline export function bytesOf8(TYPE: i32): usize {
-  return TYPE == F32 ? 32 : 16;
+@inline export function bytesOf8<T>(): usize {
+  return isFloat<T>() ? 32 : 16;
 }
 
+/** Bytes of a panel. */
+// @ts-ignore: decorator
+@inline export function panelBytes<T>(stride: i32): usize {
+  return (<usize>stride >> 3) * bytesOf8<T>() * 4;
+}
+
+/** What activations are multiplied by for f16 weights, whose unpacked value is the true one times 2^−112. */
+export const F16_X_FACTOR: f32 = 1.2676506002282294e30; // 2^100: a larger one would overflow for activations above 2^16
+/** What sums are multiplied by then. */
+export const F16_SUM_FACTOR: f32 = 4096; // 2^12
+
 /**
- * First four of eight weights, given `raw`, the 16 bytes at p. "First" means columns 0–3 of f32 and f16, and columns
- * 0, 2, 4, 6 of bf16: those need one instruction. Activations are prepared in the same order.
+ * First four of eight weights, given `raw`, the 16 bytes at p. "First" means columns 0–3 of f32, and columns 0, 2, 4, 6 of
+ * f16 and bf16, where that takes fewer instructions. Activations are prepared in the same order.
  */
 // @ts-ignore: decorator
-@inline export function first(TYPE: i32, raw: v128): v128 {
-  if (TYPE == F32) return raw;
-  if (TYPE == F16) return f32x4.mul(halfLow(raw), f32x4.splat(HALF_BIAS));
-  return i32x4.shl(raw, 16);
+@inline export function first<T>(raw: v128): v128 {
+  if (isFloat<T>()) return raw;
+  const high = i32x4.shl(raw, 16);
+  if (isSigned<T>()) return high;
+  return v128.and(i32x4.shr_s(high, 3), i32x4.splat(0x8fffe000));
 }
 
 /** The other four. */
 // @ts-ignore: decorator
-@inline export function second(TYPE: i32, raw: v128, p: usize): v128 {
-  if (TYPE == F32) return v128.load(p, 16);
-  if (TYPE == F16) return f32x4.mul(halfHigh(raw), f32x4.splat(HALF_BIAS));
-  return v128.and(raw, i32x4.splat(0xffff0000));
+@inline export function second<T>(raw: v128, p: usize): v128 {
+  if (isFloat<T>()) return v128.load(p, 16);
+  if (isSigned<T>()) return v128.and(raw, i32x4.splat(0xffff0000));
+  return v128.and(i32x4.shr_s(raw, 3), i32x4.splat(0x8fffe000));
 }

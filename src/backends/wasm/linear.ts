@@ -6,10 +6,10 @@ import type { ThreadPool } from "./thread-pool.ts";
 import type { WasmWeight } from "./wasm-weight.ts";
 
 const KERNELS = {
-  f32: { prepare: "preparePlain", linear: "linearF32", rowBytes: (stride: number) => stride * 4 },
-  f16: { prepare: "preparePlain", linear: "linearF16", rowBytes: (stride: number) => stride * 2 },
-  bf16: { prepare: "prepareEvenOdd", linear: "linearBf16", rowBytes: (stride: number) => stride * 2 },
-  q8: { prepare: "prepareInt16", linear: "linearQ8", rowBytes: (stride: number) => stride * 1.125 },
+  f32: { prepare: "prepareF32", linear: "linearF32" },
+  f16: { prepare: "prepareF16", linear: "linearF16" },
+  bf16: { prepare: "prepareBf16", linear: "linearBf16" },
+  q8: { prepare: "prepareQ8", linear: "linearQ8" },
 } as const;
 
 /** Up to this many rows stream the weights from memory; more work on a block of them that stays in a cache. */
@@ -35,8 +35,8 @@ export class LinearKernels {
   /** x: f32 [rows][w.cols] · out: f32 [rows][w.rows] · bias: address of f32 [w.rows], or 0 */
   run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean): void {
     if (rows === 0) return;
-    assert(w.stride % 8 === 0, "linear: a vector is no matrix");
-    const { prepare, linear, rowBytes } = KERNELS[w.type];
+    assert(!w.isVector, "linear: expected a matrix, got a vector");
+    const { prepare, linear } = KERNELS[w.type];
     const elementBytes = w.type === "q8" ? 2 : 4;
     const scales = rows * w.stride * elementBytes;
     const prepared = this.#prepared.ensure(scales + rows * 4);
@@ -46,7 +46,7 @@ export class LinearKernels {
     this.#pool.run(prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
-    const bytes = rows <= STREAM_ROWS || w.type === "q8" ? rowBytes(w.stride) : w.stride * 4;
+    const bytes = rows <= STREAM_ROWS || w.type === "q8" ? w.rowBytes : w.stride * 4;
     const even = w.rows / (this.#pool.threads * 4);
     const block = Math.max(4, Math.floor(Math.min(taskBytes / bytes, even) / 4) * 4);
     this.#setParams([prepared, prepared + scales, w.address, bias, out, rows, w.rows, w.stride, add ? 1 : 0, block]);

@@ -1,7 +1,7 @@
 /** @file Weight matrices in WASM memory: their layout, and loading them from checkpoint bytes. */
 import { assert } from "../../errors.ts";
 import type { Weight, WeightPart, WeightType } from "../ops.ts";
-import { DTYPE_BYTES, stackedShape } from "../weights.ts";
+import { DTYPE_BYTES, stackedShape, stackParts } from "../weights.ts";
 import { alignUp } from "./heap.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
@@ -9,10 +9,15 @@ import type { ThreadPool } from "./thread-pool.ts";
 
 /** Types as the kernels number them (assembly/linear/types.ts; q8 in assembly/elementwise/embed.ts). */
 export const TYPE_NUMBER = { f32: 0, f16: 1, bf16: 2, q8: 3 } as const;
-/** Columns of one scale of q8. */
-const GROUP = 32;
-/** A group of four rows: f32 scales and int8 codes (assembly/linear/q8.ts). */
-const RECORD_BYTES = 4 * 4 + 4 * GROUP;
+/** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, q8.ts). */
+const PANEL_ROWS = 4;
+/** Columns of one row in a record, and the record's bytes for that row. q8: 32 codes and their scale. */
+const RECORDS = {
+  f32: { cols: 8, rowBytes: 32 },
+  f16: { cols: 8, rowBytes: 16 },
+  bf16: { cols: 8, rowBytes: 16 },
+  q8: { cols: 32, rowBytes: 36 },
+} as const;
 /** Checkpoint bytes converted at a time. */
 const STAGING_BYTES = 1 << 20;
 
@@ -23,30 +28,38 @@ export class WasmWeight implements Weight {
   readonly cols: number;
   readonly type: WeightType;
   readonly address: number;
-  /** Elements from one row to the next: cols rounded up, so that kernels have no remainders. */
-  readonly stride: number;
-  readonly numBytes: number;
 
   constructor(rows: number, cols: number, type: WeightType, address: number) {
     this.rows = rows;
     this.cols = cols;
     this.type = type;
     this.address = address;
-    this.stride = strideOf(cols, type);
-    this.numBytes = weightBytes(rows, cols, type);
+  }
+
+  /** Norms and biases lie in plain order. */
+  get isVector(): boolean {
+    return isVector(this.rows, this.cols, this.type);
+  }
+
+  /** cols rounded up to whole records; the rest is zero, so that kernels have no remainders. */
+  get stride(): number {
+    return alignUp(this.cols, RECORDS[this.type].cols);
+  }
+
+  /** Bytes of one row in its panel. */
+  get rowBytes(): number {
+    const { cols, rowBytes } = RECORDS[this.type];
+    return (this.stride / cols) * rowBytes;
+  }
+
+  get numBytes(): number {
+    if (this.isVector) return this.rows * this.cols * 4;
+    return alignUp(this.rows, PANEL_ROWS) * this.rowBytes;
   }
 }
 
-/** A single column (a bias) is a plain vector. */
-function strideOf(cols: number, type: WeightType): number {
-  return type === "q8" ? alignUp(cols, GROUP) : cols === 1 ? 1 : alignUp(cols, 8);
-}
-
-function weightBytes(rows: number, cols: number, type: WeightType): number {
-  const stride = strideOf(cols, type);
-  if (type === "q8") return Math.ceil(rows / 4) * (stride / GROUP) * RECORD_BYTES;
-  return rows * stride * DTYPE_BYTES[type];
-}
+const isVector = (rows: number, cols: number, type: WeightType): boolean =>
+  type === "f32" && (rows === 1 || cols === 1);
 
 export class WeightLoader {
   readonly #memory: WasmMemory;
@@ -62,14 +75,16 @@ export class WeightLoader {
   /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */
   load(parts: readonly WeightPart[], as: WeightType): WasmWeight {
     const { rows, cols } = stackedShape(parts);
-    const address = this.#memory.allocateZeroed(weightBytes(rows, cols, as), `a weight of ${rows}x${cols} in ${as}`);
+    const { numBytes } = new WasmWeight(rows, cols, as, 0);
+    const address = this.#memory.allocateZeroed(numBytes, `a weight of ${rows}x${cols} in ${as}`);
     const weight = new WasmWeight(rows, cols, as, address);
+    if (weight.isVector) {
+      this.#memory.f32.set(stackParts(parts).data, address / 4);
+      return weight;
+    }
     let row = 0;
     for (const part of parts) {
-      // The checkpoint's own layout: nothing to do but copy.
-      if (part.dtype === as && weight.stride === cols) {
-        this.#memory.u8.set(part.data, address + row * cols * DTYPE_BYTES[as]);
-      } else this.#convert(part, weight, row);
+      this.#convert(part, weight, row);
       row += part.rows;
     }
     return weight;
