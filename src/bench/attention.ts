@@ -1,0 +1,158 @@
+/**
+ * @file Decode attention of one layer: one row against a filled cache, nothing else in the timed region.
+ *
+ * In a model the other layers' pages pass through the processor's caches between two visits of a layer; here a sample
+ * visits many sequences with pages of their own, together larger than any cache.
+ */
+import type { BackendName } from "../backends/ops.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { createBackend } from "../engine/create-backend.ts";
+import { yieldNow } from "../engine/yield-now.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "./random-kv.ts";
+import { interleave, type Summary, summarize } from "./samples.ts";
+
+export interface AttentionBenchOptions {
+  readonly config: ModelConfig;
+  readonly backend: BackendName | "auto";
+  readonly threads: readonly (number | undefined)[];
+  readonly depths: readonly number[];
+  readonly kv: readonly string[];
+  readonly repeats: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (what: string, done: number, total: number) => void;
+}
+
+export interface AttentionRow {
+  readonly kv: string;
+  readonly threads: number | null;
+  readonly depth: number;
+  /** Milliseconds of one layer a 1,024 tokens of context. */
+  readonly msPer1k: Summary;
+  readonly samplesMsPer1k: readonly number[];
+  /** Median of the format over the median of f16 in the same run; null without f16 in it. */
+  readonly ratioToF16: number | null;
+  /** Sequences a sample visits and the bytes of one, as allocated. */
+  readonly sequences: number;
+  readonly kvBytes: number;
+  /** The backend's line of `--explain`. */
+  readonly backend: string;
+}
+
+/** Bytes that the sequences of a format have together: four times the last-level cache of the machines we know. */
+const WORKING_SET_BYTES = 192 * 2 ** 20;
+const SEQUENCES = { min: 2, max: 64 };
+
+interface Subject {
+  readonly kv: string;
+  readonly sequences: readonly Sequence[];
+  readonly kvBytes: number;
+  /** Attends once in every sequence. */
+  run(): Promise<void>;
+}
+
+/** Rows come as a depth is finished. Formats alternate sample by sample; thread counts follow each other. */
+export async function* benchAttention(options: AttentionBenchOptions): AsyncGenerator<AttentionRow> {
+  const { config, depths, kv, repeats, signal, onProgress } = options;
+  for (const threads of options.threads) {
+    const ops = await createBackend(options.backend, threads === undefined ? {} : { threads });
+    try {
+      const random = new RandomKv(ops, config);
+      const makeSubject = (spec: string, depth: number): Subject => {
+        const format = parseKvSpec(spec);
+        const layer = plainAttentionLayer(config, format, 0);
+        const cache = random.createCache(format, 1);
+        const first = cache.createSequence();
+        while (first.length < depth) random.fill(first, [layer], Math.min(FILL_ROWS, depth - first.length));
+        const kvBytes = first.numBytes;
+        const count = Math.ceil(WORKING_SET_BYTES / kvBytes);
+        const sequences = [first];
+        while (sequences.length < Math.max(SEQUENCES.min, Math.min(SEQUENCES.max, count)))
+          sequences.push(copyOf(first));
+        const steps = sequences.map((sequence) => {
+          // The row's own K and V, reserved and written but never committed: every sample sees the same cache.
+          sequence.reserve(1);
+          const step = fillStep(sequence, depth, 1);
+          random.append(step, layer);
+          return step;
+        });
+        return {
+          kv: spec,
+          sequences,
+          kvBytes,
+          async run() {
+            for (const step of steps) ops.attend(step, layer, random.query, random.attended);
+            await ops.readback(random.attended, 1);
+          },
+        };
+      };
+      for (const depth of depths) {
+        const subjects: Subject[] = [];
+        try {
+          for (const spec of kv) {
+            signal?.throwIfAborted();
+            onProgress?.(`filling ${spec} to ${depth}`, subjects.length, kv.length);
+            subjects.push(makeSubject(spec, depth));
+            await yieldNow();
+          }
+          for (const subject of subjects) await subject.run();
+          const what = `depth ${depth}, ${threads ?? "all"} threads`;
+          const samples = await interleave(
+            subjects,
+            repeats,
+            async (subject) => {
+              signal?.throwIfAborted();
+              const started = performance.now();
+              await subject.run();
+              const ms = (performance.now() - started) / subject.sequences.length;
+              await yieldNow();
+              return (ms * 1024) / depth;
+            },
+            (done, total) => onProgress?.(what, done, total),
+          );
+          const f16 = samples[kv.indexOf("f16")];
+          for (const [i, subject] of subjects.entries()) {
+            const msPer1k = summarize(samples[i]!);
+            yield {
+              kv: subject.kv,
+              threads: threads ?? null,
+              depth,
+              msPer1k,
+              samplesMsPer1k: samples[i]!,
+              ratioToF16: f16 ? msPer1k.median / summarize(f16).median : null,
+              sequences: subject.sequences.length,
+              kvBytes: subject.kvBytes,
+              backend: ops.describe(),
+            };
+          }
+        } finally {
+          for (const { sequences } of subjects) for (const sequence of sequences) sequence.release();
+        }
+      }
+    } finally {
+      await ops.dispose();
+    }
+  }
+}
+
+/** The same tokens in pages of its own. Appending them again would take longer than everything timed. */
+function copyOf(first: Sequence): Sequence {
+  const { cache } = first;
+  const copy = cache.createSequence();
+  while (copy.length < first.length) {
+    const count = Math.min(FILL_ROWS, first.length - copy.length);
+    copy.reserve(count);
+    copy.commit(count);
+  }
+  for (const [layer, { main, exact }] of cache.layers.entries()) {
+    const copyPages = (from: Uint32Array, to: Uint32Array, numBytes: number): void => {
+      from.forEach((address, index) => {
+        if (address && to[index]) cache.pool.storage.copy(address, to[index]!, numBytes);
+      });
+    };
+    copyPages(first.main(layer).entries(), copy.main(layer).entries(), main.numBytes);
+    if (exact) copyPages(first.exact(layer).entries(), copy.exact(layer).entries(), exact.numBytes);
+  }
+  return copy;
+}

@@ -1,0 +1,80 @@
+/** @file What is measured: a checkpoint's decoder, or one of a public shape with random weights. */
+import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
+import { createBackend } from "../engine/create-backend.ts";
+import { LLM } from "../engine/llm.ts";
+import { decodersFor } from "../eval/evaluate.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { Decoder } from "../models/decoder.ts";
+import { RandomWeights } from "../models/random-weights.ts";
+import { shapeConfig } from "../models/shapes.ts";
+import type { OnProgress } from "../platform.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+
+export interface BenchModelOptions {
+  readonly backend: BackendName | "auto";
+  readonly threads?: number;
+  readonly weights: WeightType | "auto";
+  /** Layers to keep of a shape; all by default. */
+  readonly layers?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: OnProgress;
+}
+
+export interface BenchModel {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly ops: Ops;
+  readonly weightBytes: number;
+  /** Decoders over one set of weights, one a spec. */
+  decoders(specs: readonly string[]): Promise<Decoder[]>;
+  dispose(): Promise<void>;
+}
+
+/** A checkpoint, as `LLM.load` finds it. */
+export async function loadBenchModel(ref: string, options: BenchModelOptions): Promise<BenchModel> {
+  const { layers: _, ...load } = options;
+  const llm = await LLM.load(ref, { kv: "f16", ...load });
+  return {
+    name: llm.name,
+    config: llm.config,
+    ops: llm.ops,
+    weightBytes: llm.decoder.weightBytes,
+    decoders: (specs) => decodersFor(llm, specs),
+    dispose: () => llm.dispose(),
+  };
+}
+
+/** A public shape cut to `layers`. @throws TurboQuantError invalid_argument — no such shape */
+export function benchShape(shape: string, layers?: number): ModelConfig {
+  const config = shapeConfig(shape);
+  return layers === undefined ? config : { ...config, numLayers: Math.min(layers, config.numLayers) };
+}
+
+/** Random weights of a public shape. */
+export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
+  const config = benchShape(shape, options.layers);
+  const ops = await createBackend(options.backend, options.threads === undefined ? {} : { threads: options.threads });
+  try {
+    const decoder = await Decoder.load(ops, new RandomWeights(config), {
+      config,
+      kv: parseKvSpec("f16"),
+      weights: options.weights,
+      onWeight: (item, done, total) => options.onProgress?.({ phase: "load", item, done, total, unit: "tensors" }),
+      ...(options.signal && { signal: options.signal }),
+    });
+    return {
+      name: shape,
+      config,
+      ops,
+      weightBytes: decoder.weightBytes,
+      decoders: async (specs) => specs.map((spec) => decoder.withFormat(parseKvSpec(spec))),
+      dispose: async () => {
+        decoder.dispose();
+        await ops.dispose();
+      },
+    };
+  } catch (error) {
+    await ops.dispose();
+    throw error;
+  }
+}

@@ -1,0 +1,63 @@
+/** @file Bytes of a long cache as allocated, filled through the backend's append. */
+import type { BackendName } from "../backends/ops.ts";
+import { createBackend } from "../engine/create-backend.ts";
+import { yieldNow } from "../engine/yield-now.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { FILL_ROWS, plainAttentionLayer, RandomKv } from "./random-kv.ts";
+
+export interface FillOptions {
+  readonly config: ModelConfig;
+  readonly kv: string;
+  readonly tokens: number;
+  readonly backend: BackendName | "auto";
+  readonly threads?: number;
+  /** Resident bytes of the process, from whoever can ask the operating system. */
+  readonly residentBytes: () => number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (what: string, done: number, total: number) => void;
+}
+
+export interface FillResult {
+  readonly kv: string;
+  readonly tokens: number;
+  /** Of the sequence's pages. */
+  readonly numBytes: number;
+  /** Of everything the backend holds for pages. */
+  readonly storageBytes: number;
+  /** Growth of the process while the cache was filled. */
+  readonly residentBytes: number;
+}
+
+/** Fills every layer of a cache. Backend, kernels and buffers exist before the first reading of resident memory. */
+export async function fillCache(options: FillOptions): Promise<FillResult> {
+  const { config, tokens, residentBytes, signal, onProgress } = options;
+  const kv = parseKvSpec(options.kv);
+  kv.validateLayers(config.numLayers);
+  const ops = await createBackend(options.backend, options.threads === undefined ? {} : { threads: options.threads });
+  try {
+    const random = new RandomKv(ops, config);
+    const layers = Array.from({ length: config.numLayers }, (_, index) => plainAttentionLayer(config, kv, index));
+    const cache = random.createCache(kv, layers.length);
+    const warmUp = cache.createSequence();
+    random.fill(warmUp, layers, FILL_ROWS);
+    warmUp.release();
+    const before = residentBytes() - ops.pages.numBytes;
+    const sequence = cache.createSequence();
+    while (sequence.length < tokens) {
+      signal?.throwIfAborted();
+      random.fill(sequence, layers, Math.min(FILL_ROWS, tokens - sequence.length));
+      onProgress?.(`filling ${options.kv}`, sequence.length, tokens);
+      await yieldNow();
+    }
+    return {
+      kv: options.kv,
+      tokens,
+      numBytes: sequence.numBytes,
+      storageBytes: ops.pages.numBytes,
+      residentBytes: residentBytes() - before,
+    };
+  } finally {
+    await ops.dispose();
+  }
+}

@@ -1,0 +1,85 @@
+/** @file Caches filled with random keys and values through the backend's own append, without running a model. */
+import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
+import { KvCache } from "../cache/kv-cache.ts";
+import { PagePool } from "../cache/page-pool.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { CounterRng } from "../math/rng.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { ropeFor } from "../models/rope.ts";
+import type { KvSpec } from "../quant/parse-kv-spec.ts";
+
+/** Rows appended at once. */
+export const FILL_ROWS = 256;
+/** Stream of the counter RNG. */
+const STREAM_KV = 0xf111;
+
+/** Attention of one layer without QK-norm: what it costs does not depend on the weights. */
+export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: number): AttentionLayer {
+  return {
+    index,
+    numHeads: config.numHeads,
+    numKvHeads: config.numKvHeads,
+    headDim: config.headDim,
+    format: kv.forLayer(index),
+    slidingWindow: config.slidingWindow(index),
+    scale: 1 / Math.sqrt(config.headDim),
+    qNorm: null,
+    kNorm: null,
+    normEps: config.rmsNormEps,
+    calibration: null,
+  };
+}
+
+/** Step of positions [start, start + count) of one sequence; token ids choose rows of the random table. */
+export function fillStep(sequence: Sequence, start: number, count: number): Step {
+  return {
+    tokens: Int32Array.from({ length: count }, (_, i) => (start + i) % FILL_ROWS),
+    positions: Int32Array.from({ length: count }, (_, i) => start + i),
+    spans: [{ sequence, start, count, row: 0 }],
+    logitRows: new Int32Array(0),
+  };
+}
+
+/** Random q, k and v of one shape, resident on a backend. */
+export class RandomKv {
+  readonly query: Buf;
+  readonly attended: Buf;
+  readonly #ops: Ops;
+  readonly #config: ModelConfig;
+  readonly #table: Weight;
+  readonly #qkv: Buf;
+
+  constructor(ops: Ops, config: ModelConfig) {
+    this.#ops = ops;
+    this.#config = config;
+    const width = (config.numHeads + 2 * config.numKvHeads) * config.headDim;
+    const rng = new CounterRng(1, STREAM_KV);
+    const data = Float32Array.from({ length: FILL_ROWS * width }, (_, i) => rng.gaussian(i));
+    const part = { dtype: "f32", rows: FILL_ROWS, cols: width, data: new Uint8Array(data.buffer) } as const;
+    this.#table = ops.loadWeight([part], "f32");
+    this.#qkv = ops.alloc(FILL_ROWS * width);
+    this.query = ops.alloc(FILL_ROWS * config.numHeads * config.headDim);
+    this.attended = ops.alloc(FILL_ROWS * config.numHeads * config.headDim);
+  }
+
+  createCache(kv: KvSpec, numLayers: number): KvCache {
+    const { numKvHeads, headDim } = this.#config;
+    const shapes = Array.from({ length: numLayers }, () => ({ numKvHeads, headDim }));
+    return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(this.#ops.pages));
+  }
+
+  /** Writes K and V of reserved positions and leaves the rows' queries in `query`. */
+  append(step: Step, layer: AttentionLayer): void {
+    const last = step.positions.at(-1) ?? 0;
+    this.#ops.embed(step, this.#table, this.#qkv);
+    this.#ops.appendKv(step, layer, ropeFor(this.#config, last + 1).rope, this.#qkv, this.query);
+  }
+
+  /** Appends `count` tokens to every layer and commits them. */
+  fill(sequence: Sequence, layers: readonly AttentionLayer[], count: number): void {
+    sequence.reserve(count);
+    const step = fillStep(sequence, sequence.length, count);
+    for (const layer of layers) this.append(step, layer);
+    sequence.commit(count);
+  }
+}

@@ -1,0 +1,140 @@
+/** @file Prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
+import type { KvCache } from "../cache/kv-cache.ts";
+import type { Sequence } from "../cache/sequence.ts";
+import { Runner } from "../engine/runner.ts";
+import { CounterRng } from "../math/rng.ts";
+import type { BenchModel } from "./bench-model.ts";
+import { interleave, type Summary, summarize } from "./samples.ts";
+
+export interface ThroughputOptions {
+  /** Prompt lengths to time (`pp`). */
+  readonly prompts: readonly number[];
+  /** Generation lengths to time (`tg`). */
+  readonly generations: readonly number[];
+  /** Tokens in the cache before either. */
+  readonly depths: readonly number[];
+  readonly kv: readonly string[];
+  readonly repeats: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (what: string, done: number, total: number) => void;
+}
+
+export interface ThroughputRow {
+  readonly test: string;
+  readonly kv: string;
+  readonly nPrompt: number;
+  readonly nGen: number;
+  readonly depth: number;
+  /** Bytes of the sequence at the end of a repeat, as allocated. */
+  readonly kvBytes: number;
+  /** Wall time of each repeat, in milliseconds. */
+  readonly samplesMs: readonly number[];
+  readonly tokPerSec: Summary;
+}
+
+/** Rows of a prefill step, as in `LLM`. */
+const CHUNK_TOKENS = 256;
+/** Tokens of a warm-up: enough to compile what runs, to grow buffers and to wake threads. */
+const WARM_UP = { prompt: 64, generation: 2 };
+/** Stream of the counter RNG. */
+const STREAM_TOKENS = 0xbe7c;
+
+/** `tg128 @ d4096` */
+export function testName(nPrompt: number, nGen: number, depth: number): string {
+  const name = nPrompt > 0 ? `pp${nPrompt}` : `tg${nGen}`;
+  return depth > 0 ? `${name} @ d${depth}` : name;
+}
+
+/** Random tokens: their values do not matter to speed, repeating one would. */
+export function randomTokens(count: number, vocabSize: number, seed = 1): Int32Array {
+  const rng = new CounterRng(seed, STREAM_TOKENS);
+  return Int32Array.from({ length: count }, (_, i) => Math.floor(rng.uniform(i) * vocabSize));
+}
+
+interface Subject {
+  readonly kv: string;
+  readonly runner: Runner;
+  readonly cache: KvCache;
+  /** The first `depth` tokens; forked for every repeat, which costs one page. */
+  readonly prefix: Sequence;
+  kvBytes: number;
+}
+
+/** Rows come as they are finished, formats of a test together. */
+export async function* benchThroughput(model: BenchModel, options: ThroughputOptions): AsyncGenerator<ThroughputRow> {
+  const { prompts, generations, depths, kv, repeats, signal, onProgress } = options;
+  const longest = Math.max(0, ...depths) + Math.max(0, ...prompts, ...generations, WARM_UP.prompt);
+  const decoders = await model.decoders(kv);
+  const subjects: Subject[] = decoders.map((decoder, i) => {
+    const cache = decoder.createCache();
+    return {
+      kv: kv[i]!,
+      // Speed does not depend on what the model was trained for: depths may go beyond its context.
+      runner: new Runner(decoder, { chunkTokens: CHUNK_TOKENS, contextLength: longest }),
+      cache,
+      prefix: cache.createSequence(),
+      kvBytes: 0,
+    };
+  });
+  const tokens = randomTokens(longest, model.config.vocabSize);
+  try {
+    for (const depth of [...depths].sort((a, b) => a - b)) {
+      for (const { kv: name, runner, prefix } of subjects) {
+        await runner.prefill(prefix, tokens.subarray(prefix.length, depth), {
+          logits: "none",
+          signal,
+          onProgress: (done, total) => onProgress?.(`filling ${name} to d${depth}`, done, total),
+        });
+      }
+      const tests = [
+        ...prompts.map((nPrompt) => ({ nPrompt, nGen: 0 })),
+        ...generations.map((nGen) => ({ nPrompt: 0, nGen })),
+      ];
+      for (const { nPrompt, nGen } of tests) {
+        const test = testName(nPrompt, nGen, depth);
+        const time = async (subject: Subject, prompt: number, generation: number): Promise<number> => {
+          const sequence = subject.prefix.fork();
+          try {
+            const next = tokens.subarray(depth);
+            const started = performance.now();
+            if (prompt > 0) await subject.runner.prefill(sequence, next.subarray(0, prompt), { signal });
+            for (let i = 0; i < generation; i++) {
+              signal?.throwIfAborted();
+              await subject.runner.step([{ sequence, tokens: next.subarray(i, i + 1), logits: "last" }]);
+            }
+            const elapsed = performance.now() - started;
+            subject.kvBytes = sequence.numBytes;
+            return elapsed;
+          } finally {
+            sequence.release();
+          }
+        };
+        for (const subject of subjects) {
+          await time(subject, Math.min(nPrompt, WARM_UP.prompt), Math.min(nGen, WARM_UP.generation));
+        }
+        const samples = await interleave(
+          subjects,
+          repeats,
+          (subject) => time(subject, nPrompt, nGen),
+          (done, total) => onProgress?.(test, done, total),
+        );
+        for (const [i, subject] of subjects.entries()) {
+          const samplesMs = samples[i]!;
+          yield {
+            test,
+            kv: subject.kv,
+            nPrompt,
+            nGen,
+            depth,
+            kvBytes: subject.kvBytes,
+            samplesMs,
+            tokPerSec: summarize(samplesMs.map((ms) => ((nPrompt + nGen) * 1000) / ms)),
+          };
+        }
+      }
+    }
+  } finally {
+    for (const { prefix } of subjects) prefix.release();
+    for (const decoder of decoders) decoder.dispose();
+  }
+}
