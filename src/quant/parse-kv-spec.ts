@@ -34,12 +34,12 @@ interface LayerRange {
 }
 
 /** vLLM's names; norm-corrected codes without sinks, window or search. */
-const ALIASES: Readonly<Record<string, string>> = {
-  turboquant_k8v4: "k8v4,sinks=0,window=0,search=off",
-  turboquant_4bit_nc: "k4v4,sinks=0,window=0,search=off",
-  turboquant_k3v4_nc: "k3v4,sinks=0,window=0,search=off",
-  turboquant_3bit_nc: "k3v3,sinks=0,window=0,search=off",
-};
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off"],
+  ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off"],
+  ["turboquant_k3v4_nc", "k3v4,sinks=0,window=0,search=off"],
+  ["turboquant_3bit_nc", "k3v3,sinks=0,window=0,search=off"],
+]);
 
 const PRESET_EXAMPLES = [
   "f16",
@@ -200,8 +200,8 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
  */
 export function parseKvSpec(spec: string): KvSpec {
   const text = spec.trim();
-  const [preset = "", ...modifiers] = (ALIASES[text] ?? text).split(",").map((part) => part.trim());
-  const expanded = ALIASES[preset];
+  const [preset = "", ...modifiers] = text.split(",").map((part) => part.trim());
+  const expanded = ALIASES.get(preset);
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
   const { draft, ranges } = build(preset, modifiers);
   const { calibration, ...base } = draft;

@@ -1,0 +1,229 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { LayerKvFormat } from "./kv-format.ts";
+import { parseKvSpec } from "./parse-kv-spec.ts";
+
+const plain = (type: string) => ({ type, scale: "norm", search: false, qjl: false });
+const key = (bits: number) => ({ type: `tq${bits}`, scale: "norm-preserving", search: true, qjl: false });
+const value = (bits: number) => ({ type: `tq${bits}`, scale: "least-squares", search: true, qjl: false });
+const published = { sinks: 0, window: 0, rotation: "hadamard", seed: 0 };
+const layer = (spec: string, index = 0): LayerKvFormat => parseKvSpec(spec).forLayer(index);
+
+function problem(spec: string): string {
+  try {
+    parseKvSpec(spec);
+  } catch (error) {
+    expect(error).toMatchObject({ name: "TurboQuantError", code: "invalid_argument" });
+    return (error as Error).message;
+  }
+  throw new Error(`${spec} was accepted`);
+}
+
+describe("presets", () => {
+  it("kNvM: our recipe at every pair of widths", () => {
+    for (let k = 1; k <= 8; k++) {
+      for (let v = 1; v <= 8; v++) {
+        const spec = parseKvSpec(`k${k}v${v}`);
+        expect(spec.forLayer(17)).toEqual({ ...published, k: key(k), v: value(v), sinks: 4, window: 128 });
+        expect([spec.calibration, spec.isFloat, spec.text]).toEqual(["auto", false, `k${k}v${v}`]);
+      }
+    }
+    expect(parseKvSpec("tq4").text).toBe("k4v4");
+    expect(layer("tq-3")).toEqual(layer("k3v3"));
+  });
+
+  it("paper-N and paper-N+qjl: as published", () => {
+    for (let bits = 1; bits <= 8; bits++) {
+      const spec = parseKvSpec(`paper-${bits}`);
+      expect(spec.forLayer(0)).toEqual({ ...published, k: plain(`tq${bits}`), v: plain(`tq${bits}`) });
+      expect(spec.calibration).toBe("off");
+      if (bits === 1) continue;
+      expect(layer(`paper-${bits}+qjl`)).toEqual({
+        ...published,
+        k: { ...plain(`tq${bits - 1}`), qjl: true },
+        v: plain(`tq${bits}`),
+      });
+    }
+    expect(problem("paper-1+qjl")).toContain("ask for 2 or more");
+  });
+
+  it("floats and baselines", () => {
+    for (const type of ["f16", "f32", "q8_0", "q4_0r"]) {
+      expect(layer(type)).toEqual({ ...published, k: plain(type), v: plain(type) });
+      expect(parseKvSpec(type).isFloat).toBe(type.startsWith("f"));
+    }
+    expect(layer("kivi-4")).toEqual({ ...published, k: plain("kivi4"), v: plain("kivi4"), rotation: "none" });
+  });
+
+  it("vLLM's names, with modifiers after them", () => {
+    expect(layer("turboquant_4bit_nc")).toEqual(layer("k4v4,sinks=0,window=0,search=off"));
+    expect(layer("turboquant_k8v4,seed=3")).toEqual(layer("k8v4,sinks=0,window=0,search=off,seed=3"));
+  });
+});
+
+describe("modifiers", () => {
+  it("sinks, window, seed, rotation, calibration", () => {
+    expect(layer("k4v4,sinks=0,window=0")).toMatchObject({ sinks: 0, window: 0 });
+    expect(layer("paper-4,window=128,sinks=4")).toMatchObject({ sinks: 4, window: 128, k: plain("tq4") });
+    expect(layer("k4v4,seed=4294967295").seed).toBe(4294967295);
+    for (const rotation of ["hadamard", "qr", "none"])
+      expect(layer(`k4v4,rotation=${rotation}`).rotation).toBe(rotation);
+    for (const calibration of ["off", "auto", "a/b.safetensors"]) {
+      expect(parseKvSpec(`k4v4,calibration=${calibration}`).calibration).toBe(calibration);
+    }
+  });
+
+  it("scale and search reach both sides", () => {
+    for (const scale of ["norm", "norm-preserving", "least-squares"]) {
+      expect(layer(`k4v4,scale=${scale}`)).toMatchObject({ k: { scale }, v: { scale } });
+    }
+    expect(layer("paper-4,scale=auto")).toMatchObject({
+      k: { scale: "norm-preserving" },
+      v: { scale: "least-squares" },
+    });
+    expect(layer("k4v4,search=off")).toMatchObject({ k: { search: false }, v: { search: false } });
+    expect(layer("paper-4,search=on")).toMatchObject({ k: { search: true }, v: { search: true } });
+  });
+
+  it("k= and v= override one side and keep the preset's rules", () => {
+    expect(layer("paper-4,v=f16")).toEqual({ ...published, k: plain("tq4"), v: plain("f16") });
+    expect(layer("paper-4,k=f16")).toEqual({ ...published, k: plain("f16"), v: plain("tq4") });
+    expect(layer("k4v4,k=tq6")).toMatchObject({ k: key(6), v: value(4) });
+    expect(layer("paper-4,k=tq6").k).toEqual(plain("tq6"));
+    expect(layer("f16,k=tq5").k).toEqual(key(5));
+    expect(layer("q8_0,v=q4_0r")).toMatchObject({ k: plain("q8_0"), v: plain("q4_0r") });
+    // Sides come first, however the text is ordered.
+    expect(layer("f16,search=off,k=tq5")).toEqual(layer("f16,k=tq5,search=off"));
+  });
+
+  it("layers= takes ranges, the last that fits wins", () => {
+    const spec = parseKvSpec("k4v4,layers=0-1:k8v8+1:f16+27:paper-3");
+    expect(spec.forLayer(0)).toMatchObject({ k: key(8), v: value(8), window: 128 });
+    expect(spec.forLayer(1)).toMatchObject({ k: plain("f16") });
+    expect(spec.forLayer(2)).toMatchObject({ k: key(4) });
+    expect(spec.forLayer(27)).toMatchObject({ k: plain("tq3") });
+    spec.validateLayers(28);
+    expect(() => spec.validateLayers(27)).toThrowError(/layers=27-27: the model has layers 0 to 26/);
+    expect(parseKvSpec("f16,layers=0:q8_0").isFloat).toBe(false);
+  });
+
+  it("the design's example", () => {
+    const spec = parseKvSpec(
+      "k4v4,sinks=0,window=0,scale=norm,rotation=qr,search=off,calibration=off,layers=0-1:k8v8,seed=7",
+    );
+    expect(spec.forLayer(2)).toEqual({
+      k: plain("tq4"),
+      v: plain("tq4"),
+      sinks: 0,
+      window: 0,
+      rotation: "qr",
+      seed: 7,
+    });
+    expect(spec.forLayer(0).k.type).toBe("tq8");
+  });
+});
+
+describe("canonical text", () => {
+  it("drops what changes nothing and sorts the rest", () => {
+    expect(parseKvSpec(" k4v4 , window=128 , sinks=0").text).toBe("k4v4,sinks=0");
+    expect(parseKvSpec("k4v4,window=0,sinks=0").text).toBe(parseKvSpec("k4v4,sinks=0,window=0").text);
+  });
+
+  it("can be parsed again to the same formats and the same text", () => {
+    const modifiers = fc.subarray([
+      "sinks=0",
+      "window=64",
+      "scale=norm",
+      "rotation=qr",
+      "search=off",
+      "calibration=off",
+      "seed=7",
+      "k=tq3",
+      "v=f16",
+      "layers=0-1:k8v8",
+    ]);
+    const shuffled = modifiers.chain((list) => fc.shuffledSubarray(list, { minLength: list.length }));
+    fc.assert(
+      fc.property(
+        fc.constantFrom("f16", "k4v4", "k3v2", "paper-4", "paper-3+qjl", "q8_0"),
+        shuffled,
+        (preset, list) => {
+          const spec = parseKvSpec([preset, ...list].join(","));
+          const again = parseKvSpec(spec.text);
+          expect(again.text).toBe(spec.text);
+          for (const index of [0, 5]) expect(again.forLayer(index)).toEqual(spec.forLayer(index));
+          expect(again.calibration).toBe(spec.calibration);
+        },
+      ),
+    );
+  });
+});
+
+describe("mistakes", () => {
+  it("names the bad part and suggests the nearest", () => {
+    expect(problem("k4v9")).toMatch(/"k4v9" is not a preset; .* from 1 to 8 .*did you mean k4v4\?/);
+    expect(problem("k4v4,widow=0")).toMatch(/unknown modifier "widow"; .*did you mean window\?/);
+    expect(problem("papr-4")).toContain("did you mean paper-4?");
+    expect(problem("q4_0")).toContain("did you mean q4_0r?");
+    expect(problem("k4v4,rotation=hadamar")).toContain("did you mean hadamard?");
+    expect(problem("k4v4,scale=nrm")).toContain("did you mean norm?");
+  });
+
+  it("refuses values out of range, absent values and broken ranges", () => {
+    for (const spec of [
+      "",
+      "k0v4",
+      "paper-0",
+      "paper-9",
+      "kivi-9",
+      "K4V4",
+      "k4v4,",
+      "k4v4,sinks",
+      "k4v4,sinks=",
+      "k4v4,sinks=-1",
+      "k4v4,sinks=1.5",
+      "k4v4,sinks=1e3",
+      "k4v4,window=99999999",
+      "k4v4,seed=4294967296",
+      "k4v4,search=maybe",
+      "k4v4,k=tq9",
+      "k4v4,v=int4",
+      "k4v4,layers=3-1:f16",
+      "k4v4,layers=0-1",
+      "k4v4,layers=0:k9v9",
+      "k4v4,layers=a:f16",
+    ]) {
+      expect(problem(spec), spec).toMatch(/^--kv: /);
+    }
+  });
+
+  it("never fails in another way, whatever the text", () => {
+    const piece = fc.oneof(
+      fc.constantFrom(
+        "k4v4",
+        "paper-4",
+        ",",
+        "=",
+        "layers=",
+        "0-1:",
+        "+",
+        "sinks=3",
+        "k=",
+        "tq2",
+        "constructor",
+        "__proto__",
+      ),
+      fc.string({ maxLength: 4 }),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 6 }), (pieces) => {
+        try {
+          parseKvSpec(pieces.join(""));
+        } catch (error) {
+          expect(error).toMatchObject({ name: "TurboQuantError", code: "invalid_argument" });
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
