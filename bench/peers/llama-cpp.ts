@@ -246,8 +246,8 @@ for (const kv of options.kv) {
       emit({ ...common, kv, test, depth, status: `not finished in ${options.limitSeconds} s`, prefilled });
       continue;
     }
-    const idle = await idleShare();
-    if (idle < 0.9)
+    const idle = await settled(options.settleSeconds);
+    if (idle < IDLE)
       console.error(`llama-cpp: only ${Math.round(idle * 100)} % of the CPUs are idle; the figures will be bad`);
     await decode(sequence, rng, 2);
     const samples: number[] = [];
