@@ -16,7 +16,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["backends"],
   ["models"],
   ["engine"],
-  ["eval"],
+  ["eval", "bench"],
   ["index.ts"],
   ["node", "browser-platform.ts"],
   ["browser.ts", "cli"],
