@@ -1,7 +1,7 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/q8.ts. */
 import { loadAs } from "../linear/convert";
 import { RECORD } from "../linear/q8";
-import { F32, Q8 } from "../linear/types";
+import { F32, Q8, VECTOR } from "../linear/types";
 
 /** Parameter block: table, its type, tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
 const TABLE: usize = 0;
@@ -18,6 +18,10 @@ export function embed(task: i32, params: usize, scratch: usize): void {
   const table = load<usize>(params, TABLE);
   const token = load<i32>(load<usize>(params, TOKENS) + (<usize>task << 2));
   const out = load<usize>(params, OUT) + (<usize>task * <usize>cols << 2);
+  if (type == VECTOR) {
+    memory.copy(out, table + (<usize>token * <usize>cols << 2), <usize>cols << 2);
+    return;
+  }
   if (type == Q8) {
     const panel = table + <usize>(token >> 2) * (stride >> 5) * RECORD;
     const lane = <usize>(token & 3);

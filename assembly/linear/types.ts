@@ -12,6 +12,8 @@ export const F32: i32 = 0;
 export const F16: i32 = 1;
 export const BF16: i32 = 2;
 export const Q8: i32 = 3;
+/** f32 in plain order: norms and biases. */
+export const VECTOR: i32 = 4;
 
 export type Half = u16;
 export type Bfloat = i16;

@@ -15,7 +15,7 @@ import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
 import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { ThreadPool } from "./thread-pool.ts";
-import { asWasmWeight, TYPE_NUMBER, WeightLoader } from "./wasm-weight.ts";
+import { asWasmWeight, WeightLoader } from "./wasm-weight.ts";
 
 export interface WasmBackendOptions {
   /** The calling thread included; default: as many as the machine has, at most 16. */
@@ -83,7 +83,7 @@ class WasmBackend implements Ops {
   }
 
   embed(step: Step, table: Weight, out: Buf): void {
-    const { address, cols, rows, stride, type } = asWasmWeight(table);
+    const { address, cols, rows, stride, typeNumber } = asWasmWeight(table);
     const count = step.tokens.length;
     for (const token of step.tokens) {
       if (!(token >= 0 && token < rows)) {
@@ -96,7 +96,7 @@ class WasmBackend implements Ops {
     this.#memory.i32.set(step.tokens, tokens / 4);
     this.#run(
       "embed",
-      [address, TYPE_NUMBER[type], tokens, addressOf(out, count * cols, "embed"), cols, stride],
+      [address, typeNumber, tokens, addressOf(out, count * cols, "embed"), cols, stride],
       count,
       count * cols,
     );

@@ -7,8 +7,8 @@ import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
-/** Types as the kernels number them (assembly/linear/types.ts; q8 in assembly/elementwise/embed.ts). */
-export const TYPE_NUMBER = { f32: 0, f16: 1, bf16: 2, q8: 3 } as const;
+/** Types as the kernels number them (assembly/linear/types.ts). */
+const TYPE_NUMBER = { f32: 0, f16: 1, bf16: 2, q8: 3, vector: 4 } as const;
 /** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, q8.ts). */
 const PANEL_ROWS = 4;
 /** Columns of one row in a record, and the record's bytes for that row. q8: 32 codes and their scale. */
@@ -39,6 +39,11 @@ export class WasmWeight implements Weight {
   /** Norms and biases lie in plain order. */
   get isVector(): boolean {
     return isVector(this.rows, this.cols, this.type);
+  }
+
+  /** How kernels name its layout. */
+  get typeNumber(): number {
+    return TYPE_NUMBER[this.isVector ? "vector" : this.type];
   }
 
   /** cols rounded up to whole records; the rest is zero, so that kernels have no remainders. */
