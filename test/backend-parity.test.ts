@@ -107,7 +107,11 @@ async function run(ops: Ops, c: Case, layer: AttentionLayer): Promise<{ outputs:
       spans: [{ sequence, start, count, row: 0 }],
       logitRows: new Int32Array(0),
     };
-    const qkv = upload(ops, Float32Array.from({ length: count * width }, () => fill(drawn++)), width);
+    const qkv = upload(
+      ops,
+      Float32Array.from({ length: count * width }, () => fill(drawn++)),
+      width,
+    );
     const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
     ops.appendKv(step, layer, rope, qkv, q);
     ops.attend(step, layer, q, out);
@@ -206,12 +210,16 @@ describe("wasm attention against the reference", () => {
     await compare({ kv: "k4v4", steps: [150, 1, 70], slidingWindow });
   });
 
-  it.each(["paper-4,v=f16", "paper-4,k=f16", "k4v4,k=f32,v=q8_0", "q8_0,v=tq3", "k4v4,rotation=qr", "k4v4,rotation=none"])(
-    "mixed types and rotations: %s",
-    async (kv) => {
-      await compare({ kv, steps: [70, 1, 3] });
-    },
-  );
+  it.each([
+    "paper-4,v=f16",
+    "paper-4,k=f16",
+    "k4v4,k=f32,v=q8_0",
+    "q8_0,v=tq3",
+    "k4v4,rotation=qr",
+    "k4v4,rotation=none",
+  ])("mixed types and rotations: %s", async (kv) => {
+    await compare({ kv, steps: [70, 1, 3] });
+  });
 
   it("TurboQuant_prod: codes and sketch", async () => {
     for (const bits of [2, 4, 8]) await compare({ kv: `paper-${bits}+qjl`, headDim: 128, steps: [70, 1, 3] });

@@ -1,7 +1,11 @@
 /** @file Every numeric tolerance of the tests, with its metric and its reason. */
 
 export const tolerance = {
-  goldenLogits: { metric: "absolute", max: 2e-3, why: "f32 sums in another order through up to eight layers, logits up to 40" },
+  goldenLogits: {
+    metric: "absolute",
+    max: 2e-3,
+    why: "f32 sums in another order through up to eight layers, logits up to 40",
+  },
   goldenLogitNorm: { metric: "relative", max: 1e-4, why: "as above, averaged over the vocabulary" },
   attentionFloats: { metric: "1 − cos, and relative length squared", max: 1e-10, why: "f32 sums against f64" },
   attentionCodes: {
@@ -14,5 +18,24 @@ export const tolerance = {
     max: 2e-5,
     why: "6 to 8 bits follow the codebook by segments, within 3 % of its own distortion (4e-5 to 6e-4 of a vector)",
   },
-  codebookTable: { metric: "squared error / distortion", max: 0.03, why: "16 levels by a line and two bends at 8 bits; 0.4 % at 7 and 6" },
+  codebookTable: {
+    metric: "squared error / distortion",
+    max: 0.03,
+    why: "16 levels by a line and two bends at 8 bits; 0.4 % at 7 and 6",
+  },
+  linearFloat: {
+    metric: "relative length of the difference",
+    max: 1e-6,
+    why: "f32 sums of up to 260 products against f64: about 3e-7",
+  },
+  linearQ8: {
+    metric: "relative length of the difference",
+    max: 1e-4,
+    why: "activations rounded to int16 of the row's peak: 3e-5 / √12 of it for each, a peak being 3 to 4 times the rms",
+  },
+  elementwise: {
+    metric: "relative length of the difference",
+    max: 5e-7,
+    why: "a few f32 roundings; exp is good to 2e-7",
+  },
 } as const;

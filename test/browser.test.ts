@@ -1,0 +1,126 @@
+/** @file The WASM backend in a browser's worker: with threads on an isolated page, on one thread elsewhere; the same tokens as Node. */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { collect, LLM } from "../src/index.ts";
+import { findChromium, skipReason } from "./helpers/optional.ts";
+import { repoRoot } from "./helpers/shared.ts";
+
+const chromium = findChromium();
+const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
+
+const PROMPT = "Once upon a time there was a little girl who lived";
+const OPTIONS = { maxNewTokens: 24, temperature: 0, ignoreEos: true };
+
+/** Runs in the worker; posts its result or its error to the page, which sends it to us. */
+const WORKER = `
+import { collect, LLM } from "${repoRoot}src/browser.ts";
+try {
+  const llm = await LLM.load("/models/qwen3-1m/", { kv: "k4v4" });
+  const { tokens } = await collect(llm.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(OPTIONS)}));
+  postMessage({ tokens, backend: llm.ops.describe(), kvBytes: llm.cache.numBytes });
+} catch (error) {
+  postMessage({ error: String(error?.stack ?? error) });
+}`;
+
+const PAGE = `<!doctype html><script type="module">
+  const worker = new Worker("/worker.js", { type: "module" });
+  worker.onmessage = ({ data }) => fetch("/result", { method: "POST", body: JSON.stringify(data) });
+  worker.onerror = (event) => fetch("/result", { method: "POST", body: JSON.stringify({ error: event.message }) });
+</script>`;
+
+interface Result {
+  readonly tokens?: number[];
+  readonly backend?: string;
+  readonly error?: string;
+}
+
+let server: Server;
+let worker: string;
+let isolated = true;
+let onResult: (result: Result) => void = () => {};
+
+/** Opens the page in a new browser and waits for what the worker says. */
+async function runInBrowser(isIsolated: boolean): Promise<Result> {
+  isolated = isIsolated;
+  const profile = mkdtempSync(join(tmpdir(), "chromium-"));
+  const result = new Promise<Result>((resolve) => {
+    onResult = resolve;
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const flags =
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
+  const browser = spawn(chromium!, [...flags.split(" "), `--user-data-dir=${profile}`, url], { stdio: "ignore" });
+  try {
+    return await result;
+  } finally {
+    const exit = new Promise((resolve) => browser.once("exit", resolve));
+    browser.kill("SIGKILL");
+    await exit;
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+describe.skipIf(skip)(`wasm in a browser worker${skip ? ` (${skip})` : ""}`, () => {
+  beforeAll(async () => {
+    const bundle = await build({
+      stdin: { contents: WORKER, resolveDir: repoRoot, loader: "ts" },
+      bundle: true,
+      format: "esm",
+      platform: "browser",
+      write: false,
+      logLevel: "silent",
+    });
+    worker = bundle.outputFiles[0]!.text;
+    server = createServer((request, response) => {
+      const path = request.url!.split("?")[0]!;
+      if (isolated) {
+        response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+        response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+      }
+      if (path === "/result") {
+        let body = "";
+        request.on("data", (chunk) => {
+          body += chunk;
+        });
+        request.on("end", () => {
+          response.end();
+          onResult(JSON.parse(body) as Result);
+        });
+      } else if (path === "/") response.setHeader("Content-Type", "text/html").end(PAGE);
+      else if (path === "/worker.js") response.setHeader("Content-Type", "text/javascript").end(worker);
+      else {
+        try {
+          const bytes = readFileSync(join(repoRoot, path));
+          if (request.method === "HEAD") response.setHeader("Content-Length", bytes.length).end();
+          else response.end(bytes);
+        } catch {
+          response.writeHead(404).end();
+        }
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  });
+  afterAll(() => server?.close());
+
+  it("the bundle for browsers has no Node module in it", () => {
+    expect(worker).not.toMatch(/from\s*"node:|require\("node:(?!worker_threads)/);
+  });
+
+  it.each([
+    ["isolated page, threads and shared memory", true, /[2-9]\d* threads|1 thread, shared/],
+    ["page without isolation, one thread", false, /1 thread\b/],
+  ] as const)("%s", async (_, isIsolated, backend) => {
+    const result = await runInBrowser(isIsolated);
+    expect(result.error).toBeUndefined();
+    expect(result.backend).toMatch(backend);
+    await using llm = await LLM.load("qwen3-1m", { kv: "k4v4" });
+    expect(result.tokens).toEqual((await collect(llm.generate(PROMPT, OPTIONS))).tokens);
+  });
+});

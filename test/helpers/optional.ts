@@ -1,0 +1,23 @@
+/** @file What a machine may lack. TQ_REQUIRE=browser,webgpu turns a skip for want of it into a failure. */
+import { existsSync } from "node:fs";
+
+const required = new Set((process.env["TQ_REQUIRE"] ?? "").split(",").filter(Boolean));
+
+/** The reason to skip, or null to run; throws when the thing is absent and required. */
+export function skipReason(name: "browser" | "webgpu", present: boolean, how: string): string | null {
+  if (present) return null;
+  const reason = `${name} not present; ${how}`;
+  if (required.has(name)) throw new Error(`TQ_REQUIRE=${name}: ${reason}`);
+  return reason;
+}
+
+/** Path of a Chromium, or undefined. CHROMIUM names one that is somewhere else. */
+export function findChromium(): string | undefined {
+  const candidates = [
+    process.env["CHROMIUM"],
+    "/usr/bin/chromium",
+    "/usr/bin/chromium-browser",
+    "/usr/bin/google-chrome",
+  ];
+  return candidates.find((path) => path && existsSync(path));
+}
