@@ -1,0 +1,30 @@
+/** @file The commands. A module is loaded when its command is asked for. */
+import type { Command } from "commander";
+import type { CommandContext } from "./context.ts";
+
+export interface CommandModule {
+  /** Adds options, help and the action. */
+  configure(command: Command, context: CommandContext): void;
+}
+
+interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: "run", summary: "continue or answer one prompt", load: () => import("./commands/run.ts") },
+  { name: "chat", summary: "talk with the model", load: () => import("./commands/chat.ts") },
+  {
+    name: "inspect",
+    summary: "show a model, its KV format byte by byte, or a saved cache",
+    load: () => import("./commands/inspect.ts"),
+  },
+  {
+    name: "eval",
+    summary: "quality of KV formats: perplexity, divergence, recall",
+    load: () => import("./commands/eval.ts"),
+  },
+  { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
+];

@@ -1,0 +1,204 @@
+/** @file `turboquant run [PROMPT]`: one prompt, the answer as it comes, and what it cost. */
+import { readFile } from "node:fs/promises";
+import type { Command } from "commander";
+import type { GenerationResult } from "../../engine/generation.ts";
+import { LLM } from "../../engine/llm.ts";
+import type { Session } from "../../engine/session.ts";
+import { TurboQuantError } from "../../errors.ts";
+import { type Agreement, agreementWithF16 } from "../../eval/agreement.ts";
+import { allocatedBytes } from "../../eval/allocated-bytes.ts";
+import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { type CommandContext, progressOf } from "../context.ts";
+import { DEFAULT_PROMPT, DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
+import { explain } from "../explain.ts";
+import { formatBytes, formatCount, formatPercent, plainTable, significant } from "../format.ts";
+import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
+import {
+  addBackendOptions,
+  addCacheOptions,
+  addModelOption,
+  addOutputOptions,
+  addThreadsOption,
+  kvFromFlags,
+  loadOptionsOf,
+  type ModelFlags,
+} from "../options.ts";
+import { readAll } from "../read-stdin.ts";
+
+interface RunFlags extends ModelFlags, GenerationFlags {
+  readonly raw?: boolean;
+  readonly system?: string;
+  readonly file?: string;
+  readonly compareF16?: boolean;
+}
+
+export function configure(command: Command, context: CommandContext): void {
+  command
+    .description(
+      "Continues or answers one prompt on a compressed KV cache. The text goes to stdout as it is generated;\n" +
+        "the figures follow it, on stderr when stdout is not a terminal.",
+    )
+    .argument("[prompt...]", "the prompt (default: a recall question over a short story)");
+  addModelOption(command);
+  addCacheOptions(command);
+  addGenerationOptions(command, 256)
+    .option("-f, --file <path>", "read the prompt from a file; - is stdin")
+    .option("--raw", "continue the text as it stands, without the model's chat template")
+    .option("--system <text>", "system message of the chat template")
+    .option("--compare-f16", "feed the same tokens to an f16 cache as well and say how far the results agree");
+  addBackendOptions(command);
+  addThreadsOption(command);
+  addOutputOptions(command)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ turboquant run
+  $ turboquant run "What is the capital of France?" --compare-f16
+  $ turboquant run --raw "It was a dark night" -n 64 --temp 0.8 --seed 7
+  $ turboquant run -f letter.txt --kv k3v3,window=0 --json`,
+    )
+    .action((words: string[], flags: RunFlags) => run(words, flags, context));
+}
+
+async function run(words: readonly string[], flags: RunFlags, context: CommandContext): Promise<void> {
+  const { io, signal } = context;
+  const { prompt, isDefault } = await promptOf(words, flags, context);
+  const progress = progressOf(context, flags);
+  await using llm = await LLM.load(flags.model, { ...loadOptionsOf(flags), onProgress: progress.onEvent, signal });
+  progress.clear();
+  if (flags.explain) explain(llm, io.stderr);
+  // What is for people goes where the text does not get in its way.
+  const notes = io.stdout.isTTY ? io.stdout : io.stderr;
+  const isVerbose = !flags.quiet && !flags.json;
+  if (isVerbose && isDefault) notes.write(`${DEFAULT_PROMPT_NOTE}\n\n`);
+
+  const session = llm.createSession();
+  try {
+    const { result, tokens } = await generate(llm, session, prompt, flags, context, progress);
+    if (!flags.json) io.stdout.write("\n");
+    const wantsComparison = flags.compareF16 === true && result.finishReason !== "aborted";
+    const agreement = wantsComparison ? await compare(llm, session, context, progress) : null;
+    progress.clear();
+    const kvBytes = session.kvBytes;
+    const f16Bytes = agreement?.kvBytesF16 ?? allocatedBytes(llm.config, parseKvSpec("f16"), session.sequence.length);
+    if (flags.json) {
+      const kv = { kv: kvFromFlags(flags), kvBytes, kvBytesF16: f16Bytes, cachedTokens: session.sequence.length };
+      const report = { model: llm.name, ...kv, ...result, tokens, agreement, backend: llm.ops.describe() };
+      io.stdout.write(`${JSON.stringify(report)}\n`);
+    } else if (isVerbose) {
+      notes.write(`\n${summary(kvFromFlags(flags), result, kvBytes, f16Bytes, agreement)}`);
+    }
+    if (result.finishReason === "aborted") {
+      io.stderr.write("interrupted\n");
+      context.setExitCode(130);
+    }
+  } finally {
+    session.release();
+  }
+}
+
+async function promptOf(words: readonly string[], flags: RunFlags, { io }: CommandContext) {
+  if (flags.file !== undefined && words.length > 0) {
+    throw new TurboQuantError("invalid_argument", "run: got a prompt and --file; pass one of them");
+  }
+  const wantsStdin = flags.file === "-" || (words.length === 1 && words[0] === "-");
+  if (wantsStdin) return { prompt: await readAll(io.stdin), isDefault: false };
+  if (flags.file !== undefined) {
+    const prompt = await readFile(flags.file, "utf8").catch((cause: NodeJS.ErrnoException) => {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `--file ${flags.file}: cannot be read (${cause.code}); check the path`,
+        {},
+        { cause },
+      );
+    });
+    return { prompt, isDefault: false };
+  }
+  return words.length > 0 ? { prompt: words.join(" "), isDefault: false } : { prompt: DEFAULT_PROMPT, isDefault: true };
+}
+
+async function generate(
+  llm: LLM,
+  session: Session,
+  prompt: string,
+  flags: RunFlags,
+  { io, signal }: CommandContext,
+  progress: ReturnType<typeof progressOf>,
+): Promise<{ result: Omit<GenerationResult, "tokens">; tokens: number[] }> {
+  const system = flags.system === undefined ? [] : [{ role: "system", content: flags.system }];
+  const isChat = !flags.raw && llm.tokenizer.chatTemplate !== null;
+  if (!isChat && system.length > 0) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      "run: --system needs the chat template; drop --raw, or put it into the prompt",
+    );
+  }
+  const ids = isChat
+    ? await llm.encodeChat([...system, { role: "user", content: prompt }])
+    : llm.tokenizer.encode(prompt);
+  let text = "";
+  const tokens: number[] = [];
+  const chunks = session.generate(ids, {
+    ...samplingOf(flags),
+    signal,
+    onPrefill: (done, total) => progress.onEvent({ phase: "prefill", item: "", done, total, unit: "tokens" }),
+  });
+  for await (const chunk of chunks) {
+    progress.clear();
+    text += chunk.text;
+    if (chunk.token !== undefined) tokens.push(chunk.token);
+    if (!flags.json) io.stdout.write(chunk.text);
+    if (chunk.finishReason && chunk.usage && chunk.timings) {
+      const { finishReason, usage, timings } = chunk;
+      return { result: { text, finishReason, usage, timings }, tokens };
+    }
+  }
+  throw new TurboQuantError("internal", "run: the generation ended without a last chunk");
+}
+
+function compare(llm: LLM, session: Session, { signal }: CommandContext, progress: ReturnType<typeof progressOf>) {
+  return agreementWithF16(llm, session.tokens, {
+    signal,
+    onProgress: (done, total) => progress.update("comparing with f16", done, total, `${done} of ${total} tokens`),
+  });
+}
+
+function summary(
+  kv: string,
+  { usage, timings }: Omit<GenerationResult, "tokens">,
+  kvBytes: number,
+  f16Bytes: number,
+  agreement: Agreement | null,
+): string {
+  const ratio = f16Bytes / kvBytes;
+  const rows = [
+    ["KV cache, f16", formatBytes(f16Bytes), `${formatCount(usage.promptTokens + usage.completionTokens)} tokens`],
+    [
+      `KV cache, ${kv}`,
+      formatBytes(kvBytes),
+      ratio >= 1
+        ? `${ratio.toFixed(2)}x smaller`
+        : `${(1 / ratio).toFixed(2)}x larger: short texts stay in the 16-bit window`,
+    ],
+    [
+      "prefill",
+      `${significant(timings.prefillTokPerSec)} tok/s`,
+      `first token after ${significant(timings.ttftMs / 1000)} s`,
+    ],
+    [
+      "decode",
+      timings.decodeTokPerSec > 0 ? `${significant(timings.decodeTokPerSec)} tok/s` : "–",
+      `${usage.completionTokens} tokens`,
+    ],
+  ];
+  if (agreement) {
+    const { top1, kldMean, positions } = agreement;
+    rows.push([
+      "agreement with f16",
+      formatPercent(top1),
+      `same next token at ${formatCount(positions)} positions; mean KLD ${significant(kldMean)} nats`,
+    ]);
+  }
+  return plainTable(rows, ["left", "right", "left"]);
+}

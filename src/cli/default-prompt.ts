@@ -1,0 +1,20 @@
+/** @file What `turboquant run` asks when it is given nothing: a code said once in pages of prose, so that a broken cache shows. */
+
+const STORY = `The winter that my grandfather came to live with us was the coldest that anyone in the village could remember, and the road over the hill was shut from the first week of December until the thaw. He arrived in the carrier's cart, wrapped in three coats, with a box of papers upon his knees which he would not allow the boy to carry, and which he set down beside his bed before he would so much as take off his hat.
+My mother gave him the little room over the kitchen, because the chimney passed through the wall of it and kept it warm. In the evenings he would come down and sit by the fire with us, and when the wind was in the north, and the snow was beating upon the shutters, he could be persuaded to talk about the years that he had spent in the service of the harbour company, when he was a young man and the great ships still came up the river.
+The secret code of the lighthouse is 40718. Remember it.
+"You must understand," he would say, filling his pipe, "that in those days there was not a lamp between the point and the bridge, and a man who brought a vessel up the channel after dark did it by the smell of the mud and the sound of the bells. I have known a captain stand for an hour with his hand behind his ear, and never speak a word, and bring her in at last as gently as you would lay a child in its cradle."
+My brother and I liked best the story of the clerk who lost the keys of the counting-house, and who was obliged to pass the whole of one night upon the roof with the cat, while the watchman, who was a little deaf, walked round and round the building below and wondered who could be calling. But my grandfather told it so gravely, and with so much respect for the clerk, that we were never quite sure whether we ought to laugh.
+One evening, when he had been silent for a long time, he sent me up the stairs to fetch the box. I remember the weight of it, and how the handle had been mended with a piece of tarred string. He turned the key, and took out the letters one after another, and laid them in a row upon the table: there were eleven of them, all in the same hand, and the ink had grown so pale that my mother was forced to bring the second candle.
+The secret code of Clara is 26953. Remember it.
+"These were written by your great-uncle Edmund," said he, "in the year that he went out to look for the southern passage; and I have kept them for fifty years without showing them to a living soul, because I had given him my word. But I am the last of those who were named in them, and I think that he would not be angry with me now." Then he put on his spectacles, and read us the first of the letters from the beginning to the end.
+It was a strange history, and I did not understand the half of it. There was an island with a black beach, where the birds had no fear of men; there was a quarrel about a boat, and a man left behind with a sack of biscuit and an axe; and there was a chart, of which two copies had been made, and one of them sewn into the lining of a coat. When he came to the name of the man who had worn the coat, my mother put down her needle and looked at him, and neither of them said anything for some time.
+The secret code of the old mill is 73165. Remember it.
+In the morning the snow had stopped, and the whole valley lay white and still under a sky without a cloud. My grandfather was already at the window when I came down, with his three coats buttoned and his stick in his hand. "Fetch your boots," said he, "and say nothing to your mother. We are going as far as the church, you and I, to see whether an old man's memory is as good as he believes; and if it is, we shall want a spade."`;
+
+const SUBJECT = "the old mill";
+
+export const DEFAULT_PROMPT = `${STORY}\nWhat is the secret code of ${SUBJECT}?`;
+
+/** Said in place of the prompt. */
+export const DEFAULT_PROMPT_NOTE = `A story with three secret codes in it, and then: What is the secret code of ${SUBJECT}?`;

@@ -1,0 +1,14 @@
+/** @file The lines of `--explain`. */
+import type { LLM } from "../engine/llm.ts";
+import { formatBytes } from "./format.ts";
+import type { TextOutput } from "./io.ts";
+
+export function explain(llm: LLM, out: TextOutput): void {
+  const { config, decoder } = llm;
+  out.write(`backend: ${llm.ops.describe()}\n`);
+  out.write(
+    `model: ${llm.name}, ${config.modelType}, ${config.numLayers} layers, ${config.numHeads}/${config.numKvHeads} heads of ` +
+      `${config.headDim}, weights ${formatBytes(decoder.weightBytes)}\n`,
+  );
+  out.write(`kv: ${decoder.kv.text}\n`);
+}

@@ -1,0 +1,60 @@
+/** @file Numbers and tables for people. */
+
+/** Decimal units, three digits: 4.31 MB. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (Math.abs(value) >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : significant(value)} ${units[unit]}`;
+}
+
+/** Three significant digits without an exponent; whole numbers from 100 on. */
+export function significant(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en-US");
+  return value.toFixed(size >= 10 ? 1 : size >= 1 || size === 0 ? 2 : Math.min(8, 2 - Math.floor(Math.log10(size))));
+}
+
+export const formatPercent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
+
+export const formatCount = (count: number): string => count.toLocaleString("en-US");
+
+export type Align = "left" | "right";
+
+export interface Column {
+  readonly title: string;
+  readonly align: Align;
+}
+
+const pad = (text: string, width: number, align: Align): string =>
+  align === "left" ? text.padEnd(width) : text.padStart(width);
+
+/** GitHub's markdown, padded so that it reads as text. */
+export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const widths = columns.map(({ title }, i) => Math.max(3, title.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => pad(cell, widths[i]!, columns[i]!.align)).join(" | ")} |\n`;
+  const rule = columns.map(({ align }, i) =>
+    align === "left" ? "-".repeat(widths[i]!) : `${"-".repeat(widths[i]! - 1)}:`,
+  );
+  return line(columns.map(({ title }) => title)) + line(rule) + rows.map(line).join("");
+}
+
+/** Columns two spaces apart, no rules; trailing blanks removed. */
+export function plainTable(rows: readonly (readonly string[])[], aligns: readonly Align[]): string {
+  const widths = aligns.map((_, i) => Math.max(0, ...rows.map((row) => row[i]?.length ?? 0)));
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, i) => pad(cell, widths[i]!, aligns[i]!))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
+}

@@ -1,0 +1,145 @@
+/** @file Options that several commands share, and the parsers of their values. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { BackendName, WeightType } from "../backends/ops.ts";
+import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
+
+export const DEFAULT_MODEL = "qwen3-3m";
+
+const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
+const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8"];
+
+/** A whole number from `min` on. */
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(
+        `Expected a whole number ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}.`,
+      );
+    }
+    return value;
+  };
+}
+
+export function realNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("Expected a number.");
+  return value;
+}
+
+/** `0,4096,16384` */
+export function wholeNumbers(min: number) {
+  const parse = wholeNumber(min);
+  return (text: string): number[] => text.split(",").map((part) => parse(part.trim()));
+}
+
+/** `512MB`, `24GB` (10³), `2GiB` (2¹⁰), or plain bytes. */
+export function byteSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?$/i.exec(text.trim());
+  const power = match?.[2] ? "kmgt".indexOf(match[2].toLowerCase()) + 1 : 0;
+  const bytes = match ? Math.floor(Number(match[1]) * (match[3] ? 1024 : 1000) ** power) : 0;
+  if (!(bytes > 0)) throw new InvalidArgumentError("Expected a size such as 512MB, 24GB or 2GiB.");
+  return bytes;
+}
+
+/**
+ * Several specs in one text. Presets and modifiers both use commas; a part with `=` belongs to the spec before it:
+ * `f16,k4v4,sinks=0,window=0` is two specs.
+ */
+export function splitKvList(text: string): string[] {
+  const specs: string[] = [];
+  for (const part of text.split(",")) {
+    if (part.includes("=") && specs.length > 0) specs[specs.length - 1] += `,${part}`;
+    else specs.push(part);
+  }
+  return specs;
+}
+
+/** For repeatable options. */
+export const collectText = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), text];
+export const collectKv = (text: string, before: readonly string[] | undefined): string[] => [
+  ...(before ?? []),
+  ...splitKvList(text),
+];
+
+export interface BackendFlags {
+  readonly backend: BackendName | "auto";
+  readonly threads?: number;
+  readonly weights: WeightType | "auto";
+}
+
+export interface OutputFlags {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly explain?: boolean;
+}
+
+export interface ModelFlags extends BackendFlags, OutputFlags {
+  readonly model: string;
+  readonly kv?: string;
+  readonly cacheTypeK?: string;
+  readonly cacheTypeV?: string;
+  readonly ctx?: number;
+  readonly kvBudget?: number;
+}
+
+export function addModelOption(command: Command): Command {
+  return command.option(
+    "-m, --model <ref>",
+    "checkpoint: a directory, a hub id (org/name) or an embedded model",
+    DEFAULT_MODEL,
+  );
+}
+
+export function addBackendOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--backend <name>", "what computes").choices(BACKENDS).default("auto"))
+    .addOption(
+      new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"),
+    );
+}
+
+export function addThreadsOption(command: Command): Command {
+  return command.option("-t, --threads <n>", "threads (default: all processors)", wholeNumber(1, 1024));
+}
+
+export function addOutputOptions(command: Command): Command {
+  return command
+    .option("--json", "print one JSON object and nothing else on stdout")
+    .option("--quiet", "no progress and no notes on stderr")
+    .option("--explain", "say on stderr which backend and which formats are used");
+}
+
+/** `--kv`, `-ctk`, `-ctv`, `--ctx`, `--kv-budget`. */
+export function addCacheOptions(command: Command): Command {
+  return command
+    .option("--kv <spec>", `KV cache format: f16, k4v4, k5v4, paper-4, … with modifiers (default: ${DEFAULT_KV})`)
+    .option("--cache-type-k <type>", "-ctk: type of K alone: f16, q8_0, q4_0r, tq1 … tq8")
+    .option("--cache-type-v <type>", "-ctv: type of V alone")
+    .option("-c, --ctx <tokens>", "longest sequence (default: the model's)", wholeNumber(1))
+    .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", byteSize);
+}
+
+/**
+ * The spec that `--kv`, `-ctk` and `-ctv` add up to. As in llama.cpp a side that is not named is f16; unlike there a
+ * TurboQuant type brings the default's sinks and window along.
+ */
+export function kvFromFlags(flags: Pick<ModelFlags, "kv" | "cacheTypeK" | "cacheTypeV">): string {
+  const { kv, cacheTypeK: k, cacheTypeV: v } = flags;
+  if (k === undefined && v === undefined) return kv ?? DEFAULT_KV;
+  if (kv !== undefined) return [kv, ...(k ? [`k=${k}`] : []), ...(v ? [`v=${v}`] : [])].join(",");
+  const isTurboQuant = [k, v].some((type) => type?.startsWith("tq"));
+  return `${isTurboQuant ? DEFAULT_KV : "f16"},k=${k ?? "f16"},v=${v ?? "f16"}`;
+}
+
+/** `LLM.load`'s options of the flags. */
+export function loadOptionsOf(flags: ModelFlags): LoadOptions {
+  return {
+    kv: kvFromFlags(flags),
+    backend: flags.backend,
+    weights: flags.weights,
+    ...(flags.threads !== undefined && { threads: flags.threads }),
+    ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
+    ...(flags.kvBudget !== undefined && { kvBudgetBytes: flags.kvBudget }),
+  };
+}

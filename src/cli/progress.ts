@@ -1,0 +1,70 @@
+/** @file Progress on stderr: one redrawn line on a terminal, a line now and then elsewhere. */
+import type { ProgressEvent } from "../platform.ts";
+import { formatBytes } from "./format.ts";
+import type { TextOutput } from "./io.ts";
+
+/** What takes less than this is not worth a bar. */
+const SHOW_AFTER_MS = 250;
+const REDRAW_MS = 80;
+/** Without a terminal. */
+const LINE_EVERY_MS = 15_000;
+const BAR_CELLS = 24;
+
+const LABELS: Readonly<Record<ProgressEvent["phase"], string>> = {
+  download: "download",
+  load: "loading",
+  prefill: "prompt",
+  eval: "evaluating",
+};
+
+export class Progress {
+  readonly #out: TextOutput;
+  readonly #quiet: boolean;
+  #startedAt = 0;
+  #shownAt = 0;
+  #what = "";
+  #visible = false;
+
+  constructor(out: TextOutput, quiet: boolean) {
+    this.#out = out;
+    this.#quiet = quiet;
+  }
+
+  /** For `onProgress` of the library. */
+  readonly onEvent = ({ phase, item, done, total, unit }: ProgressEvent): void => {
+    const amount = unit === "bytes" ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`;
+    this.update(LABELS[phase], done, total, phase === "prefill" ? amount : `${item}  ${amount}`);
+  };
+
+  /** `what` names the phase; another name starts another. */
+  update(what: string, done: number, total: number, detail = `${done} of ${total}`): void {
+    if (this.#quiet) return;
+    const now = performance.now();
+    if (what !== this.#what) {
+      this.#what = what;
+      this.#startedAt = now;
+      this.#shownAt = this.#out.isTTY ? 0 : now;
+    }
+    if (!this.#out.isTTY) {
+      if (now - this.#shownAt < LINE_EVERY_MS) return;
+      this.#shownAt = now;
+      this.#out.write(`${what}: ${detail}\n`);
+      return;
+    }
+    if (now - this.#startedAt < SHOW_AFTER_MS || (now - this.#shownAt < REDRAW_MS && done < total)) return;
+    this.#shownAt = now;
+    this.#visible = true;
+    const share = total > 0 ? Math.min(1, done / total) : 0;
+    const filled = Math.round(share * BAR_CELLS);
+    const bar = "█".repeat(filled) + "░".repeat(BAR_CELLS - filled);
+    const line = `${what} ${bar} ${Math.floor(share * 100)}%  ${detail}`;
+    this.#out.write(`\r\x1b[2K${line.slice(0, this.#out.columns - 1)}`);
+  }
+
+  /** Removes the bar, so that other text can follow. */
+  clear(): void {
+    if (this.#visible) this.#out.write("\r\x1b[2K");
+    this.#visible = false;
+    this.#what = "";
+  }
+}

@@ -1,0 +1,109 @@
+/** @file From argv to an exit code: 0, 2 for the user's mistake, 1 for a fault, 130 for Ctrl-C. */
+import { Command, CommanderError } from "commander";
+import { type ErrorCode, TurboQuantError } from "../errors.ts";
+import { normalizeArgv } from "./argv-aliases.ts";
+import { packageVersion } from "./build-info.ts";
+import { COMMANDS } from "./command-table.ts";
+import type { CommandContext } from "./context.ts";
+import type { CliIo } from "./io.ts";
+
+/** Codes whose message is all there is to say. */
+const USER_CODES: readonly ErrorCode[] = ["invalid_argument", "invalid_file", "unsupported", "out_of_memory"];
+const EXIT_USER = 2;
+const EXIT_FAULT = 1;
+const EXIT_INTERRUPTED = 130;
+
+/**
+ * Runs one command. Never throws and never ends the process, except by a second Ctrl-C.
+ *
+ * argv: without node and script · returns: the exit code
+ */
+export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
+  const abort = new AbortController();
+  let exitCode = 0;
+  let interrupt = (): void => {
+    if (abort.signal.aborted) io.exitNow(EXIT_INTERRUPTED);
+    abort.abort();
+  };
+  const removeListener = io.onInterrupt(() => interrupt());
+  const context: CommandContext = {
+    io,
+    signal: abort.signal,
+    setInterrupt: (listener) => {
+      interrupt = listener;
+    },
+    setExitCode: (code) => {
+      exitCode = code;
+    },
+  };
+  try {
+    const program = await buildProgram(argv, context);
+    if (argv.length === 0) program.outputHelp();
+    else await program.parseAsync(normalizeArgv(helpFirst(argv)), { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USER;
+    if (abort.signal.aborted) {
+      io.stderr.write("\ninterrupted\n");
+      return EXIT_INTERRUPTED;
+    }
+    return report(error, io);
+  } finally {
+    removeListener();
+  }
+}
+
+function report(error: unknown, io: CliIo): number {
+  if (error instanceof TurboQuantError && USER_CODES.includes(error.code)) {
+    io.stderr.write(`error: ${error.message}\n`);
+    return EXIT_USER;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.stderr.write(
+    `${text}\nThis is a fault of turboquant, not of your command. Please report it with the lines above.\n`,
+  );
+  return EXIT_FAULT;
+}
+
+/** `help run` → `run --help` */
+function helpFirst(argv: readonly string[]): readonly string[] {
+  return argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
+}
+
+/** All commands by name and summary; only the one that is asked for is loaded. */
+async function buildProgram(argv: readonly string[], context: CommandContext): Promise<Command> {
+  const { io } = context;
+  const program = new Command("turboquant")
+    .description("LLM inference on a TurboQuant-compressed KV cache.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .helpCommand("help [command]", "help on a command")
+    .showHelpAfterError("Run the command with --help for its options.");
+  const asked = argv.find((arg) => !arg.startsWith("-") && arg !== "help");
+  for (const { name, summary, load } of COMMANDS) {
+    const command = program.command(name).summary(summary);
+    if (name === asked) (await load()).configure(command, context);
+  }
+  program.addHelpText(
+    "after",
+    '\nExamples:\n  $ turboquant run\n  $ turboquant run "What is the capital of France?"\n  $ turboquant help bench',
+  );
+  prepare(program, io);
+  return program;
+}
+
+/** Errors become exceptions and text goes to `io`, in every command below this one. */
+function prepare(command: Command, io: CliIo): void {
+  command
+    .helpOption("-h, --help", "print this help")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => (io.stdout.isTTY ? io.stdout.columns : 100),
+      getErrHelpWidth: () => (io.stderr.isTTY ? io.stderr.columns : 100),
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  if (command.parent) command.showHelpAfterError("Run the command with --help for its options.");
+  for (const child of command.commands) prepare(child, io);
+}

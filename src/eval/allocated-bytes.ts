@@ -1,0 +1,49 @@
+/** @file What a cache of so many tokens allocates, asked of the allocator itself with pages that hold nothing. */
+import { KvCache } from "../cache/kv-cache.ts";
+import { PagePool } from "../cache/page-pool.ts";
+import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
+import type { ModelConfig } from "../models/config.ts";
+import type { KvSpec } from "../quant/parse-kv-spec.ts";
+
+/** Tokens of a step; a window's pages are freed between steps, as in a prefill. */
+const STEP_TOKENS = 256;
+
+class CountingStorage implements PageStorage {
+  numBytes = 0;
+  #next: PageAddress = 1;
+
+  allocate(numBytes: number): PageAddress {
+    this.numBytes += numBytes;
+    return this.#next++;
+  }
+
+  release(_address: PageAddress, numBytes: number): void {
+    this.numBytes -= numBytes;
+  }
+
+  copy(): void {}
+
+  async read(_address: PageAddress, numBytes: number): Promise<Uint8Array> {
+    return new Uint8Array(numBytes);
+  }
+
+  write(): void {}
+}
+
+/** A cache in the shape of a model whose pages take no memory. */
+export function emptyCache(config: ModelConfig, kv: KvSpec): KvCache {
+  const shape = { numKvHeads: config.numKvHeads, headDim: config.headDim };
+  const shapes = Array.from({ length: config.numLayers }, () => shape);
+  return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(new CountingStorage()));
+}
+
+/** Bytes of the pages of one sequence of `tokens`, all layers. */
+export function allocatedBytes(config: ModelConfig, kv: KvSpec, tokens: number): number {
+  const sequence = emptyCache(config, kv).createSequence();
+  while (sequence.length < tokens) {
+    const count = Math.min(STEP_TOKENS, tokens - sequence.length);
+    sequence.reserve(count);
+    sequence.commit(count);
+  }
+  return sequence.numBytes;
+}
