@@ -5,7 +5,7 @@ import type { FileSource } from "./formats/file-source.ts";
 export interface WorkerHandle {
   postMessage(message: unknown): void;
   onError(listener: (error: Error) => void): void;
-  terminate(): void | Promise<unknown>;
+  terminate(): unknown;
 }
 
 export interface ProgressEvent {

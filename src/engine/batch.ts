@@ -1,12 +1,13 @@
 /** @file Several generations decoded together: many prompts, or many continuations of one forked prompt. */
+
+import type { Sequence } from "../cache/sequence.ts";
+import type { DecodeStream } from "../tokenizer/tokenizer.ts";
 import { collect, type FinishReason, type GenerateOptions, type GenerationResult } from "./generation.ts";
 import type { LLM } from "./llm.ts";
 import { Sampler } from "./sampler.ts";
 import { resolveSamplingParams } from "./sampling-params.ts";
-import { StopMatcher } from "./stop-strings.ts";
 import type { Session } from "./session.ts";
-import type { Sequence } from "../cache/sequence.ts";
-import type { DecodeStream } from "../tokenizer/tokenizer.ts";
+import { StopMatcher } from "./stop-strings.ts";
 import { yieldNow } from "./yield-now.ts";
 
 interface Stream {

@@ -16,5 +16,7 @@ export async function createBackend(name: BackendName | "auto", options: Backend
     const { createWasmBackend } = await import("../backends/wasm/backend.ts");
     return createWasmBackend(options);
   }
-  throw new TurboQuantError("unsupported", `backend ${name} is not in this build; choose auto, wasm or reference`, { name });
+  throw new TurboQuantError("unsupported", `backend ${name} is not in this build; choose auto, wasm or reference`, {
+    name,
+  });
 }

@@ -3,8 +3,8 @@ import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
-import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { readText } from "../formats/file-source.ts";
+import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
 import { loadCalibration } from "../models/calibration-file.ts";
 import { CheckpointWeights } from "../models/checkpoint-weights.ts";
@@ -137,7 +137,10 @@ export class LLM {
   }
 
   /** Continues a prompt; the cache is given back at the end. */
-  async *generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
+  async *generate(
+    prompt: string | ArrayLike<number>,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GenerationChunk, void> {
     const session = this.createSession();
     try {
       yield* session.generate(prompt, options);

@@ -41,7 +41,10 @@ export class Session {
    * Appends `prompt` (text or token ids) and continues it.
    * Ending the loop early or aborting leaves the session usable with what was said up to then.
    */
-  async *generate(prompt: string | ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
+  async *generate(
+    prompt: string | ArrayLike<number>,
+    options: GenerateOptions = {},
+  ): AsyncGenerator<GenerationChunk, void> {
     const { signal, onPrefill, ignoreEos = false, ...sampling } = options;
     const params = resolveSamplingParams({ ...this.llm.samplingDefaults, ...sampling });
     const { runner, tokenizer } = this.llm;
@@ -50,7 +53,10 @@ export class Session {
       throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
     }
     if (this.#busy) {
-      throw new TurboQuantError("invalid_argument", "generate: this session is generating; fork it or wait for the end");
+      throw new TurboQuantError(
+        "invalid_argument",
+        "generate: this session is generating; fork it or wait for the end",
+      );
     }
     this.#busy = true;
     const started = performance.now();
@@ -101,7 +107,8 @@ export class Session {
           logprob,
           ...(top && { topLogprobs: top.map((t) => ({ ...t, text: tokenizer.decode([t.token]) })) }),
         };
-        const atLimit = usage.completionTokens >= params.maxNewTokens || this.#tokens.length >= runner.contextLength + 1;
+        const atLimit =
+          usage.completionTokens >= params.maxNewTokens || this.#tokens.length >= runner.contextLength + 1;
         if (isEnd || stopped || atLimit) {
           const rest = stopped ? "" : stops.push(stream.end()).text + stops.end();
           yield { ...piece, ...finish(isEnd || stopped ? "stop" : "length", text + rest) };

@@ -22,7 +22,10 @@ export async function loadCalibration(
   const file = choice === "auto" ? CALIBRATION_FILE : choice;
   if (!(await source.has(file))) {
     if (choice === "auto") return none;
-    throw new TurboQuantError("invalid_file", `calibration: ${file} is not in ${source.name}; drop calibration= or calibrate first`);
+    throw new TurboQuantError(
+      "invalid_file",
+      `calibration: ${file} is not in ${source.name}; drop calibration= or calibrate first`,
+    );
   }
   const tensors = await openCheckpoint(source, file);
   const read = async (name: string): Promise<Float32Array> => {
@@ -43,7 +46,10 @@ export async function loadCalibration(
       balance: await read(`layers.${layer}.balance`),
     };
     if (!calibration.balance.every((r) => r > 0 && r < 1e4) || !calibration.keyMean.every(Number.isFinite)) {
-      throw new TurboQuantError("invalid_file", `${file}: layer ${layer}: balance must be positive and means finite; calibrate again`);
+      throw new TurboQuantError(
+        "invalid_file",
+        `${file}: layer ${layer}: balance must be positive and means finite; calibrate again`,
+      );
     }
     layers.push(calibration);
   }

@@ -38,7 +38,10 @@ export class CheckpointWeights implements WeightSource {
       );
     }
     if (info.shape.length < 1 || info.shape.length > 2) {
-      throw new TurboQuantError("invalid_file", `${info.file}: ${name}: expected 1 or 2 dimensions, got ${info.shape.length}`);
+      throw new TurboQuantError(
+        "invalid_file",
+        `${info.file}: ${name}: expected 1 or 2 dimensions, got ${info.shape.length}`,
+      );
     }
     const [rows, cols] = info.shape.length === 1 ? [1, info.shape[0]!] : [info.shape[0]!, info.shape[1]!];
     const part: WeightPart = { dtype: info.dtype, rows, cols, data: await this.#checkpoint.read(name) };

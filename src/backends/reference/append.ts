@@ -1,9 +1,10 @@
 /** @file Norm, RoPE, calibrate, rotate, quantize and store the keys and values of a step. */
-import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
-import { RowCodec } from "../../quant/row-codec.ts";
-import { createRotation } from "../../quant/rotation.ts";
-import { isRotated } from "../../quant/page-layout.ts";
+
 import { EXACT_SIDE } from "../../cache/kv-cache.ts";
+import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import { isRotated } from "../../quant/page-layout.ts";
+import { createRotation } from "../../quant/rotation.ts";
+import { RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 
 function normHead(x: Float32Array, weight: Float32Array, eps: number): void {

@@ -49,7 +49,10 @@ class ReferenceBackend implements Ops {
   /** Weights are widened to f32 whatever `as` says, except q8, which this backend does not imitate. */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
     if (as === "q8") {
-      throw new TurboQuantError("unsupported", "reference backend: weights stay as stored; drop --weights q8 or use wasm");
+      throw new TurboQuantError(
+        "unsupported",
+        "reference backend: weights stay as stored; drop --weights q8 or use wasm",
+      );
     }
     const { rows, cols, data } = stackParts(parts);
     return new HostWeight(rows, cols, data);

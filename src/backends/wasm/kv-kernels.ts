@@ -1,7 +1,7 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
 import { TurboQuantError } from "../../errors.ts";
-import { codeBits, isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
+import { codeBits, isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
 import {
@@ -304,7 +304,10 @@ export class KvKernels {
 /** @throws TurboQuantError unsupported — kivi, which no kernel reads */
 function checkedType(side: SideFormat): number {
   if (side.type.startsWith("kivi")) {
-    throw new TurboQuantError("unsupported", `--kv ${side.type}: the wasm backend has no kernel for it; choose tqN, q8_0, q4_0r, f16 or f32`);
+    throw new TurboQuantError(
+      "unsupported",
+      `--kv ${side.type}: the wasm backend has no kernel for it; choose tqN, q8_0, q4_0r, f16 or f32`,
+    );
   }
   return typeCode(side.type);
 }
