@@ -31,7 +31,8 @@ export async function loadCalibration(
   const read = async (name: string): Promise<Float32Array> => {
     const info = tensors.tensors.get(name);
     const expected = config.numKvHeads * config.headDim;
-    if (!info || info.dtype !== "f32" || info.shape.reduce((a, b) => a * b, 1) !== expected) {
+    const size = info?.shape.reduce((a, b) => a * b, 1);
+    if (info?.dtype !== "f32" || size !== expected) {
       throw new TurboQuantError(
         "invalid_file",
         `${file}: ${name}: expected f32 [${config.numKvHeads}, ${config.headDim}], got ${info ? `${info.dtype} [${info.shape}]` : "nothing"}; calibrate this model again`,

@@ -82,7 +82,7 @@ function segmentTable(headDim: number, bits: number, step: number): CodebookTabl
   const masses = cellMasses(headDim, boundaries);
   const fits = Array.from({ length: 16 }, (_, h) => {
     const y = Array.from(scaled.subarray(h * count, (h + 1) * count), (c) => c / step);
-    return fit(y, count > 4 ? [index, even, odd] : [index, even], masses.slice(h * count, (h + 1) * count));
+    return leastSquares(y, count > 4 ? [index, even, odd] : [index, even], masses.slice(h * count, (h + 1) * count));
   });
   const largest = Math.max(...fits.flatMap(([, ...bends]) => bends.map(Math.abs)));
   const shift = Math.max(0, Math.floor(Math.log2(127 / largest)));
@@ -128,7 +128,7 @@ function cellMasses(headDim: number, boundaries: Float32Array): number[] {
 }
 
 /** Weighted least squares of y by a constant and `terms`; returns the terms' coefficients. */
-function fit(y: number[], terms: number[][], weights: number[]): number[] {
+function leastSquares(y: number[], terms: number[][], weights: number[]): number[] {
   const size = terms.length + 1;
   const rows = Array.from({ length: size }, () => new Float64Array(size + 1));
   y.forEach((value, l) => {
