@@ -22,8 +22,8 @@ export interface GrowableMemory {
 
 export interface Allocation {
   readonly address: number;
-  /** Whether the bytes are known to be zero (never used before). */
-  readonly fresh: boolean;
+  /** Leading bytes that may not be zero because they were used before. */
+  readonly dirtyBytes: number;
 }
 
 interface FreeBlock {
@@ -36,8 +36,10 @@ export const alignUp = (n: number, alignment: number = ALIGNMENT): number => Mat
 export class Heap {
   readonly #memory: GrowableMemory;
   readonly #free: FreeBlock[] = [];
-  /** Everything from here to the end of memory was never given out. */
+  /** Nothing from here to the end of memory is in use. */
   #top: number;
+  /** Nothing from here on was ever in use. */
+  #untouched: number;
   #usedBytes = 0;
   /** Asked to give memory back before an allocation fails; says whether it freed anything. */
   onPressure: () => boolean = () => false;
@@ -45,6 +47,7 @@ export class Heap {
   constructor(memory: GrowableMemory, base: number) {
     this.#memory = memory;
     this.#top = alignUp(base);
+    this.#untouched = this.#top;
   }
 
   /** Bytes given out now, rounded up to the alignment. */
@@ -96,6 +99,11 @@ export class Heap {
       after.address = address;
       after.numBytes += size;
     } else this.#free.splice(low, 0, { address, numBytes: size });
+    const last = this.#free.at(-1)!;
+    if (last.address + last.numBytes === this.#top) {
+      this.#top = last.address;
+      this.#free.pop();
+    }
   }
 
   #takeFree(size: number): Allocation | null {
@@ -110,7 +118,7 @@ export class Heap {
     block.address += size;
     block.numBytes -= size;
     if (block.numBytes === 0) this.#free.splice(best, 1);
-    return { address, fresh: false };
+    return { address, dirtyBytes: size };
   }
 
   #takeTop(size: number): Allocation | null {
@@ -123,7 +131,9 @@ export class Heap {
     }
     const address = this.#top;
     this.#top = end;
-    return { address, fresh: true };
+    const dirtyBytes = Math.max(0, Math.min(end, this.#untouched) - address);
+    this.#untouched = Math.max(this.#untouched, end);
+    return { address, dirtyBytes };
   }
 
   #outOfMemory(numBytes: number, purpose: string): TurboQuantError {

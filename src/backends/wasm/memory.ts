@@ -69,8 +69,8 @@ export class WasmMemory implements GrowableMemory {
 
   /** Allocates and makes sure that the bytes are zero. */
   allocateZeroed(numBytes: number, purpose: string): number {
-    const { address, fresh } = this.heap.allocate(numBytes, purpose);
-    if (!fresh) this.#u8.fill(0, address, address + numBytes);
+    const { address, dirtyBytes } = this.heap.allocate(numBytes, purpose);
+    this.#u8.fill(0, address, address + Math.min(dirtyBytes, numBytes));
     return address;
   }
 

@@ -1,0 +1,105 @@
+/** @file embed, rmsNorm, swiglu and gatherRows against f64. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { tolerance } from "../../../test/tolerances.ts";
+import "../../node/install.ts";
+import type { Ops } from "../ops.ts";
+import { createWasmBackend } from "./backend.ts";
+import { download, gaussians, partOf, relativeError, stepOf, upload, WEIGHT_TYPES } from "./test-backend.ts";
+
+/** Not multiples of 4, and enough elements at 300 columns and 70 rows to be shared between threads. */
+const WIDTHS = [1, 3, 4, 30, 64, 300];
+const ROWS = [1, 2, 9, 70];
+
+let backends: readonly Ops[];
+beforeAll(async () => {
+  backends = await Promise.all([1, 2, 3].map((threads) => createWasmBackend({ threads })));
+});
+afterAll(async () => {
+  await Promise.all(backends.map((ops) => ops.dispose()));
+});
+
+/** Runs on every backend, expects the same bits, returns them. */
+async function onAll(run: (ops: Ops) => Promise<Float32Array>): Promise<Float32Array> {
+  const results = await Promise.all(backends.map(run));
+  for (const result of results) expect(result).toEqual(results[0]);
+  return results[0]!;
+}
+
+it("rmsNorm divides rows by their root mean square, in place too", async () => {
+  for (const width of WIDTHS) {
+    for (const rows of ROWS) {
+      const [x, weight] = [gaussians(1, rows * width, 3), gaussians(2, width)];
+      const eps = 1e-5;
+      const actual = await onAll(async (ops) => {
+        const buf = upload(ops, x);
+        ops.rmsNorm(buf, ops.loadWeight([partOf(weight, width)], "f32"), eps, rows, buf);
+        return download(ops, buf);
+      });
+      const expected = x.map((v, i) => {
+        const row = x.subarray(Math.floor(i / width) * width, (Math.floor(i / width) + 1) * width);
+        return (v / Math.sqrt(row.reduce((sum, u) => sum + u * u, 0) / width + eps)) * weight[i % width]!;
+      });
+      expect(relativeError(actual, expected), `${rows}x${width}`).toBeLessThan(tolerance.elementwise.max);
+    }
+  }
+});
+
+it("swiglu is silu(gate) · up, also where exp overflows", async () => {
+  for (const width of WIDTHS) {
+    for (const rows of ROWS) {
+      const gateUp = gaussians(3, rows * 2 * width, 4);
+      gateUp[0] = -200;
+      gateUp[gateUp.length - width - 1] = 200;
+      const actual = await onAll(async (ops) => {
+        const out = ops.alloc(rows * width);
+        ops.swiglu(upload(ops, gateUp), rows, width, out);
+        return download(ops, out);
+      });
+      const expected = Float64Array.from({ length: rows * width }, (_, i) => {
+        const base = Math.floor(i / width) * 2 * width + (i % width);
+        return (gateUp[base]! / (1 + Math.exp(-gateUp[base]!))) * gateUp[base + width]!;
+      });
+      expect(relativeError(actual, expected), `${rows}x${width}`).toBeLessThan(tolerance.elementwise.max);
+    }
+  }
+});
+
+it("embed takes rows by token, in any order and repeated", async () => {
+  const [rows, cols] = [11, 37];
+  const table = gaussians(4, rows * cols);
+  const tokens = [10, 0, 3, 3, 7];
+  for (const type of WEIGHT_TYPES) {
+    const actual = await onAll(async (ops) => {
+      const out = ops.alloc(tokens.length * cols);
+      ops.embed(stepOf(tokens), ops.loadWeight([partOf(table, cols)], type), out);
+      return download(ops, out);
+    });
+    const expected = Float32Array.from(actual, (_, i) => table[tokens[Math.floor(i / cols)]! * cols + (i % cols)]!);
+    // Half a step of q8 (1/254 of a group's peak of up to 3.5) is the coarsest of the types.
+    expect(Math.max(...actual.map((v, i) => Math.abs(v - expected[i]!))), type).toBeLessThan(3.5 / 254);
+    if (type === "f32") expect(actual).toEqual(expected);
+  }
+});
+
+it("embed refuses a token that is not in the table", () => {
+  const ops = backends[0]!;
+  const table = ops.loadWeight([partOf(new Float32Array(4 * 8), 8)], "bf16");
+  expect(() => ops.embed(stepOf([4]), table, ops.alloc(8))).toThrow(/tokens from 0 to 3, got 4/);
+});
+
+it("gatherRows copies the rows asked for", async () => {
+  const width = 6;
+  const x = gaussians(5, 9 * width);
+  const rows = [8, 0, 4, 4];
+  const actual = await onAll(async (ops) => {
+    const out = ops.alloc(rows.length * width);
+    ops.gatherRows(upload(ops, x), Int32Array.from(rows), width, out);
+    return download(ops, out);
+  });
+  expect([...actual]).toEqual(rows.flatMap((row) => [...x.subarray(row * width, (row + 1) * width)]));
+});
+
+it("a buffer that is too short is an internal error, not a write past its end", () => {
+  const ops = backends[0]!;
+  expect(() => ops.swiglu(ops.alloc(16), 2, 8, ops.alloc(16))).toThrow(/swiglu: 32 values do not fit/);
+});

@@ -1,0 +1,165 @@
+/** @file `loadWeight` and `linear` of the backend against f64 on the weights as stored, over the edges of the kernels' tiles. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tolerance } from "../../../test/tolerances.ts";
+import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
+import "../../node/install.ts";
+import type { Ops, WeightType } from "../ops.ts";
+import { createWasmBackend } from "./backend.ts";
+import { download, gaussians, matmul, partOf, relativeError, stored, upload, WEIGHT_TYPES } from "./test-backend.ts";
+
+/** [outputs, columns]: fewer than a panel, remainders of panels, pairs and records (8, 32), and whole ones. */
+const SHAPES: readonly (readonly [number, number])[] = [
+  [2, 4],
+  [3, 33],
+  [5, 31],
+  [6, 8],
+  [13, 40],
+  [64, 96],
+  [130, 260],
+];
+const ROWS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 33];
+
+let backends: readonly Ops[];
+beforeAll(async () => {
+  backends = await Promise.all([1, 2, 3].map((threads) => createWasmBackend({ threads })));
+});
+afterAll(async () => {
+  await Promise.all(backends.map((ops) => ops.dispose()));
+});
+
+async function linear(
+  ops: Ops,
+  type: WeightType,
+  x: Float32Array,
+  w: Float32Array,
+  cols: number,
+  bias: Float32Array | null = null,
+  residual: Float32Array | null = null,
+): Promise<Float32Array> {
+  const n = w.length / cols;
+  const rows = x.length / cols;
+  const weight = ops.loadWeight([partOf(w, cols)], type);
+  const out = residual ? upload(ops, residual) : ops.alloc(rows * n);
+  ops.linear(upload(ops, x), weight, bias && ops.loadWeight([partOf(bias, 1)], "f32"), rows, out, residual !== null);
+  return download(ops, out);
+}
+
+describe.each(WEIGHT_TYPES)("linear, %s", (type) => {
+  it.each(SHAPES)("%d outputs of %d columns agree with f64 for any number of rows", async (n, cols) => {
+    const ops = backends[1]!;
+    const w = gaussians(1, n * cols);
+    const kept = await stored(ops, ops.loadWeight([partOf(w, cols)], type));
+    for (const rows of ROWS) {
+      const x = gaussians(rows, rows * cols);
+      const error = relativeError(await linear(ops, type, x, w, cols), matmul(x, kept, cols));
+      expect(error, `${rows} rows`).toBeLessThan((type === "q8" ? tolerance.linearQ8 : tolerance.linearFloat).max);
+    }
+  });
+
+  it("adds a bias and accumulates into the output", async () => {
+    const [n, cols, rows] = [7, 24, 5];
+    const [x, w, bias, residual] = [
+      gaussians(1, rows * cols),
+      gaussians(2, n * cols),
+      gaussians(3, n),
+      gaussians(4, rows * n),
+    ];
+    for (const ops of backends) {
+      const plain = await linear(ops, type, x, w, cols);
+      const actual = await linear(ops, type, x, w, cols, bias, residual);
+      const expected = plain.map((v, i) => Math.fround(Math.fround(v + bias[i % n]!) + residual[i]!));
+      expect(actual).toEqual(expected);
+    }
+  });
+
+  it("gives the same bits on any number of threads and for any cut of the rows", async () => {
+    // Large enough to be shared between threads, in blocks that end inside a panel's pair.
+    const [n, cols, rows] = [318, 520, 11];
+    const [x, w] = [gaussians(1, rows * cols), gaussians(2, n * cols)];
+    const expected = await linear(backends[0]!, type, x, w, cols);
+    for (const ops of backends) {
+      expect(await linear(ops, type, x, w, cols)).toEqual(expected);
+      for (const cut of [1, 2, 3, 4, 6]) {
+        const head = await linear(ops, type, x.slice(0, cut * cols), w, cols);
+        expect(head, `first ${cut} rows alone`).toEqual(expected.slice(0, cut * n));
+      }
+    }
+  });
+
+  it("survives rows of zeros, of large and of small values", async () => {
+    const [n, cols] = [5, 64];
+    const w = gaussians(2, n * cols);
+    const x = new Float32Array(3 * cols);
+    x.set(gaussians(3, cols, 60000), cols);
+    x.set(gaussians(4, cols, 1e-6), 2 * cols);
+    const kept = await stored(backends[0]!, backends[0]!.loadWeight([partOf(w, cols)], type));
+    const actual = await linear(backends[0]!, type, x, w, cols);
+    const expected = matmul(x, kept, cols);
+    expect([...actual.subarray(0, n)]).toEqual([0, 0, 0, 0, 0]);
+    for (const row of [1, 2]) {
+      const error = relativeError(actual.subarray(row * n, (row + 1) * n), expected.subarray(row * n, (row + 1) * n));
+      expect(error).toBeLessThan(tolerance.linearQ8.max);
+    }
+  });
+
+  it("does not hide a NaN", async () => {
+    const x = gaussians(1, 2 * 32);
+    x[3] = Number.NaN;
+    const actual = await linear(backends[0]!, type, x, gaussians(2, 5 * 32), 32);
+    expect(actual.subarray(0, 5).every(Number.isNaN)).toBe(true);
+    expect(actual.subarray(5).some(Number.isNaN)).toBe(false);
+  });
+});
+
+describe("loadWeight", () => {
+  const cols = 45;
+  const w = gaussians(9, 10 * cols);
+  /** The same matrix in two parts, cut inside a panel. */
+  const parts = [partOf(w.slice(0, 7 * cols), cols), partOf(w.slice(7 * cols), cols)];
+
+  it("keeps f32 exactly and rounds to nearest even for the 16-bit types", async () => {
+    const ops = backends[1]!;
+    const load = (type: WeightType) => stored(ops, ops.loadWeight(parts, type));
+    expect(await load("f32")).toEqual(w);
+    expect(await load("f16")).toEqual(w.map((v) => fromFloat16Bits(toFloat16Bits(v))));
+    const bits = new Uint32Array(w.buffer);
+    const bf16 = Float32Array.from(bits, (b) => fromBfloat16Bits(((b + 0x7fff + ((b >>> 16) & 1)) >>> 16) & 0xffff));
+    expect(await load("bf16")).toEqual(bf16);
+  });
+
+  it("quantizes q8 by groups of 32 exactly as the definition says", async () => {
+    const ops = backends[2]!;
+    const expected = new Float32Array(w.length);
+    for (let row = 0; row < 10; row++) {
+      for (let start = 0; start < cols; start += 32) {
+        const group = w.subarray(row * cols + start, row * cols + Math.min(cols, start + 32));
+        const peak = group.reduce((max, v) => Math.max(max, Math.abs(v)), 0);
+        const [scale, inverse] = [Math.fround(peak / 127), Math.fround(127 / peak)];
+        group.forEach((v, i) => {
+          // Ties do not occur in these values; a code of −0 does not exist.
+          const code = Math.round(Math.fround(v * inverse)) + 0;
+          expected[row * cols + start + i] = code * scale;
+        });
+      }
+    }
+    expect(await stored(ops, ops.loadWeight(parts, "q8"))).toEqual(expected);
+  });
+
+  it.each(["f16", "bf16"] as const)("reads %s checkpoints into every type", async (dtype) => {
+    const ops = backends[1]!;
+    // A checkpoint of this dtype: bits of the rounded values.
+    const rounded = await stored(ops, ops.loadWeight(parts, dtype));
+    const bits = new Uint32Array(rounded.buffer);
+    const words = Uint16Array.from(rounded, (v, i) => (dtype === "f16" ? toFloat16Bits(v) : bits[i]! >>> 16));
+    const part = { dtype, rows: 10, cols, data: new Uint8Array(words.buffer) };
+    for (const type of ["f32", dtype] as const) {
+      expect(await stored(ops, ops.loadWeight([part], type)), type).toEqual(rounded);
+    }
+    const q8 = await stored(ops, ops.loadWeight([part], "q8"));
+    expect(q8).toEqual(await stored(ops, ops.loadWeight([partOf(rounded, cols)], "q8")));
+  });
+
+  it("takes 1.125 bytes a weight in q8 and says so", () => {
+    expect(backends[0]!.loadWeight([partOf(new Float32Array(8 * 64), 64)], "q8").numBytes).toBe(8 * 64 * 1.125);
+  });
+});
