@@ -76,6 +76,8 @@ async function buildProgram(argv: readonly string[], context: CommandContext): P
   const program = new Command("turboquant")
     .description("LLM inference on a TurboQuant-compressed KV cache.")
     .version(packageVersion(), "-V, --version", "print the version")
+    // Options belong to the command they follow: `bench` and `bench attention` share names.
+    .enablePositionalOptions()
     .helpCommand("help [command]", "help on a command")
     .showHelpAfterError("Run the command with --help for its options.");
   const asked = argv.find((arg) => !arg.startsWith("-") && arg !== "help");

@@ -1,3 +1,251 @@
-/** @file */
+/** @file `turboquant inspect`: a model's config, tensors and KV format, or the header of a saved cache. */
+import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
-export function configure(_c: Command): void {}
+import { readSnapshotHeader } from "../../cache/snapshot.ts";
+import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
+import { readText } from "../../formats/file-source.ts";
+import { openCheckpoint } from "../../formats/safetensors.ts";
+import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
+import { getPlatform } from "../../platform.ts";
+import { planeWidths, type SideLayout } from "../../quant/page-layout.ts";
+import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { type CommandContext, progressOf } from "../context.ts";
+import { formatBytes, formatCount, plainTable } from "../format.ts";
+import { DEFAULT_MODEL, kvFromFlags, type OutputFlags, wholeNumber } from "../options.ts";
+
+interface InspectFlags extends OutputFlags {
+  readonly model?: string;
+  readonly kv?: string;
+  readonly cacheTypeK?: string;
+  readonly cacheTypeV?: string;
+  readonly ctx?: number;
+  readonly tensors?: boolean;
+}
+
+export function configure(command: Command, context: CommandContext): void {
+  command
+    .description(
+      "Shows a model's config, tensors and KV cache format, or what a saved cache (.tqkv) holds. Weights are not read.",
+    )
+    .argument("[ref]", `checkpoint (directory, hub id, embedded model) or a saved cache (default: ${DEFAULT_MODEL})`)
+    .option("-m, --model <ref>", "the same as the argument")
+    .option("--kv <spec>", "KV format to lay out")
+    .option("--cache-type-k <type>", "-ctk: type of K alone")
+    .option("--cache-type-v <type>", "-ctv: type of V alone")
+    .option(
+      "-c, --ctx <tokens>",
+      "length to count the cache's bytes for (default: the model's context)",
+      wholeNumber(1),
+    )
+    .option("--tensors", "list every tensor")
+    .option("--json", "print one JSON object and nothing else on stdout")
+    .option("--quiet", "no progress on stderr")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ turboquant inspect
+  $ turboquant inspect ./Qwen3-0.6B --kv k4v4,layers=0-1:k8v8 --ctx 32768
+  $ turboquant inspect conversation.tqkv --json`,
+    )
+    .action((ref: string | undefined, flags: InspectFlags) => run(ref ?? flags.model ?? DEFAULT_MODEL, flags, context));
+}
+
+async function run(ref: string, flags: InspectFlags, context: CommandContext): Promise<void> {
+  const { io } = context;
+  const isFile = (await stat(ref).catch(() => undefined))?.isFile();
+  const report =
+    isFile && (await looksLikeSnapshot(ref)) ? await inspectSnapshot(ref) : await inspectModel(ref, flags, context);
+  io.stdout.write(flags.json ? `${JSON.stringify(report.json)}\n` : report.text);
+}
+
+interface Report {
+  readonly json: object;
+  readonly text: string;
+}
+
+/** By name or by its first bytes: a damaged file still gets the message of a snapshot. */
+async function looksLikeSnapshot(path: string): Promise<boolean> {
+  if (path.endsWith(".tqkv")) return true;
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(new Uint8Array(4), 0, 4, 0);
+    return bytesRead === 4 && new TextDecoder().decode(buffer) === "TQKV";
+  } finally {
+    await file.close();
+  }
+}
+
+async function inspectSnapshot(path: string): Promise<Report> {
+  const bytes = await readFile(path);
+  const { fingerprint, kvSpec, length, numTokens, layers } = readSnapshotHeader(bytes);
+  const json = { file: path, bytes: bytes.length, fingerprint, kv: kvSpec, length, tokens: numTokens, layers };
+  const rows = [
+    ["file", path],
+    ["bytes", formatCount(bytes.length)],
+    ["model fingerprint", fingerprint],
+    ["kv", kvSpec],
+    ["tokens in the cache", formatCount(length)],
+    ["tokens said", formatCount(numTokens)],
+    ["layers", `${layers.length}, ${layers[0]?.numKvHeads ?? 0} KV heads of ${layers[0]?.headDim ?? 0}`],
+  ];
+  return { json, text: plainTable(rows, ["left", "left"]) };
+}
+
+async function inspectModel(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
+  const spec = parseKvSpec(kvFromFlags(flags));
+  const progress = progressOf(context, flags);
+  const source = await getPlatform().openSource(ref, { onProgress: progress.onEvent, signal: context.signal });
+  try {
+    const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
+    spec.validateLayers(config.numLayers);
+    const checkpoint = await openCheckpoint(source);
+    const tensors = [...checkpoint.tensors.values()].map(({ name, dtype, shape, numBytes, file }) => ({
+      name,
+      dtype,
+      shape,
+      numBytes,
+      file,
+    }));
+    progress.clear();
+    const model = modelFacts(source.name, config, tensors);
+    const ctx = flags.ctx ?? config.maxPositionEmbeddings;
+    const kv = kvFacts(config, spec, ctx);
+    const fingerprint = await checkpoint.fingerprint();
+    return {
+      json: { model: { ...model, fingerprint }, kv, ...(flags.tensors && { tensors }) },
+      text: modelText(model, fingerprint) + kvText(kv) + (flags.tensors ? tensorText(tensors) : ""),
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+interface TensorFacts {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly numBytes: number;
+  readonly file: string;
+}
+
+function modelFacts(name: string, config: ModelConfig, tensors: readonly TensorFacts[]) {
+  const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  return {
+    name,
+    modelType: config.modelType,
+    numLayers: config.numLayers,
+    hiddenSize: config.hiddenSize,
+    intermediateSize: config.intermediateSize,
+    numHeads: config.numHeads,
+    numKvHeads: config.numKvHeads,
+    headDim: config.headDim,
+    vocabSize: config.vocabSize,
+    maxPositionEmbeddings: config.maxPositionEmbeddings,
+    slidingWindow: Array.from({ length: config.numLayers }, (_, layer) => config.slidingWindow(layer)),
+    qkNorm: config.qkNorm,
+    attentionBias: config.attentionBias,
+    tieWordEmbeddings: config.tieWordEmbeddings,
+    rope: config.rope,
+    eosTokenIds: config.eosTokenIds,
+    parameters,
+    tensors: tensors.length,
+    dtypes: [...new Set(tensors.map(({ dtype }) => dtype))],
+    weightBytes: tensors.reduce((sum, { numBytes }) => sum + numBytes, 0),
+  };
+}
+
+/** Bytes and bits as the allocator and the page layout have them. */
+function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
+  const cache = emptyCache(config, spec);
+  const values = 2 * config.numKvHeads * config.headDim;
+  const layers = cache.layers.map(({ format, main, exact }, layer) => ({
+    layer,
+    k: format.k.type,
+    v: format.v.type,
+    bytesPerToken: main.numBytes / main.pageTokens,
+    bitsPerValue: (main.numBytes * 8) / main.pageTokens / values,
+    pageTokens: main.pageTokens,
+    pageBytes: main.numBytes,
+    planesK: planesOf(main.k),
+    planesV: planesOf(main.v),
+    sinks: exact ? format.sinks : 0,
+    window: exact ? format.window : 0,
+    exactPageTokens: exact?.pageTokens ?? 0,
+    exactPageBytes: exact?.numBytes ?? 0,
+  }));
+  const bytes = allocatedBytes(config, spec, ctx);
+  const bytesF16 = allocatedBytes(config, parseKvSpec("f16"), ctx);
+  return { spec: spec.text, calibration: spec.calibration, ctx, bytes, bytesF16, ratio: bytesF16 / bytes, layers };
+}
+
+/** Widths of the code planes of a row, widest first; empty for floats. */
+function planesOf(side: SideLayout): readonly number[] {
+  return side.scales ? side.planes.map(({ width }) => width) : planeWidths(0);
+}
+
+function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string): string {
+  const windows = [...new Set(model.slidingWindow)].filter((window) => window > 0);
+  const features = [
+    ...(model.qkNorm ? ["QK-norm"] : []),
+    ...(model.attentionBias ? ["biases of q, k, v"] : []),
+    ...(model.tieWordEmbeddings ? ["tied head"] : []),
+    ...(windows.length > 0 ? [`sliding window ${windows.join(", ")}`] : []),
+  ];
+  return plainTable(
+    [
+      ["model", `${model.name} (${model.modelType})`],
+      ["layers", `${model.numLayers} × ${model.hiddenSize}, feed-forward ${model.intermediateSize}`],
+      ["attention", `${model.numHeads} heads, ${model.numKvHeads} KV heads of ${model.headDim}`],
+      ["features", features.join(", ") || "none"],
+      ["vocabulary", formatCount(model.vocabSize)],
+      ["context", `${formatCount(model.maxPositionEmbeddings)} tokens`],
+      [
+        "weights",
+        `${formatCount(model.parameters)} parameters in ${model.tensors} tensors, ${model.dtypes.join(" and ")}, ${formatBytes(model.weightBytes)}`,
+      ],
+      ["fingerprint", fingerprint],
+    ],
+    ["left", "left"],
+  );
+}
+
+function kvText(kv: ReturnType<typeof kvFacts>): string {
+  const rows: string[][] = [
+    ["layers", "K", "V", "planes K", "planes V", "bits/value", "bytes/token", "page", "16-bit sinks + window"],
+  ];
+  // Equal layers share a line.
+  let first = 0;
+  const line = ({ layer: _, ...facts }: (typeof kv.layers)[number]): string => JSON.stringify(facts);
+  for (const [i, layer] of kv.layers.entries()) {
+    const next = kv.layers[i + 1];
+    if (next && line(next) === line(layer)) continue;
+    rows.push([
+      first === i ? `${i}` : `${first}–${i}`,
+      layer.k,
+      layer.v,
+      layer.planesK.join("+") || "–",
+      layer.planesV.join("+") || "–",
+      layer.bitsPerValue.toFixed(3),
+      formatCount(layer.bytesPerToken),
+      `${layer.pageTokens} tokens, ${formatCount(layer.pageBytes)} B`,
+      layer.exactPageBytes
+        ? `${layer.sinks} + ${layer.window}, pages of ${layer.exactPageTokens} tokens, ${formatCount(layer.exactPageBytes)} B`
+        : "none",
+    ]);
+    first = i + 1;
+  }
+  const title = `\nKV cache ${kv.spec} (calibration ${kv.calibration})\n`;
+  const total = `\n${formatCount(kv.ctx)} tokens: ${formatBytes(kv.bytes)} against ${formatBytes(kv.bytesF16)} in f16, ${kv.ratio.toFixed(2)}x smaller\n`;
+  return title + plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) + total;
+}
+
+function tensorText(tensors: readonly TensorFacts[]): string {
+  const rows = tensors.map(({ name, dtype, shape, numBytes }) => [
+    name,
+    dtype,
+    `[${shape.join(", ")}]`,
+    formatCount(numBytes),
+  ]);
+  return `\n${plainTable([["tensor", "type", "shape", "bytes"], ...rows], ["left", "left", "left", "right"])}`;
+}

@@ -1,0 +1,81 @@
+/** @file Rows of `bench`: a markdown table for people, JSON lines with llama-bench's field names for scripts. */
+import { appendFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { type Command, Option } from "commander";
+import { buildCommit, packageVersion } from "./build-info.ts";
+import type { CommandContext } from "./context.ts";
+import { type Column, markdownTable } from "./format.ts";
+
+export type BenchFormat = "md" | "jsonl" | "json";
+
+export interface BenchOutputFlags {
+  readonly output: BenchFormat;
+  readonly json?: boolean;
+  readonly out?: string;
+  readonly quiet?: boolean;
+}
+
+export function addBenchOutputOptions(command: Command): Command {
+  return command
+    .addOption(new Option("-o, --output <format>", "what to print").choices(["md", "jsonl", "json"]).default("md"))
+    .option("--json", "the same as -o json: one object with all rows")
+    .option("--out <file>", "also append the rows to this file as JSON lines")
+    .option("--quiet", "no progress on stderr");
+}
+
+/** Collects rows, prints them in the format asked for, and stamps the JSON ones with where they come from. */
+export class BenchOutput {
+  readonly #context: CommandContext;
+  readonly #flags: BenchOutputFlags;
+  readonly #columns: readonly Column[];
+  readonly #stamp: object;
+  readonly #cells: (readonly string[])[] = [];
+  readonly #rows: object[] = [];
+
+  private constructor(context: CommandContext, flags: BenchOutputFlags, columns: readonly Column[], stamp: object) {
+    this.#context = context;
+    this.#flags = flags;
+    this.#columns = columns;
+    this.#stamp = stamp;
+  }
+
+  static async create(
+    context: CommandContext,
+    flags: BenchOutputFlags,
+    columns: readonly Column[],
+  ): Promise<BenchOutput> {
+    const stamp = {
+      build_commit: await buildCommit(),
+      build_version: packageVersion(),
+      runtime: `node ${process.versions.node}`,
+      cpu_info: cpus()[0]?.model ?? "unknown",
+    };
+    return new BenchOutput(context, flags, columns, stamp);
+  }
+
+  get #format(): BenchFormat {
+    return this.#flags.json ? "json" : this.#flags.output;
+  }
+
+  /** cells: one text a column · row: what scripts read */
+  add(cells: readonly string[], row: object): void {
+    const stamped = { ...this.#stamp, test_time: new Date().toISOString(), ...row };
+    this.#cells.push(cells);
+    this.#rows.push(stamped);
+    const line = `${JSON.stringify(stamped)}\n`;
+    if (this.#flags.out !== undefined) appendFileSync(this.#flags.out, line);
+    if (this.#format === "jsonl") this.#context.io.stdout.write(line);
+  }
+
+  /** Prints what waits for the last row. `notes` go below the table. */
+  end(notes: readonly string[] = []): void {
+    const { stdout } = this.#context.io;
+    if (this.#format === "json") stdout.write(`${JSON.stringify({ rows: this.#rows })}\n`);
+    if (this.#format !== "md") return;
+    stdout.write(markdownTable(this.#columns, this.#cells));
+    if (notes.length > 0) stdout.write(`\n${notes.join("\n")}\n`);
+  }
+}
+
+export const left = (title: string): Column => ({ title, align: "left" });
+export const right = (title: string): Column => ({ title, align: "right" });

@@ -1,0 +1,28 @@
+/** @file Runs one of our own commands in a process of its own: resident memory can be told apart only there. */
+import { spawn } from "node:child_process";
+import { TurboQuantError } from "../errors.ts";
+
+/** argv: of the command, which prints one JSON object. Its stderr is ours. */
+export async function measureInChild<T>(argv: readonly string[], signal: AbortSignal): Promise<T> {
+  const script = process.argv[1];
+  if (script === undefined)
+    throw new TurboQuantError("internal", "bench: the path of the turboquant command is unknown");
+  const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
+    stdio: ["ignore", "pipe", "inherit"],
+    signal,
+  });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+    text += piece;
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  if (code !== 0)
+    throw new TurboQuantError(
+      "unsupported",
+      `bench: the measuring process ended with exit code ${code}; its message is above`,
+    );
+  return JSON.parse(text) as T;
+}
