@@ -53,7 +53,11 @@ export class RowCodec {
   /** @throws TurboQuantError unsupported — kivi types, which quantize groups of tokens, not rows */
   constructor(side: SideFormat, format: LayerKvFormat, headDim: number) {
     if (side.type.startsWith("kivi")) {
-      throw new TurboQuantError("unsupported", `${side.type}: stored by groups of tokens, not by rows`);
+      throw new TurboQuantError(
+        "unsupported",
+        `--kv ${side.type}: expected a type stored by rows, got one stored by groups of tokens; compare with KiviCodec of turboquant/quant, or choose q8_0 or q4_0r`,
+        { type: side.type },
+      );
     }
     this.side = side;
     this.headDim = headDim;
