@@ -20,6 +20,12 @@ export function significant(value: number): string {
   return value.toFixed(size >= 10 ? 1 : size >= 1 || size === 0 ? 2 : Math.min(8, 2 - Math.floor(Math.log10(size))));
 }
 
+/** `2.62x smaller` or `1.10x larger` than `reference`. */
+export function comparedSize(bytes: number, reference: number): string {
+  const ratio = reference / bytes;
+  return ratio >= 1 ? `${ratio.toFixed(2)}x smaller` : `${(1 / ratio).toFixed(2)}x larger`;
+}
+
 export const formatPercent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 
 export const formatCount = (count: number): string => count.toLocaleString("en-US");

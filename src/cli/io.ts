@@ -1,5 +1,5 @@
 /** @file What a command touches of the process, so that tests can stand in for it. */
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 
 export interface TextOutput {
   write(text: string): void;
@@ -11,6 +11,8 @@ export interface CliIo {
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;
   readonly stdin: Readable & { readonly isTTY?: boolean };
+  /** Where line editing draws; absent unless stdout is a terminal. */
+  readonly terminal?: Writable;
   /** Calls `listener` for every Ctrl-C until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
   /** Ends the process at once, whatever is running. */
@@ -36,6 +38,7 @@ export function processIo(): CliIo {
     stdout: outputOf(process.stdout),
     stderr: outputOf(process.stderr),
     stdin: process.stdin,
+    ...(process.stdout.isTTY && { terminal: process.stdout }),
     onInterrupt(listener) {
       process.on("SIGINT", listener);
       return () => process.off("SIGINT", listener);

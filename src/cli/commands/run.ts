@@ -11,7 +11,7 @@ import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { DEFAULT_PROMPT, DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
 import { explain } from "../explain.ts";
-import { formatBytes, formatCount, formatPercent, plainTable, significant } from "../format.ts";
+import { comparedSize, formatBytes, formatCount, formatPercent, plainTable, significant } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import {
   addBackendOptions,
@@ -171,15 +171,13 @@ function summary(
   f16Bytes: number,
   agreement: Agreement | null,
 ): string {
-  const ratio = f16Bytes / kvBytes;
+  const compared = comparedSize(kvBytes, f16Bytes);
   const rows = [
     ["KV cache, f16", formatBytes(f16Bytes), `${formatCount(usage.promptTokens + usage.completionTokens)} tokens`],
     [
       `KV cache, ${kv}`,
       formatBytes(kvBytes),
-      ratio >= 1
-        ? `${ratio.toFixed(2)}x smaller`
-        : `${(1 / ratio).toFixed(2)}x larger: short texts stay in the 16-bit window`,
+      kvBytes > f16Bytes ? `${compared}: a short text stays in the 16-bit window` : compared,
     ],
     [
       "prefill",
