@@ -3,7 +3,7 @@
  * a call has. Addresses are bytes in the WASM memory, multiples of 4; 0 stands for "none" where that is allowed.
  *
  * Each writer fills a block at `at` and returns the number of tasks: run the kernel for every task from 0, in any order,
- * on any thread, with 64 bytes-aligned scratch of 512 KiB of that thread's own.
+ * on any thread, with 512 KiB of scratch of that thread alone, aligned to 16 bytes.
  */
 
 /** Types as the kernels number them. */

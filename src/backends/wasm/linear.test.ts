@@ -205,14 +205,18 @@ const ROWS = [1, 2, 4, 5, 9, 33, 70];
 describe.each(TYPES)("linear with %s weights", (type) => {
   it.each(COLS)("agrees with f64 for every shape of %i columns", (cols) => {
     let worst = 0;
+    // Every shape is without bias and without accumulation for some columns: what is read past their ends is NaN, and
+    // would turn a write past the end of `out` into the guard's own bits.
+    let variant = COLS.indexOf(cols);
     for (const outRows of OUT_ROWS) {
       next = FIRST_FREE;
       const weight = storeWeight(type, outRows, cols);
       const mark = next;
       for (const rows of ROWS) {
         next = mark;
-        const bias = rows % 2 ? noise(outRows, 3) : null;
-        const before = outRows % 2 ? noise(rows * outRows, 4) : null;
+        const bias = variant & 1 ? noise(outRows, 3) : null;
+        const before = variant & 2 ? noise(rows * outRows, 4) : null;
+        variant++;
         const { result, expected, magnitude } = multiply(
           weight,
           noise(rows * cols, rows),
