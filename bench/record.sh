@@ -10,7 +10,7 @@ npm run --silent build
 tq() { node dist/cli/main.js "$@"; }
 fresh() { rm -f "$results/$1.jsonl"; }
 
-tq run --compare-f16 --quiet >"$results/start.txt" 2>/dev/null
+tq run --compare-f16 >"$results/start.txt" 2>&1
 
 fresh attention
 tq bench attention --shape qwen3-0.6b -d 1024,4096,16384 --kv f16,q8_0,k4v4,k8v4,k5v4,k3v3 -t 1,2 -r 9 --out "$results/attention.jsonl"

@@ -129,6 +129,10 @@ async function checkModel(model: string, text: string, options: Options): Promis
   const exactError = first.pplBase / exact.ppl - 1;
   const isExact = Math.abs(exactError) <= LIMITS.exactPpl;
   print("f32 (exact)", first.pplBase, exactError, "", first.needleBase, exact, isExact ? "pass" : "FAIL");
+  const append = (line: object): void => {
+    if (options.out) appendFileSync(options.out, `${JSON.stringify({ model, seeds: seeds.length, ...line })}\n`);
+  };
+  append({ spec: "f32", oracle: exact, ppl: first.pplBase, pplError: exactError, verdict: isExact ? "pass" : "FAIL" });
   for (const [i, row] of rows.entries()) {
     const own = results.slice(i * seeds.length, (i + 1) * seeds.length);
     const { ppl, pplSe, kld, top1, needle } = average(own);
@@ -137,23 +141,7 @@ async function checkModel(model: string, text: string, options: Options): Promis
     const verdict = judge(row, pplError, pplSe, kldError, seeds.length);
     const figures = `kld ${kld.toFixed(5)} ${percent(kldError).padStart(8)}  top-1 ${percent(top1 - row.top1!)}`;
     print(specOf(row), ppl, pplError, figures, needle, row, verdict);
-    if (options.out) {
-      const line = {
-        model,
-        spec: specOf(row),
-        seeds: seeds.length,
-        oracle: row,
-        ppl,
-        kld,
-        top1,
-        needle,
-        pplError,
-        pplSe,
-        kldError,
-        verdict,
-      };
-      appendFileSync(options.out, `${JSON.stringify({ ...line, rows: own })}\n`);
-    }
+    append({ spec: specOf(row), oracle: row, ppl, kld, top1, needle, pplError, pplSe, kldError, verdict, rows: own });
   }
   return failures;
 }

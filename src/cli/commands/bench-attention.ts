@@ -11,7 +11,7 @@ import { type BackendFlags, collectKv, wholeNumber, wholeNumbers } from "../opti
 
 interface AttentionFlags extends BenchOutputFlags {
   readonly shape: string;
-  readonly depth: readonly number[];
+  readonly depth?: readonly number[];
   readonly kv?: readonly string[];
   readonly threads?: readonly number[];
   readonly repeats: number;
@@ -22,11 +22,11 @@ export function configure(command: Command, context: CommandContext): void {
   command
     .summary("decode attention of one layer")
     .description(
-      "Milliseconds of one layer's attention for one token, a 1,024 tokens of context. Every sample goes through sequences with\n" +
+      "Milliseconds of one layer's attention for one token, a 1,024 tokens of context. Every sample goes through sequences with " +
         "pages of their own, together larger than the processor's caches; formats alternate sample by sample.",
     )
     .option("--shape <name>", `heads and head_dim of: ${shapeNames.join(", ")}`, "qwen3-0.6b")
-    .option("-d, --depth <list>", "tokens in the cache", wholeNumbers(1), [1024, 4096, 16384])
+    .option("-d, --depth <list>", "tokens in the cache, comma separated (default: 1024,4096,16384)", wholeNumbers(1))
     .option("--kv <list>", "KV formats, comma separated or repeated (default: f16,k4v4)", collectKv)
     .option("-t, --threads <list>", "threads (default: all processors)", wholeNumbers(1))
     .option("-r, --repeats <n>", "samples of each", wholeNumber(1), 9)
@@ -58,7 +58,7 @@ async function run(flags: AttentionFlags, context: CommandContext): Promise<void
     config,
     backend: flags.backend,
     threads: flags.threads ?? [undefined],
-    depths: flags.depth,
+    depths: flags.depth ?? [1024, 4096, 16384],
     kv,
     repeats: flags.repeats,
     signal: context.signal,

@@ -24,7 +24,7 @@ export function configure(command: Command, context: CommandContext): void {
   command
     .summary("bytes of a long cache, allocated and resident")
     .description(
-      "Fills every layer of a cache with random keys and values, each format in a process of its own, and compares the bytes of\n" +
+      "Fills every layer of a cache with random keys and values, each format in a process of its own, and compares the bytes of " +
         "its pages with the growth of that process's resident memory.",
     )
     .option("--shape <name>", "layers and heads of a public shape", "qwen3-0.6b")

@@ -4,12 +4,12 @@ import { Option } from "commander";
 import { type PrefillPeak, peakOfPrefill } from "../../bench/prefill-peak.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { openBenchModel, throughputJson } from "../bench-model-flags.ts";
 import { addBenchOutputOptions, BenchOutput, type BenchOutputFlags, left, right } from "../bench-output.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { formatBytes, formatPercent, significant } from "../format.ts";
 import { measureInChild } from "../measure-in-child.ts";
 import { addBackendOptions, type BackendFlags, collectKv, DEFAULT_MODEL, wholeNumber } from "../options.ts";
-import { jsonOf, openBenchModel } from "./bench.ts";
 
 interface PrefillFlags extends BackendFlags, BenchOutputFlags {
   readonly model?: string;
@@ -25,7 +25,7 @@ export function configure(command: Command, context: CommandContext): void {
   command
     .summary("prefill into each format: time and peak memory")
     .description(
-      "Time of a prefill into each KV format, alternating repeat by repeat, relative to the first; and, each format in a process\n" +
+      "Time of a prefill into each KV format, alternating repeat by repeat, relative to the first; and, each format in a process " +
         "of its own, how much resident memory grows beyond the bytes of the cache.",
     )
     .option("-m, --model <ref>", `checkpoint (default: ${DEFAULT_MODEL})`)
@@ -91,7 +91,7 @@ async function run(flags: PrefillFlags, context: CommandContext): Promise<void> 
       signal: context.signal,
       onProgress: (what, done, total) => progress.update(what, done, total),
     });
-    for await (const row of timed) rows.push({ row, json: jsonOf(row, model, flags.threads, flags.weights) });
+    for await (const row of timed) rows.push({ row, json: throughputJson(row, model, flags.threads, flags.weights) });
   } finally {
     progress.clear();
     await model.dispose();

@@ -1,9 +1,10 @@
 /** @file `turboquant bench`: prefill and decode of a whole model; `attention`, `prefill` and `memory` below it. */
 import type { Command } from "commander";
-import { type BenchModel, loadBenchModel, makeShapeModel } from "../../bench/bench-model.ts";
+import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
 import { shapeNames } from "../../models/shapes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { openBenchModel, throughputJson } from "../bench-model-flags.ts";
 import { addBenchOutputOptions, BenchOutput, type BenchOutputFlags, left, right } from "../bench-output.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { formatBytes, formatPercent, significant } from "../format.ts";
@@ -23,9 +24,9 @@ interface BenchFlags extends Omit<BackendFlags, "threads">, BenchOutputFlags {
   readonly model?: string;
   readonly shape?: string;
   readonly layers?: number;
-  readonly promptTokens: readonly number[];
-  readonly genTokens: readonly number[];
-  readonly depth: readonly number[];
+  readonly promptTokens?: readonly number[];
+  readonly genTokens?: readonly number[];
+  readonly depth?: readonly number[];
   readonly kv?: readonly string[];
   readonly threads?: readonly number[];
   readonly repeats: number;
@@ -34,16 +35,20 @@ interface BenchFlags extends Omit<BackendFlags, "threads">, BenchOutputFlags {
 export function configure(command: Command, context: CommandContext): void {
   command
     .description(
-      "Tokens a second of prefill (pp) and decode (tg) at given depths, in llama-bench's terms. Formats alternate repeat by\n" +
+      "Tokens a second of prefill (pp) and decode (tg) at given depths, in llama-bench's terms. Formats alternate repeat by " +
         "repeat, so that noise hits all of them. The depth is really prefilled, once a format, and forked for every repeat.",
     )
     .enablePositionalOptions()
     .option("-m, --model <ref>", `checkpoint to time (default: ${DEFAULT_MODEL})`)
     .option("--shape <name>", `random weights in a public shape instead: ${shapeNames.join(", ")}`)
     .option("--layers <n>", "keep only the first layers of a shape", wholeNumber(1))
-    .option("-p, --prompt-tokens <list>", "prompt lengths to time; 0 for none", wholeNumbers(0), [512])
-    .option("-n, --gen-tokens <list>", "generation lengths to time; 0 for none", wholeNumbers(0), [128])
-    .option("-d, --depth <list>", "tokens in the cache before", wholeNumbers(0), [0])
+    .option(
+      "-p, --prompt-tokens <list>",
+      "prompt lengths to time, comma separated; 0 for none (default: 512)",
+      wholeNumbers(0),
+    )
+    .option("-n, --gen-tokens <list>", "generation lengths to time; 0 for none (default: 128)", wholeNumbers(0))
+    .option("-d, --depth <list>", "tokens in the cache before (default: 0)", wholeNumbers(0))
     .option("--kv <list>", "KV formats, comma separated or repeated (default: f16,k4v4)", collectKv)
     .option(
       "-t, --threads <list>",
@@ -68,26 +73,6 @@ Examples:
   configureMemory(command.command("memory"), context);
 }
 
-/** The model that `--model` or `--shape` names. */
-export function openBenchModel(
-  flags: Pick<BenchFlags, "model" | "shape" | "layers" | "backend" | "weights">,
-  threads: number | undefined,
-  context: CommandContext,
-  onProgress: Parameters<typeof makeShapeModel>[1]["onProgress"],
-): Promise<BenchModel> {
-  const options = {
-    backend: flags.backend,
-    weights: flags.weights,
-    signal: context.signal,
-    ...(threads !== undefined && { threads }),
-    ...(flags.layers !== undefined && { layers: flags.layers }),
-    ...(onProgress && { onProgress }),
-  };
-  return flags.shape === undefined
-    ? loadBenchModel(flags.model ?? DEFAULT_MODEL, options)
-    : makeShapeModel(flags.shape, options);
-}
-
 async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
   const kv = flags.kv ?? ["f16", "k4v4"];
   for (const spec of kv) parseKvSpec(spec);
@@ -107,9 +92,9 @@ async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
     const model = await openBenchModel(flags, threads, context, progress.onEvent);
     try {
       const rows = benchThroughput(model, {
-        prompts: flags.promptTokens.filter((n) => n > 0),
-        generations: flags.genTokens.filter((n) => n > 0),
-        depths: flags.depth,
+        prompts: (flags.promptTokens ?? [512]).filter((n) => n > 0),
+        generations: (flags.genTokens ?? [128]).filter((n) => n > 0),
+        depths: flags.depth ?? [0],
         kv,
         repeats: flags.repeats,
         signal: context.signal,
@@ -117,7 +102,7 @@ async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
       });
       for await (const row of rows) {
         progress.clear();
-        output.add(cellsOf(row, model), jsonOf(row, model, threads, flags.weights));
+        output.add(cellsOf(row, model), throughputJson(row, model, threads, flags.weights));
       }
     } finally {
       progress.clear();
@@ -139,40 +124,4 @@ function cellsOf({ test, kv, tokPerSec, kvBytes }: ThroughputRow, model: BenchMo
     formatPercent(tokPerSec.spread),
     formatBytes(kvBytes),
   ];
-}
-
-/** llama-bench's names where it has them. */
-export function jsonOf(row: ThroughputRow, model: BenchModel, threads: number | undefined, weights: string) {
-  const format = parseKvSpec(row.kv).forLayer(0);
-  const ms = row.samplesMs;
-  const mean = ms.reduce((sum, value) => sum + value, 0) / ms.length;
-  const tokens = row.nPrompt + row.nGen;
-  return {
-    backends: model.ops.name,
-    backend: model.ops.describe(),
-    model_type: model.name,
-    model_size: model.weightBytes,
-    n_layers: model.config.numLayers,
-    weights,
-    n_threads: threads ?? null,
-    kv: row.kv,
-    type_k: format.k.type,
-    type_v: format.v.type,
-    test: row.test,
-    n_prompt: row.nPrompt,
-    n_gen: row.nGen,
-    n_depth: row.depth,
-    avg_ns: Math.round(mean * 1e6),
-    stddev_ns: Math.round(
-      Math.sqrt(ms.reduce((sum, v) => sum + (v - mean) ** 2, 0) / Math.max(1, ms.length - 1)) * 1e6,
-    ),
-    avg_ts: row.tokPerSec.mean,
-    stddev_ts: row.tokPerSec.sd,
-    median_ts: row.tokPerSec.median,
-    max_ts: row.tokPerSec.max,
-    spread: row.tokPerSec.spread,
-    samples_ns: ms.map((v) => Math.round(v * 1e6)),
-    samples_ts: ms.map((v) => (tokens * 1000) / v),
-    kv_bytes: row.kvBytes,
-  };
 }

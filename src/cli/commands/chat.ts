@@ -40,7 +40,7 @@ const HELP = [
 export function configure(command: Command, context: CommandContext): void {
   command
     .description(
-      "Talks with the model; the cache is kept from turn to turn. Lines come from stdin, answers go to stdout.\n" +
+      "Talks with the model; the cache is kept from turn to turn. Lines come from stdin, answers go to stdout. " +
         "Ctrl-C stops an answer; twice, it leaves. With --json every answer is one JSON line.",
     )
     .argument("[prompt...]", "the first thing to say");

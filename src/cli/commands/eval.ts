@@ -33,7 +33,7 @@ interface EvalFlags extends BackendFlags, OutputFlags {
 
 export function configure(command: Command, context: CommandContext): void {
   command.description(
-    "Feeds a text to the model, teacher forced, through KV formats and through an uncompressed cache of the same weights.\n" +
+    "Feeds a text to the model, teacher forced, through KV formats and through an uncompressed cache of the same weights. " +
       "Every key and value is quantized before anything reads it. Divergences (KLD) are in nats, over all positions.",
   );
   addModelOption(command)

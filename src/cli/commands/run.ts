@@ -35,7 +35,7 @@ interface RunFlags extends ModelFlags, GenerationFlags {
 export function configure(command: Command, context: CommandContext): void {
   command
     .description(
-      "Continues or answers one prompt on a compressed KV cache. The text goes to stdout as it is generated;\n" +
+      "Continues or answers one prompt on a compressed KV cache. The text goes to stdout as it is generated; " +
         "the figures follow it, on stderr when stdout is not a terminal.",
     )
     .argument("[prompt...]", "the prompt (default: a recall question over a short story)");
