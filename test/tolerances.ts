@@ -38,10 +38,4 @@ export const tolerance = {
     max: 5e-7,
     why: "a few f32 roundings; exp is good to 2e-7",
   },
-  linearKernel: {
-    metric: "|error| / (Σ|w·x| + |bias| + |old|)",
-    max: 2e-6,
-    why: "f32 sums: at worst one rounding (6e-8) a step of up to 10 000 steps a lane, in practice their square root",
-  },
-  elementwiseKernel: { metric: "relative", max: 2e-6, why: "a few f32 roundings, and e^x to about 5e-7" },
 } as const;
