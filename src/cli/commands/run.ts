@@ -177,7 +177,9 @@ function summary(
     [
       `KV cache, ${kv}`,
       formatBytes(kvBytes),
-      kvBytes > f16Bytes ? `${compared}: a short text stays in the 16-bit window` : compared,
+      kvBytes > f16Bytes && !parseKvSpec(kv).isFloat
+        ? `${compared}: a short text stays in the 16-bit window`
+        : compared,
     ],
     [
       "prefill",
