@@ -1,7 +1,7 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/q8.ts. */
 import { loadAs } from "../linear/convert";
-import { RECORD } from "../linear/q8";
-import { F32, Q8, VECTOR } from "../linear/types";
+import { Q8_RECORD } from "../linear/q8";
+import { F32, Q8, RECORD, VECTOR } from "../linear/types";
 
 /** Parameter block: table, its type, tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
 const TABLE: usize = 0;
@@ -23,20 +23,21 @@ export function embed(task: i32, params: usize, scratch: usize): void {
     return;
   }
   if (type == Q8) {
-    const panel = table + <usize>(token >> 2) * (stride >> 5) * RECORD;
+    const panel = table + <usize>(token >> 2) * (stride >> 5) * Q8_RECORD;
     const lane = <usize>(token & 3);
     for (let i = 0; i < cols; i++) {
-      const record = panel + <usize>(i >> 5) * RECORD;
+      const record = panel + <usize>(i >> 5) * Q8_RECORD;
       const code = load<i8>(record + 16 + (lane << 5) + <usize>(i & 31));
       store<f32>(out + (<usize>i << 2), <f32>code * load<f32>(record + (lane << 2)));
     }
     return;
   }
-  const step: usize = type == F32 ? 32 : 16;
-  let from = table + <usize>(token >> 2) * (stride >> 3) * step * 4 + <usize>(token & 3) * step;
-  for (let i = 0; i < cols; i += 8) {
-    const count = min(8, cols - i);
+  const recordCols = type == F32 ? 4 : 8;
+  const panel = <usize>(token >> 2) * stride * (type == F32 ? 16 : 8);
+  let from = table + panel + (<usize>(token & 3) << 4);
+  for (let i = 0; i < cols; i += recordCols) {
+    const count = min(recordCols, cols - i);
     for (let c = 0; c < count; c++) store<f32>(out + (<usize>(i + c) << 2), loadAs(type, from, c));
-    from += 4 * step;
+    from += RECORD;
   }
 }

@@ -1,7 +1,7 @@
 /** @file Weights from the dtype of the checkpoint to the type they are kept in, rows at a time. */
 import { loadHalf, toHalf } from "../simd/vector";
-import { RECORD } from "./q8";
-import { BF16, Bfloat, bytesOf8, F16, F32, Half, panelBytes } from "./types";
+import { Q8_RECORD } from "./q8";
+import { BF16, Bfloat, F16, F32, Half, panelBytes, RECORD, recordCols } from "./types";
 
 /** Parameter block: source rows, their dtype, target matrix, row it starts at, columns, stride, rows, rows of a task. */
 const FROM: usize = 0;
@@ -44,22 +44,19 @@ const BLOCK: usize = 28;
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
-  const step = bytesOf8<T>();
   const type = isFloat<T>() ? F32 : isSigned<T>() ? BF16 : F16;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
-    let to = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes<T>(stride) + <usize>(row & 3) * step;
-    for (let i = 0; i < cols; i += 8) {
-      if (dtype == type && i + 8 <= cols) {
-        const at = from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1);
-        v128.store(to, v128.load(at));
-        if (isFloat<T>()) v128.store(to, v128.load(at, 16), 16);
+    let to = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes<T>(stride) + (<usize>(row & 3) << 4);
+    for (let i = 0; i < cols; i += recordCols<T>()) {
+      const count = min(recordCols<T>(), cols - i);
+      if (dtype == type && count == recordCols<T>()) {
+        v128.store(to, v128.load(from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1)));
       } else {
-        const count = min(8, cols - i);
         for (let c = 0; c < count; c++) storeAs<T>(to, c, loadAs(dtype, from, i + c));
       }
-      to += 4 * step;
+      to += RECORD;
     }
   }
 }
@@ -104,7 +101,7 @@ export function convertToQ8(task: i32, params: usize, scratch: usize): void {
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
-  const panel = (<usize>stride >> 5) * RECORD;
+  const panel = (<usize>stride >> 5) * Q8_RECORD;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
@@ -130,7 +127,7 @@ export function convertToQ8(task: i32, params: usize, scratch: usize): void {
         const d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 48), inverse)));
         v128.store(codes + <usize>i, i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
       }
-      record += RECORD;
+      record += Q8_RECORD;
     }
   }
 }

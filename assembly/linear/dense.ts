@@ -7,33 +7,34 @@
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X } from "./params";
 import { storeFour, storeOne } from "./store";
-import { Bfloat, bytesOf8, F16_SUM_FACTOR, first, Half, panelBytes, second } from "./types";
+import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 
 /** One row of activations against a panel: four outputs. Each weight is read once, in the order of memory. */
 // @ts-ignore: decorator
 @inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32): v128 {
-  const step = bytesOf8<T>();
   const end = x + (<usize>stride << 2);
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
-  for (let p = x; p < end; p += 32) {
+  for (let p = x; p < end; p += <usize>recordCols<T>() << 2) {
     const x0 = v128.load(p);
-    const x1 = v128.load(p, 16);
     const r0 = v128.load(w);
-    const r1 = v128.load(w + step);
-    const r2 = v128.load(w + 2 * step);
-    const r3 = v128.load(w + 3 * step);
+    const r1 = v128.load(w, 16);
+    const r2 = v128.load(w, 32);
+    const r3 = v128.load(w, 48);
     a = madd(first<T>(r0), x0, a);
     b = madd(first<T>(r1), x0, b);
     c = madd(first<T>(r2), x0, c);
     d = madd(first<T>(r3), x0, d);
-    a = madd(second<T>(r0, w), x1, a);
-    b = madd(second<T>(r1, w + step), x1, b);
-    c = madd(second<T>(r2, w + 2 * step), x1, c);
-    d = madd(second<T>(r3, w + 3 * step), x1, d);
-    w += 4 * step;
+    if (!isFloat<T>()) {
+      const x1 = v128.load(p, 16);
+      a = madd(second<T>(r0), x1, a);
+      b = madd(second<T>(r1), x1, b);
+      c = madd(second<T>(r2), x1, c);
+      d = madd(second<T>(r3), x1, d);
+    }
+    w += RECORD;
   }
   return transposeSumF32(a, b, c, d);
 }
@@ -49,13 +50,16 @@ import { Bfloat, bytesOf8, F16_SUM_FACTOR, first, Half, panelBytes, second } fro
   }
 }
 
-/** M rows of activations against two neighbouring rows of a panel: w points to the first. */
+/**
+ * M rows of activations against two neighbouring rows of a panel, w pointing to the first. With M = 4 the eight sums and the
+ * six vectors loaded in a step just fit the registers of x86: engines load all of a step first, so a step must be short.
+ */
 // @ts-ignore: decorator
-@inline function rowsTimesPair<T>(M: i32, sumFactor: f32,
+@inline function rowsTimesPair<T>(
+  M: i32, sumFactor: f32,
   x: usize, w: usize, stride: i32, isPair: bool,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
-  const step = bytesOf8<T>();
   const xPitch = <usize>stride << 2;
   const xEnd = x + xPitch;
   let a0 = f32x4.splat(0);
@@ -66,9 +70,9 @@ import { Bfloat, bytesOf8, F16_SUM_FACTOR, first, Half, panelBytes, second } fro
   let c1 = f32x4.splat(0);
   let d0 = f32x4.splat(0);
   let d1 = f32x4.splat(0);
-  for (let p = x; p < xEnd; p += 32) {
+  for (let p = x; p < xEnd; p += <usize>recordCols<T>() << 2) {
     const r0 = v128.load(w);
-    const r1 = v128.load(w + step);
+    const r1 = v128.load(w, 16);
     let w0 = first<T>(r0);
     let w1 = first<T>(r1);
     let v = v128.load(p);
@@ -87,25 +91,18 @@ import { Bfloat, bytesOf8, F16_SUM_FACTOR, first, Half, panelBytes, second } fro
       d0 = madd(v, w0, d0);
       d1 = madd(v, w1, d1);
     }
-    w0 = second<T>(r0, w);
-    w1 = second<T>(r1, w + step);
-    v = v128.load(p, 16);
-    a0 = madd(v, w0, a0);
-    a1 = madd(v, w1, a1);
-    v = v128.load(p + xPitch, 16);
-    b0 = madd(v, w0, b0);
-    b1 = madd(v, w1, b1);
-    if (M > 2) {
-      v = v128.load(p + 2 * xPitch, 16);
-      c0 = madd(v, w0, c0);
-      c1 = madd(v, w1, c1);
+    // Three and four rows come here with f32 only.
+    if (!isFloat<T>()) {
+      w0 = second<T>(r0);
+      w1 = second<T>(r1);
+      v = v128.load(p, 16);
+      a0 = madd(v, w0, a0);
+      a1 = madd(v, w1, a1);
+      v = v128.load(p + xPitch, 16);
+      b0 = madd(v, w0, b0);
+      b1 = madd(v, w1, b1);
     }
-    if (M > 3) {
-      v = v128.load(p + 3 * xPitch, 16);
-      d0 = madd(v, w0, d0);
-      d1 = madd(v, w1, d1);
-    }
-    w += 4 * step;
+    w += RECORD;
   }
   storeOne(out, horizontalSum(a0) * sumFactor, bias, add);
   storeOne(out + outPitch, horizontalSum(b0) * sumFactor, bias, add);
@@ -126,7 +123,7 @@ import { Bfloat, bytesOf8, F16_SUM_FACTOR, first, Half, panelBytes, second } fro
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
   for (let r = 0; r < count; r += 2) {
-    const row = w + <usize>(r >> 2) * panelBytes<T>(stride) + <usize>(r & 2) * bytesOf8<T>();
+    const row = w + <usize>(r >> 2) * panelBytes<T>(stride) + (<usize>(r & 2) << 4);
     const at = <usize>r << 2;
     rowsTimesPair<T>(M, sumFactor, x, row, stride, r + 1 < count, out + at, outPitch, bias != 0 ? bias + at : 0, add);
   }
@@ -134,29 +131,39 @@ import { Bfloat, bytesOf8, F16_SUM_FACTOR, first, Half, panelBytes, second } fro
 
 /** Any number of rows against one block of weights. */
 // @ts-ignore: decorator
-@inline function allRowsTimesBlock<T>(sumFactor: f32, x: usize, rows: i32, w: usize, stride: i32, count: i32,
+@inline function allRowsTimesBlock<T>(
+  sumFactor: f32, x: usize, rows: i32, w: usize, stride: i32, count: i32,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
   const xPitch = <usize>stride << 2;
   let m = 0;
-  for (; m + 4 <= rows; m += 4) {
-    rowsTimesBlock<T>(4, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+  if (isFloat<T>()) {
+    for (; m + 4 <= rows; m += 4) {
+      rowsTimesBlock<T>(4, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    }
+    if (rows - m == 3) {
+      rowsTimesBlock<T>(3, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+      m += 3;
+    }
   }
-  const at = x + <usize>m * xPitch;
-  const to = out + <usize>m * outPitch;
-  if (rows - m == 3) rowsTimesBlock<T>(3, sumFactor, at, w, stride, count, to, outPitch, bias, add);
-  else if (rows - m == 2) rowsTimesBlock<T>(2, sumFactor, at, w, stride, count, to, outPitch, bias, add);
-  else if (rows - m == 1) rowTimesBlock<T>(sumFactor, at, w, stride, count, to, bias, add);
+  for (; m + 2 <= rows; m += 2) {
+    rowsTimesBlock<T>(2, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+  }
+  if (m < rows) {
+    rowTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, bias, add);
+  }
 }
 
-/** Panels as f32, each eight columns in the order of `first` and `second`. */
+/** Panels of a 16-bit type as f32 panels, each eight columns in the order of `first` and `second`. */
 // @ts-ignore: decorator
 @inline function unpackPanels<T>(w: usize, bytes: usize, to: usize): void {
-  for (const end = w + bytes; w < end; w += 16) {
-    const raw = v128.load(w);
-    v128.store(to, first<T>(raw));
-    v128.store(to, second<T>(raw, w), 16);
-    to += 32;
+  for (const end = w + bytes; w < end; w += RECORD) {
+    for (let row: usize = 0; row < RECORD; row += 16) {
+      const raw = v128.load(w + row);
+      v128.store(to + row, first<T>(raw));
+      v128.store(to + row, second<T>(raw), 64);
+    }
+    to += 2 * RECORD;
   }
 }
 
@@ -178,9 +185,13 @@ const UNPACK_BYTES: usize = 384 * 1024;
   let bias = load<usize>(params, BIAS);
   if (bias != 0) bias += <usize>start << 2;
   const add = load<i32>(params, ADD) != 0;
-  const sumFactor: f32 = !isFloat<T>() && !isSigned<T>() ? F16_SUM_FACTOR : 1;
+  if (isFloat<T>()) {
+    allRowsTimesBlock<f32>(1, x, rows, w, stride, count, out, outPitch, bias, add);
+    return;
+  }
+  const sumFactor: f32 = isSigned<T>() ? 1 : F16_SUM_FACTOR;
   const packed = <usize>((count + 3) >> 2) * panelBytes<T>(stride);
-  if (!isFloat<T>() && rows > 4 && packed * 2 <= UNPACK_BYTES) {
+  if (rows > 2 && packed * 2 <= UNPACK_BYTES) {
     unpackPanels<T>(w, packed, scratch);
     allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add);
   } else {

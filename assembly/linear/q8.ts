@@ -11,7 +11,7 @@ import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE } from "./params";
 import { storeFour, storeOne } from "./store";
 
-export const RECORD: usize = 144;
+export const Q8_RECORD: usize = 144;
 
 /** One group: 32 int8 at p against 32 int16 in four vectors. */
 // @ts-ignore: decorator
@@ -44,7 +44,7 @@ export const RECORD: usize = 144;
     b = madd(dotGroup(record + 48, x0, x1, x2, x3), v128.load_splat<f32>(record, 4), b);
     c = madd(dotGroup(record + 80, x0, x1, x2, x3), v128.load_splat<f32>(record, 8), c);
     d = madd(dotGroup(record + 112, x0, x1, x2, x3), v128.load_splat<f32>(record, 12), d);
-    record += RECORD;
+    record += Q8_RECORD;
   }
   return transposeSumF32(a, b, c, d);
 }
@@ -78,8 +78,8 @@ export const RECORD: usize = 144;
     b = madd(dotHeld(p + pitch, w0, w1, w2, w3), s, b);
     if (M > 2) c = madd(dotHeld(p + 2 * pitch, w0, w1, w2, w3), s, c);
     if (M > 3) d = madd(dotHeld(p + 3 * pitch, w0, w1, w2, w3), s, d);
-    w += RECORD;
-    scale += RECORD;
+    w += Q8_RECORD;
+    scale += Q8_RECORD;
   }
   return transposeSumF32(a, b, c, d);
 }
@@ -89,7 +89,7 @@ export const RECORD: usize = 144;
   M: i32, x: usize, xScale: usize, w: usize, stride: i32, count: i32,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
-  const panelBytes = (<usize>stride >> 5) * RECORD;
+  const panelBytes = (<usize>stride >> 5) * Q8_RECORD;
   for (let r = 0; r < count; r++) {
     const sums = rowsTimesLane(M, x, w + <usize>(r >> 2) * panelBytes, r & 3, stride);
     const to = out + (<usize>r << 2);
@@ -108,7 +108,7 @@ export function linearQ8(task: i32, params: usize, scratch: usize): void {
   const block = load<i32>(params, BLOCK);
   const start = task * block;
   const count = min(block, n - start);
-  const panelBytes = (<usize>stride >> 5) * RECORD;
+  const panelBytes = (<usize>stride >> 5) * Q8_RECORD;
   const x = load<usize>(params, X);
   const xScale = load<usize>(params, X_SCALE);
   const pitch = <usize>stride << 1;

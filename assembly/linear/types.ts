@@ -4,7 +4,8 @@
  * The type is a type parameter, because only those surely leave no branch in a loop: `f32`, `u16` for f16 and `i16` for
  * bf16, told apart by the compiler's `isFloat<T>()` and `isSigned<T>()`.
  *
- * Panels of four rows, so that one row of activations reads one stream: [ceil(n/4)][stride/8] records of [4 rows][8 columns].
+ * Panels of four rows, so that one row of activations reads one stream: records of [4 rows][16 bytes], a record holding four
+ * columns of f32 or eight of the 16-bit types.
  */
 
 /** What a matrix or a checkpoint holds, as the parameter blocks say it. */
@@ -18,16 +19,19 @@ export const VECTOR: i32 = 4;
 export type Half = u16;
 export type Bfloat = i16;
 
-/** Bytes of eight columns of one row. */
+/** Bytes of a record, a cache line. */
+export const RECORD: usize = 64;
+
+/** Columns of a record. */
 // @ts-ignore: decorator
-@inline export function bytesOf8<T>(): usize {
-  return isFloat<T>() ? 32 : 16;
+@inline export function recordCols<T>(): i32 {
+  return isFloat<T>() ? 4 : 8;
 }
 
-/** Bytes of a panel. */
+/** Bytes of a panel; `stride` is a multiple of 8. */
 // @ts-ignore: decorator
 @inline export function panelBytes<T>(stride: i32): usize {
-  return (<usize>stride >> 3) * bytesOf8<T>() * 4;
+  return <usize>stride * (isFloat<T>() ? 16 : 8);
 }
 
 /** What activations are multiplied by for f16 weights, whose unpacked value is the true one times 2^−112. */
@@ -36,8 +40,8 @@ export const F16_X_FACTOR: f32 = 1.2676506002282294e30; // 2^100: a larger one w
 export const F16_SUM_FACTOR: f32 = 4096; // 2^12
 
 /**
- * First four of eight weights, given `raw`, the 16 bytes at p. "First" means columns 0–3 of f32, and columns 0, 2, 4, 6 of
- * f16 and bf16, where that takes fewer instructions. Activations are prepared in the same order.
+ * Four weights of the 16 bytes that a row has in a record: all of f32, columns 0, 2, 4, 6 of f16 and bf16, where that takes
+ * fewer instructions than 0 to 3. Activations are prepared in the same order.
  */
 // @ts-ignore: decorator
 @inline export function first<T>(raw: v128): v128 {
@@ -47,10 +51,9 @@ export const F16_SUM_FACTOR: f32 = 4096; // 2^12
   return v128.and(i32x4.shr_s(high, 3), i32x4.splat(0x8fffe000));
 }
 
-/** The other four. */
+/** Columns 1, 3, 5, 7 of f16 and bf16. */
 // @ts-ignore: decorator
-@inline export function second<T>(raw: v128, p: usize): v128 {
-  if (isFloat<T>()) return v128.load(p, 16);
+@inline export function second<T>(raw: v128): v128 {
   if (isSigned<T>()) return v128.and(raw, i32x4.splat(0xffff0000));
   return v128.and(i32x4.shr_s(raw, 3), i32x4.splat(0x8fffe000));
 }
