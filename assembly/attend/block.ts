@@ -198,5 +198,6 @@ function unpackSigns(p: usize, side: usize, scratch: usize, page: usize, head: u
 export function attendRows(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   if (load<i32>(p, HAS_EXACT)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
   attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
-  if (load<i32>(p, HAS_EXACT)) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
+  // Without a window no row sees its own copy, but the rows' bounds would still span pages that are not there.
+  if (load<i32>(p, HAS_EXACT) && load<i32>(p, WINDOW) > 0) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
 }
