@@ -182,27 +182,40 @@ export function dotRowsInt16(padded: usize, q: usize, scratch: usize, rows: usiz
   }
 }
 
-/** One or two rows straight from f16 keys. */
+/** One or two rows straight from f16 keys, two keys at a time: the last one may be read twice. */
 // @ts-ignore: decorator
 @inline function scoreHalf(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
   const query = scratch + S_QUERY;
   let sums = scratch + S_SUMS;
-  for (let key: usize = 0; key < count; key++) {
+  for (let key: usize = 0; key < count; key += 2) {
+    const next = key + 1 < count ? source + d * 2 : source;
     let a0 = f32x4.splat(0), a1 = f32x4.splat(0), c0 = f32x4.splat(0), c1 = f32x4.splat(0);
     for (let i: usize = 0; i < d; i += 8) {
-      const h = v128.load(source + i * 2);
-      const x = halfLow(h), y = halfHigh(h);
-      a0 = madd(v128.load(query + i * 4), x, a0);
-      a1 = madd(v128.load(query + i * 4, 16), y, a1);
+      const h = v128.load(source + i * 2), g = v128.load(next + i * 2);
+      const x = halfLow(h), y = halfHigh(h), z = halfLow(g), w = halfHigh(g);
+      let q = v128.load(query + i * 4);
+      a0 = madd(q, x, a0);
+      a1 = madd(q, z, a1);
+      q = v128.load(query + i * 4, 16);
+      a0 = madd(q, y, a0);
+      a1 = madd(q, w, a1);
       if (ROWS > 1) {
-        c0 = madd(v128.load(query + i * 4, MAX_DIM * 4), x, c0);
-        c1 = madd(v128.load(query + i * 4, MAX_DIM * 4 + 16), y, c1);
+        q = v128.load(query + i * 4, MAX_DIM * 4);
+        c0 = madd(q, x, c0);
+        c1 = madd(q, z, c1);
+        q = v128.load(query + i * 4, MAX_DIM * 4 + 16);
+        c0 = madd(q, y, c0);
+        c1 = madd(q, w, c1);
       }
     }
-    v128.store(sums, f32x4.add(a0, a1));
-    if (ROWS > 1) v128.store(sums, f32x4.add(c0, c1), MAX_TILE * 16);
-    sums += 16;
-    source += d * 2;
+    v128.store(sums, a0);
+    v128.store(sums, a1, 16);
+    if (ROWS > 1) {
+      v128.store(sums, c0, MAX_TILE * 16);
+      v128.store(sums, c1, MAX_TILE * 16 + 16);
+    }
+    sums += 32;
+    source += d * 4;
   }
   for (let row: usize = 0; row < <usize>ROWS; row++) {
     let from4 = scratch + S_SUMS + row * MAX_TILE * 16;

@@ -211,35 +211,65 @@ export function valueCodes(bits: i32, p: usize, side: usize, scratch: usize, pag
   }
 }
 
-/** One or two rows straight from f16 values. */
+/** Adds an accumulator of f16 products to the output. */
 // @ts-ignore: decorator
-@inline function valueHalf(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
-  const bias = f32x4.splat(HALF_BIAS);
+@inline function addBiased(to: usize, sum: v128): void {
+  v128.store(to, f32x4.add(v128.load(to), f32x4.mul(sum, f32x4.splat(HALF_BIAS))));
+}
+
+/** One or two rows straight from f16 values, WIDTH (8 or 16) columns at a time. */
+// @ts-ignore: decorator
+@inline function valueHalfColumns(ROWS: i32, WIDTH: i32, d: usize, at: usize, source: usize, scratch: usize, count: usize): void {
   const weights = scratch + S_SCORES;
-  for (let at: usize = 0; at < d; at += 8) {
-    const acc = scratch + S_ACC + at * 4;
-    let a0 = f32x4.splat(0), a1 = f32x4.splat(0), c0 = f32x4.splat(0), c1 = f32x4.splat(0);
-    let v = source + at * 2;
-    for (let w = weights; w < weights + count * 4; w += 4) {
-      const h = v128.load(v);
-      const x = halfLow(h), y = halfHigh(h);
-      const w0 = v128.load_splat<u32>(w);
-      a0 = madd(w0, x, a0);
-      a1 = madd(w0, y, a1);
-      if (ROWS > 1) {
-        const w1 = v128.load_splat<u32>(w, MAX_TILE * 4);
-        c0 = madd(w1, x, c0);
-        c1 = madd(w1, y, c1);
-      }
-      v += d * 2;
-    }
-    v128.store(acc, f32x4.add(v128.load(acc), f32x4.mul(a0, bias)));
-    v128.store(acc, f32x4.add(v128.load(acc, 16), f32x4.mul(a1, bias)), 16);
+  const acc = scratch + S_ACC + at * 4;
+  let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
+  let c0 = f32x4.splat(0), c1 = f32x4.splat(0), c2 = f32x4.splat(0), c3 = f32x4.splat(0);
+  let v = source + at * 2;
+  for (let w = weights; w < weights + count * 4; w += 4) {
+    const w0 = v128.load_splat<u32>(w);
+    const w1 = ROWS > 1 ? v128.load_splat<u32>(w, MAX_TILE * 4) : w0;
+    let h = v128.load(v);
+    let x = halfLow(h), y = halfHigh(h);
+    a0 = madd(w0, x, a0);
+    a1 = madd(w0, y, a1);
     if (ROWS > 1) {
-      v128.store(acc, f32x4.add(v128.load(acc, MAX_DIM * 4), f32x4.mul(c0, bias)), MAX_DIM * 4);
-      v128.store(acc, f32x4.add(v128.load(acc, MAX_DIM * 4 + 16), f32x4.mul(c1, bias)), MAX_DIM * 4 + 16);
+      c0 = madd(w1, x, c0);
+      c1 = madd(w1, y, c1);
+    }
+    if (WIDTH > 8) {
+      h = v128.load(v, 16);
+      x = halfLow(h);
+      y = halfHigh(h);
+      a2 = madd(w0, x, a2);
+      a3 = madd(w0, y, a3);
+      if (ROWS > 1) {
+        c2 = madd(w1, x, c2);
+        c3 = madd(w1, y, c3);
+      }
+    }
+    v += d * 2;
+  }
+  addBiased(acc, a0);
+  addBiased(acc + 16, a1);
+  if (WIDTH > 8) {
+    addBiased(acc + 32, a2);
+    addBiased(acc + 48, a3);
+  }
+  if (ROWS > 1) {
+    addBiased(acc + MAX_DIM * 4, c0);
+    addBiased(acc + MAX_DIM * 4 + 16, c1);
+    if (WIDTH > 8) {
+      addBiased(acc + MAX_DIM * 4 + 32, c2);
+      addBiased(acc + MAX_DIM * 4 + 48, c3);
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline function valueHalf(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
+  let at: usize = 0;
+  for (; at + 16 <= d; at += 16) valueHalfColumns(ROWS, 16, d, at, source, scratch, count);
+  if (at < d) valueHalfColumns(ROWS, 8, d, at, source, scratch, count);
 }
 
 /** One or two rows times the f32 tile. */

@@ -100,16 +100,25 @@
 /** What `halfLow`/`halfHigh` leave out: their results are the true values times 2^−112. */
 export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
 
-/** Lanes 0–3 of eight finite f16, times 2^−112: the bits moved to where f32 has them. Subnormals come out right. */
+/**
+ * Upper halves of eight finite f16 as f32 times 2^−112: sign, exponent and seven mantissa bits moved to where f32 has them.
+ * Subnormals come out right. `halfLow`/`halfHigh` join them with the lower halves.
+ */
+// @ts-ignore: decorator
+@inline function halfUpper(h: v128): v128 {
+  return v128.and(i16x8.shr_s(h, 3), i16x8.splat(-28673)); // 0x8fff
+}
+
+/** Lanes 0–3 of eight finite f16, times 2^−112. */
 // @ts-ignore: decorator
 @inline export function halfLow(h: v128): v128 {
-  return v128.and(i32x4.shl(i32x4.extend_low_i16x8_s(h), 13), i32x4.splat(0x8fffe000));
+  return v128.shuffle<u16>(i16x8.shl(h, 13), halfUpper(h), 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
 /** Lanes 4–7, see `halfLow`. */
 // @ts-ignore: decorator
 @inline export function halfHigh(h: v128): v128 {
-  return v128.and(i32x4.shl(i32x4.extend_high_i16x8_s(h), 13), i32x4.splat(0x8fffe000));
+  return v128.shuffle<u16>(i16x8.shl(h, 13), halfUpper(h), 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 /** Four f16 at p as true f32 values. */
