@@ -1,0 +1,54 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { captureIo } from "../../test/helpers/cli-io.ts";
+import { Progress } from "./progress.ts";
+
+let now = 0;
+beforeEach(() => {
+  now = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => now);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+it("draws a bar on a terminal once something takes long, and removes it", () => {
+  const io = captureIo({ isTTY: true });
+  const progress = new Progress(io.stderr, false);
+  progress.update("loading", 1, 10);
+  expect(io.err(), "a quick phase shows nothing").toBe("");
+  now = 300;
+  progress.update("loading", 5, 10, "5 of 10 tensors");
+  expect(io.err()).toBe(`\r\x1b[2Kloading ${"█".repeat(12)}${"░".repeat(12)} 50%  5 of 10 tensors`);
+  now = 310;
+  progress.update("loading", 6, 10);
+  expect(io.err().split("\r"), "not redrawn at once").toHaveLength(2);
+  progress.clear();
+  expect(io.err().endsWith("\r\x1b[2K")).toBe(true);
+});
+
+it("fits the terminal", () => {
+  const io = captureIo({ isTTY: true });
+  const progress = new Progress(io.stderr, false);
+  progress.update("loading", 0, 1);
+  now = 1000;
+  progress.update("loading", 1, 1, "x".repeat(200));
+  expect(io.err().replace("\r\x1b[2K", "")).toHaveLength(79);
+});
+
+it("writes a line now and then where there is no terminal, and nothing when quiet", () => {
+  const io = captureIo();
+  const progress = new Progress(io.stderr, false);
+  for (now = 0; now <= 40_000; now += 100)
+    progress.onEvent({ phase: "eval", item: "chunk 1/6", done: now, total: 40_000, unit: "tokens" });
+  expect(io.err().trim().split("\n")).toEqual([
+    "evaluating: chunk 1/6  15000 of 40000 tokens",
+    "evaluating: chunk 1/6  30000 of 40000 tokens",
+  ]);
+  const silent = captureIo({ isTTY: true });
+  const quiet = new Progress(silent.stderr, true);
+  quiet.update("loading", 0, 1);
+  now += 5000;
+  quiet.update("loading", 1, 1);
+  quiet.clear();
+  expect(silent.err()).toBe("");
+});

@@ -1,0 +1,490 @@
+/** @file Commands as a user types them, in this process, on the smaller embedded checkpoint. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../node/install.ts";
+import { runCommand } from "../../test/helpers/cli-io.ts";
+import { COMMANDS } from "./command-table.ts";
+import { DEFAULT_PROMPT } from "./default-prompt.ts";
+
+const MODEL = ["-m", "qwen3-1m", "-t", "1"];
+const QUESTION = "What is the capital of France?";
+
+let folder: string;
+let textFile: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
+  textFile = join(folder, "text.txt");
+  writeFileSync(textFile, DEFAULT_PROMPT);
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+describe("help and version", () => {
+  it("the commands", async () => {
+    const { code, out, err } = await runCommand(["--help"]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatchInlineSnapshot(`
+      "Usage: turboquant [options] [command]
+
+      LLM inference on a TurboQuant-compressed KV cache.
+
+      Options:
+        -V, --version   print the version
+        -h, --help      print this help
+
+      Commands:
+        run             continue or answer one prompt
+        chat            talk with the model
+        inspect         show a model, its KV format byte by byte, or a saved cache
+        eval            quality of KV formats: perplexity, divergence, recall
+        bench           speed and memory of KV formats
+        help [command]  help on a command
+
+      Examples:
+        $ turboquant run
+        $ turboquant run "What is the capital of France?"
+        $ turboquant help bench
+      "
+    `);
+  });
+
+  it("every command has a description, examples, and no duplicate flags", async () => {
+    for (const { name, summary } of COMMANDS) {
+      const { code, out } = await runCommand([name, "--help"]);
+      expect(code, name).toBe(0);
+      expect(out, name).toContain("Examples:\n");
+      expect(summary.length, name).toBeGreaterThan(10);
+      expect((await runCommand(["help", name])).out, name).toBe(out);
+    }
+  });
+
+  it("options that scripts rely on", async () => {
+    const flagsOf = async (argv: string[]) =>
+      [...(await runCommand([...argv, "--help"])).out.matchAll(/^ {2}(-.+?) {2,}/gm)].map((m) => m[1]);
+    expect({
+      run: await flagsOf(["run"]),
+      chat: await flagsOf(["chat"]),
+      inspect: await flagsOf(["inspect"]),
+      eval: await flagsOf(["eval"]),
+      bench: await flagsOf(["bench"]),
+      attention: await flagsOf(["bench", "attention"]),
+      prefill: await flagsOf(["bench", "prefill"]),
+      memory: await flagsOf(["bench", "memory"]),
+    }).toMatchInlineSnapshot(`
+      {
+        "attention": [
+          "--shape <name>",
+          "-d, --depth <list>",
+          "--kv <list>",
+          "-t, --threads <list>",
+          "-r, --repeats <n>",
+          "--backend <name>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "bench": [
+          "-m, --model <ref>",
+          "--shape <name>",
+          "--layers <n>",
+          "-p, --prompt-tokens <list>",
+          "-n, --gen-tokens <list>",
+          "-d, --depth <list>",
+          "--kv <list>",
+          "-t, --threads <list>",
+          "-r, --repeats <n>",
+          "--backend <name>",
+          "--weights <type>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "chat": [
+          "-m, --model <ref>",
+          "--kv <spec>",
+          "--cache-type-k <type>",
+          "--cache-type-v <type>",
+          "-c, --ctx <tokens>",
+          "--kv-budget <size>",
+          "-n, --max-new-tokens <n>",
+          "--temperature <t>",
+          "--top-k <k>",
+          "--top-p <p>",
+          "--min-p <p>",
+          "--repetition-penalty <x>",
+          "-s, --seed <n>",
+          "--stop <text>",
+          "--system <text>",
+          "--backend <name>",
+          "--weights <type>",
+          "-t, --threads <n>",
+          "--json",
+          "--quiet",
+          "--explain",
+          "-h, --help",
+        ],
+        "eval": [
+          "-m, --model <ref>",
+          "--text <file>",
+          "-c, --ctx <tokens>",
+          "--chunks <n>",
+          "--kv <spec>",
+          "--base <spec>",
+          "--needle <n>",
+          "--out <file>",
+          "--backend <name>",
+          "--weights <type>",
+          "-t, --threads <n>",
+          "--json",
+          "--quiet",
+          "--explain",
+          "-h, --help",
+        ],
+        "inspect": [
+          "-m, --model <ref>",
+          "--kv <spec>",
+          "--cache-type-k <type>",
+          "--cache-type-v <type>",
+          "-c, --ctx <tokens>",
+          "--tensors",
+          "--json",
+          "--quiet",
+          "-h, --help",
+        ],
+        "memory": [
+          "--shape <name>",
+          "--layers <n>",
+          "--tokens <n>",
+          "--kv <list>",
+          "-t, --threads <n>",
+          "--backend <name>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "prefill": [
+          "-m, --model <ref>",
+          "--shape <name>",
+          "--layers <n>",
+          "-p, --prompt-tokens <n>",
+          "--kv <list>",
+          "-t, --threads <n>",
+          "-r, --repeats <n>",
+          "--backend <name>",
+          "--weights <type>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "run": [
+          "-m, --model <ref>",
+          "--kv <spec>",
+          "--cache-type-k <type>",
+          "--cache-type-v <type>",
+          "-c, --ctx <tokens>",
+          "--kv-budget <size>",
+          "-n, --max-new-tokens <n>",
+          "--temperature <t>",
+          "--top-k <k>",
+          "--top-p <p>",
+          "--min-p <p>",
+          "--repetition-penalty <x>",
+          "-s, --seed <n>",
+          "--stop <text>",
+          "-f, --file <path>",
+          "--raw",
+          "--system <text>",
+          "--compare-f16",
+          "--backend <name>",
+          "--weights <type>",
+          "-t, --threads <n>",
+          "--json",
+          "--quiet",
+          "--explain",
+          "-h, --help",
+        ],
+      }
+    `);
+  });
+
+  it("version", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    expect(await runCommand(["--version"])).toMatchObject({ code: 0, out: `${version}\n`, err: "" });
+  });
+});
+
+describe("a user's mistake is one message and exit code 2", () => {
+  const cases: [what: string, argv: string[], message: RegExp][] = [
+    ["unknown command", ["evla"], /unknown command 'evla'\n\(Did you mean eval\?\)/],
+    ["unknown option", ["run", "--tempratur", "1"], /unknown option '--tempratur'\n\(Did you mean --temperature\?\)/],
+    ["option without a value", ["run", "--kv"], /'--kv <spec>' argument missing/],
+    ["not a number", ["run", "-n", "abc", "hi"], /Expected a whole number/],
+    ["backend", ["run", "--backend", "cuda", "hi"], /Allowed choices are auto, wasm, webgpu, reference/],
+    ["preset", ["run", "--kv", "k4v9", "hi"], /"k4v9" is not a preset.*did you mean/],
+    ["modifier", ["run", "--kv", "k4v4,widow=0", "hi"], /unknown modifier "widow".*did you mean window\?/],
+    ["layers beyond the model", ["run", ...MODEL, "--kv", "k4v4,layers=0-9:k8v8", "hi"], /the model has layers 0 to 3/],
+    ["model", ["run", "-m", "no/such/model/here", "hi"], /model: expected a directory/],
+    ["range", ["run", ...MODEL, "--top-p", "3", "hi"], /topP: expected a number from 0 to 1/],
+    ["context", ["run", ...MODEL, "--ctx", "5", QUESTION], /prompt: \d+ tokens do not fit the context of 5.*--ctx/],
+    [
+      "budget",
+      ["run", ...MODEL, "--kv-budget", "1kB", "hi"],
+      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes/,
+    ],
+    ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
+    ["no file", ["run", "-f", "no-such-file.txt"], /--file no-such-file.txt: cannot be read \(ENOENT\)/],
+    [
+      "system without template",
+      ["run", ...MODEL, "--raw", "--system", "Be brief.", "hi"],
+      /--system needs the chat template/,
+    ],
+    ["eval without text", ["eval"], /--text is missing/],
+    [
+      "eval with a short text",
+      ["eval", ...MODEL, "--text", "package.json", "-c", "2048"],
+      /fewer than one chunk of 2048/,
+    ],
+    ["shape", ["bench", "--shape", "qwen9"], /shape: expected one of/],
+    ["list", ["bench", "-d", "0,x"], /Expected a whole number/],
+    ["snapshot", ["inspect", "missing.tqkv"], /model: expected a directory/],
+  ];
+  it.each(cases)("%s", async (_what, argv, message) => {
+    const { code, out, err } = await runCommand(argv);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+    expect(out).toBe("");
+    expect(err).not.toMatch(/^\s+at /m);
+    expect(err.trim().split("\n").length, "one message").toBeLessThanOrEqual(3);
+  });
+});
+
+describe("run", () => {
+  it("streams the answer to stdout and the figures to stderr", async () => {
+    const writes: string[] = [];
+    const { code, out, err } = await runCommand(["run", ...MODEL, QUESTION, "-n", "12", "--compare-f16", "--explain"], {
+      onStdout: (text) => writes.push(text),
+    });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^The capital of .*\n$/);
+    expect(writes.length, "in pieces").toBeGreaterThan(4);
+    expect(err).toMatch(/^backend: wasm/);
+    for (const line of [
+      /^KV cache, f16 +\d/m,
+      /^KV cache, k4v4 +\d/m,
+      /^prefill +.*tok\/s/m,
+      /^decode +.*tok\/s/m,
+      /^agreement with f16 +\d+\.\d %/m,
+    ]) {
+      expect(err).toMatch(line);
+    }
+  });
+
+  it("figures follow the text on a terminal", async () => {
+    const { out } = await runCommand(["run", ...MODEL, QUESTION, "-n", "4"], { isTTY: true });
+    expect(out).toMatch(/^The .*\n\nKV cache, f16/s);
+  });
+
+  it("--json is one object and nothing else; the same seed says the same", async () => {
+    const argv = ["run", ...MODEL, "--raw", "It was", "-n", "6", "--temp", "1", "-s", "3", "--json"];
+    const [a, b] = [await runCommand(argv), await runCommand(argv)];
+    const report = JSON.parse(a.out);
+    expect(a.out.endsWith("}\n")).toBe(true);
+    expect(a.err).toBe("");
+    expect(report).toMatchObject({ model: "qwen3-1m", kv: "k4v4", finishReason: "length", agreement: null });
+    expect(report.usage.completionTokens).toBe(6);
+    expect(report.tokens).toHaveLength(6);
+    expect(report.kvBytesF16).toBeGreaterThan(0);
+    expect(JSON.parse(b.out).tokens).toEqual(report.tokens);
+  });
+
+  it("reads the prompt from a file and from stdin alike", async () => {
+    const file = join(folder, "prompt.txt");
+    writeFileSync(file, QUESTION);
+    const argv = ["run", ...MODEL, "-n", "6", "--quiet"];
+    const direct = await runCommand([...argv, QUESTION]);
+    expect(direct.err).toBe("");
+    expect((await runCommand([...argv, "-f", file])).out).toBe(direct.out);
+    expect((await runCommand([...argv, "-"], { stdin: QUESTION })).out).toBe(direct.out);
+  });
+
+  it("Ctrl-C keeps what was said and exits with 130", async () => {
+    const { code, out, err } = await runCommand(["run", ...MODEL, "--raw", "It was", "-n", "2000"], {
+      onStdout: (text, io) => {
+        if (text.length > 20) io.interrupt();
+      },
+    });
+    expect(code).toBe(130);
+    expect(out.length).toBeGreaterThan(20);
+    expect(out.length).toBeLessThan(500);
+    expect(err).toMatch(/KV cache, f16[\s\S]*interrupted\n$/);
+  });
+
+  it("a second Ctrl-C ends the process at once", async () => {
+    const { io } = await runCommand(["run", ...MODEL, "--raw", "It was", "-n", "50"], {
+      onStdout: (text, io) => {
+        if (text && io.exits.length === 0) {
+          io.interrupt();
+          io.interrupt();
+        }
+      },
+    });
+    expect(io.exits[0]).toBe(130);
+  });
+});
+
+describe("eval", () => {
+  const argv = ["eval", ...MODEL, "-c", "64", "--chunks", "2", "--needle", "1"];
+
+  it("--json of one format has the fields of the contract", async () => {
+    const { code, out, err } = await runCommand([...argv, "--text", textFile, "--kv", "k4v4", "--json"]);
+    expect([code, err]).toEqual([0, ""]);
+    const row = JSON.parse(out);
+    for (const field of [
+      "ppl",
+      "pplBase",
+      "kldMean",
+      "kldMedian",
+      "kldP99",
+      "kldP999",
+      "top1",
+      "needle",
+      "needleBase",
+      "tokens",
+      "bitsPerValue",
+      "kvBytes",
+      "kvBytesBase",
+      "seconds",
+    ]) {
+      expect(row[field], field).toBeTypeOf("number");
+    }
+    expect(row).toMatchObject({ kv: "k4v4", model: "qwen3-1m", ctx: 64, chunks: 2, tokens: 128 });
+  });
+
+  it("several formats share a run and append rows to a file", async () => {
+    const file = join(folder, "rows.jsonl");
+    const { out } = await runCommand([
+      ...argv,
+      "--text",
+      textFile,
+      "--kv",
+      "k4v4,window=0",
+      "--kv",
+      "f16,q8_0",
+      "--json",
+      "--out",
+      file,
+    ]);
+    expect(JSON.parse(out).rows.map((row: { kv: string }) => row.kv)).toEqual(["k4v4,window=0", "f16", "q8_0"]);
+    const lines = readFileSync(file, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.map((line) => line.kv)).toEqual(["k4v4,window=0", "f16", "q8_0"]);
+    expect(lines[0]).toHaveProperty("date");
+  });
+
+  it("prints a table with the base in it", async () => {
+    const { out, err } = await runCommand(["eval", ...MODEL, "-c", "64", "--chunks", "50", "--text", textFile]);
+    expect(out).toMatch(/^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\nqwen3-1m: \d+ × 64 tokens/);
+    expect(err).toMatch(/^note: the text has only \d+ of 50 chunks/);
+  });
+
+  it("Ctrl-C exits with 130 and prints no figures", async () => {
+    const { code, out, err } = await runCommand([...argv, "--text", textFile, "--explain"], {
+      onStderr: (_text, io) => io.interrupt(),
+    });
+    expect(code).toBe(130);
+    expect(out).toBe("");
+    expect(err).toMatch(/interrupted\n$/);
+  });
+});
+
+describe("inspect", () => {
+  it("model and format as text and as JSON", async () => {
+    const { out } = await runCommand(["inspect", "qwen3-1m", "--kv", "k5v4,layers=0:k8v8", "--ctx", "640"]);
+    expect(out).toContain("4 × 128, feed-forward");
+    expect(out).toMatch(/^0 +tq8 +tq8 +8 +8 +8\.250 +264 /m);
+    expect(out).toMatch(/^1–3 +tq5 +tq4 +4\+1 +4 +4\.750 +152 /m);
+    const { model, kv, tensors } = JSON.parse((await runCommand(["inspect", "qwen3-1m", "--json", "--tensors"])).out);
+    expect(model).toMatchObject({ modelType: "qwen3", numLayers: 4, headDim: 64 });
+    expect(model.fingerprint).toMatch(/^[0-9a-f]{64}$/);
+    expect(kv.layers).toHaveLength(4);
+    expect(kv.layers[0]).toMatchObject({ bitsPerValue: 4.25, planesK: [4], window: 128, sinks: 4 });
+    expect(tensors.length).toBe(model.tensors);
+  });
+});
+
+describe("bench", () => {
+  it("prints llama-bench's rows as JSON lines, and a table", async () => {
+    const argv = ["bench", ...MODEL, "-p", "16", "-n", "2", "-d", "0,32", "--kv", "f16,k4v4", "-r", "2"];
+    const { code, out } = await runCommand([...argv, "-o", "jsonl"]);
+    expect(code).toBe(0);
+    const rows = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(rows.map((row) => `${row.test} ${row.kv}`)).toEqual([
+      "pp16 f16",
+      "pp16 k4v4",
+      "tg2 f16",
+      "tg2 k4v4",
+      "pp16 @ d32 f16",
+      "pp16 @ d32 k4v4",
+      "tg2 @ d32 f16",
+      "tg2 @ d32 k4v4",
+    ]);
+    expect(rows[1]).toMatchObject({
+      n_prompt: 16,
+      n_gen: 0,
+      n_depth: 0,
+      type_k: "tq4",
+      type_v: "tq4",
+      n_threads: 1,
+      model_type: "qwen3-1m",
+    });
+    expect(rows[1].samples_ns).toHaveLength(2);
+    // avg_ts is the mean of the samples' rates, as in llama-bench.
+    expect(rows[1].avg_ts).toBeCloseTo((rows[1].samples_ts[0] + rows[1].samples_ts[1]) / 2, 6);
+    expect(rows[1].samples_ts[0]).toBeCloseTo((16 * 1e9) / rows[1].samples_ns[0], 0);
+    const table = await runCommand([...argv, "-p", "0", "-d", "0"]);
+    expect(table.out).toMatch(/^\| model .*\| test +\|.*t\/s/);
+    expect(table.out).toMatch(/\| tg2 +\| .* ± /);
+  });
+
+  it("attention has options of its own, --json prints one object", async () => {
+    const { out } = await runCommand([
+      "bench",
+      "attention",
+      "--shape",
+      "qwen2.5-0.5b",
+      "-d",
+      "64",
+      "-t",
+      "1,2",
+      "-r",
+      "2",
+      "--kv",
+      "f16,k3v3",
+      "--json",
+    ]);
+    const { rows } = JSON.parse(out);
+    expect(rows.map((row: Record<string, unknown>) => [row["n_threads"], row["kv"]])).toEqual([
+      [1, "f16"],
+      [1, "k3v3"],
+      [2, "f16"],
+      [2, "k3v3"],
+    ]);
+    expect(rows[1].ratio_to_f16).toBeGreaterThan(0);
+  });
+});
