@@ -50,7 +50,7 @@ const layerPeers = rows("peers-layer").filter((r) => r["status"] === "ok" && num
 const peerAttention = (kv: string, threads: number): number => {
   const row = layerPeers.find((r) => r["kv"] === kv && num(r, "threads") === threads);
   return Number(
-    (row?.["attentionMsPerLayerPer1K"] as unknown as { median?: number } | undefined)?.median ?? Number.NaN,
+    (row?.["attentionMsPerLayerPer1K"] as unknown as { bestToken?: number } | undefined)?.bestToken ?? Number.NaN,
   );
 };
 const attentionAt = (kv: string, depth: number, threads: number): Row | undefined =>
@@ -237,7 +237,7 @@ const environment = attention[0];
 const sections = [
   [
     "Decode attention, one layer",
-    "16 query and 8 KV heads of 128; ms per 1,024 tokens of context, median of the repeats, spread in brackets. `turboquant bench attention --shape qwen3-0.6b`; llama.cpp through `bench/peers/llama-cpp.ts --layers 1`, from the slope between depths 0 and 4096.",
+    "16 query and 8 KV heads of 128; ms per 1,024 tokens of context, median of the repeats, spread in brackets. `turboquant bench attention --shape qwen3-0.6b`; llama.cpp through `bench/peers/llama-cpp.ts --layers 1`, from the slope between the best tokens at depths 0 and 4096: its threads spin, and one busy neighbour multiplies its median.",
     attentionSection(),
   ],
   [
