@@ -168,6 +168,7 @@ class WasmBackend implements Ops {
 
   async dispose(): Promise<void> {
     await this.#pool.dispose();
+    this.#memory.release();
   }
 
   /** Rows of one task of an elementwise operation. */

@@ -12,7 +12,7 @@ export const PARAMS_ADDRESS = 4096;
 export const PARAMS_BYTES = 4096;
 
 export class WasmMemory implements GrowableMemory {
-  readonly memory: WebAssembly.Memory;
+  #memory: WebAssembly.Memory | null;
   readonly shared: boolean;
   readonly limitBytes: number;
   readonly heap: Heap;
@@ -33,10 +33,16 @@ export class WasmMemory implements GrowableMemory {
       );
     }
     const { memory, maximum } = reserve(shared, pages);
-    this.memory = memory;
+    this.#memory = memory;
     this.limitBytes = maximum * PAGE;
     this.#refresh();
     this.heap = new Heap(this, RESERVED_BYTES);
+  }
+
+  /** @throws TurboQuantError device_lost — after `release` */
+  get memory(): WebAssembly.Memory {
+    if (this.#memory) return this.#memory;
+    throw new TurboQuantError("device_lost", "wasm backend: it was disposed; load the model again");
   }
 
   get numBytes(): number {
@@ -58,8 +64,9 @@ export class WasmMemory implements GrowableMemory {
   }
 
   grow(numBytes: number): boolean {
+    const { memory } = this;
     try {
-      this.memory.grow(Math.ceil(numBytes / PAGE));
+      memory.grow(Math.ceil(numBytes / PAGE));
     } catch {
       return false;
     }
@@ -74,8 +81,17 @@ export class WasmMemory implements GrowableMemory {
     return address;
   }
 
+  /** Lets go of the bytes, whoever still holds this object. */
+  release(): void {
+    this.#memory = null;
+    this.#setViews(new ArrayBuffer(0));
+  }
+
   #refresh(): void {
-    const { buffer } = this.memory;
+    this.#setViews(this.memory.buffer);
+  }
+
+  #setViews(buffer: ArrayBufferLike): void {
     this.#u8 = new Uint8Array(buffer);
     this.#i32 = new Int32Array(buffer);
     this.#u32 = new Uint32Array(buffer);

@@ -25,10 +25,10 @@ export interface ThreadPoolOptions {
 export class ThreadPool {
   /** The calling thread included. */
   readonly threads: number;
-  readonly #kernels: readonly Kernel[];
+  #kernels: readonly Kernel[];
   readonly #indices: ReadonlyMap<string, number>;
   readonly #scratch: number;
-  readonly #control: Int32Array;
+  #control: Int32Array;
   readonly #workers: WorkerHandle[] = [];
   readonly #stallTimeoutMs: number;
   #error: Error | null = null;
@@ -72,7 +72,8 @@ export class ThreadPool {
 
   async #started(): Promise<void> {
     const deadline = performance.now() + START_TIMEOUT_MS;
-    while (Atomics.load(this.#control, CONTROL.ready) < this.#workers.length) {
+    const control = this.#control;
+    while (Atomics.load(control, CONTROL.ready) < this.#workers.length) {
       if (this.#error || performance.now() > deadline) {
         const cause = this.#error;
         await this.dispose();
@@ -147,9 +148,11 @@ export class ThreadPool {
     );
   }
 
-  /** Stops the workers. Idempotent. */
+  /** Stops the workers and lets go of the memory. Idempotent. */
   async dispose(): Promise<void> {
     this.#disposed = true;
+    this.#kernels = [];
+    this.#control = new Int32Array(0);
     await Promise.all(this.#workers.splice(0).map((worker) => worker.terminate()));
   }
 }
