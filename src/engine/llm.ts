@@ -6,7 +6,7 @@ import { TurboQuantError } from "../errors.ts";
 import { readText } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
-import { loadCalibration } from "../models/calibration-file.ts";
+import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { CheckpointWeights } from "../models/checkpoint-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
@@ -118,7 +118,7 @@ export class LLM {
         generationConfig,
         tokenizer,
         decoder,
-        fingerprint: await checkpoint.fingerprint(),
+        fingerprint: (await checkpoint.fingerprint()) + calibrationTag(calibration),
         contextLength,
         kvBudgetBytes: options.kvBudgetBytes,
       });

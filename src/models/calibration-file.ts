@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
+import { crc32c } from "../math/crc32c.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
 
@@ -55,4 +56,15 @@ export async function loadCalibration(
     layers.push(calibration);
   }
   return layers;
+}
+
+/** Ends the fingerprint of a calibrated model: its pages hold shifted and balanced keys, which another calibration misreads. */
+export function calibrationTag(layers: readonly (LayerCalibration | null)[]): string {
+  let crc = 0;
+  for (const layer of layers) {
+    for (const array of layer ? [layer.keyMean, layer.balance] : []) {
+      crc = crc32c(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), crc);
+    }
+  }
+  return layers.some(Boolean) ? `+calibration:${crc.toString(16)}` : "";
 }
