@@ -132,11 +132,11 @@ async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
   return pages;
 }
 
-/** Codes of more than five bits are looked up as segments of a cubic; fewer are exact to int16. */
+/** Codes of seven and eight bits are looked up as straight segments; others are exact to int16. */
 function limitOf(c: Case): number {
   const { k, v } = parseKvSpec(c.kv).forLayer(0);
   const bits = Math.max(...[k.type, v.type].map((t) => (t.startsWith("tq") ? codeBits(t) : 0)));
-  if (bits > 5) return tolerance.attentionWideCodes.max;
+  if (bits > 6) return tolerance.attentionWideCodes.max;
   return bits > 0 ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
 }
 

@@ -15,13 +15,13 @@ export const tolerance = {
   },
   attentionWideCodes: {
     metric: "1 − cos, and relative length squared",
-    max: 2e-5,
-    why: "6 to 8 bits follow the codebook by segments, within 3 % of its own distortion (4e-5 to 6e-4 of a vector)",
+    max: 5e-6,
+    why: "7 and 8 bits follow the codebook by straight segments: 3e-7 of a vector at 8 bits, more where outputs cancel",
   },
   codebookTable: {
     metric: "squared error / distortion",
-    max: 0.03,
-    why: "16 levels by a line and two bends at 8 bits; 0.4 % at 7 and 6",
+    max: 0.02,
+    why: "segments of 8 levels at 8 bits cost 1.5 %; 0.1 % at 7 bits, rounding to int16 below",
   },
   linearFloat: {
     metric: "relative length of the difference",

@@ -2,43 +2,56 @@
  * @file Attention of a block of query rows over a range of keys: tiles, masks, online softmax (Milakov & Gimelshein,
  * arXiv 1805.02867), one pair of accumulators for codes and 16-bit copies alike.
  */
-import { exp, expOne, horizontalMax, horizontalSum } from "../simd/vector";
+import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
+import { isHalved } from "./centroids";
+import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
+import { addSketch, scoreCodes } from "./key-codes";
 import {
   EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
-  QUERY, ROW_BYTES, ROW_END, ROW_FROM, ROW_LOW, ROW_MAX, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, ROW_TO, SCALES, SINKS,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_SIGNS, SKETCH_TABLE, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW,
-  SPAN_START, STEP, S_ACC, S_QUERY, S_QUERY16, S_ROWS, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, V_SIDE, WINDOW,
+  QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, V_SIDE, WINDOW,
 } from "./params";
-import { dotRowsInt16, loadScales, scoreCodes, scoreFloats, unpackKeys } from "./score";
-import { valueCodes, valueFloats } from "./value";
+import { weighCodes } from "./value-codes";
 
-/** int16 copy of an f32 row of 32-coordinate groups in the order `unit` yields, and the value of one step. */
-function quantizeQuery(source: usize, target: usize, padded: usize, largest: f32, isNatural: bool): f32 {
-  let top: f32 = 0, sum: f32 = 0;
-  for (let i: usize = 0; i < padded; i++) {
-    const a = abs<f32>(load<f32>(source + i * 4));
-    top = max<f32>(top, a);
-    sum += a;
+/** Where coordinate i of a query lies among those of its group, so that it meets its code (codes.ts). */
+function placeOf(i: usize, bits: i32): usize {
+  if (bits == 8) return i;
+  if (bits >= 4) return (i & ~31) | ((i & 1) << 4) | ((i & 31) >> 1);
+  return (i & ~63) | ((i & 3) << 4) | ((i & 63) >> 2);
+}
+
+/**
+ * int16 copy of an f32 row in the order of codes of `bits`, zero beyond headDim; its step and half its sum go to the
+ * row's state.
+ */
+function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, largest: f32, state: usize, scaleAt: usize): void {
+  let top = f32x4.splat(0), sum = f32x4.splat(0);
+  for (let i: usize = 0; i < d * 4; i += 16) {
+    const a = f32x4.abs(v128.load(source + i));
+    top = f32x4.max(top, a);
+    sum = f32x4.add(sum, a);
   }
-  if (!(top > 1e-30)) {
-    memory.fill(target, 0, padded * 2);
-    return 0;
-  }
-  // |Σ q·c| stays below 2³¹ whatever the codes are.
-  const scale = min<f32>(<f32>32767 / top, (<f32>2147480000 / largest - <f32>128) / sum);
-  for (let group: usize = 0; group < padded; group += 32) {
-    for (let i: usize = 0; i < 16; i++) {
-      // [0 16 2 18 … 14 30] then the odd ones: units of 16 coordinates alternate. 8-bit codes are read as they lie.
-      const c = isNatural ? group + i : group + (i & ~1) + (i & 1) * 16;
-      store<i16>(target + (group + i) * 2, <i16>nearest<f32>(load<f32>(source + c * 4) * scale));
-      store<i16>(target + (group + 16 + i) * 2, <i16>nearest<f32>(load<f32>(source + (isNatural ? c + 16 : c + 1) * 4) * scale));
+  const most = horizontalMax(top);
+  memory.fill(target, 0, ((d + 63) & ~63) * 2);
+  let total: i32 = 0;
+  let scale: f32 = 0;
+  if (most > 1e-30) {
+    // |Σ q·c| stays below 2³¹ whatever the codes are.
+    scale = min<f32>(<f32>32767 / most, (<f32>2147480000 / largest - <f32>d) / horizontalSum(sum));
+    for (let i: usize = 0; i < d; i++) {
+      const value = <i32>nearest<f32>(load<f32>(source + i * 4) * scale);
+      store<i16>(target + placeOf(i, bits) * 2, <i16>value);
+      total += value;
     }
+    scale = <f32>1 / scale;
   }
-  return <f32>1 / scale;
+  store<f32>(state + scaleAt, scale);
+  if (scaleAt == ROW_QSCALE) store<i32>(state, isHalved(bits) ? total >> 1 : 0, ROW_QBIAS);
 }
 
 /** Projects a query by the sketch's matrix into S_TILE (free before the first tile). */
-function projectQuery(matrix: usize, source: usize, d: usize, padded: usize, target: usize): void {
+function projectQuery(matrix: usize, source: usize, d: usize, target: usize): void {
   for (let i: usize = 0; i < d; i++) {
     let sum = f32x4.splat(0);
     for (let j: usize = 0; j < d; j += 4) {
@@ -46,7 +59,6 @@ function projectQuery(matrix: usize, source: usize, d: usize, padded: usize, tar
     }
     store<f32>(target + i * 4, horizontalSum(sum));
   }
-  for (let i = d; i < padded; i++) store<f32>(target + i * 4, 0);
 }
 
 /** Loads `positions` query positions from `first` on, all heads of the group: row = position · group + head. */
@@ -54,7 +66,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
-  const isCodes = load<i32>(side, TYPE) <= 8;
+  const type = load<i32>(side, TYPE), isCodes = type <= 8;
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
@@ -72,15 +84,14 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       const state = scratch + S_ROWS + row * ROW_BYTES;
       const query = scratch + S_QUERY + row * MAX_DIM * 4;
       memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * d * 4, d * 4);
-      memory.fill(query + d * 4, 0, (padded - d) * 4);
       memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
-      if (isCodes) {
-        store<f32>(state, quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, padded, largest, load<i32>(side, TYPE) == 8), ROW_QSCALE);
-      }
+      if (isCodes) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, type, largest, state, ROW_QSCALE);
       if (matrix) {
-        projectQuery(matrix, query, d, padded, scratch + S_TILE);
-        store<f32>(state, quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, padded, 1, false), ROW_SSCALE);
+        projectQuery(matrix, query, d, scratch + S_TILE);
+        quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, d, 1, 1, state, ROW_SSCALE);
       }
+      const gain = f32x4.splat(QUERY_GAIN);
+      for (let i: usize = 0; i < d * 4; i += 16) v128.store(query + i, f32x4.mul(v128.load(query + i), gain));
       store<f32>(state, -1e30, ROW_MAX);
       store<f32>(state, 0, ROW_SUM);
       store<i32>(state, low, ROW_LOW);
@@ -136,6 +147,16 @@ function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: 
   store<f32>(state, sum + horizontalSum(total), ROW_SUM);
 }
 
+/** f16 scales of `count` rows (a multiple of 4) times `factor`, as f32, into S_SCALES. */
+function loadScales(offset: usize, factor: f32, scratch: usize, page: usize, tokens: usize, head: usize, from: usize, count: usize): void {
+  let source = page + offset + (head * tokens + from) * 2;
+  const f = f32x4.splat(factor);
+  for (let to = scratch + S_SCALES; to < scratch + S_SCALES + count * 4; to += 16) {
+    v128.store(to, f32x4.mul(loadHalves(source), f));
+    source += 8;
+  }
+}
+
 /** Keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: recent window in 16 bit. */
 function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   const isCodes = stream == 1;
@@ -155,20 +176,22 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   else { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_RECENT)); high = load<i32>(lastRow, ROW_END); }
   low = max<i32>(low, keyLow);
   high = min<i32>(high, keyHigh);
+  // Floats take twice the room of int16 when a tile is unpacked for many rows.
+  const longest = rows > 2 && (kType > 8 || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
+  // Kernels take keys by fours; what lies outside a row's range is masked.
+  low &= ~3;
   while (low < high) {
     const index = <usize>low / tokens;
-    const pageStart = <i32>(index * tokens);
     const page = <usize>load<u32>(table + index * 4);
-    const from = <usize>(low - pageStart);
-    const count = <usize>min<i32>(high - low, <i32>tokens - <i32>from);
+    const from = <usize>low - index * tokens;
+    const count = (min<usize>(<usize>(high - low), min<usize>(tokens - from, longest)) + 3) & ~3;
 
     if (kType <= 8) {
       loadScales(load<u32>(kSide, SCALES), load<f32>(kSide, STEP), scratch, page, tokens, head, from, count);
       scoreCodes(kType, p, kSide, scratch, page, head, from, count, rows);
       if (load<u32>(kSide, SKETCH_MATRIX)) {
         loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
-        unpackSigns(p, kSide, scratch, page, head, from, count);
-        dotRowsInt16(padded, scratch + S_SKETCH16, scratch, rows, count, true, ROW_SSCALE);
+        addSketch(p, kSide, scratch, page, head, from, count, rows);
       }
     } else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows);
 
@@ -178,20 +201,17 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
       if (stream == 0) { rowLow = load<i32>(state, ROW_LOW); rowHigh = load<i32>(state, ROW_SINKS); }
       else if (stream == 1) { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_SINKS)); rowHigh = load<i32>(state, ROW_RECENT); }
       else { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_RECENT)); rowHigh = load<i32>(state, ROW_END); }
-      const a = max<i32>(rowLow - low, 0), b = min<i32>(rowHigh - low, <i32>count);
-      softmaxRow(scratch, row, padded, <usize>a, <usize>max<i32>(b, 0), count);
+      rowLow = max<i32>(rowLow, keyLow);
+      rowHigh = min<i32>(rowHigh, keyHigh);
+      softmaxRow(scratch, row, padded, <usize>max<i32>(rowLow - low, 0), <usize>max<i32>(min<i32>(rowHigh - low, <i32>count), 0), count);
     }
 
     if (vType <= 8) {
-      loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, (count + 3) & ~3);
-      valueCodes(vType, p, vSide, scratch, page, head, from, count, rows);
-    } else valueFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
+      loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, count);
+      weighCodes(vType, p, vSide, scratch, page, head, from, count, rows);
+    } else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
     low += <i32>count;
   }
-}
-
-function unpackSigns(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
-  unpackKeys(1, p, load<u32>(side, SKETCH_SIGNS), 0, 0, load<u32>(side, SKETCH_TABLE), scratch, page, head, from, count);
 }
 
 /** All streams over keys [keyLow, keyHigh); leaves maximum, sum and unnormalised accumulators in the scratch. */

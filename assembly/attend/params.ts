@@ -51,7 +51,6 @@ export const SKETCH_NORMS: usize = 36;
 export const SKETCH_MATRIX: usize = 40;
 /** f32: √(π/2)/headDim */
 export const SKETCH_FACTOR: usize = 44;
-export const SKETCH_TABLE: usize = 48;
 
 // Types of a side: 1–8 are code widths.
 export const TYPE_F16: i32 = 16;
@@ -98,3 +97,6 @@ export const ROW_RECENT: usize = 24; // i32 keys from this one on are exact
 export const ROW_END: usize = 28; // i32 one past the last key
 export const ROW_FROM: usize = 32; // i32 columns of the tile at hand that the row sees
 export const ROW_TO: usize = 36;
+export const ROW_QBIAS: usize = 40; // i32 what half levels add to a sum of query16
+export const ROW_WSTEP: usize = 44; // f32 value of one step of the weights times one of the codebook
+export const ROW_WBIAS: usize = 48; // i32 what half levels add to a sum of the weights

@@ -197,7 +197,6 @@ export class KvKernels {
         [ATTEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
         [ATTEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
         [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
-        [ATTEND_SIDE.sketchTable, sketch ? this.#tables.signLevels() : 0],
       ],
       floats: [
         [ATTEND_SIDE.step, (codebook?.step ?? 0) / Math.sqrt(headDim)],

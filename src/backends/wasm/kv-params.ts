@@ -51,7 +51,6 @@ export const ATTEND_SIDE = {
   sketchNorms: 36,
   sketchMatrix: 40,
   sketchFactor: 44,
-  sketchTable: 48,
 } as const;
 
 /** Offsets in the append block. */

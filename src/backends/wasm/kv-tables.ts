@@ -3,7 +3,7 @@ import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { RotationKind } from "../../quant/kv-format.ts";
 import { projectionMatrix } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
-import { buildCodebookTable, levelTable } from "./codebook-table.ts";
+import { buildCodebookTable } from "./codebook-table.ts";
 import type { WasmMemory } from "./memory.ts";
 import { buildQuantizerTable } from "./quantizer-table.ts";
 
@@ -43,11 +43,6 @@ export class KvTables {
 
   quantizer(headDim: number, bits: number): number {
     return this.#once(`quantizer/${headDim}/${bits}`, () => this.#put(buildQuantizerTable(headDim, bits)));
-  }
-
-  /** Two levels, −1 and 1: the signs of a sketch. */
-  signLevels(): number {
-    return this.#once("signs", () => this.#put(levelTable([-1, 1], 1).bytes));
   }
 
   projection(headDim: number, seed: number): number {

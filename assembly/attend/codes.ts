@@ -1,0 +1,176 @@
+/**
+ * @file Packed planes to vectors of 16 codes, without moving a code further than its byte.
+ *
+ * The order of coordinates inside a vector is whatever the planes give for free; the query (for K) and the accumulators
+ * (for V) follow it:
+ *   8 bits    natural: the vectors of 16 coordinates as they lie
+ *   4–7 bits  even/odd: of 32 coordinates, vector 0 holds the even ones, vector 1 the odd ones
+ *   1–3 bits  quads: of 64 coordinates, vector k holds 4j + k
+ * For V two rows a, b alternate in a vector (a0 b0 a1 b1 …), so that a 16-bit dot product multiplies by two weights at
+ * once; the same orders then span half as many coordinates.
+ *
+ * BITS and PART are constants where these functions are called; no branch on them survives compilation.
+ */
+import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
+
+/** Width of the planes of a code, 0 where there is none. */
+// @ts-ignore: decorator
+@inline function width(BITS: i32, PLANE: i32): i32 {
+  if (PLANE == 0) return BITS == 8 ? 8 : BITS >= 4 ? 4 : BITS >= 2 ? 2 : 1;
+  if (PLANE == 1) return BITS == 3 || BITS == 5 ? 1 : BITS == 6 || BITS == 7 ? 2 : 0;
+  return BITS == 7 ? 1 : 0;
+}
+
+/** Bytes of n coordinates (a multiple of 8) in a plane. */
+// @ts-ignore: decorator
+@inline export function planeBytes(BITS: i32, PLANE: i32, n: usize): usize {
+  return (n >> 3) * <usize>width(BITS, PLANE);
+}
+
+/** Coordinates of a key that are unpacked together, to one, two or four vectors. */
+// @ts-ignore: decorator
+@inline export function keyGroup(BITS: i32): usize {
+  return BITS == 8 ? 16 : BITS >= 4 ? 32 : 64;
+}
+
+/** Columns of a pair of values that are unpacked together. */
+// @ts-ignore: decorator
+@inline export function valueGroup(BITS: i32): usize {
+  return BITS >= 4 ? 16 : 32;
+}
+
+/** The first plane of a group of one key, ready for `codes`. */
+// @ts-ignore: decorator
+@inline export function keyPlane0(BITS: i32, at: usize): v128 {
+  return BITS == 1 ? bytesTwice(at) : v128.load(at);
+}
+
+// @ts-ignore: decorator
+@inline export function keyPlane1(BITS: i32, at: usize): v128 {
+  if (BITS == 3 || BITS == 6 || BITS == 7) return bytesTwice(at);
+  if (BITS == 5) return bytesFourTimes(at);
+  return i64x2.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function keyPlane2(BITS: i32, at: usize): v128 {
+  return BITS == 7 ? bytesFourTimes(at) : i64x2.splat(0);
+}
+
+/** The first plane of a group of rows a and b of V. 8 bits: columns 0–7 */
+// @ts-ignore: decorator
+@inline export function valuePlane0(BITS: i32, a: usize, b: usize): v128 {
+  if (BITS == 8) return zipLow(v128.load_zero<u64>(a), v128.load_zero<u64>(b));
+  if (BITS == 1) return pairTwice(a, b);
+  return zipLow(v128.load_zero<u64>(a), v128.load_zero<u64>(b));
+}
+
+/** The second plane; 8 bits: columns 8–15, from the addresses a0 and b0 of the first. */
+// @ts-ignore: decorator
+@inline export function valuePlane1(BITS: i32, a: usize, b: usize, a0: usize, b0: usize): v128 {
+  if (BITS == 8) return zipLow(v128.load_zero<u64>(a0, 8), v128.load_zero<u64>(b0, 8));
+  if (BITS == 3 || BITS == 6 || BITS == 7) return pairTwice(a, b);
+  if (BITS == 5) return pairFourTimes(a, b);
+  return i64x2.splat(0);
+}
+
+// @ts-ignore: decorator
+@inline export function valuePlane2(BITS: i32, a: usize, b: usize): v128 {
+  return BITS == 7 ? pairFourTimes(a, b) : i64x2.splat(0);
+}
+
+/** Eight bytes, each twice. */
+// @ts-ignore: decorator
+@inline function bytesTwice(at: usize): v128 {
+  const bytes = v128.load_zero<u64>(at);
+  return zipLow(bytes, bytes);
+}
+
+/** Four bytes, each four times. */
+// @ts-ignore: decorator
+@inline function bytesFourTimes(at: usize): v128 {
+  const bytes = v128.load_zero<u32>(at);
+  const twice = zipLow(bytes, bytes);
+  return zipLow16(twice, twice);
+}
+
+/** a0 b0 a0 b0 a1 b1 a1 b1 … of four bytes each. */
+// @ts-ignore: decorator
+@inline function pairTwice(a: usize, b: usize): v128 {
+  const both = zipLow(v128.load_zero<u32>(a), v128.load_zero<u32>(b));
+  return zipLow16(both, both);
+}
+
+/** a0 b0 four times, then a1 b1 four times. */
+// @ts-ignore: decorator
+@inline function pairFourTimes(a: usize, b: usize): v128 {
+  const both = zipLow(v128.load_splat<u16>(a), v128.load_splat<u16>(b));
+  const twice = zipLow16(both, both);
+  return zipLow32(twice, twice);
+}
+
+/** The bit of a 1-bit plane that belongs to each byte of vector PART. */
+// @ts-ignore: decorator
+@inline function bitMask(BITS: i32, PAIRED: i32, PART: i32): v128 {
+  if (BITS >= 4) {
+    if (PAIRED) {
+      return PART == 0
+        ? i8x16(1, 1, 4, 4, 16, 16, 64, 64, 1, 1, 4, 4, 16, 16, 64, 64)
+        : i8x16(2, 2, 8, 8, 32, 32, -128, -128, 2, 2, 8, 8, 32, 32, -128, -128);
+    }
+    return PART == 0
+      ? i8x16(1, 4, 16, 64, 1, 4, 16, 64, 1, 4, 16, 64, 1, 4, 16, 64)
+      : i8x16(2, 8, 32, -128, 2, 8, 32, -128, 2, 8, 32, -128, 2, 8, 32, -128);
+  }
+  if (PAIRED) return i32x4.splat(PART == 0 ? 0x10100101 : PART == 1 ? 0x20200202 : PART == 2 ? 0x40400404 : <i32>0x80800808);
+  return i16x8.splat(PART == 0 ? 0x1001 : PART == 1 ? 0x2002 : PART == 2 ? 0x4004 : <i16>0x8008);
+}
+
+/** −1 where the bit of vector PART is set. */
+// @ts-ignore: decorator
+@inline function bitSet(BITS: i32, PAIRED: i32, PART: i32, plane: v128): v128 {
+  const mask = bitMask(BITS, PAIRED, PART);
+  return i8x16.eq(v128.and(plane, mask), mask);
+}
+
+/** The 2-bit plane of 6 and 7 bits in even/odd order. */
+// @ts-ignore: decorator
+@inline function evenOdd2(PAIRED: i32, PART: i32, plane: v128): v128 {
+  const first = PAIRED ? i32x4.splat(0x00000303) : i16x8.splat(0x0003);
+  const second = PAIRED ? i32x4.splat(0x03030000) : i16x8.splat(0x0300);
+  return v128.or(
+    v128.and(PART == 0 ? plane : i16x8.shr_u(plane, 2), first),
+    v128.and(i16x8.shr_u(plane, PART == 0 ? 4 : 6), second),
+  );
+}
+
+/** Nibbles of vector PART of the 4-bit plane. */
+// @ts-ignore: decorator
+@inline function nibbles(PART: i32, plane: v128): v128 {
+  return v128.and(PART == 0 ? plane : i16x8.shr_u(plane, 4), i8x16.splat(15));
+}
+
+/** Vector PART of the codes of a group; at 5 bits the index into the table of even codes, 255 where the code is odd. */
+// @ts-ignore: decorator
+@inline export function codes(BITS: i32, PAIRED: i32, PART: i32, plane0: v128, plane1: v128, plane2: v128): v128 {
+  if (BITS == 8) return PART == 0 ? plane0 : plane1;
+  if (BITS == 1) return bitSet(BITS, PAIRED, PART, plane0);
+  if (BITS <= 3) {
+    const high = v128.and(PART == 0 ? plane0 : i16x8.shr_u(plane0, 2 * PART), i8x16.splat(3));
+    return BITS == 2 ? high : i8x16.sub(i8x16.add(high, high), bitSet(BITS, PAIRED, PART, plane1));
+  }
+  const high = nibbles(PART, plane0);
+  if (BITS == 4) return high;
+  if (BITS == 5) return v128.or(high, bitSet(BITS, PAIRED, PART, plane1));
+  const six = v128.or(i16x8.shl(high, 2), evenOdd2(PAIRED, PART, plane1));
+  if (BITS == 6) return six;
+  return i8x16.sub(i8x16.add(six, six), bitSet(BITS, PAIRED, PART, plane2));
+}
+
+/** 5 bits: the index into the table of odd codes, 255 where the code is even. */
+// @ts-ignore: decorator
+@inline export function oddCodes(BITS: i32, PAIRED: i32, PART: i32, plane0: v128, plane1: v128): v128 {
+  if (BITS != 5) return plane0;
+  const isEven = i8x16.eq(v128.and(plane1, bitMask(BITS, PAIRED, PART)), i64x2.splat(0));
+  return v128.or(nibbles(PART, plane0), isEven);
+}

@@ -1,0 +1,229 @@
+/**
+ * @file Scores and weighted sums of keys and values that are not packed codes: f16, f32 and the block formats.
+ *
+ * f16 is read by moving its bits into place, which leaves a factor of 2⁻¹¹² (`halfLow`). Queries, and weights of f16
+ * values, are kept times 2⁵⁶, so that products stay far from the subnormal range, where processors are slow.
+ */
+import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
+import {
+  HEAD_DIM, MAX_DIM, MAX_TILE, SCALES, S_ACC, S_QUERY, S_SCORES, S_SUMS, S_TILE, TYPE_F16, TYPE_F32, TYPE_Q8_0,
+} from "./params";
+
+/** 2⁵⁶: what S_QUERY is multiplied by. */
+export const QUERY_GAIN: f32 = 72057594037927936.0;
+
+/** Address of (head, row) in a plane of a page. */
+// @ts-ignore: decorator
+@inline function rowAddress(page: usize, plane: usize, head: usize, row: usize, tokens: usize, bytes: usize): usize {
+  return page + plane + (head * tokens + row) * bytes;
+}
+
+/** Bytes of a row of the f32 tile: whole blocks of 16 columns. */
+// @ts-ignore: decorator
+@inline function tileStride(d: usize): usize {
+  return ((d + 15) & ~15) * 4;
+}
+
+/** One or two rows straight from f16 keys, two at a time. */
+// @ts-ignore: decorator
+@inline function scoreHalves(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
+  const query = scratch + S_QUERY;
+  let sums = scratch + S_SUMS;
+  const bytes = d * 2;
+  for (let key: usize = 0; key < count; key += 2) {
+    let a = f32x4.splat(0), b = f32x4.splat(0), a1 = f32x4.splat(0), b1 = f32x4.splat(0);
+    for (let q = query; q < query + d * 4; q += 32) {
+      const h = v128.load(source), g = v128.load(source + bytes);
+      const x = halfLow(h), y = halfHigh(h), z = halfLow(g), u = halfHigh(g);
+      a = madd(v128.load(q, 16), y, madd(v128.load(q), x, a));
+      b = madd(v128.load(q, 16), u, madd(v128.load(q), z, b));
+      if (ROWS > 1) {
+        a1 = madd(v128.load(q, MAX_DIM * 4 + 16), y, madd(v128.load(q, MAX_DIM * 4), x, a1));
+        b1 = madd(v128.load(q, MAX_DIM * 4 + 16), u, madd(v128.load(q, MAX_DIM * 4), z, b1));
+      }
+      source += 16;
+    }
+    source += bytes;
+    v128.store(sums, a);
+    v128.store(sums, b, 16);
+    if (ROWS > 1) {
+      v128.store(sums, a1, MAX_TILE * 16);
+      v128.store(sums, b1, MAX_TILE * 16 + 16);
+    }
+    sums += 32;
+  }
+  const gain = f32x4.splat(QUERY_GAIN);
+  for (let row: usize = 0; row < <usize>ROWS; row++) {
+    let from = scratch + S_SUMS + row * MAX_TILE * 16;
+    let to = scratch + S_SCORES + row * MAX_TILE * 4;
+    for (let key: usize = 0; key < count; key += 4) {
+      v128.store(to, f32x4.mul(transposeSumF32(v128.load(from), v128.load(from, 16), v128.load(from, 32), v128.load(from, 48)), gain));
+      from += 64; to += 16;
+    }
+  }
+}
+
+/** One or two rows times four keys of the f32 tile. */
+// @ts-ignore: decorator
+@inline function dotRows(ROWS: i32, d: usize, scratch: usize, row: usize, count: usize, gain: v128): void {
+  const query = scratch + S_QUERY + row * MAX_DIM * 4;
+  const stride = tileStride(d);
+  let to = scratch + S_SCORES + row * MAX_TILE * 4;
+  let k0 = scratch + S_TILE;
+  for (let key: usize = 0; key < count; key += 4) {
+    const k1 = k0 + stride, k2 = k1 + stride, k3 = k2 + stride;
+    let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
+    let c0 = f32x4.splat(0), c1 = f32x4.splat(0), c2 = f32x4.splat(0), c3 = f32x4.splat(0);
+    for (let i: usize = 0; i < d * 4; i += 16) {
+      const x = v128.load(query + i), x0 = v128.load(k0 + i), x1 = v128.load(k1 + i), x2 = v128.load(k2 + i), x3 = v128.load(k3 + i);
+      a0 = madd(x, x0, a0); a1 = madd(x, x1, a1); a2 = madd(x, x2, a2); a3 = madd(x, x3, a3);
+      if (ROWS > 1) {
+        const y = v128.load(query + i, MAX_DIM * 4);
+        c0 = madd(y, x0, c0); c1 = madd(y, x1, c1); c2 = madd(y, x2, c2); c3 = madd(y, x3, c3);
+      }
+    }
+    v128.store(to, f32x4.mul(transposeSumF32(a0, a1, a2, a3), gain));
+    if (ROWS > 1) v128.store(to, f32x4.mul(transposeSumF32(c0, c1, c2, c3), gain), MAX_TILE * 4);
+    k0 = k3 + stride; to += 16;
+  }
+}
+
+/** f16 rows to the f32 tile, still times 2⁻¹¹². */
+function unpackHalves(d: usize, source: usize, scratch: usize, count: usize): void {
+  const stride = tileStride(d);
+  let to = scratch + S_TILE;
+  for (let key: usize = 0; key < count; key++) {
+    for (let i: usize = 0; i < d; i += 8) {
+      const h = v128.load(source + i * 2);
+      v128.store(to + i * 4, halfLow(h));
+      v128.store(to + i * 4, halfHigh(h), 16);
+    }
+    to += stride;
+    source += d * 2;
+  }
+}
+
+/** f32 rows to the f32 tile. */
+function unpackFloats(d: usize, source: usize, scratch: usize, count: usize): void {
+  const stride = tileStride(d);
+  for (let key: usize = 0; key < count; key++) memory.copy(scratch + S_TILE + key * stride, source + key * d * 4, d * 4);
+}
+
+/** q8_0 (codes + 128) or q4_0r (codes + 8) rows to the f32 tile, each block of 32 times its f16 scale. */
+function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scratch: usize, count: usize): void {
+  const stride = tileStride(d);
+  let to = scratch + S_TILE;
+  for (let key: usize = 0; key < count; key++) {
+    let scale = f32x4.splat(0);
+    for (let i: usize = 0; i < d; i += 8) {
+      if ((i & 31) == 0) {
+        scale = f32x4.splat(loadHalf(scales));
+        scales += 2;
+      }
+      let codes: v128;
+      if (isEight) codes = i16x8.sub(v128.load_ext<u8>(source), i16x8.splat(128));
+      else {
+        // Eight nibbles: spread a byte over 16 bits, so that its halves can be told apart by a shift.
+        const spread = i16x8.extend_low_i8x16_u(v128.load_zero<u32>(source));
+        const nibbles = v128.or(v128.and(spread, i16x8.splat(0x000f)), v128.and(i16x8.shl(spread, 4), i16x8.splat(0x0f00)));
+        codes = i16x8.sub(i16x8.extend_low_i8x16_u(nibbles), i16x8.splat(8));
+      }
+      v128.store(to + i * 4, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes)), scale));
+      v128.store(to + i * 4, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes)), scale), 16);
+      source += isEight ? 8 : 4;
+    }
+    to += stride;
+  }
+}
+
+/** Floats of any type into the tile. */
+function unpackTile(type: i32, d: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize): void {
+  if (type == TYPE_F16) unpackHalves(d, rowAddress(page, plane, head, from, tokens, d * 2), scratch, count);
+  else if (type == TYPE_F32) unpackFloats(d, rowAddress(page, plane, head, from, tokens, d * 4), scratch, count);
+  else {
+    const isEight = type == TYPE_Q8_0;
+    const codes = rowAddress(page, plane, head, from, tokens, isEight ? d : d >> 1);
+    const scales = rowAddress(page, load<u32>(side, SCALES), head, from, tokens, ((d + 31) >> 5) * 2);
+    unpackBlocks(isEight, d, codes, scales, scratch, count);
+  }
+}
+
+/** Scores of float keys. from, count: multiples of 4; at most MAX_TILE / 2 keys for more than two rows */
+export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM);
+  if (type == TYPE_F16 && rows <= 2) {
+    const source = rowAddress(page, plane, head, from, tokens, d * 2);
+    if (rows == 1) scoreHalves(1, d, source, scratch, count);
+    else scoreHalves(2, d, source, scratch, count);
+    return;
+  }
+  unpackTile(type, d, side, scratch, page, tokens, plane, head, from, count);
+  const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : <f32>1 / QUERY_GAIN);
+  let row: usize = 0;
+  for (; row + 1 < rows; row += 2) dotRows(2, d, scratch, row, count, gain);
+  if (row < rows) dotRows(1, d, scratch, row, count, gain);
+}
+
+/** acc += sum · gain */
+// @ts-ignore: decorator
+@inline function addTo(acc: usize, offset: usize, sum: v128, gain: v128): void {
+  v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(sum, gain)));
+}
+
+/** One or two rows times 16 columns of every value, f16 where it lies (HALVES) or from the f32 tile. */
+// @ts-ignore: decorator
+@inline function weighColumns(ROWS: i32, HALVES: i32, acc: usize, weights: usize, source: usize, stride: usize, count: usize, gain: v128): void {
+  const zero = f32x4.splat(0);
+  let a = zero, b = zero, c = zero, e = zero, a1 = zero, b1 = zero, c1 = zero, e1 = zero;
+  for (let w = weights; w < weights + count * 4; w += 4) {
+    let x: v128, y: v128, z: v128, u: v128;
+    if (HALVES) {
+      const h = v128.load(source), g = v128.load(source, 16);
+      x = halfLow(h); y = halfHigh(h); z = halfLow(g); u = halfHigh(g);
+    } else {
+      x = v128.load(source); y = v128.load(source, 16); z = v128.load(source, 32); u = v128.load(source, 48);
+    }
+    const w0 = v128.load_splat<u32>(w);
+    a = madd(w0, x, a); b = madd(w0, y, b); c = madd(w0, z, c); e = madd(w0, u, e);
+    if (ROWS > 1) {
+      const w1 = v128.load_splat<u32>(w, MAX_TILE * 4);
+      a1 = madd(w1, x, a1); b1 = madd(w1, y, b1); c1 = madd(w1, z, c1); e1 = madd(w1, u, e1);
+    }
+    source += stride;
+  }
+  addTo(acc, 0, a, gain); addTo(acc, 16, b, gain); addTo(acc, 32, c, gain); addTo(acc, 48, e, gain);
+  if (ROWS > 1) {
+    acc += MAX_DIM * 4;
+    addTo(acc, 0, a1, gain); addTo(acc, 16, b1, gain); addTo(acc, 32, c1, gain); addTo(acc, 48, e1, gain);
+  }
+}
+
+/** Adds Σ weight · value of float values. from, count: as for `scoreFloats` */
+export function weighFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM);
+  const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : 1);
+  if (type == TYPE_F16) {
+    for (let row: usize = 0; row < rows; row++) {
+      const weights = scratch + S_SCORES + row * MAX_TILE * 4;
+      for (let i: usize = 0; i < count * 4; i += 16) v128.store(weights + i, f32x4.mul(v128.load(weights + i), gain));
+    }
+  }
+  if (type == TYPE_F16 && rows <= 2) {
+    const source = rowAddress(page, plane, head, from, tokens, d * 2);
+    for (let at: usize = 0; at < d; at += 16) {
+      const acc = scratch + S_ACC + at * 4;
+      if (rows == 1) weighColumns(1, 1, acc, scratch + S_SCORES, source + at * 2, d * 2, count, gain);
+      else weighColumns(2, 1, acc, scratch + S_SCORES, source + at * 2, d * 2, count, gain);
+    }
+    return;
+  }
+  unpackTile(type, d, side, scratch, page, tokens, plane, head, from, count);
+  for (let row: usize = 0; row < rows; row += 2) {
+    const weights = scratch + S_SCORES + row * MAX_TILE * 4;
+    for (let at: usize = 0; at < d; at += 16) {
+      const acc = scratch + S_ACC + (row * MAX_DIM + at) * 4;
+      if (row + 1 < rows) weighColumns(2, 0, acc, weights, scratch + S_TILE + at * 4, tileStride(d), count, gain);
+      else weighColumns(1, 0, acc, weights, scratch + S_TILE + at * 4, tileStride(d), count, gain);
+    }
+  }
+}
