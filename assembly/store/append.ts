@@ -10,7 +10,7 @@ import {
   PLANE_2, QKV, QUANTIZER, QUERY, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SKETCH_NORMS, SKETCH_SIGNS, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "./params";
-import { quantize, S_BYTES, S_CODES, S_INPUT, S_SIGNED } from "./quantize";
+import { quantize, S_CODES, S_INPUT, S_NORM, S_SIGNED } from "./quantize";
 import { dot4, hadamard, multiplyMatrix } from "./rotate";
 
 /** Scratch: the vector at hand, then room of a matrix product, then the quantizer's. */
@@ -54,15 +54,26 @@ function storeHalves(x: usize, to: usize, d: usize): void {
   }
 }
 
-/** One plane: `width` bits of each code from bit `shift` on. */
+/** One plane: `width` bits of each code from bit `shift` on, eight codes at a time. */
 function storePlane(codes: usize, d: usize, width: u32, shift: u32, to: usize): void {
-  const perByte = <usize>(8 / width);
-  const mask = (1 << width) - 1;
-  for (let i: usize = 0; i < d; i += perByte) {
-    let byte: u32 = 0;
-    for (let k: usize = 0; k < perByte; k++) byte |= ((<u32>load<u8>(codes + i + k) >> shift) & mask) << (<u32>k * width);
-    store<u8>(to, <u8>byte);
-    to++;
+  for (let i: usize = 0; i < d; i += 8) {
+    let x = load<u64>(codes + i) >> <u64>shift;
+    if (width == 8) store<u64>(to, x);
+    else if (width == 4) {
+      x &= 0x0f0f0f0f0f0f0f0f;
+      x = (x | (x >> 4)) & 0x00ff00ff00ff00ff;
+      x = (x | (x >> 8)) & 0x0000ffff0000ffff;
+      store<u32>(to, <u32>(x | (x >> 16)));
+    } else if (width == 2) {
+      x &= 0x0303030303030303;
+      x = (x | (x >> 6)) & 0x000f000f000f000f;
+      x = (x | (x >> 12)) & 0x000000ff000000ff;
+      store<u16>(to, <u16>(x | (x >> 24)));
+    } else {
+      // The product gathers bit 0 of byte i in bit 56 + i.
+      store<u8>(to, <u8>(((x & 0x0101010101010101) * 0x0102040810204080) >> 56));
+    }
+    to += width;
   }
 }
 
@@ -124,7 +135,7 @@ function storeSketch(d: usize, side: usize, page: usize, index: usize, s: usize)
   for (let i: usize = 0; i < d; i++) store<u8>(s + S_CODES + i, dot4(matrix + i * d * 4, r, d) >= 0 ? 1 : 0);
   storePlane(s + S_CODES, d, 1, 0, page + load<u32>(side, SKETCH_SIGNS) + index * (d >> 3));
   const length = sqrt<f32>(dot4(r, r, d)) / <f32>Math.sqrt(<f64>d);
-  const norm = load<f32>(s + S_BYTES - 4);
+  const norm = load<f32>(s, S_NORM);
   store<u16>(page + load<u32>(side, SKETCH_NORMS) + index * 2, <u16>toHalf(min<f32>(65504, norm * length)));
 }
 

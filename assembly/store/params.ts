@@ -40,9 +40,9 @@ export const SKETCH_SIGNS: usize = 36;
 export const SKETCH_NORMS: usize = 40;
 export const SKETCH_MATRIX: usize = 44;
 
-// Quantizer table: f32 boundaries of the positive half [127], +inf; f32 centroids of the positive half [128]; u8 bins [512].
-export const Q_BOUNDARIES: usize = 0;
-export const Q_CENTROIDS: usize = 512;
-export const Q_BINS: usize = 1024;
-export const Q_FACTORS: usize = 1536; // f32 [9] + padding
-export const Q_BYTES: usize = 1600;
+// Quantizer table.
+export const Q_RATE: usize = 0; // f32 bins a unit of |t|
+export const Q_LAST_BIN: usize = 4; // f32
+export const Q_FACTORS: usize = 16; // f32 [9]
+/** [bin] of f32 boundary, f32 centroid below, f32 centroid above, i32 boundaries below. */
+export const Q_BINS: usize = 64;

@@ -2,114 +2,122 @@
  * @file One vector to codes and scale, to the byte what src/quant/vector-quantizer.ts gives.
  *
  * The codebook is symmetric, so codes are found on |t|: with j = number of positive boundaries below |t|, the code is
- * m + j for t > 0 and m − 1 − j otherwise. A negative t on a boundary belongs to the outer cell ("boundaries below t"
- * counts strictly), which adding one unit to the bits of |t| brings about.
+ * half + j for t > 0 and half − 1 − j otherwise. A negative t on a boundary belongs to the outer cell ("boundaries below
+ * t" counts strictly), which adding one unit to the bits of |t| brings about.
+ *
+ * j comes from a table over rounded |t|·rate, in which no bin holds more than one boundary: one comparison settles it
+ * exactly (src/backends/wasm/quantizer-table.ts). So every width costs the same, and nothing branches on data.
  */
+import { zipHigh32, zipLow32 } from "../simd/vector";
+import { Q_BINS, Q_FACTORS, Q_LAST_BIN, Q_RATE, RULE, SEARCH } from "./params";
 import { dot4 } from "./rotate";
-import { Q_BINS, Q_BOUNDARIES, Q_CENTROIDS, Q_FACTORS, RULE, SEARCH } from "./params";
 
 const MAX_SCALE: f32 = 65504;
-/** Bins a unit of |t|. */
-const BINS: f32 = 64;
+/** 1.5 · 2²³ and its bits: adding it rounds to an integer, which then sits in the low bits. */
+const ROUND: f32 = 12582912;
+const ROUND_BITS: i32 = 0x4b400000;
 
-// Scratch of a quantization, in f32 [256] each but for the codes.
-const S_ABS: usize = 0; // |u|
-const S_NEGATIVE: usize = 1024; // i32 −1 where the code is in the negative half
-const S_CHOSEN: usize = 2048; // centroid magnitudes of a candidate
-const S_SPLAT: usize = 3072; // boundaries and centroids, each four times
-export const S_CODES: usize = 4096 + 512; // u8 [256]
-export const S_SIGNED: usize = 8192; // signed centroids, for the sketch
-export const S_INPUT: usize = 8192 + 1024; // u
-export const S_BYTES: usize = 12288;
+// Scratch of a quantization.
+const S_ABS: usize = 0; // f32 [256 + 16] |u|
+const S_NEGATIVE: usize = 1088; // i32 [256 + 16] −1 where the code is in the negative half
+export const S_CODES: usize = 2176; // u8 [256 + 16]
+export const S_SIGNED: usize = 2560; // f32 [256 + 16] signed centroids, for the sketch
+export const S_INPUT: usize = 3648; // f32 [256 + 16] u
+export const S_NORM: usize = 4736; // f32 norm of the input
 
-/** Centroid magnitudes of |u|·factor into S_CHOSEN, few levels: a chain of selects. */
+/** Magnitudes of a candidate at i: bits of |u·factor|, raised by one in the negative half. */
 // @ts-ignore: decorator
-@inline function chooseByChain(table: usize, s: usize, d: usize, factor: f32, half: usize): void {
-  const f = f32x4.splat(factor);
-  for (let i: usize = 0; i < d * 4; i += 16) {
-    const t = i32x4.sub(f32x4.mul(v128.load(s + S_ABS + i), f), v128.load(s + S_NEGATIVE + i));
-    let c = v128.load(s + S_SPLAT);
-    for (let k: usize = 0; k + 1 < half; k++) {
-      const at = s + S_SPLAT + 32 * k;
-      c = v128.bitselect(v128.load(at, 32), c, f32x4.gt(t, v128.load(at, 16)));
-    }
-    v128.store(s + S_CHOSEN + i, c);
-  }
+@inline function magnitudes(s: usize, i: usize, factor: v128): v128 {
+  return i32x4.sub(f32x4.mul(v128.load(s + S_ABS + i), factor), v128.load(s + S_NEGATIVE + i));
 }
 
-/** Positive boundaries below t (bits of |t|, raised by one for the negative half). */
+/** Addresses of the bins of four magnitudes; `base` is the address of bin 0 less the rounding bits. */
 // @ts-ignore: decorator
-@inline function countBelow(table: usize, t: f32): usize {
-  let j = <usize>load<u8>(table + Q_BINS + <usize>min<i32>(<i32>(t * BINS), 511));
-  while (load<f32>(table + Q_BOUNDARIES + j * 4) < t) j++;
-  return j;
-}
-
-// @ts-ignore: decorator
-@inline function magnitude(s: usize, i: usize, factor: f32): f32 {
-  const bits = reinterpret<i32>(load<f32>(s + S_ABS + i * 4) * factor) - load<i32>(s + S_NEGATIVE + i * 4);
-  return reinterpret<f32>(bits);
-}
-
-// @ts-ignore: decorator
-@inline function chooseByBins(table: usize, s: usize, d: usize, factor: f32): void {
-  for (let i: usize = 0; i < d; i++) {
-    const j = countBelow(table, magnitude(s, i, factor));
-    store<f32>(s + S_CHOSEN + i * 4, load<f32>(table + Q_CENTROIDS + j * 4));
-  }
+@inline function binAddresses(t: v128, rate: v128, last: v128, base: v128): v128 {
+  const rounded = f32x4.add(f32x4.pmin(last, f32x4.mul(t, rate)), f32x4.splat(ROUND));
+  return i32x4.add(i32x4.shl(rounded, 4), base);
 }
 
 /**
- * y: [d] rotated · side: a side of the append parameters · s: scratch of S_BYTES
- * Codes go to s + S_CODES, u to s + S_INPUT. returns: the scale; the norm is stored at s + S_BYTES − 4
+ * y: [d] rotated · side: a side of the append parameters · s: scratch of the quantizer, 16-byte aligned
+ * Codes go to s + S_CODES, u to s + S_INPUT, signed centroids to s + S_SIGNED, the norm to s + S_NORM. returns: the scale
  */
 export function quantize(y: usize, d: usize, bits: i32, side: usize, table: usize, s: usize): f32 {
   const norm = sqrt<f32>(dot4(y, y, d));
   const root = <f32>Math.sqrt(<f64>d);
-  const factor: f32 = norm > 0 ? root / norm : 0;
-  store<f32>(s + S_BYTES - 4, norm);
-  const half = <usize>1 << (bits - 1);
-  const f = f32x4.splat(factor), zero = f32x4.splat(0);
+  const f = f32x4.splat(norm > 0 ? root / norm : 0), zero = f32x4.splat(0);
+  store<f32>(s, norm, S_NORM);
   for (let i: usize = 0; i < d * 4; i += 16) {
     const u = f32x4.mul(v128.load(y + i), f);
-    v128.store(s + S_INPUT + i, u);
-    v128.store(s + S_ABS + i, f32x4.abs(u));
-    v128.store(s + S_NEGATIVE + i, v128.not(f32x4.gt(u, zero)));
+    v128.store(s + i, u, S_INPUT);
+    v128.store(s + i, f32x4.abs(u), S_ABS);
+    v128.store(s + i, v128.not(f32x4.gt(u, zero)), S_NEGATIVE);
   }
-  const chain = half <= 16;
-  if (chain) {
-    for (let k: usize = 0; k < half; k++) {
-      v128.store(s + S_SPLAT + 32 * k, v128.load_splat<u32>(table + Q_CENTROIDS + 4 * k));
-      v128.store(s + S_SPLAT + 32 * k, v128.load_splat<u32>(table + Q_BOUNDARIES + 4 * k), 16);
-    }
-  }
+
+  const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN);
+  const base = i32x4.splat(<i32>(table + Q_BINS) - (ROUND_BITS << 4));
   const candidates: usize = load<u32>(side, SEARCH) ? 9 : 1;
   let best: f32 = 1, bestCosine: f32 = -1e30, bestSquare: f32 = 0, bestProduct: f32 = 0;
   for (let a: usize = 0; a < candidates; a++) {
-    const alpha: f32 = candidates == 1 ? 1 : load<f32>(table + Q_FACTORS + a * 4);
-    if (chain) chooseByChain(table, s, d, alpha, half);
-    else chooseByBins(table, s, d, alpha);
-    // Signs of u and of its centroid agree, so products of magnitudes are the products.
-    const square = dot4(s + S_CHOSEN, s + S_CHOSEN, d);
-    const product = dot4(s + S_ABS, s + S_CHOSEN, d);
-    const cosine = product / sqrt<f32>(square);
+    const alpha: f32 = candidates == 1 ? 1 : load<f32>(table + a * 4, Q_FACTORS);
+    const factor = f32x4.splat(alpha);
+    let square = zero, product = zero;
+    for (let i: usize = 0; i < d * 4; i += 16) {
+      const t = magnitudes(s, i, factor);
+      const at = binAddresses(t, rate, last, base);
+      // Bins are [boundary, centroid below it, centroid above it, j below it].
+      const r0 = v128.load(i32x4.extract_lane(at, 0)), r1 = v128.load(i32x4.extract_lane(at, 1));
+      const r2 = v128.load(i32x4.extract_lane(at, 2)), r3 = v128.load(i32x4.extract_lane(at, 3));
+      const low01 = zipLow32(r0, r1), low23 = zipLow32(r2, r3);
+      const boundary = v128.shuffle<u64>(low01, low23, 0, 2), below = v128.shuffle<u64>(low01, low23, 1, 3);
+      const above = v128.shuffle<u64>(zipHigh32(r0, r1), zipHigh32(r2, r3), 0, 2);
+      // Positive floats compare as integers do, and above > below.
+      const c = i32x4.max_s(below, v128.and(above, f32x4.gt(t, boundary)));
+      // Signs of u and of its centroid agree, so products of magnitudes are the products.
+      square = f32x4.add(square, f32x4.mul(c, c));
+      product = f32x4.add(product, f32x4.mul(v128.load(s + i, S_ABS), c));
+    }
+    const squares = sumLanes(square), products = sumLanes(product);
+    const cosine = products / sqrt<f32>(squares);
     if (cosine > bestCosine) {
       best = alpha;
       bestCosine = cosine;
-      bestSquare = square;
-      bestProduct = product;
+      bestSquare = squares;
+      bestProduct = products;
     }
   }
-  for (let i: usize = 0; i < d; i++) {
-    const j = countBelow(table, magnitude(s, i, best));
-    const negative = load<i32>(s + S_NEGATIVE + i * 4) != 0;
-    const c = load<f32>(table + Q_CENTROIDS + j * 4);
-    store<u8>(s + S_CODES + i, <u8>(negative ? half - 1 - j : half + j));
-    store<f32>(s + S_SIGNED + i * 4, negative ? -c : c);
-  }
+  chooseCodes(s, d, best, 1 << (bits - 1), rate, last, base);
+
   const rule = load<u32>(side, RULE);
   let scale = norm;
   if (rule == 1) scale = (norm * root) / sqrt<f32>(bestSquare);
   else if (rule == 2) scale = (norm * bestProduct) / bestSquare;
   return min<f32>(MAX_SCALE, scale);
+}
+
+/** The end of dot4: (s0 + s1) + (s2 + s3). */
+// @ts-ignore: decorator
+@inline function sumLanes(v: v128): f32 {
+  return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+/** Codes and signed centroids at the factor chosen. */
+function chooseCodes(s: usize, d: usize, alpha: f32, half: i32, rate: v128, last: v128, base: v128): void {
+  const factor = f32x4.splat(alpha), halves = i32x4.splat(half), signBit = i32x4.splat(<i32>0x80000000);
+  for (let i: usize = 0; i < d * 4; i += 16) {
+    const negative = v128.load(s + i, S_NEGATIVE);
+    const t = magnitudes(s, i, factor);
+    const at = binAddresses(t, rate, last, base);
+    const r0 = v128.load(i32x4.extract_lane(at, 0)), r1 = v128.load(i32x4.extract_lane(at, 1));
+    const r2 = v128.load(i32x4.extract_lane(at, 2)), r3 = v128.load(i32x4.extract_lane(at, 3));
+    const low01 = zipLow32(r0, r1), low23 = zipLow32(r2, r3), high01 = zipHigh32(r0, r1), high23 = zipHigh32(r2, r3);
+    const isAbove = f32x4.gt(t, v128.shuffle<u64>(low01, low23, 0, 2));
+    const c = i32x4.max_s(v128.shuffle<u64>(low01, low23, 1, 3), v128.and(v128.shuffle<u64>(high01, high23, 0, 2), isAbove));
+    v128.store(s + i, v128.xor(c, v128.and(negative, signBit)), S_SIGNED);
+    // half − 1 − j is half + ~j.
+    const j = i32x4.sub(v128.shuffle<u64>(high01, high23, 1, 3), isAbove);
+    const codes = i32x4.add(v128.xor(j, negative), halves);
+    const words = i16x8.narrow_i32x4_u(codes, codes);
+    v128.store32_lane(s + S_CODES + (i >> 2), i8x16.narrow_i16x8_u(words, words), 0);
+  }
 }

@@ -2,30 +2,45 @@
 import { getCodebook } from "../../quant/codebook.ts";
 import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 
-const BOUNDARIES = 0;
-const CENTROIDS = 512;
-const BINS = 1024;
-const FACTORS = 1536;
-export const QUANTIZER_BYTES = 1600;
-const NUM_BINS = 512;
-/** Bins a unit of |t|, as in assembly/store/quantize.ts. */
-const BINS_PER_UNIT = 64;
+const RATE = 0;
+const LAST_BIN = 4;
+const FACTORS = 16;
+const BINS = 64;
+const BIN_BYTES = 16;
 
-/** Positive boundaries (then infinity), positive centroids, and for each bin of |t| the boundaries that lie below it. */
+/**
+ * Bins of |t|: bin i holds the |t| whose |t|·rate rounds to i, ties either way. The rate is a power of two, so that the
+ * product is exact, and so large that no bin, ends included, holds two boundaries. A bin is the boundary in it (infinity
+ * where there is none), the positive centroids below and above that boundary, and the number of positive boundaries below
+ * it. The last bin holds everything above.
+ *
+ * headDim: multiple of 8 · bits: 1–8 · at most 64 + 16 · 1100 bytes
+ */
 export function buildQuantizerTable(headDim: number, bits: number): Uint8Array {
   const { scaled, boundaries } = getCodebook(headDim, bits);
   const half = scaled.length / 2;
-  const view = new DataView(new ArrayBuffer(QUANTIZER_BYTES));
-  const positive = Array.from(boundaries.subarray(half));
-  for (let i = 0; i < half; i++) {
-    view.setFloat32(BOUNDARIES + 4 * i, positive[i] ?? Number.POSITIVE_INFINITY, true);
-    view.setFloat32(CENTROIDS + 4 * i, scaled[half + i]!, true);
-  }
-  for (let bin = 0; bin < NUM_BINS; bin++) {
-    view.setUint8(BINS + bin, positive.filter((b) => b < bin / BINS_PER_UNIT).length);
-  }
+  const centroids = scaled.subarray(half);
+  const positive = boundaries.subarray(half);
+  const narrowest = positive.reduce((least, b, i) => Math.min(least, b - (positive[i - 1] ?? 0)), 1);
+  const rate = 2 ** Math.ceil(Math.log2(1 / narrowest) + 1e-6);
+  const last = Math.ceil((positive[half - 2] ?? 0) * rate + 0.5) + 1;
+  const view = new DataView(new ArrayBuffer(BINS + BIN_BYTES * (last + 1)));
+  view.setFloat32(RATE, rate, true);
+  view.setFloat32(LAST_BIN, last, true);
   SEARCH_FACTORS.forEach((factor, i) => {
     view.setFloat32(FACTORS + 4 * i, factor, true);
   });
+  let below = 0;
+  for (let bin = 0; bin <= last; bin++) {
+    const at = BINS + BIN_BYTES * bin;
+    // Boundaries on the edge between two bins are in both: comparing with one that all of a bin exceeds does no harm.
+    while (below < half - 1 && positive[below]! * rate < bin - 0.5) below++;
+    const boundary =
+      below < half - 1 && positive[below]! * rate <= bin + 0.5 ? positive[below]! : Number.POSITIVE_INFINITY;
+    view.setFloat32(at, boundary, true);
+    view.setFloat32(at + 4, centroids[below]!, true);
+    view.setFloat32(at + 8, centroids[below + 1] ?? centroids[below]!, true);
+    view.setInt32(at + 12, below, true);
+  }
   return new Uint8Array(view.buffer);
 }
