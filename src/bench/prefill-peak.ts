@@ -3,11 +3,21 @@ import { Runner } from "../engine/runner.ts";
 import type { BenchModel } from "./bench-model.ts";
 import { randomTokens } from "./throughput.ts";
 
+/** Resident memory of the process, from whoever can ask the operating system. */
+export interface ResidentGauge {
+  /** Bytes now, garbage collected first. */
+  settled(): number;
+  resetPeak(): void;
+  /** Notes the bytes of this moment, for systems that keep no peak themselves. */
+  sample(): void;
+  /** Most bytes since `resetPeak`. */
+  peak(): number;
+}
+
 export interface PrefillPeakOptions {
   readonly kv: string;
   readonly tokens: number;
-  /** Resident bytes of the process, from whoever can ask the operating system. */
-  readonly residentBytes: () => number;
+  readonly memory: ResidentGauge;
   readonly signal?: AbortSignal;
   readonly onProgress?: (what: string, done: number, total: number) => void;
 }
@@ -17,19 +27,16 @@ export interface PrefillPeak {
   readonly tokens: number;
   readonly kvBytes: number;
   readonly storageBytes: number;
-  /** Largest resident memory after any step, over that before the prefill. */
+  /** Peak of resident memory during the prefill, over that before it. */
   readonly peakGrowthBytes: number;
 }
 
 /** Rows of a step, as in `LLM`. */
 const CHUNK_TOKENS = 256;
 
-/**
- * Reads memory after every step; a backend that widened its history would have to do it within each of them, and freed
- * memory of a WASM heap stays resident. Activations exist before the first reading.
- */
+/** Activations exist and pages have been in use before the first reading, so that the growth is the history's alone. */
 export async function peakOfPrefill(model: BenchModel, options: PrefillPeakOptions): Promise<PrefillPeak> {
-  const { kv, tokens, residentBytes, signal, onProgress } = options;
+  const { kv, tokens, memory, signal, onProgress } = options;
   const [decoder] = await model.decoders([kv]);
   const runner = new Runner(decoder!, { chunkTokens: CHUNK_TOKENS, contextLength: Math.max(tokens, CHUNK_TOKENS) });
   const cache = decoder!.createCache();
@@ -38,15 +45,16 @@ export async function peakOfPrefill(model: BenchModel, options: PrefillPeakOptio
   await runner.prefill(warmUp, ids.subarray(0, CHUNK_TOKENS), { signal });
   warmUp.release();
   const sequence = cache.createSequence();
-  const before = residentBytes() - model.ops.pages.numBytes;
-  let peak = before;
+  const before = memory.settled() - model.ops.pages.numBytes;
+  memory.resetPeak();
   await runner.prefill(sequence, ids.subarray(0, tokens), {
     signal,
     onProgress: (done, total) => {
-      peak = Math.max(peak, residentBytes());
+      memory.sample();
       onProgress?.(`prefill into ${kv}`, done, total);
     },
   });
+  const peak = memory.peak();
   const result = { kvBytes: sequence.numBytes, storageBytes: model.ops.pages.numBytes };
   sequence.release();
   decoder!.dispose();

@@ -9,6 +9,7 @@ import { type CommandContext, progressOf } from "../context.ts";
 import { formatBytes, formatPercent } from "../format.ts";
 import { measureInChild } from "../measure-in-child.ts";
 import { type BackendFlags, collectKv, wholeNumber } from "../options.ts";
+import { ResidentMemory } from "../resident-memory.ts";
 
 interface MemoryFlags extends BenchOutputFlags {
   readonly shape: string;
@@ -49,13 +50,14 @@ export function configure(command: Command, context: CommandContext): void {
 /** In the child: one format, one JSON object. */
 async function measure(flags: MemoryFlags, context: CommandContext): Promise<void> {
   const progress = progressOf(context, flags);
+  const memory = new ResidentMemory();
   const result = await fillCache({
     config: benchShape(flags.shape, flags.layers),
     kv: flags.kv![0]!,
     tokens: flags.tokens,
     backend: flags.backend,
     ...(flags.threads !== undefined && { threads: flags.threads }),
-    residentBytes: () => process.memoryUsage.rss(),
+    residentBytes: () => memory.settled(),
     signal: context.signal,
     onProgress: (what, done, total) => progress.update(what, done, total, `${done} of ${total} tokens`),
   });

@@ -10,6 +10,7 @@ import { type CommandContext, progressOf } from "../context.ts";
 import { formatBytes, formatPercent, significant } from "../format.ts";
 import { measureInChild } from "../measure-in-child.ts";
 import { addBackendOptions, type BackendFlags, collectKv, DEFAULT_MODEL, wholeNumber } from "../options.ts";
+import { ResidentMemory } from "../resident-memory.ts";
 
 interface PrefillFlags extends BackendFlags, BenchOutputFlags {
   readonly model?: string;
@@ -52,7 +53,7 @@ async function measure(flags: PrefillFlags, context: CommandContext): Promise<vo
     const peak = await peakOfPrefill(model, {
       kv: flags.kv![0]!,
       tokens: flags.promptTokens,
-      residentBytes: () => process.memoryUsage.rss(),
+      memory: new ResidentMemory(),
       signal: context.signal,
       onProgress: (what, done, total) => progress.update(what, done, total, `${done} of ${total} tokens`),
     });

@@ -1,0 +1,42 @@
+/** @file Resident memory of this process, now and at its peak since a moment. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import type { ResidentGauge } from "../bench/prefill-peak.ts";
+
+/** Frees what JavaScript no longer holds: buffers that weights were read into would shrink the growth to be measured. */
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+}
+
+export class ResidentMemory implements ResidentGauge {
+  #highest = 0;
+  /** Whether the kernel's own high-water mark could be reset (Linux). */
+  #hasMark = false;
+
+  settled(): number {
+    collectGarbage();
+    return process.memoryUsage.rss();
+  }
+
+  resetPeak(): void {
+    this.#highest = 0;
+    try {
+      writeFileSync("/proc/self/clear_refs", "5");
+      this.#hasMark = true;
+    } catch {
+      this.#hasMark = false;
+    }
+  }
+
+  sample(): void {
+    this.#highest = Math.max(this.#highest, process.memoryUsage.rss());
+  }
+
+  peak(): number {
+    this.sample();
+    const mark = this.#hasMark ? /^VmHWM:\s+(\d+) kB/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] : undefined;
+    return mark === undefined ? this.#highest : Number(mark) * 1024;
+  }
+}
