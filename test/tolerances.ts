@@ -18,6 +18,11 @@ export const tolerance = {
     max: 5e-6,
     why: "7 and 8 bits follow the codebook by straight segments: 3e-7 of a vector at 8 bits, more where outputs cancel",
   },
+  prefillDecode: {
+    metric: "relative length of the difference",
+    max: 1e-4,
+    why: "int16 weights are rounded by tiles of other bounds, f32 sums split elsewhere; outputs cancel to a tenth of a value",
+  },
   codebookTable: {
     metric: "squared error / distortion",
     max: 0.02,

@@ -24,14 +24,13 @@ export interface CodebookTable {
   readonly levels: Float64Array;
 }
 
-/** Largest int16 level: finer steps for finer codebooks, as far as slopes of 8 bits follow. */
+/** About the largest int16 level: finer steps for finer codebooks, as far as slopes of 8 bits follow. */
 const LARGEST: Readonly<Record<number, number>> = { 1: 1, 7: 8191, 8: 8191 };
 
 /** headDim: multiple of 8 · bits: 1–8 */
 export function buildCodebookTable(headDim: number, bits: number): CodebookTable {
   const { scaled } = getCodebook(headDim, bits);
-  const max = LARGEST[bits] ?? 2047;
-  const step = scaled[scaled.length - 1]! / max;
+  const step = scaled[scaled.length - 1]! / (LARGEST[bits] ?? 2047);
   if (bits <= 5) return lookupTable(scaled, bits, step);
   const magnitudes = Array.from(scaled.subarray(scaled.length / 2), (c) => c / step - 0.5);
   const { bytes, levels } =
@@ -40,7 +39,7 @@ export function buildCodebookTable(headDim: number, bits: number): CodebookTable
   return {
     bytes,
     step,
-    max: max + 1,
+    max: Math.max(...levels) + 1,
     levels: Float64Array.from([...half.toReversed().map((level) => -level), ...half]),
   };
 }

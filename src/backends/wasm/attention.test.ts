@@ -1,0 +1,153 @@
+/**
+ * @file The attention kernels by themselves: that every code of every width meets its own centroid and its own coordinate,
+ * and that decoding and prefilling give the same. test/backend-parity.test.ts compares whole layers with the reference.
+ */
+import { describe, expect, it } from "vitest";
+import { tolerance } from "../../../test/tolerances.ts";
+import { CounterRng } from "../../math/rng.ts";
+import { packPlane, planeShifts } from "../../quant/bit-pack.ts";
+import type { Bits, KvType } from "../../quant/kv-format.ts";
+import { buildCodebookTable } from "./codebook-table.ts";
+import { AttentionFixture } from "./test-attention.ts";
+import { relativeError } from "./test-backend.ts";
+
+const WIDTHS: readonly Bits[] = [1, 2, 3, 4, 5, 6, 7, 8];
+const ONE = 0x3c00; // 1 in f16
+
+/** Packs a row of codes with scale 1. */
+function putCodes(fixture: AttentionFixture, which: "k" | "v", bits: number, row: number, codes: Uint8Array): void {
+  const { layout, pages, u8, view } = fixture;
+  const side = layout[which];
+  for (const [p, { width, shift }] of planeShifts(bits).entries()) {
+    const { offset, rowBytes } = side.planes[p]!;
+    packPlane(codes, codes.length, width, shift, u8, pages + offset + row * rowBytes);
+  }
+  view.setUint16(pages + side.scales!.offset + 2 * row, ONE, true);
+}
+
+/** Every code in turn, in an order without a period that a layout could share. */
+function someCodes(bits: number, length: number, seed: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 5 + (i >> 3) + seed * 11) & (2 ** bits - 1));
+}
+
+describe.each(WIDTHS)("%d bits", (bits) => {
+  const type: KvType = `tq${bits}`;
+
+  // One row takes the path straight from the codes, more than two the path over an unpacked tile.
+  it.each([
+    [64, 1],
+    [64, 2],
+    [64, 3],
+    [72, 2],
+    [72, 5],
+    [256, 1],
+    [256, 4],
+  ])("the value of a single key comes out as its centroids, head_dim %d, %d query heads", async (headDim, group) => {
+    const fixture = await AttentionFixture.create({ k: "f16", v: type, headDim, numKvHeads: 1, group, tokens: 1 });
+    const { levels, step } = buildCodebookTable(headDim, bits);
+    for (let seed = 0; seed < 3; seed++) {
+      const codes = someCodes(bits, headDim, seed);
+      putCodes(fixture, "v", bits, 0, codes);
+      fixture.decode();
+      const unit = step / Math.sqrt(headDim);
+      for (let i = 0; i < group * headDim; i++) {
+        // One weight of 32767, or less where sums could overflow: exact but for f32 rounding.
+        const expected = levels[codes[i % headDim]!]! * unit;
+        expect(Math.abs(fixture.f32[fixture.out / 4 + i]! - expected), `coordinate ${i}`).toBeLessThan(
+          1e-4 * unit + 1e-6 * Math.abs(expected),
+        );
+      }
+    }
+  });
+
+  it.each([
+    [64, 1],
+    [64, 2],
+    [72, 8],
+    [256, 16],
+  ])(
+    "a query along one axis scores that coordinate's centroid, head_dim %d, %d query heads",
+    async (headDim, group) => {
+      const fixture = await AttentionFixture.create({ k: type, v: "f32", headDim, numKvHeads: 1, group, tokens: 2 });
+      const { layout, pages, view, f32, query, out } = fixture;
+      const { levels, step } = buildCodebookTable(headDim, bits);
+      const codes = someCodes(bits, headDim, 1);
+      putCodes(fixture, "k", bits, 1, codes);
+      // Key 0 scores 0; the values tell the weights apart.
+      view.setUint16(pages + layout.k.scales!.offset, 0, true);
+      f32.fill(0, (pages + layout.v.planes[0]!.offset) / 4, (pages + layout.v.planes[0]!.offset) / 4 + 2 * headDim);
+      f32[(pages + layout.v.planes[0]!.offset) / 4] = 1;
+      f32[(pages + layout.v.planes[0]!.offset) / 4 + headDim + 1] = 1;
+      const unit = step / Math.sqrt(headDim);
+      const gain = 3 / Math.max(...levels.map((level) => Math.abs(level * unit)));
+      for (let first = 0; first < headDim; first += group) {
+        f32.fill(0, query / 4, query / 4 + group * headDim);
+        for (let g = 0; g < group; g++) f32[query / 4 + g * headDim + first + g] = gain;
+        fixture.decode();
+        for (let g = 0; g < group && first + g < headDim; g++) {
+          const score = Math.log(f32[out / 4 + g * headDim + 1]! / f32[out / 4 + g * headDim]!);
+          // Scores up to 3 through exp and log in f32.
+          expect(Math.abs(score - levels[codes[first + g]!]! * unit * gain), `coordinate ${first + g}`).toBeLessThan(
+            3e-6,
+          );
+        }
+      }
+    },
+  );
+});
+
+describe("prefill and decode", () => {
+  it.each<[KvType, KvType]>([
+    ["tq4", "tq4"],
+    ["tq3", "tq5"],
+    ["tq8", "tq2"],
+    ["tq6", "tq7"],
+    ["tq1", "f16"],
+    ["f16", "tq8"],
+    ["f32", "f32"],
+    ["q8_0", "q4_0r"],
+  ])("agree over %s keys and %s values", async (k, v) => {
+    for (const [headDim, group, tokens] of [
+      [64, 2, 200],
+      [80, 3, 65],
+      [128, 1, 2100],
+    ] as const) {
+      const fixture = await AttentionFixture.create({ k, v, headDim, numKvHeads: 2, group, tokens }, 37);
+      fillAtRandom(fixture);
+      const { f32, query, out } = fixture;
+      const width = 2 * group * headDim;
+      const rng = new CounterRng(7, headDim);
+      for (let i = 0; i < 37 * width; i++) f32[query / 4 + i] = 0.3 * rng.gaussian(i);
+      fixture.prefill(37);
+      const last = f32.slice(out / 4 + 36 * width, out / 4 + 37 * width);
+      // `decode` takes its query from row 0.
+      f32.copyWithin(query / 4, query / 4 + 36 * width, query / 4 + 37 * width);
+      fixture.decode();
+      const decoded = f32.slice(out / 4, out / 4 + width);
+      expect(relativeError(last, decoded), `${headDim}, ${group}, ${tokens}`).toBeLessThan(tolerance.prefillDecode.max);
+    }
+  });
+});
+
+/** Random bytes for codes, floats and scales of about one. */
+function fillAtRandom(fixture: AttentionFixture): void {
+  const { layout, numPages, pages, u8, view, f32, shape } = fixture;
+  const rng = new CounterRng(3, 4);
+  for (let i = 0; i < numPages * layout.numBytes; i++) u8[pages + i] = rng.uint32(i);
+  for (let page = 0; page < numPages; page++) {
+    const base = pages + page * layout.numBytes;
+    for (const side of [layout.k, layout.v]) {
+      const rows = layout.pageTokens * shape.numKvHeads;
+      const at = base + side.planes[0]!.offset;
+      if (side.type === "f32") for (let i = 0; i < rows * shape.headDim; i++) f32[at / 4 + i] = rng.gaussian(i + page);
+      if (side.type === "f16") {
+        for (let i = 0; i < rows * shape.headDim; i++) view.setUint16(at + 2 * i, (rng.uint32(i) & 0x83ff) | ONE, true);
+      }
+      const scaleBytes = side.scales ? side.scales.rowBytes * rows : 0;
+      // Blocks count in steps of 1/127 or 1/8 of their largest value.
+      const scale = side.type === "q8_0" ? 0x2000 : side.type === "q4_0r" ? 0x3000 : ONE;
+      for (let i = 0; i < scaleBytes; i += 2)
+        view.setUint16(base + side.scales!.offset + i, scale + (rng.uint32(i) & 255), true);
+    }
+  }
+}
