@@ -78,7 +78,13 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
     const { result, tokens } = await generate(llm, session, prompt, flags, context, progress);
     if (!flags.json) io.stdout.write("\n");
     const wantsComparison = flags.compareF16 === true && result.finishReason !== "aborted";
-    const agreement = wantsComparison ? await compare(llm, session, context, progress) : null;
+    const agreement = wantsComparison
+      ? await compare(llm, session, context, progress).catch((error: unknown) => {
+          // Stopped here, the answer's own figures still stand.
+          if (signal.aborted) return null;
+          throw error;
+        })
+      : null;
     progress.clear();
     const kvBytes = session.kvBytes;
     const f16Bytes = agreement?.kvBytesF16 ?? allocatedBytes(llm.config, parseKvSpec("f16"), session.sequence.length);
@@ -89,7 +95,7 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
     } else if (isVerbose) {
       notes.write(`\n${summary(kvFromFlags(flags), result, kvBytes, f16Bytes, agreement)}`);
     }
-    if (result.finishReason === "aborted") {
+    if (signal.aborted) {
       io.stderr.write("interrupted\n");
       context.setExitCode(130);
     }
