@@ -18,6 +18,11 @@ export const tolerance = {
     max: 5e-6,
     why: "7 and 8 bits follow the codebook by straight segments: 3e-7 of a vector at 8 bits, more where outputs cancel",
   },
+  attentionBatch: {
+    metric: "relative length of the difference",
+    max: 1e-3,
+    why: "as attentionCodes and attentionWideCodes, over all heads; RoPE in f64 may move a code to its neighbour",
+  },
   prefillDecode: {
     metric: "relative length of the difference",
     max: 1e-4,
