@@ -107,6 +107,24 @@ describe("modifiers", () => {
     expect(parseKvSpec("f16,layers=0:q8_0").isFloat).toBe(false);
   });
 
+  it("scale= and search= reach the layers of layers= too, wherever it stands; sinks and window stay the preset's", () => {
+    for (const spec of ["k4v4,layers=0-1:k8v8,scale=norm,search=off", "k4v4,scale=norm,search=off,layers=0-1:k8v8"]) {
+      expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
+      expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
+    }
+    expect(layer("turboquant_4bit_nc,layers=0:k8v8").k).toEqual({ ...key(8), search: false });
+    // Without them, the layer's own preset decides.
+    expect(layer("paper-4,layers=0:k8v8")).toEqual({ ...published, k: key(8), v: value(8) });
+  });
+
+  it("layers= takes every preset, also the one with a + in it", () => {
+    const spec = parseKvSpec("k4v4,layers=0-1:paper-4+qjl+3:f16");
+    expect(spec.forLayer(1).k).toEqual({ ...plain("tq3"), qjl: true });
+    expect(spec.forLayer(2).k).toEqual(key(4));
+    expect(spec.forLayer(3).k).toEqual(plain("f16"));
+    expect(problem("k4v4,layers=0:k8v8+f16")).toContain('"k8v8+f16" is not a preset');
+  });
+
   it("the design's example", () => {
     const spec = parseKvSpec(
       "k4v4,sinks=0,window=0,scale=norm,rotation=qr,search=off,calibration=off,layers=0-1:k8v8,seed=7",
@@ -119,7 +137,7 @@ describe("modifiers", () => {
       rotation: "qr",
       seed: 7,
     });
-    expect(spec.forLayer(0).k.type).toBe("tq8");
+    expect(spec.forLayer(0)).toEqual({ ...spec.forLayer(2), k: plain("tq8"), v: plain("tq8") });
   });
 });
 
@@ -190,6 +208,8 @@ describe("mistakes", () => {
       "k4v4,v=int4",
       "k4v4,layers=3-1:f16",
       "k4v4,layers=0-1",
+      "k4v4,layers=0:f16+",
+      "k4v4,layers=+0:f16",
       "k4v4,layers=0:k9v9",
       "k4v4,layers=a:f16",
     ]) {

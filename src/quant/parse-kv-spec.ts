@@ -29,8 +29,8 @@ interface Draft {
 interface LayerRange {
   readonly first: number;
   readonly last: number;
-  readonly k: SideFormat;
-  readonly v: SideFormat;
+  k: SideFormat;
+  v: SideFormat;
 }
 
 /** vLLM's names; norm-corrected codes without sinks, window or search. */
@@ -125,9 +125,10 @@ function oneOf<T extends string>(name: string, value: string, choices: readonly 
   fail(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, { [name]: value });
 }
 
-/** `0-1:k8v8` or `3:f16`, several joined by `+`; only K and V types are taken from the inner preset. */
+/** `0-1:k8v8` or `3:f16`, several joined by `+`; of the inner preset only the two sides are taken, not its window. */
 function parseLayers(value: string): LayerRange[] {
-  return value.split("+").map((part) => {
+  // A + belongs to the preset (paper-4+qjl) unless another range follows it.
+  return value.split(/\+(?=\d+(?:-\d+)?:)/).map((part) => {
     const match = /^(\d+)(?:-(\d+))?:(.+)$/.exec(part);
     if (!match) fail(`layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8`, { layers: part });
     const first = Number(match[1]);
@@ -141,8 +142,13 @@ function parseLayers(value: string): LayerRange[] {
 /** Splits at commas, except inside `layers=` values, which use `+`. */
 function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
   const ranges: LayerRange[] = [];
-  // Sides first: scale= and search= apply to what k= and v= chose, whatever the order of writing.
-  const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : 1);
+  // Sides first: scale= and search= apply to what k=, v= and layers= chose, whatever the order of writing.
+  const order = (part: string): number => (/^(k|v|layers)=/.test(part) ? 0 : 1);
+  const changeSides = (change: (side: "k" | "v") => Partial<SideFormat>): void => {
+    for (const target of [draft, ...ranges]) {
+      for (const side of ["k", "v"] as const) target[side] = { ...target[side], ...change(side) };
+    }
+  };
   for (const part of [...parts].sort((a, b) => order(a) - order(b))) {
     const at = part.indexOf("=");
     const name = at < 0 ? part : part.slice(0, at);
@@ -170,15 +176,12 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
         break;
       case "scale": {
         const rule = oneOf(name, value, SCALES);
-        for (const side of ["k", "v"] as const) {
-          const scale = rule === "auto" ? (side === "k" ? "norm-preserving" : "least-squares") : (rule as ScaleRule);
-          draft[side] = { ...draft[side], scale };
-        }
+        changeSides((side) => ({ scale: rule === "auto" ? ours(1, side).scale : (rule as ScaleRule) }));
         break;
       }
       case "search": {
         const search = oneOf(name, value, ["on", "off"]) === "on";
-        for (const side of ["k", "v"] as const) draft[side] = { ...draft[side], search };
+        changeSides(() => ({ search }));
         break;
       }
       case "rotation":
