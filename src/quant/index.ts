@@ -1,10 +1,14 @@
 /** @file The codec alone: codebooks, rotations, TurboQuant_mse and _prod, packing, KV formats and pages. No dependencies. */
+export type { BlockCode } from "./baselines/blocks.ts";
 export { KIVI_GROUP, type KiviCode, KiviCodec } from "./baselines/kivi.ts";
+export { RotatedQ4Codec, type RotatedQ4Options } from "./baselines/q4-0-rotated.ts";
+export { Q8Codec } from "./baselines/q8-0.ts";
 export { packCodes, unpackCodes } from "./bit-pack.ts";
 export type { LayerCalibration } from "./calibration.ts";
 export { type Codebook, getCodebook } from "./codebook.ts";
 export type { Bits, KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
 export {
+  bitsPerValue,
   codeBits,
   EXACT_PAGE_TOKENS,
   PAGE_TOKENS,

@@ -1,7 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { KvType, SideFormat } from "./kv-format.ts";
-import { codeBits, PAGE_TOKENS, type PageLayout, pageLayout, type Region, type SideLayout } from "./page-layout.ts";
+import {
+  bitsPerValue,
+  codeBits,
+  PAGE_TOKENS,
+  type PageLayout,
+  pageLayout,
+  type Region,
+  type SideLayout,
+} from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 
 const TYPES: readonly KvType[] = [
@@ -62,6 +70,20 @@ describe("pageLayout", () => {
     expect(packed).toBe(PAGE_TOKENS * 8 * 2 * 66);
     expect(f16 / packed).toBeGreaterThan(3.87);
     expect(f16 / packed).toBeLessThan(3.88);
+  });
+
+  it("counts the bits of a number with scales, sketches and alignment", () => {
+    for (const [spec, headDim, expected] of [
+      ["f16", 128, 16],
+      ["k4v4", 128, 4.125],
+      ["k4v4", 64, 4.25],
+      ["k5v4", 128, 4.625],
+      ["paper-4+qjl", 128, 4.1875],
+      ["q8_0", 128, 8.5],
+      ["q4_0r", 128, 4.5],
+    ] as const) {
+      expect(bitsPerValue(layoutOf(spec, headDim)), spec).toBe(expected);
+    }
   });
 
   it("really packs 3 bits as 3: widths differ by d/8 bytes a vector", () => {

@@ -123,3 +123,8 @@ export function pageLayout(
   const vl = sideLayout(v, vc);
   return { pageTokens, headDim, numKvHeads, k: kl, v: vl, numBytes: end };
 }
+
+/** Stored bits a number of K or V: scales, sketch and alignment counted, the exact stream not. */
+export function bitsPerValue(layout: PageLayout): number {
+  return (8 * layout.numBytes) / (2 * layout.pageTokens * layout.numKvHeads * layout.headDim);
+}

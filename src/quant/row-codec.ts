@@ -6,6 +6,9 @@
 import { TurboQuantError } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import { dequantizeBlocks } from "./baselines/blocks.ts";
+import { Q4_ZERO, quantizeQ4 } from "./baselines/q4-0-rotated.ts";
+import { Q8_ZERO, quantizeQ8 } from "./baselines/q8-0.ts";
 import { packPlane, planeShifts, unpackPlane } from "./bit-pack.ts";
 import { getCodebook } from "./codebook.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
@@ -29,15 +32,6 @@ export interface HeadCalibration {
   readonly balance: Float32Array;
 }
 
-/** Round half to even, as f32x4.nearest does. */
-function nearestEven(x: number): number {
-  const floor = Math.floor(x);
-  const fraction = x - floor;
-  if (fraction < 0.5) return floor;
-  if (fraction > 0.5) return floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
-}
-
 const rowAt = (region: Region, head: number, row: number): number =>
   region.offset + head * region.headStride + row * region.rowBytes;
 
@@ -48,6 +42,8 @@ export class RowCodec {
   readonly #quantizer: VectorQuantizer | null;
   readonly #projection: Float32Array | null;
   readonly #codes: Uint8Array;
+  /** f16 bits of one row of q8_0 or q4_0r. */
+  readonly #blockScales: Uint16Array;
   readonly #residual: Float32Array;
 
   /** @throws TurboQuantError unsupported — kivi types, which quantize groups of tokens, not rows */
@@ -67,6 +63,7 @@ export class RowCodec {
       : null;
     this.#projection = side.qjl ? projectionMatrix("gaussian", headDim, format.seed) : null;
     this.#codes = new Uint8Array(headDim);
+    this.#blockScales = new Uint16Array(Math.ceil(headDim / BLOCK));
     this.#residual = new Float32Array(headDim);
   }
 
@@ -90,8 +87,7 @@ export class RowCodec {
         break;
       case "q8_0":
       case "q4_0r":
-        this.#quantizeBlocks(x, page, rowAt(target.scales!, head, row));
-        this.#writeCodes(this.#codes, page, target.planes, head, row);
+        this.#writeBlocks(x, page, target, head, row);
         break;
       default:
         this.#writeTurboQuant(x, page, target, head, row);
@@ -119,10 +115,9 @@ export class RowCodec {
     }
     const scaleAt = rowAt(source.scales!, head, row);
     if (!this.#quantizer) {
-      const zero = this.side.type === "q8_0" ? 128 : 8;
-      for (let i = 0; i < d; i++) {
-        out[i] = (codes[i]! - zero) * fromFloat16Bits(view.getUint16(scaleAt + 2 * Math.floor(i / BLOCK), true));
-      }
+      const scales = this.#blockScales;
+      for (let b = 0; b < scales.length; b++) scales[b] = view.getUint16(scaleAt + 2 * b, true);
+      dequantizeBlocks(codes, scales, this.side.type === "q8_0" ? Q8_ZERO : Q4_ZERO, out);
       return;
     }
     const { centroids } = getCodebook(d, this.#quantizer.bits);
@@ -143,6 +138,15 @@ export class RowCodec {
     for (const [p, { width, shift }] of planeShifts(codeBits(this.side.type)).entries()) {
       packPlane(codes, this.headDim, width, shift, page, rowAt(planes[p]!, head, row));
     }
+  }
+
+  #writeBlocks(x: Float32Array, page: Uint8Array, target: SideLayout, head: number, row: number): void {
+    const scales = this.#blockScales;
+    (this.side.type === "q8_0" ? quantizeQ8 : quantizeQ4)(x, this.#codes, scales);
+    this.#writeCodes(this.#codes, page, target.planes, head, row);
+    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
+    const at = rowAt(target.scales!, head, row);
+    for (let b = 0; b < scales.length; b++) view.setUint16(at + 2 * b, scales[b]!, true);
   }
 
   #writeTurboQuant(x: Float32Array, page: Uint8Array, target: SideLayout, head: number, row: number): void {
@@ -171,25 +175,6 @@ export class RowCodec {
     for (let i = 0; i < d; i++) {
       const signed = z[i] ? factor : -factor;
       for (let j = 0; j < d; j++) out[j] = out[j]! + signed * this.#projection![i * d + j]!;
-    }
-  }
-
-  /** Codes of q8_0 and q4_0r into the scratch; scales straight into the page. */
-  #quantizeBlocks(x: Float32Array, page: Uint8Array, scaleAt: number): void {
-    const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
-    const isEight = this.side.type === "q8_0";
-    for (let start = 0; start < x.length; start += BLOCK) {
-      const end = Math.min(start + BLOCK, x.length);
-      let extreme = 0;
-      for (let i = start; i < end; i++) if (Math.abs(x[i]!) > Math.abs(extreme)) extreme = x[i]!;
-      const largest = Math.abs(extreme);
-      const scale = isEight ? Math.fround(largest / 127) : Math.fround(extreme / -8);
-      const inverse = extreme === 0 ? 0 : isEight ? Math.fround(127 / largest) : Math.fround(-8 / extreme);
-      view.setUint16(scaleAt + (start / BLOCK) * 2, toFloat16Bits(scale), true);
-      for (let i = start; i < end; i++) {
-        const value = Math.fround(x[i]! * inverse);
-        this.#codes[i] = isEight ? nearestEven(value) + 128 : Math.min(15, Math.floor(Math.fround(value + 8.5)));
-      }
     }
   }
 }

@@ -1,0 +1,74 @@
+/**
+ * @file q4_0 of ggml after a rotation: blocks of 32 in int4 with an f16 scale, −8 at the largest magnitude. What llama.cpp does
+ * to a quantized cache since #21038; a baseline to compare with, and a type of a KV page (docs/formats/kv-page.md, step 6).
+ */
+import { toFloat16Bits } from "../../math/float16.ts";
+import { packCodes, unpackCodes } from "../bit-pack.ts";
+import type { RotationKind } from "../kv-format.ts";
+import { BLOCK } from "../page-layout.ts";
+import { createRotation, type Rotation } from "../rotation.ts";
+import { sanitize } from "../sanitize.ts";
+import { checkLength, checkShape } from "../turboquant-mse.ts";
+import { type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
+
+/** Code of the value 0. */
+export const Q4_ZERO = 8;
+
+/** x: [n], already rotated, finite · codes: [n], one a byte · scales: f16 bits, [ceil(n / 32)] */
+export function quantizeQ4(x: Float32Array, codes: Uint8Array, scales: Uint16Array): void {
+  for (let start = 0; start < x.length; start += BLOCK) {
+    const end = Math.min(start + BLOCK, x.length);
+    const extreme = extremeOf(x, start, end);
+    scales[start / BLOCK] = toFloat16Bits(Math.fround(extreme / -8));
+    const inverse = extreme === 0 ? 0 : Math.fround(-8 / extreme);
+    for (let i = start; i < end; i++) {
+      codes[i] = Math.min(15, Math.floor(Math.fround(Math.fround(x[i]! * inverse) + 8.5)));
+    }
+  }
+}
+
+export interface RotatedQ4Options {
+  /** Length of the vectors: a multiple of 8. */
+  readonly dimension: number;
+  /** Default `hadamard`; `none` gives q4_0 as ggml stores it. */
+  readonly rotation?: RotationKind;
+  /** Of the rotation, below 2^32. Default 0. */
+  readonly seed?: number;
+}
+
+export class RotatedQ4Codec {
+  readonly dimension: number;
+  /** Bytes of a stored vector: codes and scales. */
+  readonly numBytes: number;
+  readonly #rotation: Rotation | null;
+
+  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8 */
+  constructor({ dimension, rotation = "hadamard", seed = 0 }: RotatedQ4Options) {
+    checkShape("q4_0r", dimension, 4, 4);
+    this.dimension = dimension;
+    this.numBytes = dimension / 2 + 2 * Math.ceil(dimension / BLOCK);
+    this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
+  }
+
+  /** x: [dimension]; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  quantize(x: Float32Array): BlockCode {
+    checkLength("q4_0r: vector", x, this.dimension);
+    const y = x.slice();
+    sanitize(y);
+    this.#rotation?.apply(y);
+    const codes = new Uint8Array(this.dimension);
+    const scales = new Uint16Array(Math.ceil(this.dimension / BLOCK));
+    quantizeQ4(y, codes, scales);
+    return { codes: packCodes(codes, 4), scales };
+  }
+
+  /** The vector that the code stands for, [dimension]. */
+  dequantize({ codes, scales }: BlockCode): Float32Array {
+    checkLength("q4_0r: codes", codes, this.dimension / 2);
+    checkLength("q4_0r: scales", scales, Math.ceil(this.dimension / BLOCK));
+    const out = new Float32Array(this.dimension);
+    dequantizeBlocks(unpackCodes(codes, 4, this.dimension), scales, Q4_ZERO, out);
+    this.#rotation?.invert(out);
+    return out;
+  }
+}
