@@ -2,16 +2,21 @@ import { describe, expect, it } from "vitest";
 import { getCodebook } from "./codebook.ts";
 
 /**
- * Expected squared error of a unit vector, [dimension][bits − 1], to the digits of an independent computation in Python
- * (Lloyd's iteration on the same density, stopped at 1e-6 or so).
+ * Expected squared error of a unit vector, [dimension][bits − 1]: an independent computation in Python, Lloyd's iteration on the
+ * same density. It was stopped before the end, so the optimum lies below, by less than UNCONVERGED of it.
  */
 const DISTORTION: Readonly<Record<number, readonly number[]>> = {
-  64: [0.35839, 0.11453, 0.03339, 0.00913, 0.0024, 0.000616, 1.56e-4, 3.9e-5],
-  128: [0.36089, 0.116, 0.03397, 0.00931, 0.00245, 0.00063, 1.6e-4, 4.0e-5],
-  256: [0.36214, 0.11674, 0.03426, 0.00941, 0.00248, 0.000637, 1.62e-4, 4.1e-5],
+  64: [
+    0.358387361, 0.114525757, 0.0333908343, 0.00913151783, 0.0023992273, 0.000615963054, 0.000156145276, 3.93169068e-5,
+  ],
+  128: [
+    0.360888594, 0.11600007, 0.033965926, 0.0093147881, 0.00245146035, 0.000629960966, 0.000159774108, 4.02413218e-5,
+  ],
+  256: [
+    0.362135618, 0.116740039, 0.0342560039, 0.0094075297, 0.00247794242, 0.000637065242, 0.000161616843, 4.07108458e-5,
+  ],
 };
-/** Half a unit of the last digit above. */
-const HALF_DIGIT = [5e-6, 5e-6, 5e-6, 5e-6, 5e-6, 5e-7, 5e-7, 5e-7];
+const UNCONVERGED = [1e-8, 1e-8, 2e-8, 5e-8, 2e-7, 5e-7, 2e-6, 6e-6];
 
 /** The limit N(0, 1): Max 1960, table I, gives the same to four digits. */
 const NORMAL_DISTORTION = [0.36338, 0.117482, 0.0345478, 0.00950101, 0.00250467, 0.00064424, 1.63478e-4, 4.11853e-5];
@@ -37,15 +42,49 @@ const SCALED_128: Readonly<Record<number, readonly number[]>> = {
   4: [0.12787, 0.38638, 0.65362, 0.9371, 1.24777, 1.60434, 2.04593, 2.68886],
 };
 
+/** The same for wide codes: [index in the positive half, centroid]. */
+const SCALED_128_WIDE: Readonly<Record<number, readonly (readonly [number, number])[]>> = {
+  5: [
+    [0, 0.065569],
+    [4, 0.60159],
+    [8, 1.2027],
+    [12, 2.004037],
+    [15, 3.186579],
+  ],
+  6: [
+    [0, 0.033232],
+    [8, 0.575062],
+    [16, 1.180256],
+    [24, 1.983987],
+    [31, 3.633264],
+  ],
+  7: [
+    [0, 0.016734],
+    [16, 0.561702],
+    [32, 1.169169],
+    [48, 1.974454],
+    [63, 4.03672],
+  ],
+  8: [
+    [0, 0.008398],
+    [32, 0.555016],
+    [64, 1.163706],
+    [96, 1.969919],
+    [127, 4.403632],
+  ],
+};
+
 const BITS = [1, 2, 3, 4, 5, 6, 7, 8] as const;
 const positiveHalf = (values: ArrayLike<number>): number[] => Array.from(values).slice(values.length / 2);
 
 describe("getCodebook", () => {
-  it("has the distortions of an independent computation for d = 64, 128, 256", () => {
+  it("has the distortions of an independent computation for d = 64, 128, 256, or the little less that it missed", () => {
     for (const [d, row] of Object.entries(DISTORTION)) {
       row.forEach((expected, i) => {
-        const error = Math.abs(getCodebook(Number(d), i + 1).distortion - expected);
-        expect(error, `d=${d} bits=${i + 1}`).toBeLessThanOrEqual(HALF_DIGIT[i]! * 1.02);
+        const gain = 1 - getCodebook(Number(d), i + 1).distortion / expected;
+        // Nine digits of the figures.
+        expect(gain, `d=${d} bits=${i + 1}`).toBeGreaterThan(-5e-9);
+        expect(gain, `d=${d} bits=${i + 1}`).toBeLessThan(UNCONVERGED[i]!);
       });
     }
   });
@@ -59,6 +98,11 @@ describe("getCodebook", () => {
       positiveHalf(scaled).forEach((c, i) => {
         expect(Math.abs(c - SCALED_128[bits]![i]!)).toBeLessThan(6e-6);
       });
+    }
+    for (const [bits, rows] of Object.entries(SCALED_128_WIDE)) {
+      const half = positiveHalf(getCodebook(128, Number(bits)).scaled);
+      // A millionth of the largest is what the other computation lacks at 8 bits; neighbours are 0.0168 apart or more.
+      for (const [i, c] of rows) expect(Math.abs(half[i]! - c), `${bits} bits, ${i}`).toBeLessThan(6e-6);
     }
   });
 
