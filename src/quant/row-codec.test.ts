@@ -185,6 +185,27 @@ describe("RowCodec", () => {
     expect(roundTrip(f, x, "k", identity).prepared).toEqual(roundTrip(f, x).prepared);
   });
 
+  it("prepares queries: inner products with what is read are those of the vectors, less the shift of the mean", () => {
+    for (const spec of ["f32", "q8_0", "q4_0r", "paper-8", "paper-8,rotation=qr", "paper-8,rotation=none"]) {
+      const calibration = { mean: gaussianVector(80, 8), balance: gaussianVector(80, 9).map((v) => 1 + v * v) };
+      for (const constants of [undefined, calibration]) {
+        const f = fixture(spec, 80);
+        const x = gaussianVector(80, 1);
+        const q = gaussianVector(80, 2);
+        const { prepared, back } = roundTrip(f, x, "k", constants);
+        const query = q.slice();
+        f.codec.prepareQuery(query, constants);
+        const shifted = x.map((v, i) => v - (constants?.mean[i] ?? 0));
+        const length = (v: Float32Array) => Math.sqrt(innerProduct(v, v));
+        // f32 sums: a few 2^-24 of the product of lengths. What is read differs by the error of the code, no more.
+        const slack = 1e-6 * length(query) * length(prepared);
+        expect(Math.abs(innerProduct(query, prepared) - innerProduct(q, shifted)), spec).toBeLessThan(slack);
+        const error = length(query) * Math.sqrt(squaredDistance(prepared, back));
+        expect(Math.abs(innerProduct(query, back) - innerProduct(q, shifted)), spec).toBeLessThan(error + slack);
+      }
+    }
+  });
+
   it("stores zeros as zeros", () => {
     for (const spec of SPECS) {
       for (const headDim of [24, 128]) {

@@ -77,6 +77,15 @@ export class RowCodec {
     this.#rotation?.apply(x);
   }
 
+  /**
+   * A query into the space of this side's rows, in place: ⟨q, k⟩ is then that of q and what `read` gives, up to the softmax
+   * shift ⟨q, mean⟩ that all keys share. q: [headDim]
+   */
+  prepareQuery(q: Float32Array, calibration?: HeadCalibration): void {
+    if (calibration) for (let i = 0; i < q.length; i++) q[i] = q[i]! / calibration.balance[i]!;
+    this.#rotation?.apply(q);
+  }
+
   /** Stores a prepared vector as row `row` of head `head`. */
   write(x: Float32Array, page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number, row: number): void {
     const target = layout[side];
