@@ -10,7 +10,7 @@ import {
   EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
-  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, V_SIDE, WINDOW,
+  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
 
@@ -157,6 +157,14 @@ function loadScales(offset: usize, factor: f32, scratch: usize, page: usize, tok
   }
 }
 
+/** Bytes of a row of the first plane of a type. */
+function firstPlaneBytes(type: i32, d: usize): usize {
+  if (type == TYPE_F32) return d * 4;
+  if (type == TYPE_F16) return d * 2;
+  if (type == TYPE_Q8_0 || type == 8) return d;
+  return type == TYPE_Q4_0 || type >= 4 ? d >> 1 : type >= 2 ? d >> 2 : d >> 3;
+}
+
 /** Keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: recent window in 16 bit. */
 function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   const isCodes = stream == 1;
@@ -176,6 +184,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   else { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_RECENT)); high = load<i32>(lastRow, ROW_END); }
   low = max<i32>(low, keyLow);
   high = min<i32>(high, keyHigh);
+  const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
   // Floats take twice the room of int16 when a tile is unpacked for many rows.
   const longest = rows > 2 && (kType > 8 || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys by fours; what lies outside a row's range is masked.
@@ -186,14 +195,16 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
     const from = <usize>low - index * tokens;
     const count = (min<usize>(<usize>(high - low), min<usize>(tokens - from, longest)) + 3) & ~3;
 
+    const values = page + vPlane + (head * tokens + from) * valueBytes;
+
     if (kType <= 8) {
       loadScales(load<u32>(kSide, SCALES), load<f32>(kSide, STEP), scratch, page, tokens, head, from, count);
-      scoreCodes(kType, p, kSide, scratch, page, head, from, count, rows);
+      scoreCodes(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
       if (load<u32>(kSide, SKETCH_MATRIX)) {
         loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
         addSketch(p, kSide, scratch, page, head, from, count, rows);
       }
-    } else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows);
+    } else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;

@@ -6,7 +6,7 @@
  */
 import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, SCALES, S_ACC, S_QUERY, S_SCORES, S_SUMS, S_TILE, TYPE_F16, TYPE_F32, TYPE_Q8_0,
+  HEAD_DIM, MAX_DIM, MAX_TILE, SCALES, S_ACC, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, TYPE_F16, TYPE_F32, TYPE_Q8_0,
 } from "./params";
 
 /** 2⁵⁶: what S_QUERY is multiplied by. */
@@ -24,9 +24,11 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   return ((d + 15) & ~15) * 4;
 }
 
-/** One or two rows straight from f16 keys, two at a time. */
+/** One or two rows straight from f16 keys, two at a time. ahead, aheadStep: as in key-codes.ts */
 // @ts-ignore: decorator
-@inline function scoreHalves(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
+@inline function scoreHalves(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize, ahead: usize, aheadStep: usize): void {
+  const step = (aheadStep * 16) / d;
+  let touched: u32 = 0;
   const query = scratch + S_QUERY;
   let sums = scratch + S_SUMS;
   const bytes = d * 2;
@@ -34,6 +36,8 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
     let a = f32x4.splat(0), b = f32x4.splat(0), a1 = f32x4.splat(0), b1 = f32x4.splat(0);
     for (let q = query; q < query + d * 4; q += 32) {
       const h = v128.load(source), g = v128.load(source + bytes);
+      touched |= load<u8>(ahead);
+      ahead += step;
       const x = halfLow(h), y = halfHigh(h), z = halfLow(g), u = halfHigh(g);
       a = madd(v128.load(q, 16), y, madd(v128.load(q), x, a));
       b = madd(v128.load(q, 16), u, madd(v128.load(q), z, b));
@@ -52,6 +56,7 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
     }
     sums += 32;
   }
+  store<u32>(scratch + S_TOUCHED, touched);
   const gain = f32x4.splat(QUERY_GAIN);
   for (let row: usize = 0; row < <usize>ROWS; row++) {
     let from = scratch + S_SUMS + row * MAX_TILE * 16;
@@ -149,12 +154,12 @@ function unpackTile(type: i32, d: usize, side: usize, scratch: usize, page: usiz
 }
 
 /** Scores of float keys. from, count: multiples of 4; at most MAX_TILE / 2 keys for more than two rows */
-export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize): void {
+export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   if (type == TYPE_F16 && rows <= 2) {
     const source = rowAddress(page, plane, head, from, tokens, d * 2);
-    if (rows == 1) scoreHalves(1, d, source, scratch, count);
-    else scoreHalves(2, d, source, scratch, count);
+    if (rows == 1) scoreHalves(1, d, source, scratch, count, ahead, aheadStep);
+    else scoreHalves(2, d, source, scratch, count, ahead, aheadStep);
     return;
   }
   unpackTile(type, d, side, scratch, page, tokens, plane, head, from, count);

@@ -4,7 +4,7 @@ import { centroids, isHalved } from "./centroids";
 import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes } from "./codes";
 import {
   HEAD_DIM, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE, SKETCH_SIGNS,
-  S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, TABLE,
+  S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE,
 } from "./params";
 
 /** sum + 16 coordinates of a query · their centroids */
@@ -30,9 +30,14 @@ import {
   }
 }
 
-/** One or two rows straight from the codes: the decode path. count: multiple of 4 */
+/**
+ * One or two rows straight from the codes: the decode path. count: multiple of 4
+ *
+ * Touches the values of the tile, `aheadStep` bytes of each row from `ahead` on: WASM has no prefetch, and the values, read
+ * column by column right after, would arrive too late. The touches keep the processor's own prefetcher running ahead.
+ */
 // @ts-ignore: decorator
-@inline function scoreFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+@inline function scoreFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, ahead: usize, aheadStep: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   const group = keyGroup(BITS);
   const table = <usize>load<u32>(side, TABLE);
@@ -44,7 +49,10 @@ import {
   let r2 = page + load<u32>(side, PLANE_2) + first * b2;
   const query = scratch + S_QUERY16, queryEnd = query + d * 2;
   const end = scratch + S_SUMS + count * 16;
+  let touched: u32 = 0;
   for (let sums = scratch + S_SUMS; sums < end; sums += 16) {
+    touched |= load<u8>(ahead);
+    ahead += aheadStep;
     let u0 = r0, u1 = r1, u2 = r2;
     let x = i32x4.splat(0), x1 = i32x4.splat(0);
     for (let q = query; q < queryEnd; q += 2 * group) {
@@ -81,6 +89,7 @@ import {
     }
     r0 += b0; r1 += b1; r2 += b2;
   }
+  store<u32>(scratch + S_TOUCHED, touched);
   reduceSums(BITS, 0, scratch, count);
   if (ROWS > 1) reduceSums(BITS, 1, scratch, count);
 }
@@ -192,9 +201,9 @@ export function addSketch(p: usize, side: usize, scratch: usize, page: usize, he
 }
 
 // @ts-ignore: decorator
-@inline function scoreCodesOf(BITS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
-  if (rows == 1) scoreFused(BITS, 1, p, side, scratch, page, head, from, count);
-  else if (rows == 2) scoreFused(BITS, 2, p, side, scratch, page, head, from, count);
+@inline function scoreCodesOf(BITS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
+  if (rows == 1) scoreFused(BITS, 1, p, side, scratch, page, head, from, count, ahead, aheadStep);
+  else if (rows == 2) scoreFused(BITS, 2, p, side, scratch, page, head, from, count, ahead, aheadStep);
   else {
     unpackKeys(BITS, p, load<u32>(side, PLANE_0), load<u32>(side, PLANE_1), load<u32>(side, PLANE_2), load<u32>(side, TABLE), scratch, page, head, from, count);
     scoreTile(tileStride(load<u32>(p, HEAD_DIM), keyGroup(BITS)), scratch, rows, count);
@@ -202,25 +211,25 @@ export function addSketch(p: usize, side: usize, scratch: usize, page: usize, he
 }
 
 // One function a width, so that each inner loop is compiled on its own.
-function score1(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(1, p, side, scratch, page, head, from, count, rows); }
-function score2(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(2, p, side, scratch, page, head, from, count, rows); }
-function score3(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(3, p, side, scratch, page, head, from, count, rows); }
-function score4(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(4, p, side, scratch, page, head, from, count, rows); }
-function score5(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(5, p, side, scratch, page, head, from, count, rows); }
-function score6(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(6, p, side, scratch, page, head, from, count, rows); }
-function score7(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(7, p, side, scratch, page, head, from, count, rows); }
-function score8(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { scoreCodesOf(8, p, side, scratch, page, head, from, count, rows); }
+function score1(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(1, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score2(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(2, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score3(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(3, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score4(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(4, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score5(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(5, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score6(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(6, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score7(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(7, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score8(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(8, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
 
 /** Scores of tqN keys; S_SCALES holds the keys' scales. from, count: multiples of 4, rows of the page */
-export function scoreCodes(bits: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
+export function scoreCodes(bits: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
   switch (bits) {
-    case 1: score1(p, side, scratch, page, head, from, count, rows); break;
-    case 2: score2(p, side, scratch, page, head, from, count, rows); break;
-    case 3: score3(p, side, scratch, page, head, from, count, rows); break;
-    case 4: score4(p, side, scratch, page, head, from, count, rows); break;
-    case 5: score5(p, side, scratch, page, head, from, count, rows); break;
-    case 6: score6(p, side, scratch, page, head, from, count, rows); break;
-    case 7: score7(p, side, scratch, page, head, from, count, rows); break;
-    default: score8(p, side, scratch, page, head, from, count, rows);
+    case 1: score1(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case 2: score2(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case 3: score3(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case 4: score4(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case 5: score5(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case 6: score6(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case 7: score7(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    default: score8(p, side, scratch, page, head, from, count, rows, ahead, aheadStep);
   }
 }

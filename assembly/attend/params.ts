@@ -84,7 +84,9 @@ export const S_SCALES: usize = S_SUMS + 2 * MAX_TILE * 16; // f32 [MAX_TILE]
 export const S_TILE: usize = S_SCALES + MAX_TILE * 4; // i16 or f32 [MAX_TILE][MAX_DIM]
 export const S_ROWS: usize = S_TILE + MAX_TILE * MAX_DIM * 4; // MAX_ROWS of ROW_BYTES
 export const ROW_BYTES: usize = 64;
-export const S_END: usize = S_ROWS + MAX_ROWS * ROW_BYTES;
+/** Somewhere to leave bytes that were only read to have them in the caches. */
+export const S_TOUCHED: usize = S_ROWS + MAX_ROWS * ROW_BYTES;
+export const S_END: usize = S_TOUCHED + 64;
 
 // Words of a row's state.
 export const ROW_MAX: usize = 0; // f32 running maximum
