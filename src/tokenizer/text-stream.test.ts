@@ -54,7 +54,9 @@ describe("TextStream", () => {
 
   it("never emits a replacement character within valid text", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "grapheme", maxLength: 20 }), (text) => {
+      fc.property(fc.string({ unit: "grapheme", maxLength: 20 }), (drawn) => {
+        // A text may hold that character itself; here it would hide a half one.
+        const text = drawn.replaceAll("\ufffd", "");
         const pieces = stream(byteLevel, [...new TextEncoder().encode(text)]);
         expect(pieces.join("")).toBe(text);
         expect(pieces.some((piece) => piece.includes("\ufffd"))).toBe(false);
