@@ -96,6 +96,7 @@ def captured(step, tokens):
         graph.replay()
         return logits
 
+    replay.step = step  # a graph does not keep the tensors alive that it was given from outside: the cache, the token
     return replay
 
 
@@ -134,7 +135,6 @@ def guarded(row, work):
         emit(**row, **work())
     except Exception as problem:
         emit(**row, error=error_text(problem))
-        torch.cuda.synchronize()
 
 
 def prefill_row(model, tokens, rounds):
@@ -174,7 +174,7 @@ def main():
     def eager(context):
         step, _ = eager_step(model, context)
         first_logits[context] = step().float().clone()
-        return decode_row(step, steps=10, rounds=3)
+        return decode_row(step, steps=10, rounds=5)
 
     def static(context, forward, mask, steps=50, rounds=5):
         step = captured(*static_step(model, context, forward, mask))

@@ -1,6 +1,7 @@
 """What sdpa.py and hf_decode.py share: rows of JSON on stdout, and times."""
 
 import json
+import re
 import statistics
 import subprocess
 
@@ -12,9 +13,8 @@ def emit(**row):
 
 
 def emit_machine(**versions):
-    driver = subprocess.run(
-        ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True
-    )
+    query = "nvidia-smi --query-gpu=driver_version --format=csv,noheader"
+    driver = subprocess.run(query, shell=True, capture_output=True, text=True)
     emit(
         kind="machine",
         gpu=torch.cuda.get_device_name(),
@@ -27,9 +27,14 @@ def emit_machine(**versions):
 
 
 def error_text(error, notes=()):
-    """One line: the first of the error's lines, and the warnings that say why."""
-    lines = [f"{type(error).__name__}: {str(error).strip()}".split("\n")[0], *(str(n).split("\n")[0] for n in notes)]
-    return "; ".join(dict.fromkeys(lines))[:600]
+    """One line: the first of the error's lines, and of each warning that says why."""
+    lines = [f"{type(error).__name__}: {str(error).strip()}".split("\n")[0]]
+    for note in notes:
+        line = re.sub(r"\s*\(Triggered internally.*", "", str(note).split("\n")[0])
+        # PyTorch goes through every kernel: those that were not asked for are no news.
+        if not line.endswith("because:") and "runtime disabled" not in line and line not in lines:
+            lines.append(line)
+    return " ".join(lines)
 
 
 def summary(samples):
