@@ -37,5 +37,13 @@ export const browserPlatform: Platform = {
   name: "browser",
   openSource: async (ref, options = {}) => new HttpSource(checkpointUrl(ref), options, ref),
   spawnWorker: spawnBrowserWorker,
+  async openGpu() {
+    const gpu = globalThis.navigator?.gpu;
+    if (gpu) return { gpu };
+    throw new TurboQuantError(
+      "unsupported",
+      "webgpu: this browser has no navigator.gpu; open the page over https or on localhost in a browser with WebGPU, or use the wasm backend",
+    );
+  },
   concurrency: globalThis.navigator?.hardwareConcurrency ?? 4,
 };

@@ -8,6 +8,12 @@ export interface WorkerHandle {
   terminate(): unknown;
 }
 
+export interface GpuHandle {
+  readonly gpu: GPU;
+  /** Lets go of what keeps the process or the driver busy. */
+  readonly release?: () => void;
+}
+
 export interface ProgressEvent {
   readonly phase: "download" | "load" | "prefill" | "eval";
   /** File or tensor at hand. */
@@ -24,6 +30,11 @@ export interface Platform {
   openSource(ref: string, options?: { onProgress?: OnProgress; signal?: AbortSignal }): Promise<FileSource>;
   /** Starts a worker from classic-script source text; it gets messages through `onmessage`/`parentPort`. */
   spawnWorker(source: string): WorkerHandle;
+  /**
+   * WebGPU of this environment.
+   * @throws TurboQuantError unsupported — there is none; the message says what to install or switch on
+   */
+  openGpu(): Promise<GpuHandle>;
   /** Logical CPUs to use by default. */
   readonly concurrency: number;
 }

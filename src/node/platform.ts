@@ -6,6 +6,7 @@ import type { FileSource } from "../formats/file-source.ts";
 import { parseHubId } from "../formats/hub-id.ts";
 import type { OnProgress, Platform } from "../platform.ts";
 import { DirectorySource } from "./directory-source.ts";
+import { openNodeGpu } from "./gpu.ts";
 import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
 import { spawnNodeWorker } from "./worker.ts";
 
@@ -43,5 +44,6 @@ export const nodePlatform: Platform = {
   name: "node",
   openSource,
   spawnWorker: spawnNodeWorker,
+  openGpu: openNodeGpu,
   concurrency: availableParallelism(),
 };

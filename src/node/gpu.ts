@@ -1,0 +1,54 @@
+/** @file WebGPU in Node: Dawn, from the optional package `webgpu`. */
+import { createRequire } from "node:module";
+import { TurboQuantError } from "../errors.ts";
+import type { GpuHandle } from "../platform.ts";
+
+interface DawnModule {
+  readonly create: (options: readonly string[]) => GPU;
+  readonly globals: Record<string, unknown>;
+}
+
+/** Subgroup matrices are experimental, and f16 on NVIDIA is held back by default; both are covered by tests on such a device. */
+const FEATURES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
+/**
+ * Dawn checks every call and clamps every index in shaders. Ours are under test with the checks on (`TQ_GPU_CHECKS=1`);
+ * without them a dispatch takes a third less time to encode.
+ */
+const UNCHECKED = ["skip_validation", "disable_robustness"];
+
+/** Dawn crashes when the object `create` returned is collected while a device of it lives. */
+const alive = new Set<GPU>();
+
+async function loadDawn(): Promise<DawnModule> {
+  // A binary without its package, for machines that have no registry.
+  const binary = process.env.DAWN_NODE;
+  try {
+    if (binary) return createRequire(import.meta.url)(binary) as DawnModule;
+    const name = "webgpu";
+    return (await import(name)) as DawnModule;
+  } catch (cause) {
+    throw new TurboQuantError(
+      "unsupported",
+      `webgpu: ${binary ? `DAWN_NODE=${binary} cannot be loaded` : "the package `webgpu` (Dawn for Node) cannot be loaded"}: ` +
+        `${cause instanceof Error ? cause.message.split("\n")[0] : cause}; run \`npm install webgpu\`, or use --backend wasm`,
+      {},
+      { cause },
+    );
+  }
+}
+
+/** @throws TurboQuantError unsupported — Dawn is not installed or does not load here */
+export async function openNodeGpu(): Promise<GpuHandle> {
+  const dawn = await loadDawn();
+  for (const [name, value] of Object.entries(dawn.globals)) {
+    // Error classes are told apart by name; flags and types are used by programs that share the device.
+    if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  }
+  const enabled = process.env.TQ_GPU_CHECKS ? FEATURES : [...FEATURES, ...UNCHECKED];
+  const gpu = dawn.create([
+    `enable-dawn-features=${enabled.join(",")}`,
+    "disable-dawn-features=timestamp_quantization",
+  ]);
+  alive.add(gpu);
+  return { gpu, release: () => alive.delete(gpu) };
+}
