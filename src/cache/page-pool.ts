@@ -36,9 +36,9 @@ export class PagePool {
   }
 
   /** @throws TurboQuantError out_of_memory — the budget or the storage is exhausted; nothing changes */
-  allocate(numBytes: number): PageAddress {
+  allocate(numBytes: number, group = 0): PageAddress {
     this.require(numBytes);
-    const address = this.storage.allocate(numBytes);
+    const address = this.storage.allocate(numBytes, group);
     this.#pages.set(address, { numBytes, references: 1 });
     this.#numBytes += numBytes;
     return address;

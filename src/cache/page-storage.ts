@@ -4,8 +4,11 @@
 export type PageAddress = number;
 
 export interface PageStorage {
-  /** A zeroed page. @throws TurboQuantError out_of_memory */
-  allocate(numBytes: number): PageAddress;
+  /**
+   * A zeroed page. Pages of one `group` (a stream of a layer) are read together: a device keeps them in one buffer.
+   * @throws TurboQuantError out_of_memory
+   */
+  allocate(numBytes: number, group: number): PageAddress;
   release(address: PageAddress, numBytes: number): void;
   copy(from: PageAddress, to: PageAddress, numBytes: number): void;
   /** A copy of the page's bytes. Asynchronous because a GPU has to map them. */

@@ -20,9 +20,15 @@ interface LayerTables {
 interface Stream {
   readonly layout: PageLayout;
   readonly table: BlockTable;
+  /** See `PageStorage.allocate`. */
+  readonly group: number;
   /** First page that must be present for a position range starting at `from`. */
   readonly isNeeded: (pageStart: number) => boolean;
 }
+
+/** Groups of pages that one attention kernel reads together. */
+export const mainGroup = (layer: number): number => 2 * layer;
+export const exactGroup = (layer: number): number => 2 * layer + 1;
 
 export class Sequence {
   readonly cache: KvCache;
@@ -92,9 +98,9 @@ export class Sequence {
     if (bytes > 0) pool.require(bytes);
     try {
       for (const { stream, index, replaces } of plan) {
-        const { table, layout } = stream;
+        const { table, layout, group } = stream;
         const before = table.length;
-        const address = pool.allocate(layout.numBytes);
+        const address = pool.allocate(layout.numBytes, group);
         undo.push(() => {
           pool.release(address);
           table.set(index, replaces);
@@ -208,11 +214,12 @@ export class Sequence {
     for (let layer = 0; layer < this.cache.layers.length; layer++) {
       const { main, exact, format } = this.cache.layers[layer]!;
       const tables = this.#layer(layer);
-      yield { layout: main, table: tables.main, isNeeded: () => true };
+      yield { layout: main, table: tables.main, group: mainGroup(layer), isNeeded: () => true };
       if (exact) {
         yield {
           layout: exact,
           table: tables.exact,
+          group: exactGroup(layer),
           isNeeded: (pageStart) => format.window > 0 || pageStart < format.sinks,
         };
       }

@@ -6,7 +6,7 @@ import type { BlockTable } from "./block-table.ts";
 import { clearRows } from "./clear-rows.ts";
 import type { KvCache, LayerCache } from "./kv-cache.ts";
 import type { PageAddress } from "./page-storage.ts";
-import type { Sequence } from "./sequence.ts";
+import { exactGroup, mainGroup, type Sequence } from "./sequence.ts";
 import {
   CHECKSUM_BYTES,
   decodeHead,
@@ -172,16 +172,16 @@ export function restoreSequence(
   const sequence = cache.createSequence();
   let at = tokensAt + 4 * header.numTokens;
   try {
-    const take = (table: BlockTable, index: number, numBytes: number): void => {
-      const address = cache.pool.allocate(numBytes);
+    const take = (table: BlockTable, index: number, numBytes: number, group: number): void => {
+      const address = cache.pool.allocate(numBytes, group);
       table.set(index, address);
       cache.pool.storage.write(address, bytes.subarray(at, at + numBytes));
       at += numBytes;
     };
     header.layers.forEach((layer, i) => {
       const pages = Math.ceil(header.length / cache.layers[i]!.main.pageTokens);
-      for (let index = 0; index < pages; index++) take(sequence.main(i), index, layer.mainPageBytes);
-      for (const index of layer.exactPages) take(sequence.exact(i), index, layer.exactPageBytes);
+      for (let index = 0; index < pages; index++) take(sequence.main(i), index, layer.mainPageBytes, mainGroup(i));
+      for (const index of layer.exactPages) take(sequence.exact(i), index, layer.exactPageBytes, exactGroup(i));
     });
     sequence.adopt(
       header.length,
