@@ -1,0 +1,189 @@
+/**
+ * @file The order of work on the device: dispatches gather in one compute pass, and everything up to a wait is one submit.
+ *
+ * Scalars of a dispatch are a 256-byte slot of a uniform arena, found again by their content: a layer that runs with the
+ * same numbers as before uploads nothing.
+ */
+import { assert } from "../../errors.ts";
+import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
+import type { GpuContext } from "./context.ts";
+import { BufferUsage, MAP_READ } from "./gpu-flags.ts";
+import { Kernel, type KernelSpec, PARAM_BYTES } from "./kernel.ts";
+
+const SLOTS = 4096;
+const WORDS = PARAM_BYTES / 4;
+/** Workgroups of one dimension that every adapter takes. */
+export const MAX_GROUPS = 65535;
+
+const floatWord = new Float32Array(1);
+const bits = new Uint32Array(floatWord.buffer);
+/** The word that a kernel reads as an f32. */
+export function f32Word(value: number): number {
+  floatWord[0] = value;
+  return bits[0]!;
+}
+
+export class Commands {
+  readonly context: GpuContext;
+  readonly #kernels = new Map<string, Kernel>();
+  readonly #uniforms: GPUBuffer;
+  readonly #slots = new Map<string, number>();
+  readonly #staged = new Uint32Array(SLOTS * WORDS);
+  #uploaded = 0;
+  #encoder: GPUCommandEncoder | null = null;
+  #pass: GPUComputePassEncoder | null = null;
+  #staging: GPUBuffer | null = null;
+  #submits = 0;
+  #dispatches = 0;
+
+  constructor(context: GpuContext, allocator: BufferAllocator) {
+    this.context = context;
+    this.#uniforms = context.device.createBuffer({
+      label: "parameters",
+      size: SLOTS * PARAM_BYTES,
+      usage: BufferUsage.uniform | BufferUsage.copyDst,
+    });
+    allocator.onFree = (buffer) => {
+      // A recorded command may still use it.
+      this.flush();
+      for (const kernel of this.#kernels.values()) kernel.forget(buffer);
+    };
+  }
+
+  /** Submits and dispatches so far, for tests and `--explain`. */
+  get counts(): { readonly submits: number; readonly dispatches: number } {
+    return { submits: this.#submits, dispatches: this.#dispatches };
+  }
+
+  /** The kernel of that name, made when first asked for. */
+  kernel(key: string, make: () => KernelSpec): Kernel {
+    let kernel = this.#kernels.get(key);
+    if (!kernel) {
+      kernel = new Kernel(this.context, this.#uniforms, make());
+      this.#kernels.set(key, kernel);
+    }
+    return kernel;
+  }
+
+  get kernelNames(): string[] {
+    return [...this.#kernels.keys()];
+  }
+
+  /** Queues a dispatch. words: scalars of the uniform block; buffers: storage at binding 1, 2, … */
+  dispatch(kernel: Kernel, words: readonly number[], buffers: readonly GpuBuffer[], x: number, y = 1, z = 1): void {
+    if (x === 0 || y === 0 || z === 0) return;
+    assert(x <= MAX_GROUPS && y <= MAX_GROUPS && z <= MAX_GROUPS, `${kernel.label}: a grid of ${x}x${y}x${z}`);
+    const slot = this.#slot(words);
+    this.#pass ??= this.#encode().beginComputePass();
+    this.#pass.setPipeline(kernel.pipeline);
+    this.#pass.setBindGroup(0, kernel.bindGroup(buffers), [slot * PARAM_BYTES]);
+    this.#pass.dispatchWorkgroups(x, y, z);
+    this.#dispatches++;
+  }
+
+  copy(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, numBytes: number): void {
+    this.#endPass();
+    this.#encode().copyBufferToBuffer(from.raw, fromOffset, to.raw, toOffset, numBytes);
+  }
+
+  clear(buffer: GpuBuffer, offset: number, numBytes: number): void {
+    this.#endPass();
+    this.#encode().clearBuffer(buffer.raw, offset, numBytes);
+  }
+
+  /** Writes after everything queued so far. */
+  write(buffer: GpuBuffer, offset: number, data: Uint8Array | Uint32Array | Float32Array): void {
+    this.flush();
+    this.context.device.queue.writeBuffer(
+      buffer.raw,
+      offset,
+      data.buffer as ArrayBuffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+  }
+
+  /** Hands everything queued to the device. */
+  flush(): void {
+    if (!this.#encoder) return;
+    this.#endPass();
+    this.#upload();
+    this.context.device.queue.submit([this.#encoder.finish()]);
+    this.#encoder = null;
+    this.#submits++;
+  }
+
+  /** Waits for everything queued and copies `numBytes` (a multiple of 4) back. */
+  async read(buffer: GpuBuffer, offset: number, numBytes: number): Promise<ArrayBuffer> {
+    this.context.check();
+    // Readers may overlap: each takes the staging buffer with it and the last one leaves it behind.
+    let staging = this.#staging;
+    this.#staging = null;
+    if (!staging || staging.size < numBytes) {
+      staging?.destroy();
+      staging = this.context.device.createBuffer({
+        label: "readback",
+        size: Math.max(1024, 2 ** Math.ceil(Math.log2(numBytes))),
+        usage: BufferUsage.mapRead | BufferUsage.copyDst,
+      });
+    }
+    this.#endPass();
+    this.#encode().copyBufferToBuffer(buffer.raw, offset, staging, 0, numBytes);
+    this.flush();
+    await this.context.wait(staging.mapAsync(MAP_READ, 0, numBytes));
+    const copy = staging.getMappedRange(0, numBytes).slice(0);
+    staging.unmap();
+    const other = this.#staging as GPUBuffer | null;
+    other?.destroy();
+    this.#staging = staging;
+    return copy;
+  }
+
+  dispose(): void {
+    this.#encoder = null;
+    this.#pass = null;
+    this.#uniforms.destroy();
+    this.#staging?.destroy();
+  }
+
+  #encode(): GPUCommandEncoder {
+    this.#encoder ??= this.context.device.createCommandEncoder();
+    return this.#encoder;
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = null;
+  }
+
+  #slot(words: readonly number[]): number {
+    const key = words.join();
+    let slot = this.#slots.get(key);
+    if (slot === undefined) {
+      if (this.#slots.size === SLOTS) {
+        this.flush();
+        this.#slots.clear();
+        this.#uploaded = 0;
+      }
+      slot = this.#slots.size;
+      this.#slots.set(key, slot);
+      this.#staged.fill(0, slot * WORDS, (slot + 1) * WORDS);
+      this.#staged.set(words, slot * WORDS);
+    }
+    return slot;
+  }
+
+  /** Sends the slots that are new since the last submit. */
+  #upload(): void {
+    const end = this.#slots.size;
+    if (end === this.#uploaded) return;
+    this.context.device.queue.writeBuffer(
+      this.#uniforms,
+      this.#uploaded * PARAM_BYTES,
+      this.#staged,
+      this.#uploaded * WORDS,
+      (end - this.#uploaded) * WORDS,
+    );
+    this.#uploaded = end;
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * @file A compute pipeline with its bind groups.
+ *
+ * Binding 0 is a uniform block of scalars at a dynamic offset, the others are storage buffers. Bind groups are made once
+ * for each set of buffers.
+ */
+import type { GpuBuffer } from "./buffers.ts";
+import type { GpuContext } from "./context.ts";
+import { COMPUTE_STAGE } from "./gpu-flags.ts";
+
+/** Bytes of the uniform block of one dispatch; also the alignment of dynamic offsets that every adapter accepts. */
+export const PARAM_BYTES = 256;
+
+export interface KernelSpec {
+  readonly label: string;
+  readonly code: string;
+  /** Access of the storage buffers at binding 1, 2, … */
+  readonly buffers: readonly ("read" | "write")[];
+}
+
+export class Kernel {
+  readonly label: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly #device: GPUDevice;
+  readonly #layout: GPUBindGroupLayout;
+  readonly #uniforms: GPUBuffer;
+  readonly #groups = new Map<string, { group: GPUBindGroup; buffers: readonly GpuBuffer[] }>();
+
+  constructor(context: GpuContext, uniforms: GPUBuffer, { label, code, buffers }: KernelSpec) {
+    const { device } = context;
+    this.label = label;
+    this.#device = device;
+    this.#uniforms = uniforms;
+    this.#layout = device.createBindGroupLayout({
+      label,
+      entries: [
+        { binding: 0, visibility: COMPUTE_STAGE, buffer: { type: "uniform", hasDynamicOffset: true } },
+        ...buffers.map((access, i) => ({
+          binding: i + 1,
+          visibility: COMPUTE_STAGE,
+          buffer: { type: access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+        })),
+      ],
+    });
+    this.pipeline = device.createComputePipeline({
+      label,
+      layout: device.createPipelineLayout({ label, bindGroupLayouts: [this.#layout] }),
+      compute: { module: device.createShaderModule({ label, code }), entryPoint: "main" },
+    });
+  }
+
+  bindGroup(buffers: readonly GpuBuffer[]): GPUBindGroup {
+    let key = "";
+    for (const { id } of buffers) key += `${id},`;
+    let known = this.#groups.get(key);
+    if (!known) {
+      const group = this.#device.createBindGroup({
+        label: this.label,
+        layout: this.#layout,
+        entries: [
+          { binding: 0, resource: { buffer: this.#uniforms, size: PARAM_BYTES } },
+          ...buffers.map(({ raw }, i) => ({ binding: i + 1, resource: { buffer: raw } })),
+        ],
+      });
+      known = { group, buffers };
+      this.#groups.set(key, known);
+    }
+    return known.group;
+  }
+
+  /** Drops the bind groups that hold a freed buffer. */
+  forget(buffer: GpuBuffer): void {
+    for (const [key, { buffers }] of this.#groups) if (buffers.includes(buffer)) this.#groups.delete(key);
+  }
+}

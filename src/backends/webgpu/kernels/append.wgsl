@@ -1,0 +1,207 @@
+// Keys, values and queries of a step: norm, RoPE, calibration, rotation, quantization and the bytes of their rows.
+// One workgroup a head of a row. docs/formats/kv-page.md is the specification; the order of its sums is kept.
+struct Params {
+  rows: u32,
+  rows_at: u32,
+  spans_at: u32,
+  head_first: u32,
+  eps: f32,
+  softmax_scale: f32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;
+// Norms of Q and K heads, key mean, balance, rotation, codebooks: see append.ts.
+@group(0) @binding(4) var<storage, read> constants: array<f32>;
+@group(0) @binding(5) var<storage, read_write> pages: array<atomic<u32>>;
+@group(0) @binding(6) var<storage, read_write> exact_pages: array<atomic<u32>>;
+@group(0) @binding(7) var<storage, read_write> query: array<f32>;
+
+const THREADS = 128u;
+// Coordinates an invocation holds.
+const OWN = (HEAD_DIM + THREADS - 1u) / THREADS;
+const MAX_FLOAT16 = 65504.0;
+
+var<workgroup> xs: array<f32, HEAD_DIM>;
+var<workgroup> ys: array<f32, HEAD_DIM>;
+var<workgroup> sums: array<f32, THREADS>;
+var<workgroup> codes: array<u32, HEAD_DIM>;
+//#if HAS_CODES
+var<workgroup> candidates: array<f32, HEAD_DIM * 9u>;
+//#end
+
+fn f16_bits(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  let sign = (bits >> 16u) & 0x8000u;
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude >= 0x47800000u) {
+    return sign | 0x7c00u;
+  }
+  if (magnitude < 0x38800000u) {
+    // Subnormal: adding 0.5 aligns the mantissa so that the adder does the rounding.
+    return sign | (bitcast<u32>(bitcast<f32>(magnitude) + 0.5) - 0x3f000000u);
+  }
+  return sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13u) & 1u)) >> 13u);
+}
+
+// Sets `count` bits of a word that other rows share.
+fn put_main(byte: u32, value: u32, mask: u32) {
+  let shift = (byte & 3u) * 8u;
+  atomicAnd(&pages[byte >> 2u], ~(mask << shift));
+  atomicOr(&pages[byte >> 2u], value << shift);
+}
+
+//#if ROTATED
+// Butterflies of one Hadamard round over xs[start .. start + SIZE).
+fn hadamard(start: u32, l: u32) {
+  for (var stride = 1u; stride < ROTATION_SIZE; stride <<= 1u) {
+    workgroupBarrier();
+    for (var pair = l; pair < ROTATION_SIZE / 2u; pair += THREADS) {
+      let i = start + (pair / stride) * 2u * stride + pair % stride;
+      let a = xs[i];
+      let b = xs[i + stride];
+      xs[i] = a + b;
+      xs[i + stride] = a - b;
+    }
+  }
+  workgroupBarrier();
+}
+
+fn rotate(l: u32) {
+  //#if QR
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    var s = vec4f(0.0);
+    for (var j = 0u; j < HEAD_DIM; j += 4u) {
+      let at = ROTATION_AT + i * HEAD_DIM + j;
+      s += vec4f(constants[at], constants[at + 1u], constants[at + 2u], constants[at + 3u])
+        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]);
+    }
+    ys[i] = (s.x + s.y) + (s.z + s.w);
+  }
+  workgroupBarrier();
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = ys[i];
+  }
+  workgroupBarrier();
+  //#else
+  for (var round = 0u; round < ROTATION_ROUNDS; round++) {
+    let start = round * (HEAD_DIM - ROTATION_SIZE);
+    for (var i = l; i < ROTATION_SIZE; i += THREADS) {
+      xs[start + i] *= constants[ROTATION_AT + round * ROTATION_SIZE + i];
+    }
+    hadamard(start, l);
+    let norm = constants[ROTATION_AT + ROTATION_ROUNDS * ROTATION_SIZE];
+    for (var i = l; i < ROTATION_SIZE; i += THREADS) {
+      xs[start + i] *= norm;
+    }
+    workgroupBarrier();
+  }
+  //#end
+}
+//#end
+
+//#insert STORE_K
+//#insert STORE_V
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
+  let row = group.y;
+  let head = group.x;
+  let half = HEAD_DIM / 2u;
+  let is_query = head < NUM_HEADS;
+  let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
+  let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
+  let from = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = qkv[from + i];
+  }
+  workgroupBarrier();
+  //#if QK_NORM
+  if (is_query || is_key) {
+    var sum = 0.0;
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      sum += xs[i] * xs[i];
+    }
+    sums[l] = sum;
+    for (var h = THREADS / 2u; h > 0u; h >>= 1u) {
+      workgroupBarrier();
+      if (l < h) {
+        sums[l] += sums[l + h];
+      }
+    }
+    workgroupBarrier();
+    let inverse = 1.0 / sqrt(sums[0] / f32(HEAD_DIM) + p.eps);
+    let weights_at = select(KEY_NORM_AT, QUERY_NORM_AT, is_query);
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] = xs[i] * inverse * constants[weights_at + i];
+    }
+    workgroupBarrier();
+  }
+  //#end
+  if (is_query || is_key) {
+    for (var i = l; i < half; i += THREADS) {
+      let angle = angles[row * half + i];
+      let a = xs[i];
+      let b = xs[i + half];
+      xs[i] = a * angle.x - b * angle.y;
+      xs[i + half] = b * angle.x + a * angle.y;
+    }
+    workgroupBarrier();
+  }
+
+  if (is_query) {
+    //#if CALIBRATED
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] /= constants[BALANCE_AT + (head / GROUP) * HEAD_DIM + i];
+    }
+    workgroupBarrier();
+    //#end
+    //#if K_ROTATED
+    rotate(l);
+    //#end
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      query[(row * NUM_HEADS + head) * HEAD_DIM + i] = xs[i] * p.softmax_scale;
+    }
+    return;
+  }
+
+  // NaN is seen in its bits: compilers may assume that there is none.
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    let magnitude = bitcast<u32>(xs[i]) & 0x7fffffffu;
+    xs[i] = select(clamp(xs[i], -MAX_FLOAT16, MAX_FLOAT16), 0.0, magnitude > 0x7f800000u);
+  }
+  workgroupBarrier();
+  let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
+  let position = step[p.rows_at + row * 4u + 1u];
+  let page = (step[step[span] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
+  let slot = position % PAGE_TOKENS;
+  if (is_key) {
+    //#if CALIBRATED
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] = (xs[i] - constants[MEAN_AT + kv_head * HEAD_DIM + i]) * constants[BALANCE_AT + kv_head * HEAD_DIM + i];
+    }
+    workgroupBarrier();
+    //#end
+    //#if K_ROTATED
+    rotate(l);
+    //#end
+    store_k(page, kv_head, slot, l);
+  } else {
+    //#if V_ROTATED
+    rotate(l);
+    //#end
+    store_v(page, kv_head, slot, l);
+  }
+  //#if HAS_EXACT
+  let exact = step[step[span + 1u] + position / EXACT_TOKENS];
+  if (exact != 0u && position / EXACT_TOKENS < step[span + 3u]) {
+    let plane = select(EXACT_V_AT, EXACT_K_AT, is_key);
+    let at = ((exact & SLOT_MASK) * EXACT_BYTES + plane
+      + (kv_head * EXACT_TOKENS + position % EXACT_TOKENS) * HEAD_DIM * 2u) / 4u;
+    for (var i = l; i < half; i += THREADS) {
+      atomicStore(&exact_pages[at + i], f16_bits(xs[2u * i]) | (f16_bits(xs[2u * i + 1u]) << 16u));
+    }
+  }
+  //#end
+}

@@ -1,0 +1,91 @@
+// out[r] (+)= w · x[r] (+ bias) for a few rows r: LANES neighbouring invocations share one output, each reading eight
+// columns at a time, so that a weight is read once for all rows.
+//#if SUBGROUPS
+enable subgroups;
+//#end
+struct Params {
+  rows: u32,
+  cols: u32,
+  stride: u32,
+  outputs: u32,
+  first: u32,
+  total: u32,
+  has_bias: u32,
+  add: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> words: array<WORD>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<XTYPE>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+//#insert WEIGHT
+//#if !SUBGROUPS
+var<workgroup> sums: array<f32, 128>;
+//#end
+
+fn x_unit(row: u32, unit: u32) -> array<vec4f, 2> {
+  //#if TAIL
+  var values: array<f32, 8>;
+  for (var i = 0u; i < 8u; i++) {
+    let at = unit * 8u + i;
+    if (at < p.cols) {
+      values[i] = x[row * p.cols + at];
+    }
+  }
+  return array<vec4f, 2>(
+    vec4f(values[0], values[1], values[2], values[3]),
+    vec4f(values[4], values[5], values[6], values[7]),
+  );
+  //#else
+  let at = row * (p.cols / 4u) + unit * 2u;
+  return array<vec4f, 2>(x[at], x[at + 1u]);
+  //#end
+}
+
+@compute @workgroup_size(128)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) l: u32,
+) {
+  let lane = l % LANES;
+  let output = (group.y * groups.x + group.x) * (128u / LANES) + l / LANES;
+  let row_at = min(output, p.outputs - 1u) * p.stride;
+  var acc: array<f32, ROWS>;
+  let units = (p.cols + 7u) / 8u;
+  for (var unit = lane; unit < units; unit += LANES) {
+    let w = weight_unit(row_at, unit);
+    for (var r = 0u; r < ROWS; r++) {
+      let v = x_unit(r, unit);
+      acc[r] += dot(w[0], v[0]) + dot(w[1], v[1]);
+    }
+  }
+  for (var r = 0u; r < ROWS; r++) {
+    //#if SUBGROUPS
+    let sum = subgroupAdd(acc[r]);
+    //#else
+    workgroupBarrier();
+    sums[l] = acc[r];
+    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+      workgroupBarrier();
+      if (lane < half) {
+        sums[l] += sums[l + half];
+      }
+    }
+    workgroupBarrier();
+    let sum = sums[l];
+    //#end
+    if (lane == 0u && output < p.outputs && r < p.rows) {
+      let at = r * p.total + p.first + output;
+      var value = sum;
+      if (p.has_bias != 0u) {
+        value += bias[p.first + output];
+      }
+      if (p.add != 0u) {
+        value += out[at];
+      }
+      out[at] = value;
+    }
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * @file KV pages in device buffers: one growing buffer for each group (a stream of a layer), so that a kernel binds all
+ * pages of a layer at once and no binding holds more than one layer.
+ *
+ * An address is the slab's number above SLOT_BITS bits of slot; kernels see the slot only.
+ */
+import type { PageAddress, PageStorage } from "../../cache/page-storage.ts";
+import { assert, TurboQuantError } from "../../errors.ts";
+import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
+import type { Commands } from "./commands.ts";
+import type { GpuContext } from "./context.ts";
+
+const SLOT_BITS = 20;
+/** The part of an address that a kernel multiplies by the page size. */
+export const SLOT_MASK = 2 ** SLOT_BITS - 1;
+const MAX_SLABS = 2 ** (32 - SLOT_BITS) - 1;
+/** A full buffer grows by this share of its pages: what may lie idle against how often it is copied. */
+const GROWTH = 1 / 16;
+const MIN_GROWTH = 4;
+
+interface Slab {
+  readonly pageBytes: number;
+  buffer: GpuBuffer;
+  /** Slots ever used; the ones given back are in `free`. */
+  used: number;
+  readonly free: number[];
+}
+
+export class GpuPageStorage implements PageStorage {
+  readonly #context: GpuContext;
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  readonly #slabs: Slab[] = [];
+  readonly #byGroup = new Map<string, number>();
+  /** Stands in where a layer has no pages of a kind. */
+  readonly #empty: GpuBuffer;
+
+  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
+    this.#context = context;
+    this.#commands = commands;
+    this.#allocator = allocator;
+    this.#empty = allocator.allocate(16, "no pages");
+  }
+
+  get numBytes(): number {
+    return this.#slabs.reduce((sum, slab) => sum + slab.buffer.numBytes, 0);
+  }
+
+  /** The buffer of a group's pages of this size. */
+  bufferOf(group: number, pageBytes: number): GpuBuffer {
+    const index = this.#byGroup.get(`${group}/${pageBytes}`);
+    return index === undefined ? this.#empty : this.#slabs[index]!.buffer;
+  }
+
+  allocate(numBytes: number, group: number): PageAddress {
+    this.#context.check();
+    const key = `${group}/${numBytes}`;
+    let index = this.#byGroup.get(key);
+    if (index === undefined) {
+      if (this.#slabs.length === MAX_SLABS) {
+        throw new TurboQuantError(
+          "out_of_memory",
+          `webgpu: more than ${MAX_SLABS} kinds of KV pages; dispose of models that are not used`,
+        );
+      }
+      index = this.#slabs.length;
+      const buffer = this.#allocator.allocate(numBytes * MIN_GROWTH, `KV pages of layer ${group >> 1}`);
+      this.#slabs.push({ pageBytes: numBytes, buffer, used: 0, free: [] });
+      this.#byGroup.set(key, index);
+    }
+    const slab = this.#slabs[index]!;
+    const reused = slab.free.pop();
+    if (reused !== undefined) {
+      this.#commands.clear(slab.buffer, reused * numBytes, numBytes);
+      return (index + 1) * 2 ** SLOT_BITS + reused;
+    }
+    const capacity = Math.floor(slab.buffer.numBytes / numBytes);
+    if (slab.used === capacity) this.#grow(slab, group, capacity + Math.max(MIN_GROWTH, Math.ceil(capacity * GROWTH)));
+    return (index + 1) * 2 ** SLOT_BITS + slab.used++;
+  }
+
+  release(address: PageAddress, numBytes: number): void {
+    const { slab, slot } = this.#find(address);
+    assert(slab.pageBytes === numBytes, `page ${address}: released as ${numBytes} bytes, has ${slab.pageBytes}`);
+    slab.free.push(slot);
+    if (slab.free.length === slab.used) {
+      slab.free.length = 0;
+      this.#forget(slab);
+    }
+  }
+
+  copy(from: PageAddress, to: PageAddress, numBytes: number): void {
+    const [a, b] = [this.#find(from), this.#find(to)];
+    if (a.slab !== b.slab) {
+      this.#commands.copy(a.slab.buffer, a.slot * numBytes, b.slab.buffer, b.slot * numBytes, numBytes);
+      return;
+    }
+    // WebGPU does not copy within one buffer.
+    const between = this.#allocator.allocate(numBytes, "page copy");
+    this.#commands.copy(a.slab.buffer, a.slot * numBytes, between, 0, numBytes);
+    this.#commands.copy(between, 0, b.slab.buffer, b.slot * numBytes, numBytes);
+    this.#allocator.free(between);
+  }
+
+  async read(address: PageAddress, numBytes: number): Promise<Uint8Array> {
+    const { slab, slot } = this.#find(address);
+    return new Uint8Array(await this.#commands.read(slab.buffer, slot * slab.pageBytes, numBytes));
+  }
+
+  write(address: PageAddress, bytes: Uint8Array): void {
+    const { slab, slot } = this.#find(address);
+    this.#commands.write(slab.buffer, slot * slab.pageBytes, bytes);
+  }
+
+  #find(address: PageAddress): { slab: Slab; slot: number } {
+    const slab = this.#slabs[Math.floor(address / 2 ** SLOT_BITS) - 1];
+    assert(slab, `page ${address} is not allocated`);
+    return { slab, slot: address & SLOT_MASK };
+  }
+
+  #grow(slab: Slab, group: number, capacity: number): void {
+    assert(capacity <= SLOT_MASK, `${capacity} pages in one group`);
+    const limit = Math.min(this.#context.limits.maxBufferSize, this.#context.limits.maxStorageBufferBindingSize);
+    const pages = Math.min(capacity, Math.floor(limit / slab.pageBytes));
+    const wanted = Math.max(pages, slab.used + 1);
+    const grown = this.#allocator.allocate(wanted * slab.pageBytes, `KV pages of layer ${group >> 1}`);
+    if (slab.used > 0) this.#commands.copy(slab.buffer, 0, grown, 0, slab.used * slab.pageBytes);
+    this.#allocator.free(slab.buffer);
+    slab.buffer = grown;
+  }
+
+  /** Gives the memory of a group without pages back; its next page begins anew. */
+  #forget(slab: Slab): void {
+    const small = this.#allocator.allocate(slab.pageBytes * MIN_GROWTH, slab.buffer.raw.label);
+    this.#allocator.free(slab.buffer);
+    slab.buffer = small;
+    slab.used = 0;
+  }
+}

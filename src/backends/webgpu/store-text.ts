@@ -1,0 +1,161 @@
+/** @file WGSL that writes one prepared vector (`xs`) as a row of a page: the text of `store_k` and `store_v` in append.wgsl. */
+import { planeShifts } from "../../quant/bit-pack.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
+import { BLOCK, codeBits, type Region, type SideLayout } from "../../quant/page-layout.ts";
+import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+
+const rowAt = (r: Region): string => `page + ${r.offset}u + head * ${r.headStride}u + slot * ${r.rowBytes}u`;
+
+/** An f32 as WGSL reads it back without loss. */
+export function floatText(value: number): string {
+  const text = String(Math.fround(value));
+  return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
+}
+
+/** Words of a plane from `codes`; rows that share words with others go byte by byte. */
+function packText(layout: SideLayout, bits: number): string {
+  return planeShifts(bits)
+    .map(({ width, shift }, i) => {
+      const plane = layout.planes[i]!;
+      const whole = plane.rowBytes % 4 === 0;
+      const per = (whole ? 32 : 8) / width;
+      const store = whole
+        ? `atomicStore(&pages[(${rowAt(plane)}) / 4u + i], word);`
+        : `put_main(${rowAt(plane)} + i, word, 0xffu);`;
+      return `
+  for (var i = l; i < ${whole ? plane.rowBytes / 4 : plane.rowBytes}u; i += THREADS) {
+    var word = 0u;
+    for (var c = 0u; c < ${per}u; c++) {
+      word |= ((codes[i * ${per}u + c] >> ${shift}u) & ${2 ** width - 1}u) << (c * ${width}u);
+    }
+    ${store}
+  }`;
+    })
+    .join("");
+}
+
+function scaleText(rule: SideFormat["scale"]): string {
+  if (rule === "norm") return "norm";
+  if (rule === "norm-preserving") return "(norm * ROOT) / sqrt(square)";
+  return "(norm * along) / square";
+}
+
+function codesText(name: string, side: SideFormat, layout: SideLayout, bits: number): string {
+  const factors = side.search ? [...SEARCH_FACTORS] : [1];
+  const upper = name.toUpperCase();
+  return `
+fn nearest_${name}(t: f32) -> u32 {
+  var index = 0u;
+  for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
+    if (constants[${upper}_BOUNDS_AT + index + half - 1u] < t) {
+      index += half;
+    }
+  }
+  return index;
+}
+fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
+  let factors = array<f32, ${factors.length}>(${factors.map(floatText).join(", ")});
+  if (l < 4u) {
+    var sum = 0.0;
+    for (var i = l; i < HEAD_DIM; i += 4u) {
+      sum = sum + xs[i] * xs[i];
+    }
+    sums[l] = sum;
+  }
+  workgroupBarrier();
+  let norm = sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  var factor = 0.0;
+  if (norm > 0.0) {
+    factor = ROOT / norm;
+  }
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    let u = xs[i] * factor;
+    ys[i] = u;
+    for (var f = 0u; f < ${factors.length}u; f++) {
+      candidates[f * HEAD_DIM + i] = constants[${upper}_CENTROIDS_AT + nearest_${name}(u * factors[f])];
+    }
+  }
+  workgroupBarrier();
+  // Sums of candidate f: its square (four accumulators), then its product with the vector (four more).
+  if (l < ${factors.length * 8}u) {
+    let at = l / 8u * HEAD_DIM;
+    var sum = 0.0;
+    for (var i = l % 4u; i < HEAD_DIM; i += 4u) {
+      let c = candidates[at + i];
+      sum = sum + select(ys[i], c, l % 8u < 4u) * c;
+    }
+    sums[l] = sum;
+  }
+  workgroupBarrier();
+  var best = 0u;
+  var best_cosine = -3.0e38;
+  var square = 1.0;
+  var along = 0.0;
+  for (var f = 0u; f < ${factors.length}u; f++) {
+    let at = f * 8u;
+    let cc = (sums[at] + sums[at + 1u]) + (sums[at + 2u] + sums[at + 3u]);
+    let uc = (sums[at + 4u] + sums[at + 5u]) + (sums[at + 6u] + sums[at + 7u]);
+    let cosine = uc / sqrt(cc);
+    if (cosine > best_cosine) {
+      best = f;
+      best_cosine = cosine;
+      square = cc;
+      along = uc;
+    }
+  }
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    codes[i] = nearest_${name}(ys[i] * factors[best]);
+  }
+  workgroupBarrier();
+  ${packText(layout, bits)}
+  if (l == 0u) {
+    put_main(${rowAt(layout.scales!)}, f16_bits(min(MAX_FLOAT16, ${scaleText(side.scale)})), 0xffffu);
+  }
+}`;
+}
+
+function blocksText(name: string, side: SideFormat, layout: SideLayout): string {
+  const isQ8 = side.type === "q8_0";
+  return `
+fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
+  let start = l * ${BLOCK}u;
+  if (start < HEAD_DIM) {
+    let end = min(start + ${BLOCK}u, HEAD_DIM);
+    var extreme = 0.0;
+    for (var i = start; i < end; i++) {
+      if (abs(xs[i]) > abs(extreme)) {
+        extreme = xs[i];
+      }
+    }
+    ${isQ8 ? "let top = abs(extreme); let scale = top / 127.0;" : "let scale = extreme / -8.0;"}
+    var inverse = 0.0;
+    if (extreme != 0.0) {
+      inverse = ${isQ8 ? "127.0 / top" : "-8.0 / extreme"};
+    }
+    for (var i = start; i < end; i++) {
+      codes[i] = ${isQ8 ? "u32(round(xs[i] * inverse) + 128.0)" : "u32(min(15.0, floor(xs[i] * inverse + 8.5)))"};
+    }
+    put_main(${rowAt(layout.scales!)} + 2u * l, f16_bits(scale), 0xffffu);
+  }
+  workgroupBarrier();
+  ${packText(layout, codeBits(side.type))}
+}`;
+}
+
+function floatsText(name: string, side: SideFormat, layout: SideLayout): string {
+  const wide = side.type === "f32";
+  const plane = layout.planes[0]!;
+  return `
+fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
+  let at = (${rowAt(plane)}) / 4u;
+  for (var i = l; i < HEAD_DIM / ${wide ? 1 : 2}u; i += THREADS) {
+    atomicStore(&pages[at + i], ${wide ? "bitcast<u32>(xs[i])" : "f16_bits(xs[2u * i]) | (f16_bits(xs[2u * i + 1u]) << 16u)"});
+  }
+}`;
+}
+
+export function storeText(name: "k" | "v", side: SideFormat, layout: SideLayout): string {
+  if (side.type === "f16" || side.type === "f32") return floatsText(name, side, layout);
+  if (side.type === "q8_0" || side.type === "q4_0r") return blocksText(name, side, layout);
+  return codesText(name, side, layout, codeBits(side.type));
+}
