@@ -56,14 +56,18 @@ async function runInBrowser(isIsolated: boolean): Promise<Result> {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const flags =
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
-  const browser = spawn(chromium!, [...flags.split(" "), `--user-data-dir=${profile}`, url], { stdio: "ignore" });
+  const browser = spawn(chromium!, [...flags.split(" "), `--user-data-dir=${profile}`, url], {
+    stdio: "ignore",
+    detached: true,
+  });
   try {
     return await result;
   } finally {
     const exit = new Promise((resolve) => browser.once("exit", resolve));
-    browser.kill("SIGKILL");
+    // The whole group: its other processes would go on writing to the profile.
+    process.kill(-browser.pid!, "SIGKILL");
     await exit;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

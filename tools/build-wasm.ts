@@ -1,5 +1,5 @@
 /**
- * @file Compiles the WASM kernels: `npm run build:wasm`.
+ * @file Compiles the WASM kernels: `npm run build:kernels`.
  *
  * assembly/index.ts → two modules (strict SIMD, relaxed SIMD) → base64 strings in src/backends/wasm/generated/kernels.ts.
  * Kernels use no atomic instructions, so the variants for shared and for unshared memory differ in one flag of the memory
