@@ -80,6 +80,8 @@ export interface Ops {
   readonly name: BackendName;
   /** Memory for KV pages. */
   readonly pages: PageStorage;
+  /** Tokens of a prefill step that use this backend well and can still be interrupted soon. */
+  readonly chunkTokens: number;
   /** One line for `--explain`: variant, threads, features. */
   describe(): string;
 

@@ -37,8 +37,6 @@ export interface ThroughputRow {
   readonly tokPerSec: Summary;
 }
 
-/** Rows of a prefill step, as in `LLM`. */
-const CHUNK_TOKENS = 256;
 /** Tokens of a warm-up: enough to compile what runs, to grow buffers and to wake threads. */
 const WARM_UP = { prompt: 64, generation: 2 };
 /** Stream of the counter RNG. */
@@ -75,7 +73,7 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
     return {
       kv: kv[i]!,
       // Speed does not depend on what the model was trained for: depths may go beyond its context.
-      runner: new Runner(decoder, { chunkTokens: CHUNK_TOKENS, contextLength: longest }),
+      runner: new Runner(decoder, { contextLength: longest }),
       cache,
       prefix: cache.createSequence(),
       kvBytes: 0,
