@@ -84,6 +84,8 @@ export interface Ops {
   readonly chunkTokens: number;
   /** One line for `--explain`: variant, threads, features. */
   describe(): string;
+  /** More lines for `--explain`, if there is more to say. */
+  explain?(): string[];
 
   /** Stacks the parts' rows into one matrix of type `as`. @throws invalid_argument for shapes that do not stack */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;
