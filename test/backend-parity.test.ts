@@ -107,7 +107,12 @@ describe("wasm attention against the reference", () => {
 
   it("zeros, huge values, one spike, NaN and infinities", async () => {
     const rng = new CounterRng(2, 2);
-    for (const kv of [`k4v4${BARE}`, "k8v3", "q8_0", "q4_0r"]) {
+    for (const kv of [`k4v4${BARE}`, "k8v3", "q8_0", "q4_0r", "paper-4,v=f16"]) {
+      await compare({
+        kv,
+        steps: [40, 1],
+        fill: (i) => (i % 256 < 128 ? rng.gaussian(i) * 1e-4 : 6e4 * Math.sign(rng.gaussian(i))),
+      });
       await compare({ kv, steps: [40, 1], fill: () => 0 });
       await compare({ kv, steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 });
       await compare({ kv, steps: [40, 1], fill: (i) => (i % 64 === 3 ? 50 : 1e-3) });
