@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import type { BackendName } from "../src/index.ts";
 import { LLM } from "../src/index.ts";
+import { gpuSkip } from "./helpers/gpu.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 import { tolerance } from "./tolerances.ts";
 
@@ -20,7 +21,7 @@ interface Golden {
 
 const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
 /** An exact cache. The reference backend takes seconds for a model, so it shares the suite with wasm only here. */
-const BACKENDS: BackendName[] = ["wasm", "reference"];
+const BACKENDS: BackendName[] = ["wasm", "reference", ...(gpuSkip ? [] : (["webgpu"] as const))];
 
 for (const model of MODELS) {
   const path = checkpointPath(model);

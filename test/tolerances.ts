@@ -18,6 +18,16 @@ export const tolerance = {
     max: 5e-6,
     why: "7 and 8 bits follow the codebook by straight segments: 3e-7 of a vector at 8 bits, more where outputs cancel",
   },
+  attentionGpu: {
+    metric: "1 − cos, and relative length squared",
+    max: 1e-6,
+    why: "f32 sums; centroids of up to five bits lie in tables as f16 (2.4e-4 of each, 6e-8 squared)",
+  },
+  attentionHalf: {
+    metric: "1 − cos, and relative length squared",
+    max: 1e-5,
+    why: "queries, weights and sums of sixteen keys in f16",
+  },
   attentionBatch: {
     metric: "relative length of the difference",
     max: 1e-3,

@@ -16,6 +16,10 @@ export async function createBackend(name: BackendName | "auto", options: Backend
     const { createWasmBackend } = await import("../backends/wasm/backend.ts");
     return createWasmBackend(options);
   }
+  if (name === "webgpu") {
+    const { createWebGpuBackend } = await import("../backends/webgpu/backend.ts");
+    return createWebGpuBackend();
+  }
   throw new TurboQuantError("unsupported", `backend ${name} is not in this build; choose auto, wasm or reference`, {
     name,
   });

@@ -26,7 +26,7 @@ var<workgroup> sums: array<f32, 128>;
 
 fn x_unit(row: u32, unit: u32) -> array<vec4f, 2> {
   //#if TAIL
-  var values: array<f32, 8>;
+  var values = array<f32, 8>();
   for (var i = 0u; i < 8u; i++) {
     let at = unit * 8u + i;
     if (at < p.cols) {
@@ -52,7 +52,7 @@ fn main(
   let lane = l % LANES;
   let output = (group.y * groups.x + group.x) * (128u / LANES) + l / LANES;
   let row_at = min(output, p.outputs - 1u) * p.stride;
-  var acc: array<f32, ROWS>;
+  var acc = array<f32, ROWS>();
   let units = (p.cols + 7u) / 8u;
   for (var unit = lane; unit < units; unit += LANES) {
     let w = weight_unit(row_at, unit);

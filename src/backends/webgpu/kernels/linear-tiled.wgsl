@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     let half = l % 128u;
     let unit = half % 2u;
     let line = half / 2u;
-    var values: array<vec4f, 2>;
+    var values = array<vec4f, 2>();
     if (l < 128u) {
       let row = row0 + line;
       for (var i = 0u; i < 8u; i++) {

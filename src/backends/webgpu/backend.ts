@@ -1,0 +1,164 @@
+/**
+ * @file The WebGPU backend: every operation queues a kernel, `readback` submits and waits.
+ *
+ * Buffers, pipelines and bind groups are made when first needed and kept, so that a token that is decoded allocates nothing
+ * and is one submit.
+ */
+import { assert, TurboQuantError } from "../../errors.ts";
+import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import { AppendKernels } from "./append.ts";
+import { AttentionKernels } from "./attention.ts";
+import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
+import { Commands } from "./commands.ts";
+import type { GpuContext } from "./context.ts";
+import { describeDevice, explainDevice } from "./describe-device.ts";
+import { ElementwiseKernels } from "./elementwise.ts";
+import { asGpuWeight, WeightLoader } from "./gpu-weight.ts";
+import { LinearKernels } from "./linear.ts";
+import { type OpenOptions, openDevice } from "./open-device.ts";
+import { GpuPageStorage } from "./page-storage.ts";
+import { ROW_WORDS, StepBuffer } from "./step-buffer.ts";
+
+export type WebGpuBackendOptions = OpenOptions;
+
+export class WebGpuBackend implements Ops {
+  readonly name = "webgpu";
+  readonly pages: GpuPageStorage;
+  readonly chunkTokens: number;
+  readonly context: GpuContext;
+  readonly allocator: BufferAllocator;
+  readonly commands: Commands;
+  readonly #loader: WeightLoader;
+  readonly #steps: StepBuffer;
+  readonly #linear: LinearKernels;
+  readonly #elementwise: ElementwiseKernels;
+  readonly #append: AppendKernels;
+  readonly #attention: AttentionKernels;
+  /** Rows to gather that are no step's. */
+  #rowList: GpuBuffer | null = null;
+  #step: Step | null = null;
+
+  constructor(context: GpuContext) {
+    this.context = context;
+    // With matrix units a step of 1,024 rows takes some ten milliseconds.
+    this.chunkTokens = context.features.matrices ? 1024 : 256;
+    this.allocator = new BufferAllocator(context);
+    this.commands = new Commands(context, this.allocator);
+    this.pages = new GpuPageStorage(context, this.commands, this.allocator);
+    this.#steps = new StepBuffer(this.commands, this.allocator);
+    this.#loader = new WeightLoader(context, this.commands, this.allocator);
+    this.#linear = new LinearKernels(context, this.commands);
+    this.#elementwise = new ElementwiseKernels(this.commands);
+    this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
+    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps);
+  }
+
+  describe(): string {
+    return describeDevice(this.context);
+  }
+
+  explain(): string[] {
+    const { count, numBytes } = this.allocator;
+    return explainDevice(this.context, { kernels: this.commands.kernelLabels, buffers: count, bytes: numBytes });
+  }
+
+  loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
+    this.context.check();
+    return this.#loader.load(parts, as);
+  }
+
+  alloc(length: number): Buf {
+    this.context.check();
+    return new GpuBuf(this.allocator.allocate(length * 4, "activations"), length);
+  }
+
+  free(buf: Buf): void {
+    this.allocator.free(bufferOf(buf, 0, "free"));
+  }
+
+  embed(step: Step, table: Weight, out: Buf): void {
+    this.context.check();
+    for (const token of step.tokens) {
+      if (!(token >= 0 && token < table.rows)) {
+        throw new TurboQuantError(
+          "invalid_argument",
+          `embed: expected tokens from 0 to ${table.rows - 1}, got ${token}`,
+          { token },
+        );
+      }
+    }
+    const rows = step.tokens.length;
+    const at = this.#steps.prepare(step);
+    this.#step = step;
+    const to = bufferOf(out, rows * table.cols, "embed");
+    this.#linear.embed(this.#steps.buffer, at.rowsAt, ROW_WORDS, rows, asGpuWeight(table), to);
+  }
+
+  rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
+    const { cols } = weight;
+    const from = bufferOf(x, rows * cols, "rmsNorm");
+    const to = bufferOf(out, rows * cols, "rmsNorm");
+    this.#elementwise.rmsNorm(from, asGpuWeight(weight).buffer, cols, eps, rows, to);
+  }
+
+  linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
+    assert(
+      !bias || (bias.type === "f32" && bias.rows * bias.cols === w.rows),
+      "linear: the bias is f32, one value a row of w",
+    );
+    const from = bufferOf(x, rows * w.cols, "linear");
+    const to = bufferOf(out, rows * w.rows, "linear");
+    this.#linear.run(from, asGpuWeight(w), bias && asGpuWeight(bias), rows, to, add);
+  }
+
+  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void {
+    const { numHeads, numKvHeads, headDim, qNorm, kNorm } = layer;
+    const rows = step.tokens.length;
+    const from = bufferOf(qkv, rows * (numHeads + 2 * numKvHeads) * headDim, "appendKv");
+    const norms = { q: qNorm && asGpuWeight(qNorm).buffer, k: kNorm && asGpuWeight(kNorm).buffer };
+    this.#append.run(step, layer, rope, norms, from, bufferOf(q, rows * numHeads * headDim, "appendKv"));
+  }
+
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+    const length = step.tokens.length * layer.numHeads * layer.headDim;
+    this.#attention.run(step, layer, bufferOf(q, length, "attend"), bufferOf(out, length, "attend"));
+  }
+
+  swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
+    const from = bufferOf(gateUp, rows * width * 2, "swiglu");
+    this.#elementwise.swiglu(from, rows, width, bufferOf(out, rows * width, "swiglu"));
+  }
+
+  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
+    const count = rowIndices.length;
+    const to = bufferOf(out, count * width, "gatherRows");
+    const last = rowIndices.reduce((most, row) => Math.max(most, row), 0);
+    const from = bufferOf(x, (last + 1) * width, "gatherRows");
+    if (this.#step?.logitRows === rowIndices) {
+      const { logitRowsAt } = this.#steps.prepare(this.#step);
+      this.#elementwise.gatherRows(from, this.#steps.buffer, logitRowsAt, count, width, to);
+      return;
+    }
+    if (!this.#rowList || this.#rowList.numBytes < count * 4) {
+      if (this.#rowList) this.allocator.free(this.#rowList);
+      this.#rowList = this.allocator.allocate(count * 4, "rows");
+    }
+    this.commands.write(this.#rowList, 0, Uint32Array.from(rowIndices));
+    this.#elementwise.gatherRows(from, this.#rowList, 0, count, width, to);
+  }
+
+  async readback(buf: Buf, length: number): Promise<Float32Array> {
+    return new Float32Array(await this.commands.read(bufferOf(buf, length, "readback"), 0, length * 4));
+  }
+
+  async dispose(): Promise<void> {
+    this.commands.dispose();
+    this.allocator.dispose();
+    this.context.dispose();
+  }
+}
+
+/** @throws TurboQuantError unsupported — no WebGPU, no adapter, or one that is too small */
+export async function createWebGpuBackend(options: WebGpuBackendOptions = {}): Promise<WebGpuBackend> {
+  return new WebGpuBackend(await openDevice(options));
+}

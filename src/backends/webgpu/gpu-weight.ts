@@ -1,0 +1,118 @@
+/**
+ * @file Weight matrices on the device: rows padded to whole units, cut into several buffers where one would be larger than
+ * the device binds.
+ */
+import { assert } from "../../errors.ts";
+import type { Weight, WeightPart, WeightType } from "../ops.ts";
+import { stackedShape, stackParts } from "../weights.ts";
+import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
+import type { Commands } from "./commands.ts";
+import type { GpuContext } from "./context.ts";
+import { convertRows, hasScales, UNIT, unitBytes } from "./weight-bytes.ts";
+
+/** Source bytes converted and sent at a time. */
+const PIECE_BYTES = 32 << 20;
+
+/** Rows of a matrix that lie in one buffer. */
+export interface WeightChunk {
+  readonly first: number;
+  readonly rows: number;
+  readonly words: GpuBuffer;
+  /** One f32 a group of 32 columns for q8; the words again where a type has none. */
+  readonly scales: GpuBuffer;
+}
+
+export class GpuWeight implements Weight {
+  readonly rows: number;
+  readonly cols: number;
+  readonly type: WeightType;
+  readonly chunks: readonly WeightChunk[];
+
+  constructor(rows: number, cols: number, type: WeightType, chunks: readonly WeightChunk[]) {
+    this.rows = rows;
+    this.cols = cols;
+    this.type = type;
+    this.chunks = chunks;
+  }
+
+  /** Units of eight columns from one row to the next. */
+  get stride(): number {
+    return strideOf(this.cols, this.type);
+  }
+
+  /** The whole of a vector (norms and biases). */
+  get buffer(): GpuBuffer {
+    assert(this.chunks.length === 1 && this.type === "f32", "a matrix where a vector is wanted");
+    return this.chunks[0]!.words;
+  }
+
+  get numBytes(): number {
+    return this.chunks.reduce(
+      (sum, { words, scales }) => sum + words.numBytes + (scales === words ? 0 : scales.numBytes),
+      0,
+    );
+  }
+}
+
+const isVector = (rows: number, cols: number, type: WeightType): boolean =>
+  type === "f32" && (rows === 1 || cols === 1);
+
+function strideOf(cols: number, type: WeightType): number {
+  // Groups of 32 are whole, so that a unit belongs to one scale.
+  return hasScales(type) ? Math.ceil(cols / 32) * 4 : Math.ceil(cols / UNIT);
+}
+
+export class WeightLoader {
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  readonly #limit: number;
+
+  /** bindingLimit: most bytes of one buffer; by default what the device binds */
+  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, bindingLimit?: number) {
+    this.#commands = commands;
+    this.#allocator = allocator;
+    const { maxBufferSize, maxStorageBufferBindingSize } = context.limits;
+    this.#limit = bindingLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize);
+  }
+
+  /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */
+  load(parts: readonly WeightPart[], as: WeightType): GpuWeight {
+    const { rows, cols } = stackedShape(parts);
+    if (isVector(rows, cols, as)) {
+      const { data } = stackParts(parts);
+      const buffer = this.#allocator.allocate(data.byteLength, "vector");
+      this.#commands.write(buffer, 0, data);
+      return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }]);
+    }
+    const stride = strideOf(cols, as);
+    const rowBytes = stride * unitBytes(as);
+    const perChunk = Math.max(1, Math.floor(this.#limit / Math.max(rowBytes, hasScales(as) ? stride : 0)));
+    const chunks: WeightChunk[] = [];
+    for (let first = 0; first < rows; first += perChunk) {
+      const count = Math.min(perChunk, rows - first);
+      const words = this.#allocator.allocate(count * rowBytes, `weight ${rows}x${cols} ${as}`);
+      const scales = hasScales(as) ? this.#allocator.allocate(count * stride, "weight scales") : words;
+      chunks.push({ first, rows: count, words, scales });
+    }
+    let row = 0;
+    for (const part of parts) {
+      const atOnce = Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
+      for (let from = 0; from < part.rows; ) {
+        const chunk = chunks[Math.floor((row + from) / perChunk)]!;
+        const at = row + from - chunk.first;
+        const count = Math.min(atOnce, part.rows - from, chunk.rows - at);
+        const { words, scales } = convertRows(part, from, count, as, stride);
+        this.#commands.write(chunk.words, at * rowBytes, words);
+        if (scales) this.#commands.write(chunk.scales, at * stride, scales);
+        from += count;
+      }
+      row += part.rows;
+    }
+    return new GpuWeight(rows, cols, as, chunks);
+  }
+}
+
+export function asGpuWeight(weight: Weight): GpuWeight {
+  assert(weight instanceof GpuWeight, "a weight of another backend");
+  return weight;
+}

@@ -1,0 +1,90 @@
+/** @file The WebGPU backend against the reference on the KV path, as in backend-parity.test.ts, with subgroups and without. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Ops } from "../src/backends/ops.ts";
+import { createReferenceBackend } from "../src/backends/reference/backend.ts";
+import { createWebGpuBackend, type WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { CounterRng } from "../src/math/rng.ts";
+import { gpuSkip } from "./helpers/gpu.ts";
+import { compareCase, type KvCase } from "./helpers/kv-case.ts";
+import { tolerance } from "./tolerances.ts";
+
+const BARE = ",sinks=0,window=0";
+
+describe.skipIf(gpuSkip)(`webgpu attention against the reference${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
+  let gpu: WebGpuBackend;
+  let reference: Ops;
+  beforeAll(async () => {
+    gpu = await createWebGpuBackend();
+    reference = createReferenceBackend();
+  });
+  afterAll(async () => {
+    await gpu.dispose();
+  });
+
+  const limitOf = (): number => (gpu.context.features.f16 ? tolerance.attentionHalf.max : tolerance.attentionGpu.max);
+  const compare = (c: KvCase): Promise<void> =>
+    compareCase(gpu, reference, c, { output: limitOf, pages: tolerance.pageBytes.max });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])("K and V of %d bits, decode and prefill", async (bits) => {
+    await compare({ kv: `k${bits}v${bits}${BARE}`, numHeads: 4, numKvHeads: 2, steps: [1, 1, 40, 1, 100, 3] });
+  });
+
+  it.each(["f16", "f32", "q8_0", "q4_0r", "paper-4,v=f16", "q8_0,v=tq3", "k4v4,rotation=qr", "k4v4,rotation=none"])(
+    "%s",
+    async (kv) => {
+      await compare({ kv, numHeads: 4, numKvHeads: 2, steps: [1, 33, 1, 65, 2] });
+    },
+  );
+
+  it.each([1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000])("length %d, as a prompt and then a token", async (n) => {
+    await compare({ kv: `k4v4${BARE}`, steps: [n, 1] });
+    await compare({ kv: "k5v3", steps: [n, 1] });
+  });
+
+  it.each([8, 40, 80, 96, 128, 256])("head_dim %d", async (headDim) => {
+    for (const kv of [`k4v4${BARE}`, "k8v3,window=20,sinks=3", "f16"]) {
+      await compare({ kv, headDim, steps: [33, 1, 66] });
+    }
+  });
+
+  it.each([1, 2, 3, 5, 8])("%d query heads a KV head", async (group) => {
+    await compare({ kv: `k4v4${BARE}`, numHeads: group * 2, numKvHeads: 2, steps: [35, 1, 5] });
+  });
+
+  it.each(["k4v4,window=128,sinks=4", "k3v2,window=16,sinks=0", "paper-4,window=0,sinks=7", "k2v8,window=1,sinks=1"])(
+    "sinks and window: %s",
+    async (kv) => {
+      await compare({ kv, steps: [5, 1, 150, 1, 40, 3] });
+    },
+  );
+
+  it("after a rollback the window is what is left of it", async () => {
+    await compare({ kv: "k4v4,window=32,sinks=4", steps: [200, 1, 30], trimTo: 120 });
+    await compare({ kv: "k4v4,window=32,sinks=4", steps: [200, 1, 1], trimTo: 2 });
+  });
+
+  it.each([1, 17, 100])("sliding window of %d", async (slidingWindow) => {
+    await compare({ kv: `k4v4${BARE}`, steps: [150, 1, 70], slidingWindow });
+    await compare({ kv: "k4v4", steps: [150, 1, 70], slidingWindow });
+  });
+
+  it("calibrated keys and RoPE", async () => {
+    await compare({ kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
+    await compare({ kv: "f16", steps: [100, 1], rope: true });
+  });
+
+  it("zeros, huge values, one spike, NaN and infinities", async () => {
+    const rng = new CounterRng(2, 2);
+    for (const kv of [`k4v4${BARE}`, "q8_0"]) {
+      await compare({ kv, steps: [40, 1], fill: () => 0 });
+      await compare({ kv, steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 });
+      await compare({ kv, steps: [40, 1], fill: (i) => (i % 64 === 3 ? 50 : 1e-3) });
+    }
+    const bad = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1];
+    await compare({ kv: `k4v4${BARE}`, steps: [40, 1], fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : bad[i % 4]!) });
+  });
+
+  it("types without a kernel are refused with the next step", async () => {
+    await expect(compare({ kv: "paper-4+qjl", steps: [3] })).rejects.toThrow(/--backend wasm/);
+  });
+});
