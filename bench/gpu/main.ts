@@ -1,0 +1,55 @@
+/**
+ * @file Everything that is measured on a GPU, in one go: `npx tsx bench/gpu/main.ts [--out FILE] [PART …]`, or the bundle of it
+ * that pack.sh makes. `decode:16,512` takes other contexts. One JSON row a line, also to FILE as they come; a part that fails leaves a row with `error`.
+ */
+import { appendFileSync } from "node:fs";
+import "../../src/node/install.ts";
+import { measureMemory } from "./memory.ts";
+import { measureModel } from "./model.ts";
+import { measureParity } from "./parity.ts";
+
+const SHAPE = "qwen3-0.6b";
+const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], generations: [], repeats: 5 } as const;
+
+const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenerator<object>>> = {
+  "parity-f32": () => measureParity({ without: ["f16", "matrices"] }),
+  "parity-portable": () => measureParity({ without: ["f16", "matrices", "subgroups"] }),
+  parity: () => measureParity({}),
+  decode: (contexts) =>
+    measureModel({
+      ...model,
+      generations: [64],
+      depths: contexts.length > 0 ? contexts : [16, 512, 2048, 4096, 16_384, 65_536],
+    }),
+  prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
+  memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
+};
+
+const args = process.argv.slice(2);
+const outAt = args.indexOf("--out");
+const out = outAt < 0 ? null : args.splice(outAt, 2)[1];
+const nameOf = (part: string): string => part.split(":")[0]!;
+const unknown = args.filter((part) => !(nameOf(part) in PARTS));
+if (unknown.length > 0 || (outAt >= 0 && !out)) {
+  console.error(
+    `bench/gpu: expected parts of ${Object.keys(PARTS).join(", ")}, got ${unknown.join(", ") || "--out without a file"}`,
+  );
+  process.exit(2);
+}
+
+function print(row: object): void {
+  const line = JSON.stringify(row);
+  console.log(line);
+  if (out) appendFileSync(out, `${line}\n`);
+}
+
+for (const part of args.length > 0 ? args : Object.keys(PARTS)) {
+  const started = performance.now();
+  try {
+    const numbers = (part.split(":")[1] ?? "").split(",").filter(Boolean).map(Number);
+    for await (const row of PARTS[nameOf(part)]!(numbers)) print(row);
+  } catch (error) {
+    print({ kind: part, error: String((error as Error).stack ?? error) });
+  }
+  print({ kind: "part", part, seconds: Math.round((performance.now() - started) / 100) / 10 });
+}
