@@ -95,6 +95,7 @@ describe("help and version", () => {
           "-p, --prompt-tokens <list>",
           "-n, --gen-tokens <list>",
           "-d, --depth <list>",
+          "--fill <how>",
           "--kv <list>",
           "-t, --threads <list>",
           "-r, --repeats <n>",
