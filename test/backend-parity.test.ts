@@ -4,34 +4,12 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step } from "../src/backends/ops.ts";
+import type { Ops } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWasmBackend } from "../src/backends/wasm/backend.ts";
-import { KvCache } from "../src/cache/kv-cache.ts";
-import { PagePool } from "../src/cache/page-pool.ts";
-import type { Sequence } from "../src/cache/sequence.ts";
 import { CounterRng } from "../src/math/rng.ts";
-import type { LayerCalibration } from "../src/quant/calibration.ts";
-import { codeBits } from "../src/quant/page-layout.ts";
-import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
+import { codeBitsOf, compareCase, type KvCase, layerOf, runCase } from "./helpers/kv-case.ts";
 import { tolerance } from "./tolerances.ts";
-
-interface Case {
-  readonly kv: string;
-  readonly headDim?: number;
-  readonly numHeads?: number;
-  readonly numKvHeads?: number;
-  /** Tokens of each step, one after the other on the same sequence. */
-  readonly steps: readonly number[];
-  readonly slidingWindow?: number;
-  /** Fills the step's q | k | v rows; standard normal by default. */
-  readonly fill?: (index: number) => number;
-  readonly calibrated?: boolean;
-  /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
-  readonly rope?: boolean;
-  /** Roll back to this length before the last step. */
-  readonly trimTo?: number;
-}
 
 let wasm: Ops;
 let reference: Ops;
@@ -43,126 +21,14 @@ afterAll(async () => {
   await wasm.dispose();
 });
 
-/** Puts rows of floats into a buffer through the operations themselves: as an embedding of consecutive tokens. */
-function upload(ops: Ops, rows: Float32Array, width: number): Buf {
-  const count = rows.length / width;
-  const table = ops.loadWeight(
-    [{ dtype: "f32", rows: count, cols: width, data: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) }],
-    "f32",
-  );
-  const out = ops.alloc(rows.length);
-  const tokens = Int32Array.from({ length: count }, (_, i) => i);
-  ops.embed({ tokens, positions: tokens, spans: [], logitRows: new Int32Array(0) }, table, out);
-  return out;
-}
-
-function layerOf(c: Case): AttentionLayer {
-  const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
-  const rng = new CounterRng(5, 5);
-  const balance = Float32Array.from({ length: numKvHeads * headDim }, (_, i) => 0.5 + rng.uniform(i % (headDim / 2)));
-  const calibration: LayerCalibration = {
-    keyMean: Float32Array.from({ length: numKvHeads * headDim }, (_, i) => rng.gaussian(1000 + i)),
-    balance,
-  };
-  return {
-    index: 0,
-    numHeads,
-    numKvHeads,
-    headDim,
-    format: parseKvSpec(c.kv).forLayer(0),
-    slidingWindow: c.slidingWindow ?? 0,
-    scale: 1 / Math.sqrt(headDim),
-    qNorm: null,
-    kNorm: null,
-    normEps: 1e-6,
-    calibration: c.calibrated ? calibration : null,
-  };
-}
-
-function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
-  const shape = { numKvHeads: layer.numKvHeads, headDim: layer.headDim };
-  return new KvCache([shape], () => layer.format, new PagePool(ops.pages)).createSequence();
-}
-
-/** Runs the steps on one backend; returns the outputs of each and the sequence (still holding its pages). */
-async function run(ops: Ops, c: Case, layer: AttentionLayer): Promise<{ outputs: Float32Array[]; sequence: Sequence }> {
-  const { numHeads, numKvHeads, headDim } = layer;
-  const sequence = makeSequence(ops, layer);
-  const width = (numHeads + 2 * numKvHeads) * headDim;
-  const rope: Rope = {
-    invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0)),
-    attentionFactor: 1,
-  };
-  const rng = new CounterRng(11, 3);
-  const fill = c.fill ?? ((i: number) => rng.gaussian(i));
-  const outputs: Float32Array[] = [];
-  let drawn = 0;
-  for (const [index, count] of c.steps.entries()) {
-    if (c.trimTo !== undefined && index === c.steps.length - 1) sequence.trim(c.trimTo);
-    const start = sequence.length;
-    sequence.reserve(count);
-    const step: Step = {
-      tokens: new Int32Array(count),
-      positions: Int32Array.from({ length: count }, (_, i) => start + i),
-      spans: [{ sequence, start, count, row: 0 }],
-      logitRows: new Int32Array(0),
-    };
-    const qkv = upload(
-      ops,
-      Float32Array.from({ length: count * width }, () => fill(drawn++)),
-      width,
-    );
-    const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
-    ops.appendKv(step, layer, rope, qkv, q);
-    ops.attend(step, layer, q, out);
-    outputs.push(await ops.readback(out, count * numHeads * headDim));
-    sequence.commit(count);
-    for (const buf of [qkv, q, out]) ops.free(buf);
-  }
-  return { outputs, sequence };
-}
-
-async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
-  const { main, exact } = sequence.cache.layers[0]!;
-  const pages: Uint8Array[] = [];
-  for (const address of sequence.main(0).entries()) pages.push(await ops.pages.read(address, main.numBytes));
-  for (const address of sequence.exact(0).entries()) {
-    if (address && exact) pages.push(await ops.pages.read(address, exact.numBytes));
-  }
-  return pages;
-}
-
 /** Codes of seven and eight bits are looked up as straight segments; others are exact to int16. */
-function limitOf(c: Case): number {
-  const { k, v } = parseKvSpec(c.kv).forLayer(0);
-  const bits = Math.max(...[k.type, v.type].map((t) => (t.startsWith("tq") ? codeBits(t) : 0)));
+function limitOf(c: KvCase): number {
+  const bits = codeBitsOf(c);
   if (bits > 6) return tolerance.attentionWideCodes.max;
   return bits > 0 ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
 }
 
-async function compare(c: Case): Promise<void> {
-  const layer = layerOf(c);
-  const own = await run(wasm, c, layer);
-  const expected = await run(reference, c, layer);
-  if (!c.rope) expect(await pagesOf(wasm, own.sequence)).toEqual(await pagesOf(reference, expected.sequence));
-  const d = layer.headDim;
-  let worst = 0;
-  for (const [s, output] of own.outputs.entries()) {
-    for (let at = 0; at < output.length; at += d) {
-      let [ab, aa, bb] = [0, 0, 0];
-      for (let i = at; i < at + d; i++) {
-        ab += output[i]! * expected.outputs[s]![i]!;
-        aa += output[i]! ** 2;
-        bb += expected.outputs[s]![i]! ** 2;
-      }
-      if (bb === 0) expect(aa).toBe(0);
-      else worst = Math.max(worst, 1 - ab / Math.sqrt(aa * bb), (Math.sqrt(aa / bb) - 1) ** 2);
-    }
-  }
-  own.sequence.release();
-  expected.sequence.release();
-  expect(worst).toBeLessThan(limitOf(c));
-}
+const compare = (c: KvCase): Promise<void> => compareCase(wasm, reference, c, { output: limitOf, pages: 0 });
 
 const BARE = ",sinks=0,window=0";
 const WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -241,7 +107,12 @@ describe("wasm attention against the reference", () => {
 
   it("zeros, huge values, one spike, NaN and infinities", async () => {
     const rng = new CounterRng(2, 2);
-    for (const kv of [`k4v4${BARE}`, "k8v3", "q8_0", "q4_0r"]) {
+    for (const kv of [`k4v4${BARE}`, "k8v3", "q8_0", "q4_0r", "paper-4,v=f16"]) {
+      await compare({
+        kv,
+        steps: [40, 1],
+        fill: (i) => (i % 256 < 128 ? rng.gaussian(i) * 1e-4 : 6e4 * Math.sign(rng.gaussian(i))),
+      });
       await compare({ kv, steps: [40, 1], fill: () => 0 });
       await compare({ kv, steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 });
       await compare({ kv, steps: [40, 1], fill: (i) => (i % 64 === 3 ? 50 : 1e-3) });
@@ -254,12 +125,12 @@ describe("wasm attention against the reference", () => {
 
 describe("threads", () => {
   it("results are the same bits with 1, 2 and 3 threads", async () => {
-    const c: Case = { kv: "k4v4", numHeads: 6, numKvHeads: 3, steps: [300, 1, 70, 2] };
+    const c: KvCase = { kv: "k4v4", numHeads: 6, numKvHeads: 3, steps: [300, 1, 70, 2] };
     const layer = layerOf(c);
     const all: Float32Array[][] = [];
     for (const threads of [1, 2, 3]) {
       const ops = await createWasmBackend({ threads });
-      const { outputs } = await run(ops, c, layer);
+      const { outputs } = await runCase(ops, c, layer);
       all.push(outputs);
       await ops.dispose();
     }

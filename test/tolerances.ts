@@ -23,6 +23,11 @@ export const tolerance = {
     max: 1e-3,
     why: "as attentionCodes and attentionWideCodes, over all heads; RoPE in f64 may move a code to its neighbour",
   },
+  pageBytes: {
+    metric: "share of bytes that differ",
+    max: 1e-4,
+    why: "a GPU may fuse or reorder what the format rounds one by one; then a coordinate on the edge of a cell gets its neighbour's code. SwiftShader: none",
+  },
   prefillDecode: {
     metric: "relative length of the difference",
     max: 1e-4,

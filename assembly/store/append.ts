@@ -48,9 +48,15 @@ function rotate(p: usize, x: usize, d: usize, scratch: usize): void {
   else multiplyMatrix(load<u32>(p, ROTATION_DATA), x, d, scratch + PRODUCT);
 }
 
+/** What f16 holds: a rotation may have gathered in one coordinate what was in range. */
+// @ts-ignore: decorator
+@inline function inRange(v: v128): v128 {
+  return f32x4.max(f32x4.min(v, f32x4.splat(65504)), f32x4.splat(-65504));
+}
+
 function storeHalves(x: usize, to: usize, d: usize): void {
   for (let i: usize = 0; i < d; i += 8) {
-    v128.store(to + i * 2, i16x8.narrow_i32x4_u(toHalves(v128.load(x + i * 4)), toHalves(v128.load(x + i * 4, 16))));
+    v128.store(to + i * 2, i16x8.narrow_i32x4_u(toHalves(inRange(v128.load(x + i * 4))), toHalves(inRange(v128.load(x + i * 4, 16)))));
   }
 }
 
@@ -100,7 +106,7 @@ function storeBlocks(x: usize, d: usize, isEight: bool, side: usize, page: usize
       if (abs<f32>(v) > abs<f32>(extreme)) extreme = v;
     }
     const most = abs<f32>(extreme);
-    const scale: f32 = isEight ? most / 127 : extreme / -8;
+    const scale: f32 = isEight ? most / 127 : max<f32>(-65504, min<f32>(65504, extreme / -8));
     const inverse: f32 = extreme == 0 ? 0 : isEight ? <f32>127 / most : <f32>-8 / extreme;
     store<u16>(scales, <u16>toHalf(scale));
     scales += 2;

@@ -103,7 +103,7 @@ export interface TokenStream {
    * uniforms: one number in [0, 1) for each row; not read when greedy
    */
   sample(logits: Buf, rows: number, uniforms: readonly number[]): Promise<readonly DeviceSample[]>;
-  /** Lets the stream's buffers go to another one. Steps that take its tokens are queued by then. */
+  /** Lets the stream's buffers go to another one. Steps that take its tokens are queued by then. Idempotent. */
   close(): void;
 }
 
@@ -117,10 +117,14 @@ export interface Ops {
   readonly name: BackendName;
   /** Memory for KV pages. */
   readonly pages: PageStorage;
+  /** Tokens of a prefill step that use this backend well and can still be interrupted soon. */
+  readonly chunkTokens: number;
   /** Absent where the host samples. */
   readonly sampling?: DeviceSampling;
   /** One line for `--explain`: variant, threads, features. */
   describe(): string;
+  /** More lines for `--explain`, if there is more to say. */
+  explain?(): string[];
 
   /** Stacks the parts' rows into one matrix of type `as`. @throws invalid_argument for shapes that do not stack */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;

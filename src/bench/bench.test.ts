@@ -12,6 +12,17 @@ const BACKEND = { backend: "auto", threads: 1, weights: "auto" } as const;
 const CONFIG = benchShape("qwen3-0.6b", 2);
 
 describe("throughput", () => {
+  it("a cache filled at random is as long as a prefilled one", async () => {
+    const model = await loadBenchModel("qwen3-1m", BACKEND);
+    const options = { prompts: [], generations: [2], depths: [300], kv: ["k4v4"], repeats: 1 };
+    const bytes: number[] = [];
+    for (const fill of ["prefill", "random"] as const) {
+      for await (const row of benchThroughput(model, { ...options, fill })) bytes.push(row.kvBytes);
+    }
+    expect(bytes[1]).toBe(bytes[0]);
+    await model.dispose();
+  });
+
   it("has a row for each depth, test and format, and gives every page back", async () => {
     const model = await loadBenchModel("qwen3-1m", BACKEND);
     const rows = [];

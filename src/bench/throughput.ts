@@ -2,8 +2,11 @@
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { Runner } from "../engine/runner.ts";
+import { yieldNow } from "../engine/yield-now.ts";
 import { CounterRng } from "../math/rng.ts";
+import type { Decoder } from "../models/decoder.ts";
 import type { BenchModel } from "./bench-model.ts";
+import { FILL_ROWS, RandomKv } from "./random-kv.ts";
 import { interleave, type Summary, summarize } from "./samples.ts";
 
 export interface ThroughputOptions {
@@ -15,6 +18,8 @@ export interface ThroughputOptions {
   readonly depths: readonly number[];
   readonly kv: readonly string[];
   readonly repeats: number;
+  /** How tokens get into the cache before a test: through the model, or at random, which takes no attention. */
+  readonly fill?: "prefill" | "random";
   readonly signal?: AbortSignal;
   readonly onProgress?: (what: string, done: number, total: number) => void;
 }
@@ -32,8 +37,6 @@ export interface ThroughputRow {
   readonly tokPerSec: Summary;
 }
 
-/** Rows of a prefill step, as in `LLM`. */
-const CHUNK_TOKENS = 256;
 /** Tokens of a warm-up: enough to compile what runs, to grow buffers and to wake threads. */
 const WARM_UP = { prompt: 64, generation: 2 };
 /** Stream of the counter RNG. */
@@ -70,20 +73,26 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
     return {
       kv: kv[i]!,
       // Speed does not depend on what the model was trained for: depths may go beyond its context.
-      runner: new Runner(decoder, { chunkTokens: CHUNK_TOKENS, contextLength: longest }),
+      runner: new Runner(decoder, { contextLength: longest }),
       cache,
       prefix: cache.createSequence(),
       kvBytes: 0,
     };
   });
   const tokens = randomTokens(longest, model.config.vocabSize);
+  const random = options.fill === "random" ? new RandomKv(model.ops, model.config) : null;
   try {
     for (const depth of [...depths].sort((a, b) => a - b)) {
       for (const { kv: name, runner, prefix } of subjects) {
+        const filling = (done: number): void => onProgress?.(`filling ${name} to d${depth}`, done, depth);
+        if (random) {
+          await fillAtRandom(random, runner.decoder, prefix, depth, { filling, signal });
+          continue;
+        }
         await runner.prefill(prefix, tokens.subarray(prefix.length, depth), {
           logits: "none",
           signal,
-          onProgress: (done, total) => onProgress?.(`filling ${name} to d${depth}`, done, total),
+          onProgress: filling,
         });
       }
       const tests = [
@@ -136,5 +145,21 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
   } finally {
     for (const { prefix } of subjects) prefix.release();
     for (const decoder of decoders) decoder.dispose();
+  }
+}
+
+async function fillAtRandom(
+  random: RandomKv,
+  decoder: Decoder,
+  sequence: Sequence,
+  depth: number,
+  { filling, signal }: { filling: (done: number) => void; signal: AbortSignal | undefined },
+): Promise<void> {
+  const layers = Array.from({ length: decoder.config.numLayers }, (_, i) => decoder.attentionLayer(i));
+  while (sequence.length < depth) {
+    signal?.throwIfAborted();
+    random.fill(sequence, layers, Math.min(FILL_ROWS, depth - sequence.length));
+    filling(sequence.length);
+    await yieldNow();
   }
 }

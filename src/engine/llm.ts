@@ -22,8 +22,6 @@ import { Session } from "./session.ts";
 
 /** Preset of every command and of `LLM.load`. */
 export const DEFAULT_KV = "k4v4";
-/** Rows of a prefill step. Large enough to reuse each weight many times, small enough to stop within a moment. */
-const CHUNK_TOKENS = 256;
 
 export interface LoadOptions {
   /** KV format, e.g. `k4v4`, `paper-4,window=128`; see docs. */
@@ -73,7 +71,7 @@ export class LLM {
     this.fingerprint = parts.fingerprint;
     this.eosTokens = new Set(parts.generationConfig.eosTokenIds);
     this.samplingDefaults = parts.generationConfig.sampling;
-    this.runner = new Runner(parts.decoder, { chunkTokens: CHUNK_TOKENS, contextLength: parts.contextLength });
+    this.runner = new Runner(parts.decoder, { contextLength: parts.contextLength });
     this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
   }
 

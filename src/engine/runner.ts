@@ -50,9 +50,10 @@ export class Runner {
   readonly chunkTokens: number;
   readonly contextLength: number;
 
-  constructor(decoder: Decoder, options: { chunkTokens: number; contextLength: number }) {
+  /** chunkTokens: what suits the backend by default */
+  constructor(decoder: Decoder, options: { chunkTokens?: number; contextLength: number }) {
     this.decoder = decoder;
-    this.chunkTokens = options.chunkTokens;
+    this.chunkTokens = options.chunkTokens ?? decoder.ops.chunkTokens;
     this.contextLength = options.contextLength;
   }
 

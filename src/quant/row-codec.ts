@@ -23,7 +23,7 @@ import {
 } from "./page-layout.ts";
 import { projectionMatrix, sketchFactor } from "./qjl.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
-import { MAX_FLOAT16, sanitize } from "./sanitize.ts";
+import { clampToFloat16, MAX_FLOAT16, sanitize } from "./sanitize.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 /** Calibration of one KV head, [headDim] each. */
@@ -139,7 +139,8 @@ export class RowCodec {
     const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
     for (let i = 0; i < x.length; i++) {
       if (this.side.type === "f32") view.setFloat32(at + 4 * i, x[i]!, true);
-      else view.setUint16(at + 2 * i, toFloat16Bits(x[i]!), true);
+      // A rotation may have gathered what was in range in one coordinate.
+      else view.setUint16(at + 2 * i, toFloat16Bits(clampToFloat16(x[i]!)), true);
     }
   }
 

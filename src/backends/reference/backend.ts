@@ -41,6 +41,7 @@ const hostWeight = (weight: Weight): Float32Array => (weight as HostWeight).data
 class ReferenceBackend implements Ops {
   readonly name = "reference";
   readonly pages = new MemoryPageStorage();
+  readonly chunkTokens = 256;
 
   describe(): string {
     return "reference (plain TypeScript, one thread): for checking, not for speed";

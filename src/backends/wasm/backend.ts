@@ -47,6 +47,8 @@ function addressOf(buf: Buf, length: number, what: string): number {
 class WasmBackend implements Ops {
   readonly name = "wasm";
   readonly pages: WasmPageStorage;
+  /** Enough to use each weight many times, few enough to stop within a moment. */
+  readonly chunkTokens = 256;
   readonly #description: string;
   readonly #memory: WasmMemory;
   readonly #pool: ThreadPool;

@@ -65,8 +65,9 @@ export class Commands {
     return kernel;
   }
 
-  get kernelNames(): string[] {
-    return [...this.#kernels.keys()];
+  /** Labels of the kernels made so far: what `--explain` shows. */
+  get kernelLabels(): string[] {
+    return [...new Set([...this.#kernels.values()].map(({ label }) => label))];
   }
 
   /** Queues a dispatch. words: scalars of the uniform block; buffers: storage at binding 1, 2, … */

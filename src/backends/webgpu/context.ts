@@ -21,6 +21,10 @@ export interface GpuContextOptions {
   readonly device: GPUDevice;
   readonly adapterName: string;
   readonly features: GpuFeatures;
+  /** Features that kernels could use and this device does not have, each with the reason. */
+  readonly missing: readonly string[];
+  /** The adapter computes on the CPU. */
+  readonly isSoftware: boolean;
   /** Keeps what the device hangs on alive (Dawn's instance) and lets it go. */
   readonly release?: () => void;
 }
@@ -29,14 +33,18 @@ export class GpuContext {
   readonly device: GPUDevice;
   readonly adapterName: string;
   readonly features: GpuFeatures;
+  readonly missing: readonly string[];
+  readonly isSoftware: boolean;
   readonly #release: () => void;
   #error: TurboQuantError | null = null;
   #disposed = false;
 
-  constructor({ device, adapterName, features, release }: GpuContextOptions) {
+  constructor({ device, adapterName, features, missing, isSoftware, release }: GpuContextOptions) {
     this.device = device;
     this.adapterName = adapterName;
     this.features = features;
+    this.missing = missing;
+    this.isSoftware = isSoftware;
     this.#release = release ?? (() => {});
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();

@@ -83,7 +83,31 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
     requiredFeatures: requiredFeatures as GPUFeatureName[],
     requiredLimits: Object.fromEntries(WANTED.map((name) => [name, adapter.limits[name]])),
   });
-  return new GpuContext({ device, adapterName: adapterName(adapter), features, ...(release && { release }) });
+  return new GpuContext({
+    device,
+    adapterName: adapterName(adapter),
+    features,
+    missing: missingFeatures(features, without),
+    isSoftware: isSoftware(adapter),
+    ...(release && { release }),
+  });
+}
+
+/** What the features that are not used are called, and why they are not. */
+function missingFeatures(features: GpuFeatures, without: ReadonlySet<string>): string[] {
+  const names = { f16: "shader-f16", subgroups: "subgroups", matrices: "f16 matrices", timestamps: "timestamp-query" };
+  return Object.entries(names)
+    .filter(([key]) => !features[key as keyof typeof names])
+    .map(([key, name]) => `${name} (${without.has(key) ? "switched off" : "the adapter offers none"})`);
+}
+
+/** Drivers that compute on the CPU: right, and slower than the WASM backend. */
+export function isSoftware(adapter: GPUAdapter): boolean {
+  const { architecture, device, description, vendor } = adapter.info;
+  const isFallback = (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;
+  return (
+    isFallback || /swiftshader|llvmpipe|lavapipe|basic render/i.test([vendor, architecture, device, description].join())
+  );
 }
 
 function adapterName(adapter: GPUAdapter): string {

@@ -1,5 +1,5 @@
 /** @file `turboquant bench`: prefill and decode of a whole model; `attention`, `prefill` and `memory` below it. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
 import { shapeNames } from "../../models/shapes.ts";
@@ -29,6 +29,7 @@ interface BenchFlags extends Omit<BackendFlags, "threads">, BenchOutputFlags {
   readonly depth?: readonly number[];
   readonly kv?: readonly string[];
   readonly threads?: readonly number[];
+  readonly fill: "prefill" | "random";
   readonly repeats: number;
 }
 
@@ -36,7 +37,7 @@ export function configure(command: Command, context: CommandContext): void {
   command
     .description(
       "Tokens a second of prefill (pp) and decode (tg) at given depths, in llama-bench's terms. Formats alternate repeat by " +
-        "repeat, so that noise hits all of them. The depth is really prefilled, once a format, and forked for every repeat.",
+        "repeat, so that noise hits all of them. The depth is filled once a format and forked for every repeat.",
     )
     .enablePositionalOptions()
     .option("-m, --model <ref>", `checkpoint to time (default: ${DEFAULT_MODEL})`)
@@ -49,6 +50,11 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .option("-n, --gen-tokens <list>", "generation lengths to time; 0 for none (default: 128)", wholeNumbers(0))
     .option("-d, --depth <list>", "tokens in the cache before (default: 0)", wholeNumbers(0))
+    .addOption(
+      new Option("--fill <how>", "how tokens get into the cache before: through the model, or at random and quickly")
+        .choices(["prefill", "random"])
+        .default("prefill"),
+    )
     .option("--kv <list>", "KV formats, comma separated or repeated (default: f16,k4v4)", collectKv)
     .option(
       "-t, --threads <list>",
@@ -96,6 +102,7 @@ async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
         generations: (flags.genTokens ?? [128]).filter((n) => n > 0),
         depths: flags.depth ?? [0],
         kv,
+        fill: flags.fill,
         repeats: flags.repeats,
         signal: context.signal,
         onProgress: (what, done, total) => progress.update(what, done, total),

@@ -7,7 +7,7 @@ import { packCodes, unpackCodes } from "../bit-pack.ts";
 import type { RotationKind } from "../kv-format.ts";
 import { BLOCK } from "../page-layout.ts";
 import { createRotation, type Rotation } from "../rotation.ts";
-import { sanitize } from "../sanitize.ts";
+import { clampToFloat16, sanitize } from "../sanitize.ts";
 import { checkLength, checkShape } from "../turboquant-mse.ts";
 import { type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
 
@@ -19,7 +19,7 @@ export function quantizeQ4(x: Float32Array, codes: Uint8Array, scales: Uint16Arr
   for (let start = 0; start < x.length; start += BLOCK) {
     const end = Math.min(start + BLOCK, x.length);
     const extreme = extremeOf(x, start, end);
-    scales[start / BLOCK] = toFloat16Bits(Math.fround(extreme / -8));
+    scales[start / BLOCK] = toFloat16Bits(clampToFloat16(Math.fround(extreme / -8)));
     const inverse = extreme === 0 ? 0 : Math.fround(-8 / extreme);
     for (let i = start; i < end; i++) {
       codes[i] = Math.min(15, Math.floor(Math.fround(Math.fround(x[i]! * inverse) + 8.5)));

@@ -1,10 +1,8 @@
 // Keys, values and queries of a step: norm, RoPE, calibration, rotation, quantization and the bytes of their rows.
 // One workgroup a head of a row. docs/formats/kv-page.md is the specification; the order of its sums is kept.
 struct Params {
-  rows: u32,
   rows_at: u32,
   spans_at: u32,
-  head_first: u32,
   eps: f32,
   softmax_scale: f32,
 }
@@ -31,13 +29,11 @@ var<workgroup> codes: array<u32, HEAD_DIM>;
 var<workgroup> candidates: array<f32, HEAD_DIM * 9u>;
 //#end
 
+// A rotation may have gathered what was in range in one coordinate: nothing becomes infinite here.
 fn f16_bits(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
+  let bits = bitcast<u32>(clamp(x, -MAX_FLOAT16, MAX_FLOAT16));
   let sign = (bits >> 16u) & 0x8000u;
   let magnitude = bits & 0x7fffffffu;
-  if (magnitude >= 0x47800000u) {
-    return sign | 0x7c00u;
-  }
   if (magnitude < 0x38800000u) {
     // Subnormal: adding 0.5 aligns the mantissa so that the adder does the rounding.
     return sign | (bitcast<u32>(bitcast<f32>(magnitude) + 0.5) - 0x3f000000u);
@@ -101,6 +97,7 @@ fn rotate(l: u32) {
 }
 //#end
 
+//#insert ROOT
 //#insert STORE_K
 //#insert STORE_V
 
@@ -112,9 +109,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let is_query = head < NUM_HEADS;
   let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
   let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
-  let from = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
+  let source = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
   for (var i = l; i < HEAD_DIM; i += THREADS) {
-    xs[i] = qkv[from + i];
+    xs[i] = qkv[source + i];
   }
   workgroupBarrier();
   //#if QK_NORM

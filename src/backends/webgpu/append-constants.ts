@@ -1,0 +1,89 @@
+/** @file Numbers that the append kernel reads for one layer, in one buffer: norms, calibration, rotation, codebooks. */
+import { getCodebook } from "../../quant/codebook.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
+import { codeBits, isRotated } from "../../quant/page-layout.ts";
+import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
+import type { AttentionLayer } from "../ops.ts";
+
+export interface AppendConstants {
+  /** The norms of Q and K heads are ones; the device copies its weights over them. */
+  readonly values: Float32Array<ArrayBuffer>;
+  /** Where each array starts in `values`, by its name in the kernel, and the shape of the rotation. */
+  readonly at: Readonly<
+    Record<
+      | "QUERY_NORM_AT"
+      | "KEY_NORM_AT"
+      | "MEAN_AT"
+      | "BALANCE_AT"
+      | "ROTATION_AT"
+      | "ROTATION_SIZE"
+      | "ROTATION_ROUNDS"
+      | "K_CENTROIDS_AT"
+      | "K_BOUNDS_AT"
+      | "V_CENTROIDS_AT"
+      | "V_BOUNDS_AT",
+      number
+    >
+  >;
+}
+
+/**
+ * Forward rotation of a layer as kernels read it. Hadamard: the signs of each round, then the factor 1/√size ·
+ * QR: the matrix, row by row · none: nothing
+ */
+export function rotationValues(layer: AttentionLayer): {
+  values: number[] | Float32Array;
+  size: number;
+  rounds: number;
+} {
+  const { format, headDim } = layer;
+  if (!isRotated(format.k, format) && !isRotated(format.v, format)) return { values: [], size: 1, rounds: 0 };
+  const rotation = createRotation(format.rotation, headDim, format.seed);
+  if (rotation.matrix) return { values: rotation.matrix, size: 1, rounds: 0 };
+  const size = powerOfTwoBelow(headDim);
+  return {
+    values: [...rotation.signs.flatMap((s) => [...s]), 1 / Math.sqrt(size)],
+    size,
+    rounds: rotation.signs.length,
+  };
+}
+
+export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
+  const { format, headDim, calibration } = layer;
+  const parts: ArrayLike<number>[] = [];
+  let end = 0;
+  const put = (values: ArrayLike<number>): number => {
+    parts.push(values);
+    end += values.length;
+    return end - values.length;
+  };
+  const codebook = (side: SideFormat): readonly [number, number] => {
+    if (!side.type.startsWith("tq")) return [0, 0];
+    const { scaled, boundaries } = getCodebook(headDim, codeBits(side.type));
+    return [put(scaled), put(boundaries)];
+  };
+  const ones = new Float32Array(headDim).fill(1);
+  const rotation = rotationValues(layer);
+  const [kCentroids, kBounds] = codebook(format.k);
+  const [vCentroids, vBounds] = codebook(format.v);
+  const at = {
+    K_CENTROIDS_AT: kCentroids,
+    K_BOUNDS_AT: kBounds,
+    V_CENTROIDS_AT: vCentroids,
+    V_BOUNDS_AT: vBounds,
+    QUERY_NORM_AT: put(ones),
+    KEY_NORM_AT: put(ones),
+    MEAN_AT: put(calibration?.keyMean ?? []),
+    BALANCE_AT: put(calibration?.balance ?? []),
+    ROTATION_AT: put(rotation.values),
+    ROTATION_SIZE: rotation.size,
+    ROTATION_ROUNDS: rotation.rounds,
+  };
+  const values = new Float32Array(end);
+  let offset = 0;
+  for (const part of parts) {
+    values.set(part, offset);
+    offset += part.length;
+  }
+  return { values, at };
+}

@@ -1,0 +1,38 @@
+/** @file What a device is and what the kernels use of it, in words. */
+import type { GpuContext } from "./context.ts";
+
+function usedFeatures({ features }: GpuContext): string[] {
+  return [
+    features.f16 && "f16",
+    features.subgroups && (features.subgroupSize > 0 ? `subgroups of ${features.subgroupSize}` : "subgroups"),
+    features.matrices && "matrices",
+  ].filter((name) => name !== false);
+}
+
+const mebibytes = (bytes: number): string =>
+  `${(bytes / 2 ** 20).toLocaleString("en-US", { maximumFractionDigits: 1 })} MiB`;
+
+/** One line: `webgpu NVIDIA H200, f16, subgroups of 32, matrices`. */
+export function describeDevice(context: GpuContext): string {
+  return `webgpu ${[context.adapterName, ...usedFeatures(context)].join(", ")}`;
+}
+
+export interface DeviceUse {
+  readonly kernels: readonly string[];
+  readonly buffers: number;
+  readonly bytes: number;
+}
+
+/** Lines for `--explain`: features used and not, limits that matter, kernels and buffers. */
+export function explainDevice(context: GpuContext, use: DeviceUse): string[] {
+  const { limits, missing, isSoftware } = context;
+  const used = usedFeatures(context);
+  return [
+    `adapter: ${context.adapterName}${isSoftware ? " (computes on the CPU: for tests; --backend wasm is faster)" : ""}`,
+    `features: ${used.length > 0 ? used.join(", ") : "none beyond the core"}${missing.length > 0 ? `; without ${missing.join(", ")}` : ""}`,
+    `limits: buffers ${mebibytes(limits.maxBufferSize)}, bindings ${mebibytes(limits.maxStorageBufferBindingSize)}, ` +
+      `workgroup memory ${limits.maxComputeWorkgroupStorageSize} B, ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
+    `kernels: ${use.kernels.length > 0 ? use.kernels.join(", ") : "made when first used"}`,
+    `buffers: ${use.buffers}, ${mebibytes(use.bytes)}`,
+  ];
+}

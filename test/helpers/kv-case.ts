@@ -1,0 +1,178 @@
+/** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
+import { expect } from "vitest";
+import type { AttentionLayer, Buf, Ops, Rope, Step } from "../../src/backends/ops.ts";
+import { KvCache } from "../../src/cache/kv-cache.ts";
+import { PagePool } from "../../src/cache/page-pool.ts";
+import type { Sequence } from "../../src/cache/sequence.ts";
+import { CounterRng } from "../../src/math/rng.ts";
+import type { LayerCalibration } from "../../src/quant/calibration.ts";
+import { codeBits } from "../../src/quant/page-layout.ts";
+import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+
+export interface KvCase {
+  readonly kv: string;
+  readonly headDim?: number;
+  readonly numHeads?: number;
+  readonly numKvHeads?: number;
+  /** Tokens of each step, one after the other on the same sequence. */
+  readonly steps: readonly number[];
+  readonly slidingWindow?: number;
+  /** Fills the step's q | k | v rows; standard normal by default. */
+  readonly fill?: (index: number) => number;
+  readonly calibrated?: boolean;
+  /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
+  readonly rope?: boolean;
+  /** Roll back to this length before the last step. */
+  readonly trimTo?: number;
+}
+
+/** Puts rows of floats into a buffer through the operations themselves: as an embedding of consecutive tokens. */
+function upload(ops: Ops, rows: Float32Array, width: number): Buf {
+  const count = rows.length / width;
+  const table = ops.loadWeight(
+    [{ dtype: "f32", rows: count, cols: width, data: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) }],
+    "f32",
+  );
+  const out = ops.alloc(rows.length);
+  const tokens = Int32Array.from({ length: count }, (_, i) => i);
+  ops.embed({ tokens, positions: tokens, spans: [], logitRows: new Int32Array(0) }, table, out);
+  return out;
+}
+
+export function layerOf(c: KvCase): AttentionLayer {
+  const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
+  const rng = new CounterRng(5, 5);
+  const balance = Float32Array.from({ length: numKvHeads * headDim }, (_, i) => 0.5 + rng.uniform(i % (headDim / 2)));
+  const calibration: LayerCalibration = {
+    keyMean: Float32Array.from({ length: numKvHeads * headDim }, (_, i) => rng.gaussian(1000 + i)),
+    balance,
+  };
+  return {
+    index: 0,
+    numHeads,
+    numKvHeads,
+    headDim,
+    format: parseKvSpec(c.kv).forLayer(0),
+    slidingWindow: c.slidingWindow ?? 0,
+    scale: 1 / Math.sqrt(headDim),
+    qNorm: null,
+    kNorm: null,
+    normEps: 1e-6,
+    calibration: c.calibrated ? calibration : null,
+  };
+}
+
+function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
+  const shape = { numKvHeads: layer.numKvHeads, headDim: layer.headDim };
+  return new KvCache([shape], () => layer.format, new PagePool(ops.pages)).createSequence();
+}
+
+/** Runs the steps on one backend; returns the outputs of each and the sequence (still holding its pages). */
+export async function runCase(
+  ops: Ops,
+  c: KvCase,
+  layer: AttentionLayer,
+): Promise<{ outputs: Float32Array[]; sequence: Sequence }> {
+  const { numHeads, numKvHeads, headDim } = layer;
+  const sequence = makeSequence(ops, layer);
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  const rope: Rope = {
+    invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0)),
+    attentionFactor: 1,
+  };
+  const rng = new CounterRng(11, 3);
+  const fill = c.fill ?? ((i: number) => rng.gaussian(i));
+  const outputs: Float32Array[] = [];
+  let drawn = 0;
+  for (const [index, count] of c.steps.entries()) {
+    if (c.trimTo !== undefined && index === c.steps.length - 1) sequence.trim(c.trimTo);
+    const start = sequence.length;
+    sequence.reserve(count);
+    const step: Step = {
+      tokens: new Int32Array(count),
+      positions: Int32Array.from({ length: count }, (_, i) => start + i),
+      spans: [{ sequence, start, count, row: 0 }],
+      logitRows: new Int32Array(0),
+    };
+    const qkv = upload(
+      ops,
+      Float32Array.from({ length: count * width }, () => fill(drawn++)),
+      width,
+    );
+    const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
+    ops.appendKv(step, layer, rope, qkv, q);
+    ops.attend(step, layer, q, out);
+    outputs.push(await ops.readback(out, count * numHeads * headDim));
+    sequence.commit(count);
+    for (const buf of [qkv, q, out]) ops.free(buf);
+  }
+  return { outputs, sequence };
+}
+
+async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
+  const { main, exact } = sequence.cache.layers[0]!;
+  const pages: Uint8Array[] = [];
+  for (const address of sequence.main(0).entries()) pages.push(await ops.pages.read(address, main.numBytes));
+  for (const address of sequence.exact(0).entries()) {
+    if (address && exact) pages.push(await ops.pages.read(address, exact.numBytes));
+  }
+  return pages;
+}
+
+/** What a backend may differ by from the reference. */
+export interface Limits {
+  /** 1 − cos, and squared relative error of the length, of an output vector. */
+  readonly output: (c: KvCase) => number;
+  /** Share of the pages' bytes. */
+  readonly pages: number;
+}
+
+/** Runs a case on `own` and on `reference` and expects them to agree. */
+export async function compareCase(own: Ops, reference: Ops, c: KvCase, limits: Limits): Promise<void> {
+  const layer = layerOf(c);
+  const actual = await runCase(own, c, layer);
+  const expected = await runCase(reference, c, layer);
+  if (!c.rope) {
+    const share = shareOfDifferentBytes(
+      await pagesOf(own, actual.sequence),
+      await pagesOf(reference, expected.sequence),
+    );
+    expect(share).toBeLessThanOrEqual(limits.pages);
+  }
+  const d = layer.headDim;
+  let worst = 0;
+  for (const [s, output] of actual.outputs.entries()) {
+    for (let at = 0; at < output.length; at += d) {
+      let [ab, aa, bb] = [0, 0, 0];
+      for (let i = at; i < at + d; i++) {
+        ab += output[i]! * expected.outputs[s]![i]!;
+        aa += output[i]! ** 2;
+        bb += expected.outputs[s]![i]! ** 2;
+      }
+      if (bb === 0) expect(aa).toBe(0);
+      else worst = Math.max(worst, 1 - ab / Math.sqrt(aa * bb), (Math.sqrt(aa / bb) - 1) ** 2);
+      expect(aa).not.toBeNaN();
+    }
+  }
+  actual.sequence.release();
+  expected.sequence.release();
+  expect(worst).toBeLessThan(limits.output(c));
+}
+
+function shareOfDifferentBytes(own: readonly Uint8Array[], expected: readonly Uint8Array[]): number {
+  expect(own.length).toBe(expected.length);
+  let different = 0;
+  let total = 0;
+  for (const [p, page] of own.entries()) {
+    expect(page.length).toBe(expected[p]!.length);
+    for (let i = 0; i < page.length; i++) if (page[i] !== expected[p]![i]) different++;
+    total += page.length;
+  }
+  return total > 0 ? different / total : 0;
+}
+
+/** Widest codes of either side, 0 for none. */
+export function codeBitsOf(c: KvCase): number {
+  const { k, v } = parseKvSpec(c.kv).forLayer(0);
+  return Math.max(...[k.type, v.type].map((t) => (t.startsWith("tq") ? codeBits(t) : 0)));
+}
