@@ -13,6 +13,11 @@ export interface Sample {
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
 }
 
+/** The part of the parameters that a device can draw by; null when the host has to see the logits. */
+export function deviceDraw(params: SamplingParams): Draw | null {
+  return params.repetitionPenalty === 1 && params.logprobs === 0 ? params : null;
+}
+
 /** Stream of the counter RNG that sampling takes. */
 const STREAM_SAMPLE = 0x5a11;
 /** Candidates looked at first for top-p and min-p; a trained model rarely spreads over more. */
