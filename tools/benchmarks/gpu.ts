@@ -1,0 +1,202 @@
+/** @file Sections on an NVIDIA H200: ours on WebGPU (bench/gpu/main.ts) beside PyTorch and transformers (gpu-peers.jsonl). */
+import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
+
+const own = rows("gpu");
+const peers = rows("gpu-peers");
+const of = (list: readonly Row[], kind: string): Row[] => list.filter((r) => r["kind"] === kind && !r["error"]);
+const unique = <T>(list: readonly T[]): T[] => [...new Set(list)];
+const ascending = (list: readonly number[]): number[] => unique(list).sort((a, b) => a - b);
+
+/** The fastest fp16 SDPA of any backend, microseconds; a CUDA graph's replay, which is the fairest to it. */
+function bestSdpa(context: number, heads: number): number {
+  const times = of(peers, "sdpa")
+    .filter((r) => num(r, "context") === context && num(r, "queryHeads") === heads && r["timing"] === "graph")
+    .map((r) => num(r, "medianUs"));
+  return times.length > 0 ? Math.min(...times) : Number.NaN;
+}
+
+function attentionSection(): string {
+  const all = of(own, "attention");
+  const parts: string[] = [];
+  for (const heads of ascending(all.map((r) => num(r, "queryHeads")))) {
+    const some = all.filter((r) => num(r, "queryHeads") === heads);
+    const contexts = ascending(some.map((r) => num(r, "context")));
+    const at = (kv: string, context: number): Row | undefined =>
+      some.find((r) => r["kv"] === kv && num(r, "context") === context);
+    const body = unique(some.map((r) => String(r["kv"]))).map((kv) => [
+      `ours, ${kv}`,
+      ...contexts.map((c) => {
+        const us = num(at(kv, c), "medianUs");
+        return Number.isFinite(us) ? `${fixed(us, 1)} (${times(bestSdpa(c, heads) / us)})` : "";
+      }),
+    ]);
+    parts.push(
+      `${heads} query heads:`,
+      table(
+        ["", ...contexts.map((c) => `${c.toLocaleString("en-US")} keys`)],
+        [["best fp16 SDPA of PyTorch", ...contexts.map((c) => fixed(bestSdpa(c, heads), 1))], ...body],
+      ),
+    );
+    if (heads !== 32) continue;
+    for (const [context, limit] of [
+      [32_768, 1],
+      [131_072, 1.5],
+    ] as const) {
+      target(
+        `H200: decode attention, k4v4, ${context.toLocaleString("en-US")} keys, to the fastest fp16 SDPA`,
+        bestSdpa(context, heads) / num(at("k4v4", context), "medianUs"),
+        "≥",
+        limit,
+        "×",
+      );
+    }
+  }
+  return parts.join("\n\n");
+}
+
+function checkSection(): string {
+  const all = of(own, "attention-check");
+  for (const [precision, limit] of [
+    ["f32", 1e-6],
+    ["f16", 1e-5],
+  ] as const) {
+    const some = all.filter((r) => r["precision"] === precision);
+    const worst = some.length > 0 ? Math.max(...some.map((r) => num(r, "error"))) : Number.NaN;
+    target(
+      `H200: 1 − cos of attention to f64, ${precision} kernels, in units of 1e-6`,
+      worst * 1e6,
+      "≤",
+      limit * 1e6,
+      "",
+      3,
+    );
+  }
+  const body = all.map((r) => [
+    `${r["what"]}, ${r["kv"]}`,
+    String(r["precision"]),
+    String(num(r, "context")),
+    num(r, "error").toExponential(1),
+  ]);
+  return table(["kernel, cache", "arithmetic", "keys", "1 − cos"], body);
+}
+
+const hf = (mode: string, context: number, mask?: boolean): number =>
+  num(
+    of(peers, "hf").find(
+      (r) =>
+        r["mode"] === mode &&
+        num(r, "context") === context &&
+        (mask === undefined || (r["mask"] as unknown as boolean) === mask),
+    ),
+    "tokPerSec",
+  );
+
+function decodeSection(): string {
+  const all = of(own, "model").filter((r) => num(r, "nGen") > 0);
+  const contexts = ascending(all.map((r) => num(r, "context")));
+  const named = (weights: string, kv: string) => all.filter((r) => r["weights"] === weights && r["kv"] === kv);
+  const speed = (weights: string, kv: string, context: number): number =>
+    num(
+      named(weights, kv).find((r) => num(r, "context") === context),
+      "tokPerSec",
+    );
+  const figures = (of: (context: number) => number) => contexts.map((c) => fixed(of(c), 0));
+  const body = unique(all.map((r) => `${r["weights"]} ${r["kv"]}`)).map((key) => {
+    const [weights, kv] = key.split(" ") as [string, string];
+    return [`ours, ${weights} weights, ${kv}`, ...figures((c) => speed(weights, kv, c))];
+  });
+  const theirs = [
+    ["transformers, eager", ...figures((c) => hf("eager", c))],
+    ["transformers, static cache in a CUDA graph", ...figures((c) => hf("graph", c, true))],
+    ["the same without a mask", ...figures((c) => hf("graph", c, false))],
+    ["the same, compiled", ...figures((c) => hf("compile", c, false))],
+  ];
+  const worst = (list: readonly number[]): number => (list.length > 0 ? Math.min(...list) : Number.NaN);
+  const short = contexts.filter((c) => c <= 2048);
+  const long = contexts.filter((c) => c >= 4096);
+  target(
+    "H200: whole decode, f16 weights, k4v4, slowest at contexts to 2,048",
+    worst(short.map((c) => speed("f16", "k4v4", c))),
+    "≥",
+    250,
+    "tok/s",
+    0,
+  );
+  target(
+    "H200: whole decode, k4v4 to our f16 cache, worst from 4,096 on",
+    worst(long.map((c) => speed("f16", "k4v4", c) / speed("f16", "f16", c))),
+    "≥",
+    1,
+    "×",
+  );
+  target(
+    "H200: whole decode, k4v4 to our f16 cache at 65,536",
+    speed("f16", "k4v4", 65_536) / speed("f16", "f16", 65_536),
+    "≥",
+    1.5,
+    "×",
+  );
+  return table(["tok/s at context", ...contexts.map((c) => c.toLocaleString("en-US"))], [...body, ...theirs]);
+}
+
+function prefillSection(): string {
+  const all = of(own, "model").filter((r) => num(r, "nPrompt") > 0);
+  const body = all.map((r) => [
+    `ours, ${r["weights"]} weights, ${r["kv"]}`,
+    String(num(r, "nPrompt")),
+    fixed(num(r, "tokPerSec"), 0),
+  ]);
+  const peer = of(peers, "hf-prefill").map((r) => [
+    "transformers, eager, fp16",
+    String(num(r, "tokens")),
+    fixed(num(r, "tokPerSec"), 0),
+  ]);
+  const k4 = all.find((r) => r["weights"] === "f16" && r["kv"] === "k4v4" && num(r, "nPrompt") === 4096);
+  target("H200: prefill of 4,096 tokens into k4v4", num(k4, "tokPerSec"), "≥", 10_000, "tok/s", 0);
+  return table(["", "tokens", "tok/s"], [...body, ...peer]);
+}
+
+function memorySection(): string {
+  const all = of(own, "memory");
+  const f16 = all.find((r) => r["kv"] === "f16");
+  const k4 = all.find((r) => r["kv"] === "k4v4");
+  target(
+    "H200: KV memory of 65,536 tokens as the driver reports it, f16 to k4v4 with its window",
+    num(f16, "deviceBytes") / num(k4, "deviceBytes"),
+    "≥",
+    3.5,
+    "×",
+  );
+  const mebi = (r: Row, field: string): string => fixed(num(r, field) / 2 ** 20, 0);
+  return table(
+    ["cache", "numBytes, MiB", "held for pages, MiB", "growth by nvidia-smi, MiB", "smaller"],
+    all.map((r) => [
+      String(r["kv"]),
+      mebi(r, "kvBytes"),
+      mebi(r, "storageBytes"),
+      mebi(r, "deviceBytes"),
+      times(num(f16, "deviceBytes") / num(r, "deviceBytes")),
+    ]),
+  );
+}
+
+/** Empty until rows are recorded. */
+export function gpuSections(): (readonly [string, string, string])[] {
+  if (own.length === 0) return [];
+  const gpu = of(peers, "machine")[0];
+  return [
+    [
+      "On an H200: decode attention",
+      `One step of one layer, 8 KV heads of 128, microseconds on the GPU (in brackets: times faster than SDPA). Ours: Dawn in Node, \`bench/gpu/main.ts\`; PyTorch: the fastest of its backends in a CUDA graph, \`bench/gpu/sdpa.py\`. ${gpu?.["gpu"] ?? ""}, driver ${gpu?.["driver"] ?? "?"}. More keys and values than the chip's cache holds.`,
+      attentionSection(),
+    ],
+    ["On an H200: correctness", "Attention output against f64 on random queries, keys and values.", checkSection()],
+    [
+      "On an H200: whole decode",
+      "Qwen3-0.6B's shape with random weights, one sequence, the clock's time of a program that waits for each token's logits. transformers in fp16: `bench/gpu/hf_decode.py`.",
+      decodeSection(),
+    ],
+    ["On an H200: prefill", "The same shape, an empty cache.", prefillSection()],
+    ["On an H200: memory", "A cache of 65,536 tokens of the same shape.", memorySection()],
+  ];
+}

@@ -1,0 +1,42 @@
+/** @file Sections on quality: our evaluation, and agreement with another implementation. */
+import { fixed, num, rows, table } from "./rows.ts";
+
+export function qualitySection(): string {
+  const all = rows("quality");
+  if (all.length === 0) return "Not recorded.";
+  const body = all.map((r) => [
+    String(r["kv"]),
+    fixed(num(r, "bitsPerValue"), 2),
+    fixed(num(r, "ppl") / num(r, "pplBase"), 4),
+    num(r, "kldMean").toExponential(2),
+    num(r, "kldP99").toExponential(2),
+    num(r, "kldP999").toExponential(2),
+    `${fixed(100 * num(r, "top1"), 1)} %`,
+    `${fixed(100 * num(r, "needle"), 0)} / ${fixed(100 * num(r, "needleBase"), 0)} %`,
+  ]);
+  return table(["cache", "bits a value", "PPL ratio", "mean KLD", "p99", "p99.9", "same top-1", "needle / f16"], body);
+}
+
+interface OracleLine {
+  readonly model: string;
+  readonly spec: string;
+  readonly oracle: { readonly ppl: number; readonly kld?: number };
+  readonly ppl: number;
+  readonly kld?: number;
+  readonly verdict: string;
+}
+
+export function oracleSection(): string {
+  const lines = rows("oracle") as unknown as OracleLine[];
+  if (lines.length === 0) return "Not recorded.";
+  const body = lines.map((l) => [
+    l.model,
+    l.spec,
+    `${fixed(l.ppl, 3)} / ${fixed(l.oracle.ppl, 3)}`,
+    `${fixed(100 * (l.ppl / l.oracle.ppl - 1), 2)} %`,
+    l.oracle.kld === undefined ? "" : `${fixed(l.kld ?? Number.NaN, 5)} / ${fixed(l.oracle.kld, 5)}`,
+    l.oracle.kld === undefined ? "" : `${fixed(100 * ((l.kld ?? Number.NaN) / l.oracle.kld - 1), 1)} %`,
+    l.verdict,
+  ]);
+  return table(["model", "cache", "PPL, ours / oracle", "", "mean KLD, ours / oracle", "", "verdict"], body);
+}

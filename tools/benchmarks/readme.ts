@@ -1,0 +1,66 @@
+/** @file The figures of the README. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { attentionMs, ours, peerAttention } from "./cpu.ts";
+import { fixed, num, root, rows, table, times } from "./rows.ts";
+
+/** Replaces what stands between two markers of the README. */
+function fill(readme: string, name: string, body: string): string {
+  return readme.replace(
+    new RegExp(`<!-- ${name} -->[\\s\\S]*<!-- /${name} -->`),
+    () => `<!-- ${name} -->\n${body}\n<!-- /${name} -->`,
+  );
+}
+export function writeReadme(): void {
+  const startFile = `${root}bench/results/start.txt`;
+  let readme = readFileSync(`${root}README.md`, "utf8");
+  if (existsSync(startFile))
+    readme = fill(readme, "start", `\`\`\`text\n${readFileSync(startFile, "utf8").trim()}\n\`\`\``);
+  const f16 = (threads: number): number => attentionMs("f16", 16384, threads);
+  readme = fill(
+    readme,
+    "numbers",
+    table(
+      ["", "f16", "k4v4", ""],
+      [
+        [
+          "KV bytes, 32K tokens of Qwen3-0.6B's shape, MiB",
+          ...["f16", undefined].map((kv) =>
+            fixed(
+              num(
+                rows("memory").find((r) => (kv ? r["kv"] === kv : r["kv"] !== "f16")),
+                "kv_bytes",
+              ) /
+                2 ** 20,
+              0,
+            ),
+          ),
+          `${times(
+            num(
+              rows("memory").find((r) => r["kv"] !== "f16"),
+              "ratio",
+            ),
+          )} smaller`,
+        ],
+        [
+          "decode attention, ms per layer and 1K tokens at 16K, one thread",
+          fixed(f16(1), 2),
+          fixed(attentionMs("k4v4", 16384, 1), 2),
+          `${times(f16(1) / attentionMs("k4v4", 16384, 1))} faster`,
+        ],
+        [
+          "the same in llama.cpp (f16, q8_0 cache)",
+          fixed(peerAttention("f16", 1), 2),
+          fixed(peerAttention("q8_0", 1), 2),
+          "",
+        ],
+        [
+          "decode of Qwen3-0.6B's shape at depth 4096, tok/s, two threads",
+          fixed(ours("f16", 4096), 1),
+          fixed(ours("k4v4", 4096), 1),
+          times(ours("k4v4", 4096) / ours("f16", 4096)),
+        ],
+      ],
+    ),
+  );
+  writeFileSync(`${root}README.md`, readme);
+}
