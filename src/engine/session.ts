@@ -122,7 +122,8 @@ export class Session {
           return;
         }
         yield { text, ...piece };
-        await yieldNow();
+        // Waiting for a device lets timers and signals run as well.
+        if (!pipeline) await yieldNow();
         if (signal?.aborted) {
           yield finish("aborted", stops.push(stream.end()).text + stops.end());
           return;
