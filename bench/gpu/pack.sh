@@ -50,7 +50,7 @@ fi
 
 # CommonJS dependencies call `require` for Node's own modules.
 banner='import { createRequire as bannerRequire } from "node:module"; const require = bannerRequire(import.meta.url);'
-for program in probe main; do
+for program in probe main sampling; do
   [ -f "bench/gpu/$program.ts" ] || continue
   npx --no-install esbuild "bench/gpu/$program.ts" --bundle --platform=node --format=esm --log-level=warning \
     --banner:js="$banner" --outfile="$out/$program.mjs"

@@ -50,6 +50,8 @@ export interface Step {
   readonly spans: readonly Span[];
   /** Rows whose logits are wanted. */
   readonly logitRows: Int32Array;
+  /** Row r takes token r of this stream's latest `sample` instead of `tokens[r]`, which the host does not know yet. */
+  readonly tokensFrom?: TokenStream;
 }
 
 /** cos/sin of position p and pair i: angle p · invFreq[i], both multiplied by `attentionFactor` (yarn). */
@@ -76,12 +78,49 @@ export interface AttentionLayer {
   readonly calibration: LayerCalibration | null;
 }
 
+/** How a token is drawn; fields as in the engine's `SamplingParams`. */
+export interface Draw {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+}
+
+export interface DeviceSample {
+  readonly token: number;
+  /** Natural log of the token's probability under the model, in f32. */
+  readonly logprob: number;
+  /** The first logit that is not finite; the token was then chosen among the others. */
+  readonly notFinite?: { readonly token: number; readonly value: number };
+}
+
+/** Tokens drawn on the device one step after the other. Streams do not disturb each other. */
+export interface TokenStream {
+  /**
+   * Queues the draw of one token from each of the first `rows` rows of logits [rows][vocabSize]. Steps queued from now on
+   * may take these tokens. The promise resolves when they are on the host and holds up nothing that is queued later.
+   *
+   * uniforms: one number in [0, 1) for each row; not read when greedy
+   */
+  sample(logits: Buf, rows: number, uniforms: readonly number[]): Promise<readonly DeviceSample[]>;
+  /** Lets the stream's buffers go to another one. Steps that take its tokens are queued by then. Idempotent. */
+  close(): void;
+}
+
+/** Choosing tokens where the logits are: the next step can begin before the host knows the token. */
+export interface DeviceSampling {
+  /** Null when the device cannot draw like this: draw on the host. */
+  createStream(draw: Draw, vocabSize: number): TokenStream | null;
+}
+
 export interface Ops {
   readonly name: BackendName;
   /** Memory for KV pages. */
   readonly pages: PageStorage;
   /** Tokens of a prefill step that use this backend well and can still be interrupted soon. */
   readonly chunkTokens: number;
+  /** Absent where the host samples. */
+  readonly sampling?: DeviceSampling;
   /** One line for `--explain`: variant, threads, features. */
   describe(): string;
   /** More lines for `--explain`, if there is more to say. */

@@ -3,7 +3,8 @@
  *
  * Every token's codes go to the main stream as soon as it is appended, so codes never depend on how a prompt was cut
  * into chunks. The exact stream holds 16-bit copies of the sinks and of the recent window beside them; its pages are
- * dropped as the window moves on. A step is `reserve` → backend writes and attends → `commit`.
+ * dropped as the window moves on. A step is `reserve` → backend writes and attends → `commit`. Steps may run ahead on
+ * positions that are reserved only; `trim` to the present length takes them back without a trace.
  */
 import { assert, TurboQuantError } from "../errors.ts";
 import type { PageLayout } from "../quant/page-layout.ts";

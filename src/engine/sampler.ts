@@ -1,4 +1,5 @@
 /** @file Draws the next token from logits: penalty → temperature → top-k → top-p → min-p → draw, as Transformers orders them. */
+import type { Draw } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { SamplingParams } from "./sampling-params.ts";
@@ -10,6 +11,11 @@ export interface Sample {
   readonly logprob: number;
   /** The `logprobs` most likely tokens, best first. */
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
+}
+
+/** The part of the parameters that a device can draw by; null when the host has to see the logits. */
+export function deviceDraw(params: SamplingParams): Draw | null {
+  return params.repetitionPenalty === 1 && params.logprobs === 0 ? params : null;
 }
 
 /** Stream of the counter RNG that sampling takes. */
@@ -42,31 +48,40 @@ export class Sampler {
     let sum = 0;
     for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - max);
     const logprobOf = (token: number): number => scores[token]! - max - Math.log(sum);
-    const token = temperature === 0 ? best : this.#draw(scores, max);
+    const token = temperature === 0 ? best : drawToken(scores, max, this.#params, this.nextUniform());
     const logprob = logprobOf(token);
     if (logprobs === 0) return { token, logprob };
     return { token, logprob, top: topIndices(scores, logprobs).map((t) => ({ token: t, logprob: logprobOf(t) })) };
   }
 
-  #draw(scores: Float32Array, max: number): number {
-    const { temperature, topK, topP, minP } = this.#params;
-    const uniform = this.#rng.uniform(this.#drawn++);
-    // Weights are relative to the most likely token, whose weight is 1.
-    const weigh = (score: number): number => Math.exp((score - max) / temperature);
-    if (topK === 0 && topP === 1 && minP === 0) return choose(Float64Array.from(scores, weigh), uniform);
+  /** The number that the next draw takes, for a draw elsewhere. */
+  nextUniform(): number {
+    return this.#rng.uniform(this.#drawn++);
+  }
+}
 
-    // Every cut keeps a prefix of the tokens in descending order. Top-p is a share of what top-k left.
-    const limit = topK > 0 ? Math.min(topK, scores.length) : scores.length;
-    let total = 0;
-    if (topK === 0 && topP < 1) for (let i = 0; i < scores.length; i++) total += weigh(scores[i]!);
-    for (let count = topK > 0 ? limit : Math.min(limit, FIRST_CANDIDATES); ; count = Math.min(limit, count * 8)) {
-      const tokens = topIndices(scores, count);
-      const weights = Float64Array.from(tokens, (token) => weigh(scores[token]!));
-      if (topK > 0) total = weights.reduce((sum, weight) => sum + weight, 0);
-      const kept = prefixLength(weights, topP < 1 ? topP * total : Number.POSITIVE_INFINITY, minP);
-      // Only a cut before the last candidate is known to be the cut.
-      if (kept < count || count === limit) return tokens[choose(weights.subarray(0, kept), uniform)]!;
-    }
+/**
+ * Token of the given scores for a uniform number in [0, 1).
+ *
+ * scores: [vocabSize], finite · max: the largest of them
+ */
+export function drawToken(scores: Float32Array, max: number, draw: Draw, uniform: number): number {
+  const { temperature, topK, topP, minP } = draw;
+  // Weights are relative to the most likely token, whose weight is 1.
+  const weigh = (score: number): number => Math.exp((score - max) / temperature);
+  if (topK === 0 && topP === 1 && minP === 0) return choose(Float64Array.from(scores, weigh), uniform);
+
+  // Every cut keeps a prefix of the tokens in descending order. Top-p is a share of what top-k left.
+  const limit = topK > 0 ? Math.min(topK, scores.length) : scores.length;
+  let total = 0;
+  if (topK === 0 && topP < 1) for (let i = 0; i < scores.length; i++) total += weigh(scores[i]!);
+  for (let count = topK > 0 ? limit : Math.min(limit, FIRST_CANDIDATES); ; count = Math.min(limit, count * 8)) {
+    const tokens = topIndices(scores, count);
+    const weights = Float64Array.from(tokens, (token) => weigh(scores[token]!));
+    if (topK > 0) total = weights.reduce((sum, weight) => sum + weight, 0);
+    const kept = prefixLength(weights, topP < 1 ? topP * total : Number.POSITIVE_INFINITY, minP);
+    // Only a cut before the last candidate is known to be the cut.
+    if (kept < count || count === limit) return tokens[choose(weights.subarray(0, kept), uniform)]!;
   }
 }
 
@@ -115,10 +130,15 @@ function checkFinite(logits: Float32Array): void {
   let at = 0;
   while (at < logits.length && Number.isFinite(logits[at]!)) at++;
   if (at === logits.length && at > 0) return;
-  throw new TurboQuantError(
+  throw notFinite(at, logits[at]);
+}
+
+/** The error for logits of which that of `token` is not finite. */
+export function notFinite(token: number, value: number | undefined): TurboQuantError {
+  return new TurboQuantError(
     "invalid_file",
-    `sampling: the logits are not finite (token ${at}: ${logits[at]}); the weights are damaged or overflow: ` +
+    `sampling: the logits are not finite (token ${token}: ${value}); the weights are damaged or overflow: ` +
       "check the checkpoint, or load it with weights f32",
-    { token: at, value: logits[at] },
+    { token, value },
   );
 }

@@ -3,9 +3,10 @@ import type { Sequence } from "../cache/sequence.ts";
 import { saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
+import { DecodePipeline } from "./decode-pipeline.ts";
 import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
 import type { LLM } from "./llm.ts";
-import { Sampler } from "./sampler.ts";
+import { type Sample, Sampler } from "./sampler.ts";
 import { resolveSamplingParams } from "./sampling-params.ts";
 import { StopMatcher } from "./stop-strings.ts";
 import { yieldNow } from "./yield-now.ts";
@@ -83,11 +84,12 @@ export class Session {
     for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
     const pending = this.#tokens.slice(this.#sequence.length);
     const fed = pending.length;
+    let pipeline: DecodePipeline | null = null;
     try {
       const sampler = new Sampler(params);
       const stream = tokenizer.createStream();
       const stops = new StopMatcher(params.stop);
-      let logits = await runner
+      const logits = await runner
         .prefill(this.#sequence, pending, { signal, onProgress: onPrefill })
         .catch((error: unknown) => {
           // The prompt did not make it: forget what the cache does not hold.
@@ -95,8 +97,10 @@ export class Session {
           throw error;
         });
       prefillMs = performance.now() - started;
+      pipeline = DecodePipeline.open(runner, this.#sequence, params, sampler);
+      let sample: Sample = sampler.sample(logits, this.#tokens);
       for (;;) {
-        const { token, logprob, top } = sampler.sample(logits, this.#tokens);
+        const { token, logprob, top } = sample;
         if (!firstAt) firstAt = performance.now();
         usage.completionTokens++;
         const isEnd = !ignoreEos && this.llm.eosTokens.has(token);
@@ -107,22 +111,32 @@ export class Session {
           logprob,
           ...(top && { topLogprobs: top.map((t) => ({ ...t, text: tokenizer.decode([t.token]) })) }),
         };
-        const atLimit =
-          usage.completionTokens >= params.maxNewTokens || this.#tokens.length >= runner.contextLength + 1;
-        if (isEnd || stopped || atLimit) {
+        const left = Math.min(
+          params.maxNewTokens - usage.completionTokens,
+          runner.contextLength + 1 - this.#tokens.length,
+        );
+        if (isEnd || stopped || left <= 0) {
           const rest = stopped ? "" : stops.push(stream.end()).text + stops.end();
+          pipeline?.close();
           yield { ...piece, ...finish(isEnd || stopped ? "stop" : "length", text + rest) };
           return;
         }
         yield { text, ...piece };
-        await yieldNow();
+        // Waiting for a device lets timers and signals run as well.
+        if (!pipeline) await yieldNow();
         if (signal?.aborted) {
           yield finish("aborted", stops.push(stream.end()).text + stops.end());
           return;
         }
-        logits = await runner.step([{ sequence: this.#sequence, tokens: [token], logits: "last" }]);
+        sample = pipeline
+          ? await pipeline.next(token, left)
+          : sampler.sample(
+              await runner.step([{ sequence: this.#sequence, tokens: [token], logits: "last" }]),
+              this.#tokens,
+            );
       }
     } finally {
+      pipeline?.close();
       this.#busy = false;
     }
   }

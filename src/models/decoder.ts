@@ -186,6 +186,16 @@ export class Decoder {
    * returns: logits [logitRows.length][vocabSize] f32
    */
   async forward(step: Step): Promise<Float32Array> {
+    const logits = this.queue(step);
+    if (!logits) return new Float32Array(0);
+    return this.ops.readback(logits, step.logitRows.length * this.config.vocabSize);
+  }
+
+  /**
+   * Queues one step whose sequences have reserved their positions, without waiting for it.
+   * returns: logits [logitRows.length][vocabSize], until the next step is queued; null when none are wanted
+   */
+  queue(step: Step): Buf | null {
     const { ops, config } = this;
     const rows = step.tokens.length;
     const a = this.#activationsFor(rows);
@@ -205,12 +215,12 @@ export class Decoder {
       ops.linear(a.activated, layer.down, null, rows, a.hidden, true);
     }
     const count = step.logitRows.length;
-    if (count === 0) return new Float32Array(0);
+    if (count === 0) return null;
     const logits = this.#logitsFor(count);
     ops.gatherRows(a.hidden, step.logitRows, config.hiddenSize, a.normed);
     ops.rmsNorm(a.normed, this.#finalNorm, eps, count, a.normed);
     ops.linear(a.normed, this.#head, null, count, logits, false);
-    return ops.readback(logits, count * config.vocabSize);
+    return logits;
   }
 
   /** Frees activations. Weights live as long as the backend. */

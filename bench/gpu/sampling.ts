@@ -1,0 +1,101 @@
+/**
+ * @file Time to choose a token on the device, as JSON rows: `npx tsx bench/gpu/sampling.ts`.
+ *
+ * `us` is one choice (two dispatches) between the timestamps around its compute pass; `roundTripUs` is the host's wait from
+ * the call to the token, with nothing else queued.
+ */
+import "../../src/node/install.ts";
+import { BufferAllocator, GpuBuf } from "../../src/backends/webgpu/buffers.ts";
+import { Commands } from "../../src/backends/webgpu/commands.ts";
+import { BufferUsage, MAP_READ } from "../../src/backends/webgpu/gpu-flags.ts";
+import { GpuSampling } from "../../src/backends/webgpu/gpu-sampler.ts";
+import { openDevice } from "../../src/backends/webgpu/open-device.ts";
+import { CounterRng } from "../../src/math/rng.ts";
+
+const ROUNDS = 100;
+const WARM_UP = 10;
+const VOCABS = [151_936, 32_000, 262_144];
+const DRAWS = [
+  { what: "argmax", draw: { temperature: 0, topK: 0, topP: 1, minP: 0 } },
+  ...[20, 40, 64].map((topK) => ({ what: `top-k ${topK}`, draw: { temperature: 0.7, topK, topP: 0.95, minP: 0 } })),
+];
+
+/** Puts timestamps around every compute pass of a device. returns: nanoseconds of the latest pass */
+function timePasses(device: GPUDevice): () => Promise<number> {
+  const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
+  const resolved = device.createBuffer({ size: 16, usage: BufferUsage.queryResolve | BufferUsage.copySrc });
+  const staging = device.createBuffer({ size: 16, usage: BufferUsage.mapRead | BufferUsage.copyDst });
+  const createEncoder = device.createCommandEncoder.bind(device);
+  device.createCommandEncoder = () => {
+    const encoder = createEncoder();
+    const begin = encoder.beginComputePass.bind(encoder);
+    encoder.beginComputePass = () =>
+      begin({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
+    return encoder;
+  };
+  return async () => {
+    const encoder = createEncoder();
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const [start, end] = new BigUint64Array(staging.getMappedRange().slice(0));
+    staging.unmap();
+    return Number(end! - start!);
+  };
+}
+
+function summary(values: readonly number[]) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => Number(sorted[Math.floor(share * (sorted.length - 1))]!.toFixed(2));
+  return { median: at(0.5), min: at(0), p90: at(0.9) };
+}
+
+for (const without of [[], ["subgroups"]] as const) {
+  const context = await openDevice({ without });
+  const readTime = context.features.timestamps ? timePasses(context.device) : null;
+  const allocator = new BufferAllocator(context);
+  const commands = new Commands(context, allocator);
+  const sampling = new GpuSampling(commands, allocator);
+  const rng = new CounterRng(1, 1);
+  for (const vocab of VOCABS) {
+    const logits = allocator.allocate(vocab * 4, "logits");
+    commands.write(
+      logits,
+      0,
+      Float32Array.from({ length: vocab }, (_, i) => 3 * rng.gaussian(i)),
+    );
+    for (const { what, draw } of DRAWS) {
+      const stream = sampling.createStream(draw, vocab);
+      if (!stream) continue;
+      const gpuUs: number[] = [];
+      const hostUs: number[] = [];
+      for (let round = 0; round < WARM_UP + ROUNDS; round++) {
+        const started = performance.now();
+        await stream.sample(new GpuBuf(logits, vocab), 1, [rng.uniform(round)]);
+        const elapsed = performance.now() - started;
+        const nanoseconds = (await readTime?.()) ?? Number.NaN;
+        if (round < WARM_UP) continue;
+        hostUs.push(elapsed * 1000);
+        gpuUs.push(nanoseconds / 1000);
+      }
+      stream.close();
+      const row = {
+        kind: "sampling",
+        what,
+        vocab,
+        device: context.adapterName,
+        subgroups: context.features.subgroups ? context.features.subgroupSize : 0,
+        rounds: ROUNDS,
+        us: readTime ? summary(gpuUs) : null,
+        roundTripUs: summary(hostUs),
+      };
+      console.log(JSON.stringify(row));
+    }
+    allocator.free(logits);
+  }
+  sampling.dispose();
+  commands.dispose();
+  allocator.dispose();
+  context.dispose();
+}
