@@ -114,7 +114,7 @@ function blocksText(o: ReaderOptions, layout: SideLayout, isQ8: boolean): string
 
 /** f16 at a byte offset that is even. */
 const halfText = (pages: string, at: string): string =>
-  `unpack2x16float(${pages}[(${at}) >> 2u] >> ((${at}) & 2u) * 8u).x`;
+  `unpack2x16float(${pages}[(${at}) >> 2u] >> (((${at}) & 2u) * 8u)).x`;
 
 export function sideReader(o: ReaderOptions, side: SideFormat, layout: SideLayout): SideReader {
   const bits = codeBits(side.type);
