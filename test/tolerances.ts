@@ -43,6 +43,11 @@ export const tolerance = {
     max: 1e-4,
     why: "int16 weights are rounded by tiles of other bounds, f32 sums split elsewhere; outputs cancel to a tenth of a value",
   },
+  attentionGpuCodes: {
+    metric: "1 − cos, and relative length squared",
+    max: 5e-6,
+    why: "centroids of up to five bits are rounded to f16 (5e-4): 1e-7 of an output, more where values cancel or head_dim is 8",
+  },
   codebookTable: {
     metric: "squared error / distortion",
     max: 0.02,
