@@ -1,4 +1,7 @@
-/** @file `attend` on the device: which kernel a span gets, the partial results, and their merge. */
+/**
+ * @file Attention of a step: tokens that are decoded one by one, spans in tiles, and the merge that joins the parts of a head,
+ * divides by the sum of weights and undoes V's rotation.
+ */
 import type { LayerCache } from "../../cache/kv-cache.ts";
 import { exactGroup, mainGroup } from "../../cache/sequence.ts";
 import { getCodebook } from "../../quant/codebook.ts";
@@ -8,15 +11,26 @@ import type { AttentionLayer, Step } from "../ops.ts";
 import { rotationValues } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
+import {
+  attendDecode,
+  type DecodeKernel,
+  type DecodeOptions,
+  type DecodeTuning,
+  decodeKernel,
+  mostSplits,
+  planDecode,
+} from "./decode-attention.ts";
 import { shaders } from "./generated/shaders.ts";
 import type { Kernel } from "./kernel.ts";
-import { type GpuPageStorage, SLOT_MASK } from "./page-storage.ts";
-import { sideReader } from "./read-text.ts";
+import type { GpuPageStorage } from "./page-storage.ts";
+import { attendPrefill, planPrefill } from "./prefill-attention.ts";
 import { shaderText } from "./shader-text.ts";
-import { SPAN_WORDS, type StepBuffer } from "./step-buffer.ts";
+import { DECODE_TOKENS, SPAN_WORDS, type StepBuffer, type StepLayout } from "./step-buffer.ts";
 
+/** What is made once for each layer. */
 interface Prepared {
-  readonly attend: Kernel;
+  readonly options: DecodeOptions;
+  readonly decode: DecodeKernel;
   readonly merge: Kernel;
   readonly centroids: GpuBuffer;
   readonly rotation: GpuBuffer;
@@ -27,50 +41,80 @@ export class AttentionKernels {
   readonly #allocator: BufferAllocator;
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
+  readonly #tuning: DecodeTuning;
   readonly #layers = new Map<AttentionLayer, Prepared>();
   readonly #constants = new Map<string, GpuBuffer>();
   #parts: GpuBuffer;
   #stats: GpuBuffer;
 
-  constructor(commands: Commands, allocator: BufferAllocator, storage: GpuPageStorage, steps: StepBuffer) {
+  constructor(
+    commands: Commands,
+    allocator: BufferAllocator,
+    storage: GpuPageStorage,
+    steps: StepBuffer,
+    tuning: DecodeTuning = {},
+  ) {
     this.#commands = commands;
     this.#allocator = allocator;
     this.#storage = storage;
     this.#steps = steps;
+    this.#tuning = tuning;
     this.#parts = allocator.allocate(16, "attention parts");
     this.#stats = allocator.allocate(16, "attention sums");
   }
 
+  /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. */
   run(step: Step, layer: AttentionLayer, q: GpuBuffer, out: GpuBuffer): void {
-    const { index, numHeads, numKvHeads, headDim, format } = layer;
-    const cache = step.spans[0]!.sequence.cache.layers[index]!;
+    const { index, numHeads } = layer;
+    const prepared = this.#prepare(layer, step.spans[0]!.sequence.cache.layers[index]!);
     const at = this.#steps.prepare(step);
-    const rows = step.tokens.length;
-    const { attend, merge, centroids, rotation } = this.#prepare(layer, cache);
-    this.#parts = this.#room(this.#parts, rows * numHeads * headDim * 4);
-    this.#stats = this.#room(this.#stats, rows * numHeads * 2 * 4);
-    this.#commands.dispatch(
-      attend,
-      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, format.window, format.sinks, layer.slidingWindow],
-      [
-        this.#steps.buffer,
-        this.#storage.bufferOf(mainGroup(index), cache.main.numBytes),
-        this.#storage.bufferOf(exactGroup(index), cache.exact?.numBytes ?? 0),
-        q,
-        centroids,
-        this.#parts,
-        this.#stats,
-      ],
-      numKvHeads,
-      rows,
-    );
-    this.#commands.dispatch(
-      merge,
-      [1, 0, 0, 0],
-      [this.#steps.buffer, this.#parts, this.#stats, rotation, out],
-      numHeads,
-      rows,
-    );
+    if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
+    const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
+    for (const span of longSpans) {
+      const plan = planPrefill(layer, span);
+      this.#reserve(layer, step.tokens.length * plan.splits);
+      const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
+      attendPrefill(this.#commands, prepared.options, plan, span, record, this.#buffers(prepared, q));
+      this.#merge(prepared, [plan.splits, 0, 0, span.row], numHeads, span.count, out);
+    }
+  }
+
+  #decode(prepared: Prepared, at: StepLayout, rows: number, q: GpuBuffer, out: GpuBuffer): void {
+    const { options, decode } = prepared;
+    const { layer, cache } = options;
+    const { context } = this.#commands;
+    const extra = cache.exact ? 1 : 0;
+    // Room for a longer context at once: a token that is decoded allocates nothing.
+    this.#reserve(layer, rows * (mostSplits(context, options, at.decodeRows) + extra));
+    const splits = planDecode(context, options, decode.passKeys, at.longestDecode, at.decodeRows);
+    const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
+    const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
+    attendDecode(this.#commands, options, decode, splits, where, this.#buffers(prepared, q));
+    this.#merge(prepared, [splits + extra, at.decodeRowsAt, 1, 0], layer.numHeads, at.decodeRows, out);
+  }
+
+  #merge({ merge, rotation }: Prepared, words: readonly number[], heads: number, rows: number, out: GpuBuffer): void {
+    const buffers = [this.#steps.buffer, this.#parts, this.#stats, rotation, out];
+    this.#commands.dispatch(merge, words, buffers, heads, rows);
+  }
+
+  #buffers({ options, centroids }: Prepared, q: GpuBuffer) {
+    const { layer, cache } = options;
+    return {
+      step: this.#steps.buffer,
+      pages: this.#storage.bufferOf(mainGroup(layer.index), cache.main.numBytes),
+      exactPages: this.#storage.bufferOf(exactGroup(layer.index), cache.exact?.numBytes ?? 0),
+      centroids,
+      q,
+      parts: this.#parts,
+      stats: this.#stats,
+    };
+  }
+
+  /** Room for so many parts of all heads. */
+  #reserve({ numHeads, headDim }: AttentionLayer, parts: number): void {
+    this.#parts = this.#room(this.#parts, parts * numHeads * headDim * 4);
+    this.#stats = this.#room(this.#stats, parts * numHeads * 2 * 4);
   }
 
   #room(buffer: GpuBuffer, numBytes: number): GpuBuffer {
@@ -90,37 +134,14 @@ export class AttentionKernels {
     return buffer;
   }
 
-  #prepare(layer: AttentionLayer, { main, exact }: LayerCache): Prepared {
+  #prepare(layer: AttentionLayer, cache: LayerCache): Prepared {
     const known = this.#layers.get(layer);
     if (known) return known;
-    const { format, headDim, numHeads, numKvHeads } = layer;
+    const { format, headDim, numHeads } = layer;
     const scaled = (side: SideFormat): Float32Array =>
       side.type.startsWith("tq") ? getCodebook(headDim, codeBits(side.type)).scaled : new Float32Array(0);
     const [kc, vc] = [scaled(format.k), scaled(format.v)];
-    const common = { f16: false, headDim };
-    const k = sideReader({ ...common, name: "k", pages: "pages", tableAt: 0 }, format.k, main.k);
-    const v = sideReader({ ...common, name: "v", pages: "pages", tableAt: k.entries }, format.v, main.v);
-    const half: SideFormat = { type: "f16", scale: "norm", search: false, qjl: false };
-    const copies = exact ?? null;
-    const xk = sideReader({ ...common, name: "xk", pages: "exact_pages", tableAt: 0 }, half, copies?.k ?? main.k);
-    const xv = sideReader({ ...common, name: "xv", pages: "exact_pages", tableAt: 0 }, half, copies?.v ?? main.v);
-    const values = {
-      HEAD_DIM: headDim,
-      NUM_HEADS: numHeads,
-      GROUP: numHeads / numKvHeads,
-      PAGE_BYTES: main.numBytes,
-      EXACT_TOKENS: exact?.pageTokens ?? 1,
-      EXACT_BYTES: exact?.numBytes ?? 0,
-      HAS_EXACT: exact ? 1 : 0,
-      SLOT_MASK,
-      K_ENTRIES: k.entries,
-      V_ENTRIES: v.entries,
-      LUT_SIZE: Math.max(1, k.entries + v.entries),
-    };
-    const entry = (name: string, reader: typeof k, offset: number) =>
-      `fn ${name}_entry(e: u32) -> u32 {\n  return ${reader.entryText(offset)};\n}`;
-    const readers = [k.text, v.text, xk.text, xv.text, entry("k", k, 0), entry("v", v, kc.length)].join("\n");
-    const code = shaderText("attend-simple", shaders["attend-simple"], values, { READERS: readers });
+    const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(layer) : { values: [], size: 1, rounds: 0 };
     const mergeValues = {
@@ -131,11 +152,8 @@ export class AttentionKernels {
       ROTATION_ROUNDS: rotation.rounds,
     };
     const prepared = {
-      attend: this.#commands.kernel(code, () => ({
-        label: `attention ${format.k.type}/${format.v.type}`,
-        code,
-        buffers: ["read", "read", "read", "read", "read", "write", "write"],
-      })),
+      options,
+      decode: decodeKernel(this.#commands, options),
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
         label: "attention merge",
         code: shaderText("attend-merge", shaders["attend-merge"], mergeValues),

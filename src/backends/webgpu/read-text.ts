@@ -4,15 +4,12 @@
  * `k_unit(page, head, row, unit, lane)`: eight neighbouring coordinates as four pairs, codes as centroids of norm √headDim ·
  * `k_scale(page, head, row)`: the factor of the row · `k_block(page, head, row, unit)`: the factor of the unit.
  *
- * Codes of up to five bits are looked up two at a time, wider ones singly, in a table in workgroup memory. COPIES of it lie
- * interleaved so that neighbouring lanes read different banks.
+ * Codes of up to five bits are looked up two at a time, wider ones singly, in a table `lut` in workgroup memory.
  */
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
+import { PAIR_BITS, pairTexts, type UnitWord } from "./code-words.ts";
 import { floatText } from "./store-text.ts";
-
-/** Up to this many bits, two codes index the table together. */
-const PAIR_BITS = 5;
 
 export interface SideReader {
   /** WGSL functions. */
@@ -49,7 +46,7 @@ export function tableEntries(side: SideFormat): number {
 function codesText(o: ReaderOptions, layout: SideLayout, bits: number): string {
   const widths = planeWidths(bits);
   const lines: string[] = [];
-  const words: string[] = [];
+  const words: UnitWord[] = [];
   for (const [i, width] of widths.entries()) {
     const at = `b${i}`;
     lines.push(`  let ${at} = ${byteAt(layout.planes[i]!, width)};`);
@@ -57,35 +54,10 @@ function codesText(o: ReaderOptions, layout: SideLayout, bits: number): string {
       lines.push(`  let w${i} = ${o.pages}[${at} >> 2u];`, `  let u${i} = ${o.pages}[(${at} >> 2u) + 1u];`);
     else if (width === 4) lines.push(`  let w${i} = ${o.pages}[${at} >> 2u];`);
     else lines.push(`  let w${i} = ${o.pages}[${at} >> 2u] >> ((${at} & 3u) * 8u);`);
-    words.push(`w${i}`);
+    words.push({ low: `w${i}`, high: `u${i}`, shift: 0 });
   }
-  const pairs: string[] = [];
-  for (let pair = 0; pair < 4; pair++) {
-    if (bits <= PAIR_BITS) {
-      // The plane of the most significant bits comes first in the index of an entry too.
-      let shift = 2 * bits;
-      const parts = widths.map((width, i) => {
-        shift -= 2 * width;
-        const field = `((w${i} >> ${2 * width * pair}u) & ${4 ** width - 1}u)`;
-        return shift > 0 ? `(${field} << ${shift}u)` : field;
-      });
-      const word = `lut[(${o.tableAt}u + (${parts.join(" | ")})) * COPIES + (lane & (COPIES - 1u))]`;
-      pairs.push(o.f16 ? `bitcast<vec2<f16>>(${word})` : `unpack2x16float(${word})`);
-    } else {
-      const single = (i: number): string => {
-        let shift = bits;
-        const parts = widths.map((width, w) => {
-          shift -= width;
-          const source = width === 8 && i >= 4 ? `u${w}` : `w${w}`;
-          const field = `((${source} >> ${(width * i) % 32}u) & ${2 ** width - 1}u)`;
-          return shift > 0 ? `(${field} << ${shift}u)` : field;
-        });
-        const value = `bitcast<f32>(lut[(${o.tableAt}u + (${parts.join(" | ")})) * COPIES + (lane & (COPIES - 1u))])`;
-        return o.f16 ? `f16(${value})` : value;
-      };
-      pairs.push(`vec2<${o.f16 ? "f16" : "f32"}>(${single(2 * pair)}, ${single(2 * pair + 1)})`);
-    }
-  }
+  const use = { half: o.f16, tableAt: o.tableAt, copies: 1, copy: "0u" };
+  const pairs = pairTexts(use, bits, words);
   return `${lines.join("\n")}\n  return array<${v2(o)}, 4>(\n    ${pairs.join(",\n    ")},\n  );`;
 }
 
@@ -143,13 +115,14 @@ fn ${o.name}_block(page: u32, head: u32, row: u32, unit: u32) -> f32 {
   ${block}
 }`,
     entries: tableEntries(side),
-    entryText: (at) => (isCodes ? entryText(bits, at) : "0u"),
+    entryText: (at) => (isCodes ? entryText(side, at) : "0u"),
     hasBlocks: isBlocks,
   };
 }
 
-/** The word of entry `e`. */
-function entryText(bits: number, at: number): string {
+/** The word of entry `e` of a side's table; its centroids begin at `at`. */
+export function entryText(side: SideFormat, at: number): string {
+  const bits = codeBits(side.type);
   if (bits > PAIR_BITS) return `bitcast<u32>(centroids[${at}u + e])`;
   const code = (second: boolean): string => {
     let shift = 2 * bits;

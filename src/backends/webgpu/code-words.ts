@@ -1,0 +1,142 @@
+/**
+ * @file WGSL expressions that take codes out of words, and the words out of a page: what kernels with unrolled inner loops
+ * are put together from. read-text.ts wraps the same in functions.
+ */
+import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
+
+/** Up to this many bits, two codes index the table together. */
+export const PAIR_BITS = 5;
+
+/** A plane's bits of one unit of eight codes: `low` from bit `shift` on; `high` holds the last four codes of 8 bits. */
+export interface UnitWord {
+  readonly low: string;
+  readonly shift: number;
+  readonly high?: string;
+}
+
+export interface TableUse {
+  /** Pairs are vec2<f16>, else vec2<f32>. */
+  readonly half: boolean;
+  /** First entry of the table in `lut`. */
+  readonly tableAt: number;
+  /** Copies of the table that lie interleaved, and the name of the copy that this invocation reads. */
+  readonly copies: number;
+  readonly copy: string;
+}
+
+/** Bits `[shift, shift + width)` of a word, moved to bit `to`. */
+function fieldText(word: string, shift: number, width: number, to: number): string {
+  const moved = shift > to ? `(${word} >> ${shift - to}u)` : shift < to ? `(${word} << ${to - shift}u)` : word;
+  return `(${moved} & ${((2 ** width - 1) * 2 ** to) >>> 0}u)`;
+}
+
+/** Four pairs of centroids of a unit whose planes are `words`. */
+export function pairTexts(use: TableUse, bits: number, words: readonly UnitWord[]): string[] {
+  const widths = planeWidths(bits);
+  const scale = Math.log2(use.copies);
+  const copy = use.copies > 1 ? ` | ${use.copy}` : "";
+  const entry = (fields: readonly string[]): string =>
+    `lut[${use.tableAt > 0 ? `${use.tableAt * use.copies}u + ` : ""}(${fields.join(" | ")}${copy})]`;
+  const pairs: string[] = [];
+  for (let pair = 0; pair < 4; pair++) {
+    if (bits <= PAIR_BITS) {
+      let to = 2 * bits;
+      const fields = widths.map((width, i) => {
+        to -= 2 * width;
+        return fieldText(words[i]!.low, words[i]!.shift + 2 * width * pair, 2 * width, to + scale);
+      });
+      const word = entry(fields);
+      pairs.push(use.half ? `bitcast<vec2<f16>>(${word})` : `unpack2x16float(${word})`);
+      continue;
+    }
+    const single = (i: number): string => {
+      let to = bits;
+      const fields = widths.map((width, w) => {
+        to -= width;
+        const { low, high, shift } = words[w]!;
+        const isHigh = width === 8 && i >= 4;
+        return fieldText(isHigh ? high! : low, isHigh ? width * (i - 4) : shift + width * i, width, to + scale);
+      });
+      const value = `bitcast<f32>(${entry(fields)})`;
+      return use.half ? `f16(${value})` : value;
+    };
+    pairs.push(`vec2<${use.half ? "f16" : "f32"}>(${single(2 * pair)}, ${single(2 * pair + 1)})`);
+  }
+  return pairs;
+}
+
+/** Where a row begins in a region, in bytes; `page`, `head` and `row` are names. */
+export const rowAt = (r: Region, page: string, head: string, row: string): string =>
+  `${page} + ${r.offset}u + ${head} * ${r.headStride}u + ${row} * ${r.rowBytes}u`;
+
+export interface Loaded {
+  /** Statements that load the words. */
+  readonly lines: string[];
+  /** Pairs of each unit, `vec2f` (or vec2<f16> for codes when `half`). */
+  readonly units: readonly (readonly string[])[];
+}
+
+/**
+ * Loads `count` (1 or 4) units of a row beginning with `unit` and says what their pairs are. With 4, rows are read 16 bytes
+ * at a time, so they have to begin at such a multiple. name: prefix of the new variables
+ */
+export function loadUnits(
+  side: SideLayout,
+  use: TableUse,
+  at: { readonly page: string; readonly head: string; readonly row: string; readonly unit: string },
+  count: 1 | 4,
+  name: string,
+  arrays: { readonly words: string; readonly quads: string },
+): Loaded {
+  const lines: string[] = [];
+  const words: UnitWord[][] = Array.from({ length: count }, () => []);
+  const floats: string[][] = Array.from({ length: count }, () => []);
+  for (const [i, plane] of side.planes.entries()) {
+    const { width } = plane;
+    const start = `${name}${i}`;
+    lines.push(`let ${start} = ${rowAt(plane, at.page, at.head, at.row)} + ${at.unit} * ${width}u;`);
+    if (width >= 16 || (count === 4 && width >= 4)) {
+      const quads = (count * width) / 16;
+      for (let n = 0; n < quads; n++) {
+        lines.push(`let ${start}_${n} = ${arrays.quads}[(${start} >> 4u)${n > 0 ? ` + ${n}u` : ""}];`);
+      }
+      const word = (n: number): string => `${start}_${n >> 2}.${"xyzw"[n & 3]}`;
+      for (let u = 0; u < count; u++) {
+        if (width === 4) words[u]!.push({ low: word(u), shift: 0 });
+        else if (width === 8) words[u]!.push({ low: word(2 * u), high: word(2 * u + 1), shift: 0 });
+        else if (width === 16) floats[u]!.push(...[0, 1, 2, 3].map((n) => `unpack2x16float(${word(4 * u + n)})`));
+        else {
+          const pair = (n: number): string => `bitcast<vec2f>(vec2u(${word(8 * u + n)}, ${word(8 * u + n + 1)}))`;
+          floats[u]!.push(...[0, 2, 4, 6].map(pair));
+        }
+      }
+      continue;
+    }
+    const bytes = count * width;
+    const isWhole = bytes >= 4;
+    for (let n = 0; n < Math.max(1, bytes / 4); n++) {
+      const word = `${arrays.words}[(${start} >> 2u)${n > 0 ? ` + ${n}u` : ""}]`;
+      lines.push(`let ${start}_${n} = ${isWhole ? word : `${word} >> ((${start} & 3u) * 8u)`};`);
+    }
+    for (let u = 0; u < count; u++) {
+      if (width === 8) words[u]!.push({ low: `${start}_0`, high: `${start}_1`, shift: 0 });
+      else words[u]!.push({ low: `${start}_${(u * width) >> 2}`, shift: ((u * width) & 3) * 8 });
+    }
+  }
+  if (side.type === "f16" || side.type === "f32") return { lines, units: floats };
+  if (side.type === "q8_0" || side.type === "q4_0r") {
+    const zero = side.type === "q8_0" ? 128 : 8;
+    return { lines, units: words.map(([word]) => blockPairs(word!, side.planes[0]!.width, zero)) };
+  }
+  return { lines, units: words.map((unit) => pairTexts(use, codeBits(side.type), unit)) };
+}
+
+/** Integers around `zero`, before their block's scale. */
+function blockPairs({ low, high, shift }: UnitWord, width: number, zero: number): string[] {
+  const value = (i: number): string => {
+    const isHigh = width === 8 && i >= 4;
+    const field = fieldText(isHigh ? high! : low, isHigh ? width * (i - 4) : shift + width * i, width, 0);
+    return `f32(${field}) - ${zero}.0`;
+  };
+  return [0, 1, 2, 3].map((pair) => `vec2f(${value(2 * pair)}, ${value(2 * pair + 1)})`);
+}
