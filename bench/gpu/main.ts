@@ -4,6 +4,7 @@
  */
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
+import { measureAttention, sweepAttention } from "./attention.ts";
 import { measureMemory } from "./memory.ts";
 import { measureModel } from "./model.ts";
 import { measureParity } from "./parity.ts";
@@ -11,10 +12,14 @@ import { measureParity } from "./parity.ts";
 const SHAPE = "qwen3-0.6b";
 const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], generations: [], repeats: 5 } as const;
 
+const ATTENTION_KV = ["f16", "k8v8", "k8v4", "k4v4", "k3v3"];
+
 const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenerator<object>>> = {
   "parity-f32": () => measureParity({ without: ["f16", "matrices"] }),
   "parity-portable": () => measureParity({ without: ["f16", "matrices", "subgroups"] }),
   parity: () => measureParity({}),
+  attention: (contexts) => measureAttention(contexts.length > 0 ? contexts : [4096, 32_768, 131_072], ATTENTION_KV),
+  "attention-sweep": (contexts) => sweepAttention(contexts.length > 0 ? contexts : [32_768, 131_072], ["k4v4"]),
   decode: (contexts) =>
     measureModel({
       ...model,

@@ -11,6 +11,7 @@ import { AttentionKernels } from "./attention.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
+import type { DecodeTuning } from "./decode-attention.ts";
 import { describeDevice, explainDevice } from "./describe-device.ts";
 import { ElementwiseKernels } from "./elementwise.ts";
 import { asGpuWeight, WeightLoader } from "./gpu-weight.ts";
@@ -19,7 +20,10 @@ import { type OpenOptions, openDevice } from "./open-device.ts";
 import { GpuPageStorage } from "./page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./step-buffer.ts";
 
-export type WebGpuBackendOptions = OpenOptions;
+export interface WebGpuBackendOptions extends OpenOptions {
+  /** For benchmarks that look for better settings. */
+  readonly tuning?: DecodeTuning;
+}
 
 export class WebGpuBackend implements Ops {
   readonly name = "webgpu";
@@ -38,7 +42,7 @@ export class WebGpuBackend implements Ops {
   #rowList: GpuBuffer | null = null;
   #step: Step | null = null;
 
-  constructor(context: GpuContext) {
+  constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
     // With matrix units a step of 1,024 rows takes some ten milliseconds.
     this.chunkTokens = context.features.matrices ? 1024 : 256;
@@ -50,7 +54,7 @@ export class WebGpuBackend implements Ops {
     this.#linear = new LinearKernels(context, this.commands);
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
-    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps);
+    this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
   }
 
   describe(): string {
@@ -160,5 +164,5 @@ export class WebGpuBackend implements Ops {
 
 /** @throws TurboQuantError unsupported — no WebGPU, no adapter, or one that is too small */
 export async function createWebGpuBackend(options: WebGpuBackendOptions = {}): Promise<WebGpuBackend> {
-  return new WebGpuBackend(await openDevice(options));
+  return new WebGpuBackend(await openDevice(options), options.tuning);
 }

@@ -124,7 +124,8 @@ export function tablesText(
 
 /** The query as f16, at most 1, and what it was divided by. */
 export function queryText({ group }: DecodeShape): string {
-  return `for (var g = l / SUBGROUP; g < GROUP; g += NUM_SUBGROUPS) {
+  return `for (var round = 0u; round < GROUP; round += NUM_SUBGROUPS) {
+    let g = min(round + l / SUBGROUP, GROUP - 1u);
     var top = 0.0;
     for (var i = l % SUBGROUP; i < PAIRS; i += SUBGROUP) {
       let pair = abs(query[(first_head + g) * PAIRS + i]);

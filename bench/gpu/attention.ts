@@ -1,0 +1,84 @@
+/**
+ * @file Time of decode attention with its merge, 32 query heads on 8 KV heads of 128, by the GPU's clock. Layers with pages of
+ * their own take turns, together larger than any cache.
+ */
+import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
+import type { DecodeTuning } from "../../src/backends/webgpu/decode-attention.ts";
+import { benchShape } from "../../src/bench/bench-model.ts";
+import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
+import { summarize } from "../../src/bench/samples.ts";
+import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { timePasses } from "./pass-times.ts";
+
+const HEADS = { numHeads: 32, numKvHeads: 8, headDim: 128 };
+const WORKING_SET_BYTES = 256 * 2 ** 20;
+const REPEATS = 9;
+/** Attention takes turns at least so often in a timed pass. */
+const TURNS = 24;
+
+export async function measureOne(kv: string, context: number, tuning: DecodeTuning): Promise<object> {
+  const ops = await createWebGpuBackend({ tuning });
+  try {
+    const config = { ...benchShape("qwen3-0.6b"), ...HEADS };
+    const format = parseKvSpec(kv);
+    const random = new RandomKv(ops, config);
+    const layerBytes = (cacheOf(random, kv, 1).layers[0]!.main.numBytes * context) / 64;
+    const layers = Array.from({ length: Math.max(2, Math.ceil(WORKING_SET_BYTES / layerBytes)) }, (_, index) =>
+      plainAttentionLayer(config, format, index),
+    );
+    const sequence = cacheOf(random, kv, layers.length).createSequence();
+    while (sequence.length < context) random.fill(sequence, layers, Math.min(FILL_ROWS, context - sequence.length));
+    sequence.reserve(1);
+    const step = fillStep(sequence, context, 1);
+    for (const layer of layers) random.append(step, layer);
+    await ops.readback(random.query, 1);
+    const rounds = Math.ceil(TURNS / layers.length);
+    const readTime = timePasses(ops.context.device);
+    const samples: number[] = [];
+    for (let i = 0; i < REPEATS + 2; i++) {
+      for (let round = 0; round < rounds; round++) {
+        for (const layer of layers) ops.attend(step, layer, random.query, random.attended);
+      }
+      ops.commands.flush();
+      const us = (await readTime()) / 1000 / rounds / layers.length;
+      if (i >= 2) samples.push(us);
+    }
+    const { median, min, max } = summarize(samples);
+    const bytes = sequence.numBytes / layers.length;
+    return {
+      kind: "attention",
+      kv,
+      context,
+      queryHeads: HEADS.numHeads,
+      kvHeads: HEADS.numKvHeads,
+      headDim: HEADS.headDim,
+      medianUs: median,
+      minUs: min,
+      maxUs: max,
+      layers: layers.length,
+      gbPerSec: bytes / median / 1000,
+      ...(Object.keys(tuning).length > 0 && { tuning }),
+    };
+  } finally {
+    await ops.dispose();
+  }
+}
+
+const cacheOf = (random: RandomKv, kv: string, layers: number) => random.createCache(parseKvSpec(kv), layers);
+
+export async function* measureAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
+  for (const context of contexts) for (const spec of kv) yield await measureOne(spec, context, {});
+}
+
+/** The same with other settings of the kernel. */
+export async function* sweepAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
+  const tunings: DecodeTuning[] = [
+    ...[264, 528, 792, 1056, 1584].map((targetGroups) => ({ targetGroups })),
+    ...[4, 8, 16].map((copies) => ({ copies })),
+    { threads: 128 },
+    { threads: 128, targetGroups: 2112 },
+  ];
+  for (const context of contexts) {
+    for (const spec of kv) for (const tuning of tunings) yield await measureOne(spec, context, tuning);
+  }
+}
