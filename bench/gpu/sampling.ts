@@ -7,10 +7,10 @@
 import "../../src/node/install.ts";
 import { BufferAllocator, GpuBuf } from "../../src/backends/webgpu/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/commands.ts";
-import { BufferUsage, MAP_READ } from "../../src/backends/webgpu/gpu-flags.ts";
 import { GpuSampling } from "../../src/backends/webgpu/gpu-sampler.ts";
 import { openDevice } from "../../src/backends/webgpu/open-device.ts";
 import { CounterRng } from "../../src/math/rng.ts";
+import { timePasses } from "./pass-times.ts";
 
 const ROUNDS = 100;
 const WARM_UP = 10;
@@ -19,31 +19,6 @@ const DRAWS = [
   { what: "argmax", draw: { temperature: 0, topK: 0, topP: 1, minP: 0 } },
   ...[20, 40, 64].map((topK) => ({ what: `top-k ${topK}`, draw: { temperature: 0.7, topK, topP: 0.95, minP: 0 } })),
 ];
-
-/** Puts timestamps around every compute pass of a device. returns: nanoseconds of the latest pass */
-function timePasses(device: GPUDevice): () => Promise<number> {
-  const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
-  const resolved = device.createBuffer({ size: 16, usage: BufferUsage.queryResolve | BufferUsage.copySrc });
-  const staging = device.createBuffer({ size: 16, usage: BufferUsage.mapRead | BufferUsage.copyDst });
-  const createEncoder = device.createCommandEncoder.bind(device);
-  device.createCommandEncoder = () => {
-    const encoder = createEncoder();
-    const begin = encoder.beginComputePass.bind(encoder);
-    encoder.beginComputePass = () =>
-      begin({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } });
-    return encoder;
-  };
-  return async () => {
-    const encoder = createEncoder();
-    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16);
-    device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP_READ);
-    const [start, end] = new BigUint64Array(staging.getMappedRange().slice(0));
-    staging.unmap();
-    return Number(end! - start!);
-  };
-}
 
 function summary(values: readonly number[]) {
   const sorted = [...values].sort((a, b) => a - b);

@@ -19,11 +19,14 @@ export const MAX_ROWS = 8;
 
 const LARGE: MatrixTile = { rows: 128, outputs: 128, partRows: 64, partOutputs: 32 };
 const SMALL: MatrixTile = { rows: 64, outputs: 64, partRows: 32, partOutputs: 32 };
+/** What the bench chooses from. */
 export const MATRIX_TILES: readonly MatrixTile[] = [
   LARGE,
   SMALL,
+  { rows: 128, outputs: 128, partRows: 64, partOutputs: 64 },
   { rows: 64, outputs: 128, partRows: 32, partOutputs: 64 },
   { rows: 32, outputs: 64, partRows: 16, partOutputs: 32 },
+  { rows: 16, outputs: 128, partRows: 16, partOutputs: 64 },
 ];
 /** With fewer workgroups of the large tile than this, many small ones keep more of the device busy. */
 const ENOUGH_GROUPS = 128;
