@@ -17,14 +17,12 @@ export const ROW_PLANS: readonly LinearPlan[] = [1, 2, 4].flatMap((outputs) =>
   [1, 2, 4].map((unroll) => ({ kernel: "rows" as const, outputs, unroll })),
 );
 
-/** Plans for many rows that this device can run. */
-export function tilePlans({ features, limits }: GpuContext): LinearPlan[] {
+/** Plans for many rows that this device can run; `views`: instead those that stage through `buffer_view`. */
+export function tilePlans({ features, limits }: GpuContext, views: boolean): LinearPlan[] {
   const fits = MATRIX_TILES.filter((tile) => tileBytes(tile) <= limits.maxComputeWorkgroupStorageSize);
   const matrices = features.matrices && features.subgroupSize === 32 ? fits : [];
-  return [
-    ...[4, 8].map((each) => ({ kernel: "tiled" as const, each })),
-    ...matrices.flatMap((tile) => [false, true].map((views) => ({ kernel: "matrix" as const, tile, views }))),
-  ];
+  const plans: LinearPlan[] = matrices.map((tile) => ({ kernel: "matrix", tile, views }));
+  return views ? plans : [...[4, 8].map((each) => ({ kernel: "tiled" as const, each })), ...plans];
 }
 
 export function planName(plan: LinearPlan | null): string {
@@ -45,9 +43,9 @@ const SHAPES = [
   { outputs: 300, cols: 1024, bias: true, add: true },
 ] as const;
 
-export async function* checkLinear(): AsyncGenerator<object> {
+export async function* checkLinear(views = false): AsyncGenerator<object> {
   const probe = await openDevice();
-  const plans = [null, ...ROW_PLANS, ...tilePlans(probe)];
+  const plans = [...(views ? [] : [null, ...ROW_PLANS]), ...tilePlans(probe, views)];
   probe.dispose();
   for (const plan of plans) {
     const rowCounts = plan === null ? [1, 3, 9, 65, 200] : plan.kernel === "rows" ? [1, 3, 8] : [1, 17, 64, 130];

@@ -1,6 +1,7 @@
 /**
  * @file Time of matrix products in the shapes of Qwen3-0.6B, for every kernel that could run them: `main.ts linear`, or
- * `linear:1,1024` for some row counts.
+ * `linear:1,1024` for some row counts. `main.ts linear-views` has the kernels that need `buffer_view`, apart because
+ * drivers are new to it.
  *
  * A figure is the time of one pass over `dispatches` products, each waiting for the one before as in a model, over weights that
  * together are several times the L2 cache; one row a plan, and `linear-total` for a whole model with the best and the chosen plans.
@@ -32,6 +33,7 @@ type Shape = (typeof SHAPES)[number];
 
 const TYPES: readonly WeightType[] = ["f16", "q8"];
 const ROW_COUNTS = [1, 2, 4, 8, 32, 256, 1024];
+const VIEW_ROW_COUNTS = [256, 1024];
 const REPEATS = 7;
 const WARM_UP = 2;
 /** Weights that take turns together have at least so many bytes. */
@@ -127,22 +129,28 @@ class LinearTimer {
   }
 }
 
-function plansFor(context: GpuContext, rows: number): LinearPlan[] {
-  const tiles = tilePlans(context);
-  if (rows > MAX_ROWS) return tiles;
+function plansFor(context: GpuContext, rows: number, views: boolean): LinearPlan[] {
+  const tiles = tilePlans(context, views);
+  if (rows > MAX_ROWS || views) return tiles;
   const matrices = tiles.filter((plan) => plan.kernel === "matrix" && plan.tile.rows <= 32);
   if (rows === 1) return [...ROW_PLANS];
   return [...ROW_PLANS.filter((plan) => plan.kernel === "rows" && plan.unroll <= 2), ...matrices];
 }
 
-async function* measureShape(type: WeightType, shape: Shape, rowCounts: readonly number[], totals: Totals) {
+async function* measureShape(
+  type: WeightType,
+  shape: Shape,
+  rowCounts: readonly number[],
+  views: boolean,
+  totals: Totals,
+) {
   let timer = new LinearTimer(await openDevice());
   let weights = timer.weights(shape, type);
   for (const rows of rowCounts) {
     // A prompt needs the logits of its last row only.
     if (shape.name === "head" && rows > MAX_ROWS) continue;
     const chosen = planName(planLinear(timer.context, weights[0]!, rows));
-    for (const plan of plansFor(timer.context, rows)) {
+    for (const plan of plansFor(timer.context, rows, views)) {
       const name = planName(plan);
       const row = {
         kind: "linear",
@@ -208,11 +216,11 @@ class Totals {
   }
 }
 
-export async function* measureLinear(numbers: readonly number[]): AsyncGenerator<object> {
-  const rowCounts = numbers.length > 0 ? numbers : ROW_COUNTS;
+export async function* measureLinear(numbers: readonly number[], views = false): AsyncGenerator<object> {
+  const rowCounts = numbers.length > 0 ? numbers : views ? VIEW_ROW_COUNTS : ROW_COUNTS;
   const totals = new Totals();
   for (const type of TYPES) {
-    for (const shape of SHAPES) yield* measureShape(type, shape, rowCounts, totals);
+    for (const shape of SHAPES) yield* measureShape(type, shape, rowCounts, views, totals);
     yield* totals.rows(type, rowCounts);
   }
 }

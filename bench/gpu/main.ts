@@ -26,6 +26,8 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
   "linear-check": () => checkLinear(),
   linear: (rows) => measureLinear(rows),
+  "linear-check-views": () => checkLinear(true),
+  "linear-views": (rows) => measureLinear(rows, true),
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
 };
 

@@ -43,16 +43,17 @@ export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, t
 }
 
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number): LinearPlan {
-  if (rows <= MAX_ROWS) return rows === 1 ? { kernel: "rows", outputs: 1, unroll: 4 } : manyRows(rows);
+  if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, rows) };
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };
   return { kernel: "tiled", each: rows <= 64 ? 4 : 8 };
 }
 
-/** x is read for every row: outputs of a group of lanes share it. */
-const manyRows = (rows: number): LinearPlan => ({
-  kernel: "rows",
-  outputs: rows > 4 ? 2 : 1,
-  unroll: rows > 4 ? 1 : 2,
-});
+function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {
+  // Nothing is on the way while a CPU computes.
+  if (isSoftware) return { outputs: 1, unroll: 1 };
+  if (rows === 1) return { outputs: 1, unroll: 4 };
+  // x is read for every row: the outputs of a group of lanes share it.
+  return rows <= 4 ? { outputs: 1, unroll: 2 } : { outputs: 2, unroll: 1 };
+}
