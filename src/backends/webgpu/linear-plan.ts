@@ -47,7 +47,7 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number): Lin
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };
-  return { kernel: "tiled", each: rows <= 64 ? 4 : 8 };
+  return { kernel: "tiled", each: rows <= 64 || context.isSoftware ? 4 : 8 };
 }
 
 function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {
