@@ -58,6 +58,11 @@ export const tolerance = {
     max: 1e-6,
     why: "f32 sums of up to 260 products against f64: about 3e-7",
   },
+  linearHalf: {
+    metric: "relative length of the difference",
+    max: 5e-4,
+    why: "matrix units: activations, and weights that are not f16, rounded to f16: 2^-11 at most, 1.7e-4 rms each",
+  },
   linearQ8: {
     metric: "relative length of the difference",
     max: 1e-4,

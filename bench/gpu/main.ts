@@ -5,6 +5,8 @@
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
+import { measureLinear } from "./linear.ts";
+import { checkLinear } from "./linear-check.ts";
 import { measureMemory } from "./memory.ts";
 import { measureModel } from "./model.ts";
 import { measureParity } from "./parity.ts";
@@ -27,6 +29,10 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
       depths: contexts.length > 0 ? contexts : [16, 512, 2048, 4096, 16_384, 65_536],
     }),
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
+  "linear-check": () => checkLinear(),
+  linear: (rows) => measureLinear(rows),
+  "linear-check-views": () => checkLinear(true),
+  "linear-views": (rows) => measureLinear(rows, true),
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
 };
 

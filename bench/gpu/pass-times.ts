@@ -1,4 +1,4 @@
-/** @file What a GPU takes for compute passes, by its own clock. */
+/** @file Time of a compute pass on the device, by timestamps at its ends. */
 import { BufferUsage, MAP_READ } from "../../src/backends/webgpu/gpu-flags.ts";
 
 /** Puts timestamps around every compute pass of a device. returns: nanoseconds of the latest pass */

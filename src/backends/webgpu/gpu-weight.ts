@@ -3,12 +3,13 @@
  * the device binds.
  */
 import { assert } from "../../errors.ts";
+import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
 import type { Weight, WeightPart, WeightType } from "../ops.ts";
 import { stackedShape, stackParts } from "../weights.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
-import { convertRows, hasScales, UNIT, unitBytes } from "./weight-bytes.ts";
+import { convertRows, hasScales, peakOf, UNIT, unitBytes } from "./weight-bytes.ts";
 
 /** Source bytes converted and sent at a time. */
 const PIECE_BYTES = 32 << 20;
@@ -27,12 +28,18 @@ export class GpuWeight implements Weight {
   readonly cols: number;
   readonly type: WeightType;
   readonly chunks: readonly WeightChunk[];
+  /**
+   * Whether matrix units may read it as f16: f16, and other 16- and 8-bit types whose largest |w| is at most 65504 and at least
+   * 2^-10, so that what f16 rounds of small values (3e-8) is nothing beside it. Found out only where there are such units.
+   */
+  readonly fitsHalf: boolean;
 
-  constructor(rows: number, cols: number, type: WeightType, chunks: readonly WeightChunk[]) {
+  constructor(rows: number, cols: number, type: WeightType, chunks: readonly WeightChunk[], fitsHalf: boolean) {
     this.rows = rows;
     this.cols = cols;
     this.type = type;
     this.chunks = chunks;
+    this.fitsHalf = fitsHalf;
   }
 
   /** Units of eight columns from one row to the next. */
@@ -66,11 +73,13 @@ export class WeightLoader {
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
   readonly #limit: number;
+  readonly #matrices: boolean;
 
   /** bindingLimit: most bytes of one buffer; by default what the device binds */
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, bindingLimit?: number) {
     this.#commands = commands;
     this.#allocator = allocator;
+    this.#matrices = context.features.matrices;
     const { maxBufferSize, maxStorageBufferBindingSize } = context.limits;
     this.#limit = bindingLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize);
   }
@@ -82,7 +91,7 @@ export class WeightLoader {
       const { data } = stackParts(parts);
       const buffer = this.#allocator.allocate(data.byteLength, "vector");
       this.#commands.write(buffer, 0, data);
-      return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }]);
+      return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false);
     }
     const stride = strideOf(cols, as);
     const rowBytes = stride * unitBytes(as);
@@ -95,6 +104,8 @@ export class WeightLoader {
       chunks.push({ first, rows: count, words, scales });
     }
     let row = 0;
+    let peak = 0;
+    const scan = this.#matrices && as !== "f32" && as !== "f16";
     for (const part of parts) {
       const atOnce = Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
       for (let from = 0; from < part.rows; ) {
@@ -104,11 +115,14 @@ export class WeightLoader {
         const { words, scales } = convertRows(part, from, count, as, stride);
         this.#commands.write(chunk.words, at * rowBytes, words);
         if (scales) this.#commands.write(chunk.scales, at * stride, scales);
+        if (scan) peak = Math.max(peak, peakOf(words, scales));
         from += count;
       }
       row += part.rows;
     }
-    return new GpuWeight(rows, cols, as, chunks);
+    const fitsHalf =
+      this.#matrices && (as === "f16" || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0)));
+    return new GpuWeight(rows, cols, as, chunks, fitsHalf);
   }
 }
 

@@ -115,3 +115,12 @@ function quantizeRows(values: Float32Array, rows: number, cols: number, padded: 
   }
   return { words: new Uint8Array(codes.buffer), scales };
 }
+
+/** The largest magnitude of converted bf16 or q8 rows; not finite when one of them is not. */
+export function peakOf(words: Uint8Array, scales: Float32Array | null): number {
+  if (scales) return 127 * scales.reduce((most, scale) => Math.max(most, scale), 0);
+  const bits = elements(words, Uint16Array);
+  let most = 0;
+  for (let i = 0; i < bits.length; i++) most = Math.max(most, bits[i]! & 0x7fff);
+  return fromBfloat16Bits(most);
+}

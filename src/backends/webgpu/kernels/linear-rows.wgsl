@@ -1,5 +1,5 @@
-// out[r] (+)= w · x[r] (+ bias) for a few rows r: LANES neighbouring invocations share one output, each reading eight
-// columns at a time, so that a weight is read once for all rows.
+// out[r] (+)= w · x[r] (+ bias) for a few rows r: LANES neighbouring invocations share OUTPUTS neighbouring outputs, so that a
+// weight is read once for all rows and x once for all outputs. Each has UNROLL units of eight columns on the way at once.
 //#if SUBGROUPS
 enable subgroups;
 //#end
@@ -43,6 +43,35 @@ fn x_unit(row: u32, unit: u32) -> array<vec4f, 2> {
   //#end
 }
 
+//#if !SUBGROUPS
+fn sum_of_lanes(value: f32, lane: u32, l: u32) -> f32 {
+  workgroupBarrier();
+  sums[l] = value;
+  for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+    workgroupBarrier();
+    if (lane < half) {
+      sums[l] += sums[l + half];
+    }
+  }
+  workgroupBarrier();
+  return sums[l];
+}
+//#end
+
+fn finish(sum: f32, lane: u32, row: u32, output: u32) {
+  if (lane == 0u && output < p.outputs && row < p.rows) {
+    let at = row * p.total + p.first + output;
+    var value = sum;
+    if (p.has_bias != 0u) {
+      value += bias[p.first + output];
+    }
+    if (p.add != 0u) {
+      value += out[at];
+    }
+    out[at] = value;
+  }
+}
+
 @compute @workgroup_size(128)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -50,42 +79,17 @@ fn main(
   @builtin(local_invocation_index) l: u32,
 ) {
   let lane = l % LANES;
-  let output = (group.y * groups.x + group.x) * (128u / LANES) + l / LANES;
-  let row_at = min(output, p.outputs - 1u) * p.stride;
-  var acc = array<f32, ROWS>();
+  let output0 = ((group.y * groups.x + group.x) * (128u / LANES) + l / LANES) * OUTPUTS;
   let units = (p.cols + 7u) / 8u;
-  for (var unit = lane; unit < units; unit += LANES) {
-    let w = weight_unit(row_at, unit);
-    for (var r = 0u; r < ROWS; r++) {
-      let v = x_unit(r, unit);
-      acc[r] += dot(w[0], v[0]) + dot(w[1], v[1]);
-    }
+  //#insert DECLARE
+  var unit = lane;
+  for (; unit + (UNROLL - 1u) * LANES < units; unit += UNROLL * LANES) {
+    //#insert UNROLLED
   }
-  for (var r = 0u; r < ROWS; r++) {
-    //#if SUBGROUPS
-    let sum = subgroupAdd(acc[r]);
-    //#else
-    workgroupBarrier();
-    sums[l] = acc[r];
-    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
-      workgroupBarrier();
-      if (lane < half) {
-        sums[l] += sums[l + half];
-      }
-    }
-    workgroupBarrier();
-    let sum = sums[l];
-    //#end
-    if (lane == 0u && output < p.outputs && r < p.rows) {
-      let at = r * p.total + p.first + output;
-      var value = sum;
-      if (p.has_bias != 0u) {
-        value += bias[p.first + output];
-      }
-      if (p.add != 0u) {
-        value += out[at];
-      }
-      out[at] = value;
-    }
+  //#if UNROLL > 1
+  for (; unit < units; unit += LANES) {
+    //#insert SINGLE
   }
+  //#end
+  //#insert FINISH
 }

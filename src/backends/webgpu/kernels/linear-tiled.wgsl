@@ -1,5 +1,6 @@
-// out[r] (+)= w · x[r] (+ bias) for many rows: tiles of 64 rows × 64 outputs, sixteen columns at a time through workgroup
-// memory; an invocation keeps 4 × 4 sums.
+// out[r] (+)= w · x[r] (+ bias) for many rows: tiles of 16 · EACH rows × 64 outputs, sixteen columns at a time through
+// workgroup memory as vectors along the columns; an invocation keeps EACH × 4 sums. Lines are five vectors apart, so that
+// eight neighbouring lines hit different banks.
 struct Params {
   rows: u32,
   cols: u32,
@@ -13,61 +14,78 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> words: array<WORD>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;
-@group(0) @binding(3) var<storage, read> x: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<XTYPE>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 //#insert WEIGHT
 const STEP = 16u;
-const PITCH = 68u;
-var<workgroup> xs: array<f32, STEP * PITCH>;
-var<workgroup> ws: array<f32, STEP * PITCH>;
+const PITCH = 5u;
+const TILE_ROWS = 16u * EACH;
+var<workgroup> xs: array<vec4f, TILE_ROWS * PITCH>;
+var<workgroup> ws: array<vec4f, 64u * PITCH>;
+
+/// Eight columns of a row of x, zeros beyond the rows and columns.
+fn x_unit(row: u32, col: u32) -> array<vec4f, 2> {
+  var values = array<vec4f, 2>();
+  if (row < p.rows && col < p.cols) {
+    //#if TAIL
+    for (var i = 0u; i < 8u; i++) {
+      if (col + i < p.cols) {
+        values[i >> 2u][i & 3u] = x[row * p.cols + col + i];
+      }
+    }
+    //#else
+    let at = (row * p.cols + col) / 4u;
+    values = array<vec4f, 2>(x[at], x[at + 1u]);
+    //#end
+  }
+  return values;
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
-  let row0 = group.y * 64u;
+  let row0 = group.y * TILE_ROWS;
   let out0 = group.x * 64u;
   let tx = l % 16u;
   let ty = l / 16u;
-  var acc: array<vec4f, 4>;
+  var acc: array<vec4f, EACH>;
   for (var k = 0u; k < p.cols; k += STEP) {
-    // Half of the invocations bring eight columns of one row of x each, the other half of one row of w.
-    let half = l % 128u;
-    let unit = half % 2u;
-    let line = half / 2u;
-    var values = array<vec4f, 2>();
-    if (l < 128u) {
-      let row = row0 + line;
-      for (var i = 0u; i < 8u; i++) {
-        let at = k + unit * 8u + i;
-        if (row < p.rows && at < p.cols) {
-          values[i >> 2u][i & 3u] = x[row * p.cols + at];
-        }
-      }
-    } else if (out0 + line < p.outputs && k + unit * 8u < p.cols) {
-      values = weight_unit((out0 + line) * p.stride, k / 8u + unit);
-    }
     workgroupBarrier();
-    for (var i = 0u; i < 8u; i++) {
-      let at = (unit * 8u + i) * PITCH + line;
-      let value = values[i >> 2u][i & 3u];
-      if (l < 128u) {
-        xs[at] = value;
+    // A line of the tile is two units of eight columns.
+    for (var u = l; u < (TILE_ROWS + 64u) * 2u; u += 256u) {
+      let part = u % 2u;
+      let line = u / 2u;
+      if (line < TILE_ROWS) {
+        let values = x_unit(row0 + line, k + part * 8u);
+        let at = line * PITCH + part * 2u;
+        xs[at] = values[0];
+        xs[at + 1u] = values[1];
       } else {
-        ws[at] = value;
+        var values = array<vec4f, 2>();
+        let output = out0 + line - TILE_ROWS;
+        if (output < p.outputs && k + part * 8u < p.cols) {
+          values = weight_unit(output * p.stride, k / 8u + part);
+        }
+        let at = (line - TILE_ROWS) * PITCH + part * 2u;
+        ws[at] = values[0];
+        ws[at + 1u] = values[1];
       }
     }
     workgroupBarrier();
-    for (var i = 0u; i < STEP; i++) {
-      let at = i * PITCH;
-      let w = vec4f(ws[at + tx], ws[at + tx + 16u], ws[at + tx + 32u], ws[at + tx + 48u]);
-      for (var r = 0u; r < 4u; r++) {
-        acc[r] += xs[at + ty * 4u + r] * w;
+    for (var i = 0u; i < STEP / 4u; i++) {
+      let w0 = ws[tx * PITCH + i];
+      let w1 = ws[(tx + 16u) * PITCH + i];
+      let w2 = ws[(tx + 32u) * PITCH + i];
+      let w3 = ws[(tx + 48u) * PITCH + i];
+      for (var r = 0u; r < EACH; r++) {
+        let v = xs[(ty * EACH + r) * PITCH + i];
+        acc[r] += vec4f(dot(v, w0), dot(v, w1), dot(v, w2), dot(v, w3));
       }
     }
   }
-  for (var r = 0u; r < 4u; r++) {
+  for (var r = 0u; r < EACH; r++) {
     for (var c = 0u; c < 4u; c++) {
-      let row = row0 + ty * 4u + r;
+      let row = row0 + ty * EACH + r;
       let output = out0 + tx + 16u * c;
       if (row < p.rows && output < p.outputs) {
         let at = row * p.total + p.first + output;

@@ -1,0 +1,226 @@
+/**
+ * @file Time of matrix products in the shapes of Qwen3-0.6B, for every kernel that could run them: `main.ts linear`, or
+ * `linear:1,1024` for some row counts. `main.ts linear-views` has the kernels that need `buffer_view`, apart because
+ * drivers are new to it.
+ *
+ * A figure is the time of one pass over `dispatches` products, each waiting for the one before as in a model, over weights that
+ * together are several times the L2 cache; one row a plan, and `linear-total` for a whole model with the best and the chosen plans.
+ */
+
+import type { WeightType } from "../../src/backends/ops.ts";
+import { gaussians } from "../../src/backends/wasm/test-backend.ts";
+import { BufferAllocator } from "../../src/backends/webgpu/buffers.ts";
+import { Commands } from "../../src/backends/webgpu/commands.ts";
+import type { GpuContext } from "../../src/backends/webgpu/context.ts";
+import { GpuWeight } from "../../src/backends/webgpu/gpu-weight.ts";
+import { LinearKernels } from "../../src/backends/webgpu/linear.ts";
+import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear-plan.ts";
+import { openDevice } from "../../src/backends/webgpu/open-device.ts";
+import { hasScales, unitBytes } from "../../src/backends/webgpu/weight-bytes.ts";
+import { toFloat16Bits } from "../../src/math/float16.ts";
+import { planName, ROW_PLANS, tilePlans } from "./linear-check.ts";
+import { timePasses } from "./pass-times.ts";
+
+const LAYERS = 28;
+const SHAPES = [
+  { name: "qkv", outputs: 4096, cols: 1024 },
+  { name: "o", outputs: 1024, cols: 2048 },
+  { name: "gate_up", outputs: 6144, cols: 1024 },
+  { name: "down", outputs: 1024, cols: 3072 },
+  { name: "head", outputs: 151_936, cols: 1024 },
+] as const;
+type Shape = (typeof SHAPES)[number];
+
+const TYPES: readonly WeightType[] = ["f16", "q8"];
+const ROW_COUNTS = [1, 2, 4, 8, 32, 256, 1024];
+const VIEW_ROW_COUNTS = [256, 1024];
+const REPEATS = 7;
+const WARM_UP = 2;
+/** Weights that take turns together have at least so many bytes. */
+const TURN_BYTES = 256 << 20;
+
+function summary(values: readonly number[]): { median: number; min: number; max: number } {
+  const sorted = [...values].sort((a, b) => a - b);
+  const round = (value: number): number => Number(value.toFixed(2));
+  return {
+    median: round(sorted[sorted.length >> 1]!),
+    min: round(sorted[0]!),
+    max: round(sorted.at(-1)!),
+  };
+}
+
+class LinearTimer {
+  readonly context: GpuContext;
+  readonly #allocator: BufferAllocator;
+  readonly #commands: Commands;
+  readonly #kernels: LinearKernels;
+  readonly #read: () => Promise<number>;
+  readonly #random: Uint8Array<ArrayBuffer>;
+  readonly #scales: Float32Array<ArrayBuffer>;
+
+  constructor(context: GpuContext) {
+    this.context = context;
+    this.#allocator = new BufferAllocator(context);
+    this.#commands = new Commands(context, this.#allocator);
+    this.#kernels = new LinearKernels(context, this.#commands);
+    this.#read = timePasses(context.device);
+    // A megabyte over and over: what the values are does not matter, that they are finite does.
+    this.#random = new Uint8Array(Uint16Array.from(gaussians(1, 1 << 19, 0.02), toFloat16Bits).buffer);
+    this.#scales = gaussians(2, 1 << 18, 1e-4).map(Math.abs) as Float32Array<ArrayBuffer>;
+  }
+
+  /** As many copies of a matrix as take turns. */
+  weights({ outputs, cols }: Shape, type: WeightType): GpuWeight[] {
+    const stride = cols / 8;
+    const bytes = outputs * stride * unitBytes(type);
+    return Array.from({ length: Math.max(2, Math.ceil(TURN_BYTES / bytes)) }, () => {
+      const words = this.#filled(bytes, this.#random);
+      const scales = hasScales(type) ? this.#filled(outputs * stride, new Uint8Array(this.#scales.buffer)) : words;
+      return new GpuWeight(outputs, cols, type, [{ first: 0, rows: outputs, words, scales }], true);
+    });
+  }
+
+  activations(length: number) {
+    return this.#filled(length * 4, new Uint8Array(gaussians(3, Math.min(length, 1 << 20)).buffer as ArrayBuffer));
+  }
+
+  #filled(bytes: number, pattern: Uint8Array) {
+    const buffer = this.#allocator.allocate(bytes, "bench");
+    for (let at = 0; at < bytes; at += pattern.length) {
+      this.#commands.write(buffer, at, pattern.subarray(0, Math.min(pattern.length, bytes - at)));
+    }
+    return buffer;
+  }
+
+  /** Microseconds of one product, once a repeat. */
+  async time(weights: readonly GpuWeight[], rows: number, plan: LinearPlan, dispatches: number): Promise<number[]> {
+    const { cols, rows: outputs } = weights[0]!;
+    const x = this.activations(rows * cols);
+    const out = this.activations(rows * outputs);
+    const times: number[] = [];
+    let turn = 0;
+    for (let repeat = -WARM_UP; repeat < REPEATS; repeat++) {
+      for (let i = 0; i < dispatches; i++) {
+        this.#kernels.run(x, weights[turn++ % weights.length]!, null, rows, out, false, plan);
+      }
+      this.#commands.flush();
+      const nanoseconds = await this.#read();
+      this.context.check();
+      if (repeat >= 0) times.push(nanoseconds / 1000 / dispatches);
+    }
+    this.#allocator.free(x);
+    this.#allocator.free(out);
+    return times;
+  }
+
+  free(weights: readonly GpuWeight[]): void {
+    for (const { chunks } of weights) {
+      for (const { words, scales } of chunks) {
+        this.#allocator.free(words);
+        if (scales !== words) this.#allocator.free(scales);
+      }
+    }
+  }
+
+  dispose(): void {
+    this.#commands.dispose();
+    this.#allocator.dispose();
+    this.context.dispose();
+  }
+}
+
+function plansFor(context: GpuContext, rows: number, views: boolean): LinearPlan[] {
+  const tiles = tilePlans(context, views);
+  if (rows > MAX_ROWS || views) return tiles;
+  const matrices = tiles.filter((plan) => plan.kernel === "matrix" && plan.tile.rows <= 32);
+  if (rows === 1) return [...ROW_PLANS];
+  return [...ROW_PLANS.filter((plan) => plan.kernel === "rows" && plan.unroll <= 2), ...matrices];
+}
+
+async function* measureShape(
+  type: WeightType,
+  shape: Shape,
+  rowCounts: readonly number[],
+  views: boolean,
+  totals: Totals,
+) {
+  let timer = new LinearTimer(await openDevice());
+  let weights = timer.weights(shape, type);
+  for (const rows of rowCounts) {
+    // A prompt needs the logits of its last row only.
+    if (shape.name === "head" && rows > MAX_ROWS) continue;
+    const chosen = planName(planLinear(timer.context, weights[0]!, rows));
+    for (const plan of plansFor(timer.context, rows, views)) {
+      const name = planName(plan);
+      const row = {
+        kind: "linear",
+        type,
+        shape: shape.name,
+        outputs: shape.outputs,
+        cols: shape.cols,
+        rows,
+        plan: name,
+      };
+      const dispatches = shape.name === "head" ? 8 : rows > MAX_ROWS ? 16 : 64;
+      try {
+        const us = summary(await timer.time(weights, rows, plan, dispatches));
+        const bytes = weights[0]!.numBytes;
+        const flops = 2 * rows * shape.outputs * shape.cols;
+        totals.add(type, rows, shape, us.median, name === chosen);
+        yield {
+          ...row,
+          chosen: name === chosen,
+          us: us.median,
+          minUs: us.min,
+          maxUs: us.max,
+          gbPerSec: Math.round(bytes / us.median / 1000),
+          tflops: Number((flops / us.median / 1e6).toFixed(2)),
+          dispatches,
+          repeats: REPEATS,
+        };
+      } catch (error) {
+        yield { ...row, error: String((error as Error).message ?? error) };
+        timer.dispose();
+        timer = new LinearTimer(await openDevice());
+        weights = timer.weights(shape, type);
+      }
+    }
+  }
+  timer.free(weights);
+  timer.dispose();
+}
+
+/** Microseconds of all products of a step of the model. */
+class Totals {
+  readonly #best = new Map<string, number>();
+  readonly #chosen = new Map<string, number>();
+
+  add(type: WeightType, rows: number, { name }: Shape, us: number, chosen: boolean): void {
+    const key = `${type} ${rows} ${name}`;
+    this.#best.set(key, Math.min(us, this.#best.get(key) ?? Number.POSITIVE_INFINITY));
+    if (chosen) this.#chosen.set(key, us);
+  }
+
+  *rows(type: WeightType, rowCounts: readonly number[]): Generator<object> {
+    for (const rows of rowCounts) {
+      const sum = (times: ReadonlyMap<string, number>): number =>
+        SHAPES.reduce((total, { name }) => {
+          const us = times.get(`${type} ${name === "head" && rows > MAX_ROWS ? 1 : rows} ${name}`) ?? Number.NaN;
+          return total + us * (name === "head" ? 1 : LAYERS);
+        }, 0);
+      for (const [plans, times] of Object.entries({ best: this.#best, chosen: this.#chosen })) {
+        const us = Math.round(sum(times));
+        yield { kind: "linear-total", type, rows, plans, us, rowsPerSec: Math.round((rows * 1e6) / us) };
+      }
+    }
+  }
+}
+
+export async function* measureLinear(numbers: readonly number[], views = false): AsyncGenerator<object> {
+  const rowCounts = numbers.length > 0 ? numbers : views ? VIEW_ROW_COUNTS : ROW_COUNTS;
+  const totals = new Totals();
+  for (const type of TYPES) {
+    for (const shape of SHAPES) yield* measureShape(type, shape, rowCounts, views, totals);
+    yield* totals.rows(type, rowCounts);
+  }
+}

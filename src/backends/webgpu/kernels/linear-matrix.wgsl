@@ -1,0 +1,160 @@
+// out[r] (+)= w · x[r] (+ bias) for many rows on matrix units: f16 × f16 → f32 of 16 × 16 × 16 a subgroup.
+//
+// A workgroup makes TILE_ROWS × TILE_OUTPUTS sums. Thirty-two columns of its rows and outputs at a time lie in workgroup memory as
+// f16, twice: while one half is multiplied, the next columns are on their way. x beyond ±65504 is clamped to that. Lines are 40
+// values apart, so that eight lines of sixteen bytes hit different banks.
+enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+//#if VIEWS
+requires buffer_view;
+//#end
+struct Params {
+  rows: u32,
+  cols: u32,
+  stride: u32,
+  outputs: u32,
+  first: u32,
+  total: u32,
+  has_bias: u32,
+  add: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> words: array<WORD>;
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read> x: array<XTYPE>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> out: array<f32>;
+//#insert WEIGHT
+const STEP = 32u;
+const STEP_UNITS = 4u;
+const PITCH = 40u;
+/// Where the outputs' lines begin, and halves of the double buffer.
+const OUTPUTS_AT = TILE_ROWS * PITCH;
+const SIDE = (TILE_ROWS + TILE_OUTPUTS) * PITCH;
+//#if VIEWS
+var<workgroup> memory: buffer<SIDE * 4u>;
+//#else
+var<workgroup> tiles: array<f16, SIDE * 2u>;
+//#end
+/// One matrix of results a subgroup.
+var<workgroup> results: array<f32, THREADS * 8u>;
+
+const MOST = vec4f(65504);
+fn packed(values: array<vec4f, 2>) -> vec4u {
+  return vec4u(
+    bitcast<vec2u>(vec4h(clamp(values[0], -MOST, MOST))),
+    bitcast<vec2u>(vec4h(clamp(values[1], -MOST, MOST))),
+  );
+}
+
+/// Eight columns of a row of x as f16, zeros beyond the rows and columns. unit: of the tile
+fn x_words(row0: u32, unit: u32, k: u32) -> vec4u {
+  let row = row0 + unit / STEP_UNITS;
+  let col = k + (unit % STEP_UNITS) * 8u;
+  var values = array<vec4f, 2>();
+  if (row < p.rows && col < p.cols) {
+    //#if TAIL
+    for (var i = 0u; i < 8u; i++) {
+      if (col + i < p.cols) {
+        values[i >> 2u][i & 3u] = x[row * p.cols + col + i];
+      }
+    }
+    //#else
+    let at = (row * p.cols + col) / 4u;
+    values = array<vec4f, 2>(x[at], x[at + 1u]);
+    //#end
+  }
+  return packed(values);
+}
+
+fn w_words(out0: u32, unit: u32, k: u32) -> vec4u {
+  let output = out0 + unit / STEP_UNITS;
+  let col = k + (unit % STEP_UNITS) * 8u;
+  var values = vec4u();
+  if (output < p.outputs && col < p.cols) {
+    //#if HALVES
+    values = words[output * p.stride + col / 8u];
+    //#else
+    values = packed(weight_unit(output * p.stride, col / 8u));
+    //#end
+  }
+  return values;
+}
+
+/// at: of the double buffer's half, where the rows' or the outputs' lines begin
+fn keep(at: u32, unit: u32, values: vec4u) {
+  let first = at + (unit / STEP_UNITS) * PITCH + (unit % STEP_UNITS) * 8u;
+  //#if VIEWS
+  bufferView<array<vec4u>>(&memory, 0)[first / 8u] = values;
+  //#else
+  let low = bitcast<vec4h>(values.xy);
+  let high = bitcast<vec4h>(values.zw);
+  tiles[first] = low.x;
+  tiles[first + 1u] = low.y;
+  tiles[first + 2u] = low.z;
+  tiles[first + 3u] = low.w;
+  tiles[first + 4u] = high.x;
+  tiles[first + 5u] = high.y;
+  tiles[first + 6u] = high.z;
+  tiles[first + 7u] = high.w;
+  //#end
+}
+
+/// Sixteen rows and outputs of `results`, from (row, output) on.
+fn write_results(lane: u32, results_at: u32, row: u32, output: u32) {
+  for (var i = lane; i < 256u; i += 32u) {
+    let r = row + i / 16u;
+    let o = output + i % 16u;
+    if (r < p.rows && o < p.outputs) {
+      let at = r * p.total + p.first + o;
+      var value = results[results_at + i];
+      if (p.has_bias != 0u) {
+        value += bias[p.first + o];
+      }
+      if (p.add != 0u) {
+        value += out[at];
+      }
+      out[at] = value;
+    }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) l: u32,
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let row0 = group.y * TILE_ROWS;
+  let out0 = group.x * TILE_OUTPUTS;
+  // This subgroup's part of the tile.
+  let part_row = (subgroup / SUBGROUPS_WIDE) * PART_ROWS;
+  let part_out = (subgroup % SUBGROUPS_WIDE) * PART_OUTPUTS;
+  //#if VIEWS
+  let tiles = bufferView<array<f16>>(&memory, 0);
+  //#end
+  //#insert DECLARE
+  var side = 0u;
+  var k = 0u;
+  //#insert FETCH
+  //#insert KEEP
+  workgroupBarrier();
+  loop {
+    k += STEP;
+    let more = k < p.cols;
+    if (more) {
+      //#insert FETCH
+    }
+    //#insert MULTIPLY
+    if (!more) {
+      break;
+    }
+    side = SIDE - side;
+    //#insert KEEP
+    workgroupBarrier();
+  }
+  let results_at = subgroup * 256u;
+  //#insert FINISH
+}
