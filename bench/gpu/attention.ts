@@ -13,6 +13,8 @@ import { timePasses } from "./pass-times.ts";
 const HEADS = { numHeads: 32, numKvHeads: 8, headDim: 128 };
 const WORKING_SET_BYTES = 256 * 2 ** 20;
 const REPEATS = 9;
+/** Drivers go on optimising a kernel while it runs. */
+const WARM_UP_MS = 3000;
 /** Attention takes turns at least so often in a timed pass. */
 const TURNS = 24;
 
@@ -35,14 +37,15 @@ export async function measureOne(kv: string, context: number, tuning: DecodeTuni
     const rounds = Math.ceil(TURNS / layers.length);
     const readTime = timePasses(ops.context.device);
     const samples: number[] = [];
-    for (let i = 0; i < REPEATS + 2; i++) {
+    const time = async (): Promise<number> => {
       for (let round = 0; round < rounds; round++) {
         for (const layer of layers) ops.attend(step, layer, random.query, random.attended);
       }
       ops.commands.flush();
-      const us = (await readTime()) / 1000 / rounds / layers.length;
-      if (i >= 2) samples.push(us);
-    }
+      return (await readTime()) / 1000 / rounds / layers.length;
+    };
+    for (const started = performance.now(); performance.now() - started < WARM_UP_MS; ) await time();
+    for (let i = 0; i < REPEATS; i++) samples.push(await time());
     const { median, min, max } = summarize(samples);
     const bytes = sequence.numBytes / layers.length;
     return {
@@ -73,10 +76,11 @@ export async function* measureAttention(contexts: readonly number[], kv: readonl
 /** The same with other settings of the kernel. */
 export async function* sweepAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
   const tunings: DecodeTuning[] = [
-    ...[264, 528, 792, 1056, 1584].map((targetGroups) => ({ targetGroups })),
-    ...[4, 8, 16].map((copies) => ({ copies })),
-    { threads: 128 },
-    { threads: 128, targetGroups: 2112 },
+    ...[264, 396, 528, 660, 1056].map((targetGroups) => ({ targetGroups })),
+    ...([2, 4] as const).map((lanes) => ({ lanes })),
+    ...[2, 4, 16].map((copies) => ({ copies })),
+    ...[4, 16].map((unroll) => ({ unroll })),
+    ...([64, 256] as const).flatMap((threads) => [264, 528, 1056].map((targetGroups) => ({ threads, targetGroups }))),
   ];
   for (const context of contexts) {
     for (const spec of kv) for (const tuning of tunings) yield await measureOne(spec, context, tuning);

@@ -21,7 +21,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   "parity-portable": () => measureParity({ without: ["f16", "matrices", "subgroups"] }),
   parity: () => measureParity({}),
   attention: (contexts) => measureAttention(contexts.length > 0 ? contexts : [4096, 32_768, 131_072], ATTENTION_KV),
-  "attention-sweep": (contexts) => sweepAttention(contexts.length > 0 ? contexts : [32_768, 131_072], ["k4v4"]),
+  "attention-sweep": (contexts) => sweepAttention(contexts.length > 0 ? contexts : [131_072], ["k4v4"]),
   decode: (contexts) =>
     measureModel({
       ...model,

@@ -1,7 +1,10 @@
 /** @file Prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
+import { DecodePipeline } from "../engine/decode-pipeline.ts";
 import { Runner } from "../engine/runner.ts";
+import { Sampler } from "../engine/sampler.ts";
+import { resolveSamplingParams } from "../engine/sampling-params.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { Decoder } from "../models/decoder.ts";
@@ -41,6 +44,22 @@ export interface ThroughputRow {
 const WARM_UP = { prompt: 64, generation: 2 };
 /** Stream of the counter RNG. */
 const STREAM_TOKENS = 0xbe7c;
+
+/** As a session decodes greedily: tokens are chosen on the device where it can, else given, with their logits read back. */
+async function decode(runner: Runner, sequence: Sequence, tokens: Int32Array, signal?: AbortSignal): Promise<void> {
+  const params = resolveSamplingParams({ temperature: 0 });
+  const pipeline = DecodePipeline.open(runner, sequence, params, new Sampler(params));
+  try {
+    let token = tokens[0]!;
+    for (let i = 0; i < tokens.length; i++) {
+      signal?.throwIfAborted();
+      if (pipeline) ({ token } = await pipeline.next(token, tokens.length - i));
+      else await runner.step([{ sequence, tokens: tokens.subarray(i, i + 1), logits: "last" }]);
+    }
+  } finally {
+    pipeline?.close();
+  }
+}
 
 /** `tg128 @ d4096` */
 export function testName(nPrompt: number, nGen: number, depth: number): string {
@@ -107,10 +126,7 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
             const next = tokens.subarray(depth);
             const started = performance.now();
             if (prompt > 0) await subject.runner.prefill(sequence, next.subarray(0, prompt), { signal });
-            for (let i = 0; i < generation; i++) {
-              signal?.throwIfAborted();
-              await subject.runner.step([{ sequence, tokens: next.subarray(i, i + 1), logits: "last" }]);
-            }
+            await decode(subject.runner, sequence, next.subarray(0, generation), signal);
             const elapsed = performance.now() - started;
             subject.kvBytes = sequence.numBytes;
             return elapsed;

@@ -5,7 +5,9 @@ import type { TextOutput } from "./io.ts";
 
 export function explain(llm: LLM, out: TextOutput): void {
   const { config, decoder } = llm;
+  if (llm.backendChoice) out.write(`backend auto: ${llm.backendChoice}\n`);
   out.write(`backend: ${llm.ops.describe()}\n`);
+  for (const line of llm.ops.explain?.() ?? []) out.write(`  ${line}\n`);
   out.write(
     `model: ${llm.name}, ${config.modelType}, ${config.numLayers} layers, ${config.numHeads}/${config.numKvHeads} heads of ` +
       `${config.headDim}, weights ${formatBytes(decoder.weightBytes)}\n`,

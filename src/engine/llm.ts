@@ -47,6 +47,7 @@ interface Parts {
   readonly fingerprint: string;
   readonly contextLength: number;
   readonly kvBudgetBytes: number | undefined;
+  readonly backendChoice: string | undefined;
 }
 
 export class LLM {
@@ -59,6 +60,8 @@ export class LLM {
   /** Identifies the weights; snapshots of other weights are refused. */
   readonly fingerprint: string;
   readonly eosTokens: ReadonlySet<number>;
+  /** What `--backend auto` chose and why; undefined where a backend was named. */
+  readonly backendChoice: string | undefined;
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
   #disposed = false;
@@ -72,6 +75,7 @@ export class LLM {
     this.eosTokens = new Set(parts.generationConfig.eosTokenIds);
     this.samplingDefaults = parts.generationConfig.sampling;
     this.runner = new Runner(parts.decoder, { contextLength: parts.contextLength });
+    this.backendChoice = parts.backendChoice;
     this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
   }
 
@@ -99,7 +103,11 @@ export class LLM {
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
       const calibration = await loadCalibration(source, spec.calibration, config);
+      let choice: string | undefined;
       ops = await createBackend(options.backend ?? "auto", {
+        onChoice: (reason) => {
+          choice = reason;
+        },
         ...(options.threads !== undefined && { threads: options.threads }),
       });
       const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
@@ -119,6 +127,7 @@ export class LLM {
         fingerprint: (await checkpoint.fingerprint()) + calibrationTag(calibration),
         contextLength,
         kvBudgetBytes: options.kvBudgetBytes,
+        backendChoice: choice,
       });
     } catch (error) {
       await ops?.dispose();

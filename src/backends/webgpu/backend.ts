@@ -14,6 +14,7 @@ import type { GpuContext } from "./context.ts";
 import type { DecodeTuning } from "./decode-attention.ts";
 import { describeDevice, explainDevice } from "./describe-device.ts";
 import { ElementwiseKernels } from "./elementwise.ts";
+import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./gpu-sampler.ts";
 import { asGpuWeight, WeightLoader } from "./gpu-weight.ts";
 import { LinearKernels } from "./linear.ts";
 import { type OpenOptions, openDevice } from "./open-device.ts";
@@ -32,6 +33,7 @@ export class WebGpuBackend implements Ops {
   readonly context: GpuContext;
   readonly allocator: BufferAllocator;
   readonly commands: Commands;
+  readonly sampling: GpuSampling;
   readonly #loader: WeightLoader;
   readonly #steps: StepBuffer;
   readonly #linear: LinearKernels;
@@ -51,6 +53,7 @@ export class WebGpuBackend implements Ops {
     this.pages = new GpuPageStorage(context, this.commands, this.allocator);
     this.#steps = new StepBuffer(this.commands, this.allocator);
     this.#loader = new WeightLoader(context, this.commands, this.allocator);
+    this.sampling = new GpuSampling(this.commands, this.allocator);
     this.#linear = new LinearKernels(context, this.commands);
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
@@ -82,7 +85,7 @@ export class WebGpuBackend implements Ops {
 
   embed(step: Step, table: Weight, out: Buf): void {
     this.context.check();
-    for (const token of step.tokens) {
+    for (const token of step.tokensFrom ? [] : step.tokens) {
       if (!(token >= 0 && token < table.rows)) {
         throw new TurboQuantError(
           "invalid_argument",
@@ -95,6 +98,11 @@ export class WebGpuBackend implements Ops {
     const at = this.#steps.prepare(step);
     this.#step = step;
     const to = bufferOf(out, rows * table.cols, "embed");
+    if (step.tokensFrom) {
+      assert(step.tokensFrom instanceof GpuTokenStream, "embed: expected a token stream of this backend");
+      this.#linear.embed(step.tokensFrom.tokens, 0, SAMPLE_WORDS, rows, asGpuWeight(table), to);
+      return;
+    }
     this.#linear.embed(this.#steps.buffer, at.rowsAt, ROW_WORDS, rows, asGpuWeight(table), to);
   }
 
@@ -156,6 +164,7 @@ export class WebGpuBackend implements Ops {
   }
 
   async dispose(): Promise<void> {
+    this.sampling.dispose();
     this.commands.dispose();
     this.allocator.dispose();
     this.context.dispose();

@@ -4,41 +4,43 @@
  */
 import type { LayerCache } from "../../cache/kv-cache.ts";
 import type { AttentionLayer } from "../ops.ts";
+import { tablesText, wordsType } from "./attend-text.ts";
 import type { GpuBuffer } from "./buffers.ts";
 import type { TableUse } from "./code-words.ts";
 import type { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
-import {
-  accumulatorsText,
-  type DecodeShape,
-  outputText,
-  queryText,
-  scoresText,
-  softmaxText,
-  tablesText,
-  typesText,
-  weightedSumText,
-} from "./decode-text.ts";
+import { accumulatorsText, type DecodeShape, OWN, outputText, passText, perm, queryText } from "./decode-text.ts";
 import { shaders } from "./generated/shaders.ts";
 import type { Kernel } from "./kernel.ts";
 import { SLOT_MASK } from "./page-storage.ts";
+import {
+  portableAccumulators,
+  portableOutput,
+  portableScores,
+  portableSoftmax,
+  portableWeightedSum,
+} from "./portable-text.ts";
 import { entryText, tableEntries } from "./read-text.ts";
 import { shaderText } from "./shader-text.ts";
 
 /** Workgroups that keep a large GPU busy, and a CPU. */
-const TARGET_GROUPS = 1056;
+const TARGET_GROUPS = 528;
 const SOFTWARE_GROUPS = 8;
 const MAX_SPLITS = 128;
-/** Neighbouring lanes read a table each up to this many; more would hit banks that are taken again. */
-const MAX_COPIES = 32;
-/** Workgroup memory beyond which too few workgroups share a compute unit. */
-const MAX_BYTES = 40960;
+/** Invocations of a workgroup. */
+const THREADS = 128;
+/** Copies of a table for neighbouring lanes; more would take the place of workgroups. */
+const MAX_COPIES = 8;
+/** Units of eight coordinates that a lane of a narrow subgroup may have to keep. */
+const MAX_UNITS = 4;
 
 /** What benchmarks try; the defaults are what won. */
 export interface DecodeTuning {
   readonly copies?: number;
-  readonly threads?: 128 | 256;
+  readonly threads?: 64 | 128 | 256;
   readonly targetGroups?: number;
+  readonly lanes?: 1 | 2 | 4;
+  readonly unroll?: number;
 }
 
 export interface DecodeOptions {
@@ -69,90 +71,96 @@ export interface DecodeKernel {
 
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
-function shapeOf(context: GpuContext, { layer, cache, tuning }: DecodeOptions): DecodeShape {
+/** Null where lanes cannot hand each other what they know, or would keep too much. */
+function shapeOf(context: GpuContext, { layer, cache, tuning }: DecodeOptions): DecodeShape | null {
   const { headDim, numHeads, numKvHeads } = layer;
-  const { f16, subgroupSize } = context.features;
-  const threads = tuning?.threads ?? (context.limits.maxComputeWorkgroupStorageSize < 32768 ? 128 : 256);
+  const { f16, subgroupSize: subgroup } = context.features;
   const units = headDim / 8;
-  const subgroups = subgroupSize >= 4 && threads % subgroupSize === 0;
-  const fits = ([4, 2, 1] as const).filter((n) => units % n === 0);
-  // Whole quads of units are read 16 bytes at a time.
-  const wide = fits.find((n) => (units / n) % 4 === 0 && n > 1) ?? fits[0]!;
-  const half = (type: string): boolean => f16 && subgroups && type.startsWith("tq");
+  const threads = tuning?.threads ?? THREADS;
+  if (subgroup < 4 || subgroup > 64 || threads % subgroup !== 0 || units > subgroup * MAX_UNITS) return null;
+  const half = (type: string): boolean => f16 && type.startsWith("tq");
+  // Rows of floats are long: lanes that share one read neighbouring words.
+  const isWide = !cache.main.k.type.startsWith("tq");
+  const wanted = tuning?.lanes ?? (isWide ? 4 : 1);
   return {
     headDim,
     group: numHeads / numKvHeads,
-    threads,
-    lanes: subgroups ? wide : 1,
-    keyGroups: Math.min(64, powerBelow(threads / units)),
-    subgroups,
+    subgroup,
+    lanes: ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1,
+    keyGroups: units < subgroup ? powerBelow(subgroup / units) : 1,
+    unitsPerLane: Math.ceil(units / subgroup),
+    unroll: tuning?.unroll ?? (context.isSoftware ? 1 : 4),
     halfK: half(cache.main.k.type),
     halfV: half(cache.main.v.type),
   };
 }
 
-/** The kernel of a layer's format and shape; its parts of several rows lie one after the other. */
+/** The kernel of a layer's format and shape. */
 export function decodeKernel(commands: Commands, options: DecodeOptions): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
-  const { format, headDim } = layer;
+  const { format, headDim, numHeads } = layer;
   const { main, exact } = cache;
   const shape = shapeOf(context, options);
-  const { threads, group } = shape;
+  const group = numHeads / layer.numKvHeads;
+  const threads = tuning?.threads ?? THREADS;
   const shared = format.k.type === format.v.type;
   const kEntries = tableEntries(format.k);
   const vAt = shared ? 0 : kEntries;
   const entries = vAt + tableEntries(format.v);
-  const sumWords = 8 * shape.keyGroups * (headDim / 8);
-  const half = shape.halfK || shape.halfV;
-  const otherWords = (threads + (half ? headDim / 2 : 0)) * group + 2 * threads;
-  const limit = Math.min(context.limits.maxComputeWorkgroupStorageSize, MAX_BYTES) / 4 - otherWords;
-  const copies = Math.max(1, Math.min(tuning?.copies ?? MAX_COPIES, powerBelow(limit / Math.max(1, entries))));
+  const units = headDim / 8;
+  const half = shape !== null && (shape.halfK || shape.halfV);
+  const keyGroups = shape ? shape.keyGroups : Math.min(64, powerBelow(threads / units));
+  const sumWords = 8 * units * keyGroups * (shape ? threads / shape.subgroup : 1);
+  const otherWords = (half ? (headDim / 2) * group : 0) + (shape ? threads : threads * (group + 1));
+  const limit = context.limits.maxComputeWorkgroupStorageSize / 4 - otherWords;
+  const most = shape && !context.isSoftware ? (tuning?.copies ?? MAX_COPIES) : 1;
+  const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
   const use = (isHalf: boolean, tableAt: number): TableUse => ({ half: isHalf, tableAt, copies, copy: "copy" });
-  const sides = { main, exact, k: use(shape.halfK, 0), v: use(shape.halfV, vAt) };
+  const sides = { main, exact, k: use(shape?.halfK ?? false, 0), v: use(shape?.halfV ?? false, vAt) };
   const tables = [
     { at: 0, entries: kEntries, word: kEntries > 0 ? entryText(format.k, centroidsAt.k) : "0u" },
     ...(shared ? [] : [{ at: vAt, entries: tableEntries(format.v), word: entryText(format.v, centroidsAt.v) }]),
   ].filter((table) => table.entries > 0);
-  const key = `attend-decode ${JSON.stringify([format.k.type, format.v.type, shape, main, exact, copies, centroidsAt])}`;
+  const values = {
+    HALF: half,
+    HAS_EXACT: exact !== null,
+    HEAD_DIM: headDim,
+    NUM_HEADS: numHeads,
+    GROUP: group,
+    THREADS: threads,
+    KEY_GROUPS: keyGroups,
+    LUT_WORDS: Math.max(entries * copies, sumWords),
+    SLOT_MASK,
+    PAGE_BYTES: main.numBytes,
+    ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
+    ...(shape && { SUBGROUP: shape.subgroup, OWN }),
+  };
+  const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
+  const portable = { headDim, group, keyGroups };
+  const key = `attend-decode ${JSON.stringify([format.k.type, format.v.type, shape, main, exact, copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
-    label: `attention of single tokens, K ${format.k.type}, V ${format.v.type}${half ? ", f16" : ""}${shape.subgroups ? ", subgroups" : ""}`,
-    code: shaderText(
-      "attend-decode",
-      shaders["attend-decode"],
-      {
-        HALF: half,
-        SUBGROUPS: shape.subgroups,
-        HAS_EXACT: exact !== null,
-        HEAD_DIM: headDim,
-        NUM_HEADS: layer.numHeads,
-        GROUP: group,
-        THREADS: threads,
-        LANES: shape.lanes,
-        KEY_GROUPS: shape.keyGroups,
-        LUT_WORDS: Math.max(entries * copies, sumWords),
-        SLOT_MASK,
-        PAGE_BYTES: main.numBytes,
-        ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
-        ...(shape.subgroups && {
-          SUBGROUP: context.features.subgroupSize,
-          NUM_SUBGROUPS: threads / context.features.subgroupSize,
+    label: `attention of single tokens, K ${format.k.type}, V ${format.v.type}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
+    code: shape
+      ? shaderText("attend-decode", shaders["attend-decode"], values, {
+          ...common,
+          QUERY: half ? queryText(shape) : "",
+          OWN_AT: `let own_at = ${perm("lane", shape)};`,
+          ACCUMULATORS: accumulatorsText(shape),
+          PASS: passText(shape, sides),
+          OUTPUT: outputText(shape),
+        })
+      : shaderText("attend-portable", shaders["attend-portable"], values, {
+          ...common,
+          ACCUMULATORS: portableAccumulators(portable),
+          SCORES: portableScores(portable, sides),
+          SOFTMAX: portableSoftmax(portable),
+          WEIGHTED_SUM: portableWeightedSum(portable, sides),
+          OUTPUT: portableOutput(portable),
         }),
-      },
-      {
-        TYPES: typesText(shape),
-        ACCUMULATORS: accumulatorsText(shape),
-        TABLES: tablesText(tables)(copies),
-        QUERY: half ? queryText(shape) : "",
-        SCORES: scoresText(shape, sides),
-        SOFTMAX: softmaxText(shape, sides),
-        WEIGHTED_SUM: weightedSumText(shape, sides),
-        OUTPUT: outputText(shape),
-      },
-    ),
     buffers: ["read", "read", "read", "read", "read", "read", "write", "write"],
   }));
-  return { kernel, passKeys: threads };
+  return { kernel, passKeys: shape ? threads * OWN : threads };
 }
 
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;

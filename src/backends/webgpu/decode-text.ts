@@ -1,130 +1,67 @@
 /**
- * @file The unrolled parts of attend-decode.wgsl. Registers are named one by one: indexed arrays may end up in memory.
+ * @file The unrolled parts of attend-decode.wgsl. Every subgroup walks keys of its own, OWN of them a lane in a pass, with a
+ * softmax of its own; lanes hand each other the weights, so that nothing waits for the rest of the workgroup.
  *
- * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, every few
- * products go to an f32 sum. 16-bit copies and raw floats may be anywhere in their range and are multiplied in f32.
+ * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, and the sums of
+ * a pass go to f32. 16-bit copies and raw floats may be anywhere in their range and are multiplied in f32.
  */
-import { PAGE_TOKENS, type PageLayout, type Region, type SideLayout } from "../../quant/page-layout.ts";
-import { type Loaded, loadUnits, rowAt, type TableUse } from "./code-words.ts";
+import {
+  ARRAYS,
+  blockScale,
+  type DecodeSides,
+  either,
+  FLOATS,
+  lines,
+  placeText,
+  productsText,
+  range,
+  rowScale,
+  type Stream,
+  wordsText,
+} from "./attend-text.ts";
+import { loadUnits } from "./code-words.ts";
 import { floatText } from "./store-text.ts";
 
-/** How one workgroup is laid out. */
+/** Keys that a lane owns in a pass: what it scores at once, or after the lanes that share keys have swapped their parts. */
+export const OWN = 4;
+
 export interface DecodeShape {
   readonly headDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
-  readonly threads: number;
-  /** Invocations that score keys together; also the keys each of them multiplies with. 1, 2 or 4. */
+  /** Lanes of a subgroup. */
+  readonly subgroup: number;
+  /** Lanes that score keys together: 1, 2 or 4. */
   readonly lanes: 1 | 2 | 4;
-  /** Keys that are summed side by side. */
+  /** Keys that a subgroup sums side by side, and units of eight coordinates that a lane keeps. One of the two is 1. */
   readonly keyGroups: number;
-  readonly subgroups: boolean;
+  readonly unitsPerLane: number;
+  /** Keys whose values are loaded before the first is used. */
+  readonly unroll: number;
   /** K's codes, and V's, are multiplied in f16. */
   readonly halfK: boolean;
   readonly halfV: boolean;
 }
 
-export interface DecodeSides {
-  readonly main: PageLayout;
-  readonly exact: PageLayout | null;
-  readonly k: TableUse;
-  readonly v: TableUse;
-}
-
-/** Stream that a piece of text reads: the pages of codes, or those of 16-bit copies. */
-type Stream = "codes" | "copies";
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const lines = (texts: readonly string[]): string => texts.join("\n");
-const ARRAYS = {
-  codes: { words: "pages", quads: "pages4" },
-  copies: { words: "exact4", quads: "exact4" },
-} as const;
-const FLOATS: TableUse = { half: false, tableAt: 0, copies: 1, copy: "" };
-/** A sum of a few f16 products of weights up to this and centroids stays far from 65504. */
+/** A sum of the f16 products of a pass, weights up to this over their number times centroids, stays far from 65504. */
 const WEIGHT_SUM = 8192;
 
-/** Type of one word for each head, and its parts. */
-function wordsType(group: number): string {
-  if (group === 1) return "u32";
-  if (group === 2 || group === 4) return `vec${group}u`;
-  return group === 8 ? "array<vec4u, 2>" : `array<u32, ${group}>`;
-}
-function wordOf(name: string, g: number, group: number): string {
-  if (group === 1) return name;
-  if (group === 2 || group === 4) return `${name}.${"xyzw"[g]}`;
-  return group === 8 ? `${name}[${g >> 2}].${"xyzw"[g & 3]}` : `${name}[${g}]`;
-}
-function wordsText(group: number, word: (g: number) => string): string {
-  const all = range(group).map(word);
-  if (group === 1) return all[0]!;
-  if (group !== 8) return `${wordsType(group)}(${all.join(", ")})`;
-  return `array<vec4u, 2>(vec4u(${all.slice(0, 4).join(", ")}), vec4u(${all.slice(4).join(", ")}))`;
-}
-
-export const typesText = (shape: DecodeShape): string => `alias WORDS = ${wordsType(shape.group)};`;
-
-/** f16 at an even byte offset. */
-const halfAt = (region: Region, page: string, row: string, extra = ""): string => {
-  const at = `(${rowAt(region, page, "kv_head", row)}${extra})`;
-  return `unpack2x16float(pages[${at} >> 2u] >> ((${at} & 2u) * 8u)).x`;
-};
-
-const isBlocks = (side: SideLayout): boolean => side.type === "q8_0" || side.type === "q4_0r";
-
-/** Factor of a row; 1 where it is in the blocks or there is none. */
-function rowScale(side: SideLayout, headDim: number, page: string, row: string): string {
-  return side.type.startsWith("tq")
-    ? `${halfAt(side.scales!, page, row)} * ${floatText(1 / Math.sqrt(headDim))}`
-    : "1.0";
-}
-
-/** Page and row of key `key` as new variables. */
-function placeText(stream: Stream, name: string, key: string): string {
-  if (stream === "codes") {
-    return lines([
-      `let page${name} = (step[main_table + ${key} / 64u] & SLOT_MASK) * PAGE_BYTES;`,
-      `let row${name} = ${key} % 64u;`,
-    ]);
-  }
-  return lines([
-    `let at${name} = ${key} + select(0u, gap, ${key} >= sink_end);`,
-    `let page${name} = (step[exact_table + at${name} / EXACT_TOKENS] & SLOT_MASK) * EXACT_BYTES;`,
-    `let row${name} = at${name} % EXACT_TOKENS;`,
-  ]);
-}
-
-export function accumulatorsText({ group }: DecodeShape): string {
-  return lines(
-    range(group).flatMap((g) => [
-      `var highest${g} = MASKED;`,
-      `var sum${g} = 0.0;`,
-      ...range(4).map((i) => `var acc${g}_${i} = vec2f();`),
-    ]),
+const accumulators = ({ group, unitsPerLane }: DecodeShape): { u: number; g: number; i: number; name: string }[] =>
+  range(unitsPerLane).flatMap((u) =>
+    range(group).flatMap((g) => range(4).map((i) => ({ u, g, i, name: `${u}_${g}_${i}` }))),
   );
-}
 
-/** Fills `lut`: an invocation writes the copies of its entries in an order in which neighbours hit other banks. */
-export function tablesText(
-  tables: readonly { readonly at: number; readonly entries: number; readonly word: string }[],
-) {
-  return (copies: number): string =>
-    lines([
-      `let copy = l & ${copies - 1}u;`,
-      ...tables.map(
-        ({ at, entries, word }) => `for (var e = l; e < ${entries}u; e += THREADS) {
-    let word = ${word};
-    for (var c = 0u; c < ${copies}u; c++) {
-      lut[(${at}u + e) * ${copies}u + ((c + l) & ${copies - 1}u)] = word;
-    }
-  }`,
-      ),
-    ]);
+export function accumulatorsText(shape: DecodeShape): string {
+  return lines([
+    ...range(shape.unitsPerLane).map((u) => `let unit${u} = min(lane % UNITS + ${u}u * SUBGROUP, UNITS - 1u);`),
+    ...range(shape.group).flatMap((g) => [`var highest${g} = MASKED;`, `var sum${g} = 0.0;`]),
+    ...accumulators(shape).map(({ name }) => `var acc${name} = vec2f();`),
+  ]);
 }
 
 /** The query as f16, at most 1, and what it was divided by. */
 export function queryText({ group }: DecodeShape): string {
-  return `for (var round = 0u; round < GROUP; round += NUM_SUBGROUPS) {
+  return `for (var round = 0u; round < GROUP; round += SUBGROUPS) {
     let g = min(round + l / SUBGROUP, GROUP - 1u);
     var top = 0.0;
     for (var i = l % SUBGROUP; i < PAIRS; i += SUBGROUP) {
@@ -133,258 +70,218 @@ export function queryText({ group }: DecodeShape): string {
     }
     top = subgroupMax(top);
     if (l % SUBGROUP == 0u) {
-      query_scale[g] = top;
+      tops[g] = top;
     }
   }
   workgroupBarrier();
-  ${lines(range(group).map((g) => `let query_scale${g} = query_scale[${g}];\n  let factor${g} = select(1.0 / query_scale${g}, 0.0, query_scale${g} == 0.0);`))}
+  ${lines(range(group).map((g) => `let query_scale${g} = tops[${g}];\n  let factor${g} = select(1.0 / query_scale${g}, 0.0, query_scale${g} == 0.0);`))}
   for (var i = l; i < PAIRS; i += THREADS) {
     half_query[i] = ${wordsText(group, (g) => `bitcast<u32>(vec2<f16>(query[(first_head + ${g}u) * PAIRS + i] * factor${g}))`)};
   }`;
 }
 
-/** Scores of the keys of a pass: `score0` … of the key that the invocation owns, and V's factor of its row. */
-export function scoresText(shape: DecodeShape, sides: DecodeSides): string {
-  const { threads, lanes, group } = shape;
-  return lines([
-    `let own = lane * ${threads / lanes}u + l / LANES;`,
-    "let is_read = base + own >= low && base + own < high;",
-    "let own_key = min(base + own, high - 1u);",
-    "var value_scale = 1.0;",
-    ...range(group).map((g) => `var score${g} = 0.0;`),
-    either(sides, (stream) => streamScores(shape, sides, stream)),
-  ]);
-}
-
-/** The text of both streams, or of the only one. */
-function either(sides: DecodeSides, text: (stream: Stream) => string): string {
-  return sides.exact ? `if (is_exact) {\n${text("copies")}\n} else {\n${text("codes")}\n}` : `{\n${text("codes")}\n}`;
-}
-
-function streamScores(shape: DecodeShape, { main, exact, k }: DecodeSides, stream: Stream): string {
-  const { headDim, group, threads, lanes } = shape;
-  const side = stream === "codes" ? main.k : exact!.k;
-  const half = stream === "codes" && shape.halfK;
-  const use = stream === "codes" ? k : FLOATS;
-  const chunk = headDim / 8 / lanes;
-  const block = chunk % 4 === 0 ? 4 : 1;
-  const keys = range(lanes);
-  const loaded: Loaded[] = keys.map((n) =>
-    loadUnits(
-      side,
-      use,
-      { page: `page${n}`, head: "kv_head", row: `row${n}`, unit: "unit0" },
-      block,
-      `k${n}_`,
-      ARRAYS[stream],
-    ),
-  );
-  const products = range(block).flatMap((u) => [
-    ...(isBlocks(side)
-      ? keys.map(
-          (n) => `let block${u}_${n} = ${halfAt(side.scales!, `page${n}`, `row${n}`, ` + (unit0 + ${u}u) / 4u * 2u`)};`,
-        )
-      : []),
-    ...range(4).flatMap((pair) => {
-      const at = `(unit0 + ${u}u) * 4u + ${pair}u`;
-      const name = `${u}_${pair}`;
-      return [
-        ...(half
-          ? [`let q${name} = half_query[${at}];`]
-          : range(group).map((g) => `let q${name}_${g} = query[(first_head + ${g}u) * PAIRS + ${at}];`)),
-        ...keys.map(
-          (n) => `let c${name}_${n} = ${loaded[n]!.units[u]![pair]}${isBlocks(side) ? ` * block${u}_${n}` : ""};`,
-        ),
-        ...keys.flatMap((n) =>
-          range(group).map((g) => {
-            const q = half ? `bitcast<vec2<f16>>(${wordOf(`q${name}`, g, group)})` : `q${name}_${g}`;
-            return `dot${n}_${g} = fma(c${name}_${n}, ${q}, dot${n}_${g});`;
-          }),
-        ),
-      ];
-    }),
-  ]);
-  return lines([
-    ...keys.flatMap((n) => [
-      `let key${n} = min(base + ${(n * threads) / lanes}u + l / LANES, high - 1u);`,
-      placeText(stream, String(n), `key${n}`),
-      ...range(group).map((g) => `var dot${n}_${g} = ${half ? "vec2<f16>" : "vec2f"}();`),
-    ]),
-    `for (var block = 0u; block < ${chunk / block}u; block++) {`,
-    `let unit0 = lane * ${chunk}u + block * ${block}u;`,
-    ...loaded.flatMap(({ lines }) => lines),
-    ...products,
-    "}",
-    ...keys.flatMap((n) => range(group).map((g) => `let part${n}_${g} = f32(dot${n}_${g}.x) + f32(dot${n}_${g}.y);`)),
-    ...gatherText(lanes, group),
-    ...ownFactors(shape, main, stream, half),
-  ]);
-}
-
-/** Adds the parts of `lanes` invocations up so that each is left with the key it owns: `score…`. */
-function gatherText(lanes: number, group: number): string[] {
-  const swap = (to: string, a: string, b: string, bit: number): string =>
-    `let ${to} = select(${a}, ${b}, (l & ${bit}u) != 0u) + subgroupShuffleXor(select(${b}, ${a}, (l & ${bit}u) != 0u), ${bit}u);`;
-  return range(group).flatMap((g) => {
-    if (lanes === 1) return [`score${g} = part0_${g};`];
-    if (lanes === 2) return [swap(`both${g}`, `part0_${g}`, `part1_${g}`, 1), `score${g} = both${g};`];
-    return [
-      swap(`low${g}`, `part0_${g}`, `part1_${g}`, 1),
-      swap(`high${g}`, `part2_${g}`, `part3_${g}`, 1),
-      swap(`all${g}`, `low${g}`, `high${g}`, 2),
-      `score${g} = all${g};`,
-    ];
+/** A pass over OWN keys a lane, of codes or of copies. */
+export function passText(shape: DecodeShape, sides: DecodeSides): string {
+  return either(sides, (stream) => {
+    const half = stream === "codes" && shape.halfV;
+    const values = range(OWN).map((own) => ownValues(shape, sides, stream, own));
+    const isWhole = values.every(({ loop }) => loop === null);
+    return lines([
+      ...(isWhole ? [values[0]!.loads] : []),
+      scoresText(shape, sides, stream),
+      softmaxText(shape, half),
+      ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
+      ...values.map(({ loop, loads, sums, given }, own) =>
+        loop
+          ? lines(["{", given, loop, loads, sums, "}", "}"])
+          : // The next values are on their way while these are used.
+            lines([values[own + 1]?.loads ?? "", "{", given, sums, "}"]),
+      ),
+      ...(half ? accumulators(shape).map(({ name }) => `acc${name} += vec2f(half${name}) * unscale;`) : []),
+    ]);
   });
 }
 
-function ownFactors({ headDim, group }: DecodeShape, main: PageLayout, stream: Stream, half: boolean): string[] {
-  if (stream === "copies") return [];
-  const k = rowScale(main.k, headDim, "own_page", "own_row");
-  const v = rowScale(main.v, headDim, "own_page", "own_row");
-  if (k === "1.0" && v === "1.0") return [];
-  return [
-    "let own_page = (step[main_table + own_key / 64u] & SLOT_MASK) * PAGE_BYTES;",
-    "let own_row = own_key % 64u;",
-    `let key_scale = ${k};`,
-    `value_scale = ${v};`,
-    ...range(group).map((g) => `score${g} *= key_scale${half ? ` * query_scale${g}` : ""};`),
-  ];
-}
-
-/** Scores to weights, relative to the highest score so far; what was summed before shrinks. */
-export function softmaxText(shape: DecodeShape, sides: DecodeSides): string {
-  const { group, threads, keyGroups, subgroups, halfV } = shape;
-  const heads = range(group);
-  const weight = WEIGHT_SUM / (threads / keyGroups);
-  const factor = (g: number): string => `weight${g} * value_scale`;
-  const coded = halfV
-    ? lines([
-        `let peak = highest(GROUP);`,
-        `unscale = peak * ${floatText(1 / weight)};`,
-        `let part = select(value_scale / peak * ${floatText(weight)}, 0.0, peak == 0.0);`,
-        `weights[own] = ${wordsText(group, (g) => `bitcast<u32>(vec2<f16>(f16(weight${g} * part)))`)};`,
-      ])
-    : `weights[own] = ${wordsText(group, (g) => `bitcast<u32>(${factor(g)})`)};`;
-  const copies = `weights[own] = ${wordsText(group, (g) => `bitcast<u32>(weight${g})`)};`;
+/** Scores of the keys that the lane owns: `score<own>_<head>`, and their weights' factors of K and V. */
+function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
+  const { group, headDim } = shape;
+  const { k, v } = sides.main;
+  const hasScales =
+    stream === "codes" && (rowScale(k, headDim, "", "") !== "1.0" || rowScale(v, headDim, "", "") !== "1.0");
   return lines([
-    ...heads.map((g) => `score${g} = select(MASKED, score${g}, is_read);`),
-    ...(subgroups
-      ? [
-          ...heads.map((g) => `highest_of(score${g}, ${g}u, l);`),
-          ...(halfV ? ["highest_of(select(0.0, abs(value_scale), is_read), GROUP, l);", "var unscale = 0.0;"] : []),
-          "workgroupBarrier();",
-          ...heads.map((g) => `let top${g} = max(highest${g}, highest(${g}u));`),
-        ]
-      : heads.map((g) => `let top${g} = max(highest${g}, highest_at_once(score${g}, l));`)),
-    ...heads.flatMap((g) => [
-      `let shrink${g} = exp(highest${g} - top${g});`,
-      `highest${g} = top${g};`,
-      `let weight${g} = select(0.0, exp(score${g} - top${g}), is_read);`,
-      `sum${g} = sum${g} * shrink${g} + weight${g};`,
-      ...range(4).map((i) => `acc${g}_${i} *= shrink${g};`),
+    ...range(OWN).flatMap((o) => [
+      `let own${o} = base + ${o}u * SUBGROUP + own_at;`,
+      `let is_read${o} = own${o} >= low && own${o} < high;`,
+      ...(hasScales
+        ? [`let own_key${o} = min(own${o}, high - 1u);`, placeText("codes", `_own${o}`, `own_key${o}`)]
+        : []),
+      `let key_scale${o} = ${hasScales ? rowScale(k, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
+      `let value_scale${o} = ${hasScales ? rowScale(v, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
+      ...range(group).map((g) => `var score${o}_${g} = 0.0;`),
     ]),
-    halfV || sides.exact ? either(sides, (stream) => (stream === "codes" ? coded : copies)) : coded,
+    ...range(shape.lanes).map((round) => `{\n${roundText(shape, sides, stream, round)}\n}`),
   ]);
 }
 
-export function weightedSumText(shape: DecodeShape, sides: DecodeSides): string {
-  return either(sides, (stream) => (stream === "codes" ? codesSum(shape, sides) : copiesSum(shape, sides)));
+/** One round: OWN keys a lane, each scored with the lanes it shares them with. */
+function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round: number): string {
+  const { headDim, group, subgroup, lanes, halfK } = shape;
+  const first = (round * subgroup * OWN) / lanes;
+  const keys = range(OWN).map((n) => `base + ${first + (n * subgroup) / lanes}u + lane / ${lanes}u`);
+  const half = stream === "codes" && halfK;
+  const done = (g: number): string => (half ? ` * query_scale${g}` : "");
+  const take = (own: number, g: number, value: string): string =>
+    `score${own}_${g} = ${value} * key_scale${own}${done(g)};`;
+  const swap = (a: string, b: string, bit: number): string =>
+    `(select(${a}, ${b}, (lane & ${bit}u) != 0u) + subgroupShuffleXor(select(${b}, ${a}, (lane & ${bit}u) != 0u), ${bit}u))`;
+  return lines([
+    productsText({ headDim, group, keys, lanes, lane: `lane % ${lanes}u`, half: halfK }, sides, stream),
+    ...range(group).flatMap((g) => {
+      const part = (n: number): string => `part${n}_${g}`;
+      if (lanes === 1) return range(OWN).map((o) => take(o, g, part(o)));
+      if (lanes === 2) return [0, 1].map((p) => take(2 * round + p, g, swap(part(2 * p), part(2 * p + 1), 1)));
+      return [
+        `let low${g} = ${swap(part(0), part(1), 1)};`,
+        `let high${g} = ${swap(part(2), part(3), 1)};`,
+        take(round, g, swap(`low${g}`, `high${g}`, 2)),
+      ];
+    }),
+  ]);
 }
 
-function codesSum(shape: DecodeShape, { main, v }: DecodeSides): string {
-  const { group, keyGroups, halfV } = shape;
-  const keys = range(PAGE_TOKENS / keyGroups);
-  const loaded = keys.map((n) =>
-    loadUnits(main.v, v, { page: "page", head: "kv_head", row: `row${n}`, unit: "unit" }, 1, `v${n}_`, ARRAYS.codes),
-  );
-  const sum = (g: number, i: number): string => (halfV ? `half${g}_${i}` : `acc${g}_${i}`);
+/** Scores to weights `weight<own>_<head>`, relative to the highest score so far; what was summed before shrinks. */
+function softmaxText(shape: DecodeShape, half: boolean): string {
+  const owns = range(OWN);
+  const { group, keyGroups, subgroup } = shape;
+  const perLane = (subgroup * OWN) / keyGroups;
   return lines([
-    ...(halfV ? range(group).flatMap((g) => range(4).map((i) => `var half${g}_${i} = vec2<f16>();`)) : []),
-    "for (var at = 0u; at < THREADS; at += 64u) {",
-    "if (base + at < high) {",
-    "let page = (step[main_table + (base + at) / 64u] & SLOT_MASK) * PAGE_BYTES;",
-    "let last = high - 1u - base - at;",
-    ...keys.flatMap((n) => [
-      `let row${n} = min(key_group + ${n * keyGroups}u, min(last, 63u));`,
-      ...loaded[n]!.lines,
-      ...(isBlocks(main.v)
-        ? [`let block${n} = ${halfAt(main.v.scales!, "page", `row${n}`, " + unit / 4u * 2u")};`]
-        : []),
+    ...range(group).flatMap((g) => [
+      ...owns.map((o) => `score${o}_${g} = select(MASKED, score${o}_${g}, is_read${o});`),
+      `let top${g} = max(highest${g}, subgroupMax(max(max(score0_${g}, score1_${g}), max(score2_${g}, score3_${g}))));`,
+      `let shrink${g} = exp(highest${g} - top${g});`,
+      `highest${g} = top${g};`,
+      ...owns.map((o) => `let weight${o}_${g} = select(0.0, exp(score${o}_${g} - top${g}), is_read${o});`),
+      `sum${g} = sum${g} * shrink${g} + ((weight0_${g} + weight1_${g}) + (weight2_${g} + weight3_${g}));`,
     ]),
-    ...keys.flatMap((n) => [
-      `let weight${n} = weights[at + key_group + ${n * keyGroups}u];`,
-      ...range(4).map((i) => `let v${n}_${i}_ = ${loaded[n]!.units[0]![i]}${isBlocks(main.v) ? ` * block${n}` : ""};`),
-      ...range(group).flatMap((g) => {
-        const word = wordOf(`weight${n}`, g, group);
-        const factor = halfV ? `bitcast<vec2<f16>>(${word})` : `vec2f(bitcast<f32>(${word}))`;
-        return range(4).map((i) => `${sum(g, i)} = fma(v${n}_${i}_, ${factor}, ${sum(g, i)});`);
-      }),
-    ]),
-    "}",
-    "}",
-    ...(halfV
-      ? range(group).flatMap((g) => range(4).map((i) => `acc${g}_${i} += vec2f(half${g}_${i}) * unscale;`))
+    ...accumulators(shape).map(({ g, name }) => `acc${name} *= shrink${g};`),
+    ...(half
+      ? [
+          ...owns.map((o) => `let size${o} = select(0.0, abs(value_scale${o}), is_read${o});`),
+          "let peak = subgroupMax(max(max(size0, size1), max(size2, size3)));",
+          `let unscale = peak * ${floatText(perLane / WEIGHT_SUM)};`,
+          `let part = select(1.0 / peak * ${floatText(WEIGHT_SUM / perLane)}, 0.0, peak == 0.0);`,
+        ]
       : []),
   ]);
 }
 
-function copiesSum({ group, keyGroups }: DecodeShape, { exact }: DecodeSides): string {
-  const place = { page: "page_v", head: "kv_head", row: "row_v", unit: "unit" };
-  const { lines: loads, units } = loadUnits(exact!.v, FLOATS, place, 1, "v_", ARRAYS.copies);
-  return lines([
-    `for (var n = key_group; n < min(THREADS, high - base); n += ${keyGroups}u) {`,
-    "let key = base + n;",
-    placeText("copies", "_v", "key"),
-    ...loads,
-    "let weight = weights[n];",
-    ...range(4).map((i) => `let value${i} = ${units[0]![i]};`),
-    ...range(group).flatMap((g) =>
-      range(4).map(
-        (i) => `acc${g}_${i} = fma(value${i}, vec2f(bitcast<f32>(${wordOf("weight", g, group)})), acc${g}_${i});`,
-      ),
-    ),
-    "}",
-  ]);
+interface OwnValues {
+  /** Head of a loop over the keys, where they are not loaded all at once. */
+  readonly loop: string | null;
+  readonly loads: string;
+  /** What the lanes hand each other. */
+  readonly given: string;
+  readonly sums: string;
 }
 
-/** Adds up over the keys of the workgroup and leaves sums, maxima and weights. */
-export function outputText({ group, subgroups }: DecodeShape): string {
-  const total = (g: number): string =>
-    subgroups
-      ? `{
-    let total = subgroupAdd(sum${g});
-    if (l % SUBGROUP == 0u) {
-      tops[${g}u * NUM_SUBGROUPS + l / SUBGROUP] = total;
-    }
-  }`
-      : `{
-    let total = total_at_once(sum${g}, l);
-    if (l == 0u) {
-      stats[((first_head + ${g}u) * total_splits + split) * 2u + 1u] = total;
-    }
-  }`;
+/** The values of the keys that the lanes own as their `own`th. */
+function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: Stream, own: number): OwnValues {
+  const { group, subgroup, keyGroups, unitsPerLane } = shape;
+  const half = stream === "codes" && shape.halfV;
+  const side = stream === "codes" ? main.v : exact!.v;
+  const steps = subgroup / keyGroups;
+  const unroll = stream === "codes" ? Math.min(shape.unroll, steps) : 1;
+  const isWhole = unroll === steps;
+  const heads = range(group);
+  // Two weights of f16 travel in one word.
+  const words = half ? range(Math.ceil(group / 2)) : heads;
+  const weight = (g: number): string => `weight${own}_${g}`;
+  const packed = (w: number): string =>
+    `bitcast<u32>(vec2<f16>(vec2f(${weight(2 * w)}, ${2 * w + 1 < group ? weight(2 * w + 1) : "0.0"}) * (part * value_scale${own})))`;
+  const keys = range(unroll).map((n) => {
+    const id = `${own}_${n}`;
+    const place = { page: stream === "codes" ? `page_v${own}` : `page${id}`, head: "kv_head", row: `row${id}` };
+    const units = range(unitsPerLane).map((u) => {
+      const use = stream === "codes" ? v : FLOATS;
+      const loaded = loadUnits(side, use, { ...place, unit: `unit${u}` }, 1, `v${id}_${u}_`, ARRAYS[stream]);
+      return { ...loaded, block: blockScale(side, place.page, place.row, `unit${u}`) };
+    });
+    return { n, id, units };
+  });
+  const loads = keys.flatMap(({ n, id, units }) => [
+    `let from${id} = ${isWhole ? "" : "at + "}${n * keyGroups}u + key_group;`,
+    ...(stream === "codes"
+      ? [`let row${id} = start${own} % 64u + min(${perm(`from${id}`, shape)}, last${own});`]
+      : [
+          `let copy${id} = min(base + ${own}u * SUBGROUP + ${perm(`from${id}`, shape)}, high - 1u);`,
+          placeText("copies", id, `copy${id}`),
+        ]),
+    ...units.flatMap(({ lines, block }, u) => [...lines, ...(block ? [`let block${id}_${u} = ${block};`] : [])]),
+  ]);
+  const sums = keys.flatMap(({ id, units }) => [
+    ...words.map((w) => {
+      const word = `subgroupShuffle(given${w}, from${id})`;
+      return `let word${id}_${w} = ${half ? `bitcast<vec2<f16>>(${word})` : word};`;
+    }),
+    ...units.flatMap(({ units: pairs, block }, u) => [
+      ...range(4).map((i) => `let value${id}_${u}_${i} = ${pairs[0]![i]}${block ? ` * block${id}_${u}` : ""};`),
+      ...heads.flatMap((g) => {
+        const factor = half ? `vec2<f16>(word${id}_${g >> 1}.${"xy"[g & 1]})` : `vec2f(word${id}_${g})`;
+        const sum = `${half ? "half" : "acc"}${u}_${g}`;
+        return range(4).map((i) => `${sum}_${i} = fma(value${id}_${u}_${i}, ${factor}, ${sum}_${i});`);
+      }),
+    ]),
+  ]);
+  const start = [
+    `let start${own} = min(base + ${own}u * SUBGROUP, (high - 1u) / SUBGROUP * SUBGROUP);`,
+    `let page_v${own} = (step[main_table + start${own} / 64u] & SLOT_MASK) * PAGE_BYTES;`,
+    `let last${own} = high - 1u - start${own};`,
+  ];
+  const given = words.map((w) => `let given${w} = ${half ? packed(w) : `${weight(w)} * value_scale${own}`};`);
+  const head = stream === "codes" ? start : [];
+  return {
+    loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${unroll * keyGroups}u) {`]),
+    loads: lines([...(isWhole ? head : []), ...loads]),
+    given: lines(given),
+    sums: lines(sums),
+  };
+}
+
+/** Which key of SUBGROUP a lane owns. */
+export const perm = (lane: string, { lanes, subgroup }: DecodeShape): string =>
+  lanes === 1 ? lane : `(${lane} % ${lanes}u * ${subgroup / lanes}u + ${lane} / ${lanes}u)`;
+
+/** Joins the subgroups, adds up over their keys and leaves sums, maxima and weights. */
+export function outputText(shape: DecodeShape): string {
+  const { group, unitsPerLane } = shape;
+  const heads = range(group);
   return lines([
-    ...range(group).flatMap((g) => [
-      "if (l < SUM_THREADS) {",
-      ...range(8).map((i) => `lut[${i}u * SUM_THREADS + l] = bitcast<u32>(acc${g}_${i >> 1}.${"xy"[i & 1]});`),
+    "workgroupBarrier();",
+    "if (lane == 0u) {",
+    ...heads.map((g) => `tops[${g}u * SUBGROUPS + l / SUBGROUP] = highest${g};`),
+    "}",
+    ...heads.map((g) => `var most${g} = MASKED;`),
+    "workgroupBarrier();",
+    "for (var i = 0u; i < SUBGROUPS; i++) {",
+    ...heads.map((g) => `most${g} = max(most${g}, tops[${g}u * SUBGROUPS + i]);`),
+    "}",
+    "workgroupBarrier();",
+    ...heads.flatMap((g) => [
+      `let shrink${g} = exp(highest${g} - most${g});`,
+      `let total${g} = subgroupAdd(sum${g} * shrink${g});`,
+      `if (lane == 0u) { tops[${g}u * SUBGROUPS + l / SUBGROUP] = total${g}; }`,
+      "if (lane < SUM_LANES) {",
+      ...range(unitsPerLane).flatMap((u) =>
+        range(8).map(
+          (i) =>
+            `if (lane % UNITS + ${u}u * SUBGROUP < UNITS) { lut[${i}u * SUM_SLOTS + slot + ${u}u * SUBGROUP] = bitcast<u32>(acc${u}_${g}_${i >> 1}.${"xy"[i & 1]} * shrink${g}); }`,
+        ),
+      ),
       "}",
       "workgroupBarrier();",
       `add_up((first_head + ${g}u) * total_splits + split, l);`,
+      `if (l == 0u) { leave_stats((first_head + ${g}u) * total_splits + split, most${g}, ${g}u); }`,
       "workgroupBarrier();",
     ]),
-    ...range(group).map(total),
-    "if (l == 0u) {",
-    ...range(group).map((g) => `stats[((first_head + ${g}u) * total_splits + split) * 2u] = highest${g};`),
-    "}",
-    ...(subgroups
-      ? [
-          "workgroupBarrier();",
-          "if (l < GROUP) {",
-          "var total = 0.0;",
-          "for (var i = 0u; i < NUM_SUBGROUPS; i++) { total += tops[l * NUM_SUBGROUPS + i]; }",
-          "stats[((first_head + l) * total_splits + split) * 2u + 1u] = total;",
-          "}",
-        ]
-      : []),
   ]);
 }

@@ -19,7 +19,9 @@ const MAX_KEEP = 64;
 const MAX_ITEMS = 16;
 /** Rows whose uniform numbers fit the parameters of a dispatch. */
 const MAX_ROWS = 48;
-const SAMPLE_BYTES = 16;
+/** Words of a sample on the device; the first is the token. */
+export const SAMPLE_WORDS = 4;
+const SAMPLE_BYTES = SAMPLE_WORDS * 4;
 /** Kernels count tokens in 24 bits. */
 const MAX_VOCAB = 2 ** 24 - 1;
 /** Colder draws are as good as greedy, and their quotients leave the range of f32. */

@@ -4,6 +4,8 @@ import { getPlatform } from "../../platform.ts";
 import { GpuContext, type GpuFeatures } from "./context.ts";
 
 export interface OpenOptions {
+  /** Refuse an adapter that computes on the CPU. */
+  readonly hardwareOnly?: boolean;
   /** Leave features of the adapter unused: for tests of the portable kernels, and to find out what a feature is worth. */
   readonly without?: readonly ("f16" | "subgroups" | "matrices" | "timestamps")[];
 }
@@ -51,6 +53,13 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
     throw new TurboQuantError(
       "unsupported",
       "webgpu: no adapter found; install a GPU driver with Vulkan, Metal or D3D12, or use --backend wasm",
+    );
+  }
+  if (options.hardwareOnly && isSoftware(adapter)) {
+    release?.();
+    throw new TurboQuantError(
+      "unsupported",
+      `webgpu: the only adapter computes on the CPU (${adapterName(adapter)}); use --backend wasm`,
     );
   }
   for (const [name, needed] of Object.entries(NEEDED)) {

@@ -1,14 +1,13 @@
-// Attention of single tokens, split over keys. One workgroup: one row, one KV head, one part of its keys, THREADS keys at a
-// time. Codes are unpacked once for all GROUP query heads. The last workgroup of a row reads the 16-bit copies.
+// Attention of single tokens, split over keys. One workgroup: one row, one KV head, one part of its keys; each of its subgroups
+// walks PASS_KEYS keys at a time with a softmax of its own, and they are joined at the end. Codes are unpacked once for all
+// GROUP query heads. The last workgroup of a row reads the 16-bit copies.
 //
-// LANES neighbouring invocations score LANES keys together, then each owns one of them for the softmax. The weighted sum goes
-// by coordinates: an invocation keeps eight of them for every head and walks the keys.
+// LANES neighbouring lanes score a key together, then each owns some for the softmax. The weighted sum goes by coordinates: a
+// lane keeps eight of them for every head and walks the keys, whose weights their owners hand it.
 //#if HALF
 enable f16;
 //#end
-//#if SUBGROUPS
 enable subgroups;
-//#end
 struct Params {
   list_at: u32,
   rows_at: u32,
@@ -31,76 +30,41 @@ struct Params {
 
 const PAIRS = HEAD_DIM / 2u;
 const UNITS = HEAD_DIM / 8u;
-const SUM_THREADS = KEY_GROUPS * UNITS;
+const SUBGROUPS = THREADS / SUBGROUP;
+const PASS_KEYS = OWN * SUBGROUP;
+const ROUND_KEYS = SUBGROUPS * PASS_KEYS;
+// Lanes that have coordinates of their own, and places where sums of a unit are left.
+const SUM_LANES = min(SUBGROUP, KEY_GROUPS * UNITS);
+const SUM_SLOTS = SUBGROUPS * KEY_GROUPS * UNITS;
 const MASKED = -3.0e38;
 //#insert TYPES
 
 // The tables of centroids; in the end, sums that are added up.
 var<workgroup> lut: array<u32, LUT_WORDS>;
-// Weights of the keys for each head, as the words that the weighted sum multiplies with.
-var<workgroup> weights: array<WORDS, THREADS>;
+var<workgroup> tops: array<f32, SUBGROUPS * GROUP>;
 //#if HALF
 var<workgroup> half_query: array<WORDS, PAIRS>;
-var<workgroup> query_scale: array<f32, GROUP>;
-//#end
-//#if SUBGROUPS
-var<workgroup> tops: array<f32, NUM_SUBGROUPS * (GROUP + 1u)>;
-//#else
-var<workgroup> tops: array<f32, THREADS>;
 //#end
 
-// Adds up what the key groups left in `lut` and writes one part.
+// Adds up what was left in `lut` and writes one part.
 fn add_up(part: u32, l: u32) {
   for (var i = l; i < HEAD_DIM; i += THREADS) {
-    let at = i / UNITS * SUM_THREADS + i % UNITS;
+    let at = i / UNITS * SUM_SLOTS + i % UNITS;
     var sum = 0.0;
-    for (var n = 0u; n < SUM_THREADS; n += UNITS) {
+    for (var n = 0u; n < SUM_SLOTS; n += UNITS) {
       sum += bitcast<f32>(lut[at + n]);
     }
     parts[part * HEAD_DIM + i % UNITS * 8u + i / UNITS] = sum;
   }
 }
-
-//#if SUBGROUPS
-fn highest_of(value: f32, g: u32, l: u32) {
-  let top = subgroupMax(value);
-  if (l % SUBGROUP == 0u) {
-    tops[g * NUM_SUBGROUPS + l / SUBGROUP] = top;
+fn leave_stats(part: u32, highest: f32, g: u32) {
+  var total = 0.0;
+  for (var i = 0u; i < SUBGROUPS; i++) {
+    total += tops[g * SUBGROUPS + i];
   }
+  stats[part * 2u] = highest;
+  stats[part * 2u + 1u] = total;
 }
-fn highest(g: u32) -> f32 {
-  var top = tops[g * NUM_SUBGROUPS];
-  for (var i = 1u; i < NUM_SUBGROUPS; i++) {
-    top = max(top, tops[g * NUM_SUBGROUPS + i]);
-  }
-  return top;
-}
-//#else
-fn highest_at_once(value: f32, l: u32) -> f32 {
-  workgroupBarrier();
-  tops[l] = value;
-  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-    workgroupBarrier();
-    if (l < half) {
-      tops[l] = max(tops[l], tops[l + half]);
-    }
-  }
-  workgroupBarrier();
-  return tops[0];
-}
-fn total_at_once(value: f32, l: u32) -> f32 {
-  workgroupBarrier();
-  tops[l] = value;
-  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-    workgroupBarrier();
-    if (l < half) {
-      tops[l] += tops[l + half];
-    }
-  }
-  workgroupBarrier();
-  return tops[0];
-}
-//#end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
@@ -126,10 +90,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let total_splits = p.splits;
   //#end
   let origin = coded / 64u * 64u;
-  let passes = select(0u, (recent - origin + THREADS - 1u) / THREADS, recent > coded);
-  var base = origin + passes * split / p.splits * THREADS;
+  let rounds = select(0u, (recent - origin + ROUND_KEYS - 1u) / ROUND_KEYS, recent > coded);
+  var base = origin + rounds * split / p.splits * ROUND_KEYS;
   var low = max(coded, base);
-  var high = min(recent, origin + passes * (split + 1u) / p.splits * THREADS);
+  var high = min(recent, origin + rounds * (split + 1u) / p.splits * ROUND_KEYS);
   //#if HAS_EXACT
   // Copies are counted from the sinks on, as if the recent ones followed at once.
   let sink_end = max(first, min(p.sinks, end));
@@ -142,25 +106,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#end
   high = max(high, low);
 
-  //#insert ACCUMULATORS
-
   //#insert TABLES
   //#if HALF
   //#insert QUERY
   //#end
   workgroupBarrier();
 
-  let lane = l % LANES;
-  let unit = l % UNITS;
-  let key_group = l / UNITS;
-  for (; base < high; base += THREADS) {
-    //#insert SCORES
-    //#insert SOFTMAX
-    workgroupBarrier();
-    if (l < SUM_THREADS) {
-      //#insert WEIGHTED_SUM
-    }
-    workgroupBarrier();
+  let lane = l % SUBGROUP;
+  //#insert OWN_AT
+  let key_group = min(lane / UNITS, KEY_GROUPS - 1u);
+  let slot = (l / SUBGROUP * KEY_GROUPS + key_group) * UNITS + lane % UNITS;
+  //#insert ACCUMULATORS
+
+  // As many rounds for all subgroups: those beyond `high` read its last key and give it no weight.
+  for (var round = base; round < high; round += ROUND_KEYS) {
+    let base = round + l / SUBGROUP * PASS_KEYS;
+    //#insert PASS
   }
 
   //#insert OUTPUT

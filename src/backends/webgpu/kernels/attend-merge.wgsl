@@ -12,12 +12,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rotation: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
-const THREADS = 128u;
+const THREADS = 256u;
+// Coordinates side by side, and shares of the splits that are added up side by side.
+const WIDTH = min(HEAD_DIM, 128u);
+const SHARES = THREADS / WIDTH;
+const MAX_SPLITS = 256u;
 var<workgroup> xs: array<f32, HEAD_DIM>;
-var<workgroup> maxima: array<f32, THREADS>;
-var<workgroup> sums: array<f32, THREADS>;
+var<workgroup> scratch: array<f32, THREADS>;
+var<workgroup> shares: array<f32, MAX_SPLITS>;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   var row = p.first_row + group.y;
   if (p.use_list != 0u) {
@@ -25,38 +29,48 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   let head = row * NUM_HEADS + group.x;
   let base = head * p.splits;
-  var most = -3.4e38;
-  for (var s = l; s < p.splits; s += THREADS) {
-    most = max(most, stats[(base + s) * 2u]);
+  // One split an invocation.
+  var own = -3.4e38;
+  var weight = 0.0;
+  if (l < p.splits) {
+    own = stats[(base + l) * 2u];
+    weight = stats[(base + l) * 2u + 1u];
   }
-  maxima[l] = most;
+  scratch[l] = own;
   for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (l < half) {
-      maxima[l] = max(maxima[l], maxima[l + half]);
+      scratch[l] = max(scratch[l], scratch[l + half]);
     }
   }
   workgroupBarrier();
-  most = maxima[0];
-  var sum = 0.0;
-  for (var s = l; s < p.splits; s += THREADS) {
-    sum += stats[(base + s) * 2u + 1u] * exp(stats[(base + s) * 2u] - most);
-  }
-  sums[l] = sum;
+  let share = exp(own - scratch[0]);
+  workgroupBarrier();
+  shares[l] = select(share, 0.0, weight == 0.0);
+  scratch[l] = weight * share;
   for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (l < half) {
-      sums[l] += sums[l + half];
+      scratch[l] += scratch[l + half];
     }
   }
   workgroupBarrier();
-  let inverse = 1.0 / sums[0];
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
+  let inverse = 1.0 / scratch[0];
+  for (var first = 0u; first < HEAD_DIM; first += WIDTH) {
+    let i = min(first + l % WIDTH, HEAD_DIM - 1u);
     var value = 0.0;
-    for (var s = 0u; s < p.splits; s++) {
-      value += parts[(base + s) * HEAD_DIM + i] * exp(stats[(base + s) * 2u] - most);
+    for (var s = l / WIDTH; s < p.splits; s += SHARES) {
+      value += parts[(base + s) * HEAD_DIM + i] * shares[s];
     }
-    xs[i] = value * inverse;
+    workgroupBarrier();
+    scratch[l] = value;
+    workgroupBarrier();
+    if (l < WIDTH) {
+      for (var n = 1u; n < SHARES; n++) {
+        value += scratch[l + n * WIDTH];
+      }
+      xs[i] = value * inverse;
+    }
   }
   workgroupBarrier();
   //#if QR
