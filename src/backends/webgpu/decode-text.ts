@@ -87,9 +87,11 @@ export function passText(shape: DecodeShape, sides: DecodeSides): string {
     const values = range(OWN).map((own) => ownValues(shape, sides, stream, own));
     const isWhole = values.every(({ loop }) => loop === null);
     return lines([
-      ...(isWhole ? [values[0]!.loads] : []),
+      ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
       scoresText(shape, sides, stream),
       softmaxText(shape, half),
+      // Where copies lie is known with the scores only.
+      ...(isWhole && stream === "copies" ? [values[0]!.loads] : []),
       ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
       ...values.map(({ loop, loads, sums, given }, own) =>
         loop
@@ -112,8 +114,12 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
     ...range(OWN).flatMap((o) => [
       `let own${o} = base + ${o}u * SUBGROUP + own_at;`,
       `let is_read${o} = own${o} >= low && own${o} < high;`,
-      ...(hasScales
-        ? [`let own_key${o} = min(own${o}, high - 1u);`, placeText("codes", `_own${o}`, `own_key${o}`)]
+      ...(hasScales || stream === "copies"
+        ? [`let own_key${o} = min(own${o}, high - 1u);`, placeText(stream, `_own${o}`, `own_key${o}`)]
+        : []),
+      // Where the key's value begins, for the lanes that will read it: looked up once.
+      ...(stream === "copies"
+        ? [`let where${o} = page_own${o} + row_own${o} * ${sides.exact!.v.planes[0]!.rowBytes}u;`]
         : []),
       `let key_scale${o} = ${hasScales ? rowScale(k, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
       `let value_scale${o} = ${hasScales ? rowScale(v, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
@@ -190,7 +196,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   const half = stream === "codes" && shape.halfV;
   const side = stream === "codes" ? main.v : exact!.v;
   const steps = subgroup / keyGroups;
-  const unroll = stream === "codes" ? Math.min(shape.unroll, steps) : 1;
+  const unroll = Math.min(shape.unroll, steps);
   const isWhole = unroll === steps;
   const heads = range(group);
   // Two weights of f16 travel in one word.
@@ -200,7 +206,10 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
     `bitcast<u32>(vec2<f16>(vec2f(${weight(2 * w)}, ${2 * w + 1 < group ? weight(2 * w + 1) : "0.0"}) * (part * value_scale${own})))`;
   const keys = range(unroll).map((n) => {
     const id = `${own}_${n}`;
-    const place = { page: stream === "codes" ? `page_v${own}` : `page${id}`, head: "kv_head", row: `row${id}` };
+    const place =
+      stream === "codes"
+        ? { page: `page_v${own}`, head: "kv_head", row: `row${id}` }
+        : { page: `page${id}`, head: "kv_head", row: "0u" };
     const units = range(unitsPerLane).map((u) => {
       const use = stream === "codes" ? v : FLOATS;
       const loaded = loadUnits(side, use, { ...place, unit: `unit${u}` }, 1, `v${id}_${u}_`, ARRAYS[stream]);
@@ -212,10 +221,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
     `let from${id} = ${isWhole ? "" : "at + "}${n * keyGroups}u + key_group;`,
     ...(stream === "codes"
       ? [`let row${id} = start${own} % 64u + min(${perm(`from${id}`, shape)}, last${own});`]
-      : [
-          `let copy${id} = min(base + ${own}u * SUBGROUP + ${perm(`from${id}`, shape)}, high - 1u);`,
-          placeText("copies", id, `copy${id}`),
-        ]),
+      : [`let page${id} = subgroupShuffle(where${own}, from${id});`]),
     ...units.flatMap(({ lines, block }, u) => [...lines, ...(block ? [`let block${id}_${u} = ${block};`] : [])]),
   ]);
   const sums = keys.flatMap(({ id, units }) => [

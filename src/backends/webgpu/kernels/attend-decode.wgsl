@@ -1,6 +1,6 @@
 // Attention of single tokens, split over keys. One workgroup: one row, one KV head, one part of its keys; each of its subgroups
 // walks PASS_KEYS keys at a time with a softmax of its own, and they are joined at the end. Codes are unpacked once for all
-// GROUP query heads. The last workgroup of a row reads the 16-bit copies.
+// GROUP query heads. The first workgroup of a row reads the 16-bit copies.
 //
 // LANES neighbouring lanes score a key together, then each owns some for the softmax. The weighted sum goes by coordinates: a
 // lane keeps eight of them for every head and walks the keys, whose weights their owners hand it.
@@ -81,19 +81,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#if HAS_EXACT
   let exact_table = step[span + 1u];
   let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
-  let is_exact = split == p.splits;
+  let is_exact = split == 0u;
+  // Wraps where there are no codes to read.
+  let part = split - 1u;
   let coded = max(first, p.sinks);
   let total_splits = p.splits + 1u;
   //#else
   let recent = end;
+  let part = split;
   let coded = first;
   let total_splits = p.splits;
   //#end
   let origin = coded / 64u * 64u;
   let rounds = select(0u, (recent - origin + ROUND_KEYS - 1u) / ROUND_KEYS, recent > coded);
-  var base = origin + rounds * split / p.splits * ROUND_KEYS;
+  var base = origin + rounds * part / p.splits * ROUND_KEYS;
   var low = max(coded, base);
-  var high = min(recent, origin + rounds * (split + 1u) / p.splits * ROUND_KEYS);
+  var high = min(recent, origin + rounds * (part + 1u) / p.splits * ROUND_KEYS);
   //#if HAS_EXACT
   // Copies are counted from the sinks on, as if the recent ones followed at once.
   let sink_end = max(first, min(p.sinks, end));

@@ -1,5 +1,5 @@
 // Attention of single tokens without subgroups, split over keys. One workgroup: one row, one KV head, one part of its keys,
-// THREADS keys at a time. Codes are unpacked once for all GROUP query heads. The last workgroup of a row reads the 16-bit copies.
+// THREADS keys at a time. Codes are unpacked once for all GROUP query heads. The first workgroup of a row reads the 16-bit copies.
 //
 // An invocation scores one key. The weighted sum goes by coordinates: it keeps eight of them for every head and walks the keys.
 struct Params {
@@ -86,19 +86,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#if HAS_EXACT
   let exact_table = step[span + 1u];
   let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
-  let is_exact = split == p.splits;
+  let is_exact = split == 0u;
+  // Wraps where there are no codes to read.
+  let part = split - 1u;
   let coded = max(first, p.sinks);
   let total_splits = p.splits + 1u;
   //#else
   let recent = end;
+  let part = split;
   let coded = first;
   let total_splits = p.splits;
   //#end
   let origin = coded / 64u * 64u;
   let passes = select(0u, (recent - origin + THREADS - 1u) / THREADS, recent > coded);
-  var base = origin + passes * split / p.splits * THREADS;
+  var base = origin + passes * part / p.splits * THREADS;
   var low = max(coded, base);
-  var high = min(recent, origin + passes * (split + 1u) / p.splits * THREADS);
+  var high = min(recent, origin + passes * (part + 1u) / p.splits * THREADS);
   //#if HAS_EXACT
   // Copies are counted from the sinks on, as if the recent ones followed at once.
   let sink_end = max(first, min(p.sinks, end));
