@@ -1,5 +1,8 @@
 /** @file WebGPU in Node: Dawn, from the optional package `webgpu`. */
+import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { GpuHandle } from "../platform.ts";
 
@@ -37,8 +40,26 @@ async function loadDawn(): Promise<DawnModule> {
   }
 }
 
-/** @throws TurboQuantError unsupported — Dawn is not installed or does not load here */
+/** Whether the Vulkan loader will find a driver. Without one Dawn prints warnings of its own, and it is slow to load. */
+function hasVulkanDriver(): boolean {
+  const { env } = process;
+  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES || env.VK_ADD_DRIVER_FILES) return true;
+  const data = (env.XDG_DATA_DIRS || "/usr/local/share:/usr/share").split(":");
+  const home = env.XDG_DATA_HOME || join(homedir(), ".local/share");
+  return ["/etc", "/etc/xdg", "/usr/local/etc", home, ...data].some((root) => {
+    const folder = join(root, "vulkan/icd.d");
+    return existsSync(folder) && readdirSync(folder).some((name) => name.endsWith(".json"));
+  });
+}
+
+/** @throws TurboQuantError unsupported — Dawn is not installed or does not load here, or there is no driver */
 export async function openNodeGpu(): Promise<GpuHandle> {
+  if (process.platform === "linux" && !hasVulkanDriver()) {
+    throw new TurboQuantError(
+      "unsupported",
+      "webgpu: no Vulkan driver is installed; install the GPU's driver, or use --backend wasm",
+    );
+  }
   const dawn = await loadDawn();
   for (const [name, value] of Object.entries(dawn.globals)) {
     // Error classes are told apart by name; flags and types are used by programs that share the device.

@@ -11,6 +11,8 @@ export class GpuBuffer {
   readonly id = nextId++;
   readonly raw: GPUBuffer;
   readonly numBytes: number;
+  /** The submit that was being recorded when it was last used. */
+  usedIn = -1;
   constructor(raw: GPUBuffer, numBytes: number) {
     this.raw = raw;
     this.numBytes = numBytes;

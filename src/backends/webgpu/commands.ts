@@ -79,22 +79,26 @@ export class Commands {
     this.#pass.setPipeline(kernel.pipeline);
     this.#pass.setBindGroup(0, kernel.bindGroup(buffers), [slot * PARAM_BYTES]);
     this.#pass.dispatchWorkgroups(x, y, z);
+    for (const buffer of buffers) buffer.usedIn = this.#submits;
     this.#dispatches++;
   }
 
   copy(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, numBytes: number): void {
     this.#endPass();
+    from.usedIn = this.#submits;
+    to.usedIn = this.#submits;
     this.#encode().copyBufferToBuffer(from.raw, fromOffset, to.raw, toOffset, numBytes);
   }
 
   clear(buffer: GpuBuffer, offset: number, numBytes: number): void {
     this.#endPass();
+    buffer.usedIn = this.#submits;
     this.#encode().clearBuffer(buffer.raw, offset, numBytes);
   }
 
-  /** Writes after everything queued so far. */
+  /** Writes after everything queued so far; what is recorded and does not use the buffer may run later. */
   write(buffer: GpuBuffer, offset: number, data: Uint8Array | Uint32Array | Float32Array): void {
-    this.flush();
+    if (buffer.usedIn === this.#submits) this.flush();
     this.context.device.queue.writeBuffer(
       buffer.raw,
       offset,

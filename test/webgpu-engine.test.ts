@@ -1,0 +1,140 @@
+/** @file The whole engine on WebGPU: sequences that change backends, work a token costs, what is left behind, a lost device. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import type { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { LLM } from "../src/engine/llm.ts";
+import type { Session } from "../src/engine/session.ts";
+import { gpuSkip } from "./helpers/gpu.ts";
+
+const PROMPT = "Once upon a time there was a little girl who lived";
+const OPTIONS = { temperature: 0, ignoreEos: true } as const;
+const KV = "k4v4,window=16,sinks=4";
+
+const load = (backend: "wasm" | "webgpu") => LLM.load("qwen3-1m", { backend, kv: KV, contextLength: 256 });
+const gpuOf = (llm: LLM): WebGpuBackend => llm.ops as WebGpuBackend;
+
+async function tokensOf(session: Session, prompt: string, count: number): Promise<number[]> {
+  const tokens: number[] = [];
+  for await (const { token } of session.generate(prompt, { ...OPTIONS, maxNewTokens: count })) {
+    if (token !== undefined) tokens.push(token);
+  }
+  return tokens;
+}
+
+describe.skipIf(gpuSkip)("the engine on WebGPU", () => {
+  let wasm: LLM;
+  let webgpu: LLM;
+  beforeAll(async () => {
+    wasm = await load("wasm");
+    webgpu = await load("webgpu");
+  }, 120_000);
+  afterAll(async () => {
+    await wasm?.dispose();
+    await webgpu?.dispose();
+  });
+
+  it("a sequence saved on one backend goes on with the same tokens on the other, and back", async () => {
+    const whole = wasm.createSession();
+    const expected = [...(await tokensOf(whole, PROMPT, 24)), ...(await tokensOf(whole, " and", 24))];
+    expected.push(...(await tokensOf(whole, " then", 12)));
+
+    const first = wasm.createSession();
+    const actual = await tokensOf(first, PROMPT, 24);
+    const second = webgpu.restore(await first.save());
+    actual.push(...(await tokensOf(second, " and", 24)));
+    const third = wasm.restore(await second.save());
+    actual.push(...(await tokensOf(third, " then", 12)));
+    expect(actual).toEqual(expected);
+    for (const session of [whole, first, second, third]) session.release();
+  });
+
+  it("forks go on as each would alone", async () => {
+    const expected = await Promise.all(
+      [" The dog", " A bird"].map(async (next) => {
+        const session = wasm.createSession();
+        await tokensOf(session, PROMPT, 8);
+        return tokensOf(session, next, 12);
+      }),
+    );
+    const trunk = webgpu.createSession();
+    await tokensOf(trunk, PROMPT, 8);
+    const forks = [trunk, trunk.fork()];
+    const actual = await Promise.all(forks.map((session, i) => tokensOf(session, [" The dog", " A bird"][i]!, 12)));
+    expect(actual).toEqual(expected);
+    for (const session of forks) session.release();
+  });
+
+  it("one token is one submit and makes no buffer, bind group or pipeline", async () => {
+    const { commands, allocator, context } = gpuOf(webgpu);
+    const { device } = context;
+    const session = webgpu.createSession();
+    const made: string[] = [];
+    const submits: number[] = [];
+    const names = ["createBuffer", "createBindGroup", "createComputePipeline", "createShaderModule"] as const;
+    const originals = names.map((name) => device[name]);
+    const before = { count: 0 };
+    let seen = 0;
+    try {
+      for await (const _ of session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 40 })) {
+        seen++;
+        if (seen === 12) {
+          before.count = allocator.count;
+          for (const [i, name] of names.entries()) {
+            Object.assign(device, {
+              [name]: (...args: unknown[]) => {
+                made.push(name);
+                return (originals[i] as (...args: unknown[]) => unknown).apply(device, args);
+              },
+            });
+          }
+        }
+        if (seen >= 12 && seen <= 36) submits.push(commands.counts.submits);
+      }
+    } finally {
+      for (const [i, name] of names.entries()) Object.assign(device, { [name]: originals[i] });
+    }
+    // New pages may make a layer's buffer grow; that is all that may be made, and its bind groups with it.
+    expect(made.filter((name) => name === "createComputePipeline" || name === "createShaderModule")).toEqual([]);
+    expect((submits.at(-1)! - submits[0]!) / (submits.length - 1)).toBeLessThanOrEqual(1.2);
+    expect(made.length, made.join(" ")).toBeLessThanOrEqual(4);
+    session.release();
+  });
+
+  it("nothing of a session or a model is left behind", async () => {
+    const llm = await load("webgpu");
+    const { allocator } = gpuOf(llm);
+    await tokensOf(llm.createSession(), PROMPT, 4);
+    const [count, bytes] = [allocator.count, allocator.numBytes];
+    for (let i = 0; i < 3; i++) {
+      const session = llm.createSession();
+      await tokensOf(session, PROMPT, 4);
+      session.release();
+    }
+    expect(allocator.count).toBeLessThanOrEqual(count + 2);
+    expect(allocator.numBytes).toBeLessThan(bytes * 1.5);
+    await llm.dispose();
+    expect(allocator.count).toBe(0);
+    expect(allocator.numBytes).toBe(0);
+  });
+
+  it("a device that is lost rejects the caller; a new one continues from the saved session", async () => {
+    const llm = await load("webgpu");
+    const session = llm.createSession();
+    const before = await tokensOf(session, PROMPT, 6);
+    const saved = await session.save();
+    const run = async (): Promise<void> => {
+      let n = 0;
+      for await (const _ of session.generate(" and", { ...OPTIONS, maxNewTokens: 60 })) {
+        if (++n === 5) gpuOf(llm).context.device.destroy();
+      }
+    };
+    await expect(run()).rejects.toMatchObject({ code: "device_lost" });
+    await expect(tokensOf(session, " again", 3)).rejects.toMatchObject({ code: "device_lost" });
+    await llm.dispose();
+
+    const restored = webgpu.restore(saved);
+    expect(restored.tokens.slice(-before.length)).toEqual(before);
+    expect(await tokensOf(restored, " and", 5)).toHaveLength(5);
+    restored.release();
+  });
+});
