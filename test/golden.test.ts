@@ -19,6 +19,9 @@ interface Golden {
   readonly greedy_text: string;
 }
 
+/** SwiftShader takes tens of seconds for a model on two cores, more when they are shared. */
+const TIMEOUT_MS = 300_000;
+
 const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
 /** An exact cache. The reference backend takes seconds for a model, so it shares the suite with wasm only here. */
 const BACKENDS: BackendName[] = ["wasm", "reference", ...(gpuSkip ? [] : (["webgpu"] as const))];
@@ -28,34 +31,40 @@ for (const model of MODELS) {
   describe.skipIf(!path)(`${model}${path ? "" : " (checkpoint not present)"}`, () => {
     const golden = path ? (JSON.parse(readFileSync(join(path, "golden.json"), "utf8")) as Record<string, Golden>) : {};
     for (const backend of BACKENDS) {
-      it(`${backend}: ids, top-10 logits and 48 greedy tokens of ${Object.keys(golden).join(", ")}`, async () => {
-        await using llm = await LLM.load(path!, { kv: "f32", backend });
-        for (const expected of Object.values(golden)) {
-          expect(Array.from(llm.tokenizer.encode(expected.prompt, { addSpecialTokens: false }))).toEqual(expected.ids);
-          const sequence = llm.cache.createSequence();
-          const vocab = llm.config.vocabSize;
-          let logits = await llm.runner.prefill(sequence, expected.ids, { logits: "all" });
-          expected.logit_l2.forEach((l2, row) => {
-            const own = Math.hypot(...logits.subarray(row * vocab, (row + 1) * vocab));
-            expect(Math.abs(own / l2 - 1)).toBeLessThan(tolerance.goldenLogitNorm.max);
-          });
-          logits = logits.subarray((expected.ids.length - 1) * vocab);
-          expected.top_ids.forEach((id, i) => {
-            expect(Math.abs(logits[id]! - expected.top_logits[i]!)).toBeLessThan(tolerance.goldenLogits.max);
-          });
-          const greedy: number[] = [];
-          for (;;) {
-            let best = 0;
-            for (let t = 1; t < vocab; t++) if (logits[t]! > logits[best]!) best = t;
-            greedy.push(best);
-            if (greedy.length === expected.greedy.length) break;
-            logits = await llm.runner.step([{ sequence, tokens: [best], logits: "last" }]);
+      it(
+        `${backend}: ids, top-10 logits and 48 greedy tokens of ${Object.keys(golden).join(", ")}`,
+        async () => {
+          await using llm = await LLM.load(path!, { kv: "f32", backend });
+          for (const expected of Object.values(golden)) {
+            expect(Array.from(llm.tokenizer.encode(expected.prompt, { addSpecialTokens: false }))).toEqual(
+              expected.ids,
+            );
+            const sequence = llm.cache.createSequence();
+            const vocab = llm.config.vocabSize;
+            let logits = await llm.runner.prefill(sequence, expected.ids, { logits: "all" });
+            expected.logit_l2.forEach((l2, row) => {
+              const own = Math.hypot(...logits.subarray(row * vocab, (row + 1) * vocab));
+              expect(Math.abs(own / l2 - 1)).toBeLessThan(tolerance.goldenLogitNorm.max);
+            });
+            logits = logits.subarray((expected.ids.length - 1) * vocab);
+            expected.top_ids.forEach((id, i) => {
+              expect(Math.abs(logits[id]! - expected.top_logits[i]!)).toBeLessThan(tolerance.goldenLogits.max);
+            });
+            const greedy: number[] = [];
+            for (;;) {
+              let best = 0;
+              for (let t = 1; t < vocab; t++) if (logits[t]! > logits[best]!) best = t;
+              greedy.push(best);
+              if (greedy.length === expected.greedy.length) break;
+              logits = await llm.runner.step([{ sequence, tokens: [best], logits: "last" }]);
+            }
+            expect(greedy).toEqual(expected.greedy);
+            sequence.release();
           }
-          expect(greedy).toEqual(expected.greedy);
-          sequence.release();
-        }
-        expect(llm.cache.numBytes).toBe(0);
-      });
+          expect(llm.cache.numBytes).toBe(0);
+        },
+        TIMEOUT_MS,
+      );
     }
   });
 }

@@ -279,7 +279,7 @@ describe("run", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^The capital of .*\n$/);
     expect(writes.length, "in pieces").toBeGreaterThan(4);
-    expect(err).toMatch(/^backend: wasm/);
+    expect(err).toMatch(/^backend auto: wasm, because a number of threads was asked for\nbackend: wasm/);
     for (const line of [
       /^KV cache, f16 +\d/m,
       /^KV cache, k4v4 +\d/m,
