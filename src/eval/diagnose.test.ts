@@ -100,7 +100,8 @@ describe("captureVectors", () => {
     for (const [layer, own] of found.entries()) {
       for (const part of ["queries", "keys", "values"] as const) {
         let worst = 0;
-        for (const [i, value] of own[part].entries()) worst = Math.max(worst, Math.abs(value - expected[layer]![part][i]!));
+        for (const [i, value] of own[part].entries())
+          worst = Math.max(worst, Math.abs(value - expected[layer]![part][i]!));
         expect(worst, `${part} of layer ${layer}`).toBeLessThan(2e-3);
         expect(own[part].length).toBe(150 * (part === "queries" ? 4 : 2) * 64);
       }

@@ -23,12 +23,18 @@ describe("ladderOf", () => {
     ]);
     const given = found.get("as given")!.forLayer(0);
     const differs = (lever: string) =>
-      Object.fromEntries(Object.entries(found.get(lever)!.forLayer(0)).filter(([key, value]) =>
-        JSON.stringify(value) !== JSON.stringify(given[key as keyof typeof given])));
+      Object.fromEntries(
+        Object.entries(found.get(lever)!.forLayer(0)).filter(
+          ([key, value]) => JSON.stringify(value) !== JSON.stringify(given[key as keyof typeof given]),
+        ),
+      );
     expect(Object.keys(differs("K only"))).toEqual(["v"]);
     expect(Object.keys(differs("V only"))).toEqual(["k"]);
     expect(differs("K only")["v"]).toMatchObject({ type: "f16" });
-    expect(differs("scale rules off")).toMatchObject({ k: { ...given.k, scale: "norm" }, v: { ...given.v, scale: "norm" } });
+    expect(differs("scale rules off")).toMatchObject({
+      k: { ...given.k, scale: "norm" },
+      v: { ...given.v, scale: "norm" },
+    });
     expect(differs("search off")).toMatchObject({ k: { ...given.k, search: false }, v: { ...given.v, search: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
     expect(differs("QJL on")).toEqual({ k: { type: "tq3", scale: "norm", search: true, qjl: true } });

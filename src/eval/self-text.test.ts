@@ -6,7 +6,7 @@ import { textChunks } from "./text-chunks.ts";
 
 let llm: LLM;
 beforeAll(async () => {
-  llm = await LLM.load("qwen3-1m", { kv: "f16", threads: 1, backend: "wasm", contextLength: 100 });
+  llm = await LLM.load("qwen3-1m", { kv: "f16", threads: 1, backend: "wasm", contextLength: 50 });
 });
 afterAll(async () => {
   await llm.dispose();
@@ -14,14 +14,14 @@ afterAll(async () => {
 
 it("is long enough, the same for the same seed, and prose", async () => {
   const seen: number[] = [];
-  const options = { tokens: 900, onProgress: ({ done }: { done: number }) => seen.push(done) };
+  const options = { tokens: 420, onProgress: ({ done }: { done: number }) => seen.push(done) };
   const text = await writeSelfText(llm, options);
-  expect(textChunks(llm.tokenizer, text, 300, 3).length).toBe(3);
-  expect(await writeSelfText(llm, { tokens: 900 })).toBe(text);
-  expect(await writeSelfText(llm, { tokens: 900, seed: 1 })).not.toBe(text);
-  // 8 pieces of 99 tokens are not 900: a second round was needed, and said.
+  expect(textChunks(llm.tokenizer, text, 140, 3).length).toBe(3);
+  expect(await writeSelfText(llm, { tokens: 420 })).toBe(text);
+  expect(await writeSelfText(llm, { tokens: 420, seed: 1 })).not.toBe(text);
+  // 8 pieces of 49 tokens are not 420: a second round was needed, and said.
   expect(seen.length).toBe(2);
-  expect(seen.at(-1)).toBe(900);
+  expect(seen.at(-1)).toBe(420);
   expect(text).not.toMatch(/<\|/);
   // Seeds of later rounds are not those of earlier ones: no piece comes twice.
   const pieces = text.split("\n\n");
@@ -30,6 +30,6 @@ it("is long enough, the same for the same seed, and prose", async () => {
 });
 
 it("stops when asked to", async () => {
-  await expect(writeSelfText(llm, { tokens: 900, signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
+  await expect(writeSelfText(llm, { tokens: 420, signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
   expect(llm.cache.numBytes).toBe(0);
 });

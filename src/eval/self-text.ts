@@ -16,7 +16,7 @@ export interface SelfTextOptions {
 /** Pieces written at once; more would only make the cache larger. */
 const STREAMS = 8;
 /** Tokens of a piece: long enough to be about something, short enough not to run in circles. */
-const PIECE_TOKENS = 512;
+const [MIN_PIECE, MAX_PIECE] = [64, 512];
 /** A model whose pieces hold no text at all must not be asked for ever. */
 const MAX_EMPTY_ROUNDS = 3;
 
@@ -28,16 +28,17 @@ const MAX_EMPTY_ROUNDS = 3;
  */
 export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise<string> {
   const { tokens, seed = 0, signal, onProgress } = options;
-  const pieceTokens = Math.min(PIECE_TOKENS, llm.runner.contextLength - 1);
   const start = beginningOfDocument(llm);
   const pieces: string[] = [];
   let written = 0;
   for (let round = 0; written < tokens; round++) {
+    // Read again, the text may have a few tokens fewer than were sampled.
+    const share = Math.ceil((1.05 * (tokens - written)) / STREAMS);
     const results = await generateBatch(llm, [start], {
       n: STREAMS,
       // Streams of one round take seeds that follow each other.
       seed: seed + round * STREAMS,
-      maxNewTokens: pieceTokens,
+      maxNewTokens: Math.min(Math.max(MIN_PIECE, share), MAX_PIECE, llm.runner.contextLength - 1),
       ignoreEos: true,
       temperature: 1,
       topK: 0,

@@ -116,7 +116,8 @@ function parsePreset(text: string): Draft {
 /** A key type of which one bit is a QJL sketch; the codes keep the published scale, which the sketch's residual refers to. */
 function sketched(side: "k" | "v", type: string, like: SideFormat): SideFormat {
   const bits = Number(/^tq-?([2-8])$/.exec(type)?.[1]);
-  if (side === "v" || !bits) fail(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
+  if (side === "v" || !bits)
+    fail(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
   return { ...like, type: `tq${bits - 1}` as KvType, scale: "norm", qjl: true };
 }
 
@@ -235,8 +236,9 @@ export function parseKvSpec(spec: string): KvSpec {
     calibration,
     isFloat: [base, ...ranges].every((f) => isFloatSide(f.k) && isFloatSide(f.v)),
     forLayer(layer) {
-      const own = ranges.filter(({ first, last }) => layer >= first && layer <= last);
-      return own.reduce((format, { k = format.k, v = format.v }) => ({ ...format, k, v }), base);
+      let { k, v } = base;
+      for (const range of ranges) if (layer >= range.first && layer <= range.last) ({ k = k, v = v } = range);
+      return { ...base, k, v };
     },
     validateLayers(numLayers) {
       for (const { first, last } of ranges) {
