@@ -26,5 +26,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "quality of KV formats: perplexity, divergence, recall",
     load: () => import("./commands/eval.ts"),
   },
+  {
+    name: "allocate",
+    summary: "bits for each layer, and for K and V, under a byte budget",
+    load: () => import("./commands/allocate.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];
