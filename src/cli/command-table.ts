@@ -26,5 +26,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "quality of KV formats: perplexity, divergence, recall",
     load: () => import("./commands/eval.ts"),
   },
+  {
+    name: "plan",
+    summary: "what fits a memory: weights, cache, context, sequences",
+    load: () => import("./commands/plan.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];
