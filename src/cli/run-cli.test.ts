@@ -40,6 +40,7 @@ describe("help and version", () => {
         chat            talk with the model
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        plan            what fits a memory: weights, cache, context, sequences
         bench           speed and memory of KV formats
         help [command]  help on a command
 
@@ -253,7 +254,7 @@ describe("a user's mistake is one message and exit code 2", () => {
     ["eval without text", ["eval"], /--text is missing/],
     [
       "eval with a short text",
-      ["eval", ...MODEL, "--text", "package.json", "-c", "2048"],
+      ["eval", ...MODEL, "--text", "tsconfig.json", "-c", "2048"],
       /fewer than one chunk of 2048/,
     ],
     ["shape", ["bench", "--shape", "qwen9"], /shape: expected one of/],
