@@ -17,6 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["models"],
   ["engine"],
   ["eval"],
+  ["plan"],
   ["bench"],
   ["index.ts"],
   ["node", "browser-platform.ts"],

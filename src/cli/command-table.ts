@@ -31,5 +31,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "bits for each layer, and for K and V, under a byte budget",
     load: () => import("./commands/allocate.ts"),
   },
+  {
+    name: "plan",
+    summary: "what fits a memory: weights, cache, context, sequences",
+    load: () => import("./commands/plan.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

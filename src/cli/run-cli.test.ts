@@ -40,6 +40,7 @@ describe("help and version", () => {
         chat            talk with the model
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        plan            what fits a memory: weights, cache, context, sequences
         bench           speed and memory of KV formats
         help [command]  help on a command
 

@@ -45,6 +45,22 @@ interface Activations {
   readonly activated: Buf;
 }
 
+type Widths = Pick<ModelConfig, "hiddenSize" | "numHeads" | "numKvHeads" | "headDim" | "intermediateSize">;
+
+/** f32 values of a row in each activation buffer. */
+export function activationWidths({ hiddenSize, numHeads, numKvHeads, headDim, intermediateSize }: Widths) {
+  const q = numHeads * headDim;
+  return {
+    hidden: hiddenSize,
+    normed: hiddenSize,
+    qkv: q + 2 * numKvHeads * headDim,
+    query: q,
+    attended: q,
+    gateUp: 2 * intermediateSize,
+    activated: intermediateSize,
+  } as const;
+}
+
 export class Decoder {
   readonly ops: Ops;
   readonly config: ModelConfig;
@@ -172,6 +188,8 @@ export class Decoder {
         layer.postNorm,
         layer.gateUp,
         layer.down,
+        layer.attention.qNorm,
+        layer.attention.kNorm,
       ]) {
         if (w) all.add(w);
       }
@@ -241,18 +259,17 @@ export class Decoder {
   #activationsFor(rows: number): Activations {
     if (this.#activations && this.#activations.rows >= rows) return this.#activations;
     this.#freeActivations();
-    const { config, ops } = this;
-    const q = config.numHeads * config.headDim;
-    const kv = config.numKvHeads * config.headDim;
+    const widths = activationWidths(this.config);
+    const alloc = (name: keyof typeof widths): Buf => this.ops.alloc(rows * widths[name]);
     this.#activations = {
       rows,
-      hidden: ops.alloc(rows * config.hiddenSize),
-      normed: ops.alloc(rows * config.hiddenSize),
-      qkv: ops.alloc(rows * (q + 2 * kv)),
-      query: ops.alloc(rows * q),
-      attended: ops.alloc(rows * q),
-      gateUp: ops.alloc(rows * 2 * config.intermediateSize),
-      activated: ops.alloc(rows * config.intermediateSize),
+      hidden: alloc("hidden"),
+      normed: alloc("normed"),
+      qkv: alloc("qkv"),
+      query: alloc("query"),
+      attended: alloc("attended"),
+      gateUp: alloc("gateUp"),
+      activated: alloc("activated"),
     };
     return this.#activations;
   }

@@ -27,7 +27,7 @@ import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
 /** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
-const SPLIT_TOKENS = 2048;
+export const SPLIT_TOKENS = 2048;
 /** Spans of up to this many tokens are decoded position by position. */
 const DECODE_TOKENS = 4;
 /** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
