@@ -10,6 +10,7 @@ import {
   ATTEND,
   ATTEND_SIDE,
   K_SIDE,
+  LARGEST_IN_BLOCK,
   offsetOf,
   PARAM_BYTES,
   planeWords,
@@ -199,8 +200,8 @@ export class KvKernels {
         [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
       ],
       floats: [
-        [ATTEND_SIDE.step, (codebook?.step ?? 0) / Math.sqrt(headDim)],
-        [ATTEND_SIDE.largest, codebook?.largest ?? 1],
+        [ATTEND_SIDE.step, codebook ? codebook.step / Math.sqrt(headDim) : 1],
+        [ATTEND_SIDE.largest, codebook?.largest ?? LARGEST_IN_BLOCK],
         [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim)],
       ],
     };
