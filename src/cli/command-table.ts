@@ -26,5 +26,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "quality of KV formats: perplexity, divergence, recall",
     load: () => import("./commands/eval.ts"),
   },
+  {
+    name: "sweep",
+    summary: "search KV formats and settings, resumable",
+    load: () => import("./commands/sweep.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];
