@@ -18,6 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["engine"],
   ["eval"],
   ["bench"],
+  ["server"],
   ["index.ts"],
   ["node", "browser-platform.ts"],
   ["browser.ts", "cli"],

@@ -30,11 +30,19 @@ export class SlotTable {
     return this.#slots;
   }
 
-  /** Puts a job into the slot it asks for if that is free, or into another one, those without a conversation first. */
+  /**
+   * Puts a job into the slot it asks for if that is free. Otherwise into that of the conversation it goes on with, into one
+   * without a conversation, or into any that is free.
+   */
   assign(job: Job): void {
     const wanted = this.#slots[job.request.options.slot ?? -1];
     const free = this.#slots.filter((slot) => slot.job === null);
-    const slot = wanted && !wanted.job ? wanted : (free.find(({ entry }) => !entry?.isLive) ?? free[0]);
+    const slot =
+      wanted && !wanted.job
+        ? wanted
+        : (free.find(({ entry }) => entry?.isLive && goesOn(job.tokens, entry)) ??
+          free.find(({ entry }) => !entry?.isLive) ??
+          free[0]);
     if (!slot) return;
     slot.job = job;
     job.slot = slot.id;
@@ -99,4 +107,12 @@ export class SlotTable {
       id,
     });
   }
+}
+
+/** Whether a prompt repeats at least half of a conversation: the next turn, or the last one asked again. */
+function goesOn(tokens: readonly number[], { tokens: said, length }: PrefixEntry): boolean {
+  const half = Math.ceil(length / 2);
+  if (!said || tokens.length < half) return false;
+  for (let i = 0; i < half; i++) if (tokens[i] !== said[i]) return false;
+  return true;
 }
