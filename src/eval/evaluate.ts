@@ -1,9 +1,8 @@
 /** @file Quality of cache formats on a text: perplexity, divergence from an uncompressed cache of the same weights, recall. */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
-import { loadCalibration } from "../models/calibration-file.ts";
 import type { Decoder } from "../models/decoder.ts";
-import { getPlatform, type OnProgress } from "../platform.ts";
+import type { OnProgress } from "../platform.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { type Contender, compareOnTokens, emptyRecord, makeContender, type TokenRecord } from "./compare.ts";
 import { type DivergenceSummary, summarizeDivergence } from "./divergence.ts";
@@ -148,16 +147,9 @@ function valuesPerToken(llm: LLM): number {
 
 /** A decoder a spec over the weights of `llm`, each with the calibration its spec asks for. */
 export async function decodersFor(llm: LLM, specs: readonly string[]): Promise<Decoder[]> {
-  const parsed = specs.map(parseKvSpec);
-  const source = parsed.some((spec) => spec.calibration !== "off") ? await getPlatform().openSource(llm.name) : null;
-  try {
-    const decoders: Decoder[] = [];
-    for (const spec of parsed) {
-      const calibration = source ? await loadCalibration(source, spec.calibration, llm.config) : [];
-      decoders.push(llm.decoder.withFormat(spec, calibration));
-    }
-    return decoders;
-  } finally {
-    await source?.close();
+  const decoders: Decoder[] = [];
+  for (const spec of specs.map(parseKvSpec)) {
+    decoders.push(llm.decoder.withFormat(spec, await llm.loadCalibration(spec)));
   }
+  return decoders;
 }
