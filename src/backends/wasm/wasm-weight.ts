@@ -20,7 +20,7 @@ const RECORDS = {
   q4: { cols: 32, rowBytes: 20 },
 } as const;
 /** Checkpoint bytes converted at a time. */
-const STAGING_BYTES = 1 << 20;
+export const STAGING_BYTES = 1 << 20;
 
 const CONVERT_KERNEL = {
   f32: "convertToF32",

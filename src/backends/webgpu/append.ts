@@ -149,10 +149,11 @@ export class AppendKernels {
 }
 
 function checkType(side: SideFormat): void {
-  if (!side.qjl && !side.type.startsWith("kivi")) return;
-  const what = side.qjl ? `${side.type}+qjl` : side.type;
+  const isResearch = side.qjl || side.codebookIterations !== undefined;
+  if (!isResearch && !side.type.startsWith("kivi")) return;
+  const what = side.qjl ? `${side.type}+qjl` : isResearch ? `${side.type},codebook=…` : side.type;
   throw new TurboQuantError(
     "unsupported",
-    `--kv ${what}: the webgpu backend has no kernel for it; choose tqN without qjl, q8_0, q4_0r, f16 or f32, or --backend wasm`,
+    `--kv ${what}: the webgpu backend has no kernel for it; choose tqN without qjl and codebook, q8_0, q4_0r, f16 or f32, or --backend wasm`,
   );
 }
