@@ -3,6 +3,7 @@
  * arXiv 1805.02867), one pair of accumulators for codes and 16-bit copies alike.
  */
 import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
+import { scoreBlocks, weighBlocks } from "./block-codes";
 import { isHalved } from "./centroids";
 import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
 import { addSketch, scoreCodes } from "./key-codes";
@@ -66,7 +67,9 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
-  const type = load<i32>(side, TYPE), isCodes = type <= 8;
+  const type = load<i32>(side, TYPE);
+  // Bits of the codes, 0 for floats.
+  const bits: i32 = type <= 8 ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
@@ -85,7 +88,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       const query = scratch + S_QUERY + row * MAX_DIM * 4;
       memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * d * 4, d * 4);
       memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
-      if (isCodes) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, type, largest, state, ROW_QSCALE);
+      if (bits) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, bits, largest, state, ROW_QSCALE);
       if (matrix) {
         const projections = <usize>load<u32>(side, SKETCH_ROWS);
         projectQuery(matrix, projections, query, d, scratch + S_TILE);
@@ -187,7 +190,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   high = min<i32>(high, keyHigh);
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
   // Floats take twice the room of int16 when a tile is unpacked for many rows.
-  const longest = rows > 2 && (kType > 8 || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
+  const longest = rows > 2 && (kType == TYPE_F16 || kType == TYPE_F32 || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys by fours; what lies outside a row's range is masked.
   low &= ~3;
   while (low < high) {
@@ -205,7 +208,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
         loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
         addSketch(p, kSide, scratch, page, head, from, count, rows);
       }
-    } else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
+    } else if (kType >= TYPE_Q8_0) scoreBlocks(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
+    else scoreFloats(kType, p, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -221,7 +225,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
     if (vType <= 8) {
       loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, count);
       weighCodes(vType, p, vSide, scratch, page, head, from, count, rows);
-    } else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
+    } else if (vType >= TYPE_Q8_0 && rows <= 2) weighBlocks(vType, p, vSide, scratch, page, head, from, count, rows);
+    else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
     low += <i32>count;
   }
 }

@@ -41,9 +41,9 @@ export const PLANE_1: usize = 8;
 export const PLANE_2: usize = 12;
 export const SCALES: usize = 16;
 export const TABLE: usize = 20;
-/** f32: value of one int16 step, 1/√headDim included. */
+/** f32: value of one int16 step, 1/√headDim included; 1 for blocks. */
 export const STEP: usize = 24;
-/** f32: largest |int16| centroid. */
+/** f32: largest |int16| centroid, or integer of a block. */
 export const LARGEST: usize = 28;
 export const SKETCH_SIGNS: usize = 32;
 export const SKETCH_NORMS: usize = 36;
@@ -84,7 +84,9 @@ export const S_SCORES: usize = S_ACC + MAX_ROWS * MAX_DIM * 4; // f32 [MAX_ROWS]
 export const S_WEIGHTS: usize = S_SCORES + MAX_ROWS * MAX_TILE * 4; // i16 [MAX_ROWS][MAX_TILE]
 export const S_SUMS: usize = S_WEIGHTS + MAX_ROWS * MAX_TILE * 2; // i32x4 [2][MAX_TILE]
 export const S_SCALES: usize = S_SUMS + 2 * MAX_TILE * 16; // f32 [MAX_TILE]
-export const S_TILE: usize = S_SCALES + MAX_TILE * 4; // i16 or f32 [MAX_TILE][MAX_DIM]
+export const S_BLOCK_SCALES: usize = S_SCALES + MAX_TILE * 4; // f32 [MAX_DIM / 32][MAX_TILE]
+export const S_PRODUCTS: usize = S_BLOCK_SCALES + (MAX_DIM / 32) * MAX_TILE * 4; // f32 [MAX_TILE + 4]: weights times scales
+export const S_TILE: usize = S_PRODUCTS + MAX_TILE * 4 + 16; // i16 or f32 [MAX_TILE][MAX_DIM]
 export const S_ROWS: usize = S_TILE + MAX_TILE * MAX_DIM * 4; // MAX_ROWS of ROW_BYTES
 export const ROW_BYTES: usize = 64;
 /** Somewhere to leave bytes that were only read to have them in the caches. */

@@ -27,9 +27,19 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "allocate",
+    summary: "bits for each layer, and for K and V, under a byte budget",
+    load: () => import("./commands/allocate.ts"),
+  },
+  {
     name: "sweep",
     summary: "search KV formats and settings, resumable",
     load: () => import("./commands/sweep.ts"),
+  },
+  {
+    name: "plan",
+    summary: "what fits a memory: weights, cache, context, sequences",
+    load: () => import("./commands/plan.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

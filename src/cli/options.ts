@@ -6,7 +6,7 @@ import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
 export const DEFAULT_MODEL = "qwen3-3m";
 
 const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
-const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8"];
+export const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8"];
 
 /** A whole number from `min` on. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
@@ -83,12 +83,11 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
   readonly kvBudget?: number;
 }
 
-export function addModelOption(command: Command): Command {
-  return command.option(
-    "-m, --model <ref>",
-    "checkpoint: a directory, a hub id (org/name) or an embedded model",
-    DEFAULT_MODEL,
-  );
+export function addModelOption(
+  command: Command,
+  what = "checkpoint: a directory, a hub id (org/name) or an embedded model",
+): Command {
+  return command.option("-m, --model <ref>", what, DEFAULT_MODEL);
 }
 
 export function addBackendOptions(command: Command): Command {

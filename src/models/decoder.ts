@@ -45,6 +45,22 @@ interface Activations {
   readonly activated: Buf;
 }
 
+type Widths = Pick<ModelConfig, "hiddenSize" | "numHeads" | "numKvHeads" | "headDim" | "intermediateSize">;
+
+/** f32 values of a row in each activation buffer. */
+export function activationWidths({ hiddenSize, numHeads, numKvHeads, headDim, intermediateSize }: Widths) {
+  const q = numHeads * headDim;
+  return {
+    hidden: hiddenSize,
+    normed: hiddenSize,
+    qkv: q + 2 * numKvHeads * headDim,
+    query: q,
+    attended: q,
+    gateUp: 2 * intermediateSize,
+    activated: intermediateSize,
+  } as const;
+}
+
 export class Decoder {
   readonly ops: Ops;
   readonly config: ModelConfig;
@@ -132,17 +148,17 @@ export class Decoder {
 
   /**
    * The same weights over another cache format; weights are shared, activations are each decoder's own.
-   * calibration: of the new format, identity by default
+   * calibration: of the new format, identity by default · ops: the same backend, looked at by whoever passes it
    * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
    */
-  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = []): Decoder {
+  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = [], ops: Ops = this.ops): Decoder {
     kv.validateLayers(this.config.numLayers);
     const layers = this.#layers.map((layer, index) => ({
       ...layer,
       attention: { ...layer.attention, format: kv.forLayer(index), calibration: calibration[index] ?? null },
     }));
     const weights = { embedding: this.#embedding, finalNorm: this.#finalNorm, head: this.#head, layers };
-    return new Decoder(this.ops, { config: this.config, kv, weights: "auto" }, weights);
+    return new Decoder(ops, { config: this.config, kv, weights: "auto" }, weights);
   }
 
   /** What attention needs to know of a layer; benchmarks of single operations start from it. */
@@ -172,6 +188,8 @@ export class Decoder {
         layer.postNorm,
         layer.gateUp,
         layer.down,
+        layer.attention.qNorm,
+        layer.attention.kNorm,
       ]) {
         if (w) all.add(w);
       }
@@ -241,18 +259,17 @@ export class Decoder {
   #activationsFor(rows: number): Activations {
     if (this.#activations && this.#activations.rows >= rows) return this.#activations;
     this.#freeActivations();
-    const { config, ops } = this;
-    const q = config.numHeads * config.headDim;
-    const kv = config.numKvHeads * config.headDim;
+    const widths = activationWidths(this.config);
+    const alloc = (name: keyof typeof widths): Buf => this.ops.alloc(rows * widths[name]);
     this.#activations = {
       rows,
-      hidden: ops.alloc(rows * config.hiddenSize),
-      normed: ops.alloc(rows * config.hiddenSize),
-      qkv: ops.alloc(rows * (q + 2 * kv)),
-      query: ops.alloc(rows * q),
-      attended: ops.alloc(rows * q),
-      gateUp: ops.alloc(rows * 2 * config.intermediateSize),
-      activated: ops.alloc(rows * config.intermediateSize),
+      hidden: alloc("hidden"),
+      normed: alloc("normed"),
+      qkv: alloc("qkv"),
+      query: alloc("query"),
+      attended: alloc("attended"),
+      gateUp: alloc("gateUp"),
+      activated: alloc("activated"),
     };
     return this.#activations;
   }

@@ -10,6 +10,7 @@ import {
   ATTEND,
   ATTEND_SIDE,
   K_SIDE,
+  LARGEST_IN_BLOCK,
   offsetOf,
   PARAM_BYTES,
   planeWords,
@@ -27,7 +28,7 @@ import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
 /** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
-const SPLIT_TOKENS = 2048;
+export const SPLIT_TOKENS = 2048;
 /** Spans of up to this many tokens are decoded position by position. */
 const DECODE_TOKENS = 4;
 /** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
@@ -201,8 +202,8 @@ export class KvKernels {
         [ATTEND_SIDE.sketchRows, numProjections],
       ],
       floats: [
-        [ATTEND_SIDE.step, (codebook?.step ?? 0) / Math.sqrt(headDim)],
-        [ATTEND_SIDE.largest, codebook?.largest ?? 1],
+        [ATTEND_SIDE.step, codebook ? codebook.step / Math.sqrt(headDim) : 1],
+        [ATTEND_SIDE.largest, codebook?.largest ?? LARGEST_IN_BLOCK],
         [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim, numProjections)],
       ],
     };

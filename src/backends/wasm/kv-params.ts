@@ -98,6 +98,9 @@ export const APPEND_SIDE = {
 /** Offsets in a span. */
 export const SPAN = { row: 0, start: 4, count: 8, main: 12, exact: 16, exactStart: 20, firstBlock: 24 } as const;
 
+/** Bound of the integers of q8_0 and q4_0r, whose step is 1: the counterpart of a codebook's. */
+export const LARGEST_IN_BLOCK = 128;
+
 export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 } as const;
 export const ROTATIONS = { none: 0, hadamard: 1, qr: 2 } as const;
 

@@ -19,7 +19,7 @@ const RECORDS = {
   q8: { cols: 32, rowBytes: 36 },
 } as const;
 /** Checkpoint bytes converted at a time. */
-const STAGING_BYTES = 1 << 20;
+export const STAGING_BYTES = 1 << 20;
 
 const CONVERT_KERNEL = { f32: "convertToF32", f16: "convertToF16", bf16: "convertToBf16", q8: "convertToQ8" } as const;
 

@@ -69,6 +69,31 @@ function strideOf(cols: number, type: WeightType): number {
   return hasScales(type) ? Math.ceil(cols / 32) * 4 : Math.ceil(cols / UNIT);
 }
 
+function chunking(cols: number, type: WeightType, limit: number) {
+  const stride = strideOf(cols, type);
+  const rowBytes = stride * unitBytes(type);
+  return {
+    stride,
+    rowBytes,
+    perChunk: Math.max(1, Math.floor(limit / Math.max(rowBytes, hasScales(type) ? stride : 0))),
+  };
+}
+
+/** The buffers that a matrix is cut into: rows and bytes of each. limit: most bytes of one buffer */
+export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
+  if (isVector(rows, cols, type)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
+  const { stride, rowBytes, perChunk } = chunking(cols, type, limit);
+  return Array.from({ length: Math.ceil(rows / perChunk) }, (_, i) => {
+    const count = Math.min(perChunk, rows - i * perChunk);
+    return {
+      first: i * perChunk,
+      rows: count,
+      wordBytes: count * rowBytes,
+      scaleBytes: hasScales(type) ? count * stride : 0,
+    };
+  });
+}
+
 export class WeightLoader {
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
@@ -93,16 +118,12 @@ export class WeightLoader {
       this.#commands.write(buffer, 0, data);
       return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false);
     }
-    const stride = strideOf(cols, as);
-    const rowBytes = stride * unitBytes(as);
-    const perChunk = Math.max(1, Math.floor(this.#limit / Math.max(rowBytes, hasScales(as) ? stride : 0)));
-    const chunks: WeightChunk[] = [];
-    for (let first = 0; first < rows; first += perChunk) {
-      const count = Math.min(perChunk, rows - first);
-      const words = this.#allocator.allocate(count * rowBytes, `weight ${rows}x${cols} ${as}`);
-      const scales = hasScales(as) ? this.#allocator.allocate(count * stride, "weight scales") : words;
-      chunks.push({ first, rows: count, words, scales });
-    }
+    const { stride, rowBytes, perChunk } = chunking(cols, as, this.#limit);
+    const chunks: WeightChunk[] = weightBuffers(rows, cols, as, this.#limit).map((chunk) => {
+      const words = this.#allocator.allocate(chunk.wordBytes, `weight ${rows}x${cols} ${as}`);
+      const scales = hasScales(as) ? this.#allocator.allocate(chunk.scaleBytes, "weight scales") : words;
+      return { first: chunk.first, rows: chunk.rows, words, scales };
+    });
     let row = 0;
     let peak = 0;
     const scan = this.#matrices && as !== "f32" && as !== "f16";
