@@ -37,14 +37,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/allocate.ts"),
   },
   {
-    name: "plan",
-    summary: "what fits a memory: weights, cache, context, sequences",
-    load: () => import("./commands/plan.ts"),
-  },
-  {
     name: "sweep",
     summary: "search KV formats and settings, resumable",
     load: () => import("./commands/sweep.ts"),
+  },
+  {
+    name: "plan",
+    summary: "what fits a memory: weights, cache, context, sequences",
+    load: () => import("./commands/plan.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];
