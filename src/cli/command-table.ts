@@ -27,6 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "allocate",
+    summary: "bits for each layer, and for K and V, under a byte budget",
+    load: () => import("./commands/allocate.ts"),
+  },
+  {
     name: "plan",
     summary: "what fits a memory: weights, cache, context, sequences",
     load: () => import("./commands/plan.ts"),

@@ -148,17 +148,17 @@ export class Decoder {
 
   /**
    * The same weights over another cache format; weights are shared, activations are each decoder's own.
-   * calibration: of the new format, identity by default
+   * calibration: of the new format, identity by default · ops: the same backend, looked at by whoever passes it
    * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
    */
-  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = []): Decoder {
+  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = [], ops: Ops = this.ops): Decoder {
     kv.validateLayers(this.config.numLayers);
     const layers = this.#layers.map((layer, index) => ({
       ...layer,
       attention: { ...layer.attention, format: kv.forLayer(index), calibration: calibration[index] ?? null },
     }));
     const weights = { embedding: this.#embedding, finalNorm: this.#finalNorm, head: this.#head, layers };
-    return new Decoder(this.ops, { config: this.config, kv, weights: "auto" }, weights);
+    return new Decoder(ops, { config: this.config, kv, weights: "auto" }, weights);
   }
 
   /** What attention needs to know of a layer; benchmarks of single operations start from it. */
