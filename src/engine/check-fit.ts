@@ -35,7 +35,9 @@ interface Need {
 }
 
 /** @throws TurboQuantError out_of_memory — the weights, or the context that was asked for; with what would fit */
-export function checkFit(options: FitOptions): Fit {
+export function checkFit(asking: FitOptions): Fit {
+  // A budget alone says nothing of the length of a sequence.
+  const options = asking.context === undefined ? { ...asking, kvBudgetBytes: undefined } : asking;
   const { model, backend, memory } = options;
   const available = Math.min(memory.bytes, options.memoryBytes ?? Number.POSITIVE_INFINITY);
   const limit = model.maxPositionEmbeddings;
@@ -45,14 +47,12 @@ export function checkFit(options: FitOptions): Fit {
   const wanted = needOf(options, available, options.kv, asked);
   if (wanted.obstacle === null) return { contextLength: asked, note: null };
   const longest = longestContext(options, available, options.kv, asked);
-  if (options.context === undefined && longest > 0 && options.kvBudgetBytes === undefined) {
+  if (options.context === undefined && longest > 0) {
     return {
       contextLength: longest,
       note: `context: ${count(longest)} of the model's ${count(limit)} tokens, because ${wanted.obstacle}`,
     };
   }
-  // A budget alone says nothing of the length of a sequence.
-  if (options.context === undefined && longest > 0) return { contextLength: asked, note: null };
   const others = PLANNED_FORMATS.filter((kv) => needOf(options, available, kv, asked).obstacle === null);
   const ways = [
     longest > 0 && `--ctx ${longest} fits with --kv ${options.kv}`,
