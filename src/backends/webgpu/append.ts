@@ -55,7 +55,7 @@ export class AppendKernels {
     const { kernel, constants } = this.#prepare(step, layer, norms);
     this.#commands.dispatch(
       kernel,
-      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale)],
+      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale), 0],
       [
         this.#steps.buffer,
         angles,
@@ -112,6 +112,7 @@ export class AppendKernels {
       ...at,
     };
     const inserts = {
+      EXACT: shaders.exact,
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: storeText("k", format.k, main.k),
       STORE_V: storeText("v", format.v, main.v),
