@@ -18,7 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["engine"],
   ["eval"],
   ["plan"],
-  ["bench"],
+  ["bench", "lab", "server"],
   ["index.ts"],
   ["node", "browser-platform.ts"],
   ["browser.ts", "cli"],

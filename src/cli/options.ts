@@ -6,7 +6,7 @@ import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
 export const DEFAULT_MODEL = "qwen3-3m";
 
 const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
-export const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8"];
+export const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8", "q4"];
 
 /** A whole number from `min` on. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
@@ -94,7 +94,9 @@ export function addBackendOptions(command: Command): Command {
   return command
     .addOption(new Option("--backend <name>", "what computes").choices(BACKENDS).default("auto"))
     .addOption(
-      new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"),
+      new Option("--weights <type>", "how weights are kept; auto: as stored; q8, q4: int8, int4 in groups of 32")
+        .choices(WEIGHTS)
+        .default("auto"),
     );
 }
 

@@ -252,7 +252,7 @@ describe("a user's mistake is one message and exit code 2", () => {
     [
       "budget",
       ["run", ...MODEL, "--kv-budget", "1kB", "hi"],
-      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes/,
+      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes.*--kv-budget/,
     ],
     ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
     ["no file", ["run", "-f", "no-such-file.txt"], /--file no-such-file.txt: cannot be read \(ENOENT\)/],

@@ -15,12 +15,17 @@ export interface WeightSource {
 export interface DecoderOptions {
   readonly config: ModelConfig;
   readonly kv: KvSpec;
-  /** `auto`: as stored. */
+  /** `auto`: as stored. With `q4` the embedding and the head are q8. */
   readonly weights: WeightType | "auto";
   readonly calibration?: readonly (LayerCalibration | null)[];
   /** Called after each loaded matrix. */
   readonly onWeight?: (name: string, index: number, total: number) => void;
   readonly signal?: AbortSignal;
+}
+
+/** Every logit is a product with the head, and every token a row of the embedding: beside q4 they are kept in int8. */
+export function embeddingType(weights: WeightType | "auto"): WeightType | "auto" {
+  return weights === "q4" ? "q8" : weights;
 }
 
 interface LayerWeights {
@@ -95,25 +100,24 @@ export class Decoder {
     let loaded = 0;
     const load = async (
       names: readonly string[],
-      keep = false,
+      as: WeightType | "auto" = options.weights,
       reshape: (part: WeightPart) => WeightPart = (part) => part,
     ): Promise<Weight> => {
       options.signal?.throwIfAborted();
       const parts: WeightPart[] = [];
       for (const name of names) parts.push(reshape(await source.part(name)));
       const stored = parts.some((p) => p.dtype !== parts[0]!.dtype) ? "f32" : parts[0]!.dtype;
-      // Norms and biases stay f32: they are tiny, and kernels read them as such.
-      const type = keep ? "f32" : options.weights === "auto" ? stored : options.weights;
-      const weight = ops.loadWeight(parts, type);
+      const weight = ops.loadWeight(parts, as === "auto" ? stored : as);
       options.onWeight?.(names[0]!, ++loaded, total);
       return weight;
     };
-    const vector = (name: string) => load([name], true);
+    // Norms and biases stay f32: they are tiny, and kernels read them as such.
+    const vector = (name: string) => load([name], "f32");
     /** Biases of projections that run as one matrix, one below the other: [rows][1]. */
     const bias = (names: readonly string[]): Promise<Weight> =>
-      load(names, true, (part) => ({ ...part, rows: part.rows * part.cols, cols: 1 }));
+      load(names, "f32", (part) => ({ ...part, rows: part.rows * part.cols, cols: 1 }));
 
-    const embedding = await load(["model.embed_tokens.weight"]);
+    const embedding = await load(["model.embed_tokens.weight"], embeddingType(options.weights));
     const layers: LayerWeights[] = [];
     for (let index = 0; index < config.numLayers; index++) {
       const at = (name: string) => `model.layers.${index}.${name}.weight`;
@@ -142,7 +146,7 @@ export class Decoder {
       });
     }
     const finalNorm = await vector("model.norm.weight");
-    const head = config.tieWordEmbeddings ? embedding : await load(["lm_head.weight"]);
+    const head = config.tieWordEmbeddings ? embedding : await load(["lm_head.weight"], embeddingType(options.weights));
     return new Decoder(ops, options, { embedding, finalNorm, head, layers });
   }
 

@@ -166,6 +166,28 @@ describe("modifiers", () => {
   });
 });
 
+describe("research modifiers", () => {
+  it("qjl= sets the projections of sides that have a sketch, codebook= the iterations of sides that have codes", () => {
+    const published = { ...plain("tq3"), qjl: true, projections: 64, codebookIterations: 10 };
+    expect(layer("paper-4+qjl,qjl=64,codebook=10")).toMatchObject({
+      k: published,
+      v: { ...plain("tq4"), codebookIterations: 10 },
+    });
+    expect(layer("k4v4,codebook=50,v=f16")).toMatchObject({
+      k: { ...key(4), codebookIterations: 50 },
+      v: plain("f16"),
+    });
+    expect(layer("paper-4").k).not.toHaveProperty("codebookIterations");
+  });
+
+  it("refuses what cannot be", () => {
+    expect(problem("paper-4,qjl=64")).toContain("expected a preset with a sketch; choose paper-N+qjl");
+    expect(problem("paper-4+qjl,qjl=12")).toContain("expected a multiple of 8 from 8 to 512");
+    expect(problem("paper-4+qjl,qjl=0")).toContain("expected a multiple of 8 from 8 to 512");
+    expect(problem("k4v4,codebook=0")).toContain("at least 1 of Lloyd's iterations");
+  });
+});
+
 describe("canonical text", () => {
   it("drops what changes nothing and sorts the rest", () => {
     expect(parseKvSpec(" k4v4 , window=128 , sinks=0").text).toBe("k4v4,sinks=0");

@@ -55,7 +55,20 @@ const PRESET_EXAMPLES = [
   "q8_0",
   "kivi-4",
 ];
-const MODIFIERS = ["sinks", "window", "scale", "search", "rotation", "calibration", "layers", "seed", "k", "v"];
+const MODIFIERS = [
+  "sinks",
+  "window",
+  "scale",
+  "search",
+  "rotation",
+  "calibration",
+  "layers",
+  "seed",
+  "qjl",
+  "codebook",
+  "k",
+  "v",
+];
 const SCALES = ["auto", "norm", "norm-preserving", "least-squares"];
 const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
 
@@ -163,11 +176,11 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
   const ranges: LayerRange[] = [];
   // Sides first: layers= refers to what k= and v= chose, scale= and search= to all three, whatever the order of writing.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
-  const changeSides = (change: (side: "k" | "v") => Partial<SideFormat>): void => {
+  const changeSides = (change: (side: "k" | "v", format: SideFormat) => Partial<SideFormat>): void => {
     for (const target of [draft, ...ranges]) {
       for (const side of ["k", "v"] as const) {
         const format = target[side];
-        if (format) target[side] = { ...format, ...change(side) };
+        if (format) target[side] = { ...format, ...change(side, format) };
       }
     }
   };
@@ -204,6 +217,23 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       case "search": {
         const search = oneOf(name, value, ["on", "off"]) === "on";
         changeSides(() => ({ search }));
+        break;
+      }
+      case "qjl": {
+        const projections = parseCount(name, value, 512);
+        if (projections < 8 || projections % 8 !== 0) {
+          fail(`qjl=${value}: expected a multiple of 8 from 8 to 512, the projections of the sketch`, { qjl: value });
+        }
+        if (![draft, ...ranges].some((target) => target.k?.qjl)) {
+          fail(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });
+        }
+        changeSides((_, side) => (side.qjl ? { projections } : {}));
+        break;
+      }
+      case "codebook": {
+        const codebookIterations = parseCount(name, value, 100_000);
+        if (codebookIterations < 1) fail("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
+        changeSides((_, side) => (side.type.startsWith("tq") ? { codebookIterations } : {}));
         break;
       }
       case "rotation":
