@@ -51,5 +51,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "what fits a memory: weights, cache, context, sequences",
     load: () => import("./commands/plan.ts"),
   },
+  {
+    name: "recommend",
+    summary: "the smallest KV format that this model survives",
+    load: () => import("./commands/recommend.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];
