@@ -39,11 +39,13 @@ describe("serve", () => {
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     let text = (await reader.read()).value!;
     io.terminate();
+    const asked = performance.now();
     for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
     const said = [...text.matchAll(/data: (\{.*\})/g)].map(([, json]) => JSON.parse(json!).choices[0].text).join("");
     expect(said).toBe((expected as { choices: [{ text: string }] }).choices[0].text);
     expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
     expect(await code).toBe(0);
+    expect(performance.now() - asked, "connections that are kept alive are not waited for").toBeLessThan(15_000);
     await expect(fetch(`${url}/health`)).rejects.toThrow();
     expect(io.err()).toContain('"msg":"shutting down"');
     expect(io.out().trim().split("\n")).toHaveLength(1);
