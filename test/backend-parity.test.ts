@@ -25,7 +25,9 @@ afterAll(async () => {
 function limitOf(c: KvCase): number {
   const bits = codeBitsOf(c);
   if (bits > 6) return tolerance.attentionWideCodes.max;
-  return bits > 0 ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
+  // Blocks are integers, multiplied by int16 queries and weights as codes are.
+  const areIntegers = bits > 0 || /q[48]_0/.test(c.kv);
+  return areIntegers ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
 }
 
 async function compare(c: KvCase): Promise<void> {
@@ -98,6 +100,17 @@ describe("wasm attention against the reference", () => {
 
   it("TurboQuant_prod: codes and sketch", async () => {
     for (const bits of [2, 4, 8]) await compare({ kv: `paper-${bits}+qjl`, headDim: 128, steps: [70, 1, 3] });
+  });
+
+  it("sketches of fewer and of more projections than head_dim", async () => {
+    for (const projections of [8, 40, 512]) {
+      await compare({ kv: `paper-4+qjl,qjl=${projections}`, headDim: 64, steps: [70, 1, 3] });
+    }
+    await compare({ kv: "paper-3+qjl,qjl=72", numHeads: 4, numKvHeads: 2, headDim: 40, steps: [20, 1] });
+  });
+
+  it("codebooks stopped early", async () => {
+    for (const bits of [2, 4, 5, 7]) await compare({ kv: `paper-${bits},codebook=10`, headDim: 64, steps: [70, 1] });
   });
 
   it("calibrated keys", async () => {

@@ -1,5 +1,5 @@
 /**
- * @file Scores and weighted sums of keys and values that are not packed codes: f16, f32 and the block formats.
+ * @file Scores and weighted sums of f16 and f32, and of values in blocks that many rows share: widened once, as f32.
  *
  * f16 is read by moving its bits into place, which leaves a factor of 2⁻¹¹² (`halfLow`). Queries, and weights of f16
  * values, are kept times 2⁵⁶, so that products stay far from the subnormal range, where processors are slow.
@@ -141,7 +141,7 @@ function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scr
   }
 }
 
-/** Floats of any type into the tile. */
+/** Floats or blocks into the tile. */
 function unpackTile(type: i32, d: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize): void {
   if (type == TYPE_F16) unpackHalves(d, rowAddress(page, plane, head, from, tokens, d * 2), scratch, count);
   else if (type == TYPE_F32) unpackFloats(d, rowAddress(page, plane, head, from, tokens, d * 4), scratch, count);
@@ -154,7 +154,7 @@ function unpackTile(type: i32, d: usize, side: usize, scratch: usize, page: usiz
 }
 
 /** Scores of float keys. from, count: multiples of 4; at most MAX_TILE / 2 keys for more than two rows */
-export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
+export function scoreFloats(type: i32, p: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   if (type == TYPE_F16 && rows <= 2) {
     const source = rowAddress(page, plane, head, from, tokens, d * 2);
@@ -162,7 +162,7 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, pa
     else scoreHalves(2, d, source, scratch, count, ahead, aheadStep);
     return;
   }
-  unpackTile(type, d, side, scratch, page, tokens, plane, head, from, count);
+  unpackTile(type, d, 0, scratch, page, tokens, plane, head, from, count);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : <f32>1 / QUERY_GAIN);
   let row: usize = 0;
   for (; row + 1 < rows; row += 2) dotRows(2, d, scratch, row, count, gain);
@@ -203,7 +203,7 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, pa
   }
 }
 
-/** Adds Σ weight · value of float values. from, count: as for `scoreFloats` */
+/** Adds Σ weight · value of float values, or of blocks for more than two rows. from, count: as for `scoreFloats` */
 export function weighFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : 1);

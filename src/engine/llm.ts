@@ -28,7 +28,7 @@ export interface LoadOptions {
   readonly kv?: string;
   readonly backend?: BackendName | "auto";
   readonly threads?: number;
-  /** How weights are kept: as stored (`auto`), widened, or int8 in groups of 32. */
+  /** How weights are kept: as stored (`auto`), widened, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
   /** Most tokens of a sequence; at most and by default the model's max_position_embeddings. */
   readonly contextLength?: number;

@@ -51,6 +51,7 @@ export const ATTEND_SIDE = {
   sketchNorms: 36,
   sketchMatrix: 40,
   sketchFactor: 44,
+  sketchRows: 48,
 } as const;
 
 /** Offsets in the append block. */
@@ -91,10 +92,14 @@ export const APPEND_SIDE = {
   sketchSigns: 36,
   sketchNorms: 40,
   sketchMatrix: 44,
+  sketchRows: 48,
 } as const;
 
 /** Offsets in a span. */
 export const SPAN = { row: 0, start: 4, count: 8, main: 12, exact: 16, exactStart: 20, firstBlock: 24 } as const;
+
+/** Bound of the integers of q8_0 and q4_0r, whose step is 1: the counterpart of a codebook's. */
+export const LARGEST_IN_BLOCK = 128;
 
 export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 } as const;
 export const ROTATIONS = { none: 0, hadamard: 1, qr: 2 } as const;
