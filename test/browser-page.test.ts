@@ -12,7 +12,7 @@ import { collect, LLM } from "../src/index.ts";
 import { GPU_TIMEOUT_MS } from "./helpers/gpu.ts";
 import { findChromium, skipReason } from "./helpers/optional.ts";
 import { repoRoot } from "./helpers/shared.ts";
-import { answerWith, type StaticServer, serveRepository } from "./helpers/static-server.ts";
+import { answering, answerWith, type StaticServer, serveFolder } from "./helpers/static-server.ts";
 
 const executablePath = findChromium();
 const skip = skipReason("browser", executablePath !== undefined, "install chromium, or name one in CHROMIUM");
@@ -52,10 +52,11 @@ describe.skipIf(skip)(`a plain page${skip ? ` (${skip})` : ""}`, { timeout: GPU_
       write: false,
       logLevel: "silent",
     });
-    server = await serveRepository({
+    const handle = answering({
       "/": answerWith("text/html", readFileSync(join(repoRoot, "docs/examples/browser/index.html"))),
       "/turboquant.js": answerWith("text/javascript", result.outputFiles[0]!.text),
     });
+    server = await serveFolder(repoRoot, { isolated: false, handle });
     await using llm = await LLM.load("qwen3-3m", { kv: "k4v4", backend: "wasm" });
     const prompt = "Once upon a time there was a little girl who lived";
     expected = prompt + (await collect(llm.generate(prompt, { maxNewTokens: TOKENS, temperature: 0 }))).text;

@@ -9,7 +9,7 @@ import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
 import { findChromium, skipReason } from "./helpers/optional.ts";
 import { repoRoot } from "./helpers/shared.ts";
-import { answerWith, type StaticServer, serveRepository } from "./helpers/static-server.ts";
+import { answering, answerWith, type StaticServer, serveFolder } from "./helpers/static-server.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -80,27 +80,30 @@ describe.skipIf(skip)(`wasm in a browser worker${skip ? ` (${skip})` : ""}`, () 
       logLevel: "silent",
     });
     worker = bundle.outputFiles[0]!.text;
-    server = await serveRepository(
-      {
-        "/": answerWith("text/html", PAGE),
-        "/worker.js": answerWith("text/javascript", worker),
-        "/result": (request, response) => {
-          let body = "";
-          request.on("data", (chunk) => {
-            body += chunk;
-          });
-          request.on("end", () => {
-            response.end();
-            onResult(JSON.parse(body) as Result);
-          });
-        },
+    const answer = answering({
+      "/": answerWith("text/html", PAGE),
+      "/worker.js": answerWith("text/javascript", worker),
+      "/result": (request, response) => {
+        let body = "";
+        request.on("data", (chunk) => {
+          body += chunk;
+        });
+        request.on("end", () => {
+          response.end();
+          onResult(JSON.parse(body) as Result);
+        });
       },
-      (_request, response) => {
-        if (!isolated) return;
-        response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-        response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+    });
+    server = await serveFolder(repoRoot, {
+      isolated: false,
+      handle: (request, response) => {
+        if (isolated) {
+          response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+          response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+        }
+        return answer(request, response);
       },
-    );
+    });
   });
   afterAll(() => server?.close());
 

@@ -13,6 +13,7 @@ import { explain } from "../explain.ts";
 import { comparedSize, formatBytes, formatCount, plainTable, significant } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { LineReader } from "../line-reader.ts";
+import { namingFile } from "../naming-file.ts";
 import {
   addBackendOptions,
   addCacheOptions,
@@ -208,7 +209,7 @@ class Chat {
       case "/load": {
         needsFile();
         const bytes = await readFile(argument);
-        this.#conversation.adopt(llm.restore(bytes));
+        this.#conversation.adopt(namingFile(argument, () => llm.restore(bytes)));
         note(`${argument}: ${formatCount(this.#conversation.session.sequence.length)} tokens\n`);
         break;
       }
