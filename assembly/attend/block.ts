@@ -3,14 +3,15 @@
  * arXiv 1805.02867), one pair of accumulators for codes and 16-bit copies alike.
  */
 import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
+import { scoreBlocks, weighBlocks } from "./block-codes";
 import { isHalved } from "./centroids";
 import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
 import { addSketch, scoreCodes } from "./key-codes";
 import {
-  EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
+  EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
-  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
 
@@ -50,9 +51,9 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   if (scaleAt == ROW_QSCALE) store<i32>(state, isHalved(bits) ? total >> 1 : 0, ROW_QBIAS);
 }
 
-/** Projects a query by the sketch's matrix into S_TILE (free before the first tile). */
-function projectQuery(matrix: usize, source: usize, d: usize, target: usize): void {
-  for (let i: usize = 0; i < d; i++) {
+/** Projects a query by the sketch's matrix of `rows` rows into S_TILE (free before the first tile). */
+function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, target: usize): void {
+  for (let i: usize = 0; i < rows; i++) {
     let sum = f32x4.splat(0);
     for (let j: usize = 0; j < d; j += 4) {
       sum = f32x4.add(sum, f32x4.mul(v128.load(matrix + (i * d + j) * 4), v128.load(source + j * 4)));
@@ -66,7 +67,9 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
-  const type = load<i32>(side, TYPE), isCodes = type <= 8;
+  const type = load<i32>(side, TYPE);
+  // Bits of the codes, 0 for floats.
+  const bits: i32 = type <= 8 ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
@@ -85,10 +88,11 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       const query = scratch + S_QUERY + row * MAX_DIM * 4;
       memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * d * 4, d * 4);
       memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
-      if (isCodes) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, type, largest, state, ROW_QSCALE);
+      if (bits) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, bits, largest, state, ROW_QSCALE);
       if (matrix) {
-        projectQuery(matrix, query, d, scratch + S_TILE);
-        quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, d, 1, 1, state, ROW_SSCALE);
+        const projections = <usize>load<u32>(side, SKETCH_ROWS);
+        projectQuery(matrix, projections, query, d, scratch + S_TILE);
+        quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_SKETCH * 2, projections, 1, 1, state, ROW_SSCALE);
       }
       const gain = f32x4.splat(QUERY_GAIN);
       for (let i: usize = 0; i < d * 4; i += 16) v128.store(query + i, f32x4.mul(v128.load(query + i), gain));
@@ -157,8 +161,13 @@ function loadScales(offset: usize, factor: f32, scratch: usize, page: usize, tok
   }
 }
 
+function isBlocks(type: i32): bool {
+  return type == TYPE_Q8_0 || type == TYPE_Q4_0;
+}
+
 /** Bytes of a row of the first plane of a type. */
 function firstPlaneBytes(type: i32, d: usize): usize {
+  if (type > TYPE_KIVI) type -= TYPE_KIVI;
   if (type == TYPE_F32) return d * 4;
   if (type == TYPE_F16) return d * 2;
   if (type == TYPE_Q8_0 || type == 8) return d;
@@ -186,7 +195,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   high = min<i32>(high, keyHigh);
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
   // Floats take twice the room of int16 when a tile is unpacked for many rows.
-  const longest = rows > 2 && (kType > 8 || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
+  const longest = rows > 2 && ((kType > 8 && !isBlocks(kType)) || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys by fours; what lies outside a row's range is masked.
   low &= ~3;
   while (low < high) {
@@ -204,7 +213,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
         loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
         addSketch(p, kSide, scratch, page, head, from, count, rows);
       }
-    } else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
+    } else if (isBlocks(kType)) scoreBlocks(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
+    else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -220,7 +230,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
     if (vType <= 8) {
       loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, count);
       weighCodes(vType, p, vSide, scratch, page, head, from, count, rows);
-    } else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
+    } else if (isBlocks(vType) && rows <= 2) weighBlocks(vType, p, vSide, scratch, page, head, from, count, rows);
+    else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
     low += <i32>count;
   }
 }

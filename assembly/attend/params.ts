@@ -41,22 +41,26 @@ export const PLANE_1: usize = 8;
 export const PLANE_2: usize = 12;
 export const SCALES: usize = 16;
 export const TABLE: usize = 20;
-/** f32: value of one int16 step, 1/√headDim included. */
+/** f32: value of one int16 step, 1/√headDim included; 1 for blocks. */
 export const STEP: usize = 24;
-/** f32: largest |int16| centroid. */
+/** f32: largest |int16| centroid, or integer of a block. */
 export const LARGEST: usize = 28;
 export const SKETCH_SIGNS: usize = 32;
 export const SKETCH_NORMS: usize = 36;
 /** Projection matrix of the sketch, 0 when there is none. */
 export const SKETCH_MATRIX: usize = 40;
-/** f32: √(π/2)/headDim */
+/** f32: √(π/2) over the number of projections */
 export const SKETCH_FACTOR: usize = 44;
+/** Projections: rows of the matrix, bits of a row of signs. A multiple of 8, at most MAX_SKETCH. */
+export const SKETCH_ROWS: usize = 48;
 
 // Types of a side: 1–8 are code widths.
 export const TYPE_F16: i32 = 16;
 export const TYPE_F32: i32 = 32;
 export const TYPE_Q8_0: i32 = 40;
 export const TYPE_Q4_0: i32 = 41;
+/** KIVI: this and its code width. */
+export const TYPE_KIVI: i32 = 64;
 
 // Words of a span.
 export const SPAN_ROW: usize = 0;
@@ -73,15 +77,18 @@ export const SPAN_BYTES: usize = 32;
 export const MAX_ROWS: usize = 32;
 export const MAX_TILE: usize = 64;
 export const MAX_DIM: usize = 256;
+export const MAX_SKETCH: usize = 512;
 export const S_QUERY: usize = 0; // f32 [MAX_ROWS][MAX_DIM]
 export const S_QUERY16: usize = S_QUERY + MAX_ROWS * MAX_DIM * 4; // i16 [MAX_ROWS][MAX_DIM], permuted
-export const S_SKETCH16: usize = S_QUERY16 + MAX_ROWS * MAX_DIM * 2; // the same of the projected query
-export const S_ACC: usize = S_SKETCH16 + MAX_ROWS * MAX_DIM * 2; // f32 [MAX_ROWS][MAX_DIM]
+export const S_SKETCH16: usize = S_QUERY16 + MAX_ROWS * MAX_DIM * 2; // the same of the projected query, [MAX_ROWS][MAX_SKETCH]
+export const S_ACC: usize = S_SKETCH16 + MAX_ROWS * MAX_SKETCH * 2; // f32 [MAX_ROWS][MAX_DIM]
 export const S_SCORES: usize = S_ACC + MAX_ROWS * MAX_DIM * 4; // f32 [MAX_ROWS][MAX_TILE]
 export const S_WEIGHTS: usize = S_SCORES + MAX_ROWS * MAX_TILE * 4; // i16 [MAX_ROWS][MAX_TILE]
 export const S_SUMS: usize = S_WEIGHTS + MAX_ROWS * MAX_TILE * 2; // i32x4 [2][MAX_TILE]
 export const S_SCALES: usize = S_SUMS + 2 * MAX_TILE * 16; // f32 [MAX_TILE]
-export const S_TILE: usize = S_SCALES + MAX_TILE * 4; // i16 or f32 [MAX_TILE][MAX_DIM]
+export const S_BLOCK_SCALES: usize = S_SCALES + MAX_TILE * 4; // f32 [MAX_DIM / 32][MAX_TILE]
+export const S_PRODUCTS: usize = S_BLOCK_SCALES + (MAX_DIM / 32) * MAX_TILE * 4; // f32 [MAX_TILE + 4]: weights times scales
+export const S_TILE: usize = S_PRODUCTS + MAX_TILE * 4 + 16; // i16 or f32 [MAX_TILE][MAX_DIM]
 export const S_ROWS: usize = S_TILE + MAX_TILE * MAX_DIM * 4; // MAX_ROWS of ROW_BYTES
 export const ROW_BYTES: usize = 64;
 /** Somewhere to leave bytes that were only read to have them in the caches. */

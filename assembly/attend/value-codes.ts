@@ -1,51 +1,12 @@
 /** @file Weighted sums of packed values: int16 weights · int16 centroids, two keys a product. */
-import { horizontalMax, horizontalSum, roundToInt, zipHigh32, zipLow32 } from "../simd/vector";
+import { zipHigh32, zipLow32 } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
 import {
-  HEAD_DIM, LARGEST, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, STEP, S_ACC, S_ROWS,
-  S_SCALES, S_SCORES, S_SUMS, S_TILE, S_WEIGHTS, TABLE,
+  HEAD_DIM, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, S_ACC, S_ROWS, S_SCALES, S_SUMS,
+  S_TILE, S_WEIGHTS, TABLE,
 } from "./params";
-
-/**
- * Softmax weights of a row times the values' scales, as int16. The step is chosen so that no sum of weight · centroid
- * leaves 32 bits: min(32767/max, (2³¹/largest)/Σ). count: multiple of 4; weights up to the next 8 are zero
- */
-function quantizeWeights(side: usize, scratch: usize, row: usize, count: usize): void {
-  const state = scratch + S_ROWS + row * ROW_BYTES;
-  const scores = scratch + S_SCORES + row * MAX_TILE * 4;
-  let top = f32x4.splat(0), sum = f32x4.splat(0);
-  for (let i: usize = 0; i < count * 4; i += 16) {
-    const w = f32x4.mul(v128.load(scores + i), v128.load(scratch + S_SCALES + i));
-    v128.store(scores + i, w);
-    const a = f32x4.abs(w);
-    top = f32x4.max(top, a);
-    sum = f32x4.add(sum, a);
-  }
-  const most = horizontalMax(top);
-  const limit = <f32>2147480000 / load<f32>(side, LARGEST) - <f32>64;
-  const scale: f32 = most > 1e-30 ? min<f32>(<f32>32767 / most, limit / horizontalSum(sum)) : 0;
-  const s = f32x4.splat(scale);
-  let to = scratch + S_WEIGHTS + row * MAX_TILE * 2;
-  let total = i32x4.splat(0);
-  // Whole eights: softmax zeroes the lanes past `count`.
-  for (let i: usize = 0; i < count * 4; i += 32) {
-    const a = roundToInt(f32x4.mul(v128.load(scores + i), s));
-    const b = roundToInt(f32x4.mul(v128.load(scores + i, 16), s));
-    total = i32x4.add(total, i32x4.add(a, b));
-    v128.store(to, i16x8.narrow_i32x4_s(a, b));
-    to += 16;
-  }
-  const half = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1) + i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
-  store<f32>(state, scale > 0 ? load<f32>(side, STEP) / scale : 0, ROW_WSTEP);
-  store<i32>(state, half >> 1, ROW_WBIAS);
-}
-
-/** acc += sums · step, four columns. */
-// @ts-ignore: decorator
-@inline function addSums(acc: usize, offset: usize, sums: v128, step: v128): void {
-  v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(f32x4.convert_i32x4_s(sums), step)));
-}
+import { addSums, quantizeWeights } from "./weights";
 
 /** Adds the sums of 16 columns, four vectors in the order of the width, to the accumulators in natural order. */
 // @ts-ignore: decorator
@@ -122,8 +83,8 @@ function quantizeWeights(side: usize, scratch: usize, row: usize, count: usize):
   let r0 = page + load<u32>(side, PLANE_0) + first * b0;
   let r1 = page + load<u32>(side, PLANE_1) + first * b1;
   let r2 = page + load<u32>(side, PLANE_2) + first * b2;
-  quantizeWeights(side, scratch, 0, count);
-  if (ROWS > 1) quantizeWeights(side, scratch, 1, count);
+  quantizeWeights(side, scratch, 0, count, scratch + S_SCALES);
+  if (ROWS > 1) quantizeWeights(side, scratch, 1, count, scratch + S_SCALES);
   let acc = scratch + S_ACC;
   for (let at: usize = 0; at < d; at += group) {
     sumParts(BITS, ROWS, 0, scratch, count, r0, r1, r2, b0, b1, b2, t0, t1, t2, t3);
@@ -221,7 +182,7 @@ function quantizeWeights(side: usize, scratch: usize, row: usize, count: usize):
     unpackValues(BITS, p, side, scratch, page, head, from, count);
     const d = <usize>load<u32>(p, HEAD_DIM);
     let row: usize = 0;
-    for (; row < rows; row++) quantizeWeights(side, scratch, row, count);
+    for (; row < rows; row++) quantizeWeights(side, scratch, row, count, scratch + S_SCALES);
     for (row = 0; row + 1 < rows; row += 2) weighRows(BITS, 2, d, scratch, row, count);
     if (row < rows) weighRows(BITS, 1, d, scratch, row, count);
   }

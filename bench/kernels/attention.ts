@@ -34,7 +34,8 @@ function fill(fixture: AttentionFixture): void {
     for (const side of [layout.k, layout.v]) {
       if (!side.scales) continue;
       const at = pages + page * layout.numBytes + side.scales.offset;
-      for (let i = 0; i < NUM_KV_HEADS * layout.pageTokens; i++) view.setUint16(at + 2 * i, 0x3c00 + (i & 255), true);
+      const numScales = (NUM_KV_HEADS * side.scales.headStride) / 2;
+      for (let i = 0; i < numScales; i++) view.setUint16(at + 2 * i, 0x3c00 + (i & 255), true);
     }
   }
   for (let i = query / 4; i < out / 4; i++) f32[i] = Math.sin(i) * 0.2;

@@ -11,8 +11,8 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 
 export type BackendName = "reference" | "wasm" | "webgpu";
 
-/** Types of a weight matrix. `q8`: int8 in groups of 32 along a row with an f32 scale each. */
-export type WeightType = "f32" | "f16" | "bf16" | "q8";
+/** Types of a weight matrix. `q8`, `q4`: int8 and int4 in groups of 32 along a row with an f32 scale each (grouped-weights.ts). */
+export type WeightType = "f32" | "f16" | "bf16" | "q8" | "q4";
 
 /** An activation buffer of `length` f32. */
 export interface Buf {
@@ -113,8 +113,20 @@ export interface DeviceSampling {
   createStream(draw: Draw, vocabSize: number): TokenStream | null;
 }
 
+/** What a backend has for weights, cache and work together. */
+export interface BackendMemory {
+  /** How messages call it: "the wasm backend". */
+  readonly what: string;
+  /** Infinity where the platform does not say. */
+  readonly bytes: number;
+  /** Most bytes of the pages of one layer. Weights are cut where they are larger. */
+  readonly bindingBytes: number;
+}
+
 export interface Ops {
   readonly name: BackendName;
+  /** Absent where nothing but the system limits it. */
+  readonly memory?: BackendMemory;
   /** Memory for KV pages. */
   readonly pages: PageStorage;
   /** Tokens of a prefill step that use this backend well and can still be interrupted soon. */

@@ -31,5 +31,30 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "quality of KV formats: perplexity, divergence, recall",
     load: () => import("./commands/eval.ts"),
   },
+  {
+    name: "allocate",
+    summary: "bits for each layer, and for K and V, under a byte budget",
+    load: () => import("./commands/allocate.ts"),
+  },
+  {
+    name: "sweep",
+    summary: "search KV formats and settings, resumable",
+    load: () => import("./commands/sweep.ts"),
+  },
+  {
+    name: "report",
+    summary: "draw the rows of sweeps and evaluations as one page",
+    load: () => import("./commands/report.ts"),
+  },
+  {
+    name: "plan",
+    summary: "what fits a memory: weights, cache, context, sequences",
+    load: () => import("./commands/plan.ts"),
+  },
+  {
+    name: "recommend",
+    summary: "the smallest KV format that this model survives",
+    load: () => import("./commands/recommend.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

@@ -6,7 +6,7 @@ import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
 export const DEFAULT_MODEL = "qwen3-3m";
 
 const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
-const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8"];
+export const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8", "q4"];
 
 /** A whole number from `min` on. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
@@ -81,21 +81,23 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
   readonly cacheTypeV?: string;
   readonly ctx?: number;
   readonly kvBudget?: number;
+  readonly memory?: number;
 }
 
-export function addModelOption(command: Command): Command {
-  return command.option(
-    "-m, --model <ref>",
-    "checkpoint: a directory, a hub id (org/name) or an embedded model",
-    DEFAULT_MODEL,
-  );
+export function addModelOption(
+  command: Command,
+  what = "checkpoint: a directory, a hub id (org/name) or an embedded model",
+): Command {
+  return command.option("-m, --model <ref>", what, DEFAULT_MODEL);
 }
 
 export function addBackendOptions(command: Command): Command {
   return command
     .addOption(new Option("--backend <name>", "what computes").choices(BACKENDS).default("auto"))
     .addOption(
-      new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"),
+      new Option("--weights <type>", "how weights are kept; auto: as stored; q8, q4: int8, int4 in groups of 32")
+        .choices(WEIGHTS)
+        .default("auto"),
     );
 }
 
@@ -117,7 +119,8 @@ export function addCacheOptions(command: Command): Command {
     .option("--cache-type-k <type>", "-ctk: type of K alone: f16, q8_0, q4_0r, tq1 … tq8")
     .option("--cache-type-v <type>", "-ctv: type of V alone")
     .option("-c, --ctx <tokens>", "longest sequence (default: the model's)", wholeNumber(1))
-    .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", byteSize);
+    .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", byteSize)
+    .option("--memory <size>", "limit for weights, cache and work together: more is refused before loading", byteSize);
 }
 
 /**
@@ -141,5 +144,6 @@ export function loadOptionsOf(flags: ModelFlags): LoadOptions {
     ...(flags.threads !== undefined && { threads: flags.threads }),
     ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
     ...(flags.kvBudget !== undefined && { kvBudgetBytes: flags.kvBudget }),
+    ...(flags.memory !== undefined && { memoryBytes: flags.memory }),
   };
 }

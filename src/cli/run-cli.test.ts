@@ -40,6 +40,9 @@ describe("help and version", () => {
         chat            talk with the model
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        allocate        bits for each layer, and for K and V, under a byte budget
+        plan            what fits a memory: weights, cache, context, sequences
+        recommend       the smallest KV format that this model survives
         bench           speed and memory of KV formats
         help [command]  help on a command
 
@@ -134,11 +137,19 @@ describe("help and version", () => {
         "eval": [
           "-m, --model <ref>",
           "--text <file>",
+          "--text-seed <n>",
           "-c, --ctx <tokens>",
           "--chunks <n>",
           "--kv <spec>",
           "--base <spec>",
+          "--ladder",
           "--needle <n>",
+          "--needle-lengths <list>",
+          "--needle-depths <list>",
+          "--needle-prompts <n>",
+          "--greedy <n>",
+          "--greedy-tokens <n>",
+          "--diagnose",
           "--out <file>",
           "--backend <name>",
           "--weights <type>",
@@ -241,7 +252,7 @@ describe("a user's mistake is one message and exit code 2", () => {
     [
       "budget",
       ["run", ...MODEL, "--kv-budget", "1kB", "hi"],
-      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes/,
+      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes.*--kv-budget/,
     ],
     ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
     ["no file", ["run", "-f", "no-such-file.txt"], /--file no-such-file.txt: cannot be read \(ENOENT\)/],
@@ -250,10 +261,26 @@ describe("a user's mistake is one message and exit code 2", () => {
       ["run", ...MODEL, "--raw", "--system", "Be brief.", "hi"],
       /--system needs the chat template/,
     ],
-    ["eval without text", ["eval"], /--text is missing/],
+    [
+      "eval with a wrong path",
+      ["eval", "--text", "no.txt"],
+      /--text no.txt: cannot be read \(ENOENT\); check the path/,
+    ],
+    ["eval with a folder", ["eval", "--text", "src"], /--text src: cannot be read \(EISDIR\)/],
+    ["a ladder of two", ["eval", "--ladder", "--kv", "k4v4,k3v3"], /--ladder: expected one --kv, got 2/],
+    [
+      "needle grid",
+      ["eval", ...MODEL, "--text", "biome.json", "-c", "64", "--needle-lengths", "64"],
+      /length 64: expected 128/,
+    ],
+    [
+      "greedy",
+      ["eval", ...MODEL, "--text", "LICENSE", "--greedy", "1", "--greedy-tokens", "5000"],
+      /greedy tokens: expected 1 to/,
+    ],
     [
       "eval with a short text",
-      ["eval", ...MODEL, "--text", "package.json", "-c", "2048"],
+      ["eval", ...MODEL, "--text", "biome.json", "-c", "2048"],
       /fewer than one chunk of 2048/,
     ],
     ["shape", ["bench", "--shape", "qwen9"], /shape: expected one of/],
@@ -397,7 +424,9 @@ describe("eval", () => {
 
   it("prints a table with the base in it", async () => {
     const { out, err } = await runCommand(["eval", ...MODEL, "-c", "64", "--chunks", "50", "--text", textFile]);
-    expect(out).toMatch(/^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\nqwen3-1m: \d+ × 64 tokens/);
+    expect(out).toMatch(
+      /^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\nqwen3-1m, text.txt: \d+ × 64 tokens/,
+    );
     expect(err).toMatch(/^note: the text has only \d+ of 50 chunks/);
   });
 

@@ -3,17 +3,20 @@ import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
-import { readText } from "../formats/file-source.ts";
+import { type FileSource, readText } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
 import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { CheckpointWeights } from "../models/checkpoint-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
+import type { PlannedModel } from "../plan/planned-model.ts";
+import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
-import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkFit, type Fit } from "./check-fit.ts";
 import { createBackend } from "./create-backend.ts";
 import type { GenerateOptions, GenerationChunk } from "./generation.ts";
 import { Runner } from "./runner.ts";
@@ -28,15 +31,19 @@ export interface LoadOptions {
   readonly kv?: string;
   readonly backend?: BackendName | "auto";
   readonly threads?: number;
-  /** How weights are kept: as stored (`auto`), widened, or int8 in groups of 32. */
+  /** How weights are kept: as stored (`auto`), widened, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
   /** Most tokens of a sequence; at most and by default the model's max_position_embeddings. */
   readonly contextLength?: number;
   /** Limit for the KV pages of all sessions together. */
   readonly kvBudgetBytes?: number;
+  /** Memory for weights, cache and work together; by default what the backend has. What does not fit is refused before loading. */
+  readonly memoryBytes?: number;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
+
+type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
 interface Parts {
   readonly name: string;
@@ -44,10 +51,17 @@ interface Parts {
   readonly generationConfig: GenerationConfig;
   readonly tokenizer: Tokenizer;
   readonly decoder: Decoder;
-  readonly fingerprint: string;
+  /** Of the weights alone. */
+  readonly weightsFingerprint: string;
+  readonly calibration: Calibration;
   readonly contextLength: number;
   readonly kvBudgetBytes: number | undefined;
   readonly backendChoice: string | undefined;
+  /** Opens the checkpoint once more. */
+  readonly reopen: () => Promise<FileSource>;
+  /** The weights belong to another LLM. */
+  readonly isView: boolean;
+  readonly notes: readonly string[];
 }
 
 export class LLM {
@@ -62,20 +76,25 @@ export class LLM {
   readonly eosTokens: ReadonlySet<number>;
   /** What `--backend auto` chose and why; undefined where a backend was named. */
   readonly backendChoice: string | undefined;
+  /** What was done otherwise than asked or expected: a shorter context because of the memory. */
+  readonly notes: readonly string[];
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
+  readonly #parts: Parts;
   #disposed = false;
 
   private constructor(parts: Parts) {
+    this.#parts = parts;
     this.name = parts.name;
     this.config = parts.config;
     this.tokenizer = parts.tokenizer;
     this.decoder = parts.decoder;
-    this.fingerprint = parts.fingerprint;
+    this.fingerprint = parts.weightsFingerprint + calibrationTag(parts.calibration);
     this.eosTokens = new Set(parts.generationConfig.eosTokenIds);
     this.samplingDefaults = parts.generationConfig.sampling;
     this.runner = new Runner(parts.decoder, { contextLength: parts.contextLength });
     this.backendChoice = parts.backendChoice;
+    this.notes = parts.notes;
     this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
   }
 
@@ -84,21 +103,21 @@ export class LLM {
   }
 
   /**
-   * Loads a Hugging Face checkpoint: a directory, a hub id, or the name of an embedded model.
+   * Loads a Hugging Face checkpoint: a directory, a hub id, the name of an embedded model, or files from elsewhere, which
+   * are left open for the caller to close.
    * @throws TurboQuantError with code and next step for every file or option that is wrong
    */
-  static async load(ref: string, options: LoadOptions = {}): Promise<LLM> {
+  static async load(ref: string | FileSource, options: LoadOptions = {}): Promise<LLM> {
     const { onProgress, signal } = options;
     const spec = parseKvSpec(options.kv ?? DEFAULT_KV);
-    const source = await getPlatform().openSource(ref, {
-      ...(onProgress && { onProgress }),
-      ...(signal && { signal }),
-    });
+    const open = async (more: Pick<LoadOptions, "onProgress" | "signal"> = {}): Promise<FileSource> =>
+      typeof ref === "string" ? getPlatform().openSource(ref, more) : shareSource(ref);
+    const source = await open({ ...(onProgress && { onProgress }), ...(signal && { signal }) });
     let ops: Ops | undefined;
     try {
       const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
       spec.validateLayers(config.numLayers);
-      const contextLength = resolveContext(options.contextLength, config.maxPositionEmbeddings);
+      checkContext(options.contextLength, config.maxPositionEmbeddings);
       const checkpoint = await openCheckpoint(source);
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
@@ -110,6 +129,7 @@ export class LLM {
         },
         ...(options.threads !== undefined && { threads: options.threads }),
       });
+      const fit = fitOf(ops, options, modelOfCheckpoint(config, source.name, checkpoint));
       const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
         config,
         kv: spec,
@@ -124,14 +144,42 @@ export class LLM {
         generationConfig,
         tokenizer,
         decoder,
-        fingerprint: (await checkpoint.fingerprint()) + calibrationTag(calibration),
-        contextLength,
+        weightsFingerprint: await checkpoint.fingerprint(),
+        calibration,
+        contextLength: fit.contextLength,
+        notes: fit.note ? [fit.note] : [],
         kvBudgetBytes: options.kvBudgetBytes,
         backendChoice: choice,
+        reopen: open,
+        isView: false,
       });
     } catch (error) {
       await ops?.dispose();
       throw error;
+    } finally {
+      await source.close();
+    }
+  }
+
+  /**
+   * The same model over another KV format: weights, backend and tokenizer are shared, the cache is its own. It ends with
+   * this one; disposed before, it gives back what is its own.
+   * @throws TurboQuantError invalid_argument — not a format, or not one of this model
+   */
+  async withKv(kv: string): Promise<LLM> {
+    this.#assertLive();
+    const spec = parseKvSpec(kv);
+    const calibration = await this.loadCalibration(spec);
+    const decoder = this.decoder.withFormat(spec, calibration);
+    return new LLM({ ...this.#parts, decoder, calibration, isView: true });
+  }
+
+  /** What a format asks of the checkpoint's calibration file. */
+  async loadCalibration(spec: KvSpec): Promise<Calibration> {
+    if (spec.calibration === "off") return [];
+    const source = await this.#parts.reopen();
+    try {
+      return await loadCalibration(source, spec.calibration, this.config);
     } finally {
       await source.close();
     }
@@ -177,12 +225,12 @@ export class LLM {
     return new Session(this, sequence, tokens);
   }
 
-  /** Frees weights, pages and threads. */
+  /** Frees weights, pages and threads; of `withKv` the activations only, its sessions give back their pages themselves. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
     this.decoder.dispose();
-    await this.ops.dispose();
+    if (!this.#parts.isView) await this.ops.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -194,14 +242,39 @@ export class LLM {
   }
 }
 
-function resolveContext(asked: number | undefined, limit: number): number {
-  if (asked === undefined) return limit;
-  if (!Number.isInteger(asked) || asked < 1 || asked > limit) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}`,
-      { contextLength: asked, limit },
-    );
-  }
-  return asked;
+/** Files that were handed in stay open. */
+function shareSource(source: FileSource): FileSource {
+  return {
+    name: source.name,
+    has: (file) => source.has(file),
+    size: (file) => source.size(file),
+    read: (file, start, end) => source.read(file, start, end),
+    close: async () => {},
+  };
+}
+
+/** @throws TurboQuantError out_of_memory — weights or cache that do not fit what the backend has */
+function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
+  const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
+  if (ops.name === "reference") return { contextLength: context ?? model.maxPositionEmbeddings, note: null };
+  const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
+  return checkFit({
+    model,
+    backend: ops.name,
+    memory: ops.memory ?? unlimited,
+    kv: options.kv ?? DEFAULT_KV,
+    weights: options.weights ?? "auto",
+    context,
+    kvBudgetBytes,
+    memoryBytes,
+  });
+}
+
+function checkContext(asked: number | undefined, limit: number): void {
+  if (asked === undefined || (Number.isInteger(asked) && asked >= 1 && asked <= limit)) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}`,
+    { contextLength: asked, limit },
+  );
 }

@@ -1,8 +1,7 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
-import { TurboQuantError } from "../../errors.ts";
-import type { SideFormat } from "../../quant/kv-format.ts";
-import { codeBits, isRotated, type SideLayout } from "../../quant/page-layout.ts";
+import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
+import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
 import {
   APPEND,
@@ -10,6 +9,7 @@ import {
   ATTEND,
   ATTEND_SIDE,
   K_SIDE,
+  LARGEST_IN_BLOCK,
   offsetOf,
   PARAM_BYTES,
   planeWords,
@@ -27,7 +27,7 @@ import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
 /** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
-const SPLIT_TOKENS = 2048;
+export const SPLIT_TOKENS = 2048;
 /** Spans of up to this many tokens are decoded position by position. */
 const DECODE_TOKENS = 4;
 /** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
@@ -98,6 +98,7 @@ export class KvKernels {
     putWords(view, V_SIDE, sides[1]);
     const tasks = rows * layer.numKvHeads;
     this.#pool.run("appendRows", this.#params, tasks, tasks >= 4);
+    quantizeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 
   attend(step: Step, layer: AttentionLayer, q: number, out: number): void {
@@ -186,22 +187,24 @@ export class KvKernels {
     const { headDim, format } = layer;
     const side = format[which];
     const isCodes = side.type.startsWith("tq");
-    const codebook = isCodes ? this.#tables.codebook(headDim, codeBits(side.type)) : null;
+    const codebook = isCodes ? this.#tables.codebook(headDim, side) : null;
     const sketch = layout.sketch;
+    const numProjections = side.projections ?? headDim;
     return {
       words: [
-        [ATTEND_SIDE.type, checkedType(side)],
+        [ATTEND_SIDE.type, typeCode(side.type)],
         ...planeWords(layout, ATTEND_SIDE.planes),
         [ATTEND_SIDE.scales, offsetOf(layout.scales)],
         [ATTEND_SIDE.table, codebook?.address ?? 0],
         [ATTEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
         [ATTEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
-        [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
+        [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
+        [ATTEND_SIDE.sketchRows, numProjections],
       ],
       floats: [
-        [ATTEND_SIDE.step, (codebook?.step ?? 0) / Math.sqrt(headDim)],
-        [ATTEND_SIDE.largest, codebook?.largest ?? 1],
-        [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim)],
+        [ATTEND_SIDE.step, codebook ? codebook.step / Math.sqrt(headDim) : 1],
+        [ATTEND_SIDE.largest, codebook?.largest ?? LARGEST_IN_BLOCK],
+        [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim, numProjections)],
       ],
     };
   }
@@ -211,17 +214,19 @@ export class KvKernels {
     const side = format[which];
     const isCodes = side.type.startsWith("tq");
     const sketch = layout.sketch;
+    const numProjections = side.projections ?? headDim;
     return [
-      [APPEND_SIDE.type, checkedType(side)],
+      [APPEND_SIDE.type, typeCode(side.type)],
       ...planeWords(layout, APPEND_SIDE.planes),
       [APPEND_SIDE.scales, offsetOf(layout.scales)],
       [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
       [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
       [APPEND_SIDE.search, side.search ? 1 : 0],
-      [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, codeBits(side.type)) : 0],
+      [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, side) : 0],
       [APPEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
       [APPEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
-      [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
+      [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
+      [APPEND_SIDE.sketchRows, numProjections],
     ];
   }
 
@@ -298,15 +303,4 @@ export class KvKernels {
     this.#anglesOf = { step, rope };
     return { cos, sin };
   }
-}
-
-/** @throws TurboQuantError unsupported — kivi, which no kernel reads */
-function checkedType(side: SideFormat): number {
-  if (side.type.startsWith("kivi")) {
-    throw new TurboQuantError(
-      "unsupported",
-      `--kv ${side.type}: the wasm backend has no kernel for it; choose tqN, q8_0, q4_0r, f16 or f32`,
-    );
-  }
-  return typeCode(side.type);
 }

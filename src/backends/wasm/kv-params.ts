@@ -51,6 +51,7 @@ export const ATTEND_SIDE = {
   sketchNorms: 36,
   sketchMatrix: 40,
   sketchFactor: 44,
+  sketchRows: 48,
 } as const;
 
 /** Offsets in the append block. */
@@ -91,20 +92,25 @@ export const APPEND_SIDE = {
   sketchSigns: 36,
   sketchNorms: 40,
   sketchMatrix: 44,
+  sketchRows: 48,
 } as const;
 
 /** Offsets in a span. */
 export const SPAN = { row: 0, start: 4, count: 8, main: 12, exact: 16, exactStart: 20, firstBlock: 24 } as const;
 
+/** Bound of the integers of q8_0 and q4_0r, whose step is 1: the counterpart of a codebook's. */
+export const LARGEST_IN_BLOCK = 128;
+
 export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 } as const;
 export const ROTATIONS = { none: 0, hadamard: 1, qr: 2 } as const;
 
-/** How kernels name a type: code widths 1–8 for tqN, others above. */
+/** How kernels name a type: code widths 1–8 for tqN, others above; KIVI is its width above 64. */
 export function typeCode(type: KvType): number {
   if (type === "f16") return 16;
   if (type === "f32") return 32;
   if (type === "q8_0") return 40;
   if (type === "q4_0r") return 41;
+  if (type.startsWith("kivi")) return 64 + codeBits(type);
   return codeBits(type);
 }
 

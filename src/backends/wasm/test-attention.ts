@@ -3,7 +3,18 @@
 import type { KvType, SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, PAGE_TOKENS, type PageLayout, pageLayout } from "../../quant/page-layout.ts";
 import { buildCodebookTable } from "./codebook-table.ts";
-import { ATTEND, ATTEND_SIDE, K_SIDE, offsetOf, planeWords, putWords, SPAN, typeCode, V_SIDE } from "./kv-params.ts";
+import {
+  ATTEND,
+  ATTEND_SIDE,
+  K_SIDE,
+  LARGEST_IN_BLOCK,
+  offsetOf,
+  planeWords,
+  putWords,
+  SPAN,
+  typeCode,
+  V_SIDE,
+} from "./kv-params.ts";
 import { compileKernels, instantiate, type Kernels } from "./load-kernels.ts";
 import { SCRATCH_BYTES } from "./thread-pool.ts";
 
@@ -128,8 +139,9 @@ export class AttentionFixture {
       [ATTEND_SIDE.scales, offsetOf(layout.scales)],
       [ATTEND_SIDE.table, table],
     ]);
-    this.view.setFloat32(PARAMS + base + ATTEND_SIDE.step, (codebook?.step ?? 0) / Math.sqrt(this.shape.headDim), true);
-    this.view.setFloat32(PARAMS + base + ATTEND_SIDE.largest, codebook?.max ?? 1, true);
+    const step = codebook ? codebook.step / Math.sqrt(this.shape.headDim) : 1;
+    this.view.setFloat32(PARAMS + base + ATTEND_SIDE.step, step, true);
+    this.view.setFloat32(PARAMS + base + ATTEND_SIDE.largest, codebook?.max ?? LARGEST_IN_BLOCK, true);
   }
 
   #allocate(numBytes: number): number {

@@ -5,7 +5,7 @@
  * and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { AppendKernels } from "./append.ts";
 import { AttentionKernels } from "./attention.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
@@ -20,6 +20,7 @@ import { LinearKernels } from "./linear.ts";
 import { type OpenOptions, openDevice } from "./open-device.ts";
 import { GpuPageStorage } from "./page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./step-buffer.ts";
+import { CHUNK_TOKENS } from "./working-memory.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
   /** For benchmarks that look for better settings. */
@@ -46,8 +47,7 @@ export class WebGpuBackend implements Ops {
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
-    // With matrix units a step of 1,024 rows takes some ten milliseconds.
-    this.chunkTokens = context.features.matrices ? 1024 : 256;
+    this.chunkTokens = context.features.matrices ? CHUNK_TOKENS.matrices : CHUNK_TOKENS.plain;
     this.allocator = new BufferAllocator(context);
     this.commands = new Commands(context, this.allocator);
     this.pages = new GpuPageStorage(context, this.commands, this.allocator);
@@ -58,6 +58,11 @@ export class WebGpuBackend implements Ops {
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
+  }
+
+  get memory(): BackendMemory {
+    // WebGPU does not tell how much memory there is.
+    return { what: this.context.adapterName, bytes: Number.POSITIVE_INFINITY, bindingBytes: this.context.bindingBytes };
   }
 
   describe(): string {

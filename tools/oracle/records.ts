@@ -1,0 +1,30 @@
+/** @file What check-oracle has measured: a file of JSON lines, one a model and format. */
+import { existsSync, readFileSync } from "node:fs";
+import { writeFileAtomically } from "../../src/cli/write-file-atomically.ts";
+import type { EvalRow } from "../../src/eval/evaluate.ts";
+import type { OracleRow, Verdict } from "./judge.ts";
+
+export interface OracleRecord {
+  readonly model: string;
+  readonly spec: string;
+  readonly oracle: OracleRow;
+  readonly ppl: number;
+  readonly kld?: number;
+  readonly verdict: Verdict;
+  /** All figures, without the directory that a machine has the checkpoint in; absent for the exact cache. */
+  readonly row?: Omit<EvalRow, "model">;
+}
+
+/** Puts a model's records in the place of its old ones. */
+export async function replaceRecords(file: string, model: string, records: readonly OracleRecord[]): Promise<void> {
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const all = text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as OracleRecord);
+  const at = all.findIndex((record) => record.model === model);
+  const kept = all.filter((record) => record.model !== model);
+  kept.splice(at < 0 ? kept.length : at, 0, ...records);
+  const lines = `${kept.map((record) => JSON.stringify(record)).join("\n")}\n`;
+  await writeFileAtomically(file, new TextEncoder().encode(lines));
+}
