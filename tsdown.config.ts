@@ -11,6 +11,7 @@ export default defineConfig({
     "cache/index": "src/cache/index.ts",
     "formats/index": "src/formats/index.ts",
     "tokenizer/index": "src/tokenizer/index.ts",
+    "plan/index": "src/plan/index.ts",
     "cli/main": "src/cli/main.ts",
   },
   format: "esm",

@@ -5,6 +5,7 @@
  * - `invalid_file`: a file is truncated, inconsistent or not what it claims to be
  * - `unsupported`: valid input that this version cannot run
  * - `out_of_memory`: a byte budget or the memory of the device is exhausted
+ * - `unavailable`: not now: a queue is full, or the process is about to end; try again later
  * - `device_lost`: the device went away under us
  * - `internal`: a bug of ours
  */
@@ -13,6 +14,7 @@ export type ErrorCode =
   | "invalid_file"
   | "unsupported"
   | "out_of_memory"
+  | "unavailable"
   | "device_lost"
   | "internal";
 

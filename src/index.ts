@@ -16,6 +16,7 @@ export { DEFAULT_KV, LLM, type LoadOptions } from "./engine/llm.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
 export { Session } from "./engine/session.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";
+export { allocatedBytes } from "./eval/allocated-bytes.ts";
 export type { FileSource } from "./formats/file-source.ts";
 export { getPlatform, type OnProgress, type Platform, type ProgressEvent, setPlatform } from "./platform.ts";
 export { type KvSpec, parseKvSpec } from "./quant/parse-kv-spec.ts";

@@ -20,7 +20,7 @@ export interface ProgressEvent {
   readonly item: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: "bytes" | "tokens" | "chunks" | "tensors";
+  readonly unit: "bytes" | "tokens" | "prompts" | "formats" | "tensors";
 }
 export type OnProgress = (event: ProgressEvent) => void;
 

@@ -112,6 +112,17 @@ describe("wasm attention against the reference", () => {
     await compare({ kv: "kivi-4", steps: [250, 40], trimTo: 150 });
   });
 
+  it("sketches of fewer and of more projections than head_dim", async () => {
+    for (const projections of [8, 40, 512]) {
+      await compare({ kv: `paper-4+qjl,qjl=${projections}`, headDim: 64, steps: [70, 1, 3] });
+    }
+    await compare({ kv: "paper-3+qjl,qjl=72", numHeads: 4, numKvHeads: 2, headDim: 40, steps: [20, 1] });
+  });
+
+  it("codebooks stopped early", async () => {
+    for (const bits of [2, 4, 5, 7]) await compare({ kv: `paper-${bits},codebook=10`, headDim: 64, steps: [70, 1] });
+  });
+
   it("calibrated keys", async () => {
     await compare({ kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
     await compare({ kv: "f16", numHeads: 4, numKvHeads: 2, steps: [50, 1], calibrated: true });

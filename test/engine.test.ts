@@ -1,6 +1,9 @@
 /** @file The engine as a user meets it, on the embedded checkpoint and the WASM backend. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
+import { BlobSource } from "../src/formats/blob-source.ts";
 import { beamSearch, collect, generateBatch, LLM, TurboQuantError } from "../src/index.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 
@@ -233,5 +236,50 @@ describe("bad input", () => {
   it("unknown sampling options and an empty prompt", async () => {
     expect((await failure(collect(llm.generate(PROMPT, { temprature: 1 } as object)))).message).toMatch(/temperature/);
     expect((await failure(collect(llm.generate(new Int32Array(0))))).message).toMatch(/empty/);
+  });
+});
+
+describe("withKv", () => {
+  const options = { maxNewTokens: 12, temperature: 0, ignoreEos: true };
+
+  it("answers as a model loaded with that format does, and leaves the weights to their owner", async () => {
+    const view = await llm.withKv("paper-2");
+    await using other = await LLM.load(MODEL, { kv: "paper-2", threads: 2 });
+    expect((await collect(view.generate(PROMPT, options))).tokens).toEqual(
+      (await collect(other.generate(PROMPT, options))).tokens,
+    );
+    expect(view.cache.numBytes).toBe(0);
+    const session = view.createSession();
+    await collect(session.generate(PROMPT, options));
+    expect(other.restore(await session.save()).tokens).toEqual(session.tokens);
+    session.release();
+    await view.dispose();
+    expect((await collect(llm.generate(PROMPT, options))).tokens).toHaveLength(12);
+  });
+
+  it("refuses a format that the model does not have", async () => {
+    expect((await failure(llm.withKv("k9v4"))).code).toBe("invalid_argument");
+    expect((await failure(llm.withKv("k4v4,layers=9:k8v8"))).code).toBe("invalid_argument");
+  });
+});
+
+describe("files from elsewhere", () => {
+  it("loads from Blobs, as a page picks them, and leaves them open", async () => {
+    const files = new Map<string, Blob>();
+    for (const file of readdirSync(MODEL)) files.set(file, new Blob([readFileSync(join(MODEL, file))]));
+    const source = new BlobSource(files, "picked");
+    await using picked = await LLM.load(source, { kv: "k4v4", threads: 1 });
+    expect(picked.name).toBe("picked");
+    const options = { maxNewTokens: 8, temperature: 0, ignoreEos: true };
+    expect((await collect(picked.generate(PROMPT, options))).tokens).toEqual(
+      (await collect(llm.generate(PROMPT, options))).tokens,
+    );
+    expect(await source.has("config.json")).toBe(true);
+  });
+
+  it("says which file is missing and what to do", async () => {
+    const error = await failure(LLM.load(new BlobSource(new Map(), "picked")));
+    expect(error.code).toBe("invalid_file");
+    expect(error.message).toMatch(/picked\/config\.json: not found; pick the folder/);
   });
 });

@@ -36,7 +36,7 @@ export const tolerance = {
   pageBytes: {
     metric: "share of bytes that differ",
     max: 1e-4,
-    why: "a GPU may fuse or reorder what the format rounds one by one; then a coordinate on the edge of a cell gets its neighbour's code. SwiftShader: none",
+    why: "a device that rounds a sum or a root otherwise moves a coordinate on the edge of a cell; SwiftShader: none, and there none is allowed",
   },
   prefillDecode: {
     metric: "relative length of the difference",

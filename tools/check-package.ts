@@ -23,6 +23,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   "./cache": "KvCache",
   "./formats": "openCheckpoint",
   "./tokenizer": "loadTokenizer",
+  "./plan": "planMemory",
 };
 
 /** Files that `file` loads, itself included; bare specifiers as they are. Imports inside functions do not count. */

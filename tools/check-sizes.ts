@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isTest, ROOT, sourceFiles } from "./source-files.ts";
 
-const FOLDERS = ["src", "assembly", "tools", "test", "bench"];
+const FOLDERS = ["src", "assembly", "tools", "test", "bench", "web"];
 /** A longer file has to be justified in review. */
 const LONG = 400;
 /** A longer file fails. */
@@ -20,7 +20,7 @@ const totals = new Map<string, Total>();
 const long: string[] = [];
 const problems: string[] = [];
 
-for (const path of FOLDERS.flatMap((folder) => sourceFiles(folder, [".ts", ".mjs"]))) {
+for (const path of FOLDERS.flatMap((folder) => sourceFiles(folder, [".ts", ".tsx", ".mjs"]))) {
   const text = readFileSync(join(ROOT, path), "utf8");
   const lines = text.split("\n").slice(0, text.endsWith("\n") ? -1 : undefined);
   const parts = path.split("/");

@@ -8,9 +8,9 @@ import { isHalved } from "./centroids";
 import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
 import { addSketch, scoreCodes } from "./key-codes";
 import {
-  EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
+  EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
@@ -51,9 +51,9 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   if (scaleAt == ROW_QSCALE) store<i32>(state, isHalved(bits) ? total >> 1 : 0, ROW_QBIAS);
 }
 
-/** Projects a query by the sketch's matrix into S_TILE (free before the first tile). */
-function projectQuery(matrix: usize, source: usize, d: usize, target: usize): void {
-  for (let i: usize = 0; i < d; i++) {
+/** Projects a query by the sketch's matrix of `rows` rows into S_TILE (free before the first tile). */
+function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, target: usize): void {
+  for (let i: usize = 0; i < rows; i++) {
     let sum = f32x4.splat(0);
     for (let j: usize = 0; j < d; j += 4) {
       sum = f32x4.add(sum, f32x4.mul(v128.load(matrix + (i * d + j) * 4), v128.load(source + j * 4)));
@@ -90,8 +90,9 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
       if (bits) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, bits, largest, state, ROW_QSCALE);
       if (matrix) {
-        projectQuery(matrix, query, d, scratch + S_TILE);
-        quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_DIM * 2, d, 1, 1, state, ROW_SSCALE);
+        const projections = <usize>load<u32>(side, SKETCH_ROWS);
+        projectQuery(matrix, projections, query, d, scratch + S_TILE);
+        quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_SKETCH * 2, projections, 1, 1, state, ROW_SSCALE);
       }
       const gain = f32x4.splat(QUERY_GAIN);
       for (let i: usize = 0; i < d * 4; i += 16) v128.store(query + i, f32x4.mul(v128.load(query + i), gain));

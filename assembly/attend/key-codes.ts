@@ -3,7 +3,8 @@ import { transposeSum } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes } from "./codes";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE, SKETCH_SIGNS,
+  HEAD_DIM, MAX_DIM, MAX_SKETCH, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE,
+  SKETCH_ROWS, SKETCH_SIGNS,
   S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE,
 } from "./params";
 
@@ -108,10 +109,9 @@ import {
   return ((d + group - 1) & ~(group - 1)) * 2;
 }
 
-/** int16 centroids of a tile into S_TILE, a row a key, in the order of query16. */
+/** int16 centroids of a tile into S_TILE, a row of d a key, in the order of query16. */
 // @ts-ignore: decorator
-@inline function unpackKeys(BITS: i32, p: usize, plane0: usize, plane1: usize, plane2: usize, table: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM);
+@inline function unpackKeys(BITS: i32, p: usize, d: usize, plane0: usize, plane1: usize, plane2: usize, table: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
   const group = keyGroup(BITS);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
   const b0 = planeBytes(BITS, 0, d), b1 = planeBytes(BITS, 1, d), b2 = planeBytes(BITS, 2, d);
@@ -192,11 +192,12 @@ function scoreTile(stride: usize, scratch: usize, rows: usize, count: usize): vo
 
 /** Adds residual norm · ⟨projected query, signs⟩ to the scores (TurboQuant_prod); S_SCALES holds the norms. */
 export function addSketch(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
-  unpackKeys(1, p, load<u32>(side, SKETCH_SIGNS), 0, 0, 0, scratch, page, head, from, count);
-  const stride = tileStride(load<u32>(p, HEAD_DIM), 64);
+  const projections = <usize>load<u32>(side, SKETCH_ROWS);
+  unpackKeys(1, p, projections, load<u32>(side, SKETCH_SIGNS), 0, 0, 0, scratch, page, head, from, count);
+  const stride = tileStride(projections, 64);
   const zero = i64x2.splat(0);
   for (let row: usize = 0; row < rows; row++) {
-    dotRows(1, 1, stride, scratch + S_SKETCH16 + row * MAX_DIM * 2, scratch, row, count, ROW_SSCALE, zero, zero);
+    dotRows(1, 1, stride, scratch + S_SKETCH16 + row * MAX_SKETCH * 2, scratch, row, count, ROW_SSCALE, zero, zero);
   }
 }
 
@@ -205,7 +206,7 @@ export function addSketch(p: usize, side: usize, scratch: usize, page: usize, he
   if (rows == 1) scoreFused(BITS, 1, p, side, scratch, page, head, from, count, ahead, aheadStep);
   else if (rows == 2) scoreFused(BITS, 2, p, side, scratch, page, head, from, count, ahead, aheadStep);
   else {
-    unpackKeys(BITS, p, load<u32>(side, PLANE_0), load<u32>(side, PLANE_1), load<u32>(side, PLANE_2), load<u32>(side, TABLE), scratch, page, head, from, count);
+    unpackKeys(BITS, p, load<u32>(p, HEAD_DIM), load<u32>(side, PLANE_0), load<u32>(side, PLANE_1), load<u32>(side, PLANE_2), load<u32>(side, TABLE), scratch, page, head, from, count);
     scoreTile(tileStride(load<u32>(p, HEAD_DIM), keyGroup(BITS)), scratch, rows, count);
   }
 }

@@ -49,8 +49,10 @@ export const SKETCH_SIGNS: usize = 32;
 export const SKETCH_NORMS: usize = 36;
 /** Projection matrix of the sketch, 0 when there is none. */
 export const SKETCH_MATRIX: usize = 40;
-/** f32: √(π/2)/headDim */
+/** f32: √(π/2) over the number of projections */
 export const SKETCH_FACTOR: usize = 44;
+/** Projections: rows of the matrix, bits of a row of signs. A multiple of 8, at most MAX_SKETCH. */
+export const SKETCH_ROWS: usize = 48;
 
 // Types of a side: 1–8 are code widths.
 export const TYPE_F16: i32 = 16;
@@ -75,10 +77,11 @@ export const SPAN_BYTES: usize = 32;
 export const MAX_ROWS: usize = 32;
 export const MAX_TILE: usize = 64;
 export const MAX_DIM: usize = 256;
+export const MAX_SKETCH: usize = 512;
 export const S_QUERY: usize = 0; // f32 [MAX_ROWS][MAX_DIM]
 export const S_QUERY16: usize = S_QUERY + MAX_ROWS * MAX_DIM * 4; // i16 [MAX_ROWS][MAX_DIM], permuted
-export const S_SKETCH16: usize = S_QUERY16 + MAX_ROWS * MAX_DIM * 2; // the same of the projected query
-export const S_ACC: usize = S_SKETCH16 + MAX_ROWS * MAX_DIM * 2; // f32 [MAX_ROWS][MAX_DIM]
+export const S_SKETCH16: usize = S_QUERY16 + MAX_ROWS * MAX_DIM * 2; // the same of the projected query, [MAX_ROWS][MAX_SKETCH]
+export const S_ACC: usize = S_SKETCH16 + MAX_ROWS * MAX_SKETCH * 2; // f32 [MAX_ROWS][MAX_DIM]
 export const S_SCORES: usize = S_ACC + MAX_ROWS * MAX_DIM * 4; // f32 [MAX_ROWS][MAX_TILE]
 export const S_WEIGHTS: usize = S_SCORES + MAX_ROWS * MAX_TILE * 4; // i16 [MAX_ROWS][MAX_TILE]
 export const S_SUMS: usize = S_WEIGHTS + MAX_ROWS * MAX_TILE * 2; // i32x4 [2][MAX_TILE]

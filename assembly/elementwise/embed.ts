@@ -1,7 +1,7 @@
-/** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/q8.ts. */
+/** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/grouped.ts. */
 import { loadAs } from "../linear/convert";
-import { Q8_RECORD } from "../linear/q8";
-import { F32, Q8, RECORD, VECTOR } from "../linear/types";
+import { groupRecord } from "../linear/grouped";
+import { F32, Q4, Q8, RECORD, VECTOR } from "../linear/types";
 
 /** Parameter block: table, its type, tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
 const TABLE: usize = 0;
@@ -23,11 +23,22 @@ export function embed(task: i32, params: usize, scratch: usize): void {
     return;
   }
   if (type == Q8) {
-    const panel = table + <usize>(token >> 2) * (stride >> 5) * Q8_RECORD;
+    const panel = table + <usize>(token >> 2) * (stride >> 5) * groupRecord<i8>();
     const lane = <usize>(token & 3);
     for (let i = 0; i < cols; i++) {
-      const record = panel + <usize>(i >> 5) * Q8_RECORD;
+      const record = panel + <usize>(i >> 5) * groupRecord<i8>();
       const code = load<i8>(record + 16 + (lane << 5) + <usize>(i & 31));
+      store<f32>(out + (<usize>i << 2), <f32>code * load<f32>(record + (lane << 2)));
+    }
+    return;
+  }
+  if (type == Q4) {
+    const panel = table + <usize>(token >> 2) * (stride >> 5) * groupRecord<u8>();
+    const lane = <usize>(token & 3);
+    for (let i = 0; i < cols; i++) {
+      const record = panel + <usize>(i >> 5) * groupRecord<u8>();
+      const pair = <i32>load<u8>(record + 16 + (lane << 4) + <usize>(i & 15));
+      const code = ((i & 16 ? pair >> 4 : pair) & 15) - 8;
       store<f32>(out + (<usize>i << 2), <f32>code * load<f32>(record + (lane << 2)));
     }
     return;

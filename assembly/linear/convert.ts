@@ -1,6 +1,6 @@
 /** @file Weights from the dtype of the checkpoint to the type they are kept in, rows at a time. */
 import { loadHalf, toHalf } from "../simd/vector";
-import { Q8_RECORD } from "./q8";
+import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
 import { BF16, Bfloat, F16, F32, Half, panelBytes, RECORD, recordCols } from "./types";
 
 /** Parameter block: source rows, their dtype, target matrix, row it starts at, columns, stride, rows, rows of a task. */
@@ -94,40 +94,91 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   );
 }
 
-/** Groups of 32: scale = max|w| / 127, code = round-to-even(w · (127 / max|w|)). A group of zeros has scale 0. */
-export function convertToQ8(task: i32, params: usize, scratch: usize): void {
+/** Puts 32 values at column i of a row in scratch, zeros from `cols` on; returns the largest magnitude. */
+// @ts-ignore: decorator
+@inline function loadGroup(dtype: i32, from: usize, g: i32, cols: i32, scratch: usize): f32 {
+  let peaks = f32x4.splat(0);
+  for (let i = 0; i < 32; i += 4) {
+    const v = loadTail(dtype, from, g + i, cols);
+    v128.store(scratch + (<usize>i << 2), v);
+    peaks = f32x4.max(peaks, f32x4.abs(v));
+  }
+  const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
+  return max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
+}
+
+/** Sixteen values from p on, times `inverse`, as int8: nearest even. */
+// @ts-ignore: decorator
+@inline function nearestCodes(p: usize, inverse: v128): v128 {
+  const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p), inverse)));
+  const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 16), inverse)));
+  const c = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 32), inverse)));
+  const d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(p, 48), inverse)));
+  return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
+}
+
+/** Four values from p on, times `inverse`, as i32: floor(x + 8.5), at most 15. */
+// @ts-ignore: decorator
+@inline function fourNibbles(p: usize, inverse: v128): v128 {
+  const level = f32x4.floor(f32x4.add(f32x4.mul(v128.load(p), inverse), f32x4.splat(8.5)));
+  return i32x4.trunc_sat_f32x4_s(f32x4.min(level, f32x4.splat(15)));
+}
+
+/** The same for sixteen, as bytes. */
+// @ts-ignore: decorator
+@inline function nibbles(p: usize, inverse: v128): v128 {
+  const low = i16x8.narrow_i32x4_s(fourNibbles(p, inverse), fourNibbles(p + 16, inverse));
+  const high = i16x8.narrow_i32x4_s(fourNibbles(p + 32, inverse), fourNibbles(p + 48, inverse));
+  return i8x16.narrow_i16x8_u(low, high);
+}
+
+/** The first of the 32 values at scratch whose magnitude is `peak`. */
+// @ts-ignore: decorator
+@inline function firstExtreme(scratch: usize, peak: f32): f32 {
+  for (let i: usize = 0; i < 128; i += 4) {
+    const v = load<f32>(scratch + i);
+    if (abs<f32>(v) == peak) return v;
+  }
+  return 0;
+}
+
+/** Rows in groups of 32: the rules of src/backends/grouped-weights.ts. */
+// @ts-ignore: decorator
+@inline function convertGroups<T>(task: i32, params: usize, scratch: usize): void {
   const dtype = load<i32>(params, DTYPE);
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
-  const panel = (<usize>stride >> 5) * Q8_RECORD;
+  const panel = (<usize>stride >> 5) * groupRecord<T>();
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
     const lane = <usize>(row & 3);
     let record = load<usize>(params, TO) + <usize>(row >> 2) * panel;
     for (let g = 0; g < stride; g += 32) {
-      let peaks = f32x4.splat(0);
-      for (let i = 0; i < 32; i += 4) {
-        const v = loadTail(dtype, from, g + i, cols);
-        v128.store(scratch + (<usize>i << 2), v);
-        peaks = f32x4.max(peaks, f32x4.abs(v));
+      const peak = loadGroup(dtype, from, g, cols, scratch);
+      const codes = record + 16 + lane * codeBytes<T>();
+      if (isSigned<T>()) {
+        const inverse = f32x4.splat(peak == 0 ? 0 : <f32>127 / peak);
+        store<f32>(record + (lane << 2), peak / 127);
+        v128.store(codes, nearestCodes(scratch, inverse));
+        v128.store(codes, nearestCodes(scratch + 64, inverse), 16);
+      } else {
+        const extreme = firstExtreme(scratch, peak);
+        const inverse = f32x4.splat(peak == 0 ? 0 : <f32>-8 / extreme);
+        store<f32>(record + (lane << 2), peak == 0 ? 0 : extreme / -8);
+        v128.store(codes, v128.or(nibbles(scratch, inverse), i8x16.shl(nibbles(scratch + 64, inverse), 4)));
       }
-      const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
-      const peak = max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
-      const inverse = f32x4.splat(peak == 0 ? 0 : <f32>127 / peak);
-      store<f32>(record + (lane << 2), peak / 127);
-      const codes = record + 16 + (lane << 5);
-      for (let i = 0; i < 32; i += 16) {
-        const at = scratch + (<usize>i << 2);
-        const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at), inverse)));
-        const b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 16), inverse)));
-        const c = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 32), inverse)));
-        const d = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(at, 48), inverse)));
-        v128.store(codes + <usize>i, i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
-      }
-      record += Q8_RECORD;
+      record += groupRecord<T>();
     }
   }
+}
+
+export function convertToQ8(task: i32, params: usize, scratch: usize): void {
+  convertGroups<Q8>(task, params, scratch);
+}
+
+export function convertToQ4(task: i32, params: usize, scratch: usize): void {
+  convertGroups<Q4>(task, params, scratch);
 }

@@ -75,7 +75,7 @@ export function prepareBf16(task: i32, params: usize, scratch: usize): void {
   prepareFloat<Bfloat>(task, params);
 }
 
-/** For q8 weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
+/** For q8 and q4 weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
 export function prepareQ8(task: i32, params: usize, scratch: usize): void {
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);

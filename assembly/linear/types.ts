@@ -15,6 +15,7 @@ export const BF16: i32 = 2;
 export const Q8: i32 = 3;
 /** f32 in plain order: norms and biases. */
 export const VECTOR: i32 = 4;
+export const Q4: i32 = 5;
 
 export type Half = u16;
 export type Bfloat = i16;

@@ -8,7 +8,7 @@ import { S_END, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/param
 import {
   BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, PAGE_TOKENS, PLANE_0, PLANE_1,
   PLANE_2, QKV, QUANTIZER, QUERY, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
-  SKETCH_NORMS, SKETCH_SIGNS, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
+  SKETCH_NORMS, SKETCH_ROWS, SKETCH_SIGNS, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "./params";
 import { quantize, S_CODES, S_INPUT, S_NORM, S_SIGNED } from "./quantize";
 import { dot4, hadamard, multiplyMatrix } from "./rotate";
@@ -139,8 +139,17 @@ function storeSketch(d: usize, side: usize, page: usize, index: usize, s: usize)
   const r = s + S_SIGNED;
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(r + i, f32x4.sub(v128.load(s + S_INPUT + i), v128.load(r + i)));
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
-  for (let i: usize = 0; i < d; i++) store<u8>(s + S_CODES + i, dot4(matrix + i * d * 4, r, d) >= 0 ? 1 : 0);
-  storePlane(s + S_CODES, d, 1, 0, page + load<u32>(side, SKETCH_SIGNS) + index * (d >> 3));
+  const rowBytes = <usize>load<u32>(side, SKETCH_ROWS) >> 3;
+  const signs = page + load<u32>(side, SKETCH_SIGNS) + index * rowBytes;
+  let row = matrix;
+  for (let byte: usize = 0; byte < rowBytes; byte++) {
+    let bits: u32 = 0;
+    for (let bit: u32 = 0; bit < 8; bit++) {
+      if (dot4(row, r, d) >= 0) bits |= 1 << bit;
+      row += d * 4;
+    }
+    store<u8>(signs + byte, <u8>bits);
+  }
   const length = sqrt<f32>(dot4(r, r, d)) / <f32>Math.sqrt(<f64>d);
   const norm = load<f32>(s, S_NORM);
   store<u16>(page + load<u32>(side, SKETCH_NORMS) + index * 2, <u16>toHalf(min<f32>(65504, norm * length)));

@@ -39,6 +39,7 @@ export const QUANTIZER: usize = 32;
 export const SKETCH_SIGNS: usize = 36;
 export const SKETCH_NORMS: usize = 40;
 export const SKETCH_MATRIX: usize = 44;
+export const SKETCH_ROWS: usize = 48; // projections, a multiple of 8
 
 // Quantizer table.
 export const Q_RATE: usize = 0; // f32 bins a unit of |t|

@@ -7,6 +7,7 @@
  * together are several times the L2 cache; one row a plan, and `linear-total` for a whole model with the best and the chosen plans.
  */
 
+import { isGrouped } from "../../src/backends/grouped-weights.ts";
 import type { WeightType } from "../../src/backends/ops.ts";
 import { gaussians } from "../../src/backends/wasm/test-backend.ts";
 import { BufferAllocator } from "../../src/backends/webgpu/buffers.ts";
@@ -16,7 +17,7 @@ import { GpuWeight } from "../../src/backends/webgpu/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear.ts";
 import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear-plan.ts";
 import { openDevice } from "../../src/backends/webgpu/open-device.ts";
-import { hasScales, unitBytes } from "../../src/backends/webgpu/weight-bytes.ts";
+import { unitBytes } from "../../src/backends/webgpu/weight-bytes.ts";
 import { toFloat16Bits } from "../../src/math/float16.ts";
 import { planName, ROW_PLANS, tilePlans } from "./linear-check.ts";
 import { timePasses } from "./pass-times.ts";
@@ -31,7 +32,7 @@ const SHAPES = [
 ] as const;
 type Shape = (typeof SHAPES)[number];
 
-const TYPES: readonly WeightType[] = ["f16", "q8"];
+const TYPES: readonly WeightType[] = ["f16", "q8", "q4"];
 const ROW_COUNTS = [1, 2, 4, 8, 32, 256, 1024];
 const VIEW_ROW_COUNTS = [256, 1024];
 const REPEATS = 7;
@@ -75,7 +76,7 @@ class LinearTimer {
     const bytes = outputs * stride * unitBytes(type);
     return Array.from({ length: Math.max(2, Math.ceil(TURN_BYTES / bytes)) }, () => {
       const words = this.#filled(bytes, this.#random);
-      const scales = hasScales(type) ? this.#filled(outputs * stride, new Uint8Array(this.#scales.buffer)) : words;
+      const scales = isGrouped(type) ? this.#filled(outputs * stride, new Uint8Array(this.#scales.buffer)) : words;
       return new GpuWeight(outputs, cols, type, [{ first: 0, rows: outputs, words, scales }], true);
     });
   }

@@ -6,7 +6,7 @@ const WARM_UP_MS = 12_000;
 
 export interface ModelOptions {
   readonly shape: string;
-  readonly weights: "f16" | "bf16" | "q8";
+  readonly weights: "f16" | "bf16" | "q8" | "q4";
   readonly kv: readonly string[];
   readonly depths: readonly number[];
   readonly generations: readonly number[];

@@ -16,7 +16,7 @@ const SHAPES: readonly (readonly [number, number])[] = [
   [6144, 1024],
   [1024, 3072],
 ];
-const TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "q8"];
+const TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];
 const COLD_BYTES = 256e6;
 const PROMPT_ROWS = 256;
 

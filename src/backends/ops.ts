@@ -11,8 +11,8 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 
 export type BackendName = "reference" | "wasm" | "webgpu";
 
-/** Types of a weight matrix. `q8`: int8 in groups of 32 along a row with an f32 scale each. */
-export type WeightType = "f32" | "f16" | "bf16" | "q8";
+/** Types of a weight matrix. `q8`, `q4`: int8 and int4 in groups of 32 along a row with an f32 scale each (grouped-weights.ts). */
+export type WeightType = "f32" | "f16" | "bf16" | "q8" | "q4";
 
 /** An activation buffer of `length` f32. */
 export interface Buf {

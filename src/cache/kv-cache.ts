@@ -27,22 +27,22 @@ export function hasExactStream(format: LayerKvFormat): boolean {
   return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
 }
 
+/** Format and page layouts of one layer. */
+export function layerCache(format: LayerKvFormat, { numKvHeads, headDim }: LayerShape): LayerCache {
+  return {
+    format,
+    main: pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS),
+    exact: hasExactStream(format) ? pageLayout(EXACT_SIDE, EXACT_SIDE, headDim, numKvHeads, EXACT_PAGE_TOKENS) : null,
+  };
+}
+
 export class KvCache {
   readonly layers: readonly LayerCache[];
   readonly pool: PagePool;
 
   constructor(shapes: readonly LayerShape[], formatOf: (layer: number) => LayerKvFormat, pool: PagePool) {
     this.pool = pool;
-    this.layers = shapes.map(({ headDim, numKvHeads }, layer) => {
-      const format = formatOf(layer);
-      return {
-        format,
-        main: pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS),
-        exact: hasExactStream(format)
-          ? pageLayout(EXACT_SIDE, EXACT_SIDE, headDim, numKvHeads, EXACT_PAGE_TOKENS)
-          : null,
-      };
-    });
+    this.layers = shapes.map((shape, layer) => layerCache(formatOf(layer), shape));
   }
 
   createSequence(): Sequence {

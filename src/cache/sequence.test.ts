@@ -115,6 +115,40 @@ describe("Sequence", () => {
     expect(readMark(fixture, b, 0, "main", 200)).toBe(9);
   });
 
+  it("says beforehand what a reservation takes, copies of shared pages included", () => {
+    const { cache, pool } = makeCache([kvFormat(4, 32), kvFormat(0, 0)]);
+    const sequence = cache.createSequence();
+    const grow = (own: Sequence, count: number): void => {
+      const [expected, before] = [own.bytesToReserve(count), pool.numBytes];
+      own.reserve(count);
+      expect(pool.numBytes - before).toBe(expected);
+      expect(own.bytesToReserve(count)).toBe(0);
+      own.commit(count);
+    };
+    for (const count of [1, 70, 200, 1]) grow(sequence, count);
+    const fork = sequence.fork();
+    expect(fork.bytesToReserve(1)).toBeGreaterThan(0);
+    for (const own of [fork, sequence]) for (const count of [1, 64]) grow(own, count);
+    for (const own of [fork, sequence]) own.release();
+  });
+
+  it("forks at a page's end what is committed and not what is reserved", () => {
+    const { cache, pool, storage } = makeCache([kvFormat(4, 32)]);
+    const sequence = cache.createSequence();
+    sequence.reserve(200);
+    sequence.commit(128);
+    const fork = sequence.forkCommitted();
+    sequence.commit(72);
+    expect(fork.length).toBe(128);
+    expect(fork.exactStart(0)).toBe(96);
+    for (let index = 6; index < 8; index++) expect(fork.exact(0).get(index), `exact page ${index}`).not.toBe(0);
+    expect(fork.main(0).length).toBe(2);
+    fork.reserve(1);
+    expect(storage.numCopies, "nothing is shared that is still written").toBe(0);
+    for (const own of [fork, sequence]) own.release();
+    expect(pool.numPages).toBe(0);
+  });
+
   it("copies nothing when the fork starts at a page boundary", () => {
     const fixture = makeCache([kvFormat(0, 0)]);
     const a = fixture.cache.createSequence();

@@ -27,6 +27,13 @@ interface Stream {
   readonly isNeeded: (pageStart: number) => boolean;
 }
 
+interface PlannedPage {
+  readonly stream: Stream;
+  readonly index: number;
+  /** The shared page that it is to be a copy of, or 0. */
+  readonly replaces: PageAddress;
+}
+
 /** Groups of pages that one attention kernel reads together. */
 export const mainGroup = (layer: number): number => 2 * layer;
 export const exactGroup = (layer: number): number => 2 * layer + 1;
@@ -76,6 +83,11 @@ export class Sequence {
     return sum;
   }
 
+  /** Bytes that `reserve(count)` would allocate now. */
+  bytesToReserve(count: number): number {
+    return this.#planPages(count).reduce((sum, { stream }) => sum + stream.layout.numBytes, 0);
+  }
+
   /**
    * Makes the pages of positions [length, length + count) present and this sequence's own.
    * @throws TurboQuantError out_of_memory — the sequence is as before
@@ -83,19 +95,9 @@ export class Sequence {
   reserve(count: number): void {
     assert(!this.#released, "reserve on a released sequence");
     const pool = this.cache.pool;
-    const from = this.#length;
     const undo: (() => void)[] = [];
-    const plan: { stream: Stream; index: number; replaces: PageAddress }[] = [];
-    let bytes = 0;
-    for (const stream of this.#streams()) {
-      const { layout, table } = stream;
-      for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + count; index++) {
-        const present = table.get(index);
-        if (present ? !pool.isShared(present) : !stream.isNeeded(index * layout.pageTokens)) continue;
-        plan.push({ stream, index, replaces: present });
-        bytes += layout.numBytes;
-      }
-    }
+    const plan = this.#planPages(count);
+    const bytes = plan.reduce((sum, { stream }) => sum + stream.layout.numBytes, 0);
     if (bytes > 0) pool.require(bytes);
     try {
       for (const { stream, index, replaces } of plan) {
@@ -159,6 +161,13 @@ export class Sequence {
     return copy;
   }
 
+  /** A fork without the positions that are reserved only. */
+  forkCommitted(): Sequence {
+    const copy = this.fork();
+    copy.trim(copy.#length);
+    return copy;
+  }
+
   /**
    * Drops tokens from position `length` on (rollback). Tokens that leave the tail do not get 16-bit copies back: until
    * the window has refilled, attention reads their codes.
@@ -209,6 +218,23 @@ export class Sequence {
     const tables = this.#tables[layer];
     assert(tables, `layer ${layer} of ${this.#tables.length}`);
     return tables;
+  }
+
+  /** Pages that positions [length, length + count) need and this sequence does not have for itself. */
+  #planPages(count: number): PlannedPage[] {
+    const pool = this.cache.pool;
+    const from = this.#length;
+    const plan: PlannedPage[] = [];
+    for (const stream of this.#streams()) {
+      const { layout, table } = stream;
+      for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + count; index++) {
+        const present = table.get(index);
+        if (present ? pool.isShared(present) : stream.isNeeded(index * layout.pageTokens)) {
+          plan.push({ stream, index, replaces: present });
+        }
+      }
+    }
+    return plan;
   }
 
   *#streams(): Generator<Stream> {

@@ -4,6 +4,7 @@
 const ALIASES: Readonly<Record<string, string>> = {
   "-ctk": "--cache-type-k",
   "-ctv": "--cache-type-v",
+  "-np": "--parallel",
   "-hf": "--model",
   "--hf-repo": "--model",
   "--temp": "--temperature",

@@ -17,6 +17,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "run", summary: "continue or answer one prompt", load: () => import("./commands/run.ts") },
   { name: "chat", summary: "talk with the model", load: () => import("./commands/chat.ts") },
   {
+    name: "serve",
+    summary: "an OpenAI-compatible server, and the web page",
+    load: () => import("./commands/serve.ts"),
+  },
+  {
     name: "inspect",
     summary: "show a model, its KV format byte by byte, or a saved cache",
     load: () => import("./commands/inspect.ts"),
@@ -25,6 +30,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "eval",
     summary: "quality of KV formats: perplexity, divergence, recall",
     load: () => import("./commands/eval.ts"),
+  },
+  {
+    name: "allocate",
+    summary: "bits for each layer, and for K and V, under a byte budget",
+    load: () => import("./commands/allocate.ts"),
+  },
+  {
+    name: "sweep",
+    summary: "search KV formats and settings, resumable",
+    load: () => import("./commands/sweep.ts"),
+  },
+  {
+    name: "plan",
+    summary: "what fits a memory: weights, cache, context, sequences",
+    load: () => import("./commands/plan.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

@@ -28,6 +28,10 @@ export function comparedSize(bytes: number, reference: number): string {
 
 export const formatPercent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 
+/** A rate and its 95 % interval: `98.5 % [97.9, 98.9]`. */
+export const formatRate = (share: number, low: number, high: number, digits = 1): string =>
+  `${formatPercent(share, digits)} [${(low * 100).toFixed(digits)}, ${(high * 100).toFixed(digits)}]`;
+
 export const formatCount = (count: number): string => count.toLocaleString("en-US");
 
 export type Align = "left" | "right";

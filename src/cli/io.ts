@@ -15,6 +15,8 @@ export interface CliIo {
   readonly terminal?: Writable;
   /** Calls `listener` for every Ctrl-C until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
+  /** Calls `listener` when the process is asked to end (SIGTERM) until the returned function is called. */
+  onTerminate(listener: () => void): () => void;
   /** Ends the process at once, whatever is running. */
   exitNow(code: number): void;
 }
@@ -42,6 +44,10 @@ export function processIo(): CliIo {
     onInterrupt(listener) {
       process.on("SIGINT", listener);
       return () => process.off("SIGINT", listener);
+    },
+    onTerminate(listener) {
+      process.on("SIGTERM", listener);
+      return () => process.off("SIGTERM", listener);
     },
     exitNow: (code) => process.exit(code),
   };

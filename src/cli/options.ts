@@ -6,7 +6,7 @@ import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
 export const DEFAULT_MODEL = "qwen3-3m";
 
 const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
-const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8"];
+export const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8", "q4"];
 
 /** A whole number from `min` on. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
@@ -83,19 +83,20 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
   readonly kvBudget?: number;
 }
 
-export function addModelOption(command: Command): Command {
-  return command.option(
-    "-m, --model <ref>",
-    "checkpoint: a directory, a hub id (org/name) or an embedded model",
-    DEFAULT_MODEL,
-  );
+export function addModelOption(
+  command: Command,
+  what = "checkpoint: a directory, a hub id (org/name) or an embedded model",
+): Command {
+  return command.option("-m, --model <ref>", what, DEFAULT_MODEL);
 }
 
 export function addBackendOptions(command: Command): Command {
   return command
     .addOption(new Option("--backend <name>", "what computes").choices(BACKENDS).default("auto"))
     .addOption(
-      new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"),
+      new Option("--weights <type>", "how weights are kept; auto: as stored; q8, q4: int8, int4 in groups of 32")
+        .choices(WEIGHTS)
+        .default("auto"),
     );
 }
 

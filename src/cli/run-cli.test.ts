@@ -40,6 +40,7 @@ describe("help and version", () => {
         chat            talk with the model
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        plan            what fits a memory: weights, cache, context, sequences
         bench           speed and memory of KV formats
         help [command]  help on a command
 
@@ -134,11 +135,19 @@ describe("help and version", () => {
         "eval": [
           "-m, --model <ref>",
           "--text <file>",
+          "--text-seed <n>",
           "-c, --ctx <tokens>",
           "--chunks <n>",
           "--kv <spec>",
           "--base <spec>",
+          "--ladder",
           "--needle <n>",
+          "--needle-lengths <list>",
+          "--needle-depths <list>",
+          "--needle-prompts <n>",
+          "--greedy <n>",
+          "--greedy-tokens <n>",
+          "--diagnose",
           "--out <file>",
           "--backend <name>",
           "--weights <type>",
@@ -250,10 +259,26 @@ describe("a user's mistake is one message and exit code 2", () => {
       ["run", ...MODEL, "--raw", "--system", "Be brief.", "hi"],
       /--system needs the chat template/,
     ],
-    ["eval without text", ["eval"], /--text is missing/],
+    [
+      "eval with a wrong path",
+      ["eval", "--text", "no.txt"],
+      /--text no.txt: cannot be read \(ENOENT\); check the path/,
+    ],
+    ["eval with a folder", ["eval", "--text", "src"], /--text src: cannot be read \(EISDIR\)/],
+    ["a ladder of two", ["eval", "--ladder", "--kv", "k4v4,k3v3"], /--ladder: expected one --kv, got 2/],
+    [
+      "needle grid",
+      ["eval", ...MODEL, "--text", "biome.json", "-c", "64", "--needle-lengths", "64"],
+      /length 64: expected 128/,
+    ],
+    [
+      "greedy",
+      ["eval", ...MODEL, "--text", "LICENSE", "--greedy", "1", "--greedy-tokens", "5000"],
+      /greedy tokens: expected 1 to/,
+    ],
     [
       "eval with a short text",
-      ["eval", ...MODEL, "--text", "package.json", "-c", "2048"],
+      ["eval", ...MODEL, "--text", "biome.json", "-c", "2048"],
       /fewer than one chunk of 2048/,
     ],
     ["shape", ["bench", "--shape", "qwen9"], /shape: expected one of/],
@@ -397,7 +422,9 @@ describe("eval", () => {
 
   it("prints a table with the base in it", async () => {
     const { out, err } = await runCommand(["eval", ...MODEL, "-c", "64", "--chunks", "50", "--text", textFile]);
-    expect(out).toMatch(/^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\nqwen3-1m: \d+ × 64 tokens/);
+    expect(out).toMatch(
+      /^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\nqwen3-1m, text.txt: \d+ × 64 tokens/,
+    );
     expect(err).toMatch(/^note: the text has only \d+ of 50 chunks/);
   });
 

@@ -1,22 +1,18 @@
 /** @file Several generations decoded together: many prompts, or many continuations of one forked prompt. */
 
 import type { Sequence } from "../cache/sequence.ts";
-import type { DecodeStream } from "../tokenizer/tokenizer.ts";
+import { Continuation } from "./continuation.ts";
 import { collect, type FinishReason, type GenerateOptions, type GenerationResult } from "./generation.ts";
 import type { LLM } from "./llm.ts";
-import { Sampler } from "./sampler.ts";
-import { resolveSamplingParams } from "./sampling-params.ts";
+import { nthSeed, resolveSamplingParams } from "./sampling-params.ts";
 import type { Session } from "./session.ts";
-import { StopMatcher } from "./stop-strings.ts";
 import { yieldNow } from "./yield-now.ts";
 
 interface Stream {
   readonly sequence: Sequence;
   readonly tokens: number[];
   readonly promptTokens: number;
-  readonly sampler: Sampler;
-  readonly text: DecodeStream;
-  readonly stops: StopMatcher;
+  readonly continuation: Continuation;
   output: string;
   generated: number[];
   logits: Float32Array;
@@ -56,9 +52,7 @@ export async function generateBatch(
             sequence,
             tokens: Array.from(ids),
             promptTokens: ids.length,
-            sampler: new Sampler({ ...params, seed: params.seed + i }),
-            text: llm.tokenizer.createStream(),
-            stops: new StopMatcher(params.stop),
+            continuation: new Continuation(llm, { ...params, seed: nthSeed(params.seed, i) }, ignoreEos),
             output: "",
             generated: [],
             logits,
@@ -74,7 +68,7 @@ export async function generateBatch(
     }
     const prefillMs = performance.now() - started;
     for (;;) {
-      for (const stream of streams) if (!stream.finish) take(llm, stream, params.maxNewTokens, ignoreEos);
+      for (const stream of streams) if (!stream.finish) take(stream);
       const live = streams.filter((s) => !s.finish);
       if (live.length === 0) break;
       await yieldNow();
@@ -92,19 +86,15 @@ export async function generateBatch(
 }
 
 /** Samples one token of a stream and decides whether it ends. */
-function take(llm: LLM, stream: Stream, maxNewTokens: number, ignoreEos: boolean): void {
-  const { token } = stream.sampler.sample(stream.logits, stream.tokens);
+function take(stream: Stream): void {
+  const sample = stream.continuation.sampler.sample(stream.logits, stream.tokens);
   stream.firstAt ||= performance.now();
-  stream.tokens.push(token);
-  stream.generated.push(token);
-  const isEnd = !ignoreEos && llm.eosTokens.has(token);
-  const { text, stopped } = stream.stops.push(isEnd ? "" : stream.text.push(token));
-  stream.output += text;
-  const atLimit = stream.generated.length >= maxNewTokens || stream.tokens.length >= llm.runner.contextLength + 1;
-  if (!isEnd && !stopped && !atLimit) return;
-  if (!stopped) stream.output += stream.stops.push(stream.text.end()).text + stream.stops.end();
-  stream.finish = isEnd || stopped ? "stop" : "length";
-  stream.endAt = performance.now();
+  stream.tokens.push(sample.token);
+  stream.generated.push(sample.token);
+  const { chunk, finishReason } = stream.continuation.take(sample, stream.tokens.length);
+  stream.output += chunk.text;
+  stream.finish = finishReason;
+  if (finishReason) stream.endAt = performance.now();
 }
 
 function result(s: Stream, started: number, prefillMs: number): GenerationResult {

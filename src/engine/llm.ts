@@ -3,7 +3,7 @@ import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
-import { readText } from "../formats/file-source.ts";
+import { type FileSource, readText } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
 import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
@@ -11,7 +11,7 @@ import { CheckpointWeights } from "../models/checkpoint-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
-import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { createBackend } from "./create-backend.ts";
@@ -28,7 +28,7 @@ export interface LoadOptions {
   readonly kv?: string;
   readonly backend?: BackendName | "auto";
   readonly threads?: number;
-  /** How weights are kept: as stored (`auto`), widened, or int8 in groups of 32. */
+  /** How weights are kept: as stored (`auto`), widened, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
   /** Most tokens of a sequence; at most and by default the model's max_position_embeddings. */
   readonly contextLength?: number;
@@ -38,16 +38,24 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
+type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
+
 interface Parts {
   readonly name: string;
   readonly config: ModelConfig;
   readonly generationConfig: GenerationConfig;
   readonly tokenizer: Tokenizer;
   readonly decoder: Decoder;
-  readonly fingerprint: string;
+  /** Of the weights alone. */
+  readonly weightsFingerprint: string;
+  readonly calibration: Calibration;
   readonly contextLength: number;
   readonly kvBudgetBytes: number | undefined;
   readonly backendChoice: string | undefined;
+  /** Opens the checkpoint once more. */
+  readonly reopen: () => Promise<FileSource>;
+  /** The weights belong to another LLM. */
+  readonly isView: boolean;
 }
 
 export class LLM {
@@ -64,14 +72,16 @@ export class LLM {
   readonly backendChoice: string | undefined;
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
+  readonly #parts: Parts;
   #disposed = false;
 
   private constructor(parts: Parts) {
+    this.#parts = parts;
     this.name = parts.name;
     this.config = parts.config;
     this.tokenizer = parts.tokenizer;
     this.decoder = parts.decoder;
-    this.fingerprint = parts.fingerprint;
+    this.fingerprint = parts.weightsFingerprint + calibrationTag(parts.calibration);
     this.eosTokens = new Set(parts.generationConfig.eosTokenIds);
     this.samplingDefaults = parts.generationConfig.sampling;
     this.runner = new Runner(parts.decoder, { contextLength: parts.contextLength });
@@ -84,16 +94,16 @@ export class LLM {
   }
 
   /**
-   * Loads a Hugging Face checkpoint: a directory, a hub id, or the name of an embedded model.
+   * Loads a Hugging Face checkpoint: a directory, a hub id, the name of an embedded model, or files from elsewhere, which
+   * are left open for the caller to close.
    * @throws TurboQuantError with code and next step for every file or option that is wrong
    */
-  static async load(ref: string, options: LoadOptions = {}): Promise<LLM> {
+  static async load(ref: string | FileSource, options: LoadOptions = {}): Promise<LLM> {
     const { onProgress, signal } = options;
     const spec = parseKvSpec(options.kv ?? DEFAULT_KV);
-    const source = await getPlatform().openSource(ref, {
-      ...(onProgress && { onProgress }),
-      ...(signal && { signal }),
-    });
+    const open = async (more: Pick<LoadOptions, "onProgress" | "signal"> = {}): Promise<FileSource> =>
+      typeof ref === "string" ? getPlatform().openSource(ref, more) : shareSource(ref);
+    const source = await open({ ...(onProgress && { onProgress }), ...(signal && { signal }) });
     let ops: Ops | undefined;
     try {
       const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
@@ -124,14 +134,41 @@ export class LLM {
         generationConfig,
         tokenizer,
         decoder,
-        fingerprint: (await checkpoint.fingerprint()) + calibrationTag(calibration),
+        weightsFingerprint: await checkpoint.fingerprint(),
+        calibration,
         contextLength,
         kvBudgetBytes: options.kvBudgetBytes,
         backendChoice: choice,
+        reopen: open,
+        isView: false,
       });
     } catch (error) {
       await ops?.dispose();
       throw error;
+    } finally {
+      await source.close();
+    }
+  }
+
+  /**
+   * The same model over another KV format: weights, backend and tokenizer are shared, the cache is its own. It ends with
+   * this one; disposed before, it gives back what is its own.
+   * @throws TurboQuantError invalid_argument — not a format, or not one of this model
+   */
+  async withKv(kv: string): Promise<LLM> {
+    this.#assertLive();
+    const spec = parseKvSpec(kv);
+    const calibration = await this.loadCalibration(spec);
+    const decoder = this.decoder.withFormat(spec, calibration);
+    return new LLM({ ...this.#parts, decoder, calibration, isView: true });
+  }
+
+  /** What a format asks of the checkpoint's calibration file. */
+  async loadCalibration(spec: KvSpec): Promise<Calibration> {
+    if (spec.calibration === "off") return [];
+    const source = await this.#parts.reopen();
+    try {
+      return await loadCalibration(source, spec.calibration, this.config);
     } finally {
       await source.close();
     }
@@ -177,12 +214,12 @@ export class LLM {
     return new Session(this, sequence, tokens);
   }
 
-  /** Frees weights, pages and threads. */
+  /** Frees weights, pages and threads; of `withKv` the activations only, its sessions give back their pages themselves. */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
     this.decoder.dispose();
-    await this.ops.dispose();
+    if (!this.#parts.isView) await this.ops.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -192,6 +229,17 @@ export class LLM {
   #assertLive(): void {
     if (this.#disposed) throw new TurboQuantError("invalid_argument", "LLM: used after dispose(); load it again");
   }
+}
+
+/** Files that were handed in stay open. */
+function shareSource(source: FileSource): FileSource {
+  return {
+    name: source.name,
+    has: (file) => source.has(file),
+    size: (file) => source.size(file),
+    read: (file, start, end) => source.read(file, start, end),
+    close: async () => {},
+  };
 }
 
 function resolveContext(asked: number | undefined, limit: number): number {

@@ -3,6 +3,7 @@ import type { Span, Step } from "../backends/ops.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { Decoder } from "../models/decoder.ts";
+import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { yieldNow } from "./yield-now.ts";
 
 /** Rows whose logits a prefill returns. */
@@ -21,6 +22,8 @@ export interface Work {
   readonly sequence: Sequence;
   readonly tokens: ArrayLike<number>;
   readonly logits: LogitRows;
+  /** Called when the sequence has been committed up to the end of a page, the moment at which a fork shares whole pages only. */
+  readonly onPageEnd?: (sequence: Sequence) => void;
 }
 
 /** Lays the works' tokens out as the rows of one step. */
@@ -42,6 +45,19 @@ export function makeStep(works: readonly Work[]): Step {
     row += own.length;
   }
   return { tokens, positions, spans, logitRows: Int32Array.from(logitRows) };
+}
+
+/** In parts where someone wants to see the page ends: the 16-bit window of an earlier position is gone after a later one. */
+function commit({ sequence, tokens, onPageEnd }: Work): void {
+  let left = tokens.length;
+  while (onPageEnd && left > 0) {
+    const toPageEnd = PAGE_TOKENS - (sequence.length % PAGE_TOKENS);
+    if (toPageEnd > left) break;
+    sequence.commit(toPageEnd);
+    left -= toPageEnd;
+    onPageEnd(sequence);
+  }
+  if (left > 0) sequence.commit(left);
 }
 
 export class Runner {
@@ -70,7 +86,7 @@ export class Runner {
         reserved.push(sequence);
       }
       const logits = await this.decoder.forward(makeStep(works));
-      for (const { sequence, tokens } of works) sequence.commit(tokens.length);
+      for (const work of works) commit(work);
       return logits;
     } catch (error) {
       for (const sequence of reserved) sequence.trim(sequence.length);

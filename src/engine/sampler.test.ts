@@ -188,4 +188,27 @@ describe("Sampler", () => {
     }
     expect(() => sampler({}).sample(new Float32Array(0), [])).toThrow("not finite");
   });
+
+  it("adds biases before everything else, to the reported probabilities too", () => {
+    const logits = gaussians(50, 4);
+    const own = sampler({ logitBias: [[7, 100]], logprobs: 1 });
+    const { token, logprob, top } = own.sample(logits, []);
+    expect(token).toBe(7);
+    expect(logprob).toBeCloseTo(0, 6);
+    expect(top).toEqual([{ token: 7, logprob }]);
+    const best = sampler({}).sample(logits, []).token;
+    expect(sampler({ logitBias: [[best, -100]] }).sample(logits, []).token).not.toBe(best);
+  });
+
+  it("takes frequency and presence penalties for what it has drawn, not for the prompt", () => {
+    const logits = Float32Array.of(1, 0.8, 0.5);
+    const draw = (params: Partial<SamplingParams>, count: number): number[] => {
+      const own = sampler(params);
+      return Array.from({ length: count }, () => own.sample(logits, [0, 0, 0]).token);
+    };
+    // 1 → 0.7 after one draw: below 0.8; then 0.8 → 0.5, and 0.7 is the largest again.
+    expect(draw({ frequencyPenalty: 0.3 }, 4)).toEqual([0, 1, 0, 1]);
+    // Once and no more: all three are lowered alike, so the largest stays it.
+    expect(draw({ presencePenalty: 0.6 }, 5)).toEqual([0, 1, 2, 0, 0]);
+  });
 });

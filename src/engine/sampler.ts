@@ -1,4 +1,4 @@
-/** @file Draws the next token from logits: penalty → temperature → top-k → top-p → min-p → draw, as Transformers orders them. */
+/** @file Draws the next token from logits: bias → penalties → temperature → top-k → top-p → min-p → draw, as Transformers orders them. */
 import type { Draw } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
@@ -7,7 +7,7 @@ import { topIndices } from "./top-indices.ts";
 
 export interface Sample {
   readonly token: number;
-  /** Natural log of the token's probability under the model (after the repetition penalty, before temperature). */
+  /** Natural log of the token's probability under the model (after bias and penalties, before temperature). */
   readonly logprob: number;
   /** The `logprobs` most likely tokens, best first. */
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
@@ -15,7 +15,9 @@ export interface Sample {
 
 /** The part of the parameters that a device can draw by; null when the host has to see the logits. */
 export function deviceDraw(params: SamplingParams): Draw | null {
-  return params.repetitionPenalty === 1 && params.logprobs === 0 ? params : null;
+  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, logprobs } = params;
+  const asIs = repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0 && logitBias.length === 0;
+  return asIs && logprobs === 0 ? params : null;
 }
 
 /** Stream of the counter RNG that sampling takes. */
@@ -27,6 +29,8 @@ export class Sampler {
   readonly #params: SamplingParams;
   readonly #rng: CounterRng;
   #drawn = 0;
+  /** How often this sampler has drawn each token. */
+  readonly #counts = new Map<number, number>();
 
   constructor(params: SamplingParams) {
     this.#params = params;
@@ -40,18 +44,35 @@ export class Sampler {
    * @throws TurboQuantError invalid_file — logits that are not finite
    */
   sample(logits: Float32Array, history: ArrayLike<number>): Sample {
-    const { temperature, repetitionPenalty, logprobs } = this.#params;
+    const { temperature, logprobs } = this.#params;
     checkFinite(logits);
-    const scores = repetitionPenalty === 1 ? logits : penalize(logits, history, repetitionPenalty);
+    const scores = this.#score(logits, history);
     const best = argmax(scores);
     const max = scores[best]!;
-    let sum = 0;
-    for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - max);
-    const logprobOf = (token: number): number => scores[token]! - max - Math.log(sum);
+    const logSum = logSumExp(scores, max);
+    const logprobOf = (token: number): number => scores[token]! - logSum;
     const token = temperature === 0 ? best : drawToken(scores, max, this.#params, this.nextUniform());
+    this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
     const logprob = logprobOf(token);
     if (logprobs === 0) return { token, logprob };
     return { token, logprob, top: topIndices(scores, logprobs).map((t) => ({ token: t, logprob: logprobOf(t) })) };
+  }
+
+  /** Logits with bias and penalties; the logits themselves where there are none. */
+  #score(logits: Float32Array, history: ArrayLike<number>): Float32Array {
+    const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias } = this.#params;
+    let scores = logits;
+    if (logitBias.length > 0) {
+      scores = logits.slice();
+      for (const [token, bias] of logitBias) if (token < scores.length) scores[token] = scores[token]! + bias;
+    }
+    if (repetitionPenalty !== 1) scores = penalize(scores, history, repetitionPenalty);
+    if (frequencyPenalty === 0 && presencePenalty === 0) return scores;
+    if (scores === logits) scores = logits.slice();
+    for (const [token, count] of this.#counts) {
+      scores[token] = scores[token]! - frequencyPenalty * count - presencePenalty;
+    }
+    return scores;
   }
 
   /** The number that the next draw takes, for a draw elsewhere. */
@@ -69,7 +90,12 @@ export function drawToken(scores: Float32Array, max: number, draw: Draw, uniform
   const { temperature, topK, topP, minP } = draw;
   // Weights are relative to the most likely token, whose weight is 1.
   const weigh = (score: number): number => Math.exp((score - max) / temperature);
-  if (topK === 0 && topP === 1 && minP === 0) return choose(Float64Array.from(scores, weigh), uniform);
+  if (topK === 0 && topP === 1 && minP === 0) {
+    // A plain loop: `from` with a function costs several times the exponentials.
+    const weights = new Float64Array(scores.length);
+    for (let i = 0; i < scores.length; i++) weights[i] = weigh(scores[i]!);
+    return choose(weights, uniform);
+  }
 
   // Every cut keeps a prefix of the tokens in descending order. Top-p is a share of what top-k left.
   const limit = topK > 0 ? Math.min(topK, scores.length) : scores.length;
@@ -83,6 +109,13 @@ export function drawToken(scores: Float32Array, max: number, draw: Draw, uniform
     // Only a cut before the last candidate is known to be the cut.
     if (kept < count || count === limit) return tokens[choose(weights.subarray(0, kept), uniform)]!;
   }
+}
+
+/** log Σ exp(scores). max: the largest score */
+export function logSumExp(scores: Float32Array, max: number): number {
+  let sum = 0;
+  for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - max);
+  return max + Math.log(sum);
 }
 
 /** Descending weights: how many come before their sum reaches `mass` or they fall below `minWeight`; at least 1. */
@@ -120,7 +153,8 @@ function penalize(logits: Float32Array, history: ArrayLike<number>, penalty: num
   return scores;
 }
 
-function argmax(scores: Float32Array): number {
+/** Index of the largest score, the first of equals. */
+export function argmax(scores: Float32Array): number {
   let best = 0;
   for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
   return best;

@@ -18,6 +18,8 @@ describe("resolveSamplingParams", () => {
       topP: [0, 1, -0.1, 1.1],
       minP: [0, 1, -0.1, 1.1],
       repetitionPenalty: [0.01, 100, 0, 101],
+      frequencyPenalty: [-2, 2, -2.1, 2.1],
+      presencePenalty: [-2, 2, -2.1, 2.1],
       seed: [0, 2 ** 32 - 1, -1, 2 ** 32],
       logprobs: [0, 100, -1, 101],
     };
@@ -44,7 +46,7 @@ describe("resolveSamplingParams", () => {
     for (const [name, hint] of Object.entries(hints)) {
       expect(() => resolve({ [name]: 1 })).toThrow(`sampling: unknown option ${name}; did you mean ${hint}?`);
     }
-    expect(() => resolve({ frequencyPenalty: 1 })).toThrow("choose from maxNewTokens, temperature");
+    expect(() => resolve({ typicalP: 1 })).toThrow("choose from maxNewTokens, temperature");
     // Names that every object inherits are unknown as well.
     expect(() => resolve({ toString: 1 })).toThrow("unknown option toString");
   });
@@ -55,6 +57,13 @@ describe("resolveSamplingParams", () => {
       expect(() => resolve({ stop })).toThrow(
         `stop: expected a list of non-empty strings, got ${JSON.stringify(stop)}`,
       );
+    }
+  });
+
+  it("refuses biases that are no pairs in range", () => {
+    expect(resolve({ logitBias: [[5, -100]] }).logitBias).toEqual([[5, -100]]);
+    for (const logitBias of [{ 5: 1 }, [[5]], [[-1, 0]], [[5, 101]], [[0.5, 1]], [["5", 1]]]) {
+      expect(() => resolve({ logitBias }), JSON.stringify(logitBias)).toThrow("logitBias: expected pairs");
     }
   });
 });

@@ -3,12 +3,12 @@ import type { Sequence } from "../cache/sequence.ts";
 import { saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
+import { Continuation } from "./continuation.ts";
 import { DecodePipeline } from "./decode-pipeline.ts";
 import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
 import type { LLM } from "./llm.ts";
-import { type Sample, Sampler } from "./sampler.ts";
+import type { Sample } from "./sampler.ts";
 import { resolveSamplingParams } from "./sampling-params.ts";
-import { StopMatcher } from "./stop-strings.ts";
 import { yieldNow } from "./yield-now.ts";
 
 export class Session {
@@ -61,22 +61,22 @@ export class Session {
     }
     this.#busy = true;
     const started = performance.now();
-    const usage = { promptTokens: ids.length, cachedTokens: this.#sequence.length, completionTokens: 0 };
+    const cachedTokens = this.#sequence.length;
     let firstAt = 0;
     let prefillMs = 0;
-    const finish = (finishReason: FinishReason, text: string): GenerationChunk => {
+    const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => {
       const end = performance.now();
       const decodeMs = firstAt ? end - firstAt : 0;
+      const { completionTokens } = continuation;
       return {
-        text,
         finishReason,
-        usage: { ...usage },
+        usage: { promptTokens: ids.length, cachedTokens, completionTokens },
         timings: {
           ttftMs: (firstAt || end) - started,
           prefillMs,
           decodeMs,
           prefillTokPerSec: prefillMs > 0 ? (fed * 1000) / prefillMs : 0,
-          decodeTokPerSec: decodeMs > 0 ? ((usage.completionTokens - 1) * 1000) / decodeMs : 0,
+          decodeTokPerSec: decodeMs > 0 ? ((completionTokens - 1) * 1000) / decodeMs : 0,
         },
       };
     };
@@ -84,11 +84,10 @@ export class Session {
     for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
     const pending = this.#tokens.slice(this.#sequence.length);
     const fed = pending.length;
+    const continuation = new Continuation(this.llm, params, ignoreEos);
+    const { sampler } = continuation;
     let pipeline: DecodePipeline | null = null;
     try {
-      const sampler = new Sampler(params);
-      const stream = tokenizer.createStream();
-      const stops = new StopMatcher(params.stop);
       const logits = await runner
         .prefill(this.#sequence, pending, { signal, onProgress: onPrefill })
         .catch((error: unknown) => {
@@ -100,38 +99,25 @@ export class Session {
       pipeline = DecodePipeline.open(runner, this.#sequence, params, sampler);
       let sample: Sample = sampler.sample(logits, this.#tokens);
       for (;;) {
-        const { token, logprob, top } = sample;
         if (!firstAt) firstAt = performance.now();
-        usage.completionTokens++;
-        const isEnd = !ignoreEos && this.llm.eosTokens.has(token);
-        this.#tokens.push(token);
-        const { text, stopped } = stops.push(isEnd ? "" : stream.push(token));
-        const piece = {
-          token,
-          logprob,
-          ...(top && { topLogprobs: top.map((t) => ({ ...t, text: tokenizer.decode([t.token]) })) }),
-        };
-        const left = Math.min(
-          params.maxNewTokens - usage.completionTokens,
-          runner.contextLength + 1 - this.#tokens.length,
-        );
-        if (isEnd || stopped || left <= 0) {
-          const rest = stopped ? "" : stops.push(stream.end()).text + stops.end();
+        this.#tokens.push(sample.token);
+        const { chunk, finishReason } = continuation.take(sample, this.#tokens.length);
+        if (finishReason) {
           pipeline?.close();
-          yield { ...piece, ...finish(isEnd || stopped ? "stop" : "length", text + rest) };
+          yield { ...chunk, ...finish(finishReason) };
           return;
         }
-        yield { text, ...piece };
+        yield chunk;
         // Waiting for a device lets timers and signals run as well.
         if (!pipeline) await yieldNow();
         if (signal?.aborted) {
-          yield finish("aborted", stops.push(stream.end()).text + stops.end());
+          yield { text: continuation.flush(), ...finish("aborted") };
           return;
         }
         sample = pipeline
-          ? await pipeline.next(token, left)
+          ? await pipeline.next(sample.token, continuation.left(this.#tokens.length))
           : sampler.sample(
-              await runner.step([{ sequence: this.#sequence, tokens: [token], logits: "last" }]),
+              await runner.step([{ sequence: this.#sequence, tokens: [sample.token], logits: "last" }]),
               this.#tokens,
             );
       }

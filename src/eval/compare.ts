@@ -14,9 +14,15 @@ import { klDivergence, type RowStats, rowStats } from "./divergence.ts";
 /** Most logits of a block (32 MiB of f32). */
 const BLOCK_LOGITS = 2 ** 23;
 
-/** Rows of a step for a vocabulary: few enough for `BLOCK_LOGITS`, and at most a prefill chunk. */
+/**
+ * Most tokens of a step. Small blocks keep a measurement honest: whatever a cache format does to the past, all but the last
+ * 128 tokens have been through it before they are read ("pseudo-decode").
+ */
+export const BLOCK_TOKENS = 128;
+
+/** Rows of a step for a vocabulary: at most `BLOCK_TOKENS`, and few enough for `BLOCK_LOGITS`. */
 export function blockRows(vocabSize: number): number {
-  return Math.max(16, Math.min(256, Math.floor(BLOCK_LOGITS / vocabSize / 16) * 16));
+  return Math.max(16, Math.min(BLOCK_TOKENS, Math.floor(BLOCK_LOGITS / vocabSize / 16) * 16));
 }
 
 /** One cache format under comparison. Weights and backend are shared with the others through `Decoder.withFormat`. */
@@ -50,6 +56,8 @@ export interface CompareOptions {
   readonly signal?: AbortSignal | undefined;
   /** Token passes done, of tokens × (1 + contenders). */
   readonly onTokens?: (done: number) => void;
+  /** Gets every sequence when the whole text has been fed, the base's first; they are released afterwards. */
+  readonly onFed?: (sequences: readonly Sequence[]) => Promise<void>;
 }
 
 /**
@@ -100,6 +108,7 @@ export async function compareOnTokens(
     }
     for (const [i, sequence] of sequences.entries())
       (i === 0 ? baseRecord : records[i - 1]!).kvBytes = sequence.numBytes;
+    await options.onFed?.(sequences);
   } finally {
     for (const sequence of sequences) sequence.release();
   }

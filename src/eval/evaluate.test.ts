@@ -82,6 +82,63 @@ describe("evaluate", () => {
     expect(f32).toBeGreaterThanOrEqual(0);
   });
 
+  it("rates carry 95 % intervals, and the read path is proven for codes and said for the rest", async () => {
+    const rows = await run({ kv: ["k2v2,sinks=0,window=0", "k4v4", "f16"], needle: 2, textSource: "a story" });
+    for (const row of rows) {
+      expect(row.top1Low).toBeLessThan(row.top1);
+      expect(row.top1High).toBeGreaterThanOrEqual(row.top1);
+      expect(row.needleHigh! - row.needleLow!).toBeGreaterThan(0.4);
+      expect(row).toMatchObject({
+        needlePrompts: 2,
+        textSource: "a story",
+        greedy: null,
+        needleGrid: null,
+        layers: null,
+      });
+    }
+    // 256 positions are four batches.
+    expect(rows[0]!.kldMeanSe / rows[0]!.kldMean).toBeGreaterThan(0.01);
+    expect(rows[0]!.kldMeanSe / rows[0]!.kldMean).toBeLessThan(1);
+    expect(rows.map((row) => row.readPath)).toEqual(["packed", "window", "float"]);
+  });
+
+  it("greedy, grid and noise are there when asked for, one a format", async () => {
+    const rows = await run({
+      kv: ["k2v2,sinks=0,window=0", "f16"],
+      ctx: 300,
+      chunks: 1,
+      greedy: { prompts: 3, tokens: 8 },
+      needleGrid: { lengths: [256], depths: [0, 1], prompts: 1 },
+      diagnose: true,
+    });
+    expect(rows[1]!.greedy).toMatchObject({ exactMatch: 1, prompts: 3, tokensBeforeDivergence: 1 });
+    expect(rows[0]!.greedy!.exactMatch).toBeLessThan(1);
+    expect(rows[0]!.needleGrid!.map(({ depth }) => depth)).toEqual([0, 1]);
+    expect(rows[0]!.layers!.length).toBe(4);
+    expect(rows[0]!.layers![0]!.keyError).toBeGreaterThan(0.05);
+    expect(rows[1]!.layers![0]!.keyError).toBeLessThan(1e-5);
+    expect(llm.cache.numBytes).toBe(0);
+  });
+
+  it("chunks can be skipped, and a text without more of them is refused", async () => {
+    const ids = llm.tokenizer.encode(TEXT, { addSpecialTokens: false });
+    const count = Math.floor(ids.length / 128);
+    const [last] = await run({ kv: ["f16"], chunks: 9, skipChunks: count - 1 });
+    expect(last!.chunks).toBe(1);
+    const [chunk] = textChunks(llm.tokenizer, TEXT, 128, 1, count - 1);
+    expect([...chunk!]).toEqual(ids.slice((count - 1) * 128, count * 128));
+    await expect(run({ skipChunks: count })).rejects.toThrow(`fewer than ${count + 1} chunks of 128`);
+  });
+
+  it("a text shorter than one chunk is refused with what to do", async () => {
+    const short = "Only a few words.";
+    await expect(run({ text: short })).rejects.toThrow(
+      /the text has \d tokens, fewer than one chunk of 128; pass a longer --text or a smaller --ctx/,
+    );
+    await expect(run({ text: "" })).rejects.toThrow(/the text has 0 tokens/);
+    expect(llm.cache.numBytes).toBe(0);
+  });
+
   it("ctx and text are checked against the model", async () => {
     await expect(run({ ctx: 4096 * 4 })).rejects.toThrow(/ctx: expected 2 to/);
     await expect(run({ ctx: 2048 })).rejects.toThrow(/fewer than one chunk/);

@@ -1,18 +1,25 @@
 /** @file Quality of cache formats on a text: perplexity, divergence from an uncompressed cache of the same weights, recall. */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
-import { loadCalibration } from "../models/calibration-file.ts";
-import type { Decoder } from "../models/decoder.ts";
-import { getPlatform, type OnProgress } from "../platform.ts";
-import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import type { OnProgress } from "../platform.ts";
 import { type Contender, compareOnTokens, emptyRecord, makeContender, type TokenRecord } from "./compare.ts";
+import { diagnoseFormats, type LayerDiagnosis } from "./diagnose.ts";
 import { type DivergenceSummary, summarizeDivergence } from "./divergence.ts";
-import { needlePrompts, recalls } from "./needle.ts";
+import { decodersFor } from "./format-decoders.ts";
+import { GREEDY_PROMPT_TOKENS, type GreedySummary } from "./greedy.ts";
+import { batchStandardError, wilson } from "./intervals.ts";
+import { checkGrid, type NeedleCell, type NeedleGrid } from "./needle-grid.ts";
 import { perplexity, perplexityRatio } from "./perplexity.ts";
+import { checkReadPath, type ReadPath } from "./read-path.ts";
+import { runGreedy, runNeedleGrid, runNeedles, type Trial } from "./recall.ts";
 import { textChunks } from "./text-chunks.ts";
+
+export { decodersFor };
 
 export interface EvalOptions {
   readonly text: string;
+  /** What the text is, repeated in the rows: a file name, or how it came to be. */
+  readonly textSource?: string;
   /** Cache formats to evaluate, as `--kv` takes them. */
   readonly kv: readonly string[];
   /** The format compared with; `f16` by default. */
@@ -21,17 +28,26 @@ export interface EvalOptions {
   readonly ctx: number;
   /** Chunks to take from the beginning of the text; fewer when it is shorter. */
   readonly chunks: number;
+  /** Chunks of the text to leave out before them. */
+  readonly skipChunks?: number;
   /** Recall prompts; 0 for none. */
   readonly needle?: number;
+  /** Recall over lengths and depths. */
+  readonly needleGrid?: NeedleGrid;
+  /** Greedy continuations of pieces of the text. */
+  readonly greedy?: { readonly prompts: number; readonly tokens: number };
+  /** Measure the noise of every layer on the first chunk. */
+  readonly diagnose?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
 }
 
-/** One format's figures. Everything is measured; divergences are in nats and over all positions. */
+/** One format's figures. Everything is measured; divergences are in nats and over all positions. Low and High: 95 %. */
 export interface EvalRow extends DivergenceSummary {
   readonly model: string;
   readonly kv: string;
   readonly base: string;
+  readonly textSource: string | null;
   readonly ctx: number;
   readonly chunks: number;
   /** Tokens fed, and positions of the divergences. Perplexity is over chunks fewer: a chunk's first token is given. */
@@ -41,11 +57,23 @@ export interface EvalRow extends DivergenceSummary {
   readonly pplRatio: number;
   /** Standard error of `pplRatio`, paired by token. */
   readonly pplRatioSe: number;
+  /** Standard error of `kldMean`, from batch means; NaN (null in JSON) for less than two batches. */
+  readonly kldMeanSe: number;
   /** Share of positions with the base's most likely token. */
   readonly top1: number;
+  readonly top1Low: number;
+  readonly top1High: number;
   /** Share of recall prompts answered exactly; null when none were asked for. */
   readonly needle: number | null;
+  readonly needleLow: number | null;
+  readonly needleHigh: number | null;
   readonly needleBase: number | null;
+  readonly needlePrompts: number;
+  readonly needleGrid: readonly NeedleCell[] | null;
+  readonly greedy: GreedySummary | null;
+  readonly layers: readonly LayerDiagnosis[] | null;
+  /** Whether attention was seen to read codes, and why not if not. */
+  readonly readPath: ReadPath;
   /** Allocated bits a cached value at the end of a chunk: codes, scales, sinks and window. */
   readonly bitsPerValue: number;
   /** Allocated bytes of the cache of one chunk. */
@@ -58,67 +86,39 @@ export interface EvalRow extends DivergenceSummary {
 /**
  * Evaluates `options.kv` in one run; the base's logits are computed once and shared.
  * The backend and the weights are those of `llm`, its own format does not matter.
- * @throws TurboQuantError invalid_argument — a bad spec, a ctx beyond the model's, a text shorter than one chunk
+ * @throws TurboQuantError invalid_argument — a bad spec, a ctx beyond the model's, a text shorter than one chunk;
+ * internal — attention did not read the packed pages
  */
 export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[]> {
-  const { text, ctx, chunks, needle = 0, base: baseText = "f16", signal, onProgress } = options;
-  const limit = llm.config.maxPositionEmbeddings;
-  if (!Number.isInteger(ctx) || ctx < 2 || ctx > limit) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `eval: ctx: expected 2 to ${limit} (the model's max_position_embeddings), got ${ctx}`,
-      { ctx, limit },
-    );
-  }
+  const { text, ctx, base: baseText = "f16", signal, onProgress } = options;
+  checkLengths(llm, options);
   const started = performance.now();
   const specs = [baseText, ...options.kv];
   const decoders = await decodersFor(llm, specs);
   try {
-    const pieces = textChunks(llm.tokenizer, text, ctx, chunks);
-    const prompts = needle > 0 ? await needlePrompts(llm.tokenizer, text, needle) : [];
-    const longest = Math.max(ctx, ...prompts.map((p) => p.prompt.length + p.answer.length));
-    if (longest > limit) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `eval: a needle prompt has ${longest} tokens, the model takes ${limit}; drop --needle for this model`,
-        { tokens: longest, limit },
-      );
-    }
-    const contenders = decoders.map((decoder) => makeContender(decoder, longest));
-    const [base, ...others] = contenders as [Contender, ...Contender[]];
-    const records = contenders.map(emptyRecord);
-    const passes = pieces.length * ctx * contenders.length;
-    for (const [i, piece] of pieces.entries()) {
-      const before = i * ctx * contenders.length;
-      await compareOnTokens(piece, base, records[0]!, others, records.slice(1), {
-        signal,
-        onTokens: (done) =>
-          onProgress?.({
-            phase: "eval",
-            item: `chunk ${i + 1}/${pieces.length}`,
-            done: before + done,
-            total: passes,
-            unit: "tokens",
-          }),
-      });
-    }
-    const hits = contenders.map(() => 0);
-    for (const [n, prompt] of prompts.entries()) {
-      for (const [i, contender] of contenders.entries()) if (await recalls(contender, prompt, signal)) hits[i]!++;
-      onProgress?.({ phase: "eval", item: "needle", done: n + 1, total: prompts.length, unit: "chunks" });
-    }
+    const pieces = textChunks(llm.tokenizer, text, ctx, options.chunks, options.skipChunks);
+    const contenders = decoders.map((decoder) => makeContender(decoder, llm.config.maxPositionEmbeddings));
+    const trial: Trial = { llm, text, contenders, signal, onProgress };
+    const { records, readPaths } = await runChunks(trial, pieces, specs);
+    const needles = await runNeedles(trial, options.needle ?? 0);
+    const grids = options.needleGrid ? await runNeedleGrid(trial, options.needleGrid) : null;
+    const greedy = options.greedy ? await runGreedy(trial, options.greedy) : null;
+    const layers = options.diagnose ? await diagnoseFormats(llm, pieces[0]!, decoders.slice(1), signal) : null;
     const seconds = (performance.now() - started) / 1000;
-    const share = (i: number): number | null => (prompts.length > 0 ? hits[i]! / prompts.length : null);
     return options.kv.map((kv, i) => ({
       model: llm.name,
       kv,
       base: baseText,
+      textSource: options.textSource ?? null,
       ctx,
       chunks: pieces.length,
       tokens: pieces.length * ctx,
       ...figures(records[0]!, records[i + 1]!),
-      needle: share(i + 1),
-      needleBase: share(0),
+      ...recall(needles[i + 1]!, needles[0]!),
+      needleGrid: grids?.[i] ?? null,
+      greedy: greedy?.[i] ?? null,
+      layers: layers?.[i] ?? null,
+      readPath: readPaths[i + 1]!,
       bitsPerValue: (records[i + 1]!.kvBytes * 8) / (ctx * valuesPerToken(llm)),
       kvBytes: records[i + 1]!.kvBytes,
       kvBytesBase: records[0]!.kvBytes,
@@ -129,35 +129,89 @@ export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[
   }
 }
 
+function checkLengths(llm: LLM, { ctx, needleGrid, greedy }: EvalOptions): void {
+  const limit = llm.config.maxPositionEmbeddings;
+  if (!Number.isInteger(ctx) || ctx < 2 || ctx > limit) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `eval: ctx: expected 2 to ${limit} (the model's max_position_embeddings), got ${ctx}`,
+      { ctx, limit },
+    );
+  }
+  if (needleGrid) checkGrid(needleGrid, limit);
+  if (greedy && !(greedy.tokens >= 1 && GREEDY_PROMPT_TOKENS + greedy.tokens <= limit)) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `eval: greedy tokens: expected 1 to ${limit - GREEDY_PROMPT_TOKENS} after a prompt of ${GREEDY_PROMPT_TOKENS}, got ${greedy.tokens}`,
+      { tokens: greedy.tokens, limit },
+    );
+  }
+}
+
+/** Feeds the chunks to all; the sequences of the first one are examined for what attention reads. */
+async function runChunks(
+  { contenders, signal, onProgress }: Trial,
+  pieces: readonly Int32Array[],
+  specs: readonly string[],
+) {
+  const [base, ...others] = contenders as [Contender, ...Contender[]];
+  const records = contenders.map(emptyRecord);
+  const readPaths: ReadPath[] = [];
+  const perPiece = pieces[0]!.length * contenders.length;
+  for (const [i, piece] of pieces.entries()) {
+    await compareOnTokens(piece, base, records[0]!, others, records.slice(1), {
+      signal,
+      onTokens: (done) =>
+        onProgress?.({
+          phase: "eval",
+          item: `chunk ${i + 1}/${pieces.length}`,
+          done: i * perPiece + done,
+          total: pieces.length * perPiece,
+          unit: "tokens",
+        }),
+      ...(i === 0 && {
+        onFed: async (sequences) => {
+          for (const [c, sequence] of sequences.entries()) {
+            readPaths.push(await checkReadPath(contenders[c]!, sequence, piece.at(-1)!, specs[c]!, signal));
+          }
+        },
+      }),
+    });
+  }
+  return { records, readPaths };
+}
+
 function figures(base: TokenRecord, own: TokenRecord) {
   const { ratio, standardError } = perplexityRatio(base.nlls, own.nlls);
+  const top1 = wilson(own.agreements, own.klds.length);
   return {
     ppl: perplexity(own.nlls),
     pplBase: perplexity(base.nlls),
     pplRatio: ratio,
     pplRatioSe: standardError,
     ...summarizeDivergence(own.klds),
+    kldMeanSe: batchStandardError(own.klds),
     top1: own.agreements / own.klds.length,
+    top1Low: top1.low,
+    top1High: top1.high,
+  };
+}
+
+/** hits: whether each needle prompt was answered */
+function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
+  const prompts = hits.length;
+  const count = (of: readonly boolean[]): number => of.filter(Boolean).length;
+  const interval = prompts > 0 ? wilson(count(hits), prompts) : null;
+  return {
+    needle: prompts > 0 ? count(hits) / prompts : null,
+    needleLow: interval?.low ?? null,
+    needleHigh: interval?.high ?? null,
+    needleBase: prompts > 0 ? count(baseHits) / prompts : null,
+    needlePrompts: prompts,
   };
 }
 
 /** Numbers that a token adds to the cache of all layers. */
 function valuesPerToken(llm: LLM): number {
   return llm.config.numLayers * llm.config.numKvHeads * llm.config.headDim * 2;
-}
-
-/** A decoder a spec over the weights of `llm`, each with the calibration its spec asks for. */
-export async function decodersFor(llm: LLM, specs: readonly string[]): Promise<Decoder[]> {
-  const parsed = specs.map(parseKvSpec);
-  const source = parsed.some((spec) => spec.calibration !== "off") ? await getPlatform().openSource(llm.name) : null;
-  try {
-    const decoders: Decoder[] = [];
-    for (const spec of parsed) {
-      const calibration = source ? await loadCalibration(source, spec.calibration, llm.config) : [];
-      decoders.push(llm.decoder.withFormat(spec, calibration));
-    }
-    return decoders;
-  } finally {
-    await source?.close();
-  }
 }

@@ -4,6 +4,7 @@
  * A hit is a space and five digits that are all the most likely token, teacher forced: one prefill a prompt, and a cache
  * that blurs one digit fails.
  */
+import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -26,7 +27,7 @@ const [MIN_PARAGRAPH, MAX_PARAGRAPH] = [80, 900];
 const STREAM_NEEDLE = 0x4eed;
 
 /** Draws whole numbers below a bound from one stream. */
-class Draws {
+export class Draws {
   readonly #rng: CounterRng;
   #drawn = 0;
 
@@ -60,6 +61,16 @@ export function paragraphsOf(text: string): string[] {
   return pieces;
 }
 
+/** @throws TurboQuantError invalid_argument — the text holds no paragraph */
+export function proseOf(text: string): string[] {
+  const paragraphs = paragraphsOf(text);
+  if (paragraphs.length > 0) return paragraphs;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `needle: the text has no paragraph of ${MIN_PARAGRAPH} to ${MAX_PARAGRAPH} characters; pass a longer --text or ask for no needles`,
+  );
+}
+
 /**
  * `count` prompts made of paragraphs of `text`; the same seed gives the same prompts.
  * The question is put through the model's chat template where it has one, and the answer is begun for it.
@@ -71,13 +82,7 @@ export async function needlePrompts(
   count: number,
   seed = 5,
 ): Promise<NeedlePrompt[]> {
-  const paragraphs = paragraphsOf(text);
-  if (paragraphs.length === 0) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `needle: the text has no paragraph of ${MIN_PARAGRAPH} to ${MAX_PARAGRAPH} characters; pass a longer --text or drop --needle`,
-    );
-  }
+  const paragraphs = proseOf(text);
   const draws = new Draws(seed);
   const prompts: NeedlePrompt[] = [];
   for (let i = 0; i < count; i++) {
@@ -87,44 +92,75 @@ export async function needlePrompts(
       body.push(paragraph);
       chars += paragraph.length;
     }
-    const rest = [...SUBJECTS];
-    const facts = Array.from({ length: NUM_CODES }, () => ({
-      subject: draws.take(rest),
-      code: Array.from({ length: 5 }, () => draws.below(10)).join(""),
-    }));
-    for (const { subject, code } of facts) {
-      body.splice(draws.below(body.length + 1), 0, `The secret code of ${subject} is ${code}. Remember it.`);
-    }
-    const { subject, code } = facts[0]!;
-    const question = `${body.join("\n")}\nWhat is the secret code of ${subject}?`;
-    const rendered = tokenizer.chatTemplate
-      ? await tokenizer.applyChatTemplate([{ role: "user", content: question }], { addGenerationPrompt: true })
-      : `${question}\n`;
-    prompts.push({
-      // A rendered template spells its special tokens out; a plain prompt begins as the tokenizer begins texts.
-      prompt: tokenizer.encode(`${rendered}The secret code of ${subject} is`, {
-        addSpecialTokens: !tokenizer.chatTemplate,
-      }),
-      answer: tokenizer.encode(` ${code}`, { addSpecialTokens: false }),
-    });
+    const facts = drawFacts(draws, NUM_CODES);
+    for (const fact of facts) body.splice(draws.below(body.length + 1), 0, sentenceOf(fact));
+    prompts.push(await askFor(tokenizer, body, facts[0]!));
   }
   return prompts;
 }
 
+export interface Fact {
+  readonly subject: string;
+  /** Five digits. */
+  readonly code: string;
+}
+
+/** Most facts of one prompt. */
+export const MAX_FACTS = SUBJECTS.length;
+
+/** Codes of `count` different subjects. */
+export function drawFacts(draws: Draws, count: number): Fact[] {
+  const rest = [...SUBJECTS];
+  return Array.from({ length: count }, () => ({
+    subject: draws.take(rest),
+    code: Array.from({ length: 5 }, () => draws.below(10)).join(""),
+  }));
+}
+
+export const sentenceOf = ({ subject, code }: Fact): string => `The secret code of ${subject} is ${code}. Remember it.`;
+
+/** The prompt that asks for one fact of a body of paragraphs. */
+export async function askFor(
+  tokenizer: Tokenizer,
+  body: readonly string[],
+  { subject, code }: Fact,
+): Promise<NeedlePrompt> {
+  const question = `${body.join("\n")}\nWhat is the secret code of ${subject}?`;
+  const rendered = tokenizer.chatTemplate
+    ? await tokenizer.applyChatTemplate([{ role: "user", content: question }], { addGenerationPrompt: true })
+    : `${question}\n`;
+  return {
+    // A rendered template spells its special tokens out; a plain prompt begins as the tokenizer begins texts.
+    prompt: tokenizer.encode(`${rendered}The secret code of ${subject} is`, {
+      addSpecialTokens: !tokenizer.chatTemplate,
+    }),
+    answer: tokenizer.encode(` ${code}`, { addSpecialTokens: false }),
+  };
+}
+
 /** Whether every token of the answer is the most likely one after what precedes it. */
 export async function recalls(contender: Contender, needle: NeedlePrompt, signal?: AbortSignal): Promise<boolean> {
-  const { runner, cache } = contender;
-  const sequence = cache.createSequence();
+  const sequence = contender.cache.createSequence();
   try {
-    await runner.prefill(sequence, needle.prompt.slice(0, -1), { logits: "none", signal });
-    const tokens = [needle.prompt.at(-1)!, ...needle.answer.slice(0, -1)];
-    const logits = await runner.step([{ sequence, tokens, logits: "all" }]);
-    const vocab = runner.decoder.config.vocabSize;
-    return needle.answer.every((token, row) => {
-      const own = logits.subarray(row * vocab, (row + 1) * vocab);
-      return own.every((logit, id) => id === token || logit < own[token]!);
-    });
+    return await answers(contender, sequence, needle, signal);
   } finally {
     sequence.release();
   }
+}
+
+/** Feeds what `sequence` still lacks of the prompt, at least its last token, and the answer. */
+export async function answers(
+  { runner }: Contender,
+  sequence: Sequence,
+  { prompt, answer }: NeedlePrompt,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  await runner.prefill(sequence, prompt.slice(sequence.length, -1), { logits: "none", signal });
+  const tokens = [prompt.at(-1)!, ...answer.slice(0, -1)];
+  const logits = await runner.step([{ sequence, tokens, logits: "all" }]);
+  const vocab = runner.decoder.config.vocabSize;
+  return answer.every((token, row) => {
+    const own = logits.subarray(row * vocab, (row + 1) * vocab);
+    return own.every((logit, id) => id === token || logit < own[token]!);
+  });
 }

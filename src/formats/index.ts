@@ -1,4 +1,5 @@
 /** @file Checkpoint files: safetensors, generation config, and where they are read from. */
+export { BlobSource } from "./blob-source.ts";
 export { type FileSource, readText } from "./file-source.ts";
 export {
   type GenerationConfig,

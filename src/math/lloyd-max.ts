@@ -26,6 +26,30 @@ export function lloydMax(density: BetaDensity, levels: number): Float64Array {
   return c;
 }
 
+/**
+ * Positive half after so many of Lloyd's iterations from cells of equal probability, the usual start: what a codebook loses
+ * when the iteration is stopped early. levels: even, 2–256 · iterations ≥ 1
+ */
+export function lloydIterations(density: BetaDensity, levels: number, iterations: number): Float64Array {
+  let c = equalMasses(density, levels / 2);
+  for (let round = 0; round < iterations; round++) c = lloydStep(density, c);
+  return c;
+}
+
+/** Medians of m cells that share the positive half evenly, by bisection. */
+function equalMasses(density: BetaDensity, m: number): Float64Array {
+  return Float64Array.from({ length: m }, (_, i) => {
+    const target = (0.5 * (i + 0.5)) / m;
+    let [low, high] = [0, 1];
+    for (let step = 0; step < 60; step++) {
+      const middle = (low + high) / 2;
+      if (density.mass(0, middle) < target) low = middle;
+      else high = middle;
+    }
+    return (low + high) / 2;
+  });
+}
+
 /** Mean squared error of one coordinate. */
 export function distortion(density: BetaDensity, positive: Float64Array): number {
   let sum = 0;

@@ -15,12 +15,17 @@ export interface WeightSource {
 export interface DecoderOptions {
   readonly config: ModelConfig;
   readonly kv: KvSpec;
-  /** `auto`: as stored. */
+  /** `auto`: as stored. With `q4` the embedding and the head are q8. */
   readonly weights: WeightType | "auto";
   readonly calibration?: readonly (LayerCalibration | null)[];
   /** Called after each loaded matrix. */
   readonly onWeight?: (name: string, index: number, total: number) => void;
   readonly signal?: AbortSignal;
+}
+
+/** Every logit is a product with the head, and every token a row of the embedding: beside q4 they are kept in int8. */
+export function embeddingType(weights: WeightType | "auto"): WeightType | "auto" {
+  return weights === "q4" ? "q8" : weights;
 }
 
 interface LayerWeights {
@@ -43,6 +48,22 @@ interface Activations {
   readonly attended: Buf;
   readonly gateUp: Buf;
   readonly activated: Buf;
+}
+
+type Widths = Pick<ModelConfig, "hiddenSize" | "numHeads" | "numKvHeads" | "headDim" | "intermediateSize">;
+
+/** f32 values of a row in each activation buffer. */
+export function activationWidths({ hiddenSize, numHeads, numKvHeads, headDim, intermediateSize }: Widths) {
+  const q = numHeads * headDim;
+  return {
+    hidden: hiddenSize,
+    normed: hiddenSize,
+    qkv: q + 2 * numKvHeads * headDim,
+    query: q,
+    attended: q,
+    gateUp: 2 * intermediateSize,
+    activated: intermediateSize,
+  } as const;
 }
 
 export class Decoder {
@@ -79,25 +100,24 @@ export class Decoder {
     let loaded = 0;
     const load = async (
       names: readonly string[],
-      keep = false,
+      as: WeightType | "auto" = options.weights,
       reshape: (part: WeightPart) => WeightPart = (part) => part,
     ): Promise<Weight> => {
       options.signal?.throwIfAborted();
       const parts: WeightPart[] = [];
       for (const name of names) parts.push(reshape(await source.part(name)));
       const stored = parts.some((p) => p.dtype !== parts[0]!.dtype) ? "f32" : parts[0]!.dtype;
-      // Norms and biases stay f32: they are tiny, and kernels read them as such.
-      const type = keep ? "f32" : options.weights === "auto" ? stored : options.weights;
-      const weight = ops.loadWeight(parts, type);
+      const weight = ops.loadWeight(parts, as === "auto" ? stored : as);
       options.onWeight?.(names[0]!, ++loaded, total);
       return weight;
     };
-    const vector = (name: string) => load([name], true);
+    // Norms and biases stay f32: they are tiny, and kernels read them as such.
+    const vector = (name: string) => load([name], "f32");
     /** Biases of projections that run as one matrix, one below the other: [rows][1]. */
     const bias = (names: readonly string[]): Promise<Weight> =>
-      load(names, true, (part) => ({ ...part, rows: part.rows * part.cols, cols: 1 }));
+      load(names, "f32", (part) => ({ ...part, rows: part.rows * part.cols, cols: 1 }));
 
-    const embedding = await load(["model.embed_tokens.weight"]);
+    const embedding = await load(["model.embed_tokens.weight"], embeddingType(options.weights));
     const layers: LayerWeights[] = [];
     for (let index = 0; index < config.numLayers; index++) {
       const at = (name: string) => `model.layers.${index}.${name}.weight`;
@@ -126,23 +146,23 @@ export class Decoder {
       });
     }
     const finalNorm = await vector("model.norm.weight");
-    const head = config.tieWordEmbeddings ? embedding : await load(["lm_head.weight"]);
+    const head = config.tieWordEmbeddings ? embedding : await load(["lm_head.weight"], embeddingType(options.weights));
     return new Decoder(ops, options, { embedding, finalNorm, head, layers });
   }
 
   /**
    * The same weights over another cache format; weights are shared, activations are each decoder's own.
-   * calibration: of the new format, identity by default
+   * calibration: of the new format, identity by default · ops: the same backend, looked at by whoever passes it
    * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
    */
-  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = []): Decoder {
+  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = [], ops: Ops = this.ops): Decoder {
     kv.validateLayers(this.config.numLayers);
     const layers = this.#layers.map((layer, index) => ({
       ...layer,
       attention: { ...layer.attention, format: kv.forLayer(index), calibration: calibration[index] ?? null },
     }));
     const weights = { embedding: this.#embedding, finalNorm: this.#finalNorm, head: this.#head, layers };
-    return new Decoder(this.ops, { config: this.config, kv, weights: "auto" }, weights);
+    return new Decoder(ops, { config: this.config, kv, weights: "auto" }, weights);
   }
 
   /** What attention needs to know of a layer; benchmarks of single operations start from it. */
@@ -172,6 +192,8 @@ export class Decoder {
         layer.postNorm,
         layer.gateUp,
         layer.down,
+        layer.attention.qNorm,
+        layer.attention.kNorm,
       ]) {
         if (w) all.add(w);
       }
@@ -241,18 +263,17 @@ export class Decoder {
   #activationsFor(rows: number): Activations {
     if (this.#activations && this.#activations.rows >= rows) return this.#activations;
     this.#freeActivations();
-    const { config, ops } = this;
-    const q = config.numHeads * config.headDim;
-    const kv = config.numKvHeads * config.headDim;
+    const widths = activationWidths(this.config);
+    const alloc = (name: keyof typeof widths): Buf => this.ops.alloc(rows * widths[name]);
     this.#activations = {
       rows,
-      hidden: ops.alloc(rows * config.hiddenSize),
-      normed: ops.alloc(rows * config.hiddenSize),
-      qkv: ops.alloc(rows * (q + 2 * kv)),
-      query: ops.alloc(rows * q),
-      attended: ops.alloc(rows * q),
-      gateUp: ops.alloc(rows * 2 * config.intermediateSize),
-      activated: ops.alloc(rows * config.intermediateSize),
+      hidden: alloc("hidden"),
+      normed: alloc("normed"),
+      qkv: alloc("qkv"),
+      query: alloc("query"),
+      attended: alloc("attended"),
+      gateUp: alloc("gateUp"),
+      activated: alloc("activated"),
     };
     return this.#activations;
   }

@@ -45,11 +45,16 @@ const missing: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/(_vl|vision|llava|mllama|pixtral|idefics|paligemma|internvl|mistral3|audio|omni)/, "image or audio inputs"],
 ];
 
+/** What a model type that we do not run would need; undefined for one nobody has described. */
+export function requirementsOf(modelType: string): string | undefined {
+  return missing.find(([pattern]) => pattern.test(modelType))?.[1];
+}
+
 /** @throws TurboQuantError unsupported — says what the model type would need, and which ones run */
 export function familyOf(modelType: string, file: string): Family {
   const family = families.find((candidate) => candidate.modelType === modelType);
   if (family) return family;
-  const what = missing.find(([pattern]) => pattern.test(modelType))?.[1];
+  const what = requirementsOf(modelType);
   const supported = families.map((candidate) => candidate.modelType).join(", ");
   throw new TurboQuantError(
     "unsupported",

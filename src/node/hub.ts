@@ -43,6 +43,21 @@ const SMALL_FILES = new Set([
 ]);
 const SHARD = /^model-\d+-of-\d+\.safetensors$/;
 
+/** A checkpoint's snapshot in the hub's cache of this machine, as far as it was downloaded, without asking the hub. */
+export async function cachedCheckpoint(
+  id: string,
+  options: Pick<HubOptions, "cacheDir" | "offline"> = {},
+): Promise<{ directory: string | undefined; offline: boolean }> {
+  const { repo, revision } = parseHubId(id) ?? { repo: "", revision: "" };
+  const cacheDir = options.cacheDir ?? (await importHub()).getHFHubCachePath();
+  const folder = join(cacheDir, `models--${repo.replaceAll("/", "--")}`);
+  const snapshot = (commit: string) => join(folder, "snapshots", commit);
+  const directory = isSafeFileName(revision)
+    ? await cachedSnapshot(join(folder, "refs", revision), revision, snapshot)
+    : undefined;
+  return { directory, offline: options.offline ?? isSet(process.env["HF_HUB_OFFLINE"]) };
+}
+
 /**
  * Fetches what is missing and returns the snapshot's directory. Files appear only when complete (written aside, checked,
  * renamed), so an interrupted download leaves nothing that looks like a checkpoint file.

@@ -1,7 +1,7 @@
 /** @file Lloyd–Max codebooks of a rotated coordinate (TurboQuant, arXiv 2504.19874, equation 4). */
 import { TurboQuantError } from "../errors.ts";
 import { BetaDensity } from "../math/beta-density.ts";
-import { distortion, lloydMax } from "../math/lloyd-max.ts";
+import { distortion, lloydIterations, lloydMax } from "../math/lloyd-max.ts";
 
 export interface Codebook {
   readonly headDim: number;
@@ -16,24 +16,25 @@ export interface Codebook {
   readonly distortion: number;
 }
 
-const cache = new Map<number, Codebook>();
+const cache = new Map<string, Codebook>();
 
 /**
- * The codebook for a head dimension and width, computed once to convergence.
- * headDim ≥ 3 · bits: 1–8
+ * The codebook for a head dimension and width, computed once.
+ * headDim ≥ 3 · bits: 1–8 · iterations: of Lloyd's algorithm, for experiments; without it the codebook is the optimum
  */
-export function getCodebook(headDim: number, bits: number): Codebook {
+export function getCodebook(headDim: number, bits: number, iterations?: number): Codebook {
   if (!Number.isInteger(bits) || bits < 1 || bits > 8 || !Number.isInteger(headDim) || headDim < 3) {
     throw new TurboQuantError(
       "invalid_argument",
       `codebook: expected 1–8 bits and head_dim ≥ 3, got ${bits} and ${headDim}`,
     );
   }
-  const key = headDim * 16 + bits;
+  const key = `${headDim}/${bits}/${iterations ?? "converged"}`;
   const known = cache.get(key);
   if (known) return known;
   const density = new BetaDensity(headDim);
-  const positive = lloydMax(density, 2 ** bits);
+  const positive =
+    iterations === undefined ? lloydMax(density, 2 ** bits) : lloydIterations(density, 2 ** bits, iterations);
   const m = positive.length;
   const centroids = new Float64Array(2 * m);
   for (let i = 0; i < m; i++) {

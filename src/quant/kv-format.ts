@@ -26,6 +26,10 @@ export interface SideFormat {
   readonly search: boolean;
   /** TurboQuant_prod: `tqN` codes plus a 1-bit QJL sketch of the residual (K only). */
   readonly qjl: boolean;
+  /** Projections of the sketch, a multiple of 8 from 8 to 512; head_dim of them when absent. */
+  readonly projections?: number;
+  /** Lloyd's iterations of the codebook, to see what stopping early costs; the optimum when absent. */
+  readonly codebookIterations?: number;
 }
 
 /** The format of one layer. */

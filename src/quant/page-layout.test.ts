@@ -135,3 +135,11 @@ describe("pageLayout", () => {
     }
   });
 });
+
+it("a sketch takes a bit a projection, and its norm", () => {
+  for (const projections of [8, 72, 512]) {
+    const { k } = layoutOf(`paper-4+qjl,qjl=${projections}`, 64);
+    // Codes of 3 bits, f16 scale, signs, f16 norm.
+    expect(rowBytes(k)).toBe((3 * 64) / 8 + 2 + projections / 8 + 2);
+  }
+});

@@ -108,7 +108,7 @@ export function pageLayout(
     }
     return {
       planes: planeWidths(codeBits(side.type)).map(plane),
-      signs: side.qjl ? plane(1) : null,
+      signs: side.qjl ? { width: 1, ...region((side.projections ?? headDim) / 8) } : null,
     };
   };
   const scales = (side: SideFormat, which: "k" | "v"): Region | null => {

@@ -123,6 +123,31 @@ describe("modifiers", () => {
     expect(layer("paper-4,layers=0:k8v8")).toEqual({ ...published, k: key(8), v: value(8) });
   });
 
+  it("what is said twice is one of the two in the canonical text", () => {
+    expect(parseKvSpec("k4v4,sinks=0,sinks=0").text).toBe("k4v4,sinks=0");
+    expect(parseKvSpec("k4v4,sinks=0,sinks=4").text).toBe("k4v4");
+    expect(parseKvSpec("k4v4,window=0,sinks=8,window=64").text).toBe("k4v4,sinks=8,window=64");
+  });
+
+  it("layers= changes one side where one is named, and keeps the recipe", () => {
+    const spec = parseKvSpec("k4v4,layers=0-3:k8v8+2:k5+3:vf16+3:k2");
+    expect(spec.forLayer(1)).toMatchObject({ k: key(8), v: value(8), window: 128 });
+    expect(spec.forLayer(2)).toMatchObject({ k: key(5), v: value(8) });
+    expect(spec.forLayer(3)).toMatchObject({ k: key(2), v: plain("f16") });
+    expect(spec.forLayer(4)).toMatchObject({ k: key(4), v: value(4) });
+    expect(layer("paper-4,layers=0:k6")).toEqual({ ...published, k: plain("tq6"), v: plain("tq4") });
+    expect(layer("f16,layers=0:v3")).toEqual({ ...published, k: plain("f16"), v: value(3) });
+    // Wherever k= stands, the ranges refer to what it chose.
+    expect(layer("k4v4,layers=0:v3,k=f16")).toMatchObject({ k: plain("f16"), v: value(3) });
+    expect(layer("k4v4,layers=0:k5,search=off").k).toEqual({ ...key(5), search: false });
+    expect(parseKvSpec("f16,layers=0:kq8_0").isFloat).toBe(false);
+    expect(parseKvSpec("k4v4,k=f16,v=f16,layers=0:vf32").isFloat).toBe(true);
+    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...key(3), scale: "norm", qjl: true });
+    expect(() => parseKvSpec("k4v4,layers=0:v4+qjl")).toThrowError(/v4\+qjl: expected k2\+qjl to k8\+qjl/);
+    expect(() => parseKvSpec("k4v4,layers=0:k1+qjl")).toThrowError(/k1\+qjl: expected/);
+    expect(() => parseKvSpec("k4v4,layers=0:k9")).toThrowError(/"k9" is not a preset/);
+  });
+
   it("layers= takes every preset, also the one with a + in it", () => {
     const spec = parseKvSpec("k4v4,layers=0-1:paper-4+qjl+3:f16");
     expect(spec.forLayer(1).k).toEqual({ ...plain("tq3"), qjl: true });
@@ -144,6 +169,28 @@ describe("modifiers", () => {
       seed: 7,
     });
     expect(spec.forLayer(0)).toEqual({ ...spec.forLayer(2), k: plain("tq8"), v: plain("tq8") });
+  });
+});
+
+describe("research modifiers", () => {
+  it("qjl= sets the projections of sides that have a sketch, codebook= the iterations of sides that have codes", () => {
+    const published = { ...plain("tq3"), qjl: true, projections: 64, codebookIterations: 10 };
+    expect(layer("paper-4+qjl,qjl=64,codebook=10")).toMatchObject({
+      k: published,
+      v: { ...plain("tq4"), codebookIterations: 10 },
+    });
+    expect(layer("k4v4,codebook=50,v=f16")).toMatchObject({
+      k: { ...key(4), codebookIterations: 50 },
+      v: plain("f16"),
+    });
+    expect(layer("paper-4").k).not.toHaveProperty("codebookIterations");
+  });
+
+  it("refuses what cannot be", () => {
+    expect(problem("paper-4,qjl=64")).toContain("expected a preset with a sketch; choose paper-N+qjl");
+    expect(problem("paper-4+qjl,qjl=12")).toContain("expected a multiple of 8 from 8 to 512");
+    expect(problem("paper-4+qjl,qjl=0")).toContain("expected a multiple of 8 from 8 to 512");
+    expect(problem("k4v4,codebook=0")).toContain("at least 1 of Lloyd's iterations");
   });
 });
 

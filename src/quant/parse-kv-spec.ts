@@ -27,11 +27,12 @@ interface Draft {
   calibration: string;
 }
 
+/** A side that is absent stays what it is outside the range. */
 interface LayerRange {
   readonly first: number;
   readonly last: number;
-  k: SideFormat;
-  v: SideFormat;
+  k?: SideFormat;
+  v?: SideFormat;
 }
 
 /** vLLM's names; norm-corrected codes without sinks, window or search. */
@@ -55,7 +56,20 @@ const PRESET_EXAMPLES = [
   "q8_0",
   "kivi-4",
 ];
-const MODIFIERS = ["sinks", "window", "scale", "search", "rotation", "calibration", "layers", "seed", "k", "v"];
+const MODIFIERS = [
+  "sinks",
+  "window",
+  "scale",
+  "search",
+  "rotation",
+  "calibration",
+  "layers",
+  "seed",
+  "qjl",
+  "codebook",
+  "k",
+  "v",
+];
 const SCALES = ["auto", "norm", "norm-preserving", "least-squares"];
 const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
 
@@ -117,6 +131,14 @@ function parsePreset(text: string): Draft {
   );
 }
 
+/** A key type of which one bit is a QJL sketch; the codes keep the published scale, which the sketch's residual refers to. */
+function sketched(side: "k" | "v", type: string, like: SideFormat): SideFormat {
+  const bits = Number(/^tq-?([2-8])$/.exec(type)?.[1]);
+  if (side === "v" || !bits)
+    fail(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
+  return { ...like, type: `tq${bits - 1}` as KvType, scale: "norm", qjl: true };
+}
+
 function parseCount(name: string, value: string, max: number): number {
   const count = Number(value);
   if (!/^\d+$/.test(value) || count > max)
@@ -130,8 +152,11 @@ function oneOf<T extends string>(name: string, value: string, choices: readonly 
   fail(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, { [name]: value });
 }
 
-/** `0-1:k8v8` or `3:f16`, several joined by `+`; of the inner preset only the two sides are taken, not its window. */
-function parseLayers(value: string): LayerRange[] {
+/**
+ * `0-1:k8v8` or `3:f16`, several joined by `+`; of the inner preset only the two sides are taken, not its window.
+ * `3:k5`, `3:vf16` and `3:k4+qjl` change one side and keep the recipe of `base`.
+ */
+function parseLayers(value: string, base: { readonly k: SideFormat; readonly v: SideFormat }): LayerRange[] {
   // A + belongs to the preset (paper-4+qjl) unless another range follows it.
   return value.split(/\+(?=\d+(?:-\d+)?:)/).map((part) => {
     const match = /^(\d+)(?:-(\d+))?:(.+)$/.exec(part);
@@ -139,7 +164,14 @@ function parseLayers(value: string): LayerRange[] {
     const first = Number(match[1]);
     const last = match[2] === undefined ? first : Number(match[2]);
     if (last < first) fail(`layers=${part}: the range ends before it begins`, { layers: part });
-    const { k, v } = parsePreset(match[3]!);
+    const preset = match[3]!;
+    const one = /^([kv])(tq-?[1-8]|[1-8]|f16|f32|q8_0|q4_0r)(\+qjl)?$/.exec(preset);
+    if (one) {
+      const side = one[1] as "k" | "v";
+      const type = one[2]!.replace(/^(?=[1-8]$)/, "tq");
+      return { first, last, [side]: one[3] ? sketched(side, type, base.k) : parseType(type, side, base[side]) };
+    }
+    const { k, v } = parsePreset(preset);
     return { first, last, k, v };
   });
 }
@@ -147,11 +179,14 @@ function parseLayers(value: string): LayerRange[] {
 /** Splits at commas, except inside `layers=` values, which use `+`. */
 function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
   const ranges: LayerRange[] = [];
-  // Sides first: scale= and search= apply to what k=, v= and layers= chose, whatever the order of writing.
-  const order = (part: string): number => (/^(k|v|layers)=/.test(part) ? 0 : 1);
-  const changeSides = (change: (side: "k" | "v") => Partial<SideFormat>): void => {
+  // Sides first: layers= refers to what k= and v= chose, scale= and search= to all three, whatever the order of writing.
+  const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
+  const changeSides = (change: (side: "k" | "v", format: SideFormat) => Partial<SideFormat>): void => {
     for (const target of [draft, ...ranges]) {
-      for (const side of ["k", "v"] as const) target[side] = { ...target[side], ...change(side) };
+      for (const side of ["k", "v"] as const) {
+        const format = target[side];
+        if (format) target[side] = { ...format, ...change(side, format) };
+      }
     }
   };
   for (const part of [...parts].sort((a, b) => order(a) - order(b))) {
@@ -189,6 +224,23 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
         changeSides(() => ({ search }));
         break;
       }
+      case "qjl": {
+        const projections = parseCount(name, value, 512);
+        if (projections < 8 || projections % 8 !== 0) {
+          fail(`qjl=${value}: expected a multiple of 8 from 8 to 512, the projections of the sketch`, { qjl: value });
+        }
+        if (![draft, ...ranges].some((target) => target.k?.qjl)) {
+          fail(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });
+        }
+        changeSides((_, side) => (side.qjl ? { projections } : {}));
+        break;
+      }
+      case "codebook": {
+        const codebookIterations = parseCount(name, value, 100_000);
+        if (codebookIterations < 1) fail("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
+        changeSides((_, side) => (side.type.startsWith("tq") ? { codebookIterations } : {}));
+        break;
+      }
       case "rotation":
         draft.rotation = oneOf(name, value, ROTATIONS);
         break;
@@ -196,7 +248,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
         draft.calibration = value;
         break;
       default:
-        ranges.push(...parseLayers(value));
+        ranges.push(...parseLayers(value, draft));
     }
   }
   return ranges;
@@ -214,14 +266,15 @@ export function parseKvSpec(spec: string): KvSpec {
   const { draft, ranges } = build(preset, modifiers);
   const { calibration, ...base } = draft;
   checkKivi(draft, ranges);
-  const isFloatSide = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
+  const isFloatSide = (side?: SideFormat): boolean => !side || side.type === "f16" || side.type === "f32";
   return {
     text: canonical(preset, modifiers),
     calibration,
     isFloat: [base, ...ranges].every((f) => isFloatSide(f.k) && isFloatSide(f.v)),
     forLayer(layer) {
-      const range = ranges.findLast((r) => layer >= r.first && layer <= r.last);
-      return range ? { ...base, k: range.k, v: range.v } : base;
+      let { k, v } = base;
+      for (const range of ranges) if (layer >= range.first && layer <= range.last) ({ k = k, v = v } = range);
+      return { ...base, k, v };
     },
     validateLayers(numLayers) {
       for (const { first, last } of ranges) {
@@ -234,7 +287,7 @@ export function parseKvSpec(spec: string): KvSpec {
 
 /** Keys and values of a KIVI page are quantized when it is full; until then a token has only its 16-bit copy. */
 function checkKivi({ k, v, window }: Draft, ranges: readonly LayerRange[]): void {
-  const isKivi = [{ k, v }, ...ranges].some((f) => f.k.type.startsWith("kivi") || f.v.type.startsWith("kivi"));
+  const isKivi = [{ k, v }, ...ranges].some((f) => f.k?.type.startsWith("kivi") || f.v?.type.startsWith("kivi"));
   if (!isKivi || window >= KIVI_GROUP) return;
   fail(
     `window=${window}: kivi quantizes ${KIVI_GROUP} tokens together, so expected a window of ${KIVI_GROUP} or more`,
@@ -252,6 +305,12 @@ function build(preset: string, modifiers: readonly string[]): { draft: Draft; ra
 /** The preset and, in order of name, the modifiers that change something. */
 function canonical(preset: string, modifiers: readonly string[]): string {
   const result = JSON.stringify(build(preset, modifiers));
-  const kept = modifiers.filter((_, i) => JSON.stringify(build(preset, modifiers.toSpliced(i, 1))) !== result);
-  return [preset.replace(/^tq-?([1-8])$/, "k$1v$1"), ...kept.sort()].join(",");
+  let kept = modifiers;
+  // One after the other, as of two that say the same only one may go; the earlier ones first, which later ones override.
+  for (let i = 0; i < kept.length; ) {
+    const without = kept.toSpliced(i, 1);
+    if (JSON.stringify(build(preset, without)) === result) kept = without;
+    else i++;
+  }
+  return [preset.replace(/^tq-?([1-8])$/, "k$1v$1"), ...kept.toSorted()].join(",");
 }

@@ -11,31 +11,34 @@ export type Projection = "gaussian" | "orthogonal";
 const STREAM_GAUSSIAN = 0x7180;
 const cache = new Map<string, Float32Array>();
 
-/** S, row-major [d][d] f32; the same object for the same arguments. */
-export function projectionMatrix(kind: Projection, d: number, seed: number): Float32Array {
-  const key = `${kind}/${d}/${seed}`;
+/**
+ * S, row-major [m][d] f32; the same object for the same arguments.
+ * m: projections; more than d cannot be orthogonal
+ */
+export function projectionMatrix(kind: Projection, d: number, seed: number, m: number = d): Float32Array {
+  const key = `${kind}/${d}/${seed}/${m}`;
   let matrix = cache.get(key);
   if (!matrix) {
     const rng = new CounterRng(seed, STREAM_GAUSSIAN);
     // Another seed than the rotation's: a sketch along the rotated axes would see the coordinates, not mixtures.
     matrix =
       kind === "gaussian"
-        ? Float32Array.from({ length: d * d }, (_, i) => rng.gaussian(i))
-        : Float32Array.from(haarMatrix(d, seed ^ 0x5bd1e995));
+        ? Float32Array.from({ length: m * d }, (_, i) => rng.gaussian(i))
+        : Float32Array.from(haarMatrix(d, seed ^ 0x5bd1e995)).subarray(0, m * d);
     cache.set(key, matrix);
   }
   return matrix;
 }
 
 /**
- * Factor of ‖r‖⟨Sq, sign(Sr)⟩ that makes it an unbiased estimate of ⟨q, r⟩.
+ * Factor of ‖r‖⟨Sq, sign(Sr)⟩ that makes it an unbiased estimate of ⟨q, r⟩, for m projections.
  *
- * Gaussian S: √(π/2)/d. Orthogonal S: 1/(d·E|g₁|) with g a coordinate of a random unit vector, which tends to √(π/2/d).
+ * Gaussian S: √(π/2)/m. Orthogonal S: 1/(m·E|g₁|) with g a coordinate of a random unit vector, which tends to √(π·d/2)/m.
  */
-export function sketchFactor(kind: Projection, d: number): number {
-  if (kind === "gaussian") return Math.sqrt(Math.PI / 2) / d;
+export function sketchFactor(kind: Projection, d: number, m: number = d): number {
+  if (kind === "gaussian") return Math.sqrt(Math.PI / 2) / m;
   // E|g₁| = Γ(d/2) / (√π · Γ((d+1)/2)), by recursion on d to stay exact for small d.
   let ratio = d % 2 === 0 ? 2 / Math.PI : 1;
   for (let k = d % 2 === 0 ? 2 : 1; k < d; k += 2) ratio *= k / (k + 1);
-  return 1 / (d * ratio);
+  return 1 / (m * ratio);
 }

@@ -41,7 +41,10 @@ export class RowCodec {
   readonly #rotation: Rotation | null;
   readonly #quantizer: VectorQuantizer | null;
   readonly #projection: Float32Array | null;
+  readonly #numProjections: number;
   readonly #codes: Uint8Array;
+  /** Signs of the sketch, one a byte. */
+  readonly #signs: Uint8Array;
   /** f16 bits of one row of q8_0 or q4_0r. */
   readonly #blockScales: Uint16Array;
   readonly #residual: Float32Array;
@@ -51,10 +54,12 @@ export class RowCodec {
     this.headDim = headDim;
     this.#rotation = isRotated(side, format) ? createRotation(format.rotation, headDim, format.seed) : null;
     this.#quantizer = side.type.startsWith("tq")
-      ? new VectorQuantizer(headDim, codeBits(side.type), side.scale, side.search)
+      ? new VectorQuantizer(headDim, codeBits(side.type), side.scale, side.search, side.codebookIterations)
       : null;
-    this.#projection = side.qjl ? projectionMatrix("gaussian", headDim, format.seed) : null;
+    this.#numProjections = side.projections ?? headDim;
+    this.#projection = side.qjl ? projectionMatrix("gaussian", headDim, format.seed, this.#numProjections) : null;
     this.#codes = new Uint8Array(headDim);
+    this.#signs = new Uint8Array(this.#numProjections);
     this.#blockScales = new Uint16Array(Math.ceil(headDim / BLOCK));
     this.#residual = new Float32Array(headDim);
   }
@@ -126,7 +131,7 @@ export class RowCodec {
       dequantizeBlocks(codes, scales, this.side.type === "q8_0" ? Q8_ZERO : Q4_ZERO, out);
       return;
     }
-    const { centroids } = getCodebook(d, this.#quantizer.bits);
+    const { centroids } = getCodebook(d, this.#quantizer.bits, this.side.codebookIterations);
     const scale = fromFloat16Bits(view.getUint16(scaleAt, true));
     for (let i = 0; i < d; i++) out[i] = scale * centroids[codes[i]!]!;
     if (source.sketch) this.#addSketch(view, page, source, head, row, out);
@@ -166,20 +171,22 @@ export class RowCodec {
     const d = this.headDim;
     const r = this.#residual;
     for (let i = 0; i < d; i++) r[i] = quantizer.scaledInput[i]! - quantizer.centroids[i]!;
-    for (let i = 0; i < d; i++) this.#codes[i] = dot4(this.#projection!, i * d, r, 0, d) >= 0 ? 1 : 0;
-    packPlane(this.#codes, d, 1, 0, page, rowAt(target.sketch.signs, head, row));
+    const m = this.#numProjections;
+    for (let i = 0; i < m; i++) this.#signs[i] = dot4(this.#projection!, i * d, r, 0, d) >= 0 ? 1 : 0;
+    packPlane(this.#signs, m, 1, 0, page, rowAt(target.sketch.signs, head, row));
     const length = Math.fround(Math.fround(Math.sqrt(dot4(r, 0, r, 0, d))) / Math.fround(Math.sqrt(d)));
     view.setUint16(rowAt(target.sketch.norms, head, row), toFloat16Bits(Math.min(MAX_FLOAT16, norm * length)), true);
   }
 
-  /** out += √(π/2)/d · ‖r‖ · Sᵀ z */
+  /** out += √(π/2)/m · ‖r‖ · Sᵀ z */
   #addSketch(view: DataView, page: Uint8Array, source: SideLayout, head: number, row: number, out: Float32Array): void {
     const d = this.headDim;
     const { signs, norms } = source.sketch!;
-    const z = this.#codes.fill(0);
-    unpackPlane(page, rowAt(signs, head, row), d, 1, 0, z);
-    const factor = sketchFactor("gaussian", d) * fromFloat16Bits(view.getUint16(rowAt(norms, head, row), true));
-    for (let i = 0; i < d; i++) {
+    const m = this.#numProjections;
+    const z = this.#signs.fill(0);
+    unpackPlane(page, rowAt(signs, head, row), m, 1, 0, z);
+    const factor = sketchFactor("gaussian", d, m) * fromFloat16Bits(view.getUint16(rowAt(norms, head, row), true));
+    for (let i = 0; i < m; i++) {
       const signed = z[i] ? factor : -factor;
       for (let j = 0; j < d; j++) out[j] = out[j]! + signed * this.#projection![i * d + j]!;
     }

@@ -5,6 +5,7 @@
  * At equal bits its variance is larger than TurboQuant_mse's squared error: π/2 times that of its own (bits−1)-bit stage
  * with Gaussian projections, about 0.57 times with orthogonal ones.
  */
+import { TurboQuantError } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { packCodes, unpackCodes } from "./bit-pack.ts";
@@ -23,6 +24,8 @@ export interface TurboQuantProdOptions {
   readonly bits: Bits;
   /** Default `gaussian`, as published. */
   readonly projection?: Projection;
+  /** Bits of the sketch, a multiple of 8; orthogonal ones at most `dimension`. Default `dimension`, as published. */
+  readonly projections?: number;
   /** Default `hadamard`. */
   readonly rotation?: RotationKind;
   /** Of rotation and projection, below 2^32. Default 0. */
@@ -34,7 +37,7 @@ export interface ProdCode {
   readonly codes: Uint8Array;
   /** Norm of the vector, as f16. */
   readonly norm: number;
-  /** Signs of the projected residual, `dimension / 8` bytes; 1 = not negative. */
+  /** Signs of the projected residual, `projections / 8` bytes; 1 = not negative. */
   readonly signs: Uint8Array;
   /** Norm of the residual, as f16. */
   readonly residualNorm: number;
@@ -46,12 +49,23 @@ export interface PreparedQuery {
   readonly projected: Float32Array;
 }
 
+function checkProjections(kind: Projection, projections: number, dimension: number): void {
+  const most = kind === "orthogonal" ? dimension : Number.MAX_SAFE_INTEGER;
+  if (Number.isInteger(projections) && projections >= 8 && projections % 8 === 0 && projections <= most) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `turboquant-prod: projections: expected a multiple of 8 from 8${kind === "orthogonal" ? ` to ${dimension}` : " upwards"}, got ${projections}`,
+    { projections, dimension },
+  );
+}
+
 const asFloat16 = (x: number): number => fromFloat16Bits(toFloat16Bits(Math.min(MAX_FLOAT16, x)));
 
 export class TurboQuantProd {
   readonly dimension: number;
   readonly bits: number;
   readonly projection: Projection;
+  readonly projections: number;
   /** Bytes of a stored vector: codes, signs and two f16 norms. */
   readonly numBytes: number;
   readonly #quantizer: VectorQuantizer;
@@ -64,15 +78,18 @@ export class TurboQuantProd {
   constructor(options: TurboQuantProdOptions) {
     const { dimension, bits, projection = "gaussian", rotation = "hadamard", seed = 0 } = options;
     checkShape("turboquant-prod", dimension, bits, 2);
+    const { projections = dimension } = options;
+    checkProjections(projection, projections, dimension);
     this.dimension = dimension;
+    this.projections = projections;
     this.bits = bits;
     this.projection = projection;
-    this.numBytes = (bits * dimension) / 8 + 4;
+    this.numBytes = ((bits - 1) * dimension + projections) / 8 + 4;
     // The stored norm: any other scale would leave a part of the vector outside the residual.
     this.#quantizer = new VectorQuantizer(dimension, bits - 1, "norm", false);
     this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
-    this.#matrix = projectionMatrix(projection, dimension, seed);
-    this.#factor = sketchFactor(projection, dimension);
+    this.#matrix = projectionMatrix(projection, dimension, seed, projections);
+    this.#factor = sketchFactor(projection, dimension, projections);
     this.#centroids = getCodebook(dimension, bits - 1).centroids;
   }
 
@@ -111,10 +128,8 @@ export class TurboQuantProd {
     const { indices, signs } = this.#unpack(code);
     let main = 0;
     let sketch = 0;
-    for (let i = 0; i < this.dimension; i++) {
-      main += rotated[i]! * this.#centroids[indices[i]!]!;
-      sketch += signs[i] ? projected[i]! : -projected[i]!;
-    }
+    for (let i = 0; i < this.dimension; i++) main += rotated[i]! * this.#centroids[indices[i]!]!;
+    for (let i = 0; i < this.projections; i++) sketch += signs[i] ? projected[i]! : -projected[i]!;
     return code.norm * main + this.#factor * code.residualNorm * sketch;
   }
 
@@ -124,7 +139,7 @@ export class TurboQuantProd {
     const { indices, signs } = this.#unpack(code);
     const y = Float32Array.from(indices, (index) => code.norm * this.#centroids[index]!);
     const factor = this.#factor * code.residualNorm;
-    for (let i = 0; i < d; i++) {
+    for (let i = 0; i < this.projections; i++) {
       const signed = signs[i] ? factor : -factor;
       for (let j = 0; j < d; j++) y[j] = y[j]! + signed * this.#matrix[i * d + j]!;
     }
@@ -135,12 +150,15 @@ export class TurboQuantProd {
   #unpack(code: ProdCode): { indices: Uint8Array; signs: Uint8Array } {
     const d = this.dimension;
     checkLength("turboquant-prod: codes", code.codes, ((this.bits - 1) * d) / 8);
-    checkLength("turboquant-prod: signs", code.signs, d / 8);
-    return { indices: unpackCodes(code.codes, this.bits - 1, d), signs: unpackCodes(code.signs, 1, d) };
+    checkLength("turboquant-prod: signs", code.signs, this.projections / 8);
+    return {
+      indices: unpackCodes(code.codes, this.bits - 1, d),
+      signs: unpackCodes(code.signs, 1, this.projections),
+    };
   }
 
   #project(x: Float32Array): Float32Array {
     const d = this.dimension;
-    return Float32Array.from({ length: d }, (_, i) => dot4(this.#matrix, i * d, x, 0, d));
+    return Float32Array.from({ length: this.projections }, (_, i) => dot4(this.#matrix, i * d, x, 0, d));
   }
 }

@@ -37,8 +37,9 @@ export class VectorQuantizer {
   readonly #candidate: Float32Array;
   readonly #root: number;
 
-  constructor(headDim: number, bits: number, rule: ScaleRule, search: boolean) {
-    const codebook = getCodebook(headDim, bits);
+  /** codebookIterations: as in `SideFormat` */
+  constructor(headDim: number, bits: number, rule: ScaleRule, search: boolean, codebookIterations?: number) {
+    const codebook = getCodebook(headDim, bits, codebookIterations);
     this.headDim = headDim;
     this.bits = bits;
     this.rule = rule;

@@ -8,6 +8,8 @@ export interface CapturedIo extends CliIo {
   readonly err: () => string;
   /** Presses Ctrl-C. */
   interrupt(): void;
+  /** Sends SIGTERM. */
+  terminate(): void;
   readonly exits: number[];
 }
 
@@ -23,6 +25,7 @@ export interface IoOptions {
 export function captureIo({ stdin = "", isTTY = false, onStdout, onStderr }: IoOptions = {}): CapturedIo {
   const texts = { out: "", err: "" };
   const listeners = new Set<() => void>();
+  const terminators = new Set<() => void>();
   const output = (name: "out" | "err", listener?: (text: string, io: CapturedIo) => void): TextOutput => ({
     isTTY,
     columns: 80,
@@ -39,6 +42,10 @@ export function captureIo({ stdin = "", isTTY = false, onStdout, onStderr }: IoO
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    onTerminate(listener) {
+      terminators.add(listener);
+      return () => terminators.delete(listener);
+    },
     exits: [],
     exitNow: (code) => {
       io.exits.push(code);
@@ -47,6 +54,9 @@ export function captureIo({ stdin = "", isTTY = false, onStdout, onStderr }: IoO
     err: () => texts.err,
     interrupt() {
       for (const listener of listeners) listener();
+    },
+    terminate() {
+      for (const listener of terminators) listener();
     },
   };
   return io;

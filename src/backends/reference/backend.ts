@@ -4,7 +4,8 @@
  * Activations are stored as f32, sums run in f64. KV pages hold the same bytes as on every other backend.
  */
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
-import { assert, TurboQuantError } from "../../errors.ts";
+import { assert } from "../../errors.ts";
+import { isGrouped, roundToGroups } from "../grouped-weights.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { stackParts } from "../weights.ts";
 import { appendKv } from "./append.ts";
@@ -47,16 +48,10 @@ class ReferenceBackend implements Ops {
     return "reference (plain TypeScript, one thread): for checking, not for speed";
   }
 
-  /** Weights are widened to f32 whatever `as` says, except q8, which this backend does not imitate. */
+  /** Weights are kept as f32: the values that q8 and q4 round to, and those of the checkpoint for every other type. */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
-    if (as === "q8") {
-      throw new TurboQuantError(
-        "unsupported",
-        "reference backend: weights stay as stored; drop --weights q8 or use wasm",
-      );
-    }
     const { rows, cols, data } = stackParts(parts);
-    return new HostWeight(rows, cols, data);
+    return new HostWeight(rows, cols, isGrouped(as) ? roundToGroups(data, rows, cols, as) : data);
   }
 
   alloc(length: number): Buf {

@@ -16,6 +16,7 @@ import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight, WeightLoader } from "./wasm-weight.ts";
+import { CHUNK_TOKENS } from "./working-memory.ts";
 
 export interface WasmBackendOptions {
   /** The calling thread included; default: as many as the machine has, at most 16. */
@@ -47,8 +48,7 @@ function addressOf(buf: Buf, length: number, what: string): number {
 class WasmBackend implements Ops {
   readonly name = "wasm";
   readonly pages: WasmPageStorage;
-  /** Enough to use each weight many times, few enough to stop within a moment. */
-  readonly chunkTokens = 256;
+  readonly chunkTokens = CHUNK_TOKENS;
   readonly #description: string;
   readonly #memory: WasmMemory;
   readonly #pool: ThreadPool;
@@ -70,6 +70,12 @@ class WasmBackend implements Ops {
 
   describe(): string {
     return this.#description;
+  }
+
+  explain(): string[] {
+    const { heap, limitBytes } = this.#memory;
+    const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+    return [`memory: ${mebibytes(heap.usedBytes)} in use, at most ${mebibytes(limitBytes)}`];
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {

@@ -27,14 +27,14 @@ export interface CodebookTable {
 /** About the largest int16 level: finer steps for finer codebooks, as far as slopes of 8 bits follow. */
 const LARGEST: Readonly<Record<number, number>> = { 1: 1, 7: 8191, 8: 8191 };
 
-/** headDim: multiple of 8 · bits: 1–8 */
-export function buildCodebookTable(headDim: number, bits: number): CodebookTable {
-  const { scaled } = getCodebook(headDim, bits);
+/** headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` */
+export function buildCodebookTable(headDim: number, bits: number, iterations?: number): CodebookTable {
+  const { scaled } = getCodebook(headDim, bits, iterations);
   const step = scaled[scaled.length - 1]! / (LARGEST[bits] ?? 2047);
   if (bits <= 5) return lookupTable(scaled, bits, step);
   const magnitudes = Array.from(scaled.subarray(scaled.length / 2), (c) => c / step - 0.5);
   const { bytes, levels } =
-    bits === 6 ? magnitudeTable(magnitudes) : segmentTable(magnitudes, cellMasses(headDim, bits), bits);
+    bits === 6 ? magnitudeTable(magnitudes) : segmentTable(magnitudes, cellMasses(headDim, bits, iterations), bits);
   const half = levels.map((level) => level + 0.5);
   return {
     bytes,
@@ -113,8 +113,8 @@ function putLevel(bytes: Uint8Array, table: number, slot: number, level: number)
 }
 
 /** Probability of the cells of positive centroids, with a floor so that the outermost ones still count. */
-function cellMasses(headDim: number, bits: number): number[] {
-  const { boundaries } = getCodebook(headDim, bits);
+function cellMasses(headDim: number, bits: number, iterations: number | undefined): number[] {
+  const { boundaries } = getCodebook(headDim, bits, iterations);
   const density = new BetaDensity(headDim);
   const positive = Array.from(boundaries.subarray((boundaries.length - 1) / 2), (b) => b / Math.sqrt(headDim));
   return positive.map((edge, i) => density.mass(edge, positive[i + 1] ?? 1) + 1e-9);

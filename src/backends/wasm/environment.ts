@@ -16,7 +16,7 @@ export interface ThreadPlan {
 }
 
 /** More than this does not help: attention and matrices of one token are bound by memory. */
-const MAX_DEFAULT_THREADS = 16;
+export const MAX_DEFAULT_THREADS = 16;
 const MAX_THREADS = 256;
 
 export function detectEnvironment(concurrency: number): Environment {

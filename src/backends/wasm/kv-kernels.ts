@@ -1,5 +1,5 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
-import { codeBits, isRotated, type SideLayout } from "../../quant/page-layout.ts";
+import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
@@ -27,7 +27,7 @@ import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
 /** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
-const SPLIT_TOKENS = 2048;
+export const SPLIT_TOKENS = 2048;
 /** Spans of up to this many tokens are decoded position by position. */
 const DECODE_TOKENS = 4;
 /** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
@@ -187,8 +187,9 @@ export class KvKernels {
     const { headDim, format } = layer;
     const side = format[which];
     const isCodes = side.type.startsWith("tq");
-    const codebook = isCodes ? this.#tables.codebook(headDim, codeBits(side.type)) : null;
+    const codebook = isCodes ? this.#tables.codebook(headDim, side) : null;
     const sketch = layout.sketch;
+    const numProjections = side.projections ?? headDim;
     return {
       words: [
         [ATTEND_SIDE.type, typeCode(side.type)],
@@ -197,12 +198,13 @@ export class KvKernels {
         [ATTEND_SIDE.table, codebook?.address ?? 0],
         [ATTEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
         [ATTEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
-        [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
+        [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
+        [ATTEND_SIDE.sketchRows, numProjections],
       ],
       floats: [
         [ATTEND_SIDE.step, codebook ? codebook.step / Math.sqrt(headDim) : 1],
         [ATTEND_SIDE.largest, codebook?.largest ?? LARGEST_IN_BLOCK],
-        [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim)],
+        [ATTEND_SIDE.sketchFactor, sketchFactor("gaussian", headDim, numProjections)],
       ],
     };
   }
@@ -212,6 +214,7 @@ export class KvKernels {
     const side = format[which];
     const isCodes = side.type.startsWith("tq");
     const sketch = layout.sketch;
+    const numProjections = side.projections ?? headDim;
     return [
       [APPEND_SIDE.type, typeCode(side.type)],
       ...planeWords(layout, APPEND_SIDE.planes),
@@ -219,10 +222,11 @@ export class KvKernels {
       [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
       [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
       [APPEND_SIDE.search, side.search ? 1 : 0],
-      [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, codeBits(side.type)) : 0],
+      [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, side) : 0],
       [APPEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
       [APPEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
-      [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed) : 0],
+      [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
+      [APPEND_SIDE.sketchRows, numProjections],
     ];
   }
 

@@ -51,6 +51,7 @@ export const ATTEND_SIDE = {
   sketchNorms: 36,
   sketchMatrix: 40,
   sketchFactor: 44,
+  sketchRows: 48,
 } as const;
 
 /** Offsets in the append block. */
@@ -91,6 +92,7 @@ export const APPEND_SIDE = {
   sketchSigns: 36,
   sketchNorms: 40,
   sketchMatrix: 44,
+  sketchRows: 48,
 } as const;
 
 /** Offsets in a span. */

@@ -1,6 +1,7 @@
 /** @file Constants of the KV kernels in WASM memory: codebooks, rotations, sketches, calibrations. Made once each. */
 import type { LayerCalibration } from "../../quant/calibration.ts";
-import type { RotationKind } from "../../quant/kv-format.ts";
+import type { RotationKind, SideFormat } from "../../quant/kv-format.ts";
+import { codeBits } from "../../quant/page-layout.ts";
 import { projectionMatrix } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
 import { buildCodebookTable } from "./codebook-table.ts";
@@ -34,20 +35,28 @@ export class KvTables {
     this.#memory = memory;
   }
 
-  codebook(headDim: number, bits: number): CodebookData {
-    return this.#once(`codebook/${headDim}/${bits}`, () => {
-      const { bytes, step, max } = buildCodebookTable(headDim, bits);
+  /** side: one of `tqN` */
+  codebook(headDim: number, side: SideFormat): CodebookData {
+    const bits = codeBits(side.type);
+    const iterations = side.codebookIterations;
+    return this.#once(`codebook/${headDim}/${bits}/${iterations}`, () => {
+      const { bytes, step, max } = buildCodebookTable(headDim, bits, iterations);
       return { address: this.#put(bytes), step, largest: max };
     });
   }
 
-  quantizer(headDim: number, bits: number): number {
-    return this.#once(`quantizer/${headDim}/${bits}`, () => this.#put(buildQuantizerTable(headDim, bits)));
+  /** side: one of `tqN` */
+  quantizer(headDim: number, side: SideFormat): number {
+    const bits = codeBits(side.type);
+    const iterations = side.codebookIterations;
+    return this.#once(`quantizer/${headDim}/${bits}/${iterations}`, () =>
+      this.#put(buildQuantizerTable(headDim, bits, iterations)),
+    );
   }
 
-  projection(headDim: number, seed: number): number {
-    return this.#once(`projection/${headDim}/${seed}`, () =>
-      this.#put(floatBytes(projectionMatrix("gaussian", headDim, seed))),
+  projection(headDim: number, seed: number, numProjections: number): number {
+    return this.#once(`projection/${headDim}/${seed}/${numProjections}`, () =>
+      this.#put(floatBytes(projectionMatrix("gaussian", headDim, seed, numProjections))),
     );
   }
 

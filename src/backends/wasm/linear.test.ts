@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tolerance } from "../../../test/tolerances.ts";
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
 import "../../node/install.ts";
+import { isGrouped, roundToGroups } from "../grouped-weights.ts";
 import type { Ops, WeightType } from "../ops.ts";
 import { createWasmBackend } from "./backend.ts";
 import { download, gaussians, matmul, partOf, relativeError, stored, upload, WEIGHT_TYPES } from "./test-backend.ts";
@@ -52,7 +53,7 @@ describe.each(WEIGHT_TYPES)("linear, %s", (type) => {
     for (const rows of ROWS) {
       const x = gaussians(rows, rows * cols);
       const error = relativeError(await linear(ops, type, x, w, cols), matmul(x, kept, cols));
-      expect(error, `${rows} rows`).toBeLessThan((type === "q8" ? tolerance.linearQ8 : tolerance.linearFloat).max);
+      expect(error, `${rows} rows`).toBeLessThan((isGrouped(type) ? tolerance.linearQ8 : tolerance.linearFloat).max);
     }
   });
 
@@ -155,11 +156,28 @@ describe("loadWeight", () => {
     for (const type of ["f32", dtype] as const) {
       expect(await stored(ops, ops.loadWeight([part], type)), type).toEqual(rounded);
     }
-    const q8 = await stored(ops, ops.loadWeight([part], "q8"));
-    expect(q8).toEqual(await stored(ops, ops.loadWeight([partOf(rounded, cols)], "q8")));
+    for (const type of ["q8", "q4"] as const) {
+      const kept = await stored(ops, ops.loadWeight([part], type));
+      expect(kept).toEqual(await stored(ops, ops.loadWeight([partOf(rounded, cols)], type)));
+    }
   });
 
-  it("takes 1.125 bytes a weight in q8 and says so", () => {
-    expect(backends[0]!.loadWeight([partOf(new Float32Array(8 * 64), 64)], "q8").numBytes).toBe(8 * 64 * 1.125);
+  it.each(["q8", "q4"] as const)("keeps %s exactly as the plain TypeScript rounds it", async (type) => {
+    const ops = backends[1]!;
+    // Ties, zeros, a group of one sign, and the extremes of both signs.
+    const odd = w.map((v, i) =>
+      i % 45 < 8 ? 0 : i % 7 === 0 ? Math.round(v * 4) / 4 : i % 11 === 0 ? -Math.abs(v) : v,
+    );
+    for (const values of [w, odd, w.map((v) => v * 1e-7), w.map((v) => v * 1e4)]) {
+      const kept = await stored(ops, ops.loadWeight([partOf(values, cols)], type));
+      // 0 and −0 are the same weight.
+      expect(kept.map((v) => v + 0)).toEqual(roundToGroups(values, 10, cols, type).map((v) => v + 0));
+    }
+  });
+
+  it("takes 1.125 bytes a weight in q8, 0.625 in q4, and says so", () => {
+    const bytes = (type: WeightType) => backends[0]!.loadWeight([partOf(new Float32Array(8 * 64), 64)], type).numBytes;
+    expect(bytes("q8")).toBe(8 * 64 * 1.125);
+    expect(bytes("q4")).toBe(8 * 64 * 0.625);
   });
 });

@@ -1,5 +1,6 @@
 /** @file `Ops.linear`: prepares the activations, then runs the kernel of the weight's type. */
 import { assert } from "../../errors.ts";
+import { isGrouped } from "../grouped-weights.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -10,6 +11,7 @@ const KERNELS = {
   f16: { prepare: "prepareF16", linear: "linearF16" },
   bf16: { prepare: "prepareBf16", linear: "linearBf16" },
   q8: { prepare: "prepareQ8", linear: "linearQ8" },
+  q4: { prepare: "prepareQ8", linear: "linearQ4" },
 } as const;
 
 /** Up to this many rows stream the weights from memory; more work on a block of them that stays in a cache. */
@@ -37,7 +39,7 @@ export class LinearKernels {
     if (rows === 0) return;
     assert(!w.isVector, "linear: expected a matrix, got a vector");
     const { prepare, linear } = KERNELS[w.type];
-    const elementBytes = w.type === "q8" ? 2 : 4;
+    const elementBytes = isGrouped(w.type) ? 2 : 4;
     const scales = rows * w.stride * elementBytes;
     const prepared = this.#prepared.ensure(scales + rows * 4);
 
@@ -46,7 +48,7 @@ export class LinearKernels {
     this.#pool.run(prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
-    const bytes = rows <= STREAM_ROWS || w.type === "q8" ? w.rowBytes : w.stride * 4;
+    const bytes = rows <= STREAM_ROWS || isGrouped(w.type) ? w.rowBytes : w.stride * 4;
     const even = w.rows / (this.#pool.threads * 4);
     const block = Math.max(4, Math.floor(Math.min(taskBytes / bytes, even) / 4) * 4);
     this.#setParams([prepared, prepared + scales, w.address, bias, out, rows, w.rows, w.stride, add ? 1 : 0, block]);

@@ -14,10 +14,10 @@ const BIN_BYTES = 16;
  * where there is none), the positive centroids below and above that boundary, and the number of positive boundaries below
  * it. The last bin holds everything above.
  *
- * headDim: multiple of 8 · bits: 1–8 · at most 64 + 16 · 1100 bytes
+ * headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` · at most 64 + 16 · 1100 bytes
  */
-export function buildQuantizerTable(headDim: number, bits: number): Uint8Array {
-  const { scaled, boundaries } = getCodebook(headDim, bits);
+export function buildQuantizerTable(headDim: number, bits: number, iterations?: number): Uint8Array {
+  const { scaled, boundaries } = getCodebook(headDim, bits, iterations);
   const half = scaled.length / 2;
   const centroids = scaled.subarray(half);
   const positive = boundaries.subarray(half);

@@ -65,4 +65,4 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   return Math.sqrt(error / size);
 }
 
-export const WEIGHT_TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "q8"];
+export const WEIGHT_TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];

@@ -8,20 +8,27 @@ import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
 /** Types as the kernels number them (assembly/linear/types.ts). */
-const TYPE_NUMBER = { f32: 0, f16: 1, bf16: 2, q8: 3, vector: 4 } as const;
-/** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, q8.ts). */
+const TYPE_NUMBER = { f32: 0, f16: 1, bf16: 2, q8: 3, vector: 4, q4: 5 } as const;
+/** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, grouped.ts). */
 const PANEL_ROWS = 4;
-/** Columns of one row in a record, and the record's bytes for that row. q8: 32 codes and their scale. */
+/** Columns of one row in a record, and the record's bytes for that row. q8 and q4: 32 codes and their scale. */
 const RECORDS = {
   f32: { cols: 8, rowBytes: 32 },
   f16: { cols: 8, rowBytes: 16 },
   bf16: { cols: 8, rowBytes: 16 },
   q8: { cols: 32, rowBytes: 36 },
+  q4: { cols: 32, rowBytes: 20 },
 } as const;
 /** Checkpoint bytes converted at a time. */
-const STAGING_BYTES = 1 << 20;
+export const STAGING_BYTES = 1 << 20;
 
-const CONVERT_KERNEL = { f32: "convertToF32", f16: "convertToF16", bf16: "convertToBf16", q8: "convertToQ8" } as const;
+const CONVERT_KERNEL = {
+  f32: "convertToF32",
+  f16: "convertToF16",
+  bf16: "convertToBf16",
+  q8: "convertToQ8",
+  q4: "convertToQ4",
+} as const;
 
 export class WasmWeight implements Weight {
   readonly rows: number;

@@ -55,7 +55,7 @@ export class AppendKernels {
     const { kernel, constants } = this.#prepare(step, layer, norms);
     this.#commands.dispatch(
       kernel,
-      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale)],
+      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale), 0],
       [
         this.#steps.buffer,
         angles,
@@ -112,6 +112,7 @@ export class AppendKernels {
       ...at,
     };
     const inserts = {
+      EXACT: shaders.exact,
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: storeText("k", format.k, main.k),
       STORE_V: storeText("v", format.v, main.v),
@@ -148,10 +149,11 @@ export class AppendKernels {
 }
 
 function checkType(side: SideFormat): void {
-  if (!side.qjl && !side.type.startsWith("kivi")) return;
-  const what = side.qjl ? `${side.type}+qjl` : side.type;
+  const isResearch = side.qjl || side.codebookIterations !== undefined;
+  if (!isResearch && !side.type.startsWith("kivi")) return;
+  const what = side.qjl ? `${side.type}+qjl` : isResearch ? `${side.type},codebook=…` : side.type;
   throw new TurboQuantError(
     "unsupported",
-    `--kv ${what}: the webgpu backend has no kernel for it; choose tqN without qjl, q8_0, q4_0r, f16 or f32, or --backend wasm`,
+    `--kv ${what}: the webgpu backend has no kernel for it; choose tqN without qjl and codebook, q8_0, q4_0r, f16 or f32, or --backend wasm`,
   );
 }

@@ -20,6 +20,7 @@ import { LinearKernels } from "./linear.ts";
 import { type OpenOptions, openDevice } from "./open-device.ts";
 import { GpuPageStorage } from "./page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./step-buffer.ts";
+import { CHUNK_TOKENS } from "./working-memory.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
   /** For benchmarks that look for better settings. */
@@ -46,8 +47,7 @@ export class WebGpuBackend implements Ops {
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
-    // With matrix units a step of 1,024 rows takes some ten milliseconds.
-    this.chunkTokens = context.features.matrices ? 1024 : 256;
+    this.chunkTokens = context.features.matrices ? CHUNK_TOKENS.matrices : CHUNK_TOKENS.plain;
     this.allocator = new BufferAllocator(context);
     this.commands = new Commands(context, this.allocator);
     this.pages = new GpuPageStorage(context, this.commands, this.allocator);

@@ -34,6 +34,9 @@ export function bufferOf(buf: Buf, length: number, what: string): GpuBuffer {
   return buf.buffer;
 }
 
+/** What a storage buffer of `numBytes` takes: whole units of 16 bytes, at least one. */
+export const bufferBytes = (numBytes: number): number => Math.max(16, Math.ceil(numBytes / 16) * 16);
+
 export class BufferAllocator {
   readonly #context: GpuContext;
   readonly #live = new Set<GpuBuffer>();
@@ -56,7 +59,7 @@ export class BufferAllocator {
 
   /** A zeroed storage buffer, rounded up to 16 bytes. @throws TurboQuantError out_of_memory — larger than the device binds */
   allocate(numBytes: number, what: string): GpuBuffer {
-    const size = Math.max(16, Math.ceil(numBytes / 16) * 16);
+    const size = bufferBytes(numBytes);
     const limit = Math.min(this.#context.limits.maxBufferSize, this.#context.limits.maxStorageBufferBindingSize);
     if (size > limit) {
       throw new TurboQuantError(

@@ -166,7 +166,11 @@ export function decodeKernel(commands: Commands, options: DecodeOptions): Decode
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;
 
 /** The most parts that planDecode cuts the codes of `rows` rows into, however long they get. */
-export function mostSplits(context: GpuContext, { layer, tuning }: Planned, rows: number): number {
+export function mostSplits(
+  context: Pick<GpuContext, "isSoftware">,
+  { layer, tuning }: { readonly layer: Pick<AttentionLayer, "numKvHeads">; readonly tuning?: DecodeTuning | undefined },
+  rows: number,
+): number {
   const target = tuning?.targetGroups ?? (context.isSoftware ? SOFTWARE_GROUPS : TARGET_GROUPS);
   return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
 }

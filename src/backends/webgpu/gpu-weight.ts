@@ -4,12 +4,13 @@
  */
 import { assert } from "../../errors.ts";
 import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
+import { isGrouped, paddedCols } from "../grouped-weights.ts";
 import type { Weight, WeightPart, WeightType } from "../ops.ts";
 import { stackedShape, stackParts } from "../weights.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
-import { convertRows, hasScales, peakOf, UNIT, unitBytes } from "./weight-bytes.ts";
+import { convertRows, peakOf, UNIT, unitBytes } from "./weight-bytes.ts";
 
 /** Source bytes converted and sent at a time. */
 const PIECE_BYTES = 32 << 20;
@@ -19,7 +20,7 @@ export interface WeightChunk {
   readonly first: number;
   readonly rows: number;
   readonly words: GpuBuffer;
-  /** One f32 a group of 32 columns for q8; the words again where a type has none. */
+  /** One f32 a group of 32 columns for q8 and q4; the words again where a type has none. */
   readonly scales: GpuBuffer;
 }
 
@@ -29,7 +30,7 @@ export class GpuWeight implements Weight {
   readonly type: WeightType;
   readonly chunks: readonly WeightChunk[];
   /**
-   * Whether matrix units may read it as f16: f16, and other 16- and 8-bit types whose largest |w| is at most 65504 and at least
+   * Whether matrix units may read it as f16: f16, and other types but f32 whose largest |w| is at most 65504 and at least
    * 2^-10, so that what f16 rounds of small values (3e-8) is nothing beside it. Found out only where there are such units.
    */
   readonly fitsHalf: boolean;
@@ -66,7 +67,32 @@ const isVector = (rows: number, cols: number, type: WeightType): boolean =>
 
 function strideOf(cols: number, type: WeightType): number {
   // Groups of 32 are whole, so that a unit belongs to one scale.
-  return hasScales(type) ? Math.ceil(cols / 32) * 4 : Math.ceil(cols / UNIT);
+  return isGrouped(type) ? paddedCols(cols) / UNIT : Math.ceil(cols / UNIT);
+}
+
+function chunking(cols: number, type: WeightType, limit: number) {
+  const stride = strideOf(cols, type);
+  const rowBytes = stride * unitBytes(type);
+  return {
+    stride,
+    rowBytes,
+    perChunk: Math.max(1, Math.floor(limit / Math.max(rowBytes, isGrouped(type) ? stride : 0))),
+  };
+}
+
+/** The buffers that a matrix is cut into: rows and bytes of each. limit: most bytes of one buffer */
+export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
+  if (isVector(rows, cols, type)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
+  const { stride, rowBytes, perChunk } = chunking(cols, type, limit);
+  return Array.from({ length: Math.ceil(rows / perChunk) }, (_, i) => {
+    const count = Math.min(perChunk, rows - i * perChunk);
+    return {
+      first: i * perChunk,
+      rows: count,
+      wordBytes: count * rowBytes,
+      scaleBytes: isGrouped(type) ? count * stride : 0,
+    };
+  });
 }
 
 export class WeightLoader {
@@ -93,16 +119,12 @@ export class WeightLoader {
       this.#commands.write(buffer, 0, data);
       return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false);
     }
-    const stride = strideOf(cols, as);
-    const rowBytes = stride * unitBytes(as);
-    const perChunk = Math.max(1, Math.floor(this.#limit / Math.max(rowBytes, hasScales(as) ? stride : 0)));
-    const chunks: WeightChunk[] = [];
-    for (let first = 0; first < rows; first += perChunk) {
-      const count = Math.min(perChunk, rows - first);
-      const words = this.#allocator.allocate(count * rowBytes, `weight ${rows}x${cols} ${as}`);
-      const scales = hasScales(as) ? this.#allocator.allocate(count * stride, "weight scales") : words;
-      chunks.push({ first, rows: count, words, scales });
-    }
+    const { stride, rowBytes, perChunk } = chunking(cols, as, this.#limit);
+    const chunks: WeightChunk[] = weightBuffers(rows, cols, as, this.#limit).map((chunk) => {
+      const words = this.#allocator.allocate(chunk.wordBytes, `weight ${rows}x${cols} ${as}`);
+      const scales = isGrouped(as) ? this.#allocator.allocate(chunk.scaleBytes, "weight scales") : words;
+      return { first: chunk.first, rows: chunk.rows, words, scales };
+    });
     let row = 0;
     let peak = 0;
     const scan = this.#matrices && as !== "f32" && as !== "f16";
@@ -115,7 +137,7 @@ export class WeightLoader {
         const { words, scales } = convertRows(part, from, count, as, stride);
         this.#commands.write(chunk.words, at * rowBytes, words);
         if (scales) this.#commands.write(chunk.scales, at * stride, scales);
-        if (scan) peak = Math.max(peak, peakOf(words, scales));
+        if (scan) peak = Math.max(peak, peakOf(words, scales, as));
         from += count;
       }
       row += part.rows;

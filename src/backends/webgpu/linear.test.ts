@@ -70,7 +70,8 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
     });
 
     it.each(PLANS)("$plan", async ({ plan, rows }) => {
-      for (const type of WEIGHT_TYPES) {
+      // The text that reads a weight is the same in every plan; the tests above go through all types.
+      for (const type of ["f16", "q4"] as const) {
         const error = await linear.linearError({ type, rows, outputs: 70, cols: 300, plan });
         expect(error, type).toBeLessThan(tolerance.linearFloat.max);
       }

@@ -13,8 +13,10 @@ it.skipIf(gpuSkip)("compiles for every tile, type and way of staging", async () 
   const device = await adapter!.requestDevice({ requiredFeatures });
   for (const tile of MATRIX_TILES) {
     for (const views of [false, true]) {
-      for (const type of ["f16", "bf16", "q8"] as const) {
-        const module = device.createShaderModule({ code: matrixCode(type, type === "q8", tile, views) });
+      for (const type of ["f16", "bf16", "q8", "q4"] as const) {
+        const module = device.createShaderModule({
+          code: matrixCode(type, type === "q8" || type === "q4", tile, views),
+        });
         const { messages } = await module.getCompilationInfo();
         const texts = messages.map(({ lineNum, message }) => `${lineNum}: ${message}`);
         expect(texts, `${JSON.stringify(tile)} ${type}`).toEqual([]);

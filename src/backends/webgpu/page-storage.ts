@@ -18,6 +18,15 @@ const MAX_SLABS = 2 ** (32 - SLOT_BITS) - 1;
 const GROWTH = 1 / 16;
 const MIN_GROWTH = 4;
 
+/** Pages that the buffer of a group has room for once it holds `pages` of them. */
+export function slabCapacity(pages: number): number {
+  let capacity = MIN_GROWTH;
+  while (capacity < pages) capacity = grown(capacity);
+  return capacity;
+}
+
+const grown = (capacity: number): number => capacity + Math.max(MIN_GROWTH, Math.ceil(capacity * GROWTH));
+
 interface Slab {
   readonly pageBytes: number;
   buffer: GpuBuffer;
@@ -75,7 +84,7 @@ export class GpuPageStorage implements PageStorage {
       return (index + 1) * 2 ** SLOT_BITS + reused;
     }
     const capacity = Math.floor(slab.buffer.numBytes / numBytes);
-    if (slab.used === capacity) this.#grow(slab, group, capacity + Math.max(MIN_GROWTH, Math.ceil(capacity * GROWTH)));
+    if (slab.used === capacity) this.#grow(slab, group, grown(capacity));
     return (index + 1) * 2 ** SLOT_BITS + slab.used++;
   }
 
@@ -123,10 +132,10 @@ export class GpuPageStorage implements PageStorage {
     const limit = Math.min(this.#context.limits.maxBufferSize, this.#context.limits.maxStorageBufferBindingSize);
     const pages = Math.min(capacity, Math.floor(limit / slab.pageBytes));
     const wanted = Math.max(pages, slab.used + 1);
-    const grown = this.#allocator.allocate(wanted * slab.pageBytes, `KV pages of layer ${group >> 1}`);
-    if (slab.used > 0) this.#commands.copy(slab.buffer, 0, grown, 0, slab.used * slab.pageBytes);
+    const larger = this.#allocator.allocate(wanted * slab.pageBytes, `KV pages of layer ${group >> 1}`);
+    if (slab.used > 0) this.#commands.copy(slab.buffer, 0, larger, 0, slab.used * slab.pageBytes);
     this.#allocator.free(slab.buffer);
-    slab.buffer = grown;
+    slab.buffer = larger;
   }
 
   /** Gives the memory of a group without pages back; its next page begins anew. */

@@ -59,7 +59,10 @@ export interface PrefillOptions {
   readonly workgroupBytes?: number | undefined;
 }
 
-export function planPrefill(layer: AttentionLayer, span: Pick<Span, "start" | "count">): PrefillPlan {
+export function planPrefill(
+  layer: Pick<AttentionLayer, "numHeads" | "numKvHeads" | "slidingWindow">,
+  span: Pick<Span, "start" | "count">,
+): PrefillPlan {
   const groups = (rows: number): number =>
     layer.numKvHeads * Math.ceil(span.count / Math.floor(rows / (layer.numHeads / layer.numKvHeads)));
   const end = span.start + span.count;

@@ -129,7 +129,7 @@ export class StepBuffer {
     for (const table of tablesOf(step, layers)) {
       let region = this.#regions.get(table);
       if (!region || region.capacity < table.length) {
-        const capacity = roomFor(table.length);
+        const capacity = tableRoom(table.length);
         if (this.#end + capacity > this.#words.length) return false;
         region = { at: this.#end, capacity, version: -1 };
         this.#end += capacity;
@@ -157,7 +157,7 @@ export class StepBuffer {
 
   #tableWords(step: Step, layers: number): number {
     let sum = 0;
-    for (const table of tablesOf(step, layers)) sum += roomFor(table.length);
+    for (const table of tablesOf(step, layers)) sum += tableRoom(table.length);
     return sum;
   }
 
@@ -175,7 +175,7 @@ export class StepBuffer {
 }
 
 /** Room for a table and for what it grows by before it has to move. */
-const roomFor = (length: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(length + 1)));
+export const tableRoom = (length: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(length + 1)));
 
 function* tablesOf(step: Step, layers: number): Generator<BlockTable> {
   for (const { sequence } of step.spans) {

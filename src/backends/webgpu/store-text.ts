@@ -36,8 +36,8 @@ function packText(layout: SideLayout, bits: number): string {
 
 function scaleText(rule: SideFormat["scale"]): string {
   if (rule === "norm") return "norm";
-  if (rule === "norm-preserving") return "(norm * ROOT) / sqrt(square)";
-  return "(norm * along) / square";
+  if (rule === "norm-preserving") return "quotient(norm * ROOT, root(square))";
+  return "quotient(norm * along, square)";
 }
 
 function codesText(name: string, side: SideFormat, layout: SideLayout, bits: number): string {
@@ -58,15 +58,15 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
   if (l < 4u) {
     var sum = 0.0;
     for (var i = l; i < HEAD_DIM; i += 4u) {
-      sum = sum + xs[i] * xs[i];
+      sum = sum + rounded(xs[i] * xs[i]);
     }
     sums[l] = sum;
   }
   workgroupBarrier();
-  let norm = sqrt((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  let norm = root((sums[0] + sums[1]) + (sums[2] + sums[3]));
   var factor = 0.0;
   if (norm > 0.0) {
-    factor = ROOT / norm;
+    factor = quotient(ROOT, norm);
   }
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     let u = xs[i] * factor;
@@ -82,7 +82,7 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
     var sum = 0.0;
     for (var i = l % 4u; i < HEAD_DIM; i += 4u) {
       let c = candidates[at + i];
-      sum = sum + select(ys[i], c, l % 8u < 4u) * c;
+      sum = sum + rounded(select(ys[i], c, l % 8u < 4u) * c);
     }
     sums[l] = sum;
   }
@@ -95,7 +95,7 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
     let at = f * 8u;
     let cc = (sums[at] + sums[at + 1u]) + (sums[at + 2u] + sums[at + 3u]);
     let uc = (sums[at + 4u] + sums[at + 5u]) + (sums[at + 6u] + sums[at + 7u]);
-    let cosine = uc / sqrt(cc);
+    let cosine = quotient(uc, root(cc));
     if (cosine > best_cosine) {
       best = f;
       best_cosine = cosine;
@@ -127,13 +127,13 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
         extreme = xs[i];
       }
     }
-    ${isQ8 ? "let top = abs(extreme); let scale = top / 127.0;" : "let scale = extreme / -8.0;"}
+    ${isQ8 ? "let top = abs(extreme); let scale = quotient(top, 127.0);" : "let scale = extreme / -8.0;"}
     var inverse = 0.0;
     if (extreme != 0.0) {
-      inverse = ${isQ8 ? "127.0 / top" : "-8.0 / extreme"};
+      inverse = ${isQ8 ? "quotient(127.0, top)" : "quotient(-8.0, extreme)"};
     }
     for (var i = start; i < end; i++) {
-      codes[i] = ${isQ8 ? "u32(round(xs[i] * inverse) + 128.0)" : "u32(min(15.0, floor(xs[i] * inverse + 8.5)))"};
+      codes[i] = ${isQ8 ? "u32(round(xs[i] * inverse) + 128.0)" : "u32(min(15.0, floor(rounded(xs[i] * inverse) + 8.5)))"};
     }
     put_main(${rowAt(layout.scales!)} + 2u * l, f16_bits(scale), 0xffffu);
   }

@@ -1,5 +1,6 @@
 /** @file Matrix products of the device beside plain TypeScript in f64, for tests and for `bench/gpu/main.ts linear-check`. */
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
+import { roundToGroups } from "../grouped-weights.ts";
 import type { WeightType } from "../ops.ts";
 import { gaussians, matmul, partOf, relativeError } from "../wasm/test-backend.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
@@ -28,22 +29,6 @@ export interface LinearCase {
   readonly bindingLimit?: number;
 }
 
-const groupsOf = (w: Float32Array, cols: number, convert: (group: Float32Array) => Float32Array): Float32Array => {
-  const out = new Float32Array(w.length);
-  for (let row = 0; row < w.length; row += cols) {
-    for (let at = 0; at < cols; at += 32) {
-      out.set(convert(w.subarray(row + at, row + Math.min(at + 32, cols))), row + at);
-    }
-  }
-  return out;
-};
-
-const roundToEven = (x: number): number => {
-  const down = Math.floor(x);
-  const rest = x - down;
-  return rest > 0.5 || (rest === 0.5 && down % 2 !== 0) ? down + 1 : down;
-};
-
 const roundBfloat16 = (value: number): number => {
   const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
   return fromBfloat16Bits(((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff);
@@ -59,11 +44,8 @@ export function roundWeights(w: Float32Array, cols: number, type: WeightType): F
     case "bf16":
       return w.map(roundBfloat16);
     case "q8":
-      return groupsOf(w, cols, (group) => {
-        const peak = group.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-        const inverse = peak === 0 ? 0 : Math.fround(127 / peak);
-        return group.map((value) => Math.fround(peak / 127) * roundToEven(Math.fround(value * inverse)));
-      });
+    case "q4":
+      return roundToGroups(w, w.length / cols, cols, type);
   }
 }
 

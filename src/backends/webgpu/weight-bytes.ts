@@ -1,19 +1,14 @@
-/** @file Rows of a checkpoint's matrix as the bytes that kernels read: units of eight columns, q8 in groups of 32. */
+/** @file Rows of a checkpoint's matrix as the bytes that kernels read: units of eight columns; q8 and q4 in groups of 32. */
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
 import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
+import { isGrouped, quantizeRows } from "../grouped-weights.ts";
 import type { WeightPart, WeightType } from "../ops.ts";
 import { DTYPE_BYTES } from "../weights.ts";
 
 /** Columns that a kernel reads at once. */
 export const UNIT = 8;
-/** Columns that share a scale. */
-const GROUP = 32;
-
-export const hasScales = (type: WeightType): boolean => type === "q8";
-
-export function unitBytes(type: WeightType): number {
-  return type === "f32" ? 32 : type === "q8" ? 8 : 16;
-}
+const UNIT_BYTES: Readonly<Record<WeightType, number>> = { f32: 32, f16: 16, bf16: 16, q8: 8, q4: 4 };
+export const unitBytes = (type: WeightType): number => UNIT_BYTES[type];
 
 export interface RowBytes {
   readonly words: Uint8Array<ArrayBuffer>;
@@ -27,7 +22,10 @@ export function convertRows(part: WeightPart, first: number, count: number, as: 
   const source = part.data.subarray(first * rowBytes, (first + count) * rowBytes);
   if (dtype === as && stride * UNIT === cols) return { words: source as Uint8Array<ArrayBuffer>, scales: null };
   const padded = stride * UNIT;
-  if (as === "q8") return quantizeRows(floatsOf(source, dtype), count, cols, padded);
+  if (isGrouped(as)) {
+    const { codes, scales } = quantizeRows(floatsOf(source, dtype), count, cols, as);
+    return { words: as === "q8" ? new Uint8Array(codes.buffer) : packNibbles(codes), scales };
+  }
   if (as === "f32") {
     const words = new Float32Array(count * padded);
     place(floatsOf(source, dtype), words, count, cols, padded);
@@ -95,30 +93,16 @@ function halvesOf(source: Uint8Array, dtype: WeightPart["dtype"], as: "f16" | "b
   return out;
 }
 
-/** Groups of 32: scale = max|w| / 127, code = round-to-even(w · (127 / max|w|)); the same on every backend. */
-function quantizeRows(values: Float32Array, rows: number, cols: number, padded: number): RowBytes {
-  const codes = new Int8Array(rows * padded);
-  const scales = new Float32Array((rows * padded) / GROUP);
-  for (let r = 0; r < rows; r++) {
-    for (let start = 0; start < cols; start += GROUP) {
-      const end = Math.min(start + GROUP, cols);
-      let peak = 0;
-      for (let i = start; i < end; i++) peak = Math.max(peak, Math.abs(values[r * cols + i]!));
-      scales[(r * padded + start) / GROUP] = peak / 127;
-      const inverse = peak === 0 ? 0 : Math.fround(127 / peak);
-      for (let i = start; i < end; i++) {
-        // Adding and taking away 1.5 · 2^23 rounds to the nearest even integer in f32.
-        const scaled = Math.fround(values[r * cols + i]! * inverse);
-        codes[r * padded + i] = Math.fround(scaled + 12582912) - 12582912;
-      }
-    }
-  }
-  return { words: new Uint8Array(codes.buffer), scales };
+/** Two codes a byte, the even column in the low nibble, as two's complement. */
+function packNibbles(codes: Int8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(codes.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (codes[2 * i]! & 15) | ((codes[2 * i + 1]! & 15) << 4);
+  return bytes;
 }
 
-/** The largest magnitude of converted bf16 or q8 rows; not finite when one of them is not. */
-export function peakOf(words: Uint8Array, scales: Float32Array | null): number {
-  if (scales) return 127 * scales.reduce((most, scale) => Math.max(most, scale), 0);
+/** The largest magnitude of converted bf16, q8 or q4 rows; not finite when one of them is not. */
+export function peakOf(words: Uint8Array, scales: Float32Array | null, as: WeightType): number {
+  if (scales) return (as === "q8" ? 127 : 8) * scales.reduce((most, scale) => Math.max(most, Math.abs(scale)), 0);
   const bits = elements(words, Uint16Array);
   let most = 0;
   for (let i = 0; i < bits.length; i++) most = Math.max(most, bits[i]! & 0x7fff);

@@ -26,6 +26,16 @@ const BODIES: Readonly<Record<WeightType, { readonly word: string; readonly body
     vec4f((vec4i(w.y) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)) * scale,
   );`,
   },
+  q4: {
+    word: "u32",
+    body: `
+  let w = bitcast<i32>(words[row_at + unit]);
+  let scale = scales[(row_at + unit) >> 2u];
+  return array<vec4f, 2>(
+    vec4f((vec4i(w) << vec4u(28u, 24u, 20u, 16u)) >> vec4u(28u)) * scale,
+    vec4f((vec4i(w) << vec4u(12u, 8u, 4u, 0u)) >> vec4u(28u)) * scale,
+  );`,
+  },
 };
 
 /** Element type of `words`. */

@@ -1,14 +1,20 @@
 /** @file `turboquant eval`: what KV formats cost in quality, on a text. */
-import { appendFile, readFile } from "node:fs/promises";
+import { appendFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { DEFAULT_KV, LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type EvalRow, evaluate } from "../../eval/evaluate.ts";
+import { decodersFor } from "../../eval/format-decoders.ts";
+import { GREEDY_PROMPT_TOKENS } from "../../eval/greedy.ts";
+import { ladderOf, type Rung } from "../../eval/ladder.ts";
+import type { NeedleGrid } from "../../eval/needle-grid.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
+import { detailTables } from "../eval/print-details.ts";
+import { evalFooter, evalTable } from "../eval/print-rows.ts";
+import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
 import { explain } from "../explain.ts";
-import { formatBytes, formatPercent, markdownTable, significant } from "../format.ts";
 import {
   addBackendOptions,
   addModelOption,
@@ -18,26 +24,33 @@ import {
   collectKv,
   type OutputFlags,
   wholeNumber,
+  wholeNumbers,
 } from "../options.ts";
 
-interface EvalFlags extends BackendFlags, OutputFlags {
+interface EvalFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
-  readonly text?: string;
   readonly ctx: number;
   readonly chunks: number;
   readonly kv?: readonly string[];
   readonly base: string;
   readonly needle: number;
+  readonly needleLengths?: readonly number[];
+  readonly needleDepths: readonly number[];
+  readonly needlePrompts: number;
+  readonly greedy: number;
+  readonly greedyTokens: number;
+  readonly ladder?: boolean;
+  readonly diagnose?: boolean;
   readonly out?: string;
 }
 
 export function configure(command: Command, context: CommandContext): void {
   command.description(
     "Feeds a text to the model, teacher forced, through KV formats and through an uncompressed cache of the same weights. " +
-      "Every key and value is quantized before anything reads it. Divergences (KLD) are in nats, over all positions.",
+      "Every key and value is quantized before anything reads it, in blocks of at most 128 tokens, and a probe checks that " +
+      "attention read the packed codes. Divergences (KLD) are in nats, over all positions. docs/evaluation.md explains the figures.",
   );
-  addModelOption(command)
-    .option("--text <file>", "text to evaluate on (required)")
+  addTextOptions(addModelOption(command))
     .option("-c, --ctx <tokens>", "tokens of a chunk; each starts from an empty cache", wholeNumber(2), 2048)
     .option("--chunks <n>", "chunks, from the beginning of the text", wholeNumber(1), 6)
     .option(
@@ -46,7 +59,24 @@ export function configure(command: Command, context: CommandContext): void {
       collectKv,
     )
     .option("--base <spec>", "format to compare with: f16 or f32", "f16")
+    .option("--ladder", "also K only, V only, and every lever of the format off (or on), one at a time")
     .option("--needle <n>", "recall prompts: a five-digit code said once in about 1,400 tokens", wholeNumber(0), 0)
+    .option("--needle-lengths <list>", "recall over lengths and depths: prompt lengths in tokens", wholeNumbers(1))
+    .option(
+      "--needle-depths <list>",
+      "depths of the codes in percent, at most 8",
+      wholeNumbers(0),
+      [0, 25, 50, 75, 100],
+    )
+    .option("--needle-prompts <n>", "prompts of each length; every one is asked for each depth", wholeNumber(1), 10)
+    .option(
+      "--greedy <n>",
+      "greedy continuations of pieces of the text; 200 or more tell formats apart",
+      wholeNumber(0),
+      0,
+    )
+    .option("--greedy-tokens <n>", "tokens of a continuation", wholeNumber(1), 64)
+    .option("--diagnose", "noise of every layer's logits beside the law that predicts it, and cosines")
     .option("--out <file>", "also append a JSON line a format to this file");
   addBackendOptions(command);
   addThreadsOption(command);
@@ -56,11 +86,14 @@ export function configure(command: Command, context: CommandContext): void {
       `
 With --json and one format the object has ppl, pplBase, pplRatio, kldMean, kldMedian, kldP99, kldP999, kldMax, top1,
 needle, needleBase, bitsPerValue, kvBytes, kvBytesBase, tokens and the settings; with several, "rows" has one of these each.
+Ends of 95 % intervals are top1Low, top1High, needleLow, needleHigh.
 
 Examples:
-  $ turboquant eval --text novel.txt --kv k4v4
+  $ turboquant eval
   $ turboquant eval --text novel.txt --kv paper-4 --kv k4v4,sinks=0,window=0 --needle 60
-  $ turboquant eval --model ./Qwen3-0.6B --text novel.txt --ctx 4096 --chunks 2 --kv k5v4 --json`,
+  $ turboquant eval --text novel.txt --kv k3v3 --ladder
+  $ turboquant eval --text novel.txt --kv k4v4,k3v3,k2v2 --greedy 200 --needle-lengths 512,1024,2048
+  $ turboquant eval --model ./Qwen3-0.6B --text novel.txt --ctx 4096 --chunks 2 --kv k5v4 --diagnose --json`,
     )
     .action((flags: EvalFlags) => run(flags, context));
 }
@@ -70,7 +103,10 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   const kv = flags.kv ?? [DEFAULT_KV];
   // A typo is said before the model is loaded.
   for (const spec of [flags.base, ...kv]) parseKvSpec(spec);
-  const text = await readTextFile(flags.text);
+  if (flags.ladder && kv.length > 1) {
+    throw new TurboQuantError("invalid_argument", `--ladder: expected one --kv, got ${kv.length}; pass one`);
+  }
+  const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
   await using llm = await LLM.load(flags.model, {
     kv: flags.base,
@@ -82,34 +118,57 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   });
   progress.clear();
   if (flags.explain) explain(llm, io.stderr);
+  const rungs = flags.ladder ? await ladderFor(llm, kv[0]!) : null;
+  const grid = gridOf(flags);
   const { ctx, chunks, base, needle } = flags;
-  const rows = await evaluate(llm, { text, kv, base, ctx, chunks, needle, signal, onProgress: progress.onEvent });
+  const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress);
+  const rows = await evaluate(llm, {
+    text: text.text,
+    textSource: text.source,
+    kv: rungs ? rungs.map((rung) => rung.kv) : kv,
+    base,
+    ctx,
+    chunks,
+    needle,
+    ...(grid && { needleGrid: grid }),
+    ...(flags.greedy > 0 && { greedy: { prompts: flags.greedy, tokens: flags.greedyTokens } }),
+    ...(flags.diagnose && { diagnose: true }),
+    signal,
+    onProgress: progress.onEvent,
+  });
   progress.clear();
+  const printed = rungs ? rows.map((row, i) => ({ lever: rungs[i]!.lever, ...row })) : rows;
   const got = rows[0]!.chunks;
   if (got < chunks && !flags.quiet) {
     io.stderr.write(`note: the text has only ${got} of ${chunks} chunks of ${ctx} tokens\n`);
   }
   if (flags.out !== undefined)
-    await appendRows(flags.out, rows, { backend: llm.ops.describe(), weights: flags.weights });
-  if (flags.json) io.stdout.write(`${JSON.stringify(rows.length === 1 ? rows[0] : { rows })}\n`);
-  else io.stdout.write(table(rows));
+    await appendRows(flags.out, printed, { backend: llm.ops.describe(), weights: flags.weights });
+  if (flags.json) io.stdout.write(`${JSON.stringify(printed.length === 1 ? printed[0] : { rows: printed })}\n`);
+  else io.stdout.write(`${evalTable(printed)}\n${evalFooter(printed)}${detailTables(printed)}`);
 }
 
-async function readTextFile(path: string | undefined): Promise<string> {
-  if (path === undefined) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      "eval: --text is missing; pass a plain text file the model has not been trained on",
-    );
+/** The ladder's rungs; one for the calibration only where the checkpoint has one. */
+async function ladderFor(llm: LLM, kv: string): Promise<Rung[]> {
+  const [calibrated] = await decodersFor(llm, [`${kv},calibration=auto`]);
+  try {
+    const { numLayers } = llm.config;
+    return ladderOf(kv, { numLayers, isCalibrated: calibrated!.attentionLayer(0).calibration !== null });
+  } finally {
+    calibrated!.dispose();
   }
-  return await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `--text ${path}: cannot be read (${cause.code}); check the path`,
-      {},
-      { cause },
-    );
-  });
+}
+
+function gridOf(flags: EvalFlags): NeedleGrid | null {
+  if (!flags.needleLengths) return null;
+  const depths = flags.needleDepths.map((percent) => percent / 100);
+  return { lengths: flags.needleLengths, depths, prompts: flags.needlePrompts };
+}
+
+/** Tokens that a text the model writes must have for all that is asked. */
+function wantedTokens(flags: EvalFlags, grid: NeedleGrid | null): number {
+  const greedy = flags.greedy > 0 ? GREEDY_PROMPT_TOKENS + flags.greedy * 16 : 0;
+  return Math.max(flags.ctx * flags.chunks, greedy, ...(grid?.lengths ?? []));
 }
 
 async function appendRows(path: string, rows: readonly EvalRow[], settings: object): Promise<void> {
@@ -118,45 +177,4 @@ async function appendRows(path: string, rows: readonly EvalRow[], settings: obje
     (row) => `${JSON.stringify({ ...row, ...settings, commit, date: new Date().toISOString() })}\n`,
   );
   await appendFile(path, lines.join(""));
-}
-
-function table(rows: readonly EvalRow[]): string {
-  const [first] = rows as [EvalRow, ...EvalRow[]];
-  const hasNeedle = first.needle !== null;
-  const head = ["kv", "bits/value", "KV bytes", "PPL", "PPL ratio", "KLD mean", "median", "p99", "p99.9", "top-1"];
-  const columns = [...head, ...(hasNeedle ? ["needle"] : [])].map((title, i) => ({
-    title,
-    align: i === 0 ? ("left" as const) : ("right" as const),
-  }));
-  const base = [
-    first.base,
-    "",
-    formatBytes(first.kvBytesBase),
-    significant(first.pplBase),
-    "1",
-    "0",
-    "0",
-    "0",
-    "0",
-    "100 %",
-  ];
-  const body = rows.map((row) => [
-    row.kv,
-    row.bitsPerValue.toFixed(2),
-    formatBytes(row.kvBytes),
-    row.ppl.toFixed(3),
-    `${row.pplRatio.toFixed(4)} ± ${row.pplRatioSe.toFixed(4)}`,
-    significant(row.kldMean),
-    significant(row.kldMedian),
-    significant(row.kldP99),
-    significant(row.kldP999),
-    formatPercent(row.top1),
-    ...(hasNeedle ? [formatPercent(row.needle!, 0)] : []),
-  ]);
-  base[3] = first.pplBase.toFixed(3);
-  if (hasNeedle) base.push(formatPercent(first.needleBase!, 0));
-  return (
-    markdownTable(columns, [base, ...body]) +
-    `\n${first.model}: ${first.chunks} × ${first.ctx} tokens in ${significant(first.seconds)} s\n`
-  );
 }

@@ -5,6 +5,8 @@ struct Params {
   spans_at: u32,
   eps: f32,
   softmax_scale: f32,
+  // Always 0, which a compiler cannot know; see exact.wgsl.
+  zero: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -28,6 +30,8 @@ var<workgroup> codes: array<u32, HEAD_DIM>;
 //#if HAS_CODES
 var<workgroup> candidates: array<f32, HEAD_DIM * 9u>;
 //#end
+
+//#insert EXACT
 
 // A rotation may have gathered what was in range in one coordinate: nothing becomes infinite here.
 fn f16_bits(x: f32) -> u32 {
@@ -70,8 +74,8 @@ fn rotate(l: u32) {
     var s = vec4f(0.0);
     for (var j = 0u; j < HEAD_DIM; j += 4u) {
       let at = ROTATION_AT + i * HEAD_DIM + j;
-      s += vec4f(constants[at], constants[at + 1u], constants[at + 2u], constants[at + 3u])
-        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]);
+      s += rounded4(vec4f(constants[at], constants[at + 1u], constants[at + 2u], constants[at + 3u])
+        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
     }
     ys[i] = (s.x + s.y) + (s.z + s.w);
   }

@@ -1,8 +1,10 @@
 /**
- * @file out = x · Wᵀ for q8 weights: int8 in groups of 32 along a row with an f32 scale each; activations are int16.
+ * @file out = x · Wᵀ for q8 and q4 weights: integers in groups of 32 along a row with an f32 scale each; activations are int16.
  *
- * Weights lie in panels of four rows, so that one row of activations reads one stream:
- * [ceil(n/4)][stride/32] records of {f32 scale[4], int8 code[4][32]}, 144 bytes.
+ * The type is a type parameter, as in types.ts: `i8` for q8 and `u8` for q4.
+ * Weights lie in panels of four rows, so that one row of activations reads one stream: [ceil(n/4)][stride/32] records of
+ * {f32 scale[4], int8 code[4][32]}, 144 bytes, or {f32 scale[4], nibbles[4][16]}, 80 bytes. A nibble is code + 8; byte b holds
+ * column b in its low and column b + 16 in its high nibble.
  * A group's products are summed exactly in i32 (32 · 127 · 32767 < 2³¹), four lanes; lanes become f32 times the scale
  * and are summed over the groups in order, then (l0 + l2) + (l1 + l3), times the scale of the activations. One row and
  * many give the same bits.
@@ -11,25 +13,48 @@ import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE } from "./params";
 import { storeFour, storeOne } from "./store";
 
-export const Q8_RECORD: usize = 144;
+export type Q8 = i8;
+export type Q4 = u8;
 
-/** One group: 32 int8 at p against 32 int16 in four vectors. */
+/** Bytes of the codes that a row has in a record. */
 // @ts-ignore: decorator
-@inline function dotGroup(p: usize, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  const a = i32x4.add(
-    i32x4.dot_i16x8_s(v128.load_ext<i8>(p), x0),
-    i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 8), x1),
-  );
-  const b = i32x4.add(
-    i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 16), x2),
-    i32x4.dot_i16x8_s(v128.load_ext<i8>(p, 24), x3),
-  );
+@inline export function codeBytes<T>(): usize {
+  return isSigned<T>() ? 32 : 16;
+}
+
+/** Bytes of a record: four scales, four rows of codes. */
+// @ts-ignore: decorator
+@inline export function groupRecord<T>(): usize {
+  return 16 + 4 * codeBytes<T>();
+}
+
+/** Codes 8 · part … of a row's group at p, as int16. */
+// @ts-ignore: decorator
+@inline function codes<T>(p: usize, part: i32): v128 {
+  if (isSigned<T>()) {
+    if (part == 0) return v128.load_ext<i8>(p);
+    if (part == 1) return v128.load_ext<i8>(p, 8);
+    if (part == 2) return v128.load_ext<i8>(p, 16);
+    return v128.load_ext<i8>(p, 24);
+  }
+  // The compiler loads and splits the sixteen bytes once for all four parts.
+  const raw = v128.load(p);
+  const nibbles = part < 2 ? v128.and(raw, i8x16.splat(15)) : i8x16.shr_u(raw, 4);
+  const signed = i8x16.sub(nibbles, i8x16.splat(8));
+  return part & 1 ? i16x8.extend_high_i8x16_s(signed) : i16x8.extend_low_i8x16_s(signed);
+}
+
+/** One group: 32 codes at p against 32 int16 in four vectors. */
+// @ts-ignore: decorator
+@inline function dotGroup<T>(p: usize, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
+  const a = i32x4.add(i32x4.dot_i16x8_s(codes<T>(p, 0), x0), i32x4.dot_i16x8_s(codes<T>(p, 1), x1));
+  const b = i32x4.add(i32x4.dot_i16x8_s(codes<T>(p, 2), x2), i32x4.dot_i16x8_s(codes<T>(p, 3), x3));
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
 /** One row of activations against one panel: the four outputs, without the scale of the activations. */
 // @ts-ignore: decorator
-@inline function rowTimesPanel(x: usize, record: usize, stride: i32): v128 {
+@inline function rowTimesPanel<T>(x: usize, record: usize, stride: i32): v128 {
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
@@ -40,11 +65,11 @@ export const Q8_RECORD: usize = 144;
     const x1 = v128.load(p, 16);
     const x2 = v128.load(p, 32);
     const x3 = v128.load(p, 48);
-    a = madd(dotGroup(record + 16, x0, x1, x2, x3), v128.load_splat<f32>(record), a);
-    b = madd(dotGroup(record + 48, x0, x1, x2, x3), v128.load_splat<f32>(record, 4), b);
-    c = madd(dotGroup(record + 80, x0, x1, x2, x3), v128.load_splat<f32>(record, 8), c);
-    d = madd(dotGroup(record + 112, x0, x1, x2, x3), v128.load_splat<f32>(record, 12), d);
-    record += Q8_RECORD;
+    a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3), v128.load_splat<f32>(record), a);
+    b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3), v128.load_splat<f32>(record, 4), b);
+    c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3), v128.load_splat<f32>(record, 8), c);
+    d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3), v128.load_splat<f32>(record, 12), d);
+    record += groupRecord<T>();
   }
   return transposeSumF32(a, b, c, d);
 }
@@ -59,39 +84,39 @@ export const Q8_RECORD: usize = 144;
 
 /** M (2–4) rows of activations against row `lane` of a panel: [row 0, row 1, row 2, row 3]. */
 // @ts-ignore: decorator
-@inline function rowsTimesLane(M: i32, x: usize, record: usize, lane: i32, stride: i32): v128 {
+@inline function rowsTimesLane<T>(M: i32, x: usize, record: usize, lane: i32, stride: i32): v128 {
   const pitch = <usize>stride << 1;
   let scale = record + (<usize>lane << 2);
-  let w = record + 16 + (<usize>lane << 5);
+  let w = record + 16 + <usize>lane * codeBytes<T>();
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
   const end = x + pitch;
   for (let p = x; p < end; p += 64) {
-    const w0 = v128.load_ext<i8>(w);
-    const w1 = v128.load_ext<i8>(w, 8);
-    const w2 = v128.load_ext<i8>(w, 16);
-    const w3 = v128.load_ext<i8>(w, 24);
+    const w0 = codes<T>(w, 0);
+    const w1 = codes<T>(w, 1);
+    const w2 = codes<T>(w, 2);
+    const w3 = codes<T>(w, 3);
     const s = v128.load_splat<f32>(scale);
     a = madd(dotHeld(p, w0, w1, w2, w3), s, a);
     b = madd(dotHeld(p + pitch, w0, w1, w2, w3), s, b);
     if (M > 2) c = madd(dotHeld(p + 2 * pitch, w0, w1, w2, w3), s, c);
     if (M > 3) d = madd(dotHeld(p + 3 * pitch, w0, w1, w2, w3), s, d);
-    w += Q8_RECORD;
-    scale += Q8_RECORD;
+    w += groupRecord<T>();
+    scale += groupRecord<T>();
   }
   return transposeSumF32(a, b, c, d);
 }
 
 // @ts-ignore: decorator
-@inline function rowsTimesBlock(
+@inline function rowsTimesBlock<T>(
   M: i32, x: usize, xScale: usize, w: usize, stride: i32, count: i32,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
-  const panelBytes = (<usize>stride >> 5) * Q8_RECORD;
+  const panelBytes = (<usize>stride >> 5) * groupRecord<T>();
   for (let r = 0; r < count; r++) {
-    const sums = rowsTimesLane(M, x, w + <usize>(r >> 2) * panelBytes, r & 3, stride);
+    const sums = rowsTimesLane<T>(M, x, w + <usize>(r >> 2) * panelBytes, r & 3, stride);
     const to = out + (<usize>r << 2);
     const from = bias != 0 ? bias + (<usize>r << 2) : 0;
     storeOne(to, f32x4.extract_lane(sums, 0) * load<f32>(xScale), from, add);
@@ -101,14 +126,15 @@ export const Q8_RECORD: usize = 144;
   }
 }
 
-export function linearQ8(task: i32, params: usize, scratch: usize): void {
+// @ts-ignore: decorator
+@inline function grouped<T>(task: i32, params: usize): void {
   const n = load<i32>(params, N);
   const stride = load<i32>(params, STRIDE);
   const rows = load<i32>(params, ROWS);
   const block = load<i32>(params, BLOCK);
   const start = task * block;
   const count = min(block, n - start);
-  const panelBytes = (<usize>stride >> 5) * Q8_RECORD;
+  const panelBytes = (<usize>stride >> 5) * groupRecord<T>();
   const x = load<usize>(params, X);
   const xScale = load<usize>(params, X_SCALE);
   const pitch = <usize>stride << 1;
@@ -121,18 +147,26 @@ export function linearQ8(task: i32, params: usize, scratch: usize): void {
 
   let m = 0;
   for (; m + 4 <= rows; m += 4) {
-    rowsTimesBlock(4, x + <usize>m * pitch, xScale + (<usize>m << 2), w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    rowsTimesBlock<T>(4, x + <usize>m * pitch, xScale + (<usize>m << 2), w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
   }
   const at = x + <usize>m * pitch;
   const scale = xScale + (<usize>m << 2);
   const to = out + <usize>m * outPitch;
-  if (rows - m == 3) rowsTimesBlock(3, at, scale, w, stride, count, to, outPitch, bias, add);
-  else if (rows - m == 2) rowsTimesBlock(2, at, scale, w, stride, count, to, outPitch, bias, add);
+  if (rows - m == 3) rowsTimesBlock<T>(3, at, scale, w, stride, count, to, outPitch, bias, add);
+  else if (rows - m == 2) rowsTimesBlock<T>(2, at, scale, w, stride, count, to, outPitch, bias, add);
   else if (rows - m == 1) {
     const s = v128.load_splat<f32>(scale);
     for (let r = 0; r < count; r += 4) {
-      const sums = f32x4.mul(rowTimesPanel(at, w + <usize>(r >> 2) * panelBytes, stride), s);
+      const sums = f32x4.mul(rowTimesPanel<T>(at, w + <usize>(r >> 2) * panelBytes, stride), s);
       storeFour(to + (<usize>r << 2), sums, bias != 0 ? bias + (<usize>r << 2) : 0, add, count - r);
     }
   }
+}
+
+export function linearQ8(task: i32, params: usize, scratch: usize): void {
+  grouped<Q8>(task, params);
+}
+
+export function linearQ4(task: i32, params: usize, scratch: usize): void {
+  grouped<Q4>(task, params);
 }

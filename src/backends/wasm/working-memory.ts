@@ -1,0 +1,34 @@
+/** @file Bytes that the WASM backend takes besides weights, activations and KV pages: an upper bound for a given load. */
+import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { isGrouped } from "../grouped-weights.ts";
+import type { Load } from "../working-memory.ts";
+import { MAX_DEFAULT_THREADS } from "./environment.ts";
+import { alignUp } from "./heap.ts";
+import { SPLIT_TOKENS } from "./kv-kernels.ts";
+import { SPAN_BYTES } from "./kv-params.ts";
+import { RESERVED_BYTES } from "./memory.ts";
+import { scratchBytes } from "./scratch-buffer.ts";
+import { SCRATCH_BYTES } from "./thread-pool.ts";
+import { STAGING_BYTES } from "./wasm-weight.ts";
+
+/** Tokens of a prefill step. Enough to use each weight many times, few enough to stop within a moment. */
+export const CHUNK_TOKENS = 256;
+/** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
+const TABLE_BYTES = 1 << 20;
+
+export function wasmWorkingBytes(load: Load): number {
+  const { rows, sequences, tokens, headDim } = load;
+  const prepared = rows * (alignUp(load.widestInput, 32) * (isGrouped(load.weights) ? 2 : 4) + 4);
+  const partial = (alignUp(headDim, 32) + 2) * 4;
+  const partials = sequences * load.numHeads * Math.ceil(tokens / SPLIT_TOKENS) * partial;
+  const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / EXACT_PAGE_TOKENS);
+  const spans = sequences * (SPAN_BYTES + blockTable * 4);
+  const perRow = rows * (headDim * 4 + 16 + 4);
+  return (
+    RESERVED_BYTES +
+    MAX_DEFAULT_THREADS * SCRATCH_BYTES +
+    TABLE_BYTES +
+    load.numLayers * 2 * load.numKvHeads * headDim * 4 +
+    [prepared, partials, spans, perRow, STAGING_BYTES].reduce((sum, bytes) => sum + scratchBytes(bytes), 0)
+  );
+}

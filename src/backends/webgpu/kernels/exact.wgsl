@@ -1,0 +1,42 @@
+// Arithmetic that rounds once an operation, as docs/formats/kv-page.md wants it, on devices that fuse products into sums and
+// divide by approximation.
+
+// Keeps a product from becoming part of an fma.
+fn rounded(x: f32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(x) ^ p.zero);
+}
+
+fn rounded4(x: vec4f) -> vec4f {
+  return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero));
+}
+
+// The nearest value of twelve bits; eleven and a sign are left.
+fn upper(x: f32) -> f32 {
+  return bitcast<f32>((bitcast<u32>(x) + 0x800u) & 0xfffff000u);
+}
+
+// a - x * y without the rounding of the product (Dekker 1971). The partial products are exact, fused or not.
+fn residual(a: f32, x: f32, y: f32) -> f32 {
+  let product = rounded(x * y);
+  let xh = upper(x);
+  let yh = upper(y);
+  let xl = x - xh;
+  let yl = y - yh;
+  let error = ((xh * yh - product) + xh * yl + xl * yh) + xl * yl;
+  return (a - product) - error;
+}
+
+// a / b: what the device gives may be off by a few units, which the residual takes back.
+fn quotient(a: f32, b: f32) -> f32 {
+  let numerator = rounded(a);
+  let near = numerator / b;
+  let better = near + rounded(residual(numerator, near, b) / b);
+  // Too small or too large for the parts of the residual, or b = 0.
+  return select(near, better, abs(better - near) <= abs(near) * 1e-5);
+}
+
+fn root(x: f32) -> f32 {
+  let near = sqrt(x);
+  let better = near + rounded(residual(x, near, near) / (2.0 * near));
+  return select(near, better, abs(better - near) <= near * 1e-5);
+}

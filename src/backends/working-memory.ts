@@ -1,0 +1,23 @@
+/** @file What a backend allocates besides weights, activations and KV pages, for a given load. Memory plans add it up. */
+import type { BackendName, WeightType } from "./ops.ts";
+
+/** Backends whose memory can be planned; the reference backend is for checking only. */
+export type PlannedBackend = Exclude<BackendName, "reference">;
+
+/** The largest load that the memory must carry. */
+export interface Load {
+  /** Tokens of the longest step. */
+  readonly rows: number;
+  /** Sequences decoded at once. */
+  readonly sequences: number;
+  /** Tokens of the longest sequence. */
+  readonly tokens: number;
+  readonly numLayers: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly vocabSize: number;
+  /** Columns of the widest matrix. */
+  readonly widestInput: number;
+  readonly weights: WeightType;
+}

@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { KvCache } from "./kv-cache.ts";
+import { MemoryPageStorage } from "./memory-storage.ts";
+import { PagePool } from "./page-pool.ts";
+import { segmentsOf } from "./segments.ts";
+
+const SHAPE = { numKvHeads: 2, headDim: 64 };
+
+/** A sequence of `tokens` tokens in two layers, taken one by one. */
+function fill(kv: string, tokens: number) {
+  const spec = parseKvSpec(kv);
+  const cache = new KvCache([SHAPE, SHAPE], (layer) => spec.forLayer(layer), new PagePool(new MemoryPageStorage()));
+  const sequence = cache.createSequence();
+  for (let i = 0; i < tokens; i++) {
+    sequence.reserve(1);
+    sequence.commit(1);
+  }
+  return sequence;
+}
+
+describe("segmentsOf", () => {
+  it.each([
+    "f16",
+    "k4v4",
+    "k3v5",
+    "k8v2",
+    "paper-4",
+    "paper-4+qjl",
+    "q8_0",
+    "q4_0r",
+    "k4v4,sinks=20,window=0",
+    "k4v4,layers=0:f16",
+  ])("%s: the parts add up to what is allocated, at any length", (kv) => {
+    for (const tokens of [0, 1, 17, 64, 65, 300]) {
+      const sequence = fill(kv, tokens);
+      const sum = segmentsOf(sequence).reduce((all, l) => all + l.codes + l.scales + l.sinks + l.window, 0);
+      expect(sum).toBe(sequence.numBytes);
+    }
+  });
+
+  it("tells codes from scales and 16-bit copies", () => {
+    const [layer] = segmentsOf(fill("k4v4", 1000));
+    // 16 pages of 64 tokens, K and V of two heads: 32 B of codes and 2 B of scale a vector.
+    expect(layer!.codes).toBe(16 * 64 * 4 * 32);
+    expect(layer!.scales).toBe(16 * 64 * 4 * 2);
+    // 16-bit pages of 16 tokens, 256 B a vector pair and head: 1 of sinks; 128 tokens back from 1000 begin in page 54 of 62.
+    expect(layer!.sinks).toBe(16 * 4 * 128);
+    expect(layer!.window).toBe((Math.ceil(1000 / 16) - Math.floor((1000 - 127) / 16)) * 16 * 4 * 128);
+    const [plain] = segmentsOf(fill("f16", 64));
+    expect(plain).toEqual({ codes: 64 * 4 * 128, scales: 0, sinks: 0, window: 0 });
+  });
+});

@@ -1,0 +1,115 @@
+/** @file `turboquant allocate`: which layers need more bits, and a KV spec that gives them. */
+import type { Command } from "commander";
+import { LLM } from "../../engine/llm.ts";
+import { TurboQuantError } from "../../errors.ts";
+import { type Allocation, allocate, bitsForBytes } from "../../eval/allocate.ts";
+import { parseRecipe } from "../../eval/layer-spec.ts";
+import { buildCommit } from "../build-info.ts";
+import { type CommandContext, progressOf } from "../context.ts";
+import { allocationReport } from "../eval/print-allocation.ts";
+import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
+import { explain } from "../explain.ts";
+import {
+  addBackendOptions,
+  addModelOption,
+  addOutputOptions,
+  addThreadsOption,
+  type BackendFlags,
+  byteSize,
+  type OutputFlags,
+  realNumber,
+  wholeNumber,
+  wholeNumbers,
+} from "../options.ts";
+import { writeFileAtomically } from "../write-file-atomically.ts";
+
+interface AllocateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
+  readonly model: string;
+  readonly kv: string;
+  readonly base: string;
+  readonly bits?: number;
+  readonly bytes?: number;
+  readonly widths: readonly number[];
+  readonly measure: readonly number[];
+  readonly ctx: number;
+  readonly chunks: number;
+  readonly verifyChunks: number;
+  readonly out?: string;
+}
+
+export function configure(command: Command, context: CommandContext): void {
+  command.description(
+    "Shares the bits of a KV cache out among layers and among K and V. One side of one layer at a time is quantized and the " +
+      "divergence measured; the widths of least total divergence under the budget are then verified as a whole, on another " +
+      "part of the text, beside uniform widths of the same bytes.",
+  );
+  addTextOptions(addModelOption(command))
+    .option("--kv <spec>", "kNvM preset whose modifiers every layer takes", "k4v4")
+    .option("--bits <mean>", "budget: code bits a value on average, scales on top (default: those of --kv)", realNumber)
+    .option("--bytes <size>", "budget: bytes of codes and scales a token, all layers, instead of --bits", byteSize)
+    .option("--widths <list>", "widths to choose from", wholeNumbers(1), [2, 3, 4, 5, 6, 8])
+    .option("--measure <list>", "widths measured, the others are interpolated", wholeNumbers(1), [2, 4, 6])
+    .option("--base <spec>", "format to compare with: f16 or f32", "f16")
+    .option("-c, --ctx <tokens>", "tokens of a chunk", wholeNumber(2), 1024)
+    .option("--chunks <n>", "chunks for the measurement", wholeNumber(1), 2)
+    .option("--verify-chunks <n>", "chunks after those, for the verification", wholeNumber(1), 4)
+    .option("--out <file>", "also write the object of --json to this file");
+  addBackendOptions(command);
+  addThreadsOption(command);
+  addOutputOptions(command)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ turboquant allocate --text novel.txt --bits 3
+  $ turboquant allocate --text novel.txt --kv k4v4,sinks=0,window=0 --bits 3.5 --widths 2,3,4,5,6,7,8
+  $ turboquant allocate --model ./Qwen3-0.6B --text novel.txt --bytes 60kB --chunks 1 --measure 4 --json`,
+    )
+    .action((flags: AllocateFlags) => run(flags, context));
+}
+
+async function run(flags: AllocateFlags, context: CommandContext): Promise<void> {
+  const { io, signal } = context;
+  const { bits: own } = parseRecipe(flags.kv);
+  if (flags.bits !== undefined && flags.bytes !== undefined) {
+    throw new TurboQuantError("invalid_argument", "allocate: --bits and --bytes both set the budget; pass one of them");
+  }
+  const file = await readTextFile(flags.text);
+  const progress = progressOf(context, flags);
+  await using llm = await LLM.load(flags.model, {
+    kv: flags.base,
+    backend: flags.backend,
+    weights: flags.weights,
+    ...(flags.threads !== undefined && { threads: flags.threads }),
+    onProgress: progress.onEvent,
+    signal,
+  });
+  progress.clear();
+  if (flags.explain) explain(llm, io.stderr);
+  const { kv, base, widths, measure, ctx, chunks, verifyChunks } = flags;
+  const text = await textOrOwn(file, llm, ctx * (chunks + verifyChunks), flags, context, progress);
+  const allocation = await allocate(llm, {
+    text: text.text,
+    textSource: text.source,
+    kv,
+    base,
+    bits: flags.bits ?? (flags.bytes !== undefined ? bitsForBytes(llm, flags.bytes) : (own.k + own.v) / 2),
+    widths,
+    measure,
+    ctx,
+    chunks,
+    verifyChunks,
+    signal,
+    onProgress: progress.onEvent,
+  });
+  progress.clear();
+  const json = JSON.stringify(await toJson(allocation, { model: llm.name, recipe: kv, chunks, verifyChunks, ctx }));
+  if (flags.out !== undefined) await writeFileAtomically(flags.out, new TextEncoder().encode(`${json}\n`));
+  io.stdout.write(flags.json ? `${json}\n` : allocationReport(allocation, flags));
+}
+
+/** `kv` is the spec to paste; the rest is its evidence. */
+async function toJson({ best, bestUniform, ...rest }: Allocation, settings: object) {
+  const commit = await buildCommit();
+  return { kv: best.kv, ...settings, ...rest, uniform: bestUniform.kv, commit, date: new Date().toISOString() };
+}

@@ -1,0 +1,250 @@
+/** @file `turboquant serve`: the OpenAI-compatible server and the web page. */
+import { readFile } from "node:fs/promises";
+import { type Command, Option } from "commander";
+import { LLM } from "../../engine/llm.ts";
+import { Scheduler } from "../../engine/scheduler/scheduler.ts";
+import { TurboQuantError } from "../../errors.ts";
+import { slotFiles } from "../../node/slot-files.ts";
+import { builtWebFiles } from "../../node/web-files.ts";
+import { packageVersion } from "../build-info.ts";
+import { type CommandContext, progressOf } from "../context.ts";
+import { explain } from "../explain.ts";
+import { formatBytes, formatCount } from "../format.ts";
+import { listen, remoteAddress } from "../http-server.ts";
+import {
+  addBackendOptions,
+  addCacheOptions,
+  addModelOption,
+  addOutputOptions,
+  addThreadsOption,
+  byteSize,
+  collectText,
+  loadOptionsOf,
+  type ModelFlags,
+  realNumber,
+  wholeNumber,
+} from "../options.ts";
+
+interface ServeFlags extends ModelFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly alias?: readonly string[];
+  readonly parallel: number;
+  readonly queue: number;
+  readonly chunk?: number;
+  readonly prefixCache: boolean;
+  readonly apiKey?: readonly string[];
+  readonly apiKeyFile?: string;
+  readonly corsOrigin?: readonly string[];
+  readonly slotSavePath?: string;
+  readonly maxBody: number;
+  readonly timeout: number;
+  readonly requestTimeout: number;
+  readonly drainTimeout: number;
+  readonly metricsPrefix: string;
+  readonly web: boolean;
+  readonly logLevel: string;
+}
+
+/** KV pages of all conversations, unless --kv-budget says otherwise. */
+const DEFAULT_KV_BUDGET = 1 << 30;
+const KEEP_ALIVE_MS = 75_000;
+const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
+/** Names of the process environment that hold a key, so that none has to be on the command line. */
+const KEY_VARIABLE = "TURBOQUANT_API_KEY";
+
+export function configure(command: Command, context: CommandContext): void {
+  command.description(
+    "Serves a model over HTTP as OpenAI's API does, with many conversations on one compressed cache, and the web page. " +
+      "Ctrl-C or SIGTERM: no more requests are taken, those at work are finished; a second Ctrl-C ends at once.",
+  );
+  addModelOption(command);
+  addCacheOptions(command)
+    .option("--host <address>", "address to listen on; 0.0.0.0 for all", "127.0.0.1")
+    .option("-p, --port <n>", "port; 0 for a free one", wholeNumber(0, 65535), 8080)
+    .option("-a, --alias <name>", "another name for the model; may be repeated", collectText)
+    .option("--parallel <n>", "-np: sequences computed together", wholeNumber(1, 1024), 64)
+    .option("--queue <n>", "requests that may wait", wholeNumber(1), 1024)
+    .option("--chunk <tokens>", "rows of a step that prompts may fill up", wholeNumber(64, 65536))
+    .option("--no-prefix-cache", "do not keep prefixes for later requests")
+    .option("--api-key <key>", `ask for this key; may be repeated; better: ${KEY_VARIABLE}`, collectText)
+    .option("--api-key-file <path>", "keys, one a line")
+    .option("--cors-origin <origin>", "pages of this origin may call; * for all; may be repeated", collectText)
+    .option("--slot-save-path <dir>", "where /slots saves conversations (default: saving is off)")
+    .option("--max-body <size>", "longest request", byteSize, 16 << 20)
+    .option("--timeout <s>", "longest time for an answer", realNumber, 600)
+    .option("--request-timeout <s>", "longest time for a client to send its request", realNumber, 60)
+    .option("--drain-timeout <s>", "longest time to finish what is at work when asked to end", realNumber, 30)
+    .option(
+      "--metrics-prefix <text>",
+      "before the names in /metrics; `vllm:` for dashboards made for it",
+      "turboquant:",
+    )
+    .option("--no-web", "the API alone, without the web page")
+    .addOption(new Option("--log-level <level>", "JSON lines on stderr").choices(LOG_LEVELS).default("info"));
+  addBackendOptions(command);
+  addThreadsOption(command);
+  addOutputOptions(command)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ turboquant serve
+  $ turboquant serve --model Qwen/Qwen3-0.6B --kv k4v4 --kv-budget 4GiB --port 8000
+  $ curl http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
+      -d '{"messages":[{"role":"user","content":"What is the capital of France?"}],"temperature":0}'`,
+    )
+    .action((flags: ServeFlags) => serve(flags, context));
+}
+
+async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
+  const { io, signal } = context;
+  const progress = progressOf(context, flags);
+  // The packages of the server are loaded by this command alone.
+  const [{ createApp }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
+    import("../../server/app.ts"),
+    import("../../server/server-metrics.ts"),
+    makeLogger(flags, context),
+    keysOf(flags),
+  ]);
+  const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
+  const loadOptions = { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(flags) };
+  await using llm = await LLM.load(flags.model, { ...loadOptions, onProgress: progress.onEvent, signal });
+  progress.clear();
+  if (flags.explain) explain(llm, io.stderr);
+  const modelNames = [...(flags.alias ?? []), llm.name];
+  const metrics = new ServerMetrics({
+    prefix: flags.metricsPrefix,
+    modelName: modelNames[0]!,
+    kv: llm.decoder.kv.text,
+  });
+  const scheduler = new Scheduler(llm, {
+    maxRunning: flags.parallel,
+    maxWaiting: flags.queue,
+    prefixCache: flags.prefixCache,
+    observer: metrics,
+    ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
+  });
+  metrics.watch(() => scheduler.stats);
+  const staticFiles = flags.web ? builtWebFiles() : null;
+  const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
+  const app = createApp({
+    llm,
+    scheduler,
+    metrics,
+    logger,
+    modelNames,
+    apiKeys,
+    corsOrigins: flags.corsOrigin ?? [],
+    hosts: isLoopback ? [...LOOPBACK, flags.host] : null,
+    maxBodyBytes: flags.maxBody,
+    timeoutMs: flags.timeout * 1000,
+    slotStore,
+    staticFiles,
+    version: packageVersion(),
+    clientOf: remoteAddress,
+  });
+  const stopped = untilAsked(context);
+  const server = await listen((request, env) => app.fetch(request, env), {
+    host: flags.host,
+    port: flags.port,
+    requestTimeoutMs: flags.requestTimeout * 1000,
+    keepAliveMs: KEEP_ALIVE_MS,
+  });
+  try {
+    const budget = llm.cache.pool.budgetBytes;
+    if (flags.json) {
+      const { url, port } = server;
+      const web = staticFiles !== null;
+      io.stdout.write(
+        `${JSON.stringify({ url, port, model: modelNames[0], kv: llm.decoder.kv.text, kvBudgetBytes: budget, web })}\n`,
+      );
+    } else if (!flags.quiet) {
+      io.stdout.write(
+        `${modelNames[0]} on ${llm.ops.describe()}\n` +
+          `KV cache ${llm.decoder.kv.text}: at most ${formatBytes(budget)}, context ${formatCount(llm.runner.contextLength)} tokens\n` +
+          `API       ${server.url}/v1\n` +
+          `web page  ${staticFiles ? server.url : flags.web ? "not built: npm run build" : "off"}\n`,
+      );
+      if (!isLoopback && apiKeys.length === 0) {
+        io.stderr.write(`warning: anyone who reaches ${flags.host} may use this server; set ${KEY_VARIABLE}\n`);
+      }
+    }
+    const reason = await stopped.promise;
+    logger.info({ reason, ...scheduler.stats }, "shutting down");
+    await shutDown(scheduler, server, flags.drainTimeout * 1000);
+    if (reason === "SIGINT") context.setExitCode(130);
+  } finally {
+    stopped.removeListener();
+    await scheduler.close();
+    server.destroy();
+  }
+}
+
+/** Finishes what is at work, as long as that takes no longer than `limitMs`. */
+async function shutDown(
+  scheduler: Scheduler,
+  server: { stop(): Promise<void>; destroy(): void },
+  limitMs: number,
+): Promise<void> {
+  const timer = setTimeout(() => {
+    void scheduler.close();
+    server.destroy();
+  }, limitMs);
+  try {
+    const connections = server.stop();
+    await scheduler.drain();
+    await connections;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Resolves at Ctrl-C or SIGTERM. */
+function untilAsked({ io, signal }: CommandContext) {
+  let removeListener = (): void => {};
+  const promise = new Promise<"SIGINT" | "SIGTERM">((resolve) => {
+    if (signal.aborted) resolve("SIGINT");
+    signal.addEventListener("abort", () => resolve("SIGINT"), { once: true });
+    removeListener = io.onTerminate(() => resolve("SIGTERM"));
+  });
+  return { promise, removeListener };
+}
+
+async function keysOf(flags: ServeFlags): Promise<string[]> {
+  const keys = [...(flags.apiKey ?? [])];
+  const fromEnvironment = process.env[KEY_VARIABLE];
+  if (fromEnvironment) keys.push(fromEnvironment);
+  if (flags.apiKeyFile !== undefined) {
+    const text = await readFile(flags.apiKeyFile, "utf8").catch((cause: NodeJS.ErrnoException) => {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `--api-key-file ${flags.apiKeyFile}: cannot be read (${cause.code}); check the path`,
+        {},
+        { cause },
+      );
+    });
+    keys.push(
+      ...text
+        .split("\n")
+        .map((line) => line.trim())
+        .filter((line) => line !== "" && !line.startsWith("#")),
+    );
+    if (keys.length === 0) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `--api-key-file ${flags.apiKeyFile}: expected a key a line, got none`,
+      );
+    }
+  }
+  return keys;
+}
+
+async function makeLogger(flags: ServeFlags, { io }: CommandContext) {
+  const { pino } = await import("pino");
+  return pino(
+    { level: flags.quiet ? "silent" : flags.logLevel, base: null },
+    { write: (line: string) => io.stderr.write(line) },
+  );
+}

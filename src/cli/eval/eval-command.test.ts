@@ -1,0 +1,85 @@
+/** @file `turboquant eval` as a user types it: own text, ladder, and the tables of what is asked for besides. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import "../../node/install.ts";
+import { runCommand } from "../../../test/helpers/cli-io.ts";
+import { DEFAULT_PROMPT } from "../default-prompt.ts";
+
+const ARGV = ["eval", "-m", "qwen3-1m", "-t", "1", "-c", "160", "--chunks", "1"];
+
+let folder: string;
+let textFile: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "turboquant-eval-"));
+  textFile = join(folder, "story.txt");
+  writeFileSync(textFile, DEFAULT_PROMPT);
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+it("without --text the model writes one, the same each time, and that is said in the row and on stderr", async () => {
+  const [one, two] = [await runCommand([...ARGV, "--json"]), await runCommand([...ARGV, "--json", "--quiet"])];
+  expect(one.err).toMatch(/^note: no --text; the model wrote 160 tokens itself \(seed 0\)/);
+  expect(two.err).toBe("");
+  const [first, second] = [JSON.parse(one.out), JSON.parse(two.out)];
+  expect(first.textSource).toBe("written by the model, seed 0");
+  expect({ ...second, seconds: 0 }).toEqual({ ...first, seconds: 0 });
+  const other = JSON.parse((await runCommand([...ARGV, "--json", "--quiet", "--text-seed", "5"])).out);
+  expect(other.textSource).toBe("written by the model, seed 5");
+  expect(other.ppl).not.toBe(first.ppl);
+});
+
+it("--ladder names each lever, as a table and as JSON", async () => {
+  const argv = [...ARGV, "--text", textFile, "--kv", "paper-3", "--ladder"];
+  const { code, out } = await runCommand(argv);
+  expect(code).toBe(0);
+  const levers = [...out.matchAll(/^\| ([^-].*?) +\| \S+ +\|/gm)].map((match) => match[1]);
+  expect(levers).toEqual([
+    "lever",
+    "exact",
+    "as given",
+    "K only",
+    "V only",
+    "scale rules on",
+    "search on",
+    "rotation off",
+    "QJL on",
+    "sinks on",
+    "window on",
+  ]);
+  const { rows } = JSON.parse((await runCommand([...argv, "--json"])).out);
+  expect(rows[1]).toMatchObject({ lever: "K only", readPath: "packed", textSource: "story.txt" });
+  const kld = Object.fromEntries(rows.map((row: { lever: string; kldMean: number }) => [row.lever, row.kldMean]));
+  expect(kld["K only"]).toBeLessThan(kld["as given"]);
+  expect(kld["V only"]).toBeLessThan(kld["as given"]);
+  expect(kld["QJL on"]).toBeGreaterThan(kld["as given"]);
+});
+
+it("greedy, grid and layers come as tables of their own, with intervals", async () => {
+  const { out, code, err } = await runCommand([
+    ...ARGV,
+    "--text",
+    textFile,
+    "--kv",
+    "k2v2,sinks=0,window=0",
+    ...["--greedy", "3", "--greedy-tokens", "4", "--diagnose"],
+    ...["--needle-lengths", "200", "--needle-depths", "0,100", "--needle-prompts", "2"],
+  ]);
+  expect([code, err]).toEqual([0, ""]);
+  expect(out).toMatch(/greedy continuations: 3 prompts of 256 tokens, up to 4 tokens each\n\| kv .*same to the end/);
+  expect(out).toMatch(
+    /needle grid, k2v2,sinks=0,window=0: .*2 prompts a length.*\n\| tokens \| +at 0 % \| +at 100 % \|/,
+  );
+  expect(out).toMatch(/\| +\d+ \| +0 % \[0, 66\] \(0 %\) \|/);
+  expect(out).toMatch(/layers, k2v2,sinks=0,window=0: law = .*\n\| layer \| rms\(q\)/);
+  expect(out).toMatch(/^read path: packed; /m);
+  expect(out).toMatch(/\d\d\.\d % \[\d\d\.\d, \d\d\.\d\]/);
+});
+
+it("says when the chunks are too short to read a code", async () => {
+  const { out } = await runCommand([...ARGV, "-c", "64", "--text", textFile, "--kv", "k4v4"]);
+  expect(out).toMatch(/read path: k4v4: chunks of 64 tokens lie within sinks and window, so no code was read/);
+});

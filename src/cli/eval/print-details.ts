@@ -1,0 +1,74 @@
+/** @file Tables of what an evaluation was asked for besides: needle grid, greedy continuations, noise of the layers. */
+
+import type { LayerDiagnosis } from "../../eval/diagnose.ts";
+import type { EvalRow } from "../../eval/evaluate.ts";
+import type { GreedySummary } from "../../eval/greedy.ts";
+import type { NeedleCell } from "../../eval/needle-grid.ts";
+import { type Column, formatPercent, formatRate, markdownTable, significant } from "../format.ts";
+
+const right = (title: string): Column => ({ title, align: "right" });
+const left = (title: string): Column => ({ title, align: "left" });
+
+/** All that the rows have, each with a line that says what it is. */
+export function detailTables(rows: readonly EvalRow[]): string {
+  const parts: string[] = [];
+  const greedy = rows.filter((row) => row.greedy !== null);
+  if (greedy.length > 0) parts.push(greedyTable(greedy.map((row) => ({ kv: row.kv, greedy: row.greedy! }))));
+  for (const { kv, base, needleGrid, layers } of rows) {
+    if (needleGrid) parts.push(gridTable(kv, base, needleGrid));
+    if (layers) parts.push(layerTable(kv, layers));
+  }
+  return parts.map((part) => `\n${part}`).join("");
+}
+
+function greedyTable(rows: readonly { readonly kv: string; readonly greedy: GreedySummary }[]): string {
+  const { prompts, promptTokens, tokens } = rows[0]!.greedy;
+  const columns = [left("kv"), right("same to the end"), right("first other token, median"), right("tokens before it")];
+  return `greedy continuations: ${prompts} prompts of ${promptTokens} tokens, up to ${tokens} tokens each\n${markdownTable(
+    columns,
+    rows.map(({ kv, greedy: g }) => [
+      kv,
+      formatRate(g.exactMatch, g.exactMatchLow, g.exactMatchHigh),
+      g.firstDivergenceMedian === null ? "never" : String(g.firstDivergenceMedian),
+      formatPercent(g.tokensBeforeDivergence),
+    ]),
+  )}`;
+}
+
+function gridTable(kv: string, base: string, cells: readonly NeedleCell[]): string {
+  const depths = [...new Set(cells.map(({ depth }) => depth))];
+  const lengths = [...new Set(cells.map(({ length }) => length))];
+  const cell = ({ recall, recallLow, recallHigh, recallBase }: NeedleCell): string =>
+    `${formatRate(recall, recallLow, recallHigh, 0)} (${formatPercent(recallBase, 0)})`;
+  return `needle grid, ${kv}: exact answers by length and depth, ${cells[0]!.prompts} prompts a length (in parentheses: ${base})\n${markdownTable(
+    [right("tokens"), ...depths.map((depth) => right(`at ${formatPercent(depth, 0)}`))],
+    lengths.map((length) => {
+      const own = cells.filter((c) => c.length === length);
+      return [String(own[0]!.tokens), ...depths.map((depth) => cell(own.find((c) => c.depth === depth)!))];
+    }),
+  )}`;
+}
+
+const LAYER_COLUMNS = ["layer", "rms(q)", "rms(k)", "logit noise", "law", "noise/law", "K error", "V error"];
+const COSINE_COLUMNS = ["cos K", "cos V", "cos scores"];
+
+function layerTable(kv: string, layers: readonly LayerDiagnosis[]): string {
+  const orDash = (value: number | null): string => (value === null ? "–" : significant(value));
+  const cosine = (value: number | null): string => (value === null ? "–" : value.toFixed(5));
+  return `layers, ${kv}: law = rms(q) · rms(k) · √D; errors are squared, over squared norms\n${markdownTable(
+    [...LAYER_COLUMNS, ...COSINE_COLUMNS].map(right),
+    layers.map((l) => [
+      String(l.layer),
+      significant(l.rmsQ),
+      significant(l.rmsK),
+      orDash(l.logitNoise),
+      orDash(l.logitNoiseLaw),
+      orDash(l.logitNoise !== null && l.logitNoiseLaw !== null ? l.logitNoise / l.logitNoiseLaw : null),
+      significant(l.keyError),
+      significant(l.valueError),
+      cosine(l.keyCosine),
+      cosine(l.valueCosine),
+      cosine(l.scoreCosine),
+    ]),
+  )}`;
+}

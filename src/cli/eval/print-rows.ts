@@ -1,0 +1,63 @@
+/** @file The main table of an evaluation. */
+import type { EvalRow } from "../../eval/evaluate.ts";
+import { type Column, formatBytes, formatPercent, formatRate, markdownTable, significant } from "../format.ts";
+
+/** A row of `--ladder` says what was changed. */
+export type PrintedRow = EvalRow & { readonly lever?: string };
+
+const RIGHT = ["bits/value", "KV bytes", "PPL", "PPL ratio", "KLD mean", "median", "p99", "p99.9", "max"];
+
+/** One line for the base, one a format; ± is a standard error, brackets are 95 % intervals. */
+export function evalTable(rows: readonly PrintedRow[]): string {
+  const [first] = rows as [PrintedRow, ...PrintedRow[]];
+  const hasLever = first.lever !== undefined;
+  const hasNeedle = first.needle !== null;
+  const left = [...(hasLever ? ["lever"] : []), "kv"];
+  const columns: Column[] = [
+    ...left.map((title) => ({ title, align: "left" as const })),
+    ...[...RIGHT, "top-1", ...(hasNeedle ? ["needle"] : [])].map((title) => ({ title, align: "right" as const })),
+  ];
+  const base = [
+    ...(hasLever ? ["exact"] : []),
+    first.base,
+    "",
+    formatBytes(first.kvBytesBase),
+    first.pplBase.toFixed(3),
+    "1",
+    ...Array.from({ length: 5 }, () => "0"),
+    "100 %",
+    ...(hasNeedle ? [formatPercent(first.needleBase!, 0)] : []),
+  ];
+  const body = rows.map((row) => [
+    ...(hasLever ? [row.lever ?? ""] : []),
+    row.kv,
+    row.bitsPerValue.toFixed(2),
+    formatBytes(row.kvBytes),
+    row.ppl.toFixed(3),
+    `${row.pplRatio.toFixed(4)} ± ${row.pplRatioSe.toFixed(4)}`,
+    `${significant(row.kldMean)}${Number.isFinite(row.kldMeanSe) ? ` ± ${significant(row.kldMeanSe)}` : ""}`,
+    ...[row.kldMedian, row.kldP99, row.kldP999, row.kldMax].map(significant),
+    formatRate(row.top1, row.top1Low, row.top1High),
+    ...(hasNeedle ? [formatRate(row.needle!, row.needleLow!, row.needleHigh!, 0)] : []),
+  ]);
+  return markdownTable(columns, [base, ...body]);
+}
+
+/** What was done, and what attention was seen to read. */
+export function evalFooter(rows: readonly EvalRow[]): string {
+  const [first] = rows as [EvalRow, ...EvalRow[]];
+  const named = (path: EvalRow["readPath"]): string[] =>
+    rows.filter((row) => row.readPath === path).map((row) => row.kv);
+  const notes = [
+    `${first.model}, ${first.textSource ?? "text"}: ${first.chunks} × ${first.ctx} tokens in ${significant(first.seconds)} s`,
+  ];
+  if (named("packed").length > 0) {
+    notes.push("read path: packed; changing stored codes or scales of any layer changed the next logits");
+  }
+  if (named("window").length > 0) {
+    notes.push(
+      `read path: ${named("window").join(" and ")}: chunks of ${first.ctx} tokens lie within sinks and window, so no code was read; use a longer --ctx or window=0`,
+    );
+  }
+  return `${notes.join("\n")}\n`;
+}

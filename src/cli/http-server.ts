@@ -1,0 +1,76 @@
+/** @file The HTTP server around the application: its address, its limits, its end. */
+
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { TurboQuantError } from "../errors.ts";
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  /** Longest time for a client to send its headers, and its whole request. */
+  readonly requestTimeoutMs: number;
+  /** How long a connection without requests stays open. */
+  readonly keepAliveMs: number;
+}
+
+export interface Listening {
+  readonly url: string;
+  readonly port: number;
+  /** Takes no more connections and closes idle ones; resolves when the last one has ended. */
+  stop(): Promise<void>;
+  /** Breaks what is still open. */
+  destroy(): void;
+}
+
+/** @throws TurboQuantError invalid_argument — the address is taken, or none of this machine */
+export async function listen(
+  fetch: (request: Request, env: object) => Response | Promise<Response>,
+  { host, port, requestTimeoutMs, keepAliveMs }: ListenOptions,
+): Promise<Listening> {
+  const server = createAdaptorServer({
+    fetch,
+    overrideGlobalObjects: false,
+    serverOptions: {
+      // Half-sent requests and silent connections are ended; the answer may take as long as it takes.
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: Math.min(5000, Math.max(100, requestTimeoutMs / 4)),
+      maxHeaderSize: 16 << 10,
+    },
+  }) as Server;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => reject(listenError(cause, host, port)));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  const name = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  return {
+    url: `http://${name}:${address.port}`,
+    port: address.port,
+    stop: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+    destroy: () => server.closeAllConnections(),
+  };
+}
+
+function listenError(cause: NodeJS.ErrnoException, host: string, port: number): TurboQuantError {
+  const why =
+    cause.code === "EADDRINUSE"
+      ? "another program listens there; choose another --port, or 0 for a free one"
+      : cause.code === "EACCES"
+        ? "this user may not listen there; choose a --port from 1024 on"
+        : `${cause.code}; check --host and --port`;
+  return new TurboQuantError("invalid_argument", `serve: cannot listen on ${host}:${port}: ${why}`, {}, { cause });
+}
+
+/** Address of the other end, from what @hono/node-server passes along. */
+export function remoteAddress(env: unknown): string {
+  const incoming = (env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming;
+  return incoming?.socket?.remoteAddress ?? "";
+}

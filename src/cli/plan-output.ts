@@ -1,0 +1,106 @@
+/** @file A memory plan for people: what the model is, what fits, how long a context. */
+import { planNotes } from "../plan/limits.ts";
+import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
+import { formatBytes, formatCount, plainTable, significant } from "./format.ts";
+
+const BAR_CELLS = 20;
+
+export function planText(plan: MemoryPlan): string {
+  const notes = planNotes(plan).map(({ text }) => `note: ${text}\n`);
+  return [
+    head(plan),
+    formatTable(plan),
+    `\n${answer(plan)}\n`,
+    plan.contexts.length > 0 ? contextTable(plan) : "",
+    notes.length > 0 ? `\n${notes.join("")}` : "",
+  ].join("");
+}
+
+function head(plan: MemoryPlan): string {
+  const { model, weights, context, sequences } = plan;
+  const { numKvHeads, headDim } = model.layers[0]!;
+  const working = formatBytes(plan.activationBytes + plan.formats[0]!.workingBytes);
+  const capped = plan.availableBytes < plan.memoryBytes - plan.reserveBytes ? "; wasm addresses 4 GiB of it" : "";
+  return plainTable(
+    [
+      [
+        "model",
+        `${model.name} (${model.modelType}), ${model.layers.length} layers, ${numKvHeads} KV heads of ${headDim}`,
+      ],
+      [
+        "weights",
+        `${formatBytes(weights.bytes)}, ${significant(weights.parameters / 1e6)} M parameters in ${weights.type}`,
+      ],
+      [
+        "memory",
+        `${formatBytes(plan.memoryBytes)}, ${formatBytes(plan.reserveBytes)} of it for the system (--reserve)${capped}`,
+      ],
+      ["load", `${formatCount(sequences)} sequence${sequences === 1 ? "" : "s"} of ${formatCount(context)} tokens`],
+      ["besides", `${working} of activations and scratch memory (${plan.backend})`],
+    ],
+    ["left", "left"],
+  );
+}
+
+function formatTable(plan: MemoryPlan): string {
+  const rows = plan.formats.map((format) => [
+    format.kv,
+    format.bitsPerValue.toFixed(2),
+    formatCount(format.bytesPerToken),
+    formatBytes(format.cacheBytes),
+    formatBytes(format.totalBytes),
+    bar(plan, format),
+    format.fits ? formatBytes(format.freeBytes) : "no",
+    format.longestContext > 0 ? formatCount(format.longestContext) : "none",
+    formatCount(format.mostSequences),
+  ]);
+  const titles = [
+    "kv",
+    "bits/value",
+    "B/token",
+    "cache",
+    "total",
+    "█ weights ▒ cache",
+    "free",
+    "longest context",
+    "sequences",
+  ];
+  return `\n${plainTable([titles, ...rows], ["left", "right", "right", "right", "right", "left", "right", "right", "right"])}`;
+}
+
+/** The memory as a bar of weights and everything else; an arrow where it does not end. */
+function bar({ weights, availableBytes }: MemoryPlan, { totalBytes }: PlannedFormat): string {
+  const cells = (bytes: number): number => Math.min(BAR_CELLS, Math.round((bytes / availableBytes) * BAR_CELLS));
+  const solid = cells(weights.bytes);
+  const text = "█".repeat(solid) + "▒".repeat(cells(totalBytes) - solid);
+  return totalBytes > availableBytes ? `${text.slice(0, -1)}→` : text.padEnd(BAR_CELLS, "·");
+}
+
+function answer(plan: MemoryPlan): string {
+  const { best, context, sequences, formats, model } = plan;
+  const load = `${sequences === 1 ? "" : `${formatCount(sequences)} × `}${formatCount(context)} tokens`;
+  if (best) {
+    const ask =
+      best.kv === "f16" || !model.runs ? "" : `; \`turboquant recommend\` measures whether the model is intact with it`;
+    return `Fits: ${best.kv} has most bits of those that hold ${load}, and leaves ${formatBytes(best.freeBytes)}${ask}.`;
+  }
+  const smallest = formats.at(-1)!;
+  const longest = formats.reduce((a, b) => (b.longestContext > a.longestContext ? b : a));
+  const ways =
+    longest.longestContext > 0
+      ? `a shorter context (${longest.kv} holds ${formatCount(longest.longestContext)} tokens)`
+      : "a smaller model";
+  return `Does not fit: ${load} need ${formatBytes(smallest.totalBytes)} even with ${smallest.kv}. Try ${ways}, weights of fewer bytes (--weights q8), or more memory.`;
+}
+
+function contextTable({ contexts, formats }: MemoryPlan): string {
+  const head = ["tokens", ...formats.map(({ kv }) => kv)];
+  const rows = contexts.map(({ context, formats: cells }) => [
+    formatCount(context),
+    ...cells.map(({ totalBytes, fits }) => `${formatBytes(totalBytes)} ${fits ? "✓" : "✗"}`),
+  ]);
+  return `\nweights, cache and the rest; ✓ fits\n${plainTable(
+    [head, ...rows],
+    head.map(() => "right"),
+  )}`;
+}

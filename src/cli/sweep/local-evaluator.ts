@@ -1,0 +1,48 @@
+/** @file Evaluates the tasks of a sweep in this process, keeping the model from task to task. */
+import { LLM } from "../../engine/llm.ts";
+import { evaluate } from "../../eval/evaluate.ts";
+import { expectedWeights } from "../../models/expected-weights.ts";
+import type { Evaluator, Task, TaskResult, WorkerSetup } from "./task.ts";
+
+export class LocalEvaluator implements Evaluator {
+  readonly #setup: WorkerSetup;
+  #loaded: { readonly ref: string; readonly llm: LLM; readonly text: string } | null = null;
+
+  constructor(setup: WorkerSetup) {
+    this.#setup = setup;
+  }
+
+  async evaluate(task: Task, onShare: (share: number) => void, signal: AbortSignal): Promise<TaskResult> {
+    const { base, needle } = this.#setup;
+    const { llm, text } = await this.#model(task.ref, signal);
+    const rows = await evaluate(llm, {
+      text,
+      kv: task.kv,
+      base,
+      ctx: task.ctx,
+      chunks: task.chunks,
+      needle,
+      signal,
+      onProgress: ({ done, total }) => onShare(total > 0 ? done / total : 0),
+    });
+    const numParameters = [...expectedWeights(llm.config).values()].reduce(
+      (sum, shape) => sum + shape.reduce((product, size) => product * size, 1),
+      0,
+    );
+    return { rows, numParameters, backend: llm.ops.describe() };
+  }
+
+  async #model(ref: string, signal: AbortSignal): Promise<{ llm: LLM; text: string }> {
+    if (this.#loaded?.ref === ref) return this.#loaded;
+    await this.dispose();
+    const { base, backend, weights, threads } = this.#setup;
+    const llm = await LLM.load(ref, { kv: base, backend, weights, threads, signal });
+    this.#loaded = { ref, llm, text: this.#setup.text ?? "" };
+    return this.#loaded;
+  }
+
+  async dispose(): Promise<void> {
+    await this.#loaded?.llm.dispose();
+    this.#loaded = null;
+  }
+}

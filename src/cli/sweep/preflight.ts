@@ -1,0 +1,87 @@
+/** @file What is wrong with a sweep is said before its first run: models, contexts, the length of the text. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { TurboQuantError } from "../../errors.ts";
+import { textChunks } from "../../eval/text-chunks.ts";
+import { readText } from "../../formats/file-source.ts";
+import type { Candidate } from "../../lab/candidates.ts";
+import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
+import { expectedWeights } from "../../models/expected-weights.ts";
+import { getPlatform, type OnProgress } from "../../platform.ts";
+import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
+
+/** A name of the space in a directory of checkpoints, or as it stands. */
+export function modelRef(model: string, modelsDirectory: string | undefined): string {
+  const path = modelsDirectory === undefined ? undefined : join(modelsDirectory, model);
+  return path !== undefined && existsSync(join(path, "config.json")) ? path : model;
+}
+
+export interface PreflightOptions {
+  readonly refOf: (model: string) => string;
+  readonly text: string | null;
+  readonly chunks: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress;
+}
+
+/**
+ * Checks every model against what the candidates ask of it. Weights are not read, but a hub model is downloaded.
+ * returns: numbers of weights by model
+ * @throws TurboQuantError — what cannot run, and why
+ */
+export async function preflight(
+  candidates: readonly Candidate[],
+  options: PreflightOptions,
+): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  const { signal, onProgress } = options;
+  for (const model of new Set(candidates.map((candidate) => candidate.model))) {
+    const own = candidates.filter((candidate) => candidate.model === model);
+    const source = await getPlatform().openSource(options.refOf(model), { signal, onProgress });
+    try {
+      const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
+      checkConfig(model, config, own);
+      const ctx = Math.max(...own.map((candidate) => candidate.ctx));
+      if (options.text !== null) {
+        checkText(await loadTokenizer(source), options.text, ctx, options.chunks, model);
+      }
+      sizes.set(
+        model,
+        [...expectedWeights(config).values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0),
+      );
+    } finally {
+      await source.close();
+    }
+  }
+  return sizes;
+}
+
+function checkConfig(model: string, config: ModelConfig, candidates: readonly Candidate[]): void {
+  for (const { ctx, kv, part } of candidates) {
+    if (ctx > config.maxPositionEmbeddings) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `sweep, part ${part}: ctx ${ctx}: expected at most ${config.maxPositionEmbeddings} for ${model} (its max_position_embeddings); name shorter contexts`,
+        { ctx, model },
+      );
+    }
+    parseKvSpec(kv).validateLayers(config.numLayers);
+  }
+}
+
+function checkText(
+  tokenizer: Awaited<ReturnType<typeof loadTokenizer>>,
+  text: string,
+  ctx: number,
+  chunks: number,
+  model: string,
+): void {
+  const got = textChunks(tokenizer, text, ctx, chunks).length;
+  if (got >= chunks) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `sweep: expected ${chunks} chunks of ${ctx} tokens for ${model}, got ${got} from the text; pass a longer --text, or --chunks ${got}`,
+    { chunks, got, ctx },
+  );
+}

@@ -1,0 +1,80 @@
+/** @file Bytes that jobs will take, counted before they take them. */
+import type { KvCache } from "../../cache/kv-cache.ts";
+import { TurboQuantError } from "../../errors.ts";
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import type { Job } from "./job.ts";
+
+/** Tokens by which every running job may grow before the next one is let in. */
+const HEADROOM_TOKENS = PAGE_TOKENS;
+
+export class Admission {
+  readonly #cache: KvCache;
+  readonly #chunkTokens: number;
+
+  constructor(cache: KvCache, chunkTokens: number) {
+    this.#cache = cache;
+    this.#chunkTokens = chunkTokens;
+  }
+
+  /** Bytes of one sequence of `length` tokens that shares nothing. */
+  sequenceBytes(length: number): number {
+    let sum = this.#mainBytes(Math.ceil(length / PAGE_TOKENS));
+    for (const { exact, format } of this.#cache.layers) {
+      if (!exact) continue;
+      const sinkPages = Math.ceil(format.sinks / exact.pageTokens);
+      const windowPages = format.window > 0 ? Math.ceil(format.window / exact.pageTokens) + 1 : 0;
+      sum += Math.min(Math.ceil(length / exact.pageTokens), sinkPages + windowPages) * exact.numBytes;
+    }
+    return sum;
+  }
+
+  /** Bytes that `jobs` have and will soon have, pages they share counted once. */
+  committedBytes(jobs: readonly Job[]): number {
+    const owners = new Map<object, number>();
+    let sum = 0;
+    for (const { tokens, shared } of jobs) {
+      sum += this.sequenceBytes(tokens.length + HEADROOM_TOKENS);
+      if (!shared) continue;
+      sum -= this.#wholePages(shared.tokens);
+      owners.set(shared.owner, Math.max(owners.get(shared.owner) ?? 0, shared.tokens));
+    }
+    for (const tokens of owners.values()) sum += this.#wholePages(tokens);
+    return sum;
+  }
+
+  /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `jobs`. */
+  hasRoom(jobs: readonly Job[], length: number, sharedTokens: number): boolean {
+    const own = this.sequenceBytes(length + HEADROOM_TOKENS) - this.#wholePages(sharedTokens);
+    return this.committedBytes(jobs) + own + this.#stepBytes() <= this.#cache.pool.budgetBytes;
+  }
+
+  /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even when it is alone */
+  checkAlone(length: number): void {
+    if (this.sequenceBytes(length + 1) > this.#cache.pool.budgetBytes) throw this.tooLong(length);
+  }
+
+  tooLong(length: number): TurboQuantError {
+    const { budgetBytes } = this.#cache.pool;
+    const bytes = this.sequenceBytes(length + 1);
+    return new TurboQuantError(
+      "out_of_memory",
+      `prompt: ${length} tokens need ${bytes} bytes of KV cache, the budget is ${budgetBytes}; shorten the prompt, or load with a larger budget (--kv-budget)`,
+      { tokens: length, bytes, budgetBytes },
+    );
+  }
+
+  /** 16-bit copies of a whole chunk, which live until its step ends. */
+  #stepBytes(): number {
+    return this.#cache.layers.reduce((sum, { exact, format }) => {
+      return exact && format.window > 0 ? sum + Math.ceil(this.#chunkTokens / exact.pageTokens) * exact.numBytes : sum;
+    }, 0);
+  }
+
+  #wholePages(tokens: number): number {
+    return this.#mainBytes(Math.floor(tokens / PAGE_TOKENS));
+  }
+
+  #mainBytes(pages: number): number {
+    return this.#cache.layers.reduce((sum, { main }) => sum + pages * main.numBytes, 0);
+  }
+}

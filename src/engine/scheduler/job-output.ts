@@ -1,0 +1,111 @@
+/** @file From logits to what a caller gets: prompt log-probabilities, sampled tokens, the last piece with its figures. */
+import type { FinishReason, TokenLogprob } from "../generation.ts";
+import type { LLM } from "../llm.ts";
+import { argmax, logSumExp } from "../sampler.ts";
+import { topIndices } from "../top-indices.ts";
+import { type Job, pendingTokens } from "./job.ts";
+import type { RequestReport, SchedulerObserver } from "./observer.ts";
+
+/** Rows of logits that a step from position `at` returns for a job. */
+export function wantedLogits(job: Job, at: number, count: number): "none" | "last" | "all" {
+  const { ids, options } = job.request;
+  if (options.promptLogprobs !== undefined && at < ids.length) return "all";
+  return at + count === job.tokens.length ? "last" : "none";
+}
+
+/**
+ * Notes how likely the prompt's tokens are.
+ *
+ * logits: [rows][vocabSize] of positions from `at` on
+ */
+export function scorePrompt(llm: LLM, { request }: Job, at: number, logits: Float32Array): void {
+  const { ids, promptLogprobs, options } = request;
+  if (options.promptLogprobs === undefined || at >= ids.length) return;
+  const { vocabSize } = llm.config;
+  if (promptLogprobs.length === 0) promptLogprobs.push(null);
+  for (let row = 0; (row + 1) * vocabSize <= logits.length; row++) {
+    const next = at + row + 1;
+    // A prompt that is read again after a preemption has been scored before.
+    if (next >= ids.length || next < promptLogprobs.length) continue;
+    const scores = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+    const logSum = logSumExp(scores, scores[argmax(scores)]!);
+    const report = (token: number): TokenLogprob => ({
+      token,
+      text: llm.tokenizer.decode([token]),
+      logprob: scores[token]! - logSum,
+    });
+    promptLogprobs.push({
+      ...report(ids[next]!),
+      top: topIndices(scores, options.promptLogprobs).map(report),
+    });
+  }
+}
+
+/**
+ * Draws the next token of a job that has no pending ones and hands it out.
+ *
+ * logits: [vocabSize] · returns: how the job ended, null when it goes on
+ */
+export function takeToken(job: Job, logits: Float32Array, observer: SchedulerObserver): FinishReason | null {
+  const { request, continuation } = job;
+  const now = performance.now();
+  if (!request.firstAt) {
+    request.firstAt = now;
+    observer.onFirstToken?.(now - request.submittedAt);
+    observer.onPrefixLookup?.(request.mayCache ? request.ids.length : 0, request.cachedTokens);
+  }
+  if (job.lastAt) observer.onNextToken?.(now - job.lastAt);
+  job.firstAt ||= now;
+  job.lastAt = now;
+  const sample = continuation.sampler.sample(logits, job.tokens);
+  job.tokens.push(sample.token);
+  const { chunk, finishReason } = continuation.take(sample, job.tokens.length);
+  const place = { index: job.index, slot: job.slot };
+  request.output.push(finishReason ? { ...chunk, ...place, ...closing(job, finishReason) } : { ...chunk, ...place });
+  return finishReason;
+}
+
+/** The last piece of a job that ends without a token: aborted, only scored, or out of room. */
+export function pushLastPiece(job: Job, finishReason: FinishReason): void {
+  const { request, index, slot, continuation } = job;
+  request.output.push({ index, slot, text: continuation.flush(), ...closing(job, finishReason) });
+}
+
+function closing(job: Job, finishReason: FinishReason) {
+  const { request, firstAt, lastAt, continuation } = job;
+  const { completionTokens } = continuation;
+  const end = performance.now();
+  const decodeMs = lastAt - firstAt;
+  const prefillMs = (firstAt || end) - (request.startedAt || request.submittedAt);
+  const fed = request.ids.length - request.cachedTokens;
+  return {
+    finishReason,
+    usage: { promptTokens: request.ids.length, cachedTokens: request.cachedTokens, completionTokens },
+    timings: {
+      ttftMs: (firstAt || end) - request.submittedAt,
+      prefillMs,
+      decodeMs,
+      prefillTokPerSec: prefillMs > 0 ? (fed * 1000) / prefillMs : 0,
+      decodeTokPerSec: decodeMs > 0 ? ((completionTokens - 1) * 1000) / decodeMs : 0,
+    },
+  };
+}
+
+export function reportOf({ request }: Job, finishReason: RequestReport["finishReason"]): RequestReport {
+  const { submittedAt, startedAt, firstAt, jobs } = request;
+  const end = performance.now();
+  return {
+    promptTokens: request.ids.length,
+    cachedTokens: request.cachedTokens,
+    completionTokens: jobs.reduce((sum, job) => sum + job.continuation.completionTokens, 0),
+    queueMs: (startedAt || end) - submittedAt,
+    prefillMs: startedAt ? (firstAt || end) - startedAt : 0,
+    decodeMs: firstAt ? end - firstAt : 0,
+    totalMs: end - submittedAt,
+    finishReason,
+  };
+}
+
+/** Whether a job has read all of its prompt and said nothing yet. */
+export const isAtPromptEnd = (job: Job): boolean =>
+  pendingTokens(job) === 0 && job.tokens.length === job.request.ids.length;

@@ -1,0 +1,84 @@
+/** @file What the scheduler works on: a request, and the sequences (jobs) that answer it. */
+import type { Sequence } from "../../cache/sequence.ts";
+import type { Continuation } from "../continuation.ts";
+import type { GenerateOptions, GenerationChunk, TokenLogprob } from "../generation.ts";
+import type { OutputQueue } from "./output-queue.ts";
+
+export interface ScheduleOptions extends Omit<GenerateOptions, "onPrefill"> {
+  /** Continuations of the prompt, each with a seed of its own (seed + index); default 1. */
+  readonly n?: number;
+  /** Whose request it is: clients share the machine evenly. Default: one client for all. */
+  readonly client?: string;
+  /** Use what is cached of the prompt's beginning, and keep the result for the next one; default true. */
+  readonly cachePrompt?: boolean;
+  /** Report the log-probability of every prompt token, and this many most likely ones at each place. */
+  readonly promptLogprobs?: number;
+  /** Read the prompt and generate nothing. */
+  readonly scoreOnly?: boolean;
+  /** The slot to run in, if it is free. */
+  readonly slot?: number;
+}
+
+/** How likely a prompt token was; null for the first one, which nothing precedes. */
+export type PromptLogprob = (TokenLogprob & { readonly top: readonly TokenLogprob[] }) | null;
+
+/** A piece of output; the last one of each index has a `finishReason`. */
+export interface ScheduledChunk extends GenerationChunk {
+  /** Which of the n continuations it belongs to. */
+  readonly index: number;
+  /** Once, before anything else of a request that asked for them. */
+  readonly promptLogprobs?: readonly PromptLogprob[];
+  /** The slot that the continuation runs in. */
+  readonly slot?: number;
+}
+
+export interface Request {
+  readonly ids: readonly number[];
+  /** Of the prompt's whole pages; empty when the cache is not to be used. */
+  readonly hashes: readonly string[];
+  /** Whether cached prefixes may serve it, and its own may be kept. */
+  readonly mayCache: boolean;
+  readonly options: ScheduleOptions;
+  readonly maxNewTokens: number;
+  readonly output: OutputQueue<ScheduledChunk>;
+  /** Arrival; the earlier one is preempted later. */
+  readonly order: number;
+  readonly submittedAt: number;
+  readonly jobs: Job[];
+  readonly promptLogprobs: PromptLogprob[];
+  startedAt: number;
+  /** First token of any continuation. */
+  firstAt: number;
+  /** Prompt tokens taken from the cache. */
+  cachedTokens: number;
+  /** The caller no longer listens, or its signal was aborted. */
+  isCancelled: boolean;
+}
+
+export interface Job {
+  readonly request: Request;
+  readonly index: number;
+  readonly continuation: Continuation;
+  /** Prompt and output so far; the sequence may lag behind. */
+  readonly tokens: number[];
+  /** Null while it waits or is preempted. */
+  sequence: Sequence | null;
+  /** The compressed pages of a preempted job. */
+  saved: Uint8Array | null;
+  /** Whole pages that it has in common with others, for counting them once. */
+  shared: { readonly owner: object; readonly tokens: number } | null;
+  slot: number;
+  firstAt: number;
+  lastAt: number;
+  isOver: boolean;
+}
+
+/** First tokens first: who came later, or is a later continuation, is preempted earlier. */
+export const isLater = (a: Job, b: Job): boolean =>
+  a.request.order > b.request.order || (a.request === b.request && a.index > b.index);
+
+/** Tokens known and not yet in the cache. */
+export const pendingTokens = (job: Job): number => job.tokens.length - (job.sequence?.length ?? 0);
+
+/** Whether the next step of a job is one generated token. */
+export const isDecoding = (job: Job): boolean => pendingTokens(job) === 1 && job.tokens.length > job.request.ids.length;

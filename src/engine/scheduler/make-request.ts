@@ -1,0 +1,90 @@
+/** @file Checks what a caller asks for and lays out the jobs that will answer it. */
+import { TurboQuantError } from "../../errors.ts";
+import { Continuation } from "../continuation.ts";
+import type { LLM } from "../llm.ts";
+import { nthSeed, resolveSamplingParams } from "../sampling-params.ts";
+import type { Job, Request, ScheduleOptions } from "./job.ts";
+import { OutputQueue } from "./output-queue.ts";
+import { pageHashes } from "./page-hashes.ts";
+
+/** @throws TurboQuantError invalid_argument — an option, a token, a prompt that does not fit the context */
+export function makeRequest(
+  llm: LLM,
+  prompt: ArrayLike<number>,
+  options: ScheduleOptions,
+  { order, maxRunning, usesPrefixes }: { order: number; maxRunning: number; usesPrefixes: boolean },
+): Request {
+  const {
+    n = 1,
+    client: _client,
+    signal: _signal,
+    cachePrompt = true,
+    promptLogprobs,
+    scoreOnly,
+    slot: _slot,
+    ignoreEos = false,
+    ...sampling
+  } = options;
+  const params = resolveSamplingParams({ ...llm.samplingDefaults, ...sampling });
+  if (!Number.isInteger(n) || n < 1 || n > maxRunning) {
+    throw new TurboQuantError("invalid_argument", `n: expected a whole number from 1 to ${maxRunning}, got ${n}`, {
+      n,
+    });
+  }
+  const ids = Array.from(prompt);
+  checkTokens(ids, llm, scoreOnly ? 0 : 1);
+  const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined;
+  const request: Request = {
+    ids,
+    hashes: mayCache ? pageHashes(ids) : [],
+    mayCache,
+    options,
+    output: new OutputQueue(),
+    order,
+    submittedAt: performance.now(),
+    jobs: [],
+    promptLogprobs: [],
+    startedAt: 0,
+    firstAt: 0,
+    cachedTokens: 0,
+    isCancelled: false,
+    maxNewTokens: params.maxNewTokens,
+  };
+  for (let index = 0; index < n; index++) {
+    const job: Job = {
+      request,
+      index,
+      continuation: new Continuation(llm, { ...params, seed: nthSeed(params.seed, index) }, ignoreEos),
+      tokens: [...ids],
+      sequence: null,
+      saved: null,
+      shared: null,
+      slot: -1,
+      firstAt: 0,
+      lastAt: 0,
+      isOver: false,
+    };
+    request.jobs.push(job);
+  }
+  return request;
+}
+
+function checkTokens(ids: readonly number[], llm: LLM, newTokens: number): void {
+  const { vocabSize } = llm.config;
+  if (ids.length === 0) {
+    throw new TurboQuantError("invalid_argument", "prompt: it is empty; pass at least one token");
+  }
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (wrong !== undefined) {
+    throw new TurboQuantError("invalid_argument", `prompt: expected tokens from 0 to ${vocabSize - 1}, got ${wrong}`, {
+      token: wrong,
+    });
+  }
+  const { contextLength } = llm.runner;
+  if (ids.length + newTokens <= contextLength + 1) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `prompt: ${ids.length} tokens do not fit the context of ${contextLength}; shorten it`,
+    { tokens: ids.length, contextLength },
+  );
+}

@@ -1,0 +1,152 @@
+/**
+ * @file Sequences that are kept after use, found again by the tokens they begin with.
+ *
+ * What is kept is a fork, not single pages: its 16-bit window belongs to exactly this length, and a sequence cut back to
+ * a shorter one would read codes where the same prompt run alone reads 16-bit copies. So a hit gives the same numbers as
+ * computing the prefix again. Forks of one prompt share their pages; what an entry costs by itself is its window.
+ */
+import type { Sequence } from "../../cache/sequence.ts";
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { pageHashes, ROOT_HASH } from "./page-hashes.ts";
+
+export interface PrefixEntry {
+  readonly sequence: Sequence;
+  /** Tokens of the sequence; a hit of this length needs no computing. */
+  readonly length: number;
+  /** All tokens, and those said beyond the cache; null for an entry in the middle of a prompt. */
+  readonly tokens: readonly number[] | null;
+  /** Hash of the whole pages. */
+  readonly hash: string;
+  /** The tokens after the last whole page. */
+  readonly tail: readonly number[];
+  /** False once it was evicted or removed. */
+  isLive: boolean;
+}
+
+export class PrefixCache {
+  readonly #byHash = new Map<string, PrefixEntry[]>();
+  /** Ends of prompts and conversations, and what was hit; the one not used for longest comes first. */
+  readonly #kept = new Set<PrefixEntry>();
+  /** Page ends inside prompts: only useful to a prompt that parts just there, so they go first. */
+  readonly #interior = new Set<PrefixEntry>();
+  #evictions = 0;
+
+  get size(): number {
+    return this.#kept.size + this.#interior.size;
+  }
+
+  get evictions(): number {
+    return this.#evictions;
+  }
+
+  /** Entries with all their tokens, least recently used first. */
+  get kept(): Iterable<PrefixEntry> {
+    return this.#kept;
+  }
+
+  /**
+   * The longest entry that begins `tokens` and leaves at least `minRest` of them to compute; null when there is none.
+   *
+   * hashes: `pageHashes(tokens)`
+   */
+  find(tokens: readonly number[], hashes: readonly string[], minRest: number): PrefixEntry | null {
+    const limit = tokens.length - minRest;
+    for (let pages = Math.min(hashes.length, Math.floor(Math.max(0, limit) / PAGE_TOKENS)); pages >= 0; pages--) {
+      const start = pages * PAGE_TOKENS;
+      let best: PrefixEntry | null = null;
+      for (const entry of this.#byHash.get(pages === 0 ? ROOT_HASH : hashes[pages - 1]!) ?? []) {
+        const fits = entry.length <= limit && entry.tail.every((token, i) => tokens[start + i] === token);
+        if (fits && entry.length > (best?.length ?? 0)) best = entry;
+      }
+      if (best) return best;
+    }
+    return null;
+  }
+
+  /** Marks an entry as used now. An inner page end that is hit is where prompts part: it stays as long as whole prompts. */
+  touch(entry: PrefixEntry): void {
+    this.#interior.delete(entry);
+    this.#kept.delete(entry);
+    this.#kept.add(entry);
+  }
+
+  /**
+   * Keeps a fork of a sequence that is at the end of a page.
+   *
+   * hash: of its pages · isInterior: the prompt goes on
+   */
+  addPageEnd(sequence: Sequence, hash: string, isInterior: boolean): void {
+    const known = this.#byHash.get(hash)?.find((entry) => entry.tail.length === 0);
+    if (known) {
+      if (!isInterior) this.touch(known);
+      return;
+    }
+    const entry: PrefixEntry = {
+      sequence: sequence.forkCommitted(),
+      length: sequence.length,
+      tokens: null,
+      hash,
+      tail: [],
+      isLive: true,
+    };
+    this.#index(entry);
+    (isInterior ? this.#interior : this.#kept).add(entry);
+  }
+
+  /**
+   * Takes over a whole sequence, of any length.
+   *
+   * tokens: its tokens, may go on beyond them · known: hashes of its first pages · isFindable: prompts may continue it
+   */
+  add(sequence: Sequence, tokens: readonly number[], known: readonly string[], isFindable: boolean): PrefixEntry {
+    const { length } = sequence;
+    const hashes = pageHashes(tokens.slice(0, length), known);
+    const hash = hashes.at(-1) ?? ROOT_HASH;
+    const tail = tokens.slice(hashes.length * PAGE_TOKENS, length);
+    const entry: PrefixEntry = { sequence, length, tokens, hash, tail, isLive: true };
+    if (isFindable && length > 0) {
+      const twin = this.#byHash.get(hash)?.find((other) => sameTokens(other.tail, tail));
+      if (twin) this.remove(twin);
+      this.#index(entry);
+    }
+    this.#kept.add(entry);
+    return entry;
+  }
+
+  /** Gives an entry's pages back, as far as nobody else has them. */
+  remove(entry: PrefixEntry): void {
+    if (!entry.isLive) return;
+    entry.isLive = false;
+    this.#kept.delete(entry);
+    this.#interior.delete(entry);
+    const siblings = this.#byHash.get(entry.hash)?.filter((other) => other !== entry);
+    if (siblings && siblings.length > 0) this.#byHash.set(entry.hash, siblings);
+    else if (siblings) this.#byHash.delete(entry.hash);
+    entry.sequence.release();
+  }
+
+  /** Removes the entry that is least worth keeping. false: there is none left */
+  evict(): boolean {
+    for (const candidates of [this.#interior, this.#kept]) {
+      for (const entry of candidates) {
+        this.remove(entry);
+        this.#evictions++;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  clear(): void {
+    for (const entry of [...this.#interior, ...this.#kept]) this.remove(entry);
+  }
+
+  #index(entry: PrefixEntry): void {
+    const siblings = this.#byHash.get(entry.hash);
+    if (siblings) siblings.push(entry);
+    else this.#byHash.set(entry.hash, [entry]);
+  }
+}
+
+const sameTokens = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((token, i) => token === b[i]);

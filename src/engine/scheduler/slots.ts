@@ -1,0 +1,118 @@
+/** @file Numbered places of running jobs, and the conversation that each of them saw last: llama.cpp's slots over a page pool. */
+import { restoreSequence, snapshotParts } from "../../cache/snapshot.ts";
+import { TurboQuantError } from "../../errors.ts";
+import type { LLM } from "../llm.ts";
+import type { Job } from "./job.ts";
+import type { PrefixEntry } from "./prefix-cache.ts";
+import type { Residency } from "./residency.ts";
+
+export interface Slot {
+  readonly id: number;
+  readonly job: Job | null;
+  /** The last conversation; its pages may have been evicted since. */
+  readonly entry: PrefixEntry | null;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export class SlotTable {
+  readonly #slots: readonly Mutable<Slot>[];
+  readonly #llm: LLM;
+  readonly #residency: Residency;
+
+  constructor(count: number, llm: LLM, residency: Residency) {
+    this.#slots = Array.from({ length: count }, (_, id) => ({ id, job: null, entry: null }));
+    this.#llm = llm;
+    this.#residency = residency;
+  }
+
+  get all(): readonly Slot[] {
+    return this.#slots;
+  }
+
+  /**
+   * Puts a job into the slot it asks for if that is free. Otherwise into that of the conversation it goes on with, into one
+   * without a conversation, or into any that is free.
+   */
+  assign(job: Job): void {
+    const wanted = this.#slots[job.request.options.slot ?? -1];
+    const free = this.#slots.filter((slot) => slot.job === null);
+    const slot =
+      wanted && !wanted.job
+        ? wanted
+        : (free.find(({ entry }) => entry?.isLive && goesOn(job.tokens, entry)) ??
+          free.find(({ entry }) => !entry?.isLive) ??
+          free[0]);
+    if (!slot) return;
+    slot.job = job;
+    job.slot = slot.id;
+  }
+
+  leave(job: Job, entry: PrefixEntry | null): void {
+    const slot = this.#slots[job.slot];
+    if (slot?.job !== job) return;
+    slot.job = null;
+    slot.entry = entry;
+  }
+
+  /**
+   * The last conversation of a slot as the pieces of a snapshot file; null when it has none.
+   * @throws TurboQuantError invalid_argument — there is no such slot
+   */
+  save(id: number): { readonly tokens: number; readonly parts: AsyncIterable<Uint8Array> } | null {
+    const { entry } = this.#at(id);
+    if (!entry?.isLive) return null;
+    const options = { ...this.#residency.identity, tokens: entry.tokens ?? [] };
+    return { tokens: entry.length, parts: snapshotParts(entry.sequence, options) };
+  }
+
+  /**
+   * Makes a saved conversation the last one of a slot: prompts that begin like it go on from there.
+   *
+   * returns: its tokens
+   * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room;
+   * invalid_argument — no such slot, or one at work
+   */
+  restore(id: number, bytes: Uint8Array): number {
+    const slot = this.#idle(id);
+    this.#residency.makeRoom(bytes.length);
+    const { sequence, tokens } = restoreSequence(this.#llm.cache, bytes, this.#residency.identity);
+    slot.entry = this.#residency.prefixes.add(sequence, tokens, [], tokens.length > 0);
+    return sequence.length;
+  }
+
+  /** Forgets the last conversation of a slot; returns how many tokens it had. @throws as `restore` */
+  erase(id: number): number {
+    const slot = this.#idle(id);
+    const erased = slot.entry?.isLive ? slot.entry.length : 0;
+    if (slot.entry) this.#residency.prefixes.remove(slot.entry);
+    slot.entry = null;
+    return erased;
+  }
+
+  #at(id: number): Mutable<Slot> {
+    const slot = this.#slots[id];
+    if (slot) return slot;
+    throw new TurboQuantError(
+      "invalid_argument",
+      `slot: expected 0 to ${this.#slots.length - 1}, got ${id}; GET /slots lists them`,
+      { id },
+    );
+  }
+
+  #idle(id: number): Mutable<Slot> {
+    const slot = this.#at(id);
+    if (!slot.job) return slot;
+    throw new TurboQuantError("invalid_argument", `slot ${id}: it is at work; wait until its request has ended`, {
+      id,
+    });
+  }
+}
+
+/** Whether a prompt repeats at least half of a conversation: the next turn, or the last one asked again. */
+function goesOn(tokens: readonly number[], { tokens: said, length }: PrefixEntry): boolean {
+  const half = Math.ceil(length / 2);
+  if (!said || tokens.length < half) return false;
+  for (let i = 0; i < half; i++) if (tokens[i] !== said[i]) return false;
+  return true;
+}

@@ -1,0 +1,53 @@
+/**
+ * @file Which tokens of which jobs make up the next step: one row of everybody who decodes, and a bounded piece of prompts.
+ *
+ * Results must not depend on the company. Sums over keys do not depend on how a prompt is cut, but a backend may use
+ * another kernel for a few rows than for many, and on caches of floats the two differ in their last bits. So prompts are
+ * cut at page ends only, and never so that fewer than `MIN_SPAN` tokens are left alone.
+ */
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { isDecoding, type Job, pendingTokens } from "./job.ts";
+
+/** A part of a prompt has at least so many tokens, unless the whole prompt is shorter. */
+export const MIN_SPAN = 5;
+
+export interface PlannedSpan {
+  readonly job: Job;
+  readonly count: number;
+}
+
+export interface PlanOptions {
+  /** Rows of a step that long prompts may fill up. */
+  readonly chunkTokens: number;
+  /** Whether generated tokens can be read in again like a prompt, with the same bits. */
+  readonly isRowInvariant: boolean;
+}
+
+/** jobs: running, in the order in which prompts are to be read */
+export function planStep(jobs: readonly Job[], options: PlanOptions): PlannedSpan[] {
+  const spans: PlannedSpan[] = jobs.filter(isDecoding).map((job) => ({ job, count: 1 }));
+  // However many decode, prompts go on by a page a step.
+  let left = Math.max(PAGE_TOKENS, options.chunkTokens - spans.length);
+  for (const job of jobs) {
+    if (left <= 0) break;
+    if (isDecoding(job)) continue;
+    const count = spanOf(job, left, options.isRowInvariant);
+    if (count === 0) continue;
+    spans.push({ job, count });
+    left -= count;
+  }
+  return spans;
+}
+
+/** Tokens that a job which does not decode may take of `left` rows; may be a few more, and 0. */
+function spanOf(job: Job, left: number, isRowInvariant: boolean): number {
+  const promptLength = job.request.ids.length;
+  const at = job.sequence?.length ?? 0;
+  // Preempted without its pages: what it had generated is fed again, as it came about where that matters.
+  if (at >= promptLength && !isRowInvariant) return 1;
+  const pending = at < promptLength ? promptLength - at : pendingTokens(job);
+  if (pending <= left) return pending;
+  const end = Math.floor((at + left) / PAGE_TOKENS) * PAGE_TOKENS;
+  if (end <= at) return 0;
+  return at + pending - end < MIN_SPAN ? pending : end - at;
+}

@@ -1,0 +1,254 @@
+/**
+ * @file Bits for each layer and side under a byte budget, found on one part of a text and verified on another.
+ *
+ * Two ways to share the bits: by measurement (the KL divergence of one side of one layer at a time, added up) and by the
+ * noise law (K bits so that Σ (rms(q) · rms(k))² · D_b is least, V uniform). Both are then evaluated as a whole beside
+ * uniform widths of the same bytes, because costs need not add up. The idea of sensitivity per layer is KVTuner's
+ * (arXiv 2502.04420).
+ */
+import type { LLM } from "../engine/llm.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { OnProgress } from "../platform.ts";
+import { getCodebook } from "../quant/codebook.ts";
+import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
+import { diagnoseFormats } from "./diagnose.ts";
+import { type EvalRow, evaluate } from "./evaluate.ts";
+import { decodersFor } from "./format-decoders.ts";
+import { type LayerBits, parseRecipe, type Recipe, specOf } from "./layer-spec.ts";
+import { measureSensitivity, type Sensitivity } from "./sensitivity.ts";
+import { textChunks } from "./text-chunks.ts";
+
+export interface AllocateOptions {
+  readonly text: string;
+  readonly textSource?: string;
+  /** A `kNvM` preset whose modifiers are the recipe of every layer. */
+  readonly kv: string;
+  readonly base?: string;
+  /** Bits of codes a value, on average; scales come on top. */
+  readonly bits: number;
+  /** Widths to choose from, and those measured; others are interpolated. */
+  readonly widths: readonly number[];
+  readonly measure: readonly number[];
+  readonly ctx: number;
+  /** Chunks for the sensitivities, from the beginning of the text, and chunks after them for the verification. */
+  readonly chunks: number;
+  readonly verifyChunks: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: OnProgress;
+}
+
+/** Where an allocation comes from. */
+export type Origin = "measured" | "law" | "uniform";
+
+export interface Candidate {
+  readonly origin: Origin;
+  readonly kv: string;
+  readonly layers: readonly LayerBits[];
+  /** Code bits a value. */
+  readonly bits: number;
+  /** Codes and scales of one token, all layers. */
+  readonly bytesPerToken: number;
+  /** Mean KLD if costs added up, from the measured sensitivities. */
+  readonly kldPredicted: number;
+  /** As a whole, on the verification chunks. */
+  readonly row: EvalRow;
+}
+
+export interface Allocation {
+  /** Budget, in code bits a value. */
+  readonly bits: number;
+  readonly sensitivities: readonly Sensitivity[];
+  /** What the law says of each layer's K at the recipe's width: RMS noise of a logit. */
+  readonly logitNoiseLaw: readonly number[];
+  /** Measured first, then the law's, then uniform ones. */
+  readonly candidates: readonly Candidate[];
+  /** The candidate of least mean KLD in the verification. */
+  readonly best: Candidate;
+  readonly bestUniform: Candidate;
+  /** Whether the best is better than the best uniform one by more than twice the standard error of both. */
+  readonly isDecided: boolean;
+}
+
+/** Uniform pairs of widths no further apart than this are compared. */
+const UNIFORM_SPREAD = 2;
+
+/** @throws TurboQuantError invalid_argument — a recipe or a budget that cannot be met, a text too short for both parts */
+export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allocation> {
+  const { kv, base = "f16", widths, measure, ctx, chunks, verifyChunks, signal, onProgress } = options;
+  const recipe = parseRecipe(kv);
+  checkWidths(options);
+  const pieces = textChunks(llm.tokenizer, options.text, ctx, chunks + verifyChunks);
+  if (pieces.length <= chunks) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `allocate: the text has ${pieces.length} chunks of ${ctx} tokens; expected more than ${chunks}, as the verification takes those after them; pass a longer --text, or smaller --ctx or --chunks`,
+      { chunks: pieces.length, ctx },
+    );
+  }
+  const budget = options.bits * 2 * llm.config.numLayers;
+  const sensitivities = await measureSensitivity(llm, pieces.slice(0, chunks), {
+    base,
+    recipe,
+    bits: measure,
+    signal,
+    onProgress,
+  });
+  const law = await layerNoise(llm, pieces[0]!, recipe, signal);
+  const distortion = (width: number): number => getCodebook(llm.config.headDim, width).distortion;
+  const costs = costsOf(sensitivities, llm.config.numLayers, widths, distortion);
+  const found = [
+    { origin: "measured" as const, layers: toLayers(allocateBits(costs.flat(), widths, budget), widths) },
+    ...byLaw(law, widths, budget, distortion),
+    ...uniforms(llm.config.numLayers, widths, budget),
+  ];
+  // Two ways may find the same; the first keeps it.
+  const unique = found.filter(
+    (one, i) =>
+      found.findIndex((other) => specOf(recipe, other.layers) === specOf(recipe, one.layers)) === i ||
+      one.origin === "uniform",
+  );
+  const specs = unique.map(({ layers }) => specOf(recipe, layers));
+  const rows = await evaluate(llm, {
+    text: options.text,
+    ...(options.textSource !== undefined && { textSource: options.textSource }),
+    kv: specs,
+    base,
+    ctx,
+    chunks: verifyChunks,
+    skipChunks: chunks,
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+  });
+  const candidates = unique.map(
+    ({ origin, layers }, i): Candidate => ({
+      origin,
+      kv: specs[i]!,
+      layers,
+      bits: totalBits(layers) / (2 * layers.length),
+      bytesPerToken: bytesPerToken(llm, layers),
+      kldPredicted: layers.reduce(
+        (sum, { k, v }, layer) => sum + costs[layer]![0]![widths.indexOf(k)]! + costs[layer]![1]![widths.indexOf(v)]!,
+        0,
+      ),
+      row: rows[i]!,
+    }),
+  );
+  const least = (of: readonly Candidate[]): Candidate => of.reduce((a, b) => (b.row.kldMean < a.row.kldMean ? b : a));
+  const best = least(candidates);
+  const bestUniform = least(candidates.filter(({ origin }) => origin === "uniform"));
+  return {
+    bits: options.bits,
+    sensitivities,
+    logitNoiseLaw: law.map(({ noise }) => noise),
+    candidates,
+    best,
+    bestUniform,
+    isDecided:
+      bestUniform.row.kldMean - best.row.kldMean > 2 * Math.hypot(best.row.kldMeanSe, bestUniform.row.kldMeanSe),
+  };
+}
+
+/** Code bits a value that fit so many bytes of codes and scales a token, all layers. */
+export function bitsForBytes(llm: LLM, bytes: number): number {
+  const { numLayers, numKvHeads, headDim } = llm.config;
+  const vectors = 2 * numLayers * numKvHeads;
+  return ((bytes / vectors - SCALE_BYTES) * 8) / headDim;
+}
+
+const SCALE_BYTES = 2;
+
+function bytesPerToken(llm: LLM, layers: readonly LayerBits[]): number {
+  const { numKvHeads, headDim } = llm.config;
+  return numKvHeads * layers.reduce((sum, { k, v }) => sum + ((k + v) * headDim) / 8 + 2 * SCALE_BYTES, 0);
+}
+
+const totalBits = (layers: readonly LayerBits[]): number => layers.reduce((sum, { k, v }) => sum + k + v, 0);
+
+function checkWidths({ widths, measure, bits }: AllocateOptions): void {
+  const isAscending = widths.every((width, i) => width >= 1 && width <= 8 && (i === 0 || width > widths[i - 1]!));
+  if (widths.length === 0 || !isAscending || measure.length === 0 || !measure.every((bits) => bits >= 1 && bits <= 8)) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `allocate: widths: expected 1 to 8 bits in ascending order and at least one measured, got ${widths} and ${measure}`,
+      { widths, measure },
+    );
+  }
+  const [smallest, largest] = [widths[0]!, widths.at(-1)!];
+  if (!(bits >= smallest && bits <= largest)) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `allocate: expected a budget of ${smallest} to ${largest} bits a value, the widths to choose from, got ${Number(bits.toFixed(3))}; change --bits, --bytes or --widths`,
+      { bits, smallest, largest },
+    );
+  }
+}
+
+/** Costs [layer][K, V][width], from the measured ones. */
+function costsOf(
+  sensitivities: readonly Sensitivity[],
+  numLayers: number,
+  widths: readonly number[],
+  distortion: (width: number) => number,
+): number[][][] {
+  return Array.from({ length: numLayers }, (_, layer) =>
+    (["k", "v"] as const).map((side) => {
+      const own = sensitivities.filter((s) => s.layer === layer && s.side === side);
+      return interpolateCosts(new Map(own.map((s) => [s.bits, s.kldMean])), widths, distortion);
+    }),
+  );
+}
+
+/** choices: index of a width for K and V of every layer, K first */
+function toLayers(choices: readonly number[], widths: readonly number[]): LayerBits[] {
+  return Array.from({ length: choices.length / 2 }, (_, layer) => ({
+    k: widths[choices[2 * layer]!]!,
+    v: widths[choices[2 * layer + 1]!]!,
+  }));
+}
+
+interface LayerNoise {
+  /** rms(q)² · rms(k)², and the law's noise at the recipe's width. */
+  readonly product: number;
+  readonly noise: number;
+}
+
+async function layerNoise(llm: LLM, piece: Int32Array, recipe: Recipe, signal?: AbortSignal): Promise<LayerNoise[]> {
+  const uniform = Array.from({ length: llm.config.numLayers }, () => recipe.bits);
+  const decoders = await decodersFor(llm, [specOf(recipe, uniform)]);
+  try {
+    const [layers] = await diagnoseFormats(llm, piece, decoders, signal);
+    return layers!.map(({ rmsQ, rmsK, logitNoiseLaw }) => ({ product: (rmsQ * rmsK) ** 2, noise: logitNoiseLaw! }));
+  } finally {
+    for (const decoder of decoders) decoder.dispose();
+  }
+}
+
+/** V at the uniform width next to the budget's mean, K by the law with the rest. Nothing where no such split exists. */
+function byLaw(
+  law: readonly LayerNoise[],
+  widths: readonly number[],
+  budget: number,
+  distortion: (width: number) => number,
+): { origin: "law"; layers: LayerBits[] }[] {
+  const mean = budget / (2 * law.length);
+  const v = widths.findLast((width) => width <= mean);
+  if (v === undefined) return [];
+  const costs = law.map(({ product }) => widths.map((width) => product * distortion(width)));
+  const choices = allocateBits(costs, widths, budget - v * law.length);
+  return [{ origin: "law", layers: choices.map((choice) => ({ k: widths[choice]!, v })) }];
+}
+
+/** Pairs of widths, the same in every layer, that use up the budget as far as pairs can. */
+function uniforms(
+  numLayers: number,
+  widths: readonly number[],
+  budget: number,
+): { origin: "uniform"; layers: LayerBits[] }[] {
+  const pairs = widths
+    .flatMap((k) => widths.map((v) => ({ k, v })))
+    .filter(({ k, v }) => Math.abs(k - v) <= UNIFORM_SPREAD && (k + v) * numLayers <= budget + 1e-9);
+  const most = Math.max(...pairs.map(({ k, v }) => k + v));
+  return pairs
+    .filter(({ k, v }) => k + v === most)
+    .map((pair) => ({ origin: "uniform", layers: Array.from({ length: numLayers }, () => pair) }));
+}

@@ -1,0 +1,86 @@
+/** @file Shares bits out among layers and sides under a budget: the exact optimum of a sum of measured costs. */
+import { TurboQuantError } from "../errors.ts";
+
+/**
+ * Widths that minimize the sum of costs within a budget, by dynamic programming over the bits spent (a multiple-choice
+ * knapsack). Of equal sums the one that spends less.
+ *
+ * costs: [unit][width] ≥ 0, in any unit that adds up · widths: bits, ascending · budget: bits of all units together
+ * returns: index into `widths` a unit
+ * @throws TurboQuantError invalid_argument — the budget does not reach for the smallest width
+ */
+export function allocateBits(
+  costs: readonly (readonly number[])[],
+  widths: readonly number[],
+  budget: number,
+): number[] {
+  const [smallest, largest] = [widths[0]!, widths.at(-1)!];
+  const limit = Math.min(Math.floor(budget + 1e-9), costs.length * largest);
+  if (limit < costs.length * smallest) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `allocate: expected at least ${smallest} bits a value (the smallest width), got a budget of ${(budget / costs.length).toFixed(2)}; raise it or allow smaller --widths`,
+      { budget, units: costs.length, smallest },
+    );
+  }
+  // best[b]: least cost of the units so far with exactly b bits; chosen[unit][b]: the width that got there.
+  let best = new Float64Array(limit + 1).fill(Number.POSITIVE_INFINITY);
+  best[0] = 0;
+  const chosen: Uint8Array[] = [];
+  for (const own of costs) {
+    const next = new Float64Array(limit + 1).fill(Number.POSITIVE_INFINITY);
+    const choice = new Uint8Array(limit + 1);
+    for (let spent = 0; spent <= limit; spent++) {
+      if (best[spent] === Number.POSITIVE_INFINITY) continue;
+      for (const [i, width] of widths.entries()) {
+        const total = best[spent]! + own[i]!;
+        if (spent + width > limit || total >= next[spent + width]!) continue;
+        next[spent + width] = total;
+        choice[spent + width] = i;
+      }
+    }
+    best = next;
+    chosen.push(choice);
+  }
+  let spent = 0;
+  for (let b = 0; b <= limit; b++) if (best[b]! < best[spent]! || best[spent] === Number.POSITIVE_INFINITY) spent = b;
+  const result: number[] = [];
+  for (const choice of chosen.toReversed()) {
+    result.push(choice[spent]!);
+    spent -= widths[choice[spent]!]!;
+  }
+  return result.reverse();
+}
+
+/**
+ * Costs at all widths from those at a few: straight lines of ln cost over ln distortion, beyond the ends in proportion to
+ * the distortion (KL divergence is quadratic in a small error). A width never costs more than a smaller one.
+ *
+ * measured: width → cost > 0, at least one · distortion: of a width
+ */
+export function interpolateCosts(
+  measured: ReadonlyMap<number, number>,
+  widths: readonly number[],
+  distortion: (width: number) => number,
+): number[] {
+  const known = [...measured].sort(([a], [b]) => a - b);
+  const log = (x: number): number => Math.log(Math.max(x, 1e-300));
+  const at = (width: number): number => {
+    const exact = measured.get(width);
+    if (exact !== undefined) return exact;
+    const above = known.findIndex(([other]) => other > width);
+    const x = log(distortion(width));
+    if (above > 0) {
+      const [[w0, c0], [w1, c1]] = [known[above - 1]!, known[above]!];
+      const [x0, x1] = [log(distortion(w0)), log(distortion(w1))];
+      return Math.exp(log(c0) + ((log(c1) - log(c0)) * (x - x0)) / (x1 - x0));
+    }
+    const [nearest, cost] = above === 0 ? known[0]! : known.at(-1)!;
+    return (cost * distortion(width)) / distortion(nearest);
+  };
+  let least = Number.POSITIVE_INFINITY;
+  return widths.map((width) => {
+    least = Math.min(least, at(width));
+    return least;
+  });
+}

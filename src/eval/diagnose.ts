@@ -1,0 +1,225 @@
+/**
+ * @file Where a format's error arises: per layer, the noise it adds to attention logits, beside the law that predicts it.
+ *
+ * The exact cache's own queries, keys and values are coded and decoded by the plain codec (every backend writes the same
+ * codes) and compared. Law: σ = rms(q) · rms(k) · √D_b with rms per coordinate of what is multiplied and quantized, after
+ * calibration, and D_b the distortion of the b-bit codebook (TurboQuant, arXiv 2504.19874, theorem 1). Cosines are here
+ * because people ask for them: they are diagnostics, never a verdict.
+ */
+import type { AttentionLayer } from "../backends/ops.ts";
+import { hasExactStream } from "../cache/kv-cache.ts";
+import type { LLM } from "../engine/llm.ts";
+import { yieldNow } from "../engine/yield-now.ts";
+import type { Decoder } from "../models/decoder.ts";
+import { getCodebook } from "../quant/codebook.ts";
+import type { SideFormat } from "../quant/kv-format.ts";
+import { codeBits, pageLayout } from "../quant/page-layout.ts";
+import { type HeadCalibration, RowCodec } from "../quant/row-codec.ts";
+import { captureVectors, type LayerVectors } from "./tap.ts";
+
+/** Errors of one layer, averaged over heads. Only keys count that a query reads as codes: no sinks, no window. */
+export interface LayerDiagnosis {
+  readonly layer: number;
+  /** RMS of a coordinate of the queries and of the keys as they are quantized. */
+  readonly rmsQ: number;
+  readonly rmsK: number;
+  /** RMS error of an attention logit; null when no key is read as codes. */
+  readonly logitNoise: number | null;
+  /** What the law predicts; null for formats without a Lloyd–Max codebook. */
+  readonly logitNoiseLaw: number | null;
+  /** Mean cosine of a query's logits with the exact ones. */
+  readonly scoreCosine: number | null;
+  /** Squared error over squared norm. */
+  readonly keyError: number;
+  readonly valueError: number;
+  readonly keyCosine: number;
+  readonly valueCosine: number;
+}
+
+/** Tokens looked at: enough for a noise level, few enough for the plain codec. */
+const MAX_TOKENS = 512;
+/** Query positions, spread evenly. */
+const QUERY_ROWS = 32;
+
+/**
+ * Diagnoses each decoder's format on the first tokens of `tokens`.
+ * returns: [format][layer]
+ */
+export async function diagnoseFormats(
+  llm: LLM,
+  tokens: Int32Array,
+  decoders: readonly Decoder[],
+  signal?: AbortSignal,
+): Promise<LayerDiagnosis[][]> {
+  const vectors = await captureVectors(llm, tokens.subarray(0, MAX_TOKENS), signal);
+  const results: LayerDiagnosis[][] = [];
+  for (const decoder of decoders) {
+    const layers: LayerDiagnosis[] = [];
+    for (const [layer, own] of vectors.entries()) {
+      signal?.throwIfAborted();
+      layers.push(diagnoseLayer(decoder.attentionLayer(layer), own));
+      await yieldNow();
+    }
+    results.push(layers);
+  }
+  return results;
+}
+
+/** Squared error, squared norm and cosines of vectors and what became of them. */
+class VectorErrors {
+  #error = 0;
+  #square = 0;
+  #cosines = 0;
+  #count = 0;
+
+  add(exact: ArrayLike<number>, decoded: ArrayLike<number>): void {
+    let [error, square, other, dot] = [0, 0, 0, 0];
+    for (let i = 0; i < exact.length; i++) {
+      const [x, y] = [exact[i]!, decoded[i]!];
+      error += (x - y) ** 2;
+      square += x * x;
+      other += y * y;
+      dot += x * y;
+    }
+    if (square === 0) return;
+    this.#error += error;
+    this.#square += square;
+    this.#cosines += other > 0 ? dot / Math.sqrt(square * other) : 0;
+    this.#count++;
+  }
+
+  get relative(): number {
+    return this.#square > 0 ? this.#error / this.#square : 0;
+  }
+  get cosine(): number {
+    return this.#count > 0 ? this.#cosines / this.#count : 1;
+  }
+}
+
+/** One head's vectors as they are coded, and as they are read. */
+interface Coded {
+  readonly exact: Float32Array;
+  readonly decoded: Float32Array;
+}
+
+export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: LayerVectors): LayerDiagnosis {
+  const { numHeads, numKvHeads, headDim: d, format } = layer;
+  const tokens = keys.length / (numKvHeads * d);
+  const group = numHeads / numKvHeads;
+  const kCodec = new RowCodec(format.k, format, d);
+  const [keyErrors, valueErrors] = [new VectorErrors(), new VectorErrors()];
+  const noise = { squares: 0, count: 0, cosines: 0, rows: 0 };
+  let [squaresQ, squaresK, law] = [0, 0, 0];
+  for (let head = 0; head < numKvHeads; head++) {
+    const calibration = layer.calibration && {
+      mean: layer.calibration.keyMean.subarray(head * d, (head + 1) * d),
+      balance: layer.calibration.balance.subarray(head * d, (head + 1) * d),
+    };
+    const k = code(keys, head, layer, "k", calibration);
+    const v = code(values, head, layer, "v", null);
+    for (let j = format.sinks; j < tokens; j++) {
+      keyErrors.add(k.exact.subarray(j * d, (j + 1) * d), k.decoded.subarray(j * d, (j + 1) * d));
+      valueErrors.add(v.exact.subarray(j * d, (j + 1) * d), v.decoded.subarray(j * d, (j + 1) * d));
+    }
+    const meanSquareK = meanSquare(k.exact.subarray(Math.min(format.sinks, tokens - 1) * d));
+    let meanSquareQ = 0;
+    for (let g = 0; g < group; g++) {
+      for (let n = 0; n < QUERY_ROWS; n++) {
+        const i = Math.floor(((n + 1) * tokens) / QUERY_ROWS) - 1;
+        if (i < 0) continue;
+        const at = (i * numHeads + head * group + g) * d;
+        const query = queries.slice(at, at + d);
+        kCodec.prepareQuery(query, calibration ?? undefined);
+        meanSquareQ += meanSquare(query) / layer.scale ** 2 / (group * QUERY_ROWS);
+        addLogits(query, k, codeRange(layer, i), noise);
+      }
+    }
+    squaresQ += meanSquareQ / numKvHeads;
+    squaresK += meanSquareK / numKvHeads;
+    law += (meanSquareQ * meanSquareK) / numKvHeads;
+  }
+  const distortion = codebookDistortion(format.k, d);
+  return {
+    layer: layer.index,
+    rmsQ: Math.sqrt(squaresQ),
+    rmsK: Math.sqrt(squaresK),
+    logitNoise: noise.count > 0 ? Math.sqrt(noise.squares / noise.count) : null,
+    logitNoiseLaw: distortion === null ? null : Math.sqrt(law * distortion * d) * layer.scale,
+    scoreCosine: noise.rows > 0 ? noise.cosines / noise.rows : null,
+    keyError: keyErrors.relative,
+    valueError: valueErrors.relative,
+    keyCosine: keyErrors.cosine,
+    valueCosine: valueErrors.cosine,
+  };
+}
+
+/** Codes and decodes one head's vectors of all tokens. vectors: [tokens][numKvHeads·headDim] */
+function code(
+  vectors: Float32Array,
+  head: number,
+  { numKvHeads, headDim: d, format }: AttentionLayer,
+  side: "k" | "v",
+  calibration: HeadCalibration | null,
+): Coded {
+  const tokens = vectors.length / (numKvHeads * d);
+  const codec = new RowCodec(format[side], format, d);
+  // One row of a page is all that is needed.
+  const layout = pageLayout(format.k, format.v, d, 1, 16);
+  const page = new Uint8Array(layout.numBytes);
+  const result = { exact: new Float32Array(tokens * d), decoded: new Float32Array(tokens * d) };
+  for (let j = 0; j < tokens; j++) {
+    const exact = result.exact.subarray(j * d, (j + 1) * d);
+    exact.set(vectors.subarray((j * numKvHeads + head) * d, (j * numKvHeads + head + 1) * d));
+    codec.prepare(exact, calibration ?? undefined);
+    page.fill(0);
+    codec.write(exact, page, layout, side, 0, 0);
+    codec.read(page, layout, side, 0, 0, result.decoded.subarray(j * d, (j + 1) * d));
+  }
+  return result;
+}
+
+/** Positions [from, to) that the query at position i reads as codes. */
+function codeRange({ format, slidingWindow }: AttentionLayer, i: number): readonly [number, number] {
+  const exact = hasExactStream(format);
+  const from = Math.max(exact ? format.sinks : 0, slidingWindow > 0 ? i - slidingWindow + 1 : 0);
+  // The window is the last `window` positions, i included.
+  return [from, exact ? i - format.window + 1 : i + 1];
+}
+
+function addLogits(
+  query: Float32Array,
+  { exact, decoded }: Coded,
+  [from, to]: readonly [number, number],
+  noise: { squares: number; count: number; cosines: number; rows: number },
+): void {
+  const d = query.length;
+  let [dot, own, other] = [0, 0, 0];
+  for (let j = from; j < to; j++) {
+    let [a, b] = [0, 0];
+    for (let c = 0; c < d; c++) {
+      a += query[c]! * exact[j * d + c]!;
+      b += query[c]! * decoded[j * d + c]!;
+    }
+    noise.squares += (a - b) ** 2;
+    noise.count++;
+    dot += a * b;
+    own += a * a;
+    other += b * b;
+  }
+  if (own === 0 || other === 0) return;
+  noise.cosines += dot / Math.sqrt(own * other);
+  noise.rows++;
+}
+
+/** Of the format's codes on the unit sphere; with a sketch, of their inner products (arXiv 2504.19874, theorem 2). */
+function codebookDistortion({ type, qjl }: SideFormat, headDim: number): number | null {
+  if (!type.startsWith("tq")) return null;
+  const { distortion } = getCodebook(headDim, codeBits(type));
+  return qjl ? (Math.PI / 2) * distortion : distortion;
+}
+
+function meanSquare(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return values.length > 0 ? sum / values.length : 0;
+}

@@ -1,0 +1,13 @@
+/** @file Decoders of several KV formats over the weights of one model. */
+import type { LLM } from "../engine/llm.ts";
+import type { Decoder } from "../models/decoder.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+
+/** A decoder a spec over the weights of `llm`, each with the calibration its spec asks for. */
+export async function decodersFor(llm: LLM, specs: readonly string[]): Promise<Decoder[]> {
+  const decoders: Decoder[] = [];
+  for (const spec of specs.map(parseKvSpec)) {
+    decoders.push(llm.decoder.withFormat(spec, await llm.loadCalibration(spec)));
+  }
+  return decoders;
+}

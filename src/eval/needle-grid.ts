@@ -1,0 +1,180 @@
+/**
+ * @file Recall over lengths and depths: a prompt hides one code at every depth and is asked for each of them.
+ *
+ * Codes that are not asked for are the distractors ("multi-key" in RULER, arXiv 2404.06654). The questions share their
+ * prefix, so a prompt is prefilled once and forked for every question.
+ */
+import { TurboQuantError } from "../errors.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Contender } from "./compare.ts";
+import { wilson } from "./intervals.ts";
+import { answers, askFor, Draws, drawFacts, MAX_FACTS, type NeedlePrompt, proseOf, sentenceOf } from "./needle.ts";
+
+export interface NeedleGrid {
+  /** Prompt lengths in tokens, about. */
+  readonly lengths: readonly number[];
+  /** Where the codes lie: 0 is the beginning, 1 the end. */
+  readonly depths: readonly number[];
+  /** Prompts a length; each gives one answer a depth. */
+  readonly prompts: number;
+}
+
+export interface NeedleCell {
+  /** Tokens asked for, and those of the prompts on average. */
+  readonly length: number;
+  readonly tokens: number;
+  readonly depth: number;
+  readonly prompts: number;
+  /** Share of exact answers with a 95 % interval. */
+  readonly recall: number;
+  readonly recallLow: number;
+  readonly recallHigh: number;
+  readonly recallBase: number;
+}
+
+/** One prompt, a question a depth. */
+export interface GridPrompt {
+  readonly length: number;
+  /** Tokens that all questions share, never all of one. */
+  readonly shared: number;
+  readonly questions: readonly NeedlePrompt[];
+}
+
+/** What a chat template and the question add to the prose, in tokens, about. */
+const FRAME_TOKENS = 40;
+const MIN_LENGTH = 128;
+const STREAM_SEED = 7;
+
+/** @throws TurboQuantError invalid_argument — a grid that cannot be asked */
+export function checkGrid({ lengths, depths, prompts }: NeedleGrid, contextLength: number): void {
+  const refuse = (what: string): never => {
+    throw new TurboQuantError("invalid_argument", `needle grid: ${what}`);
+  };
+  for (const length of lengths) {
+    if (length < MIN_LENGTH || length > contextLength) {
+      refuse(`length ${length}: expected ${MIN_LENGTH} to ${contextLength} tokens, the model's context`);
+    }
+  }
+  if (depths.length > MAX_FACTS) refuse(`expected at most ${MAX_FACTS} depths, got ${depths.length}; ask in two runs`);
+  if (depths.some((depth) => !(depth >= 0 && depth <= 1))) refuse("expected depths from 0 to 100 %");
+  if (new Set(depths).size < depths.length) refuse("a depth is named twice");
+  if (prompts < 1) refuse("expected at least one prompt a length");
+}
+
+/** Prompts of every length; the same seed gives the same ones. */
+export async function gridPrompts(
+  tokenizer: Tokenizer,
+  text: string,
+  grid: NeedleGrid,
+  seed = STREAM_SEED,
+): Promise<GridPrompt[]> {
+  const paragraphs = proseOf(text);
+  const draws = new Draws(seed);
+  const result: GridPrompt[] = [];
+  for (const length of grid.lengths) {
+    for (let i = 0; i < grid.prompts; i++) {
+      const facts = drawFacts(draws, grid.depths.length);
+      const sentences = facts.map(sentenceOf);
+      const count = (text: string): number => tokenizer.encode(text, { addSpecialTokens: false }).length;
+      let left = length - FRAME_TOKENS - sentences.reduce((sum, sentence) => sum + count(sentence) + 1, 0);
+      const prose: { text: string; tokens: number }[] = [];
+      while (left > 0) {
+        const paragraph = paragraphs[draws.below(paragraphs.length)]!;
+        const tokens = count(paragraph) + 1;
+        // The last one is cut at words, so that short prompts have their length as well.
+        prose.push(tokens <= left ? { text: paragraph, tokens } : cutToTokens(paragraph, tokens, left));
+        left -= tokens;
+      }
+      const body = hide(prose, sentences, grid.depths);
+      const questions = await Promise.all(facts.map((fact) => askFor(tokenizer, body, fact)));
+      result.push({ length, shared: sharedLength(questions), questions });
+    }
+  }
+  return result;
+}
+
+/** About the first `keep` of a paragraph's `tokens` tokens. */
+function cutToTokens(paragraph: string, tokens: number, keep: number): { text: string; tokens: number } {
+  const words = paragraph.split(" ");
+  return { text: words.slice(0, Math.ceil((words.length * keep) / tokens)).join(" "), tokens: keep };
+}
+
+/** Puts each sentence between the paragraphs, after its share of the prose's tokens. */
+function hide(
+  prose: readonly { text: string; tokens: number }[],
+  sentences: readonly string[],
+  depths: readonly number[],
+): string[] {
+  const total = prose.reduce((sum, { tokens }) => sum + tokens, 0);
+  const waiting = sentences.map((sentence, i) => ({ sentence, at: depths[i]! * total })).sort((a, b) => a.at - b.at);
+  const body: string[] = [];
+  let before = 0;
+  for (const { text, tokens } of prose) {
+    // A gap is the nearest to a depth when the depth lies before the middle of the paragraph that follows.
+    while (waiting.length > 0 && waiting[0]!.at < before + tokens / 2) body.push(waiting.shift()!.sentence);
+    body.push(text);
+    before += tokens;
+  }
+  return [...body, ...waiting.map(({ sentence }) => sentence)];
+}
+
+/** Tokens that all prompts begin with, at most all but one of the shortest. */
+function sharedLength(questions: readonly NeedlePrompt[]): number {
+  const [first] = questions as [NeedlePrompt, ...NeedlePrompt[]];
+  let shared = 0;
+  while (questions.every(({ prompt }) => shared < prompt.length - 1 && prompt[shared] === first.prompt[shared]))
+    shared++;
+  return shared;
+}
+
+/** Which questions of a prompt are answered exactly. */
+export async function recallsAll(
+  contender: Contender,
+  { shared, questions }: GridPrompt,
+  signal?: AbortSignal,
+): Promise<boolean[]> {
+  const { runner, cache } = contender;
+  const prefix = cache.createSequence();
+  try {
+    await runner.prefill(prefix, questions[0]!.prompt.slice(0, shared), { logits: "none", signal });
+    const results: boolean[] = [];
+    for (const question of questions) {
+      const fork = prefix.fork();
+      try {
+        results.push(await answers(contender, fork, question, signal));
+      } finally {
+        fork.release();
+      }
+    }
+    return results;
+  } finally {
+    prefix.release();
+  }
+}
+
+/** hits, baseHits: [prompt][depth], in the order of `prompts` */
+export function gridCells(
+  grid: NeedleGrid,
+  prompts: readonly GridPrompt[],
+  hits: readonly (readonly boolean[])[],
+  baseHits: readonly (readonly boolean[])[],
+): NeedleCell[] {
+  return grid.lengths.flatMap((length) => {
+    const own = prompts.flatMap((prompt, i) => (prompt.length === length ? [i] : []));
+    const tokens = own.reduce((sum, i) => sum + prompts[i]!.questions[0]!.prompt.length, 0) / own.length;
+    return grid.depths.map((depth, d) => {
+      const count = (of: readonly (readonly boolean[])[]): number => own.filter((i) => of[i]![d]).length;
+      const { low, high } = wilson(count(hits), own.length);
+      return {
+        length,
+        tokens: Math.round(tokens),
+        depth,
+        prompts: own.length,
+        recall: count(hits) / own.length,
+        recallLow: low,
+        recallHigh: high,
+        recallBase: count(baseHits) / own.length,
+      };
+    });
+  });
+}

@@ -1,0 +1,191 @@
+/**
+ * @file Proof that attention read the packed pages, taken on the sequence an evaluation has just fed.
+ *
+ * Ports of such codecs have been measured on the 16-bit copy that they kept besides, or before anything was compressed. So:
+ * the pages of the sequence are counted (no 16-bit copy beyond sinks and window), and in every layer the codes and the
+ * scales of K and of V are changed where they lie; each change must move the next token's logits, and putting the bytes
+ * back must bring them back bit by bit.
+ */
+import type { Sequence } from "../cache/sequence.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { LayerKvFormat } from "../quant/kv-format.ts";
+import type { PageLayout, Region, SideLayout } from "../quant/page-layout.ts";
+import type { Contender } from "./compare.ts";
+
+/**
+ * - `packed`: attention reads codes, proven by changing them
+ * - `window`: the format has codes, but the text is so short that sinks and window hide all of them
+ * - `float`: the format has no codes
+ */
+export type ReadPath = "packed" | "window" | "float";
+
+type Side = "k" | "v";
+
+/** One array of a side and what to flip in it. */
+interface Target {
+  readonly name: "codes" | "scales" | "sketch" | "sketch norms";
+  readonly regions: readonly Region[];
+  /** XORed into every u16: all bits of codes, the sign of an f16. */
+  readonly mask: number;
+}
+
+const isFloat = (side: SideLayout): boolean => side.type === "f16" || side.type === "f32";
+
+function targetsOf(side: SideLayout): Target[] {
+  const [codes, sign] = [0xffff, 0x8000];
+  return [
+    { name: "codes", regions: side.planes, mask: codes },
+    ...(side.scales ? [{ name: "scales" as const, regions: [side.scales], mask: sign }] : []),
+    ...(side.sketch
+      ? [
+          { name: "sketch" as const, regions: [side.sketch.signs], mask: codes },
+          { name: "sketch norms" as const, regions: [side.sketch.norms], mask: sign },
+        ]
+      : []),
+  ];
+}
+
+/** A page with every row of the regions changed. */
+function flipped(page: Uint8Array, layout: PageLayout, { regions, mask }: Target): Uint8Array {
+  const changed = page.slice();
+  for (const { offset, headStride, rowBytes } of regions) {
+    for (let head = 0; head < layout.numKvHeads; head++) {
+      const start = offset + head * headStride;
+      for (let i = 0; i < rowBytes * layout.pageTokens; i++) {
+        changed[start + i] = changed[start + i]! ^ (i % 2 === 0 ? mask & 0xff : mask >> 8);
+      }
+    }
+  }
+  return changed;
+}
+
+/**
+ * Indices of main pages of which the query at position `last` reads codes of earlier tokens, the most recent first.
+ */
+function pagesReadAsCodes(format: LayerKvFormat, layout: PageLayout, sliding: number, hasExact: boolean, last: number) {
+  const from = Math.max(hasExact ? format.sinks : 0, sliding > 0 ? last - sliding + 1 : 0);
+  const to = Math.min(last - 1, hasExact ? last - format.window : last - 1);
+  const pages: number[] = [];
+  for (
+    let page = Math.floor(to / layout.pageTokens);
+    page >= 0 && page * layout.pageTokens + layout.pageTokens > from;
+    page--
+  )
+    if (to >= from) pages.push(page);
+  return pages;
+}
+
+function fail(what: string, detail: Record<string, unknown>): never {
+  throw new TurboQuantError(
+    "internal",
+    `eval: read path: ${what}; the figures would not be those of this format, please report it with the model and --backend`,
+    detail,
+  );
+}
+
+/** Throws when a layer with codes holds 16-bit pages of tokens outside sinks and window, or pages that nobody accounts for. */
+export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, kv: string): void {
+  for (const [layer, { exact, format }] of cache.layers.entries()) {
+    if (!exact) continue;
+    const keepFrom = Math.max(0, sequence.length - format.window);
+    sequence
+      .exact(layer)
+      .entries()
+      .forEach((address, page) => {
+        const first = page * exact.pageTokens;
+        const isSink = first < format.sinks;
+        const isWindow = format.window > 0 && first + exact.pageTokens > keepFrom;
+        if (address && !isSink && !isWindow) {
+          fail(`${kv}: layer ${layer} keeps 16-bit copies of tokens ${first} to ${first + exact.pageTokens - 1}`, {
+            layer,
+          });
+        }
+      });
+  }
+  if (cache.numBytes !== sequence.numBytes) {
+    fail(`${kv}: pages take ${cache.numBytes} bytes, those of the sequence are ${sequence.numBytes}`, {
+      allocated: cache.numBytes,
+      accounted: sequence.numBytes,
+    });
+  }
+}
+
+/**
+ * Checks the finished `sequence` of a contender; it is as before afterwards.
+ *
+ * lastToken: the token at its last position · kv: the format's name, for the message
+ * @throws TurboQuantError internal — a stored byte that attention did not read, or a 16-bit copy that should not exist
+ */
+export async function checkReadPath(
+  contender: Contender,
+  sequence: Sequence,
+  lastToken: number,
+  kv: string,
+  signal?: AbortSignal,
+): Promise<ReadPath> {
+  const { runner, cache } = contender;
+  const { ops } = runner.decoder;
+  assertNoHiddenCopies(contender, sequence, kv);
+  const last = sequence.length - 1;
+  /** Logits after the last token, computed again from the pages as they are now. */
+  const again = async (): Promise<Float32Array> => {
+    signal?.throwIfAborted();
+    const fork = sequence.fork();
+    try {
+      fork.trim(last);
+      return await runner.step([{ sequence: fork, tokens: [lastToken], logits: "last" }]);
+    } finally {
+      fork.release();
+    }
+  };
+  const before = last > 0 ? await again() : new Float32Array(0);
+  let hasCodes = false;
+  let probes = 0;
+  for (const [layer, { main, exact, format }] of cache.layers.entries()) {
+    const { slidingWindow } = runner.decoder.attentionLayer(layer);
+    for (const side of ["k", "v"] satisfies Side[]) {
+      if (isFloat(main[side])) continue;
+      hasCodes = true;
+      const pages = pagesReadAsCodes(format, main, slidingWindow, exact !== null, last);
+      if (pages.length === 0) continue;
+      for (const target of targetsOf(main[side])) {
+        // The newest page alone, as a rule. A layer that hardly looks back may need all of them to show a difference.
+        const moved =
+          (await moves(pages.slice(0, 1), target, main, layer)) || (await moves(pages, target, main, layer));
+        if (!moved) {
+          fail(
+            `${kv}: layer ${layer}: changing the ${target.name} of ${side.toUpperCase()} does not change the next logits`,
+            {
+              layer,
+              side,
+              target: target.name,
+            },
+          );
+        }
+        probes++;
+      }
+    }
+  }
+  if (probes > 0 && !isEqual(await again(), before)) fail(`${kv}: the same pages give other logits`, {});
+  return probes > 0 ? "packed" : hasCodes ? "window" : "float";
+
+  /** Whether the logits change with these pages; their bytes are put back. */
+  async function moves(pages: readonly number[], target: Target, layout: PageLayout, layer: number): Promise<boolean> {
+    const saved: { address: number; bytes: Uint8Array }[] = [];
+    try {
+      for (const page of pages) {
+        const address = sequence.main(layer).get(page);
+        const bytes = await ops.pages.read(address, layout.numBytes);
+        saved.push({ address, bytes });
+        ops.pages.write(address, flipped(bytes, layout, target));
+      }
+      return !isEqual(await again(), before);
+    } finally {
+      for (const { address, bytes } of saved) ops.pages.write(address, bytes);
+    }
+  }
+}
+
+function isEqual(a: Float32Array, b: Float32Array): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
+}

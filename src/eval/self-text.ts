@@ -1,0 +1,71 @@
+/** @file Text that a model writes itself, for a user who has none at hand: sampled from the exact cache with a fixed seed. */
+import { generateBatch } from "../engine/batch.ts";
+import type { LLM } from "../engine/llm.ts";
+import { TurboQuantError } from "../errors.ts";
+import type { OnProgress } from "../platform.ts";
+
+export interface SelfTextOptions {
+  /** The text has at least so many tokens when it is read again. */
+  readonly tokens: number;
+  /** Equal seeds give equal texts. */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: OnProgress;
+}
+
+/** Pieces written at once; more would only make the cache larger. */
+const STREAMS = 8;
+/** Tokens of a piece: long enough to be about something, short enough not to run in circles. */
+const [MIN_PIECE, MAX_PIECE] = [64, 512];
+/** A model whose pieces hold no text at all must not be asked for ever. */
+const MAX_EMPTY_ROUNDS = 3;
+
+/**
+ * Samples at temperature 1 from the model's whole distribution, from the beginning of a document, several pieces one below
+ * the other. The cache of `llm` should be an exact one. Perplexity on such a text is low and says nothing about the model;
+ * what a cache format changes shows all the same.
+ * @throws TurboQuantError invalid_argument — the model writes nothing but special tokens
+ */
+export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise<string> {
+  const { tokens, seed = 0, signal, onProgress } = options;
+  const start = beginningOfDocument(llm);
+  const pieces: string[] = [];
+  let written = 0;
+  for (let round = 0; written < tokens; round++) {
+    // Read again, the text may have a few tokens fewer than were sampled.
+    const share = Math.ceil((1.05 * (tokens - written)) / STREAMS);
+    const results = await generateBatch(llm, [start], {
+      n: STREAMS,
+      // Streams of one round take seeds that follow each other.
+      seed: seed + round * STREAMS,
+      maxNewTokens: Math.min(Math.max(MIN_PIECE, share), MAX_PIECE, llm.runner.contextLength - 1),
+      ignoreEos: true,
+      temperature: 1,
+      topK: 0,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      ...(signal && { signal }),
+    });
+    pieces.push(...results.map(({ text }) => text.trim()).filter((text) => text !== ""));
+    written = llm.tokenizer.encode(pieces.join("\n\n"), { addSpecialTokens: false }).length;
+    onProgress?.({
+      phase: "eval",
+      item: "writing a text",
+      done: Math.min(written, tokens),
+      total: tokens,
+      unit: "tokens",
+    });
+    if (written === 0 && round + 1 >= MAX_EMPTY_ROUNDS) {
+      throw new TurboQuantError("invalid_argument", "eval: the model writes no text by itself; pass one with --text");
+    }
+  }
+  return pieces.join("\n\n");
+}
+
+/** What a document begins with: the tokenizer's or the config's first token, else a line break. */
+function beginningOfDocument(llm: LLM): number[] {
+  const [first] = llm.tokenizer.encode("", { addSpecialTokens: true });
+  if (first !== undefined) return [first];
+  return llm.config.bosTokenId !== null ? [llm.config.bosTokenId] : llm.tokenizer.encode("\n");
+}

@@ -1,0 +1,94 @@
+/** @file Looks at what attention is given, on any backend: a layer's queries as they are made, its keys and values from the pages. */
+import type { AttentionLayer, Ops, Step } from "../backends/ops.ts";
+import type { LLM } from "../engine/llm.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { RowCodec } from "../quant/row-codec.ts";
+import { type Contender, makeContender } from "./compare.ts";
+
+/** Post-RoPE vectors of one layer, as the exact cache sees them. */
+export interface LayerVectors {
+  /** [tokens][numHeads·headDim], times the softmax scale. */
+  readonly queries: Float32Array;
+  /** [tokens][numKvHeads·headDim] */
+  readonly keys: Float32Array;
+  readonly values: Float32Array;
+}
+
+/**
+ * `ops` that also hand over every layer's queries, [rows][numHeads·headDim] as `attend` gets them. Copies are taken in the
+ * order of the calls, so later steps do not disturb them.
+ */
+export function tapQueries(
+  ops: Ops,
+  onQueries: (layer: AttentionLayer, step: Step, queries: Promise<Float32Array>) => void,
+): Ops {
+  const appendKv: Ops["appendKv"] = (step, layer, rope, qkv, q) => {
+    ops.appendKv(step, layer, rope, qkv, q);
+    onQueries(layer, step, ops.readback(q, step.tokens.length * layer.numHeads * layer.headDim));
+  };
+  return new Proxy(ops, {
+    get(target, key) {
+      if (key === "appendKv") return appendKv;
+      // Backends keep private fields: a method runs on the backend itself, never on this proxy.
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+/**
+ * Feeds `tokens` to an f32 cache and returns what every layer saw. Neither rotated nor calibrated: an f32 cache stores
+ * vectors as they are.
+ */
+export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: AbortSignal): Promise<LayerVectors[]> {
+  const { numLayers, numHeads, headDim } = llm.config;
+  const width = numHeads * headDim;
+  const queries = Array.from({ length: numLayers }, () => new Float32Array(tokens.length * width));
+  const copies: Promise<void>[] = [];
+  const tapped = tapQueries(llm.ops, ({ index }, step, copy) => {
+    const start = step.positions[0]! * width;
+    copies.push(copy.then((rows) => queries[index]!.set(rows, start)));
+  });
+  const decoder = llm.decoder.withFormat(parseKvSpec("f32"), [], tapped);
+  try {
+    const contender = makeContender(decoder, tokens.length);
+    const sequence = contender.cache.createSequence();
+    try {
+      await contender.runner.prefill(sequence, tokens, { logits: "none", signal });
+      await Promise.all(copies);
+      const layers: LayerVectors[] = [];
+      for (const [layer, own] of queries.entries()) {
+        const read = (side: "k" | "v") => readFloats(contender, sequence, layer, side);
+        layers.push({ queries: own, keys: await read("k"), values: await read("v") });
+      }
+      return layers;
+    } finally {
+      sequence.release();
+    }
+  } finally {
+    decoder.dispose();
+  }
+}
+
+/** One side of a layer out of the pages of a float cache: [tokens][numKvHeads·headDim] */
+async function readFloats(
+  { runner, cache }: Contender,
+  sequence: ReturnType<Contender["cache"]["createSequence"]>,
+  layer: number,
+  side: "k" | "v",
+): Promise<Float32Array> {
+  const { main, format } = cache.layers[layer]!;
+  const { headDim, numKvHeads, pageTokens } = main;
+  const codec = new RowCodec(format[side], format, headDim);
+  const out = new Float32Array(sequence.length * numKvHeads * headDim);
+  for (let start = 0; start < sequence.length; start += pageTokens) {
+    const page = await runner.decoder.ops.pages.read(sequence.main(layer).get(start / pageTokens), main.numBytes);
+    for (let row = 0; row < Math.min(pageTokens, sequence.length - start); row++) {
+      for (let head = 0; head < numKvHeads; head++) {
+        const at = ((start + row) * numKvHeads + head) * headDim;
+        codec.read(page, main, side, head, row, out.subarray(at, at + headDim));
+      }
+    }
+  }
+  return out;
+}

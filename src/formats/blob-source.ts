@@ -1,0 +1,62 @@
+/** @file A checkpoint in Blobs: files picked in a page or kept by its cache. Nothing is read until it is asked for. */
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "./file-source.ts";
+
+export class BlobSource implements FileSource {
+  readonly name: string;
+  readonly #files: ReadonlyMap<string, Blob>;
+
+  /** files: by name inside the checkpoint · name: for messages */
+  constructor(files: ReadonlyMap<string, Blob>, name = "files") {
+    this.name = name;
+    this.#files = files;
+  }
+
+  async has(file: string): Promise<boolean> {
+    return this.#files.has(file);
+  }
+
+  async size(file: string): Promise<number> {
+    return this.#require(file).size;
+  }
+
+  async read(file: string, start: number, end: number): Promise<Uint8Array> {
+    const blob = this.#require(file);
+    if (!(start >= 0 && start <= end)) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `${this.name}/${file}: expected a byte range, got [${start}, ${end})`,
+      );
+    }
+    if (end > blob.size) {
+      throw new TurboQuantError(
+        "invalid_file",
+        `${this.name}/${file}: expected at least ${end} bytes, got ${blob.size}; the file is truncated`,
+        { file, expected: end, got: blob.size },
+      );
+    }
+    try {
+      return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+    } catch (cause) {
+      // A picked file that was changed or moved since can no longer be read.
+      throw new TurboQuantError(
+        "invalid_file",
+        `${this.name}/${file}: cannot be read any more (${cause instanceof Error ? cause.message : cause}); pick the folder again`,
+        { file },
+        { cause },
+      );
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  #require(file: string): Blob {
+    const blob = this.#files.get(file);
+    if (blob) return blob;
+    throw new TurboQuantError(
+      "invalid_file",
+      `${this.name}/${file}: not found; pick the folder that holds config.json, tokenizer.json and *.safetensors`,
+      { file },
+    );
+  }
+}

@@ -1,0 +1,128 @@
+/** @file The runs that a search space allows: every combination that a cache can have, each once. */
+import { TurboQuantError } from "../errors.ts";
+import { sha256Hex } from "../formats/sha256.ts";
+import { kvSpecOf, type Parameters, type ParameterValue } from "./parameters.ts";
+import type { SearchSpace } from "./space-schema.ts";
+
+/** One configuration; together with a number of chunks it is a run. */
+export interface Candidate {
+  /** Name of the part of the space it comes from. */
+  readonly part: string;
+  readonly parameters: Parameters;
+  readonly model: string;
+  readonly ctx: number;
+  /** Canonical. */
+  readonly kv: string;
+}
+
+export interface ImpossibleCombination {
+  readonly part: string;
+  readonly parameters: Parameters;
+  readonly reason: string;
+}
+
+export interface CandidateList {
+  readonly candidates: readonly Candidate[];
+  readonly impossible: readonly ImpossibleCombination[];
+  /** Combinations that name a cache which an earlier one has named. */
+  readonly repeated: number;
+}
+
+/** Combinations that are listed one by one; a larger space is a mistake more often than a plan. */
+const MAX_COMBINATIONS = 50_000;
+const DEFAULT_CTX = 1024;
+
+/**
+ * Lists a space in order: parts as written, of a part the last parameter fastest.
+ *
+ * defaultModel: where a part names none
+ * @throws TurboQuantError invalid_argument — too many combinations, or impossible ones that the space does not let skip
+ */
+export function listCandidates(space: SearchSpace, defaultModel: string): CandidateList {
+  const total = space.parts.reduce((sum, { parameters }) => sum + sizeOf(parameters), 0);
+  if (total > MAX_COMBINATIONS) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `space ${space.name}: expected at most ${MAX_COMBINATIONS} combinations, got ${total}; name fewer values`,
+      { total },
+    );
+  }
+  const candidates: Candidate[] = [];
+  const impossible: ImpossibleCombination[] = [];
+  const seen = new Set<string>();
+  let repeated = 0;
+  for (const part of space.parts) {
+    for (const parameters of combinations(part.parameters)) {
+      const { model = defaultModel, ctx = DEFAULT_CTX } = parameters;
+      try {
+        const kv = kvSpecOf(parameters);
+        const key = `${model}\n${ctx}\n${kv}`;
+        if (seen.has(key)) repeated++;
+        else candidates.push({ part: part.name, parameters, model: String(model), ctx: Number(ctx), kv });
+        seen.add(key);
+      } catch (error) {
+        if (!(error instanceof TurboQuantError)) throw error;
+        impossible.push({ part: part.name, parameters, reason: error.message });
+      }
+    }
+  }
+  if (impossible.length > 0 && space.impossible === "refuse") refuse(space, impossible);
+  if (candidates.length === 0) {
+    throw new TurboQuantError("invalid_argument", `space ${space.name}: no combination is possible`, { impossible });
+  }
+  return { candidates, impossible, repeated };
+}
+
+function refuse(space: SearchSpace, impossible: readonly ImpossibleCombination[]): never {
+  const { part, parameters, reason } = impossible[0]!;
+  const many = impossible.length > 1 ? ` (and ${impossible.length - 1} more)` : "";
+  throw new TurboQuantError(
+    "invalid_argument",
+    `space ${space.name}, part ${part}: ${describe(parameters)} is impossible${many}: ${reason}; ` +
+      'take it out, or set "impossible": "skip"',
+    { impossible },
+  );
+}
+
+/** `k=1, qjl=true` */
+export function describe(parameters: Parameters): string {
+  return (
+    Object.entries(parameters)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(", ") || "the default"
+  );
+}
+
+type ValueLists = Readonly<Record<string, readonly ParameterValue[] | undefined>>;
+
+const sizeOf = (lists: ValueLists): number =>
+  Object.values(lists).reduce((product, list) => product * (list?.length ?? 1), 1);
+
+function* combinations(lists: ValueLists): Generator<Parameters> {
+  const entries = Object.entries(lists).filter((entry) => entry[1] !== undefined) as [string, ParameterValue[]][];
+  const total = sizeOf(lists);
+  for (let n = 0; n < total; n++) {
+    const chosen: [string, ParameterValue][] = [];
+    let rest = n;
+    for (const [name, list] of entries.toReversed()) {
+      chosen.unshift([name, list[rest % list.length]!]);
+      rest = Math.floor(rest / list.length);
+    }
+    yield Object.fromEntries(chosen);
+  }
+}
+
+/** What every run of a sweep shares and its figures depend on. */
+export interface RunSettings {
+  readonly base: string;
+  readonly needle: number;
+  /** Digest of the text; of a text that the model writes, null. */
+  readonly textSha256: string | null;
+}
+
+/** Identifies a run by all that its figures depend on, 16 hex digits. */
+export function runId({ model, ctx, kv }: Candidate, chunks: number, settings: RunSettings): string {
+  const { base, needle, textSha256 } = settings;
+  const identity = JSON.stringify([model, ctx, kv, chunks, base, needle, textSha256]);
+  return sha256Hex([new TextEncoder().encode(identity)]).slice(0, 16);
+}

@@ -1,0 +1,119 @@
+/** @file A plan reads kilobytes of a checkpoint, wherever it lies. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { writeSafetensors } from "../formats/write-safetensors.ts";
+import { parseModelConfig } from "../models/config.ts";
+import { expectedWeights } from "../models/expected-weights.ts";
+import { readPlannedModel } from "../plan/read-model.ts";
+import { weightMemory } from "../plan/weight-memory.ts";
+import { openMetadataSource } from "./metadata-source.ts";
+
+const config = {
+  model_type: "qwen3",
+  hidden_size: 256,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 64,
+  intermediate_size: 512,
+  vocab_size: 2048,
+  max_position_embeddings: 4096,
+  // Wrong on purpose: the headers know better.
+  torch_dtype: "bfloat16",
+};
+const tensors = Object.fromEntries(
+  [...expectedWeights(parseModelConfig(config, ""))].map(([name, shape]) => [
+    name,
+    { dtype: "f32" as const, shape, data: new Uint8Array(shape.reduce((a, b) => a * b, 4)) },
+  ]),
+);
+const weights = writeSafetensors(tensors);
+const files: Record<string, Uint8Array> = {
+  "config.json": new TextEncoder().encode(JSON.stringify(config)),
+  "model.safetensors": weights,
+};
+
+let folder: string;
+let server: Server;
+let endpoint: string;
+let sent: number;
+let status: number;
+let authorization: string | undefined;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tq-meta-"));
+  sent = 0;
+  status = 404;
+  server = createServer((request, response) => {
+    authorization = request.headers.authorization;
+    const file = files[request.url!.replace("/org/tiny/resolve/main/", "")];
+    if (!file) return response.writeHead(status).end();
+    const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range!)!.map(Number);
+    const body = file.subarray(from, to! + 1);
+    sent += body.length;
+    response.writeHead(206, { "content-range": `bytes ${from}-${to}/${file.length}` }).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  await rm(folder, { recursive: true, force: true });
+});
+const hub = () => ({ endpoint, cacheDir: folder, offline: false, token: "hf_test" });
+
+async function planned(ref: string, options = hub()) {
+  const source = await openMetadataSource(ref, options);
+  try {
+    return await readPlannedModel(source);
+  } finally {
+    await source.close();
+  }
+}
+
+describe("openMetadataSource", () => {
+  it("of a hub id reads config and headers, not the weights, with the token", async () => {
+    const model = await planned("org/tiny");
+    expect(model).toMatchObject({ name: "org/tiny", storedType: "f32" });
+    expect(weightMemory(model, "auto", "wasm", 2 ** 31).parameters * 4).toBe(
+      Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0),
+    );
+    expect(sent).toBeLessThan(weights.length / 20);
+    expect(authorization).toBe("Bearer hf_test");
+  });
+
+  it("takes what the hub's cache holds without asking the hub", async () => {
+    const snapshot = join(folder, "models--org--tiny", "snapshots", "main");
+    await mkdir(snapshot, { recursive: true });
+    for (const [file, bytes] of Object.entries(files)) await writeFile(join(snapshot, file), bytes);
+    expect(await planned("org/tiny", { ...hub(), offline: true })).toMatchObject({ storedType: "f32" });
+    expect(sent).toBe(0);
+  });
+
+  it("a directory is read by its headers, a bare config.json by itself, without weights by its word", async () => {
+    for (const [file, bytes] of Object.entries(files)) await writeFile(join(folder, file), bytes);
+    expect(await planned(folder)).toMatchObject({ storedType: "f32", name: folder });
+    const file = join(folder, "config.json");
+    expect(await planned(file)).toMatchObject({ storedType: "bf16", name: file });
+    await rm(join(folder, "model.safetensors"));
+    expect((await planned(folder)).storedType).toBe("bf16");
+  });
+
+  it("says what is wrong with an id", async () => {
+    await expect(planned("org/other")).rejects.toThrow(/no such directory here, and no such model/);
+    status = 401;
+    await expect(planned("org/other")).rejects.toThrow(/no access on the hub \(HTTP 401\).*set HF_TOKEN/);
+    await expect(planned("org/tiny", { ...hub(), offline: true })).rejects.toThrow(/HF_HUB_OFFLINE is set/);
+    await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a hub id/);
+  });
+
+  it("a file that is no config", async () => {
+    await writeFile(join(folder, "notes.txt"), "hello");
+    await expect(planned(join(folder, "notes.txt"))).rejects.toThrow(/config\.json: expected JSON/);
+  });
+});

@@ -1,0 +1,67 @@
+/** @file Opens a checkpoint for its config and headers only: no weights are downloaded. */
+import { readFile, stat } from "node:fs/promises";
+import { TurboQuantError } from "../errors.ts";
+import type { FileSource } from "../formats/file-source.ts";
+import { HttpSource } from "../formats/http-source.ts";
+import { parseHubId } from "../formats/hub-id.ts";
+import { MemorySource } from "../formats/memory-source.ts";
+import { DirectorySource } from "./directory-source.ts";
+import { cachedCheckpoint, type HubOptions } from "./hub.ts";
+import { embeddedModelDirectory } from "./package-root.ts";
+import { nodePlatform } from "./platform.ts";
+
+const PUBLIC_HUB = "https://huggingface.co";
+
+/**
+ * ref: a config.json by itself, a directory, the name of an embedded model, or a hub id, which is read with range requests
+ * unless the hub's cache on this machine holds it
+ * @throws TurboQuantError invalid_argument — none of them; invalid_file, unsupported — as the hub or the file system says
+ */
+export async function openMetadataSource(ref: string, options: HubOptions = {}): Promise<FileSource> {
+  const info = await stat(ref).catch(() => undefined);
+  if (info?.isFile()) return new MemorySource({ "config.json": await readFile(ref) }, ref);
+  if (!info && !embeddedModelDirectory(ref) && parseHubId(ref)) return await openHub(ref, options);
+  return await nodePlatform.openSource(ref);
+}
+
+async function openHub(id: string, options: HubOptions): Promise<FileSource> {
+  const cached = await cachedCheckpoint(id, options);
+  if (cached.directory) return new DirectorySource(cached.directory, id);
+  if (cached.offline) {
+    throw new TurboQuantError(
+      "invalid_file",
+      `hub: ${id}: HF_HUB_OFFLINE is set and the cache does not hold it; unset it, or pass a config.json`,
+      { id },
+    );
+  }
+  const { repo, revision } = parseHubId(id)!;
+  const token = options.token ?? process.env["HF_TOKEN"];
+  const endpoint = (options.endpoint ?? process.env["HF_ENDPOINT"] ?? PUBLIC_HUB).replace(/\/+$/, "");
+  const source = new HttpSource(
+    `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/`,
+    {
+      ...(token && { headers: { Authorization: `Bearer ${token}` } }),
+      ...(options.onProgress && { onProgress: options.onProgress }),
+      ...(options.signal && { signal: options.signal }),
+    },
+    id,
+  );
+  if (await source.has("config.json").catch((error) => refuse(id, error))) return source;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `hub: ${id}: no such directory here, and no such model with a config.json on the hub; check the name`,
+    { id },
+  );
+}
+
+/** The hub answers 401 for models that do not exist as well as for those that need a licence to be accepted. */
+function refuse(id: string, error: unknown): never {
+  const status = error instanceof TurboQuantError ? error.detail["status"] : undefined;
+  if (status !== 401 && status !== 403) throw error;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `hub: ${id}: no such directory here, and no such model or no access on the hub (HTTP ${status}); check the name, accept its licence on its page, and set HF_TOKEN`,
+    { id, status },
+    { cause: error },
+  );
+}

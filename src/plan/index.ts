@@ -1,0 +1,23 @@
+/** @file The memory planner: pure arithmetic over a config.json, for any page or script. */
+export type { PlannedBackend } from "../backends/working-memory.ts";
+export { TurboQuantError } from "../errors.ts";
+export { shapeConfig, shapeNames } from "../models/shapes.ts";
+export { CacheMemory } from "./cache-memory.ts";
+export { type PlanNote, planNotes } from "./limits.ts";
+export {
+  type MemoryPlan,
+  PLANNED_FORMATS,
+  type PlannedCache,
+  type PlannedFormat,
+  type PlanOptions,
+  planMemory,
+} from "./memory-plan.ts";
+export {
+  modelOfConfig,
+  type PlannedLayer,
+  type PlannedModel,
+  type PlannedWeight,
+  plannedModel,
+} from "./planned-model.ts";
+export { readPlannedModel } from "./read-model.ts";
+export type { WeightMemory } from "./weight-memory.ts";

@@ -1,0 +1,31 @@
+/** @file The formats that are tried for a model, and which of two is surely no worse. */
+import type { SideFormat } from "../quant/kv-format.ts";
+import { codeBits } from "../quant/page-layout.ts";
+import type { KvSpec } from "../quant/parse-kv-spec.ts";
+
+/** From few bits to many; sinks and window as the presets have them. */
+export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "k5v5", "k6v5", "k6v6", "k8v8"] as const;
+
+/** What the tail of the divergence is compared with, and the largest preset. */
+export const TAIL_REFERENCE = "k8v8";
+
+const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f32";
+
+/** At least as many bits by the same rules, or no codes at all. */
+function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
+  if (isFloat(a)) return a.type === "f32" || b.type !== "f32";
+  if (!a.type.startsWith("tq") || !b.type.startsWith("tq")) return a.type === b.type;
+  return codeBits(a.type) >= codeBits(b.type) && a.scale === b.scale && a.search === b.search && a.qjl === b.qjl;
+}
+
+/** Whether `a` keeps at least as much as `b` of both sides of every layer and is otherwise the same. */
+export function isAtLeast(a: KvSpec, b: KvSpec, numLayers: number): boolean {
+  for (let layer = 0; layer < numLayers; layer++) {
+    const { k: ak, v: av, ...restA } = a.forLayer(layer);
+    const { k: bk, v: bv, ...restB } = b.forLayer(layer);
+    if (!sideIsAtLeast(ak, bk) || !sideIsAtLeast(av, bv)) return false;
+    const noCodes = isFloat(ak) && isFloat(av);
+    if (!noCodes && JSON.stringify(restA) !== JSON.stringify(restB)) return false;
+  }
+  return a.calibration === b.calibration || a.isFloat;
+}

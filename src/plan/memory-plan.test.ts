@@ -1,0 +1,229 @@
+/** @file Plans against an engine that really holds the model, its cache and its activations. */
+import { describe, expect, it } from "vitest";
+import "../node/install.ts";
+import { gpuSkip } from "../../test/helpers/gpu.ts";
+import type { WeightType } from "../backends/ops.ts";
+import { createBackend } from "../engine/create-backend.ts";
+import { Runner } from "../engine/runner.ts";
+import { parseModelConfig } from "../models/config.ts";
+import { Decoder } from "../models/decoder.ts";
+import { RandomWeights } from "../models/random-weights.ts";
+import { shapeConfig } from "../models/shapes.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { DEFAULT_BINDING_LIMIT, planNotes, WASM_LIMIT } from "./limits.ts";
+import { planMemory } from "./memory-plan.ts";
+import { modelOfConfig } from "./planned-model.ts";
+import { weightMemory } from "./weight-memory.ts";
+
+/** Widths that fill no whole record, stacked matrices, biases. */
+const odd = {
+  model_type: "qwen2",
+  hidden_size: 36,
+  num_hidden_layers: 3,
+  num_attention_heads: 3,
+  num_key_value_heads: 1,
+  head_dim: 24,
+  intermediate_size: 50,
+  vocab_size: 301,
+  max_position_embeddings: 4096,
+  tie_word_embeddings: false,
+};
+const configs = {
+  odd: parseModelConfig(odd, "odd"),
+  tied: parseModelConfig({ ...odd, model_type: "qwen3", tie_word_embeddings: true, head_dim: 16 }, "tied"),
+};
+const GB = 1e9;
+const qwen32b = modelOfConfig(shapeConfig("qwen3-32b"), "qwen3-32b");
+
+async function loaded(config: (typeof configs)["odd"], backend: "wasm" | "webgpu", weights: WeightType, kv = "k4v4") {
+  const ops = await createBackend(backend, backend === "wasm" ? { threads: 1 } : {});
+  const decoder = await Decoder.load(ops, new RandomWeights(config), { config, weights, kv: parseKvSpec(kv) });
+  return { ops, decoder };
+}
+
+describe("weights", () => {
+  const types: WeightType[] = ["f32", "f16", "bf16", "q8"];
+  it.each(Object.entries(configs))("%s: bytes are those of the wasm backend", async (_, config) => {
+    for (const type of types) {
+      const { ops, decoder } = await loaded(config, "wasm", type);
+      expect(weightMemory(modelOfConfig(config, ""), type, "wasm", 2 ** 31).bytes, type).toBe(decoder.weightBytes);
+      await ops.dispose();
+    }
+  });
+
+  it.skipIf(gpuSkip)("and those of a device", async () => {
+    for (const type of types) {
+      const { ops, decoder } = await loaded(configs.odd, "webgpu", type);
+      expect(weightMemory(modelOfConfig(configs.odd, ""), type, "webgpu", 2 ** 31).bytes).toBe(decoder.weightBytes);
+      await ops.dispose();
+    }
+  });
+
+  it("auto is what is stored, tensor by tensor", () => {
+    const model = modelOfConfig(configs.odd, "", "bf16");
+    const bf16 = weightMemory(model, "auto", "wasm", 2 ** 31);
+    expect(bf16).toEqual(weightMemory(model, "bf16", "wasm", 2 ** 31));
+    const storedTypeOf = new Map<string, WeightType>([["model.embed_tokens.weight", "f32"]]);
+    const mixed = weightMemory({ ...model, storedTypeOf }, "auto", "wasm", 2 ** 31);
+    // 304 rows of panels, 40 columns of records, two bytes more each.
+    expect(mixed.bytes - bf16.bytes).toBe(304 * 40 * 2);
+    // A stack of different types is widened, as the decoder does.
+    storedTypeOf.set("model.layers.0.self_attn.q_proj.weight", "f16");
+    expect(weightMemory({ ...model, storedTypeOf }, "auto", "wasm", 2 ** 31).bytes).toBeGreaterThan(mixed.bytes);
+  });
+});
+
+describe("cache, activations and scratch", () => {
+  const KV = ["f16", "k4v4", "k3v5,sinks=20,window=70", "paper-2", "k4v4,layers=1:f16"];
+
+  it("pages of a filled cache, bytes of the buffers, and a bound on the whole memory", async () => {
+    const tokens = 700;
+    for (const kv of KV) {
+      const { ops, decoder } = await loaded(configs.odd, "wasm", "f32", kv);
+      const allocated = { bytes: 0 };
+      const alloc = ops.alloc.bind(ops);
+      ops.alloc = (length) => {
+        allocated.bytes += length * 4;
+        return alloc(length);
+      };
+      const cache = decoder.createCache();
+      const sequence = cache.createSequence();
+      const runner = new Runner(decoder, { contextLength: 4096 });
+      await runner.prefill(sequence, new Int32Array(tokens).fill(7));
+      const model = modelOfConfig(configs.odd, "odd");
+      const plan = planMemory(model, { memoryBytes: GB, context: tokens, kv: [kv], weights: "f32", backend: "wasm" });
+      const [format] = plan.formats;
+      expect(format!.cacheBytes, kv).toBe(sequence.numBytes);
+      expect(plan.activationBytes, kv).toBe(allocated.bytes);
+      expect(format!.heldBytes, kv).toBe(ops.pages.numBytes);
+      const used = Number(/memory: ([\d.]+) MiB/.exec(ops.explain!()[0]!)![1]) * 2 ** 20;
+      expect(format!.totalBytes, kv).toBeGreaterThan(used);
+      // The bound allows 16 threads; this is one.
+      expect(format!.totalBytes - 15 * 2 ** 19, kv).toBeLessThan(used + 4 * 2 ** 20);
+      sequence.release();
+      await ops.dispose();
+    }
+  });
+
+  it("several sequences hold what a cache of that many holds", async () => {
+    const { ops, decoder } = await loaded(configs.odd, "wasm", "f32");
+    const cache = decoder.createCache();
+    const runner = new Runner(decoder, { contextLength: 4096 });
+    for (let i = 0; i < 3; i++) {
+      await runner.prefill(cache.createSequence(), new Int32Array(300).fill(7), { logits: "none" });
+    }
+    const options = { memoryBytes: GB, context: 300, sequences: 3, kv: ["k4v4"], backend: "wasm" } as const;
+    const [format] = planMemory(modelOfConfig(configs.odd, ""), options).formats;
+    expect(format!.cacheBytes).toBe(cache.numBytes);
+    expect(format!.heldBytes).toBe(ops.pages.numBytes);
+    await ops.dispose();
+  });
+
+  it.skipIf(gpuSkip)("what a device holds for pages, growth included", async () => {
+    const { ops, decoder } = await loaded(configs.tied, "webgpu", "f16");
+    const empty = ops.pages.numBytes;
+    const sequence = decoder.createCache().createSequence();
+    sequence.reserve(1000);
+    const options = { memoryBytes: GB, context: 1000, kv: ["k4v4"], backend: "webgpu" } as const;
+    const [format] = planMemory(modelOfConfig(configs.tied, ""), options).formats;
+    expect(format!.heldBytes).toBe(ops.pages.numBytes - empty);
+    sequence.release();
+    await ops.dispose();
+  });
+});
+
+describe("what fits", () => {
+  const plan = (options: Partial<Parameters<typeof planMemory>[1]> = {}) =>
+    planMemory(qwen32b, { memoryBytes: 128 * GB, ...options });
+
+  it("Qwen3-32B takes 262,144 bytes a token in f16", () => {
+    const [f16] = plan({ kv: ["f16"], context: 1 << 19 }).formats;
+    expect(f16).toMatchObject({ bytesPerToken: 262_144, cacheBytes: 262_144 * (1 << 19), bitsPerValue: 16 });
+  });
+
+  it("the longest context fits and one page more does not, with one sequence and with several", () => {
+    for (const sequences of [1, 3]) {
+      for (const { kv, longestContext } of plan({ sequences }).formats) {
+        const at = (context: number) => plan({ context, sequences, kv: [kv] }).formats[0]!.fits;
+        expect([kv, at(longestContext), at(longestContext + 64)]).toEqual([kv, true, false]);
+      }
+    }
+  });
+
+  it("the most sequences fit and one more does not", () => {
+    for (const { kv, mostSequences } of plan({ context: 32_768 }).formats) {
+      const at = (sequences: number) => plan({ context: 32_768, sequences, kv: [kv] }).formats[0]!.fits;
+      expect([kv, at(mostSequences), at(mostSequences + 1)]).toEqual([kv, true, false]);
+    }
+  });
+
+  it("the best is the one with most bits that fits, and nothing fits too small a memory", () => {
+    const { formats, best } = plan({ context: 1 << 19 });
+    expect(formats.map(({ bitsPerValue }) => bitsPerValue)).toEqual(
+      formats.map(({ bitsPerValue }) => bitsPerValue).sort((a, b) => b - a),
+    );
+    expect(best).toBe(formats.find(({ freeBytes }) => freeBytes >= 0));
+    const small = plan({ memoryBytes: 60 * GB });
+    expect(small.best).toBeNull();
+    expect(small.formats.every(({ longestContext, mostSequences }) => longestContext + mostSequences === 0)).toBe(true);
+  });
+
+  it("the reserve is not used, and 32-bit WebAssembly has 4 GiB", () => {
+    expect(plan({ reserveBytes: 0 }).availableBytes - plan().availableBytes).toBe(6.4 * GB);
+    expect(plan({ backend: "wasm" }).availableBytes).toBe(WASM_LIMIT);
+    expect(() => plan({ reserveBytes: 128 * GB })).toThrow(/a reserve below the memory/);
+  });
+
+  it("auto takes wasm where everything fits it", () => {
+    const small = modelOfConfig(configs.odd, "");
+    expect(planMemory(small, { memoryBytes: GB }).backend).toBe("wasm");
+    expect(plan().backend).toBe("webgpu");
+  });
+
+  it("weights must pass through memory while they are loaded", () => {
+    const { weights, formats } = plan({ context: 64, kv: ["k4v4"] });
+    const tight = { reserveBytes: 0, context: 64, kv: ["k4v4"] };
+    expect(plan({ ...tight, memoryBytes: weights.bytes + weights.loadingBytes - 1 }).best).toBeNull();
+    expect(weights.loadingBytes).toBe(151_936 * 5120 * 2);
+    expect(formats[0]!.totalBytes).toBeLessThan(weights.bytes + weights.loadingBytes);
+    expect(plan({ ...tight, memoryBytes: weights.bytes + weights.loadingBytes }).best).not.toBeNull();
+  });
+
+  it.each([
+    [{ context: 0 }, /context: expected a whole number from 1/],
+    [{ sequences: 1.5 }, /sequences: expected/],
+    [{ contexts: [-1] }, /contexts: expected/],
+    [{ kv: ["k4v9"] }, /k4v9/],
+    [{ kv: ["k4v4,layers=0-64:f16"] }, /the model has layers 0 to 63/],
+  ])("%j is refused", (options, message) => {
+    expect(() => plan(options)).toThrow(message);
+  });
+});
+
+describe("notes", () => {
+  const codes = (model = qwen32b, options: Partial<Parameters<typeof planMemory>[1]> = {}) =>
+    planNotes(planMemory(model, { memoryBytes: 128 * GB, ...options })).map(({ code }) => code);
+
+  it("a context beyond the model's, with the factor to stretch it", () => {
+    expect(codes()).not.toContain("beyond-model");
+    const notes = planNotes(planMemory(qwen32b, { memoryBytes: 128 * GB, context: 131_072 }));
+    expect(notes.find(({ code }) => code === "beyond-model")?.text).toMatch(/3\.2 times the 40,960 .*"factor": 3\.25/);
+  });
+
+  it("a layer's pages beyond 128 MiB, exactly when they are", () => {
+    const at = (context: number) => planMemory(qwen32b, { memoryBytes: 128 * GB, context, kv: ["f16"] });
+    const tokens = [16_384, 32_768, 40_960].map(at);
+    for (const plan of tokens) {
+      const says = planNotes(plan).some(({ code }) => code === "binding");
+      expect(says).toBe(plan.formats[0]!.largestBinding > DEFAULT_BINDING_LIMIT);
+    }
+    expect(tokens.map((plan) => plan.formats[0]!.largestBinding > DEFAULT_BINDING_LIMIT)).toEqual([false, true, true]);
+  });
+
+  it("sliding-window layers, and what wasm can address", () => {
+    const sliding = parseModelConfig({ ...odd, model_type: "mistral", sliding_window: 100 }, "");
+    expect(codes(modelOfConfig(sliding, ""))).toContain("sliding-window");
+    expect(codes(modelOfConfig(configs.odd, ""))).toEqual([]);
+    expect(codes(qwen32b, { backend: "wasm" })).toContain("wasm-limit");
+  });
+});

@@ -1,0 +1,227 @@
+/** @file Does a model fit, with which cache format, for how long a context, for how many sequences at once. */
+import type { WeightType } from "../backends/ops.ts";
+import { CHUNK_TOKENS as WASM_CHUNK_TOKENS, wasmWorkingBytes } from "../backends/wasm/working-memory.ts";
+import { CHUNK_TOKENS as GPU_CHUNK_TOKENS, gpuWorkingBytes } from "../backends/webgpu/working-memory.ts";
+import type { PlannedBackend } from "../backends/working-memory.ts";
+import { TurboQuantError } from "../errors.ts";
+import { activationWidths } from "../models/decoder.ts";
+import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { CacheMemory } from "./cache-memory.ts";
+import { BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
+import type { PlannedModel } from "./planned-model.ts";
+import { type WeightMemory, weightMemory } from "./weight-memory.ts";
+
+/** Formats of a plan when none are named, from many bits to few. */
+export const PLANNED_FORMATS = ["f16", "q8_0", "k8v8", "k5v4", "k4v4", "k3v3", "k2v2"] as const;
+
+export interface PlanOptions {
+  /** All memory there is for weights, cache and the rest, in bytes. */
+  readonly memoryBytes: number;
+  /** Of it, to be left to the system and the runtime; 5 % by default. */
+  readonly reserveBytes?: number;
+  /** Tokens of a sequence; the model's max_position_embeddings by default. */
+  readonly context?: number;
+  /** Sequences at once, each of that length; 1 by default. */
+  readonly sequences?: number;
+  /** Cache formats as `--kv` takes them. */
+  readonly kv?: readonly string[];
+  readonly weights?: WeightType | "auto";
+  /** `auto`: wasm where everything in the plan fits its 4 GiB, else webgpu. */
+  readonly backend?: PlannedBackend | "auto";
+  /** Lengths of the second table. */
+  readonly contexts?: readonly number[];
+}
+
+/** One format at one length. Bytes are of all sequences together. */
+export interface PlannedCache {
+  readonly kv: string;
+  readonly context: number;
+  /** Pages at rest, as `numBytes` of the engine's sequences. */
+  readonly cacheBytes: number;
+  /** What the backend holds for them: alignment, room to grow, pages of a prefill that were given back. */
+  readonly heldBytes: number;
+  /** Scratch memory of the backend at this load. */
+  readonly workingBytes: number;
+  /** Weights, held pages, activations and scratch. */
+  readonly totalBytes: number;
+  readonly fits: boolean;
+  /** What is left of the memory after the reserve; negative when it does not fit. */
+  readonly freeBytes: number;
+  /** Largest buffer of pages of one layer that a WebGPU kernel binds. */
+  readonly largestBinding: number;
+}
+
+export interface PlannedFormat extends PlannedCache {
+  /** Allocated bits a cached number at this length: codes, scales, sinks, window, page rounding. */
+  readonly bitsPerValue: number;
+  /** Of one more token in a long sequence. */
+  readonly bytesPerToken: number;
+  /** Tokens that would fit, in steps of a page, whatever the model was trained for. */
+  readonly longestContext: number;
+  /** Sequences of `context` tokens that would fit. */
+  readonly mostSequences: number;
+}
+
+export interface MemoryPlan {
+  readonly model: PlannedModel;
+  readonly backend: PlannedBackend;
+  readonly memoryBytes: number;
+  readonly reserveBytes: number;
+  /** Memory less the reserve, and at most what the backend can address. */
+  readonly availableBytes: number;
+  readonly context: number;
+  readonly sequences: number;
+  readonly weights: WeightMemory;
+  readonly activationBytes: number;
+  /** By bits a value, most first. */
+  readonly formats: readonly PlannedFormat[];
+  readonly contexts: readonly { readonly context: number; readonly formats: readonly PlannedCache[] }[];
+  /** The format with most bits that fits; null when none does. */
+  readonly best: PlannedFormat | null;
+}
+
+/** Longest sequence and most sequences that a search looks at. */
+const MAX_TOKENS = 2 ** 30;
+const MAX_SEQUENCES = 2 ** 16;
+
+/** @throws TurboQuantError invalid_argument — a number out of range, a bad spec, a head_dim no format packs */
+export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPlan {
+  const { memoryBytes } = options;
+  const context = checked("context", options.context ?? model.maxPositionEmbeddings, MAX_TOKENS);
+  const sequences = checked("sequences", options.sequences ?? 1, MAX_SEQUENCES);
+  const reserveBytes = options.reserveBytes ?? Math.floor(memoryBytes * 0.05);
+  if (!(memoryBytes > 0) || !(reserveBytes >= 0) || reserveBytes >= memoryBytes) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `plan: expected a reserve below the memory of ${memoryBytes} bytes, got ${reserveBytes}; name more memory or a smaller reserve`,
+      { memoryBytes, reserveBytes },
+    );
+  }
+  const texts = options.kv ?? PLANNED_FORMATS;
+  const caches = texts.map((kv) => ({ kv, cache: new CacheMemory(model, parseKvSpec(kv)) }));
+  const planner = (backend: PlannedBackend) =>
+    new Planner(model, backend, options.weights ?? "auto", memoryBytes - reserveBytes, sequences);
+  let plan = planner(options.backend === "webgpu" ? "webgpu" : "wasm");
+  const isAuto = (options.backend ?? "auto") === "auto";
+  if (isAuto && caches.some(({ kv, cache }) => plan.at(kv, cache, context).totalBytes > WASM_LIMIT))
+    plan = planner("webgpu");
+  const formats = caches
+    .map(({ kv, cache }) => ({
+      ...plan.at(kv, cache, context),
+      bitsPerValue: cache.bitsPerValue(context),
+      bytesPerToken: cache.bytesPerToken,
+      longestContext: largest(MAX_TOKENS / PAGE_TOKENS, (n) => plan.at(kv, cache, n * PAGE_TOKENS).fits) * PAGE_TOKENS,
+      mostSequences: largest(MAX_SEQUENCES, (n) => plan.at(kv, cache, context, n).fits),
+    }))
+    .sort((a, b) => b.bitsPerValue - a.bitsPerValue);
+  return {
+    model,
+    backend: plan.backend,
+    memoryBytes,
+    reserveBytes,
+    availableBytes: plan.availableBytes,
+    context,
+    sequences,
+    weights: plan.weights,
+    activationBytes: plan.activations(sequences),
+    formats,
+    contexts: (options.contexts ?? []).map((length) => ({
+      context: checked("contexts", length, MAX_TOKENS),
+      formats: formats.map(({ kv }) => plan.at(kv, caches.find((c) => c.kv === kv)!.cache, length)),
+    })),
+    best: formats.find(({ fits }) => fits) ?? null,
+  };
+}
+
+class Planner {
+  readonly backend: PlannedBackend;
+  readonly weights: WeightMemory;
+  readonly availableBytes: number;
+  readonly #model: PlannedModel;
+  readonly #sequences: number;
+
+  constructor(
+    model: PlannedModel,
+    backend: PlannedBackend,
+    weights: WeightType | "auto",
+    availableBytes: number,
+    sequences: number,
+  ) {
+    this.backend = backend;
+    this.weights = weightMemory(model, weights, backend, BINDING_LIMIT);
+    this.availableBytes = backend === "wasm" ? Math.min(availableBytes, WASM_LIMIT) : availableBytes;
+    this.#model = model;
+    this.#sequences = sequences;
+  }
+
+  /** Activation buffers of the decoder, and the logits of every sequence. */
+  activations(sequences: number): number {
+    const model = this.#model;
+    const [{ numKvHeads, headDim }] = model.layers as [PlannedModel["layers"][number]];
+    const widths = Object.values(activationWidths({ ...model, numKvHeads, headDim }));
+    return 4 * (this.#rows(sequences) * widths.reduce((sum, width) => sum + width, 0) + sequences * model.vocabSize);
+  }
+
+  at(kv: string, cache: CacheMemory, context: number, sequences = this.#sequences): PlannedCache {
+    const { bytes: heldBytes, largestBinding } = cache.held(context, sequences, this.#rows(1), this.backend);
+    const workingBytes = this.#working(context, sequences);
+    const running = this.weights.bytes + heldBytes + this.activations(sequences) + workingBytes;
+    const freeBytes = this.availableBytes - running;
+    return {
+      kv,
+      context,
+      cacheBytes: cache.bytes(context) * sequences,
+      heldBytes,
+      workingBytes,
+      totalBytes: running,
+      // A matrix that is being loaded lies in the memory of the host; only where that is the same memory it counts.
+      fits: freeBytes >= 0 && this.weights.bytes + this.weights.loadingBytes <= this.availableBytes,
+      freeBytes,
+      largestBinding,
+    };
+  }
+
+  #rows(sequences: number): number {
+    return Math.max(sequences, this.backend === "wasm" ? WASM_CHUNK_TOKENS : GPU_CHUNK_TOKENS.matrices);
+  }
+
+  #working(tokens: number, sequences: number): number {
+    const { layers, numHeads, vocabSize, weights } = this.#model;
+    const load = {
+      rows: this.#rows(sequences),
+      sequences,
+      tokens,
+      numLayers: layers.length,
+      numHeads,
+      numKvHeads: layers[0]!.numKvHeads,
+      headDim: layers[0]!.headDim,
+      vocabSize,
+      widestInput: Math.max(...weights.map(({ cols, isVector }) => (isVector ? 0 : cols))),
+      weights: this.weights.type,
+    };
+    return this.backend === "wasm" ? wasmWorkingBytes(load) : gpuWorkingBytes(load);
+  }
+}
+
+/** The largest whole number from 0 to `limit` for which `holds`, which is true up to some number and false from there on. */
+function largest(limit: number, holds: (n: number) => boolean): number {
+  let [low, high] = [0, limit + 1];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (holds(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+function checked(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `plan: ${name}: expected a whole number from 1 to ${max}, got ${value}`,
+    {
+      [name]: value,
+    },
+  );
+}

@@ -1,0 +1,118 @@
+/** @file Models that we do not run: parameter counts as their publishers state them, KV bytes by hand. */
+import { describe, expect, it } from "vitest";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { CacheMemory } from "./cache-memory.ts";
+import { otherTypes } from "./other-models.ts";
+import { plannedModel } from "./planned-model.ts";
+import { weightMemory } from "./weight-memory.ts";
+
+const sizes = (
+  model_type: string,
+  [hidden_size, num_hidden_layers, num_attention_heads, num_key_value_heads, intermediate_size, vocab_size]: number[],
+  more: object = {},
+) => ({
+  model_type,
+  hidden_size,
+  num_hidden_layers,
+  num_attention_heads,
+  num_key_value_heads,
+  intermediate_size,
+  vocab_size,
+  max_position_embeddings: 131_072,
+  ...more,
+});
+
+/** Config, and the parameters in billions on the model card or in the paper. */
+const MODELS: Readonly<Record<string, readonly [config: object, billions: number]>> = {
+  "Qwen3-30B-A3B": [
+    sizes("qwen3_moe", [2048, 48, 32, 4, 6144, 151_936], {
+      head_dim: 128,
+      num_experts: 128,
+      num_experts_per_tok: 8,
+      moe_intermediate_size: 768,
+      mlp_only_layers: [],
+    }),
+    30.5,
+  ],
+  "Qwen1.5-MoE-A2.7B": [
+    sizes("qwen2_moe", [2048, 24, 16, 16, 5632, 151_936], {
+      num_experts: 60,
+      num_experts_per_tok: 4,
+      moe_intermediate_size: 1408,
+      shared_expert_intermediate_size: 5632,
+    }),
+    14.3,
+  ],
+  "Mixtral-8x7B": [
+    sizes("mixtral", [4096, 32, 32, 8, 14_336, 32_000], { num_local_experts: 8, num_experts_per_tok: 2 }),
+    46.7,
+  ],
+  "gpt-oss-20b": [
+    sizes("gpt_oss", [2880, 24, 64, 8, 2880, 201_088], { head_dim: 64, num_local_experts: 32, num_experts_per_tok: 4 }),
+    20.9,
+  ],
+  "gemma-7b": [sizes("gemma", [3072, 28, 16, 16, 24_576, 256_000]), 8.54],
+  "gemma-2-9b": [sizes("gemma2", [3584, 42, 16, 8, 14_336, 256_000]), 9.24],
+  "gemma-3-1b": [sizes("gemma3_text", [1152, 26, 4, 1, 6912, 262_144], { sliding_window: 512 }), 1.0],
+  "Phi-3-mini": [sizes("phi3", [3072, 32, 32, 32, 8192, 32_064], { sliding_window: null }), 3.82],
+  "OLMo-2-7B": [sizes("olmo2", [4096, 32, 32, 32, 11_008, 100_352]), 7.3],
+  SmolLM3: [sizes("smollm3", [2048, 36, 16, 4, 11_008, 128_256]), 3.08],
+  "granite-3.0-8b": [sizes("granite", [4096, 40, 32, 8, 12_800, 49_155], { tie_word_embeddings: true }), 8.17],
+};
+
+const planned = (config: object) => plannedModel(config, "config.json");
+
+describe("model types that are planned without being run", () => {
+  it.each(Object.entries(MODELS))("%s has the parameters its publisher states", (_, [config, billions]) => {
+    const { parameters } = weightMemory(planned(config), "auto", "webgpu", 2 ** 31);
+    // Published to three digits.
+    expect(Math.abs(parameters / 1e9 / billions - 1)).toBeLessThan(0.005);
+  });
+
+  it("every type is covered by one of these", () => {
+    const covered = Object.values(MODELS).map(([config]) => (config as { model_type: string }).model_type);
+    expect([...new Set([...covered, "gemma3"])].sort()).toEqual([...otherTypes].sort());
+  });
+
+  it("sliding-window layers keep whole pages around their window, the others every token", () => {
+    const bytes = (name: string, kv: string, tokens: number) =>
+      new CacheMemory(planned(MODELS[name]![0]), parseKvSpec(kv)).bytes(tokens);
+    // Gemma 3 1B: layers 5, 11, 17, 23 of 26 are full; 2 · 256 values of 2 B a token and layer.
+    expect(bytes("gemma-3-1b", "f16", 65_536)).toBe(4 * 65_536 * 1024 + 22 * (512 + 64) * 1024);
+    // Below the window there is no difference.
+    expect(bytes("gemma-3-1b", "f16", 512)).toBe(26 * 512 * 1024);
+    // Gemma 2: every other layer; gpt-oss the same with a window of 128.
+    expect(bytes("gemma-2-9b", "f16", 65_536)).toBe(21 * (65_536 + 4096 + 64) * 8192);
+    expect(bytes("gpt-oss-20b", "f16", 65_536)).toBe(12 * (65_536 + 128 + 64) * 2048);
+    expect(bytes("Phi-3-mini", "f16", 65_536)).toBe(32 * 65_536 * 12_288);
+  });
+
+  it("layer_types decide where a config has them", () => {
+    const layer_types = ["full_attention", ...Array.from({ length: 25 }, () => "sliding_attention")];
+    const model = planned({ ...MODELS["gemma-3-1b"]![0], layer_types });
+    expect(model.layers.map(({ slidingWindow }) => slidingWindow)).toEqual([0, ...layer_types.slice(1).map(() => 512)]);
+    expect(() => planned({ ...MODELS["gemma-3-1b"]![0], layer_types: ["full_attention"] })).toThrow(/a list of 26/);
+  });
+
+  it("a multimodal wrapper is planned by its text config, and says so", () => {
+    const text_config = MODELS["gemma-3-1b"]![0];
+    const model = planned({ model_type: "gemma3", text_config });
+    expect(model.assumptions.join()).toMatch(/vision tower is not counted/);
+    expect(model.layers).toEqual(planned(text_config).layers);
+    expect(() => planned({ model_type: "gemma3" })).toThrow(/text_config: expected the config/);
+  });
+
+  it.each([
+    [{ model_type: "deepseek_v3", kv_lora_rank: 512 }, /deepseek_v3 .*latent vector.*MLA/],
+    [{ model_type: "minicpm3" }, /latent vector/],
+    [{ model_type: "qwen3_next" }, /only some of its layers have K and V/],
+    [{ model_type: "brand_new", mamba_d_state: 16 }, /only some of its layers have K and V/],
+    [{ model_type: "bert" }, /it needs a decoder/],
+    [{ model_type: "falcon" }, /sizes of its tensors are not known here \(it needs LayerNorm/],
+    [{ model_type: "brand_new" }, /sizes of its tensors are not known here; plan knows llama/],
+    [{}, /model_type: expected a string/],
+    [[], /expected a JSON object/],
+  ])("%j is refused with the reason", (config, message) => {
+    expect(() => planned(config)).toThrow(message);
+  });
+});

@@ -1,0 +1,204 @@
+/**
+ * @file Model types that this package does not run and whose memory is plain arithmetic all the same: as a config says,
+ * with the defaults of Transformers where it does not.
+ */
+import type { ConfigFields } from "../models/config-fields.ts";
+import type { PlannedLayer, PlannedModel, PlannedWeight } from "./planned-model.ts";
+
+type Description = Omit<PlannedModel, "name" | "modelType" | "runs" | "storedType" | "storedTypeOf">;
+
+interface Family {
+  readonly tied?: boolean;
+  readonly headDim?: number;
+  /** RMS norms of a layer besides those of Q and K. */
+  readonly norms?: 2 | 4;
+  /** Norms of Q and K: over each head, or over all heads together. */
+  readonly qkNorm?: "head" | "all";
+  /** Biases of q, k, v; of the output projection as well. */
+  readonly biases?: "qkv" | "all";
+  /** Sliding-window layers where `layer_types` is absent: all of them, or all but every n-th. */
+  readonly sliding?: "all" | number;
+  readonly window?: number;
+  readonly experts?: {
+    readonly number: string;
+    readonly width: string;
+    readonly used: string;
+    readonly shared?: boolean;
+    readonly biases?: boolean;
+    readonly sparseStep?: boolean;
+  };
+}
+
+/** Every entry is checked against the parameter count that its publisher states (other-models.test.ts). */
+const FAMILIES: Readonly<Record<string, Family>> = {
+  qwen3_moe: {
+    qkNorm: "head",
+    experts: { number: "num_experts", width: "moe_intermediate_size", used: "num_experts_per_tok", sparseStep: true },
+  },
+  qwen2_moe: {
+    biases: "qkv",
+    experts: {
+      number: "num_experts",
+      width: "moe_intermediate_size",
+      used: "num_experts_per_tok",
+      shared: true,
+      sparseStep: true,
+    },
+  },
+  mixtral: {
+    sliding: "all",
+    experts: { number: "num_local_experts", width: "intermediate_size", used: "num_experts_per_tok" },
+  },
+  gpt_oss: {
+    headDim: 64,
+    biases: "all",
+    sliding: 2,
+    window: 128,
+    experts: {
+      number: "num_local_experts",
+      width: "intermediate_size",
+      used: "num_experts_per_tok",
+      biases: true,
+    },
+  },
+  gemma: { tied: true, headDim: 256 },
+  gemma2: { tied: true, headDim: 256, norms: 4, sliding: 2, window: 4096 },
+  gemma3_text: { tied: true, headDim: 256, norms: 4, qkNorm: "head", sliding: 6, window: 4096 },
+  phi3: { sliding: "all" },
+  olmo2: { qkNorm: "all" },
+  smollm3: { tied: true },
+  granite: {},
+};
+
+/** A multimodal wrapper and the type of its `text_config`. */
+const WRAPPERS: Readonly<Record<string, string>> = { gemma3: "gemma3_text" };
+
+/** Model types that `describeOther` knows. */
+export const otherTypes: readonly string[] = [...Object.keys(FAMILIES), ...Object.keys(WRAPPERS)];
+
+const MAX = 2 ** 24;
+
+/** modelType: one of `otherTypes`. @throws TurboQuantError invalid_file — a field is missing or out of range */
+export function describeOther(modelType: string, config: ConfigFields): Description {
+  const inner = WRAPPERS[modelType];
+  if (inner) {
+    const text = config.object("text_config");
+    if (!text) throw config.invalid("text_config", "the config of the language model");
+    const described = describeOther(inner, text);
+    return { ...described, assumptions: [...described.assumptions, "the vision tower is not counted"] };
+  }
+  const family = FAMILIES[modelType]!;
+  const hiddenSize = config.integer("hidden_size", 1, MAX);
+  const numLayers = config.integer("num_hidden_layers", 1, 1024);
+  const numHeads = config.integer("num_attention_heads", 1, 4096);
+  const numKvHeads = config.integer("num_key_value_heads", 1, numHeads, numHeads);
+  const headDim = config.integer("head_dim", 8, 1024, family.headDim ?? Math.floor(hiddenSize / numHeads));
+  const vocabSize = config.integer("vocab_size", 1, MAX);
+  const windows = slidingWindows(config, family, numLayers);
+  const layers: PlannedLayer[] = windows.map((slidingWindow) => ({ numKvHeads, headDim, slidingWindow }));
+  const tied = config.boolean("tie_word_embeddings", family.tied ?? false);
+  const q = numHeads * headDim;
+  const kv = numKvHeads * headDim;
+
+  const matrix = (rows: number, cols: number, count = numLayers): PlannedWeight => ({
+    names: [],
+    rows,
+    cols,
+    isVector: false,
+    count,
+  });
+  const vector = (cols: number, count = numLayers): PlannedWeight => ({ ...matrix(1, cols, count), isVector: true });
+  const feedForward = feedForwardOf(config, family, { hiddenSize, numLayers }, matrix, vector);
+  const hasBiases = (family.biases ?? (config.boolean("attention_bias", false) ? "all" : undefined)) !== undefined;
+  const outputBias = hasBiases && family.biases !== "qkv";
+  return {
+    assumptions: [
+      "turboquant does not run this model type: bytes are those that it would take in this package's layouts",
+      ...feedForward.assumptions,
+      ...(windows.some((window) => window > 0)
+        ? ["sliding-window layers keep the pages of their window only, all other layers every token"]
+        : []),
+    ],
+    layers,
+    hiddenSize,
+    numHeads,
+    intermediateSize: feedForward.width,
+    vocabSize,
+    maxPositionEmbeddings: config.integer("max_position_embeddings", 1, 2 ** 30),
+    weights: [
+      matrix(vocabSize, hiddenSize, tied ? 1 : 2),
+      matrix(q + 2 * kv, hiddenSize),
+      matrix(hiddenSize, q),
+      ...(hasBiases ? [vector(q + 2 * kv)] : []),
+      ...(outputBias ? [vector(hiddenSize)] : []),
+      ...(family.qkNorm === "head" ? [vector(headDim, 2 * numLayers)] : []),
+      ...(family.qkNorm === "all" ? [vector(q), vector(kv)] : []),
+      // gpt-oss: one learned sink a head.
+      ...(modelType === "gpt_oss" ? [vector(numHeads)] : []),
+      vector(hiddenSize, numLayers * (family.norms ?? 2) + 1),
+      ...feedForward.weights,
+    ],
+  };
+}
+
+function slidingWindows(config: ConfigFields, family: Family, numLayers: number): number[] {
+  const types = config.raw("layer_types");
+  const window = config.has("sliding_window")
+    ? config.integer("sliding_window", 1, 2 ** 30)
+    : config.mentions("sliding_window")
+      ? 0
+      : (family.window ?? 0);
+  if (Array.isArray(types)) {
+    if (types.length !== numLayers) throw config.invalid("layer_types", `a list of ${numLayers}, one a layer`);
+    const unknown = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
+    if (unknown !== undefined)
+      throw config.unsupported("layer_types", "plan knows full_attention and sliding_attention");
+    return types.map((type) => (type === "sliding_attention" ? window : 0));
+  }
+  if (family.sliding === undefined || config.raw("use_sliding_window") === false) {
+    return Array.from({ length: numLayers }, () => 0);
+  }
+  const every =
+    family.sliding === "all"
+      ? Number.POSITIVE_INFINITY
+      : config.integer("sliding_window_pattern", 1, 1024, family.sliding);
+  return Array.from({ length: numLayers }, (_, layer) => ((layer + 1) % every === 0 ? 0 : window));
+}
+
+function feedForwardOf(
+  config: ConfigFields,
+  { experts }: Family,
+  { hiddenSize, numLayers }: { hiddenSize: number; numLayers: number },
+  matrix: (rows: number, cols: number, count?: number) => PlannedWeight,
+  vector: (cols: number, count?: number) => PlannedWeight,
+): { width: number; weights: PlannedWeight[]; assumptions: string[] } {
+  const dense = (width: number, count: number): PlannedWeight[] =>
+    count === 0 ? [] : [matrix(2 * width, hiddenSize, count), matrix(hiddenSize, width, count)];
+  if (!experts) {
+    const width = config.integer("intermediate_size", 1, MAX);
+    return { width, weights: dense(width, numLayers), assumptions: [] };
+  }
+  const number = config.integer(experts.number, 1, 65_536);
+  const width = config.integer(experts.width, 1, MAX);
+  const used = config.integer(experts.used, 1, number);
+  const denseLayers = config.raw("mlp_only_layers");
+  const step = experts.sparseStep ? config.integer("decoder_sparse_step", 1, 1024, 1) : 1;
+  const isSparse = (layer: number): boolean =>
+    !(Array.isArray(denseLayers) && denseLayers.includes(layer)) && (layer + 1) % step === 0;
+  const sparse = Array.from({ length: numLayers }, (_, layer) => layer).filter(isSparse).length;
+  const denseWidth = sparse < numLayers ? config.integer("intermediate_size", 1, MAX) : 0;
+  const sharedWidth = experts.shared ? config.integer("shared_expert_intermediate_size", 1, MAX) : 0;
+  return {
+    width: Math.max(denseWidth, used * width + sharedWidth),
+    weights: [
+      ...dense(width, sparse * number),
+      ...dense(denseWidth, numLayers - sparse),
+      ...(sharedWidth > 0 ? [...dense(sharedWidth, sparse), matrix(1, hiddenSize, sparse)] : []),
+      matrix(number, hiddenSize, sparse),
+      ...(experts.biases
+        ? [vector(2 * width, sparse * number), vector(hiddenSize, sparse * number), vector(number, sparse)]
+        : []),
+    ],
+    assumptions: ["all experts stay in memory; activations are those of the experts that a token uses"],
+  };
+}

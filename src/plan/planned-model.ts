@@ -1,0 +1,137 @@
+/** @file What a memory plan needs to know of a model: its matrices and its layers with a KV cache. */
+import type { WeightType } from "../backends/ops.ts";
+import type { LayerShape } from "../cache/kv-cache.ts";
+import { TurboQuantError } from "../errors.ts";
+import { type ModelConfig, parseModelConfig } from "../models/config.ts";
+import { ConfigFields } from "../models/config-fields.ts";
+import { expectedWeights } from "../models/expected-weights.ts";
+import { families, requirementsOf } from "../models/registry.ts";
+import { describeOther, otherTypes } from "./other-models.ts";
+
+/** A matrix as it lies on a backend; several of the checkpoint's may be stacked. Vectors (norms, biases) have one row. */
+export interface PlannedWeight {
+  /** Tensors of the checkpoint that it is made of; empty when only its size is known. */
+  readonly names: readonly string[];
+  readonly rows: number;
+  readonly cols: number;
+  /** Norms and biases stay f32, whatever the type of the matrices. */
+  readonly isVector: boolean;
+  /** How many of the same shape there are. */
+  readonly count: number;
+}
+
+export interface PlannedLayer extends LayerShape {
+  /** Positions that the layer attends to; 0 for all. */
+  readonly slidingWindow: number;
+}
+
+export interface PlannedModel {
+  readonly name: string;
+  readonly modelType: string;
+  /** Whether this package runs it; if not, `assumptions` say what the arithmetic rests on. */
+  readonly runs: boolean;
+  readonly assumptions: readonly string[];
+  /** Layers that keep K and V. */
+  readonly layers: readonly PlannedLayer[];
+  readonly hiddenSize: number;
+  readonly numHeads: number;
+  /** Width of the feed-forward's activations; of all experts that a token uses. */
+  readonly intermediateSize: number;
+  readonly vocabSize: number;
+  readonly maxPositionEmbeddings: number;
+  readonly weights: readonly PlannedWeight[];
+  /** Type of the stored matrices: from the config, or of each tensor from the headers. */
+  readonly storedType: WeightType;
+  readonly storedTypeOf?: ReadonlyMap<string, WeightType>;
+}
+
+/**
+ * json: a parsed config.json · name: for messages
+ * @throws TurboQuantError invalid_file — a field is missing or wrong; unsupported — a model type whose cache is not K and V
+ *   heads of every token (MLA, state spaces), or one whose arithmetic is not known here
+ */
+export function plannedModel(json: unknown, name: string): PlannedModel {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new TurboQuantError("invalid_file", `${name}: expected a JSON object; this is no config.json`);
+  }
+  const fields = new ConfigFields(json as Readonly<Record<string, unknown>>, name);
+  const modelType = fields.string("model_type");
+  if (families.some((family) => family.modelType === modelType)) {
+    return modelOfConfig(parseModelConfig(json, name), name, storedTypeOf(fields));
+  }
+  refuseOtherCaches(fields, modelType, name);
+  return { name, modelType, runs: false, storedType: storedTypeOf(fields), ...describeOther(modelType, fields) };
+}
+
+/** A model that this package runs. */
+export function modelOfConfig(config: ModelConfig, name: string, storedType: WeightType = "bf16"): PlannedModel {
+  return {
+    name,
+    modelType: config.modelType,
+    runs: true,
+    assumptions: [],
+    layers: Array.from({ length: config.numLayers }, (_, layer) => ({
+      numKvHeads: config.numKvHeads,
+      headDim: config.headDim,
+      slidingWindow: config.slidingWindow(layer),
+    })),
+    hiddenSize: config.hiddenSize,
+    numHeads: config.numHeads,
+    intermediateSize: config.intermediateSize,
+    vocabSize: config.vocabSize,
+    maxPositionEmbeddings: config.maxPositionEmbeddings,
+    weights: stackedWeights(config),
+    storedType,
+  };
+}
+
+/** Projections that the decoder runs as one matrix. */
+const STACKED: readonly (readonly [pattern: RegExp, name: string])[] = [
+  [/self_attn\.[qkv]_proj\.(weight|bias)$/, "self_attn.qkv_proj.$1"],
+  [/mlp\.(?:gate|up)_proj\.weight$/, "mlp.gate_up_proj.weight"],
+];
+
+/** The checkpoint's tensors, stacked as the decoder stacks them. */
+function stackedWeights(config: ModelConfig): PlannedWeight[] {
+  const stacks = new Map<string, { names: string[]; rows: number; cols: number; isVector: boolean }>();
+  for (const [name, shape] of expectedWeights(config)) {
+    const key = STACKED.reduce((text, [pattern, to]) => text.replace(pattern, to), name);
+    const isVector = shape.length === 1;
+    const stack = stacks.get(key) ?? { names: [], rows: 0, cols: shape.at(-1)!, isVector };
+    if (isVector) Object.assign(stack, { rows: 1, cols: stack.names.length > 0 ? stack.cols + shape[0]! : shape[0]! });
+    else stack.rows += shape[0]!;
+    stack.names.push(name);
+    stacks.set(key, stack);
+  }
+  return [...stacks.values()].map((stack) => ({ ...stack, count: 1 }));
+}
+
+/** What the file says the checkpoint is stored in; bf16, as nearly all are, where it does not say. */
+function storedTypeOf(fields: ConfigFields): WeightType {
+  const dtype = fields.string(fields.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
+  const types: Readonly<Record<string, WeightType>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };
+  return types[dtype] ?? "bf16";
+}
+
+function refuseOtherCaches(fields: ConfigFields, modelType: string, name: string): void {
+  const known = requirementsOf(modelType);
+  const nested = fields.object("text_config");
+  const isLatent = fields.has("kv_lora_rank") || nested?.has("kv_lora_rank") || known?.includes("(MLA)");
+  const isHybrid = ["ssm_cfg", "mamba_d_state", "linear_num_value_heads", "state_size"].some((key) => fields.has(key));
+  const what = isLatent
+    ? "it caches one latent vector a token and layer (MLA) instead of K and V heads, and attention over codes of such vectors is another algorithm"
+    : isHybrid || known?.includes("state-space")
+      ? "only some of its layers have K and V; the others keep a state whose size and type are the implementation's"
+      : known?.includes("encoder")
+        ? `it needs ${known}`
+        : otherTypes.includes(modelType)
+          ? null
+          : `the sizes of its tensors are not known here${known ? ` (it needs ${known})` : ""}`;
+  if (what === null) return;
+  const plannable = [...families.map((family) => family.modelType), ...otherTypes].join(", ");
+  throw new TurboQuantError(
+    "unsupported",
+    `${name}: a ${modelType.slice(0, 60)} model cannot be planned: ${what}; plan knows ${plannable}`,
+    { modelType },
+  );
+}

@@ -1,0 +1,85 @@
+/** @file Who may call: API keys, and pages of other origins. */
+import { ApiError } from "./api-error.ts";
+
+const encoder = new TextEncoder();
+
+async function digest(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
+}
+
+/** Compares in a time that does not depend on where the first difference is, nor on the lengths. */
+export async function isSameSecret(a: string, b: string): Promise<boolean> {
+  const [x, y] = [await digest(a), await digest(b)];
+  let difference = 0;
+  for (let i = 0; i < x.length; i++) difference |= x[i]! ^ y[i]!;
+  return difference === 0;
+}
+
+/**
+ * The key that a request carries, checked; "" when none is needed.
+ * @throws ApiError 401
+ */
+export async function checkKey(authorization: string | undefined, keys: readonly string[]): Promise<string> {
+  if (keys.length === 0) return "";
+  const given = /^Bearer\s+(.+)$/i.exec(authorization ?? "")?.[1]?.trim();
+  if (given === undefined) {
+    throw new ApiError(401, "no API key: send it as `Authorization: Bearer KEY`", { code: "missing_api_key" });
+  }
+  let found = false;
+  // All of them, whichever it is.
+  for (const key of keys) if (await isSameSecret(given, key)) found = true;
+  if (!found)
+    throw new ApiError(401, "wrong API key: check the key that the server was started with", {
+      code: "invalid_api_key",
+    });
+  return given;
+}
+
+/** Host names without their port. */
+const nameOf = (host: string): string => host.replace(/:\d+$/, "").toLowerCase();
+
+/**
+ * A page elsewhere may point a name of its own at this address (DNS rebinding) and then read answers as its own: a server
+ * on loopback answers to loopback's names only.
+ * @throws ApiError 403
+ */
+export function checkHost(host: string | undefined, allowed: readonly string[] | null): void {
+  if (!allowed || host === undefined || allowed.includes(nameOf(host))) return;
+  throw new ApiError(
+    403,
+    `host ${host.slice(0, 100)}: this server answers to ${allowed.join(", ")} only; start it with --host to serve others`,
+    {
+      code: "wrong_host",
+    },
+  );
+}
+
+/**
+ * Headers for a request from a page: none for our own pages and for programs.
+ * @throws ApiError 403 — a page of another origin that is not allowed, which could otherwise send requests unseen
+ */
+export function corsHeaders(
+  origin: string | undefined,
+  host: string | undefined,
+  allowed: readonly string[],
+): Record<string, string> {
+  if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return {};
+  const isOpen = allowed.includes("*");
+  if (!isOpen && !allowed.includes(origin)) {
+    throw new ApiError(
+      403,
+      `origin ${origin.slice(0, 100)}: pages of other origins may not call; start the server with --cors-origin ${origin.slice(0, 100)}`,
+      {
+        code: "origin_not_allowed",
+      },
+    );
+  }
+  return {
+    "access-control-allow-origin": isOpen ? "*" : origin,
+    "access-control-allow-methods": "GET, POST, OPTIONS",
+    "access-control-allow-headers": "authorization, content-type",
+    "access-control-expose-headers": "x-request-id",
+    "access-control-max-age": "600",
+    vary: "origin",
+  };
+}

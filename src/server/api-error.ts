@@ -1,0 +1,91 @@
+/** @file Every failure as OpenAI's error object with the right status. */
+import { TurboQuantError } from "../errors.ts";
+
+export interface ErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    /** The field of the request that is wrong, where one is. */
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+export interface ApiErrorOptions {
+  readonly code?: string;
+  readonly param?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string | null;
+  readonly param: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, message: string, options: ApiErrorOptions = {}) {
+    super(message);
+    this.status = status;
+    this.code = options.code ?? null;
+    this.param = options.param ?? null;
+    this.headers = options.headers ?? {};
+  }
+
+  get body(): ErrorBody {
+    return {
+      error: {
+        message: this.message,
+        type: TYPES[this.status] ?? fallbackType(this.status),
+        param: this.param,
+        code: this.code,
+      },
+    };
+  }
+
+  toResponse(): Response {
+    return Response.json(this.body, { status: this.status, headers: this.headers });
+  }
+}
+
+const TYPES: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  408: "timeout_error",
+  429: "rate_limit_error",
+  501: "not_supported_error",
+  503: "unavailable_error",
+  504: "timeout_error",
+};
+
+const fallbackType = (status: number): string => (status >= 500 ? "server_error" : "invalid_request_error");
+
+/** Seconds after which a refused client may come again. */
+const RETRY_AFTER = { "retry-after": "1" };
+
+/** What a client is told about any error; what is a fault of ours is not told in detail. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof TurboQuantError) {
+    const { code, message, detail } = error;
+    switch (code) {
+      case "invalid_argument":
+        return "contextLength" in detail
+          ? new ApiError(400, message, { code: "context_length_exceeded" })
+          : new ApiError(400, message, { code });
+      case "invalid_file":
+      case "unsupported":
+        return new ApiError(400, message, { code });
+      case "out_of_memory":
+        // A prompt that needs more than the whole budget will not fit later either.
+        return "tokens" in detail
+          ? new ApiError(400, message, { code })
+          : new ApiError(503, message, { code, headers: RETRY_AFTER });
+      case "unavailable":
+        return new ApiError(detail["reason"] === "queue" ? 429 : 503, message, { code, headers: RETRY_AFTER });
+      default:
+        return new ApiError(500, message, { code });
+    }
+  }
+  return new ApiError(500, "internal error; the server's log has the details", { code: "internal" });
+}

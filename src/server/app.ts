@@ -1,0 +1,92 @@
+/** @file The HTTP interface: routes, and what holds for all of them. Nothing here knows Node. */
+import { Hono } from "hono";
+import { checkHost, checkKey, corsHeaders } from "./access.ts";
+import { ApiError, toApiError } from "./api-error.ts";
+import { Call } from "./call.ts";
+import { chatCompletions } from "./chat-completions.ts";
+import { completions } from "./completions.ts";
+import type { ServerOptions } from "./server-context.ts";
+import { listSlots, slotAction } from "./slot-routes.ts";
+import { detokenize, health, listModels, metrics, props, showModel, tokenize } from "./small-routes.ts";
+import { webPage } from "./web-page.ts";
+
+type Handler = (
+  call: Call,
+  params: Readonly<Record<string, string>>,
+  query: URLSearchParams,
+) => Response | Promise<Response>;
+
+/** Anyone may ask whether the server lives, and see the page, which asks for the key itself. */
+const OPEN_ROUTES = new Set(["/health", "*"]);
+
+export function createApp(server: ServerOptions): Hono {
+  const app = new Hono();
+  const route = (method: "GET" | "POST", path: string, handler: Handler): void => {
+    app.on(method, path, (c) => handle(server, path, c.req.raw, c.env, c.req.param(), handler));
+    // Browsers ask first.
+    if (path !== "*") app.on("OPTIONS", path, (c) => preflight(server, c.req.raw));
+  };
+  for (const prefix of ["/v1", ""]) {
+    route("POST", `${prefix}/chat/completions`, chatCompletions);
+    route("POST", `${prefix}/completions`, completions);
+    route("GET", `${prefix}/models`, listModels);
+    route("GET", `${prefix}/models/:id{.+}`, (call, { id }) => showModel(call, id!));
+  }
+  route("POST", "/tokenize", tokenize);
+  route("POST", "/detokenize", detokenize);
+  route("GET", "/health", health);
+  route("GET", "/metrics", metrics);
+  route("GET", "/props", props);
+  route("GET", "/slots", listSlots);
+  route("POST", "/slots/:id", (call, { id }, query) => slotAction(call, id!, query.get("action") ?? undefined));
+  route("GET", "*", webPage);
+  app.notFound((c) => {
+    const { pathname } = new URL(c.req.url);
+    return new ApiError(404, `${c.req.method} ${pathname.slice(0, 200)}: there is no such route; see docs/server.md`, {
+      code: "not_found",
+    }).toResponse();
+  });
+  return app;
+}
+
+function preflight(server: ServerOptions, request: Request): Response {
+  try {
+    const origin = request.headers.get("origin") ?? undefined;
+    const headers = corsHeaders(origin, request.headers.get("host") ?? undefined, server.corsOrigins);
+    return new Response(null, { status: 204, headers });
+  } catch (error) {
+    return toApiError(error).toResponse();
+  }
+}
+
+async function handle(
+  server: ServerOptions,
+  path: string,
+  request: Request,
+  env: unknown,
+  params: Readonly<Record<string, string>>,
+  handler: Handler,
+): Promise<Response> {
+  const id = crypto.randomUUID().replaceAll("-", "").slice(0, 24);
+  const call = new Call(server, request, id, path);
+  let cors: Record<string, string> = {};
+  let response: Response;
+  try {
+    const host = request.headers.get("host") ?? undefined;
+    checkHost(host, server.hosts);
+    cors = corsHeaders(request.headers.get("origin") ?? undefined, host, server.corsOrigins);
+    const authorization = request.headers.get("authorization") ?? undefined;
+    const key = OPEN_ROUTES.has(path) ? "" : await checkKey(authorization, server.apiKeys);
+    call.client = key || server.clientOf(env);
+    response = await handler(call, params, new URL(request.url).searchParams);
+  } catch (error) {
+    const apiError = toApiError(error);
+    response = apiError.toResponse();
+    if (apiError.status === 500) server.logger.error({ id, err: error }, "request failed");
+  }
+  for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
+  response.headers.set("x-request-id", id);
+  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+  if (!isStream) call.log(response.status);
+  return response;
+}

@@ -1,0 +1,204 @@
+/** @file `POST /v1/completions`: plain continuation, with `echo` and `logprobs` as evaluation harnesses use them. */
+import type { Usage } from "../engine/generation.ts";
+import type { ScheduledChunk } from "../engine/scheduler/job.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { ApiError } from "./api-error.ts";
+import type { Call } from "./call.ts";
+import { eventStream } from "./event-stream.ts";
+import { callScheduler } from "./generation-call.ts";
+import { type CompletionRequest, completionRequest } from "./request-schema.ts";
+import { samplingOptions } from "./sampling-options.ts";
+import { sumUsage, wireTimings } from "./usage.ts";
+import { type CompletionLogprobs, emptyLogprobs, promptLogprobs, pushLogprob } from "./wire-logprobs.ts";
+
+/** OpenAI's. */
+const DEFAULT_MAX_TOKENS = 16;
+/** Prompts times continuations of one request. */
+const MAX_CHOICES = 256;
+
+export async function completions(call: Call): Promise<Response> {
+  const { llm } = call.server;
+  const request = await call.body(completionRequest);
+  const model = call.model(request.model);
+  const n = request.n ?? 1;
+  if (typeof request.best_of === "number" && request.best_of !== n) {
+    throw new ApiError(400, "best_of: only the value of n is supported; leave it out", {
+      code: "invalid_value",
+      param: "best_of",
+    });
+  }
+  const prompts = encodePrompts(request.prompt, llm.tokenizer, request.add_special_tokens ?? true);
+  if (prompts.length * n > MAX_CHOICES) {
+    throw new ApiError(
+      400,
+      `prompt: expected at most ${MAX_CHOICES} prompts times n, got ${prompts.length * n}; split the request`,
+      {
+        code: "invalid_value",
+        param: "prompt",
+      },
+    );
+  }
+  const maxTokens = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
+  const wantsLogprobs = typeof request.logprobs === "number";
+  const chunks = callScheduler(prompts, {
+    ...call.schedule,
+    options: {
+      ...samplingOptions(request, llm),
+      client: call.client,
+      maxNewTokens: Math.max(1, maxTokens),
+      scoreOnly: maxTokens === 0,
+      logprobs: request.logprobs ?? 0,
+      ...(request.echo && wantsLogprobs && { promptLogprobs: request.logprobs ?? 0 }),
+    },
+  });
+  const writer = new ChoiceWriter(request, prompts, n, llm.tokenizer);
+  const head = {
+    id: `cmpl-${call.id}`,
+    object: "text_completion",
+    created: call.created,
+    model,
+    system_fingerprint: call.fingerprint,
+  };
+  if (request.stream) {
+    const includeUsage = request.stream_options?.include_usage === true;
+    return eventStream(streamed(chunks, writer, head, n, includeUsage, call), call);
+  }
+  return Response.json(await collected(chunks, writer, head, n, call));
+}
+
+function encodePrompts(
+  prompt: CompletionRequest["prompt"],
+  tokenizer: Tokenizer,
+  addSpecialTokens: boolean,
+): number[][] {
+  const encode = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens });
+  if (typeof prompt === "string") return [encode(prompt)];
+  if (prompt.length === 0) return [[]];
+  if (typeof prompt[0] === "number") return [prompt as number[]];
+  return (prompt as (string | number[])[]).map((one) => (typeof one === "string" ? encode(one) : one));
+}
+
+/** Pieces of the choices, `echo` and log-probabilities included. */
+class ChoiceWriter {
+  readonly #request: CompletionRequest;
+  readonly #prompts: readonly (readonly number[])[];
+  readonly #n: number;
+  readonly #tokenizer: Tokenizer;
+  /** Characters before the next token of each choice. */
+  readonly #offsets = new Map<number, number>();
+  /** The scored prompt of each prompt, for all its continuations. */
+  readonly #scored = new Map<number, CompletionLogprobs>();
+
+  constructor(request: CompletionRequest, prompts: readonly (readonly number[])[], n: number, tokenizer: Tokenizer) {
+    this.#request = request;
+    this.#prompts = prompts;
+    this.#n = n;
+    this.#tokenizer = tokenizer;
+  }
+
+  /** What a piece adds to its choice; null when it is not for the client. */
+  write(chunk: ScheduledChunk): { text: string; logprobs: CompletionLogprobs | null } | null {
+    const { index } = chunk;
+    const prompt = this.#prompts[Math.floor(index / this.#n)]!;
+    const wantsLogprobs = typeof this.#request.logprobs === "number";
+    if (chunk.promptLogprobs) {
+      const first = this.#tokenizer.decode([prompt[0]!]);
+      this.#scored.set(Math.floor(index / this.#n), promptLogprobs(chunk.promptLogprobs, first));
+      return null;
+    }
+    let text = "";
+    let logprobs = wantsLogprobs ? emptyLogprobs() : null;
+    let offset = this.#offsets.get(index);
+    if (offset === undefined) {
+      const promptText = this.#tokenizer.decode(prompt);
+      if (this.#request.echo) {
+        text = promptText;
+        const scored = this.#scored.get(Math.floor(index / this.#n));
+        if (scored) logprobs = structuredClone(scored);
+      }
+      offset = promptText.length;
+    }
+    if (chunk.token !== undefined && logprobs) {
+      const own = { token: chunk.token, text: this.#tokenizer.decode([chunk.token]), logprob: chunk.logprob ?? 0 };
+      offset = pushLogprob(logprobs, own, chunk.topLogprobs ?? [], offset);
+    }
+    this.#offsets.set(index, offset);
+    return { text: text + chunk.text, logprobs };
+  }
+}
+
+/** Usage of each prompt's first continuation, and of all. */
+class UsageSum {
+  readonly #all = new Map<number, Usage>();
+  readonly #n: number;
+
+  constructor(n: number) {
+    this.#n = n;
+  }
+
+  add(index: number, usage: Usage): void {
+    this.#all.set(index, usage);
+  }
+
+  get total() {
+    const firsts = [...this.#all].filter(([index]) => index % this.#n === 0).map(([, usage]) => usage);
+    return sumUsage(firsts, [...this.#all.values()]);
+  }
+}
+
+async function* streamed(
+  chunks: AsyncGenerator<ScheduledChunk, void>,
+  writer: ChoiceWriter,
+  head: object,
+  n: number,
+  includeUsage: boolean,
+  call: Call,
+): AsyncGenerator<object, void> {
+  const usage = new UsageSum(n);
+  for await (const chunk of chunks) {
+    const { index, finishReason = null, timings } = chunk;
+    const piece = writer.write(chunk);
+    if (!piece) continue;
+    if (chunk.usage) usage.add(index, chunk.usage);
+    if (piece.text === "" && !piece.logprobs && !finishReason) continue;
+    yield {
+      ...head,
+      choices: [{ index, ...piece, finish_reason: finishReason }],
+      ...(includeUsage && { usage: null }),
+      ...(chunk.usage && timings && { timings: wireTimings(chunk.usage, timings) }),
+    };
+  }
+  call.onUsage(usage.total);
+  if (includeUsage) yield { ...head, choices: [], usage: usage.total };
+}
+
+async function collected(
+  chunks: AsyncGenerator<ScheduledChunk, void>,
+  writer: ChoiceWriter,
+  head: object,
+  n: number,
+  call: Call,
+): Promise<object> {
+  const choices: { index: number; text: string; logprobs: CompletionLogprobs | null; finish_reason: string | null }[] =
+    [];
+  const usage = new UsageSum(n);
+  let timings: object | undefined;
+  for await (const chunk of chunks) {
+    const { index } = chunk;
+    const piece = writer.write(chunk);
+    if (!piece) continue;
+    const choice = (choices[index] ??= { index, text: "", logprobs: null, finish_reason: null });
+    choice.text += piece.text;
+    if (piece.logprobs && choice.logprobs) {
+      for (const name of ["tokens", "token_logprobs", "top_logprobs", "text_offset"] as const) {
+        (choice.logprobs[name] as unknown[]).push(...piece.logprobs[name]);
+      }
+    } else choice.logprobs = piece.logprobs;
+    choice.finish_reason = chunk.finishReason ?? null;
+    if (!chunk.usage) continue;
+    usage.add(index, chunk.usage);
+    if (index === 0 && chunk.timings) timings = wireTimings(chunk.usage, chunk.timings);
+  }
+  call.onUsage(usage.total);
+  return { ...head, choices, usage: usage.total, ...(timings && { timings }) };
+}

@@ -1,0 +1,80 @@
+/** @file One or several prompts given to the scheduler, their pieces in one stream; ends with the client, or with its time. */
+import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/job.ts";
+import type { Scheduler } from "../engine/scheduler/scheduler.ts";
+import { ApiError } from "./api-error.ts";
+
+export interface CallOptions {
+  readonly scheduler: Scheduler;
+  readonly options: ScheduleOptions;
+  /** Of the client's connection. */
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Submits all prompts now and yields their pieces as they come; `index` counts continuations over all prompts.
+ * @throws TurboQuantError of the scheduler, at once · the stream throws ApiError 504 when the time is up
+ */
+export function callScheduler(
+  prompts: readonly (readonly number[])[],
+  call: CallOptions,
+): AsyncGenerator<ScheduledChunk, void> {
+  const timeout = new AbortController();
+  const signal = AbortSignal.any([call.signal, timeout.signal]);
+  const n = call.options.n ?? 1;
+  const streams: AsyncGenerator<ScheduledChunk, void>[] = [];
+  try {
+    for (const ids of prompts) streams.push(call.scheduler.generate(ids, { ...call.options, signal }));
+  } catch (error) {
+    // Those already queued are not wanted any more.
+    timeout.abort();
+    throw error;
+  }
+  const timer = setTimeout(() => timeout.abort(), call.timeoutMs);
+  return (async function* () {
+    try {
+      for await (const { source, item } of merge(streams)) {
+        if (item.finishReason === "aborted" && timeout.signal.aborted) {
+          throw new ApiError(
+            504,
+            `timeout: not finished after ${call.timeoutMs / 1000} s; ask for fewer tokens, or start the server with a larger --timeout`,
+            {
+              code: "timeout",
+            },
+          );
+        }
+        yield { ...item, index: source * n + item.index };
+      }
+    } finally {
+      clearTimeout(timer);
+      timeout.abort();
+    }
+  })();
+}
+
+/** Items of several streams in the order in which they arrive. */
+async function* merge<T>(
+  streams: readonly AsyncGenerator<T, void>[],
+): AsyncGenerator<{ source: number; item: T }, void> {
+  if (streams.length === 1) {
+    for await (const item of streams[0]!) yield { source: 0, item };
+    return;
+  }
+  const next = async (source: number) => ({ source, result: await streams[source]!.next() });
+  const pending = new Map(streams.map((_, source) => [source, next(source)]));
+  try {
+    while (pending.size > 0) {
+      const { source, result } = await Promise.race(pending.values());
+      if (result.done) {
+        pending.delete(source);
+        continue;
+      }
+      pending.set(source, next(source));
+      yield { source, item: result.value };
+    }
+  } finally {
+    for (const promise of pending.values()) promise.catch(() => {});
+    // Not awaited: a stream in the middle of `next` ends when its signal does.
+    for (const stream of streams) void stream.return().catch(() => {});
+  }
+}

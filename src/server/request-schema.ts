@@ -1,0 +1,167 @@
+/**
+ * @file The fields that requests may have: OpenAI's, and the usual extras of llama.cpp and vLLM.
+ *
+ * A field that would change the answer and that we cannot honour is refused, not ignored; `null` is as good as absent.
+ */
+import { z } from "zod";
+
+const whole = (min: number, max: number) =>
+  z
+    .number({ error: `expected a whole number from ${min} to ${max}` })
+    .int(`expected a whole number from ${min} to ${max}`)
+    .min(min, `expected a whole number from ${min} to ${max}`)
+    .max(max, `expected a whole number from ${min} to ${max}`)
+    .nullish();
+const real = (min: number, max: number) =>
+  z
+    .number({ error: `expected a number from ${min} to ${max}` })
+    .min(min, `expected a number from ${min} to ${max}`)
+    .max(max, `expected a number from ${min} to ${max}`)
+    .nullish();
+const flag = z.boolean({ error: "expected true or false" }).nullish();
+const text = z.string({ error: "expected a text" });
+/** Of no consequence here, sent by many clients. */
+const ignored = z.unknown().optional();
+/** Fine while it asks for what happens anyway. */
+const only = (isDefault: (value: unknown) => boolean, message: string) =>
+  z
+    .unknown()
+    .refine((value) => value === undefined || value === null || isDefault(value), message)
+    .optional();
+
+const MAX_TOKENS = 2 ** 31;
+const MAX_STOPS = 16;
+
+const stopList = z.union([text.min(1), z.array(text.min(1)).max(MAX_STOPS)], {
+  error: `expected a text or a list of up to ${MAX_STOPS} texts, none of them empty`,
+});
+
+const commonFields = {
+  model: text.nullish(),
+  stream: flag,
+  stream_options: z
+    .strictObject({ include_usage: flag, include_obfuscation: ignored }, { error: "expected {include_usage: true}" })
+    .nullish(),
+  n: whole(1, 1024),
+  temperature: real(0, 100),
+  top_p: real(0, 1),
+  top_k: whole(-1, MAX_TOKENS),
+  min_p: real(0, 1),
+  repetition_penalty: real(0.01, 100),
+  repeat_penalty: real(0.01, 100),
+  frequency_penalty: real(-2, 2),
+  presence_penalty: real(-2, 2),
+  logit_bias: z
+    .record(z.string().regex(/^\d+$/, "expected token ids as keys"), z.number().min(-100).max(100), {
+      error: "expected {token id: number from -100 to 100}",
+    })
+    .nullish(),
+  seed: z.number({ error: "expected a whole number" }).int("expected a whole number").nullish(),
+  stop: stopList.nullish(),
+  ignore_eos: flag,
+  cache_prompt: flag,
+  id_slot: whole(-1, 1 << 20),
+  user: ignored,
+  metadata: ignored,
+  store: ignored,
+  service_tier: ignored,
+  safety_identifier: ignored,
+  prompt_cache_key: ignored,
+};
+
+const TEXT_PART = 'expected a text, or a list of {type: "text", text}; images and audio are not supported';
+
+const content = z
+  .union([z.string(), z.array(z.strictObject({ type: z.literal("text"), text: z.string() }))], { error: TEXT_PART })
+  .nullish();
+
+export const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
+
+const message = z.strictObject({
+  role: z.enum(ROLES, { error: `expected one of ${ROLES.join(", ")}` }),
+  content,
+  name: text.optional(),
+  reasoning_content: text.nullish(),
+  tool_calls: z.array(z.looseObject({ function: z.looseObject({ name: text, arguments: z.unknown() }) })).nullish(),
+  tool_call_id: text.nullish(),
+  refusal: ignored,
+});
+
+export const chatRequest = z.strictObject(
+  {
+    ...commonFields,
+    messages: z
+      .array(message, { error: "expected a list of messages {role, content}" })
+      .min(1, "expected at least one message"),
+    max_tokens: whole(1, MAX_TOKENS),
+    max_completion_tokens: whole(1, MAX_TOKENS),
+    n_predict: whole(1, MAX_TOKENS),
+    logprobs: flag,
+    top_logprobs: whole(0, 20),
+    chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+    add_generation_prompt: flag,
+    parallel_tool_calls: ignored,
+    response_format: only(
+      (value) => (value as { type?: unknown }).type === "text",
+      'expected {type: "text"}, the only kind there is',
+    ),
+    tools: only((value) => Array.isArray(value) && value.length === 0, "expected none: tools are not supported"),
+    tool_choice: only((value) => value === "none" || value === "auto", "expected none: tools are not supported"),
+    functions: only(() => false, "expected none: functions are not supported"),
+    modalities: only(
+      (value) => Array.isArray(value) && value.every((x) => x === "text"),
+      "expected text, the only kind there is",
+    ),
+  },
+  { error: "expected a JSON object with `messages`" },
+);
+export type ChatRequest = z.infer<typeof chatRequest>;
+
+const tokenIds = z.array(z.number().int().min(0));
+
+export const completionRequest = z.strictObject(
+  {
+    ...commonFields,
+    prompt: z.union([z.string(), tokenIds, z.array(z.string()).min(1), z.array(tokenIds).min(1)], {
+      error: "expected a text, a list of token ids, or a list of either",
+    }),
+    max_tokens: whole(0, MAX_TOKENS),
+    n_predict: whole(0, MAX_TOKENS),
+    logprobs: whole(0, 20),
+    echo: flag,
+    best_of: whole(1, 1024),
+    suffix: only((value) => value === "", "expected none: infilling is not supported"),
+    add_special_tokens: flag,
+  },
+  { error: "expected a JSON object with `prompt`" },
+);
+export type CompletionRequest = z.infer<typeof completionRequest>;
+
+export const tokenizeRequest = z.strictObject(
+  {
+    model: text.nullish(),
+    /** llama.cpp's and vLLM's names. */
+    content: text.optional(),
+    prompt: text.optional(),
+    messages: z.array(message).min(1).optional(),
+    add_special: flag,
+    add_special_tokens: flag,
+    add_generation_prompt: flag,
+    with_pieces: flag,
+    return_token_strs: flag,
+  },
+  { error: "expected a JSON object with `content`" },
+);
+
+export const detokenizeRequest = z.strictObject(
+  { model: text.nullish(), tokens: z.array(z.number().int().min(0), { error: "expected a list of token ids" }) },
+  { error: "expected a JSON object with `tokens`" },
+);
+
+export const slotFileRequest = z.strictObject(
+  { filename: text, model: text.nullish() },
+  { error: "expected a JSON object with `filename`" },
+);
+
+/** Fields that both kinds of generation have. */
+export type CommonRequest = Pick<ChatRequest, keyof typeof commonFields>;

@@ -1,0 +1,128 @@
+/** @file The server's metrics under vLLM's names, so that its dashboards work with another prefix. */
+import type { RequestReport, SchedulerObserver, SchedulerStats } from "../engine/scheduler/observer.ts";
+import { type Counter, type Histogram, Registry } from "./prometheus.ts";
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000];
+
+export interface MetricsOptions {
+  /** Before every name; `turboquant:` by default, `vllm:` for dashboards made for vLLM. */
+  readonly prefix?: string;
+  readonly modelName: string;
+  readonly kv: string;
+}
+
+export class ServerMetrics implements SchedulerObserver {
+  readonly #registry: Registry;
+  readonly #promptTokens: Counter;
+  readonly #generationTokens: Counter;
+  readonly #prefixQueries: Counter;
+  readonly #prefixHits: Counter;
+  readonly #preemptions: Counter;
+  readonly #finished: Counter;
+  readonly #http: Counter;
+  readonly #firstToken: Histogram;
+  readonly #nextToken: Histogram;
+  readonly #total: Histogram;
+  readonly #queue: Histogram;
+  readonly #prefill: Histogram;
+  readonly #decode: Histogram;
+  readonly #promptLength: Histogram;
+  readonly #outputLength: Histogram;
+  readonly #stepRows: Histogram;
+  readonly #stepTime: Histogram;
+
+  constructor({ prefix = "turboquant:", modelName, kv }: MetricsOptions) {
+    const registry = new Registry(prefix, { model_name: modelName });
+    this.#registry = registry;
+    registry.gauge("cache_config_info", "KV format of this server.", () => 1, { kv_cache_dtype: kv, block_size: "64" });
+    this.#promptTokens = registry.counter("prompt_tokens_total", "Prompt tokens of finished requests.");
+    this.#generationTokens = registry.counter("generation_tokens_total", "Generated tokens.");
+    this.#prefixQueries = registry.counter(
+      "prefix_cache_queries_total",
+      "Prompt tokens looked up among kept prefixes.",
+    );
+    this.#prefixHits = registry.counter("prefix_cache_hits_total", "Prompt tokens found among kept prefixes.");
+    this.#preemptions = registry.counter("num_preemptions_total", "Sequences whose pages were taken away for others.");
+    this.#finished = registry.counter("request_success_total", "Finished requests by reason.");
+    this.#http = registry.counter("http_requests_total", "HTTP requests by route and status.");
+    this.#firstToken = registry.histogram("time_to_first_token_seconds", "From arrival to the first token.", SECONDS);
+    this.#nextToken = registry.histogram("inter_token_latency_seconds", "Between two tokens of a sequence.", SECONDS);
+    this.#total = registry.histogram("e2e_request_latency_seconds", "From arrival to the last token.", SECONDS);
+    this.#queue = registry.histogram("request_queue_time_seconds", "From arrival to the first step.", SECONDS);
+    this.#prefill = registry.histogram(
+      "request_prefill_time_seconds",
+      "From the first step to the first token.",
+      SECONDS,
+    );
+    this.#decode = registry.histogram("request_decode_time_seconds", "From the first token to the last.", SECONDS);
+    this.#promptLength = registry.histogram("request_prompt_tokens", "Prompt tokens of a request.", TOKENS);
+    this.#outputLength = registry.histogram("request_generation_tokens", "Generated tokens of a request.", TOKENS);
+    this.#stepRows = registry.histogram("iteration_tokens_total", "Tokens of a step.", TOKENS);
+    this.#stepTime = registry.histogram("iteration_seconds", "Time of a step.", SECONDS);
+  }
+
+  /** Adds what is read from the scheduler when the text is made. */
+  watch(read: () => SchedulerStats): void {
+    const registry = this.#registry;
+    registry.gauge("num_requests_running", "Sequences that are computed.", () => read().running);
+    registry.gauge("num_requests_waiting", "Requests in the queue.", () => read().waiting);
+    registry.gauge("num_requests_swapped", "Preempted sequences.", () => read().preempted);
+    registry.gauge(
+      "kv_cache_usage_perc",
+      "Share of the KV budget in use by running sequences and kept prefixes, 0 to 1.",
+      () => {
+        const { kvBytes, kvBudgetBytes } = read();
+        return Number.isFinite(kvBudgetBytes) ? kvBytes / kvBudgetBytes : 0;
+      },
+    );
+    registry.gauge("kv_cache_bytes", "Bytes of all KV pages, as allocated.", () => read().kvBytes);
+    registry.gauge("kv_cache_budget_bytes", "Most bytes of KV pages.", () => read().kvBudgetBytes);
+    registry.gauge("kv_cache_swapped_bytes", "Bytes of preempted sequences.", () => read().savedBytes);
+    registry.gauge("prefix_cache_entries", "Kept prefixes.", () => read().prefixEntries);
+    registry.reading("prefix_cache_evictions_total", "Kept prefixes given up for room.", () => read().prefixEvictions);
+  }
+
+  onStep(rows: number, _decodeRows: number, ms: number): void {
+    this.#stepRows.observe(rows);
+    this.#stepTime.observe(ms / 1000);
+  }
+
+  onFirstToken(sinceArrivalMs: number): void {
+    this.#firstToken.observe(sinceArrivalMs / 1000);
+    this.#generationTokens.add(1);
+  }
+
+  onNextToken(sinceLastMs: number): void {
+    this.#nextToken.observe(sinceLastMs / 1000);
+    this.#generationTokens.add(1);
+  }
+
+  onPrefixLookup(tokens: number, hits: number): void {
+    this.#prefixQueries.add(tokens);
+    this.#prefixHits.add(hits);
+  }
+
+  onPreemption(): void {
+    this.#preemptions.add(1);
+  }
+
+  onFinish(report: RequestReport): void {
+    this.#finished.add(1, { finished_reason: report.finishReason === "aborted" ? "abort" : report.finishReason });
+    this.#promptTokens.add(report.promptTokens);
+    this.#promptLength.observe(report.promptTokens);
+    this.#outputLength.observe(report.completionTokens);
+    this.#total.observe(report.totalMs / 1000);
+    this.#queue.observe(report.queueMs / 1000);
+    this.#prefill.observe(report.prefillMs / 1000);
+    this.#decode.observe(report.decodeMs / 1000);
+  }
+
+  onResponse(route: string, status: number): void {
+    this.#http.add(1, { handler: route, status: String(status) });
+  }
+
+  text(): string {
+    return this.#registry.text();
+  }
+}

@@ -1,0 +1,101 @@
+/** @file `/slots`: the conversations that running places saw last; save to disk, restore, erase. llama.cpp's shape. */
+import { isSafeFileName } from "../formats/safe-file-name.ts";
+import { ApiError } from "./api-error.ts";
+import type { Call } from "./call.ts";
+import { slotFileRequest } from "./request-schema.ts";
+import type { SlotStore } from "./server-context.ts";
+
+export function listSlots({ server }: Call): Response {
+  const { llm, scheduler } = server;
+  return Response.json(
+    scheduler.slots.all.map(({ id, job, entry }) => {
+      const sequence = job?.sequence ?? (entry?.isLive ? entry.sequence : null);
+      return {
+        id,
+        n_ctx: llm.runner.contextLength,
+        is_processing: job !== null,
+        n_tokens: sequence?.length ?? 0,
+        kv_bytes: sequence?.numBytes ?? 0,
+      };
+    }),
+  );
+}
+
+/** action: save, restore, erase */
+export async function slotAction(call: Call, idText: string, action: string | undefined): Promise<Response> {
+  const id = /^\d+$/.test(idText) ? Number(idText) : Number.NaN;
+  if (!Number.isSafeInteger(id)) {
+    throw new ApiError(400, `slot: expected a number, got ${JSON.stringify(idText.slice(0, 40))}`, {
+      code: "invalid_value",
+    });
+  }
+  const { slots } = call.server.scheduler;
+  switch (action) {
+    case "save":
+      return saveSlot(call, id);
+    case "restore":
+      return restoreSlot(call, id);
+    case "erase":
+      return Response.json({ id_slot: id, n_erased: slots.erase(id) });
+    default:
+      throw new ApiError(400, `action: expected save, restore or erase, got ${JSON.stringify(action ?? null)}`, {
+        code: "invalid_value",
+        param: "action",
+      });
+  }
+}
+
+async function saveSlot(call: Call, id: number): Promise<Response> {
+  const { store, name } = await target(call);
+  const started = performance.now();
+  const saved = call.server.scheduler.slots.save(id);
+  if (!saved) {
+    throw new ApiError(
+      400,
+      `slot ${id}: it has no conversation to save, or gave its pages up for others; send a request first`,
+      {
+        code: "empty_slot",
+      },
+    );
+  }
+  const written = await store.write(name, saved.parts);
+  return Response.json({
+    id_slot: id,
+    filename: name,
+    n_saved: saved.tokens,
+    n_written: written,
+    timings: { save_ms: performance.now() - started },
+  });
+}
+
+async function restoreSlot(call: Call, id: number): Promise<Response> {
+  const { store, name } = await target(call);
+  const started = performance.now();
+  const bytes = await store.read(name);
+  const restored = call.server.scheduler.slots.restore(id, bytes);
+  return Response.json({
+    id_slot: id,
+    filename: name,
+    n_restored: restored,
+    n_read: bytes.length,
+    timings: { restore_ms: performance.now() - started },
+  });
+}
+
+/** @throws ApiError 501 — saving is off; 400 — a name that is none */
+async function target(call: Call): Promise<{ store: SlotStore; name: string }> {
+  const { slotStore } = call.server;
+  if (!slotStore) {
+    throw new ApiError(501, "slots: saving is off; start the server with --slot-save-path DIRECTORY", {
+      code: "slots_off",
+    });
+  }
+  const { filename } = await call.body(slotFileRequest);
+  if (!isSafeFileName(filename) || filename.includes("/") || filename.startsWith(".")) {
+    throw new ApiError(400, "filename: expected a plain file name without folders", {
+      code: "invalid_value",
+      param: "filename",
+    });
+  }
+  return { store: slotStore, name: filename };
+}

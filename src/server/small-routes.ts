@@ -1,0 +1,101 @@
+/** @file Routes that only tell: models, tokens and texts, health, properties. */
+import { ApiError } from "./api-error.ts";
+import type { Call } from "./call.ts";
+import { templateMessages } from "./chat-completions.ts";
+import { detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
+import type { ServerOptions } from "./server-context.ts";
+
+/** When this server was started: there is no better date for a model on disk. */
+const started = Math.floor(Date.now() / 1000);
+
+function modelObject({ llm }: ServerOptions, id: string) {
+  const { config, decoder, runner } = llm;
+  return {
+    id,
+    object: "model",
+    created: started,
+    owned_by: "turboquant",
+    max_model_len: runner.contextLength,
+    meta: {
+      vocab_size: config.vocabSize,
+      n_ctx: runner.contextLength,
+      n_ctx_train: config.maxPositionEmbeddings,
+      n_embd: config.hiddenSize,
+      n_layer: config.numLayers,
+      size: decoder.weightBytes,
+      kv_cache: decoder.kv.text,
+      backend: llm.ops.name,
+    },
+  };
+}
+
+export const listModels = ({ server }: Call): Response =>
+  Response.json({ object: "list", data: server.modelNames.map((id) => modelObject(server, id)) });
+
+export const showModel = (call: Call, id: string): Response =>
+  Response.json(modelObject(call.server, call.model(decodeURIComponent(id))));
+
+/** Takes llama.cpp's `content` and vLLM's `prompt` or `messages`; answers with the fields of both. */
+export async function tokenize(call: Call): Promise<Response> {
+  const { llm } = call.server;
+  const request = await call.body(tokenizeRequest);
+  call.model(request.model);
+  const { content, prompt, messages } = request;
+  if ([content, prompt, messages].filter((given) => given !== undefined).length !== 1) {
+    throw new ApiError(400, "body: expected one of content, prompt and messages", { code: "invalid_value" });
+  }
+  const text = messages
+    ? await llm.tokenizer.applyChatTemplate(templateMessages(messages), {
+        addGenerationPrompt: request.add_generation_prompt ?? true,
+      })
+    : (content ?? prompt ?? "");
+  // llama.cpp adds none unless asked, vLLM adds them to prompts; a template has written its own.
+  const addSpecialTokens = request.add_special ?? request.add_special_tokens ?? prompt !== undefined;
+  const tokens = llm.tokenizer.encode(text, { addSpecialTokens });
+  const pieces = (): string[] => tokens.map((id) => llm.tokenizer.decode([id]));
+  return Response.json({
+    tokens: request.with_pieces ? pieces().map((piece, i) => ({ id: tokens[i], piece })) : tokens,
+    count: tokens.length,
+    max_model_len: llm.runner.contextLength,
+    ...(request.return_token_strs && { token_strs: pieces() }),
+  });
+}
+
+export async function detokenize(call: Call): Promise<Response> {
+  const { llm } = call.server;
+  const { tokens, model } = await call.body(detokenizeRequest);
+  call.model(model);
+  const wrong = tokens.find((id) => id >= llm.config.vocabSize);
+  if (wrong !== undefined) {
+    throw new ApiError(400, `tokens: expected ids from 0 to ${llm.config.vocabSize - 1}, got ${wrong}`, {
+      code: "invalid_value",
+      param: "tokens",
+    });
+  }
+  const text = llm.tokenizer.decode(tokens);
+  return Response.json({ content: text, prompt: text });
+}
+
+/** 503 while shutting down, so that balancers look elsewhere. */
+export const health = ({ server }: Call): Response =>
+  server.scheduler.isDraining
+    ? Response.json({ status: "shutting down" }, { status: 503 })
+    : Response.json({ status: "ok" });
+
+export const metrics = ({ server }: Call): Response =>
+  new Response(server.metrics.text(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
+
+/** llama.cpp's, as far as it applies. */
+export function props({ server }: Call): Response {
+  const { llm, scheduler } = server;
+  return Response.json({
+    default_generation_settings: { n_ctx: llm.runner.contextLength, params: llm.samplingDefaults },
+    total_slots: scheduler.maxRunning,
+    model_alias: server.modelNames[0],
+    chat_template: llm.tokenizer.chatTemplate?.sources.get("default") ?? null,
+    build_info: `turboquant ${server.version}`,
+    kv_cache: llm.decoder.kv.text,
+    backend: llm.ops.describe(),
+    slot_save: server.slotStore !== null,
+  });
+}

@@ -1,0 +1,33 @@
+/** @file The web page's files, with the headers that let it use threads. */
+import { ApiError } from "./api-error.ts";
+import type { Call } from "./call.ts";
+
+const HINT = `turboquant: an OpenAI-compatible server. The API is at /v1, see docs/server.md.
+The web page is not built: run \`npm run build\` and start the server again.
+`;
+
+/** A page may share memory between threads only when nothing from elsewhere can look into it. */
+const ISOLATION = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+export async function webPage({ server, request }: Call): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  const file = await server.staticFiles?.(pathname === "/" ? "/index.html" : pathname);
+  if (file) {
+    return new Response(file.bytes, {
+      headers: {
+        ...ISOLATION,
+        "content-type": file.type,
+        "cache-control": file.isImmutable ? "public, max-age=31536000, immutable" : "no-cache",
+        "x-content-type-options": "nosniff",
+      },
+    });
+  }
+  if (pathname === "/") return new Response(HINT, { headers: { "content-type": "text/plain; charset=utf-8" } });
+  throw new ApiError(404, `GET ${pathname.slice(0, 200)}: there is no such route; see docs/server.md`, {
+    code: "not_found",
+  });
+}

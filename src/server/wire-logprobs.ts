@@ -1,0 +1,72 @@
+/** @file Log-probabilities in the two forms that OpenAI's endpoints have. */
+import type { TokenLogprob } from "../engine/generation.ts";
+import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/job.ts";
+
+const encoder = new TextEncoder();
+
+const chatToken = ({ text, logprob }: { text: string; logprob: number }) => ({
+  token: text,
+  logprob,
+  bytes: [...encoder.encode(text)],
+});
+
+/** An entry of `choices[].logprobs.content` of a chat. top: as many as were asked for */
+export function chatLogprob(text: string, chunk: ScheduledChunk, top: number) {
+  const likely = (chunk.topLogprobs ?? []).slice(0, top);
+  return { ...chatToken({ text, logprob: chunk.logprob ?? 0 }), top_logprobs: likely.map(chatToken) };
+}
+
+/** `choices[].logprobs` of a completion: parallel lists, one entry a token. */
+export interface CompletionLogprobs {
+  readonly tokens: string[];
+  readonly token_logprobs: (number | null)[];
+  readonly top_logprobs: (Record<string, number> | null)[];
+  readonly text_offset: number[];
+}
+
+export const emptyLogprobs = (): CompletionLogprobs => ({
+  tokens: [],
+  token_logprobs: [],
+  top_logprobs: [],
+  text_offset: [],
+});
+
+/** Different tokens can show the same text (halves of characters); the likelier one stands for it. */
+function topByText(own: TokenLogprob, top: readonly TokenLogprob[]): Record<string, number> {
+  const byText: Record<string, number> = {};
+  for (const { text, logprob } of [...top, own])
+    byText[text] = Math.max(byText[text] ?? Number.NEGATIVE_INFINITY, logprob);
+  return byText;
+}
+
+/** Appends a token. offset: characters of text before it; returns those before the next one */
+export function pushLogprob(
+  to: CompletionLogprobs,
+  token: TokenLogprob,
+  top: readonly TokenLogprob[],
+  offset: number,
+): number {
+  to.tokens.push(token.text);
+  to.token_logprobs.push(token.logprob);
+  to.top_logprobs.push(topByText(token, top));
+  to.text_offset.push(offset);
+  return offset + token.text.length;
+}
+
+/** The prompt's tokens, of which the first has no probability. firstText: its text */
+export function promptLogprobs(entries: readonly PromptLogprob[], firstText: string): CompletionLogprobs {
+  const to = emptyLogprobs();
+  let offset = 0;
+  for (const entry of entries) {
+    if (entry) {
+      offset = pushLogprob(to, entry, entry.top, offset);
+      continue;
+    }
+    to.tokens.push(firstText);
+    to.token_logprobs.push(null);
+    to.top_logprobs.push(null);
+    to.text_offset.push(offset);
+    offset += firstText.length;
+  }
+  return to;
+}

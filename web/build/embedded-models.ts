@@ -1,0 +1,56 @@
+/** @file Vite plugin: the embedded checkpoints as static files beside the page, with a list of what there is. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Plugin } from "vite";
+
+/** Records of how a checkpoint was made and tested; nothing that running it needs. */
+const RECORDS = new Set(["golden.json", "oracle.json", "training.json"]);
+/** First in the list, and so the one a visitor meets. */
+const DEFAULT_MODEL = "qwen3-3m";
+
+export interface EmbeddedModel {
+  readonly name: string;
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+}
+
+export function listModels(folder: string): EmbeddedModel[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, "config.json")))
+    .map(({ name }) => ({
+      name,
+      files: readdirSync(join(folder, name))
+        .filter((file) => !RECORDS.has(file))
+        .sort()
+        .map((file) => ({ name: file, bytes: statSync(join(folder, name, file)).size })),
+    }))
+    .sort((a, b) => Number(b.name === DEFAULT_MODEL) - Number(a.name === DEFAULT_MODEL));
+}
+
+/** `models/index.json` and `models/NAME/FILE`, in development and in the build. */
+export function embeddedModels(folder: string): Plugin {
+  let outDir = "";
+  return {
+    name: "embedded-models",
+    configResolved(config) {
+      outDir = config.build.outDir;
+    },
+    configureServer(server) {
+      server.middlewares.use("/models/", (request, response, next) => {
+        const path = decodeURIComponent(request.url!.split("?")[0]!.slice(1));
+        const isListed = listModels(folder).some(({ name, files }) =>
+          files.some((file) => `${name}/${file.name}` === path),
+        );
+        if (path === "index.json") response.end(JSON.stringify(listModels(folder)));
+        else if (isListed) response.end(readFileSync(join(folder, path)));
+        else next();
+      });
+    },
+    writeBundle() {
+      for (const { name, files } of listModels(folder)) {
+        mkdirSync(join(outDir, "models", name), { recursive: true });
+        for (const file of files) cpSync(join(folder, name, file.name), join(outDir, "models", name, file.name));
+      }
+      writeFileSync(join(outDir, "models", "index.json"), `${JSON.stringify(listModels(folder))}\n`);
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/** @file Vite plugin: tells the service worker which files make up the page, so that it can keep all of them. */
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
+import type { Plugin } from "vite";
+
+const WORKER = "service-worker.js";
+/** What src/sw/service-worker.ts says in its place. */
+const PLACEHOLDER = /["'`]__PRECACHE__["'`]/;
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
+/** Models are kept by the page itself when they are loaded. */
+const belongs = (path: string): boolean => path !== WORKER && !path.startsWith("models/") && !path.endsWith(".map");
+
+export function precacheList(): Plugin {
+  let outDir = "";
+  return {
+    name: "precache-list",
+    apply: "build",
+    configResolved(config) {
+      outDir = config.build.outDir;
+    },
+    writeBundle: {
+      order: "post",
+      handler() {
+        const paths = filesBelow(outDir)
+          .map((path) => relative(outDir, path).split(sep).join("/"))
+          .filter(belongs)
+          .sort();
+        const hash = createHash("sha256");
+        for (const path of paths) hash.update(path).update(readFileSync(join(outDir, path)));
+        const list = { version: hash.digest("hex").slice(0, 12), files: paths };
+        const worker = join(outDir, WORKER);
+        const text = readFileSync(worker, "utf8");
+        if (!PLACEHOLDER.test(text)) throw new Error(`precache-list: ${WORKER} has no place for the list`);
+        writeFileSync(
+          worker,
+          text.replace(PLACEHOLDER, () => JSON.stringify(list)),
+        );
+      },
+    },
+  };
+}

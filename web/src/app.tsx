@@ -1,0 +1,65 @@
+/** @file The page: sidebar, a view, and beside the chat its memory. */
+import { useState } from "preact/hooks";
+import { CachePanel } from "./cache-panel/cache-panel.tsx";
+import { ChatView } from "./chat/chat-view.tsx";
+import { CompareView } from "./compare/compare-view.tsx";
+import { ModelDialog } from "./models/model-dialog.tsx";
+import { ReportView } from "./report/report-view.tsx";
+import { SettingsDialog } from "./settings/settings-dialog.tsx";
+import { Sidebar } from "./sidebar.tsx";
+import { TopBar } from "./top-bar.tsx";
+import { Dialog } from "./ui/dialog.tsx";
+import { type View, viewStore } from "./ui/route.ts";
+import { useStore } from "./ui/store.ts";
+import { NARROW, NO_ROOM_FOR_PANEL, useMedia } from "./ui/use-media.ts";
+
+type Open = "none" | "model" | "settings" | "menu" | "memory";
+
+function CurrentView({ view, onChooseModel }: { readonly view: View; readonly onChooseModel: () => void }) {
+  if (view === "compare") return <CompareView />;
+  if (view === "report") return <ReportView />;
+  return <ChatView onChooseModel={onChooseModel} />;
+}
+
+export function App() {
+  const view = useStore(viewStore);
+  const isNarrow = useMedia(NARROW);
+  const hasNoPanel = useMedia(NO_ROOM_FOR_PANEL);
+  const [open, setOpen] = useState<Open>("none");
+  const close = (): void => setOpen("none");
+  const sidebar = <Sidebar onSettings={() => setOpen("settings")} onNavigate={close} />;
+  return (
+    <div class="app" data-panel={view === "chat" && !hasNoPanel ? "" : undefined}>
+      <button type="button" class="skip-link" onClick={() => document.getElementById("main")?.focus()}>
+        Skip to content
+      </button>
+      {!isNarrow && <div class="sidebar-column">{sidebar}</div>}
+      <main id="main" class="main" tabIndex={-1}>
+        <TopBar
+          onMenu={isNarrow ? () => setOpen("menu") : null}
+          onModel={() => setOpen("model")}
+          onMemory={view === "chat" && hasNoPanel ? () => setOpen("memory") : null}
+        />
+        <CurrentView view={view} onChooseModel={() => setOpen("model")} />
+      </main>
+      {view === "chat" && !hasNoPanel && (
+        <aside class="panel-column" aria-label="KV cache">
+          <h2 class="panel-title">KV cache</h2>
+          <CachePanel />
+        </aside>
+      )}
+      {open === "menu" && isNarrow && (
+        <Dialog title="TurboQuant" kind="drawer" onClose={close}>
+          {sidebar}
+        </Dialog>
+      )}
+      {open === "memory" && hasNoPanel && (
+        <Dialog title="KV cache" kind="sheet" onClose={close}>
+          <CachePanel />
+        </Dialog>
+      )}
+      {open === "model" && <ModelDialog onClose={close} />}
+      {open === "settings" && <SettingsDialog onClose={close} />}
+    </div>
+  );
+}

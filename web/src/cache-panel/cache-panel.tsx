@@ -1,0 +1,114 @@
+/** @file The cache of the conversation at hand: what is allocated, beside f16, and how fast tokens come. */
+import { chatStore } from "../chat/chat-store.ts";
+import { engineStore } from "../engine/engine-store.ts";
+import type { CacheState, ModelInfo } from "../engine/protocol.ts";
+import { formatBytes, formatCount } from "../ui/format.ts";
+import { useStore } from "../ui/store.ts";
+import { CacheFile } from "./cache-file.tsx";
+import { FormatPicker } from "./format-picker.tsx";
+import { LayerBars } from "./layer-bars.tsx";
+import { SpeedFigures } from "./speed-figures.tsx";
+
+export function CachePanel() {
+  const { cache, info } = useStore(engineStore);
+  if (info?.backendName === "server") return <ServerPanel info={info} />;
+  return (
+    <div class="panel">
+      <Headline cache={cache} info={info} />
+      {cache && cache.numBytes > 0 && <LayerBars cache={cache} kv={info?.kv ?? ""} />}
+      <FormatPicker />
+      <SpeedFigures />
+      {info && <Context used={cache?.tokens ?? 0} limit={info.contextLength} />}
+      <CacheFile />
+      {cache && cache.sessions > 1 && (
+        <p class="hint">
+          {cache.sessions} conversations are in memory, {formatBytes(cache.allBytes)} together.
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Headline({ cache, info }: { readonly cache: CacheState | null; readonly info: ModelInfo | null }) {
+  if (!cache || cache.numBytes === 0) {
+    return (
+      <div class="headline">
+        <p class="figure figure-empty">0 B</p>
+        <p class="headline-note">Pages are allocated as the conversation grows, 64 tokens at a time.</p>
+      </div>
+    );
+  }
+  const { numBytes, f16Bytes, tokens } = cache;
+  const saves = numBytes < f16Bytes;
+  return (
+    <div class="headline">
+      <p class="figure">
+        {formatBytes(numBytes)}
+        <span class="figure-beside"> for {formatCount(tokens)} tokens</span>
+      </p>
+      <p class="headline-note">
+        {saves ? (
+          <>
+            <strong class="saving">{(f16Bytes / numBytes).toFixed(2)}× smaller</strong> than f16, which takes{" "}
+            {formatBytes(f16Bytes)}
+          </>
+        ) : (
+          <NoSaving cache={cache} savesFrom={info?.savesFrom ?? null} />
+        )}
+      </p>
+    </div>
+  );
+}
+
+/** Said as it is: a short text is all window. */
+function NoSaving({ cache, savesFrom }: { readonly cache: CacheState; readonly savesFrom: number | null }) {
+  if (cache.numBytes === cache.f16Bytes) return <>As large as f16, which it is.</>;
+  return (
+    <>
+      f16 takes {formatBytes(cache.f16Bytes)}. Recent tokens are kept in 16 bit beside their codes
+      {savesFrom ? `; from ${formatCount(savesFrom)} tokens on this format is smaller.` : "."}
+    </>
+  );
+}
+
+function Context({ used, limit }: { readonly used: number; readonly limit: number }) {
+  return (
+    <div class="context">
+      <p class="label-row">
+        <span class="label">Context</span>
+        <span class="number">
+          {formatCount(used)} <span class="faint">of {formatCount(limit)}</span>
+        </span>
+      </p>
+      <meter class="meter" min={0} max={limit} value={used} aria-label="Context in use">
+        {used} of {limit} tokens
+      </meter>
+    </div>
+  );
+}
+
+function ServerPanel({ info }: { readonly info: ModelInfo }) {
+  const { current } = useStore(chatStore);
+  const figures = current.messages.findLast((message) => message.figures)?.figures;
+  return (
+    <div class="panel">
+      <p class="headline-note">
+        The cache of {info.name} is on the server{info.kv && `, in ${info.kv}`}. Its pages are shared with other
+        conversations, so only the server can count them: see <code>/metrics</code>.
+      </p>
+      {figures && (
+        <dl class="figures-list">
+          <div>
+            <dt>Prompt</dt>
+            <dd class="number">{formatCount(figures.promptTokens)} tokens</dd>
+          </div>
+          <div>
+            <dt>Of these cached</dt>
+            <dd class="number">{formatCount(figures.cachedTokens)} tokens</dd>
+          </div>
+        </dl>
+      )}
+      <SpeedFigures />
+    </div>
+  );
+}

@@ -1,0 +1,21 @@
+/** @file The parts of a cache as the panel names and sums them. */
+import type { LayerSegments } from "turboquant/cache";
+
+export const SEGMENTS = ["codes", "scales", "sinks", "window"] as const;
+export type SegmentName = (typeof SEGMENTS)[number];
+
+/** Whether a format holds floats instead of codes: `f16`, `f32`, `f16,k=f32`. */
+const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
+
+export function labelOf(segment: SegmentName, kv: string): string {
+  if (segment === "codes") return isFloat(kv) ? "Values" : "Codes";
+  return { scales: "Scales", sinks: "First tokens, 16 bit", window: "Recent tokens, 16 bit" }[segment];
+}
+
+export const bytesOf = (layer: LayerSegments): number => SEGMENTS.reduce((sum, name) => sum + layer[name], 0);
+
+export function sumSegments(layers: readonly LayerSegments[]): LayerSegments {
+  const sum = { codes: 0, scales: 0, sinks: 0, window: 0 };
+  for (const layer of layers) for (const name of SEGMENTS) sum[name] += layer[name];
+  return sum;
+}

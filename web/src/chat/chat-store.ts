@@ -1,0 +1,175 @@
+/** @file The conversations and the one at hand: asking, stopping, asking again, keeping. */
+import { engineStore, plainError, recoverEngine, setCache, tabEngine } from "../engine/engine-store.ts";
+import type { ChatEvent, Restored } from "../engine/protocol.ts";
+import { readSaved, save } from "../ui/saved.ts";
+import { createStore } from "../ui/store.ts";
+import {
+  ask,
+  type Conversation,
+  changeAnswer,
+  edit,
+  newConversation,
+  newId,
+  promptOf,
+  regenerate,
+  settle,
+  titleFrom,
+} from "./conversation.ts";
+import { type ConversationDb, openConversationDb } from "./conversation-db.ts";
+import { Keeper } from "./keeper.ts";
+import { samplingOf, settingsStore } from "./settings.ts";
+import { noteSpeed, resetSpeed } from "./speed.ts";
+
+export interface ChatState {
+  readonly current: Conversation;
+  /** Newest first; the one at hand as it was last kept. */
+  readonly others: readonly Conversation[];
+  readonly isAnswering: boolean;
+  /** Tokens of the prompt that are in the cache, while it is read. */
+  readonly prefill: { readonly done: number; readonly total: number } | null;
+  /** Said once: that conversations are not kept. */
+  readonly notice: string;
+}
+
+export const chatStore = createStore<ChatState>({
+  current: newConversation(),
+  others: [],
+  isAnswering: false,
+  prefill: null,
+  notice: "",
+});
+
+let db: ConversationDb | null = null;
+let keeper: Keeper | null = null;
+let answering: AbortController | null = null;
+
+const patch = (change: Partial<ChatState>): void => chatStore.update((state) => ({ ...state, ...change }));
+
+/** Everything that is shown of a conversation goes through here, and is kept. */
+function show(conversation: Conversation, now = false): void {
+  const { others, current } = chatStore.get();
+  const isKept = conversation.messages.length > 0;
+  const list = isKept
+    ? [conversation, ...others.filter(({ id }) => id !== conversation.id)].sort((a, b) => b.updatedAt - a.updatedAt)
+    : others;
+  patch({ current: conversation, others: list });
+  if (isKept) keeper?.keep(conversation, now);
+  if (conversation.id !== current.id) save("conversation", conversation.id);
+}
+
+/** Opens the database, takes up what a reload interrupted. */
+export async function openChats(): Promise<void> {
+  db = await openConversationDb();
+  keeper = new Keeper(db, (error) =>
+    patch({ notice: `Conversations cannot be kept: ${error instanceof Error ? error.message : error}.` }),
+  );
+  if (!db.isLasting) patch({ notice: "This browser does not keep data for the page: conversations end with the tab." });
+  await keeper.recover();
+  const kept = (await db.all()).map((c) => settle(c, "The page was reloaded while this answer was written."));
+  const last = readSaved("conversation", (value): value is string => typeof value === "string");
+  const current = kept.find(({ id }) => id === last);
+  patch({ others: kept, ...(current && { current }) });
+  addEventListener("pagehide", () => keeper?.leave());
+}
+
+export function startNew(): void {
+  stopAnswer();
+  setCache(null);
+  resetSpeed();
+  const { system } = settingsStore.get();
+  show(newConversation(system));
+}
+
+export function openConversation(id: string): void {
+  const conversation = chatStore.get().others.find((c) => c.id === id);
+  if (!conversation || conversation.id === chatStore.get().current.id) return;
+  stopAnswer();
+  setCache(null);
+  resetSpeed();
+  patch({ current: conversation });
+  save("conversation", id);
+}
+
+export async function deleteConversation(id: string): Promise<void> {
+  const { current, others } = chatStore.get();
+  if (current.id === id) startNew();
+  patch({ others: others.filter((c) => c.id !== id) });
+  keeper?.drop(id);
+  tabEngine()?.forget(id);
+  await db?.delete(id);
+}
+
+export function stopAnswer(): void {
+  answering?.abort();
+}
+
+export const sendMessage = (text: string): Promise<void> =>
+  answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text));
+
+export const editMessage = (messageId: string, text: string): Promise<void> =>
+  answer(edit(chatStore.get().current, messageId, text));
+
+export const answerAgain = (messageId: string): Promise<void> => answer(regenerate(chatStore.get().current, messageId));
+
+/** The messages of a cache that was restored become the conversation at hand. */
+export function adoptRestored(id: string, { messages, system, cache }: Restored): void {
+  const first = messages.find(({ role }) => role === "user");
+  const restored = messages.map(({ role, text }) => ({ id: newId(), role, text }));
+  show({ id, title: titleFrom(first?.text ?? ""), updatedAt: Date.now(), system, messages: restored }, true);
+  resetSpeed();
+  setCache(cache);
+}
+
+async function answer(conversation: Conversation): Promise<void> {
+  const { engine, info } = engineStore.get();
+  const last = conversation.messages.at(-1);
+  if (!engine || !info || chatStore.get().isAnswering || last?.state !== "streaming") return;
+  const own = new AbortController();
+  answering = own;
+  let at = conversation;
+  const change = (update: Parameters<typeof changeAnswer>[2], now = false): void => {
+    at = changeAnswer(at, last.id, update);
+    // Another conversation may have been opened; this one is kept all the same.
+    if (chatStore.get().current.id === at.id) show(at, now);
+    else keeper?.keep(at, true);
+  };
+  show(conversation, true);
+  patch({ isAnswering: true, prefill: null });
+  resetSpeed();
+  let text = "";
+  const onEvent = (event: ChatEvent): void => {
+    if (event.type === "prefill") patch({ prefill: { done: event.done, total: event.total } });
+    else if (event.type === "cache") {
+      if (chatStore.get().current.id === at.id) setCache(event.cache);
+    } else {
+      text += event.text;
+      noteSpeed(event.tokens);
+      if (chatStore.get().prefill) patch({ prefill: null });
+      change({ text });
+    }
+  };
+  try {
+    const request = { conversation: at.id, messages: promptOf(at), sampling: samplingOf(settingsStore.get()) };
+    const { finishReason, usage, timings, cache } = await engine.chat(request, { onEvent, signal: own.signal });
+    const state = finishReason === "stop" ? "done" : finishReason === "length" ? "cut" : "stopped";
+    const figures = {
+      tokens: usage.completionTokens,
+      promptTokens: usage.promptTokens,
+      cachedTokens: usage.cachedTokens,
+      ttftMs: timings.ttftMs,
+      tokPerSec: timings.decodeTokPerSec,
+      kv: info.kv,
+    };
+    change({ state, figures }, true);
+    if (chatStore.get().current.id === at.id) setCache(cache);
+    noteSpeed(usage.completionTokens, timings);
+  } catch (error) {
+    const plain = plainError(error);
+    if (plain.code === "aborted") change({ state: "stopped" }, true);
+    else change({ state: "interrupted", problem: plain.message }, true);
+    if (plain.code === "device_lost") void recoverEngine(plain);
+  } finally {
+    answering = null;
+    patch({ isAnswering: false, prefill: null });
+  }
+}

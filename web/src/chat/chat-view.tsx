@@ -1,0 +1,92 @@
+/** @file The conversation at hand and where the next message is written. */
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { dismissError, engineStore } from "../engine/engine-store.ts";
+import { Icon } from "../ui/icon.tsx";
+import { useStore } from "../ui/store.ts";
+import { chatStore } from "./chat-store.ts";
+import { Composer } from "./composer.tsx";
+import { LoadStatus } from "./load-status.tsx";
+import { MessageItem } from "./message-item.tsx";
+import { Welcome } from "./welcome.tsx";
+
+/** Nearer to the end than this, the view follows what is written. */
+const FOLLOW_PX = 80;
+
+export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void }) {
+  const { current, isAnswering, prefill } = useStore(chatStore);
+  const scroller = useRef<HTMLDivElement>(null);
+  const follows = useRef(true);
+  useEffect(() => {
+    follows.current = true;
+  }, [current.id]);
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element && follows.current) element.scrollTop = element.scrollHeight;
+  }, [current]);
+  const last = current.messages.at(-1);
+  return (
+    <div class="chat">
+      <div
+        class="chat-scroll"
+        ref={scroller}
+        onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
+          follows.current = scrollHeight - scrollTop - clientHeight < FOLLOW_PX;
+        }}
+      >
+        {current.messages.length === 0 ? (
+          <Welcome />
+        ) : (
+          <ol class="messages" aria-label={current.title}>
+            {current.messages.map((message) => (
+              <MessageItem
+                key={message.id}
+                message={message}
+                canChange={!isAnswering}
+                prefill={message === last ? prefill : null}
+              />
+            ))}
+          </ol>
+        )}
+      </div>
+      <div class="chat-foot">
+        <EngineProblem onChooseModel={onChooseModel} />
+        <LoadStatus />
+        <Composer />
+        {/* Whole answers only: single tokens would drown everything else. */}
+        <p class="visually-hidden" role="status">
+          {isAnswering ? "Answering" : last?.role === "assistant" ? last.text : ""}
+        </p>
+      </div>
+    </div>
+  );
+}
+
+function EngineProblem({ onChooseModel }: { readonly onChooseModel: () => void }) {
+  const { status, error, info } = useStore(engineStore);
+  if (!error) return null;
+  const isLoss = error.code === "device_lost";
+  const [head, rest] = !isLoss
+    ? ["The model could not be loaded.", error.message]
+    : status === "ready"
+      ? [
+          "The graphics device was lost and is back.",
+          `The model is loaded again (${info?.backend}). Your conversation is kept; its cache is computed again with the next message.`,
+        ]
+      : ["The graphics device was lost.", "The model is being loaded again; your conversation is kept."];
+  return (
+    <div class={isLoss && status === "ready" ? "banner" : "banner banner-bad"} role="alert">
+      <Icon name="warning" />
+      <p>
+        <strong>{head}</strong> {rest}
+      </p>
+      {status === "failed" && (
+        <button type="button" class="button" onClick={onChooseModel}>
+          Choose a model
+        </button>
+      )}
+      <button type="button" class="icon-button" aria-label="Dismiss" onClick={dismissError}>
+        <Icon name="close" />
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,81 @@
+/** @file Where the next message is written. Enter sends, Shift+Enter breaks the line, Escape stops an answer. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { engineStore } from "../engine/engine-store.ts";
+import { Icon } from "../ui/icon.tsx";
+import { readSaved, save } from "../ui/saved.ts";
+import { createStore, useStore } from "../ui/store.ts";
+import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
+
+const isText = (value: unknown): value is string => typeof value === "string";
+/** What is written and not sent, kept over a reload. */
+export const draftStore = createStore(readSaved("draft", isText) ?? "");
+
+/** Grows with its text up to a third of the window (styles/chat.css). */
+function growToText(element: HTMLTextAreaElement | null): void {
+  if (!element) return;
+  element.style.height = "auto";
+  element.style.height = `${element.scrollHeight}px`;
+}
+
+export function Composer() {
+  const draft = useStore(draftStore);
+  const { isAnswering, current } = useStore(chatStore);
+  const { status } = useStore(engineStore);
+  const input = useRef<HTMLTextAreaElement>(null);
+  const [isComposing, setIsComposing] = useState(false);
+  useEffect(() => growToText(input.current), [draft]);
+  useEffect(() => {
+    // A keyboard that jumps up on a phone would hide the page.
+    if (matchMedia("(pointer: fine)").matches) input.current?.focus();
+  }, [current.id]);
+  const write = (text: string): void => {
+    draftStore.set(text);
+    save("draft", text || undefined);
+  };
+  const canSend = status === "ready" && !isAnswering && draft.trim() !== "";
+  const send = (): void => {
+    // Enter may come before what was typed just before it is rendered.
+    const text = draftStore.get().trim();
+    if (status !== "ready" || isAnswering || text === "") return;
+    write("");
+    void sendMessage(text);
+  };
+  return (
+    <form
+      class="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        send();
+      }}
+    >
+      <label class="visually-hidden" for="composer-input">
+        Message
+      </label>
+      <textarea
+        id="composer-input"
+        ref={input}
+        rows={1}
+        value={draft}
+        placeholder={status === "ready" ? "Say something" : "The model is on its way; you can write already"}
+        onInput={({ currentTarget }) => write(currentTarget.value)}
+        onCompositionStart={() => setIsComposing(true)}
+        onCompositionEnd={() => setIsComposing(false)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape" && isAnswering) stopAnswer();
+          if (event.key !== "Enter" || event.shiftKey || isComposing) return;
+          event.preventDefault();
+          send();
+        }}
+      />
+      {isAnswering ? (
+        <button type="button" class="send-button" aria-label="Stop" title="Stop (Escape)" onClick={stopAnswer}>
+          <Icon name="stop" />
+        </button>
+      ) : (
+        <button type="submit" class="send-button" aria-label="Send" title="Send (Enter)" disabled={!canSend}>
+          <Icon name="send" />
+        </button>
+      )}
+    </form>
+  );
+}

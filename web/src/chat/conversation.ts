@@ -1,0 +1,112 @@
+/** @file A conversation as data, and what can be done to one. No side effects. */
+import type { ChatMessage } from "turboquant";
+
+/**
+ * - `streaming`: being written · `done`: ended by itself · `cut`: at the limit of tokens · `stopped`: by the user
+ * - `interrupted`: by a reload, a lost device or a broken connection; what was said is kept
+ */
+export type AnswerState = "streaming" | "done" | "cut" | "stopped" | "interrupted";
+
+export interface AnswerFigures {
+  readonly tokens: number;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly ttftMs: number;
+  readonly tokPerSec: number;
+  readonly kv: string;
+}
+
+export interface Message {
+  readonly id: string;
+  readonly role: "user" | "assistant";
+  readonly text: string;
+  /** Of answers. */
+  readonly state?: AnswerState;
+  readonly figures?: AnswerFigures;
+  /** Why it was interrupted. */
+  readonly problem?: string;
+}
+
+export interface Conversation {
+  readonly id: string;
+  readonly title: string;
+  readonly updatedAt: number;
+  readonly system: string;
+  readonly messages: readonly Message[];
+}
+
+const TITLE_LENGTH = 48;
+export const UNTITLED = "New conversation";
+
+/** randomUUID exists in secure contexts only, and a page served over a plain network is none. */
+export const newId = (): string =>
+  Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join("");
+
+export function newConversation(system = "", now = Date.now()): Conversation {
+  return { id: newId(), title: UNTITLED, updatedAt: now, system, messages: [] };
+}
+
+export function titleFrom(text: string): string {
+  const line = text.trim().replace(/\s+/g, " ");
+  if (line.length <= TITLE_LENGTH) return line || UNTITLED;
+  const cut = line.slice(0, TITLE_LENGTH);
+  return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), TITLE_LENGTH / 2))}…`;
+}
+
+/** Appends what the user says and an empty answer to it. */
+export function ask(conversation: Conversation, text: string, now = Date.now()): Conversation {
+  const messages: Message[] = [
+    ...conversation.messages,
+    { id: newId(), role: "user", text },
+    { id: newId(), role: "assistant", text: "", state: "streaming" },
+  ];
+  const title = conversation.title === UNTITLED ? titleFrom(text) : conversation.title;
+  return { ...conversation, title, messages, updatedAt: now };
+}
+
+/** Says a user's message differently: everything after it goes, and an empty answer follows. */
+export function edit(conversation: Conversation, messageId: string, text: string, now = Date.now()): Conversation {
+  const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "user");
+  if (at < 0) return conversation;
+  const before = { ...conversation, messages: conversation.messages.slice(0, at) };
+  return ask(at === 0 ? { ...before, title: UNTITLED } : before, text, now);
+}
+
+/** Answers again: the answer and everything after it go. */
+export function regenerate(conversation: Conversation, messageId: string, now = Date.now()): Conversation {
+  const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "assistant");
+  const question = conversation.messages[at - 1];
+  if (question?.role !== "user") return conversation;
+  const messages = conversation.messages.slice(0, at);
+  return {
+    ...conversation,
+    updatedAt: now,
+    messages: [...messages, { id: newId(), role: "assistant", text: "", state: "streaming" }],
+  };
+}
+
+export function changeAnswer(conversation: Conversation, messageId: string, change: Partial<Message>): Conversation {
+  return {
+    ...conversation,
+    messages: conversation.messages.map((message) => (message.id === messageId ? { ...message, ...change } : message)),
+  };
+}
+
+/** After a reload nothing streams any more. */
+export function settle(conversation: Conversation, problem: string): Conversation {
+  return {
+    ...conversation,
+    messages: conversation.messages.map((message) =>
+      message.state === "streaming" ? { ...message, state: "interrupted" as const, problem } : message,
+    ),
+  };
+}
+
+/** What the model is asked: everything but the answer that is to come. Empty answers were never given. */
+export function promptOf({ system, messages }: Conversation): ChatMessage[] {
+  const said = messages.filter(({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""));
+  return [
+    ...(system.trim() ? [{ role: "system", content: system }] : []),
+    ...said.map(({ role, text }) => ({ role, content: text })),
+  ];
+}

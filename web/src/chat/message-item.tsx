@@ -1,0 +1,174 @@
+/** @file One message, and what can be done with it. */
+import { useEffect, useRef, useState } from "preact/hooks";
+import { formatCount, formatRate, formatSeconds } from "../ui/format.ts";
+import { Icon } from "../ui/icon.tsx";
+import { answerAgain, editMessage } from "./chat-store.ts";
+import type { Message } from "./conversation.ts";
+import { Markdown } from "./markdown.tsx";
+
+interface MessageItemProps {
+  readonly message: Message;
+  /** No answer is being written. */
+  readonly canChange: boolean;
+  readonly prefill: { readonly done: number; readonly total: number } | null;
+}
+
+export function MessageItem({ message, canChange, prefill }: MessageItemProps) {
+  return message.role === "user" ? (
+    <UserMessage message={message} canChange={canChange} />
+  ) : (
+    <Answer message={message} canChange={canChange} prefill={prefill} />
+  );
+}
+
+/** A long message is folded: a story is pasted to be asked about, not to be read again. */
+const FOLD_LENGTH = 900;
+
+function UserMessage({ message, canChange }: Omit<MessageItemProps, "prefill">) {
+  const [isEditing, setIsEditing] = useState(false);
+  const [isFolded, setIsFolded] = useState(message.text.length > FOLD_LENGTH);
+  if (isEditing) return <EditForm message={message} onClose={() => setIsEditing(false)} />;
+  return (
+    <li class="message message-user">
+      <h3 class="visually-hidden">You</h3>
+      <div class={isFolded ? "bubble folded" : "bubble"}>{message.text}</div>
+      <div class="message-actions">
+        {message.text.length > FOLD_LENGTH && (
+          <button type="button" class="link-button" aria-expanded={!isFolded} onClick={() => setIsFolded(!isFolded)}>
+            {isFolded ? `Show all ${formatCount(message.text.length)} characters` : "Show less"}
+          </button>
+        )}
+        <button
+          type="button"
+          class="icon-button"
+          aria-label="Edit"
+          disabled={!canChange}
+          onClick={() => setIsEditing(true)}
+        >
+          <Icon name="edit" />
+        </button>
+      </div>
+    </li>
+  );
+}
+
+function EditForm({ message, onClose }: { readonly message: Message; readonly onClose: () => void }) {
+  const [text, setText] = useState(message.text);
+  const input = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => input.current?.focus(), []);
+  const submit = (): void => {
+    if (text.trim() === "") return;
+    onClose();
+    void editMessage(message.id, text.trim());
+  };
+  return (
+    <li class="message message-user">
+      <form
+        class="edit-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          submit();
+        }}
+      >
+        <textarea
+          ref={input}
+          rows={Math.min(12, text.split("\n").length + 1)}
+          aria-label="Your message"
+          value={text}
+          onInput={({ currentTarget }) => setText(currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Escape") onClose();
+            if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) submit();
+          }}
+        />
+        <p class="hint">Everything after this message is replaced by the new answer.</p>
+        <div class="row row-end">
+          <button type="button" class="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" class="button button-primary">
+            Send
+          </button>
+        </div>
+      </form>
+    </li>
+  );
+}
+
+function Answer({ message, canChange, prefill }: MessageItemProps) {
+  const { text, state, problem, figures } = message;
+  const isStreaming = state === "streaming";
+  return (
+    <li class="message message-answer" aria-busy={isStreaming}>
+      <h3 class="visually-hidden">Answer</h3>
+      {isStreaming && text === "" ? <Waiting prefill={prefill} /> : <Markdown text={text} />}
+      {!isStreaming && text === "" && !problem && <p class="hint">No text.</p>}
+      {problem && (
+        <p class="message-problem">
+          <Icon name="warning" />
+          {problem}
+        </p>
+      )}
+      {!isStreaming && (
+        <div class="message-actions">
+          <CopyButton text={text} />
+          <button
+            type="button"
+            class="icon-button"
+            aria-label="Answer again"
+            title="Answer again"
+            disabled={!canChange}
+            onClick={() => void answerAgain(message.id)}
+          >
+            <Icon name="again" />
+          </button>
+          {state === "stopped" && <span class="tag">stopped</span>}
+          {state === "cut" && <span class="tag">at the limit of tokens</span>}
+          {state === "interrupted" && <span class="tag">interrupted</span>}
+          {figures && (
+            <span class="figures number">
+              {formatRate(figures.tokPerSec)} tok/s · first after {formatSeconds(figures.ttftMs)} ·{" "}
+              {formatCount(figures.tokens)} tokens{figures.kv && ` · ${figures.kv.split(",")[0]}`}
+            </span>
+          )}
+        </div>
+      )}
+    </li>
+  );
+}
+
+function Waiting({ prefill }: Pick<MessageItemProps, "prefill">) {
+  if (!prefill || prefill.total < 64) return <p class="waiting" role="img" aria-label="Thinking" />;
+  const text = `Reading the prompt, ${formatCount(prefill.done)} of ${formatCount(prefill.total)} tokens`;
+  return (
+    <div class="load-status">
+      <p>{text}</p>
+      <progress value={prefill.done} max={prefill.total} aria-label={text} />
+    </div>
+  );
+}
+
+/** How long a "copied" stays. */
+const COPIED_MS = 1500;
+
+function CopyButton({ text }: { readonly text: string }) {
+  const [isCopied, setIsCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(text);
+    setIsCopied(true);
+    setTimeout(() => setIsCopied(false), COPIED_MS);
+  };
+  // Plain http has no clipboard.
+  if (!navigator.clipboard) return null;
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label={isCopied ? "Copied" : "Copy"}
+      title="Copy"
+      onClick={() => void copy()}
+    >
+      <Icon name="copy" />
+    </button>
+  );
+}

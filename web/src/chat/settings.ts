@@ -1,0 +1,33 @@
+/** @file How answers are sampled; remembered. */
+import type { Sampling } from "../engine/protocol.ts";
+import { isRecord, readSaved, save } from "../ui/saved.ts";
+import { createStore } from "../ui/store.ts";
+
+export interface Settings {
+  readonly maxNewTokens: number;
+  /** Null: as the model's generation_config.json says. */
+  readonly temperature: number | null;
+  readonly system: string;
+}
+
+const isSettings = (value: unknown): value is Settings =>
+  isRecord(value) &&
+  typeof value["maxNewTokens"] === "number" &&
+  (value["temperature"] === null || typeof value["temperature"] === "number") &&
+  typeof value["system"] === "string";
+
+export const settingsStore = createStore<Settings>(
+  readSaved("settings", isSettings) ?? { maxNewTokens: 256, temperature: null, system: "" },
+);
+
+export function changeSettings(change: Partial<Settings>): void {
+  settingsStore.update((settings) => ({ ...settings, ...change }));
+  save("settings", settingsStore.get());
+}
+
+/** Answers that are drawn are drawn anew each time. */
+export function samplingOf({ maxNewTokens, temperature }: Settings): Sampling {
+  if (temperature === null) return { maxNewTokens };
+  const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
+  return { maxNewTokens, temperature, ...(temperature > 0 && { seed }) };
+}

@@ -1,0 +1,69 @@
+/** @file A comparison: what is compared, how far it is. It outlives the view, so that one can look elsewhere meanwhile. */
+import { DEFAULT_PROMPT } from "../../../src/cli/default-prompt.ts";
+import { plainError, recoverEngine, tabEngine } from "../engine/engine-store.ts";
+import type { CompareEvent } from "../engine/protocol.ts";
+import { createStore } from "../ui/store.ts";
+import { type Column, emptyColumn, withEvent } from "./columns.ts";
+
+export interface Comparison {
+  readonly prompt: string;
+  readonly formats: readonly string[];
+  readonly maxNewTokens: number;
+  readonly columns: readonly Column[];
+  readonly isRunning: boolean;
+  readonly problem: string;
+}
+
+export const MOST_FORMATS = 3;
+
+export const comparisonStore = createStore<Comparison>({
+  prompt: DEFAULT_PROMPT,
+  formats: ["f16", "k4v4", "k2v2"],
+  maxNewTokens: 64,
+  columns: [],
+  isRunning: false,
+  problem: "",
+});
+
+let running: AbortController | null = null;
+
+export const changeComparison = (change: Partial<Comparison>): void =>
+  comparisonStore.update((comparison) => ({ ...comparison, ...change }));
+
+export const stopComparison = (): void => running?.abort();
+
+export async function startComparison(): Promise<void> {
+  const engine = tabEngine();
+  const { prompt, maxNewTokens, isRunning } = comparisonStore.get();
+  const formats = comparisonStore
+    .get()
+    .formats.map((kv) => kv.trim())
+    .filter(Boolean);
+  if (!engine || isRunning) return;
+  running = new AbortController();
+  changeComparison({ isRunning: true, problem: "", columns: formats.map(emptyColumn) });
+  // Tokens of a small model come in thousands a second; a frame shows all that came before it.
+  let events: CompareEvent[] = [];
+  const flush = (): void => {
+    const { columns } = comparisonStore.get();
+    const next = events.reduce<readonly Column[]>(withEvent, columns);
+    events = [];
+    if (next !== columns) changeComparison({ columns: next });
+  };
+  const timer = setInterval(flush, 60);
+  try {
+    const onEvent = (event: CompareEvent): void => {
+      events.push(event);
+    };
+    await engine.compare({ prompt, formats, maxNewTokens }, { onEvent, signal: running.signal });
+  } catch (error) {
+    const plain = plainError(error);
+    if (plain.code !== "aborted") changeComparison({ problem: plain.message.replace(/^--kv: /, "") });
+    if (plain.code === "device_lost") void recoverEngine(plain);
+  } finally {
+    clearInterval(timer);
+    flush();
+    running = null;
+    changeComparison({ isRunning: false });
+  }
+}

@@ -1,0 +1,72 @@
+/** @file Which engine the page uses: chosen by the user, remembered, and found again on the next visit. */
+import { isRecord, readSaved, save } from "../ui/saved.ts";
+import type { BackendChoice, ListedFile, ModelRef } from "./protocol.ts";
+import type { ServerAddress } from "./server-engine.ts";
+
+export const DEFAULT_KV = "k4v4";
+
+export interface TabChoice {
+  readonly where: "tab";
+  readonly model: ModelRef;
+  readonly kv: string;
+  readonly backend: BackendChoice;
+}
+
+export interface ServerChoice {
+  readonly where: "server";
+  readonly address: ServerAddress;
+  readonly model: string;
+}
+
+export type EngineChoice = TabChoice | ServerChoice;
+
+export interface EmbeddedModel {
+  readonly name: string;
+  readonly files: readonly ListedFile[];
+}
+
+/** What is written down: names only. A picked folder cannot be opened again without its user, an API key is not kept. */
+interface Remembered {
+  readonly where: "tab" | "server";
+  readonly model: string;
+  readonly isUrl?: boolean;
+  readonly kv?: string;
+  readonly backend?: BackendChoice;
+  readonly url?: string;
+}
+
+const isRemembered = (value: unknown): value is Remembered =>
+  isRecord(value) &&
+  (value["where"] === "tab" || value["where"] === "server") &&
+  typeof value["model"] === "string" &&
+  ["undefined", "string"].includes(typeof value["kv"]) &&
+  ["undefined", "string"].includes(typeof value["url"]) &&
+  [undefined, "auto", "webgpu", "wasm"].includes(value["backend"] as BackendChoice | undefined);
+
+export function rememberChoice(choice: EngineChoice): void {
+  if (choice.where === "server") {
+    save("engine", { where: "server", model: choice.model, url: choice.address.url });
+    return;
+  }
+  const { model, kv, backend } = choice;
+  if (model.kind === "folder") return;
+  const name = model.kind === "url" ? model.ref : model.name;
+  save("engine", { where: "tab", model: name, isUrl: model.kind === "url", kv, backend });
+}
+
+/** The engine of the last visit if it can still be had, else the first embedded model. Null when there is none. */
+export function firstChoice(models: readonly EmbeddedModel[]): EngineChoice | null {
+  const last = readSaved("engine", isRemembered);
+  if (last?.where === "server") return { where: "server", model: last.model, address: { url: last.url ?? "" } };
+  const settings = { kv: last?.kv ?? DEFAULT_KV, backend: last?.backend ?? "auto" } as const;
+  if (last?.isUrl) return { where: "tab", model: { kind: "url", ref: last.model }, ...settings };
+  const model = models.find(({ name }) => name === last?.model) ?? models[0];
+  return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;
+}
+
+/** models/index.json beside the page; empty where only a server's models are offered. */
+export async function listEmbeddedModels(): Promise<EmbeddedModel[]> {
+  const response = await fetch(new URL("models/index.json", document.baseURI)).catch(() => null);
+  const list: unknown = response?.ok ? await response.json().catch(() => null) : null;
+  return Array.isArray(list) ? (list as EmbeddedModel[]) : [];
+}

@@ -1,0 +1,118 @@
+/** @file The engine at hand: loading it, changing its cache format, noticing that it is gone. */
+import { createStore } from "../ui/store.ts";
+import type { Engine } from "./engine.ts";
+import { type EngineChoice, rememberChoice } from "./engine-choice.ts";
+import type { CacheState, LoadProgress, ModelInfo, PlainError } from "./protocol.ts";
+import { EngineError } from "./rpc.ts";
+import { listServerModels, ServerEngine } from "./server-engine.ts";
+import { TabEngine } from "./tab-engine.ts";
+
+export interface EngineState {
+  /** `lost`: the device went away; it is being loaded again. */
+  readonly status: "none" | "loading" | "ready" | "failed" | "lost";
+  readonly choice: EngineChoice | null;
+  readonly engine: Engine | null;
+  readonly info: ModelInfo | null;
+  readonly progress: LoadProgress | null;
+  readonly error: PlainError | null;
+  /** Of the conversation at hand. */
+  readonly cache: CacheState | null;
+}
+
+export const engineStore = createStore<EngineState>({
+  status: "none",
+  choice: null,
+  engine: null,
+  info: null,
+  progress: null,
+  error: null,
+  cache: null,
+});
+
+let loading: AbortController | null = null;
+
+const patch = (change: Partial<EngineState>): void => engineStore.update((state) => ({ ...state, ...change }));
+
+export const plainError = (error: unknown): PlainError =>
+  error instanceof EngineError
+    ? { code: error.code, message: error.message }
+    : { code: "internal", message: error instanceof Error ? error.message : String(error) };
+
+async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> {
+  if (choice.where === "server") {
+    const models = await listServerModels(choice.address);
+    const model = models.find(({ id }) => id === choice.model);
+    if (model) return new ServerEngine(choice.address, model);
+    const names = models.map(({ id }) => id).join(", ") || "none";
+    throw new EngineError({ code: "not_found", message: `the server has no ${choice.model}; it has ${names}` });
+  }
+  const { model, kv, backend } = choice;
+  return TabEngine.load(
+    { model, kv, backend, baseUrl: document.baseURI },
+    { signal, onEvent: (progress) => patch({ progress }) },
+  );
+}
+
+/** Replaces the engine. A load in progress is given up. Never rejects: what went wrong is in the store. */
+export async function loadEngine(choice: EngineChoice, status: "loading" | "lost" = "loading"): Promise<void> {
+  loading?.abort();
+  const own = new AbortController();
+  loading = own;
+  engineStore.get().engine?.dispose();
+  patch({
+    status,
+    choice,
+    engine: null,
+    info: null,
+    progress: null,
+    cache: null,
+    ...(status === "loading" && { error: null }),
+  });
+  try {
+    const engine = await open(choice, own.signal);
+    if (own.signal.aborted) {
+      engine.dispose();
+      return;
+    }
+    rememberChoice(choice);
+    patch({ status: "ready", engine, info: engine.info, progress: null });
+  } catch (error) {
+    if (!own.signal.aborted) patch({ status: "failed", error: plainError(error), progress: null });
+  }
+}
+
+export function cancelLoading(): void {
+  loading?.abort();
+  patch({ status: "none", progress: null });
+}
+
+/** The same weights in another format; only an engine in the tab can. @throws EngineError — not a format */
+export async function changeKv(kv: string): Promise<void> {
+  const { engine, choice } = engineStore.get();
+  if (!(engine instanceof TabEngine) || choice?.where !== "tab") return;
+  const info = await engine.setKv(kv);
+  const next = { ...choice, kv };
+  rememberChoice(next);
+  patch({ info, choice: next, cache: null });
+}
+
+export const setCache = (cache: CacheState | null): void => patch({ cache });
+export const dismissError = (): void => patch({ error: null });
+
+/**
+ * A device that was lost takes its worker with it: everything is loaded anew, on the CPU when the GPU does not come back.
+ * The conversation is on the page and its cache is computed again.
+ */
+export async function recoverEngine(error: PlainError): Promise<void> {
+  const { choice } = engineStore.get();
+  if (!choice) return;
+  patch({ error });
+  await loadEngine(choice, "lost");
+  if (engineStore.get().status !== "failed" || choice.where !== "tab") return;
+  await loadEngine({ ...choice, backend: "wasm" }, "lost");
+}
+
+export const tabEngine = (): TabEngine | null => {
+  const { engine } = engineStore.get();
+  return engine instanceof TabEngine ? engine : null;
+};

@@ -1,0 +1,159 @@
+/** @file The engine inside its worker: one model, the caches of recent conversations. */
+import { LLM, TurboQuantError } from "turboquant";
+import { cacheState, savesFrom } from "./cache-state.ts";
+import { openModel } from "./open-model.ts";
+import type {
+  CacheState,
+  ChatEvent,
+  ChatRequest,
+  ChatResult,
+  CompareEvent,
+  CompareRequest,
+  LoadProgress,
+  LoadRequest,
+  ModelInfo,
+  Restored,
+} from "./protocol.ts";
+import { runComparison } from "./run-comparison.ts";
+import { SessionShelf } from "./session-shelf.ts";
+import { transcriptOf } from "./transcript.ts";
+
+/** A look at the cache in this many milliseconds while tokens come. */
+const CACHE_INTERVAL_MS = 120;
+
+export class Host {
+  /** With the weights. */
+  #owner: LLM | null = null;
+  /** The same weights in the format that was last chosen. */
+  #llm: LLM | null = null;
+  #shelf: SessionShelf | null = null;
+
+  async load(request: LoadRequest, send: (event: LoadProgress) => void, signal: AbortSignal): Promise<ModelInfo> {
+    await this.#unload();
+    const model = await openModel(request, send, signal);
+    const llm = await LLM.load(model, {
+      kv: request.kv,
+      backend: request.backend,
+      signal,
+      onProgress: ({ phase, item, done, total }) => {
+        if (phase === "load" || phase === "download") send({ phase, item, done, total });
+      },
+    });
+    this.#owner = llm;
+    this.#use(llm);
+    return this.#info();
+  }
+
+  /** Conversations in memory are in the old format; they are computed again when they go on. */
+  async setKv(kv: string): Promise<ModelInfo> {
+    const owner = this.#require(this.#owner);
+    const next = await owner.withKv(kv);
+    this.#shelf?.clear();
+    if (this.#llm !== owner) await this.#llm?.dispose();
+    this.#use(next);
+    return this.#info();
+  }
+
+  async chat(request: ChatRequest, send: (event: ChatEvent) => void, signal: AbortSignal): Promise<ChatResult> {
+    const llm = this.#require(this.#llm);
+    const session = this.#require(this.#shelf).take(request.conversation);
+    const options = {
+      ...request.sampling,
+      signal,
+      onPrefill: (done: number, total: number) => send({ type: "prefill", done, total }),
+    };
+    const ids = await this.#encode(request, llm);
+    let lastLook = 0;
+    let tokens = 0;
+    const shared = session.rewindTo(ids);
+    for await (const chunk of session.generate(ids.slice(shared), options)) {
+      if (chunk.token !== undefined) tokens++;
+      if (chunk.text) send({ type: "text", text: chunk.text, tokens });
+      const now = performance.now();
+      if (now - lastLook > CACHE_INTERVAL_MS) {
+        lastLook = now;
+        send({ type: "cache", cache: this.#state(request.conversation) });
+      }
+      const { finishReason, usage, timings } = chunk;
+      if (finishReason && usage && timings) {
+        const cached = { ...usage, promptTokens: ids.length, cachedTokens: shared };
+        return { finishReason, usage: cached, timings, cache: this.#state(request.conversation) };
+      }
+    }
+    throw new TurboQuantError("internal", "chat: the generation ended without a last chunk");
+  }
+
+  async compare(request: CompareRequest, send: (event: CompareEvent) => void, signal: AbortSignal): Promise<null> {
+    await runComparison(this.#require(this.#owner), request, send, signal);
+    return null;
+  }
+
+  save(conversation: string): Promise<Uint8Array> {
+    return this.#require(this.#shelf).require(conversation).save();
+  }
+
+  async restore(conversation: string, bytes: Uint8Array): Promise<Restored> {
+    const llm = this.#require(this.#llm);
+    const session = llm.restore(bytes);
+    this.#require(this.#shelf).put(conversation, session);
+    const { system, messages } = await transcriptOf(llm.tokenizer, session.tokens);
+    return { system, messages, cache: this.#state(conversation) };
+  }
+
+  async forget(conversation: string): Promise<null> {
+    this.#shelf?.drop(conversation);
+    return null;
+  }
+
+  /** A base model has no template: it continues what was said. */
+  async #encode({ messages }: ChatRequest, llm: LLM): Promise<number[]> {
+    if (llm.tokenizer.chatTemplate) return llm.encodeChat(messages);
+    return llm.tokenizer.encode(messages.map(({ content }) => content ?? "").join(""));
+  }
+
+  #state(conversation: string): CacheState {
+    const shelf = this.#require(this.#shelf);
+    const llm = this.#require(this.#llm);
+    return {
+      ...cacheState(llm, shelf.require(conversation).sequence),
+      sessions: shelf.size,
+      allBytes: llm.cache.numBytes,
+    };
+  }
+
+  #info(): ModelInfo {
+    const { ops, name, config, decoder, runner, tokenizer, backendChoice } = this.#require(this.#llm);
+    return {
+      name,
+      kv: decoder.kv.text,
+      backend: ops.describe(),
+      backendName: ops.name,
+      backendChoice: backendChoice ?? "",
+      numLayers: config.numLayers,
+      contextLength: runner.contextLength,
+      hasChatTemplate: tokenizer.chatTemplate !== null,
+      savesFrom: savesFrom(config, decoder.kv, runner.contextLength),
+    };
+  }
+
+  #use(llm: LLM): void {
+    this.#llm = llm;
+    this.#shelf = new SessionShelf(llm);
+  }
+
+  async #unload(): Promise<void> {
+    const [owner, llm] = [this.#owner, this.#llm];
+    // Forgotten first: after the loss of a device even giving back may fail.
+    this.#owner = this.#llm = null;
+    const shelf = this.#shelf;
+    this.#shelf = null;
+    shelf?.clear();
+    if (llm !== owner) await llm?.dispose();
+    await owner?.dispose();
+  }
+
+  #require<T>(value: T | null): T {
+    if (value) return value;
+    throw new TurboQuantError("invalid_argument", "no model is loaded; choose one first");
+  }
+}

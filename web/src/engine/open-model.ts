@@ -1,0 +1,65 @@
+/** @file The files of a model: embedded ones kept by the browser for offline use, picked ones read where they lie. */
+import type { FileSource } from "turboquant";
+import { TurboQuantError } from "turboquant";
+import { BlobSource } from "turboquant/formats";
+import type { LoadProgress, LoadRequest } from "./protocol.ts";
+
+const CACHE_NAME = "turboquant-models";
+
+export async function openModel(
+  { model, baseUrl }: LoadRequest,
+  onProgress: (event: LoadProgress) => void,
+  signal: AbortSignal,
+): Promise<string | FileSource> {
+  switch (model.kind) {
+    case "url":
+      return model.ref;
+    case "folder":
+      return new BlobSource(new Map(model.files), model.name);
+    case "embedded": {
+      const total = model.files.reduce((sum, file) => sum + file.bytes, 0);
+      const blobs = new Map<string, Blob>();
+      let before = 0;
+      for (const file of model.files) {
+        // A model of another size under the same name is another model.
+        const url = new URL(`models/${model.name}/${file.name}?bytes=${file.bytes}`, baseUrl).href;
+        const report = (bytes: number): void =>
+          onProgress({ phase: "download", item: file.name, done: before + bytes, total });
+        blobs.set(file.name, await fetchOnce(url, report, signal));
+        before += file.bytes;
+      }
+      return new BlobSource(blobs, model.name);
+    }
+  }
+}
+
+/** From the browser's cache, else from the network into it. Without a cache (plain http) from the network each time. */
+async function fetchOnce(url: string, onBytes: (bytes: number) => void, signal: AbortSignal): Promise<Blob> {
+  const cache = await globalThis.caches?.open(CACHE_NAME).catch(() => undefined);
+  const kept = await cache?.match(url);
+  if (kept) return kept.blob();
+  const response = await fetch(url, { signal }).catch((cause: unknown) => {
+    if (signal.aborted) throw cause;
+    throw new TurboQuantError("invalid_file", `${url}: cannot be fetched; check the connection`, {}, { cause });
+  });
+  if (!response.ok || !response.body) {
+    throw new TurboQuantError("invalid_file", `${url}: expected HTTP 200, got ${response.status}; deploy models/ too`);
+  }
+  const blob = await collectBody(response, onBytes);
+  // Without room the model still runs; it is fetched again next time.
+  await cache?.put(url, new Response(blob)).catch(() => {});
+  return blob;
+}
+
+async function collectBody(response: Response, onBytes: (bytes: number) => void): Promise<Blob> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  const reader = response.body!.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return new Blob(chunks);
+    chunks.push(value);
+    bytes += value.length;
+    onBytes(bytes);
+  }
+}

@@ -1,0 +1,143 @@
+/** @file What the page and the engine's worker say to each other. Everything here survives `postMessage`. */
+import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage } from "turboquant";
+import type { LayerSegments } from "turboquant/cache";
+
+/** A file of an embedded model, as models/index.json lists it. */
+export interface ListedFile {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** Where weights come from. */
+export type ModelRef =
+  | { readonly kind: "embedded"; readonly name: string; readonly files: readonly ListedFile[] }
+  /** A URL prefix or a hub id. */
+  | { readonly kind: "url"; readonly ref: string }
+  | { readonly kind: "folder"; readonly name: string; readonly files: readonly (readonly [string, File])[] };
+
+export type BackendChoice = "auto" | "webgpu" | "wasm";
+
+export interface LoadRequest {
+  readonly model: ModelRef;
+  readonly kv: string;
+  readonly backend: BackendChoice;
+  /** Absolute URL of the page's folder; a worker's own is that of its script. */
+  readonly baseUrl: string;
+}
+
+export interface ModelInfo {
+  readonly name: string;
+  readonly kv: string;
+  /** `wasm, 2 threads, …` in the backend's words. */
+  readonly backend: string;
+  readonly backendName: "reference" | "wasm" | "webgpu" | "server";
+  /** What `auto` chose and why; empty where a backend was named. */
+  readonly backendChoice: string;
+  readonly numLayers: number;
+  readonly contextLength: number;
+  readonly hasChatTemplate: boolean;
+  /** Tokens from which on this format takes less than f16; null when it never does within the context. */
+  readonly savesFrom: number | null;
+}
+
+/** The cache of one conversation, from the pages that are allocated. */
+export interface CacheState {
+  readonly tokens: number;
+  readonly numBytes: number;
+  /** Pages that the same tokens take in f16, asked of the same allocator. */
+  readonly f16Bytes: number;
+  readonly layers: readonly LayerSegments[];
+  /** Conversations whose cache is in memory, this one included, and the bytes of all. */
+  readonly sessions: number;
+  readonly allBytes: number;
+}
+
+export type Sampling = Partial<
+  Pick<SamplingParams, "maxNewTokens" | "temperature" | "topK" | "topP" | "minP" | "seed">
+>;
+
+export interface ChatRequest {
+  readonly conversation: string;
+  readonly messages: readonly ChatMessage[];
+  readonly sampling: Sampling;
+}
+
+export type ChatEvent =
+  | { readonly type: "prefill"; readonly done: number; readonly total: number }
+  | { readonly type: "text"; readonly text: string; readonly tokens: number }
+  | { readonly type: "cache"; readonly cache: CacheState };
+
+export interface ChatResult {
+  readonly finishReason: FinishReason;
+  readonly usage: Usage;
+  readonly timings: Timings;
+  /** Null from a server, which does not say. */
+  readonly cache: CacheState | null;
+}
+
+export interface CompareRequest {
+  readonly prompt: string;
+  readonly formats: readonly string[];
+  readonly maxNewTokens: number;
+}
+
+export type CompareEvent =
+  | { readonly type: "prefill"; readonly column: number; readonly done: number; readonly total: number }
+  | { readonly type: "token"; readonly column: number; readonly token: number; readonly text: string }
+  | { readonly type: "done"; readonly column: number; readonly result: CompareResult };
+
+export interface CompareResult {
+  readonly kv: string;
+  readonly promptTokens: number;
+  readonly finishReason: FinishReason;
+  /** Tokens after the first, over the time of this column's own steps. */
+  readonly decodeTokPerSec: number;
+  readonly numBytes: number;
+  readonly f16Bytes: number;
+}
+
+export interface Restored {
+  readonly messages: readonly { readonly role: "user" | "assistant"; readonly text: string }[];
+  readonly system: string;
+  readonly cache: CacheState;
+}
+
+export interface LoadProgress {
+  /** What is happening, in words: `model.safetensors`. */
+  readonly item: string;
+  readonly phase: "download" | "load";
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Every call of the worker: its argument, the events it may send, its result. */
+export interface Calls {
+  readonly load: { readonly argument: LoadRequest; readonly event: LoadProgress; readonly result: ModelInfo };
+  readonly setKv: { readonly argument: string; readonly event: never; readonly result: ModelInfo };
+  readonly chat: { readonly argument: ChatRequest; readonly event: ChatEvent; readonly result: ChatResult };
+  readonly compare: { readonly argument: CompareRequest; readonly event: CompareEvent; readonly result: null };
+  readonly save: { readonly argument: string; readonly event: never; readonly result: Uint8Array };
+  readonly restore: {
+    readonly argument: { readonly conversation: string; readonly bytes: Uint8Array };
+    readonly event: never;
+    readonly result: Restored;
+  };
+  /** Frees the cache of a conversation that was deleted. */
+  readonly forget: { readonly argument: string; readonly event: never; readonly result: null };
+}
+export type CallName = keyof Calls;
+
+export type ToWorker =
+  | { readonly id: number; readonly call: CallName; readonly argument: unknown }
+  | { readonly id: number; readonly abort: true };
+
+/** An error without its class: `postMessage` keeps no fields of subclasses. */
+export interface PlainError {
+  readonly code: string;
+  readonly message: string;
+}
+
+export type FromWorker =
+  | { readonly id: number; readonly event: unknown }
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: PlainError };

@@ -1,0 +1,74 @@
+/** @file The engine in this tab: a worker of its own, on WebGPU or WASM. */
+import type { ChatOptions, Engine } from "./engine.ts";
+import type {
+  ChatRequest,
+  ChatResult,
+  CompareEvent,
+  CompareRequest,
+  LoadProgress,
+  LoadRequest,
+  ModelInfo,
+  Restored,
+} from "./protocol.ts";
+import { EngineRpc } from "./rpc.ts";
+
+export class TabEngine implements Engine {
+  readonly where = "tab";
+  readonly #rpc: EngineRpc;
+  #info: ModelInfo;
+
+  private constructor(rpc: EngineRpc, info: ModelInfo) {
+    this.#rpc = rpc;
+    this.#info = info;
+  }
+
+  static async load(
+    request: LoadRequest,
+    options: { readonly onEvent: (event: LoadProgress) => void; readonly signal: AbortSignal },
+  ): Promise<TabEngine> {
+    const rpc = new EngineRpc();
+    try {
+      return new TabEngine(rpc, await rpc.call("load", request, options));
+    } catch (error) {
+      rpc.terminate();
+      throw error;
+    }
+  }
+
+  get info(): ModelInfo {
+    return this.#info;
+  }
+
+  async setKv(kv: string): Promise<ModelInfo> {
+    this.#info = await this.#rpc.call("setKv", kv);
+    return this.#info;
+  }
+
+  chat(request: ChatRequest, options: ChatOptions): Promise<ChatResult> {
+    return this.#rpc.call("chat", request, options);
+  }
+
+  async compare(
+    request: CompareRequest,
+    options: { readonly onEvent: (event: CompareEvent) => void; readonly signal: AbortSignal },
+  ): Promise<void> {
+    await this.#rpc.call("compare", request, options);
+  }
+
+  save(conversation: string): Promise<Uint8Array> {
+    return this.#rpc.call("save", conversation);
+  }
+
+  restore(conversation: string, bytes: Uint8Array): Promise<Restored> {
+    return this.#rpc.call("restore", { conversation, bytes });
+  }
+
+  forget(conversation: string): void {
+    // Nothing waits for it, and an engine that is gone has nothing to free.
+    this.#rpc.call("forget", conversation).catch(() => {});
+  }
+
+  dispose(): void {
+    this.#rpc.terminate();
+  }
+}

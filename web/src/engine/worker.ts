@@ -1,0 +1,60 @@
+/** @file The engine's worker: takes calls, runs them one after the other, sends events and results back. */
+import { TurboQuantError } from "turboquant";
+import { Host } from "./host.ts";
+import type { CallName, Calls, FromWorker, PlainError, ToWorker } from "./protocol.ts";
+
+/** What a dedicated worker has; lib.dom describes the page's `self`. */
+const scope = self as unknown as {
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  postMessage(message: FromWorker): void;
+};
+
+const host = new Host();
+const running = new Map<number, AbortController>();
+let queue: Promise<void> = Promise.resolve();
+
+type Handler<N extends CallName> = (
+  argument: Calls[N]["argument"],
+  send: (event: Calls[N]["event"]) => void,
+  signal: AbortSignal,
+) => Promise<Calls[N]["result"]>;
+
+const handlers: { readonly [N in CallName]: Handler<N> } = {
+  load: (request, send, signal) => host.load(request, send, signal),
+  setKv: (kv) => host.setKv(kv),
+  chat: (request, send, signal) => host.chat(request, send, signal),
+  compare: (request, send, signal) => host.compare(request, send, signal),
+  save: (conversation) => host.save(conversation),
+  restore: ({ conversation, bytes }) => host.restore(conversation, bytes),
+  forget: (conversation) => host.forget(conversation),
+};
+
+function plainError(error: unknown): PlainError {
+  if (error instanceof TurboQuantError) return { code: error.code, message: error.message };
+  if (error instanceof DOMException && error.name === "AbortError") return { code: "aborted", message: "stopped" };
+  return { code: "internal", message: error instanceof Error ? error.message : String(error) };
+}
+
+async function run(id: number, call: CallName, argument: unknown, signal: AbortSignal): Promise<void> {
+  try {
+    signal.throwIfAborted();
+    const handler = handlers[call] as Handler<CallName>;
+    const result = await handler(argument as never, (event) => scope.postMessage({ id, event }), signal);
+    scope.postMessage({ id, result });
+  } catch (error) {
+    scope.postMessage({ id, error: plainError(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+scope.onmessage = ({ data }) => {
+  if ("abort" in data) {
+    running.get(data.id)?.abort();
+    return;
+  }
+  const controller = new AbortController();
+  running.set(data.id, controller);
+  // One model, one device: calls wait for each other.
+  queue = queue.then(() => run(data.id, data.call, data.argument, controller.signal));
+};

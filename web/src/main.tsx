@@ -1,0 +1,19 @@
+/** @file Puts the page up, then opens conversations and the engine. */
+import "./styles/index.css";
+import { render } from "preact";
+import { App } from "./app.tsx";
+import { openChats } from "./chat/chat-store.ts";
+import { firstChoice, listEmbeddedModels } from "./engine/engine-choice.ts";
+import { loadEngine } from "./engine/engine-store.ts";
+import { modelsStore } from "./models/models-store.ts";
+import { registerServiceWorker } from "./sw/register.ts";
+
+render(<App />, document.getElementById("app")!);
+registerServiceWorker();
+void openChats();
+void (async () => {
+  const models = await listEmbeddedModels();
+  modelsStore.set(models);
+  const choice = firstChoice(models);
+  if (choice) await loadEngine(choice);
+})();

@@ -1,0 +1,5 @@
+/** @file The embedded models that lie beside the page. */
+import type { EmbeddedModel } from "../engine/engine-choice.ts";
+import { createStore } from "../ui/store.ts";
+
+export const modelsStore = createStore<readonly EmbeddedModel[]>([]);

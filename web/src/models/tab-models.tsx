@@ -1,0 +1,142 @@
+/** @file Models that run in the tab: embedded, a folder of the user's, or from the web; and what computes them. */
+import { useRef, useState } from "preact/hooks";
+import { DEFAULT_KV, type EngineChoice } from "../engine/engine-choice.ts";
+import { engineStore } from "../engine/engine-store.ts";
+import type { BackendChoice, ModelRef } from "../engine/protocol.ts";
+import { formatBytes } from "../ui/format.ts";
+import { Icon } from "../ui/icon.tsx";
+import { useStore } from "../ui/store.ts";
+import { readFolder } from "./folder.ts";
+import { modelsStore } from "./models-store.ts";
+
+const BACKENDS: readonly (readonly [BackendChoice, string])[] = [
+  ["auto", "Automatic"],
+  ["webgpu", "WebGPU"],
+  ["wasm", "CPU"],
+];
+
+export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoice) => void }) {
+  const models = useStore(modelsStore);
+  const { choice, info } = useStore(engineStore);
+  const tab = choice?.where === "tab" ? choice : null;
+  const [backend, setBackend] = useState<BackendChoice>(tab?.backend ?? "auto");
+  const choose = (model: ModelRef): void => onChoose({ where: "tab", model, kv: tab?.kv ?? DEFAULT_KV, backend });
+  return (
+    <div class="form">
+      <fieldset class="field">
+        <legend class="field-label">What computes</legend>
+        <div class="segmented segmented-wide">
+          {BACKENDS.map(([name, label]) => (
+            <label key={name} class="segment">
+              <input type="radio" name="backend" checked={backend === name} onChange={() => setBackend(name)} />
+              <span>{label}</span>
+            </label>
+          ))}
+        </div>
+        <p class="hint">{hintOf(backend)}</p>
+      </fieldset>
+      <div class="field">
+        <h3 class="field-label">Embedded</h3>
+        <ul class="model-list">
+          {models.map((model) => (
+            <li key={model.name}>
+              <button
+                type="button"
+                class="model-choice"
+                aria-current={info?.name === model.name ? "true" : undefined}
+                onClick={() => choose({ kind: "embedded", ...model })}
+              >
+                <span>{model.name}</span>
+                <span class="faint number">{formatBytes(model.files.reduce((sum, file) => sum + file.bytes, 0))}</span>
+              </button>
+            </li>
+          ))}
+          {models.length === 0 && <li class="hint">None lies beside this page.</li>}
+        </ul>
+      </div>
+      <OwnFolder onChoose={choose} />
+      <FromTheWeb onChoose={choose} />
+    </div>
+  );
+}
+
+function hintOf(backend: BackendChoice): string {
+  const cpu = globalThis.crossOriginIsolated
+    ? `WebAssembly on ${navigator.hardwareConcurrency} threads.`
+    : "WebAssembly on one thread: this page is not cross-origin isolated. A reload, or the server's headers, may change that.";
+  if (backend === "wasm") return cpu;
+  if (backend === "webgpu") {
+    return "gpu" in navigator
+      ? "The graphics card, whatever it is."
+      : "This browser has no WebGPU here; it will say so.";
+  }
+  return "The graphics card if there is one, else the CPU.";
+}
+
+function OwnFolder({ onChoose }: { readonly onChoose: (model: ModelRef) => void }) {
+  const input = useRef<HTMLInputElement>(null);
+  const [problem, setProblem] = useState("");
+  return (
+    <div class="field">
+      <h3 class="field-label">Your own</h3>
+      <button type="button" class="button" onClick={() => input.current?.click()}>
+        <Icon name="folder" />
+        Open a checkpoint's folder
+      </button>
+      <input
+        ref={input}
+        type="file"
+        // It picks a folder; where a browser cannot, its files.
+        {...{ webkitdirectory: true }}
+        multiple
+        class="visually-hidden"
+        tabIndex={-1}
+        aria-label="A checkpoint's folder"
+        onChange={({ currentTarget }) => {
+          const picked = readFolder([...(currentTarget.files ?? [])]);
+          currentTarget.value = "";
+          if ("problem" in picked) setProblem(picked.problem);
+          else onChoose(picked);
+        }}
+      />
+      {problem ? (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      ) : (
+        <p class="hint">config.json, tokenizer.json and *.safetensors. It is read here and sent nowhere.</p>
+      )}
+    </div>
+  );
+}
+
+function FromTheWeb({ onChoose }: { readonly onChoose: (model: ModelRef) => void }) {
+  const [ref, setRef] = useState("");
+  return (
+    <form
+      class="field"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (ref.trim()) onChoose({ kind: "url", ref: ref.trim() });
+      }}
+    >
+      <label class="field-label" for="model-url">
+        From the web
+      </label>
+      <div class="row">
+        <input
+          id="model-url"
+          type="text"
+          spellcheck={false}
+          autocapitalize="none"
+          placeholder="Qwen/Qwen3-0.6B, or https://…"
+          value={ref}
+          onInput={({ currentTarget }) => setRef(currentTarget.value)}
+        />
+        <button type="submit" class="button" disabled={ref.trim() === ""}>
+          Load
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,116 @@
+/** @file Views, conversations, and what concerns the whole page. */
+import { chatStore, deleteConversation, openConversation, startNew } from "./chat/chat-store.ts";
+import { keptStore, takeUpdate } from "./sw/register.ts";
+import { formatAge } from "./ui/format.ts";
+import { Icon, type IconName } from "./ui/icon.tsx";
+import { linkTo, type View, viewStore } from "./ui/route.ts";
+import { useStore } from "./ui/store.ts";
+import { ThemeButton } from "./ui/theme.tsx";
+
+interface SidebarProps {
+  readonly onSettings: () => void;
+  /** Something else is shown now. */
+  readonly onNavigate: () => void;
+}
+
+const LINKS: readonly (readonly [View, string, IconName])[] = [
+  ["chat", "Chat", "chat"],
+  ["compare", "Compare", "compare"],
+  ["report", "Report", "report"],
+];
+
+export function Sidebar({ onSettings, onNavigate }: SidebarProps) {
+  const view = useStore(viewStore);
+  return (
+    <div class="sidebar">
+      <p class="wordmark">
+        <Icon name="memory" />
+        TurboQuant
+      </p>
+      <nav aria-label="Views">
+        <ul class="nav">
+          {LINKS.map(([name, label, icon]) => (
+            <li key={name}>
+              <a href={linkTo(name)} aria-current={view === name ? "page" : undefined} onClick={onNavigate}>
+                <Icon name={icon} />
+                {label}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <Conversations onNavigate={onNavigate} />
+      <footer class="sidebar-foot">
+        <Kept />
+        <div class="row">
+          <button type="button" class="quiet-button" onClick={onSettings}>
+            <Icon name="settings" />
+            Settings
+          </button>
+          <ThemeButton />
+        </div>
+      </footer>
+    </div>
+  );
+}
+
+function Conversations({ onNavigate }: { readonly onNavigate: () => void }) {
+  const { others, current, notice } = useStore(chatStore);
+  const show = (open: () => void): void => {
+    open();
+    location.hash = linkTo("chat");
+    onNavigate();
+  };
+  return (
+    <section class="conversations" aria-labelledby="conversations-title">
+      <header class="row">
+        <h2 id="conversations-title" class="label">
+          Conversations
+        </h2>
+        <button type="button" class="icon-button" aria-label="New conversation" onClick={() => show(startNew)}>
+          <Icon name="plus" />
+        </button>
+      </header>
+      {notice && <p class="hint">{notice}</p>}
+      {others.length === 0 && <p class="hint">What you say is kept in this browser and goes nowhere else.</p>}
+      <ul>
+        {others.map(({ id, title, updatedAt }) => (
+          <li key={id} class="conversation">
+            <button
+              type="button"
+              class="conversation-open"
+              aria-current={id === current.id ? "true" : undefined}
+              onClick={() => show(() => openConversation(id))}
+            >
+              <span class="conversation-title">{title}</span>
+              <span class="conversation-age">{formatAge(updatedAt)}</span>
+            </button>
+            <button
+              type="button"
+              class="icon-button conversation-delete"
+              aria-label={`Delete ${title}`}
+              onClick={() => void deleteConversation(id)}
+            >
+              <Icon name="trash" />
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Kept() {
+  const kept = useStore(keptStore);
+  if (kept === "update") {
+    return (
+      <p class="hint">
+        A newer version is ready.{" "}
+        <button type="button" class="link-button" onClick={takeUpdate}>
+          Reload
+        </button>
+      </p>
+    );
+  }
+  return kept === "offline" ? <p class="hint kept">Works offline</p> : null;
+}

@@ -1,0 +1,54 @@
+/** @file Which model answers and where; on small screens the way to the sidebar and to the memory. */
+import { engineStore } from "./engine/engine-store.ts";
+import type { ModelInfo } from "./engine/protocol.ts";
+import { comparedSize, formatBytes } from "./ui/format.ts";
+import { Icon } from "./ui/icon.tsx";
+import { useStore } from "./ui/store.ts";
+
+interface TopBarProps {
+  /** Null where the sidebar is in sight. */
+  readonly onMenu: (() => void) | null;
+  readonly onModel: () => void;
+  /** Null where the panel is in sight or there is nothing to show. */
+  readonly onMemory: (() => void) | null;
+}
+
+/** `wasm, 2 threads, relaxed SIMD` is for the dialog; here one word. */
+export function placeOf({ backendName, backend }: ModelInfo): string {
+  if (backendName === "server") return "server";
+  if (backendName === "webgpu") return "WebGPU";
+  const threads = /(\d+) threads?/.exec(backend)?.[0];
+  return threads ? `WASM, ${threads}` : "WASM";
+}
+
+export function TopBar({ onMenu, onModel, onMemory }: TopBarProps) {
+  const { status, info, cache } = useStore(engineStore);
+  return (
+    <header class="top-bar">
+      {onMenu && (
+        <button type="button" class="icon-button" aria-label="Menu" onClick={onMenu}>
+          <Icon name="menu" />
+        </button>
+      )}
+      <button type="button" class="model-button" onClick={onModel} aria-haspopup="dialog">
+        <span class={`status-dot status-${status}`} />
+        <span class="model-name">{info?.name ?? (status === "loading" ? "Loading…" : "Choose a model")}</span>
+        {info && <span class="model-place">{placeOf(info)}</span>}
+        <Icon name="chevron" />
+      </button>
+      {onMemory && (
+        <button type="button" class="memory-button" onClick={onMemory} aria-haspopup="dialog">
+          <Icon name="memory" />
+          {cache ? (
+            <>
+              <span class="number">{formatBytes(cache.numBytes)}</span>
+              <span class="memory-ratio">{comparedSize(cache.numBytes, cache.f16Bytes)}</span>
+            </>
+          ) : (
+            "Memory"
+          )}
+        </button>
+      )}
+    </header>
+  );
+}

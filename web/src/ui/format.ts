@@ -1,0 +1,45 @@
+/** @file Numbers as people read them. Decimal units, as memory of models is quoted. */
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** Three significant digits: 1.33 MB, 964 kB, 12.8 GB. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${unit === 0 ? value : threeDigits(value)} ${UNITS[unit]}`;
+}
+
+export function threeDigits(value: number): string {
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 3, minimumSignificantDigits: value >= 100 ? 1 : 3 });
+}
+
+export const formatCount = (count: number): string => Math.round(count).toLocaleString("en-US");
+
+export function formatRate(tokPerSec: number): string {
+  if (!(tokPerSec > 0)) return "–";
+  return tokPerSec >= 100 ? formatCount(tokPerSec) : tokPerSec.toFixed(1);
+}
+
+export function formatSeconds(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+}
+
+/** `2.37× smaller`, `1.2× larger`, `the same size`: of `bytes` beside `base`. */
+export function comparedSize(bytes: number, base: number): string {
+  if (bytes === 0 || base === 0 || bytes === base) return "the same size";
+  return bytes < base ? `${(base / bytes).toFixed(2)}× smaller` : `${(bytes / base).toFixed(2)}× larger`;
+}
+
+const MINUTE = 60_000;
+
+export function formatAge(time: number, now = Date.now()): string {
+  const minutes = Math.floor((now - time) / MINUTE);
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  if (minutes < 24 * 60) return `${Math.floor(minutes / 60)} h ago`;
+  return new Date(time).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+}

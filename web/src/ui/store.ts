@@ -1,0 +1,46 @@
+/** @file State outside components: one value, replaced as a whole, and a hook that reads a part of it. */
+import { useEffect, useRef, useState } from "preact/hooks";
+
+export interface Store<T> {
+  get(): T;
+  set(next: T): void;
+  update(change: (value: T) => T): void;
+  subscribe(listener: () => void): () => void;
+}
+
+export function createStore<T>(initial: T): Store<T> {
+  let value = initial;
+  const listeners = new Set<() => void>();
+  const set = (next: T): void => {
+    if (Object.is(next, value)) return;
+    value = next;
+    for (const listener of [...listeners]) listener();
+  };
+  return {
+    get: () => value,
+    set,
+    update: (change) => set(change(value)),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** Renders again when what `select` returns is another value. */
+export function useStore<T, S = T>(store: Store<T>, select: (value: T) => S = (value) => value as unknown as S): S {
+  const [, redraw] = useState(0);
+  const selected = select(store.get());
+  const latest = useRef({ select, selected });
+  latest.current = { select, selected };
+  useEffect(() => {
+    const look = (): void => {
+      const { select, selected } = latest.current;
+      if (!Object.is(select(store.get()), selected)) redraw((n) => n + 1);
+    };
+    // It may have changed between rendering and this effect.
+    look();
+    return store.subscribe(look);
+  }, [store]);
+  return selected;
+}

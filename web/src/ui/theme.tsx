@@ -1,0 +1,45 @@
+/** @file Light, dark, or as the system is; remembered. */
+import { useState } from "preact/hooks";
+import { Icon, type IconName } from "./icon.tsx";
+
+const THEMES = ["auto", "light", "dark"] as const;
+type Theme = (typeof THEMES)[number];
+
+const ICONS: Readonly<Record<Theme, IconName>> = { auto: "auto", light: "sun", dark: "moon" };
+const LABELS: Readonly<Record<Theme, string>> = { auto: "as the system", light: "light", dark: "dark" };
+/** Plain text, not JSON: index.html reads it before anything is loaded. */
+const KEY = "turboquant.theme";
+
+function currentTheme(): Theme {
+  const theme = document.documentElement.dataset["theme"];
+  return theme === "light" || theme === "dark" ? theme : "auto";
+}
+
+function setTheme(theme: Theme): void {
+  if (theme === "auto") delete document.documentElement.dataset["theme"];
+  else document.documentElement.dataset["theme"] = theme;
+  try {
+    localStorage.setItem(KEY, theme);
+  } catch {
+    // It lasts as long as the page.
+  }
+}
+
+export function ThemeButton() {
+  const [theme, show] = useState(currentTheme);
+  const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label={`Theme: ${LABELS[theme]}. Change to ${LABELS[next]}`}
+      title={`Theme: ${LABELS[theme]}`}
+      onClick={() => {
+        setTheme(next);
+        show(next);
+      }}
+    >
+      <Icon name={ICONS[theme]} />
+    </button>
+  );
+}

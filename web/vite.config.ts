@@ -1,0 +1,39 @@
+/** @file Builds the page: `npm run build:web` → dist/web, `npm run dev:web` with reloading. */
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vite";
+import { embeddedModels } from "./build/embedded-models.ts";
+import { packageAlias } from "./build/package-alias.ts";
+import { precacheList } from "./build/precache-list.ts";
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+
+/** What a server must send for shared memory, and so for WASM threads. */
+const isolation = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+export default defineConfig({
+  root: path("."),
+  // Relative, so that the folder can lie anywhere on a static server.
+  base: "./",
+  resolve: { alias: packageAlias },
+  server: { headers: isolation, fs: { allow: [path("..")] } },
+  preview: { headers: isolation },
+  worker: { format: "es" },
+  plugins: [embeddedModels(path("../models")), precacheList()],
+  build: {
+    outDir: path("../dist/web"),
+    emptyOutDir: true,
+    target: "es2022",
+    // The kernels are one string of 300 kB.
+    chunkSizeWarningLimit: 600,
+    rolldownOptions: {
+      input: { index: path("index.html"), "service-worker": path("src/sw/service-worker.ts") },
+      output: {
+        // A service worker governs the folder it lies in, under a name that stays.
+        entryFileNames: ({ name }) => (name === "service-worker" ? "[name].js" : "assets/[name]-[hash].js"),
+      },
+    },
+  },
+});
