@@ -3,6 +3,7 @@
 import { EXACT_SIDE } from "../../cache/kv-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
+import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 
 function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
@@ -77,4 +78,5 @@ export function appendKv(
       }
     }
   }
+  quantizeFullPages(step, layer, (address) => storage.bytes(address));
 }
