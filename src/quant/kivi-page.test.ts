@@ -8,7 +8,14 @@ import { parseKvSpec } from "./parse-kv-spec.ts";
 import { RowCodec } from "./row-codec.ts";
 import { gaussianVector } from "./test-vectors.ts";
 
-const side = (bits: number): SideFormat => ({ type: `kivi${bits as Bits}`, scale: "norm", search: false, qjl: false });
+const side = (bits: number): SideFormat => ({
+  type: `kivi${bits as Bits}`,
+  scale: "norm",
+  search: false,
+  transform: false,
+  feedback: false,
+  qjl: false,
+});
 const HEADS = 2;
 
 describe.each([
