@@ -120,7 +120,10 @@ describe("modifiers", () => {
   });
 
   it("scale= and search= reach the layers of layers= too, wherever it stands; sinks and window stay the preset's", () => {
-    for (const spec of ["k4v4,layers=0-1:k8v8,scale=norm,search=off", "k4v4,scale=norm,search=off,layers=0-1:k8v8"]) {
+    for (const spec of [
+      "k4v4,layers=0-1:k8v8,scale=norm,search=off,transform=off,feedback=off",
+      "k4v4,transform=off,feedback=off,scale=norm,search=off,layers=0-1:k8v8",
+    ]) {
       expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
       expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
     }
