@@ -72,7 +72,8 @@ describe.skipIf(gpuSkip)(`webgpu attention against the reference${gpuSkip ? ` ($
   });
 
   it("calibrated keys and RoPE", async () => {
-    await compare({ kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
+    const kv = "k4v4,transform=off,feedback=off";
+    await compare({ kv, numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
     await compare({ kv: "f16", steps: [100, 1], rope: true });
   });
 
@@ -87,7 +88,9 @@ describe.skipIf(gpuSkip)(`webgpu attention against the reference${gpuSkip ? ` ($
     await compare({ kv: `k4v4${BARE}`, steps: [40, 1], fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : bad[i % 4]!) });
   });
 
-  it("types without a kernel are refused with the next step", async () => {
+  it("what has no kernel is refused with the next step", async () => {
+    await expect(compare({ kv: "k4v4", steps: [3], calibrated: true })).rejects.toThrow(/transform=off,feedback=off/);
+    await expect(compare({ kv: "k4v4,transform=off", steps: [3], calibrated: true })).rejects.toThrow(/--backend wasm/);
     await expect(compare({ kv: "paper-4+qjl", steps: [3] })).rejects.toThrow(/--backend wasm/);
   });
 });

@@ -2,6 +2,7 @@
 import { exactGroup, mainGroup } from "../../cache/sequence.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
+import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
@@ -74,6 +75,7 @@ export class AppendKernels {
     const known = this.#layers.get(layer);
     if (known) return known;
     for (const side of [layer.format.k, layer.format.v]) checkType(side);
+    checkCalibration(layer);
     const made = makeAppendConstants(layer);
     const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
     this.#commands.write(constants, 0, made.values);
@@ -146,6 +148,17 @@ export class AppendKernels {
     this.#anglesOf = { step, rope };
     return this.#angles;
   }
+}
+
+/** Mean and balance of keys are applied here; dense transforms and error feedback are not, and must not be left out unsaid. */
+function checkCalibration({ calibration, format, headDim }: AttentionLayer): void {
+  const { k, v } = kvTransforms(calibration, format, headDim);
+  if (![k, v].some(({ forward, feedback }) => forward !== null || feedback !== null)) return;
+  throw new TurboQuantError(
+    "unsupported",
+    "calibration: the webgpu backend has no kernel for the calibrated transforms and the error feedback; add transform=off,feedback=off " +
+      "to --kv to keep mean and balance, or calibration=off, or use --backend wasm",
+  );
 }
 
 function checkType(side: SideFormat): void {
