@@ -137,7 +137,8 @@ describe.skipIf(gpuSkip)(`webgpu append${gpuSkip ? ` (${gpuSkip})` : ""}`, () =>
 
   it.each([8, 16, 40, 80, 96, 128, 256])("head_dim %d", async (headDim) => {
     await check({ kv: "k4v4", headDim, steps: [1, 33, 64] });
-    await check({ kv: "k3v5,sinks=0,window=0", headDim, steps: [66, 1] });
+    // Two rounds of the rotation, and rows that share words.
+    if (headDim < 32 || headDim % 32 !== 0) await check({ kv: "k3v5,sinks=0,window=0", headDim, steps: [66, 1] });
   });
 
   it.each([
