@@ -90,6 +90,17 @@ export interface EvalRow extends DivergenceSummary {
  * internal — attention did not read the packed pages
  */
 export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[]> {
+  return (await evaluateByToken(llm, options)).map(({ row }) => row);
+}
+
+export interface EvalByToken {
+  readonly row: EvalRow;
+  /** KL(base ‖ format) at every position, for differences of formats token by token. */
+  readonly klds: readonly number[];
+}
+
+/** As `evaluate`. */
+export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<EvalByToken[]> {
   const { text, ctx, base: baseText = "f16", signal, onProgress } = options;
   checkLengths(llm, options);
   const started = performance.now();
@@ -106,23 +117,26 @@ export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[
     const layers = options.diagnose ? await diagnoseFormats(llm, pieces[0]!, decoders.slice(1), signal) : null;
     const seconds = (performance.now() - started) / 1000;
     return options.kv.map((kv, i) => ({
-      model: llm.name,
-      kv,
-      base: baseText,
-      textSource: options.textSource ?? null,
-      ctx,
-      chunks: pieces.length,
-      tokens: pieces.length * ctx,
-      ...figures(records[0]!, records[i + 1]!),
-      ...recall(needles[i + 1]!, needles[0]!),
-      needleGrid: grids?.[i] ?? null,
-      greedy: greedy?.[i] ?? null,
-      layers: layers?.[i] ?? null,
-      readPath: readPaths[i + 1]!,
-      bitsPerValue: (records[i + 1]!.kvBytes * 8) / (ctx * valuesPerToken(llm)),
-      kvBytes: records[i + 1]!.kvBytes,
-      kvBytesBase: records[0]!.kvBytes,
-      seconds,
+      klds: records[i + 1]!.klds,
+      row: {
+        model: llm.name,
+        kv,
+        base: baseText,
+        textSource: options.textSource ?? null,
+        ctx,
+        chunks: pieces.length,
+        tokens: pieces.length * ctx,
+        ...figures(records[0]!, records[i + 1]!),
+        ...recall(needles[i + 1]!, needles[0]!),
+        needleGrid: grids?.[i] ?? null,
+        greedy: greedy?.[i] ?? null,
+        layers: layers?.[i] ?? null,
+        readPath: readPaths[i + 1]!,
+        bitsPerValue: (records[i + 1]!.kvBytes * 8) / (ctx * valuesPerToken(llm)),
+        kvBytes: records[i + 1]!.kvBytes,
+        kvBytesBase: records[0]!.kvBytes,
+        seconds,
+      },
     }));
   } finally {
     for (const decoder of decoders) decoder.dispose();

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { ladderOf } from "./ladder.ts";
 
-const MODEL = { numLayers: 6, isCalibrated: false };
+const MODEL = { numLayers: 6, isCalibrated: false, hasSketch: true };
 const rungs = (spec: string, model = MODEL) =>
   new Map(ladderOf(spec, model).map(({ lever, kv }) => [lever, parseKvSpec(kv)]));
 
@@ -77,6 +77,7 @@ describe("ladderOf", () => {
   it("formats without a lever have no rung for it", () => {
     expect([...rungs("q8_0").keys()]).toEqual(["as given", "K only", "V only", "sinks on", "window on"]);
     expect([...rungs("k1v4").keys()]).not.toContain("QJL on");
+    expect([...rungs("k4v4", { ...MODEL, hasSketch: false }).keys()]).not.toContain("QJL on");
     expect([...rungs("k4v4,v=f16").keys()]).not.toContain("K only");
     expect([...rungs("f16").keys()]).toEqual(["as given"]);
   });

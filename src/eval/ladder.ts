@@ -14,6 +14,8 @@ export interface LadderModel {
   readonly numLayers: number;
   /** Whether the checkpoint carries a calibration. */
   readonly isCalibrated: boolean;
+  /** Whether the backend stores keys with a QJL sketch. */
+  readonly hasSketch: boolean;
 }
 
 /** Sinks and window that a rung adds to a format without: those of the `kNvM` presets. */
@@ -26,7 +28,7 @@ const [SINKS, WINDOW] = [4, 128];
  * Levers are judged by layer 0; `layers=` of the format stay as they are but for the sides.
  * @throws TurboQuantError invalid_argument — a spec that cannot be read
  */
-export function ladderOf(spec: string, { numLayers, isCalibrated }: LadderModel): Rung[] {
+export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: LadderModel): Rung[] {
   const { calibration, forLayer } = parseKvSpec(spec);
   const { k, v, sinks, window, rotation } = forLayer(0);
   const isCoded = (type: string): boolean => type.startsWith("tq");
@@ -51,7 +53,7 @@ export function ladderOf(spec: string, { numLayers, isCalibrated }: LadderModel)
     const bits = Number(k.type.slice(2));
     // The sketch takes the place of one bit, so that both rungs store the same.
     if (k.qjl) rungs.push({ lever: "QJL off", kv: changed(`layers=${all}:k${bits + 1}`) });
-    else if (bits > 1) rungs.push({ lever: "QJL on", kv: changed(`layers=${all}:k${bits}+qjl`) });
+    else if (bits > 1 && hasSketch) rungs.push({ lever: "QJL on", kv: changed(`layers=${all}:k${bits}+qjl`) });
   }
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
