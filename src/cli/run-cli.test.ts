@@ -38,8 +38,11 @@ describe("help and version", () => {
       Commands:
         run             continue or answer one prompt
         chat            talk with the model
+        serve           an OpenAI-compatible server, and the web page
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        allocate        bits for each layer, and for K and V, under a byte budget
+        sweep           search KV formats and settings, resumable
         plan            what fits a memory: weights, cache, context, sequences
         bench           speed and memory of KV formats
         help [command]  help on a command
