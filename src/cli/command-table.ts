@@ -42,9 +42,19 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/sweep.ts"),
   },
   {
+    name: "report",
+    summary: "draw the rows of sweeps and evaluations as one page",
+    load: () => import("./commands/report.ts"),
+  },
+  {
     name: "plan",
     summary: "what fits a memory: weights, cache, context, sequences",
     load: () => import("./commands/plan.ts"),
+  },
+  {
+    name: "recommend",
+    summary: "the smallest KV format that this model survives",
+    load: () => import("./commands/recommend.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

@@ -43,7 +43,9 @@ describe("help and version", () => {
         eval            quality of KV formats: perplexity, divergence, recall
         allocate        bits for each layer, and for K and V, under a byte budget
         sweep           search KV formats and settings, resumable
+        report          draw the rows of sweeps and evaluations as one page
         plan            what fits a memory: weights, cache, context, sequences
+        recommend       the smallest KV format that this model survives
         bench           speed and memory of KV formats
         help [command]  help on a command
 
@@ -118,6 +120,7 @@ describe("help and version", () => {
           "--cache-type-v <type>",
           "-c, --ctx <tokens>",
           "--kv-budget <size>",
+          "--memory <size>",
           "-n, --max-new-tokens <n>",
           "--temperature <t>",
           "--top-k <k>",
@@ -207,6 +210,7 @@ describe("help and version", () => {
           "--cache-type-v <type>",
           "-c, --ctx <tokens>",
           "--kv-budget <size>",
+          "--memory <size>",
           "-n, --max-new-tokens <n>",
           "--temperature <t>",
           "--top-k <k>",

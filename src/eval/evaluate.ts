@@ -68,6 +68,8 @@ export interface EvalRow extends DivergenceSummary {
   readonly needleLow: number | null;
   readonly needleHigh: number | null;
   readonly needleBase: number | null;
+  readonly needleBaseLow: number | null;
+  readonly needleBaseHigh: number | null;
   readonly needlePrompts: number;
   readonly needleGrid: readonly NeedleCell[] | null;
   readonly greedy: GreedySummary | null;
@@ -211,16 +213,22 @@ function figures(base: TokenRecord, own: TokenRecord) {
   };
 }
 
-/** hits: whether each needle prompt was answered */
+/** Shares of needle prompts answered, with intervals; null without prompts. hits, baseHits: whether each was */
 function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
   const prompts = hits.length;
-  const count = (of: readonly boolean[]): number => of.filter(Boolean).length;
-  const interval = prompts > 0 ? wilson(count(hits), prompts) : null;
+  const rate = (of: readonly boolean[]) => {
+    if (prompts === 0) return { share: null, low: null, high: null };
+    const count = of.filter(Boolean).length;
+    return { share: count / prompts, ...wilson(count, prompts) };
+  };
+  const [own, base] = [rate(hits), rate(baseHits)];
   return {
-    needle: prompts > 0 ? count(hits) / prompts : null,
-    needleLow: interval?.low ?? null,
-    needleHigh: interval?.high ?? null,
-    needleBase: prompts > 0 ? count(baseHits) / prompts : null,
+    needle: own.share,
+    needleLow: own.low,
+    needleHigh: own.high,
+    needleBase: base.share,
+    needleBaseLow: base.low,
+    needleBaseHigh: base.high,
     needlePrompts: prompts,
   };
 }

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { CounterRng } from "../math/rng.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { findSmallest, type SearchOptions } from "./find-smallest.ts";
 import { type ChunkEvidence, GATES } from "./gates.ts";
-import { isAtLeast, LADDER, TAIL_REFERENCE } from "./ladder.ts";
-import { findSmallest, type SearchOptions } from "./recommend.ts";
+import { isAtLeast, LADDER, TAIL_REFERENCE } from "./preset-ladder.ts";
 
 /** KLD of a format on an imaginary model: falls fourfold a bit on each side. */
 const truth = (kv: string, scale: number): number => {
