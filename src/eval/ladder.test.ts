@@ -20,6 +20,8 @@ describe("ladderOf", () => {
       "sinks off",
       "window off",
       "calibration off",
+      "transform off",
+      "feedback off",
     ]);
     const given = found.get("as given")!.forLayer(0);
     const differs = (lever: string) =>
@@ -37,9 +39,12 @@ describe("ladderOf", () => {
     });
     expect(differs("search off")).toMatchObject({ k: { ...given.k, search: false }, v: { ...given.v, search: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
-    expect(differs("QJL on")).toEqual({ k: { type: "tq3", scale: "norm", search: true, qjl: true } });
+    expect(differs("QJL on")).toMatchObject({
+      k: { type: "tq3", scale: "norm", search: true, feedback: false, qjl: true },
+    });
     expect(differs("sinks off")).toEqual({ sinks: 0 });
     expect(differs("window off")).toEqual({ window: 0 });
+    expect(differs("feedback off")).toEqual({ k: { ...given.k, feedback: false }, v: { ...given.v, feedback: false } });
     expect(differs("calibration off")).toEqual({});
     expect(found.get("calibration off")!.calibration).toBe("off");
   });
