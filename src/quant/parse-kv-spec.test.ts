@@ -121,8 +121,10 @@ describe("modifiers", () => {
 
   it("scale= and search= reach the layers of layers= too, wherever it stands; sinks and window stay the preset's", () => {
     for (const spec of ["k4v4,layers=0-1:k8v8,scale=norm,search=off", "k4v4,scale=norm,search=off,layers=0-1:k8v8"]) {
-      expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
-      expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
+      const published = { scale: "norm", search: false };
+      expect(layer(spec, 1)).toMatchObject({ k: { ...key(8), ...published }, v: { ...value(8), ...published } });
+      expect(layer(spec, 1)).toMatchObject({ sinks: 4, window: 128 });
+      expect(layer(spec, 2)).toMatchObject({ k: { ...key(4), ...published }, v: { ...value(4), ...published } });
     }
     expect(layer("turboquant_4bit_nc,layers=0:k8v8").k).toEqual({ ...key(8), search: false });
     // Without them, the layer's own preset decides.
@@ -148,7 +150,7 @@ describe("modifiers", () => {
     expect(layer("k4v4,layers=0:k5,search=off").k).toEqual({ ...key(5), search: false });
     expect(parseKvSpec("f16,layers=0:kq8_0").isFloat).toBe(false);
     expect(parseKvSpec("k4v4,k=f16,v=f16,layers=0:vf32").isFloat).toBe(true);
-    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...key(3), scale: "norm", qjl: true });
+    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...key(3), scale: "norm", feedback: false, qjl: true });
     expect(() => parseKvSpec("k4v4,layers=0:v4+qjl")).toThrowError(/v4\+qjl: expected k2\+qjl to k8\+qjl/);
     expect(() => parseKvSpec("k4v4,layers=0:k1+qjl")).toThrowError(/k1\+qjl: expected/);
     expect(() => parseKvSpec("k4v4,layers=0:k9")).toThrowError(/"k9" is not a preset/);
