@@ -40,8 +40,9 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
 
   const rungs: Rung[] = [{ lever: "as given", kv: spec }];
   if (k.type !== "f16" && v.type !== "f16") {
-    rungs.push({ lever: "K only", kv: changed("v=f16", `layers=${all}:vf16`) });
-    rungs.push({ lever: "V only", kv: changed("k=f16", `layers=${all}:kf16`) });
+    const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}f16`] : []);
+    rungs.push({ lever: "K only", kv: changed("v=f16", ...inAll("v")) });
+    rungs.push({ lever: "V only", kv: changed("k=f16", ...inAll("k")) });
   }
   if (isCoded(k.type) || isCoded(v.type)) {
     const isPublished = (isCoded(k.type) ? k : v).scale === "norm";
