@@ -32,6 +32,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "calibrate",
+    summary: "fit the KV codes to a model, once: a small file beside it",
+    load: () => import("./commands/calibrate.ts"),
+  },
+  {
     name: "allocate",
     summary: "bits for each layer, and for K and V, under a byte budget",
     load: () => import("./commands/allocate.ts"),
@@ -50,6 +55,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "plan",
     summary: "what fits a memory: weights, cache, context, sequences",
     load: () => import("./commands/plan.ts"),
+  },
+  {
+    name: "recommend",
+    summary: "the smallest KV format that this model survives",
+    load: () => import("./commands/recommend.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

@@ -40,7 +40,9 @@ describe("help and version", () => {
         chat            talk with the model
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        allocate        bits for each layer, and for K and V, under a byte budget
         plan            what fits a memory: weights, cache, context, sequences
+        recommend       the smallest KV format that this model survives
         bench           speed and memory of KV formats
         help [command]  help on a command
 
