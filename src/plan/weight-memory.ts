@@ -5,6 +5,7 @@ import { bufferBytes } from "../backends/webgpu/buffers.ts";
 import { weightBuffers } from "../backends/webgpu/gpu-weight.ts";
 import { DTYPE_BYTES } from "../backends/weights.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
+import { embeddingType } from "../models/decoder.ts";
 import type { PlannedModel, PlannedWeight } from "./planned-model.ts";
 
 export interface WeightMemory {
@@ -31,7 +32,8 @@ export function weightMemory(
   let loadingBytes = 0;
   for (const weight of model.weights) {
     const { rows, cols, count } = weight;
-    const as = weight.isVector ? "f32" : type === "auto" ? storedType(model, weight) : type;
+    const asked = weight.isEmbedding ? embeddingType(type) : type;
+    const as = weight.isVector ? "f32" : asked === "auto" ? storedType(model, weight) : asked;
     parameters += rows * cols * count;
     bytes += matrixBytes(rows, cols, as, backend, bindingLimit) * count;
     loadingBytes = Math.max(loadingBytes, rows * cols * bytesOfStored(storedType(model, weight)));
