@@ -1,5 +1,6 @@
 /** @file Tables of docs/findings.md from recorded rows (tools/record-findings.ts). A figure that was not recorded is a dash. */
 import { formatRate, significant } from "../../src/cli/format.ts";
+import { wilson } from "../../src/eval/intervals.ts";
 import { type EvalFinding, findingRows, findRow } from "./rows.ts";
 import { figures } from "./table.ts";
 
@@ -12,7 +13,10 @@ const measured = (kv: string, model: string, write: (row: EvalFinding) => string
   return row ? write(row) : "–";
 };
 const kld = (row: EvalFinding): string => significant(row.kldMean);
-const top1 = (row: EvalFinding): string => formatRate(row.top1, row.top1Low, row.top1High);
+const top1 = ({ top1, tokens }: EvalFinding): string => {
+  const { low, high } = wilson(Math.round(top1 * tokens), tokens);
+  return formatRate(top1, low, high);
+};
 const ppl = (row: EvalFinding): string => `${row.pplRatio.toFixed(3)} ± ${row.pplRatioSe.toFixed(3)}`;
 const byModel = (kv: string, write: (row: EvalFinding) => string): string[] =>
   MODELS.map((model) => measured(kv, model, write));
