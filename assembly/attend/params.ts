@@ -59,6 +59,8 @@ export const TYPE_F16: i32 = 16;
 export const TYPE_F32: i32 = 32;
 export const TYPE_Q8_0: i32 = 40;
 export const TYPE_Q4_0: i32 = 41;
+/** KIVI: this and its code width. */
+export const TYPE_KIVI: i32 = 64;
 
 // Words of a span.
 export const SPAN_ROW: usize = 0;

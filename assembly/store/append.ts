@@ -4,7 +4,7 @@
  * The bytes written are those of src/quant/row-codec.ts for the same f32 input; no relaxed operation is used here.
  */
 import { toHalf, toHalves } from "../simd/vector";
-import { S_END, TYPE_F16, TYPE_F32, TYPE_Q8_0 } from "../attend/params";
+import { S_END, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import {
   BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, PAGE_TOKENS, PLANE_0, PLANE_1,
   PLANE_2, QKV, QUANTIZER, QUERY, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
@@ -118,9 +118,10 @@ function storeBlocks(x: usize, d: usize, isEight: bool, side: usize, page: usize
   storeCodes(codes, d, isEight ? 8 : 4, side, page, index);
 }
 
-/** Stores a prepared vector as (head, row) of a page; index = head · pageTokens + row. */
+/** Stores a prepared vector as (head, row) of a page; index = head · pageTokens + row. KIVI waits until the page is full. */
 function storeVector(x: usize, d: usize, side: usize, page: usize, index: usize, scratch: usize): void {
   const type = load<i32>(side, TYPE);
+  if (type >= TYPE_KIVI) return;
   const s = scratch + QUANTIZE;
   if (type == TYPE_F32) memory.copy(page + load<u32>(side, PLANE_0) + index * d * 4, x, d * 4);
   else if (type == TYPE_F16) storeHalves(x, page + load<u32>(side, PLANE_0) + index * d * 2, d);

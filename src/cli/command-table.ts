@@ -42,6 +42,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/sweep.ts"),
   },
   {
+    name: "report",
+    summary: "draw the rows of sweeps and evaluations as one page",
+    load: () => import("./commands/report.ts"),
+  },
+  {
     name: "plan",
     summary: "what fits a memory: weights, cache, context, sequences",
     load: () => import("./commands/plan.ts"),

@@ -16,8 +16,6 @@ export interface PlannedWeight {
   readonly cols: number;
   /** Norms and biases stay f32, whatever the type of the matrices. */
   readonly isVector: boolean;
-  /** The embedding and the head, which low-bit weight types spare. */
-  readonly isEmbedding?: boolean;
   /** How many of the same shape there are. */
   readonly count: number;
 }
@@ -93,8 +91,6 @@ const STACKED: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/mlp\.(?:gate|up)_proj\.weight$/, "mlp.gate_up_proj.weight"],
 ];
 
-const EMBEDDINGS = ["model.embed_tokens.weight", "lm_head.weight"];
-
 /** The checkpoint's tensors, stacked as the decoder stacks them. */
 function stackedWeights(config: ModelConfig): PlannedWeight[] {
   const stacks = new Map<string, { names: string[]; rows: number; cols: number; isVector: boolean }>();
@@ -107,11 +103,7 @@ function stackedWeights(config: ModelConfig): PlannedWeight[] {
     stack.names.push(name);
     stacks.set(key, stack);
   }
-  return [...stacks.values()].map((stack) => ({
-    ...stack,
-    count: 1,
-    isEmbedding: EMBEDDINGS.includes(stack.names[0]!),
-  }));
+  return [...stacks.values()].map((stack) => ({ ...stack, count: 1 }));
 }
 
 /** What the file says the checkpoint is stored in; bf16, as nearly all are, where it does not say. */

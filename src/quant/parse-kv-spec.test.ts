@@ -52,7 +52,13 @@ describe("presets", () => {
       expect(layer(type)).toEqual({ ...published, k: plain(type), v: plain(type) });
       expect(parseKvSpec(type).isFloat).toBe(type.startsWith("f"));
     }
-    expect(layer("kivi-4")).toEqual({ ...published, k: plain("kivi4"), v: plain("kivi4"), rotation: "none" });
+    expect(layer("kivi-4")).toEqual({
+      ...published,
+      k: plain("kivi4"),
+      v: plain("kivi4"),
+      rotation: "none",
+      window: 64,
+    });
   });
 
   it("vLLM's names, with modifiers after them", () => {
@@ -241,6 +247,8 @@ describe("mistakes", () => {
       "paper-0",
       "paper-9",
       "kivi-9",
+      "kivi-4,window=63",
+      "k4v4,window=0,layers=0:kivi-2",
       "K4V4",
       "k4v4,",
       "k4v4,sinks",

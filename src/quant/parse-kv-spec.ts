@@ -3,6 +3,7 @@
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
+import { KIVI_GROUP } from "./page-layout.ts";
 
 export interface KvSpec {
   /** Canonical text: equal texts mean equal formats. */
@@ -117,7 +118,11 @@ function parsePreset(text: string): Draft {
     return draft({ ...plain(`tq${bits - 1}` as KvType), qjl: true }, plain(`tq${bits}` as KvType));
   }
   match = /^kivi-([1-8])$/.exec(text);
-  if (match) return draft(plain(`kivi${match[1]}` as KvType), plain(`kivi${match[1]}` as KvType), { rotation: "none" });
+  if (match)
+    return draft(plain(`kivi${match[1]}` as KvType), plain(`kivi${match[1]}` as KvType), {
+      rotation: "none",
+      window: KIVI_GROUP,
+    });
   const hint = closest(text, PRESET_EXAMPLES);
   fail(
     `"${text}" is not a preset; choose f16, f32, kNvM with N and M from 1 to 8 (k4v4), paper-N, paper-N+qjl, q8_0, q4_0r or kivi-N` +
@@ -260,6 +265,7 @@ export function parseKvSpec(spec: string): KvSpec {
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
   const { draft, ranges } = build(preset, modifiers);
   const { calibration, ...base } = draft;
+  checkKivi(draft, ranges);
   const isFloatSide = (side?: SideFormat): boolean => !side || side.type === "f16" || side.type === "f32";
   return {
     text: canonical(preset, modifiers),
@@ -277,6 +283,18 @@ export function parseKvSpec(spec: string): KvSpec {
       }
     },
   };
+}
+
+/** Keys and values of a KIVI page are quantized when it is full; until then a token has only its 16-bit copy. */
+function checkKivi({ k, v, window }: Draft, ranges: readonly LayerRange[]): void {
+  const isKivi = [{ k, v }, ...ranges].some((f) => f.k?.type.startsWith("kivi") || f.v?.type.startsWith("kivi"));
+  if (!isKivi || window >= KIVI_GROUP) return;
+  fail(
+    `window=${window}: kivi quantizes ${KIVI_GROUP} tokens together, so expected a window of ${KIVI_GROUP} or more`,
+    {
+      window,
+    },
+  );
 }
 
 function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange[] } {

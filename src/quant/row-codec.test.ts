@@ -251,9 +251,4 @@ describe("RowCodec", () => {
       ).toBe(true);
     }
   });
-
-  it("refuses kivi, which has no rows", () => {
-    const format = parseKvSpec("kivi-4").forLayer(0);
-    expect(() => new RowCodec(format.k, format, 64)).toThrowError(expect.objectContaining({ code: "unsupported" }));
-  });
 });

@@ -3,7 +3,6 @@
  *
  * f32 with one rounding an operation, in the documented order, so that kernels can match it byte for byte.
  */
-import { TurboQuantError } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { dequantizeBlocks } from "./baselines/blocks.ts";
@@ -11,6 +10,7 @@ import { Q4_ZERO, quantizeQ4 } from "./baselines/q4-0-rotated.ts";
 import { Q8_ZERO, quantizeQ8 } from "./baselines/q8-0.ts";
 import { packPlane, planeShifts, unpackPlane } from "./bit-pack.ts";
 import { getCodebook } from "./codebook.ts";
+import { dequantizeKivi } from "./kivi-page.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import {
   BLOCK,
@@ -49,15 +49,7 @@ export class RowCodec {
   readonly #blockScales: Uint16Array;
   readonly #residual: Float32Array;
 
-  /** @throws TurboQuantError unsupported — kivi types, which quantize groups of tokens, not rows */
   constructor(side: SideFormat, format: LayerKvFormat, headDim: number) {
-    if (side.type.startsWith("kivi")) {
-      throw new TurboQuantError(
-        "unsupported",
-        `--kv ${side.type}: expected a type stored by rows, got one stored by groups of tokens; compare with KiviCodec of turboquant/quant, or choose q8_0 or q4_0r`,
-        { type: side.type },
-      );
-    }
     this.side = side;
     this.headDim = headDim;
     this.#rotation = isRotated(side, format) ? createRotation(format.rotation, headDim, format.seed) : null;
@@ -91,8 +83,9 @@ export class RowCodec {
     this.#rotation?.apply(q);
   }
 
-  /** Stores a prepared vector as row `row` of head `head`. */
+  /** Stores a prepared vector as row `row` of head `head`; KIVI stores whole pages instead (kivi-page.ts). */
   write(x: Float32Array, page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number, row: number): void {
+    if (this.side.type.startsWith("kivi")) return;
     const target = layout[side];
     switch (this.side.type) {
       case "f32":
@@ -128,6 +121,10 @@ export class RowCodec {
       unpackPlane(page, rowAt(source.planes[p]!, head, row), d, width, shift, codes);
     }
     const scaleAt = rowAt(source.scales!, head, row);
+    if (this.side.type.startsWith("kivi")) {
+      dequantizeKivi(codes, view, scaleAt, side, out);
+      return;
+    }
     if (!this.#quantizer) {
       const scales = this.#blockScales;
       for (let b = 0; b < scales.length; b++) scales[b] = view.getUint16(scaleAt + 2 * b, true);

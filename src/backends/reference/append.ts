@@ -5,6 +5,7 @@ import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import { createRotation } from "../../quant/rotation.ts";
 import { RowCodec } from "../../quant/row-codec.ts";
+import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 
 function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
@@ -85,4 +86,5 @@ export function appendKv(
       }
     }
   }
+  quantizeFullPages(step, layer, (address) => storage.bytes(address));
 }

@@ -1,8 +1,7 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
-import { TurboQuantError } from "../../errors.ts";
-import type { SideFormat } from "../../quant/kv-format.ts";
 import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
+import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
 import {
   APPEND,
@@ -99,6 +98,7 @@ export class KvKernels {
     putWords(view, V_SIDE, sides[1]);
     const tasks = rows * layer.numKvHeads;
     this.#pool.run("appendRows", this.#params, tasks, tasks >= 4);
+    quantizeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 
   attend(step: Step, layer: AttentionLayer, q: number, out: number): void {
@@ -192,7 +192,7 @@ export class KvKernels {
     const numProjections = side.projections ?? headDim;
     return {
       words: [
-        [ATTEND_SIDE.type, checkedType(side)],
+        [ATTEND_SIDE.type, typeCode(side.type)],
         ...planeWords(layout, ATTEND_SIDE.planes),
         [ATTEND_SIDE.scales, offsetOf(layout.scales)],
         [ATTEND_SIDE.table, codebook?.address ?? 0],
@@ -216,7 +216,7 @@ export class KvKernels {
     const sketch = layout.sketch;
     const numProjections = side.projections ?? headDim;
     return [
-      [APPEND_SIDE.type, checkedType(side)],
+      [APPEND_SIDE.type, typeCode(side.type)],
       ...planeWords(layout, APPEND_SIDE.planes),
       [APPEND_SIDE.scales, offsetOf(layout.scales)],
       [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
@@ -303,15 +303,4 @@ export class KvKernels {
     this.#anglesOf = { step, rope };
     return { cos, sin };
   }
-}
-
-/** @throws TurboQuantError unsupported — kivi, which no kernel reads */
-function checkedType(side: SideFormat): number {
-  if (side.type.startsWith("kivi")) {
-    throw new TurboQuantError(
-      "unsupported",
-      `--kv ${side.type}: the wasm backend has no kernel for it; choose tqN, q8_0, q4_0r, f16 or f32`,
-    );
-  }
-  return typeCode(side.type);
 }

@@ -104,12 +104,13 @@ export const LARGEST_IN_BLOCK = 128;
 export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 } as const;
 export const ROTATIONS = { none: 0, hadamard: 1, qr: 2 } as const;
 
-/** How kernels name a type: code widths 1–8 for tqN, others above. */
+/** How kernels name a type: code widths 1–8 for tqN, others above; KIVI is its width above 64. */
 export function typeCode(type: KvType): number {
   if (type === "f16") return 16;
   if (type === "f32") return 32;
   if (type === "q8_0") return 40;
   if (type === "q4_0r") return 41;
+  if (type.startsWith("kivi")) return 64 + codeBits(type);
   return codeBits(type);
 }
 

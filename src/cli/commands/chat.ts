@@ -68,6 +68,7 @@ async function run(first: string, flags: ChatFlags, context: CommandContext): Pr
   const progress = progressOf(context, flags);
   await using llm = await LLM.load(flags.model, { ...loadOptionsOf(flags), onProgress: progress.onEvent, signal });
   progress.clear();
+  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
       "unsupported",

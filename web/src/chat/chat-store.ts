@@ -103,8 +103,9 @@ export function stopAnswer(): void {
   answering?.abort();
 }
 
-export const sendMessage = (text: string): Promise<void> =>
-  answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text));
+/** title: of a conversation that begins; by default the beginning of the text */
+export const sendMessage = (text: string, title?: string): Promise<void> =>
+  answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text, Date.now(), title));
 
 export const editMessage = (messageId: string, text: string): Promise<void> =>
   answer(edit(chatStore.get().current, messageId, text));

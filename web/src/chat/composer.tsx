@@ -56,7 +56,7 @@ export function Composer() {
         ref={input}
         rows={1}
         value={draft}
-        placeholder={status === "ready" ? "Say something" : "The model is on its way; you can write already"}
+        placeholder="Say something"
         onInput={({ currentTarget }) => write(currentTarget.value)}
         onCompositionStart={() => setIsComposing(true)}
         onCompositionEnd={() => setIsComposing(false)}

@@ -54,13 +54,13 @@ export function titleFrom(text: string): string {
 }
 
 /** Appends what the user says and an empty answer to it. */
-export function ask(conversation: Conversation, text: string, now = Date.now()): Conversation {
+export function ask(conversation: Conversation, text: string, now = Date.now(), name = titleFrom(text)): Conversation {
   const messages: Message[] = [
     ...conversation.messages,
     { id: newId(), role: "user", text },
     { id: newId(), role: "assistant", text: "", state: "streaming" },
   ];
-  const title = conversation.title === UNTITLED ? titleFrom(text) : conversation.title;
+  const title = conversation.title === UNTITLED ? name : conversation.title;
   return { ...conversation, title, messages, updatedAt: now };
 }
 

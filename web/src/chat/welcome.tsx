@@ -28,7 +28,7 @@ export function Welcome() {
               type="button"
               class="starter"
               onClick={() => {
-                if (status === "ready") void sendMessage(text);
+                if (status === "ready") void sendMessage(text, title);
                 else draftStore.set(text);
               }}
             >

@@ -5,8 +5,15 @@ import type { CompareEvent } from "../engine/protocol.ts";
 import { createStore } from "../ui/store.ts";
 import { type Column, emptyColumn, withEvent } from "./columns.ts";
 
+/** The beginning of the story without its codes, to be continued. */
+const BEGINNING = DEFAULT_PROMPT.split("\n")
+  .filter((line) => !line.startsWith("The secret code"))
+  .slice(0, 5)
+  .join("\n");
+
 export interface Comparison {
   readonly prompt: string;
+  readonly isRaw: boolean;
   readonly formats: readonly string[];
   readonly maxNewTokens: number;
   readonly columns: readonly Column[];
@@ -17,8 +24,9 @@ export interface Comparison {
 export const MOST_FORMATS = 3;
 
 export const comparisonStore = createStore<Comparison>({
-  prompt: DEFAULT_PROMPT,
-  formats: ["f16", "k4v4", "k2v2"],
+  prompt: BEGINNING,
+  isRaw: true,
+  formats: ["f16", "k4v4", "paper-2"],
   maxNewTokens: 64,
   columns: [],
   isRunning: false,
@@ -34,7 +42,7 @@ export const stopComparison = (): void => running?.abort();
 
 export async function startComparison(): Promise<void> {
   const engine = tabEngine();
-  const { prompt, maxNewTokens, isRunning } = comparisonStore.get();
+  const { prompt, isRaw, maxNewTokens, isRunning } = comparisonStore.get();
   const formats = comparisonStore
     .get()
     .formats.map((kv) => kv.trim())
@@ -55,7 +63,7 @@ export async function startComparison(): Promise<void> {
     const onEvent = (event: CompareEvent): void => {
       events.push(event);
     };
-    await engine.compare({ prompt, formats, maxNewTokens }, { onEvent, signal: running.signal });
+    await engine.compare({ prompt, isRaw, formats, maxNewTokens }, { onEvent, signal: running.signal });
   } catch (error) {
     const plain = plainError(error);
     if (plain.code !== "aborted") changeComparison({ problem: plain.message.replace(/^--kv: /, "") });

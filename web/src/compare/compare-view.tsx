@@ -53,7 +53,7 @@ export function CompareView() {
 }
 
 function CompareForm() {
-  const { prompt, formats, maxNewTokens, isRunning } = useStore(comparisonStore);
+  const { prompt, isRaw, formats, maxNewTokens, isRunning } = useStore(comparisonStore);
   const { status } = useStore(engineStore);
   const setFormat = (index: number, kv: string): void =>
     changeComparison({ formats: formats.map((old, i) => (i === index ? kv : old)) });
@@ -73,6 +73,14 @@ function CompareForm() {
           value={prompt}
           onInput={({ currentTarget }) => changeComparison({ prompt: currentTarget.value })}
         />
+      </label>
+      <label class="choice">
+        <input
+          type="checkbox"
+          checked={isRaw}
+          onChange={({ currentTarget }) => changeComparison({ isRaw: currentTarget.checked })}
+        />
+        Continue the text, instead of answering it as a message
       </label>
       <div class="compare-row">
         <fieldset class="field formats">

@@ -77,6 +77,8 @@ export interface ChatResult {
 
 export interface CompareRequest {
   readonly prompt: string;
+  /** Continue the text as it stands, without the chat template. */
+  readonly isRaw: boolean;
   readonly formats: readonly string[];
   readonly maxNewTokens: number;
 }

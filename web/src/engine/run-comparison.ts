@@ -7,13 +7,14 @@ const F16 = parseKvSpec("f16");
 /** Greedy, so that only the cache can make a difference. */
 export async function runComparison(
   owner: LLM,
-  { prompt, formats, maxNewTokens }: CompareRequest,
+  { prompt, isRaw, formats, maxNewTokens }: CompareRequest,
   send: (event: CompareEvent) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const ids = owner.tokenizer.chatTemplate
-    ? await owner.encodeChat([{ role: "user", content: prompt }])
-    : owner.tokenizer.encode(prompt);
+  const ids =
+    isRaw || !owner.tokenizer.chatTemplate
+      ? owner.tokenizer.encode(prompt)
+      : await owner.encodeChat([{ role: "user", content: prompt }]);
   const views: LLM[] = [];
   const sessions: Session[] = [];
   try {

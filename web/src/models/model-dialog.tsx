@@ -34,7 +34,7 @@ export function ModelDialog({ onClose }: { readonly onClose: () => void }) {
       {info && (
         <p class="hint engine-note">
           Now: {info.name}, {info.backend}
-          {info.backendChoice && `. Chosen: ${info.backendChoice}`}
+          {info.backendChoice && ` – ${info.backendChoice.split(";")[0]}`}
         </p>
       )}
     </Dialog>

@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import {
+  ask,
+  changeAnswer,
+  edit,
+  newConversation,
+  promptOf,
+  regenerate,
+  settle,
+  titleFrom,
+  UNTITLED,
+} from "./conversation.ts";
+
+/** Two questions, both answered. */
+function twoTurns() {
+  let conversation = newConversation("Be brief.", 1);
+  for (const [question, answer] of [
+    ["One?", "1"],
+    ["Two?", "2"],
+  ] as const) {
+    conversation = ask(conversation, question, 2);
+    conversation = changeAnswer(conversation, conversation.messages.at(-1)!.id, { text: answer, state: "done" });
+  }
+  return conversation;
+}
+
+const textsOf = (conversation: ReturnType<typeof twoTurns>) => conversation.messages.map(({ text }) => text);
+
+describe("a conversation", () => {
+  it("asks: the question, an answer that is being written, a title", () => {
+    const conversation = ask(newConversation(), "What is the capital of France?", 5);
+    expect(conversation.messages.map(({ role, state }) => [role, state])).toEqual([
+      ["user", undefined],
+      ["assistant", "streaming"],
+    ]);
+    expect(conversation).toMatchObject({ title: "What is the capital of France?", updatedAt: 5 });
+    expect(ask(newConversation(), "a long story", 5, "A name").title).toBe("A name");
+  });
+
+  it("edits: what followed the message is gone, what came before stays", () => {
+    const before = twoTurns();
+    const edited = edit(before, before.messages[2]!.id, "Three?", 9);
+    expect(textsOf(edited)).toEqual(["One?", "1", "Three?", ""]);
+    expect(edited.title).toBe("One?");
+    expect(edit(before, before.messages[0]!.id, "Zero?", 9)).toMatchObject({ title: "Zero?" });
+    expect(edit(before, before.messages[1]!.id, "no answer can be edited")).toBe(before);
+    expect(edit(before, "unknown", "x")).toBe(before);
+  });
+
+  it("answers again: the answer and what followed it are replaced by a new one", () => {
+    const before = twoTurns();
+    const again = regenerate(before, before.messages[1]!.id, 9);
+    expect(textsOf(again)).toEqual(["One?", ""]);
+    expect(again.messages[1]!.id).not.toBe(before.messages[1]!.id);
+    expect(regenerate(before, before.messages[0]!.id)).toBe(before);
+  });
+
+  it("asks the model for everything but the answer to come, and for no answer that was never given", () => {
+    const before = twoTurns();
+    const emptied = changeAnswer(before, before.messages[1]!.id, { text: "", state: "interrupted" });
+    expect(promptOf(ask(emptied, "Three?"))).toEqual([
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "One?" },
+      { role: "user", content: "Two?" },
+      { role: "assistant", content: "2" },
+      { role: "user", content: "Three?" },
+    ]);
+    expect(promptOf({ ...before, system: " " })[0]).toEqual({ role: "user", content: "One?" });
+  });
+
+  it("after a reload keeps what was said and says that it was interrupted", () => {
+    const asked = ask(newConversation(), "Go on");
+    const half = changeAnswer(asked, asked.messages[1]!.id, { text: "Once upon" });
+    expect(settle(half, "reloaded").messages[1]).toMatchObject({
+      text: "Once upon",
+      state: "interrupted",
+      problem: "reloaded",
+    });
+    expect(settle(twoTurns(), "reloaded").messages.map(({ state }) => state)).toEqual([
+      undefined,
+      "done",
+      undefined,
+      "done",
+    ]);
+  });
+});
+
+describe("titleFrom", () => {
+  it("is the first words, cut between words", () => {
+    expect(titleFrom("  Two\nlines ")).toBe("Two lines");
+    expect(titleFrom(" ")).toBe(UNTITLED);
+    const long = titleFrom("The winter that my grandfather came to live with us was the coldest");
+    expect(long).toBe("The winter that my grandfather came to live…");
+    expect(titleFrom("x".repeat(100)).length).toBeLessThanOrEqual(49);
+  });
+});
