@@ -28,6 +28,9 @@ function makeRequests(count: number): CompletionRequest[] {
   });
 }
 
+/** Time over which the clients arrive. */
+const RAMP_MS = 10_000;
+
 interface Memory {
   readonly at: number;
   readonly resident: number;
@@ -49,7 +52,10 @@ export async function measureLoad({ clients, seconds, budget, serve, requests: c
     let sent = 0;
     const started = performance.now();
     const end = started + seconds * 1000;
-    const client = async (): Promise<void> => {
+    const rampMs = Math.min(RAMP_MS, seconds * 100);
+    const client = async (number: number): Promise<void> => {
+      // They come one after the other: a crowd at the door measures the queue, not the server.
+      await new Promise((resolve) => setTimeout(resolve, (number * rampMs) / clients));
       while (performance.now() < end) {
         const which = draw(4, sent++, count);
         try {
@@ -70,7 +76,7 @@ export async function measureLoad({ clients, seconds, budget, serve, requests: c
         );
       });
     }, 1000);
-    await Promise.all(Array.from({ length: clients }, client));
+    await Promise.all(Array.from({ length: clients }, (_, number) => client(number)));
     clearInterval(watch);
     const elapsed = (performance.now() - started) / 1000;
     // A fifth of the time to fill caches and buffers, a minute at most.

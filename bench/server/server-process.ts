@@ -29,6 +29,8 @@ export class ServerProcess {
     );
     const stop = (): void => void child.kill("SIGKILL");
     process.once("exit", stop);
+    // Without these, a signal would end us and leave the server behind.
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
     const line = await new Promise<string>((resolve, reject) => {
       let text = "";
       child.stdout.on("data", (data) => {

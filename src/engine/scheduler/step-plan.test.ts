@@ -18,7 +18,7 @@ describe("planStep", () => {
     expect(counts([job(100, 100, 1), job(1000, 0), job(50, 55, 6)])).toEqual([
       [0, 1],
       [2, 1],
-      [1, 192],
+      [1, 256],
     ]);
     expect(counts([job(100, 0), job(100, 0), job(100, 0)])).toEqual([
       [0, 100],
@@ -33,7 +33,8 @@ describe("planStep", () => {
 
   it("goes on with prompts however many decode", () => {
     const many = Array.from({ length: 300 }, () => job(10, 10, 1));
-    expect(counts([...many, job(500, 0)]).at(-1)).toEqual([300, 64]);
+    expect(counts([...many, job(500, 0)]).at(-1)).toEqual([300, 256]);
+    expect(counts([...many, job(500, 0)], 0).at(-1)).toEqual([300, 64]);
   });
 
   it("cuts prompts at page ends, also from a beginning that is none, and leaves no few tokens alone", () => {
