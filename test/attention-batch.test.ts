@@ -1,13 +1,15 @@
 /** @file A step over several sequences: decoding and prompts of different lengths together, against the reference. */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import type { AttentionLayer, Ops, Rope, Span, Step } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWasmBackend } from "../src/backends/wasm/backend.ts";
 import { gaussians, relativeError, upload } from "../src/backends/wasm/test-backend.ts";
+import { createWebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { KvCache } from "../src/cache/kv-cache.ts";
 import { PagePool } from "../src/cache/page-pool.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
 import { tolerance } from "./tolerances.ts";
 
 const HEAD_DIM = 64;
@@ -27,14 +29,6 @@ const STEPS: readonly (readonly number[])[] = [
   [0, 1, 0, 90],
   [1, 1, 1, 1],
 ];
-
-let wasm: Ops;
-beforeAll(async () => {
-  wasm = await createWasmBackend({ threads: 2 });
-});
-afterAll(async () => {
-  await wasm.dispose();
-});
 
 async function run(ops: Ops, layer: AttentionLayer): Promise<Float32Array[]> {
   const cache = new KvCache(
@@ -73,13 +67,15 @@ async function run(ops: Ops, layer: AttentionLayer): Promise<Float32Array[]> {
   return outputs;
 }
 
-it.each([
+const CASES: readonly (readonly [string, number])[] = [
   ["f16", 0],
   ["k4v4,sinks=0,window=0", 0],
   ["k4v4,sinks=4,window=32", 0],
   ["k8v3,sinks=2,window=0", 0],
   ["k5v6,sinks=0,window=16", 48],
-])("%s, sliding window %d", async (kv, slidingWindow) => {
+];
+
+async function compare(ops: Ops, kv: string, slidingWindow: number): Promise<void> {
   const layer: AttentionLayer = {
     index: 0,
     numHeads: NUM_HEADS,
@@ -93,9 +89,33 @@ it.each([
     normEps: 1e-6,
     calibration: null,
   };
-  const [own, expected] = [await run(wasm, layer), await run(createReferenceBackend(), layer)];
+  const [own, expected] = [await run(ops, layer), await run(createReferenceBackend(), layer)];
   own.forEach((output, step) => {
     expect(output.length).toBe(expected[step]!.length);
     expect(relativeError(output, expected[step]!), `step ${step}`).toBeLessThan(tolerance.attentionBatch.max);
   });
+}
+
+describe("wasm", () => {
+  it.each(CASES)("%s, sliding window %d", async (kv, slidingWindow) => {
+    const wasm = await createWasmBackend({ threads: 2 });
+    await compare(wasm, kv, slidingWindow);
+    await wasm.dispose();
+  });
+});
+
+describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
+  // Making the kernels of a format takes SwiftShader seconds: one case for each variant.
+  it.each([
+    [{}, CASES[2]!],
+    [{ without: ["subgroups"] }, CASES[4]!],
+  ] as const)(
+    "%j, %s",
+    async (options, [kv, slidingWindow]) => {
+      const gpu = await createWebGpuBackend(options);
+      await compare(gpu, kv, slidingWindow);
+      await gpu.dispose();
+    },
+    GPU_TIMEOUT_MS,
+  );
 });

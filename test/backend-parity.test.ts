@@ -113,9 +113,33 @@ describe("wasm attention against the reference", () => {
     for (const bits of [2, 4, 5, 7]) await compare({ kv: `paper-${bits},codebook=10`, headDim: 64, steps: [70, 1] });
   });
 
+  it("KIVI: pages of keys with a scale a channel", async () => {
+    for (const bits of [1, 2, 3, 4, 5, 6, 7, 8]) {
+      await compare({ kv: `kivi-${bits}`, numHeads: 4, numKvHeads: 2, steps: [1, 100, 1, 60, 3, 130], headDim: 72 });
+    }
+    await compare({ kv: "kivi-4,v=tq4,window=80,sinks=3", headDim: 128, steps: [200, 1, 1] });
+    await compare({ kv: "kivi-4,k=q8_0", headDim: 128, steps: [150, 1] });
+    // Back into a page whose first copies are gone: it is filled again from its codes.
+    await compare({ kv: "kivi-4", steps: [250, 40], trimTo: 150 });
+  });
+
   it("calibrated keys", async () => {
     await compare({ kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
     await compare({ kv: "f16", numHeads: 4, numKvHeads: 2, steps: [50, 1], calibrated: true });
+    for (const kv of [
+      "k3v3,sinks=0,window=0",
+      "k2v8,transform=off",
+      "k4v4,feedback=off",
+      "k5v1,feedback=off,transform=off,sinks=0,window=0",
+      "k4v4,rotation=qr,scale=norm",
+      "k6v2,rotation=none,search=off",
+      "k7v4,sinks=0,window=0,v=q4_0r",
+    ]) {
+      await compare({ kv, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true });
+    }
+    for (const headDim of [8, 40, 128, 256]) {
+      await compare({ kv: "k4v3,sinks=0,window=0", headDim, steps: [40, 1], calibrated: true });
+    }
   });
 
   it("RoPE", async () => {

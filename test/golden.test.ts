@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import type { BackendName } from "../src/index.ts";
 import { LLM } from "../src/index.ts";
-import { gpuSkip } from "./helpers/gpu.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 import { tolerance } from "./tolerances.ts";
 
@@ -18,9 +18,6 @@ interface Golden {
   readonly greedy: number[];
   readonly greedy_text: string;
 }
-
-/** SwiftShader takes tens of seconds for a model on two cores, more when they are shared. */
-const TIMEOUT_MS = 300_000;
 
 const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
 /** An exact cache. The reference backend takes seconds for a model, so it shares the suite with wasm only here. */
@@ -63,7 +60,7 @@ for (const model of MODELS) {
           }
           expect(llm.cache.numBytes).toBe(0);
         },
-        TIMEOUT_MS,
+        GPU_TIMEOUT_MS,
       );
     }
   });

@@ -28,6 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const EXTRA: Readonly<Record<string, string>> = {
   "formats → platform.ts": "progress events",
   "platform.ts → formats": "the platform opens file sources",
+  "engine → plan": "loading asks the planner, which knows nothing of the engine, what fits",
   "tokenizer → formats": "a tokenizer is read from a file source",
 };
 

@@ -11,7 +11,7 @@ import {
   EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
-  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
+  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
 
@@ -161,8 +161,13 @@ function loadScales(offset: usize, factor: f32, scratch: usize, page: usize, tok
   }
 }
 
+function isBlocks(type: i32): bool {
+  return type == TYPE_Q8_0 || type == TYPE_Q4_0;
+}
+
 /** Bytes of a row of the first plane of a type. */
 function firstPlaneBytes(type: i32, d: usize): usize {
+  if (type > TYPE_KIVI) type -= TYPE_KIVI;
   if (type == TYPE_F32) return d * 4;
   if (type == TYPE_F16) return d * 2;
   if (type == TYPE_Q8_0 || type == 8) return d;
@@ -190,7 +195,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   high = min<i32>(high, keyHigh);
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
   // Floats take twice the room of int16 when a tile is unpacked for many rows.
-  const longest = rows > 2 && (kType == TYPE_F16 || kType == TYPE_F32 || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
+  const longest = rows > 2 && ((kType > 8 && !isBlocks(kType)) || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys by fours; what lies outside a row's range is masked.
   low &= ~3;
   while (low < high) {
@@ -208,8 +213,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
         loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
         addSketch(p, kSide, scratch, page, head, from, count, rows);
       }
-    } else if (kType >= TYPE_Q8_0) scoreBlocks(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
-    else scoreFloats(kType, p, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
+    } else if (isBlocks(kType)) scoreBlocks(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
+    else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -225,7 +230,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
     if (vType <= 8) {
       loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, count);
       weighCodes(vType, p, vSide, scratch, page, head, from, count, rows);
-    } else if (vType >= TYPE_Q8_0 && rows <= 2) weighBlocks(vType, p, vSide, scratch, page, head, from, count, rows);
+    } else if (isBlocks(vType) && rows <= 2) weighBlocks(vType, p, vSide, scratch, page, head, from, count, rows);
     else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
     low += <i32>count;
   }

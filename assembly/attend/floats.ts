@@ -1,12 +1,12 @@
 /**
- * @file Scores and weighted sums of f16 and f32, and of values in blocks that many rows share: widened once, as f32.
+ * @file Scores and weighted sums of f16 and f32, of KIVI, and of values in blocks that many rows share: widened once, as f32.
  *
  * f16 is read by moving its bits into place, which leaves a factor of 2⁻¹¹² (`halfLow`). Queries, and weights of f16
  * values, are kept times 2⁵⁶, so that products stay far from the subnormal range, where processors are slow.
  */
 import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, SCALES, S_ACC, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, TYPE_F16, TYPE_F32, TYPE_Q8_0,
+  HEAD_DIM, MAX_DIM, MAX_TILE, SCALES, S_ACC, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, PLANE_0, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0,
 } from "./params";
 
 /** 2⁵⁶: what S_QUERY is multiplied by. */
@@ -141,11 +141,42 @@ function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scr
   }
 }
 
-/** Floats or blocks into the tile. */
-function unpackTile(type: i32, d: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize): void {
+/**
+ * KIVI rows to the f32 tile, coordinate by coordinate: a baseline to measure quality with. scales: those of the first row,
+ * then its zeros · scaleRow: bytes to the next row's, 0 for keys · perScale: coordinates that share one
+ */
+function unpackKivi(bits: i32, d: usize, side: usize, page: usize, first: usize, scales: usize, scaleRow: usize, perScale: usize, scratch: usize, count: usize): void {
+  const zeros = ((d + perScale - 1) / perScale) * 2;
+  let to = scratch + S_TILE;
+  for (let row = first; row < first + count; row++) {
+    for (let i: usize = 0; i < d; i++) {
+      let code: u32 = 0;
+      let plane = side + PLANE_0;
+      for (let width: u32 = 8; width > 0; width >>= 1) {
+        if (!(bits & width)) continue;
+        const at: usize = i * width;
+        const byte = <u32>load<u8>(page + load<u32>(plane) + row * ((d * width) >> 3) + (at >> 3));
+        code = (code << width) | ((byte >> <u32>(at & 7)) & ((1 << width) - 1));
+        plane += 4;
+      }
+      const scale = scales + (i / perScale) * 2;
+      store<f32>(to + i * 4, loadHalf(scale + zeros) + <f32>code * loadHalf(scale));
+    }
+    scales += scaleRow;
+    to += tileStride(d);
+  }
+}
+
+/** Floats, blocks or KIVI into the tile. */
+function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize): void {
   if (type == TYPE_F16) unpackHalves(d, rowAddress(page, plane, head, from, tokens, d * 2), scratch, count);
   else if (type == TYPE_F32) unpackFloats(d, rowAddress(page, plane, head, from, tokens, d * 4), scratch, count);
-  else {
+  else if (type > TYPE_KIVI) {
+    // A page of keys is one group of tokens; values have groups of as many coordinates.
+    const scaleRow = isKey ? 0 : ((d + tokens - 1) / tokens) * 4;
+    const scales = page + load<u32>(side, SCALES) + (isKey ? head * d * 4 : (head * tokens + from) * scaleRow);
+    unpackKivi(type - TYPE_KIVI, d, side, page, head * tokens + from, scales, scaleRow, isKey ? 1 : tokens, scratch, count);
+  } else {
     const isEight = type == TYPE_Q8_0;
     const codes = rowAddress(page, plane, head, from, tokens, isEight ? d : d >> 1);
     const scales = rowAddress(page, load<u32>(side, SCALES), head, from, tokens, ((d + 31) >> 5) * 2);
@@ -154,7 +185,7 @@ function unpackTile(type: i32, d: usize, side: usize, scratch: usize, page: usiz
 }
 
 /** Scores of float keys. from, count: multiples of 4; at most MAX_TILE / 2 keys for more than two rows */
-export function scoreFloats(type: i32, p: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
+export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   if (type == TYPE_F16 && rows <= 2) {
     const source = rowAddress(page, plane, head, from, tokens, d * 2);
@@ -162,7 +193,7 @@ export function scoreFloats(type: i32, p: usize, scratch: usize, page: usize, to
     else scoreHalves(2, d, source, scratch, count, ahead, aheadStep);
     return;
   }
-  unpackTile(type, d, 0, scratch, page, tokens, plane, head, from, count);
+  unpackTile(type, true, d, side, scratch, page, tokens, plane, head, from, count);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : <f32>1 / QUERY_GAIN);
   let row: usize = 0;
   for (; row + 1 < rows; row += 2) dotRows(2, d, scratch, row, count, gain);
@@ -222,7 +253,7 @@ export function weighFloats(type: i32, p: usize, side: usize, scratch: usize, pa
     }
     return;
   }
-  unpackTile(type, d, side, scratch, page, tokens, plane, head, from, count);
+  unpackTile(type, false, d, side, scratch, page, tokens, plane, head, from, count);
   for (let row: usize = 0; row < rows; row += 2) {
     const weights = scratch + S_SCORES + row * MAX_TILE * 4;
     for (let at: usize = 0; at < d; at += 16) {

@@ -23,7 +23,7 @@ export const PAGE_TOKENS: usize = 60;
 export const EXACT_TOKENS: usize = 64;
 export const EXACT_K: usize = 68;
 export const EXACT_V: usize = 72;
-/** Inverse rotation of V: 0 none, 1 Hadamard, 2 matrix. */
+/** Inverse rotation of V: 0 none, 1 Hadamard, 2 matrix, 3 a matrix for each KV head. */
 export const ROTATION: usize = 76;
 export const ROTATION_SIZE: usize = 80;
 export const ROTATION_ROUNDS: usize = 84;
@@ -59,6 +59,8 @@ export const TYPE_F16: i32 = 16;
 export const TYPE_F32: i32 = 32;
 export const TYPE_Q8_0: i32 = 40;
 export const TYPE_Q4_0: i32 = 41;
+/** KIVI: this and its code width. */
+export const TYPE_KIVI: i32 = 64;
 
 // Words of a span.
 export const SPAN_ROW: usize = 0;

@@ -113,8 +113,20 @@ export interface DeviceSampling {
   createStream(draw: Draw, vocabSize: number): TokenStream | null;
 }
 
+/** What a backend has for weights, cache and work together. */
+export interface BackendMemory {
+  /** How messages call it: "the wasm backend". */
+  readonly what: string;
+  /** Infinity where the platform does not say. */
+  readonly bytes: number;
+  /** Most bytes of the pages of one layer. Weights are cut where they are larger. */
+  readonly bindingBytes: number;
+}
+
 export interface Ops {
   readonly name: BackendName;
+  /** Absent where nothing but the system limits it. */
+  readonly memory?: BackendMemory;
   /** Memory for KV pages. */
   readonly pages: PageStorage;
   /** Tokens of a prefill step that use this backend well and can still be interrupted soon. */

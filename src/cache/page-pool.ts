@@ -50,7 +50,7 @@ export class PagePool {
     throw new TurboQuantError(
       "out_of_memory",
       `KV cache: ${numBytes} more bytes do not fit the budget of ${this.budgetBytes} bytes (${this.#numBytes} in use); ` +
-        "raise the budget, shorten the context, or choose fewer bits",
+        "raise the budget (--kv-budget), shorten the context, or choose fewer bits",
       { requestedBytes: numBytes, budgetBytes: this.budgetBytes, usedBytes: this.#numBytes },
     );
   }

@@ -108,14 +108,16 @@ describe("/save and /load", () => {
     const file = join(folder, "other.tqkv");
     await chat(["What is the capital of France?", `/save ${file}`]);
     const other = await chat([`/load ${file}`, "/stats"], {}, ["--kv", "k8v8"]);
-    expect(other.err).toMatch(/error: snapshot: it has another KV format/);
+    expect(other.err).toContain(`error: ${file}: snapshot: it has another KV format`);
     const bytes = readFileSync(file);
     bytes[bytes.length >> 1]! ^= 1;
     writeFileSync(file, bytes);
     const damaged = await chat([`/load ${file}`, "What is the capital of France?"]);
-    expect(damaged.err).toMatch(/error: snapshot: damaged/);
+    expect(damaged.err).toContain(`error: ${file}: snapshot: damaged`);
     expect(damaged.out).toContain("Paris");
-    expect((await runCommand(["inspect", file])).code).toBe(2);
+    const inspected = await runCommand(["inspect", file]);
+    expect(inspected.code).toBe(2);
+    expect(inspected.err).toContain(`error: ${file}: snapshot: damaged`);
   });
 
   it("a place that cannot be written leaves nothing behind", async () => {

@@ -32,9 +32,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "calibrate",
+    summary: "fit the KV codes to a model, once: a small file beside it",
+    load: () => import("./commands/calibrate.ts"),
+  },
+  {
     name: "allocate",
     summary: "bits for each layer, and for K and V, under a byte budget",
     load: () => import("./commands/allocate.ts"),
+  },
+  {
+    name: "sweep",
+    summary: "search KV formats and settings, resumable",
+    load: () => import("./commands/sweep.ts"),
+  },
+  {
+    name: "report",
+    summary: "draw the rows of sweeps and evaluations as one page",
+    load: () => import("./commands/report.ts"),
   },
   {
     name: "plan",
@@ -42,9 +57,9 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/plan.ts"),
   },
   {
-    name: "sweep",
-    summary: "search KV formats and settings, resumable",
-    load: () => import("./commands/sweep.ts"),
+    name: "recommend",
+    summary: "the smallest KV format that this model survives",
+    load: () => import("./commands/recommend.ts"),
   },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

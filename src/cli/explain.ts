@@ -12,5 +12,5 @@ export function explain(llm: LLM, out: TextOutput): void {
     `model: ${llm.name}, ${config.modelType}, ${config.numLayers} layers, ${config.numHeads}/${config.numKvHeads} heads of ` +
       `${config.headDim}, weights ${formatBytes(decoder.weightBytes)}\n`,
   );
-  out.write(`kv: ${decoder.kv.text}\n`);
+  out.write(`kv: ${decoder.kv.text}, up to ${llm.runner.contextLength.toLocaleString("en-US")} tokens\n`);
 }

@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly keepAliveMs: number;
 }
 
+const IDLE_CHECK_MS = 50;
+
 export interface Listening {
   readonly url: string;
   readonly port: number;
@@ -52,8 +54,12 @@ export async function listen(
     port: address.port,
     stop: () =>
       new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
+        // Connections that are kept alive become idle when their last answer ends; nobody says when.
+        const timer = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
+        server.close(() => {
+          clearInterval(timer);
+          resolve();
+        });
       }),
     destroy: () => server.closeAllConnections(),
   };

@@ -81,6 +81,7 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
   readonly cacheTypeV?: string;
   readonly ctx?: number;
   readonly kvBudget?: number;
+  readonly memory?: number;
 }
 
 export function addModelOption(
@@ -118,7 +119,8 @@ export function addCacheOptions(command: Command): Command {
     .option("--cache-type-k <type>", "-ctk: type of K alone: f16, q8_0, q4_0r, tq1 … tq8")
     .option("--cache-type-v <type>", "-ctv: type of V alone")
     .option("-c, --ctx <tokens>", "longest sequence (default: the model's)", wholeNumber(1))
-    .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", byteSize);
+    .option("--kv-budget <size>", "limit for all KV pages, such as 512MB", byteSize)
+    .option("--memory <size>", "limit for weights, cache and work together: more is refused before loading", byteSize);
 }
 
 /**
@@ -142,5 +144,6 @@ export function loadOptionsOf(flags: ModelFlags): LoadOptions {
     ...(flags.threads !== undefined && { threads: flags.threads }),
     ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
     ...(flags.kvBudget !== undefined && { kvBudgetBytes: flags.kvBudget }),
+    ...(flags.memory !== undefined && { memoryBytes: flags.memory }),
   };
 }

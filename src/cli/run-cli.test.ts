@@ -40,7 +40,9 @@ describe("help and version", () => {
         chat            talk with the model
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        allocate        bits for each layer, and for K and V, under a byte budget
         plan            what fits a memory: weights, cache, context, sequences
+        recommend       the smallest KV format that this model survives
         bench           speed and memory of KV formats
         help [command]  help on a command
 
@@ -250,7 +252,7 @@ describe("a user's mistake is one message and exit code 2", () => {
     [
       "budget",
       ["run", ...MODEL, "--kv-budget", "1kB", "hi"],
-      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes/,
+      /KV cache: \d+ more bytes do not fit the budget of 1000 bytes.*--kv-budget/,
     ],
     ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
     ["no file", ["run", "-f", "no-such-file.txt"], /--file no-such-file.txt: cannot be read \(ENOENT\)/],

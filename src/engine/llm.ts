@@ -10,10 +10,13 @@ import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { CheckpointWeights } from "../models/checkpoint-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
+import type { PlannedModel } from "../plan/planned-model.ts";
+import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { checkFit, type Fit } from "./check-fit.ts";
 import { createBackend } from "./create-backend.ts";
 import type { GenerateOptions, GenerationChunk } from "./generation.ts";
 import { Runner } from "./runner.ts";
@@ -34,6 +37,8 @@ export interface LoadOptions {
   readonly contextLength?: number;
   /** Limit for the KV pages of all sessions together. */
   readonly kvBudgetBytes?: number;
+  /** Memory for weights, cache and work together; by default what the backend has. What does not fit is refused before loading. */
+  readonly memoryBytes?: number;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -56,6 +61,7 @@ interface Parts {
   readonly reopen: () => Promise<FileSource>;
   /** The weights belong to another LLM. */
   readonly isView: boolean;
+  readonly notes: readonly string[];
 }
 
 export class LLM {
@@ -70,6 +76,8 @@ export class LLM {
   readonly eosTokens: ReadonlySet<number>;
   /** What `--backend auto` chose and why; undefined where a backend was named. */
   readonly backendChoice: string | undefined;
+  /** What was done otherwise than asked or expected: a shorter context because of the memory. */
+  readonly notes: readonly string[];
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
   readonly #parts: Parts;
@@ -86,6 +94,7 @@ export class LLM {
     this.samplingDefaults = parts.generationConfig.sampling;
     this.runner = new Runner(parts.decoder, { contextLength: parts.contextLength });
     this.backendChoice = parts.backendChoice;
+    this.notes = parts.notes;
     this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
   }
 
@@ -108,11 +117,11 @@ export class LLM {
     try {
       const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
       spec.validateLayers(config.numLayers);
-      const contextLength = resolveContext(options.contextLength, config.maxPositionEmbeddings);
+      checkContext(options.contextLength, config.maxPositionEmbeddings);
       const checkpoint = await openCheckpoint(source);
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
-      const calibration = await loadCalibration(source, spec.calibration, config);
+      const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
       let choice: string | undefined;
       ops = await createBackend(options.backend ?? "auto", {
         onChoice: (reason) => {
@@ -120,6 +129,7 @@ export class LLM {
         },
         ...(options.threads !== undefined && { threads: options.threads }),
       });
+      const fit = fitOf(ops, options, modelOfCheckpoint(config, source.name, checkpoint));
       const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
         config,
         kv: spec,
@@ -136,7 +146,8 @@ export class LLM {
         decoder,
         weightsFingerprint: await checkpoint.fingerprint(),
         calibration,
-        contextLength,
+        contextLength: fit.contextLength,
+        notes: fit.note ? [fit.note] : [],
         kvBudgetBytes: options.kvBudgetBytes,
         backendChoice: choice,
         reopen: open,
@@ -166,12 +177,22 @@ export class LLM {
   /** What a format asks of the checkpoint's calibration file. */
   async loadCalibration(spec: KvSpec): Promise<Calibration> {
     if (spec.calibration === "off") return [];
-    const source = await this.#parts.reopen();
+    const source = await this.reopen();
     try {
-      return await loadCalibration(source, spec.calibration, this.config);
+      return await loadCalibration(source, spec.calibration, this.config, async () => this.#parts.weightsFingerprint);
     } finally {
       await source.close();
     }
+  }
+
+  /** The files of the checkpoint once more, for the caller to close. */
+  reopen(): Promise<FileSource> {
+    return this.#parts.reopen();
+  }
+
+  /** Of the weights alone, without the calibration of this format. */
+  get weightsFingerprint(): string {
+    return this.#parts.weightsFingerprint;
   }
 
   /** A conversation with a cache of its own. */
@@ -242,14 +263,28 @@ function shareSource(source: FileSource): FileSource {
   };
 }
 
-function resolveContext(asked: number | undefined, limit: number): number {
-  if (asked === undefined) return limit;
-  if (!Number.isInteger(asked) || asked < 1 || asked > limit) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}`,
-      { contextLength: asked, limit },
-    );
-  }
-  return asked;
+/** @throws TurboQuantError out_of_memory — weights or cache that do not fit what the backend has */
+function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
+  const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
+  if (ops.name === "reference") return { contextLength: context ?? model.maxPositionEmbeddings, note: null };
+  const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
+  return checkFit({
+    model,
+    backend: ops.name,
+    memory: ops.memory ?? unlimited,
+    kv: options.kv ?? DEFAULT_KV,
+    weights: options.weights ?? "auto",
+    context,
+    kvBudgetBytes,
+    memoryBytes,
+  });
+}
+
+function checkContext(asked: number | undefined, limit: number): void {
+  if (asked === undefined || (Number.isInteger(asked) && asked >= 1 && asked <= limit)) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `contextLength: expected 1 to ${limit} (the model's max_position_embeddings), got ${asked}`,
+    { contextLength: asked, limit },
+  );
 }

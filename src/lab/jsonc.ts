@@ -1,40 +1,107 @@
 /** @file JSON with comments and trailing commas, read with errors that name line and column. */
 import { TurboQuantError } from "../errors.ts";
 
-/**
- * Parses JSON that may hold line and block comments, and commas before a closing bracket.
- *
- * name: of the file, for messages
- * @throws TurboQuantError invalid_file — no JSON
- */
-export function parseJsonc(text: string, name: string): unknown {
-  const plain = blankCommas(blankComments(text.replace(/^\uFEFF/, " ")));
-  try {
-    return JSON.parse(plain);
-  } catch (cause) {
-    const message = (cause as Error).message;
-    const position = /position (\d+)/.exec(message)?.[1];
-    // "Unexpected end of JSON input" has no position: it is the end.
-    const at = position === undefined ? plain.length : Number(position);
-    const before = text.slice(0, at).split("\n");
-    const where = `line ${before.length}, column ${before.at(-1)!.length + 1}`;
+const BLANK = /(?:\s|\/\/[^\n]*|\/\*[\s\S]*?\*\/|\uFEFF)*/y;
+const STRING = /"(?:[^"\\\n]|\\.)*"/y;
+const LITERAL = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+
+class Reader {
+  readonly #text: string;
+  readonly #name: string;
+  #at = 0;
+
+  constructor(text: string, name: string) {
+    this.#text = text;
+    this.#name = name;
+  }
+
+  document(): unknown {
+    const value = this.#value();
+    this.#match(BLANK);
+    if (this.#at < this.#text.length) this.#fail("the end");
+    return value;
+  }
+
+  #value(): unknown {
+    this.#match(BLANK);
+    switch (this.#text[this.#at]) {
+      case "{":
+        return this.#object();
+      case "[":
+        return this.#list("]", () => this.#value());
+      case '"':
+        return this.#string();
+      default: {
+        const literal = this.#match(LITERAL);
+        return literal ? JSON.parse(literal) : this.#fail("a value");
+      }
+    }
+  }
+
+  #object(): object {
+    const entries = this.#list("}", (): [string, unknown] => {
+      const name = this.#string();
+      this.#match(BLANK);
+      if (this.#text[this.#at] !== ":") this.#fail("a colon");
+      this.#at++;
+      return [name, this.#value()];
+    });
+    // Not by assignment: "__proto__" is a name like any other.
+    return Object.fromEntries(entries);
+  }
+
+  /** Items up to the closing bracket; the last one may have a comma behind it. */
+  #list<T>(close: string, item: () => T): T[] {
+    const items: T[] = [];
+    this.#at++;
+    for (;;) {
+      this.#match(BLANK);
+      if (this.#text[this.#at] === close) break;
+      items.push(item());
+      this.#match(BLANK);
+      if (this.#text[this.#at] === ",") this.#at++;
+      else if (this.#text[this.#at] !== close) this.#fail(`a comma or ${close}`);
+    }
+    this.#at++;
+    return items;
+  }
+
+  #string(): string {
+    const start = this.#at;
+    const text = this.#match(STRING) || this.#fail("a text in double quotes");
+    try {
+      return JSON.parse(text);
+    } catch {
+      this.#at = start;
+      return this.#fail("a text that JSON knows how to read");
+    }
+  }
+
+  #match(pattern: RegExp): string {
+    pattern.lastIndex = this.#at;
+    const found = pattern.exec(this.#text)?.[0] ?? "";
+    this.#at += found.length;
+    return found;
+  }
+
+  #fail(expected: string): never {
+    const before = this.#text.slice(0, this.#at).split("\n");
+    const [line, column] = [before.length, before.at(-1)!.length + 1];
+    const got = this.#at < this.#text.length ? JSON.stringify(this.#text[this.#at]) : "the end of the file";
     throw new TurboQuantError(
       "invalid_file",
-      `${name}: expected JSON (comments are allowed), got something else at ${where}; quote names and texts, separate with commas`,
-      { file: name, line: before.length },
-      { cause },
+      `${this.#name}, line ${line}, column ${column}: expected ${expected}, got ${got}; the file is JSON, comments are allowed`,
+      { file: this.#name, line, column },
     );
   }
 }
 
-/** One match is a whole string, a whole comment, or a comma before a closing bracket. */
-const TOKEN = /"(?:[^"\\\n]|\\.)*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//g;
-const STRING_OR_COMMA = /"(?:[^"\\\n]|\\.)*"|,(?=\s*[\]}])/g;
-
-/** Blanks keep every position where it was, and line ends keep lines. */
-const blank = (text: string): string => text.replace(/[^\n]/g, " ");
-
-const blankComments = (text: string): string =>
-  text.replace(TOKEN, (match) => (match.startsWith("/") ? blank(match) : match));
-
-const blankCommas = (text: string): string => text.replace(STRING_OR_COMMA, (match) => (match === "," ? " " : match));
+/**
+ * Parses JSON that may hold line and block comments, and commas before a closing bracket.
+ *
+ * name: of the file, for messages
+ * @throws TurboQuantError invalid_file — something else
+ */
+export function parseJsonc(text: string, name: string): unknown {
+  return new Reader(text, name).document();
+}

@@ -18,7 +18,10 @@ function values<T extends z.ZodType<ParameterValue>>(value: T) {
     Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i): z.output<T> => {
       const result = value.safeParse(from + i * step);
       if (result.success) return result.data;
-      context.addIssue({ code: "custom", message: `${from + i * step}: ${deepest(result.error.issues[0]!).message}` });
+      context.addIssue({
+        code: "custom",
+        message: `${from + i * step}: ${problemOf(result.error.issues[0]!).message}`,
+      });
       return z.NEVER;
     }),
   );
@@ -114,17 +117,26 @@ function pathText(path: readonly PropertyKey[]): string {
 
 type Issue = z.core.$ZodIssue;
 
-/** Of a union the branch that went farthest is the one that was meant; depth and length of the path tell. */
-function deepest(issue: Issue, path: readonly PropertyKey[] = []): { path: readonly PropertyKey[]; message: string } {
+interface Problem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  /** The value was of the kind that is meant, and something else is wrong with it. */
+  readonly isRightKind: boolean;
+}
+
+/** What is wrong in the branch of a union that was meant: the one that went farthest, then one whose kind is right. */
+function problemOf(issue: Issue, path: readonly PropertyKey[] = []): Problem {
   const own = [...path, ...issue.path];
-  if (issue.code !== "invalid_union" || issue.errors.length === 0) return { path: own, message: issue.message };
-  const branches = issue.errors.map((issues) => issues[0]).filter((first) => first !== undefined);
-  const inner = branches.map((first) => deepest(first, own)).sort((a, b) => b.path.length - a.path.length);
-  const [best] = inner;
-  if (!best) return { path: own, message: issue.message };
-  // Branches that failed at the same place: all of them are what was expected there.
-  const same = inner.filter(({ path: p }) => p.length === best.path.length);
-  return { path: best.path, message: [...new Set(same.map(({ message }) => message))].join(", or ") };
+  const isRightKind = !["invalid_type", "invalid_value", "invalid_union"].includes(issue.code);
+  const message = issue.message.replace(/^Invalid input: /, "");
+  if (issue.code !== "invalid_union" || issue.errors.length === 0) return { path: own, message, isRightKind };
+  const branches = issue.errors.flatMap(([first]) => (first ? [problemOf(first, own)] : []));
+  const farthest = Math.max(...branches.map((problem) => problem.path.length));
+  const far = branches.filter((problem) => problem.path.length === farthest);
+  const right = far.filter((problem) => problem.isRightKind);
+  const meant = right.length > 0 ? right : far;
+  const messages = [...new Set(meant.map((problem) => problem.message))];
+  return { path: meant[0]!.path, message: messages.join(", or "), isRightKind: right.length > 0 };
 }
 
 /**
@@ -138,9 +150,9 @@ export function checkSpace(value: unknown, name: string): SearchSpace {
   if (result.success) return result.data;
   const isShort = typeof value === "object" && value !== null && "parameters" in value;
   const lines = result.error.issues.map((issue) => {
-    const { path, message } = deepest(issue);
+    const { path, message } = problemOf(issue);
     const where = pathText(path).replace(isShort ? "parts[0].parameters" : "", isShort ? "parameters" : "");
-    return `${where || "(top)"}: ${message.replace(/^Invalid input: /, "")}`;
+    return `${where || "(top)"}: ${message}`;
   });
   const shown = lines.slice(0, 5).join("; ") + (lines.length > 5 ? `; and ${lines.length - 5} more` : "");
   throw new TurboQuantError("invalid_file", `${name}: ${shown}; docs/lab.md describes the file`, { file: name, lines });

@@ -59,7 +59,7 @@ export interface Criterion {
 }
 
 /** Chunks whose spread says something about other chunks. */
-const MIN_CHUNKS = 3;
+export const MIN_CHUNKS = 3;
 /** Standard normal quantile of a two-sided 99 % interval. */
 const Z99 = 2.5758;
 /** Student's t of the same interval for 2, 3, … degrees of freedom; from 20 on the normal is within 11 %. */
@@ -157,8 +157,8 @@ function atLeast(name: Criterion["name"], estimate: Estimate, threshold: number)
   return { name, estimate, threshold, verdict };
 }
 
-/** Fails by one criterion, passes by all. */
-export function verdictOf(criteria: readonly Criterion[]): Verdict {
+/** Fails by one criterion, passes by all, and not before the spread between chunks is known. */
+export function verdictOf(criteria: readonly Criterion[], chunks: number): Verdict {
   if (criteria.some(({ verdict }) => verdict === "fail")) return "fail";
-  return criteria.every(({ verdict }) => verdict === "pass") ? "pass" : "open";
+  return chunks >= MIN_CHUNKS && criteria.every(({ verdict }) => verdict === "pass") ? "pass" : "open";
 }

@@ -42,7 +42,7 @@ async function loaded(config: (typeof configs)["odd"], backend: "wasm" | "webgpu
 }
 
 describe("weights", () => {
-  const types: WeightType[] = ["f32", "f16", "bf16", "q8"];
+  const types: WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];
   it.each(Object.entries(configs))("%s: bytes are those of the wasm backend", async (_, config) => {
     for (const type of types) {
       const { ops, decoder } = await loaded(config, "wasm", type);

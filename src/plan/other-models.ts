@@ -126,7 +126,8 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
     vocabSize,
     maxPositionEmbeddings: config.integer("max_position_embeddings", 1, 2 ** 30),
     weights: [
-      matrix(vocabSize, hiddenSize, tied ? 1 : 2),
+      { ...matrix(vocabSize, hiddenSize, 1), names: ["model.embed_tokens.weight"] },
+      ...(tied ? [] : [{ ...matrix(vocabSize, hiddenSize, 1), names: ["lm_head.weight"] }]),
       matrix(q + 2 * kv, hiddenSize),
       matrix(hiddenSize, q),
       ...(hasBiases ? [vector(q + 2 * kv)] : []),

@@ -2,8 +2,9 @@
 import type { WeightType } from "../backends/ops.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { readJson } from "../formats/json-file.ts";
-import { openCheckpoint } from "../formats/safetensors.ts";
-import { type PlannedModel, plannedModel } from "./planned-model.ts";
+import { type Checkpoint, openCheckpoint } from "../formats/safetensors.ts";
+import type { ModelConfig } from "../models/config.ts";
+import { modelOfConfig, type PlannedModel, plannedModel } from "./planned-model.ts";
 
 const WEIGHT_FILES = ["model.safetensors", "model.safetensors.index.json"];
 
@@ -18,7 +19,15 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
   if (!model.runs) return model;
   const present = await Promise.all(WEIGHT_FILES.map((file) => source.has(file)));
   if (!present.includes(true)) return model;
-  const { tensors } = await openCheckpoint(source);
+  return { ...model, ...storedTypesOf(await openCheckpoint(source)) };
+}
+
+/** A model that this package runs, with the types of its tensors. */
+export function modelOfCheckpoint(config: ModelConfig, name: string, checkpoint: Checkpoint): PlannedModel {
+  return { ...modelOfConfig(config, name), ...storedTypesOf(checkpoint) };
+}
+
+function storedTypesOf({ tensors }: Checkpoint): Pick<PlannedModel, "storedType" | "storedTypeOf"> {
   const storedTypeOf = new Map<string, WeightType>();
   const bytesByType = new Map<WeightType, number>();
   for (const { name, dtype, numBytes } of tensors.values()) {
@@ -26,5 +35,5 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
     bytesByType.set(dtype, (bytesByType.get(dtype) ?? 0) + numBytes);
   }
   const [most] = [...bytesByType].sort((a, b) => b[1] - a[1]);
-  return { ...model, storedTypeOf, storedType: most?.[0] ?? model.storedType };
+  return { storedTypeOf, storedType: most?.[0] ?? "bf16" };
 }

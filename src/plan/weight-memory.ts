@@ -5,6 +5,7 @@ import { bufferBytes } from "../backends/webgpu/buffers.ts";
 import { weightBuffers } from "../backends/webgpu/gpu-weight.ts";
 import { DTYPE_BYTES } from "../backends/weights.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
+import { embeddingType } from "../models/decoder.ts";
 import type { PlannedModel, PlannedWeight } from "./planned-model.ts";
 
 export interface WeightMemory {
@@ -31,13 +32,17 @@ export function weightMemory(
   let loadingBytes = 0;
   for (const weight of model.weights) {
     const { rows, cols, count } = weight;
-    const as = weight.isVector ? "f32" : type === "auto" ? storedType(model, weight) : type;
+    const wanted = isEmbedding(weight) ? embeddingType(type) : type;
+    const as = weight.isVector ? "f32" : wanted === "auto" ? storedType(model, weight) : wanted;
     parameters += rows * cols * count;
     bytes += matrixBytes(rows, cols, as, backend, bindingLimit) * count;
     loadingBytes = Math.max(loadingBytes, rows * cols * bytesOfStored(storedType(model, weight)));
   }
   return { type: type === "auto" ? model.storedType : type, parameters, bytes, loadingBytes };
 }
+
+const isEmbedding = ({ names }: PlannedWeight): boolean =>
+  names.some((name) => name === "model.embed_tokens.weight" || name === "lm_head.weight");
 
 /** As the decoder chooses: f32 where stacked tensors are of different types. */
 function storedType({ storedType, storedTypeOf }: PlannedModel, { names }: PlannedWeight): WeightType {

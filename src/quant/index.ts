@@ -1,6 +1,6 @@
 /** @file The codec alone: codebooks, rotations, TurboQuant_mse and _prod, packing, KV formats and pages. No dependencies. */
 export type { BlockCode } from "./baselines/blocks.ts";
-export { KIVI_GROUP, type KiviCode, KiviCodec } from "./baselines/kivi.ts";
+export { type KiviCode, KiviCodec } from "./baselines/kivi.ts";
 export { RotatedQ4Codec, type RotatedQ4Options } from "./baselines/q4-0-rotated.ts";
 export { Q8Codec } from "./baselines/q8-0.ts";
 export { packCodes, unpackCodes } from "./bit-pack.ts";
@@ -11,6 +11,7 @@ export {
   bitsPerValue,
   codeBits,
   EXACT_PAGE_TOKENS,
+  KIVI_GROUP,
   PAGE_TOKENS,
   type PageLayout,
   type Plane,

@@ -7,7 +7,7 @@ export type Bits = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
  * Storage type of K or of V.
  *
  * `tqN`: N-bit Lloyd–Max codes of the rotated vector and one f16 scale · `q8_0`/`q4_0r`: blocks of 32 with an f16
- * scale each (the latter rotated first) · `kivi-N`: per-channel K in groups of 32 tokens, per-token V.
+ * scale each (the latter rotated first) · `kiviN`: per-channel K in groups of 64 tokens (a page), per-token V.
  */
 export type KvType = "f32" | "f16" | "q8_0" | "q4_0r" | `tq${Bits}` | `kivi${Bits}`;
 
@@ -24,6 +24,10 @@ export interface SideFormat {
   readonly scale: ScaleRule;
   /** Try nine scales a vector and keep the codes of best cosine. */
   readonly search: boolean;
+  /** Use the calibration's dense transform where there is one; otherwise keys keep its mean and balance (tqN only). */
+  readonly transform: boolean;
+  /** Round with error feedback where the calibration knows the metric (tqN only). */
+  readonly feedback: boolean;
   /** TurboQuant_prod: `tqN` codes plus a 1-bit QJL sketch of the residual (K only). */
   readonly qjl: boolean;
   /** Projections of the sketch, a multiple of 8 from 8 to 512; head_dim of them when absent. */

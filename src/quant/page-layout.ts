@@ -16,6 +16,8 @@ export const PAGE_TOKENS = 64;
 export const EXACT_PAGE_TOKENS = 16;
 /** Block length of q8_0 and q4_0r. */
 export const BLOCK = 32;
+/** Tokens of a key channel, or channels of a value, that share a scale and a zero in KIVI: a page of keys. */
+export const KIVI_GROUP = PAGE_TOKENS;
 /** Bytes a kernel may read past the last row of a plane; the scale arrays that follow provide them. */
 export const OVERREAD = 32;
 
@@ -35,7 +37,10 @@ export interface SideLayout {
   readonly type: KvType;
   /** Code planes, most significant first; one plane of width 16 or 32 for f16/f32. */
   readonly planes: readonly Plane[];
-  /** f16 scales: one a row for tqN, `ceil(headDim/32)` a row for q8_0/q4_0r; absent for f16/f32. */
+  /**
+   * f16 scales: one a row for tqN, `ceil(headDim/32)` a row for q8_0/q4_0r; absent for f16/f32. KIVI: scales, then zeros; of a
+   * value a row, of keys one of each a channel for all rows of the page (`rowBytes` 0).
+   */
   readonly scales: Region | null;
   /** TurboQuant_prod only: sign plane of the sketch and the f16 residual norm of each row. */
   readonly sketch: { readonly signs: Plane; readonly norms: Region } | null;
@@ -106,21 +111,27 @@ export function pageLayout(
       signs: side.qjl ? { width: 1, ...region((side.projections ?? headDim) / 8) } : null,
     };
   };
-  const scales = (side: SideFormat): Region | null => {
+  const scales = (side: SideFormat, which: "k" | "v"): Region | null => {
     if (side.type === "f32" || side.type === "f16") return null;
     if (side.type === "q8_0" || side.type === "q4_0r") return region(2 * Math.ceil(headDim / BLOCK));
+    if (side.type.startsWith("kivi")) {
+      if (which === "v") return region(4 * Math.ceil(headDim / KIVI_GROUP));
+      const r = { offset: end, headStride: 4 * headDim, rowBytes: 0 };
+      end = align16(end + r.headStride * numKvHeads);
+      return r;
+    }
     return region(2);
   };
   const kc = codes(k);
   const vc = codes(v);
-  const sideLayout = (side: SideFormat, c: { planes: Plane[]; signs: Plane | null }): SideLayout => ({
+  const sideLayout = (side: SideFormat, which: "k" | "v", c: { planes: Plane[]; signs: Plane | null }): SideLayout => ({
     type: side.type,
     planes: c.planes,
-    scales: scales(side),
+    scales: scales(side, which),
     sketch: c.signs ? { signs: c.signs, norms: region(2) } : null,
   });
-  const kl = sideLayout(k, kc);
-  const vl = sideLayout(v, vc);
+  const kl = sideLayout(k, "k", kc);
+  const vl = sideLayout(v, "v", vc);
   return { pageTokens, headDim, numKvHeads, k: kl, v: vl, numBytes: end };
 }
 

@@ -3,6 +3,7 @@
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
+import { KIVI_GROUP } from "./page-layout.ts";
 
 export interface KvSpec {
   /** Canonical text: equal texts mean equal formats. */
@@ -34,12 +35,12 @@ interface LayerRange {
   v?: SideFormat;
 }
 
-/** vLLM's names; norm-corrected codes without sinks, window or search. */
+/** vLLM's names; norm-corrected codes without sinks, window, search or calibration. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
-  ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off"],
-  ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off"],
-  ["turboquant_k3v4_nc", "k3v4,sinks=0,window=0,search=off"],
-  ["turboquant_3bit_nc", "k3v3,sinks=0,window=0,search=off"],
+  ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off,calibration=off"],
+  ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off,calibration=off"],
+  ["turboquant_k3v4_nc", "k3v4,sinks=0,window=0,search=off,calibration=off"],
+  ["turboquant_3bit_nc", "k3v3,sinks=0,window=0,search=off,calibration=off"],
 ]);
 
 const PRESET_EXAMPLES = [
@@ -62,6 +63,8 @@ const MODIFIERS = [
   "search",
   "rotation",
   "calibration",
+  "transform",
+  "feedback",
   "layers",
   "seed",
   "qjl",
@@ -76,11 +79,20 @@ function fail(message: string, detail: Record<string, unknown> = {}): never {
   throw new TurboQuantError("invalid_argument", `--kv: ${message}`, detail);
 }
 
-const plain = (type: KvType): SideFormat => ({ type, scale: "norm", search: false, qjl: false });
+const plain = (type: KvType): SideFormat => ({
+  type,
+  scale: "norm",
+  search: false,
+  transform: false,
+  feedback: false,
+  qjl: false,
+});
 const ours = (bits: number | string, side: "k" | "v"): SideFormat => ({
   type: `tq${bits}` as KvType,
   scale: side === "k" ? "norm-preserving" : "least-squares",
   search: true,
+  transform: true,
+  feedback: true,
   qjl: false,
 });
 
@@ -117,7 +129,11 @@ function parsePreset(text: string): Draft {
     return draft({ ...plain(`tq${bits - 1}` as KvType), qjl: true }, plain(`tq${bits}` as KvType));
   }
   match = /^kivi-([1-8])$/.exec(text);
-  if (match) return draft(plain(`kivi${match[1]}` as KvType), plain(`kivi${match[1]}` as KvType), { rotation: "none" });
+  if (match)
+    return draft(plain(`kivi${match[1]}` as KvType), plain(`kivi${match[1]}` as KvType), {
+      rotation: "none",
+      window: KIVI_GROUP,
+    });
   const hint = closest(text, PRESET_EXAMPLES);
   fail(
     `"${text}" is not a preset; choose f16, f32, kNvM with N and M from 1 to 8 (k4v4), paper-N, paper-N+qjl, q8_0, q4_0r or kivi-N` +
@@ -174,7 +190,7 @@ function parseLayers(value: string, base: { readonly k: SideFormat; readonly v: 
 /** Splits at commas, except inside `layers=` values, which use `+`. */
 function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
   const ranges: LayerRange[] = [];
-  // Sides first: layers= refers to what k= and v= chose, scale= and search= to all three, whatever the order of writing.
+  // Sides first: layers= refers to what k= and v= chose, scale=, search= and their like to all three, whatever the order of writing.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
   const changeSides = (change: (side: "k" | "v", format: SideFormat) => Partial<SideFormat>): void => {
     for (const target of [draft, ...ranges]) {
@@ -214,9 +230,11 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
         changeSides((side) => ({ scale: rule === "auto" ? ours(1, side).scale : (rule as ScaleRule) }));
         break;
       }
-      case "search": {
-        const search = oneOf(name, value, ["on", "off"]) === "on";
-        changeSides(() => ({ search }));
+      case "search":
+      case "transform":
+      case "feedback": {
+        const on = oneOf(name, value, ["on", "off"]) === "on";
+        changeSides(() => ({ [name]: on }));
         break;
       }
       case "qjl": {
@@ -260,6 +278,7 @@ export function parseKvSpec(spec: string): KvSpec {
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
   const { draft, ranges } = build(preset, modifiers);
   const { calibration, ...base } = draft;
+  checkKivi(draft, ranges);
   const isFloatSide = (side?: SideFormat): boolean => !side || side.type === "f16" || side.type === "f32";
   return {
     text: canonical(preset, modifiers),
@@ -277,6 +296,18 @@ export function parseKvSpec(spec: string): KvSpec {
       }
     },
   };
+}
+
+/** Keys and values of a KIVI page are quantized when it is full; until then a token has only its 16-bit copy. */
+function checkKivi({ k, v, window }: Draft, ranges: readonly LayerRange[]): void {
+  const isKivi = [{ k, v }, ...ranges].some((f) => f.k?.type.startsWith("kivi") || f.v?.type.startsWith("kivi"));
+  if (!isKivi || window >= KIVI_GROUP) return;
+  fail(
+    `window=${window}: kivi quantizes ${KIVI_GROUP} tokens together, so expected a window of ${KIVI_GROUP} or more`,
+    {
+      window,
+    },
+  );
 }
 
 function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange[] } {

@@ -1,14 +1,14 @@
 /** @file The HTTP interface: routes, and what holds for all of them. Nothing here knows Node. */
 import { Hono } from "hono";
 import { checkHost, checkKey, corsHeaders } from "./access.ts";
-import { ApiError, toApiError } from "./api-error.ts";
+import { toApiError } from "./api-error.ts";
 import { Call } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
 import type { ServerOptions } from "./server-context.ts";
 import { listSlots, slotAction } from "./slot-routes.ts";
 import { detokenize, health, listModels, metrics, props, showModel, tokenize } from "./small-routes.ts";
-import { webPage } from "./web-page.ts";
+import { noRoute, webPage } from "./web-page.ts";
 
 type Handler = (
   call: Call,
@@ -40,12 +40,7 @@ export function createApp(server: ServerOptions): Hono {
   route("GET", "/slots", listSlots);
   route("POST", "/slots/:id", (call, { id }, query) => slotAction(call, id!, query.get("action") ?? undefined));
   route("GET", "*", webPage);
-  app.notFound((c) => {
-    const { pathname } = new URL(c.req.url);
-    return new ApiError(404, `${c.req.method} ${pathname.slice(0, 200)}: there is no such route; see docs/server.md`, {
-      code: "not_found",
-    }).toResponse();
-  });
+  app.notFound((c) => handle(server, "*", c.req.raw, c.env, {}, noRoute));
   return app;
 }
 

@@ -23,12 +23,15 @@ export function eventStream(events: AsyncGenerator<object, void>, listener: Stre
       if (isOver) return;
       try {
         const next = await events.next();
+        // The reader may have left meanwhile.
+        if (isOver) return;
         if (!next.done) {
           controller.enqueue(event(next.value));
           return;
         }
         controller.enqueue(event("[DONE]"));
       } catch (error) {
+        if (isOver) return;
         listener.onStreamError(error);
         controller.enqueue(event(toApiError(error).body));
       }

@@ -81,9 +81,15 @@ function describeIssue(error: z.ZodError, schema: z.ZodType, value: unknown): Ap
     });
   }
   const got = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
-  const shown = got === undefined ? "nothing" : (JSON.stringify(got)?.slice(0, MAX_SHOWN) ?? String(got));
-  return new ApiError(400, `${path || "body"}: ${issue.message}, got ${shown}`, {
+  return new ApiError(400, `${path || "body"}: ${issue.message}, got ${show(got)}`, {
     code: "invalid_value",
     ...(path && { param: path }),
   });
+}
+
+/** Of lists and objects only that they are: they may be long, or nested too deep to be written out. */
+function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  return JSON.stringify(value).slice(0, MAX_SHOWN);
 }

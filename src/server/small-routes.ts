@@ -15,6 +15,7 @@ function modelObject({ llm }: ServerOptions, id: string) {
     object: "model",
     created: started,
     owned_by: "turboquant",
+    kv: decoder.kv.text,
     max_model_len: runner.contextLength,
     meta: {
       vocab_size: config.vocabSize,

@@ -27,7 +27,13 @@ export async function webPage({ server, request }: Call): Promise<Response> {
     });
   }
   if (pathname === "/") return new Response(HINT, { headers: { "content-type": "text/plain; charset=utf-8" } });
-  throw new ApiError(404, `GET ${pathname.slice(0, 200)}: there is no such route; see docs/server.md`, {
+  return noRoute({ request });
+}
+
+/** @throws ApiError 404 */
+export function noRoute({ request }: Pick<Call, "request">): never {
+  const path = new URL(request.url).pathname.slice(0, 200);
+  throw new ApiError(404, `${request.method} ${path}: there is no such route; see docs/server.md`, {
     code: "not_found",
   });
 }

@@ -15,6 +15,9 @@ process.env["XDG_RUNTIME_DIR"] ??= "/tmp";
 const driver = SWIFTSHADER.find((path) => existsSync(path));
 if (driver) process.env["VK_DRIVER_FILES"] ??= driver;
 
+/** SwiftShader takes seconds to make a kernel, many times as long on cores that are shared. */
+export const GPU_TIMEOUT_MS = 300_000;
+
 export interface TestGpu {
   readonly context: GpuContext;
   readonly allocator: BufferAllocator;

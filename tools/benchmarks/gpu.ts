@@ -86,7 +86,8 @@ function checkSection(): string {
   return [
     table(["cache", "arithmetic", "keys", "1 − cos"], body),
     `Left out are the ${others.length} cases in which a code at the boundary of its cell came out differently from the reference's, so that ` +
-      `the outputs differ by what those codes are worth (${otherText.join(" · ")}).`,
+      `the outputs differ by what those codes are worth (${otherText.join(" · ")}). These rows are older than the correction of quotients and ` +
+      "roots by their residuals, which [the format](formats/kv-page.md) describes.",
   ].join("\n\n");
 }
 

@@ -6,7 +6,7 @@
  */
 import { assert, TurboQuantError } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
 import { KvKernels } from "./kv-kernels.ts";
@@ -66,6 +66,11 @@ class WasmBackend implements Ops {
     this.#linear = new LinearKernels(memory, pool);
     this.#kv = new KvKernels(memory, pool);
     this.#tokens = new ScratchBuffer(memory);
+  }
+
+  get memory(): BackendMemory {
+    const { limitBytes } = this.#memory;
+    return { what: "the wasm backend", bytes: limitBytes, bindingBytes: limitBytes };
   }
 
   describe(): string {

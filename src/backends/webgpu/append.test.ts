@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { randomCalibration } from "../../../test/helpers/calibration.ts";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../test/helpers/gpu.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import { KvCache } from "../../cache/kv-cache.ts";
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { PagePool } from "../../cache/page-pool.ts";
 import type { PageStorage } from "../../cache/page-storage.ts";
-import { CounterRng } from "../../math/rng.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 import { appendKv } from "../reference/append.ts";
@@ -42,8 +42,6 @@ describe.skipIf(gpuSkip)(`webgpu append${gpuSkip ? ` (${gpuSkip})` : ""}`, () =>
   afterAll(() => gpu.dispose());
 
   function layerOf({ kv, headDim = 64, numHeads = 2, numKvHeads = 1, calibrated = false }: Case): AttentionLayer {
-    const rng = new CounterRng(5, 5);
-    const size = numKvHeads * headDim;
     return {
       index: 0,
       numHeads,
@@ -55,12 +53,7 @@ describe.skipIf(gpuSkip)(`webgpu append${gpuSkip ? ` (${gpuSkip})` : ""}`, () =>
       qNorm: null,
       kNorm: null,
       normEps: 1e-6,
-      calibration: calibrated
-        ? {
-            keyMean: Float32Array.from({ length: size }, (_, i) => rng.gaussian(1000 + i)),
-            balance: Float32Array.from({ length: size }, (_, i) => 0.5 + rng.uniform(i % (headDim / 2))),
-          }
-        : null,
+      calibration: calibrated ? randomCalibration(numKvHeads, headDim) : null,
     };
   }
 

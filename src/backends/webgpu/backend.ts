@@ -5,7 +5,7 @@
  * and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { AppendKernels } from "./append.ts";
 import { AttentionKernels } from "./attention.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
@@ -58,6 +58,11 @@ export class WebGpuBackend implements Ops {
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
+  }
+
+  get memory(): BackendMemory {
+    // WebGPU does not tell how much memory there is.
+    return { what: this.context.adapterName, bytes: Number.POSITIVE_INFINITY, bindingBytes: this.context.bindingBytes };
   }
 
   describe(): string {

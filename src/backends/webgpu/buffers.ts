@@ -60,7 +60,7 @@ export class BufferAllocator {
   /** A zeroed storage buffer, rounded up to 16 bytes. @throws TurboQuantError out_of_memory — larger than the device binds */
   allocate(numBytes: number, what: string): GpuBuffer {
     const size = bufferBytes(numBytes);
-    const limit = Math.min(this.#context.limits.maxBufferSize, this.#context.limits.maxStorageBufferBindingSize);
+    const limit = this.#context.bindingBytes;
     if (size > limit) {
       throw new TurboQuantError(
         "out_of_memory",

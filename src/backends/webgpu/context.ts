@@ -25,6 +25,8 @@ export interface GpuContextOptions {
   readonly missing: readonly string[];
   /** The adapter computes on the CPU. */
   readonly isSoftware: boolean;
+  /** Most bytes of one storage buffer, less than the device's own limits say: for tests of small adapters. */
+  readonly bindingLimit?: number;
   /** Keeps what the device hangs on alive (Dawn's instance) and lets it go. */
   readonly release?: () => void;
 }
@@ -39,7 +41,13 @@ export class GpuContext {
   #error: TurboQuantError | null = null;
   #disposed = false;
 
-  constructor({ device, adapterName, features, missing, isSoftware, release }: GpuContextOptions) {
+  /** Most bytes of one storage buffer: what the device makes and what it binds. */
+  readonly bindingBytes: number;
+
+  constructor(options: GpuContextOptions) {
+    const { device, adapterName, features, missing, isSoftware, bindingLimit, release } = options;
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    this.bindingBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize, bindingLimit ?? Number.POSITIVE_INFINITY);
     this.device = device;
     this.adapterName = adapterName;
     this.features = features;

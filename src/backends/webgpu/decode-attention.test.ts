@@ -1,43 +1,75 @@
 /**
- * @file Kernels of decode attention that this machine's adapter would not choose: the one without subgroups against the reference, and
- * the text of those in f16, which Dawn's null adapter compiles but does not run.
+ * @file Decode attention with subgroups and without against the reference over an edge grid, and the text of the kernels in f16, which
+ * Dawn's null adapter compiles but does not run.
  */
-import { describe, expect, it } from "vitest";
-import { gpuSkip } from "../../../test/helpers/gpu.ts";
-import { differenceOf } from "../../../test/helpers/kv-case.ts";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { GPU_TIMEOUT_MS, gpuSkip } from "../../../test/helpers/gpu.ts";
+import { differenceOf, type KvCase } from "../../../test/helpers/kv-case.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import { KvCache } from "../../cache/kv-cache.ts";
 import { PagePool } from "../../cache/page-pool.ts";
 import type { PageStorage } from "../../cache/page-storage.ts";
+import { CounterRng } from "../../math/rng.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import type { AttentionLayer } from "../ops.ts";
 import { createReferenceBackend } from "../reference/backend.ts";
-import { createWebGpuBackend } from "./backend.ts";
+import { createWebGpuBackend, type WebGpuBackend } from "./backend.ts";
 import { BufferAllocator } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import { GpuContext } from "./context.ts";
 import { decodeKernel } from "./decode-attention.ts";
 
+const rng = new CounterRng(2, 2);
+/**
+ * Every width on either side, head dimensions 8 to 256, 1 to 8 query heads a KV head, and the inputs and windows at the edges, one of
+ * each a case: a kernel takes SwiftShader a second to make. Steps of up to four tokens are decoded, longer ones fill the cache.
+ */
+const GRID: readonly KvCase[] = [
+  { kv: "k1v8,sinks=0,window=0", headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
+  { kv: "k2v7,sinks=0,window=0", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
+  { kv: "k3v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1] },
+  { kv: "k4v4", headDim: 128, numHeads: 8, numKvHeads: 2, steps: [999, 1], slidingWindow: 300 },
+  { kv: "k5v5,window=0,sinks=7", headDim: 80, numHeads: 5, steps: [128, 1] },
+  { kv: "k6v3", headDim: 96, numHeads: 6, steps: [5, 1, 150, 3] },
+  { kv: "k7v2,sinks=0,window=0", headDim: 64, numHeads: 7, steps: [127, 2] },
+  { kv: "k8v1,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1] },
+  { kv: "q8_0,v=tq6", steps: [70, 1], headDim: 128, numHeads: 3 },
+  { kv: "q4_0r", steps: [129, 1], headDim: 64 },
+  { kv: "f16", steps: [300, 1], slidingWindow: 100 },
+  { kv: "k4v4,sinks=0,window=0", steps: [40, 1], fill: () => 0 },
+  { kv: "k4v4,sinks=0,window=0", steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 },
+  {
+    kv: "k4v4,sinks=0,window=0",
+    steps: [40, 1],
+    // A query that is no number has no answer: only keys and values have them.
+    fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1][i % 4]!),
+  },
+];
+
 describe.skipIf(gpuSkip)("decode attention", () => {
-  it("without subgroups gives what the reference gives", async () => {
-    const gpu = await createWebGpuBackend({ without: ["subgroups", "f16"] });
+  describe.each([{}, { without: ["subgroups", "f16"] as const }])("%j", (options) => {
+    let gpu: WebGpuBackend;
     const reference = createReferenceBackend();
-    try {
-      expect(gpu.context.features.subgroupSize).toBe(0);
-      for (const kvCase of [
-        { kv: "k4v4", steps: [1, 1, 200, 1], numHeads: 4, numKvHeads: 2 },
-        { kv: "k8v3,window=20,sinks=3", steps: [140, 1, 3], headDim: 80 },
-        { kv: "q8_0,v=tq6", steps: [70, 1], headDim: 128, numHeads: 3 },
-        { kv: "f16", steps: [300, 1], slidingWindow: 100 },
-      ]) {
-        const { output } = await differenceOf(gpu, reference, kvCase);
-        expect(output, kvCase.kv).toBeLessThan(tolerance.attentionGpu.max);
-      }
-      expect(gpu.commands.kernelLabels.some((label) => label.includes("subgroups"))).toBe(false);
-    } finally {
-      await gpu.dispose();
-    }
-  }, 120_000);
+    beforeAll(async () => {
+      gpu = await createWebGpuBackend(options);
+    });
+    afterAll(() => gpu?.dispose());
+
+    it.each(GRID.map((c) => [`${c.kv} d=${c.headDim ?? 64} ${c.steps.join("+")}`, c] as const))(
+      "%s",
+      async (_, c) => {
+        const { pages, output } = await differenceOf(gpu, reference, c);
+        expect(pages).toBeLessThanOrEqual(gpu.context.isSoftware ? 0 : tolerance.pageBytes.max);
+        expect(output).toBeLessThan((gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max);
+      },
+      GPU_TIMEOUT_MS,
+    );
+
+    it("takes the kernel of its variant", () => {
+      const bySubgroups = gpu.commands.kernelLabels.some((label) => label.includes("subgroups"));
+      expect(bySubgroups).toBe(gpu.context.features.subgroupSize > 0);
+    });
+  });
 
   it("compiles in f16 for every type, head dimension and group", async () => {
     const { create } = (await import("webgpu")) as { create: (options: string[]) => GPU };

@@ -106,8 +106,7 @@ export class WeightLoader {
     this.#commands = commands;
     this.#allocator = allocator;
     this.#matrices = context.features.matrices;
-    const { maxBufferSize, maxStorageBufferBindingSize } = context.limits;
-    this.#limit = bindingLimit ?? Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    this.#limit = bindingLimit ?? context.bindingBytes;
   }
 
   /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */

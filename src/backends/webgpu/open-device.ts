@@ -6,6 +6,8 @@ import { GpuContext, type GpuFeatures } from "./context.ts";
 export interface OpenOptions {
   /** Refuse an adapter that computes on the CPU. */
   readonly hardwareOnly?: boolean;
+  /** Most bytes of one storage buffer, for tests of adapters that bind little. */
+  readonly bindingLimit?: number;
   /** Leave features of the adapter unused: for tests of the portable kernels, and to find out what a feature is worth. */
   readonly without?: readonly ("f16" | "subgroups" | "matrices" | "timestamps")[];
 }
@@ -88,16 +90,27 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
   if (features.subgroups) requiredFeatures.push("subgroups");
   if (features.timestamps) requiredFeatures.push("timestamp-query");
   if (features.matrices) requiredFeatures.push(MATRICES);
-  const device = await adapter.requestDevice({
-    requiredFeatures: requiredFeatures as GPUFeatureName[],
-    requiredLimits: Object.fromEntries(WANTED.map((name) => [name, adapter.limits[name]])),
-  });
+  const device = await adapter
+    .requestDevice({
+      requiredFeatures: requiredFeatures as GPUFeatureName[],
+      requiredLimits: Object.fromEntries(WANTED.map((name) => [name, adapter.limits[name]])),
+    })
+    .catch((cause: unknown) => {
+      release?.();
+      throw new TurboQuantError(
+        "unsupported",
+        `webgpu: ${adapterName(adapter)} gives no device (${cause instanceof Error ? cause.message : cause}); close other programs that use the GPU, update its driver, or use --backend wasm`,
+        {},
+        { cause },
+      );
+    });
   return new GpuContext({
     device,
     adapterName: adapterName(adapter),
     features,
     missing: missingFeatures(features, without),
     isSoftware: isSoftware(adapter),
+    ...(options.bindingLimit !== undefined && { bindingLimit: options.bindingLimit }),
     ...(release && { release }),
   });
 }

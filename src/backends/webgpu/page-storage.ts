@@ -129,7 +129,7 @@ export class GpuPageStorage implements PageStorage {
 
   #grow(slab: Slab, group: number, capacity: number): void {
     assert(capacity <= SLOT_MASK, `${capacity} pages in one group`);
-    const limit = Math.min(this.#context.limits.maxBufferSize, this.#context.limits.maxStorageBufferBindingSize);
+    const limit = this.#context.bindingBytes;
     const pages = Math.min(capacity, Math.floor(limit / slab.pageBytes));
     const wanted = Math.max(pages, slab.used + 1);
     const larger = this.#allocator.allocate(wanted * slab.pageBytes, `KV pages of layer ${group >> 1}`);

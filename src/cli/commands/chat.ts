@@ -13,6 +13,7 @@ import { explain } from "../explain.ts";
 import { comparedSize, formatBytes, formatCount, plainTable, significant } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { LineReader } from "../line-reader.ts";
+import { namingFile } from "../naming-file.ts";
 import {
   addBackendOptions,
   addCacheOptions,
@@ -67,6 +68,7 @@ async function run(first: string, flags: ChatFlags, context: CommandContext): Pr
   const progress = progressOf(context, flags);
   await using llm = await LLM.load(flags.model, { ...loadOptionsOf(flags), onProgress: progress.onEvent, signal });
   progress.clear();
+  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
       "unsupported",
@@ -207,7 +209,7 @@ class Chat {
       case "/load": {
         needsFile();
         const bytes = await readFile(argument);
-        this.#conversation.adopt(llm.restore(bytes));
+        this.#conversation.adopt(namingFile(argument, () => llm.restore(bytes)));
         note(`${argument}: ${formatCount(this.#conversation.session.sequence.length)} tokens\n`);
         break;
       }

@@ -11,6 +11,7 @@ import { planeWidths, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { formatBytes, formatCount, plainTable } from "../format.ts";
+import { namingFile } from "../naming-file.ts";
 import { DEFAULT_MODEL, kvFromFlags, type OutputFlags, wholeNumber } from "../options.ts";
 
 interface InspectFlags extends OutputFlags {
@@ -78,7 +79,7 @@ async function looksLikeSnapshot(path: string): Promise<boolean> {
 
 async function inspectSnapshot(path: string): Promise<Report> {
   const bytes = await readFile(path);
-  const { fingerprint, kvSpec, length, numTokens, layers } = readSnapshotHeader(bytes);
+  const { fingerprint, kvSpec, length, numTokens, layers } = namingFile(path, () => readSnapshotHeader(bytes));
   const json = { file: path, bytes: bytes.length, fingerprint, kv: kvSpec, length, tokens: numTokens, layers };
   const rows = [
     ["file", path],

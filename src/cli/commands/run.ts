@@ -67,6 +67,7 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   const progress = progressOf(context, flags);
   await using llm = await LLM.load(flags.model, { ...loadOptionsOf(flags), onProgress: progress.onEvent, signal });
   progress.clear();
+  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
   if (flags.explain) explain(llm, io.stderr);
   // What is for people goes where the text does not get in its way.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;

@@ -27,7 +27,7 @@ import { queryResults, writeParquet } from "../sweep/query-results.ts";
 import { readSpace, type SpaceFlags, shippedSpaces, withFlags } from "../sweep/resolve-space.ts";
 import { Sweep } from "../sweep/run-sweep.ts";
 import { readStore, readStoreManifest, SweepStore } from "../sweep/sweep-store.ts";
-import { readSweepText, type SweepText } from "../sweep/sweep-text.ts";
+import { type IdentifiedText, readSweepText } from "../sweep/sweep-text.ts";
 import type { WorkerSetup } from "../sweep/task.ts";
 import { serveTasks } from "../sweep/worker.ts";
 import { WorkerProcess } from "../sweep/worker-process.ts";
@@ -120,18 +120,18 @@ async function query(flags: SweepFlags, sql: string, context: CommandContext): P
 interface Resolved {
   readonly directory: string;
   readonly manifest: StoreManifest;
-  readonly text: SweepText;
+  readonly text: IdentifiedText;
   readonly list: CandidateList;
   readonly strategy: Strategy;
 }
 
 /** From the command line to the runs; nothing is written. */
-function resolve(flags: SweepFlags): Resolved {
+async function resolve(flags: SweepFlags): Promise<Resolved> {
   const stored = flags.space === undefined && flags.store !== undefined ? readStoreManifest(flags.store) : null;
   const space = withFlags(stored?.space ?? readSpace(flags.space ?? DEFAULT_SPACE), flags);
-  const text = readSweepText(space.text);
   const defaultModel = stored?.defaultModel ?? DEFAULT_MODEL;
   const list = listCandidates(space, defaultModel);
+  const text = await readSweepText(space.text, list.candidates, space.chunks, space.needle);
   const manifest = { space, defaultModel, textSha256: text.sha256, created: new Date().toISOString() };
   const directory = flags.store ?? join(STORES, space.name);
   return { directory, manifest, text, list, strategy: createStrategy(space, list.candidates) };
@@ -139,7 +139,7 @@ function resolve(flags: SweepFlags): Resolved {
 
 async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
-  const { directory, manifest, text, list, strategy } = resolve(flags);
+  const { directory, manifest, text, list, strategy } = await resolve(flags);
   const { space } = manifest;
   const note = (message: string): void => {
     if (!flags.quiet) io.stderr.write(`note: ${message}\n`);

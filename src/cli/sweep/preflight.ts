@@ -10,6 +10,7 @@ import { expectedWeights } from "../../models/expected-weights.ts";
 import { getPlatform, type OnProgress } from "../../platform.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
+import type { SweepText } from "./task.ts";
 
 /** A name of the space in a directory of checkpoints, or as it stands. */
 export function modelRef(model: string, modelsDirectory: string | undefined): string {
@@ -19,7 +20,7 @@ export function modelRef(model: string, modelsDirectory: string | undefined): st
 
 export interface PreflightOptions {
   readonly refOf: (model: string) => string;
-  readonly text: string | null;
+  readonly text: SweepText;
   readonly chunks: number;
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
@@ -43,8 +44,8 @@ export async function preflight(
       const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
       checkConfig(model, config, own);
       const ctx = Math.max(...own.map((candidate) => candidate.ctx));
-      if (options.text !== null) {
-        checkText(await loadTokenizer(source), options.text, ctx, options.chunks, model);
+      if (options.text.kind === "given") {
+        checkText(await loadTokenizer(source), options.text.text, ctx, options.chunks, model);
       }
       sizes.set(
         model,

@@ -2,10 +2,14 @@
 import type { BackendName, WeightType } from "../../backends/ops.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
 
+/** The text of all runs: the user's, or one that each model writes for itself. */
+export type SweepText =
+  | { readonly kind: "given"; readonly text: string; readonly source: string }
+  | { readonly kind: "own"; readonly tokens: number; readonly seed: number };
+
 /** The same for every task of a sweep. */
 export interface WorkerSetup {
-  /** null: the model writes its own. */
-  readonly text: string | null;
+  readonly text: SweepText;
   readonly base: string;
   readonly needle: number;
   readonly backend: BackendName | "auto";

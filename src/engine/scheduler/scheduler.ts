@@ -26,7 +26,7 @@ export interface SchedulerOptions {
   readonly maxRunning?: number;
   /** Most requests that wait; default 1024. */
   readonly maxWaiting?: number;
-  /** Rows of a step that prompts may fill up; default: what suits the backend. */
+  /** Rows of a step that prompts may take beside those who speak; default: what suits the backend. */
   readonly chunkTokens?: number;
   /** Keep prefixes for later requests; default true. */
   readonly prefixCache?: boolean;

@@ -52,7 +52,8 @@ export class SlotTable {
     const slot = this.#slots[job.slot];
     if (slot?.job !== job) return;
     slot.job = null;
-    slot.entry = entry;
+    // One that is not kept leaves the conversation before it.
+    if (entry) slot.entry = entry;
   }
 
   /**

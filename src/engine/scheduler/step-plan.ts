@@ -17,7 +17,7 @@ export interface PlannedSpan {
 }
 
 export interface PlanOptions {
-  /** Rows of a step that long prompts may fill up. */
+  /** Rows of a step that prompts may take, beside those of the jobs that decode; at least a page. */
   readonly chunkTokens: number;
   /** Whether generated tokens can be read in again like a prompt, with the same bits. */
   readonly isRowInvariant: boolean;
@@ -26,8 +26,7 @@ export interface PlanOptions {
 /** jobs: running, in the order in which prompts are to be read */
 export function planStep(jobs: readonly Job[], options: PlanOptions): PlannedSpan[] {
   const spans: PlannedSpan[] = jobs.filter(isDecoding).map((job) => ({ job, count: 1 }));
-  // However many decode, prompts go on by a page a step.
-  let left = Math.max(PAGE_TOKENS, options.chunkTokens - spans.length);
+  let left = Math.max(PAGE_TOKENS, options.chunkTokens);
   for (const job of jobs) {
     if (left <= 0) break;
     if (isDecoding(job)) continue;

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { CounterRng } from "../math/rng.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { findSmallest, type SearchOptions } from "./find-smallest.ts";
 import { type ChunkEvidence, GATES } from "./gates.ts";
-import { isAtLeast, LADDER, TAIL_REFERENCE } from "./ladder.ts";
-import { findSmallest, type SearchOptions } from "./recommend.ts";
+import { isAtLeast, LADDER, TAIL_REFERENCE } from "./preset-ladder.ts";
 
 /** KLD of a format on an imaginary model: falls fourfold a bit on each side. */
 const truth = (kv: string, scale: number): number => {
@@ -69,12 +69,10 @@ describe("findSmallest", () => {
     expect(chunksOf("k6v6")).toBe(0);
     expect(chunksOf("k5v5")).toBe(3);
     // A failure rules out what is no better: nothing is evaluated to its end after that.
-    const reversed = imaginary(4, 0.02, {
-      rungs: ["k3v3", "k2v2", "k8v8"].map((kv) => ({ kv, bytesPerToken: kv === "k3v3" ? 1 : 2 })),
-    });
-    const late = await reversed.search;
+    const order = ["k3v3", "k3v2", "k4v2", "k2v3", "k2v2", "k8v8"];
+    const late = await imaginary(4, 0.02, { rungs: order.map((kv, i) => ({ kv, bytesPerToken: i })) }).search;
     expect(late.rungs.map(({ kv, verdict, reason }) => [kv, verdict, reason])).toEqual([
-      ["k3v3", "fail", expect.stringContaining("KLD")],
+      ...order.slice(0, 4).map((kv) => [kv, "fail", expect.stringContaining("KLD")]),
       ["k2v2", "skipped", "no better than k3v3"],
       ["k8v8", "pass", expect.any(String)],
     ]);

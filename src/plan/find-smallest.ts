@@ -2,6 +2,7 @@
  * @file Finds the smallest cache format that passes a gate on a model: from small to large, chunk by chunk, no longer than
  * the evidence needs. What evaluates is passed in.
  */
+import { wilson } from "../eval/intervals.ts";
 import { type ChunkEvidence, type Criterion, type Gate, judge, type Verdict, verdictOf } from "./gates.ts";
 
 /** A rung of the ladder. */
@@ -113,7 +114,7 @@ async function walk<Row extends ChunkEvidence>(
 
 function decide(state: State, tails: readonly (number | undefined)[], gate: Gate): void {
   state.criteria = judge(gate, state.rows, tails);
-  state.verdict = verdictOf(state.criteria);
+  state.verdict = verdictOf(state.criteria, state.rows.length);
   const deciding = state.criteria.filter(({ verdict }) => verdict === state.verdict);
   state.reason = deciding.map(({ name }) => name).join(", ");
 }
@@ -157,4 +158,20 @@ function results(states: readonly State[], options: SearchOptions<ChunkEvidence>
       tokens: rows.reduce((sum, { tokens }) => sum + tokens, 0),
     };
   });
+}
+
+/**
+ * Counts of a recall gate and the 95 % interval of the difference of the two shares (Newcombe 1998, method 10: from both
+ * Wilson intervals). counts: whether the exact cache recalls enough for the gate to mean anything
+ */
+export function recallCounts({ own, base, prompts }: Recall) {
+  const hits = { own: Math.round(own * prompts), base: Math.round(base * prompts) };
+  const [o, b] = [wilson(hits.own, prompts), wilson(hits.base, prompts)];
+  const difference = own - base;
+  return {
+    ...hits,
+    low: difference - Math.hypot(own - o.low, b.high - base),
+    high: difference + Math.hypot(o.high - own, base - b.low),
+    counts: base >= MIN_BASE_RECALL,
+  };
 }

@@ -15,7 +15,9 @@ const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f
 function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   if (isFloat(a)) return a.type === "f32" || b.type !== "f32";
   if (!a.type.startsWith("tq") || !b.type.startsWith("tq")) return a.type === b.type;
-  return codeBits(a.type) >= codeBits(b.type) && a.scale === b.scale && a.search === b.search && a.qjl === b.qjl;
+  const { type: aType, ...aRules } = a;
+  const { type: bType, ...bRules } = b;
+  return codeBits(aType) >= codeBits(bType) && JSON.stringify(aRules) === JSON.stringify(bRules);
 }
 
 /** Whether `a` keeps at least as much as `b` of both sides of every layer and is otherwise the same. */

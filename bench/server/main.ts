@@ -1,0 +1,80 @@
+/**
+ * @file Load and memory of the server, on the built package (`npm run build` first).
+ *
+ *   npx tsx bench/server/main.ts                          all four, the load for 300 s
+ *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching
+ *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --model REF -t N --out FILE
+ *
+ * Prints a JSON line for each, and exits with 1 when an answer was wrong, a request failed, or the budget was exceeded.
+ */
+import { appendFileSync } from "node:fs";
+import { availableParallelism, cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { buildCommit } from "../../src/cli/build-info.ts";
+import { measureBatching } from "./batching.ts";
+import { measureLoad } from "./load.ts";
+import { measureResident } from "./resident.ts";
+import { measureSharedPrefix } from "./shared-prefix.ts";
+
+const PARTS = ["batching", "shared-prefix", "resident", "load"] as const;
+/** What stays resident, the exact cache first. The second format has no 16-bit window beside its codes. */
+const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=0"];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    clients: { type: "string", default: "64" },
+    seconds: { type: "string", default: "300" },
+    requests: { type: "string", default: "48" },
+    budget: { type: "string", default: "64MB" },
+    tokens: { type: "string", default: "1500" },
+    repeats: { type: "string", default: "7" },
+    streams: { type: "string", default: "8" },
+    model: { type: "string" },
+    threads: { type: "string", short: "t" },
+    out: { type: "string" },
+  },
+});
+const wrongPart = positionals.find((part) => !(PARTS as readonly string[]).includes(part));
+if (wrongPart !== undefined) {
+  console.error(`${wrongPart}: expected ${PARTS.join(", ")}`);
+  process.exit(2);
+}
+const parts = positionals.length > 0 ? positionals : PARTS;
+const serve = [...(values.model ? ["--model", values.model] : []), ...(values.threads ? ["-t", values.threads] : [])];
+const environment = {
+  cpu_info: `${cpus()[0]?.model.trim()}, ${availableParallelism()} logical processors`,
+  runtime: `Node ${process.version}`,
+  build_commit: await buildCommit(),
+  test_time: new Date().toISOString(),
+};
+
+function report(row: object): void {
+  const line = JSON.stringify({ ...row, ...environment });
+  console.log(line);
+  if (values.out) appendFileSync(values.out, `${line}\n`);
+}
+const onProgress = (text: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`);
+};
+
+if (parts.includes("batching")) report(await measureBatching(Number(values.streams), Number(values.repeats), serve));
+if (parts.includes("shared-prefix")) {
+  report(await measureSharedPrefix(Number(values.tokens), Number(values.repeats), serve));
+}
+if (parts.includes("resident")) {
+  for (const kv of RESIDENT_KV) report(await measureResident(kv, values.budget, Number(values.tokens), serve));
+}
+if (parts.includes("load")) {
+  const row = await measureLoad({
+    clients: Number(values.clients),
+    seconds: Number(values.seconds),
+    budget: values.budget,
+    requests: Number(values.requests),
+    serve,
+    onProgress,
+  });
+  onProgress("");
+  report(row);
+  if (row.wrong_answers + row.failed_requests > 0 || row.kv_bytes_most > row.kv_budget_bytes) process.exitCode = 1;
+}

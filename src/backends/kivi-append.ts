@@ -1,0 +1,55 @@
+/**
+ * @file The end of `appendKv` where a side is KIVI: quantizes the pages that this step has filled.
+ *
+ * On the host, for every backend that takes KIVI: it is a baseline, and one implementation gives one set of bytes.
+ */
+import { EXACT_SIDE } from "../cache/kv-cache.ts";
+import type { PageAddress } from "../cache/page-storage.ts";
+import { hasKivi, writeKivi } from "../quant/kivi-page.ts";
+import { RowCodec } from "../quant/row-codec.ts";
+import type { AttentionLayer, Span, Step } from "./ops.ts";
+
+/** bytesOf: a page's own bytes, not a copy */
+export function quantizeFullPages(
+  step: Step,
+  layer: AttentionLayer,
+  bytesOf: (address: PageAddress, numBytes: number) => Uint8Array,
+): void {
+  for (const span of step.spans) {
+    const { main } = span.sequence.cache.layers[layer.index]!;
+    if (!hasKivi(main)) return;
+    const end = span.start + span.count;
+    for (let page = Math.floor(span.start / main.pageTokens); (page + 1) * main.pageTokens <= end; page++) {
+      quantizePage(span, layer, page, bytesOf);
+    }
+  }
+}
+
+function quantizePage(
+  { sequence }: Span,
+  { index, format, headDim }: AttentionLayer,
+  pageIndex: number,
+  bytesOf: (address: PageAddress, numBytes: number) => Uint8Array,
+): void {
+  const { main, exact } = sequence.cache.layers[index]!;
+  const page = bytesOf(sequence.main(index).get(pageIndex), main.numBytes);
+  const copies = new RowCodec(EXACT_SIDE, format, headDim);
+  const rows = new Float32Array(main.pageTokens * headDim);
+  for (const which of ["k", "v"] as const) {
+    if (!main[which].type.startsWith("kivi")) continue;
+    const codes = new RowCodec(format[which], format, headDim);
+    for (let head = 0; head < main.numKvHeads; head++) {
+      for (let row = 0; row < main.pageTokens; row++) {
+        const position = pageIndex * main.pageTokens + row;
+        const x = rows.subarray(row * headDim, (row + 1) * headDim);
+        // A rollback may have lost the copy; then the page was full once, and its code is the best there is.
+        const hasCopy = position >= sequence.exactStart(index) || position < format.sinks;
+        const address = hasCopy ? sequence.exact(index).get(Math.floor(position / exact!.pageTokens)) : 0;
+        if (address) {
+          copies.read(bytesOf(address, exact!.numBytes), exact!, which, head, position % exact!.pageTokens, x);
+        } else codes.read(page, main, which, head, row, x);
+      }
+      writeKivi(rows, page, main, which, head);
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/** @file What `turboquant recommend` prints: the evidence, the answer, what it costs and the command to paste. */
+import { type RungResult, recallCounts } from "../plan/find-smallest.ts";
+import type { Criterion, Gate, GateName } from "../plan/gates.ts";
+import {
+  type Align,
+  comparedSize,
+  formatBytes,
+  formatCount,
+  formatPercent,
+  markdownTable,
+  significant,
+} from "./format.ts";
+
+export interface Recommendation {
+  readonly model: string;
+  readonly gate: GateName;
+  readonly limits: Gate;
+  /** Null when no format passes. */
+  readonly kv: string | null;
+  readonly text: string;
+  readonly ctx: number;
+  readonly maxChunks: number;
+  /** Whether recall was to be asked for. */
+  readonly hasRecall: boolean;
+  readonly rungs: readonly RungResult[];
+  /** Of the answer, or of f16 when nothing passes. */
+  readonly cost: { readonly context: number; readonly cacheBytes: number; readonly cacheBytesF16: number };
+  readonly command: string;
+}
+
+export function recommendationJson(recommendation: Recommendation): object {
+  const rungs = recommendation.rungs.map(({ criteria, ...rung }) => ({
+    ...rung,
+    criteria: Object.fromEntries(
+      criteria.map(({ name, estimate, threshold, verdict }) => [name, { ...estimate, threshold, verdict }]),
+    ),
+  }));
+  return { ...recommendation, rungs };
+}
+
+export function recommendationText(recommendation: Recommendation): string {
+  return [table(recommendation), "\n", limits(recommendation), "\n", ...answer(recommendation)].join("");
+}
+
+const percent = (share: number): string => (share * 100).toFixed(1);
+/** How a criterion's figures are written: value [99 % interval]. */
+const WRITE: Readonly<Record<Criterion["name"], (value: number) => string>> = {
+  "PPL ratio": (value) => value.toFixed(4),
+  "KLD mean": significant,
+  "top-1": percent,
+  "KLD p99.9": significant,
+};
+
+function table({ rungs, hasRecall, limits }: Recommendation): string {
+  const names = (Object.keys(WRITE) as Criterion["name"][]).filter(
+    (name) => name !== "KLD p99.9" || limits.tail !== null,
+  );
+  const titles = ["kv", "verdict", "because of", "tokens", ...names, ...(hasRecall ? ["recall"] : [])];
+  const rows = rungs.map(({ kv, verdict, reason, tokens, criteria, recall }) => [
+    kv,
+    verdict === "open" ? (tokens > 0 ? "not decided" : "not tried") : verdict,
+    verdict === "pass" ? "" : reason,
+    tokens > 0 ? formatCount(tokens) : "–",
+    ...names.map((name) => cell(criteria.find((criterion) => criterion.name === name))),
+    ...(hasRecall ? [recall ? `${formatPercent(recall.own, 0)} (${formatPercent(recall.base, 0)})` : "–"] : []),
+  ]);
+  const aligns: Align[] = titles.map((_, i) => (i < 3 ? "left" : "right"));
+  return markdownTable(
+    titles.map((title, i) => ({ title, align: aligns[i]! })),
+    rows,
+  );
+}
+
+function cell(criterion: Criterion | undefined): string {
+  if (!criterion) return "–";
+  const { value, low, high } = criterion.estimate;
+  const write = WRITE[criterion.name];
+  const bound = (end: number): string => (Number.isFinite(end) ? write(end) : "?");
+  return `${write(value)} [${bound(low)}, ${bound(high)}]`;
+}
+
+function limits({ gate, limits, text, ctx, model, hasRecall }: Recommendation): string {
+  const tail = limits.tail ? `, KLD p99.9 at most ${limits.tail.floor} (or ${limits.tail.ratio}× that of k8v8)` : "";
+  const recall = hasRecall
+    ? `, recall at most ${formatPercent(limits.needleLoss)} below the exact cache's (in parentheses)`
+    : "";
+  return (
+    `${gate}: PPL ratio at most ${limits.pplRatio}, mean KLD at most ${limits.kldMean} nats, top-1 at least ${formatPercent(limits.top1, 0)}${tail}${recall}.\n` +
+    `${model} against its own f16 cache on ${text}, chunks of ${formatCount(ctx)} tokens; 99 % intervals in square brackets.\n`
+  );
+}
+
+function answer({ model, gate, kv, rungs, cost, command }: Recommendation): string[] {
+  const { context, cacheBytes, cacheBytesF16 } = cost;
+  const lines: string[] = [];
+  if (kv === null) {
+    lines.push(`No format that was tried leaves ${model} ${gate} for certain: stay with the f16 cache.\n`);
+  } else {
+    lines.push(
+      `${model} is ${gate} with ${kv}: ${formatBytes(cacheBytes)} for ${formatCount(context)} tokens against ${formatBytes(cacheBytesF16)} in f16, ${comparedSize(cacheBytes, cacheBytesF16)}.\n`,
+    );
+  }
+  const chosen = rungs.find((rung) => rung.kv === kv);
+  const undecided = rungs.filter(({ verdict, tokens }) => verdict === "open" && tokens > 0);
+  if (undecided.length > 0) {
+    const names = undecided.map(({ kv, tokens }) => `${kv} with ${formatCount(tokens)} tokens`).join(", ");
+    lines.push(
+      `Not decided: ${names}. A longer --text and more --chunks may admit ${undecided.length === 1 ? "it" : "them"}.\n`,
+    );
+  }
+  if (chosen?.recall) lines.push(recallLine(chosen));
+  lines.push(`\n  ${command}\n`);
+  return lines;
+}
+
+function recallLine({ recall }: RungResult): string {
+  const { own, base, low, high, counts } = recallCounts(recall!);
+  if (!counts)
+    return `Recall was left out of the gate: the exact cache itself answers only ${base} of ${recall!.prompts} prompts.\n`;
+  return `Recall: ${own} of ${recall!.prompts} prompts against ${base} (95 % interval of the difference ${percent(low)} to ${percent(high)} points).\n`;
+}

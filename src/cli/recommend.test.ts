@@ -1,0 +1,87 @@
+/** @file `turboquant recommend` as a user types it, on the smaller embedded checkpoint. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../node/install.ts";
+import { runCommand } from "../../test/helpers/cli-io.ts";
+import { DEFAULT_PROMPT } from "./default-prompt.ts";
+
+let folder: string;
+let textFile: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "turboquant-recommend-"));
+  textFile = join(folder, "story.txt");
+  writeFileSync(textFile, DEFAULT_PROMPT);
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const ARGV = ["recommend", "-m", "qwen3-1m", "-t", "1", "-c", "256"];
+/** Nothing in 16 bit, so that 256 tokens are enough to tell formats apart. */
+const KV = ["--kv", "k1v1,sinks=0,window=0", "--kv", "k2v1,sinks=0,window=0", "--kv", "k8v8,sinks=0,window=0"];
+
+describe("recommend", () => {
+  it("ends in one format with its evidence, its bytes and a command; JSON says the same", async () => {
+    const argv = [...ARGV, "--text", textFile, "--chunks", "3", "--gate", "usable", ...KV, "--needle", "2"];
+    const { code, out, err } = await runCommand([...argv, "--context", "1000", "--quiet"]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^\| kv +\| verdict +\| because of +\| tokens/);
+    expect(out).toMatch(/\| k1v1,sinks=0,window=0 \| fail +\|/);
+    expect(out).toMatch(/\| k8v8,sinks=0,window=0 \| pass +\| +\| +768 \| 1\.000\d \[[\d.]+, [\d.]+\]/);
+    expect(out).toMatch(/usable: PPL ratio at most 1\.03, mean KLD at most 0\.03 nats/);
+    expect(out).toMatch(
+      /qwen3-1m is usable with k8v8,sinks=0,window=0: .* for 1,000 tokens against .* in f16, 1\.\d\dx smaller/,
+    );
+    expect(out).toMatch(/\n {2}npx turboquant run --model qwen3-1m --kv k8v8,sinks=0,window=0\n$/);
+    const report = JSON.parse((await runCommand([...argv, "--json", "--quiet"])).out);
+    expect(report).toMatchObject({
+      kv: "k8v8,sinks=0,window=0",
+      gate: "usable",
+      ctx: 256,
+      maxChunks: 3,
+      text: "story.txt",
+    });
+    expect(report.rungs.map((r: { verdict: string }) => r.verdict)).toEqual(["fail", "fail", "pass"]);
+    expect(report.rungs[2].criteria["KLD mean"]).toMatchObject({ verdict: "pass", threshold: 0.03 });
+    expect(report.rungs[2].recall).toMatchObject({ prompts: 2 });
+  });
+
+  it("says what it cannot decide with so few tokens", async () => {
+    const argv = [...ARGV, "--text", textFile, "--chunks", "3", "--quiet", "--kv", "k8v8,sinks=0,window=0"];
+    const { out } = await runCommand(argv);
+    expect(out).toMatch(/\| not decided \| top-1 +\| +768 \|/);
+    expect(out).toMatch(
+      /Not decided: k8v8,sinks=0,window=0 with 768 tokens\. A longer --text and more --chunks may admit it\./,
+    );
+  });
+
+  it("says when nothing passes, and stays with f16", async () => {
+    const { code, out } = await runCommand([...ARGV, "--text", textFile, "--chunks", "3", "--quiet", "--kv", "k1v1"]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/stay with the f16 cache/);
+    expect(out).toMatch(/npx turboquant run --model qwen3-1m --kv f16\n$/);
+  });
+
+  it("writes a text without --text, and Ctrl-C ends it with 130 and no figures", async () => {
+    const { code, out } = await runCommand([...ARGV, "--chunks", "3", ...KV], {
+      onStderr: (text, io) => {
+        if (text.includes("note: no --text; the model wrote 768 tokens")) io.interrupt();
+      },
+    });
+    expect([code, out]).toEqual([130, ""]);
+  });
+
+  it.each([
+    [["--gate", "perfect"], /Allowed choices are intact, usable/],
+    [["--kv", "k4v9"], /"k4v9" is not a preset/],
+    [["--chunks", "2"], /whole number of at least 3/],
+    [["--text", "no.txt"], /cannot be read/],
+    [["--text", "biome.json", "-c", "2048"], /a text of at least 3 chunks of 2048 tokens/],
+  ])("%j is the user's mistake", async (argv, message) => {
+    const { code, out, err } = await runCommand([...ARGV, ...argv]);
+    expect([code, out]).toEqual([2, ""]);
+    expect(err).toMatch(message);
+  });
+});

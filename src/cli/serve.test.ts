@@ -1,0 +1,148 @@
+/** @file `turboquant serve` as a process and as a command: start, mistakes, the web page, and a graceful end. */
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { describe, expect, it } from "vitest";
+import "../node/install.ts";
+import { captureIo, runCommand } from "../../test/helpers/cli-io.ts";
+import { startServer } from "../../test/helpers/server.ts";
+import { repoRoot } from "../../test/helpers/shared.ts";
+import { builtWebFiles } from "../node/web-files.ts";
+import { runCli } from "./run-cli.ts";
+
+const SERVE = ["serve", "-m", "qwen3-1m", "-t", "1", "--port", "0", "--json"];
+const LONG = { prompt: "Once upon a time", max_tokens: 400, ignore_eos: true, temperature: 0, stream: true };
+
+/** Starts the command in this process; `url` comes when it listens. */
+function start(argv: readonly string[] = []) {
+  let listening: (value: { url: string; kv: string }) => void = () => {};
+  const started = new Promise<{ url: string; kv: string }>((resolve) => {
+    listening = resolve;
+  });
+  const io = captureIo({ onStdout: (text) => text.endsWith("\n") && listening(JSON.parse(text)) });
+  return { io, started, code: runCli([...SERVE, ...argv], io) };
+}
+
+const post = (url: string, body: object): Promise<Response> =>
+  fetch(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(body), signal: AbortSignal.timeout(60_000) });
+
+describe("serve", () => {
+  it("SIGTERM: what is at work is finished, what comes later is refused, the exit code is 0", async () => {
+    const { io, started, code } = start();
+    const { url, kv } = await started;
+    expect(kv).toBe("k4v4");
+    const expected = await (await post(url, { ...LONG, stream: false })).json();
+    const response = await post(url, LONG);
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let text = (await reader.read()).value!;
+    io.terminate();
+    const asked = performance.now();
+    for (let next = await reader.read(); !next.done; next = await reader.read()) text += next.value;
+    const said = [...text.matchAll(/data: (\{.*\})/g)].map(([, json]) => JSON.parse(json!).choices[0].text).join("");
+    expect(said).toBe((expected as { choices: [{ text: string }] }).choices[0].text);
+    expect(text.endsWith("data: [DONE]\n\n")).toBe(true);
+    expect(await code).toBe(0);
+    expect(performance.now() - asked, "connections that are kept alive are not waited for").toBeLessThan(15_000);
+    await expect(fetch(`${url}/health`)).rejects.toThrow();
+    expect(io.err()).toContain('"msg":"shutting down"');
+    expect(io.out().trim().split("\n")).toHaveLength(1);
+  });
+
+  it("Ctrl-C: the same, with 130; longer than --drain-timeout nothing is waited for", async () => {
+    const { io, started, code } = start(["--drain-timeout", "0.2"]);
+    const { url } = await started;
+    const response = await post(url, { ...LONG, max_tokens: 4000 });
+    const reader = response.body!.getReader();
+    await reader.read();
+    io.interrupt();
+    const ended = (async () => {
+      for (let next = await reader.read(); !next.done; next = await reader.read());
+    })().catch(() => {});
+    expect(await code).toBe(130);
+    await ended;
+  });
+
+  it("mistakes are one sentence and exit code 2", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    const { port } = taken.address() as { port: number };
+    const mistakes: [string[], string][] = [
+      [["--port", String(port)], `cannot listen on 127.0.0.1:${port}: another program listens there`],
+      [["--api-key-file", "/no/such/file"], "--api-key-file /no/such/file: cannot be read (ENOENT)"],
+      [["--log-level", "loud"], "Allowed choices are debug, info"],
+      [["--port", "70000"], "Expected a whole number from 0 to 65535"],
+    ];
+    for (const [argv, message] of mistakes) {
+      const { code, err, out } = await runCommand([...SERVE, ...argv]);
+      expect({ code, out }).toEqual({ code: 2, out: "" });
+      expect(err).toContain(message);
+    }
+    taken.close();
+  });
+
+  it("as a process: Ctrl-C ends it and nothing is left behind", async () => {
+    const tsx = pathToFileURL(join(repoRoot, "node_modules/tsx/dist/loader.mjs")).href;
+    const child = spawn(process.execPath, ["--import", tsx, join(repoRoot, "src/cli/main.ts"), ...SERVE], {
+      env: { ...process.env, TURBOQUANT_API_KEY: "from-environment" },
+    });
+    let out = "";
+    const url = await new Promise<string>((resolve, reject) => {
+      child.stdout.on("data", (data) => {
+        out += data;
+        if (out.endsWith("\n")) resolve(JSON.parse(out).url);
+      });
+      child.on("exit", () => reject(new Error("ended before it listened")));
+    });
+    expect((await fetch(`${url}/v1/models`)).status).toBe(401);
+    const authorization = "Bearer from-environment";
+    expect((await fetch(`${url}/v1/models`, { headers: { authorization } })).status).toBe(200);
+    const ended = new Promise<number | null>((resolve) => child.on("exit", resolve));
+    child.kill("SIGINT");
+    expect(await ended).toBe(130);
+    expect(out.trim().split("\n")).toHaveLength(1);
+  });
+});
+
+describe("the web page", () => {
+  it("is served with the headers that threads need, and nothing from outside its folder", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "web-"));
+    const web = join(folder, "web");
+    expect(builtWebFiles(web)).toBeNull();
+    mkdirSync(join(web, "assets"), { recursive: true });
+    writeFileSync(join(folder, "secret.txt"), "secret");
+    writeFileSync(join(web, "index.html"), "<!doctype html><title>x</title>");
+    writeFileSync(join(web, "assets/app-Ab12Cd34.js"), "export {}");
+    const server = await startServer({
+      model: "qwen3-1m",
+      load: { threads: 1 },
+      server: { staticFiles: builtWebFiles(web) },
+    });
+    const page = await fetch(`${server.url}/`);
+    expect(await page.text()).toContain("<title>x</title>");
+    expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(page.headers.get("cross-origin-opener-policy")).toBe("same-origin");
+    expect(page.headers.get("cross-origin-embedder-policy")).toBe("require-corp");
+    expect(page.headers.get("cache-control")).toBe("no-cache");
+    const script = await fetch(`${server.url}/assets/app-Ab12Cd34.js`);
+    expect(script.headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+    expect(script.headers.get("cache-control")).toContain("immutable");
+    for (const path of [
+      "/../secret.txt",
+      "/%2e%2e/secret.txt",
+      "/..%2fsecret.txt",
+      "/assets/..%2f..%2fsecret.txt",
+      "/%00",
+      "/%ff",
+      "/assets",
+    ]) {
+      const answer = await fetch(server.url + path);
+      expect(answer.status, path).toBe(404);
+      expect(((await answer.json()) as { error: { code: string } }).error.code).toBe("not_found");
+    }
+    await server.stop();
+    rmSync(folder, { recursive: true });
+  });
+});

@@ -1,0 +1,98 @@
+/** @file What is refused before loading, and that the numbers and the ways out that it names are right. */
+import { describe, expect, it } from "vitest";
+import "../node/install.ts";
+import type { BackendMemory } from "../backends/ops.ts";
+import { shapeConfig } from "../models/shapes.ts";
+import { modelOfConfig } from "../plan/planned-model.ts";
+import { checkFit, type FitOptions } from "./check-fit.ts";
+import { LLM } from "./llm.ts";
+
+const GiB = 2 ** 30;
+const WASM: BackendMemory = { what: "the wasm backend", bytes: 4 * GiB, bindingBytes: 4 * GiB };
+const SMALL_GPU: BackendMemory = { what: "a phone", bytes: Number.POSITIVE_INFINITY, bindingBytes: 128 * 2 ** 20 };
+
+const small = modelOfConfig(shapeConfig("qwen3-0.6b"), "qwen3-0.6b");
+const large = modelOfConfig(shapeConfig("qwen3-8b"), "qwen3-8b");
+const base = { model: small, backend: "wasm", memory: WASM, kv: "k4v4", weights: "auto" } as const;
+
+/** The error of a load that is refused. */
+function refused(options: Partial<FitOptions>): { code: string; message: string; detail: Record<string, number> } {
+  try {
+    checkFit({ ...base, ...options });
+  } catch (error) {
+    return error as never;
+  }
+  throw new Error("it was not refused");
+}
+
+describe("what fits", () => {
+  it("a context that fits is taken as asked, without a word", () => {
+    expect(checkFit({ ...base, context: 4096 })).toEqual({ contextLength: 4096, note: null });
+    expect(checkFit(base)).toEqual({ contextLength: small.maxPositionEmbeddings, note: null });
+  });
+
+  it("weights beyond 4 GiB name the types that would fit, or the other backend", () => {
+    const { code, message, detail } = refused({ model: large });
+    expect(code).toBe("out_of_memory");
+    expect(message).toMatch(/weights of qwen3-8b need 16\.4 GB .* 4\.29 GB of the wasm backend; .*q4 would take \d/);
+    expect(message).toContain("--backend webgpu");
+    expect(detail.weightBytes).toBeGreaterThan(16e9);
+    expect(refused({ memoryBytes: 900e6 }).message).toMatch(/--weights q8 takes \d+ MB/);
+    const given = refused({ memoryBytes: 100e6 }).message;
+    expect(given).toMatch(
+      /more than the 100 MB of the memory given \(--memory\); --weights q8 would take \d+ MB, --weights q4 would/,
+    );
+    expect(given).not.toContain("4 GiB");
+  });
+
+  it("a context that does not fit names the longest that does, and that one is taken", () => {
+    for (const options of [
+      { kv: "f32", context: 32_768 },
+      { kv: "f16", context: 20_000, kvBudgetBytes: 1e9 },
+      { kv: "f16", context: 30_000, memoryBytes: 2.2e9 },
+      { kv: "f16", context: 40_000, backend: "webgpu", memory: SMALL_GPU },
+    ] as const) {
+      const { code, message, detail } = refused(options);
+      expect(code).toBe("out_of_memory");
+      expect(detail.longest).toBeGreaterThan(0);
+      expect(message).toContain(`--ctx ${detail.longest} fits`);
+      expect(checkFit({ ...base, ...options, context: detail.longest })).toEqual({
+        contextLength: detail.longest,
+        note: null,
+      });
+      expect(refused({ ...options, context: detail.longest! + 64 }).detail.longest).toBe(detail.longest);
+      const other = /--kv (\S+) fits/.exec(message)?.[1];
+      expect(other, message).toBeDefined();
+      expect(checkFit({ ...base, ...options, kv: other! }).contextLength).toBe(options.context);
+    }
+  });
+
+  it("without a wish the context is what fits, and that is said", () => {
+    const { contextLength, note } = checkFit({ ...base, kv: "f16", backend: "webgpu", memory: SMALL_GPU });
+    expect(contextLength).toBeLessThan(small.maxPositionEmbeddings);
+    expect(contextLength).toBeGreaterThan(25_000);
+    expect(note).toMatch(
+      /context: [\d,]+ of the model's 40,960 tokens, because the pages of one layer take .* the device binds at most 134 MB/,
+    );
+    // A budget is for all sequences together; it makes none of them shorter.
+    expect(checkFit({ ...base, kvBudgetBytes: 1e8 }).contextLength).toBe(small.maxPositionEmbeddings);
+  });
+
+  it("LLM.load refuses before it reads the weights", async () => {
+    const read: string[] = [];
+    const onProgress = (event: { item: string }) => read.push(event.item);
+    await expect(LLM.load("qwen3-3m", { backend: "wasm", memoryBytes: 2e6, onProgress })).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: expect.stringMatching(/weights of qwen3-3m need [\d.]+ MB/),
+    });
+    await expect(
+      LLM.load("qwen3-3m", { backend: "wasm", contextLength: 2000, kvBudgetBytes: 1e6, kv: "f16", onProgress }),
+    ).rejects.toMatchObject({
+      code: "out_of_memory",
+      message: expect.stringMatching(/2,000 tokens of f16 do not fit/),
+    });
+    expect(read).toEqual([]);
+    await using llm = await LLM.load("qwen3-3m", { backend: "wasm", threads: 1, memoryBytes: 40e6, kv: "f16" });
+    expect(llm.runner.contextLength).toBeLessThanOrEqual(llm.config.maxPositionEmbeddings);
+  });
+});

@@ -1,0 +1,164 @@
+/**
+ * @file Whether a model and its cache fit the backend, asked of the planner before a byte of the weights is read, and said with
+ * what would fit.
+ */
+import type { BackendMemory, BackendName, WeightType } from "../backends/ops.ts";
+import { TurboQuantError } from "../errors.ts";
+import { PLANNED_FORMATS, planMemory } from "../plan/memory-plan.ts";
+import type { PlannedModel } from "../plan/planned-model.ts";
+import { PAGE_TOKENS } from "../quant/page-layout.ts";
+
+export interface FitOptions {
+  readonly model: PlannedModel;
+  readonly backend: Exclude<BackendName, "reference">;
+  readonly memory: BackendMemory;
+  readonly kv: string;
+  readonly weights: WeightType | "auto";
+  /** Memory for weights, cache and the rest together; what the backend has where absent. */
+  readonly memoryBytes?: number | undefined;
+  readonly kvBudgetBytes?: number | undefined;
+  /** Tokens of a sequence that were asked for; absent: as many as fit, at most what the model is made for. */
+  readonly context?: number | undefined;
+}
+
+export interface Fit {
+  readonly contextLength: number;
+  /** Said when the context is shorter than the model's. */
+  readonly note: string | null;
+}
+
+/** What one sequence of a length needs, and what stands in its way. */
+interface Need {
+  readonly totalBytes: number;
+  readonly cacheBytes: number;
+  readonly obstacle: string | null;
+}
+
+/** @throws TurboQuantError out_of_memory — the weights, or the context that was asked for; with what would fit */
+export function checkFit(asking: FitOptions): Fit {
+  const options = {
+    ...asking,
+    memory: given(asking),
+    // A budget alone says nothing of the length of a sequence.
+    kvBudgetBytes: asking.context === undefined ? undefined : asking.kvBudgetBytes,
+  };
+  const { model, memory } = options;
+  const available = memory.bytes;
+  const limit = model.maxPositionEmbeddings;
+  const asked = options.context ?? limit;
+  const least = needOf(options, available, options.kv, Math.min(PAGE_TOKENS, asked));
+  if (least.totalBytes > available) throw weightsDoNotFit(options, available);
+  const wanted = needOf(options, available, options.kv, asked);
+  if (wanted.obstacle === null) return { contextLength: asked, note: null };
+  const longest = longestContext(options, available, options.kv, asked);
+  if (options.context === undefined && longest > 0) {
+    return {
+      contextLength: longest,
+      note: `context: ${count(longest)} of the model's ${count(limit)} tokens, because ${wanted.obstacle}`,
+    };
+  }
+  const others = PLANNED_FORMATS.filter((kv) => needOf(options, available, kv, asked).obstacle === null);
+  const ways = [
+    longest > 0 && `--ctx ${longest} fits with --kv ${options.kv}`,
+    others.length > 0 && `--kv ${others[0]} fits ${count(asked)} tokens`,
+    isFull(options) && others.length === 0 && "--backend webgpu has no limit of 4 GiB",
+  ].filter((way) => way !== false);
+  throw new TurboQuantError(
+    "out_of_memory",
+    `context: ${count(asked)} tokens of ${options.kv} do not fit: ${wanted.obstacle}; ` +
+      `${ways.join(", ") || "choose a shorter context or a smaller model"}`,
+    {
+      context: asked,
+      cacheBytes: wanted.cacheBytes,
+      totalBytes: wanted.totalBytes,
+      availableBytes: available,
+      longest,
+    },
+  );
+}
+
+/** What there is: of the backend, or less when less was given. */
+function given({ memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): BackendMemory {
+  if (memoryBytes >= memory.bytes) return memory;
+  return { ...memory, what: "the memory given (--memory)", bytes: memoryBytes };
+}
+
+/** Whether it is WebAssembly's own limit that is in the way. */
+const isFull = ({ backend, memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): boolean =>
+  backend === "wasm" && memory.bytes < memoryBytes;
+
+function needOf(options: FitOptions, available: number, kv: string, context: number): Need {
+  const { model, backend, memory, weights, kvBudgetBytes = Number.POSITIVE_INFINITY } = options;
+  const plan = planMemory(model, {
+    memoryBytes: Number.MAX_SAFE_INTEGER,
+    reserveBytes: 0,
+    context,
+    kv: [kv],
+    weights,
+    backend,
+  });
+  const { totalBytes, cacheBytes, largestBinding } = plan.formats[0]!;
+  const cache = `${size(cacheBytes)} for the cache`;
+  const obstacle =
+    totalBytes > available
+      ? `${cache}, ${size(plan.weights.bytes)} for the weights and ${size(totalBytes - cacheBytes - plan.weights.bytes)} for the work are more than the ${size(available)} of ${memory.what}`
+      : largestBinding > memory.bindingBytes
+        ? `the pages of one layer take ${size(largestBinding)} and the device binds at most ${size(memory.bindingBytes)}`
+        : cacheBytes > kvBudgetBytes
+          ? `${cache} are more than the budget of ${size(kvBudgetBytes)}`
+          : null;
+  return { totalBytes, cacheBytes, obstacle };
+}
+
+/** In whole pages, at most `limit`; 0 when not even one page fits. */
+function longestContext(options: FitOptions, available: number, kv: string, limit: number): number {
+  let [low, high] = [0, Math.ceil(limit / PAGE_TOKENS)];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (needOf(options, available, kv, middle * PAGE_TOKENS).obstacle === null) low = middle;
+    else high = middle;
+  }
+  return low * PAGE_TOKENS;
+}
+
+function weightsDoNotFit(options: FitOptions, available: number): TurboQuantError {
+  const { model, backend, memory } = options;
+  const bytesAs = (weights: WeightType | "auto"): number =>
+    planMemory(model, {
+      memoryBytes: Number.MAX_SAFE_INTEGER,
+      reserveBytes: 0,
+      context: 1,
+      kv: [options.kv],
+      weights,
+      backend,
+    }).weights.bytes;
+  const bytes = bytesAs(options.weights);
+  const smaller = (["q8", "q4"] as const)
+    .map((type) => ({ type, bytes: bytesAs(type) }))
+    .filter((w) => w.bytes < bytes);
+  const fitting = smaller.find(
+    (w) => needOf({ ...options, weights: w.type }, available, options.kv, PAGE_TOKENS).totalBytes <= available,
+  );
+  const next = fitting
+    ? `--weights ${fitting.type} takes ${size(fitting.bytes)}`
+    : [
+        ...smaller.map((w) => `--weights ${w.type} would take ${size(w.bytes)}`),
+        isFull(options)
+          ? "try --backend webgpu, which has no limit of 4 GiB, or a smaller model"
+          : "give it more memory or choose a smaller model",
+      ].join(", ");
+  return new TurboQuantError(
+    "out_of_memory",
+    `model: the weights of ${model.name} need ${size(bytes)} and what goes with them, more than the ${size(available)} of ${memory.what}; ${next}`,
+    { weightBytes: bytes, availableBytes: available },
+  );
+}
+
+const count = (n: number): string => n.toLocaleString("en-US");
+
+/** Decimal units, as everywhere. */
+function size(bytes: number): string {
+  const unit = [1e9, 1e6, 1e3].find((u) => bytes >= u) ?? 1;
+  const name = { 1e9: "GB", 1e6: "MB", 1e3: "kB", 1: "B" }[unit];
+  return `${Number((bytes / unit).toPrecision(3))} ${name}`;
+}

@@ -1,0 +1,56 @@
+/** @file What kind of cache a KV spec is, for grouping and colour: whose codec, which side, how many bits. */
+import type { SideFormat } from "../../quant/kv-format.ts";
+import { codeBits } from "../../quant/page-layout.ts";
+import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+
+export const FAMILIES = ["ours", "published", "qjl", "baseline", "exact"] as const;
+export type Family = (typeof FAMILIES)[number];
+
+export const FAMILY_LABELS: Readonly<Record<Family, string>> = {
+  ours: "ours",
+  published: "as published",
+  qjl: "published with QJL",
+  baseline: "baselines",
+  exact: "uncompressed",
+};
+
+export interface FormatKind {
+  readonly family: Family;
+  /** Which sides are quantized. */
+  readonly side: "both" | "k" | "v" | "none";
+  /** Of codes, nominal; null where the two sides or the layers differ. */
+  readonly bits: number | null;
+  /** Keeps sinks or a window in 16 bit. */
+  readonly hasExactTokens: boolean;
+  /** The spec without what switches a side off: equal for K only, V only and both. */
+  readonly wholeSpec: string;
+}
+
+const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f32";
+const isCode = ({ type }: SideFormat): boolean => type.startsWith("tq");
+
+export function describeFormat(kv: string): FormatKind {
+  const spec = parseKvSpec(kv);
+  const { k, v, sinks, window } = spec.forLayer(0);
+  const side = isFloat(k) ? (isFloat(v) ? "none" : "v") : isFloat(v) ? "k" : "both";
+  const shown = side === "v" ? v : k;
+  const family =
+    side === "none"
+      ? "exact"
+      : !isCode(shown)
+        ? "baseline"
+        : k.qjl
+          ? "qjl"
+          : shown.scale === "norm" && !shown.search
+            ? "published"
+            : "ours";
+  const widths = [k, v].filter((of) => !isFloat(of)).map((of) => codeBits(of.type) + (of.qjl ? 1 : 0));
+  const isUniform = widths.length > 0 && new Set(widths).size === 1 && !/layers=/.test(kv);
+  return {
+    family,
+    side,
+    bits: isUniform ? widths[0]! : null,
+    hasExactTokens: side !== "none" && (sinks > 0 || window > 0),
+    wholeSpec: spec.text.replace(/,[kv]=f(?:16|32)\b/g, ""),
+  };
+}

@@ -1,0 +1,75 @@
+/** @file Ladders: keys alone and values alone beside both, and every lever of a format switched by itself. */
+import type { Figure } from "../figure.ts";
+import { color } from "../palette.ts";
+import { EM_SPACE, figure, type PlotContext } from "../plot-context.ts";
+import type { ReportRow, RowGroup } from "../report-row.ts";
+import { count, slug } from "../texts.ts";
+import { type Bar, drawBars } from "./bars.ts";
+
+const bar = (panel: string, name: string, row: ReportRow, reference: ReportRow, fill: string): Bar => ({
+  panel,
+  name,
+  ratio: row.kldMean / reference.kldMean,
+  text: `${(row.kldMean / reference.kldMean).toFixed(2)}×${EM_SPACE}${figure(row.kldMean)}`,
+  color: fill,
+});
+
+/** Formats that are in the group whole, as keys only and as values only. Null when there is none. */
+export function sidesFigure(context: PlotContext, { modelLabel, ctx, tokens, rows }: RowGroup): Figure | null {
+  const bars: Bar[] = [];
+  for (const both of rows.filter(({ format, kldMean }) => format.side === "both" && kldMean > 0)) {
+    const side = (name: "k" | "v") =>
+      rows.find(({ format }) => format.side === name && format.wholeSpec === both.format.wholeSpec);
+    const [k, v] = [side("k"), side("v")];
+    if (!k || !v) continue;
+    bars.push(
+      bar(both.kv, "keys and values", both, both, color("ink")),
+      bar(both.kv, "keys alone", k, both, color("ours")),
+      bar(both.kv, "values alone", v, both, color("published")),
+    );
+  }
+  if (bars.length === 0) return null;
+  return {
+    id: `sides-${slug(modelLabel)}`,
+    title: `${modelLabel}: which side costs`,
+    caption:
+      `Mean KL divergence with only the keys or only the values quantized, relative to both; the number behind is in nats. ` +
+      `${count(tokens)} tokens in chunks of ${count(ctx)}.`,
+    svg: drawBars(
+      context,
+      `Keys alone and values alone against both, ${modelLabel}`,
+      "mean KLD relative to both sides",
+      bars,
+    ),
+  };
+}
+
+/** One ladder of `eval --ladder`: the format as given and what each lever does to it. */
+export function leverFigures(context: PlotContext, rows: readonly ReportRow[]): Figure[] {
+  const ladders: ReportRow[][] = [];
+  for (const row of rows) {
+    if (row.lever === "as given") ladders.push([row]);
+    else if (row.lever !== undefined) ladders.at(-1)?.push(row);
+  }
+  return ladders
+    .filter(([given, ...rest]) => given!.kldMean > 0 && rest.length > 0)
+    .map((ladder) => {
+      const [given] = ladder as [ReportRow, ...ReportRow[]];
+      const fill = ({ kldMean }: ReportRow): string =>
+        kldMean > 1.05 * given.kldMean ? color("bad") : kldMean < 0.95 * given.kldMean ? color("good") : color("soft");
+      const bars = ladder.map((row) => bar("", row.lever!, row, given, row === given ? color("ink") : fill(row)));
+      return {
+        id: `ladder-${slug(given.modelLabel)}-${slug(given.kv)}`,
+        title: `${given.modelLabel}: the levers of ${given.kv}`,
+        caption:
+          `Mean KL divergence with one thing changed, relative to the format as given; the number behind is in nats. ` +
+          `${count(given.tokens)} tokens in chunks of ${count(given.ctx)}. Red: worse by more than 5 %; green: better.`,
+        svg: drawBars(
+          context,
+          `Levers of ${given.kv} on ${given.modelLabel}`,
+          "mean KLD relative to the format as given",
+          bars,
+        ),
+      };
+    });
+}

@@ -1,0 +1,121 @@
+/** @file Model size against bits: the mean KLD of every width, a panel for each codec, as a heat map and as a table. */
+import { GATES } from "../../../plan/gates.ts";
+import { FAMILY_LABELS } from "../describe-format.ts";
+import type { Figure } from "../figure.ts";
+import { color, heatColor } from "../palette.ts";
+import { draw, figure, type PlotContext, shownKld } from "../plot-context.ts";
+import type { ReportRow, RowGroup } from "../report-row.ts";
+import { count, percent } from "../texts.ts";
+
+const ROW_HEIGHT = 46;
+/** Decades of KLD from the middle of the scale, the gate of what is usable, to either end. */
+const DECADES = 2;
+
+interface HeatCell {
+  readonly panel: string;
+  readonly model: string;
+  readonly bits: number;
+  readonly row: ReportRow;
+}
+
+const panelOf = ({ format: { family, hasExactTokens } }: ReportRow): string =>
+  family === "ours" ? `ours, ${hasExactTokens ? "with the exact window" : "codes alone"}` : FAMILY_LABELS[family];
+
+/** Where a KLD lies on the colour scale: ½ is the gate. */
+const heatShare = (kld: number): number => 0.5 + Math.log10(shownKld(kld) / GATES.usable.kldMean) / (2 * DECADES);
+
+/** groups: of each model its main one, smallest model first. Null without two widths. */
+export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup[]): Figure | null {
+  const cells = groups.flatMap(({ modelLabel, rows }) =>
+    rows
+      .filter(({ format, kv }) => format.bits !== null && format.side === "both" && isPlain(kv))
+      .map((row): HeatCell => ({ panel: panelOf(row), model: modelLabel, bits: row.format.bits!, row })),
+  );
+  const widths = [...new Set(cells.map(({ bits }) => bits))].sort((a, b) => a - b);
+  // Baselines have one width each; they are in the front's picture.
+  const panels = [...new Set(cells.map(({ panel }) => panel))].filter(
+    (panel) => new Set(cells.filter((cell) => cell.panel === panel).map(({ bits }) => bits)).size > 1,
+  );
+  const shown = cells.filter(({ panel }) => panels.includes(panel));
+  if (panels.length === 0 || widths.length < 2) return null;
+  const { Plot } = context;
+  const models = groups.map(({ modelLabel }) => modelLabel);
+  const shades = new Map(shown.map((cell) => [cell, heatColor(heatShare(cell.row.kldMean))]));
+  const text = (value: (cell: HeatCell) => string, dy: number, more: object) =>
+    Plot.text(shown, {
+      x: "bits",
+      y: "model",
+      fy: "panel",
+      text: value,
+      fill: (cell: HeatCell) => shades.get(cell)!.text,
+      dy,
+      ...more,
+    });
+  const { svg } = draw(context, `Mean KL divergence of ${models.length} models at ${widths.join(", ")} bits`, {
+    height: 56 + panels.length * (models.length * ROW_HEIGHT + 34),
+    marginLeft: 110,
+    marginRight: 16,
+    marginTop: 34,
+    x: {
+      type: "band",
+      domain: widths,
+      label: "bits a code",
+      labelAnchor: "center",
+      labelArrow: "none",
+      tickSize: 0,
+      padding: 0.04,
+    },
+    y: { type: "band", domain: models, label: null, tickSize: 0, padding: 0.06 },
+    fy: { domain: panels, label: null, axis: null, padding: 0.34 / Math.max(1, models.length) },
+    color: { type: "identity" },
+    marks: [
+      Plot.cell(shown, {
+        x: "bits",
+        y: "model",
+        fy: "panel",
+        fill: (cell: HeatCell) => shades.get(cell)!.fill,
+        rx: 3,
+        title: ({ row }: HeatCell) => `${row.kv}: KLD ${figure(row.kldMean)}, same top-1 ${percent(row.top1)}`,
+      }),
+      text(({ row }) => figure(row.kldMean), -6, { fontWeight: 600, fontSize: 12.5 }),
+      text(({ row }) => percent(row.top1), 9, { fontSize: 10.5, fillOpacity: 0.85 }),
+      Plot.text(panels, {
+        fy: (panel: string) => panel,
+        text: (panel: string) => panel,
+        frameAnchor: "top-left",
+        dy: -17,
+        fontWeight: 600,
+        fill: color("ink"),
+      }),
+    ],
+  });
+  const tokens = [...new Set(groups.map((group) => group.tokens))].map(count).join(" or ");
+  return {
+    id: "size-by-bits",
+    title: models.length > 1 ? "Model size against bits" : `${models[0]}: every width`,
+    caption:
+      `Mean KL divergence from the exact cache of the same weights in nats, and below it how often the most likely token is the same; ${tokens} tokens a cell. ` +
+      `Sand is the limit of a usable cache (${GATES.usable.kldMean} nats), teal is below it, rust above.`,
+    svg,
+    table: {
+      columns: ["codec", "model", ...widths.map((bits) => `${bits} bits`)],
+      rows: panels.flatMap((panel) =>
+        models.map((model) => [
+          panel,
+          model,
+          ...widths.map((bits) => {
+            const cell = shown.find((one) => one.panel === panel && one.model === model && one.bits === bits);
+            return cell ? { value: cell.row.kldMean, text: figure(cell.row.kldMean) } : "–";
+          }),
+        ]),
+      ),
+    },
+  };
+}
+
+/** The preset itself: codes as they come, with nothing switched but sinks and window. */
+const isPlain = (kv: string): boolean =>
+  kv
+    .split(",")
+    .slice(1)
+    .every((part) => /^(sinks|window)=0$/.test(part));

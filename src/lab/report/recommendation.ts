@@ -1,0 +1,52 @@
+/** @file The smallest format of each model that passes a gate, judged on the rows of a report. */
+import { type Criterion, GATES, type GateName, judge, type Verdict, verdictOf } from "../../plan/gates.ts";
+import type { ReportRow, RowGroup } from "./report-row.ts";
+
+export interface Judged {
+  readonly row: ReportRow;
+  readonly criteria: readonly Criterion[];
+  /** p99.9 against the gate's limit, as measured; null where the gate has none. */
+  readonly tail: { readonly value: number; readonly limit: number } | null;
+  readonly verdict: Verdict;
+}
+
+export interface Recommendation {
+  readonly gate: GateName;
+  readonly group: RowGroup;
+  /** The smallest that passes; null when none does. */
+  readonly chosen: Judged | null;
+  /** Smaller formats that these rows do not decide. */
+  readonly open: readonly Judged[];
+}
+
+/**
+ * A row is one sample, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts). A tail has no
+ * interval in a row; it is compared as it is.
+ */
+export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
+  const { tail: limits, ...rest } = GATES[gate];
+  const evidence = {
+    ...row,
+    pplRatioSe: row.pplRatioSe ?? Number.NaN,
+    kldMeanSe: row.kldMeanSe ?? Number.NaN,
+    kldP999: row.kldP999 ?? Number.NaN,
+  };
+  const criteria = judge({ ...rest, tail: null }, [evidence]);
+  const known = verdictOf(criteria);
+  if (!limits) return { row, criteria, tail: null, verdict: known };
+  const eight = rows.find(({ format }) => format.bits === 8 && format.side === "both")?.kldP999 ?? 0;
+  const limit = Math.max(limits.floor, limits.ratio * eight);
+  const tail = { value: evidence.kldP999, limit };
+  const verdict = known === "fail" || tail.value > limit ? "fail" : Number.isNaN(tail.value) ? "open" : known;
+  return { row, criteria, tail, verdict };
+}
+
+export function recommend(gate: GateName, group: RowGroup): Recommendation {
+  const candidates = group.rows
+    .filter(({ format }) => format.side === "both")
+    .toSorted((a, b) => a.bitsPerValue - b.bitsPerValue || a.kldMean - b.kldMean)
+    .map((row) => judgeRow(gate, row, group.rows));
+  const at = candidates.findIndex(({ verdict }) => verdict === "pass");
+  const smaller = at < 0 ? candidates : candidates.slice(0, at);
+  return { gate, group, chosen: candidates[at] ?? null, open: smaller.filter(({ verdict }) => verdict === "open") };
+}

@@ -1,0 +1,27 @@
+/** @file Short names for labels. */
+import type { ReportRow } from "./report-row.ts";
+
+const CODES_ALONE = /,sinks=0(?=,|$)|,window=0(?=,|$)/g;
+
+/**
+ * Names formats in a picture. Where all of them are codes alone that is left to the caption; where only some are, those say so.
+ */
+export function specShortener(rows: readonly ReportRow[]): (row: ReportRow) => string {
+  const isMixed = rows.some(({ format }) => format.hasExactTokens);
+  return ({ kv }) => {
+    const short = kv.replace(CODES_ALONE, "");
+    return isMixed && short !== kv ? `${short}, codes only` : short;
+  };
+}
+
+/** `Qwen3-0.6B` → `qwen3-0-6b` */
+export const slug = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+
+/** `12,288` */
+export const count = (value: number): string => value.toLocaleString("en-US");
+
+export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;

@@ -1,0 +1,86 @@
+/** @file Keys, origins and hosts, against a real server. */
+import { request } from "node:http";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startServer, type TestServer } from "../../test/helpers/server.ts";
+import { isSameSecret } from "./access.ts";
+
+/** `fetch` does not let a caller set Host and Origin. */
+function send(server: TestServer, method: string, path: string, headers: Record<string, string>) {
+  return new Promise<{ status: number; headers: Record<string, unknown>; text: string }>((resolve, reject) => {
+    const call = request({ host: "127.0.0.1", port: server.port, method, path, headers }, (response) => {
+      let text = "";
+      response.on("data", (data) => {
+        text += data;
+      });
+      response.on("end", () => resolve({ status: response.statusCode!, headers: response.headers, text }));
+    });
+    call.on("error", reject);
+    call.end();
+  });
+}
+
+let open: TestServer;
+let closed: TestServer;
+beforeAll(async () => {
+  open = await startServer({ model: "qwen3-1m", load: { threads: 1 } });
+  closed = await startServer({
+    model: "qwen3-1m",
+    load: { threads: 1 },
+    server: { apiKeys: ["secret-1", "secret-2"], corsOrigins: ["https://app.example"] },
+  });
+});
+afterAll(async () => {
+  await open.stop();
+  await closed.stop();
+});
+
+describe("keys", () => {
+  it("are asked for everywhere but where balancers and pages look", async () => {
+    const get = (path: string, key?: string) =>
+      send(closed, "GET", path, key === undefined ? {} : { authorization: `Bearer ${key}` });
+    for (const path of ["/v1/models", "/metrics", "/slots", "/props"]) {
+      expect((await get(path)).status, path).toBe(401);
+      expect((await get(path, "secret")).status, path).toBe(401);
+      expect((await get(path, "secret-1x")).status, path).toBe(401);
+      expect((await get(path, "secret-2")).status, path).toBe(200);
+    }
+    for (const path of ["/health", "/"]) expect((await get(path)).status, path).toBe(200);
+    const { text } = await get("/v1/models", "wrong");
+    expect(JSON.parse(text).error).toMatchObject({ type: "authentication_error", code: "invalid_api_key" });
+    expect(text).not.toContain("secret");
+    await expect(closed.client.models.list()).resolves.toBeDefined();
+  });
+
+  it("are compared whole", async () => {
+    expect(await isSameSecret("abc", "abc")).toBe(true);
+    for (const other of ["abd", "ab", "abcd", "", "ABC"]) expect(await isSameSecret("abc", other)).toBe(false);
+  });
+});
+
+describe("pages", () => {
+  it("of other origins are turned away, unless they are on the list", async () => {
+    const origin = "https://app.example";
+    const host = "127.0.0.1:80";
+    expect((await send(open, "GET", "/v1/models", { host, origin })).status).toBe(403);
+    expect((await send(open, "OPTIONS", "/v1/models", { host, origin })).status).toBe(403);
+    expect((await send(open, "POST", "/v1/completions", { host, origin, "content-type": "text/plain" })).status).toBe(
+      403,
+    );
+    expect((await send(open, "GET", "/v1/models", { host, origin: `http://${host}` })).status).toBe(200);
+    const headers = { host, origin, authorization: "Bearer secret-1" };
+    const answer = await send(closed, "GET", "/v1/models", headers);
+    expect(answer.status).toBe(200);
+    expect(answer.headers["access-control-allow-origin"]).toBe(origin);
+    const asked = await send(closed, "OPTIONS", "/v1/chat/completions", { host, origin });
+    expect(asked.status).toBe(204);
+    expect(asked.headers["access-control-allow-headers"]).toContain("authorization");
+    const stranger = { ...headers, origin: "https://other.example" };
+    expect((await send(closed, "GET", "/v1/models", stranger)).status).toBe(403);
+  });
+
+  it("that gave this address a name of their own", async () => {
+    expect((await send(open, "GET", "/v1/models", { host: "evil.example" })).status).toBe(403);
+    expect((await send(open, "GET", "/v1/models", { host: "evil.example:8080" })).status).toBe(403);
+    expect((await send(open, "GET", "/v1/models", { host: "localhost:8080" })).status).toBe(200);
+  });
+});

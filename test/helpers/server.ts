@@ -1,0 +1,109 @@
+/** @file A real server on a free port of loopback, in this process. */
+import "../../src/node/install.ts";
+import OpenAI from "openai";
+import { listen, remoteAddress } from "../../src/cli/http-server.ts";
+import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
+import { Scheduler, type SchedulerOptions } from "../../src/engine/scheduler/scheduler.ts";
+import { createApp } from "../../src/server/app.ts";
+import type { ServerOptions } from "../../src/server/server-context.ts";
+import { ServerMetrics } from "../../src/server/server-metrics.ts";
+
+export interface TestServer {
+  readonly url: string;
+  readonly port: number;
+  readonly llm: LLM;
+  readonly scheduler: Scheduler;
+  /** The official client, without retries. */
+  readonly client: OpenAI;
+  /** Lines that the server logged. */
+  readonly log: { level: string; fields: object; message: string }[];
+  /** POSTs JSON (or a body as it stands) and returns status and parsed answer. */
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<PostResult>;
+  stop(): Promise<void>;
+}
+
+export interface PostResult {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: of any form; tests look into it
+  readonly json: any;
+  readonly headers: Headers;
+}
+
+export interface TestServerOptions {
+  readonly model?: string;
+  readonly load?: LoadOptions;
+  readonly scheduler?: SchedulerOptions;
+  readonly server?: Partial<ServerOptions>;
+  readonly requestTimeoutMs?: number;
+  readonly keepAliveMs?: number;
+}
+
+export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
+  const llm = await LLM.load(options.model ?? "qwen3-3m", { backend: "wasm", threads: 2, ...options.load });
+  const log: TestServer["log"] = [];
+  const logAt = (level: string) => (fields: object, message: string) => void log.push({ level, fields, message });
+  const metrics = new ServerMetrics({ modelName: llm.name, kv: llm.decoder.kv.text });
+  const scheduler = new Scheduler(llm, { observer: metrics, ...options.scheduler });
+  metrics.watch(() => scheduler.stats);
+  const app = createApp({
+    llm,
+    scheduler,
+    metrics,
+    logger: { info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
+    modelNames: [llm.name],
+    apiKeys: [],
+    corsOrigins: [],
+    hosts: ["localhost", "127.0.0.1"],
+    maxBodyBytes: 1 << 20,
+    timeoutMs: 60_000,
+    slotStore: null,
+    staticFiles: null,
+    version: "test",
+    clientOf: remoteAddress,
+    ...options.server,
+  });
+  const server = await listen((request, env) => app.fetch(request, env), {
+    host: "127.0.0.1",
+    port: 0,
+    requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
+    keepAliveMs: options.keepAliveMs ?? 5_000,
+  });
+  return {
+    url: server.url,
+    port: server.port,
+    llm,
+    scheduler,
+    client: new OpenAI({
+      baseURL: `${server.url}/v1`,
+      apiKey: options.server?.apiKeys?.[0] ?? "none",
+      maxRetries: 0,
+      timeout: 60_000,
+    }),
+    log,
+    async post(path, body, headers = {}) {
+      const response = await fetch(server.url + path, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: typeof body === "string" || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
+        signal: AbortSignal.timeout(60_000),
+      });
+      return { status: response.status, json: await response.json(), headers: response.headers };
+    },
+    async stop() {
+      const closed = server.stop();
+      await scheduler.close();
+      server.destroy();
+      await closed;
+      await llm.dispose();
+    },
+  };
+}
+
+/** Waits until something is so; fails after `limitMs`. */
+export async function until(condition: () => boolean, what: string, limitMs = 10_000): Promise<void> {
+  const started = performance.now();
+  while (!condition()) {
+    if (performance.now() - started > limitMs) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

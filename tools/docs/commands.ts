@@ -1,0 +1,42 @@
+/**
+ * @file Output of commands inside documents: between `<!-- $ COMMAND -->` and `<!-- /$ -->` stands what the command prints.
+ * Text is fenced; a table (`|` first) stands as it is.
+ */
+import { captureIo } from "../../test/helpers/cli-io.ts";
+import "../../src/node/install.ts";
+import { runCli } from "../../src/cli/run-cli.ts";
+import { SECTIONS } from "../findings/sections.ts";
+
+const BLOCK = /<!-- \$ (.+?) -->\n[\s\S]*?<!-- \/\$ -->/g;
+const TURBOQUANT = "npx turboquant ";
+const FINDINGS = "npx tsx tools/findings.ts ";
+
+/** Every command of a document, in order. */
+export function commandsOf(text: string): string[] {
+  return [...text.matchAll(BLOCK)].map((match) => match[1]!);
+}
+
+/** The document with the output of the commands that `wants` chooses; others keep what they have. */
+export async function fillCommands(text: string, wants: (command: string) => boolean = () => true): Promise<string> {
+  const outputs = new Map<string, string>();
+  for (const command of new Set(commandsOf(text).filter(wants))) outputs.set(command, await outputOf(command));
+  return text.replace(BLOCK, (block, command: string) => {
+    const output = outputs.get(command);
+    if (output === undefined) return block;
+    const body = output.startsWith("|") ? `\n${output}\n` : `\`\`\`text\n${output}\`\`\`\n`;
+    return `<!-- $ ${command} -->\n${body}<!-- /$ -->`;
+  });
+}
+
+async function outputOf(command: string): Promise<string> {
+  if (command.startsWith(FINDINGS)) {
+    const section = SECTIONS[command.slice(FINDINGS.length)];
+    if (section) return section();
+  } else if (command.startsWith(TURBOQUANT)) {
+    const io = captureIo();
+    const code = await runCli(command.slice(TURBOQUANT.length).split(" "), io);
+    if (code === 0) return io.out();
+    throw new Error(`${command}: exit code ${code}: ${io.err()}`);
+  }
+  throw new Error(`${command}: expected "${TURBOQUANT}…" or "${FINDINGS}SECTION"`);
+}

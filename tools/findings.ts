@@ -1,0 +1,13 @@
+/**
+ * @file Prints a table of docs/findings.md: computed here where no model is needed, else from rows that record-findings.ts
+ * measured. `npx tsx tools/findings.ts SECTION`
+ */
+import { SECTIONS } from "./findings/sections.ts";
+
+const asked = process.argv[2] ?? "";
+const section = SECTIONS[asked];
+if (section) process.stdout.write(section());
+else {
+  process.stderr.write(`findings: expected one of ${Object.keys(SECTIONS).join(", ")}, got "${asked}"\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,113 @@
+/** @file Tables of docs/findings.md from recorded rows (tools/record-findings.ts). A figure that was not recorded is a dash. */
+import { formatRate, significant } from "../../src/cli/format.ts";
+import { type EvalFinding, findingRows, findRow } from "./rows.ts";
+import { figures } from "./table.ts";
+
+const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
+const BITS = [2, 3, 4, 5, 6, 7];
+
+const rows = findingRows();
+const measured = (kv: string, model: string, write: (row: EvalFinding) => string): string => {
+  const row = findRow(rows, "eval", model, kv);
+  return row ? write(row) : "–";
+};
+const kld = (row: EvalFinding): string => significant(row.kldMean);
+const top1 = (row: EvalFinding): string => formatRate(row.top1, row.top1Low, row.top1High);
+const ppl = (row: EvalFinding): string => `${row.pplRatio.toFixed(3)} ± ${row.pplRatioSe.toFixed(3)}`;
+const byModel = (kv: string, write: (row: EvalFinding) => string): string[] =>
+  MODELS.map((model) => measured(kv, model, write));
+
+/** Agreement on the next token by bits and model, the codec as published. */
+export function sizes(): string {
+  return figures(
+    ["bits, K and V", ...MODELS],
+    BITS.map((bits) => [String(bits), ...byModel(`paper-${bits}`, top1)]),
+  );
+}
+
+export function perplexities(): string {
+  return figures(
+    ["bits, K and V", ...MODELS],
+    BITS.map((bits) => [String(bits), ...byModel(`paper-${bits}`, ppl)]),
+  );
+}
+
+/** Mean divergence of keys alone, values alone and both. */
+export function sides(): string {
+  const lines = [2, 3, 4].flatMap((bits) => [
+    [`${bits} bits, keys alone`, ...byModel(`paper-${bits},v=f16`, kld)],
+    [`${bits} bits, values alone`, ...byModel(`paper-${bits},k=f16`, kld)],
+    [`${bits} bits, both`, ...byModel(`paper-${bits}`, kld)],
+  ]);
+  return figures(["mean KLD, nats", ...MODELS], lines);
+}
+
+export function qjlInModels(): string {
+  const lines = [3, 4, 5].flatMap((bits) => [
+    [`${bits} bits of codes`, ...byModel(`paper-${bits}`, kld)],
+    [`${bits - 1} bits of codes and QJL for K`, ...byModel(`paper-${bits}+qjl`, kld)],
+  ]);
+  return figures(["mean KLD, nats", ...MODELS], lines);
+}
+
+export function iterationsInModels(): string {
+  const formats = [
+    ["10 iterations", "paper-4,codebook=10"],
+    ["100 iterations", "paper-4,codebook=100"],
+    ["converged", "paper-4"],
+  ] as const;
+  return figures(
+    ["4 bits, mean KLD in nats", ...MODELS],
+    formats.map(([what, kv]) => [what, ...byModel(kv, kld)]),
+  );
+}
+
+/** Our presets, window and sinks included. */
+export function presets(): string {
+  const lines = ["k2v2", "k3v3", "k4v4", "k5v4"].map((kv) => [
+    kv,
+    ...byModel(kv, (row) => `${top1(row)}, ${kld(row)}`),
+  ]);
+  return figures(["top-1, mean KLD", ...MODELS], lines);
+}
+
+/** Cosines of vectors and of attention scores, averaged over layers, beside what the model's logits say. */
+export function scores(): string {
+  const lines = MODELS.flatMap((model) =>
+    [4, 3, 2].map((bits) => {
+      const row = findRow(rows, "cosines", model, `paper-${bits}`);
+      const mean = (values: readonly (number | null)[]): string =>
+        (values.reduce<number>((sum, value) => sum + value!, 0) / values.length).toFixed(4);
+      const layers = row?.layers ?? [];
+      const cells = row
+        ? [
+            mean(layers.map((l) => l.keyCosine)),
+            mean(layers.map((l) => l.valueCosine)),
+            mean(layers.map((l) => l.scoreCosine)),
+            (
+              0.5 *
+              (layers.reduce((p, l) => p * l.keyCosine, 1) + layers.reduce((p, l) => p * l.valueCosine, 1))
+            ).toFixed(3),
+          ]
+        : ["–", "–", "–", "–"];
+      return [`${model}, ${bits} bits`, ...cells, measured(`paper-${bits}`, model, kld)];
+    }),
+  );
+  return figures(["", "keys", "values", "attention scores", "product over layers", "mean KLD"], lines);
+}
+
+/** What each model answers, greedily. */
+export function france(): string {
+  const formats = [
+    "f16",
+    ...[7, 6, 5, 4, 3, 2].map((bits) => `paper-${bits}`),
+    ...[4, 3, 2].flatMap((bits) => [`paper-${bits},v=f16`, `paper-${bits},k=f16`]),
+    ...["k4v4", "k3v3", "k2v2"],
+  ];
+  const answer = (kv: string, model: string): string =>
+    findRow(rows, "answer", model, kv)?.answer.replaceAll("|", "\\|") ?? "–";
+  return figures(
+    ["kv", ...MODELS],
+    formats.map((kv) => [kv, ...MODELS.map((model) => answer(kv, model))]),
+  );
+}

@@ -1,0 +1,7 @@
+/** @file A markdown table whose first column is text and whose others are figures. */
+import { markdownTable } from "../../src/cli/format.ts";
+
+export function figures(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  const columns = titles.map((title, i) => ({ title, align: i === 0 ? ("left" as const) : ("right" as const) }));
+  return markdownTable(columns, rows);
+}

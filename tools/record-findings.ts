@@ -1,0 +1,103 @@
+/**
+ * @file Measures what docs/findings.md says of models and appends the rows to bench/results/findings.jsonl:
+ * `npx tsx tools/record-findings.ts --text FILE [--models qwen3-1m,qwen3-3m,DIR] [--chunks 2] [--threads N]`
+ *
+ * The text is a novel that the checkpoints have not seen (Treasure Island, Project Gutenberg 120). Formats that are in the
+ * file already are not measured again, so that a run can be broken off.
+ */
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { parseArgs } from "node:util";
+import "../src/node/install.ts";
+import { buildCommit } from "../src/cli/build-info.ts";
+import { LLM } from "../src/engine/llm.ts";
+import { Runner } from "../src/engine/runner.ts";
+import { evaluate } from "../src/eval/evaluate.ts";
+import { decodersFor } from "../src/eval/format-decoders.ts";
+import { type FindingRow, findingRows, OUT } from "./findings/rows.ts";
+
+/** Everything as published, so that only the bits differ; then one side alone, QJL, and codebooks of few iterations. */
+const FORMATS = [
+  ...[2, 3, 4, 5, 6, 7].map((bits) => `paper-${bits}`),
+  ...[2, 3, 4].flatMap((bits) => [`paper-${bits},v=f16`, `paper-${bits},k=f16`]),
+  ...[3, 4, 5].map((bits) => `paper-${bits}+qjl`),
+  ...[10, 100].map((iterations) => `paper-4,codebook=${iterations}`),
+  ...["k2v2", "k3v3", "k4v4", "k5v4"],
+];
+const DIAGNOSED = ["paper-4", "paper-3", "paper-2"];
+const QUESTION = "What is the capital of France?";
+const CTX = 2048;
+/** Formats that share one pass of the exact cache. */
+const AT_ONCE = 6;
+
+const { values } = parseArgs({
+  options: {
+    text: { type: "string" },
+    models: { type: "string", default: "qwen3-1m,qwen3-3m" },
+    chunks: { type: "string", default: "2" },
+    threads: { type: "string" },
+  },
+});
+if (!values.text || !existsSync(values.text)) {
+  console.error("record-findings: --text: expected a plain text file; pass a novel the models were not trained on");
+  process.exit(2);
+}
+const text = readFileSync(values.text, "utf8");
+const textSource = basename(values.text);
+const commit = await buildCommit();
+
+function record(rows: readonly FindingRow[]): void {
+  const date = new Date().toISOString();
+  appendFileSync(OUT, rows.map((row) => `${JSON.stringify({ ...row, commit, date })}\n`).join(""));
+}
+
+for (const ref of values.models.split(",")) {
+  await using llm = await LLM.load(ref, {
+    kv: "f16",
+    backend: "wasm",
+    ...(values.threads !== undefined && { threads: Number(values.threads) }),
+  });
+  const model = basename(llm.name);
+  const known = findingRows().filter((row) => row.model === model);
+  const has = (kind: FindingRow["kind"], kv: string): boolean =>
+    known.some((row) => row.kind === kind && row.kv === kv);
+  const open = FORMATS.filter((kv) => !has("eval", kv));
+  for (let at = 0; at < open.length; at += AT_ONCE) {
+    const kv = open.slice(at, at + AT_ONCE);
+    const rows = await evaluate(llm, { text, textSource, kv, ctx: CTX, chunks: Number(values.chunks) });
+    record(rows.map((row) => ({ kind: "eval", ...row, model })));
+    console.log(`${model}: ${kv.join(", ")} in ${rows[0]!.seconds.toFixed(0)} s`);
+  }
+  const answers = ["f16", ...FORMATS].filter((kv) => !has("answer", kv));
+  for (const kv of answers)
+    record([{ kind: "answer", model, kv, question: QUESTION, answer: await answerOf(llm, kv) }]);
+  const cosines = DIAGNOSED.filter((kv) => !has("cosines", kv));
+  if (cosines.length > 0) {
+    const rows = await evaluate(llm, { text, textSource, kv: cosines, ctx: 512, chunks: 1, diagnose: true });
+    record(rows.map(({ kv, layers, top1, tokens }) => ({ kind: "cosines", model, kv, top1, tokens, layers: layers! })));
+  }
+  console.log(`${model}: ${answers.length} answers, ${cosines.length} formats diagnosed`);
+}
+
+/** Greedy, up to 24 tokens, through the chat template. */
+async function answerOf(llm: LLM, kv: string): Promise<string> {
+  const [decoder] = await decodersFor(llm, [kv]);
+  const cache = decoder!.createCache();
+  const sequence = cache.createSequence();
+  const runner = new Runner(decoder!, { contextLength: llm.config.maxPositionEmbeddings });
+  try {
+    const prompt = await llm.encodeChat([{ role: "user", content: QUESTION }]);
+    let logits = await runner.prefill(sequence, prompt);
+    const said: number[] = [];
+    while (said.length < 24) {
+      const token = logits.reduce((best, logit, id) => (logit > logits[best]! ? id : best), 0);
+      if (llm.eosTokens.has(token)) break;
+      said.push(token);
+      logits = await runner.step([{ sequence, tokens: [token], logits: "last" }]);
+    }
+    return llm.tokenizer.decode(said).trim();
+  } finally {
+    sequence.release();
+    decoder!.dispose();
+  }
+}
