@@ -1,9 +1,10 @@
 /** @file Which engine the page uses: chosen by the user, remembered, and found again on the next visit. */
 import { isRecord, readSaved, save } from "../ui/saved.ts";
 import { type BackendChoice, type ListedFile, type ModelRef, WEIGHT_CHOICES, type WeightChoice } from "./protocol.ts";
-import type { ServerAddress } from "./server-engine.ts";
+import { listServerModels, type ServerAddress } from "./server-engine.ts";
 
 export const DEFAULT_KV = "k4v4";
+const OWN_SERVER: ServerAddress = { url: "" };
 
 export interface TabChoice {
   readonly where: "tab";
@@ -57,9 +58,16 @@ export function rememberChoice(choice: EngineChoice): void {
   save("engine", { where: "tab", model: name, isUrl: model.kind === "url", kv, backend, weights });
 }
 
-/** The engine of the last visit if it can still be had, else the first embedded model. Null when there is none. */
-export function firstChoice(models: readonly EmbeddedModel[]): EngineChoice | null {
+/**
+ * The engine of the last visit if it can still be had; on a first visit the model of the server that the page comes from,
+ * where there is one, else the first embedded model. Null when there is none.
+ */
+export async function firstChoice(models: readonly EmbeddedModel[]): Promise<EngineChoice | null> {
   const last = readSaved("engine", isRemembered);
+  if (!last) {
+    const [model] = await listServerModels(OWN_SERVER).catch(() => []);
+    if (model) return { where: "server", model: model.id, address: OWN_SERVER };
+  }
   if (last?.where === "server") return { where: "server", model: last.model, address: { url: last.url ?? "" } };
   const settings = {
     kv: last?.kv ?? DEFAULT_KV,
@@ -71,9 +79,9 @@ export function firstChoice(models: readonly EmbeddedModel[]): EngineChoice | nu
   return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;
 }
 
-/** models/index.json beside the page; empty where only a server's models are offered. */
+/** checkpoints/index.json beside the page; empty where only a server's models are offered. */
 export async function listEmbeddedModels(): Promise<EmbeddedModel[]> {
-  const response = await fetch(new URL("models/index.json", document.baseURI)).catch(() => null);
+  const response = await fetch(new URL("checkpoints/index.json", document.baseURI)).catch(() => null);
   const list: unknown = response?.ok ? await response.json().catch(() => null) : null;
   return Array.isArray(list) ? (list as EmbeddedModel[]) : [];
 }

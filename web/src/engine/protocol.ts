@@ -2,7 +2,7 @@
 import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage } from "turboquant";
 import type { LayerSegments } from "turboquant/cache";
 
-/** A file of an embedded model, as models/index.json lists it. */
+/** A file of an embedded model, as checkpoints/index.json lists it. */
 export interface ListedFile {
   readonly name: string;
   readonly bytes: number;
