@@ -15,13 +15,13 @@ describe("ladderOf", () => {
       "V only",
       "scale rules off",
       "search off",
+      "transform off",
+      "feedback off",
       "rotation off",
       "QJL on",
       "sinks off",
       "window off",
       "calibration off",
-      "transform off",
-      "feedback off",
     ]);
     const given = found.get("as given")!.forLayer(0);
     const differs = (lever: string) =>
@@ -38,13 +38,14 @@ describe("ladderOf", () => {
       v: { ...given.v, scale: "norm" },
     });
     expect(differs("search off")).toMatchObject({ k: { ...given.k, search: false }, v: { ...given.v, search: false } });
+    expect(differs("feedback off")).toMatchObject({ k: { ...given.k, feedback: false }, v: { feedback: false } });
+    expect(differs("transform off")).toMatchObject({ k: { ...given.k, transform: false }, v: { transform: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
     expect(differs("QJL on")).toMatchObject({
       k: { type: "tq3", scale: "norm", search: true, feedback: false, qjl: true },
     });
     expect(differs("sinks off")).toEqual({ sinks: 0 });
     expect(differs("window off")).toEqual({ window: 0 });
-    expect(differs("feedback off")).toEqual({ k: { ...given.k, feedback: false }, v: { ...given.v, feedback: false } });
     expect(differs("calibration off")).toEqual({});
     expect(found.get("calibration off")!.calibration).toBe("off");
   });
@@ -84,6 +85,7 @@ describe("ladderOf", () => {
     expect([...rungs("k1v4").keys()]).not.toContain("QJL on");
     expect([...rungs("k4v4", { ...MODEL, hasSketch: false }).keys()]).not.toContain("QJL on");
     expect([...rungs("k4v4,v=f16").keys()]).not.toContain("K only");
+    expect([...rungs("kivi-4").keys()]).toEqual(["as given", "K only", "V only", "sinks on"]);
     expect([...rungs("f16").keys()]).toEqual(["as given"]);
   });
 

@@ -48,6 +48,11 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
     const isPublished = (isCoded(k.type) ? k : v).scale === "norm";
     rungs.push(onOff("scale rules", !isPublished, "scale=norm", "scale=auto"));
     rungs.push(onOff("search", (isCoded(k.type) ? k : v).search, "search=off", "search=on"));
+    if (isCalibrated && calibration !== "off") {
+      const side = isCoded(k.type) ? k : v;
+      rungs.push(onOff("transform", side.transform, "transform=off", "transform=on"));
+      rungs.push(onOff("feedback", side.feedback, "feedback=off", "feedback=on"));
+    }
     rungs.push(onOff("rotation", rotation !== "none", "rotation=none", "rotation=hadamard"));
   }
   if (isCoded(k.type)) {
@@ -58,16 +63,10 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   }
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
-    rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
-    if (isCalibrated) {
-      rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
-      // Both refer to the calibration's constants.
-      const coded = isCoded(k.type) ? k : v;
-      if (isCoded(coded.type) && calibration !== "off") {
-        rungs.push(onOff("transform", coded.transform, "transform=off", "transform=on"));
-        rungs.push(onOff("feedback", coded.feedback, "feedback=off", "feedback=on"));
-      }
-    }
+    // KIVI needs its window: a page has no codes before it is full.
+    const isKivi = k.type.startsWith("kivi") || v.type.startsWith("kivi");
+    if (!isKivi) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
+    if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
   }
   return rungs.map(({ lever, kv }) => ({ lever, kv: parseKvSpec(kv).text }));
 }

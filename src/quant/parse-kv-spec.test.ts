@@ -120,11 +120,12 @@ describe("modifiers", () => {
   });
 
   it("scale= and search= reach the layers of layers= too, wherever it stands; sinks and window stay the preset's", () => {
-    for (const spec of ["k4v4,layers=0-1:k8v8,scale=norm,search=off", "k4v4,scale=norm,search=off,layers=0-1:k8v8"]) {
-      const published = { scale: "norm", search: false };
-      expect(layer(spec, 1)).toMatchObject({ k: { ...key(8), ...published }, v: { ...value(8), ...published } });
-      expect(layer(spec, 1)).toMatchObject({ sinks: 4, window: 128 });
-      expect(layer(spec, 2)).toMatchObject({ k: { ...key(4), ...published }, v: { ...value(4), ...published } });
+    for (const spec of [
+      "k4v4,layers=0-1:k8v8,scale=norm,search=off,transform=off,feedback=off",
+      "k4v4,transform=off,feedback=off,scale=norm,search=off,layers=0-1:k8v8",
+    ]) {
+      expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
+      expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
     }
     expect(layer("turboquant_4bit_nc,layers=0:k8v8").k).toEqual({ ...key(8), search: false });
     // Without them, the layer's own preset decides.
