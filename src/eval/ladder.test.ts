@@ -15,8 +15,6 @@ describe("ladderOf", () => {
       "V only",
       "scale rules off",
       "search off",
-      "transform off",
-      "feedback off",
       "rotation off",
       "QJL on",
       "sinks off",
@@ -38,7 +36,6 @@ describe("ladderOf", () => {
       v: { ...given.v, scale: "norm" },
     });
     expect(differs("search off")).toMatchObject({ k: { ...given.k, search: false }, v: { ...given.v, search: false } });
-    expect(differs("feedback off")).toMatchObject({ k: { ...given.k, feedback: false }, v: { feedback: false } });
     expect(differs("transform off")).toMatchObject({ k: { ...given.k, transform: false }, v: { transform: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
     expect(differs("QJL on")).toMatchObject({
