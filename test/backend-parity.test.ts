@@ -126,6 +126,20 @@ describe("wasm attention against the reference", () => {
   it("calibrated keys", async () => {
     await compare({ kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true });
     await compare({ kv: "f16", numHeads: 4, numKvHeads: 2, steps: [50, 1], calibrated: true });
+    for (const kv of [
+      "k3v3,sinks=0,window=0",
+      "k2v8,transform=off",
+      "k4v4,feedback=off",
+      "k5v1,feedback=off,transform=off,sinks=0,window=0",
+      "k4v4,rotation=qr,scale=norm",
+      "k6v2,rotation=none,search=off",
+      "k7v4,sinks=0,window=0,v=q4_0r",
+    ]) {
+      await compare({ kv, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true });
+    }
+    for (const headDim of [8, 40, 128, 256]) {
+      await compare({ kv: "k4v3,sinks=0,window=0", headDim, steps: [40, 1], calibrated: true });
+    }
   });
 
   it("RoPE", async () => {

@@ -1,8 +1,6 @@
 /** @file The WASM backend in a browser's worker: with threads on an isolated page, on one thread elsewhere; the same tokens as Node. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -11,6 +9,7 @@ import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
 import { findChromium, skipReason } from "./helpers/optional.ts";
 import { repoRoot } from "./helpers/shared.ts";
+import { answering, answerWith, type StaticServer, serveFolder } from "./helpers/static-server.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
@@ -41,7 +40,7 @@ interface Result {
   readonly error?: string;
 }
 
-let server: Server;
+let server: StaticServer;
 let worker: string;
 let isolated = true;
 let onResult: (result: Result) => void = () => {};
@@ -53,10 +52,9 @@ async function runInBrowser(isIsolated: boolean): Promise<Result> {
   const result = new Promise<Result>((resolve) => {
     onResult = resolve;
   });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const flags =
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync";
-  const browser = spawn(chromium!, [...flags.split(" "), `--user-data-dir=${profile}`, url], {
+  const browser = spawn(chromium!, [...flags.split(" "), `--user-data-dir=${profile}`, server.url], {
     stdio: "ignore",
     detached: true,
   });
@@ -82,13 +80,10 @@ describe.skipIf(skip)(`wasm in a browser worker${skip ? ` (${skip})` : ""}`, () 
       logLevel: "silent",
     });
     worker = bundle.outputFiles[0]!.text;
-    server = createServer((request, response) => {
-      const path = request.url!.split("?")[0]!;
-      if (isolated) {
-        response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
-        response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
-      }
-      if (path === "/result") {
+    const answer = answering({
+      "/": answerWith("text/html", PAGE),
+      "/worker.js": answerWith("text/javascript", worker),
+      "/result": (request, response) => {
         let body = "";
         request.on("data", (chunk) => {
           body += chunk;
@@ -97,19 +92,18 @@ describe.skipIf(skip)(`wasm in a browser worker${skip ? ` (${skip})` : ""}`, () 
           response.end();
           onResult(JSON.parse(body) as Result);
         });
-      } else if (path === "/") response.setHeader("Content-Type", "text/html").end(PAGE);
-      else if (path === "/worker.js") response.setHeader("Content-Type", "text/javascript").end(worker);
-      else {
-        try {
-          const bytes = readFileSync(join(repoRoot, path));
-          if (request.method === "HEAD") response.setHeader("Content-Length", bytes.length).end();
-          else response.end(bytes);
-        } catch {
-          response.writeHead(404).end();
-        }
-      }
+      },
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    server = await serveFolder(repoRoot, {
+      isolated: false,
+      handle: (request, response) => {
+        if (isolated) {
+          response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+          response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+        }
+        return answer(request, response);
+      },
+    });
   });
   afterAll(() => server?.close());
 

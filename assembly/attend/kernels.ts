@@ -56,7 +56,8 @@ export function attendMerge(task: i32, p: usize, scratch: usize): void {
       v128.store(acc + i, f32x4.add(v128.load(acc + i), f32x4.mul(f, v128.load(part + 8 + i))));
     }
   }
-  finish(p, scratch, acc, sum, <usize>load<u32>(p, OUT) + <usize>task * d * 4);
+  const head = <usize>task % <usize>load<u32>(p, NUM_HEADS) / <usize>load<u32>(p, GROUP);
+  finish(p, scratch, acc, sum, head, <usize>load<u32>(p, OUT) + <usize>task * d * 4);
 }
 
 /** One block of query positions of one KV head over all their keys. Task = (block, KV head), KV head fastest. */
@@ -76,15 +77,15 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   for (let row: usize = 0; row < rows; row++) {
     const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / group) * heads + head * group + row % group;
     const state = scratch + S_ROWS + row * ROW_BYTES;
-    finish(p, scratch, scratch + S_ACC + row * MAX_DIM * 4, load<f32>(state, ROW_SUM), <usize>load<u32>(p, OUT) + index * d * 4);
+    finish(p, scratch, scratch + S_ACC + row * MAX_DIM * 4, load<f32>(state, ROW_SUM), head, <usize>load<u32>(p, OUT) + index * d * 4);
   }
 }
 
 /** out = un-rotated acc / sum */
-function finish(p: usize, scratch: usize, acc: usize, sum: f32, out: usize): void {
+function finish(p: usize, scratch: usize, acc: usize, sum: f32, head: usize, out: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   const inverse: f32 = sum > 0 ? <f32>1 / sum : 0;
   for (let i: usize = 0; i < d; i++) store<f32>(acc + i * 4, load<f32>(acc + i * 4) * inverse);
-  unrotate(p, acc, d, scratch);
+  unrotate(p, acc, d, head, scratch);
   memory.copy(out, acc, d * 4);
 }

@@ -23,7 +23,7 @@ export const PAGE_TOKENS: usize = 60;
 export const EXACT_TOKENS: usize = 64;
 export const EXACT_K: usize = 68;
 export const EXACT_V: usize = 72;
-/** Inverse rotation of V: 0 none, 1 Hadamard, 2 matrix. */
+/** Inverse rotation of V: 0 none, 1 Hadamard, 2 matrix, 3 a matrix for each KV head. */
 export const ROTATION: usize = 76;
 export const ROTATION_SIZE: usize = 80;
 export const ROTATION_ROUNDS: usize = 84;

@@ -6,8 +6,8 @@
 import { toHalf, toHalves } from "../simd/vector";
 import { S_END, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import {
-  BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, PAGE_TOKENS, PLANE_0, PLANE_1,
-  PLANE_2, QKV, QUANTIZER, QUERY, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
+  BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, FEEDBACK, FORWARD, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, PAGE_TOKENS, PLANE_0, PLANE_1,
+  PLANE_2, QKV, QUANTIZER, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SKETCH_NORMS, SKETCH_ROWS, SKETCH_SIGNS, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "./params";
 import { quantize, S_CODES, S_INPUT, S_NORM, S_SIGNED } from "./quantize";
@@ -118,8 +118,21 @@ function storeBlocks(x: usize, d: usize, isEight: bool, side: usize, page: usize
   storeCodes(codes, d, isEight ? 8 : 4, side, page, index);
 }
 
+/** Address of a head's matrix of a side, or 0 where there is none. */
+// @ts-ignore: decorator
+@inline function matrixOf(side: usize, which: usize, head: usize, d: usize): usize {
+  const all = <usize>load<u32>(side + which);
+  return all ? all + head * d * d * 4 : 0;
+}
+
+// @ts-ignore: decorator
+@inline function feedbackOf(side: usize, head: usize, d: usize): usize {
+  const all = <usize>load<u32>(side + FEEDBACK);
+  return all ? all + head * (d + 1) * d * 4 : 0;
+}
+
 /** Stores a prepared vector as (head, row) of a page; index = head · pageTokens + row. KIVI waits until the page is full. */
-function storeVector(x: usize, d: usize, side: usize, page: usize, index: usize, scratch: usize): void {
+function storeVector(x: usize, d: usize, side: usize, page: usize, head: usize, index: usize, scratch: usize): void {
   const type = load<i32>(side, TYPE);
   if (type >= TYPE_KIVI) return;
   const s = scratch + QUANTIZE;
@@ -127,7 +140,7 @@ function storeVector(x: usize, d: usize, side: usize, page: usize, index: usize,
   else if (type == TYPE_F16) storeHalves(x, page + load<u32>(side, PLANE_0) + index * d * 2, d);
   else if (type > 8) storeBlocks(x, d, type == TYPE_Q8_0, side, page, index, s + S_CODES);
   else {
-    const scale = quantize(x, d, type, side, load<u32>(side, QUANTIZER), s);
+    const scale = quantize(x, d, type, side, load<u32>(side, QUANTIZER), feedbackOf(side, head, d), s);
     storeCodes(s + S_CODES, d, type, side, page, index);
     store<u16>(page + load<u32>(side, SCALES) + index * 2, <u16>toHalf(scale));
     if (load<u32>(side, SKETCH_MATRIX)) storeSketch(d, side, page, index, s);
@@ -173,20 +186,23 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
   if (load<u32>(p, K_NORM)) normHead(x, load<u32>(p, K_NORM), eps, d);
   rope(x, cos, sin, d);
   sanitize(x, d);
+  const keyMatrix = matrixOf(p + K_SIDE, FORWARD, head, d), queryMatrix = matrixOf(p + K_SIDE, QUERY_MATRIX, head, d);
   if (isCalibrated) {
     const mean = <usize>load<u32>(p, MEAN) + head * d * 4;
-    for (let i: usize = 0; i < d * 4; i += 16) {
-      v128.store(x + i, f32x4.mul(f32x4.sub(v128.load(x + i), v128.load(mean + i)), v128.load(balance + i)));
-    }
+    for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.sub(v128.load(x + i), v128.load(mean + i)));
+    if (!keyMatrix) for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(balance + i)));
   }
-  if (load<u32>(p + K_SIDE, ROTATED)) rotate(p, x, d, scratch);
-  storeVector(x, d, p + K_SIDE, page, head * tokens + at, scratch);
+  if (keyMatrix) multiplyMatrix(keyMatrix, x, d, scratch + PRODUCT);
+  else if (load<u32>(p + K_SIDE, ROTATED)) rotate(p, x, d, scratch);
+  storeVector(x, d, p + K_SIDE, page, head, head * tokens + at, scratch);
   if (exact) storeHalves(x, exact + load<u32>(p, EXACT_K) + (head * exactTokens + exactAt) * d * 2, d);
 
   memory.copy(x, qkv + (heads + kvHeads + head) * d * 4, d * 4);
   sanitize(x, d);
-  if (load<u32>(p + V_SIDE, ROTATED)) rotate(p, x, d, scratch);
-  storeVector(x, d, p + V_SIDE, page, head * tokens + at, scratch);
+  const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, d);
+  if (valueMatrix) multiplyMatrix(valueMatrix, x, d, scratch + PRODUCT);
+  else if (load<u32>(p + V_SIDE, ROTATED)) rotate(p, x, d, scratch);
+  storeVector(x, d, p + V_SIDE, page, head, head * tokens + at, scratch);
   if (exact) storeHalves(x, exact + load<u32>(p, EXACT_V) + (head * exactTokens + exactAt) * d * 2, d);
 
   const group = heads / kvHeads;
@@ -197,8 +213,9 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
     memory.copy(q, qkv + h * d * 4, d * 4);
     if (load<u32>(p, Q_NORM)) normHead(q, load<u32>(p, Q_NORM), eps, d);
     rope(q, cos, sin, d);
-    if (isCalibrated) for (let i: usize = 0; i < d * 4; i += 16) v128.store(q + i, f32x4.div(v128.load(q + i), v128.load(balance + i)));
-    if (load<u32>(p + K_SIDE, ROTATED)) rotate(p, q, d, scratch);
+    if (queryMatrix) multiplyMatrix(queryMatrix, q, d, scratch + PRODUCT);
+    else if (isCalibrated) for (let i: usize = 0; i < d * 4; i += 16) v128.store(q + i, f32x4.div(v128.load(q + i), v128.load(balance + i)));
+    if (!queryMatrix && load<u32>(p + K_SIDE, ROTATED)) rotate(p, q, d, scratch);
     for (let i: usize = 0; i < d * 4; i += 16) v128.store(q + i, f32x4.mul(v128.load(q + i), scale));
   }
 }

@@ -40,10 +40,15 @@ export const SKETCH_SIGNS: usize = 36;
 export const SKETCH_NORMS: usize = 40;
 export const SKETCH_MATRIX: usize = 44;
 export const SKETCH_ROWS: usize = 48; // projections, a multiple of 8
+// f32 [numKvHeads] matrices each, or 0: [headDim][headDim], of the feedback [headDim + 1][headDim].
+export const FORWARD: usize = 52;
+export const QUERY_MATRIX: usize = 56; // of the K side
+export const FEEDBACK: usize = 60;
 
 // Quantizer table.
 export const Q_RATE: usize = 0; // f32 bins a unit of |t|
 export const Q_LAST_BIN: usize = 4; // f32
 export const Q_FACTORS: usize = 16; // f32 [9]
+export const Q_INVERSES: usize = 52; // f32 [9], 1 / factor
 /** [bin] of f32 boundary, f32 centroid below, f32 centroid above, i32 boundaries below. */
-export const Q_BINS: usize = 64;
+export const Q_BINS: usize = 96;

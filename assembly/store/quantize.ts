@@ -9,7 +9,7 @@
  * exactly (src/backends/wasm/quantizer-table.ts). So every width costs the same, and nothing branches on data.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
-import { Q_BINS, Q_FACTORS, Q_LAST_BIN, Q_RATE, RULE, SEARCH } from "./params";
+import { Q_BINS, Q_FACTORS, Q_INVERSES, Q_LAST_BIN, Q_RATE, RULE, SEARCH } from "./params";
 import { dot4 } from "./rotate";
 
 const MAX_SCALE: f32 = 65504;
@@ -18,12 +18,14 @@ const ROUND: f32 = 12582912;
 const ROUND_BITS: i32 = 0x4b400000;
 
 // Scratch of a quantization.
-const S_ABS: usize = 0; // f32 [256 + 16] |u|
+const S_ABS: usize = 0; // f32 [256 + 16] |u|, then the targets of error feedback
 const S_NEGATIVE: usize = 1088; // i32 [256 + 16] −1 where the code is in the negative half
 export const S_CODES: usize = 2176; // u8 [256 + 16]
 export const S_SIGNED: usize = 2560; // f32 [256 + 16] signed centroids, for the sketch
 export const S_INPUT: usize = 3648; // f32 [256 + 16] u
 export const S_NORM: usize = 4736; // f32 norm of the input
+const S_PRODUCT: usize = 4752; // f32 [256 + 16] Uᵀu of error feedback
+const S_WEIGHTED: usize = 5840; // f32 [256 + 16]
 
 /** Magnitudes of a candidate at i: bits of |u·factor|, raised by one in the negative half. */
 // @ts-ignore: decorator
@@ -39,10 +41,11 @@ export const S_NORM: usize = 4736; // f32 norm of the input
 }
 
 /**
- * y: [d] rotated · side: a side of the append parameters · s: scratch of the quantizer, 16-byte aligned
+ * y: [d] rotated · side: a side of the append parameters · s: scratch of the quantizer, 16-byte aligned ·
+ * feedback: columns of the head's factor and its weights, or 0
  * Codes go to s + S_CODES, u to s + S_INPUT, signed centroids to s + S_SIGNED, the norm to s + S_NORM. returns: the scale
  */
-export function quantize(y: usize, d: usize, bits: i32, side: usize, table: usize, s: usize): f32 {
+export function quantize(y: usize, d: usize, bits: i32, side: usize, table: usize, feedback: usize, s: usize): f32 {
   const norm = sqrt<f32>(dot4(y, y, d));
   const root = <f32>Math.sqrt(<f64>d);
   const f = f32x4.splat(norm > 0 ? root / norm : 0), zero = f32x4.splat(0);
@@ -57,7 +60,7 @@ export function quantize(y: usize, d: usize, bits: i32, side: usize, table: usiz
   const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN);
   const base = i32x4.splat(<i32>(table + Q_BINS) - (ROUND_BITS << 4));
   const candidates: usize = load<u32>(side, SEARCH) ? 9 : 1;
-  let best: f32 = 1, bestCosine: f32 = -1e30, bestSquare: f32 = 0, bestProduct: f32 = 0;
+  let best: usize = 0, bestCosine: f32 = -1e30, bestSquare: f32 = 0, bestProduct: f32 = 0;
   for (let a: usize = 0; a < candidates; a++) {
     const alpha: f32 = candidates == 1 ? 1 : load<f32>(table + a * 4, Q_FACTORS);
     const factor = f32x4.splat(alpha);
@@ -80,19 +83,70 @@ export function quantize(y: usize, d: usize, bits: i32, side: usize, table: usiz
     const squares = sumLanes(square), products = sumLanes(product);
     const cosine = products / sqrt<f32>(squares);
     if (cosine > bestCosine) {
-      best = alpha;
+      best = a;
       bestCosine = cosine;
       bestSquare = squares;
       bestProduct = products;
     }
   }
-  chooseCodes(s, d, best, 1 << (bits - 1), rate, last, base);
-
+  const alpha: f32 = candidates == 1 ? 1 : load<f32>(table + best * 4, Q_FACTORS), half = 1 << (bits - 1);
   const rule = load<u32>(side, RULE);
+  if (feedback) {
+    const inverse: f32 = candidates == 1 ? 1 : load<f32>(table + best * 4, Q_INVERSES);
+    feedBack(s, d, alpha, inverse, half, table, feedback);
+    const own = rule == 0 ? norm : metricScale(s, d, rule == 2, norm * inverse, inverse, feedback + d * d * 4);
+    return max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, own));
+  }
+  chooseCodes(s, d, alpha, half, rate, last, base);
   let scale = norm;
   if (rule == 1) scale = (norm * root) / sqrt<f32>(bestSquare);
   else if (rule == 2) scale = (norm * bestProduct) / bestSquare;
   return min<f32>(MAX_SCALE, scale);
+}
+
+/**
+ * Codes and signed centroids one coordinate after the other; the error of each moves the targets of those after it.
+ * A column is zero up to its own coordinate, so whole vectors may be updated from there on.
+ */
+function feedBack(s: usize, d: usize, alpha: f32, inverse: f32, half: i32, table: usize, columns: usize): void {
+  const rate = load<f32>(table, Q_RATE), last = load<f32>(table, Q_LAST_BIN);
+  memory.copy(s + S_ABS, s + S_INPUT, d * 4);
+  memory.copy(s + S_PRODUCT, s + S_INPUT, d * 4);
+  for (let j: usize = 0; j < d; j++) {
+    const x = load<f32>(s + j * 4, S_ABS) * alpha;
+    const negative = !(x > 0);
+    const t = reinterpret<f32>(reinterpret<i32>(abs<f32>(x)) + i32(negative));
+    const at = table + Q_BINS + (<usize>(reinterpret<i32>(min<f32>(last, t * rate) + ROUND) - ROUND_BITS) << 4);
+    const isAbove = t > load<f32>(at);
+    const c = isAbove ? load<f32>(at, 8) : load<f32>(at, 4);
+    const signed = negative ? -c : c;
+    const index = load<i32>(at, 12) + i32(isAbove);
+    store<u8>(s + j, negative ? half - 1 - index : half + index, S_CODES);
+    store<f32>(s + j * 4, signed, S_SIGNED);
+    const u = load<f32>(s + j * 4, S_INPUT);
+    const error = f32x4.splat(signed * inverse - u), input = f32x4.splat(u);
+    const column = columns + j * d * 4;
+    for (let i = ((j + 1) * 4) & ~15; i < d * 4; i += 16) {
+      const factor = v128.load(column + i);
+      v128.store(s + i, f32x4.sub(v128.load(s + i, S_ABS), f32x4.mul(error, factor)), S_ABS);
+      v128.store(s + i, f32x4.add(v128.load(s + i, S_PRODUCT), f32x4.mul(input, factor)), S_PRODUCT);
+    }
+  }
+}
+
+/** Scale in the metric of the feedback: see src/quant/vector-quantizer.ts. */
+function metricScale(s: usize, d: usize, isLeastSquares: bool, scaled: f32, inverse: f32, weights: usize): f32 {
+  const f = f32x4.splat(inverse);
+  const p = s + S_PRODUCT, w = s + S_ABS, weighted = s + S_WEIGHTED;
+  for (let i: usize = 0; i < d * 4; i += 16) {
+    const own = f32x4.add(f32x4.sub(f32x4.mul(v128.load(s + i, S_SIGNED), f), v128.load(w + i)), v128.load(p + i));
+    v128.store(w + i, own);
+    v128.store(weighted + i, f32x4.mul(v128.load(weights + i), own));
+  }
+  const square = dot4(weighted, w, d);
+  if (isLeastSquares) return (scaled * dot4(weighted, p, d)) / square;
+  for (let i: usize = 0; i < d * 4; i += 16) v128.store(weighted + i, f32x4.mul(v128.load(weights + i), v128.load(p + i)));
+  return scaled * sqrt<f32>(dot4(weighted, p, d) / square);
 }
 
 /** The end of dot4: (s0 + s1) + (s2 + s3). */

@@ -69,9 +69,10 @@ export function inverseHadamard(x: usize, d: usize, size: usize, rounds: usize, 
   }
 }
 
-/** Undoes V's rotation on an output head; p is an attention parameter block. */
-export function unrotate(p: usize, x: usize, d: usize, scratch: usize): void {
+/** Undoes V's rotation on an output of KV head `head`; p is an attention parameter block. */
+export function unrotate(p: usize, x: usize, d: usize, head: usize, scratch: usize): void {
   const kind = load<u32>(p, ROTATION);
   if (kind == 1) inverseHadamard(x, d, load<u32>(p, ROTATION_SIZE), load<u32>(p, ROTATION_ROUNDS), load<u32>(p, ROTATION_DATA));
   else if (kind == 2) multiplyMatrix(load<u32>(p, ROTATION_DATA), x, d, scratch + S_TILE);
+  else if (kind == 3) multiplyMatrix(<usize>load<u32>(p, ROTATION_DATA) + head * d * d * 4, x, d, scratch + S_TILE);
 }

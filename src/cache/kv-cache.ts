@@ -18,7 +18,14 @@ export interface LayerCache {
 }
 
 /** Both sides of the exact stream. */
-export const EXACT_SIDE: SideFormat = { type: "f16", scale: "norm", search: false, qjl: false };
+export const EXACT_SIDE: SideFormat = {
+  type: "f16",
+  scale: "norm",
+  search: false,
+  transform: false,
+  feedback: false,
+  qjl: false,
+};
 
 const isFloat = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
 

@@ -7,7 +7,14 @@ import { PagePool } from "./page-pool.ts";
 import type { PageAddress } from "./page-storage.ts";
 import type { Sequence } from "./sequence.ts";
 
-const side = (type: SideFormat["type"]): SideFormat => ({ type, scale: "norm", search: false, qjl: false });
+const side = (type: SideFormat["type"]): SideFormat => ({
+  type,
+  scale: "norm",
+  search: false,
+  transform: false,
+  feedback: false,
+  qjl: false,
+});
 
 export function kvFormat(sinks: number, window: number, k: SideFormat["type"] = "tq4", v = k): LayerKvFormat {
   return { k: side(k), v: side(v), sinks, window, rotation: "hadamard", seed: 0 };

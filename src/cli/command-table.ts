@@ -32,6 +32,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/eval.ts"),
   },
   {
+    name: "calibrate",
+    summary: "fit the KV codes to a model, once: a small file beside it",
+    load: () => import("./commands/calibrate.ts"),
+  },
+  {
     name: "allocate",
     summary: "bits for each layer, and for K and V, under a byte budget",
     load: () => import("./commands/allocate.ts"),

@@ -17,6 +17,8 @@ describe("--explain", () => {
     expect(gpu.code).toBe(0);
     expect(gpu.err).toMatch(/backend: webgpu \S+/);
     expect(gpu.err).toMatch(/adapter: .+\n.*features: .+\n.*limits: buffers [\d,.]+ MiB/);
+    expect(gpu.err).toMatch(/decode attention: (each subgroup of \d+|through workgroup memory, because)/);
+    expect(gpu.err).toMatch(/matrix products: few rows .*; many (on matrix units|in (small )?f32 tiles, because)/);
     const cpu = await runCommand([...ARGS, "--backend", "wasm"]);
     expect(gpu.out).toBe(cpu.out);
   });

@@ -38,7 +38,11 @@ describe("what fits", () => {
     expect(message).toContain("--backend webgpu");
     expect(detail.weightBytes).toBeGreaterThan(16e9);
     expect(refused({ memoryBytes: 900e6 }).message).toMatch(/--weights q8 takes \d+ MB/);
-    expect(refused({ memoryBytes: 100e6 }).message).toMatch(/--weights q8 would take \d+ MB, --weights q4 would take/);
+    const given = refused({ memoryBytes: 100e6 }).message;
+    expect(given).toMatch(
+      /more than the 100 MB of the memory given \(--memory\); --weights q8 would take \d+ MB, --weights q4 would/,
+    );
+    expect(given).not.toContain("4 GiB");
   });
 
   it("a context that does not fit names the longest that does, and that one is taken", () => {
@@ -68,7 +72,7 @@ describe("what fits", () => {
     expect(contextLength).toBeLessThan(small.maxPositionEmbeddings);
     expect(contextLength).toBeGreaterThan(25_000);
     expect(note).toMatch(
-      /context: [\d,]+ of the model's 40,960 tokens, because the pages of one layer take .* a phone binds at most 134 MB/,
+      /context: [\d,]+ of the model's 40,960 tokens, because the pages of one layer take .* the device binds at most 134 MB/,
     );
     // A budget is for all sequences together; it makes none of them shorter.
     expect(checkFit({ ...base, kvBudgetBytes: 1e8 }).contextLength).toBe(small.maxPositionEmbeddings);

@@ -36,10 +36,14 @@ interface Need {
 
 /** @throws TurboQuantError out_of_memory — the weights, or the context that was asked for; with what would fit */
 export function checkFit(asking: FitOptions): Fit {
-  // A budget alone says nothing of the length of a sequence.
-  const options = asking.context === undefined ? { ...asking, kvBudgetBytes: undefined } : asking;
-  const { model, backend, memory } = options;
-  const available = Math.min(memory.bytes, options.memoryBytes ?? Number.POSITIVE_INFINITY);
+  const options = {
+    ...asking,
+    memory: given(asking),
+    // A budget alone says nothing of the length of a sequence.
+    kvBudgetBytes: asking.context === undefined ? undefined : asking.kvBudgetBytes,
+  };
+  const { model, memory } = options;
+  const available = memory.bytes;
   const limit = model.maxPositionEmbeddings;
   const asked = options.context ?? limit;
   const least = needOf(options, available, options.kv, Math.min(PAGE_TOKENS, asked));
@@ -57,7 +61,7 @@ export function checkFit(asking: FitOptions): Fit {
   const ways = [
     longest > 0 && `--ctx ${longest} fits with --kv ${options.kv}`,
     others.length > 0 && `--kv ${others[0]} fits ${count(asked)} tokens`,
-    backend === "wasm" && others.length === 0 && "--backend webgpu has no limit of 4 GiB",
+    isFull(options) && others.length === 0 && "--backend webgpu has no limit of 4 GiB",
   ].filter((way) => way !== false);
   throw new TurboQuantError(
     "out_of_memory",
@@ -72,6 +76,16 @@ export function checkFit(asking: FitOptions): Fit {
     },
   );
 }
+
+/** What there is: of the backend, or less when less was given. */
+function given({ memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): BackendMemory {
+  if (memoryBytes >= memory.bytes) return memory;
+  return { ...memory, what: "the memory given (--memory)", bytes: memoryBytes };
+}
+
+/** Whether it is WebAssembly's own limit that is in the way. */
+const isFull = ({ backend, memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): boolean =>
+  backend === "wasm" && memory.bytes < memoryBytes;
 
 function needOf(options: FitOptions, available: number, kv: string, context: number): Need {
   const { model, backend, memory, weights, kvBudgetBytes = Number.POSITIVE_INFINITY } = options;
@@ -89,7 +103,7 @@ function needOf(options: FitOptions, available: number, kv: string, context: num
     totalBytes > available
       ? `${cache}, ${size(plan.weights.bytes)} for the weights and ${size(totalBytes - cacheBytes - plan.weights.bytes)} for the work are more than the ${size(available)} of ${memory.what}`
       : largestBinding > memory.bindingBytes
-        ? `the pages of one layer take ${size(largestBinding)} and ${memory.what} binds at most ${size(memory.bindingBytes)}`
+        ? `the pages of one layer take ${size(largestBinding)} and the device binds at most ${size(memory.bindingBytes)}`
         : cacheBytes > kvBudgetBytes
           ? `${cache} are more than the budget of ${size(kvBudgetBytes)}`
           : null;
@@ -129,9 +143,9 @@ function weightsDoNotFit(options: FitOptions, available: number): TurboQuantErro
     ? `--weights ${fitting.type} takes ${size(fitting.bytes)}`
     : [
         ...smaller.map((w) => `--weights ${w.type} would take ${size(w.bytes)}`),
-        backend === "wasm"
+        isFull(options)
           ? "try --backend webgpu, which has no limit of 4 GiB, or a smaller model"
-          : "choose a smaller model",
+          : "give it more memory or choose a smaller model",
       ].join(", ");
   return new TurboQuantError(
     "out_of_memory",

@@ -121,7 +121,7 @@ export class LLM {
       const checkpoint = await openCheckpoint(source);
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
-      const calibration = await loadCalibration(source, spec.calibration, config);
+      const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
       let choice: string | undefined;
       ops = await createBackend(options.backend ?? "auto", {
         onChoice: (reason) => {
@@ -177,12 +177,22 @@ export class LLM {
   /** What a format asks of the checkpoint's calibration file. */
   async loadCalibration(spec: KvSpec): Promise<Calibration> {
     if (spec.calibration === "off") return [];
-    const source = await this.#parts.reopen();
+    const source = await this.reopen();
     try {
-      return await loadCalibration(source, spec.calibration, this.config);
+      return await loadCalibration(source, spec.calibration, this.config, async () => this.#parts.weightsFingerprint);
     } finally {
       await source.close();
     }
+  }
+
+  /** The files of the checkpoint once more, for the caller to close. */
+  reopen(): Promise<FileSource> {
+    return this.#parts.reopen();
+  }
+
+  /** Of the weights alone, without the calibration of this format. */
+  get weightsFingerprint(): string {
+    return this.#parts.weightsFingerprint;
   }
 
   /** A conversation with a cache of its own. */

@@ -72,7 +72,12 @@ describe("diagnoseLayer", () => {
 
   it("a calibration that takes the mean away takes its noise away", () => {
     const vectors = gaussianVectors(300, 12);
-    const calibration = { keyMean: new Float32Array(128).fill(12), balance: new Float32Array(128).fill(1) };
+    const calibration = {
+      keyMean: new Float32Array(128).fill(12),
+      balance: new Float32Array(128).fill(1),
+      key: null,
+      value: null,
+    };
     const [without, with_] = [undefined, calibration].map((c) =>
       diagnoseLayer(layerOf("paper-4", { calibration: c ?? null }), vectors),
     ) as [ReturnType<typeof diagnoseLayer>, ReturnType<typeof diagnoseLayer>];

@@ -14,7 +14,7 @@ import type { Decoder } from "../models/decoder.ts";
 import { getCodebook } from "../quant/codebook.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
 import { codeBits, pageLayout } from "../quant/page-layout.ts";
-import { type HeadCalibration, RowCodec } from "../quant/row-codec.ts";
+import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-codec.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
 /** Errors of one layer, averaged over heads. Only keys count that a query reads as codes: no sinks, no window. */
@@ -110,13 +110,12 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
   const [keyErrors, valueErrors] = [new VectorErrors(), new VectorErrors()];
   const noise = { squares: 0, count: 0, cosines: 0, rows: 0 };
   let [squaresQ, squaresK, law] = [0, 0, 0];
+  const keyConstants = headCalibrations(layer.calibration, format, d, "k");
+  const valueConstants = headCalibrations(layer.calibration, format, d, "v");
   for (let head = 0; head < numKvHeads; head++) {
-    const calibration = layer.calibration && {
-      mean: layer.calibration.keyMean.subarray(head * d, (head + 1) * d),
-      balance: layer.calibration.balance.subarray(head * d, (head + 1) * d),
-    };
+    const calibration = keyConstants(head);
     const k = code(keys, head, layer, "k", calibration);
-    const v = code(values, head, layer, "v", null);
+    const v = code(values, head, layer, "v", valueConstants(head));
     for (let j = format.sinks; j < tokens; j++) {
       keyErrors.add(k.exact.subarray(j * d, (j + 1) * d), k.decoded.subarray(j * d, (j + 1) * d));
       valueErrors.add(v.exact.subarray(j * d, (j + 1) * d), v.decoded.subarray(j * d, (j + 1) * d));
@@ -129,7 +128,7 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
         if (i < 0) continue;
         const at = (i * numHeads + head * group + g) * d;
         const query = queries.slice(at, at + d);
-        kCodec.prepareQuery(query, calibration ?? undefined);
+        kCodec.prepareQuery(query, calibration);
         meanSquareQ += meanSquare(query) / layer.scale ** 2 / (group * QUERY_ROWS);
         addLogits(query, k, codeRange(layer, i), noise);
       }

@@ -40,8 +40,14 @@ function invalid(file: string, what: string, detail: Record<string, unknown> = {
   return new TurboQuantError("invalid_file", `${file}: ${what}`, { file, ...detail });
 }
 
+export interface SafetensorsHeader {
+  readonly tensors: readonly TensorInfo[];
+  /** Texts that the writer left under `__metadata__`. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /** @throws TurboQuantError invalid_file — truncated or inconsistent; unsupported — a dtype we do not read */
-export async function readSafetensorsHeader(source: FileSource, file: string): Promise<TensorInfo[]> {
+export async function readSafetensorsHeader(source: FileSource, file: string): Promise<SafetensorsHeader> {
   const path = `${source.name}/${file}`;
   const size = await source.size(file);
   if (size < PREFIX_BYTES) {
@@ -72,7 +78,14 @@ export async function readSafetensorsHeader(source: FileSource, file: string): P
   }
   const json = parseJson(await source.read(file, PREFIX_BYTES, PREFIX_BYTES + headerBytes), `${path} (header)`);
   if (!isJsonObject(json)) throw invalid(path, `expected a JSON object as header; ${REFETCH}`);
-  return parseHeader(json, file, path, PREFIX_BYTES + headerBytes, size);
+  const { __metadata__: metadata = {} } = json;
+  const texts = Object.entries(isJsonObject(metadata) ? metadata : {}).filter(
+    (entry): entry is [string, string] => typeof entry[1] === "string",
+  );
+  return {
+    tensors: parseHeader(json, file, path, PREFIX_BYTES + headerBytes, size),
+    metadata: Object.fromEntries(texts),
+  };
 }
 
 function parseHeader(

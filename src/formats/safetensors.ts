@@ -10,6 +10,8 @@ export type { StoredDtype, TensorInfo } from "./safetensors-header.ts";
 
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Texts of the file's own header; empty for shards. */
+  readonly metadata: Readonly<Record<string, string>>;
   /** Bytes of all tensors. */
   readonly totalBytes: number;
   /** A tensor's bytes, little endian, row-major. @throws TurboQuantError invalid_file — no such tensor, or truncated */
@@ -31,8 +33,11 @@ const MAX_SHARDS = 10_000;
  */
 export async function openCheckpoint(source: FileSource, file?: string): Promise<Checkpoint> {
   const tensors = new Map<string, TensorInfo>();
+  let metadata: Checkpoint["metadata"] = {};
   if (file !== undefined || (await source.has(SINGLE))) {
-    for (const info of await readSafetensorsHeader(source, file ?? SINGLE)) tensors.set(info.name, info);
+    const header = await readSafetensorsHeader(source, file ?? SINGLE);
+    for (const info of header.tensors) tensors.set(info.name, info);
+    metadata = header.metadata;
   } else if (await source.has(INDEX)) {
     for (const info of await readShards(source)) tensors.set(info.name, info);
   } else {
@@ -40,6 +45,7 @@ export async function openCheckpoint(source: FileSource, file?: string): Promise
   }
   return {
     tensors,
+    metadata,
     totalBytes: [...tensors.values()].reduce((sum, info) => sum + info.numBytes, 0),
     async read(name) {
       const info = tensors.get(name);
@@ -100,7 +106,7 @@ async function readShards(source: FileSource): Promise<TensorInfo[]> {
   }
   const infos: TensorInfo[] = [];
   for (const [shard, names] of byShard) {
-    const found = (await readSafetensorsHeader(source, shard)).filter((info) => names.has(info.name));
+    const found = (await readSafetensorsHeader(source, shard)).tensors.filter((info) => names.has(info.name));
     if (found.length < names.size) {
       for (const info of found) names.delete(info.name);
       const [name] = names;

@@ -1,69 +1,149 @@
-/** @file Reads a model's KV calibration: key means and q/k balances, one pair a layer. */
+/** @file The KV calibration beside a checkpoint: a small safetensors file, its reading and writing (docs/formats/kv-calibration.md). */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
-import { openCheckpoint } from "../formats/safetensors.ts";
+import { type Checkpoint, openCheckpoint } from "../formats/safetensors.ts";
+import { type TensorToWrite, writeSafetensors } from "../formats/write-safetensors.ts";
 import { crc32c } from "../math/crc32c.ts";
-import type { LayerCalibration } from "../quant/calibration.ts";
+import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import type { LayerCalibration, SideCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
 
-/** The file a checkpoint directory may carry. Tensors `layers.N.key_mean` and `layers.N.balance`, f32 [numKvHeads, headDim]. */
+/** The file a checkpoint directory may carry. */
 export const CALIBRATION_FILE = "kv_calibration.safetensors";
+/** Of the file; another one is refused. */
+export const CALIBRATION_VERSION = "1";
+
+type Shape = Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim">;
+
+function invalid(message: string, detail: Record<string, unknown> = {}): never {
+  throw new TurboQuantError("invalid_file", message, detail);
+}
 
 /**
  * choice: `off` → none; `auto` → the checkpoint's own file if there is one; otherwise a file name in the checkpoint.
- * @throws TurboQuantError invalid_file — asked for and absent, or not of this model's shape
+ * fingerprint: of the checkpoint, which the file must name
+ * @throws TurboQuantError invalid_file — asked for and absent, made for another model or version, or not of this model's shape
  */
 export async function loadCalibration(
   source: FileSource,
   choice: string,
-  config: ModelConfig,
+  config: Shape,
+  fingerprint: () => Promise<string>,
 ): Promise<(LayerCalibration | null)[]> {
   const none = Array.from({ length: config.numLayers }, () => null);
   if (choice === "off") return none;
   const file = choice === "auto" ? CALIBRATION_FILE : choice;
   if (!(await source.has(file))) {
     if (choice === "auto") return none;
-    throw new TurboQuantError(
-      "invalid_file",
-      `calibration: ${file} is not in ${source.name}; drop calibration= or calibrate first`,
+    invalid(
+      `calibration: ${file} is not in ${source.name}; drop calibration=, or make it with: turboquant calibrate --model ${source.name}`,
     );
   }
   const tensors = await openCheckpoint(source, file);
-  const read = async (name: string): Promise<Float32Array> => {
-    const info = tensors.tensors.get(name);
-    const expected = config.numKvHeads * config.headDim;
-    const size = info?.shape.reduce((a, b) => a * b, 1);
-    if (info?.dtype !== "f32" || size !== expected) {
-      throw new TurboQuantError(
-        "invalid_file",
-        `${file}: ${name}: expected f32 [${config.numKvHeads}, ${config.headDim}], got ${info ? `${info.dtype} [${info.shape}]` : "nothing"}; calibrate this model again`,
-      );
-    }
-    return new Float32Array((await tensors.read(name)).slice().buffer);
-  };
-  const layers: LayerCalibration[] = [];
-  for (let layer = 0; layer < config.numLayers; layer++) {
-    const calibration = {
-      keyMean: await read(`layers.${layer}.key_mean`),
-      balance: await read(`layers.${layer}.balance`),
-    };
-    if (!calibration.balance.every((r) => r > 0 && r < 1e4) || !calibration.keyMean.every(Number.isFinite)) {
-      throw new TurboQuantError(
-        "invalid_file",
-        `${file}: layer ${layer}: balance must be positive and means finite; calibrate again`,
-      );
-    }
-    layers.push(calibration);
+  const { turboquant_kv_calibration: version, model_fingerprint: model } = tensors.metadata;
+  if (version !== CALIBRATION_VERSION) {
+    invalid(
+      `${file}: expected a KV calibration of version ${CALIBRATION_VERSION}, got ${version ?? "a file without one"}; calibrate this model again`,
+      { version },
+    );
   }
+  const own = await fingerprint();
+  if (model !== own) {
+    invalid(
+      `${file}: made for another model (fingerprint ${model?.slice(0, 12)}…, this one has ${own.slice(0, 12)}…); run turboquant calibrate --force, or pass calibration=off`,
+      { expected: own, got: model },
+    );
+  }
+  const layers: LayerCalibration[] = [];
+  for (let layer = 0; layer < config.numLayers; layer++) layers.push(await readLayer(tensors, file, layer, config));
   return layers;
 }
 
-/** Ends the fingerprint of a calibrated model: its pages hold shifted and balanced keys, which another calibration misreads. */
+async function readLayer(
+  tensors: Checkpoint,
+  file: string,
+  layer: number,
+  { numKvHeads, headDim }: Shape,
+): Promise<LayerCalibration> {
+  const read = async (what: string, dtype: "f16" | "f32", shape: readonly number[]): Promise<Float32Array> => {
+    const name = `layers.${layer}.${what}`;
+    const info = tensors.tensors.get(name);
+    if (info?.dtype !== dtype || String(info.shape) !== String(shape)) {
+      invalid(
+        `${file}: ${name}: expected ${dtype} [${shape}], got ${info ? `${info.dtype} [${info.shape}]` : "nothing"}; calibrate this model again`,
+      );
+    }
+    const { buffer } = (await tensors.read(name)).slice();
+    return dtype === "f32" ? new Float32Array(buffer) : Float32Array.from(new Uint16Array(buffer), fromFloat16Bits);
+  };
+  const heads = [numKvHeads, headDim];
+  const side = async (name: "key" | "value"): Promise<SideCalibration> => ({
+    transform: await read(`${name}_transform`, "f16", [...heads, headDim]),
+    metric: await read(`${name}_metric`, "f32", heads),
+  });
+  const calibration = {
+    keyMean: await read("key_mean", "f32", heads),
+    balance: await read("balance", "f32", heads),
+    key: await side("key"),
+    value: await side("value"),
+  };
+  const positive = [calibration.balance, calibration.key.metric, calibration.value.metric];
+  const finite = [calibration.keyMean, calibration.key.transform, calibration.value.transform];
+  if (
+    !positive.every((values) => values.every((x) => x > 0 && x < 1e6)) ||
+    !finite.every((v) => v.every(Number.isFinite))
+  ) {
+    invalid(
+      `${file}: layer ${layer}: balances and metrics must be positive, everything else finite; calibrate this model again`,
+    );
+  }
+  return calibration;
+}
+
+/** The bytes of a calibration file. `metadata` goes into the header beside version and fingerprint. */
+export function writeCalibration(
+  layers: readonly LayerCalibration[],
+  { numKvHeads, headDim }: Omit<Shape, "numLayers">,
+  fingerprint: string,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const heads = [numKvHeads, headDim];
+  const floats = (values: Float32Array): TensorToWrite => ({
+    dtype: "f32",
+    shape: heads,
+    data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  });
+  const halves = (values: Float32Array): TensorToWrite => ({
+    dtype: "f16",
+    shape: [...heads, headDim],
+    data: new Uint8Array(Uint16Array.from(values, toFloat16Bits).buffer),
+  });
+  const tensors: Record<string, TensorToWrite> = {};
+  for (const [layer, { keyMean, balance, key, value }] of layers.entries()) {
+    const at = `layers.${layer}`;
+    tensors[`${at}.key_mean`] = floats(keyMean);
+    tensors[`${at}.balance`] = floats(balance);
+    for (const [name, side] of Object.entries({ key, value })) {
+      if (!side) continue;
+      tensors[`${at}.${name}_metric`] = floats(side.metric);
+      tensors[`${at}.${name}_transform`] = halves(side.transform);
+    }
+  }
+  return writeSafetensors(tensors, {
+    ...metadata,
+    turboquant_kv_calibration: CALIBRATION_VERSION,
+    model_fingerprint: fingerprint,
+  });
+}
+
+/** Ends the fingerprint of a calibrated model: its pages hold keys and values in a space that another calibration misreads. */
 export function calibrationTag(layers: readonly (LayerCalibration | null)[]): string {
   let crc = 0;
   for (const layer of layers) {
-    for (const array of layer ? [layer.keyMean, layer.balance] : []) {
-      crc = crc32c(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), crc);
+    if (!layer) continue;
+    const { keyMean, balance, key, value } = layer;
+    for (const array of [keyMean, balance, key?.transform, key?.metric, value?.transform, value?.metric]) {
+      if (array) crc = crc32c(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), crc);
     }
   }
   return layers.some(Boolean) ? `+calibration:${crc.toString(16)}` : "";

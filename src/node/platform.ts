@@ -40,6 +40,19 @@ async function openSource(
   );
 }
 
+/**
+ * Where the files of a checkpoint lie on this machine; undefined when it is not here.
+ * ref: as for `openSource`, which has downloaded what the hub has
+ */
+export async function checkpointDirectory(ref: string): Promise<string | undefined> {
+  const info = await stat(ref).catch(() => undefined);
+  if (info?.isDirectory()) return ref;
+  const embedded = embeddedModelDirectory(ref);
+  if (embedded || !parseHubId(ref)) return embedded;
+  const { cachedCheckpoint } = await import("./hub.ts");
+  return (await cachedCheckpoint(ref)).directory;
+}
+
 export const nodePlatform: Platform = {
   name: "node",
   openSource,

@@ -24,6 +24,10 @@ export interface SideFormat {
   readonly scale: ScaleRule;
   /** Try nine scales a vector and keep the codes of best cosine. */
   readonly search: boolean;
+  /** Use the calibration's dense transform where there is one; otherwise keys keep its mean and balance (tqN only). */
+  readonly transform: boolean;
+  /** Round with error feedback where the calibration knows the metric (tqN only). */
+  readonly feedback: boolean;
   /** TurboQuant_prod: `tqN` codes plus a 1-bit QJL sketch of the residual (K only). */
   readonly qjl: boolean;
   /** Projections of the sketch, a multiple of 8 from 8 to 512; head_dim of them when absent. */

@@ -26,7 +26,14 @@ const TYPES: readonly KvType[] = [
   "tq7",
   "tq8",
 ];
-const side = (type: KvType, qjl = false): SideFormat => ({ type, scale: "norm", search: false, qjl });
+const side = (type: KvType, qjl = false): SideFormat => ({
+  type,
+  scale: "norm",
+  search: false,
+  transform: false,
+  feedback: false,
+  qjl,
+});
 const sides = fc
   .tuple(fc.constantFrom(...TYPES), fc.boolean())
   .map(([type, qjl]) => side(type, qjl && type.startsWith("tq")));

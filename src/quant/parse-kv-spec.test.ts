@@ -3,9 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { LayerKvFormat } from "./kv-format.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 
-const plain = (type: string) => ({ type, scale: "norm", search: false, qjl: false });
-const key = (bits: number) => ({ type: `tq${bits}`, scale: "norm-preserving", search: true, qjl: false });
-const value = (bits: number) => ({ type: `tq${bits}`, scale: "least-squares", search: true, qjl: false });
+const off = { search: false, transform: false, feedback: false, qjl: false };
+const on = { search: true, transform: true, feedback: true, qjl: false };
+const plain = (type: string) => ({ type, scale: "norm", ...off });
+const key = (bits: number) => ({ type: `tq${bits}`, scale: "norm-preserving", ...on });
+const value = (bits: number) => ({ type: `tq${bits}`, scale: "least-squares", ...on });
 const published = { sinks: 0, window: 0, rotation: "hadamard", seed: 0 };
 const layer = (spec: string, index = 0): LayerKvFormat => parseKvSpec(spec).forLayer(index);
 
@@ -88,6 +90,10 @@ describe("modifiers", () => {
       v: { scale: "least-squares" },
     });
     expect(layer("k4v4,search=off")).toMatchObject({ k: { search: false }, v: { search: false } });
+    expect(layer("k4v4,feedback=off")).toMatchObject({ k: { ...key(4), feedback: false }, v: { feedback: false } });
+    expect(layer("k4v4,transform=off,k=f16").v).toEqual({ ...value(4), transform: false });
+    expect(layer("paper-4,feedback=on").k).toEqual({ ...plain("tq4"), feedback: true });
+    expect(problem("k4v4,feedback=maybe")).toContain("expected on, off");
     expect(layer("paper-4,search=on")).toMatchObject({ k: { search: true }, v: { search: true } });
   });
 
@@ -114,7 +120,10 @@ describe("modifiers", () => {
   });
 
   it("scale= and search= reach the layers of layers= too, wherever it stands; sinks and window stay the preset's", () => {
-    for (const spec of ["k4v4,layers=0-1:k8v8,scale=norm,search=off", "k4v4,scale=norm,search=off,layers=0-1:k8v8"]) {
+    for (const spec of [
+      "k4v4,layers=0-1:k8v8,scale=norm,search=off,transform=off,feedback=off",
+      "k4v4,transform=off,feedback=off,scale=norm,search=off,layers=0-1:k8v8",
+    ]) {
       expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
       expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
     }
@@ -158,7 +167,7 @@ describe("modifiers", () => {
 
   it("the design's example", () => {
     const spec = parseKvSpec(
-      "k4v4,sinks=0,window=0,scale=norm,rotation=qr,search=off,calibration=off,layers=0-1:k8v8,seed=7",
+      "k4v4,sinks=0,window=0,scale=norm,rotation=qr,search=off,transform=off,feedback=off,calibration=off,layers=0-1:k8v8,seed=7",
     );
     expect(spec.forLayer(2)).toEqual({
       k: plain("tq4"),

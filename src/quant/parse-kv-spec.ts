@@ -35,12 +35,12 @@ interface LayerRange {
   v?: SideFormat;
 }
 
-/** vLLM's names; norm-corrected codes without sinks, window or search. */
+/** vLLM's names; norm-corrected codes without sinks, window, search or calibration. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
-  ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off"],
-  ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off"],
-  ["turboquant_k3v4_nc", "k3v4,sinks=0,window=0,search=off"],
-  ["turboquant_3bit_nc", "k3v3,sinks=0,window=0,search=off"],
+  ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off,calibration=off"],
+  ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off,calibration=off"],
+  ["turboquant_k3v4_nc", "k3v4,sinks=0,window=0,search=off,calibration=off"],
+  ["turboquant_3bit_nc", "k3v3,sinks=0,window=0,search=off,calibration=off"],
 ]);
 
 const PRESET_EXAMPLES = [
@@ -63,6 +63,8 @@ const MODIFIERS = [
   "search",
   "rotation",
   "calibration",
+  "transform",
+  "feedback",
   "layers",
   "seed",
   "qjl",
@@ -77,11 +79,20 @@ function fail(message: string, detail: Record<string, unknown> = {}): never {
   throw new TurboQuantError("invalid_argument", `--kv: ${message}`, detail);
 }
 
-const plain = (type: KvType): SideFormat => ({ type, scale: "norm", search: false, qjl: false });
+const plain = (type: KvType): SideFormat => ({
+  type,
+  scale: "norm",
+  search: false,
+  transform: false,
+  feedback: false,
+  qjl: false,
+});
 const ours = (bits: number | string, side: "k" | "v"): SideFormat => ({
   type: `tq${bits}` as KvType,
   scale: side === "k" ? "norm-preserving" : "least-squares",
   search: true,
+  transform: true,
+  feedback: true,
   qjl: false,
 });
 
@@ -179,7 +190,7 @@ function parseLayers(value: string, base: { readonly k: SideFormat; readonly v: 
 /** Splits at commas, except inside `layers=` values, which use `+`. */
 function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
   const ranges: LayerRange[] = [];
-  // Sides first: layers= refers to what k= and v= chose, scale= and search= to all three, whatever the order of writing.
+  // Sides first: layers= refers to what k= and v= chose, scale=, search= and their like to all three, whatever the order of writing.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
   const changeSides = (change: (side: "k" | "v", format: SideFormat) => Partial<SideFormat>): void => {
     for (const target of [draft, ...ranges]) {
@@ -219,9 +230,11 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
         changeSides((side) => ({ scale: rule === "auto" ? ours(1, side).scale : (rule as ScaleRule) }));
         break;
       }
-      case "search": {
-        const search = oneOf(name, value, ["on", "off"]) === "on";
-        changeSides(() => ({ search }));
+      case "search":
+      case "transform":
+      case "feedback": {
+        const on = oneOf(name, value, ["on", "off"]) === "on";
+        changeSides(() => ({ [name]: on }));
         break;
       }
       case "qjl": {

@@ -9,6 +9,7 @@ import { gaussianVector, innerProduct, squaredDistance } from "./test-vectors.ts
 import { TurboQuantMse } from "./turboquant-mse.ts";
 import { TurboQuantProd } from "./turboquant-prod.ts";
 
+const PLAIN: HeadCalibration = { mean: null, balance: null, forward: null, inverse: null, feedback: null };
 const HEADS = 2;
 const ROW = 5;
 
@@ -26,10 +27,10 @@ function fixture(spec: string, headDim: number, side: "k" | "v" = "k"): Fixture 
 }
 
 /** Prepares and stores x as row 5 of head 1, and reads it back in the space it was stored in. */
-function roundTrip(f: Fixture, x: Float32Array, side: "k" | "v" = "k", calibration?: HeadCalibration) {
+function roundTrip(f: Fixture, x: Float32Array, side: "k" | "v" = "k", calibration?: HeadCalibration | null) {
   const prepared = x.slice();
   f.codec.prepare(prepared, calibration);
-  f.codec.write(prepared, f.page, f.layout, side, 1, ROW);
+  f.codec.write(prepared, f.page, f.layout, side, 1, ROW, calibration?.feedback);
   const back = new Float32Array(x.length);
   f.codec.read(f.page, f.layout, side, 1, ROW, back);
   return { prepared, back };
@@ -176,18 +177,22 @@ describe("RowCodec", () => {
   it("applies a calibration before the rotation: (x − mean) · balance", () => {
     const f = fixture("paper-8", 64);
     const x = gaussianVector(64, 7);
-    const calibration = { mean: gaussianVector(64, 8), balance: gaussianVector(64, 9).map((v) => 1 + v * v) };
+    const calibration = { ...PLAIN, mean: gaussianVector(64, 8), balance: gaussianVector(64, 9).map((v) => 1 + v * v) };
     const { prepared } = roundTrip(f, x, "k", calibration);
     const expected = x.map((v, i) => Math.fround(v - calibration.mean[i]!) * calibration.balance[i]!);
     createRotation("hadamard", 64, 0).apply(expected);
     expect(prepared).toEqual(expected);
-    const identity = { mean: new Float32Array(64), balance: new Float32Array(64).fill(1) };
+    const identity = { ...PLAIN, mean: new Float32Array(64), balance: new Float32Array(64).fill(1) };
     expect(roundTrip(f, x, "k", identity).prepared).toEqual(roundTrip(f, x).prepared);
   });
 
   it("prepares queries: inner products with what is read are those of the vectors, less the shift of the mean", () => {
     for (const spec of ["f32", "q8_0", "q4_0r", "paper-8", "paper-8,rotation=qr", "paper-8,rotation=none"]) {
-      const calibration = { mean: gaussianVector(80, 8), balance: gaussianVector(80, 9).map((v) => 1 + v * v) };
+      const calibration = {
+        ...PLAIN,
+        mean: gaussianVector(80, 8),
+        balance: gaussianVector(80, 9).map((v) => 1 + v * v),
+      };
       for (const constants of [undefined, calibration]) {
         const f = fixture(spec, 80);
         const x = gaussianVector(80, 1);
@@ -195,7 +200,7 @@ describe("RowCodec", () => {
         const { prepared, back } = roundTrip(f, x, "k", constants);
         const query = q.slice();
         f.codec.prepareQuery(query, constants);
-        const shifted = x.map((v, i) => v - (constants?.mean[i] ?? 0));
+        const shifted = x.map((v, i) => v - (constants?.mean?.[i] ?? 0));
         const length = (v: Float32Array) => Math.sqrt(innerProduct(v, v));
         // f32 sums: a few 2^-24 of the product of lengths. What is read differs by the error of the code, no more.
         const slack = 1e-6 * length(query) * length(prepared);

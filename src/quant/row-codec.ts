@@ -9,9 +9,11 @@ import { dequantizeBlocks } from "./baselines/blocks.ts";
 import { Q4_ZERO, quantizeQ4 } from "./baselines/q4-0-rotated.ts";
 import { Q8_ZERO, quantizeQ8 } from "./baselines/q8-0.ts";
 import { packPlane, planeShifts, unpackPlane } from "./bit-pack.ts";
+import type { LayerCalibration } from "./calibration.ts";
 import { getCodebook } from "./codebook.ts";
 import { dequantizeKivi } from "./kivi-page.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
+import { kvTransforms } from "./kv-transform.ts";
 import {
   BLOCK,
   codeBits,
@@ -26,10 +28,47 @@ import { createRotation, type Rotation } from "./rotation.ts";
 import { clampToFloat16, MAX_FLOAT16, sanitize } from "./sanitize.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
-/** Calibration of one KV head, [headDim] each. */
+/** Constants of one side of one KV head. Matrices are [headDim][headDim], row-major. */
 export interface HeadCalibration {
-  readonly mean: Float32Array;
-  readonly balance: Float32Array;
+  /** [headDim], subtracted; null for values. */
+  readonly mean: Float32Array | null;
+  /** [headDim], multiplied where there is no `forward`; null for values. */
+  readonly balance: Float32Array | null;
+  /** Takes the place of balance and rotation. */
+  readonly forward: Float32Array | null;
+  /** What `forward` asks of queries (keys) or of outputs (values). */
+  readonly inverse: Float32Array | null;
+  /** [headDim + 1][headDim], see `SideTransform.feedback`. */
+  readonly feedback: Float32Array | null;
+}
+
+/** The constants of one side, head by head. */
+export function headCalibrations(
+  calibration: LayerCalibration | null,
+  format: LayerKvFormat,
+  headDim: number,
+  side: "k" | "v",
+): (head: number) => HeadCalibration | null {
+  if (!calibration) return () => null;
+  const { forward, inverse, feedback } = kvTransforms(calibration, format, headDim)[side];
+  const of = (all: Float32Array | null, head: number, length: number): Float32Array | null =>
+    all?.subarray(head * length, (head + 1) * length) ?? null;
+  const square = headDim * headDim;
+  const isKey = side === "k";
+  return (head) => ({
+    mean: isKey ? of(calibration.keyMean, head, headDim) : null,
+    balance: isKey ? of(calibration.balance, head, headDim) : null,
+    forward: of(forward, head, square),
+    inverse: of(inverse, head, square),
+    feedback: of(feedback, head, square + headDim),
+  });
+}
+
+/** x = matrix·x, every row by `dot4`. */
+export function multiplyInPlace(matrix: Float32Array, x: Float32Array): void {
+  const d = x.length;
+  const input = x.slice();
+  for (let i = 0; i < d; i++) x[i] = dot4(matrix, i * d, input, 0, d);
 }
 
 const rowAt = (region: Region, head: number, row: number): number =>
@@ -65,12 +104,15 @@ export class RowCodec {
   }
 
   /** Steps 1 to 3, in place: sanitize, calibrate, rotate. x: [headDim] */
-  prepare(x: Float32Array, calibration?: HeadCalibration): void {
+  prepare(x: Float32Array, calibration: HeadCalibration | null = null): void {
     sanitize(x);
-    if (calibration) {
-      const { mean, balance } = calibration;
-      for (let i = 0; i < x.length; i++) x[i] = Math.fround(x[i]! - mean[i]!) * balance[i]!;
+    const { mean = null, balance = null, forward = null } = calibration ?? {};
+    if (mean) for (let i = 0; i < x.length; i++) x[i] = x[i]! - mean[i]!;
+    if (forward) {
+      multiplyInPlace(forward, x);
+      return;
     }
+    if (balance) for (let i = 0; i < x.length; i++) x[i] = x[i]! * balance[i]!;
     this.#rotation?.apply(x);
   }
 
@@ -78,13 +120,35 @@ export class RowCodec {
    * A query into the space of this side's rows, in place: ⟨q, k⟩ is then that of q and what `read` gives, up to the softmax
    * shift ⟨q, mean⟩ that all keys share. q: [headDim]
    */
-  prepareQuery(q: Float32Array, calibration?: HeadCalibration): void {
-    if (calibration) for (let i = 0; i < q.length; i++) q[i] = q[i]! / calibration.balance[i]!;
+  prepareQuery(q: Float32Array, calibration: HeadCalibration | null = null): void {
+    const { balance = null, inverse = null } = calibration ?? {};
+    if (inverse) {
+      multiplyInPlace(inverse, q);
+      return;
+    }
+    if (balance) for (let i = 0; i < q.length; i++) q[i] = q[i]! / balance[i]!;
     this.#rotation?.apply(q);
   }
 
-  /** Stores a prepared vector as row `row` of head `head`; KIVI stores whole pages instead (kivi-page.ts). */
-  write(x: Float32Array, page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number, row: number): void {
+  /** A weighted sum of stored vectors back to where they came from, in place (values: no mean is added). x: [headDim] */
+  restore(x: Float32Array, calibration: HeadCalibration | null = null): void {
+    if (calibration?.inverse) multiplyInPlace(calibration.inverse, x);
+    else this.#rotation?.invert(x);
+  }
+
+  /**
+   * Stores a prepared vector as row `row` of head `head`; KIVI stores whole pages instead (kivi-page.ts). feedback: of the
+   * head's calibration
+   */
+  write(
+    x: Float32Array,
+    page: Uint8Array,
+    layout: PageLayout,
+    side: "k" | "v",
+    head: number,
+    row: number,
+    feedback: Float32Array | null = null,
+  ): void {
     if (this.side.type.startsWith("kivi")) return;
     const target = layout[side];
     switch (this.side.type) {
@@ -97,7 +161,7 @@ export class RowCodec {
         this.#writeBlocks(x, page, target, head, row);
         break;
       default:
-        this.#writeTurboQuant(x, page, target, head, row);
+        this.#writeTurboQuant(x, page, target, head, row, feedback);
     }
   }
 
@@ -161,10 +225,17 @@ export class RowCodec {
     for (let b = 0; b < scales.length; b++) view.setUint16(at + 2 * b, scales[b]!, true);
   }
 
-  #writeTurboQuant(x: Float32Array, page: Uint8Array, target: SideLayout, head: number, row: number): void {
+  #writeTurboQuant(
+    x: Float32Array,
+    page: Uint8Array,
+    target: SideLayout,
+    head: number,
+    row: number,
+    feedback: Float32Array | null,
+  ): void {
     const quantizer = this.#quantizer!;
     const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
-    const { scale, norm } = quantizer.quantize(x);
+    const { scale, norm } = quantizer.quantize(x, 0, feedback);
     this.#writeCodes(quantizer.codes, page, target.planes, head, row);
     view.setUint16(rowAt(target.scales!, head, row), toFloat16Bits(scale), true);
     if (!target.sketch) return;

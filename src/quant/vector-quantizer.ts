@@ -1,10 +1,13 @@
-/** @file Codes and scale of one rotated vector: nearest centroids, optional scale search, scale rules. */
+/** @file Codes and scale of one rotated vector: nearest centroids or error feedback, optional scale search, scale rules. */
 import { dot4 } from "../math/dot.ts";
 import { getCodebook } from "./codebook.ts";
 import type { ScaleRule } from "./kv-format.ts";
 
 /** Factors tried by the search: nine equal steps from 0.85 to 1.18, in f32. */
 export const SEARCH_FACTORS = Float32Array.from({ length: 9 }, (_, i) => 0.85 + (i * (1.18 - 0.85)) / 8);
+
+/** Their inverses as error feedback multiplies by them, in f32. */
+export const INVERSE_FACTORS = SEARCH_FACTORS.map((factor) => 1 / factor);
 
 /** Largest scale that f16 holds. */
 const MAX_SCALE = 65504;
@@ -35,6 +38,8 @@ export class VectorQuantizer {
   readonly #scaled: Float32Array;
   readonly #boundaries: Float32Array;
   readonly #candidate: Float32Array;
+  readonly #target: Float32Array;
+  readonly #product: Float32Array;
   readonly #root: number;
 
   /** codebookIterations: as in `SideFormat` */
@@ -50,22 +55,35 @@ export class VectorQuantizer {
     this.#scaled = codebook.scaled;
     this.#boundaries = codebook.boundaries;
     this.#candidate = new Float32Array(headDim);
+    this.#target = new Float32Array(headDim);
+    this.#product = new Float32Array(headDim);
     this.#root = Math.fround(Math.sqrt(headDim));
   }
 
   /**
    * Quantizes y[offset .. offset+headDim), already rotated; results are in `codes`.
+   * feedback: [headDim + 1][headDim] of one head (`SideTransform.feedback`), or null to round to the nearest. With it the
+   * scale rules measure in its metric
    * returns: the scale s of x̂ = s · c/√headDim, f32, clamped to what f16 holds, and the norm of y
    */
-  quantize(y: Float32Array, offset = 0): { scale: number; norm: number } {
+  quantize(y: Float32Array, offset = 0, feedback: Float32Array | null = null): { scale: number; norm: number } {
     const d = this.headDim;
     const norm = Math.fround(Math.sqrt(dot4(y, offset, y, offset, d)));
     const factor = norm > 0 ? Math.fround(this.#root / norm) : 0;
     const u = this.scaledInput;
     for (let i = 0; i < d; i++) u[i] = y[offset + i]! * factor;
-    if (this.search) this.#searchFactor(u);
-    else this.#assign(u, 1, this.centroids, this.codes);
-    return { scale: Math.min(MAX_SCALE, this.#scale(norm, u)), norm };
+    const at = this.search ? this.#searchFactor(u) : -1;
+    const alpha = at < 0 ? 1 : SEARCH_FACTORS[at]!;
+    let scale: number;
+    if (feedback) {
+      const inverse = at < 0 ? 1 : INVERSE_FACTORS[at]!;
+      this.#feedBack(u, alpha, inverse, feedback);
+      scale = this.#metricScale(norm, inverse, feedback.subarray(d * d));
+    } else {
+      this.#assign(u, alpha, this.centroids, this.codes);
+      scale = this.#scale(norm, u);
+    }
+    return { scale: Math.max(-MAX_SCALE, Math.min(MAX_SCALE, scale)), norm };
   }
 
   #assign(u: Float32Array, factor: number, centroids: Float32Array, codes: Uint8Array | null): void {
@@ -76,21 +94,63 @@ export class VectorQuantizer {
     }
   }
 
-  /** Keeps the factor whose codes point most nearly along u. */
-  #searchFactor(u: Float32Array): void {
+  /** One coordinate after the other: what rounding one gets wrong moves the targets of those after it. */
+  #feedBack(u: Float32Array, alpha: number, inverse: number, feedback: Float32Array): void {
+    const d = this.headDim;
+    const t = this.#target;
+    const p = this.#product;
+    t.set(u);
+    p.set(u);
+    for (let j = 0; j < d; j++) {
+      const index = nearestIndex(this.#boundaries, Math.fround(t[j]! * alpha));
+      const c = this.#scaled[index]!;
+      this.codes[j] = index;
+      this.centroids[j] = c;
+      const error = Math.fround(Math.fround(c * inverse) - u[j]!);
+      for (let i = j + 1; i < d; i++) {
+        const factor = feedback[j * d + i]!;
+        t[i] = t[i]! - Math.fround(error * factor);
+        p[i] = p[i]! + Math.fround(u[j]! * factor);
+      }
+    }
+  }
+
+  /**
+   * Scale in the metric of the feedback. p = Uᵀu, and Uᵀc/α = (c/α − t) + p because t is what was left to reach; so both
+   * lengths and the inner product are sums over coordinates.
+   */
+  #metricScale(norm: number, inverse: number, weights: Float32Array): number {
+    if (this.rule === "norm") return norm;
+    const d = this.headDim;
+    const p = this.#product;
+    const w = this.#candidate;
+    for (let i = 0; i < d; i++) {
+      w[i] = Math.fround(Math.fround(this.centroids[i]! * inverse) - this.#target[i]!) + p[i]!;
+    }
+    const weighted = this.#target;
+    for (let i = 0; i < d; i++) weighted[i] = weights[i]! * w[i]!;
+    const square = dot4(weighted, 0, w, 0, d);
+    const scaled = Math.fround(norm * inverse);
+    if (this.rule === "least-squares") return Math.fround(Math.fround(scaled * dot4(weighted, 0, p, 0, d)) / square);
+    for (let i = 0; i < d; i++) weighted[i] = weights[i]! * p[i]!;
+    return Math.fround(scaled * Math.fround(Math.sqrt(Math.fround(dot4(weighted, 0, p, 0, d) / square))));
+  }
+
+  /** Index of the factor whose codes point most nearly along u. */
+  #searchFactor(u: Float32Array): number {
     const c = this.#candidate;
-    let best = SEARCH_FACTORS[0]!;
+    let best = 0;
     let bestCosine = Number.NEGATIVE_INFINITY;
-    for (const factor of SEARCH_FACTORS) {
+    for (const [at, factor] of SEARCH_FACTORS.entries()) {
       this.#assign(u, factor, c, null);
       const length = Math.fround(Math.sqrt(dot4(c, 0, c, 0, this.headDim)));
       const cosine = Math.fround(dot4(u, 0, c, 0, this.headDim) / length);
       if (cosine > bestCosine) {
         bestCosine = cosine;
-        best = factor;
+        best = at;
       }
     }
-    this.#assign(u, best, this.centroids, this.codes);
+    return best;
   }
 
   /** See docs/formats/kv-page.md, step 5. */

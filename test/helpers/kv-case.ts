@@ -4,9 +4,9 @@ import { KvCache } from "../../src/cache/kv-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { CounterRng } from "../../src/math/rng.ts";
-import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import { codeBits } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { randomCalibration } from "./calibration.ts";
 
 export interface KvCase {
   readonly kv: string;
@@ -40,12 +40,6 @@ function upload(ops: Ops, rows: Float32Array, width: number): Buf {
 
 export function layerOf(c: KvCase): AttentionLayer {
   const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
-  const rng = new CounterRng(5, 5);
-  const balance = Float32Array.from({ length: numKvHeads * headDim }, (_, i) => 0.5 + rng.uniform(i % (headDim / 2)));
-  const calibration: LayerCalibration = {
-    keyMean: Float32Array.from({ length: numKvHeads * headDim }, (_, i) => rng.gaussian(1000 + i)),
-    balance,
-  };
   return {
     index: 0,
     numHeads,
@@ -57,7 +51,7 @@ export function layerOf(c: KvCase): AttentionLayer {
     qNorm: null,
     kNorm: null,
     normEps: 1e-6,
-    calibration: c.calibrated ? calibration : null,
+    calibration: c.calibrated ? randomCalibration(numKvHeads, headDim) : null,
   };
 }
 

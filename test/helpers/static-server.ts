@@ -20,6 +20,24 @@ export interface StaticServerOptions {
   readonly handle?: (request: IncomingMessage, response: ServerResponse) => boolean;
 }
 
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** An answer with a body that is at hand. */
+export const answerWith =
+  (type: string, body: string | Buffer): Answer =>
+  (_request, response) => {
+    response.setHeader("Content-Type", type).end(body);
+  };
+
+/** A `handle` for paths that have an answer of their own. */
+export function answering(answers: Readonly<Record<string, Answer>>): NonNullable<StaticServerOptions["handle"]> {
+  return (request, response) => {
+    const answer = answers[request.url!.split("?")[0]!];
+    answer?.(request, response);
+    return answer !== undefined;
+  };
+}
+
 export interface StaticServer {
   readonly url: string;
   close(): Promise<void>;

@@ -14,11 +14,18 @@ export interface BuiltApp {
 /** Builds into a folder of its own, so that dist/ stays what the last build made of it. */
 export async function buildWebApp(): Promise<BuiltApp> {
   const folder = mkdtempSync(join(tmpdir(), "turboquant-web-"));
-  await build({
-    configFile: join(repoRoot, "web/vite.config.ts"),
-    logLevel: "warn",
-    build: { outDir: folder, emptyOutDir: true, reportCompressedSize: false },
-  });
+  const environment = process.env["NODE_ENV"];
+  // Vitest's own value would build a page for development, without its service worker.
+  process.env["NODE_ENV"] = "production";
+  try {
+    await build({
+      configFile: join(repoRoot, "web/vite.config.ts"),
+      logLevel: "warn",
+      build: { outDir: folder, emptyOutDir: true, reportCompressedSize: false },
+    });
+  } finally {
+    process.env["NODE_ENV"] = environment;
+  }
   return { folder, dispose: () => rmSync(folder, { recursive: true, force: true }) };
 }
 

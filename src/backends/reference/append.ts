@@ -2,9 +2,7 @@
 
 import { EXACT_SIDE } from "../../cache/kv-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
-import { isRotated } from "../../quant/page-layout.ts";
-import { createRotation } from "../../quant/rotation.ts";
-import { RowCodec } from "../../quant/row-codec.ts";
+import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 
@@ -43,7 +41,8 @@ export function appendKv(
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, d);
   const exactCodec = new RowCodec(EXACT_SIDE, format, d);
-  const kRotation = isRotated(format.k, format) ? createRotation(format.rotation, d, format.seed) : null;
+  const keyConstants = headCalibrations(layer.calibration, format, d, "k");
+  const valueConstants = headCalibrations(layer.calibration, format, d, "v");
 
   for (const span of step.spans) {
     const { main, exact } = span.sequence.cache.layers[index]!;
@@ -59,14 +58,11 @@ export function appendKv(
         const v = qkv.slice(base + (numHeads + numKvHeads + h) * d, base + (numHeads + numKvHeads + h + 1) * d);
         if (norms.k) normHead(k, norms.k, layer.normEps);
         applyRope(k, position, rope);
-        const calibration = layer.calibration && {
-          mean: layer.calibration.keyMean.subarray(h * d, (h + 1) * d),
-          balance: layer.calibration.balance.subarray(h * d, (h + 1) * d),
-        };
-        kCodec.prepare(k, calibration ?? undefined);
-        vCodec.prepare(v);
-        kCodec.write(k, page, main, "k", h, position % main.pageTokens);
-        vCodec.write(v, page, main, "v", h, position % main.pageTokens);
+        const [ofKey, ofValue] = [keyConstants(h), valueConstants(h)];
+        kCodec.prepare(k, ofKey);
+        vCodec.prepare(v, ofValue);
+        kCodec.write(k, page, main, "k", h, position % main.pageTokens, ofKey?.feedback);
+        vCodec.write(v, page, main, "v", h, position % main.pageTokens, ofValue?.feedback);
         if (exact && exactAddress) {
           const exactPage = storage.bytes(exactAddress);
           exactCodec.write(k, exactPage, exact, "k", h, position % exact.pageTokens);
@@ -77,11 +73,7 @@ export function appendKv(
         const query = qkv.slice(base + h * d, base + (h + 1) * d);
         if (norms.q) normHead(query, norms.q, layer.normEps);
         applyRope(query, position, rope);
-        const group = Math.floor(h / (numHeads / numKvHeads));
-        if (layer.calibration) {
-          for (let i = 0; i < d; i++) query[i] = query[i]! / layer.calibration.balance[group * d + i]!;
-        }
-        kRotation?.apply(query);
+        kCodec.prepareQuery(query, keyConstants(Math.floor(h / (numHeads / numKvHeads))));
         for (let i = 0; i < d; i++) q[(row * numHeads + h) * d + i] = query[i]! * layer.scale;
       }
     }

@@ -1,9 +1,7 @@
 /** @file Softmax attention over the cache, one query at a time, in f64. */
 import { EXACT_SIDE } from "../../cache/kv-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
-import { isRotated } from "../../quant/page-layout.ts";
-import { createRotation } from "../../quant/rotation.ts";
-import { RowCodec } from "../../quant/row-codec.ts";
+import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
 
 /** K and V of one head, decoded to rotated-space floats: [span end][headDim] each, codes and 16-bit copies apart. */
@@ -49,7 +47,8 @@ export function attend(
 ): void {
   const { numHeads, numKvHeads, headDim: d, format, index } = layer;
   const group = numHeads / numKvHeads;
-  const rotation = isRotated(format.v, format) ? createRotation(format.rotation, d, format.seed) : null;
+  const vCodec = new RowCodec(format.v, format, d);
+  const constants = headCalibrations(layer.calibration, format, d, "v");
   for (const span of step.spans) {
     const hasExact = span.sequence.cache.layers[index]!.exact !== null;
     const exactStart = span.sequence.exactStart(index);
@@ -63,7 +62,7 @@ export function attend(
         for (let g = 0; g < group; g++) {
           const offset = ((span.row + n) * numHeads + kvHead * group + g) * d;
           const o = attendOne(history, q.subarray(offset, offset + d), first, i, isExact);
-          rotation?.invert(o);
+          vCodec.restore(o, constants(kvHead));
           out.set(o, offset);
         }
       }

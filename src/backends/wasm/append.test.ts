@@ -148,7 +148,7 @@ function someValues(headDim: number, seed: number): Float32Array {
 }
 
 function sideOf(type: KvType, scale: ScaleRule, search: boolean): SideFormat {
-  return { type, scale, search, qjl: false };
+  return { type, scale, search, transform: false, feedback: false, qjl: false };
 }
 
 function expectSameBytes(format: LayerKvFormat, headDim: number, seed: number): void {

@@ -1,4 +1,5 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
+import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
@@ -8,6 +9,7 @@ import {
   APPEND_SIDE,
   ATTEND,
   ATTEND_SIDE,
+  HEAD_MATRICES,
   K_SIDE,
   LARGEST_IN_BLOCK,
   offsetOf,
@@ -145,7 +147,11 @@ export class KvKernels {
     const spanTable = this.#writeSpans(spans, layer.index, perBlock);
     const k = this.#attendSide(layer, "k", main.k);
     const v = this.#attendSide(layer, "v", main.v);
+    const { v: transform } = kvTransforms(layer.calibration, format, headDim);
     const rotation = isRotated(format.v, format) ? this.#tables.rotation(format.rotation, headDim, format.seed) : null;
+    const [kind, data] = transform.inverse
+      ? [HEAD_MATRICES, this.#tables.transform(transform).inverse]
+      : [rotation ? ROTATIONS[format.rotation] : 0, rotation?.inverse ?? 0];
     const view = this.#view(this.#params, PARAM_BYTES);
     putWords(view, 0, [
       [ATTEND.headDim, headDim],
@@ -164,10 +170,10 @@ export class KvKernels {
       [ATTEND.exactTokens, exact?.pageTokens ?? 1],
       [ATTEND.exactK, offsetOf(exact?.k.planes[0])],
       [ATTEND.exactV, offsetOf(exact?.v.planes[0])],
-      [ATTEND.rotation, rotation ? ROTATIONS[format.rotation] : 0],
+      [ATTEND.rotation, kind],
       [ATTEND.rotationSize, rotation?.size ?? 0],
       [ATTEND.rotationRounds, rotation?.rounds ?? 0],
-      [ATTEND.rotationData, rotation?.inverse ?? 0],
+      [ATTEND.rotationData, data],
       ...extra,
     ]);
     for (const [base, side] of [
@@ -215,6 +221,7 @@ export class KvKernels {
     const isCodes = side.type.startsWith("tq");
     const sketch = layout.sketch;
     const numProjections = side.projections ?? headDim;
+    const transform = this.#tables.transform(kvTransforms(layer.calibration, format, headDim)[which]);
     return [
       [APPEND_SIDE.type, typeCode(side.type)],
       ...planeWords(layout, APPEND_SIDE.planes),
@@ -227,6 +234,9 @@ export class KvKernels {
       [APPEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
       [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
       [APPEND_SIDE.sketchRows, numProjections],
+      [APPEND_SIDE.forward, transform.forward],
+      [APPEND_SIDE.queryMatrix, which === "k" ? transform.inverse : 0],
+      [APPEND_SIDE.feedback, transform.feedback],
     ];
   }
 

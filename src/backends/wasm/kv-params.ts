@@ -93,6 +93,9 @@ export const APPEND_SIDE = {
   sketchNorms: 40,
   sketchMatrix: 44,
   sketchRows: 48,
+  forward: 52,
+  queryMatrix: 56,
+  feedback: 60,
 } as const;
 
 /** Offsets in a span. */
@@ -103,6 +106,8 @@ export const LARGEST_IN_BLOCK = 128;
 
 export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 } as const;
 export const ROTATIONS = { none: 0, hadamard: 1, qr: 2 } as const;
+/** How the attention block names outputs that are multiplied by a matrix of their KV head. */
+export const HEAD_MATRICES = 3;
 
 /** How kernels name a type: code widths 1–8 for tqN, others above; KIVI is its width above 64. */
 export function typeCode(type: KvType): number {

@@ -1,6 +1,7 @@
 /** @file Constants of the KV kernels in WASM memory: codebooks, rotations, sketches, calibrations. Made once each. */
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { RotationKind, SideFormat } from "../../quant/kv-format.ts";
+import type { SideTransform } from "../../quant/kv-transform.ts";
 import { codeBits } from "../../quant/page-layout.ts";
 import { projectionMatrix } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
@@ -30,6 +31,8 @@ export class KvTables {
   readonly #memory: WasmMemory;
   readonly #made = new Map<string, unknown>();
   readonly #calibrations = new WeakMap<LayerCalibration, { mean: number; balance: number }>();
+
+  readonly #transforms = new WeakMap<SideTransform, { forward: number; inverse: number; feedback: number }>();
 
   constructor(memory: WasmMemory) {
     this.#memory = memory;
@@ -89,6 +92,18 @@ export class KvTables {
         balance: this.#put(floatBytes(calibration.balance)),
       };
       this.#calibrations.set(calibration, made);
+    }
+    return made;
+  }
+
+  /** Addresses of the matrices, 0 for those that are not there. */
+  transform(transform: SideTransform): { forward: number; inverse: number; feedback: number } {
+    let made = this.#transforms.get(transform);
+    if (!made) {
+      const put = (matrix: Float32Array | null): number => (matrix ? this.#put(floatBytes(matrix)) : 0);
+      const { forward, inverse, feedback } = transform;
+      made = { forward: put(forward), inverse: put(inverse), feedback: put(feedback) };
+      this.#transforms.set(transform, made);
     }
     return made;
   }

@@ -1,11 +1,12 @@
 /** @file What the append kernel needs of a codebook (assembly/store/params.ts, Q_*). */
 import { getCodebook } from "../../quant/codebook.ts";
-import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 
 const RATE = 0;
 const LAST_BIN = 4;
 const FACTORS = 16;
-const BINS = 64;
+const INVERSES = 52;
+const BINS = 96;
 const BIN_BYTES = 16;
 
 /**
@@ -14,7 +15,7 @@ const BIN_BYTES = 16;
  * where there is none), the positive centroids below and above that boundary, and the number of positive boundaries below
  * it. The last bin holds everything above.
  *
- * headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` · at most 64 + 16 · 1100 bytes
+ * headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` · at most 96 + 16 · 1100 bytes
  */
 export function buildQuantizerTable(headDim: number, bits: number, iterations?: number): Uint8Array {
   const { scaled, boundaries } = getCodebook(headDim, bits, iterations);
@@ -29,6 +30,7 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
   view.setFloat32(LAST_BIN, last, true);
   SEARCH_FACTORS.forEach((factor, i) => {
     view.setFloat32(FACTORS + 4 * i, factor, true);
+    view.setFloat32(INVERSES + 4 * i, INVERSE_FACTORS[i]!, true);
   });
   let below = 0;
   for (let bin = 0; bin <= last; bin++) {

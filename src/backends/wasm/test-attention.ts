@@ -51,7 +51,14 @@ export class AttentionFixture {
 
   private constructor(shape: AttentionShape, maxRows: number, module: WebAssembly.Module) {
     this.shape = shape;
-    const side = (type: KvType): SideFormat => ({ type, scale: "norm", search: false, qjl: false });
+    const side = (type: KvType): SideFormat => ({
+      type,
+      scale: "norm",
+      search: false,
+      transform: false,
+      feedback: false,
+      qjl: false,
+    });
     this.layout = pageLayout(side(shape.k), side(shape.v), shape.headDim, shape.numKvHeads);
     this.numPages = Math.ceil(shape.tokens / PAGE_TOKENS);
     const heads = shape.numKvHeads * shape.group;

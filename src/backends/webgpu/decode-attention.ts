@@ -71,13 +71,17 @@ export interface DecodeKernel {
 
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
+/** Whether lanes of subgroups of this size, 0 for none or many, can share keys out among them. */
+export const canHandOver = (subgroup: number, threads: number = THREADS): boolean =>
+  subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0;
+
 /** Null where lanes cannot hand each other what they know, or would keep too much. */
 function shapeOf(context: GpuContext, { layer, cache, tuning }: DecodeOptions): DecodeShape | null {
   const { headDim, numHeads, numKvHeads } = layer;
   const { f16, subgroupSize: subgroup } = context.features;
   const units = headDim / 8;
   const threads = tuning?.threads ?? THREADS;
-  if (subgroup < 4 || subgroup > 64 || threads % subgroup !== 0 || units > subgroup * MAX_UNITS) return null;
+  if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
   const half = (type: string): boolean => f16 && type.startsWith("tq");
   // Rows of floats are long: lanes that share one read neighbouring words.
   const isWide = !cache.main.k.type.startsWith("tq");

@@ -1,5 +1,6 @@
 /** @file What a device is and what the kernels use of it, in words. */
 import type { GpuContext } from "./context.ts";
+import { canHandOver } from "./decode-attention.ts";
 
 function usedFeatures({ features }: GpuContext): string[] {
   return [
@@ -17,6 +18,22 @@ export function describeDevice(context: GpuContext): string {
   return `webgpu ${[context.adapterName, ...usedFeatures(context)].join(", ")}`;
 }
 
+/** Which of the kernels that do the same the device gets, and why. */
+function explainVariants({ features, isSoftware }: GpuContext): string[] {
+  const { f16, matrices, subgroupSize } = features;
+  const noSize = features.subgroups ? "subgroups have no one size" : "there are no subgroups";
+  return [
+    `decode attention: ${
+      canHandOver(subgroupSize)
+        ? `each subgroup of ${subgroupSize} walks keys of its own`
+        : `through workgroup memory, because ${subgroupSize > 0 ? `subgroups have ${subgroupSize} lanes` : noSize}`
+    }; ${f16 ? "codes times f16, sums in f32" : "f32, because there is no shader-f16"}`,
+    `matrix products: few rows ${subgroupSize > 0 ? `by subgroups of ${subgroupSize}` : `through workgroup memory, because ${noSize}`}; ` +
+      `many ${matrices ? "on matrix units, f16 to f32" : `in ${isSoftware ? "small " : ""}f32 tiles, because there are no f16 matrices`}`,
+    "sampling: on the device for greedy and top-k up to 64, several tokens in flight",
+  ];
+}
+
 export interface DeviceUse {
   readonly kernels: readonly string[];
   readonly buffers: number;
@@ -32,6 +49,7 @@ export function explainDevice(context: GpuContext, use: DeviceUse): string[] {
     `features: ${used.length > 0 ? used.join(", ") : "none beyond the core"}${missing.length > 0 ? `; without ${missing.join(", ")}` : ""}`,
     `limits: buffers ${mebibytes(limits.maxBufferSize)}, bindings ${mebibytes(limits.maxStorageBufferBindingSize)}, ` +
       `workgroup memory ${limits.maxComputeWorkgroupStorageSize} B, ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
+    ...explainVariants(context),
     `kernels: ${use.kernels.length > 0 ? use.kernels.join(", ") : "made when first used"}`,
     `buffers: ${use.buffers}, ${mebibytes(use.bytes)}`,
   ];

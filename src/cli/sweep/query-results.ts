@@ -55,7 +55,17 @@ export async function queryResults(rows: readonly SweepRow[], sql: string, what 
     const reader = await connection.runAndReadAll(sql).catch((cause: Error) => {
       throw new TurboQuantError("invalid_argument", `${what}: ${cause.message}`, { sql }, { cause });
     });
-    return { columns: reader.columnNames(), rows: reader.getRowsJson() as unknown[][] };
+    const columns = reader.columnNames();
+    const json = reader.getRowsJson() as unknown[][];
+    // JSON of DuckDB writes its 64-bit integers, which counts are, as texts.
+    const values = reader.getRowsJS();
+    const answers = json.map((row, r) =>
+      row.map((text, c) => {
+        const value = values[r]![c];
+        return typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : text;
+      }),
+    );
+    return { columns, rows: answers };
   } finally {
     connection.closeSync();
     instance.closeSync();

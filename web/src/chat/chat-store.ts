@@ -42,19 +42,27 @@ export const chatStore = createStore<ChatState>({
 let db: ConversationDb | null = null;
 let keeper: Keeper | null = null;
 let answering: AbortController | null = null;
+let noted = "";
 
 const patch = (change: Partial<ChatState>): void => chatStore.update((state) => ({ ...state, ...change }));
 
 /** Everything that is shown of a conversation goes through here, and is kept. */
 function show(conversation: Conversation, now = false): void {
-  const { others, current } = chatStore.get();
+  const { others } = chatStore.get();
   const isKept = conversation.messages.length > 0;
   const list = isKept
     ? [conversation, ...others.filter(({ id }) => id !== conversation.id)].sort((a, b) => b.updatedAt - a.updatedAt)
     : others;
   patch({ current: conversation, others: list });
   if (isKept) keeper?.keep(conversation, now);
-  if (conversation.id !== current.id) save("conversation", conversation.id);
+  noteCurrent(conversation.id);
+}
+
+/** The one to be shown after a reload. */
+function noteCurrent(id: string): void {
+  if (id === noted) return;
+  noted = id;
+  save("conversation", id);
 }
 
 /** Opens the database, takes up what a reload interrupted. */
@@ -87,7 +95,7 @@ export function openConversation(id: string): void {
   setCache(null);
   resetSpeed();
   patch({ current: conversation });
-  save("conversation", id);
+  noteCurrent(id);
 }
 
 export async function deleteConversation(id: string): Promise<void> {

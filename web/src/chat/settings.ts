@@ -7,17 +7,19 @@ export interface Settings {
   readonly maxNewTokens: number;
   /** Null: as the model's generation_config.json says. */
   readonly temperature: number | null;
+  /** Null: another one for each answer. */
+  readonly seed: number | null;
   readonly system: string;
 }
 
 const isSettings = (value: unknown): value is Settings =>
   isRecord(value) &&
   typeof value["maxNewTokens"] === "number" &&
-  (value["temperature"] === null || typeof value["temperature"] === "number") &&
+  [value["temperature"], value["seed"]].every((number) => number === null || typeof number === "number") &&
   typeof value["system"] === "string";
 
 export const settingsStore = createStore<Settings>(
-  readSaved("settings", isSettings) ?? { maxNewTokens: 256, temperature: null, system: "" },
+  readSaved("settings", isSettings) ?? { maxNewTokens: 256, temperature: null, seed: null, system: "" },
 );
 
 export function changeSettings(change: Partial<Settings>): void {
@@ -25,9 +27,7 @@ export function changeSettings(change: Partial<Settings>): void {
   save("settings", settingsStore.get());
 }
 
-/** Answers that are drawn are drawn anew each time. */
-export function samplingOf({ maxNewTokens, temperature }: Settings): Sampling {
+export function samplingOf({ maxNewTokens, temperature, seed }: Settings): Sampling {
   if (temperature === null) return { maxNewTokens };
-  const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
-  return { maxNewTokens, temperature, ...(temperature > 0 && { seed }) };
+  return { maxNewTokens, temperature, seed: seed ?? crypto.getRandomValues(new Uint32Array(1))[0]! };
 }

@@ -21,14 +21,18 @@ interface Chunk {
     readonly completion_tokens?: number;
     readonly prompt_tokens_details?: { readonly cached_tokens?: number } | null;
   } | null;
-  readonly timings?: { readonly prompt_per_second?: number; readonly predicted_per_second?: number };
+  readonly timings?: {
+    readonly prompt_per_second?: number;
+    readonly predicted_per_second?: number;
+    readonly ttft_ms?: number;
+  };
   readonly error?: { readonly message?: string };
 }
 
 interface Listing {
   readonly id: string;
-  readonly kv?: string;
   readonly max_model_len?: number;
+  readonly meta?: { readonly n_layer?: number; readonly kv_cache?: string };
 }
 
 /** How long a server may take to say which models it has. */
@@ -81,11 +85,11 @@ export class ServerEngine implements Engine {
     this.#address = address;
     this.info = {
       name: model.id,
-      kv: model.kv ?? "",
+      kv: model.meta?.kv_cache ?? "",
       backend: `server ${base(address) || location.origin}`,
       backendName: "server",
       backendChoice: "",
-      numLayers: 0,
+      numLayers: model.meta?.n_layer ?? 0,
       contextLength: model.max_model_len ?? 0,
       hasChatTemplate: true,
       savesFrom: null,
@@ -176,7 +180,7 @@ function resultOf({ usage, timings }: Chunk, { started, firstAt, pieces, finish 
       completionTokens,
     },
     timings: {
-      ttftMs: (firstAt || end) - started,
+      ttftMs: timings?.ttft_ms ?? (firstAt || end) - started,
       prefillMs: 0,
       decodeMs,
       prefillTokPerSec: timings?.prompt_per_second ?? 0,

@@ -5,9 +5,10 @@ import { useStore } from "../ui/store.ts";
 
 const MOST_TOKENS = 32_768;
 const HIGHEST_TEMPERATURE = 2;
+const LARGEST_SEED = 2 ** 32 - 1;
 
 export function SettingsDialog({ onClose }: { readonly onClose: () => void }) {
-  const { maxNewTokens, temperature, system } = useStore(settingsStore);
+  const { maxNewTokens, temperature, seed, system } = useStore(settingsStore);
   return (
     <Dialog title="Settings" onClose={onClose}>
       <div class="form">
@@ -50,6 +51,22 @@ export function SettingsDialog({ onClose }: { readonly onClose: () => void }) {
             </label>
           )}
         </fieldset>
+        {temperature !== null && temperature > 0 && (
+          <label class="field">
+            <span class="field-label">Seed</span>
+            <input
+              type="number"
+              min={0}
+              max={LARGEST_SEED}
+              placeholder="Another for each answer"
+              value={seed ?? ""}
+              onChange={({ currentTarget }) => {
+                const value = currentTarget.valueAsNumber;
+                changeSettings({ seed: Number.isInteger(value) && value >= 0 && value <= LARGEST_SEED ? value : null });
+              }}
+            />
+          </label>
+        )}
         <label class="field">
           <span class="field-label">System message</span>
           <textarea

@@ -1,0 +1,126 @@
+/** @file Calibrates a model's KV cache on a text: moments of what attention sees, layer by layer, and what they promise. */
+import { stackParts } from "../backends/weights.ts";
+import type { LLM } from "../engine/llm.ts";
+import { TurboQuantError } from "../errors.ts";
+import { openCheckpoint } from "../formats/safetensors.ts";
+import { CheckpointWeights } from "../models/checkpoint-weights.ts";
+import type { OnProgress } from "../platform.ts";
+import type { LayerCalibration } from "../quant/calibration.ts";
+import { LayerMoments, type PredictedNoise } from "../quant/design-calibration.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { type Contender, compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
+import { captureVectors } from "./tap.ts";
+import { textChunks } from "./text-chunks.ts";
+
+export interface CalibrateOptions {
+  readonly text: string;
+  /** Tokens to take, at most; fewer when the text is shorter. */
+  readonly tokens: number;
+  /** Tokens of a sequence. */
+  readonly ctx: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: OnProgress;
+}
+
+export interface Calibrated {
+  readonly layers: readonly LayerCalibration[];
+  /** Tokens that were used. */
+  readonly tokens: number;
+  /** [layer][KV head]: noise with transform and feedback over noise of a plain rotation, in the limit of many bits. */
+  readonly predicted: readonly (readonly PredictedNoise[])[];
+  /** On the chunk after those of the calibration; null when the text ends before. */
+  readonly measured: MeasuredGain | null;
+}
+
+/** Mean KL divergence from an f16 cache, in nats. */
+export interface MeasuredGain {
+  readonly kv: string;
+  readonly kldWithout: number;
+  readonly kldWith: number;
+  readonly tokens: number;
+}
+
+/** Codes alone: what a window would hide is what a calibration is for. */
+export const MEASURED_KV = "k4v4,sinks=0,window=0";
+
+/** Fewer tokens than this cannot fill the moments of a head: refuse rather than fit noise. */
+export const MIN_TOKENS = 1024;
+
+/**
+ * The cache of `llm` does not matter: vectors are taken from an exact one.
+ * @throws TurboQuantError invalid_argument — ctx beyond the model's, a text too short
+ */
+export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Calibrated> {
+  const { text, tokens, signal, onProgress } = options;
+  const { numLayers, numHeads, numKvHeads, headDim, maxPositionEmbeddings } = llm.config;
+  const ctx = Math.min(options.ctx, maxPositionEmbeddings);
+  const chunks = Math.ceil(tokens / ctx);
+  const all = textChunks(llm.tokenizer, text, ctx, chunks + 1);
+  const pieces = all.slice(0, chunks);
+  const unseen = all[chunks] ?? null;
+  const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (total < MIN_TOKENS) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `calibrate: expected a text of at least ${MIN_TOKENS} tokens, got ${total}; pass a longer one, or none to let the model write it`,
+      { tokens: total },
+    );
+  }
+  const moments = Array.from({ length: numLayers }, () => new LayerMoments({ numHeads, numKvHeads, headDim }));
+  let done = 0;
+  for (const piece of pieces) {
+    signal?.throwIfAborted();
+    const vectors = await captureVectors(llm, piece, signal);
+    for (const [layer, { queries, keys, values }] of vectors.entries()) moments[layer]!.add(queries, keys, values);
+    done += piece.length;
+    onProgress?.({ phase: "eval", item: "reading", done, total, unit: "tokens" });
+  }
+  const source = await llm.reopen();
+  try {
+    const weights = new CheckpointWeights(await openCheckpoint(source), llm.name);
+    const layers: LayerCalibration[] = [];
+    const predicted: (readonly PredictedNoise[])[] = [];
+    for (const [layer, own] of moments.entries()) {
+      signal?.throwIfAborted();
+      const output = stackParts([await weights.part(`model.layers.${layer}.self_attn.o_proj.weight`)]);
+      const designed = own.design(output.data);
+      layers.push(designed.calibration);
+      predicted.push(designed.predicted);
+      onProgress?.({ phase: "eval", item: "solving", done: layer + 1, total: numLayers, unit: "tensors" });
+    }
+    const measured = unseen && (await measureGain(llm, layers, unseen, options));
+    return { layers, tokens: total, predicted, measured };
+  } finally {
+    await source.close();
+  }
+}
+
+async function measureGain(
+  llm: LLM,
+  layers: readonly LayerCalibration[],
+  tokens: Int32Array,
+  { signal, onProgress }: CalibrateOptions,
+): Promise<MeasuredGain> {
+  const spec = parseKvSpec(MEASURED_KV);
+  const decoders = [
+    llm.decoder.withFormat(parseKvSpec("f16")),
+    llm.decoder.withFormat(spec),
+    llm.decoder.withFormat(spec, layers),
+  ];
+  try {
+    const [base, ...others] = decoders.map((decoder) => makeContender(decoder, tokens.length)) as [
+      Contender,
+      Contender,
+    ];
+    const records = others.map(emptyRecord);
+    const total = tokens.length * decoders.length;
+    await compareOnTokens(tokens, base, emptyRecord(), others, records, {
+      signal,
+      onTokens: (done) => onProgress?.({ phase: "eval", item: "measuring", done, total, unit: "tokens" }),
+    });
+    const [kldWithout, kldWith] = records.map(({ klds }) => klds.reduce((sum, x) => sum + x, 0) / klds.length);
+    return { kv: MEASURED_KV, kldWithout: kldWithout!, kldWith: kldWith!, tokens: tokens.length };
+  } finally {
+    for (const decoder of decoders) decoder.dispose();
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * @file What a calibration becomes for one format: dense maps in place of the rotation, and factors of error feedback.
+ *
+ * With A and λ of `SideCalibration` and the rotation Π, a vector is stored as W·(x − mean), W = Π·A; queries of the group are
+ * multiplied by W⁻ᵀ, outputs by W⁻¹. An error e of stored coordinates costs eᵀMe with M = Π·diag(λ)·Πᵀ. Writing
+ * M = U·D·Uᵀ with U unit upper triangular, that is Σ D_i (e_i + Σ_{j<i} U_ji e_j)²: coordinate i is best rounded towards its
+ * value less what the errors before it ask for. The same triangular feedback rounds weights in GPTQ (arXiv 2210.17323) and
+ * QuIP (arXiv 2307.13304); here it rounds cached vectors, and only the writer knows of it.
+ */
+import { cholesky, invert, multiply, transpose } from "../math/matrix.ts";
+import type { LayerCalibration, SideCalibration } from "./calibration.ts";
+import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
+import { isRotated } from "./page-layout.ts";
+import { createRotation, type Rotation } from "./rotation.ts";
+
+/** One side of a layer. Matrices are f32, [numKvHeads][headDim][headDim]. */
+export interface SideTransform {
+  /** W, row-major; null: the plain rotation (and, for keys, the balance) as without a transform. */
+  readonly forward: Float32Array | null;
+  /** K: W⁻ᵀ for queries · V: W⁻¹ for outputs; row-major; null as above. */
+  readonly inverse: Float32Array | null;
+  /**
+   * [numKvHeads][headDim + 1][headDim]; null: round to the nearest. Row j < headDim is column j of the factor: U_ji at i > j,
+   * zeros up to j. The last row is D, divided by its mean.
+   */
+  readonly feedback: Float32Array | null;
+}
+
+export interface LayerTransforms {
+  readonly k: SideTransform;
+  readonly v: SideTransform;
+}
+
+const IDENTITY: SideTransform = { forward: null, inverse: null, feedback: null };
+const made = new WeakMap<LayerCalibration, Map<string, LayerTransforms>>();
+
+/** The maps of a layer, made once for each calibration and format. Identity without a calibration. */
+export function kvTransforms(
+  calibration: LayerCalibration | null,
+  format: LayerKvFormat,
+  headDim: number,
+): LayerTransforms {
+  if (!calibration) return { k: IDENTITY, v: IDENTITY };
+  const { k, v, rotation, seed } = format;
+  const key = JSON.stringify([k, v, rotation, seed]);
+  const known = made.get(calibration) ?? new Map<string, LayerTransforms>();
+  made.set(calibration, known);
+  let transforms = known.get(key);
+  if (!transforms) {
+    transforms = {
+      k: sideTransform(calibration.key, k, format, headDim, calibration.balance),
+      v: sideTransform(calibration.value, v, format, headDim, null),
+    };
+    known.set(key, transforms);
+  }
+  return transforms;
+}
+
+function sideTransform(
+  calibration: SideCalibration | null,
+  side: SideFormat,
+  format: LayerKvFormat,
+  d: number,
+  balance: Float32Array | null,
+): SideTransform {
+  // Only codes gain: floats have no error worth shaping, and the blocks of the baselines stay what they are elsewhere.
+  // A sketch describes what plain rounding leaves.
+  if (!calibration || side.qjl || !side.type.startsWith("tq") || !(side.transform || side.feedback)) return IDENTITY;
+  const rotation = isRotated(side, format) ? createRotation(format.rotation, d, format.seed) : null;
+  const heads = calibration.metric.length / d;
+  const forward = side.transform ? new Float32Array(heads * d * d) : null;
+  const inverse = side.transform ? new Float32Array(heads * d * d) : null;
+  const feedback = side.feedback ? new Float32Array(heads * (d + 1) * d) : null;
+  for (let head = 0; head < heads; head++) {
+    const a = Float64Array.from(calibration.transform.subarray(head * d * d, (head + 1) * d * d));
+    const metric = calibration.metric.subarray(head * d, (head + 1) * d);
+    if (forward && inverse) {
+      const w = rotateColumns(a, rotation, d);
+      forward.set(w, head * d * d);
+      // W⁻¹ of the map as it is stored, so that f32 rounding of W cancels.
+      const back = invert(Float64Array.from(forward.subarray(head * d * d, (head + 1) * d * d)), d);
+      inverse.set(balance ? transpose(back, d) : back, head * d * d);
+    }
+    if (feedback) {
+      const own = side.transform
+        ? diagonal(metric, d)
+        : plainMetric(a, metric, d, balance?.subarray(head * d, (head + 1) * d));
+      // Π·M·Πᵀ: rotate the columns, then those of the (symmetric) transpose.
+      const rotated = rotateColumns(transpose(rotateColumns(own, rotation, d), d), rotation, d);
+      feedback.set(feedbackOf(rotated, d), head * (d + 1) * d);
+    }
+  }
+  return { forward, inverse, feedback };
+}
+
+const diagonal = (values: ArrayLike<number>, d: number): Float64Array =>
+  Float64Array.from({ length: d * d }, (_, at) => (at % (d + 1) === 0 ? values[at % d]! : 0));
+
+/** The metric where no transform is used: Aᵀ·diag(λ)·A, divided by the balance on both sides. */
+function plainMetric(a: Float64Array, metric: Float32Array, d: number, balance?: Float32Array): Float64Array {
+  const m = multiply(transpose(a, d), multiply(diagonal(metric, d), a, d), d);
+  if (!balance) return m;
+  return m.map((x, at) => x / (balance[at % d]! * balance[Math.floor(at / d)]!));
+}
+
+/** Π·m for a row-major m, in f64 of the f32 rotation applied to unit vectors. */
+function rotateColumns(m: Float64Array, rotation: Rotation | null, d: number): Float64Array {
+  if (!rotation) return m;
+  return multiply(rotationMatrix(rotation, d), m, d);
+}
+
+const matrices = new WeakMap<Rotation, Float64Array>();
+
+function rotationMatrix(rotation: Rotation, d: number): Float64Array {
+  let matrix = matrices.get(rotation);
+  if (!matrix) {
+    matrix = new Float64Array(d * d);
+    const column = new Float32Array(d);
+    for (let j = 0; j < d; j++) {
+      column.fill(0);
+      column[j] = 1;
+      rotation.apply(column);
+      for (let i = 0; i < d; i++) matrix[i * d + j] = column[i]!;
+    }
+    matrices.set(rotation, matrix);
+  }
+  return matrix;
+}
+
+/** U and D of M = U·D·Uᵀ, U unit upper triangular, as `SideTransform.feedback` has them. */
+function feedbackOf(m: Float64Array, d: number): Float32Array {
+  // The Cholesky factor of the matrix read backwards is U·√D read backwards.
+  const c = cholesky(m.toReversed(), d);
+  const out = new Float32Array((d + 1) * d);
+  const weights = Array.from({ length: d }, (_, i) => c[(d - 1 - i) * (d + 1)]! ** 2);
+  const mean = weights.reduce((sum, weight) => sum + weight, 0) / d;
+  weights.forEach((weight, i) => {
+    out[d * d + i] = weight / mean;
+  });
+  for (let j = 0; j < d; j++) {
+    for (let i = j + 1; i < d; i++) {
+      const [row, column] = [d - 1 - j, d - 1 - i];
+      out[j * d + i] = c[row * d + column]! / c[column * d + column]!;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,79 @@
+/** @file What a user does on the page, for tests in a browser. */
+import type { BrowserContext, Page } from "playwright-core";
+
+/** The slowest machine loads the small model and answers in this time, on a software GPU too. */
+export const PATIENCE_MS = 60_000;
+
+export interface OpenPageOptions {
+  readonly backend?: "wasm" | "webgpu" | "auto";
+  readonly model?: string;
+  readonly kv?: string;
+  readonly maxNewTokens?: number;
+  /** Draw with this temperature and seed 0; greedy by default. */
+  readonly temperature?: number | null;
+  /** After the #. */
+  readonly view?: string;
+}
+
+export interface OpenedPage {
+  readonly page: Page;
+  /** Exceptions and messages of console.error. */
+  readonly errors: string[];
+}
+
+/** Opens the page with these choices made, and waits until the model is there. */
+export async function openPage(
+  context: BrowserContext,
+  url: string,
+  {
+    backend = "wasm",
+    model = "qwen3-1m",
+    kv = "k4v4",
+    maxNewTokens = 24,
+    temperature = null,
+    view = "",
+  }: OpenPageOptions = {},
+): Promise<OpenedPage> {
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") errors.push(message.text());
+  });
+  // Only where nothing was chosen yet: a reload must find what the page itself remembers.
+  await page.addInitScript(
+    ([engine, settings]) => {
+      localStorage["turboquant.engine"] ??= engine;
+      localStorage["turboquant.settings"] ??= settings;
+    },
+    [
+      JSON.stringify({ where: "tab", model, kv, backend }),
+      JSON.stringify({ maxNewTokens, temperature, seed: 0, system: "" }),
+    ] as const,
+  );
+  await page.goto(view ? `${url}#/${view}` : url);
+  await untilReady(page);
+  return { page, errors };
+}
+
+export const untilReady = (page: Page) => page.locator(".status-ready").waitFor();
+
+/** Says `text` and waits for the end of the answer; its text. */
+export async function say(page: Page, text: string): Promise<string> {
+  const before = await page.locator(".message-answer").count();
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+  await page.locator(".message-answer").nth(before).waitFor();
+  return answerEnd(page);
+}
+
+/** Waits until nothing is being written; the text of the last answer. */
+export async function answerEnd(page: Page): Promise<string> {
+  await page.locator(".message-answer[aria-busy=false]").last().waitFor();
+  await page.getByRole("button", { name: "Send" }).waitFor();
+  return answerText(page);
+}
+
+export const answerText = async (page: Page): Promise<string> =>
+  (await page.locator(".message-answer .prose").last().textContent()) ?? "";

@@ -1,0 +1,232 @@
+/** @file The page in a real browser: the engine in the tab, comparison, saved caches, reloads, no network. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Browser, BrowserContext } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { collect, LLM } from "../src/index.ts";
+import { findChromium, skipReason } from "./helpers/optional.ts";
+import { checkpointPath } from "./helpers/shared.ts";
+import { type StaticServer, serveFolder } from "./helpers/static-server.ts";
+import { type BuiltApp, buildWebApp, launchChromium } from "./helpers/web-app.ts";
+import { answerEnd, answerText, openPage, say, untilReady } from "./helpers/web-page.ts";
+
+const chromium = findChromium();
+const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
+
+const FRANCE = "What is the capital of France?";
+const STORY = "Once upon a time there was a little girl who lived";
+/** Drawn this hot, with seed 0, the small model does not come to an end. */
+const ENDLESS = { maxNewTokens: 2000, temperature: 2 };
+/** Compressed; with the kernels, which are WebAssembly in base64. */
+const SCRIPT_BUDGET_BYTES = 300_000;
+
+describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
+  let app: BuiltApp;
+  let server: StaticServer;
+  let browser: Browser;
+  let context: BrowserContext;
+  let llm: LLM;
+
+  beforeAll(async () => {
+    app = await buildWebApp();
+    server = await serveFolder(app.folder);
+    browser = await launchChromium(chromium!);
+    llm = await LLM.load("qwen3-1m", { kv: "k4v4", threads: 1, backend: "wasm" });
+  });
+  afterAll(async () => {
+    await llm?.dispose();
+    await browser?.close();
+    await server?.close();
+    app?.dispose();
+  });
+  afterEach(async () => {
+    await context?.close();
+  });
+
+  async function open(options: Parameters<typeof openPage>[2] = {}) {
+    context = await browser.newContext({ acceptDownloads: true });
+    return openPage(context, server.url, options);
+  }
+
+  const chat = (content: string, maxNewTokens: number) =>
+    collect(llm.chat([{ role: "user", content }], { maxNewTokens, temperature: 0 }));
+
+  it("answers on WASM threads with the tokens that Node gives, and shows the cache as it is allocated", async () => {
+    const { page, errors } = await open();
+    const expected = await chat(STORY, 24);
+    expect(await say(page, STORY)).toBe(expected.text.trim());
+    const session = llm.createSession();
+    await collect(session.chat([{ role: "user", content: STORY }], { maxNewTokens: 24, temperature: 0 }));
+    expect(await page.locator(".figure-beside").textContent()).toContain(`for ${session.sequence.length} tokens`);
+    await page.getByText("As a table").click();
+    expect(await page.locator(".layer-table tbody tr").count()).toBe(llm.config.numLayers);
+    const shown = await page.locator(".figure").evaluate((node) => node.firstChild?.textContent);
+    expect(shown).toBe(`${(session.kvBytes / 1000).toFixed(0)} kB`);
+    session.release();
+    expect(await page.locator(".model-place").textContent()).toMatch(/WASM, \d+ threads?/);
+    expect(errors).toEqual([]);
+  });
+
+  it("stops, answers again, and answers an edited message", async () => {
+    const { page } = await open(ENDLESS);
+    await page.getByLabel("Message", { exact: true }).fill(STORY);
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.locator(".message-answer .prose").waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await answerEnd(page);
+    expect(await page.locator(".tag").last().textContent()).toBe("stopped");
+    const stopped = await answerText(page);
+    expect(stopped).not.toBe("");
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByLabel("As the model's makers say").check();
+    await page.keyboard.press("Escape");
+
+    await page.getByRole("button", { name: "Edit" }).click();
+    await page.getByLabel("Your message").fill(FRANCE);
+    await page.getByLabel("Your message").press("Control+Enter");
+    const first = await answerEnd(page);
+    expect(first).toBe((await chat(FRANCE, 2000)).text.trim());
+    await page.getByRole("button", { name: "Answer again" }).click();
+    expect(await answerEnd(page)).toBe(first);
+    expect(await page.locator(".message").count()).toBe(2);
+  });
+
+  it("keeps what was said when it is reloaded in the middle of an answer", async () => {
+    const { page } = await open(ENDLESS);
+    await page.getByLabel("Message", { exact: true }).fill(STORY);
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => (document.querySelector(".message-answer .prose")?.textContent?.length ?? 0) > 60);
+    const before = await answerText(page);
+    await page.reload();
+    await page.locator(".message-answer").waitFor();
+    const kept = await answerText(page);
+    expect(kept.length).toBeGreaterThanOrEqual(before.length);
+    expect(kept.startsWith(before)).toBe(true);
+    expect(await page.locator(".message-problem").textContent()).toContain("reloaded");
+    await untilReady(page);
+    expect((await say(page, FRANCE)).length).toBeGreaterThan(0);
+    expect(await page.locator(".message").count()).toBe(4);
+  });
+
+  it("compares formats and marks the first token that differs, as Node finds it", async () => {
+    const { page } = await open({ view: "compare" });
+    const formats = ["f16", "k4v4", "paper-4"];
+    await page.getByLabel("Prompt").fill(STORY);
+    for (const [i, kv] of formats.entries()) {
+      await page.getByLabel(i === 0 ? "Format 1, the reference" : `Format ${i + 1}`).fill(kv);
+    }
+    await page.getByLabel("Tokens").selectOption("32");
+    await page.getByRole("button", { name: "Compare" }).click();
+    await page.locator(".column[aria-busy=false]").nth(2).waitFor();
+
+    const runs = [];
+    for (const kv of formats) {
+      const view = await llm.withKv(kv);
+      runs.push(await collect(view.generate(STORY, { maxNewTokens: 32, temperature: 0 })));
+      await view.dispose();
+    }
+    const [f16, k4v4, paper] = runs as [(typeof runs)[0], (typeof runs)[0], (typeof runs)[0]];
+    expect(k4v4.tokens).toEqual(f16.tokens);
+    const at = paper.tokens.findIndex((token, i) => token !== f16.tokens[i]);
+    expect(at).toBeGreaterThanOrEqual(0);
+    expect(await page.getByRole("article", { name: "k4v4" }).locator(".verdict").textContent()).toBe(
+      `The same ${f16.tokens.length} tokens`,
+    );
+    const column = page.getByRole("article", { name: "paper-4" });
+    expect(await column.locator(".verdict").textContent()).toContain(`First difference at token ${at + 1}`);
+    expect(await column.locator("mark").textContent()).toBe(llm.tokenizer.decode([paper.tokens[at]!]));
+    expect(await column.locator(".column-text").textContent()).toBe(paper.text);
+    expect(await page.locator("mark").count()).toBe(1);
+  });
+
+  it("saves a cache that Node reads, and restores it on a page that knows nothing", async () => {
+    const { page } = await open();
+    const answer = await say(page, STORY);
+    const download = page.waitForEvent("download");
+    await page.getByRole("button", { name: "Save cache" }).click();
+    const bytes = readFileSync(await (await download).path());
+    const session = llm.restore(bytes);
+    expect(llm.tokenizer.decode(session.tokens)).toContain(answer);
+    session.release();
+    await context.close();
+
+    const { page: other } = await open();
+    const file = { name: "story.tqkv", mimeType: "application/octet-stream", buffer: bytes };
+    await other.getByLabel("A saved cache").setInputFiles(file);
+    await other.locator(".message-answer").waitFor();
+    expect(await answerText(other)).toBe(answer);
+    expect(await other.locator(".bubble").textContent()).toBe(STORY);
+    await say(other, FRANCE);
+    // The panel's line on the prompt is of what was not in the cache yet.
+    const figures = await other.locator(".figures").last().textContent();
+    expect(figures).toMatch(/tok\/s/);
+
+    const damaged = Buffer.from(bytes);
+    damaged[damaged.length >> 1]! ^= 1;
+    await other.getByLabel("A saved cache").setInputFiles({ ...file, buffer: damaged });
+    await other.getByText(/damaged: its checksum/).waitFor();
+  });
+
+  it("takes another format at once, and says what is wrong with one that is none", async () => {
+    const { page } = await open();
+    await page.getByLabel("f16").check();
+    const f16 = await llm.withKv("f16");
+    const expected = await collect(f16.chat([{ role: "user", content: FRANCE }], { maxNewTokens: 24, temperature: 0 }));
+    await f16.dispose();
+    expect(await say(page, FRANCE)).toBe(expected.text.trim());
+    await page.getByLabel("Another format").fill("k9v4");
+    await page.getByLabel("Another format").press("Enter");
+    expect(await page.locator("#format-error").textContent()).toMatch(/k9v4/);
+    expect(await page.getByLabel("f16").isChecked()).toBe(true);
+  });
+
+  it("loads a checkpoint from the user's own folder, and says when a folder holds none", async () => {
+    const { page } = await open();
+    const choose = async (folder: string): Promise<void> => {
+      await page.getByRole("button", { name: /qwen3-1m/ }).click();
+      await page.getByLabel("A checkpoint's folder").setInputFiles(folder);
+    };
+    await choose(join(checkpointPath("qwen3-1m")!, "../../docs"));
+    await page.getByText(/no config\.json/).waitFor();
+    await page.keyboard.press("Escape");
+    await choose(checkpointPath("qwen3-3m")!);
+    await page.locator(".model-name", { hasText: "qwen3-3m" }).waitFor();
+    await untilReady(page);
+    expect(await say(page, FRANCE)).toContain("Paris");
+  });
+
+  it("works without a network once it was open, the model too", async () => {
+    const own = await serveFolder(app.folder);
+    context = await browser.newContext();
+    const { page } = await openPage(context, own.url);
+    await page.locator(".kept").waitFor();
+    await own.close();
+    await page.reload();
+    await untilReady(page);
+    expect(await say(page, FRANCE)).toBe((await chat(FRANCE, 24)).text.trim());
+  });
+
+  it("gets threads from the second visit on where the server sends no headers", async () => {
+    const own = await serveFolder(app.folder, { isolated: false });
+    context = await browser.newContext();
+    const { page } = await openPage(context, own.url);
+    expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(false);
+    expect(await page.locator(".model-place").textContent()).toBe("WASM, 1 thread");
+    await page.locator(".kept").waitFor();
+    await page.reload();
+    await untilReady(page);
+    expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
+    await own.close();
+  });
+
+  it("is small: all scripts together, compressed", () => {
+    const assets = join(app.folder, "assets");
+    const sizes = readdirSync(assets)
+      .filter((file) => file.endsWith(".js"))
+      .map((file) => gzipSync(readFileSync(join(assets, file))).length);
+    expect(sizes.length).toBeGreaterThan(3);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(SCRIPT_BUDGET_BYTES);
+  });
+});
