@@ -1,5 +1,5 @@
 /** @file The smallest format of each model that passes a gate, judged on the rows of a report. */
-import { type Criterion, GATES, type GateName, judge, type Verdict, verdictOf } from "../../plan/gates.ts";
+import { type Criterion, GATES, type GateName, judge, MIN_CHUNKS, type Verdict, verdictOf } from "../../plan/gates.ts";
 import type { ReportRow, RowGroup } from "./report-row.ts";
 
 export interface Judged {
@@ -20,8 +20,8 @@ export interface Recommendation {
 }
 
 /**
- * A row is one sample, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts). A tail has no
- * interval in a row; it is compared as it is.
+ * A row sums up its chunks, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts), and rows of
+ * fewer than three chunks pass no gate. A tail has no interval in a row; it is compared as it is.
  */
 export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
   const { tail: limits, ...rest } = GATES[gate];
@@ -32,7 +32,8 @@ export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRo
     kldP999: row.kldP999 ?? Number.NaN,
   };
   const criteria = judge({ ...rest, tail: null }, [evidence]);
-  const known = verdictOf(criteria);
+  const verdictOfAll = verdictOf(criteria);
+  const known = verdictOfAll === "pass" && row.chunks < MIN_CHUNKS ? "open" : verdictOfAll;
   if (!limits) return { row, criteria, tail: null, verdict: known };
   const eight = rows.find(({ format }) => format.bits === 8 && format.side === "both")?.kldP999 ?? 0;
   const limit = Math.max(limits.floor, limits.ratio * eight);
