@@ -4,13 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../src/node/install.ts";
-import { writeSafetensors } from "../src/formats/write-safetensors.ts";
 import { collect, LLM } from "../src/index.ts";
-import { CounterRng } from "../src/math/rng.ts";
+import { CALIBRATION_FILE, writeCalibration } from "../src/models/calibration-file.ts";
+import { randomCalibration } from "./helpers/calibration.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 
-const SIZE = 2 * 64; // numKvHeads · headDim of qwen3-1m
-const LAYERS = 4;
 let folder: string;
 
 beforeAll(() => {
@@ -19,26 +17,23 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function calibrate(seed: number, size = SIZE): void {
-  const rng = new CounterRng(seed, 1);
-  const tensors = Array.from({ length: LAYERS }, (_, layer) => {
-    const mean = Float32Array.from({ length: size }, (_, i) => rng.gaussian(layer * size + i));
-    const balance = Float32Array.from({ length: size }, (_, i) => 0.5 + rng.uniform(i % 32));
-    const tensor = (name: string, data: Float32Array) =>
-      [
-        `layers.${layer}.${name}`,
-        { dtype: "f32" as const, shape: [2, size / 2], data: new Uint8Array(data.buffer) },
-      ] as const;
-    return [tensor("key_mean", mean), tensor("balance", balance)];
-  });
-  writeFileSync(join(folder, "kv_calibration.safetensors"), writeSafetensors(Object.fromEntries(tensors.flat())));
+async function fingerprint(): Promise<string> {
+  await using llm = await LLM.load(folder, { kv: "f16", threads: 1 });
+  return llm.weightsFingerprint;
+}
+
+/** Random constants for qwen3-1m: 4 layers of 2 KV heads of 64. */
+async function calibrate(seed: number, headDim = 64, model?: string): Promise<void> {
+  const layers = Array.from({ length: 4 }, (_, layer) => randomCalibration(2, headDim, 10 * seed + layer));
+  const bytes = writeCalibration(layers, { numKvHeads: 2, headDim }, model ?? (await fingerprint()));
+  writeFileSync(join(folder, CALIBRATION_FILE), bytes);
 }
 
 const PROMPT = "Once upon a time there was a little girl who lived";
 const OPTIONS = { maxNewTokens: 20, temperature: 0, ignoreEos: true };
 
 it("shifting and balancing keys changes nothing when the cache is exact", async () => {
-  calibrate(1);
+  await calibrate(1);
   await using plain = await LLM.load(folder, { kv: "f32", threads: 1 });
   await using calibrated = await LLM.load(folder, { kv: "f32,calibration=auto", threads: 1 });
   expect(calibrated.fingerprint).not.toBe(plain.fingerprint);
@@ -46,17 +41,28 @@ it("shifting and balancing keys changes nothing when the cache is exact", async 
   expect((await collect(calibrated.generate(PROMPT, OPTIONS))).tokens).toEqual(expected.tokens);
 });
 
+it("a transform with codes of 8 bits changes little, on values as on keys", async () => {
+  await calibrate(1);
+  const first = async (kv: string): Promise<readonly number[]> => {
+    await using llm = await LLM.load(folder, { kv, threads: 1 });
+    return (await collect(llm.generate(PROMPT, { ...OPTIONS, maxNewTokens: 4 }))).tokens;
+  };
+  expect(await first("k8v8,sinks=0,window=0")).toEqual(await first("f32"));
+});
+
 it("another calibration is another fingerprint", async () => {
-  calibrate(1);
+  await calibrate(1);
   await using first = await LLM.load(folder, { kv: "k4v4", threads: 1 });
-  calibrate(2);
+  await calibrate(2);
   await using second = await LLM.load(folder, { kv: "k4v4", threads: 1 });
   expect(second.fingerprint).not.toBe(first.fingerprint);
 });
 
-it("one of another shape, or one that is not there, is refused", async () => {
-  calibrate(1, 64);
-  await expect(LLM.load(folder, { kv: "k4v4" })).rejects.toThrow(/key_mean: expected f32 \[2, 64\]/);
+it("one of another shape or model, or one that is not there, is refused", async () => {
+  await calibrate(1, 32);
+  await expect(LLM.load(folder, { kv: "k4v4" })).rejects.toThrow(/key_mean: expected f32 \[2,64\]/);
+  await calibrate(1, 64, "of another model");
+  await expect(LLM.load(folder, { kv: "k4v4" })).rejects.toThrow(/made for another model/);
   await expect(LLM.load(folder, { kv: "k4v4,calibration=other.safetensors" })).rejects.toThrow(
     /other.safetensors is not in/,
   );

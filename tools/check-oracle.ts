@@ -3,8 +3,8 @@
  *
  * The oracle is another implementation. With its own random signs (oracle/signs.ts) PPL has to agree within 0.5 %, mean KLD
  * within 15 %, PPL of an exact cache within 0.1 %. Recall is printed, not judged: the prompts differ.
- * Usage: check-oracle [--models a,b] [--text FILE] [--threads N] [--needle N] [--out rows.jsonl]
- * Rows of a model replace those that the --out file has of it. Checkpoints and text are looked for below TQ_SHARED or
+ * Usage: check-oracle [--models a,b] [--text FILE] [--threads N] [--needle N] [--out rows.jsonl] [--again]
+ * Rows that the --out file has as passed are kept, unless --again. Checkpoints and text are looked for below TQ_SHARED or
  * ../shared. Exit code 1 when a row fails.
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import "../src/node/install.ts";
 import { LLM } from "../src/engine/llm.ts";
 import { type EvalRow, evaluate } from "../src/eval/evaluate.ts";
 import { judge, judgeExact, type OracleRow } from "./oracle/judge.ts";
-import { type OracleRecord, replaceRecords } from "./oracle/records.ts";
+import { type OracleRecord, readRecords, replaceRecords } from "./oracle/records.ts";
 import { ORACLE_SEED, useOracleSigns } from "./oracle/signs.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -46,6 +46,7 @@ interface Options {
   readonly threads?: number;
   readonly needle: number;
   readonly out?: string;
+  readonly again: boolean;
 }
 
 function print({ spec, oracle, ppl, kld, row, verdict }: OracleRecord, needle: boolean): void {
@@ -70,6 +71,15 @@ async function checkModel(model: string, options: Options): Promise<number> {
   }
   const oracle = JSON.parse(readFileSync(join(directory, "oracle.json"), "utf8"));
   const [exact, ...rows] = oracle.rows as [OracleRow, ...OracleRow[]];
+  const recorded = options.out && !options.again ? readRecords(options.out) : [];
+  const passed = new Map(
+    recorded.filter((r) => r.model === model && r.verdict === "pass").map((record) => [record.spec, record]),
+  );
+  const missing = passed.has("f32") ? rows.filter((row) => !passed.has(specOf(row))) : rows;
+  if (missing.length === 0) {
+    console.log(`\n${model}: all ${rows.length + 1} rows are recorded as passed; --again measures them anew`);
+    return 0;
+  }
   await using llm = await LLM.load(directory, {
     kv: "f32",
     ...(options.threads && { threads: options.threads }),
@@ -77,7 +87,7 @@ async function checkModel(model: string, options: Options): Promise<number> {
   useOracleSigns(llm.config.headDim);
   const results = await evaluate(llm, {
     text: options.text,
-    kv: rows.map((row) => `${specOf(row)},seed=${ORACLE_SEED}`),
+    kv: missing.map((row) => `${specOf(row)},seed=${ORACLE_SEED}`),
     base: "f32",
     ctx: oracle.ctx,
     chunks: oracle.chunks,
@@ -86,13 +96,17 @@ async function checkModel(model: string, options: Options): Promise<number> {
       process.stderr.isTTY && process.stderr.write(`\r${model} ${item} ${done}/${total} `),
   });
   const [first] = results as [EvalRow, ...EvalRow[]];
-  const records: OracleRecord[] = [
-    { model, spec: "f32", oracle: exact, ppl: first.pplBase, verdict: judgeExact(exact, first.pplBase) },
-    ...rows.map((row, i): OracleRecord => {
+  const measured = new Map(
+    missing.map((row, i): [string, OracleRecord] => {
       const { model: _, ...figures } = results[i]!;
       const { ppl, kldMean: kld } = figures;
-      return { model, spec: specOf(row), oracle: row, ppl, kld, verdict: judge(row, figures), row: figures };
+      const verdict = judge(row, figures);
+      return [specOf(row), { model, spec: specOf(row), oracle: row, ppl, kld, verdict, row: figures }];
     }),
+  );
+  const records: OracleRecord[] = [
+    { model, spec: "f32", oracle: exact, ppl: first.pplBase, verdict: judgeExact(exact, first.pplBase) },
+    ...rows.map((row) => passed.get(specOf(row)) ?? measured.get(specOf(row))!),
   ];
   console.log(`\n${model}: ${first.tokens} tokens, ${first.seconds.toFixed(0)} s, ${llm.ops.describe()}`);
   for (const record of records) print(record, options.needle > 0);
@@ -107,6 +121,7 @@ const { values } = parseArgs({
     threads: { type: "string" },
     needle: { type: "string", default: "0" },
     out: { type: "string" },
+    again: { type: "boolean", default: false },
   },
 });
 if (!existsSync(values.text)) {
@@ -117,6 +132,7 @@ if (!existsSync(values.text)) {
     failures += await checkModel(model, {
       text: readFileSync(values.text, "utf8"),
       needle: Number(values.needle),
+      again: values.again,
       ...(values.threads && { threads: Number(values.threads) }),
       ...(values.out && { out: values.out }),
     });

@@ -38,9 +38,12 @@ describe("help and version", () => {
       Commands:
         run             continue or answer one prompt
         chat            talk with the model
+        serve           an OpenAI-compatible server, and the web page
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
         allocate        bits for each layer, and for K and V, under a byte budget
+        sweep           search KV formats and settings, resumable
+        report          draw the rows of sweeps and evaluations as one page
         plan            what fits a memory: weights, cache, context, sequences
         recommend       the smallest KV format that this model survives
         bench           speed and memory of KV formats
@@ -117,6 +120,7 @@ describe("help and version", () => {
           "--cache-type-v <type>",
           "-c, --ctx <tokens>",
           "--kv-budget <size>",
+          "--memory <size>",
           "-n, --max-new-tokens <n>",
           "--temperature <t>",
           "--top-k <k>",
@@ -206,6 +210,7 @@ describe("help and version", () => {
           "--cache-type-v <type>",
           "-c, --ctx <tokens>",
           "--kv-budget <size>",
+          "--memory <size>",
           "-n, --max-new-tokens <n>",
           "--temperature <t>",
           "--top-k <k>",

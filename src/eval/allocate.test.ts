@@ -51,6 +51,12 @@ it("keeps the budget, predicts from what it measured, and beats uniform widths w
     expect(found.candidates[0]!.kldPredicted).toBeLessThanOrEqual(kldPredicted + 1e-12);
   }
   expect(found.best.row.kldMean).toBe(Math.min(...found.candidates.map((c) => c.row.kldMean)));
+  expect(found.gain.mean).toBeCloseTo(found.bestUniform.row.kldMean - found.best.row.kldMean, 12);
+  // Paired: the text's own spread cancels.
+  const { best, bestUniform, gain } = found;
+  if (best !== bestUniform) {
+    expect(gain.standardError).toBeLessThan(Math.hypot(best.row.kldMeanSe, bestUniform.row.kldMeanSe));
+  }
 });
 
 it("verifies on chunks that it has not measured on", async () => {

@@ -12,8 +12,10 @@ import type { OnProgress } from "../platform.ts";
 import { getCodebook } from "../quant/codebook.ts";
 import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
 import { diagnoseFormats } from "./diagnose.ts";
-import { type EvalRow, evaluate } from "./evaluate.ts";
+import { mean } from "./divergence.ts";
+import { type EvalRow, evaluateByToken } from "./evaluate.ts";
 import { decodersFor } from "./format-decoders.ts";
+import { batchStandardError } from "./intervals.ts";
 import { type LayerBits, parseRecipe, type Recipe, specOf } from "./layer-spec.ts";
 import { measureSensitivity, type Sensitivity } from "./sensitivity.ts";
 import { textChunks } from "./text-chunks.ts";
@@ -65,8 +67,14 @@ export interface Allocation {
   /** The candidate of least mean KLD in the verification. */
   readonly best: Candidate;
   readonly bestUniform: Candidate;
-  /** Whether the best is better than the best uniform one by more than twice the standard error of both. */
-  readonly isDecided: boolean;
+  /** By how much the best diverges less than the best uniform one. */
+  readonly gain: Gain;
+}
+
+/** A difference of mean KLD in nats, paired by token; its error by batch means. */
+export interface Gain {
+  readonly mean: number;
+  readonly standardError: number;
 }
 
 /** Uniform pairs of widths no further apart than this are compared. */
@@ -108,7 +116,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
       one.origin === "uniform",
   );
   const specs = unique.map(({ layers }) => specOf(recipe, layers));
-  const rows = await evaluate(llm, {
+  const measured = await evaluateByToken(llm, {
     text: options.text,
     ...(options.textSource !== undefined && { textSource: options.textSource }),
     kv: specs,
@@ -130,12 +138,13 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
         (sum, { k, v }, layer) => sum + costs[layer]![0]![widths.indexOf(k)]! + costs[layer]![1]![widths.indexOf(v)]!,
         0,
       ),
-      row: rows[i]!,
+      row: measured[i]!.row,
     }),
   );
   const least = (of: readonly Candidate[]): Candidate => of.reduce((a, b) => (b.row.kldMean < a.row.kldMean ? b : a));
   const best = least(candidates);
   const bestUniform = least(candidates.filter(({ origin }) => origin === "uniform"));
+  const kldsOf = (candidate: Candidate): readonly number[] => measured[candidates.indexOf(candidate)]!.klds;
   return {
     bits: options.bits,
     sensitivities,
@@ -143,9 +152,14 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
     candidates,
     best,
     bestUniform,
-    isDecided:
-      bestUniform.row.kldMean - best.row.kldMean > 2 * Math.hypot(best.row.kldMeanSe, bestUniform.row.kldMeanSe),
+    gain: pairedGain(kldsOf(bestUniform), kldsOf(best)),
   };
+}
+
+/** Mean of the differences token by token: most of the spread of either is the text's, and cancels. */
+function pairedGain(uniform: readonly number[], own: readonly number[]): Gain {
+  const differences = uniform.map((kld, i) => kld - own[i]!);
+  return { mean: mean(differences), standardError: batchStandardError(differences) };
 }
 
 /** Code bits a value that fit so many bytes of codes and scales a token, all layers. */

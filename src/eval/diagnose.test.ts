@@ -86,6 +86,17 @@ describe("diagnoseLayer", () => {
     expect(with_.rmsK).toBeCloseTo(3, 1);
   });
 
+  it("codes KIVI page by page, and has no law for it", () => {
+    const found = diagnoseLayer(layerOf("kivi-4"), gaussianVectors(200));
+    // Uniform 4-bit codes of 64 Gaussian numbers between their extremes (about 4.8 σ): (4.8 / 15)² / 12 = 0.0085.
+    expect(found.keyError).toBeGreaterThan(0.006);
+    expect(found.keyError).toBeLessThan(0.011);
+    expect(found.valueError / found.keyError).toBeGreaterThan(0.8);
+    expect(found.valueError / found.keyError).toBeLessThan(1.25);
+    expect(found.logitNoise! / (6 * Math.sqrt(found.keyError))).toBeCloseTo(1, 0);
+    expect(found.logitNoiseLaw).toBeNull();
+  });
+
   it("an f16 side has hardly any error and no law", () => {
     const found = diagnoseLayer(layerOf("paper-2,k=f16"), gaussianVectors(64));
     expect(found).toMatchObject({ logitNoiseLaw: null });

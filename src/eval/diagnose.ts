@@ -12,6 +12,7 @@ import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
 import { getCodebook } from "../quant/codebook.ts";
+import { writeKivi } from "../quant/kivi-page.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
 import { codeBits, pageLayout } from "../quant/page-layout.ts";
 import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-codec.ts";
@@ -162,17 +163,30 @@ function code(
 ): Coded {
   const tokens = vectors.length / (numKvHeads * d);
   const codec = new RowCodec(format[side], format, d);
-  // One row of a page is all that is needed.
-  const layout = pageLayout(format.k, format.v, d, 1, 16);
+  const layout = pageLayout(format.k, format.v, d, 1);
+  const { pageTokens } = layout;
   const page = new Uint8Array(layout.numBytes);
+  const isKivi = format[side].type.startsWith("kivi");
   const result = { exact: new Float32Array(tokens * d), decoded: new Float32Array(tokens * d) };
-  for (let j = 0; j < tokens; j++) {
-    const exact = result.exact.subarray(j * d, (j + 1) * d);
-    exact.set(vectors.subarray((j * numKvHeads + head) * d, (j * numKvHeads + head + 1) * d));
-    codec.prepare(exact, calibration ?? undefined);
+  for (let start = 0; start < tokens; start += pageTokens) {
+    const count = Math.min(pageTokens, tokens - start);
+    const rows = result.exact.subarray(start * d, (start + count) * d);
     page.fill(0);
-    codec.write(exact, page, layout, side, 0, 0);
-    codec.read(page, layout, side, 0, 0, result.decoded.subarray(j * d, (j + 1) * d));
+    for (let row = 0; row < count; row++) {
+      const at = ((start + row) * numKvHeads + head) * d;
+      const exact = rows.subarray(row * d, (row + 1) * d);
+      exact.set(vectors.subarray(at, at + d));
+      codec.prepare(exact, calibration ?? undefined);
+      codec.write(exact, page, layout, side, 0, row, calibration?.feedback ?? null);
+    }
+    // KIVI codes a page when it is full; before that its tokens have their 16-bit copies only.
+    const isCoded = !isKivi || count === pageTokens;
+    if (isKivi && isCoded) writeKivi(rows.slice(), page, layout, side, 0);
+    for (let row = 0; row < count; row++) {
+      const decoded = result.decoded.subarray((start + row) * d, (start + row + 1) * d);
+      if (isCoded) codec.read(page, layout, side, 0, row, decoded);
+      else decoded.set(rows.subarray(row * d, (row + 1) * d));
+    }
   }
   return result;
 }

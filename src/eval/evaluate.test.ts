@@ -88,6 +88,7 @@ describe("evaluate", () => {
       expect(row.top1Low).toBeLessThan(row.top1);
       expect(row.top1High).toBeGreaterThanOrEqual(row.top1);
       expect(row.needleHigh! - row.needleLow!).toBeGreaterThan(0.4);
+      expect([row.needleBaseLow, row.needleBaseHigh]).toEqual([0, expect.closeTo(0.658, 3)]);
       expect(row).toMatchObject({
         needlePrompts: 2,
         textSource: "a story",

@@ -68,6 +68,8 @@ export interface EvalRow extends DivergenceSummary {
   readonly needleLow: number | null;
   readonly needleHigh: number | null;
   readonly needleBase: number | null;
+  readonly needleBaseLow: number | null;
+  readonly needleBaseHigh: number | null;
   readonly needlePrompts: number;
   readonly needleGrid: readonly NeedleCell[] | null;
   readonly greedy: GreedySummary | null;
@@ -90,6 +92,17 @@ export interface EvalRow extends DivergenceSummary {
  * internal — attention did not read the packed pages
  */
 export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[]> {
+  return (await evaluateByToken(llm, options)).map(({ row }) => row);
+}
+
+export interface EvalByToken {
+  readonly row: EvalRow;
+  /** KL(base ‖ format) at every position, for differences of formats token by token. */
+  readonly klds: readonly number[];
+}
+
+/** As `evaluate`. */
+export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<EvalByToken[]> {
   const { text, ctx, base: baseText = "f16", signal, onProgress } = options;
   checkLengths(llm, options);
   const started = performance.now();
@@ -106,23 +119,26 @@ export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[
     const layers = options.diagnose ? await diagnoseFormats(llm, pieces[0]!, decoders.slice(1), signal) : null;
     const seconds = (performance.now() - started) / 1000;
     return options.kv.map((kv, i) => ({
-      model: llm.name,
-      kv,
-      base: baseText,
-      textSource: options.textSource ?? null,
-      ctx,
-      chunks: pieces.length,
-      tokens: pieces.length * ctx,
-      ...figures(records[0]!, records[i + 1]!),
-      ...recall(needles[i + 1]!, needles[0]!),
-      needleGrid: grids?.[i] ?? null,
-      greedy: greedy?.[i] ?? null,
-      layers: layers?.[i] ?? null,
-      readPath: readPaths[i + 1]!,
-      bitsPerValue: (records[i + 1]!.kvBytes * 8) / (ctx * valuesPerToken(llm)),
-      kvBytes: records[i + 1]!.kvBytes,
-      kvBytesBase: records[0]!.kvBytes,
-      seconds,
+      klds: records[i + 1]!.klds,
+      row: {
+        model: llm.name,
+        kv,
+        base: baseText,
+        textSource: options.textSource ?? null,
+        ctx,
+        chunks: pieces.length,
+        tokens: pieces.length * ctx,
+        ...figures(records[0]!, records[i + 1]!),
+        ...recall(needles[i + 1]!, needles[0]!),
+        needleGrid: grids?.[i] ?? null,
+        greedy: greedy?.[i] ?? null,
+        layers: layers?.[i] ?? null,
+        readPath: readPaths[i + 1]!,
+        bitsPerValue: (records[i + 1]!.kvBytes * 8) / (ctx * valuesPerToken(llm)),
+        kvBytes: records[i + 1]!.kvBytes,
+        kvBytesBase: records[0]!.kvBytes,
+        seconds,
+      },
     }));
   } finally {
     for (const decoder of decoders) decoder.dispose();
@@ -197,16 +213,22 @@ function figures(base: TokenRecord, own: TokenRecord) {
   };
 }
 
-/** hits: whether each needle prompt was answered */
+/** Shares of needle prompts answered, with intervals; null without prompts. hits, baseHits: whether each was */
 function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
   const prompts = hits.length;
-  const count = (of: readonly boolean[]): number => of.filter(Boolean).length;
-  const interval = prompts > 0 ? wilson(count(hits), prompts) : null;
+  const rate = (of: readonly boolean[]) => {
+    if (prompts === 0) return { share: null, low: null, high: null };
+    const count = of.filter(Boolean).length;
+    return { share: count / prompts, ...wilson(count, prompts) };
+  };
+  const [own, base] = [rate(hits), rate(baseHits)];
   return {
-    needle: prompts > 0 ? count(hits) / prompts : null,
-    needleLow: interval?.low ?? null,
-    needleHigh: interval?.high ?? null,
-    needleBase: prompts > 0 ? count(baseHits) / prompts : null,
+    needle: own.share,
+    needleLow: own.low,
+    needleHigh: own.high,
+    needleBase: base.share,
+    needleBaseLow: base.low,
+    needleBaseHigh: base.high,
     needlePrompts: prompts,
   };
 }

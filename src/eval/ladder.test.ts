@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { ladderOf } from "./ladder.ts";
 
-const MODEL = { numLayers: 6, isCalibrated: false };
+const MODEL = { numLayers: 6, isCalibrated: false, hasSketch: true };
 const rungs = (spec: string, model = MODEL) =>
   new Map(ladderOf(spec, model).map(({ lever, kv }) => [lever, parseKvSpec(kv)]));
 
@@ -20,6 +20,8 @@ describe("ladderOf", () => {
       "sinks off",
       "window off",
       "calibration off",
+      "transform off",
+      "feedback off",
     ]);
     const given = found.get("as given")!.forLayer(0);
     const differs = (lever: string) =>
@@ -36,10 +38,14 @@ describe("ladderOf", () => {
       v: { ...given.v, scale: "norm" },
     });
     expect(differs("search off")).toMatchObject({ k: { ...given.k, search: false }, v: { ...given.v, search: false } });
+    expect(differs("transform off")).toMatchObject({ k: { ...given.k, transform: false }, v: { transform: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
-    expect(differs("QJL on")).toEqual({ k: { type: "tq3", scale: "norm", search: true, qjl: true } });
+    expect(differs("QJL on")).toMatchObject({
+      k: { type: "tq3", scale: "norm", search: true, feedback: false, qjl: true },
+    });
     expect(differs("sinks off")).toEqual({ sinks: 0 });
     expect(differs("window off")).toEqual({ window: 0 });
+    expect(differs("feedback off")).toEqual({ k: { ...given.k, feedback: false }, v: { ...given.v, feedback: false } });
     expect(differs("calibration off")).toEqual({});
     expect(found.get("calibration off")!.calibration).toBe("off");
   });
@@ -77,6 +83,7 @@ describe("ladderOf", () => {
   it("formats without a lever have no rung for it", () => {
     expect([...rungs("q8_0").keys()]).toEqual(["as given", "K only", "V only", "sinks on", "window on"]);
     expect([...rungs("k1v4").keys()]).not.toContain("QJL on");
+    expect([...rungs("k4v4", { ...MODEL, hasSketch: false }).keys()]).not.toContain("QJL on");
     expect([...rungs("k4v4,v=f16").keys()]).not.toContain("K only");
     expect([...rungs("f16").keys()]).toEqual(["as given"]);
   });

@@ -14,6 +14,8 @@ export interface LadderModel {
   readonly numLayers: number;
   /** Whether the checkpoint carries a calibration. */
   readonly isCalibrated: boolean;
+  /** Whether the backend stores keys with a QJL sketch. */
+  readonly hasSketch: boolean;
 }
 
 /** Sinks and window that a rung adds to a format without: those of the `kNvM` presets. */
@@ -26,7 +28,7 @@ const [SINKS, WINDOW] = [4, 128];
  * Levers are judged by layer 0; `layers=` of the format stay as they are but for the sides.
  * @throws TurboQuantError invalid_argument — a spec that cannot be read
  */
-export function ladderOf(spec: string, { numLayers, isCalibrated }: LadderModel): Rung[] {
+export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: LadderModel): Rung[] {
   const { calibration, forLayer } = parseKvSpec(spec);
   const { k, v, sinks, window, rotation } = forLayer(0);
   const isCoded = (type: string): boolean => type.startsWith("tq");
@@ -38,8 +40,9 @@ export function ladderOf(spec: string, { numLayers, isCalibrated }: LadderModel)
 
   const rungs: Rung[] = [{ lever: "as given", kv: spec }];
   if (k.type !== "f16" && v.type !== "f16") {
-    rungs.push({ lever: "K only", kv: changed("v=f16", `layers=${all}:vf16`) });
-    rungs.push({ lever: "V only", kv: changed("k=f16", `layers=${all}:kf16`) });
+    const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}f16`] : []);
+    rungs.push({ lever: "K only", kv: changed("v=f16", ...inAll("v")) });
+    rungs.push({ lever: "V only", kv: changed("k=f16", ...inAll("k")) });
   }
   if (isCoded(k.type) || isCoded(v.type)) {
     const isPublished = (isCoded(k.type) ? k : v).scale === "norm";
@@ -51,12 +54,20 @@ export function ladderOf(spec: string, { numLayers, isCalibrated }: LadderModel)
     const bits = Number(k.type.slice(2));
     // The sketch takes the place of one bit, so that both rungs store the same.
     if (k.qjl) rungs.push({ lever: "QJL off", kv: changed(`layers=${all}:k${bits + 1}`) });
-    else if (bits > 1) rungs.push({ lever: "QJL on", kv: changed(`layers=${all}:k${bits}+qjl`) });
+    else if (bits > 1 && hasSketch) rungs.push({ lever: "QJL on", kv: changed(`layers=${all}:k${bits}+qjl`) });
   }
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
     rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
-    if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
+    if (isCalibrated) {
+      rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
+      // Both refer to the calibration's constants.
+      const coded = isCoded(k.type) ? k : v;
+      if (isCoded(coded.type) && calibration !== "off") {
+        rungs.push(onOff("transform", coded.transform, "transform=off", "transform=on"));
+        rungs.push(onOff("feedback", coded.feedback, "feedback=off", "feedback=on"));
+      }
+    }
   }
   return rungs.map(({ lever, kv }) => ({ lever, kv: parseKvSpec(kv).text }));
 }

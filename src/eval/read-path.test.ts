@@ -36,7 +36,16 @@ async function check(kv: string, length = 300, ops?: Ops) {
 
 describe("checkReadPath", () => {
   it("sees every kind of code being read", async () => {
-    for (const kv of ["k4v4", "k3v5,sinks=0,window=0", "paper-1", "paper-4+qjl", "q8_0", "q4_0r", "k2v4,k=f16"]) {
+    for (const kv of [
+      "k4v4",
+      "k3v5,sinks=0,window=0",
+      "paper-1",
+      "paper-4+qjl",
+      "q8_0",
+      "q4_0r",
+      "kivi-4",
+      "k2v4,k=f16",
+    ]) {
       expect(await check(kv), kv).toBe("packed");
     }
     expect(await check("k4v4,sinks=0,window=0", 2)).toBe("packed");

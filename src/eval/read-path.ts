@@ -45,13 +45,13 @@ function targetsOf(side: SideLayout): Target[] {
   ];
 }
 
-/** A page with every row of the regions changed. */
+/** A page with the regions changed, all heads and rows. */
 function flipped(page: Uint8Array, layout: PageLayout, { regions, mask }: Target): Uint8Array {
   const changed = page.slice();
-  for (const { offset, headStride, rowBytes } of regions) {
+  for (const { offset, headStride } of regions) {
     for (let head = 0; head < layout.numKvHeads; head++) {
       const start = offset + head * headStride;
-      for (let i = 0; i < rowBytes * layout.pageTokens; i++) {
+      for (let i = 0; i < headStride; i++) {
         changed[start + i] = changed[start + i]! ^ (i % 2 === 0 ? mask & 0xff : mask >> 8);
       }
     }

@@ -21,6 +21,7 @@ describe("kvSpecOf", () => {
       { kv: "k3v3", search: false, rotation: "qr", seed: 7, scale: "norm" },
       "k3v3,rotation=qr,scale=norm,search=off,seed=7",
     ],
+    [{ bits: 3, feedback: false, transform: false }, "k3v3,feedback=off,transform=off"],
     // What changes nothing is not said: these are one cache.
     [{ bits: 4, sinks: 4, window: 128 }, "k4v4"],
   ])("%j is %s", (parameters, spec) => {

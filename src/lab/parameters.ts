@@ -65,7 +65,9 @@ function modifiersOf(parameters: Parameters): string[] {
   for (const name of ["sinks", "window", "scale", "rotation", "calibration", "seed"]) {
     if (parameters[name] !== undefined) modifiers.push(`${name}=${parameters[name]}`);
   }
-  if (parameters["search"] !== undefined) modifiers.push(`search=${parameters["search"] ? "on" : "off"}`);
+  for (const name of ["search", "transform", "feedback"]) {
+    if (parameters[name] !== undefined) modifiers.push(`${name}=${parameters[name] ? "on" : "off"}`);
+  }
   // `true` is the preset's own sketch, of head_dim projections; `converged` the codebook every preset has.
   if (typeof parameters["qjl"] === "number") modifiers.push(`qjl=${parameters["qjl"]}`);
   if (typeof parameters["codebook"] === "number") modifiers.push(`codebook=${parameters["codebook"]}`);

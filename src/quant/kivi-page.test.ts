@@ -2,13 +2,13 @@
 import { describe, expect, it } from "vitest";
 import { KiviCodec } from "./baselines/kivi.ts";
 import { writeKivi } from "./kivi-page.ts";
-import type { Bits, SideFormat } from "./kv-format.ts";
+import type { SideFormat } from "./kv-format.ts";
 import { bitsPerValue, PAGE_TOKENS, pageLayout } from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { RowCodec } from "./row-codec.ts";
 import { gaussianVector } from "./test-vectors.ts";
 
-const side = (bits: number): SideFormat => ({ type: `kivi${bits as Bits}`, scale: "norm", search: false, qjl: false });
+const side = (bits: number): SideFormat => parseKvSpec(`kivi-${bits}`).forLayer(0).k;
 const HEADS = 2;
 
 describe.each([

@@ -120,7 +120,10 @@ describe("modifiers", () => {
   });
 
   it("scale= and search= reach the layers of layers= too, wherever it stands; sinks and window stay the preset's", () => {
-    for (const spec of ["k4v4,layers=0-1:k8v8,scale=norm,search=off", "k4v4,scale=norm,search=off,layers=0-1:k8v8"]) {
+    for (const spec of [
+      "k4v4,layers=0-1:k8v8,scale=norm,search=off,transform=off,feedback=off",
+      "k4v4,transform=off,feedback=off,scale=norm,search=off,layers=0-1:k8v8",
+    ]) {
       expect(layer(spec, 1)).toMatchObject({ k: plain("tq8"), v: plain("tq8"), sinks: 4, window: 128 });
       expect(layer(spec, 2)).toMatchObject({ k: plain("tq4"), v: plain("tq4") });
     }
@@ -148,7 +151,7 @@ describe("modifiers", () => {
     expect(layer("k4v4,layers=0:k5,search=off").k).toEqual({ ...key(5), search: false });
     expect(parseKvSpec("f16,layers=0:kq8_0").isFloat).toBe(false);
     expect(parseKvSpec("k4v4,k=f16,v=f16,layers=0:vf32").isFloat).toBe(true);
-    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...key(3), scale: "norm", qjl: true });
+    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...key(3), scale: "norm", feedback: false, qjl: true });
     expect(() => parseKvSpec("k4v4,layers=0:v4+qjl")).toThrowError(/v4\+qjl: expected k2\+qjl to k8\+qjl/);
     expect(() => parseKvSpec("k4v4,layers=0:k1+qjl")).toThrowError(/k1\+qjl: expected/);
     expect(() => parseKvSpec("k4v4,layers=0:k9")).toThrowError(/"k9" is not a preset/);

@@ -142,12 +142,15 @@ function parsePreset(text: string): Draft {
   );
 }
 
-/** A key type of which one bit is a QJL sketch; the codes keep the published scale, which the sketch's residual refers to. */
+/**
+ * A key type of which one bit is a QJL sketch. The codes are the nearest ones and keep the published scale, which the
+ * sketch's residual refers to.
+ */
 function sketched(side: "k" | "v", type: string, like: SideFormat): SideFormat {
   const bits = Number(/^tq-?([2-8])$/.exec(type)?.[1]);
   if (side === "v" || !bits)
     fail(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
-  return { ...like, type: `tq${bits - 1}` as KvType, scale: "norm", qjl: true };
+  return { ...like, type: `tq${bits - 1}` as KvType, scale: "norm", feedback: false, qjl: true };
 }
 
 function parseCount(name: string, value: string, max: number): number {

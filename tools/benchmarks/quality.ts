@@ -1,4 +1,5 @@
 /** @file Sections on quality: our evaluation, and agreement with another implementation. */
+import { ORACLE_SEED } from "../oracle/signs.ts";
 import { fixed, num, rows, table } from "./rows.ts";
 
 export function qualitySection(): string {
@@ -24,6 +25,13 @@ interface OracleLine {
   readonly ppl: number;
   readonly kld?: number;
   readonly verdict: string;
+  readonly row?: { readonly kv: string };
+}
+
+/** Whose random signs a row was measured with; an exact cache has none. */
+function signsOf({ row }: OracleLine): string {
+  if (!row) return "";
+  return row.kv.endsWith(`,seed=${ORACLE_SEED}`) ? "oracle's" : "ours";
 }
 
 export function oracleSection(): string {
@@ -36,7 +44,8 @@ export function oracleSection(): string {
     `${fixed(100 * (l.ppl / l.oracle.ppl - 1), 2)} %`,
     l.oracle.kld === undefined ? "" : `${fixed(l.kld ?? Number.NaN, 5)} / ${fixed(l.oracle.kld, 5)}`,
     l.oracle.kld === undefined ? "" : `${fixed(100 * ((l.kld ?? Number.NaN) / l.oracle.kld - 1), 1)} %`,
+    signsOf(l),
     l.verdict,
   ]);
-  return table(["model", "cache", "PPL, ours / oracle", "", "mean KLD, ours / oracle", "", "verdict"], body);
+  return table(["model", "cache", "PPL, ours / oracle", "", "mean KLD, ours / oracle", "", "signs", "verdict"], body);
 }

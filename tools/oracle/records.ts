@@ -15,13 +15,17 @@ export interface OracleRecord {
   readonly row?: Omit<EvalRow, "model">;
 }
 
-/** Puts a model's records in the place of its old ones. */
-export async function replaceRecords(file: string, model: string, records: readonly OracleRecord[]): Promise<void> {
+export function readRecords(file: string): OracleRecord[] {
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-  const all = text
+  return text
     .split("\n")
     .filter(Boolean)
     .map((line) => JSON.parse(line) as OracleRecord);
+}
+
+/** Puts a model's records in the place of its old ones. */
+export async function replaceRecords(file: string, model: string, records: readonly OracleRecord[]): Promise<void> {
+  const all = readRecords(file);
   const at = all.findIndex((record) => record.model === model);
   const kept = all.filter((record) => record.model !== model);
   kept.splice(at < 0 ? kept.length : at, 0, ...records);

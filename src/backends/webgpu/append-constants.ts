@@ -1,6 +1,7 @@
 /** @file Numbers that the append kernel reads for one layer, in one buffer: norms, calibration, rotation, codebooks. */
 import { getCodebook } from "../../quant/codebook.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
+import { kvTransforms } from "../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
 import type { AttentionLayer } from "../ops.ts";
@@ -21,7 +22,12 @@ export interface AppendConstants {
       | "K_CENTROIDS_AT"
       | "K_BOUNDS_AT"
       | "V_CENTROIDS_AT"
-      | "V_BOUNDS_AT",
+      | "V_BOUNDS_AT"
+      | "KEY_MATRIX_AT"
+      | "QUERY_MATRIX_AT"
+      | "VALUE_MATRIX_AT"
+      | "K_FEEDBACK_AT"
+      | "V_FEEDBACK_AT",
       number
     >
   >;
@@ -48,6 +54,17 @@ export function rotationValues(layer: AttentionLayer): {
   };
 }
 
+/** Square matrices one after the other, each with rows and columns exchanged: neighbours then read neighbours. */
+export function byColumns(matrices: Float32Array | null, headDim: number): Float32Array<ArrayBuffer> {
+  const square = headDim * headDim;
+  const out = new Float32Array(matrices?.length ?? 0);
+  matrices?.forEach((value, at) => {
+    const inner = at % square;
+    out[at - inner + (inner % headDim) * headDim + Math.floor(inner / headDim)] = value;
+  });
+  return out;
+}
+
 export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
   const { format, headDim, calibration } = layer;
   const parts: ArrayLike<number>[] = [];
@@ -64,6 +81,7 @@ export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
   };
   const ones = new Float32Array(headDim).fill(1);
   const rotation = rotationValues(layer);
+  const { k, v } = kvTransforms(calibration, format, headDim);
   const [kCentroids, kBounds] = codebook(format.k);
   const [vCentroids, vBounds] = codebook(format.v);
   const at = {
@@ -75,6 +93,11 @@ export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
     KEY_NORM_AT: put(ones),
     MEAN_AT: put(calibration?.keyMean ?? []),
     BALANCE_AT: put(calibration?.balance ?? []),
+    KEY_MATRIX_AT: put(byColumns(k.forward, headDim)),
+    QUERY_MATRIX_AT: put(byColumns(k.inverse, headDim)),
+    VALUE_MATRIX_AT: put(byColumns(v.forward, headDim)),
+    K_FEEDBACK_AT: put(k.feedback ?? []),
+    V_FEEDBACK_AT: put(v.feedback ?? []),
     ROTATION_AT: put(rotation.values),
     ROTATION_SIZE: rotation.size,
     ROTATION_ROUNDS: rotation.rounds,

@@ -2,6 +2,7 @@
 import { exactGroup, mainGroup } from "../../cache/sequence.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
+import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
@@ -87,6 +88,7 @@ export class AppendKernels {
   #kernel(step: Step, layer: AttentionLayer, { at }: AppendConstants): Kernel {
     const { format, headDim, numHeads, numKvHeads } = layer;
     const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
+    const { k, v } = kvTransforms(layer.calibration, format, headDim);
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);
     const values = {
@@ -107,6 +109,9 @@ export class AppendKernels {
       V_ROTATED: vRotated,
       QK_NORM: layer.qNorm !== null,
       CALIBRATED: layer.calibration !== null,
+      K_DENSE: k.forward !== null,
+      V_DENSE: v.forward !== null,
+      DENSE: k.forward !== null || v.forward !== null,
       HAS_CODES: format.k.type.startsWith("tq") || format.v.type.startsWith("tq"),
       HAS_EXACT: exact !== null,
       ...at,
@@ -114,8 +119,8 @@ export class AppendKernels {
     const inserts = {
       EXACT: shaders.exact,
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
-      STORE_K: storeText("k", format.k, main.k),
-      STORE_V: storeText("v", format.v, main.v),
+      STORE_K: storeText("k", format.k, main.k, k.feedback !== null),
+      STORE_V: storeText("v", format.v, main.v, v.feedback !== null),
     };
     const code = shaderText("append", shaders.append, values, inserts);
     return this.#commands.kernel(`append ${code}`, () => ({

@@ -6,9 +6,10 @@ import type { LayerCache } from "../../cache/kv-cache.ts";
 import { exactGroup, mainGroup } from "../../cache/sequence.ts";
 import { getCodebook } from "../../quant/codebook.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
+import { kvTransforms, type SideTransform } from "../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Step } from "../ops.ts";
-import { rotationValues } from "./append-constants.ts";
+import { byColumns, rotationValues } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import {
@@ -44,6 +45,7 @@ export class AttentionKernels {
   readonly #tuning: DecodeTuning;
   readonly #layers = new Map<AttentionLayer, Prepared>();
   readonly #constants = new Map<string, GpuBuffer>();
+  readonly #inverses = new WeakMap<SideTransform, GpuBuffer>();
   #parts: GpuBuffer;
   #stats: GpuBuffer;
 
@@ -134,6 +136,18 @@ export class AttentionKernels {
     return buffer;
   }
 
+  /** What outputs of a calibrated layer are multiplied by. */
+  #inverseOf(transform: SideTransform, headDim: number): GpuBuffer {
+    let buffer = this.#inverses.get(transform);
+    if (!buffer) {
+      const values = byColumns(transform.inverse, headDim);
+      buffer = this.#allocator.allocate(values.byteLength, "inverse value transforms");
+      this.#commands.write(buffer, 0, values);
+      this.#inverses.set(transform, buffer);
+    }
+    return buffer;
+  }
+
   #prepare(layer: AttentionLayer, cache: LayerCache): Prepared {
     const known = this.#layers.get(layer);
     if (known) return known;
@@ -144,9 +158,12 @@ export class AttentionKernels {
     const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(layer) : { values: [], size: 1, rounds: 0 };
+    const { v: transform } = kvTransforms(layer.calibration, format, headDim);
     const mergeValues = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
+      GROUP: numHeads / layer.numKvHeads,
+      DENSE: transform.inverse !== null,
       QR: rotated && format.rotation === "qr",
       ROTATION_SIZE: rotation.size,
       ROTATION_ROUNDS: rotation.rounds,
@@ -160,10 +177,12 @@ export class AttentionKernels {
         buffers: ["read", "read", "read", "read", "write"],
       })),
       centroids: this.#constant([...kc, ...vc], `centroids ${headDim} ${format.k.type} ${format.v.type}`),
-      rotation: this.#constant(
-        rotation.values,
-        rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation",
-      ),
+      rotation: transform.inverse
+        ? this.#inverseOf(transform, headDim)
+        : this.#constant(
+            rotation.values,
+            rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation",
+          ),
     };
     this.#layers.set(layer, prepared);
     return prepared;

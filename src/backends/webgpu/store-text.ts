@@ -2,7 +2,7 @@
 import { planeShifts } from "../../quant/bit-pack.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { BLOCK, codeBits, type Region, type SideLayout } from "../../quant/page-layout.ts";
-import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 
 const rowAt = (r: Region): string => `page + ${r.offset}u + head * ${r.headStride}u + slot * ${r.rowBytes}u`;
 
@@ -40,7 +40,85 @@ function scaleText(rule: SideFormat["scale"]): string {
   return "quotient(norm * along, square)";
 }
 
-function codesText(name: string, side: SideFormat, layout: SideLayout, bits: number): string {
+/** Coordinates that one invocation rounds in a row before all of them take its errors on. */
+const FEEDBACK_BLOCK = 16;
+
+/**
+ * Error feedback and the scale in its metric (src/quant/vector-quantizer.ts). In `candidates`: the targets, then centroids,
+ * errors, products p, w, and both times the weights.
+ */
+function feedbackText(name: string, side: SideFormat): string {
+  const upper = name.toUpperCase();
+  const inverses = side.search ? [...INVERSE_FACTORS] : [1];
+  return `
+  let inverses = array<f32, ${inverses.length}>(${inverses.map(floatText).join(", ")});
+  let inverse = inverses[best];
+  let feedback_at = ${upper}_FEEDBACK_AT + head * (HEAD_DIM + 1u) * HEAD_DIM;
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    candidates[i] = ys[i];
+  }
+  for (var start = 0u; start < HEAD_DIM; start += ${FEEDBACK_BLOCK}u) {
+    let end = min(start + ${FEEDBACK_BLOCK}u, HEAD_DIM);
+    workgroupBarrier();
+    if (l == 0u) {
+      for (var j = start; j < end; j++) {
+        let index = nearest_${name}(candidates[j] * factors[best]);
+        let c = constants[${upper}_CENTROIDS_AT + index];
+        let error = rounded(c * inverse) - ys[j];
+        codes[j] = index;
+        candidates[HEAD_DIM + j] = c;
+        candidates[2u * HEAD_DIM + j] = error;
+        for (var i = j + 1u; i < end; i++) {
+          candidates[i] = candidates[i] - rounded(error * constants[feedback_at + j * HEAD_DIM + i]);
+        }
+      }
+    }
+    workgroupBarrier();
+    for (var i = end + l; i < HEAD_DIM; i += THREADS) {
+      var t = candidates[i];
+      for (var j = start; j < end; j++) {
+        t = t - rounded(candidates[2u * HEAD_DIM + j] * constants[feedback_at + j * HEAD_DIM + i]);
+      }
+      candidates[i] = t;
+    }
+  }
+  workgroupBarrier();
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    var product = ys[i];
+    for (var j = 0u; j < i; j++) {
+      product = product + rounded(ys[j] * constants[feedback_at + j * HEAD_DIM + i]);
+    }
+    let w = (rounded(candidates[HEAD_DIM + i] * inverse) - candidates[i]) + product;
+    let weight = constants[feedback_at + HEAD_DIM * HEAD_DIM + i];
+    candidates[3u * HEAD_DIM + i] = product;
+    candidates[4u * HEAD_DIM + i] = w;
+    candidates[5u * HEAD_DIM + i] = rounded(weight * w);
+    candidates[6u * HEAD_DIM + i] = rounded(weight * product);
+  }
+  workgroupBarrier();
+  // Weighted squares of w, products of w and p, squares of p: four accumulators each.
+  if (l < 12u) {
+    let a = select(5u, 6u, l >= 8u) * HEAD_DIM;
+    let b = select(3u, 4u, l < 4u) * HEAD_DIM;
+    var sum = 0.0;
+    for (var i = l % 4u; i < HEAD_DIM; i += 4u) {
+      sum = sum + rounded(candidates[a + i] * candidates[b + i]);
+    }
+    sums[l] = sum;
+  }
+  workgroupBarrier();
+  let ww = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  let wp = (sums[4] + sums[5]) + (sums[6] + sums[7]);
+  let pp = (sums[8] + sums[9]) + (sums[10] + sums[11]);`;
+}
+
+function metricScaleText(rule: SideFormat["scale"]): string {
+  if (rule === "norm") return "norm";
+  if (rule === "least-squares") return "quotient(rounded(norm * inverse) * wp, ww)";
+  return "rounded(norm * inverse) * root(quotient(pp, ww))";
+}
+
+function codesText(name: string, side: SideFormat, layout: SideLayout, bits: number, feedback: boolean): string {
   const factors = side.search ? [...SEARCH_FACTORS] : [1];
   const upper = name.toUpperCase();
   return `
@@ -103,13 +181,17 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
       along = uc;
     }
   }
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
+  ${
+    feedback
+      ? feedbackText(name, side)
+      : `for (var i = l; i < HEAD_DIM; i += THREADS) {
     codes[i] = nearest_${name}(ys[i] * factors[best]);
   }
-  workgroupBarrier();
+  workgroupBarrier();`
+  }
   ${packText(layout, bits)}
   if (l == 0u) {
-    put_main(${rowAt(layout.scales!)}, f16_bits(min(MAX_FLOAT16, ${scaleText(side.scale)})), 0xffffu);
+    put_main(${rowAt(layout.scales!)}, f16_bits(min(MAX_FLOAT16, ${feedback ? metricScaleText(side.scale) : scaleText(side.scale)})), 0xffffu);
   }
 }`;
 }
@@ -154,8 +236,9 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
 }`;
 }
 
-export function storeText(name: "k" | "v", side: SideFormat, layout: SideLayout): string {
+/** feedback: codes are found by error feedback with the factors at K_FEEDBACK_AT or V_FEEDBACK_AT */
+export function storeText(name: "k" | "v", side: SideFormat, layout: SideLayout, feedback: boolean): string {
   if (side.type === "f16" || side.type === "f32") return floatsText(name, side, layout);
   if (side.type === "q8_0" || side.type === "q4_0r") return blocksText(name, side, layout);
-  return codesText(name, side, layout, codeBits(side.type));
+  return codesText(name, side, layout, codeBits(side.type), feedback);
 }

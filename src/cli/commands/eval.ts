@@ -119,6 +119,9 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   progress.clear();
   if (flags.explain) explain(llm, io.stderr);
   const rungs = flags.ladder ? await ladderFor(llm, kv[0]!) : null;
+  if (rungs && llm.ops.name === "webgpu" && !flags.quiet) {
+    io.stderr.write("note: no rung for QJL, which WebGPU has no kernel for; --backend wasm has one\n");
+  }
   const grid = gridOf(flags);
   const { ctx, chunks, base, needle } = flags;
   const text = await textOrOwn(file, llm, wantedTokens(flags, grid), flags, context, progress);
@@ -152,8 +155,11 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
 async function ladderFor(llm: LLM, kv: string): Promise<Rung[]> {
   const [calibrated] = await decodersFor(llm, [`${kv},calibration=auto`]);
   try {
-    const { numLayers } = llm.config;
-    return ladderOf(kv, { numLayers, isCalibrated: calibrated!.attentionLayer(0).calibration !== null });
+    return ladderOf(kv, {
+      numLayers: llm.config.numLayers,
+      isCalibrated: calibrated!.attentionLayer(0).calibration !== null,
+      hasSketch: llm.ops.name !== "webgpu",
+    });
   } finally {
     calibrated!.dispose();
   }

@@ -56,13 +56,15 @@ function candidateTable({ candidates }: Allocation): string {
   );
 }
 
-function verdict({ best, bestUniform, isDecided }: Allocation): string {
+function verdict({ best, bestUniform, gain }: Allocation): string {
   if (best.origin === "uniform") {
     return `\nuniform widths were best here: nothing to gain from widths per layer at this budget\n--kv ${best.kv}\n`;
   }
   const ratio = (best.row.kldMean / bestUniform.row.kldMean).toFixed(2);
-  const certainty = isDecided
-    ? "by more than twice the standard error"
-    : "within twice the standard error: not decided, raise --verify-chunks";
-  return `\n${ratio}× the divergence of ${bestUniform.kv} at no more bytes, ${certainty}\n--kv ${best.kv}\n`;
+  const isDecided = gain.mean > 2 * gain.standardError;
+  return (
+    `\n${ratio}× the divergence of ${bestUniform.kv} at no more bytes: ` +
+    `${significant(gain.mean)} ± ${significant(gain.standardError)} nats less, paired by token` +
+    `${isDecided ? "" : ", which does not decide it; raise --verify-chunks"}\n--kv ${best.kv}\n`
+  );
 }

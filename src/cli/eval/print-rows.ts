@@ -1,6 +1,6 @@
 /** @file The main table of an evaluation. */
 import type { EvalRow } from "../../eval/evaluate.ts";
-import { type Column, formatBytes, formatPercent, formatRate, markdownTable, significant } from "../format.ts";
+import { type Column, formatBytes, formatRate, markdownTable, significant } from "../format.ts";
 
 /** A row of `--ladder` says what was changed. */
 export type PrintedRow = EvalRow & { readonly lever?: string };
@@ -26,7 +26,7 @@ export function evalTable(rows: readonly PrintedRow[]): string {
     "1",
     ...Array.from({ length: 5 }, () => "0"),
     "100 %",
-    ...(hasNeedle ? [formatPercent(first.needleBase!, 0)] : []),
+    ...(hasNeedle ? [formatRate(first.needleBase!, first.needleBaseLow!, first.needleBaseHigh!, 0)] : []),
   ];
   const body = rows.map((row) => [
     ...(hasLever ? [row.lever ?? ""] : []),

@@ -67,7 +67,9 @@ describe("sweep", () => {
       { p_recipe: "ours", n: 2, bits: 4.25 },
       { p_recipe: "paper", n: 2, bits: 4.25 },
     ]);
-    expect((await runCommand(["sweep", "--store", file("store"), "--sql", sql])).out).toMatch(/^\| p_recipe \| n .*\n/);
+    expect((await runCommand(["sweep", "--store", file("store"), "--sql", sql])).out).toMatch(
+      /^\| p_recipe \| +n \| bits \|\n/,
+    );
     const bad = await runCommand(["sweep", "--store", file("store"), "--sql", "SELECT nothing FROM results"]);
     expect([bad.code, bad.out]).toEqual([2, ""]);
     expect(bad.err).toMatch(/^error: --sql: .*nothing/);

@@ -9,6 +9,7 @@ it.each([
   ["paper-4+qjl", { family: "qjl", side: "both", bits: 4 }],
   ["paper-4,v=f16", { family: "published", side: "k", bits: 4, wholeSpec: "paper-4" }],
   ["paper-4,k=f16,window=64", { family: "published", side: "v", bits: 4, wholeSpec: "paper-4,window=64" }],
+  ["paper-4,feedback=on", { family: "ours", bits: 4 }],
   ["q8_0", { family: "baseline", side: "both", bits: 8 }],
   ["q4_0r", { family: "baseline", bits: 4 }],
   ["k4v4,layers=0-1:k8v8", { family: "ours", bits: null }],

@@ -27,6 +27,8 @@ export interface FormatKind {
 }
 
 const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f32";
+const isPublished = ({ scale, search, transform, feedback }: SideFormat): boolean =>
+  scale === "norm" && !search && !transform && !feedback;
 const isCode = ({ type }: SideFormat): boolean => type.startsWith("tq");
 
 export function describeFormat(kv: string): FormatKind {
@@ -35,15 +37,7 @@ export function describeFormat(kv: string): FormatKind {
   const side = isFloat(k) ? (isFloat(v) ? "none" : "v") : isFloat(v) ? "k" : "both";
   const shown = side === "v" ? v : k;
   const family =
-    side === "none"
-      ? "exact"
-      : !isCode(shown)
-        ? "baseline"
-        : k.qjl
-          ? "qjl"
-          : shown.scale === "norm" && !shown.search
-            ? "published"
-            : "ours";
+    side === "none" ? "exact" : !isCode(shown) ? "baseline" : k.qjl ? "qjl" : isPublished(shown) ? "published" : "ours";
   const widths = [k, v].filter((of) => !isFloat(of)).map((of) => codeBits(of.type) + (of.qjl ? 1 : 0));
   const isUniform = widths.length > 0 && new Set(widths).size === 1 && !/layers=/.test(kv);
   return {

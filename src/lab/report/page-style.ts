@@ -35,12 +35,14 @@ th:first-child,td:first-child{text-align:left}
 .text{text-align:left}
 tr:last-child td{border-bottom:0}
 code{font:13.5px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-variant-numeric:lining-nums}
-.cards{display:grid;gap:16px;grid-template-columns:repeat(auto-fit,minmax(340px,1fr))}
-.card{background:var(--panel);border:1px solid var(--grid);border-radius:8px;padding:18px 20px}
+.cards{display:grid;gap:16px;grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr))}
+.card{min-width:0;background:var(--panel);border:1px solid var(--grid);border-radius:8px;padding:18px 20px}
 .card .gate{font:600 12px ${FIGURE_FONT};text-transform:uppercase;letter-spacing:.07em;color:var(--soft)}
 .card .spec{font:600 22px ${FIGURE_FONT};letter-spacing:-.01em;margin:4px 0 8px;overflow-wrap:anywhere}
 .card p{font-size:15px;margin:0 0 8px;color:var(--soft)}
-.card pre{margin:10px 0 0;padding:9px 12px;background:var(--paper);border:1px solid var(--grid);border-radius:6px;overflow-x:auto}
+.card table{margin:4px 0 12px;font-size:13px}.card td{padding:4px 8px 4px 0}.card td:last-child{padding-right:0}
+.card code{font-size:12.5px;overflow-wrap:anywhere}
+.card pre{white-space:pre-wrap;margin:10px 0 0;padding:9px 12px;background:var(--paper);border:1px solid var(--grid);border-radius:6px;overflow:hidden}
 .pass{color:var(--good)}.open{color:var(--warn)}.fail{color:var(--bad)}
 details summary{cursor:pointer;color:var(--soft);font-size:15px}
 @media (max-width:560px){body{font-size:16px}main{padding:32px 16px 64px}h1{font-size:26px}.cards{grid-template-columns:1fr}figure svg{min-width:620px}figure .picture{overflow-x:auto}}

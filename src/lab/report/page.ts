@@ -71,7 +71,8 @@ function card({ gate, group, chosen, open }: Recommendation): string {
   const undecided =
     open.length === 0
       ? ""
-      : `<p class="open">${count(open.length)} smaller ${open.length === 1 ? "format is" : "formats are"} not decided by ${count(group.tokens)} tokens, the smallest ${escapeHtml(open[0]!.row.kv)}; more chunks would tell.</p>`;
+      : `<p><span class="open">${count(open.length)} smaller ${open.length === 1 ? "format is" : "formats are"} not decided</span> ` +
+        `by ${count(group.tokens)} tokens, the smallest <code>${escapeHtml(open[0]!.row.kv)}</code>; more chunks would tell.</p>`;
   if (!chosen) {
     return `<div class="card">${head}<div class="spec">none of these</div><p>No format of this report passes the gate for sure.</p>${undecided}</div>`;
   }
@@ -79,19 +80,24 @@ function card({ gate, group, chosen, open }: Recommendation): string {
   return (
     `<div class="card">${head}<div class="spec pass">${escapeHtml(row.kv)}</div>` +
     `<p>${row.bitsPerValue.toFixed(2)} bits a value, ${(16 / row.bitsPerValue).toFixed(2)}× smaller than f16 at ${count(group.ctx)} tokens.</p>` +
-    `<p>${evidence(chosen)}</p>${undecided}` +
+    `${evidenceTable(chosen)}${undecided}` +
     `<pre><code>turboquant run --model ${escapeHtml(row.model)} --kv ${escapeHtml(row.kv)}</code></pre></div>`
   );
 }
 
-function evidence({ criteria, tail }: Judged): string {
-  const parts = criteria.map(({ name, estimate, threshold }) => {
-    const show = (value: number): string => (name === "top-1" ? percent(value) : figure(value));
+/** Each criterion with its interval and its limit. */
+function evidenceTable({ criteria, tail }: Judged): string {
+  const line = (name: string, value: string, interval: string, limit: string): string =>
+    `<tr><td>${escapeHtml(name)}</td><td>${value}</td><td class="soft">${interval}</td><td class="soft">${limit}</td></tr>`;
+  const lines = criteria.map(({ name, estimate, threshold }) => {
+    const show = (value: number): string =>
+      name === "top-1" ? percent(value) : name === "PPL ratio" ? value.toFixed(4) : figure(value);
     const sign = name === "top-1" ? "≥" : "≤";
-    return `${name} ${show(estimate.value)} (${show(estimate.low)} to ${show(estimate.high)}; ${sign} ${show(threshold)})`;
+    const range = `${show(estimate.low)} – ${show(estimate.high)}`;
+    return line(name, show(estimate.value), range, `${sign} ${show(threshold)}`);
   });
-  if (tail) parts.push(`KLD p99.9 ${figure(tail.value)} (≤ ${figure(tail.limit)})`);
-  return escapeHtml(parts.join(" · "));
+  if (tail) lines.push(line("KLD p99.9", figure(tail.value), "", `≤ ${figure(tail.limit)}`));
+  return `<div class="scroll"><table>${lines.join("")}</table></div>`;
 }
 
 function figureHtml({ id, title, caption, svg, table }: Figure, number: number): string {

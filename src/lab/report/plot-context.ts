@@ -62,11 +62,11 @@ export function draw({ Plot, document }: PlotContext, label: string, options: Pl
   };
 }
 
-/** `0.0123`, `1.2e-5`: three digits, short enough for a label. */
+/** `0.0123`, `1.2e-5`: two or three digits, short enough for a label. */
 export function figure(value: number): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 0.0001) return value.toExponential(1);
+  if (size < 0.0001) return Number(value.toPrecision(2)).toExponential();
   return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 

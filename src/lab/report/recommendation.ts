@@ -20,8 +20,8 @@ export interface Recommendation {
 }
 
 /**
- * A row is one sample, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts). A tail has no
- * interval in a row; it is compared as it is.
+ * A row sums up its chunks, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts), and rows of
+ * fewer than three chunks pass no gate. A tail has no interval in a row; it is compared as it is.
  */
 export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
   const { tail: limits, ...rest } = GATES[gate];
@@ -32,7 +32,7 @@ export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRo
     kldP999: row.kldP999 ?? Number.NaN,
   };
   const criteria = judge({ ...rest, tail: null }, [evidence]);
-  const known = verdictOf(criteria);
+  const known = verdictOf(criteria, row.chunks);
   if (!limits) return { row, criteria, tail: null, verdict: known };
   const eight = rows.find(({ format }) => format.bits === 8 && format.side === "both")?.kldP999 ?? 0;
   const limit = Math.max(limits.floor, limits.ratio * eight);

@@ -101,6 +101,26 @@ fn rotate(l: u32) {
 }
 //#end
 
+//#if DENSE
+// xs = matrix * xs; the matrix lies column by column.
+fn multiply(matrix_at: u32, l: u32) {
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    var s = vec4f(0.0);
+    for (var j = 0u; j < HEAD_DIM; j += 4u) {
+      let at = matrix_at + j * HEAD_DIM + i;
+      s += rounded4(vec4f(constants[at], constants[at + HEAD_DIM], constants[at + 2u * HEAD_DIM], constants[at + 3u * HEAD_DIM])
+        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
+    }
+    ys[i] = (s.x + s.y) + (s.z + s.w);
+  }
+  workgroupBarrier();
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = ys[i];
+  }
+  workgroupBarrier();
+}
+//#end
+
 //#insert ROOT
 //#insert STORE_K
 //#insert STORE_V
@@ -152,6 +172,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
 
   if (is_query) {
+    //#if K_DENSE
+    multiply(QUERY_MATRIX_AT + (head / GROUP) * HEAD_DIM * HEAD_DIM, l);
+    //#else
     //#if CALIBRATED
     for (var i = l; i < HEAD_DIM; i += THREADS) {
       xs[i] /= constants[BALANCE_AT + (head / GROUP) * HEAD_DIM + i];
@@ -160,6 +183,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     //#end
     //#if K_ROTATED
     rotate(l);
+    //#end
     //#end
     for (var i = l; i < HEAD_DIM; i += THREADS) {
       query[(row * NUM_HEADS + head) * HEAD_DIM + i] = xs[i] * p.softmax_scale;
@@ -180,17 +204,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   if (is_key) {
     //#if CALIBRATED
     for (var i = l; i < HEAD_DIM; i += THREADS) {
-      xs[i] = (xs[i] - constants[MEAN_AT + kv_head * HEAD_DIM + i]) * constants[BALANCE_AT + kv_head * HEAD_DIM + i];
+      xs[i] -= constants[MEAN_AT + kv_head * HEAD_DIM + i];
+      //#if !K_DENSE
+      xs[i] *= constants[BALANCE_AT + kv_head * HEAD_DIM + i];
+      //#end
     }
     workgroupBarrier();
     //#end
+    //#if K_DENSE
+    multiply(KEY_MATRIX_AT + kv_head * HEAD_DIM * HEAD_DIM, l);
+    //#else
     //#if K_ROTATED
     rotate(l);
     //#end
+    //#end
     store_k(page, kv_head, slot, l);
   } else {
+    //#if V_DENSE
+    multiply(VALUE_MATRIX_AT + kv_head * HEAD_DIM * HEAD_DIM, l);
+    //#else
     //#if V_ROTATED
     rotate(l);
+    //#end
     //#end
     store_v(page, kv_head, slot, l);
   }

@@ -73,6 +73,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     }
   }
   workgroupBarrier();
+  //#if DENSE
+  // The inverse of the KV head's transform, column by column.
+  let matrix = group.x / GROUP * HEAD_DIM * HEAD_DIM;
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    var value = 0.0;
+    for (var j = 0u; j < HEAD_DIM; j++) {
+      value += rotation[matrix + j * HEAD_DIM + i] * xs[j];
+    }
+    out[head * HEAD_DIM + i] = value;
+  }
+  //#else
   //#if QR
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     var value = 0.0;
@@ -103,5 +114,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     out[head * HEAD_DIM + i] = xs[i];
   }
+  //#end
   //#end
 }

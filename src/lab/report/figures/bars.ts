@@ -20,12 +20,13 @@ export function drawBars(context: PlotContext, label: string, axis: string, bars
   const panels = [...new Set(bars.map(({ panel }) => panel))];
   const names = [...new Set(bars.map(({ name }) => name))];
   const longest = Math.max(...names.map((name) => name.length));
+  const isTitled = panels.some((panel) => panel !== "");
   const most = Math.max(1, ...bars.map(({ ratio }) => ratio));
   return draw(context, label, {
-    height: 64 + panels.length * (names.length * BAR_HEIGHT + PANEL_GAP) - PANEL_GAP + 26,
+    height: (isTitled ? 64 : 42) + panels.length * (names.length * BAR_HEIGHT + PANEL_GAP) - PANEL_GAP + 26,
     marginLeft: 24 + longest * 6.6,
-    marginRight: 150,
-    marginTop: 34,
+    marginRight: 180,
+    marginTop: isTitled ? 34 : 12,
     x: { domain: [0, most * 1.02], label: axis, labelAnchor: "center", labelArrow: "none", tickSize: 4, ticks: 6 },
     y: { type: "band", domain: names, label: null, tickSize: 0, padding: 0.28 },
     fy: {

@@ -17,6 +17,8 @@ export interface Effect {
   readonly high: number;
 }
 
+/** A pair is of one size: sinks, windows and sketches change it, and would be compared with nothing paid for them. */
+const SAME_SIZE = 0.01;
 /** Size of the cache, the text and the model have pictures of their own. */
 const ELSEWHERE = new Set(["bits", "k", "v", "kv", "ctx", "model"]);
 const MIN_PAIRS = 3;
@@ -53,14 +55,15 @@ function effectsOf(name: string, runs: readonly ReportRow[]): Effect[] {
   const byValue = new Map(
     values.map((value) => [
       value,
-      new Map(own.filter(({ parameters }) => parameters![name] === value).map((row) => [rest(row), row.kldMean])),
+      new Map(own.filter(({ parameters }) => parameters![name] === value).map((row) => [rest(row), row])),
     ]),
   );
   const [from] = values;
   return values.slice(1).flatMap((to) => {
-    const logs = [...byValue.get(to)!].flatMap(([key, kld]) => {
+    const logs = [...byValue.get(to)!].flatMap(([key, row]) => {
       const before = byValue.get(from!)!.get(key);
-      return before === undefined ? [] : [Math.log(kld / before)];
+      const isPair = before && Math.abs(row.bitsPerValue / before.bitsPerValue - 1) < SAME_SIZE;
+      return isPair ? [Math.log(row.kldMean / before.kldMean)] : [];
     });
     const n = logs.length;
     if (n < MIN_PAIRS) return [];
@@ -128,7 +131,7 @@ export function effectsFigure(context: PlotContext, rows: readonly ReportRow[]):
   return {
     id: "effects",
     title: "What each parameter does",
-    caption: `Geometric mean of the ratio of mean KL divergences over pairs of runs that differ in this parameter alone (${count(pairs)} pairs), with its 95 % interval over pairs. Left of 1 is better.`,
+    caption: `Geometric mean of the ratio of mean KL divergences over pairs of runs of one size that differ in this parameter alone (${count(pairs)} pairs), with its 95 % interval over pairs. Left of 1 is better.`,
     svg,
   };
 }

@@ -57,12 +57,15 @@ export function leverFigures(context: PlotContext, rows: readonly ReportRow[]): 
       const [given] = ladder as [ReportRow, ...ReportRow[]];
       const fill = ({ kldMean }: ReportRow): string =>
         kldMean > 1.05 * given.kldMean ? color("bad") : kldMean < 0.95 * given.kldMean ? color("good") : color("soft");
-      const bars = ladder.map((row) => bar("", row.lever!, row, given, row === given ? color("ink") : fill(row)));
+      const bars = ladder.map((row) => {
+        const own = bar("", row.lever!, row, given, row === given ? color("ink") : fill(row));
+        return { ...own, text: `${own.text}${EM_SPACE}${row.bitsPerValue.toFixed(2)} bits` };
+      });
       return {
         id: `ladder-${slug(given.modelLabel)}-${slug(given.kv)}`,
         title: `${given.modelLabel}: the levers of ${given.kv}`,
         caption:
-          `Mean KL divergence with one thing changed, relative to the format as given; the number behind is in nats. ` +
+          `Mean KL divergence with one thing changed, relative to the format as given; behind it in nats, and the stored bits a value. ` +
           `${count(given.tokens)} tokens in chunks of ${count(given.ctx)}. Red: worse by more than 5 %; green: better.`,
         svg: drawBars(
           context,

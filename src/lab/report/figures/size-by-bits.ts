@@ -8,6 +8,7 @@ import type { ReportRow, RowGroup } from "../report-row.ts";
 import { count, percent } from "../texts.ts";
 
 const ROW_HEIGHT = 46;
+const PANEL_GAP = 40;
 /** Decades of KLD from the middle of the scale, the gate of what is usable, to either end. */
 const DECADES = 2;
 
@@ -31,13 +32,15 @@ export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup
       .filter(({ format, kv }) => format.bits !== null && format.side === "both" && isPlain(kv))
       .map((row): HeatCell => ({ panel: panelOf(row), model: modelLabel, bits: row.format.bits!, row })),
   );
-  const widths = [...new Set(cells.map(({ bits }) => bits))].sort((a, b) => a - b);
-  // Baselines have one width each; they are in the front's picture.
+  // Baselines have no widths to choose from; they are in the picture of the front.
   const panels = [...new Set(cells.map(({ panel }) => panel))].filter(
-    (panel) => new Set(cells.filter((cell) => cell.panel === panel).map(({ bits }) => bits)).size > 1,
+    (panel) =>
+      panel !== FAMILY_LABELS.baseline &&
+      new Set(cells.filter((cell) => cell.panel === panel).map(({ bits }) => bits)).size > 1,
   );
+  if (panels.length === 0) return null;
   const shown = cells.filter(({ panel }) => panels.includes(panel));
-  if (panels.length === 0 || widths.length < 2) return null;
+  const widths = [...new Set(shown.map(({ bits }) => bits))].sort((a, b) => a - b);
   const { Plot } = context;
   const models = groups.map(({ modelLabel }) => modelLabel);
   const shades = new Map(shown.map((cell) => [cell, heatColor(heatShare(cell.row.kldMean))]));
@@ -52,7 +55,7 @@ export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup
       ...more,
     });
   const { svg } = draw(context, `Mean KL divergence of ${models.length} models at ${widths.join(", ")} bits`, {
-    height: 56 + panels.length * (models.length * ROW_HEIGHT + 34),
+    height: 82 + panels.length * (models.length * ROW_HEIGHT + PANEL_GAP) - PANEL_GAP,
     marginLeft: 110,
     marginRight: 16,
     marginTop: 34,
@@ -66,7 +69,13 @@ export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup
       padding: 0.04,
     },
     y: { type: "band", domain: models, label: null, tickSize: 0, padding: 0.06 },
-    fy: { domain: panels, label: null, axis: null, padding: 0.34 / Math.max(1, models.length) },
+    fy: {
+      domain: panels,
+      label: null,
+      axis: null,
+      paddingInner: PANEL_GAP / (models.length * ROW_HEIGHT + PANEL_GAP),
+      paddingOuter: 0,
+    },
     color: { type: "identity" },
     marks: [
       Plot.cell(shown, {

@@ -1,0 +1,70 @@
+/** @file `turboquant allocate` as a user types it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../../node/install.ts";
+import { runCommand } from "../../../test/helpers/cli-io.ts";
+import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { DEFAULT_PROMPT } from "../default-prompt.ts";
+
+let folder: string;
+let textFile: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "turboquant-allocate-"));
+  textFile = join(folder, "story.txt");
+  writeFileSync(textFile, DEFAULT_PROMPT);
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const argv = (...more: string[]): string[] => [
+  ...["allocate", "-m", "qwen3-1m", "-t", "1", "--text", textFile, "--kv", "k4v4,sinks=0,window=0"],
+  ...["-c", "128", "--chunks", "1", "--verify-chunks", "2", "--measure", "3", ...more],
+];
+
+describe("allocate", () => {
+  it("prints the evidence and ends in a spec to paste", async () => {
+    const { code, out, err } = await runCommand(argv("--bits", "3"));
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^divergence of one side of one layer alone, 1 × 128 tokens/);
+    expect(out).toMatch(/\| layer \| K bits \| V bits \| K alone, 3 bits \|/);
+    expect(out).toMatch(/^\| measured +\| \S+ +\| 3\.00 \|/m);
+    expect(out).toMatch(/^\| uniform +\| k3v3,sinks=0,window=0 +\| 3\.00 \|/m);
+    const spec = /\n--kv (\S+)\n$/.exec(out)![1]!;
+    parseKvSpec(spec).validateLayers(4);
+    expect(out).toMatch(/nats less, paired by token|uniform widths were best/);
+  });
+
+  it("--json and --out are the same object, with the spec first", async () => {
+    const file = join(folder, "spec.json");
+    // 16 vectors of 26 bytes: 3 bits of 64 values and a scale.
+    const { out } = await runCommand(argv("--bytes", "416", "--json", "--out", file));
+    expect(readFileSync(file, "utf8")).toBe(out);
+    const found = JSON.parse(out);
+    expect(Object.keys(found)[0]).toBe("kv");
+    expect(found).toMatchObject({ bits: 3, model: "qwen3-1m", recipe: "k4v4,sinks=0,window=0", ctx: 128 });
+    expect(found.candidates[0].row.textSource).toBe("story.txt");
+    expect(found.gain.mean).toBeGreaterThanOrEqual(0);
+  });
+
+  it("mistakes are said before anything is measured", async () => {
+    for (const [more, message] of [
+      [["--bits", "3", "--bytes", "400"], /--bits and --bytes both set the budget/],
+      [["--bits", "9"], /a budget of 2 to 8 bits a value.*got 9/],
+      [["--kv", "paper-4"], /expected a kNvM preset/],
+      [["--text", "no.txt"], /--text no.txt: cannot be read/],
+      [["--verify-chunks", "0"], /Expected a whole number of at least 1/],
+    ] as const) {
+      const { code, err } = await runCommand(argv(...more));
+      expect(code, more.join(" ")).toBe(2);
+      expect(err).toMatch(message);
+    }
+  });
+
+  it("Ctrl-C exits with 130", async () => {
+    const { code, out } = await runCommand(argv("--explain"), { onStderr: (_text, io) => io.interrupt() });
+    expect([code, out]).toEqual([130, ""]);
+  });
+});

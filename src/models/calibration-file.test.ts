@@ -1,0 +1,61 @@
+import { describe, expect, it } from "vitest";
+import { randomCalibration } from "../../test/helpers/calibration.ts";
+import { MemorySource } from "../formats/memory-source.ts";
+import { CALIBRATION_FILE, calibrationTag, loadCalibration, writeCalibration } from "./calibration-file.ts";
+
+const SHAPE = { numLayers: 2, numKvHeads: 2, headDim: 16 };
+const LAYERS = [randomCalibration(2, 16, 1), randomCalibration(2, 16, 2)];
+const BYTES = writeCalibration(LAYERS, SHAPE, "abc", { tokens: "8192" });
+
+const load = (bytes: Uint8Array | null, choice = "auto", shape = SHAPE, fingerprint = "abc") =>
+  loadCalibration(
+    new MemorySource(bytes ? { [CALIBRATION_FILE]: bytes } : {}, "model"),
+    choice,
+    shape,
+    async () => fingerprint,
+  );
+
+describe("calibration files", () => {
+  it("come back as written; matrices in f16", async () => {
+    const layers = await load(BYTES);
+    for (const [i, layer] of layers.entries()) {
+      expect(layer!.keyMean).toEqual(LAYERS[i]!.keyMean);
+      expect(layer!.balance).toEqual(LAYERS[i]!.balance);
+      expect(layer!.key!.metric).toEqual(LAYERS[i]!.key!.metric);
+      layer!.value!.transform.forEach((x, at) => {
+        // Half a unit in the last of 11 bits.
+        expect(Math.abs(x - LAYERS[i]!.value!.transform[at]!)).toBeLessThanOrEqual(Math.abs(x) * 2 ** -11 + 1e-7);
+      });
+    }
+  });
+
+  it("off and absent give none; a file that is named must be there", async () => {
+    expect(await load(BYTES, "off")).toEqual([null, null]);
+    expect(await load(null)).toEqual([null, null]);
+    await expect(load(null, "mine.safetensors")).rejects.toThrow(
+      "mine.safetensors is not in model; drop calibration=, or make it with: turboquant calibrate",
+    );
+  });
+
+  it("refuses another model, another version, another shape, and values that cannot be", async () => {
+    await expect(load(BYTES, "auto", SHAPE, "def")).rejects.toThrow("made for another model");
+    const text = new TextDecoder("latin1").decode(BYTES);
+    const old = BYTES.slice();
+    old[text.indexOf('calibration":"1"') + 'calibration":"'.length] = "0".charCodeAt(0);
+    await expect(load(old)).rejects.toThrow("expected a KV calibration of version 1, got 0");
+    await expect(load(BYTES, "auto", { ...SHAPE, headDim: 8 })).rejects.toThrow("expected f32 [2,8], got f32 [2,16]");
+    await expect(load(BYTES, "auto", { ...SHAPE, numLayers: 3 })).rejects.toThrow("layers.2.key_mean");
+    const bad = { ...LAYERS[0]!, balance: new Float32Array(32) };
+    await expect(load(writeCalibration([bad, bad], SHAPE, "abc"))).rejects.toThrow("layer 0: balances and metrics");
+  });
+
+  it("another constant is another tag", () => {
+    const tag = calibrationTag(LAYERS);
+    expect(tag).toMatch(/^\+calibration:[0-9a-f]+$/);
+    expect(calibrationTag([null, null])).toBe("");
+    const [first, second] = LAYERS as [(typeof LAYERS)[0], (typeof LAYERS)[0]];
+    const changed = second.value!.metric.slice();
+    changed[3]!++;
+    expect(calibrationTag([first, { ...second, value: { ...second.value!, metric: changed } }])).not.toBe(tag);
+  });
+});
