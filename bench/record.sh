@@ -31,6 +31,10 @@ fresh peers-layer
 npx tsx bench/peers/llama-cpp.ts --layers 1 -d 0,4096 --kv f16,q8_0,q4_0 -t 1 -n 16 -r 9 --limit 120 -o "$results/peers-layer.jsonl"
 npx tsx bench/peers/llama-cpp.ts --layers 1 -d 0,4096 --kv f16,q8_0,q4_0 -t 2 -n 16 -r 9 --limit 120 -o "$results/peers-layer.jsonl"
 
+# The server: six minutes and more.
+fresh server
+npx tsx bench/server/main.ts -t 2 --out "$results/server.jsonl"
+
 if [ $# -gt 0 ]; then
   fresh quality
   tq eval --text "$1" --ctx 2048 --chunks 6 --needle 20 --kv k4v4 --kv k4v4,sinks=0,window=0 --kv k5v4,sinks=0,window=0 \

@@ -14,6 +14,8 @@ export {
 } from "./engine/generation.ts";
 export { DEFAULT_KV, LLM, type LoadOptions } from "./engine/llm.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
+export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/job.ts";
+export { Scheduler, type SchedulerOptions } from "./engine/scheduler/scheduler.ts";
 export { Session } from "./engine/session.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";
 export { allocatedBytes } from "./eval/allocated-bytes.ts";

@@ -116,11 +116,15 @@ describe.skipIf(skip)(`the page on devices${skip ? ` (${skip})` : ""}`, () => {
     await page.getByRole("button", { name: "Compare" }).click();
     await page.locator(".column[aria-busy=false]").nth(2).waitFor();
     expect(await violations(page), "a comparison").toEqual([]);
+    await page.getByRole("link", { name: "Plan" }).click();
+    await page.locator(".plan-table").waitFor();
+    expect(await violations(page), "a plan").toEqual([]);
     await page.setViewportSize({ width: 390, height: 844 });
+    expect(await violations(page), "a plan on a phone").toEqual([]);
     await page.getByRole("button", { name: "Menu" }).click();
     expect(await violations(page), "the menu of a phone").toEqual([]);
     await page.getByRole("link", { name: "Chat" }).click();
-    await page.getByRole("button", { name: /smaller|larger|kB|Memory/ }).click();
+    await page.getByRole("button", { name: /^KV cache/ }).click();
     expect(await violations(page), "the memory on a phone").toEqual([]);
     expect(errors.filter((text) => !text.includes("404"))).toEqual([]);
   });

@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import type { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { collect } from "../src/engine/generation.ts";
 import { LLM } from "../src/engine/llm.ts";
+import { Scheduler } from "../src/engine/scheduler/scheduler.ts";
 import type { Session } from "../src/engine/session.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
 
@@ -46,6 +48,21 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
     actual.push(...(await tokensOf(third, " then", 12)));
     expect(actual).toEqual(expected);
     for (const session of [whole, first, second, third]) session.release();
+  });
+
+  it("requests at once say what each says alone, and a prompt that goes on with one of them finds it", async () => {
+    const prompts = [PROMPT, `${PROMPT} in a house by the sea. `.repeat(6)].map((text) => wasm.tokenizer.encode(text));
+    const options = { ...OPTIONS, maxNewTokens: 8 };
+    const expected: (readonly number[])[] = [];
+    for (const ids of prompts) expected.push((await collect(wasm.generate(ids, options))).tokens);
+    const scheduler = new Scheduler(webgpu);
+    const answers = await Promise.all(prompts.map((ids) => collect(scheduler.generate(ids, options))));
+    expect(answers.map(({ tokens }) => tokens)).toEqual(expected);
+    const next = await collect(scheduler.generate([...prompts[1]!, ...prompts[0]!], options));
+    expect(next.usage.cachedTokens).toBe(64 * Math.floor(prompts[1]!.length / 64));
+    const before = webgpu.cache.numBytes;
+    await scheduler.close();
+    expect(webgpu.cache.numBytes).toBeLessThan(before);
   });
 
   it("forks go on as each would alone", async () => {

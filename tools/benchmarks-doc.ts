@@ -9,6 +9,7 @@ import { gpuSections } from "./benchmarks/gpu.ts";
 import { oracleSection, qualitySection } from "./benchmarks/quality.ts";
 import { writeReadme } from "./benchmarks/readme.ts";
 import { judgedTargets, root, table } from "./benchmarks/rows.ts";
+import { serverSection } from "./benchmarks/server.ts";
 
 const environment = attention[0];
 const sections = [
@@ -37,6 +38,11 @@ const sections = [
     "Agreement with another implementation",
     "`npx tsx tools/check-oracle.ts`: the published codec in PyTorch. Limits: 0.5 % in PPL, 15 % in mean KLD. Two random rotations of one codec differ by more than that at 2 and 3 bits, so a row that does not agree under our own random signs is measured under the oracle's. Its codebooks of 7 and 8 bits had not converged: its KLD is an upper limit there.",
     oracleSection(),
+  ],
+  [
+    "The server",
+    "qwen3-3m, 64 streaming clients, every answer compared with the same request run alone. `npx tsx bench/server/main.ts`.",
+    serverSection(),
   ],
   ...gpuSections(),
 ] as const;

@@ -57,6 +57,8 @@ for (const path of Object.values(manifest.bin)) {
   if (!readFileSync(join(ROOT, path), "utf8").startsWith("#!")) problems.push(`${path}: has no #! line`);
 }
 
+if (!existsSync(join(ROOT, "dist/web/index.html"))) problems.push("dist/web: has no page; npm run build:web");
+
 if (problems.length === 0) {
   for (const [name, member] of Object.entries(EXPECTED)) {
     // The package's own name, so that the conditions of package.json are used.

@@ -12,7 +12,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const main = join(root, "dist/cli/main.js");
 /** What dist/ is made from. `generated` is itself made by the build. */
-const SOURCES = ["src", "assembly", "tools/build-wasm.ts", "tsdown.config.ts", "package.json", "tsconfig.json"];
+const SOURCES = ["src", "web", "assembly", "tools/build-wasm.ts", "tsdown.config.ts", "package.json", "tsconfig.json"];
 
 /** Time of the newest file or folder; a folder's time tells of files that are gone. */
 function newest(path) {

@@ -41,6 +41,7 @@ describe("help and version", () => {
         serve           an OpenAI-compatible server, and the web page
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
+        calibrate       fit the KV codes to a model, once: a small file beside it
         allocate        bits for each layer, and for K and V, under a byte budget
         sweep           search KV formats and settings, resumable
         report          draw the rows of sweeps and evaluations as one page

@@ -20,8 +20,6 @@ describe("ladderOf", () => {
       "sinks off",
       "window off",
       "calibration off",
-      "transform off",
-      "feedback off",
     ]);
     const given = found.get("as given")!.forLayer(0);
     const differs = (lever: string) =>
@@ -45,7 +43,6 @@ describe("ladderOf", () => {
     });
     expect(differs("sinks off")).toEqual({ sinks: 0 });
     expect(differs("window off")).toEqual({ window: 0 });
-    expect(differs("feedback off")).toEqual({ k: { ...given.k, feedback: false }, v: { ...given.v, feedback: false } });
     expect(differs("calibration off")).toEqual({});
     expect(found.get("calibration off")!.calibration).toBe("off");
   });
@@ -85,6 +82,7 @@ describe("ladderOf", () => {
     expect([...rungs("k1v4").keys()]).not.toContain("QJL on");
     expect([...rungs("k4v4", { ...MODEL, hasSketch: false }).keys()]).not.toContain("QJL on");
     expect([...rungs("k4v4,v=f16").keys()]).not.toContain("K only");
+    expect([...rungs("kivi-4").keys()]).toEqual(["as given", "K only", "V only", "sinks on"]);
     expect([...rungs("f16").keys()]).toEqual(["as given"]);
   });
 

@@ -58,16 +58,10 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   }
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
-    rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
-    if (isCalibrated) {
-      rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
-      // Both refer to the calibration's constants.
-      const coded = isCoded(k.type) ? k : v;
-      if (isCoded(coded.type) && calibration !== "off") {
-        rungs.push(onOff("transform", coded.transform, "transform=off", "transform=on"));
-        rungs.push(onOff("feedback", coded.feedback, "feedback=off", "feedback=on"));
-      }
-    }
+    // KIVI needs its window: a page has no codes before it is full.
+    const isKivi = k.type.startsWith("kivi") || v.type.startsWith("kivi");
+    if (!isKivi) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
+    if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
   }
   return rungs.map(({ lever, kv }) => ({ lever, kv: parseKvSpec(kv).text }));
 }

@@ -109,6 +109,10 @@ describe("openMetadataSource", () => {
     status = 401;
     await expect(planned("org/other")).rejects.toThrow(/no access on the hub \(HTTP 401\).*set HF_TOKEN/);
     await expect(planned("org/tiny", { ...hub(), offline: true })).rejects.toThrow(/HF_HUB_OFFLINE is set/);
+    const closed = { ...hub(), endpoint: "http://127.0.0.1:1" };
+    await expect(planned("org/tiny", closed)).rejects.toThrow(
+      /the hub cannot be reached; connect and try again, or pass/,
+    );
     await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a hub id/);
   });
 

@@ -57,6 +57,14 @@ async function openHub(id: string, options: HubOptions): Promise<FileSource> {
 /** The hub answers 401 for models that do not exist as well as for those that need a licence to be accepted. */
 function refuse(id: string, error: unknown): never {
   const status = error instanceof TurboQuantError ? error.detail["status"] : undefined;
+  if (error instanceof TurboQuantError && status === undefined) {
+    throw new TurboQuantError(
+      "invalid_file",
+      `hub: ${id} is no directory here, and the hub cannot be reached; connect and try again, or pass a directory or a config.json`,
+      { id },
+      { cause: error },
+    );
+  }
   if (status !== 401 && status !== 403) throw error;
   throw new TurboQuantError(
     "invalid_argument",

@@ -97,6 +97,9 @@ describe("findSmallest", () => {
     const usable = imaginary(1, 0.02, { gate: GATES.usable });
     await usable.search;
     expect(usable.calls.some(([kv]) => kv === TAIL_REFERENCE)).toBe(false);
+    // Without a tail one chunk would do for the intervals, but not for a pass.
+    const { chosen, rungs } = await usable.search;
+    expect(rungs.find(({ kv }) => kv === chosen)!.chunks).toBe(3);
     // k3v3 fails by its mean, k4v4 by its tail alone: 0.0078 nats, p99.9 0.117.
     for (const [kv, references] of [
       ["k3v3", []],

@@ -3,7 +3,7 @@
  * the evidence needs. What evaluates is passed in.
  */
 import { wilson } from "../eval/intervals.ts";
-import { type ChunkEvidence, type Criterion, type Gate, judge, type Verdict, verdictOf } from "./gates.ts";
+import { type ChunkEvidence, type Criterion, type Gate, judge, MIN_CHUNKS, type Verdict, verdictOf } from "./gates.ts";
 
 /** A rung of the ladder. */
 export interface Rung {
@@ -114,7 +114,9 @@ async function walk<Row extends ChunkEvidence>(
 
 function decide(state: State, tails: readonly (number | undefined)[], gate: Gate): void {
   state.criteria = judge(gate, state.rows, tails);
-  state.verdict = verdictOf(state.criteria, state.rows.length);
+  state.verdict = verdictOf(state.criteria);
+  // What is good is taken to be good once the spread between chunks is known; what is bad may be dropped before.
+  if (state.verdict === "pass" && state.rows.length < MIN_CHUNKS) state.verdict = "open";
   const deciding = state.criteria.filter(({ verdict }) => verdict === state.verdict);
   state.reason = deciding.map(({ name }) => name).join(", ");
 }

@@ -157,8 +157,8 @@ function atLeast(name: Criterion["name"], estimate: Estimate, threshold: number)
   return { name, estimate, threshold, verdict };
 }
 
-/** Fails by one criterion, passes by all, and not before the spread between chunks is known. */
-export function verdictOf(criteria: readonly Criterion[], chunks: number): Verdict {
+/** Fails by one criterion, passes by all. */
+export function verdictOf(criteria: readonly Criterion[]): Verdict {
   if (criteria.some(({ verdict }) => verdict === "fail")) return "fail";
-  return chunks >= MIN_CHUNKS && criteria.every(({ verdict }) => verdict === "pass") ? "pass" : "open";
+  return criteria.every(({ verdict }) => verdict === "pass") ? "pass" : "open";
 }

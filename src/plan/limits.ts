@@ -24,6 +24,12 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     code: i === 0 && !model.runs ? "not-run" : "assumption",
     text,
   }));
+  if (plan.weightsAsked === "auto" && !model.storedTypeOf && model.storedType !== "bf16") {
+    notes.push({
+      code: "assumption",
+      text: `that the weights are stored in ${model.storedType} is the config's word, no headers were read; --weights says otherwise`,
+    });
+  }
   const limit = model.maxPositionEmbeddings;
   if (context > limit) {
     const factor = Math.ceil((context / limit) * 4) / 4;

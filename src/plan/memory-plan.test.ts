@@ -220,6 +220,13 @@ describe("notes", () => {
     expect(tokens.map((plan) => plan.formats[0]!.largestBinding > DEFAULT_BINDING_LIMIT)).toEqual([false, true, true]);
   });
 
+  it("an unusual type of stored weights that only the config tells of", () => {
+    const f32 = modelOfConfig(configs.odd, "", "f32");
+    expect(codes(f32)).toEqual(["assumption"]);
+    expect(codes(f32, { weights: "bf16" })).toEqual([]);
+    expect(codes({ ...f32, storedTypeOf: new Map() })).toEqual([]);
+  });
+
   it("sliding-window layers, and what wasm can address", () => {
     const sliding = parseModelConfig({ ...odd, model_type: "mistral", sliding_window: 100 }, "");
     expect(codes(modelOfConfig(sliding, ""))).toContain("sliding-window");

@@ -72,6 +72,7 @@ export interface MemoryPlan {
   readonly availableBytes: number;
   readonly context: number;
   readonly sequences: number;
+  readonly weightsAsked: WeightType | "auto";
   readonly weights: WeightMemory;
   readonly activationBytes: number;
   /** By bits a value, most first. */
@@ -123,6 +124,7 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
     availableBytes: plan.availableBytes,
     context,
     sequences,
+    weightsAsked: options.weights ?? "auto",
     weights: plan.weights,
     activationBytes: plan.activations(sequences),
     formats,

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { checkHost, checkKey, corsHeaders } from "./access.ts";
 import { toApiError } from "./api-error.ts";
-import { Call } from "./call.ts";
+import { Call, STATUS_CLIENT_LEFT } from "./call.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
 import type { ServerOptions } from "./server-context.ts";
@@ -82,6 +82,6 @@ async function handle(
   for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
   response.headers.set("x-request-id", id);
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
-  if (!isStream) call.log(response.status);
+  if (!isStream) call.log(request.signal.aborted ? STATUS_CLIENT_LEFT : response.status);
   return response;
 }

@@ -6,6 +6,9 @@ import { readBody } from "./read-body.ts";
 import type { ServerOptions } from "./server-context.ts";
 import type { WireUsage } from "./usage.ts";
 
+/** nginx's number for a client that did not wait for its answer; only in the log and the metrics. */
+export const STATUS_CLIENT_LEFT = 499;
+
 export class Call {
   readonly server: ServerOptions;
   readonly request: Request;
@@ -64,8 +67,8 @@ export class Call {
     this.server.logger.error({ id: this.id, err: error }, "stream broke off");
   }
 
-  onStreamEnd(): void {
-    this.log(200);
+  onStreamEnd(hasLeft: boolean): void {
+    this.log(hasLeft ? STATUS_CLIENT_LEFT : 200);
   }
 
   /** One line a request, when it is over. */

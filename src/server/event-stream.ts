@@ -8,14 +8,14 @@ const event = (value: object | "[DONE]"): Uint8Array =>
 export interface StreamListener {
   /** Told what went wrong; the client gets the error object as its last event. */
   onStreamError(error: unknown): void;
-  /** Once, at the end or when the reader has left. */
-  onStreamEnd(): void;
+  /** Once: at the end, or when the reader has left. */
+  onStreamEnd(hasLeft: boolean): void;
 }
 
 export function eventStream(events: AsyncGenerator<object, void>, listener: StreamListener): Response {
   let isOver = false;
-  const end = (): void => {
-    if (!isOver) listener.onStreamEnd();
+  const end = (hasLeft: boolean): void => {
+    if (!isOver) listener.onStreamEnd(hasLeft);
     isOver = true;
   };
   const body = new ReadableStream<Uint8Array>({
@@ -35,12 +35,12 @@ export function eventStream(events: AsyncGenerator<object, void>, listener: Stre
         listener.onStreamError(error);
         controller.enqueue(event(toApiError(error).body));
       }
-      end();
+      end(false);
       controller.close();
     },
     async cancel() {
-      end();
-      await events.return();
+      end(true);
+      await events.return().catch(() => {});
     },
   });
   return new Response(body, {

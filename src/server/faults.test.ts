@@ -189,8 +189,8 @@ describe("connections that are wrong", () => {
       await new Promise((resolve) => setTimeout(resolve, 100));
       // Others get in beside them.
       expect((await fetch(`${server.url}/health`)).status).toBe(200);
-      await Promise.all(silent.slice(0, 100).map(({ closed }) => closed));
-      for (const { socket } of silent) socket.destroy();
+      // All of them are closed, those that never sent a byte as well.
+      await Promise.all(silent.map(({ closed }) => closed));
     });
   });
 

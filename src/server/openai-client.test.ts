@@ -205,6 +205,8 @@ describe("chat completions", () => {
     controller.abort();
     expect(await failure).not.toBe("answered");
     await until(() => server.scheduler.stats.running === 0, "the request ends");
+    const statuses = (): unknown[] => server.log.slice(-2).map(({ fields }) => (fields as { status?: number }).status);
+    await until(() => statuses().every((status) => status === 499), "both are logged as clients that left");
   });
 
   it("errors are those of the client's classes", async () => {

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 const required = new Set((process.env["TQ_REQUIRE"] ?? "").split(",").filter(Boolean));
 
 /** The reason to skip, or null to run; throws when the thing is absent and required. */
-export function skipReason(name: "browser" | "webgpu", present: boolean, how: string): string | null {
+export function skipReason(name: "browser" | "webgpu" | "curl", present: boolean, how: string): string | null {
   if (present) return null;
   const reason = `${name} not present; ${how}`;
   if (required.has(name)) throw new Error(`TQ_REQUIRE=${name}: ${reason}`);

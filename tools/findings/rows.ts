@@ -1,13 +1,21 @@
-/** @file Rows that tools/record-findings.ts has measured. */
+/** @file Rows that tools/record-findings.ts has measured, and those of tools/check-oracle.ts, which measured the published codec. */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { LayerDiagnosis } from "../../src/eval/diagnose.ts";
 import type { EvalRow } from "../../src/eval/evaluate.ts";
+import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { readRecords } from "../oracle/records.ts";
 
-export const OUT = fileURLToPath(new URL("../../bench/results/findings.jsonl", import.meta.url));
+const RESULTS = new URL("../../bench/results/", import.meta.url);
+export const OUT = fileURLToPath(new URL("findings.jsonl", RESULTS));
+const ORACLE = fileURLToPath(new URL("oracle.jsonl", RESULTS));
 
-export interface EvalFinding extends EvalRow {
+/** What the tables use of a row. */
+type Figures = Pick<EvalRow, "kv" | "tokens" | "ctx" | "pplRatio" | "pplRatioSe" | "kldMean" | "top1">;
+
+export interface EvalFinding extends Figures {
   readonly kind: "eval";
+  readonly model: string;
 }
 export interface AnswerFinding {
   readonly kind: "answer";
@@ -26,10 +34,19 @@ export interface CosineFinding {
 }
 export type FindingRow = EvalFinding | AnswerFinding | CosineFinding;
 
-export function findingRows(): FindingRow[] {
-  if (!existsSync(OUT)) return [];
-  const lines = readFileSync(OUT, "utf8").split("\n").filter(Boolean);
-  return lines.map((line) => JSON.parse(line) as FindingRow);
+export const findingRows = (): FindingRow[] => linesOf<FindingRow>(OUT);
+
+/** Of check-oracle.ts, on more text, under the spec's canonical text. */
+export function oracleRows(): EvalFinding[] {
+  return readRecords(ORACLE).flatMap(({ model, spec, row }) =>
+    row ? [{ ...row, kind: "eval" as const, model, kv: parseKvSpec(spec).text }] : [],
+  );
+}
+
+function linesOf<T>(file: string): T[] {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, "utf8").split("\n").filter(Boolean);
+  return lines.map((line) => JSON.parse(line) as T);
 }
 
 /** The last row of this kind for a model and a format. */

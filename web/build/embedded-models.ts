@@ -26,7 +26,7 @@ export function listModels(folder: string): EmbeddedModel[] {
     .sort((a, b) => Number(b.name === DEFAULT_MODEL) - Number(a.name === DEFAULT_MODEL));
 }
 
-/** `models/index.json` and `models/NAME/FILE`, in development and in the build. */
+/** `checkpoints/index.json` and `checkpoints/NAME/FILE`, in development and in the build. */
 export function embeddedModels(folder: string): Plugin {
   let outDir = "";
   return {
@@ -35,7 +35,7 @@ export function embeddedModels(folder: string): Plugin {
       outDir = config.build.outDir;
     },
     configureServer(server) {
-      server.middlewares.use("/models/", (request, response, next) => {
+      server.middlewares.use("/checkpoints/", (request, response, next) => {
         const path = decodeURIComponent(request.url!.split("?")[0]!.slice(1));
         const isListed = listModels(folder).some(({ name, files }) =>
           files.some((file) => `${name}/${file.name}` === path),
@@ -47,10 +47,10 @@ export function embeddedModels(folder: string): Plugin {
     },
     writeBundle() {
       for (const { name, files } of listModels(folder)) {
-        mkdirSync(join(outDir, "models", name), { recursive: true });
-        for (const file of files) cpSync(join(folder, name, file.name), join(outDir, "models", name, file.name));
+        mkdirSync(join(outDir, "checkpoints", name), { recursive: true });
+        for (const file of files) cpSync(join(folder, name, file.name), join(outDir, "checkpoints", name, file.name));
       }
-      writeFileSync(join(outDir, "models", "index.json"), `${JSON.stringify(listModels(folder))}\n`);
+      writeFileSync(join(outDir, "checkpoints", "index.json"), `${JSON.stringify(listModels(folder))}\n`);
     },
   };
 }

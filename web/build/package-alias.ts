@@ -8,4 +8,5 @@ export const packageAlias = [
   { find: /^turboquant$/, replacement: source("browser.ts") },
   { find: /^turboquant\/cache$/, replacement: source("cache/index.ts") },
   { find: /^turboquant\/formats$/, replacement: source("formats/index.ts") },
+  { find: /^turboquant\/plan$/, replacement: source("plan/index.ts") },
 ];

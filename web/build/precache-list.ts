@@ -16,7 +16,8 @@ function filesBelow(folder: string): string[] {
 }
 
 /** Models are kept by the page itself when they are loaded. */
-const belongs = (path: string): boolean => path !== WORKER && !path.startsWith("models/") && !path.endsWith(".map");
+const belongs = (path: string): boolean =>
+  path !== WORKER && !path.startsWith("checkpoints/") && !path.endsWith(".map");
 
 export function precacheList(): Plugin {
   let outDir = "";

@@ -4,6 +4,7 @@ import { CachePanel } from "./cache-panel/cache-panel.tsx";
 import { ChatView } from "./chat/chat-view.tsx";
 import { CompareView } from "./compare/compare-view.tsx";
 import { ModelDialog } from "./models/model-dialog.tsx";
+import { PlanView } from "./plan/plan-view.tsx";
 import { ReportView } from "./report/report-view.tsx";
 import { SettingsDialog } from "./settings/settings-dialog.tsx";
 import { Sidebar } from "./sidebar.tsx";
@@ -17,6 +18,7 @@ type Open = "none" | "model" | "settings" | "menu" | "memory";
 
 function CurrentView({ view, onChooseModel }: { readonly view: View; readonly onChooseModel: () => void }) {
   if (view === "compare") return <CompareView />;
+  if (view === "plan") return <PlanView />;
   if (view === "report") return <ReportView />;
   return <ChatView onChooseModel={onChooseModel} />;
 }

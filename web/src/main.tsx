@@ -14,6 +14,6 @@ void openChats();
 void (async () => {
   const models = await listEmbeddedModels();
   modelsStore.set(models);
-  const choice = firstChoice(models);
+  const choice = await firstChoice(models);
   if (choice) await loadEngine(choice);
 })();

@@ -16,6 +16,7 @@ interface SidebarProps {
 const LINKS: readonly (readonly [View, string, IconName])[] = [
   ["chat", "Chat", "chat"],
   ["compare", "Compare", "compare"],
+  ["plan", "Plan", "plan"],
   ["report", "Report", "report"],
 ];
 

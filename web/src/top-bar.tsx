@@ -37,7 +37,13 @@ export function TopBar({ onMenu, onModel, onMemory }: TopBarProps) {
         <Icon name="chevron" />
       </button>
       {onMemory && (
-        <button type="button" class="memory-button" onClick={onMemory} aria-haspopup="dialog">
+        <button
+          type="button"
+          class="memory-button"
+          aria-label={`KV cache${cache ? `: ${formatBytes(cache.numBytes)}, ${comparedSize(cache.numBytes, cache.f16Bytes)}` : ""}`}
+          aria-haspopup="dialog"
+          onClick={onMemory}
+        >
           <Icon name="memory" />
           {cache ? (
             <>
@@ -45,7 +51,7 @@ export function TopBar({ onMenu, onModel, onMemory }: TopBarProps) {
               <span class="memory-ratio">{comparedSize(cache.numBytes, cache.f16Bytes)}</span>
             </>
           ) : (
-            "Memory"
+            "KV cache"
           )}
         </button>
       )}

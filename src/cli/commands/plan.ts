@@ -120,7 +120,7 @@ function planOptionsOf(model: PlannedModel, flags: PlanFlags): PlanOptions {
 }
 
 function planJson(plan: MemoryPlan): object {
-  const { model, weights, best, ...rest } = plan;
+  const { model, weights, weightsAsked: _, best, ...rest } = plan;
   return {
     model: {
       name: model.name,

@@ -112,6 +112,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   const loadOptions = { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(flags) };
   await using llm = await LLM.load(flags.model, { ...loadOptions, onProgress: progress.onEvent, signal });
   progress.clear();
+  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
   if (flags.explain) explain(llm, io.stderr);
   const modelNames = [...(flags.alias ?? []), llm.name];
   const metrics = new ServerMetrics({

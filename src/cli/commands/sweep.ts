@@ -200,14 +200,15 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
     const seconds = (performance.now() - began) / 1000;
     print(store, { ...outcome, seconds, skipped: list.impossible.length }, flags, context);
     if (outcome.failed > 0) context.setExitCode(1);
+    await Promise.all(workers.map((worker) => worker.dispose()));
+    store.close();
   } catch (error) {
     progress.clear();
     if (signal.aborted)
       note(`${store.rows.length} finished runs are kept in ${directory}; run the same command again to go on`);
-    throw error;
-  } finally {
     await Promise.all(workers.map((worker) => worker.dispose()));
-    store.close();
+    store.close(true);
+    throw error;
   }
 }
 

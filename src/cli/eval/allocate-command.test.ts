@@ -19,8 +19,9 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
+/** Quiet: a slow machine would report progress. */
 const argv = (...more: string[]): string[] => [
-  ...["allocate", "-m", "qwen3-1m", "-t", "1", "--text", textFile, "--kv", "k4v4,sinks=0,window=0"],
+  ...["allocate", "-m", "qwen3-1m", "-t", "1", "--quiet", "--text", textFile, "--kv", "k4v4,sinks=0,window=0"],
   ...["-c", "128", "--chunks", "1", "--verify-chunks", "2", "--measure", "3", ...more],
 ];
 

@@ -227,21 +227,26 @@ export class Sweep {
       for (const { id } of group) this.#running.get(id)!.share = share;
       onChange(this.state());
     };
+    const evaluated = await evaluator.evaluate(task, onShare, signal).catch((error: unknown) => ({ error }));
+    // Storing is no part of a run: when that fails (a full disk), nothing is wrong with the formats.
     try {
-      const result = await evaluator.evaluate(task, onShare, signal);
-      for (const [i, trial] of group.entries()) this.#add(this.#doneRow(trial, result, i));
-    } catch (error) {
-      signal.throwIfAborted();
-      const isWorker = error instanceof WorkerEnded;
-      if (!isWorker && !(error instanceof TurboQuantError)) throw error;
-      // Tells which of several it was, and gives a process that was killed for memory another chance.
-      if (group.length > 1 || (isWorker && (this.#attempts.get(group[0]!.id) ?? 0) === 0)) {
-        for (const { id } of group) this.#attempts.set(id, (this.#attempts.get(id) ?? 0) + 1);
-      } else this.#add({ ...this.#identity(group[0]!), status: "failed", error: error.message });
+      if ("error" in evaluated) this.#fail(group, evaluated.error, signal);
+      else for (const [i, trial] of group.entries()) this.#add(this.#doneRow(trial, evaluated, i));
     } finally {
       for (const { id } of group) this.#running.delete(id);
     }
     onChange(this.state());
+  }
+
+  /** Puts the runs of a group off, or down as failed. @throws what is no failure of a run */
+  #fail(group: readonly Pending[], error: unknown, signal: AbortSignal): void {
+    signal.throwIfAborted();
+    const isWorker = error instanceof WorkerEnded;
+    if (!isWorker && !(error instanceof TurboQuantError)) throw error;
+    // Tells which of several it was, and gives a process that was killed for memory another chance.
+    if (group.length > 1 || (isWorker && (this.#attempts.get(group[0]!.id) ?? 0) === 0)) {
+      for (const { id } of group) this.#attempts.set(id, (this.#attempts.get(id) ?? 0) + 1);
+    } else this.#add({ ...this.#identity(group[0]!), status: "failed", error: error.message });
   }
 
   #add(row: SweepRow): void {

@@ -75,6 +75,7 @@ export class SweepStore {
   readonly notes: readonly string[];
   readonly #lock: StoreLock;
   readonly #log: RowLog;
+  #isClosed = false;
 
   private constructor(directory: string, rows: SweepRow[], notes: readonly string[], lock: StoreLock, log: RowLog) {
     this.directory = directory;
@@ -124,10 +125,18 @@ export class SweepStore {
     this.rows.push(row);
   }
 
-  /** Writes the table made from the rows, and gives the store back. */
-  close(): void {
+  /**
+   * Writes the table made from the rows, and gives the store back.
+   *
+   * isFailing: another error is on its way to the user, which the table's must not hide
+   */
+  close(isFailing = false): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     try {
       replaceFile(join(this.directory, TABLE_FILE), resultsTsv(latestRows(this.rows)));
+    } catch (error) {
+      if (!isFailing) throw error;
     } finally {
       this.#log.close();
       this.#lock.release();

@@ -1,5 +1,5 @@
 /** @file The smallest format of each model that passes a gate, judged on the rows of a report. */
-import { type Criterion, GATES, type GateName, judge, type Verdict, verdictOf } from "../../plan/gates.ts";
+import { type Criterion, GATES, type GateName, judge, MIN_CHUNKS, type Verdict, verdictOf } from "../../plan/gates.ts";
 import type { ReportRow, RowGroup } from "./report-row.ts";
 
 export interface Judged {
@@ -32,7 +32,8 @@ export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRo
     kldP999: row.kldP999 ?? Number.NaN,
   };
   const criteria = judge({ ...rest, tail: null }, [evidence]);
-  const known = verdictOf(criteria, row.chunks);
+  const verdictOfAll = verdictOf(criteria);
+  const known = verdictOfAll === "pass" && row.chunks < MIN_CHUNKS ? "open" : verdictOfAll;
   if (!limits) return { row, criteria, tail: null, verdict: known };
   const eight = rows.find(({ format }) => format.bits === 8 && format.side === "both")?.kldP999 ?? 0;
   const limit = Math.max(limits.floor, limits.ratio * eight);

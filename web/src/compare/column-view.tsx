@@ -22,7 +22,7 @@ export function ColumnView({ column, reference }: ColumnViewProps) {
         <progress value={prefill} max={1} aria-label={`${kv}: reading the prompt`} />
       ) : (
         <p class="column-text">
-          {same}
+          {same.trimStart()}
           {difference !== null && <mark>{other === "" ? "⟨end⟩" : other}</mark>}
           <span class="after-difference">{rest}</span>
         </p>

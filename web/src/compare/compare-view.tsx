@@ -69,7 +69,7 @@ function CompareForm() {
       <label class="field">
         <span class="field-label">Prompt</span>
         <textarea
-          rows={4}
+          rows={3}
           value={prompt}
           onInput={({ currentTarget }) => changeComparison({ prompt: currentTarget.value })}
         />

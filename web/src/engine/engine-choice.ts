@@ -1,15 +1,17 @@
 /** @file Which engine the page uses: chosen by the user, remembered, and found again on the next visit. */
 import { isRecord, readSaved, save } from "../ui/saved.ts";
-import type { BackendChoice, ListedFile, ModelRef } from "./protocol.ts";
-import type { ServerAddress } from "./server-engine.ts";
+import { type BackendChoice, type ListedFile, type ModelRef, WEIGHT_CHOICES, type WeightChoice } from "./protocol.ts";
+import { listServerModels, type ServerAddress } from "./server-engine.ts";
 
 export const DEFAULT_KV = "k4v4";
+const OWN_SERVER: ServerAddress = { url: "" };
 
 export interface TabChoice {
   readonly where: "tab";
   readonly model: ModelRef;
   readonly kv: string;
   readonly backend: BackendChoice;
+  readonly weights: WeightChoice;
 }
 
 export interface ServerChoice {
@@ -32,6 +34,7 @@ interface Remembered {
   readonly isUrl?: boolean;
   readonly kv?: string;
   readonly backend?: BackendChoice;
+  readonly weights?: WeightChoice;
   readonly url?: string;
 }
 
@@ -41,32 +44,44 @@ const isRemembered = (value: unknown): value is Remembered =>
   typeof value["model"] === "string" &&
   ["undefined", "string"].includes(typeof value["kv"]) &&
   ["undefined", "string"].includes(typeof value["url"]) &&
-  [undefined, "auto", "webgpu", "wasm"].includes(value["backend"] as BackendChoice | undefined);
+  [undefined, "auto", "webgpu", "wasm"].includes(value["backend"] as BackendChoice | undefined) &&
+  [undefined, ...WEIGHT_CHOICES].includes(value["weights"] as WeightChoice | undefined);
 
 export function rememberChoice(choice: EngineChoice): void {
   if (choice.where === "server") {
     save("engine", { where: "server", model: choice.model, url: choice.address.url });
     return;
   }
-  const { model, kv, backend } = choice;
+  const { model, kv, backend, weights } = choice;
   if (model.kind === "folder") return;
   const name = model.kind === "url" ? model.ref : model.name;
-  save("engine", { where: "tab", model: name, isUrl: model.kind === "url", kv, backend });
+  save("engine", { where: "tab", model: name, isUrl: model.kind === "url", kv, backend, weights });
 }
 
-/** The engine of the last visit if it can still be had, else the first embedded model. Null when there is none. */
-export function firstChoice(models: readonly EmbeddedModel[]): EngineChoice | null {
+/**
+ * The engine of the last visit if it can still be had; on a first visit the model of the server that the page comes from,
+ * where there is one, else the first embedded model. Null when there is none.
+ */
+export async function firstChoice(models: readonly EmbeddedModel[]): Promise<EngineChoice | null> {
   const last = readSaved("engine", isRemembered);
+  if (!last) {
+    const [model] = await listServerModels(OWN_SERVER).catch(() => []);
+    if (model) return { where: "server", model: model.id, address: OWN_SERVER };
+  }
   if (last?.where === "server") return { where: "server", model: last.model, address: { url: last.url ?? "" } };
-  const settings = { kv: last?.kv ?? DEFAULT_KV, backend: last?.backend ?? "auto" } as const;
+  const settings = {
+    kv: last?.kv ?? DEFAULT_KV,
+    backend: last?.backend ?? "auto",
+    weights: last?.weights ?? "auto",
+  } as const;
   if (last?.isUrl) return { where: "tab", model: { kind: "url", ref: last.model }, ...settings };
   const model = models.find(({ name }) => name === last?.model) ?? models[0];
   return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;
 }
 
-/** models/index.json beside the page; empty where only a server's models are offered. */
+/** checkpoints/index.json beside the page; empty where only a server's models are offered. */
 export async function listEmbeddedModels(): Promise<EmbeddedModel[]> {
-  const response = await fetch(new URL("models/index.json", document.baseURI)).catch(() => null);
+  const response = await fetch(new URL("checkpoints/index.json", document.baseURI)).catch(() => null);
   const list: unknown = response?.ok ? await response.json().catch(() => null) : null;
   return Array.isArray(list) ? (list as EmbeddedModel[]) : [];
 }

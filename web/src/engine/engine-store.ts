@@ -46,9 +46,9 @@ async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> 
     const names = models.map(({ id }) => id).join(", ") || "none";
     throw new EngineError({ code: "not_found", message: `the server has no ${choice.model}; it has ${names}` });
   }
-  const { model, kv, backend } = choice;
+  const { model, kv, backend, weights } = choice;
   return TabEngine.load(
-    { model, kv, backend, baseUrl: document.baseURI },
+    { model, kv, backend, weights, baseUrl: document.baseURI },
     { signal, onEvent: (progress) => patch({ progress }) },
   );
 }

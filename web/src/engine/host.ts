@@ -34,6 +34,7 @@ export class Host {
     const llm = await LLM.load(model, {
       kv: request.kv,
       backend: request.backend,
+      weights: request.weights,
       signal,
       onProgress: ({ phase, item, done, total }) => {
         if (phase === "load" || phase === "download") send({ phase, item, done, total });

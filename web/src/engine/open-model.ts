@@ -22,7 +22,7 @@ export async function openModel(
       let before = 0;
       for (const file of model.files) {
         // A model of another size under the same name is another model.
-        const url = new URL(`models/${model.name}/${file.name}?bytes=${file.bytes}`, baseUrl).href;
+        const url = new URL(`checkpoints/${model.name}/${file.name}?bytes=${file.bytes}`, baseUrl).href;
         const report = (bytes: number): void =>
           onProgress({ phase: "download", item: file.name, done: before + bytes, total });
         blobs.set(file.name, await fetchOnce(url, report, signal));
@@ -43,7 +43,10 @@ async function fetchOnce(url: string, onBytes: (bytes: number) => void, signal: 
     throw new TurboQuantError("invalid_file", `${url}: cannot be fetched; check the connection`, {}, { cause });
   });
   if (!response.ok || !response.body) {
-    throw new TurboQuantError("invalid_file", `${url}: expected HTTP 200, got ${response.status}; deploy models/ too`);
+    throw new TurboQuantError(
+      "invalid_file",
+      `${url}: expected HTTP 200, got ${response.status}; deploy checkpoints/ too`,
+    );
   }
   const blob = await collectBody(response, onBytes);
   // Without room the model still runs; it is fetched again next time.

@@ -2,7 +2,7 @@
 import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage } from "turboquant";
 import type { LayerSegments } from "turboquant/cache";
 
-/** A file of an embedded model, as models/index.json lists it. */
+/** A file of an embedded model, as checkpoints/index.json lists it. */
 export interface ListedFile {
   readonly name: string;
   readonly bytes: number;
@@ -16,11 +16,15 @@ export type ModelRef =
   | { readonly kind: "folder"; readonly name: string; readonly files: readonly (readonly [string, File])[] };
 
 export type BackendChoice = "auto" | "webgpu" | "wasm";
+/** How weights are kept: as stored, or in fewer bits. */
+export const WEIGHT_CHOICES = ["auto", "q8", "q4"] as const;
+export type WeightChoice = (typeof WEIGHT_CHOICES)[number];
 
 export interface LoadRequest {
   readonly model: ModelRef;
   readonly kv: string;
   readonly backend: BackendChoice;
+  readonly weights: WeightChoice;
   /** Absolute URL of the page's folder; a worker's own is that of its script. */
   readonly baseUrl: string;
 }

@@ -2,7 +2,7 @@
 import { useRef, useState } from "preact/hooks";
 import { DEFAULT_KV, type EngineChoice } from "../engine/engine-choice.ts";
 import { engineStore } from "../engine/engine-store.ts";
-import type { BackendChoice, ModelRef } from "../engine/protocol.ts";
+import { type BackendChoice, type ModelRef, WEIGHT_CHOICES, type WeightChoice } from "../engine/protocol.ts";
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
@@ -20,7 +20,9 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
   const { choice, info } = useStore(engineStore);
   const tab = choice?.where === "tab" ? choice : null;
   const [backend, setBackend] = useState<BackendChoice>(tab?.backend ?? "auto");
-  const choose = (model: ModelRef): void => onChoose({ where: "tab", model, kv: tab?.kv ?? DEFAULT_KV, backend });
+  const [weights, setWeights] = useState<WeightChoice>(tab?.weights ?? "auto");
+  const choose = (model: ModelRef): void =>
+    onChoose({ where: "tab", model, kv: tab?.kv ?? DEFAULT_KV, backend, weights });
   return (
     <div class="form">
       <fieldset class="field">
@@ -34,6 +36,17 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
           ))}
         </div>
         <p class="hint">{hintOf(backend)}</p>
+      </fieldset>
+      <fieldset class="field">
+        <legend class="field-label">Weights</legend>
+        <div class="segmented segmented-wide">
+          {WEIGHT_CHOICES.map((name) => (
+            <label key={name} class="segment">
+              <input type="radio" name="weights" checked={weights === name} onChange={() => setWeights(name)} />
+              <span>{name === "auto" ? "As stored" : name}</span>
+            </label>
+          ))}
+        </div>
       </fieldset>
       <div class="field">
         <h3 class="field-label">Embedded</h3>

@@ -73,7 +73,9 @@ async function fromNetwork(request: Request): Promise<Response> {
 scope.addEventListener("install", (event) => {
   const keepAll = async (): Promise<void> => {
     const cache = await caches.open(CACHE);
-    await cache.addAll([...files, urlOf("models/index.json")]);
+    await cache.addAll([...files]);
+    // A page without models of its own has none to list.
+    await cache.add(urlOf("checkpoints/index.json")).catch(() => {});
   };
   event.waitUntil(keepAll());
 });
@@ -101,5 +103,5 @@ scope.addEventListener("fetch", (event) => {
   if (request.mode === "navigate" && (url === root || url === urlOf("index.html"))) {
     event.respondWith(fromCache(urlOf("index.html"), request));
   } else if (files.has(url)) event.respondWith(fromCache(url, request));
-  else if (url === urlOf("models/index.json")) event.respondWith(fromNetwork(request));
+  else if (url === urlOf("checkpoints/index.json")) event.respondWith(fromNetwork(request));
 });

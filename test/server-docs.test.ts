@@ -1,0 +1,73 @@
+/** @file Runs the examples of docs/server.md against a real server, so that they stay true. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { slotFiles } from "../src/node/slot-files.ts";
+import { skipReason } from "./helpers/optional.ts";
+import { startServer, type TestServer } from "./helpers/server.ts";
+import { repoRoot } from "./helpers/shared.ts";
+
+const ADDRESS = "http://127.0.0.1:8080";
+const docs = readFileSync(join(repoRoot, "docs/server.md"), "utf8");
+const blocks = (language: string): string[] =>
+  [...docs.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, "g"))].map(([, code]) => code!);
+/** The load test is a command of five minutes. */
+const shellBlocks = blocks("sh").filter((code) => code.includes("curl"));
+const curlSkip = skipReason("curl", spawnSync("curl", ["--version"]).status === 0, "install curl");
+
+let server: TestServer;
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "server-docs-"));
+  server = await startServer({ server: { slotStore: slotFiles(folder) } });
+});
+afterAll(async () => {
+  await server.stop();
+  rmSync(folder, { recursive: true });
+});
+
+/** The server is in this process: a synchronous call would wait for itself. */
+function run(command: string, args: readonly string[]): Promise<{ out: string; err: string; status: number | null }> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { timeout: 60_000 });
+    let [out, err] = ["", ""];
+    child.stdout.on("data", (data) => {
+      out += data;
+    });
+    child.stderr.on("data", (data) => {
+      err += data;
+    });
+    child.on("close", (status) => resolve({ out, err, status }));
+  });
+}
+
+describe("docs/server.md", () => {
+  it.skipIf(curlSkip).each(shellBlocks.map((code) => [code.split("\n")[0], code]))("%s", async (_, code) => {
+    const { out, err, status } = await run("bash", ["-euc", code!.replaceAll(ADDRESS, server.url)]);
+    expect({ err, status }).toEqual({ err: "", status: 0 });
+    expect(out).not.toContain('"error"');
+    expect(out.length).toBeGreaterThan(20);
+  });
+
+  it("the client example prints an answer and its tokens", async () => {
+    const [code] = blocks("ts");
+    const file = join(folder, "example.mts");
+    const openai = pathToFileURL(join(repoRoot, "node_modules/openai/index.mjs")).href;
+    writeFileSync(file, code!.replace('"openai"', JSON.stringify(openai)).replace(ADDRESS, server.url));
+    const tsx = pathToFileURL(join(repoRoot, "node_modules/tsx/dist/loader.mjs")).href;
+    const { out, err, status } = await run(process.execPath, ["--import", tsx, file]);
+    expect({ err, status }).toEqual({ err: "", status: 0 });
+    expect(out).toMatch(/Madrid[\s\S]*\n\d+ \+ \d+ tokens\n$/);
+  });
+
+  it("names every option of `serve` that it mentions as it is", async () => {
+    const { runCommand } = await import("./helpers/cli-io.ts");
+    const { out } = await runCommand(["serve", "--help"]);
+    const mentioned = new Set([...docs.matchAll(/`(--[a-z-]+)/g)].map(([, name]) => name!));
+    expect(mentioned.size).toBeGreaterThan(10);
+    for (const name of mentioned) expect(out, name).toContain(name);
+  });
+});

@@ -1,0 +1,106 @@
+/** @file The page against our own server: the same answers as in the tab, stopped, cut off, and with a key. */
+import type { Browser, BrowserContext } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { collect } from "../src/index.ts";
+import { builtWebFiles } from "../src/node/web-files.ts";
+import { findChromium, skipReason } from "./helpers/optional.ts";
+import { startServer, type TestServer, until } from "./helpers/server.ts";
+import { type BuiltApp, buildWebApp, launchChromium } from "./helpers/web-app.ts";
+import { answerEnd, answerText, PATIENCE_MS, say, untilReady } from "./helpers/web-page.ts";
+
+const chromium = findChromium();
+const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");
+
+const FRANCE = "What is the capital of France?";
+
+describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
+  let app: BuiltApp;
+  let browser: Browser;
+  let server: TestServer | undefined;
+  let context: BrowserContext | undefined;
+
+  beforeAll(async () => {
+    app = await buildWebApp();
+    browser = await launchChromium(chromium!);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    app?.dispose();
+  });
+  afterEach(async () => {
+    await context?.close();
+    await server?.stop();
+    server = undefined;
+  });
+
+  /** A first visit: nothing is remembered. */
+  async function visit(apiKeys: readonly string[] = [], settings: object = {}) {
+    server = await startServer({
+      model: "qwen3-1m",
+      load: { kv: "k4v4" },
+      server: { staticFiles: builtWebFiles(app.folder), apiKeys },
+    });
+    context = await browser.newContext();
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    await page.addInitScript(
+      (text) => {
+        localStorage["turboquant.settings"] ??= text;
+      },
+      JSON.stringify({ maxNewTokens: 24, temperature: 0, seed: 0, system: "", ...settings }),
+    );
+    await page.goto(`${server.url}/`);
+    return { page, server };
+  }
+
+  it("talks to the server's model at first sight, and says what was cached there", async () => {
+    const { page, server } = await visit();
+    await untilReady(page);
+    expect(await page.locator(".model-button").textContent()).toContain("qwen3-1mserver");
+    const messages = [{ role: "user", content: FRANCE }];
+    const expected = await collect(server.llm.chat(messages, { maxNewTokens: 24, temperature: 0 }));
+    expect(await say(page, FRANCE)).toBe(expected.text.trim());
+    await say(page, "And of Spain?");
+    const figures = await page.locator(".panel .figures-list").textContent();
+    expect(figures).toMatch(/Prompt\d+ tokensOf these cached\d+ tokens/);
+    expect(await page.locator(".figures").last().textContent()).toMatch(/[1-9]\d* tokens · k4v4/);
+    await page.getByRole("link", { name: "Compare" }).click();
+    await page.getByText("A server keeps one format.").waitFor();
+  });
+
+  it("stops an answer there too, and keeps what was said when the server goes away", async () => {
+    const { page, server } = await visit([], { maxNewTokens: 3000, temperature: 2 });
+    await untilReady(page);
+    const begin = async (count: number): Promise<void> => {
+      await page.getByLabel("Message", { exact: true }).fill(FRANCE);
+      await page.keyboard.press("Enter");
+      await page.locator(".message-answer .prose").nth(count).waitFor();
+    };
+    await begin(0);
+    await page.getByRole("button", { name: "Stop" }).click();
+    await answerEnd(page);
+    expect(await page.locator(".tag").textContent()).toBe("stopped");
+    await until(() => server.scheduler.stats.running === 0, "the server stops as well");
+
+    await page.getByRole("button", { name: "New conversation" }).click();
+    await begin(0);
+    await server.stop();
+    await page.locator(".message-problem").waitFor();
+    expect((await answerText(page)).length).toBeGreaterThan(0);
+    expect(await page.locator(".message-problem").textContent()).toMatch(/connection|server/);
+  });
+
+  it("asks for the key of a server that wants one", async () => {
+    const { page } = await visit(["secret"]);
+    // Without the key the page has models of its own.
+    await untilReady(page);
+    await page.locator(".model-button").click();
+    await page.getByLabel("On a server").check();
+    await page.getByText("wants another API key").waitFor();
+    await page.getByLabel("API key").fill("secret");
+    await page.getByRole("button", { name: "Connect" }).click();
+    await page.locator(".model-choice", { hasText: "qwen3-1m" }).click();
+    await page.locator(".model-place", { hasText: "server" }).waitFor();
+    expect((await say(page, FRANCE)).length).toBeGreaterThan(0);
+  });
+});

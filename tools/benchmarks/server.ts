@@ -1,0 +1,97 @@
+/** @file Section on the server: load, residency, shared prefixes, batching (bench/server). */
+import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
+
+const all = rows("server");
+const last = (test: string, kv?: string): Row | undefined =>
+  all.filter((row) => row["test"] === test && (kv === undefined || row["kv"] === kv)).at(-1);
+const mb = (bytes: number): string => fixed(bytes / 1e6, 1);
+
+export function serverSection(): string {
+  if (all.length === 0) return "Not recorded.";
+  const load = last("load");
+  const prefix = last("shared-prefix");
+  const batching = last("batching");
+  const formats = [...new Set(all.filter((row) => row["test"] === "resident").map((row) => String(row["kv"])))];
+  const conversations = (kv: string): number => num(last("resident", kv), "conversations");
+
+  target(
+    "server: wrong answers and failed requests under load",
+    num(load, "wrong_answers") + num(load, "failed_requests"),
+    "≤",
+    0,
+    "",
+    0,
+  );
+  target("server: time to first token, p99 to median", num(load, "ttft_ratio"), "≤", 2, "×");
+  target(
+    "server: growth of resident memory after the first minute",
+    100 * num(load, "resident_growth"),
+    "≤",
+    5,
+    "%",
+    1,
+  );
+  target(
+    "server: most cache bytes to the budget",
+    num(load, "kv_bytes_most") / num(load, "kv_budget_bytes"),
+    "≤",
+    1,
+    "×",
+  );
+  target(
+    "server: 1,500-token conversations that stay, k4v4 to f16",
+    conversations("k4v4") / conversations("f16"),
+    "≥",
+    3.5,
+    "×",
+  );
+  target("server: first token after a shared prefix of 1,500 tokens, sooner by", num(prefix, "ratio"), "≥", 8, "×", 1);
+  target("server: tokens/s of 8 streams to one", num(batching, "ratio"), "≥", 2.5, "×");
+
+  const loadRows = [
+    ["clients, seconds", `${fixed(num(load, "clients"), 0)}, ${fixed(num(load, "seconds"), 0)}`],
+    [
+      "answers, wrong, failed",
+      ["answers", "wrong_answers", "failed_requests"].map((f) => fixed(num(load, f), 0)).join(", "),
+    ],
+    ["tokens/s", fixed(num(load, "tok_per_s"), 0)],
+    [
+      "time to first token, median, p99, ms",
+      `${fixed(num(load, "ttft_ms_p50"), 0)}, ${fixed(num(load, "ttft_ms_p99"), 0)}`,
+    ],
+    [
+      "resident memory after a minute, at the end, MB",
+      `${mb(num(load, "resident_bytes_settled"))}, ${mb(num(load, "resident_bytes_end"))}`,
+    ],
+    ["cache bytes at most, budget, MB", `${mb(num(load, "kv_bytes_most"))}, ${mb(num(load, "kv_budget_bytes"))}`],
+    ["prompt tokens found in kept prefixes", `${fixed(100 * num(load, "prefix_hit_rate"), 0)} %`],
+  ];
+  const residentRows = formats.map((kv) => [
+    kv,
+    fixed(conversations(kv), 0),
+    mb(num(last("resident", kv), "bytes_a_conversation")),
+    times(conversations(kv) / conversations("f16")),
+  ]);
+  return [
+    table(["load", ""], loadRows),
+    `Conversations of 1,500 tokens in ${mb(num(last("resident"), "kv_budget_bytes"))} MB; the 16-bit window of k4v4 is part of each:`,
+    table(["cache", "conversations", "MB each", "to f16"], residentRows),
+    table(
+      ["", "alone, or cold", "together, or warm", ""],
+      [
+        [
+          "first token, 1,500 shared tokens, ms",
+          fixed(num(prefix, "cold_ttft_ms"), 0),
+          fixed(num(prefix, "warm_ttft_ms"), 0),
+          times(num(prefix, "ratio")),
+        ],
+        [
+          "tokens/s, 8 streams",
+          fixed(num(batching, "single_tok_per_s"), 0),
+          fixed(num(batching, "batch_tok_per_s"), 0),
+          times(num(batching, "ratio")),
+        ],
+      ],
+    ),
+  ].join("\n\n");
+}

@@ -1,0 +1,84 @@
+/**
+ * @file How large the page is and how soon it can be used: `npm run measure:web [LOADS]`.
+ *
+ * Scripts compressed one by one, as servers send them; kernels are WebAssembly as base64 inside one of them. Each load is a
+ * first visit on localhost in a fresh profile of Chromium: usable is when the message field is there and the browser is idle
+ * enough to run a timer.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import type { Browser } from "playwright-core";
+import { findChromium } from "../test/helpers/optional.ts";
+import { serveFolder } from "../test/helpers/static-server.ts";
+import { buildWebApp, launchChromium } from "../test/helpers/web-app.ts";
+
+const LOADS = Number(process.argv[2] ?? 9);
+/** WebAssembly in base64. */
+const KERNELS = "AGFzbQ";
+
+/** Plain text: what a compiler puts into functions does not exist in the page. */
+const WATCH = `
+  globalThis.marks = { usable: 0, ready: 0 };
+  const note = (name) => setTimeout(() => { marks[name] ||= performance.now(); });
+  new MutationObserver(() => {
+    if (document.querySelector("#composer-input")) note("usable");
+    if (document.querySelector(".status-ready")) note("ready");
+  }).observe(document, { childList: true, subtree: true, attributes: true });`;
+
+const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
+
+function printSizes(folder: string): void {
+  const totals = { raw: 0, gzip: 0, brotli: 0 };
+  const kernels = { raw: 0, gzip: 0, brotli: 0 };
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(".js"))) {
+    const bytes = readFileSync(join(folder, name));
+    const size = { raw: bytes.length, gzip: gzipSync(bytes).length, brotli: brotliCompressSync(bytes).length };
+    const sum = bytes.includes(KERNELS) ? kernels : totals;
+    for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += size[key];
+  }
+  for (const [name, { raw, gzip, brotli }] of [
+    ["scripts", totals],
+    ["script with the WASM kernels", kernels],
+  ] as const) {
+    console.log(`${name}: ${kilobytes(gzip)} gzip, ${kilobytes(brotli)} brotli, ${kilobytes(raw)} raw`);
+  }
+}
+
+/** Milliseconds from the navigation until the page can be used, and until the model can. */
+async function load(browser: Browser, url: string): Promise<{ usable: number; ready: number }> {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.addInitScript({ content: WATCH });
+  await page.goto(url);
+  await page.waitForFunction("marks.ready > 0", null, { timeout: 60_000 });
+  const marks = (await page.evaluate("marks")) as { usable: number; ready: number };
+  await context.close();
+  return marks;
+}
+
+function describe(values: readonly number[]): string {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))]!;
+  return `median ${at(0.5).toFixed(0)} ms, quartiles ${at(0.25).toFixed(0)}–${at(0.75).toFixed(0)}, slowest ${at(1).toFixed(0)}`;
+}
+
+const chromium = findChromium();
+if (!chromium || !(LOADS >= 1)) {
+  console.error("measure-page: expected a Chromium (install it, or name one in CHROMIUM) and at least one load");
+  process.exit(2);
+}
+const app = await buildWebApp();
+const server = await serveFolder(app.folder);
+const browser = await launchChromium(chromium);
+try {
+  printSizes(join(app.folder, "assets"));
+  const loads: Awaited<ReturnType<typeof load>>[] = [];
+  for (let i = 0; i < LOADS; i++) loads.push(await load(browser, server.url));
+  console.log(`usable after: ${describe(loads.map(({ usable }) => usable))} (${LOADS} first visits)`);
+  console.log(`model ready after: ${describe(loads.map(({ ready }) => ready))}`);
+} finally {
+  await browser.close();
+  await server.close();
+  app.dispose();
+}

@@ -1,0 +1,69 @@
+/**
+ * @file Takes the README's pictures of the page, light and dark: `npm run screenshots` → docs/images/web-*.png.
+ *
+ * Everything in them was computed while they were taken. Needs Chromium; the fonts are the machine's.
+ */
+import { mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { findChromium } from "../test/helpers/optional.ts";
+import { serveFolder } from "../test/helpers/static-server.ts";
+import { buildWebApp, launchChromium } from "../test/helpers/web-app.ts";
+import { answerEnd, openPage, say } from "../test/helpers/web-page.ts";
+import { ROOT } from "./source-files.ts";
+
+const FOLDER = join(ROOT, "docs/images");
+const DESKTOP = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 780 };
+
+type Theme = "light" | "dark";
+
+/** Transitions and the blinking caret would make each picture another. */
+async function shoot(page: Page, name: string): Promise<void> {
+  await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
+  await page.waitForTimeout(400);
+  const path = join(FOLDER, `${name}.png`);
+  await page.screenshot({ path, animations: "disabled", caret: "hide" });
+  console.log(`${name}.png  ${(statSync(path).size / 1024).toFixed(0)} KiB`);
+}
+
+async function takeAll(browser: Browser, url: string, theme: Theme): Promise<void> {
+  const context = await browser.newContext({ viewport: DESKTOP, colorScheme: theme });
+  const { page } = await openPage(context, url, { model: "qwen3-3m", maxNewTokens: 96 });
+  await page.getByRole("button", { name: /Find a code/ }).click();
+  await page.locator(".message-answer").waitFor();
+  await answerEnd(page);
+  await say(page, "What is the capital of France?");
+  await shoot(page, `web-chat-${theme}`);
+
+  await page.getByRole("link", { name: "Compare" }).click();
+  await page.getByRole("button", { name: "Compare" }).click();
+  await page.locator(".column[aria-busy=false]").nth(2).waitFor();
+  await page.locator(".columns").scrollIntoViewIfNeeded();
+  await page.locator(".column-foot").first().scrollIntoViewIfNeeded();
+  await shoot(page, `web-compare-${theme}`);
+
+  await page.setViewportSize(PHONE);
+  await page.getByRole("button", { name: "Menu" }).click();
+  await page.getByRole("link", { name: "Chat" }).click();
+  await page.getByRole("button", { name: /^KV cache/ }).click();
+  await shoot(page, `web-phone-${theme}`);
+  await context.close();
+}
+
+const chromium = findChromium();
+if (!chromium) {
+  console.error("screenshots: no Chromium found; install it, or name one in CHROMIUM");
+  process.exit(2);
+}
+mkdirSync(FOLDER, { recursive: true });
+const app = await buildWebApp();
+const server = await serveFolder(app.folder);
+const browser = await launchChromium(chromium);
+try {
+  for (const theme of ["light", "dark"] as const) await takeAll(browser, server.url, theme);
+} finally {
+  await browser.close();
+  await server.close();
+  app.dispose();
+}

@@ -1,0 +1,69 @@
+/** @file Does a model fit a memory, with which cache format, for how long a context. */
+import { useEffect, useState } from "preact/hooks";
+import { plainError } from "../engine/engine-store.ts";
+import { formatBytes, formatCount } from "../ui/format.ts";
+import { useStore } from "../ui/store.ts";
+import { PlanForm } from "./plan-form.tsx";
+import { loadPlanner, makePlan, type Planned, type Planner, planStore } from "./plan-store.ts";
+import { PlanTable } from "./plan-table.tsx";
+
+export function PlanView() {
+  const form = useStore(planStore);
+  const [planner, setPlanner] = useState<Planner | null>(null);
+  useEffect(() => void loadPlanner().then(setPlanner), []);
+  const { planned, problem } = planner ? attempt(planner, form) : { planned: null, problem: "" };
+  return (
+    <section class="page page-wide" aria-busy={planner === null}>
+      <h1>Plan</h1>
+      <p class="lead">
+        Which model fits which memory, and how long a context with which cache: the bytes that the engine allocates,
+        nothing rounded away.
+      </p>
+      {planner && <PlanForm planner={planner} />}
+      {problem && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      {planned && <Result planned={planned} />}
+    </section>
+  );
+}
+
+function attempt(planner: Planner, form: Parameters<typeof makePlan>[1]) {
+  try {
+    return { planned: makePlan(planner, form), problem: "" };
+  } catch (error) {
+    return { planned: null, problem: plainError(error).message };
+  }
+}
+
+function Result({ planned: { plan, notes } }: { readonly planned: Planned }) {
+  const { best, weights, context, sequences } = plan;
+  const load = `${sequences === 1 ? "" : `${formatCount(sequences)} × `}${formatCount(context)} tokens`;
+  return (
+    <>
+      <p class="plan-verdict" role="status">
+        {best ? (
+          <>
+            <strong class="saving">{best.kv}</strong> holds {load} and leaves {formatBytes(best.freeBytes)}.
+          </>
+        ) : (
+          <>No format holds {load} in this memory.</>
+        )}{" "}
+        <span class="faint">
+          Weights take {formatBytes(weights.bytes)}: {formatCount(weights.parameters / 1e6)} M parameters in{" "}
+          {weights.type}.
+        </span>
+      </p>
+      <PlanTable plan={plan} />
+      {notes.length > 0 && (
+        <ul class="plan-notes">
+          {notes.map(({ text }) => (
+            <li key={text}>{text}.</li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}
