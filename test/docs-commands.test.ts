@@ -15,6 +15,10 @@ describe("commands in documents", () => {
     expect(await fillCommands(text, (command) => !SLOW.includes(command))).toBe(text);
   });
 
+  it("every figure of the findings was measured", () => {
+    expect(readFileSync(join(repoRoot, "docs/findings.md"), "utf8")).not.toMatch(/\| +– +\|/);
+  });
+
   it("a changed figure is found, a block that was not run stays", async () => {
     const [fast, slow] = ["npx tsx tools/findings.ts ratios", SLOW[0]];
     const doc = `a\n<!-- $ ${fast} -->\n| 1 |\n<!-- /$ -->\nb\n<!-- $ ${slow} -->\nkept\n<!-- /$ -->\n`;

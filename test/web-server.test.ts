@@ -47,7 +47,7 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
       (text) => {
         localStorage["turboquant.settings"] ??= text;
       },
-      JSON.stringify({ maxNewTokens: 24, temperature: null, seed: 0, system: "", ...settings }),
+      JSON.stringify({ maxNewTokens: 24, temperature: 0, seed: 0, system: "", ...settings }),
     );
     await page.goto(`${server.url}/`);
     return { page, server };

@@ -107,6 +107,9 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
     expect(kept.startsWith(before)).toBe(true);
     expect(await page.locator(".message-problem").textContent()).toContain("reloaded");
     await untilReady(page);
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByLabel("Longest answer, in tokens").fill("8");
+    await page.keyboard.press("Escape");
     expect((await say(page, FRANCE)).length).toBeGreaterThan(0);
     expect(await page.locator(".message").count()).toBe(4);
   });
@@ -227,7 +230,7 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
     const planOf = (shape: string) =>
       planMemory(modelOfConfig(shapeConfig(shape), shape), { memoryBytes: 24e9, context: 131_072 });
     const verdict = page.locator(".plan-verdict");
-    await page.getByLabel("Model", { exact: true }).selectOption("llama-3.1-8b");
+    await page.locator(".plan-form select").first().selectOption("llama-3.1-8b");
     expect(await verdict.textContent()).toContain(`${planOf("llama-3.1-8b").best!.kv} holds 131,072 tokens`);
     expect(await page.locator(".plan-table tbody tr").count()).toBe(planOf("llama-3.1-8b").formats.length);
 

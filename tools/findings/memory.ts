@@ -85,7 +85,7 @@ export function smallModelMemory(): string {
       ["weights, 16 bit", "2.6 GB", formatBytes(weightMemory(shape(name), "bf16", "webgpu", 2 ** 31).bytes)],
       ["KV cache, f16", "235 MB", bytes("f16")],
       ["KV cache, 4 bits as published", "61 MB", bytes("paper-4")],
-      ["KV cache, k4v4 with its window", "–", bytes("k4v4")],
+      ["KV cache, k4v4 with its window", "not tried", bytes("k4v4")],
     ],
   );
 }

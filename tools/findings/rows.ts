@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { LayerDiagnosis } from "../../src/eval/diagnose.ts";
 import type { EvalRow } from "../../src/eval/evaluate.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { readRecords } from "../oracle/records.ts";
 
 const RESULTS = new URL("../../bench/results/", import.meta.url);
 export const OUT = fileURLToPath(new URL("findings.jsonl", RESULTS));
@@ -35,11 +36,10 @@ export type FindingRow = EvalFinding | AnswerFinding | CosineFinding;
 
 export const findingRows = (): FindingRow[] => linesOf<FindingRow>(OUT);
 
-/** Of check-oracle.ts, on more text: the first rotation of each format, under the spec's canonical text. */
+/** Of check-oracle.ts, on more text, under the spec's canonical text. */
 export function oracleRows(): EvalFinding[] {
-  const lines = linesOf<{ model: string; spec: string; rows?: Figures[] }>(ORACLE);
-  return lines.flatMap(({ model, spec, rows = [] }) =>
-    rows.slice(0, 1).map((row) => ({ ...row, kind: "eval" as const, model, kv: parseKvSpec(spec).text })),
+  return readRecords(ORACLE).flatMap(({ model, spec, row }) =>
+    row ? [{ ...row, kind: "eval" as const, model, kv: parseKvSpec(spec).text }] : [],
   );
 }
 

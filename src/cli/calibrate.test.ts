@@ -1,0 +1,57 @@
+/** @file `turboquant calibrate` as a user types it. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import "../node/install.ts";
+import { runCommand } from "../../test/helpers/cli-io.ts";
+import { checkpointPath } from "../../test/helpers/shared.ts";
+import { CALIBRATION_FILE } from "../models/calibration-file.ts";
+
+let folder: string;
+let text: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "calibrate-"));
+  cpSync(checkpointPath("qwen3-1m")!, folder, { recursive: true });
+  rmSync(join(folder, CALIBRATION_FILE), { force: true });
+  text = join(folder, "novel.txt");
+  const sentence = (i: number): string =>
+    `On day ${i} the old house by the river was as quiet as ${i % 7} sleeping dogs. `;
+  writeFileSync(text, Array.from({ length: 150 }, (_, i) => sentence(i)).join(""));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const calibrate = (...argv: string[]) =>
+  runCommand(["calibrate", "--quiet", "-t", "1", "--model", folder, "--text", text, ...argv]);
+
+it("writes the file beside the model, says what it gains, and replaces it only when told to", async () => {
+  const { code, out, err } = await calibrate("--tokens", "2048", "-c", "512", "--json");
+  expect([code, err]).toEqual([0, ""]);
+  const report = JSON.parse(out);
+  const file = join(folder, CALIBRATION_FILE);
+  expect(report).toMatchObject({ model: folder, file, tokens: 2048, ctx: 512, textSource: "novel.txt" });
+  expect(report.bytes).toBe(statSync(file).size);
+  expect(report.layers).toHaveLength(4);
+  expect(report.predictedKeyNoise).toBeGreaterThan(0.05);
+  expect(report.predictedKeyNoise).toBeLessThan(1);
+  expect(report.measured.kldWith).toBeLessThan(report.measured.kldWithout);
+
+  const before = readFileSync(file);
+  const again = await calibrate();
+  expect(again.code).toBe(2);
+  expect(again.err).toContain("is there already; pass --force to replace it");
+  expect(readFileSync(file)).toEqual(before);
+});
+
+it("refuses a text that is too short and a place that cannot be written", async () => {
+  const short = join(folder, "short.txt");
+  writeFileSync(short, "Too short to learn from. ".repeat(40));
+  const out = join(folder, "other.safetensors");
+  const few = await runCommand(["calibrate", "--quiet", "-m", folder, "--text", short, "--out", out, "-c", "64"]);
+  expect([few.code, few.out]).toEqual([2, ""]);
+  expect(few.err).toMatch(/expected a text of at least 1024 tokens, got \d+; pass a longer one/);
+  const nowhere = await calibrate("--tokens", "1024", "-c", "512", "--out", join(folder, "no", "where.safetensors"));
+  expect(nowhere.code).toBe(2);
+  expect(nowhere.err).toContain("cannot be written (ENOENT); choose another place with --out");
+});
