@@ -6,7 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
-import { oracleSection, qualitySection } from "./benchmarks/quality.ts";
+import { codesSection, oracleSection, qualitySection } from "./benchmarks/quality.ts";
 import { writeReadme } from "./benchmarks/readme.ts";
 import { judgedTargets, root, table } from "./benchmarks/rows.ts";
 import { serverSection } from "./benchmarks/server.ts";
@@ -33,6 +33,11 @@ const sections = [
     "Quality",
     "qwen3-3m on a novel it never saw, 6 × 2,048 tokens, against the f16 cache of the same weights. `turboquant eval`. Bits a value count scales, sinks and window.",
     qualitySection(),
+  ],
+  [
+    "Codes",
+    "qwen3-3m with its own calibration, the same novel, 3 × 2,048 tokens, no sinks and no window: the published recipe at 2 to 4 bits, ours, and k4v4 with one lever changed at a time. `turboquant eval --ladder`.",
+    codesSection(),
   ],
   [
     "Agreement with another implementation",

@@ -15,6 +15,8 @@ describe("ladderOf", () => {
       "V only",
       "scale rules off",
       "search off",
+      "transform off",
+      "feedback off",
       "rotation off",
       "QJL on",
       "sinks off",
@@ -37,6 +39,7 @@ describe("ladderOf", () => {
     });
     expect(differs("search off")).toMatchObject({ k: { ...given.k, search: false }, v: { ...given.v, search: false } });
     expect(differs("transform off")).toMatchObject({ k: { ...given.k, transform: false }, v: { transform: false } });
+    expect(differs("feedback off")).toMatchObject({ k: { ...given.k, feedback: false }, v: { feedback: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
     expect(differs("QJL on")).toMatchObject({
       k: { type: "tq3", scale: "norm", search: true, feedback: false, qjl: true },

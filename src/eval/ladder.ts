@@ -48,6 +48,11 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
     const isPublished = (isCoded(k.type) ? k : v).scale === "norm";
     rungs.push(onOff("scale rules", !isPublished, "scale=norm", "scale=auto"));
     rungs.push(onOff("search", (isCoded(k.type) ? k : v).search, "search=off", "search=on"));
+    if (isCalibrated && calibration !== "off") {
+      const side = isCoded(k.type) ? k : v;
+      rungs.push(onOff("transform", side.transform, "transform=off", "transform=on"));
+      rungs.push(onOff("feedback", side.feedback, "feedback=off", "feedback=on"));
+    }
     rungs.push(onOff("rotation", rotation !== "none", "rotation=none", "rotation=hadamard"));
   }
   if (isCoded(k.type)) {

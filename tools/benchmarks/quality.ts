@@ -18,6 +18,26 @@ export function qualitySection(): string {
   return table(["cache", "bits a value", "PPL ratio", "mean KLD", "p99", "p99.9", "same top-1", "needle / f16"], body);
 }
 
+/** Codes alone: what each lever of `kNvM` is worth, beside the published recipe of the same bits. */
+export function codesSection(): string {
+  const all = rows("codes");
+  if (all.length === 0) return "Not recorded.";
+  const published = new Map(all.map((r) => [String(r["kv"]), num(r, "kldMean")]));
+  const body = all.map((r) => {
+    const bits = /^(?:k|paper-)([1-8])/.exec(String(r["kv"]))?.[1];
+    const paper = bits ? published.get(`paper-${bits}`) : undefined;
+    return [
+      String(r["lever"] ?? ""),
+      String(r["kv"]),
+      fixed(num(r, "bitsPerValue"), 2),
+      num(r, "kldMean").toExponential(2),
+      paper ? fixed(num(r, "kldMean") / paper, 3) : "",
+      `${fixed(100 * num(r, "top1"), 1)} %`,
+    ];
+  });
+  return table(["lever", "cache", "bits a value", "mean KLD", "of paper-N", "same top-1"], body);
+}
+
 interface OracleLine {
   readonly model: string;
   readonly spec: string;

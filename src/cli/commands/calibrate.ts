@@ -38,7 +38,12 @@ export function configure(command: Command, context: CommandContext): void {
   );
   addTextOptions(addModelOption(command))
     .option("--tokens <n>", "tokens to read", wholeNumber(1024), 8192)
-    .option("-c, --ctx <tokens>", "tokens of a sequence, each from an empty cache", wholeNumber(64), 1024)
+    .option(
+      "-c, --ctx <tokens>",
+      "tokens of a sequence, each from an empty cache; take what the cache will hold",
+      wholeNumber(64),
+      2048,
+    )
     .option("--out <file>", `where to write (default: ${CALIBRATION_FILE} beside the model)`)
     .option("--force", "replace a calibration that is there");
   addBackendOptions(command);
