@@ -67,6 +67,14 @@ describe("what fits", () => {
     }
   });
 
+  it("names the budget that would do, when the budget is what is in the way", () => {
+    const options = { kvBudgetBytes: 1e8, context: 20_000 };
+    const { message } = refused(options);
+    const megabytes = Number(/--kv-budget (\d+)MB holds/.exec(message)?.[1]);
+    expect(checkFit({ ...base, ...options, kvBudgetBytes: megabytes * 1e6 }).contextLength).toBe(20_000);
+    expect(() => checkFit({ ...base, ...options, kvBudgetBytes: (megabytes - 2) * 1e6 })).toThrow("do not fit");
+  });
+
   it("without a wish the context is what fits, and that is said", () => {
     const { contextLength, note } = checkFit({ ...base, kv: "f16", backend: "webgpu", memory: SMALL_GPU });
     expect(contextLength).toBeLessThan(small.maxPositionEmbeddings);

@@ -61,6 +61,9 @@ export function checkFit(asking: FitOptions): Fit {
   const ways = [
     longest > 0 && `--ctx ${longest} fits with --kv ${options.kv}`,
     others.length > 0 && `--kv ${others[0]} fits ${count(asked)} tokens`,
+    // The budget of a server is a default that its user may never have seen.
+    wanted.cacheBytes > (options.kvBudgetBytes ?? Number.POSITIVE_INFINITY) &&
+      `--kv-budget ${Math.ceil(wanted.cacheBytes / 1e6)}MB holds one such sequence`,
     isFull(options) && others.length === 0 && "--backend webgpu has no limit of 4 GiB",
   ].filter((way) => way !== false);
   throw new TurboQuantError(

@@ -39,6 +39,9 @@ export const chatStore = createStore<ChatState>({
   notice: "",
 });
 
+/** Between two looks at what is written. */
+const SHOW_INTERVAL_MS = 40;
+
 let db: ConversationDb | null = null;
 let keeper: Keeper | null = null;
 let answering: AbortController | null = null;
@@ -146,6 +149,14 @@ async function answer(conversation: Conversation): Promise<void> {
   patch({ isAnswering: true, prefill: null });
   resetSpeed();
   let text = "";
+  // Tokens may come faster than pages are laid out; what came since the last look is shown at once.
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const showText = (): void => {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    if (chatStore.get().prefill) patch({ prefill: null });
+    change({ text });
+  };
   const onEvent = (event: ChatEvent): void => {
     if (event.type === "prefill") patch({ prefill: { done: event.done, total: event.total } });
     else if (event.type === "cache") {
@@ -153,13 +164,14 @@ async function answer(conversation: Conversation): Promise<void> {
     } else {
       text += event.text;
       noteSpeed(event.tokens);
-      if (chatStore.get().prefill) patch({ prefill: null });
-      change({ text });
+      timer ??= setTimeout(showText, SHOW_INTERVAL_MS);
     }
   };
   try {
     const request = { conversation: at.id, messages: promptOf(at), sampling: samplingOf(settingsStore.get()) };
-    const { finishReason, usage, timings, cache } = await engine.chat(request, { onEvent, signal: own.signal });
+    const { finishReason, usage, timings, cache } = await engine
+      .chat(request, { onEvent, signal: own.signal })
+      .finally(showText);
     const state = finishReason === "stop" ? "done" : finishReason === "length" ? "cut" : "stopped";
     const figures = {
       tokens: usage.completionTokens,

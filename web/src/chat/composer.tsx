@@ -67,15 +67,21 @@ export function Composer() {
           send();
         }}
       />
-      {isAnswering ? (
-        <button type="button" class="send-button" aria-label="Stop" title="Stop (Escape)" onClick={stopAnswer}>
-          <Icon name="stop" />
-        </button>
-      ) : (
-        <button type="submit" class="send-button" aria-label="Send" title="Send (Enter)" disabled={!canSend}>
-          <Icon name="send" />
-        </button>
-      )}
+      {/* One button, so that the focus stays on it. */}
+      <button
+        type={isAnswering ? "button" : "submit"}
+        class="send-button"
+        aria-label={isAnswering ? "Stop" : "Send"}
+        title={isAnswering ? "Stop (Escape)" : "Send (Enter)"}
+        disabled={!isAnswering && !canSend}
+        onClick={(event) => {
+          if (!isAnswering) return;
+          event.preventDefault();
+          stopAnswer();
+        }}
+      >
+        <Icon name={isAnswering ? "stop" : "send"} />
+      </button>
     </form>
   );
 }

@@ -1,5 +1,6 @@
 /** @file The markdown that models write: paragraphs, headings, lists, code, emphasis. Elements only, never HTML from the text. */
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 
 type Block =
   | { readonly kind: "code"; readonly text: string }
@@ -86,6 +87,11 @@ function BlockView({ block }: { readonly block: Block }) {
 }
 
 export function Markdown({ text }: { readonly text: string }) {
+  // The same elements again are not looked at again: only the answer that grows is.
+  return useMemo(() => <Blocks text={text} />, [text]);
+}
+
+function Blocks({ text }: { readonly text: string }) {
   return (
     <div class="prose">
       {parseBlocks(text).map((block, i) => (
