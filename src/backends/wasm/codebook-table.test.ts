@@ -4,9 +4,9 @@ import { tolerance } from "../../../test/tolerances.ts";
 import { BetaDensity } from "../../math/beta-density.ts";
 import { CounterRng } from "../../math/rng.ts";
 import { getCodebook } from "../../quant/codebook.ts";
-import { nearestIndex, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+import { INVERSE_FACTORS, nearestIndex, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 import { buildCodebookTable, TABLE_BYTES } from "./codebook-table.ts";
-import { buildQuantizerTable } from "./quantizer-table.ts";
+import { BIN_BYTES, BINS, buildQuantizerTable, FACTORS, INVERSES, LAST_BIN, RATE } from "./quantizer-table.ts";
 
 const HEAD_DIMS = [8, 16, 64, 72, 128, 256];
 const BITS = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -32,11 +32,12 @@ describe.each(HEAD_DIMS)("head_dim %d", (headDim) => {
     const { scaled, boundaries } = getCodebook(headDim, bits);
     const half = scaled.length / 2;
     const view = new DataView(buildQuantizerTable(headDim, bits).buffer);
-    const rate = view.getFloat32(0, true);
-    const last = view.getFloat32(4, true);
-    expect(view.byteLength).toBe(64 + 16 * (last + 1));
+    const rate = view.getFloat32(RATE, true);
+    const last = view.getFloat32(LAST_BIN, true);
+    expect(view.byteLength).toBe(BINS + BIN_BYTES * (last + 1));
     SEARCH_FACTORS.forEach((factor, i) => {
-      expect(view.getFloat32(16 + 4 * i, true)).toBe(factor);
+      expect(view.getFloat32(FACTORS + 4 * i, true)).toBe(factor);
+      expect(view.getFloat32(INVERSES + 4 * i, true)).toBe(INVERSE_FACTORS[i]);
     });
     const rng = new CounterRng(headDim, bits);
     const magnitudes = Array.from({ length: 2000 }, (_, i) =>
@@ -49,7 +50,7 @@ describe.each(HEAD_DIMS)("head_dim %d", (headDim) => {
       // As assembly/store/quantize.ts does it: round |t|·rate by adding 1.5·2²³, then compare with the bin's boundary.
       const scaledUp = Math.min(last, Math.fround(t * rate));
       const bin = Math.fround(scaledUp + 12582912) - 12582912;
-      const at = 64 + 16 * bin;
+      const at = BINS + BIN_BYTES * bin;
       const isAbove = t > view.getFloat32(at, true);
       const below = view.getInt32(at + 12, true) + (isAbove ? 1 : 0);
       expect(half + below, `|t| = ${t}`).toBe(Math.max(half, nearestIndex(boundaries, t)));

@@ -2,12 +2,13 @@
 import { getCodebook } from "../../quant/codebook.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 
-const RATE = 0;
-const LAST_BIN = 4;
-const FACTORS = 16;
-const INVERSES = 52;
-const BINS = 96;
-const BIN_BYTES = 16;
+/** Bytes from the table's beginning: f32, but for the bins' counts. */
+export const RATE = 0;
+export const LAST_BIN = 4;
+export const FACTORS = 16;
+export const INVERSES = 52;
+export const BINS = 96;
+export const BIN_BYTES = 16;
 
 /**
  * Bins of |t|: bin i holds the |t| whose |t|·rate rounds to i, ties either way. The rate is a power of two, so that the
