@@ -135,13 +135,20 @@ export function kvFromFlags(flags: Pick<ModelFlags, "kv" | "cacheTypeK" | "cache
   return `${isTurboQuant ? DEFAULT_KV : "f16"},k=${k ?? "f16"},v=${v ?? "f16"}`;
 }
 
-/** `LLM.load`'s options of the flags. */
-export function loadOptionsOf(flags: ModelFlags): LoadOptions {
+/** What computes, and on how many threads. */
+export function backendOptionsOf(flags: BackendFlags): LoadOptions {
   return {
-    kv: kvFromFlags(flags),
     backend: flags.backend,
     weights: flags.weights,
     ...(flags.threads !== undefined && { threads: flags.threads }),
+  };
+}
+
+/** `LLM.load`'s options of the flags. */
+export function loadOptionsOf(flags: ModelFlags): LoadOptions {
+  return {
+    ...backendOptionsOf(flags),
+    kv: kvFromFlags(flags),
     ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
     ...(flags.kvBudget !== undefined && { kvBudgetBytes: flags.kvBudget }),
     ...(flags.memory !== undefined && { memoryBytes: flags.memory }),

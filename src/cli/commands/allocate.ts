@@ -1,6 +1,5 @@
 /** @file `turboquant allocate`: which layers need more bits, and a KV spec that gives them. */
 import type { Command } from "commander";
-import { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Allocation, allocate, bitsForBytes } from "../../eval/allocate.ts";
 import { parseRecipe } from "../../eval/layer-spec.ts";
@@ -8,13 +7,14 @@ import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { allocationReport } from "../eval/print-allocation.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
-import { explain } from "../explain.ts";
+import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
   addModelOption,
   addOutputOptions,
   addThreadsOption,
   type BackendFlags,
+  backendOptionsOf,
   byteSize,
   type OutputFlags,
   realNumber,
@@ -76,16 +76,7 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   }
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
-  await using llm = await LLM.load(flags.model, {
-    kv: flags.base,
-    backend: flags.backend,
-    weights: flags.weights,
-    ...(flags.threads !== undefined && { threads: flags.threads }),
-    onProgress: progress.onEvent,
-    signal,
-  });
-  progress.clear();
-  if (flags.explain) explain(llm, io.stderr);
+  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: flags.base });
   const { kv, base, widths, measure, ctx, chunks, verifyChunks } = flags;
   const text = await textOrOwn(file, llm, ctx * (chunks + verifyChunks), flags, context, progress);
   const allocation = await allocate(llm, {

@@ -2,21 +2,22 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { LLM } from "../../engine/llm.ts";
+import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Calibrated, calibrate } from "../../eval/calibrate.ts";
 import { CALIBRATION_FILE, writeCalibration } from "../../models/calibration-file.ts";
 import { checkpointDirectory } from "../../node/platform.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
-import { explain } from "../explain.ts";
 import { formatBytes, formatCount, markdownTable, significant } from "../format.ts";
+import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
   addModelOption,
   addOutputOptions,
   addThreadsOption,
   type BackendFlags,
+  backendOptionsOf,
   type OutputFlags,
   wholeNumber,
 } from "../options.ts";
@@ -73,16 +74,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
     if (known) await refuseToReplace(join(known, CALIBRATION_FILE), flags);
   }
   const progress = progressOf(context, flags);
-  await using llm = await LLM.load(flags.model, {
-    kv: "f32",
-    backend: flags.backend,
-    weights: flags.weights,
-    ...(flags.threads !== undefined && { threads: flags.threads }),
-    onProgress: progress.onEvent,
-    signal,
-  });
-  progress.clear();
-  if (flags.explain) explain(llm, io.stderr);
+  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f32" });
   const { tokens, ctx } = flags;
   // One chunk more than is read, to measure on.
   const text = await textOrOwn(file, llm, tokens + 2 * ctx, flags, context, progress);

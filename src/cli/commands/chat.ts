@@ -3,16 +3,16 @@ import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { closest } from "../../closest.ts";
 import type { GenerationChunk } from "../../engine/generation.ts";
-import { LLM } from "../../engine/llm.ts";
+import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { Conversation } from "../conversation.ts";
-import { explain } from "../explain.ts";
 import { comparedSize, formatBytes, formatCount, plainTable, significant } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { LineReader } from "../line-reader.ts";
+import { loadModel } from "../load-model.ts";
 import { namingFile } from "../naming-file.ts";
 import {
   addBackendOptions,
@@ -64,18 +64,14 @@ Examples:
 }
 
 async function run(first: string, flags: ChatFlags, context: CommandContext): Promise<void> {
-  const { io, signal } = context;
   const progress = progressOf(context, flags);
-  await using llm = await LLM.load(flags.model, { ...loadOptionsOf(flags), onProgress: progress.onEvent, signal });
-  progress.clear();
-  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
+  await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   if (!llm.tokenizer.chatTemplate) {
     throw new TurboQuantError(
       "unsupported",
       `chat: ${llm.name} has no chat template (a base model); use: turboquant run --raw`,
     );
   }
-  if (flags.explain) explain(llm, io.stderr);
   const chat = new Chat(llm, flags, context);
   await chat.loop(first);
 }

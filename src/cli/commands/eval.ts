@@ -1,7 +1,7 @@
 /** @file `turboquant eval`: what KV formats cost in quality, on a text. */
 import { appendFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { DEFAULT_KV, LLM } from "../../engine/llm.ts";
+import { DEFAULT_KV, type LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type EvalRow, evaluate } from "../../eval/evaluate.ts";
 import { decodersFor } from "../../eval/format-decoders.ts";
@@ -14,13 +14,14 @@ import { type CommandContext, progressOf } from "../context.ts";
 import { detailTables } from "../eval/print-details.ts";
 import { evalFooter, evalTable } from "../eval/print-rows.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
-import { explain } from "../explain.ts";
+import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
   addModelOption,
   addOutputOptions,
   addThreadsOption,
   type BackendFlags,
+  backendOptionsOf,
   collectKv,
   type OutputFlags,
   wholeNumber,
@@ -108,16 +109,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   }
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
-  await using llm = await LLM.load(flags.model, {
-    kv: flags.base,
-    backend: flags.backend,
-    weights: flags.weights,
-    ...(flags.threads !== undefined && { threads: flags.threads }),
-    onProgress: progress.onEvent,
-    signal,
-  });
-  progress.clear();
-  if (flags.explain) explain(llm, io.stderr);
+  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: flags.base });
   const rungs = flags.ladder ? await ladderFor(llm, kv[0]!) : null;
   if (rungs && llm.ops.name === "webgpu" && !flags.quiet) {
     io.stderr.write("note: no rung for QJL, which WebGPU has no kernel for; --backend wasm has one\n");

@@ -1,6 +1,6 @@
 /** @file `turboquant recommend`: the smallest cache format that a model survives, with the evidence. */
 import { type Command, Option } from "commander";
-import { LLM } from "../../engine/llm.ts";
+import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { evaluate } from "../../eval/evaluate.ts";
 import { CacheMemory } from "../../plan/cache-memory.ts";
@@ -11,13 +11,14 @@ import { isAtLeast, LADDER, TAIL_REFERENCE } from "../../plan/preset-ladder.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { addTextOptions, type EvalText, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
-import { explain } from "../explain.ts";
+import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
   addModelOption,
   addOutputOptions,
   addThreadsOption,
   type BackendFlags,
+  backendOptionsOf,
   collectKv,
   type OutputFlags,
   wholeNumber,
@@ -79,20 +80,11 @@ Examples:
 }
 
 async function run(flags: RecommendFlags, context: CommandContext): Promise<void> {
-  const { io, signal } = context;
+  const { io } = context;
   const specs = (flags.kv ?? LADDER).map(parseKvSpec);
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
-  await using llm = await LLM.load(flags.model, {
-    kv: "f16",
-    backend: flags.backend,
-    weights: flags.weights,
-    ...(flags.threads !== undefined && { threads: flags.threads }),
-    onProgress: progress.onEvent,
-    signal,
-  });
-  progress.clear();
-  if (flags.explain) explain(llm, io.stderr);
+  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f16" });
   const limit = llm.config.maxPositionEmbeddings;
   const ctx = flags.ctx ?? Math.min(DEFAULT_CTX, limit);
   const text = await textOrOwn(file, llm, ctx * flags.chunks, flags, context, progress);

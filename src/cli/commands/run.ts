@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { GenerationResult } from "../../engine/generation.ts";
-import { LLM } from "../../engine/llm.ts";
+import type { LLM } from "../../engine/llm.ts";
 import type { Session } from "../../engine/session.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Agreement, agreementWithF16 } from "../../eval/agreement.ts";
@@ -10,9 +10,9 @@ import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { DEFAULT_PROMPT, DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
-import { explain } from "../explain.ts";
 import { comparedSize, formatBytes, formatCount, formatPercent, plainTable, significant } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
+import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
   addCacheOptions,
@@ -65,10 +65,7 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   const { io, signal } = context;
   const { prompt, isDefault } = await promptOf(words, flags, context);
   const progress = progressOf(context, flags);
-  await using llm = await LLM.load(flags.model, { ...loadOptionsOf(flags), onProgress: progress.onEvent, signal });
-  progress.clear();
-  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
-  if (flags.explain) explain(llm, io.stderr);
+  await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
   // What is for people goes where the text does not get in its way.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;
   const isVerbose = !flags.quiet && !flags.json;

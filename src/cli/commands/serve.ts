@@ -1,16 +1,15 @@
 /** @file `turboquant serve`: the OpenAI-compatible server and the web page. */
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
-import { LLM } from "../../engine/llm.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
 import { packageVersion } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { explain } from "../explain.ts";
 import { formatBytes, formatCount } from "../format.ts";
 import { listen, remoteAddress } from "../http-server.ts";
+import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,
   addCacheOptions,
@@ -99,7 +98,7 @@ Examples:
 }
 
 async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
-  const { io, signal } = context;
+  const { io } = context;
   const progress = progressOf(context, flags);
   // The packages of the server are loaded by this command alone.
   const [{ createApp }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
@@ -110,10 +109,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   ]);
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
   const loadOptions = { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(flags) };
-  await using llm = await LLM.load(flags.model, { ...loadOptions, onProgress: progress.onEvent, signal });
-  progress.clear();
-  if (!flags.quiet) for (const note of llm.notes) io.stderr.write(`${note}\n`);
-  if (flags.explain) explain(llm, io.stderr);
+  await using llm = await loadModel(flags, context, progress, loadOptions);
   const modelNames = [...(flags.alias ?? []), llm.name];
   const metrics = new ServerMetrics({
     prefix: flags.metricsPrefix,
