@@ -1,0 +1,226 @@
+/** @file What the commands and their options are called, as `--help` and `--version` say it. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import "../node/install.ts";
+import { runCommand } from "../../test/helpers/cli-io.ts";
+import { COMMANDS } from "./command-table.ts";
+
+describe("help and version", () => {
+  it("the commands", async () => {
+    const { code, out, err } = await runCommand(["--help"]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatchInlineSnapshot(`
+      "Usage: turboquant [options] [command]
+
+      LLM inference on a TurboQuant-compressed KV cache.
+
+      Options:
+        -V, --version   print the version
+        -h, --help      print this help
+
+      Commands:
+        run             continue or answer one prompt
+        chat            talk with the model
+        serve           an OpenAI-compatible server, and the web page
+        inspect         show a model, its KV format byte by byte, or a saved cache
+        eval            quality of KV formats: perplexity, divergence, recall
+        calibrate       fit the KV codes to a model, once: a small file beside it
+        allocate        bits for each layer, and for K and V, under a byte budget
+        sweep           search KV formats and settings, resumable
+        report          draw the rows of sweeps and evaluations as one page
+        plan            what fits a memory: weights, cache, context, sequences
+        recommend       the smallest KV format that this model survives
+        bench           speed and memory of KV formats
+        help [command]  help on a command
+
+      Examples:
+        $ turboquant run
+        $ turboquant run "What is the capital of France?"
+        $ turboquant help bench
+      "
+    `);
+  });
+
+  it("every command has a description, examples, and no duplicate flags", async () => {
+    for (const { name, summary } of COMMANDS) {
+      const { code, out } = await runCommand([name, "--help"]);
+      expect(code, name).toBe(0);
+      expect(out, name).toContain("Examples:\n");
+      expect(summary.length, name).toBeGreaterThan(10);
+      expect((await runCommand(["help", name])).out, name).toBe(out);
+    }
+  });
+
+  it("options that scripts rely on", async () => {
+    const flagsOf = async (argv: string[]) =>
+      [...(await runCommand([...argv, "--help"])).out.matchAll(/^ {2}(-.+?) {2,}/gm)].map((m) => m[1]);
+    expect({
+      run: await flagsOf(["run"]),
+      chat: await flagsOf(["chat"]),
+      inspect: await flagsOf(["inspect"]),
+      eval: await flagsOf(["eval"]),
+      bench: await flagsOf(["bench"]),
+      attention: await flagsOf(["bench", "attention"]),
+      prefill: await flagsOf(["bench", "prefill"]),
+      memory: await flagsOf(["bench", "memory"]),
+    }).toMatchInlineSnapshot(`
+      {
+        "attention": [
+          "--shape <name>",
+          "-d, --depth <list>",
+          "--kv <list>",
+          "-t, --threads <list>",
+          "-r, --repeats <n>",
+          "--backend <name>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "bench": [
+          "-m, --model <ref>",
+          "--shape <name>",
+          "--layers <n>",
+          "-p, --prompt-tokens <list>",
+          "-n, --gen-tokens <list>",
+          "-d, --depth <list>",
+          "--fill <how>",
+          "--kv <list>",
+          "-t, --threads <list>",
+          "-r, --repeats <n>",
+          "--backend <name>",
+          "--weights <type>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "chat": [
+          "-m, --model <ref>",
+          "--kv <spec>",
+          "--cache-type-k <type>",
+          "--cache-type-v <type>",
+          "-c, --ctx <tokens>",
+          "--kv-budget <size>",
+          "--memory <size>",
+          "-n, --max-new-tokens <n>",
+          "--temperature <t>",
+          "--top-k <k>",
+          "--top-p <p>",
+          "--min-p <p>",
+          "--repetition-penalty <x>",
+          "-s, --seed <n>",
+          "--stop <text>",
+          "--system <text>",
+          "--backend <name>",
+          "--weights <type>",
+          "-t, --threads <n>",
+          "--json",
+          "--quiet",
+          "--explain",
+          "-h, --help",
+        ],
+        "eval": [
+          "-m, --model <ref>",
+          "--text <file>",
+          "--text-seed <n>",
+          "-c, --ctx <tokens>",
+          "--chunks <n>",
+          "--kv <spec>",
+          "--base <spec>",
+          "--ladder",
+          "--needle <n>",
+          "--needle-lengths <list>",
+          "--needle-depths <list>",
+          "--needle-prompts <n>",
+          "--greedy <n>",
+          "--greedy-tokens <n>",
+          "--diagnose",
+          "--out <file>",
+          "--backend <name>",
+          "--weights <type>",
+          "-t, --threads <n>",
+          "--json",
+          "--quiet",
+          "--explain",
+          "-h, --help",
+        ],
+        "inspect": [
+          "-m, --model <ref>",
+          "--kv <spec>",
+          "--cache-type-k <type>",
+          "--cache-type-v <type>",
+          "-c, --ctx <tokens>",
+          "--tensors",
+          "--json",
+          "--quiet",
+          "-h, --help",
+        ],
+        "memory": [
+          "--shape <name>",
+          "--layers <n>",
+          "--tokens <n>",
+          "--kv <list>",
+          "-t, --threads <n>",
+          "--backend <name>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "prefill": [
+          "-m, --model <ref>",
+          "--shape <name>",
+          "--layers <n>",
+          "-p, --prompt-tokens <n>",
+          "--kv <list>",
+          "-t, --threads <n>",
+          "-r, --repeats <n>",
+          "--backend <name>",
+          "--weights <type>",
+          "-o, --output <format>",
+          "--json",
+          "--out <file>",
+          "--quiet",
+          "-h, --help",
+        ],
+        "run": [
+          "-m, --model <ref>",
+          "--kv <spec>",
+          "--cache-type-k <type>",
+          "--cache-type-v <type>",
+          "-c, --ctx <tokens>",
+          "--kv-budget <size>",
+          "--memory <size>",
+          "-n, --max-new-tokens <n>",
+          "--temperature <t>",
+          "--top-k <k>",
+          "--top-p <p>",
+          "--min-p <p>",
+          "--repetition-penalty <x>",
+          "-s, --seed <n>",
+          "--stop <text>",
+          "-f, --file <path>",
+          "--raw",
+          "--system <text>",
+          "--compare-f16",
+          "--backend <name>",
+          "--weights <type>",
+          "-t, --threads <n>",
+          "--json",
+          "--quiet",
+          "--explain",
+          "-h, --help",
+        ],
+      }
+    `);
+  });
+
+  it("version", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
+    expect(await runCommand(["--version"])).toMatchObject({ code: 0, out: `${version}\n`, err: "" });
+  });
+});
