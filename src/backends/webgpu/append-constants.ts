@@ -20,9 +20,10 @@ export interface AppendConstants {
       | "ROTATION_SIZE"
       | "ROTATION_ROUNDS"
       | "K_CENTROIDS_AT"
-      | "K_BOUNDS_AT"
+      | "K_BOOK_SIZE"
       | "V_CENTROIDS_AT"
-      | "V_BOUNDS_AT"
+      | "V_BOOK_SIZE"
+      | "BOOK_SIZE"
       | "KEY_MATRIX_AT"
       | "QUERY_MATRIX_AT"
       | "VALUE_MATRIX_AT"
@@ -54,6 +55,11 @@ export function rotationValues(layer: AttentionLayer): {
   };
 }
 
+/** Stages of a rotation that go on within subgroups, of `threads` invocations with a coordinate each. subgroup: lanes, 0 for unknown */
+export function shuffleBits(size: number, threads: number, subgroup: number): number {
+  return subgroup < 2 || size > threads || threads % subgroup !== 0 ? 0 : Math.log2(Math.min(subgroup, size));
+}
+
 /** Square matrices one after the other, each with rows and columns exchanged: neighbours then read neighbours. */
 export function byColumns(matrices: Float32Array | null, headDim: number): Float32Array<ArrayBuffer> {
   const square = headDim * headDim;
@@ -74,21 +80,24 @@ export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
     end += values.length;
     return end - values.length;
   };
+  /** Where centroids begin, and how many numbers they are with the boundaries behind them. */
   const codebook = (side: SideFormat): readonly [number, number] => {
     if (!side.type.startsWith("tq")) return [0, 0];
     const { scaled, boundaries } = getCodebook(headDim, codeBits(side.type));
-    return [put(scaled), put(boundaries)];
+    const start = put(scaled);
+    return [start, put(boundaries) + boundaries.length - start];
   };
   const ones = new Float32Array(headDim).fill(1);
   const rotation = rotationValues(layer);
   const { k, v } = kvTransforms(calibration, format, headDim);
-  const [kCentroids, kBounds] = codebook(format.k);
-  const [vCentroids, vBounds] = codebook(format.v);
+  const [kCentroids, kBook] = codebook(format.k);
+  const [vCentroids, vBook] = codebook(format.v);
   const at = {
     K_CENTROIDS_AT: kCentroids,
-    K_BOUNDS_AT: kBounds,
+    K_BOOK_SIZE: kBook,
     V_CENTROIDS_AT: vCentroids,
-    V_BOUNDS_AT: vBounds,
+    V_BOOK_SIZE: vBook,
+    BOOK_SIZE: Math.max(1, kBook, vBook),
     QUERY_NORM_AT: put(ones),
     KEY_NORM_AT: put(ones),
     MEAN_AT: put(calibration?.keyMean ?? []),

@@ -5,7 +5,7 @@ import type { SideFormat } from "../../quant/kv-format.ts";
 import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
-import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
+import { type AppendConstants, makeAppendConstants, shuffleBits } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import { type Commands, f32Word } from "./commands.ts";
 import { shaders } from "./generated/shaders.ts";
@@ -14,6 +14,9 @@ import { type GpuPageStorage, SLOT_MASK } from "./page-storage.ts";
 import { shaderText } from "./shader-text.ts";
 import { SPAN_WORDS, type StepBuffer } from "./step-buffer.ts";
 import { floatText, storeText } from "./store-text.ts";
+
+/** Invocations of a workgroup of append.wgsl. */
+const THREADS = 128;
 
 interface PreparedLayer {
   readonly kernel: Kernel;
@@ -91,6 +94,7 @@ export class AppendKernels {
     const { k, v } = kvTransforms(layer.calibration, format, headDim);
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);
+    const rotated = kRotated || vRotated;
     const values = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
@@ -103,7 +107,8 @@ export class AppendKernels {
       EXACT_K_AT: exact?.k.planes[0]?.offset ?? 0,
       EXACT_V_AT: exact?.v.planes[0]?.offset ?? 0,
       SLOT_MASK,
-      ROTATED: kRotated || vRotated,
+      SHUFFLE_BITS: rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0,
+      ROTATED: rotated,
       QR: format.rotation === "qr",
       K_ROTATED: kRotated,
       V_ROTATED: vRotated,
@@ -119,8 +124,8 @@ export class AppendKernels {
     const inserts = {
       EXACT: shaders.exact,
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
-      STORE_K: storeText("k", format.k, main.k, k.feedback !== null),
-      STORE_V: storeText("v", format.v, main.v, v.feedback !== null),
+      STORE_K: storeText("k", headDim, format.k, main.k, k.feedback !== null),
+      STORE_V: storeText("v", headDim, format.v, main.v, v.feedback !== null),
     };
     const code = shaderText("append", shaders.append, values, inserts);
     return this.#commands.kernel(`append ${code}`, () => ({

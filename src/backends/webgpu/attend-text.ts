@@ -70,7 +70,7 @@ export function tablesText(
   copies: number,
 ): string {
   return lines([
-    `let copy = l & ${copies - 1}u;`,
+    `let copy = (l & ${copies - 1}u) * 4u;`,
     ...tables.map(
       ({ at, entries, word }) => `for (var e = l; e < ${entries}u; e += THREADS) {
     let word = ${word};

@@ -9,15 +9,15 @@ import type { SideFormat } from "../../quant/kv-format.ts";
 import { kvTransforms, type SideTransform } from "../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Step } from "../ops.ts";
-import { byColumns, rotationValues } from "./append-constants.ts";
+import { byColumns, rotationValues, shuffleBits } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import {
   attendDecode,
-  type DecodeKernel,
+  type DecodeKernels,
   type DecodeOptions,
   type DecodeTuning,
-  decodeKernel,
+  decodeKernels,
   mostSplits,
   planDecode,
 } from "./decode-attention.ts";
@@ -28,10 +28,13 @@ import { attendPrefill, planPrefill } from "./prefill-attention.ts";
 import { shaderText } from "./shader-text.ts";
 import { DECODE_TOKENS, SPAN_WORDS, type StepBuffer, type StepLayout } from "./step-buffer.ts";
 
+/** Invocations of a workgroup of attend-merge.wgsl. */
+const MERGE_THREADS = 256;
+
 /** What is made once for each layer. */
 interface Prepared {
   readonly options: DecodeOptions;
-  readonly decode: DecodeKernel;
+  readonly decode: DecodeKernels;
   readonly merge: Kernel;
   readonly centroids: GpuBuffer;
   readonly rotation: GpuBuffer;
@@ -83,16 +86,22 @@ export class AttentionKernels {
 
   #decode(prepared: Prepared, at: StepLayout, rows: number, q: GpuBuffer, out: GpuBuffer): void {
     const { options, decode } = prepared;
-    const { layer, cache } = options;
+    const { layer } = options;
     const { context } = this.#commands;
-    const extra = cache.exact ? 1 : 0;
+    const extra = Math.max(...decode.map(({ copySplits }) => copySplits));
     // Room for a longer context at once: a token that is decoded allocates nothing.
     this.#reserve(layer, rows * (mostSplits(context, options, at.decodeRows) + extra));
-    const splits = planDecode(context, options, decode.passKeys, at.longestDecode, at.decodeRows);
+    const plan = planDecode(context, options, decode, at.longestDecode, at.decodeRows);
     const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
     const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
-    attendDecode(this.#commands, options, decode, splits, where, this.#buffers(prepared, q));
-    this.#merge(prepared, [splits + extra, at.decodeRowsAt, 1, 0], layer.numHeads, at.decodeRows, out);
+    attendDecode(this.#commands, options, plan, where, this.#buffers(prepared, q));
+    this.#merge(
+      prepared,
+      [plan.splits + plan.kernel.copySplits, at.decodeRowsAt, 1, 0],
+      layer.numHeads,
+      at.decodeRows,
+      out,
+    );
   }
 
   #merge({ merge, rotation }: Prepared, words: readonly number[], heads: number, rows: number, out: GpuBuffer): void {
@@ -167,10 +176,14 @@ export class AttentionKernels {
       QR: rotated && format.rotation === "qr",
       ROTATION_SIZE: rotation.size,
       ROTATION_ROUNDS: rotation.rounds,
+      SHUFFLE_BITS:
+        rotation.rounds > 0
+          ? shuffleBits(rotation.size, MERGE_THREADS, this.#commands.context.features.subgroupSize)
+          : 0,
     };
     const prepared = {
       options,
-      decode: decodeKernel(this.#commands, options),
+      decode: decodeKernels(this.#commands, options),
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
         label: "attention merge",
         code: shaderText("attend-merge", shaders["attend-merge"], mergeValues),

@@ -19,7 +19,7 @@ export interface TableUse {
   readonly half: boolean;
   /** First entry of the table in `lut`. */
   readonly tableAt: number;
-  /** Copies of the table that lie interleaved, and the name of the copy that this invocation reads. */
+  /** Copies of the table that lie interleaved, and the name of the byte offset of the one that this invocation reads. */
   readonly copies: number;
   readonly copy: string;
 }
@@ -33,10 +33,11 @@ function fieldText(word: string, shift: number, width: number, to: number): stri
 /** Four pairs of centroids of a unit whose planes are `words`. */
 export function pairTexts(use: TableUse, bits: number, words: readonly UnitWord[]): string[] {
   const widths = planeWidths(bits);
-  const scale = Math.log2(use.copies);
+  // Counted in bytes, which is what a compiler makes of it: shifts to a word and back would be two more.
+  const scale = Math.log2(use.copies) + 2;
   const copy = use.copies > 1 ? ` | ${use.copy}` : "";
   const entry = (fields: readonly string[]): string =>
-    `lut[${use.tableAt > 0 ? `${use.tableAt * use.copies}u + ` : ""}(${fields.join(" | ")}${copy})]`;
+    `lut[${use.tableAt > 0 ? `${use.tableAt * use.copies}u + ` : ""}((${fields.join(" | ")}${copy}) >> 2u)]`;
   const pairs: string[] = [];
   for (let pair = 0; pair < 4; pair++) {
     if (bits <= PAIR_BITS) {
@@ -67,11 +68,13 @@ export function pairTexts(use: TableUse, bits: number, words: readonly UnitWord[
 
 /** Where a row begins in a region, in bytes; `page`, `head` and `row` are names. */
 export const rowAt = (r: Region, page: string, head: string, row: string): string =>
-  `${page} + ${r.offset}u + ${head} * ${r.headStride}u + ${row} * ${r.rowBytes}u`;
+  `${page} + ${r.offset}u + ${head} * ${r.headStride}u + (${row}) * ${r.rowBytes}u`;
 
 export interface Loaded {
   /** Statements that load the words. */
   readonly lines: string[];
+  /** Names of the words that are loaded one by one. */
+  readonly words: readonly string[];
   /** Pairs of each unit, `vec2f` (or vec2<f16> for codes when `half`). */
   readonly units: readonly (readonly string[])[];
 }
@@ -89,12 +92,25 @@ export function loadUnits(
   arrays: { readonly words: string; readonly quads: string },
 ): Loaded {
   const lines: string[] = [];
+  const names: string[] = [];
   const words: UnitWord[][] = Array.from({ length: count }, () => []);
   const floats: string[][] = Array.from({ length: count }, () => []);
   for (const [i, plane] of side.planes.entries()) {
     const { width } = plane;
     const start = `${name}${i}`;
-    lines.push(`let ${start} = ${rowAt(plane, at.page, at.head, at.row)} + ${at.unit} * ${width}u;`);
+    const bytes = count * width;
+    const isWords =
+      width < 16 &&
+      bytes >= 4 &&
+      bytes < 16 &&
+      [plane.offset, plane.headStride, plane.rowBytes, width].every((n) => n % 4 === 0);
+    if (isWords) {
+      // Counted in words, the row last: what does not depend on it is added up once, and nothing has to be aligned.
+      const { page, head, unit, row } = at;
+      lines.push(
+        `let ${start} = ((${page} >> 2u) + ${plane.offset / 4}u + ${head} * ${plane.headStride / 4}u + ${unit} * ${width / 4}u) + (${row}) * ${plane.rowBytes / 4}u;`,
+      );
+    } else lines.push(`let ${start} = ${rowAt(plane, at.page, at.head, at.row)} + ${at.unit} * ${width}u;`);
     if (width >= 16 || (count === 4 && width >= 4)) {
       const quads = (count * width) / 16;
       for (let n = 0; n < quads; n++) {
@@ -112,10 +128,10 @@ export function loadUnits(
       }
       continue;
     }
-    const bytes = count * width;
     const isWhole = bytes >= 4;
     for (let n = 0; n < Math.max(1, bytes / 4); n++) {
-      const word = `${arrays.words}[(${start} >> 2u)${n > 0 ? ` + ${n}u` : ""}]`;
+      const word = `${arrays.words}[${isWords ? start : `(${start} >> 2u)`}${n > 0 ? ` + ${n}u` : ""}]`;
+      names.push(`${start}_${n}`);
       lines.push(`let ${start}_${n} = ${isWhole ? word : `${word} >> ((${start} & 3u) * 8u)`};`);
     }
     for (let u = 0; u < count; u++) {
@@ -123,12 +139,12 @@ export function loadUnits(
       else words[u]!.push({ low: `${start}_${(u * width) >> 2}`, shift: ((u * width) & 3) * 8 });
     }
   }
-  if (side.type === "f16" || side.type === "f32") return { lines, units: floats };
+  if (side.type === "f16" || side.type === "f32") return { lines, words: names, units: floats };
   if (side.type === "q8_0" || side.type === "q4_0r") {
     const zero = side.type === "q8_0" ? 128 : 8;
-    return { lines, units: words.map(([word]) => blockPairs(word!, side.planes[0]!.width, zero)) };
+    return { lines, words: names, units: words.map(([word]) => blockPairs(word!, side.planes[0]!.width, zero)) };
   }
-  return { lines, units: words.map((unit) => pairTexts(use, codeBits(side.type), unit)) };
+  return { lines, words: names, units: words.map((unit) => pairTexts(use, codeBits(side.type), unit)) };
 }
 
 /** Integers around `zero`, before their block's scale. */

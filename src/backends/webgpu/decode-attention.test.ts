@@ -17,7 +17,7 @@ import { createWebGpuBackend, type WebGpuBackend } from "./backend.ts";
 import { BufferAllocator } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import { GpuContext } from "./context.ts";
-import { decodeKernel } from "./decode-attention.ts";
+import { type DecodeKernel, decodeKernels, planDecode } from "./decode-attention.ts";
 
 const rng = new CounterRng(2, 2);
 /**
@@ -45,28 +45,50 @@ const GRID: readonly KvCase[] = [
 ];
 
 describe.skipIf(gpuSkip)("decode attention", () => {
-  describe.each([{}, { without: ["subgroups", "f16"] as const }])("%j", (options) => {
-    let gpu: WebGpuBackend;
-    const reference = createReferenceBackend();
-    beforeAll(async () => {
-      gpu = await createWebGpuBackend(options);
-    });
-    afterAll(() => gpu?.dispose());
+  describe.each([{}, { tuning: { own: 1 } }, { tuning: { own: 2 } }, { without: ["subgroups", "f16"] }] as const)(
+    "%j",
+    (options) => {
+      let gpu: WebGpuBackend;
+      const reference = createReferenceBackend();
+      beforeAll(async () => {
+        gpu = await createWebGpuBackend(options);
+      });
+      afterAll(() => gpu?.dispose());
 
-    it.each(GRID.map((c) => [`${c.kv} d=${c.headDim ?? 64} ${c.steps.join("+")}`, c] as const))(
-      "%s",
-      async (_, c) => {
-        const { pages, output } = await differenceOf(gpu, reference, c);
-        expect(pages).toBeLessThanOrEqual(gpu.context.isSoftware ? 0 : tolerance.pageBytes.max);
-        expect(output).toBeLessThan((gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max);
-      },
-      GPU_TIMEOUT_MS,
-    );
+      // The passes differ in the number of keys alone.
+      const grid = "tuning" in options ? GRID.filter((_, i) => [3, 4, 5, 8].includes(i)) : GRID;
+      it.each(grid.map((c) => [`${c.kv} d=${c.headDim ?? 64} ${c.steps.join("+")}`, c] as const))(
+        "%s",
+        async (_, c) => {
+          const { pages, output } = await differenceOf(gpu, reference, c);
+          expect(pages).toBeLessThanOrEqual(gpu.context.isSoftware ? 0 : tolerance.pageBytes.max);
+          expect(output).toBeLessThan(
+            (gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max,
+          );
+        },
+        GPU_TIMEOUT_MS,
+      );
 
-    it("takes the kernel of its variant", () => {
-      const bySubgroups = gpu.commands.kernelLabels.some((label) => label.includes("subgroups"));
-      expect(bySubgroups).toBe(gpu.context.features.subgroupSize > 0);
-    });
+      it("takes the kernel of its variant", () => {
+        const bySubgroups = gpu.commands.kernelLabels.some((label) => label.includes("subgroups"));
+        expect(bySubgroups).toBe(gpu.context.features.subgroupSize > 0);
+      });
+    },
+  );
+
+  it("gives short contexts shorter passes, so that no core is idle", () => {
+    const [long, middle, short] = [512, 256, 128].map((passKeys) => ({ passKeys }) as DecodeKernel);
+    const context = { isSoftware: false } as GpuContext;
+    const layer = { numKvHeads: 8, slidingWindow: 0 } as AttentionLayer;
+    const plan = (keys: number, slidingWindow = 0, rows = 1) =>
+      planDecode(context, { layer: { ...layer, slidingWindow } }, [long!, middle!, short!], keys, rows);
+    expect(plan(1)).toEqual({ kernel: short, splits: 1 });
+    expect(plan(4096)).toEqual({ kernel: short, splits: 32 });
+    expect(plan(16_384)).toEqual({ kernel: middle, splits: 64 });
+    expect(plan(32_768)).toEqual({ kernel: long, splits: 64 });
+    expect(plan(131_072)).toEqual({ kernel: long, splits: 64 });
+    expect(plan(131_072, 1024)).toEqual({ kernel: short, splits: 8 });
+    expect(plan(4096, 0, 16).kernel).toBe(long);
   });
 
   it("compiles in f16 for every type, head dimension and group", async () => {
@@ -91,7 +113,7 @@ describe.skipIf(gpuSkip)("decode attention", () => {
         const cache = new KvCache([shape], () => spec.forLayer(0), new PagePool({} as PageStorage)).layers[0]!;
         const layer = { ...shape, index: 0, numHeads: 2 * group, format: spec.forLayer(0), slidingWindow: 0 };
         device.pushErrorScope("validation");
-        decodeKernel(commands, { layer: layer as AttentionLayer, cache, centroidsAt: { k: 0, v: 16 } });
+        decodeKernels(commands, { layer: layer as AttentionLayer, cache, centroidsAt: { k: 0, v: 16 } });
         expect((await device.popErrorScope())?.message, `${kv}, head_dim ${headDim}, group ${group}`).toBeUndefined();
       }
     }

@@ -9,7 +9,7 @@ import type { GpuBuffer } from "./buffers.ts";
 import type { TableUse } from "./code-words.ts";
 import type { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
-import { accumulatorsText, type DecodeShape, OWN, outputText, passText, perm, queryText } from "./decode-text.ts";
+import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import { shaders } from "./generated/shaders.ts";
 import type { Kernel } from "./kernel.ts";
 import { SLOT_MASK } from "./page-storage.ts";
@@ -27,6 +27,9 @@ import { shaderText } from "./shader-text.ts";
 const TARGET_GROUPS = 528;
 const SOFTWARE_GROUPS = 8;
 const MAX_SPLITS = 128;
+const MAX_COPY_SPLITS = 64;
+/** Workgroups of the target that a kernel should have work for. */
+const BUSY_SHARE = 0.9;
 /** Invocations of a workgroup. */
 const THREADS = 128;
 /** Copies of a table for neighbouring lanes; more would take the place of workgroups. */
@@ -37,10 +40,11 @@ const MAX_UNITS = 4;
 /** What benchmarks try; the defaults are what won. */
 export interface DecodeTuning {
   readonly copies?: number;
-  readonly threads?: 64 | 128 | 256;
+  readonly threads?: 32 | 64 | 128 | 256 | 512;
   readonly targetGroups?: number;
   readonly lanes?: 1 | 2 | 4;
   readonly unroll?: number;
+  readonly own?: DecodeShape["own"];
 }
 
 export interface DecodeOptions {
@@ -67,7 +71,12 @@ export interface DecodeKernel {
   readonly kernel: Kernel;
   /** Keys that a workgroup reads at a time. */
   readonly passKeys: number;
+  /** Parts that the 16-bit copies are cut into, one pass each. */
+  readonly copySplits: number;
 }
+
+/** Kernels of one layer, those that read the most keys at a time first. */
+export type DecodeKernels = readonly [DecodeKernel, ...DecodeKernel[]];
 
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
@@ -75,8 +84,12 @@ const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 export const canHandOver = (subgroup: number, threads: number = THREADS): boolean =>
   subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0;
 
-/** Null where lanes cannot hand each other what they know, or would keep too much. */
-function shapeOf(context: GpuContext, { layer, cache, tuning }: DecodeOptions): DecodeShape | null {
+/** Null where lanes cannot hand each other what they know, or would keep too much. own: keys of a lane in a pass */
+function shapeOf(
+  context: GpuContext,
+  { layer, cache, tuning }: DecodeOptions,
+  own: DecodeShape["own"],
+): DecodeShape | null {
   const { headDim, numHeads, numKvHeads } = layer;
   const { f16, subgroupSize: subgroup } = context.features;
   const units = headDim / 8;
@@ -85,27 +98,39 @@ function shapeOf(context: GpuContext, { layer, cache, tuning }: DecodeOptions): 
   const half = (type: string): boolean => f16 && type.startsWith("tq");
   // Rows of floats are long: lanes that share one read neighbouring words.
   const isWide = !cache.main.k.type.startsWith("tq");
-  const wanted = tuning?.lanes ?? (isWide ? 4 : 1);
+  const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
   return {
     headDim,
     group: numHeads / numKvHeads,
     subgroup,
-    lanes: ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1,
+    lanes: sharing(tuning?.lanes ?? (isWide ? 4 : 1)),
+    // In long passes they would take registers from the codes.
+    copyLanes: sharing(own === 1 ? 4 : 1),
     keyGroups: units < subgroup ? powerBelow(subgroup / units) : 1,
     unitsPerLane: Math.ceil(units / subgroup),
-    unroll: tuning?.unroll ?? (context.isSoftware ? 1 : 4),
+    own,
+    prefetch: !context.isSoftware,
+    // Passes of few keys leave registers for more values.
+    unroll: tuning?.unroll ?? (context.isSoftware ? 1 : own === 4 ? 4 : 8),
     halfK: half(cache.main.k.type),
     halfV: half(cache.main.v.type),
   };
 }
 
-/** The kernel of a layer's format and shape. */
-export function decodeKernel(commands: Commands, options: DecodeOptions): DecodeKernel {
+/** The kernels of a layer's format and shape: for long contexts, and for those that would not give every core a pass. */
+export function decodeKernels(commands: Commands, options: DecodeOptions): DecodeKernels {
+  const { tuning } = options;
+  const isFixed = tuning?.own !== undefined || commands.context.isSoftware;
+  if (isFixed || !shapeOf(commands.context, options, 4)) return [decodeKernel(commands, options, tuning?.own ?? 4)];
+  return [decodeKernel(commands, options, 4), decodeKernel(commands, options, 2), decodeKernel(commands, options, 1)];
+}
+
+function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
   const { format, headDim, numHeads } = layer;
   const { main, exact } = cache;
-  const shape = shapeOf(context, options);
+  const shape = shapeOf(context, options, own);
   const group = numHeads / layer.numKvHeads;
   const threads = tuning?.threads ?? THREADS;
   const shared = format.k.type === format.v.type;
@@ -138,7 +163,7 @@ export function decodeKernel(commands: Commands, options: DecodeOptions): Decode
     SLOT_MASK,
     PAGE_BYTES: main.numBytes,
     ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
-    ...(shape && { SUBGROUP: shape.subgroup, OWN }),
+    ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),
   };
   const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
   const portable = { headDim, group, keyGroups };
@@ -149,7 +174,6 @@ export function decodeKernel(commands: Commands, options: DecodeOptions): Decode
       ? shaderText("attend-decode", shaders["attend-decode"], values, {
           ...common,
           QUERY: half ? queryText(shape) : "",
-          OWN_AT: `let own_at = ${perm("lane", shape)};`,
           ACCUMULATORS: accumulatorsText(shape),
           PASS: passText(shape, sides),
           OUTPUT: outputText(shape),
@@ -164,7 +188,9 @@ export function decodeKernel(commands: Commands, options: DecodeOptions): Decode
         }),
     buffers: ["read", "read", "read", "read", "read", "read", "write", "write"],
   }));
-  return { kernel, passKeys: shape ? threads * OWN : threads };
+  const passKeys = shape ? threads * shape.own : threads;
+  const copies16 = exact ? format.window + format.sinks : 0;
+  return { kernel, passKeys, copySplits: Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys)) };
 }
 
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;
@@ -179,37 +205,46 @@ export function mostSplits(
   return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
 }
 
-/** Parts that the codes are cut into. keys: of the longest row · rows: decoded at once */
+/** A kernel, and the parts that the codes are cut into, not counting those of the copies. */
+export interface DecodePlan {
+  readonly kernel: DecodeKernel;
+  readonly splits: number;
+}
+
+/** keys: of the longest row · rows: decoded at once */
 export function planDecode(
   context: GpuContext,
   options: Planned,
-  passKeys: number,
+  kernels: DecodeKernels,
   keys: number,
   rows: number,
-): number {
+): DecodePlan {
   const { slidingWindow } = options.layer;
-  const passes = Math.max(1, Math.ceil((slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys) / passKeys));
+  const read = slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys;
+  const passesOf = ({ passKeys }: DecodeKernel): number => Math.max(1, Math.ceil(read / passKeys));
   const most = mostSplits(context, options, rows);
+  // Long passes are cheaper a key; short ones are there for contexts that would leave cores idle.
+  const kernel = kernels.find((k) => passesOf(k) >= most * BUSY_SHARE) ?? kernels.at(-1)!;
+  const passes = passesOf(kernel);
   // Parts of equal length: the longest decides.
-  return Math.ceil(passes / Math.ceil(passes / most));
+  return { kernel, splits: Math.ceil(passes / Math.ceil(passes / most)) };
 }
 
-/** Queues the attention of the step's rows that are listed from word `listAt` on. splits: as planned */
+/** Queues the attention of the step's rows that are listed from word `listAt` on. */
 export function attendDecode(
   commands: Commands,
-  { layer, cache }: DecodeOptions,
-  { kernel }: DecodeKernel,
-  splits: number,
+  { layer }: DecodeOptions,
+  { kernel, splits }: DecodePlan,
   at: { readonly listAt: number; readonly rowsAt: number; readonly spansAt: number; readonly rows: number },
   { step, pages, exactPages, centroids, q, parts, stats }: DecodeBuffers,
 ): void {
   const { window, sinks } = layer.format;
   commands.dispatch(
-    kernel,
-    [at.listAt, at.rowsAt, at.spansAt, splits, window, sinks, layer.slidingWindow],
+    kernel.kernel,
+    [at.listAt, at.rowsAt, at.spansAt, splits, kernel.copySplits, window, sinks, layer.slidingWindow],
     [step, pages, pages, exactPages, q, centroids, parts, stats],
     layer.numKvHeads,
-    splits + (cache.exact ? 1 : 0),
+    splits + kernel.copySplits,
     at.rows,
   );
 }

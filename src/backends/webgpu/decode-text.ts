@@ -1,5 +1,5 @@
 /**
- * @file The unrolled parts of attend-decode.wgsl. Every subgroup walks keys of its own, OWN of them a lane in a pass, with a
+ * @file The unrolled parts of attend-decode.wgsl. Every subgroup walks keys of its own, `own` of them a lane in a pass, with a
  * softmax of its own; lanes hand each other the weights, so that nothing waits for the rest of the workgroup.
  *
  * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, and the sums of
@@ -22,22 +22,25 @@ import {
 import { loadUnits } from "./code-words.ts";
 import { floatText } from "./store-text.ts";
 
-/** Keys that a lane owns in a pass: what it scores at once, or after the lanes that share keys have swapped their parts. */
-export const OWN = 4;
-
 export interface DecodeShape {
   readonly headDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
   /** Lanes of a subgroup. */
   readonly subgroup: number;
-  /** Lanes that score keys together: 1, 2 or 4. */
+  /** Lanes that score keys together. */
   readonly lanes: 1 | 2 | 4;
+  /** The same for the 16-bit copies. */
+  readonly copyLanes: 1 | 2 | 4;
+  /** Keys that a lane owns in a pass. Many share out what a pass costs; few keep registers, and end sooner. */
+  readonly own: 1 | 2 | 4;
   /** Keys that a subgroup sums side by side, and units of eight coordinates that a lane keeps. One of the two is 1. */
   readonly keyGroups: number;
   readonly unitsPerLane: number;
   /** Keys whose values are loaded before the first is used. */
   readonly unroll: number;
+  /** The next values are loaded while these are used. */
+  readonly prefetch: boolean;
   /** K's codes, and V's, are multiplied in f16. */
   readonly halfK: boolean;
   readonly halfV: boolean;
@@ -80,11 +83,12 @@ export function queryText({ group }: DecodeShape): string {
   }`;
 }
 
-/** A pass over OWN keys a lane, of codes or of copies. */
-export function passText(shape: DecodeShape, sides: DecodeSides): string {
+/** A pass over `own` keys a lane, of codes or of copies. */
+export function passText(shapes: DecodeShape, sides: DecodeSides): string {
   return either(sides, (stream) => {
+    const shape = stream === "codes" ? shapes : { ...shapes, lanes: shapes.copyLanes };
     const half = stream === "codes" && shape.halfV;
-    const values = range(OWN).map((own) => ownValues(shape, sides, stream, own));
+    const values = range(shape.own).map((own) => ownValues(shape, sides, stream, own));
     const isWhole = values.every(({ loop }) => loop === null);
     return lines([
       ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
@@ -106,12 +110,13 @@ export function passText(shape: DecodeShape, sides: DecodeSides): string {
 
 /** Scores of the keys that the lane owns: `score<own>_<head>`, and their weights' factors of K and V. */
 function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
-  const { group, headDim } = shape;
+  const { group, headDim, own } = shape;
   const { k, v } = sides.main;
   const hasScales =
     stream === "codes" && (rowScale(k, headDim, "", "") !== "1.0" || rowScale(v, headDim, "", "") !== "1.0");
   return lines([
-    ...range(OWN).flatMap((o) => [
+    `let own_at = ${perm("lane", shape)};`,
+    ...range(own).flatMap((o) => [
       `let own${o} = base + ${o}u * SUBGROUP + own_at;`,
       `let is_read${o} = own${o} >= low && own${o} < high;`,
       ...(hasScales || stream === "copies"
@@ -125,15 +130,19 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
       `let value_scale${o} = ${hasScales ? rowScale(v, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
       ...range(group).map((g) => `var score${o}_${g} = 0.0;`),
     ]),
-    ...range(shape.lanes).map((round) => `{\n${roundText(shape, sides, stream, round)}\n}`),
+    ...range((own * shape.lanes) / roundKeys(shape)).map((n) => `{\n${roundText(shape, sides, stream, n)}\n}`),
   ]);
 }
 
-/** One round: OWN keys a lane, each scored with the lanes it shares them with. */
+/** Keys that a lane has a part in at once. */
+const roundKeys = ({ own, lanes }: DecodeShape): number => (lanes === 1 ? own : Math.min(4, own * lanes));
+
+/** One round: as many keys as a lane has registers for, each scored with the lanes it shares them with. */
 function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round: number): string {
   const { headDim, group, subgroup, lanes, halfK } = shape;
-  const first = (round * subgroup * OWN) / lanes;
-  const keys = range(OWN).map((n) => `base + ${first + (n * subgroup) / lanes}u + lane / ${lanes}u`);
+  const count = roundKeys(shape);
+  const apart = subgroup / lanes;
+  const keys = range(count).map((n) => `base + ${(round * count + n) * apart}u + lane / ${lanes}u`);
   const half = stream === "codes" && halfK;
   const done = (g: number): string => (half ? ` * query_scale${g}` : "");
   const take = (own: number, g: number, value: string): string =>
@@ -144,8 +153,11 @@ function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round
     productsText({ headDim, group, keys, lanes, lane: `lane % ${lanes}u`, half: halfK }, sides, stream),
     ...range(group).flatMap((g) => {
       const part = (n: number): string => `part${n}_${g}`;
-      if (lanes === 1) return range(OWN).map((o) => take(o, g, part(o)));
-      if (lanes === 2) return [0, 1].map((p) => take(2 * round + p, g, swap(part(2 * p), part(2 * p + 1), 1)));
+      if (lanes === 1) return range(count).map((o) => take(o, g, part(o)));
+      if (lanes === 2) {
+        const pairs = count / 2;
+        return range(pairs).map((p) => take(pairs * round + p, g, swap(part(2 * p), part(2 * p + 1), 1)));
+      }
       return [
         `let low${g} = ${swap(part(0), part(1), 1)};`,
         `let high${g} = ${swap(part(2), part(3), 1)};`,
@@ -157,23 +169,24 @@ function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round
 
 /** Scores to weights `weight<own>_<head>`, relative to the highest score so far; what was summed before shrinks. */
 function softmaxText(shape: DecodeShape, half: boolean): string {
-  const owns = range(OWN);
   const { group, keyGroups, subgroup } = shape;
-  const perLane = (subgroup * OWN) / keyGroups;
+  const owns = range(shape.own);
+  const perLane = (subgroup * shape.own) / keyGroups;
+  const most = (terms: readonly string[]): string => terms.reduce((a, b) => `max(${a}, ${b})`);
   return lines([
     ...range(group).flatMap((g) => [
       ...owns.map((o) => `score${o}_${g} = select(MASKED, score${o}_${g}, is_read${o});`),
-      `let top${g} = max(highest${g}, subgroupMax(max(max(score0_${g}, score1_${g}), max(score2_${g}, score3_${g}))));`,
+      `let top${g} = max(highest${g}, subgroupMax(${most(owns.map((o) => `score${o}_${g}`))}));`,
       `let shrink${g} = exp(highest${g} - top${g});`,
       `highest${g} = top${g};`,
       ...owns.map((o) => `let weight${o}_${g} = select(0.0, exp(score${o}_${g} - top${g}), is_read${o});`),
-      `sum${g} = sum${g} * shrink${g} + ((weight0_${g} + weight1_${g}) + (weight2_${g} + weight3_${g}));`,
+      `sum${g} = sum${g} * shrink${g} + (${owns.map((o) => `weight${o}_${g}`).join(" + ")});`,
     ]),
     ...accumulators(shape).map(({ g, name }) => `acc${name} *= shrink${g};`),
     ...(half
       ? [
           ...owns.map((o) => `let size${o} = select(0.0, abs(value_scale${o}), is_read${o});`),
-          "let peak = subgroupMax(max(max(size0, size1), max(size2, size3)));",
+          `let peak = subgroupMax(${most(owns.map((o) => `size${o}`))});`,
           `let unscale = peak * ${floatText(perLane / WEIGHT_SUM)};`,
           `let part = select(1.0 / peak * ${floatText(WEIGHT_SUM / perLane)}, 0.0, peak == 0.0);`,
         ]
@@ -195,34 +208,58 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   const { group, subgroup, keyGroups, unitsPerLane } = shape;
   const half = stream === "codes" && shape.halfV;
   const side = stream === "codes" ? main.v : exact!.v;
+  const use = stream === "codes" ? v : FLOATS;
   const steps = subgroup / keyGroups;
   const unroll = Math.min(shape.unroll, steps);
   const isWhole = unroll === steps;
+  const isPrefetched = shape.prefetch && stream === "codes" && !isWhole && side.planes[0]!.width < 16;
   const heads = range(group);
   // Two weights of f16 travel in one word.
   const words = half ? range(Math.ceil(group / 2)) : heads;
   const weight = (g: number): string => `weight${own}_${g}`;
   const packed = (w: number): string =>
     `bitcast<u32>(vec2<f16>(vec2f(${weight(2 * w)}, ${2 * w + 1 < group ? weight(2 * w + 1) : "0.0"}) * (part * value_scale${own})))`;
+  // Codes of keys beyond the last one are in the page and worth nothing; blocks' scales and floats may be infinite there.
+  const place = (from: string): string => {
+    const key = perm(from, shape);
+    return `start${own} % 64u + ${side.type.startsWith("tq") ? key : `min(${key}, last${own})`}`;
+  };
+  const load = (prefix: string, id: string, row: string) =>
+    range(unitsPerLane).map((u) => {
+      const at =
+        stream === "codes"
+          ? { page: `page_v${own}`, head: "kv_head", row }
+          : { page: `page${id}`, head: "kv_head", row: "0u" };
+      const loaded = loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
+      return { ...loaded, block: blockScale(side, at.page, at.row, `unit${u}`) };
+    });
   const keys = range(unroll).map((n) => {
     const id = `${own}_${n}`;
-    const place =
-      stream === "codes"
-        ? { page: `page_v${own}`, head: "kv_head", row: `row${id}` }
-        : { page: `page${id}`, head: "kv_head", row: "0u" };
-    const units = range(unitsPerLane).map((u) => {
-      const use = stream === "codes" ? v : FLOATS;
-      const loaded = loadUnits(side, use, { ...place, unit: `unit${u}` }, 1, `v${id}_${u}_`, ARRAYS[stream]);
-      return { ...loaded, block: blockScale(side, place.page, place.row, `unit${u}`) };
-    });
-    return { n, id, units };
+    const from = `${isWhole ? "" : "at + "}${n * keyGroups}u + key_group`;
+    return { n, id, from, units: load("v", id, `row${id}`), ahead: load("n", id, `next${id}`) };
   });
-  const loads = keys.flatMap(({ n, id, units }) => [
-    `let from${id} = ${isWhole ? "" : "at + "}${n * keyGroups}u + key_group;`,
+  const loads = keys.flatMap(({ id, from, units, ahead }) => [
+    `let from${id} = ${from};`,
     ...(stream === "codes"
-      ? [`let row${id} = start${own} % 64u + min(${perm(`from${id}`, shape)}, last${own});`]
+      ? [`let row${id} = ${place(`from${id}`)};`]
       : [`let page${id} = subgroupShuffle(where${own}, from${id});`]),
-    ...units.flatMap(({ lines, block }, u) => [...lines, ...(block ? [`let block${id}_${u} = ${block};`] : [])]),
+    ...units.flatMap(({ lines, words, block }, u) => [
+      ...(isPrefetched ? words.map((word, i) => `let ${word} = ahead_${ahead[u]!.words[i]};`) : lines),
+      ...(block ? [`let block${id}_${u} = ${block};`] : []),
+    ]),
+  ]);
+  const fetch = keys.flatMap(({ n, id, ahead }) => [
+    "{",
+    `let next${id} = ${place(`(min(at + ${unroll * keyGroups}u, ${subgroup - unroll * keyGroups}u) + ${n * keyGroups}u + key_group)`)};`,
+    ...ahead.flatMap(({ lines, words }) => [...lines, ...words.map((word) => `ahead_${word} = ${word};`)]),
+    "}",
+  ]);
+  const first = keys.flatMap(({ n, id, ahead }) => [
+    ...ahead.flatMap(({ words }) => words.map((word) => `var ahead_${word} = 0u;`)),
+    "{",
+    `let next${id} = ${place(`(${n * keyGroups}u + key_group)`)};`,
+    ...ahead.flatMap(({ lines, words }) => [...lines, ...words.map((word) => `ahead_${word} = ${word};`)]),
+    "}",
   ]);
   const sums = keys.flatMap(({ id, units }) => [
     ...words.map((w) => {
@@ -244,10 +281,10 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
     `let last${own} = high - 1u - start${own};`,
   ];
   const given = words.map((w) => `let given${w} = ${half ? packed(w) : `${weight(w)} * value_scale${own}`};`);
-  const head = stream === "codes" ? start : [];
+  const head = stream === "codes" ? [...start, ...(isPrefetched ? first : [])] : [];
   return {
     loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${unroll * keyGroups}u) {`]),
-    loads: lines([...(isWhole ? head : []), ...loads]),
+    loads: lines([...(isWhole ? head : []), ...loads, ...(isPrefetched ? fetch : [])]),
     given: lines(given),
     sums: lines(sums),
   };

@@ -6,6 +6,25 @@ import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts
 
 const rowAt = (r: Region): string => `page + ${r.offset}u + head * ${r.headStride}u + slot * ${r.rowBytes}u`;
 
+/**
+ * `sum` of every fourth term from `first` on, one after the other as the format has it; the terms are read some at a time.
+ * term: of the coordinate that is called by its argument
+ */
+function sumText(
+  headDim: number,
+  first: string,
+  term: (i: string, n: number) => { reads: string; value: string },
+): string {
+  const count = headDim / 4;
+  const unroll = [8, 4, 2].find((n) => count % n === 0) ?? 1;
+  const terms = Array.from({ length: unroll }, (_, n) => term(`(i + ${4 * n}u)`, n));
+  return `var sum = 0.0;
+    for (var i = ${first}; i < HEAD_DIM; i += ${4 * unroll}u) {
+      ${terms.map(({ reads }) => reads).join("\n      ")}
+      ${terms.map(({ value }) => `sum = sum + rounded(${value});`).join("\n      ")}
+    }`;
+}
+
 /** An f32 as WGSL reads it back without loss. */
 export function floatText(value: number): string {
   const text = String(Math.fround(value));
@@ -34,6 +53,12 @@ function packText(layout: SideLayout, bits: number): string {
     .join("");
 }
 
+/** The one of `values` that `best` counts. An array that is indexed by a variable would be put into memory. */
+const chosenText = (values: readonly number[]): string =>
+  values
+    .slice(1)
+    .reduce((others, value, i) => `select(${others}, ${floatText(value)}, best == ${i + 1}u)`, floatText(values[0]!));
+
 function scaleText(rule: SideFormat["scale"]): string {
   if (rule === "norm") return "norm";
   if (rule === "norm-preserving") return "quotient(norm * ROOT, root(square))";
@@ -51,8 +76,7 @@ function feedbackText(name: string, side: SideFormat): string {
   const upper = name.toUpperCase();
   const inverses = side.search ? [...INVERSE_FACTORS] : [1];
   return `
-  let inverses = array<f32, ${inverses.length}>(${inverses.map(floatText).join(", ")});
-  let inverse = inverses[best];
+  let inverse = ${chosenText(inverses)};
   let feedback_at = ${upper}_FEEDBACK_AT + head * (HEAD_DIM + 1u) * HEAD_DIM;
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     candidates[i] = ys[i];
@@ -62,8 +86,8 @@ function feedbackText(name: string, side: SideFormat): string {
     workgroupBarrier();
     if (l == 0u) {
       for (var j = start; j < end; j++) {
-        let index = nearest_${name}(candidates[j] * factors[best]);
-        let c = constants[${upper}_CENTROIDS_AT + index];
+        let index = nearest_${name}(candidates[j] * chosen);
+        let c = book[index];
         let error = rounded(c * inverse) - ys[j];
         codes[j] = index;
         candidates[HEAD_DIM + j] = c;
@@ -118,26 +142,30 @@ function metricScaleText(rule: SideFormat["scale"]): string {
   return "rounded(norm * inverse) * root(quotient(pp, ww))";
 }
 
-function codesText(name: string, side: SideFormat, layout: SideLayout, bits: number, feedback: boolean): string {
+function codesText(
+  name: string,
+  headDim: number,
+  side: SideFormat,
+  layout: SideLayout,
+  bits: number,
+  feedback: boolean,
+): string {
   const factors = side.search ? [...SEARCH_FACTORS] : [1];
-  const upper = name.toUpperCase();
+  // In `book`: centroids, then the boundaries between them.
+  const boundsAt = 2 ** bits;
   return `
 fn nearest_${name}(t: f32) -> u32 {
   var index = 0u;
   for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
-    if (constants[${upper}_BOUNDS_AT + index + half - 1u] < t) {
+    if (book[${boundsAt}u + index + half - 1u] < t) {
       index += half;
     }
   }
   return index;
 }
 fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
-  let factors = array<f32, ${factors.length}>(${factors.map(floatText).join(", ")});
   if (l < 4u) {
-    var sum = 0.0;
-    for (var i = l; i < HEAD_DIM; i += 4u) {
-      sum = sum + rounded(xs[i] * xs[i]);
-    }
+    ${sumText(headDim, "l", (i, n) => ({ reads: `let x${n} = xs[${i}];`, value: `x${n} * x${n}` }))}
     sums[l] = sum;
   }
   workgroupBarrier();
@@ -149,43 +177,45 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     let u = xs[i] * factor;
     ys[i] = u;
-    for (var f = 0u; f < ${factors.length}u; f++) {
-      candidates[f * HEAD_DIM + i] = constants[${upper}_CENTROIDS_AT + nearest_${name}(u * factors[f])];
-    }
+    ${factors.map((factor, f) => `candidates[${f}u * HEAD_DIM + i] = book[nearest_${name}(u * ${floatText(factor)})];`).join("\n    ")}
   }
   workgroupBarrier();
   // Sums of candidate f: its square (four accumulators), then its product with the vector (four more).
   if (l < ${factors.length * 8}u) {
     let at = l / 8u * HEAD_DIM;
-    var sum = 0.0;
-    for (var i = l % 4u; i < HEAD_DIM; i += 4u) {
-      let c = candidates[at + i];
-      sum = sum + rounded(select(ys[i], c, l % 8u < 4u) * c);
-    }
+    let is_square = l % 8u < 4u;
+    ${sumText(headDim, "l % 4u", (i, n) => ({
+      reads: `let c${n} = candidates[at + ${i}];\n      let u${n} = select(ys[${i}], c${n}, is_square);`,
+      value: `u${n} * c${n}`,
+    }))}
     sums[l] = sum;
+  }
+  workgroupBarrier();
+  // One invocation a factor: roots and quotients that round as the format says are the dearest part.
+  if (l < ${factors.length}u) {
+    let at = l * 8u;
+    let cc = (sums[at] + sums[at + 1u]) + (sums[at + 2u] + sums[at + 3u]);
+    let uc = (sums[at + 4u] + sums[at + 5u]) + (sums[at + 6u] + sums[at + 7u]);
+    cosines[l] = quotient(uc, root(cc));
   }
   workgroupBarrier();
   var best = 0u;
   var best_cosine = -3.0e38;
-  var square = 1.0;
-  var along = 0.0;
   for (var f = 0u; f < ${factors.length}u; f++) {
-    let at = f * 8u;
-    let cc = (sums[at] + sums[at + 1u]) + (sums[at + 2u] + sums[at + 3u]);
-    let uc = (sums[at + 4u] + sums[at + 5u]) + (sums[at + 6u] + sums[at + 7u]);
-    let cosine = quotient(uc, root(cc));
-    if (cosine > best_cosine) {
+    if (cosines[f] > best_cosine) {
       best = f;
-      best_cosine = cosine;
-      square = cc;
-      along = uc;
+      best_cosine = cosines[f];
     }
   }
+  let chosen = ${chosenText(factors)};
+  let best_at = best * 8u;
+  let square = (sums[best_at] + sums[best_at + 1u]) + (sums[best_at + 2u] + sums[best_at + 3u]);
+  let along = (sums[best_at + 4u] + sums[best_at + 5u]) + (sums[best_at + 6u] + sums[best_at + 7u]);
   ${
     feedback
       ? feedbackText(name, side)
       : `for (var i = l; i < HEAD_DIM; i += THREADS) {
-    codes[i] = nearest_${name}(ys[i] * factors[best]);
+    codes[i] = nearest_${name}(ys[i] * chosen);
   }
   workgroupBarrier();`
   }
@@ -237,8 +267,14 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
 }
 
 /** feedback: codes are found by error feedback with the factors at K_FEEDBACK_AT or V_FEEDBACK_AT */
-export function storeText(name: "k" | "v", side: SideFormat, layout: SideLayout, feedback: boolean): string {
+export function storeText(
+  name: "k" | "v",
+  headDim: number,
+  side: SideFormat,
+  layout: SideLayout,
+  feedback: boolean,
+): string {
   if (side.type === "f16" || side.type === "f32") return floatsText(name, side, layout);
   if (side.type === "q8_0" || side.type === "q4_0r") return blocksText(name, side, layout);
-  return codesText(name, side, layout, codeBits(side.type), feedback);
+  return codesText(name, headDim, side, layout, codeBits(side.type), feedback);
 }

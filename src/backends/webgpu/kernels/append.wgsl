@@ -1,5 +1,8 @@
 // Keys, values and queries of a step: norm, RoPE, calibration, rotation, quantization and the bytes of their rows.
 // One workgroup a head of a row. docs/formats/kv-page.md is the specification; the order of its sums is kept.
+//#if SHUFFLE_BITS > 0
+enable subgroups;
+//#end
 struct Params {
   rows_at: u32,
   spans_at: u32,
@@ -26,9 +29,18 @@ const MAX_FLOAT16 = 65504.0;
 var<workgroup> xs: array<f32, HEAD_DIM>;
 var<workgroup> ys: array<f32, HEAD_DIM>;
 var<workgroup> sums: array<f32, THREADS>;
+var<workgroup> eighths: array<f32, 8>;
 var<workgroup> codes: array<u32, HEAD_DIM>;
 //#if HAS_CODES
 var<workgroup> candidates: array<f32, HEAD_DIM * 9u>;
+var<workgroup> cosines: array<f32, 9>;
+// Centroids and boundaries of the head's side: searched once for every factor.
+var<workgroup> book: array<f32, BOOK_SIZE>;
+//#end
+
+//#if ROTATION_ROUNDS > 0
+// Of each round, then the factor.
+var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
 //#end
 
 //#insert EXACT
@@ -55,10 +67,24 @@ fn put_main(byte: u32, value: u32, mask: u32) {
 //#if ROTATED
 // Butterflies of one Hadamard round over xs[start .. start + SIZE).
 fn hadamard(start: u32, l: u32) {
-  for (var stride = 1u; stride < ROTATION_SIZE; stride <<= 1u) {
+  workgroupBarrier();
+  //#if SHUFFLE_BITS > 0
+  // Neighbours are in the same subgroup.
+  var x = xs[start + min(l, ROTATION_SIZE - 1u)];
+  for (var bit = 0u; bit < SHUFFLE_BITS; bit++) {
+    let other = subgroupShuffleXor(x, 1u << bit);
+    x = select(x + other, other - x, ((l >> bit) & 1u) != 0u);
+  }
+  workgroupBarrier();
+  if (l < ROTATION_SIZE) {
+    xs[start + l] = x;
+  }
+  //#end
+  for (var bit = SHUFFLE_BITS; (1u << bit) < ROTATION_SIZE; bit++) {
+    let stride = 1u << bit;
     workgroupBarrier();
     for (var pair = l; pair < ROTATION_SIZE / 2u; pair += THREADS) {
-      let i = start + (pair / stride) * 2u * stride + pair % stride;
+      let i = start + ((pair >> bit) << (bit + 1u)) + (pair & (stride - 1u));
       let a = xs[i];
       let b = xs[i + stride];
       xs[i] = a + b;
@@ -88,10 +114,10 @@ fn rotate(l: u32) {
   for (var round = 0u; round < ROTATION_ROUNDS; round++) {
     let start = round * (HEAD_DIM - ROTATION_SIZE);
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
-      xs[start + i] *= constants[ROTATION_AT + round * ROTATION_SIZE + i];
+      xs[start + i] *= signs[round * ROTATION_SIZE + i];
     }
     hadamard(start, l);
-    let norm = constants[ROTATION_AT + ROTATION_ROUNDS * ROTATION_SIZE];
+    let norm = signs[ROTATION_ROUNDS * ROTATION_SIZE];
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
       xs[start + i] *= norm;
     }
@@ -134,9 +160,39 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
   let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
   let source = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
+  // Where the row goes takes three reads one after the other: they are under way while it is prepared.
+  let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
+  let position = step[p.rows_at + row * 4u + 1u];
+  let page = (step[step[span] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
+  let slot = position % PAGE_TOKENS;
+  //#if HAS_EXACT
+  let exact = step[step[span + 1u] + position / EXACT_TOKENS];
+  let exact_end = step[span + 3u];
+  //#end
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     xs[i] = qkv[source + i];
   }
+  // Everything else that comes from memory is asked for before anything is waited for.
+  let angle = angles[row * half + min(l, half - 1u)];
+  //#if QK_NORM
+  let weights_at = select(KEY_NORM_AT, QUERY_NORM_AT, is_query);
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    ys[i] = constants[weights_at + i];
+  }
+  //#end
+  //#if ROTATION_ROUNDS > 0
+  for (var i = l; i <= ROTATION_ROUNDS * ROTATION_SIZE; i += THREADS) {
+    signs[i] = constants[ROTATION_AT + i];
+  }
+  //#end
+  //#if HAS_CODES
+  if (!is_query) {
+    let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
+    for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
+      book[i] = constants[book_at + i];
+    }
+  }
+  //#end
   workgroupBarrier();
   //#if QK_NORM
   if (is_query || is_key) {
@@ -145,28 +201,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       sum += xs[i] * xs[i];
     }
     sums[l] = sum;
-    for (var h = THREADS / 2u; h > 0u; h >>= 1u) {
-      workgroupBarrier();
-      if (l < h) {
-        sums[l] += sums[l + h];
+    workgroupBarrier();
+    if (l < 8u) {
+      var part = 0.0;
+      for (var n = l; n < THREADS; n += 8u) {
+        part += sums[n];
       }
+      eighths[l] = part;
     }
     workgroupBarrier();
-    let inverse = 1.0 / sqrt(sums[0] / f32(HEAD_DIM) + p.eps);
-    let weights_at = select(KEY_NORM_AT, QUERY_NORM_AT, is_query);
+    let total = ((eighths[0] + eighths[1]) + (eighths[2] + eighths[3])) + ((eighths[4] + eighths[5]) + (eighths[6] + eighths[7]));
+    let inverse = 1.0 / sqrt(total / f32(HEAD_DIM) + p.eps);
     for (var i = l; i < HEAD_DIM; i += THREADS) {
-      xs[i] = xs[i] * inverse * constants[weights_at + i];
+      xs[i] = xs[i] * inverse * ys[i];
     }
     workgroupBarrier();
   }
   //#end
   if (is_query || is_key) {
-    for (var i = l; i < half; i += THREADS) {
-      let angle = angles[row * half + i];
-      let a = xs[i];
-      let b = xs[i + half];
-      xs[i] = a * angle.x - b * angle.y;
-      xs[i + half] = b * angle.x + a * angle.y;
+    // No head has more pairs than there are invocations.
+    if (l < half) {
+      let a = xs[l];
+      let b = xs[l + half];
+      xs[l] = a * angle.x - b * angle.y;
+      xs[l + half] = b * angle.x + a * angle.y;
     }
     workgroupBarrier();
   }
@@ -197,10 +255,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     xs[i] = select(clamp(xs[i], -MAX_FLOAT16, MAX_FLOAT16), 0.0, magnitude > 0x7f800000u);
   }
   workgroupBarrier();
-  let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
-  let position = step[p.rows_at + row * 4u + 1u];
-  let page = (step[step[span] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
-  let slot = position % PAGE_TOKENS;
   if (is_key) {
     //#if CALIBRATED
     for (var i = l; i < HEAD_DIM; i += THREADS) {
@@ -230,8 +284,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     store_v(page, kv_head, slot, l);
   }
   //#if HAS_EXACT
-  let exact = step[step[span + 1u] + position / EXACT_TOKENS];
-  if (exact != 0u && position / EXACT_TOKENS < step[span + 3u]) {
+  if (exact != 0u && position / EXACT_TOKENS < exact_end) {
     let plane = select(EXACT_V_AT, EXACT_K_AT, is_key);
     let at = ((exact & SLOT_MASK) * EXACT_BYTES + plane
       + (kv_head * EXACT_TOKENS + position % EXACT_TOKENS) * HEAD_DIM * 2u) / 4u;

@@ -1,6 +1,6 @@
 // Attention of single tokens, split over keys. One workgroup: one row, one KV head, one part of its keys; each of its subgroups
 // walks PASS_KEYS keys at a time with a softmax of its own, and they are joined at the end. Codes are unpacked once for all
-// GROUP query heads. The first workgroup of a row reads the 16-bit copies.
+// GROUP query heads. The first workgroups of a row read the 16-bit copies.
 //
 // LANES neighbouring lanes score a key together, then each owns some for the softmax. The weighted sum goes by coordinates: a
 // lane keeps eight of them for every head and walks the keys, whose weights their owners hand it.
@@ -12,8 +12,9 @@ struct Params {
   list_at: u32,
   rows_at: u32,
   spans_at: u32,
-  // Parts of the codes; one more for the copies.
+  // Parts of the codes, and those of the copies, which come first.
   splits: u32,
+  copy_splits: u32,
   window: u32,
   sinks: u32,
   sliding: u32,
@@ -81,11 +82,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#if HAS_EXACT
   let exact_table = step[span + 1u];
   let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
-  let is_exact = split == 0u;
+  let is_exact = split < p.copy_splits;
   // Wraps where there are no codes to read.
-  let part = split - 1u;
+  let part = split - p.copy_splits;
   let coded = max(first, p.sinks);
-  let total_splits = p.splits + 1u;
+  let total_splits = p.splits + p.copy_splits;
   //#else
   let recent = end;
   let part = split;
@@ -102,9 +103,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let sink_end = max(first, min(p.sinks, end));
   let gap = max(recent, sink_end) - sink_end;
   if (is_exact) {
-    base = first;
-    low = first;
-    high = end - gap;
+    let share = (end - gap - first + p.copy_splits - 1u) / p.copy_splits;
+    base = first + split * share;
+    low = base;
+    high = min(base + share, end - gap);
   }
   //#end
   high = max(high, low);
@@ -116,7 +118,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   workgroupBarrier();
 
   let lane = l % SUBGROUP;
-  //#insert OWN_AT
   let key_group = min(lane / UNITS, KEY_GROUPS - 1u);
   let slot = (l / SUBGROUP * KEY_GROUPS + key_group) * UNITS + lane % UNITS;
   //#insert ACCUMULATORS

@@ -1,4 +1,8 @@
 // Joins the splits of a head, divides by the sum of weights and undoes the rotation of V. One workgroup a head of a row.
+// What is read from memory is asked for first: little else takes time here.
+//#if SHUFFLE_BITS > 0
+enable subgroups;
+//#end
 struct Params {
   splits: u32,
   list_at: u32,
@@ -7,19 +11,26 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
-@group(0) @binding(2) var<storage, read> parts: array<f32>;
-@group(0) @binding(3) var<storage, read> stats: array<f32>;
+@group(0) @binding(2) var<storage, read> parts: array<vec4f>;
+@group(0) @binding(3) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(4) var<storage, read> rotation: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
 const THREADS = 256u;
-// Coordinates side by side, and shares of the splits that are added up side by side.
-const WIDTH = min(HEAD_DIM, 128u);
-const SHARES = THREADS / WIDTH;
+const QUADS = HEAD_DIM / 4u;
+// Splits that are added up side by side.
+const SHARES = min(THREADS / QUADS, 16u);
 const MAX_SPLITS = 256u;
+const NONE = -3.4e38;
 var<workgroup> xs: array<f32, HEAD_DIM>;
-var<workgroup> scratch: array<f32, THREADS>;
+var<workgroup> sums: array<vec4f, SHARES * QUADS>;
+// Of each split: the highest score and the sum of weights, then its share.
+var<workgroup> own: array<vec2f, MAX_SPLITS>;
 var<workgroup> shares: array<f32, MAX_SPLITS>;
+//#if ROTATION_ROUNDS > 0
+// Of each round, then the factor.
+var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
+//#end
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
@@ -29,48 +40,57 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   let head = row * NUM_HEADS + group.x;
   let base = head * p.splits;
-  // One split an invocation.
-  var own = -3.4e38;
-  var weight = 0.0;
+  let quad = l % QUADS;
+  let share = l / QUADS;
+  let last = p.splits - 1u;
+  let at = base * QUADS + quad;
+  let part0 = parts[at + min(share, last) * QUADS];
+  let part1 = parts[at + min(share + SHARES, last) * QUADS];
+  let part2 = parts[at + min(share + 2u * SHARES, last) * QUADS];
+  let part3 = parts[at + min(share + 3u * SHARES, last) * QUADS];
   if (l < p.splits) {
-    own = stats[(base + l) * 2u];
-    weight = stats[(base + l) * 2u + 1u];
+    own[l] = stats[base + l];
   }
-  scratch[l] = own;
-  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-    workgroupBarrier();
-    if (l < half) {
-      scratch[l] = max(scratch[l], scratch[l + half]);
-    }
+  //#if ROTATION_ROUNDS > 0
+  for (var i = l; i <= ROTATION_ROUNDS * ROTATION_SIZE; i += THREADS) {
+    signs[i] = rotation[i];
   }
+  //#end
   workgroupBarrier();
-  let share = exp(own - scratch[0]);
-  workgroupBarrier();
-  shares[l] = select(share, 0.0, weight == 0.0);
-  scratch[l] = weight * share;
-  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-    workgroupBarrier();
-    if (l < half) {
-      scratch[l] += scratch[l + half];
-    }
+  var highest = NONE;
+  for (var s = 0u; s < p.splits; s++) {
+    highest = max(highest, own[s].x);
+  }
+  if (l < p.splits) {
+    let mine = own[l];
+    shares[l] = select(exp(mine.x - highest), 0.0, mine.y == 0.0);
   }
   workgroupBarrier();
-  let inverse = 1.0 / scratch[0];
-  for (var first = 0u; first < HEAD_DIM; first += WIDTH) {
-    let i = min(first + l % WIDTH, HEAD_DIM - 1u);
-    var value = 0.0;
-    for (var s = l / WIDTH; s < p.splits; s += SHARES) {
-      value += parts[(base + s) * HEAD_DIM + i] * shares[s];
+  var total = 0.0;
+  for (var s = 0u; s < p.splits; s++) {
+    total += own[s].y * shares[s];
+  }
+  if (share < SHARES) {
+    var value = part0 * select(0.0, shares[min(share, last)], share <= last);
+    value += part1 * select(0.0, shares[min(share + SHARES, last)], share + SHARES <= last);
+    value += part2 * select(0.0, shares[min(share + 2u * SHARES, last)], share + 2u * SHARES <= last);
+    value += part3 * select(0.0, shares[min(share + 3u * SHARES, last)], share + 3u * SHARES <= last);
+    for (var s = share + 4u * SHARES; s < p.splits; s += SHARES) {
+      value += parts[at + s * QUADS] * shares[s];
     }
-    workgroupBarrier();
-    scratch[l] = value;
-    workgroupBarrier();
-    if (l < WIDTH) {
-      for (var n = 1u; n < SHARES; n++) {
-        value += scratch[l + n * WIDTH];
-      }
-      xs[i] = value * inverse;
+    sums[l] = value;
+  }
+  workgroupBarrier();
+  if (l < QUADS) {
+    var value = sums[l];
+    for (var n = 1u; n < SHARES; n++) {
+      value += sums[n * QUADS + l];
     }
+    value *= 1.0 / total;
+    xs[4u * l] = value.x;
+    xs[4u * l + 1u] = value.y;
+    xs[4u * l + 2u] = value.z;
+    xs[4u * l + 3u] = value.w;
   }
   workgroupBarrier();
   //#if DENSE
@@ -93,11 +113,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     out[head * HEAD_DIM + i] = value;
   }
   //#else
+  //#if ROTATION_ROUNDS > 0
   for (var round = ROTATION_ROUNDS; round > 0u; round--) {
     let start = (round - 1u) * (HEAD_DIM - ROTATION_SIZE);
-    for (var stride = 1u; stride < ROTATION_SIZE; stride <<= 1u) {
+    //#if SHUFFLE_BITS > 0
+    // Neighbours are in the same subgroup.
+    var x = xs[start + min(l, ROTATION_SIZE - 1u)];
+    for (var bit = 0u; bit < SHUFFLE_BITS; bit++) {
+      let other = subgroupShuffleXor(x, 1u << bit);
+      x = select(x + other, other - x, ((l >> bit) & 1u) != 0u);
+    }
+    workgroupBarrier();
+    if (l < ROTATION_SIZE) {
+      xs[start + l] = x;
+    }
+    workgroupBarrier();
+    //#end
+    for (var bit = SHUFFLE_BITS; (1u << bit) < ROTATION_SIZE; bit++) {
+      let stride = 1u << bit;
       for (var pair = l; pair < ROTATION_SIZE / 2u; pair += THREADS) {
-        let i = start + (pair / stride) * 2u * stride + pair % stride;
+        let i = start + ((pair >> bit) << (bit + 1u)) + (pair & (stride - 1u));
         let a = xs[i];
         let b = xs[i + stride];
         xs[i] = a + b;
@@ -105,12 +140,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       }
       workgroupBarrier();
     }
-    let norm = rotation[ROTATION_ROUNDS * ROTATION_SIZE];
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
-      xs[start + i] *= norm * rotation[(round - 1u) * ROTATION_SIZE + i];
+      xs[start + i] *= signs[ROTATION_ROUNDS * ROTATION_SIZE] * signs[(round - 1u) * ROTATION_SIZE + i];
     }
     workgroupBarrier();
   }
+  //#end
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     out[head * HEAD_DIM + i] = xs[i];
   }

@@ -1,13 +1,14 @@
 // Attention of single tokens without subgroups, split over keys. One workgroup: one row, one KV head, one part of its keys,
-// THREADS keys at a time. Codes are unpacked once for all GROUP query heads. The first workgroup of a row reads the 16-bit copies.
+// THREADS keys at a time. Codes are unpacked once for all GROUP query heads. The first workgroups of a row read the 16-bit copies.
 //
 // An invocation scores one key. The weighted sum goes by coordinates: it keeps eight of them for every head and walks the keys.
 struct Params {
   list_at: u32,
   rows_at: u32,
   spans_at: u32,
-  // Parts of the codes; one more for the copies.
+  // Parts of the codes, and those of the copies, which come first.
   splits: u32,
+  copy_splits: u32,
   window: u32,
   sinks: u32,
   sliding: u32,
@@ -86,11 +87,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#if HAS_EXACT
   let exact_table = step[span + 1u];
   let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
-  let is_exact = split == 0u;
+  let is_exact = split < p.copy_splits;
   // Wraps where there are no codes to read.
-  let part = split - 1u;
+  let part = split - p.copy_splits;
   let coded = max(first, p.sinks);
-  let total_splits = p.splits + 1u;
+  let total_splits = p.splits + p.copy_splits;
   //#else
   let recent = end;
   let part = split;
@@ -107,9 +108,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let sink_end = max(first, min(p.sinks, end));
   let gap = max(recent, sink_end) - sink_end;
   if (is_exact) {
-    base = first;
-    low = first;
-    high = end - gap;
+    let share = (end - gap - first + p.copy_splits - 1u) / p.copy_splits;
+    base = first + split * share;
+    low = base;
+    high = min(base + share, end - gap);
   }
   //#end
   high = max(high, low);

@@ -9,7 +9,13 @@ struct Params {
 //#if !IN_PLACE
 @group(0) @binding(3) var<storage, read> x: array<f32>;
 //#end
-var<workgroup> sums: array<f32, 256>;
+const THREADS = 256u;
+// Values that an invocation keeps; longer rows are read twice.
+const KEPT = 4u;
+// The sum is put together in two steps: waiting for each other takes longer than adding.
+const GROUPS = 16u;
+var<workgroup> sums: array<f32, THREADS>;
+var<workgroup> groups: array<f32, GROUPS>;
 
 fn input(at: u32) -> f32 {
   //#if IN_PLACE
@@ -19,24 +25,46 @@ fn input(at: u32) -> f32 {
   //#end
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let base = group.x * p.cols;
+  var values: array<f32, KEPT>;
+  var weights: array<f32, KEPT>;
+  for (var n = 0u; n < KEPT; n++) {
+    let i = min(l + n * THREADS, p.cols - 1u);
+    values[n] = input(base + i);
+    weights[n] = weight[i];
+  }
   var sum = 0.0;
-  for (var i = l; i < p.cols; i += 256u) {
+  for (var n = 0u; n < KEPT; n++) {
+    sum += select(0.0, values[n] * values[n], l + n * THREADS < p.cols);
+  }
+  for (var i = l + KEPT * THREADS; i < p.cols; i += THREADS) {
     let value = input(base + i);
     sum += value * value;
   }
   sums[l] = sum;
-  for (var half = 128u; half > 0u; half >>= 1u) {
-    workgroupBarrier();
-    if (l < half) {
-      sums[l] += sums[l + half];
+  workgroupBarrier();
+  if (l < GROUPS) {
+    var part = 0.0;
+    for (var n = l; n < THREADS; n += GROUPS) {
+      part += sums[n];
     }
+    groups[l] = part;
   }
   workgroupBarrier();
-  let inverse = 1.0 / sqrt(sums[0] / f32(p.cols) + p.eps);
-  for (var i = l; i < p.cols; i += 256u) {
+  var total = 0.0;
+  for (var n = 0u; n < GROUPS; n++) {
+    total += groups[n];
+  }
+  let inverse = 1.0 / sqrt(total / f32(p.cols) + p.eps);
+  for (var n = 0u; n < KEPT; n++) {
+    let i = l + n * THREADS;
+    if (i < p.cols) {
+      out[base + i] = values[n] * inverse * weights[n];
+    }
+  }
+  for (var i = l + KEPT * THREADS; i < p.cols; i += THREADS) {
     out[base + i] = input(base + i) * inverse * weight[i];
   }
 }
