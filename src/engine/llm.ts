@@ -128,14 +128,9 @@ export class LLM {
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
-      let choice: string | undefined;
-      ops = await createBackend(options.backend ?? "auto", {
-        onChoice: (reason) => {
-          choice = reason;
-        },
-        ...(options.threads !== undefined && { threads: options.threads }),
-      });
-      const fit = fitOf(ops, options, modelOfCheckpoint(config, source.name, checkpoint));
+      const started = await startBackend(options, modelOfCheckpoint(config, source.name, checkpoint));
+      ops = started.ops;
+      const { fit, choice } = started;
       const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
         config,
         kv: spec,
@@ -277,6 +272,37 @@ function shareSource(source: FileSource): FileSource {
     read: (file, start, end) => source.read(file, start, end),
     close: async () => {},
   };
+}
+
+interface Started {
+  readonly ops: Ops;
+  readonly fit: Fit;
+  /** Of `auto`, with the reason. */
+  readonly choice: string | undefined;
+}
+
+/** A backend that model and context fit: `auto` leaves a GPU for wasm where only that has room for what was asked. */
+async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
+  const { backend = "auto", threads } = options;
+  const start = async (name: BackendName | "auto"): Promise<Started> => {
+    let choice: string | undefined;
+    const onChoice = (reason: string): void => {
+      choice = reason;
+    };
+    const ops = await createBackend(name, { onChoice, ...(threads !== undefined && { threads }) });
+    try {
+      return { ops, fit: fitOf(ops, options, model), choice };
+    } catch (error) {
+      await ops.dispose();
+      const isFull = error instanceof TurboQuantError && error.code === "out_of_memory";
+      if (name !== "auto" || ops.name !== "webgpu" || !isFull) throw error;
+      const other = await start("wasm").catch(() => {
+        throw error;
+      });
+      return { ...other, choice: `wasm, because of webgpu: ${error.message}` };
+    }
+  };
+  return start(backend);
 }
 
 /** @throws TurboQuantError out_of_memory — weights or cache that do not fit what the backend has */
