@@ -76,7 +76,7 @@ export class Runner {
 
   /** Makes what this runner's steps over `cache` will need, ahead of the first: see `Decoder.rehearse`. */
   rehearse(cache: KvCache, draws: readonly Draw[]): Promise<void> {
-    return this.decoder.rehearse(cache, Math.min(this.chunkTokens, this.contextLength), draws);
+    return this.decoder.rehearse(cache, this, draws);
   }
 
   /**

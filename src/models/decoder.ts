@@ -250,14 +250,22 @@ export class Decoder {
 
   /**
    * Makes what steps over `cache` need ahead of the first one, where the backend can: kernels for one token, for a few, for
-   * chunks of up to `chunkTokens`, and for these draws.
+   * chunks of up to `chunkTokens` wherever they end before `contextLength`, and for these draws.
    * @throws TurboQuantError unsupported — the backend has no kernel for the cache's format
    */
-  async rehearse(cache: KvCache, chunkTokens: number, draws: readonly Draw[]): Promise<void> {
-    await this.ops.rehearse?.(chunkTokens, (rows) => this.#rehearseStep(cache, rows, draws));
+  async rehearse(
+    cache: KvCache,
+    { chunkTokens, contextLength }: { readonly chunkTokens: number; readonly contextLength: number },
+    draws: readonly Draw[],
+  ): Promise<void> {
+    const most = Math.min(chunkTokens, contextLength);
+    // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
+    await this.ops.rehearse?.(most, (rows) =>
+      this.#rehearseStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
+    );
   }
 
-  #rehearseStep(cache: KvCache, rows: number, draws: readonly Draw[]): void {
+  #rehearseStep(cache: KvCache, rows: number, start: number, draws: readonly Draw[]): void {
     const { ops, config } = this;
     const sequence = cache.createSequence();
     const rope = this.#rope;
@@ -267,10 +275,10 @@ export class Decoder {
     const logits = this.queue({
       tokens: new Int32Array(rows),
       positions: new Int32Array(rows),
-      spans: [{ sequence, start: 0, count: rows, row: 0 }],
+      spans: [{ sequence, start, count: rows, row: 0 }],
       logitRows: Int32Array.from({ length: Math.min(rows, REHEARSED_LOGITS) }, (_, row) => row),
     });
-    for (const draw of rows === 1 ? draws : []) {
+    for (const draw of draws) {
       const stream = ops.sampling?.createStream(draw, config.vocabSize);
       void stream?.sample(logits!, 1, [0]);
       stream?.close();

@@ -24,7 +24,7 @@ import {
 import { shaders } from "./generated/shaders.ts";
 import type { Kernel } from "./kernel.ts";
 import type { GpuPageStorage } from "./page-storage.ts";
-import { attendPrefill, planPrefill, prefillKernel } from "./prefill-attention.ts";
+import { attendPrefill, planPrefill } from "./prefill-attention.ts";
 import { shaderText } from "./shader-text.ts";
 import { DECODE_TOKENS, SPAN_WORDS, type StepBuffer, type StepLayout } from "./step-buffer.ts";
 
@@ -71,8 +71,6 @@ export class AttentionKernels {
     const prepared = this.#prepare(layer, step.spans[0]!.sequence.cache.layers[index]!);
     const at = this.#steps.prepare(step);
     if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
-    if (this.#commands.isRehearsing)
-      for (const rows of [32, 64] as const) prefillKernel(this.#commands, prepared.options, rows);
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
     for (const span of longSpans) {
       const plan = planPrefill(layer, span);
