@@ -12,7 +12,32 @@ const PROMPT = "Once upon a time there was a little girl who lived";
 const OPTIONS = { temperature: 0, ignoreEos: true } as const;
 const KV = "k4v4,window=16,sinks=4";
 
-const load = (backend: "wasm" | "webgpu") => LLM.load("qwen3-1m", { backend, kv: KV, contextLength: 256 });
+const load = (backend: "wasm" | "webgpu") => LLM.load("qwen3-1m", { backend, kv: KV, contextLength: 512 });
+/** Names of what is made on a device from now on. */
+function watch(device: GPUDevice) {
+  const calls: string[] = [];
+  const names = [
+    "createBuffer",
+    "createBindGroup",
+    "createCommandEncoder",
+    "createComputePipeline",
+    "createComputePipelineAsync",
+    "createShaderModule",
+  ] as const;
+  const originals = names.map((name) => device[name]);
+  for (const [i, name] of names.entries()) {
+    const call = (...args: unknown[]): unknown => {
+      calls.push(name);
+      return (originals[i] as (...args: unknown[]) => unknown).apply(device, args);
+    };
+    Object.assign(device, { [name]: call });
+  }
+  const stop = (): void => {
+    for (const [i, name] of names.entries()) Object.assign(device, { [name]: originals[i] });
+  };
+  return { calls, stop };
+}
+
 const gpuOf = (llm: LLM): WebGpuBackend => llm.ops as WebGpuBackend;
 
 async function tokensOf(session: Session, prompt: string, count: number): Promise<number[]> {
@@ -81,39 +106,59 @@ describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, ()
     for (const session of forks) session.release();
   });
 
-  it("one token is one submit and makes no buffer, bind group or pipeline", async () => {
-    const { commands, allocator, context } = gpuOf(webgpu);
-    const { device } = context;
-    const session = webgpu.createSession();
-    const made: string[] = [];
-    const submits: number[] = [];
-    const names = ["createBuffer", "createBindGroup", "createComputePipeline", "createShaderModule"] as const;
-    const originals = names.map((name) => device[name]);
-    const before = { count: 0 };
-    let seen = 0;
+  it("what is loaded has its kernels: a short prompt, a long one, drawn tokens and a batch make none", async () => {
+    const made = watch(gpuOf(webgpu).context.device);
     try {
-      for await (const _ of session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 40 })) {
-        seen++;
-        if (seen === 12) {
-          before.count = allocator.count;
-          for (const [i, name] of names.entries()) {
-            Object.assign(device, {
-              [name]: (...args: unknown[]) => {
-                made.push(name);
-                return (originals[i] as (...args: unknown[]) => unknown).apply(device, args);
-              },
-            });
-          }
-        }
-        if (seen >= 12 && seen <= 36) submits.push(commands.counts.submits);
+      for (const [prompt, options] of [
+        [PROMPT, {}],
+        [`${PROMPT} in a house by the sea. `.repeat(6), { temperature: 0.8, topK: 20 }],
+        ["a", { temperature: 0.8, topP: 0.9 }],
+      ] as const) {
+        await collect(webgpu.generate(prompt, { ...OPTIONS, ...options, maxNewTokens: 4 }));
+      }
+      const sequences = Array.from({ length: 6 }, () => webgpu.cache.createSequence());
+      await webgpu.runner.step(sequences.map((sequence) => ({ sequence, tokens: [1, 2], logits: "last" as const })));
+      await webgpu.runner.step(
+        sequences.slice(3).map((sequence) => ({ sequence, tokens: [3], logits: "last" as const })),
+      );
+      for (const sequence of sequences) sequence.release();
+    } finally {
+      made.stop();
+    }
+    expect(made.calls.filter((name) => /Pipeline|ShaderModule/.test(name))).toEqual([]);
+    // The other way round the watch would see nothing at all.
+    expect(made.calls).toContain("createCommandEncoder");
+  });
+
+  it("another format brings its own kernels when it is made, not with its first token", async () => {
+    const view = await webgpu.withKv("k8v2,window=16,sinks=4");
+    const made = watch(gpuOf(webgpu).context.device);
+    try {
+      await collect(view.generate(PROMPT, { ...OPTIONS, maxNewTokens: 4 }));
+    } finally {
+      made.stop();
+    }
+    expect(made.calls.filter((name) => /Pipeline|ShaderModule/.test(name))).toEqual([]);
+    await view.dispose();
+    await expect(webgpu.withKv("kivi-2")).rejects.toMatchObject({ code: "unsupported" });
+  });
+
+  it("256 tokens are 256 submits and make no buffer, bind group or pipeline", async () => {
+    const { commands, context } = gpuOf(webgpu);
+    const session = webgpu.createSession();
+    const submits: number[] = [];
+    let made: ReturnType<typeof watch> | null = null;
+    try {
+      for await (const _ of session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 280 })) {
+        submits.push(commands.counts.submits);
+        if (submits.length === 12) made = watch(context.device);
+        if (submits.length === 12 + 256) made?.stop();
       }
     } finally {
-      for (const [i, name] of names.entries()) Object.assign(device, { [name]: originals[i] });
+      made?.stop();
     }
-    // New pages may make a layer's buffer grow; that is all that may be made, and its bind groups with it.
-    expect(made.filter((name) => name === "createComputePipeline" || name === "createShaderModule")).toEqual([]);
-    expect((submits.at(-1)! - submits[0]!) / (submits.length - 1)).toBeLessThanOrEqual(1.2);
-    expect(made.length, made.join(" ")).toBeLessThanOrEqual(4);
+    expect(submits[12 + 256 - 1]! - submits[12 - 1]!).toBe(256);
+    expect(made?.calls.filter((name) => name !== "createCommandEncoder")).toEqual([]);
     session.release();
   });
 

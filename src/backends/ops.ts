@@ -138,6 +138,14 @@ export interface Ops {
   /** More lines for `--explain`, if there is more to say. */
   explain?(): string[];
 
+  /**
+   * Calls `queue` for the numbers of rows, up to `mostRows`, at which kernels change, the largest first and 1 last; `queue`
+   * queues a step of so many rows, and nothing is computed. What such steps need is there when the promise resolves.
+   * Absent where nothing is to be made ahead.
+   * @throws TurboQuantError unsupported — a format that has no kernel here
+   */
+  rehearse?(mostRows: number, queue: (rows: number) => void): Promise<void>;
+
   /** Stacks the parts' rows into one matrix of type `as`. @throws invalid_argument for shapes that do not stack */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;
   alloc(length: number): Buf;

@@ -9,6 +9,11 @@ export interface PageStorage {
    * @throws TurboQuantError out_of_memory
    */
   allocate(numBytes: number, group: number): PageAddress;
+  /**
+   * Says that a group will hold so many pages when one sequence is as long as it may get: what is allocated at once, and how
+   * far. Never a promise, and never a limit. Absent where pages cost nothing to add.
+   */
+  expect?(numBytes: number, group: number, pages: number): void;
   release(address: PageAddress, numBytes: number): void;
   copy(from: PageAddress, to: PageAddress, numBytes: number): void;
   /** A copy of the page's bytes. Asynchronous because a GPU has to map them. */

@@ -1,5 +1,5 @@
 /** @file The engine: a model, its tokenizer and its cache behind `load`, `generate` and `chat`. */
-import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
+import type { BackendName, Draw, Ops, WeightType } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -18,9 +18,10 @@ import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
 import { checkFit, type Fit } from "./check-fit.ts";
 import { createBackend } from "./create-backend.ts";
+import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk } from "./generation.ts";
 import { Runner } from "./runner.ts";
-import type { SamplingParams } from "./sampling-params.ts";
+import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
 
 /** Preset of every command and of `LLM.load`. */
@@ -42,6 +43,10 @@ export interface LoadOptions {
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
+
+const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
+/** Kernels of draws depend on the number of candidates only, and little on that. */
+const DRAWN: Draw = { ...GREEDY, temperature: 1, topK: 40 };
 
 type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
@@ -96,6 +101,7 @@ export class LLM {
     this.backendChoice = parts.backendChoice;
     this.notes = parts.notes;
     this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
+    expectPages(this.cache, parts.contextLength, this.runner.chunkTokens);
   }
 
   get ops(): Ops {
@@ -122,14 +128,9 @@ export class LLM {
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
-      let choice: string | undefined;
-      ops = await createBackend(options.backend ?? "auto", {
-        onChoice: (reason) => {
-          choice = reason;
-        },
-        ...(options.threads !== undefined && { threads: options.threads }),
-      });
-      const fit = fitOf(ops, options, modelOfCheckpoint(config, source.name, checkpoint));
+      const started = await startBackend(options, modelOfCheckpoint(config, source.name, checkpoint));
+      ops = started.ops;
+      const { fit, choice } = started;
       const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
         config,
         kv: spec,
@@ -138,7 +139,7 @@ export class LLM {
         onWeight: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "tensors" }),
         ...(signal && { signal }),
       });
-      return new LLM({
+      const llm = new LLM({
         name: source.name,
         config,
         generationConfig,
@@ -153,6 +154,8 @@ export class LLM {
         reopen: open,
         isView: false,
       });
+      await llm.#rehearse();
+      return llm;
     } catch (error) {
       await ops?.dispose();
       throw error;
@@ -171,7 +174,15 @@ export class LLM {
     const spec = parseKvSpec(kv);
     const calibration = await this.loadCalibration(spec);
     const decoder = this.decoder.withFormat(spec, calibration);
-    return new LLM({ ...this.#parts, decoder, calibration, isView: true });
+    const view = new LLM({ ...this.#parts, decoder, calibration, isView: true });
+    await view.#rehearse();
+    return view;
+  }
+
+  /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
+  #rehearse(): Promise<void> {
+    const own = resolveSamplingParams(this.samplingDefaults);
+    return this.runner.rehearse(this.cache, [GREEDY, DRAWN, own]);
   }
 
   /** What a format asks of the checkpoint's calibration file. */
@@ -261,6 +272,37 @@ function shareSource(source: FileSource): FileSource {
     read: (file, start, end) => source.read(file, start, end),
     close: async () => {},
   };
+}
+
+interface Started {
+  readonly ops: Ops;
+  readonly fit: Fit;
+  /** Of `auto`, with the reason. */
+  readonly choice: string | undefined;
+}
+
+/** A backend that model and context fit: `auto` leaves a GPU for wasm where only that has room for what was asked. */
+async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
+  const { backend = "auto", threads } = options;
+  const start = async (name: BackendName | "auto"): Promise<Started> => {
+    let choice: string | undefined;
+    const onChoice = (reason: string): void => {
+      choice = reason;
+    };
+    const ops = await createBackend(name, { onChoice, ...(threads !== undefined && { threads }) });
+    try {
+      return { ops, fit: fitOf(ops, options, model), choice };
+    } catch (error) {
+      await ops.dispose();
+      const isFull = error instanceof TurboQuantError && error.code === "out_of_memory";
+      if (name !== "auto" || ops.name !== "webgpu" || !isFull) throw error;
+      const other = await start("wasm").catch(() => {
+        throw error;
+      });
+      return { ...other, choice: `wasm, because of webgpu: ${error.message}` };
+    }
+  };
+  return start(backend);
 }
 
 /** @throws TurboQuantError out_of_memory — weights or cache that do not fit what the backend has */

@@ -1,5 +1,6 @@
 /** @file Turns sequences and tokens into steps: chunked prefill, and decoding of several sequences at once. */
-import type { Span, Step } from "../backends/ops.ts";
+import type { Draw, Span, Step } from "../backends/ops.ts";
+import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { Decoder } from "../models/decoder.ts";
@@ -71,6 +72,11 @@ export class Runner {
     this.decoder = decoder;
     this.chunkTokens = options.chunkTokens ?? decoder.ops.chunkTokens;
     this.contextLength = options.contextLength;
+  }
+
+  /** Makes what this runner's steps over `cache` will need, ahead of the first: see `Decoder.rehearse`. */
+  rehearse(cache: KvCache, draws: readonly Draw[]): Promise<void> {
+    return this.decoder.rehearse(cache, this, draws);
   }
 
   /**

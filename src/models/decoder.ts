@@ -1,5 +1,5 @@
 /** @file The forward pass of a decoder-only transformer, written once against `Ops`. Families differ in data only. */
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../backends/ops.ts";
+import type { AttentionLayer, Buf, Draw, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
@@ -27,6 +27,9 @@ export interface DecoderOptions {
 export function embeddingType(weights: WeightType | "auto"): WeightType | "auto" {
   return weights === "q4" ? "q8" : weights;
 }
+
+/** Most rows of logits of a rehearsed step. */
+const REHEARSED_LOGITS = 8;
 
 interface LayerWeights {
   readonly attention: AttentionLayer;
@@ -245,11 +248,50 @@ export class Decoder {
     return logits;
   }
 
+  /**
+   * Makes what steps over `cache` need ahead of the first one, where the backend can: kernels for one token, for a few, for
+   * chunks of up to `chunkTokens` wherever they end before `contextLength`, and for these draws.
+   * @throws TurboQuantError unsupported — the backend has no kernel for the cache's format
+   */
+  async rehearse(
+    cache: KvCache,
+    { chunkTokens, contextLength }: { readonly chunkTokens: number; readonly contextLength: number },
+    draws: readonly Draw[],
+  ): Promise<void> {
+    const most = Math.min(chunkTokens, contextLength);
+    // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
+    await this.ops.rehearse?.(most, (rows) =>
+      this.#rehearseStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
+    );
+  }
+
+  #rehearseStep(cache: KvCache, rows: number, start: number, draws: readonly Draw[]): void {
+    const { ops, config } = this;
+    const sequence = cache.createSequence();
+    const rope = this.#rope;
+    // Logits of several rows are wanted where sequences run side by side, which not everyone does: their kernels stay, the
+    // memory does not.
+    if (rows === 1) this.#freeLogits();
+    const logits = this.queue({
+      tokens: new Int32Array(rows),
+      positions: new Int32Array(rows),
+      spans: [{ sequence, start, count: rows, row: 0 }],
+      logitRows: Int32Array.from({ length: Math.min(rows, REHEARSED_LOGITS) }, (_, row) => row),
+    });
+    for (const draw of draws) {
+      const stream = ops.sampling?.createStream(draw, config.vocabSize);
+      void stream?.sample(logits!, 1, [0]);
+      stream?.close();
+    }
+    // Dynamic scaling goes by the longest position that was real.
+    this.#rope = rope;
+    sequence.release();
+  }
+
   /** Frees activations. Weights live as long as the backend. */
   dispose(): void {
     this.#freeActivations();
-    if (this.#logits) this.ops.free(this.#logits);
-    this.#logits = null;
+    this.#freeLogits();
   }
 
   /** Dynamic NTK scaling depends on the longest position so far; every other kind is made once. */
@@ -282,6 +324,11 @@ export class Decoder {
     const { rows: _, ...buffers } = this.#activations ?? { rows: 0 };
     for (const buf of Object.values(buffers)) this.ops.free(buf as Buf);
     this.#activations = null;
+  }
+
+  #freeLogits(): void {
+    if (this.#logits) this.ops.free(this.#logits);
+    this.#logits = null;
   }
 
   #logitsFor(count: number): Buf {

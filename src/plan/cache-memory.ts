@@ -69,13 +69,15 @@ export class CacheMemory {
       const length = kept(tokens, keeps);
       const [rest, most] = [pagesAtRest(cache, length), pagesHeld(cache, length, chunkTokens)];
       const pages = (stream: keyof PageCounts): number => rest[stream] * (sequences - 1) + most[stream];
-      for (const [count, layout] of [
-        [pages("main"), cache.main],
-        [pages("exact"), cache.exact],
+      for (const [count, layout, expected] of [
+        [pages("main"), cache.main, most.main],
+        [pages("exact"), cache.exact, most.exact],
       ] as const) {
         if (!layout || count === 0) continue;
         const stream =
-          backend === "wasm" ? count * alignUp(layout.numBytes) : bufferBytes(slabCapacity(count) * layout.numBytes);
+          backend === "wasm"
+            ? count * alignUp(layout.numBytes)
+            : bufferBytes(slabCapacity(count, layout.numBytes, expected) * layout.numBytes);
         bytes += stream;
         largestBinding = Math.max(largestBinding, backend === "wasm" ? count * layout.numBytes : stream);
       }

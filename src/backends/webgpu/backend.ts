@@ -1,8 +1,8 @@
 /**
  * @file The WebGPU backend: every operation queues a kernel, `readback` submits and waits.
  *
- * Buffers, pipelines and bind groups are made when first needed and kept, so that a token that is decoded allocates nothing
- * and is one submit.
+ * Buffers, pipelines and bind groups are made in a rehearsal or when first needed, and kept, so that a token that is decoded
+ * allocates nothing and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
@@ -17,6 +17,7 @@ import { ElementwiseKernels } from "./elementwise.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./gpu-sampler.ts";
 import { asGpuWeight, WeightLoader } from "./gpu-weight.ts";
 import { LinearKernels } from "./linear.ts";
+import { rehearsedRows } from "./linear-plan.ts";
 import { type OpenOptions, openDevice } from "./open-device.ts";
 import { GpuPageStorage } from "./page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./step-buffer.ts";
@@ -71,7 +72,15 @@ export class WebGpuBackend implements Ops {
 
   explain(): string[] {
     const { count, numBytes } = this.allocator;
-    return explainDevice(this.context, { kernels: this.commands.kernelLabels, buffers: count, bytes: numBytes });
+    const { compilation, kernelLabels } = this.commands;
+    return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
+  }
+
+  async rehearse(mostRows: number, queue: (rows: number) => void): Promise<void> {
+    this.context.check();
+    await this.commands.rehearse(() => {
+      for (const rows of rehearsedRows(mostRows)) queue(rows);
+    });
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {

@@ -41,8 +41,8 @@ export class BufferAllocator {
   readonly #context: GpuContext;
   readonly #live = new Set<GpuBuffer>();
   #numBytes = 0;
-  /** Told of every freed buffer: bind groups must not keep it. */
-  onFree: (buffer: GpuBuffer) => void = () => {};
+  /** Destroys a freed buffer, when nothing that is recorded uses it any more. */
+  onFree: (buffer: GpuBuffer) => void = ({ raw }) => raw.destroy();
 
   constructor(context: GpuContext) {
     this.#context = context;
@@ -83,7 +83,6 @@ export class BufferAllocator {
     if (!this.#live.delete(buffer)) return;
     this.#numBytes -= buffer.numBytes;
     this.onFree(buffer);
-    buffer.raw.destroy();
   }
 
   dispose(): void {

@@ -1,6 +1,8 @@
 /**
  * @file The order of work on the device: dispatches gather in one compute pass, and everything up to a wait is one submit.
  *
+ * In a rehearsal dispatches are not queued: what they need (kernels, bind groups, buffers of their callers) is made ahead.
+ *
  * Scalars of a dispatch are a 256-byte slot of a uniform arena, found again by their content: a layer that runs with the
  * same numbers as before uploads nothing.
  */
@@ -12,6 +14,8 @@ import { Kernel, type KernelSpec, PARAM_BYTES } from "./kernel.ts";
 
 const SLOTS = 4096;
 const WORDS = PARAM_BYTES / 4;
+/** Freed memory that waits for a submit of its own accord. */
+const MAX_RETIRED_BYTES = 64 << 20;
 /** Workgroups of one dimension that every adapter takes. */
 export const MAX_GROUPS = 65535;
 
@@ -35,6 +39,11 @@ export class Commands {
   #staging: GPUBuffer | null = null;
   #submits = 0;
   #dispatches = 0;
+  /** Freed, and used by what is recorded. */
+  readonly #retired: GpuBuffer[] = [];
+  #retiredBytes = 0;
+  #rehearsing = false;
+  #compilation = { kernels: 0, ms: 0 };
 
   constructor(context: GpuContext, allocator: BufferAllocator) {
     this.context = context;
@@ -44,15 +53,45 @@ export class Commands {
       usage: BufferUsage.uniform | BufferUsage.copyDst,
     });
     allocator.onFree = (buffer) => {
-      // A recorded command may still use it.
-      this.flush();
       for (const kernel of this.#kernels.values()) kernel.forget(buffer);
+      this.#destroy(buffer);
     };
   }
 
   /** Submits and dispatches so far, for tests and `--explain`. */
   get counts(): { readonly submits: number; readonly dispatches: number } {
     return { submits: this.#submits, dispatches: this.#dispatches };
+  }
+
+  get isRehearsing(): boolean {
+    return this.#rehearsing;
+  }
+
+  /** Kernels compiled ahead so far, and how long that took. */
+  get compilation(): { readonly kernels: number; readonly ms: number } {
+    return this.#compilation;
+  }
+
+  /**
+   * Runs `queue` without queueing its dispatches, and waits until every kernel that it met is compiled, all at once and
+   * without holding up the thread. Copies and writes are queued: constants are in place when they are needed.
+   */
+  async rehearse(queue: () => void): Promise<void> {
+    this.#rehearsing = true;
+    const known = new Set(this.#kernels.values());
+    try {
+      queue();
+    } finally {
+      this.#rehearsing = false;
+    }
+    this.flush();
+    const started = performance.now();
+    const made = [...this.#kernels.values()].filter((kernel) => !known.has(kernel));
+    await Promise.all(made.map((kernel) => kernel.compile()));
+    this.#compilation = {
+      kernels: this.#compilation.kernels + made.length,
+      ms: this.#compilation.ms + performance.now() - started,
+    };
   }
 
   /** The kernel of that name, made when first asked for. */
@@ -74,6 +113,10 @@ export class Commands {
   dispatch(kernel: Kernel, words: readonly number[], buffers: readonly GpuBuffer[], x: number, y = 1, z = 1): void {
     if (x === 0 || y === 0 || z === 0) return;
     assert(x <= MAX_GROUPS && y <= MAX_GROUPS && z <= MAX_GROUPS, `${kernel.label}: a grid of ${x}x${y}x${z}`);
+    if (this.#rehearsing) {
+      kernel.bindGroup(buffers);
+      return;
+    }
     const slot = this.#slot(words);
     this.#pass ??= this.#encode().beginComputePass();
     this.#pass.setPipeline(kernel.pipeline);
@@ -116,6 +159,7 @@ export class Commands {
     this.context.device.queue.submit([this.#encoder.finish()]);
     this.#encoder = null;
     this.#submits++;
+    this.#destroyRetired();
   }
 
   /** Waits for everything queued and copies `numBytes` (a multiple of 4) back. */
@@ -147,8 +191,26 @@ export class Commands {
   dispose(): void {
     this.#encoder = null;
     this.#pass = null;
+    this.#destroyRetired();
     this.#uniforms.destroy();
     this.#staging?.destroy();
+  }
+
+  /** What is recorded keeps its buffers until it is submitted; freeing one is no reason to submit, unless it is large. */
+  #destroy(buffer: GpuBuffer): void {
+    if (!this.#encoder || buffer.usedIn !== this.#submits) {
+      buffer.raw.destroy();
+      return;
+    }
+    this.#retired.push(buffer);
+    this.#retiredBytes += buffer.numBytes;
+    if (this.#retiredBytes > MAX_RETIRED_BYTES) this.flush();
+  }
+
+  #destroyRetired(): void {
+    for (const { raw } of this.#retired) raw.destroy();
+    this.#retired.length = 0;
+    this.#retiredBytes = 0;
   }
 
   #encode(): GPUCommandEncoder {

@@ -36,6 +36,8 @@ function explainVariants({ features, isSoftware }: GpuContext): string[] {
 
 export interface DeviceUse {
   readonly kernels: readonly string[];
+  /** Kernels compiled ahead, and how long they took together. */
+  readonly compilation: { readonly kernels: number; readonly ms: number };
   readonly buffers: number;
   readonly bytes: number;
 }
@@ -51,6 +53,9 @@ export function explainDevice(context: GpuContext, use: DeviceUse): string[] {
       `workgroup memory ${limits.maxComputeWorkgroupStorageSize} B, ${limits.maxComputeInvocationsPerWorkgroup} invocations`,
     ...explainVariants(context),
     `kernels: ${use.kernels.length > 0 ? use.kernels.join(", ") : "made when first used"}`,
+    ...(use.compilation.kernels > 0
+      ? [`compiled at load: ${use.compilation.kernels} kernels in ${(use.compilation.ms / 1000).toFixed(2)} s`]
+      : []),
     `buffers: ${use.buffers}, ${mebibytes(use.bytes)}`,
   ];
 }

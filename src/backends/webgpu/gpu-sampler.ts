@@ -148,6 +148,10 @@ export class GpuSampling implements DeviceSampling {
   async #read(tokens: GpuBuffer, rows: number): Promise<DeviceSample[]> {
     const { context } = this.#commands;
     context.check();
+    if (this.#commands.isRehearsing) {
+      if (this.#idleStaging.length === 0) this.#idleStaging.push(this.#createStaging());
+      return [];
+    }
     const staging = this.#idleStaging.pop() ?? this.#createStaging();
     this.#commands.copy(tokens, 0, staging, 0, rows * SAMPLE_BYTES);
     this.#commands.flush();

@@ -2,8 +2,9 @@
  * @file A compute pipeline with its bind groups.
  *
  * Binding 0 is a uniform block of scalars at a dynamic offset, the others are storage buffers. Bind groups are made once
- * for each set of buffers.
+ * for each set of buffers. The pipeline is compiled ahead without holding anyone up, or when it is first dispatched.
  */
+import { TurboQuantError } from "../../errors.ts";
 import type { GpuBuffer } from "./buffers.ts";
 import type { GpuContext } from "./context.ts";
 import { COMPUTE_STAGE } from "./gpu-flags.ts";
@@ -20,8 +21,10 @@ export interface KernelSpec {
 
 export class Kernel {
   readonly label: string;
-  readonly pipeline: GPUComputePipeline;
+  readonly #context: GpuContext;
   readonly #device: GPUDevice;
+  readonly #descriptor: GPUComputePipelineDescriptor;
+  #pipeline: GPUComputePipeline | null = null;
   readonly #layout: GPUBindGroupLayout;
   readonly #uniforms: GPUBuffer;
   readonly #groups = new Map<string, { group: GPUBindGroup; buffers: readonly GpuBuffer[] }>();
@@ -29,6 +32,7 @@ export class Kernel {
   constructor(context: GpuContext, uniforms: GPUBuffer, { label, code, buffers }: KernelSpec) {
     const { device } = context;
     this.label = label;
+    this.#context = context;
     this.#device = device;
     this.#uniforms = uniforms;
     this.#layout = device.createBindGroupLayout({
@@ -42,11 +46,29 @@ export class Kernel {
         })),
       ],
     });
-    this.pipeline = device.createComputePipeline({
+    this.#descriptor = {
       label,
       layout: device.createPipelineLayout({ label, bindGroupLayouts: [this.#layout] }),
       compute: { module: device.createShaderModule({ label, code }), entryPoint: "main" },
-    });
+    };
+  }
+
+  /** Compiled now, and the caller with it, unless it was compiled ahead. */
+  get pipeline(): GPUComputePipeline {
+    this.#pipeline ??= this.#device.createComputePipeline(this.#descriptor);
+    return this.#pipeline;
+  }
+
+  /** Compiles beside other kernels and beside the caller. @throws TurboQuantError internal, device_lost */
+  async compile(): Promise<void> {
+    if (this.#pipeline) return;
+    try {
+      const pipeline = await this.#context.wait(this.#device.createComputePipelineAsync(this.#descriptor));
+      this.#pipeline ??= pipeline;
+    } catch (error) {
+      if (error instanceof TurboQuantError) throw error;
+      throw new TurboQuantError("internal", `webgpu: kernel ${this.label}: ${(error as Error).message}`);
+    }
   }
 
   bindGroup(buffers: readonly GpuBuffer[]): GPUBindGroup {

@@ -50,6 +50,11 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number): Lin
   return { kernel: "tiled", each: rows <= 64 || context.isSoftware ? 4 : 8 };
 }
 
+/** Numbers of rows that between them get every kernel a step of up to `most` rows can get, the largest first. */
+export function rehearsedRows(most: number): number[] {
+  return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
+}
+
 function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {
   // Nothing is on the way while a CPU computes.
   if (isSoftware) return { outputs: 1, unroll: 1 };

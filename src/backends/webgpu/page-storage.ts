@@ -6,7 +6,7 @@
  */
 import type { PageAddress, PageStorage } from "../../cache/page-storage.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
-import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
+import { type BufferAllocator, bufferBytes, type GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
 
@@ -14,21 +14,36 @@ const SLOT_BITS = 20;
 /** The part of an address that a kernel multiplies by the page size. */
 export const SLOT_MASK = 2 ** SLOT_BITS - 1;
 const MAX_SLABS = 2 ** (32 - SLOT_BITS) - 1;
-/** A full buffer grows by this share of its pages: what may lie idle against how often it is copied. */
+/** A large full buffer grows by this share of its pages: what may lie idle against how often it is copied. */
 const GROWTH = 1 / 16;
-const MIN_GROWTH = 4;
+/** A small one doubles: up to so many bytes are added however few there are, and allocated at once where they are expected. */
+const STEP_BYTES = 1 << 20;
+const MIN_PAGES = 4;
 
-/** Pages that the buffer of a group has room for once it holds `pages` of them. */
-export function slabCapacity(pages: number): number {
-  let capacity = MIN_GROWTH;
-  while (capacity < pages) capacity = grown(capacity);
+const stepPages = (pageBytes: number): number => Math.floor(STEP_BYTES / pageBytes);
+
+const firstCapacity = (pageBytes: number, expected: number): number =>
+  Math.max(MIN_PAGES, Math.min(expected, stepPages(pageBytes)));
+
+/** No larger than what is expected, as long as that is not reached. */
+function grown(capacity: number, pageBytes: number, expected: number): number {
+  const more = Math.max(MIN_PAGES, Math.ceil(capacity * GROWTH), Math.min(capacity, stepPages(pageBytes)));
+  return capacity < expected ? Math.min(capacity + more, expected) : capacity + more;
+}
+
+/** Pages that the buffer of a group has room for once it holds `pages` of them. expected: see `PageStorage.expect` */
+export function slabCapacity(pages: number, pageBytes: number, expected: number): number {
+  let capacity = firstCapacity(pageBytes, expected);
+  while (capacity < pages) capacity = grown(capacity, pageBytes, expected);
   return capacity;
 }
 
-const grown = (capacity: number): number => capacity + Math.max(MIN_GROWTH, Math.ceil(capacity * GROWTH));
+const keyOf = (group: number, pageBytes: number): string => `${group}/${pageBytes}`;
 
 interface Slab {
   readonly pageBytes: number;
+  /** Of its group and page size. */
+  readonly key: string;
   buffer: GpuBuffer;
   /** Slots ever used; the ones given back are in `free`. */
   used: number;
@@ -41,6 +56,7 @@ export class GpuPageStorage implements PageStorage {
   readonly #allocator: BufferAllocator;
   readonly #slabs: Slab[] = [];
   readonly #byGroup = new Map<string, number>();
+  readonly #expected = new Map<string, number>();
   /** Stands in where a layer has no pages of a kind. */
   readonly #empty: GpuBuffer;
 
@@ -57,13 +73,18 @@ export class GpuPageStorage implements PageStorage {
 
   /** The buffer of a group's pages of this size. */
   bufferOf(group: number, pageBytes: number): GpuBuffer {
-    const index = this.#byGroup.get(`${group}/${pageBytes}`);
+    const index = this.#byGroup.get(keyOf(group, pageBytes));
     return index === undefined ? this.#empty : this.#slabs[index]!.buffer;
+  }
+
+  expect(numBytes: number, group: number, pages: number): void {
+    const key = keyOf(group, numBytes);
+    this.#expected.set(key, Math.max(pages, this.#expected.get(key) ?? 0));
   }
 
   allocate(numBytes: number, group: number): PageAddress {
     this.#context.check();
-    const key = `${group}/${numBytes}`;
+    const key = keyOf(group, numBytes);
     let index = this.#byGroup.get(key);
     if (index === undefined) {
       if (this.#slabs.length === MAX_SLABS) {
@@ -73,8 +94,11 @@ export class GpuPageStorage implements PageStorage {
         );
       }
       index = this.#slabs.length;
-      const buffer = this.#allocator.allocate(numBytes * MIN_GROWTH, `KV pages of layer ${group >> 1}`);
-      this.#slabs.push({ pageBytes: numBytes, buffer, used: 0, free: [] });
+      const buffer = this.#allocator.allocate(
+        this.#firstPages(key, numBytes) * numBytes,
+        `KV pages of layer ${group >> 1}`,
+      );
+      this.#slabs.push({ pageBytes: numBytes, key, buffer, used: 0, free: [] });
       this.#byGroup.set(key, index);
     }
     const slab = this.#slabs[index]!;
@@ -84,7 +108,9 @@ export class GpuPageStorage implements PageStorage {
       return (index + 1) * 2 ** SLOT_BITS + reused;
     }
     const capacity = Math.floor(slab.buffer.numBytes / numBytes);
-    if (slab.used === capacity) this.#grow(slab, group, grown(capacity));
+    if (slab.used === capacity) {
+      this.#grow(slab, group, grown(capacity, numBytes, this.#expected.get(key) ?? 0));
+    }
     return (index + 1) * 2 ** SLOT_BITS + slab.used++;
   }
 
@@ -138,11 +164,22 @@ export class GpuPageStorage implements PageStorage {
     slab.buffer = larger;
   }
 
-  /** Gives the memory of a group without pages back; its next page begins anew. */
+  /** Gives the memory of a group without pages back, but for what the next sequence begins with. */
   #forget(slab: Slab): void {
-    const small = this.#allocator.allocate(slab.pageBytes * MIN_GROWTH, slab.buffer.raw.label);
-    this.#allocator.free(slab.buffer);
-    slab.buffer = small;
+    const numBytes = bufferBytes(this.#firstPages(slab.key, slab.pageBytes) * slab.pageBytes);
+    if (slab.buffer.numBytes <= numBytes) {
+      this.#commands.clear(slab.buffer, 0, slab.used * slab.pageBytes);
+    } else {
+      const small = this.#allocator.allocate(numBytes, slab.buffer.raw.label);
+      this.#allocator.free(slab.buffer);
+      slab.buffer = small;
+    }
     slab.used = 0;
+  }
+
+  /** Pages of a group's first buffer. */
+  #firstPages(key: string, pageBytes: number): number {
+    const most = Math.max(1, Math.floor(this.#context.bindingBytes / pageBytes));
+    return Math.min(most, firstCapacity(pageBytes, this.#expected.get(key) ?? 0));
   }
 }

@@ -1,0 +1,63 @@
+/** @file The steps of a rehearsal meet every kernel that steps of other sizes get: plans are compared, no device takes part. */
+import { describe, expect, it } from "vitest";
+import type { GpuContext } from "./context.ts";
+import type { GpuWeight } from "./gpu-weight.ts";
+import { type LinearPlan, planLinear, rehearsedRows } from "./linear-plan.ts";
+import { planPrefill } from "./prefill-attention.ts";
+
+const HEADS = [
+  [4, 2],
+  [14, 2],
+  [16, 8],
+  [28, 4],
+  [32, 32],
+  [64, 8],
+] as const;
+
+describe("a rehearsal has every plan", () => {
+  it("of prefill attention, in any context and with any window", () => {
+    const seen = new Set<number>();
+    for (const [numHeads, numKvHeads] of HEADS) {
+      for (const slidingWindow of [0, 128, 4096]) {
+        const layer = { numHeads, numKvHeads, slidingWindow };
+        for (const context of [128, 512, 5000, 40_960]) {
+          const most = Math.min(256, context);
+          const steps = rehearsedRows(most).map((count) => ({ start: count === most ? context - most : 0, count }));
+          const known = new Set(steps.map((step) => planPrefill(layer, step).rows));
+          for (const rows of known) seen.add(rows);
+          for (let count = 5; count <= most; count += 3) {
+            for (let start = 0; start + count <= context; start += Math.ceil(context / 37)) {
+              const { rows } = planPrefill(layer, { start, count });
+              expect(known, `${JSON.stringify(layer)}, ${count} rows from ${start} of ${context}`).toContain(rows);
+            }
+          }
+        }
+      }
+    }
+    expect([...seen].sort()).toEqual([32, 64]);
+  });
+
+  it.each([
+    ["software", { isSoftware: true, matrices: false }],
+    ["a GPU", { isSoftware: false, matrices: false }],
+    ["a GPU with matrix units", { isSoftware: false, matrices: true }],
+  ])("of matrix products, on %s", (_, { isSoftware, matrices }) => {
+    const context = {
+      isSoftware,
+      features: { matrices, subgroupSize: 32 },
+      limits: { maxComputeWorkgroupStorageSize: 65_536, maxComputeInvocationsPerWorkgroup: 1024 },
+    } as unknown as GpuContext;
+    // Kernels for few rows are made for the next power of two.
+    const nameOf = (plan: LinearPlan, rows: number): string =>
+      JSON.stringify(plan.kernel === "rows" ? [plan, 2 ** Math.ceil(Math.log2(rows))] : plan);
+    for (const outputs of [256, 4096, 151_936]) {
+      for (const fitsHalf of [true, false]) {
+        const weight = { rows: outputs, cols: 1024, fitsHalf } as unknown as GpuWeight;
+        const plan = (rows: number): string => nameOf(planLinear(context, weight, rows), rows);
+        const known = new Set(rehearsedRows(1024).map(plan));
+        for (let rows = 1; rows <= 1024; rows++)
+          expect(known, `${outputs} outputs, ${rows} rows`).toContain(plan(rows));
+      }
+    }
+  });
+});
