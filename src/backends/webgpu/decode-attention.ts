@@ -120,8 +120,9 @@ function shapeOf(
 /** The kernels of a layer's format and shape: for long contexts, and for those that would not give every core a pass. */
 export function decodeKernels(commands: Commands, options: DecodeOptions): DecodeKernels {
   const { tuning } = options;
+  // What computes on a CPU is quicker to compile short passes than to run long ones.
   const isFixed = tuning?.own !== undefined || commands.context.isSoftware;
-  if (isFixed || !shapeOf(commands.context, options, 4)) return [decodeKernel(commands, options, tuning?.own ?? 4)];
+  if (isFixed || !shapeOf(commands.context, options, 4)) return [decodeKernel(commands, options, tuning?.own ?? 1)];
   return [decodeKernel(commands, options, 4), decodeKernel(commands, options, 2), decodeKernel(commands, options, 1)];
 }
 
@@ -167,7 +168,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   };
   const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
   const portable = { headDim, group, keyGroups };
-  const key = `attend-decode ${JSON.stringify([format.k.type, format.v.type, shape, main, exact, copies, threads, centroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([format.k.type, format.v.type, group, shape, main, exact, copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${format.k.type}, V ${format.v.type}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     code: shape
