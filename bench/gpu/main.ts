@@ -12,7 +12,7 @@ import { measureModel } from "./model.ts";
 import { measureParity } from "./parity.ts";
 
 const SHAPE = "qwen3-0.6b";
-const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], generations: [], repeats: 5 } as const;
+const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], generations: [], repeats: 15 } as const;
 
 const ATTENTION_KV = ["f16", "k8v8", "k8v4", "k4v4", "k3v3"];
 
