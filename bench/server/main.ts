@@ -1,22 +1,24 @@
 /**
  * @file Load and memory of the server, on the built package (`npm run build` first).
  *
- *   npx tsx bench/server/main.ts                          all four, the load for 300 s
- *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching
- *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --model REF -t N --out FILE
+ *   npx tsx bench/server/main.ts                          all five, the load for 300 s
+ *   npx tsx bench/server/main.ts load --seconds 20        one of: load, resident, shared-prefix, batching, connections
+ *   options: --clients 64 --seconds 300 --requests 48 --budget 64MB --tokens 1500 --repeats 7 --connections 10000 --model REF -t N --out FILE
  *
- * Prints a JSON line for each, and exits with 1 when an answer was wrong, a request failed, or the budget was exceeded.
+ * Prints a JSON line for each, and exits with 1 when an answer was wrong, a request failed, or the budget was exceeded, or a
+ * connection was refused or never closed. Connections take as many open files on each side (`ulimit -n`).
  */
 import { appendFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { buildCommit } from "../../src/cli/build-info.ts";
 import { measureBatching } from "./batching.ts";
+import { measureConnections } from "./connections.ts";
 import { measureLoad } from "./load.ts";
 import { measureResident } from "./resident.ts";
 import { measureSharedPrefix } from "./shared-prefix.ts";
 
-const PARTS = ["batching", "shared-prefix", "resident", "load"] as const;
+const PARTS = ["batching", "shared-prefix", "resident", "connections", "load"] as const;
 /** What stays resident, the exact cache first. The second format has no 16-bit window beside its codes. */
 const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=0"];
 
@@ -30,6 +32,7 @@ const { values, positionals } = parseArgs({
     tokens: { type: "string", default: "1500" },
     repeats: { type: "string", default: "7" },
     streams: { type: "string", default: "8" },
+    connections: { type: "string", default: "10000" },
     model: { type: "string" },
     threads: { type: "string", short: "t" },
     out: { type: "string" },
@@ -64,6 +67,12 @@ if (parts.includes("shared-prefix")) {
 }
 if (parts.includes("resident")) {
   for (const kv of RESIDENT_KV) report(await measureResident(kv, values.budget, Number(values.tokens), serve));
+}
+if (parts.includes("connections")) {
+  const row = await measureConnections(Number(values.connections), Number(values.repeats), serve);
+  report(row);
+  const isOpen = row.open_at_once === row.connections && row.closed_by_server === row.connections;
+  if (!isOpen || row.wrong_answers + row.failed_requests > 0) process.exitCode = 1;
 }
 if (parts.includes("load")) {
   const row = await measureLoad({

@@ -21,13 +21,13 @@ export class Continuation {
   readonly sampler: Sampler;
   #completionTokens = 0;
 
-  constructor(llm: LLM, params: SamplingParams, ignoreEos: boolean) {
+  constructor(llm: LLM, params: SamplingParams, ignoreEos: boolean, wantsLogprob = true) {
     this.params = params;
     this.#llm = llm;
     this.#ignoreEos = ignoreEos;
     this.#text = llm.tokenizer.createStream();
     this.#stops = new StopMatcher(params.stop);
-    this.sampler = new Sampler(params);
+    this.sampler = new Sampler(params, wantsLogprob);
   }
 
   /** Tokens taken so far. */
@@ -47,7 +47,7 @@ export class Continuation {
     const { text, stopped } = this.#stops.push(isEnd ? "" : this.#text.push(token));
     const piece = {
       token,
-      logprob,
+      ...(logprob !== undefined && { logprob }),
       ...(top && { topLogprobs: top.map((t) => ({ ...t, text: tokenizer.decode([t.token]) })) }),
     };
     if (!isEnd && !stopped && this.left(length) > 0) return { chunk: { text, ...piece }, finishReason: null };

@@ -212,3 +212,20 @@ describe("Sampler", () => {
     expect(draw({ presencePenalty: 0.6 }, 5)).toEqual([0, 1, 2, 0, 0]);
   });
 });
+
+describe("a sampler whose log-probabilities nobody wants", () => {
+  it("draws the same tokens and leaves them out, unless the likely ones are asked for", () => {
+    for (const temperature of [0, 0.8]) {
+      const params = resolveSamplingParams({ temperature, seed: 3 });
+      const [all, few] = [new Sampler(params), new Sampler(params, false)];
+      for (let seed = 0; seed < 20; seed++) {
+        const logits = gaussians(300, seed);
+        const sample = few.sample(logits, []);
+        expect(sample).toEqual({ token: all.sample(logits, []).token });
+      }
+    }
+    const asked = new Sampler(resolveSamplingParams({ logprobs: 2 }), false).sample(gaussians(300, 1), []);
+    expect(asked.top).toHaveLength(2);
+    expect(asked.logprob).toBe(asked.top![0]!.logprob);
+  });
+});

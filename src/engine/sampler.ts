@@ -7,8 +7,11 @@ import { topIndices } from "./top-indices.ts";
 
 export interface Sample {
   readonly token: number;
-  /** Natural log of the token's probability under the model (after bias and penalties, before temperature). */
-  readonly logprob: number;
+  /**
+   * Natural log of the token's probability under the model (after bias and penalties, before temperature); left out where
+   * nobody wants it, as it takes an exponential for every token of the vocabulary.
+   */
+  readonly logprob?: number;
   /** The `logprobs` most likely tokens, best first. */
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
 }
@@ -28,12 +31,15 @@ const FIRST_CANDIDATES = 256;
 export class Sampler {
   readonly #params: SamplingParams;
   readonly #rng: CounterRng;
+  readonly #wantsLogprob: boolean;
   #drawn = 0;
   /** How often this sampler has drawn each token. */
   readonly #counts = new Map<number, number>();
 
-  constructor(params: SamplingParams) {
+  /** wantsLogprob: whether samples say how likely their token was; those with `logprobs` always do */
+  constructor(params: SamplingParams, wantsLogprob = true) {
     this.#params = params;
+    this.#wantsLogprob = wantsLogprob || params.logprobs > 0;
     this.#rng = new CounterRng(params.seed, STREAM_SAMPLE);
   }
 
@@ -49,10 +55,11 @@ export class Sampler {
     const scores = this.#score(logits, history);
     const best = argmax(scores);
     const max = scores[best]!;
-    const logSum = logSumExp(scores, max);
-    const logprobOf = (token: number): number => scores[token]! - logSum;
     const token = temperature === 0 ? best : drawToken(scores, max, this.#params, this.nextUniform());
     this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
+    if (!this.#wantsLogprob) return { token };
+    const logSum = logSumExp(scores, max);
+    const logprobOf = (token: number): number => scores[token]! - logSum;
     const logprob = logprobOf(token);
     if (logprobs === 0) return { token, logprob };
     return { token, logprob, top: topIndices(scores, logprobs).map((t) => ({ token: t, logprob: logprobOf(t) })) };

@@ -32,7 +32,10 @@ export interface LayerTransforms {
 }
 
 const IDENTITY: SideTransform = { forward: null, inverse: null, feedback: null };
+const NONE: LayerTransforms = { k: IDENTITY, v: IDENTITY };
 const made = new WeakMap<LayerCalibration, Map<string, LayerTransforms>>();
+/** The same by the format at hand: attention asks several times a layer and step, and a key takes microseconds to write. */
+const found = new WeakMap<LayerCalibration, WeakMap<LayerKvFormat, LayerTransforms>>();
 
 /** The maps of a layer, made once for each calibration and format. Identity without a calibration. */
 export function kvTransforms(
@@ -40,7 +43,21 @@ export function kvTransforms(
   format: LayerKvFormat,
   headDim: number,
 ): LayerTransforms {
-  if (!calibration) return { k: IDENTITY, v: IDENTITY };
+  if (!calibration) return NONE;
+  let byFormat = found.get(calibration);
+  if (!byFormat) {
+    byFormat = new WeakMap();
+    found.set(calibration, byFormat);
+  }
+  let transforms = byFormat.get(format);
+  if (!transforms) {
+    transforms = transformsOf(calibration, format, headDim);
+    byFormat.set(format, transforms);
+  }
+  return transforms;
+}
+
+function transformsOf(calibration: LayerCalibration, format: LayerKvFormat, headDim: number): LayerTransforms {
   const { k, v, rotation, seed } = format;
   const key = JSON.stringify([k, v, rotation, seed]);
   const known = made.get(calibration) ?? new Map<string, LayerTransforms>();

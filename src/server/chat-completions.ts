@@ -48,6 +48,7 @@ export async function chatCompletions(call: Call): Promise<Response> {
       client: call.client,
       maxNewTokens: limit ?? llm.runner.contextLength,
       logprobs: request.logprobs ? top : 0,
+      wantsLogprob: request.logprobs === true,
     },
   });
   const head = { id: `chatcmpl-${call.id}`, created: call.created, model, system_fingerprint: call.fingerprint };

@@ -48,6 +48,7 @@ export async function completions(call: Call): Promise<Response> {
       maxNewTokens: Math.max(1, maxTokens),
       scoreOnly: maxTokens === 0,
       logprobs: request.logprobs ?? 0,
+      wantsLogprob: wantsLogprobs,
       ...(request.echo && wantsLogprobs && { promptLogprobs: request.logprobs ?? 0 }),
     },
   });

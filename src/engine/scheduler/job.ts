@@ -17,6 +17,8 @@ export interface ScheduleOptions extends Omit<GenerateOptions, "onPrefill"> {
   readonly scoreOnly?: boolean;
   /** The slot to run in, if it is free. */
   readonly slot?: number;
+  /** false: pieces need not say how likely their token was, unless `logprobs` asks; default true. */
+  readonly wantsLogprob?: boolean;
 }
 
 /** How likely a prompt token was; null for the first one, which nothing precedes. */

@@ -23,6 +23,7 @@ export function makeRequest(
     scoreOnly,
     slot: _slot,
     ignoreEos = false,
+    wantsLogprob = true,
     ...sampling
   } = options;
   const params = resolveSamplingParams({ ...llm.samplingDefaults, ...sampling });
@@ -54,7 +55,7 @@ export function makeRequest(
     const job: Job = {
       request,
       index,
-      continuation: new Continuation(llm, { ...params, seed: nthSeed(params.seed, index) }, ignoreEos),
+      continuation: new Continuation(llm, { ...params, seed: nthSeed(params.seed, index) }, ignoreEos, wantsLogprob),
       tokens: [...ids],
       sequence: null,
       saved: null,
