@@ -97,7 +97,7 @@ describe("run", () => {
       /^KV cache, k4v4 +\d/m,
       /^prefill +.*tok\/s/m,
       /^decode +.*tok\/s/m,
-      /^agreement with f16 +\d+\.\d %/m,
+      /^agreement with f16 +\d+\.\d % \[\d+\.\d, \d+\.\d\]/m,
     ]) {
       expect(err).toMatch(line);
     }

@@ -3,11 +3,15 @@ import type { LLM } from "../engine/llm.ts";
 import { compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
 import { mean } from "./divergence.ts";
 import { decodersFor } from "./evaluate.ts";
+import { wilson } from "./intervals.ts";
 
 export interface Agreement {
   readonly positions: number;
   /** Share of positions with the same most likely token. */
   readonly top1: number;
+  /** Ends of its 95 % interval (Wilson). */
+  readonly top1Low: number;
+  readonly top1High: number;
   /** Mean KL(f16 ‖ own) in nats. */
   readonly kldMean: number;
   readonly kvBytes: number;
@@ -37,9 +41,12 @@ export async function agreementWithF16(
   } finally {
     f16!.dispose();
   }
+  const { low, high } = wilson(record.agreements, fed.length);
   return {
     positions: fed.length,
     top1: record.agreements / fed.length,
+    top1Low: low,
+    top1High: high,
     kldMean: mean(record.klds),
     kvBytes: record.kvBytes,
     kvBytesF16: baseRecord.kvBytes,

@@ -10,7 +10,7 @@ import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { DEFAULT_PROMPT, DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
-import { comparedSize, formatBytes, formatCount, formatPercent, plainTable, significant } from "../format.ts";
+import { comparedSize, formatBytes, formatCount, formatRate, plainTable, significant } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { loadModel } from "../load-model.ts";
 import {
@@ -197,10 +197,10 @@ function summary(
     ],
   ];
   if (agreement) {
-    const { top1, kldMean, positions } = agreement;
+    const { top1, top1Low, top1High, kldMean, positions } = agreement;
     rows.push([
       "agreement with f16",
-      formatPercent(top1),
+      formatRate(top1, top1Low, top1High),
       `same next token at ${formatCount(positions)} positions; mean KLD ${significant(kldMean)} nats`,
     ]);
   }

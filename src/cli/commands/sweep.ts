@@ -196,6 +196,12 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
         `the ${space.budget.minutes} minutes are over after ${outcome.done} of ${outcome.total} runs; raise --minutes to go on`,
       );
     }
+    if (outcome.stoppedBy !== null) {
+      io.stderr.write(
+        `error: stopped, because a worker ended three times in a row (${outcome.stoppedBy}); ${outcome.total - outcome.done} runs are left. Give it more memory or fewer --workers, or see with --workers 0 what ends it, then run the same command again\n`,
+      );
+      context.setExitCode(1);
+    }
     if (flags.parquet) await writeParquet(store.rows, join(directory, "results.parquet"));
     const seconds = (performance.now() - began) / 1000;
     print(store, { ...outcome, seconds, skipped: list.impossible.length }, flags, context);

@@ -149,6 +149,33 @@ describe("Sweep", () => {
     expect(await run(planOf(BITS), lucky, [fragile])).toMatchObject({ done: 16, failed: 0 });
   });
 
+  it.each([1, 2])("stops when workers keep ending, and the same sweep goes on later (%d workers)", async (count) => {
+    const sink = new Rows();
+    let isBroken = false;
+    const hook = () => {
+      isBroken ||= sink.rows.length >= 4;
+      if (isBroken) throw new WorkerEnded("killed by SIGKILL");
+    };
+    const workers = Array.from({ length: count }, () => worker(hook));
+    const outcome = await run(planOf(BITS), sink, workers);
+    expect(outcome).toMatchObject({ failed: 0, stoppedBy: "killed by SIGKILL" });
+    expect(sink.rows.map(({ status }) => status)).toEqual(Array(outcome.done).fill("done"));
+    expect(outcome.done).toBeLessThan(16);
+    expect(Math.max(...workers.map(({ tasks }) => tasks.length))).toBeLessThanOrEqual(3 + 4);
+    const again = await run(planOf(BITS), sink, [worker()]);
+    expect(again).toMatchObject({ done: 16, failed: 0, stoppedBy: null });
+  });
+
+  it("two formats that end their worker do not stop the others", async () => {
+    const sink = new Rows();
+    const fragile = worker(({ kv }) => {
+      if (kv.includes("k2v2") || kv.includes("k3v3")) throw new WorkerEnded("killed by SIGKILL");
+    });
+    const outcome = await run(planOf(BITS), sink, [fragile]);
+    expect(outcome).toMatchObject({ done: 16, failed: 2, stoppedBy: null });
+    expect(kvs(sink.rows.filter(({ status }) => status === "failed"))).toEqual(["k2v2", "k3v3"]);
+  });
+
   it("a full store ends all workers with its error", async () => {
     const sink = new Rows([], 5);
     await expect(run(planOf(BITS), sink, [worker(), worker()])).rejects.toMatchObject({ code: "out_of_memory" });

@@ -41,6 +41,8 @@ export interface SweepOutcome extends SweepState {
   readonly added: number;
   /** True when the time was up before the runs were done. */
   readonly isOutOfTime: boolean;
+  /** What the workers kept ending by, when that stopped the sweep; the runs it met are left to do. */
+  readonly stoppedBy: string | null;
 }
 
 interface Pending extends Trial {
@@ -50,6 +52,9 @@ interface Pending extends Trial {
 /** Formats that share one run of the base: it is paid once for all of them. */
 const MAX_GROUP = 4;
 
+/** Ends of one worker, with no task of any worker coming back between: then it is hardly the formats. */
+const MAX_DEATHS = 3;
+
 export class Sweep {
   readonly #plan: SweepPlan;
   readonly #sink: RowSink;
@@ -57,6 +62,10 @@ export class Sweep {
   readonly #ids = new Map<Candidate, Map<number, string>>();
   readonly #running = new Map<string, { readonly cost: number; share: number }>();
   readonly #attempts = new Map<string, number>();
+  readonly #deaths = new Map<Evaluator, number>();
+  /** Runs that ended their worker twice; failures once another task has shown that workers work. */
+  readonly #withheld = new Map<string, SweepRow>();
+  #stoppedBy: string | null = null;
   readonly #secondsBefore: number;
   readonly #startedAt = performance.now();
   #added = 0;
@@ -104,7 +113,12 @@ export class Sweep {
       signal.removeEventListener("abort", wake);
     }
     const state = this.state();
-    return { ...state, added: this.#added, isOutOfTime: state.done < state.total && this.#isLate() };
+    return {
+      ...state,
+      added: this.#added,
+      isOutOfTime: state.done < state.total && this.#isLate(),
+      stoppedBy: this.#stoppedBy,
+    };
   }
 
   state(): SweepState {
@@ -170,11 +184,15 @@ export class Sweep {
   ): Promise<void> {
     for (;;) {
       signal.throwIfAborted();
-      const group = this.#isLate() ? [] : this.#take(lanes);
+      const group = this.#isLate() || this.#stoppedBy !== null ? [] : this.#take(lanes);
       if (group.length > 0) {
         await this.#evaluate(evaluator, group, signal, onChange);
         this.#wake();
-      } else if (this.#running.size === 0) return;
+      } else if (this.#running.size === 0) {
+        if (this.#withheld.size === 0 || this.#stoppedBy !== null) return;
+        // Nothing else is left to tell the runs from the workers, and a strategy may wait for them.
+        this.#addWithheld();
+      }
       // What the others are doing may bring new trials.
       else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -188,11 +206,12 @@ export class Sweep {
 
   /** The next trial and others that go with it. */
   #take(lanes: number): Pending[] {
-    const open = this.#trials().filter(({ id }) => !this.#rows.has(id) && !this.#running.has(id));
-    const [first] = open;
-    if (!first) return [];
-    // A run whose worker has ended may be what ended it: alone it harms no other.
+    const isTaken = (id: string): boolean => this.#rows.has(id) || this.#running.has(id) || this.#withheld.has(id);
+    const open = this.#trials().filter(({ id }) => !isTaken(id));
+    // A run whose worker has ended may be what ended it: alone, and after the others, it harms none of them.
     const isSuspect = ({ id }: Pending): boolean => (this.#attempts.get(id) ?? 0) > 0;
+    const first = open.find((trial) => !isSuspect(trial)) ?? open[0];
+    if (!first) return [];
     const size = isSuspect(first) ? 1 : Math.max(1, Math.min(MAX_GROUP, Math.ceil(open.length / lanes)));
     const group = open
       .filter(
@@ -230,23 +249,49 @@ export class Sweep {
     const evaluated = await evaluator.evaluate(task, onShare, signal).catch((error: unknown) => ({ error }));
     // Storing is no part of a run: when that fails (a full disk), nothing is wrong with the formats.
     try {
+      if ("error" in evaluated && evaluated.error instanceof WorkerEnded) {
+        this.#putOff(evaluator, group, evaluated.error, signal);
+        return;
+      }
+      this.#deaths.clear();
+      this.#addWithheld();
       if ("error" in evaluated) this.#fail(group, evaluated.error, signal);
       else for (const [i, trial] of group.entries()) this.#add(this.#doneRow(trial, evaluated, i));
     } finally {
       for (const { id } of group) this.#running.delete(id);
+      onChange(this.state());
     }
-    onChange(this.state());
   }
 
   /** Puts the runs of a group off, or down as failed. @throws what is no failure of a run */
   #fail(group: readonly Pending[], error: unknown, signal: AbortSignal): void {
     signal.throwIfAborted();
-    const isWorker = error instanceof WorkerEnded;
-    if (!isWorker && !(error instanceof TurboQuantError)) throw error;
-    // Tells which of several it was, and gives a process that was killed for memory another chance.
-    if (group.length > 1 || (isWorker && (this.#attempts.get(group[0]!.id) ?? 0) === 0)) {
-      for (const { id } of group) this.#attempts.set(id, (this.#attempts.get(id) ?? 0) + 1);
-    } else this.#add({ ...this.#identity(group[0]!), status: "failed", error: error.message });
+    if (!(error instanceof TurboQuantError)) throw error;
+    // Alone, each tells whether it was the one.
+    if (group.length > 1) this.#suspect(group);
+    else this.#add(this.#failedRow(group[0]!, error.message));
+  }
+
+  /** A worker ended: its runs get another chance, alone; one that keeps ending stops the sweep. */
+  #putOff(evaluator: Evaluator, group: readonly Pending[], { message }: WorkerEnded, signal: AbortSignal): void {
+    signal.throwIfAborted();
+    const deaths = (this.#deaths.get(evaluator) ?? 0) + 1;
+    this.#deaths.set(evaluator, deaths);
+    if (deaths >= MAX_DEATHS) this.#stoppedBy ??= message;
+    // A process that was killed for memory may have been the wrong one.
+    const isFirst = group.length > 1 || (this.#attempts.get(group[0]!.id) ?? 0) === 0;
+    if (isFirst) this.#suspect(group);
+    else this.#withheld.set(group[0]!.id, this.#failedRow(group[0]!, message));
+  }
+
+  #suspect(group: readonly Pending[]): void {
+    for (const { id } of group) this.#attempts.set(id, (this.#attempts.get(id) ?? 0) + 1);
+  }
+
+  #addWithheld(): void {
+    const rows = [...this.#withheld.values()];
+    this.#withheld.clear();
+    for (const row of rows) this.#add(row);
   }
 
   #add(row: SweepRow): void {
@@ -255,6 +300,10 @@ export class Sweep {
     this.#costDone += this.#running.get(row.id)?.cost ?? 0;
     this.#running.delete(row.id);
     this.#added++;
+  }
+
+  #failedRow(trial: Pending, error: string): SweepRow {
+    return { ...this.#identity(trial), status: "failed", error };
   }
 
   #identity({ id, candidate, chunks }: Pending) {
