@@ -93,7 +93,7 @@ function checkSection(): string {
       ? `Left out are the ${others.length} cases in which a code at the boundary of its cell came out differently from the reference's, so that ` +
         `the outputs differ by what those codes are worth (${otherText.join(" · ")}).`
       : `The pages of all ${checks.length} cases are the reference's to the byte. The figure is the greater of 1 − cos and of the squared relative ` +
-        "error of the length; tables of the f32 kernels hold two centroids a word as f16.";
+        "error of the length.";
   return [table(["cache", "arithmetic", "keys", "1 − cos"], body), text].join("\n\n");
 }
 

@@ -1,9 +1,10 @@
 /** @file Sections on quality: our evaluation, and agreement with another implementation. */
 import { ORACLE_SEED } from "../oracle/signs.ts";
-import { fixed, num, rows, table } from "./rows.ts";
+import { fixed, num, rows, table, target } from "./rows.ts";
 
-export function qualitySection(): string {
-  const all = rows("quality");
+/** record: name of the rows in bench/results */
+export function qualitySection(record: string): string {
+  const all = rows(record);
   if (all.length === 0) return "Not recorded.";
   const body = all.map((r) => [
     String(r["kv"]),
@@ -13,9 +14,40 @@ export function qualitySection(): string {
     num(r, "kldP99").toExponential(2),
     num(r, "kldP999").toExponential(2),
     `${fixed(100 * num(r, "top1"), 1)} %`,
-    `${fixed(100 * num(r, "needle"), 0)} / ${fixed(100 * num(r, "needleBase"), 0)} %`,
+    r["needle"] === null ? "" : `${fixed(100 * num(r, "needle"), 1)} / ${fixed(100 * num(r, "needleBase"), 1)} %`,
   ]);
   return table(["cache", "bits a value", "PPL ratio", "mean KLD", "p99", "p99.9", "same top-1", "needle / f16"], body);
+}
+
+/** What the formats are to do on the 9M model of the reference family. */
+export function judgeFamily(): void {
+  const all = rows("quality-9m");
+  const of = (kv: string, field: string): number =>
+    num(
+      all.find((r) => r["kv"] === kv),
+      field,
+    );
+  const bare = (format: string): number => of(`${format},sinks=0,window=0`, "kldMean");
+  target(
+    "9M: KLD of k4v4 without sinks and window, to paper-4",
+    bare("k4v4") / of("paper-4", "kldMean"),
+    "≤",
+    0.55,
+    "×",
+  );
+  target("9M: the same, to rotated q4_0", bare("k4v4") / of("q4_0r", "kldMean"), "≤", 1, "×");
+  target(
+    "9M: KLD of k3v3 without sinks and window, to paper-3",
+    bare("k3v3") / of("paper-3", "kldMean"),
+    "≤",
+    0.6,
+    "×",
+  );
+  target("9M: KLD of k3v3", of("k3v3", "kldMean"), "≤", 0.0018, "nats", 5);
+  target("9M: top-1 of k3v3", 100 * of("k3v3", "top1"), "≥", 97.5, "%", 1);
+  target("9M: KLD of k2v2", of("k2v2", "kldMean"), "≤", 0.007, "nats", 5);
+  target("9M: recall of k4v4 over 200 needles, to f16", of("k4v4", "needle") / of("k4v4", "needleBase"), "≥", 1, "×");
+  target("9M: recall of k2v2 over 200 needles", 100 * of("k2v2", "needle"), "≥", 95, "%", 1);
 }
 
 /** Codes alone: what each lever of `kNvM` is worth, beside the published recipe of the same bits. */

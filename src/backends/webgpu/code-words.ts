@@ -4,8 +4,10 @@
  */
 import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
 
-/** Up to this many bits, two codes index the table together. */
-export const PAIR_BITS = 5;
+/** Up to this many bits, two codes can index the table together. */
+const PAIR_BITS = 5;
+/** Whether a word of the table is a pair of centroids as f16. f32 kernels keep them whole, one a word. */
+export const hasPairs = (bits: number, half: boolean): boolean => half && bits <= PAIR_BITS;
 
 /** A plane's bits of one unit of eight codes: `low` from bit `shift` on; `high` holds the last four codes of 8 bits. */
 export interface UnitWord {
@@ -40,14 +42,14 @@ export function pairTexts(use: TableUse, bits: number, words: readonly UnitWord[
     `lut[${use.tableAt > 0 ? `${use.tableAt * use.copies}u + ` : ""}((${fields.join(" | ")}${copy}) >> 2u)]`;
   const pairs: string[] = [];
   for (let pair = 0; pair < 4; pair++) {
-    if (bits <= PAIR_BITS) {
+    if (hasPairs(bits, use.half)) {
       let to = 2 * bits;
       const fields = widths.map((width, i) => {
         to -= 2 * width;
         return fieldText(words[i]!.low, words[i]!.shift + 2 * width * pair, 2 * width, to + scale);
       });
       const word = entry(fields);
-      pairs.push(use.half ? `bitcast<vec2<f16>>(${word})` : `unpack2x16float(${word})`);
+      pairs.push(`bitcast<vec2<f16>>(${word})`);
       continue;
     }
     const single = (i: number): string => {

@@ -134,12 +134,13 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const shape = shapeOf(context, options, own);
   const group = numHeads / layer.numKvHeads;
   const threads = tuning?.threads ?? THREADS;
+  const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
   const shared = format.k.type === format.v.type;
-  const kEntries = tableEntries(format.k);
+  const kEntries = tableEntries(format.k, halfK);
   const vAt = shared ? 0 : kEntries;
-  const entries = vAt + tableEntries(format.v);
+  const entries = vAt + tableEntries(format.v, halfV);
   const units = headDim / 8;
-  const half = shape !== null && (shape.halfK || shape.halfV);
+  const half = halfK || halfV;
   const keyGroups = shape ? shape.keyGroups : Math.min(64, powerBelow(threads / units));
   const sumWords = 8 * units * keyGroups * (shape ? threads / shape.subgroup : 1);
   const otherWords = (half ? (headDim / 2) * group : 0) + (shape ? threads : threads * (group + 1));
@@ -147,10 +148,12 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const most = shape && !context.isSoftware ? (tuning?.copies ?? MAX_COPIES) : 1;
   const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
   const use = (isHalf: boolean, tableAt: number): TableUse => ({ half: isHalf, tableAt, copies, copy: "copy" });
-  const sides = { main, exact, k: use(shape?.halfK ?? false, 0), v: use(shape?.halfV ?? false, vAt) };
+  const sides = { main, exact, k: use(halfK, 0), v: use(halfV, vAt) };
   const tables = [
-    { at: 0, entries: kEntries, word: kEntries > 0 ? entryText(format.k, centroidsAt.k) : "0u" },
-    ...(shared ? [] : [{ at: vAt, entries: tableEntries(format.v), word: entryText(format.v, centroidsAt.v) }]),
+    { at: 0, entries: kEntries, word: kEntries > 0 ? entryText(format.k, halfK, centroidsAt.k) : "0u" },
+    ...(shared
+      ? []
+      : [{ at: vAt, entries: tableEntries(format.v, halfV), word: entryText(format.v, halfV, centroidsAt.v) }]),
   ].filter((table) => table.entries > 0);
   const values = {
     HALF: half,

@@ -4,11 +4,11 @@
  * `k_unit(page, head, row, unit, lane)`: eight neighbouring coordinates as four pairs, codes as centroids of norm √headDim ·
  * `k_scale(page, head, row)`: the factor of the row · `k_block(page, head, row, unit)`: the factor of the unit.
  *
- * Codes of up to five bits are looked up two at a time, wider ones singly, in a table `lut` in workgroup memory.
+ * Codes are looked up in a table `lut` in workgroup memory: two at a time as f16 if they have up to five bits, else singly.
  */
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
-import { PAIR_BITS, pairTexts, type UnitWord } from "./code-words.ts";
+import { hasPairs, pairTexts, type UnitWord } from "./code-words.ts";
 import { floatText } from "./store-text.ts";
 
 export interface SideReader {
@@ -37,10 +37,10 @@ export interface ReaderOptions {
 const byteAt = (r: Region, unitBytes: number): string =>
   `page + ${r.offset}u + head * ${r.headStride}u + row * ${r.rowBytes}u + unit * ${unitBytes}u`;
 
-export function tableEntries(side: SideFormat): number {
+export function tableEntries(side: SideFormat, half: boolean): number {
   if (!side.type.startsWith("tq")) return 0;
   const bits = codeBits(side.type);
-  return bits <= PAIR_BITS ? 4 ** bits : 2 ** bits;
+  return hasPairs(bits, half) ? 4 ** bits : 2 ** bits;
 }
 
 function codesText(o: ReaderOptions, layout: SideLayout, bits: number): string {
@@ -114,16 +114,16 @@ fn ${o.name}_scale(page: u32, head: u32, row: u32) -> f32 {
 fn ${o.name}_block(page: u32, head: u32, row: u32, unit: u32) -> f32 {
   ${block}
 }`,
-    entries: tableEntries(side),
-    entryText: (at) => (isCodes ? entryText(side, at) : "0u"),
+    entries: tableEntries(side, o.f16),
+    entryText: (at) => (isCodes ? entryText(side, o.f16, at) : "0u"),
     hasBlocks: isBlocks,
   };
 }
 
 /** The word of entry `e` of a side's table; its centroids begin at `at`. */
-export function entryText(side: SideFormat, at: number): string {
+export function entryText(side: SideFormat, half: boolean, at: number): string {
   const bits = codeBits(side.type);
-  if (bits > PAIR_BITS) return `bitcast<u32>(centroids[${at}u + e])`;
+  if (!hasPairs(bits, half)) return `bitcast<u32>(centroids[${at}u + e])`;
   const code = (second: boolean): string => {
     let shift = 2 * bits;
     let low = bits;
