@@ -55,7 +55,9 @@ const sections = [
     "qwen3-3m, 64 streaming clients, every answer compared with the same request run alone. `npx tsx bench/server/main.ts`.",
     serverSection(),
   ],
-  ...gpuSections(),
+  ...gpuSections("gpu"),
+  // Not measured again since decode attention got faster: kept until such a card is at hand.
+  ...gpuSections("gpu-h200").map(([title, how, body]) => [title, `Kernels of 2026-11-24. ${how}`, body] as const),
 ] as const;
 
 const judged = judgedTargets();

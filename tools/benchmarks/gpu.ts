@@ -1,23 +1,33 @@
 /** @file Sections on a large NVIDIA GPU: ours on WebGPU (bench/gpu/main.ts) beside PyTorch and transformers (gpu-peers.jsonl). */
 import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
 
-const own = rows("gpu");
-const peers = rows("gpu-peers");
 const of = (list: readonly Row[], kind: string): Row[] => list.filter((r) => r["kind"] === kind && !r["error"]);
-/** What the card is called in short: H100 */
-const card = /[A-Z]+\d+/.exec(String(of(peers, "machine")[0]?.["gpu"] ?? ""))?.[0] ?? "GPU";
 const unique = <T>(list: readonly T[]): T[] => [...new Set(list)];
+/** What one card was measured with, ours and the peers. */
+interface Gpu {
+  readonly own: readonly Row[];
+  readonly peers: readonly Row[];
+  /** What the card is called in short: H100 */
+  readonly card: string;
+}
+
+function readGpu(record: string): Gpu {
+  const [own, peers] = [rows(record), rows(`${record}-peers`)];
+  return { own, peers, card: /[A-Z]+\d+/.exec(String(of(peers, "machine")[0]?.["gpu"] ?? ""))?.[0] ?? "GPU" };
+}
+
 const ascending = (list: readonly number[]): number[] => unique(list).sort((a, b) => a - b);
 
 /** The fastest fp16 SDPA of any backend, microseconds; a CUDA graph's replay, which is the fairest to it. */
-function bestSdpa(context: number, heads: number): number {
+function bestSdpa({ peers }: Gpu, context: number, heads: number): number {
   const times = of(peers, "sdpa")
     .filter((r) => num(r, "context") === context && num(r, "queryHeads") === heads && r["timing"] === "graph")
     .map((r) => num(r, "medianUs"));
   return times.length > 0 ? Math.min(...times) : Number.NaN;
 }
 
-function attentionSection(): string {
+function attentionSection(gpu: Gpu): string {
+  const { own, card } = gpu;
   const all = of(own, "attention");
   const parts: string[] = [];
   for (const heads of ascending(all.map((r) => num(r, "queryHeads")))) {
@@ -29,14 +39,14 @@ function attentionSection(): string {
       `ours, ${kv}`,
       ...contexts.map((c) => {
         const us = num(at(kv, c), "medianUs");
-        return Number.isFinite(us) ? `${fixed(us, 1)} (${times(bestSdpa(c, heads) / us)})` : "";
+        return Number.isFinite(us) ? `${fixed(us, 1)} (${times(bestSdpa(gpu, c, heads) / us)})` : "";
       }),
     ]);
     parts.push(
       `${heads} query heads:`,
       table(
         ["", ...contexts.map((c) => `${c.toLocaleString("en-US")} keys`)],
-        [["best fp16 SDPA of PyTorch", ...contexts.map((c) => fixed(bestSdpa(c, heads), 1))], ...body],
+        [["best fp16 SDPA of PyTorch", ...contexts.map((c) => fixed(bestSdpa(gpu, c, heads), 1))], ...body],
       ),
     );
     if (heads !== 32) continue;
@@ -46,7 +56,7 @@ function attentionSection(): string {
     ] as const) {
       target(
         `${card}: decode attention, k4v4, ${context.toLocaleString("en-US")} keys, to the fastest fp16 SDPA`,
-        bestSdpa(context, heads) / num(at("k4v4", context), "medianUs"),
+        bestSdpa(gpu, context, heads) / num(at("k4v4", context), "medianUs"),
         "≥",
         limit,
         "×",
@@ -59,7 +69,8 @@ function attentionSection(): string {
 const arithmeticOf = (r: Row): string =>
   `${r["precision"]}${(r["without"] as unknown as string[]).includes("subgroups") ? ", no subgroups" : ""}`;
 
-function checkSection(): string {
+function checkSection(gpu: Gpu): string {
+  const { own, card } = gpu;
   // Here `error` is the figure.
   const checks = own.filter((r) => r["kind"] === "attention-check" && !r["failed"]);
   const all = checks.filter((r) => num(r, "pageBytes") === 0);
@@ -97,7 +108,7 @@ function checkSection(): string {
   return [table(["cache", "arithmetic", "keys", "1 − cos"], body), text].join("\n\n");
 }
 
-const hf = (mode: string, context: number, mask?: boolean): number =>
+const hf = ({ peers }: Gpu, mode: string, context: number, mask?: boolean): number =>
   num(
     of(peers, "hf").find(
       (r) =>
@@ -108,7 +119,8 @@ const hf = (mode: string, context: number, mask?: boolean): number =>
     "tokPerSec",
   );
 
-function decodeSection(): string {
+function decodeSection(gpu: Gpu): string {
+  const { own, card } = gpu;
   const all = of(own, "model").filter((r) => num(r, "nGen") > 0);
   const contexts = ascending(all.map((r) => num(r, "context")));
   const named = (weights: string, kv: string) => all.filter((r) => r["weights"] === weights && r["kv"] === kv);
@@ -123,10 +135,10 @@ function decodeSection(): string {
     return [`ours, ${weights} weights, ${kv}`, ...figures((c) => speed(weights, kv, c))];
   });
   const theirs = [
-    ["transformers, eager", ...figures((c) => hf("eager", c))],
-    ["transformers, static cache in a CUDA graph", ...figures((c) => hf("graph", c, true))],
-    ["the same without a mask", ...figures((c) => hf("graph", c, false))],
-    ["the same, compiled", ...figures((c) => hf("compile", c, false))],
+    ["transformers, eager", ...figures((c) => hf(gpu, "eager", c))],
+    ["transformers, static cache in a CUDA graph", ...figures((c) => hf(gpu, "graph", c, true))],
+    ["the same without a mask", ...figures((c) => hf(gpu, "graph", c, false))],
+    ["the same, compiled", ...figures((c) => hf(gpu, "compile", c, false))],
   ];
   const worst = (list: readonly number[]): number => (list.length > 0 ? Math.min(...list) : Number.NaN);
   const short = contexts.filter((c) => c <= 2048);
@@ -156,14 +168,15 @@ function decodeSection(): string {
   return table(["tok/s at context", ...contexts.map((c) => c.toLocaleString("en-US"))], [...body, ...theirs]);
 }
 
-function prefillSection(): string {
+function prefillSection(gpu: Gpu): string {
+  const { own, card } = gpu;
   const all = of(own, "model").filter((r) => num(r, "nPrompt") > 0);
   const body = all.map((r) => [
     `ours, ${r["weights"]} weights, ${r["kv"]}`,
     String(num(r, "nPrompt")),
     fixed(num(r, "tokPerSec"), 0),
   ]);
-  const peer = of(peers, "hf-prefill").map((r) => [
+  const peer = of(gpu.peers, "hf-prefill").map((r) => [
     "transformers, eager, fp16",
     String(num(r, "tokens")),
     fixed(num(r, "tokPerSec"), 0),
@@ -173,7 +186,8 @@ function prefillSection(): string {
   return table(["", "tokens", "tok/s"], [...body, ...peer]);
 }
 
-function memorySection(): string {
+function memorySection(gpu: Gpu): string {
+  const { own, card } = gpu;
   const all = of(own, "memory");
   const f16 = all.find((r) => r["kv"] === "f16");
   const k4 = all.find((r) => r["kv"] === "k4v4");
@@ -197,27 +211,29 @@ function memorySection(): string {
   );
 }
 
-/** Empty until rows are recorded. */
-export function gpuSections(): (readonly [string, string, string])[] {
+/** Empty until rows are recorded. record: their name in bench/results; the peers' is the same with `-peers` */
+export function gpuSections(record: string): (readonly [string, string, string])[] {
+  const gpu = readGpu(record);
+  const { own, peers, card } = gpu;
   if (own.length === 0) return [];
-  const gpu = of(peers, "machine")[0];
+  const machine = of(peers, "machine")[0];
   return [
     [
       `On an ${card}: decode attention`,
-      `One step of one layer, 8 KV heads of 128, microseconds on the GPU (in brackets: times faster than SDPA). Ours: Dawn in Node, \`bench/gpu/main.ts\`; PyTorch: the fastest of its backends in a CUDA graph, \`bench/gpu/sdpa.py\`. ${gpu?.["gpu"] ?? ""}, driver ${gpu?.["driver"] ?? "?"}. More keys and values than the chip's cache holds.`,
-      attentionSection(),
+      `One step of one layer, 8 KV heads of 128, microseconds on the GPU (in brackets: times faster than SDPA). Ours: Dawn in Node, \`bench/gpu/main.ts\`; PyTorch: the fastest of its backends in a CUDA graph, \`bench/gpu/sdpa.py\`. ${machine?.["gpu"] ?? ""}, driver ${machine?.["driver"] ?? "?"}. More keys and values than the chip's cache holds.`,
+      attentionSection(gpu),
     ],
     [
       `On an ${card}: correctness`,
       "Outputs of decode and prefill attention against the reference backend's, which sums in f64, on random queries, keys and values.",
-      checkSection(),
+      checkSection(gpu),
     ],
     [
       `On an ${card}: whole decode`,
       "Qwen3-0.6B's shape with random weights, one sequence, the clock's time of a program that waits for each token's logits. transformers in fp16: `bench/gpu/hf_decode.py`.",
-      decodeSection(),
+      decodeSection(gpu),
     ],
-    [`On an ${card}: prefill`, "The same shape, an empty cache.", prefillSection()],
-    [`On an ${card}: memory`, "A cache of 65,536 tokens of the same shape.", memorySection()],
+    [`On an ${card}: prefill`, "The same shape, an empty cache.", prefillSection(gpu)],
+    [`On an ${card}: memory`, "A cache of 65,536 tokens of the same shape.", memorySection(gpu)],
   ];
 }
