@@ -41,28 +41,9 @@ function butterflies(x: usize, n: usize): void {
   return (f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1)) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3));
 }
 
-/** x = matrix · x through `scratch` (d f32). Four rows at a time, each summed as `dot4` does: one sum alone waits for itself. */
+/** x = matrix · x through `scratch` (d f32). */
 export function multiplyMatrix(matrix: usize, x: usize, d: usize, scratch: usize): void {
-  const pitch = d * 4;
-  let i: usize = 0;
-  for (; i + 4 <= d; i += 4) {
-    const r0 = matrix + i * pitch, r1 = r0 + pitch, r2 = r1 + pitch, r3 = r2 + pitch;
-    let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), e = f32x4.splat(0);
-    for (let at: usize = 0; at < pitch; at += 16) {
-      const v = v128.load(x + at);
-      a = f32x4.add(a, f32x4.mul(v128.load(r0 + at), v));
-      b = f32x4.add(b, f32x4.mul(v128.load(r1 + at), v));
-      c = f32x4.add(c, f32x4.mul(v128.load(r2 + at), v));
-      e = f32x4.add(e, f32x4.mul(v128.load(r3 + at), v));
-    }
-    // (s0 + s1) + (s2 + s3) of each, transposed so that a vector holds one lane of all four.
-    const ab = v128.shuffle<u32>(a, b, 0, 4, 2, 6), ab1 = v128.shuffle<u32>(a, b, 1, 5, 3, 7);
-    const ce = v128.shuffle<u32>(c, e, 0, 4, 2, 6), ce1 = v128.shuffle<u32>(c, e, 1, 5, 3, 7);
-    const left = f32x4.add(ab, ab1), right = f32x4.add(ce, ce1);
-    const sums = f32x4.add(v128.shuffle<u64>(left, right, 0, 2), v128.shuffle<u64>(left, right, 1, 3));
-    v128.store(scratch + i * 4, sums);
-  }
-  for (; i < d; i++) store<f32>(scratch + i * 4, dot4(matrix + i * pitch, x, d));
+  for (let i: usize = 0; i < d; i++) store<f32>(scratch + i * 4, dot4(matrix + i * d * 4, x, d));
   memory.copy(x, scratch, d * 4);
 }
 

@@ -34,8 +34,6 @@ export const SPLIT_TOKENS = 2048;
 const DECODE_TOKENS = 4;
 /** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
 const MAX_ROWS = 32;
-/** Fewer partial results than this are merged in less time than waking another thread. */
-const PARALLEL_MERGES = 16;
 /** Fewer keys (times KV heads) than this take less time than waking another thread. */
 const PARALLEL_KEYS = 256;
 
@@ -126,8 +124,7 @@ export class KvKernels {
     ]);
     const parallel = rows * longest * layer.numKvHeads >= PARALLEL_KEYS;
     this.#pool.run("attendDecode", this.#params, rows * layer.numKvHeads * splits, parallel);
-    const merges = step.tokens.length * layer.numHeads;
-    this.#pool.run("attendMerge", this.#params, merges, merges * splits >= PARALLEL_MERGES);
+    this.#pool.run("attendMerge", this.#params, step.tokens.length * layer.numHeads, splits > 4);
   }
 
   #prefill(layer: AttentionLayer, spans: readonly Span[], q: number, out: number): void {
