@@ -77,6 +77,7 @@ export async function* measureAttention(contexts: readonly number[], kv: readonl
 export async function* sweepAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
   const tunings: DecodeTuning[] = [
     ...[264, 396, 528, 660, 1056].map((targetGroups) => ({ targetGroups })),
+    ...([1, 2, 4] as const).map((own) => ({ own })),
     ...([2, 4] as const).map((lanes) => ({ lanes })),
     ...[2, 4, 16].map((copies) => ({ copies })),
     ...[4, 16].map((unroll) => ({ unroll })),

@@ -55,11 +55,6 @@ export function rotationValues(layer: AttentionLayer): {
   };
 }
 
-/** Stages of a rotation that go on within subgroups, of `threads` invocations with a coordinate each. subgroup: lanes, 0 for unknown */
-export function shuffleBits(size: number, threads: number, subgroup: number): number {
-  return subgroup < 2 || size > threads || threads % subgroup !== 0 ? 0 : Math.log2(Math.min(subgroup, size));
-}
-
 /** Square matrices one after the other, each with rows and columns exchanged: neighbours then read neighbours. */
 export function byColumns(matrices: Float32Array | null, headDim: number): Float32Array<ArrayBuffer> {
   const square = headDim * headDim;

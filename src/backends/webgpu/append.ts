@@ -5,10 +5,11 @@ import type { SideFormat } from "../../quant/kv-format.ts";
 import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
-import { type AppendConstants, makeAppendConstants, shuffleBits } from "./append-constants.ts";
+import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import { type Commands, f32Word } from "./commands.ts";
 import { shaders } from "./generated/shaders.ts";
+import { hadamardText, shuffleBits } from "./hadamard-text.ts";
 import type { Kernel } from "./kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "./page-storage.ts";
 import { shaderText } from "./shader-text.ts";
@@ -95,6 +96,7 @@ export class AppendKernels {
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);
     const rotated = kRotated || vRotated;
+    const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0;
     const values = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
@@ -107,7 +109,7 @@ export class AppendKernels {
       EXACT_K_AT: exact?.k.planes[0]?.offset ?? 0,
       EXACT_V_AT: exact?.v.planes[0]?.offset ?? 0,
       SLOT_MASK,
-      SHUFFLE_BITS: rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0,
+      SHUFFLE_BITS: bits,
       ROTATED: rotated,
       QR: format.rotation === "qr",
       K_ROTATED: kRotated,
@@ -123,6 +125,7 @@ export class AppendKernels {
     };
     const inserts = {
       EXACT: shaders.exact,
+      HADAMARD: hadamardText(bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: storeText("k", headDim, format.k, main.k, k.feedback !== null),
       STORE_V: storeText("v", headDim, format.v, main.v, v.feedback !== null),

@@ -9,7 +9,7 @@ import type { SideFormat } from "../../quant/kv-format.ts";
 import { kvTransforms, type SideTransform } from "../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Step } from "../ops.ts";
-import { byColumns, rotationValues, shuffleBits } from "./append-constants.ts";
+import { byColumns, rotationValues } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import {
@@ -22,6 +22,7 @@ import {
   planDecode,
 } from "./decode-attention.ts";
 import { shaders } from "./generated/shaders.ts";
+import { hadamardText, shuffleBits } from "./hadamard-text.ts";
 import type { Kernel } from "./kernel.ts";
 import type { GpuPageStorage } from "./page-storage.ts";
 import { attendPrefill, planPrefill } from "./prefill-attention.ts";
@@ -168,6 +169,8 @@ export class AttentionKernels {
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(layer) : { values: [], size: 1, rounds: 0 };
     const { v: transform } = kvTransforms(layer.calibration, format, headDim);
+    const { subgroupSize } = this.#commands.context.features;
+    const bits = rotation.rounds > 0 ? shuffleBits(rotation.size, MERGE_THREADS, subgroupSize) : 0;
     const mergeValues = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
@@ -176,17 +179,14 @@ export class AttentionKernels {
       QR: rotated && format.rotation === "qr",
       ROTATION_SIZE: rotation.size,
       ROTATION_ROUNDS: rotation.rounds,
-      SHUFFLE_BITS:
-        rotation.rounds > 0
-          ? shuffleBits(rotation.size, MERGE_THREADS, this.#commands.context.features.subgroupSize)
-          : 0,
+      SHUFFLE_BITS: bits,
     };
     const prepared = {
       options,
       decode: decodeKernels(this.#commands, options),
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
         label: "attention merge",
-        code: shaderText("attend-merge", shaders["attend-merge"], mergeValues),
+        code: shaderText("attend-merge", shaders["attend-merge"], mergeValues, { HADAMARD: hadamardText(bits) }),
         buffers: ["read", "read", "read", "read", "write"],
       })),
       centroids: this.#constant([...kc, ...vc], `centroids ${headDim} ${format.k.type} ${format.v.type}`),

@@ -248,19 +248,20 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
       ...(block ? [`let block${id}_${u} = ${block};`] : []),
     ]),
   ]);
-  const fetch = keys.flatMap(({ n, id, ahead }) => [
-    "{",
-    `let next${id} = ${place(`(min(at + ${unroll * keyGroups}u, ${subgroup - unroll * keyGroups}u) + ${n * keyGroups}u + key_group)`)};`,
-    ...ahead.flatMap(({ lines, words }) => [...lines, ...words.map((word) => `ahead_${word} = ${word};`)]),
-    "}",
-  ]);
-  const first = keys.flatMap(({ n, id, ahead }) => [
-    ...ahead.flatMap(({ words }) => words.map((word) => `var ahead_${word} = 0u;`)),
-    "{",
-    `let next${id} = ${place(`(${n * keyGroups}u + key_group)`)};`,
-    ...ahead.flatMap(({ lines, words }) => [...lines, ...words.map((word) => `ahead_${word} = ${word};`)]),
-    "}",
-  ]);
+  // Loads what the keys `after` and on have; the variables live across turns of the loop.
+  const loadAhead = (after: string): string[] =>
+    keys.flatMap(({ n, id, ahead }) => [
+      "{",
+      `let next${id} = ${place(`(${after}${n * keyGroups}u + key_group)`)};`,
+      ...ahead.flatMap(({ lines, words }) => [...lines, ...words.map((word) => `ahead_${word} = ${word};`)]),
+      "}",
+    ]);
+  const stride = unroll * keyGroups;
+  const first = [
+    ...keys.flatMap(({ ahead }) => ahead.flatMap(({ words }) => words.map((word) => `var ahead_${word} = 0u;`))),
+    ...loadAhead(""),
+  ];
+  const fetch = loadAhead(`min(at + ${stride}u, ${subgroup - stride}u) + `);
   const sums = keys.flatMap(({ id, units }) => [
     ...words.map((w) => {
       const word = `subgroupShuffle(given${w}, from${id})`;
@@ -283,7 +284,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   const given = words.map((w) => `let given${w} = ${half ? packed(w) : `${weight(w)} * value_scale${own}`};`);
   const head = stream === "codes" ? [...start, ...(isPrefetched ? first : [])] : [];
   return {
-    loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${unroll * keyGroups}u) {`]),
+    loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${stride}u) {`]),
     loads: lines([...(isWhole ? head : []), ...loads, ...(isPrefetched ? fetch : [])]),
     given: lines(given),
     sums: lines(sums),

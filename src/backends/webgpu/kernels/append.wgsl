@@ -65,34 +65,7 @@ fn put_main(byte: u32, value: u32, mask: u32) {
 }
 
 //#if ROTATED
-// Butterflies of one Hadamard round over xs[start .. start + SIZE).
-fn hadamard(start: u32, l: u32) {
-  workgroupBarrier();
-  //#if SHUFFLE_BITS > 0
-  // Neighbours are in the same subgroup.
-  var x = xs[start + min(l, ROTATION_SIZE - 1u)];
-  for (var bit = 0u; bit < SHUFFLE_BITS; bit++) {
-    let other = subgroupShuffleXor(x, 1u << bit);
-    x = select(x + other, other - x, ((l >> bit) & 1u) != 0u);
-  }
-  workgroupBarrier();
-  if (l < ROTATION_SIZE) {
-    xs[start + l] = x;
-  }
-  //#end
-  for (var bit = SHUFFLE_BITS; (1u << bit) < ROTATION_SIZE; bit++) {
-    let stride = 1u << bit;
-    workgroupBarrier();
-    for (var pair = l; pair < ROTATION_SIZE / 2u; pair += THREADS) {
-      let i = start + ((pair >> bit) << (bit + 1u)) + (pair & (stride - 1u));
-      let a = xs[i];
-      let b = xs[i + stride];
-      xs[i] = a + b;
-      xs[i + stride] = a - b;
-    }
-  }
-  workgroupBarrier();
-}
+//#insert HADAMARD
 
 fn rotate(l: u32) {
   //#if QR

@@ -32,6 +32,10 @@ var<workgroup> shares: array<f32, MAX_SPLITS>;
 var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
 //#end
 
+//#if ROTATION_ROUNDS > 0
+//#insert HADAMARD
+//#end
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   var row = p.first_row + group.y;
@@ -116,30 +120,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#if ROTATION_ROUNDS > 0
   for (var round = ROTATION_ROUNDS; round > 0u; round--) {
     let start = (round - 1u) * (HEAD_DIM - ROTATION_SIZE);
-    //#if SHUFFLE_BITS > 0
-    // Neighbours are in the same subgroup.
-    var x = xs[start + min(l, ROTATION_SIZE - 1u)];
-    for (var bit = 0u; bit < SHUFFLE_BITS; bit++) {
-      let other = subgroupShuffleXor(x, 1u << bit);
-      x = select(x + other, other - x, ((l >> bit) & 1u) != 0u);
-    }
-    workgroupBarrier();
-    if (l < ROTATION_SIZE) {
-      xs[start + l] = x;
-    }
-    workgroupBarrier();
-    //#end
-    for (var bit = SHUFFLE_BITS; (1u << bit) < ROTATION_SIZE; bit++) {
-      let stride = 1u << bit;
-      for (var pair = l; pair < ROTATION_SIZE / 2u; pair += THREADS) {
-        let i = start + ((pair >> bit) << (bit + 1u)) + (pair & (stride - 1u));
-        let a = xs[i];
-        let b = xs[i + stride];
-        xs[i] = a + b;
-        xs[i + stride] = a - b;
-      }
-      workgroupBarrier();
-    }
+    hadamard(start, l);
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
       xs[start + i] *= signs[ROTATION_ROUNDS * ROTATION_SIZE] * signs[(round - 1u) * ROTATION_SIZE + i];
     }
