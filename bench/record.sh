@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Records the rows that docs/benchmarks.md is made from. Half an hour on a quiet machine with two cores:
-#   bash bench/record.sh [TEXT]     TEXT: a plain text for `eval`; left out, the quality rows are kept as they are
+#   bash bench/record.sh [TEXT [MODEL]]     TEXT: a plain text for `eval`; left out, the quality rows are kept as they are
+# MODEL: the folder of a larger checkpoint, for which it needs half an hour more; it gets a calibration if it has none.
 # Then: npx tsx tools/benchmarks-doc.ts
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,4 +44,13 @@ if [ $# -gt 0 ]; then
   codes() { tq eval --text "$1" --ctx 2048 --chunks 3 --out "$results/codes.jsonl" "${@:2}"; }
   codes "$1" --kv paper-4 --kv paper-3 --kv paper-2 --kv k3v3,sinks=0,window=0 --kv k2v2,sinks=0,window=0 --kv q4_0r
   codes "$1" --ladder --kv k4v4,sinks=0,window=0
+fi
+
+if [ $# -gt 1 ]; then
+  [ -f "$2/kv_calibration.safetensors" ] || tq calibrate --model "$2"
+  fresh quality-9m
+  tq eval --model "$2" --text "$1" --ctx 2048 --chunks 6 --kv paper-4 --kv q4_0r --kv kivi-4 --kv k4v4,sinks=0,window=0 --kv paper-3 \
+    --kv k3v3,sinks=0,window=0 --kv k4v4 --kv k3v3 --kv k2v2 --out "$results/quality-9m.jsonl"
+  fresh recall-9m
+  tq eval --model "$2" --text "$1" --ctx 256 --chunks 1 --needle 200 --kv k4v4 --kv k2v2 --out "$results/recall-9m.jsonl"
 fi

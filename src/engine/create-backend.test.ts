@@ -1,31 +1,12 @@
 /** @file What `auto` chooses on machines without a usable GPU, and that it says why. No GPU takes part but in the last test. */
 import { afterEach, describe, expect, it } from "vitest";
+import { fakeAdapter, withAdapter } from "../../test/helpers/fake-adapter.ts";
 import { gpuSkip } from "../../test/helpers/gpu.ts";
 import { browserPlatform } from "../browser-platform.ts";
 import { nodePlatform } from "../node/platform.ts";
 import { setPlatform } from "../platform.ts";
 import { createBackend } from "./create-backend.ts";
 import { LLM } from "./llm.ts";
-
-const LIMITS = {
-  maxStorageBuffersPerShaderStage: 10,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupStorageSize: 32_768,
-  maxComputeWorkgroupSizeX: 256,
-  maxBufferSize: 2 ** 30,
-  maxStorageBufferBindingSize: 2 ** 27,
-};
-const adapterOf = (architecture: string, limits: object = {}) => ({
-  limits: { ...LIMITS, ...limits },
-  info: { vendor: architecture === "swiftshader" ? "google" : "acme", architecture, device: "", description: "" },
-  features: new Set<string>(),
-  requestDevice: () => Promise.reject(new DOMException("the GPU process crashed", "OperationError")),
-});
-
-function withAdapter(adapter: object | null): void {
-  const gpu = { requestAdapter: async () => adapter } as unknown as GPU;
-  setPlatform({ ...nodePlatform, openGpu: async () => ({ gpu, release: () => {} }) });
-}
 
 /** The backend that `auto` starts, and why. */
 async function chosen(): Promise<[name: string, reason: string]> {
@@ -44,9 +25,17 @@ describe("backend auto takes wasm and says why", () => {
 
   it.each([
     ["there is no WebGPU adapter", null, /^wasm, because of .*no adapter found/],
-    ["the adapter is too small", adapterOf("one", { maxComputeWorkgroupStorageSize: 8192 }), /at least \d+, got 8192/],
-    ["the adapter computes on the CPU", adapterOf("swiftshader"), /computes on the CPU \(google swiftshader\)/],
-    ["the adapter gives no device", adapterOf("one"), /gives no device \(the GPU process crashed\)/],
+    [
+      "the adapter is too small",
+      fakeAdapter({ limits: { maxComputeWorkgroupStorageSize: 8192 } }),
+      /at least \d+, got 8192/,
+    ],
+    [
+      "the adapter computes on the CPU",
+      fakeAdapter({ vendor: "google", architecture: "swiftshader" }),
+      /computes on the CPU \(google swiftshader\)/,
+    ],
+    ["the adapter gives no device", fakeAdapter(), /gives no device \(the GPU process crashed\)/],
   ] as const)("%s", async (_, adapter, reason) => {
     withAdapter(adapter);
     expect(await chosen()).toEqual(["wasm", expect.stringMatching(reason)]);
@@ -58,14 +47,14 @@ describe("backend auto takes wasm and says why", () => {
   });
 
   it("the context that is asked for does not fit what the GPU binds; named, the GPU refuses", async () => {
-    const limits = { ...LIMITS, maxStorageBufferBindingSize: 2 ** 18 };
+    const adapter = fakeAdapter({ limits: { maxStorageBufferBindingSize: 2 ** 18 } });
     const device = Object.assign(new EventTarget(), {
-      limits,
+      limits: adapter.limits,
       lost: new Promise(() => {}),
       createBuffer: () => ({ destroy: () => {} }),
       destroy: () => {},
     });
-    withAdapter({ ...adapterOf("one"), limits, requestDevice: async () => device });
+    withAdapter({ ...adapter, requestDevice: async () => device });
     const options = { contextLength: 4096, kv: "f16" };
     await using llm = await LLM.load("qwen3-1m", options);
     expect(llm.ops.name).toBe("wasm");

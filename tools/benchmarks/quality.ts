@@ -2,9 +2,15 @@
 import { ORACLE_SEED } from "../oracle/signs.ts";
 import { fixed, num, rows, table, target } from "./rows.ts";
 
-/** record: name of the rows in bench/results */
-export function qualitySection(record: string): string {
+/** record: name of the rows in bench/results · recall: of the rows with the needles, if they were asked for in a run of their own */
+export function qualitySection(record: string, recall = record): string {
   const all = rows(record);
+  const needles = new Map(rows(recall).map((r) => [r["kv"], r]));
+  const recallText = (kv: string): string => {
+    const row = needles.get(kv);
+    if (!row || row["needle"] === null) return "";
+    return `${fixed(100 * num(row, "needle"), 1)} / ${fixed(100 * num(row, "needleBase"), 1)} %`;
+  };
   if (all.length === 0) return "Not recorded.";
   const body = all.map((r) => [
     String(r["kv"]),
@@ -14,17 +20,17 @@ export function qualitySection(record: string): string {
     num(r, "kldP99").toExponential(2),
     num(r, "kldP999").toExponential(2),
     `${fixed(100 * num(r, "top1"), 1)} %`,
-    r["needle"] === null ? "" : `${fixed(100 * num(r, "needle"), 1)} / ${fixed(100 * num(r, "needleBase"), 1)} %`,
+    recallText(String(r["kv"])),
   ]);
   return table(["cache", "bits a value", "PPL ratio", "mean KLD", "p99", "p99.9", "same top-1", "needle / f16"], body);
 }
 
 /** What the formats are to do on the 9M model of the reference family. */
 export function judgeFamily(): void {
-  const all = rows("quality-9m");
+  const [quality, recall] = [rows("quality-9m"), rows("recall-9m")];
   const of = (kv: string, field: string): number =>
     num(
-      all.find((r) => r["kv"] === kv),
+      (field.startsWith("needle") ? recall : quality).find((r) => r["kv"] === kv),
       field,
     );
   const bare = (format: string): number => of(`${format},sinks=0,window=0`, "kldMean");
