@@ -1,4 +1,4 @@
-/** @file Section on the server: load, residency, shared prefixes, batching (bench/server). */
+/** @file Section on the server: load, residency, shared prefixes, batching, silent connections (bench/server). */
 import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
 
 const all = rows("server");
@@ -11,6 +11,7 @@ export function serverSection(): string {
   const load = last("load");
   const prefix = last("shared-prefix");
   const batching = last("batching");
+  const connections = last("connections");
   const formats = [...new Set(all.filter((row) => row["test"] === "resident").map((row) => String(row["kv"])))];
   const conversations = (kv: string): number => num(last("resident", kv), "conversations");
 
@@ -93,5 +94,10 @@ export function serverSection(): string {
         ],
       ],
     ),
+    `${num(connections, "connections").toLocaleString("en-US")} connections that say nothing: ` +
+      `${num(connections, "open_at_once").toLocaleString("en-US")} open at once, ${fixed(num(connections, "bytes_per_connection") / 1e3, 1)} kB each, ` +
+      `${num(connections, "closed_by_server").toLocaleString("en-US")} closed by the server; first token of requests beside them after ` +
+      `${fixed(num(connections, "ttft_ms_beside"), 0)} ms (${fixed(num(connections, "ttft_ms_before"), 0)} before), ` +
+      `${num(connections, "failed_requests")} failed, ${num(connections, "wrong_answers")} wrong.`,
   ].join("\n\n");
 }
