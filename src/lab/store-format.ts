@@ -62,10 +62,13 @@ export function readManifest(text: string, path: string): StoreManifest {
   };
 }
 
-/** Whether two sweeps may share a store: all but the budget is the same. */
+/** Settings of a space by which stores are told apart: not how far to go, nor where the text lies, which its hash identifies. */
+export const isIdentifying = (key: string): boolean => key !== "budget" && key !== "text";
+
+/** Whether two sweeps may share a store: all that rows depend on is the same. */
 export function isSameSweep(a: StoreManifest, b: StoreManifest): boolean {
   const key = ({ space, defaultModel, textSha256 }: StoreManifest): string =>
-    JSON.stringify([{ ...space, budget: null }, defaultModel, textSha256]);
+    JSON.stringify([Object.entries(space).filter(([name]) => isIdentifying(name)), defaultModel, textSha256]);
   return key(a) === key(b);
 }
 

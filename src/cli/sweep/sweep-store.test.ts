@@ -67,6 +67,14 @@ describe("SweepStore", () => {
     expect(statSync(path).size).toBe(size);
   });
 
+  it("goes on with the same text from another place", () => {
+    fill(["a"]);
+    const moved = { ...manifest, space: { ...manifest.space, text: "elsewhere/novel.txt" } };
+    const store = SweepStore.open(folder, moved);
+    expect(store.rows.map(({ id }) => id)).toEqual(["a"]);
+    store.close();
+  });
+
   it("is refused to another sweep, naming what differs, and stays free", () => {
     fill(["a"]);
     const other = { ...manifest, textSha256: "cd", space: { ...manifest.space, chunks: 9 } };

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import { resultsTsv } from "../../lab/results-table.ts";
 import {
+  isIdentifying,
   isSameSweep,
   MANIFEST_FILE,
   RESULTS_FILE,
@@ -158,7 +159,7 @@ function refuseOther(directory: string, existing: StoreManifest, wanted: StoreMa
     ...(existing.textSha256 !== wanted.textSha256 ? ["another text"] : []),
     ...(existing.defaultModel !== wanted.defaultModel ? [`another model (${existing.defaultModel})`] : []),
     ...Object.keys(wanted.space)
-      .filter((key) => key !== "budget")
+      .filter(isIdentifying)
       .filter((key) => {
         const name = key as keyof StoreManifest["space"];
         return JSON.stringify(existing.space[name]) !== JSON.stringify(wanted.space[name]);
