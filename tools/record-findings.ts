@@ -16,9 +16,9 @@ import { evaluate } from "../src/eval/evaluate.ts";
 import { decodersFor } from "../src/eval/format-decoders.ts";
 import { type FindingRow, findingRows, OUT, oracleRows } from "./findings/rows.ts";
 
-/** Our presets without a calibration, which these checkpoints had none of; then everything as published, so that only the bits differ, one side alone, QJL, codebooks of few iterations. */
+/** Our presets with the model's calibration and without; then everything as published, so that only the bits differ, one side alone, QJL, codebooks of few iterations. */
 const FORMATS = [
-  ...["k2v2", "k3v3", "k4v4", "k5v4"].map((kv) => `${kv},calibration=off`),
+  ...["k2v2", "k3v3", "k4v4", "k5v4"].flatMap((kv) => [kv, `${kv},calibration=off`]),
   ...[2, 3, 4, 5, 6, 7].map((bits) => `paper-${bits}`),
   ...[2, 3, 4].flatMap((bits) => [`paper-${bits},v=f16`, `paper-${bits},k=f16`]),
   ...[3, 4, 5].map((bits) => `paper-${bits}+qjl`),
