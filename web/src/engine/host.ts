@@ -117,8 +117,7 @@ export class Host {
     const llm = this.#require(this.#llm);
     return {
       ...cacheState(llm, shelf.require(conversation).sequence),
-      sessions: shelf.size,
-      allBytes: llm.cache.numBytes,
+      shelf: { sessions: shelf.size, numBytes: llm.cache.numBytes },
     };
   }
 
