@@ -154,7 +154,7 @@ export class LLM {
         reopen: open,
         isView: false,
       });
-      await llm.#rehearse();
+      await llm.#rehearse(onProgress);
       return llm;
     } catch (error) {
       await ops?.dispose();
@@ -180,9 +180,11 @@ export class LLM {
   }
 
   /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
-  #rehearse(): Promise<void> {
+  #rehearse(onProgress?: OnProgress): Promise<void> {
     const own = resolveSamplingParams(this.samplingDefaults);
-    return this.runner.rehearse(this.cache, [GREEDY, DRAWN, own]);
+    return this.runner.rehearse(this.cache, [GREEDY, DRAWN, own], (done, total) =>
+      onProgress?.({ phase: "compile", item: "kernels", done, total, unit: "kernels" }),
+    );
   }
 
   /** What a format asks of the checkpoint's calibration file. */

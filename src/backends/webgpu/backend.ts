@@ -5,7 +5,18 @@
  * allocates nothing and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
-import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import type {
+  AttentionLayer,
+  BackendMemory,
+  Buf,
+  OnKernel,
+  Ops,
+  Rope,
+  Step,
+  Weight,
+  WeightPart,
+  WeightType,
+} from "../ops.ts";
 import { AppendKernels } from "./append.ts";
 import { AttentionKernels } from "./attention.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
@@ -76,11 +87,11 @@ export class WebGpuBackend implements Ops {
     return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
   }
 
-  async rehearse(mostRows: number, queue: (rows: number) => void): Promise<void> {
+  async rehearse(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
     this.context.check();
     await this.commands.rehearse(() => {
       for (const rows of rehearsedRows(mostRows)) queue(rows);
-    });
+    }, onKernel);
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {

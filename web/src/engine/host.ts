@@ -37,7 +37,7 @@ export class Host {
       weights: request.weights,
       signal,
       onProgress: ({ phase, item, done, total }) => {
-        if (phase === "load" || phase === "download") send({ phase, item, done, total });
+        if (phase === "load" || phase === "download" || phase === "compile") send({ phase, item, done, total });
       },
     });
     this.#owner = llm;

@@ -110,7 +110,7 @@ export interface Restored {
 export interface LoadProgress {
   /** What is happening, in words: `model.safetensors`. */
   readonly item: string;
-  readonly phase: "download" | "load";
+  readonly phase: "download" | "load" | "compile";
   readonly done: number;
   readonly total: number;
 }
