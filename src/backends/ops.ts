@@ -142,6 +142,12 @@ export interface Ops {
   explain?(): string[];
 
   /**
+   * Absent where every format can be stored and read.
+   * @throws TurboQuantError unsupported — a format that has no kernel here
+   */
+  checkFormat?(format: LayerKvFormat): void;
+
+  /**
    * Calls `queue` for the numbers of rows, up to `mostRows`, at which kernels change, the largest first and 1 last; `queue`
    * queues a step of so many rows, and nothing is computed. What such steps need is there when the promise resolves.
    * Absent where nothing is to be made ahead.

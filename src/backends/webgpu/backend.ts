@@ -5,6 +5,7 @@
  * allocates nothing and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
+import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import type {
   AttentionLayer,
   BackendMemory,
@@ -20,6 +21,7 @@ import type {
 import { AppendKernels } from "./append.ts";
 import { AttentionKernels } from "./attention.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
+import { checkFormat } from "./check-format.ts";
 import { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
 import type { DecodeTuning } from "./decode-attention.ts";
@@ -85,6 +87,10 @@ export class WebGpuBackend implements Ops {
     const { count, numBytes } = this.allocator;
     const { compilation, kernelLabels } = this.commands;
     return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
+  }
+
+  checkFormat(format: LayerKvFormat): void {
+    checkFormat(format);
   }
 
   async rehearse(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
