@@ -15,12 +15,13 @@ export interface GpuHandle {
 }
 
 export interface ProgressEvent {
-  readonly phase: "download" | "load" | "prefill" | "eval";
+  /** `compile`: kernels of a GPU, after the weights are loaded. */
+  readonly phase: "download" | "load" | "compile" | "prefill" | "eval";
   /** File or tensor at hand. */
   readonly item: string;
   readonly done: number;
   readonly total: number;
-  readonly unit: "bytes" | "tokens" | "prompts" | "formats" | "tensors";
+  readonly unit: "bytes" | "tokens" | "prompts" | "formats" | "tensors" | "kernels";
 }
 export type OnProgress = (event: ProgressEvent) => void;
 

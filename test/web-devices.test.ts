@@ -27,6 +27,16 @@ async function killGpuProcess(browser: Browser): Promise<void> {
   process.kill(pids[0]!, "SIGKILL");
 }
 
+/** In the page: keeps everything that is said of the loading. */
+function noteStatus(): void {
+  const told = new Set<string>();
+  Object.assign(globalThis, { told });
+  new MutationObserver(() => {
+    const text = document.querySelector(".load-status p")?.textContent;
+    if (text) told.add(text);
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+}
+
 interface Violation {
   readonly id: string;
   readonly impact: string | null;
@@ -71,7 +81,10 @@ describe.skipIf(skip)(`the page on devices${skip ? ` (${skip})` : ""}`, () => {
     "answers on WebGPU, loses its device, says so, comes back, and goes on with the conversation",
     async () => {
       context = await browser.newContext();
+      await context.addInitScript(noteStatus);
       const { page } = await openPage(context, server.url, { backend: "webgpu", maxNewTokens: 12 });
+      const told = await page.evaluate(() => [...(globalThis as unknown as { told: Set<string> }).told]);
+      expect(told).toContainEqual(expect.stringMatching(/^Compiling GPU kernels, \d+ of [1-9]\d*$/));
       expect(await page.locator(".model-place").textContent()).toBe("WebGPU");
       await using llm = await LLM.load("qwen3-1m", { kv: "k4v4", threads: 1, backend: "wasm" });
       const expected = await collect(

@@ -1,8 +1,10 @@
 /** @file The page against our own server: the same answers as in the tab, stopped, cut off, and with a key. */
 import type { Browser, BrowserContext } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { collect } from "../src/index.ts";
+import { segmentsOf } from "../src/cache/segments.ts";
+import { allocatedBytes, collect, parseKvSpec } from "../src/index.ts";
 import { builtWebFiles } from "../src/node/web-files.ts";
+import { formatBytes } from "../web/src/ui/format.ts";
 import { findChromium, skipReason } from "./helpers/optional.ts";
 import { startServer, type TestServer, until } from "./helpers/server.ts";
 import { type BuiltApp, buildWebApp, launchChromium } from "./helpers/web-app.ts";
@@ -68,6 +70,29 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
     await page.getByText("A server keeps one format.").waitFor();
   });
 
+  it("shows the answer's cache by layer and segment, as the server's pages are", async () => {
+    const { page, server } = await visit([], { maxNewTokens: 90 });
+    await untilReady(page);
+    expect(await page.locator(".panel .layers").count(), "nothing is shown before it is known").toBe(0);
+    await say(page, FRANCE);
+    const { entry } = server.scheduler.slots.all.find((slot) => slot.entry)!;
+    const { length, numBytes } = entry!.sequence;
+    expect(await page.locator(".panel .figure").textContent()).toBe(`${formatBytes(numBytes)} for ${length} tokens`);
+    const f16 = allocatedBytes(server.llm.config, parseKvSpec("f16"), length);
+    expect(await page.locator(".panel .headline").textContent()).toContain(formatBytes(f16));
+    await page.locator(".layer-table summary").click();
+    const rows = await page.locator(".layer-table tbody tr").allTextContents();
+    const shown = (bytes: number): string => (bytes > 0 ? formatBytes(bytes) : "–");
+    expect(rows).toEqual(
+      segmentsOf(entry!.sequence).map(({ codes, scales, sinks, window }, layer) =>
+        [layer, ...[codes, scales, sinks, window].map(shown), formatBytes(codes + scales + sinks + window)].join(""),
+      ),
+    );
+
+    await page.getByRole("button", { name: "New conversation" }).click();
+    await page.locator(".panel .layers").waitFor({ state: "detached" });
+  });
+
   it("stops an answer there too, and keeps what was said when the server goes away", async () => {
     const { page, server } = await visit([], { maxNewTokens: 3000, temperature: 2 });
     await untilReady(page);
@@ -81,6 +106,7 @@ describe.skipIf(skip)(`the page of a server${skip ? ` (${skip})` : ""}`, () => {
     await answerEnd(page);
     expect(await page.locator(".tag").textContent()).toBe("stopped");
     await until(() => server.scheduler.stats.running === 0, "the server stops as well");
+    expect(await page.locator(".panel .layers").count(), "its cache is shown as last reported").toBe(1);
 
     await page.getByRole("button", { name: "New conversation" }).click();
     await begin(0);

@@ -6,13 +6,15 @@ import { collect } from "../src/engine/generation.ts";
 import { LLM } from "../src/engine/llm.ts";
 import { Scheduler } from "../src/engine/scheduler/scheduler.ts";
 import type { Session } from "../src/engine/session.ts";
+import type { OnProgress, ProgressEvent } from "../src/platform.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
 
 const PROMPT = "Once upon a time there was a little girl who lived";
 const OPTIONS = { temperature: 0, ignoreEos: true } as const;
 const KV = "k4v4,window=16,sinks=4";
 
-const load = (backend: "wasm" | "webgpu") => LLM.load("qwen3-1m", { backend, kv: KV, contextLength: 512 });
+const load = (backend: "wasm" | "webgpu", onProgress: OnProgress = () => {}) =>
+  LLM.load("qwen3-1m", { backend, kv: KV, contextLength: 512, onProgress });
 /** Names of what is made on a device from now on. */
 function watch(device: GPUDevice) {
   const calls: string[] = [];
@@ -51,13 +53,24 @@ async function tokensOf(session: Session, prompt: string, count: number): Promis
 describe.skipIf(gpuSkip)("the engine on WebGPU", { timeout: GPU_TIMEOUT_MS }, () => {
   let wasm: LLM;
   let webgpu: LLM;
+  const progress: ProgressEvent[] = [];
   beforeAll(async () => {
     wasm = await load("wasm");
-    webgpu = await load("webgpu");
+    webgpu = await load("webgpu", (event) => progress.push(event));
   }, GPU_TIMEOUT_MS);
   afterAll(async () => {
     await wasm?.dispose();
     await webgpu?.dispose();
+  });
+
+  it("loading says how many kernels are compiled, after the weights, one by one", () => {
+    const kernels = progress.filter(({ phase }) => phase === "compile");
+    const { total } = kernels[0]!;
+    expect(total).toBe(gpuOf(webgpu).commands.compilation.kernels);
+    expect(total).toBeGreaterThan(5);
+    expect(kernels.map(({ done }) => done)).toEqual(Array.from({ length: total + 1 }, (_, done) => done));
+    expect(progress.slice(-kernels.length), "the last phase").toEqual(kernels);
+    expect(progress.some(({ phase }) => phase === "load")).toBe(true);
   });
 
   it("a sequence saved on one backend goes on with the same tokens on the other, and back", async () => {

@@ -123,6 +123,9 @@ export interface BackendMemory {
   readonly bindingBytes: number;
 }
 
+/** How many of the kernels that are being made are there. */
+export type OnKernel = (done: number, total: number) => void;
+
 export interface Ops {
   readonly name: BackendName;
   /** Absent where nothing but the system limits it. */
@@ -139,12 +142,20 @@ export interface Ops {
   explain?(): string[];
 
   /**
+   * Absent where every format can be stored and read.
+   * @throws TurboQuantError unsupported — a format that has no kernel here
+   */
+  checkFormat?(format: LayerKvFormat): void;
+
+  /**
    * Calls `queue` for the numbers of rows, up to `mostRows`, at which kernels change, the largest first and 1 last; `queue`
    * queues a step of so many rows, and nothing is computed. What such steps need is there when the promise resolves.
    * Absent where nothing is to be made ahead.
+   *
+   * onKernel: told of 0 kernels first and then of each; not at all where there are none to make
    * @throws TurboQuantError unsupported — a format that has no kernel here
    */
-  rehearse?(mostRows: number, queue: (rows: number) => void): Promise<void>;
+  rehearse?(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void>;
 
   /** Stacks the parts' rows into one matrix of type `as`. @throws invalid_argument for shapes that do not stack */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;

@@ -9,6 +9,7 @@ import type { Sequence } from "../cache/sequence.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { layerFormats } from "../quant/layer-formats.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "./random-kv.ts";
 import { interleave, type Summary, summarize } from "./samples.ts";
@@ -56,7 +57,10 @@ interface Subject {
 export async function* benchAttention(options: AttentionBenchOptions): AsyncGenerator<AttentionRow> {
   const { config, depths, kv, repeats, signal, onProgress } = options;
   for (const threads of options.threads) {
-    const ops = await createBackend(options.backend, threads === undefined ? {} : { threads });
+    const ops = await createBackend(options.backend, {
+      formats: layerFormats(kv, 1),
+      ...(threads !== undefined && { threads }),
+    });
     try {
       const random = new RandomKv(ops, config);
       const makeSubject = (spec: string, depth: number): Subject => {

@@ -8,12 +8,15 @@ import { Decoder } from "../models/decoder.ts";
 import { RandomWeights } from "../models/random-weights.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import type { OnProgress } from "../platform.ts";
+import { layerFormats } from "../quant/layer-formats.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 
 export interface BenchModelOptions {
   readonly backend: BackendName | "auto";
   readonly threads?: number;
   readonly weights: WeightType | "auto";
+  /** What `decoders` will be asked for; decides what `auto` takes. */
+  readonly kv?: readonly string[];
   /** Layers to keep of a shape; all by default. */
   readonly layers?: number;
   readonly signal?: AbortSignal;
@@ -32,8 +35,8 @@ export interface BenchModel {
 
 /** A checkpoint, as `LLM.load` finds it. */
 export async function loadBenchModel(ref: string, options: BenchModelOptions): Promise<BenchModel> {
-  const { layers: _, ...load } = options;
-  const llm = await LLM.load(ref, { kv: "f16", ...load });
+  const { layers: _, kv = [], ...load } = options;
+  const llm = await LLM.load(ref, { ...load, kv: "f16", otherKv: kv });
   return {
     name: llm.name,
     config: llm.config,
@@ -53,7 +56,10 @@ export function benchShape(shape: string, layers?: number): ModelConfig {
 /** Random weights of a public shape. */
 export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
   const config = benchShape(shape, options.layers);
-  const ops = await createBackend(options.backend, options.threads === undefined ? {} : { threads: options.threads });
+  const ops = await createBackend(options.backend, {
+    formats: layerFormats(options.kv ?? [], config.numLayers),
+    ...(options.threads !== undefined && { threads: options.threads }),
+  });
   try {
     const decoder = await Decoder.load(ops, new RandomWeights(config), {
       config,

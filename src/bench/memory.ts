@@ -3,6 +3,7 @@ import type { BackendName } from "../backends/ops.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { layerFormats } from "../quant/layer-formats.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { FILL_ROWS, plainAttentionLayer, RandomKv } from "./random-kv.ts";
 
@@ -34,7 +35,10 @@ export async function fillCache(options: FillOptions): Promise<FillResult> {
   const { config, tokens, residentBytes, signal, onProgress } = options;
   const kv = parseKvSpec(options.kv);
   kv.validateLayers(config.numLayers);
-  const ops = await createBackend(options.backend, options.threads === undefined ? {} : { threads: options.threads });
+  const ops = await createBackend(options.backend, {
+    formats: layerFormats([options.kv], config.numLayers),
+    ...(options.threads !== undefined && { threads: options.threads }),
+  });
   try {
     const random = new RandomKv(ops, config);
     const layers = Array.from({ length: config.numLayers }, (_, index) => plainAttentionLayer(config, kv, index));

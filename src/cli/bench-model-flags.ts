@@ -15,11 +15,13 @@ export interface BenchModelFlags extends Omit<BackendFlags, "threads"> {
 /** The model that `--model` or `--shape` names. */
 export function openBenchModel(
   flags: BenchModelFlags,
+  kv: readonly string[],
   threads: number | undefined,
   context: CommandContext,
   onProgress: OnProgress,
 ): Promise<BenchModel> {
   const options = {
+    kv,
     backend: flags.backend,
     weights: flags.weights,
     signal: context.signal,

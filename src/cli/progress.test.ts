@@ -26,6 +26,15 @@ it("draws a bar on a terminal once something takes long, and removes it", () => 
   expect(io.err().endsWith("\r\x1b[2K")).toBe(true);
 });
 
+it("names the kernels of a GPU that are compiled", () => {
+  const io = captureIo({ isTTY: true });
+  const progress = new Progress(io.stderr, false);
+  progress.onEvent({ phase: "compile", item: "kernels", done: 0, total: 24, unit: "kernels" });
+  now = 300;
+  progress.onEvent({ phase: "compile", item: "kernels", done: 6, total: 24, unit: "kernels" });
+  expect(io.err()).toBe(`\r\x1b[2Kcompiling ${"█".repeat(6)}${"░".repeat(18)} 25%  6 of 24 kernels`);
+});
+
 it("fits the terminal", () => {
   const io = captureIo({ isTTY: true });
   const progress = new Progress(io.stderr, false);

@@ -13,6 +13,7 @@ const BAR_CELLS = 24;
 const LABELS: Readonly<Record<ProgressEvent["phase"], string>> = {
   download: "download",
   load: "loading",
+  compile: "compiling",
   prefill: "prompt",
   eval: "evaluating",
 };
@@ -33,7 +34,8 @@ export class Progress {
   /** For `onProgress` of the library. */
   readonly onEvent = ({ phase, item, done, total, unit }: ProgressEvent): void => {
     const amount = unit === "bytes" ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`;
-    this.update(LABELS[phase], done, total, phase === "prefill" ? amount : `${item}  ${amount}`);
+    const isAmountEnough = phase === "prefill" || phase === "compile";
+    this.update(LABELS[phase], done, total, isAmountEnough ? amount : `${item}  ${amount}`);
   };
 
   /** `what` names the phase; another name starts another. */

@@ -1,10 +1,11 @@
 /** @file What `auto` chooses on machines without a usable GPU, and that it says why. No GPU takes part but in the last test. */
 import { afterEach, describe, expect, it } from "vitest";
-import { fakeAdapter, withAdapter } from "../../test/helpers/fake-adapter.ts";
+import { type FakeAdapter, fakeAdapter, withAdapter } from "../../test/helpers/fake-adapter.ts";
 import { gpuSkip } from "../../test/helpers/gpu.ts";
 import { browserPlatform } from "../browser-platform.ts";
 import { nodePlatform } from "../node/platform.ts";
 import { setPlatform } from "../platform.ts";
+import { layerFormats } from "../quant/layer-formats.ts";
 import { createBackend } from "./create-backend.ts";
 import { LLM } from "./llm.ts";
 
@@ -18,6 +19,22 @@ async function chosen(): Promise<[name: string, reason: string]> {
   });
   await ops.dispose();
   return [ops.name, reason];
+}
+
+/** An adapter with a device that can be opened and asked, and computes nothing. */
+function adapterWithDevice(options: FakeAdapter = {}) {
+  const adapter = fakeAdapter(options);
+  let destroyed = 0;
+  const requestDevice = async () =>
+    Object.assign(new EventTarget(), {
+      limits: adapter.limits,
+      lost: new Promise(() => {}),
+      createBuffer: () => ({ destroy: () => {} }),
+      destroy: () => {
+        destroyed++;
+      },
+    });
+  return { adapter: { ...adapter, requestDevice }, destroyed: () => destroyed };
 }
 
 describe("backend auto takes wasm and says why", () => {
@@ -47,20 +64,16 @@ describe("backend auto takes wasm and says why", () => {
   });
 
   it("the context that is asked for does not fit what the GPU binds; named, the GPU refuses", async () => {
-    const adapter = fakeAdapter({ limits: { maxStorageBufferBindingSize: 2 ** 18 } });
-    const device = Object.assign(new EventTarget(), {
-      limits: adapter.limits,
-      lost: new Promise(() => {}),
-      createBuffer: () => ({ destroy: () => {} }),
-      destroy: () => {},
-    });
-    withAdapter({ ...adapter, requestDevice: async () => device });
+    withAdapter(adapterWithDevice({ limits: { maxStorageBufferBindingSize: 2 ** 18 } }).adapter);
     const options = { contextLength: 4096, kv: "f16" };
     await using llm = await LLM.load("qwen3-1m", options);
     expect(llm.ops.name).toBe("wasm");
     expect(llm.backendChoice).toMatch(
       /^wasm, because of webgpu: context: 4,096 tokens of f16 do not fit: .* binds at most/,
     );
+    expect(llm.notes, "said unasked, without the advice").toEqual([
+      expect.stringMatching(/^backend: wasm, because of webgpu: context: 4,096 tokens of f16 do not fit: [^;]*$/),
+    ]);
     await expect(LLM.load("qwen3-1m", { ...options, backend: "webgpu" })).rejects.toMatchObject({
       code: "out_of_memory",
     });
@@ -68,6 +81,53 @@ describe("backend auto takes wasm and says why", () => {
     await expect(LLM.load("qwen3-1m", { ...options, memoryBytes: 1e5 })).rejects.toMatchObject({
       code: "out_of_memory",
     });
+  });
+
+  it.each([
+    ["kivi-4", "kivi4"],
+    ["paper-4+qjl", "tq3+qjl"],
+    ["k4v4,codebook=2", "tq4,codebook=…"],
+    ["k4v4,layers=1:kivi-4", "kivi4"],
+  ])("the GPU has no kernels for %s; named, the GPU refuses before it reads a weight", async (kv, what) => {
+    const gpu = adapterWithDevice();
+    withAdapter(gpu.adapter);
+    {
+      await using llm = await LLM.load("qwen3-1m", { kv, contextLength: 256 });
+      expect(llm.ops.name).toBe("wasm");
+      const reason = `wasm, because of --kv ${what}: the webgpu backend has no kernel for it`;
+      expect(llm.backendChoice).toContain(`${reason}; choose`);
+      expect(llm.notes).toEqual([`backend: ${reason}`]);
+      expect(gpu.destroyed(), "the device is given back").toBe(1);
+    }
+    const read: string[] = [];
+    const onProgress = ({ item }: { item: string }) => read.push(item);
+    await expect(LLM.load("qwen3-1m", { kv, backend: "webgpu", onProgress })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringMatching(/no kernel for it; choose .* or --backend wasm/),
+    });
+    expect(read).toEqual([]);
+    expect(gpu.destroyed()).toBe(2);
+  });
+
+  it("a format that will be asked for later has none", async () => {
+    withAdapter(adapterWithDevice().adapter);
+    await using llm = await LLM.load("qwen3-1m", { kv: "f16", otherKv: ["k4v4", "kivi-2"], contextLength: 256 });
+    expect(llm.backendChoice).toMatch(/^wasm, because of --kv kivi2: /);
+    await using other = await llm.withKv("kivi-2");
+    expect(other.ops.name).toBe("wasm");
+  });
+
+  it("and keeps the GPU for formats that it has kernels for", async () => {
+    withAdapter(adapterWithDevice().adapter);
+    const kv = ["k4v4", "paper-3", "q8_0", "q4_0r", "f16", "f32", "k5v4,layers=0:k8v8,window=0,sinks=0"];
+    const told: [string, boolean][] = [];
+    const ops = await createBackend("auto", {
+      formats: layerFormats(kv, 2),
+      onChoice: (reason, leavesGpu) => told.push([reason, leavesGpu]),
+    });
+    expect(ops.name).toBe("webgpu");
+    expect(told).toEqual([["webgpu, because there is a GPU", false]]);
+    await ops.dispose();
   });
 
   it("a fault that is ours is not passed over", async () => {

@@ -13,6 +13,7 @@ import { Decoder } from "../models/decoder.ts";
 import type { PlannedModel } from "../plan/planned-model.ts";
 import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
+import { layerFormats } from "../quant/layer-formats.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -30,6 +31,8 @@ export const DEFAULT_KV = "k4v4";
 export interface LoadOptions {
   /** KV format, e.g. `k4v4`, `paper-4,window=128`; see docs. */
   readonly kv?: string;
+  /** Formats that `withKv` will be asked for besides: `auto` takes a backend that has kernels for them all. */
+  readonly otherKv?: readonly string[];
   readonly backend?: BackendName | "auto";
   readonly threads?: number;
   /** How weights are kept: as stored (`auto`), widened, or int8 or int4 in groups of 32. */
@@ -81,7 +84,7 @@ export class LLM {
   readonly eosTokens: ReadonlySet<number>;
   /** What `--backend auto` chose and why; undefined where a backend was named. */
   readonly backendChoice: string | undefined;
-  /** What was done otherwise than asked or expected: a shorter context because of the memory. */
+  /** What was done otherwise than asked or expected: a shorter context because of the memory, a GPU that `auto` left. */
   readonly notes: readonly string[];
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
@@ -130,7 +133,7 @@ export class LLM {
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
       const started = await startBackend(options, modelOfCheckpoint(config, source.name, checkpoint));
       ops = started.ops;
-      const { fit, choice } = started;
+      const { fit, choice, note } = started;
       const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
         config,
         kv: spec,
@@ -148,13 +151,13 @@ export class LLM {
         weightsFingerprint: await checkpoint.fingerprint(),
         calibration,
         contextLength: fit.contextLength,
-        notes: fit.note ? [fit.note] : [],
+        notes: [note, fit.note].filter((text) => text !== null),
         kvBudgetBytes: options.kvBudgetBytes,
         backendChoice: choice,
         reopen: open,
         isView: false,
       });
-      await llm.#rehearse();
+      await llm.#rehearse(onProgress);
       return llm;
     } catch (error) {
       await ops?.dispose();
@@ -180,9 +183,11 @@ export class LLM {
   }
 
   /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
-  #rehearse(): Promise<void> {
+  #rehearse(onProgress?: OnProgress): Promise<void> {
     const own = resolveSamplingParams(this.samplingDefaults);
-    return this.runner.rehearse(this.cache, [GREEDY, DRAWN, own]);
+    return this.runner.rehearse(this.cache, [GREEDY, DRAWN, own], (done, total) =>
+      onProgress?.({ phase: "compile", item: "kernels", done, total, unit: "kernels" }),
+    );
   }
 
   /** What a format asks of the checkpoint's calibration file. */
@@ -279,19 +284,27 @@ interface Started {
   readonly fit: Fit;
   /** Of `auto`, with the reason. */
   readonly choice: string | undefined;
+  /** Said unasked: `auto` left a GPU that is there. */
+  readonly note: string | null;
 }
 
-/** A backend that model and context fit: `auto` leaves a GPU for wasm where only that has room for what was asked. */
+/** The reason without its advice: what it advises has been done. */
+const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
+
+/** A backend that formats, model and context fit: `auto` leaves a GPU for wasm where only that has what was asked for. */
 async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
-  const { backend = "auto", threads } = options;
+  const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
+  const formats = layerFormats([kv, ...otherKv], model.layers.length);
   const start = async (name: BackendName | "auto"): Promise<Started> => {
     let choice: string | undefined;
-    const onChoice = (reason: string): void => {
+    let note: string | null = null;
+    const onChoice = (reason: string, leavesGpu: boolean): void => {
       choice = reason;
+      if (leavesGpu) note = leftGpu(reason);
     };
-    const ops = await createBackend(name, { onChoice, ...(threads !== undefined && { threads }) });
+    const ops = await createBackend(name, { onChoice, formats, ...(threads !== undefined && { threads }) });
     try {
-      return { ops, fit: fitOf(ops, options, model), choice };
+      return { ops, fit: fitOf(ops, options, model), choice, note };
     } catch (error) {
       await ops.dispose();
       const isFull = error instanceof TurboQuantError && error.code === "out_of_memory";
@@ -299,7 +312,8 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
       const other = await start("wasm").catch(() => {
         throw error;
       });
-      return { ...other, choice: `wasm, because of webgpu: ${error.message}` };
+      const why = `wasm, because of webgpu: ${error.message}`;
+      return { ...other, choice: why, note: leftGpu(why) };
     }
   };
   return start(backend);

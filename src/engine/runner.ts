@@ -1,5 +1,5 @@
 /** @file Turns sequences and tokens into steps: chunked prefill, and decoding of several sequences at once. */
-import type { Draw, Span, Step } from "../backends/ops.ts";
+import type { Draw, OnKernel, Span, Step } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -75,8 +75,8 @@ export class Runner {
   }
 
   /** Makes what this runner's steps over `cache` will need, ahead of the first: see `Decoder.rehearse`. */
-  rehearse(cache: KvCache, draws: readonly Draw[]): Promise<void> {
-    return this.decoder.rehearse(cache, this, draws);
+  rehearse(cache: KvCache, draws: readonly Draw[], onKernel?: OnKernel): Promise<void> {
+    return this.decoder.rehearse(cache, this, draws, onKernel);
   }
 
   /**

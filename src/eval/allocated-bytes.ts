@@ -37,13 +37,19 @@ export function emptyCache(config: ModelConfig, kv: KvSpec): KvCache {
   return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(new CountingStorage()));
 }
 
-/** Bytes of the pages of one sequence of `tokens`, all layers. */
-export function allocatedBytes(config: ModelConfig, kv: KvSpec, tokens: number): number {
+/** Bytes of the pages of one sequence that grows: the function takes its tokens, never fewer than the last time. */
+export function growingBytes(config: ModelConfig, kv: KvSpec): (tokens: number) => number {
   const sequence = emptyCache(config, kv).createSequence();
-  while (sequence.length < tokens) {
-    const count = Math.min(STEP_TOKENS, tokens - sequence.length);
-    sequence.reserve(count);
-    sequence.commit(count);
-  }
-  return sequence.numBytes;
+  return (tokens) => {
+    while (sequence.length < tokens) {
+      const count = Math.min(STEP_TOKENS, tokens - sequence.length);
+      sequence.reserve(count);
+      sequence.commit(count);
+    }
+    return sequence.numBytes;
+  };
 }
+
+/** Bytes of the pages of one sequence of `tokens`, all layers. */
+export const allocatedBytes = (config: ModelConfig, kv: KvSpec, tokens: number): number =>
+  growingBytes(config, kv)(tokens);

@@ -1,5 +1,16 @@
 /** @file The forward pass of a decoder-only transformer, written once against `Ops`. Families differ in data only. */
-import type { AttentionLayer, Buf, Draw, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../backends/ops.ts";
+import type {
+  AttentionLayer,
+  Buf,
+  Draw,
+  OnKernel,
+  Ops,
+  Rope,
+  Step,
+  Weight,
+  WeightPart,
+  WeightType,
+} from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
@@ -257,11 +268,14 @@ export class Decoder {
     cache: KvCache,
     { chunkTokens, contextLength }: { readonly chunkTokens: number; readonly contextLength: number },
     draws: readonly Draw[],
+    onKernel?: OnKernel,
   ): Promise<void> {
     const most = Math.min(chunkTokens, contextLength);
     // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
-    await this.ops.rehearse?.(most, (rows) =>
-      this.#rehearseStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
+    await this.ops.rehearse?.(
+      most,
+      (rows) => this.#rehearseStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
+      onKernel,
     );
   }
 

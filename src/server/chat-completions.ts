@@ -9,6 +9,7 @@ import { callScheduler } from "./generation-call.ts";
 import { type ChatRequest, chatRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
+import { CacheWriter, type WireCache } from "./wire-cache.ts";
 import { chatLogprob } from "./wire-logprobs.ts";
 
 type WireMessage = ChatRequest["messages"][number];
@@ -82,6 +83,7 @@ async function* streamed(
     ...more,
   });
   const begun = new Set<number>();
+  const caches = new CacheWriter(call.server.llm.config);
   const usages: Usage[] = [];
   for await (const chunk of chunks) {
     const { index, text, finishReason, usage, timings } = chunk;
@@ -91,10 +93,14 @@ async function* streamed(
     }
     const logprob = logprobOf(chunk);
     const logprobs = logprob && { content: [logprob] };
-    if (text !== "" || logprob) yield make([{ index, delta: { content: text }, logprobs, finish_reason: null }]);
-    if (!finishReason || !usage || !timings) continue;
+    const cache = caches.write(chunk);
+    const isLast = finishReason !== undefined && usage !== undefined && timings !== undefined;
+    if (text !== "" || logprob || (chunk.cache && !isLast)) {
+      yield make([{ index, delta: { content: text }, logprobs, finish_reason: null, ...(!isLast && cache) }]);
+    }
+    if (!isLast) continue;
     usages.push(usage);
-    yield make([{ index, delta: {}, logprobs: null, finish_reason: finishReason }], {
+    yield make([{ index, delta: {}, logprobs: null, finish_reason: finishReason, ...cache }], {
       timings: wireTimings(usage, timings),
     });
   }
@@ -109,6 +115,7 @@ interface Choice {
   finishReason: FinishReason;
   usage: Usage | null;
   timings: Timings | null;
+  cache: { readonly kv_cache?: WireCache };
 }
 
 async function collected(
@@ -119,6 +126,7 @@ async function collected(
   call: Call,
 ) {
   const choices: Choice[] = [];
+  const caches = new CacheWriter(call.server.llm.config);
   for await (const chunk of chunks) {
     const choice = (choices[chunk.index] ??= {
       text: "",
@@ -126,6 +134,7 @@ async function collected(
       finishReason: "stop",
       usage: null,
       timings: null,
+      cache: {},
     });
     choice.text += chunk.text;
     const logprob = logprobOf(chunk);
@@ -134,6 +143,7 @@ async function collected(
     choice.finishReason = chunk.finishReason;
     choice.usage = chunk.usage ?? null;
     choice.timings = chunk.timings ?? null;
+    choice.cache = caches.write(chunk);
   }
   const usages = choices.flatMap(({ usage }) => usage ?? []);
   const total = sumUsage(usages.slice(0, 1), usages);
@@ -142,11 +152,12 @@ async function collected(
   return {
     ...head,
     object: "chat.completion",
-    choices: choices.map(({ text, logprobs, finishReason }, index) => ({
+    choices: choices.map(({ text, logprobs, finishReason, cache }, index) => ({
       index,
       message: { role: "assistant", content: text, refusal: null },
       logprobs: wantsLogprobs ? { content: logprobs, refusal: null } : null,
       finish_reason: finishReason,
+      ...cache,
     })),
     usage: total,
     ...(first?.usage && first.timings && { timings: wireTimings(first.usage, first.timings) }),

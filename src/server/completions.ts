@@ -9,6 +9,7 @@ import { callScheduler } from "./generation-call.ts";
 import { type CompletionRequest, completionRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
+import { CacheWriter, type WireCache } from "./wire-cache.ts";
 import { type CompletionLogprobs, emptyLogprobs, promptLogprobs, pushLogprob } from "./wire-logprobs.ts";
 
 /** OpenAI's. */
@@ -156,21 +157,30 @@ async function* streamed(
   call: Call,
 ): AsyncGenerator<object, void> {
   const usage = new UsageSum(n);
+  const caches = new CacheWriter(call.server.llm.config);
   for await (const chunk of chunks) {
     const { index, finishReason = null, timings } = chunk;
     const piece = writer.write(chunk);
     if (!piece) continue;
     if (chunk.usage) usage.add(index, chunk.usage);
-    if (piece.text === "" && !piece.logprobs && !finishReason) continue;
+    if (piece.text === "" && !piece.logprobs && !finishReason && !chunk.cache) continue;
     yield {
       ...head,
-      choices: [{ index, ...piece, finish_reason: finishReason }],
+      choices: [{ index, ...piece, finish_reason: finishReason, ...caches.write(chunk) }],
       ...(includeUsage && { usage: null }),
       ...(chunk.usage && timings && { timings: wireTimings(chunk.usage, timings) }),
     };
   }
   call.onUsage(usage.total);
   if (includeUsage) yield { ...head, choices: [], usage: usage.total };
+}
+
+interface CompletionChoice {
+  readonly index: number;
+  text: string;
+  logprobs: CompletionLogprobs | null;
+  finish_reason: string | null;
+  kv_cache?: WireCache;
 }
 
 async function collected(
@@ -180,9 +190,9 @@ async function collected(
   n: number,
   call: Call,
 ): Promise<object> {
-  const choices: { index: number; text: string; logprobs: CompletionLogprobs | null; finish_reason: string | null }[] =
-    [];
+  const choices: CompletionChoice[] = [];
   const usage = new UsageSum(n);
+  const caches = new CacheWriter(call.server.llm.config);
   let timings: object | undefined;
   for await (const chunk of chunks) {
     const { index } = chunk;
@@ -197,6 +207,7 @@ async function collected(
     } else choice.logprobs = piece.logprobs;
     choice.finish_reason = chunk.finishReason ?? null;
     if (!chunk.usage) continue;
+    Object.assign(choice, caches.write(chunk));
     usage.add(index, chunk.usage);
     if (index === 0 && chunk.timings) timings = wireTimings(chunk.usage, chunk.timings);
   }

@@ -61,6 +61,7 @@ const commonFields = {
   ignore_eos: flag,
   cache_prompt: flag,
   id_slot: whole(-1, 1 << 20),
+  return_kv_cache: flag,
   user: ignored,
   metadata: ignored,
   store: ignored,

@@ -46,6 +46,7 @@ export function samplingOptions(request: CommonRequest, llm: LLM): ScheduleOptio
     ...(request.ignore_eos && { ignoreEos: true }),
     ...(request.cache_prompt === false && { cachePrompt: false }),
     ...(typeof request.id_slot === "number" && request.id_slot >= 0 && { slot: request.id_slot }),
+    ...(request.return_kv_cache && { reportsCache: true }),
     n: request.n ?? 1,
   };
 }

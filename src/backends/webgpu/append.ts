@@ -1,12 +1,11 @@
 /** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
 import { exactGroup, mainGroup } from "../../cache/sequence.ts";
-import { TurboQuantError } from "../../errors.ts";
-import type { SideFormat } from "../../quant/kv-format.ts";
 import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
+import { checkFormat } from "./check-format.ts";
 import { type Commands, f32Word } from "./commands.ts";
 import { shaders } from "./generated/shaders.ts";
 import { hadamardText, shuffleBits } from "./hadamard-text.ts";
@@ -78,7 +77,7 @@ export class AppendKernels {
   #prepare(step: Step, layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): PreparedLayer {
     const known = this.#layers.get(layer);
     if (known) return known;
-    for (const side of [layer.format.k, layer.format.v]) checkType(side);
+    checkFormat(layer.format);
     const made = makeAppendConstants(layer);
     const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
     this.#commands.write(constants, 0, made.values);
@@ -159,14 +158,4 @@ export class AppendKernels {
     this.#anglesOf = { step, rope };
     return this.#angles;
   }
-}
-
-function checkType(side: SideFormat): void {
-  const isResearch = side.qjl || side.codebookIterations !== undefined;
-  if (!isResearch && !side.type.startsWith("kivi")) return;
-  const what = side.qjl ? `${side.type}+qjl` : isResearch ? `${side.type},codebook=…` : side.type;
-  throw new TurboQuantError(
-    "unsupported",
-    `--kv ${what}: the webgpu backend has no kernel for it; choose tqN without qjl and codebook, q8_0, q4_0r, f16 or f32, or --backend wasm`,
-  );
 }

@@ -5,10 +5,23 @@
  * allocates nothing and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
-import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import type { LayerKvFormat } from "../../quant/kv-format.ts";
+import type {
+  AttentionLayer,
+  BackendMemory,
+  Buf,
+  OnKernel,
+  Ops,
+  Rope,
+  Step,
+  Weight,
+  WeightPart,
+  WeightType,
+} from "../ops.ts";
 import { AppendKernels } from "./append.ts";
 import { AttentionKernels } from "./attention.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
+import { checkFormat } from "./check-format.ts";
 import { Commands } from "./commands.ts";
 import type { GpuContext } from "./context.ts";
 import type { DecodeTuning } from "./decode-attention.ts";
@@ -76,11 +89,15 @@ export class WebGpuBackend implements Ops {
     return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
   }
 
-  async rehearse(mostRows: number, queue: (rows: number) => void): Promise<void> {
+  checkFormat(format: LayerKvFormat): void {
+    checkFormat(format);
+  }
+
+  async rehearse(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
     this.context.check();
     await this.commands.rehearse(() => {
       for (const rows of rehearsedRows(mostRows)) queue(rows);
-    });
+    }, onKernel);
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {

@@ -34,13 +34,18 @@ describe.skipIf(gpuSkip)(`a rehearsal${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
         return create.call(context.device, descriptor);
       },
     });
+    const told: string[] = [];
+    const onKernel = (done: number, total: number) => told.push(`${done}/${total}`);
     const done = commands.rehearse(() => {
       dispatch();
       commands.write(out, 4, Uint32Array.of(7));
       commands.copy(out, 4, copied, 0, 4);
-    });
+    }, onKernel);
     expect(commands.isRehearsing).toBe(false);
+    expect(told, "said before anything is compiled").toEqual(["0/1"]);
     await done;
+    await commands.rehearse(dispatch, onKernel);
+    expect(told, "what is known is not said again").toEqual(["0/1", "1/1"]);
     expect(commands.compilation.kernels).toBe(1);
     expect(commands.counts.dispatches).toBe(0);
     expect([...new Uint32Array(await commands.read(out, 0, 8))]).toEqual([0, 7]);

@@ -7,6 +7,7 @@
  * same numbers as before uploads nothing.
  */
 import { assert } from "../../errors.ts";
+import type { OnKernel } from "../ops.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { GpuContext } from "./context.ts";
 import { BufferUsage, MAP_READ } from "./gpu-flags.ts";
@@ -75,8 +76,10 @@ export class Commands {
   /**
    * Runs `queue` without queueing its dispatches, and waits until every kernel that it met is compiled, all at once and
    * without holding up the thread. Copies and writes are queued: constants are in place when they are needed.
+   *
+   * onKernel: told of none done before they compile, then of each; not at all when every kernel is known
    */
-  async rehearse(queue: () => void): Promise<void> {
+  async rehearse(queue: () => void, onKernel?: OnKernel): Promise<void> {
     this.#rehearsing = true;
     const known = new Set(this.#kernels.values());
     try {
@@ -87,7 +90,18 @@ export class Commands {
     this.flush();
     const started = performance.now();
     const made = [...this.#kernels.values()].filter((kernel) => !known.has(kernel));
-    await Promise.all(made.map((kernel) => kernel.compile()));
+    let done = 0;
+    if (made.length > 0) onKernel?.(done, made.length);
+    // After a failure the others still arrive, and nobody waits for them.
+    let isOver = false;
+    const note = (): void => {
+      if (!isOver) onKernel?.(++done, made.length);
+    };
+    try {
+      await Promise.all(made.map((kernel) => kernel.compile().then(note)));
+    } finally {
+      isOver = true;
+    }
     this.#compilation = {
       kernels: this.#compilation.kernels + made.length,
       ms: this.#compilation.ms + performance.now() - started,

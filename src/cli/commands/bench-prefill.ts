@@ -48,7 +48,7 @@ export function configure(command: Command, context: CommandContext): void {
 
 async function measure(flags: PrefillFlags, context: CommandContext): Promise<void> {
   const progress = progressOf(context, flags);
-  const model = await openBenchModel(flags, flags.threads, context, progress.onEvent);
+  const model = await openBenchModel(flags, flags.kv!, flags.threads, context, progress.onEvent);
   try {
     const peak = await peakOfPrefill(model, {
       kv: flags.kv![0]!,
@@ -81,7 +81,7 @@ async function run(flags: PrefillFlags, context: CommandContext): Promise<void> 
     right("beyond the cache"),
   ]);
   const rows: { row: ThroughputRow; json: object }[] = [];
-  const model = await openBenchModel(flags, flags.threads, context, progress.onEvent);
+  const model = await openBenchModel(flags, kv, flags.threads, context, progress.onEvent);
   try {
     const timed = benchThroughput(model, {
       prompts: [flags.promptTokens],

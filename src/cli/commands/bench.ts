@@ -95,7 +95,7 @@ async function run(flags: BenchFlags, context: CommandContext): Promise<void> {
     right("KV bytes"),
   ]);
   for (const threads of flags.threads ?? [undefined]) {
-    const model = await openBenchModel(flags, threads, context, progress.onEvent);
+    const model = await openBenchModel(flags, kv, threads, context, progress.onEvent);
     try {
       const rows = benchThroughput(model, {
         prompts: (flags.promptTokens ?? [512]).filter((n) => n > 0),

@@ -109,7 +109,11 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   }
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
-  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: flags.base });
+  await using llm = await loadModel(flags, context, progress, {
+    ...backendOptionsOf(flags),
+    kv: flags.base,
+    otherKv: kv,
+  });
   const rungs = flags.ladder ? await ladderFor(llm, kv[0]!) : null;
   if (rungs && llm.ops.name === "webgpu" && !flags.quiet) {
     io.stderr.write("note: no rung for QJL, which WebGPU has no kernel for; --backend wasm has one\n");

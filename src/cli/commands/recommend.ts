@@ -84,7 +84,11 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
   const specs = (flags.kv ?? LADDER).map(parseKvSpec);
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
-  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f16" });
+  await using llm = await loadModel(flags, context, progress, {
+    ...backendOptionsOf(flags),
+    kv: "f16",
+    otherKv: specs.map(({ text }) => text),
+  });
   const limit = llm.config.maxPositionEmbeddings;
   const ctx = flags.ctx ?? Math.min(DEFAULT_CTX, limit);
   const text = await textOrOwn(file, llm, ctx * flags.chunks, flags, context, progress);

@@ -1,9 +1,11 @@
 /** @file From logits to what a caller gets: prompt log-probabilities, sampled tokens, the last piece with its figures. */
+import { segmentsOf } from "../../cache/segments.ts";
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { FinishReason, TokenLogprob } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { argmax, logSumExp } from "../sampler.ts";
 import { topIndices } from "../top-indices.ts";
-import { type Job, pendingTokens } from "./job.ts";
+import { type CacheReport, type Job, pendingTokens } from "./job.ts";
 import type { RequestReport, SchedulerObserver } from "./observer.ts";
 
 /** Rows of logits that a step from position `at` returns for a job. */
@@ -57,18 +59,27 @@ export function takeToken(job: Job, logits: Float32Array, observer: SchedulerObs
   if (job.lastAt) observer.onNextToken?.(now - job.lastAt);
   job.firstAt ||= now;
   job.lastAt = now;
+  const isFirst = continuation.completionTokens === 0;
   const sample = continuation.sampler.sample(logits, job.tokens);
   job.tokens.push(sample.token);
   const { chunk, finishReason } = continuation.take(sample, job.tokens.length);
-  const place = { index: job.index, slot: job.slot };
-  request.output.push(finishReason ? { ...chunk, ...place, ...closing(job, finishReason) } : { ...chunk, ...place });
+  const { length } = job.sequence!;
+  const isTime = isFirst || finishReason !== null || length % PAGE_TOKENS === 0;
+  const piece = { ...chunk, index: job.index, slot: job.slot, ...(isTime && cacheOf(job)) };
+  request.output.push(finishReason ? { ...piece, ...closing(job, finishReason) } : piece);
   return finishReason;
 }
 
 /** The last piece of a job that ends without a token: aborted, only scored, or out of room. */
 export function pushLastPiece(job: Job, finishReason: FinishReason): void {
   const { request, index, slot, continuation } = job;
-  request.output.push({ index, slot, text: continuation.flush(), ...closing(job, finishReason) });
+  request.output.push({ index, slot, text: continuation.flush(), ...cacheOf(job), ...closing(job, finishReason) });
+}
+
+/** Measured now: the pages are given back, or become a kept prefix, when the job has ended. */
+function cacheOf({ request, sequence }: Job): { readonly cache?: CacheReport } {
+  if (!request.options.reportsCache || !sequence) return {};
+  return { cache: { tokens: sequence.length, layers: segmentsOf(sequence) } };
 }
 
 function closing(job: Job, finishReason: FinishReason) {

@@ -1,4 +1,5 @@
 /** @file What the scheduler works on: a request, and the sequences (jobs) that answer it. */
+import type { LayerSegments } from "../../cache/segments.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import type { Continuation } from "../continuation.ts";
 import type { GenerateOptions, GenerationChunk, TokenLogprob } from "../generation.ts";
@@ -19,6 +20,14 @@ export interface ScheduleOptions extends Omit<GenerateOptions, "onPrefill"> {
   readonly slot?: number;
   /** false: pieces need not say how likely their token was, unless `logprobs` asks; default true. */
   readonly wantsLogprob?: boolean;
+  /** Report the bytes of each continuation's cache: with its first token, at every full page, and at its end. */
+  readonly reportsCache?: boolean;
+}
+
+/** A continuation's cache from its allocated pages; those it shares with other sequences count in full. */
+export interface CacheReport {
+  readonly tokens: number;
+  readonly layers: readonly LayerSegments[];
 }
 
 /** How likely a prompt token was; null for the first one, which nothing precedes. */
@@ -32,6 +41,8 @@ export interface ScheduledChunk extends GenerationChunk {
   readonly promptLogprobs?: readonly PromptLogprob[];
   /** The slot that the continuation runs in. */
   readonly slot?: number;
+  /** Now and then, for requests that asked for it; not for a continuation that has no pages at the moment. */
+  readonly cache?: CacheReport;
 }
 
 export interface Request {

@@ -24,6 +24,7 @@ export function makeRequest(
     slot: _slot,
     ignoreEos = false,
     wantsLogprob = true,
+    reportsCache: _reportsCache,
     ...sampling
   } = options;
   const params = resolveSamplingParams({ ...llm.samplingDefaults, ...sampling });

@@ -11,7 +11,7 @@ import { SpeedFigures } from "./speed-figures.tsx";
 
 export function CachePanel() {
   const { cache, info } = useStore(engineStore);
-  if (info?.backendName === "server") return <ServerPanel info={info} />;
+  if (info?.backendName === "server") return <ServerPanel info={info} cache={cache} />;
   return (
     <div class="panel">
       <Headline cache={cache} info={info} />
@@ -20,9 +20,9 @@ export function CachePanel() {
       <SpeedFigures />
       {info && <Context used={cache?.tokens ?? 0} limit={info.contextLength} />}
       <CacheFile />
-      {cache && cache.sessions > 1 && (
+      {cache?.shelf && cache.shelf.sessions > 1 && (
         <p class="hint">
-          {cache.sessions} conversations are in memory, {formatBytes(cache.allBytes)} together.
+          {cache.shelf.sessions} conversations are in memory, {formatBytes(cache.shelf.numBytes)} together.
         </p>
       )}
     </div>
@@ -87,14 +87,20 @@ function Context({ used, limit }: { readonly used: number; readonly limit: numbe
   );
 }
 
-function ServerPanel({ info }: { readonly info: ModelInfo }) {
+/** Our own server measures the cache of an answer and says so; others say at most what was cached. */
+function ServerPanel({ info, cache }: { readonly info: ModelInfo; readonly cache: CacheState | null }) {
   const { current } = useStore(chatStore);
   const figures = current.messages.findLast((message) => message.figures)?.figures;
   return (
     <div class="panel">
-      <p class="headline-note">
-        The cache of {info.name} is on the server{info.kv && `, in ${info.kv}`}. Its pages are shared with other
-        conversations, so only the server can count them: see <code>/metrics</code>.
+      {cache && <Headline cache={cache} info={info} />}
+      {cache && <LayerBars cache={cache} kv={info.kv} />}
+      <p class={cache ? "hint" : "headline-note"}>
+        The cache of {info.name} is on the server{info.kv && `, in ${info.kv}`}.{" "}
+        {cache
+          ? "Pages that it shares with other conversations are counted in full here, once on the whole: "
+          : "What an answer takes is shown with it, if the server says; all conversations together: "}
+        see <code>/metrics</code>.
       </p>
       {figures && (
         <dl class="figures-list">
@@ -109,6 +115,7 @@ function ServerPanel({ info }: { readonly info: ModelInfo }) {
         </dl>
       )}
       <SpeedFigures />
+      {cache && info.contextLength > 0 && <Context used={cache.tokens} limit={info.contextLength} />}
     </div>
   );
 }

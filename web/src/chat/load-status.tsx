@@ -1,5 +1,6 @@
 /** @file How far a model is loaded. */
 import { cancelLoading, engineStore } from "../engine/engine-store.ts";
+import type { LoadProgress } from "../engine/protocol.ts";
 import { formatBytes } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 
@@ -7,11 +8,7 @@ export function LoadStatus() {
   const { status, progress } = useStore(engineStore);
   if (status !== "loading" && status !== "lost") return null;
   const share = progress && progress.total > 0 ? progress.done / progress.total : 0;
-  const text = !progress
-    ? "Starting the engine"
-    : progress.phase === "download"
-      ? `Fetching the model, ${formatBytes(progress.done)} of ${formatBytes(progress.total)}`
-      : `Loading weights, ${progress.done} of ${progress.total}`;
+  const text = progress ? textOf(progress) : "Starting the engine";
   return (
     <div class="load-status">
       <p>{text}</p>
@@ -21,4 +18,15 @@ export function LoadStatus() {
       </button>
     </div>
   );
+}
+
+function textOf({ phase, done, total }: LoadProgress): string {
+  switch (phase) {
+    case "download":
+      return `Fetching the model, ${formatBytes(done)} of ${formatBytes(total)}`;
+    case "load":
+      return `Loading weights, ${done} of ${total}`;
+    case "compile":
+      return `Compiling GPU kernels, ${done} of ${total}`;
+  }
 }

@@ -9,7 +9,7 @@ const GRID_TOKENS = 16;
 /** A format that has not begun to save by then is one of floats. */
 const LAST_TOKENS = 2048;
 
-export function cacheState(llm: LLM, sequence: Sequence): Omit<CacheState, "sessions" | "allBytes"> {
+export function cacheState(llm: LLM, sequence: Sequence): Omit<CacheState, "shelf"> {
   return {
     tokens: sequence.length,
     numBytes: sequence.numBytes,

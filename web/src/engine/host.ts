@@ -37,7 +37,7 @@ export class Host {
       weights: request.weights,
       signal,
       onProgress: ({ phase, item, done, total }) => {
-        if (phase === "load" || phase === "download") send({ phase, item, done, total });
+        if (phase === "load" || phase === "download" || phase === "compile") send({ phase, item, done, total });
       },
     });
     this.#owner = llm;
@@ -117,8 +117,7 @@ export class Host {
     const llm = this.#require(this.#llm);
     return {
       ...cacheState(llm, shelf.require(conversation).sequence),
-      sessions: shelf.size,
-      allBytes: llm.cache.numBytes,
+      shelf: { sessions: shelf.size, numBytes: llm.cache.numBytes },
     };
   }
 

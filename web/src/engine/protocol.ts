@@ -51,9 +51,8 @@ export interface CacheState {
   /** Pages that the same tokens take in f16, asked of the same allocator. */
   readonly f16Bytes: number;
   readonly layers: readonly LayerSegments[];
-  /** Conversations whose cache is in memory, this one included, and the bytes of all. */
-  readonly sessions: number;
-  readonly allBytes: number;
+  /** Conversations whose cache is in this tab's memory, this one included, and the bytes of all; null for a server's. */
+  readonly shelf: { readonly sessions: number; readonly numBytes: number } | null;
 }
 
 export type Sampling = Partial<
@@ -75,7 +74,7 @@ export interface ChatResult {
   readonly finishReason: FinishReason;
   readonly usage: Usage;
   readonly timings: Timings;
-  /** Null from a server, which does not say. */
+  /** Null from a server that does not say. */
   readonly cache: CacheState | null;
 }
 
@@ -111,7 +110,7 @@ export interface Restored {
 export interface LoadProgress {
   /** What is happening, in words: `model.safetensors`. */
   readonly item: string;
-  readonly phase: "download" | "load";
+  readonly phase: "download" | "load" | "compile";
   readonly done: number;
   readonly total: number;
 }

@@ -1,7 +1,8 @@
 /** @file A server's model through its OpenAI-compatible API: `GET /v1/models`, `POST /v1/chat/completions` with streaming. */
 import type { ChatOptions, Engine } from "./engine.ts";
-import type { ChatRequest, ChatResult, ModelInfo, Sampling } from "./protocol.ts";
+import type { CacheState, ChatRequest, ChatResult, ModelInfo, Sampling } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
+import { serverCache, type WireCache } from "./server-cache.ts";
 import { readEvents } from "./sse.ts";
 
 export interface ServerAddress {
@@ -15,6 +16,7 @@ interface Chunk {
   readonly choices?: readonly {
     readonly delta?: { readonly content?: string | null };
     readonly finish_reason?: string | null;
+    readonly kv_cache?: WireCache | null;
   }[];
   readonly usage?: {
     readonly prompt_tokens?: number;
@@ -106,6 +108,8 @@ export class ServerEngine implements Engine {
         messages: request.messages,
         stream: true,
         stream_options: { include_usage: true },
+        // Our server names its format; others refuse fields that they do not know.
+        ...(this.info.kv && { return_kv_cache: true }),
         ...samplingFields(request.sampling),
       }),
       signal,
@@ -118,6 +122,7 @@ export class ServerEngine implements Engine {
     let pieces = 0;
     let finish: string | null = null;
     let last: Chunk = {};
+    let cache: CacheState | null = null;
     try {
       for await (const data of readEvents(response.body)) {
         if (data === "[DONE]") break;
@@ -126,6 +131,11 @@ export class ServerEngine implements Engine {
         const choice = chunk.choices?.[0];
         finish = choice?.finish_reason ?? finish;
         if (chunk.usage || chunk.timings) last = { ...last, ...chunk };
+        const report = serverCache(choice?.kv_cache);
+        if (report) {
+          cache = report;
+          onEvent({ type: "cache", cache });
+        }
         const text = choice?.delta?.content;
         if (!text) continue;
         firstAt ||= performance.now();
@@ -135,7 +145,8 @@ export class ServerEngine implements Engine {
       if (!signal.aborted) throw error instanceof EngineError ? error : lost(this.#address, error);
       finish = "aborted";
     }
-    return resultOf(last, { started, firstAt, pieces, finish: signal.aborted ? "aborted" : finish });
+    // Of an answer that was stopped: as it was at the last report.
+    return { ...resultOf(last, { started, firstAt, pieces, finish: signal.aborted ? "aborted" : finish }), cache };
   }
 
   dispose(): void {}
@@ -167,7 +178,7 @@ interface Watch {
 }
 
 /** What the server says of its own work, else what was seen from here. */
-function resultOf({ usage, timings }: Chunk, { started, firstAt, pieces, finish }: Watch): ChatResult {
+function resultOf({ usage, timings }: Chunk, { started, firstAt, pieces, finish }: Watch): Omit<ChatResult, "cache"> {
   const end = performance.now();
   const completionTokens = usage?.completion_tokens ?? pieces;
   const decodeMs = firstAt ? end - firstAt : 0;
@@ -186,6 +197,5 @@ function resultOf({ usage, timings }: Chunk, { started, firstAt, pieces, finish 
       prefillTokPerSec: timings?.prompt_per_second ?? 0,
       decodeTokPerSec: timings?.predicted_per_second ?? seen,
     },
-    cache: null,
   };
 }
