@@ -12,6 +12,7 @@ import "../src/node/install.ts";
 import { buildCommit } from "../src/cli/build-info.ts";
 import { LLM } from "../src/engine/llm.ts";
 import { Runner } from "../src/engine/runner.ts";
+import { allocate } from "../src/eval/allocate.ts";
 import { evaluate } from "../src/eval/evaluate.ts";
 import { decodersFor } from "../src/eval/format-decoders.ts";
 import { type FindingRow, findingRows, OUT, oracleRows } from "./findings/rows.ts";
@@ -27,6 +28,8 @@ const FORMATS = [
 /** Measured beside QJL and the codebooks on the same text, even where check-oracle.ts has more. */
 const COMPARED = ["paper-3", "paper-4", "paper-5"];
 const DIAGNOSED = ["paper-4", "paper-3", "paper-2"];
+/** Codes alone, at the mean of the "4 bits early, 2 bits late" of the article. */
+const ALLOCATED = { kv: "k3v3,sinks=0,window=0", bits: 3, ctx: 1024, chunks: 2, verifyChunks: 4 } as const;
 const QUESTION = "What is the capital of France?";
 const CTX = 2048;
 /** Formats that share one pass of the exact cache. */
@@ -82,6 +85,20 @@ for (const ref of values.models.split(",")) {
     record(rows.map((row) => ({ kind: "eval", ...row, model })));
     console.log(`${model}: ${kv.join(", ")} in ${rows[0]!.seconds.toFixed(0)} s`);
   }
+  if (!has("allocation", ALLOCATED.kv)) {
+    record([{ kind: "allocation", model, kv: ALLOCATED.kv, ...(await allocationOf(llm)) }]);
+    console.log(`${model}: bits of layers`);
+  }
+}
+
+/** As `turboquant allocate` does it. */
+async function allocationOf(llm: LLM) {
+  const options = { ...ALLOCATED, text, textSource, widths: [2, 3, 4, 5, 6, 8], measure: [2, 4, 6] };
+  const { sensitivities, best, bestUniform, gain, bits } = await allocate(llm, options);
+  const alone = (side: "k" | "v"): number[] =>
+    sensitivities.filter((s) => s.side === side && s.bits === 2).map(({ kldMean }) => kldMean);
+  const figures = ({ kv, row }: typeof best) => ({ kv, kldMean: row.kldMean });
+  return { bits, alone: { k: alone("k"), v: alone("v") }, best: figures(best), uniform: figures(bestUniform), gain };
 }
 
 /** Greedy, up to 24 tokens, through the chat template. */

@@ -1,7 +1,7 @@
 /** @file Tables of docs/findings.md from recorded rows (tools/record-findings.ts). A figure that was not recorded is a dash. */
 import { formatRate, significant } from "../../src/cli/format.ts";
 import { wilson } from "../../src/eval/intervals.ts";
-import { type EvalFinding, findingRows, findRow, oracleRows } from "./rows.ts";
+import { type AllocationFinding, type EvalFinding, findingRows, findRow, oracleRows } from "./rows.ts";
 import { figures } from "./table.ts";
 
 const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
@@ -122,5 +122,26 @@ export function france(): string {
   return figures(
     ["kv", ...MODELS],
     formats.map((kv) => [kv, ...MODELS.map((model) => answer(kv, model))]),
+  );
+}
+
+/** Which layers are sensitive, and what widths of their own gain over uniform ones of the same bytes. */
+export function allocations(): string {
+  const lines = MODELS.flatMap((model) => {
+    const row = rows.findLast((r): r is AllocationFinding => r.kind === "allocation" && r.model === model);
+    if (!row) return [[model, "–", "–", "–", "–"]];
+    const list = (values: readonly number[]): string => values.map((x) => x.toFixed(3).replace(/^0/, "")).join(" ");
+    const gain = `${significant(row.gain.mean)} ± ${significant(row.gain.standardError)}`;
+    return [[model, list(row.alone.k), list(row.alone.v), significant(row.uniform.kldMean), gain]];
+  });
+  return figures(
+    [
+      "",
+      "KLD of K alone at 2 bits, first layer to last",
+      "of V alone",
+      "3 bits everywhere, KLD",
+      "gained by widths of their own",
+    ],
+    lines,
   );
 }

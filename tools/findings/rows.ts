@@ -1,6 +1,7 @@
 /** @file Rows that tools/record-findings.ts has measured, and those of tools/check-oracle.ts, which measured the published codec. */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { Gain } from "../../src/eval/allocate.ts";
 import type { LayerDiagnosis } from "../../src/eval/diagnose.ts";
 import type { EvalRow } from "../../src/eval/evaluate.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
@@ -32,7 +33,20 @@ export interface CosineFinding {
   readonly tokens: number;
   readonly layers: readonly LayerDiagnosis[];
 }
-export type FindingRow = EvalFinding | AnswerFinding | CosineFinding;
+/** What `allocate` finds of a model; `kv` is the recipe it was asked with. */
+export interface AllocationFinding {
+  readonly kind: "allocation";
+  readonly model: string;
+  readonly kv: string;
+  /** Code bits a value. */
+  readonly bits: number;
+  /** Mean KLD of one side of one layer alone at two bits, nats, by layer. */
+  readonly alone: { readonly k: readonly number[]; readonly v: readonly number[] };
+  readonly best: { readonly kv: string; readonly kldMean: number };
+  readonly uniform: { readonly kv: string; readonly kldMean: number };
+  readonly gain: Gain;
+}
+export type FindingRow = EvalFinding | AnswerFinding | CosineFinding | AllocationFinding;
 
 export const findingRows = (): FindingRow[] => linesOf<FindingRow>(OUT);
 

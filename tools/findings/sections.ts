@@ -1,6 +1,16 @@
 /** @file The tables of docs/findings.md by name. */
 import { codebookIterations, vectorCosines } from "./codes.ts";
-import { france, iterationsInModels, perplexities, presets, qjlInModels, scores, sides, sizes } from "./measured.ts";
+import {
+  allocations,
+  france,
+  iterationsInModels,
+  perplexities,
+  presets,
+  qjlInModels,
+  scores,
+  sides,
+  sizes,
+} from "./measured.ts";
 import { compressionByContext, compressionRatios, memoryTable, smallModelMemory } from "./memory.ts";
 import { promptIntervals } from "./prompts.ts";
 import { projectionSizes, qjlAtEqualBits } from "./qjl.ts";
@@ -23,4 +33,5 @@ export const SECTIONS: Readonly<Record<string, () => string>> = {
   presets,
   scores,
   france,
+  allocations,
 };
