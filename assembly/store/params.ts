@@ -1,4 +1,4 @@
-/** @file The struct that src/backends/wasm/append-params.ts writes. */
+/** @file The struct that src/backends/wasm/kv-params.ts writes. */
 export const HEAD_DIM: usize = 0;
 export const NUM_HEADS: usize = 4;
 export const NUM_KV_HEADS: usize = 8;
@@ -22,6 +22,7 @@ export const PAGE_TOKENS: usize = 72;
 export const EXACT_TOKENS: usize = 76;
 export const EXACT_K: usize = 80;
 export const EXACT_V: usize = 84;
+export const NUM_ROWS: usize = 88;
 export const K_SIDE: usize = 96;
 export const V_SIDE: usize = 160;
 
