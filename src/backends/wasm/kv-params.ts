@@ -120,8 +120,8 @@ export function typeCode(type: KvType): number {
   return codeBits(type);
 }
 
-/** Tasks of an append. */
-export const appendTasks = (rows: number, numKvHeads: number): number => rows * numKvHeads;
+/** Tasks of an append: up to four rows of a KV head (assembly/store/append.ts). */
+export const appendTasks = (rows: number, numKvHeads: number): number => Math.ceil(rows / 4) * numKvHeads;
 
 /** Writes u32 words by offset. */
 export function putWords(view: DataView, base: number, words: readonly (readonly [number, number])[]): void {
