@@ -7,16 +7,16 @@
  */
 import { TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
-import { feedBack } from "./feedback";
+import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
 import { dot4, multiplyMatrix } from "./multiply";
 import { storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
   BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, FEEDBACK, FORWARD, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
-  PLANE_0, QKV, QUANTIZER, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
+  PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "./params";
-import { CODES_BYTES, choose, searchFactor, S_CODES, S_SCALE } from "./quantize";
+import { CODES_BYTES, choose, QUANTIZE_BYTES, searchFactor, S_CODES, S_SCALE } from "./quantize";
 import { hadamard } from "./rotate";
 import { storeSketch } from "./sketch";
 
@@ -25,10 +25,12 @@ const BLOCK: usize = 4;
 /** Queries that are multiplied at once. */
 const QUERIES: usize = 16;
 
-// Scratch: vectors, their products, then the quantizer's.
+// Scratch: vectors, their products, then the quantizers'.
 const VECTORS: usize = 0; // f32 [QUERIES][256]
 const PRODUCTS: usize = 16384; // the same
-const QUANTIZE: usize = 32768;
+const VALUES: usize = 8192; // where V's begin in both while K's are there
+const QUANTIZE_K: usize = 32768;
+const QUANTIZE_V: usize = QUANTIZE_K + QUANTIZE_BYTES;
 
 function normHead(x: usize, weight: usize, eps: f32, d: usize): void {
   const inverse = <f32>1 / sqrt<f32>(dot4(x, x, d) / <f32>d + eps);
@@ -55,9 +57,8 @@ function sanitize(x: usize, d: usize): void {
   }
 }
 
-/** Multiplies the vectors by `matrix`, or where that is 0 rotates them if they are. returns: where they are then */
-function turn(p: usize, matrix: usize, isRotated: u32, n: usize, d: usize, scratch: usize): usize {
-  const x = scratch + VECTORS;
+/** Multiplies vectors by `matrix`, or where that is 0 rotates them if they are. returns: where they are then, x or out */
+function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: usize, out: usize): usize {
   if (!matrix) {
     if (!isRotated) return x;
     if (load<u32>(p, ROTATION) == 1) {
@@ -68,8 +69,8 @@ function turn(p: usize, matrix: usize, isRotated: u32, n: usize, d: usize, scrat
     }
     matrix = load<u32>(p, ROTATION_DATA);
   }
-  multiplyMatrix(matrix, x, n, d * 4, d, scratch + PRODUCTS);
-  return scratch + PRODUCTS;
+  multiplyMatrix(matrix, x, n, d * 4, d, out);
+  return out;
 }
 
 /** Address of a head's matrix of a side, or 0 where there is none. */
@@ -80,34 +81,46 @@ function turn(p: usize, matrix: usize, isRotated: u32, n: usize, d: usize, scrat
 }
 
 // @ts-ignore: decorator
-@inline function feedbackOf(side: usize, head: usize, d: usize): usize {
-  const all = <usize>load<u32>(side + FEEDBACK);
-  return all ? all + head * (d + 1) * d * 4 : 0;
+@inline function hasFeedback(side: usize): bool {
+  return load<i32>(side, TYPE) <= 8 && load<u32>(side, FEEDBACK) != 0;
 }
 
-/** Stores prepared rows, from row `first` of the step on, in their pages; KIVI waits until the page is full. */
-function storeRows(p: usize, side: usize, exactOffset: usize, x: usize, n: usize, first: usize, head: usize, scratch: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), exactTokens = <usize>load<u32>(p, EXACT_TOKENS);
-  const type = load<i32>(side, TYPE);
-  const isCodes = type <= 8;
-  const s = scratch + QUANTIZE;
-  const feedback = feedbackOf(side, head, d);
-  if (isCodes && feedback) {
-    for (let r: usize = 0; r < n; r++) searchFactor(x + r * d * 4, d, side, s, r);
-    if (n == 1) feedBack(d, type, side, feedback, s);
-    else feedBackRows(n, d, type, side, feedback, s);
+/** Codes and scales of prepared rows, of the sides that have error feedback. */
+function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usize, scratch: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM);
+  const k = scratch + QUANTIZE_K, v = scratch + QUANTIZE_V;
+  const ofKeys = hasFeedback(p + K_SIDE), ofValues = hasFeedback(p + V_SIDE);
+  if (ofKeys) {
+    for (let r: usize = 0; r < n; r++) searchFactor(keys + r * d * 4, d, p + K_SIDE, k, r);
+    expectFeedback(p + K_SIDE, head, d, k);
   }
+  if (ofValues) {
+    for (let r: usize = 0; r < n; r++) searchFactor(values + r * d * 4, d, p + V_SIDE, v, r);
+    expectFeedback(p + V_SIDE, head, d, v);
+  }
+  if (!ofKeys && !ofValues) return;
+  const a = ofKeys ? k : v, b = ofValues ? v : k;
+  if (n == 1) feedBack(a, b, d);
+  else feedBackRows(n, a, b, d);
+}
+
+/**
+ * Stores prepared rows, from row `first` of the step on, in their pages; KIVI waits until the page is full.
+ * s: scratch of the side's quantizer, where codes of error feedback already are
+ */
+function storeRows(p: usize, side: usize, exactOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), exactTokens = <usize>load<u32>(p, EXACT_TOKENS);
+  const type = load<i32>(side, TYPE), isChosen = hasFeedback(side);
   for (let r: usize = 0; r < n; r++) {
     const y = x + r * d * 4;
     const slot = <usize>load<u32>(p, SLOTS) + (first + r) * 16;
     const page = <usize>load<u32>(slot), index = head * tokens + <usize>load<u32>(slot, 4);
-    if (isCodes) {
-      // Row 0 of the scratch serves all where the rows are rounded on their own.
-      const at = feedback ? r : 0;
-      if (!feedback) {
+    if (type <= 8) {
+      if (!isChosen) {
         searchFactor(y, d, side, s, 0);
         choose(d, type, side, s);
       }
+      const at = isChosen ? r : 0;
       storeCodes(s + S_CODES + at * CODES_BYTES, d, type, side, page, index);
       store<u16>(page + load<u32>(side, SCALES) + index * 2, <u16>toHalf(load<f32>(s + at * 4, S_SCALE)));
       if (load<u32>(side, SKETCH_MATRIX)) storeSketch(d, side, page, index, s);
@@ -136,7 +149,7 @@ function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usi
       rope(x, load<u32>(p, COS) + row * d * 2, load<u32>(p, SIN) + row * d * 2, d);
       if (balance && !matrix) for (let j: usize = 0; j < d * 4; j += 16) v128.store(x + j, f32x4.div(v128.load(x + j), v128.load(balance + j)));
     }
-    const y = turn(p, matrix, load<u32>(p + K_SIDE, ROTATED), count, d, scratch);
+    const y = turn(p, matrix, load<u32>(p + K_SIDE, ROTATED), scratch + VECTORS, count, d, scratch + PRODUCTS);
     for (let i: usize = 0; i < count; i++) {
       const row = first + (from + i) / group, h = head * group + (from + i) % group;
       const q = <usize>load<u32>(p, QUERY) + (row * heads + h) * d * 4;
@@ -168,16 +181,18 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
     for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.sub(v128.load(x + i), v128.load(mean + i)));
     if (!keyMatrix) for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(balance + i)));
   }
-  const keys = turn(p, keyMatrix, load<u32>(p + K_SIDE, ROTATED), n, d, scratch);
-  storeRows(p, p + K_SIDE, load<u32>(p, EXACT_K), keys, n, first, head, scratch);
+  const keys = turn(p, keyMatrix, load<u32>(p + K_SIDE, ROTATED), scratch + VECTORS, n, d, scratch + PRODUCTS);
 
   for (let r: usize = 0; r < n; r++) {
-    const x = scratch + VECTORS + r * d * 4;
+    const x = scratch + VALUES + VECTORS + r * d * 4;
     memory.copy(x, qkv + (first + r) * width + (heads + kvHeads + head) * d * 4, d * 4);
     sanitize(x, d);
   }
-  const values = turn(p, matrixOf(p + V_SIDE, FORWARD, head, d), load<u32>(p + V_SIDE, ROTATED), n, d, scratch);
-  storeRows(p, p + V_SIDE, load<u32>(p, EXACT_V), values, n, first, head, scratch);
+  const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, d);
+  const values = turn(p, valueMatrix, load<u32>(p + V_SIDE, ROTATED), scratch + VALUES + VECTORS, n, d, scratch + VALUES + PRODUCTS);
 
+  feedBackSides(p, keys, values, n, head, scratch);
+  storeRows(p, p + K_SIDE, load<u32>(p, EXACT_K), keys, n, first, head, scratch + QUANTIZE_K);
+  storeRows(p, p + V_SIDE, load<u32>(p, EXACT_V), values, n, first, head, scratch + QUANTIZE_V);
   storeQueries(p, n, first, head, matrixOf(p + K_SIDE, QUERY_MATRIX, head, d), scratch);
 }

@@ -1,19 +1,21 @@
 /**
- * @file Error feedback of up to four rows at once, a row in each lane.
+ * @file Error feedback of up to four rows at once, a row in each lane; the two sides of a head side by side, as in feedback.ts.
  *
  * Coordinates cannot be rounded at once, but those of different rows can: the way from a target to its error is long, and
- * four rows go it together. A coordinate's target is summed up just before it is rounded, out of the errors before it and in
- * their order, so that sums stay in registers; four coordinates share what is loaded.
+ * four rows go it together. Targets are summed up just before they are rounded, out of the errors before them and in their
+ * order, so that sums stay in registers; four coordinates share what is loaded.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
-import { Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "./params";
-import { binBase, CODES_BYTES, INPUT_BYTES, MAX_SCALE, roundFour, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
+import { S_COLUMNS, S_HALF, S_RULE, S_TABLE, S_VECTORS } from "./feedback";
+import { Q_LAST_BIN, Q_RATE } from "./params";
+import { binBase, CODES_BYTES, INPUT_BYTES, MAX_SCALE, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
 
-// Scratch, a vector of four rows for each coordinate.
-const S_PAST: usize = S_FEEDBACK; // [256][2] error, u
+// Scratch: vectors of four rows, for each coordinate.
+const S_PAST: usize = S_VECTORS; // [256][2] error, u
 const S_PRODUCT: usize = S_PAST + 8192; // [256] Uᵀu
-const S_REACHED: usize = S_PRODUCT + 4096; // [256] Uᵀc/α
-const S_BYTES: usize = S_REACHED + 4096; // u8 [256][4] codes
+const S_AHEAD: usize = S_PRODUCT + 4096; // [256] the centroid's value less the target
+const S_TARGET: usize = S_AHEAD + 4096; // [4] targets of the coordinates at hand
+const S_BYTES: usize = S_TARGET + 64; // u8 [256][4] codes
 
 // @ts-ignore: decorator
 @inline function less(t: v128, error: v128, factor: v128): v128 {
@@ -25,8 +27,28 @@ const S_BYTES: usize = S_REACHED + 4096; // u8 [256][4] codes
   return f32x4.add(p, f32x4.mul(input, factor));
 }
 
-/** Turns rows' u at i into [coordinate][row], beside the errors to come. Lanes without a row repeat the first. */
-function gatherInputs(n: usize, d: usize, s: usize): void {
+/**
+ * The other half of the quantizations of `n` rows: codes to S_CODES, scales to S_SCALE.
+ * a, b: scratch of the sides; the same where one side alone has error feedback
+ */
+export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
+  begin(n, a, d);
+  if (a == b) roundInTurn(a, b, false, d);
+  else {
+    begin(n, b, d);
+    roundInTurn(a, b, true, d);
+    finish(n, b, d);
+  }
+  finish(n, a, d);
+}
+
+/** Turns rows of u to [coordinate][row]. Lanes without a row repeat the first. */
+function begin(n: usize, s: usize, d: usize): void {
+  for (let r = n; r < 4; r++) {
+    store<f32>(s + r * 4, load<f32>(s, S_FACTOR), S_FACTOR);
+    store<f32>(s + r * 4, load<f32>(s, S_INVERSE), S_INVERSE);
+    store<f32>(s + r * 4, load<f32>(s, S_NORM), S_NORM);
+  }
   const x0 = s + S_INPUT, x1 = x0 + (n > 1 ? INPUT_BYTES : 0), x2 = x0 + (n > 2 ? 2 * INPUT_BYTES : 0), x3 = x0 + (n > 3 ? 3 * INPUT_BYTES : 0);
   let to = s + S_PAST;
   for (let i: usize = 0; i < d * 4; i += 16) {
@@ -40,99 +62,112 @@ function gatherInputs(n: usize, d: usize, s: usize): void {
   }
 }
 
-/** The other half of `n` quantizations after `searchFactor`: as `feedBack` does for each row. */
-export function feedBackRows(n: usize, d: usize, bits: i32, side: usize, columns: usize, s: usize): void {
-  for (let r = n; r < 4; r++) {
-    store<f32>(s + r * 4, load<f32>(s, S_FACTOR), S_FACTOR);
-    store<f32>(s + r * 4, load<f32>(s, S_INVERSE), S_INVERSE);
-    store<f32>(s + r * 4, load<f32>(s, S_NORM), S_NORM);
-  }
-  gatherInputs(n, d, s);
-  roundInTurn(d, bits, side, columns, s);
-  for (let r: usize = 0; r < n; r++) gatherCodes(s + S_BYTES + r, d, s + S_CODES + r * CODES_BYTES);
-  storeScales(d, load<u32>(side, RULE), columns + d * d * 4, s);
-}
-
-function roundInTurn(d: usize, bits: i32, side: usize, columns: usize, s: usize): void {
-  const table = <usize>load<u32>(side, QUANTIZER);
-  const row = d * 4;
-  const past = s + S_PAST;
-  for (let i: usize = 0; i < d; i += 4) {
-    const own = past + i * 32;
-    let t0 = v128.load(own, 16), t1 = v128.load(own, 48), t2 = v128.load(own, 80), t3 = v128.load(own, 112);
-    let p0 = t0, p1 = t1, p2 = t2, p3 = t3;
-    let f = columns + i * 4;
-    for (let j = past; j < own; j += 32) {
-      const error = v128.load(j), input = v128.load(j, 16);
-      let factor = v128.load_splat<u32>(f);
-      t0 = less(t0, error, factor);
-      p0 = plus(p0, input, factor);
-      factor = v128.load_splat<u32>(f, 4);
-      t1 = less(t1, error, factor);
-      p1 = plus(p1, input, factor);
-      factor = v128.load_splat<u32>(f, 8);
-      t2 = less(t2, error, factor);
-      p2 = plus(p2, input, factor);
-      factor = v128.load_splat<u32>(f, 12);
-      t3 = less(t3, error, factor);
-      p3 = plus(p3, input, factor);
-      f += row;
-    }
-    const e0 = settle(s, table, bits, i, t0, p0);
-    const u0 = v128.load(own, 16);
-    const f01 = v128.load_splat<u32>(f, 4), f02 = v128.load_splat<u32>(f, 8), f03 = v128.load_splat<u32>(f, 12);
-    t1 = less(t1, e0, f01);
-    p1 = plus(p1, u0, f01);
-    t2 = less(t2, e0, f02);
-    p2 = plus(p2, u0, f02);
-    t3 = less(t3, e0, f03);
-    p3 = plus(p3, u0, f03);
-    f += row;
-    const e1 = settle(s, table, bits, i + 1, t1, p1);
-    const u1 = v128.load(own, 48);
-    const f12 = v128.load_splat<u32>(f, 8), f13 = v128.load_splat<u32>(f, 12);
-    t2 = less(t2, e1, f12);
-    p2 = plus(p2, u1, f12);
-    t3 = less(t3, e1, f13);
-    p3 = plus(p3, u1, f13);
-    f += row;
-    const e2 = settle(s, table, bits, i + 2, t2, p2);
-    const f23 = v128.load_splat<u32>(f, 12);
-    t3 = less(t3, e2, f23);
-    p3 = plus(p3, v128.load(own, 80), f23);
-    settle(s, table, bits, i + 3, t3, p3);
-  }
-}
-
-/** Rounds coordinate i towards its target t; p is its product. returns: the errors */
 // @ts-ignore: decorator
-@inline function settle(s: usize, table: usize, bits: i32, i: usize, t: v128, p: v128): v128 {
+@inline function roundInTurn(a: usize, b: usize, both: bool, d: usize): void {
+  const row = d * 4;
+  let f = <usize>load<u32>(a, S_COLUMNS), g = <usize>load<u32>(b, S_COLUMNS);
+  for (let i: usize = 0; i < d; i += 4) {
+    sumUp(a, i, row);
+    if (both) sumUp(b, i, row);
+    let t0 = v128.load(a, S_TARGET), t1 = v128.load(a, S_TARGET + 16), t2 = v128.load(a, S_TARGET + 32), t3 = v128.load(a, S_TARGET + 48);
+    let u0 = v128.load(b, S_TARGET), u1 = v128.load(b, S_TARGET + 16), u2 = v128.load(b, S_TARGET + 32), u3 = v128.load(b, S_TARGET + 48);
+    let e = settle(a, i, t0), h = both ? settle(b, i, u0) : u0;
+    t1 = less(t1, e, v128.load_splat<u32>(f, 4));
+    t2 = less(t2, e, v128.load_splat<u32>(f, 8));
+    t3 = less(t3, e, v128.load_splat<u32>(f, 12));
+    if (both) {
+      u1 = less(u1, h, v128.load_splat<u32>(g, 4));
+      u2 = less(u2, h, v128.load_splat<u32>(g, 8));
+      u3 = less(u3, h, v128.load_splat<u32>(g, 12));
+    }
+    e = settle(a, i + 1, t1);
+    if (both) h = settle(b, i + 1, u1);
+    t2 = less(t2, e, v128.load_splat<u32>(f + row, 8));
+    t3 = less(t3, e, v128.load_splat<u32>(f + row, 12));
+    if (both) {
+      u2 = less(u2, h, v128.load_splat<u32>(g + row, 8));
+      u3 = less(u3, h, v128.load_splat<u32>(g + row, 12));
+    }
+    e = settle(a, i + 2, t2);
+    if (both) h = settle(b, i + 2, u2);
+    t3 = less(t3, e, v128.load_splat<u32>(f + 2 * row, 12));
+    settle(a, i + 3, t3);
+    if (both) settle(b, i + 3, less(u3, h, v128.load_splat<u32>(g + 2 * row, 12)));
+    f += 4 * row + 16;
+    g += 4 * row + 16;
+  }
+}
+
+/** Targets of coordinates i to i + 3 as the coordinates before i leave them, and their products. */
+function sumUp(s: usize, i: usize, row: usize): void {
+  const own = s + S_PAST + i * 32;
+  let t0 = v128.load(own, 16), t1 = v128.load(own, 48), t2 = v128.load(own, 80), t3 = v128.load(own, 112);
+  let p0 = t0, p1 = t1, p2 = t2, p3 = t3;
+  let f = <usize>load<u32>(s, S_COLUMNS) + i * 4;
+  for (let j = s + S_PAST; j < own; j += 32) {
+    const error = v128.load(j), input = v128.load(j, 16);
+    let factor = v128.load_splat<u32>(f);
+    t0 = less(t0, error, factor);
+    p0 = plus(p0, input, factor);
+    factor = v128.load_splat<u32>(f, 4);
+    t1 = less(t1, error, factor);
+    p1 = plus(p1, input, factor);
+    factor = v128.load_splat<u32>(f, 8);
+    t2 = less(t2, error, factor);
+    p2 = plus(p2, input, factor);
+    factor = v128.load_splat<u32>(f, 12);
+    t3 = less(t3, error, factor);
+    p3 = plus(p3, input, factor);
+    f += row;
+  }
+  v128.store(s, t0, S_TARGET);
+  v128.store(s, t1, S_TARGET + 16);
+  v128.store(s, t2, S_TARGET + 32);
+  v128.store(s, t3, S_TARGET + 48);
+  // Products do not wait for errors, so those of the four are done at once.
+  const u0 = v128.load(own, 16), u1 = v128.load(own, 48), u2 = v128.load(own, 80);
+  const to = s + i * 16;
+  v128.store(to, p0, S_PRODUCT);
+  v128.store(to, plus(p1, u0, v128.load_splat<u32>(f, 4)), S_PRODUCT + 16);
+  v128.store(to, plus(plus(p2, u0, v128.load_splat<u32>(f, 8)), u1, v128.load_splat<u32>(f + row, 8)), S_PRODUCT + 32);
+  p3 = plus(plus(p3, u0, v128.load_splat<u32>(f, 12)), u1, v128.load_splat<u32>(f + row, 12));
+  v128.store(to, plus(p3, u2, v128.load_splat<u32>(f + 2 * row, 12)), S_PRODUCT + 48);
+}
+
+/** Rounds coordinate i towards its target t. returns: the errors */
+// @ts-ignore: decorator
+@inline function settle(s: usize, i: usize, t: v128): v128 {
+  const table = <usize>load<u32>(s, S_TABLE);
   const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN);
   const x = f32x4.mul(t, v128.load(s, S_FACTOR));
   const negative = v128.not(f32x4.gt(x, f32x4.splat(0)));
   const magnitude = i32x4.sub(f32x4.abs(x), negative);
-  const c = roundFour(magnitude, negative, rate, last, binBase(table), i32x4.splat(1 << (bits - 1)), s + S_BYTES + i * 4);
-  const reached = f32x4.mul(c, v128.load(s, S_INVERSE));
-  const own = s + S_PAST + i * 32;
-  const error = f32x4.sub(reached, v128.load(own, 16));
-  v128.store(own, error);
-  v128.store(s + i * 16, p, S_PRODUCT);
-  v128.store(s + i * 16, f32x4.add(f32x4.sub(reached, t), p), S_REACHED);
+  const c = roundFour(magnitude, negative, rate, last, binBase(table), v128.load_splat<u32>(s, S_HALF), s + S_BYTES + i * 4);
+  const value = f32x4.mul(c, v128.load(s, S_INVERSE));
+  const past = s + S_PAST + i * 32;
+  const error = f32x4.sub(value, v128.load(past, 16));
+  v128.store(past, error);
+  v128.store(s + i * 16, f32x4.sub(value, t), S_AHEAD);
   return error;
 }
 
-/** Every fourth byte from `from` on. */
-function gatherCodes(from: usize, d: usize, to: usize): void {
-  for (let i: usize = 0; i < d; i++) store<u8>(to + i, load<u8>(from + i * 4));
+function finish(n: usize, s: usize, d: usize): void {
+  for (let r: usize = 0; r < n; r++) {
+    const from = s + S_BYTES + r, to = s + S_CODES + r * CODES_BYTES;
+    for (let i: usize = 0; i < d; i++) store<u8>(to + i, load<u8>(from + i * 4));
+  }
+  storeScales(s, d);
 }
 
 /** Scales in the metric of the feedback: see src/quant/vector-quantizer.ts. Sums are those of dot4, a row in each lane. */
-function storeScales(d: usize, rule: u32, weights: usize, s: usize): void {
-  const norm = v128.load(s, S_NORM);
+function storeScales(s: usize, d: usize): void {
+  const rule = load<u32>(s, S_RULE), norm = v128.load(s, S_NORM);
   let scale = norm;
   if (rule != 0) {
     const scaled = f32x4.mul(norm, v128.load(s, S_INVERSE));
-    const product = s + S_PRODUCT, reached = s + S_REACHED;
+    const weights = <usize>load<u32>(s, S_COLUMNS) + d * d * 4;
+    const product = s + S_PRODUCT, reached = s + S_AHEAD;
+    for (let i: usize = 0; i < d * 16; i += 16) v128.store(reached + i, f32x4.add(v128.load(reached + i), v128.load(product + i)));
     const square = weightedDot(weights, reached, reached, d);
     if (rule == 2) scale = f32x4.div(f32x4.mul(scaled, weightedDot(weights, reached, product, d)), square);
     else scale = f32x4.mul(scaled, f32x4.sqrt(f32x4.div(weightedDot(weights, product, product, d), square)));

@@ -21,7 +21,7 @@ export const ROUND_BITS: i32 = 0x4b400000;
 export const CODES_BYTES: usize = 272;
 export const INPUT_BYTES: usize = 1088;
 
-// Scratch of a quantization, of up to four rows.
+// Scratch of a side's quantization, of up to four rows.
 export const S_SCALE: usize = 0; // f32 [4]
 export const S_NORM: usize = 16; // f32 [4] norms of the inputs
 export const S_FACTOR: usize = 32; // f32 [4] the factors found
@@ -35,6 +35,8 @@ export const S_CODES: usize = 3392; // u8 [4][256 + 16]
 export const S_INPUT: usize = 4480; // f32 [4][256 + 16] u
 /** What follows is error feedback's. */
 export const S_FEEDBACK: usize = 8832;
+/** No multiple of 4096: stores to one side's scratch would seem to be those that loads from the other's wait for. */
+export const QUANTIZE_BYTES: usize = 32768 + 2112;
 
 /** Magnitudes of a candidate at i: bits of |u·factor|, raised by one in the negative half. */
 // @ts-ignore: decorator
