@@ -16,8 +16,9 @@ import {
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "./params";
-import { CODES_BYTES, choose, QUANTIZE_BYTES, searchFactor, S_CODES, S_SCALE } from "./quantize";
+import { CODES_BYTES, choose, QUANTIZE_BYTES, S_CODES, S_SCALE } from "./quantize";
 import { hadamard } from "./rotate";
+import { searchFactor } from "./search";
 import { storeSketch } from "./sketch";
 
 /** Rows of a task (appendTasks in src/backends/wasm/kv-params.ts). */

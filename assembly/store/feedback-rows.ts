@@ -37,9 +37,9 @@ export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
   else {
     begin(n, b, d);
     roundInTurn(a, b, true, d);
-    finish(n, b, d);
+    finish(b, d);
   }
-  finish(n, a, d);
+  finish(a, d);
 }
 
 /** Turns rows of u to [coordinate][row]. Lanes without a row repeat the first. */
@@ -151,10 +151,16 @@ function sumUp(s: usize, i: usize, row: usize): void {
   return error;
 }
 
-function finish(n: usize, s: usize, d: usize): void {
-  for (let r: usize = 0; r < n; r++) {
-    const from = s + S_BYTES + r, to = s + S_CODES + r * CODES_BYTES;
-    for (let i: usize = 0; i < d; i++) store<u8>(to + i, load<u8>(from + i * 4));
+/** Codes row by row, and the scales. */
+function finish(s: usize, d: usize): void {
+  const codes = s + S_CODES;
+  for (let i: usize = 0; i < d; i += 4) {
+    const rows = v128.load(s + i * 4, S_BYTES);
+    const own = i8x16.shuffle(rows, rows, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    v128.store32_lane(codes + i, own, 0);
+    v128.store32_lane(codes + i, own, 1, CODES_BYTES);
+    v128.store32_lane(codes + i, own, 2, 2 * CODES_BYTES);
+    v128.store32_lane(codes + i, own, 3, 3 * CODES_BYTES);
   }
   storeScales(s, d);
 }

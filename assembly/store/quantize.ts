@@ -1,5 +1,5 @@
 /**
- * @file One vector to codes and scale, to the byte what src/quant/vector-quantizer.ts gives.
+ * @file Rounding to codes, and the codes and scale of one vector: to the byte what src/quant/vector-quantizer.ts gives.
  *
  * The codebook is symmetric, so codes are found on |t|: with j = number of positive boundaries below |t|, the code is
  * half + j for t > 0 and half − 1 − j otherwise. A negative t on a boundary belongs to the outer cell ("boundaries below
@@ -9,8 +9,7 @@
  * exactly (src/backends/wasm/quantizer-table.ts). So every width costs the same, and nothing branches on data.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
-import { dot4, sumLanes } from "./multiply";
-import { Q_BINS, Q_FACTORS, Q_INVERSES, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, SEARCH } from "./params";
+import { Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "./params";
 
 export const MAX_SCALE: f32 = 65504;
 /** 1.5 · 2²³ and its bits: adding it rounds to an integer, which then sits in the low bits. */
@@ -26,21 +25,23 @@ export const S_SCALE: usize = 0; // f32 [4]
 export const S_NORM: usize = 16; // f32 [4] norms of the inputs
 export const S_FACTOR: usize = 32; // f32 [4] the factors found
 export const S_INVERSE: usize = 48; // f32 [4] and what error feedback multiplies by for them
-const S_SQUARE: usize = 64; // f32 ‖c‖² and ⟨u, c⟩ at the factor of the row searched last
-const S_COSINE: usize = 68;
-export const S_ABS: usize = 128; // f32 [256 + 16] |u|, then the targets of error feedback
-const S_NEGATIVE: usize = 1216; // i32 [256 + 16] −1 where the code is in the negative half
-export const S_SIGNED: usize = 2304; // f32 [256 + 16] signed centroids, for the sketch
-export const S_CODES: usize = 3392; // u8 [4][256 + 16]
-export const S_INPUT: usize = 4480; // f32 [4][256 + 16] u
+// f32 [12] ‖c‖², ⟨u, c⟩ and the latter over the root of the former, at each factor; then those of the one found first.
+export const S_SQUARES: usize = 64;
+export const S_PRODUCTS: usize = 112;
+export const S_COSINES: usize = 160;
+export const S_ABS: usize = 256; // f32 [256 + 16] |u|, then the targets of error feedback
+export const S_NEGATIVE: usize = 1344; // i32 [256 + 16] −1 where the code is in the negative half
+export const S_SIGNED: usize = 2432; // f32 [256 + 16] signed centroids, for the sketch
+export const S_CODES: usize = 3520; // u8 [4][256 + 16]
+export const S_INPUT: usize = 4608; // f32 [4][256 + 16] u
 /** What follows is error feedback's. */
-export const S_FEEDBACK: usize = 8832;
+export const S_FEEDBACK: usize = 8960;
 /** No multiple of 4096: stores to one side's scratch would seem to be those that loads from the other's wait for. */
 export const QUANTIZE_BYTES: usize = 32768 + 2112;
 
 /** Magnitudes of a candidate at i: bits of |u·factor|, raised by one in the negative half. */
 // @ts-ignore: decorator
-@inline function magnitudes(s: usize, i: usize, factor: v128): v128 {
+@inline export function magnitudes(s: usize, i: usize, factor: v128): v128 {
   return i32x4.sub(f32x4.mul(v128.load(s + S_ABS + i), factor), v128.load(s + S_NEGATIVE + i));
 }
 
@@ -52,7 +53,7 @@ export const QUANTIZE_BYTES: usize = 32768 + 2112;
 
 /** Addresses of the bins of four magnitudes. */
 // @ts-ignore: decorator
-@inline function binAddresses(t: v128, rate: v128, last: v128, base: v128): v128 {
+@inline export function binAddresses(t: v128, rate: v128, last: v128, base: v128): v128 {
   const rounded = f32x4.add(f32x4.pmin(last, f32x4.mul(t, rate)), f32x4.splat(ROUND));
   return i32x4.add(i32x4.shl(rounded, 4), base);
 }
@@ -77,59 +78,7 @@ export const QUANTIZE_BYTES: usize = 32768 + 2112;
 }
 
 /**
- * First half of a quantization: norm, u and the scale factor whose codes point most nearly along u, of row `row` of the scratch.
- * y: [d] rotated · side: a side of the append parameters · s: scratch of the quantizer, 16-byte aligned
- */
-export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usize): void {
-  const table = <usize>load<u32>(side, QUANTIZER);
-  const norm = sqrt<f32>(dot4(y, y, d));
-  const f = f32x4.splat(norm > 0 ? <f32>Math.sqrt(<f64>d) / norm : 0), zero = f32x4.splat(0);
-  const input = s + row * INPUT_BYTES;
-  store<f32>(s + row * 4, norm, S_NORM);
-  for (let i: usize = 0; i < d * 4; i += 16) {
-    const u = f32x4.mul(v128.load(y + i), f);
-    v128.store(input + i, u, S_INPUT);
-    v128.store(s + i, f32x4.abs(u), S_ABS);
-    v128.store(s + i, v128.not(f32x4.gt(u, zero)), S_NEGATIVE);
-  }
-
-  const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN), base = binBase(table);
-  const candidates: usize = load<u32>(side, SEARCH) ? 9 : 1;
-  let best: usize = 0, bestCosine: f32 = -1e30, bestSquare: f32 = 0, bestProduct: f32 = 0;
-  for (let a: usize = 0; a < candidates; a++) {
-    const alpha: f32 = candidates == 1 ? 1 : load<f32>(table + a * 4, Q_FACTORS);
-    const factor = f32x4.splat(alpha);
-    let square = zero, product = zero;
-    for (let i: usize = 0; i < d * 4; i += 16) {
-      const t = magnitudes(s, i, factor);
-      const at = binAddresses(t, rate, last, base);
-      const r0 = v128.load(i32x4.extract_lane(at, 0)), r1 = v128.load(i32x4.extract_lane(at, 1));
-      const r2 = v128.load(i32x4.extract_lane(at, 2)), r3 = v128.load(i32x4.extract_lane(at, 3));
-      const low01 = zipLow32(r0, r1), low23 = zipLow32(r2, r3);
-      const boundary = v128.shuffle<u64>(low01, low23, 0, 2), below = v128.shuffle<u64>(low01, low23, 1, 3);
-      const above = v128.shuffle<u64>(zipHigh32(r0, r1), zipHigh32(r2, r3), 0, 2);
-      const c = i32x4.max_s(below, v128.and(above, f32x4.gt(t, boundary)));
-      // Signs of u and of its centroid agree, so products of magnitudes are the products.
-      square = f32x4.add(square, f32x4.mul(c, c));
-      product = f32x4.add(product, f32x4.mul(v128.load(s + i, S_ABS), c));
-    }
-    const squares = sumLanes(square), products = sumLanes(product);
-    const cosine = products / sqrt<f32>(squares);
-    if (cosine > bestCosine) {
-      best = a;
-      bestCosine = cosine;
-      bestSquare = squares;
-      bestProduct = products;
-    }
-  }
-  store<f32>(s + row * 4, candidates == 1 ? 1 : load<f32>(table + best * 4, Q_FACTORS), S_FACTOR);
-  store<f32>(s + row * 4, candidates == 1 ? 1 : load<f32>(table + best * 4, Q_INVERSES), S_INVERSE);
-  store<f32>(s, bestSquare, S_SQUARE);
-  store<f32>(s, bestProduct, S_COSINE);
-}
-
-/**
- * The other half without error feedback, of row 0 and searched last: the nearest codes at that factor and their scale.
+ * What follows `searchFactor` without error feedback, of row 0: the nearest codes at the factor found, and their scale.
  * Codes go to s + S_CODES, signed centroids to s + S_SIGNED, the scale to s + S_SCALE.
  */
 export function choose(d: usize, bits: i32, side: usize, s: usize): void {
@@ -142,7 +91,7 @@ export function choose(d: usize, bits: i32, side: usize, s: usize): void {
   }
   const rule = load<u32>(side, RULE), norm = load<f32>(s, S_NORM);
   let scale = norm;
-  if (rule == 1) scale = (norm * <f32>Math.sqrt(<f64>d)) / sqrt<f32>(load<f32>(s, S_SQUARE));
-  else if (rule == 2) scale = (norm * load<f32>(s, S_COSINE)) / load<f32>(s, S_SQUARE);
+  if (rule == 1) scale = (norm * <f32>Math.sqrt(<f64>d)) / sqrt<f32>(load<f32>(s, S_SQUARES));
+  else if (rule == 2) scale = (norm * load<f32>(s, S_PRODUCTS)) / load<f32>(s, S_SQUARES);
   store<f32>(s, min<f32>(MAX_SCALE, scale), S_SCALE);
 }
