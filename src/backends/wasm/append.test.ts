@@ -4,6 +4,7 @@ import { randomCalibration } from "../../../test/helpers/calibration.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import type { KvType, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
+import { kvTransforms } from "../../quant/kv-transform.ts";
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { clampToFloat16 } from "../../quant/sanitize.ts";
@@ -175,6 +176,29 @@ describe("append kernel, calibrated", () => {
         const shape = { format: { ...BASE, k, v, rotation }, headDim, numKvHeads: 2, group: 1 + n, rows: 20 };
         expectSameBytes({ ...shape, calibration: calibrationOf(headDim) }, bits + n);
       }
+    }
+  });
+
+  // A scale is rounded to f16, which hides a last bit. So here the terms of a sum are ±2²⁴ in turn beside u = 1: (1 + 2²⁴) − 2²⁴
+  // is 0 in f32, (1 − 2²⁴) + 2²⁴ is 1, and sums in another order are other scales.
+  it.each([1, 3, 4, 6])("sums in the order of the coordinates, %d rows", (rows) => {
+    for (const [n, headDim] of [8, 40, 64].entries()) {
+      const calibration = { ...randomCalibration(2, headDim), keyMean: new Float32Array(2 * headDim) };
+      calibration.balance.fill(1);
+      const [k, v] = [shaped(4, 0, false, true), shaped(4, n % 2, false, true)];
+      const format: LayerKvFormat = { ...BASE, k, v, rotation: "none" };
+      for (const side of ["k", "v"] as const) {
+        const feedback = kvTransforms(calibration, format, headDim)[side].feedback!;
+        for (let at = 0; at < feedback.length; at++) {
+          const [j, i] = [Math.floor(at / headDim) % (headDim + 1), at % headDim];
+          if (j === headDim) feedback[at] = 1 - (i % 2);
+          else if (i > j) feedback[at] = j % 2 ? -(2 ** 24) : 2 ** 24;
+        }
+      }
+      const shape = { format, headDim, numKvHeads: 2, group: 1, rows, calibration };
+      const values = new Float32Array(rows * 6 * headDim).map((_, at) => 2 ** (8 + (Math.floor(at / headDim) % 7)));
+      const [actual, expected] = [appendByKernel(shape, values), appendByCodec(shape, values)];
+      expect(actual.page, `head_dim ${headDim}`).toEqual(expected.page);
     }
   });
 
