@@ -2,12 +2,15 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
+import * as matrix from "../src/math/matrix.ts";
 import { CALIBRATION_FILE, writeCalibration } from "../src/models/calibration-file.ts";
 import { randomCalibration } from "./helpers/calibration.ts";
 import { checkpointPath } from "./helpers/shared.ts";
+
+vi.mock("../src/math/matrix.ts", { spy: true });
 
 let folder: string;
 
@@ -66,4 +69,18 @@ it("one of another shape or model, or one that is not there, is refused", async 
   await expect(LLM.load(folder, { kv: "k4v4,calibration=other.safetensors" })).rejects.toThrow(
     /other.safetensors is not in/,
   );
+});
+
+it("maps are derived when a format is loaded, not by the first token", async () => {
+  await calibrate(3);
+  // K and V of two heads of four layers.
+  const derived = (): number => vi.mocked(matrix.cholesky).mock.calls.length;
+  let before = derived();
+  await using llm = await LLM.load(folder, { kv: "f16", threads: 1 });
+  expect(derived() - before).toBe(0);
+  await using view = await llm.withKv("k4v4");
+  expect(derived() - before).toBe(16);
+  before = derived();
+  await collect(view.generate(PROMPT, OPTIONS));
+  expect(derived() - before).toBe(0);
 });

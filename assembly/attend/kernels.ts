@@ -4,7 +4,7 @@ import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {
   GROUP, HEAD_DIM, MAX_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
-  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SPLIT_TOKENS, S_ACC, S_ROWS,
+  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SPLIT_TOKENS, S_ACC, S_ROWS, S_TILE,
 } from "./params";
 
 /**
@@ -57,7 +57,8 @@ export function attendMerge(task: i32, p: usize, scratch: usize): void {
     }
   }
   const head = <usize>task % <usize>load<u32>(p, NUM_HEADS) / <usize>load<u32>(p, GROUP);
-  finish(p, scratch, acc, sum, head, <usize>load<u32>(p, OUT) + <usize>task * d * 4);
+  normalize(acc, sum, d);
+  memory.copy(<usize>load<u32>(p, OUT) + <usize>task * d * 4, unrotate(p, acc, 1, 0, d, head, scratch + S_TILE), d * 4);
 }
 
 /** One block of query positions of one KV head over all their keys. Task = (block, KV head), KV head fastest. */
@@ -74,18 +75,17 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   const rows = <usize>positions * group;
   loadRows(p, scratch, span, head, first, positions);
   attendRows(p, scratch, span, head, rows, 0, first + positions);
+  const acc = scratch + S_ACC, stride = MAX_DIM * 4;
+  for (let row: usize = 0; row < rows; row++) normalize(acc + row * stride, load<f32>(scratch + S_ROWS + row * ROW_BYTES, ROW_SUM), d);
+  const from = unrotate(p, acc, rows, stride, d, head, scratch + S_TILE);
   for (let row: usize = 0; row < rows; row++) {
     const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / group) * heads + head * group + row % group;
-    const state = scratch + S_ROWS + row * ROW_BYTES;
-    finish(p, scratch, scratch + S_ACC + row * MAX_DIM * 4, load<f32>(state, ROW_SUM), head, <usize>load<u32>(p, OUT) + index * d * 4);
+    memory.copy(<usize>load<u32>(p, OUT) + index * d * 4, from + row * stride, d * 4);
   }
 }
 
-/** out = un-rotated acc / sum */
-function finish(p: usize, scratch: usize, acc: usize, sum: f32, head: usize, out: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM);
-  const inverse: f32 = sum > 0 ? <f32>1 / sum : 0;
-  for (let i: usize = 0; i < d; i++) store<f32>(acc + i * 4, load<f32>(acc + i * 4) * inverse);
-  unrotate(p, acc, d, head, scratch);
-  memory.copy(out, acc, d * 4);
+/** x / sum, or 0 where no key was seen. d: multiple of 8 */
+function normalize(x: usize, sum: f32, d: usize): void {
+  const inverse = f32x4.splat(sum > 0 ? <f32>1 / sum : 0);
+  for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), inverse));
 }

@@ -32,6 +32,12 @@
   return v128.shuffle<u16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
+/** 16-bit lanes 4–7 of a and b, alternating. */
+// @ts-ignore: decorator
+@inline export function zipHigh16(a: v128, b: v128): v128 {
+  return v128.shuffle<u16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+
 /** 32-bit lanes 0 and 1 of a and b, alternating. */
 // @ts-ignore: decorator
 @inline export function zipLow32(a: v128, b: v128): v128 {

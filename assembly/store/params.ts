@@ -1,4 +1,4 @@
-/** @file The struct that src/backends/wasm/append-params.ts writes. */
+/** @file The struct that src/backends/wasm/kv-params.ts writes. */
 export const HEAD_DIM: usize = 0;
 export const NUM_HEADS: usize = 4;
 export const NUM_KV_HEADS: usize = 8;
@@ -22,6 +22,7 @@ export const PAGE_TOKENS: usize = 72;
 export const EXACT_TOKENS: usize = 76;
 export const EXACT_K: usize = 80;
 export const EXACT_V: usize = 84;
+export const NUM_ROWS: usize = 88;
 export const K_SIDE: usize = 96;
 export const V_SIDE: usize = 160;
 
@@ -48,7 +49,10 @@ export const FEEDBACK: usize = 60;
 // Quantizer table.
 export const Q_RATE: usize = 0; // f32 bins a unit of |t|
 export const Q_LAST_BIN: usize = 4; // f32
+export const Q_IS_SMALL: usize = 8; // u32 1 where Q_SMALL is there
 export const Q_FACTORS: usize = 16; // f32 [9]
 export const Q_INVERSES: usize = 52; // f32 [9], 1 / factor
+/** u8 [4][16] bytes of the bins' boundaries, u8 [16] boundaries below the bins, u8 [4][16] bytes of the positive centroids. */
+export const Q_SMALL: usize = 96;
 /** [bin] of f32 boundary, f32 centroid below, f32 centroid above, i32 boundaries below. */
-export const Q_BINS: usize = 96;
+export const Q_BINS: usize = 240;

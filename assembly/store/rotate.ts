@@ -1,5 +1,6 @@
 /** @file The rotation and its inverse, in the operation order of docs/formats/kv-page.md. */
-import { HEAD_DIM, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, S_TILE } from "../attend/params";
+import { ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE } from "../attend/params";
+import { multiplyMatrix } from "./multiply";
 
 /** Walsh–Hadamard butterflies of strides 1, 2, 4 … on n f32 at x. n: power of two ≥ 8 */
 function butterflies(x: usize, n: usize): void {
@@ -33,20 +34,6 @@ function butterflies(x: usize, n: usize): void {
   for (let i: usize = 0; i < n * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(signs + i)));
 }
 
-/** dot4 of the documents: four accumulators, (s0 + s1) + (s2 + s3). */
-// @ts-ignore: decorator
-@inline export function dot4(a: usize, b: usize, n: usize): f32 {
-  let sum = f32x4.splat(0);
-  for (let i: usize = 0; i < n * 4; i += 16) sum = f32x4.add(sum, f32x4.mul(v128.load(a + i), v128.load(b + i)));
-  return (f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1)) + (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3));
-}
-
-/** x = matrix · x through `scratch` (d f32). */
-export function multiplyMatrix(matrix: usize, x: usize, d: usize, scratch: usize): void {
-  for (let i: usize = 0; i < d; i++) store<f32>(scratch + i * 4, dot4(matrix + i * d * 4, x, d));
-  memory.copy(x, scratch, d * 4);
-}
-
 /** Hadamard rounds on x: the first on the first `size` coordinates, the second on the last. */
 export function hadamard(x: usize, d: usize, size: usize, rounds: usize, signs: usize): void {
   const norm = <f32>(1.0 / Math.sqrt(<f64>size));
@@ -69,10 +56,17 @@ export function inverseHadamard(x: usize, d: usize, size: usize, rounds: usize, 
   }
 }
 
-/** Undoes V's rotation on an output of KV head `head`; p is an attention parameter block. */
-export function unrotate(p: usize, x: usize, d: usize, head: usize, scratch: usize): void {
+/**
+ * Undoes V's rotation on `n` outputs of KV head `head`, `stride` bytes from one to the next; p is an attention parameter
+ * block, `room` takes as many vectors. returns: where they are then, x or room
+ */
+export function unrotate(p: usize, x: usize, n: usize, stride: usize, d: usize, head: usize, room: usize): usize {
   const kind = load<u32>(p, ROTATION);
-  if (kind == 1) inverseHadamard(x, d, load<u32>(p, ROTATION_SIZE), load<u32>(p, ROTATION_ROUNDS), load<u32>(p, ROTATION_DATA));
-  else if (kind == 2) multiplyMatrix(load<u32>(p, ROTATION_DATA), x, d, scratch + S_TILE);
-  else if (kind == 3) multiplyMatrix(<usize>load<u32>(p, ROTATION_DATA) + head * d * d * 4, x, d, scratch + S_TILE);
+  if (kind == 1) {
+    const size = load<u32>(p, ROTATION_SIZE), rounds = load<u32>(p, ROTATION_ROUNDS), signs = load<u32>(p, ROTATION_DATA);
+    for (let i: usize = 0; i < n; i++) inverseHadamard(x + i * stride, d, size, rounds, signs);
+  }
+  if (kind < 2) return x;
+  multiplyMatrix(<usize>load<u32>(p, ROTATION_DATA) + (kind == 3 ? head * d * d * 4 : 0), x, n, stride, d, room);
+  return room;
 }

@@ -1,5 +1,5 @@
 /**
- * @file Speed of the attention and append kernels on one thread: `npx tsx bench/kernels/attention.ts`.
+ * @file Speed of the attention kernels on one thread: `npx tsx bench/kernels/attention.ts`.
  *
  * Attention of qwen3-0.6b's shape (16 query and 8 KV heads of 128) over random bytes; the sizes pass the caches. Figures
  * are ns for a key of one KV head, K and V together, the fastest and the median of many runs: other work only slows them.

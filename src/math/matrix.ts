@@ -1,53 +1,85 @@
 /** @file Small dense matrices in f64, row-major [n][n]: products, inverse, Cholesky factor, eigenvalues of symmetric ones. */
 import { TurboQuantError } from "../errors.ts";
 
-/** a·b */
+/**
+ * a·b, each sum from the first term to the last. Four terms a turn: the elements of the result are read and written less
+ * often, and rounded as if one after the other.
+ */
 export function multiply(a: Float64Array, b: Float64Array, n: number): Float64Array {
   const out = new Float64Array(n * n);
+  const fours = n - (n % 4);
   for (let i = 0; i < n; i++) {
-    for (let k = 0; k < n; k++) {
-      const factor = a[i * n + k]!;
-      if (factor === 0) continue;
-      for (let j = 0; j < n; j++) out[i * n + j]! += factor * b[k * n + j]!;
+    const row = i * n;
+    for (let k = 0; k < fours; k += 4) {
+      const [f0, f1, f2, f3] = [a[row + k]!, a[row + k + 1]!, a[row + k + 2]!, a[row + k + 3]!];
+      const [b0, b1, b2, b3] = [k * n, (k + 1) * n, (k + 2) * n, (k + 3) * n];
+      for (let j = 0; j < n; j++) {
+        out[row + j] = out[row + j]! + f0 * b[b0 + j]! + f1 * b[b1 + j]! + f2 * b[b2 + j]! + f3 * b[b3 + j]!;
+      }
+    }
+    for (let k = fours; k < n; k++) {
+      for (let j = 0; j < n; j++) out[row + j]! += a[row + k]! * b[k * n + j]!;
     }
   }
   return out;
 }
 
 export function transpose(a: Float64Array, n: number): Float64Array {
-  return Float64Array.from(a, (_, at) => a[(at % n) * n + Math.floor(at / n)]!);
+  const out = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) out[j * n + i] = a[i * n + j]!;
+  return out;
 }
 
 const notDefinite = (what: string): TurboQuantError =>
   new TurboQuantError("invalid_argument", `${what}: expected a well-conditioned matrix, got a singular one`);
 
 /**
- * Inverse by Gauss–Jordan with partial pivoting.
+ * Inverse by Gauss–Jordan with partial pivoting. A column of the inverse takes the place of the one that is done with.
  * @throws TurboQuantError invalid_argument — singular
  */
 export function invert(a: Float64Array, n: number): Float64Array {
-  const left = a.slice();
-  const right = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) right[i * n + i] = 1;
-  const swap = (m: Float64Array, i: number, j: number): void => {
-    for (let k = 0; k < n; k++) [m[i * n + k], m[j * n + k]] = [m[j * n + k]!, m[i * n + k]!];
-  };
+  const m = a.slice();
+  const pivots = new Int32Array(n);
   for (let column = 0; column < n; column++) {
     let pivot = column;
     for (let i = column + 1; i < n; i++) {
-      if (Math.abs(left[i * n + column]!) > Math.abs(left[pivot * n + column]!)) pivot = i;
+      if (Math.abs(m[i * n + column]!) > Math.abs(m[pivot * n + column]!)) pivot = i;
     }
-    const size = left[pivot * n + column]!;
+    const size = m[pivot * n + column]!;
     if (!(Math.abs(size) > 1e-30)) throw notDefinite("inverse");
-    if (pivot !== column) for (const m of [left, right]) swap(m, pivot, column);
-    for (const m of [left, right]) for (let k = 0; k < n; k++) m[column * n + k]! /= size;
-    for (let i = 0; i < n; i++) {
-      const factor = left[i * n + column]!;
-      if (i === column || factor === 0) continue;
-      for (const m of [left, right]) for (let k = 0; k < n; k++) m[i * n + k]! -= factor * m[column * n + k]!;
+    pivots[column] = pivot;
+    const from = column * n;
+    if (pivot !== column) swap(m, from, pivot * n, 1, n);
+    m[from + column] = 1;
+    for (let k = 0; k < n; k++) m[from + k]! /= size;
+    for (let i = 0; i < n; i += 2) {
+      // Two rows at a time, which read the pivot's once; the second of the last two may be the first again, with nothing to take off.
+      const [r0, r1] = [i * n, Math.min(i + 1, n - 1) * n];
+      const f0 = r0 === from ? 0 : m[r0 + column]!;
+      const f1 = r1 === from || r1 === r0 ? 0 : m[r1 + column]!;
+      if (r0 !== from) m[r0 + column] = 0;
+      if (r1 !== from) m[r1 + column] = 0;
+      for (let k = 0; k < n; k++) {
+        const p = m[from + k]!;
+        m[r0 + k] = m[r0 + k]! - f0 * p;
+        m[r1 + k] = m[r1 + k]! - f1 * p;
+      }
     }
   }
-  return right;
+  // Rows that changed places are columns of the inverse that did.
+  for (let column = n - 1; column >= 0; column--) {
+    if (pivots[column] !== column) swap(m, column, pivots[column]!, n, n);
+  }
+  return m;
+}
+
+/** Exchanges `count` elements from x on with those from y on, `stride` apart. */
+function swap(m: Float64Array, x: number, y: number, stride: number, count: number): void {
+  for (let k = 0; k < count * stride; k += stride) {
+    const kept = m[x + k]!;
+    m[x + k] = m[y + k]!;
+    m[y + k] = kept;
+  }
 }
 
 /**

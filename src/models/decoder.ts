@@ -14,6 +14,7 @@ import type {
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
+import { kvTransforms } from "../quant/kv-transform.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { ModelConfig } from "./config.ts";
 import { ropeFor } from "./rope.ts";
@@ -260,8 +261,8 @@ export class Decoder {
   }
 
   /**
-   * Makes what steps over `cache` need ahead of the first one, where the backend can: kernels for one token, for a few, for
-   * chunks of up to `chunkTokens` wherever they end before `contextLength`, and for these draws.
+   * Makes what steps over `cache` need ahead of the first one: the maps of a calibration, and where the backend can, kernels
+   * for one token, for a few, for chunks of up to `chunkTokens` wherever they end before `contextLength`, and for these draws.
    * @throws TurboQuantError unsupported — the backend has no kernel for the cache's format
    */
   async rehearse(
@@ -271,6 +272,8 @@ export class Decoder {
     onKernel?: OnKernel,
   ): Promise<void> {
     const most = Math.min(chunkTokens, contextLength);
+    // Tenths of a second for a large layer, which are load time rather than the first token's.
+    for (const { attention } of this.#layers) kvTransforms(attention.calibration, attention.format, attention.headDim);
     // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
     await this.ops.rehearse?.(
       most,

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { randomCalibration } from "../../test/helpers/calibration.ts";
+import { cholesky, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration } from "./calibration.ts";
 import { kvTransforms } from "./kv-transform.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
+import { createRotation } from "./rotation.ts";
 import { headCalibrations, RowCodec } from "./row-codec.ts";
 import { gaussianVector, innerProduct } from "./test-vectors.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
@@ -98,6 +100,40 @@ describe("kvTransforms", () => {
       // 300 vectors of 64: 2 % of standard error. The random rotation leaves D between the two means.
       expect(fed / plain, `${bits} bits`).toBeLessThan(0.85);
       expect(fed / plain, `${bits} bits`).toBeGreaterThan((0.9 * geometric) / arithmetic);
+    }
+  });
+
+  it("feedback is that of the whole product Π·diag(λ)·Πᵀ, to the bit", () => {
+    for (const [spec, d] of [
+      ["k4v4", 64],
+      ["k4v4", 40],
+      ["k4v4,rotation=qr", 24],
+    ] as const) {
+      const calibration = randomCalibration(1, d);
+      const format = formatOf(spec);
+      const rotation = createRotation(format.rotation, d, format.seed);
+      const pi = new Float64Array(d * d);
+      for (let j = 0; j < d; j++) {
+        const unit = new Float32Array(d);
+        unit[j] = 1;
+        rotation.apply(unit);
+        unit.forEach((x, i) => {
+          pi[i * d + j] = x;
+        });
+      }
+      const diagonal = new Float64Array(d * d);
+      calibration.key!.metric.forEach((x, i) => {
+        diagonal[i * (d + 1)] = x;
+      });
+      const m = multiply(pi, transpose(multiply(pi, diagonal, d), d), d);
+      const c = cholesky(m.toReversed(), d);
+      const { feedback } = kvTransforms(calibration, format, d).k;
+      for (let j = 0; j < d; j++) {
+        for (let i = j + 1; i < d; i++) {
+          const [row, column] = [d - 1 - j, d - 1 - i];
+          expect(feedback![j * d + i]).toBe(Math.fround(c[row * d + column]! / c[column * d + column]!));
+        }
+      }
     }
   });
 

@@ -89,35 +89,66 @@ function sideTransform(
   const inverse = side.transform ? new Float32Array(heads * d * d) : null;
   const feedback = side.feedback ? new Float32Array(heads * (d + 1) * d) : null;
   for (let head = 0; head < heads; head++) {
-    const a = Float64Array.from(calibration.transform.subarray(head * d * d, (head + 1) * d * d));
+    const a = new Float64Array(calibration.transform.subarray(head * d * d, (head + 1) * d * d));
     const metric = calibration.metric.subarray(head * d, (head + 1) * d);
     if (forward && inverse) {
       const w = rotateColumns(a, rotation, d);
       forward.set(w, head * d * d);
       // W⁻¹ of the map as it is stored, so that f32 rounding of W cancels.
-      const back = invert(Float64Array.from(forward.subarray(head * d * d, (head + 1) * d * d)), d);
+      const back = invert(new Float64Array(forward.subarray(head * d * d, (head + 1) * d * d)), d);
       inverse.set(balance ? transpose(back, d) : back, head * d * d);
     }
     if (feedback) {
       const own = side.transform
-        ? diagonal(metric, d)
-        : plainMetric(a, metric, d, balance?.subarray(head * d, (head + 1) * d));
-      // Π·M·Πᵀ: rotate the columns, then those of the (symmetric) transpose.
-      const rotated = rotateColumns(transpose(rotateColumns(own, rotation, d), d), rotation, d);
-      feedback.set(feedbackOf(rotated, d), head * (d + 1) * d);
+        ? rotatedDiagonal(metric, rotation, d)
+        : rotated(plainMetric(a, metric, d, balance?.subarray(head * d, (head + 1) * d)), rotation, d);
+      feedback.set(feedbackOf(own, d), head * (d + 1) * d);
     }
   }
   return { forward, inverse, feedback };
 }
 
-const diagonal = (values: ArrayLike<number>, d: number): Float64Array =>
-  Float64Array.from({ length: d * d }, (_, at) => (at % (d + 1) === 0 ? values[at % d]! : 0));
+/** diag(values)·m */
+const scaleRows = (values: ArrayLike<number>, m: Float64Array, d: number): Float64Array =>
+  m.map((x, at) => values[Math.floor(at / d)]! * x);
 
 /** The metric where no transform is used: Aᵀ·diag(λ)·A, divided by the balance on both sides. */
 function plainMetric(a: Float64Array, metric: Float32Array, d: number, balance?: Float32Array): Float64Array {
-  const m = multiply(transpose(a, d), multiply(diagonal(metric, d), a, d), d);
+  const m = multiply(transpose(a, d), scaleRows(metric, a, d), d);
   if (!balance) return m;
   return m.map((x, at) => x / (balance[at % d]! * balance[Math.floor(at / d)]!));
+}
+
+/** Π·m·Πᵀ of a symmetric m: rotate the columns, then those of the transpose. */
+function rotated(m: Float64Array, rotation: Rotation | null, d: number): Float64Array {
+  return rotation ? rotateColumns(transpose(rotateColumns(m, rotation, d), d), rotation, d) : m;
+}
+
+/** The same of a diagonal m, to the bit, but only the upper triangle of it: sums of d terms, half as many. */
+function rotatedDiagonal(values: Float32Array, rotation: Rotation | null, d: number): Float64Array {
+  const out = new Float64Array(d * d);
+  if (!rotation) {
+    for (let i = 0; i < d; i++) out[i * (d + 1)] = values[i]!;
+    return out;
+  }
+  const pi = rotationMatrix(rotation, d);
+  const scaled = pi.map((x, at) => x * values[at % d]!);
+  for (let i = 0; i < d; i++) {
+    // Four sums side by side, as each would wait for itself; those below the diagonal do no harm.
+    for (let j = i & ~3; j < d; j += 4) {
+      const [j0, j1, j2, j3] = [j * d, (j + 1) * d, (j + 2) * d, (j + 3) * d];
+      let [s0, s1, s2, s3] = [0, 0, 0, 0];
+      for (let k = 0; k < d; k++) {
+        const factor = pi[i * d + k]!;
+        s0 += factor * scaled[j0 + k]!;
+        s1 += factor * scaled[j1 + k]!;
+        s2 += factor * scaled[j2 + k]!;
+        s3 += factor * scaled[j3 + k]!;
+      }
+      out.set([s0, s1, s2, s3], i * d + j);
+    }
+  }
+  return out;
 }
 
 /** Π·m for a row-major m, in f64 of the f32 rotation applied to unit vectors. */
@@ -144,7 +175,7 @@ function rotationMatrix(rotation: Rotation, d: number): Float64Array {
   return matrix;
 }
 
-/** U and D of M = U·D·Uᵀ, U unit upper triangular, as `SideTransform.feedback` has them. */
+/** U and D of M = U·D·Uᵀ, U unit upper triangular, as `SideTransform.feedback` has them. Reads the upper triangle of m. */
 function feedbackOf(m: Float64Array, d: number): Float32Array {
   // The Cholesky factor of the matrix read backwards is U·√D read backwards.
   const c = cholesky(m.toReversed(), d);

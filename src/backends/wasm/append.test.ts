@@ -1,138 +1,78 @@
 /** @file The append kernel against the row codec: the same bytes for every type, head_dim, rule and kind of input. */
 import { beforeAll, describe, expect, it } from "vitest";
+import { randomCalibration } from "../../../test/helpers/calibration.ts";
+import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import type { KvType, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
-import { codeBits, isRotated, PAGE_TOKENS, pageLayout } from "../../quant/page-layout.ts";
-import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
-import { RowCodec } from "../../quant/row-codec.ts";
-import {
-  APPEND,
-  APPEND_SIDE,
-  K_SIDE,
-  offsetOf,
-  planeWords,
-  putWords,
-  ROTATIONS,
-  SCALE_RULES,
-  typeCode,
-  V_SIDE,
-} from "./kv-params.ts";
-import { compileKernels, instantiate } from "./load-kernels.ts";
-import { buildQuantizerTable } from "./quantizer-table.ts";
-import { SCRATCH_BYTES } from "./thread-pool.ts";
-
-const HEADS = 2;
-const ROWS = PAGE_TOKENS;
-const PARAMS = 4096;
+import { kvTransforms } from "../../quant/kv-transform.ts";
+import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
+import { clampToFloat16 } from "../../quant/sanitize.ts";
+import { compileKernels } from "./load-kernels.ts";
+import { AppendFixture, type AppendShape } from "./test-append.ts";
 
 let module: WebAssembly.Module;
 beforeAll(async () => {
   module = await compileKernels("strict", true);
 });
 
-/** Rows of K and V as the two sides of one page, by the kernel. values: [row][side][head][headDim] */
-function appendByKernel(format: LayerKvFormat, headDim: number, values: Float32Array): Uint8Array {
-  const memory = new WebAssembly.Memory({ initial: 128, maximum: 65536, shared: true });
-  const [view, f32, u8] = [new DataView(memory.buffer), new Float32Array(memory.buffer), new Uint8Array(memory.buffer)];
-  const layout = pageLayout(format.k, format.v, headDim, HEADS);
-  let end = 65536;
-  const allocate = (numBytes: number): number => {
-    const address = end;
-    end = (end + numBytes + 63) & ~63;
-    return address;
-  };
-  const putFloats = (data: Float32Array): number => {
-    const address = allocate(data.byteLength);
-    f32.set(data, address / 4);
-    return address;
-  };
-  const scratch = allocate(SCRATCH_BYTES);
-  // q | k | v of each row, without queries that matter.
-  const width = 3 * HEADS * headDim;
-  const qkv = allocate(ROWS * width * 4);
-  for (let row = 0; row < ROWS; row++) {
-    f32.set(
-      values.subarray(row * 2 * HEADS * headDim, (row + 1) * 2 * HEADS * headDim),
-      qkv / 4 + row * width + HEADS * headDim,
-    );
-  }
-  const angles = new Float32Array((ROWS * headDim) / 2);
-  const page = allocate(layout.numBytes);
-  const slots = allocate(ROWS * 16);
-  for (let row = 0; row < ROWS; row++)
-    putWords(view, slots + 16 * row, [
-      [0, page],
-      [4, row],
-    ]);
-  const rotation = format.rotation === "none" ? null : createRotation(format.rotation, headDim, format.seed);
-  const data = rotation?.matrix ?? Float32Array.from(rotation?.signs.flatMap((signs) => [...signs]) ?? []);
-  putWords(view, PARAMS, [
-    [APPEND.headDim, headDim],
-    [APPEND.numHeads, HEADS],
-    [APPEND.numKvHeads, HEADS],
-    [APPEND.qkv, qkv],
-    [APPEND.query, allocate(ROWS * HEADS * headDim * 4)],
-    [APPEND.cos, putFloats(angles.map(() => 1))],
-    [APPEND.sin, putFloats(angles)],
-    [APPEND.rotation, ROTATIONS[format.rotation]],
-    [APPEND.rotationSize, powerOfTwoBelow(headDim)],
-    [APPEND.rotationRounds, rotation?.signs.length ?? 0],
-    [APPEND.rotationData, putFloats(data)],
-    [APPEND.slots, slots],
-    [APPEND.pageTokens, PAGE_TOKENS],
-  ]);
-  for (const [base, which] of [
-    [K_SIDE, "k"],
-    [V_SIDE, "v"],
-  ] as const) {
-    const side = format[which];
-    const table = side.type.startsWith("tq") ? buildQuantizerTable(headDim, codeBits(side.type)) : new Uint8Array(0);
-    const address = allocate(table.length);
-    u8.set(table, address);
-    putWords(view, PARAMS + base, [
-      [APPEND_SIDE.type, typeCode(side.type)],
-      ...planeWords(layout[which], APPEND_SIDE.planes),
-      [APPEND_SIDE.scales, offsetOf(layout[which].scales)],
-      [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
-      [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
-      [APPEND_SIDE.search, side.search ? 1 : 0],
-      [APPEND_SIDE.quantizer, address],
-    ]);
-  }
-  expect(end).toBeLessThanOrEqual(memory.buffer.byteLength);
-  const { appendRows } = instantiate(module, memory);
-  for (let task = 0; task < ROWS * HEADS; task++) appendRows!(task, PARAMS, scratch);
-  return u8.slice(page, page + layout.numBytes);
+interface Written {
+  readonly page: Uint8Array;
+  readonly exact: Uint16Array;
+  readonly queries: Float32Array;
 }
 
-function appendByCodec(format: LayerKvFormat, headDim: number, values: Float32Array): Uint8Array {
-  const layout = pageLayout(format.k, format.v, headDim, HEADS);
+function appendByKernel(shape: AppendShape, values: Float32Array): Written {
+  const fixture = new AppendFixture(module, shape);
+  fixture.setInputs(values);
+  fixture.run();
+  return { page: fixture.page(), exact: fixture.exact(), queries: fixture.queries() };
+}
+
+/** values: q | k | v of each row */
+function appendByCodec(shape: AppendShape, values: Float32Array): Written {
+  const { format, headDim, numKvHeads, group, rows, calibration } = shape;
+  const { layout } = new AppendFixture(module, shape);
+  const heads = numKvHeads * group;
+  const width = (heads + 2 * numKvHeads) * headDim;
   const page = new Uint8Array(layout.numBytes);
-  for (const [offset, which] of [
-    [0, "k"],
-    [HEADS, "v"],
-  ] as const) {
+  const exact = new Uint16Array(2 * numKvHeads * EXACT_PAGE_TOKENS * headDim);
+  const queries = new Float32Array(rows * heads * headDim);
+  for (const [side, which] of (["k", "v"] as const).entries()) {
     const codec = new RowCodec(format[which], format, headDim);
-    for (let row = 0; row < ROWS; row++) {
-      for (let head = 0; head < HEADS; head++) {
-        const at = (row * 2 * HEADS + offset + head) * headDim;
+    const constants = headCalibrations(calibration, format, headDim, which);
+    for (let row = 0; row < rows; row++) {
+      for (let head = 0; head < numKvHeads; head++) {
+        const at = row * width + (heads + side * numKvHeads + head) * headDim;
         const x = values.slice(at, at + headDim);
-        codec.prepare(x);
-        codec.write(x, page, layout, which, head, row);
+        const own = constants(head);
+        codec.prepare(x, own);
+        codec.write(x, page, layout, which, head, row, own?.feedback ?? null);
+        if (row >= EXACT_PAGE_TOKENS) continue;
+        const halves = Array.from(x, (value) => toFloat16Bits(clampToFloat16(value)));
+        exact.set(halves, ((side * numKvHeads + head) * EXACT_PAGE_TOKENS + row) * headDim);
+      }
+      for (let h = 0; which === "k" && h < heads; h++) {
+        const q = values.slice(row * width + h * headDim, row * width + (h + 1) * headDim);
+        codec.prepareQuery(q, constants(Math.floor(h / group)));
+        queries.set(q, (row * heads + h) * headDim);
       }
     }
   }
-  return page;
+  return { page, exact, queries };
 }
 
 /** Ordinary rows among the awkward: tiny, huge, constant, one spike, all zero, beyond f16; NaN and infinities in V. */
-function someValues(headDim: number, seed: number): Float32Array {
+function someValues(shape: AppendShape, seed: number): Float32Array {
+  const { headDim, numKvHeads, group, rows } = shape;
   const rng = new CounterRng(seed, headDim);
-  const values = Float32Array.from({ length: ROWS * 2 * HEADS * headDim }, (_, i) => rng.gaussian(i));
-  for (let row = 0; row < ROWS; row++) {
-    for (let part = 0; part < 2 * HEADS; part++) {
-      const x = values.subarray((row * 2 * HEADS + part) * headDim, (row * 2 * HEADS + part + 1) * headDim);
-      const kind = (row + 3 * part) % 16;
+  const parts = (group + 2) * numKvHeads;
+  const values = Float32Array.from({ length: rows * parts * headDim }, (_, i) => rng.gaussian(i));
+  for (let row = 0; row < rows; row++) {
+    // Queries are ordinary: they are multiplied and not stored.
+    for (let part = group * numKvHeads; part < parts; part++) {
+      const x = values.subarray((row * parts + part) * headDim, (row * parts + part + 1) * headDim);
+      const kind = (row + 3 * (part - group * numKvHeads) + seed) % 16;
       if (kind === 0) x.fill(0);
       if (kind === 1) x.fill(0.25);
       if (kind === 2) for (let i = 0; i < headDim; i++) x[i] = i === row % headDim ? 60 : 0;
@@ -141,7 +81,9 @@ function someValues(headDim: number, seed: number): Float32Array {
       if (kind === 5) for (let i = 0; i < headDim; i++) x[i] = x[i]! * 1e30;
       if (kind === 6) for (let i = 0; i < headDim; i++) x[i] = Math.sign(x[i]!);
       // RoPE would spread these over a key's pair.
-      if (kind === 7 && part >= HEADS) x.set([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0]);
+      if (kind === 7 && part >= (group + 1) * numKvHeads) {
+        x.set([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0]);
+      }
     }
   }
   return values;
@@ -151,11 +93,19 @@ function sideOf(type: KvType, scale: ScaleRule, search: boolean): SideFormat {
   return { type, scale, search, transform: false, feedback: false, qjl: false };
 }
 
-function expectSameBytes(format: LayerKvFormat, headDim: number, seed: number): void {
-  const values = someValues(headDim, seed);
-  const [actual, expected] = [appendByKernel(format, headDim, values), appendByCodec(format, headDim, values)];
-  const wrong = actual.findIndex((byte, i) => byte !== expected[i]);
-  expect(wrong, `${format.k.type}/${format.v.type}, head_dim ${headDim}: first byte that differs`).toBe(-1);
+const PLAIN = { numKvHeads: 2, group: 1, rows: PAGE_TOKENS, calibration: null };
+
+function expectSameBytes(shape: AppendShape, seed: number): void {
+  const { format, headDim, group, rows } = shape;
+  const values = someValues(shape, seed);
+  const [actual, expected] = [appendByKernel(shape, values), appendByCodec(shape, values)];
+  const name = `${format.k.type}/${format.v.type}, head_dim ${headDim}, group ${group}, ${rows} rows`;
+  for (const part of ["page", "exact", "queries"] as const) {
+    const [own, other] = [actual[part], expected[part]];
+    const wrong = own.findIndex((value, i) => value !== other[i]);
+    expect(own.length).toBe(other.length);
+    expect(wrong, `${name}: first of ${part} that differs`).toBe(-1);
+  }
 }
 
 const BASE = { sinks: 0, window: 0, rotation: "hadamard", seed: 0 } as const;
@@ -166,7 +116,8 @@ describe("append kernel", () => {
     for (const [i, headDim] of [8, 64, 72, 128, 256].entries()) {
       const k = sideOf(type, "norm-preserving", true);
       const v = sideOf(type, i % 2 ? "least-squares" : "norm", i % 2 === 0);
-      expectSameBytes({ ...BASE, k, v, rotation: i === 2 ? "qr" : i === 3 ? "none" : "hadamard" }, headDim, bits);
+      const rotation = i === 2 ? "qr" : i === 3 ? "none" : "hadamard";
+      expectSameBytes({ ...PLAIN, format: { ...BASE, k, v, rotation }, headDim }, bits);
     }
   });
 
@@ -177,11 +128,83 @@ describe("append kernel", () => {
     ["f16", "tq4"],
   ])("%s and %s", (kType, vType) => {
     for (const headDim of [8, 40, 128]) {
-      expectSameBytes(
-        { ...BASE, k: sideOf(kType, "norm", false), v: sideOf(vType, "least-squares", true) },
-        headDim,
-        9,
-      );
+      const format = { ...BASE, k: sideOf(kType, "norm", false), v: sideOf(vType, "least-squares", true) };
+      expectSameBytes({ ...PLAIN, format, headDim }, 9);
     }
+  });
+});
+
+describe("append kernel, calibrated", () => {
+  const calibrations = new Map<number, AppendShape["calibration"]>();
+  const calibrationOf = (headDim: number): AppendShape["calibration"] => {
+    if (!calibrations.has(headDim)) calibrations.set(headDim, randomCalibration(2, headDim));
+    return calibrations.get(headDim)!;
+  };
+  /** A side that a calibration changes; the rules and the search go round. */
+  const shaped = (
+    bits: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8,
+    n: number,
+    transform: boolean,
+    feedback: boolean,
+  ): SideFormat => ({
+    type: `tq${bits}`,
+    scale: (["norm-preserving", "least-squares", "norm"] as const)[n % 3]!,
+    search: n % 4 !== 3,
+    transform,
+    feedback,
+    qjl: false,
+  });
+
+  // Rows are taken a few at a time where there are several; a number of them that is no multiple has to be right as well.
+  it.each([1, 2, 3, 4, 5, 7, 8, 33])("%d rows", (rows) => {
+    for (const [n, headDim] of [8, 16, 24, 40, 64, 72, 128, 256].entries()) {
+      const format: LayerKvFormat = { ...BASE, k: shaped(4, n, true, true), v: shaped(4, n + 1, true, true) };
+      const shape = { format, headDim, numKvHeads: 2, group: 1 + ((n + rows) % 8), rows };
+      expectSameBytes({ ...shape, calibration: calibrationOf(headDim) }, rows + n);
+    }
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8] as const)("%d bits, transform and feedback each on and off", (bits) => {
+    for (const [n, headDim] of [8, 40, 64, 128].entries()) {
+      for (const [m, [transform, feedback]] of [
+        [true, true],
+        [true, false],
+        [false, true],
+      ].entries()) {
+        const [k, v] = [shaped(bits, n + m, transform!, feedback!), shaped(bits, n + m + 1, transform!, !feedback)];
+        const rotation = (["hadamard", "qr", "none"] as const)[n % 3]!;
+        const shape = { format: { ...BASE, k, v, rotation }, headDim, numKvHeads: 2, group: 1 + n, rows: 20 };
+        expectSameBytes({ ...shape, calibration: calibrationOf(headDim) }, bits + n);
+      }
+    }
+  });
+
+  // A scale is rounded to f16, which hides a last bit. So here the terms of a sum are ±2²⁴ in turn beside u = 1: (1 + 2²⁴) − 2²⁴
+  // is 0 in f32, (1 − 2²⁴) + 2²⁴ is 1, and sums in another order are other scales.
+  it.each([1, 3, 4, 6])("sums in the order of the coordinates, %d rows", (rows) => {
+    for (const [n, headDim] of [8, 40, 64].entries()) {
+      const calibration = { ...randomCalibration(2, headDim), keyMean: new Float32Array(2 * headDim) };
+      calibration.balance.fill(1);
+      const [k, v] = [shaped(4, 0, false, true), shaped(4, n % 2, false, true)];
+      const format: LayerKvFormat = { ...BASE, k, v, rotation: "none" };
+      for (const side of ["k", "v"] as const) {
+        const feedback = kvTransforms(calibration, format, headDim)[side].feedback!;
+        for (let at = 0; at < feedback.length; at++) {
+          const [j, i] = [Math.floor(at / headDim) % (headDim + 1), at % headDim];
+          if (j === headDim) feedback[at] = 1 - (i % 2);
+          else if (i > j) feedback[at] = j % 2 ? -(2 ** 24) : 2 ** 24;
+        }
+      }
+      const shape = { format, headDim, numKvHeads: 2, group: 1, rows, calibration };
+      const values = new Float32Array(rows * 6 * headDim).map((_, at) => 2 ** (8 + (Math.floor(at / headDim) % 7)));
+      const [actual, expected] = [appendByKernel(shape, values), appendByCodec(shape, values)];
+      expect(actual.page, `head_dim ${headDim}`).toEqual(expected.page);
+    }
+  });
+
+  it("a float side beside a shaped one", () => {
+    const format: LayerKvFormat = { ...BASE, k: sideOf("f16", "norm", false), v: shaped(3, 1, true, true) };
+    const shape = { format, headDim: 64, numKvHeads: 2, group: 2, rows: 9 };
+    expectSameBytes({ ...shape, calibration: calibrationOf(64) }, 4);
   });
 });

@@ -9,6 +9,7 @@ import {
   APPEND_SIDE,
   ATTEND,
   ATTEND_SIDE,
+  appendTasks,
   HEAD_MATRICES,
   K_SIDE,
   LARGEST_IN_BLOCK,
@@ -76,6 +77,7 @@ export class KvKernels {
       [APPEND.headDim, headDim],
       [APPEND.numHeads, layer.numHeads],
       [APPEND.numKvHeads, layer.numKvHeads],
+      [APPEND.numRows, rows],
       [APPEND.qkv, qkv],
       [APPEND.query, q],
       [APPEND.qNorm, norms.q],
@@ -98,8 +100,8 @@ export class KvKernels {
     view.setFloat32(APPEND.softmaxScale, layer.scale, true);
     putWords(view, K_SIDE, sides[0]);
     putWords(view, V_SIDE, sides[1]);
-    const tasks = rows * layer.numKvHeads;
-    this.#pool.run("appendRows", this.#params, tasks, tasks >= 4);
+    const parallel = rows * layer.numKvHeads >= 4;
+    this.#pool.run("appendRows", this.#params, appendTasks(rows, layer.numKvHeads), parallel);
     quantizeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 

@@ -78,6 +78,7 @@ export const APPEND = {
   exactTokens: 76,
   exactK: 80,
   exactV: 84,
+  numRows: 88,
 } as const;
 
 /** Offsets in a side of the append block. */
@@ -118,6 +119,9 @@ export function typeCode(type: KvType): number {
   if (type.startsWith("kivi")) return 64 + codeBits(type);
   return codeBits(type);
 }
+
+/** Tasks of an append: up to four rows of a KV head (assembly/store/append.ts). */
+export const appendTasks = (rows: number, numKvHeads: number): number => Math.ceil(rows / 4) * numKvHeads;
 
 /** Writes u32 words by offset. */
 export function putWords(view: DataView, base: number, words: readonly (readonly [number, number])[]): void {

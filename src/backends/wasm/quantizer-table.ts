@@ -7,8 +7,12 @@ export const RATE = 0;
 export const LAST_BIN = 4;
 export const FACTORS = 16;
 export const INVERSES = 52;
-export const BINS = 96;
+export const IS_SMALL = 8;
+export const SMALL = 96;
+export const BINS = 240;
 export const BIN_BYTES = 16;
+/** So many bytes one swizzle looks up. */
+const SMALL_BINS = 16;
 
 /**
  * Bins of |t|: bin i holds the |t| whose |t|·rate rounds to i, ties either way. The rate is a power of two, so that the
@@ -16,7 +20,9 @@ export const BIN_BYTES = 16;
  * where there is none), the positive centroids below and above that boundary, and the number of positive boundaries below
  * it. The last bin holds everything above.
  *
- * headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` · at most 96 + 16 · 1100 bytes
+ * Where there are at most 16 bins, the bytes of boundaries and centroids are there once more in planes.
+ *
+ * headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` · at most 240 + 16 · 1100 bytes
  */
 export function buildQuantizerTable(headDim: number, bits: number, iterations?: number): Uint8Array {
   const { scaled, boundaries } = getCodebook(headDim, bits, iterations);
@@ -45,5 +51,17 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
     view.setFloat32(at + 8, centroids[below + 1] ?? centroids[below]!, true);
     view.setInt32(at + 12, below, true);
   }
-  return new Uint8Array(view.buffer);
+  const table = new Uint8Array(view.buffer);
+  if (last < SMALL_BINS) addPlanes(view, table, last, centroids);
+  return table;
+}
+
+function addPlanes(view: DataView, table: Uint8Array, last: number, centroids: Float32Array): void {
+  view.setUint32(IS_SMALL, 1, true);
+  const bytes = new Uint8Array(centroids.slice().buffer);
+  for (let plane = 0; plane < 4; plane++) {
+    for (let bin = 0; bin <= last; bin++) table[SMALL + plane * 16 + bin] = table[BINS + bin * BIN_BYTES + plane]!;
+    for (let j = 0; j < centroids.length; j++) table[SMALL + 80 + plane * 16 + j] = bytes[j * 4 + plane]!;
+  }
+  for (let bin = 0; bin <= last; bin++) table[SMALL + 64 + bin] = table[BINS + bin * BIN_BYTES + 12]!;
 }

@@ -1,0 +1,146 @@
+/**
+ * @file Error feedback of one row: codes one coordinate after the other, and the scale in its metric.
+ *
+ * From a target to its error is a long way, and the next target waits for it. So the two sides of a head go side by side,
+ * each on a scratch of its own.
+ */
+import { dot4 } from "./multiply";
+import { FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, TYPE } from "./params";
+import { MAX_SCALE, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
+
+// Scratch beyond the quantizer's: what is to be done, then vectors.
+export const S_TABLE: usize = S_FEEDBACK; // u32
+export const S_COLUMNS: usize = S_FEEDBACK + 4; // u32 columns of the head's factor, then its weights
+export const S_HALF: usize = S_FEEDBACK + 8; // i32 half the number of codes
+export const S_RULE: usize = S_FEEDBACK + 12; // u32
+export const S_VECTORS: usize = S_FEEDBACK + 64;
+const S_PRODUCT: usize = S_VECTORS; // f32 [256 + 16] Uᵀu
+const S_WEIGHTED: usize = S_VECTORS + 1088; // f32 [256 + 16]
+const S_ERRORS: usize = S_VECTORS + 2176; // f32 [256 + 16]
+/** Coordinates that pass their errors on to one another at once; later ones take them block by block. */
+const BLOCK: usize = 16;
+
+/** Sets error feedback up for a side of a head, whose rows `searchFactor` has put into s. */
+export function expectFeedback(side: usize, head: usize, d: usize, s: usize): void {
+  store<u32>(s, load<u32>(side, QUANTIZER), S_TABLE);
+  store<u32>(s, load<u32>(side, FEEDBACK) + <u32>(head * (d + 1) * d * 4), S_COLUMNS);
+  store<i32>(s, 1 << (load<i32>(side, TYPE) - 1), S_HALF);
+  store<u32>(s, load<u32>(side, RULE), S_RULE);
+}
+
+/**
+ * The other half of the quantization of row 0: codes to S_CODES, the scale to S_SCALE.
+ * a, b: scratch of the sides; the same where one side alone has error feedback
+ */
+export function feedBack(a: usize, b: usize, d: usize): void {
+  if (a == b) roundInTurn(a, b, false, d);
+  else roundInTurn(a, b, true, d);
+  storeScale(a, d);
+  if (a != b) storeScale(b, d);
+}
+
+// @ts-ignore: decorator
+@inline function roundInTurn(a: usize, b: usize, both: bool, d: usize): void {
+  for (let start: usize = 0; start < d; start += BLOCK) {
+    const end = min<usize>(start + BLOCK, d);
+    sumUp(a, start, d);
+    if (both) sumUp(b, start, d);
+    for (let j = start; j < end; j++) {
+      const e = settle(a, j), f = both ? settle(b, j) : <f32>0;
+      passOn(a, j, end, e, d);
+      if (both) passOn(b, j, end, f, d);
+    }
+  }
+}
+
+/**
+ * Targets and products of a block as the coordinates before it leave them: sums in their order, that stay in registers. Of a
+ * last block that is half as long more is summed up, and not used.
+ */
+function sumUp(s: usize, start: usize, d: usize): void {
+  const own = s + start * 4;
+  let t0 = v128.load(own, S_INPUT), t1 = v128.load(own, S_INPUT + 16), t2 = v128.load(own, S_INPUT + 32), t3 = v128.load(own, S_INPUT + 48);
+  let p0 = t0, p1 = t1, p2 = t2, p3 = t3;
+  let column = <usize>load<u32>(s, S_COLUMNS) + start * 4;
+  for (let j = s; j < own; j += 4) {
+    const error = v128.load_splat<u32>(j, S_ERRORS), input = v128.load_splat<u32>(j, S_INPUT);
+    let factor = v128.load(column);
+    t0 = f32x4.sub(t0, f32x4.mul(error, factor));
+    p0 = f32x4.add(p0, f32x4.mul(input, factor));
+    factor = v128.load(column, 16);
+    t1 = f32x4.sub(t1, f32x4.mul(error, factor));
+    p1 = f32x4.add(p1, f32x4.mul(input, factor));
+    factor = v128.load(column, 32);
+    t2 = f32x4.sub(t2, f32x4.mul(error, factor));
+    p2 = f32x4.add(p2, f32x4.mul(input, factor));
+    factor = v128.load(column, 48);
+    t3 = f32x4.sub(t3, f32x4.mul(error, factor));
+    p3 = f32x4.add(p3, f32x4.mul(input, factor));
+    column += d * 4;
+  }
+  v128.store(own, t0, S_ABS);
+  v128.store(own, t1, S_ABS + 16);
+  v128.store(own, t2, S_ABS + 32);
+  v128.store(own, t3, S_ABS + 48);
+  v128.store(own, p0, S_PRODUCT);
+  v128.store(own, p1, S_PRODUCT + 16);
+  v128.store(own, p2, S_PRODUCT + 32);
+  v128.store(own, p3, S_PRODUCT + 48);
+}
+
+/**
+ * Rounds coordinate j towards its target, without a branch: signs and sides of boundaries cannot be foreseen.
+ * returns: the error
+ */
+// @ts-ignore: decorator
+@inline function settle(s: usize, j: usize): f32 {
+  const table = <usize>load<u32>(s, S_TABLE);
+  const x = load<f32>(s + j * 4, S_ABS) * load<f32>(s, S_FACTOR);
+  const negative = i32(!(x > 0));
+  const t = reinterpret<f32>((reinterpret<i32>(x) & 0x7fffffff) + negative);
+  const at = table + Q_BINS + (<usize>(reinterpret<i32>(min<f32>(load<f32>(table, Q_LAST_BIN), t * load<f32>(table, Q_RATE)) + ROUND) - ROUND_BITS) << 4);
+  const isAbove = i32(t > load<f32>(at));
+  const signed = reinterpret<f32>(load<i32>(at + (isAbove << 2), 4) | (negative << 31));
+  // half − 1 − index is half + ~index.
+  store<u8>(s + j, load<i32>(s, S_HALF) + ((load<i32>(at, 12) + isAbove) ^ -negative), S_CODES);
+  store<f32>(s + j * 4, signed, S_SIGNED);
+  const error = signed * load<f32>(s, S_INVERSE) - load<f32>(s + j * 4, S_INPUT);
+  store<f32>(s + j * 4, error, S_ERRORS);
+  return error;
+}
+
+/**
+ * What coordinate j does to the targets and products of those after it, up to `end`. A column is zero up to its own
+ * coordinate, so whole vectors may be updated from there on.
+ */
+// @ts-ignore: decorator
+@inline function passOn(s: usize, j: usize, end: usize, e: f32, d: usize): void {
+  const error = f32x4.splat(e), input = v128.load_splat<u32>(s + j * 4, S_INPUT);
+  const column = <usize>load<u32>(s, S_COLUMNS) + j * d * 4;
+  for (let i = ((j + 1) * 4) & ~15; i < end * 4; i += 16) {
+    const factor = v128.load(column + i);
+    v128.store(s + i, f32x4.sub(v128.load(s + i, S_ABS), f32x4.mul(error, factor)), S_ABS);
+    v128.store(s + i, f32x4.add(v128.load(s + i, S_PRODUCT), f32x4.mul(input, factor)), S_PRODUCT);
+  }
+}
+
+/** The scale, in the metric of the feedback: see src/quant/vector-quantizer.ts. */
+function storeScale(s: usize, d: usize): void {
+  const norm = load<f32>(s, S_NORM), rule = load<u32>(s, S_RULE);
+  const scale = rule == 0 ? norm : metricScale(s, d, rule == 2, norm * load<f32>(s, S_INVERSE));
+  store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);
+}
+
+function metricScale(s: usize, d: usize, isLeastSquares: bool, scaled: f32): f32 {
+  const f = v128.load_splat<u32>(s, S_INVERSE), weights = <usize>load<u32>(s, S_COLUMNS) + d * d * 4;
+  const p = s + S_PRODUCT, w = s + S_ABS, weighted = s + S_WEIGHTED;
+  for (let i: usize = 0; i < d * 4; i += 16) {
+    const own = f32x4.add(f32x4.sub(f32x4.mul(v128.load(s + i, S_SIGNED), f), v128.load(w + i)), v128.load(p + i));
+    v128.store(w + i, own);
+    v128.store(weighted + i, f32x4.mul(v128.load(weights + i), own));
+  }
+  const square = dot4(weighted, w, d);
+  if (isLeastSquares) return (scaled * dot4(weighted, p, d)) / square;
+  for (let i: usize = 0; i < d * 4; i += 16) v128.store(weighted + i, f32x4.mul(v128.load(weights + i), v128.load(p + i)));
+  return scaled * sqrt<f32>(dot4(weighted, p, d) / square);
+}
