@@ -129,10 +129,12 @@ export function france(): string {
 export function allocations(): string {
   const lines = MODELS.flatMap((model) => {
     const row = rows.findLast((r): r is AllocationFinding => r.kind === "allocation" && r.model === model);
-    if (!row) return [[model, "–", "–", "–", "–"]];
+    if (!row) return [[model, "–", "–", "–", "–", "–"]];
     const list = (values: readonly number[]): string => values.map((x) => x.toFixed(3).replace(/^0/, "")).join(" ");
-    const gain = `${significant(row.gain.mean)} ± ${significant(row.gain.standardError)}`;
-    return [[model, list(row.alone.k), list(row.alone.v), significant(row.uniform.kldMean), gain]];
+    const isUniform = row.best.kv === row.uniform.kv;
+    const own = isUniform ? "none better" : row.best.kv.replace(",sinks=0,window=0", "");
+    const gain = isUniform ? "" : `${significant(row.gain.mean)} ± ${significant(row.gain.standardError)}`;
+    return [[model, list(row.alone.k), list(row.alone.v), significant(row.uniform.kldMean), own, gain]];
   });
   return figures(
     [
@@ -140,7 +142,8 @@ export function allocations(): string {
       "KLD of K alone at 2 bits, first layer to last",
       "of V alone",
       "3 bits everywhere, KLD",
-      "gained by widths of their own",
+      "widths found",
+      "gained",
     ],
     lines,
   );
