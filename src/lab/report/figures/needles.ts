@@ -1,7 +1,7 @@
 /** @file Exact recall: over depth and length where it was measured so, else one share a format with its interval. */
 import type { Figure } from "../figure.ts";
 import { color, heatColor } from "../palette.ts";
-import { draw, EM_SPACE, type PlotContext } from "../plot-context.ts";
+import { draw, type PlotContext } from "../plot-context.ts";
 import type { ReportRow, RowGroup } from "../report-row.ts";
 import { count, percent, slug, specShortener } from "../texts.ts";
 
@@ -110,15 +110,22 @@ export function recallFigure(context: PlotContext, { modelLabel, rows }: RowGrou
         { y: name, x1: "needleLow", x2: "needleHigh", stroke: fill, strokeWidth: 2, strokeOpacity: 0.6 },
       ),
       Plot.dot(sorted, { x: "needle", y: name, fill, r: 4.2 }),
-      Plot.text(sorted, {
-        x: () => 1,
-        y: name,
-        text: (row: ReportRow) => `${percent(row.needle!, 0)}${EM_SPACE}${row.bitsPerValue.toFixed(2)} bits`,
-        textAnchor: "start",
-        dx: 10,
-        fill: color("ink"),
-        fontVariant: "tabular-nums",
-      }),
+      ...(
+        [
+          ["end", 44, (row: ReportRow) => percent(row.needle!, 0)],
+          ["end", 104, (row: ReportRow) => `${row.bitsPerValue.toFixed(2)} bits`],
+        ] as const
+      ).map(([textAnchor, dx, text]) =>
+        Plot.text(sorted, {
+          x: () => 1,
+          y: name,
+          text,
+          textAnchor,
+          dx,
+          fill: color("ink"),
+          fontVariant: "tabular-nums",
+        }),
+      ),
     ],
   });
   const { needlePrompts } = sorted[0]!;
