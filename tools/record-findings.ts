@@ -15,7 +15,7 @@ import { Runner } from "../src/engine/runner.ts";
 import { allocate } from "../src/eval/allocate.ts";
 import { evaluate } from "../src/eval/evaluate.ts";
 import { decodersFor } from "../src/eval/format-decoders.ts";
-import { type FindingRow, findingRows, OUT, oracleRows } from "./findings/rows.ts";
+import { type FindingRow, type FormatFinding, findingRows, findRow, OUT, oracleRows } from "./findings/rows.ts";
 
 /** Our presets with the model's calibration and without; then everything as published, so that only the bits differ, one side alone, QJL, codebooks of few iterations. */
 const FORMATS = [
@@ -65,8 +65,7 @@ for (const ref of values.models.split(",")) {
   const model = basename(llm.name);
   const known = findingRows().filter((row) => row.model === model);
   const published = oracleRows().filter((row) => row.model === model);
-  const has = (kind: FindingRow["kind"], kv: string): boolean =>
-    known.some((row) => row.kind === kind && row.kv === kv);
+  const has = (kind: FormatFinding["kind"], kv: string): boolean => findRow(known, kind, model, kv) !== undefined;
   const answers = ["f16", ...FORMATS].filter((kv) => !has("answer", kv));
   for (const kv of answers)
     record([{ kind: "answer", model, kv, question: QUESTION, answer: await answerOf(llm, kv) }]);

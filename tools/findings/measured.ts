@@ -1,7 +1,14 @@
 /** @file Tables of docs/findings.md from recorded rows (tools/record-findings.ts). A figure that was not recorded is a dash. */
 import { formatRate, significant } from "../../src/cli/format.ts";
 import { wilson } from "../../src/eval/intervals.ts";
-import { type AllocationFinding, type EvalFinding, findingRows, findRow, oracleRows } from "./rows.ts";
+import {
+  type AllocationFinding,
+  type EvalFinding,
+  findingRows,
+  findRow,
+  oracleRows,
+  type VectorFinding,
+} from "./rows.ts";
 import { figures } from "./table.ts";
 
 const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
@@ -146,5 +153,16 @@ export function allocations(): string {
       "gained",
     ],
     lines,
+  );
+}
+
+/** Squared error over squared norm of vectors that a larger model left, by codec. */
+export function realVectors(): string {
+  const found = rows.filter((row): row is VectorFinding => row.kind === "vectors");
+  const ordered = found.toSorted((a, b) => a.side.localeCompare(b.side) || a.layer - b.layer);
+  const codecs = ordered[0]?.errors.map(([codec]) => codec) ?? [];
+  return figures(
+    ["", ...ordered.map(({ layer, side }) => `${side === "k" ? "keys" : "values"}, layer ${layer}`)],
+    codecs.map((codec, i) => [codec, ...ordered.map(({ errors }) => errors[i]![1].toFixed(4))]),
   );
 }

@@ -46,7 +46,18 @@ export interface AllocationFinding {
   readonly uniform: { readonly kv: string; readonly kldMean: number };
   readonly gain: Gain;
 }
-export type FindingRow = EvalFinding | AnswerFinding | CosineFinding | AllocationFinding;
+/** Of tools/record-vectors.ts: Σ error² over Σ norm² by codec, in its order. */
+export interface VectorFinding {
+  readonly kind: "vectors";
+  readonly model: string;
+  readonly layer: number;
+  readonly side: "k" | "v";
+  readonly tokens: number;
+  readonly errors: readonly (readonly [codec: string, error: number])[];
+}
+/** Of a model and a format. */
+export type FormatFinding = EvalFinding | AnswerFinding | CosineFinding | AllocationFinding;
+export type FindingRow = FormatFinding | VectorFinding;
 
 export const findingRows = (): FindingRow[] => linesOf<FindingRow>(OUT);
 
@@ -64,13 +75,13 @@ function linesOf<T>(file: string): T[] {
 }
 
 /** The last row of this kind for a model and a format. */
-export function findRow<K extends FindingRow["kind"]>(
+export function findRow<K extends FormatFinding["kind"]>(
   rows: readonly FindingRow[],
   kind: K,
   model: string,
   kv: string,
 ): Extract<FindingRow, { kind: K }> | undefined {
-  return rows.findLast((row) => row.kind === kind && row.model === model && row.kv === kv) as
+  return rows.findLast((row) => row.kind === kind && row.model === model && (row as FormatFinding).kv === kv) as
     | Extract<FindingRow, { kind: K }>
     | undefined;
 }

@@ -7,6 +7,7 @@ import {
   perplexities,
   presets,
   qjlInModels,
+  realVectors,
   scores,
   sides,
   sizes,
@@ -34,4 +35,5 @@ export const SECTIONS: Readonly<Record<string, () => string>> = {
   scores,
   france,
   allocations,
+  vectors: realVectors,
 };

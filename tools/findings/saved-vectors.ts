@@ -1,0 +1,35 @@
+/** @file Keys or values that a run of a model left in a file. */
+import { readFileSync } from "node:fs";
+
+/** Post-RoPE vectors of one side of one layer. */
+export interface SavedVectors {
+  readonly layer: number;
+  readonly headDim: number;
+  /** [KV head][token][headDim] */
+  readonly heads: readonly (readonly Float32Array[])[];
+}
+
+const MAGIC = "QVKT";
+const HEADER_BYTES = 20;
+
+/** 'QVKT', then u32 layer, KV heads, tokens, head_dim, then f32 in that order, little-endian. @throws Error — another file */
+export function readSavedVectors(path: string): SavedVectors {
+  const bytes = readFileSync(path);
+  if (bytes.length < HEADER_BYTES || bytes.toString("latin1", 0, 4) !== MAGIC) {
+    throw new Error(`${path}: expected a file of vectors that begins with ${MAGIC}`);
+  }
+  const [layer, numHeads, tokens, headDim] = [4, 8, 12, 16].map((at) => bytes.readUInt32LE(at)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const expected = HEADER_BYTES + 4 * numHeads * tokens * headDim;
+  if (bytes.length !== expected) throw new Error(`${path}: expected ${expected} bytes, got ${bytes.length}`);
+  const vectorAt = (index: number): Float32Array =>
+    Float32Array.from({ length: headDim }, (_, i) => bytes.readFloatLE(HEADER_BYTES + 4 * (index * headDim + i)));
+  const heads = Array.from({ length: numHeads }, (_, head) =>
+    Array.from({ length: tokens }, (_, token) => vectorAt(head * tokens + token)),
+  );
+  return { layer, headDim, heads };
+}
