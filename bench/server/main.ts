@@ -19,8 +19,8 @@ import { measureResident } from "./resident.ts";
 import { measureSharedPrefix } from "./shared-prefix.ts";
 
 const PARTS = ["batching", "shared-prefix", "resident", "connections", "load"] as const;
-/** What stays resident, the exact cache first. The second format has no 16-bit window beside its codes. */
-const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=0"];
+/** What stays resident, the exact cache first, then codes with less and less of a 16-bit window beside them. */
+const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=32", "k4v4,window=0"];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

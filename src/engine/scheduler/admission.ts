@@ -9,11 +9,9 @@ const HEADROOM_TOKENS = PAGE_TOKENS;
 
 export class Admission {
   readonly #cache: KvCache;
-  readonly #chunkTokens: number;
 
-  constructor(cache: KvCache, chunkTokens: number) {
+  constructor(cache: KvCache) {
     this.#cache = cache;
-    this.#chunkTokens = chunkTokens;
   }
 
   /** Bytes of one sequence of `length` tokens that shares nothing. */
@@ -42,10 +40,10 @@ export class Admission {
     return sum;
   }
 
-  /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `jobs`. */
-  hasRoom(jobs: readonly Job[], length: number, sharedTokens: number): boolean {
+  /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `jobs`, in steps with `stepTokens` of prompts. */
+  hasRoom(jobs: readonly Job[], length: number, sharedTokens: number, stepTokens: number): boolean {
     const own = this.sequenceBytes(length + HEADROOM_TOKENS) - this.#wholePages(sharedTokens);
-    return this.committedBytes(jobs) + own + this.#stepBytes() <= this.#cache.pool.budgetBytes;
+    return this.committedBytes(jobs) + own + this.#stepBytes(stepTokens) <= this.#cache.pool.budgetBytes;
   }
 
   /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even when it is alone */
@@ -63,10 +61,10 @@ export class Admission {
     );
   }
 
-  /** 16-bit copies of a whole chunk, which live until its step ends. */
-  #stepBytes(): number {
+  /** 16-bit copies of what a step reads of prompts, which live until it ends. */
+  #stepBytes(stepTokens: number): number {
     return this.#cache.layers.reduce((sum, { exact, format }) => {
-      return exact && format.window > 0 ? sum + Math.ceil(this.#chunkTokens / exact.pageTokens) * exact.numBytes : sum;
+      return exact && format.window > 0 ? sum + Math.ceil(stepTokens / exact.pageTokens) * exact.numBytes : sum;
     }, 0);
   }
 

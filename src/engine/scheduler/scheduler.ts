@@ -19,6 +19,7 @@ import { makeRequest } from "./make-request.ts";
 import type { SchedulerObserver, SchedulerStats } from "./observer.ts";
 import { Residency } from "./residency.ts";
 import { SlotTable } from "./slots.ts";
+import { StepPace } from "./step-pace.ts";
 import { type PlannedSpan, planStep } from "./step-plan.ts";
 
 export interface SchedulerOptions {
@@ -26,7 +27,7 @@ export interface SchedulerOptions {
   readonly maxRunning?: number;
   /** Most requests that wait; default 1024. */
   readonly maxWaiting?: number;
-  /** Rows of a step that prompts may take beside those who speak; default: what suits the backend. */
+  /** Rows of a step that prompts may take beside those who speak; default: as many as take a tenth of a second. */
   readonly chunkTokens?: number;
   /** Keep prefixes for later requests; default true. */
   readonly prefixCache?: boolean;
@@ -44,7 +45,7 @@ export class Scheduler {
   readonly slots: SlotTable;
   readonly #residency: Residency;
   readonly #admission: Admission;
-  readonly #chunkTokens: number;
+  readonly #pace: StepPace;
   readonly #maxWaiting: number;
   readonly #usesPrefixes: boolean;
   readonly #observer: SchedulerObserver;
@@ -61,11 +62,11 @@ export class Scheduler {
     this.llm = llm;
     this.maxRunning = options.maxRunning ?? DEFAULT_MAX_RUNNING;
     this.#maxWaiting = options.maxWaiting ?? DEFAULT_MAX_WAITING;
-    this.#chunkTokens = options.chunkTokens ?? llm.runner.chunkTokens;
+    this.#pace = new StepPace(llm.runner.chunkTokens, options.chunkTokens);
     this.#usesPrefixes = options.prefixCache ?? true;
     this.#observer = options.observer ?? {};
     this.#residency = new Residency(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
-    this.#admission = new Admission(llm.cache, this.#chunkTokens);
+    this.#admission = new Admission(llm.cache);
     this.slots = new SlotTable(this.maxRunning, llm, this.#residency);
   }
 
@@ -177,7 +178,7 @@ export class Scheduler {
   /** The preempted go on first, then those who wait come in, each as long as there is room. A job alone always has. */
   #admit(): void {
     const hasRoom = (length: number, shared: number): boolean =>
-      this.#running.length === 0 || this.#admission.hasRoom(this.#running, length, shared);
+      this.#running.length === 0 || this.#admission.hasRoom(this.#running, length, shared, this.#promptRows());
     for (let job = this.#preempted[0]; job; job = this.#preempted[0]) {
       if (!hasRoom(job.tokens.length, 0) || !this.#resume(job)) return;
     }
@@ -210,13 +211,18 @@ export class Scheduler {
     this.slots.assign(job);
   }
 
+  /** That prompts may take of the next step. */
+  #promptRows(): number {
+    return this.#pace.promptRows(this.#running.filter(isDecoding).length);
+  }
+
   /** The next step, after making room for it. */
   async #planWithRoom(): Promise<readonly PlannedSpan[]> {
     const { isRowInvariant } = this.#residency;
     const fits = (spans: readonly PlannedSpan[]): boolean =>
       this.#residency.makeRoom(spans.reduce((sum, { job, count }) => sum + job.sequence!.bytesToReserve(count), 0));
     for (;;) {
-      const options = { chunkTokens: this.#chunkTokens, isRowInvariant };
+      const options = { chunkTokens: this.#promptRows(), isRowInvariant };
       for (const { job } of planStep(this.#running, options)) if (!isDecoding(job)) this.#residency.usePrefix(job);
       const spans = planStep(this.#running, options);
       if (fits(spans)) return spans;
@@ -262,7 +268,9 @@ export class Scheduler {
       return;
     }
     const rows = works.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    this.#observer.onStep?.(rows, decodeRows, performance.now() - started);
+    const ms = performance.now() - started;
+    this.#pace.onStep(rows, decodeRows, ms);
+    this.#observer.onStep?.(rows, decodeRows, ms);
     const { vocabSize } = this.llm.config;
     let at = 0;
     for (const [i, { tokens, logits: wanted }] of works.entries()) {
