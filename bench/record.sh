@@ -44,6 +44,9 @@ if [ $# -gt 0 ]; then
   codes() { tq eval --text "$1" --ctx 2048 --chunks 3 --out "$results/codes.jsonl" "${@:2}"; }
   codes "$1" --kv paper-4 --kv paper-3 --kv paper-2 --kv k3v3,sinks=0,window=0 --kv k2v2,sinks=0,window=0 --kv q4_0r
   codes "$1" --ladder --kv k4v4,sinks=0,window=0
+  fresh window
+  windows() { tq eval "$@" --ctx 2048 --chunks 6 --kv k4v4 --kv k4v4,window=64 --kv k4v4,window=32 --kv k4v4,window=16 --out "$results/window.jsonl"; }
+  windows --text "$1"
 fi
 
 if [ $# -gt 1 ]; then
@@ -51,6 +54,7 @@ if [ $# -gt 1 ]; then
   fresh quality-9m
   tq eval --model "$2" --text "$1" --ctx 2048 --chunks 6 --kv paper-4 --kv q4_0r --kv kivi-4 --kv k4v4,sinks=0,window=0 --kv paper-3 \
     --kv k3v3,sinks=0,window=0 --kv k4v4 --kv k3v3 --kv k2v2 --out "$results/quality-9m.jsonl"
+  windows --model "$2" --text "$1"
   fresh recall-9m
   tq eval --model "$2" --text "$1" --ctx 256 --chunks 1 --needle 200 --kv k4v4 --kv k2v2 --out "$results/recall-9m.jsonl"
 fi

@@ -6,7 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
-import { codesSection, judgeFamily, oracleSection, qualitySection } from "./benchmarks/quality.ts";
+import { codesSection, judgeFamily, oracleSection, qualitySection, windowSection } from "./benchmarks/quality.ts";
 import { writeReadme } from "./benchmarks/readme.ts";
 import { judgedTargets, root, table } from "./benchmarks/rows.ts";
 import { serverSection } from "./benchmarks/server.ts";
@@ -44,6 +44,11 @@ const sections = [
     "Codes",
     "qwen3-3m with its own calibration, the same novel, 3 × 2,048 tokens, no sinks and no window: the published recipe at 2 to 4 bits, ours, and k4v4 with one lever changed at a time. `turboquant eval --ladder`.",
     codesSection(),
+  ],
+  [
+    "The 16-bit window",
+    "k4v4 with fewer of the recent tokens in 16 bit, the same novel, 6 × 2,048 tokens; what conversations take with them is under *The server*. `turboquant eval`.",
+    windowSection(),
   ],
   [
     "Agreement with another implementation",

@@ -76,6 +76,21 @@ export function codesSection(): string {
   return table(["lever", "cache", "bits a value", "mean KLD", "of paper-N", "same top-1"], body);
 }
 
+/** What tokens in 16 bit beside the codes cost and are worth. */
+export function windowSection(): string {
+  const all = rows("window");
+  if (all.length === 0) return "Not recorded.";
+  const body = all.map((r) => [
+    String(r["model"]).replace(/^.*\//, ""),
+    String(r["kv"]),
+    fixed(num(r, "bitsPerValue"), 2),
+    num(r, "kldMean").toExponential(2),
+    num(r, "kldP999").toExponential(2),
+    `${fixed(100 * num(r, "top1"), 1)} %`,
+  ]);
+  return table(["model", "cache", "bits a value", "mean KLD", "p99.9", "same top-1"], body);
+}
+
 interface OracleLine {
   readonly model: string;
   readonly spec: string;

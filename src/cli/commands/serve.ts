@@ -65,7 +65,11 @@ export function configure(command: Command, context: CommandContext): void {
     .option("-a, --alias <name>", "another name for the model; may be repeated", collectText)
     .option("--parallel <n>", "-np: sequences computed together", wholeNumber(1, 1024), 64)
     .option("--queue <n>", "requests that may wait", wholeNumber(1), 1024)
-    .option("--chunk <tokens>", "rows of a step that prompts may take (default: what a tenth of a second allows, at most 512)", wholeNumber(64, 65536))
+    .option(
+      "--chunk <tokens>",
+      "rows of a step that prompts may take (default: what a tenth of a second allows, at most 512)",
+      wholeNumber(64, 65536),
+    )
     .option("--no-prefix-cache", "do not keep prefixes for later requests")
     .option("--api-key <key>", `ask for this key; may be repeated; better: ${KEY_VARIABLE}`, collectText)
     .option("--api-key-file <path>", "keys, one a line")
