@@ -10,7 +10,7 @@ import { RotatedQ4Codec } from "../src/quant/baselines/q4-0-rotated.ts";
 import type { Bits } from "../src/quant/kv-format.ts";
 import { TurboQuantMse, type TurboQuantMseOptions } from "../src/quant/turboquant-mse.ts";
 import { OUT, type VectorFinding } from "./findings/rows.ts";
-import { readSavedVectors } from "./findings/saved-vectors.ts";
+import { readSavedVectors, type SavedVectors } from "./findings/saved-vectors.ts";
 
 const BITS: readonly Bits[] = [2, 3, 4];
 
@@ -41,8 +41,16 @@ if (!model || files.length === 0) {
   console.error("record-vectors: expected MODEL FILE…; files end in keys.bin or values.bin");
   process.exit(2);
 }
-for (const file of files) {
-  const { layer, headDim: dimension, heads } = readSavedVectors(file);
+function read(file: string): SavedVectors {
+  try {
+    return readSavedVectors(file);
+  } catch (error) {
+    console.error(`record-vectors: ${(error as Error).message}`);
+    process.exit(2);
+  }
+}
+// All of them before the first row is written.
+for (const [file, { layer, headDim: dimension, heads }] of files.map((file) => [file, read(file)] as const)) {
   const side = file.endsWith("keys.bin") ? "k" : "v";
   /** Σ error² over Σ norm² of the vectors themselves, whatever was subtracted before. */
   const errorOf = (codec: Codec, takesMean = false): number => {

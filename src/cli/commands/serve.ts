@@ -67,7 +67,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--queue <n>", "requests that may wait", wholeNumber(1), 1024)
     .option(
       "--chunk <tokens>",
-      "rows of a step that prompts may take (default: what a tenth of a second allows, at most 512)",
+      "rows of a step that prompts may take (default: what a tenth of a second allows, from what suits the backend to 512)",
       wholeNumber(64, 65536),
     )
     .option("--no-prefix-cache", "do not keep prefixes for later requests")

@@ -27,7 +27,7 @@ export interface SchedulerOptions {
   readonly maxRunning?: number;
   /** Most requests that wait; default 1024. */
   readonly maxWaiting?: number;
-  /** Rows of a step that prompts may take beside those who speak; default: as many as take a tenth of a second. */
+  /** Rows of a step that prompts may take beside those who speak; default: as many as take a tenth of a second, at least what suits the backend. */
   readonly chunkTokens?: number;
   /** Keep prefixes for later requests; default true. */
   readonly prefixCache?: boolean;

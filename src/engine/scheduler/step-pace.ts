@@ -5,7 +5,7 @@
  * page ends wherever the cut falls (step-plan.ts).
  */
 
-/** A step with prompts should take no longer; those who speak wait so long for their next token. */
+/** A step with prompts should take no longer, where the least number of rows allows; those who speak wait so long for their next token. */
 const TARGET_MS = 100;
 /** Rows of prompts beyond which a step gains nothing. */
 const MOST_ROWS = 512;
