@@ -28,6 +28,8 @@ export interface SideFormat {
   readonly transform: boolean;
   /** Round with error feedback where the calibration knows the metric (tqN only). */
   readonly feedback: boolean;
+  /** Trellis-coded: a value depends on the code before it too (trellis.ts; tq2 only, and not with a sketch). */
+  readonly trellis?: boolean | undefined;
   /** TurboQuant_prod: `tqN` codes plus a 1-bit QJL sketch of the residual (K only). */
   readonly qjl: boolean;
   /** Projections of the sketch, a multiple of 8 from 8 to 512; head_dim of them when absent. */

@@ -65,6 +65,7 @@ const MODIFIERS = [
   "calibration",
   "transform",
   "feedback",
+  "trellis",
   "layers",
   "seed",
   "qjl",
@@ -96,11 +97,16 @@ const ours = (bits: number | string, side: "k" | "v"): SideFormat => ({
   qjl: false,
 });
 
+/** Another width of the same recipe. The trellis goes with 2 bits alone. */
+function resized({ trellis: _, ...like }: SideFormat, bits: number | string): SideFormat {
+  return { ...like, type: `tq${bits}` as KvType, qjl: false };
+}
+
 /** A storage type for `k=` and `v=`; a TurboQuant width is taken with the preset's rules. */
 function parseType(text: string, side: "k" | "v", like: SideFormat): SideFormat {
   if (["f16", "f32", "q8_0", "q4_0r"].includes(text)) return plain(text as KvType);
   const bits = /^tq-?([1-8])$/.exec(text)?.[1];
-  if (bits) return like.type.startsWith("tq") ? { ...like, type: `tq${bits}` as KvType, qjl: false } : ours(bits, side);
+  if (bits) return like.type.startsWith("tq") ? resized(like, bits) : ours(bits, side);
   fail(`${side}=${text} is not a type; choose f16, f32, q8_0, q4_0r or tq1 … tq8`, { type: text });
 }
 
@@ -150,7 +156,7 @@ function sketched(side: "k" | "v", type: string, like: SideFormat): SideFormat {
   const bits = Number(/^tq-?([2-8])$/.exec(type)?.[1]);
   if (side === "v" || !bits)
     fail(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
-  return { ...like, type: `tq${bits - 1}` as KvType, scale: "norm", feedback: false, qjl: true };
+  return { ...resized(like, bits - 1), scale: "norm", feedback: false, qjl: true };
 }
 
 function parseCount(name: string, value: string, max: number): number {
@@ -238,6 +244,17 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       case "feedback": {
         const on = oneOf(name, value, ["on", "off"]) === "on";
         changeSides(() => ({ [name]: on }));
+        break;
+      }
+      case "trellis": {
+        const on = oneOf(name, value, ["on", "off"]) === "on";
+        const has = (side?: SideFormat): boolean => side?.type === "tq2" && !side.qjl;
+        if (on && ![draft, ...ranges].some(({ k, v }) => has(k) || has(v))) {
+          fail("trellis=on: expected codes of 2 bits on a side (k2v2, k4v2); other widths have no trellis", {
+            trellis: value,
+          });
+        }
+        changeSides((_, side) => (has(side) ? { trellis: on || undefined } : {}));
         break;
       }
       case "qjl": {

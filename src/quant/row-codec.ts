@@ -26,6 +26,7 @@ import {
 import { projectionMatrix, sketchFactor } from "./qjl.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
 import { clampToFloat16, MAX_FLOAT16, sanitize } from "./sanitize.ts";
+import { TRELLIS_VALUES, trellisPlaces } from "./trellis.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 /** Constants of one side of one KV head. Matrices are [headDim][headDim], row-major. */
@@ -93,7 +94,14 @@ export class RowCodec {
     this.headDim = headDim;
     this.#rotation = isRotated(side, format) ? createRotation(format.rotation, headDim, format.seed) : null;
     this.#quantizer = side.type.startsWith("tq")
-      ? new VectorQuantizer(headDim, codeBits(side.type), side.scale, side.search, side.codebookIterations)
+      ? new VectorQuantizer(
+          headDim,
+          codeBits(side.type),
+          side.scale,
+          side.search,
+          side.codebookIterations,
+          side.trellis,
+        )
       : null;
     this.#numProjections = side.projections ?? headDim;
     this.#projection = side.qjl ? projectionMatrix("gaussian", headDim, format.seed, this.#numProjections) : null;
@@ -195,8 +203,14 @@ export class RowCodec {
       dequantizeBlocks(codes, scales, this.side.type === "q8_0" ? Q8_ZERO : Q4_ZERO, out);
       return;
     }
-    const { centroids } = getCodebook(d, this.#quantizer.bits, this.side.codebookIterations);
     const scale = fromFloat16Bits(view.getUint16(scaleAt, true));
+    if (this.side.trellis) {
+      trellisPlaces(codes);
+      const unit = scale / Math.sqrt(d);
+      for (let i = 0; i < d; i++) out[i] = unit * TRELLIS_VALUES[codes[i]!]!;
+      return;
+    }
+    const { centroids } = getCodebook(d, this.#quantizer.bits, this.side.codebookIterations);
     for (let i = 0; i < d; i++) out[i] = scale * centroids[codes[i]!]!;
     if (source.sketch) this.#addSketch(view, page, source, head, row, out);
   }

@@ -1,7 +1,8 @@
-/** @file Codes and scale of one rotated vector: nearest centroids or error feedback, optional scale search, scale rules. */
+/** @file Codes and scale of one rotated vector: nearest centroids, a trellis or error feedback, scale search, scale rules. */
 import { dot4 } from "../math/dot.ts";
 import { getCodebook } from "./codebook.ts";
 import type { ScaleRule } from "./kv-format.ts";
+import { TRELLIS_RUN, TRELLIS_VALUES, TrellisCoder, trellisPlaces } from "./trellis.ts";
 
 /** Factors tried by the search: nine equal steps from 0.85 to 1.18, in f32. */
 export const SEARCH_FACTORS = Float32Array.from({ length: 9 }, (_, i) => 0.85 + (i * (1.18 - 0.85)) / 8);
@@ -41,14 +42,23 @@ export class VectorQuantizer {
   readonly #target: Float32Array;
   readonly #product: Float32Array;
   readonly #root: number;
+  readonly #trellis: TrellisCoder | null;
+  readonly #places: Uint8Array;
 
-  /** codebookIterations: as in `SideFormat` */
-  constructor(headDim: number, bits: number, rule: ScaleRule, search: boolean, codebookIterations?: number) {
+  /** codebookIterations, trellis: as in `SideFormat`; with a trellis there is no search */
+  constructor(
+    headDim: number,
+    bits: number,
+    rule: ScaleRule,
+    search: boolean,
+    codebookIterations?: number,
+    trellis = false,
+  ) {
     const codebook = getCodebook(headDim, bits, codebookIterations);
     this.headDim = headDim;
     this.bits = bits;
     this.rule = rule;
-    this.search = search;
+    this.search = search && !trellis;
     this.codes = new Uint8Array(headDim);
     this.scaledInput = new Float32Array(headDim);
     this.centroids = new Float32Array(headDim);
@@ -58,6 +68,8 @@ export class VectorQuantizer {
     this.#target = new Float32Array(headDim);
     this.#product = new Float32Array(headDim);
     this.#root = Math.fround(Math.sqrt(headDim));
+    this.#trellis = trellis ? new TrellisCoder(headDim) : null;
+    this.#places = new Uint8Array(headDim);
   }
 
   /**
@@ -80,7 +92,8 @@ export class VectorQuantizer {
       this.#feedBack(u, alpha, inverse, feedback);
       scale = this.#metricScale(norm, inverse, feedback.subarray(d * d));
     } else {
-      this.#assign(u, alpha, this.centroids, this.codes);
+      if (this.#trellis) this.#walk(this.#trellis, u);
+      else this.#assign(u, alpha, this.centroids, this.codes);
       scale = this.#scale(norm, u);
     }
     return { scale: Math.max(-MAX_SCALE, Math.min(MAX_SCALE, scale)), norm };
@@ -94,6 +107,14 @@ export class VectorQuantizer {
     }
   }
 
+  /** Codes and values of a trellis, without feedback. */
+  #walk(trellis: TrellisCoder, u: Float32Array): void {
+    for (let start = 0; start < this.headDim; start += TRELLIS_RUN) trellis.codeRun(u, u, null, start, this.codes);
+    this.#places.set(this.codes);
+    trellisPlaces(this.#places);
+    for (let i = 0; i < this.headDim; i++) this.centroids[i] = TRELLIS_VALUES[this.#places[i]!]!;
+  }
+
   /** One coordinate after the other: what rounding one gets wrong moves the targets of those after it. */
   #feedBack(u: Float32Array, alpha: number, inverse: number, feedback: Float32Array): void {
     const d = this.headDim;
@@ -102,9 +123,7 @@ export class VectorQuantizer {
     t.set(u);
     p.set(u);
     for (let j = 0; j < d; j++) {
-      const index = nearestIndex(this.#boundaries, Math.fround(t[j]! * alpha));
-      const c = this.#scaled[index]!;
-      this.codes[j] = index;
+      const c = this.#trellis ? this.#chainedAt(this.#trellis, u, feedback, j) : this.#nearestAt(j, alpha);
       this.centroids[j] = c;
       const error = Math.fround(Math.fround(c * inverse) - u[j]!);
       for (let i = j + 1; i < d; i++) {
@@ -113,6 +132,20 @@ export class VectorQuantizer {
         p[i] = p[i]! + Math.fround(u[j]! * factor);
       }
     }
+  }
+
+  /** Code and centroid nearest to target j. */
+  #nearestAt(j: number, alpha: number): number {
+    const index = nearestIndex(this.#boundaries, Math.fround(this.#target[j]! * alpha));
+    this.codes[j] = index;
+    return this.#scaled[index]!;
+  }
+
+  /** The same of a trellis, whose codes are chosen a run at a time, when it begins. */
+  #chainedAt(trellis: TrellisCoder, u: Float32Array, feedback: Float32Array, j: number): number {
+    const isFirst = j % TRELLIS_RUN === 0;
+    if (isFirst) trellis.codeRun(u, this.#target, feedback, j, this.codes);
+    return TRELLIS_VALUES[(isFirst ? 0 : this.codes[j - 1]!) | (this.codes[j]! << 2)]!;
   }
 
   /**

@@ -1,0 +1,86 @@
+/**
+ * @file The sixteen values of src/quant/trellis.ts: `npx tsx tools/train-trellis.ts [STARTS]`.
+ *
+ * Lloyd's iterations whose nearest-centroid step is Viterbi's algorithm, from random values, on runs of Gaussian coordinates.
+ * They end in one of many local optima, so there are many starts; the best goes on with more runs, and is judged by others.
+ */
+import { CounterRng } from "../src/math/rng.ts";
+import { TRELLIS_RUN, TRELLIS_VALUES } from "../src/quant/trellis.ts";
+
+const STATES = 4;
+
+/** `count` runs, one after the other. */
+function gaussianRuns(seed: number, count: number): Float64Array {
+  const rng = new CounterRng(seed, 0);
+  return Float64Array.from({ length: count * TRELLIS_RUN }, (_, i) => rng.gaussian(i));
+}
+
+const from = new Uint8Array(TRELLIS_RUN * STATES);
+
+/** Squared error of the best chain of each run; what is mapped to a place is added up in sums and counts. */
+function walk(runs: Float64Array, values: ArrayLike<number>, sums: Float64Array, counts: Float64Array): number {
+  let total = 0;
+  for (let start = 0; start < runs.length; start += TRELLIS_RUN) {
+    let cost = [0];
+    for (let j = 0; j < TRELLIS_RUN; j++) {
+      const costs: number[] = [];
+      for (let code = 0; code < STATES; code++) {
+        let least = Number.POSITIVE_INFINITY;
+        for (let before = 0; before < cost.length; before++) {
+          const price = cost[before]! + (runs[start + j]! - values[before | (code << 2)]!) ** 2;
+          if (price >= least) continue;
+          least = price;
+          from[j * STATES + code] = before;
+        }
+        costs.push(least);
+      }
+      cost = costs;
+    }
+    const least = Math.min(...cost);
+    total += least;
+    let state = cost.indexOf(least);
+    for (let j = TRELLIS_RUN - 1; j >= 0; j--) {
+      const before = from[j * STATES + state]!;
+      const place = before | (state << 2);
+      sums[place] = sums[place]! + runs[start + j]!;
+      counts[place] = counts[place]! + 1;
+      state = before;
+    }
+  }
+  return total / runs.length;
+}
+
+function train(runs: Float64Array, first: readonly number[], iterations: number): { values: number[]; error: number } {
+  let values = [...first];
+  let error = 0;
+  for (let i = 0; i < iterations; i++) {
+    const sums = new Float64Array(values.length);
+    const counts = new Float64Array(values.length);
+    error = walk(runs, values, sums, counts);
+    values = values.map((value, place) => (counts[place]! > 0 ? sums[place]! / counts[place]! : value));
+  }
+  return { values, error };
+}
+
+const starts = Number(process.argv[2] ?? 100);
+if (!Number.isInteger(starts) || starts < 1) {
+  process.stderr.write(`train-trellis: expected a number of starts, got ${process.argv[2]}\n`);
+  process.exit(2);
+}
+const few = gaussianRuns(1, 2000);
+const rng = new CounterRng(2, 0);
+let best = { values: [] as number[], error: Number.POSITIVE_INFINITY };
+for (let start = 0; start < starts; start++) {
+  const first = Array.from({ length: 16 }, (_, i) => rng.gaussian(16 * start + i));
+  const found = train(few, first, 40);
+  if (found.error < best.error) best = found;
+  process.stderr.write(`\rstart ${start + 1} of ${starts}: ${found.error.toFixed(5)}, best ${best.error.toFixed(5)}`);
+}
+const { values } = train(gaussianRuns(3, 20_000), best.values, 20);
+const rounded = values.map((value) => Number(value.toFixed(4)));
+const others = gaussianRuns(4, 100_000);
+const judge = (of: ArrayLike<number>): string =>
+  walk(others, of, new Float64Array(16), new Float64Array(16)).toFixed(5);
+process.stdout.write(
+  `\n${rounded.join(", ")}\nerror ${judge(rounded)}, of the values in use ${judge(TRELLIS_VALUES)}\n`,
+);
