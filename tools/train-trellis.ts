@@ -62,7 +62,7 @@ function train(runs: Float64Array, first: readonly number[], iterations: number)
   return { values, error };
 }
 
-const starts = Number(process.argv[2] ?? 100);
+const starts = Number(process.argv[2] ?? 600);
 if (!Number.isInteger(starts) || starts < 1) {
   process.stderr.write(`train-trellis: expected a number of starts, got ${process.argv[2]}\n`);
   process.exit(2);

@@ -6,19 +6,20 @@ import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/v
 import { scoreBlocks, weighBlocks } from "./block-codes";
 import { isHalved } from "./centroids";
 import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
+import { isQuads } from "./codes";
 import { addSketch, scoreCodes } from "./key-codes";
 import {
   EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
-  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
+  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
 
 /** Where coordinate i of a query lies among those of its group, so that it meets its code (codes.ts). */
 function placeOf(i: usize, bits: i32): usize {
   if (bits == 8) return i;
-  if (bits >= 4) return (i & ~31) | ((i & 1) << 4) | ((i & 31) >> 1);
+  if (!isQuads(bits)) return (i & ~31) | ((i & 1) << 4) | ((i & 31) >> 1);
   return (i & ~63) | ((i & 3) << 4) | ((i & 63) >> 2);
 }
 
@@ -69,7 +70,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const side = p + K_SIDE;
   const type = load<i32>(side, TYPE);
   // Bits of the codes, 0 for floats.
-  const bits: i32 = type <= 8 ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
+  const bits: i32 = isCodes(type) ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
@@ -161,6 +162,10 @@ function loadScales(offset: usize, factor: f32, scratch: usize, page: usize, tok
   }
 }
 
+function isCodes(type: i32): bool {
+  return type <= TRELLIS;
+}
+
 function isBlocks(type: i32): bool {
   return type == TYPE_Q8_0 || type == TYPE_Q4_0;
 }
@@ -171,20 +176,21 @@ function firstPlaneBytes(type: i32, d: usize): usize {
   if (type == TYPE_F32) return d * 4;
   if (type == TYPE_F16) return d * 2;
   if (type == TYPE_Q8_0 || type == 8) return d;
-  return type == TYPE_Q4_0 || type >= 4 ? d >> 1 : type >= 2 ? d >> 2 : d >> 3;
+  if (type == 1) return d >> 3;
+  return type == TYPE_Q4_0 || !isQuads(type) ? d >> 1 : d >> 2;
 }
 
 /** Keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: recent window in 16 bit. */
 function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
-  const isCodes = stream == 1;
-  const tokens = <usize>load<u32>(p + (isCodes ? PAGE_TOKENS : EXACT_TOKENS));
-  const table = <usize>load<u32>(span + (isCodes ? SPAN_MAIN : SPAN_EXACT));
+  const isMain = stream == 1;
+  const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : EXACT_TOKENS));
+  const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_EXACT));
   const padded = <usize>load<u32>(p, PADDED);
   const kSide = p + K_SIDE, vSide = p + V_SIDE;
-  const kType = isCodes ? load<i32>(kSide, TYPE) : TYPE_F16;
-  const vType = isCodes ? load<i32>(vSide, TYPE) : TYPE_F16;
-  const kPlane = <usize>(isCodes ? load<u32>(kSide, PLANE_0) : load<u32>(p, EXACT_K));
-  const vPlane = <usize>(isCodes ? load<u32>(vSide, PLANE_0) : load<u32>(p, EXACT_V));
+  const kType = isMain ? load<i32>(kSide, TYPE) : TYPE_F16;
+  const vType = isMain ? load<i32>(vSide, TYPE) : TYPE_F16;
+  const kPlane = <usize>(isMain ? load<u32>(kSide, PLANE_0) : load<u32>(p, EXACT_K));
+  const vPlane = <usize>(isMain ? load<u32>(vSide, PLANE_0) : load<u32>(p, EXACT_V));
   // Rows are in the order of positions, so the first and the last bound what any row sees of the stream.
   const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
   let low: i32, high: i32;
@@ -195,7 +201,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   high = min<i32>(high, keyHigh);
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
   // Floats take twice the room of int16 when a tile is unpacked for many rows.
-  const longest = rows > 2 && ((kType > 8 && !isBlocks(kType)) || vType > 8) ? MAX_TILE / 2 : MAX_TILE;
+  const longest = rows > 2 && ((!isCodes(kType) && !isBlocks(kType)) || !isCodes(vType)) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys by fours; what lies outside a row's range is masked.
   low &= ~3;
   while (low < high) {
@@ -206,7 +212,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
 
     const values = page + vPlane + (head * tokens + from) * valueBytes;
 
-    if (kType <= 8) {
+    if (isCodes(kType)) {
       loadScales(load<u32>(kSide, SCALES), load<f32>(kSide, STEP), scratch, page, tokens, head, from, count);
       scoreCodes(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
       if (load<u32>(kSide, SKETCH_MATRIX)) {
@@ -227,7 +233,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
       softmaxRow(scratch, row, padded, <usize>max<i32>(rowLow - low, 0), <usize>max<i32>(min<i32>(rowHigh - low, <i32>count), 0), count);
     }
 
-    if (vType <= 8) {
+    if (isCodes(vType)) {
       loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, count);
       weighCodes(vType, p, vSide, scratch, page, head, from, count, rows);
     } else if (isBlocks(vType) && rows <= 2) weighBlocks(vType, p, vSide, scratch, page, head, from, count, rows);

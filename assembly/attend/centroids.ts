@@ -2,7 +2,7 @@
  * @file Vectors of 16 codes to int16 centroids (tables: src/backends/wasm/codebook-table.ts).
  *
  *   1 bit     ±1
- *   2–4 bits  two byte tables, low and high
+ *   2–4 bits  two byte tables, low and high; a trellis of two bits has 16 values too
  *   5 bits    the same for even and for odd codes; an index of 255 looks up 0
  *   6 bits    32 magnitudes in two pairs of tables, and a sign
  *   7, 8 bits magnitude = base[segment] + slope[segment] · t in 16 segments, and a sign. t is the magnitude's own index,
@@ -12,6 +12,7 @@
  * Callers add half the sum of the other factor (`isHalved`).
  */
 import { lookup, zipHigh, zipLow } from "../simd/vector";
+import { TRELLIS } from "./params";
 
 /** Whether a level x of this width means x + ½. */
 // @ts-ignore: decorator
@@ -33,7 +34,7 @@ import { lookup, zipHigh, zipLow } from "../simd/vector";
     const low = v128.or(isClear, i8x16.splat(1));
     return HALF == 0 ? zipLow(low, isClear) : zipHigh(low, isClear);
   }
-  if (BITS <= 4) {
+  if (BITS <= 4 || BITS == TRELLIS) {
     const low = lookup(t0, codes);
     const high = lookup(t1, codes);
     return HALF == 0 ? zipLow(low, high) : zipHigh(low, high);

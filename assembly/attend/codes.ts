@@ -6,16 +6,26 @@
  *   8 bits    natural: the vectors of 16 coordinates as they lie
  *   4–7 bits  even/odd: of 32 coordinates, vector 0 holds the even ones, vector 1 the odd ones
  *   1–3 bits  quads: of 64 coordinates, vector k holds 4j + k
+ *   trellis   quads of four neighbouring bits: a code of two bits and, below it, the one before. Chains begin anew every
+ *             32 coordinates, which are eight bytes, so a shift of 64-bit lanes brings a 0 where there is none before.
  * For V two rows a, b alternate in a vector (a0 b0 a1 b1 …), so that a 16-bit dot product multiplies by two weights at
  * once; the same orders then span half as many coordinates.
  *
  * BITS and PART are constants where these functions are called; no branch on them survives compilation.
  */
 import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
+import { TRELLIS } from "./params";
+
+/** Whether vectors of this width hold every fourth coordinate. */
+// @ts-ignore: decorator
+@inline export function isQuads(BITS: i32): bool {
+  return BITS < 4 || BITS == TRELLIS;
+}
 
 /** Width of the planes of a code, 0 where there is none. */
 // @ts-ignore: decorator
 @inline function width(BITS: i32, PLANE: i32): i32 {
+  if (BITS == TRELLIS) return PLANE == 0 ? 2 : 0;
   if (PLANE == 0) return BITS == 8 ? 8 : BITS >= 4 ? 4 : BITS >= 2 ? 2 : 1;
   if (PLANE == 1) return BITS == 3 || BITS == 5 ? 1 : BITS == 6 || BITS == 7 ? 2 : 0;
   return BITS == 7 ? 1 : 0;
@@ -30,13 +40,13 @@ import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
 /** Coordinates of a key that are unpacked together, to one, two or four vectors. */
 // @ts-ignore: decorator
 @inline export function keyGroup(BITS: i32): usize {
-  return BITS == 8 ? 16 : BITS >= 4 ? 32 : 64;
+  return BITS == 8 ? 16 : isQuads(BITS) ? 64 : 32;
 }
 
 /** Columns of a pair of values that are unpacked together. */
 // @ts-ignore: decorator
 @inline export function valueGroup(BITS: i32): usize {
-  return BITS >= 4 ? 16 : 32;
+  return isQuads(BITS) ? 32 : 16;
 }
 
 /** The first plane of a group of one key, ready for `codes`. */
@@ -65,10 +75,11 @@ import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
   return zipLow(v128.load_zero<u64>(a), v128.load_zero<u64>(b));
 }
 
-/** The second plane; 8 bits: columns 8–15, from the addresses a0 and b0 of the first. */
+/** The second plane; 8 bits: columns 8–15, from the addresses a0 and b0 of the first; trellis: the first, moved up by a code. */
 // @ts-ignore: decorator
 @inline export function valuePlane1(BITS: i32, a: usize, b: usize, a0: usize, b0: usize): v128 {
   if (BITS == 8) return zipLow(v128.load_zero<u64>(a0, 8), v128.load_zero<u64>(b0, 8));
+  if (BITS == TRELLIS) return zipLow(i64x2.shl(v128.load_zero<u64>(a0), 2), i64x2.shl(v128.load_zero<u64>(b0), 2));
   if (BITS == 3 || BITS == 6 || BITS == 7) return pairTwice(a, b);
   if (BITS == 5) return pairFourTimes(a, b);
   return i64x2.splat(0);
@@ -150,10 +161,19 @@ import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
   return v128.and(PART == 0 ? plane : i16x8.shr_u(plane, 4), i8x16.splat(15));
 }
 
+/** Codes of a trellis with those before them. Only of the first of a byte the one before is in another byte. */
+// @ts-ignore: decorator
+@inline function chained(PAIRED: i32, PART: i32, plane0: v128, plane1: v128): v128 {
+  const mask = i8x16.splat(15);
+  if (PART == 0) return v128.and(PAIRED ? plane1 : i64x2.shl(plane0, 2), mask);
+  return v128.and(PART == 1 ? plane0 : i16x8.shr_u(plane0, 2 * PART - 2), mask);
+}
+
 /** Vector PART of the codes of a group; at 5 bits the index into the table of even codes, 255 where the code is odd. */
 // @ts-ignore: decorator
 @inline export function codes(BITS: i32, PAIRED: i32, PART: i32, plane0: v128, plane1: v128, plane2: v128): v128 {
   if (BITS == 8) return PART == 0 ? plane0 : plane1;
+  if (BITS == TRELLIS) return chained(PAIRED, PART, plane0, plane1);
   if (BITS == 1) return bitSet(BITS, PAIRED, PART, plane0);
   if (BITS <= 3) {
     const high = v128.and(PART == 0 ? plane0 : i16x8.shr_u(plane0, 2 * PART), i8x16.splat(3));

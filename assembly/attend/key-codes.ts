@@ -5,7 +5,7 @@ import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes 
 import {
   HEAD_DIM, MAX_DIM, MAX_SKETCH, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE,
   SKETCH_ROWS, SKETCH_SIGNS,
-  S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE,
+  S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE, TRELLIS,
 } from "./params";
 
 /** sum + 16 coordinates of a query · their centroids */
@@ -219,6 +219,7 @@ function score4(p: usize, side: usize, scratch: usize, page: usize, head: usize,
 function score5(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(5, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
 function score6(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(6, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
 function score7(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(7, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function scoreTrellis(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(TRELLIS, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
 function score8(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(8, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
 
 /** Scores of tqN keys; S_SCALES holds the keys' scales. from, count: multiples of 4, rows of the page */
@@ -230,6 +231,7 @@ export function scoreCodes(bits: i32, p: usize, side: usize, scratch: usize, pag
     case 4: score4(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
     case 5: score5(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
     case 6: score6(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
+    case TRELLIS: scoreTrellis(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
     case 7: score7(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
     default: score8(p, side, scratch, page, head, from, count, rows, ahead, aheadStep);
   }

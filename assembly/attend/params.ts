@@ -54,7 +54,9 @@ export const SKETCH_FACTOR: usize = 44;
 /** Projections: rows of the matrix, bits of a row of signs. A multiple of 8, at most MAX_SKETCH. */
 export const SKETCH_ROWS: usize = 48;
 
-// Types of a side: 1–8 are code widths.
+// Types of a side: 1–8 are code widths; kernels call a width BITS.
+/** Codes of two bits in a trellis: a width of its own. */
+export const TRELLIS: i32 = 9;
 export const TYPE_F16: i32 = 16;
 export const TYPE_F32: i32 = 32;
 export const TYPE_Q8_0: i32 = 40;

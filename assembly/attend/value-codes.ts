@@ -1,10 +1,10 @@
 /** @file Weighted sums of packed values: int16 weights · int16 centroids, two keys a product. */
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
-import { codes, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
+import { codes, isQuads, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
 import {
   HEAD_DIM, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, S_ACC, S_ROWS, S_SCALES, S_SUMS,
-  S_TILE, S_WEIGHTS, TABLE,
+  S_TILE, S_WEIGHTS, TABLE, TRELLIS,
 } from "./params";
 import { addSums, quantizeWeights } from "./weights";
 
@@ -13,7 +13,7 @@ import { addSums, quantizeWeights } from "./weights";
 @inline function flush(BITS: i32, acc: usize, a: v128, b: v128, c: v128, e: v128, step: v128): void {
   if (BITS == 8) {
     addSums(acc, 0, a, step); addSums(acc, 16, b, step); addSums(acc, 32, c, step); addSums(acc, 48, e, step);
-  } else if (BITS >= 4) {
+  } else if (!isQuads(BITS)) {
     addSums(acc, 0, zipLow32(a, c), step); addSums(acc, 16, zipHigh32(a, c), step);
     addSums(acc, 32, zipLow32(b, e), step); addSums(acc, 48, zipHigh32(b, e), step);
   } else {
@@ -63,7 +63,7 @@ import { addSums, quantizeWeights } from "./weights";
   const from = scratch + S_SUMS + row * 128;
   const to = acc + row * MAX_DIM * 4;
   const step = f32x4.splat(load<f32>(scratch + S_ROWS + row * ROW_BYTES, ROW_WSTEP));
-  if (BITS >= 4) {
+  if (!isQuads(BITS)) {
     flush(BITS, to, v128.load(from), v128.load(from, 16), v128.load(from, 32), v128.load(from, 48), step);
   } else {
     flush(BITS, to, v128.load(from), v128.load(from, 32), v128.load(from, 64), v128.load(from, 96), step);
@@ -88,7 +88,7 @@ import { addSums, quantizeWeights } from "./weights";
   let acc = scratch + S_ACC;
   for (let at: usize = 0; at < d; at += group) {
     sumParts(BITS, ROWS, 0, scratch, count, r0, r1, r2, b0, b1, b2, t0, t1, t2, t3);
-    if (BITS < 4) sumParts(BITS, ROWS, 2, scratch, count, r0, r1, r2, b0, b1, b2, t0, t1, t2, t3);
+    if (isQuads(BITS)) sumParts(BITS, ROWS, 2, scratch, count, r0, r1, r2, b0, b1, b2, t0, t1, t2, t3);
     flushGroup(BITS, scratch, 0, acc);
     if (ROWS > 1) flushGroup(BITS, scratch, 1, acc);
     acc += group * 4;
@@ -122,7 +122,7 @@ import { addSums, quantizeWeights } from "./weights";
     let u0 = r0, u1 = r1, u2 = r2, t = to;
     for (let at: usize = 0; at < d; at += group) {
       const p0 = valuePlane0(BITS, u0, u0 + b0), p1 = valuePlane1(BITS, u1, u1 + b1, u0, u0 + b0), p2 = valuePlane2(BITS, u2, u2 + b2);
-      if (BITS >= 4) {
+      if (!isQuads(BITS)) {
         storePart(BITS, 0, t, t + 16, p0, p1, p2, t0, t1, t2, t3);
         storePart(BITS, 1, t + 32, t + 48, p0, p1, p2, t0, t1, t2, t3);
         t += columns;
@@ -195,6 +195,7 @@ function weigh4(p: usize, side: usize, scratch: usize, page: usize, head: usize,
 function weigh5(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(5, p, side, scratch, page, head, from, count, rows); }
 function weigh6(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(6, p, side, scratch, page, head, from, count, rows); }
 function weigh7(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(7, p, side, scratch, page, head, from, count, rows); }
+function weighTrellis(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(TRELLIS, p, side, scratch, page, head, from, count, rows); }
 function weigh8(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(8, p, side, scratch, page, head, from, count, rows); }
 
 /** Adds Σ weight · scale · centroid of tqN values; S_SCALES holds the values' scales. from, count: multiples of 4 */
@@ -206,6 +207,7 @@ export function weighCodes(bits: i32, p: usize, side: usize, scratch: usize, pag
     case 4: weigh4(p, side, scratch, page, head, from, count, rows); break;
     case 5: weigh5(p, side, scratch, page, head, from, count, rows); break;
     case 6: weigh6(p, side, scratch, page, head, from, count, rows); break;
+    case TRELLIS: weighTrellis(p, side, scratch, page, head, from, count, rows); break;
     case 7: weigh7(p, side, scratch, page, head, from, count, rows); break;
     default: weigh8(p, side, scratch, page, head, from, count, rows);
   }

@@ -5,7 +5,7 @@
  * taken up to four at a time: a matrix then is read once for all of them, and error feedback, which has to go coordinate by
  * coordinate, goes for four rows at once. What is done to a row, and in which order, does not depend on its company.
  */
-import { TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
+import { TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
 import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
@@ -20,6 +20,7 @@ import { CODES_BYTES, choose, QUANTIZE_BYTES, S_CODES, S_SCALE } from "./quantiz
 import { hadamard } from "./rotate";
 import { searchFactor } from "./search";
 import { storeSketch } from "./sketch";
+import { chooseChained } from "./trellis";
 
 /** Rows of a task (appendTasks in src/backends/wasm/kv-params.ts). */
 const BLOCK: usize = 4;
@@ -116,13 +117,14 @@ function storeRows(p: usize, side: usize, exactOffset: usize, x: usize, n: usize
     const y = x + r * d * 4;
     const slot = <usize>load<u32>(p, SLOTS) + (first + r) * 16;
     const page = <usize>load<u32>(slot), index = head * tokens + <usize>load<u32>(slot, 4);
-    if (type <= 8) {
+    if (type <= TRELLIS) {
       if (!isChosen) {
         searchFactor(y, d, side, s, 0);
-        choose(d, type, side, s);
+        if (type == TRELLIS) chooseChained(side, head, d, s);
+        else choose(d, type, side, s);
       }
       const at = isChosen ? r : 0;
-      storeCodes(s + S_CODES + at * CODES_BYTES, d, type, side, page, index);
+      storeCodes(s + S_CODES + at * CODES_BYTES, d, type == TRELLIS ? 2 : type, side, page, index);
       store<u16>(page + load<u32>(side, SCALES) + index * 2, <u16>toHalf(load<f32>(s + at * 4, S_SCALE)));
       if (load<u32>(side, SKETCH_MATRIX)) storeSketch(d, side, page, index, s);
     } else if (type == TYPE_F32) memory.copy(page + load<u32>(side, PLANE_0) + index * d * 4, y, d * 4);

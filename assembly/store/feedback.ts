@@ -16,7 +16,9 @@ export const S_RULE: usize = S_FEEDBACK + 12; // u32
 export const S_VECTORS: usize = S_FEEDBACK + 64;
 const S_PRODUCT: usize = S_VECTORS; // f32 [256 + 16] Uᵀu
 const S_WEIGHTED: usize = S_VECTORS + 1088; // f32 [256 + 16]
-const S_ERRORS: usize = S_VECTORS + 2176; // f32 [256 + 16]
+export const S_ERRORS: usize = S_VECTORS + 2176; // f32 [256 + 16]
+/** What follows is the trellis's. */
+export const S_FREE: usize = S_VECTORS + 3264;
 /** Coordinates that pass their errors on to one another at once; later ones take them block by block. */
 const BLOCK: usize = 16;
 
@@ -43,8 +45,8 @@ export function feedBack(a: usize, b: usize, d: usize): void {
 @inline function roundInTurn(a: usize, b: usize, both: bool, d: usize): void {
   for (let start: usize = 0; start < d; start += BLOCK) {
     const end = min<usize>(start + BLOCK, d);
-    sumUp(a, start, d);
-    if (both) sumUp(b, start, d);
+    sumUp(a, start, start, d);
+    if (both) sumUp(b, start, start, d);
     for (let j = start; j < end; j++) {
       const e = settle(a, j), f = both ? settle(b, j) : <f32>0;
       passOn(a, j, end, e, d);
@@ -54,15 +56,15 @@ export function feedBack(a: usize, b: usize, d: usize): void {
 }
 
 /**
- * Targets and products of a block as the coordinates before it leave them: sums in their order, that stay in registers. Of a
+ * Targets and products of a block as the coordinates before `until` leave them: sums in their order, that stay in registers. Of a
  * last block that is half as long more is summed up, and not used.
  */
-function sumUp(s: usize, start: usize, d: usize): void {
+export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   const own = s + start * 4;
   let t0 = v128.load(own, S_INPUT), t1 = v128.load(own, S_INPUT + 16), t2 = v128.load(own, S_INPUT + 32), t3 = v128.load(own, S_INPUT + 48);
   let p0 = t0, p1 = t1, p2 = t2, p3 = t3;
   let column = <usize>load<u32>(s, S_COLUMNS) + start * 4;
-  for (let j = s; j < own; j += 4) {
+  for (let j = s; j < s + until * 4; j += 4) {
     const error = v128.load_splat<u32>(j, S_ERRORS), input = v128.load_splat<u32>(j, S_INPUT);
     let factor = v128.load(column);
     t0 = f32x4.sub(t0, f32x4.mul(error, factor));
@@ -114,7 +116,7 @@ function sumUp(s: usize, start: usize, d: usize): void {
  * coordinate, so whole vectors may be updated from there on.
  */
 // @ts-ignore: decorator
-@inline function passOn(s: usize, j: usize, end: usize, e: f32, d: usize): void {
+@inline export function passOn(s: usize, j: usize, end: usize, e: f32, d: usize): void {
   const error = f32x4.splat(e), input = v128.load_splat<u32>(s + j * 4, S_INPUT);
   const column = <usize>load<u32>(s, S_COLUMNS) + j * d * 4;
   for (let i = ((j + 1) * 4) & ~15; i < end * 4; i += 16) {
@@ -125,7 +127,7 @@ function sumUp(s: usize, start: usize, d: usize): void {
 }
 
 /** The scale, in the metric of the feedback: see src/quant/vector-quantizer.ts. */
-function storeScale(s: usize, d: usize): void {
+export function storeScale(s: usize, d: usize): void {
   const norm = load<f32>(s, S_NORM), rule = load<u32>(s, S_RULE);
   const scale = rule == 0 ? norm : metricScale(s, d, rule == 2, norm * load<f32>(s, S_INVERSE));
   store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);

@@ -89,9 +89,14 @@ export function choose(d: usize, bits: i32, side: usize, s: usize): void {
     const c = roundFour(magnitudes(s, i, factor), v128.load(s + i, S_NEGATIVE), rate, last, base, halves, s + S_CODES + (i >> 2));
     v128.store(s + i, c, S_SIGNED);
   }
-  const rule = load<u32>(side, RULE), norm = load<f32>(s, S_NORM);
+  storeScaleBy(load<u32>(side, RULE), d, s);
+}
+
+/** The scale of codes whose ‖c‖² and ⟨u, c⟩ are known. */
+export function storeScaleBy(rule: u32, d: usize, s: usize): void {
+  const norm = load<f32>(s, S_NORM);
   let scale = norm;
   if (rule == 1) scale = (norm * <f32>Math.sqrt(<f64>d)) / sqrt<f32>(load<f32>(s, S_SQUARES));
   else if (rule == 2) scale = (norm * load<f32>(s, S_PRODUCTS)) / load<f32>(s, S_SQUARES);
-  store<f32>(s, min<f32>(MAX_SCALE, scale), S_SCALE);
+  store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);
 }

@@ -4,8 +4,9 @@
  * Nearly all of the work is to look up the centroids of every coordinate at every factor; their signs do not matter to it.
  */
 import { zipHigh, zipHigh16, zipHigh32, zipLow, zipLow16, zipLow32 } from "../simd/vector";
+import { TRELLIS } from "../attend/params";
 import { dot4, sumLanes } from "./multiply";
-import { Q_FACTORS, Q_INVERSES, Q_IS_SMALL, Q_LAST_BIN, Q_RATE, Q_SMALL, QUANTIZER, SEARCH } from "./params";
+import { Q_FACTORS, Q_INVERSES, Q_IS_SMALL, Q_LAST_BIN, Q_RATE, Q_SMALL, QUANTIZER, SEARCH, TYPE } from "./params";
 import {
   binAddresses, binBase, INPUT_BYTES, magnitudes, ROUND, S_ABS, S_COSINES, S_FACTOR, S_INPUT, S_INVERSE, S_NEGATIVE, S_NORM, S_PRODUCTS, S_SQUARES,
 } from "./quantize";
@@ -31,7 +32,7 @@ export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usi
   }
 
   if (!load<u32>(side, SEARCH)) {
-    measure(s, d, 1, table, s);
+    if (load<i32>(side, TYPE) != TRELLIS) measure(s, d, 1, table, s);
     store<f32>(s + row * 4, 1, S_FACTOR);
     store<f32>(s + row * 4, 1, S_INVERSE);
     return;

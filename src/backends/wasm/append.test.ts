@@ -134,6 +134,16 @@ describe("append kernel", () => {
   });
 });
 
+describe("append kernel, in a trellis", () => {
+  it.each([8, 16, 24, 40, 64, 72, 128, 256])("head_dim %d", (headDim) => {
+    for (const [n, scale] of (["norm", "norm-preserving", "least-squares"] as const).entries()) {
+      const [k, v] = [sideOf("tq2", scale, n === 1), sideOf(n === 2 ? "tq3" : "tq2", "least-squares", true)];
+      const format = { ...BASE, k: { ...k, trellis: true }, v: { ...v, trellis: n < 2 } };
+      expectSameBytes({ ...PLAIN, format, headDim }, headDim + n);
+    }
+  });
+});
+
 describe("append kernel, calibrated", () => {
   const calibrations = new Map<number, AppendShape["calibration"]>();
   const calibrationOf = (headDim: number): AppendShape["calibration"] => {
@@ -175,6 +185,26 @@ describe("append kernel, calibrated", () => {
         const rotation = (["hadamard", "qr", "none"] as const)[n % 3]!;
         const shape = { format: { ...BASE, k, v, rotation }, headDim, numKvHeads: 2, group: 1 + n, rows: 20 };
         expectSameBytes({ ...shape, calibration: calibrationOf(headDim) }, bits + n);
+      }
+    }
+  });
+
+  it.each([1, 2, 4, 7])("in a trellis, %d rows, transform and feedback each on and off", (rows) => {
+    for (const [n, headDim] of [8, 16, 24, 40, 64, 72, 128, 256].entries()) {
+      for (const [m, [transform, feedback]] of [
+        [true, true],
+        [true, false],
+        [false, true],
+      ].entries()) {
+        // Beside it sides with feedback of their own, and the same on both sides.
+        const other = (n + m) % 3 === 0 ? 4 : 2;
+        const [k, v] = [
+          shaped(2, n + m, transform!, feedback!),
+          shaped(other, n + m + 1, transform!, !feedback || n % 2 === 0),
+        ];
+        const format = { ...BASE, k: { ...k, trellis: true }, v: { ...v, trellis: other === 2 && m < 2 } };
+        const shape = { format, headDim, numKvHeads: 2, group: 1 + n, rows };
+        expectSameBytes({ ...shape, calibration: calibrationOf(headDim) }, rows + n + m);
       }
     }
   });

@@ -7,12 +7,14 @@ import { tolerance } from "../../../test/tolerances.ts";
 import { CounterRng } from "../../math/rng.ts";
 import { packPlane, planeShifts } from "../../quant/bit-pack.ts";
 import type { Bits, KvType } from "../../quant/kv-format.ts";
-import { buildCodebookTable } from "./codebook-table.ts";
+import { trellisPlaces } from "../../quant/trellis.ts";
+import { codebookTable } from "./codebook-table.ts";
 import { AttentionFixture } from "./test-attention.ts";
 import { relativeError } from "./test-backend.ts";
 
 const WIDTHS: readonly Bits[] = [1, 2, 3, 4, 5, 6, 7, 8];
 const ONE = 0x3c00; // 1 in f16
+const SIDE = { scale: "norm", search: false, transform: false, feedback: false, qjl: false } as const;
 
 /** Packs a row of codes with scale 1. */
 function putCodes(fixture: AttentionFixture, which: "k" | "v", bits: number, row: number, codes: Uint8Array): void {
@@ -30,8 +32,17 @@ function someCodes(bits: number, length: number, seed: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 5 + (i >> 3) + seed * 11) & (2 ** bits - 1));
 }
 
-describe.each(WIDTHS)("%d bits", (bits) => {
+const CODES = [...WIDTHS.map((bits) => ({ bits, trellis: false })), { bits: 2 as Bits, trellis: true }];
+
+describe.each(CODES)("$bits bits, trellis: $trellis", ({ bits, trellis }) => {
   const type: KvType = `tq${bits}`;
+  const tableOf = (headDim: number) => codebookTable(headDim, { ...SIDE, type, trellis });
+  /** Which of the table's levels each coordinate has. */
+  const placesOf = (codes: Uint8Array): Uint8Array => {
+    const places = codes.slice();
+    if (trellis) trellisPlaces(places);
+    return places;
+  };
 
   // One row takes the path straight from the codes, more than two the path over an unpacked tile.
   it.each([
@@ -43,16 +54,25 @@ describe.each(WIDTHS)("%d bits", (bits) => {
     [256, 1],
     [256, 4],
   ])("the value of a single key comes out as its centroids, head_dim %d, %d query heads", async (headDim, group) => {
-    const fixture = await AttentionFixture.create({ k: "f16", v: type, headDim, numKvHeads: 1, group, tokens: 1 });
-    const { levels, step } = buildCodebookTable(headDim, bits);
+    const fixture = await AttentionFixture.create({
+      k: "f16",
+      v: type,
+      headDim,
+      numKvHeads: 1,
+      group,
+      tokens: 1,
+      trellis,
+    });
+    const { levels, step } = tableOf(headDim);
     for (let seed = 0; seed < 3; seed++) {
       const codes = someCodes(bits, headDim, seed);
       putCodes(fixture, "v", bits, 0, codes);
+      const places = placesOf(codes);
       fixture.decode();
       const unit = step / Math.sqrt(headDim);
       for (let i = 0; i < group * headDim; i++) {
         // One weight of 32767, or less where sums could overflow: exact but for f32 rounding.
-        const expected = levels[codes[i % headDim]!]! * unit;
+        const expected = levels[places[i % headDim]!]! * unit;
         expect(Math.abs(fixture.f32[fixture.out / 4 + i]! - expected), `coordinate ${i}`).toBeLessThan(
           1e-4 * unit + 1e-6 * Math.abs(expected),
         );
@@ -68,11 +88,20 @@ describe.each(WIDTHS)("%d bits", (bits) => {
   ])(
     "a query along one axis scores that coordinate's centroid, head_dim %d, %d query heads",
     async (headDim, group) => {
-      const fixture = await AttentionFixture.create({ k: type, v: "f32", headDim, numKvHeads: 1, group, tokens: 2 });
+      const fixture = await AttentionFixture.create({
+        k: type,
+        v: "f32",
+        headDim,
+        numKvHeads: 1,
+        group,
+        tokens: 2,
+        trellis,
+      });
       const { layout, pages, view, f32, query, out } = fixture;
-      const { levels, step } = buildCodebookTable(headDim, bits);
+      const { levels, step } = tableOf(headDim);
       const codes = someCodes(bits, headDim, 1);
       putCodes(fixture, "k", bits, 1, codes);
+      const places = placesOf(codes);
       // Key 0 scores 0; the values tell the weights apart.
       view.setUint16(pages + layout.k.scales!.offset, 0, true);
       f32.fill(0, (pages + layout.v.planes[0]!.offset) / 4, (pages + layout.v.planes[0]!.offset) / 4 + 2 * headDim);
@@ -87,7 +116,7 @@ describe.each(WIDTHS)("%d bits", (bits) => {
         for (let g = 0; g < group && first + g < headDim; g++) {
           const score = Math.log(f32[out / 4 + g * headDim + 1]! / f32[out / 4 + g * headDim]!);
           // Scores up to 3 through exp and log in f32.
-          expect(Math.abs(score - levels[codes[first + g]!]! * unit * gain), `coordinate ${first + g}`).toBeLessThan(
+          expect(Math.abs(score - levels[places[first + g]!]! * unit * gain), `coordinate ${first + g}`).toBeLessThan(
             3e-6,
           );
         }
@@ -97,7 +126,10 @@ describe.each(WIDTHS)("%d bits", (bits) => {
 });
 
 describe("prefill and decode", () => {
-  it.each<[KvType, KvType]>([
+  it.each<[KvType, KvType, boolean?]>([
+    ["tq2", "tq2", true],
+    ["tq2", "tq4", true],
+    ["tq4", "tq2", true],
     ["tq4", "tq4"],
     ["tq3", "tq5"],
     ["tq8", "tq2"],
@@ -106,13 +138,13 @@ describe("prefill and decode", () => {
     ["f16", "tq8"],
     ["f32", "f32"],
     ["q8_0", "q4_0r"],
-  ])("agree over %s keys and %s values", async (k, v) => {
+  ])("agree over %s keys and %s values", async (k, v, trellis = false) => {
     for (const [headDim, group, tokens] of [
       [64, 2, 200],
       [80, 3, 65],
       [128, 1, 2100],
     ] as const) {
-      const fixture = await AttentionFixture.create({ k, v, headDim, numKvHeads: 2, group, tokens }, 37);
+      const fixture = await AttentionFixture.create({ k, v, headDim, numKvHeads: 2, group, tokens, trellis }, 37);
       fillAtRandom(fixture);
       const { f32, query, out } = fixture;
       const width = 2 * group * headDim;

@@ -10,6 +10,9 @@
 import { assert } from "../../errors.ts";
 import { BetaDensity } from "../../math/beta-density.ts";
 import { getCodebook } from "../../quant/codebook.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
+import { codeBits } from "../../quant/page-layout.ts";
+import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 
 export const TABLE_BYTES = 64;
 
@@ -42,6 +45,24 @@ export function buildCodebookTable(headDim: number, bits: number, iterations?: n
     max: Math.max(...levels) + 1,
     levels: Float64Array.from([...half.toReversed().map((level) => -level), ...half]),
   };
+}
+
+/** The table of a side of `tqN`. */
+export function codebookTable(headDim: number, side: SideFormat): CodebookTable {
+  if (side.trellis) return buildTrellisTable();
+  return buildCodebookTable(headDim, codeBits(side.type), side.codebookIterations);
+}
+
+/** Of a trellis: a level for each code of two bits and the one before it. */
+function buildTrellisTable(): CodebookTable {
+  const largest = Math.max(...TRELLIS_VALUES.map(Math.abs));
+  const step = largest / 2047;
+  const bytes = new Uint8Array(TABLE_BYTES);
+  const levels = Float64Array.from(TRELLIS_VALUES, (value) => Math.round(value / step));
+  levels.forEach((level, place) => {
+    putLevel(bytes, 0, place, level);
+  });
+  return { bytes, step, max: 2047, levels };
 }
 
 /** 1–5 bits: a level for each code. */

@@ -200,7 +200,7 @@ export class KvKernels {
     const numProjections = side.projections ?? headDim;
     return {
       words: [
-        [ATTEND_SIDE.type, typeCode(side.type)],
+        [ATTEND_SIDE.type, typeCode(side)],
         ...planeWords(layout, ATTEND_SIDE.planes),
         [ATTEND_SIDE.scales, offsetOf(layout.scales)],
         [ATTEND_SIDE.table, codebook?.address ?? 0],
@@ -225,12 +225,12 @@ export class KvKernels {
     const numProjections = side.projections ?? headDim;
     const transform = this.#tables.transform(kvTransforms(layer.calibration, format, headDim)[which]);
     return [
-      [APPEND_SIDE.type, typeCode(side.type)],
+      [APPEND_SIDE.type, typeCode(side)],
       ...planeWords(layout, APPEND_SIDE.planes),
       [APPEND_SIDE.scales, offsetOf(layout.scales)],
       [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
       [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
-      [APPEND_SIDE.search, side.search ? 1 : 0],
+      [APPEND_SIDE.search, side.search && !side.trellis ? 1 : 0],
       [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, side) : 0],
       [APPEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
       [APPEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],

@@ -2,7 +2,7 @@
  * @file Parameter blocks of the append and attention kernels: the TypeScript side of assembly/store/params.ts and
  * assembly/attend/params.ts.
  */
-import type { KvType } from "../../quant/kv-format.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, type Region, type SideLayout } from "../../quant/page-layout.ts";
 
 /** Bytes of a block; both kernels' fit. */
@@ -110,8 +110,9 @@ export const ROTATIONS = { none: 0, hadamard: 1, qr: 2 } as const;
 /** How the attention block names outputs that are multiplied by a matrix of their KV head. */
 export const HEAD_MATRICES = 3;
 
-/** How kernels name a type: code widths 1–8 for tqN, others above; KIVI is its width above 64. */
-export function typeCode(type: KvType): number {
+/** How kernels name a type: code widths 1–8 for tqN, 9 for a trellis, others above; KIVI is its width above 64. */
+export function typeCode({ type, trellis }: Pick<SideFormat, "type" | "trellis">): number {
+  if (trellis) return 9;
   if (type === "f16") return 16;
   if (type === "f32") return 32;
   if (type === "q8_0") return 40;

@@ -2,12 +2,11 @@
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { RotationKind, SideFormat } from "../../quant/kv-format.ts";
 import type { SideTransform } from "../../quant/kv-transform.ts";
-import { codeBits } from "../../quant/page-layout.ts";
 import { projectionMatrix } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
-import { buildCodebookTable } from "./codebook-table.ts";
+import { codebookTable } from "./codebook-table.ts";
 import type { WasmMemory } from "./memory.ts";
-import { buildQuantizerTable } from "./quantizer-table.ts";
+import { quantizerTable } from "./quantizer-table.ts";
 
 export interface RotationData {
   readonly size: number;
@@ -25,6 +24,9 @@ export interface CodebookData {
   readonly largest: number;
 }
 
+/** What the values of codes depend on, beside the head dimension. */
+const bookOf = (side: SideFormat): string => `${side.type}/${side.codebookIterations}/${side.trellis === true}`;
+
 const floatBytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
 export class KvTables {
@@ -40,21 +42,15 @@ export class KvTables {
 
   /** side: one of `tqN` */
   codebook(headDim: number, side: SideFormat): CodebookData {
-    const bits = codeBits(side.type);
-    const iterations = side.codebookIterations;
-    return this.#once(`codebook/${headDim}/${bits}/${iterations}`, () => {
-      const { bytes, step, max } = buildCodebookTable(headDim, bits, iterations);
+    return this.#once(`codebook/${headDim}/${bookOf(side)}`, () => {
+      const { bytes, step, max } = codebookTable(headDim, side);
       return { address: this.#put(bytes), step, largest: max };
     });
   }
 
   /** side: one of `tqN` */
   quantizer(headDim: number, side: SideFormat): number {
-    const bits = codeBits(side.type);
-    const iterations = side.codebookIterations;
-    return this.#once(`quantizer/${headDim}/${bits}/${iterations}`, () =>
-      this.#put(buildQuantizerTable(headDim, bits, iterations)),
-    );
+    return this.#once(`quantizer/${headDim}/${bookOf(side)}`, () => this.#put(quantizerTable(headDim, side)));
   }
 
   projection(headDim: number, seed: number, numProjections: number): number {

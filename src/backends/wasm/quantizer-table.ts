@@ -1,5 +1,8 @@
 /** @file What the append kernel needs of a codebook (assembly/store/params.ts, Q_*). */
 import { getCodebook } from "../../quant/codebook.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
+import { codeBits } from "../../quant/page-layout.ts";
+import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 
 /** Bytes from the table's beginning: f32, but for the bins' counts. */
@@ -54,6 +57,12 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
   const table = new Uint8Array(view.buffer);
   if (last < SMALL_BINS) addPlanes(view, table, last, centroids);
   return table;
+}
+
+/** The same for a side; of a trellis the values alone, f32 [4 codes][4 before]. */
+export function quantizerTable(headDim: number, side: SideFormat): Uint8Array {
+  if (!side.trellis) return buildQuantizerTable(headDim, codeBits(side.type), side.codebookIterations);
+  return new Uint8Array(TRELLIS_VALUES.slice().buffer);
 }
 
 function addPlanes(view: DataView, table: Uint8Array, last: number, centroids: Float32Array): void {

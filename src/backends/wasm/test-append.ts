@@ -2,14 +2,7 @@
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { kvTransforms } from "../../quant/kv-transform.ts";
-import {
-  codeBits,
-  EXACT_PAGE_TOKENS,
-  isRotated,
-  PAGE_TOKENS,
-  type PageLayout,
-  pageLayout,
-} from "../../quant/page-layout.ts";
+import { EXACT_PAGE_TOKENS, isRotated, PAGE_TOKENS, type PageLayout, pageLayout } from "../../quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
 import {
   APPEND,
@@ -25,7 +18,7 @@ import {
   V_SIDE,
 } from "./kv-params.ts";
 import { instantiate, type Kernels } from "./load-kernels.ts";
-import { buildQuantizerTable } from "./quantizer-table.ts";
+import { quantizerTable } from "./quantizer-table.ts";
 import { SCRATCH_BYTES } from "./thread-pool.ts";
 
 const PARAMS = 4096;
@@ -141,16 +134,16 @@ export class AppendFixture {
     const { format, headDim, calibration } = this.shape;
     const side = format[which];
     const { forward, inverse, feedback } = kvTransforms(calibration, format, headDim)[which];
-    const table = side.type.startsWith("tq") ? buildQuantizerTable(headDim, codeBits(side.type)) : new Uint8Array(0);
+    const table = side.type.startsWith("tq") ? quantizerTable(headDim, side) : new Uint8Array(0);
     const address = this.#allocate(table.length);
     new Uint8Array(this.#memory.buffer).set(table, address);
     putWords(this.#view, PARAMS + base, [
-      [APPEND_SIDE.type, typeCode(side.type)],
+      [APPEND_SIDE.type, typeCode(side)],
       ...planeWords(this.layout[which], APPEND_SIDE.planes),
       [APPEND_SIDE.scales, offsetOf(this.layout[which].scales)],
       [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
       [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
-      [APPEND_SIDE.search, side.search ? 1 : 0],
+      [APPEND_SIDE.search, side.search && !side.trellis ? 1 : 0],
       [APPEND_SIDE.quantizer, address],
       [APPEND_SIDE.forward, forward ? this.#putFloats(forward) : 0],
       [APPEND_SIDE.queryMatrix, which === "k" && inverse ? this.#putFloats(inverse) : 0],

@@ -1,8 +1,8 @@
 /** @file Test helper: the attention kernels on pages in a memory of their own, one KV head, without a backend around them. */
 
 import type { KvType, SideFormat } from "../../quant/kv-format.ts";
-import { codeBits, PAGE_TOKENS, type PageLayout, pageLayout } from "../../quant/page-layout.ts";
-import { buildCodebookTable } from "./codebook-table.ts";
+import { PAGE_TOKENS, type PageLayout, pageLayout } from "../../quant/page-layout.ts";
+import { codebookTable } from "./codebook-table.ts";
 import {
   ATTEND,
   ATTEND_SIDE,
@@ -29,6 +29,8 @@ export interface AttentionShape {
   /** Query heads a KV head. */
   readonly group: number;
   readonly tokens: number;
+  /** Codes of two bits are those of a trellis. */
+  readonly trellis?: boolean;
 }
 
 /** Pages of one sequence, its queries and outputs; the queries are the sequence's last positions. */
@@ -51,15 +53,7 @@ export class AttentionFixture {
 
   private constructor(shape: AttentionShape, maxRows: number, module: WebAssembly.Module) {
     this.shape = shape;
-    const side = (type: KvType): SideFormat => ({
-      type,
-      scale: "norm",
-      search: false,
-      transform: false,
-      feedback: false,
-      qjl: false,
-    });
-    this.layout = pageLayout(side(shape.k), side(shape.v), shape.headDim, shape.numKvHeads);
+    this.layout = pageLayout(this.#side("k"), this.#side("v"), shape.headDim, shape.numKvHeads);
     this.numPages = Math.ceil(shape.tokens / PAGE_TOKENS);
     const heads = shape.numKvHeads * shape.group;
     const rowBytes = maxRows * heads * shape.headDim * 4;
@@ -134,14 +128,27 @@ export class AttentionFixture {
     ]);
   }
 
+  #side(which: "k" | "v"): SideFormat {
+    const { [which]: type, trellis } = this.shape;
+    return {
+      type,
+      scale: "norm",
+      search: false,
+      transform: false,
+      feedback: false,
+      qjl: false,
+      trellis: trellis && type === "tq2",
+    };
+  }
+
   #putSide(base: number, which: "k" | "v"): void {
-    const type = this.shape[which];
+    const side = this.#side(which);
     const layout = this.layout[which];
-    const codebook = type.startsWith("tq") ? buildCodebookTable(this.shape.headDim, codeBits(type)) : null;
+    const codebook = side.type.startsWith("tq") ? codebookTable(this.shape.headDim, side) : null;
     const table = this.#allocate(codebook?.bytes.length ?? 16);
     if (codebook) this.u8.set(codebook.bytes, table);
     putWords(this.view, PARAMS + base, [
-      [ATTEND_SIDE.type, typeCode(type)],
+      [ATTEND_SIDE.type, typeCode(side)],
       ...planeWords(layout, ATTEND_SIDE.planes),
       [ATTEND_SIDE.scales, offsetOf(layout.scales)],
       [ATTEND_SIDE.table, table],
