@@ -9,7 +9,8 @@
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
-import { getCodebook } from "../quant/codebook.ts";
+import { codeDistortion } from "../quant/distortion.ts";
+import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
 import { diagnoseFormats } from "./diagnose.ts";
 import { mean } from "./divergence.ts";
@@ -102,7 +103,8 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
     onProgress,
   });
   const law = await layerNoise(llm, pieces[0]!, recipe, signal);
-  const distortion = (width: number): number => getCodebook(llm.config.headDim, width).distortion;
+  const distortion = (width: number): number =>
+    codeDistortion(parseKvSpec(`${kv},v=tq${width}`).forLayer(0).v, llm.config.headDim);
   const costs = costsOf(sensitivities, llm.config.numLayers, widths, distortion);
   const found = [
     { origin: "measured" as const, layers: toLayers(allocateBits(costs.flat(), widths, budget), widths) },

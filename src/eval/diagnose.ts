@@ -11,12 +11,11 @@ import { hasExactStream } from "../cache/kv-cache.ts";
 import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
-import { getCodebook } from "../quant/codebook.ts";
+import { codeDistortion } from "../quant/distortion.ts";
 import { writeKivi } from "../quant/kivi-page.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
-import { codeBits, pageLayout } from "../quant/page-layout.ts";
+import { pageLayout } from "../quant/page-layout.ts";
 import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-codec.ts";
-import { TRELLIS_DISTORTION } from "../quant/trellis.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
 /** Errors of one layer, averaged over heads. Only keys count that a query reads as codes: no sinks, no window. */
@@ -226,11 +225,10 @@ function addLogits(
 }
 
 /** Of the format's codes on the unit sphere; with a sketch, of their inner products (arXiv 2504.19874, theorem 2). */
-function codebookDistortion({ type, qjl, trellis }: SideFormat, headDim: number): number | null {
-  if (!type.startsWith("tq")) return null;
-  if (trellis) return TRELLIS_DISTORTION;
-  const { distortion } = getCodebook(headDim, codeBits(type));
-  return qjl ? (Math.PI / 2) * distortion : distortion;
+function codebookDistortion(side: SideFormat, headDim: number): number | null {
+  if (!side.type.startsWith("tq")) return null;
+  const distortion = codeDistortion(side, headDim);
+  return side.qjl ? (Math.PI / 2) * distortion : distortion;
 }
 
 function meanSquare(values: Float32Array): number {

@@ -53,6 +53,17 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
       rungs.push(onOff("transform", side.transform, "transform=off", "transform=on"));
       rungs.push(onOff("feedback", side.feedback, "feedback=off", "feedback=on"));
     }
+    // A sketch takes one of the key's bits, and with it the trellis.
+    const coded = [k, v].filter(({ type, qjl }) => type === "tq2" && !qjl);
+    if (coded.length > 0)
+      rungs.push(
+        onOff(
+          "trellis",
+          coded.every((side) => side.trellis),
+          "trellis=off",
+          "trellis=on",
+        ),
+      );
     rungs.push(onOff("rotation", rotation !== "none", "rotation=none", "rotation=hadamard"));
   }
   if (isCoded(k.type)) {

@@ -65,7 +65,7 @@ function modifiersOf(parameters: Parameters): string[] {
   for (const name of ["sinks", "window", "scale", "rotation", "calibration", "seed"]) {
     if (parameters[name] !== undefined) modifiers.push(`${name}=${parameters[name]}`);
   }
-  for (const name of ["search", "transform", "feedback"]) {
+  for (const name of ["search", "transform", "feedback", "trellis"]) {
     if (parameters[name] !== undefined) modifiers.push(`${name}=${parameters[name] ? "on" : "off"}`);
   }
   // `true` is the preset's own sketch, of head_dim projections; `converged` the codebook every preset has.

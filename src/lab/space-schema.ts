@@ -47,6 +47,7 @@ const parameters = z
     search: values(z.boolean()),
     transform: values(z.boolean()),
     feedback: values(z.boolean()),
+    trellis: values(z.boolean()),
     qjl: values(z.union([z.boolean(), z.int().min(8).max(512).multipleOf(8)])),
     codebook: values(z.union([z.literal("converged"), z.int().min(1).max(100_000)])),
     sinks: values(count(65_536)),

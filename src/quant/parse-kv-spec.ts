@@ -95,18 +95,23 @@ const ours = (bits: number | string, side: "k" | "v"): SideFormat => ({
   transform: true,
   feedback: true,
   qjl: false,
+  // Of the recipe, whatever the width; `settled` takes it from the sides that have none.
+  trellis: true,
 });
 
-/** Another width of the same recipe. The trellis goes with 2 bits alone. */
-function resized({ trellis: _, ...like }: SideFormat, bits: number | string): SideFormat {
-  return { ...like, type: `tq${bits}` as KvType, qjl: false };
+/** Codes of two bits alone have a trellis, and a sketch describes what plain rounding leaves. */
+const hasTrellis = ({ type, qjl }: SideFormat): boolean => type === "tq2" && !qjl;
+
+/** Nothing of the recipe that the side's width does not have. */
+function settled({ trellis, ...side }: SideFormat): SideFormat {
+  return trellis && hasTrellis(side) ? { ...side, trellis } : side;
 }
 
 /** A storage type for `k=` and `v=`; a TurboQuant width is taken with the preset's rules. */
 function parseType(text: string, side: "k" | "v", like: SideFormat): SideFormat {
   if (["f16", "f32", "q8_0", "q4_0r"].includes(text)) return plain(text as KvType);
   const bits = /^tq-?([1-8])$/.exec(text)?.[1];
-  if (bits) return like.type.startsWith("tq") ? resized(like, bits) : ours(bits, side);
+  if (bits) return like.type.startsWith("tq") ? { ...like, type: `tq${bits}` as KvType, qjl: false } : ours(bits, side);
   fail(`${side}=${text} is not a type; choose f16, f32, q8_0, q4_0r or tq1 … tq8`, { type: text });
 }
 
@@ -156,7 +161,7 @@ function sketched(side: "k" | "v", type: string, like: SideFormat): SideFormat {
   const bits = Number(/^tq-?([2-8])$/.exec(type)?.[1]);
   if (side === "v" || !bits)
     fail(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
-  return { ...resized(like, bits - 1), scale: "norm", feedback: false, qjl: true };
+  return { ...like, type: `tq${bits - 1}` as KvType, scale: "norm", feedback: false, qjl: true };
 }
 
 function parseCount(name: string, value: string, max: number): number {
@@ -248,13 +253,12 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       }
       case "trellis": {
         const on = oneOf(name, value, ["on", "off"]) === "on";
-        const has = (side?: SideFormat): boolean => side?.type === "tq2" && !side.qjl;
-        if (on && ![draft, ...ranges].some(({ k, v }) => has(k) || has(v))) {
-          fail("trellis=on: expected codes of 2 bits on a side (k2v2, k4v2); other widths have no trellis", {
+        if (on && ![draft, ...ranges].some(({ k, v }) => [k, v].some((side) => side && hasTrellis(side)))) {
+          fail("trellis=on: expected codes of 2 bits on a side (k2v2, paper-2); other widths have no trellis", {
             trellis: value,
           });
         }
-        changeSides((_, side) => (has(side) ? { trellis: on || undefined } : {}));
+        changeSides(() => ({ trellis: on || undefined }));
         break;
       }
       case "qjl": {
@@ -271,7 +275,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       case "codebook": {
         const codebookIterations = parseCount(name, value, 100_000);
         if (codebookIterations < 1) fail("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
-        changeSides((_, side) => (side.type.startsWith("tq") ? { codebookIterations } : {}));
+        changeSides((_, side) => (side.type.startsWith("tq") ? { codebookIterations, trellis: undefined } : {}));
         break;
       }
       case "rotation":
@@ -332,7 +336,12 @@ function checkKivi({ k, v, window }: Draft, ranges: readonly LayerRange[]): void
 
 function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange[] } {
   const draft = parsePreset(preset);
-  return { draft, ranges: parseModifiers(modifiers, draft) };
+  const ranges = parseModifiers(modifiers, draft);
+  for (const target of [draft, ...ranges]) {
+    if (target.k) target.k = settled(target.k);
+    if (target.v) target.v = settled(target.v);
+  }
+  return { draft, ranges };
 }
 
 /** The preset and, in order of name, the modifiers that change something. */

@@ -10,6 +10,7 @@ import { getCodebook } from "./codebook.ts";
 import type { Bits, RotationKind, ScaleRule } from "./kv-format.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
 import { sanitize } from "./sanitize.ts";
+import { TRELLIS_DISTORTION, TRELLIS_VALUES, trellisPlaces } from "./trellis.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 export interface TurboQuantMseOptions {
@@ -20,6 +21,8 @@ export interface TurboQuantMseOptions {
   readonly scale?: ScaleRule;
   /** Try nine scales a vector and keep the codes of best cosine. Default off, as published. */
   readonly search?: boolean;
+  /** Choose values by a trellis (trellis.ts), bits 2 only. Default off, as published. */
+  readonly trellis?: boolean;
   /** Default `hadamard`. */
   readonly rotation?: RotationKind;
   /** Of the rotation, below 2^32. Default 0. */
@@ -65,19 +68,27 @@ export class TurboQuantMse {
   readonly distortion: number;
   readonly #quantizer: VectorQuantizer;
   readonly #rotation: Rotation | null;
-  readonly #centroids: Float64Array;
+  /** Of a unit vector, by the code, or by its place in the trellis. */
+  readonly #values: Float64Array;
+  readonly #isChained: boolean;
 
   /** @throws TurboQuantError invalid_argument — dimension no multiple of 8, bits outside 1–8 */
   constructor(options: TurboQuantMseOptions) {
-    const { dimension, bits, scale = "norm", search = false, rotation = "hadamard", seed = 0 } = options;
+    const { dimension, bits, scale = "norm", search = false, trellis = false } = options;
+    const { rotation = "hadamard", seed = 0 } = options;
     checkShape("turboquant-mse", dimension, bits, 1);
+    if (trellis && bits !== 2) {
+      throw new TurboQuantError("invalid_argument", `turboquant-mse: a trellis has 2 bits, got ${bits}`, { bits });
+    }
     const codebook = getCodebook(dimension, bits);
     this.dimension = dimension;
     this.bits = bits;
     this.numBytes = (bits * dimension) / 8 + 2;
-    this.distortion = codebook.distortion;
-    this.#centroids = codebook.centroids;
-    this.#quantizer = new VectorQuantizer(dimension, bits, scale, search);
+    this.distortion = trellis ? TRELLIS_DISTORTION : codebook.distortion;
+    this.#isChained = trellis;
+    const root = Math.sqrt(dimension);
+    this.#values = trellis ? Float64Array.from(TRELLIS_VALUES, (value) => value / root) : codebook.centroids;
+    this.#quantizer = new VectorQuantizer(dimension, bits, scale, search, undefined, trellis);
     this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
   }
 
@@ -111,6 +122,8 @@ export class TurboQuantMse {
 
   #rotated({ codes, scale }: MseCode): Float32Array {
     checkLength("turboquant-mse: codes", codes, (this.bits * this.dimension) / 8);
-    return Float32Array.from(unpackCodes(codes, this.bits, this.dimension), (index) => scale * this.#centroids[index]!);
+    const places = unpackCodes(codes, this.bits, this.dimension);
+    if (this.#isChained) trellisPlaces(places);
+    return Float32Array.from(places, (place) => scale * this.#values[place]!);
   }
 }

@@ -27,8 +27,8 @@ export interface FormatKind {
 }
 
 const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f32";
-const isPublished = ({ scale, search, transform, feedback }: SideFormat): boolean =>
-  scale === "norm" && !search && !transform && !feedback;
+const isPublished = ({ scale, search, transform, feedback, trellis }: SideFormat): boolean =>
+  scale === "norm" && !search && !transform && !feedback && !trellis;
 const isCode = ({ type }: SideFormat): boolean => type.startsWith("tq");
 
 export function describeFormat(kv: string): FormatKind {
