@@ -50,6 +50,13 @@ describe("ladderOf", () => {
     expect(found.get("calibration off")!.calibration).toBe("off");
   });
 
+  it("codes of 2 bits: the trellis too", () => {
+    const found = rungs("k4v2");
+    expect(found.get("trellis off")!.forLayer(0).v).not.toHaveProperty("trellis");
+    expect(rungs("paper-2").get("trellis on")!.forLayer(0).k.trellis).toBe(true);
+    expect(rungs("k4v4").has("trellis off")).toBe(false);
+  });
+
   it("the published codec: every lever on", () => {
     const found = rungs("paper-3");
     expect([...found.keys()]).toEqual([

@@ -6,8 +6,9 @@ import { parseKvSpec } from "./parse-kv-spec.ts";
 const off = { search: false, transform: false, feedback: false, qjl: false };
 const on = { search: true, transform: true, feedback: true, qjl: false };
 const plain = (type: string) => ({ type, scale: "norm", ...off });
-const key = (bits: number) => ({ type: `tq${bits}`, scale: "norm-preserving", ...on });
-const value = (bits: number) => ({ type: `tq${bits}`, scale: "least-squares", ...on });
+const recipe = (bits: number) => ({ type: `tq${bits}`, ...on, ...(bits === 2 && { trellis: true }) });
+const key = (bits: number) => ({ ...recipe(bits), scale: "norm-preserving" });
+const value = (bits: number) => ({ ...recipe(bits), scale: "least-squares" });
 const published = { sinks: 0, window: 0, rotation: "hadamard", seed: 0 };
 const layer = (spec: string, index = 0): LayerKvFormat => parseKvSpec(spec).forLayer(index);
 
@@ -95,6 +96,28 @@ describe("modifiers", () => {
     expect(layer("paper-4,feedback=on").k).toEqual({ ...plain("tq4"), feedback: true });
     expect(problem("k4v4,feedback=maybe")).toContain("expected on, off");
     expect(layer("paper-4,search=on")).toMatchObject({ k: { search: true }, v: { search: true } });
+  });
+
+  it("trellis is of 2 bits, and stays with the recipe when widths change", () => {
+    expect(layer("k2v2,trellis=off")).toMatchObject({ k: { ...plain("tq2"), ...on, scale: "norm-preserving" } });
+    expect(layer("k2v2,trellis=off").k.trellis).toBeUndefined();
+    expect(layer("paper-2,trellis=on").v).toEqual({ ...plain("tq2"), trellis: true });
+    expect(layer("k4v4,v=tq2")).toEqual(layer("k4v2"));
+    expect(layer("paper-4,v=tq2").v).toEqual(plain("tq2"));
+    expect(layer("k4v4,layers=0:v2").v).toEqual(value(2));
+    expect(layer("k2v2,layers=0:k3").k).toEqual(key(3));
+    expect(layer("k2v2,layers=0:k3+qjl").k).toEqual({
+      ...key(2),
+      scale: "norm",
+      feedback: false,
+      qjl: true,
+      trellis: undefined,
+    });
+    expect(layer("k2v2,codebook=3").k.trellis).toBeUndefined();
+    expect(parseKvSpec("k4v4,trellis=off").text).toBe("k4v4");
+    expect(parseKvSpec("k2v2,trellis=on").text).toBe("k2v2");
+    expect(problem("k4v4,trellis=on")).toContain("expected codes of 2 bits on a side");
+    expect(problem("paper-3+qjl,v=tq4,trellis=on")).toContain("expected codes of 2 bits");
   });
 
   it("k= and v= override one side and keep the preset's rules", () => {

@@ -126,7 +126,7 @@ describe("RowCodec", () => {
       for (const headDim of [24, 128]) {
         for (const [spec, options] of [
           [`paper-${bits},seed=6`, {}],
-          [`k${bits}v${bits},seed=6`, { scale: "norm-preserving", search: true }],
+          [`k${bits}v${bits},seed=6`, { scale: "norm-preserving", search: true, trellis: bits === 2 }],
           [`paper-${bits},rotation=qr,scale=least-squares,seed=6`, { scale: "least-squares", rotation: "qr" }],
         ] as const) {
           const f = fixture(spec, headDim);

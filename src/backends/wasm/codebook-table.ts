@@ -47,6 +47,9 @@ export function buildCodebookTable(headDim: number, bits: number, iterations?: n
   };
 }
 
+/** Finer than for other codes of few bits: some of the values are near 0. */
+const LARGEST_IN_TRELLIS = 4095;
+
 /** The table of a side of `tqN`. */
 export function codebookTable(headDim: number, side: SideFormat): CodebookTable {
   if (side.trellis) return buildTrellisTable();
@@ -56,13 +59,13 @@ export function codebookTable(headDim: number, side: SideFormat): CodebookTable 
 /** Of a trellis: a level for each code of two bits and the one before it. */
 function buildTrellisTable(): CodebookTable {
   const largest = Math.max(...TRELLIS_VALUES.map(Math.abs));
-  const step = largest / 2047;
+  const step = largest / LARGEST_IN_TRELLIS;
   const bytes = new Uint8Array(TABLE_BYTES);
   const levels = Float64Array.from(TRELLIS_VALUES, (value) => Math.round(value / step));
   levels.forEach((level, place) => {
     putLevel(bytes, 0, place, level);
   });
-  return { bytes, step, max: 2047, levels };
+  return { bytes, step, max: LARGEST_IN_TRELLIS, levels };
 }
 
 /** 1–5 bits: a level for each code. */
