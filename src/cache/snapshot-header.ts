@@ -5,7 +5,7 @@ import { PAGE_TOKENS } from "../quant/page-layout.ts";
 
 /** "TQKV" */
 const MAGIC = 0x564b5154;
-export const SNAPSHOT_VERSION = 1;
+export const SNAPSHOT_VERSION = 2;
 /** Mark, version, file length (u64), header length. */
 export const PREAMBLE_BYTES = 20;
 /** CRC-32C of everything before it. */

@@ -8,7 +8,7 @@ import type { SweepRow } from "./sweep-row.ts";
 
 export const STORE_FORMAT = "turboquant-sweep";
 /** Another number is another format, older or newer; there is no reading across. */
-export const STORE_VERSION = 1;
+export const STORE_VERSION = 2;
 
 export const MANIFEST_FILE = "sweep.json";
 export const RESULTS_FILE = "results.jsonl";
