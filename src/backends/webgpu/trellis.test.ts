@@ -22,15 +22,19 @@ const GRID: readonly KvCase[] = [
   { kv: `k2v2,${CODES}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [62, 1, 2] },
   { kv: `k2v4,${CODES}`, headDim: 40, numHeads: 3, steps: [66, 1], calibrated: true },
   { kv: `k4v2,${CODES}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
-  { kv: `k2v2,${CODES}`, headDim: 64, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
-  { kv: `k2v2,${CODES}`, headDim: 128, numHeads: 8, numKvHeads: 2, steps: [140, 1], slidingWindow: 100 },
-  { kv: "k2v2,trellis=on,window=20,sinks=3", headDim: 64, steps: [90, 1], fill: (i) => rng.gaussian(i) * 1e4 },
-  { kv: "f16,v=tq2,trellis=on", headDim: 72, steps: [66, 1], calibrated: true },
-  // One side with a trellis: tables of their own.
-  { kv: `k2v2,${CODES},v=tq2`, headDim: 96, numHeads: 2, steps: [30, 1] },
-  // As much workgroup memory as there is.
-  { kv: `k8v2,${CODES}`, headDim: 256, steps: [20, 1], calibrated: true },
-  { kv: `k2v2,${CODES},scale=norm`, headDim: 256, steps: [20, 1], fill: (i) => (i % 64 === 3 ? 50 : 0) },
+  {
+    kv: "k2v2,trellis=on,window=20,sinks=3",
+    headDim: 64,
+    numHeads: 4,
+    numKvHeads: 2,
+    steps: [65, 1],
+    calibrated: true,
+  },
+  { kv: `k2v2,${CODES}`, headDim: 128, steps: [70, 1], slidingWindow: 50 },
+  { kv: `k2v2,k=f16,${CODES}`, headDim: 72, steps: [20, 1], calibrated: true },
+  // As much workgroup memory as there is; vectors of nothing, of which codes are as good as others.
+  { kv: `k8v2,${CODES}`, headDim: 256, steps: [9, 1], calibrated: true, fill: (i) => (i & 1024 ? 0 : rng.gaussian(i)) },
+  { kv: `k2v2,${CODES},scale=norm`, headDim: 256, steps: [9, 1], fill: (i) => (i & 1024 || i % 64 !== 3 ? 0 : 50) },
 ];
 
 describe.skipIf(gpuSkip)("webgpu trellis", () => {
@@ -43,7 +47,7 @@ describe.skipIf(gpuSkip)("webgpu trellis", () => {
     afterAll(() => gpu?.dispose());
 
     // Without subgroups only the decode kernel is another one.
-    const grid = "without" in options ? GRID.filter((_, i) => [0, 1, 4, 6].includes(i)) : GRID;
+    const grid = "without" in options ? GRID.filter((_, i) => [1, 3].includes(i)) : GRID;
     it.each(grid.map((c) => [`${c.kv} d=${c.headDim} ${c.steps.join("+")}`, c] as const))(
       "%s",
       async (_, c) => {
