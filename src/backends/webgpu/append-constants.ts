@@ -5,6 +5,7 @@ import { kvTransforms } from "../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
 import type { AttentionLayer } from "../ops.ts";
+import { sideCentroids } from "./read-text.ts";
 
 export interface AppendConstants {
   /** The norms of Q and K heads are ones; the device copies its weights over them. */
@@ -75,11 +76,11 @@ export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
     end += values.length;
     return end - values.length;
   };
-  /** Where centroids begin, and how many numbers they are with the boundaries behind them. */
+  /** Where centroids begin, and how many numbers they are with the boundaries behind them, which a trellis has not. */
   const codebook = (side: SideFormat): readonly [number, number] => {
     if (!side.type.startsWith("tq")) return [0, 0];
-    const { scaled, boundaries } = getCodebook(headDim, codeBits(side.type));
-    const start = put(scaled);
+    const start = put(sideCentroids(side, headDim));
+    const boundaries = side.trellis ? [] : getCodebook(headDim, codeBits(side.type)).boundaries;
     return [start, put(boundaries) + boundaries.length - start];
   };
   const ones = new Float32Array(headDim).fill(1);

@@ -11,6 +11,7 @@ import { shaders } from "./generated/shaders.ts";
 import { hadamardText, shuffleBits } from "./hadamard-text.ts";
 import type { Kernel } from "./kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "./page-storage.ts";
+import { sideName } from "./read-text.ts";
 import { shaderText } from "./shader-text.ts";
 import { SPAN_WORDS, type StepBuffer } from "./step-buffer.ts";
 import { floatText, storeText } from "./store-text.ts";
@@ -119,6 +120,7 @@ export class AppendKernels {
       V_DENSE: v.forward !== null,
       DENSE: k.forward !== null || v.forward !== null,
       HAS_CODES: format.k.type.startsWith("tq") || format.v.type.startsWith("tq"),
+      TRELLIS: Boolean(format.k.trellis || format.v.trellis),
       HAS_EXACT: exact !== null,
       ...at,
     };
@@ -131,7 +133,7 @@ export class AppendKernels {
     };
     const code = shaderText("append", shaders.append, values, inserts);
     return this.#commands.kernel(`append ${code}`, () => ({
-      label: `append ${format.k.type}/${format.v.type} ${headDim}`,
+      label: `append ${sideName(format.k)}/${sideName(format.v)} ${headDim}`,
       code,
       buffers: ["read", "read", "read", "read", "write", "write", "write"],
     }));

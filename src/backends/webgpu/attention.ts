@@ -4,10 +4,8 @@
  */
 import type { LayerCache } from "../../cache/kv-cache.ts";
 import { exactGroup, mainGroup } from "../../cache/sequence.ts";
-import { getCodebook } from "../../quant/codebook.ts";
-import type { SideFormat } from "../../quant/kv-format.ts";
 import { kvTransforms, type SideTransform } from "../../quant/kv-transform.ts";
-import { codeBits, isRotated } from "../../quant/page-layout.ts";
+import { isRotated } from "../../quant/page-layout.ts";
 import type { AttentionLayer, Step } from "../ops.ts";
 import { byColumns, rotationValues } from "./append-constants.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
@@ -26,6 +24,7 @@ import { hadamardText, shuffleBits } from "./hadamard-text.ts";
 import type { Kernel } from "./kernel.ts";
 import type { GpuPageStorage } from "./page-storage.ts";
 import { attendPrefill, planPrefill } from "./prefill-attention.ts";
+import { sideCentroids, sideName } from "./read-text.ts";
 import { shaderText } from "./shader-text.ts";
 import { DECODE_TOKENS, SPAN_WORDS, type StepBuffer, type StepLayout } from "./step-buffer.ts";
 
@@ -162,9 +161,7 @@ export class AttentionKernels {
     const known = this.#layers.get(layer);
     if (known) return known;
     const { format, headDim, numHeads } = layer;
-    const scaled = (side: SideFormat): Float32Array =>
-      side.type.startsWith("tq") ? getCodebook(headDim, codeBits(side.type)).scaled : new Float32Array(0);
-    const [kc, vc] = [scaled(format.k), scaled(format.v)];
+    const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, headDim)];
     const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(layer) : { values: [], size: 1, rounds: 0 };
@@ -189,7 +186,7 @@ export class AttentionKernels {
         code: shaderText("attend-merge", shaders["attend-merge"], mergeValues, { HADAMARD: hadamardText(bits) }),
         buffers: ["read", "read", "read", "read", "write"],
       })),
-      centroids: this.#constant([...kc, ...vc], `centroids ${headDim} ${format.k.type} ${format.v.type}`),
+      centroids: this.#constant([...kc, ...vc], `centroids ${headDim} ${sideName(format.k)} ${sideName(format.v)}`),
       rotation: transform.inverse
         ? this.#inverseOf(transform, headDim)
         : this.#constant(

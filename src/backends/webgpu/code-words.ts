@@ -3,6 +3,7 @@
  * are put together from. read-text.ts wraps the same in functions.
  */
 import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
+import { TRELLIS_RUN } from "../../quant/trellis.ts";
 
 /** Up to this many bits, two codes can index the table together. */
 const PAIR_BITS = 5;
@@ -14,6 +15,8 @@ export interface UnitWord {
   readonly low: string;
   readonly shift: number;
   readonly high?: string;
+  /** Trellis: bits that hold the code before. Without them it lies below `shift`, or is 0 where that is 0. */
+  readonly before?: { readonly word: string; readonly shift: number };
 }
 
 export interface TableUse {
@@ -24,12 +27,28 @@ export interface TableUse {
   /** Copies of the table that lie interleaved, and the name of the byte offset of the one that this invocation reads. */
   readonly copies: number;
   readonly copy: string;
+  /** A code chooses its value together with the one before it. */
+  readonly trellis?: boolean | undefined;
 }
 
 /** Bits `[shift, shift + width)` of a word, moved to bit `to`. */
 function fieldText(word: string, shift: number, width: number, to: number): string {
   const moved = shift > to ? `(${word} >> ${shift - to}u)` : shift < to ? `(${word} << ${to - shift}u)` : word;
   return `(${moved} & ${((2 ** width - 1) * 2 ** to) >>> 0}u)`;
+}
+
+/** The code before the unit at byte `at`, in the low bits; 0 where the unit begins a run. */
+export function beforeText(words: string, at: string, unit: string): string {
+  const inRun = `${unit} % ${TRELLIS_RUN / 8}u`;
+  const byte = `(${at} - min(${inRun}, 1u))`;
+  return `select(0u, ${words}[${byte} >> 2u] >> ((${byte} & 3u) * 8u + 6u), ${inRun} > 0u)`;
+}
+
+/** `count` codes of a trellis from the unit's `first` on, with the one before them: neighbouring bits. */
+function chainFields({ low, shift, before }: UnitWord, first: number, count: number, to: number): string[] {
+  if (shift + first > 0) return [fieldText(low, shift + 2 * first - 2, 2 * count + 2, to)];
+  const codes = fieldText(low, 0, 2 * count, to + 2);
+  return before ? [codes, fieldText(before.word, before.shift, 2, to)] : [codes];
 }
 
 /** Four pairs of centroids of a unit whose planes are `words`. */
@@ -40,32 +59,27 @@ export function pairTexts(use: TableUse, bits: number, words: readonly UnitWord[
   const copy = use.copies > 1 ? ` | ${use.copy}` : "";
   const entry = (fields: readonly string[]): string =>
     `lut[${use.tableAt > 0 ? `${use.tableAt * use.copies}u + ` : ""}((${fields.join(" | ")}${copy}) >> 2u)]`;
-  const pairs: string[] = [];
-  for (let pair = 0; pair < 4; pair++) {
-    if (hasPairs(bits, use.half)) {
-      let to = 2 * bits;
-      const fields = widths.map((width, i) => {
-        to -= 2 * width;
-        return fieldText(words[i]!.low, words[i]!.shift + 2 * width * pair, 2 * width, to + scale);
-      });
-      const word = entry(fields);
-      pairs.push(`bitcast<vec2<f16>>(${word})`);
-      continue;
-    }
-    const single = (i: number): string => {
-      let to = bits;
-      const fields = widths.map((width, w) => {
-        to -= width;
-        const { low, high, shift } = words[w]!;
-        const isHigh = width === 8 && i >= 4;
-        return fieldText(isHigh ? high! : low, isHigh ? width * (i - 4) : shift + width * i, width, to + scale);
-      });
-      const value = `bitcast<f32>(${entry(fields)})`;
-      return use.half ? `f16(${value})` : value;
-    };
-    pairs.push(`vec2<${use.half ? "f16" : "f32"}>(${single(2 * pair)}, ${single(2 * pair + 1)})`);
-  }
-  return pairs;
+  // Of `count` codes from the unit's `first` on.
+  const fields = (first: number, count: 1 | 2): string[] => {
+    if (use.trellis) return chainFields(words[0]!, first, count, scale);
+    let to = count * bits;
+    return widths.map((width, w) => {
+      to -= count * width;
+      const { low, high, shift } = words[w]!;
+      const isHigh = width === 8 && first >= 4;
+      const from = isHigh ? width * (first - 4) : shift + width * first;
+      return fieldText(isHigh ? high! : low, from, count * width, to + scale);
+    });
+  };
+  const single = (i: number): string => {
+    const value = `bitcast<f32>(${entry(fields(i, 1))})`;
+    return use.half ? `f16(${value})` : value;
+  };
+  return [0, 2, 4, 6].map((i) =>
+    hasPairs(bits, use.half)
+      ? `bitcast<vec2<f16>>(${entry(fields(i, 2))})`
+      : `vec2<${use.half ? "f16" : "f32"}>(${single(i)}, ${single(i + 1)})`,
+  );
 }
 
 /** Where a row begins in a region, in bytes; `page`, `head` and `row` are names. */
@@ -83,12 +97,19 @@ export interface Loaded {
 
 /**
  * Loads `count` (1 or 4) units of a row beginning with `unit` and says what their pairs are. With 4, rows are read 16 bytes
- * at a time, so they have to begin at such a multiple. name: prefix of the new variables
+ * at a time, so they have to begin at such a multiple. name: prefix of the new variables · at.previous: name of the word of
+ * the unit before, moved as that of one unit is, which a trellis otherwise loads too
  */
 export function loadUnits(
   side: SideLayout,
   use: TableUse,
-  at: { readonly page: string; readonly head: string; readonly row: string; readonly unit: string },
+  at: {
+    readonly page: string;
+    readonly head: string;
+    readonly row: string;
+    readonly unit: string;
+    readonly previous?: string | undefined;
+  },
   count: 1 | 4,
   name: string,
   arrays: { readonly words: string; readonly quads: string },
@@ -136,9 +157,26 @@ export function loadUnits(
       names.push(`${start}_${n}`);
       lines.push(`let ${start}_${n} = ${isWhole ? word : `${word} >> ((${start} & 3u) * 8u)`};`);
     }
+    if (use.trellis && count === 1) {
+      if (!at.previous) {
+        names.push(`${start}_b`);
+        lines.push(`let ${start}_b = ${beforeText(arrays.words, start, at.unit)};`);
+      }
+      words[0]!.push({
+        low: `${start}_0`,
+        shift: 0,
+        before: at.previous ? { word: at.previous, shift: 14 } : { word: `${start}_b`, shift: 0 },
+      });
+      continue;
+    }
     for (let u = 0; u < count; u++) {
       if (width === 8) words[u]!.push({ low: `${start}_0`, high: `${start}_1`, shift: 0 });
-      else words[u]!.push({ low: `${start}_${(u * width) >> 2}`, shift: ((u * width) & 3) * 8 });
+      else {
+        const n = (u * width) >> 2;
+        // Four units are one run of a trellis: the code before the second word ends the first.
+        const before = use.trellis && n > 0 ? { before: { word: `${start}_${n - 1}`, shift: 30 } } : {};
+        words[u]!.push({ low: `${start}_${n}`, shift: ((u * width) & 3) * 8, ...before });
+      }
     }
   }
   if (side.type === "f16" || side.type === "f32") return { lines, words: names, units: floats };

@@ -102,7 +102,18 @@ describe.skipIf(gpuSkip)("decode attention", () => {
     const context = new GpuContext({ device, adapterName: "null", features, missing: [], isSoftware: false });
     const allocator = new BufferAllocator(context);
     const commands = new Commands(context, allocator);
-    for (const kv of ["k4v4", "k3v3", "k8v4", "f16", "k5v1", "q8_0", "k4v4,sinks=0,window=0", "f16,v=tq4"]) {
+    for (const kv of [
+      "k4v4",
+      "k3v3",
+      "k8v4",
+      "f16",
+      "k5v1",
+      "q8_0",
+      "k4v4,sinks=0,window=0",
+      "f16,v=tq4",
+      "k2v2,trellis=on",
+      "k4v2,trellis=on",
+    ]) {
       const spec = parseKvSpec(kv);
       for (const [headDim, group] of [
         [128, 4],

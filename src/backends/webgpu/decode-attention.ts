@@ -3,6 +3,7 @@
  * reads the 16-bit copies. attend-merge.wgsl joins the parts.
  */
 import type { LayerCache } from "../../cache/kv-cache.ts";
+import type { SideFormat } from "../../quant/kv-format.ts";
 import type { AttentionLayer } from "../ops.ts";
 import { tablesText, wordsType } from "./attend-text.ts";
 import type { GpuBuffer } from "./buffers.ts";
@@ -20,7 +21,7 @@ import {
   portableSoftmax,
   portableWeightedSum,
 } from "./portable-text.ts";
-import { entryText, tableEntries } from "./read-text.ts";
+import { entryText, sideName, tableEntries } from "./read-text.ts";
 import { shaderText } from "./shader-text.ts";
 
 /** Workgroups that keep a large GPU busy, and a CPU. */
@@ -135,7 +136,8 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const group = numHeads / layer.numKvHeads;
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
-  const shared = format.k.type === format.v.type;
+  const [kName, vName] = [sideName(format.k), sideName(format.v)];
+  const shared = kName === vName;
   const kEntries = tableEntries(format.k, halfK);
   const vAt = shared ? 0 : kEntries;
   const entries = vAt + tableEntries(format.v, halfV);
@@ -147,8 +149,14 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const limit = context.limits.maxComputeWorkgroupStorageSize / 4 - otherWords;
   const most = shape && !context.isSoftware ? (tuning?.copies ?? MAX_COPIES) : 1;
   const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
-  const use = (isHalf: boolean, tableAt: number): TableUse => ({ half: isHalf, tableAt, copies, copy: "copy" });
-  const sides = { main, exact, k: use(halfK, 0), v: use(halfV, vAt) };
+  const use = ({ trellis }: SideFormat, isHalf: boolean, tableAt: number): TableUse => ({
+    half: isHalf,
+    tableAt,
+    copies,
+    copy: "copy",
+    trellis,
+  });
+  const sides = { main, exact, k: use(format.k, halfK, 0), v: use(format.v, halfV, vAt) };
   const tables = [
     { at: 0, entries: kEntries, word: kEntries > 0 ? entryText(format.k, halfK, centroidsAt.k) : "0u" },
     ...(shared
@@ -171,9 +179,9 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   };
   const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
   const portable = { headDim, group, keyGroups };
-  const key = `attend-decode ${JSON.stringify([format.k.type, format.v.type, group, shape, main, exact, copies, threads, centroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([kName, vName, group, shape, main, exact, copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
-    label: `attention of single tokens, K ${format.k.type}, V ${format.v.type}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
+    label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     code: shape
       ? shaderText("attend-decode", shaders["attend-decode"], values, {
           ...common,

@@ -228,7 +228,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
     range(unitsPerLane).map((u) => {
       const at =
         stream === "codes"
-          ? { page: `page_v${own}`, head: "kv_head", row }
+          ? { page: `page_v${own}`, head: "kv_head", row, previous: use.trellis ? `previous${id}_${u}` : undefined }
           : { page: `page${id}`, head: "kv_head", row: "0u" };
       const loaded = loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
       return { ...loaded, block: blockScale(side, at.page, at.row, `unit${u}`) };
@@ -267,7 +267,11 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
       const word = `subgroupShuffle(given${w}, from${id})`;
       return `let word${id}_${w} = ${half ? `bitcast<vec2<f16>>(${word})` : word};`;
     }),
-    ...units.flatMap(({ units: pairs, block }, u) => [
+    ...units.flatMap(({ units: pairs, words: [word], block }, u) => [
+      // Neighbouring lanes have neighbouring units: the code before comes from the last lane.
+      ...(use.trellis
+        ? [`let previous${id}_${u} = select(0u, subgroupShuffleUp(${word}, 1u), unit${u} % 4u > 0u);`]
+        : []),
       ...range(4).map((i) => `let value${id}_${u}_${i} = ${pairs[0]![i]}${block ? ` * block${id}_${u}` : ""};`),
       ...heads.flatMap((g) => {
         const factor = half ? `vec2<f16>(word${id}_${g >> 1}.${"xy"[g & 1]})` : `vec2f(word${id}_${g})`;

@@ -21,6 +21,7 @@ import {
   sumShape,
   weightedSumText,
 } from "./prefill-text.ts";
+import { sideName } from "./read-text.ts";
 import { shaderText } from "./shader-text.ts";
 
 /** Workgroups that keep a large GPU busy; with fewer, tiles get smaller and the keys are split. */
@@ -103,7 +104,7 @@ export function prefillKernel(
   const { headDim, numHeads, numKvHeads, format } = layer;
   const { k, v } = format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${k.type} ${v.type} ${headDim} ${numHeads}/${numKvHeads} ${cache.exact !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.exact !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => {
     if (k.qjl || v.qjl) refuse("paper", "expected codes alone, got codes with a QJL sketch");
     for (const { type } of [k, v]) {

@@ -6,7 +6,7 @@
 import { EXACT_SIDE } from "../../cache/kv-cache.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
 import type { PageLayout } from "../../quant/page-layout.ts";
-import { type SideReader, sideReader } from "./read-text.ts";
+import { type SideReader, sideName, sideReader } from "./read-text.ts";
 
 /** How the sums of a head dimension are spread over a workgroup of `4 · rows` invocations. */
 export interface SumShape {
@@ -100,7 +100,7 @@ export interface PrefillReaders {
   readonly entries: number;
 }
 
-/** centroids: K's, then V's; once where both have the same number of bits. */
+/** centroids: K's, then V's; the table is one where both are read alike. */
 export function prefillReaders(
   k: SideFormat,
   v: SideFormat,
@@ -109,7 +109,7 @@ export function prefillReaders(
   centroidsAt: { readonly k: number; readonly v: number },
 ): PrefillReaders {
   const { headDim } = main;
-  const shared = k.type === v.type;
+  const shared = sideName(k) === sideName(v);
   const make = (name: string, pages: string, side: SideFormat, layout: PageLayout["k"], tableAt = 0): SideReader =>
     sideReader({ name, pages, f16: false, headDim, tableAt }, side, layout);
   const kReader = make("k", "pages", k, main.k);

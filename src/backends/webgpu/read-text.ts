@@ -6,9 +6,11 @@
  *
  * Codes are looked up in a table `lut` in workgroup memory: two at a time as f16 if they have up to five bits, else singly.
  */
+import { getCodebook } from "../../quant/codebook.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
-import { hasPairs, pairTexts, type UnitWord } from "./code-words.ts";
+import { TRELLIS_VALUES } from "../../quant/trellis.ts";
+import { beforeText, hasPairs, pairTexts, type UnitWord } from "./code-words.ts";
 import { floatText } from "./store-text.ts";
 
 export interface SideReader {
@@ -37,13 +39,24 @@ export interface ReaderOptions {
 const byteAt = (r: Region, unitBytes: number): string =>
   `page + ${r.offset}u + head * ${r.headStride}u + row * ${r.rowBytes}u + unit * ${unitBytes}u`;
 
+/** What kernels and labels call a side by: sides of one name are read alike. */
+export const sideName = ({ type, trellis }: SideFormat): string => (trellis ? `${type} trellis` : type);
+
+/** What codes stand for, in vectors of norm √headDim. */
+export function sideCentroids(side: SideFormat, headDim: number): Float32Array {
+  if (!side.type.startsWith("tq")) return new Float32Array(0);
+  return side.trellis ? TRELLIS_VALUES : getCodebook(headDim, codeBits(side.type)).scaled;
+}
+
 export function tableEntries(side: SideFormat, half: boolean): number {
   if (!side.type.startsWith("tq")) return 0;
+  // With the code before: a value by four bits, two values by six.
+  if (side.trellis) return half ? 64 : 16;
   const bits = codeBits(side.type);
   return hasPairs(bits, half) ? 4 ** bits : 2 ** bits;
 }
 
-function codesText(o: ReaderOptions, layout: SideLayout, bits: number): string {
+function codesText(o: ReaderOptions, side: SideFormat, layout: SideLayout, bits: number): string {
   const widths = planeWidths(bits);
   const lines: string[] = [];
   const words: UnitWord[] = [];
@@ -54,9 +67,15 @@ function codesText(o: ReaderOptions, layout: SideLayout, bits: number): string {
       lines.push(`  let w${i} = ${o.pages}[${at} >> 2u];`, `  let u${i} = ${o.pages}[(${at} >> 2u) + 1u];`);
     else if (width === 4) lines.push(`  let w${i} = ${o.pages}[${at} >> 2u];`);
     else lines.push(`  let w${i} = ${o.pages}[${at} >> 2u] >> ((${at} & 3u) * 8u);`);
-    words.push({ low: `w${i}`, high: `u${i}`, shift: 0 });
+    if (side.trellis) lines.push(`  let before = ${beforeText(o.pages, at, "unit")};`);
+    words.push({
+      low: `w${i}`,
+      high: `u${i}`,
+      shift: 0,
+      ...(side.trellis && { before: { word: "before", shift: 0 } }),
+    });
   }
-  const use = { half: o.f16, tableAt: o.tableAt, copies: 1, copy: "0u" };
+  const use = { half: o.f16, tableAt: o.tableAt, copies: 1, copy: "0u", trellis: side.trellis };
   const pairs = pairTexts(use, bits, words);
   return `${lines.join("\n")}\n  return array<${v2(o)}, 4>(\n    ${pairs.join(",\n    ")},\n  );`;
 }
@@ -93,7 +112,7 @@ export function sideReader(o: ReaderOptions, side: SideFormat, layout: SideLayou
   const isBlocks = side.type === "q8_0" || side.type === "q4_0r";
   const isCodes = side.type.startsWith("tq");
   const body = isCodes
-    ? codesText(o, layout, bits)
+    ? codesText(o, side, layout, bits)
     : isBlocks
       ? blocksText(o, layout, side.type === "q8_0")
       : floatsText(o, layout);
@@ -122,6 +141,9 @@ fn ${o.name}_block(page: u32, head: u32, row: u32, unit: u32) -> f32 {
 
 /** The word of entry `e` of a side's table; its centroids begin at `at`. */
 export function entryText(side: SideFormat, half: boolean, at: number): string {
+  if (side.trellis && half) {
+    return `pack2x16float(vec2f(centroids[${at}u + (e & 15u)], centroids[${at}u + (e >> 2u)]))`;
+  }
   const bits = codeBits(side.type);
   if (!hasPairs(bits, half)) return `bitcast<u32>(centroids[${at}u + e])`;
   const code = (second: boolean): string => {

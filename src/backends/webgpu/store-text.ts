@@ -3,6 +3,7 @@ import { planeShifts } from "../../quant/bit-pack.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { BLOCK, codeBits, type Region, type SideLayout } from "../../quant/page-layout.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+import { chainText, walkText } from "./trellis-text.ts";
 
 const rowAt = (r: Region): string => `page + ${r.offset}u + head * ${r.headStride}u + slot * ${r.rowBytes}u`;
 
@@ -65,19 +66,15 @@ function scaleText(rule: SideFormat["scale"]): string {
   return "quotient(norm * along, square)";
 }
 
+/** A trellis looks ahead instead. */
+const searches = (side: SideFormat): boolean => side.search && !side.trellis;
+
 /** Coordinates that one invocation rounds in a row before all of them take its errors on. */
 const FEEDBACK_BLOCK = 16;
 
-/**
- * Error feedback and the scale in its metric (src/quant/vector-quantizer.ts). In `candidates`: the targets, then centroids,
- * errors, products p, w, and both times the weights.
- */
-function feedbackText(name: string, side: SideFormat): string {
-  const upper = name.toUpperCase();
-  const inverses = side.search ? [...INVERSE_FACTORS] : [1];
+/** Codes, each nearest to what the errors before it leave. In `candidates`: the targets, then centroids and errors. */
+function nearestText(name: string): string {
   return `
-  let inverse = ${chosenText(inverses)};
-  let feedback_at = ${upper}_FEEDBACK_AT + head * (HEAD_DIM + 1u) * HEAD_DIM;
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     candidates[i] = ys[i];
   }
@@ -105,7 +102,20 @@ function feedbackText(name: string, side: SideFormat): string {
       }
       candidates[i] = t;
     }
-  }
+  }`;
+}
+
+/**
+ * Error feedback and the scale in its metric (src/quant/vector-quantizer.ts). In `candidates`: the targets, then centroids,
+ * errors, products p, w, and both times the weights.
+ */
+function feedbackText(name: string, side: SideFormat): string {
+  const upper = name.toUpperCase();
+  const inverses = searches(side) ? [...INVERSE_FACTORS] : [1];
+  return `
+  let inverse = ${chosenText(inverses)};
+  let feedback_at = ${upper}_FEEDBACK_AT + head * (HEAD_DIM + 1u) * HEAD_DIM;
+  ${side.trellis ? chainText() : nearestText(name)}
   workgroupBarrier();
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     var product = ys[i];
@@ -142,44 +152,9 @@ function metricScaleText(rule: SideFormat["scale"]): string {
   return "rounded(norm * inverse) * root(quotient(pp, ww))";
 }
 
-function codesText(
-  name: string,
-  headDim: number,
-  side: SideFormat,
-  layout: SideLayout,
-  bits: number,
-  feedback: boolean,
-): string {
-  const factors = side.search ? [...SEARCH_FACTORS] : [1];
-  // In `book`: centroids, then the boundaries between them.
-  const boundsAt = 2 ** bits;
+/** Square and product with the vector of every candidate, and those of the one that points most nearly along it. */
+function squaresText(headDim: number, factors: readonly number[]): string {
   return `
-fn nearest_${name}(t: f32) -> u32 {
-  var index = 0u;
-  for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
-    if (book[${boundsAt}u + index + half - 1u] < t) {
-      index += half;
-    }
-  }
-  return index;
-}
-fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
-  if (l < 4u) {
-    ${sumText(headDim, "l", (i, n) => ({ reads: `let x${n} = xs[${i}];`, value: `x${n} * x${n}` }))}
-    sums[l] = sum;
-  }
-  workgroupBarrier();
-  let norm = root((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  var factor = 0.0;
-  if (norm > 0.0) {
-    factor = quotient(ROOT, norm);
-  }
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
-    let u = xs[i] * factor;
-    ys[i] = u;
-    ${factors.map((factor, f) => `candidates[${f}u * HEAD_DIM + i] = book[nearest_${name}(u * ${floatText(factor)})];`).join("\n    ")}
-  }
-  workgroupBarrier();
   // Sums of candidate f: its square (four accumulators), then its product with the vector (four more).
   if (l < ${factors.length * 8}u) {
     let at = l / 8u * HEAD_DIM;
@@ -210,11 +185,58 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
   let chosen = ${chosenText(factors)};
   let best_at = best * 8u;
   let square = (sums[best_at] + sums[best_at + 1u]) + (sums[best_at + 2u] + sums[best_at + 3u]);
-  let along = (sums[best_at + 4u] + sums[best_at + 5u]) + (sums[best_at + 6u] + sums[best_at + 7u]);
+  let along = (sums[best_at + 4u] + sums[best_at + 5u]) + (sums[best_at + 6u] + sums[best_at + 7u]);`;
+}
+
+function codesText(
+  name: string,
+  headDim: number,
+  side: SideFormat,
+  layout: SideLayout,
+  bits: number,
+  feedback: boolean,
+): string {
+  const factors = searches(side) ? [...SEARCH_FACTORS] : [1];
+  // In `book`: centroids, then the boundaries between them.
+  const boundsAt = 2 ** bits;
+  const nearest = `
+fn nearest_${name}(t: f32) -> u32 {
+  var index = 0u;
+  for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
+    if (book[${boundsAt}u + index + half - 1u] < t) {
+      index += half;
+    }
+  }
+  return index;
+}`;
+  const candidates = factors.map(
+    (factor, f) => `candidates[${f}u * HEAD_DIM + i] = book[nearest_${name}(u * ${floatText(factor)})];`,
+  );
+  return `${side.trellis ? "" : nearest}
+fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
+  if (l < 4u) {
+    ${sumText(headDim, "l", (i, n) => ({ reads: `let x${n} = xs[${i}];`, value: `x${n} * x${n}` }))}
+    sums[l] = sum;
+  }
+  workgroupBarrier();
+  let norm = root((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  var factor = 0.0;
+  if (norm > 0.0) {
+    factor = quotient(ROOT, norm);
+  }
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    let u = xs[i] * factor;
+    ys[i] = u;
+    ${side.trellis ? "" : candidates.join("\n    ")}
+  }
+  workgroupBarrier();
+  ${side.trellis ? (feedback ? "" : walkText() + squaresText(headDim, factors)) : squaresText(headDim, factors)}
   ${
     feedback
       ? feedbackText(name, side)
-      : `for (var i = l; i < HEAD_DIM; i += THREADS) {
+      : side.trellis
+        ? ""
+        : `for (var i = l; i < HEAD_DIM; i += THREADS) {
     codes[i] = nearest_${name}(ys[i] * chosen);
   }
   workgroupBarrier();`

@@ -4,8 +4,7 @@ import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { PagePool } from "../../cache/page-pool.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import { CounterRng } from "../../math/rng.ts";
-import { getCodebook } from "../../quant/codebook.ts";
-import { codeBits, isRotated, type PageLayout } from "../../quant/page-layout.ts";
+import { isRotated, type PageLayout } from "../../quant/page-layout.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { createRotation } from "../../quant/rotation.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
@@ -14,6 +13,7 @@ import { attend } from "../reference/attend.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 import { attendPrefill, type PrefillPlan, planPrefill } from "./prefill-attention.ts";
+import { sideCentroids } from "./read-text.ts";
 import { SPAN_WORDS, StepBuffer } from "./step-buffer.ts";
 
 export interface PrefillCase {
@@ -151,8 +151,8 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
 
   const stepBuffer = new StepBuffer(commands, allocator);
   const stepLayout = stepBuffer.prepare(step);
-  const codebooks = [format.k, format.v].map(({ type }) =>
-    type.startsWith("tq") ? getCodebook(d, codeBits(type)).scaled : new Float32Array(4),
+  const codebooks = [format.k, format.v].map((side) =>
+    side.type.startsWith("tq") ? sideCentroids(side, d) : new Float32Array(4),
   );
   const rows = step.tokens.length;
   const buffers = {

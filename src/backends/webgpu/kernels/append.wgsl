@@ -32,10 +32,29 @@ var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> eighths: array<f32, 8>;
 var<workgroup> codes: array<u32, HEAD_DIM>;
 //#if HAS_CODES
-var<workgroup> candidates: array<f32, HEAD_DIM * 9u>;
+// For nine factors; a trellis needs four vectors and the targets of its survivors, twice.
+var<workgroup> candidates: array<f32, max(HEAD_DIM * 9u, HEAD_DIM * 4u + 256u)>;
 var<workgroup> cosines: array<f32, 9>;
 // Centroids and boundaries of the head's side: searched once for every factor.
 var<workgroup> book: array<f32, BOOK_SIZE>;
+//#end
+
+//#if TRELLIS
+// Codes of the survivors of a run, two bits each, twice: see trellis-text.ts.
+var<workgroup> paths: array<vec2u, 8>;
+
+fn code_of(path: vec2u, i: u32) -> u32 {
+  return (path[i / 16u] >> (2u * (i % 16u))) & 3u;
+}
+// Number of the least of four prices, the first of equals.
+fn least_of(price: vec4f) -> u32 {
+  let low = select(0u, 1u, price.y < price.x);
+  let high = select(2u, 3u, price.w < price.z);
+  return select(low, high, min(price.z, price.w) < min(price.x, price.y));
+}
+fn least(price: vec4f) -> f32 {
+  return min(min(price.x, price.y), min(price.z, price.w));
+}
 //#end
 
 //#if ROTATION_ROUNDS > 0
