@@ -47,7 +47,9 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   if (isCoded(k.type) || isCoded(v.type)) {
     const isPublished = (isCoded(k.type) ? k : v).scale === "norm";
     rungs.push(onOff("scale rules", !isPublished, "scale=norm", "scale=auto"));
-    rungs.push(onOff("search", (isCoded(k.type) ? k : v).search, "search=off", "search=on"));
+    // A trellis does not search.
+    const searched = [k, v].find(({ type, trellis }) => isCoded(type) && !trellis);
+    if (searched) rungs.push(onOff("search", searched.search, "search=off", "search=on"));
     if (isCalibrated && calibration !== "off") {
       const side = isCoded(k.type) ? k : v;
       rungs.push(onOff("transform", side.transform, "transform=off", "transform=on"));

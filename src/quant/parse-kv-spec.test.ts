@@ -116,6 +116,8 @@ describe("modifiers", () => {
     expect(layer("k2v2,codebook=3").k.trellis).toBeUndefined();
     expect(parseKvSpec("k4v4,trellis=off").text).toBe("k4v4");
     expect(parseKvSpec("k2v2,trellis=on").text).toBe("k2v2");
+    expect(parseKvSpec("paper-4,v=tq2,trellis=on").text).toBe("paper-4,trellis=on,v=tq2");
+    expect(parseKvSpec("k4v4,layers=0:k4+qjl,qjl=64").text).toBe("k4v4,layers=0:k4+qjl,qjl=64");
     expect(problem("k4v4,trellis=on")).toContain("expected codes of 2 bits on a side");
     expect(problem("paper-3+qjl,v=tq4,trellis=on")).toContain("expected codes of 2 bits");
   });

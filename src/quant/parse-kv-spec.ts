@@ -344,6 +344,16 @@ function build(preset: string, modifiers: readonly string[]): { draft: Draft; ra
   return { draft, ranges };
 }
 
+/** Whether a spec means `result`; one that cannot be (its trellis= refers to a v= that is gone) does not. */
+function isBuilt(preset: string, modifiers: readonly string[], result: string): boolean {
+  try {
+    return JSON.stringify(build(preset, modifiers)) === result;
+  } catch (error) {
+    if (error instanceof TurboQuantError) return false;
+    throw error;
+  }
+}
+
 /** The preset and, in order of name, the modifiers that change something. */
 function canonical(preset: string, modifiers: readonly string[]): string {
   const result = JSON.stringify(build(preset, modifiers));
@@ -351,7 +361,7 @@ function canonical(preset: string, modifiers: readonly string[]): string {
   // One after the other, as of two that say the same only one may go; the earlier ones first, which later ones override.
   for (let i = 0; i < kept.length; ) {
     const without = kept.toSpliced(i, 1);
-    if (JSON.stringify(build(preset, without)) === result) kept = without;
+    if (isBuilt(preset, without, result)) kept = without;
     else i++;
   }
   return [preset.replace(/^tq-?([1-8])$/, "k$1v$1"), ...kept.toSorted()].join(",");

@@ -12,9 +12,9 @@ import { hadamardText, shuffleBits } from "./hadamard-text.ts";
 import type { Kernel } from "./kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "./page-storage.ts";
 import { sideName } from "./read-text.ts";
-import { shaderText } from "./shader-text.ts";
+import { floatText, shaderText } from "./shader-text.ts";
 import { SPAN_WORDS, type StepBuffer } from "./step-buffer.ts";
-import { floatText, storeText } from "./store-text.ts";
+import { storeText } from "./store-text.ts";
 
 /** Invocations of a workgroup of append.wgsl. */
 const THREADS = 128;

@@ -4,7 +4,7 @@
  */
 import type { PageLayout, Region, SideLayout } from "../../quant/page-layout.ts";
 import { loadUnits, rowAt, type TableUse } from "./code-words.ts";
-import { floatText } from "./store-text.ts";
+import { floatText } from "./shader-text.ts";
 
 export interface DecodeSides {
   readonly main: PageLayout;

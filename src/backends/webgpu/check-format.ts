@@ -9,7 +9,7 @@ export function checkFormat({ k, v }: Pick<LayerKvFormat, "k" | "v">): void {
 }
 
 function checkSide(side: SideFormat): void {
-  const isResearch = side.qjl || side.trellis || side.codebookIterations !== undefined;
+  const isResearch = side.qjl || side.codebookIterations !== undefined;
   if (!isResearch && !side.type.startsWith("kivi")) return;
   const what = side.qjl ? `${side.type}+qjl` : isResearch ? `${side.type},codebook=…` : side.type;
   throw new TurboQuantError(

@@ -20,7 +20,7 @@ import {
   wordsText,
 } from "./attend-text.ts";
 import { loadUnits } from "./code-words.ts";
-import { floatText } from "./store-text.ts";
+import { floatText } from "./shader-text.ts";
 
 export interface DecodeShape {
   readonly headDim: number;

@@ -11,7 +11,7 @@ import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, planeWidths, type Region, type SideLayout } from "../../quant/page-layout.ts";
 import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 import { beforeText, hasPairs, pairTexts, type UnitWord } from "./code-words.ts";
-import { floatText } from "./store-text.ts";
+import { floatText } from "./shader-text.ts";
 
 export interface SideReader {
   /** WGSL functions. */

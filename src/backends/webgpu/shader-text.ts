@@ -68,3 +68,15 @@ export function shaderText(
     .map(([key, value]) => `const ${key} = ${value}u;`);
   return [...kept.filter(isHeader), ...constants, ...kept.filter((line) => !isHeader(line))].join("\n");
 }
+
+/** An f32 as WGSL reads it back without loss. */
+export function floatText(value: number): string {
+  const text = String(Math.fround(value));
+  return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
+}
+
+/** The one of `values` that `best` counts. An array that is indexed by a variable would be put into memory. */
+export const chosenText = (values: readonly number[]): string =>
+  values
+    .slice(1)
+    .reduce((others, value, i) => `select(${others}, ${floatText(value)}, best == ${i + 1}u)`, floatText(values[0]!));
