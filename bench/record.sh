@@ -42,8 +42,9 @@ if [ $# -gt 0 ]; then
     --kv paper-4 --kv paper-4+qjl --kv q8_0 --kv q4_0r --kv k3v3,sinks=0,window=0 --kv k3v3 --kv k2v2 --kv kivi-4 --out "$results/quality.jsonl"
   fresh codes
   codes() { tq eval --text "$1" --ctx 2048 --chunks 3 --out "$results/codes.jsonl" "${@:2}"; }
-  codes "$1" --kv paper-4 --kv paper-3 --kv paper-2 --kv k3v3,sinks=0,window=0 --kv k2v2,sinks=0,window=0 --kv q4_0r
+  codes "$1" --kv paper-4 --kv paper-3 --kv paper-2 --kv k3v3,sinks=0,window=0 --kv q4_0r
   codes "$1" --ladder --kv k4v4,sinks=0,window=0
+  codes "$1" --ladder --kv k2v2,sinks=0,window=0
   fresh window
   windows() { tq eval "$@" --ctx 2048 --chunks 6 --kv k4v4 --kv k4v4,window=64 --kv k4v4,window=32 --kv k4v4,window=16 --out "$results/window.jsonl"; }
   windows --text "$1"
