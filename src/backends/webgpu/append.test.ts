@@ -120,14 +120,12 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
       expect(bytes / of).toBeLessThanOrEqual(gpu.context.isSoftware ? 0 : tolerance.pageBytes.max);
     };
 
-    // Without subgroups the rotation alone is another: by workgroup memory, of a head in one round, in several, and in two halves.
+    // Without subgroups the rotation alone is another one: of a head at once, in two rounds, and of more values than there are threads.
     if (isPortable) {
       it.each([
         ["k4v4", 64],
         ["k6v5", 80],
-        ["k7v3", 96],
         ["k8v1", 256],
-        ["k4v4,rotation=qr", 64],
       ])("%s, head_dim %d", async (kv, headDim) => {
         await check({ kv, headDim, numHeads: 4, numKvHeads: 2, steps: [66, 1] });
       });
@@ -139,9 +137,6 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
       "f32",
       "q8_0",
       "q4_0r",
-      "k1v2",
-      "k3v5",
-      "k6v7",
       "k8v4",
       "k4v4,rotation=qr",
       "k4v4,rotation=none",
@@ -160,12 +155,10 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
       ["k3v5,sinks=0,window=0", 16],
       ["k2v6", 40],
       ["k6v5", 80],
-      ["k3v5,sinks=0,window=0", 80],
       ["k7v3", 96],
       ["k4v4", 128],
-      ["k8v1", 256],
     ])("%s, head_dim %d", async (kv, headDim) => {
-      await check({ kv, headDim, steps: [1, 33, 64] });
+      await check({ kv, headDim, numHeads: 4, numKvHeads: 2, steps: [1, 33, 64] });
     });
 
     it.each([
@@ -175,7 +168,7 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
       ["k2v3,transform=off", 64],
       ["k8v4,rotation=qr,scale=norm", 64],
       ["k4v4,search=off,rotation=none,v=q4_0r", 64],
-      ["k4v4", 256],
+      ["k8v1", 256],
       ["f16", 64],
     ])("calibrated %s, head_dim %d, more query heads than KV heads", async (kv, headDim) => {
       await check({ kv, headDim, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true });
@@ -184,7 +177,7 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
     it("zeros, huge values, one spike, NaN and infinities", async () => {
       const bad = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1, 0];
       // The heads of the tests above, which made these kernels.
-      const heads = { numHeads: 4, numKvHeads: 2 };
+      const heads = { numHeads: 4, numKvHeads: 2, steps: [17, 1] };
       for (const kv of ["k4v4", "k8v4", "q8_0", "q4_0r"]) {
         await check({ kv, ...heads, fill: () => 0 });
         await check({ kv, ...heads, fill: (i) => Math.sin(i) * 1e4 });

@@ -1,6 +1,7 @@
 /** @file Matrix products and embeddings on the device against plain TypeScript, over the edges of units, groups and tiles. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../test/helpers/gpu.ts";
+import { isThorough } from "../../../test/helpers/optional.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import { gaussians, WEIGHT_TYPES } from "../wasm/test-backend.ts";
 import type { LinearPlan } from "./linear-plan.ts";
@@ -34,9 +35,13 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
     });
     afterAll(() => gpu.dispose());
 
+    // More rows than these take tiles, which have no subgroups in them: the other round has them.
+    const isOther = "without" in options && !isThorough;
+    const rowsToTry = isOther ? ROWS.filter((rows) => rows <= 9) : ROWS;
+
     describe.each(WEIGHT_TYPES)("%s", (type) => {
       it.each(SHAPES)("$outputs outputs of $cols columns, any number of rows", async (shape) => {
-        for (const rows of ROWS) {
+        for (const rows of rowsToTry) {
           const error = await linear.linearError({ type, rows, ...shape });
           expect(error, `${rows} rows`).toBeLessThan(tolerance.linearFloat.max);
         }
@@ -69,7 +74,7 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
       });
     });
 
-    it.each(PLANS)("$plan", async ({ plan, rows }) => {
+    it.each(PLANS.filter(({ plan }) => !isOther || plan.kernel === "rows"))("$plan", async ({ plan, rows }) => {
       // The text that reads a weight is the same in every plan; the tests above go through all types.
       for (const type of ["f16", "q4"] as const) {
         const error = await linear.linearError({ type, rows, outputs: 70, cols: 300, plan });
