@@ -17,7 +17,7 @@ import { answering, answerWith, type StaticServer, serveFolder } from "./helpers
 const executablePath = findChromium();
 const skip = skipReason("browser", executablePath !== undefined, "install chromium, or name one in CHROMIUM");
 
-const TOKENS = 12;
+const TOKENS = 6;
 const ARGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"];
 const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 

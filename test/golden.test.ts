@@ -6,6 +6,7 @@ import "../src/node/install.ts";
 import type { BackendName } from "../src/index.ts";
 import { LLM } from "../src/index.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
+import { isThorough } from "./helpers/optional.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 import { tolerance } from "./tolerances.ts";
 
@@ -23,16 +24,28 @@ const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
 /** An exact cache. The reference backend takes seconds for a model, so it shares the suite with wasm only here. */
 const BACKENDS: BackendName[] = ["wasm", "reference", ...(gpuSkip ? [] : (["webgpu"] as const))];
 
+/**
+ * A token takes SwiftShader up to half a second. There the smallest model has every prompt, one of them longer than a page of the cache, and the
+ * others a short one: their shapes and their layers are what differs. The logits of all of a prompt's tokens are compared, and as many greedy
+ * tokens as show that decoding goes on from them.
+ */
+const GPU_PROMPT = "chat";
+const GPU_TOKENS = 8;
+
 for (const model of MODELS) {
   const path = checkpointPath(model);
   describe.skipIf(!path)(`${model}${path ? "" : " (checkpoint not present)"}`, () => {
     const golden = path ? (JSON.parse(readFileSync(join(path, "golden.json"), "utf8")) as Record<string, Golden>) : {};
     for (const backend of BACKENDS) {
+      const isShort = backend === "webgpu" && !isThorough;
+      const count = isShort ? GPU_TOKENS : 48;
+      const prompts = Object.keys(golden).filter((name) => !isShort || model === MODELS[0] || name === GPU_PROMPT);
       it(
-        `${backend}: ids, top-10 logits and 48 greedy tokens of ${Object.keys(golden).join(", ")}`,
+        `${backend}: ids, top-10 logits and ${count} greedy tokens of ${prompts.join(", ")}`,
         async () => {
           await using llm = await LLM.load(path!, { kv: "f32", backend });
-          for (const expected of Object.values(golden)) {
+          expect(prompts).not.toEqual([]);
+          for (const expected of prompts.map((name) => golden[name]!)) {
             expect(Array.from(llm.tokenizer.encode(expected.prompt, { addSpecialTokens: false }))).toEqual(
               expected.ids,
             );
@@ -52,10 +65,11 @@ for (const model of MODELS) {
               let best = 0;
               for (let t = 1; t < vocab; t++) if (logits[t]! > logits[best]!) best = t;
               greedy.push(best);
-              if (greedy.length === expected.greedy.length) break;
+              if (greedy.length === count) break;
               logits = await llm.runner.step([{ sequence, tokens: [best], logits: "last" }]);
             }
-            expect(greedy).toEqual(expected.greedy);
+            expect(greedy).toEqual(expected.greedy.slice(0, count));
+            expect(expected.greedy).toHaveLength(48);
             sequence.release();
           }
           expect(llm.cache.numBytes).toBe(0);

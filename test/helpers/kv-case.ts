@@ -1,5 +1,6 @@
 /** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
 import type { AttentionLayer, Buf, Ops, Rope, Step } from "../../src/backends/ops.ts";
+import { DECODE_TOKENS } from "../../src/backends/webgpu/step-buffer.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
@@ -60,6 +61,26 @@ function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
   return new KvCache([shape], () => layer.format, new PagePool(ops.pages)).createSequence();
 }
 
+const stepOf = (sequence: Sequence, count: number): Step => ({
+  tokens: new Int32Array(count),
+  positions: Int32Array.from({ length: count }, (_, i) => sequence.length + i),
+  spans: [{ sequence, start: sequence.length, count, row: 0 }],
+  logitRows: new Int32Array(0),
+});
+
+function ropeOf(c: KvCase, { headDim }: AttentionLayer): Rope {
+  const angle = (i: number): number => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0);
+  return { invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i)), attentionFactor: 1 };
+}
+
+/** Rows of q | k | v, step after step. */
+function rowsOf(c: KvCase, width: number): (count: number) => Float32Array {
+  const rng = new CounterRng(11, 3);
+  const fill = c.fill ?? ((i: number) => rng.gaussian(i));
+  let drawn = 0;
+  return (count) => Float32Array.from({ length: count * width }, () => fill(drawn++));
+}
+
 /** Runs the steps on one backend; returns the outputs of each and the sequence (still holding its pages). */
 export async function runCase(
   ops: Ops,
@@ -69,29 +90,14 @@ export async function runCase(
   const { numHeads, numKvHeads, headDim } = layer;
   const sequence = makeSequence(ops, layer);
   const width = (numHeads + 2 * numKvHeads) * headDim;
-  const rope: Rope = {
-    invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0)),
-    attentionFactor: 1,
-  };
-  const rng = new CounterRng(11, 3);
-  const fill = c.fill ?? ((i: number) => rng.gaussian(i));
+  const rope = ropeOf(c, layer);
+  const next = rowsOf(c, width);
   const outputs: Float32Array[] = [];
-  let drawn = 0;
   for (const [index, count] of c.steps.entries()) {
     if (c.trimTo !== undefined && index === c.steps.length - 1) sequence.trim(c.trimTo);
-    const start = sequence.length;
     sequence.reserve(count);
-    const step: Step = {
-      tokens: new Int32Array(count),
-      positions: Int32Array.from({ length: count }, (_, i) => start + i),
-      spans: [{ sequence, start, count, row: 0 }],
-      logitRows: new Int32Array(0),
-    };
-    const qkv = upload(
-      ops,
-      Float32Array.from({ length: count * width }, () => fill(drawn++)),
-      width,
-    );
+    const step = stepOf(sequence, count);
+    const qkv = upload(ops, next(count), width);
     const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
     ops.appendKv(step, layer, rope, qkv, q);
     ops.attend(step, layer, q, out);
@@ -102,13 +108,19 @@ export async function runCase(
   return { outputs, sequence };
 }
 
-async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
+/** Addresses of the pages that are there, and their sizes. */
+function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
   const { main, exact } = sequence.cache.layers[0]!;
+  const copies = exact ? [...sequence.exact(0).entries()].filter((address) => address !== 0) : [];
+  return [
+    ...[...sequence.main(0).entries()].map((address) => [address, main.numBytes] as const),
+    ...copies.map((address) => [address, exact!.numBytes] as const),
+  ];
+}
+
+async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
   const pages: Uint8Array[] = [];
-  for (const address of sequence.main(0).entries()) pages.push(await ops.pages.read(address, main.numBytes));
-  for (const address of sequence.exact(0).entries()) {
-    if (address && exact) pages.push(await ops.pages.read(address, exact.numBytes));
-  }
+  for (const [address, numBytes] of placesOf(sequence)) pages.push(await ops.pages.read(address, numBytes));
   return pages;
 }
 
@@ -128,23 +140,63 @@ export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise
   const pages = c.rope
     ? Number.NaN
     : shareOfDifferentBytes(await pagesOf(own, actual.sequence), await pagesOf(reference, expected.sequence));
-  const d = layer.headDim;
-  let output = 0;
-  for (const [s, values] of actual.outputs.entries()) {
-    for (let at = 0; at < values.length; at += d) {
-      let [ab, aa, bb] = [0, 0, 0];
-      for (let i = at; i < at + d; i++) {
-        ab += values[i]! * expected.outputs[s]![i]!;
-        aa += values[i]! ** 2;
-        bb += expected.outputs[s]![i]! ** 2;
-      }
-      const error = bb === 0 ? aa : Math.max(1 - ab / Math.sqrt(aa * bb), (Math.sqrt(aa / bb) - 1) ** 2);
-      if (!(error <= output)) output = error;
-    }
-  }
+  const output = worstOutput(actual.outputs, expected.outputs, layer.headDim);
   actual.sequence.release();
   expected.sequence.release();
   return { pages, output };
+}
+
+/**
+ * Difference.output of the steps of decoded tokens. Pages and queries are the reference's: `own` attends and does nothing else, so
+ * that no kernels but those of decode attention are made.
+ */
+export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Promise<number> {
+  const layer = layerOf(c);
+  const { numHeads, numKvHeads, headDim } = layer;
+  const [sequence, expected] = [makeSequence(own, layer), makeSequence(reference, layer)];
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  const rope = ropeOf(c, layer);
+  const next = rowsOf(c, width);
+  const outputs: { actual: Float32Array[]; expected: Float32Array[] } = { actual: [], expected: [] };
+  for (const count of c.steps) {
+    for (const s of [sequence, expected]) s.reserve(count);
+    const length = count * numHeads * headDim;
+    const step = stepOf(expected, count);
+    const q = reference.alloc(length);
+    reference.appendKv(step, layer, rope, upload(reference, next(count), width), q);
+    if (count <= DECODE_TOKENS) {
+      const pages = await pagesOf(reference, expected);
+      for (const [i, [address]] of placesOf(sequence).entries()) own.pages.write(address, pages[i]!);
+      const query = upload(own, await reference.readback(q, length), numHeads * headDim);
+      const [out, wanted] = [own.alloc(length), reference.alloc(length)];
+      own.attend(stepOf(sequence, count), layer, query, out);
+      reference.attend(step, layer, q, wanted);
+      outputs.actual.push(await own.readback(out, length));
+      outputs.expected.push(await reference.readback(wanted, length));
+      for (const buf of [query, out]) own.free(buf);
+    }
+    for (const s of [sequence, expected]) s.commit(count);
+  }
+  for (const s of [sequence, expected]) s.release();
+  return worstOutput(outputs.actual, outputs.expected, headDim);
+}
+
+/** The largest Difference.output; vectors are `d` long. */
+function worstOutput(own: readonly Float32Array[], expected: readonly Float32Array[], d: number): number {
+  let output = 0;
+  for (const [s, values] of own.entries()) {
+    for (let at = 0; at < values.length; at += d) {
+      let [ab, aa, bb] = [0, 0, 0];
+      for (let i = at; i < at + d; i++) {
+        ab += values[i]! * expected[s]![i]!;
+        aa += values[i]! ** 2;
+        bb += expected[s]![i]! ** 2;
+      }
+      // Of these Math.max gives NaN if any is, and keeps it.
+      output = Math.max(output, bb === 0 ? aa : Math.max(1 - ab / Math.sqrt(aa * bb), (Math.sqrt(aa / bb) - 1) ** 2));
+    }
+  }
+  return output;
 }
 
 function shareOfDifferentBytes(own: readonly Uint8Array[], expected: readonly Uint8Array[]): number {

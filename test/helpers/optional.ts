@@ -3,6 +3,9 @@ import { existsSync } from "node:fs";
 
 const required = new Set((process.env["TQ_REQUIRE"] ?? "").split(",").filter(Boolean));
 
+/** TQ_THOROUGH=1: whole grids where the suite takes the cases that stand for the others: when a kernel is rewritten. */
+export const isThorough = process.env["TQ_THOROUGH"] === "1";
+
 /** The reason to skip, or null to run; throws when the thing is absent and required. */
 export function skipReason(name: "browser" | "webgpu" | "curl", present: boolean, how: string): string | null {
   if (present) return null;

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../../../test/helpers/gpu.ts";
-import { differenceOf, type KvCase } from "../../../test/helpers/kv-case.ts";
+import { decodeDifference, type KvCase } from "../../../test/helpers/kv-case.ts";
+import { isThorough } from "../../../test/helpers/optional.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import { KvCache } from "../../cache/kv-cache.ts";
 import { PagePool } from "../../cache/page-pool.ts";
@@ -13,7 +14,7 @@ import { CounterRng } from "../../math/rng.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import type { AttentionLayer } from "../ops.ts";
 import { createReferenceBackend } from "../reference/backend.ts";
-import { createWebGpuBackend, type WebGpuBackend } from "./backend.ts";
+import { createWebGpuBackend, type WebGpuBackend, type WebGpuBackendOptions } from "./backend.ts";
 import { BufferAllocator } from "./buffers.ts";
 import { Commands } from "./commands.ts";
 import { GpuContext } from "./context.ts";
@@ -22,61 +23,71 @@ import { type DecodeKernel, decodeKernels, planDecode } from "./decode-attention
 const rng = new CounterRng(2, 2);
 /**
  * Every width on one side or the other, head dimensions 8 to 256, 1 to 8 query heads a KV head, and the inputs and windows at the edges, one of
- * each a case: a kernel takes SwiftShader a second to make. Steps of up to four tokens are decoded, longer ones fill the cache.
+ * each a case: a kernel takes SwiftShader seconds to make. Steps of up to four tokens are decoded, longer ones fill the cache.
  */
-const GRID: readonly KvCase[] = [
-  { kv: "k1v7,sinks=0,window=0", headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
-  { kv: "q8_0,v=tq8", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
-  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1] },
-  { kv: "k4v4", headDim: 128, numHeads: 8, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
+const GRID = {
+  narrow: { kv: "k1v7,sinks=0,window=0", headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
+  blocks: { kv: "q8_0,v=tq8", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
+  noSinks: { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1] },
+  usual: { kv: "k4v4", headDim: 128, numHeads: 8, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
+  short: { kv: "k4v4", steps: [140, 1, 2], slidingWindow: 100 },
   // The same pages as before and other query heads: another kernel.
-  { kv: "k4v4", headDim: 128, numHeads: 2, numKvHeads: 2, steps: [20, 1] },
-  { kv: "k6v5,window=0,sinks=7", headDim: 80, numHeads: 5, steps: [128, 1] },
-  { kv: "k7v3", headDim: 96, numHeads: 6, steps: [5, 1, 150, 3] },
-  { kv: "q4_0r,v=tq2", headDim: 64, numHeads: 7, steps: [127, 2] },
-  { kv: "k8v1,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1] },
-  { kv: "f16", steps: [300, 1], slidingWindow: 100 },
-  { kv: "k4v4,sinks=0,window=0", steps: [40, 1], fill: () => 0 },
-  { kv: "k4v4,sinks=0,window=0", steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 },
-  {
+  oneHead: { kv: "k4v4", numHeads: 2, numKvHeads: 2, steps: [20, 1] },
+  noWindow: { kv: "k6v5,window=0,sinks=7", headDim: 80, numHeads: 5, steps: [128, 1] },
+  odd: { kv: "k7v3", headDim: 96, numHeads: 6, steps: [5, 1, 150, 3] },
+  mixed: { kv: "q4_0r,v=tq2", headDim: 64, numHeads: 7, steps: [127, 2] },
+  wide: { kv: "k8v1,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1] },
+  floats: { kv: "f16", steps: [300, 1], slidingWindow: 100 },
+  zeros: { kv: "k4v4,sinks=0,window=0", steps: [40, 1], fill: () => 0 },
+  huge: { kv: "k4v4,sinks=0,window=0", steps: [40, 1], fill: (i) => rng.gaussian(i) * 1e4 },
+  notFinite: {
     kv: "k4v4,sinks=0,window=0",
     steps: [40, 1],
     // A query that is no number has no answer: only keys and values have them.
     fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1][i % 4]!),
   },
+} satisfies Record<string, KvCase>;
+type Name = keyof typeof GRID;
+const ALL = Object.keys(GRID) as Name[];
+
+/**
+ * Kernels by their device and tuning, and the cases of each. Long passes differ in the number of keys alone. `wide` has no kernel by subgroups
+ * of SwiftShader's size, so that the first row has it by the portable one; the last has each way to read codes: odd and even widths, blocks,
+ * floats, with copies of a window, of sinks, and without.
+ */
+const VARIANTS: readonly (readonly [options: WebGpuBackendOptions, cases: readonly Name[]])[] = [
+  [{}, ALL],
+  [{ tuning: { own: 4 } }, isThorough ? ["usual", "floats"] : ["short", "floats"]],
+  [{ tuning: { own: 2 } }, isThorough ? ["usual", "floats"] : ["short", "floats"]],
+  [
+    { without: ["subgroups", "f16"] },
+    isThorough ? ALL : ["narrow", "noSinks", "noWindow", "mixed", "floats", "zeros", "huge", "notFinite"],
+  ],
 ];
 
 describe.skipIf(gpuSkip)("decode attention", () => {
-  describe.each([{}, { tuning: { own: 4 } }, { tuning: { own: 2 } }, { without: ["subgroups", "f16"] }] as const)(
-    "%j",
-    (options) => {
-      let gpu: WebGpuBackend;
-      const reference = createReferenceBackend();
-      beforeAll(async () => {
-        gpu = await createWebGpuBackend(options);
-      });
-      afterAll(() => gpu?.dispose());
+  describe.each(VARIANTS)("%j", (options, names) => {
+    let gpu: WebGpuBackend;
+    const reference = createReferenceBackend();
+    beforeAll(async () => {
+      gpu = await createWebGpuBackend(options);
+    });
+    afterAll(() => gpu?.dispose());
 
-      // The passes differ in the number of keys alone.
-      const grid = "tuning" in options ? GRID.filter((_, i) => [3, 9].includes(i)) : GRID;
-      it.each(grid.map((c) => [`${c.kv} d=${c.headDim ?? 64} ${c.steps.join("+")}`, c] as const))(
-        "%s",
-        async (_, c) => {
-          const { pages, output } = await differenceOf(gpu, reference, c);
-          expect(pages).toBeLessThanOrEqual(gpu.context.isSoftware ? 0 : tolerance.pageBytes.max);
-          expect(output).toBeLessThan(
-            (gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max,
-          );
-        },
-        GPU_TIMEOUT_MS,
-      );
+    it.each(names.map((name): [string, KvCase] => [`${name}: ${GRID[name].kv}`, GRID[name]]))(
+      "%s",
+      async (_, c) => {
+        const output = await decodeDifference(gpu, reference, c);
+        expect(output).toBeLessThan((gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max);
+      },
+      GPU_TIMEOUT_MS,
+    );
 
-      it("takes the kernel of its variant", () => {
-        const bySubgroups = gpu.commands.kernelLabels.some((label) => label.includes("subgroups"));
-        expect(bySubgroups).toBe(gpu.context.features.subgroupSize > 0);
-      });
-    },
-  );
+    it("takes the kernel of its variant", () => {
+      const bySubgroups = gpu.commands.kernelLabels.some((label) => label.includes("subgroups"));
+      expect(bySubgroups).toBe(gpu.context.features.subgroupSize > 0);
+    });
+  });
 
   it("gives short contexts shorter passes, so that no core is idle", () => {
     const [long, middle, short] = [512, 256, 128].map((passKeys) => ({ passKeys }) as DecodeKernel);
