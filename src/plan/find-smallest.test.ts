@@ -128,6 +128,13 @@ describe("findSmallest", () => {
 
 describe("isAtLeast", () => {
   const atLeast = (a: string, b: string) => isAtLeast(parseKvSpec(a), parseKvSpec(b), 4);
+
+  it("a trellis is worth something, but less than a bit", () => {
+    expect(atLeast("k2v2", "k2v2,trellis=off")).toBe(true);
+    expect(atLeast("k2v2,trellis=off", "k2v2")).toBe(false);
+    expect(atLeast("k3v3", "k2v3")).toBe(true);
+    expect(atLeast("k2v3", "k3v3")).toBe(false);
+  });
   it.each([
     ["k4v4", "k4v3", true],
     ["k4v4", "k4v4", true],

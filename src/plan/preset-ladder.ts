@@ -15,9 +15,12 @@ const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f
 function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   if (isFloat(a)) return a.type === "f32" || b.type !== "f32";
   if (!a.type.startsWith("tq") || !b.type.startsWith("tq")) return a.type === b.type;
-  const { type: aType, ...aRules } = a;
-  const { type: bType, ...bRules } = b;
-  return codeBits(aType) >= codeBits(bType) && JSON.stringify(aRules) === JSON.stringify(bRules);
+  const { type: aType, trellis: aTrellis, ...aRules } = a;
+  const { type: bType, trellis: bTrellis, ...bRules } = b;
+  if (JSON.stringify(aRules) !== JSON.stringify(bRules)) return false;
+  // A trellis is worth less than a bit.
+  const bits = codeBits(aType) - codeBits(bType);
+  return bits > 0 || (bits === 0 && (aTrellis === true || bTrellis !== true));
 }
 
 /** Whether `a` keeps at least as much as `b` of both sides of every layer and is otherwise the same. */
