@@ -42,7 +42,7 @@ const sections = [
   ],
   [
     "Codes",
-    "qwen3-3m with its own calibration, the same novel, 3 × 2,048 tokens, no sinks and no window: the published recipe at 2 to 4 bits, ours, and k4v4 with one lever changed at a time. `turboquant eval --ladder`.",
+    "qwen3-3m with its own calibration, the same novel, 3 × 2,048 tokens, no sinks and no window: the published recipe at 2 to 4 bits, ours, and k4v4 and k2v2 with one lever changed at a time. `turboquant eval --ladder`.",
     codesSection(),
   ],
   [

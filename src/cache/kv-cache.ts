@@ -1,5 +1,6 @@
 /** @file The KV cache of one model: a format and a layout for each layer, and the pool its sequences draw from. */
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
+import { plain } from "../quant/kv-presets.ts";
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS, type PageLayout, pageLayout } from "../quant/page-layout.ts";
 import type { PagePool } from "./page-pool.ts";
 import { Sequence } from "./sequence.ts";
@@ -18,14 +19,7 @@ export interface LayerCache {
 }
 
 /** Both sides of the exact stream. */
-export const EXACT_SIDE: SideFormat = {
-  type: "f16",
-  scale: "norm",
-  search: false,
-  transform: false,
-  feedback: false,
-  qjl: false,
-};
+export const EXACT_SIDE: SideFormat = plain("f16");
 
 const isFloat = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
 

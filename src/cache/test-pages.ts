@@ -1,5 +1,6 @@
 /** @file For tests: sequences whose pages say which token wrote them. */
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
+import { plain } from "../quant/kv-presets.ts";
 import type { PageLayout } from "../quant/page-layout.ts";
 import { KvCache, type LayerShape } from "./kv-cache.ts";
 import { MemoryPageStorage } from "./memory-storage.ts";
@@ -7,17 +8,8 @@ import { PagePool } from "./page-pool.ts";
 import type { PageAddress } from "./page-storage.ts";
 import type { Sequence } from "./sequence.ts";
 
-const side = (type: SideFormat["type"]): SideFormat => ({
-  type,
-  scale: "norm",
-  search: false,
-  transform: false,
-  feedback: false,
-  qjl: false,
-});
-
 export function kvFormat(sinks: number, window: number, k: SideFormat["type"] = "tq4", v = k): LayerKvFormat {
-  return { k: side(k), v: side(v), sinks, window, rotation: "hadamard", seed: 0 };
+  return { k: plain(k), v: plain(v), sinks, window, rotation: "hadamard", seed: 0 };
 }
 
 /** Memory that counts copies and can be made to fail. */

@@ -41,7 +41,8 @@ export function fail(message: string, detail: Record<string, unknown> = {}): nev
   throw new TurboQuantError("invalid_argument", `--kv: ${message}`, detail);
 }
 
-const plain = (type: KvType): SideFormat => ({
+/** A type with nothing on top: the codec as published. */
+export const plain = (type: KvType): SideFormat => ({
   type,
   scale: "norm",
   search: false,

@@ -63,7 +63,8 @@ export class TrellisCoder {
   }
 
   /**
-   * Codes of coordinates [start, start + n) into `codes`, n up to TRELLIS_RUN: of all chains the one whose errors cost least.
+   * Codes of coordinates [start, start + n) into `codes`, n up to TRELLIS_RUN: the chain whose errors cost least, of all without
+   * feedback, of the survivors with it.
    * u: [headDim] of norm √headDim · target: [headDim] what is to be met, u where there is no feedback, else u less what
    * errors before `start` ask for · feedback: as in `SideTransform.feedback`, or null
    */

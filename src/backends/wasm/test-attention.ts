@@ -1,6 +1,7 @@
 /** @file Test helper: the attention kernels on pages in a memory of their own, one KV head, without a backend around them. */
 
 import type { KvType, SideFormat } from "../../quant/kv-format.ts";
+import { plain } from "../../quant/kv-presets.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout } from "../../quant/page-layout.ts";
 import { codebookTable } from "./codebook-table.ts";
 import {
@@ -130,15 +131,7 @@ export class AttentionFixture {
 
   #side(which: "k" | "v"): SideFormat {
     const { [which]: type, trellis } = this.shape;
-    return {
-      type,
-      scale: "norm",
-      search: false,
-      transform: false,
-      feedback: false,
-      qjl: false,
-      trellis: trellis && type === "tq2",
-    };
+    return { ...plain(type), trellis: trellis && type === "tq2" };
   }
 
   #putSide(base: number, which: "k" | "v"): void {
