@@ -7,6 +7,7 @@ import { type FileSource, readText } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
 import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
+import { checkWeights } from "../models/check-weights.ts";
 import { CheckpointWeights } from "../models/checkpoint-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
@@ -128,6 +129,7 @@ export class LLM {
       spec.validateLayers(config.numLayers);
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const checkpoint = await openCheckpoint(source);
+      checkWeights(checkpoint, config, source.name);
       const tokenizer = await loadTokenizer(source);
       const generationConfig = await loadGenerationConfig(source, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());

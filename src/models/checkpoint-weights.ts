@@ -2,7 +2,7 @@
 import type { WeightPart } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint } from "../formats/safetensors.ts";
-import type { WeightSource } from "./decoder.ts";
+import type { WeightSource } from "./load-weights.ts";
 
 /** Index of the first NaN or infinity, or -1. An exponent of all ones marks both, in every one of the three types. */
 function firstNonFinite(part: WeightPart): number {

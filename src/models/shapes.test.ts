@@ -1,13 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { expectedWeights } from "./expected-weights.ts";
+import { layoutOf, numParameters } from "./layout.ts";
 import { shapeConfig, shapeNames } from "./shapes.ts";
 
-/** Parameters of a shape, a tied head once. */
-function parameters(name: string): number {
-  let sum = 0;
-  for (const shape of expectedWeights(shapeConfig(name)).values()) sum += shape.reduce((a, b) => a * b, 1);
-  return sum;
-}
+const parameters = (name: string): number => numParameters(layoutOf(shapeConfig(name)));
 
 describe("shapes", () => {
   // Totals as published on the models' pages, in millions.

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../formats/write-safetensors.ts";
 import { parseModelConfig } from "../models/config.ts";
-import { expectedWeights } from "../models/expected-weights.ts";
+import { layoutOf, tensorSpecs } from "../models/layout.ts";
 import { readPlannedModel } from "../plan/read-model.ts";
 import { weightMemory } from "../plan/weight-memory.ts";
 import { openMetadataSource } from "./metadata-source.ts";
@@ -26,7 +26,7 @@ const config = {
   torch_dtype: "bfloat16",
 };
 const tensors = Object.fromEntries(
-  [...expectedWeights(parseModelConfig(config, ""))].map(([name, shape]) => [
+  [...tensorSpecs(layoutOf(parseModelConfig(config, ""))).values()].map(({ name, shape }) => [
     name,
     { dtype: "f32" as const, shape, data: new Uint8Array(shape.reduce((a, b) => a * b, 4)) },
   ]),

@@ -4,7 +4,6 @@ import { CHUNK_TOKENS as WASM_CHUNK_TOKENS, wasmWorkingBytes } from "../backends
 import { CHUNK_TOKENS as GPU_CHUNK_TOKENS, gpuWorkingBytes } from "../backends/webgpu/working-memory.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
 import { TurboQuantError } from "../errors.ts";
-import { activationWidths } from "../models/decoder.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory } from "./cache-memory.ts";
@@ -159,10 +158,8 @@ class Planner {
 
   /** Activation buffers of the decoder, and the logits of every sequence. */
   activations(sequences: number): number {
-    const model = this.#model;
-    const [{ numKvHeads, headDim }] = model.layers as [PlannedModel["layers"][number]];
-    const widths = Object.values(activationWidths({ ...model, numKvHeads, headDim }));
-    return 4 * (this.#rows(sequences) * widths.reduce((sum, width) => sum + width, 0) + sequences * model.vocabSize);
+    const { activationWidth, vocabSize } = this.#model;
+    return 4 * (this.#rows(sequences) * activationWidth + sequences * vocabSize);
   }
 
   at(kv: string, cache: CacheMemory, context: number, sequences = this.#sequences): PlannedCache {

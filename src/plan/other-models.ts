@@ -122,7 +122,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
     layers,
     hiddenSize,
     numHeads,
-    intermediateSize: feedForward.width,
+    activationWidth: activationWidth({ hiddenSize, q, kv, intermediate: feedForward.width }),
     vocabSize,
     maxPositionEmbeddings: config.integer("max_position_embeddings", 1, 2 ** 30),
     weights: [
@@ -140,6 +140,11 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
       ...feedForward.weights,
     ],
   };
+}
+
+/** As the decoder's blocks have them: residual and norm, q|k|v, query, attended, gate|up and their product. */
+function activationWidth(widths: { hiddenSize: number; q: number; kv: number; intermediate: number }): number {
+  return 2 * widths.hiddenSize + (widths.q + 2 * widths.kv) + 2 * widths.q + 3 * widths.intermediate;
 }
 
 function slidingWindows(config: ConfigFields, family: Family, numLayers: number): number[] {

@@ -2,9 +2,11 @@
 import type { WeightType } from "../backends/ops.ts";
 import type { LayerShape } from "../cache/kv-cache.ts";
 import { TurboQuantError } from "../errors.ts";
-import { type ModelConfig, parseModelConfig } from "../models/config.ts";
+import type { WeightSpec } from "../models/blocks/block.ts";
+import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
-import { expectedWeights } from "../models/expected-weights.ts";
+import { bufferWidths, layoutOf, stateShapes, weightSpecs } from "../models/layout.ts";
+import type { ModelConfig } from "../models/model-config.ts";
 import { families, requirementsOf } from "../models/registry.ts";
 import { describeOther, otherTypes } from "./other-models.ts";
 
@@ -35,8 +37,8 @@ export interface PlannedModel {
   readonly layers: readonly PlannedLayer[];
   readonly hiddenSize: number;
   readonly numHeads: number;
-  /** Width of the feed-forward's activations; of all experts that a token uses. */
-  readonly intermediateSize: number;
+  /** f32 values a token in the activation buffers; of all experts that a token uses. */
+  readonly activationWidth: number;
   readonly vocabSize: number;
   readonly maxPositionEmbeddings: number;
   readonly weights: readonly PlannedWeight[];
@@ -65,46 +67,37 @@ export function plannedModel(json: unknown, name: string): PlannedModel {
 
 /** A model that this package runs. */
 export function modelOfConfig(config: ModelConfig, name: string, storedType: WeightType = "bf16"): PlannedModel {
+  const layout = layoutOf(config);
   return {
     name,
     modelType: config.modelType,
     runs: true,
     assumptions: [],
-    layers: Array.from({ length: config.numLayers }, (_, layer) => ({
-      numKvHeads: config.numKvHeads,
-      headDim: config.headDim,
-      slidingWindow: config.slidingWindow(layer),
-    })),
+    layers: stateShapes(layout),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
-    intermediateSize: config.intermediateSize,
+    activationWidth: sum(Object.values(bufferWidths(layout, config.hiddenSize))),
     vocabSize: config.vocabSize,
     maxPositionEmbeddings: config.maxPositionEmbeddings,
-    weights: stackedWeights(config),
+    weights: Array.from(weightSpecs(layout), plannedWeight),
     storedType,
   };
 }
 
-/** Projections that the decoder runs as one matrix. */
-const STACKED: readonly (readonly [pattern: RegExp, name: string])[] = [
-  [/self_attn\.[qkv]_proj\.(weight|bias)$/, "self_attn.qkv_proj.$1"],
-  [/mlp\.(?:gate|up)_proj\.weight$/, "mlp.gate_up_proj.weight"],
-];
-
-/** The checkpoint's tensors, stacked as the decoder stacks them. */
-function stackedWeights(config: ModelConfig): PlannedWeight[] {
-  const stacks = new Map<string, { names: string[]; rows: number; cols: number; isVector: boolean }>();
-  for (const [name, shape] of expectedWeights(config)) {
-    const key = STACKED.reduce((text, [pattern, to]) => text.replace(pattern, to), name);
-    const isVector = shape.length === 1;
-    const stack = stacks.get(key) ?? { names: [], rows: 0, cols: shape.at(-1)!, isVector };
-    if (isVector) Object.assign(stack, { rows: 1, cols: stack.names.length > 0 ? stack.cols + shape[0]! : shape[0]! });
-    else stack.rows += shape[0]!;
-    stack.names.push(name);
-    stacks.set(key, stack);
-  }
-  return [...stacks.values()].map((stack) => ({ ...stack, count: 1 }));
+/** A weight as the decoder stacks it. */
+function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
+  const isVector = role === "norm" || role === "bias";
+  const stacked = sum(tensors.map(({ shape }) => shape[0]!));
+  return {
+    names: tensors.map(({ name }) => name),
+    rows: isVector ? 1 : stacked,
+    cols: isVector ? stacked : tensors[0]!.shape[1]!,
+    isVector,
+    count: 1,
+  };
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 /** What the file says the checkpoint is stored in; bf16, as nearly all are, where it does not say. */
 function storedTypeOf(fields: ConfigFields): WeightType {

@@ -5,7 +5,7 @@ import { bufferBytes } from "../backends/webgpu/buffers.ts";
 import { weightBuffers } from "../backends/webgpu/gpu-weight.ts";
 import { DTYPE_BYTES } from "../backends/weights.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
-import { embeddingType } from "../models/decoder.ts";
+import { embeddingType } from "../models/load-weights.ts";
 import type { PlannedModel, PlannedWeight } from "./planned-model.ts";
 
 export interface WeightMemory {

@@ -2,7 +2,7 @@
 import { LLM } from "../../engine/llm.ts";
 import { evaluate } from "../../eval/evaluate.ts";
 import { writeSelfText } from "../../eval/self-text.ts";
-import { expectedWeights } from "../../models/expected-weights.ts";
+import { layoutOf, numParameters } from "../../models/layout.ts";
 import type { EvalText } from "../eval/text-input.ts";
 import type { Evaluator, Task, TaskResult, WorkerSetup } from "./task.ts";
 
@@ -28,11 +28,7 @@ export class LocalEvaluator implements Evaluator {
       signal,
       onProgress: ({ done, total }) => onShare(total > 0 ? done / total : 0),
     });
-    const numParameters = [...expectedWeights(llm.config).values()].reduce(
-      (sum, shape) => sum + shape.reduce((product, size) => product * size, 1),
-      0,
-    );
-    return { rows, numParameters, backend: llm.ops.describe() };
+    return { rows, numParameters: numParameters(layoutOf(llm.config)), backend: llm.ops.describe() };
   }
 
   async #model(ref: string, signal: AbortSignal): Promise<{ llm: LLM; text: EvalText }> {

@@ -6,7 +6,7 @@ import { textChunks } from "../../eval/text-chunks.ts";
 import { readText } from "../../formats/file-source.ts";
 import type { Candidate } from "../../lab/candidates.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
-import { expectedWeights } from "../../models/expected-weights.ts";
+import { layoutOf, numParameters } from "../../models/layout.ts";
 import { getPlatform, type OnProgress } from "../../platform.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
@@ -47,10 +47,7 @@ export async function preflight(
       if (options.text.kind === "given") {
         checkText(await loadTokenizer(source), options.text.text, ctx, options.chunks, model);
       }
-      sizes.set(
-        model,
-        [...expectedWeights(config).values()].reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0),
-      );
+      sizes.set(model, numParameters(layoutOf(config)));
     } finally {
       await source.close();
     }

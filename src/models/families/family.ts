@@ -1,4 +1,6 @@
 /** @file What distinguishes the families that run on our one decoder. */
+import type { Branch } from "../blocks/block.ts";
+import type { ModelConfig } from "../model-config.ts";
 
 export interface Family {
   /** `model_type` of config.json. */
@@ -21,4 +23,6 @@ export interface Family {
     readonly maxWindowLayers?: number;
     readonly tieWordEmbeddings: boolean;
   };
+  /** The residual branches of a layer, in order. */
+  branches(config: ModelConfig, layer: number): readonly Branch[];
 }

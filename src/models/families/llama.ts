@@ -1,5 +1,6 @@
 /** @file Llama 2 and 3, and the many checkpoints that use their architecture (TinyLlama, SmolLM2, …). */
 import type { Family } from "./family.ts";
+import { preNormLayer } from "./pre-norm-layer.ts";
 
 export const llama: Family = {
   modelType: "llama",
@@ -7,4 +8,5 @@ export const llama: Family = {
   attentionBias: "configurable",
   slidingWindow: "none",
   defaults: { tieWordEmbeddings: false },
+  branches: preNormLayer,
 };

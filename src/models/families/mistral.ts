@@ -1,5 +1,6 @@
 /** @file Mistral 7B and Nemo: Llama with a sliding window on all layers (v0.1) or on none. */
 import type { Family } from "./family.ts";
+import { preNormLayer } from "./pre-norm-layer.ts";
 
 export const mistral: Family = {
   modelType: "mistral",
@@ -7,4 +8,5 @@ export const mistral: Family = {
   attentionBias: "never",
   slidingWindow: "all",
   defaults: { numKvHeads: 8, tieWordEmbeddings: false },
+  branches: preNormLayer,
 };

@@ -1,0 +1,75 @@
+/**
+ * @file Multi-head attention with grouped KV heads over the coded cache: q|k|v in one product, norms of heads, RoPE, append,
+ * attend, output projection.
+ */
+import type { AttentionLayer } from "../../backends/ops.ts";
+import type { RopeConfig } from "../rope.ts";
+import { type Block, bias, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
+
+export interface AttentionShape {
+  readonly hiddenSize: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  /** Positions a token attends to, its own included; 0 for all. */
+  readonly slidingWindow: number;
+  /** Biases of the q, k and v projections. */
+  readonly hasBias: boolean;
+  /** RMS norm with learned weights on each head of Q and K, before RoPE. */
+  readonly qkNorm: boolean;
+  readonly normEps: number;
+  readonly rope: RopeConfig;
+}
+
+/** prefix: of the tensors' names, e.g. `model.layers.0.self_attn.` */
+export function attention(prefix: string, shape: AttentionShape): Block {
+  const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, hasBias, qkNorm, normEps, rope } = shape;
+  const queryWidth = numHeads * headDim;
+  const kvWidth = numKvHeads * headDim;
+  const projections = [
+    ["q_proj", queryWidth],
+    ["k_proj", kvWidth],
+    ["v_proj", kvWidth],
+  ] as const;
+  const named = (suffix: string) =>
+    projections.map(([name, rows]): readonly [string, number] => [`${prefix}${name}.${suffix}`, rows]);
+  const weights: WeightSpecs = {
+    qkv: stackedMatrix(hiddenSize, named("weight")),
+    ...(hasBias && { qkvBias: bias(named("bias")) }),
+    ...(qkNorm && {
+      qNorm: norm(`${prefix}q_norm.weight`, headDim),
+      kNorm: norm(`${prefix}k_norm.weight`, headDim),
+    }),
+    output: stackedMatrix(queryWidth, [[`${prefix}o_proj.weight`, hiddenSize]]),
+  };
+  return {
+    weights,
+    scratch: { qkv: queryWidth + 2 * kvWidth, query: queryWidth, attended: queryWidth },
+    state: { kind: "kv", numKvHeads, headDim, slidingWindow },
+    bind: ({ qkv, qkvBias, qNorm, kNorm, output }, { stateIndex, format, calibration }) => {
+      const layer: AttentionLayer = {
+        index: stateIndex,
+        numHeads,
+        numKvHeads,
+        headDim,
+        format,
+        slidingWindow,
+        scale: 1 / Math.sqrt(headDim),
+        qNorm: qNorm ?? null,
+        kNorm: kNorm ?? null,
+        normEps,
+        calibration,
+      };
+      return {
+        attention: layer,
+        run: ({ ops, step, rows, scratch, rope: ropeFor }, x, out) => {
+          const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
+          ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);
+          ops.appendKv(step, layer, ropeFor(rope, headDim), projected, query);
+          ops.attend(step, layer, query, attended);
+          ops.linear(attended, output!, null, rows, out, true);
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,32 @@
+/** @file Compares the tensors of a checkpoint with those that its config calls for, before any of them is read. */
+import { TurboQuantError } from "../errors.ts";
+import type { Checkpoint } from "../formats/safetensors.ts";
+import { layoutOf, tensorSpecs } from "./layout.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+/**
+ * Only headers are looked at, so that a mismatch is said before gigabytes are read. Tensors that the model does not use are
+ * ignored, as Transformers does (a tied head saved twice, rope buffers).
+ *
+ * name: of the checkpoint, for messages
+ * @throws TurboQuantError invalid_file — a tensor is missing or has another shape
+ */
+export function checkWeights(checkpoint: Pick<Checkpoint, "tensors">, config: ModelConfig, name: string): void {
+  for (const { name: tensor, shape } of tensorSpecs(layoutOf(config)).values()) {
+    const info = checkpoint.tensors.get(tensor);
+    if (!info) {
+      throw new TurboQuantError(
+        "invalid_file",
+        `${name}: tensor ${tensor} is missing, which its config.json calls for; config and weights are of different models (or this is an adapter): download both from one place`,
+        { tensor },
+      );
+    }
+    if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
+      throw new TurboQuantError(
+        "invalid_file",
+        `${name}/${info.file}: ${tensor}: expected [${shape}] by its config.json, got [${info.shape}]; config and weights are of different models: download both from one place`,
+        { tensor, expected: shape, got: info.shape },
+      );
+    }
+  }
+}

@@ -1,0 +1,78 @@
+/** @file The model that a config describes: its blocks, layer by layer, and the weights around them. */
+import type { StateShape } from "../cache/state-shape.ts";
+import { type Branch, matrix, norm, type TensorSpec, type WeightSpec } from "./blocks/block.ts";
+import type { ModelConfig } from "./model-config.ts";
+import { familyOf } from "./registry.ts";
+
+export interface ModelLayout {
+  readonly embedding: WeightSpec;
+  /** The branches of each layer, in order. */
+  readonly layers: readonly (readonly Branch[])[];
+  readonly finalNorm: WeightSpec;
+  /** null: the head is the embedding. */
+  readonly head: WeightSpec | null;
+}
+
+const embeddingNamed = (name: string, config: ModelConfig): WeightSpec => ({
+  role: "embedding",
+  tensors: [matrix(name, config.vocabSize, config.hiddenSize)],
+});
+
+/** The layout of a config that `parseModelConfig` accepted. */
+export function layoutOf(config: ModelConfig): ModelLayout {
+  const family = familyOf(config.modelType, "config.json");
+  return {
+    embedding: embeddingNamed("model.embed_tokens.weight", config),
+    layers: Array.from({ length: config.numLayers }, (_, layer) => family.branches(config, layer)),
+    finalNorm: norm("model.norm.weight", config.hiddenSize),
+    head: config.tieWordEmbeddings ? null : embeddingNamed("lm_head.weight", config),
+  };
+}
+
+/** Every weight of the model in the order of the forward pass. */
+export function* weightSpecs(layout: ModelLayout): Generator<WeightSpec> {
+  yield layout.embedding;
+  for (const branches of layout.layers) {
+    for (const branch of branches) {
+      yield branch.norm;
+      yield* Object.values(branch.block.weights);
+    }
+  }
+  yield layout.finalNorm;
+  if (layout.head) yield layout.head;
+}
+
+/** Every tensor that the model reads from its checkpoint, by name. */
+export function tensorSpecs(layout: ModelLayout): Map<string, TensorSpec> {
+  const tensors = new Map<string, TensorSpec>();
+  for (const spec of weightSpecs(layout)) for (const tensor of spec.tensors) tensors.set(tensor.name, tensor);
+  return tensors;
+}
+
+/** Numbers in all tensors of the model; a tied head counts once. */
+export function numParameters(layout: ModelLayout): number {
+  let sum = 0;
+  for (const { shape } of tensorSpecs(layout).values()) sum += shape.reduce((product, size) => product * size, 1);
+  return sum;
+}
+
+/** What one sequence keeps, in the order of the layers; most layers keep the K and V of their attention. */
+export function stateShapes(layout: ModelLayout): StateShape[] {
+  return layout.layers.flatMap((branches) => branches.flatMap(({ block }) => block.state ?? []));
+}
+
+/** The layer of each state. */
+export function stateLayers(layout: ModelLayout): number[] {
+  return layout.layers.flatMap((branches, layer) => branches.flatMap(({ block }) => (block.state ? layer : [])));
+}
+
+/** f32 values a row of each buffer that steps need: the residual stream, its norm, and what blocks ask for. */
+export function bufferWidths(layout: ModelLayout, hiddenSize: number): Record<string, number> {
+  const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
+  for (const branches of layout.layers) {
+    for (const { block } of branches) {
+      for (const [name, width] of Object.entries(block.scratch)) widths[name] = Math.max(widths[name] ?? 0, width);
+    }
+  }
+  return widths;
+}

@@ -1,0 +1,86 @@
+/** @file Loads the weights that a layout calls for, in the order of the forward pass, and counts them as it goes. */
+import type { Ops, Weight, WeightPart, WeightType } from "../backends/ops.ts";
+import type { Branch, WeightRole, WeightSpec, Weights } from "./blocks/block.ts";
+import { type ModelLayout, weightSpecs } from "./layout.ts";
+
+/** Where weights come from: a checkpoint, or a generator of random ones for benchmarks. */
+export interface WeightSource {
+  part(name: string): Promise<WeightPart>;
+}
+
+export interface WeightOptions {
+  /** `auto`: as stored. With `q4` the embedding and the head are q8. */
+  readonly weights: WeightType | "auto";
+  /** Called after each loaded matrix; `total` is the number of all that will be loaded. */
+  readonly onWeight?: (name: string, done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface LoadedBranch {
+  readonly branch: Branch;
+  readonly norm: Weight;
+  readonly weights: Weights;
+}
+
+export interface LoadedWeights {
+  readonly embedding: Weight;
+  readonly layers: readonly (readonly LoadedBranch[])[];
+  readonly finalNorm: Weight;
+  /** The embedding itself where the head is tied to it. */
+  readonly head: Weight;
+  /** Bytes of all of them on the backend; a tied head counts once. */
+  readonly numBytes: number;
+}
+
+/** Every logit is a product with the head, and every token a row of the embedding: beside q4 they are kept in int8. */
+export function embeddingType(weights: WeightType | "auto"): WeightType | "auto" {
+  return weights === "q4" ? "q8" : weights;
+}
+
+/** The type a weight is asked for in. Norms and biases are read by kernels as f32. */
+function typeFor(role: WeightRole, weights: WeightType | "auto"): WeightType | "auto" {
+  if (role === "norm" || role === "bias") return "f32";
+  return role === "embedding" ? embeddingType(weights) : weights;
+}
+
+export async function loadWeights(
+  ops: Ops,
+  source: WeightSource,
+  layout: ModelLayout,
+  options: WeightOptions,
+): Promise<LoadedWeights> {
+  let total = 0;
+  for (const _ of weightSpecs(layout)) total++;
+  let done = 0;
+  let numBytes = 0;
+  const load = async ({ role, tensors }: WeightSpec): Promise<Weight> => {
+    options.signal?.throwIfAborted();
+    const parts: WeightPart[] = [];
+    for (const { name } of tensors) {
+      const part = await source.part(name);
+      // A bias of several projections is one column, so that its parts stack like the rows they belong to.
+      parts.push(role === "bias" ? { ...part, rows: part.rows * part.cols, cols: 1 } : part);
+    }
+    const stored = parts.some((part) => part.dtype !== parts[0]!.dtype) ? "f32" : parts[0]!.dtype;
+    const type = typeFor(role, options.weights);
+    const weight = ops.loadWeight(parts, type === "auto" ? stored : type);
+    numBytes += weight.numBytes;
+    options.onWeight?.(tensors[0]!.name, ++done, total);
+    return weight;
+  };
+  const embedding = await load(layout.embedding);
+  const layers: LoadedBranch[][] = [];
+  for (const branches of layout.layers) {
+    const loaded: LoadedBranch[] = [];
+    for (const branch of branches) {
+      const norm = await load(branch.norm);
+      const weights: Record<string, Weight> = {};
+      for (const [name, spec] of Object.entries(branch.block.weights)) weights[name] = await load(spec);
+      loaded.push({ branch, norm, weights });
+    }
+    layers.push(loaded);
+  }
+  const finalNorm = await load(layout.finalNorm);
+  const head = layout.head ? await load(layout.head) : embedding;
+  return { embedding, layers, finalNorm, head, numBytes };
+}

@@ -1,0 +1,127 @@
+/**
+ * @file A run of consecutive layers on one backend, with the scratch memory their blocks share.
+ *
+ * A model is a chain of stages that hand on the rows of the residual stream. Today a model is one stage; several memories or
+ * devices are several.
+ */
+import type { AttentionLayer, Buf, Ops, Rope, Step, Weight } from "../backends/ops.ts";
+import type { LayerCalibration } from "../quant/calibration.ts";
+import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import type { BlockStep, RunningBlock } from "./blocks/block.ts";
+import type { LoadedBranch } from "./load-weights.ts";
+import { type RopeConfig, type RopeUpTo, ropeFor } from "./rope.ts";
+
+interface RunningBranch {
+  readonly norm: Weight;
+  readonly block: RunningBlock;
+}
+
+/** A rope by its parameters, and how far the longest sequence has come that it was made for. */
+interface KnownRope extends RopeUpTo {
+  readonly config: RopeConfig;
+  readonly headDim: number;
+}
+
+export interface StageOptions {
+  readonly layers: readonly (readonly LoadedBranch[])[];
+  readonly kv: KvSpec;
+  /** By layer; null or absent where a layer has none. */
+  readonly calibration: readonly (LayerCalibration | null)[];
+  readonly normEps: number;
+  /** f32 values a row of each buffer, `normed` among them; the residual stream is the caller's. */
+  readonly widths: Readonly<Record<string, number>>;
+}
+
+export class Stage {
+  readonly ops: Ops;
+  readonly #branches: readonly RunningBranch[];
+  readonly #normEps: number;
+  readonly #widths: Readonly<Record<string, number>>;
+  #buffers: Map<string, Buf> | null = null;
+  #rows = 0;
+  #ropes: KnownRope[] = [];
+
+  constructor(ops: Ops, { layers, kv, calibration, normEps, widths }: StageOptions) {
+    this.ops = ops;
+    this.#normEps = normEps;
+    this.#widths = widths;
+    let states = 0;
+    this.#branches = layers.flatMap((branches, layer) =>
+      branches.map(({ branch, norm, weights }) => ({
+        norm,
+        block: branch.block.bind(weights, {
+          stateIndex: branch.block.state ? states++ : -1,
+          format: kv.forLayer(layer),
+          calibration: calibration[layer] ?? null,
+        }),
+      })),
+    );
+  }
+
+  /** The attention of each state that is one, in order. */
+  get attentionLayers(): readonly AttentionLayer[] {
+    return this.#branches.flatMap(({ block }) => block.attention ?? []);
+  }
+
+  /** Takes the rows of `hidden`, [rows][hiddenSize], through all layers, in place. */
+  run(step: Step, hidden: Buf): void {
+    const { ops } = this;
+    const rows = step.tokens.length;
+    const normed = this.buffer("normed");
+    const at: BlockStep = {
+      ops,
+      step,
+      rows,
+      scratch: (name) => this.buffer(name),
+      rope: (config, headDim) => this.#ropeFor(step, config, headDim),
+    };
+    for (const { norm, block } of this.#branches) {
+      ops.rmsNorm(hidden, norm, this.#normEps, rows, normed);
+      block.run(at, normed, hidden);
+    }
+  }
+
+  /** Makes room for steps of `rows` rows. */
+  reserveRows(rows: number): void {
+    if (this.#buffers && this.#rows >= rows) return;
+    this.#freeBuffers();
+    this.#buffers = new Map(
+      Object.entries(this.#widths).map(([name, width]) => [name, this.ops.alloc(rows * width)] as const),
+    );
+    this.#rows = rows;
+  }
+
+  buffer(name: string): Buf {
+    return this.#buffers!.get(name)!;
+  }
+
+  /** Runs `queue` without letting it move dynamic ropes on: its positions are not those of a real sequence. */
+  withoutAdvancingRopes(queue: () => void): void {
+    const ropes = this.#ropes.slice();
+    queue();
+    this.#ropes = ropes;
+  }
+
+  dispose(): void {
+    this.#freeBuffers();
+  }
+
+  /** Dynamic NTK scaling depends on the longest position so far; every other kind is made once. */
+  #ropeFor(step: Step, config: RopeConfig, headDim: number): Rope {
+    const index = this.#ropes.findIndex((known) => known.config === config && known.headDim === headDim);
+    const known = this.#ropes[index];
+    let longest = 0;
+    for (const span of step.spans) longest = Math.max(longest, span.start + span.count);
+    if (known && longest <= known.upTo) return known.rope;
+    const made = { config, headDim, ...ropeFor({ headDim, rope: config }, longest) };
+    if (known) this.#ropes[index] = made;
+    else this.#ropes.push(made);
+    return made.rope;
+  }
+
+  #freeBuffers(): void {
+    for (const buffer of this.#buffers?.values() ?? []) this.ops.free(buffer);
+    this.#buffers = null;
+    this.#rows = 0;
+  }
+}

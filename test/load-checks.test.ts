@@ -1,0 +1,123 @@
+/** @file What loading says of a checkpoint: weights that do not fit their config, and how far it has come. */
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { createReferenceBackend } from "../src/backends/reference/backend.ts";
+import { MemorySource } from "../src/formats/memory-source.ts";
+import { LLM } from "../src/index.ts";
+import { parseModelConfig } from "../src/models/config.ts";
+import { Decoder } from "../src/models/decoder.ts";
+import { RandomWeights } from "../src/models/random-weights.ts";
+import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
+import { checkpointPath } from "./helpers/shared.ts";
+
+const MODEL = checkpointPath("qwen3-1m")!;
+
+/** The embedded checkpoint with other fields in its config.json. */
+async function withConfig(changes: Readonly<Record<string, unknown>>): Promise<MemorySource> {
+  const files: Record<string, Uint8Array | string> = {};
+  for (const file of await readdir(MODEL)) files[file] = await readFile(join(MODEL, file));
+  const config = JSON.parse(await readFile(join(MODEL, "config.json"), "utf8"));
+  files["config.json"] = JSON.stringify({ ...config, ...changes });
+  return new MemorySource(files, "edited");
+}
+
+describe("weights against the config", () => {
+  // The embedded model: 128 hidden, 4 heads and 2 KV heads of 64, feed-forward of 384, 4,096 tokens.
+  it.each([
+    ["fewer KV heads in the weights", { num_key_value_heads: 4 }, "self_attn.k_proj.weight", "[256,128]", "[128,128]"],
+    ["more KV heads in the weights", { num_key_value_heads: 1 }, "self_attn.k_proj.weight", "[64,128]", "[128,128]"],
+    ["a smaller feed-forward", { intermediate_size: 416 }, "mlp.gate_proj.weight", "[416,128]", "[384,128]"],
+    ["a smaller vocabulary", { vocab_size: 4128 }, "model.embed_tokens.weight", "[4128,128]", "[4096,128]"],
+    ["a wider residual stream", { hidden_size: 64 }, "model.embed_tokens.weight", "[4096,64]", "[4096,128]"],
+    ["another head_dim", { head_dim: 32 }, "self_attn.q_proj.weight", "[128,128]", "[256,128]"],
+  ])("%s: one error with tensor, expected and found shape", async (_, changes, tensor, expected, found) => {
+    const read: string[] = [];
+    const loading = LLM.load(await withConfig(changes), {
+      backend: "wasm",
+      threads: 1,
+      onProgress: ({ item }) => read.push(item),
+    });
+    const error = await loading.then(
+      () => null,
+      (e: unknown) => e as Error & { code: string },
+    );
+    expect(error).toMatchObject({ code: "invalid_file" });
+    expect(error!.message).toContain(tensor);
+    expect(error!.message).toContain(`expected ${expected} by its config.json, got ${found}`);
+    expect(read, "no weight was read").toEqual([]);
+  });
+
+  it("a layer that the file does not have", async () => {
+    await expect(
+      LLM.load(await withConfig({ num_hidden_layers: 5, layer_types: undefined }), { backend: "wasm" }),
+    ).rejects.toMatchObject({
+      code: "invalid_file",
+      message: expect.stringContaining("model.layers.4.input_layernorm.weight is missing"),
+    });
+  });
+
+  it("a head of its own that the file does not have", async () => {
+    await expect(LLM.load(await withConfig({ tie_word_embeddings: false }), { backend: "wasm" })).rejects.toMatchObject(
+      {
+        code: "invalid_file",
+        message: expect.stringContaining("lm_head.weight is missing"),
+      },
+    );
+  });
+});
+
+describe("load progress", () => {
+  const tiny = (modelType: string, tied: boolean) => ({
+    ...parseModelConfig(
+      {
+        model_type: modelType,
+        hidden_size: 32,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 16,
+        intermediate_size: 64,
+        vocab_size: 64,
+        max_position_embeddings: 64,
+        tie_word_embeddings: tied,
+      },
+      "config.json",
+    ),
+  });
+
+  it.each([
+    ["llama", true],
+    ["llama", false],
+    ["qwen2", true],
+    ["qwen3", false],
+    ["mistral", true],
+  ] as const)("%s, tied head %s: counts one by one to its total and ends there", async (modelType, tied) => {
+    const ops = await createReferenceBackend();
+    const events: [number, number][] = [];
+    const config = tiny(modelType, tied);
+    const decoder = await Decoder.load(ops, new RandomWeights(config), {
+      config,
+      kv: parseKvSpec("f16"),
+      weights: "auto",
+      onWeight: (_, done, total) => events.push([done, total]),
+    });
+    const total = events[0]![1];
+    expect(events).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
+    decoder.dispose();
+    await ops.dispose();
+  });
+
+  it("of the default model by its events", async () => {
+    const events: { done: number; total: number }[] = [];
+    const llm = await LLM.load(MODEL, {
+      backend: "wasm",
+      threads: 1,
+      onProgress: ({ phase, done, total }) => phase === "load" && events.push({ done, total }),
+    });
+    await llm.dispose();
+    // Embedding and final norm, and in each of 4 layers two norms, q|k|v, two norms of heads, output, gate|up and down.
+    expect(events.at(-1)).toEqual({ done: 34, total: 34 });
+  });
+});
