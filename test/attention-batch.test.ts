@@ -4,12 +4,12 @@ import "../src/node/install.ts";
 import type { AttentionLayer, Ops, Rope, Span, Step } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWasmBackend } from "../src/backends/wasm/backend.ts";
-import { gaussians, relativeError, upload } from "../src/backends/wasm/test-backend.ts";
 import { createWebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { KvCache } from "../src/cache/kv-cache.ts";
 import { PagePool } from "../src/cache/page-pool.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
+import { gaussians, relativeError, upload } from "./support/wasm-backend.ts";
 import { tolerance } from "./tolerances.ts";
 
 const HEAD_DIM = 64;

@@ -1,24 +1,32 @@
 /**
  * @file Puts the WGSL kernels into a module, so that no bundle has to find files: `npm run build:kernels`.
  *
- * src/backends/webgpu/kernels/*.wgsl → src/backends/webgpu/generated/shaders.ts, one string a file.
+ * The .wgsl files beside their dispatching modules in src/backends/webgpu/ → src/backends/webgpu/generated/shaders.ts, one
+ * string a file, by its name without the folder.
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const FOLDER = fileURLToPath(new URL("../src/backends/webgpu/", import.meta.url));
 const OUTPUT = join(FOLDER, "generated/shaders.ts");
 
-const names = (await readdir(join(FOLDER, "kernels"))).filter((name) => name.endsWith(".wgsl")).sort();
+const paths = (await readdir(FOLDER, { recursive: true })).filter((path) => path.endsWith(".wgsl"));
+const kernels = paths
+  .map((path) => ({ path, name: basename(path, ".wgsl") }))
+  .sort((a, b) => (a.name < b.name ? -1 : 1));
+for (const [index, { path, name }] of kernels.entries()) {
+  const next = kernels[index + 1];
+  if (next?.name === name) throw new Error(`build-shaders: ${path} and ${next.path} share a name; rename one of them`);
+}
 const entries = await Promise.all(
-  names.map(async (name) => {
-    const text = await readFile(join(FOLDER, "kernels", name), "utf8");
-    return `  ${JSON.stringify(name.replace(/\.wgsl$/, ""))}: ${JSON.stringify(text)},`;
+  kernels.map(async ({ path, name }) => {
+    const text = await readFile(join(FOLDER, path), "utf8");
+    return `  ${JSON.stringify(name)}: ${JSON.stringify(text)},`;
   }),
 );
 const lines = [
-  "/** @file Written by tools/build-shaders.ts from src/backends/webgpu/kernels/; not in git. */",
+  "/** @file Written by tools/build-shaders.ts from the .wgsl files of src/backends/webgpu/; not in git. */",
   "export const shaders = {",
   ...entries,
   "} as const;",
@@ -33,5 +41,5 @@ if (previous === text) {
 } else {
   await mkdir(join(OUTPUT, ".."), { recursive: true });
   await writeFile(OUTPUT, text);
-  console.log(`build-shaders: ${names.length} kernels, ${(text.length / 1024).toFixed(1)} KiB`);
+  console.log(`build-shaders: ${kernels.length} kernels, ${(text.length / 1024).toFixed(1)} KiB`);
 }

@@ -2,8 +2,8 @@
  * @file Time of decode attention with its merge, 32 query heads on 8 KV heads of 128, by the GPU's clock. Layers with pages of
  * their own take turns, together larger than any cache.
  */
+import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
-import type { DecodeTuning } from "../../src/backends/webgpu/decode-attention.ts";
 import { benchShape } from "../../src/bench/bench-model.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";

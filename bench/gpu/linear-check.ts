@@ -2,15 +2,14 @@
  * @file Every kernel of matrix products on this adapter against f64 in plain TypeScript: one row for each plan and weight type,
  * with the worst case. A plan that does not compile or breaks the device leaves a row with `error`.
  */
-
-import { WEIGHT_TYPES } from "../../src/backends/wasm/test-backend.ts";
-import { BufferAllocator } from "../../src/backends/webgpu/buffers.ts";
-import { Commands } from "../../src/backends/webgpu/commands.ts";
-import type { GpuContext } from "../../src/backends/webgpu/context.ts";
-import { type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear-plan.ts";
-import { tileBytes } from "../../src/backends/webgpu/matrix-text.ts";
-import { openDevice } from "../../src/backends/webgpu/open-device.ts";
-import { LinearBench, type LinearCase } from "../../src/backends/webgpu/test-linear.ts";
+import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
+import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import { tileBytes } from "../../src/backends/webgpu/linear/matrix-text.ts";
+import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
+import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { WEIGHT_TYPES } from "../../test/support/wasm-backend.ts";
+import { LinearBench, type LinearCase } from "../../test/support/webgpu-linear.ts";
 import { tolerance } from "../../test/tolerances.ts";
 
 export const ROW_PLANS: readonly LinearPlan[] = [1, 2, 4].flatMap((outputs) =>

@@ -6,19 +6,18 @@
  * A figure is the time of one pass over `dispatches` products, each waiting for the one before as in a model, over weights that
  * together are several times the L2 cache; one row a plan, and `linear-total` for a whole model with the best and the chosen plans.
  */
-
 import { isGrouped } from "../../src/backends/grouped-weights.ts";
 import type { WeightType } from "../../src/backends/ops.ts";
-import { gaussians } from "../../src/backends/wasm/test-backend.ts";
-import { BufferAllocator } from "../../src/backends/webgpu/buffers.ts";
-import { Commands } from "../../src/backends/webgpu/commands.ts";
-import type { GpuContext } from "../../src/backends/webgpu/context.ts";
-import { GpuWeight } from "../../src/backends/webgpu/gpu-weight.ts";
-import { LinearKernels } from "../../src/backends/webgpu/linear.ts";
-import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear-plan.ts";
-import { openDevice } from "../../src/backends/webgpu/open-device.ts";
-import { unitBytes } from "../../src/backends/webgpu/weight-bytes.ts";
+import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
+import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { GpuWeight } from "../../src/backends/webgpu/linear/gpu-weight.ts";
+import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
+import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import { unitBytes } from "../../src/backends/webgpu/linear/weight-bytes.ts";
+import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
+import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { toFloat16Bits } from "../../src/math/float16.ts";
+import { gaussians } from "../../test/support/wasm-backend.ts";
 import { planName, ROW_PLANS, tilePlans } from "./linear-check.ts";
 import { timePasses } from "./pass-times.ts";
 

@@ -5,10 +5,10 @@
  * the call to the token, with nothing else queued.
  */
 import "../../src/node/install.ts";
-import { BufferAllocator, GpuBuf } from "../../src/backends/webgpu/buffers.ts";
-import { Commands } from "../../src/backends/webgpu/commands.ts";
-import { GpuSampling } from "../../src/backends/webgpu/gpu-sampler.ts";
-import { openDevice } from "../../src/backends/webgpu/open-device.ts";
+import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { BufferAllocator, GpuBuf } from "../../src/backends/webgpu/queue/buffers.ts";
+import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { GpuSampling } from "../../src/backends/webgpu/sampling/gpu-sampler.ts";
 import { CounterRng } from "../../src/math/rng.ts";
 import { timePasses } from "./pass-times.ts";
 

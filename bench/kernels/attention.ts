@@ -5,8 +5,8 @@
  * are ns for a key of one KV head, K and V together, the fastest and the median of many runs: other work only slows them.
  */
 import { parseArgs } from "node:util";
-import { AttentionFixture } from "../../src/backends/wasm/test-attention.ts";
 import type { KvType } from "../../src/quant/kv-format.ts";
+import { AttentionFixture } from "../../test/support/wasm-attention.ts";
 
 const NUM_KV_HEADS = 8;
 const PREFILL_ROWS = 128;

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { append, type Fixture, kvFormat, makeCache, range, readMark, write } from "../../test/support/pages.ts";
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
-import { append, type Fixture, kvFormat, makeCache, range, readMark, write } from "./test-pages.ts";
 
 /** Everything a failed call must leave alone. */
 function stateOf(fixture: Fixture, sequence: Sequence): unknown {

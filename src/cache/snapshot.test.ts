@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { append, type Fixture, kvFormat, makeCache, range, readMark } from "../../test/support/pages.ts";
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 import { readSnapshotHeader, restoreSequence, saveSequence, snapshotParts } from "./snapshot.ts";
-import { append, type Fixture, kvFormat, makeCache, range, readMark } from "./test-pages.ts";
 
 const IDENTITY = { fingerprint: "ab".repeat(32), kvSpec: "k4v4,sinks=4,window=24" };
 const FORMATS = [kvFormat(4, 24), kvFormat(20, 0, "tq3"), kvFormat(0, 40, "q8_0"), kvFormat(4, 9, "f16")];

@@ -1,10 +1,10 @@
 /** Page storage, the pool, block tables and beams: the small parts below and above a sequence. */
 import { describe, expect, it } from "vitest";
+import { append, kvFormat, makeCache, range, readMark } from "../../test/support/pages.ts";
 import { BlockTable } from "./block-table.ts";
 import { MemoryPageStorage } from "./memory-storage.ts";
 import { PagePool } from "./page-pool.ts";
 import { reorderBeams } from "./reorder-beams.ts";
-import { append, kvFormat, makeCache, range, readMark } from "./test-pages.ts";
 
 describe("MemoryPageStorage", () => {
   it("gives zeroed pages with addresses above 0, copies, and counts bytes", async () => {

@@ -1,8 +1,8 @@
 /** @file Bytes of a model's weights as each backend lays them out. */
 import type { WeightType } from "../backends/ops.ts";
 import { WasmWeight } from "../backends/wasm/wasm-weight.ts";
-import { bufferBytes } from "../backends/webgpu/buffers.ts";
-import { weightBuffers } from "../backends/webgpu/gpu-weight.ts";
+import { weightBuffers } from "../backends/webgpu/linear/gpu-weight.ts";
+import { bufferBytes } from "../backends/webgpu/queue/buffers.ts";
 import { DTYPE_BYTES } from "../backends/weights.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
 import { embeddingType } from "../models/load-weights.ts";

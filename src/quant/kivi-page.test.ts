@@ -1,12 +1,12 @@
 /** @file KIVI pages: what is read is what the codec gives, and every byte has its place. */
 import { describe, expect, it } from "vitest";
+import { gaussianVector } from "../../test/support/vectors.ts";
 import { KiviCodec } from "./baselines/kivi.ts";
 import { writeKivi } from "./kivi-page.ts";
 import type { SideFormat } from "./kv-format.ts";
 import { bitsPerValue, PAGE_TOKENS, pageLayout } from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { RowCodec } from "./row-codec.ts";
-import { gaussianVector } from "./test-vectors.ts";
 
 const side = (bits: number): SideFormat => parseKvSpec(`kivi-${bits}`).forLayer(0).k;
 const HEADS = 2;

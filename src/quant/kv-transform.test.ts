@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { randomCalibration } from "../../test/helpers/calibration.ts";
+import { gaussianVector, innerProduct } from "../../test/support/vectors.ts";
 import { cholesky, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration } from "./calibration.ts";
 import { kvTransforms } from "./kv-transform.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { createRotation } from "./rotation.ts";
 import { headCalibrations, RowCodec } from "./row-codec.ts";
-import { gaussianVector, innerProduct } from "./test-vectors.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 const D = 64;

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { gaussianVector, innerProduct, squaredDistance } from "../../test/support/vectors.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import type { LayerKvFormat } from "./kv-format.ts";
 import { BLOCK, type PageLayout, pageLayout, type Region, type SideLayout } from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { createRotation } from "./rotation.ts";
 import { type HeadCalibration, RowCodec } from "./row-codec.ts";
-import { gaussianVector, innerProduct, squaredDistance } from "./test-vectors.ts";
 import { TurboQuantMse } from "./turboquant-mse.ts";
 import { TurboQuantProd } from "./turboquant-prod.ts";
 

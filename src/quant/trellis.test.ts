@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { gaussianVector, meanAndError, squaredDistance, unitVector } from "../../test/support/vectors.ts";
 import { getCodebook } from "./codebook.ts";
-import { gaussianVector, meanAndError, squaredDistance, unitVector } from "./test-vectors.ts";
 import { TRELLIS_DISTORTION, TRELLIS_RUN, TRELLIS_VALUES, TrellisCoder, trellisPlaces } from "./trellis.ts";
 import { TurboQuantMse } from "./turboquant-mse.ts";
 

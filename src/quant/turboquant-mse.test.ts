@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { gaussianVector, innerProduct, meanAndError, squaredDistance, unitVector } from "../../test/support/vectors.ts";
 import type { Bits, RotationKind } from "./kv-format.ts";
-import { gaussianVector, innerProduct, meanAndError, squaredDistance, unitVector } from "./test-vectors.ts";
 import { TurboQuantMse, type TurboQuantMseOptions } from "./turboquant-mse.ts";
 
 const BITS = [1, 2, 3, 4, 5, 6, 7, 8] as const;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { innerProduct, meanAndError, squaredDistance, unitVector } from "../../test/support/vectors.ts";
 import { getCodebook } from "./codebook.ts";
 import { type Projection, projectionMatrix, sketchFactor } from "./qjl.ts";
-import { innerProduct, meanAndError, squaredDistance, unitVector } from "./test-vectors.ts";
 import { TurboQuantMse } from "./turboquant-mse.ts";
 import { TurboQuantProd } from "./turboquant-prod.ts";
 

@@ -1,10 +1,10 @@
 /** @file A WebGPU device for tests: the machine's own, or SwiftShader, the software Vulkan driver that Chromium brings along. */
 import { existsSync } from "node:fs";
 import "../../src/node/install.ts";
-import { BufferAllocator, type GpuBuffer } from "../../src/backends/webgpu/buffers.ts";
-import { Commands } from "../../src/backends/webgpu/commands.ts";
-import type { GpuContext } from "../../src/backends/webgpu/context.ts";
-import { type OpenOptions, openDevice } from "../../src/backends/webgpu/open-device.ts";
+import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
+import { type OpenOptions, openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { BufferAllocator, type GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
+import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { skipReason } from "./optional.ts";
 
 const SWIFTSHADER = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/usr/lib/chromium-browser/vk_swiftshader_icd.json"];

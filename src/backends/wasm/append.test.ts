@@ -1,6 +1,7 @@
 /** @file The append kernel against the row codec: the same bytes for every type, head_dim, rule and kind of input. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomCalibration } from "../../../test/helpers/calibration.ts";
+import { AppendFixture, type AppendShape } from "../../../test/support/wasm-append.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import type { KvType, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
@@ -9,7 +10,6 @@ import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { clampToFloat16 } from "../../quant/sanitize.ts";
 import { compileKernels } from "./load-kernels.ts";
-import { AppendFixture, type AppendShape } from "./test-append.ts";
 
 let module: WebAssembly.Module;
 beforeAll(async () => {

@@ -3,14 +3,14 @@
  * and that decoding and prefilling give the same. test/backend-parity.test.ts compares whole layers with the reference.
  */
 import { describe, expect, it } from "vitest";
+import { AttentionFixture } from "../../../test/support/wasm-attention.ts";
+import { relativeError } from "../../../test/support/wasm-backend.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import { CounterRng } from "../../math/rng.ts";
 import { packPlane, planeShifts } from "../../quant/bit-pack.ts";
 import type { Bits, KvType } from "../../quant/kv-format.ts";
 import { trellisPlaces } from "../../quant/trellis.ts";
 import { codebookTable } from "./codebook-table.ts";
-import { AttentionFixture } from "./test-attention.ts";
-import { relativeError } from "./test-backend.ts";
 
 const WIDTHS: readonly Bits[] = [1, 2, 3, 4, 5, 6, 7, 8];
 const ONE = 0x3c00; // 1 in f16

@@ -2,10 +2,18 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { tolerance } from "../../../test/tolerances.ts";
 import "../../node/install.ts";
+import {
+  download,
+  gaussians,
+  partOf,
+  relativeError,
+  stepOf,
+  upload,
+  WEIGHT_TYPES,
+} from "../../../test/support/wasm-backend.ts";
 import { isGrouped, roundToGroups } from "../grouped-weights.ts";
 import type { Ops } from "../ops.ts";
 import { createWasmBackend } from "./backend.ts";
-import { download, gaussians, partOf, relativeError, stepOf, upload, WEIGHT_TYPES } from "./test-backend.ts";
 
 /** Not multiples of 4, and enough elements at 300 columns and 70 rows to be shared between threads. */
 const WIDTHS = [1, 3, 4, 30, 64, 300];

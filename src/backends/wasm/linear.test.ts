@@ -3,10 +3,19 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tolerance } from "../../../test/tolerances.ts";
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
 import "../../node/install.ts";
+import {
+  download,
+  gaussians,
+  matmul,
+  partOf,
+  relativeError,
+  stored,
+  upload,
+  WEIGHT_TYPES,
+} from "../../../test/support/wasm-backend.ts";
 import { isGrouped, roundToGroups } from "../grouped-weights.ts";
 import type { Ops, WeightType } from "../ops.ts";
 import { createWasmBackend } from "./backend.ts";
-import { download, gaussians, matmul, partOf, relativeError, stored, upload, WEIGHT_TYPES } from "./test-backend.ts";
 
 /** [outputs, columns]: fewer than a panel, remainders of panels, pairs and records (8, 32), and whole ones. */
 const SHAPES: readonly (readonly [number, number])[] = [

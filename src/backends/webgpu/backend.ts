@@ -18,23 +18,23 @@ import type {
   WeightPart,
   WeightType,
 } from "../ops.ts";
-import { AppendKernels } from "./append.ts";
-import { AttentionKernels } from "./attention.ts";
-import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./buffers.ts";
-import { checkFormat } from "./check-format.ts";
-import { Commands } from "./commands.ts";
-import type { GpuContext } from "./context.ts";
-import type { DecodeTuning } from "./decode-attention.ts";
-import { describeDevice, explainDevice } from "./describe-device.ts";
-import { ElementwiseKernels } from "./elementwise.ts";
-import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./gpu-sampler.ts";
-import { asGpuWeight, WeightLoader } from "./gpu-weight.ts";
-import { LinearKernels } from "./linear.ts";
-import { rehearsedRows } from "./linear-plan.ts";
-import { type OpenOptions, openDevice } from "./open-device.ts";
-import { GpuPageStorage } from "./page-storage.ts";
-import { ROW_WORDS, StepBuffer } from "./step-buffer.ts";
-import { CHUNK_TOKENS } from "./working-memory.ts";
+import { AppendKernels } from "./append/append.ts";
+import { AttentionKernels } from "./attention/attention.ts";
+import type { DecodeTuning } from "./attention/decode-attention.ts";
+import { checkFormat } from "./codec/check-format.ts";
+import type { GpuContext } from "./device/context.ts";
+import { describeDevice, explainDevice } from "./device/describe-device.ts";
+import { type OpenOptions, openDevice } from "./device/open-device.ts";
+import { CHUNK_TOKENS } from "./device/working-memory.ts";
+import { ElementwiseKernels } from "./elementwise/elementwise.ts";
+import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
+import { LinearKernels } from "./linear/linear.ts";
+import { rehearsedRows } from "./linear/linear-plan.ts";
+import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
+import { Commands } from "./queue/commands.ts";
+import { GpuPageStorage } from "./queue/page-storage.ts";
+import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
+import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
   /** For benchmarks that look for better settings. */

@@ -1,9 +1,9 @@
 /** @file The steps of a rehearsal meet every kernel that steps of other sizes get: plans are compared, no device takes part. */
 import { describe, expect, it } from "vitest";
-import type { GpuContext } from "./context.ts";
-import type { GpuWeight } from "./gpu-weight.ts";
-import { type LinearPlan, planLinear, rehearsedRows } from "./linear-plan.ts";
-import { planPrefill } from "./prefill-attention.ts";
+import { planPrefill } from "./attention/prefill-attention.ts";
+import type { GpuContext } from "./device/context.ts";
+import type { GpuWeight } from "./linear/gpu-weight.ts";
+import { type LinearPlan, planLinear, rehearsedRows } from "./linear/linear-plan.ts";
 
 const HEADS = [
   [4, 2],

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { append, type Fixture, kvFormat, makeCache, range } from "../../cache/test-pages.ts";
+import { append, type Fixture, kvFormat, makeCache, range } from "../../../test/support/pages.ts";
 import { pageHashes } from "./page-hashes.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 

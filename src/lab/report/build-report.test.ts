@@ -1,10 +1,10 @@
 /** @file The page: its figures are well-formed and show every row, its numbers are those of the rows. */
 import { parseHTML } from "linkedom";
 import { describe, expect, it } from "vitest";
+import { familyRows, testRow } from "../../../test/support/report-rows.ts";
 import { buildReport } from "./build-report.ts";
 import { reportPage } from "./page.ts";
 import { PALETTE, resolveColors } from "./palette.ts";
-import { familyRows, testRow } from "./test-rows.ts";
 
 const cell = (length: number, depth: number, recall: number) => ({
   length,

@@ -1,9 +1,9 @@
 /** @file What the report concludes: the effect of a parameter, and the smallest format that passes. */
 import { describe, expect, it } from "vitest";
+import { familyRows, testRow } from "../../../test/support/report-rows.ts";
 import { parameterEffects } from "./figures/effects.ts";
 import { recommend } from "./recommendation.ts";
 import { mainGroups, reportRow } from "./report-row.ts";
-import { familyRows, testRow } from "./test-rows.ts";
 
 describe("parameterEffects", () => {
   const run = (parameters: object, kld: number) =>

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { gaussianVector, meanAndError, squaredDistance, unitVector } from "../../../test/support/vectors.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
 import type { RotationKind } from "../kv-format.ts";
 import { pageLayout } from "../page-layout.ts";
 import { parseKvSpec } from "../parse-kv-spec.ts";
 import { RowCodec } from "../row-codec.ts";
-import { gaussianVector, meanAndError, squaredDistance, unitVector } from "../test-vectors.ts";
 import { TurboQuantMse } from "../turboquant-mse.ts";
 import { RotatedQ4Codec } from "./q4-0-rotated.ts";
 import { Q8Codec } from "./q8-0.ts";

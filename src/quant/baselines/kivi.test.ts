@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { gaussianVector, squaredDistance } from "../../../test/support/vectors.ts";
 import { fromFloat16Bits } from "../../math/float16.ts";
 import type { Bits } from "../kv-format.ts";
 import { KIVI_GROUP } from "../page-layout.ts";
-import { gaussianVector, squaredDistance } from "../test-vectors.ts";
 import { TurboQuantMse } from "../turboquant-mse.ts";
 import { KiviCodec } from "./kivi.ts";
 

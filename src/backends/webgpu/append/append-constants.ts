@@ -1,0 +1,117 @@
+/** @file Numbers that the append kernel reads for one layer, in one buffer: norms, calibration, rotation, codebooks. */
+import { getCodebook } from "../../../quant/codebook.ts";
+import type { SideFormat } from "../../../quant/kv-format.ts";
+import { kvTransforms } from "../../../quant/kv-transform.ts";
+import { codeBits, isRotated } from "../../../quant/page-layout.ts";
+import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
+import type { AttentionLayer } from "../../ops.ts";
+import { sideCentroids } from "../codec/read-text.ts";
+
+export interface AppendConstants {
+  /** The norms of Q and K heads are ones; the device copies its weights over them. */
+  readonly values: Float32Array<ArrayBuffer>;
+  /** Where each array starts in `values`, by its name in the kernel, and the shape of the rotation. */
+  readonly at: Readonly<
+    Record<
+      | "QUERY_NORM_AT"
+      | "KEY_NORM_AT"
+      | "MEAN_AT"
+      | "BALANCE_AT"
+      | "ROTATION_AT"
+      | "ROTATION_SIZE"
+      | "ROTATION_ROUNDS"
+      | "K_CENTROIDS_AT"
+      | "K_BOOK_SIZE"
+      | "V_CENTROIDS_AT"
+      | "V_BOOK_SIZE"
+      | "BOOK_SIZE"
+      | "KEY_MATRIX_AT"
+      | "QUERY_MATRIX_AT"
+      | "VALUE_MATRIX_AT"
+      | "K_FEEDBACK_AT"
+      | "V_FEEDBACK_AT",
+      number
+    >
+  >;
+}
+
+/**
+ * Forward rotation of a layer as kernels read it. Hadamard: the signs of each round, then the factor 1/√size ·
+ * QR: the matrix, row by row · none: nothing
+ */
+export function rotationValues(layer: AttentionLayer): {
+  values: number[] | Float32Array;
+  size: number;
+  rounds: number;
+} {
+  const { format, headDim } = layer;
+  if (!isRotated(format.k, format) && !isRotated(format.v, format)) return { values: [], size: 1, rounds: 0 };
+  const rotation = createRotation(format.rotation, headDim, format.seed);
+  if (rotation.matrix) return { values: rotation.matrix, size: 1, rounds: 0 };
+  const size = powerOfTwoBelow(headDim);
+  return {
+    values: [...rotation.signs.flatMap((s) => [...s]), 1 / Math.sqrt(size)],
+    size,
+    rounds: rotation.signs.length,
+  };
+}
+
+/** Square matrices one after the other, each with rows and columns exchanged: neighbours then read neighbours. */
+export function byColumns(matrices: Float32Array | null, headDim: number): Float32Array<ArrayBuffer> {
+  const square = headDim * headDim;
+  const out = new Float32Array(matrices?.length ?? 0);
+  matrices?.forEach((value, at) => {
+    const inner = at % square;
+    out[at - inner + (inner % headDim) * headDim + Math.floor(inner / headDim)] = value;
+  });
+  return out;
+}
+
+export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
+  const { format, headDim, calibration } = layer;
+  const parts: ArrayLike<number>[] = [];
+  let end = 0;
+  const put = (values: ArrayLike<number>): number => {
+    parts.push(values);
+    end += values.length;
+    return end - values.length;
+  };
+  /** Where centroids begin, and how many numbers they are with the boundaries behind them, which a trellis has not. */
+  const codebook = (side: SideFormat): readonly [number, number] => {
+    if (!side.type.startsWith("tq")) return [0, 0];
+    const start = put(sideCentroids(side, headDim));
+    const boundaries = side.trellis ? [] : getCodebook(headDim, codeBits(side.type)).boundaries;
+    return [start, put(boundaries) + boundaries.length - start];
+  };
+  const ones = new Float32Array(headDim).fill(1);
+  const rotation = rotationValues(layer);
+  const { k, v } = kvTransforms(calibration, format, headDim);
+  const [kCentroids, kBook] = codebook(format.k);
+  const [vCentroids, vBook] = codebook(format.v);
+  const at = {
+    K_CENTROIDS_AT: kCentroids,
+    K_BOOK_SIZE: kBook,
+    V_CENTROIDS_AT: vCentroids,
+    V_BOOK_SIZE: vBook,
+    BOOK_SIZE: Math.max(1, kBook, vBook),
+    QUERY_NORM_AT: put(ones),
+    KEY_NORM_AT: put(ones),
+    MEAN_AT: put(calibration?.keyMean ?? []),
+    BALANCE_AT: put(calibration?.balance ?? []),
+    KEY_MATRIX_AT: put(byColumns(k.forward, headDim)),
+    QUERY_MATRIX_AT: put(byColumns(k.inverse, headDim)),
+    VALUE_MATRIX_AT: put(byColumns(v.forward, headDim)),
+    K_FEEDBACK_AT: put(k.feedback ?? []),
+    V_FEEDBACK_AT: put(v.feedback ?? []),
+    ROTATION_AT: put(rotation.values),
+    ROTATION_SIZE: rotation.size,
+    ROTATION_ROUNDS: rotation.rounds,
+  };
+  const values = new Float32Array(end);
+  let offset = 0;
+  for (const part of parts) {
+    values.set(part, offset);
+    offset += part.length;
+  }
+  return { values, at };
+}

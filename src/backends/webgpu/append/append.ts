@@ -1,0 +1,163 @@
+/** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
+import { exactGroup, mainGroup } from "../../../cache/sequence.ts";
+import { kvTransforms } from "../../../quant/kv-transform.ts";
+import { isRotated } from "../../../quant/page-layout.ts";
+import type { AttentionLayer, Rope, Step } from "../../ops.ts";
+import { checkFormat } from "../codec/check-format.ts";
+import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
+import { sideName } from "../codec/read-text.ts";
+import { storeText } from "../codec/store-text.ts";
+import { shaders } from "../generated/shaders.ts";
+import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
+import { type Commands, f32Word } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import { type GpuPageStorage, SLOT_MASK } from "../queue/page-storage.ts";
+import { floatText, shaderText } from "../queue/shader-text.ts";
+import { SPAN_WORDS, type StepBuffer } from "../queue/step-buffer.ts";
+import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
+
+/** Invocations of a workgroup of append.wgsl. */
+const THREADS = 128;
+
+interface PreparedLayer {
+  readonly kernel: Kernel;
+  readonly constants: GpuBuffer;
+}
+
+export class AppendKernels {
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  readonly #storage: GpuPageStorage;
+  readonly #steps: StepBuffer;
+  readonly #layers = new Map<AttentionLayer, PreparedLayer>();
+  #angles: GpuBuffer;
+  #anglesOf: { step: Step; rope: Rope } | null = null;
+
+  constructor(commands: Commands, allocator: BufferAllocator, storage: GpuPageStorage, steps: StepBuffer) {
+    this.#commands = commands;
+    this.#allocator = allocator;
+    this.#storage = storage;
+    this.#steps = steps;
+    this.#angles = allocator.allocate(1024, "angles");
+  }
+
+  /**
+   * See `Ops.appendKv`. norms: device buffers of the norms of Q and K heads, or null
+   * @throws TurboQuantError unsupported — kivi types and QJL, which no kernel here writes
+   */
+  run(
+    step: Step,
+    layer: AttentionLayer,
+    rope: Rope,
+    norms: { q: GpuBuffer | null; k: GpuBuffer | null },
+    qkv: GpuBuffer,
+    q: GpuBuffer,
+  ): void {
+    const { index, numHeads, numKvHeads } = layer;
+    const { main, exact } = step.spans[0]!.sequence.cache.layers[index]!;
+    const at = this.#steps.prepare(step);
+    const angles = this.#anglesFor(step, rope);
+    const { kernel, constants } = this.#prepare(step, layer, norms);
+    this.#commands.dispatch(
+      kernel,
+      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale), 0],
+      [
+        this.#steps.buffer,
+        angles,
+        qkv,
+        constants,
+        this.#storage.bufferOf(mainGroup(index), main.numBytes),
+        this.#storage.bufferOf(exactGroup(index), exact?.numBytes ?? 0),
+        q,
+      ],
+      numHeads + 2 * numKvHeads,
+      step.tokens.length,
+    );
+  }
+
+  #prepare(step: Step, layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): PreparedLayer {
+    const known = this.#layers.get(layer);
+    if (known) return known;
+    checkFormat(layer.format);
+    const made = makeAppendConstants(layer);
+    const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
+    this.#commands.write(constants, 0, made.values);
+    if (norms.q) this.#commands.copy(norms.q, 0, constants, made.at.QUERY_NORM_AT * 4, layer.headDim * 4);
+    if (norms.k) this.#commands.copy(norms.k, 0, constants, made.at.KEY_NORM_AT * 4, layer.headDim * 4);
+    const prepared = { kernel: this.#kernel(step, layer, made), constants };
+    this.#layers.set(layer, prepared);
+    return prepared;
+  }
+
+  #kernel(step: Step, layer: AttentionLayer, { at }: AppendConstants): Kernel {
+    const { format, headDim, numHeads, numKvHeads } = layer;
+    const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
+    const { k, v } = kvTransforms(layer.calibration, format, headDim);
+    const kRotated = isRotated(format.k, format);
+    const vRotated = isRotated(format.v, format);
+    const rotated = kRotated || vRotated;
+    const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0;
+    const values = {
+      HEAD_DIM: headDim,
+      NUM_HEADS: numHeads,
+      NUM_KV_HEADS: numKvHeads,
+      GROUP: numHeads / numKvHeads,
+      PAGE_TOKENS: main.pageTokens,
+      PAGE_BYTES: main.numBytes,
+      EXACT_TOKENS: exact?.pageTokens ?? 1,
+      EXACT_BYTES: exact?.numBytes ?? 0,
+      EXACT_K_AT: exact?.k.planes[0]?.offset ?? 0,
+      EXACT_V_AT: exact?.v.planes[0]?.offset ?? 0,
+      SLOT_MASK,
+      SHUFFLE_BITS: bits,
+      ROTATED: rotated,
+      QR: format.rotation === "qr",
+      K_ROTATED: kRotated,
+      V_ROTATED: vRotated,
+      QK_NORM: layer.qNorm !== null,
+      CALIBRATED: layer.calibration !== null,
+      K_DENSE: k.forward !== null,
+      V_DENSE: v.forward !== null,
+      DENSE: k.forward !== null || v.forward !== null,
+      HAS_CODES: format.k.type.startsWith("tq") || format.v.type.startsWith("tq"),
+      TRELLIS: Boolean(format.k.trellis || format.v.trellis),
+      HAS_EXACT: exact !== null,
+      ...at,
+    };
+    const inserts = {
+      EXACT: shaders.exact,
+      HADAMARD: hadamardText(bits),
+      ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
+      STORE_K: storeText("k", headDim, format.k, main.k, k.feedback !== null),
+      STORE_V: storeText("v", headDim, format.v, main.v, v.feedback !== null),
+    };
+    const code = shaderText("append", shaders.append, values, inserts);
+    return this.#commands.kernel(`append ${code}`, () => ({
+      label: `append ${sideName(format.k)}/${sideName(format.v)} ${headDim}`,
+      code,
+      buffers: ["read", "read", "read", "read", "write", "write", "write"],
+    }));
+  }
+
+  /** cos and sin of every row's angles, f32 from f64; sent once a step, for all its layers. */
+  #anglesFor(step: Step, rope: Rope): GpuBuffer {
+    if (this.#anglesOf?.step === step && this.#anglesOf.rope === rope) return this.#angles;
+    const half = rope.invFreq.length;
+    const values = new Float32Array(step.positions.length * half * 2);
+    let at = 0;
+    for (const position of step.positions) {
+      for (let i = 0; i < half; i++) {
+        const angle = position * rope.invFreq[i]!;
+        values[at++] = Math.cos(angle) * rope.attentionFactor;
+        values[at++] = Math.sin(angle) * rope.attentionFactor;
+      }
+    }
+    if (this.#angles.numBytes < values.byteLength) {
+      this.#allocator.free(this.#angles);
+      this.#angles = this.#allocator.allocate(values.byteLength, "angles");
+    }
+    this.#commands.write(this.#angles, 0, values);
+    this.#anglesOf = { step, rope };
+    return this.#angles;
+  }
+}

@@ -1,0 +1,288 @@
+// Keys, values and queries of a step: norm, RoPE, calibration, rotation, quantization and the bytes of their rows.
+// One workgroup a head of a row. docs/formats/kv-page.md is the specification; the order of its sums is kept.
+//#if SHUFFLE_BITS > 0
+enable subgroups;
+//#end
+struct Params {
+  rows_at: u32,
+  spans_at: u32,
+  eps: f32,
+  softmax_scale: f32,
+  // Always 0, which a compiler cannot know; see exact.wgsl.
+  zero: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> angles: array<vec2f>;
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;
+// Norms of Q and K heads, key mean, balance, rotation, codebooks: see append-constants.ts.
+@group(0) @binding(4) var<storage, read> constants: array<f32>;
+@group(0) @binding(5) var<storage, read_write> pages: array<atomic<u32>>;
+@group(0) @binding(6) var<storage, read_write> exact_pages: array<atomic<u32>>;
+@group(0) @binding(7) var<storage, read_write> query: array<f32>;
+
+const THREADS = 128u;
+// Coordinates an invocation holds.
+const OWN = (HEAD_DIM + THREADS - 1u) / THREADS;
+const MAX_FLOAT16 = 65504.0;
+
+var<workgroup> xs: array<f32, HEAD_DIM>;
+var<workgroup> ys: array<f32, HEAD_DIM>;
+var<workgroup> sums: array<f32, THREADS>;
+var<workgroup> eighths: array<f32, 8>;
+var<workgroup> codes: array<u32, HEAD_DIM>;
+//#if HAS_CODES
+// For nine factors; a trellis needs four vectors and the targets of its survivors, twice.
+var<workgroup> candidates: array<f32, max(HEAD_DIM * 9u, HEAD_DIM * 4u + 256u)>;
+var<workgroup> cosines: array<f32, 9>;
+// Centroids and boundaries of the head's side: searched once for every factor.
+var<workgroup> book: array<f32, BOOK_SIZE>;
+//#end
+
+//#if TRELLIS
+// Codes of the survivors of a run, two bits each, twice: see trellis-text.ts.
+var<workgroup> paths: array<vec2u, 8>;
+
+fn code_of(path: vec2u, i: u32) -> u32 {
+  return (path[i / 16u] >> (2u * (i % 16u))) & 3u;
+}
+// Number of the least of four prices, the first of equals.
+fn least_of(price: vec4f) -> u32 {
+  let low = select(0u, 1u, price.y < price.x);
+  let high = select(2u, 3u, price.w < price.z);
+  return select(low, high, min(price.z, price.w) < min(price.x, price.y));
+}
+fn least(price: vec4f) -> f32 {
+  return min(min(price.x, price.y), min(price.z, price.w));
+}
+//#end
+
+//#if ROTATION_ROUNDS > 0
+// Of each round, then the factor.
+var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
+//#end
+
+//#insert EXACT
+
+// A rotation may have gathered what was in range in one coordinate: nothing becomes infinite here.
+fn f16_bits(x: f32) -> u32 {
+  let bits = bitcast<u32>(clamp(x, -MAX_FLOAT16, MAX_FLOAT16));
+  let sign = (bits >> 16u) & 0x8000u;
+  let magnitude = bits & 0x7fffffffu;
+  if (magnitude < 0x38800000u) {
+    // Subnormal: adding 0.5 aligns the mantissa so that the adder does the rounding.
+    return sign | (bitcast<u32>(bitcast<f32>(magnitude) + 0.5) - 0x3f000000u);
+  }
+  return sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13u) & 1u)) >> 13u);
+}
+
+// Sets `count` bits of a word that other rows share.
+fn put_main(byte: u32, value: u32, mask: u32) {
+  let shift = (byte & 3u) * 8u;
+  atomicAnd(&pages[byte >> 2u], ~(mask << shift));
+  atomicOr(&pages[byte >> 2u], value << shift);
+}
+
+//#if ROTATED
+//#insert HADAMARD
+
+fn rotate(l: u32) {
+  //#if QR
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    var s = vec4f(0.0);
+    for (var j = 0u; j < HEAD_DIM; j += 4u) {
+      let at = ROTATION_AT + i * HEAD_DIM + j;
+      s += rounded4(vec4f(constants[at], constants[at + 1u], constants[at + 2u], constants[at + 3u])
+        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
+    }
+    ys[i] = (s.x + s.y) + (s.z + s.w);
+  }
+  workgroupBarrier();
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = ys[i];
+  }
+  workgroupBarrier();
+  //#else
+  for (var round = 0u; round < ROTATION_ROUNDS; round++) {
+    let start = round * (HEAD_DIM - ROTATION_SIZE);
+    for (var i = l; i < ROTATION_SIZE; i += THREADS) {
+      xs[start + i] *= signs[round * ROTATION_SIZE + i];
+    }
+    hadamard(start, l);
+    let norm = signs[ROTATION_ROUNDS * ROTATION_SIZE];
+    for (var i = l; i < ROTATION_SIZE; i += THREADS) {
+      xs[start + i] *= norm;
+    }
+    workgroupBarrier();
+  }
+  //#end
+}
+//#end
+
+//#if DENSE
+// xs = matrix * xs; the matrix lies column by column.
+fn multiply(matrix_at: u32, l: u32) {
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    var s = vec4f(0.0);
+    for (var j = 0u; j < HEAD_DIM; j += 4u) {
+      let at = matrix_at + j * HEAD_DIM + i;
+      s += rounded4(vec4f(constants[at], constants[at + HEAD_DIM], constants[at + 2u * HEAD_DIM], constants[at + 3u * HEAD_DIM])
+        * vec4f(xs[j], xs[j + 1u], xs[j + 2u], xs[j + 3u]));
+    }
+    ys[i] = (s.x + s.y) + (s.z + s.w);
+  }
+  workgroupBarrier();
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = ys[i];
+  }
+  workgroupBarrier();
+}
+//#end
+
+//#insert ROOT
+//#insert STORE_K
+//#insert STORE_V
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
+  let row = group.y;
+  let head = group.x;
+  let half = HEAD_DIM / 2u;
+  let is_query = head < NUM_HEADS;
+  let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
+  let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
+  let source = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
+  // Where the row goes takes three reads one after the other: they are under way while it is prepared.
+  let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
+  let position = step[p.rows_at + row * 4u + 1u];
+  let page = (step[step[span] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
+  let slot = position % PAGE_TOKENS;
+  //#if HAS_EXACT
+  let exact = step[step[span + 1u] + position / EXACT_TOKENS];
+  let exact_end = step[span + 3u];
+  //#end
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = qkv[source + i];
+  }
+  // Everything else that comes from memory is asked for before anything is waited for.
+  let angle = angles[row * half + min(l, half - 1u)];
+  //#if QK_NORM
+  let weights_at = select(KEY_NORM_AT, QUERY_NORM_AT, is_query);
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    ys[i] = constants[weights_at + i];
+  }
+  //#end
+  //#if ROTATION_ROUNDS > 0
+  for (var i = l; i <= ROTATION_ROUNDS * ROTATION_SIZE; i += THREADS) {
+    signs[i] = constants[ROTATION_AT + i];
+  }
+  //#end
+  //#if HAS_CODES
+  if (!is_query) {
+    let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
+    for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
+      book[i] = constants[book_at + i];
+    }
+  }
+  //#end
+  workgroupBarrier();
+  //#if QK_NORM
+  if (is_query || is_key) {
+    var sum = 0.0;
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      sum += xs[i] * xs[i];
+    }
+    sums[l] = sum;
+    workgroupBarrier();
+    if (l < 8u) {
+      var part = 0.0;
+      for (var n = l; n < THREADS; n += 8u) {
+        part += sums[n];
+      }
+      eighths[l] = part;
+    }
+    workgroupBarrier();
+    let total = ((eighths[0] + eighths[1]) + (eighths[2] + eighths[3])) + ((eighths[4] + eighths[5]) + (eighths[6] + eighths[7]));
+    let inverse = 1.0 / sqrt(total / f32(HEAD_DIM) + p.eps);
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] = xs[i] * inverse * ys[i];
+    }
+    workgroupBarrier();
+  }
+  //#end
+  if (is_query || is_key) {
+    // No head has more pairs than there are invocations.
+    if (l < half) {
+      let a = xs[l];
+      let b = xs[l + half];
+      xs[l] = a * angle.x - b * angle.y;
+      xs[l + half] = b * angle.x + a * angle.y;
+    }
+    workgroupBarrier();
+  }
+
+  if (is_query) {
+    //#if K_DENSE
+    multiply(QUERY_MATRIX_AT + (head / GROUP) * HEAD_DIM * HEAD_DIM, l);
+    //#else
+    //#if CALIBRATED
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] /= constants[BALANCE_AT + (head / GROUP) * HEAD_DIM + i];
+    }
+    workgroupBarrier();
+    //#end
+    //#if K_ROTATED
+    rotate(l);
+    //#end
+    //#end
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      query[(row * NUM_HEADS + head) * HEAD_DIM + i] = xs[i] * p.softmax_scale;
+    }
+    return;
+  }
+
+  // NaN is seen in its bits: compilers may assume that there is none.
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    let magnitude = bitcast<u32>(xs[i]) & 0x7fffffffu;
+    xs[i] = select(clamp(xs[i], -MAX_FLOAT16, MAX_FLOAT16), 0.0, magnitude > 0x7f800000u);
+  }
+  workgroupBarrier();
+  if (is_key) {
+    //#if CALIBRATED
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] -= constants[MEAN_AT + kv_head * HEAD_DIM + i];
+      //#if !K_DENSE
+      xs[i] *= constants[BALANCE_AT + kv_head * HEAD_DIM + i];
+      //#end
+    }
+    workgroupBarrier();
+    //#end
+    //#if K_DENSE
+    multiply(KEY_MATRIX_AT + kv_head * HEAD_DIM * HEAD_DIM, l);
+    //#else
+    //#if K_ROTATED
+    rotate(l);
+    //#end
+    //#end
+    store_k(page, kv_head, slot, l);
+  } else {
+    //#if V_DENSE
+    multiply(VALUE_MATRIX_AT + kv_head * HEAD_DIM * HEAD_DIM, l);
+    //#else
+    //#if V_ROTATED
+    rotate(l);
+    //#end
+    //#end
+    store_v(page, kv_head, slot, l);
+  }
+  //#if HAS_EXACT
+  if (exact != 0u && position / EXACT_TOKENS < exact_end) {
+    let plane = select(EXACT_V_AT, EXACT_K_AT, is_key);
+    let at = ((exact & SLOT_MASK) * EXACT_BYTES + plane
+      + (kv_head * EXACT_TOKENS + position % EXACT_TOKENS) * HEAD_DIM * 2u) / 4u;
+    for (var i = l; i < half; i += THREADS) {
+      atomicStore(&exact_pages[at + i], f16_bits(xs[2u * i]) | (f16_bits(xs[2u * i + 1u]) << 16u));
+    }
+  }
+  //#end
+}

@@ -1,0 +1,200 @@
+/**
+ * @file Attention of a step: tokens that are decoded one by one, spans in tiles, and the merge that joins the parts of a head,
+ * divides by the sum of weights and undoes V's rotation.
+ */
+import type { LayerCache } from "../../../cache/kv-cache.ts";
+import { exactGroup, mainGroup } from "../../../cache/sequence.ts";
+import { kvTransforms, type SideTransform } from "../../../quant/kv-transform.ts";
+import { isRotated } from "../../../quant/page-layout.ts";
+import type { AttentionLayer, Step } from "../../ops.ts";
+import { byColumns, rotationValues } from "../append/append-constants.ts";
+import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
+import { sideCentroids, sideName } from "../codec/read-text.ts";
+import { shaders } from "../generated/shaders.ts";
+import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
+import type { Commands } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import type { GpuPageStorage } from "../queue/page-storage.ts";
+import { shaderText } from "../queue/shader-text.ts";
+import { DECODE_TOKENS, SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
+import {
+  attendDecode,
+  type DecodeKernels,
+  type DecodeOptions,
+  type DecodeTuning,
+  decodeKernels,
+  mostSplits,
+  planDecode,
+} from "./decode-attention.ts";
+import { attendPrefill, planPrefill } from "./prefill-attention.ts";
+
+/** Invocations of a workgroup of attend-merge.wgsl. */
+const MERGE_THREADS = 256;
+
+/** What is made once for each layer. */
+interface Prepared {
+  readonly options: DecodeOptions;
+  readonly decode: DecodeKernels;
+  readonly merge: Kernel;
+  readonly centroids: GpuBuffer;
+  readonly rotation: GpuBuffer;
+}
+
+export class AttentionKernels {
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  readonly #storage: GpuPageStorage;
+  readonly #steps: StepBuffer;
+  readonly #tuning: DecodeTuning;
+  readonly #layers = new Map<AttentionLayer, Prepared>();
+  readonly #constants = new Map<string, GpuBuffer>();
+  readonly #inverses = new WeakMap<SideTransform, GpuBuffer>();
+  #parts: GpuBuffer;
+  #stats: GpuBuffer;
+
+  constructor(
+    commands: Commands,
+    allocator: BufferAllocator,
+    storage: GpuPageStorage,
+    steps: StepBuffer,
+    tuning: DecodeTuning = {},
+  ) {
+    this.#commands = commands;
+    this.#allocator = allocator;
+    this.#storage = storage;
+    this.#steps = steps;
+    this.#tuning = tuning;
+    this.#parts = allocator.allocate(16, "attention parts");
+    this.#stats = allocator.allocate(16, "attention sums");
+  }
+
+  /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. */
+  run(step: Step, layer: AttentionLayer, q: GpuBuffer, out: GpuBuffer): void {
+    const { index, numHeads } = layer;
+    const prepared = this.#prepare(layer, step.spans[0]!.sequence.cache.layers[index]!);
+    const at = this.#steps.prepare(step);
+    if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
+    const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
+    for (const span of longSpans) {
+      const plan = planPrefill(layer, span);
+      this.#reserve(layer, step.tokens.length * plan.splits);
+      const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
+      attendPrefill(this.#commands, prepared.options, plan, span, record, this.#buffers(prepared, q));
+      this.#merge(prepared, [plan.splits, 0, 0, span.row], numHeads, span.count, out);
+    }
+  }
+
+  #decode(prepared: Prepared, at: StepLayout, rows: number, q: GpuBuffer, out: GpuBuffer): void {
+    const { options, decode } = prepared;
+    const { layer } = options;
+    const { context } = this.#commands;
+    const extra = Math.max(...decode.map(({ copySplits }) => copySplits));
+    // Room for a longer context at once: a token that is decoded allocates nothing.
+    this.#reserve(layer, rows * (mostSplits(context, options, at.decodeRows) + extra));
+    const plan = planDecode(context, options, decode, at.longestDecode, at.decodeRows);
+    const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
+    const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
+    attendDecode(this.#commands, options, plan, where, this.#buffers(prepared, q));
+    this.#merge(
+      prepared,
+      [plan.splits + plan.kernel.copySplits, at.decodeRowsAt, 1, 0],
+      layer.numHeads,
+      at.decodeRows,
+      out,
+    );
+  }
+
+  #merge({ merge, rotation }: Prepared, words: readonly number[], heads: number, rows: number, out: GpuBuffer): void {
+    const buffers = [this.#steps.buffer, this.#parts, this.#stats, rotation, out];
+    this.#commands.dispatch(merge, words, buffers, heads, rows);
+  }
+
+  #buffers({ options, centroids }: Prepared, q: GpuBuffer) {
+    const { layer, cache } = options;
+    return {
+      step: this.#steps.buffer,
+      pages: this.#storage.bufferOf(mainGroup(layer.index), cache.main.numBytes),
+      exactPages: this.#storage.bufferOf(exactGroup(layer.index), cache.exact?.numBytes ?? 0),
+      centroids,
+      q,
+      parts: this.#parts,
+      stats: this.#stats,
+    };
+  }
+
+  /** Room for so many parts of all heads. */
+  #reserve({ numHeads, headDim }: AttentionLayer, parts: number): void {
+    this.#parts = this.#room(this.#parts, parts * numHeads * headDim * 4);
+    this.#stats = this.#room(this.#stats, parts * numHeads * 2 * 4);
+  }
+
+  #room(buffer: GpuBuffer, numBytes: number): GpuBuffer {
+    if (buffer.numBytes >= numBytes) return buffer;
+    this.#allocator.free(buffer);
+    return this.#allocator.allocate(numBytes, "attention parts");
+  }
+
+  #constant(values: ArrayLike<number>, key: string): GpuBuffer {
+    let buffer = this.#constants.get(key);
+    if (!buffer) {
+      const data = Float32Array.from(values);
+      buffer = this.#allocator.allocate(data.byteLength, key);
+      this.#commands.write(buffer, 0, data);
+      this.#constants.set(key, buffer);
+    }
+    return buffer;
+  }
+
+  /** What outputs of a calibrated layer are multiplied by. */
+  #inverseOf(transform: SideTransform, headDim: number): GpuBuffer {
+    let buffer = this.#inverses.get(transform);
+    if (!buffer) {
+      const values = byColumns(transform.inverse, headDim);
+      buffer = this.#allocator.allocate(values.byteLength, "inverse value transforms");
+      this.#commands.write(buffer, 0, values);
+      this.#inverses.set(transform, buffer);
+    }
+    return buffer;
+  }
+
+  #prepare(layer: AttentionLayer, cache: LayerCache): Prepared {
+    const known = this.#layers.get(layer);
+    if (known) return known;
+    const { format, headDim, numHeads } = layer;
+    const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, headDim)];
+    const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
+    const rotated = isRotated(format.v, format);
+    const rotation = rotated ? rotationValues(layer) : { values: [], size: 1, rounds: 0 };
+    const { v: transform } = kvTransforms(layer.calibration, format, headDim);
+    const { subgroupSize } = this.#commands.context.features;
+    const bits = rotation.rounds > 0 ? shuffleBits(rotation.size, MERGE_THREADS, subgroupSize) : 0;
+    const mergeValues = {
+      HEAD_DIM: headDim,
+      NUM_HEADS: numHeads,
+      GROUP: numHeads / layer.numKvHeads,
+      DENSE: transform.inverse !== null,
+      QR: rotated && format.rotation === "qr",
+      ROTATION_SIZE: rotation.size,
+      ROTATION_ROUNDS: rotation.rounds,
+      SHUFFLE_BITS: bits,
+    };
+    const prepared = {
+      options,
+      decode: decodeKernels(this.#commands, options),
+      merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
+        label: "attention merge",
+        code: shaderText("attend-merge", shaders["attend-merge"], mergeValues, { HADAMARD: hadamardText(bits) }),
+        buffers: ["read", "read", "read", "read", "write"],
+      })),
+      centroids: this.#constant([...kc, ...vc], `centroids ${headDim} ${sideName(format.k)} ${sideName(format.v)}`),
+      rotation: transform.inverse
+        ? this.#inverseOf(transform, headDim)
+        : this.#constant(
+            rotation.values,
+            rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation",
+          ),
+    };
+    this.#layers.set(layer, prepared);
+    return prepared;
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * @file Attention of tokens that are decoded one by one: the keys are cut into as many parts as keep a GPU busy, one more
+ * reads the 16-bit copies. attend-merge.wgsl joins the parts.
+ */
+import type { LayerCache } from "../../../cache/kv-cache.ts";
+import type { SideFormat } from "../../../quant/kv-format.ts";
+import type { AttentionLayer } from "../../ops.ts";
+import type { TableUse } from "../codec/code-words.ts";
+import { entryText, sideName, tableEntries } from "../codec/read-text.ts";
+import type { GpuContext } from "../device/context.ts";
+import { shaders } from "../generated/shaders.ts";
+import type { GpuBuffer } from "../queue/buffers.ts";
+import type { Commands } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import { SLOT_MASK } from "../queue/page-storage.ts";
+import { shaderText } from "../queue/shader-text.ts";
+import { tablesText, wordsType } from "./attend-text.ts";
+import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
+import {
+  portableAccumulators,
+  portableOutput,
+  portableScores,
+  portableSoftmax,
+  portableWeightedSum,
+} from "./portable-text.ts";
+
+/** Workgroups that keep a large GPU busy, and a CPU. */
+const TARGET_GROUPS = 528;
+const SOFTWARE_GROUPS = 8;
+const MAX_SPLITS = 128;
+const MAX_COPY_SPLITS = 64;
+/** Workgroups of the target that a kernel should have work for. */
+const BUSY_SHARE = 0.9;
+/** Invocations of a workgroup. */
+const THREADS = 128;
+/** Copies of a table for neighbouring lanes; more would take the place of workgroups. */
+const MAX_COPIES = 8;
+/** Units of eight coordinates that a lane of a narrow subgroup may have to keep. */
+const MAX_UNITS = 4;
+
+/** What benchmarks try; the defaults are what won. */
+export interface DecodeTuning {
+  readonly copies?: number;
+  readonly threads?: 32 | 64 | 128 | 256 | 512;
+  readonly targetGroups?: number;
+  readonly lanes?: 1 | 2 | 4;
+  readonly unroll?: number;
+  readonly own?: DecodeShape["own"];
+}
+
+export interface DecodeOptions {
+  readonly layer: AttentionLayer;
+  readonly cache: LayerCache;
+  /** Where the centroids of each side begin. */
+  readonly centroidsAt: { readonly k: number; readonly v: number };
+  readonly tuning?: DecodeTuning;
+}
+
+export interface DecodeBuffers {
+  readonly step: GpuBuffer;
+  readonly pages: GpuBuffer;
+  readonly exactPages: GpuBuffer;
+  readonly centroids: GpuBuffer;
+  readonly q: GpuBuffer;
+  /** [row][head][part][headDim] */
+  readonly parts: GpuBuffer;
+  /** [row][head][part]: maximum, sum of the weights */
+  readonly stats: GpuBuffer;
+}
+
+export interface DecodeKernel {
+  readonly kernel: Kernel;
+  /** Keys that a workgroup reads at a time. */
+  readonly passKeys: number;
+  /** Parts that the 16-bit copies are cut into, one pass each. */
+  readonly copySplits: number;
+}
+
+/** Kernels of one layer, those that read the most keys at a time first. */
+export type DecodeKernels = readonly [DecodeKernel, ...DecodeKernel[]];
+
+const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
+
+/** Whether lanes of subgroups of this size, 0 for none or many, can share keys out among them. */
+export const canHandOver = (subgroup: number, threads: number = THREADS): boolean =>
+  subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0;
+
+/** Null where lanes cannot hand each other what they know, or would keep too much. own: keys of a lane in a pass */
+function shapeOf(
+  context: GpuContext,
+  { layer, cache, tuning }: DecodeOptions,
+  own: DecodeShape["own"],
+): DecodeShape | null {
+  const { headDim, numHeads, numKvHeads } = layer;
+  const { f16, subgroupSize: subgroup } = context.features;
+  const units = headDim / 8;
+  const threads = tuning?.threads ?? THREADS;
+  if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
+  const half = (type: string): boolean => f16 && type.startsWith("tq");
+  // Rows of floats are long: lanes that share one read neighbouring words.
+  const isWide = !cache.main.k.type.startsWith("tq");
+  const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
+  return {
+    headDim,
+    group: numHeads / numKvHeads,
+    subgroup,
+    lanes: sharing(tuning?.lanes ?? (isWide ? 4 : 1)),
+    // In long passes they would take registers from the codes.
+    copyLanes: sharing(own === 1 ? 4 : 1),
+    keyGroups: units < subgroup ? powerBelow(subgroup / units) : 1,
+    unitsPerLane: Math.ceil(units / subgroup),
+    own,
+    prefetch: !context.isSoftware,
+    // Passes of few keys leave registers for more values.
+    unroll: tuning?.unroll ?? (context.isSoftware ? 1 : own === 4 ? 4 : 8),
+    halfK: half(cache.main.k.type),
+    halfV: half(cache.main.v.type),
+  };
+}
+
+/** The kernels of a layer's format and shape: for long contexts, and for those that would not give every core a pass. */
+export function decodeKernels(commands: Commands, options: DecodeOptions): DecodeKernels {
+  const { tuning } = options;
+  // What computes on a CPU is quicker to compile short passes than to run long ones.
+  const isFixed = tuning?.own !== undefined || commands.context.isSoftware;
+  if (isFixed || !shapeOf(commands.context, options, 4)) return [decodeKernel(commands, options, tuning?.own ?? 1)];
+  return [decodeKernel(commands, options, 4), decodeKernel(commands, options, 2), decodeKernel(commands, options, 1)];
+}
+
+function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
+  const { context } = commands;
+  const { layer, cache, centroidsAt, tuning } = options;
+  const { format, headDim, numHeads } = layer;
+  const { main, exact } = cache;
+  const shape = shapeOf(context, options, own);
+  const group = numHeads / layer.numKvHeads;
+  const threads = tuning?.threads ?? THREADS;
+  const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
+  const [kName, vName] = [sideName(format.k), sideName(format.v)];
+  const shared = kName === vName;
+  const kEntries = tableEntries(format.k, halfK);
+  const vAt = shared ? 0 : kEntries;
+  const entries = vAt + tableEntries(format.v, halfV);
+  const units = headDim / 8;
+  const half = halfK || halfV;
+  const keyGroups = shape ? shape.keyGroups : Math.min(64, powerBelow(threads / units));
+  const sumWords = 8 * units * keyGroups * (shape ? threads / shape.subgroup : 1);
+  const otherWords = (half ? (headDim / 2) * group : 0) + (shape ? threads : threads * (group + 1));
+  const limit = context.limits.maxComputeWorkgroupStorageSize / 4 - otherWords;
+  const most = shape && !context.isSoftware ? (tuning?.copies ?? MAX_COPIES) : 1;
+  const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
+  const use = ({ trellis }: SideFormat, isHalf: boolean, tableAt: number): TableUse => ({
+    half: isHalf,
+    tableAt,
+    copies,
+    copy: "copy",
+    trellis,
+  });
+  const sides = { main, exact, k: use(format.k, halfK, 0), v: use(format.v, halfV, vAt) };
+  const tables = [
+    { at: 0, entries: kEntries, word: kEntries > 0 ? entryText(format.k, halfK, centroidsAt.k) : "0u" },
+    ...(shared
+      ? []
+      : [{ at: vAt, entries: tableEntries(format.v, halfV), word: entryText(format.v, halfV, centroidsAt.v) }]),
+  ].filter((table) => table.entries > 0);
+  const values = {
+    HALF: half,
+    HAS_EXACT: exact !== null,
+    HEAD_DIM: headDim,
+    NUM_HEADS: numHeads,
+    GROUP: group,
+    THREADS: threads,
+    KEY_GROUPS: keyGroups,
+    LUT_WORDS: Math.max(entries * copies, sumWords),
+    SLOT_MASK,
+    PAGE_BYTES: main.numBytes,
+    ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
+    ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),
+  };
+  const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
+  const portable = { headDim, group, keyGroups };
+  const key = `attend-decode ${JSON.stringify([kName, vName, group, shape, main, exact, copies, threads, centroidsAt])}`;
+  const kernel = commands.kernel(key, () => ({
+    label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
+    code: shape
+      ? shaderText("attend-decode", shaders["attend-decode"], values, {
+          ...common,
+          QUERY: half ? queryText(shape) : "",
+          ACCUMULATORS: accumulatorsText(shape),
+          PASS: passText(shape, sides),
+          OUTPUT: outputText(shape),
+        })
+      : shaderText("attend-portable", shaders["attend-portable"], values, {
+          ...common,
+          ACCUMULATORS: portableAccumulators(portable),
+          SCORES: portableScores(portable, sides),
+          SOFTMAX: portableSoftmax(portable),
+          WEIGHTED_SUM: portableWeightedSum(portable, sides),
+          OUTPUT: portableOutput(portable),
+        }),
+    buffers: ["read", "read", "read", "read", "read", "read", "write", "write"],
+  }));
+  const passKeys = shape ? threads * shape.own : threads;
+  const copies16 = exact ? format.window + format.sinks : 0;
+  return { kernel, passKeys, copySplits: Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys)) };
+}
+
+type Planned = Pick<DecodeOptions, "layer" | "tuning">;
+
+/** The most parts that planDecode cuts the codes of `rows` rows into, however long they get. */
+export function mostSplits(
+  context: Pick<GpuContext, "isSoftware">,
+  { layer, tuning }: { readonly layer: Pick<AttentionLayer, "numKvHeads">; readonly tuning?: DecodeTuning | undefined },
+  rows: number,
+): number {
+  const target = tuning?.targetGroups ?? (context.isSoftware ? SOFTWARE_GROUPS : TARGET_GROUPS);
+  return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
+}
+
+/** A kernel, and the parts that the codes are cut into, not counting those of the copies. */
+export interface DecodePlan {
+  readonly kernel: DecodeKernel;
+  readonly splits: number;
+}
+
+/** keys: of the longest row · rows: decoded at once */
+export function planDecode(
+  context: GpuContext,
+  options: Planned,
+  kernels: DecodeKernels,
+  keys: number,
+  rows: number,
+): DecodePlan {
+  const { slidingWindow } = options.layer;
+  const read = slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys;
+  const passesOf = ({ passKeys }: DecodeKernel): number => Math.max(1, Math.ceil(read / passKeys));
+  const most = mostSplits(context, options, rows);
+  // Long passes are cheaper a key; short ones are there for contexts that would leave cores idle.
+  const kernel = kernels.find((k) => passesOf(k) >= most * BUSY_SHARE) ?? kernels.at(-1)!;
+  const passes = passesOf(kernel);
+  // Parts of equal length: the longest decides.
+  return { kernel, splits: Math.ceil(passes / Math.ceil(passes / most)) };
+}
+
+/** Queues the attention of the step's rows that are listed from word `listAt` on. */
+export function attendDecode(
+  commands: Commands,
+  { layer }: DecodeOptions,
+  { kernel, splits }: DecodePlan,
+  at: { readonly listAt: number; readonly rowsAt: number; readonly spansAt: number; readonly rows: number },
+  { step, pages, exactPages, centroids, q, parts, stats }: DecodeBuffers,
+): void {
+  const { window, sinks } = layer.format;
+  commands.dispatch(
+    kernel.kernel,
+    [at.listAt, at.rowsAt, at.spansAt, splits, kernel.copySplits, window, sinks, layer.slidingWindow],
+    [step, pages, pages, exactPages, q, centroids, parts, stats],
+    layer.numKvHeads,
+    splits + kernel.copySplits,
+    at.rows,
+  );
+}

@@ -1,0 +1,335 @@
+/**
+ * @file The unrolled parts of attend-decode.wgsl. Every subgroup walks keys of its own, `own` of them a lane in a pass, with a
+ * softmax of its own; lanes hand each other the weights, so that nothing waits for the rest of the workgroup.
+ *
+ * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, and the sums of
+ * a pass go to f32. 16-bit copies and raw floats may be anywhere in their range and are multiplied in f32.
+ */
+import { loadUnits } from "../codec/code-words.ts";
+import { floatText } from "../queue/shader-text.ts";
+import {
+  ARRAYS,
+  blockScale,
+  type DecodeSides,
+  either,
+  FLOATS,
+  lines,
+  placeText,
+  productsText,
+  range,
+  rowScale,
+  type Stream,
+  wordsText,
+} from "./attend-text.ts";
+
+export interface DecodeShape {
+  readonly headDim: number;
+  /** Query heads of a KV head. */
+  readonly group: number;
+  /** Lanes of a subgroup. */
+  readonly subgroup: number;
+  /** Lanes that score keys together. */
+  readonly lanes: 1 | 2 | 4;
+  /** The same for the 16-bit copies. */
+  readonly copyLanes: 1 | 2 | 4;
+  /** Keys that a lane owns in a pass. Many share out what a pass costs; few keep registers, and end sooner. */
+  readonly own: 1 | 2 | 4;
+  /** Keys that a subgroup sums side by side, and units of eight coordinates that a lane keeps. One of the two is 1. */
+  readonly keyGroups: number;
+  readonly unitsPerLane: number;
+  /** Keys whose values are loaded before the first is used. */
+  readonly unroll: number;
+  /** The next values are loaded while these are used. */
+  readonly prefetch: boolean;
+  /** K's codes, and V's, are multiplied in f16. */
+  readonly halfK: boolean;
+  readonly halfV: boolean;
+}
+
+/** A sum of the f16 products of a pass, weights up to this over their number times centroids, stays far from 65504. */
+const WEIGHT_SUM = 8192;
+
+const accumulators = ({ group, unitsPerLane }: DecodeShape): { u: number; g: number; i: number; name: string }[] =>
+  range(unitsPerLane).flatMap((u) =>
+    range(group).flatMap((g) => range(4).map((i) => ({ u, g, i, name: `${u}_${g}_${i}` }))),
+  );
+
+export function accumulatorsText(shape: DecodeShape): string {
+  return lines([
+    ...range(shape.unitsPerLane).map((u) => `let unit${u} = min(lane % UNITS + ${u}u * SUBGROUP, UNITS - 1u);`),
+    ...range(shape.group).flatMap((g) => [`var highest${g} = MASKED;`, `var sum${g} = 0.0;`]),
+    ...accumulators(shape).map(({ name }) => `var acc${name} = vec2f();`),
+  ]);
+}
+
+/** The query as f16, at most 1, and what it was divided by. */
+export function queryText({ group }: DecodeShape): string {
+  return `for (var round = 0u; round < GROUP; round += SUBGROUPS) {
+    let g = min(round + l / SUBGROUP, GROUP - 1u);
+    var top = 0.0;
+    for (var i = l % SUBGROUP; i < PAIRS; i += SUBGROUP) {
+      let pair = abs(query[(first_head + g) * PAIRS + i]);
+      top = max(top, max(pair.x, pair.y));
+    }
+    top = subgroupMax(top);
+    if (l % SUBGROUP == 0u) {
+      tops[g] = top;
+    }
+  }
+  workgroupBarrier();
+  ${lines(range(group).map((g) => `let query_scale${g} = tops[${g}];\n  let factor${g} = select(1.0 / query_scale${g}, 0.0, query_scale${g} == 0.0);`))}
+  for (var i = l; i < PAIRS; i += THREADS) {
+    half_query[i] = ${wordsText(group, (g) => `bitcast<u32>(vec2<f16>(query[(first_head + ${g}u) * PAIRS + i] * factor${g}))`)};
+  }`;
+}
+
+/** A pass over `own` keys a lane, of codes or of copies. */
+export function passText(shapes: DecodeShape, sides: DecodeSides): string {
+  return either(sides, (stream) => {
+    const shape = stream === "codes" ? shapes : { ...shapes, lanes: shapes.copyLanes };
+    const half = stream === "codes" && shape.halfV;
+    const values = range(shape.own).map((own) => ownValues(shape, sides, stream, own));
+    const isWhole = values.every(({ loop }) => loop === null);
+    return lines([
+      ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
+      scoresText(shape, sides, stream),
+      softmaxText(shape, half),
+      // Where copies lie is known with the scores only.
+      ...(isWhole && stream === "copies" ? [values[0]!.loads] : []),
+      ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
+      ...values.map(({ loop, loads, sums, given }, own) =>
+        loop
+          ? lines(["{", given, loop, loads, sums, "}", "}"])
+          : // The next values are on their way while these are used.
+            lines([values[own + 1]?.loads ?? "", "{", given, sums, "}"]),
+      ),
+      ...(half ? accumulators(shape).map(({ name }) => `acc${name} += vec2f(half${name}) * unscale;`) : []),
+    ]);
+  });
+}
+
+/** Scores of the keys that the lane owns: `score<own>_<head>`, and their weights' factors of K and V. */
+function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
+  const { group, headDim, own } = shape;
+  const { k, v } = sides.main;
+  const hasScales =
+    stream === "codes" && (rowScale(k, headDim, "", "") !== "1.0" || rowScale(v, headDim, "", "") !== "1.0");
+  return lines([
+    `let own_at = ${perm("lane", shape)};`,
+    ...range(own).flatMap((o) => [
+      `let own${o} = base + ${o}u * SUBGROUP + own_at;`,
+      `let is_read${o} = own${o} >= low && own${o} < high;`,
+      ...(hasScales || stream === "copies"
+        ? [`let own_key${o} = min(own${o}, high - 1u);`, placeText(stream, `_own${o}`, `own_key${o}`)]
+        : []),
+      // Where the key's value begins, for the lanes that will read it: looked up once.
+      ...(stream === "copies"
+        ? [`let where${o} = page_own${o} + row_own${o} * ${sides.exact!.v.planes[0]!.rowBytes}u;`]
+        : []),
+      `let key_scale${o} = ${hasScales ? rowScale(k, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
+      `let value_scale${o} = ${hasScales ? rowScale(v, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
+      ...range(group).map((g) => `var score${o}_${g} = 0.0;`),
+    ]),
+    ...range((own * shape.lanes) / roundKeys(shape)).map((n) => `{\n${roundText(shape, sides, stream, n)}\n}`),
+  ]);
+}
+
+/** Keys that a lane has a part in at once. */
+const roundKeys = ({ own, lanes }: DecodeShape): number => (lanes === 1 ? own : Math.min(4, own * lanes));
+
+/** One round: as many keys as a lane has registers for, each scored with the lanes it shares them with. */
+function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round: number): string {
+  const { headDim, group, subgroup, lanes, halfK } = shape;
+  const count = roundKeys(shape);
+  const apart = subgroup / lanes;
+  const keys = range(count).map((n) => `base + ${(round * count + n) * apart}u + lane / ${lanes}u`);
+  const half = stream === "codes" && halfK;
+  const done = (g: number): string => (half ? ` * query_scale${g}` : "");
+  const take = (own: number, g: number, value: string): string =>
+    `score${own}_${g} = ${value} * key_scale${own}${done(g)};`;
+  const swap = (a: string, b: string, bit: number): string =>
+    `(select(${a}, ${b}, (lane & ${bit}u) != 0u) + subgroupShuffleXor(select(${b}, ${a}, (lane & ${bit}u) != 0u), ${bit}u))`;
+  return lines([
+    productsText({ headDim, group, keys, lanes, lane: `lane % ${lanes}u`, half: halfK }, sides, stream),
+    ...range(group).flatMap((g) => {
+      const part = (n: number): string => `part${n}_${g}`;
+      if (lanes === 1) return range(count).map((o) => take(o, g, part(o)));
+      if (lanes === 2) {
+        const pairs = count / 2;
+        return range(pairs).map((p) => take(pairs * round + p, g, swap(part(2 * p), part(2 * p + 1), 1)));
+      }
+      return [
+        `let low${g} = ${swap(part(0), part(1), 1)};`,
+        `let high${g} = ${swap(part(2), part(3), 1)};`,
+        take(round, g, swap(`low${g}`, `high${g}`, 2)),
+      ];
+    }),
+  ]);
+}
+
+/** Scores to weights `weight<own>_<head>`, relative to the highest score so far; what was summed before shrinks. */
+function softmaxText(shape: DecodeShape, half: boolean): string {
+  const { group, keyGroups, subgroup } = shape;
+  const owns = range(shape.own);
+  const perLane = (subgroup * shape.own) / keyGroups;
+  const most = (terms: readonly string[]): string => terms.reduce((a, b) => `max(${a}, ${b})`);
+  return lines([
+    ...range(group).flatMap((g) => [
+      ...owns.map((o) => `score${o}_${g} = select(MASKED, score${o}_${g}, is_read${o});`),
+      `let top${g} = max(highest${g}, subgroupMax(${most(owns.map((o) => `score${o}_${g}`))}));`,
+      `let shrink${g} = exp(highest${g} - top${g});`,
+      `highest${g} = top${g};`,
+      ...owns.map((o) => `let weight${o}_${g} = select(0.0, exp(score${o}_${g} - top${g}), is_read${o});`),
+      `sum${g} = sum${g} * shrink${g} + (${owns.map((o) => `weight${o}_${g}`).join(" + ")});`,
+    ]),
+    ...accumulators(shape).map(({ g, name }) => `acc${name} *= shrink${g};`),
+    ...(half
+      ? [
+          ...owns.map((o) => `let size${o} = select(0.0, abs(value_scale${o}), is_read${o});`),
+          `let peak = subgroupMax(${most(owns.map((o) => `size${o}`))});`,
+          `let unscale = peak * ${floatText(perLane / WEIGHT_SUM)};`,
+          `let part = select(1.0 / peak * ${floatText(WEIGHT_SUM / perLane)}, 0.0, peak == 0.0);`,
+        ]
+      : []),
+  ]);
+}
+
+interface OwnValues {
+  /** Head of a loop over the keys, where they are not loaded all at once. */
+  readonly loop: string | null;
+  readonly loads: string;
+  /** What the lanes hand each other. */
+  readonly given: string;
+  readonly sums: string;
+}
+
+/** The values of the keys that the lanes own as their `own`th. */
+function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: Stream, own: number): OwnValues {
+  const { group, subgroup, keyGroups, unitsPerLane } = shape;
+  const half = stream === "codes" && shape.halfV;
+  const side = stream === "codes" ? main.v : exact!.v;
+  const use = stream === "codes" ? v : FLOATS;
+  const steps = subgroup / keyGroups;
+  const unroll = Math.min(shape.unroll, steps);
+  const isWhole = unroll === steps;
+  const isPrefetched = shape.prefetch && stream === "codes" && !isWhole && side.planes[0]!.width < 16;
+  const heads = range(group);
+  // Two weights of f16 travel in one word.
+  const words = half ? range(Math.ceil(group / 2)) : heads;
+  const weight = (g: number): string => `weight${own}_${g}`;
+  const packed = (w: number): string =>
+    `bitcast<u32>(vec2<f16>(vec2f(${weight(2 * w)}, ${2 * w + 1 < group ? weight(2 * w + 1) : "0.0"}) * (part * value_scale${own})))`;
+  // Codes of keys beyond the last one are in the page and worth nothing; blocks' scales and floats may be infinite there.
+  const place = (from: string): string => {
+    const key = perm(from, shape);
+    return `start${own} % 64u + ${side.type.startsWith("tq") ? key : `min(${key}, last${own})`}`;
+  };
+  const load = (prefix: string, id: string, row: string) =>
+    range(unitsPerLane).map((u) => {
+      const at =
+        stream === "codes"
+          ? { page: `page_v${own}`, head: "kv_head", row, previous: use.trellis ? `previous${id}_${u}` : undefined }
+          : { page: `page${id}`, head: "kv_head", row: "0u" };
+      const loaded = loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
+      return { ...loaded, block: blockScale(side, at.page, at.row, `unit${u}`) };
+    });
+  const keys = range(unroll).map((n) => {
+    const id = `${own}_${n}`;
+    const from = `${isWhole ? "" : "at + "}${n * keyGroups}u + key_group`;
+    return { n, id, from, units: load("v", id, `row${id}`), ahead: load("n", id, `next${id}`) };
+  });
+  const loads = keys.flatMap(({ id, from, units, ahead }) => [
+    `let from${id} = ${from};`,
+    ...(stream === "codes"
+      ? [`let row${id} = ${place(`from${id}`)};`]
+      : [`let page${id} = subgroupShuffle(where${own}, from${id});`]),
+    ...units.flatMap(({ lines, words, block }, u) => [
+      ...(isPrefetched ? words.map((word, i) => `let ${word} = ahead_${ahead[u]!.words[i]};`) : lines),
+      ...(block ? [`let block${id}_${u} = ${block};`] : []),
+    ]),
+  ]);
+  // Loads what the keys `after` and on have; the variables live across turns of the loop.
+  const loadAhead = (after: string): string[] =>
+    keys.flatMap(({ n, id, ahead }) => [
+      "{",
+      `let next${id} = ${place(`(${after}${n * keyGroups}u + key_group)`)};`,
+      ...ahead.flatMap(({ lines, words }) => [...lines, ...words.map((word) => `ahead_${word} = ${word};`)]),
+      "}",
+    ]);
+  const stride = unroll * keyGroups;
+  const first = [
+    ...keys.flatMap(({ ahead }) => ahead.flatMap(({ words }) => words.map((word) => `var ahead_${word} = 0u;`))),
+    ...loadAhead(""),
+  ];
+  const fetch = loadAhead(`min(at + ${stride}u, ${subgroup - stride}u) + `);
+  const sums = keys.flatMap(({ id, units }) => [
+    ...words.map((w) => {
+      const word = `subgroupShuffle(given${w}, from${id})`;
+      return `let word${id}_${w} = ${half ? `bitcast<vec2<f16>>(${word})` : word};`;
+    }),
+    ...units.flatMap(({ units: pairs, words: [word], block }, u) => [
+      // Neighbouring lanes have neighbouring units: the code before comes from the last lane.
+      ...(use.trellis
+        ? [`let previous${id}_${u} = select(0u, subgroupShuffleUp(${word}, 1u), unit${u} % 4u > 0u);`]
+        : []),
+      ...range(4).map((i) => `let value${id}_${u}_${i} = ${pairs[0]![i]}${block ? ` * block${id}_${u}` : ""};`),
+      ...heads.flatMap((g) => {
+        const factor = half ? `vec2<f16>(word${id}_${g >> 1}.${"xy"[g & 1]})` : `vec2f(word${id}_${g})`;
+        const sum = `${half ? "half" : "acc"}${u}_${g}`;
+        return range(4).map((i) => `${sum}_${i} = fma(value${id}_${u}_${i}, ${factor}, ${sum}_${i});`);
+      }),
+    ]),
+  ]);
+  const start = [
+    `let start${own} = min(base + ${own}u * SUBGROUP, (high - 1u) / SUBGROUP * SUBGROUP);`,
+    `let page_v${own} = (step[main_table + start${own} / 64u] & SLOT_MASK) * PAGE_BYTES;`,
+    `let last${own} = high - 1u - start${own};`,
+  ];
+  const given = words.map((w) => `let given${w} = ${half ? packed(w) : `${weight(w)} * value_scale${own}`};`);
+  const head = stream === "codes" ? [...start, ...(isPrefetched ? first : [])] : [];
+  return {
+    loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${stride}u) {`]),
+    loads: lines([...(isWhole ? head : []), ...loads, ...(isPrefetched ? fetch : [])]),
+    given: lines(given),
+    sums: lines(sums),
+  };
+}
+
+/** Which key of SUBGROUP a lane owns. */
+export const perm = (lane: string, { lanes, subgroup }: DecodeShape): string =>
+  lanes === 1 ? lane : `(${lane} % ${lanes}u * ${subgroup / lanes}u + ${lane} / ${lanes}u)`;
+
+/** Joins the subgroups, adds up over their keys and leaves sums, maxima and weights. */
+export function outputText(shape: DecodeShape): string {
+  const { group, unitsPerLane } = shape;
+  const heads = range(group);
+  return lines([
+    "workgroupBarrier();",
+    "if (lane == 0u) {",
+    ...heads.map((g) => `tops[${g}u * SUBGROUPS + l / SUBGROUP] = highest${g};`),
+    "}",
+    ...heads.map((g) => `var most${g} = MASKED;`),
+    "workgroupBarrier();",
+    "for (var i = 0u; i < SUBGROUPS; i++) {",
+    ...heads.map((g) => `most${g} = max(most${g}, tops[${g}u * SUBGROUPS + i]);`),
+    "}",
+    "workgroupBarrier();",
+    ...heads.flatMap((g) => [
+      `let shrink${g} = exp(highest${g} - most${g});`,
+      `let total${g} = subgroupAdd(sum${g} * shrink${g});`,
+      `if (lane == 0u) { tops[${g}u * SUBGROUPS + l / SUBGROUP] = total${g}; }`,
+      "if (lane < SUM_LANES) {",
+      ...range(unitsPerLane).flatMap((u) =>
+        range(8).map(
+          (i) =>
+            `if (lane % UNITS + ${u}u * SUBGROUP < UNITS) { lut[${i}u * SUM_SLOTS + slot + ${u}u * SUBGROUP] = bitcast<u32>(acc${u}_${g}_${i >> 1}.${"xy"[i & 1]} * shrink${g}); }`,
+        ),
+      ),
+      "}",
+      "workgroupBarrier();",
+      `add_up((first_head + ${g}u) * total_splits + split, l);`,
+      `if (l == 0u) { leave_stats((first_head + ${g}u) * total_splits + split, most${g}, ${g}u); }`,
+      "workgroupBarrier();",
+    ]),
+  ]);
+}

@@ -1,0 +1,140 @@
+/**
+ * @file The unrolled parts of attend-portable.wgsl, decode attention without subgroups: an invocation scores a key, the weights go
+ * through workgroup memory, all products are f32.
+ */
+import { PAGE_TOKENS } from "../../../quant/page-layout.ts";
+import { loadUnits } from "../codec/code-words.ts";
+import {
+  ARRAYS,
+  blockScale,
+  type DecodeSides,
+  either,
+  FLOATS,
+  lines,
+  placeText,
+  productsText,
+  range,
+  rowScale,
+  wordOf,
+  wordsText,
+} from "./attend-text.ts";
+
+export interface PortableShape {
+  readonly headDim: number;
+  /** Query heads of a KV head. */
+  readonly group: number;
+  /** Keys that are summed side by side. */
+  readonly keyGroups: number;
+}
+
+export function portableAccumulators({ group }: PortableShape): string {
+  return lines(
+    range(group).flatMap((g) => [
+      `var highest${g} = MASKED;`,
+      `var sum${g} = 0.0;`,
+      ...range(4).map((i) => `var acc${g}_${i} = vec2f();`),
+    ]),
+  );
+}
+
+/** Scores of the invocation's key, `score0` …, and V's factor of its row. */
+export function portableScores({ headDim, group }: PortableShape, sides: DecodeSides): string {
+  const products = { headDim, group, keys: ["base + l"], lanes: 1, lane: "0u", half: false };
+  const { k, v } = sides.main;
+  return lines([
+    "let is_read = base + l >= low && base + l < high;",
+    "var value_scale = 1.0;",
+    ...range(group).map((g) => `var score${g} = 0.0;`),
+    either(sides, (stream) => {
+      const isCodes = stream === "codes";
+      return lines([
+        productsText(products, sides, stream),
+        `let key_scale = ${isCodes ? rowScale(k, headDim, "page0", "row0") : "1.0"};`,
+        `value_scale = ${isCodes ? rowScale(v, headDim, "page0", "row0") : "1.0"};`,
+        ...range(group).map((g) => `score${g} = part0_${g} * key_scale;`),
+      ]);
+    }),
+  ]);
+}
+
+/** Scores to weights, relative to the highest score so far; what was summed before shrinks. */
+export function portableSoftmax({ group }: PortableShape): string {
+  return lines([
+    ...range(group).flatMap((g) => [
+      `score${g} = select(MASKED, score${g}, is_read);`,
+      `let top${g} = max(highest${g}, highest_at_once(score${g}, l));`,
+      `let shrink${g} = exp(highest${g} - top${g});`,
+      `highest${g} = top${g};`,
+      `let weight${g} = select(0.0, exp(score${g} - top${g}), is_read);`,
+      `sum${g} = sum${g} * shrink${g} + weight${g};`,
+      ...range(4).map((i) => `acc${g}_${i} *= shrink${g};`),
+    ]),
+    `weights[l] = ${wordsText(group, (g) => `bitcast<u32>(weight${g} * value_scale)`)};`,
+  ]);
+}
+
+export function portableWeightedSum(shape: PortableShape, sides: DecodeSides): string {
+  return either(sides, (stream) => (stream === "codes" ? codesSum(shape, sides) : copiesSum(shape, sides)));
+}
+
+const addText = (value: (i: number) => string, weight: string, group: number): string[] =>
+  range(group).flatMap((g) =>
+    range(4).map(
+      (i) => `acc${g}_${i} = fma(${value(i)}, vec2f(bitcast<f32>(${wordOf(weight, g, group)})), acc${g}_${i});`,
+    ),
+  );
+
+function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides): string {
+  const place = { page: "page", head: "kv_head", row: "row", unit: "unit" };
+  const { lines: loads, units } = loadUnits(main.v, v, place, 1, "v_", ARRAYS.codes);
+  const block = blockScale(main.v, "page", "row", "unit");
+  return lines([
+    "for (var at = 0u; at < THREADS; at += 64u) {",
+    "if (base + at < high) {",
+    "let page = (step[main_table + (base + at) / 64u] & SLOT_MASK) * PAGE_BYTES;",
+    "let last = min(high - 1u - base - at, 63u);",
+    `for (var n = 0u; n < ${PAGE_TOKENS}u; n += ${keyGroups}u) {`,
+    "let row = min(key_group + n, last);",
+    ...loads,
+    ...(block ? [`let block = ${block};`] : []),
+    "let weight = weights[at + key_group + n];",
+    ...range(4).map((i) => `let value${i} = ${units[0]![i]}${block ? " * block" : ""};`),
+    ...addText((i) => `value${i}`, "weight", group),
+    "}",
+    "}",
+    "}",
+  ]);
+}
+
+function copiesSum({ group, keyGroups }: PortableShape, { exact }: DecodeSides): string {
+  const place = { page: "page_v", head: "kv_head", row: "row_v", unit: "unit" };
+  const { lines: loads, units } = loadUnits(exact!.v, FLOATS, place, 1, "v_", ARRAYS.copies);
+  return lines([
+    `for (var n = key_group; n < min(THREADS, high - base); n += ${keyGroups}u) {`,
+    "let key = base + n;",
+    placeText("copies", "_v", "key"),
+    ...loads,
+    "let weight = weights[n];",
+    ...range(4).map((i) => `let value${i} = ${units[0]![i]};`),
+    ...addText((i) => `value${i}`, "weight", group),
+    "}",
+  ]);
+}
+
+/** Adds up over the keys of the workgroup and leaves sums, maxima and weights. */
+export function portableOutput({ group }: PortableShape): string {
+  return lines(
+    range(group).flatMap((g) => [
+      "if (l < SUM_THREADS) {",
+      ...range(8).map((i) => `lut[${i}u * SUM_THREADS + l] = bitcast<u32>(acc${g}_${i >> 1}.${"xy"[i & 1]});`),
+      "}",
+      "workgroupBarrier();",
+      `add_up((first_head + ${g}u) * total_splits + split, l);`,
+      `let total${g} = total_at_once(sum${g}, l);`,
+      "if (l == 0u) {",
+      `stats[((first_head + ${g}u) * total_splits + split) * 2u] = highest${g};`,
+      `stats[((first_head + ${g}u) * total_splits + split) * 2u + 1u] = total${g};`,
+      "}",
+    ]),
+  );
+}

@@ -1,0 +1,176 @@
+/**
+ * @file Attention of spans that are too long to be attended token by token: tiles of query rows over tiles of keys.
+ *
+ * Leaves sums that are not normalised yet, in V's stored space, and their maxima and weights; the merge of
+ * decode attention finishes them.
+ */
+import type { LayerCache } from "../../../cache/kv-cache.ts";
+import { TurboQuantError } from "../../../errors.ts";
+import type { AttentionLayer, Span } from "../../ops.ts";
+import { sideName } from "../codec/read-text.ts";
+import { shaders } from "../generated/shaders.ts";
+import type { GpuBuffer } from "../queue/buffers.ts";
+import type { Commands } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import { SLOT_MASK } from "../queue/page-storage.ts";
+import { shaderText } from "../queue/shader-text.ts";
+import {
+  accumulatorsText,
+  outputText,
+  prefillReaders,
+  scoresText,
+  stagingText,
+  sumShape,
+  weightedSumText,
+} from "./prefill-text.ts";
+
+/** Workgroups that keep a large GPU busy; with fewer, tiles get smaller and the keys are split. */
+const TARGET_GROUPS = 256;
+/** Keys that are worth a split of their own. */
+const MIN_SPLIT_KEYS = 512;
+const MAX_SPLITS = 16;
+
+/** How one span is cut. */
+export interface PrefillPlan {
+  /** Query rows of a tile, all heads of a group counted. */
+  readonly rows: 32 | 64;
+  /** Parts that the keys are cut into. */
+  readonly splits: number;
+}
+
+export interface PrefillBuffers {
+  readonly step: GpuBuffer;
+  readonly pages: GpuBuffer;
+  readonly exactPages: GpuBuffer;
+  /** K's centroids and V's, of norm √headDim. */
+  readonly centroids: GpuBuffer;
+  readonly q: GpuBuffer;
+  /** [row][head][split][headDim]: sums of the values, weighted relative to the maximum */
+  readonly parts: GpuBuffer;
+  /** [row][head][split]: maximum, sum of the weights */
+  readonly stats: GpuBuffer;
+}
+
+export interface PrefillOptions {
+  readonly layer: AttentionLayer;
+  readonly cache: LayerCache;
+  /** Where the centroids of each side begin. */
+  readonly centroidsAt: { readonly k: number; readonly v: number };
+  /** Workgroup memory to use; all that the adapter has by default. */
+  readonly workgroupBytes?: number | undefined;
+}
+
+export function planPrefill(
+  layer: Pick<AttentionLayer, "numHeads" | "numKvHeads" | "slidingWindow">,
+  span: Pick<Span, "start" | "count">,
+): PrefillPlan {
+  const groups = (rows: number): number =>
+    layer.numKvHeads * Math.ceil(span.count / Math.floor(rows / (layer.numHeads / layer.numKvHeads)));
+  const end = span.start + span.count;
+  const keys = layer.slidingWindow > 0 ? Math.min(end, layer.slidingWindow + span.count) : end;
+  const splits = Math.max(
+    1,
+    Math.min(MAX_SPLITS, Math.floor(keys / MIN_SPLIT_KEYS), Math.ceil(TARGET_GROUPS / groups(64))),
+  );
+  return { rows: groups(64) * splits >= TARGET_GROUPS / 2 ? 64 : 32, splits };
+}
+
+/** Keys of a tile: as many as fit beside everything else. */
+function keysOf(rows: number, headDim: number, entries: number, limit: number): number {
+  for (const keys of [32, 16, 8, 4]) {
+    const quads = keys * (headDim / 4 + 1 + rows / 4 + 1) + rows + rows / 4;
+    if (quads * 16 + entries * 4 <= limit) return keys;
+  }
+  throw new TurboQuantError(
+    "unsupported",
+    `webgpu: attention of head_dim ${headDim} does not fit ${limit} bytes of workgroup memory; use --backend wasm`,
+  );
+}
+
+function refuse(type: string, why: string): never {
+  throw new TurboQuantError(
+    "unsupported",
+    `webgpu: --kv ${type}: ${why}; choose tq1 to tq8, q8_0, q4_0r or f16, or use --backend reference`,
+    { type },
+  );
+}
+
+/** The kernel for tiles of `rows`, made once for each format and shape. @throws TurboQuantError unsupported — qjl, kivi */
+export function prefillKernel(
+  commands: Commands,
+  { layer, cache, centroidsAt, workgroupBytes }: PrefillOptions,
+  rows: 32 | 64,
+): Kernel {
+  const { headDim, numHeads, numKvHeads, format } = layer;
+  const { k, v } = format;
+  const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
+  const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.exact !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  return commands.kernel(key, () => {
+    if (k.qjl || v.qjl) refuse("paper", "expected codes alone, got codes with a QJL sketch");
+    for (const { type } of [k, v]) {
+      if (type.startsWith("kivi")) refuse(type, "expected a type stored by rows, got one stored by groups of tokens");
+    }
+    const { main, exact } = cache;
+    const readers = prefillReaders(k, v, main, exact, centroidsAt);
+    const shape = sumShape(headDim);
+    const keys = keysOf(rows, headDim, readers.entries, limit);
+    return {
+      label: key,
+      code: shaderText(
+        "attend-prefill",
+        shaders["attend-prefill"],
+        {
+          HEAD_DIM: headDim,
+          NUM_HEADS: numHeads,
+          GROUP: numHeads / numKvHeads,
+          ROWS: rows,
+          KEYS: keys,
+          LANES: shape.lanes,
+          BAND: shape.band,
+          TABLE: readers.entries,
+          SLOT_MASK,
+          PAGE_TOKENS: main.pageTokens,
+          PAGE_BYTES: main.numBytes,
+          HAS_EXACT: exact !== null,
+          ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
+        },
+        {
+          READERS: readers.text,
+          TABLES: readers.tables,
+          STAGING: stagingText(exact !== null),
+          SCORES: scoresText(keys),
+          ACCUMULATORS: accumulatorsText(shape),
+          WEIGHTED_SUM: weightedSumText(shape),
+          OUTPUT: outputText(shape),
+        },
+      ),
+      buffers: ["read", "read", "read", "read", "read", "write", "write"],
+    };
+  });
+}
+
+/**
+ * Queues the attention of one span. record: word of its record for this layer in `step`.
+ * Spans of different plans share no `parts`: merge one before the next is attended.
+ */
+export function attendPrefill(
+  commands: Commands,
+  options: PrefillOptions,
+  plan: PrefillPlan,
+  span: Pick<Span, "row" | "start" | "count">,
+  record: number,
+  buffers: PrefillBuffers,
+): void {
+  const { layer } = options;
+  const { numHeads, numKvHeads, format, slidingWindow } = layer;
+  const { step, pages, exactPages, centroids, q, parts, stats } = buffers;
+  const tiles = Math.ceil(span.count / Math.floor(plan.rows / (numHeads / numKvHeads)));
+  commands.dispatch(
+    prefillKernel(commands, options, plan.rows),
+    [span.row, span.start, span.count, record, plan.splits, format.sinks, format.window, slidingWindow],
+    [step, pages, exactPages, centroids, q, parts, stats],
+    numKvHeads,
+    tiles,
+    plan.splits,
+  );
+}

@@ -1,0 +1,170 @@
+/**
+ * @file The unrolled parts of attend-prefill.wgsl. Registers are named one by one: indexed arrays may end up in memory.
+ *
+ * Scores: four rows by `keys / 16` keys an invocation. Sums: `band` rows by `quads / lanes` quads of coordinates.
+ */
+import { EXACT_SIDE } from "../../../cache/kv-cache.ts";
+import type { SideFormat } from "../../../quant/kv-format.ts";
+import type { PageLayout } from "../../../quant/page-layout.ts";
+import { type SideReader, sideName, sideReader } from "../codec/read-text.ts";
+
+/** How the sums of a head dimension are spread over a workgroup of `4 · rows` invocations. */
+export interface SumShape {
+  /** Invocations side by side along the coordinates. */
+  readonly lanes: number;
+  /** Rows of an invocation. */
+  readonly band: number;
+  /** Quads of coordinates of an invocation. */
+  readonly columns: number;
+}
+
+export function sumShape(headDim: number): SumShape {
+  const quads = headDim / 4;
+  const lanes = quads <= 16 ? 16 : 32;
+  return { lanes, band: lanes / 4, columns: Math.ceil(quads / lanes) };
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const lines = (texts: readonly string[]): string => texts.join("\n");
+
+/** Dot products of four queries with the keys of an invocation, masked and left in `scores`. */
+export function scoresText(keys: number): string {
+  const columns = range(Math.max(1, keys / 16));
+  const rows = range(4);
+  const products = lines([
+    ...columns.flatMap((c) => rows.map((r) => `var s${r}_${c} = vec4f();`)),
+    "for (var i = 0u; i < QUADS; i++) {",
+    ...rows.map((r) => `  let q${r} = q[query[${r}] + i];`),
+    ...columns.map((c) => `  let k${c} = kv[(key_lane + ${16 * c}u) * PITCH + i];`),
+    ...columns.flatMap((c) => rows.map((r) => `  s${r}_${c} += q${r} * k${c};`)),
+    "}",
+    ...columns.flatMap((c) => [
+      `scores[(key_lane + ${16 * c}u) * SCORE_PITCH + row4 / 4u] = vec4f(`,
+      ...rows.map((r) => `  score_of(s${r}_${c}, tile, key_lane + ${16 * c}u, position[${r}], exact_start),`),
+      ");",
+    ]),
+  ]);
+  return keys < 16 ? `if (key_lane < KEYS) {\n${products}\n}` : products;
+}
+
+const weightAt = (r: number): string => `w${r >> 2}.${"xyzw"[r & 3]}`;
+
+const sums = (shape: SumShape): { r: number; c: number; name: string }[] =>
+  range(shape.columns).flatMap((c) => range(shape.band).map((r) => ({ r, c, name: `o${r}_${c}` })));
+
+export function accumulatorsText(shape: SumShape): string {
+  return lines([
+    ...range(shape.columns).map((c) => `let column${c} = min(lane + ${c * shape.lanes}u, QUADS - 1u);`),
+    ...sums(shape).map(({ name }) => `var ${name} = vec4f();`),
+  ]);
+}
+
+export function weightedSumText(shape: SumShape): string {
+  const quads = range(shape.band / 4);
+  return lines([
+    "{",
+    ...quads.map((i) => `  let w${i} = rescale[band + ${i}u];`),
+    ...sums(shape).map(({ r, name }) => `  ${name} *= ${weightAt(r)};`),
+    "}",
+    "for (var k = 0u; k < KEYS; k++) {",
+    ...quads.map((i) => `  let w${i} = scores[k * SCORE_PITCH + band + ${i}u];`),
+    ...range(shape.columns).map((c) => `  let v${c} = kv[k * PITCH + column${c}];`),
+    ...sums(shape).map(({ r, c, name }) => `  ${name} += ${weightAt(r)} * v${c};`),
+    "}",
+  ]);
+}
+
+export function outputText(shape: SumShape): string {
+  return lines(
+    range(shape.band).flatMap((r) => [
+      "{",
+      `  let own = band * 4u + ${r}u;`,
+      "  let n = first + own / GROUP;",
+      "  if (own < POSITIONS * GROUP && n < p.count) {",
+      "    let at = (((p.row + n) * NUM_HEADS + kv_head * GROUP + own % GROUP) * p.splits + group.z) * QUADS;",
+      ...range(shape.columns).map(
+        (c) => `    if (lane + ${c * shape.lanes}u < QUADS) { parts[at + lane + ${c * shape.lanes}u] = o${r}_${c}; }`,
+      ),
+      "  }",
+      "}",
+    ]),
+  );
+}
+
+/** Readers of both sides of both streams, with the tables they share. */
+export interface PrefillReaders {
+  readonly text: string;
+  /** Statements that fill `lut`. */
+  readonly tables: string;
+  /** Words of `lut`; at least one. */
+  readonly entries: number;
+}
+
+/** centroids: K's, then V's; the table is one where both are read alike. */
+export function prefillReaders(
+  k: SideFormat,
+  v: SideFormat,
+  main: PageLayout,
+  exact: PageLayout | null,
+  centroidsAt: { readonly k: number; readonly v: number },
+): PrefillReaders {
+  const { headDim } = main;
+  const shared = sideName(k) === sideName(v);
+  const make = (name: string, pages: string, side: SideFormat, layout: PageLayout["k"], tableAt = 0): SideReader =>
+    sideReader({ name, pages, f16: false, headDim, tableAt }, side, layout);
+  const kReader = make("k", "pages", k, main.k);
+  const vAt = shared ? 0 : kReader.entries;
+  const vReader = make("v", "pages", v, main.v, vAt);
+  const copies = exact
+    ? [make("xk", "exact_pages", EXACT_SIDE, exact.k), make("xv", "exact_pages", EXACT_SIDE, exact.v)]
+    : [];
+  const fill = (reader: SideReader, at: number, from: number): string =>
+    reader.entries === 0
+      ? ""
+      : `for (var e = l; e < ${reader.entries}u; e += THREADS) { lut[${at}u + e] = ${reader.entryText(from)}; }`;
+  return {
+    text: lines([kReader, vReader, ...copies].map((reader) => reader.text)),
+    tables: lines([
+      fill(kReader, 0, centroidsAt.k),
+      shared ? "" : fill(vReader, vAt, centroidsAt.v),
+      "workgroupBarrier();",
+    ]),
+    entries: Math.max(1, vAt + vReader.entries),
+  };
+}
+
+/** `stage_k` and `stage_v`: a tile's rows as floats in `kv`; keys that are not there become zero. */
+export function stagingText(hasExact: boolean): string {
+  const unit = (name: string): string =>
+    lines([
+      `values = ${name}_unit(page, head, slot, unit, l);`,
+      `factor = ${name}_scale(page, head, slot) * ${name}_block(page, head, slot, unit);`,
+    ]);
+  const copies = (side: string): string => `if (tile.is_exact) {
+      let entry = step[exact_table + j / EXACT_TOKENS];
+      if (j / EXACT_TOKENS < exact_entries && entry != 0u) {
+        let page = (entry & SLOT_MASK) * EXACT_BYTES;
+        let slot = j % EXACT_TOKENS;
+        ${unit(`x${side}`)}
+      }
+    } else `;
+  const stage = (side: string): string => `
+fn stage_${side}(tile: Tile, head: u32, exact_table: u32, exact_entries: u32, l: u32) {
+  for (var n = l; n < KEYS * UNITS; n += THREADS) {
+    let key = n / UNITS;
+    let unit = n % UNITS;
+    let j = tile.first + key;
+    var values: array<vec2f, 4>;
+    var factor = 0.0;
+    ${hasExact ? copies(side) : ""}if (j <= tile.last) {
+      let page = tile.page;
+      let slot = j % PAGE_TOKENS;
+      ${unit(side)}
+    }
+    let at = key * PITCH + unit * 2u;
+    kv[at] = vec4f(values[0], values[1]) * factor;
+    kv[at + 1u] = vec4f(values[2], values[3]) * factor;
+  }
+}`;
+  return stage("k") + stage("v");
+}

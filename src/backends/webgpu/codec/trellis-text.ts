@@ -1,0 +1,111 @@
+/**
+ * @file WGSL that chooses the codes of a trellis by Viterbi's algorithm, a part of `store_k` and `store_v` in append.wgsl: the
+ * sums and the order of src/quant/trellis.ts. `ys` is the vector, `book` the sixteen values.
+ */
+import { TRELLIS_RUN } from "../../../quant/trellis.ts";
+
+/** Prices higher than any. */
+const NEVER = "3.0e38";
+
+/** Values of `code` after each code before. */
+const valuesText = (code: string): string =>
+  `vec4f(${[0, 1, 2, 3].map((before) => `book[4u * ${code} + ${before}u]`).join(", ")})`;
+
+/** Codes without feedback, and their values in `candidates`: runs know nothing of each other, one invocation has each. */
+export function walkText(): string {
+  const codes = [0, 1, 2, 3];
+  return `
+  if (l * ${TRELLIS_RUN}u < HEAD_DIM) {
+    let start = l * ${TRELLIS_RUN}u;
+    let end = min(start + ${TRELLIS_RUN}u, HEAD_DIM);
+    ${codes.map((code) => `let values${code} = ${valuesText(`${code}u`)};`).join("\n    ")}
+    var cost = vec4f(0.0, ${NEVER}, ${NEVER}, ${NEVER});
+    for (var j = start; j < end; j++) {
+      ${codes.map((code) => `let e${code} = ys[j] - values${code};\n      let price${code} = cost + rounded4(e${code} * e${code});`).join("\n      ")}
+      // The states that the four survivors came from.
+      codes[j] = ${codes.map((code) => `(least_of(price${code}) << ${2 * code}u)`).join(" | ")};
+      cost = vec4f(${codes.map((code) => `least(price${code})`).join(", ")});
+    }
+    var state = least_of(cost);
+    for (var j = end; j > start; j--) {
+      let origins = codes[j - 1u];
+      codes[j - 1u] = state;
+      state = (origins >> (2u * state)) & 3u;
+    }
+  }
+  workgroupBarrier();
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    let before = select(0u, codes[max(i, 1u) - 1u], i % ${TRELLIS_RUN}u > 0u);
+    candidates[i] = book[before | (codes[i] << 2u)];
+  }
+  workgroupBarrier();`;
+}
+
+/**
+ * Codes with feedback, run by run. In `candidates`: the targets, then values, errors, weights, and twice the targets of the
+ * four survivors; their costs are in `cosines`, their codes in `paths`. An invocation has a coordinate of a survivor.
+ */
+export function chainText(): string {
+  const states = [0, 1, 2, 3];
+  const targets = states.map((s) => `candidates[survivors + (at + ${s}u) * ${TRELLIS_RUN}u + j]`).join(", ");
+  const costs = states.map((s) => `cosines[at + ${s}u]`).join(", ");
+  return `
+  let survivors = 4u * HEAD_DIM;
+  let code = l / ${TRELLIS_RUN}u;
+  let own = l % ${TRELLIS_RUN}u;
+  let values = ${valuesText("code")};
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    candidates[i] = ys[i];
+    candidates[3u * HEAD_DIM + i] = constants[feedback_at + HEAD_DIM * HEAD_DIM + i];
+  }
+  for (var start = 0u; start < HEAD_DIM; start += ${TRELLIS_RUN}u) {
+    let count = min(${TRELLIS_RUN}u, HEAD_DIM - start);
+    let i = min(start + own, HEAD_DIM - 1u);
+    workgroupBarrier();
+    candidates[survivors + l] = candidates[i];
+    if (own == 0u) {
+      cosines[code] = select(${NEVER}, 0.0, code == 0u);
+      paths[code] = vec2u();
+    }
+    // Asked for a step before it is needed.
+    var ahead = constants[feedback_at + start * HEAD_DIM + i];
+    for (var j = 0u; j < count; j++) {
+      let factor = ahead;
+      ahead = constants[feedback_at + (start + j + 1u) * HEAD_DIM + i];
+      workgroupBarrier();
+      // Survivors of this step and of the next lie in turns in both halves.
+      let at = (j & 1u) * 4u;
+      let next = (at ^ 4u) + code;
+      let e = vec4f(${targets}) - values;
+      let price = vec4f(${costs}) + rounded4(candidates[3u * HEAD_DIM + start + j] * rounded4(e * e));
+      let before = least_of(price);
+      if (own > j) {
+        let error = book[before | (code << 2u)] - ys[start + j];
+        candidates[survivors + next * ${TRELLIS_RUN}u + own] = candidates[survivors + (at + before) * ${TRELLIS_RUN}u + own] - rounded(error * factor);
+      }
+      if (own == 0u) {
+        cosines[next] = least(price);
+        let bits = code << (2u * (j % 16u));
+        paths[next] = paths[at + before] | select(vec2u(bits, 0u), vec2u(0u, bits), j >= 16u);
+      }
+    }
+    workgroupBarrier();
+    let at = (count & 1u) * 4u;
+    let path = paths[at + least_of(vec4f(${costs}))];
+    if (l < count) {
+      let chosen = code_of(path, l);
+      let c = book[select(0u, code_of(path, max(l, 1u) - 1u), l > 0u) | (chosen << 2u)];
+      codes[start + l] = chosen;
+      candidates[HEAD_DIM + start + l] = c;
+      candidates[2u * HEAD_DIM + start + l] = c - ys[start + l];
+    }
+    workgroupBarrier();
+    for (var i = start + l; i < HEAD_DIM; i += THREADS) {
+      var t = candidates[i];
+      for (var j = start; j < min(start + count, i); j++) {
+        t = t - rounded(candidates[2u * HEAD_DIM + j] * constants[feedback_at + j * HEAD_DIM + i]);
+      }
+      candidates[i] = t;
+    }
+  }`;
+}

@@ -1,0 +1,121 @@
+/**
+ * @file One open device and what went wrong on it.
+ *
+ * WebGPU reports errors away from the call that caused them. Here the first one is kept, and the next wait of the caller
+ * (`readback`, a page read) is rejected with it: no error is only in the console.
+ */
+import { TurboQuantError } from "../../../errors.ts";
+
+export interface GpuFeatures {
+  /** f16 arithmetic and storage in shaders. */
+  readonly f16: boolean;
+  readonly subgroups: boolean;
+  /** Lanes of a subgroup when the adapter has one size only; 0 when it varies or is unknown. */
+  readonly subgroupSize: number;
+  readonly timestamps: boolean;
+  /** f16 × f16 → f32 matrices of 16×16×16 on subgroups (experimental). */
+  readonly matrices: boolean;
+}
+
+export interface GpuContextOptions {
+  readonly device: GPUDevice;
+  readonly adapterName: string;
+  readonly features: GpuFeatures;
+  /** Features that kernels could use and this device does not have, each with the reason. */
+  readonly missing: readonly string[];
+  /** The adapter computes on the CPU. */
+  readonly isSoftware: boolean;
+  /** Most bytes of one storage buffer, less than the device's own limits say: for tests of small adapters. */
+  readonly bindingLimit?: number;
+  /** Keeps what the device hangs on alive (Dawn's instance) and lets it go. */
+  readonly release?: () => void;
+}
+
+export class GpuContext {
+  readonly device: GPUDevice;
+  readonly adapterName: string;
+  readonly features: GpuFeatures;
+  readonly missing: readonly string[];
+  readonly isSoftware: boolean;
+  readonly #release: () => void;
+  #error: TurboQuantError | null = null;
+  #disposed = false;
+
+  /** Most bytes of one storage buffer: what the device makes and what it binds. */
+  readonly bindingBytes: number;
+
+  constructor(options: GpuContextOptions) {
+    const { device, adapterName, features, missing, isSoftware, bindingLimit, release } = options;
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    this.bindingBytes = Math.min(maxBufferSize, maxStorageBufferBindingSize, bindingLimit ?? Number.POSITIVE_INFINITY);
+    this.device = device;
+    this.adapterName = adapterName;
+    this.features = features;
+    this.missing = missing;
+    this.isSoftware = isSoftware;
+    this.#release = release ?? (() => {});
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#fail(asTurboQuantError((event as GPUUncapturedErrorEvent).error));
+    });
+    void device.lost.then(({ reason, message }) => {
+      if (this.#disposed) return;
+      this.#error = new TurboQuantError(
+        "device_lost",
+        `webgpu: the device was lost (${reason || "unknown"}: ${message || "no message"}); load the model again and restore a saved session`,
+        { reason },
+      );
+    });
+  }
+
+  get limits(): GPUSupportedLimits {
+    return this.device.limits;
+  }
+
+  get isLost(): boolean {
+    return this.#error?.code === "device_lost";
+  }
+
+  /** @throws TurboQuantError device_lost, out_of_memory or internal — the first error of the device, until it is loaded again */
+  check(): void {
+    if (this.#error) throw this.#error;
+    if (this.#disposed)
+      throw new TurboQuantError("invalid_argument", "webgpu: used after dispose(); load the model again");
+  }
+
+  /** Turns the failure of a wait into the reason the device gave for it. */
+  async wait<T>(promise: Promise<T>): Promise<T> {
+    try {
+      const result = await promise;
+      this.check();
+      return result;
+    } catch (error) {
+      // The loss is often reported a moment after the wait it broke.
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
+      this.check();
+      throw error;
+    }
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.device.destroy();
+    this.#release();
+  }
+
+  #fail(error: TurboQuantError): void {
+    this.#error ??= error;
+  }
+}
+
+function asTurboQuantError(error: GPUError): TurboQuantError {
+  const kind = error.constructor.name;
+  if (kind === "GPUOutOfMemoryError") {
+    return new TurboQuantError(
+      "out_of_memory",
+      `webgpu: the device is out of memory (${error.message}); choose a shorter context, fewer KV bits or smaller weights`,
+    );
+  }
+  return new TurboQuantError("internal", `webgpu: ${kind}: ${error.message}`);
+}

@@ -1,0 +1,30 @@
+/** @file Bytes that the WebGPU backend takes besides weights, activations and KV pages: an upper bound for a given load. */
+import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../../quant/page-layout.ts";
+import type { Load } from "../../working-memory.ts";
+import { mostSplits } from "../attention/decode-attention.ts";
+import { planPrefill } from "../attention/prefill-attention.ts";
+import { tableRoom } from "../queue/step-buffer.ts";
+
+/** Tokens of a prefill step: with matrix units a step of 1,024 rows takes some ten milliseconds. */
+export const CHUNK_TOKENS = { matrices: 1024, plain: 256 } as const;
+
+/** What the step buffer, uniforms and pipelines have at least. */
+const FIXED_BYTES = 4 << 20;
+/** Codebooks with their bounds, of K and of V. */
+const CODEBOOK_VALUES = 1024;
+
+export function gpuWorkingBytes(load: Load): number {
+  const { rows, sequences, tokens, numHeads, numKvHeads, numLayers, headDim } = load;
+  const prefill = planPrefill(
+    { numHeads, numKvHeads, slidingWindow: 0 },
+    { start: Math.max(0, tokens - rows), count: rows },
+  );
+  const decode = sequences * (mostSplits({ isSoftware: false }, { layer: { numKvHeads } }, sequences) + 1);
+  const parts = Math.max(rows * prefill.splits, decode) * numHeads * (headDim + 2) * 4;
+  const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / EXACT_PAGE_TOKENS));
+  // The buffer of block tables is made twice as large as what it holds when it has to grow.
+  const steps = 2 * 4 * sequences * numLayers * tables;
+  const constants = numLayers * (headDim * (8 + 2 * numKvHeads) + CODEBOOK_VALUES) * 4;
+  const readback = sequences * load.vocabSize * 4;
+  return FIXED_BYTES + parts + rows * headDim * 4 + steps + constants + readback;
+}

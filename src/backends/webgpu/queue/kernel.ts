@@ -1,0 +1,97 @@
+/**
+ * @file A compute pipeline with its bind groups.
+ *
+ * Binding 0 is a uniform block of scalars at a dynamic offset, the others are storage buffers. Bind groups are made once
+ * for each set of buffers. The pipeline is compiled ahead without holding anyone up, or when it is first dispatched.
+ */
+import { TurboQuantError } from "../../../errors.ts";
+import type { GpuContext } from "../device/context.ts";
+import { COMPUTE_STAGE } from "../device/gpu-flags.ts";
+import type { GpuBuffer } from "./buffers.ts";
+
+/** Bytes of the uniform block of one dispatch; also the alignment of dynamic offsets that every adapter accepts. */
+export const PARAM_BYTES = 256;
+
+export interface KernelSpec {
+  readonly label: string;
+  readonly code: string;
+  /** Access of the storage buffers at binding 1, 2, … */
+  readonly buffers: readonly ("read" | "write")[];
+}
+
+export class Kernel {
+  readonly label: string;
+  readonly #context: GpuContext;
+  readonly #device: GPUDevice;
+  readonly #descriptor: GPUComputePipelineDescriptor;
+  #pipeline: GPUComputePipeline | null = null;
+  readonly #layout: GPUBindGroupLayout;
+  readonly #uniforms: GPUBuffer;
+  readonly #groups = new Map<string, { group: GPUBindGroup; buffers: readonly GpuBuffer[] }>();
+
+  constructor(context: GpuContext, uniforms: GPUBuffer, { label, code, buffers }: KernelSpec) {
+    const { device } = context;
+    this.label = label;
+    this.#context = context;
+    this.#device = device;
+    this.#uniforms = uniforms;
+    this.#layout = device.createBindGroupLayout({
+      label,
+      entries: [
+        { binding: 0, visibility: COMPUTE_STAGE, buffer: { type: "uniform", hasDynamicOffset: true } },
+        ...buffers.map((access, i) => ({
+          binding: i + 1,
+          visibility: COMPUTE_STAGE,
+          buffer: { type: access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+        })),
+      ],
+    });
+    this.#descriptor = {
+      label,
+      layout: device.createPipelineLayout({ label, bindGroupLayouts: [this.#layout] }),
+      compute: { module: device.createShaderModule({ label, code }), entryPoint: "main" },
+    };
+  }
+
+  /** Compiled now, and the caller with it, unless it was compiled ahead. */
+  get pipeline(): GPUComputePipeline {
+    this.#pipeline ??= this.#device.createComputePipeline(this.#descriptor);
+    return this.#pipeline;
+  }
+
+  /** Compiles beside other kernels and beside the caller. @throws TurboQuantError internal, device_lost */
+  async compile(): Promise<void> {
+    if (this.#pipeline) return;
+    try {
+      const pipeline = await this.#context.wait(this.#device.createComputePipelineAsync(this.#descriptor));
+      this.#pipeline ??= pipeline;
+    } catch (error) {
+      if (error instanceof TurboQuantError) throw error;
+      throw new TurboQuantError("internal", `webgpu: kernel ${this.label}: ${(error as Error).message}`);
+    }
+  }
+
+  bindGroup(buffers: readonly GpuBuffer[]): GPUBindGroup {
+    let key = "";
+    for (const { id } of buffers) key += `${id},`;
+    let known = this.#groups.get(key);
+    if (!known) {
+      const group = this.#device.createBindGroup({
+        label: this.label,
+        layout: this.#layout,
+        entries: [
+          { binding: 0, resource: { buffer: this.#uniforms, size: PARAM_BYTES } },
+          ...buffers.map(({ raw }, i) => ({ binding: i + 1, resource: { buffer: raw } })),
+        ],
+      });
+      known = { group, buffers };
+      this.#groups.set(key, known);
+    }
+    return known.group;
+  }
+
+  /** Drops the bind groups that hold a freed buffer. */
+  forget(buffer: GpuBuffer): void {
+    for (const [key, { buffers }] of this.#groups) if (buffers.includes(buffer)) this.#groups.delete(key);
+  }
+}

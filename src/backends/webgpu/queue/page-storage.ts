@@ -1,0 +1,185 @@
+/**
+ * @file KV pages in device buffers: one growing buffer for each group (a stream of a layer), so that a kernel binds all
+ * pages of a layer at once and no binding holds more than one layer.
+ *
+ * An address is the slab's number above SLOT_BITS bits of slot; kernels see the slot only.
+ */
+import type { PageAddress, PageStorage } from "../../../cache/page-storage.ts";
+import { assert, TurboQuantError } from "../../../errors.ts";
+import type { GpuContext } from "../device/context.ts";
+import { type BufferAllocator, bufferBytes, type GpuBuffer } from "./buffers.ts";
+import type { Commands } from "./commands.ts";
+
+const SLOT_BITS = 20;
+/** The part of an address that a kernel multiplies by the page size. */
+export const SLOT_MASK = 2 ** SLOT_BITS - 1;
+const MAX_SLABS = 2 ** (32 - SLOT_BITS) - 1;
+/** A large full buffer grows by this share of its pages: what may lie idle against how often it is copied. */
+const GROWTH = 1 / 16;
+/** A small one doubles: up to so many bytes are added however few there are, and allocated at once where they are expected. */
+const STEP_BYTES = 1 << 20;
+const MIN_PAGES = 4;
+
+const stepPages = (pageBytes: number): number => Math.floor(STEP_BYTES / pageBytes);
+
+const firstCapacity = (pageBytes: number, expected: number): number =>
+  Math.max(MIN_PAGES, Math.min(expected, stepPages(pageBytes)));
+
+/** No larger than what is expected, as long as that is not reached. */
+function grown(capacity: number, pageBytes: number, expected: number): number {
+  const more = Math.max(MIN_PAGES, Math.ceil(capacity * GROWTH), Math.min(capacity, stepPages(pageBytes)));
+  return capacity < expected ? Math.min(capacity + more, expected) : capacity + more;
+}
+
+/** Pages that the buffer of a group has room for once it holds `pages` of them. expected: see `PageStorage.expect` */
+export function slabCapacity(pages: number, pageBytes: number, expected: number): number {
+  let capacity = firstCapacity(pageBytes, expected);
+  while (capacity < pages) capacity = grown(capacity, pageBytes, expected);
+  return capacity;
+}
+
+const keyOf = (group: number, pageBytes: number): string => `${group}/${pageBytes}`;
+
+interface Slab {
+  readonly pageBytes: number;
+  /** Of its group and page size. */
+  readonly key: string;
+  buffer: GpuBuffer;
+  /** Slots ever used; the ones given back are in `free`. */
+  used: number;
+  readonly free: number[];
+}
+
+export class GpuPageStorage implements PageStorage {
+  readonly #context: GpuContext;
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  readonly #slabs: Slab[] = [];
+  readonly #byGroup = new Map<string, number>();
+  readonly #expected = new Map<string, number>();
+  /** Stands in where a layer has no pages of a kind. */
+  readonly #empty: GpuBuffer;
+
+  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
+    this.#context = context;
+    this.#commands = commands;
+    this.#allocator = allocator;
+    this.#empty = allocator.allocate(16, "no pages");
+  }
+
+  get numBytes(): number {
+    return this.#slabs.reduce((sum, slab) => sum + slab.buffer.numBytes, 0);
+  }
+
+  /** The buffer of a group's pages of this size. */
+  bufferOf(group: number, pageBytes: number): GpuBuffer {
+    const index = this.#byGroup.get(keyOf(group, pageBytes));
+    return index === undefined ? this.#empty : this.#slabs[index]!.buffer;
+  }
+
+  expect(numBytes: number, group: number, pages: number): void {
+    const key = keyOf(group, numBytes);
+    this.#expected.set(key, Math.max(pages, this.#expected.get(key) ?? 0));
+  }
+
+  allocate(numBytes: number, group: number): PageAddress {
+    this.#context.check();
+    const key = keyOf(group, numBytes);
+    let index = this.#byGroup.get(key);
+    if (index === undefined) {
+      if (this.#slabs.length === MAX_SLABS) {
+        throw new TurboQuantError(
+          "out_of_memory",
+          `webgpu: more than ${MAX_SLABS} kinds of KV pages; dispose of models that are not used`,
+        );
+      }
+      index = this.#slabs.length;
+      const buffer = this.#allocator.allocate(
+        this.#firstPages(key, numBytes) * numBytes,
+        `KV pages of layer ${group >> 1}`,
+      );
+      this.#slabs.push({ pageBytes: numBytes, key, buffer, used: 0, free: [] });
+      this.#byGroup.set(key, index);
+    }
+    const slab = this.#slabs[index]!;
+    const reused = slab.free.pop();
+    if (reused !== undefined) {
+      this.#commands.clear(slab.buffer, reused * numBytes, numBytes);
+      return (index + 1) * 2 ** SLOT_BITS + reused;
+    }
+    const capacity = Math.floor(slab.buffer.numBytes / numBytes);
+    if (slab.used === capacity) {
+      this.#grow(slab, group, grown(capacity, numBytes, this.#expected.get(key) ?? 0));
+    }
+    return (index + 1) * 2 ** SLOT_BITS + slab.used++;
+  }
+
+  release(address: PageAddress, numBytes: number): void {
+    const { slab, slot } = this.#find(address);
+    assert(slab.pageBytes === numBytes, `page ${address}: released as ${numBytes} bytes, has ${slab.pageBytes}`);
+    slab.free.push(slot);
+    if (slab.free.length === slab.used) {
+      slab.free.length = 0;
+      this.#forget(slab);
+    }
+  }
+
+  copy(from: PageAddress, to: PageAddress, numBytes: number): void {
+    const [a, b] = [this.#find(from), this.#find(to)];
+    if (a.slab !== b.slab) {
+      this.#commands.copy(a.slab.buffer, a.slot * numBytes, b.slab.buffer, b.slot * numBytes, numBytes);
+      return;
+    }
+    // WebGPU does not copy within one buffer.
+    const between = this.#allocator.allocate(numBytes, "page copy");
+    this.#commands.copy(a.slab.buffer, a.slot * numBytes, between, 0, numBytes);
+    this.#commands.copy(between, 0, b.slab.buffer, b.slot * numBytes, numBytes);
+    this.#allocator.free(between);
+  }
+
+  async read(address: PageAddress, numBytes: number): Promise<Uint8Array> {
+    const { slab, slot } = this.#find(address);
+    return new Uint8Array(await this.#commands.read(slab.buffer, slot * slab.pageBytes, numBytes));
+  }
+
+  write(address: PageAddress, bytes: Uint8Array): void {
+    const { slab, slot } = this.#find(address);
+    this.#commands.write(slab.buffer, slot * slab.pageBytes, bytes);
+  }
+
+  #find(address: PageAddress): { slab: Slab; slot: number } {
+    const slab = this.#slabs[Math.floor(address / 2 ** SLOT_BITS) - 1];
+    assert(slab, `page ${address} is not allocated`);
+    return { slab, slot: address & SLOT_MASK };
+  }
+
+  #grow(slab: Slab, group: number, capacity: number): void {
+    assert(capacity <= SLOT_MASK, `${capacity} pages in one group`);
+    const limit = this.#context.bindingBytes;
+    const pages = Math.min(capacity, Math.floor(limit / slab.pageBytes));
+    const wanted = Math.max(pages, slab.used + 1);
+    const larger = this.#allocator.allocate(wanted * slab.pageBytes, `KV pages of layer ${group >> 1}`);
+    if (slab.used > 0) this.#commands.copy(slab.buffer, 0, larger, 0, slab.used * slab.pageBytes);
+    this.#allocator.free(slab.buffer);
+    slab.buffer = larger;
+  }
+
+  /** Gives the memory of a group without pages back, but for what the next sequence begins with. */
+  #forget(slab: Slab): void {
+    const numBytes = bufferBytes(this.#firstPages(slab.key, slab.pageBytes) * slab.pageBytes);
+    if (slab.buffer.numBytes <= numBytes) {
+      this.#commands.clear(slab.buffer, 0, slab.used * slab.pageBytes);
+    } else {
+      const small = this.#allocator.allocate(numBytes, slab.buffer.raw.label);
+      this.#allocator.free(slab.buffer);
+      slab.buffer = small;
+    }
+    slab.used = 0;
+  }
+
+  /** Pages of a group's first buffer. */
+  #firstPages(key: string, pageBytes: number): number {
+    const most = Math.max(1, Math.floor(this.#context.bindingBytes / pageBytes));
+    return Math.min(most, firstCapacity(pageBytes, this.#expected.get(key) ?? 0));
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * @file WGSL with conditions: kernels are plain `.wgsl` files with a few lines that begin with `//#`.
+ *
+ * `//#if NAME` · `//#if NAME == value` · `//#if !NAME` · `//#else` · `//#end` keep or drop lines; `//#insert NAME` puts in
+ * generated text. Numbers among the values become `const NAME = …u;`, so that array sizes and loops can use them.
+ */
+import { TurboQuantError } from "../../../errors.ts";
+
+export type ShaderValues = Readonly<Record<string, number | boolean | string>>;
+
+function holds(condition: string, values: ShaderValues, where: string): boolean {
+  const match = /^(!?)(\w+)(?:\s*(==|!=|>|<)\s*(\w+))?$/.exec(condition.trim());
+  if (!match || !(match[2]! in values)) {
+    throw new TurboQuantError("internal", `internal: ${where}: cannot decide "${condition}"`);
+  }
+  const value = values[match[2]!]!;
+  const right = match[4];
+  switch (match[3]) {
+    case "==":
+      return String(value) === right;
+    case "!=":
+      return String(value) !== right;
+    case ">":
+      return Number(value) > Number(right);
+    case "<":
+      return Number(value) < Number(right);
+    default:
+      return (match[1] === "!") !== Boolean(value);
+  }
+}
+
+/** The text a device compiles. `inserts` are texts for `//#insert`, themselves without conditions. */
+export function shaderText(
+  name: string,
+  source: string,
+  values: ShaderValues,
+  inserts: Readonly<Record<string, string>> = {},
+): string {
+  const kept: string[] = [];
+  const stack: { active: boolean; taken: boolean }[] = [];
+  for (const [index, line] of source.split("\n").entries()) {
+    const directive = /^\s*\/\/#(\w+)\s*(.*)$/.exec(line);
+    const active = stack.every((level) => level.active);
+    const where = `${name}.wgsl:${index + 1}`;
+    if (!directive) {
+      if (active) kept.push(line);
+    } else if (directive[1] === "if") {
+      const yes = active && holds(directive[2]!, values, where);
+      stack.push({ active: yes, taken: yes });
+    } else if (directive[1] === "else") {
+      const level = stack.at(-1)!;
+      level.active = !level.taken;
+    } else if (directive[1] === "end") {
+      stack.pop();
+    } else if (directive[1] === "insert") {
+      const text = inserts[directive[2]!.trim()];
+      if (text === undefined) throw new TurboQuantError("internal", `internal: ${where}: nothing to insert`);
+      if (active) kept.push(text);
+    } else {
+      throw new TurboQuantError("internal", `internal: ${where}: unknown directive`);
+    }
+  }
+  if (stack.length > 0) throw new TurboQuantError("internal", `internal: ${name}.wgsl: //#if without //#end`);
+  // `enable` and `requires` have to come before everything else.
+  const isHeader = (line: string) => /^\s*(enable|requires)\s/.test(line);
+  const constants = Object.entries(values)
+    .filter(([, value]) => typeof value === "number")
+    .map(([key, value]) => `const ${key} = ${value}u;`);
+  return [...kept.filter(isHeader), ...constants, ...kept.filter((line) => !isHeader(line))].join("\n");
+}
+
+/** An f32 as WGSL reads it back without loss. */
+export function floatText(value: number): string {
+  const text = String(Math.fround(value));
+  return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
+}
+
+/** The one of `values` that `best` counts. An array that is indexed by a variable would be put into memory. */
+export const chosenText = (values: readonly number[]): string =>
+  values
+    .slice(1)
+    .reduce((others, value, i) => `select(${others}, ${floatText(value)}, best == ${i + 1}u)`, floatText(values[0]!));

@@ -1,0 +1,187 @@
+/**
+ * @file What a step tells its kernels, as words of one buffer `step`:
+ *
+ * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are wanted ·
+ * for each layer [span][main table, exact table, first exact position, entries of the exact table] · block tables.
+ *
+ * Block tables stay where they are from step to step and only their changed part is sent; a table of a million tokens
+ * would otherwise travel for every token.
+ */
+import type { BlockTable } from "../../../cache/block-table.ts";
+import type { Step } from "../../ops.ts";
+import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
+import type { Commands } from "./commands.ts";
+
+/** Words of a row, and of a span in a layer. */
+export const ROW_WORDS = 4;
+export const SPAN_WORDS = 4;
+/** Spans of up to this many tokens are attended token by token, longer ones in tiles. */
+export const DECODE_TOKENS = 4;
+
+const MIN_HEAD = 4096;
+const MIN_TABLES = 16384;
+
+/** Where things are in the buffer, in words. */
+export interface StepLayout {
+  readonly rowsAt: number;
+  /** Rows of spans of up to DECODE_TOKENS tokens. */
+  readonly decodeRowsAt: number;
+  readonly decodeRows: number;
+  readonly logitRowsAt: number;
+  /** Span records of layer 0; those of the next layer follow. */
+  readonly spansAt: number;
+  readonly numSpans: number;
+  /** Largest end of a span that is decoded token by token. */
+  readonly longestDecode: number;
+}
+
+interface Region {
+  readonly at: number;
+  readonly capacity: number;
+  version: number;
+}
+
+const EMPTY: StepLayout = {
+  rowsAt: 0,
+  decodeRowsAt: 0,
+  decodeRows: 0,
+  logitRowsAt: 0,
+  spansAt: 0,
+  numSpans: 0,
+  longestDecode: 0,
+};
+
+export class StepBuffer {
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  /** What the device has, or will have after the next write. */
+  #words: Uint32Array<ArrayBuffer>;
+  #buffer: GpuBuffer;
+  #head = MIN_HEAD;
+  #end = MIN_HEAD;
+  #regions = new Map<BlockTable, Region>();
+  #step: Step | null = null;
+  #layout: StepLayout = EMPTY;
+
+  constructor(commands: Commands, allocator: BufferAllocator) {
+    this.#commands = commands;
+    this.#allocator = allocator;
+    this.#words = new Uint32Array(MIN_HEAD + MIN_TABLES);
+    this.#buffer = allocator.allocate(this.#words.byteLength, "step");
+  }
+
+  get buffer(): GpuBuffer {
+    return this.#buffer;
+  }
+
+  /** Sends a step to the device, once; the operations of all its layers read it. */
+  prepare(step: Step): StepLayout {
+    if (this.#step === step) return this.#layout;
+    const layers = step.spans[0]?.sequence.cache.layers.length ?? 0;
+    const rows = step.tokens.length;
+    const headWords = rows * (ROW_WORDS + 1) + step.logitRows.length + step.spans.length * layers * SPAN_WORDS;
+    if (headWords > this.#head) this.#reset(headWords * 2, 0);
+    if (!this.#place(step, layers)) {
+      // Tables of sequences that are gone fill the buffer: begin again with those in use.
+      this.#reset(this.#head, this.#tableWords(step, layers) * 2);
+      this.#place(step, layers);
+    }
+    this.#layout = this.#writeHead(step, layers, headWords);
+    this.#step = step;
+    return this.#layout;
+  }
+
+  #writeHead(step: Step, layers: number, headWords: number): StepLayout {
+    const words = this.#words;
+    const rows = step.tokens.length;
+    for (let row = 0; row < rows; row++) {
+      words.set([step.tokens[row]!, step.positions[row]!, 0, 0], row * ROW_WORDS);
+    }
+    const decodeRowsAt = rows * ROW_WORDS;
+    const logitRowsAt = decodeRowsAt + rows;
+    const spansAt = logitRowsAt + step.logitRows.length;
+    let decodeRows = 0;
+    let longestDecode = 0;
+    for (const [index, span] of step.spans.entries()) {
+      for (let n = 0; n < span.count; n++) words[(span.row + n) * ROW_WORDS + 2] = index;
+      if (span.count > DECODE_TOKENS) continue;
+      for (let n = 0; n < span.count; n++) words[decodeRowsAt + decodeRows++] = span.row + n;
+      longestDecode = Math.max(longestDecode, span.start + span.count);
+    }
+    words.set(step.logitRows, logitRowsAt);
+    let at = spansAt;
+    for (let layer = 0; layer < layers; layer++) {
+      for (const { sequence } of step.spans) {
+        const exact = sequence.exact(layer);
+        words[at] = this.#regions.get(sequence.main(layer))!.at;
+        words[at + 1] = this.#regions.get(exact)!.at;
+        words[at + 2] = sequence.exactStart(layer);
+        words[at + 3] = exact.length;
+        at += SPAN_WORDS;
+      }
+    }
+    this.#commands.write(this.#buffer, 0, words.subarray(0, headWords));
+    return { rowsAt: 0, decodeRowsAt, decodeRows, logitRowsAt, spansAt, numSpans: step.spans.length, longestDecode };
+  }
+
+  /** Brings the device's block tables up to date. false: there is no room */
+  #place(step: Step, layers: number): boolean {
+    for (const table of tablesOf(step, layers)) {
+      let region = this.#regions.get(table);
+      if (!region || region.capacity < table.length) {
+        const capacity = tableRoom(table.length);
+        if (this.#end + capacity > this.#words.length) return false;
+        region = { at: this.#end, capacity, version: -1 };
+        this.#end += capacity;
+        this.#regions.set(table, region);
+      }
+      if (region.version !== table.version) this.#send(table.entries(), region.at, region.version < 0);
+      region.version = table.version;
+    }
+    return true;
+  }
+
+  /** Writes the words from the first to the last that differ. */
+  #send(entries: Uint32Array, at: number, isNew: boolean): void {
+    const words = this.#words;
+    let from = 0;
+    let to = entries.length;
+    if (!isNew) {
+      while (from < to && words[at + from] === entries[from]) from++;
+      while (to > from && words[at + to - 1] === entries[to - 1]) to--;
+    }
+    if (from === to) return;
+    words.set(entries.subarray(from, to), at + from);
+    this.#commands.write(this.#buffer, (at + from) * 4, words.subarray(at + from, at + to));
+  }
+
+  #tableWords(step: Step, layers: number): number {
+    let sum = 0;
+    for (const table of tablesOf(step, layers)) sum += tableRoom(table.length);
+    return sum;
+  }
+
+  /** An empty buffer of at least these sizes. */
+  #reset(head: number, tables: number): void {
+    const size = head + Math.max(tables, this.#words.length - this.#head);
+    this.#head = head;
+    this.#end = head;
+    this.#regions.clear();
+    if (size === this.#words.length) return;
+    this.#words = new Uint32Array(size);
+    this.#allocator.free(this.#buffer);
+    this.#buffer = this.#allocator.allocate(this.#words.byteLength, "step");
+  }
+}
+
+/** Room for a table and for what it grows by before it has to move. */
+export const tableRoom = (length: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(length + 1)));
+
+function* tablesOf(step: Step, layers: number): Generator<BlockTable> {
+  for (const { sequence } of step.spans) {
+    for (let layer = 0; layer < layers; layer++) {
+      yield sequence.main(layer);
+      yield sequence.exact(layer);
+    }
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * @file Chooses tokens on the device: greedy, or drawn from the up to 64 most likely ones with temperature, top-k, top-p
+ * and min-p, in the order and with the numbers of the host's sampler. Two dispatches a step.
+ *
+ * A draw from more candidates would need the whole vocabulary sorted; that is left to the host.
+ */
+import { assert } from "../../../errors.ts";
+import type { Buf, DeviceSample, DeviceSampling, Draw, TokenStream } from "../../ops.ts";
+import { BufferUsage, MAP_READ } from "../device/gpu-flags.ts";
+import { shaders } from "../generated/shaders.ts";
+import { type BufferAllocator, bufferOf, GpuBuffer } from "../queue/buffers.ts";
+import { type Commands, f32Word } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import { shaderText } from "../queue/shader-text.ts";
+
+const THREADS = 256;
+/** Most candidates of a draw, and logits (or candidates) that one thread holds. */
+const MAX_KEEP = 64;
+const MAX_ITEMS = 16;
+/** Rows whose uniform numbers fit the parameters of a dispatch. */
+const MAX_ROWS = 48;
+/** Words of a sample on the device; the first is the token. */
+export const SAMPLE_WORDS = 4;
+const SAMPLE_BYTES = SAMPLE_WORDS * 4;
+/** Kernels count tokens in 24 bits. */
+const MAX_VOCAB = 2 ** 24 - 1;
+/** Colder draws are as good as greedy, and their quotients leave the range of f32. */
+const MIN_TEMPERATURE = 1e-4;
+
+/** How the two dispatches are laid out for a draw. */
+interface Plan {
+  /** Candidates, 0 when greedy. */
+  readonly keep: number;
+  /** Logits that a thread of the first dispatch looks at. */
+  readonly items: number;
+  /** Workgroups a row. */
+  readonly chunks: number;
+}
+
+/** Null when the draw is left to the host: no top-k, one above 64, or a vocabulary too large for it. */
+function planOf({ temperature, topK }: Draw, vocabSize: number): Plan | null {
+  if (vocabSize > MAX_VOCAB) return null;
+  const chunksOf = (items: number): number => Math.ceil(vocabSize / (THREADS * items));
+  if (temperature === 0) return { keep: 0, items: 4, chunks: chunksOf(4) };
+  const keep = Math.min(topK, vocabSize);
+  if (keep === 0 || keep > MAX_KEEP || temperature < MIN_TEMPERATURE) return null;
+  // Candidates of all chunks together should be no more than the logits of one: both dispatches have the same to do.
+  for (let items = 4; items <= MAX_ITEMS; items *= 2) {
+    if (chunksOf(items) * keep <= THREADS * items) return { keep, items, chunks: chunksOf(items) };
+  }
+  return null;
+}
+
+/** Whether the device draws like this: greedy, or top-k of 1 to 64 with any top-p and min-p. */
+export function canSample(draw: Draw, vocabSize: number): boolean {
+  return planOf(draw, vocabSize) !== null;
+}
+
+export class GpuSampling implements DeviceSampling {
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  /** Between the two dispatches; shared, as work is in order. */
+  #partials: GpuBuffer | null = null;
+  #candidates: GpuBuffer | null = null;
+  /** Buffers of closed streams, and staging buffers that nobody waits for. */
+  readonly #idleTokens: GpuBuffer[] = [];
+  readonly #idleStaging: GpuBuffer[] = [];
+  readonly #staging: GpuBuffer[] = [];
+
+  constructor(commands: Commands, allocator: BufferAllocator) {
+    this.#commands = commands;
+    this.#allocator = allocator;
+  }
+
+  createStream(draw: Draw, vocabSize: number): GpuTokenStream | null {
+    const plan = planOf(draw, vocabSize);
+    if (!plan) return null;
+    const tokens = this.#idleTokens.pop() ?? this.#allocator.allocate(MAX_ROWS * SAMPLE_BYTES, "sampled tokens");
+    return new GpuTokenStream(
+      tokens,
+      (logits, rows, uniforms) => {
+        this.#queue(plan, draw, vocabSize, bufferOf(logits, rows * vocabSize, "sample"), rows, uniforms, tokens);
+        return this.#read(tokens, rows);
+      },
+      () => this.#idleTokens.push(tokens),
+    );
+  }
+
+  /** Storage buffers go with their allocator. */
+  dispose(): void {
+    for (const { raw } of this.#staging) raw.destroy();
+  }
+
+  #queue(
+    plan: Plan,
+    draw: Draw,
+    vocabSize: number,
+    logits: GpuBuffer,
+    rows: number,
+    uniforms: readonly number[],
+    tokens: GpuBuffer,
+  ): void {
+    const { keep, items, chunks } = plan;
+    assert(rows > 0 && rows <= MAX_ROWS, `sample: ${rows} rows, expected 1 to ${MAX_ROWS}`);
+    assert(keep === 0 || uniforms.length >= rows, `sample: ${uniforms.length} uniform numbers for ${rows} rows`);
+    this.#partials = this.#ensure(this.#partials, rows * chunks * 16, "partial samples");
+    const partials = this.#partials;
+    if (keep === 0) {
+      const [first, second] = [this.#kernel("sample-partial", 0, items), this.#kernel("sample-finish", 0, items)];
+      this.#commands.dispatch(first, [vocabSize, 0], [logits, partials], chunks, rows);
+      this.#commands.dispatch(second, [vocabSize, chunks], [logits, partials, tokens], rows);
+      return;
+    }
+    this.#candidates = this.#ensure(this.#candidates, rows * chunks * keep * 8, "candidates");
+    const candidates = this.#candidates;
+    let finishItems = 1;
+    while (finishItems * THREADS < chunks * keep) finishItems *= 2;
+    const first = this.#kernel("sample-partial", 1, items);
+    const second = this.#kernel("sample-finish", 1, finishItems);
+    this.#commands.dispatch(first, [vocabSize, keep], [logits, partials, candidates], chunks, rows);
+    const cuts = [draw.temperature, draw.topP, draw.minP, 0, 0, ...uniforms.slice(0, rows)].map(f32Word);
+    const words = [vocabSize, chunks, keep, ...cuts];
+    this.#commands.dispatch(second, words, [logits, partials, tokens, candidates], rows);
+  }
+
+  #kernel(name: "sample-partial" | "sample-finish", select: 0 | 1, items: number): Kernel {
+    return this.#commands.kernel(`${name}/${select}/${items}`, () => {
+      const conditions = { SELECT: select === 1, SUBGROUPS: select === 1 && this.#commands.context.features.subgroups };
+      const insert = shaderText("sample-select", shaders["sample-select"], conditions);
+      const values = { ...conditions, ITEMS: items, MAX_KEEP };
+      const buffers: ("read" | "write")[] =
+        name === "sample-partial" ? ["read", "write", "write"] : ["read", "read", "write", "read"];
+      return {
+        label: name,
+        code: shaderText(name, shaders[name], values, { SELECT: insert }),
+        buffers: select ? buffers : buffers.slice(0, -1),
+      };
+    });
+  }
+
+  #ensure(buffer: GpuBuffer | null, numBytes: number, what: string): GpuBuffer {
+    if (buffer && buffer.numBytes >= numBytes) return buffer;
+    if (buffer) this.#allocator.free(buffer);
+    return this.#allocator.allocate(numBytes, what);
+  }
+
+  /** Submits what is queued; the staging buffer is the caller's until its tokens have arrived. */
+  async #read(tokens: GpuBuffer, rows: number): Promise<DeviceSample[]> {
+    const { context } = this.#commands;
+    context.check();
+    if (this.#commands.isRehearsing) {
+      if (this.#idleStaging.length === 0) this.#idleStaging.push(this.#createStaging());
+      return [];
+    }
+    const staging = this.#idleStaging.pop() ?? this.#createStaging();
+    this.#commands.copy(tokens, 0, staging, 0, rows * SAMPLE_BYTES);
+    this.#commands.flush();
+    await context.wait(staging.raw.mapAsync(MAP_READ, 0, rows * SAMPLE_BYTES));
+    const words = new Uint32Array(staging.raw.getMappedRange(0, rows * SAMPLE_BYTES).slice(0));
+    staging.raw.unmap();
+    this.#idleStaging.push(staging);
+    return Array.from({ length: rows }, (_, row) => decode(words, row * 4));
+  }
+
+  #createStaging(): GpuBuffer {
+    const size = MAX_ROWS * SAMPLE_BYTES;
+    const usage = BufferUsage.mapRead | BufferUsage.copyDst;
+    const raw = this.#commands.context.device.createBuffer({ label: "tokens readback", size, usage });
+    const buffer = new GpuBuffer(raw, size);
+    this.#staging.push(buffer);
+    return buffer;
+  }
+}
+
+/** The tokens lie in `tokens`, four words a row, the first of which is the token: `embed` reads them there. */
+export class GpuTokenStream implements TokenStream {
+  readonly tokens: GpuBuffer;
+  readonly sample: TokenStream["sample"];
+  readonly #onClose: () => void;
+  #isClosed = false;
+
+  constructor(
+    tokens: GpuBuffer,
+    sample: (logits: Buf, rows: number, uniforms: readonly number[]) => Promise<DeviceSample[]>,
+    onClose: () => void,
+  ) {
+    this.tokens = tokens;
+    this.sample = sample;
+    this.#onClose = onClose;
+  }
+
+  close(): void {
+    if (!this.#isClosed) this.#onClose();
+    this.#isClosed = true;
+  }
+}
+
+function decode(words: Uint32Array, at: number): DeviceSample {
+  const [token, bad] = [words[at]!, words[at + 1]!];
+  const value = new Float32Array(words.buffer, (at + 2) * 4, 1)[0]!;
+  if (bad === 0) return { token, logprob: value };
+  return { token, logprob: Number.NaN, notFinite: { token: bad - 1, value } };
+}

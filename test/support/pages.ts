@@ -1,0 +1,94 @@
+/** @file For tests: sequences whose pages say which token wrote them. */
+import { KvCache, type LayerShape } from "../../src/cache/kv-cache.ts";
+import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
+import { PagePool } from "../../src/cache/page-pool.ts";
+import type { PageAddress } from "../../src/cache/page-storage.ts";
+import type { Sequence } from "../../src/cache/sequence.ts";
+import type { LayerKvFormat, SideFormat } from "../../src/quant/kv-format.ts";
+import { plain } from "../../src/quant/kv-presets.ts";
+import type { PageLayout } from "../../src/quant/page-layout.ts";
+
+export function kvFormat(sinks: number, window: number, k: SideFormat["type"] = "tq4", v = k): LayerKvFormat {
+  return { k: plain(k), v: plain(v), sinks, window, rotation: "hadamard", seed: 0 };
+}
+
+/** Memory that counts copies and can be made to fail. */
+export class FakeStorage extends MemoryPageStorage {
+  numCopies = 0;
+  /** Allocations that still succeed. */
+  allowance = Number.POSITIVE_INFINITY;
+
+  override allocate(numBytes: number): PageAddress {
+    if (this.allowance-- <= 0) throw new Error("device out of memory");
+    return super.allocate(numBytes);
+  }
+
+  override copy(from: PageAddress, to: PageAddress, numBytes: number): void {
+    this.numCopies++;
+    super.copy(from, to, numBytes);
+  }
+}
+
+export interface Fixture {
+  readonly storage: FakeStorage;
+  readonly pool: PagePool;
+  readonly cache: KvCache;
+}
+
+export function makeCache(
+  formats: readonly LayerKvFormat[],
+  options: { budgetBytes?: number; shape?: LayerShape } = {},
+): Fixture {
+  const storage = new FakeStorage();
+  const pool = new PagePool(storage, options.budgetBytes);
+  const shape = options.shape ?? { numKvHeads: 2, headDim: 8 };
+  const cache = new KvCache(
+    formats.map(() => shape),
+    (layer) => formats[layer]!,
+    pool,
+  );
+  return { storage, pool, cache };
+}
+
+/** Offset of the first code byte of V's last head in a row: a byte that belongs to this row alone. */
+function markAt(layout: PageLayout, row: number): number {
+  const plane = layout.v.planes[0]!;
+  return plane.offset + (layout.numKvHeads - 1) * plane.headStride + row * plane.rowBytes;
+}
+
+/** What a backend does between `reserve` and `commit`: marks each new row of both streams with its token (1–255). */
+export function write(fixture: Fixture, sequence: Sequence, tokens: readonly number[]): void {
+  fixture.cache.layers.forEach(({ main, exact }, layer) => {
+    tokens.forEach((token, i) => {
+      const position = sequence.length + i;
+      for (const [layout, table] of [
+        [main, sequence.main(layer)],
+        [exact, sequence.exact(layer)],
+      ] as const) {
+        const address = layout ? table.get(Math.floor(position / layout.pageTokens)) : 0;
+        if (layout && address) fixture.storage.bytes(address)[markAt(layout, position % layout.pageTokens)] = token;
+      }
+    });
+  });
+}
+
+export function append(fixture: Fixture, sequence: Sequence, tokens: readonly number[]): void {
+  sequence.reserve(tokens.length);
+  write(fixture, sequence, tokens);
+  sequence.commit(tokens.length);
+}
+
+/** The token that a row is marked with; null when its page is not there. */
+export function readMark(
+  fixture: Fixture,
+  sequence: Sequence,
+  layer: number,
+  stream: "main" | "exact",
+  position: number,
+): number | null {
+  const layout = fixture.cache.layers[layer]![stream];
+  const address = layout ? sequence[stream](layer).get(Math.floor(position / layout.pageTokens)) : 0;
+  return layout && address ? fixture.storage.bytes(address)[markAt(layout, position % layout.pageTokens)]! : null;
+}
+
+export const range = (n: number, from = 0): number[] => Array.from({ length: n }, (_, i) => ((from + i) % 255) + 1);

@@ -1,0 +1,102 @@
+/** @file Matrix products of the device beside plain TypeScript in f64, for tests and for `bench/gpu/main.ts linear-check`. */
+import { roundToGroups } from "../../src/backends/grouped-weights.ts";
+import type { WeightType } from "../../src/backends/ops.ts";
+import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
+import { WeightLoader } from "../../src/backends/webgpu/linear/gpu-weight.ts";
+import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
+import type { LinearPlan } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
+import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
+import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../src/math/float16.ts";
+import { gaussians, matmul, partOf, relativeError } from "./wasm-backend.ts";
+
+export interface LinearDevice {
+  readonly context: GpuContext;
+  readonly allocator: BufferAllocator;
+  readonly commands: Commands;
+}
+
+export interface LinearCase {
+  readonly type: WeightType;
+  readonly rows: number;
+  readonly outputs: number;
+  readonly cols: number;
+  readonly bias?: boolean;
+  readonly add?: boolean;
+  /** The kernel's own choice where absent. */
+  readonly plan?: LinearPlan;
+  /** Most bytes of one buffer of the weight. */
+  readonly bindingLimit?: number;
+}
+
+const roundBfloat16 = (value: number): number => {
+  const bits = new Uint32Array(Float32Array.of(value).buffer)[0]!;
+  return fromBfloat16Bits(((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff);
+};
+
+/** What a weight of this type holds after rounding: the definition of the type, one value after the other. */
+export function roundWeights(w: Float32Array, cols: number, type: WeightType): Float32Array {
+  switch (type) {
+    case "f32":
+      return w;
+    case "f16":
+      return w.map((value) => fromFloat16Bits(toFloat16Bits(value)));
+    case "bf16":
+      return w.map(roundBfloat16);
+    case "q8":
+    case "q4":
+      return roundToGroups(w, w.length / cols, cols, type);
+  }
+}
+
+export class LinearBench {
+  readonly #device: LinearDevice;
+  readonly #kernels: LinearKernels;
+
+  constructor(device: LinearDevice) {
+    this.#device = device;
+    this.#kernels = new LinearKernels(device.context, device.commands);
+  }
+
+  /** returns: ‖out − expected‖ / ‖expected‖ over all rows and outputs; infinite when something behind them was written */
+  async linearError({ type, rows, outputs, cols, bias, add, plan, bindingLimit }: LinearCase): Promise<number> {
+    const { context, allocator, commands } = this.#device;
+    const loader = new WeightLoader(context, commands, allocator, bindingLimit);
+    const w = gaussians(1, outputs * cols, 0.25);
+    const x = gaussians(2, rows * cols);
+    const biases = gaussians(3, outputs);
+    const before = gaussians(4, rows * outputs);
+    const weight = loader.load([partOf(w, cols)], type);
+    const biasWeight = bias ? new WeightLoader(context, commands, allocator).load([partOf(biases, 1)], "f32") : null;
+    // What lies behind the output has to stay as it is.
+    const guard = gaussians(5, 64);
+    const from = this.#upload(x);
+    const out = this.#upload(Float32Array.from([...before, ...guard]));
+    this.#kernels.run(from, weight, biasWeight, rows, out, add ?? false, plan);
+    const values = new Float32Array(await commands.read(out, 0, (before.length + guard.length) * 4));
+    const expected = matmul(x, roundWeights(w, cols, type), cols);
+    for (let i = 0; i < expected.length; i++) {
+      expected[i] = expected[i]! + (bias ? biases[i % outputs]! : 0) + (add ? before[i]! : 0);
+    }
+    const used = [from, out, ...weight.chunks.flatMap(({ words, scales }) => [words, scales])];
+    for (const buffer of new Set([...used, ...(biasWeight ? [biasWeight.buffer] : [])])) allocator.free(buffer);
+    const intact = guard.every((value, i) => values[before.length + i] === value);
+    return intact ? relativeError(values.subarray(0, before.length), expected) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Rows of a table, in f32. */
+  async embed(type: WeightType, table: Float32Array, cols: number, tokens: readonly number[], bindingLimit?: number) {
+    const { context, allocator, commands } = this.#device;
+    const weight = new WeightLoader(context, commands, allocator, bindingLimit).load([partOf(table, cols)], type);
+    const out = allocator.allocate(tokens.length * cols * 4, "out");
+    this.#kernels.embed(this.#upload(Uint32Array.from(tokens)), 0, 1, tokens.length, weight, out);
+    const values = new Float32Array(await commands.read(out, 0, tokens.length * cols * 4));
+    return { values, chunks: weight.chunks.length };
+  }
+
+  #upload(data: Float32Array | Uint32Array): GpuBuffer {
+    const buffer = this.#device.allocator.allocate(data.byteLength, "values");
+    this.#device.commands.write(buffer, 0, data);
+    return buffer;
+  }
+}
