@@ -42,6 +42,8 @@ if [ $# -gt 0 ]; then
 elif python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
   section "peers: PyTorch's attention"
   python3 bench/gpu/sdpa.py | tee -a "$folder/gpu-peers.jsonl.part"
+  section "peers: PyTorch's matrix products"
+  python3 bench/gpu/matmul.py | tee -a "$folder/gpu-peers.jsonl.part"
   section "peers: transformers"
   python3 bench/gpu/hf_decode.py | tee -a "$folder/gpu-peers.jsonl.part"
   finish gpu-peers.jsonl

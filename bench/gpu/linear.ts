@@ -1,7 +1,7 @@
 /**
  * @file Time of matrix products in the shapes of Qwen3-0.6B, for every kernel that could run them: `main.ts linear`, or
- * `linear:1,1024` for some row counts. `main.ts linear-views` has the kernels that need `buffer_view`, apart because
- * drivers are new to it.
+ * `linear:1,1024` for some row counts. `main.ts linear-large` has those of Qwen3-8B, and `main.ts linear-views` the kernels
+ * that need `buffer_view`, apart because drivers are new to it.
  *
  * A figure is the time of one pass over `dispatches` products, each waiting for the one before as in a model, over weights that
  * together are several times the L2 cache; one row a plan, and `linear-total` for a whole model with the best and the chosen plans.
@@ -21,21 +21,49 @@ import { gaussians } from "../../test/support/wasm-backend.ts";
 import { planName, ROW_PLANS, tilePlans } from "./linear-check.ts";
 import { timePasses } from "./pass-times.ts";
 
-const LAYERS = 28;
-const SHAPES = [
-  { name: "qkv", outputs: 4096, cols: 1024 },
-  { name: "o", outputs: 1024, cols: 2048 },
-  { name: "gate_up", outputs: 6144, cols: 1024 },
-  { name: "down", outputs: 1024, cols: 3072 },
-  { name: "head", outputs: 151_936, cols: 1024 },
-] as const;
-type Shape = (typeof SHAPES)[number];
+interface Shape {
+  readonly name: string;
+  readonly outputs: number;
+  readonly cols: number;
+}
+interface Model {
+  readonly name: string;
+  readonly layers: number;
+  readonly shapes: readonly Shape[];
+  readonly rows: readonly number[];
+}
+const SMALL_MODEL: Model = {
+  name: "qwen3-0.6b",
+  layers: 28,
+  shapes: [
+    { name: "qkv", outputs: 4096, cols: 1024 },
+    { name: "o", outputs: 1024, cols: 2048 },
+    { name: "gate_up", outputs: 6144, cols: 1024 },
+    { name: "down", outputs: 1024, cols: 3072 },
+    { name: "head", outputs: 151_936, cols: 1024 },
+  ],
+  rows: [1, 2, 4, 8, 32, 256, 512, 1024, 2048],
+};
+const LARGE_MODEL: Model = {
+  name: "qwen3-8b",
+  layers: 36,
+  shapes: [
+    { name: "qkv", outputs: 6144, cols: 4096 },
+    { name: "o", outputs: 4096, cols: 4096 },
+    { name: "gate_up", outputs: 24_576, cols: 4096 },
+    { name: "down", outputs: 4096, cols: 12_288 },
+  ],
+  rows: [256, 512, 1024, 2048],
+};
 
 const TYPES: readonly WeightType[] = ["f16", "q8", "q4"];
-const ROW_COUNTS = [1, 2, 4, 8, 32, 256, 1024];
 const VIEW_ROW_COUNTS = [256, 1024];
 const REPEATS = 7;
-const WARM_UP = 2;
+/** An idle device clocks down within a second: it computes for so long before the first repeat. */
+const WARM_UP_MS = 150;
+/** A pass takes about so long, if that needs no more than this many dispatches. */
+const PASS_FLOPS = 4e11;
+const MOST_DISPATCHES = 64;
 /** Weights that take turns together have at least so many bytes. */
 const TURN_BYTES = 256 << 20;
 
@@ -99,14 +127,15 @@ class LinearTimer {
     const out = this.activations(rows * outputs);
     const times: number[] = [];
     let turn = 0;
-    for (let repeat = -WARM_UP; repeat < REPEATS; repeat++) {
+    const started = performance.now();
+    while (times.length < REPEATS) {
       for (let i = 0; i < dispatches; i++) {
         this.#kernels.run(x, weights[turn++ % weights.length]!, null, rows, out, false, plan);
       }
       this.#commands.flush();
       const nanoseconds = await this.#read();
       this.context.check();
-      if (repeat >= 0) times.push(nanoseconds / 1000 / dispatches);
+      if (performance.now() - started > WARM_UP_MS) times.push(nanoseconds / 1000 / dispatches);
     }
     this.#allocator.free(x);
     this.#allocator.free(out);
@@ -138,6 +167,7 @@ function plansFor(context: GpuContext, rows: number, views: boolean): LinearPlan
 }
 
 async function* measureShape(
+  model: string,
   type: WeightType,
   shape: Shape,
   rowCounts: readonly number[],
@@ -154,6 +184,7 @@ async function* measureShape(
       const name = planName(plan);
       const row = {
         kind: "linear",
+        model,
         type,
         shape: shape.name,
         outputs: shape.outputs,
@@ -161,11 +192,12 @@ async function* measureShape(
         rows,
         plan: name,
       };
-      const dispatches = shape.name === "head" ? 8 : rows > MAX_ROWS ? 16 : 64;
+      const flops = 2 * rows * shape.outputs * shape.cols;
+      const dispatches =
+        shape.name === "head" ? 8 : Math.max(4, Math.min(MOST_DISPATCHES, Math.round(PASS_FLOPS / flops)));
       try {
         const us = summary(await timer.time(weights, rows, plan, dispatches));
         const bytes = weights[0]!.numBytes;
-        const flops = 2 * rows * shape.outputs * shape.cols;
         totals.add(type, rows, shape, us.median, name === chosen);
         yield {
           ...row,
@@ -194,6 +226,11 @@ async function* measureShape(
 class Totals {
   readonly #best = new Map<string, number>();
   readonly #chosen = new Map<string, number>();
+  readonly #model: Model;
+
+  constructor(model: Model) {
+    this.#model = model;
+  }
 
   add(type: WeightType, rows: number, { name }: Shape, us: number, chosen: boolean): void {
     const key = `${type} ${rows} ${name}`;
@@ -204,23 +241,36 @@ class Totals {
   *rows(type: WeightType, rowCounts: readonly number[]): Generator<object> {
     for (const rows of rowCounts) {
       const sum = (times: ReadonlyMap<string, number>): number =>
-        SHAPES.reduce((total, { name }) => {
+        this.#model.shapes.reduce((total, { name }) => {
           const us = times.get(`${type} ${name === "head" && rows > MAX_ROWS ? 1 : rows} ${name}`) ?? Number.NaN;
-          return total + us * (name === "head" ? 1 : LAYERS);
+          return total + us * (name === "head" ? 1 : this.#model.layers);
         }, 0);
       for (const [plans, times] of Object.entries({ best: this.#best, chosen: this.#chosen })) {
         const us = Math.round(sum(times));
-        yield { kind: "linear-total", type, rows, plans, us, rowsPerSec: Math.round((rows * 1e6) / us) };
+        yield {
+          kind: "linear-total",
+          model: this.#model.name,
+          type,
+          rows,
+          plans,
+          us,
+          rowsPerSec: Math.round((rows * 1e6) / us),
+        };
       }
     }
   }
 }
 
-export async function* measureLinear(numbers: readonly number[], views = false): AsyncGenerator<object> {
-  const rowCounts = numbers.length > 0 ? numbers : views ? VIEW_ROW_COUNTS : ROW_COUNTS;
-  const totals = new Totals();
+async function* measure(model: Model, numbers: readonly number[], views: boolean): AsyncGenerator<object> {
+  const rowCounts = numbers.length > 0 ? numbers : views ? VIEW_ROW_COUNTS : model.rows;
+  const totals = new Totals(model);
   for (const type of TYPES) {
-    for (const shape of SHAPES) yield* measureShape(type, shape, rowCounts, views, totals);
+    for (const shape of model.shapes) yield* measureShape(model.name, type, shape, rowCounts, views, totals);
     yield* totals.rows(type, rowCounts);
   }
 }
+
+export const measureLinear = (rows: readonly number[], views = false): AsyncGenerator<object> =>
+  measure(SMALL_MODEL, rows, views);
+export const measureLinearLarge = (rows: readonly number[]): AsyncGenerator<object> =>
+  measure(LARGE_MODEL, rows, false);

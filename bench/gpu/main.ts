@@ -5,7 +5,7 @@
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
-import { measureLinear } from "./linear.ts";
+import { measureLinear, measureLinearLarge } from "./linear.ts";
 import { checkLinear } from "./linear-check.ts";
 import { measureMemory } from "./memory.ts";
 import { measureModel } from "./model.ts";
@@ -31,6 +31,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
   "linear-check": () => checkLinear(),
   linear: (rows) => measureLinear(rows),
+  "linear-large": (rows) => measureLinearLarge(rows),
   "linear-check-views": () => checkLinear(true),
   "linear-views": (rows) => measureLinear(rows, true),
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
