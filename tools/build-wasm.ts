@@ -1,6 +1,7 @@
 /**
  * @file Compiles the WASM kernels: `npm run build:kernels`.
  *
+ * Numbers of the weight formats → assembly/generated/weight-types.ts.
  * assembly/index.ts → two modules (strict SIMD, relaxed SIMD) → base64 strings in src/backends/wasm/generated/kernels.ts.
  * Kernels use no atomic instructions, so the variants for shared and for unshared memory differ in one flag of the memory
  * import; its offset is written beside each string and load-kernels.ts sets it. Does nothing when sources, compiler and
@@ -11,6 +12,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
+import { weightTypesText } from "./weight-types.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const OUTPUT = join(ROOT, "src/backends/wasm/generated/kernels.ts");
@@ -120,6 +122,8 @@ function checkValid(name: string, binary: Uint8Array, flag: number): void {
   }
 }
 
+await mkdir(join(ROOT, "assembly/generated"), { recursive: true });
+await writeFile(join(ROOT, "assembly/generated/weight-types.ts"), weightTypesText());
 const stamp = `// ${await digest()}`;
 const previous = await readFile(OUTPUT, "utf8").catch(() => "");
 if (previous.includes(stamp)) {

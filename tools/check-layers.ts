@@ -12,6 +12,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["errors.ts", "closest.ts"],
   ["math"],
   ["quant"],
+  ["weights"],
   ["cache", "formats", "tokenizer", "platform.ts"],
   ["backends"],
   ["models"],

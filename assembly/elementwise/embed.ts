@@ -1,7 +1,8 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/grouped.ts. */
+import { F32, Q4, Q8, VECTOR } from "../generated/weight-types";
 import { loadAs } from "../linear/convert";
 import { groupRecord } from "../linear/grouped";
-import { F32, Q4, Q8, RECORD, VECTOR } from "../linear/types";
+import { RECORD } from "../linear/types";
 
 /** Parameter block: table, its type, tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
 const TABLE: usize = 0;

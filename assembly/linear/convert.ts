@@ -1,9 +1,13 @@
-/** @file Weights from the dtype of the checkpoint to the type they are kept in, rows at a time. */
+/**
+ * @file Weights from the format of the checkpoint to the one they are kept in, rows at a time: plain numbers into every
+ * format, blocks into panels of their own.
+ */
+import { BF16, F16, F32, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
 import { loadHalf, toHalf } from "../simd/vector";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
-import { BF16, Bfloat, F16, F32, Half, panelBytes, RECORD, recordCols } from "./types";
+import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 
-/** Parameter block: source rows, their dtype, target matrix, row it starts at, columns, stride, rows, rows of a task. */
+/** Parameter block: source rows, their format, target matrix, row it starts at, columns, stride, rows, rows of a task, bytes of a source row. */
 const FROM: usize = 0;
 const DTYPE: usize = 4;
 const TO: usize = 8;
@@ -12,6 +16,7 @@ const COLS: usize = 16;
 const STRIDE: usize = 20;
 const ROWS: usize = 24;
 const BLOCK: usize = 28;
+const SOURCE_BYTES: usize = 32;
 
 // @ts-ignore: decorator
 @inline export function loadAs(dtype: i32, p: usize, i: i32): f32 {
@@ -22,8 +27,7 @@ const BLOCK: usize = 28;
 
 // @ts-ignore: decorator
 @inline function sourceRow(params: usize, row: i32): usize {
-  const bytes: usize = load<i32>(params, DTYPE) == F32 ? 4 : 2;
-  return load<usize>(params, FROM) + <usize>row * <usize>load<i32>(params, COLS) * bytes;
+  return load<usize>(params, FROM) + <usize>row * load<usize>(params, SOURCE_BYTES);
 }
 
 // @ts-ignore: decorator
@@ -142,10 +146,22 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   return 0;
 }
 
-/** Rows in groups of 32: the rules of src/backends/grouped-weights.ts. */
+/** Blocks {f32 scale, codes} of a row, stored in this format already, to its lane of the panel's records. */
+// @ts-ignore: decorator
+@inline function placeBlocks<T>(from: usize, record: usize, lane: usize, stride: i32): void {
+  for (let g = 0; g < stride; g += 32) {
+    store<u32>(record + (lane << 2), load<u32>(from));
+    memory.copy(record + 16 + lane * codeBytes<T>(), from + 4, codeBytes<T>());
+    from += 4 + codeBytes<T>();
+    record += groupRecord<T>();
+  }
+}
+
+/** Rows in groups of 32: the rules of src/weights/formats/q8.ts and q4.ts. */
 // @ts-ignore: decorator
 @inline function convertGroups<T>(task: i32, params: usize, scratch: usize): void {
   const dtype = load<i32>(params, DTYPE);
+  const isStoredSo = dtype == (isSigned<T>() ? Q8_BLOCKS : Q4_BLOCKS);
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
@@ -156,6 +172,10 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
     const row = load<i32>(params, FIRST_ROW) + r;
     const lane = <usize>(row & 3);
     let record = load<usize>(params, TO) + <usize>(row >> 2) * panel;
+    if (isStoredSo) {
+      placeBlocks<T>(from, record, lane, stride);
+      continue;
+    }
     for (let g = 0; g < stride; g += 32) {
       const peak = loadGroup(dtype, from, g, cols, scratch);
       const codes = record + 16 + lane * codeBytes<T>();

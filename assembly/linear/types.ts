@@ -8,15 +8,6 @@
  * columns of f32 or eight of the 16-bit types.
  */
 
-/** What a matrix or a checkpoint holds, as the parameter blocks say it. */
-export const F32: i32 = 0;
-export const F16: i32 = 1;
-export const BF16: i32 = 2;
-export const Q8: i32 = 3;
-/** f32 in plain order: norms and biases. */
-export const VECTOR: i32 = 4;
-export const Q4: i32 = 5;
-
 export type Half = u16;
 export type Bfloat = i16;
 

@@ -6,17 +6,16 @@
  * A figure is the time of one pass over `dispatches` products, each waiting for the one before as in a model, over weights that
  * together are several times the L2 cache; one row a plan, and `linear-total` for a whole model with the best and the chosen plans.
  */
-import { isGrouped } from "../../src/backends/grouped-weights.ts";
 import type { WeightType } from "../../src/backends/ops.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
 import { GpuWeight } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
 import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear/linear-plan.ts";
-import { unitBytes } from "../../src/backends/webgpu/linear/weight-bytes.ts";
 import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { toFloat16Bits } from "../../src/math/float16.ts";
+import { wgslWeightFormat } from "../../src/weights/registry.ts";
 import { gaussians } from "../../test/support/wasm-backend.ts";
 import { planName, ROW_PLANS, tilePlans } from "./linear-check.ts";
 import { timePasses } from "./pass-times.ts";
@@ -100,10 +99,14 @@ class LinearTimer {
   /** As many copies of a matrix as take turns. */
   weights({ outputs, cols }: Shape, type: WeightType): GpuWeight[] {
     const stride = cols / 8;
-    const bytes = outputs * stride * unitBytes(type);
+    const { unitBytes, unitScaleBytes } = wgslWeightFormat(type);
+    const bytes = outputs * stride * unitBytes;
     return Array.from({ length: Math.max(2, Math.ceil(TURN_BYTES / bytes)) }, () => {
       const words = this.#filled(bytes, this.#random);
-      const scales = isGrouped(type) ? this.#filled(outputs * stride, new Uint8Array(this.#scales.buffer)) : words;
+      const scales =
+        unitScaleBytes > 0
+          ? this.#filled(outputs * stride * unitScaleBytes, new Uint8Array(this.#scales.buffer))
+          : words;
       return new GpuWeight(outputs, cols, type, [{ first: 0, rows: outputs, words, scales }], true);
     });
   }

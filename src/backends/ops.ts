@@ -8,11 +8,12 @@ import type { PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
+import type { WeightType } from "../weights/registry.ts";
+import type { WeightPart } from "../weights/weight-part.ts";
+
+export type { WeightPart, WeightType };
 
 export type BackendName = "reference" | "wasm" | "webgpu";
-
-/** Types of a weight matrix. `q8`, `q4`: int8 and int4 in groups of 32 along a row with an f32 scale each (grouped-weights.ts). */
-export type WeightType = "f32" | "f16" | "bf16" | "q8" | "q4";
 
 /** An activation buffer of `length` f32. */
 export interface Buf {
@@ -26,14 +27,6 @@ export interface Weight {
   readonly type: WeightType;
   /** Bytes it occupies on the backend. */
   readonly numBytes: number;
-}
-
-/** Source bytes of a weight, little endian, as in the checkpoint. `rows` of several parts are stacked. */
-export interface WeightPart {
-  readonly dtype: "f32" | "f16" | "bf16";
-  readonly rows: number;
-  readonly cols: number;
-  readonly data: Uint8Array;
 }
 
 /** The part of a step that belongs to one sequence: rows [row, row+count) are its positions [start, start+count). */
@@ -157,7 +150,10 @@ export interface Ops {
    */
   rehearse?(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void>;
 
-  /** Stacks the parts' rows into one matrix of type `as`. @throws invalid_argument for shapes that do not stack */
+  /**
+   * Stacks the parts' rows into one matrix of type `as`. Parts that are stored in it are kept as they are, code by code.
+   * @throws TurboQuantError invalid_argument — shapes that do not stack; unsupported — no kernels for this type
+   */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;
   alloc(length: number): Buf;
   free(buf: Buf): void;

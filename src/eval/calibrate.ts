@@ -1,5 +1,4 @@
 /** @file Calibrates a model's KV cache on a text: moments of what attention sees, layer by layer, and what they promise. */
-import { stackParts } from "../backends/weights.ts";
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import { openCheckpoint } from "../formats/safetensors.ts";
@@ -8,6 +7,7 @@ import type { OnProgress } from "../platform.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { LayerMoments, type PredictedNoise } from "../quant/design-calibration.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { stackParts } from "../weights/weight-part.ts";
 import { type Contender, compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
 import { captureVectors } from "./tap.ts";
 import { textChunks } from "./text-chunks.ts";

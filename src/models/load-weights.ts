@@ -1,6 +1,7 @@
 /** @file Loads the weights that a layout calls for, in the order of the forward pass, and counts them as it goes. */
 import type { Ops, Weight, WeightPart, WeightType } from "../backends/ops.ts";
-import type { Branch, WeightRole, WeightSpec, Weights } from "./blocks/block.ts";
+import { keptType } from "../weights/kept-type.ts";
+import { type Branch, useOf, type WeightSpec, type Weights } from "./blocks/block.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
 
 /** Where weights come from: a checkpoint, or a generator of random ones for benchmarks. */
@@ -9,7 +10,7 @@ export interface WeightSource {
 }
 
 export interface WeightOptions {
-  /** `auto`: as stored. With `q4` the embedding and the head are q8. */
+  /** `auto`: as stored. The embedding and the head may be kept in another format beside it, see `WeightFormat.embedding`. */
   readonly weights: WeightType | "auto";
   /** Called after each loaded matrix; `total` is the number of all that will be loaded. */
   readonly onWeight?: (name: string, done: number, total: number) => void;
@@ -32,17 +33,6 @@ export interface LoadedWeights {
   readonly numBytes: number;
 }
 
-/** Every logit is a product with the head, and every token a row of the embedding: beside q4 they are kept in int8. */
-export function embeddingType(weights: WeightType | "auto"): WeightType | "auto" {
-  return weights === "q4" ? "q8" : weights;
-}
-
-/** The type a weight is asked for in. Norms and biases are read by kernels as f32. */
-function typeFor(role: WeightRole, weights: WeightType | "auto"): WeightType | "auto" {
-  if (role === "norm" || role === "bias") return "f32";
-  return role === "embedding" ? embeddingType(weights) : weights;
-}
-
 export async function loadWeights(
   ops: Ops,
   source: WeightSource,
@@ -61,9 +51,8 @@ export async function loadWeights(
       // A bias of several projections is one column, so that its parts stack like the rows they belong to.
       parts.push(role === "bias" ? { ...part, rows: part.rows * part.cols, cols: 1 } : part);
     }
-    const stored = parts.some((part) => part.dtype !== parts[0]!.dtype) ? "f32" : parts[0]!.dtype;
-    const type = typeFor(role, options.weights);
-    const weight = ops.loadWeight(parts, type === "auto" ? stored : type);
+    const stored = parts.map(({ dtype }) => dtype);
+    const weight = ops.loadWeight(parts, keptType(useOf(role), stored, options.weights));
     numBytes += weight.numBytes;
     options.onWeight?.(tensors[0]!.name, ++done, total);
     return weight;

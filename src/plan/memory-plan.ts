@@ -196,7 +196,7 @@ class Planner {
       numKvHeads: layers[0]!.numKvHeads,
       headDim: layers[0]!.headDim,
       vocabSize,
-      widestInput: Math.max(...weights.map(({ cols, isVector }) => (isVector ? 0 : cols))),
+      widestInput: Math.max(...weights.map(({ cols, use }) => (use === "vector" ? 0 : cols))),
       weights: this.weights.type,
     };
     return this.backend === "wasm" ? wasmWorkingBytes(load) : gpuWorkingBytes(load);

@@ -104,10 +104,10 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
     names: [],
     rows,
     cols,
-    isVector: false,
+    use: "matrix",
     count,
   });
-  const vector = (cols: number, count = numLayers): PlannedWeight => ({ ...matrix(1, cols, count), isVector: true });
+  const vector = (cols: number, count = numLayers): PlannedWeight => ({ ...matrix(1, cols, count), use: "vector" });
   const feedForward = feedForwardOf(config, family, { hiddenSize, numLayers }, matrix, vector);
   const hasBiases = (family.biases ?? (config.boolean("attention_bias", false) ? "all" : undefined)) !== undefined;
   const outputBias = hasBiases && family.biases !== "qkv";
@@ -126,8 +126,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
     vocabSize,
     maxPositionEmbeddings: config.integer("max_position_embeddings", 1, 2 ** 30),
     weights: [
-      { ...matrix(vocabSize, hiddenSize, 1), names: ["model.embed_tokens.weight"] },
-      ...(tied ? [] : [{ ...matrix(vocabSize, hiddenSize, 1), names: ["lm_head.weight"] }]),
+      { ...matrix(vocabSize, hiddenSize, tied ? 1 : 2), use: "embedding" },
       matrix(q + 2 * kv, hiddenSize),
       matrix(hiddenSize, q),
       ...(hasBiases ? [vector(q + 2 * kv)] : []),

@@ -2,12 +2,13 @@
 import type { WeightType } from "../backends/ops.ts";
 import type { LayerShape } from "../cache/kv-cache.ts";
 import { TurboQuantError } from "../errors.ts";
-import type { WeightSpec } from "../models/blocks/block.ts";
+import { useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
 import { bufferWidths, layoutOf, stateShapes, weightSpecs } from "../models/layout.ts";
 import type { ModelConfig } from "../models/model-config.ts";
 import { families, requirementsOf } from "../models/registry.ts";
+import type { WeightUse } from "../weights/kept-type.ts";
 import { describeOther, otherTypes } from "./other-models.ts";
 
 /** A matrix as it lies on a backend; several of the checkpoint's may be stacked. Vectors (norms, biases) have one row. */
@@ -16,8 +17,8 @@ export interface PlannedWeight {
   readonly names: readonly string[];
   readonly rows: number;
   readonly cols: number;
-  /** Norms and biases stay f32, whatever the type of the matrices. */
-  readonly isVector: boolean;
+  /** What it is used for, which decides in which format it is kept. */
+  readonly use: WeightUse;
   /** How many of the same shape there are. */
   readonly count: number;
 }
@@ -86,13 +87,14 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
 
 /** A weight as the decoder stacks it. */
 function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
-  const isVector = role === "norm" || role === "bias";
+  const use = useOf(role);
+  const isVector = use === "vector";
   const stacked = sum(tensors.map(({ shape }) => shape[0]!));
   return {
     names: tensors.map(({ name }) => name),
     rows: isVector ? 1 : stacked,
     cols: isVector ? stacked : tensors[0]!.shape[1]!,
-    isVector,
+    use,
     count: 1,
   };
 }

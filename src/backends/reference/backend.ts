@@ -5,9 +5,8 @@
  */
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { assert } from "../../errors.ts";
-import { isGrouped, roundToGroups } from "../grouped-weights.ts";
+import { roundedTo, stackParts } from "../../weights/weight-part.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
-import { stackParts } from "../weights.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 
@@ -48,10 +47,11 @@ class ReferenceBackend implements Ops {
     return "reference (plain TypeScript, one thread): for checking, not for speed";
   }
 
-  /** Weights are kept as f32: the values that q8 and q4 round to, and those of the checkpoint for every other type. */
+  /** Weights are kept as f32: the values that `as` holds after rounding, or those of the checkpoint where it is plain. */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
     const { rows, cols, data } = stackParts(parts);
-    return new HostWeight(rows, cols, isGrouped(as) ? roundToGroups(data, rows, cols, as) : data);
+    const isStoredSo = parts.every(({ dtype }) => dtype === as);
+    return new HostWeight(rows, cols, isStoredSo ? data : roundedTo(as, data, rows, cols));
   }
 
   alloc(length: number): Buf {

@@ -96,7 +96,7 @@ class WasmBackend implements Ops {
   }
 
   embed(step: Step, table: Weight, out: Buf): void {
-    const { address, cols, rows, stride, typeNumber } = asWasmWeight(table);
+    const { address, cols, rows, stride, code } = asWasmWeight(table);
     const count = step.tokens.length;
     for (const token of step.tokens) {
       if (!(token >= 0 && token < rows)) {
@@ -109,7 +109,7 @@ class WasmBackend implements Ops {
     this.#memory.i32.set(step.tokens, tokens / 4);
     this.#run(
       "embed",
-      [address, typeNumber, tokens, addressOf(out, count * cols, "embed"), cols, stride],
+      [address, code, tokens, addressOf(out, count * cols, "embed"), cols, stride],
       count,
       count * cols,
     );

@@ -13,7 +13,9 @@ import {
   upload,
   WEIGHT_TYPES,
 } from "../../../test/support/wasm-backend.ts";
-import { isGrouped, roundToGroups } from "../grouped-weights.ts";
+import { weightFormat } from "../../weights/registry.ts";
+import { isPlain } from "../../weights/weight-format.ts";
+import { roundedTo, stackParts, storedRows } from "../../weights/weight-part.ts";
 import type { Ops, WeightType } from "../ops.ts";
 import { createWasmBackend } from "./backend.ts";
 
@@ -62,7 +64,9 @@ describe.each(WEIGHT_TYPES)("linear, %s", (type) => {
     for (const rows of ROWS) {
       const x = gaussians(rows, rows * cols);
       const error = relativeError(await linear(ops, type, x, w, cols), matmul(x, kept, cols));
-      expect(error, `${rows} rows`).toBeLessThan((isGrouped(type) ? tolerance.linearQ8 : tolerance.linearFloat).max);
+      expect(error, `${rows} rows`).toBeLessThan(
+        (isPlain(weightFormat(type)) ? tolerance.linearFloat : tolerance.linearQ8).max,
+      );
     }
   });
 
@@ -180,7 +184,24 @@ describe("loadWeight", () => {
     for (const values of [w, odd, w.map((v) => v * 1e-7), w.map((v) => v * 1e4)]) {
       const kept = await stored(ops, ops.loadWeight([partOf(values, cols)], type));
       // 0 and −0 are the same weight.
-      expect(kept.map((v) => v + 0)).toEqual(roundToGroups(values, 10, cols, type).map((v) => v + 0));
+      expect(kept.map((v) => v + 0)).toEqual(roundedTo(type, values, 10, cols).map((v) => v + 0));
+    }
+  });
+
+  it.each(["q8", "q4"] as const)("keeps blocks of %s that a checkpoint stores, code by code", async (type) => {
+    const ops = backends[1]!;
+    const part = { dtype: type, rows: 10, cols, data: weightFormat(type).quantize!(w, 10, cols) };
+    const halves = [0, 7].map((first, i) => ({
+      ...part,
+      rows: [7, 3][i]!,
+      data: storedRows(part, first, [7, 3][i]!),
+    }));
+    const kept = await stored(ops, ops.loadWeight(halves, type));
+    expect(kept).toEqual(stackParts([part]).data);
+    // Through floats into another format.
+    for (const other of ["f32", "q8", "q4"] as const) {
+      const converted = await stored(ops, ops.loadWeight([part], other));
+      expect(converted.map((v) => v + 0)).toEqual(roundedTo(other, kept, 10, cols).map((v) => v + 0));
     }
   });
 

@@ -1,18 +1,9 @@
 /** @file `Ops.linear`: prepares the activations, then runs the kernel of the weight's type. */
 import { assert } from "../../errors.ts";
-import { isGrouped } from "../grouped-weights.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 import type { WasmWeight } from "./wasm-weight.ts";
-
-const KERNELS = {
-  f32: { prepare: "prepareF32", linear: "linearF32" },
-  f16: { prepare: "prepareF16", linear: "linearF16" },
-  bf16: { prepare: "prepareBf16", linear: "linearBf16" },
-  q8: { prepare: "prepareQ8", linear: "linearQ8" },
-  q4: { prepare: "prepareQ8", linear: "linearQ4" },
-} as const;
 
 /** Up to this many rows stream the weights from memory; more work on a block of them that stays in a cache. */
 const STREAM_ROWS = 4;
@@ -38,22 +29,21 @@ export class LinearKernels {
   run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean): void {
     if (rows === 0) return;
     assert(!w.isVector, "linear: expected a matrix, got a vector");
-    const { prepare, linear } = KERNELS[w.type];
-    const elementBytes = isGrouped(w.type) ? 2 : 4;
-    const scales = rows * w.stride * elementBytes;
+    const { kernels, activationBytes, unpacks } = w.format;
+    const scales = rows * w.stride * activationBytes;
     const prepared = this.#prepared.ensure(scales + rows * 4);
 
     const preparedRows = Math.ceil(rows / (this.#pool.threads * 4));
     this.#setParams([x, prepared, prepared + scales, w.cols, w.stride, rows, preparedRows]);
-    this.#pool.run(prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
+    this.#pool.run(kernels.prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
-    const bytes = rows <= STREAM_ROWS || isGrouped(w.type) ? w.rowBytes : w.stride * 4;
+    const bytes = rows > STREAM_ROWS && unpacks ? w.stride * 4 : w.rowBytes;
     const even = w.rows / (this.#pool.threads * 4);
     const block = Math.max(4, Math.floor(Math.min(taskBytes / bytes, even) / 4) * 4);
     this.#setParams([prepared, prepared + scales, w.address, bias, out, rows, w.rows, w.stride, add ? 1 : 0, block]);
     const parallel = rows * w.rows * w.stride > PARALLEL_MACS;
-    this.#pool.run(linear, PARAMS_ADDRESS, Math.ceil(w.rows / block), parallel);
+    this.#pool.run(kernels.linear, PARAMS_ADDRESS, Math.ceil(w.rows / block), parallel);
   }
 
   #setParams(words: readonly number[]): void {

@@ -1,67 +1,49 @@
 /** @file Weight matrices in WASM memory: their layout, and loading them from checkpoint bytes. */
 import { assert } from "../../errors.ts";
-import type { Weight, WeightPart, WeightType } from "../ops.ts";
-import { DTYPE_BYTES, stackedShape, stackParts } from "../weights.ts";
+import { bytesOf } from "../../weights/elements.ts";
+import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
+import { isVector, rowBytes, VECTOR_CODE, type WasmWeightFormat } from "../../weights/weight-format.ts";
+import { floatRows, stackedShape, stackParts, storedRows, type WeightPart } from "../../weights/weight-part.ts";
+import type { Weight } from "../ops.ts";
 import { alignUp } from "./heap.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
-/** Types as the kernels number them (assembly/linear/types.ts). */
-const TYPE_NUMBER = { f32: 0, f16: 1, bf16: 2, q8: 3, vector: 4, q4: 5 } as const;
 /** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, grouped.ts). */
 const PANEL_ROWS = 4;
-/** Columns of one row in a record, and the record's bytes for that row. q8 and q4: 32 codes and their scale. */
-const RECORDS = {
-  f32: { cols: 8, rowBytes: 32 },
-  f16: { cols: 8, rowBytes: 16 },
-  bf16: { cols: 8, rowBytes: 16 },
-  q8: { cols: 32, rowBytes: 36 },
-  q4: { cols: 32, rowBytes: 20 },
-} as const;
 /** Checkpoint bytes converted at a time. */
 export const STAGING_BYTES = 1 << 20;
-
-const CONVERT_KERNEL = {
-  f32: "convertToF32",
-  f16: "convertToF16",
-  bf16: "convertToBf16",
-  q8: "convertToQ8",
-  q4: "convertToQ4",
-} as const;
 
 export class WasmWeight implements Weight {
   readonly rows: number;
   readonly cols: number;
   readonly type: WeightType;
   readonly address: number;
+  readonly format: WasmWeightFormat;
+  /** Norms and biases lie in plain order. */
+  readonly isVector: boolean;
+  /** cols rounded up to whole records; the rest is zero, so that kernels have no remainders. */
+  readonly stride: number;
+  /** Bytes of one row in its panel. */
+  readonly rowBytes: number;
 
+  /** @throws TurboQuantError unsupported — a type that has no kernels here */
   constructor(rows: number, cols: number, type: WeightType, address: number) {
     this.rows = rows;
     this.cols = cols;
     this.type = type;
     this.address = address;
+    this.format = wasmWeightFormat(type);
+    this.isVector = isVector(weightFormat(type), rows, cols);
+    const { record } = this.format;
+    this.stride = alignUp(cols, record.cols);
+    this.rowBytes = (this.stride / record.cols) * record.rowBytes;
   }
 
-  /** Norms and biases lie in plain order. */
-  get isVector(): boolean {
-    return isVector(this.rows, this.cols, this.type);
-  }
-
-  /** How kernels name its layout. */
-  get typeNumber(): number {
-    return TYPE_NUMBER[this.isVector ? "vector" : this.type];
-  }
-
-  /** cols rounded up to whole records; the rest is zero, so that kernels have no remainders. */
-  get stride(): number {
-    return alignUp(this.cols, RECORDS[this.type].cols);
-  }
-
-  /** Bytes of one row in its panel. */
-  get rowBytes(): number {
-    const { cols, rowBytes } = RECORDS[this.type];
-    return (this.stride / cols) * rowBytes;
+  /** How kernels know its layout. */
+  get code(): number {
+    return this.isVector ? VECTOR_CODE : this.format.code;
   }
 
   get numBytes(): number {
@@ -69,9 +51,6 @@ export class WasmWeight implements Weight {
     return alignUp(this.rows, PANEL_ROWS) * this.rowBytes;
   }
 }
-
-const isVector = (rows: number, cols: number, type: WeightType): boolean =>
-  type === "f32" && (rows === 1 || cols === 1);
 
 export class WeightLoader {
   readonly #memory: WasmMemory;
@@ -103,23 +82,24 @@ export class WeightLoader {
   }
 
   #convert(part: WeightPart, weight: WasmWeight, firstRow: number): void {
-    const rowBytes = part.cols * DTYPE_BYTES[part.dtype];
-    const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / rowBytes)));
-    const staging = this.#staging.ensure(rowsAtOnce * rowBytes);
+    const stored = weightFormat(part.dtype);
+    // The kernel reads plain numbers, and blocks of its own format. Other blocks come to it as f32.
+    const isRead = part.dtype === weight.type || stored.wasm?.isSource === true;
+    const source = isRead ? stored : weightFormat("f32");
+    const bytes = rowBytes(source, part.cols);
+    const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
+    const staging = this.#staging.ensure(rowsAtOnce * bytes);
+    const code = wasmWeightFormat(source.name).code;
     for (let row = 0; row < part.rows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, part.rows - row);
-      this.#memory.u8.set(part.data.subarray(row * rowBytes, (row + count) * rowBytes), staging);
+      this.#memory.u8.set(isRead ? storedRows(part, row, count) : bytesOf(floatRows(part, row, count)), staging);
       const block = Math.ceil(count / (this.#pool.threads * 4));
       this.#memory.i32.set(
-        [staging, TYPE_NUMBER[part.dtype], weight.address, firstRow + row, part.cols, weight.stride, count, block],
+        [staging, code, weight.address, firstRow + row, part.cols, weight.stride, count, block, bytes],
         PARAMS_ADDRESS / 4,
       );
-      this.#pool.run(
-        CONVERT_KERNEL[weight.type],
-        PARAMS_ADDRESS,
-        Math.ceil(count / block),
-        count * part.cols > 1 << 14,
-      );
+      const { convert } = weight.format.kernels;
+      this.#pool.run(convert, PARAMS_ADDRESS, Math.ceil(count / block), count * part.cols > 1 << 14);
     }
   }
 }

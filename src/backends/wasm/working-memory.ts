@@ -1,6 +1,6 @@
 /** @file Bytes that the WASM backend takes besides weights, activations and KV pages: an upper bound for a given load. */
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
-import { isGrouped } from "../grouped-weights.ts";
+import { wasmWeightFormat } from "../../weights/registry.ts";
 import type { Load } from "../working-memory.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { alignUp } from "./heap.ts";
@@ -18,7 +18,7 @@ const TABLE_BYTES = 1 << 20;
 
 export function wasmWorkingBytes(load: Load): number {
   const { rows, sequences, tokens, headDim } = load;
-  const prepared = rows * (alignUp(load.widestInput, 32) * (isGrouped(load.weights) ? 2 : 4) + 4);
+  const prepared = rows * (alignUp(load.widestInput, 32) * wasmWeightFormat(load.weights).activationBytes + 4);
   const partial = (alignUp(headDim, 32) + 2) * 4;
   const partials = sequences * load.numHeads * Math.ceil(tokens / SPLIT_TOKENS) * partial;
   const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / EXACT_PAGE_TOKENS);

@@ -8,6 +8,7 @@ import type { AttentionLayer, Buf, Ops, Rope, Step, Weight } from "../../backend
 import type { StateShape } from "../../cache/state-shape.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
+import type { WeightUse } from "../../weights/kept-type.ts";
 import type { RopeConfig } from "../rope.ts";
 
 /** A tensor of a checkpoint. `shape`: [rows, cols] of a matrix, [length] of a vector. */
@@ -17,11 +18,11 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
-/**
- * What a weight is used for, which decides how it is kept. Matrices and embeddings take the type that was asked for, in the
- * embedding's case never fewer than eight bits. Norms and biases are tiny and stay f32.
- */
+/** What a weight is used for, which decides how it is kept and what random ones are. */
 export type WeightRole = "matrix" | "embedding" | "norm" | "bias";
+
+/** How `keptType` of `weights/` sees a role. */
+export const useOf = (role: WeightRole): WeightUse => (role === "norm" || role === "bias" ? "vector" : role);
 
 /** One weight as it lies on the backend: the rows of its tensors, one tensor below the other. */
 export interface WeightSpec {

@@ -4,13 +4,14 @@
  */
 import { assert } from "../../../errors.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
-import { isGrouped, paddedCols } from "../../grouped-weights.ts";
+import { weightFormat, wgslWeightFormat } from "../../../weights/registry.ts";
+import { isVector } from "../../../weights/weight-format.ts";
+import { stackedShape, stackParts } from "../../../weights/weight-part.ts";
 import type { Weight, WeightPart, WeightType } from "../../ops.ts";
-import { stackedShape, stackParts } from "../../weights.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
-import { convertRows, peakOf, UNIT, unitBytes } from "./weight-bytes.ts";
+import { convertRows, UNIT } from "./weight-bytes.ts";
 
 /** Source bytes converted and sent at a time. */
 const PIECE_BYTES = 32 << 20;
@@ -20,7 +21,7 @@ export interface WeightChunk {
   readonly first: number;
   readonly rows: number;
   readonly words: GpuBuffer;
-  /** One f32 a group of 32 columns for q8 and q4; the words again where a type has none. */
+  /** The words again where a type has none. */
   readonly scales: GpuBuffer;
 }
 
@@ -30,7 +31,7 @@ export class GpuWeight implements Weight {
   readonly type: WeightType;
   readonly chunks: readonly WeightChunk[];
   /**
-   * Whether matrix units may read it as f16: f16, and other types but f32 whose largest |w| is at most 65504 and at least
+   * Whether matrix units may read it as f16: f16, and types with a `peak` whose largest |w| is at most 65504 and at least
    * 2^-10, so that what f16 rounds of small values (3e-8) is nothing beside it. Found out only where there are such units.
    */
   readonly fitsHalf: boolean;
@@ -62,35 +63,32 @@ export class GpuWeight implements Weight {
   }
 }
 
-const isVector = (rows: number, cols: number, type: WeightType): boolean =>
-  type === "f32" && (rows === 1 || cols === 1);
-
 function strideOf(cols: number, type: WeightType): number {
-  // Groups of 32 are whole, so that a unit belongs to one scale.
-  return isGrouped(type) ? paddedCols(cols) / UNIT : Math.ceil(cols / UNIT);
+  const { groupUnits } = wgslWeightFormat(type);
+  return Math.ceil(cols / (UNIT * groupUnits)) * groupUnits;
 }
 
 function chunking(cols: number, type: WeightType, limit: number) {
+  const { unitBytes, unitScaleBytes } = wgslWeightFormat(type);
   const stride = strideOf(cols, type);
-  const rowBytes = stride * unitBytes(type);
   return {
-    stride,
-    rowBytes,
-    perChunk: Math.max(1, Math.floor(limit / Math.max(rowBytes, isGrouped(type) ? stride : 0))),
+    rowBytes: stride * unitBytes,
+    rowScaleBytes: stride * unitScaleBytes,
+    perChunk: Math.max(1, Math.floor(limit / (stride * Math.max(unitBytes, unitScaleBytes)))),
   };
 }
 
 /** The buffers that a matrix is cut into: rows and bytes of each. limit: most bytes of one buffer */
 export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
-  if (isVector(rows, cols, type)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
-  const { stride, rowBytes, perChunk } = chunking(cols, type, limit);
+  if (isVector(weightFormat(type), rows, cols)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
+  const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, type, limit);
   return Array.from({ length: Math.ceil(rows / perChunk) }, (_, i) => {
     const count = Math.min(perChunk, rows - i * perChunk);
     return {
       first: i * perChunk,
       rows: count,
       wordBytes: count * rowBytes,
-      scaleBytes: isGrouped(type) ? count * stride : 0,
+      scaleBytes: count * rowScaleBytes,
     };
   });
 }
@@ -112,37 +110,38 @@ export class WeightLoader {
   /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */
   load(parts: readonly WeightPart[], as: WeightType): GpuWeight {
     const { rows, cols } = stackedShape(parts);
-    if (isVector(rows, cols, as)) {
+    if (isVector(weightFormat(as), rows, cols)) {
       const { data } = stackParts(parts);
       const buffer = this.#allocator.allocate(data.byteLength, "vector");
       this.#commands.write(buffer, 0, data);
       return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false);
     }
-    const { stride, rowBytes, perChunk } = chunking(cols, as, this.#limit);
+    const { peak: peakOf, isHalf } = wgslWeightFormat(as);
+    const stride = strideOf(cols, as);
+    const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, as, this.#limit);
     const chunks: WeightChunk[] = weightBuffers(rows, cols, as, this.#limit).map((chunk) => {
       const words = this.#allocator.allocate(chunk.wordBytes, `weight ${rows}x${cols} ${as}`);
-      const scales = isGrouped(as) ? this.#allocator.allocate(chunk.scaleBytes, "weight scales") : words;
+      const scales = chunk.scaleBytes > 0 ? this.#allocator.allocate(chunk.scaleBytes, "weight scales") : words;
       return { first: chunk.first, rows: chunk.rows, words, scales };
     });
     let row = 0;
     let peak = 0;
-    const scan = this.#matrices && as !== "f32" && as !== "f16";
+    const scan = this.#matrices && peakOf !== undefined;
     for (const part of parts) {
       const atOnce = Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
       for (let from = 0; from < part.rows; ) {
         const chunk = chunks[Math.floor((row + from) / perChunk)]!;
         const at = row + from - chunk.first;
         const count = Math.min(atOnce, part.rows - from, chunk.rows - at);
-        const { words, scales } = convertRows(part, from, count, as, stride);
-        this.#commands.write(chunk.words, at * rowBytes, words);
-        if (scales) this.#commands.write(chunk.scales, at * stride, scales);
-        if (scan) peak = Math.max(peak, peakOf(words, scales, as));
+        const converted = convertRows(part, from, count, as, stride);
+        this.#commands.write(chunk.words, at * rowBytes, converted.words);
+        if (converted.scales) this.#commands.write(chunk.scales, at * rowScaleBytes, converted.scales);
+        if (scan) peak = Math.max(peak, peakOf(converted));
         from += count;
       }
       row += part.rows;
     }
-    const fitsHalf =
-      this.#matrices && (as === "f16" || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0)));
+    const fitsHalf = this.#matrices && (isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0)));
     return new GpuWeight(rows, cols, as, chunks, fitsHalf);
   }
 }

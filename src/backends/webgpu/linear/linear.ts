@@ -1,4 +1,5 @@
 /** @file Matrix products and embeddings: which kernel a shape gets, and its dispatch. */
+import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import { shaders } from "../generated/shaders.ts";
@@ -131,7 +132,7 @@ const readers = (type: WeightType, tail: boolean): string =>
 
 /** The text of linear-matrix.wgsl for one tile: also for a test that only compiles it. */
 export function matrixCode(type: WeightType, tail: boolean, tile: MatrixTile, views: boolean): string {
-  const values = { ...matrixValues(tile), TAIL: tail, VIEWS: views, HALVES: type === "f16" };
+  const values = { ...matrixValues(tile), TAIL: tail, VIEWS: views, HALVES: wgslWeightFormat(type).isHalf };
   const inserts = { WEIGHT: readers(type, tail), ...matrixText(tile, views) };
   return shaderText("linear-matrix", shaders["linear-matrix"], values, inserts);
 }

@@ -1,0 +1,182 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { bytesOf } from "./elements.ts";
+import { GROUP } from "./groups.ts";
+import { keptType } from "./kept-type.ts";
+import { registerWeightFormat, type WeightType, weightFormat, weightTypes, wgslWeightFormat } from "./registry.ts";
+import { isPlain, matrixBytes, rowBytes } from "./weight-format.ts";
+import { floatRows, roundedTo, rowsAs, stackParts, type WeightPart } from "./weight-part.ts";
+
+const finite = fc.float({ noNaN: true, noDefaultInfinity: true, min: -1000, max: 1000 });
+
+const quantize = (type: WeightType, values: Float32Array, rows: number, cols: number): Uint8Array<ArrayBuffer> =>
+  weightFormat(type).quantize!(values, rows, cols);
+
+const partOf = (type: WeightType, values: Float32Array, rows: number, cols: number): WeightPart => ({
+  dtype: type,
+  rows,
+  cols,
+  data: quantize(type, values, rows, cols),
+});
+
+const waves = (rows: number, cols: number): Float32Array =>
+  Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i * 1.7) * (1 + (i % 13)));
+
+describe("weights in groups", () => {
+  it("q4 is right for a group worked out by hand", () => {
+    // The extreme is +4: scale −0.5, so +4 is code −8, −3.5 is code 7, and −4 does not fit and becomes −3.5.
+    const stored = quantize("q4", Float32Array.of(4, -3.5, -4, 0.3, 0.2, 0, -0.26), 1, 7);
+    expect(new Float32Array(stored.buffer, 0, 1)[0]).toBe(-0.5);
+    const codes = Array.from(stored.subarray(4, 12), (byte) => (byte & 15) - 8);
+    expect(codes).toEqual([-8, 7, 7, -1, 0, 0, 1, 0]);
+    expect(Array.from(stored.subarray(4), (byte) => byte >> 4)).toEqual(Array(16).fill(8));
+  });
+
+  it("q8 is right for a group worked out by hand", () => {
+    const stored = quantize("q8", Float32Array.of(127, -127, 0.5, 1.5, 2.4), 1, 5);
+    expect(new Float32Array(stored.buffer, 0, 1)[0]).toBe(1);
+    expect([...new Int8Array(stored.buffer, 4, 6)]).toEqual([127, -127, 0, 2, 2, 0]);
+  });
+
+  it("zeros stay zeros, and what a row does not have is zero", () => {
+    for (const type of ["q8", "q4"] as const) {
+      const stored = quantize(type, new Float32Array(2 * 40), 2, 40);
+      expect(stored.length).toBe(2 * rowBytes(weightFormat(type), 64));
+      const whole = new Float32Array(2 * 64).fill(1);
+      weightFormat(type).dequantize(stored, 2, 64, whole);
+      expect(whole.every((value) => value === 0)).toBe(true);
+    }
+  });
+
+  it("is off by half a step at most, by a whole one where q4 has no level on the other side", () => {
+    fc.assert(
+      fc.property(fc.array(finite, { minLength: 1, maxLength: 100 }), (values) => {
+        const w = Float32Array.from(values);
+        for (const [type, half] of [
+          ["q8", 0.5],
+          ["q4", 1],
+        ] as const) {
+          const stored = quantize(type, w, 1, w.length);
+          const scales = new Float32Array(stored.buffer);
+          const words = rowBytes(weightFormat(type), GROUP) / 4;
+          const rounded = roundedTo(type, w, 1, w.length);
+          for (let i = 0; i < w.length; i++) {
+            const scale = scales[Math.floor(i / GROUP) * words]!;
+            const code = scale === 0 ? 0 : Math.round(rounded[i]! / scale);
+            const limit = type === "q4" && code < 7 ? 0.5 : half;
+            expect(Math.abs(rounded[i]! - w[i]!)).toBeLessThanOrEqual(limit * Math.abs(scale) * (1 + 1e-5) + 1e-40);
+          }
+        }
+      }),
+    );
+  });
+
+  it.each(["q8", "q4"] as const)("units of %s on a GPU hold the values of the definition", (type) => {
+    const [rows, cols] = [3, 72];
+    const stored = quantize(type, waves(rows, cols), rows, cols);
+    const padded = Math.ceil(cols / GROUP) * GROUP;
+    const expected = new Float32Array(rows * padded);
+    weightFormat(type).dequantize(stored, rows, padded, expected);
+    const { words, scales } = wgslWeightFormat(type).split!(stored, rows, cols);
+    // What the WGSL does: codes in order, as two's complement, eight of them a unit.
+    const codes =
+      type === "q8"
+        ? [...new Int8Array(words.buffer)]
+        : Array.from(words).flatMap((byte) => [(byte << 28) >> 28, (byte << 24) >> 28]);
+    expect(codes.map((code, i) => Math.fround(code * scales![i >> 5]!))).toEqual([...expected]);
+  });
+});
+
+describe("every format", () => {
+  it.each(weightTypes())("%s takes the bytes it says and gives back what it holds", (type) => {
+    const format = weightFormat(type);
+    for (const [rows, cols] of [
+      [1, 1],
+      [3, 33],
+      [2, 64],
+    ] as const) {
+      const stored = quantize(type, waves(rows, cols), rows, cols);
+      expect(stored.length).toBe(matrixBytes(format, rows, cols));
+      const values = new Float32Array(rows * cols);
+      format.dequantize(stored, rows, cols, values);
+      const again = new Float32Array(rows * cols);
+      format.dequantize(quantize(type, values, rows, cols), rows, cols, again);
+      if (isPlain(format)) expect(again).toEqual(values);
+      // Bytes that begin at an odd address are read as well.
+      const odd = new Uint8Array(stored.length + 1);
+      odd.set(stored, 1);
+      format.dequantize(odd.subarray(1), rows, cols, again);
+      expect(again).toEqual(values);
+      expect(format.firstNonFinite(stored, rows, cols)).toBe(-1);
+    }
+  });
+
+  it("finds the first value that is not finite", () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+      const values = Float32Array.of(1, 2, bad, bad);
+      expect(weightFormat("f32").firstNonFinite(bytesOf(values), 1, 4)).toBe(2);
+    }
+    expect(weightFormat("f16").firstNonFinite(bytesOf(Uint16Array.of(0x3c00, 0x7c00)), 1, 2)).toBe(1);
+    expect(weightFormat("bf16").firstNonFinite(bytesOf(Uint16Array.of(0x3f80, 0xffc0)), 1, 2)).toBe(1);
+    const stored = quantize("q8", waves(2, 40), 2, 40);
+    new Float32Array(stored.buffer)[3 * 9] = Number.NaN;
+    expect(weightFormat("q8").firstNonFinite(stored, 2, 40)).toBe(40 + 32);
+  });
+
+  it("is named by its registration, once", () => {
+    expect(() => weightFormat("q3")).toThrow(/expected one of f32, f16, bf16, q8, q4, got q3/);
+    expect(() => registerWeightFormat(weightFormat("q8"))).toThrow(/q8 is registered already/);
+  });
+});
+
+describe("rows on their way", () => {
+  const [rows, cols] = [5, 40];
+  const values = waves(rows, cols);
+
+  it("pass through untouched where they are stored as asked", () => {
+    for (const type of weightTypes()) {
+      const part = partOf(type, values, rows, cols);
+      const own = rowsAs(part, 1, 3, type);
+      expect(own.buffer).toBe(part.data.buffer);
+      expect(own.byteOffset - part.data.byteOffset).toBe(rowBytes(weightFormat(type), cols));
+      expect(own.byteLength).toBe(matrixBytes(weightFormat(type), 3, cols));
+    }
+  });
+
+  it("become what the definitions make of them, from every format into every other", () => {
+    for (const from of weightTypes()) {
+      const part = partOf(from, values, rows, cols);
+      const floats = stackParts([part]).data;
+      for (const to of weightTypes().filter((type) => type !== from)) {
+        const expected = quantize(to, floats.slice(2 * cols, 4 * cols), 2, cols);
+        expect(rowsAs(part, 2, 2, to), `${from} to ${to}`).toEqual(expected);
+      }
+      expect(floatRows(part, 4, 1)).toEqual(floats.subarray(4 * cols));
+    }
+  });
+
+  it("stack whatever they are stored in", () => {
+    const { data } = stackParts([partOf("f32", values, rows, cols), partOf("q8", values, rows, cols)]);
+    expect(data.subarray(0, values.length)).toEqual(values);
+    expect(data.subarray(values.length)).toEqual(roundedTo("q8", values, rows, cols));
+  });
+});
+
+describe("the format a weight is kept in", () => {
+  it("is f32 for vectors, what was asked for else, and as stored for auto", () => {
+    expect(keptType("vector", ["bf16"], "q4")).toBe("f32");
+    expect(keptType("matrix", ["bf16", "f16"], "q4")).toBe("q4");
+    expect(keptType("matrix", ["bf16", "bf16"], "auto")).toBe("bf16");
+    expect(keptType("matrix", ["q8"], "auto")).toBe("q8");
+  });
+
+  it("is f32 where parts of several formats meet", () => {
+    expect(keptType("matrix", ["bf16", "f16"], "auto")).toBe("f32");
+  });
+
+  it("has eight bits for the embedding beside q4", () => {
+    expect(keptType("embedding", ["bf16"], "q4")).toBe("q8");
+    expect(keptType("embedding", ["bf16"], "q8")).toBe("q8");
+    expect(keptType("embedding", ["bf16"], "auto")).toBe("bf16");
+  });
+});

@@ -1,0 +1,33 @@
+/** @file f32: weights in single precision. */
+import { bytesOf, elements } from "../elements.ts";
+import type { WeightFormat } from "../weight-format.ts";
+
+export const f32: WeightFormat = {
+  name: "f32",
+  block: { values: 1, codeBits: 32, parts: [] },
+  keepsVectors: true,
+  dequantize(stored, _rows, _cols, out) {
+    out.set(elements(stored, Float32Array));
+  },
+  quantize: (values) => bytesOf(values),
+  // An exponent of all ones marks NaN and infinity.
+  firstNonFinite: (stored) => elements(stored, Uint32Array).findIndex((bits) => (bits & 0x7f800000) === 0x7f800000),
+  wasm: {
+    code: 0,
+    record: { cols: 8, rowBytes: 32 },
+    kernels: { convert: "convertToF32", prepare: "prepareF32", linear: "linearF32" },
+    activationBytes: 4,
+    isSource: true,
+    unpacks: false,
+  },
+  wgsl: {
+    word: "vec4f",
+    unitBytes: 32,
+    unitScaleBytes: 0,
+    groupUnits: 1,
+    isHalf: false,
+    read: `
+  let at = (row_at + unit) * 2u;
+  return array<vec4f, 2>(words[at], words[at + 1u]);`,
+  },
+};

@@ -1,0 +1,99 @@
+/**
+ * @file q4: int4 in groups of 32 along a row. The rule is that of llama.cpp's q4_0: the value of largest magnitude, whichever
+ * its sign, becomes −8, so that all sixteen levels are in use.
+ *
+ * A block is {f32 scale, nibbles[16]}, 20 bytes. A nibble is code + 8; byte b holds column b in its low and column b + 16 in
+ * its high half. With m the first value of largest magnitude: scale = m / −8, code = min(15, floor(w · (−8 / m) + 8.5)) − 8.
+ */
+import { elements } from "../elements.ts";
+import { GROUP, groupFormat, peakOfGroups } from "../groups.ts";
+import type { WeightFormat } from "../weight-format.ts";
+
+const HALF = GROUP / 2;
+/** Words of a block: the scale and 32 nibbles. */
+const WORDS = 1 + GROUP / 8;
+
+/** Four nibbles of a word at bits 0, 8, 16 and 24, moved to bits 0, 4, 8 and 12: neighbours along a row in one half-word. */
+function gather(word: number): number {
+  const pairs = (word | (word >>> 4)) & 0x00ff00ff;
+  return (pairs | (pairs >>> 8)) & 0xffff;
+}
+
+export const q4: WeightFormat = {
+  ...groupFormat({
+    name: "q4",
+    codeBits: 4,
+    quantizeGroup(values, start, count, codes) {
+      let extreme = 0;
+      for (let i = 0; i < count; i++) {
+        const value = values[start + i]!;
+        if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+      }
+      if (extreme === 0) {
+        codes.fill(0);
+        return 0;
+      }
+      const inverse = Math.fround(-8 / extreme);
+      for (let i = 0; i < count; i++) {
+        const level = Math.floor(Math.fround(Math.fround(values[start + i]! * inverse) + 8.5));
+        codes[i] = Math.min(15, level) - 8;
+      }
+      return extreme / -8;
+    },
+    pack(codes, block, at) {
+      for (let b = 0; b < HALF; b++) block[at + b] = (codes[b]! + 8) | ((codes[b + HALF]! + 8) << 4);
+    },
+    unpack(block, at, codes) {
+      for (let b = 0; b < HALF; b++) {
+        const byte = block[at + b]!;
+        codes[b] = (byte & 15) - 8;
+        codes[b + HALF] = (byte >> 4) - 8;
+      }
+    },
+  }),
+  // Every logit is a product with the head, and every token a row of the embedding.
+  embedding: "q8",
+  wasm: {
+    code: 5,
+    record: { cols: GROUP, rowBytes: 20 },
+    kernels: { convert: "convertToQ4", prepare: "prepareQ8", linear: "linearQ4" },
+    activationBytes: 2,
+    isSource: false,
+    unpacks: false,
+  },
+  wgsl: {
+    word: "u32",
+    unitBytes: 4,
+    unitScaleBytes: 1,
+    groupUnits: 4,
+    isHalf: false,
+    read: `
+  let w = bitcast<i32>(words[row_at + unit]);
+  let scale = scales[(row_at + unit) >> 2u];
+  return array<vec4f, 2>(
+    vec4f((vec4i(w) << vec4u(28u, 24u, 20u, 16u)) >> vec4u(28u)) * scale,
+    vec4f((vec4i(w) << vec4u(12u, 8u, 4u, 0u)) >> vec4u(28u)) * scale,
+  );`,
+    peak: ({ scales }) => peakOfGroups(scales!, 8),
+    /** A unit is one word, its columns in order from the lowest nibble on, as two's complement. */
+    split(stored) {
+      const blocks = elements(stored, Uint32Array);
+      const numBlocks = blocks.length / WORDS;
+      const scales = new Uint32Array(numBlocks);
+      const words = new Uint32Array(numBlocks * (WORDS - 1));
+      for (let b = 0; b < numBlocks; b++) {
+        const from = b * WORDS;
+        scales[b] = blocks[from]!;
+        for (let half = 0; half < 2; half++) {
+          const [first, second] = [blocks[from + 1 + 2 * half]!, blocks[from + 2 + 2 * half]!];
+          const low = gather(first & 0x0f0f0f0f) | (gather(second & 0x0f0f0f0f) << 16);
+          const high = gather((first >>> 4) & 0x0f0f0f0f) | (gather((second >>> 4) & 0x0f0f0f0f) << 16);
+          // The highest bit of a nibble turned over takes 8 away.
+          words[b * 4 + half] = low ^ 0x88888888;
+          words[b * 4 + 2 + half] = high ^ 0x88888888;
+        }
+      }
+      return { words: new Uint8Array(words.buffer), scales: new Float32Array(scales.buffer) };
+    },
+  },
+};

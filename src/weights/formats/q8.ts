@@ -1,0 +1,70 @@
+/**
+ * @file q8: int8 in groups of 32 along a row, symmetric about 0; −128 is left out.
+ *
+ * A block is {f32 scale, int8 codes[32]}, 36 bytes. scale = max|w| / 127, code = round-to-even(w · (127 / max|w|)); a group
+ * of zeros has scale 0.
+ */
+import { elements } from "../elements.ts";
+import { GROUP, groupFormat, peakOfGroups } from "../groups.ts";
+import type { WeightFormat } from "../weight-format.ts";
+
+/** Words of a block: the scale and 32 codes. */
+const WORDS = 1 + GROUP / 4;
+
+export const q8: WeightFormat = {
+  ...groupFormat({
+    name: "q8",
+    codeBits: 8,
+    quantizeGroup(values, start, count, codes) {
+      let peak = 0;
+      for (let i = 0; i < count; i++) peak = Math.max(peak, Math.abs(values[start + i]!));
+      const inverse = peak === 0 ? 0 : Math.fround(127 / peak);
+      for (let i = 0; i < count; i++) {
+        // Adding and taking away 1.5 · 2^23 rounds to the nearest even integer in f32.
+        const scaled = Math.fround(values[start + i]! * inverse);
+        codes[i] = Math.fround(scaled + 12582912) - 12582912;
+      }
+      return peak / 127;
+    },
+    pack(codes, block, at) {
+      for (let i = 0; i < GROUP; i++) block[at + i] = codes[i]!;
+    },
+    unpack(block, at, codes) {
+      for (let i = 0; i < GROUP; i++) codes[i] = block[at + i]!;
+    },
+  }),
+  wasm: {
+    code: 3,
+    record: { cols: GROUP, rowBytes: 36 },
+    kernels: { convert: "convertToQ8", prepare: "prepareQ8", linear: "linearQ8" },
+    activationBytes: 2,
+    isSource: false,
+    unpacks: false,
+  },
+  wgsl: {
+    word: "vec2u",
+    unitBytes: 8,
+    unitScaleBytes: 1,
+    groupUnits: 4,
+    isHalf: false,
+    read: `
+  let w = bitcast<vec2i>(words[row_at + unit]);
+  let scale = scales[(row_at + unit) >> 2u];
+  return array<vec4f, 2>(
+    vec4f((vec4i(w.x) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)) * scale,
+    vec4f((vec4i(w.y) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)) * scale,
+  );`,
+    peak: ({ scales }) => peakOfGroups(scales!, 127),
+    split(stored) {
+      const blocks = elements(stored, Uint32Array);
+      const numBlocks = blocks.length / WORDS;
+      const scales = new Uint32Array(numBlocks);
+      const words = new Uint32Array(numBlocks * (WORDS - 1));
+      for (let b = 0, from = 0, to = 0; b < numBlocks; b++) {
+        scales[b] = blocks[from++]!;
+        for (let i = 1; i < WORDS; i++) words[to++] = blocks[from++]!;
+      }
+      return { words: new Uint8Array(words.buffer), scales: new Float32Array(scales.buffer) };
+    },
+  },
+};

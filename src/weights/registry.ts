@@ -1,0 +1,68 @@
+/**
+ * @file The weight formats there are. A new one is an object of its own file in `formats/` and a line here; loading, plans,
+ * the choices of `--weights` and the refusal by a backend that has no kernels for it follow.
+ */
+import { TurboQuantError } from "../errors.ts";
+import { bf16 } from "./formats/bf16.ts";
+import { f16 } from "./formats/f16.ts";
+import { f32 } from "./formats/f32.ts";
+import { q4 } from "./formats/q4.ts";
+import { q8 } from "./formats/q8.ts";
+import { isPlain, type WasmWeightFormat, type WeightFormat, type WgslWeightFormat } from "./weight-format.ts";
+
+/** By names, from many bits to few. */
+const builtIn = { f32, f16, bf16, q8, q4 };
+
+/** Name of a weight format. */
+export type WeightType = keyof typeof builtIn;
+
+const formats = new Map<string, WeightFormat>();
+
+/** @throws TurboQuantError invalid_argument — a format of this name is there already */
+export function registerWeightFormat(format: WeightFormat): void {
+  if (formats.has(format.name)) {
+    throw new TurboQuantError("invalid_argument", `weights: a format ${format.name} is registered already`);
+  }
+  formats.set(format.name, format);
+}
+
+for (const format of Object.values(builtIn)) registerWeightFormat(format);
+
+/** @throws TurboQuantError unsupported — no format of this name */
+export function weightFormat(name: string): WeightFormat {
+  const format = formats.get(name);
+  if (format) return format;
+  throw new TurboQuantError(
+    "unsupported",
+    `weights: expected one of ${[...formats.keys()].join(", ")}, got ${name.slice(0, 40)}; choose one of them, or auto`,
+    { type: name },
+  );
+}
+
+/** Formats that weights can be brought into, from many bits to few. */
+export function weightTypes(): WeightType[] {
+  return [...formats.values()].filter(({ quantize }) => quantize).map(({ name }) => name as WeightType);
+}
+
+/** Those of them that take fewer bits than any plain number, from many bits to few: what to try where memory is short. */
+export function compactWeightTypes(): WeightType[] {
+  return weightTypes().filter((name) => !isPlain(weightFormat(name)));
+}
+
+/** @throws TurboQuantError unsupported — the WASM backend has no kernels for it */
+export const wasmWeightFormat = (name: string): WasmWeightFormat => partOf(name, "wasm");
+
+/** @throws TurboQuantError unsupported — the WebGPU backend has no kernels for it */
+export const wgslWeightFormat = (name: string): WgslWeightFormat => partOf(name, "wgsl");
+
+function partOf<P extends "wasm" | "wgsl">(name: string, part: P): NonNullable<WeightFormat[P]> {
+  const own = weightFormat(name)[part];
+  if (own) return own;
+  const others = [...formats.values()].filter((format) => format[part]).map((format) => format.name);
+  const backend = { wasm: "wasm", wgsl: "webgpu" }[part];
+  throw new TurboQuantError(
+    "unsupported",
+    `weights: the ${backend} backend has no kernels for ${name}; choose one of ${others.join(", ")}, or another backend`,
+    { type: name, backend },
+  );
+}

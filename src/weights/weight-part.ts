@@ -1,0 +1,108 @@
+/** @file Bytes of a checkpoint on their way to a backend: checked, stacked, and brought from one format into another. */
+import { TurboQuantError } from "../errors.ts";
+import { bytesOf, elements } from "./elements.ts";
+import { type WeightType, weightFormat } from "./registry.ts";
+import { isPlain, matrixBytes, rowBytes, type WeightFormat } from "./weight-format.ts";
+
+/** Rows of a matrix as a checkpoint stores them. `rows` of several parts are stacked. */
+export interface WeightPart {
+  readonly dtype: WeightType;
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Uint8Array;
+}
+
+/** Rows and columns of the stacked matrix. @throws TurboQuantError invalid_argument — columns differ or bytes do not match */
+export function stackedShape(parts: readonly WeightPart[]): { rows: number; cols: number } {
+  const cols = parts[0]?.cols ?? 0;
+  let rows = 0;
+  for (const part of parts) {
+    const expected = matrixBytes(weightFormat(part.dtype), part.rows, part.cols);
+    if (part.cols !== cols || part.data.byteLength !== expected) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `weight: expected ${part.rows}x${cols} ${part.dtype} in ${expected} bytes, got ${part.cols} columns in ${part.data.byteLength} bytes`,
+      );
+    }
+    rows += part.rows;
+  }
+  return { rows, cols };
+}
+
+/** All parts below each other as f32 [rows][cols]. */
+export function stackParts(parts: readonly WeightPart[]): { rows: number; cols: number; data: Float32Array } {
+  const { rows, cols } = stackedShape(parts);
+  const data = new Float32Array(rows * cols);
+  let at = 0;
+  for (const part of parts) {
+    const count = part.rows * part.cols;
+    weightFormat(part.dtype).dequantize(part.data, part.rows, part.cols, data.subarray(at, at + count));
+    at += count;
+  }
+  return { rows, cols, data };
+}
+
+/** Rows [first, first + count) of a part, as stored. */
+export function storedRows(part: WeightPart, first: number, count: number): Uint8Array {
+  const bytes = rowBytes(weightFormat(part.dtype), part.cols);
+  return part.data.subarray(first * bytes, (first + count) * bytes);
+}
+
+/** Rows [first, first + count) of a part as f32 [count][cols]. */
+export function floatRows(part: WeightPart, first: number, count: number): Float32Array {
+  const out = new Float32Array(count * part.cols);
+  weightFormat(part.dtype).dequantize(storedRows(part, first, count), count, part.cols, out);
+  return out;
+}
+
+/**
+ * Rows [first, first + count) of a part as another format stores them. What is stored in that format already passes through
+ * untouched; everything else becomes f32 by the one format's definition and is quantized by the other's.
+ * @throws TurboQuantError unsupported — nothing is quantized to that format
+ */
+export function rowsAs(part: WeightPart, first: number, count: number, as: WeightType): Uint8Array<ArrayBuffer> {
+  const stored = storedRows(part, first, count) as Uint8Array<ArrayBuffer>;
+  if (part.dtype === as) return stored;
+  const [from, to] = [weightFormat(part.dtype), weightFormat(as)];
+  if (isHalf(from) && isHalf(to)) return lookUp(stored, from, to);
+  return quantized(to, floatRows(part, first, count), count, part.cols);
+}
+
+/** What `as` holds of these values after rounding, f32 [rows][cols]. Plain numbers are not rounded. */
+export function roundedTo(as: WeightType, values: Float32Array, rows: number, cols: number): Float32Array {
+  const format = weightFormat(as);
+  if (isPlain(format)) return values;
+  const out = new Float32Array(values.length);
+  format.dequantize(quantized(format, values, rows, cols), rows, cols, out);
+  return out;
+}
+
+function quantized(format: WeightFormat, values: Float32Array, rows: number, cols: number): Uint8Array<ArrayBuffer> {
+  if (format.quantize) return format.quantize(values, rows, cols);
+  throw new TurboQuantError(
+    "unsupported",
+    `weights: nothing is quantized to ${format.name}, it comes from checkpoints only; choose auto or another type`,
+    { type: format.name },
+  );
+}
+
+const isHalf = (format: WeightFormat): boolean => isPlain(format) && format.block.codeBits === 16;
+
+/** Every pattern of one 16-bit format in the other. */
+const tables = new Map<string, Uint16Array>();
+
+function lookUp(stored: Uint8Array, from: WeightFormat, to: WeightFormat): Uint8Array<ArrayBuffer> {
+  const key = `${from.name} ${to.name}`;
+  let table = tables.get(key);
+  if (!table) {
+    const patterns = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
+    const values = new Float32Array(65536);
+    from.dequantize(bytesOf(patterns), 1, 65536, values);
+    table = elements(quantized(to, values, 1, 65536), Uint16Array);
+    tables.set(key, table);
+  }
+  const patterns = elements(stored, Uint16Array);
+  const out = new Uint16Array(patterns.length);
+  for (let i = 0; i < out.length; i++) out[i] = table[patterns[i]!]!;
+  return bytesOf(out);
+}
