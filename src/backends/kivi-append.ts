@@ -3,7 +3,7 @@
  *
  * On the host, for every backend that takes KIVI: it is a baseline, and one implementation gives one set of bytes.
  */
-import { EXACT_SIDE } from "../cache/kv-cache.ts";
+import { EXACT_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
 import { hasKivi, writeKivi } from "../quant/kivi-page.ts";
 import { RowCodec } from "../quant/row-codec.ts";

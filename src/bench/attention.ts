@@ -5,7 +5,7 @@
  * visits many sequences with pages of their own, together larger than any cache.
  */
 import type { BackendName } from "../backends/ops.ts";
-import type { Sequence } from "../cache/sequence.ts";
+import { Sequence } from "../cache/sequence.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -143,7 +143,7 @@ export async function* benchAttention(options: AttentionBenchOptions): AsyncGene
 /** The same tokens in pages of its own. Appending them again would take longer than everything timed. */
 function copyOf(first: Sequence): Sequence {
   const { cache } = first;
-  const copy = cache.createSequence();
+  const copy = new Sequence(cache);
   while (copy.length < first.length) {
     const count = Math.min(FILL_ROWS, first.length - copy.length);
     copy.reserve(count);

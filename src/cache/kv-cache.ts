@@ -1,49 +1,40 @@
-/** @file The KV cache of one model: a format and a layout for each layer, and the pool its sequences draw from. */
-import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
-import { plain } from "../quant/kv-presets.ts";
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS, type PageLayout, pageLayout } from "../quant/page-layout.ts";
+/** @file The cache of one model: what each of its sequences keeps, and the pool their pages come from. */
+import type { LayerKvFormat } from "../quant/kv-format.ts";
+import type { CacheParts } from "./cache-parts.ts";
+import { type LayerCache, layerCache } from "./layer-cache.ts";
 import type { PagePool } from "./page-pool.ts";
 import { Sequence } from "./sequence.ts";
+import { kvSlot } from "./states/kv-slot.ts";
+import { recurrentSlot } from "./states/recurrent-slot.ts";
+import type { LayerShape, StateShape } from "./states/state-shape.ts";
+import type { StateSlot } from "./states/state-slot.ts";
 
-export interface LayerShape {
-  readonly numKvHeads: number;
-  readonly headDim: number;
-}
-
-export interface LayerCache {
-  readonly format: LayerKvFormat;
-  /** Every token, in the format's types. */
-  readonly main: PageLayout;
-  /** Sinks and recent window in f16, rotated like the codes; null when the format has none. */
-  readonly exact: PageLayout | null;
-}
-
-/** Both sides of the exact stream. */
-export const EXACT_SIDE: SideFormat = plain("f16");
-
-const isFloat = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
-
-/** Whether attention reads part of this layer from the exact stream. A cache of floats has nothing to protect. */
-export function hasExactStream(format: LayerKvFormat): boolean {
-  return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
-}
-
-/** Format and page layouts of one layer. */
-export function layerCache(format: LayerKvFormat, { numKvHeads, headDim }: LayerShape): LayerCache {
-  return {
-    format,
-    main: pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS),
-    exact: hasExactStream(format) ? pageLayout(EXACT_SIDE, EXACT_SIDE, headDim, numKvHeads, EXACT_PAGE_TOKENS) : null,
-  };
-}
-
-export class KvCache {
+export class KvCache implements CacheParts {
   readonly layers: readonly LayerCache[];
+  readonly slots: readonly StateSlot[];
   readonly pool: PagePool;
 
-  constructor(shapes: readonly LayerShape[], formatOf: (layer: number) => LayerKvFormat, pool: PagePool) {
+  /**
+   * shapes: one a state; a shape without a kind is of keys and values · formatOf: of the keys and values at an index of `shapes`
+   * @throws TurboQuantError invalid_argument — a head_dim that cannot be packed
+   */
+  constructor(
+    shapes: readonly (LayerShape | StateShape)[],
+    formatOf: (index: number) => LayerKvFormat,
+    pool: PagePool,
+  ) {
     this.pool = pool;
-    this.layers = shapes.map((shape, layer) => layerCache(formatOf(layer), shape));
+    const layers: LayerCache[] = [];
+    const numKv = shapes.filter((shape) => !isRecurrent(shape)).length;
+    let others = 0;
+    this.slots = shapes.map((shape, index) => {
+      // Each layer with keys and values has two groups of pages; the groups of other states follow.
+      if (isRecurrent(shape)) return recurrentSlot(shape.numBytes, 2 * numKv + others++, pool);
+      const layer = layerCache(formatOf(index), shape);
+      layers.push(layer);
+      return kvSlot(layer, layers.length - 1, pool);
+    });
+    this.layers = layers;
   }
 
   createSequence(): Sequence {
@@ -55,3 +46,6 @@ export class KvCache {
     return this.pool.numBytes;
   }
 }
+
+const isRecurrent = (shape: LayerShape | StateShape): shape is Extract<StateShape, { kind: "recurrent" }> =>
+  "kind" in shape && shape.kind === "recurrent";

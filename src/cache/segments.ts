@@ -1,5 +1,5 @@
 /** @file Where the bytes of a sequence are: by layer, codes and scales against the 16-bit copies. */
-import { EXACT_PAGE_TOKENS, type PageLayout, type SideLayout } from "../quant/page-layout.ts";
+import type { PageLayout, SideLayout } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** Bytes of one layer as allocated; the four add up to its share of `Sequence.numBytes`. */
@@ -15,10 +15,10 @@ export interface LayerSegments {
 }
 
 export function segmentsOf(sequence: Sequence): LayerSegments[] {
-  return sequence.cache.layers.map(({ main, exact, format }, layer) => {
+  return sequence.cache.layers.map(({ main, exact, residual }, layer) => {
     const pages = countPages(sequence.main(layer).entries());
     const codes = pages * codeBytes(main);
-    const sinkPages = exact ? Math.ceil(format.sinks / EXACT_PAGE_TOKENS) : 0;
+    const sinkPages = residual?.sinkPages ?? 0;
     const exactPages = sequence.exact(layer).entries();
     const exactBytes = exact?.numBytes ?? 0;
     return {

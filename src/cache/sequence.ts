@@ -1,54 +1,32 @@
 /**
- * @file The tokens of one sequence in the cache: block tables, copy-on-write forks, trimming.
+ * @file One sequence in the cache: a number of tokens, and for each block that keeps something its state.
  *
- * Every token's codes go to the main stream as soon as it is appended, so codes never depend on how a prompt was cut
- * into chunks. The exact stream holds 16-bit copies of the sinks and of the recent window beside them; its pages are
- * dropped as the window moves on. A step is `reserve` → backend writes and attends → `commit`. Steps may run ahead on
- * positions that are reserved only; `trim` to the present length takes them back without a trace.
+ * A step is `reserve` → backend writes and attends → `commit`. Steps may run ahead on positions that are reserved only;
+ * `dropReserved` takes them back without a trace.
  */
 import { assert, TurboQuantError } from "../errors.ts";
-import type { PageLayout } from "../quant/page-layout.ts";
-import { BlockTable } from "./block-table.ts";
-import type { KvCache } from "./kv-cache.ts";
-import type { PageAddress } from "./page-storage.ts";
-
-interface LayerTables {
-  readonly main: BlockTable;
-  readonly exact: BlockTable;
-}
-
-/** A stream of a layer together with its table; what `reserve` walks. */
-interface Stream {
-  readonly layout: PageLayout;
-  readonly table: BlockTable;
-  /** See `PageStorage.allocate`. */
-  readonly group: number;
-  /** First page that must be present for a position range starting at `from`. */
-  readonly isNeeded: (pageStart: number) => boolean;
-}
-
-interface PlannedPage {
-  readonly stream: Stream;
-  readonly index: number;
-  /** The shared page that it is to be a copy of, or 0. */
-  readonly replaces: PageAddress;
-}
-
-/** Groups of pages that one attention kernel reads together. */
-export const mainGroup = (layer: number): number => 2 * layer;
-export const exactGroup = (layer: number): number => 2 * layer + 1;
+import type { BlockTable } from "./block-table.ts";
+import type { CacheParts } from "./cache-parts.ts";
+import { KvState } from "./states/kv-state.ts";
+import type { LayerState, MissingPage } from "./states/layer-state.ts";
+import { RecurrentState } from "./states/recurrent-state.ts";
 
 export class Sequence {
-  readonly cache: KvCache;
-  #tables: LayerTables[];
+  readonly cache: CacheParts;
+  /** In the order of the cache's slots. */
+  readonly states: readonly LayerState[];
+  readonly #kv: readonly KvState[];
+  readonly #recurrent: readonly RecurrentState[];
   #length = 0;
-  #exactStart: number[];
   #released = false;
 
-  constructor(cache: KvCache) {
+  /** states: of the cache's slots, all of `length` tokens; this sequence's own from now on */
+  constructor(cache: CacheParts, states: readonly LayerState[] = cache.slots.map((slot) => slot.create()), length = 0) {
     this.cache = cache;
-    this.#tables = cache.layers.map(() => ({ main: new BlockTable(), exact: new BlockTable() }));
-    this.#exactStart = cache.layers.map(() => 0);
+    this.states = states;
+    this.#kv = states.filter((state) => state instanceof KvState);
+    this.#recurrent = states.filter((state) => state instanceof RecurrentState);
+    this.#length = length;
   }
 
   /** Committed tokens. */
@@ -56,36 +34,43 @@ export class Sequence {
     return this.#length;
   }
 
+  /** Keys and values of a layer, counted among the layers that have them. */
+  kv(layer: number): KvState {
+    const state = this.#kv[layer];
+    assert(state, `layer ${layer} of ${this.#kv.length}`);
+    return state;
+  }
+
+  /** A state of fixed size, counted among those of its kind. */
+  recurrent(index: number): RecurrentState {
+    const state = this.#recurrent[index];
+    assert(state, `recurrent state ${index} of ${this.#recurrent.length}`);
+    return state;
+  }
+
   /** Block table of every token of a layer; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
   main(layer: number): BlockTable {
-    return this.#layer(layer).main;
+    return this.kv(layer).main;
   }
 
-  /** Block table of the exact stream; absent pages are 0. */
+  /** Block table of a layer's 16-bit pages; absent pages are 0. */
   exact(layer: number): BlockTable {
-    return this.#layer(layer).exact;
+    return this.kv(layer).exact;
   }
 
-  /**
-   * Every position from this one on has its 16-bit copy; earlier ones have none, sinks aside, or must not be relied on.
-   * At most `length`; without a window always `length`.
-   */
+  /** See `KvState.exactStart`. */
   exactStart(layer: number): number {
-    return this.#exactStart[layer] as number;
+    return this.kv(layer).exactStart;
   }
 
   /** Bytes of this sequence's pages, pages shared with forks counted in full. */
   get numBytes(): number {
-    let sum = 0;
-    this.#forEachPage((_address, numBytes) => {
-      sum += numBytes;
-    });
-    return sum;
+    return this.states.reduce((sum, state) => sum + state.numBytes, 0);
   }
 
   /** Bytes that `reserve(count)` would allocate now. */
   bytesToReserve(count: number): number {
-    return this.#planPages(count).reduce((sum, { stream }) => sum + stream.layout.numBytes, 0);
+    return this.#missingPages(count).reduce((sum, page) => sum + page.numBytes, 0);
   }
 
   /**
@@ -94,170 +79,122 @@ export class Sequence {
    */
   reserve(count: number): void {
     assert(!this.#released, "reserve on a released sequence");
-    const pool = this.cache.pool;
+    const { pool } = this.cache;
     const undo: (() => void)[] = [];
-    const plan = this.#planPages(count);
-    const bytes = plan.reduce((sum, { stream }) => sum + stream.layout.numBytes, 0);
+    const missing = this.#missingPages(count);
+    const bytes = missing.reduce((sum, page) => sum + page.numBytes, 0);
     if (bytes > 0) pool.require(bytes);
     try {
-      for (const { stream, index, replaces } of plan) {
-        const { table, layout, group } = stream;
-        const before = table.length;
-        const address = pool.allocate(layout.numBytes, group);
+      for (const { numBytes, group, replaces, place } of missing) {
+        const address = pool.allocate(numBytes, group);
+        let putBack = (): void => {};
         undo.push(() => {
           pool.release(address);
-          table.set(index, replaces);
-          table.truncate(before);
+          putBack();
         });
-        if (replaces) pool.storage.copy(replaces, address, layout.numBytes);
-        table.set(index, address);
+        if (replaces) pool.storage.copy(replaces, address, numBytes);
+        putBack = place(address);
       }
     } catch (error) {
       for (const step of undo.reverse()) step();
       throw error;
     }
-    for (const { replaces } of plan) if (replaces) pool.release(replaces);
+    for (const { replaces } of missing) if (replaces) pool.release(replaces);
   }
 
-  /** Ends a step: `count` reserved tokens are now part of the sequence, and the window moves past old exact pages. */
+  /** Ends a step: `count` reserved tokens are now part of the sequence, and what no later token can need is given back. */
   commit(count: number): void {
     assert(!this.#released, "commit to a released sequence");
-    const last = this.#length + count - 1;
-    assert(
-      count === 0 ||
-        this.cache.layers.every(({ main }, i) => this.main(i).get(Math.floor(last / main.pageTokens)) !== 0),
-      `commit of ${count} tokens that were not reserved`,
-    );
+    for (const state of this.states) state.commit(count);
     this.#length += count;
-    this.cache.layers.forEach(({ exact, format }, layer) => {
-      if (!exact) return;
-      const table = this.#layer(layer).exact;
-      const sinkPages = Math.ceil(format.sinks / exact.pageTokens);
-      if (format.window === 0) {
-        this.#exactStart[layer] = this.#length;
-        return;
-      }
-      // The next query, at position `length`, reads 16-bit copies from length − window + 1 on.
-      const keepFrom = Math.floor(Math.max(0, this.#length - format.window + 1) / exact.pageTokens);
-      const first = Math.floor((this.#exactStart[layer] as number) / exact.pageTokens);
-      for (let index = Math.max(sinkPages, first); index < keepFrom; index++) {
-        const address = table.get(index);
-        if (!address) continue;
-        this.cache.pool.release(address);
-        table.set(index, 0);
-      }
-      this.#exactStart[layer] = Math.max(this.#exactStart[layer] as number, keepFrom * exact.pageTokens);
-    });
+  }
+
+  /** Takes back positions that are reserved only. */
+  dropReserved(): void {
+    for (const state of this.states) state.dropReserved();
   }
 
   /** A second sequence with the same tokens; pages are shared until one of the two writes to them. */
   fork(): Sequence {
     assert(!this.#released, "fork of a released sequence");
-    const copy = new Sequence(this.cache);
-    copy.#length = this.#length;
-    copy.#exactStart = this.#exactStart.slice();
-    copy.#tables = this.#tables.map((t) => ({ main: t.main.clone(), exact: t.exact.clone() }));
-    copy.#forEachPage((address) => this.cache.pool.retain(address));
-    return copy;
+    const states = this.states.map((state) => state.fork(true));
+    return new Sequence(this.cache, states, this.#length);
   }
 
-  /** A fork without the positions that are reserved only. */
+  /** A fork without positions that are reserved only, and without the lengths that were marked. */
   forkCommitted(): Sequence {
-    const copy = this.fork();
-    copy.trim(copy.#length);
+    assert(!this.#released, "fork of a released sequence");
+    const states = this.states.map((state) => state.fork(false));
+    const copy = new Sequence(this.cache, states, this.#length);
+    copy.dropReserved();
     return copy;
   }
 
   /**
-   * Drops tokens from position `length` on (rollback). Tokens that leave the tail do not get 16-bit copies back: until
-   * the window has refilled, attention reads their codes.
+   * Keeps what it takes to come back to the present length later, for the last few lengths that were marked. A state that
+   * cannot be kept at this length is left as it is: `cutTo` then goes back further.
    */
-  trim(length: number): void {
-    if (!Number.isInteger(length) || length < 0 || length > this.#length) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `trim: expected a length from 0 to ${this.#length}, got ${length}`,
-        {
-          length,
-        },
-      );
-    }
-    this.#length = length;
-    this.cache.layers.forEach(({ main, exact }, layer) => {
-      const tables = this.#layer(layer);
-      this.#dropFrom(tables.main, Math.ceil(length / main.pageTokens));
-      if (!exact) return;
-      this.#dropFrom(tables.exact, Math.ceil(length / exact.pageTokens));
-      this.#exactStart[layer] = Math.min(this.#exactStart[layer] as number, length);
-    });
+  mark(): void {
+    for (const state of this.states) state.mark();
   }
 
-  /** Takes over pages already put into the tables: the end of a restore. */
-  adopt(length: number, exactStart: readonly number[]): void {
-    assert(this.#length === 0, "adopt into a sequence that has tokens");
+  /** The longest length, at most `length`, to which this sequence can be cut and be as if it had never been longer. */
+  keepable(length: number): number {
+    let kept = length;
+    for (;;) {
+      const least = this.states.reduce((least, state) => Math.min(least, state.keepable(kept)), kept);
+      if (least === kept) return kept;
+      kept = least;
+    }
+  }
+
+  /**
+   * Drops tokens from position `length` on, and as many before it as cannot be had to the bit: their 16-bit copies were given
+   * back when the window moved on, or a state was replaced. What follows is then equal to what follows in a sequence that was
+   * never longer; the caller appends the tokens in between once more.
+   *
+   * returns: the tokens that are left, at most `length`
+   * @throws TurboQuantError invalid_argument — `length` is not from 0 to the present length
+   */
+  cutTo(length: number): number {
+    this.#checkLength("cutTo", length);
+    const kept = this.keepable(length);
+    for (const state of this.states) state.cutTo(kept);
+    this.#length = kept;
+    return kept;
+  }
+
+  /**
+   * Drops tokens from position `length` on whether or not what was before is left to the bit: until the window has refilled,
+   * attention reads codes where a sequence that was never longer reads 16-bit copies. `cutTo` is the exact one.
+   * @throws TurboQuantError invalid_argument — `length` is not from 0 to the present length
+   */
+  trim(length: number): void {
+    this.#checkLength("trim", length);
+    assert(this.#kv.length === this.states.length, "trim of a sequence whose states cannot be cut anywhere");
+    for (const state of this.#kv) state.truncate(length);
     this.#length = length;
-    this.#exactStart = [...exactStart];
   }
 
   /** Gives every page back. Idempotent. */
   release(): void {
     if (this.#released) return;
-    this.trim(0);
+    for (const state of this.states) state.release();
+    this.#length = 0;
     this.#released = true;
   }
 
-  #dropFrom(table: BlockTable, first: number): void {
-    for (let index = first; index < table.length; index++) {
-      const address = table.get(index);
-      if (address) this.cache.pool.release(address);
-    }
-    table.truncate(first);
-  }
-
-  #layer(layer: number): LayerTables {
-    const tables = this.#tables[layer];
-    assert(tables, `layer ${layer} of ${this.#tables.length}`);
-    return tables;
-  }
-
   /** Pages that positions [length, length + count) need and this sequence does not have for itself. */
-  #planPages(count: number): PlannedPage[] {
-    const pool = this.cache.pool;
-    const from = this.#length;
-    const plan: PlannedPage[] = [];
-    for (const stream of this.#streams()) {
-      const { layout, table } = stream;
-      for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + count; index++) {
-        const present = table.get(index);
-        if (present ? pool.isShared(present) : stream.isNeeded(index * layout.pageTokens)) {
-          plan.push({ stream, index, replaces: present });
-        }
-      }
-    }
-    return plan;
+  #missingPages(count: number): MissingPage[] {
+    return this.states.flatMap((state) => state.missingPages(count));
   }
 
-  *#streams(): Generator<Stream> {
-    for (let layer = 0; layer < this.cache.layers.length; layer++) {
-      const { main, exact, format } = this.cache.layers[layer]!;
-      const tables = this.#layer(layer);
-      yield { layout: main, table: tables.main, group: mainGroup(layer), isNeeded: () => true };
-      if (exact) {
-        yield {
-          layout: exact,
-          table: tables.exact,
-          group: exactGroup(layer),
-          isNeeded: (pageStart) => format.window > 0 || pageStart < format.sinks,
-        };
-      }
-    }
-  }
-
-  #forEachPage(visit: (address: PageAddress, numBytes: number) => void): void {
-    this.cache.layers.forEach(({ main, exact }, layer) => {
-      const tables = this.#layer(layer);
-      for (const address of tables.main.entries()) if (address) visit(address, main.numBytes);
-      if (exact) for (const address of tables.exact.entries()) if (address) visit(address, exact.numBytes);
-    });
+  #checkLength(what: string, length: number): void {
+    if (Number.isInteger(length) && length >= 0 && length <= this.#length) return;
+    throw new TurboQuantError(
+      "invalid_argument",
+      `${what}: expected a length from 0 to ${this.#length}, got ${length}`,
+      { length },
+    );
   }
 }

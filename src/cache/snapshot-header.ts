@@ -1,7 +1,8 @@
 /** @file First and last bytes of a snapshot: what it holds, for which model and format, and whether it is whole. */
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
-import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import { kindOf } from "./states/state-kinds.ts";
+import { isCount, type StateDescription } from "./states/state-slot.ts";
 
 /** "TQKV" */
 const MAGIC = 0x564b5154;
@@ -20,17 +21,8 @@ export interface SnapshotIdentity {
   readonly kvSpec: string;
 }
 
-export interface SnapshotLayer {
-  readonly numKvHeads: number;
-  readonly headDim: number;
-  /** Bytes of a page of each stream; 0 when the layer has no exact stream. */
-  readonly mainPageBytes: number;
-  readonly exactPageBytes: number;
-  /** Positions from here on have a 16-bit copy (`Sequence.exactStart`). */
-  readonly exactStart: number;
-  /** Indices of the exact pages in the file, ascending. */
-  readonly exactPages: readonly number[];
-}
+/** What the header says of one state: `KvDescription`, or one with a `kind` of its own. */
+export type SnapshotLayer = StateDescription;
 
 export interface SnapshotHeader extends SnapshotIdentity {
   /** Tokens in the cache. */
@@ -104,15 +96,9 @@ export function decodeHead(bytes: Uint8Array): { header: SnapshotHeader; tokensA
   return { header, tokensAt };
 }
 
-function pagesBytes(header: SnapshotHeader): number {
-  const mainPages = Math.ceil(header.length / PAGE_TOKENS);
-  return header.layers.reduce(
-    (sum, l) => sum + mainPages * l.mainPageBytes + l.exactPages.length * l.exactPageBytes,
-    0,
-  );
+function pagesBytes({ layers, length }: SnapshotHeader): number {
+  return layers.reduce((sum, layer) => sum + kindOf(layer)!.pageBytes(layer, length), 0);
 }
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** undefined when a field is missing or of another type: a sound checksum does not make a sound writer. */
 function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
@@ -130,12 +116,6 @@ function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
     isCount(length) &&
     isCount(numTokens) &&
     Array.isArray(layers) &&
-    layers.every(
-      (l) =>
-        [l?.numKvHeads, l?.headDim, l?.mainPageBytes, l?.exactPageBytes, l?.exactStart].every(isCount) &&
-        l.exactStart <= length &&
-        Array.isArray(l.exactPages) &&
-        l.exactPages.every(isCount),
-    );
+    layers.every((layer) => typeof layer === "object" && layer !== null && kindOf(layer)?.isSound(layer, length));
   return isSound ? (value as SnapshotHeader) : undefined;
 }

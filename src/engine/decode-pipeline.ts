@@ -56,7 +56,7 @@ export class DecodePipeline {
   /** Takes back the steps ahead. The device may still be at them: whatever comes later is queued behind them. Idempotent. */
   close(): void {
     this.#inFlight.length = 0;
-    this.#sequence.trim(this.#sequence.length);
+    this.#sequence.dropReserved();
     this.#stream.close();
   }
 

@@ -1,6 +1,6 @@
 /** @file Tells the storage of a cache how many pages its longest sequence will have, so that it need not grow step by step. */
 import type { KvCache } from "../cache/kv-cache.ts";
-import { exactGroup, mainGroup } from "../cache/sequence.ts";
+import { exactGroup, mainGroup } from "../cache/states/kv-state.ts";
 import { pagesHeld } from "../plan/cache-pages.ts";
 
 /** contextLength: most tokens of a sequence · chunkTokens: of a step */

@@ -13,6 +13,11 @@ export interface Usage {
   readonly promptTokens: number;
   /** Prompt tokens that were already in the cache. */
   readonly cachedTokens: number;
+  /**
+   * Earlier tokens that are computed again, because a rewind went back to where their 16-bit window is gone. Absent where none
+   * are.
+   */
+  readonly rereadTokens?: number;
   readonly completionTokens: number;
 }
 

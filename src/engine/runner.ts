@@ -14,6 +14,8 @@ export interface PrefillOptions {
   readonly logits?: LogitRows;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** A length of the sequence on the way that a later cut may go back to (`Sequence.mark`). */
+  readonly markAt?: number | undefined;
   /** Receives each chunk's logits ([count][vocabSize]) and the position of its first row; for `all`. */
   readonly onLogits?: (logits: Float32Array, start: number, count: number) => void;
 }
@@ -25,6 +27,8 @@ export interface Work {
   readonly logits: LogitRows;
   /** Called when the sequence has been committed up to the end of a page, the moment at which a fork shares whole pages only. */
   readonly onPageEnd?: (sequence: Sequence) => void;
+  /** See `PrefillOptions.markAt`. */
+  readonly markAt?: number | undefined;
 }
 
 /** Lays the works' tokens out as the rows of one step. */
@@ -48,17 +52,16 @@ export function makeStep(works: readonly Work[]): Step {
   return { tokens, positions, spans, logitRows: Int32Array.from(logitRows) };
 }
 
-/** In parts where someone wants to see the page ends: the 16-bit window of an earlier position is gone after a later one. */
-function commit({ sequence, tokens, onPageEnd }: Work): void {
-  let left = tokens.length;
-  while (onPageEnd && left > 0) {
-    const toPageEnd = PAGE_TOKENS - (sequence.length % PAGE_TOKENS);
-    if (toPageEnd > left) break;
-    sequence.commit(toPageEnd);
-    left -= toPageEnd;
-    onPageEnd(sequence);
+/** In parts where an earlier length matters: the 16-bit window of that position is gone after a later one. */
+function commit({ sequence, tokens, onPageEnd, markAt = 0 }: Work): void {
+  const end = sequence.length + tokens.length;
+  while (sequence.length < end) {
+    const pageEnd = onPageEnd ? (Math.floor(sequence.length / PAGE_TOKENS) + 1) * PAGE_TOKENS : end;
+    const next = Math.min(end, pageEnd, markAt > sequence.length ? markAt : end);
+    sequence.commit(next - sequence.length);
+    if (next === markAt) sequence.mark();
+    if (next === pageEnd) onPageEnd?.(sequence);
   }
-  if (left > 0) sequence.commit(left);
 }
 
 export class Runner {
@@ -95,14 +98,14 @@ export class Runner {
       for (const work of works) commit(work);
       return logits;
     } catch (error) {
-      for (const sequence of reserved) sequence.trim(sequence.length);
+      for (const sequence of reserved) sequence.dropReserved();
       throw error;
     }
   }
 
   /** Appends `tokens` to a sequence chunk by chunk; returns the last position's logits unless `logits` says otherwise. */
   async prefill(sequence: Sequence, tokens: ArrayLike<number>, options: PrefillOptions = {}): Promise<Float32Array> {
-    const { logits = "last", signal, onProgress, onLogits } = options;
+    const { logits = "last", signal, onProgress, onLogits, markAt } = options;
     this.#checkContext(sequence.length + tokens.length);
     const all = Int32Array.from(tokens);
     let last: Float32Array = new Float32Array(0);
@@ -111,7 +114,8 @@ export class Runner {
       const chunk = all.subarray(at, at + this.chunkTokens);
       const isLast = at + chunk.length === all.length;
       const start = sequence.length;
-      last = await this.step([{ sequence, tokens: chunk, logits: logits === "last" && !isLast ? "none" : logits }]);
+      const rows = logits === "last" && !isLast ? "none" : logits;
+      last = await this.step([{ sequence, tokens: chunk, logits: rows, markAt }]);
       if (logits === "all") onLogits?.(last, start, chunk.length);
       onProgress?.(at + chunk.length, all.length);
       await yieldNow();

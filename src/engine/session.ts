@@ -17,6 +17,8 @@ export class Session {
   /** Every token said so far; the cache may lag behind by the last sampled one. */
   readonly #tokens: number[];
   #busy = false;
+  /** Tokens that the last rewind took out of the cache although they are part of the conversation. */
+  #rereadTokens = 0;
 
   constructor(llm: LLM, sequence: Sequence, tokens: readonly number[] = []) {
     this.llm = llm;
@@ -62,6 +64,8 @@ export class Session {
     this.#busy = true;
     const started = performance.now();
     const cachedTokens = this.#sequence.length;
+    const rereadTokens = this.#rereadTokens;
+    this.#rereadTokens = 0;
     let firstAt = 0;
     let prefillMs = 0;
     const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => {
@@ -70,7 +74,7 @@ export class Session {
       const { completionTokens } = continuation;
       return {
         finishReason,
-        usage: { promptTokens: ids.length, cachedTokens, completionTokens },
+        usage: { promptTokens: ids.length, cachedTokens, completionTokens, ...(rereadTokens > 0 && { rereadTokens }) },
         timings: {
           ttftMs: (firstAt || end) - started,
           prefillMs,
@@ -89,7 +93,7 @@ export class Session {
     let pipeline: DecodePipeline | null = null;
     try {
       const logits = await runner
-        .prefill(this.#sequence, pending, { signal, onProgress: onPrefill })
+        .prefill(this.#sequence, pending, { signal, onProgress: onPrefill, markAt: this.#tokens.length - 1 })
         .catch((error: unknown) => {
           // The prompt did not make it: forget what the cache does not hold.
           this.#tokens.length = Math.max(Math.min(before, this.#tokens.length), this.#sequence.length);
@@ -136,13 +140,15 @@ export class Session {
 
   /**
    * Keeps the longest common prefix of this session and `ids`, less the last token (its logits are wanted), and drops
-   * the rest. returns: tokens kept
+   * the rest. What follows is what would follow in a fresh session: tokens whose 16-bit window is gone are read again by the
+   * next `generate`, which says how many (`usage.rereadTokens`). Ends of prompts are kept ready, so that answering again reads
+   * nothing again. returns: tokens kept
    */
   rewindTo(ids: ArrayLike<number>): number {
     let shared = 0;
     const limit = Math.min(this.#sequence.length, ids.length - 1);
     while (shared < limit && this.#tokens[shared] === ids[shared]) shared++;
-    this.#sequence.trim(shared);
+    this.#rereadTokens = shared - this.#sequence.cutTo(shared);
     this.#tokens.length = shared;
     return shared;
   }

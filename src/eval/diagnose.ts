@@ -7,7 +7,7 @@
  * because people ask for them: they are diagnostics, never a verdict.
  */
 import type { AttentionLayer } from "../backends/ops.ts";
-import { hasExactStream } from "../cache/kv-cache.ts";
+import { hasExactStream } from "../cache/layer-cache.ts";
 import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";

@@ -5,7 +5,7 @@ import { PagePool } from "../cache/page-pool.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { kvTransforms } from "../quant/kv-transform.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import { bufferWidths, layoutOf, type ModelLayout, stateLayers, stateShapes } from "./layout.ts";
+import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions, type WeightSource } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { Stage } from "./stage.ts";
@@ -76,10 +76,10 @@ export class Decoder {
 
   /** A cache in this model's format. `budgetBytes` limits the pages of all its sequences together. */
   createCache(budgetBytes?: number): KvCache {
-    const layers = stateLayers(this.#layout);
+    const states = stateShapes(this.#layout);
     return new KvCache(
-      stateShapes(this.#layout),
-      (state) => this.kv.forLayer(layers[state]!),
+      states.map(({ shape }) => shape),
+      (index) => this.kv.forLayer(states[index]!.layer),
       new PagePool(this.ops.pages, budgetBytes),
     );
   }

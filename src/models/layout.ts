@@ -1,5 +1,5 @@
 /** @file The model that a config describes: its blocks, layer by layer, and the weights around them. */
-import type { StateShape } from "../cache/state-shape.ts";
+import type { StateShape } from "../cache/states/state-shape.ts";
 import { type Branch, matrix, norm, type TensorSpec, type WeightSpec } from "./blocks/block.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { familyOf } from "./registry.ts";
@@ -56,14 +56,11 @@ export function numParameters(layout: ModelLayout): number {
   return sum;
 }
 
-/** What one sequence keeps, in the order of the layers; most layers keep the K and V of their attention. */
-export function stateShapes(layout: ModelLayout): StateShape[] {
-  return layout.layers.flatMap((branches) => branches.flatMap(({ block }) => block.state ?? []));
-}
-
-/** The layer of each state. */
-export function stateLayers(layout: ModelLayout): number[] {
-  return layout.layers.flatMap((branches, layer) => branches.flatMap(({ block }) => (block.state ? layer : [])));
+/** What one sequence keeps, in the order of the layers, and the layer that keeps it. */
+export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; readonly layer: number }[] {
+  return layout.layers.flatMap((branches, layer) =>
+    branches.flatMap(({ block }) => (block.state ? { shape: block.state, layer } : [])),
+  );
 }
 
 /** f32 values a row of each buffer that steps need: the residual stream, its norm, and what blocks ask for. */

@@ -5,6 +5,7 @@
  * devices are several.
  */
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight } from "../backends/ops.ts";
+import type { StateShape } from "../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { BlockStep, RunningBlock } from "./blocks/block.ts";
@@ -45,12 +46,18 @@ export class Stage {
     this.ops = ops;
     this.#normEps = normEps;
     this.#widths = widths;
-    let states = 0;
+    const states = new Map<string, number>();
+    /** States are counted by kind, as sequences keep them. */
+    const nextIndex = ({ kind }: StateShape): number => {
+      const index = states.get(kind) ?? 0;
+      states.set(kind, index + 1);
+      return index;
+    };
     this.#branches = layers.flatMap((branches, layer) =>
       branches.map(({ branch, norm, weights }) => ({
         norm,
         block: branch.block.bind(weights, {
-          stateIndex: branch.block.state ? states++ : -1,
+          stateIndex: branch.block.state ? nextIndex(branch.block.state) : -1,
           format: kv.forLayer(layer),
           calibration: calibration[layer] ?? null,
         }),
@@ -58,7 +65,7 @@ export class Stage {
     );
   }
 
-  /** The attention of each state that is one, in order. */
+  /** Attention of the layers that have it, in order. */
   get attentionLayers(): readonly AttentionLayer[] {
     return this.#branches.flatMap(({ block }) => block.attention ?? []);
   }

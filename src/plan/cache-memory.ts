@@ -3,7 +3,7 @@ import { alignUp } from "../backends/wasm/heap.ts";
 import { bufferBytes } from "../backends/webgpu/queue/buffers.ts";
 import { slabCapacity } from "../backends/webgpu/queue/page-storage.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
-import { type LayerCache, layerCache } from "../cache/kv-cache.ts";
+import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
@@ -25,12 +25,15 @@ interface Layer {
 /** The cache of one model and format at any length. Lengths are tokens of one sequence. */
 export class CacheMemory {
   readonly #layers: readonly Layer[];
+  /** Of one sequence, whatever its length. */
+  readonly #fixedBytes: number;
 
   /** @throws TurboQuantError invalid_argument — a head_dim that cannot be packed, or a layers= range beyond the model */
   constructor(model: PlannedModel, kv: KvSpec) {
-    kv.validateLayers(model.layers.length);
-    this.#layers = model.layers.map((shape, layer) => ({
-      cache: layerCache(kv.forLayer(layer), shape),
+    kv.validateLayers(model.numLayers ?? model.layers.length);
+    this.#fixedBytes = model.fixedStateBytes ?? 0;
+    this.#layers = model.layers.map((shape, index) => ({
+      cache: layerCache(kv.forLayer(shape.modelLayer ?? index), shape),
       // The engine keeps every token of a sliding-window layer; for types it does not run, what the model needs is counted.
       keeps: model.runs ? 0 : shape.slidingWindow,
     }));
@@ -40,7 +43,7 @@ export class CacheMemory {
   bytes(tokens: number): number {
     return this.#layers.reduce(
       (sum, { cache, keeps }) => sum + bytesOf(cache, pagesAtRest(cache, kept(tokens, keeps))),
-      0,
+      this.#fixedBytes,
     );
   }
 
@@ -63,7 +66,8 @@ export class CacheMemory {
 
   /** What `sequences` of these tokens each, prefilled one after the other, make the backend's storage hold. */
   held(tokens: number, sequences: number, chunkTokens: number, backend: PlannedBackend): HeldMemory {
-    let bytes = 0;
+    // A step has the state before it, at its last page end and after it.
+    let bytes = this.#fixedBytes * (sequences + 2);
     let largestBinding = 0;
     for (const { cache, keeps } of this.#layers) {
       const length = kept(tokens, keeps);

@@ -1,7 +1,8 @@
 /** @file The closed form against sequences that are really filled. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { KvCache, layerCache } from "../cache/kv-cache.ts";
+import { KvCache } from "../cache/kv-cache.ts";
+import { layerCache } from "../cache/layer-cache.ts";
 import { MemoryPageStorage } from "../cache/memory-storage.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";

@@ -1,6 +1,6 @@
 /** @file What a memory plan needs to know of a model: its matrices and its layers with a KV cache. */
 import type { WeightType } from "../backends/ops.ts";
-import type { LayerShape } from "../cache/kv-cache.ts";
+import type { LayerShape } from "../cache/states/state-shape.ts";
 import { TurboQuantError } from "../errors.ts";
 import { useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
@@ -26,6 +26,8 @@ export interface PlannedWeight {
 export interface PlannedLayer extends LayerShape {
   /** Positions that the layer attends to; 0 for all. */
   readonly slidingWindow: number;
+  /** Its number among all layers of the model, which is what a spec's `layers=` counts; its index where all have K and V. */
+  readonly modelLayer?: number;
 }
 
 export interface PlannedModel {
@@ -36,6 +38,10 @@ export interface PlannedModel {
   readonly assumptions: readonly string[];
   /** Layers that keep K and V. */
   readonly layers: readonly PlannedLayer[];
+  /** All layers, those without K and V as well; as many as `layers` where absent. */
+  readonly numLayers?: number;
+  /** Bytes of the states of a sequence whose size does not depend on its length; none where absent. */
+  readonly fixedStateBytes?: number;
   readonly hiddenSize: number;
   readonly numHeads: number;
   /** f32 values a token in the activation buffers; of all experts that a token uses. */
@@ -74,7 +80,11 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     modelType: config.modelType,
     runs: true,
     assumptions: [],
-    layers: stateShapes(layout),
+    numLayers: config.numLayers,
+    layers: stateShapes(layout).flatMap(({ shape, layer }) =>
+      shape.kind === "kv" ? { ...shape, modelLayer: layer } : [],
+    ),
+    fixedStateBytes: sum(stateShapes(layout).map(({ shape }) => (shape.kind === "recurrent" ? shape.numBytes : 0))),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
     activationWidth: sum(Object.values(bufferWidths(layout, config.hiddenSize))),

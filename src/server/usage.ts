@@ -11,7 +11,7 @@ export interface WireUsage {
 /** Prompts are counted once, however many continuations each has. */
 export function sumUsage(prompts: readonly Usage[], continuations: readonly Usage[]): WireUsage {
   const sum = (list: readonly Usage[], field: keyof Usage): number =>
-    list.reduce((total, usage) => total + usage[field], 0);
+    list.reduce((total, usage) => total + (usage[field] ?? 0), 0);
   const promptTokens = sum(prompts, "promptTokens");
   const completionTokens = sum(continuations, "completionTokens");
   return {

@@ -1,9 +1,10 @@
 /** @file For tests: sequences whose pages say which token wrote them. */
-import { KvCache, type LayerShape } from "../../src/cache/kv-cache.ts";
+import { KvCache } from "../../src/cache/kv-cache.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { PageAddress } from "../../src/cache/page-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
+import type { LayerShape } from "../../src/cache/states/state-shape.ts";
 import type { LayerKvFormat, SideFormat } from "../../src/quant/kv-format.ts";
 import { plain } from "../../src/quant/kv-presets.ts";
 import type { PageLayout } from "../../src/quant/page-layout.ts";

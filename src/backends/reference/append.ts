@@ -1,6 +1,6 @@
 /** @file Norm, RoPE, calibrate, rotate, quantize and store the keys and values of a step. */
 
-import { EXACT_SIDE } from "../../cache/kv-cache.ts";
+import { EXACT_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { quantizeFullPages } from "../kivi-append.ts";

@@ -1,5 +1,5 @@
 /** @file Softmax attention over the cache, one query at a time, in f64. */
-import { EXACT_SIDE } from "../../cache/kv-cache.ts";
+import { EXACT_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
@@ -50,15 +50,14 @@ export function attend(
   const vCodec = new RowCodec(format.v, format, d);
   const constants = headCalibrations(layer.calibration, format, d, "v");
   for (const span of step.spans) {
-    const hasExact = span.sequence.cache.layers[index]!.exact !== null;
+    const { residual } = span.sequence.cache.layers[index]!;
     const exactStart = span.sequence.exactStart(index);
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
       const history = decodeHistory(storage, span, layer, kvHead);
       for (let n = 0; n < span.count; n++) {
         const i = span.start + n;
         const first = layer.slidingWindow > 0 ? Math.max(0, i - layer.slidingWindow + 1) : 0;
-        const isExact = (j: number): boolean =>
-          hasExact && (j < format.sinks || (j > i - format.window && j >= exactStart));
+        const isExact = (j: number): boolean => residual?.reads(i, j, exactStart) ?? false;
         for (let g = 0; g < group; g++) {
           const offset = ((span.row + n) * numHeads + kvHead * group + g) * d;
           const o = attendOne(history, q.subarray(offset, offset + d), first, i, isExact);

@@ -17,11 +17,8 @@ export class Admission {
   /** Bytes of one sequence of `length` tokens that shares nothing. */
   sequenceBytes(length: number): number {
     let sum = this.#mainBytes(Math.ceil(length / PAGE_TOKENS));
-    for (const { exact, format } of this.#cache.layers) {
-      if (!exact) continue;
-      const sinkPages = Math.ceil(format.sinks / exact.pageTokens);
-      const windowPages = format.window > 0 ? Math.ceil(format.window / exact.pageTokens) + 1 : 0;
-      sum += Math.min(Math.ceil(length / exact.pageTokens), sinkPages + windowPages) * exact.numBytes;
+    for (const { residual } of this.#cache.layers) {
+      if (residual) sum += residual.mostPages(length) * residual.layout.numBytes;
     }
     return sum;
   }
@@ -63,8 +60,9 @@ export class Admission {
 
   /** 16-bit copies of what a step reads of prompts, which live until it ends. */
   #stepBytes(stepTokens: number): number {
-    return this.#cache.layers.reduce((sum, { exact, format }) => {
-      return exact && format.window > 0 ? sum + Math.ceil(stepTokens / exact.pageTokens) * exact.numBytes : sum;
+    return this.#cache.layers.reduce((sum, { residual }) => {
+      if (!residual || residual.window === 0) return sum;
+      return sum + Math.ceil(stepTokens / residual.layout.pageTokens) * residual.layout.numBytes;
     }, 0);
   }
 

@@ -76,6 +76,8 @@ export class PrefixCache {
    * hash: of its pages · isInterior: the prompt goes on
    */
   addPageEnd(sequence: Sequence, hash: string, isInterior: boolean): void {
+    // A step keeps some states at its last page end only.
+    if (sequence.keepable(sequence.length) < sequence.length) return;
     const known = this.#byHash.get(hash)?.find((entry) => entry.tail.length === 0);
     if (known) {
       if (!isInterior) this.touch(known);

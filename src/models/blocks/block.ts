@@ -5,7 +5,7 @@
  * config, random weights, the memory plan and the total of the load progress.
  */
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight } from "../../backends/ops.ts";
-import type { StateShape } from "../../cache/state-shape.ts";
+import type { StateShape } from "../../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import type { WeightUse } from "../../weights/kept-type.ts";
@@ -36,7 +36,7 @@ export type Weights = Readonly<Record<string, Weight>>;
 
 /** What a block of one layer is given when its weights are there. */
 export interface LayerContext {
-  /** Which of a sequence's states is this block's; -1 for a block without one. */
+  /** Which of a sequence's states of its kind is this block's; -1 for a block without one. */
   readonly stateIndex: number;
   /** The cache format of this layer. */
   readonly format: LayerKvFormat;

@@ -1,5 +1,5 @@
 /** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
-import { exactGroup, mainGroup } from "../../../cache/sequence.ts";
+import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
 import { kvTransforms } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";

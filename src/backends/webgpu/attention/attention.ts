@@ -2,8 +2,8 @@
  * @file Attention of a step: tokens that are decoded one by one, spans in tiles, and the merge that joins the parts of a head,
  * divides by the sum of weights and undoes V's rotation.
  */
-import type { LayerCache } from "../../../cache/kv-cache.ts";
-import { exactGroup, mainGroup } from "../../../cache/sequence.ts";
+import type { LayerCache } from "../../../cache/layer-cache.ts";
+import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
 import { kvTransforms, type SideTransform } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";

@@ -2,7 +2,7 @@
  * @file Attention of tokens that are decoded one by one: the keys are cut into as many parts as keep a GPU busy, one more
  * reads the 16-bit copies. attend-merge.wgsl joins the parts.
  */
-import type { LayerCache } from "../../../cache/kv-cache.ts";
+import type { LayerCache } from "../../../cache/layer-cache.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { AttentionLayer } from "../../ops.ts";
 import type { TableUse } from "../codec/code-words.ts";

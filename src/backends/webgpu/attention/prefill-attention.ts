@@ -4,7 +4,7 @@
  * Leaves sums that are not normalised yet, in V's stored space, and their maxima and weights; the merge of
  * decode attention finishes them.
  */
-import type { LayerCache } from "../../../cache/kv-cache.ts";
+import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { TurboQuantError } from "../../../errors.ts";
 import type { AttentionLayer, Span } from "../../ops.ts";
 import { sideName } from "../codec/read-text.ts";

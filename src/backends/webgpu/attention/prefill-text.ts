@@ -3,7 +3,7 @@
  *
  * Scores: four rows by `keys / 16` keys an invocation. Sums: `band` rows by `quads / lanes` quads of coordinates.
  */
-import { EXACT_SIDE } from "../../../cache/kv-cache.ts";
+import { EXACT_SIDE } from "../../../cache/layer-cache.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { PageLayout } from "../../../quant/page-layout.ts";
 import { type SideReader, sideName, sideReader } from "../codec/read-text.ts";

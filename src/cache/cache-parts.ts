@@ -1,0 +1,12 @@
+/** @file What a sequence knows of the cache it belongs to. */
+import type { LayerCache } from "./layer-cache.ts";
+import type { PagePool } from "./page-pool.ts";
+import type { StateSlot } from "./states/state-slot.ts";
+
+export interface CacheParts {
+  /** Layers with keys and values, in order. */
+  readonly layers: readonly LayerCache[];
+  /** Every state of a sequence, in order. */
+  readonly slots: readonly StateSlot[];
+  readonly pool: PagePool;
+}

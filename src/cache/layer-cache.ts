@@ -1,0 +1,33 @@
+/** @file Format and page layouts of the keys and values of one layer. */
+import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
+import { plain } from "../quant/kv-presets.ts";
+import { EXACT_PAGE_TOKENS, PAGE_TOKENS, type PageLayout, pageLayout } from "../quant/page-layout.ts";
+import { ResidualWindow } from "./states/residual-window.ts";
+import type { LayerShape } from "./states/state-shape.ts";
+
+export interface LayerCache {
+  readonly format: LayerKvFormat;
+  /** Every token, in the format's types. */
+  readonly main: PageLayout;
+  /** Sinks and recent window in f16, rotated like the codes; null when the format has none. */
+  readonly exact: PageLayout | null;
+  /** Which positions have such copies; null when the format has none. */
+  readonly residual: ResidualWindow | null;
+}
+
+/** Both sides of the 16-bit pages. */
+export const EXACT_SIDE: SideFormat = plain("f16");
+
+const isFloat = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
+
+/** Whether attention reads part of this layer from 16-bit pages. A cache of floats has nothing to protect. */
+export function hasExactStream(format: LayerKvFormat): boolean {
+  return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
+}
+
+export function layerCache(format: LayerKvFormat, { numKvHeads, headDim }: LayerShape): LayerCache {
+  const main = pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS);
+  if (!hasExactStream(format)) return { format, main, exact: null, residual: null };
+  const exact = pageLayout(EXACT_SIDE, EXACT_SIDE, headDim, numKvHeads, EXACT_PAGE_TOKENS);
+  return { format, main, exact, residual: new ResidualWindow(format.sinks, format.window, exact) };
+}

@@ -1,0 +1,57 @@
+/** @file Keys and values of a layer as part of a cache and of a snapshot. */
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import type { LayerCache } from "../layer-cache.ts";
+import type { PagePool } from "../page-pool.ts";
+import { exactGroup, type KvDescription, KvState, mainGroup } from "./kv-state.ts";
+import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
+
+const SIZES = ["numKvHeads", "headDim", "mainPageBytes", "exactPageBytes"] as const;
+
+export const kvKind: StateKind = {
+  isSound: (description, length) => {
+    const { exactStart, exactPages } = description;
+    return (
+      SIZES.every((name) => isCount(description[name])) &&
+      isCount(exactStart) &&
+      exactStart <= length &&
+      Array.isArray(exactPages) &&
+      exactPages.every(isCount)
+    );
+  },
+  pageBytes: (description, length) => {
+    const { mainPageBytes, exactPageBytes, exactPages } = description as unknown as KvDescription;
+    return Math.ceil(length / PAGE_TOKENS) * mainPageBytes + exactPages.length * exactPageBytes;
+  },
+};
+
+/** index: among the layers with keys and values */
+export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateSlot {
+  const create = (): KvState => new KvState(layer, index, pool);
+  return {
+    kind: "kv",
+    create,
+    mismatch: (description, length) => {
+      const own = create().describe();
+      for (const name of SIZES) {
+        if (description[name] !== own[name]) return { name, want: own[name], got: description[name] };
+      }
+      const { exactStart, exactPages } = description as unknown as KvDescription;
+      const want = (layer.residual?.pageIndices(length, exactStart) ?? []).join();
+      return exactPages.join() === want ? null : { name: "exactPages", want, got: exactPages.join() };
+    },
+    restore: (description, length, take) => {
+      const { exactStart, exactPages, mainPageBytes, exactPageBytes } = description as unknown as KvDescription;
+      const state = create();
+      try {
+        const pages = Math.ceil(length / layer.main.pageTokens);
+        for (let page = 0; page < pages; page++) state.main.set(page, take(mainPageBytes, mainGroup(index)));
+        for (const page of exactPages) state.exact.set(page, take(exactPageBytes, exactGroup(index)));
+      } catch (error) {
+        state.release();
+        throw error;
+      }
+      state.adopt(length, exactStart);
+      return state;
+    },
+  };
+}

@@ -1,0 +1,27 @@
+/** @file A state of fixed size as part of a cache and of a snapshot. */
+import type { PagePool } from "../page-pool.ts";
+import { RecurrentState } from "./recurrent-state.ts";
+import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
+
+export const recurrentKind: StateKind = {
+  isSound: ({ numBytes }) => isCount(numBytes),
+  pageBytes: ({ numBytes }, length) => (length > 0 ? (numBytes as number) : 0),
+};
+
+/** group: of its pages, see `PageStorage.allocate` */
+export function recurrentSlot(numBytes: number, group: number, pool: PagePool): StateSlot {
+  const create = (): RecurrentState => new RecurrentState(numBytes, group, pool);
+  return {
+    kind: "recurrent",
+    create,
+    mismatch: (description) =>
+      description["kind"] === "recurrent" && description["numBytes"] === numBytes
+        ? null
+        : { name: "numBytes", want: numBytes, got: description["numBytes"] },
+    restore: (_, length, take) => {
+      const state = create();
+      state.adopt(length, length > 0 ? take(numBytes, group) : 0);
+      return state;
+    },
+  };
+}

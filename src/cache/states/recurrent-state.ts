@@ -1,0 +1,134 @@
+/**
+ * @file A state of fixed size that every token replaces, one page for each position that may be wanted again.
+ *
+ * A step reads the page of its first position and writes the page of the position after its last token, so steps may run ahead
+ * and be dropped, and forks never write into each other's pages. A step over a page end of the cache writes the state there
+ * too: prompts are shared, cut and marked at page ends.
+ */
+import { assert } from "../../errors.ts";
+import { PAGE_TOKENS } from "../../quant/page-layout.ts";
+import type { PagePool } from "../page-pool.ts";
+import type { PageAddress } from "../page-storage.ts";
+import { type LayerState, MAX_MARKS, type MissingPage, type SavedPage } from "./layer-state.ts";
+
+/** What a snapshot's header says of such a state. */
+export interface RecurrentDescription {
+  readonly kind: "recurrent";
+  readonly numBytes: number;
+}
+
+export class RecurrentState implements LayerState {
+  readonly pageBytes: number;
+  readonly #group: number;
+  readonly #pool: PagePool;
+  /** By position: the state after so many tokens. */
+  readonly #pages: Map<number, PageAddress>;
+  #length: number;
+  #marks: readonly number[] = [];
+
+  constructor(pageBytes: number, group: number, pool: PagePool, from?: RecurrentState) {
+    this.pageBytes = pageBytes;
+    this.#group = group;
+    this.#pool = pool;
+    this.#pages = new Map(from ? from.#pages : []);
+    this.#length = from ? from.#length : 0;
+  }
+
+  get numBytes(): number {
+    return this.#pages.size * this.pageBytes;
+  }
+
+  /** The page with the state before the token at `position`; 0 for the state before all tokens, which is all zeros. */
+  at(position: number): PageAddress {
+    const address = this.#pages.get(position) ?? 0;
+    assert(address !== 0 || position === 0, `the state before position ${position} is gone`);
+    return address;
+  }
+
+  /** Where a step over positions [start, end) leaves its state: pages by the number of tokens they stand for, ascending. */
+  targets(start: number, end: number): (readonly [tokens: number, address: PageAddress])[] {
+    return [...this.#pages].filter(([tokens]) => tokens > start && tokens <= end).sort((a, b) => a[0] - b[0]);
+  }
+
+  missingPages(count: number): MissingPage[] {
+    const end = this.#length + count;
+    const pageEnd = Math.floor(end / PAGE_TOKENS) * PAGE_TOKENS;
+    const positions = [...new Set([pageEnd, end])].filter(
+      (tokens) => tokens > this.#length && !this.#pages.has(tokens),
+    );
+    return positions.map((tokens) => ({
+      numBytes: this.pageBytes,
+      group: this.#group,
+      replaces: 0,
+      place: (address) => {
+        this.#pages.set(tokens, address);
+        return () => void this.#pages.delete(tokens);
+      },
+    }));
+  }
+
+  commit(count: number): void {
+    this.#length += count;
+    const latest = this.keepable(this.#length);
+    this.#drop((tokens) => tokens < latest && !this.#marks.includes(tokens));
+  }
+
+  keepable(length: number): number {
+    let best = 0;
+    for (const tokens of this.#pages.keys()) if (tokens <= length && tokens > best) best = tokens;
+    return best;
+  }
+
+  cutTo(length: number): void {
+    assert(length === 0 || this.#pages.has(length), `cut to ${length}, whose state is gone`);
+    this.#length = length;
+    this.#marks = this.#marks.filter((tokens) => tokens <= length);
+    this.dropReserved();
+  }
+
+  dropReserved(): void {
+    this.#drop((tokens) => tokens > this.#length);
+  }
+
+  mark(): void {
+    if (!this.#pages.has(this.#length) || this.#marks.includes(this.#length)) return;
+    this.#marks = [...this.#marks, this.#length].slice(-MAX_MARKS);
+  }
+
+  fork(hasMarks: boolean): RecurrentState {
+    const copy = new RecurrentState(this.pageBytes, this.#group, this.#pool, this);
+    for (const address of copy.#pages.values()) this.#pool.retain(address);
+    if (hasMarks) copy.#marks = this.#marks;
+    else copy.commit(0);
+    return copy;
+  }
+
+  describe(): RecurrentDescription & Readonly<Record<string, unknown>> {
+    return { kind: "recurrent", numBytes: this.pageBytes };
+  }
+
+  *savedPages(): Generator<SavedPage> {
+    if (this.#length === 0) return;
+    yield { address: this.at(this.#length), numBytes: this.pageBytes, blank: () => {} };
+  }
+
+  /** Takes over the page of a restored state; `length` tokens are then part of it. */
+  adopt(length: number, address: PageAddress): void {
+    this.#length = length;
+    if (length > 0) this.#pages.set(length, address);
+  }
+
+  release(): void {
+    this.#length = 0;
+    this.#marks = [];
+    this.dropReserved();
+  }
+
+  #drop(isGone: (tokens: number) => boolean): void {
+    for (const [tokens, address] of this.#pages) {
+      if (!isGone(tokens)) continue;
+      this.#pool.release(address);
+      this.#pages.delete(tokens);
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** @file What a sequence keeps for one block of a layer. */
+
+export interface LayerShape {
+  readonly numKvHeads: number;
+  readonly headDim: number;
+}
+
+/** Keys and values of every token, as pages of codes. */
+export interface KvShape extends LayerShape {
+  readonly kind: "kv";
+  /** Positions a token attends to, its own included; 0 for all. */
+  readonly slidingWindow: number;
+}
+
+/** A state of fixed size that every token replaces: linear attention, state spaces, short convolutions. */
+export interface RecurrentShape {
+  readonly kind: "recurrent";
+  readonly numBytes: number;
+}
+
+export type StateShape = KvShape | RecurrentShape;
