@@ -138,6 +138,11 @@ export class Sequence {
     for (const state of this.states) state.mark();
   }
 
+  /** The longest length, at most `length`, at which `mark` works. */
+  markable(length: number): number {
+    return this.states.reduce((least, state) => Math.min(least, state.markable(least)), length);
+  }
+
   /** The longest length, at most `length`, to which this sequence can be cut and be as if it had never been longer. */
   keepable(length: number): number {
     let kept = length;

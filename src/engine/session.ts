@@ -93,7 +93,11 @@ export class Session {
     let pipeline: DecodePipeline | null = null;
     try {
       const logits = await runner
-        .prefill(this.#sequence, pending, { signal, onProgress: onPrefill, markAt: this.#tokens.length - 1 })
+        .prefill(this.#sequence, pending, {
+          signal,
+          onProgress: onPrefill,
+          markAt: this.#sequence.markable(this.#tokens.length - 1),
+        })
         .catch((error: unknown) => {
           // The prompt did not make it: forget what the cache does not hold.
           this.#tokens.length = Math.max(Math.min(before, this.#tokens.length), this.#sequence.length);

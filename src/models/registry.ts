@@ -6,7 +6,16 @@ import { mistral } from "./families/mistral.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
 
-export const families: readonly Family[] = [llama, mistral, qwen2, qwen3];
+const known: Family[] = [llama, mistral, qwen2, qwen3];
+
+export const families: readonly Family[] = known;
+
+/** Adds a family of one's own; checkpoints of its model type load from now on. The last one registered for a type counts. */
+export function registerFamily(family: Family): void {
+  const index = known.findIndex(({ modelType }) => modelType === family.modelType);
+  if (index >= 0) known[index] = family;
+  else known.push(family);
+}
 
 const MOE = "mixture-of-experts layers";
 const MLA = "multi-head latent attention (MLA)";

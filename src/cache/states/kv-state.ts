@@ -145,12 +145,17 @@ export class KvState implements LayerState {
     this.truncate(this.#length);
   }
 
+  markable(length: number): number {
+    const { main } = this.layer;
+    // A page that KIVI has quantized does not go back to its copies.
+    return hasKivi(main) ? Math.floor(length / main.pageTokens) * main.pageTokens : length;
+  }
+
   mark(): void {
-    const { residual, main } = this.layer;
+    const { residual } = this.layer;
     // Without a window nothing is ever given back, and near the end nothing has been yet.
     if (!residual || residual.window === 0 || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
-    // A page that KIVI has quantized does not go back to its copies.
-    if (hasKivi(main) && this.#length % main.pageTokens !== 0) return;
+    if (this.markable(this.#length) !== this.#length) return;
     const { pageTokens } = residual.layout;
     const pages: [number, PageAddress][] = [];
     const first = Math.max(Math.floor(this.#exactStart / pageTokens), residual.sinkPages);

@@ -40,6 +40,8 @@ export interface LayerState {
   cutTo(length: number): void;
   /** Gives back pages that are reserved only. */
   dropReserved(): void;
+  /** The longest length, at most `length`, at which `mark` keeps something to go back to. */
+  markable(length: number): number;
   /**
    * Keeps what is needed to go back to the present length for as long as it is among the `MAX_MARKS` latest; its pages are
    * counted like all others.

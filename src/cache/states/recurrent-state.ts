@@ -90,6 +90,10 @@ export class RecurrentState implements LayerState {
     this.#drop((tokens) => tokens > this.#length);
   }
 
+  markable(length: number): number {
+    return Math.floor(length / PAGE_TOKENS) * PAGE_TOKENS;
+  }
+
   mark(): void {
     if (!this.#pages.has(this.#length) || this.#marks.includes(this.#length)) return;
     this.#marks = [...this.#marks, this.#length].slice(-MAX_MARKS);
