@@ -3,7 +3,7 @@ import type { AttentionLayer, Rope, Step } from "../../src/backends/ops.ts";
 import { appendKv } from "../../src/backends/reference/append.ts";
 import { attend } from "../../src/backends/reference/attend.ts";
 import { attendPrefill, type PrefillPlan, planPrefill } from "../../src/backends/webgpu/attention/prefill-attention.ts";
-import { sideCentroids } from "../../src/backends/webgpu/codec/read-text.ts";
+import { sideCentroids } from "../../src/backends/webgpu/codec/table-text.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { SPAN_WORDS, StepBuffer } from "../../src/backends/webgpu/queue/step-buffer.ts";

@@ -5,7 +5,7 @@ import { kvTransforms } from "../../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../../quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
 import type { AttentionLayer } from "../../ops.ts";
-import { sideCentroids } from "../codec/read-text.ts";
+import { sideCentroids } from "../codec/table-text.ts";
 
 export interface AppendConstants {
   /** The norms of Q and K heads are ones; the device copies its weights over them. */

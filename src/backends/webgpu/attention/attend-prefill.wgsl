@@ -16,11 +16,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> pages: array<u32>;
-@group(0) @binding(3) var<storage, read> exact_pages: array<u32>;
-@group(0) @binding(4) var<storage, read> centroids: array<f32>;
-@group(0) @binding(5) var<storage, read> q: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> parts: array<vec4f>;
-@group(0) @binding(7) var<storage, read_write> stats: array<f32>;
+@group(0) @binding(3) var<storage, read> pages4: array<vec4u>;
+@group(0) @binding(4) var<storage, read> exact4: array<vec4u>;
+@group(0) @binding(5) var<storage, read> centroids: array<f32>;
+@group(0) @binding(6) var<storage, read> q: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> parts: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> stats: array<f32>;
 
 const THREADS = ROWS * 4u;
 const POSITIONS = ROWS / GROUP;
@@ -30,8 +31,6 @@ const UNITS = HEAD_DIM / 8u;
 const PITCH = QUADS + 1u;
 const SCORE_PITCH = ROWS / 4u + 1u;
 const MASKED = -3.0e38;
-// Copies of a table that neighbouring lanes would share; unpacking is rare here.
-const COPIES = 1u;
 
 var<workgroup> lut: array<u32, TABLE>;
 // Keys, then values: [key][quad].

@@ -2,9 +2,9 @@
  * @file WGSL that both kernels of decode attention are put together from: where a key lies, its scale, dot products of a few
  * keys with all query heads, tables of centroids. Registers are named one by one: indexed arrays may end up in memory.
  */
-import type { PageLayout, Region, SideLayout } from "../../../quant/page-layout.ts";
-import { loadUnits, rowAt, type TableUse } from "../codec/code-words.ts";
-import { floatText } from "../queue/shader-text.ts";
+import type { PageLayout } from "../../../quant/page-layout.ts";
+import { FLOATS, loadUnits } from "../codec/read-text.ts";
+import type { TableUse } from "../codec/table-text.ts";
 
 export interface DecodeSides {
   readonly main: PageLayout;
@@ -22,31 +22,10 @@ export const ARRAYS = {
   codes: { words: "pages", quads: "pages4" },
   copies: { words: "exact4", quads: "exact4" },
 } as const;
-/** For rows of floats: nothing is looked up. */
-export const FLOATS: TableUse = { half: false, tableAt: 0, copies: 1, copy: "" };
 
 /** The text of both streams, or of the only one. */
 export function either(sides: DecodeSides, text: (stream: Stream) => string): string {
   return sides.exact ? `if (is_exact) {\n${text("copies")}\n} else {\n${text("codes")}\n}` : `{\n${text("codes")}\n}`;
-}
-
-/** f16 at an even byte offset of a row of a region. */
-export const halfAt = (region: Region, page: string, row: string, extra = ""): string => {
-  const at = `(${rowAt(region, page, "kv_head", row)}${extra})`;
-  return `unpack2x16float(pages[${at} >> 2u] >> ((${at} & 2u) * 8u)).x`;
-};
-
-/** The scale of a unit's block, times nothing where there are no blocks. */
-export function blockScale(side: SideLayout, page: string, row: string, unit: string): string | null {
-  if (side.type !== "q8_0" && side.type !== "q4_0r") return null;
-  return halfAt(side.scales!, page, row, ` + ${unit} / 4u * 2u`);
-}
-
-/** Factor of a row; 1 where it is in the blocks or there is none. */
-export function rowScale(side: SideLayout, headDim: number, page: string, row: string): string {
-  return side.type.startsWith("tq")
-    ? `${halfAt(side.scales!, page, row)} * ${floatText(1 / Math.sqrt(headDim))}`
-    : "1.0";
 }
 
 /** Page and row of key `key` as new variables. */
@@ -61,24 +40,6 @@ export function placeText(stream: Stream, name: string, key: string): string {
     `let at${name} = ${key} + select(0u, gap, ${key} >= sink_end);`,
     `let page${name} = (step[exact_table + at${name} / EXACT_TOKENS] & SLOT_MASK) * EXACT_BYTES;`,
     `let row${name} = at${name} % EXACT_TOKENS;`,
-  ]);
-}
-
-/** Fills `lut`: an invocation writes the copies of its entries in an order in which neighbours hit other banks. */
-export function tablesText(
-  tables: readonly { readonly at: number; readonly entries: number; readonly word: string }[],
-  copies: number,
-): string {
-  return lines([
-    `let copy = (l & ${copies - 1}u) * 4u;`,
-    ...tables.map(
-      ({ at, entries, word }) => `for (var e = l; e < ${entries}u; e += THREADS) {
-    let word = ${word};
-    for (var c = 0u; c < ${copies}u; c++) {
-      lut[(${at}u + e) * ${copies}u + ((c + l) & ${copies - 1}u)] = word;
-    }
-  }`,
-    ),
   ]);
 }
 
@@ -127,7 +88,7 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
     ),
   );
   const products = range(block).flatMap((u) => {
-    const scales = keys.map((n) => blockScale(side, `page${n}`, `row${n}`, `(unit0 + ${u}u)`));
+    const scales = loaded.map(({ blocks }) => blocks[u]);
     return [
       ...scales.flatMap((scale, n) => (scale ? [`let block${u}_${n} = ${scale};`] : [])),
       ...range(4).flatMap((pair) => {

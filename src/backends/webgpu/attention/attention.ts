@@ -9,7 +9,7 @@ import { isRotated } from "../../../quant/page-layout.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
-import { sideCentroids, sideName } from "../codec/read-text.ts";
+import { sideCentroids, sideName } from "../codec/table-text.ts";
 import { shaders } from "../generated/shaders.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";

@@ -5,8 +5,7 @@
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { AttentionLayer } from "../../ops.ts";
-import type { TableUse } from "../codec/code-words.ts";
-import { entryText, sideName, tableEntries } from "../codec/read-text.ts";
+import { sideName, sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
 import type { GpuContext } from "../device/context.ts";
 import { shaders } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
@@ -14,7 +13,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
-import { tablesText, wordsType } from "./attend-text.ts";
+import { wordsType } from "./attend-text.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import {
   portableAccumulators,
@@ -137,10 +136,8 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
   const [kName, vName] = [sideName(format.k), sideName(format.v)];
-  const shared = kName === vName;
-  const kEntries = tableEntries(format.k, halfK);
-  const vAt = shared ? 0 : kEntries;
-  const entries = vAt + tableEntries(format.v, halfV);
+  const tables = sideTables(format, { k: halfK, v: halfV }, centroidsAt);
+  const { entries, vAt } = tables;
   const units = headDim / 8;
   const half = halfK || halfV;
   const keyGroups = shape ? shape.keyGroups : Math.min(64, powerBelow(threads / units));
@@ -157,12 +154,6 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     trellis,
   });
   const sides = { main, exact, k: use(format.k, halfK, 0), v: use(format.v, halfV, vAt) };
-  const tables = [
-    { at: 0, entries: kEntries, word: kEntries > 0 ? entryText(format.k, halfK, centroidsAt.k) : "0u" },
-    ...(shared
-      ? []
-      : [{ at: vAt, entries: tableEntries(format.v, halfV), word: entryText(format.v, halfV, centroidsAt.v) }]),
-  ].filter((table) => table.entries > 0);
   const values = {
     HALF: half,
     HAS_EXACT: exact !== null,

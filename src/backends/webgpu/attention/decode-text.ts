@@ -5,19 +5,18 @@
  * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, and the sums of
  * a pass go to f32. 16-bit copies and raw floats may be anywhere in their range and are multiplied in f32.
  */
-import { loadUnits } from "../codec/code-words.ts";
+
+import type { SideLayout } from "../../../quant/page-layout.ts";
+import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
 import { floatText } from "../queue/shader-text.ts";
 import {
   ARRAYS,
-  blockScale,
   type DecodeSides,
   either,
-  FLOATS,
   lines,
   placeText,
   productsText,
   range,
-  rowScale,
   type Stream,
   wordsText,
 } from "./attend-text.ts";
@@ -112,8 +111,11 @@ export function passText(shapes: DecodeShape, sides: DecodeSides): string {
 function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
   const { group, headDim, own } = shape;
   const { k, v } = sides.main;
-  const hasScales =
-    stream === "codes" && (rowScale(k, headDim, "", "") !== "1.0" || rowScale(v, headDim, "", "") !== "1.0");
+  const scaleText = (side: SideLayout, o: number): string | null =>
+    stream === "codes"
+      ? rowScale(side, headDim, { page: `page_own${o}`, head: "kv_head", row: `row_own${o}` }, ARRAYS.codes.words)
+      : null;
+  const hasScales = scaleText(k, 0) !== null || scaleText(v, 0) !== null;
   return lines([
     `let own_at = ${perm("lane", shape)};`,
     ...range(own).flatMap((o) => [
@@ -126,8 +128,8 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
       ...(stream === "copies"
         ? [`let where${o} = page_own${o} + row_own${o} * ${sides.exact!.v.planes[0]!.rowBytes}u;`]
         : []),
-      `let key_scale${o} = ${hasScales ? rowScale(k, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
-      `let value_scale${o} = ${hasScales ? rowScale(v, headDim, `page_own${o}`, `row_own${o}`) : "1.0"};`,
+      `let key_scale${o} = ${scaleText(k, o) ?? "1.0"};`,
+      `let value_scale${o} = ${scaleText(v, o) ?? "1.0"};`,
       ...range(group).map((g) => `var score${o}_${g} = 0.0;`),
     ]),
     ...range((own * shape.lanes) / roundKeys(shape)).map((n) => `{\n${roundText(shape, sides, stream, n)}\n}`),
@@ -230,8 +232,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
         stream === "codes"
           ? { page: `page_v${own}`, head: "kv_head", row, previous: use.trellis ? `previous${id}_${u}` : undefined }
           : { page: `page${id}`, head: "kv_head", row: "0u" };
-      const loaded = loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
-      return { ...loaded, block: blockScale(side, at.page, at.row, `unit${u}`) };
+      return loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
     });
   const keys = range(unroll).map((n) => {
     const id = `${own}_${n}`;
@@ -243,7 +244,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
     ...(stream === "codes"
       ? [`let row${id} = ${place(`from${id}`)};`]
       : [`let page${id} = subgroupShuffle(where${own}, from${id});`]),
-    ...units.flatMap(({ lines, words, block }, u) => [
+    ...units.flatMap(({ lines, words, blocks: [block] }, u) => [
       ...(isPrefetched ? words.map((word, i) => `let ${word} = ahead_${ahead[u]!.words[i]};`) : lines),
       ...(block ? [`let block${id}_${u} = ${block};`] : []),
     ]),
@@ -267,7 +268,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
       const word = `subgroupShuffle(given${w}, from${id})`;
       return `let word${id}_${w} = ${half ? `bitcast<vec2<f16>>(${word})` : word};`;
     }),
-    ...units.flatMap(({ units: pairs, words: [word], block }, u) => [
+    ...units.flatMap(({ units: pairs, words: [word], blocks: [block] }, u) => [
       // Neighbouring lanes have neighbouring units: the code before comes from the last lane.
       ...(use.trellis
         ? [`let previous${id}_${u} = select(0u, subgroupShuffleUp(${word}, 1u), unit${u} % 4u > 0u);`]

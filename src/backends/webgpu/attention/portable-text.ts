@@ -2,19 +2,16 @@
  * @file The unrolled parts of attend-portable.wgsl, decode attention without subgroups: an invocation scores a key, the weights go
  * through workgroup memory, all products are f32.
  */
-import { PAGE_TOKENS } from "../../../quant/page-layout.ts";
-import { loadUnits } from "../codec/code-words.ts";
+import { PAGE_TOKENS, type SideLayout } from "../../../quant/page-layout.ts";
+import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
 import {
   ARRAYS,
-  blockScale,
   type DecodeSides,
   either,
-  FLOATS,
   lines,
   placeText,
   productsText,
   range,
-  rowScale,
   wordOf,
   wordsText,
 } from "./attend-text.ts";
@@ -46,11 +43,13 @@ export function portableScores({ headDim, group }: PortableShape, sides: DecodeS
     "var value_scale = 1.0;",
     ...range(group).map((g) => `var score${g} = 0.0;`),
     either(sides, (stream) => {
-      const isCodes = stream === "codes";
+      const place = { page: "page0", head: "kv_head", row: "row0" };
+      const scaleText = (side: SideLayout): string =>
+        (stream === "codes" && rowScale(side, headDim, place, ARRAYS.codes.words)) || "1.0";
       return lines([
         productsText(products, sides, stream),
-        `let key_scale = ${isCodes ? rowScale(k, headDim, "page0", "row0") : "1.0"};`,
-        `value_scale = ${isCodes ? rowScale(v, headDim, "page0", "row0") : "1.0"};`,
+        `let key_scale = ${scaleText(k)};`,
+        `value_scale = ${scaleText(v)};`,
         ...range(group).map((g) => `score${g} = part0_${g} * key_scale;`),
       ]);
     }),
@@ -86,8 +85,8 @@ const addText = (value: (i: number) => string, weight: string, group: number): s
 
 function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides): string {
   const place = { page: "page", head: "kv_head", row: "row", unit: "unit" };
-  const { lines: loads, units } = loadUnits(main.v, v, place, 1, "v_", ARRAYS.codes);
-  const block = blockScale(main.v, "page", "row", "unit");
+  const { lines: loads, units, blocks } = loadUnits(main.v, v, place, 1, "v_", ARRAYS.codes);
+  const [block] = blocks;
   return lines([
     "for (var at = 0u; at < THREADS; at += 64u) {",
     "if (base + at < high) {",

@@ -7,7 +7,7 @@
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { TurboQuantError } from "../../../errors.ts";
 import type { AttentionLayer, Span } from "../../ops.ts";
-import { sideName } from "../codec/read-text.ts";
+import { sideName } from "../codec/table-text.ts";
 import { shaders } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
@@ -144,7 +144,7 @@ export function prefillKernel(
           OUTPUT: outputText(shape),
         },
       ),
-      buffers: ["read", "read", "read", "read", "read", "write", "write"],
+      buffers: ["read", "read", "read", "read", "read", "read", "write", "write"],
     };
   });
 }
@@ -168,7 +168,7 @@ export function attendPrefill(
   commands.dispatch(
     prefillKernel(commands, options, plan.rows),
     [span.row, span.start, span.count, record, plan.splits, format.sinks, format.window, slidingWindow],
-    [step, pages, exactPages, centroids, q, parts, stats],
+    [step, pages, pages, exactPages, centroids, q, parts, stats],
     numKvHeads,
     tiles,
     plan.splits,

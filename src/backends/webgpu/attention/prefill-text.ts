@@ -3,10 +3,11 @@
  *
  * Scores: four rows by `keys / 16` keys an invocation. Sums: `band` rows by `quads / lanes` quads of coordinates.
  */
-import { EXACT_SIDE } from "../../../cache/layer-cache.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
-import type { PageLayout } from "../../../quant/page-layout.ts";
-import { type SideReader, sideName, sideReader } from "../codec/read-text.ts";
+import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
+import { FLOATS, loadUnits, type PageArrays, rowScale } from "../codec/read-text.ts";
+import { sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
+import { ARRAYS, lines, range } from "./attend-text.ts";
 
 /** How the sums of a head dimension are spread over a workgroup of `4 · rows` invocations. */
 export interface SumShape {
@@ -23,9 +24,6 @@ export function sumShape(headDim: number): SumShape {
   const lanes = quads <= 16 ? 16 : 32;
   return { lanes, band: lanes / 4, columns: Math.ceil(quads / lanes) };
 }
-
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-const lines = (texts: readonly string[]): string => texts.join("\n");
 
 /** Dot products of four queries with the keys of an invocation, masked and left in `scores`. */
 export function scoresText(keys: number): string {
@@ -91,6 +89,26 @@ export function outputText(shape: SumShape): string {
   );
 }
 
+/**
+ * Functions that read one side of one stream: `NAME_unit(page, head, row, unit)`, eight neighbouring coordinates as four pairs,
+ * and `NAME_factor(page, head, row, unit)`, which they have to be multiplied by.
+ */
+function readerText(name: string, side: SideLayout, use: TableUse, arrays: PageArrays, headDim: number): string {
+  const place = { page: "page", head: "head", row: "row", unit: "unit" };
+  const { lines: loads, units, blocks } = loadUnits(side, use, place, 1, "w", arrays);
+  const factor = rowScale(side, headDim, place, arrays.words) ?? blocks[0] ?? "1.0";
+  return `
+fn ${name}_unit(page: u32, head: u32, row: u32, unit: u32) -> array<vec2f, 4> {
+${lines(loads)}
+return array<vec2f, 4>(
+${units[0]!.join(",\n")},
+);
+}
+fn ${name}_factor(page: u32, head: u32, row: u32, unit: u32) -> f32 {
+return ${factor};
+}`;
+}
+
 /** Readers of both sides of both streams, with the tables they share. */
 export interface PrefillReaders {
   readonly text: string;
@@ -100,7 +118,7 @@ export interface PrefillReaders {
   readonly entries: number;
 }
 
-/** centroids: K's, then V's; the table is one where both are read alike. */
+/** centroidsAt: where those of each side begin */
 export function prefillReaders(
   k: SideFormat,
   v: SideFormat,
@@ -109,37 +127,28 @@ export function prefillReaders(
   centroidsAt: { readonly k: number; readonly v: number },
 ): PrefillReaders {
   const { headDim } = main;
-  const shared = sideName(k) === sideName(v);
-  const make = (name: string, pages: string, side: SideFormat, layout: PageLayout["k"], tableAt = 0): SideReader =>
-    sideReader({ name, pages, f16: false, headDim, tableAt }, side, layout);
-  const kReader = make("k", "pages", k, main.k);
-  const vAt = shared ? 0 : kReader.entries;
-  const vReader = make("v", "pages", v, main.v, vAt);
-  const copies = exact
-    ? [make("xk", "exact_pages", EXACT_SIDE, exact.k), make("xv", "exact_pages", EXACT_SIDE, exact.v)]
-    : [];
-  const fill = (reader: SideReader, at: number, from: number): string =>
-    reader.entries === 0
-      ? ""
-      : `for (var e = l; e < ${reader.entries}u; e += THREADS) { lut[${at}u + e] = ${reader.entryText(from)}; }`;
+  const tables = sideTables({ k, v }, { k: false, v: false }, centroidsAt);
+  const use = ({ trellis }: SideFormat, tableAt: number): TableUse => ({ ...FLOATS, tableAt, trellis });
   return {
-    text: lines([kReader, vReader, ...copies].map((reader) => reader.text)),
-    tables: lines([
-      fill(kReader, 0, centroidsAt.k),
-      shared ? "" : fill(vReader, vAt, centroidsAt.v),
-      "workgroupBarrier();",
+    text: lines([
+      readerText("k", main.k, use(k, 0), ARRAYS.codes, headDim),
+      readerText("v", main.v, use(v, tables.vAt), ARRAYS.codes, headDim),
+      ...(exact
+        ? [
+            readerText("xk", exact.k, FLOATS, ARRAYS.copies, headDim),
+            readerText("xv", exact.v, FLOATS, ARRAYS.copies, headDim),
+          ]
+        : []),
     ]),
-    entries: Math.max(1, vAt + vReader.entries),
+    tables: lines([tablesText(tables, 1), "workgroupBarrier();"]),
+    entries: Math.max(1, tables.entries),
   };
 }
 
 /** `stage_k` and `stage_v`: a tile's rows as floats in `kv`; keys that are not there become zero. */
 export function stagingText(hasExact: boolean): string {
   const unit = (name: string): string =>
-    lines([
-      `values = ${name}_unit(page, head, slot, unit, l);`,
-      `factor = ${name}_scale(page, head, slot) * ${name}_block(page, head, slot, unit);`,
-    ]);
+    lines([`values = ${name}_unit(page, head, slot, unit);`, `factor = ${name}_factor(page, head, slot, unit);`]);
   const copies = (side: string): string => `if (tile.is_exact) {
       let entry = step[exact_table + j / EXACT_TOKENS];
       if (j / EXACT_TOKENS < exact_entries && entry != 0u) {

@@ -1,160 +1,167 @@
 /**
- * @file WGSL that reads codes where they lie. For a side `k` or `v` (or `x`, the 16-bit copies) it gives
+ * @file WGSL that reads the rows of a page where they lie: the one reader of every attention kernel, for codes, blocks and floats.
  *
- * `k_unit(page, head, row, unit, lane)`: eight neighbouring coordinates as four pairs, codes as centroids of norm √headDim ·
- * `k_scale(page, head, row)`: the factor of the row · `k_block(page, head, row, unit)`: the factor of the unit.
- *
- * Codes are looked up in a table `lut` in workgroup memory: two at a time as f16 if they have up to five bits, else singly.
+ * `loadUnits` gives statements that load the words of a unit (eight neighbouring coordinates of a row) and expressions of its
+ * four pairs, codes as centroids of norm √headDim, and of the block's factor; `rowScale` is the factor of the whole row.
  */
-import { getCodebook } from "../../../quant/codebook.ts";
-import type { SideFormat } from "../../../quant/kv-format.ts";
-import { codeBits, planeWidths, type Region, type SideLayout } from "../../../quant/page-layout.ts";
-import { TRELLIS_VALUES } from "../../../quant/trellis.ts";
+import { codeBits, type Region, type SideLayout } from "../../../quant/page-layout.ts";
+import { TRELLIS_RUN } from "../../../quant/trellis.ts";
 import { floatText } from "../queue/shader-text.ts";
-import { beforeText, hasPairs, pairTexts, type UnitWord } from "./code-words.ts";
+import { fieldText, pairTexts, type TableUse, type UnitWord } from "./table-text.ts";
 
-export interface SideReader {
-  /** WGSL functions. */
-  readonly text: string;
-  /** Entries of its table of one copy; 0 for types without a codebook. */
-  readonly entries: number;
-  /** Statement that gives entry `e` of the table from `centroids[AT + …]`. */
-  readonly entryText: (centroidsAt: number) => string;
-  /** Values come in blocks with a scale each. */
-  readonly hasBlocks: boolean;
+/** Arrays that a page is bound as: of u32, and of vec4u for what is read 16 bytes at a time. */
+export interface PageArrays {
+  readonly words: string;
+  readonly quads: string;
 }
 
-export interface ReaderOptions {
-  /** Name of the functions. */
-  readonly name: string;
-  /** Array of u32 the pages are in. */
-  readonly pages: string;
-  /** Pairs are vec2<f16>, else vec2<f32>. */
-  readonly f16: boolean;
-  readonly headDim: number;
-  /** First entry of its table in `lut`, in entries. */
-  readonly tableAt: number;
+/** WGSL expressions that say where a row is: the page in bytes, the KV head, the row. */
+export interface RowPlace {
+  readonly page: string;
+  readonly head: string;
+  readonly row: string;
 }
 
-const byteAt = (r: Region, unitBytes: number): string =>
-  `page + ${r.offset}u + head * ${r.headStride}u + row * ${r.rowBytes}u + unit * ${unitBytes}u`;
+/** For rows of floats: nothing is looked up. */
+export const FLOATS: TableUse = { half: false, tableAt: 0, copies: 1, copy: "" };
 
-/** What kernels and labels call a side by: sides of one name are read alike. */
-export const sideName = ({ type, trellis }: SideFormat): string => (trellis ? `${type} trellis` : type);
+/** Where a row begins in a region, in bytes. */
+const rowAt = (r: Region, { page, head, row }: RowPlace): string =>
+  `${page} + ${r.offset}u + ${head} * ${r.headStride}u + (${row}) * ${r.rowBytes}u`;
 
-/** What codes stand for, in vectors of norm √headDim. */
-export function sideCentroids(side: SideFormat, headDim: number): Float32Array {
-  if (!side.type.startsWith("tq")) return new Float32Array(0);
-  return side.trellis ? TRELLIS_VALUES : getCodebook(headDim, codeBits(side.type)).scaled;
+/** The f16 of a row in a region of scales; extra: more bytes, an even number of them. */
+function halfText(words: string, region: Region, place: RowPlace, extra = ""): string {
+  const at = `(${rowAt(region, place)}${extra})`;
+  return `unpack2x16float(${words}[${at} >> 2u] >> ((${at} & 2u) * 8u)).x`;
 }
 
-export function tableEntries(side: SideFormat, half: boolean): number {
-  if (!side.type.startsWith("tq")) return 0;
-  // With the code before: a value by four bits, two values by six.
-  if (side.trellis) return half ? 64 : 16;
-  const bits = codeBits(side.type);
-  return hasPairs(bits, half) ? 4 ** bits : 2 ** bits;
+const isBlocks = ({ type }: SideLayout): boolean => type === "q8_0" || type === "q4_0r";
+
+/** Factor of a row of codes; null where there is none or each block has its own. */
+export function rowScale(side: SideLayout, headDim: number, place: RowPlace, words: string): string | null {
+  if (!side.type.startsWith("tq")) return null;
+  return `${halfText(words, side.scales!, place)} * ${floatText(1 / Math.sqrt(headDim))}`;
 }
 
-function codesText(o: ReaderOptions, side: SideFormat, layout: SideLayout, bits: number): string {
-  const widths = planeWidths(bits);
+/** Factor of the block that a unit belongs to; null where there are no blocks. */
+function blockScale(side: SideLayout, place: RowPlace, unit: string, words: string): string | null {
+  return isBlocks(side) ? halfText(words, side.scales!, place, ` + ${unit} / 4u * 2u`) : null;
+}
+
+/** The code before the unit at byte `at`, in the low bits; 0 where the unit begins a run. */
+function beforeText(words: string, at: string, unit: string): string {
+  const inRun = `${unit} % ${TRELLIS_RUN / 8}u`;
+  const byte = `(${at} - min(${inRun}, 1u))`;
+  return `select(0u, ${words}[${byte} >> 2u] >> ((${byte} & 3u) * 8u + 6u), ${inRun} > 0u)`;
+}
+
+export interface Loaded {
+  /** Statements that load the words. */
+  readonly lines: string[];
+  /** Names of the words that are loaded one by one. */
+  readonly words: readonly string[];
+  /** Pairs of each unit, `vec2f` (or vec2<f16> for codes when `half`). */
+  readonly units: readonly (readonly string[])[];
+  /** What the pairs of each unit are to be multiplied by; null where there are no blocks. */
+  readonly blocks: readonly (string | null)[];
+}
+
+/**
+ * Loads `count` (1 or 4) units of a row beginning with `unit` and says what their pairs are. With 4, rows are read 16 bytes
+ * at a time, so they have to begin at such a multiple. name: prefix of the new variables · at.previous: name of the word of
+ * the unit before, moved as that of one unit is, which a trellis otherwise loads too
+ */
+export function loadUnits(
+  side: SideLayout,
+  use: TableUse,
+  at: RowPlace & { readonly unit: string; readonly previous?: string | undefined },
+  count: 1 | 4,
+  name: string,
+  arrays: PageArrays,
+): Loaded {
   const lines: string[] = [];
-  const words: UnitWord[] = [];
-  for (const [i, width] of widths.entries()) {
-    const at = `b${i}`;
-    lines.push(`  let ${at} = ${byteAt(layout.planes[i]!, width)};`);
-    if (width === 8)
-      lines.push(`  let w${i} = ${o.pages}[${at} >> 2u];`, `  let u${i} = ${o.pages}[(${at} >> 2u) + 1u];`);
-    else if (width === 4) lines.push(`  let w${i} = ${o.pages}[${at} >> 2u];`);
-    else lines.push(`  let w${i} = ${o.pages}[${at} >> 2u] >> ((${at} & 3u) * 8u);`);
-    if (side.trellis) lines.push(`  let before = ${beforeText(o.pages, at, "unit")};`);
-    words.push({
-      low: `w${i}`,
-      high: `u${i}`,
-      shift: 0,
-      ...(side.trellis && { before: { word: "before", shift: 0 } }),
-    });
-  }
-  const use = { half: o.f16, tableAt: o.tableAt, copies: 1, copy: "0u", trellis: side.trellis };
-  const pairs = pairTexts(use, bits, words);
-  return `${lines.join("\n")}\n  return array<${v2(o)}, 4>(\n    ${pairs.join(",\n    ")},\n  );`;
-}
-
-const v2 = (o: ReaderOptions): string => `vec2<${o.f16 ? "f16" : "f32"}>`;
-
-function floatsText(o: ReaderOptions, layout: SideLayout): string {
-  const plane = layout.planes[0]!;
-  const at = `  let at = (${byteAt(plane, plane.width)}) >> 2u;`;
-  const pairs = [0, 1, 2, 3].map((i) =>
-    plane.width === 32
-      ? `vec2f(bitcast<f32>(${o.pages}[at + ${2 * i}u]), bitcast<f32>(${o.pages}[at + ${2 * i + 1}u]))`
-      : `unpack2x16float(${o.pages}[at + ${i}u])`,
+  const names: string[] = [];
+  const blocks = Array.from({ length: count }, (_, u) =>
+    blockScale(side, at, u === 0 ? at.unit : `(${at.unit} + ${u}u)`, arrays.words),
   );
-  return `${at}\n  return array<vec2f, 4>(\n    ${pairs.join(",\n    ")},\n  );`;
-}
-
-function blocksText(o: ReaderOptions, layout: SideLayout, isQ8: boolean): string {
-  const at = `  let at = (${byteAt(layout.planes[0]!, isQ8 ? 8 : 4)}) >> 2u;`;
-  const value = (i: number): string =>
-    isQ8
-      ? `f32((${o.pages}[at + ${i >> 2}u] >> ${(8 * i) % 32}u) & 255u) - 128.0`
-      : `f32((${o.pages}[at] >> ${4 * i}u) & 15u) - 8.0`;
-  const pairs = [0, 1, 2, 3].map((i) => `vec2f(${value(2 * i)}, ${value(2 * i + 1)})`);
-  return `${at}\n  return array<vec2f, 4>(\n    ${pairs.join(",\n    ")},\n  );`;
-}
-
-/** f16 at a byte offset that is even. */
-const halfText = (pages: string, at: string): string =>
-  `unpack2x16float(${pages}[(${at}) >> 2u] >> (((${at}) & 2u) * 8u)).x`;
-
-export function sideReader(o: ReaderOptions, side: SideFormat, layout: SideLayout): SideReader {
-  const bits = codeBits(side.type);
-  const isBlocks = side.type === "q8_0" || side.type === "q4_0r";
-  const isCodes = side.type.startsWith("tq");
-  const body = isCodes
-    ? codesText(o, side, layout, bits)
-    : isBlocks
-      ? blocksText(o, layout, side.type === "q8_0")
-      : floatsText(o, layout);
-  const scale = isCodes
-    ? `let at = page + ${layout.scales!.offset}u + head * ${layout.scales!.headStride}u + row * 2u;\n  return ${halfText(o.pages, "at")} * ${floatText(1 / Math.sqrt(o.headDim))};`
-    : "return 1.0;";
-  const block = isBlocks
-    ? `let at = page + ${layout.scales!.offset}u + head * ${layout.scales!.headStride}u + row * ${layout.scales!.rowBytes}u + unit / 4u * 2u;\n  return ${halfText(o.pages, "at")};`
-    : "return 1.0;";
-  return {
-    text: `
-fn ${o.name}_unit(page: u32, head: u32, row: u32, unit: u32, lane: u32) -> array<${v2(o)}, 4> {
-${body}
-}
-fn ${o.name}_scale(page: u32, head: u32, row: u32) -> f32 {
-  ${scale}
-}
-fn ${o.name}_block(page: u32, head: u32, row: u32, unit: u32) -> f32 {
-  ${block}
-}`,
-    entries: tableEntries(side, o.f16),
-    entryText: (at) => (isCodes ? entryText(side, o.f16, at) : "0u"),
-    hasBlocks: isBlocks,
-  };
-}
-
-/** The word of entry `e` of a side's table; its centroids begin at `at`. */
-export function entryText(side: SideFormat, half: boolean, at: number): string {
-  if (side.trellis && half) {
-    return `pack2x16float(vec2f(centroids[${at}u + (e & 15u)], centroids[${at}u + (e >> 2u)]))`;
+  const words: UnitWord[][] = Array.from({ length: count }, () => []);
+  const floats: string[][] = Array.from({ length: count }, () => []);
+  for (const [i, plane] of side.planes.entries()) {
+    const { width } = plane;
+    const start = `${name}${i}`;
+    const bytes = count * width;
+    const isWords =
+      width < 16 &&
+      bytes >= 4 &&
+      bytes < 16 &&
+      [plane.offset, plane.headStride, plane.rowBytes, width].every((n) => n % 4 === 0);
+    if (isWords) {
+      // Counted in words, the row last: what does not depend on it is added up once, and nothing has to be aligned.
+      const { page, head, unit, row } = at;
+      lines.push(
+        `let ${start} = ((${page} >> 2u) + ${plane.offset / 4}u + ${head} * ${plane.headStride / 4}u + ${unit} * ${width / 4}u) + (${row}) * ${plane.rowBytes / 4}u;`,
+      );
+    } else lines.push(`let ${start} = ${rowAt(plane, at)} + ${at.unit} * ${width}u;`);
+    if (width >= 16 || (count === 4 && width >= 4)) {
+      const quads = (count * width) / 16;
+      for (let n = 0; n < quads; n++) {
+        lines.push(`let ${start}_${n} = ${arrays.quads}[(${start} >> 4u)${n > 0 ? ` + ${n}u` : ""}];`);
+      }
+      const word = (n: number): string => `${start}_${n >> 2}.${"xyzw"[n & 3]}`;
+      for (let u = 0; u < count; u++) {
+        if (width === 4) words[u]!.push({ low: word(u), shift: 0 });
+        else if (width === 8) words[u]!.push({ low: word(2 * u), high: word(2 * u + 1), shift: 0 });
+        else if (width === 16) floats[u]!.push(...[0, 1, 2, 3].map((n) => `unpack2x16float(${word(4 * u + n)})`));
+        else {
+          const pair = (n: number): string => `bitcast<vec2f>(vec2u(${word(8 * u + n)}, ${word(8 * u + n + 1)}))`;
+          floats[u]!.push(...[0, 2, 4, 6].map(pair));
+        }
+      }
+      continue;
+    }
+    const isWhole = bytes >= 4;
+    for (let n = 0; n < Math.max(1, bytes / 4); n++) {
+      const word = `${arrays.words}[${isWords ? start : `(${start} >> 2u)`}${n > 0 ? ` + ${n}u` : ""}]`;
+      names.push(`${start}_${n}`);
+      lines.push(`let ${start}_${n} = ${isWhole ? word : `${word} >> ((${start} & 3u) * 8u)`};`);
+    }
+    if (use.trellis && count === 1) {
+      if (!at.previous) {
+        names.push(`${start}_b`);
+        lines.push(`let ${start}_b = ${beforeText(arrays.words, start, at.unit)};`);
+      }
+      words[0]!.push({
+        low: `${start}_0`,
+        shift: 0,
+        before: at.previous ? { word: at.previous, shift: 14 } : { word: `${start}_b`, shift: 0 },
+      });
+      continue;
+    }
+    for (let u = 0; u < count; u++) {
+      if (width === 8) words[u]!.push({ low: `${start}_0`, high: `${start}_1`, shift: 0 });
+      else {
+        const n = (u * width) >> 2;
+        // Four units are one run of a trellis: the code before the second word ends the first.
+        const before = use.trellis && n > 0 ? { before: { word: `${start}_${n - 1}`, shift: 30 } } : {};
+        words[u]!.push({ low: `${start}_${n}`, shift: ((u * width) & 3) * 8, ...before });
+      }
+    }
   }
-  const bits = codeBits(side.type);
-  if (!hasPairs(bits, half)) return `bitcast<u32>(centroids[${at}u + e])`;
-  const code = (second: boolean): string => {
-    let shift = 2 * bits;
-    let low = bits;
-    const parts = planeWidths(bits).map((width) => {
-      shift -= 2 * width;
-      low -= width;
-      return `(((e >> ${shift + (second ? width : 0)}u) & ${2 ** width - 1}u) << ${low}u)`;
-    });
-    return parts.join(" | ");
+  if (side.type === "f16" || side.type === "f32") return { lines, words: names, units: floats, blocks };
+  if (isBlocks(side)) {
+    const zero = side.type === "q8_0" ? 128 : 8;
+    const units = words.map(([word]) => blockPairs(word!, side.planes[0]!.width, zero));
+    return { lines, words: names, units, blocks };
+  }
+  return { lines, words: names, units: words.map((unit) => pairTexts(use, codeBits(side.type), unit)), blocks };
+}
+
+/** Integers around `zero`, before their block's scale. */
+function blockPairs({ low, high, shift }: UnitWord, width: number, zero: number): string[] {
+  const value = (i: number): string => {
+    const isHigh = width === 8 && i >= 4;
+    const field = fieldText(isHigh ? high! : low, isHigh ? width * (i - 4) : shift + width * i, width, 0);
+    return `f32(${field}) - ${zero}.0`;
   };
-  return `pack2x16float(vec2f(centroids[${at}u + (${code(false)})], centroids[${at}u + (${code(true)})]))`;
+  return [0, 1, 2, 3].map((pair) => `vec2f(${value(2 * pair)}, ${value(2 * pair + 1)})`);
 }

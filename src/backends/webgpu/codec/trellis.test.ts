@@ -13,7 +13,8 @@ import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";
 import { trellisPlaces } from "../../../quant/trellis.ts";
 import { createReferenceBackend } from "../../reference/backend.ts";
 import { createWebGpuBackend, type WebGpuBackend } from "../backend.ts";
-import { loadUnits, type TableUse } from "./code-words.ts";
+import { loadUnits } from "./read-text.ts";
+import type { TableUse } from "./table-text.ts";
 
 const rng = new CounterRng(3, 3);
 const CODES = "trellis=on,sinks=0,window=0";
