@@ -12,15 +12,13 @@ const FOLDER = fileURLToPath(new URL("../src/backends/webgpu/", import.meta.url)
 const OUTPUT = join(FOLDER, "generated/shaders.ts");
 
 const paths = (await readdir(FOLDER, { recursive: true })).filter((path) => path.endsWith(".wgsl"));
-const kernels = paths
-  .map((path) => ({ path, name: basename(path, ".wgsl") }))
-  .sort((a, b) => (a.name < b.name ? -1 : 1));
-for (const [index, { path, name }] of kernels.entries()) {
-  const next = kernels[index + 1];
+const files = paths.map((path) => ({ path, name: basename(path, ".wgsl") })).sort((a, b) => (a.name < b.name ? -1 : 1));
+for (const [index, { path, name }] of files.entries()) {
+  const next = files[index + 1];
   if (next?.name === name) throw new Error(`build-shaders: ${path} and ${next.path} share a name; rename one of them`);
 }
 const entries = await Promise.all(
-  kernels.map(async ({ path, name }) => {
+  files.map(async ({ path, name }) => {
     const text = await readFile(join(FOLDER, path), "utf8");
     return `  ${JSON.stringify(name)}: ${JSON.stringify(text)},`;
   }),
@@ -41,5 +39,5 @@ if (previous === text) {
 } else {
   await mkdir(join(OUTPUT, ".."), { recursive: true });
   await writeFile(OUTPUT, text);
-  console.log(`build-shaders: ${kernels.length} kernels, ${(text.length / 1024).toFixed(1)} KiB`);
+  console.log(`build-shaders: ${files.length} files, ${(text.length / 1024).toFixed(1)} KiB`);
 }

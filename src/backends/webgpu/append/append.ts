@@ -125,7 +125,6 @@ export class AppendKernels {
       ...at,
     };
     const inserts = {
-      EXACT: shaders.exact,
       HADAMARD: hadamardText(bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: storeText("k", headDim, format.k, main.k, k.feedback !== null),

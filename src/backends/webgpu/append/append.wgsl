@@ -62,7 +62,7 @@ fn least(price: vec4f) -> f32 {
 var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
 //#end
 
-//#insert EXACT
+//#include exact
 
 // A rotation may have gathered what was in range in one coordinate: nothing becomes infinite here.
 fn f16_bits(x: f32) -> u32 {

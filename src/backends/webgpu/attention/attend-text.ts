@@ -32,8 +32,8 @@ export function either(sides: DecodeSides, text: (stream: Stream) => string): st
 export function placeText(stream: Stream, name: string, key: string): string {
   if (stream === "codes") {
     return lines([
-      `let page${name} = (step[main_table + ${key} / 64u] & SLOT_MASK) * PAGE_BYTES;`,
-      `let row${name} = ${key} % 64u;`,
+      `let page${name} = (step[main_table + ${key} / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;`,
+      `let row${name} = ${key} % PAGE_TOKENS;`,
     ]);
   }
   return lines([

@@ -164,6 +164,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     KEY_GROUPS: keyGroups,
     LUT_WORDS: Math.max(entries * copies, sumWords),
     SLOT_MASK,
+    PAGE_TOKENS: main.pageTokens,
     PAGE_BYTES: main.numBytes,
     ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
     ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),

@@ -224,7 +224,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   // Codes of keys beyond the last one are in the page and worth nothing; blocks' scales and floats may be infinite there.
   const place = (from: string): string => {
     const key = perm(from, shape);
-    return `start${own} % 64u + ${side.type.startsWith("tq") ? key : `min(${key}, last${own})`}`;
+    return `start${own} % PAGE_TOKENS + ${side.type.startsWith("tq") ? key : `min(${key}, last${own})`}`;
   };
   const load = (prefix: string, id: string, row: string) =>
     range(unitsPerLane).map((u) => {
@@ -283,7 +283,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   ]);
   const start = [
     `let start${own} = min(base + ${own}u * SUBGROUP, (high - 1u) / SUBGROUP * SUBGROUP);`,
-    `let page_v${own} = (step[main_table + start${own} / 64u] & SLOT_MASK) * PAGE_BYTES;`,
+    `let page_v${own} = (step[main_table + start${own} / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;`,
     `let last${own} = high - 1u - start${own};`,
   ];
   const given = words.map((w) => `let given${w} = ${half ? packed(w) : `${weight(w)} * value_scale${own}`};`);

@@ -2,7 +2,7 @@
  * @file The unrolled parts of attend-portable.wgsl, decode attention without subgroups: an invocation scores a key, the weights go
  * through workgroup memory, all products are f32.
  */
-import { PAGE_TOKENS, type SideLayout } from "../../../quant/page-layout.ts";
+import type { SideLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
 import {
   ARRAYS,
@@ -88,11 +88,11 @@ function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides)
   const { lines: loads, units, blocks } = loadUnits(main.v, v, place, 1, "v_", ARRAYS.codes);
   const [block] = blocks;
   return lines([
-    "for (var at = 0u; at < THREADS; at += 64u) {",
+    "for (var at = 0u; at < THREADS; at += PAGE_TOKENS) {",
     "if (base + at < high) {",
-    "let page = (step[main_table + (base + at) / 64u] & SLOT_MASK) * PAGE_BYTES;",
-    "let last = min(high - 1u - base - at, 63u);",
-    `for (var n = 0u; n < ${PAGE_TOKENS}u; n += ${keyGroups}u) {`,
+    "let page = (step[main_table + (base + at) / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;",
+    "let last = min(high - 1u - base - at, PAGE_TOKENS - 1u);",
+    `for (var n = 0u; n < PAGE_TOKENS; n += ${keyGroups}u) {`,
     "let row = min(key_group + n, last);",
     ...loads,
     ...(block ? [`let block = ${block};`] : []),

@@ -9,23 +9,7 @@ enable chromium_experimental_subgroup_matrix;
 //#if VIEWS
 requires buffer_view;
 //#end
-struct Params {
-  rows: u32,
-  cols: u32,
-  stride: u32,
-  outputs: u32,
-  first: u32,
-  total: u32,
-  has_bias: u32,
-  add: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> words: array<WORD>;
-@group(0) @binding(2) var<storage, read> scales: array<f32>;
-@group(0) @binding(3) var<storage, read> x: array<XTYPE>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
-//#insert WEIGHT
+//#include linear-bindings
 const STEP = 32u;
 const STEP_UNITS = 4u;
 const PITCH = 40u;

@@ -1,23 +1,7 @@
 // out[r] (+)= w · x[r] (+ bias) for many rows: tiles of 16 · EACH rows × 64 outputs, sixteen columns at a time through
 // workgroup memory as vectors along the columns; an invocation keeps EACH × 4 sums. Lines are five vectors apart, so that
 // eight neighbouring lines hit different banks.
-struct Params {
-  rows: u32,
-  cols: u32,
-  stride: u32,
-  outputs: u32,
-  first: u32,
-  total: u32,
-  has_bias: u32,
-  add: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> words: array<WORD>;
-@group(0) @binding(2) var<storage, read> scales: array<f32>;
-@group(0) @binding(3) var<storage, read> x: array<XTYPE>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
-//#insert WEIGHT
+//#include linear-bindings
 const STEP = 16u;
 const PITCH = 5u;
 const TILE_ROWS = 16u * EACH;

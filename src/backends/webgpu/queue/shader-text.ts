@@ -2,9 +2,11 @@
  * @file WGSL with conditions: kernels are plain `.wgsl` files with a few lines that begin with `//#`.
  *
  * `//#if NAME` · `//#if NAME == value` · `//#if !NAME` · `//#else` · `//#end` keep or drop lines; `//#insert NAME` puts in
- * generated text. Numbers among the values become `const NAME = …u;`, so that array sizes and loops can use them.
+ * generated text, `//#include NAME` the lines of another `.wgsl` file, which have the same conditions. Numbers among the
+ * values become `const NAME = …u;`, so that array sizes and loops can use them.
  */
 import { TurboQuantError } from "../../../errors.ts";
+import { type ShaderName, shaders } from "../generated/shaders.ts";
 
 export type ShaderValues = Readonly<Record<string, number | boolean | string>>;
 
@@ -29,13 +31,13 @@ function holds(condition: string, values: ShaderValues, where: string): boolean 
   }
 }
 
-/** The text a device compiles. `inserts` are texts for `//#insert`, themselves without conditions. */
-export function shaderText(
+/** Lines of a file that its conditions keep, with those of the files that it includes. */
+function keptLines(
   name: string,
   source: string,
   values: ShaderValues,
-  inserts: Readonly<Record<string, string>> = {},
-): string {
+  inserts: Readonly<Record<string, string>>,
+): string[] {
   const kept: string[] = [];
   const stack: { active: boolean; taken: boolean }[] = [];
   for (const [index, line] of source.split("\n").entries()) {
@@ -44,8 +46,11 @@ export function shaderText(
     const where = `${name}.wgsl:${index + 1}`;
     if (!directive) {
       if (active) kept.push(line);
-    } else if (directive[1] === "if") {
-      const yes = active && holds(directive[2]!, values, where);
+      continue;
+    }
+    const argument = directive[2]!.trim();
+    if (directive[1] === "if") {
+      const yes = active && holds(argument, values, where);
       stack.push({ active: yes, taken: yes });
     } else if (directive[1] === "else") {
       const level = stack.at(-1)!;
@@ -53,14 +58,28 @@ export function shaderText(
     } else if (directive[1] === "end") {
       stack.pop();
     } else if (directive[1] === "insert") {
-      const text = inserts[directive[2]!.trim()];
+      const text = inserts[argument];
       if (text === undefined) throw new TurboQuantError("internal", `internal: ${where}: nothing to insert`);
       if (active) kept.push(text);
+    } else if (directive[1] === "include") {
+      if (!(argument in shaders)) throw new TurboQuantError("internal", `internal: ${where}: no file to include`);
+      if (active) kept.push(...keptLines(argument, shaders[argument as ShaderName].trimEnd(), values, inserts));
     } else {
       throw new TurboQuantError("internal", `internal: ${where}: unknown directive`);
     }
   }
   if (stack.length > 0) throw new TurboQuantError("internal", `internal: ${name}.wgsl: //#if without //#end`);
+  return kept;
+}
+
+/** The text a device compiles. `inserts` are texts for `//#insert`, themselves without conditions. */
+export function shaderText(
+  name: string,
+  source: string,
+  values: ShaderValues,
+  inserts: Readonly<Record<string, string>> = {},
+): string {
+  const kept = keptLines(name, source, values, inserts);
   // `enable` and `requires` have to come before everything else.
   const isHeader = (line: string) => /^\s*(enable|requires)\s/.test(line);
   const constants = Object.entries(values)

@@ -1,0 +1,21 @@
+// Parameters and buffers of both kernels that attend single tokens.
+struct Params {
+  list_at: u32,
+  rows_at: u32,
+  spans_at: u32,
+  // Parts of the codes, and those of the copies, which come first.
+  splits: u32,
+  copy_splits: u32,
+  window: u32,
+  sinks: u32,
+  sliding: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> step: array<u32>;
+@group(0) @binding(2) var<storage, read> pages: array<u32>;
+@group(0) @binding(3) var<storage, read> pages4: array<vec4u>;
+@group(0) @binding(4) var<storage, read> exact4: array<vec4u>;
+@group(0) @binding(5) var<storage, read> query: array<vec2f>;
+@group(0) @binding(6) var<storage, read> centroids: array<f32>;
+@group(0) @binding(7) var<storage, read_write> parts: array<f32>;
+@group(0) @binding(8) var<storage, read_write> stats: array<f32>;

@@ -1,0 +1,42 @@
+// The keys of a workgroup of decode attention, `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on: a part of the codes,
+// counted in whole rounds from the beginning of a page, or a part of the 16-bit copies.
+let kv_head = group.x;
+let split = group.y;
+let row = step[p.list_at + group.z];
+let end = step[p.rows_at + row * 4u + 1u] + 1u;
+let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
+let main_table = step[span];
+let first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
+let first_head = row * NUM_HEADS + kv_head * GROUP;
+
+//#if HAS_EXACT
+let exact_table = step[span + 1u];
+let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
+let is_exact = split < p.copy_splits;
+// Wraps where there are no codes to read.
+let part = split - p.copy_splits;
+let coded = max(first, p.sinks);
+let total_splits = p.splits + p.copy_splits;
+//#else
+let recent = end;
+let part = split;
+let coded = first;
+let total_splits = p.splits;
+//#end
+let origin = coded / PAGE_TOKENS * PAGE_TOKENS;
+let rounds = select(0u, (recent - origin + ROUND_KEYS - 1u) / ROUND_KEYS, recent > coded);
+var base = origin + rounds * part / p.splits * ROUND_KEYS;
+var low = max(coded, base);
+var high = min(recent, origin + rounds * (part + 1u) / p.splits * ROUND_KEYS);
+//#if HAS_EXACT
+// Copies are counted from the sinks on, as if the recent ones followed at once.
+let sink_end = max(first, min(p.sinks, end));
+let gap = max(recent, sink_end) - sink_end;
+if (is_exact) {
+  let share = (end - gap - first + p.copy_splits - 1u) / p.copy_splits;
+  base = first + split * share;
+  low = base;
+  high = min(base + share, end - gap);
+}
+//#end
+high = max(high, low);

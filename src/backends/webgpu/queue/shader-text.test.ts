@@ -1,0 +1,38 @@
+/** @file Conditions, inserts and includes of kernel files. */
+import { describe, expect, it } from "vitest";
+import { shaders } from "../generated/shaders.ts";
+import { shaderText } from "./shader-text.ts";
+
+const lines = (text: string): string[] => text.split("\n").map((line) => line.trim());
+
+describe("shaderText", () => {
+  it("keeps what holds, puts in what is generated and says numbers as constants", () => {
+    const source =
+      "//#if WIDE > 1\nwide\n//#else\nnarrow\n//#end\n//#if !HALF\nfloats\n//#end\n//#insert BODY\nenable f16;";
+    expect(lines(shaderText("a", source, { WIDE: 2, HALF: true }, { BODY: "body" }))).toEqual([
+      "enable f16;",
+      "const WIDE = 2u;",
+      "wide",
+      "body",
+    ]);
+    expect(lines(shaderText("a", source, { WIDE: 1, HALF: false }, { BODY: "body" }))).toContain("floats");
+  });
+
+  it("includes another file under the conditions of the first", () => {
+    const include = (hasExact: boolean) => shaderText("a", "//#include decode-keys", { HAS_EXACT: hasExact });
+    expect(shaders["decode-keys"]).toContain("//#if HAS_EXACT");
+    expect(include(true)).toContain("let is_exact");
+    expect(include(false)).not.toContain("let is_exact");
+    expect(include(false)).toContain("let recent = end;");
+  });
+
+  it.each([
+    ["//#if NOBODY\n//#end", /a\.wgsl:1: cannot decide/],
+    ["\n//#insert BODY", /a\.wgsl:2: nothing to insert/],
+    ["//#include nowhere", /a\.wgsl:1: no file to include/],
+    ["//#when A", /a\.wgsl:1: unknown directive/],
+    ["//#if A", /a\.wgsl: \/\/#if without/],
+  ])("refuses %j", (source, message) => {
+    expect(() => shaderText("a", source, { A: true })).toThrow(message);
+  });
+});
