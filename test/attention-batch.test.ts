@@ -58,7 +58,8 @@ async function run(ops: Ops, layer: AttentionLayer): Promise<Float32Array[]> {
     };
     const qkv = upload(ops, gaussians(index + 1, rows * WIDTH));
     const [q, out] = [ops.alloc(rows * NUM_HEADS * HEAD_DIM), ops.alloc(rows * NUM_HEADS * HEAD_DIM)];
-    ops.appendKv(step, layer, ROPE, qkv, q);
+    ops.beginStep(step, [ROPE]);
+    ops.appendKv(step, layer, qkv, q);
     ops.attend(step, layer, q, out);
     outputs.push(await ops.readback(out, rows * NUM_HEADS * HEAD_DIM));
     for (const { sequence, count } of spans) sequence.commit(count);
@@ -86,6 +87,7 @@ async function compare(ops: Ops, kv: string, slidingWindow: number): Promise<voi
     scale: 1 / Math.sqrt(HEAD_DIM),
     qNorm: null,
     kNorm: null,
+    rope: 0,
     normEps: 1e-6,
     calibration: null,
   };

@@ -56,7 +56,9 @@ async function measure(threads: number): Promise<void> {
     const out = ops.alloc(PROMPT_ROWS * 6144);
     const fill = randomWeight(ops, PROMPT_ROWS, 3072, "f32");
     const tokens = Int32Array.from({ length: PROMPT_ROWS }, (_, i) => i);
-    ops.embed({ tokens, positions: tokens, spans: [], logitRows: tokens }, fill, x);
+    const step = { tokens, positions: tokens, spans: [], logitRows: tokens };
+    ops.beginStep(step, []);
+    ops.embed(step, fill, x);
 
     const cells: string[] = [];
     for (const rows of [1, 2, 4]) {

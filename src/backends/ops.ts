@@ -64,6 +64,8 @@ export interface AttentionLayer {
   readonly slidingWindow: number;
   /** Softmax scale, usually 1/√headDim. */
   readonly scale: number;
+  /** Which of the ropes given to `beginStep` turns Q and K. */
+  readonly rope: number;
   /** RMS-norm weights of Q and K heads (Qwen3), [headDim]. */
   readonly qNorm: Weight | null;
   readonly kNorm: Weight | null;
@@ -158,7 +160,18 @@ export interface Ops {
   alloc(length: number): Buf;
   free(buf: Buf): void;
 
-  /** out[row] = table[tokens[row]] */
+  /**
+   * Begins a step whose sequences have reserved its positions: lays out what all its operations read (rows, spans, block
+   * tables, angles of RoPE). `embed`, `appendKv`, `attend` and `gatherRows` belong to the step that was begun last; a step may
+   * be begun again. Nothing of an earlier step is needed then, so steps may be queued one after the other without waiting.
+   *
+   * ropes: those that the layers name by index; may be empty for a step that appends nothing
+   */
+  beginStep(step: Step, ropes: readonly Rope[]): void;
+  /**
+   * out[row] = table[tokens[row]]
+   * @throws TurboQuantError invalid_argument — a token that is not in the table
+   */
   embed(step: Step, table: Weight, out: Buf): void;
   /** out[r] = x[r] / rms(x[r]) · weight, width = weight.cols */
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void;
@@ -170,13 +183,13 @@ export interface Ops {
    *
    * qkv: [rows][(numHeads + 2·numKvHeads)·headDim] as q | k | v · q: [rows][numHeads·headDim]
    */
-  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void;
+  appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void;
   /** out[row] = attention of q[row] over its sequence's cache up to its own position, un-rotated. Same shape as q. */
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void;
   /** out[r][i] = silu(gateUp[r][i]) · gateUp[r][width + i] */
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void;
-  /** out[i] = x[rowIndices[i]] */
-  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void;
+  /** The rows whose logits are wanted: out[i] = x[step.logitRows[i]] */
+  gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
 
   /** Waits for everything queued and copies the first `length` values. */
   readback(buf: Buf, length: number): Promise<Float32Array>;

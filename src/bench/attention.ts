@@ -86,7 +86,10 @@ export async function* benchAttention(options: AttentionBenchOptions): AsyncGene
           sequences,
           kvBytes,
           async run() {
-            for (const step of steps) ops.attend(step, layer, random.query, random.attended);
+            for (const step of steps) {
+              ops.beginStep(step, []);
+              ops.attend(step, layer, random.query, random.attended);
+            }
             await ops.readback(random.attended, 1);
           },
         };

@@ -23,6 +23,7 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
     format: kv.forLayer(index),
     slidingWindow: config.slidingWindow(index),
     scale: 1 / Math.sqrt(config.headDim),
+    rope: 0,
     qNorm: null,
     kNorm: null,
     normEps: config.rmsNormEps,
@@ -71,8 +72,9 @@ export class RandomKv {
   /** Writes K and V of reserved positions and leaves the rows' queries in `query`. */
   append(step: Step, layer: AttentionLayer): void {
     const last = step.positions.at(-1) ?? 0;
+    this.#ops.beginStep(step, [ropeFor(this.#config, last + 1).rope]);
     this.#ops.embed(step, this.#table, this.#qkv);
-    this.#ops.appendKv(step, layer, ropeFor(this.#config, last + 1).rope, this.#qkv, this.query);
+    this.#ops.appendKv(step, layer, this.#qkv, this.query);
   }
 
   /** Appends `count` tokens to every layer and commits them. */

@@ -16,6 +16,7 @@ const layerOf = (kv: string, more: Partial<AttentionLayer> = {}): AttentionLayer
   format: parseKvSpec(kv).forLayer(0),
   qNorm: null,
   kNorm: null,
+  rope: 0,
   normEps: 0,
   calibration: null,
   ...more,

@@ -22,8 +22,8 @@ export function tapQueries(
   ops: Ops,
   onQueries: (layer: AttentionLayer, step: Step, queries: Promise<Float32Array>) => void,
 ): Ops {
-  const appendKv: Ops["appendKv"] = (step, layer, rope, qkv, q) => {
-    ops.appendKv(step, layer, rope, qkv, q);
+  const appendKv: Ops["appendKv"] = (step, layer, qkv, q) => {
+    ops.appendKv(step, layer, qkv, q);
     onQueries(layer, step, ops.readback(q, step.tokens.length * layer.numHeads * layer.headDim));
   };
   return new Proxy(ops, {

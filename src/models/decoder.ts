@@ -107,14 +107,14 @@ export class Decoder {
     const { ops, config } = this;
     const stage = this.#stage;
     const { embedding, finalNorm, head } = this.#weights;
-    stage.reserveRows(step.tokens.length);
+    stage.begin(step);
     const [hidden, normed] = [stage.buffer("hidden"), stage.buffer("normed")];
     ops.embed(step, embedding, hidden);
     stage.run(step, hidden);
     const count = step.logitRows.length;
     if (count === 0) return null;
     const logits = this.#logitsFor(count);
-    ops.gatherRows(hidden, step.logitRows, config.hiddenSize, normed);
+    ops.gatherRows(step, hidden, config.hiddenSize, normed);
     ops.rmsNorm(normed, finalNorm, config.rmsNormEps, count, normed);
     ops.linear(normed, head, null, count, logits, false);
     return logits;

@@ -4,7 +4,7 @@
  * A model is a chain of stages that hand on the rows of the residual stream. Today a model is one stage; several memories or
  * devices are several.
  */
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight } from "../backends/ops.ts";
+import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
 import type { StateShape } from "../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
@@ -58,6 +58,7 @@ export class Stage {
         norm,
         block: branch.block.bind(weights, {
           stateIndex: branch.block.state ? nextIndex(branch.block.state) : -1,
+          ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
           format: kv.forLayer(layer),
           calibration: calibration[layer] ?? null,
         }),
@@ -70,6 +71,16 @@ export class Stage {
     return this.#branches.flatMap(({ block }) => block.attention ?? []);
   }
 
+  /** Begins a step: room for its rows, and on the backend what its operations share. `run` comes after it. */
+  begin(step: Step): void {
+    this.#reserveRows(step.tokens.length);
+    this.#advanceRopes(step);
+    this.ops.beginStep(
+      step,
+      this.#ropes.map(({ rope }) => rope),
+    );
+  }
+
   /** Takes the rows of `hidden`, [rows][hiddenSize], through all layers, in place. */
   run(step: Step, hidden: Buf): void {
     const { ops } = this;
@@ -80,22 +91,11 @@ export class Stage {
       step,
       rows,
       scratch: (name) => this.buffer(name),
-      rope: (config, headDim) => this.#ropeFor(step, config, headDim),
     };
     for (const { norm, block } of this.#branches) {
       ops.rmsNorm(hidden, norm, this.#normEps, rows, normed);
       block.run(at, normed, hidden);
     }
-  }
-
-  /** Makes room for steps of `rows` rows. */
-  reserveRows(rows: number): void {
-    if (this.#buffers && this.#rows >= rows) return;
-    this.#freeBuffers();
-    this.#buffers = new Map(
-      Object.entries(this.#widths).map(([name, width]) => [name, this.ops.alloc(rows * width)] as const),
-    );
-    this.#rows = rows;
   }
 
   buffer(name: string): Buf {
@@ -113,17 +113,31 @@ export class Stage {
     this.#freeBuffers();
   }
 
+  /** Makes room for steps of `rows` rows. */
+  #reserveRows(rows: number): void {
+    if (this.#buffers && this.#rows >= rows) return;
+    this.#freeBuffers();
+    this.#buffers = new Map(
+      Object.entries(this.#widths).map(([name, width]) => [name, this.ops.alloc(rows * width)] as const),
+    );
+    this.#rows = rows;
+  }
+
+  /** Layers with the same rope share its angles. */
+  #ropeIndex(config: RopeConfig, headDim: number): number {
+    const known = this.#ropes.findIndex((rope) => rope.config === config && rope.headDim === headDim);
+    if (known >= 0) return known;
+    return this.#ropes.push({ config, headDim, ...ropeFor({ headDim, rope: config }, 0) }) - 1;
+  }
+
   /** Dynamic NTK scaling depends on the longest position so far; every other kind is made once. */
-  #ropeFor(step: Step, config: RopeConfig, headDim: number): Rope {
-    const index = this.#ropes.findIndex((known) => known.config === config && known.headDim === headDim);
-    const known = this.#ropes[index];
+  #advanceRopes(step: Step): void {
     let longest = 0;
     for (const span of step.spans) longest = Math.max(longest, span.start + span.count);
-    if (known && longest <= known.upTo) return known.rope;
-    const made = { config, headDim, ...ropeFor({ headDim, rope: config }, longest) };
-    if (known) this.#ropes[index] = made;
-    else this.#ropes.push(made);
-    return made.rope;
+    this.#ropes.forEach(({ config, headDim, upTo }, index) => {
+      if (longest <= upTo) return;
+      this.#ropes[index] = { config, headDim, ...ropeFor({ headDim, rope: config }, longest) };
+    });
   }
 
   #freeBuffers(): void {

@@ -35,7 +35,9 @@ function upload(ops: Ops, rows: Float32Array, width: number): Buf {
   );
   const out = ops.alloc(rows.length);
   const tokens = Int32Array.from({ length: count }, (_, i) => i);
-  ops.embed({ tokens, positions: tokens, spans: [], logitRows: new Int32Array(0) }, table, out);
+  const step = { tokens, positions: tokens, spans: [], logitRows: new Int32Array(0) };
+  ops.beginStep(step, []);
+  ops.embed(step, table, out);
   return out;
 }
 
@@ -51,6 +53,7 @@ export function layerOf(c: KvCase): AttentionLayer {
     scale: 1 / Math.sqrt(headDim),
     qNorm: null,
     kNorm: null,
+    rope: 0,
     normEps: 1e-6,
     calibration: c.calibrated ? randomCalibration(numKvHeads, headDim) : null,
   };
@@ -99,7 +102,8 @@ export async function runCase(
     const step = stepOf(sequence, count);
     const qkv = upload(ops, next(count), width);
     const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
-    ops.appendKv(step, layer, rope, qkv, q);
+    ops.beginStep(step, [rope]);
+    ops.appendKv(step, layer, qkv, q);
     ops.attend(step, layer, q, out);
     outputs.push(await ops.readback(out, count * numHeads * headDim));
     sequence.commit(count);
@@ -163,13 +167,17 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
     const length = count * numHeads * headDim;
     const step = stepOf(expected, count);
     const q = reference.alloc(length);
-    reference.appendKv(step, layer, rope, upload(reference, next(count), width), q);
+    const qkv = upload(reference, next(count), width);
+    reference.beginStep(step, [rope]);
+    reference.appendKv(step, layer, qkv, q);
     if (count <= DECODE_TOKENS) {
       const pages = await pagesOf(reference, expected);
       for (const [i, [address]] of placesOf(sequence).entries()) own.pages.write(address, pages[i]!);
       const query = upload(own, await reference.readback(q, length), numHeads * headDim);
       const [out, wanted] = [own.alloc(length), reference.alloc(length)];
-      own.attend(stepOf(sequence, count), layer, query, out);
+      const ownStep = stepOf(sequence, count);
+      own.beginStep(ownStep, []);
+      own.attend(ownStep, layer, query, out);
       reference.attend(step, layer, q, wanted);
       outputs.actual.push(await own.readback(out, length));
       outputs.expected.push(await reference.readback(wanted, length));

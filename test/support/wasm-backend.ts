@@ -13,16 +13,23 @@ export function partOf(data: Float32Array, cols: number): WeightPart {
   return { dtype: "f32", rows: data.length / cols, cols, data: bytes };
 }
 
-export function stepOf(tokens: readonly number[]): Step {
+export function stepOf(tokens: readonly number[], logitRows: readonly number[] = []): Step {
   const ids = Int32Array.from(tokens);
-  return { tokens: ids, positions: ids, spans: [], logitRows: new Int32Array(0) };
+  return { tokens: ids, positions: ids, spans: [], logitRows: Int32Array.from(logitRows) };
+}
+
+/** `Ops.embed` of tokens that belong to no sequence. */
+export function embedTokens(ops: Ops, tokens: readonly number[], table: Weight, out: Buf): void {
+  const step = stepOf(tokens);
+  ops.beginStep(step, []);
+  ops.embed(step, table, out);
 }
 
 /** A buffer with these values, put there as an embedding of all rows of a table. */
 export function upload(ops: Ops, values: Float32Array): Buf {
   const table = ops.loadWeight([partOf(values, values.length)], "f32");
   const out = ops.alloc(values.length);
-  ops.embed(stepOf([0]), table, out);
+  embedTokens(ops, [0], table, out);
   return out;
 }
 
@@ -33,7 +40,12 @@ export function download(ops: Ops, buf: Buf): Promise<Float32Array> {
 /** What the backend really keeps of a matrix: its rows as embeddings. [rows][cols] */
 export async function stored(ops: Ops, weight: Weight): Promise<Float32Array> {
   const out = ops.alloc(weight.rows * weight.cols);
-  ops.embed(stepOf(Array.from({ length: weight.rows }, (_, i) => i)), weight, out);
+  embedTokens(
+    ops,
+    Array.from({ length: weight.rows }, (_, i) => i),
+    weight,
+    out,
+  );
   const values = await download(ops, out);
   ops.free(out);
   return values;

@@ -61,6 +61,7 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     scale: 2 / Math.sqrt(headDim),
     qNorm: null,
     kNorm: null,
+    rope: 0,
     normEps: 1e-6,
     calibration: null,
   };
@@ -151,7 +152,7 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   const plan: PrefillPlan = { ...planPrefill(layer, span), ...c.plan };
 
   const stepBuffer = new StepBuffer(commands, allocator);
-  const stepLayout = stepBuffer.prepare(step);
+  stepBuffer.begin(step);
   const codebooks = [format.k, format.v].map((side) =>
     side.type.startsWith("tq") ? sideCentroids(side, d) : new Float32Array(4),
   );
@@ -171,7 +172,7 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
     { layer, cache, centroidsAt, workgroupBytes: c.workgroupBytes },
     plan,
     span,
-    stepLayout.spansAt + index * SPAN_WORDS,
+    stepBuffer.layout.spansAt + index * SPAN_WORDS,
     buffers,
   );
   const parts = await gpu.readFloats(buffers.parts, rows * numHeads * plan.splits * d);

@@ -6,6 +6,7 @@
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { assert } from "../../errors.ts";
 import { roundedTo, stackParts } from "../../weights/weight-part.ts";
+import { assertBegun } from "../begun-step.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
@@ -42,6 +43,8 @@ class ReferenceBackend implements Ops {
   readonly name = "reference";
   readonly pages = new MemoryPageStorage();
   readonly chunkTokens = 256;
+  #step: Step | null = null;
+  #ropes: readonly Rope[] = [];
 
   describe(): string {
     return "reference (plain TypeScript, one thread): for checking, not for speed";
@@ -60,7 +63,13 @@ class ReferenceBackend implements Ops {
 
   free(): void {}
 
+  beginStep(step: Step, ropes: readonly Rope[]): void {
+    this.#step = step;
+    this.#ropes = ropes;
+  }
+
   embed(step: Step, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "embed");
     const { cols } = table;
     const source = hostWeight(table);
     step.tokens.forEach((token, row) => {
@@ -92,7 +101,10 @@ class ReferenceBackend implements Ops {
     }
   }
 
-  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void {
+  appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
+    assertBegun(step, this.#step, "appendKv");
+    const rope = this.#ropes[layer.rope];
+    assert(rope, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const norms = {
       q: layer.qNorm && hostWeight(layer.qNorm),
       k: layer.kNorm && hostWeight(layer.kNorm),
@@ -101,6 +113,7 @@ class ReferenceBackend implements Ops {
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "attend");
     attend(this.pages, step, layer, host(q), host(out));
   }
 
@@ -114,8 +127,9 @@ class ReferenceBackend implements Ops {
     }
   }
 
-  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
-    rowIndices.forEach((row, i) => {
+  gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
+    assertBegun(step, this.#step, "gatherRows");
+    step.logitRows.forEach((row, i) => {
       host(out).set(host(x).subarray(row * width, (row + 1) * width), i * width);
     });
   }

@@ -6,6 +6,7 @@
  */
 import { assert, TurboQuantError } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
+import { assertBegun } from "../begun-step.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
@@ -56,6 +57,7 @@ class WasmBackend implements Ops {
   readonly #linear: LinearKernels;
   readonly #kv: KvKernels;
   readonly #tokens: ScratchBuffer;
+  #step: Step | null = null;
 
   constructor(memory: WasmMemory, pool: ThreadPool, description: string) {
     this.#memory = memory;
@@ -95,7 +97,15 @@ class WasmBackend implements Ops {
     this.#memory.heap.free(addressOf(buf, 0, "free"), buf.length * 4);
   }
 
+  beginStep(step: Step, ropes: readonly Rope[]): void {
+    const tokens = this.#tokens.ensure(step.tokens.length * 4);
+    this.#memory.i32.set(step.tokens, tokens / 4);
+    this.#kv.beginStep(step, ropes);
+    this.#step = step;
+  }
+
   embed(step: Step, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "embed");
     const { address, cols, rows, stride, code } = asWasmWeight(table);
     const count = step.tokens.length;
     for (const token of step.tokens) {
@@ -105,11 +115,9 @@ class WasmBackend implements Ops {
         });
       }
     }
-    const tokens = this.#tokens.ensure(count * 4);
-    this.#memory.i32.set(step.tokens, tokens / 4);
     this.#run(
       "embed",
-      [address, code, tokens, addressOf(out, count * cols, "embed"), cols, stride],
+      [address, code, this.#tokens.ensure(count * 4), addressOf(out, count * cols, "embed"), cols, stride],
       count,
       count * cols,
     );
@@ -140,7 +148,8 @@ class WasmBackend implements Ops {
     this.#linear.run(from, weight, biasAddress, rows, addressOf(out, rows * w.rows, "linear"), add);
   }
 
-  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void {
+  appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
+    assertBegun(step, this.#step, "appendKv");
     const rows = step.tokens.length;
     const width = layer.numHeads * layer.headDim;
     const from = addressOf(qkv, rows * (width + 2 * layer.numKvHeads * layer.headDim), "appendKv");
@@ -148,10 +157,11 @@ class WasmBackend implements Ops {
       q: layer.qNorm ? asWasmWeight(layer.qNorm).address : 0,
       k: layer.kNorm ? asWasmWeight(layer.kNorm).address : 0,
     };
-    this.#kv.append(step, layer, rope, from, addressOf(q, rows * width, "appendKv"), norms);
+    this.#kv.append(step, layer, from, addressOf(q, rows * width, "appendKv"), norms);
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "attend");
     const length = step.tokens.length * layer.numHeads * layer.headDim;
     this.#kv.attend(step, layer, addressOf(q, length, "attend"), addressOf(out, length, "attend"));
   }
@@ -163,10 +173,11 @@ class WasmBackend implements Ops {
     this.#run("swiglu", words, Math.ceil(rows / block), rows * width);
   }
 
-  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
-    const to = addressOf(out, rowIndices.length * width, "gatherRows") / 4;
+  gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
+    assertBegun(step, this.#step, "gatherRows");
+    const to = addressOf(out, step.logitRows.length * width, "gatherRows") / 4;
     const { f32 } = this.#memory;
-    rowIndices.forEach((row, i) => {
+    step.logitRows.forEach((row, i) => {
       const from = addressOf(x, (row + 1) * width, "gatherRows") / 4 + row * width;
       f32.copyWithin(to + i * width, from, from + width);
     });

@@ -4,6 +4,7 @@ import { tolerance } from "../../../test/tolerances.ts";
 import "../../node/install.ts";
 import {
   download,
+  embedTokens,
   gaussians,
   partOf,
   relativeError,
@@ -15,6 +16,7 @@ import { weightFormat } from "../../weights/registry.ts";
 import { isPlain } from "../../weights/weight-format.ts";
 import { roundedTo } from "../../weights/weight-part.ts";
 import type { Ops } from "../ops.ts";
+import { createReferenceBackend } from "../reference/backend.ts";
 import { createWasmBackend } from "./backend.ts";
 
 /** Not multiples of 4, and enough elements at 300 columns and 70 rows to be shared between threads. */
@@ -82,7 +84,7 @@ it("embed takes rows by token, in any order and repeated", async () => {
   for (const type of WEIGHT_TYPES) {
     const actual = await onAll(async (ops) => {
       const out = ops.alloc(tokens.length * cols);
-      ops.embed(stepOf(tokens), ops.loadWeight([partOf(table, cols)], type), out);
+      embedTokens(ops, tokens, ops.loadWeight([partOf(table, cols)], type), out);
       return download(ops, out);
     });
     const held = roundedTo(type, table, rows, cols);
@@ -97,7 +99,7 @@ it("embed takes rows by token, in any order and repeated", async () => {
 it("embed refuses a token that is not in the table", () => {
   const ops = backends[0]!;
   const table = ops.loadWeight([partOf(new Float32Array(4 * 8), 8)], "bf16");
-  expect(() => ops.embed(stepOf([4]), table, ops.alloc(8))).toThrow(/tokens from 0 to 3, got 4/);
+  expect(() => embedTokens(ops, [4], table, ops.alloc(8))).toThrow(/tokens from 0 to 3, got 4/);
 });
 
 it("gatherRows copies the rows asked for", async () => {
@@ -106,10 +108,26 @@ it("gatherRows copies the rows asked for", async () => {
   const rows = [8, 0, 4, 4];
   const actual = await onAll(async (ops) => {
     const out = ops.alloc(rows.length * width);
-    ops.gatherRows(upload(ops, x), Int32Array.from(rows), width, out);
+    const from = upload(ops, x);
+    const step = stepOf([0], rows);
+    ops.beginStep(step, []);
+    ops.gatherRows(step, from, width, out);
     return download(ops, out);
   });
   expect([...actual]).toEqual(rows.flatMap((row) => [...x.subarray(row * width, (row + 1) * width)]));
+});
+
+it("refuses an operation of a step that was not begun last", () => {
+  for (const ops of [...backends, createReferenceBackend()]) {
+    const [first, second] = [stepOf([0], [0]), stepOf([0], [0])];
+    const table = ops.loadWeight([partOf(new Float32Array(8), 8)], "f32");
+    const out = ops.alloc(8);
+    expect(() => ops.embed(first, table, out)).toThrow(/beginStep/);
+    ops.beginStep(first, []);
+    ops.embed(first, table, out);
+    ops.beginStep(second, []);
+    expect(() => ops.gatherRows(first, out, 8, ops.alloc(8))).toThrow(/gatherRows: beginStep was last called/);
+  }
 });
 
 it("a buffer that is too short is an internal error, not a write past its end", () => {

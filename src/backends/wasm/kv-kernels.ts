@@ -1,4 +1,5 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
+import { assert } from "../../errors.ts";
 import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
@@ -47,7 +48,8 @@ export class KvKernels {
   readonly #angles: ScratchBuffer;
   readonly #spans: ScratchBuffer;
   readonly #partials: ScratchBuffer;
-  #anglesOf: { step: Step; rope: Rope } | null = null;
+  /** Addresses of the angles of the step's ropes. */
+  #ropes: readonly { readonly cos: number; readonly sin: number }[] = [];
 
   constructor(memory: WasmMemory, pool: ThreadPool) {
     this.#memory = memory;
@@ -60,12 +62,34 @@ export class KvKernels {
     this.#partials = new ScratchBuffer(memory);
   }
 
+  /** Writes cos and sin of every row's angles, f32 from f64, for each rope. */
+  beginStep(step: Step, ropes: readonly Rope[]): void {
+    const rows = step.positions.length;
+    let at = this.#angles.ensure(ropes.reduce((sum, { invFreq }) => sum + rows * invFreq.length * 8, 0));
+    this.#ropes = ropes.map(({ invFreq, attentionFactor }) => {
+      const half = invFreq.length;
+      const [cos, sin] = [at, at + rows * half * 4];
+      at += rows * half * 8;
+      const cosines = this.#memory.f32.subarray(cos / 4, cos / 4 + rows * half);
+      const sines = this.#memory.f32.subarray(sin / 4, sin / 4 + rows * half);
+      step.positions.forEach((position, row) => {
+        for (let i = 0; i < half; i++) {
+          const angle = position * invFreq[i]!;
+          cosines[row * half + i] = Math.cos(angle) * attentionFactor;
+          sines[row * half + i] = Math.sin(angle) * attentionFactor;
+        }
+      });
+      return { cos, sin };
+    });
+  }
+
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (a norm is 0 when the model has none). */
-  append(step: Step, layer: AttentionLayer, rope: Rope, qkv: number, q: number, norms: { q: number; k: number }): void {
+  append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: { q: number; k: number }): void {
     const { headDim, format } = layer;
     const rows = step.tokens.length;
     const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
-    const { cos, sin } = this.#cosSin(step, rope);
+    const angles = this.#ropes[layer.rope];
+    assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const slots = this.#writeSlots(step, layer.index);
     const calibration = layer.calibration ? this.#tables.calibration(layer.calibration) : { mean: 0, balance: 0 };
     const sides = [this.#appendSide(layer, "k", main.k), this.#appendSide(layer, "v", main.v)] as const;
@@ -82,8 +106,8 @@ export class KvKernels {
       [APPEND.query, q],
       [APPEND.qNorm, norms.q],
       [APPEND.kNorm, norms.k],
-      [APPEND.cos, cos],
-      [APPEND.sin, sin],
+      [APPEND.cos, angles.cos],
+      [APPEND.sin, angles.sin],
       [APPEND.mean, calibration.mean],
       [APPEND.balance, calibration.balance],
       [APPEND.rotation, rotation ? ROTATIONS[format.rotation] : 0],
@@ -294,25 +318,5 @@ export class KvKernels {
 
   #view(address: number, numBytes: number): DataView {
     return new DataView(this.#memory.memory.buffer, address, numBytes);
-  }
-
-  /** cos and sin of every row's angles, f32 from f64; made once a step, for all its layers. */
-  #cosSin(step: Step, rope: Rope): { cos: number; sin: number } {
-    const half = rope.invFreq.length;
-    const length = step.positions.length * half;
-    const cos = this.#angles.ensure(length * 8);
-    const sin = cos + length * 4;
-    if (this.#anglesOf?.step === step && this.#anglesOf.rope === rope) return { cos, sin };
-    const cosines = this.#memory.f32.subarray(cos / 4, cos / 4 + length);
-    const sines = this.#memory.f32.subarray(sin / 4, sin / 4 + length);
-    step.positions.forEach((position, row) => {
-      for (let i = 0; i < half; i++) {
-        const angle = position * rope.invFreq[i]!;
-        cosines[row * half + i] = Math.cos(angle) * rope.attentionFactor;
-        sines[row * half + i] = Math.sin(angle) * rope.attentionFactor;
-      }
-    });
-    this.#anglesOf = { step, rope };
-    return { cos, sin };
   }
 }

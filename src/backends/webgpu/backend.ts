@@ -6,6 +6,7 @@
  */
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
+import { assertBegun } from "../begun-step.ts";
 import type {
   AttentionLayer,
   BackendMemory,
@@ -30,7 +31,7 @@ import { ElementwiseKernels } from "./elementwise/elementwise.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
 import { rehearsedRows } from "./linear/linear-plan.ts";
-import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
+import { BufferAllocator, bufferOf, GpuBuf } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
@@ -55,8 +56,6 @@ export class WebGpuBackend implements Ops {
   readonly #elementwise: ElementwiseKernels;
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
-  /** Rows to gather that are no step's. */
-  #rowList: GpuBuffer | null = null;
   #step: Step | null = null;
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
@@ -114,8 +113,15 @@ export class WebGpuBackend implements Ops {
     this.allocator.free(bufferOf(buf, 0, "free"));
   }
 
-  embed(step: Step, table: Weight, out: Buf): void {
+  beginStep(step: Step, ropes: readonly Rope[]): void {
     this.context.check();
+    this.#steps.begin(step);
+    this.#append.beginStep(step, ropes);
+    this.#step = step;
+  }
+
+  embed(step: Step, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "embed");
     for (const token of step.tokensFrom ? [] : step.tokens) {
       if (!(token >= 0 && token < table.rows)) {
         throw new TurboQuantError(
@@ -126,15 +132,13 @@ export class WebGpuBackend implements Ops {
       }
     }
     const rows = step.tokens.length;
-    const at = this.#steps.prepare(step);
-    this.#step = step;
     const to = bufferOf(out, rows * table.cols, "embed");
     if (step.tokensFrom) {
       assert(step.tokensFrom instanceof GpuTokenStream, "embed: expected a token stream of this backend");
       this.#linear.embed(step.tokensFrom.tokens, 0, SAMPLE_WORDS, rows, asGpuWeight(table), to);
       return;
     }
-    this.#linear.embed(this.#steps.buffer, at.rowsAt, ROW_WORDS, rows, asGpuWeight(table), to);
+    this.#linear.embed(this.#steps.buffer, this.#steps.layout.rowsAt, ROW_WORDS, rows, asGpuWeight(table), to);
   }
 
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
@@ -154,15 +158,17 @@ export class WebGpuBackend implements Ops {
     this.#linear.run(from, asGpuWeight(w), bias && asGpuWeight(bias), rows, to, add);
   }
 
-  appendKv(step: Step, layer: AttentionLayer, rope: Rope, qkv: Buf, q: Buf): void {
+  appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
+    assertBegun(step, this.#step, "appendKv");
     const { numHeads, numKvHeads, headDim, qNorm, kNorm } = layer;
     const rows = step.tokens.length;
     const from = bufferOf(qkv, rows * (numHeads + 2 * numKvHeads) * headDim, "appendKv");
     const norms = { q: qNorm && asGpuWeight(qNorm).buffer, k: kNorm && asGpuWeight(kNorm).buffer };
-    this.#append.run(step, layer, rope, norms, from, bufferOf(q, rows * numHeads * headDim, "appendKv"));
+    this.#append.run(step, layer, norms, from, bufferOf(q, rows * numHeads * headDim, "appendKv"));
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "attend");
     const length = step.tokens.length * layer.numHeads * layer.headDim;
     this.#attention.run(step, layer, bufferOf(q, length, "attend"), bufferOf(out, length, "attend"));
   }
@@ -172,22 +178,13 @@ export class WebGpuBackend implements Ops {
     this.#elementwise.swiglu(from, rows, width, bufferOf(out, rows * width, "swiglu"));
   }
 
-  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
-    const count = rowIndices.length;
+  gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
+    assertBegun(step, this.#step, "gatherRows");
+    const count = step.logitRows.length;
     const to = bufferOf(out, count * width, "gatherRows");
-    const last = rowIndices.reduce((most, row) => Math.max(most, row), 0);
+    const last = step.logitRows.reduce((most, row) => Math.max(most, row), 0);
     const from = bufferOf(x, (last + 1) * width, "gatherRows");
-    if (this.#step?.logitRows === rowIndices) {
-      const { logitRowsAt } = this.#steps.prepare(this.#step);
-      this.#elementwise.gatherRows(from, this.#steps.buffer, logitRowsAt, count, width, to);
-      return;
-    }
-    if (!this.#rowList || this.#rowList.numBytes < count * 4) {
-      if (this.#rowList) this.allocator.free(this.#rowList);
-      this.#rowList = this.allocator.allocate(count * 4, "rows");
-    }
-    this.commands.write(this.#rowList, 0, Uint32Array.from(rowIndices));
-    this.#elementwise.gatherRows(from, this.#rowList, 0, count, width, to);
+    this.#elementwise.gatherRows(from, this.#steps.buffer, this.#steps.layout.logitRowsAt, count, width, to);
   }
 
   async readback(buf: Buf, length: number): Promise<Float32Array> {

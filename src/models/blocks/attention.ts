@@ -46,7 +46,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     weights,
     scratch: { qkv: queryWidth + 2 * kvWidth, query: queryWidth, attended: queryWidth },
     state: { kind: "kv", numKvHeads, headDim, slidingWindow },
-    bind: ({ qkv, qkvBias, qNorm, kNorm, output }, { stateIndex, format, calibration }) => {
+    bind: ({ qkv, qkvBias, qNorm, kNorm, output }, { stateIndex, ropeIndex, format, calibration }) => {
       const layer: AttentionLayer = {
         index: stateIndex,
         numHeads,
@@ -55,6 +55,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         format,
         slidingWindow,
         scale: 1 / Math.sqrt(headDim),
+        rope: ropeIndex(rope, headDim),
         qNorm: qNorm ?? null,
         kNorm: kNorm ?? null,
         normEps,
@@ -62,10 +63,10 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       };
       return {
         attention: layer,
-        run: ({ ops, step, rows, scratch, rope: ropeFor }, x, out) => {
+        run: ({ ops, step, rows, scratch }, x, out) => {
           const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
           ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);
-          ops.appendKv(step, layer, ropeFor(rope, headDim), projected, query);
+          ops.appendKv(step, layer, projected, query);
           ops.attend(step, layer, query, attended);
           ops.linear(attended, output!, null, rows, out, true);
         },

@@ -4,7 +4,7 @@
  * A block is described before anything is loaded. The one description drives loading, the check of a checkpoint against its
  * config, random weights, the memory plan and the total of the load progress.
  */
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight } from "../../backends/ops.ts";
+import type { AttentionLayer, Buf, Ops, Step, Weight } from "../../backends/ops.ts";
 import type { StateShape } from "../../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
@@ -38,6 +38,8 @@ export type Weights = Readonly<Record<string, Weight>>;
 export interface LayerContext {
   /** Which of a sequence's states of its kind is this block's; -1 for a block without one. */
   readonly stateIndex: number;
+  /** Which of the stage's ropes has these parameters; see `AttentionLayer.rope`. */
+  ropeIndex(config: RopeConfig, headDim: number): number;
   /** The cache format of this layer. */
   readonly format: LayerKvFormat;
   readonly calibration: LayerCalibration | null;
@@ -51,8 +53,6 @@ export interface BlockStep {
   readonly rows: number;
   /** The scratch buffer of this name. Blocks of one stage share them: nothing in it outlives the block's run. */
   scratch(name: string): Buf;
-  /** The frequencies of a rope for the positions of this step. */
-  rope(config: RopeConfig, headDim: number): Rope;
 }
 
 /** A block whose weights are on a backend. */

@@ -36,11 +36,13 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
     const isPortable = "without" in options;
     let gpu: TestGpu;
     let storage: GpuPageStorage;
+    let steps: StepBuffer;
     let kernels: AppendKernels;
     beforeAll(async () => {
       gpu = await openTestGpu(options);
       storage = new GpuPageStorage(gpu.context, gpu.commands, gpu.allocator);
-      kernels = new AppendKernels(gpu.commands, gpu.allocator, storage, new StepBuffer(gpu.commands, gpu.allocator));
+      steps = new StepBuffer(gpu.commands, gpu.allocator);
+      kernels = new AppendKernels(gpu.commands, gpu.allocator, storage, steps);
     });
     afterAll(() => gpu.dispose());
 
@@ -55,6 +57,7 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
         scale: 1 / Math.sqrt(headDim),
         qNorm: null,
         kNorm: null,
+        rope: 0,
         normEps: 1e-6,
         calibration: calibrated ? randomCalibration(numKvHeads, headDim) : null,
       };
@@ -84,7 +87,10 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
         for (const sequence of [own, expected]) sequence.reserve(count);
         const input = gpu.upload(qkv);
         const query = gpu.allocator.allocate(count * numHeads * headDim * 4, "query");
-        kernels.run(stepOn(own), layer, rope, { q: null, k: null }, input, query);
+        const step = stepOn(own);
+        steps.begin(step);
+        kernels.beginStep(step, [rope]);
+        kernels.run(step, layer, { q: null, k: null }, input, query);
         const wanted = new Float32Array(count * numHeads * headDim);
         appendKv(memory, stepOn(expected), layer, rope, { q: null, k: null }, qkv, wanted);
         if (!c.fill) {

@@ -1,5 +1,6 @@
 /** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
 import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
+import { assert } from "../../../errors.ts";
 import { kvTransforms } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
@@ -30,15 +31,32 @@ export class AppendKernels {
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
   readonly #layers = new Map<AttentionLayer, PreparedLayer>();
-  #angles: GpuBuffer;
-  #anglesOf: { step: Step; rope: Rope } | null = null;
+  /** Of each rope, kept from step to step. */
+  readonly #angles: GpuBuffer[] = [];
+  #numRopes = 0;
 
   constructor(commands: Commands, allocator: BufferAllocator, storage: GpuPageStorage, steps: StepBuffer) {
     this.#commands = commands;
     this.#allocator = allocator;
     this.#storage = storage;
     this.#steps = steps;
-    this.#angles = allocator.allocate(1024, "angles");
+  }
+
+  /** Sends cos and sin of every row's angles, f32 from f64, for each rope. */
+  beginStep(step: Step, ropes: readonly Rope[]): void {
+    this.#numRopes = ropes.length;
+    ropes.forEach(({ invFreq, attentionFactor }, index) => {
+      const values = new Float32Array(step.positions.length * invFreq.length * 2);
+      let at = 0;
+      for (const position of step.positions) {
+        for (const frequency of invFreq) {
+          const angle = position * frequency;
+          values[at++] = Math.cos(angle) * attentionFactor;
+          values[at++] = Math.sin(angle) * attentionFactor;
+        }
+      }
+      this.#commands.write(this.#roomForAngles(index, values.byteLength), 0, values);
+    });
   }
 
   /**
@@ -48,15 +66,18 @@ export class AppendKernels {
   run(
     step: Step,
     layer: AttentionLayer,
-    rope: Rope,
     norms: { q: GpuBuffer | null; k: GpuBuffer | null },
     qkv: GpuBuffer,
     q: GpuBuffer,
   ): void {
     const { index, numHeads, numKvHeads } = layer;
     const { main, exact } = step.spans[0]!.sequence.cache.layers[index]!;
-    const at = this.#steps.prepare(step);
-    const angles = this.#anglesFor(step, rope);
+    const at = this.#steps.layout;
+    const angles = this.#angles[layer.rope];
+    assert(
+      angles && layer.rope < this.#numRopes,
+      `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#numRopes}`,
+    );
     const { kernel, constants } = this.#prepare(step, layer, norms);
     this.#commands.dispatch(
       kernel,
@@ -138,25 +159,12 @@ export class AppendKernels {
     }));
   }
 
-  /** cos and sin of every row's angles, f32 from f64; sent once a step, for all its layers. */
-  #anglesFor(step: Step, rope: Rope): GpuBuffer {
-    if (this.#anglesOf?.step === step && this.#anglesOf.rope === rope) return this.#angles;
-    const half = rope.invFreq.length;
-    const values = new Float32Array(step.positions.length * half * 2);
-    let at = 0;
-    for (const position of step.positions) {
-      for (let i = 0; i < half; i++) {
-        const angle = position * rope.invFreq[i]!;
-        values[at++] = Math.cos(angle) * rope.attentionFactor;
-        values[at++] = Math.sin(angle) * rope.attentionFactor;
-      }
-    }
-    if (this.#angles.numBytes < values.byteLength) {
-      this.#allocator.free(this.#angles);
-      this.#angles = this.#allocator.allocate(values.byteLength, "angles");
-    }
-    this.#commands.write(this.#angles, 0, values);
-    this.#anglesOf = { step, rope };
-    return this.#angles;
+  #roomForAngles(index: number, numBytes: number): GpuBuffer {
+    const known = this.#angles[index];
+    if (known && known.numBytes >= numBytes) return known;
+    if (known) this.#allocator.free(known);
+    const made = this.#allocator.allocate(Math.max(1024, numBytes), "angles");
+    this.#angles[index] = made;
+    return made;
   }
 }

@@ -72,7 +72,7 @@ export class AttentionKernels {
   run(step: Step, layer: AttentionLayer, q: GpuBuffer, out: GpuBuffer): void {
     const { index, numHeads } = layer;
     const prepared = this.#prepare(layer, step.spans[0]!.sequence.cache.layers[index]!);
-    const at = this.#steps.prepare(step);
+    const at = this.#steps.layout;
     if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
     for (const span of longSpans) {

@@ -60,7 +60,6 @@ export class StepBuffer {
   #head = MIN_HEAD;
   #end = MIN_HEAD;
   #regions = new Map<BlockTable, Region>();
-  #step: Step | null = null;
   #layout: StepLayout = EMPTY;
 
   constructor(commands: Commands, allocator: BufferAllocator) {
@@ -74,9 +73,13 @@ export class StepBuffer {
     return this.#buffer;
   }
 
-  /** Sends a step to the device, once; the operations of all its layers read it. */
-  prepare(step: Step): StepLayout {
-    if (this.#step === step) return this.#layout;
+  /** Where things of the step that was begun last are. */
+  get layout(): StepLayout {
+    return this.#layout;
+  }
+
+  /** Sends a step to the device; the operations of all its layers read it. */
+  begin(step: Step): void {
     const layers = step.spans[0]?.sequence.cache.layers.length ?? 0;
     const rows = step.tokens.length;
     const headWords = rows * (ROW_WORDS + 1) + step.logitRows.length + step.spans.length * layers * SPAN_WORDS;
@@ -87,8 +90,6 @@ export class StepBuffer {
       this.#place(step, layers);
     }
     this.#layout = this.#writeHead(step, layers, headWords);
-    this.#step = step;
-    return this.#layout;
   }
 
   #writeHead(step: Step, layers: number, headWords: number): StepLayout {
