@@ -8,7 +8,7 @@ import { MemorySource } from "../src/formats/memory-source.ts";
 import { LLM } from "../src/index.ts";
 import { parseModelConfig } from "../src/models/config.ts";
 import { Decoder } from "../src/models/decoder.ts";
-import { RandomWeights } from "../src/models/random-weights.ts";
+import { RandomCheckpoint } from "../src/models/random-weights.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { checkpointPath } from "./helpers/shared.ts";
 
@@ -70,21 +70,16 @@ describe("weights against the config", () => {
 
 describe("load progress", () => {
   const tiny = (modelType: string, tied: boolean) => ({
-    ...parseModelConfig(
-      {
-        model_type: modelType,
-        hidden_size: 32,
-        num_hidden_layers: 2,
-        num_attention_heads: 2,
-        num_key_value_heads: 1,
-        head_dim: 16,
-        intermediate_size: 64,
-        vocab_size: 64,
-        max_position_embeddings: 64,
-        tie_word_embeddings: tied,
-      },
-      "config.json",
-    ),
+    model_type: modelType,
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 16,
+    intermediate_size: 64,
+    vocab_size: 64,
+    max_position_embeddings: 64,
+    tie_word_embeddings: tied,
   });
 
   it.each([
@@ -96,8 +91,9 @@ describe("load progress", () => {
   ] as const)("%s, tied head %s: counts one by one to its total and ends there", async (modelType, tied) => {
     const ops = await createReferenceBackend();
     const events: [number, number][] = [];
-    const config = tiny(modelType, tied);
-    const decoder = await Decoder.load(ops, new RandomWeights(config), {
+    const checkpoint = new RandomCheckpoint(tiny(modelType, tied), "tiny");
+    const config = parseModelConfig(await checkpoint.config(), "config.json");
+    const decoder = await Decoder.load(ops, checkpoint, {
       config,
       kv: parseKvSpec("f16"),
       weights: "auto",

@@ -3,10 +3,10 @@ import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { LLM } from "../engine/llm.ts";
 import { decodersFor } from "../eval/evaluate.ts";
-import type { ModelConfig } from "../models/config.ts";
+import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
-import { RandomWeights } from "../models/random-weights.ts";
-import { shapeConfig } from "../models/shapes.ts";
+import { RandomCheckpoint } from "../models/random-weights.ts";
+import { shapeConfig, shapeJson } from "../models/shapes.ts";
 import type { OnProgress } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
@@ -55,13 +55,15 @@ export function benchShape(shape: string, layers?: number): ModelConfig {
 
 /** Random weights of a public shape. */
 export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
-  const config = benchShape(shape, options.layers);
+  const { numLayers } = benchShape(shape, options.layers);
+  const checkpoint = new RandomCheckpoint({ ...shapeJson(shape), num_hidden_layers: numLayers }, `shape ${shape}`);
+  const config = parseModelConfig(await checkpoint.config(), checkpoint.name);
   const ops = await createBackend(options.backend, {
     formats: layerFormats(options.kv ?? [], config.numLayers),
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   try {
-    const decoder = await Decoder.load(ops, new RandomWeights(config), {
+    const decoder = await Decoder.load(ops, checkpoint, {
       config,
       kv: parseKvSpec("f16"),
       weights: options.weights,

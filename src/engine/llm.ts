@@ -3,12 +3,11 @@ import type { BackendName, Draw, Ops, WeightType } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
-import { type FileSource, readText } from "../formats/file-source.ts";
+import type { FileSource } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
-import { openCheckpoint } from "../formats/safetensors.ts";
+import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
-import { CheckpointWeights } from "../models/checkpoint-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
 import type { PlannedModel } from "../plan/planned-model.ts";
@@ -125,18 +124,19 @@ export class LLM {
     const source = await open({ ...(onProgress && { onProgress }), ...(signal && { signal }) });
     let ops: Ops | undefined;
     try {
-      const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
+      const checkpoint = await openCheckpoint(source);
+      const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
       spec.validateLayers(config.numLayers);
       checkContext(options.contextLength, config.maxPositionEmbeddings);
-      const checkpoint = await openCheckpoint(source);
-      checkWeights(checkpoint, config, source.name);
-      const tokenizer = await loadTokenizer(source);
-      const generationConfig = await loadGenerationConfig(source, config);
+      const tensors = await checkpoint.tensors();
+      checkWeights(tensors, config, source.name);
+      const tokenizer = await loadTokenizer(checkpoint.files);
+      const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
-      const started = await startBackend(options, modelOfCheckpoint(config, source.name, checkpoint));
+      const started = await startBackend(options, modelOfCheckpoint(config, source.name, tensors));
       ops = started.ops;
       const { fit, choice, note } = started;
-      const decoder = await Decoder.load(ops, new CheckpointWeights(checkpoint, source.name), {
+      const decoder = await Decoder.load(ops, checkpoint, {
         config,
         kv: spec,
         weights: options.weights ?? "auto",

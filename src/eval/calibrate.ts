@@ -1,8 +1,8 @@
 /** @file Calibrates a model's KV cache on a text: moments of what attention sees, layer by layer, and what they promise. */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
-import { openCheckpoint } from "../formats/safetensors.ts";
-import { CheckpointWeights } from "../models/checkpoint-weights.ts";
+import { openCheckpoint } from "../formats/open-checkpoint.ts";
+import { readWeight } from "../models/checkpoint-weights.ts";
 import type { OnProgress } from "../platform.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { LayerMoments, type PredictedNoise } from "../quant/design-calibration.ts";
@@ -77,12 +77,12 @@ export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Ca
   }
   const source = await llm.reopen();
   try {
-    const weights = new CheckpointWeights(await openCheckpoint(source), llm.name);
+    const checkpoint = await openCheckpoint(source);
     const layers: LayerCalibration[] = [];
     const predicted: (readonly PredictedNoise[])[] = [];
     for (const [layer, own] of moments.entries()) {
       signal?.throwIfAborted();
-      const output = stackParts([await weights.part(`model.layers.${layer}.self_attn.o_proj.weight`)]);
+      const output = stackParts([await readWeight(checkpoint, `model.layers.${layer}.self_attn.o_proj.weight`)]);
       const designed = own.design(output.data);
       layers.push(designed.calibration);
       predicted.push(designed.predicted);

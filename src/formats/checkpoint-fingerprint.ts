@@ -1,7 +1,6 @@
 /** @file A cheap identity of a checkpoint: enough to refuse a KV snapshot of another model, not a security check. */
-import type { FileSource } from "./file-source.ts";
-import { isJsonObject, readJson } from "./json-file.ts";
-import type { TensorInfo } from "./safetensors-header.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { isJsonObject } from "./json-file.ts";
 import { sha256Hex } from "./sha256.ts";
 
 /**
@@ -14,11 +13,13 @@ const WINDOW_BYTES = 256;
 const VOLATILE = new Set(["transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache"]);
 
 /** 64 hex digits. Tensors are taken in the order of their names, so shards do not matter. */
-export async function fingerprintOf(source: FileSource, tensors: ReadonlyMap<string, TensorInfo>): Promise<string> {
-  const sorted = [...tensors.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">): Promise<string> {
+  const sorted = [...(await checkpoint.tensors()).values()].sort((a, b) =>
+    a.name < b.name ? -1 : a.name > b.name ? 1 : 0,
+  );
   const total = sorted.reduce((sum, info) => sum + info.numBytes, 0);
   const header = sorted.map((info) => [info.name, info.dtype, info.shape]);
-  const config = (await source.has("config.json")) ? await readJson(source, "config.json") : null;
+  const config = (await checkpoint.files.has("config.json")) ? await checkpoint.config() : null;
   const text = JSON.stringify([header, canonical(config)]);
 
   const reads: Promise<Uint8Array>[] = [];
@@ -29,7 +30,7 @@ export async function fingerprintOf(source: FileSource, tensors: ReadonlyMap<str
       const at = Math.floor(((window + 0.5) * total) / WINDOWS) - before;
       if (at >= info.numBytes) break;
       const end = Math.min(info.numBytes, at + WINDOW_BYTES);
-      reads.push(source.read(info.file, info.offset + at, info.offset + end));
+      reads.push(checkpoint.read(info.name, at, end));
     }
     before += info.numBytes;
   }

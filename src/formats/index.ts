@@ -1,5 +1,6 @@
 /** @file Checkpoint files: safetensors, generation config, and where they are read from. */
 export { BlobSource } from "./blob-source.ts";
+export type { Checkpoint, TensorInfo } from "./checkpoint.ts";
 export { type FileSource, readText } from "./file-source.ts";
 export {
   type GenerationConfig,
@@ -11,5 +12,7 @@ export {
 export { HttpSource, type HttpSourceOptions } from "./http-source.ts";
 export { type JsonObject, readJson, readJsonObject } from "./json-file.ts";
 export { MemorySource } from "./memory-source.ts";
-export { type Checkpoint, openCheckpoint, type StoredDtype, type TensorInfo } from "./safetensors.ts";
+export { openCheckpoint } from "./open-checkpoint.ts";
+export { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
+export type { StoredDtype } from "./safetensors-header.ts";
 export { type TensorToWrite, writeSafetensors } from "./write-safetensors.ts";

@@ -5,18 +5,18 @@
  * the offsets are relative. Source: the safetensors format description, github.com/huggingface/safetensors.
  */
 import { TurboQuantError } from "../errors.ts";
+import { weightFormat } from "../weights/registry.ts";
+import { matrixBytes } from "../weights/weight-format.ts";
+import type { TensorInfo } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
 import { isJsonObject, parseJson } from "./json-file.ts";
 
-export type StoredDtype = "f32" | "f16" | "bf16";
+/** Spellings of the file's dtypes and the weight formats that they are. */
+export const DTYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
+export type StoredDtype = (typeof DTYPES)[keyof typeof DTYPES];
 
-export interface TensorInfo {
-  readonly name: string;
-  readonly dtype: StoredDtype;
-  readonly shape: readonly number[];
-  readonly numBytes: number;
-  /** File that holds it, and where in that file its bytes begin. */
-  readonly file: string;
+export interface StoredTensor extends TensorInfo {
+  /** Where in its file its bytes begin. */
   readonly offset: number;
 }
 
@@ -29,11 +29,12 @@ export const MAX_DIMS = 8;
 /** Names are module paths; this is ten times the longest we have seen. */
 export const MAX_NAME_LENGTH = 1024;
 
-const DTYPES: Readonly<Record<string, StoredDtype>> = { F32: "f32", F16: "f16", BF16: "bf16" };
-const DTYPE_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
 /** Bytes before the header. */
 const PREFIX_BYTES = 8;
 
+/** Said of dtypes here and of `quantization_config` in a config.json. */
+export const QUANTIZED_ADVICE =
+  "quantized checkpoints are not supported; use the bf16 one of this model with --weights q8";
 const REFETCH = "the file is damaged, copy or download it again";
 
 function invalid(file: string, what: string, detail: Record<string, unknown> = {}): TurboQuantError {
@@ -41,7 +42,7 @@ function invalid(file: string, what: string, detail: Record<string, unknown> = {
 }
 
 export interface SafetensorsHeader {
-  readonly tensors: readonly TensorInfo[];
+  readonly tensors: readonly StoredTensor[];
   /** Texts that the writer left under `__metadata__`. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -94,12 +95,12 @@ function parseHeader(
   path: string,
   dataStart: number,
   fileSize: number,
-): TensorInfo[] {
+): StoredTensor[] {
   const entries = Object.entries(json).filter(([name]) => name !== "__metadata__");
   if (entries.length > MAX_TENSORS) {
     throw invalid(path, `expected at most ${MAX_TENSORS} tensors, got ${entries.length}; ${REFETCH}`);
   }
-  const infos: TensorInfo[] = [];
+  const infos: StoredTensor[] = [];
   for (const [name, entry] of entries) infos.push(parseEntry(name, entry, file, path, dataStart, fileSize));
   checkOverlap(infos, path);
   return infos;
@@ -112,7 +113,7 @@ function parseEntry(
   path: string,
   dataStart: number,
   fileSize: number,
-): TensorInfo {
+): StoredTensor {
   const shown = name.length > 80 ? `${name.slice(0, 80)}…` : name;
   const at = `${path}: tensor ${shown}`;
   if (name.length > MAX_NAME_LENGTH) {
@@ -121,11 +122,11 @@ function parseEntry(
   if (!isJsonObject(entry)) throw invalid(at, `expected {dtype, shape, data_offsets}, got ${typeof entry}; ${REFETCH}`);
   const { dtype: stored, shape, data_offsets: offsets } = entry;
   if (typeof stored !== "string") throw invalid(at, `expected a dtype, got ${JSON.stringify(stored)}; ${REFETCH}`);
-  const dtype = Object.hasOwn(DTYPES, stored) ? DTYPES[stored] : undefined;
+  const dtype = Object.hasOwn(DTYPES, stored) ? DTYPES[stored as keyof typeof DTYPES] : undefined;
   if (!dtype) {
     throw new TurboQuantError(
       "unsupported",
-      `${at}: expected dtype BF16, F16 or F32, got ${stored.slice(0, 20)}; use the unquantized checkpoint of this model`,
+      `${at}: expected dtype ${Object.keys(DTYPES).join(" or ")}, got ${stored.slice(0, 20)}; ${QUANTIZED_ADVICE}`,
       { file, tensor: name, dtype: stored },
     );
   }
@@ -140,7 +141,8 @@ function parseEntry(
   }
   const [begin, end] = offsets as [number, number];
   // As doubles: a product beyond 2^53 is inexact but never equals the size of a file that exists.
-  const numBytes = (shape as number[]).reduce((product, dim) => product * dim, 1) * DTYPE_BYTES[dtype];
+  const numValues = (shape as number[]).reduce((product, dim) => product * dim, 1);
+  const numBytes = matrixBytes(weightFormat(dtype), 1, numValues);
   if (numBytes !== end - begin) {
     throw invalid(
       at,
@@ -170,7 +172,7 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-function checkOverlap(infos: readonly TensorInfo[], path: string): void {
+function checkOverlap(infos: readonly StoredTensor[], path: string): void {
   const sorted = infos.filter((info) => info.numBytes > 0).sort((a, b) => a.offset - b.offset);
   for (let i = 1; i < sorted.length; i++) {
     const [before, after] = [sorted[i - 1]!, sorted[i]!];

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { FileSource } from "./file-source.ts";
 import { MemorySource } from "./memory-source.ts";
-import { openCheckpoint } from "./safetensors.ts";
+import { openCheckpoint } from "./open-checkpoint.ts";
+import { openSafetensors } from "./safetensors.ts";
 import { MAX_HEADER_BYTES } from "./safetensors-header.ts";
 import { type TensorToWrite, writeSafetensors } from "./write-safetensors.ts";
 
@@ -22,15 +24,21 @@ function fileWith(header: unknown, dataBytes: number, claimedLength?: number): U
   file.set(json, 8);
   return file;
 }
-const open = (file: Uint8Array) => openCheckpoint(new MemorySource({ "model.safetensors": file }, "m"));
+/** A checkpoint whose headers have been read. */
+async function opened(source: FileSource) {
+  const checkpoint = await openCheckpoint(source);
+  return { checkpoint, tensors: await checkpoint.tensors() };
+}
+const open = (file: Uint8Array) => opened(new MemorySource({ "model.safetensors": file }, "m"));
 
 describe("openCheckpoint", () => {
   it("reads what writeSafetensors writes", async () => {
-    const checkpoint = await open(writeSafetensors(tensors, { format: "pt" }));
-    expect([...checkpoint.tensors.keys()].sort()).toEqual(Object.keys(tensors).sort());
-    expect(checkpoint.totalBytes).toBe(32);
+    const { checkpoint, tensors: infos } = await open(writeSafetensors(tensors, { format: "pt" }));
+    expect(checkpoint.container).toBe("safetensors");
+    expect([...infos.keys()].sort()).toEqual(Object.keys(tensors).sort());
+    expect(await checkpoint.read("a.weight", 3, 9)).toEqual(tensors["a.weight"]!.data.slice(3, 9));
     for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
-      expect(checkpoint.tensors.get(name)).toMatchObject({
+      expect(infos.get(name)).toMatchObject({
         name,
         dtype,
         shape,
@@ -55,18 +63,18 @@ describe("openCheckpoint", () => {
         weight_map: { "a.weight": "model-00001-of-00002.safetensors", "b.weight": "model-00002-of-00002.safetensors" },
       }),
     };
-    const sharded = await openCheckpoint(new MemorySource(shards));
-    expect(await sharded.read("b.weight")).toEqual(b.data);
+    const sharded = await opened(new MemorySource(shards));
+    expect(await sharded.checkpoint.read("b.weight")).toEqual(b.data);
     expect(sharded.tensors.get("b.weight")!.file).toBe("model-00002-of-00002.safetensors");
-    const named = await openCheckpoint(new MemorySource(shards), "model-00001-of-00002.safetensors");
+    const named = await openSafetensors(new MemorySource(shards), "model-00001-of-00002.safetensors");
     expect([...named.tensors.keys()]).toEqual(["a.weight"]);
 
     // The same tensors in one file are the same model.
-    const single = await openCheckpoint(
+    const single = await opened(
       new MemorySource({ ...shards, "model.safetensors": writeSafetensors({ "b.weight": b, "a.weight": a }) }),
     );
     expect(single.tensors.get("a.weight")!.file).toBe("model.safetensors");
-    expect(await single.fingerprint()).toBe(await sharded.fingerprint());
+    expect(await single.checkpoint.fingerprint()).toBe(await sharded.checkpoint.fingerprint());
   });
 
   it("has a fingerprint that changes with weights, shapes and config, not with a mere re-save", async () => {
@@ -142,7 +150,7 @@ describe("openCheckpoint refuses", () => {
     "a very long name": [fileWith({ ["n".repeat(2000)]: f32(0, 4) }, 4), /name of at most 1024/],
     "an 8-bit checkpoint": [
       fileWith({ w: { dtype: "F8_E4M3", shape: [4], data_offsets: [0, 4] } }, 4),
-      /tensor w: expected dtype BF16, F16 or F32, got F8_E4M3; use the unquantized/,
+      /tensor w: expected dtype F32 or F16 or BF16, got F8_E4M3; quantized checkpoints are not supported; use the bf16/,
       "unsupported",
     ],
     "a dtype named like a method": [
@@ -207,7 +215,7 @@ describe("openCheckpoint refuses", () => {
     ["an index without a map", { "model.safetensors.index.json": "{}" }, /expected an object weight_map/],
     ["an index that is no JSON", { "model.safetensors.index.json": "{" }, /index\.json: expected JSON/],
   ])("%s", async (_, files, message, code = "invalid_file") => {
-    await expect(openCheckpoint(new MemorySource(files, "m"))).rejects.toMatchObject({
+    await expect(opened(new MemorySource(files, "m"))).rejects.toMatchObject({
       code,
       message: expect.stringMatching(message),
     });

@@ -1,53 +1,45 @@
-/** @file Opens a safetensors checkpoint, in one file or in shards, and reads its tensors by range. */
+/** @file Safetensors: one file or shards of a checkpoint, tensors read by range. */
 import { TurboQuantError } from "../errors.ts";
-import { fingerprintOf } from "./checkpoint-fingerprint.ts";
+import type { CheckpointContainer, TensorSet } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
 import { isJsonObject, readJsonObject } from "./json-file.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
-import { MAX_TENSORS, readSafetensorsHeader, type TensorInfo } from "./safetensors-header.ts";
-
-export type { StoredDtype, TensorInfo } from "./safetensors-header.ts";
-
-export interface Checkpoint {
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Texts of the file's own header; empty for shards. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** Bytes of all tensors. */
-  readonly totalBytes: number;
-  /** A tensor's bytes, little endian, row-major. @throws TurboQuantError invalid_file — no such tensor, or truncated */
-  read(name: string): Promise<Uint8Array>;
-  /** Identifies the model: names, shapes, samples of the weights and config.json. Independent of sharding. */
-  fingerprint(): Promise<string>;
-}
+import { MAX_TENSORS, readSafetensorsHeader, type StoredTensor } from "./safetensors-header.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 /** A shard holds 5 GB by convention, so this is 50 TB. */
 const MAX_SHARDS = 10_000;
 
+/** `model.safetensors`, else the shards of `model.safetensors.index.json`. */
+export const safetensors: CheckpointContainer = {
+  name: "safetensors",
+  isIn: async (source) => (await source.has(SINGLE)) || (await source.has(INDEX)),
+  async openTensors(source) {
+    if (await source.has(SINGLE)) return openSafetensors(source, SINGLE);
+    return tensorSet(source, await readShards(source));
+  },
+};
+
+export interface SafetensorsFile extends TensorSet {
+  /** Texts of the file's own header. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /**
- * Reads and checks all headers; no weights yet.
- *
- * file: one certain safetensors file; by default `model.safetensors`, else the shards of `model.safetensors.index.json`
+ * Reads and checks the header of one file.
  * @throws TurboQuantError invalid_file — absent, truncated or inconsistent; unsupported — a dtype we do not read
  */
-export async function openCheckpoint(source: FileSource, file?: string): Promise<Checkpoint> {
-  const tensors = new Map<string, TensorInfo>();
-  let metadata: Checkpoint["metadata"] = {};
-  if (file !== undefined || (await source.has(SINGLE))) {
-    const header = await readSafetensorsHeader(source, file ?? SINGLE);
-    for (const info of header.tensors) tensors.set(info.name, info);
-    metadata = header.metadata;
-  } else if (await source.has(INDEX)) {
-    for (const info of await readShards(source)) tensors.set(info.name, info);
-  } else {
-    throw await noWeights(source);
-  }
+export async function openSafetensors(source: FileSource, file: string): Promise<SafetensorsFile> {
+  const { tensors, metadata } = await readSafetensorsHeader(source, file);
+  return { ...tensorSet(source, tensors), metadata };
+}
+
+function tensorSet(source: FileSource, infos: readonly StoredTensor[]): TensorSet {
+  const tensors = new Map(infos.map((info) => [info.name, info]));
   return {
     tensors,
-    metadata,
-    totalBytes: [...tensors.values()].reduce((sum, info) => sum + info.numBytes, 0),
-    async read(name) {
+    async read(name, start = 0, end) {
       const info = tensors.get(name);
       if (!info) {
         throw new TurboQuantError(
@@ -56,13 +48,12 @@ export async function openCheckpoint(source: FileSource, file?: string): Promise
           { tensor: name },
         );
       }
-      return await source.read(info.file, info.offset, info.offset + info.numBytes);
+      return await source.read(info.file, info.offset + start, info.offset + (end ?? info.numBytes));
     },
-    fingerprint: () => fingerprintOf(source, tensors),
   };
 }
 
-async function readShards(source: FileSource): Promise<TensorInfo[]> {
+async function readShards(source: FileSource): Promise<StoredTensor[]> {
   const index = `${source.name}/${INDEX}`;
   const { weight_map: map } = await readJsonObject(source, INDEX);
   if (!isJsonObject(map)) {
@@ -104,7 +95,7 @@ async function readShards(source: FileSource): Promise<TensorInfo[]> {
       { missing },
     );
   }
-  const infos: TensorInfo[] = [];
+  const infos: StoredTensor[] = [];
   for (const [shard, names] of byShard) {
     const found = (await readSafetensorsHeader(source, shard)).tensors.filter((info) => names.has(info.name));
     if (found.length < names.size) {
@@ -119,22 +110,4 @@ async function readShards(source: FileSource): Promise<TensorInfo[]> {
     infos.push(...found);
   }
   return infos;
-}
-
-async function noWeights(source: FileSource): Promise<TurboQuantError> {
-  for (const file of ["adapter_model.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json"]) {
-    if (!(await source.has(file))) continue;
-    const next = file.startsWith("adapter")
-      ? "merge the adapter into its base model first"
-      : "convert it to safetensors first";
-    return new TurboQuantError(
-      "unsupported",
-      `${source.name}: expected ${SINGLE} or ${INDEX}, got only ${file}; ${next}`,
-      { file },
-    );
-  }
-  return new TurboQuantError(
-    "invalid_file",
-    `${source.name}: expected ${SINGLE} or ${INDEX}, got neither; check that this is a Hugging Face checkpoint directory and that its download finished`,
-  );
 }

@@ -1,6 +1,10 @@
 /** @file Writes a small safetensors file: calibrations, tools, tests. */
 import { TurboQuantError } from "../errors.ts";
-import type { StoredDtype } from "./safetensors-header.ts";
+import { weightFormat } from "../weights/registry.ts";
+import { matrixBytes } from "../weights/weight-format.ts";
+import { DTYPES, type StoredDtype } from "./safetensors-header.ts";
+
+const SPELLINGS = new Map<string, string>(Object.entries(DTYPES).map(([spelling, dtype]) => [dtype, spelling]));
 
 export interface TensorToWrite {
   readonly dtype: StoredDtype;
@@ -20,14 +24,15 @@ export function writeSafetensors(
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   let dataBytes = 0;
   for (const [name, { dtype, shape, data }] of Object.entries(tensors)) {
-    const expected = shape.reduce((product, dim) => product * dim, 1) * (dtype === "f32" ? 4 : 2);
+    const numValues = shape.reduce((product, dim) => product * dim, 1);
+    const expected = matrixBytes(weightFormat(dtype), 1, numValues);
     if (data.length !== expected) {
       throw new TurboQuantError(
         "invalid_argument",
         `writeSafetensors: ${name}: expected ${expected} bytes for ${dtype} [${shape}], got ${data.length}`,
       );
     }
-    header[name] = { dtype: dtype.toUpperCase(), shape, data_offsets: [dataBytes, dataBytes + data.length] };
+    header[name] = { dtype: SPELLINGS.get(dtype), shape, data_offsets: [dataBytes, dataBytes + data.length] };
     dataBytes += data.length;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));

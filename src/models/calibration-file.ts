@@ -1,7 +1,7 @@
 /** @file The KV calibration beside a checkpoint: a small safetensors file, its reading and writing (docs/formats/kv-calibration.md). */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
-import { type Checkpoint, openCheckpoint } from "../formats/safetensors.ts";
+import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../formats/write-safetensors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
@@ -39,7 +39,7 @@ export async function loadCalibration(
       `calibration: ${file} is not in ${source.name}; drop calibration=, or make it with: turboquant calibrate --model ${source.name}`,
     );
   }
-  const tensors = await openCheckpoint(source, file);
+  const tensors = await openSafetensors(source, file);
   const { turboquant_kv_calibration: version, model_fingerprint: model } = tensors.metadata;
   if (version !== CALIBRATION_VERSION) {
     invalid(
@@ -60,7 +60,7 @@ export async function loadCalibration(
 }
 
 async function readLayer(
-  tensors: Checkpoint,
+  tensors: SafetensorsFile,
   file: string,
   layer: number,
   { numKvHeads, headDim }: Shape,

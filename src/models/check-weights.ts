@@ -1,6 +1,6 @@
 /** @file Compares the tensors of a checkpoint with those that its config calls for, before any of them is read. */
 import { TurboQuantError } from "../errors.ts";
-import type { Checkpoint } from "../formats/safetensors.ts";
+import type { TensorInfo } from "../formats/checkpoint.ts";
 import { layoutOf, tensorSpecs } from "./layout.ts";
 import type { ModelConfig } from "./model-config.ts";
 
@@ -11,9 +11,9 @@ import type { ModelConfig } from "./model-config.ts";
  * name: of the checkpoint, for messages
  * @throws TurboQuantError invalid_file — a tensor is missing or has another shape
  */
-export function checkWeights(checkpoint: Pick<Checkpoint, "tensors">, config: ModelConfig, name: string): void {
+export function checkWeights(tensors: ReadonlyMap<string, TensorInfo>, config: ModelConfig, name: string): void {
   for (const { name: tensor, shape } of tensorSpecs(layoutOf(config)).values()) {
-    const info = checkpoint.tensors.get(tensor);
+    const info = tensors.get(tensor);
     if (!info) {
       throw new TurboQuantError(
         "invalid_file",

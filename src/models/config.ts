@@ -1,5 +1,6 @@
 /** @file A checkpoint's config.json as the numbers the decoder needs, every field checked. */
 import { TurboQuantError } from "../errors.ts";
+import { QUANTIZED_ADVICE } from "../formats/safetensors-header.ts";
 import { ConfigFields } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -79,10 +80,7 @@ function refuseFeatures(config: ConfigFields, family: Family): void {
   if (config.boolean("mlp_bias", false))
     throw config.unsupported("mlp_bias", "biases in the feed-forward are not supported; expected false");
   if (config.has("quantization_config")) {
-    throw config.unsupported(
-      "quantization_config",
-      "quantized checkpoints are not supported; use the bf16 one with --weights q8",
-    );
+    throw config.unsupported("quantization_config", QUANTIZED_ADVICE);
   }
 }
 

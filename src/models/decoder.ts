@@ -2,11 +2,12 @@
 import type { AttentionLayer, Buf, Draw, OnKernel, Ops, Step } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { kvTransforms } from "../quant/kv-transform.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
-import { type LoadedWeights, loadWeights, type WeightOptions, type WeightSource } from "./load-weights.ts";
+import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { Stage } from "./stage.ts";
 
@@ -51,11 +52,11 @@ export class Decoder {
     });
   }
 
-  static async load(ops: Ops, source: WeightSource, options: DecoderOptions): Promise<Decoder> {
+  static async load(ops: Ops, checkpoint: Checkpoint, options: DecoderOptions): Promise<Decoder> {
     const { config, kv, calibration = [] } = options;
     kv.validateLayers(config.numLayers);
     const layout = layoutOf(config);
-    const weights = await loadWeights(ops, source, layout, options);
+    const weights = await loadWeights(ops, checkpoint, layout, options);
     return new Decoder(ops, { config, layout, weights, kv, calibration });
   }
 

@@ -1,13 +1,10 @@
 /** @file Loads the weights that a layout calls for, in the order of the forward pass, and counts them as it goes. */
 import type { Ops, Weight, WeightPart, WeightType } from "../backends/ops.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
 import { keptType } from "../weights/kept-type.ts";
 import { type Branch, useOf, type WeightSpec, type Weights } from "./blocks/block.ts";
+import { readWeight } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
-
-/** Where weights come from: a checkpoint, or a generator of random ones for benchmarks. */
-export interface WeightSource {
-  part(name: string): Promise<WeightPart>;
-}
 
 export interface WeightOptions {
   /** `auto`: as stored. The embedding and the head may be kept in another format beside it, see `WeightFormat.embedding`. */
@@ -35,7 +32,7 @@ export interface LoadedWeights {
 
 export async function loadWeights(
   ops: Ops,
-  source: WeightSource,
+  checkpoint: Checkpoint,
   layout: ModelLayout,
   options: WeightOptions,
 ): Promise<LoadedWeights> {
@@ -47,7 +44,7 @@ export async function loadWeights(
     options.signal?.throwIfAborted();
     const parts: WeightPart[] = [];
     for (const { name } of tensors) {
-      const part = await source.part(name);
+      const part = await readWeight(checkpoint, name);
       // A bias of several projections is one column, so that its parts stack like the rows they belong to.
       parts.push(role === "bias" ? { ...part, rows: part.rows * part.cols, cols: 1 } : part);
     }

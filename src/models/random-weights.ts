@@ -1,40 +1,72 @@
-/** @file Random weights of a given shape, so that speed can be measured without a download. */
-import type { WeightPart } from "../backends/ops.ts";
+/** @file A checkpoint of random weights in a given shape, so that speed can be measured without a download. */
 import { TurboQuantError } from "../errors.ts";
+import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
+import { fingerprintOf } from "../formats/checkpoint-fingerprint.ts";
+import type { FileSource } from "../formats/file-source.ts";
+import { MemorySource } from "../formats/memory-source.ts";
 import { CounterRng } from "../math/rng.ts";
+import { weightFormat } from "../weights/registry.ts";
+import { matrixBytes } from "../weights/weight-format.ts";
 import type { WeightRole } from "./blocks/block.ts";
+import { parseModelConfig } from "./config.ts";
 import { layoutOf, weightSpecs } from "./layout.ts";
-import type { WeightSource } from "./load-weights.ts";
-import type { ModelConfig } from "./model-config.ts";
 
 /** One cycle of normal values that every matrix repeats: a prime length, so that rows differ from each other. */
 const CYCLE = 1_048_573;
 
-/** N(0, 0.02) in bf16; norms are 1, biases 0. */
-export class RandomWeights implements WeightSource {
-  readonly #tensors = new Map<string, { readonly shape: readonly number[]; readonly role: WeightRole }>();
+/** N(0, 0.02) in bf16; norms are 1, biases 0. It has a config.json and no tokenizer. */
+export class RandomCheckpoint implements Checkpoint {
+  readonly name: string;
+  readonly container = "random";
+  readonly files: FileSource;
+  readonly #json: unknown;
+  readonly #tensors = new Map<string, TensorInfo & { readonly role: WeightRole }>();
   readonly #cycle: Uint16Array;
 
-  constructor(config: ModelConfig, seed = 1) {
-    for (const { role, tensors } of weightSpecs(layoutOf(config))) {
-      for (const { name, shape } of tensors) this.#tensors.set(name, { shape, role });
+  /** json: a parsed config.json · name: for messages. @throws TurboQuantError invalid_file, unsupported — as `parseModelConfig` */
+  constructor(json: unknown, name: string, seed = 1) {
+    this.name = name;
+    this.files = new MemorySource({ "config.json": JSON.stringify(json) }, name);
+    this.#json = json;
+    const dtype = "bf16";
+    for (const { role, tensors } of weightSpecs(layoutOf(parseModelConfig(json, name)))) {
+      for (const tensor of tensors) {
+        const numValues = tensor.shape.reduce((product, size) => product * size, 1);
+        const numBytes = matrixBytes(weightFormat(dtype), 1, numValues);
+        this.#tensors.set(tensor.name, { ...tensor, dtype, numBytes, file: name, isFinite: true, role });
+      }
     }
     this.#cycle = normalCycle(seed);
   }
 
-  async part(name: string): Promise<WeightPart> {
+  async config(): Promise<unknown> {
+    return this.#json;
+  }
+
+  async tensors(): Promise<ReadonlyMap<string, TensorInfo>> {
+    return this.#tensors;
+  }
+
+  async read(name: string, start = 0, end?: number): Promise<Uint8Array> {
     const tensor = this.#tensors.get(name);
     if (!tensor) throw new TurboQuantError("internal", `random weights: the model has no tensor ${name}`);
-    const cols = tensor.shape.at(-1)!;
-    const rows = tensor.shape.length > 1 ? tensor.shape[0]! : 1;
-    const words = new Uint16Array(rows * cols);
+    const first = Math.floor(start / 2);
+    const last = Math.ceil((end ?? tensor.numBytes) / 2);
+    const words = new Uint16Array(last - first);
     if (tensor.role === "norm") words.fill(0x3f80);
     else if (tensor.role !== "bias") {
-      for (let at = 0; at < words.length; at += CYCLE) {
-        words.set(this.#cycle.subarray(0, Math.min(CYCLE, words.length - at)), at);
+      for (let at = 0; at < words.length; ) {
+        const from = (first + at) % CYCLE;
+        const piece = this.#cycle.subarray(from, from + words.length - at);
+        words.set(piece, at);
+        at += piece.length;
       }
     }
-    return { dtype: "bf16", rows, cols, data: new Uint8Array(words.buffer) };
+    return new Uint8Array(words.buffer, start % 2, (end ?? tensor.numBytes) - start);
+  }
+
+  fingerprint(): Promise<string> {
+    return fingerprintOf(this);
   }
 }
 

@@ -96,13 +96,18 @@ const shapes: Readonly<Record<string, object>> = {
 /** Names that `--shape` takes. */
 export const shapeNames: readonly string[] = Object.keys(shapes);
 
-/** @throws TurboQuantError invalid_argument — no such shape */
-export function shapeConfig(name: string): ModelConfig {
+/** The config.json of a shape. @throws TurboQuantError invalid_argument — no such shape */
+export function shapeJson(name: string): object {
   const json = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   if (!json) {
     throw new TurboQuantError("invalid_argument", `shape: expected one of ${shapeNames.join(", ")}, got "${name}"`, {
       name,
     });
   }
-  return parseModelConfig(json, `shape ${name}`);
+  return json;
+}
+
+/** @throws TurboQuantError invalid_argument — no such shape */
+export function shapeConfig(name: string): ModelConfig {
+  return parseModelConfig(shapeJson(name), `shape ${name}`);
 }

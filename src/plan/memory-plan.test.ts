@@ -8,7 +8,7 @@ import { expectPages } from "../engine/expect-pages.ts";
 import { Runner } from "../engine/runner.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
-import { RandomWeights } from "../models/random-weights.ts";
+import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { DEFAULT_BINDING_LIMIT, planNotes, WASM_LIMIT } from "./limits.ts";
@@ -29,24 +29,28 @@ const odd = {
   max_position_embeddings: 4096,
   tie_word_embeddings: false,
 };
-const configs = {
-  odd: parseModelConfig(odd, "odd"),
-  tied: parseModelConfig({ ...odd, model_type: "qwen3", tie_word_embeddings: true, head_dim: 16 }, "tied"),
-};
+const jsons = { odd, tied: { ...odd, model_type: "qwen3", tie_word_embeddings: true, head_dim: 16 } };
+const configs = { odd: parseModelConfig(jsons.odd, "odd"), tied: parseModelConfig(jsons.tied, "tied") };
 const GB = 1e9;
 const qwen32b = modelOfConfig(shapeConfig("qwen3-32b"), "qwen3-32b");
 
-async function loaded(config: (typeof configs)["odd"], backend: "wasm" | "webgpu", weights: WeightType, kv = "k4v4") {
+async function loaded(name: keyof typeof configs, backend: "wasm" | "webgpu", weights: WeightType, kv = "k4v4") {
+  const config = configs[name];
   const ops = await createBackend(backend, backend === "wasm" ? { threads: 1 } : {});
-  const decoder = await Decoder.load(ops, new RandomWeights(config), { config, weights, kv: parseKvSpec(kv) });
+  const decoder = await Decoder.load(ops, new RandomCheckpoint(jsons[name], name), {
+    config,
+    weights,
+    kv: parseKvSpec(kv),
+  });
   return { ops, decoder };
 }
 
 describe("weights", () => {
   const types: WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];
-  it.each(Object.entries(configs))("%s: bytes are those of the wasm backend", async (_, config) => {
+  it.each(["odd", "tied"] as const)("%s: bytes are those of the wasm backend", async (name) => {
+    const config = configs[name];
     for (const type of types) {
-      const { ops, decoder } = await loaded(config, "wasm", type);
+      const { ops, decoder } = await loaded(name, "wasm", type);
       expect(weightMemory(modelOfConfig(config, ""), type, "wasm", 2 ** 31).bytes, type).toBe(decoder.weightBytes);
       await ops.dispose();
     }
@@ -54,7 +58,7 @@ describe("weights", () => {
 
   it.skipIf(gpuSkip)("and those of a device", async () => {
     for (const type of types) {
-      const { ops, decoder } = await loaded(configs.odd, "webgpu", type);
+      const { ops, decoder } = await loaded("odd", "webgpu", type);
       expect(weightMemory(modelOfConfig(configs.odd, ""), type, "webgpu", 2 ** 31).bytes).toBe(decoder.weightBytes);
       await ops.dispose();
     }
@@ -80,7 +84,7 @@ describe("cache, activations and scratch", () => {
   it("pages of a filled cache, bytes of the buffers, and a bound on the whole memory", async () => {
     const tokens = 700;
     for (const kv of KV) {
-      const { ops, decoder } = await loaded(configs.odd, "wasm", "f32", kv);
+      const { ops, decoder } = await loaded("odd", "wasm", "f32", kv);
       const allocated = { bytes: 0 };
       const alloc = ops.alloc.bind(ops);
       ops.alloc = (length) => {
@@ -107,7 +111,7 @@ describe("cache, activations and scratch", () => {
   });
 
   it("several sequences hold what a cache of that many holds", async () => {
-    const { ops, decoder } = await loaded(configs.odd, "wasm", "f32");
+    const { ops, decoder } = await loaded("odd", "wasm", "f32");
     const cache = decoder.createCache();
     const runner = new Runner(decoder, { contextLength: 4096 });
     for (let i = 0; i < 3; i++) {
@@ -121,7 +125,7 @@ describe("cache, activations and scratch", () => {
   });
 
   it.skipIf(gpuSkip)("what a device holds for pages, growth included", async () => {
-    const { ops, decoder } = await loaded(configs.tied, "webgpu", "f16");
+    const { ops, decoder } = await loaded("tied", "webgpu", "f16");
     const empty = ops.pages.numBytes;
     const cache = decoder.createCache();
     expectPages(cache, 1000, 1024);

@@ -10,7 +10,7 @@ import { PrefixCache } from "../../src/engine/scheduler/prefix-cache.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { Decoder } from "../../src/models/decoder.ts";
 import { layoutOf, tensorSpecs } from "../../src/models/layout.ts";
-import { RandomWeights } from "../../src/models/random-weights.ts";
+import { RandomCheckpoint } from "../../src/models/random-weights.ts";
 import { registerFamily } from "../../src/models/registry.ts";
 import { CacheMemory } from "../../src/plan/cache-memory.ts";
 import { modelOfConfig } from "../../src/plan/planned-model.ts";
@@ -19,20 +19,18 @@ import { runningMeanFamily } from "./running-mean/family.ts";
 
 registerFamily(runningMeanFamily);
 
-const config = parseModelConfig(
-  {
-    model_type: "running_mean",
-    hidden_size: 32,
-    num_hidden_layers: 3,
-    num_attention_heads: 4,
-    num_key_value_heads: 2,
-    head_dim: 16,
-    intermediate_size: 48,
-    vocab_size: 97,
-    max_position_embeddings: 1024,
-  },
-  "config.json",
-);
+const json = {
+  model_type: "running_mean",
+  hidden_size: 32,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 16,
+  intermediate_size: 48,
+  vocab_size: 97,
+  max_position_embeddings: 1024,
+};
+const config = parseModelConfig(json, "config.json");
 const KV = "k4v4,sinks=2,window=24";
 const IDENTITY = { fingerprint: "f", kvSpec: KV };
 const text = Int32Array.from({ length: 300 }, (_, i) => (i * 37 + ((i * i) % 11)) % 97);
@@ -41,7 +39,7 @@ let decoder: Decoder;
 let cache: KvCache;
 let runner: Runner;
 beforeAll(async () => {
-  decoder = await Decoder.load(createReferenceBackend(), new RandomWeights(config), {
+  decoder = await Decoder.load(createReferenceBackend(), new RandomCheckpoint(json, "running mean"), {
     config,
     kv: parseKvSpec(KV),
     weights: "auto",

@@ -3,8 +3,7 @@ import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
 import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
-import { readText } from "../../formats/file-source.ts";
-import { openCheckpoint } from "../../formats/safetensors.ts";
+import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
 import { getPlatform } from "../../platform.ts";
 import { planeWidths, type SideLayout } from "../../quant/page-layout.ts";
@@ -98,10 +97,10 @@ async function inspectModel(ref: string, flags: InspectFlags, context: CommandCo
   const progress = progressOf(context, flags);
   const source = await getPlatform().openSource(ref, { onProgress: progress.onEvent, signal: context.signal });
   try {
-    const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
-    spec.validateLayers(config.numLayers);
     const checkpoint = await openCheckpoint(source);
-    const tensors = [...checkpoint.tensors.values()].map(({ name, dtype, shape, numBytes, file }) => ({
+    const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
+    spec.validateLayers(config.numLayers);
+    const tensors = [...(await checkpoint.tensors()).values()].map(({ name, dtype, shape, numBytes, file }) => ({
       name,
       dtype,
       shape,

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import { textChunks } from "../../eval/text-chunks.ts";
-import { readText } from "../../formats/file-source.ts";
+import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import type { Candidate } from "../../lab/candidates.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
 import { layoutOf, numParameters } from "../../models/layout.ts";
@@ -41,11 +41,12 @@ export async function preflight(
     const own = candidates.filter((candidate) => candidate.model === model);
     const source = await getPlatform().openSource(options.refOf(model), { signal, onProgress });
     try {
-      const config = parseModelConfig(JSON.parse(await readText(source, "config.json")), `${source.name}/config.json`);
+      const checkpoint = await openCheckpoint(source);
+      const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
       checkConfig(model, config, own);
       const ctx = Math.max(...own.map((candidate) => candidate.ctx));
       if (options.text.kind === "given") {
-        checkText(await loadTokenizer(source), options.text.text, ctx, options.chunks, model);
+        checkText(await loadTokenizer(checkpoint.files), options.text.text, ctx, options.chunks, model);
       }
       sizes.set(model, numParameters(layoutOf(config)));
     } finally {

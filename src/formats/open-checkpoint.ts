@@ -1,0 +1,72 @@
+/** @file Opens a model's checkpoint: the first kind of file in the registry that its source has. */
+import { TurboQuantError } from "../errors.ts";
+import type { Checkpoint, CheckpointContainer, TensorSet } from "./checkpoint.ts";
+import { fingerprintOf } from "./checkpoint-fingerprint.ts";
+import type { FileSource } from "./file-source.ts";
+import { readJson } from "./json-file.ts";
+import { safetensors } from "./safetensors.ts";
+
+/** The kinds there are, in the order in which they are looked for. */
+const containers: readonly CheckpointContainer[] = [safetensors];
+
+/** Looks only which files there are: config and headers are read when they are asked for. */
+export async function openCheckpoint(source: FileSource): Promise<Checkpoint> {
+  for (const container of containers) {
+    if (await container.isIn(source)) return new OpenCheckpoint(source, container, await container.files?.(source));
+  }
+  return new OpenCheckpoint(source, null);
+}
+
+class OpenCheckpoint implements Checkpoint {
+  readonly name: string;
+  readonly container: string | null;
+  readonly files: FileSource;
+  readonly #openTensors: () => Promise<TensorSet>;
+  #opened: Promise<TensorSet> | null = null;
+
+  constructor(source: FileSource, container: CheckpointContainer | null, files = source) {
+    this.name = source.name;
+    this.container = container?.name ?? null;
+    this.files = files;
+    this.#openTensors = async () => {
+      if (!container) throw await noWeights(source);
+      return container.openTensors(source);
+    };
+  }
+
+  config(): Promise<unknown> {
+    return readJson(this.files, "config.json");
+  }
+
+  async tensors(): Promise<TensorSet["tensors"]> {
+    return (await this.#open()).tensors;
+  }
+
+  async read(name: string, start?: number, end?: number): Promise<Uint8Array> {
+    return (await this.#open()).read(name, start, end);
+  }
+
+  fingerprint(): Promise<string> {
+    return fingerprintOf(this);
+  }
+
+  #open(): Promise<TensorSet> {
+    this.#opened ??= this.#openTensors();
+    return this.#opened;
+  }
+}
+
+async function noWeights(source: FileSource): Promise<TurboQuantError> {
+  const expected = "expected model.safetensors or model.safetensors.index.json";
+  for (const file of ["adapter_model.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json"]) {
+    if (!(await source.has(file))) continue;
+    const next = file.startsWith("adapter")
+      ? "merge the adapter into its base model first"
+      : "convert it to safetensors first";
+    return new TurboQuantError("unsupported", `${source.name}: ${expected}, got only ${file}; ${next}`, { file });
+  }
+  return new TurboQuantError(
+    "invalid_file",
+    `${source.name}: ${expected}, got neither; check that this is a Hugging Face checkpoint directory and that its download finished`,
+  );
+}
