@@ -1,6 +1,6 @@
 /**
- * @file Fails when a file of src/ imports from a layer it may not know, when two files import each other in a circle, or
- * when something outside src/node and src/cli depends on Node. `npm run check:layers`
+ * @file Fails when a file of src/ imports from a layer it may not know, when two files import each other in a circle
+ * (imports of types included), or when something outside src/node and src/cli depends on Node. `npm run check:layers`
  */
 import { readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
@@ -33,6 +33,11 @@ const EXTRA: Readonly<Record<string, string>> = {
   "tokenizer → formats": "a tokenizer is read from a file source",
 };
 
+/** Circles that are still to be opened, as the files in them; one that is gone has to leave this list. */
+const KNOWN_CIRCLES: readonly (readonly string[])[] = [
+  ["src/engine/continuation.ts", "src/engine/llm.ts", "src/engine/session.ts"],
+];
+
 const NODE_FOLDERS = ["node", "cli"];
 /** Globals of Node that no browser has. */
 const NODE_GLOBALS = new Set(["process", "Buffer", "__dirname", "__filename", "require", "global"]);
@@ -40,8 +45,6 @@ const NODE_GLOBALS = new Set(["process", "Buffer", "__dirname", "__filename", "r
 interface Import {
   readonly target: string;
   readonly line: number;
-  /** Erased or deferred imports cannot make a circle at load time. */
-  readonly atLoad: boolean;
 }
 
 const levelOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
@@ -50,18 +53,17 @@ const partOf = (path: string): string => path.split("/")[1] as string;
 
 function importsOf(source: ts.SourceFile): Import[] {
   const found: Import[] = [];
-  const add = (node: ts.Expression, atLoad: boolean): void => {
+  const add = (node: ts.Expression): void => {
     if (!ts.isStringLiteral(node)) return;
-    found.push({ target: node.text, line: source.getLineAndCharacterOfPosition(node.getStart()).line + 1, atLoad });
+    found.push({ target: node.text, line: source.getLineAndCharacterOfPosition(node.getStart()).line + 1 });
   };
   const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node))
-      add(node.moduleSpecifier, node.importClause?.phaseModifier !== ts.SyntaxKind.TypeKeyword);
-    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) add(node.moduleSpecifier, !node.isTypeOnly);
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier);
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) add(node.moduleSpecifier);
     else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword && node.arguments[0]) {
-      add(node.arguments[0], false);
+      add(node.arguments[0]);
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
-      add(node.argument.literal as ts.Expression, false);
+      add(node.argument.literal as ts.Expression);
     }
     ts.forEachChild(node, visit);
   };
@@ -107,14 +109,14 @@ for (const path of sourceFiles("src", [".ts"])) {
     }
   }
   const edges: string[] = [];
-  for (const { target, line, atLoad } of importsOf(source)) {
+  for (const { target, line } of importsOf(source)) {
     if (target.startsWith("node:")) {
       if (!mayUseNode) problems.push(`${path}:${line}: imports ${target}; only src/node and src/cli may`);
       continue;
     }
     if (!target.startsWith(".")) continue;
     const resolved = posix.join(dirname(path), target);
-    if (atLoad) edges.push(resolved);
+    edges.push(resolved);
     const other = partOf(resolved);
     if (!resolved.startsWith("src/")) problems.push(`${path}:${line}: imports ${resolved}, which is not part of src/`);
     else if (other !== part && levelOf(other) >= levelOf(part) && !(`${part} → ${other}` in EXTRA)) {
@@ -125,13 +127,13 @@ for (const path of sourceFiles("src", [".ts"])) {
 }
 
 /** Depth-first search; a file met again while it is still open closes a circle. */
-function findCircles(): string[] {
+function findCircles(): string[][] {
   const state = new Map<string, "open" | "done">();
-  const circles: string[] = [];
+  const circles: string[][] = [];
   const walk = (path: string, trail: readonly string[]): void => {
     if (state.get(path) === "done") return;
     if (state.get(path) === "open") {
-      circles.push([...trail.slice(trail.indexOf(path)), path].join(" → "));
+      circles.push(trail.slice(trail.indexOf(path)));
       return;
     }
     state.set(path, "open");
@@ -142,7 +144,17 @@ function findCircles(): string[] {
   return circles;
 }
 
-problems.push(...findCircles().map((circle) => `circle of imports: ${circle}`));
+const circles = findCircles();
+const isWithin = (circle: readonly string[], known: readonly string[]): boolean =>
+  circle.every((path) => known.includes(path));
+for (const circle of circles) {
+  if (!KNOWN_CIRCLES.some((known) => isWithin(circle, known)))
+    problems.push(`circle of imports, those of types included: ${[...circle, circle[0]].join(" → ")}`);
+}
+for (const known of KNOWN_CIRCLES) {
+  if (!circles.some((circle) => isWithin(circle, known)))
+    problems.push(`${known.join(" ↔ ")}: no circle any more; take it off KNOWN_CIRCLES in tools/check-layers.ts`);
+}
 if (problems.length > 0) {
   console.error(problems.join("\n"));
   console.error(`check-layers: ${problems.length} problem${problems.length === 1 ? "" : "s"}`);

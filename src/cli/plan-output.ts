@@ -1,6 +1,7 @@
 /** @file A memory plan for people: what the model is, what fits, how long a context. */
-import { planNotes } from "../plan/limits.ts";
+
 import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
+import { planNotes } from "../plan/notes.ts";
 import { formatBytes, formatCount, plainTable, significant } from "./format.ts";
 
 const BAR_CELLS = 20;

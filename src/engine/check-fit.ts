@@ -5,7 +5,7 @@
 import type { BackendMemory, BackendName, WeightType } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { PLANNED_FORMATS, planMemory } from "../plan/memory-plan.ts";
-import type { PlannedModel } from "../plan/planned-model.ts";
+import type { PlannedModel } from "../plan/model-memory.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 
 export interface FitOptions {

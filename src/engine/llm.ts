@@ -10,7 +10,7 @@ import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
-import type { PlannedModel } from "../plan/planned-model.ts";
+import type { PlannedModel } from "../plan/model-memory.ts";
 import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";

@@ -7,7 +7,7 @@ import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
-import type { PlannedModel } from "./planned-model.ts";
+import type { PlannedModel } from "./model-memory.ts";
 
 export interface HeldMemory {
   /** What the backend's page storage holds: page alignment, room to grow, pages that a prefill had and gave back. */

@@ -3,7 +3,6 @@ export type { PlannedBackend } from "../backends/working-memory.ts";
 export { TurboQuantError } from "../errors.ts";
 export { shapeConfig, shapeNames } from "../models/shapes.ts";
 export { CacheMemory } from "./cache-memory.ts";
-export { type PlanNote, planNotes } from "./limits.ts";
 export {
   type MemoryPlan,
   PLANNED_FORMATS,
@@ -12,12 +11,8 @@ export {
   type PlanOptions,
   planMemory,
 } from "./memory-plan.ts";
-export {
-  modelOfConfig,
-  type PlannedLayer,
-  type PlannedModel,
-  type PlannedWeight,
-  plannedModel,
-} from "./planned-model.ts";
+export type { PlannedLayer, PlannedModel, PlannedWeight } from "./model-memory.ts";
+export { type PlanNote, planNotes } from "./notes.ts";
+export { modelOfConfig, plannedModel } from "./planned-model.ts";
 export { readPlannedModel } from "./read-model.ts";
 export type { WeightMemory } from "./weight-memory.ts";

@@ -11,8 +11,9 @@ import { Decoder } from "../models/decoder.ts";
 import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
-import { DEFAULT_BINDING_LIMIT, planNotes, WASM_LIMIT } from "./limits.ts";
+import { DEFAULT_BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
 import { planMemory } from "./memory-plan.ts";
+import { planNotes } from "./notes.ts";
 import { modelOfConfig } from "./planned-model.ts";
 import { weightMemory } from "./weight-memory.ts";
 

@@ -8,7 +8,7 @@ import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory } from "./cache-memory.ts";
 import { BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
-import type { PlannedModel } from "./planned-model.ts";
+import type { PlannedModel } from "./model-memory.ts";
 import { type WeightMemory, weightMemory } from "./weight-memory.ts";
 
 /** Formats of a plan when none are named, from many bits to few. */

@@ -3,7 +3,7 @@
  * with the defaults of Transformers where it does not.
  */
 import type { ConfigFields } from "../models/config-fields.ts";
-import type { PlannedLayer, PlannedModel, PlannedWeight } from "./planned-model.ts";
+import type { PlannedLayer, PlannedModel, PlannedWeight } from "./model-memory.ts";
 
 type Description = Omit<PlannedModel, "name" | "modelType" | "runs" | "storedType" | "storedTypeOf">;
 

@@ -4,7 +4,8 @@ import type { TensorInfo } from "../formats/checkpoint.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import type { ModelConfig } from "../models/config.ts";
-import { modelOfConfig, type PlannedModel, plannedModel } from "./planned-model.ts";
+import type { PlannedModel } from "./model-memory.ts";
+import { modelOfConfig, plannedModel } from "./planned-model.ts";
 
 /**
  * Reads config.json and, of a model that this package runs, the headers of its weights: kilobytes of a checkpoint of

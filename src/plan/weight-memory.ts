@@ -7,7 +7,7 @@ import type { PlannedBackend } from "../backends/working-memory.ts";
 import { keptType } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
-import type { PlannedModel, PlannedWeight } from "./planned-model.ts";
+import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
 
 export interface WeightMemory {
   /** As asked for; `auto` is resolved to the type that the checkpoint mostly has. */
