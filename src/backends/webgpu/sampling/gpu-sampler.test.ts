@@ -41,7 +41,8 @@ function randomLogits(length: number, seed: number, coarse = false): Float32Arra
   });
 }
 
-describe.skipIf(gpuSkip).for(["with", "without"] as const)(
+// Not `for`: with it, vitest runs the hooks of a suite that it skips.
+describe.skipIf(gpuSkip).each(["with", "without"] as const)(
   `webgpu sampling, %s subgroups${gpuSkip ? ` (${gpuSkip})` : ""}`,
   (subgroups) => {
     let gpu: TestGpu;
