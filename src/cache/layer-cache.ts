@@ -2,6 +2,7 @@
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
 import { plain } from "../quant/kv-presets.ts";
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS, type PageLayout, pageLayout } from "../quant/page-layout.ts";
+import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
 import type { LayerShape } from "./states/state-shape.ts";
 
@@ -13,6 +14,8 @@ export interface LayerCache {
   readonly exact: PageLayout | null;
   /** Which positions have such copies; null when the format has none. */
   readonly residual: ResidualWindow | null;
+  /** Which tokens a query can still attend to; pages of the others are given back. */
+  readonly reach: Reach;
 }
 
 /** Both sides of the 16-bit pages. */
@@ -25,9 +28,11 @@ export function hasExactStream(format: LayerKvFormat): boolean {
   return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
 }
 
-export function layerCache(format: LayerKvFormat, { numKvHeads, headDim }: LayerShape): LayerCache {
+export function layerCache(format: LayerKvFormat, shape: LayerShape): LayerCache {
+  const { numKvHeads, headDim, slidingWindow = 0 } = shape;
+  const reach = new Reach(slidingWindow);
   const main = pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS);
-  if (!hasExactStream(format)) return { format, main, exact: null, residual: null };
+  if (!hasExactStream(format)) return { format, main, exact: null, residual: null, reach };
   const exact = pageLayout(EXACT_SIDE, EXACT_SIDE, headDim, numKvHeads, EXACT_PAGE_TOKENS);
-  return { format, main, exact, residual: new ResidualWindow(format.sinks, format.window, exact) };
+  return { format, main, exact, residual: new ResidualWindow(format.sinks, format.window, exact, reach), reach };
 }

@@ -3,6 +3,7 @@ import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { layoutOf, stateShapes } from "../models/layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 
 /** Tokens of a step; a window's pages are freed between steps, as in a prefill. */
@@ -32,9 +33,12 @@ class CountingStorage implements PageStorage {
 
 /** A cache in the shape of a model whose pages take no memory. */
 export function emptyCache(config: ModelConfig, kv: KvSpec): KvCache {
-  const shape = { numKvHeads: config.numKvHeads, headDim: config.headDim };
-  const shapes = Array.from({ length: config.numLayers }, () => shape);
-  return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(new CountingStorage()));
+  const states = stateShapes(layoutOf(config));
+  return new KvCache(
+    states.map(({ shape }) => shape),
+    (index) => kv.forLayer(states[index]!.layer),
+    new PagePool(new CountingStorage()),
+  );
 }
 
 /** Bytes of the pages of one sequence that grows: the function takes its tokens, never fewer than the last time. */

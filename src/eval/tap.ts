@@ -51,7 +51,7 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
   });
   const decoder = llm.decoder.withFormat(parseKvSpec("f32"), [], tapped);
   try {
-    const contender = makeContender(decoder, tokens.length);
+    const contender = { ...makeContender(decoder, tokens.length), cache: decoder.createCache(undefined, true) };
     const sequence = contender.cache.createSequence();
     try {
       await contender.runner.prefill(sequence, tokens, { logits: "none", signal });

@@ -75,11 +75,14 @@ export class Decoder {
     return this.#stage.attentionLayers[layer]!;
   }
 
-  /** A cache in this model's format. `budgetBytes` limits the pages of all its sequences together. */
-  createCache(budgetBytes?: number): KvCache {
+  /**
+   * A cache in this model's format. `budgetBytes` limits the pages of all its sequences together. keepsEveryToken: also of
+   * layers with a sliding window, for those who look at the cache from outside
+   */
+  createCache(budgetBytes?: number, keepsEveryToken = false): KvCache {
     const states = stateShapes(this.#layout);
     return new KvCache(
-      states.map(({ shape }) => shape),
+      states.map(({ shape }) => (keepsEveryToken && shape.kind === "kv" ? { ...shape, slidingWindow: 0 } : shape)),
       (index) => this.kv.forLayer(states[index]!.layer),
       new PagePool(this.ops.pages, budgetBytes),
     );

@@ -16,15 +16,9 @@ export interface HeldMemory {
   readonly largestBinding: number;
 }
 
-interface Layer {
-  readonly cache: LayerCache;
-  /** Tokens the layer keeps; all when 0. */
-  readonly keeps: number;
-}
-
 /** The cache of one model and format at any length. Lengths are tokens of one sequence. */
 export class CacheMemory {
-  readonly #layers: readonly Layer[];
+  readonly #layers: readonly LayerCache[];
   /** Of one sequence, whatever its length. */
   readonly #fixedBytes: number;
 
@@ -32,26 +26,18 @@ export class CacheMemory {
   constructor(model: PlannedModel, kv: KvSpec) {
     kv.validateLayers(model.numLayers ?? model.layers.length);
     this.#fixedBytes = model.fixedStateBytes ?? 0;
-    this.#layers = model.layers.map((shape, index) => ({
-      cache: layerCache(kv.forLayer(shape.modelLayer ?? index), shape),
-      // The engine keeps every token of a sliding-window layer; for types it does not run, what the model needs is counted.
-      keeps: model.runs ? 0 : shape.slidingWindow,
-    }));
+    this.#layers = model.layers.map((shape, index) => layerCache(kv.forLayer(shape.modelLayer ?? index), shape));
   }
 
   /** Bytes of the pages of one sequence at rest: the engine's `numBytes`. */
   bytes(tokens: number): number {
-    return this.#layers.reduce(
-      (sum, { cache, keeps }) => sum + bytesOf(cache, pagesAtRest(cache, kept(tokens, keeps))),
-      this.#fixedBytes,
-    );
+    return this.#layers.reduce((sum, layer) => sum + bytesOf(layer, pagesAtRest(layer, tokens)), this.#fixedBytes);
   }
 
   /** Allocated bits a cached number; sliding-window layers count what they keep. */
   bitsPerValue(tokens: number): number {
-    const shares = this.#layers.map(({ cache, keeps }) => {
-      const { numKvHeads, headDim } = cache.main;
-      return 2 * numKvHeads * headDim * (keeps === 0 ? tokens : Math.min(tokens, keeps));
+    const shares = this.#layers.map(({ main: { numKvHeads, headDim }, reach }) => {
+      return 2 * numKvHeads * headDim * (tokens - reach.firstKey(tokens - 1));
     });
     return (8 * this.bytes(tokens)) / shares.reduce((sum, share) => sum + share, 0);
   }
@@ -59,7 +45,7 @@ export class CacheMemory {
   /** Bytes that one more token takes in a long sequence. */
   get bytesPerToken(): number {
     return this.#layers.reduce(
-      (sum, { cache, keeps }) => sum + (keeps === 0 ? cache.main.numBytes / PAGE_TOKENS : 0),
+      (sum, { main, reach }) => sum + (reach.slidingWindow > 0 ? 0 : main.numBytes / PAGE_TOKENS),
       0,
     );
   }
@@ -69,13 +55,12 @@ export class CacheMemory {
     // A step has the state before it, at its last page end and after it.
     let bytes = this.#fixedBytes * (sequences + 2);
     let largestBinding = 0;
-    for (const { cache, keeps } of this.#layers) {
-      const length = kept(tokens, keeps);
-      const [rest, most] = [pagesAtRest(cache, length), pagesHeld(cache, length, chunkTokens)];
+    for (const layer of this.#layers) {
+      const [rest, most] = [pagesAtRest(layer, tokens), pagesHeld(layer, tokens, chunkTokens)];
       const pages = (stream: keyof PageCounts): number => rest[stream] * (sequences - 1) + most[stream];
       for (const [count, layout, expected] of [
-        [pages("main"), cache.main, most.main],
-        [pages("exact"), cache.exact, most.exact],
+        [pages("main"), layer.main, most.main],
+        [pages("exact"), layer.exact, most.exact],
       ] as const) {
         if (!layout || count === 0) continue;
         const stream =
@@ -89,7 +74,3 @@ export class CacheMemory {
     return { bytes, largestBinding };
   }
 }
-
-/** Whole pages that cover a window wherever it begins. */
-const kept = (tokens: number, keeps: number): number =>
-  keeps === 0 ? tokens : Math.min(tokens, Math.ceil(keeps / PAGE_TOKENS) * PAGE_TOKENS + PAGE_TOKENS);

@@ -12,19 +12,28 @@ export interface PageCounts {
 
 /** Pages after `tokens` have been committed. */
 export function pagesAtRest(layer: LayerCache, tokens: number): PageCounts {
-  return { main: mainPages(layer, tokens), exact: layer.residual?.numPages(tokens, tokens) ?? 0 };
+  return pagesOf(layer, tokens, tokens);
 }
 
 /**
- * Most pages of each stream during a prefill of `tokens` in steps of `chunkTokens`: the window moves on at the end of a
- * step, so the 16-bit copies of a whole step lie beside those of the window before it. A storage keeps what it once gave out.
+ * Most pages of each stream during a prefill of `tokens` in steps of `chunkTokens`: windows move on at the end of a step, so
+ * the pages of a whole step lie beside those of the window before it. A storage keeps what it once gave out.
  */
 export function pagesHeld(layer: LayerCache, tokens: number, chunkTokens: number): PageCounts {
   const fullSteps = Math.floor(tokens / chunkTokens);
-  const ends = [[fullSteps * chunkTokens, tokens]];
-  if (fullSteps > 0) ends.push([(fullSteps - 1) * chunkTokens, fullSteps * chunkTokens]);
-  const exact = ends.map(([committed, reserved]) => layer.residual?.numPages(committed!, reserved!) ?? 0);
-  return { main: mainPages(layer, tokens), exact: Math.max(...exact) };
+  const { reach, residual } = layer;
+  // Full steps are alike once windows are full. Sinks stay until a sliding window has left them behind.
+  const sinksGone =
+    reach.slidingWindow > 0 ? Math.floor((reach.slidingWindow + (residual?.sinks ?? 0)) / chunkTokens) : 0;
+  const steps = [fullSteps, fullSteps - 1, 0, sinksGone - 1, sinksGone, sinksGone + 1];
+  const most = { main: 0, exact: 0 };
+  for (const step of steps) {
+    if (step < 0 || step > fullSteps) continue;
+    const { main, exact } = pagesOf(layer, step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens));
+    most.main = Math.max(most.main, main);
+    most.exact = Math.max(most.exact, exact);
+  }
+  return most;
 }
 
 /** Bytes of these pages. */
@@ -32,4 +41,10 @@ export function bytesOf({ main, exact }: LayerCache, counts: PageCounts): number
   return counts.main * main.numBytes + counts.exact * (exact?.numBytes ?? 0);
 }
 
-const mainPages = ({ main }: LayerCache, tokens: number): number => Math.ceil(tokens / main.pageTokens);
+/** With `reserved` positions made present, of which `committed` are part of the sequence. */
+function pagesOf({ main, reach, residual }: LayerCache, committed: number, reserved: number): PageCounts {
+  return {
+    main: reach.numPages(committed, reserved, main.pageTokens),
+    exact: residual?.numPages(committed, reserved) ?? 0,
+  };
+}

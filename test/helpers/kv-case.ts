@@ -1,6 +1,7 @@
 /** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
 import type { AttentionLayer, Buf, Ops, Rope, Step } from "../../src/backends/ops.ts";
 import { DECODE_TOKENS } from "../../src/backends/webgpu/queue/step-buffer.ts";
+import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
@@ -60,8 +61,12 @@ export function layerOf(c: KvCase): AttentionLayer {
 }
 
 function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
-  const shape = { numKvHeads: layer.numKvHeads, headDim: layer.headDim };
-  return new KvCache([shape], () => layer.format, new PagePool(ops.pages)).createSequence();
+  const { numKvHeads, headDim, slidingWindow } = layer;
+  return new KvCache(
+    [{ numKvHeads, headDim, slidingWindow }],
+    () => layer.format,
+    new PagePool(ops.pages),
+  ).createSequence();
 }
 
 const stepOf = (sequence: Sequence, count: number): Step => ({
@@ -115,9 +120,10 @@ export async function runCase(
 /** Addresses of the pages that are there, and their sizes. */
 function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
   const { main, exact } = sequence.cache.layers[0]!;
-  const copies = exact ? [...sequence.exact(0).entries()].filter((address) => address !== 0) : [];
+  const present = (table: BlockTable): number[] => [...table.entries()].filter((address) => address !== 0);
+  const copies = exact ? present(sequence.exact(0)) : [];
   return [
-    ...[...sequence.main(0).entries()].map((address) => [address, main.numBytes] as const),
+    ...present(sequence.main(0)).map((address) => [address, main.numBytes] as const),
     ...copies.map((address) => [address, exact!.numBytes] as const),
   ];
 }

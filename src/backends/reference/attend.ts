@@ -16,14 +16,14 @@ interface HeadHistory {
  */
 function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
   const { format, headDim: d, index } = layer;
-  const { main, exact } = span.sequence.cache.layers[index]!;
+  const { main, exact, reach } = span.sequence.cache.layers[index]!;
   const end = span.start + span.count;
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, d);
   const exactCodec = new RowCodec(EXACT_SIDE, format, d);
   const make = () => ({ k: new Float32Array(end * d), v: new Float32Array(end * d) });
   const history: HeadHistory = { codes: make(), exact: make() };
-  for (let j = 0; j < end; j++) {
+  for (let j = reach.firstKey(span.start); j < end; j++) {
     const page = storage.bytes(span.sequence.main(index).get(Math.floor(j / main.pageTokens)));
     const at = [j * d, (j + 1) * d] as const;
     kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...at));

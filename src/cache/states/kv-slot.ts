@@ -3,14 +3,16 @@ import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
 import { exactGroup, type KvDescription, KvState, mainGroup } from "./kv-state.ts";
+import { Reach } from "./reach.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
 
 const SIZES = ["numKvHeads", "headDim", "mainPageBytes", "exactPageBytes"] as const;
 
 export const kvKind: StateKind = {
   isSound: (description, length) => {
-    const { exactStart, exactPages } = description;
+    const { exactStart, exactPages, slidingWindow = 0 } = description;
     return (
+      isCount(slidingWindow) &&
       SIZES.every((name) => isCount(description[name])) &&
       isCount(exactStart) &&
       exactStart <= length &&
@@ -19,8 +21,9 @@ export const kvKind: StateKind = {
     );
   },
   pageBytes: (description, length) => {
-    const { mainPageBytes, exactPageBytes, exactPages } = description as unknown as KvDescription;
-    return Math.ceil(length / PAGE_TOKENS) * mainPageBytes + exactPages.length * exactPageBytes;
+    const { mainPageBytes, exactPageBytes, exactPages, slidingWindow = 0 } = description as unknown as KvDescription;
+    const mainPages = new Reach(slidingWindow).numPages(length, length, PAGE_TOKENS);
+    return mainPages * mainPageBytes + exactPages.length * exactPageBytes;
   },
 };
 
@@ -32,7 +35,7 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
     create,
     mismatch: (description, length) => {
       const own = create().describe();
-      for (const name of SIZES) {
+      for (const name of [...SIZES, "slidingWindow"] as const) {
         if (description[name] !== own[name]) return { name, want: own[name], got: description[name] };
       }
       const { exactStart, exactPages } = description as unknown as KvDescription;
@@ -44,7 +47,9 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
       const state = create();
       try {
         const pages = Math.ceil(length / layer.main.pageTokens);
-        for (let page = 0; page < pages; page++) state.main.set(page, take(mainPageBytes, mainGroup(index)));
+        for (let page = layer.reach.firstPage(length, layer.main.pageTokens); page < pages; page++) {
+          state.main.set(page, take(mainPageBytes, mainGroup(index)));
+        }
         for (const page of exactPages) state.exact.set(page, take(exactPageBytes, exactGroup(index)));
       } catch (error) {
         state.release();

@@ -17,11 +17,15 @@ import { type LayerState, MAX_MARKS, type MissingPage, type SavedPage } from "./
 export const mainGroup = (layer: number): number => 2 * layer;
 export const exactGroup = (layer: number): number => 2 * layer + 1;
 
-/** A length to go back to, with the 16-bit pages of its window; each is retained. */
+/** Pages that are retained for a mark, by their place in a block table. */
+type MarkedPages = readonly (readonly [index: number, address: PageAddress])[];
+
+/** A length to go back to, with the pages that later tokens give back: the residual window's, and those of a sliding window. */
 interface Mark {
   readonly length: number;
   readonly exactStart: number;
-  readonly pages: readonly (readonly [index: number, address: PageAddress])[];
+  readonly main: MarkedPages;
+  readonly exact: MarkedPages;
 }
 
 /** What a snapshot's header says of the keys and values of a layer. */
@@ -35,6 +39,8 @@ export interface KvDescription {
   readonly exactStart: number;
   /** Indices of the 16-bit pages in the file, ascending. */
   readonly exactPages: readonly number[];
+  /** Of a layer with a sliding window: only pages within its reach are in the file. */
+  readonly slidingWindow?: number;
 }
 
 export class KvState implements LayerState {
@@ -70,12 +76,7 @@ export class KvState implements LayerState {
 
   get numBytes(): number {
     const { main, exact } = this.layer;
-    const marked = new Set<PageAddress>();
-    for (const mark of this.#marks)
-      for (const [index, address] of mark.pages) {
-        if (this.exact.get(index) !== address) marked.add(address);
-      }
-    return count(this.main) * main.numBytes + (count(this.exact) + marked.size) * (exact?.numBytes ?? 0);
+    return this.#countPages("main") * main.numBytes + this.#countPages("exact") * (exact?.numBytes ?? 0);
   }
 
   missingPages(tokens: number): MissingPage[] {
@@ -95,18 +96,15 @@ export class KvState implements LayerState {
       `commit of ${tokens} tokens that were not reserved`,
     );
     this.#length += tokens;
-    const { residual } = this.layer;
+    const { main, residual, reach } = this.layer;
+    this.#dropRange(this.main, 0, reach.firstPage(this.#length, main.pageTokens));
     if (!residual) return;
     const start = residual.startAt(this.#length);
+    this.#dropRange(this.exact, 0, Math.min(residual.sinkPages, residual.firstReachable(this.#length)));
     if (residual.window > 0) {
       const { pageTokens } = residual.layout;
       const first = Math.max(residual.sinkPages, Math.floor(this.#exactStart / pageTokens));
-      for (let index = first; index < start / pageTokens; index++) {
-        const address = this.exact.get(index);
-        if (!address) continue;
-        this.#pool.release(address);
-        this.exact.set(index, 0);
-      }
+      this.#dropRange(this.exact, first, start / pageTokens);
     }
     this.#exactStart = residual.window === 0 ? this.#length : Math.max(this.#exactStart, start);
   }
@@ -152,20 +150,26 @@ export class KvState implements LayerState {
   }
 
   mark(): void {
-    const { residual } = this.layer;
+    const { main, residual, reach } = this.layer;
     // Without a window nothing is ever given back, and near the end nothing has been yet.
-    if (!residual || residual.window === 0 || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
+    const givesBack = (residual?.window ?? 0) > 0 || reach.slidingWindow > 0;
+    if (!givesBack || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
     if (this.markable(this.#length) !== this.#length) return;
-    const { pageTokens } = residual.layout;
-    const pages: [number, PageAddress][] = [];
-    const first = Math.max(Math.floor(this.#exactStart / pageTokens), residual.sinkPages);
-    for (let index = first; index * pageTokens < this.#length; index++) {
-      const address = this.exact.get(index);
-      this.#pool.retain(address);
-      pages.push([index, address]);
-    }
-    const marks = [...this.#marks, { length: this.#length, exactStart: this.#exactStart, pages }];
-    for (const mark of marks.slice(0, -MAX_MARKS)) this.#releaseMark(mark);
+    const retained = (table: BlockTable, indices: readonly number[]): MarkedPages => {
+      const pages = indices.map((index) => [index, table.get(index)] as const);
+      for (const [, address] of pages) this.#pool.retain(address);
+      return pages;
+    };
+    const pageEnd = Math.ceil(this.#length / main.pageTokens);
+    const first = reach.slidingWindow > 0 ? reach.firstPage(this.#length, main.pageTokens) : pageEnd;
+    const mark: Mark = {
+      length: this.#length,
+      exactStart: this.#exactStart,
+      main: retained(this.main, range(first, pageEnd)),
+      exact: retained(this.exact, residual?.pageIndices(this.#length, this.#exactStart) ?? []),
+    };
+    const marks = [...this.#marks, mark];
+    for (const old of marks.slice(0, -MAX_MARKS)) this.#releaseMark(old);
     this.#marks = marks.slice(-MAX_MARKS);
   }
 
@@ -176,13 +180,15 @@ export class KvState implements LayerState {
     }
     if (!hasMarks) return copy;
     copy.#marks = this.#marks;
-    for (const { pages } of this.#marks) for (const [, address] of pages) this.#pool.retain(address);
+    for (const { main, exact } of this.#marks)
+      for (const [, address] of [...main, ...exact]) this.#pool.retain(address);
     return copy;
   }
 
   describe(): KvDescription & Readonly<Record<string, unknown>> {
-    const { main, exact, residual } = this.layer;
+    const { main, exact, residual, reach } = this.layer;
     return {
+      ...(reach.slidingWindow > 0 && { slidingWindow: reach.slidingWindow }),
       numKvHeads: main.numKvHeads,
       headDim: main.headDim,
       mainPageBytes: main.numBytes,
@@ -193,10 +199,10 @@ export class KvState implements LayerState {
   }
 
   *savedPages(): Generator<SavedPage> {
-    const { main, residual } = this.layer;
+    const { main, residual, reach } = this.layer;
     const length = this.#length;
-    for (let index = 0, start = 0; start < length; index++, start += main.pageTokens) {
-      const to = length - start;
+    for (let index = reach.firstPage(length, main.pageTokens); index * main.pageTokens < length; index++) {
+      const to = length - index * main.pageTokens;
       yield savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
     }
     for (const index of residual?.pageIndices(length, this.#exactStart) ?? []) {
@@ -221,9 +227,18 @@ export class KvState implements LayerState {
   }
 
   #isWhole(length: number): boolean {
-    const { main, residual } = this.layer;
-    if (length === this.#length || length === 0 || !residual) return true;
+    const { main, residual, reach } = this.layer;
+    if (length === this.#length || length === 0) return true;
+    const hasPages = (table: BlockTable, first: number, end: number): boolean =>
+      range(first, end).every((index) => table.get(index) !== 0);
+    if (reach.slidingWindow > 0) {
+      const end = Math.ceil(length / main.pageTokens);
+      if (!hasPages(this.main, reach.firstPage(length, main.pageTokens), end)) return false;
+    }
+    if (!residual) return true;
     if (!residual.isWhole(length, this.#exactStart)) return false;
+    const sinkEnd = Math.min(residual.sinkPages, Math.ceil(length / residual.layout.pageTokens));
+    if (!hasPages(this.exact, residual.firstReachable(length), sinkEnd)) return false;
     // KIVI quantizes a page of keys when it is full, from the copies; cut into, it has to be as before.
     const pageStart = Math.floor(length / main.pageTokens) * main.pageTokens;
     const wasFull = pageStart + main.pageTokens <= this.#length;
@@ -234,20 +249,45 @@ export class KvState implements LayerState {
     return this.#marks.findLast((mark) => mark.length <= length);
   }
 
-  #restoreMark({ pages, exactStart }: Mark): void {
-    for (const [index, address] of pages) {
-      const present = this.exact.get(index);
-      if (present === address) continue;
-      // The last page of the mark was not full, and has been copied before it was written to.
-      if (present) this.#pool.release(present);
-      this.#pool.retain(address);
-      this.exact.set(index, address);
+  #restoreMark({ main, exact, exactStart }: Mark): void {
+    for (const [table, pages] of [
+      [this.main, main],
+      [this.exact, exact],
+    ] as const) {
+      for (const [index, address] of pages) {
+        const present = table.get(index);
+        if (present === address) continue;
+        // The last page of the mark was not full, and has been copied before it was written to.
+        if (present) this.#pool.release(present);
+        this.#pool.retain(address);
+        table.set(index, address);
+      }
     }
     this.#exactStart = exactStart;
   }
 
-  #releaseMark({ pages }: Mark): void {
-    for (const [, address] of pages) this.#pool.release(address);
+  #releaseMark({ main, exact }: Mark): void {
+    for (const [, address] of [...main, ...exact]) this.#pool.release(address);
+  }
+
+  /** Pages of one table and of the marks, each once. */
+  #countPages(stream: "main" | "exact"): number {
+    const table = this[stream];
+    const marked = new Set<PageAddress>();
+    for (const mark of this.#marks) {
+      for (const [index, address] of mark[stream]) if (table.get(index) !== address) marked.add(address);
+    }
+    return count(table) + marked.size;
+  }
+
+  #dropRange(table: BlockTable, first: number, end: number): void {
+    // Pages before one that is gone were given back before it.
+    for (let index = Math.min(end, table.length) - 1; index >= first; index--) {
+      const address = table.get(index);
+      if (!address) return;
+      this.#pool.release(address);
+      table.set(index, 0);
+    }
   }
 
   #dropFrom(table: BlockTable, first: number): void {
@@ -287,6 +327,9 @@ export class KvState implements LayerState {
 function savedPage(address: PageAddress, layout: PageLayout, blank: (bytes: Uint8Array) => void): SavedPage {
   return { address, numBytes: layout.numBytes, blank };
 }
+
+const range = (from: number, end: number): number[] =>
+  Array.from({ length: Math.max(0, end - from) }, (_, i) => from + i);
 
 function count(table: BlockTable): number {
   let pages = 0;

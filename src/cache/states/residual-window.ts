@@ -3,9 +3,11 @@
  * and the most recent ones (the residual window of KIVI, arXiv 2402.02750). This is the one place of the rule.
  *
  * Copies lie in small pages of their own. Pages of the sinks stay; pages of the window are given back once no query to come
- * can read them. The query at position i reads copies of positions below `sinks` and of (i − window, i].
+ * can read them. The query at position i reads copies of positions below `sinks` and of (i − window, i], as far as its sliding
+ * window reaches.
  */
 import type { PageLayout } from "../../quant/page-layout.ts";
+import type { Reach } from "./reach.ts";
 
 export class ResidualWindow {
   readonly sinks: number;
@@ -13,8 +15,10 @@ export class ResidualWindow {
   readonly layout: PageLayout;
   /** Pages that hold sinks. */
   readonly sinkPages: number;
+  readonly #reach: Reach;
 
-  constructor(sinks: number, window: number, layout: PageLayout) {
+  constructor(sinks: number, window: number, layout: PageLayout, reach: Reach) {
+    this.#reach = reach;
     this.sinks = sinks;
     this.window = window;
     this.layout = layout;
@@ -26,6 +30,11 @@ export class ResidualWindow {
     return this.window > 0 || pageStart < this.sinks;
   }
 
+  /** The first page that the query at `length` can reach. */
+  firstReachable(length: number): number {
+    return this.#reach.firstPage(length, this.layout.pageTokens);
+  }
+
   /**
    * The first position whose copy stays once `length` tokens are committed, sinks aside: the beginning of the page with the
    * first position that the query at `length` reads.
@@ -33,7 +42,8 @@ export class ResidualWindow {
   startAt(length: number): number {
     if (this.window === 0) return length;
     const { pageTokens } = this.layout;
-    return Math.floor(Math.max(0, length - this.window + 1) / pageTokens) * pageTokens;
+    const first = Math.floor(Math.max(0, length - this.window + 1) / pageTokens);
+    return Math.max(first, this.firstReachable(length)) * pageTokens;
   }
 
   /** Whether a query at position `query` reads the copy of `key`. copiesFrom: `KvState.exactStart` */
@@ -43,24 +53,28 @@ export class ResidualWindow {
 
   /** Whether the copies from `copiesFrom` on are all that a sequence of `length` tokens would have. */
   isWhole(length: number, copiesFrom: number): boolean {
-    return length === 0 || this.window === 0 || copiesFrom <= Math.max(0, length - this.window + 1);
+    if (length === 0 || this.window === 0) return true;
+    return copiesFrom <= Math.max(0, length - this.window + 1, this.#reach.firstKey(length));
   }
 
   /** Indices of the pages with a row below `length` that may be read: those of the sinks, and from `copiesFrom` on. */
   pageIndices(length: number, copiesFrom: number): number[] {
     const { pageTokens } = this.layout;
+    const first = this.firstReachable(length);
     return Array.from({ length: Math.ceil(length / pageTokens) }, (_, index) => index).filter((index) => {
       const isWindow = copiesFrom < length && (index + 1) * pageTokens > copiesFrom;
-      return index < this.sinkPages || isWindow;
+      return index >= first && (index < this.sinkPages || isWindow);
     });
   }
 
   /** Pages that are there with `reserved` positions made present, of which `committed` are part of the sequence. */
   numPages(committed: number, reserved: number): number {
     const present = Math.ceil(reserved / this.layout.pageTokens);
-    if (this.window === 0) return Math.min(present, this.sinkPages);
-    const first = this.startAt(committed) / this.layout.pageTokens;
-    return present - Math.max(0, Math.min(first, present) - this.sinkPages);
+    const first = this.firstReachable(committed);
+    const sinks = Math.max(0, Math.min(present, this.sinkPages) - first);
+    if (this.window === 0) return sinks;
+    const windowFrom = Math.max(this.sinkPages, this.startAt(committed) / this.layout.pageTokens);
+    return sinks + Math.max(0, present - windowFrom);
   }
 
   /** Most pages of a sequence of `length` tokens between steps, wherever its window begins inside a page. */

@@ -3,12 +3,13 @@
 export interface LayerShape {
   readonly numKvHeads: number;
   readonly headDim: number;
+  /** Positions a token attends to, its own included; 0 or absent for all. Pages beyond its reach are given back. */
+  readonly slidingWindow?: number;
 }
 
 /** Keys and values of every token, as pages of codes. */
 export interface KvShape extends LayerShape {
   readonly kind: "kv";
-  /** Positions a token attends to, its own included; 0 for all. */
   readonly slidingWindow: number;
 }
 

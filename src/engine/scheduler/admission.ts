@@ -16,8 +16,9 @@ export class Admission {
 
   /** Bytes of one sequence of `length` tokens that shares nothing. */
   sequenceBytes(length: number): number {
-    let sum = this.#mainBytes(Math.ceil(length / PAGE_TOKENS));
-    for (const { residual } of this.#cache.layers) {
+    let sum = 0;
+    for (const { main, reach, residual } of this.#cache.layers) {
+      sum += reach.mostPages(length, main.pageTokens) * main.numBytes;
       if (residual) sum += residual.mostPages(length) * residual.layout.numBytes;
     }
     return sum;
@@ -58,19 +59,21 @@ export class Admission {
     );
   }
 
-  /** 16-bit copies of what a step reads of prompts, which live until it ends. */
+  /** What a step adds to windows, which move on when it ends. */
   #stepBytes(stepTokens: number): number {
-    return this.#cache.layers.reduce((sum, { residual }) => {
-      if (!residual || residual.window === 0) return sum;
-      return sum + Math.ceil(stepTokens / residual.layout.pageTokens) * residual.layout.numBytes;
+    return this.#cache.layers.reduce((sum, { main, reach, residual }) => {
+      let bytes = reach.slidingWindow > 0 ? Math.ceil(stepTokens / main.pageTokens) * main.numBytes : 0;
+      if (residual && residual.window > 0) {
+        bytes += Math.ceil(stepTokens / residual.layout.pageTokens) * residual.layout.numBytes;
+      }
+      return sum + bytes;
     }, 0);
   }
 
+  /** Bytes of whole pages that sequences with the same beginning surely share; those of sliding windows move on. */
   #wholePages(tokens: number): number {
-    return this.#mainBytes(Math.floor(tokens / PAGE_TOKENS));
-  }
-
-  #mainBytes(pages: number): number {
-    return this.#cache.layers.reduce((sum, { main }) => sum + pages * main.numBytes, 0);
+    return this.#cache.layers.reduce((sum, { main, reach }) => {
+      return reach.slidingWindow > 0 ? sum : sum + Math.floor(tokens / main.pageTokens) * main.numBytes;
+    }, 0);
   }
 }
