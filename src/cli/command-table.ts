@@ -61,5 +61,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "the smallest KV format that this model survives",
     load: () => import("./commands/recommend.ts"),
   },
+  {
+    name: "print-kernel",
+    summary: "show the text of a WebGPU kernel",
+    load: () => import("./commands/print-kernel.ts"),
+  },
   { name: "bench", summary: "speed and memory of KV formats", load: () => import("./commands/bench.ts") },
 ];

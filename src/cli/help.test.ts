@@ -30,6 +30,7 @@ describe("help and version", () => {
         report          draw the rows of sweeps and evaluations as one page
         plan            what fits a memory: weights, cache, context, sequences
         recommend       the smallest KV format that this model survives
+        print-kernel    show the text of a WebGPU kernel
         bench           speed and memory of KV formats
         help [command]  help on a command
 

@@ -50,6 +50,8 @@ export interface LoadOptions {
 const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 /** Kernels of draws depend on the number of candidates only, and little on that. */
 const DRAWN: Draw = { ...GREEDY, temperature: 1, topK: 40 };
+/** Draws whose kernels are made at load. */
+export const REHEARSED_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
 
 type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
@@ -187,7 +189,7 @@ export class LLM {
   /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
   #rehearse(onProgress?: OnProgress): Promise<void> {
     const own = resolveSamplingParams(this.samplingDefaults);
-    return this.runner.rehearse(this.cache, [GREEDY, DRAWN, own], (done, total) =>
+    return this.runner.rehearse(this.cache, [...REHEARSED_DRAWS, own], (done, total) =>
       onProgress?.({ phase: "compile", item: "kernels", done, total, unit: "kernels" }),
     );
   }

@@ -8,6 +8,7 @@
 enable f16;
 //#end
 enable subgroups;
+
 //#include decode-bindings
 
 const PAIRS = HEAD_DIM / 2u;

@@ -2,6 +2,7 @@
 // THREADS keys at a time. Codes are unpacked once for all GROUP query heads. The first workgroups of a row read the 16-bit copies.
 //
 // An invocation scores one key. The weighted sum goes by coordinates: it keeps eight of them for every head and walks the keys.
+
 //#include decode-bindings
 
 const PAIRS = HEAD_DIM / 2u;

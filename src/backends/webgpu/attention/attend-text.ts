@@ -25,7 +25,10 @@ export const ARRAYS = {
 
 /** The text of both streams, or of the only one. */
 export function either(sides: DecodeSides, text: (stream: Stream) => string): string {
-  return sides.exact ? `if (is_exact) {\n${text("copies")}\n} else {\n${text("codes")}\n}` : `{\n${text("codes")}\n}`;
+  const codes = `// From codes.\n${text("codes")}`;
+  return sides.exact
+    ? `if (is_exact) {\n// From 16-bit copies.\n${text("copies")}\n} else {\n${codes}\n}`
+    : `{\n${codes}\n}`;
 }
 
 /** Page and row of key `key` as new variables. */
@@ -112,6 +115,9 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
     ];
   });
   return lines([
+    p.keys.length > 1
+      ? `// Products of ${p.keys.length} keys with every query head.`
+      : "// Products of a key with every query head.",
     keyText,
     `for (var block = 0u; block < ${blocks}u; block++) {`,
     `let unit0 = ${p.lane} * ${chunk}u + block * ${block}u;`,

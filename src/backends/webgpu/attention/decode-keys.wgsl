@@ -1,5 +1,5 @@
-// The keys of a workgroup of decode attention, `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on: a part of the codes,
-// counted in whole rounds from the beginning of a page, or a part of the 16-bit copies.
+// The keys of this workgroup, `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on: a part of the codes, counted in
+// whole rounds from the beginning of a page, or a part of the 16-bit copies.
 let kv_head = group.x;
 let split = group.y;
 let row = step[p.list_at + group.z];

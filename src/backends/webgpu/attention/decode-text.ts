@@ -1,9 +1,26 @@
 /**
- * @file The unrolled parts of attend-decode.wgsl. Every subgroup walks keys of its own, `own` of them a lane in a pass, with a
- * softmax of its own; lanes hand each other the weights, so that nothing waits for the rest of the workgroup.
+ * @file The unrolled parts of attend-decode.wgsl, the kernel of single tokens where the lanes of a subgroup can hand each other
+ * what they know. `npx turboquant print-kernel attend-decode` shows what they add up to.
+ *
+ * How it works. A workgroup has one row, one KV head with its query heads, and a part of the keys. Each of its subgroups walks
+ * `own` · SUBGROUP keys at a time, a pass, with a softmax of its own, so that nothing waits for the rest of the workgroup:
+ *
+ * 1. `scoresText`: a lane owns `own` keys of the pass, which means that it keeps their scores, weights and scales. A dot product
+ *    is shared by `lanes` neighbours, each with a part of the coordinates, and sums are swapped until each lane has those of
+ *    the keys that it owns. With one lane a key nothing is swapped.
+ * 2. `softmaxText`: the subgroup agrees on the highest score so far. What was summed before shrinks to it, scores become weights.
+ * 3. `ownValues`: now the lanes turn from keys to coordinates. A lane keeps sums of eight coordinates (a unit, or `unitsPerLane`
+ *    of them) for every query head and walks the values of all keys of the pass; each key's owner hands it the weight, times
+ *    the value's scale, by a shuffle. Where a head has fewer units than there are lanes, `keyGroups` groups of lanes take
+ *    different keys at the same time. Values are loaded `unroll` at a time, and the next ones while these are used.
+ * 4. `outputText`: after the last pass the subgroups are brought to one highest score and added up in workgroup memory.
+ *
+ * All of it is written twice (`either`): once for codes and once for 16-bit copies, whose parts come first.
  *
  * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, and the sums of
  * a pass go to f32. 16-bit copies and raw floats may be anywhere in their range and are multiplied in f32.
+ *
+ * Names in the text end in numbers: `score<own>_<head>`, `acc<unit>_<head>_<pair of coordinates>`.
  */
 
 import type { SideLayout } from "../../../quant/page-layout.ts";
@@ -63,7 +80,8 @@ export function accumulatorsText(shape: DecodeShape): string {
 
 /** The query as f16, at most 1, and what it was divided by. */
 export function queryText({ group }: DecodeShape): string {
-  return `for (var round = 0u; round < GROUP; round += SUBGROUPS) {
+  return `// The query as f16, at most 1, and what it was divided by.
+  for (var round = 0u; round < GROUP; round += SUBGROUPS) {
     let g = min(round + l / SUBGROUP, GROUP - 1u);
     var top = 0.0;
     for (var i = l % SUBGROUP; i < PAIRS; i += SUBGROUP) {
@@ -117,6 +135,7 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
       : null;
   const hasScales = scaleText(k, 0) !== null || scaleText(v, 0) !== null;
   return lines([
+    "// The keys that this lane owns: where they are, and the scales of their rows.",
     `let own_at = ${perm("lane", shape)};`,
     ...range(own).flatMap((o) => [
       `let own${o} = base + ${o}u * SUBGROUP + own_at;`,
@@ -153,6 +172,7 @@ function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round
     `(select(${a}, ${b}, (lane & ${bit}u) != 0u) + subgroupShuffleXor(select(${b}, ${a}, (lane & ${bit}u) != 0u), ${bit}u))`;
   return lines([
     productsText({ headDim, group, keys, lanes, lane: `lane % ${lanes}u`, half: halfK }, sides, stream),
+    ...(lanes > 1 ? ["// Neighbours swap sums until each has those of the keys that it owns."] : []),
     ...range(group).flatMap((g) => {
       const part = (n: number): string => `part${n}_${g}`;
       if (lanes === 1) return range(count).map((o) => take(o, g, part(o)));
@@ -176,6 +196,7 @@ function softmaxText(shape: DecodeShape, half: boolean): string {
   const perLane = (subgroup * shape.own) / keyGroups;
   const most = (terms: readonly string[]): string => terms.reduce((a, b) => `max(${a}, ${b})`);
   return lines([
+    "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
     ...range(group).flatMap((g) => [
       ...owns.map((o) => `score${o}_${g} = select(MASKED, score${o}_${g}, is_read${o});`),
       `let top${g} = max(highest${g}, subgroupMax(${most(owns.map((o) => `score${o}_${g}`))}));`,
@@ -187,6 +208,7 @@ function softmaxText(shape: DecodeShape, half: boolean): string {
     ...accumulators(shape).map(({ g, name }) => `acc${name} *= shrink${g};`),
     ...(half
       ? [
+          "// Factor that brings weights times scales into the range of f16, and the one that undoes it.",
           ...owns.map((o) => `let size${o} = select(0.0, abs(value_scale${o}), is_read${o});`),
           `let peak = subgroupMax(${most(owns.map((o) => `size${o}`))});`,
           `let unscale = peak * ${floatText(perLane / WEIGHT_SUM)};`,
@@ -290,9 +312,14 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   const head = stream === "codes" ? [...start, ...(isPrefetched ? first : [])] : [];
   return {
     loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${stride}u) {`]),
-    loads: lines([...(isWhole ? head : []), ...loads, ...(isPrefetched ? fetch : [])]),
-    given: lines(given),
-    sums: lines(sums),
+    loads: lines([
+      ...(isWhole ? head : []),
+      "// Words of the values.",
+      ...loads,
+      ...(isPrefetched ? ["// Those of the next keys are under way while these are used.", ...fetch] : []),
+    ]),
+    given: lines(["// Weights, times the scales of the values, that their owners hand to the lanes.", ...given]),
+    sums: lines(["// Weighted sums of this lane's coordinates.", ...sums]),
   };
 }
 
@@ -305,6 +332,7 @@ export function outputText(shape: DecodeShape): string {
   const { group, unitsPerLane } = shape;
   const heads = range(group);
   return lines([
+    "// The highest score of all subgroups.",
     "workgroupBarrier();",
     "if (lane == 0u) {",
     ...heads.map((g) => `tops[${g}u * SUBGROUPS + l / SUBGROUP] = highest${g};`),
@@ -315,6 +343,7 @@ export function outputText(shape: DecodeShape): string {
     ...heads.map((g) => `most${g} = max(most${g}, tops[${g}u * SUBGROUPS + i]);`),
     "}",
     "workgroupBarrier();",
+    "// Head by head: sums of the lanes to workgroup memory, where they are added up.",
     ...heads.flatMap((g) => [
       `let shrink${g} = exp(highest${g} - most${g});`,
       `let total${g} = subgroupAdd(sum${g} * shrink${g});`,

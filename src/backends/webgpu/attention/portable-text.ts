@@ -59,6 +59,7 @@ export function portableScores({ headDim, group }: PortableShape, sides: DecodeS
 /** Scores to weights, relative to the highest score so far; what was summed before shrinks. */
 export function portableSoftmax({ group }: PortableShape): string {
   return lines([
+    "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
     ...range(group).flatMap((g) => [
       `score${g} = select(MASKED, score${g}, is_read);`,
       `let top${g} = max(highest${g}, highest_at_once(score${g}, l));`,
@@ -122,8 +123,9 @@ function copiesSum({ group, keyGroups }: PortableShape, { exact }: DecodeSides):
 
 /** Adds up over the keys of the workgroup and leaves sums, maxima and weights. */
 export function portableOutput({ group }: PortableShape): string {
-  return lines(
-    range(group).flatMap((g) => [
+  return lines([
+    "// Head by head: sums to workgroup memory, where they are added up.",
+    ...range(group).flatMap((g) => [
       "if (l < SUM_THREADS) {",
       ...range(8).map((i) => `lut[${i}u * SUM_THREADS + l] = bitcast<u32>(acc${g}_${i >> 1}.${"xy"[i & 1]});`),
       "}",
@@ -135,5 +137,5 @@ export function portableOutput({ group }: PortableShape): string {
       `stats[((first_head + ${g}u) * total_splits + split) * 2u + 1u] = total${g};`,
       "}",
     ]),
-  );
+  ]);
 }

@@ -115,7 +115,7 @@ export function prefillKernel(
     const shape = sumShape(headDim);
     const keys = keysOf(rows, headDim, readers.entries, limit);
     return {
-      label: key,
+      label: `attention of spans, K ${sideName(k)}, V ${sideName(v)}, tiles of ${rows} rows`,
       code: shaderText(
         "attend-prefill",
         shaders["attend-prefill"],

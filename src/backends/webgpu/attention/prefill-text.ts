@@ -30,6 +30,7 @@ export function scoresText(keys: number): string {
   const columns = range(Math.max(1, keys / 16));
   const rows = range(4);
   const products = lines([
+    "// Dot products of four rows with the keys of this invocation.",
     ...columns.flatMap((c) => rows.map((r) => `var s${r}_${c} = vec4f();`)),
     "for (var i = 0u; i < QUADS; i++) {",
     ...rows.map((r) => `  let q${r} = q[query[${r}] + i];`),
@@ -60,6 +61,7 @@ export function accumulatorsText(shape: SumShape): string {
 export function weightedSumText(shape: SumShape): string {
   const quads = range(shape.band / 4);
   return lines([
+    "// What was summed before shrinks to the new highest scores, then the tile is added.",
     "{",
     ...quads.map((i) => `  let w${i} = rescale[band + ${i}u];`),
     ...sums(shape).map(({ r, name }) => `  ${name} *= ${weightAt(r)};`),
@@ -98,6 +100,7 @@ function readerText(name: string, side: SideLayout, use: TableUse, arrays: PageA
   const { lines: loads, units, blocks } = loadUnits(side, use, place, 1, "w", arrays);
   const factor = rowScale(side, headDim, place, arrays.words) ?? blocks[0] ?? "1.0";
   return `
+// Eight neighbouring coordinates of a row as four pairs, and what they have to be multiplied by.
 fn ${name}_unit(page: u32, head: u32, row: u32, unit: u32) -> array<vec2f, 4> {
 ${lines(loads)}
 return array<vec2f, 4>(
@@ -158,6 +161,7 @@ export function stagingText(hasExact: boolean): string {
       }
     } else `;
   const stage = (side: string): string => `
+// A tile's rows as floats; keys that are not there become zero.
 fn stage_${side}(tile: Tile, head: u32, exact_table: u32, exact_entries: u32, l: u32) {
   for (var n = l; n < KEYS * UNITS; n += THREADS) {
     let key = n / UNITS;

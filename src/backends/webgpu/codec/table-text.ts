@@ -151,6 +151,7 @@ export function tablesText({ tables }: SideTables, copies: number): string {
 lut[(${at}u + e) * ${copies}u + ((c + l) & ${copies - 1}u)] = word;
 }`;
   return [
+    ...(tables.length > 0 ? ["// Tables of centroids."] : []),
     ...(copies > 1 ? [`let copy = (l & ${copies - 1}u) * 4u;`] : []),
     ...tables.map(
       ({ at, entries, word }) =>

@@ -39,7 +39,7 @@ export class ElementwiseKernels {
 
   #kernel(name: ShaderName, buffers: KernelSpec["buffers"], values: Readonly<Record<string, boolean>> = {}): Kernel {
     return this.#commands.kernel(`${name} ${JSON.stringify(values)}`, () => ({
-      label: name,
+      label: values["IN_PLACE"] ? `${name}, in place` : name,
       code: shaderText(name, shaders[name], values),
       buffers,
     }));

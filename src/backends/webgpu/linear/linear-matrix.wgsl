@@ -9,6 +9,7 @@ enable chromium_experimental_subgroup_matrix;
 //#if VIEWS
 requires buffer_view;
 //#end
+
 //#include linear-bindings
 const STEP = 32u;
 const STEP_UNITS = 4u;

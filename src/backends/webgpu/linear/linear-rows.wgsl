@@ -3,6 +3,7 @@
 //#if SUBGROUPS
 enable subgroups;
 //#end
+
 //#include linear-bindings
 //#if !SUBGROUPS
 var<workgroup> sums: array<f32, 128>;

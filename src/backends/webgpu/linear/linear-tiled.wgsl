@@ -1,6 +1,7 @@
 // out[r] (+)= w · x[r] (+ bias) for many rows: tiles of 16 · EACH rows × 64 outputs, sixteen columns at a time through
 // workgroup memory as vectors along the columns; an invocation keeps EACH × 4 sums. Lines are five vectors apart, so that
 // eight neighbouring lines hit different banks.
+
 //#include linear-bindings
 const STEP = 16u;
 const PITCH = 5u;

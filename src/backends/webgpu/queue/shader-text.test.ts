@@ -1,7 +1,7 @@
 /** @file Conditions, inserts and includes of kernel files. */
 import { describe, expect, it } from "vitest";
 import { shaders } from "../generated/shaders.ts";
-import { shaderText } from "./shader-text.ts";
+import { shaderName, shaderText } from "./shader-text.ts";
 
 const lines = (text: string): string[] => text.split("\n").map((line) => line.trim());
 
@@ -10,12 +10,17 @@ describe("shaderText", () => {
     const source =
       "//#if WIDE > 1\nwide\n//#else\nnarrow\n//#end\n//#if !HALF\nfloats\n//#end\n//#insert BODY\nenable f16;";
     expect(lines(shaderText("a", source, { WIDE: 2, HALF: true }, { BODY: "body" }))).toEqual([
+      "// a.wgsl",
       "enable f16;",
       "const WIDE = 2u;",
       "wide",
       "body",
     ]);
     expect(lines(shaderText("a", source, { WIDE: 1, HALF: false }, { BODY: "body" }))).toContain("floats");
+  });
+
+  it("says which file it was made from", () => {
+    expect(shaderName(shaderText("rms-norm", "enable f16;", {}))).toBe("rms-norm");
   });
 
   it("includes another file under the conditions of the first", () => {

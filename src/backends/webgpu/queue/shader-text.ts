@@ -72,7 +72,7 @@ function keptLines(
   return kept;
 }
 
-/** The text a device compiles. `inserts` are texts for `//#insert`, themselves without conditions. */
+/** The text a device compiles; its first line names the file. `inserts` are texts for `//#insert`, themselves without conditions. */
 export function shaderText(
   name: string,
   source: string,
@@ -85,8 +85,12 @@ export function shaderText(
   const constants = Object.entries(values)
     .filter(([, value]) => typeof value === "number")
     .map(([key, value]) => `const ${key} = ${value}u;`);
-  return [...kept.filter(isHeader), ...constants, ...kept.filter((line) => !isHeader(line))].join("\n");
+  const body = kept.filter((line) => !isHeader(line));
+  return [`// ${name}.wgsl`, ...kept.filter(isHeader), ...constants, ...body].join("\n");
 }
+
+/** The file, without its ending, that a text of `shaderText` was made from. */
+export const shaderName = (code: string): string => /^\/\/ (.+)\.wgsl\n/.exec(code)![1]!;
 
 /** An f32 as WGSL reads it back without loss. */
 export function floatText(value: number): string {

@@ -131,7 +131,7 @@ export class GpuSampling implements DeviceSampling {
       const buffers: ("read" | "write")[] =
         name === "sample-partial" ? ["read", "write", "write"] : ["read", "read", "write", "read"];
       return {
-        label: name,
+        label: `${name}, ${select ? "top-k" : "greedy"}`,
         code: shaderText(name, shaders[name], values, { SELECT: insert }),
         buffers: select ? buffers : buffers.slice(0, -1),
       };

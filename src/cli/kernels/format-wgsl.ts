@@ -1,0 +1,77 @@
+/** @file Lays WGSL out for people: indented by its brackets, long lines broken, a blank line before what stands by itself. */
+
+const WIDTH = 120;
+const INDENT = "  ";
+/** What begins a declaration of its own. */
+const DECLARATION = /^(fn|struct|@compute)\b/;
+const CLOSERS = ")]}";
+const OPENERS = "([{";
+
+/** Where the comment of a line begins, or its end. */
+function commentAt(line: string): number {
+  const at = line.indexOf("//");
+  return at < 0 ? line.length : at;
+}
+
+/** How many brackets a line leaves open. */
+function depthChange(line: string): number {
+  let change = 0;
+  for (const char of line.slice(0, commentAt(line))) {
+    if (OPENERS.includes(char)) change++;
+    else if (CLOSERS.includes(char)) change--;
+  }
+  return change;
+}
+
+/** How many brackets are closed before anything else. `<` of a type is no bracket here: WGSL also compares with it. */
+function closersFirst(line: string): number {
+  let count = 0;
+  while (CLOSERS.includes(line[count] ?? "-")) count++;
+  return count;
+}
+
+/** Where a line may be broken: after a comma, or before an operator between blanks; with the brackets open there. */
+function breaks(line: string): { readonly at: number; readonly depth: number }[] {
+  const found: { at: number; depth: number }[] = [];
+  let depth = 0;
+  for (let at = 0; at < line.length; at++) {
+    const char = line[at]!;
+    if (OPENERS.includes(char)) depth++;
+    else if (CLOSERS.includes(char)) depth--;
+    else if (char === " " && line[at - 1] === ",") found.push({ at: at + 1, depth });
+    else if (/^ (\+|-|\*|\||&|\|\||&&|>>|<<) /.test(line.slice(at, at + 4))) found.push({ at: at + 1, depth });
+  }
+  return found;
+}
+
+/** Breaks a line that is too long where the fewest brackets are open, as late as there is room. */
+function broken(line: string, indent: string, restIndent = `${indent}${INDENT}`): string[] {
+  const room = WIDTH - indent.length;
+  if (line.length <= room || line.startsWith("//")) return [indent + line];
+  const fitting = breaks(line).filter(({ at }) => at > 0 && at <= room);
+  if (fitting.length === 0) return [indent + line];
+  const least = Math.min(...fitting.map(({ depth }) => depth));
+  const { at } = fitting.filter(({ depth }) => depth === least).at(-1)!;
+  return [indent + line.slice(0, at).trimEnd(), ...broken(line.slice(at), restIndent, restIndent)];
+}
+
+/** The same program: only white space between tokens and empty lines differ. */
+export function formatWgsl(text: string): string {
+  const out: string[] = [];
+  let depth = 0;
+  for (const raw of text.split("\n")) {
+    const line = raw.trim();
+    const before = out.at(-1) ?? "";
+    if (line === "") {
+      if (before !== "" && !before.endsWith("{")) out.push("");
+      continue;
+    }
+    // A comment and an attribute belong to what follows them.
+    const isFirst = before === "" || before.startsWith("//") || before.startsWith("@compute");
+    if (depth === 0 && !isFirst && (before === "}" || DECLARATION.test(line) || line.startsWith("//"))) out.push("");
+    const indent = INDENT.repeat(Math.max(0, depth - closersFirst(line)));
+    out.push(...broken(line, indent));
+    depth = Math.max(0, depth + depthChange(line));
+  }
+  return `${out.join("\n")}\n`;
+}

@@ -1,0 +1,98 @@
+/** @file The WebGPU kernels that a model, a KV format and the features of an adapter lead to, as the device would be given them. */
+
+import type { WeightType } from "../../backends/ops.ts";
+import { DescribedBackend } from "../../backends/webgpu/described-backend.ts";
+import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
+import { shaderName } from "../../backends/webgpu/queue/shader-text.ts";
+import { REHEARSED_DRAWS } from "../../engine/llm.ts";
+import type { Checkpoint, TensorInfo } from "../../formats/checkpoint.ts";
+import { MemorySource } from "../../formats/memory-source.ts";
+import type { ModelConfig } from "../../models/config.ts";
+import { Decoder } from "../../models/decoder.ts";
+import { layoutOf, tensorSpecs } from "../../models/layout.ts";
+import type { LayerCalibration } from "../../quant/calibration.ts";
+import type { KvSpec } from "../../quant/parse-kv-spec.ts";
+import { formatWgsl } from "./format-wgsl.ts";
+
+export interface KernelRequest {
+  readonly config: ModelConfig;
+  readonly kv: KvSpec;
+  readonly calibration: readonly (LayerCalibration | null)[];
+  readonly weights: WeightType | "auto";
+  /** How the checkpoint stores a tensor. */
+  readonly storedType: (tensor: string) => WeightType;
+  readonly features: DescribedFeatures;
+  /** Tokens of the longest sequence. */
+  readonly contextLength: number;
+}
+
+export interface KernelText {
+  /** Of its file, with a number where several kernels come from one file. */
+  readonly name: string;
+  /** Its `.wgsl` file. */
+  readonly file: string;
+  /** As `--explain` calls it. */
+  readonly label: string;
+  /** Constants in which it differs from the others of its file. */
+  readonly differs: string;
+  /** Formatted WGSL. */
+  readonly code: string;
+}
+
+/**
+ * Runs what `LLM.load` runs ahead of the first token, over a device that is only described: no list of kernels is kept for it.
+ * @throws TurboQuantError unsupported — no kernel for the format
+ */
+export async function kernelTexts(request: KernelRequest): Promise<KernelText[]> {
+  const { config, kv, calibration, weights, storedType, features, contextLength } = request;
+  const made = new Map<string, string>();
+  const backend = new DescribedBackend(features, (label, code) => made.set(code, label));
+  for (let layer = 0; layer < config.numLayers; layer++) backend.checkFormat(kv.forLayer(layer));
+  const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
+  const { chunkTokens } = backend;
+  await decoder.rehearse(decoder.createCache(), { chunkTokens, contextLength }, REHEARSED_DRAWS);
+  return named([...made].map(([code, label]) => ({ file: shaderName(code), label, code })));
+}
+
+/** A checkpoint of the model's tensors, each without a byte. */
+function withoutWeights(config: ModelConfig, storedType: (tensor: string) => WeightType): Checkpoint {
+  const name = "described weights";
+  const tensors = new Map<string, TensorInfo>();
+  for (const tensor of tensorSpecs(layoutOf(config)).values()) {
+    tensors.set(tensor.name, { ...tensor, dtype: storedType(tensor.name), numBytes: 0, file: name, isFinite: true });
+  }
+  return {
+    name,
+    container: null,
+    files: new MemorySource({}, name),
+    config: async () => ({}),
+    tensors: async () => tensors,
+    read: async () => new Uint8Array(0),
+    fingerprint: async () => name,
+  };
+}
+
+const constantsOf = (code: string): Map<string, string> =>
+  new Map([...code.matchAll(/^const (\w+) = (\d+)u;$/gm)].map(([, name, value]) => [name!, value!]));
+
+function named(
+  kernels: readonly { readonly file: string; readonly label: string; readonly code: string }[],
+): KernelText[] {
+  const files = [...new Set(kernels.map(({ file }) => file))].sort();
+  return files.flatMap((file) => {
+    const own = kernels.filter((kernel) => kernel.file === file);
+    const constants = own.map(({ code }) => constantsOf(code));
+    const differing = [...new Set(constants.flatMap((map) => [...map.keys()]))].filter(
+      (name) => new Set(constants.map((map) => map.get(name))).size > 1,
+    );
+    return own.map(({ label, code }, i) => ({
+      name: own.length > 1 ? `${file}-${i + 1}` : file,
+      file: `${file}.wgsl`,
+      label,
+      differs: differing
+        .flatMap((name) => (constants[i]!.has(name) ? [`${name} ${constants[i]!.get(name)}`] : []))
+        .join(", "),
+      code: formatWgsl(code),
+    }));
+  });
+}
