@@ -69,9 +69,35 @@ describe("wasm attention against the reference", () => {
     }
   });
 
+  it.each([264, 320, 512, 576])("head_dim %d", async (headDim) => {
+    for (const kv of [`k4v4${BARE}`, `k2v2${BARE}`, `k8v7${BARE}`, "k6v3,window=20,sinks=3", "f32", "q8_0", "kivi-2"]) {
+      await compare({ kv, headDim, numHeads: 4, numKvHeads: 2, steps: [33, 1, 6] });
+    }
+    await compare({ kv: "paper-3+qjl", headDim, steps: [9, 1] });
+    // Error feedback, of single rows and of four at once.
+    await compare({ kv: "k4v2,window=0,sinks=0", headDim, steps: [5, 1], calibrated: true });
+  });
+
   it.each([1, 2, 3, 4, 5, 6, 7, 8])("%d query heads a KV head", async (group) => {
     await compare({ kv: `k4v4${BARE}`, numHeads: group * 2, numKvHeads: 2, steps: [35, 1, 5] });
     await compare({ kv: "f16", numHeads: group * 2, numKvHeads: 2, steps: [35, 1, 5] });
+  });
+
+  // The scratch of a thread has 32 rows.
+  it.each([1, 2, 3, 8, 31, 32, 33, 40, 64, 71])("%d query heads a KV head, in every format", async (group) => {
+    for (const kv of [
+      "f32",
+      "f16",
+      `k8v8${BARE}`,
+      `k4v4${BARE}`,
+      `k2v2${BARE}`,
+      "k4v4,window=8,sinks=2",
+      "q8_0",
+      "kivi-4",
+    ]) {
+      await compare({ kv, headDim: 16, numHeads: group * 2, numKvHeads: 2, steps: [35, 1, 5] });
+    }
+    await compare({ kv: "paper-2+qjl", headDim: 16, numHeads: group, numKvHeads: 1, steps: [5, 1] });
   });
 
   it.each([

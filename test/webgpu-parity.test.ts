@@ -46,6 +46,23 @@ describe.skipIf(gpuSkip)(`webgpu attention against the reference${gpuSkip ? ` ($
     await compare({ kv: "k8v3,window=20,sinks=3", ...shape, steps: [1, 33, 1, 66, 3] });
   });
 
+  // Workgroups take up to 16 heads, and a tile of a prompt at most 64.
+  it("many query heads a KV head", async () => {
+    for (const [kv, group] of [
+      ["k4v4", 17],
+      [`k4v4${BARE}`, 33],
+      ["f16", 71],
+    ] as const) {
+      await compare({ kv, headDim: 16, numHeads: group * 2, numKvHeads: 2, steps: [9, 1] });
+    }
+  });
+
+  it("long heads: more pairs of RoPE than invocations, signs that do not fit workgroup memory", async () => {
+    await compare({ kv: `k8v2${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] });
+    await compare({ kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1], calibrated: true });
+    await compare({ kv: "f16", headDim: 576, steps: [9, 1], rope: true });
+  });
+
   // Codes of one width, so that the kernels are the same; widths with and without windows are in the tests of each kernel.
   it.each(["k4v4,window=128,sinks=4", "k4v4,window=16,sinks=0", "paper-4,window=0,sinks=7", "k4v4,window=1,sinks=1"])(
     "sinks and window: %s",

@@ -63,8 +63,11 @@ function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, targe
   }
 }
 
-/** Loads `positions` query positions from `first` on, all heads of the group: row = position · group + head. */
-export function loadRows(p: usize, scratch: usize, span: usize, head: usize, first: i32, positions: i32): void {
+/**
+ * Loads `positions` query positions from `first` on, of each the heads from .. from + count − 1 of the group: row = position ·
+ * count + head − from. positions · count ≤ MAX_ROWS
+ */
+export function loadRows(p: usize, scratch: usize, span: usize, head: usize, first: i32, positions: i32, from: usize, count: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
@@ -84,7 +87,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
     const end = position + 1;
     const sinkEnd = hasExact ? min<i32>(sinks, end) : 0;
     const recent = hasExact ? min<i32>(end, max<i32>(sinkEnd, max<i32>(end - window, exactStart))) : end;
-    for (let g: usize = 0; g < group; g++) {
+    for (let g = from; g < from + count; g++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
       const query = scratch + S_QUERY + row * MAX_DIM * 4;
       memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * d * 4, d * 4);

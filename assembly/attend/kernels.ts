@@ -3,9 +3,18 @@ import { unrotate } from "../store/rotate";
 import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {
-  GROUP, HEAD_DIM, MAX_DIM, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
+  GROUP, HEAD_DIM, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
   SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SPLIT_TOKENS, S_ACC, S_ROWS, S_TILE,
 } from "./params";
+
+/**
+ * Query heads of a KV head that are taken together: all of them where the scratch holds them, else equal parts. A part of
+ * one row would be read by another kernel than its neighbours.
+ */
+function headsOfPart(group: usize): usize {
+  const parts = (group + MAX_ROWS - 1) / MAX_ROWS;
+  return (group + parts - 1) / parts;
+}
 
 /**
  * One query position of one KV head over one split of the keys. Task = (row of the step, KV head, split), split fastest.
@@ -23,15 +32,19 @@ export function attendDecode(task: i32, p: usize, scratch: usize): void {
   }
   const group = <usize>load<u32>(p, GROUP), padded = <usize>load<u32>(p, PADDED);
   const length = load<i32>(p, SPLIT_TOKENS);
-  loadRows(p, scratch, span, head, load<i32>(span, SPAN_START) + row, 1);
-  attendRows(p, scratch, span, head, group, split * length, (split + 1) * length);
   const index = <usize>(load<i32>(span, SPAN_ROW) + row) * <usize>load<u32>(p, NUM_HEADS) + head * group;
-  for (let g: usize = 0; g < group; g++) {
-    const to = <usize>load<u32>(p, PARTIALS) + ((index + g) * <usize>splits + <usize>split) * (padded + 2) * 4;
-    const state = scratch + S_ROWS + g * ROW_BYTES;
-    store<f32>(to, load<f32>(state, ROW_MAX));
-    store<f32>(to, load<f32>(state, ROW_SUM), 4);
-    memory.copy(to + 8, scratch + S_ACC + g * MAX_DIM * 4, padded * 4);
+  const most = headsOfPart(group);
+  for (let from: usize = 0; from < group; from += most) {
+    const count = min<usize>(most, group - from);
+    loadRows(p, scratch, span, head, load<i32>(span, SPAN_START) + row, 1, from, count);
+    attendRows(p, scratch, span, head, count, split * length, (split + 1) * length);
+    for (let g: usize = 0; g < count; g++) {
+      const to = <usize>load<u32>(p, PARTIALS) + ((index + from + g) * <usize>splits + <usize>split) * (padded + 2) * 4;
+      const state = scratch + S_ROWS + g * ROW_BYTES;
+      store<f32>(to, load<f32>(state, ROW_MAX));
+      store<f32>(to, load<f32>(state, ROW_SUM), 4);
+      memory.copy(to + 8, scratch + S_ACC + g * MAX_DIM * 4, padded * 4);
+    }
   }
 }
 
@@ -72,15 +85,18 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   const positions = min<i32>(perBlock, load<i32>(span, SPAN_COUNT) - offset);
   const first = load<i32>(span, SPAN_START) + offset;
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS), d = <usize>load<u32>(p, HEAD_DIM);
-  const rows = <usize>positions * group;
-  loadRows(p, scratch, span, head, first, positions);
-  attendRows(p, scratch, span, head, rows, 0, first + positions);
   const acc = scratch + S_ACC, stride = MAX_DIM * 4;
-  for (let row: usize = 0; row < rows; row++) normalize(acc + row * stride, load<f32>(scratch + S_ROWS + row * ROW_BYTES, ROW_SUM), d);
-  const from = unrotate(p, acc, rows, stride, d, head, scratch + S_TILE);
-  for (let row: usize = 0; row < rows; row++) {
-    const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / group) * heads + head * group + row % group;
-    memory.copy(<usize>load<u32>(p, OUT) + index * d * 4, from + row * stride, d * 4);
+  const most = headsOfPart(group);
+  for (let from: usize = 0; from < group; from += most) {
+    const count = min<usize>(most, group - from), rows = <usize>positions * count;
+    loadRows(p, scratch, span, head, first, positions, from, count);
+    attendRows(p, scratch, span, head, rows, 0, first + positions);
+    for (let row: usize = 0; row < rows; row++) normalize(acc + row * stride, load<f32>(scratch + S_ROWS + row * ROW_BYTES, ROW_SUM), d);
+    const result = unrotate(p, acc, rows, stride, d, head, scratch + S_TILE);
+    for (let row: usize = 0; row < rows; row++) {
+      const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / count) * heads + head * group + from + row % count;
+      memory.copy(<usize>load<u32>(p, OUT) + index * d * 4, result + row * stride, d * 4);
+    }
   }
 }
 

@@ -75,11 +75,12 @@ export const SPAN_EXACT_START: usize = 20;
 export const SPAN_FIRST_BLOCK: usize = 24;
 export const SPAN_BYTES: usize = 32;
 
-// Scratch of a thread. MAX_ROWS query rows, tiles of MAX_TILE keys, heads of MAX_DIM.
+// Scratch of a thread: MAX_ROWS query rows, tiles of MAX_TILE keys, heads of at most MAX_DIM (src/quant/head-dim.ts). More
+// query heads a KV head than MAX_ROWS are taken in parts.
 export const MAX_ROWS: usize = 32;
 export const MAX_TILE: usize = 64;
-export const MAX_DIM: usize = 256;
-export const MAX_SKETCH: usize = 512;
+export const MAX_DIM: usize = 576;
+export const MAX_SKETCH: usize = 576;
 export const S_QUERY: usize = 0; // f32 [MAX_ROWS][MAX_DIM]
 export const S_QUERY16: usize = S_QUERY + MAX_ROWS * MAX_DIM * 4; // i16 [MAX_ROWS][MAX_DIM], permuted
 export const S_SKETCH16: usize = S_QUERY16 + MAX_ROWS * MAX_DIM * 2; // the same of the projected query, [MAX_ROWS][MAX_SKETCH]

@@ -5,7 +5,7 @@
  * taken up to four at a time: a matrix then is read once for all of them, and error feedback, which has to go coordinate by
  * coordinate, goes for four rows at once. What is done to a row, and in which order, does not depend on its company.
  */
-import { TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
+import { MAX_DIM, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
 import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
@@ -28,10 +28,10 @@ const BLOCK: usize = 4;
 const QUERIES: usize = 16;
 
 // Scratch: vectors, their products, then the quantizers'.
-const VECTORS: usize = 0; // f32 [QUERIES][256]
-const PRODUCTS: usize = 16384; // the same
-const VALUES: usize = 8192; // where V's begin in both while K's are there
-const QUANTIZE_K: usize = 32768;
+const VECTORS: usize = 0; // f32 [QUERIES][MAX_DIM]
+const PRODUCTS: usize = QUERIES * MAX_DIM * 4; // the same
+const VALUES: usize = PRODUCTS / 2; // where V's begin in both while K's are there
+const QUANTIZE_K: usize = 2 * PRODUCTS;
 const QUANTIZE_V: usize = QUANTIZE_K + QUANTIZE_BYTES;
 
 function normHead(x: usize, weight: usize, eps: f32, d: usize): void {

@@ -6,16 +6,17 @@
  * order, so that sums stay in registers; four coordinates share what is loaded.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
+import { MAX_DIM } from "../attend/params";
 import { S_COLUMNS, S_HALF, S_RULE, S_TABLE, S_VECTORS } from "./feedback";
 import { Q_LAST_BIN, Q_RATE } from "./params";
 import { binBase, CODES_BYTES, INPUT_BYTES, MAX_SCALE, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
 
 // Scratch: vectors of four rows, for each coordinate.
-const S_PAST: usize = S_VECTORS; // [256][2] error, u
-const S_PRODUCT: usize = S_PAST + 8192; // [256] Uᵀu
-const S_AHEAD: usize = S_PRODUCT + 4096; // [256] the centroid's value less the target
-const S_TARGET: usize = S_AHEAD + 4096; // [4] targets of the coordinates at hand
-const S_BYTES: usize = S_TARGET + 64; // u8 [256][4] codes
+const S_PAST: usize = S_VECTORS; // [MAX_DIM][2] error, u
+const S_PRODUCT: usize = S_PAST + MAX_DIM * 32; // [MAX_DIM] Uᵀu
+const S_AHEAD: usize = S_PRODUCT + MAX_DIM * 16; // [MAX_DIM] the centroid's value less the target
+const S_TARGET: usize = S_AHEAD + MAX_DIM * 16; // [4] targets of the coordinates at hand
+const S_BYTES: usize = S_TARGET + 64; // u8 [MAX_DIM][4] codes
 
 // @ts-ignore: decorator
 @inline function less(t: v128, error: v128, factor: v128): v128 {

@@ -6,7 +6,7 @@
  */
 import { dot4 } from "./multiply";
 import { FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, TYPE } from "./params";
-import { MAX_SCALE, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
+import { INPUT_BYTES, MAX_SCALE, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
 
 // Scratch beyond the quantizer's: what is to be done, then vectors.
 export const S_TABLE: usize = S_FEEDBACK; // u32
@@ -14,11 +14,11 @@ export const S_COLUMNS: usize = S_FEEDBACK + 4; // u32 columns of the head's fac
 export const S_HALF: usize = S_FEEDBACK + 8; // i32 half the number of codes
 export const S_RULE: usize = S_FEEDBACK + 12; // u32
 export const S_VECTORS: usize = S_FEEDBACK + 64;
-const S_PRODUCT: usize = S_VECTORS; // f32 [256 + 16] Uᵀu
-const S_WEIGHTED: usize = S_VECTORS + 1088; // f32 [256 + 16]
-export const S_ERRORS: usize = S_VECTORS + 2176; // f32 [256 + 16]
+const S_PRODUCT: usize = S_VECTORS; // f32 [MAX_DIM + 16] Uᵀu
+const S_WEIGHTED: usize = S_PRODUCT + INPUT_BYTES; // f32 [MAX_DIM + 16]
+export const S_ERRORS: usize = S_WEIGHTED + INPUT_BYTES; // f32 [MAX_DIM + 16]
 /** What follows is the trellis's. */
-export const S_FREE: usize = S_VECTORS + 3264;
+export const S_FREE: usize = S_ERRORS + INPUT_BYTES;
 /** Coordinates that pass their errors on to one another at once; later ones take them block by block. */
 const BLOCK: usize = 16;
 

@@ -9,6 +9,7 @@
  * exactly (src/backends/wasm/quantizer-table.ts). So every width costs the same, and nothing branches on data.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
+import { MAX_DIM } from "../attend/params";
 import { Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "./params";
 
 export const MAX_SCALE: f32 = 65504;
@@ -16,9 +17,9 @@ export const MAX_SCALE: f32 = 65504;
 export const ROUND: f32 = 12582912;
 export const ROUND_BITS: i32 = 0x4b400000;
 
-/** Bytes of the codes and of the input of a row in the scratch. */
-export const CODES_BYTES: usize = 272;
-export const INPUT_BYTES: usize = 1088;
+/** Bytes of the codes and of the input of a row in the scratch: a last block of 16 that is not whole has room. */
+export const CODES_BYTES: usize = MAX_DIM + 16;
+export const INPUT_BYTES: usize = CODES_BYTES * 4;
 
 // Scratch of a side's quantization, of up to four rows.
 export const S_SCALE: usize = 0; // f32 [4]
@@ -29,15 +30,15 @@ export const S_INVERSE: usize = 48; // f32 [4] and what error feedback multiplie
 export const S_SQUARES: usize = 64;
 export const S_PRODUCTS: usize = 112;
 export const S_COSINES: usize = 160;
-export const S_ABS: usize = 256; // f32 [256 + 16] |u|, then the targets of error feedback
-export const S_NEGATIVE: usize = 1344; // i32 [256 + 16] −1 where the code is in the negative half
-export const S_SIGNED: usize = 2432; // f32 [256 + 16] signed centroids, for the sketch
-export const S_CODES: usize = 3520; // u8 [4][256 + 16]
-export const S_INPUT: usize = 4608; // f32 [4][256 + 16] u
-/** What follows is error feedback's. */
-export const S_FEEDBACK: usize = 8960;
+export const S_ABS: usize = 256; // f32 [MAX_DIM + 16] |u|, then the targets of error feedback
+export const S_NEGATIVE: usize = S_ABS + INPUT_BYTES; // i32 [MAX_DIM + 16] −1 where the code is in the negative half
+export const S_SIGNED: usize = S_NEGATIVE + INPUT_BYTES; // f32 [MAX_DIM + 16] signed centroids, for the sketch
+export const S_CODES: usize = S_SIGNED + INPUT_BYTES; // u8 [4][MAX_DIM + 16]
+export const S_INPUT: usize = S_CODES + 4 * CODES_BYTES; // f32 [4][MAX_DIM + 16] u
+/** What follows is error feedback's: 64 bytes, then at most MAX_DIM · 68 + 64 (feedback-rows.ts). */
+export const S_FEEDBACK: usize = S_INPUT + 4 * INPUT_BYTES;
 /** No multiple of 4096: stores to one side's scratch would seem to be those that loads from the other's wait for. */
-export const QUANTIZE_BYTES: usize = 32768 + 2112;
+export const QUANTIZE_BYTES: usize = ((S_FEEDBACK + MAX_DIM * 68 + 128 + 4095) & ~4095) + 2112;
 
 /** Magnitudes of a candidate at i: bits of |u·factor|, raised by one in the negative half. */
 // @ts-ignore: decorator

@@ -136,6 +136,8 @@ export interface Ops {
   /** More lines for `--explain`, if there is more to say. */
   explain?(): string[];
 
+  /** Longest heads that it attends to. Absent where that is all that can be stored (src/quant/head-dim.ts). */
+  readonly maxHeadDim?: number;
   /**
    * Absent where every format can be stored and read.
    * @throws TurboQuantError unsupported — a format that has no kernel here

@@ -130,6 +130,28 @@ describe("backend auto takes wasm and says why", () => {
     await ops.dispose();
   });
 
+  it("heads that the GPU has too little workgroup memory for; named, the GPU refuses", async () => {
+    const limits = { maxComputeWorkgroupStorageSize: 16_384 };
+    withAdapter(adapterWithDevice({ limits }).adapter);
+    const [short, long] = [{ headDims: [8, 256] }, { headDims: [256, 264] }];
+    const ops = await createBackend("webgpu", short);
+    await ops.dispose();
+    await expect(createBackend("webgpu", long)).rejects.toMatchObject({
+      code: "unsupported",
+      message: "the webgpu backend: head_dim: expected a multiple of 8 from 8 to 256, got 264; use --backend wasm",
+    });
+    let reason = "";
+    const other = await createBackend("auto", {
+      ...long,
+      onChoice: (told) => {
+        reason = told;
+      },
+    });
+    await other.dispose();
+    expect(other.name).toBe("wasm");
+    expect(reason).toMatch(/^wasm, because of the webgpu backend: head_dim: .*got 264/);
+  });
+
   it("a fault that is ours is not passed over", async () => {
     setPlatform({ ...nodePlatform, openGpu: () => Promise.reject(new RangeError("ours")) });
     await expect(createBackend("auto")).rejects.toThrow(RangeError);

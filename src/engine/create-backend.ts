@@ -1,25 +1,29 @@
 /** @file Chooses and starts a backend. Each is imported only when used. */
 import type { BackendName, Ops } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
+import { checkHeadDim } from "../quant/head-dim.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 
 export interface BackendOptions {
   readonly threads?: number;
   /** KV formats it will be asked for: `auto` takes a backend that has them all, a named one refuses what it has not. */
   readonly formats?: readonly LayerKvFormat[];
+  /** head_dim of the model's layers, asked for like the formats. */
+  readonly headDims?: readonly number[];
   /** Told why `auto` chose what it chose, and whether a GPU that is there was left because of what is asked for. */
   readonly onChoice?: (reason: string, leavesGpu: boolean) => void;
 }
 
 /**
- * `auto`: WebGPU where a GPU computes it and has kernels for the formats, WASM otherwise.
- * @throws TurboQuantError unsupported — not on this machine, or not with these formats
+ * `auto`: WebGPU where a GPU computes it and has kernels for the formats and the head_dim, WASM otherwise.
+ * @throws TurboQuantError unsupported — not on this machine, or not with these formats or this head_dim
  */
 export async function createBackend(name: BackendName | "auto", options: BackendOptions = {}): Promise<Ops> {
-  const { onChoice, formats = [], ...rest } = options;
+  const { onChoice, formats = [], headDims = [], ...rest } = options;
+  const needs = { formats, headDims };
   switch (name) {
     case "auto":
-      return createAutoBackend(rest, formats, onChoice ?? (() => {}));
+      return createAutoBackend(rest, needs, onChoice ?? (() => {}));
     case "reference": {
       const { createReferenceBackend } = await import("../backends/reference/backend.ts");
       return createReferenceBackend();
@@ -30,7 +34,7 @@ export async function createBackend(name: BackendName | "auto", options: Backend
     }
     case "webgpu": {
       const { createWebGpuBackend } = await import("../backends/webgpu/backend.ts");
-      return withFormats(await createWebGpuBackend(), formats);
+      return serving(await createWebGpuBackend(), needs);
     }
     default:
       throw new TurboQuantError(
@@ -41,9 +45,14 @@ export async function createBackend(name: BackendName | "auto", options: Backend
   }
 }
 
+interface Needs {
+  readonly formats: readonly LayerKvFormat[];
+  readonly headDims: readonly number[];
+}
+
 async function createAutoBackend(
   options: { readonly threads?: number },
-  formats: readonly LayerKvFormat[],
+  needs: Needs,
   tell: (reason: string, leavesGpu: boolean) => void,
 ): Promise<Ops> {
   // A number of threads is a wish for the CPU.
@@ -56,7 +65,7 @@ async function createAutoBackend(
     const { createWebGpuBackend } = await import("../backends/webgpu/backend.ts");
     const gpu = await createWebGpuBackend({ hardwareOnly: true });
     hasGpu = true;
-    const ops = await withFormats(gpu, formats);
+    const ops = await serving(gpu, needs);
     tell("webgpu, because there is a GPU", false);
     return ops;
   } catch (error) {
@@ -67,8 +76,9 @@ async function createAutoBackend(
 }
 
 /** The backend, or its refusal after it is given back. Said here, before any weights are read. */
-async function withFormats(ops: Ops, formats: readonly LayerKvFormat[]): Promise<Ops> {
+async function serving(ops: Ops, { formats, headDims }: Needs): Promise<Ops> {
   try {
+    for (const headDim of headDims) checkHeadDim(headDim, `the ${ops.name} backend`, ops.maxHeadDim);
     for (const format of formats) ops.checkFormat?.(format);
     return ops;
   } catch (error) {

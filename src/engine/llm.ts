@@ -306,7 +306,12 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
       choice = reason;
       if (leavesGpu) note = leftGpu(reason);
     };
-    const ops = await createBackend(name, { onChoice, formats, ...(threads !== undefined && { threads }) });
+    const ops = await createBackend(name, {
+      onChoice,
+      formats,
+      headDims: model.layers.map(({ headDim }) => headDim),
+      ...(threads !== undefined && { threads }),
+    });
     try {
       return { ops, fit: fitOf(ops, options, model), choice, note };
     } catch (error) {

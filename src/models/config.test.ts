@@ -171,7 +171,8 @@ describe("parseModelConfig refuses", () => {
       { rope_parameters: { rope_type: "llama3", factor: 8 } },
       /rope_parameters\.low_freq_factor: expected a number, got nothing/,
     ],
-    [{ head_dim: 12 }, /head_dim: a head_dim of 12 is not supported; expected a multiple of 8/, "unsupported"],
+    [{ head_dim: 12 }, /head_dim: expected a multiple of 8 from 8 to 576, got 12; use a model with/, "unsupported"],
+    [{ head_dim: 584 }, /head_dim: expected a multiple of 8 from 8 to 576, got 584; use a model with/, "unsupported"],
     [{ hidden_act: "gelu" }, /hidden_act: expected "silu", got "gelu"/, "unsupported"],
     [{ mlp_bias: true }, /mlp_bias/, "unsupported"],
     [

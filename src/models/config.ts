@@ -1,6 +1,7 @@
 /** @file A checkpoint's config.json as the numbers the decoder needs, every field checked. */
 import { TurboQuantError } from "../errors.ts";
 import { QUANTIZED_ADVICE } from "../formats/safetensors-header.ts";
+import { checkHeadDim } from "../quant/head-dim.ts";
 import { ConfigFields } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -15,9 +16,6 @@ const MAX_LAYERS = 1024;
 const MAX_HEADS = 4096;
 const MAX_VOCAB = 2 ** 24;
 const MAX_POSITION = 2 ** 30;
-/** The rotation works in blocks of 8 and more; heads beyond this do not fit a kernel's scratch memory. */
-const HEAD_DIM_STEP = 8;
-const MAX_HEAD_DIM = 1024;
 /** `sliding_window` of MistralConfig, Qwen2Config and Qwen3Config when a file leaves it out. */
 const DEFAULT_SLIDING_WINDOW = 4096;
 
@@ -52,7 +50,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numLayers,
     numHeads,
     numKvHeads,
-    headDim: parseHeadDim(config, hiddenSize, numHeads),
+    headDim: parseHeadDim(config, fileName, hiddenSize, numHeads),
     intermediateSize: config.integer("intermediate_size", 1, MAX_WIDTH),
     rmsNormEps: config.number("rms_norm_eps", 0, 1, 1e-6),
     tieWordEmbeddings: config.boolean("tie_word_embeddings", family.defaults.tieWordEmbeddings),
@@ -84,18 +82,13 @@ function refuseFeatures(config: ConfigFields, family: Family): void {
   }
 }
 
-function parseHeadDim(config: ConfigFields, hiddenSize: number, numHeads: number): number {
+function parseHeadDim(config: ConfigFields, fileName: string, hiddenSize: number, numHeads: number): number {
   // Qwen3 and Mistral Nemo have head_dim · num_attention_heads ≠ hidden_size, so the explicit field counts.
   if (!config.has("head_dim") && hiddenSize % numHeads !== 0) {
     throw config.invalid("hidden_size", `a multiple of num_attention_heads (${numHeads}), or an explicit head_dim`);
   }
-  const headDim = config.integer("head_dim", 1, MAX_HEAD_DIM, hiddenSize / numHeads);
-  if (headDim % HEAD_DIM_STEP !== 0) {
-    throw config.unsupported(
-      "head_dim",
-      `a head_dim of ${headDim} is not supported; expected a multiple of ${HEAD_DIM_STEP}`,
-    );
-  }
+  const headDim = config.integer("head_dim", 1, MAX_WIDTH, hiddenSize / numHeads);
+  checkHeadDim(headDim, fileName);
   return headDim;
 }
 

@@ -7,7 +7,7 @@
  * straddles bytes. Inside a plane of width w, coordinate i takes bits [w·i, w·i+w) of the row, least significant first.
  * docs/formats/kv-page.md describes the same bytes in prose.
  */
-import { TurboQuantError } from "../errors.ts";
+import { checkHeadDim } from "./head-dim.ts";
 import type { Bits, KvType, LayerKvFormat, SideFormat } from "./kv-format.ts";
 
 /** Tokens of a page of the main stream. One online-softmax tile. */
@@ -78,8 +78,8 @@ const align16 = (n: number): number => (n + 15) & ~15;
 /**
  * Lays out a page.
  *
- * headDim: multiple of 8, 8–256 · numKvHeads ≥ 1 · pageTokens: multiple of 16
- * @throws TurboQuantError invalid_argument — a head_dim that cannot be packed
+ * headDim: see head-dim.ts · numKvHeads ≥ 1 · pageTokens: multiple of 16
+ * @throws TurboQuantError unsupported — a head_dim that no kernel has
  */
 export function pageLayout(
   k: SideFormat,
@@ -88,13 +88,7 @@ export function pageLayout(
   numKvHeads: number,
   pageTokens: number = PAGE_TOKENS,
 ): PageLayout {
-  if (headDim % 8 !== 0 || headDim < 8 || headDim > 256) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `page layout: head_dim must be a multiple of 8 from 8 to 256, got ${headDim}`,
-      { headDim },
-    );
-  }
+  checkHeadDim(headDim, "page layout");
   let end = 0;
   const region = (rowBytes: number): Region => {
     const r = { offset: end, headStride: rowBytes * pageTokens, rowBytes };

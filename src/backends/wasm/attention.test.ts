@@ -143,6 +143,7 @@ describe("prefill and decode", () => {
       [64, 2, 200],
       [80, 3, 65],
       [128, 1, 2100],
+      [8, 33, 2100],
     ] as const) {
       const fixture = await AttentionFixture.create({ k, v, headDim, numKvHeads: 2, group, tokens, trellis }, 37);
       fillAtRandom(fixture);

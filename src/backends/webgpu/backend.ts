@@ -5,6 +5,7 @@
  * allocates nothing and is one submit.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
+import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import type {
@@ -36,6 +37,10 @@ import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
+
+/** Heads that the 16 KiB of workgroup memory which WebGPU promises are enough for; longer ones take this many bytes. */
+const SHORT_HEAD_DIM = 256;
+const LONG_HEAD_BYTES = 32768;
 
 export interface WebGpuBackendOptions extends OpenOptions {
   /** For benchmarks that look for better settings. */
@@ -86,6 +91,10 @@ export class WebGpuBackend implements Ops {
     const { count, numBytes } = this.allocator;
     const { compilation, kernelLabels } = this.commands;
     return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
+  }
+
+  get maxHeadDim(): number {
+    return this.context.limits.maxComputeWorkgroupStorageSize < LONG_HEAD_BYTES ? SHORT_HEAD_DIM : MAX_HEAD_DIM;
   }
 
   checkFormat(format: LayerKvFormat): void {

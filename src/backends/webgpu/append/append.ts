@@ -19,6 +19,8 @@ import { type AppendConstants, makeAppendConstants } from "./append-constants.ts
 
 /** Invocations of a workgroup of append.wgsl. */
 const THREADS = 128;
+/** Heads up to this length keep the signs of their rotation in workgroup memory. */
+const SIGNS_HEAD_DIM = 256;
 
 interface PreparedLayer {
   readonly kernel: Kernel;
@@ -142,6 +144,7 @@ export class AppendKernels {
       DENSE: k.forward !== null || v.forward !== null,
       HAS_CODES: format.k.type.startsWith("tq") || format.v.type.startsWith("tq"),
       TRELLIS: Boolean(format.k.trellis || format.v.trellis),
+      KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
       HAS_EXACT: exact !== null,
       ...at,
     };

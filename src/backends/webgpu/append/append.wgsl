@@ -57,9 +57,17 @@ fn least(price: vec4f) -> f32 {
 }
 //#end
 
-//#if ROTATION_ROUNDS > 0
+//#if KEEPS_SIGNS
 // Of each round, then the factor.
 var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
+fn sign_of(i: u32) -> f32 {
+  return signs[i];
+}
+//#else
+// Long heads leave no room for them.
+fn sign_of(i: u32) -> f32 {
+  return constants[ROTATION_AT + i];
+}
 //#end
 
 //#include exact
@@ -106,10 +114,10 @@ fn rotate(l: u32) {
   for (var round = 0u; round < ROTATION_ROUNDS; round++) {
     let start = round * (HEAD_DIM - ROTATION_SIZE);
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
-      xs[start + i] *= signs[round * ROTATION_SIZE + i];
+      xs[start + i] *= sign_of(round * ROTATION_SIZE + i);
     }
     hadamard(start, l);
-    let norm = signs[ROTATION_ROUNDS * ROTATION_SIZE];
+    let norm = sign_of(ROTATION_ROUNDS * ROTATION_SIZE);
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
       xs[start + i] *= norm;
     }
@@ -172,7 +180,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     ys[i] = constants[weights_at + i];
   }
   //#end
-  //#if ROTATION_ROUNDS > 0
+  //#if KEEPS_SIGNS
   for (var i = l; i <= ROTATION_ROUNDS * ROTATION_SIZE; i += THREADS) {
     signs[i] = constants[ROTATION_AT + i];
   }
@@ -211,13 +219,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   //#end
   if (is_query || is_key) {
-    // No head has more pairs than there are invocations.
     if (l < half) {
       let a = xs[l];
       let b = xs[l + half];
       xs[l] = a * angle.x - b * angle.y;
       xs[l + half] = b * angle.x + a * angle.y;
     }
+    //#if HEAD_DIM > 256
+    // More pairs than invocations.
+    for (var i = l + THREADS; i < half; i += THREADS) {
+      let more = angles[row * half + i];
+      let a = xs[i];
+      let b = xs[i + half];
+      xs[i] = a * more.x - b * more.y;
+      xs[i + half] = b * more.x + a * more.y;
+    }
+    //#end
     workgroupBarrier();
   }
 

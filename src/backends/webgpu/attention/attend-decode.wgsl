@@ -1,6 +1,6 @@
 // Attention of single tokens, split over keys. One workgroup: one row, one KV head, one part of its keys; each of its subgroups
 // walks PASS_KEYS keys at a time with a softmax of its own, and they are joined at the end. Codes are unpacked once for all
-// GROUP query heads. The first workgroups of a row read the 16-bit copies.
+// GROUP query heads; a KV head that has more is read by PARTS workgroups. The first workgroups of a row read the 16-bit copies.
 //
 // LANES neighbouring lanes score a key together, then each owns some for the softmax. The weighted sum goes by coordinates: a
 // lane keeps eight of them for every head and walks the keys, whose weights their owners hand it.

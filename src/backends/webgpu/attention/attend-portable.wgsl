@@ -1,5 +1,6 @@
 // Attention of single tokens without subgroups, split over keys. One workgroup: one row, one KV head, one part of its keys,
-// THREADS keys at a time. Codes are unpacked once for all GROUP query heads. The first workgroups of a row read the 16-bit copies.
+// THREADS keys at a time. Codes are unpacked once for all GROUP query heads; a KV head that has
+// more is read by PARTS workgroups. The first workgroups of a row read the 16-bit copies.
 //
 // An invocation scores one key. The weighted sum goes by coordinates: it keeps eight of them for every head and walks the keys.
 

@@ -1,5 +1,5 @@
-// Attention of a long span over its history and itself. One workgroup: one KV head, ROWS query rows (all query heads of
-// ROWS / GROUP positions), every key they may read, KEYS at a time. A key tile is unpacked once for all rows.
+// Attention of a long span over its history and itself. One workgroup: one KV head, ROWS query rows (GROUP query heads of
+// ROWS / GROUP positions; PARTS workgroups share a KV head's out), every key they may read, KEYS at a time. A key tile is unpacked once for all rows.
 // Keys come as a stream of codes and a stream of 16-bit copies; a row takes each of its keys from one of the two.
 struct Params {
   // First row of the span in q and its position.
@@ -74,7 +74,9 @@ fn score_of(dot: vec4f, tile: Tile, key: u32, position: u32, exact_start: u32) -
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
-  let kv_head = group.x;
+  let kv_head = group.x / PARTS;
+  // Where parts do not come out even, the last one shares heads with the one before: both write the same.
+  let first_head = kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
   let first = group.y * POSITIONS;
   let low_row = p.start + first;
   let high_row = p.start + min(first + POSITIONS, p.count) - 1u;
@@ -114,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   var position: array<u32, 4>;
   for (var r = 0u; r < 4u; r++) {
     let n = min(first + (row4 + r) / GROUP, p.count - 1u);
-    query[r] = ((p.row + n) * NUM_HEADS + kv_head * GROUP + (row4 + r) % GROUP) * QUADS;
+    query[r] = ((p.row + n) * NUM_HEADS + first_head + (row4 + r) % GROUP) * QUADS;
     position[r] = p.start + n;
   }
   // The quarter of a row's softmax it does.
@@ -179,7 +181,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   workgroupBarrier();
   let n = first + row / GROUP;
   if (l < ROWS && row < POSITIONS * GROUP && n < p.count) {
-    let at = (((p.row + n) * NUM_HEADS + kv_head * GROUP + row % GROUP) * p.splits + group.z) * 2u;
+    let at = (((p.row + n) * NUM_HEADS + first_head + row % GROUP) * p.splits + group.z) * 2u;
     stats[at] = highest;
     stats[at + 1u] = (sum + quarters[row + ROWS]) + (quarters[row + 2u * ROWS] + quarters[row + 3u * ROWS]);
   }

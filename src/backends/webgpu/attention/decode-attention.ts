@@ -15,6 +15,7 @@ import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
 import { wordsType } from "./attend-text.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
+import { headParts } from "./head-parts.ts";
 import {
   portableAccumulators,
   portableOutput,
@@ -84,36 +85,43 @@ const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 export const canHandOver = (subgroup: number, threads: number = THREADS): boolean =>
   subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0;
 
-/** Null where lanes cannot hand each other what they know, or would keep too much. own: keys of a lane in a pass */
+/** Null where lanes cannot hand each other what they know, would keep too much or leave too much in workgroup memory. own: keys of a lane in a pass */
 function shapeOf(
   context: GpuContext,
   { layer, cache, tuning }: DecodeOptions,
   own: DecodeShape["own"],
 ): DecodeShape | null {
-  const { headDim, numHeads, numKvHeads } = layer;
+  const { headDim } = layer;
   const { f16, subgroupSize: subgroup } = context.features;
   const units = headDim / 8;
   const threads = tuning?.threads ?? THREADS;
   if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
   const half = (type: string): boolean => f16 && type.startsWith("tq");
+  const { heads: group } = headParts(layer);
+  const [halfK, halfV] = [half(cache.main.k.type), half(cache.main.v.type)];
+  const keyGroups = units < subgroup ? powerBelow(subgroup / units) : 1;
+  const subgroups = threads / subgroup;
+  // Sums of all subgroups, their maxima, the query in f16.
+  const words = (8 * units * keyGroups + group) * subgroups + (halfK || halfV ? (headDim / 2) * group : 0);
+  if (words * 4 > context.limits.maxComputeWorkgroupStorageSize) return null;
   // Rows of floats are long: lanes that share one read neighbouring words.
   const isWide = !cache.main.k.type.startsWith("tq");
   const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
   return {
     headDim,
-    group: numHeads / numKvHeads,
+    group,
     subgroup,
     lanes: sharing(tuning?.lanes ?? (isWide ? 4 : 1)),
     // In long passes they would take registers from the codes.
     copyLanes: sharing(own === 1 ? 4 : 1),
-    keyGroups: units < subgroup ? powerBelow(subgroup / units) : 1,
+    keyGroups,
     unitsPerLane: Math.ceil(units / subgroup),
     own,
     prefetch: !context.isSoftware,
     // Passes of few keys leave registers for more values.
     unroll: tuning?.unroll ?? (context.isSoftware ? 1 : own === 4 ? 4 : 8),
-    halfK: half(cache.main.k.type),
-    halfV: half(cache.main.v.type),
+    halfK,
+    halfV,
   };
 }
 
@@ -132,7 +140,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const { format, headDim, numHeads } = layer;
   const { main, exact } = cache;
   const shape = shapeOf(context, options, own);
-  const group = numHeads / layer.numKvHeads;
+  const { parts, heads: group } = headParts(layer);
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
   const [kName, vName] = [sideName(format.k), sideName(format.v)];
@@ -160,6 +168,8 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     HEAD_DIM: headDim,
     NUM_HEADS: numHeads,
     GROUP: group,
+    PARTS: parts,
+    KV_GROUP: numHeads / layer.numKvHeads,
     THREADS: threads,
     KEY_GROUPS: keyGroups,
     LUT_WORDS: Math.max(entries * copies, sumWords),
@@ -171,7 +181,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   };
   const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
   const portable = { headDim, group, keyGroups };
-  const key = `attend-decode ${JSON.stringify([kName, vName, group, shape, main, exact, copies, threads, centroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, main, exact, copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     code: shape
@@ -247,7 +257,7 @@ export function attendDecode(
     kernel.kernel,
     [at.listAt, at.rowsAt, at.spansAt, splits, kernel.copySplits, window, sinks, layer.slidingWindow],
     [step, pages, pages, exactPages, q, centroids, parts, stats],
-    layer.numKvHeads,
+    layer.numKvHeads * headParts(layer).parts,
     splits + kernel.copySplits,
     at.rows,
   );

@@ -1,13 +1,14 @@
 // The keys of this workgroup, `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on: a part of the codes, counted in
 // whole rounds from the beginning of a page, or a part of the 16-bit copies.
-let kv_head = group.x;
+let kv_head = group.x / PARTS;
 let split = group.y;
 let row = step[p.list_at + group.z];
 let end = step[p.rows_at + row * 4u + 1u] + 1u;
 let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
 let main_table = step[span];
 let first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
-let first_head = row * NUM_HEADS + kv_head * GROUP;
+// Where parts do not come out even, the last one shares heads with the one before: both write the same.
+let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
 
 //#if HAS_EXACT
 let exact_table = step[span + 1u];

@@ -14,6 +14,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
+import { headParts } from "./head-parts.ts";
 import {
   accumulatorsText,
   outputText,
@@ -64,8 +65,8 @@ export function planPrefill(
   layer: Pick<AttentionLayer, "numHeads" | "numKvHeads" | "slidingWindow">,
   span: Pick<Span, "start" | "count">,
 ): PrefillPlan {
-  const groups = (rows: number): number =>
-    layer.numKvHeads * Math.ceil(span.count / Math.floor(rows / (layer.numHeads / layer.numKvHeads)));
+  const { parts, heads } = headParts(layer);
+  const groups = (rows: number): number => layer.numKvHeads * parts * Math.ceil(span.count / Math.floor(rows / heads));
   const end = span.start + span.count;
   const keys = layer.slidingWindow > 0 ? Math.min(end, layer.slidingWindow + span.count) : end;
   const splits = Math.max(
@@ -87,15 +88,7 @@ function keysOf(rows: number, headDim: number, entries: number, limit: number): 
   );
 }
 
-function refuse(type: string, why: string): never {
-  throw new TurboQuantError(
-    "unsupported",
-    `webgpu: --kv ${type}: ${why}; choose tq1 to tq8, q8_0, q4_0r or f16, or use --backend reference`,
-    { type },
-  );
-}
-
-/** The kernel for tiles of `rows`, made once for each format and shape. @throws TurboQuantError unsupported — qjl, kivi */
+/** The kernel for tiles of `rows`, made once for each format and shape. */
 export function prefillKernel(
   commands: Commands,
   { layer, cache, centroidsAt, workgroupBytes }: PrefillOptions,
@@ -106,13 +99,10 @@ export function prefillKernel(
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
   const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.exact !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => {
-    if (k.qjl || v.qjl) refuse("paper", "expected codes alone, got codes with a QJL sketch");
-    for (const { type } of [k, v]) {
-      if (type.startsWith("kivi")) refuse(type, "expected a type stored by rows, got one stored by groups of tokens");
-    }
     const { main, exact } = cache;
     const readers = prefillReaders(k, v, main, exact, centroidsAt);
     const shape = sumShape(headDim);
+    const { parts, heads } = headParts(layer);
     const keys = keysOf(rows, headDim, readers.entries, limit);
     return {
       label: `attention of spans, K ${sideName(k)}, V ${sideName(v)}, tiles of ${rows} rows`,
@@ -122,7 +112,9 @@ export function prefillKernel(
         {
           HEAD_DIM: headDim,
           NUM_HEADS: numHeads,
-          GROUP: numHeads / numKvHeads,
+          GROUP: heads,
+          PARTS: parts,
+          KV_GROUP: numHeads / numKvHeads,
           ROWS: rows,
           KEYS: keys,
           LANES: shape.lanes,
@@ -162,14 +154,15 @@ export function attendPrefill(
   buffers: PrefillBuffers,
 ): void {
   const { layer } = options;
-  const { numHeads, numKvHeads, format, slidingWindow } = layer;
+  const { numKvHeads, format, slidingWindow } = layer;
+  const { parts: headPartCount, heads } = headParts(layer);
   const { step, pages, exactPages, centroids, q, parts, stats } = buffers;
-  const tiles = Math.ceil(span.count / Math.floor(plan.rows / (numHeads / numKvHeads)));
+  const tiles = Math.ceil(span.count / Math.floor(plan.rows / heads));
   commands.dispatch(
     prefillKernel(commands, options, plan.rows),
     [span.row, span.start, span.count, record, plan.splits, format.sinks, format.window, slidingWindow],
     [step, pages, pages, exactPages, centroids, q, parts, stats],
-    numKvHeads,
+    numKvHeads * headPartCount,
     tiles,
     plan.splits,
   );

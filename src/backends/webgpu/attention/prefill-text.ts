@@ -81,7 +81,7 @@ export function outputText(shape: SumShape): string {
       `  let own = band * 4u + ${r}u;`,
       "  let n = first + own / GROUP;",
       "  if (own < POSITIONS * GROUP && n < p.count) {",
-      "    let at = (((p.row + n) * NUM_HEADS + kv_head * GROUP + own % GROUP) * p.splits + group.z) * QUADS;",
+      "    let at = (((p.row + n) * NUM_HEADS + first_head + own % GROUP) * p.splits + group.z) * QUADS;",
       ...range(shape.columns).map(
         (c) => `    if (lane + ${c * shape.lanes}u < QUADS) { parts[at + lane + ${c * shape.lanes}u] = o${r}_${c}; }`,
       ),

@@ -1,0 +1,25 @@
+/** @file Which head dimensions can be stored and read: one range for every format and every backend. */
+import { TurboQuantError } from "../errors.ts";
+
+/** The rotation's butterflies and the planes of codes go by eights. */
+export const HEAD_DIM_STEP = 8;
+/**
+ * What the scratch of the WASM kernels has room for (MAX_DIM in assembly/attend/params.ts), and what append, prefill and
+ * decode fit into the 32 KiB of workgroup memory that WebGPU adapters offer. Published models end here: 512 of latent
+ * attention and 64 beside it.
+ */
+export const MAX_HEAD_DIM = 576;
+
+/**
+ * subject: a file, a backend or a function: the beginning of the message · most: what the backend has kernels for
+ * @throws TurboQuantError unsupported — a head_dim that no kernel, or none of this backend, stores and reads
+ */
+export function checkHeadDim(headDim: number, subject: string, most: number = MAX_HEAD_DIM): void {
+  if (headDim % HEAD_DIM_STEP === 0 && headDim >= HEAD_DIM_STEP && headDim <= most) return;
+  const isOfBackend = headDim % HEAD_DIM_STEP === 0 && headDim > most && headDim <= MAX_HEAD_DIM;
+  throw new TurboQuantError(
+    "unsupported",
+    `${subject}: head_dim: expected a multiple of ${HEAD_DIM_STEP} from ${HEAD_DIM_STEP} to ${most}, got ${headDim}; use ${isOfBackend ? "--backend wasm" : "a model with such heads"}`,
+    { headDim, most },
+  );
+}
