@@ -96,6 +96,10 @@ const graph = new Map<string, string[]>();
 for (const path of sourceFiles("src", [".ts"])) {
   // Tests run on Node and may reach anywhere.
   if (isTest(path)) continue;
+  if (/\/test-[^/]+$/.test(path)) {
+    problems.push(`${path}: what only tests use belongs to test/support`);
+    continue;
+  }
   const part = partOf(path);
   if (levelOf(part) < 0) {
     problems.push(`${path}: src/${part} is in no layer; add it to LAYERS in tools/check-layers.ts`);
