@@ -8,7 +8,15 @@ import type { Ops } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWasmBackend } from "../src/backends/wasm/backend.ts";
 import { CounterRng } from "../src/math/rng.ts";
-import { codeBitsOf, differenceOf, type KvCase, layerOf, runCase } from "./helpers/kv-case.ts";
+import {
+  BEYOND_FLOAT16,
+  codeBitsOf,
+  differenceOf,
+  FIRST_VALUE,
+  type KvCase,
+  layerOf,
+  runCase,
+} from "./helpers/kv-case.ts";
 import { tolerance } from "./tolerances.ts";
 
 let wasm: Ops;
@@ -199,6 +207,18 @@ describe("wasm attention against the reference", () => {
     // Keys and values only: a query that is no number has no answer.
     const bad = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1];
     await compare({ kv: `k4v4${BARE}`, steps: [40, 1], fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : bad[i % 4]!) });
+  });
+
+  it("the f32 cache keeps what f16 cannot hold", async () => {
+    const c: KvCase = { kv: "f32", ...BEYOND_FLOAT16, steps: [1, 1, 7] };
+    for (const ops of [reference, wasm]) {
+      const { outputs, sequence } = await runCase(ops, c, layerOf(c));
+      // A first token sees its own value alone.
+      expect([...outputs[0]!], ops.name).toEqual(FIRST_VALUE);
+      sequence.release();
+    }
+    await compare(c);
+    for (const kv of ["f16,k=f32", "f32,v=q8_0", "k4v4,v=f32"]) await compare({ ...c, kv });
   });
 });
 

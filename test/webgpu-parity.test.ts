@@ -8,7 +8,7 @@ import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWebGpuBackend, type WebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { CounterRng } from "../src/math/rng.ts";
 import { gpuSkip } from "./helpers/gpu.ts";
-import { differenceOf, type KvCase } from "./helpers/kv-case.ts";
+import { BEYOND_FLOAT16, differenceOf, FIRST_VALUE, type KvCase, layerOf, runCase } from "./helpers/kv-case.ts";
 import { tolerance } from "./tolerances.ts";
 
 const BARE = ",sinks=0,window=0";
@@ -96,6 +96,14 @@ describe.skipIf(gpuSkip)(`webgpu attention against the reference${gpuSkip ? ` ($
     }
     const bad = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1];
     await compare({ kv: `k4v4${BARE}`, steps: [40, 1], fill: (i) => (i % 256 < 128 ? rng.gaussian(i) : bad[i % 4]!) });
+  });
+
+  it("the f32 cache keeps what f16 cannot hold", async () => {
+    const c: KvCase = { kv: "f32", ...BEYOND_FLOAT16, steps: [1, 7] };
+    const { outputs, sequence } = await runCase(gpu, c, layerOf(c));
+    expect(Math.max(...outputs[0]!.map((x, i) => Math.abs(x / FIRST_VALUE[i]! - 1)))).toBeLessThan(1e-6);
+    sequence.release();
+    await compare(c);
   });
 
   it("what has no kernel is refused with the next step", async () => {

@@ -50,9 +50,10 @@ function rope(x: usize, cos: usize, sin: usize, d: usize): void {
   }
 }
 
-/** NaN becomes 0, everything else is clamped to ±65504. */
-function sanitize(x: usize, d: usize): void {
-  const most = f32x4.splat(65504), least = f32x4.splat(-65504);
+/** NaN becomes 0, everything else is clamped to what the side holds: raw f32 rows any finite value, others what f16 does. */
+function sanitize(x: usize, d: usize, side: usize): void {
+  const limit: f32 = load<i32>(side, TYPE) == TYPE_F32 ? f32.MAX_VALUE : 65504;
+  const most = f32x4.splat(limit), least = f32x4.splat(-limit);
   for (let i: usize = 0; i < d * 4; i += 16) {
     const v = v128.load(x + i);
     v128.store(x + i, f32x4.max(f32x4.min(v128.and(v, f32x4.eq(v, v)), most), least));
@@ -179,7 +180,7 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
     memory.copy(x, qkv + row * width + (heads + head) * d * 4, d * 4);
     if (load<u32>(p, K_NORM)) normHead(x, load<u32>(p, K_NORM), load<f32>(p, EPS), d);
     rope(x, load<u32>(p, COS) + row * d * 2, load<u32>(p, SIN) + row * d * 2, d);
-    sanitize(x, d);
+    sanitize(x, d, p + K_SIDE);
     if (!isCalibrated) continue;
     for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.sub(v128.load(x + i), v128.load(mean + i)));
     if (!keyMatrix) for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(balance + i)));
@@ -189,7 +190,7 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
   for (let r: usize = 0; r < n; r++) {
     const x = scratch + VALUES + VECTORS + r * d * 4;
     memory.copy(x, qkv + (first + r) * width + (heads + kvHeads + head) * d * 4, d * 4);
-    sanitize(x, d);
+    sanitize(x, d, p + V_SIDE);
   }
   const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, d);
   const values = turn(p, valueMatrix, load<u32>(p + V_SIDE, ROTATED), scratch + VALUES + VECTORS, n, d, scratch + VALUES + PRODUCTS);

@@ -25,7 +25,7 @@ import {
 } from "./page-layout.ts";
 import { projectionMatrix, sketchFactor } from "./qjl.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
-import { clampToFloat16, MAX_FLOAT16, sanitize } from "./sanitize.ts";
+import { clampToFloat16, largestOf, MAX_FLOAT16, sanitize } from "./sanitize.ts";
 import { TRELLIS_VALUES, trellisPlaces } from "./trellis.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
@@ -113,7 +113,7 @@ export class RowCodec {
 
   /** Steps 1 to 3, in place: sanitize, calibrate, rotate. x: [headDim] */
   prepare(x: Float32Array, calibration: HeadCalibration | null = null): void {
-    sanitize(x);
+    sanitize(x, largestOf(this.side.type));
     const { mean = null, balance = null, forward = null } = calibration ?? {};
     if (mean) for (let i = 0; i < x.length; i++) x[i] = x[i]! - mean[i]!;
     if (forward) {

@@ -1,14 +1,21 @@
-/** @file What no stored format can hold is replaced before anything else happens (docs/formats/kv-page.md, step 1). */
+/** @file What a stored format cannot hold is replaced before anything else happens (docs/formats/kv-page.md, step 1). */
+import type { KvType } from "./kv-format.ts";
 
 /** Largest finite f16. */
 export const MAX_FLOAT16 = 65504;
 
 export const clampToFloat16 = (x: number): number => Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, x));
 
-/** NaN becomes 0, everything else is clamped to what f16 holds. In place. */
-export function sanitize(x: Float32Array): void {
+/** Largest finite f32. */
+export const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
+
+/** Largest magnitude that a side keeps: raw f32 rows keep every finite value, scales of codes and f16 rows are f16. */
+export const largestOf = (type: KvType): number => (type === "f32" ? MAX_FLOAT32 : MAX_FLOAT16);
+
+/** NaN becomes 0, everything else is clamped to ±most. In place. */
+export function sanitize(x: Float32Array, most: number = MAX_FLOAT16): void {
   for (let i = 0; i < x.length; i++) {
     const value = x[i]!;
-    if (!(Math.abs(value) <= MAX_FLOAT16)) x[i] = Number.isNaN(value) ? 0 : Math.sign(value) * MAX_FLOAT16;
+    if (!(Math.abs(value) <= most)) x[i] = Number.isNaN(value) ? 0 : Math.sign(value) * most;
   }
 }

@@ -27,6 +27,17 @@ export interface KvCase {
   readonly trimTo?: number;
 }
 
+/** Keys and values far beyond 65504, and queries that are small enough for keys to differ in weight. One head of 8. */
+export const BEYOND_FLOAT16 = {
+  headDim: 8,
+  numHeads: 1,
+  numKvHeads: 1,
+  fill: (index: number): number =>
+    Math.fround(new CounterRng(5, 7).gaussian(index) * [1e-6, 1e6, 3e8][Math.floor((index % 24) / 8)]!),
+} as const;
+/** The value of the first token. */
+export const FIRST_VALUE: readonly number[] = Array.from({ length: 8 }, (_, i) => BEYOND_FLOAT16.fill(16 + i));
+
 /** Puts rows of floats into a buffer through the operations themselves: as an embedding of consecutive tokens. */
 function upload(ops: Ops, rows: Float32Array, width: number): Buf {
   const count = rows.length / width;

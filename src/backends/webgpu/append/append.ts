@@ -3,6 +3,7 @@ import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
 import { kvTransforms } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
+import { largestOf } from "../../../quant/sanitize.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { checkFormat } from "../codec/check-format.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
@@ -144,6 +145,8 @@ export class AppendKernels {
       DENSE: k.forward !== null || v.forward !== null,
       HAS_CODES: format.k.type.startsWith("tq") || format.v.type.startsWith("tq"),
       TRELLIS: Boolean(format.k.trellis || format.v.trellis),
+      K_LARGEST_BITS: f32Word(largestOf(format.k.type)),
+      V_LARGEST_BITS: f32Word(largestOf(format.v.type)),
       KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
       HAS_EXACT: exact !== null,
       ...at,

@@ -258,10 +258,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     return;
   }
 
-  // NaN is seen in its bits: compilers may assume that there is none.
+  // NaN and infinities are seen in their bits: compilers may assume that there are none.
+  let largest = select(V_LARGEST_BITS, K_LARGEST_BITS, is_key);
   for (var i = l; i < HEAD_DIM; i += THREADS) {
-    let magnitude = bitcast<u32>(xs[i]) & 0x7fffffffu;
-    xs[i] = select(clamp(xs[i], -MAX_FLOAT16, MAX_FLOAT16), 0.0, magnitude > 0x7f800000u);
+    let bits = bitcast<u32>(xs[i]);
+    let magnitude = bits & 0x7fffffffu;
+    xs[i] = bitcast<f32>(select((bits & 0x80000000u) | min(magnitude, largest), 0u, magnitude > 0x7f800000u));
   }
   workgroupBarrier();
   if (is_key) {
