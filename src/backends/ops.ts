@@ -92,18 +92,20 @@ export interface DeviceSample {
 /** Tokens drawn on the device one step after the other. Streams do not disturb each other. */
 export interface TokenStream {
   /**
-   * Queues the draw of one token from each of the first `rows` rows of logits [rows][vocabSize]. Steps queued from now on
-   * may take these tokens. The promise resolves when they are on the host and holds up nothing that is queued later.
+   * Queues the draw of one token from each of the rows [firstRow, firstRow + rows) of logits [any][vocabSize]. Steps queued
+   * from now on may take these tokens. The promise resolves when they are on the host and holds up nothing that is queued later.
    *
-   * uniforms: one number in [0, 1) for each row; not read when greedy
+   * rows: 1 to the sampling's `maxRows` · uniforms: one number in [0, 1) for each row; not read when greedy
    */
-  sample(logits: Buf, rows: number, uniforms: readonly number[]): Promise<readonly DeviceSample[]>;
+  sample(logits: Buf, rows: number, uniforms: readonly number[], firstRow?: number): Promise<readonly DeviceSample[]>;
   /** Lets the stream's buffers go to another one. Steps that take its tokens are queued by then. Idempotent. */
   close(): void;
 }
 
 /** Choosing tokens where the logits are: the next step can begin before the host knows the token. */
 export interface DeviceSampling {
+  /** Most rows that one stream draws in a step. */
+  readonly maxRows: number;
   /** Null when the device cannot draw like this: draw on the host. */
   createStream(draw: Draw, vocabSize: number): TokenStream | null;
 }
@@ -193,8 +195,8 @@ export interface Ops {
   /** The rows whose logits are wanted: out[i] = x[step.logitRows[i]] */
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
 
-  /** Waits for everything queued and copies the first `length` values. */
-  readback(buf: Buf, length: number): Promise<Float32Array>;
+  /** Waits for everything queued and copies the values [start, start + length); `start` is 0 by default. */
+  readback(buf: Buf, length: number, start?: number): Promise<Float32Array>;
   /** Frees weights, buffers, pages and threads. Idempotent. */
   dispose(): Promise<void>;
 }

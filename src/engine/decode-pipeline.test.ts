@@ -32,6 +32,7 @@ class FakeSampling {
       embed(step.tokensFrom ? { ...step, tokens: latest.get(step.tokensFrom)! } : step, table, out);
     Object.assign(ops, {
       sampling: {
+        maxRows: 1,
         createStream: (draw, vocabSize) => {
           const stream: TokenStream = {
             sample: (logits, rows, uniforms) => {

@@ -33,7 +33,8 @@ export interface LoadOptions {
   readonly kv?: string;
   /** Formats that `withKv` will be asked for besides: `auto` takes a backend that has kernels for them all. */
   readonly otherKv?: readonly string[];
-  readonly backend?: BackendName | "auto";
+  /** By name, or one that is open; the model disposes of it. */
+  readonly backend?: BackendName | "auto" | Ops;
   readonly threads?: number;
   /** How weights are kept: as stored (`auto`), widened, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
@@ -298,6 +299,9 @@ const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
 /** A backend that formats, model and context fit: `auto` leaves a GPU for wasm where only that has what was asked for. */
 async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
   const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
+  if (typeof backend === "object") {
+    return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
+  }
   const formats = layerFormats([kv, ...otherKv], model.layers.length);
   const start = async (name: BackendName | "auto"): Promise<Started> => {
     let choice: string | undefined;

@@ -134,8 +134,8 @@ class ReferenceBackend implements Ops {
     });
   }
 
-  async readback(buf: Buf, length: number): Promise<Float32Array> {
-    return host(buf).slice(0, length);
+  async readback(buf: Buf, length: number, start = 0): Promise<Float32Array> {
+    return host(buf).slice(start, start + length);
   }
 
   async dispose(): Promise<void> {}

@@ -183,10 +183,10 @@ class WasmBackend implements Ops {
     });
   }
 
-  async readback(buf: Buf, length: number): Promise<Float32Array> {
-    const start = addressOf(buf, length, "readback") / 4;
+  async readback(buf: Buf, length: number, start = 0): Promise<Float32Array> {
+    const from = addressOf(buf, start + length, "readback") / 4 + start;
     const values = new Float32Array(length);
-    values.set(this.#memory.f32.subarray(start, start + length));
+    values.set(this.#memory.f32.subarray(from, from + length));
     return values;
   }
 

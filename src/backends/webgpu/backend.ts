@@ -196,8 +196,9 @@ export class WebGpuBackend implements Ops {
     this.#elementwise.gatherRows(from, this.#steps.buffer, this.#steps.layout.logitRowsAt, count, width, to);
   }
 
-  async readback(buf: Buf, length: number): Promise<Float32Array> {
-    return new Float32Array(await this.commands.read(bufferOf(buf, length, "readback"), 0, length * 4));
+  async readback(buf: Buf, length: number, start = 0): Promise<Float32Array> {
+    const from = bufferOf(buf, start + length, "readback");
+    return new Float32Array(await this.commands.read(from, start * 4, length * 4));
   }
 
   async dispose(): Promise<void> {

@@ -9,9 +9,12 @@ const HEADROOM_TOKENS = PAGE_TOKENS;
 
 export class Admission {
   readonly #cache: KvCache;
+  readonly #limitBytes: () => number;
 
-  constructor(cache: KvCache) {
+  /** limitBytes: most bytes of pages at the moment */
+  constructor(cache: KvCache, limitBytes: () => number = () => cache.pool.budgetBytes) {
     this.#cache = cache;
+    this.#limitBytes = limitBytes;
   }
 
   /** Bytes of one sequence of `length` tokens that shares nothing. */
@@ -41,16 +44,16 @@ export class Admission {
   /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `jobs`, in steps with `stepTokens` of prompts. */
   hasRoom(jobs: readonly Job[], length: number, sharedTokens: number, stepTokens: number): boolean {
     const own = this.sequenceBytes(length + HEADROOM_TOKENS) - this.#wholePages(sharedTokens);
-    return this.committedBytes(jobs) + own + this.#stepBytes(stepTokens) <= this.#cache.pool.budgetBytes;
+    return this.committedBytes(jobs) + own + this.#stepBytes(stepTokens) <= this.#limitBytes();
   }
 
   /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even when it is alone */
   checkAlone(length: number): void {
-    if (this.sequenceBytes(length + 1) > this.#cache.pool.budgetBytes) throw this.tooLong(length);
+    if (this.sequenceBytes(length + 1) > this.#limitBytes()) throw this.tooLong(length);
   }
 
   tooLong(length: number): TurboQuantError {
-    const { budgetBytes } = this.#cache.pool;
+    const budgetBytes = this.#limitBytes();
     const bytes = this.sequenceBytes(length + 1);
     return new TurboQuantError(
       "out_of_memory",

@@ -22,6 +22,8 @@ export class Residency {
   readonly #llm: LLM;
   readonly #savedBudgetBytes: number;
   #savedBytes = 0;
+  /** What the device turned out to hold, where that is less than the budget. */
+  #deviceBytes = Number.POSITIVE_INFINITY;
 
   constructor(llm: LLM, savedBudgetBytes: number) {
     this.#llm = llm;
@@ -35,11 +37,26 @@ export class Residency {
     return this.#savedBytes;
   }
 
+  /** Most bytes of pages: the budget, or what the device was found to hold. */
+  get limitBytes(): number {
+    return Math.min(this.#llm.cache.pool.budgetBytes, this.#deviceBytes);
+  }
+
   /** Evicts prefixes until `bytes` more fit. false: they do not fit even so */
   makeRoom(bytes: number): boolean {
     const { pool } = this.#llm.cache;
-    while (pool.numBytes + bytes > pool.budgetBytes) if (!this.prefixes.evict()) return false;
+    while (pool.numBytes + bytes > this.limitBytes) if (!this.prefixes.evict()) return false;
     return true;
+  }
+
+  /** The device had no room for `bytes` more: what is preempted now must not be resumed as if it had. */
+  onDeviceFull(bytes: number): void {
+    this.#deviceBytes = Math.min(this.limitBytes, this.#llm.cache.pool.numBytes + bytes - 1);
+  }
+
+  /** Others on the device may have given memory back by the time that new requests come. */
+  forgetDeviceLimit(): void {
+    this.#deviceBytes = Number.POSITIVE_INFINITY;
   }
 
   findPrefix({ ids, hashes, mayCache }: Request): PrefixEntry | null {

@@ -1,6 +1,7 @@
 /** @file Many requests at once against each of them alone: nothing that a caller sees may differ. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../node/install.ts";
+import { type FakeOps, type FakeOptions, loadFake } from "../../../test/support/fake-ops.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { LLM } from "../llm.ts";
 import type { ScheduledChunk, ScheduleOptions } from "./job.ts";
@@ -66,10 +67,28 @@ async function withScheduler<T>(
   }
 }
 
-describe.each(["k4v4", "k3v3,sinks=0,window=0", "f16"])("%s", (kv) => {
+interface Subject {
+  readonly kv: string;
+  /** The fake backend, as which it is treated; else a real model on wasm. */
+  readonly fake?: FakeOptions;
+}
+
+const loadSubject = async ({ kv, fake }: Subject, kvBudgetBytes?: number): Promise<LLM> => {
+  const load = { kv, ...(kvBudgetBytes !== undefined && { kvBudgetBytes }) };
+  return fake ? (await loadFake(fake, load)).llm : LLM.load(MODEL, { ...load, threads: 2, backend: "wasm" });
+};
+
+describe.each<[string, Subject]>([
+  ["k4v4", { kv: "k4v4" }],
+  ["k3v3,sinks=0,window=0", { kv: "k3v3,sinks=0,window=0" }],
+  ["f16", { kv: "f16" }],
+  ["fake k4v4", { kv: "k4v4", fake: {} }],
+  ["fake f16", { kv: "f16", fake: { name: "wasm" } }],
+  ["fake k4v4, drawn on the device", { kv: "k4v4", fake: { samples: true } }],
+])("%s", (_name, subject) => {
   let llm: LLM;
   beforeAll(async () => {
-    llm = await LLM.load(MODEL, { kv, threads: 2, backend: "wasm" });
+    llm = await loadSubject(subject);
   });
   afterAll(async () => {
     await llm.dispose();
@@ -102,7 +121,7 @@ describe.each(["k4v4", "k3v3,sinks=0,window=0", "f16"])("%s", (kv) => {
       expect((await ask(base)).cached).toBe(256);
       // What was generated is continued where that is the same bits; else the prompt alone is.
       const next = await ask([...base, ...first.tokens, ...randomPrompt(30, 6)]);
-      expect(next.cached).toBe(kv === "f16" ? 256 : 319);
+      expect(next.cached).toBe(subject.kv === "f16" ? 256 : 319);
       expect((await ask([...base.slice(0, 200), ...randomPrompt(90, 7)])).cached).toBe(192);
       expect((await ask([...base.slice(0, 65), ...randomPrompt(3, 8)])).cached).toBe(0);
       expect((await ask(randomPrompt(300, 9))).cached).toBe(0);
@@ -120,7 +139,7 @@ describe.each(["k4v4", "k3v3,sinks=0,window=0", "f16"])("%s", (kv) => {
     const budget = Math.ceil(2.2 * Math.max(...probe.slots.all.map(({ entry }) => entry?.sequence.numBytes ?? 0)));
     await probe.close();
     for (const savedBudgetBytes of [Number.POSITIVE_INFINITY, 0]) {
-      const tight = await LLM.load(MODEL, { kv, threads: 2, backend: "wasm", kvBudgetBytes: budget });
+      const tight = await loadSubject(subject, budget);
       let preemptions = 0;
       let most = 0;
       const observer = {
@@ -143,8 +162,9 @@ describe.each(["k4v4", "k3v3,sinks=0,window=0", "f16"])("%s", (kv) => {
 
 describe("requests", () => {
   let llm: LLM;
+  let ops: FakeOps;
   beforeAll(async () => {
-    llm = await LLM.load(MODEL, { kv: "k4v4", threads: 2, backend: "wasm", contextLength: 2048 });
+    ({ llm, ops } = await loadFake({}, { contextLength: 2048 }));
   });
   afterAll(async () => {
     await llm.dispose();
@@ -309,28 +329,80 @@ describe("requests", () => {
     });
   });
 
-  it("a failed step fails those in it and no others", async () => {
+  it("a lost device fails those in the step and no others", async () => {
     await withScheduler(llm, {}, async (scheduler) => {
-      const step = llm.runner.step.bind(llm.runner);
-      let calls = 0;
-      llm.runner.step = (works) => (++calls === 3 ? Promise.reject(new Error("the device fell over")) : step(works));
-      try {
-        const failed = answers(scheduler.generate(randomPrompt(20, 1), { ...SEEDED, maxNewTokens: 20 }));
-        await expect(failed).rejects.toThrow("the device fell over");
-        const [next] = await answers(scheduler.generate(randomPrompt(20, 1), { ...SEEDED, maxNewTokens: 20 }));
-        expect(next!.tokens).toHaveLength(20);
-      } finally {
-        llm.runner.step = step;
+      ops.loseDeviceAt = ops.steps + 3;
+      const failed = [1, 2].map((seed) =>
+        answers(scheduler.generate(randomPrompt(20, seed), { ...SEEDED, maxNewTokens: 20 })),
+      );
+      for (const each of failed) await expect(each).rejects.toMatchObject({ code: "device_lost" });
+      ops.loseDeviceAt = Number.POSITIVE_INFINITY;
+      const [next] = await answers(scheduler.generate(randomPrompt(20, 1), { ...SEEDED, maxNewTokens: 20 }));
+      expect(next!.tokens).toHaveLength(20);
+    });
+  });
+});
+
+describe.each<[string, FakeOptions]>([
+  ["drawn on the host", {}],
+  ["drawn on the device", { samples: true }],
+])("faults, %s", (_name, fake) => {
+  const options = { ...SEEDED, maxNewTokens: 40 };
+  const prompts = [1, 2, 3].map((seed) => randomPrompt(30 + seed, seed));
+
+  it("logits that are not finite fail the request that has them, in the middle of the others", async () => {
+    const { llm, ops } = await loadFake(fake);
+    const expected: ReturnType<typeof said>[] = [];
+    for (const ids of prompts) expected.push(said(await alone(llm, ids, options)));
+    // Prompts differ in length, so at a position that only the longest reaches in its seventh token.
+    let spoilt = 0;
+    ops.spoils = (_sequence, position) => position === 33 + 38 && ++spoilt > 0;
+    await withScheduler(llm, {}, async (scheduler) => {
+      const outcomes = await Promise.allSettled(prompts.map((ids) => answers(scheduler.generate(ids, options))));
+      expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected"]);
+      expect(outcomes[2]).toMatchObject({ reason: { code: "invalid_file" } });
+      for (const [i, outcome] of outcomes.entries()) {
+        if (outcome.status === "fulfilled") expect(said(outcome.value[0]!)).toEqual(expected[i]);
       }
     });
+    expect(spoilt).toBeGreaterThan(0);
+    await llm.dispose();
+  });
+
+  it("a device that has less memory than the budget preempts, and the answers are the same", async () => {
+    const { llm, ops } = await loadFake(fake);
+    const expected: ReturnType<typeof said>[] = [];
+    let most = 0;
+    for (const ids of prompts) {
+      const session = llm.createSession();
+      for await (const _ of session.generate(ids, { ...options, maxNewTokens: 100 }))
+        most = Math.max(most, session.kvBytes);
+      session.release();
+      expected.push(said(await alone(llm, ids, { ...options, maxNewTokens: 100 })));
+    }
+    ops.pages.limitBytes = Math.ceil(1.6 * most);
+    let preemptions = 0;
+    await withScheduler(llm, { observer: { onPreemption: () => preemptions++ } }, async (scheduler) => {
+      const actual = await Promise.all(
+        prompts.map((ids) => answers(scheduler.generate(ids, { ...options, maxNewTokens: 100 }))),
+      );
+      expect(actual.map(([one]) => said(one!))).toEqual(expected);
+    });
+    expect(preemptions).toBeGreaterThan(0);
+    // With no room for a single one, it is told so.
+    ops.pages.limitBytes = 1;
+    await withScheduler(llm, {}, async (scheduler) => {
+      await expect(answers(scheduler.generate(prompts[0]!, options))).rejects.toMatchObject({ code: "out_of_memory" });
+    });
+    await llm.dispose();
   });
 });
 
 describe("a budget that is small for one", () => {
   it("refuses prompts that never fit, and ends those that grow out of it with what they said", async () => {
-    const llm = await LLM.load(MODEL, { kv: "k4v4", threads: 1, backend: "wasm", kvBudgetBytes: 500_000 });
+    const { llm } = await loadFake({}, { kvBudgetBytes: 120_000 });
     await withScheduler(llm, {}, async (scheduler) => {
-      expect(() => scheduler.generate(randomPrompt(3000, 1))).toThrow("the budget is 500000; shorten the prompt");
+      expect(() => scheduler.generate(randomPrompt(3000, 1))).toThrow("the budget is 120000; shorten the prompt");
       const ids = randomPrompt(100, 2);
       const [answer] = await answers(scheduler.generate(ids, { ...SEEDED, maxNewTokens: 3000 }));
       expect(answer!.finish).toBe("length");
@@ -347,7 +419,7 @@ describe("a budget that is small for one", () => {
 
 describe("slots", () => {
   it("save a conversation that another scheduler restores and goes on with, to the same tokens", async () => {
-    const llm = await LLM.load(MODEL, { kv: "k4v4", threads: 1, backend: "wasm" });
+    const { llm } = await loadFake();
     const ids = randomPrompt(200, 1);
     const options = { ...SEEDED, maxNewTokens: 20 };
     let file = new Uint8Array(0);

@@ -66,7 +66,7 @@ export class Scheduler {
     this.#usesPrefixes = options.prefixCache ?? true;
     this.#observer = options.observer ?? {};
     this.#residency = new Residency(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
-    this.#admission = new Admission(llm.cache);
+    this.#admission = new Admission(llm.cache, () => this.#residency.limitBytes);
     this.slots = new SlotTable(this.maxRunning, llm, this.#residency);
   }
 
@@ -166,6 +166,7 @@ export class Scheduler {
       }
     }
     this.#isLooping = false;
+    this.#residency.forgetDeviceLimit();
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
@@ -262,6 +263,9 @@ export class Scheduler {
     } catch (error) {
       // The device can hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
+      this.#residency.onDeviceFull(
+        works.reduce((sum, work) => sum + work.sequence.bytesToReserve(work.tokens.length), 0),
+      );
       if (this.#residency.prefixes.evict()) return;
       if (this.#running.length > 1) await this.#preempt(this.#running.at(-1)!);
       else this.#fail(this.#running[0]!.request, error);

@@ -126,6 +126,24 @@ describe.skipIf(gpuSkip).each(["with", "without"] as const)(
       }
     });
 
+    it("draws from rows in the middle of the logits", async () => {
+      const vocab = 300;
+      const rows = [1, 2, 3, 4].map((seed) => randomLogits(vocab, seed));
+      rows[2]![7] = Number.NaN;
+      const all = new Float32Array(vocab * rows.length);
+      for (const [i, row] of rows.entries()) all.set(row, i * vocab);
+      const buffer = gpu.upload(all);
+      for (const draw of [GREEDY, DRAWS[0]!]) {
+        const stream = sampling.createStream(draw, vocab)!;
+        const [first, second, third] = await stream.sample(new GpuBuf(buffer, all.length), 3, [0.1, 0.5, 0.9], 1);
+        expect(first!.token).toBe(onHost(rows[1]!, draw, 0.1));
+        expect(second!.notFinite).toEqual({ token: 7, value: Number.NaN });
+        expect(third!.token).toBe(onHost(rows[3]!, draw, 0.9));
+        stream.close();
+      }
+      gpu.allocator.free(buffer);
+    });
+
     it("draws from the ends of the interval", async () => {
       const logits = randomLogits(1000, 9);
       const draw = { temperature: 1, topK: 50, topP: 1, minP: 0 };

@@ -57,6 +57,7 @@ export function canSample(draw: Draw, vocabSize: number): boolean {
 }
 
 export class GpuSampling implements DeviceSampling {
+  readonly maxRows = MAX_ROWS;
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
   /** Between the two dispatches; shared, as work is in order. */
@@ -78,8 +79,9 @@ export class GpuSampling implements DeviceSampling {
     const tokens = this.#idleTokens.pop() ?? this.#allocator.allocate(MAX_ROWS * SAMPLE_BYTES, "sampled tokens");
     return new GpuTokenStream(
       tokens,
-      (logits, rows, uniforms) => {
-        this.#queue(plan, draw, vocabSize, bufferOf(logits, rows * vocabSize, "sample"), rows, uniforms, tokens);
+      (logits, rows, uniforms, firstRow = 0) => {
+        const buffer = bufferOf(logits, (firstRow + rows) * vocabSize, "sample");
+        this.#queue(plan, draw, vocabSize, buffer, firstRow, rows, uniforms, tokens);
         return this.#read(tokens, rows);
       },
       () => this.#idleTokens.push(tokens),
@@ -96,6 +98,7 @@ export class GpuSampling implements DeviceSampling {
     draw: Draw,
     vocabSize: number,
     logits: GpuBuffer,
+    firstRow: number,
     rows: number,
     uniforms: readonly number[],
     tokens: GpuBuffer,
@@ -107,8 +110,8 @@ export class GpuSampling implements DeviceSampling {
     const partials = this.#partials;
     if (keep === 0) {
       const [first, second] = [this.#kernel("sample-partial", 0, items), this.#kernel("sample-finish", 0, items)];
-      this.#commands.dispatch(first, [vocabSize, 0], [logits, partials], chunks, rows);
-      this.#commands.dispatch(second, [vocabSize, chunks], [logits, partials, tokens], rows);
+      this.#commands.dispatch(first, [vocabSize, 0, firstRow], [logits, partials], chunks, rows);
+      this.#commands.dispatch(second, [vocabSize, chunks, firstRow], [logits, partials, tokens], rows);
       return;
     }
     this.#candidates = this.#ensure(this.#candidates, rows * chunks * keep * 8, "candidates");
@@ -117,9 +120,9 @@ export class GpuSampling implements DeviceSampling {
     while (finishItems * THREADS < chunks * keep) finishItems *= 2;
     const first = this.#kernel("sample-partial", 1, items);
     const second = this.#kernel("sample-finish", 1, finishItems);
-    this.#commands.dispatch(first, [vocabSize, keep], [logits, partials, candidates], chunks, rows);
-    const cuts = [draw.temperature, draw.topP, draw.minP, 0, 0, ...uniforms.slice(0, rows)].map(f32Word);
-    const words = [vocabSize, chunks, keep, ...cuts];
+    this.#commands.dispatch(first, [vocabSize, keep, firstRow], [logits, partials, candidates], chunks, rows);
+    const cuts = [draw.temperature, draw.topP, draw.minP, 0, ...uniforms.slice(0, rows)].map(f32Word);
+    const words = [vocabSize, chunks, firstRow, keep, ...cuts];
     this.#commands.dispatch(second, words, [logits, partials, tokens, candidates], rows);
   }
 
@@ -181,7 +184,7 @@ export class GpuTokenStream implements TokenStream {
 
   constructor(
     tokens: GpuBuffer,
-    sample: (logits: Buf, rows: number, uniforms: readonly number[]) => Promise<DeviceSample[]>,
+    sample: (logits: Buf, rows: number, uniforms: readonly number[], firstRow?: number) => Promise<DeviceSample[]>,
     onClose: () => void,
   ) {
     this.tokens = tokens;

@@ -5,11 +5,12 @@ enable subgroups;
 struct Params {
   vocab: u32,
   chunks: u32,
+  first_row: u32,
   keep: u32,
   temperature: f32,
   top_p: f32,
   min_p: f32,
-  unused: vec2u,
+  unused: u32,
   uniforms: array<vec4f, 12>,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -127,7 +128,7 @@ fn main(
   if (l == 0u) {
     let first = atomicLoad(&not_finite);
     if (first > 0u) {
-      samples[row] = vec4u(LAST - chosen.y, LAST - first + 1u, logits[row * p.vocab + LAST - first], 0u);
+      samples[row] = vec4u(LAST - chosen.y, LAST - first + 1u, logits[(p.first_row + row) * p.vocab + LAST - first], 0u);
     } else {
       let logprob = value_of(chosen.x) - value_of(largest.x) - log(sums[0]);
       samples[row] = vec4u(LAST - chosen.y, 0u, bitcast<u32>(logprob), 0u);

@@ -6,6 +6,7 @@ enable subgroups;
 struct Params {
   vocab: u32,
   keep: u32,
+  first_row: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
@@ -39,7 +40,7 @@ fn main(
     let token = (group.x * ITEMS + item) * 256u + l;
     own[item] = vec2u(0u);
     if (token < p.vocab) {
-      own[item] = vec2u(key_of(logits[group.y * p.vocab + token]), LAST - token);
+      own[item] = vec2u(key_of(logits[(p.first_row + group.y) * p.vocab + token]), LAST - token);
       if (own[item].x == 0u) {
         atomicMax(&not_finite, own[item].y);
       }

@@ -1,0 +1,280 @@
+/**
+ * @file A backend without arithmetic: the logits of a token are a hash of all tokens up to it, and faults come on demand.
+ *
+ * The tokens are kept in the pages of the cache and read from there, page by page through the block tables. So whatever
+ * reads another sequence's pages, or pages that were dropped, shared or restored wrongly, gives other logits.
+ *
+ * The first value of an activation row stands for the row: a token, and behind attention the hash of what it attends to.
+ */
+import type {
+  AttentionLayer,
+  BackendName,
+  Buf,
+  DeviceSample,
+  DeviceSampling,
+  Draw,
+  Ops,
+  Rope,
+  Step,
+  TokenStream,
+  Weight,
+  WeightPart,
+  WeightType,
+} from "../../src/backends/ops.ts";
+import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
+import type { Sequence } from "../../src/cache/sequence.ts";
+import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
+import { drawToken, logSumExp } from "../../src/engine/sampler.ts";
+import { TurboQuantError } from "../../src/errors.ts";
+import { FAKE_EOS, fakeCheckpoint } from "./fake-checkpoint.ts";
+
+export interface FakeOptions {
+  /** What the backend says it is; `wasm` and `webgpu` are treated by the engine as those are. Default `reference`. */
+  readonly name?: BackendName;
+  /** Tokens of a prefill step; default 64. */
+  readonly chunkTokens?: number;
+  /** Draw tokens on the device; default false. */
+  readonly samples?: boolean;
+  /** About every n-th token ends the answer; default: none does. */
+  readonly endsEvery?: number;
+  /** Time that a step takes; default: none. */
+  readonly stepMs?: number;
+}
+
+class FakeBuf implements Buf {
+  readonly data: Float32Array;
+  constructor(length: number) {
+    this.data = new Float32Array(length);
+  }
+  get length(): number {
+    return this.data.length;
+  }
+}
+
+/** Pages that run out on demand, as the memory of a device does before the budget. */
+class FakePages extends MemoryPageStorage {
+  limitBytes = Number.POSITIVE_INFINITY;
+
+  override allocate(numBytes: number): number {
+    if (this.numBytes + numBytes > this.limitBytes) {
+      throw new TurboQuantError("out_of_memory", `fake device: no room for ${numBytes} bytes`, { numBytes });
+    }
+    return super.allocate(numBytes);
+  }
+}
+
+const data = (buf: Buf): Float32Array => (buf as FakeBuf).data;
+
+/** 24 bits, which a float holds exactly. (Fowler, Noll and Vo, FNV-1a) */
+function hash(state: number, value: number): number {
+  return (Math.imul(state ^ value, 0x01000193) ^ (state >>> 13)) & 0xffffff;
+}
+
+export class FakeOps implements Ops {
+  readonly name: BackendName;
+  readonly chunkTokens: number;
+  readonly pages = new FakePages();
+  readonly sampling?: FakeSampling;
+  /** Whether the logits of a row are NaN. */
+  spoils: (sequence: Sequence, position: number) => boolean = () => false;
+  /** The number of the step, counted from 1, in which the device is lost; what is asked of it from then on is rejected. */
+  loseDeviceAt = Number.POSITIVE_INFINITY;
+  /** Steps queued so far. */
+  steps = 0;
+  /** Values read back so far. */
+  valuesRead = 0;
+  isDisposed = false;
+  readonly #endsEvery: number;
+  readonly #stepMs: number;
+  #embedding: Weight | null = null;
+  /** The sequence and position of each row of the step that is being queued. */
+  #rows: (readonly [Sequence, number])[] = [];
+  #gathered: Int32Array = new Int32Array(0);
+
+  constructor(options: FakeOptions = {}) {
+    this.name = options.name ?? "reference";
+    this.chunkTokens = options.chunkTokens ?? 64;
+    this.#endsEvery = options.endsEvery ?? 0;
+    this.#stepMs = options.stepMs ?? 0;
+    if (options.samples) this.sampling = new FakeSampling(this);
+  }
+
+  describe(): string {
+    return "fake (hashes of tokens)";
+  }
+
+  loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
+    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+    return { rows, cols: parts[0]!.cols, type: as, numBytes: 0 };
+  }
+
+  alloc(length: number): Buf {
+    return new FakeBuf(length);
+  }
+
+  free(): void {}
+
+  embed(step: Step, table: Weight, out: Buf): void {
+    this.steps++;
+    this.#embedding = table;
+    this.#rows = step.spans.flatMap(({ sequence, start, count }) =>
+      Array.from({ length: count }, (_, i) => [sequence, start + i] as const),
+    );
+    const tokens = step.tokensFrom ? this.sampling!.latestOf(step.tokensFrom) : step.tokens;
+    for (let row = 0; row < step.tokens.length; row++) data(out)[row * table.cols] = tokens[row]!;
+  }
+
+  rmsNorm(x: Buf, weight: Weight, _eps: number, rows: number, out: Buf): void {
+    for (let row = 0; row < rows; row++) data(out)[row * weight.cols] = data(x)[row * weight.cols]!;
+  }
+
+  /** Hands the rows on; the head turns each into logits. */
+  linear(x: Buf, w: Weight, _bias: Weight | null, rows: number, out: Buf): void {
+    for (let row = 0; row < rows; row++) {
+      const value = data(x)[row * w.cols]!;
+      if (w === this.#embedding) this.#logits(value, data(out).subarray(row * w.rows, (row + 1) * w.rows), row);
+      else data(out)[row * w.rows] = value;
+    }
+  }
+
+  appendKv(step: Step, layer: AttentionLayer, _rope: Rope, qkv: Buf): void {
+    const width = (layer.numHeads + 2 * layer.numKvHeads) * layer.headDim;
+    for (const { sequence, start, count, row } of step.spans) {
+      for (let i = 0; i < count; i++) {
+        this.#slot(sequence, layer.index, start + i).setUint32(0, data(qkv)[(row + i) * width]!, true);
+      }
+    }
+  }
+
+  attend(step: Step, layer: AttentionLayer, _q: Buf, out: Buf): void {
+    const width = layer.numHeads * layer.headDim;
+    for (const { sequence, start, count, row } of step.spans) {
+      let state = layer.index + 1;
+      for (let position = 0; position < start + count; position++) {
+        state = hash(state, this.#slot(sequence, layer.index, position).getUint32(0, true));
+        if (position >= start) data(out)[(row + position - start) * width] = state;
+      }
+    }
+  }
+
+  swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
+    for (let row = 0; row < rows; row++) data(out)[row * width] = data(gateUp)[row * 2 * width]!;
+  }
+
+  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
+    this.#gathered = rowIndices;
+    // In place it must not matter in which order rows are taken.
+    const values = Array.from(rowIndices, (row) => data(x)[row * width]!);
+    for (const [row, value] of values.entries()) data(out)[row * width] = value;
+  }
+
+  async readback(buf: Buf, length: number, start = 0): Promise<Float32Array> {
+    const copy = data(buf).slice(start, start + length);
+    this.valuesRead += length;
+    await this.wait();
+    return copy;
+  }
+
+  async dispose(): Promise<void> {
+    this.isDisposed = true;
+  }
+
+  /** What is queued now has been done. */
+  async wait(): Promise<void> {
+    const step = this.steps;
+    if (this.#stepMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#stepMs));
+    if (step >= this.loseDeviceAt)
+      throw new TurboQuantError("device_lost", "fake device: it was lost; load the model again");
+  }
+
+  #logits(state: number, out: Float32Array, row: number): void {
+    const [sequence, position] = this.#rows[this.#gathered[row]!]!;
+    if (this.spoils(sequence, position)) {
+      out.fill(Number.NaN);
+      return;
+    }
+    // A sum of two uniform numbers: a few tokens stand out, as with a model that has learned something.
+    for (let token = 0; token < out.length; token++) {
+      const mixed = Math.imul(hash(state, token) ^ 0x5bd1e9, 0x9e3779b1) >>> 8;
+      out[token] = (8 * ((mixed & 0xfff) + (mixed >>> 12))) / 8192;
+    }
+    if (this.#endsEvery > 0 && state % this.#endsEvery === 0) out[FAKE_EOS] = 100;
+  }
+
+  /** Where a layer keeps the token of a position: the first bytes of its key. */
+  #slot(sequence: Sequence, layer: number, position: number): DataView {
+    const { main } = sequence.cache.layers[layer]!;
+    const page = this.pages.bytes(sequence.main(layer).get(Math.floor(position / main.pageTokens)));
+    const { offset, rowBytes } = main.k.planes[0]!;
+    return new DataView(page.buffer, page.byteOffset + offset + (position % main.pageTokens) * rowBytes, 4);
+  }
+}
+
+/** Draws as the host does, and hands tokens over a little later. */
+export class FakeSampling implements DeviceSampling {
+  readonly maxRows = 48;
+  readonly open = new Set<TokenStream>();
+  draws = 0;
+  inFlight = 0;
+  mostInFlight = 0;
+  mostRows = 0;
+  readonly #ops: FakeOps;
+  readonly #latest = new Map<TokenStream, Int32Array>();
+
+  constructor(ops: FakeOps) {
+    this.#ops = ops;
+  }
+
+  createStream(draw: Draw, vocabSize: number): TokenStream | null {
+    if (draw.temperature > 0 && (draw.topK === 0 || draw.topK > 64)) return null;
+    const stream: TokenStream = {
+      sample: (logits, rows, uniforms, firstRow = 0) => {
+        const samples = Array.from({ length: rows }, (_, row) => {
+          const at = (firstRow + row) * vocabSize;
+          return sampleRow(data(logits).subarray(at, at + vocabSize), draw, uniforms[row]!);
+        });
+        this.draws++;
+        this.mostRows = Math.max(this.mostRows, rows);
+        this.#latest.set(
+          stream,
+          Int32Array.from(samples, ({ token }) => token),
+        );
+        return this.#arrive(samples);
+      },
+      close: () => void this.open.delete(stream),
+    };
+    this.open.add(stream);
+    return stream;
+  }
+
+  /** The tokens that a step takes from a stream. */
+  latestOf(stream: TokenStream): Int32Array {
+    return this.#latest.get(stream)!;
+  }
+
+  async #arrive(samples: readonly DeviceSample[]): Promise<readonly DeviceSample[]> {
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
+    const done = this.#ops.wait();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    this.inFlight--;
+    await done;
+    return samples;
+  }
+}
+
+function sampleRow(scores: Float32Array, draw: Draw, uniform: number): DeviceSample {
+  const bad = scores.findIndex((score) => !Number.isFinite(score));
+  if (bad >= 0) return { token: 0, logprob: Number.NaN, notFinite: { token: bad, value: scores[bad]! } };
+  const max = scores.reduce((a, b) => Math.max(a, b));
+  const token = draw.temperature === 0 ? scores.indexOf(max) : drawToken(scores, max, draw, uniform);
+  return { token, logprob: scores[token]! - logSumExp(scores, max) };
+}
+
+/** A model over the fake backend, and the backend itself to ask for faults. */
+export async function loadFake(
+  options: FakeOptions = {},
+  load: Omit<LoadOptions, "backend"> = {},
+): Promise<{ readonly llm: LLM; readonly ops: FakeOps }> {
+  const ops = new FakeOps(options);
+  return { llm: await LLM.load(fakeCheckpoint(), { ...load, backend: ops }), ops };
+}
