@@ -1,12 +1,9 @@
 /** Decoding ahead against decoding step by step: nothing a user can see may differ. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { checkpointPath } from "../../test/helpers/shared.ts";
-import type { DeviceSample, Ops, TokenStream } from "../backends/ops.ts";
-import type { HostBuf } from "../backends/reference/backend.ts";
+import { type FakeOps, type FakeSampling, loadFake } from "../../test/support/fake-ops.ts";
 import { collect, type GenerateOptions } from "./generation.ts";
-import { LLM } from "./llm.ts";
-import { drawToken } from "./sampler.ts";
+import type { LLM } from "./llm.ts";
 import type { Session } from "./session.ts";
 
 const PROMPT = "Once upon a time there was a little girl who lived";
@@ -15,89 +12,26 @@ const KV = "k4v4,window=32,sinks=4";
 const GREEDY = { temperature: 0, ignoreEos: true };
 const SEEDED = { temperature: 0.9, topK: 30, topP: 0.9, seed: 7, ignoreEos: true };
 
-/** The reference backend with a queue that is a few turns of the event loop long. */
-class FakeSampling {
-  readonly open = new Set<TokenStream>();
-  inFlight = 0;
-  mostInFlight = 0;
-  /** Called with the number of the draw before it resolves; may throw. */
-  onArrival: (draw: number) => void = () => {};
-  spoil: (draw: number) => Partial<DeviceSample> = () => ({});
-  #draws = 0;
-
-  constructor(ops: Ops) {
-    const latest = new Map<TokenStream, Int32Array>();
-    const embed = ops.embed.bind(ops);
-    ops.embed = (step, table, out) =>
-      embed(step.tokensFrom ? { ...step, tokens: latest.get(step.tokensFrom)! } : step, table, out);
-    Object.assign(ops, {
-      sampling: {
-        maxRows: 1,
-        createStream: (draw, vocabSize) => {
-          const stream: TokenStream = {
-            sample: (logits, rows, uniforms) => {
-              const number = this.#draws++;
-              const samples = Array.from({ length: rows }, (_, r) => {
-                const scores = (logits as HostBuf).data.subarray(r * vocabSize, (r + 1) * vocabSize);
-                const max = scores.reduce((a, b) => Math.max(a, b));
-                const token = draw.temperature === 0 ? scores.indexOf(max) : drawToken(scores, max, draw, uniforms[r]!);
-                const sum = scores.reduce((total, x) => total + Math.exp(x - max), 0);
-                return { token, logprob: scores[token]! - max - Math.log(sum), ...this.spoil(number) };
-              });
-              latest.set(
-                stream,
-                Int32Array.from(samples, (s) => s.token),
-              );
-              return this.#arrive(number, samples);
-            },
-            close: () => void this.open.delete(stream),
-          };
-          this.open.add(stream);
-          return stream;
-        },
-      } satisfies Ops["sampling"],
-    });
-  }
-
-  get draws(): number {
-    return this.#draws;
-  }
-
-  async #arrive(number: number, samples: readonly DeviceSample[]): Promise<readonly DeviceSample[]> {
-    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-    this.inFlight--;
-    this.onArrival(number);
-    return samples;
-  }
-}
-
 interface Engine {
   readonly llm: LLM;
-  readonly fake: FakeSampling | null;
+  readonly ops: FakeOps;
 }
 
-async function load(ahead: boolean, kv = KV, kvBudgetBytes?: number): Promise<Engine> {
-  const llm = await LLM.load(checkpointPath("qwen3-1m")!, {
-    kv,
-    backend: "reference",
-    ...(kvBudgetBytes !== undefined && { kvBudgetBytes }),
-  });
-  return { llm, fake: ahead ? new FakeSampling(llm.ops) : null };
-}
+const load = (samples: boolean, kv = KV, kvBudgetBytes?: number): Promise<Engine> =>
+  loadFake({ samples }, { kv, ...(kvBudgetBytes !== undefined && { kvBudgetBytes }) });
 
 /** Runs a scenario on both engines; its results must be equal. */
 async function same<T>(engines: readonly Engine[], scenario: (engine: Engine) => Promise<T>): Promise<T> {
   const [plain, ahead] = [await scenario(engines[0]!), await scenario(engines[1]!)];
   expect(ahead).toEqual(plain);
-  for (const { llm, fake } of engines) {
+  for (const { llm, ops } of engines) {
     expect(llm.cache.numBytes, "pages given back").toBe(0);
-    expect(fake?.open.size ?? 0, "streams closed").toBe(0);
+    expect(ops.sampling?.open.size ?? 0, "streams closed").toBe(0);
   }
   return plain;
 }
 
-async function inSession<T>({ llm }: Engine, use: (session: Session) => Promise<T>): Promise<T> {
+async function inSession<T>({ llm }: Pick<Engine, "llm">, use: (session: Session) => Promise<T>): Promise<T> {
   const session = llm.createSession();
   try {
     return await use(session);
@@ -121,10 +55,12 @@ const state = async (session: Session) => ({
 
 describe("decoding ahead", () => {
   let engines: readonly Engine[];
+  let ops: FakeOps;
   let fake: FakeSampling;
   beforeAll(async () => {
     engines = [await load(false), await load(true)];
-    fake = engines[1]!.fake!;
+    ops = engines[1]!.ops;
+    fake = ops.sampling!;
   });
   afterAll(async () => {
     for (const { llm } of engines) await llm.dispose();
@@ -253,7 +189,7 @@ describe("decoding ahead", () => {
       const limit = llm.tokenizer.encode(PROMPT).length + 9;
       const known = llm.runner.contextLength;
       Object.assign(llm.runner, { contextLength: limit });
-      const result = await inSession({ llm, fake: null }, (s) => run(s, PROMPT, { ...GREEDY, maxNewTokens: 50 }));
+      const result = await inSession({ llm }, (s) => run(s, PROMPT, { ...GREEDY, maxNewTokens: 50 }));
       Object.assign(llm.runner, { contextLength: known });
       expect(result.tokens).toHaveLength(10);
       return result;
@@ -285,22 +221,20 @@ describe("decoding ahead", () => {
     const engine = engines[1]!;
     const expected = await inSession(engine, (session) => run(session, PROMPT, { ...GREEDY, maxNewTokens: 20 }));
     const first = fake.draws;
+    const length = engine.llm.tokenizer.encode(PROMPT).length;
     for (const kind of ["device", "logits"] as const) {
-      const at = fake.draws + 5;
-      if (kind === "device") {
-        fake.onArrival = (draw) => {
-          if (draw >= at) throw new Error("the device was lost");
-        };
-      } else fake.spoil = (draw) => (draw >= at ? { notFinite: { token: 3, value: Number.NaN } } : {});
+      // The step of the seventh token: the first one comes from the prompt.
+      if (kind === "device") ops.loseDeviceAt = ops.steps + Math.ceil(length / ops.chunkTokens) + 6;
+      else ops.spoils = (_sequence, position) => position >= length + 5;
       await inSession(engine, async (session) => {
         const seen: unknown[] = [];
         const failure = (async () => {
           for await (const { token } of session.generate(PROMPT, { ...GREEDY, maxNewTokens: 20 })) seen.push(token);
         })();
-        await expect(failure).rejects.toThrow(kind === "device" ? "the device was lost" : "not finite (token 3: NaN)");
+        await expect(failure).rejects.toThrow(kind === "device" ? "it was lost" : "not finite (token 0: NaN)");
         expect(seen).toEqual(expected.tokens.slice(0, 6));
-        fake.onArrival = () => {};
-        fake.spoil = () => ({});
+        ops.loseDeviceAt = Number.POSITIVE_INFINITY;
+        ops.spoils = () => false;
         expect((await run(session, " Then", { ...GREEDY, maxNewTokens: 3 })).tokens).toHaveLength(3);
       });
     }

@@ -14,7 +14,6 @@ import type {
   DeviceSampling,
   Draw,
   Ops,
-  Rope,
   Step,
   TokenStream,
   Weight,
@@ -114,12 +113,15 @@ export class FakeOps implements Ops {
 
   free(): void {}
 
-  embed(step: Step, table: Weight, out: Buf): void {
+  beginStep(step: Step): void {
     this.steps++;
-    this.#embedding = table;
     this.#rows = step.spans.flatMap(({ sequence, start, count }) =>
       Array.from({ length: count }, (_, i) => [sequence, start + i] as const),
     );
+  }
+
+  embed(step: Step, table: Weight, out: Buf): void {
+    this.#embedding = table;
     const tokens = step.tokensFrom ? this.sampling!.latestOf(step.tokensFrom) : step.tokens;
     for (let row = 0; row < step.tokens.length; row++) data(out)[row * table.cols] = tokens[row]!;
   }
@@ -137,7 +139,7 @@ export class FakeOps implements Ops {
     }
   }
 
-  appendKv(step: Step, layer: AttentionLayer, _rope: Rope, qkv: Buf): void {
+  appendKv(step: Step, layer: AttentionLayer, qkv: Buf): void {
     const width = (layer.numHeads + 2 * layer.numKvHeads) * layer.headDim;
     for (const { sequence, start, count, row } of step.spans) {
       for (let i = 0; i < count; i++) {
@@ -161,10 +163,10 @@ export class FakeOps implements Ops {
     for (let row = 0; row < rows; row++) data(out)[row * width] = data(gateUp)[row * 2 * width]!;
   }
 
-  gatherRows(x: Buf, rowIndices: Int32Array, width: number, out: Buf): void {
-    this.#gathered = rowIndices;
+  gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
+    this.#gathered = step.logitRows;
     // In place it must not matter in which order rows are taken.
-    const values = Array.from(rowIndices, (row) => data(x)[row * width]!);
+    const values = Array.from(step.logitRows, (row) => data(x)[row * width]!);
     for (const [row, value] of values.entries()) data(out)[row * width] = value;
   }
 
