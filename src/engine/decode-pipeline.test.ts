@@ -207,7 +207,7 @@ describe("decoding ahead", () => {
       inSession(engine, async (session) => {
         const seen: unknown[] = [];
         const failure = (async () => {
-          for await (const { token } of session.generate(PROMPT, { ...GREEDY, maxNewTokens: 200 })) seen.push(token);
+          for await (const { token } of session.generate(PROMPT, { ...GREEDY, maxNewTokens: 1000 })) seen.push(token);
         })();
         await expect(failure).rejects.toMatchObject({ code: "out_of_memory" });
         return [seen, session.sequence.length, session.kvBytes, [...session.tokens]] as const;

@@ -256,10 +256,14 @@ export class FakeSampling implements DeviceSampling {
 
   async #arrive(samples: readonly DeviceSample[]): Promise<readonly DeviceSample[]> {
     this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
-    const done = this.#ops.wait();
+    const done = this.#ops.wait().then(
+      () => null,
+      (error: unknown) => error,
+    );
     await new Promise((resolve) => setTimeout(resolve, 1));
     this.inFlight--;
-    await done;
+    const error = await done;
+    if (error) throw error;
     return samples;
   }
 }
