@@ -1,5 +1,6 @@
 // Attention of a long span over its history and itself. One workgroup: one KV head, ROWS query rows (GROUP query heads of
-// ROWS / GROUP positions; PARTS workgroups share a KV head's out), every key they may read, KEYS at a time. A key tile is unpacked once for all rows.
+// ROWS / GROUP positions; PARTS workgroups share a KV head's out), every key they may read, KEYS at a time. A key tile is
+// unpacked once for all rows.
 // Keys come as a stream of codes and a stream of 16-bit copies; a row takes each of its keys from one of the two.
 struct Params {
   // First row of the span in q and its position.

@@ -2,17 +2,16 @@
  * @file Attention of tokens that are decoded one by one: the keys are cut into as many parts as keep a GPU busy, one more
  * reads the 16-bit copies. attend-merge.wgsl joins the parts.
  */
-import type { LayerCache } from "../../../cache/layer-cache.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { AttentionLayer } from "../../ops.ts";
 import { sideName, sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
 import type { GpuContext } from "../device/context.ts";
 import { shaders } from "../generated/shaders.ts";
-import type { GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
+import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { wordsType } from "./attend-text.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import { headParts } from "./head-parts.ts";
@@ -48,24 +47,8 @@ export interface DecodeTuning {
   readonly own?: DecodeShape["own"];
 }
 
-export interface DecodeOptions {
-  readonly layer: AttentionLayer;
-  readonly cache: LayerCache;
-  /** Where the centroids of each side begin. */
-  readonly centroidsAt: { readonly k: number; readonly v: number };
+export interface DecodeOptions extends AttendOptions {
   readonly tuning?: DecodeTuning;
-}
-
-export interface DecodeBuffers {
-  readonly step: GpuBuffer;
-  readonly pages: GpuBuffer;
-  readonly exactPages: GpuBuffer;
-  readonly centroids: GpuBuffer;
-  readonly q: GpuBuffer;
-  /** [row][head][part][headDim] */
-  readonly parts: GpuBuffer;
-  /** [row][head][part]: maximum, sum of the weights */
-  readonly stats: GpuBuffer;
 }
 
 export interface DecodeKernel {
@@ -250,7 +233,7 @@ export function attendDecode(
   { layer }: DecodeOptions,
   { kernel, splits }: DecodePlan,
   at: { readonly listAt: number; readonly rowsAt: number; readonly spansAt: number; readonly rows: number },
-  { step, pages, exactPages, centroids, q, parts, stats }: DecodeBuffers,
+  { step, pages, exactPages, centroids, q, parts, stats }: AttendBuffers,
 ): void {
   const { window, sinks } = layer.format;
   commands.dispatch(

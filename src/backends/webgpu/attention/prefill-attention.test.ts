@@ -1,15 +1,9 @@
 /** @file Prefill attention against the reference: lengths, shapes, every type on either side, windows and splits. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
-import {
-  layerOf,
-  type PrefillCase,
-  runPrefill,
-  testCache,
-  worstError,
-} from "../../../../test/support/webgpu-prefill.ts";
+import { layerOf, type PrefillCase, runPrefill, worstError } from "../../../../test/support/webgpu-prefill.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
-import { planPrefill, prefillKernel } from "./prefill-attention.ts";
+import { planPrefill } from "./prefill-attention.ts";
 
 const FLOAT = ["f16", "f32", "q8_0"];
 
@@ -77,12 +71,6 @@ describe.skipIf(gpuSkip)(`webgpu prefill attention${gpuSkip ? ` (${gpuSkip})` : 
     it.each(cases.map((c) => [textOf(c), c] as const))("%s", async (_text, c) => {
       expect(worstError(await runPrefill(gpu, c))).toBeLessThan(toleranceOf(c.kv));
     });
-  });
-
-  it.each(["paper-4+qjl", "kivi-4"])("does not take %s", (kv) => {
-    const layer = layerOf({ kv, steps: [] });
-    const options = { layer, cache: testCache(layer), centroidsAt: { k: 0, v: 0 } };
-    expect(() => prefillKernel(gpu.commands, options, 64)).toThrow(expect.objectContaining({ code: "unsupported" }));
   });
 
   it("cuts few rows into small tiles and long histories into splits", () => {

@@ -4,16 +4,15 @@
  * Leaves sums that are not normalised yet, in V's stored space, and their maxima and weights; the merge of
  * decode attention finishes them.
  */
-import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { TurboQuantError } from "../../../errors.ts";
 import type { AttentionLayer, Span } from "../../ops.ts";
 import { sideName } from "../codec/table-text.ts";
 import { shaders } from "../generated/shaders.ts";
-import type { GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
+import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { headParts } from "./head-parts.ts";
 import {
   accumulatorsText,
@@ -39,24 +38,7 @@ export interface PrefillPlan {
   readonly splits: number;
 }
 
-export interface PrefillBuffers {
-  readonly step: GpuBuffer;
-  readonly pages: GpuBuffer;
-  readonly exactPages: GpuBuffer;
-  /** K's centroids and V's, of norm √headDim. */
-  readonly centroids: GpuBuffer;
-  readonly q: GpuBuffer;
-  /** [row][head][split][headDim]: sums of the values, weighted relative to the maximum */
-  readonly parts: GpuBuffer;
-  /** [row][head][split]: maximum, sum of the weights */
-  readonly stats: GpuBuffer;
-}
-
-export interface PrefillOptions {
-  readonly layer: AttentionLayer;
-  readonly cache: LayerCache;
-  /** Where the centroids of each side begin. */
-  readonly centroidsAt: { readonly k: number; readonly v: number };
+export interface PrefillOptions extends AttendOptions {
   /** Workgroup memory to use; all that the adapter has by default. */
   readonly workgroupBytes?: number | undefined;
 }
@@ -151,7 +133,7 @@ export function attendPrefill(
   plan: PrefillPlan,
   span: Pick<Span, "row" | "start" | "count">,
   record: number,
-  buffers: PrefillBuffers,
+  buffers: AttendBuffers,
 ): void {
   const { layer } = options;
   const { numKvHeads, format, slidingWindow } = layer;

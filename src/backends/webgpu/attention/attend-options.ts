@@ -1,0 +1,24 @@
+/** @file What the kernels that attend keys are made for, and the buffers that they read and write, whatever the number of tokens. */
+import type { LayerCache } from "../../../cache/layer-cache.ts";
+import type { AttentionLayer } from "../../ops.ts";
+import type { GpuBuffer } from "../queue/buffers.ts";
+
+export interface AttendOptions {
+  readonly layer: AttentionLayer;
+  readonly cache: LayerCache;
+  /** Where the centroids of each side begin. */
+  readonly centroidsAt: { readonly k: number; readonly v: number };
+}
+
+export interface AttendBuffers {
+  readonly step: GpuBuffer;
+  readonly pages: GpuBuffer;
+  readonly exactPages: GpuBuffer;
+  /** K's centroids and V's, of norm √headDim. */
+  readonly centroids: GpuBuffer;
+  readonly q: GpuBuffer;
+  /** [row][head][part][headDim]: sums of the values in V's stored space, weighted relative to the maximum */
+  readonly parts: GpuBuffer;
+  /** [row][head][part]: maximum, sum of the weights */
+  readonly stats: GpuBuffer;
+}
