@@ -1,6 +1,13 @@
 /**
  * @file Attention of a block of query rows over a range of keys: tiles, masks, online softmax (Milakov & Gimelshein,
  * arXiv 1805.02867), one pair of accumulators for codes and 16-bit copies alike.
+ *
+ * How it works. `loadRows` copies the queries of one KV head into the scratch memory, as f32 or as int16 for codes, and notes for each row which keys it
+ * sees: from ROW_LOW (its sliding window), sinks up to ROW_SINKS, codes up to ROW_RECENT, recent copies up to ROW_END. `attendRows` then walks three
+ * streams of keys: the 16-bit pages of the sinks, the pages of codes, the 16-bit pages of the recent window. For each tile of at most 64 keys of one page
+ * `attendStream` writes the scores of all rows, `softmaxRow` masks what a row does not see, raises the row's maximum, rescales its accumulator and turns
+ * scores into weights, and the values of the tile are added up by these weights. Codes are multiplied as int16 straight from the page for one or two rows,
+ * and by way of an unpacked tile for more. The caller divides by the sums and undoes the rotation.
  */
 import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
 import { scoreBlocks, weighBlocks } from "./block-codes";
