@@ -1,7 +1,7 @@
 /**
  * @file Compiles the WASM kernels: `npm run build:kernels`.
  *
- * Numbers of the weight formats → assembly/generated/weight-types.ts.
+ * Numbers of the weight formats → assembly/generated/weight-types.ts; offsets of parameter blocks → beside it.
  * assembly/index.ts → two modules (strict SIMD, relaxed SIMD) → base64 strings in src/backends/wasm/generated/kernels.ts.
  * Kernels use no atomic instructions, so the variants for shared and for unshared memory differ in one flag of the memory
  * import; its offset is written beside each string and load-kernels.ts sets it. Does nothing when sources, compiler and
@@ -12,6 +12,8 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import asc from "assemblyscript/asc";
+import { WASM_FILES } from "../src/backends/parameters/wasm-blocks.ts";
+import { parametersText } from "./parameter-offsets.ts";
 import { weightTypesText } from "./weight-types.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -124,6 +126,9 @@ function checkValid(name: string, binary: Uint8Array, flag: number): void {
 
 await mkdir(join(ROOT, "assembly/generated"), { recursive: true });
 await writeFile(join(ROOT, "assembly/generated/weight-types.ts"), weightTypesText());
+for (const [name, file] of Object.entries(WASM_FILES)) {
+  await writeFile(join(ROOT, `assembly/generated/${name}.ts`), parametersText(file));
+}
 const stamp = `// ${await digest()}`;
 const previous = await readFile(OUTPUT, "utf8").catch(() => "");
 if (previous.includes(stamp)) {

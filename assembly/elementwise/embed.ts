@@ -1,16 +1,9 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/grouped.ts. */
+import { COLS, OUT, STRIDE, TABLE, TOKENS, TYPE } from "../generated/embed-params";
 import { F32, Q4, Q8, VECTOR } from "../generated/weight-types";
 import { loadAs } from "../linear/convert";
 import { groupRecord } from "../linear/grouped";
 import { RECORD } from "../linear/types";
-
-/** Parameter block: table, its type, tokens i32 [rows], out f32 [rows][cols], columns, stride. Task = row. */
-const TABLE: usize = 0;
-const TYPE: usize = 4;
-const TOKENS: usize = 8;
-const OUT: usize = 12;
-const COLS: usize = 16;
-const STRIDE: usize = 20;
 
 export function embed(task: i32, params: usize, scratch: usize): void {
   const type = load<i32>(params, TYPE);

@@ -1,14 +1,6 @@
 /** @file Root-mean-square norm of rows. */
+import { BLOCK, COLS, EPS, OUT, ROWS, WEIGHT, X } from "../generated/rms-norm-params";
 import { horizontalSum } from "../simd/vector";
-
-/** Parameter block: x, weight, out, columns, rows, rows of a task, eps. */
-const X: usize = 0;
-const WEIGHT: usize = 4;
-const OUT: usize = 8;
-const COLS: usize = 12;
-const ROWS: usize = 16;
-const BLOCK: usize = 20;
-const EPS: usize = 24;
 
 /** out = x / sqrt(mean(x²) + eps) · weight. `out` may be x. */
 export function rmsNorm(task: i32, params: usize, scratch: usize): void {

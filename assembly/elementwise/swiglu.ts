@@ -1,12 +1,6 @@
 /** @file The gated activation of the MLP. */
+import { BLOCK, GATE_UP, OUT, ROWS, WIDTH } from "../generated/swiglu-params";
 import { exp, expOne } from "../simd/vector";
-
-/** Parameter block: gateUp, out, width, rows, rows of a task. */
-const IN: usize = 0;
-const OUT: usize = 4;
-const WIDTH: usize = 8;
-const ROWS: usize = 12;
-const BLOCK: usize = 16;
 
 /** out = silu(gate) · up, silu(z) = z / (1 + exp(−z)). */
 export function swiglu(task: i32, params: usize, scratch: usize): void {
@@ -17,7 +11,7 @@ export function swiglu(task: i32, params: usize, scratch: usize): void {
   const vectorBytes = bytes & ~15;
   const one = f32x4.splat(1);
   for (let r = task * block; r < end; r++) {
-    const gate = load<usize>(params, IN) + <usize>r * bytes * 2;
+    const gate = load<usize>(params, GATE_UP) + <usize>r * bytes * 2;
     const up = gate + bytes;
     const out = load<usize>(params, OUT) + <usize>r * bytes;
     for (let i: usize = 0; i < vectorBytes; i += 16) {

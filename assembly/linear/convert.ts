@@ -2,21 +2,11 @@
  * @file Weights from the format of the checkpoint to the one they are kept in, rows at a time: plain numbers into every
  * format, blocks into panels of their own.
  */
+import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
 import { BF16, F16, F32, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
 import { loadHalf, toHalf } from "../simd/vector";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
 import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
-
-/** Parameter block: source rows, their format, target matrix, row it starts at, columns, stride, rows, rows of a task, bytes of a source row. */
-const FROM: usize = 0;
-const DTYPE: usize = 4;
-const TO: usize = 8;
-const FIRST_ROW: usize = 12;
-const COLS: usize = 16;
-const STRIDE: usize = 20;
-const ROWS: usize = 24;
-const BLOCK: usize = 28;
-const SOURCE_BYTES: usize = 32;
 
 // @ts-ignore: decorator
 @inline export function loadAs(dtype: i32, p: usize, i: i32): f32 {

@@ -5,7 +5,7 @@
  * (l0 + l2) + (l1 + l3). That holds for one row and for many, so a prompt gives the same numbers however it is cut.
  */
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
-import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X } from "./params";
+import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
 import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 

@@ -10,7 +10,7 @@
  * many give the same bits.
  */
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
-import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE } from "./params";
+import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
 
 export type Q8 = i8;

@@ -2,16 +2,8 @@
  * @file Activations as the matrix kernels read them: rows padded with zeros, in the column order of the weights, and for
  * q8 in int16 with one scale a row.
  */
+import { BLOCK, COLS, OUT, ROWS, SCALE, STRIDE, X } from "../generated/prepare-params";
 import { Bfloat, F16_X_FACTOR, Half } from "./types";
-
-/** Parameter block: x, out, xScale, cols, stride, rows, rows of a task. */
-const IN: usize = 0;
-const OUT: usize = 4;
-const SCALE: usize = 8;
-const COLS: usize = 12;
-const STRIDE: usize = 16;
-const ROWS: usize = 20;
-const BLOCK: usize = 24;
 
 // @ts-ignore: decorator
 @inline function loadTail(p: usize, count: i32): v128 {
@@ -55,7 +47,7 @@ const BLOCK: usize = 24;
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
   for (let r = task * block; r < end; r++) {
-    const row = load<usize>(params, IN) + (<usize>r * <usize>cols << 2);
+    const row = load<usize>(params, X) + (<usize>r * <usize>cols << 2);
     const out = load<usize>(params, OUT) + (<usize>r * <usize>stride << 2);
     for (let i = 0; i < stride; i += 8) storeEight<T>(row, i, cols, out + (<usize>i << 2));
   }
@@ -82,7 +74,7 @@ export function prepareQ8(task: i32, params: usize, scratch: usize): void {
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
   for (let r = task * block; r < end; r++) {
-    const row = load<usize>(params, IN) + (<usize>r * <usize>cols << 2);
+    const row = load<usize>(params, X) + (<usize>r * <usize>cols << 2);
     const out = load<usize>(params, OUT) + (<usize>r * <usize>stride << 1);
     let peaks = f32x4.splat(0);
     let i = 0;

@@ -5,7 +5,7 @@
  * taken up to four at a time: a matrix then is read once for all of them, and error feedback, which has to go coordinate by
  * coordinate, goes for four rows at once. What is done to a row, and in which order, does not depend on its company.
  */
-import { MAX_DIM, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
+import { MAX_DIM, ROTATION_HADAMARD, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
 import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
@@ -14,8 +14,8 @@ import { storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
   BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, FEEDBACK, FORWARD, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
-  SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
-} from "./params";
+  SLOT_BYTES, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
+} from "../generated/append-params";
 import { CODES_BYTES, choose, QUANTIZE_BYTES, S_CODES, S_SCALE } from "./quantize";
 import { hadamard } from "./rotate";
 import { searchFactor } from "./search";
@@ -64,7 +64,7 @@ function sanitize(x: usize, d: usize, side: usize): void {
 function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: usize, out: usize): usize {
   if (!matrix) {
     if (!isRotated) return x;
-    if (load<u32>(p, ROTATION) == 1) {
+    if (load<u32>(p, ROTATION) == ROTATION_HADAMARD) {
       for (let r: usize = 0; r < n; r++) {
         hadamard(x + r * d * 4, d, load<u32>(p, ROTATION_SIZE), load<u32>(p, ROTATION_ROUNDS), load<u32>(p, ROTATION_DATA));
       }
@@ -116,7 +116,7 @@ function storeRows(p: usize, side: usize, exactOffset: usize, x: usize, n: usize
   const type = load<i32>(side, TYPE), isChosen = hasFeedback(side);
   for (let r: usize = 0; r < n; r++) {
     const y = x + r * d * 4;
-    const slot = <usize>load<u32>(p, SLOTS) + (first + r) * 16;
+    const slot = <usize>load<u32>(p, SLOTS) + (first + r) * SLOT_BYTES;
     const page = <usize>load<u32>(slot), index = head * tokens + <usize>load<u32>(slot, 4);
     if (type <= TRELLIS) {
       if (!isChosen) {

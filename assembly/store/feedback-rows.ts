@@ -5,10 +5,11 @@
  * four rows go it together. Targets are summed up just before they are rounded, out of the errors before them and in their
  * order, so that sums stay in registers; four coordinates share what is loaded.
  */
+import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { MAX_DIM } from "../attend/params";
 import { S_COLUMNS, S_HALF, S_RULE, S_TABLE, S_VECTORS } from "./feedback";
-import { Q_LAST_BIN, Q_RATE } from "./params";
+import { Q_LAST_BIN, Q_RATE } from "../generated/append-params";
 import { binBase, CODES_BYTES, INPUT_BYTES, MAX_SCALE, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
 
 // Scratch: vectors of four rows, for each coordinate.
@@ -170,13 +171,13 @@ function finish(s: usize, d: usize): void {
 function storeScales(s: usize, d: usize): void {
   const rule = load<u32>(s, S_RULE), norm = v128.load(s, S_NORM);
   let scale = norm;
-  if (rule != 0) {
+  if (rule != RULE_NORM) {
     const scaled = f32x4.mul(norm, v128.load(s, S_INVERSE));
     const weights = <usize>load<u32>(s, S_COLUMNS) + d * d * 4;
     const product = s + S_PRODUCT, reached = s + S_AHEAD;
     for (let i: usize = 0; i < d * 16; i += 16) v128.store(reached + i, f32x4.add(v128.load(reached + i), v128.load(product + i)));
     const square = weightedDot(weights, reached, reached, d);
-    if (rule == 2) scale = f32x4.div(f32x4.mul(scaled, weightedDot(weights, reached, product, d)), square);
+    if (rule == RULE_LEAST_SQUARES) scale = f32x4.div(f32x4.mul(scaled, weightedDot(weights, reached, product, d)), square);
     else scale = f32x4.mul(scaled, f32x4.sqrt(f32x4.div(weightedDot(weights, product, product, d), square)));
   }
   v128.store(s, f32x4.max(f32x4.splat(-MAX_SCALE), f32x4.min(f32x4.splat(MAX_SCALE), scale)), S_SCALE);

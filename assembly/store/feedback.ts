@@ -4,8 +4,9 @@
  * From a target to its error is a long way, and the next target waits for it. So the two sides of a head go side by side,
  * each on a scratch of its own.
  */
+import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { dot4 } from "./multiply";
-import { FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, TYPE } from "./params";
+import { FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, TYPE } from "../generated/append-params";
 import { INPUT_BYTES, MAX_SCALE, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
 
 // Scratch beyond the quantizer's: what is to be done, then vectors.
@@ -129,7 +130,7 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
 /** The scale, in the metric of the feedback: see src/quant/vector-quantizer.ts. */
 export function storeScale(s: usize, d: usize): void {
   const norm = load<f32>(s, S_NORM), rule = load<u32>(s, S_RULE);
-  const scale = rule == 0 ? norm : metricScale(s, d, rule == 2, norm * load<f32>(s, S_INVERSE));
+  const scale = rule == RULE_NORM ? norm : metricScale(s, d, rule == RULE_LEAST_SQUARES, norm * load<f32>(s, S_INVERSE));
   store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);
 }
 

@@ -1,6 +1,6 @@
 /** @file Prepared values and codes into a page: f16 rows, code planes, blocks of 32 with scales. */
 import { toHalf, toHalves } from "../simd/vector";
-import { PLANE_0, SCALES } from "./params";
+import { PLANE_0, SCALES } from "../generated/append-params";
 
 /** What f16 holds: a rotation may have gathered in one coordinate what was in range. */
 // @ts-ignore: decorator

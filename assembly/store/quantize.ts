@@ -8,9 +8,10 @@
  * j comes from a table over rounded |t|·rate, in which no bin holds more than one boundary: one comparison settles it
  * exactly (src/backends/wasm/quantizer-table.ts). So every width costs the same, and nothing branches on data.
  */
+import { RULE_LEAST_SQUARES, RULE_NORM_PRESERVING } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { MAX_DIM } from "../attend/params";
-import { Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "./params";
+import { Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "../generated/append-params";
 
 export const MAX_SCALE: f32 = 65504;
 /** 1.5 · 2²³ and its bits: adding it rounds to an integer, which then sits in the low bits. */
@@ -97,7 +98,7 @@ export function choose(d: usize, bits: i32, side: usize, s: usize): void {
 export function storeScaleBy(rule: u32, d: usize, s: usize): void {
   const norm = load<f32>(s, S_NORM);
   let scale = norm;
-  if (rule == 1) scale = (norm * <f32>Math.sqrt(<f64>d)) / sqrt<f32>(load<f32>(s, S_SQUARES));
-  else if (rule == 2) scale = (norm * load<f32>(s, S_PRODUCTS)) / load<f32>(s, S_SQUARES);
+  if (rule == RULE_NORM_PRESERVING) scale = (norm * <f32>Math.sqrt(<f64>d)) / sqrt<f32>(load<f32>(s, S_SQUARES));
+  else if (rule == RULE_LEAST_SQUARES) scale = (norm * load<f32>(s, S_PRODUCTS)) / load<f32>(s, S_SQUARES);
   store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);
 }

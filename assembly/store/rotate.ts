@@ -1,5 +1,5 @@
 /** @file The rotation and its inverse, in the operation order of docs/formats/kv-page.md. */
-import { ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE } from "../attend/params";
+import { ROTATION, ROTATION_DATA, ROTATION_HADAMARD, ROTATION_HEAD_MATRICES, ROTATION_ROUNDS, ROTATION_SIZE } from "../attend/params";
 import { multiplyMatrix } from "./multiply";
 
 /** Walsh–Hadamard butterflies of strides 1, 2, 4 … on n f32 at x. n: power of two ≥ 8 */
@@ -62,11 +62,11 @@ export function inverseHadamard(x: usize, d: usize, size: usize, rounds: usize, 
  */
 export function unrotate(p: usize, x: usize, n: usize, stride: usize, d: usize, head: usize, room: usize): usize {
   const kind = load<u32>(p, ROTATION);
-  if (kind == 1) {
+  if (kind == ROTATION_HADAMARD) {
     const size = load<u32>(p, ROTATION_SIZE), rounds = load<u32>(p, ROTATION_ROUNDS), signs = load<u32>(p, ROTATION_DATA);
     for (let i: usize = 0; i < n; i++) inverseHadamard(x + i * stride, d, size, rounds, signs);
   }
   if (kind < 2) return x;
-  multiplyMatrix(<usize>load<u32>(p, ROTATION_DATA) + (kind == 3 ? head * d * d * 4 : 0), x, n, stride, d, room);
+  multiplyMatrix(<usize>load<u32>(p, ROTATION_DATA) + (kind == ROTATION_HEAD_MATRICES ? head * d * d * 4 : 0), x, n, stride, d, room);
   return room;
 }

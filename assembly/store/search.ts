@@ -6,7 +6,7 @@
 import { zipHigh, zipHigh16, zipHigh32, zipLow, zipLow16, zipLow32 } from "../simd/vector";
 import { TRELLIS } from "../attend/params";
 import { dot4, sumLanes } from "./multiply";
-import { Q_FACTORS, Q_INVERSES, Q_IS_SMALL, Q_LAST_BIN, Q_RATE, Q_SMALL, QUANTIZER, SEARCH, TYPE } from "./params";
+import { Q_FACTORS, Q_INVERSES, Q_IS_SMALL, Q_LAST_BIN, Q_RATE, Q_SMALL, QUANTIZER, SEARCH, TYPE } from "../generated/append-params";
 import {
   binAddresses, binBase, INPUT_BYTES, magnitudes, ROUND, S_ABS, S_COSINES, S_FACTOR, S_INPUT, S_INVERSE, S_NEGATIVE, S_NORM, S_PRODUCTS, S_SQUARES,
 } from "./quantize";

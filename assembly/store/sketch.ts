@@ -1,7 +1,7 @@
 /** @file Signs of the projected residual and its norm (TurboQuant_prod). */
 import { toHalf } from "../simd/vector";
 import { dot4 } from "./multiply";
-import { SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SKETCH_SIGNS } from "./params";
+import { SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SKETCH_SIGNS } from "../generated/append-params";
 import { S_INPUT, S_NORM, S_SIGNED } from "./quantize";
 
 /** Of row 0 of the quantizer's scratch `s`, whose signed centroids it overwrites. */

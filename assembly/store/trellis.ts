@@ -8,7 +8,7 @@
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { expectFeedback, passOn, storeScale, sumUp, S_COLUMNS, S_ERRORS, S_FREE } from "./feedback";
 import { dot4 } from "./multiply";
-import { FEEDBACK, QUANTIZER, RULE } from "./params";
+import { FEEDBACK, QUANTIZER, RULE } from "../generated/append-params";
 import { S_ABS, S_CODES, S_INPUT, S_PRODUCTS, S_SIGNED, S_SQUARES, storeScaleBy } from "./quantize";
 
 /** Coordinates of a chain (TRELLIS_RUN). */

@@ -1,4 +1,5 @@
 /** @file Test helper: the append kernel on one page in a memory of its own, without a backend around it. */
+import { ROTATIONS, SCALE_RULES } from "../../src/backends/parameters/attention.ts";
 import {
   APPEND,
   APPEND_SIDE,
@@ -7,8 +8,6 @@ import {
   offsetOf,
   planeWords,
   putWords,
-  ROTATIONS,
-  SCALE_RULES,
   typeCode,
   V_SIDE,
 } from "../../src/backends/wasm/kv-params.ts";

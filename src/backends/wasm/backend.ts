@@ -8,6 +8,7 @@ import { assert, TurboQuantError } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import { assertBegun } from "../begun-step.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
 import { KvKernels } from "./kv-kernels.ts";
@@ -115,12 +116,15 @@ class WasmBackend implements Ops {
         });
       }
     }
-    this.#run(
-      "embed",
-      [address, code, this.#tokens.ensure(count * 4), addressOf(out, count * cols, "embed"), cols, stride],
-      count,
-      count * cols,
-    );
+    embed.write(this.#memory.view, PARAMS_ADDRESS, {
+      table: address,
+      type: code,
+      tokens: this.#tokens.ensure(count * 4),
+      out: addressOf(out, count * cols, "embed"),
+      cols,
+      stride,
+    });
+    this.#run("embed", count, count * cols);
   }
 
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
@@ -128,9 +132,9 @@ class WasmBackend implements Ops {
     assert(type === "f32", "rmsNorm: weights are f32");
     const block = this.#rowsOfTask(rows);
     const from = addressOf(x, rows * cols, "rmsNorm");
-    this.#memory.f32[PARAMS_ADDRESS / 4 + 6] = eps;
-    const words = [from, address, addressOf(out, rows * cols, "rmsNorm"), cols, rows, block];
-    this.#run("rmsNorm", words, Math.ceil(rows / block), rows * cols);
+    const to = addressOf(out, rows * cols, "rmsNorm");
+    rmsNorm.write(this.#memory.view, PARAMS_ADDRESS, { x: from, weight: address, out: to, cols, rows, block, eps });
+    this.#run("rmsNorm", Math.ceil(rows / block), rows * cols);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -169,8 +173,9 @@ class WasmBackend implements Ops {
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
     const block = this.#rowsOfTask(rows);
     const from = addressOf(gateUp, rows * width * 2, "swiglu");
-    const words = [from, addressOf(out, rows * width, "swiglu"), width, rows, block];
-    this.#run("swiglu", words, Math.ceil(rows / block), rows * width);
+    const to = addressOf(out, rows * width, "swiglu");
+    swiglu.write(this.#memory.view, PARAMS_ADDRESS, { gateUp: from, out: to, width, rows, block });
+    this.#run("swiglu", Math.ceil(rows / block), rows * width);
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
@@ -200,8 +205,7 @@ class WasmBackend implements Ops {
     return Math.max(1, Math.ceil(rows / (this.#pool.threads * 4)));
   }
 
-  #run(kernel: string, words: readonly number[], numTasks: number, elements: number): void {
-    this.#memory.i32.set(words, PARAMS_ADDRESS / 4);
+  #run(kernel: string, numTasks: number, elements: number): void {
     this.#pool.run(kernel, PARAMS_ADDRESS, numTasks, elements > PARALLEL_ELEMENTS);
   }
 }

@@ -5,21 +5,19 @@ import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
+import { MAX_ROWS, ROTATIONS, SCALE_RULES } from "../parameters/attention.ts";
 import {
   APPEND,
   APPEND_SIDE,
   ATTEND,
   ATTEND_SIDE,
   appendTasks,
-  HEAD_MATRICES,
   K_SIDE,
   LARGEST_IN_BLOCK,
   offsetOf,
   PARAM_BYTES,
   planeWords,
   putWords,
-  ROTATIONS,
-  SCALE_RULES,
   SPAN,
   SPAN_BYTES,
   typeCode,
@@ -34,8 +32,6 @@ import type { ThreadPool } from "./thread-pool.ts";
 export const SPLIT_TOKENS = 2048;
 /** Spans of up to this many tokens are decoded position by position. */
 const DECODE_TOKENS = 4;
-/** Query rows of a prefill block: as many as a thread's scratch holds (assembly/attend/params.ts). */
-const MAX_ROWS = 32;
 /** Fewer keys (times KV heads) than this take less time than waking another thread. */
 const PARALLEL_KEYS = 256;
 
@@ -176,7 +172,7 @@ export class KvKernels {
     const { v: transform } = kvTransforms(layer.calibration, format, headDim);
     const rotation = isRotated(format.v, format) ? this.#tables.rotation(format.rotation, headDim, format.seed) : null;
     const [kind, data] = transform.inverse
-      ? [HEAD_MATRICES, this.#tables.transform(transform).inverse]
+      ? [ROTATIONS.headMatrices, this.#tables.transform(transform).inverse]
       : [rotation ? ROTATIONS[format.rotation] : 0, rotation?.inverse ?? 0];
     const view = this.#view(this.#params, PARAM_BYTES);
     putWords(view, 0, [

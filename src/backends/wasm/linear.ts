@@ -1,5 +1,6 @@
 /** @file `Ops.linear`: prepares the activations, then runs the kernel of the weight's type. */
 import { assert } from "../../errors.ts";
+import { linear as linearParams, prepare as prepareParams } from "../parameters/activations.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -34,19 +35,34 @@ export class LinearKernels {
     const prepared = this.#prepared.ensure(scales + rows * 4);
 
     const preparedRows = Math.ceil(rows / (this.#pool.threads * 4));
-    this.#setParams([x, prepared, prepared + scales, w.cols, w.stride, rows, preparedRows]);
+    prepareParams.write(this.#memory.view, PARAMS_ADDRESS, {
+      x,
+      out: prepared,
+      scale: prepared + scales,
+      cols: w.cols,
+      stride: w.stride,
+      rows,
+      block: preparedRows,
+    });
     this.#pool.run(kernels.prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
     const bytes = rows > STREAM_ROWS && unpacks ? w.stride * 4 : w.rowBytes;
     const even = w.rows / (this.#pool.threads * 4);
     const block = Math.max(4, Math.floor(Math.min(taskBytes / bytes, even) / 4) * 4);
-    this.#setParams([prepared, prepared + scales, w.address, bias, out, rows, w.rows, w.stride, add ? 1 : 0, block]);
+    linearParams.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: prepared,
+      xScale: prepared + scales,
+      w: w.address,
+      bias,
+      out,
+      rows,
+      n: w.rows,
+      stride: w.stride,
+      add: add ? 1 : 0,
+      block,
+    });
     const parallel = rows * w.rows * w.stride > PARALLEL_MACS;
     this.#pool.run(kernels.linear, PARAMS_ADDRESS, Math.ceil(w.rows / block), parallel);
-  }
-
-  #setParams(words: readonly number[]): void {
-    this.#memory.i32.set(words, PARAMS_ADDRESS / 4);
   }
 }

@@ -20,6 +20,7 @@ export class WasmMemory implements GrowableMemory {
   #i32!: Int32Array;
   #u32!: Uint32Array;
   #f32!: Float32Array;
+  #view!: DataView;
 
   /** limitBytes: at most 4 GiB; rounded down to 64 KiB. */
   constructor(shared: boolean, limitBytes: number = MAX_BYTES) {
@@ -62,6 +63,9 @@ export class WasmMemory implements GrowableMemory {
   get f32(): Float32Array {
     return this.#f32;
   }
+  get view(): DataView {
+    return this.#view;
+  }
 
   grow(numBytes: number): boolean {
     const { memory } = this;
@@ -96,6 +100,7 @@ export class WasmMemory implements GrowableMemory {
     this.#i32 = new Int32Array(buffer);
     this.#u32 = new Uint32Array(buffer);
     this.#f32 = new Float32Array(buffer);
+    this.#view = new DataView(buffer);
   }
 }
 

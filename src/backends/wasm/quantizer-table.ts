@@ -1,18 +1,20 @@
-/** @file What the append kernel needs of a codebook (assembly/store/params.ts, Q_*). */
+/** @file What the append kernel needs of a codebook (src/backends/parameters/attention.ts, `quantizerTable`). */
 import { getCodebook } from "../../quant/codebook.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits } from "../../quant/page-layout.ts";
 import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+import { quantizerTable as table } from "../parameters/attention.ts";
 
-/** Bytes from the table's beginning: f32, but for the bins' counts. */
-export const RATE = 0;
-export const LAST_BIN = 4;
-export const FACTORS = 16;
-export const INVERSES = 52;
-export const IS_SMALL = 8;
-export const SMALL = 96;
-export const BINS = 240;
+/** Bytes from the table's beginning. */
+export const {
+  rate: RATE,
+  lastBin: LAST_BIN,
+  factors: FACTORS,
+  inverses: INVERSES,
+  small: SMALL,
+  bins: BINS,
+} = table.offsets;
 export const BIN_BYTES = 16;
 /** So many bytes one swizzle looks up. */
 const SMALL_BINS = 16;
@@ -36,11 +38,12 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
   const rate = 2 ** Math.ceil(Math.log2(1 / narrowest) + 1e-6);
   const last = Math.ceil((positive[half - 2] ?? 0) * rate + 0.5) + 1;
   const view = new DataView(new ArrayBuffer(BINS + BIN_BYTES * (last + 1)));
-  view.setFloat32(RATE, rate, true);
-  view.setFloat32(LAST_BIN, last, true);
-  SEARCH_FACTORS.forEach((factor, i) => {
-    view.setFloat32(FACTORS + 4 * i, factor, true);
-    view.setFloat32(INVERSES + 4 * i, INVERSE_FACTORS[i]!, true);
+  table.write(view, 0, {
+    rate,
+    lastBin: last,
+    isSmall: last < SMALL_BINS ? 1 : 0,
+    factors: [...SEARCH_FACTORS],
+    inverses: [...INVERSE_FACTORS],
   });
   let below = 0;
   for (let bin = 0; bin <= last; bin++) {
@@ -54,9 +57,9 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
     view.setFloat32(at + 8, centroids[below + 1] ?? centroids[below]!, true);
     view.setInt32(at + 12, below, true);
   }
-  const table = new Uint8Array(view.buffer);
-  if (last < SMALL_BINS) addPlanes(view, table, last, centroids);
-  return table;
+  const bytes = new Uint8Array(view.buffer);
+  if (last < SMALL_BINS) addPlanes(bytes, last, centroids);
+  return bytes;
 }
 
 /** The same for a side; of a trellis the values alone, f32 [4 codes][4 before]. */
@@ -65,8 +68,7 @@ export function quantizerTable(headDim: number, side: SideFormat): Uint8Array {
   return new Uint8Array(TRELLIS_VALUES.slice().buffer);
 }
 
-function addPlanes(view: DataView, table: Uint8Array, last: number, centroids: Float32Array): void {
-  view.setUint32(IS_SMALL, 1, true);
+function addPlanes(table: Uint8Array, last: number, centroids: Float32Array): void {
   const bytes = new Uint8Array(centroids.slice().buffer);
   for (let plane = 0; plane < 4; plane++) {
     for (let bin = 0; bin <= last; bin++) table[SMALL + plane * 16 + bin] = table[BINS + bin * BIN_BYTES + plane]!;

@@ -5,6 +5,7 @@ import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/r
 import { isVector, rowBytes, VECTOR_CODE, type WasmWeightFormat } from "../../weights/weight-format.ts";
 import { floatRows, stackedShape, stackParts, storedRows, type WeightPart } from "../../weights/weight-part.ts";
 import type { Weight } from "../ops.ts";
+import { convert as convertParams } from "../parameters/activations.ts";
 import { alignUp } from "./heap.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
@@ -94,10 +95,17 @@ export class WeightLoader {
       const count = Math.min(rowsAtOnce, part.rows - row);
       this.#memory.u8.set(isRead ? storedRows(part, row, count) : bytesOf(floatRows(part, row, count)), staging);
       const block = Math.ceil(count / (this.#pool.threads * 4));
-      this.#memory.i32.set(
-        [staging, code, weight.address, firstRow + row, part.cols, weight.stride, count, block, bytes],
-        PARAMS_ADDRESS / 4,
-      );
+      convertParams.write(this.#memory.view, PARAMS_ADDRESS, {
+        from: staging,
+        dtype: code,
+        to: weight.address,
+        firstRow: firstRow + row,
+        cols: part.cols,
+        stride: weight.stride,
+        rows: count,
+        block,
+        sourceBytes: bytes,
+      });
       const { convert } = weight.format.kernels;
       this.#pool.run(convert, PARAMS_ADDRESS, Math.ceil(count / block), count * part.cols > 1 << 14);
     }

@@ -1,0 +1,87 @@
+/** @file What the WASM kernels of matrix products, weights and elementwise operations read. Addresses are bytes of the WASM memory. */
+import { Struct } from "./struct.ts";
+
+export const embed = new Struct({
+  table: "u32",
+  /** Code of the weight's layout. */
+  type: "u32",
+  /** i32 [rows]. */
+  tokens: "u32",
+  /** f32 [rows][cols]. */
+  out: "u32",
+  cols: "u32",
+  /** Elements of a weight row. */
+  stride: "u32",
+});
+
+export const rmsNorm = new Struct({
+  x: "u32",
+  weight: "u32",
+  out: "u32",
+  cols: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  eps: "f32",
+});
+
+export const swiglu = new Struct({
+  gateUp: "u32",
+  out: "u32",
+  width: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+});
+
+/** Activations on their way into the order that matrix kernels read. */
+export const prepare = new Struct({
+  x: "u32",
+  out: "u32",
+  /** f32 [rows], of q8 and q4 only. */
+  scale: "u32",
+  cols: "u32",
+  stride: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+});
+
+export const linear = new Struct({
+  /** Prepared activations, [rows][stride]. */
+  x: "u32",
+  /** f32 [rows], of q8 and q4 only. */
+  xScale: "u32",
+  /** Panels of four rows. */
+  w: "u32",
+  /** f32 [n], or 0. */
+  bias: "u32",
+  /** f32 [rows][n]. */
+  out: "u32",
+  rows: "u32",
+  /** Rows of the weight = columns of the output. */
+  n: "u32",
+  /** Elements of a weight row: cols rounded up to 8 (32 for q8 and q4). */
+  stride: "u32",
+  /** 1: accumulate into out. */
+  add: "u32",
+  /** Weight rows of one task, a multiple of 4. */
+  block: "u32",
+});
+
+/** Rows of a checkpoint on their way into panels. */
+export const convert = new Struct({
+  from: "u32",
+  /** Code of the source's format. */
+  dtype: "u32",
+  /** The matrix. */
+  to: "u32",
+  firstRow: "u32",
+  cols: "u32",
+  stride: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  /** Bytes of a source row. */
+  sourceBytes: "u32",
+});

@@ -1,0 +1,175 @@
+/** @file What the WASM attention and append kernels read of a step and a layer. Addresses are bytes of the WASM memory. */
+import { Struct } from "./struct.ts";
+
+/** How kernels name the type of a side: code widths are 1 to 8; these are the others. */
+export const SIDE_TYPES = {
+  /** Codes of two bits in a trellis: a width of its own. */
+  trellis: 9,
+  f16: 16,
+  f32: 32,
+  q8_0: 40,
+  q4_0: 41,
+  /** KIVI: this and its code width. */
+  kivi: 64,
+} as const;
+
+export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 } as const;
+
+/** `headMatrices`: outputs are multiplied by a matrix of their KV head. */
+export const ROTATIONS = { none: 0, hadamard: 1, qr: 2, headMatrices: 3 } as const;
+
+/** Query rows that a thread's scratch holds: those of a block of prefill. */
+export const MAX_ROWS = 32;
+
+/** Part of a step that belongs to one sequence. */
+export const span = new Struct({
+  row: "u32",
+  start: "u32",
+  count: "u32",
+  /** Block tables. */
+  main: "u32",
+  exact: "u32",
+  exactStart: "u32",
+  /** Prefill: number of blocks of all spans before this one. */
+  firstBlock: "u32",
+  _reserved: { numBytes: 4 },
+});
+
+export const attendSide = new Struct({
+  type: "u32",
+  /** Offsets in a page, as all regions of a side. Absent planes repeat the first, whose bytes a kernel may load but does not use. */
+  plane0: "u32",
+  plane1: "u32",
+  plane2: "u32",
+  scales: "u32",
+  /** Of the codebook. */
+  table: "u32",
+  /** Value of one int16 step, 1/√headDim included; 1 for blocks. */
+  step: "f32",
+  /** Largest |int16| centroid, or integer of a block. */
+  largest: "f32",
+  sketchSigns: "u32",
+  sketchNorms: "u32",
+  /** Projection matrix of the sketch, 0 when there is none. */
+  sketchMatrix: "u32",
+  /** √(π/2) over the number of projections. */
+  sketchFactor: "f32",
+  /** Projections: rows of the matrix, bits of a row of signs. A multiple of 8. */
+  sketchRows: "u32",
+  _reserved: { numBytes: 12 },
+});
+
+export const attend = new Struct({
+  headDim: "u32",
+  /** headDim rounded up to 32: what kernels iterate over; the query is zero beyond headDim. */
+  padded: "u32",
+  numHeads: "u32",
+  numKvHeads: "u32",
+  /** Query heads a KV head. */
+  group: "u32",
+  query: "u32",
+  out: "u32",
+  /** Partial results of splits: [row][head][split] of (padded + 2) f32. */
+  partials: "u32",
+  spans: "u32",
+  numSplits: "u32",
+  splitTokens: "u32",
+  sinks: "u32",
+  window: "u32",
+  sliding: "u32",
+  hasExact: "u32",
+  pageTokens: "u32",
+  exactTokens: "u32",
+  exactK: "u32",
+  exactV: "u32",
+  /** Inverse rotation of V, one of ROTATIONS. */
+  rotation: "u32",
+  rotationSize: "u32",
+  rotationRounds: "u32",
+  /** Hadamard: signs of the rounds · matrix: the transposed matrix. */
+  rotationData: "u32",
+  rowsPerBlock: "u32",
+  kSide: attendSide,
+  vSide: attendSide,
+});
+
+export const appendSide = new Struct({
+  type: "u32",
+  /** As in `attendSide`. */
+  plane0: "u32",
+  plane1: "u32",
+  plane2: "u32",
+  scales: "u32",
+  rotated: "u32",
+  /** One of SCALE_RULES. */
+  rule: "u32",
+  search: "u32",
+  /** A `quantizerTable`. */
+  quantizer: "u32",
+  sketchSigns: "u32",
+  sketchNorms: "u32",
+  sketchMatrix: "u32",
+  /** Projections, a multiple of 8. */
+  sketchRows: "u32",
+  /** f32 [numKvHeads] matrices [headDim][headDim], or 0; so is `queryMatrix`, of the K side alone. */
+  forward: "u32",
+  queryMatrix: "u32",
+  /** f32 [numKvHeads][headDim + 1][headDim], or 0. */
+  feedback: "u32",
+});
+
+export const append = new Struct({
+  headDim: "u32",
+  numHeads: "u32",
+  numKvHeads: "u32",
+  qkv: "u32",
+  query: "u32",
+  /** f32 [headDim], or 0. */
+  qNorm: "u32",
+  kNorm: "u32",
+  eps: "f32",
+  /** f32 [row][headDim / 2]. */
+  cos: "u32",
+  sin: "u32",
+  /** f32 [numKvHeads][headDim], or 0. */
+  mean: "u32",
+  balance: "u32",
+  softmaxScale: "f32",
+  /** One of ROTATIONS. */
+  rotation: "u32",
+  rotationSize: "u32",
+  rotationRounds: "u32",
+  /** Signs, or the matrix. */
+  rotationData: "u32",
+  /** A `slot` for each row. */
+  slots: "u32",
+  pageTokens: "u32",
+  exactTokens: "u32",
+  exactK: "u32",
+  exactV: "u32",
+  numRows: "u32",
+  _reserved: { numBytes: 4 },
+  kSide: appendSide,
+  vSide: appendSide,
+});
+
+/** Where a row's K and V go; `exact` is 0 for a row without 16-bit copies. */
+export const slot = new Struct({ main: "u32", mainRow: "u32", exact: "u32", exactRow: "u32" });
+
+/** What the append kernel needs of a codebook: src/backends/wasm/quantizer-table.ts. */
+export const quantizerTable = new Struct({
+  /** Bins a unit of |t|. */
+  rate: "f32",
+  lastBin: "f32",
+  /** 1 where `small` is there. */
+  isSmall: "u32",
+  _aligned: { numBytes: 4 },
+  factors: ["f32", 9],
+  /** 1 / factor. */
+  inverses: ["f32", 9],
+  _reserved: { numBytes: 8 },
+  /** u8 [4][16] bytes of the bins' boundaries, u8 [16] boundaries below the bins, u8 [4][16] bytes of the positive centroids. */
+  small: { numBytes: 144 },
+  /** [bin] of f32 boundary, f32 centroid below, f32 centroid above, i32 boundaries below. */
+  bins: { numBytes: 0 },
+});
