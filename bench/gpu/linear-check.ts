@@ -21,13 +21,16 @@ export function tilePlans({ features, limits }: GpuContext, views: boolean): Lin
   const fits = MATRIX_TILES.filter((tile) => tileBytes(tile) <= limits.maxComputeWorkgroupStorageSize);
   const matrices = features.matrices && features.subgroupSize === 32 ? fits : [];
   const plans: LinearPlan[] = matrices.map((tile) => ({ kernel: "matrix", tile, views }));
-  return views ? plans : [...[4, 8].map((each) => ({ kernel: "tiled" as const, each })), ...plans];
+  if (views) return plans;
+  const panels = matrices.length > 0 ? [1, 2, 4].map((shares) => ({ kernel: "panels" as const, shares })) : [];
+  return [...panels, ...plans, ...[4, 8].map((each) => ({ kernel: "tiled" as const, each }))];
 }
 
 export function planName(plan: LinearPlan | null): string {
   if (!plan) return "chosen";
   if (plan.kernel === "rows") return `rows, ${plan.outputs} outputs, ${plan.unroll} units`;
   if (plan.kernel === "tiled") return `tiled, ${plan.each} rows`;
+  if (plan.kernel === "panels") return `panels, ${plan.shares} ${plan.shares === 1 ? "share" : "shares"}`;
   const { rows, outputs, partRows, partOutputs } = plan.tile;
   return `matrix ${rows}x${outputs} of ${partRows}x${partOutputs}${plan.views ? ", views" : ""}`;
 }
@@ -40,28 +43,44 @@ const SHAPES = [
   { outputs: 128, cols: 128, bias: true },
   { outputs: 130, cols: 264, add: true },
   { outputs: 300, cols: 1024, bias: true, add: true },
+  { outputs: 48, cols: 100, add: true },
+  { outputs: 304, cols: 1024, add: true },
 ] as const;
+/** Whole matrices of rows and none, tiles and a row more or less. */
+const PANEL_ROWS = [1, 9, 31, 33, 80, 127, 129, 144];
+/** Of which a slice of 256 outputs of 1,024 columns fits. */
+const PANEL_BINDING = 640_000;
 
 export async function* checkLinear(views = false): AsyncGenerator<object> {
   const probe = await openDevice();
-  const plans = [...(views ? [] : [null, ...ROW_PLANS]), ...tilePlans(probe, views)];
+  const plans = [...(views ? [] : [null]), ...tilePlans(probe, views), ...(views ? [] : ROW_PLANS)];
   probe.dispose();
   for (const plan of plans) {
-    const rowCounts = plan === null ? [1, 3, 9, 65, 200] : plan.kernel === "rows" ? [1, 3, 8] : [1, 17, 64, 130];
+    const isPanels = plan?.kernel === "panels";
+    const rowCounts =
+      plan === null
+        ? [1, 3, 9, 65, 200]
+        : plan.kernel === "rows"
+          ? [1, 3, 8]
+          : isPanels
+            ? PANEL_ROWS
+            : [1, 17, 64, 130];
+    const shapes = SHAPES.filter(({ outputs }) => !isPanels || outputs % 16 === 0);
     for (const type of WEIGHT_TYPES) {
-      if (plan?.kernel === "matrix" && type === "f32") continue;
+      const onMatrices = plan?.kernel === "matrix" || isPanels;
+      if (onMatrices && type === "f32") continue;
       // A device of its own: the first error is the device's last.
-      const context = await openDevice();
+      const context = await openDevice(isPanels ? { bindingLimit: PANEL_BINDING } : {});
       const allocator = new BufferAllocator(context);
       const commands = new Commands(context, allocator);
       const bench = new LinearBench({ context, allocator, commands });
-      const halves = type !== "f32" && (plan === null ? context.features.matrices : plan.kernel === "matrix");
+      const halves = type !== "f32" && (plan === null ? context.features.matrices : onMatrices);
       const limit = (halves ? tolerance.linearHalf : tolerance.linearFloat).max;
       const row = { kind: "linear-check", plan: planName(plan), type, device: context.adapterName };
       try {
         let worst = { error: -1, case: "" };
         let cases = 0;
-        for (const shape of SHAPES) {
+        for (const shape of shapes) {
           for (const rows of rowCounts) {
             const chunks = shape.outputs === 70 ? { bindingLimit: 8192 } : {};
             const c: LinearCase = { type, rows, ...shape, ...chunks, ...(plan && { plan }) };

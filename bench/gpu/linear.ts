@@ -57,6 +57,7 @@ const LARGE_MODEL: Model = {
 
 const TYPES: readonly WeightType[] = ["f16", "q8", "q4"];
 const VIEW_ROW_COUNTS = [256, 1024];
+const MANY_ROWS = 64;
 const REPEATS = 7;
 /** An idle device clocks down within a second: it computes for so long before the first repeat. */
 const WARM_UP_MS = 150;
@@ -84,12 +85,13 @@ class LinearTimer {
   readonly #read: () => Promise<number>;
   readonly #random: Uint8Array<ArrayBuffer>;
   readonly #scales: Float32Array<ArrayBuffer>;
+  readonly #activations = new Uint8Array(gaussians(3, 1 << 20).buffer as ArrayBuffer);
 
   constructor(context: GpuContext) {
     this.context = context;
     this.#allocator = new BufferAllocator(context);
     this.#commands = new Commands(context, this.#allocator);
-    this.#kernels = new LinearKernels(context, this.#commands);
+    this.#kernels = new LinearKernels(context, this.#commands, this.#allocator);
     this.#read = timePasses(context.device);
     // A megabyte over and over: what the values are does not matter, that they are finite does.
     this.#random = new Uint8Array(Uint16Array.from(gaussians(1, 1 << 19, 0.02), toFloat16Bits).buffer);
@@ -112,7 +114,7 @@ class LinearTimer {
   }
 
   activations(length: number) {
-    return this.#filled(length * 4, new Uint8Array(gaussians(3, Math.min(length, 1 << 20)).buffer as ArrayBuffer));
+    return this.#filled(length * 4, this.#activations);
   }
 
   #filled(bytes: number, pattern: Uint8Array) {
@@ -127,7 +129,7 @@ class LinearTimer {
   async time(weights: readonly GpuWeight[], rows: number, plan: LinearPlan, dispatches: number): Promise<number[]> {
     const { cols, rows: outputs } = weights[0]!;
     const x = this.activations(rows * cols);
-    const out = this.activations(rows * outputs);
+    const out = this.#allocator.allocate(rows * outputs * 4, "bench");
     const times: number[] = [];
     let turn = 0;
     const started = performance.now();
@@ -163,7 +165,10 @@ class LinearTimer {
 
 function plansFor(context: GpuContext, rows: number, views: boolean): LinearPlan[] {
   const tiles = tilePlans(context, views);
-  if (rows > MAX_ROWS || views) return tiles;
+  if (views) return tiles;
+  // What no device with matrix units would take for many rows is not worth its time.
+  if (rows > MANY_ROWS && context.features.matrices) return tiles.filter((plan) => plan.kernel !== "tiled");
+  if (rows > MAX_ROWS) return tiles;
   const matrices = tiles.filter((plan) => plan.kernel === "matrix" && plan.tile.rows <= 32);
   if (rows === 1) return [...ROW_PLANS];
   return [...ROW_PLANS.filter((plan) => plan.kernel === "rows" && plan.unroll <= 2), ...matrices];

@@ -19,5 +19,7 @@ export interface Load {
   readonly vocabSize: number;
   /** Columns of the widest matrix. */
   readonly widestInput: number;
+  /** Shapes of the matrices that every row of a step is multiplied with: all but embeddings and the head. */
+  readonly matrices: readonly { readonly rows: number; readonly cols: number }[];
   readonly weights: WeightType;
 }

@@ -197,6 +197,7 @@ class Planner {
       headDim: layers[0]!.headDim,
       vocabSize,
       widestInput: Math.max(...weights.map(({ cols, use }) => (use === "vector" ? 0 : cols))),
+      matrices: weights.filter(({ use }) => use === "matrix"),
       weights: this.weights.type,
     };
     return this.backend === "wasm" ? wasmWorkingBytes(load) : gpuWorkingBytes(load);

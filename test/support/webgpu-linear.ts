@@ -55,7 +55,7 @@ export class LinearBench {
 
   constructor(device: LinearDevice) {
     this.#device = device;
-    this.#kernels = new LinearKernels(device.context, device.commands);
+    this.#kernels = new LinearKernels(device.context, device.commands, device.allocator);
   }
 
   /** returns: ‖out − expected‖ / ‖expected‖ over all rows and outputs; infinite when something behind them was written */

@@ -72,7 +72,7 @@ export class WebGpuBackend implements Ops {
     this.#steps = new StepBuffer(this.commands, this.allocator);
     this.#loader = new WeightLoader(context, this.commands, this.allocator);
     this.sampling = new GpuSampling(this.commands, this.allocator);
-    this.#linear = new LinearKernels(context, this.commands);
+    this.#linear = new LinearKernels(context, this.commands, this.allocator);
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);

@@ -3,6 +3,7 @@ import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../../quant/page-layout.ts";
 import type { Load } from "../../working-memory.ts";
 import { mostSplits } from "../attention/decode-attention.ts";
 import { planPrefill } from "../attention/prefill-attention.ts";
+import { panelRoom } from "../linear/panel-plan.ts";
 import { tableRoom } from "../queue/step-buffer.ts";
 
 /** Tokens of a prefill step: with matrix units a step of 1,024 rows takes some ten milliseconds. */
@@ -26,5 +27,6 @@ export function gpuWorkingBytes(load: Load): number {
   const steps = 2 * 4 * sequences * numLayers * tables;
   const constants = numLayers * (headDim * (8 + 2 * numKvHeads) + CODEBOOK_VALUES) * 4;
   const readback = sequences * load.vocabSize * 4;
-  return FIXED_BYTES + parts + rows * headDim * 4 + steps + constants + readback;
+  const products = panelRoom(load.matrices, rows);
+  return FIXED_BYTES + parts + products + rows * headDim * 4 + steps + constants + readback;
 }

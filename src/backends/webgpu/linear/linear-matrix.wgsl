@@ -25,13 +25,7 @@ var<workgroup> tiles: array<f16, SIDE * 2u>;
 /// One matrix of results a subgroup.
 var<workgroup> results: array<f32, THREADS * 8u>;
 
-const MOST = vec4f(65504);
-fn packed(values: array<vec4f, 2>) -> vec4u {
-  return vec4u(
-    bitcast<vec2u>(vec4h(clamp(values[0], -MOST, MOST))),
-    bitcast<vec2u>(vec4h(clamp(values[1], -MOST, MOST))),
-  );
-}
+//#include packed-halves
 
 /// Eight columns of a row of x as f16, zeros beyond the rows and columns. unit: of the tile
 fn x_words(row0: u32, unit: u32, k: u32) -> vec4u {

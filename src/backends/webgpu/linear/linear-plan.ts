@@ -5,6 +5,7 @@
 import type { GpuContext } from "../device/context.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
+import { canUsePanels, sharesOf } from "./panel-plan.ts";
 
 export type LinearPlan =
   /** A group of lanes an output: a weight is read once for up to eight rows. */
@@ -12,7 +13,9 @@ export type LinearPlan =
   /** Tiles of 16 · each rows × 64 outputs, f32. */
   | { readonly kernel: "tiled"; readonly each: number }
   /** Matrix units, f16 × f16 → f32. `views`: staged as vectors, which needs the language feature `buffer_view`. */
-  | { readonly kernel: "matrix"; readonly tile: MatrixTile; readonly views: boolean };
+  | { readonly kernel: "matrix"; readonly tile: MatrixTile; readonly views: boolean }
+  /** The same from panels that are written first, a tile's columns shared out among so many workgroups. */
+  | { readonly kernel: "panels"; readonly shares: number };
 
 /** Up to this many rows a weight is read once for all of them, by the lanes that share an output. */
 export const MAX_ROWS = 8;
@@ -31,6 +34,9 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
 /** With fewer workgroups of the large tile than this, many small ones keep more of the device busy. */
 const ENOUGH_GROUPS = 128;
 
+/** Of so few rows, writing panels pays only where outputs are so few that columns have to be shared out. */
+const FEW_ROWS = 16;
+
 /** Whether the matrix kernel computes a product as well as the device can: see `GpuWeight.fitsHalf`. */
 export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
   return (
@@ -44,6 +50,10 @@ export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, t
 
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number): LinearPlan {
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, rows) };
+  if (canUsePanels(context, w, rows)) {
+    const shares = sharesOf(w, rows);
+    if (rows > FEW_ROWS || shares > 1) return { kernel: "panels", shares };
+  }
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };
@@ -52,7 +62,7 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number): Lin
 
 /** Numbers of rows that between them get every kernel a step of up to `most` rows can get, the largest first. */
 export function rehearsedRows(most: number): number[] {
-  return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
+  return [most, ...[SMALL.rows, FEW_ROWS, 8, 4, 2, 1].filter((rows) => rows < most)];
 }
 
 function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {

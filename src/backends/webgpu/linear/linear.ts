@@ -3,15 +3,16 @@ import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import { shaders } from "../generated/shaders.ts";
-import type { GpuBuffer } from "../queue/buffers.ts";
+import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { shaderText } from "../queue/shader-text.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type LinearPlan, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
+import { PanelKernels } from "./panels.ts";
 import { rowsText } from "./rows-text.ts";
-import { weightText, wordType } from "./weight-text.ts";
+import { readers } from "./weight-text.ts";
 
 /** Invocations of linear-rows.wgsl, and outputs of a tile of linear-tiled.wgsl. */
 const ROW_THREADS = 128;
@@ -22,10 +23,12 @@ const ACCESS = ["read", "read", "read", "read", "write"] as const;
 export class LinearKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
+  readonly #panels: PanelKernels;
 
-  constructor(context: GpuContext, commands: Commands) {
+  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
     this.#context = context;
     this.#commands = commands;
+    this.#panels = new PanelKernels(context, commands, allocator);
   }
 
   /**
@@ -42,6 +45,10 @@ export class LinearKernels {
     add: boolean,
     plan: LinearPlan = planLinear(this.#context, w, rows),
   ): void {
+    if (plan.kernel === "panels") {
+      this.#panels.run(x, w, bias, rows, out, add, plan.shares);
+      return;
+    }
     for (const { first, rows: outputs, words, scales } of w.chunks) {
       const params = [rows, w.cols, w.stride, outputs, first, w.rows, bias ? 1 : 0, add ? 1 : 0];
       const buffers = [words, scales, x, bias ? bias.buffer : scales, out];
@@ -125,10 +132,6 @@ export class LinearKernels {
     }));
   }
 }
-
-/** tail: columns that are no whole units, so that x is read one by one */
-const readers = (type: WeightType, tail: boolean): string =>
-  `alias WORD = ${wordType(type)};\nalias XTYPE = ${tail ? "f32" : "vec4f"};\n${weightText(type)}`;
 
 /** The text of linear-matrix.wgsl for one tile: also for a test that only compiles it. */
 export function matrixCode(type: WeightType, tail: boolean, tile: MatrixTile, views: boolean): string {

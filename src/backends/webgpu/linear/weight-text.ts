@@ -9,3 +9,10 @@ export const wordType = (type: WeightType): string => wgslWeightFormat(type).wor
 export function weightText(type: WeightType): string {
   return `fn weight_unit(row_at: u32, unit: u32) -> array<vec4f, 2> {${wgslWeightFormat(type).read}\n}`;
 }
+
+/** Element type of activations. tail: columns that are no whole units, so that x is read one by one */
+export const xType = (tail: boolean): string => (tail ? "f32" : "vec4f");
+
+/** What a kernel needs to read x and a weight. */
+export const readers = (type: WeightType, tail: boolean): string =>
+  `alias WORD = ${wordType(type)};\nalias XTYPE = ${xType(tail)};\n${weightText(type)}`;

@@ -1,0 +1,42 @@
+// out[r] (+)= the sums of each share of the columns (linear-panels.wgsl) (+ bias).
+struct Params {
+  rows: u32,
+  /// Of the sums that are here, a multiple of sixteen.
+  outputs: u32,
+  first: u32,
+  /// A row's length of `out`.
+  total: u32,
+  has_bias: u32,
+  add: u32,
+  shares: u32,
+  /// Lines of x in a tile of sums, and tiles of a share.
+  sum_lines: u32,
+  sum_tiles: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+/// [share][tile of outputs][sum_lines][128]
+@group(0) @binding(1) var<storage, read> sums: array<vec4f>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) g: vec3u) {
+  let output = g.x * 4u;
+  let row = g.y;
+  if (output >= p.outputs) {
+    return;
+  }
+  var sum = vec4f();
+  for (var share = 0u; share < p.shares; share++) {
+    let tile = share * p.sum_tiles + output / 128u;
+    sum += sums[((tile * p.sum_lines + row) * 128u + output % 128u) / 4u];
+  }
+  if (p.has_bias != 0u) {
+    sum += bias[(p.first + output) / 4u];
+  }
+  let at = (row * p.total + p.first + output) / 4u;
+  if (p.add != 0u) {
+    sum += out[at];
+  }
+  out[at] = sum;
+}

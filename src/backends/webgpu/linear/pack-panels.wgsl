@@ -1,0 +1,73 @@
+// Rows of x or of a weight as f16 in panels, which linear-panels.wgsl reads: [panel of 16 columns][line][16].
+//
+// Lines and columns that are not there become zeros, so that the product needs no tests. Values beyond ±65504 are clamped to that.
+enable f16;
+struct Params {
+  /// Lines that there are, and panels to write.
+  lines: u32,
+  panels: u32,
+  /// Columns of x; units of eight columns from a row of the weight to the next.
+  cols: u32,
+  stride: u32,
+  /// The weight's row that becomes line 0, and lines of a panel.
+  first: u32,
+  panel_lines: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+//#insert READERS
+//#if ROWS
+@group(0) @binding(1) var<storage, read> x: array<XTYPE>;
+//#else
+@group(0) @binding(1) var<storage, read> words: array<WORD>;
+//#end
+@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(3) var<storage, read_write> panels: array<vec4u>;
+
+//#include packed-halves
+
+/// Eight columns of a line that is there; zeros beyond the columns.
+fn line_unit(line: u32, unit: u32) -> vec4u {
+  //#if ROWS
+  let col = unit * 8u;
+  var values = array<vec4f, 2>();
+  //#if TAIL
+  for (var i = 0u; i < 8u; i++) {
+    if (col + i < p.cols) {
+      values[i >> 2u][i & 3u] = x[line * p.cols + col + i];
+    }
+  }
+  //#else
+  if (col < p.cols) {
+    let at = (line * p.cols + col) / 4u;
+    values = array<vec4f, 2>(x[at], x[at + 1u]);
+  }
+  //#end
+  return packed(values);
+  //#else
+  if (unit >= p.stride) {
+    return vec4u();
+  }
+  let row_at = (p.first + line) * p.stride;
+  //#if HALVES
+  return words[row_at + unit];
+  //#else
+  return packed(weight_unit(row_at, unit));
+  //#end
+  //#end
+}
+
+/// A pair of invocations a line, PANELS panels one after the other: a line's columns are read in one piece.
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
+  let line = group.x * 128u + l / 2u;
+  for (var i = 0u; i < PANELS; i++) {
+    let panel = group.y * PANELS + i;
+    if (panel < p.panels) {
+      var values = vec4u();
+      if (line < p.lines) {
+        values = line_unit(line, panel * 2u + l % 2u);
+      }
+      panels[(panel * p.panel_lines + line) * 2u + l % 2u] = values;
+    }
+  }
+}
