@@ -30,6 +30,13 @@ export interface TokenDefaults {
 
 const FILE = "generation_config.json";
 
+/** Token ids of a field: one, a list, or −1, which is how some files write that there is none. Null for anything else. */
+export function tokenIdsOf(value: unknown): number[] | null {
+  if (value === -1) return [];
+  const ids: unknown[] = Array.isArray(value) ? value : [value];
+  return ids.every((id) => Number.isInteger(id) && (id as number) >= 0) ? (ids as number[]) : null;
+}
+
 /** A missing file is no error. @throws TurboQuantError invalid_file — a field of a wrong type or out of range */
 export async function loadGenerationConfig(source: FileSource, config: TokenDefaults): Promise<GenerationConfig> {
   const json = (await source.has(FILE)) ? await readJsonObject(source, FILE) : {};
@@ -46,8 +53,8 @@ export function parseGenerationConfig(json: JsonObject, config: TokenDefaults, f
   const tokens = (field: string): readonly number[] | undefined => {
     const value = json[field] ?? undefined;
     if (value === undefined) return undefined;
-    const ids = Array.isArray(value) ? value : [value];
-    if (!ids.every((id) => Number.isInteger(id) && id >= 0)) throw invalid(field, "a token id or a list of them");
+    const ids = tokenIdsOf(value);
+    if (!ids) throw invalid(field, "a token id or a list of them");
     return ids;
   };
   const number = (field: string, min: number, max: number): number | undefined => {

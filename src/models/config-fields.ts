@@ -1,6 +1,8 @@
 /** @file Typed, range-checked access to the fields of a config.json. */
 import { TurboQuantError } from "../errors.ts";
 
+import { tokenIdsOf } from "../formats/generation-config.ts";
+
 type Json = Readonly<Record<string, unknown>>;
 
 export class ConfigFields {
@@ -64,12 +66,12 @@ export class ConfigFields {
     return new ConfigFields(value as Json, this.#file, `${this.#path}${name}.`);
   }
 
-  /** Token ids: one, a list, or none. */
-  tokenIds(name: string): number[] {
-    const value = this.raw(name);
-    const ids = value === undefined ? [] : Array.isArray(value) ? value : [value];
-    if (!ids.every((id) => Number.isInteger(id) && id >= 0)) throw this.invalid(name, "a token id or a list of them");
-    return ids as number[];
+  /** Token ids: one, a list, or none, which null and an empty list say. fallback: of a file that leaves the field out */
+  tokenIds(name: string, fallback?: number): number[] {
+    const value = this.mentions(name) ? this.raw(name) : fallback;
+    const ids = value === undefined ? [] : tokenIdsOf(value);
+    if (!ids) throw this.invalid(name, "a token id or a list of them");
+    return ids;
   }
 
   /** The error for a field whose value is not what it should be. */

@@ -37,12 +37,14 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
   const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS);
-  const numKvHeads = config.integer("num_key_value_heads", 1, numHeads, family.defaults.numKvHeads ?? numHeads);
+  const { defaults } = family;
+  // null is as many as query heads, also where the class's default is another number.
+  const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
+  const numKvHeads = config.integer("num_key_value_heads", 1, numHeads, ownKvHeads);
   if (numHeads % numKvHeads !== 0)
     throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
   const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION);
   const rope = parseRopeConfig(config, maxPosition);
-  const tokenId = (name: string) => config.tokenIds(name)[0] ?? null;
   return {
     modelType: family.modelType,
     vocabSize: config.integer("vocab_size", 1, MAX_VOCAB),
@@ -50,18 +52,18 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numLayers,
     numHeads,
     numKvHeads,
-    headDim: parseHeadDim(config, fileName, hiddenSize, numHeads),
+    headDim: parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads),
     intermediateSize: config.integer("intermediate_size", 1, MAX_WIDTH),
     rmsNormEps: config.number("rms_norm_eps", 0, 1, 1e-6),
-    tieWordEmbeddings: config.boolean("tie_word_embeddings", family.defaults.tieWordEmbeddings),
+    tieWordEmbeddings: config.boolean("tie_word_embeddings", defaults.tieWordEmbeddings),
     maxPositionEmbeddings: contextLengthOf(rope, maxPosition),
     qkNorm: family.qkNorm,
     attentionBias: family.attentionBias === "always",
     slidingWindow: parseSlidingWindow(config, family, numLayers),
     rope,
-    bosTokenId: tokenId("bos_token_id"),
-    eosTokenIds: config.tokenIds("eos_token_id"),
-    padTokenId: tokenId("pad_token_id"),
+    bosTokenId: config.tokenIds("bos_token_id", defaults.bosTokenId)[0] ?? null,
+    eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
+    padTokenId: config.tokenIds("pad_token_id")[0] ?? null,
   };
 }
 
@@ -82,12 +84,11 @@ function refuseFeatures(config: ConfigFields, family: Family): void {
   }
 }
 
-function parseHeadDim(config: ConfigFields, fileName: string, hiddenSize: number, numHeads: number): number {
+function parseHeadDim(config: ConfigFields, fileName: string, numHeads: number, fallback: number): number {
   // Qwen3 and Mistral Nemo have head_dim · num_attention_heads ≠ hidden_size, so the explicit field counts.
-  if (!config.has("head_dim") && hiddenSize % numHeads !== 0) {
+  if (!config.has("head_dim") && !Number.isInteger(fallback))
     throw config.invalid("hidden_size", `a multiple of num_attention_heads (${numHeads}), or an explicit head_dim`);
-  }
-  const headDim = config.integer("head_dim", 1, MAX_WIDTH, hiddenSize / numHeads);
+  const headDim = config.integer("head_dim", 1, MAX_WIDTH, fallback);
   checkHeadDim(headDim, fileName);
   return headDim;
 }

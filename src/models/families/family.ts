@@ -17,9 +17,14 @@ export interface Family {
    * from `max_window_layers` on when `use_sliding_window` is true. `layer_types` overrides the latter.
    */
   readonly slidingWindow: "none" | "all" | "upper";
-  /** Sizes a config may leave out, as Transformers' defaults. */
+  /** Fields a config may leave out, as the defaults of Transformers' config class. An explicit null is none, or derived. */
   readonly defaults: {
+    /** All query heads where absent. */
     readonly numKvHeads?: number;
+    /** hidden_size over the number of heads where absent. */
+    readonly headDim?: number;
+    readonly bosTokenId?: number;
+    readonly eosTokenId?: number;
     readonly maxWindowLayers?: number;
     readonly tieWordEmbeddings: boolean;
   };

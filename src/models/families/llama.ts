@@ -7,6 +7,6 @@ export const llama: Family = {
   qkNorm: false,
   attentionBias: "configurable",
   slidingWindow: "none",
-  defaults: { tieWordEmbeddings: false },
+  defaults: { bosTokenId: 1, eosTokenId: 2, tieWordEmbeddings: false },
   branches: preNormLayer,
 };

@@ -7,6 +7,6 @@ export const mistral: Family = {
   qkNorm: false,
   attentionBias: "never",
   slidingWindow: "all",
-  defaults: { numKvHeads: 8, tieWordEmbeddings: false },
+  defaults: { numKvHeads: 8, bosTokenId: 1, eosTokenId: 2, tieWordEmbeddings: false },
   branches: preNormLayer,
 };

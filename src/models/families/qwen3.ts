@@ -7,6 +7,6 @@ export const qwen3: Family = {
   qkNorm: true,
   attentionBias: "configurable",
   slidingWindow: "upper",
-  defaults: { numKvHeads: 32, maxWindowLayers: 28, tieWordEmbeddings: false },
+  defaults: { numKvHeads: 32, headDim: 128, maxWindowLayers: 28, tieWordEmbeddings: false },
   branches: preNormLayer,
 };
