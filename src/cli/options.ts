@@ -2,11 +2,12 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { BackendName, WeightType } from "../backends/ops.ts";
 import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
+import { weightTypes } from "../weights/registry.ts";
 
 export const DEFAULT_MODEL = "qwen3-3m";
 
 const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
-export const WEIGHTS = ["auto", "f32", "f16", "bf16", "q8", "q4"];
+export const WEIGHTS = ["auto", ...weightTypes()];
 
 /** A whole number from `min` on. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {

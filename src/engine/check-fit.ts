@@ -7,6 +7,7 @@ import { TurboQuantError } from "../errors.ts";
 import { PLANNED_FORMATS, planMemory } from "../plan/memory-plan.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import { compactWeightTypes, hasKernels } from "../weights/registry.ts";
 
 export interface FitOptions {
   readonly model: PlannedModel;
@@ -136,7 +137,8 @@ function weightsDoNotFit(options: FitOptions, available: number): TurboQuantErro
       backend,
     }).weights.bytes;
   const bytes = bytesAs(options.weights);
-  const smaller = (["q8", "q4"] as const)
+  const smaller = compactWeightTypes()
+    .filter((type) => hasKernels(backend, type))
     .map((type) => ({ type, bytes: bytesAs(type) }))
     .filter((w) => w.bytes < bytes);
   const fitting = smaller.find(

@@ -320,8 +320,9 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
       return { ops, fit: fitOf(ops, options, model), choice, note };
     } catch (error) {
       await ops.dispose();
-      const isFull = error instanceof TurboQuantError && error.code === "out_of_memory";
-      if (name !== "auto" || ops.name !== "webgpu" || !isFull) throw error;
+      // The device is too small, or has no kernels for the weights.
+      const isOnlyHere = error instanceof TurboQuantError && ["out_of_memory", "unsupported"].includes(error.code);
+      if (name !== "auto" || ops.name !== "webgpu" || !isOnlyHere) throw error;
       const other = await start("wasm").catch(() => {
         throw error;
       });

@@ -6,10 +6,11 @@ import type { PlannedBackend } from "../backends/working-memory.ts";
 import { TurboQuantError } from "../errors.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { hasKernels } from "../weights/registry.ts";
 import { CacheMemory } from "./cache-memory.ts";
 import { BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
 import type { PlannedModel } from "./model-memory.ts";
-import { type WeightMemory, weightMemory } from "./weight-memory.ts";
+import { keptTypes, type WeightMemory, weightMemory } from "./weight-memory.ts";
 
 /** Formats of a plan when none are named, from many bits to few. */
 export const PLANNED_FORMATS = ["f16", "q8_0", "k8v8", "k5v4", "k4v4", "k3v3", "k2v2"] as const;
@@ -26,7 +27,7 @@ export interface PlanOptions {
   /** Cache formats as `--kv` takes them. */
   readonly kv?: readonly string[];
   readonly weights?: WeightType | "auto";
-  /** `auto`: wasm where everything in the plan fits its 4 GiB, else webgpu. */
+  /** `auto`: wasm where everything in the plan fits its 4 GiB and its kernels read the weights, else webgpu. */
   readonly backend?: PlannedBackend | "auto";
   /** Lengths of the second table. */
   readonly contexts?: readonly number[];
@@ -102,9 +103,14 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   const caches = texts.map((kv) => ({ kv, cache: new CacheMemory(model, parseKvSpec(kv)) }));
   const planner = (backend: PlannedBackend) =>
     new Planner(model, backend, options.weights ?? "auto", memoryBytes - reserveBytes, sequences);
-  let plan = planner(options.backend === "webgpu" ? "webgpu" : "wasm");
   const isAuto = (options.backend ?? "auto") === "auto";
-  if (isAuto && caches.some(({ kv, cache }) => plan.at(kv, cache, context).totalBytes > WASM_LIMIT))
+  const onWasm = keptTypes(model, options.weights ?? "auto").every((type) => hasKernels("wasm", type));
+  let plan = planner(options.backend === "webgpu" || (isAuto && !onWasm) ? "webgpu" : "wasm");
+  if (
+    isAuto &&
+    plan.backend === "wasm" &&
+    caches.some(({ kv, cache }) => plan.at(kv, cache, context).totalBytes > WASM_LIMIT)
+  )
     plan = planner("webgpu");
   const formats = caches
     .map(({ kv, cache }) => ({

@@ -41,6 +41,11 @@ export function weightMemory(
   return { type: keptType("matrix", [model.storedType], type), parameters, bytes, loadingBytes };
 }
 
+/** The formats that the model's weights would be kept in. */
+export function keptTypes(model: PlannedModel, type: WeightType | "auto"): WeightType[] {
+  return [...new Set(model.weights.map((weight) => keptType(weight.use, storedTypes(model, weight), type)))];
+}
+
 /** Of the tensors that are stacked in the weight. */
 function storedTypes({ storedType, storedTypeOf }: PlannedModel, { names }: PlannedWeight): WeightType[] {
   return names.length === 0 ? [storedType] : names.map((name) => storedTypeOf?.get(name) ?? storedType);

@@ -5,7 +5,7 @@ import { GROUP } from "./groups.ts";
 import { keptType } from "./kept-type.ts";
 import { registerWeightFormat, type WeightType, weightFormat, weightTypes, wgslWeightFormat } from "./registry.ts";
 import { isPlain, matrixBytes, rowBytes } from "./weight-format.ts";
-import { floatRows, roundedTo, rowsAs, stackParts, type WeightPart } from "./weight-part.ts";
+import { floatRows, keptValues, rowsAs, stackParts, type WeightPart } from "./weight-part.ts";
 
 const finite = fc.float({ noNaN: true, noDefaultInfinity: true, min: -1000, max: 1000 });
 
@@ -18,6 +18,10 @@ const partOf = (type: WeightType, values: Float32Array, rows: number, cols: numb
   cols,
   data: quantize(type, values, rows, cols),
 });
+
+/** What a format holds of these values. */
+const roundedTo = (type: WeightType, values: Float32Array, rows: number, cols: number): Float32Array =>
+  keptValues([partOf("f32", values, rows, cols)], type).data;
 
 const waves = (rows: number, cols: number): Float32Array =>
   Float32Array.from({ length: rows * cols }, (_, i) => Math.sin(i * 1.7) * (1 + (i % 13)));

@@ -15,7 +15,7 @@ export function keptType(use: WeightUse, stored: readonly WeightType[], asked: W
   if (asked !== "auto") return use === "embedding" ? embeddingTypeOf(asked) : asked;
   const [first] = stored;
   if (first === undefined || stored.some((type) => type !== first)) return "f32";
-  return (weightFormat(first).keptAs ?? first) as WeightType;
+  return (weightFormat(first).keptAs?.type ?? first) as WeightType;
 }
 
 /** The format of the embedding and the head beside matrices in this one. */

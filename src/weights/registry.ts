@@ -17,6 +17,8 @@ const builtIn = { f32, f16, bf16, q8, q4 };
 export type WeightType = keyof typeof builtIn;
 
 const formats = new Map<string, WeightFormat>();
+/** The part of a format that each backend needs. */
+const PARTS = { wasm: "wasm", webgpu: "wgsl" } as const;
 
 /** @throws TurboQuantError invalid_argument — a format of this name is there already */
 export function registerWeightFormat(format: WeightFormat): void {
@@ -49,17 +51,21 @@ export function compactWeightTypes(): WeightType[] {
   return weightTypes().filter((name) => !isPlain(weightFormat(name)));
 }
 
+/** Whether the backend computes with weights in this format. */
+export function hasKernels(backend: "wasm" | "webgpu", name: string): boolean {
+  return weightFormat(name)[PARTS[backend]] !== undefined;
+}
+
 /** @throws TurboQuantError unsupported — the WASM backend has no kernels for it */
-export const wasmWeightFormat = (name: string): WasmWeightFormat => partOf(name, "wasm");
+export const wasmWeightFormat = (name: string): WasmWeightFormat => partOf(name, "wasm", "wasm");
 
 /** @throws TurboQuantError unsupported — the WebGPU backend has no kernels for it */
-export const wgslWeightFormat = (name: string): WgslWeightFormat => partOf(name, "wgsl");
+export const wgslWeightFormat = (name: string): WgslWeightFormat => partOf(name, "wgsl", "webgpu");
 
-function partOf<P extends "wasm" | "wgsl">(name: string, part: P): NonNullable<WeightFormat[P]> {
+function partOf<P extends "wasm" | "wgsl">(name: string, part: P, backend: string): NonNullable<WeightFormat[P]> {
   const own = weightFormat(name)[part];
   if (own) return own;
   const others = [...formats.values()].filter((format) => format[part]).map((format) => format.name);
-  const backend = { wasm: "wasm", wgsl: "webgpu" }[part];
   throw new TurboQuantError(
     "unsupported",
     `weights: the ${backend} backend has no kernels for ${name}; choose one of ${others.join(", ")}, or another backend`,

@@ -65,6 +65,12 @@ export interface WgslWeightFormat {
   split?(stored: Uint8Array, rows: number, cols: number): DeviceRows;
 }
 
+export interface KeptAs {
+  readonly type: string;
+  /** Stored rows as rows of that type with the same values, code by code. Absent: floats are quantized to it. */
+  convert?(stored: Uint8Array, rows: number, cols: number): Uint8Array<ArrayBuffer>;
+}
+
 export interface WeightFormat {
   /** As `--weights`, messages and `TensorInfo.dtype` call it. */
   readonly name: string;
@@ -73,8 +79,8 @@ export interface WeightFormat {
   readonly keepsVectors?: true;
   /** The format of the embedding and the head beside matrices in this one; itself where absent. */
   readonly embedding?: string;
-  /** What `--weights auto` keeps it in where no kernel computes with it; itself where absent. */
-  readonly keptAs?: string;
+  /** What `--weights auto` keeps it in, for a format of checkpoints that no kernel computes with; itself where absent. */
+  readonly keptAs?: KeptAs;
   /** The definition: stored rows as f32, [rows][cols] into `out`. */
   dequantize(stored: Uint8Array, rows: number, cols: number, out: Float32Array): void;
   /** f32 [rows][cols] as stored rows; may share memory with `values`. Absent: it comes from checkpoints only. */

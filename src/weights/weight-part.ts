@@ -56,25 +56,41 @@ export function floatRows(part: WeightPart, first: number, count: number): Float
 }
 
 /**
- * Rows [first, first + count) of a part as another format stores them. What is stored in that format already passes through
- * untouched; everything else becomes f32 by the one format's definition and is quantized by the other's.
+ * Rows [first, first + count) of a part as blocks of another format that hold exactly its values: those that are stored in it
+ * already, untouched, and those whose format converts to it code by code. Null where floats have to be gone through.
+ */
+export function exactRows(
+  part: WeightPart,
+  first: number,
+  count: number,
+  as: WeightType,
+): Uint8Array<ArrayBuffer> | null {
+  const stored = storedRows(part, first, count) as Uint8Array<ArrayBuffer>;
+  if (part.dtype === as) return stored;
+  const { keptAs } = weightFormat(part.dtype);
+  return keptAs?.type === as && keptAs.convert ? keptAs.convert(stored, count, part.cols) : null;
+}
+
+/**
+ * Rows [first, first + count) of a part as another format stores them: exactly where that can be, else as f32 by the one
+ * format's definition, quantized by the other's.
  * @throws TurboQuantError unsupported — nothing is quantized to that format
  */
 export function rowsAs(part: WeightPart, first: number, count: number, as: WeightType): Uint8Array<ArrayBuffer> {
-  const stored = storedRows(part, first, count) as Uint8Array<ArrayBuffer>;
-  if (part.dtype === as) return stored;
+  const exact = exactRows(part, first, count, as);
+  if (exact) return exact;
   const [from, to] = [weightFormat(part.dtype), weightFormat(as)];
-  if (isHalf(from) && isHalf(to)) return lookUp(stored, from, to);
+  if (isHalf(from) && isHalf(to)) return lookUp(storedRows(part, first, count), from, to);
   return quantized(to, floatRows(part, first, count), count, part.cols);
 }
 
-/** What `as` holds of these values after rounding, f32 [rows][cols]. Plain numbers are not rounded. */
-export function roundedTo(as: WeightType, values: Float32Array, rows: number, cols: number): Float32Array {
-  const format = weightFormat(as);
-  if (isPlain(format)) return values;
-  const out = new Float32Array(values.length);
-  format.dequantize(quantized(format, values, rows, cols), rows, cols, out);
-  return out;
+/**
+ * What a backend that keeps the parts as `as` computes with, stacked as f32 [rows][cols]. Plain numbers are not rounded to
+ * other plain numbers.
+ */
+export function keptValues(parts: readonly WeightPart[], as: WeightType): ReturnType<typeof stackParts> {
+  if (isPlain(weightFormat(as))) return stackParts(parts);
+  return stackParts(parts.map((part) => ({ ...part, dtype: as, data: rowsAs(part, 0, part.rows, as) })));
 }
 
 function quantized(format: WeightFormat, values: Float32Array, rows: number, cols: number): Uint8Array<ArrayBuffer> {

@@ -7,7 +7,7 @@ import type { LinearPlan } from "../../src/backends/webgpu/linear/linear-plan.ts
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../src/math/float16.ts";
-import { roundedTo } from "../../src/weights/weight-part.ts";
+import { keptValues } from "../../src/weights/weight-part.ts";
 import { gaussians, matmul, partOf, relativeError } from "./wasm-backend.ts";
 
 export interface LinearDevice {
@@ -45,7 +45,7 @@ export function roundWeights(w: Float32Array, cols: number, type: WeightType): F
       return w.map(roundBfloat16);
     case "q8":
     case "q4":
-      return roundedTo(type, w, w.length / cols, cols);
+      return keptValues([partOf(w, cols)], type).data;
   }
 }
 

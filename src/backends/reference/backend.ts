@@ -5,7 +5,7 @@
  */
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { assert } from "../../errors.ts";
-import { roundedTo, stackParts } from "../../weights/weight-part.ts";
+import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { appendKv } from "./append.ts";
@@ -52,9 +52,8 @@ class ReferenceBackend implements Ops {
 
   /** Weights are kept as f32: the values that `as` holds after rounding, or those of the checkpoint where it is plain. */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
-    const { rows, cols, data } = stackParts(parts);
-    const isStoredSo = parts.every(({ dtype }) => dtype === as);
-    return new HostWeight(rows, cols, isStoredSo ? data : roundedTo(as, data, rows, cols));
+    const { rows, cols, data } = keptValues(parts, as);
+    return new HostWeight(rows, cols, data);
   }
 
   alloc(length: number): Buf {

@@ -2,8 +2,22 @@
 import { assert } from "../../errors.ts";
 import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
-import { isVector, rowBytes, VECTOR_CODE, type WasmWeightFormat } from "../../weights/weight-format.ts";
-import { floatRows, stackedShape, stackParts, storedRows, type WeightPart } from "../../weights/weight-part.ts";
+import {
+  isVector,
+  rowBytes,
+  VECTOR_CODE,
+  type WasmWeightFormat,
+  type WeightFormat,
+} from "../../weights/weight-format.ts";
+import {
+  exactRows,
+  floatRows,
+  rowsAs,
+  stackedShape,
+  stackParts,
+  storedRows,
+  type WeightPart,
+} from "../../weights/weight-part.ts";
 import type { Weight } from "../ops.ts";
 import { convert as convertParams } from "../parameters/activations.ts";
 import { alignUp } from "./heap.ts";
@@ -83,17 +97,14 @@ export class WeightLoader {
   }
 
   #convert(part: WeightPart, weight: WasmWeight, firstRow: number): void {
-    const stored = weightFormat(part.dtype);
-    // The kernel reads plain numbers, and blocks of its own format. Other blocks come to it as f32.
-    const isRead = part.dtype === weight.type || stored.wasm?.isSource === true;
-    const source = isRead ? stored : weightFormat("f32");
+    const { source, rowsOf } = readable(part, weight.type);
     const bytes = rowBytes(source, part.cols);
     const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
     const staging = this.#staging.ensure(rowsAtOnce * bytes);
     const code = wasmWeightFormat(source.name).code;
     for (let row = 0; row < part.rows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, part.rows - row);
-      this.#memory.u8.set(isRead ? storedRows(part, row, count) : bytesOf(floatRows(part, row, count)), staging);
+      this.#memory.u8.set(rowsOf(row, count), staging);
       const block = Math.ceil(count / (this.#pool.threads * 4));
       convertParams.write(this.#memory.view, PARAMS_ADDRESS, {
         from: staging,
@@ -110,6 +121,18 @@ export class WeightLoader {
       this.#pool.run(convert, PARAMS_ADDRESS, Math.ceil(count / block), count * part.cols > 1 << 14);
     }
   }
+}
+
+/** Rows of the part as the kernel of `as` reads them: plain numbers, or blocks of its own format. Other blocks become f32. */
+function readable(
+  part: WeightPart,
+  as: WeightType,
+): { source: WeightFormat; rowsOf(row: number, count: number): Uint8Array } {
+  const stored = weightFormat(part.dtype);
+  if (stored.wasm?.isSource) return { source: stored, rowsOf: (row, count) => storedRows(part, row, count) };
+  if (exactRows(part, 0, 0, as))
+    return { source: weightFormat(as), rowsOf: (row, count) => rowsAs(part, row, count, as) };
+  return { source: weightFormat("f32"), rowsOf: (row, count) => bytesOf(floatRows(part, row, count)) };
 }
 
 export function asWasmWeight(weight: Weight): WasmWeight {

@@ -1,5 +1,5 @@
 /** @file What the page and the engine's worker say to each other. Everything here survives `postMessage`. */
-import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage } from "turboquant";
+import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage, WeightType } from "turboquant";
 import type { LayerSegments } from "turboquant/cache";
 
 /** A file of an embedded model, as checkpoints/index.json lists it. */
@@ -16,8 +16,11 @@ export type ModelRef =
   | { readonly kind: "folder"; readonly name: string; readonly files: readonly (readonly [string, File])[] };
 
 export type BackendChoice = "auto" | "webgpu" | "wasm";
-/** How weights are kept: as stored, or in fewer bits. */
-export const WEIGHT_CHOICES = ["auto", "q8", "q4"] as const;
+/**
+ * How weights are kept: as stored, or in fewer bits. A test compares it with the engine's registry, which stays out of the
+ * page's own script.
+ */
+export const WEIGHT_CHOICES = ["auto", "q8", "q4"] as const satisfies readonly ("auto" | WeightType)[];
 export type WeightChoice = (typeof WEIGHT_CHOICES)[number];
 
 export interface LoadRequest {
