@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import "../../src/node/install.ts";
 import type { Buf, Ops, Weight, WeightType } from "../../src/backends/ops.ts";
 import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
+import { weightTypes } from "../../src/weights/registry.ts";
 
 /** [outputs, inputs]: qkv, attention output, gate and up, down. */
 const SHAPES: readonly (readonly [number, number])[] = [
@@ -16,7 +17,7 @@ const SHAPES: readonly (readonly [number, number])[] = [
   [6144, 1024],
   [1024, 3072],
 ];
-const TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];
+const TYPES: readonly WeightType[] = weightTypes();
 const COLD_BYTES = 256e6;
 const PROMPT_ROWS = 256;
 

@@ -11,6 +11,7 @@ import { Decoder } from "../models/decoder.ts";
 import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { weightTypes } from "../weights/registry.ts";
 import { DEFAULT_BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
 import { planMemory } from "./memory-plan.ts";
 import { planNotes } from "./notes.ts";
@@ -47,7 +48,7 @@ async function loaded(name: keyof typeof configs, backend: "wasm" | "webgpu", we
 }
 
 describe("weights", () => {
-  const types: WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];
+  const types = weightTypes();
   it.each(["odd", "tied"] as const)("%s: bytes are those of the wasm backend", async (name) => {
     const config = configs[name];
     for (const type of types) {

@@ -1,6 +1,7 @@
 /** @file Test helpers: floats in and out of a backend, and matrix arithmetic in f64 to compare with. */
 import type { Buf, Ops, Step, Weight, WeightPart, WeightType } from "../../src/backends/ops.ts";
 import { CounterRng } from "../../src/math/rng.ts";
+import { weightTypes } from "../../src/weights/registry.ts";
 
 /** Standard normal values, the same for the same seed. */
 export function gaussians(seed: number, length: number, scale = 1): Float32Array {
@@ -77,4 +78,4 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
   return Math.sqrt(error / size);
 }
 
-export const WEIGHT_TYPES: readonly WeightType[] = ["f32", "f16", "bf16", "q8", "q4"];
+export const WEIGHT_TYPES: readonly WeightType[] = weightTypes();
