@@ -1,15 +1,42 @@
+/** @file Tests in three projects, by what they need: `npx vitest run --project gpu`. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { isTest, ROOT, sourceFiles } from "./tools/source-files.ts";
 import { packageAlias } from "./web/build/package-alias.ts";
+
+/** What a test imports says what it needs. */
+const NEEDS = {
+  browser: /helpers\/(web-page|web-app|static-server)\.ts|findChromium/,
+  gpu: /helpers\/gpu\.ts/,
+} as const;
+
+const files: Record<"cpu" | "gpu" | "browser", string[]> = { cpu: [], gpu: [], browser: [] };
+for (const path of ["src", "test", "web"].flatMap((folder) => sourceFiles(folder, [".ts"])).filter(isTest)) {
+  const text = readFileSync(join(ROOT, path), "utf8");
+  files[NEEDS.browser.test(text) ? "browser" : NEEDS.gpu.test(text) ? "gpu" : "cpu"].push(path);
+}
+
+/** Those that take minutes on a GPU in software begin first, so that no core waits for the last of them. */
+class LongFirst extends BaseSequencer {
+  override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(specifications);
+    const rank = ({ project }: TestSpecification): number => ["gpu", "browser", "cpu"].indexOf(project.name);
+    return sorted.sort((a, b) => rank(a) - rank(b));
+  }
+}
 
 export default defineConfig({
   // The page imports the package by name.
   resolve: { alias: packageAlias },
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts", "web/**/*.test.ts"],
     setupFiles: ["test/property-seed.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Two cores are common; WASM tests start threads of their own.
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
+    projects: Object.entries(files).map(([name, include]) => ({ extends: true as const, test: { name, include } })),
   },
 });

@@ -14,13 +14,9 @@ export function skipReason(name: "browser" | "webgpu" | "curl", present: boolean
   return reason;
 }
 
-/** Path of a Chromium, or undefined. CHROMIUM names one that is somewhere else. */
+/** Path of a Chromium, or undefined. CHROMIUM names one that is somewhere else, or none where it names no file. */
 export function findChromium(): string | undefined {
-  const candidates = [
-    process.env["CHROMIUM"],
-    "/usr/bin/chromium",
-    "/usr/bin/chromium-browser",
-    "/usr/bin/google-chrome",
-  ];
-  return candidates.find((path) => path && existsSync(path));
+  const named = process.env["CHROMIUM"];
+  const candidates = named ? [named] : ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+  return candidates.find((path) => existsSync(path));
 }
