@@ -48,7 +48,7 @@ interface Import {
 }
 
 const levelOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
-/** src/cache/page.ts → cache · src/errors.ts → errors.ts */
+/** src/cache/page-pool.ts → cache · src/errors.ts → errors.ts */
 const partOf = (path: string): string => path.split("/")[1] as string;
 
 function importsOf(source: ts.SourceFile): Import[] {
