@@ -1,6 +1,7 @@
 /** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
+
+import { DECODE_TOKENS } from "../../src/backends/decode-tokens.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step } from "../../src/backends/ops.ts";
-import { DECODE_TOKENS } from "../../src/backends/webgpu/queue/step-buffer.ts";
 import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";

@@ -3,6 +3,7 @@ import { assert } from "../../errors.ts";
 import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
+import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
 import { MAX_ROWS, ROTATIONS, SCALE_RULES } from "../parameters/attention.ts";
@@ -30,8 +31,6 @@ import type { ThreadPool } from "./thread-pool.ts";
 
 /** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
 export const SPLIT_TOKENS = 2048;
-/** Spans of up to this many tokens are decoded position by position. */
-const DECODE_TOKENS = 4;
 /** Fewer keys (times KV heads) than this take less time than waking another thread. */
 const PARALLEL_KEYS = 256;
 

@@ -5,11 +5,12 @@
  * another kernel for a few rows than for many, and on caches of floats the two differ in their last bits. So prompts are
  * cut at page ends only, and never so that fewer than `MIN_SPAN` tokens are left alone.
  */
+import { DECODE_TOKENS } from "../../backends/decode-tokens.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { isDecoding, type Job, pendingTokens } from "./job.ts";
 
-/** A part of a prompt has at least so many tokens, unless the whole prompt is shorter. */
-export const MIN_SPAN = 5;
+/** A part of a prompt has at least so many tokens, unless the whole prompt is shorter: the fewest that are not decoded. */
+export const MIN_SPAN = DECODE_TOKENS + 1;
 
 export interface PlannedSpan {
   readonly job: Job;

@@ -6,6 +6,7 @@ import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
 import { kvTransforms, type SideTransform } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
+import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
@@ -16,7 +17,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
-import { DECODE_TOKENS, SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
+import { SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
 import {
   attendDecode,
   type DecodeKernels,

@@ -8,6 +8,7 @@
  * would otherwise travel for every token.
  */
 import type { BlockTable } from "../../../cache/block-table.ts";
+import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { Step } from "../../ops.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
@@ -15,8 +16,6 @@ import type { Commands } from "./commands.ts";
 /** Words of a row, and of a span in a layer. */
 export const ROW_WORDS = 4;
 export const SPAN_WORDS = 4;
-/** Spans of up to this many tokens are attended token by token, longer ones in tiles. */
-export const DECODE_TOKENS = 4;
 
 const MIN_HEAD = 4096;
 const MIN_TABLES = 16384;
