@@ -1,5 +1,6 @@
 /** @file Layout of printed kernels: the same program, with brackets, lines and comments where a reader expects them. */
 import { describe, expect, it } from "vitest";
+import { shaders } from "../../backends/webgpu/generated/shaders.ts";
 import { formatWgsl } from "./format-wgsl.ts";
 
 describe("formatWgsl", () => {
@@ -38,6 +39,17 @@ describe("formatWgsl", () => {
     expect(lines[0]!.length).toBeLessThanOrEqual(120);
     expect(lines[1]).toMatch(/^ {2}\+ \(first/);
     expect(lines.at(-1)).toBe(text.split("\n")[1]);
+  });
+
+  it("changes nothing but white space, and no comment becomes code", () => {
+    const bare = (text: string): string => text.replace(/\s+/g, "");
+    const withoutComments = (text: string): string => bare(text.replace(/\/\/.*$/gm, ""));
+    const long = `let a = f(${"x, ".repeat(10)}x); // of ${"many, ".repeat(30)}words`;
+    for (const [name, text] of [...Object.entries(shaders), ["long", long]]) {
+      const formatted = formatWgsl(text!);
+      expect(bare(formatted), name).toBe(bare(text!));
+      expect(withoutComments(formatted), name).toBe(withoutComments(text!));
+    }
   });
 
   it("counts no brackets of comments", () => {

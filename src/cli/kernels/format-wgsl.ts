@@ -34,7 +34,7 @@ function closersFirst(line: string): number {
 function breaks(line: string): { readonly at: number; readonly depth: number }[] {
   const found: { at: number; depth: number }[] = [];
   let depth = 0;
-  for (let at = 0; at < line.length; at++) {
+  for (let at = 0; at < commentAt(line); at++) {
     const char = line[at]!;
     if (OPENERS.includes(char)) depth++;
     else if (CLOSERS.includes(char)) depth--;
@@ -69,7 +69,9 @@ export function formatWgsl(text: string): string {
     // A comment and an attribute belong to what follows them.
     const isFirst = before === "" || before.startsWith("//") || before.startsWith("@compute");
     if (depth === 0 && !isFirst && (before === "}" || DECLARATION.test(line) || line.startsWith("//"))) out.push("");
-    const indent = INDENT.repeat(Math.max(0, depth - closersFirst(line)));
+    // A line that begins with an operator goes on with the one before.
+    const continued = /^(\+|-|\*|\||&|\|\||&&|>>|<<) /.test(line) ? 1 : 0;
+    const indent = INDENT.repeat(Math.max(0, depth - closersFirst(line)) + continued);
     out.push(...broken(line, indent));
     depth = Math.max(0, depth + depthChange(line));
   }
