@@ -7,6 +7,7 @@ import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { assert } from "../../errors.ts";
 import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
+import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
@@ -69,6 +70,7 @@ class ReferenceBackend implements Ops {
 
   embed(step: Step, table: Weight, out: Buf): void {
     assertBegun(step, this.#step, "embed");
+    checkTokens("embed", step.tokens, table.rows);
     const { cols } = table;
     const source = hostWeight(table);
     step.tokens.forEach((token, row) => {

@@ -4,9 +4,10 @@
  * Calls run at once and return when they are done. Results do not depend on the number of threads, nor on how many rows a
  * step has.
  */
-import { assert, TurboQuantError } from "../../errors.ts";
+import { assert } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import { assertBegun } from "../begun-step.ts";
+import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -109,13 +110,7 @@ class WasmBackend implements Ops {
     assertBegun(step, this.#step, "embed");
     const { address, cols, rows, stride, code } = asWasmWeight(table);
     const count = step.tokens.length;
-    for (const token of step.tokens) {
-      if (!(token >= 0 && token < rows)) {
-        throw new TurboQuantError("invalid_argument", `embed: expected tokens from 0 to ${rows - 1}, got ${token}`, {
-          token,
-        });
-      }
-    }
+    checkTokens("embed", step.tokens, rows);
     embed.write(this.#memory.view, PARAMS_ADDRESS, {
       table: address,
       type: code,

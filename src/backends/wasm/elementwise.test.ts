@@ -97,9 +97,14 @@ it("embed takes rows by token, in any order and repeated", async () => {
 });
 
 it("embed refuses a token that is not in the table", () => {
-  const ops = backends[0]!;
-  const table = ops.loadWeight([partOf(new Float32Array(4 * 8), 8)], "bf16");
-  expect(() => embedTokens(ops, [4], table, ops.alloc(8))).toThrow(/tokens from 0 to 3, got 4/);
+  for (const ops of [backends[0]!, createReferenceBackend()]) {
+    const table = ops.loadWeight([partOf(new Float32Array(4 * 8), 8)], "bf16");
+    for (const token of [4, -1]) {
+      expect(() => embedTokens(ops, [token], table, ops.alloc(8)), ops.name).toThrow(
+        `embed: expected tokens from 0 to 3, got ${token}; use ids`,
+      );
+    }
+  }
 });
 
 it("gatherRows copies the rows asked for", async () => {

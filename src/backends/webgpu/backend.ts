@@ -4,10 +4,11 @@
  * Buffers, pipelines and bind groups are made in a rehearsal or when first needed, and kept, so that a token that is decoded
  * allocates nothing and is one submit.
  */
-import { assert, TurboQuantError } from "../../errors.ts";
+import { assert } from "../../errors.ts";
 import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
+import { checkTokens } from "../check-tokens.ts";
 import type {
   AttentionLayer,
   BackendMemory,
@@ -131,15 +132,7 @@ export class WebGpuBackend implements Ops {
 
   embed(step: Step, table: Weight, out: Buf): void {
     assertBegun(step, this.#step, "embed");
-    for (const token of step.tokensFrom ? [] : step.tokens) {
-      if (!(token >= 0 && token < table.rows)) {
-        throw new TurboQuantError(
-          "invalid_argument",
-          `embed: expected tokens from 0 to ${table.rows - 1}, got ${token}`,
-          { token },
-        );
-      }
-    }
+    if (!step.tokensFrom) checkTokens("embed", step.tokens, table.rows);
     const rows = step.tokens.length;
     const to = bufferOf(out, rows * table.cols, "embed");
     if (step.tokensFrom) {

@@ -1,4 +1,5 @@
 /** @file Checks what a caller asks for and lays out the jobs that will answer it. */
+import { checkTokens } from "../../backends/check-tokens.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { Continuation } from "../continuation.ts";
 import type { LLM } from "../llm.ts";
@@ -34,7 +35,7 @@ export function makeRequest(
     });
   }
   const ids = Array.from(prompt);
-  checkTokens(ids, llm, scoreOnly ? 0 : 1);
+  checkPrompt(ids, llm, scoreOnly ? 0 : 1);
   const mayCache = usesPrefixes && cachePrompt && promptLogprobs === undefined;
   const request: Request = {
     ids,
@@ -71,17 +72,12 @@ export function makeRequest(
   return request;
 }
 
-function checkTokens(ids: readonly number[], llm: LLM, newTokens: number): void {
+function checkPrompt(ids: readonly number[], llm: LLM, newTokens: number): void {
   const { vocabSize } = llm.config;
   if (ids.length === 0) {
     throw new TurboQuantError("invalid_argument", "prompt: it is empty; pass at least one token");
   }
-  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-  if (wrong !== undefined) {
-    throw new TurboQuantError("invalid_argument", `prompt: expected tokens from 0 to ${vocabSize - 1}, got ${wrong}`, {
-      token: wrong,
-    });
-  }
+  checkTokens("prompt", ids, vocabSize);
   const { contextLength } = llm.runner;
   if (ids.length + newTokens <= contextLength + 1) return;
   throw new TurboQuantError(
