@@ -17,6 +17,7 @@ export type { SamplingParams } from "./engine/sampling-params.ts";
 export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/job.ts";
 export { Scheduler, type SchedulerOptions } from "./engine/scheduler/scheduler.ts";
 export { Session } from "./engine/session.ts";
+export type { TokenConstraint } from "./engine/token-constraint.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";
 export { allocatedBytes } from "./eval/allocated-bytes.ts";
 export type { FileSource } from "./formats/file-source.ts";

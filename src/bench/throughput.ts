@@ -1,10 +1,9 @@
 /** @file Prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
+import type { Draw } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
-import { DecodePipeline } from "../engine/decode-pipeline.ts";
 import { Runner } from "../engine/runner.ts";
-import { Sampler } from "../engine/sampler.ts";
-import { resolveSamplingParams } from "../engine/sampling-params.ts";
+import { type LoopRow, StepLoop } from "../engine/step-loop/step-loop.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { Decoder } from "../models/decoder.ts";
@@ -42,22 +41,30 @@ export interface ThroughputRow {
 
 /** Tokens of a warm-up: enough to compile what runs, to grow buffers and to wake threads. */
 const WARM_UP = { prompt: 64, generation: 2 };
+const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 /** Stream of the counter RNG. */
 const STREAM_TOKENS = 0xbe7c;
 
 /** As a session decodes greedily: tokens are chosen on the device where it can, else given, with their logits read back. */
 async function decode(runner: Runner, sequence: Sequence, tokens: Int32Array, signal?: AbortSignal): Promise<void> {
-  const params = resolveSamplingParams({ temperature: 0 });
-  const pipeline = DecodePipeline.open(runner, sequence, params, new Sampler(params));
+  let fed = 0;
+  const all = Array.from({ length: sequence.length }, () => 0);
+  const row: LoopRow = {
+    tokens: all,
+    sequence,
+    continuation: { draw: GREEDY, completionTokens: 1, uniform: () => 0, left: () => tokens.length - fed },
+  };
+  const loop = new StepLoop(runner);
   try {
-    let token = tokens[0]!;
-    for (let i = 0; i < tokens.length; i++) {
+    all.push(tokens[0]!);
+    for (; fed < tokens.length; fed++) {
       signal?.throwIfAborted();
-      if (pipeline) ({ token } = await pipeline.next(token, tokens.length - i));
-      else await runner.step([{ sequence, tokens: tokens.subarray(i, i + 1), logits: "last" }]);
+      const steps = loop.ahead.length > 0 ? loop.next(true) : loop.step([{ row, count: 1, logits: "last" }]);
+      const [outcome] = await steps;
+      all.push(outcome!.sample?.token ?? tokens[fed + 1] ?? 0);
     }
   } finally {
-    pipeline?.close();
+    loop.close();
   }
 }
 

@@ -1,10 +1,12 @@
 /** @file What follows the logits of one stream: a token is drawn, becomes text, and may end the stream. */
-import type { DecodeStream } from "../tokenizer/tokenizer.ts";
+import type { DeviceSample, Draw } from "../backends/ops.ts";
+import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerationChunk } from "./generation.ts";
-import type { LLM } from "./llm.ts";
-import { type Sample, Sampler } from "./sampler.ts";
+import { deviceDraw, notFinite, type Sample, Sampler } from "./sampler.ts";
 import type { SamplingParams } from "./sampling-params.ts";
+import type { RowDraw } from "./step-loop/step-loop.ts";
 import { StopMatcher } from "./stop-strings.ts";
+import type { TokenConstraint } from "./token-constraint.ts";
 
 /** A chunk with its token, and how the stream ended if it did. */
 export interface TakenToken {
@@ -12,22 +14,45 @@ export interface TakenToken {
   readonly finishReason: "stop" | "length" | null;
 }
 
-export class Continuation {
+/** What a continuation needs to know of its model. */
+export interface ContinuationModel {
+  readonly tokenizer: Tokenizer;
+  readonly eosTokens: ReadonlySet<number>;
+  readonly runner: { readonly contextLength: number };
+}
+
+export interface ContinuationOptions {
   readonly params: SamplingParams;
-  readonly #llm: LLM;
+  /** Go on after end-of-sequence tokens. */
+  readonly ignoreEos: boolean;
+  /** Say how likely each token was. */
+  readonly wantsLogprob?: boolean;
+  readonly constraint?: TokenConstraint | null | undefined;
+}
+
+export class Continuation implements RowDraw {
+  readonly params: SamplingParams;
+  readonly draw: Draw | null;
+  readonly #model: ContinuationModel;
   readonly #ignoreEos: boolean;
+  readonly #wantsLogprob: boolean;
+  readonly #constraint: TokenConstraint | null;
   readonly #text: DecodeStream;
   readonly #stops: StopMatcher;
-  readonly sampler: Sampler;
+  readonly #sampler: Sampler;
   #completionTokens = 0;
 
-  constructor(llm: LLM, params: SamplingParams, ignoreEos: boolean, wantsLogprob = true) {
+  constructor(model: ContinuationModel, options: ContinuationOptions) {
+    const { params, ignoreEos, wantsLogprob = true, constraint = null } = options;
     this.params = params;
-    this.#llm = llm;
+    this.draw = constraint ? null : deviceDraw(params);
+    this.#model = model;
     this.#ignoreEos = ignoreEos;
-    this.#text = llm.tokenizer.createStream();
+    this.#wantsLogprob = wantsLogprob || params.logprobs > 0;
+    this.#constraint = constraint;
+    this.#text = model.tokenizer.createStream();
     this.#stops = new StopMatcher(params.stop);
-    this.sampler = new Sampler(params, wantsLogprob);
+    this.#sampler = new Sampler(params, wantsLogprob);
   }
 
   /** Tokens taken so far. */
@@ -35,14 +60,34 @@ export class Continuation {
     return this.#completionTokens;
   }
 
+  uniform(n: number): number {
+    return this.#sampler.uniform(n);
+  }
+
+  /**
+   * Draws the next token, or takes the one that the device drew, and appends it to `tokens`.
+   *
+   * tokens: prompt and output so far · logits: [vocabSize], not read where there is a sample
+   * @throws TurboQuantError invalid_file — logits that are not finite; invalid_argument — a constraint that allows no token
+   */
+  next(tokens: number[], logits: Float32Array, sample: DeviceSample | null = null): TakenToken {
+    if (sample?.notFinite) throw notFinite(sample.notFinite.token, sample.notFinite.value);
+    const drawn = sample
+      ? { token: sample.token, ...(this.#wantsLogprob && { logprob: sample.logprob }) }
+      : this.#sampler.sample(logits, tokens, this.#constraint);
+    tokens.push(drawn.token);
+    this.#constraint?.advance(drawn.token);
+    return this.#take(drawn, tokens.length);
+  }
+
   /**
    * The text that a sampled token makes certain.
    *
    * length: tokens of the stream, prompt and this one included
    */
-  take({ token, logprob, top }: Sample, length: number): TakenToken {
+  #take({ token, logprob, top }: Sample, length: number): TakenToken {
     this.#completionTokens++;
-    const { tokenizer, eosTokens } = this.#llm;
+    const { tokenizer, eosTokens } = this.#model;
     const isEnd = !this.#ignoreEos && eosTokens.has(token);
     const { text, stopped } = this.#stops.push(isEnd ? "" : this.#text.push(token));
     const piece = {
@@ -57,7 +102,7 @@ export class Continuation {
 
   /** Tokens that may follow a stream of `length` tokens; the last one need not fit the context. */
   left(length: number): number {
-    return Math.min(this.params.maxNewTokens - this.#completionTokens, this.#llm.runner.contextLength + 1 - length);
+    return Math.min(this.params.maxNewTokens - this.#completionTokens, this.#model.runner.contextLength + 1 - length);
   }
 
   /** Text that is still held back when a stream breaks off. */

@@ -1,5 +1,6 @@
 /** @file What a generation yields and how it ends. */
 import type { SamplingParams } from "./sampling-params.ts";
+import type { TokenConstraint } from "./token-constraint.ts";
 
 export type FinishReason = "stop" | "length" | "aborted";
 
@@ -58,10 +59,40 @@ export interface GenerateOptions extends Partial<SamplingParams> {
   readonly onPrefill?: (done: number, total: number) => void;
   /** Go on after end-of-sequence tokens (benchmarks, golden tests). */
   readonly ignoreEos?: boolean;
+  /** Which tokens may follow; of several continuations each gets a fork. */
+  readonly constraint?: TokenConstraint;
+}
+
+/** When a generation did what, by `performance.now()`; 0 for what it has not come to. */
+export interface GenerationClock {
+  readonly submittedAt: number;
+  readonly startedAt: number;
+  readonly firstAt: number;
+  readonly lastAt: number;
+}
+
+/** The figures of a last piece. fedTokens: of the prompt that were computed */
+export function figuresOf(clock: GenerationClock, usage: Usage, fedTokens: number): { usage: Usage; timings: Timings } {
+  const end = performance.now();
+  const firstAt = clock.firstAt || end;
+  const prefillMs = firstAt - (clock.startedAt || clock.submittedAt);
+  const decodeMs = clock.lastAt - clock.firstAt;
+  return {
+    usage,
+    timings: {
+      ttftMs: firstAt - clock.submittedAt,
+      prefillMs,
+      decodeMs,
+      prefillTokPerSec: prefillMs > 0 ? (fedTokens * 1000) / prefillMs : 0,
+      decodeTokPerSec: decodeMs > 0 ? ((usage.completionTokens - 1) * 1000) / decodeMs : 0,
+    },
+  };
 }
 
 /** Collects a generation into one result. */
-export async function collect(chunks: AsyncIterable<GenerationChunk>): Promise<GenerationResult> {
+export async function collect(
+  chunks: AsyncIterable<GenerationChunk> | Iterable<GenerationChunk>,
+): Promise<GenerationResult> {
   let text = "";
   const tokens: number[] = [];
   let last: GenerationChunk | undefined;

@@ -1,5 +1,5 @@
 /** @file Turns sequences and tokens into steps: chunked prefill, and decoding of several sequences at once. */
-import type { Draw, OnKernel, Span, Step } from "../backends/ops.ts";
+import type { Buf, Draw, OnKernel, Span, Step } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -31,23 +31,28 @@ export interface Work {
   readonly markAt?: number | undefined;
 }
 
-/** Lays the works' tokens out as the rows of one step. */
-export function makeStep(works: readonly Work[]): Step {
+/** Lays the works' tokens out as the rows of one step. order: in which the works' logits come, by index; as they stand by default */
+export function makeStep(works: readonly Work[], order?: readonly number[]): Step {
   const total = works.reduce((sum, work) => sum + work.tokens.length, 0);
   const tokens = new Int32Array(total);
   const positions = new Int32Array(total);
   const spans: Span[] = [];
-  const logitRows: number[] = [];
   let row = 0;
-  for (const { sequence, tokens: own, logits } of works) {
+  for (const { sequence, tokens: own } of works) {
     const start = sequence.length;
     spans.push({ sequence, start, count: own.length, row });
     for (let i = 0; i < own.length; i++) {
       tokens[row + i] = own[i]!;
       positions[row + i] = start + i;
-      if (logits === "all" || (logits === "last" && i === own.length - 1)) logitRows.push(row + i);
     }
     row += own.length;
+  }
+  const logitRows: number[] = [];
+  for (let n = 0; n < works.length; n++) {
+    const at = order?.[n] ?? n;
+    const { row: first, count } = spans[at]!;
+    const { logits } = works[at]!;
+    for (let i = logits === "all" ? 0 : count - 1; logits !== "none" && i < count; i++) logitRows.push(first + i);
   }
   return { tokens, positions, spans, logitRows: Int32Array.from(logitRows) };
 }
@@ -86,7 +91,22 @@ export class Runner {
    * Runs one step; logits [rows asked for][vocabSize] in the order of the works.
    * On failure no sequence has advanced.
    */
-  async step(works: readonly Work[]): Promise<Float32Array> {
+  step(works: readonly Work[]): Promise<Float32Array> {
+    const { ops, config } = this.decoder;
+    return this.run(works, async (logits, rows) =>
+      logits ? ops.readback(logits, rows * config.vocabSize) : new Float32Array(0),
+    );
+  }
+
+  /**
+   * Runs one step; `read` takes what it wants of the logits, which are there until the next step is queued.
+   * order: of the works' logits, by index · On failure no sequence has advanced.
+   */
+  async run<T>(
+    works: readonly Work[],
+    read: (logits: Buf | null, rows: number) => Promise<T>,
+    order?: readonly number[],
+  ): Promise<T> {
     const reserved: Sequence[] = [];
     try {
       for (const { sequence, tokens } of works) {
@@ -94,9 +114,10 @@ export class Runner {
         sequence.reserve(tokens.length);
         reserved.push(sequence);
       }
-      const logits = await this.decoder.forward(makeStep(works));
+      const step = makeStep(works, order);
+      const result = await read(this.decoder.queue(step), step.logitRows.length);
       for (const work of works) commit(work);
-      return logits;
+      return result;
     } catch (error) {
       for (const sequence of reserved) sequence.dropReserved();
       throw error;

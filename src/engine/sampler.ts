@@ -3,6 +3,7 @@ import type { Draw } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { SamplingParams } from "./sampling-params.ts";
+import type { TokenConstraint } from "./token-constraint.ts";
 import { topIndices } from "./top-indices.ts";
 
 export interface Sample {
@@ -46,23 +47,39 @@ export class Sampler {
   /**
    * The n-th call of a sampler uses the n-th number of its seed's stream. Equal logits go to the lowest token.
    *
-   * logits: [vocabSize], not modified · history: tokens said so far, for the repetition penalty
+   * logits: [vocabSize], not modified · history: tokens said so far, for the repetition penalty · constraint: of the tokens that may follow
    * @throws TurboQuantError invalid_file — logits that are not finite
    */
-  sample(logits: Float32Array, history: ArrayLike<number>): Sample {
+  sample(logits: Float32Array, history: ArrayLike<number>, constraint: TokenConstraint | null = null): Sample {
     const { temperature, logprobs } = this.#params;
     checkFinite(logits);
-    const scores = this.#score(logits, history);
+    let scores = this.#score(logits, history);
+    if (constraint) {
+      if (scores === logits) scores = logits.slice();
+      constraint.mask(scores);
+    }
     const best = argmax(scores);
     const max = scores[best]!;
-    const token = temperature === 0 ? best : drawToken(scores, max, this.#params, this.nextUniform());
+    if (max === Number.NEGATIVE_INFINITY) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        "constraint: it allows no token here; let it allow an end-of-sequence token",
+      );
+    }
+    const token = temperature === 0 ? best : drawToken(scores, max, this.#params, this.uniform(this.#drawn++));
     this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
     if (!this.#wantsLogprob) return { token };
     const logSum = logSumExp(scores, max);
     const logprobOf = (token: number): number => scores[token]! - logSum;
     const logprob = logprobOf(token);
     if (logprobs === 0) return { token, logprob };
-    return { token, logprob, top: topIndices(scores, logprobs).map((t) => ({ token: t, logprob: logprobOf(t) })) };
+    return {
+      token,
+      logprob,
+      top: topIndices(scores, logprobs)
+        .filter((t) => scores[t]! > Number.NEGATIVE_INFINITY)
+        .map((t) => ({ token: t, logprob: logprobOf(t) })),
+    };
   }
 
   /** Logits with bias and penalties; the logits themselves where there are none. */
@@ -82,9 +99,9 @@ export class Sampler {
     return scores;
   }
 
-  /** The number that the next draw takes, for a draw elsewhere. */
-  nextUniform(): number {
-    return this.#rng.uniform(this.#drawn++);
+  /** The number that the n-th draw takes, for a draw elsewhere. */
+  uniform(n: number): number {
+    return this.#rng.uniform(n);
   }
 }
 

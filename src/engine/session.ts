@@ -4,11 +4,10 @@ import { saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { Continuation } from "./continuation.ts";
-import { DecodePipeline } from "./decode-pipeline.ts";
-import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
+import { type FinishReason, figuresOf, type GenerateOptions, type GenerationChunk } from "./generation.ts";
 import type { LLM } from "./llm.ts";
-import type { Sample } from "./sampler.ts";
 import { resolveSamplingParams } from "./sampling-params.ts";
+import { StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
 export class Session {
@@ -48,7 +47,7 @@ export class Session {
     prompt: string | ArrayLike<number>,
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void> {
-    const { signal, onPrefill, ignoreEos = false, ...sampling } = options;
+    const { signal, onPrefill, ignoreEos = false, constraint, ...sampling } = options;
     const params = resolveSamplingParams({ ...this.llm.samplingDefaults, ...sampling });
     const { runner, tokenizer } = this.llm;
     const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
@@ -62,35 +61,22 @@ export class Session {
       );
     }
     this.#busy = true;
-    const started = performance.now();
+    const clock = { submittedAt: performance.now(), startedAt: 0, firstAt: 0, lastAt: 0 };
     const cachedTokens = this.#sequence.length;
     const rereadTokens = this.#rereadTokens;
     this.#rereadTokens = 0;
-    let firstAt = 0;
-    let prefillMs = 0;
     const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => {
-      const end = performance.now();
-      const decodeMs = firstAt ? end - firstAt : 0;
       const { completionTokens } = continuation;
-      return {
-        finishReason,
-        usage: { promptTokens: ids.length, cachedTokens, completionTokens, ...(rereadTokens > 0 && { rereadTokens }) },
-        timings: {
-          ttftMs: (firstAt || end) - started,
-          prefillMs,
-          decodeMs,
-          prefillTokPerSec: prefillMs > 0 ? (fed * 1000) / prefillMs : 0,
-          decodeTokPerSec: decodeMs > 0 ? ((completionTokens - 1) * 1000) / decodeMs : 0,
-        },
-      };
+      const reread = rereadTokens > 0 && { rereadTokens };
+      const usage = { promptTokens: ids.length, cachedTokens, completionTokens, ...reread };
+      return { finishReason, ...figuresOf(clock, usage, pending.length) };
     };
     const before = this.#tokens.length;
     for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
     const pending = this.#tokens.slice(this.#sequence.length);
-    const fed = pending.length;
-    const continuation = new Continuation(this.llm, params, ignoreEos);
-    const { sampler } = continuation;
-    let pipeline: DecodePipeline | null = null;
+    const continuation = new Continuation(this.llm, { params, ignoreEos, constraint });
+    const row = { tokens: this.#tokens, sequence: this.#sequence, continuation };
+    const loop = new StepLoop(runner);
     try {
       const logits = await runner
         .prefill(this.#sequence, pending, {
@@ -103,34 +89,30 @@ export class Session {
           this.#tokens.length = Math.max(Math.min(before, this.#tokens.length), this.#sequence.length);
           throw error;
         });
-      prefillMs = performance.now() - started;
-      pipeline = DecodePipeline.open(runner, this.#sequence, params, sampler);
-      let sample: Sample = sampler.sample(logits, this.#tokens);
+      const isAhead = loop.drawsOnDevice(row);
+      let taken = continuation.next(this.#tokens, logits);
       for (;;) {
-        if (!firstAt) firstAt = performance.now();
-        this.#tokens.push(sample.token);
-        const { chunk, finishReason } = continuation.take(sample, this.#tokens.length);
+        clock.lastAt = performance.now();
+        clock.firstAt ||= clock.lastAt;
+        const { chunk, finishReason } = taken;
         if (finishReason) {
-          pipeline?.close();
+          loop.close();
           yield { ...chunk, ...finish(finishReason) };
           return;
         }
         yield chunk;
         // Waiting for a device lets timers and signals run as well.
-        if (!pipeline) await yieldNow();
+        if (!isAhead) await yieldNow();
         if (signal?.aborted) {
           yield { text: continuation.flush(), ...finish("aborted") };
           return;
         }
-        sample = pipeline
-          ? await pipeline.next(sample.token, continuation.left(this.#tokens.length))
-          : sampler.sample(
-              await runner.step([{ sequence: this.#sequence, tokens: [sample.token], logits: "last" }]),
-              this.#tokens,
-            );
+        const steps = loop.ahead.length > 0 ? loop.next(true) : loop.step([{ row, count: 1, logits: "last" }]);
+        const [outcome] = await steps;
+        taken = continuation.next(this.#tokens, outcome!.logits, outcome!.sample);
       }
     } finally {
-      pipeline?.close();
+      loop.close();
       this.#busy = false;
     }
   }

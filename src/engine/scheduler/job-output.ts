@@ -1,7 +1,8 @@
 /** @file From logits to what a caller gets: prompt log-probabilities, sampled tokens, the last piece with its figures. */
+import type { DeviceSample } from "../../backends/ops.ts";
 import { segmentsOf } from "../../cache/segments.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
-import type { FinishReason, TokenLogprob } from "../generation.ts";
+import { type FinishReason, figuresOf, type TokenLogprob } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { argmax, logSumExp } from "../sampler.ts";
 import { topIndices } from "../top-indices.ts";
@@ -44,11 +45,16 @@ export function scorePrompt(llm: LLM, { request }: Job, at: number, logits: Floa
 }
 
 /**
- * Draws the next token of a job that has no pending ones and hands it out.
+ * Draws the next token of a job that has no pending ones, or takes that of the device, and hands it out.
  *
- * logits: [vocabSize] · returns: how the job ended, null when it goes on
+ * logits: [vocabSize], not read where there is a sample · returns: how the job ended, null when it goes on
  */
-export function takeToken(job: Job, logits: Float32Array, observer: SchedulerObserver): FinishReason | null {
+export function takeToken(
+  job: Job,
+  logits: Float32Array,
+  sample: DeviceSample | null,
+  observer: SchedulerObserver,
+): FinishReason | null {
   const { request, continuation } = job;
   const now = performance.now();
   if (!request.firstAt) {
@@ -60,9 +66,7 @@ export function takeToken(job: Job, logits: Float32Array, observer: SchedulerObs
   job.firstAt ||= now;
   job.lastAt = now;
   const isFirst = continuation.completionTokens === 0;
-  const sample = continuation.sampler.sample(logits, job.tokens);
-  job.tokens.push(sample.token);
-  const { chunk, finishReason } = continuation.take(sample, job.tokens.length);
+  const { chunk, finishReason } = continuation.next(job.tokens, logits, sample);
   const { length } = job.sequence!;
   const isTime = isFirst || finishReason !== null || length % PAGE_TOKENS === 0;
   const piece = { ...chunk, index: job.index, slot: job.slot, ...(isTime && cacheOf(job)) };
@@ -82,24 +86,11 @@ function cacheOf({ request, sequence }: Job): { readonly cache?: CacheReport } {
   return { cache: { tokens: sequence.length, layers: segmentsOf(sequence) } };
 }
 
-function closing(job: Job, finishReason: FinishReason) {
-  const { request, firstAt, lastAt, continuation } = job;
-  const { completionTokens } = continuation;
-  const end = performance.now();
-  const decodeMs = lastAt - firstAt;
-  const prefillMs = (firstAt || end) - (request.startedAt || request.submittedAt);
-  const fed = request.ids.length - request.cachedTokens;
-  return {
-    finishReason,
-    usage: { promptTokens: request.ids.length, cachedTokens: request.cachedTokens, completionTokens },
-    timings: {
-      ttftMs: (firstAt || end) - request.submittedAt,
-      prefillMs,
-      decodeMs,
-      prefillTokPerSec: prefillMs > 0 ? (fed * 1000) / prefillMs : 0,
-      decodeTokPerSec: decodeMs > 0 ? ((completionTokens - 1) * 1000) / decodeMs : 0,
-    },
-  };
+function closing({ request, firstAt, lastAt, continuation }: Job, finishReason: FinishReason) {
+  const { ids, cachedTokens, submittedAt, startedAt } = request;
+  const usage = { promptTokens: ids.length, cachedTokens, completionTokens: continuation.completionTokens };
+  const clock = { submittedAt, startedAt, firstAt, lastAt };
+  return { finishReason, ...figuresOf(clock, usage, ids.length - cachedTokens) };
 }
 
 export function reportOf({ request }: Job, finishReason: RequestReport["finishReason"]): RequestReport {

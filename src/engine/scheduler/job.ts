@@ -5,7 +5,7 @@ import type { Continuation } from "../continuation.ts";
 import type { GenerateOptions, GenerationChunk, TokenLogprob } from "../generation.ts";
 import type { OutputQueue } from "./output-queue.ts";
 
-export interface ScheduleOptions extends Omit<GenerateOptions, "onPrefill"> {
+export interface ScheduleOptions extends GenerateOptions {
   /** Continuations of the prompt, each with a seed of its own (seed + index); default 1. */
   readonly n?: number;
   /** Whose request it is: clients share the machine evenly. Default: one client for all. */

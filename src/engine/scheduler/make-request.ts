@@ -19,11 +19,13 @@ export function makeRequest(
     n = 1,
     client: _client,
     signal: _signal,
+    onPrefill: _onPrefill,
     cachePrompt = true,
     promptLogprobs,
     scoreOnly,
     slot: _slot,
     ignoreEos = false,
+    constraint,
     wantsLogprob = true,
     reportsCache: _reportsCache,
     ...sampling
@@ -57,7 +59,12 @@ export function makeRequest(
     const job: Job = {
       request,
       index,
-      continuation: new Continuation(llm, { ...params, seed: nthSeed(params.seed, index) }, ignoreEos, wantsLogprob),
+      continuation: new Continuation(llm, {
+        params: { ...params, seed: nthSeed(params.seed, index) },
+        ignoreEos,
+        wantsLogprob,
+        constraint: constraint?.fork(),
+      }),
       tokens: [...ids],
       sequence: null,
       saved: null,

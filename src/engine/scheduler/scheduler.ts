@@ -5,10 +5,11 @@
  * batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024). Requests are let in
  * while their prompt has room. When the pool runs full, kept prefixes go first, then the youngest job gives its pages up.
  */
+import type { DeviceSample } from "../../backends/ops.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
-import type { Work } from "../runner.ts";
+import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
 import { yieldNow } from "../yield-now.ts";
 import { Admission } from "./admission.ts";
 import { FairQueue } from "./fair-queue.ts";
@@ -43,6 +44,7 @@ export class Scheduler {
   readonly llm: LLM;
   readonly maxRunning: number;
   readonly slots: SlotTable;
+  readonly #steps: StepLoop<Job>;
   readonly #residency: Residency;
   readonly #admission: Admission;
   readonly #pace: StepPace;
@@ -66,6 +68,7 @@ export class Scheduler {
     this.#usesPrefixes = options.prefixCache ?? true;
     this.#observer = options.observer ?? {};
     this.#residency = new Residency(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
+    this.#steps = new StepLoop(llm.runner, () => this.#residency.prefixes.evict());
     this.#admission = new Admission(llm.cache, () => this.#residency.limitBytes);
     this.slots = new SlotTable(this.maxRunning, llm, this.#residency);
   }
@@ -158,15 +161,20 @@ export class Scheduler {
       try {
         this.#dropCancelled();
         this.#admit();
-        const spans = await this.#planWithRoom();
-        if (spans.length > 0) await this.#step(spans);
+        if (this.#steps.ahead.length > 0) await this.#continueAhead();
+        else {
+          const spans = await this.#planWithRoom();
+          if (spans.length > 0) await this.#step(spans);
+        }
       } catch (error) {
         // Of the device, or a bug: nothing says which job it belongs to.
+        this.#steps.cancel();
         for (const { request } of [...this.#running, ...this.#preempted]) this.#fail(request, error);
       }
     }
     this.#isLooping = false;
     this.#residency.forgetDeviceLimit();
+    this.#steps.close();
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
@@ -253,44 +261,47 @@ export class Scheduler {
 
   async #step(spans: readonly PlannedSpan[]): Promise<void> {
     const started = performance.now();
-    const works = spans.map((span) => this.#workOf(span));
-    const starts = spans.map(({ job }) => job.sequence!.length);
+    const starts = new Map(spans.map(({ job }) => [job, job.sequence!.length]));
+    const rows = spans.reduce((sum, { count }) => sum + count, 0);
     const decodeRows = spans.filter(({ job }) => isDecoding(job)).length;
     for (const { job } of spans) job.request.startedAt ||= started;
-    let logits: Float32Array;
+    let outcomes: readonly StepOutcome<Job>[];
     try {
-      logits = await this.llm.runner.step(works);
+      outcomes = await this.#steps.step(spans.map((span) => this.#spanOf(span)));
     } catch (error) {
       // The device can hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
-      this.#residency.onDeviceFull(
-        works.reduce((sum, work) => sum + work.sequence.bytesToReserve(work.tokens.length), 0),
-      );
+      this.#residency.onDeviceFull(spans.reduce((sum, { job, count }) => sum + job.sequence!.bytesToReserve(count), 0));
       if (this.#residency.prefixes.evict()) return;
       if (this.#running.length > 1) await this.#preempt(this.#running.at(-1)!);
       else this.#fail(this.#running[0]!.request, error);
       return;
     }
-    const rows = works.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    const ms = performance.now() - started;
-    this.#pace.onStep(rows, decodeRows, ms);
-    this.#observer.onStep?.(rows, decodeRows, ms);
-    const { vocabSize } = this.llm.config;
-    let at = 0;
-    for (const [i, { tokens, logits: wanted }] of works.entries()) {
-      const count = wanted === "all" ? tokens.length : wanted === "last" ? 1 : 0;
-      this.#accept(spans[i]!.job, starts[i]!, logits.subarray(at, at + count * vocabSize));
-      at += count * vocabSize;
-    }
+    this.#onStep(rows, decodeRows, performance.now() - started);
+    for (const { row, logits, sample } of outcomes) this.#accept(row, starts.get(row)!, logits, sample);
   }
 
-  #workOf({ job, count }: PlannedSpan): Work {
-    const { request, tokens } = job;
-    const sequence = job.sequence!;
-    const at = sequence.length;
+  /** The tokens of a step that has begun before; more of them begin while the same jobs are running. */
+  async #continueAhead(): Promise<void> {
+    const started = performance.now();
+    const { ahead } = this.#steps;
+    const goesOn = ahead.length === this.#running.length && ahead.every((job, i) => job === this.#running[i]);
+    const outcomes = await this.#steps.next(goesOn);
+    this.#onStep(ahead.length, ahead.length, performance.now() - started);
+    for (const { row, logits, sample } of outcomes) this.#accept(row, row.sequence!.length, logits, sample);
+  }
+
+  #onStep(rows: number, decodeRows: number, ms: number): void {
+    this.#pace.onStep(rows, decodeRows, ms);
+    this.#observer.onStep?.(rows, decodeRows, ms);
+  }
+
+  #spanOf({ job, count }: PlannedSpan): StepSpan<Job> {
+    const { request } = job;
+    const at = job.sequence!.length;
     return {
-      sequence,
-      tokens: tokens.slice(at, at + count),
+      row: job,
+      count,
       logits: wantedLogits(job, at, count),
       ...(request.mayCache &&
         at < request.ids.length && { onPageEnd: (own) => this.#residency.keepPageEnd(request, own) }),
@@ -298,15 +309,16 @@ export class Scheduler {
   }
 
   /** logits: of a job's rows from position `at` on, as far as they were asked for */
-  #accept(job: Job, at: number, logits: Float32Array): void {
+  #accept(job: Job, at: number, logits: Float32Array, sample: DeviceSample | null): void {
     const { request } = job;
     if (request.isCancelled) return;
     try {
+      if (at < request.ids.length) request.options.onPrefill?.(job.sequence!.length, request.ids.length);
       scorePrompt(this.llm, job, at, logits);
       if (pendingTokens(job) > 0) return;
-      const last = logits.subarray(logits.length - this.llm.config.vocabSize);
+      const last = logits.subarray(Math.max(0, logits.length - this.llm.config.vocabSize));
       if (!isAtPromptEnd(job)) {
-        this.#speak(job, last);
+        this.#emitToken(job, last, sample);
         return;
       }
       if (request.promptLogprobs.length > 0) {
@@ -321,14 +333,14 @@ export class Scheduler {
         other.shared = { owner: request, tokens: request.ids.length };
         this.#run(other);
       }
-      for (const each of request.jobs) this.#speak(each, last);
+      for (const each of request.jobs) this.#emitToken(each, last, null);
     } catch (error) {
       this.#fail(request, error);
     }
   }
 
-  #speak(job: Job, logits: Float32Array): void {
-    const finish = takeToken(job, logits, this.#observer);
+  #emitToken(job: Job, logits: Float32Array, sample: DeviceSample | null): void {
+    const finish = takeToken(job, logits, sample, this.#observer);
     if (finish) this.#leave(job, finish);
   }
 
@@ -342,6 +354,7 @@ export class Scheduler {
   #leave(job: Job, reason: FinishReason | "error"): void {
     if (job.isOver) return;
     job.isOver = true;
+    this.#steps.end(job);
     for (const list of [this.#running, this.#preempted]) {
       const at = list.indexOf(job);
       if (at >= 0) list.splice(at, 1);

@@ -1,10 +1,10 @@
 /** Decoding ahead against decoding step by step: nothing a user can see may differ. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import "../node/install.ts";
-import { type FakeOps, type FakeSampling, loadFake } from "../../test/support/fake-ops.ts";
-import { collect, type GenerateOptions } from "./generation.ts";
-import type { LLM } from "./llm.ts";
-import type { Session } from "./session.ts";
+import "../../node/install.ts";
+import { type FakeOps, type FakeSampling, loadFake } from "../../../test/support/fake-ops.ts";
+import { collect, type GenerateOptions } from "../generation.ts";
+import type { LLM } from "../llm.ts";
+import type { Session } from "../session.ts";
 
 const PROMPT = "Once upon a time there was a little girl who lived";
 /** A window and sinks smaller than a generation, so that 16-bit pages are dropped on the way. */

@@ -1,0 +1,294 @@
+/**
+ * @file The one way in which tokens are made: rows of sequences become a step of the model, and each row's next token is drawn.
+ *
+ * How it works. A caller hands over spans: a row (a sequence with its tokens and how they are drawn) and how many of its
+ * tokens to feed. The step is laid out, its sequences reserve their pages, the model runs, and the sequences commit; when
+ * anything fails they are as before. Where a token is drawn is decided by the row alone, never by its company, so that a
+ * request gets the same tokens alone and among others:
+ *
+ * - on the device, when the backend can draw as the row asks for. Rows that draw alike share a stream, and nothing but their
+ *   tokens comes back;
+ * - on the host for the first token of an answer, and where penalties, biases, reports of likely tokens or a constraint need
+ *   the logits. Only the logits of these rows are read back.
+ *
+ * When all rows of a step are single tokens that draw alike on the device, up to three steps are in flight: step n + 1
+ * takes its tokens from the device before the host knows them. A token joins its sequence when it has arrived. Steps ahead
+ * write to positions that are reserved only, so the window's 16-bit pages stay until no step can need them, and steps that
+ * turn out to be too many leave nothing behind. Any other step is in flight alone.
+ */
+import type { Buf, DeviceSample, Draw, Step, TokenStream } from "../../backends/ops.ts";
+import type { Sequence } from "../../cache/sequence.ts";
+import { assert, TurboQuantError } from "../../errors.ts";
+import type { LogitRows, Runner, Work } from "../runner.ts";
+
+/** Enough that the device has work while the host handles a token; more would only be thrown away at the end. */
+const STEPS_IN_FLIGHT = 3;
+const NO_LOGITS = new Float32Array(0);
+
+/** How the next tokens of a row are drawn. */
+export interface RowDraw {
+  /** Null when the host has to see the logits. */
+  readonly draw: Draw | null;
+  /** Tokens drawn so far. */
+  readonly completionTokens: number;
+  /** The number in [0, 1) that the n-th draw takes, the first being 0. */
+  uniform(n: number): number;
+  /** Tokens that may follow `length` tokens. */
+  left(length: number): number;
+}
+
+export interface LoopRow {
+  /** All tokens; the sequence may lag behind by those that are to be fed. */
+  readonly tokens: readonly number[];
+  readonly sequence: Sequence | null;
+  readonly continuation: RowDraw;
+}
+
+export interface StepSpan<Row extends LoopRow = LoopRow> {
+  readonly row: Row;
+  /** Tokens to feed from the end of the row's sequence on. */
+  readonly count: number;
+  readonly logits: LogitRows;
+  readonly onPageEnd?: Work["onPageEnd"];
+}
+
+export interface StepOutcome<Row extends LoopRow = LoopRow> {
+  readonly row: Row;
+  /** [rows asked for][vocabSize]; empty when the token was drawn on the device. */
+  readonly logits: Float32Array;
+  readonly sample: DeviceSample | null;
+}
+
+export class StepLoop<Row extends LoopRow = LoopRow> {
+  readonly #runner: Runner;
+  readonly #onFull: () => boolean;
+  /** By how they draw; null where the backend cannot. Those that no row of a step uses are closed. */
+  readonly #streams = new Map<string, TokenStream | null>();
+  readonly #inFlight: Promise<readonly DeviceSample[]>[] = [];
+  /** Rows of the steps in flight, and those of them that have ended meanwhile. */
+  #rows: readonly Row[] = [];
+  #stream: TokenStream | null = null;
+  readonly #ended = new Set<Row>();
+
+  /** onFull: makes room for pages of steps ahead; false when there is none to make */
+  constructor(runner: Runner, onFull: () => boolean = () => false) {
+    this.#runner = runner;
+    this.#onFull = onFull;
+  }
+
+  /** Rows of the steps in flight; empty when there are none. */
+  get ahead(): readonly Row[] {
+    return this.#inFlight.length > 0 ? this.#rows : [];
+  }
+
+  /** Whether tokens of this row, all but the first, are drawn on the device. */
+  drawsOnDevice({ continuation: { draw } }: LoopRow): boolean {
+    return draw !== null && this.#streamFor(draw, 0) !== null;
+  }
+
+  /**
+   * Runs a step while none is in flight, and perhaps begins the next ones. returns: in the order of the spans
+   * @throws TurboQuantError out_of_memory — no room for the step; whatever the backend throws. No sequence has advanced.
+   */
+  async step(spans: readonly StepSpan<Row>[]): Promise<StepOutcome<Row>[]> {
+    assert(this.#inFlight.length === 0, "a step while others are in flight");
+    const groups = this.#groups(spans);
+    this.#closeOthers(groups);
+    const [alike] = groups.values();
+    if (alike?.length === spans.length && groups.size === 1 && spans.every(({ count }) => count === 1)) {
+      this.#rows = spans.map(({ row }) => row);
+      [this.#stream] = [...groups.keys()].map((key) => this.#streams.get(key)!) as [TokenStream];
+      return this.next(true);
+    }
+    return this.#single(spans, groups);
+  }
+
+  /**
+   * The tokens of the oldest step in flight, of the rows that have not ended.
+   * goesOn: begin more steps of these rows
+   * @throws as `step`; the steps in flight are taken back
+   */
+  async next(goesOn: boolean): Promise<StepOutcome<Row>[]> {
+    try {
+      if (goesOn) this.#fill();
+      const samples = (await this.#inFlight.shift())!;
+      const outcomes: StepOutcome<Row>[] = [];
+      for (const [i, row] of this.#rows.entries()) {
+        if (this.#ended.has(row)) continue;
+        row.sequence!.commit(1);
+        outcomes.push({ row, logits: NO_LOGITS, sample: samples[i]! });
+      }
+      if (this.#inFlight.length === 0) this.cancel();
+      return outcomes;
+    } catch (error) {
+      this.cancel();
+      throw error;
+    }
+  }
+
+  /** A row ends, or gives its sequence up: what is in flight of it is taken back. */
+  end(row: Row): void {
+    if (!this.#rows.includes(row) || this.#ended.has(row)) return;
+    this.#ended.add(row);
+    row.sequence?.dropReserved();
+  }
+
+  /** Takes back the steps in flight. The device may still be at them: whatever comes later is queued behind them. */
+  cancel(): void {
+    this.#inFlight.length = 0;
+    for (const row of this.#rows) if (!this.#ended.has(row)) row.sequence?.dropReserved();
+    this.#rows = [];
+    this.#ended.clear();
+  }
+
+  /** Idempotent; a closed loop may be used again. */
+  close(): void {
+    this.cancel();
+    for (const stream of this.#streams.values()) stream?.close();
+    this.#streams.clear();
+  }
+
+  /** Begins steps until enough are in flight. */
+  #fill(): void {
+    let left = STEPS_IN_FLIGHT;
+    for (const { tokens, continuation } of this.#rows) left = Math.min(left, continuation.left(tokens.length));
+    // The step at hand is always taken.
+    while (this.#inFlight.length < Math.max(1, left)) if (!this.#launch()) break;
+  }
+
+  /** Queues one more step; its tokens are known to the host when nothing is in flight. false: there is no room ahead. */
+  #launch(): boolean {
+    const ahead = this.#inFlight.length;
+    try {
+      for (const { sequence } of this.#rows) this.#reserve(sequence!, ahead);
+    } catch (error) {
+      // The rows may end before they get there.
+      if (ahead > 0 && error instanceof TurboQuantError && error.code === "out_of_memory") return false;
+      throw error;
+    }
+    const { length } = this.#rows;
+    const step: Step = {
+      tokens: Int32Array.from(this.#rows, ({ tokens }) => (ahead === 0 ? tokens.at(-1)! : 0)),
+      positions: Int32Array.from(this.#rows, ({ sequence }) => sequence!.length + ahead),
+      spans: this.#rows.map(({ sequence }, row) => ({
+        sequence: sequence!,
+        start: sequence!.length + ahead,
+        count: 1,
+        row,
+      })),
+      logitRows: Int32Array.from({ length }, (_, row) => row),
+      ...(ahead > 0 && { tokensFrom: this.#stream! }),
+    };
+    const logits = this.#runner.decoder.queue(step)!;
+    const uniforms = this.#rows.map(({ continuation }) => continuation.uniform(continuation.completionTokens + ahead));
+    const arrival = this.#stream!.sample(logits, length, uniforms);
+    // A failure is met when its token is asked for, which may be never.
+    arrival.catch(() => {});
+    this.#inFlight.push(arrival);
+    return true;
+  }
+
+  #reserve(sequence: Sequence, ahead: number): void {
+    for (;;) {
+      try {
+        sequence.reserve(ahead + 1);
+        return;
+      } catch (error) {
+        const isFull = error instanceof TurboQuantError && error.code === "out_of_memory";
+        if (ahead === 0 || !isFull || !this.#onFull()) throw error;
+      }
+    }
+  }
+
+  /** A step of any rows: logits of the host's rows come first, then those of each stream. */
+  async #single(
+    spans: readonly StepSpan<Row>[],
+    groups: ReadonlyMap<string, readonly number[]>,
+  ): Promise<StepOutcome<Row>[]> {
+    const { decoder } = this.#runner;
+    const { vocabSize } = decoder.config;
+    const works = spans.map(({ row: { sequence, tokens }, count, logits, onPageEnd }): Work => {
+      const at = sequence!.length;
+      return { sequence: sequence!, tokens: tokens.slice(at, at + count), logits, ...(onPageEnd && { onPageEnd }) };
+    });
+    const onDevice = new Set([...groups.values()].flat());
+    const onHost = works.map((_, i) => i).filter((i) => !onDevice.has(i));
+    const rowsOf = ({ logits, tokens }: Work): number => (logits === "all" ? tokens.length : logits === "last" ? 1 : 0);
+    const hostRows = onHost.reduce((sum, i) => sum + rowsOf(works[i]!), 0);
+    const samples: DeviceSample[] = [];
+    const read = async (logits: Buf | null): Promise<Float32Array> => {
+      let firstRow = hostRows;
+      const arrivals = [...groups].map(([key, indices]) => {
+        const uniforms = indices.map((i) => {
+          const { continuation } = spans[i]!.row;
+          return continuation.uniform(continuation.completionTokens);
+        });
+        const arrival = this.#streams.get(key)!.sample(logits!, indices.length, uniforms, firstRow);
+        arrival.catch(() => {});
+        firstRow += indices.length;
+        return arrival;
+      });
+      const values = hostRows > 0 ? await decoder.ops.readback(logits!, hostRows * vocabSize) : NO_LOGITS;
+      const drawn = await Promise.all(arrivals);
+      for (const [group, indices] of [...groups.values()].entries()) {
+        for (const [n, i] of indices.entries()) samples[i] = drawn[group]![n]!;
+      }
+      return values;
+    };
+    const values = await this.#runner.run(works, read, [...onHost, ...[...groups.values()].flat()]);
+    let at = 0;
+    const logitsOf = new Map<number, Float32Array>();
+    for (const i of onHost) {
+      const length = rowsOf(works[i]!) * vocabSize;
+      logitsOf.set(i, values.subarray(at, at + length));
+      at += length;
+    }
+    return spans.map(({ row }, i) => ({ row, logits: logitsOf.get(i) ?? NO_LOGITS, sample: samples[i] ?? null }));
+  }
+
+  /** Spans whose token is drawn on the device, by stream. */
+  #groups(spans: readonly StepSpan<Row>[]): Map<string, number[]> {
+    const groups = new Map<string, number[]>();
+    const counts = new Map<string, number>();
+    const most = this.#runner.decoder.ops.sampling?.maxRows ?? 0;
+    for (const [i, { row, count, logits }] of spans.entries()) {
+      const { draw, completionTokens } = row.continuation;
+      const isDrawn = logits === "last" && row.sequence!.length + count === row.tokens.length && completionTokens > 0;
+      if (!draw || !isDrawn) continue;
+      const kind = keyOf(draw, 0);
+      const before = counts.get(kind) ?? 0;
+      const part = Math.floor(before / most);
+      if (!this.#streamFor(draw, part)) continue;
+      counts.set(kind, before + 1);
+      const key = keyOf(draw, part);
+      const group = groups.get(key);
+      if (group) group.push(i);
+      else groups.set(key, [i]);
+    }
+    return groups;
+  }
+
+  #streamFor(draw: Draw, part: number): TokenStream | null {
+    const { ops, config } = this.#runner.decoder;
+    if (!ops.sampling) return null;
+    const key = keyOf(draw, part);
+    let stream = this.#streams.get(key);
+    if (stream === undefined) {
+      stream = ops.sampling.createStream(draw, config.vocabSize);
+      this.#streams.set(key, stream);
+    }
+    return stream;
+  }
+
+  #closeOthers(groups: ReadonlyMap<string, unknown>): void {
+    for (const [key, stream] of this.#streams) {
+      if (groups.has(key)) continue;
+      stream?.close();
+      this.#streams.delete(key);
+    }
+  }
+}
+
+/** part: of the rows that draw alike, where they are more than one stream draws */
+const keyOf = ({ temperature, topK, topP, minP }: Draw, part: number): string =>
+  `${temperature}/${topK}/${topP}/${minP}/${part}`;
