@@ -1,7 +1,7 @@
 /** @file The engine: a model, its tokenizer and its cache behind `load`, `generate` and `chat`. */
 import type { BackendName, Draw, Ops, WeightType } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
-import { restoreSequence } from "../cache/snapshot.ts";
+import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
@@ -112,6 +112,11 @@ export class LLM {
 
   get ops(): Ops {
     return this.decoder.ops;
+  }
+
+  /** What a snapshot must agree with to be restored here. */
+  get snapshotIdentity(): SnapshotIdentity {
+    return { fingerprint: this.fingerprint, kvSpec: this.decoder.kv.text };
   }
 
   /**
@@ -249,10 +254,7 @@ export class LLM {
   /** A session from the bytes of `Session.save`. @throws TurboQuantError invalid_file — another model or format, or damaged */
   restore(bytes: Uint8Array): Session {
     this.#assertLive();
-    const { sequence, tokens } = restoreSequence(this.cache, bytes, {
-      fingerprint: this.fingerprint,
-      kvSpec: this.decoder.kv.text,
-    });
+    const { sequence, tokens } = restoreSequence(this.cache, bytes, this.snapshotIdentity);
     return new Session(this, sequence, tokens);
   }
 

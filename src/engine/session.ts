@@ -1,17 +1,26 @@
 /** @file One conversation with its cache: prompt in, tokens out, fork, rewind, save. */
 import type { Sequence } from "../cache/sequence.ts";
-import { saveSequence } from "../cache/snapshot.ts";
+import { type SnapshotIdentity, saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
-import { Continuation } from "./continuation.ts";
+import { Continuation, type ContinuationModel } from "./continuation.ts";
 import { type FinishReason, figuresOf, type GenerateOptions, type GenerationChunk } from "./generation.ts";
-import type { LLM } from "./llm.ts";
-import { resolveSamplingParams } from "./sampling-params.ts";
+import type { Runner } from "./runner.ts";
+import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
 import { StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
+/** What a session needs of its model; an `LLM` has it. */
+export interface SessionModel extends ContinuationModel {
+  readonly runner: Runner;
+  readonly samplingDefaults: Partial<SamplingParams>;
+  readonly snapshotIdentity: SnapshotIdentity;
+  /** Token ids of a conversation up to where the assistant is to speak. */
+  encodeChat(messages: readonly ChatMessage[]): Promise<number[]>;
+}
+
 export class Session {
-  readonly llm: LLM;
+  readonly #model: SessionModel;
   readonly #sequence: Sequence;
   /** Every token said so far; the cache may lag behind by the last sampled one. */
   readonly #tokens: number[];
@@ -19,8 +28,8 @@ export class Session {
   /** Tokens that the last rewind took out of the cache although they are part of the conversation. */
   #rereadTokens = 0;
 
-  constructor(llm: LLM, sequence: Sequence, tokens: readonly number[] = []) {
-    this.llm = llm;
+  constructor(model: SessionModel, sequence: Sequence, tokens: readonly number[] = []) {
+    this.#model = model;
     this.#sequence = sequence;
     this.#tokens = [...tokens];
   }
@@ -48,8 +57,8 @@ export class Session {
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void> {
     const { signal, onPrefill, ignoreEos = false, constraint, ...sampling } = options;
-    const params = resolveSamplingParams({ ...this.llm.samplingDefaults, ...sampling });
-    const { runner, tokenizer } = this.llm;
+    const params = resolveSamplingParams({ ...this.#model.samplingDefaults, ...sampling });
+    const { runner, tokenizer } = this.#model;
     const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
     if (this.#tokens.length + ids.length === 0) {
       throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
@@ -74,7 +83,7 @@ export class Session {
     const before = this.#tokens.length;
     for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
     const pending = this.#tokens.slice(this.#sequence.length);
-    const continuation = new Continuation(this.llm, { params, ignoreEos, constraint });
+    const continuation = new Continuation(this.#model, { params, ignoreEos, constraint });
     const row = { tokens: this.#tokens, sequence: this.#sequence, continuation };
     const loop = new StepLoop(runner);
     try {
@@ -119,7 +128,7 @@ export class Session {
 
   /** Renders `messages` with the model's chat template, reuses what the cache already holds of them, and answers. */
   async *chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
-    const ids = await this.llm.encodeChat(messages);
+    const ids = await this.#model.encodeChat(messages);
     const shared = this.rewindTo(ids);
     yield* this.generate(ids.slice(shared), options);
   }
@@ -141,14 +150,13 @@ export class Session {
 
   /** A second session with the same history; cache pages are shared until one of them writes. */
   fork(): Session {
-    return new Session(this.llm, this.#sequence.fork(), this.#tokens);
+    return new Session(this.#model, this.#sequence.fork(), this.#tokens);
   }
 
   /** The cache and the tokens as one file; `LLM.restore` reads it. */
   save(): Promise<Uint8Array> {
     return saveSequence(this.#sequence, {
-      fingerprint: this.llm.fingerprint,
-      kvSpec: this.llm.decoder.kv.text,
+      ...this.#model.snapshotIdentity,
       tokens: this.#tokens,
     });
   }

@@ -29,7 +29,7 @@ export class Residency {
     this.#llm = llm;
     this.#savedBudgetBytes = savedBudgetBytes;
     this.isRowInvariant = isRowInvariant(llm.ops.name, llm.cache);
-    this.identity = { fingerprint: llm.fingerprint, kvSpec: llm.decoder.kv.text };
+    this.identity = llm.snapshotIdentity;
   }
 
   /** Bytes of preempted jobs. */
