@@ -8,6 +8,7 @@ import { createWebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { KvCache } from "../src/cache/kv-cache.ts";
 import { PagePool } from "../src/cache/page-pool.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../src/quant/prepared-layer.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
 import { gaussians, relativeError, upload } from "./support/wasm-backend.ts";
 import { tolerance } from "./tolerances.ts";
@@ -33,7 +34,7 @@ const STEPS: readonly (readonly number[])[] = [
 async function run(ops: Ops, layer: AttentionLayer): Promise<Float32Array[]> {
   const cache = new KvCache(
     [{ numKvHeads: NUM_KV_HEADS, headDim: HEAD_DIM }],
-    () => layer.format,
+    () => layer.kv.format,
     new PagePool(ops.pages),
   );
   const sequences = STEPS[0]!.map(() => cache.createSequence());
@@ -82,14 +83,13 @@ async function compare(ops: Ops, kv: string, slidingWindow: number): Promise<voi
     numHeads: NUM_HEADS,
     numKvHeads: NUM_KV_HEADS,
     headDim: HEAD_DIM,
-    format: parseKvSpec(kv).forLayer(0),
+    kv: new PreparedLayer(parseKvSpec(kv).forLayer(0), { numKvHeads: NUM_KV_HEADS, headDim: HEAD_DIM }),
     slidingWindow,
     scale: 1 / Math.sqrt(HEAD_DIM),
     qNorm: null,
     kNorm: null,
     rope: 0,
     normEps: 1e-6,
-    calibration: null,
   };
   const [own, expected] = [await run(ops, layer), await run(createReferenceBackend(), layer)];
   own.forEach((output, step) => {

@@ -84,3 +84,19 @@ it("maps are derived when a format is loaded, not by the first token", async () 
   await collect(view.generate(PROMPT, OPTIONS));
   expect(derived() - before).toBe(0);
 });
+
+it("views of other formats give back all they took", async () => {
+  await calibrate(1);
+  await using llm = await LLM.load(folder, { kv: "f16", threads: 1 });
+  const run = async (kv: string): Promise<void> => {
+    await using view = await llm.withKv(kv);
+    await collect(view.generate(PROMPT, { ...OPTIONS, maxNewTokens: 2 }));
+  };
+  const others = ["paper-3+qjl", "k2v2", "k4v4,rotation=qr,seed=3", "k8v8,feedback=off"];
+  // Scratch memory grows to what is needed most, and pages stay with the backend.
+  for (const kv of ["k4v4", ...others]) await run(kv);
+  const before = llm.ops.usedBytes!;
+  for (let n = 0; n < 40; n++) await run("k4v4");
+  for (const kv of others) await run(kv);
+  expect(llm.ops.usedBytes).toBe(before);
+});

@@ -27,7 +27,7 @@ export function quantizeFullPages(
 
 function quantizePage(
   { sequence }: Span,
-  { index, format, headDim }: AttentionLayer,
+  { index, kv: { format }, headDim }: AttentionLayer,
   pageIndex: number,
   bytesOf: (address: PageAddress, numBytes: number) => Uint8Array,
 ): void {

@@ -6,8 +6,8 @@
  */
 import type { PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
-import type { LayerCalibration } from "../quant/calibration.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
+import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 
@@ -59,7 +59,8 @@ export interface AttentionLayer {
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
-  readonly format: LayerKvFormat;
+  /** Format of its cache and calibration, and what backends keep for the two. */
+  readonly kv: PreparedLayer;
   /** Attend only to the last `slidingWindow` positions, the own included; 0 for all. */
   readonly slidingWindow: number;
   /** Softmax scale, usually 1/√headDim. */
@@ -70,7 +71,6 @@ export interface AttentionLayer {
   readonly qNorm: Weight | null;
   readonly kNorm: Weight | null;
   readonly normEps: number;
-  readonly calibration: LayerCalibration | null;
 }
 
 /** How a token is drawn; fields as in the engine's `SamplingParams`. */
@@ -129,6 +129,8 @@ export interface Ops {
   readonly memory?: BackendMemory;
   /** Memory for KV pages. */
   readonly pages: PageStorage;
+  /** Bytes that weights, activations, pages, tables and scratch take now. Absent where nobody counts. */
+  readonly usedBytes?: number;
   /** Tokens of a prefill step that use this backend well and can still be interrupted soon. */
   readonly chunkTokens: number;
   /** Absent where the host samples. */

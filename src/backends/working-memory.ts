@@ -1,4 +1,5 @@
 /** @file What a backend allocates besides weights, activations and KV pages, for a given load. Memory plans add it up. */
+import type { RotationKind } from "../quant/kv-format.ts";
 import type { BackendName, WeightType } from "./ops.ts";
 
 /** Backends whose memory can be planned; the reference backend is for checking only. */
@@ -22,4 +23,7 @@ export interface Load {
   /** Shapes of the matrices that every row of a step is multiplied with: all but embeddings and the head. */
   readonly matrices: readonly { readonly rows: number; readonly cols: number }[];
   readonly weights: WeightType;
+  /** Of every layer's calibration in its cache format (`preparedBytes`); 0 without one. */
+  readonly calibrationBytes: number;
+  readonly rotation: RotationKind;
 }

@@ -7,6 +7,7 @@ import { CounterRng } from "../math/rng.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { ropeFor } from "../models/rope.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../quant/prepared-layer.ts";
 
 /** Rows appended at once. */
 export const FILL_ROWS = 256;
@@ -20,14 +21,13 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
     numHeads: config.numHeads,
     numKvHeads: config.numKvHeads,
     headDim: config.headDim,
-    format: kv.forLayer(index),
+    kv: new PreparedLayer(kv.forLayer(index), config),
     slidingWindow: config.slidingWindow(index),
     scale: 1 / Math.sqrt(config.headDim),
     rope: 0,
     qNorm: null,
     kNorm: null,
     normEps: config.rmsNormEps,
-    calibration: null,
   };
 }
 

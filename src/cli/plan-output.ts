@@ -20,7 +20,8 @@ export function planText(plan: MemoryPlan): string {
 function head(plan: MemoryPlan): string {
   const { model, weights, context, sequences } = plan;
   const { numKvHeads, headDim } = model.layers[0]!;
-  const working = formatBytes(plan.activationBytes + plan.formats[0]!.workingBytes);
+  // What a calibration comes to depends on the format; the largest is said.
+  const working = formatBytes(plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes }) => workingBytes)));
   const capped = plan.availableBytes < plan.memoryBytes - plan.reserveBytes ? "; wasm addresses 4 GiB of it" : "";
   return plainTable(
     [

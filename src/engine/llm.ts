@@ -6,7 +6,7 @@ import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { calibrationTag, loadCalibration } from "../models/calibration-file.ts";
+import { CALIBRATION_FILE, calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
@@ -141,7 +141,8 @@ export class LLM {
       const tokenizer = await loadTokenizer(checkpoint.files);
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
-      const started = await startBackend(options, modelOfCheckpoint(config, source.name, tensors));
+      const model = modelOfCheckpoint(config, source.name, tensors);
+      const started = await startBackend(options, { ...model, isCalibrated: await source.has(CALIBRATION_FILE) });
       ops = started.ops;
       const { fit, choice, note } = started;
       const decoder = await Decoder.load(ops, checkpoint, {
@@ -258,7 +259,10 @@ export class LLM {
     return new Session(this, sequence, tokens);
   }
 
-  /** Frees weights, pages and threads; of `withKv` the activations only, its sessions give back their pages themselves. */
+  /**
+   * Frees weights, pages and threads; of `withKv` the activations and what was made of its calibration only, its sessions give
+   * back their pages themselves.
+   */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;

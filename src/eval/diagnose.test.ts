@@ -4,22 +4,22 @@ import type { AttentionLayer } from "../backends/ops.ts";
 import { DEFAULT_PROMPT } from "../cli/default-prompt.ts";
 import { LLM } from "../engine/llm.ts";
 import { CounterRng } from "../math/rng.ts";
+import type { LayerCalibration } from "../quant/calibration.ts";
 import { getCodebook } from "../quant/codebook.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../quant/prepared-layer.ts";
 import { diagnoseFormats, diagnoseLayer } from "./diagnose.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
 const SHAPE = { index: 0, numHeads: 4, numKvHeads: 2, headDim: 64, slidingWindow: 0, scale: 1 / 8 };
 
-const layerOf = (kv: string, more: Partial<AttentionLayer> = {}): AttentionLayer => ({
+const layerOf = (kv: string, calibration: LayerCalibration | null = null): AttentionLayer => ({
   ...SHAPE,
-  format: parseKvSpec(kv).forLayer(0),
+  kv: new PreparedLayer(parseKvSpec(kv).forLayer(0), SHAPE, calibration),
   qNorm: null,
   kNorm: null,
   rope: 0,
   normEps: 0,
-  calibration: null,
-  ...more,
 });
 
 /** Independent Gaussian vectors; queries of RMS 2 before the scale, keys of RMS 3 around `mean`. */
@@ -80,7 +80,7 @@ describe("diagnoseLayer", () => {
       value: null,
     };
     const [without, with_] = [undefined, calibration].map((c) =>
-      diagnoseLayer(layerOf("paper-4", { calibration: c ?? null }), vectors),
+      diagnoseLayer(layerOf("paper-4", c ?? null), vectors),
     ) as [ReturnType<typeof diagnoseLayer>, ReturnType<typeof diagnoseLayer>];
     // √(12² + 3²) / 3 = 4.1
     expect(without.logitNoise! / with_.logitNoise!).toBeGreaterThan(3.5);

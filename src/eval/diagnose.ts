@@ -104,15 +104,16 @@ interface Coded {
 }
 
 export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: LayerVectors): LayerDiagnosis {
-  const { numHeads, numKvHeads, headDim: d, format } = layer;
+  const { numHeads, numKvHeads, headDim: d } = layer;
+  const { format } = layer.kv;
   const tokens = keys.length / (numKvHeads * d);
   const group = numHeads / numKvHeads;
   const kCodec = new RowCodec(format.k, format, d);
   const [keyErrors, valueErrors] = [new VectorErrors(), new VectorErrors()];
   const noise = { squares: 0, count: 0, cosines: 0, rows: 0 };
   let [squaresQ, squaresK, law] = [0, 0, 0];
-  const keyConstants = headCalibrations(layer.calibration, format, d, "k");
-  const valueConstants = headCalibrations(layer.calibration, format, d, "v");
+  const keyConstants = headCalibrations(layer.kv, "k");
+  const valueConstants = headCalibrations(layer.kv, "v");
   for (let head = 0; head < numKvHeads; head++) {
     const calibration = keyConstants(head);
     const k = code(keys, head, layer, "k", calibration);
@@ -157,7 +158,7 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
 function code(
   vectors: Float32Array,
   head: number,
-  { numKvHeads, headDim: d, format }: AttentionLayer,
+  { numKvHeads, headDim: d, kv: { format } }: AttentionLayer,
   side: "k" | "v",
   calibration: HeadCalibration | null,
 ): Coded {
@@ -192,7 +193,7 @@ function code(
 }
 
 /** Positions [from, to) that the query at position i reads as codes. */
-function codeRange({ format, slidingWindow }: AttentionLayer, i: number): readonly [number, number] {
+function codeRange({ kv: { format }, slidingWindow }: AttentionLayer, i: number): readonly [number, number] {
   const exact = hasExactStream(format);
   const from = Math.max(exact ? format.sinks : 0, slidingWindow > 0 ? i - slidingWindow + 1 : 0);
   // The window is the last `window` positions, i included.

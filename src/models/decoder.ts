@@ -4,7 +4,6 @@ import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
-import { kvTransforms } from "../quant/kv-transform.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
@@ -137,7 +136,7 @@ export class Decoder {
   ): Promise<void> {
     const most = Math.min(chunkTokens, contextLength);
     // Tenths of a second for a large layer, which are load time rather than the first token's.
-    for (const layer of this.#stage.attentionLayers) kvTransforms(layer.calibration, layer.format, layer.headDim);
+    for (const { kv } of this.#stage.attentionLayers) void kv.transforms;
     // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
     await this.ops.rehearse?.(
       most,
@@ -169,7 +168,7 @@ export class Decoder {
     sequence.release();
   }
 
-  /** Frees activations. Weights live as long as the backend. */
+  /** Frees activations and what was made of the calibration; no step may follow. Weights live as long as the backend. */
   dispose(): void {
     this.#stage.dispose();
     this.#freeLogits();

@@ -109,7 +109,9 @@ export class Stage {
     this.#ropes = ropes;
   }
 
+  /** Frees scratch memory and what blocks keep; weights are the caller's. */
   dispose(): void {
+    for (const { block } of this.#branches) block.dispose?.();
     this.#freeBuffers();
   }
 

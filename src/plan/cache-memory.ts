@@ -4,8 +4,10 @@ import { bufferBytes } from "../backends/webgpu/queue/buffers.ts";
 import { slabCapacity } from "../backends/webgpu/queue/page-storage.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
+import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import { preparedBytes } from "../quant/prepared-layer.ts";
 import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
 import type { PlannedModel } from "./model-memory.ts";
 
@@ -19,14 +21,29 @@ export interface HeldMemory {
 /** The cache of one model and format at any length. Lengths are tokens of one sequence. */
 export class CacheMemory {
   readonly #layers: readonly LayerCache[];
+  readonly #kv: KvSpec;
+  readonly #isCalibrated: boolean | undefined;
   /** Of one sequence, whatever its length. */
   readonly #fixedBytes: number;
 
   /** @throws TurboQuantError invalid_argument — a head_dim that cannot be packed, or a layers= range beyond the model */
   constructor(model: PlannedModel, kv: KvSpec) {
     kv.validateLayers(model.numLayers ?? model.layers.length);
+    this.#kv = kv;
+    this.#isCalibrated = model.isCalibrated;
     this.#fixedBytes = model.fixedStateBytes ?? 0;
     this.#layers = model.layers.map((shape, index) => layerCache(kv.forLayer(shape.modelLayer ?? index), shape));
+  }
+
+  /** What a backend keeps of the calibration that the format asks for, as far as the model may have one. */
+  get calibrationBytes(): number {
+    const { calibration } = this.#kv;
+    if (calibration === "off" || (calibration === "auto" && this.#isCalibrated === false)) return 0;
+    return this.#layers.reduce((sum, { format, main }) => sum + preparedBytes(format, main), 0);
+  }
+
+  get rotation(): RotationKind {
+    return this.#kv.forLayer(0).rotation;
   }
 
   /** Bytes of the pages of one sequence at rest: the engine's `numBytes`. */

@@ -170,7 +170,7 @@ class Planner {
 
   at(kv: string, cache: CacheMemory, context: number, sequences = this.#sequences): PlannedCache {
     const { bytes: heldBytes, largestBinding } = cache.held(context, sequences, this.#rows(1), this.backend);
-    const workingBytes = this.#working(context, sequences);
+    const workingBytes = this.#working(cache, context, sequences);
     const running = this.weights.bytes + heldBytes + this.activations(sequences) + workingBytes;
     const freeBytes = this.availableBytes - running;
     return {
@@ -191,7 +191,7 @@ class Planner {
     return Math.max(sequences, this.backend === "wasm" ? WASM_CHUNK_TOKENS : GPU_CHUNK_TOKENS.matrices);
   }
 
-  #working(tokens: number, sequences: number): number {
+  #working(cache: CacheMemory, tokens: number, sequences: number): number {
     const { layers, numHeads, vocabSize, weights } = this.#model;
     const load = {
       rows: this.#rows(sequences),
@@ -205,6 +205,8 @@ class Planner {
       widestInput: Math.max(...weights.map(({ cols, use }) => (use === "vector" ? 0 : cols))),
       matrices: weights.filter(({ use }) => use === "matrix"),
       weights: this.weights.type,
+      calibrationBytes: cache.calibrationBytes,
+      rotation: cache.rotation,
     };
     return this.backend === "wasm" ? wasmWorkingBytes(load) : gpuWorkingBytes(load);
   }

@@ -43,5 +43,7 @@ export interface PlannedModel {
   readonly weights: readonly PlannedWeight[];
   /** Type of the stored matrices: from the config, or of each tensor from the headers. */
   readonly storedType: WeightType;
+  /** False where the checkpoint carries no KV calibration of its own; absent where nobody looked. */
+  readonly isCalibrated?: boolean;
   readonly storedTypeOf?: ReadonlyMap<string, WeightType>;
 }

@@ -3,6 +3,7 @@ import type { WeightType } from "../backends/ops.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
+import { CALIBRATION_FILE } from "../models/calibration-file.ts";
 import type { ModelConfig } from "../models/config.ts";
 import type { PlannedModel } from "./model-memory.ts";
 import { modelOfConfig, plannedModel } from "./planned-model.ts";
@@ -16,7 +17,8 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
   const checkpoint = await openCheckpoint(source);
   const model = { ...plannedModel(await checkpoint.config(), `${source.name}/config.json`), name: source.name };
   if (!model.runs || checkpoint.container === null) return model;
-  return { ...model, ...storedTypesOf(await checkpoint.tensors()) };
+  const isCalibrated = await source.has(CALIBRATION_FILE);
+  return { ...model, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };
 }
 
 /** A model that this package runs, with the types of its tensors. */

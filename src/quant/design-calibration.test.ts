@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { prepared } from "../../test/helpers/calibration.ts";
 import { CounterRng } from "../math/rng.ts";
 import { LayerMoments } from "./design-calibration.ts";
-import { kvTransforms } from "./kv-transform.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { headCalibrations, RowCodec } from "./row-codec.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
@@ -34,9 +34,9 @@ const output = correlated(100 * 2, 2);
 function logitNoise(spec: string, calibration: ReturnType<typeof designed>["calibration"] | null): number {
   const format = parseKvSpec(spec).forLayer(0);
   const codec = new RowCodec(format.k, format, D);
-  const constants = headCalibrations(calibration, format, D, "k")(0);
+  const constants = headCalibrations(prepared(calibration, format, D), "k")(0);
   const quantizer = new VectorQuantizer(D, 4, format.k.scale, format.k.search);
-  const feedback = kvTransforms(calibration, format, D).k.feedback;
+  const feedback = prepared(calibration, format, D).transforms.k.feedback;
   let sum = 0;
   for (let n = 0; n < 400; n++) {
     const k = keys.slice((n + 9) * D, (n + 10) * D);

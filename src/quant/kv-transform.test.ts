@@ -1,9 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { randomCalibration } from "../../test/helpers/calibration.ts";
+import { prepared, randomCalibration } from "../../test/helpers/calibration.ts";
 import { gaussianVector, innerProduct } from "../../test/support/vectors.ts";
 import { cholesky, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration } from "./calibration.ts";
-import { kvTransforms } from "./kv-transform.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { createRotation } from "./rotation.ts";
 import { headCalibrations, RowCodec } from "./row-codec.ts";
@@ -24,9 +23,9 @@ function falling(decades: number): LayerCalibration {
 /** Σ λ e² of 300 Gaussian vectors, each scaled to its own codes, back in the space of A; relative to Σ λ x². */
 function metricError(calibration: LayerCalibration, spec: string, bits: number): number {
   const format = formatOf(spec);
-  const feedback = kvTransforms(calibration, format, D).v.feedback;
+  const feedback = prepared(calibration, format, D).transforms.v.feedback;
   const codec = new RowCodec(format.v, format, D);
-  const constants = headCalibrations(calibration, format, D, "v")(0);
+  const constants = headCalibrations(prepared(calibration, format, D), "v")(0);
   const quantizer = new VectorQuantizer(D, bits, format.v.scale, format.v.search);
   const { metric } = calibration.value!;
   let [error, total] = [0, 0];
@@ -51,8 +50,8 @@ describe("kvTransforms", () => {
     for (const spec of ["k4v4", "k2v3,rotation=qr", "k4v4,rotation=none", "k4v4,feedback=off"]) {
       const format = formatOf(spec);
       for (const head of [0, 1]) {
-        const key = headCalibrations(calibration, format, D, "k")(head)!;
-        const value = headCalibrations(calibration, format, D, "v")(head);
+        const key = headCalibrations(prepared(calibration, format, D), "k")(head)!;
+        const value = headCalibrations(prepared(calibration, format, D), "v")(head);
         const [q, k, v] = [gaussianVector(D, 1), gaussianVector(D, 2), gaussianVector(D, 3)];
         const expected = innerProduct(
           q,
@@ -75,7 +74,7 @@ describe("kvTransforms", () => {
 
   it("a flat metric asks for nothing: codes of the plain rounding", () => {
     const calibration = falling(0);
-    const { feedback } = kvTransforms(calibration, formatOf("k4v4"), D).v;
+    const { feedback } = prepared(calibration, formatOf("k4v4"), D).transforms.v;
     const [plain, fed] = [0, 1].map(() => new VectorQuantizer(D, 4, "least-squares", true)) as [
       VectorQuantizer,
       VectorQuantizer,
@@ -127,7 +126,7 @@ describe("kvTransforms", () => {
       });
       const m = multiply(pi, transpose(multiply(pi, diagonal, d), d), d);
       const c = cholesky(m.toReversed(), d);
-      const { feedback } = kvTransforms(calibration, format, d).k;
+      const { feedback } = prepared(calibration, format, d).transforms.k;
       for (let j = 0; j < d; j++) {
         for (let i = j + 1; i < d; i++) {
           const [row, column] = [d - 1 - j, d - 1 - i];
@@ -140,11 +139,11 @@ describe("kvTransforms", () => {
   it("is the identity without a calibration, for float sides, sketches and presets that do not ask", () => {
     const calibration = randomCalibration(1, D);
     const nothing = { forward: null, inverse: null, feedback: null };
-    expect(kvTransforms(null, formatOf("k4v4"), D)).toEqual({ k: nothing, v: nothing });
+    expect(prepared(null, formatOf("k4v4"), D).transforms).toEqual({ k: nothing, v: nothing });
     for (const spec of ["f16", "paper-4", "paper-4+qjl,feedback=on", "q4_0r"]) {
-      expect(kvTransforms(calibration, formatOf(spec), D).k, spec).toEqual(nothing);
+      expect(prepared(calibration, formatOf(spec), D).transforms.k, spec).toEqual(nothing);
     }
-    expect(kvTransforms(calibration, formatOf("k4v4,transform=off"), D).k.forward).toBeNull();
-    expect(kvTransforms(calibration, formatOf("k4v4,feedback=off"), D).k.feedback).toBeNull();
+    expect(prepared(calibration, formatOf("k4v4,transform=off"), D).transforms.k.forward).toBeNull();
+    expect(prepared(calibration, formatOf("k4v4,feedback=off"), D).transforms.k.feedback).toBeNull();
   });
 });

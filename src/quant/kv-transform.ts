@@ -32,45 +32,28 @@ export interface LayerTransforms {
 }
 
 const IDENTITY: SideTransform = { forward: null, inverse: null, feedback: null };
-const NONE: LayerTransforms = { k: IDENTITY, v: IDENTITY };
-const made = new WeakMap<LayerCalibration, Map<string, LayerTransforms>>();
-/** The same by the format at hand: attention asks several times a layer and step, and a key takes microseconds to write. */
-const found = new WeakMap<LayerCalibration, WeakMap<LayerKvFormat, LayerTransforms>>();
+/** Of a layer without a calibration. */
+export const NO_TRANSFORMS: LayerTransforms = { k: IDENTITY, v: IDENTITY };
 
-/** The maps of a layer, made once for each calibration and format. Identity without a calibration. */
-export function kvTransforms(
-  calibration: LayerCalibration | null,
-  format: LayerKvFormat,
-  headDim: number,
-): LayerTransforms {
-  if (!calibration) return NONE;
-  let byFormat = found.get(calibration);
-  if (!byFormat) {
-    byFormat = new WeakMap();
-    found.set(calibration, byFormat);
-  }
-  let transforms = byFormat.get(format);
-  if (!transforms) {
-    transforms = transformsOf(calibration, format, headDim);
-    byFormat.set(format, transforms);
-  }
-  return transforms;
+/**
+ * Whether a side makes use of a calibration's metric. Only codes gain: floats have no error worth shaping, and the blocks of
+ * the baselines stay what they are elsewhere. A sketch describes what plain rounding leaves.
+ */
+const isShaped = (side: SideFormat): boolean =>
+  side.type.startsWith("tq") && !side.qjl && (side.transform || side.feedback);
+
+/** Numbers of a KV head in the arrays of `SideTransform`. */
+export function transformValues(side: SideFormat, headDim: number): number {
+  if (!isShaped(side)) return 0;
+  return (side.transform ? 2 * headDim * headDim : 0) + (side.feedback ? (headDim + 1) * headDim : 0);
 }
 
-function transformsOf(calibration: LayerCalibration, format: LayerKvFormat, headDim: number): LayerTransforms {
-  const { k, v, rotation, seed } = format;
-  const key = JSON.stringify([k, v, rotation, seed]);
-  const known = made.get(calibration) ?? new Map<string, LayerTransforms>();
-  made.set(calibration, known);
-  let transforms = known.get(key);
-  if (!transforms) {
-    transforms = {
-      k: sideTransform(calibration.key, k, format, headDim, calibration.balance),
-      v: sideTransform(calibration.value, v, format, headDim, null),
-    };
-    known.set(key, transforms);
-  }
-  return transforms;
+/** The maps of a layer: tenths of a second for a large one. `PreparedLayer` keeps them. */
+export function makeTransforms(calibration: LayerCalibration, format: LayerKvFormat, headDim: number): LayerTransforms {
+  return {
+    k: sideTransform(calibration.key, format.k, format, headDim, calibration.balance),
+    v: sideTransform(calibration.value, format.v, format, headDim, null),
+  };
 }
 
 function sideTransform(
@@ -80,9 +63,7 @@ function sideTransform(
   d: number,
   balance: Float32Array | null,
 ): SideTransform {
-  // Only codes gain: floats have no error worth shaping, and the blocks of the baselines stay what they are elsewhere.
-  // A sketch describes what plain rounding leaves.
-  if (!calibration || side.qjl || !side.type.startsWith("tq") || !(side.transform || side.feedback)) return IDENTITY;
+  if (!calibration || !isShaped(side)) return IDENTITY;
   const rotation = isRotated(side, format) ? createRotation(format.rotation, d, format.seed) : null;
   const heads = calibration.metric.length / d;
   const forward = side.transform ? new Float32Array(heads * d * d) : null;

@@ -9,11 +9,9 @@ import { dequantizeBlocks } from "./baselines/blocks.ts";
 import { Q4_ZERO, quantizeQ4 } from "./baselines/q4-0-rotated.ts";
 import { Q8_ZERO, quantizeQ8 } from "./baselines/q8-0.ts";
 import { packPlane, planeShifts, unpackPlane } from "./bit-pack.ts";
-import type { LayerCalibration } from "./calibration.ts";
 import { getCodebook } from "./codebook.ts";
 import { dequantizeKivi } from "./kivi-page.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
-import { kvTransforms } from "./kv-transform.ts";
 import {
   BLOCK,
   codeBits,
@@ -23,6 +21,7 @@ import {
   type Region,
   type SideLayout,
 } from "./page-layout.ts";
+import type { PreparedLayer } from "./prepared-layer.ts";
 import { projectionMatrix, sketchFactor } from "./qjl.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
 import { clampToFloat16, largestOf, MAX_FLOAT16, sanitize } from "./sanitize.ts";
@@ -44,14 +43,10 @@ export interface HeadCalibration {
 }
 
 /** The constants of one side, head by head. */
-export function headCalibrations(
-  calibration: LayerCalibration | null,
-  format: LayerKvFormat,
-  headDim: number,
-  side: "k" | "v",
-): (head: number) => HeadCalibration | null {
+export function headCalibrations(prepared: PreparedLayer, side: "k" | "v"): (head: number) => HeadCalibration | null {
+  const { calibration, headDim } = prepared;
   if (!calibration) return () => null;
-  const { forward, inverse, feedback } = kvTransforms(calibration, format, headDim)[side];
+  const { forward, inverse, feedback } = prepared.transforms[side];
   const of = (all: Float32Array | null, head: number, length: number): Float32Array | null =>
     all?.subarray(head * length, (head + 1) * length) ?? null;
   const square = headDim * headDim;

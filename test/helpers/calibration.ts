@@ -1,6 +1,8 @@
 /** @file A calibration as no model has it: every constant random, every matrix well conditioned. */
 import { CounterRng } from "../../src/math/rng.ts";
 import type { LayerCalibration, SideCalibration } from "../../src/quant/calibration.ts";
+import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
+import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 
 /** Means are standard Gaussians, balances 0.5 to 1.5, metrics spread over about two decades. */
 export function randomCalibration(numKvHeads: number, headDim: number, seed = 5): LayerCalibration {
@@ -21,4 +23,10 @@ export function randomCalibration(numKvHeads: number, headDim: number, seed = 5)
     key: side(),
     value: side(),
   };
+}
+
+/** A layer as a decoder prepares it, with the KV heads that the calibration has. */
+export function prepared(calibration: LayerCalibration | null, format: LayerKvFormat, headDim: number): PreparedLayer {
+  const numKvHeads = calibration ? calibration.keyMean.length / headDim : 1;
+  return new PreparedLayer(format, { numKvHeads, headDim }, calibration);
 }

@@ -9,6 +9,7 @@ import type { Sequence } from "../../src/cache/sequence.ts";
 import { CounterRng } from "../../src/math/rng.ts";
 import { codeBits } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 import { randomCalibration } from "./calibration.ts";
 
 export interface KvCase {
@@ -56,19 +57,19 @@ function upload(ops: Ops, rows: Float32Array, width: number): Buf {
 
 export function layerOf(c: KvCase): AttentionLayer {
   const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
+  const calibration = c.calibrated ? randomCalibration(numKvHeads, headDim) : null;
   return {
     index: 0,
     numHeads,
     numKvHeads,
     headDim,
-    format: parseKvSpec(c.kv).forLayer(0),
+    kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }, calibration),
     slidingWindow: c.slidingWindow ?? 0,
     scale: 1 / Math.sqrt(headDim),
     qNorm: null,
     kNorm: null,
     rope: 0,
     normEps: 1e-6,
-    calibration: c.calibrated ? randomCalibration(numKvHeads, headDim) : null,
   };
 }
 
@@ -76,7 +77,7 @@ function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
   const { numKvHeads, headDim, slidingWindow } = layer;
   return new KvCache(
     [{ numKvHeads, headDim, slidingWindow }],
-    () => layer.format,
+    () => layer.kv.format,
     new PagePool(ops.pages),
   ).createSequence();
 }

@@ -16,9 +16,9 @@ import { quantizerTable } from "../../src/backends/wasm/quantizer-table.ts";
 import { SCRATCH_BYTES } from "../../src/backends/wasm/thread-pool.ts";
 import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
-import { kvTransforms } from "../../src/quant/kv-transform.ts";
 import { EXACT_PAGE_TOKENS, isRotated, PAGE_TOKENS, type PageLayout, pageLayout } from "../../src/quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../src/quant/rotation.ts";
+import { prepared } from "../helpers/calibration.ts";
 
 const PARAMS = 4096;
 
@@ -132,7 +132,7 @@ export class AppendFixture {
   #putSide(base: number, which: "k" | "v"): void {
     const { format, headDim, calibration } = this.shape;
     const side = format[which];
-    const { forward, inverse, feedback } = kvTransforms(calibration, format, headDim)[which];
+    const { forward, inverse, feedback } = prepared(calibration, format, headDim).transforms[which];
     const table = side.type.startsWith("tq") ? quantizerTable(headDim, side) : new Uint8Array(0);
     const address = this.#allocate(table.length);
     new Uint8Array(this.#memory.buffer).set(table, address);

@@ -15,6 +15,7 @@ import type { Sequence } from "../../src/cache/sequence.ts";
 import { CounterRng } from "../../src/math/rng.ts";
 import { isRotated, type PageLayout } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 import { createRotation } from "../../src/quant/rotation.ts";
 
 export interface PrefillCase {
@@ -55,7 +56,7 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     numHeads: group * numKvHeads,
     numKvHeads,
     headDim,
-    format: parseKvSpec(c.kv).forLayer(0),
+    kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }),
     slidingWindow: c.slidingWindow ?? 0,
     // Larger than usual: a softmax of random vectors is otherwise close to a mean, in which errors average out.
     scale: 2 / Math.sqrt(headDim),
@@ -63,12 +64,11 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     kNorm: null,
     rope: 0,
     normEps: 1e-6,
-    calibration: null,
   };
 }
 
 /** The layouts of a layer alone. */
-export function testCache({ format, numKvHeads, headDim }: AttentionLayer): LayerCache {
+export function testCache({ kv: { format }, numKvHeads, headDim }: AttentionLayer): LayerCache {
   const pool = new PagePool(new MemoryPageStorage());
   return new KvCache([{ numKvHeads, headDim }], () => format, pool).layers[0]!;
 }
@@ -80,7 +80,7 @@ function reference(
   storage: MemoryPageStorage,
 ): { step: Step; q: Float32Array; out: Float32Array } {
   const { numHeads, numKvHeads, headDim: d } = layer;
-  const cache = new KvCache([{ numKvHeads, headDim: d }], () => layer.format, new PagePool(storage));
+  const cache = new KvCache([{ numKvHeads, headDim: d }], () => layer.kv.format, new PagePool(storage));
   const rope: Rope = {
     invFreq: Float64Array.from({ length: d / 2 }, (_, i) => 10000 ** ((-2 * i) / d)),
     attentionFactor: 1,
@@ -143,7 +143,8 @@ function uploadPages(
 export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<PrefillResult> {
   const { commands, allocator } = gpu;
   const layer = layerOf(c);
-  const { numHeads, headDim: d, format } = layer;
+  const { numHeads, headDim: d } = layer;
+  const { format } = layer.kv;
   const storage = new MemoryPageStorage();
   const { step, q, out } = reference(c, layer, storage);
   const index = c.besides ? 1 : 0;

@@ -36,13 +36,14 @@ export function appendKv(
   qkv: Float32Array,
   q: Float32Array,
 ): void {
-  const { numHeads, numKvHeads, headDim: d, format, index } = layer;
+  const { numHeads, numKvHeads, headDim: d, index } = layer;
+  const { format } = layer.kv;
   const width = (numHeads + 2 * numKvHeads) * d;
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, d);
   const exactCodec = new RowCodec(EXACT_SIDE, format, d);
-  const keyConstants = headCalibrations(layer.calibration, format, d, "k");
-  const valueConstants = headCalibrations(layer.calibration, format, d, "v");
+  const keyConstants = headCalibrations(layer.kv, "k");
+  const valueConstants = headCalibrations(layer.kv, "v");
 
   for (const span of step.spans) {
     const { main, exact } = span.sequence.cache.layers[index]!;

@@ -15,7 +15,8 @@ interface HeadHistory {
  * reads the codes where they are.
  */
 function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
-  const { format, headDim: d, index } = layer;
+  const { headDim: d, index } = layer;
+  const { format } = layer.kv;
   const { main, exact, reach } = span.sequence.cache.layers[index]!;
   const end = span.start + span.count;
   const kCodec = new RowCodec(format.k, format, d);
@@ -45,10 +46,11 @@ export function attend(
   q: Float32Array,
   out: Float32Array,
 ): void {
-  const { numHeads, numKvHeads, headDim: d, format, index } = layer;
+  const { numHeads, numKvHeads, headDim: d, index } = layer;
+  const { format } = layer.kv;
   const group = numHeads / numKvHeads;
   const vCodec = new RowCodec(format.v, format, d);
-  const constants = headCalibrations(layer.calibration, format, d, "v");
+  const constants = headCalibrations(layer.kv, "v");
   for (const span of step.spans) {
     const { residual } = span.sequence.cache.layers[index]!;
     const exactStart = span.sequence.exactStart(index);

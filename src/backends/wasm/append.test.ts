@@ -1,11 +1,10 @@
 /** @file The append kernel against the row codec: the same bytes for every type, head_dim, rule and kind of input. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { randomCalibration } from "../../../test/helpers/calibration.ts";
+import { prepared, randomCalibration } from "../../../test/helpers/calibration.ts";
 import { AppendFixture, type AppendShape } from "../../../test/support/wasm-append.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import type { KvType, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
-import { kvTransforms } from "../../quant/kv-transform.ts";
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { clampToFloat16 } from "../../quant/sanitize.ts";
@@ -40,7 +39,7 @@ function appendByCodec(shape: AppendShape, values: Float32Array): Written {
   const queries = new Float32Array(rows * heads * headDim);
   for (const [side, which] of (["k", "v"] as const).entries()) {
     const codec = new RowCodec(format[which], format, headDim);
-    const constants = headCalibrations(calibration, format, headDim, which);
+    const constants = headCalibrations(prepared(calibration, format, headDim), which);
     for (let row = 0; row < rows; row++) {
       for (let head = 0; head < numKvHeads; head++) {
         const at = row * width + (heads + side * numKvHeads + head) * headDim;
@@ -218,7 +217,7 @@ describe("append kernel, calibrated", () => {
       const [k, v] = [shaped(4, 0, false, true), shaped(4, n % 2, false, true)];
       const format: LayerKvFormat = { ...BASE, k, v, rotation: "none" };
       for (const side of ["k", "v"] as const) {
-        const feedback = kvTransforms(calibration, format, headDim)[side].feedback!;
+        const feedback = prepared(calibration, format, headDim).transforms[side].feedback!;
         for (let at = 0; at < feedback.length; at++) {
           const [j, i] = [Math.floor(at / headDim) % (headDim + 1), at % headDim];
           if (j === headDim) feedback[at] = 1 - (i % 2);

@@ -77,14 +77,18 @@ class WasmBackend implements Ops {
     return { what: "the wasm backend", bytes: limitBytes, bindingBytes: limitBytes };
   }
 
+  get usedBytes(): number {
+    return this.#memory.heap.usedBytes;
+  }
+
   describe(): string {
     return this.#description;
   }
 
   explain(): string[] {
-    const { heap, limitBytes } = this.#memory;
+    const { limitBytes } = this.#memory;
     const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-    return [`memory: ${mebibytes(heap.usedBytes)} in use, at most ${mebibytes(limitBytes)}`];
+    return [`memory: ${mebibytes(this.usedBytes)} in use, at most ${mebibytes(limitBytes)}`];
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {

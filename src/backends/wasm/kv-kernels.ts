@@ -1,6 +1,5 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
-import { kvTransforms } from "../../quant/kv-transform.ts";
 import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
 import { sketchFactor } from "../../quant/qjl.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
@@ -80,16 +79,16 @@ export class KvKernels {
 
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (a norm is 0 when the model has none). */
   append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: { q: number; k: number }): void {
-    const { headDim, format } = layer;
+    const { headDim } = layer;
+    const { format } = layer.kv;
+    const tables = this.#tables.of(layer.kv);
     const rows = step.tokens.length;
     const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
     const angles = this.#ropes[layer.rope];
     assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const slots = this.#writeSlots(step, layer.index);
-    const calibration = layer.calibration ? this.#tables.calibration(layer.calibration) : { mean: 0, balance: 0 };
     const sides = [this.#appendSide(layer, "k", main.k), this.#appendSide(layer, "v", main.v)] as const;
-    const rotated = isRotated(format.k, format) || isRotated(format.v, format);
-    const rotation = rotated ? this.#tables.rotation(format.rotation, headDim, format.seed) : null;
+    const { rotation } = tables;
 
     const view = this.#view(this.#params, PARAM_BYTES);
     putWords(view, 0, [
@@ -103,8 +102,8 @@ export class KvKernels {
       [APPEND.kNorm, norms.k],
       [APPEND.cos, angles.cos],
       [APPEND.sin, angles.sin],
-      [APPEND.mean, calibration.mean],
-      [APPEND.balance, calibration.balance],
+      [APPEND.mean, tables.mean],
+      [APPEND.balance, tables.balance],
       [APPEND.rotation, rotation ? ROTATIONS[format.rotation] : 0],
       [APPEND.rotationSize, rotation?.size ?? 0],
       [APPEND.rotationRounds, rotation?.rounds ?? 0],
@@ -163,15 +162,16 @@ export class KvKernels {
     extra: readonly (readonly [number, number])[],
     perBlock = 1,
   ): void {
-    const { headDim, format } = layer;
+    const { headDim } = layer;
+    const { format } = layer.kv;
+    const tables = this.#tables.of(layer.kv);
     const { main, exact } = spans[0]!.sequence.cache.layers[layer.index]!;
     const spanTable = this.#writeSpans(spans, layer.index, perBlock);
     const k = this.#attendSide(layer, "k", main.k);
     const v = this.#attendSide(layer, "v", main.v);
-    const { v: transform } = kvTransforms(layer.calibration, format, headDim);
-    const rotation = isRotated(format.v, format) ? this.#tables.rotation(format.rotation, headDim, format.seed) : null;
-    const [kind, data] = transform.inverse
-      ? [ROTATIONS.headMatrices, this.#tables.transform(transform).inverse]
+    const rotation = isRotated(format.v, format) ? tables.rotation : null;
+    const [kind, data] = tables.v.inverse
+      ? [ROTATIONS.headMatrices, tables.v.inverse]
       : [rotation ? ROTATIONS[format.rotation] : 0, rotation?.inverse ?? 0];
     const view = this.#view(this.#params, PARAM_BYTES);
     putWords(view, 0, [
@@ -211,10 +211,9 @@ export class KvKernels {
     which: "k" | "v",
     layout: SideLayout,
   ): { words: [number, number][]; floats: [number, number][] } {
-    const { headDim, format } = layer;
-    const side = format[which];
-    const isCodes = side.type.startsWith("tq");
-    const codebook = isCodes ? this.#tables.codebook(headDim, side) : null;
+    const { headDim } = layer;
+    const side = layer.kv.format[which];
+    const { codebook, projection } = this.#tables.of(layer.kv)[which];
     const sketch = layout.sketch;
     const numProjections = side.projections ?? headDim;
     return {
@@ -225,7 +224,7 @@ export class KvKernels {
         [ATTEND_SIDE.table, codebook?.address ?? 0],
         [ATTEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
         [ATTEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
-        [ATTEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
+        [ATTEND_SIDE.sketchMatrix, projection],
         [ATTEND_SIDE.sketchRows, numProjections],
       ],
       floats: [
@@ -237,12 +236,12 @@ export class KvKernels {
   }
 
   #appendSide(layer: AttentionLayer, which: "k" | "v", layout: SideLayout): [number, number][] {
-    const { headDim, format } = layer;
+    const { headDim } = layer;
+    const { format } = layer.kv;
     const side = format[which];
-    const isCodes = side.type.startsWith("tq");
     const sketch = layout.sketch;
     const numProjections = side.projections ?? headDim;
-    const transform = this.#tables.transform(kvTransforms(layer.calibration, format, headDim)[which]);
+    const tables = this.#tables.of(layer.kv)[which];
     return [
       [APPEND_SIDE.type, typeCode(side)],
       ...planeWords(layout, APPEND_SIDE.planes),
@@ -250,14 +249,14 @@ export class KvKernels {
       [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
       [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
       [APPEND_SIDE.search, side.search && !side.trellis ? 1 : 0],
-      [APPEND_SIDE.quantizer, isCodes ? this.#tables.quantizer(headDim, side) : 0],
+      [APPEND_SIDE.quantizer, tables.quantizer],
       [APPEND_SIDE.sketchSigns, offsetOf(sketch?.signs)],
       [APPEND_SIDE.sketchNorms, offsetOf(sketch?.norms)],
-      [APPEND_SIDE.sketchMatrix, sketch ? this.#tables.projection(headDim, format.seed, numProjections) : 0],
+      [APPEND_SIDE.sketchMatrix, tables.projection],
       [APPEND_SIDE.sketchRows, numProjections],
-      [APPEND_SIDE.forward, transform.forward],
-      [APPEND_SIDE.queryMatrix, which === "k" ? transform.inverse : 0],
-      [APPEND_SIDE.feedback, transform.feedback],
+      [APPEND_SIDE.forward, tables.forward],
+      [APPEND_SIDE.queryMatrix, which === "k" ? tables.inverse : 0],
+      [APPEND_SIDE.feedback, tables.feedback],
     ];
   }
 

@@ -3,7 +3,7 @@ import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { wasmWeightFormat } from "../../weights/registry.ts";
 import type { Load } from "../working-memory.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
-import { alignUp } from "./heap.ts";
+import { ALIGNMENT, alignUp } from "./heap.ts";
 import { SPLIT_TOKENS } from "./kv-kernels.ts";
 import { SPAN_BYTES } from "./kv-params.ts";
 import { RESERVED_BYTES } from "./memory.ts";
@@ -15,6 +15,9 @@ import { STAGING_BYTES } from "./wasm-weight.ts";
 export const CHUNK_TOKENS = 256;
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
 const TABLE_BYTES = 1 << 20;
+
+/** Mean, balance, and three of each side (kv-tables.ts). */
+const CALIBRATION_ARRAYS = 8;
 
 export function wasmWorkingBytes(load: Load): number {
   const { rows, sequences, tokens, headDim } = load;
@@ -28,7 +31,8 @@ export function wasmWorkingBytes(load: Load): number {
     RESERVED_BYTES +
     MAX_DEFAULT_THREADS * SCRATCH_BYTES +
     TABLE_BYTES +
-    load.numLayers * 2 * load.numKvHeads * headDim * 4 +
+    load.calibrationBytes +
+    load.numLayers * CALIBRATION_ARRAYS * ALIGNMENT +
     [prepared, partials, spans, perRow, STAGING_BYTES].reduce((sum, bytes) => sum + scratchBytes(bytes), 0)
   );
 }

@@ -88,6 +88,10 @@ export class WebGpuBackend implements Ops {
     return describeDevice(this.context);
   }
 
+  get usedBytes(): number {
+    return this.allocator.numBytes;
+  }
+
   explain(): string[] {
     const { count, numBytes } = this.allocator;
     const { compilation, kernelLabels } = this.commands;

@@ -153,7 +153,7 @@ async function ladderFor(llm: LLM, kv: string): Promise<Rung[]> {
   try {
     return ladderOf(kv, {
       numLayers: llm.config.numLayers,
-      isCalibrated: calibrated!.attentionLayer(0).calibration !== null,
+      isCalibrated: calibrated!.attentionLayer(0).kv.calibration !== null,
       hasSketch: llm.ops.name !== "webgpu",
     });
   } finally {

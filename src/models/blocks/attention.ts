@@ -3,6 +3,7 @@
  * attend, output projection.
  */
 import type { AttentionLayer } from "../../backends/ops.ts";
+import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import type { RopeConfig } from "../rope.ts";
 import { type Block, bias, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
 
@@ -47,22 +48,23 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     scratch: { qkv: queryWidth + 2 * kvWidth, query: queryWidth, attended: queryWidth },
     state: { kind: "kv", numKvHeads, headDim, slidingWindow },
     bind: ({ qkv, qkvBias, qNorm, kNorm, output }, { stateIndex, ropeIndex, format, calibration }) => {
+      const kv = new PreparedLayer(format, { numKvHeads, headDim }, calibration);
       const layer: AttentionLayer = {
         index: stateIndex,
         numHeads,
         numKvHeads,
         headDim,
-        format,
+        kv,
         slidingWindow,
         scale: 1 / Math.sqrt(headDim),
         rope: ropeIndex(rope, headDim),
         qNorm: qNorm ?? null,
         kNorm: kNorm ?? null,
         normEps,
-        calibration,
       };
       return {
         attention: layer,
+        dispose: () => kv.dispose(),
         run: ({ ops, step, rows, scratch }, x, out) => {
           const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
           ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);

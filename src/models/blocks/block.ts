@@ -61,6 +61,8 @@ export interface RunningBlock {
   run(at: BlockStep, x: Buf, out: Buf): void;
   /** Of a block that attends over coded keys and values. */
   readonly attention?: AttentionLayer;
+  /** Frees what the block keeps on the backend besides weights and scratch. Idempotent. */
+  dispose?(): void;
 }
 
 /** A block of one layer of one model, before anything is loaded. */

@@ -1,10 +1,9 @@
 /** @file Numbers that the append kernel reads for one layer, in one buffer: norms, calibration, rotation, codebooks. */
 import { getCodebook } from "../../../quant/codebook.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
-import { kvTransforms } from "../../../quant/kv-transform.ts";
 import { codeBits, isRotated } from "../../../quant/page-layout.ts";
+import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
-import type { AttentionLayer } from "../../ops.ts";
 import { sideCentroids } from "../codec/table-text.ts";
 
 export interface AppendConstants {
@@ -39,7 +38,7 @@ export interface AppendConstants {
  * Forward rotation of a layer as kernels read it. Hadamard: the signs of each round, then the factor 1/√size ·
  * QR: the matrix, row by row · none: nothing
  */
-export function rotationValues(layer: AttentionLayer): {
+export function rotationValues(layer: PreparedLayer): {
   values: number[] | Float32Array;
   size: number;
   rounds: number;
@@ -67,7 +66,7 @@ export function byColumns(matrices: Float32Array | null, headDim: number): Float
   return out;
 }
 
-export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
+export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
   const { format, headDim, calibration } = layer;
   const parts: ArrayLike<number>[] = [];
   let end = 0;
@@ -85,7 +84,7 @@ export function makeAppendConstants(layer: AttentionLayer): AppendConstants {
   };
   const ones = new Float32Array(headDim).fill(1);
   const rotation = rotationValues(layer);
-  const { k, v } = kvTransforms(calibration, format, headDim);
+  const { k, v } = layer.transforms;
   const [kCentroids, kBook] = codebook(format.k);
   const [vCentroids, vBook] = codebook(format.v);
   const at = {

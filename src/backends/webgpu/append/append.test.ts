@@ -8,6 +8,7 @@ import { MemoryPageStorage } from "../../../cache/memory-storage.ts";
 import { PagePool } from "../../../cache/page-pool.ts";
 import type { PageStorage } from "../../../cache/page-storage.ts";
 import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../../../quant/prepared-layer.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { appendKv } from "../../reference/append.ts";
 import { GpuPageStorage } from "../queue/page-storage.ts";
@@ -47,19 +48,20 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
     afterAll(() => gpu.dispose());
 
     function layerOf({ kv, headDim = 64, numHeads = 2, numKvHeads = 1, calibrated = false }: Case): AttentionLayer {
+      const calibration = calibrated ? randomCalibration(numKvHeads, headDim) : null;
+      const prepared = new PreparedLayer(parseKvSpec(kv).forLayer(0), { numKvHeads, headDim }, calibration);
       return {
         index: 0,
         numHeads,
         numKvHeads,
         headDim,
-        format: parseKvSpec(kv).forLayer(0),
+        kv: prepared,
         slidingWindow: 0,
         scale: 1 / Math.sqrt(headDim),
         qNorm: null,
         kNorm: null,
         rope: 0,
         normEps: 1e-6,
-        calibration: calibrated ? randomCalibration(numKvHeads, headDim) : null,
       };
     }
 
@@ -70,7 +72,7 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
       const rope: Rope = { invFreq: new Float64Array(headDim / 2), attentionFactor: 1 };
       const memory = new MemoryPageStorage();
       const sequenceIn = (pages: PageStorage) =>
-        new KvCache([shape], () => layer.format, new PagePool(pages)).createSequence();
+        new KvCache([shape], () => layer.kv.format, new PagePool(pages)).createSequence();
       const [own, expected] = [sequenceIn(storage), sequenceIn(memory)];
       const width = (numHeads + 2 * numKvHeads) * headDim;
       let seed = 1;

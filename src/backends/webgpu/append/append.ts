@@ -1,8 +1,8 @@
 /** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
 import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
-import { kvTransforms } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
+import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { largestOf } from "../../../quant/sanitize.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { checkFormat } from "../codec/check-format.ts";
@@ -23,7 +23,8 @@ const THREADS = 128;
 /** Heads up to this length keep the signs of their rotation in workgroup memory. */
 const SIGNS_HEAD_DIM = 256;
 
-interface PreparedLayer {
+/** What is made once for a layer. */
+interface LayerAppend extends LayerCopies {
   readonly kernel: Kernel;
   readonly constants: GpuBuffer;
 }
@@ -33,7 +34,6 @@ export class AppendKernels {
   readonly #allocator: BufferAllocator;
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
-  readonly #layers = new Map<AttentionLayer, PreparedLayer>();
   /** Of each rope, kept from step to step. */
   readonly #angles: GpuBuffer[] = [];
   #numRopes = 0;
@@ -81,7 +81,7 @@ export class AppendKernels {
       angles && layer.rope < this.#numRopes,
       `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#numRopes}`,
     );
-    const { kernel, constants } = this.#prepare(step, layer, norms);
+    const { kernel, constants } = layer.kv.copies(this, () => this.#prepare(step, layer, norms));
     this.#commands.dispatch(
       kernel,
       [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale), 0],
@@ -99,24 +99,25 @@ export class AppendKernels {
     );
   }
 
-  #prepare(step: Step, layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): PreparedLayer {
-    const known = this.#layers.get(layer);
-    if (known) return known;
-    checkFormat(layer.format);
-    const made = makeAppendConstants(layer);
+  #prepare(step: Step, layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): LayerAppend {
+    checkFormat(layer.kv.format);
+    const made = makeAppendConstants(layer.kv);
     const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
     this.#commands.write(constants, 0, made.values);
     if (norms.q) this.#commands.copy(norms.q, 0, constants, made.at.QUERY_NORM_AT * 4, layer.headDim * 4);
     if (norms.k) this.#commands.copy(norms.k, 0, constants, made.at.KEY_NORM_AT * 4, layer.headDim * 4);
-    const prepared = { kernel: this.#kernel(step, layer, made), constants };
-    this.#layers.set(layer, prepared);
-    return prepared;
+    return {
+      kernel: this.#kernel(step, layer, made),
+      constants,
+      dispose: () => this.#allocator.free(constants),
+    };
   }
 
   #kernel(step: Step, layer: AttentionLayer, { at }: AppendConstants): Kernel {
-    const { format, headDim, numHeads, numKvHeads } = layer;
+    const { headDim, numHeads, numKvHeads } = layer;
+    const { format, transforms, calibration } = layer.kv;
     const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
-    const { k, v } = kvTransforms(layer.calibration, format, headDim);
+    const { k, v } = transforms;
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);
     const rotated = kRotated || vRotated;
@@ -139,7 +140,7 @@ export class AppendKernels {
       K_ROTATED: kRotated,
       V_ROTATED: vRotated,
       QK_NORM: layer.qNorm !== null,
-      CALIBRATED: layer.calibration !== null,
+      CALIBRATED: calibration !== null,
       K_DENSE: k.forward !== null,
       V_DENSE: v.forward !== null,
       DENSE: k.forward !== null || v.forward !== null,

@@ -4,10 +4,11 @@
  */
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
-import { kvTransforms, type SideTransform } from "../../../quant/kv-transform.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
+import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
+import { SharedTables } from "../../shared-tables.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
 import { sideCentroids, sideName } from "../codec/table-text.ts";
@@ -33,7 +34,7 @@ import { attendPrefill, planPrefill } from "./prefill-attention.ts";
 const MERGE_THREADS = 256;
 
 /** What is made once for each layer. */
-interface Prepared {
+interface Prepared extends LayerCopies {
   readonly options: DecodeOptions;
   readonly decode: DecodeKernels;
   readonly merge: Kernel;
@@ -47,9 +48,7 @@ export class AttentionKernels {
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
   readonly #tuning: DecodeTuning;
-  readonly #layers = new Map<AttentionLayer, Prepared>();
-  readonly #constants = new Map<string, GpuBuffer>();
-  readonly #inverses = new WeakMap<SideTransform, GpuBuffer>();
+  readonly #constants = new SharedTables<GpuBuffer>((buffer) => this.#allocator.free(buffer));
   #parts: GpuBuffer;
   #stats: GpuBuffer;
 
@@ -72,7 +71,8 @@ export class AttentionKernels {
   /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. */
   run(step: Step, layer: AttentionLayer, q: GpuBuffer, out: GpuBuffer): void {
     const { index, numHeads } = layer;
-    const prepared = this.#prepare(layer, step.spans[0]!.sequence.cache.layers[index]!);
+    const cache = step.spans[0]!.sequence.cache.layers[index]!;
+    const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache));
     const at = this.#steps.layout;
     if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
@@ -135,51 +135,38 @@ export class AttentionKernels {
     return this.#allocator.allocate(numBytes, "attention parts");
   }
 
-  #constant(values: ArrayLike<number>, key: string): GpuBuffer {
-    let buffer = this.#constants.get(key);
-    if (!buffer) {
-      const data = Float32Array.from(values);
-      buffer = this.#allocator.allocate(data.byteLength, key);
-      this.#commands.write(buffer, 0, data);
-      this.#constants.set(key, buffer);
-    }
-    return buffer;
-  }
-
-  /** What outputs of a calibrated layer are multiplied by. */
-  #inverseOf(transform: SideTransform, headDim: number): GpuBuffer {
-    let buffer = this.#inverses.get(transform);
-    if (!buffer) {
-      const values = byColumns(transform.inverse, headDim);
-      buffer = this.#allocator.allocate(values.byteLength, "inverse value transforms");
-      this.#commands.write(buffer, 0, values);
-      this.#inverses.set(transform, buffer);
-    }
+  /** A buffer of its own with these values. */
+  #upload(values: ArrayLike<number>, what: string): GpuBuffer {
+    const data = Float32Array.from(values);
+    const buffer = this.#allocator.allocate(data.byteLength, what);
+    this.#commands.write(buffer, 0, data);
     return buffer;
   }
 
   #prepare(layer: AttentionLayer, cache: LayerCache): Prepared {
-    const known = this.#layers.get(layer);
-    if (known) return known;
-    const { format, headDim, numHeads } = layer;
+    const { headDim, numHeads } = layer;
+    const { format, transforms } = layer.kv;
     const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, headDim)];
     const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
     const rotated = isRotated(format.v, format);
-    const rotation = rotated ? rotationValues(layer) : { values: [], size: 1, rounds: 0 };
-    const { v: transform } = kvTransforms(layer.calibration, format, headDim);
+    const rotation = rotated ? rotationValues(layer.kv) : { values: [], size: 1, rounds: 0 };
+    const { inverse } = transforms.v;
     const { subgroupSize } = this.#commands.context.features;
     const bits = rotation.rounds > 0 ? shuffleBits(rotation.size, MERGE_THREADS, subgroupSize) : 0;
     const mergeValues = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
       GROUP: numHeads / layer.numKvHeads,
-      DENSE: transform.inverse !== null,
+      DENSE: inverse !== null,
       QR: rotated && format.rotation === "qr",
       ROTATION_SIZE: rotation.size,
       ROTATION_ROUNDS: rotation.rounds,
       SHUFFLE_BITS: bits,
     };
-    const prepared = {
+    const centroidsKey = `centroids ${headDim} ${sideName(format.k)} ${sideName(format.v)}`;
+    const rotationKey = rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation";
+    const own = inverse && this.#upload(byColumns(inverse, headDim), "inverse value transforms");
+    return {
       options,
       decode: decodeKernels(this.#commands, options),
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
@@ -187,15 +174,14 @@ export class AttentionKernels {
         code: shaderText("attend-merge", shaders["attend-merge"], mergeValues, { HADAMARD: hadamardText(bits) }),
         buffers: ["read", "read", "read", "read", "write"],
       })),
-      centroids: this.#constant([...kc, ...vc], `centroids ${headDim} ${sideName(format.k)} ${sideName(format.v)}`),
-      rotation: transform.inverse
-        ? this.#inverseOf(transform, headDim)
-        : this.#constant(
-            rotation.values,
-            rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation",
-          ),
+      centroids: this.#constants.take(centroidsKey, () => this.#upload([...kc, ...vc], centroidsKey)),
+      // What outputs of a calibrated layer are multiplied by.
+      rotation: own ?? this.#constants.take(rotationKey, () => this.#upload(rotation.values, rotationKey)),
+      dispose: () => {
+        this.#constants.giveBack(centroidsKey);
+        if (own) this.#allocator.free(own);
+        else this.#constants.giveBack(rotationKey);
+      },
     };
-    this.#layers.set(layer, prepared);
-    return prepared;
   }
 }

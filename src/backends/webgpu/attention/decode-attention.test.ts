@@ -12,6 +12,7 @@ import { PagePool } from "../../../cache/page-pool.ts";
 import type { PageStorage } from "../../../cache/page-storage.ts";
 import { CounterRng } from "../../../math/rng.ts";
 import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";
+import { PreparedLayer } from "../../../quant/prepared-layer.ts";
 import type { AttentionLayer } from "../../ops.ts";
 import { createReferenceBackend } from "../../reference/backend.ts";
 import { createWebGpuBackend, type WebGpuBackend, type WebGpuBackendOptions } from "../backend.ts";
@@ -135,7 +136,8 @@ describe.skipIf(gpuSkip)("decode attention", () => {
       ] as const) {
         const shape = { numKvHeads: 2, headDim };
         const cache = new KvCache([shape], () => spec.forLayer(0), new PagePool({} as PageStorage)).layers[0]!;
-        const layer = { ...shape, index: 0, numHeads: 2 * group, format: spec.forLayer(0), slidingWindow: 0 };
+        const kv = new PreparedLayer(spec.forLayer(0), shape);
+        const layer = { ...shape, index: 0, numHeads: 2 * group, kv, slidingWindow: 0 };
         device.pushErrorScope("validation");
         decodeKernels(commands, { layer: layer as AttentionLayer, cache, centroidsAt: { k: 0, v: 16 } });
         expect((await device.popErrorScope())?.message, `${kv}, head_dim ${headDim}, group ${group}`).toBeUndefined();

@@ -120,7 +120,8 @@ export function decodeKernels(commands: Commands, options: DecodeOptions): Decod
 function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
-  const { format, headDim, numHeads } = layer;
+  const { headDim, numHeads } = layer;
+  const { format } = layer.kv;
   const { main, exact } = cache;
   const shape = shapeOf(context, options, own);
   const { parts, heads: group } = headParts(layer);
@@ -235,7 +236,7 @@ export function attendDecode(
   at: { readonly listAt: number; readonly rowsAt: number; readonly spansAt: number; readonly rows: number },
   { step, pages, exactPages, centroids, q, parts, stats }: AttendBuffers,
 ): void {
-  const { window, sinks } = layer.format;
+  const { window, sinks } = layer.kv.format;
   commands.dispatch(
     kernel.kernel,
     [at.listAt, at.rowsAt, at.spansAt, splits, kernel.copySplits, window, sinks, layer.slidingWindow],

@@ -76,8 +76,8 @@ export function prefillKernel(
   { layer, cache, centroidsAt, workgroupBytes }: PrefillOptions,
   rows: 32 | 64,
 ): Kernel {
-  const { headDim, numHeads, numKvHeads, format } = layer;
-  const { k, v } = format;
+  const { headDim, numHeads, numKvHeads } = layer;
+  const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
   const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.exact !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => {
@@ -136,7 +136,8 @@ export function attendPrefill(
   buffers: AttendBuffers,
 ): void {
   const { layer } = options;
-  const { numKvHeads, format, slidingWindow } = layer;
+  const { numKvHeads, slidingWindow } = layer;
+  const { format } = layer.kv;
   const { parts: headPartCount, heads } = headParts(layer);
   const { step, pages, exactPages, centroids, q, parts, stats } = buffers;
   const tiles = Math.ceil(span.count / Math.floor(plan.rows / heads));

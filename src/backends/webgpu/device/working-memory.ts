@@ -25,7 +25,8 @@ export function gpuWorkingBytes(load: Load): number {
   const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / EXACT_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.
   const steps = 2 * 4 * sequences * numLayers * tables;
-  const constants = numLayers * (headDim * (8 + 2 * numKvHeads) + CODEBOOK_VALUES) * 4;
+  const rotation = load.rotation === "qr" ? headDim * headDim : 0;
+  const constants = (numLayers + 1) * (headDim * 8 + rotation + CODEBOOK_VALUES) * 4 + load.calibrationBytes;
   const readback = sequences * load.vocabSize * 4;
   const products = panelRoom(load.matrices, rows);
   return FIXED_BYTES + parts + products + rows * headDim * 4 + steps + constants + readback;

@@ -1,0 +1,86 @@
+/** @file One layer's KV format with its calibration, and the owner of everything that is derived from the two. */
+import { TurboQuantError } from "../errors.ts";
+import type { LayerCalibration } from "./calibration.ts";
+import type { LayerKvFormat } from "./kv-format.ts";
+import { type LayerTransforms, makeTransforms, NO_TRANSFORMS, transformValues } from "./kv-transform.ts";
+
+/** What a backend keeps for one layer. */
+export interface LayerCopies {
+  /** Frees it. */
+  dispose(): void;
+}
+
+export interface PreparedShape {
+  readonly numKvHeads: number;
+  readonly headDim: number;
+}
+
+/**
+ * Bytes of the f32 numbers that a calibrated layer of this format comes to: mean and balance of its keys, dense transforms and
+ * factors of error feedback. An upper bound: a calibration may know a side's mean alone.
+ */
+export function preparedBytes(format: LayerKvFormat, { numKvHeads, headDim }: PreparedShape): number {
+  const sides = transformValues(format.k, headDim) + transformValues(format.v, headDim);
+  return 4 * numKvHeads * (2 * headDim + sides);
+}
+
+/** Made with a decoder for each of its layers; whoever made it disposes of it, and with it of what backends keep for it. */
+export class PreparedLayer {
+  readonly format: LayerKvFormat;
+  readonly calibration: LayerCalibration | null;
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly #copies = new Map<object, LayerCopies>();
+  #transforms: LayerTransforms | null = null;
+  #isDisposed = false;
+
+  constructor(
+    format: LayerKvFormat,
+    { numKvHeads, headDim }: PreparedShape,
+    calibration: LayerCalibration | null = null,
+  ) {
+    this.format = format;
+    this.calibration = calibration;
+    this.numKvHeads = numKvHeads;
+    this.headDim = headDim;
+  }
+
+  /** Most bytes that a backend keeps of the calibration. */
+  get numBytes(): number {
+    return this.calibration ? preparedBytes(this.format, this) : 0;
+  }
+
+  /** The maps of the calibration, made when they are first asked for. */
+  get transforms(): LayerTransforms {
+    if (!this.calibration) return NO_TRANSFORMS;
+    this.#transforms ??= makeTransforms(this.calibration, this.format, this.headDim);
+    return this.#transforms;
+  }
+
+  /**
+   * What `owner` keeps for this layer; `make` is called the first time.
+   * @throws TurboQuantError invalid_argument — the layer was disposed of
+   */
+  copies<T extends LayerCopies>(owner: object, make: (layer: this) => T): T {
+    let copies = this.#copies.get(owner) as T | undefined;
+    if (!copies) {
+      if (this.#isDisposed) {
+        throw new TurboQuantError(
+          "invalid_argument",
+          "this KV format was disposed of; make a new view of the model with withKv",
+        );
+      }
+      copies = make(this);
+      this.#copies.set(owner, copies);
+    }
+    return copies;
+  }
+
+  /** Frees what backends keep for this layer. Idempotent. */
+  dispose(): void {
+    this.#isDisposed = true;
+    for (const copies of this.#copies.values()) copies.dispose();
+    this.#copies.clear();
+    this.#transforms = null;
+  }
+}
