@@ -11,10 +11,12 @@ export const GROUP = 32;
 export interface GroupFormat {
   readonly name: string;
   readonly codeBits: number;
-  /** Chooses the codes of up to 32 values and returns their scale. Codes arrive as zeros. */
-  quantizeGroup(values: Float32Array, start: number, count: number, codes: Int8Array): number;
-  /** 32 codes into the block's bytes from `at` on, and back. */
-  pack(codes: Int8Array, block: Uint8Array, at: number): void;
+  /**
+   * f32 [rows][cols] into blocks. `scales` and `bytes` are views of the same memory, all zeros. The loop over groups is each
+   * format's own: a call per group that several formats share costs three times the work in it.
+   */
+  fillBlocks(values: Float32Array, rows: number, cols: number, scales: Float32Array, bytes: Int8Array): void;
+  /** The 32 codes from byte `at` on. */
   unpack(block: Uint8Array, at: number, codes: Int8Array): void;
 }
 
@@ -22,7 +24,7 @@ type StoredGroups = Pick<WeightFormat, "name" | "block" | "dequantize" | "firstN
   Required<Pick<WeightFormat, "quantize">>;
 
 /** A block is the f32 scale and then the codes. */
-export function groupFormat({ name, codeBits, quantizeGroup, pack, unpack }: GroupFormat): StoredGroups {
+export function groupFormat({ name, codeBits, fillBlocks, unpack }: GroupFormat): StoredGroups {
   const block: BlockShape = { values: GROUP, codeBits, parts: [{ name: "scale", numBytes: 4 }] };
   const words = 1 + codeBits;
   const bytesOfRow = (cols: number): number => rowBytes({ block } as WeightFormat, cols);
@@ -45,17 +47,7 @@ export function groupFormat({ name, codeBits, quantizeGroup, pack, unpack }: Gro
     },
     quantize(values, rows, cols) {
       const stored = new Uint8Array(rows * bytesOfRow(cols));
-      const scales = new Float32Array(stored.buffer);
-      const codes = new Int8Array(GROUP);
-      let group = 0;
-      for (let r = 0; r < rows; r++) {
-        for (let start = 0; start < cols; start += GROUP, group++) {
-          const count = Math.min(GROUP, cols - start);
-          if (count < GROUP) codes.fill(0);
-          scales[group * words] = quantizeGroup(values, r * cols + start, count, codes);
-          pack(codes, stored, group * words * 4 + 4);
-        }
-      }
+      fillBlocks(values, rows, cols, new Float32Array(stored.buffer), new Int8Array(stored.buffer));
       return stored;
     },
     firstNonFinite(stored, rows, cols) {

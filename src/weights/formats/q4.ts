@@ -19,29 +19,36 @@ function gather(word: number): number {
   return (pairs | (pairs >>> 8)) & 0xffff;
 }
 
+/** Each operation is rounded to f32. */
+const level = (value: number, inverse: number): number =>
+  Math.min(15, Math.floor(Math.fround(Math.fround(value * inverse) + 8.5)));
+
 export const q4: WeightFormat = {
   ...groupFormat({
     name: "q4",
     codeBits: 4,
-    quantizeGroup(values, start, count, codes) {
-      let extreme = 0;
-      for (let i = 0; i < count; i++) {
-        const value = values[start + i]!;
-        if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+    fillBlocks(values, rows, cols, scales, bytes) {
+      let block = 0;
+      for (let r = 0; r < rows; r++) {
+        const rowEnd = (r + 1) * cols;
+        for (let start = r * cols; start < rowEnd; start += GROUP, block += WORDS) {
+          const count = Math.min(GROUP, rowEnd - start);
+          let extreme = 0;
+          for (let i = 0; i < count; i++) {
+            const value = values[start + i]!;
+            if (Math.abs(value) > Math.abs(extreme)) extreme = value;
+          }
+          const inverse = extreme === 0 ? 0 : Math.fround(-8 / extreme);
+          scales[block] = extreme === 0 ? 0 : extreme / -8;
+          const at = block * 4 + 4;
+          for (let b = 0; b < HALF; b++) {
+            // A column that the row does not have is level 8, a weight of 0.
+            const low = b < count ? values[start + b]! : 0;
+            const high = b + HALF < count ? values[start + b + HALF]! : 0;
+            bytes[at + b] = level(low, inverse) | (level(high, inverse) << 4);
+          }
+        }
       }
-      if (extreme === 0) {
-        codes.fill(0);
-        return 0;
-      }
-      const inverse = Math.fround(-8 / extreme);
-      for (let i = 0; i < count; i++) {
-        const level = Math.floor(Math.fround(Math.fround(values[start + i]! * inverse) + 8.5));
-        codes[i] = Math.min(15, level) - 8;
-      }
-      return extreme / -8;
-    },
-    pack(codes, block, at) {
-      for (let b = 0; b < HALF; b++) block[at + b] = (codes[b]! + 8) | ((codes[b + HALF]! + 8) << 4);
     },
     unpack(block, at, codes) {
       for (let b = 0; b < HALF; b++) {

@@ -15,19 +15,23 @@ export const q8: WeightFormat = {
   ...groupFormat({
     name: "q8",
     codeBits: 8,
-    quantizeGroup(values, start, count, codes) {
-      let peak = 0;
-      for (let i = 0; i < count; i++) peak = Math.max(peak, Math.abs(values[start + i]!));
-      const inverse = peak === 0 ? 0 : Math.fround(127 / peak);
-      for (let i = 0; i < count; i++) {
-        // Adding and taking away 1.5 · 2^23 rounds to the nearest even integer in f32.
-        const scaled = Math.fround(values[start + i]! * inverse);
-        codes[i] = Math.fround(scaled + 12582912) - 12582912;
+    fillBlocks(values, rows, cols, scales, bytes) {
+      let block = 0;
+      for (let r = 0; r < rows; r++) {
+        const rowEnd = (r + 1) * cols;
+        for (let start = r * cols; start < rowEnd; start += GROUP, block += WORDS) {
+          const end = Math.min(start + GROUP, rowEnd);
+          let peak = 0;
+          for (let i = start; i < end; i++) peak = Math.max(peak, Math.abs(values[i]!));
+          const inverse = peak === 0 ? 0 : Math.fround(127 / peak);
+          scales[block] = peak / 127;
+          for (let i = start, at = block * 4 + 4; i < end; i++, at++) {
+            // Adding and taking away 1.5 · 2^23 rounds to the nearest even integer in f32.
+            const scaled = Math.fround(values[i]! * inverse);
+            bytes[at] = Math.fround(scaled + 12582912) - 12582912;
+          }
+        }
       }
-      return peak / 127;
-    },
-    pack(codes, block, at) {
-      for (let i = 0; i < GROUP; i++) block[at + i] = codes[i]!;
     },
     unpack(block, at, codes) {
       for (let i = 0; i < GROUP; i++) codes[i] = block[at + i]!;
