@@ -26,7 +26,7 @@ export class CacheMemory {
   /** Of one sequence, whatever its length. */
   readonly #fixedBytes: number;
 
-  /** @throws TurboQuantError invalid_argument — a head_dim that cannot be packed, or a layers= range beyond the model */
+  /** @throws TurboQuantError unsupported — a head_dim that no kernel has; invalid_argument — a layers= range beyond the model */
   constructor(model: PlannedModel, kv: KvSpec) {
     kv.validateLayers(model.numLayers ?? model.layers.length);
     this.#kv = kv;

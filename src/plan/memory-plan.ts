@@ -86,7 +86,7 @@ export interface MemoryPlan {
 const MAX_TOKENS = 2 ** 30;
 const MAX_SEQUENCES = 2 ** 16;
 
-/** @throws TurboQuantError invalid_argument — a number out of range, a bad spec, a head_dim no format packs */
+/** @throws TurboQuantError invalid_argument — a number out of range, a bad spec; unsupported — a head_dim that no kernel has */
 export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPlan {
   const { memoryBytes } = options;
   const context = checked("context", options.context ?? model.maxPositionEmbeddings, MAX_TOKENS);
