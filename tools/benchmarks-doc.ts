@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
+import { productSections } from "./benchmarks/products.ts";
 import { codesSection, judgeFamily, oracleSection, qualitySection, windowSection } from "./benchmarks/quality.ts";
 import { writeReadme } from "./benchmarks/readme.ts";
 import { judgedTargets, root, table } from "./benchmarks/rows.ts";
@@ -61,6 +62,7 @@ const sections = [
     serverSection(),
   ],
   ...gpuSections("gpu"),
+  ...productSections("gpu-h200-products"),
   // Not measured again since decode attention got faster: kept until such a card is at hand.
   ...gpuSections("gpu-h200").map(([title, how, body]) => [title, `Kernels of 2026-11-24. ${how}`, body] as const),
 ] as const;

@@ -34,9 +34,6 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
 /** With fewer workgroups of the large tile than this, many small ones keep more of the device busy. */
 const ENOUGH_GROUPS = 128;
 
-/** Of so few rows, writing panels pays only where outputs are so few that columns have to be shared out. */
-const FEW_ROWS = 16;
-
 /** Whether the matrix kernel computes a product as well as the device can: see `GpuWeight.fitsHalf`. */
 export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
   return (
@@ -50,10 +47,7 @@ export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, t
 
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number): LinearPlan {
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, rows) };
-  if (canUsePanels(context, w, rows)) {
-    const shares = sharesOf(w, rows);
-    if (rows > FEW_ROWS || shares > 1) return { kernel: "panels", shares };
-  }
+  if (canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };
@@ -62,7 +56,7 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number): Lin
 
 /** Numbers of rows that between them get every kernel a step of up to `most` rows can get, the largest first. */
 export function rehearsedRows(most: number): number[] {
-  return [most, ...[SMALL.rows, FEW_ROWS, 8, 4, 2, 1].filter((rows) => rows < most)];
+  return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
 }
 
 function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {

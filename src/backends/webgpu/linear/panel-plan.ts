@@ -17,13 +17,15 @@ const AT_ONCE = 264;
 /** Until the sums of such a wave are stored. */
 const WAVE_STEPS = 22;
 /** A step when few of them run, so that none share a multiprocessor, and how much longer it takes when they are half of all. */
-const ALONE = 0.5;
+const ALONE = 0.47;
 const ALONE_HALF = 0.35;
-const ALONE_STEPS = 6;
+/** Besides, and until a whole tile's sums are stored. */
+const ALONE_STEPS = 2;
+const STORE_STEPS = 8;
 /** The dispatch that adds up; a million sums more than there are results; a million sums that it reads and results that it writes. */
-const JOIN_STEPS = 10;
+const JOIN_STEPS = 5;
 const MILLION_MORE = 4;
-const MILLION_JOINED = 3.3;
+const MILLION_JOINED = 3.8;
 
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
@@ -60,7 +62,8 @@ export function sharesOf({ rows: outputs, cols }: Pick<GpuWeight, "rows" | "cols
     const joined = (rows * outputs * (shares + 1)) / 1e6;
     const join = shares === 1 ? 0 : JOIN_STEPS + more * MILLION_MORE + joined * MILLION_JOINED;
     const filled = groups / (AT_ONCE / 2);
-    if (filled <= 1) return (ALONE + ALONE_HALF * filled) * steps + ALONE_STEPS + join;
+    const stored = shares === 1 ? rows / panelLines(rows) : 1;
+    if (filled <= 1) return (ALONE + ALONE_HALF * filled) * steps + ALONE_STEPS + STORE_STEPS * stored + join;
     return Math.ceil(groups / AT_ONCE) * (steps + WAVE_STEPS) + join;
   };
   return SHARES.reduce<number>((best, shares) => (cost(shares) < cost(best) ? shares : best), 1);

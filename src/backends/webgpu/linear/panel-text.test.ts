@@ -42,6 +42,9 @@ it("shares columns out where tiles are few and columns many", () => {
   expect(sharesOf({ rows: 4096, cols: 4096 }, 1024)).toBe(1);
   expect(sharesOf({ rows: 4096, cols: 12_288 }, 512)).toBe(2);
   expect(sharesOf({ rows: 1024, cols: 3072 }, 512)).toBe(4);
+  // Few rows: the sums of a share are whole tiles all the same.
+  expect(sharesOf({ rows: 4096, cols: 1024 }, 128)).toBe(2);
+  expect(sharesOf({ rows: 6144, cols: 1024 }, 16)).toBe(1);
   // Two waves, the second of them half empty.
   expect(sharesOf({ rows: 6144, cols: 4096 }, 1024)).toBe(2);
 });
