@@ -246,7 +246,7 @@ export class LLM {
     yield* this.generate(await this.encodeChat(messages), options);
   }
 
-  /** Token ids of a conversation up to where the assistant is to speak. */
+  /** Token ids of a conversation up to where the assistant's answer begins. */
   async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
     const text = await this.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true });
     return Array.from(this.tokenizer.encode(text, { addSpecialTokens: false }));

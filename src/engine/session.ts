@@ -15,7 +15,7 @@ export interface SessionModel extends ContinuationModel {
   readonly runner: Runner;
   readonly samplingDefaults: Partial<SamplingParams>;
   readonly snapshotIdentity: SnapshotIdentity;
-  /** Token ids of a conversation up to where the assistant is to speak. */
+  /** Token ids of a conversation up to where the assistant's answer begins. */
   encodeChat(messages: readonly ChatMessage[]): Promise<number[]>;
 }
 

@@ -16,7 +16,7 @@ const STORY = { prompt: "Once upon a time", temperature: 0.8, seed: 5, max_token
 let server: TestServer;
 let expected: string;
 beforeAll(async () => {
-  server = await startServer({ model: "qwen3-1m", requestTimeoutMs: 500, load: { contextLength: 1024 } });
+  server = await startServer({ fake: { stepMs: 1 }, requestTimeoutMs: 500, load: { contextLength: 1024 } });
   expected = (await server.post("/v1/completions", STORY)).json.choices[0].text;
 });
 afterAll(async () => {
@@ -241,7 +241,7 @@ describe("connections that are wrong", () => {
 
 describe("time", () => {
   it("an answer that takes too long is a 504, or the last event of a stream", async () => {
-    const short = await startServer({ model: "qwen3-1m", server: { timeoutMs: 150 } });
+    const short = await startServer({ fake: { stepMs: 1 }, server: { timeoutMs: 150 } });
     const request = { ...STORY, max_tokens: 4000 };
     expect(await short.post("/v1/completions", request)).toMatchObject({
       status: 504,

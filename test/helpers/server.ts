@@ -7,6 +7,7 @@ import { Scheduler, type SchedulerOptions } from "../../src/engine/scheduler/sch
 import { createApp } from "../../src/server/app.ts";
 import type { ServerOptions } from "../../src/server/server-context.ts";
 import { ServerMetrics } from "../../src/server/server-metrics.ts";
+import { type FakeOptions, loadFake } from "../support/fake-ops.ts";
 
 export interface TestServer {
   readonly url: string;
@@ -31,7 +32,9 @@ export interface PostResult {
 
 export interface TestServerOptions {
   readonly model?: string;
-  readonly load?: LoadOptions;
+  /** Over the fake backend, whose answers are hashes: for tests that need none of a model's numbers. */
+  readonly fake?: FakeOptions;
+  readonly load?: Omit<LoadOptions, "backend">;
   readonly scheduler?: SchedulerOptions;
   readonly server?: Partial<ServerOptions>;
   readonly requestTimeoutMs?: number;
@@ -39,7 +42,9 @@ export interface TestServerOptions {
 }
 
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const llm = await LLM.load(options.model ?? "qwen3-3m", { backend: "wasm", threads: 2, ...options.load });
+  const llm = options.fake
+    ? (await loadFake(options.fake, options.load)).llm
+    : await LLM.load(options.model ?? "qwen3-3m", { backend: "wasm", threads: 2, ...options.load });
   const log: TestServer["log"] = [];
   const logAt = (level: string) => (fields: object, message: string) => void log.push({ level, fields, message });
   const metrics = new ServerMetrics({ modelName: llm.name, kv: llm.decoder.kv.text });

@@ -10,6 +10,8 @@ import { layoutOf, tensorSpecs } from "../../src/models/layout.ts";
 export const FAKE_VOCAB = 4096;
 /** Ends an answer. */
 export const FAKE_EOS = 0;
+/** Tokens before it are special ones and single bytes. */
+export const FAKE_FIRST_WORD = 3 + 256;
 const SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 
 const CONFIG = {

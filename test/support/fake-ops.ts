@@ -25,7 +25,7 @@ import type { Sequence } from "../../src/cache/sequence.ts";
 import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
 import { drawToken, logSumExp } from "../../src/engine/sampler.ts";
 import { TurboQuantError } from "../../src/errors.ts";
-import { FAKE_EOS, fakeCheckpoint } from "./fake-checkpoint.ts";
+import { FAKE_EOS, FAKE_FIRST_WORD, fakeCheckpoint } from "./fake-checkpoint.ts";
 
 export interface FakeOptions {
   /** What the backend says it is; `wasm` and `webgpu` are treated by the engine as those are. Default `reference`. */
@@ -198,7 +198,8 @@ export class FakeOps implements Ops {
     // A sum of two uniform numbers: a few tokens stand out, as with a model that has learned something.
     for (let token = 0; token < out.length; token++) {
       const mixed = Math.imul(hash(state, token) ^ 0x5bd1e9, 0x9e3779b1) >>> 8;
-      out[token] = (8 * ((mixed & 0xfff) + (mixed >>> 12))) / 8192;
+      // Words rather than single bytes, which are no text.
+      out[token] = (8 * ((mixed & 0xfff) + (mixed >>> 12))) / 8192 - (token < FAKE_FIRST_WORD ? 8 : 0);
     }
     if (this.#endsEvery > 0 && state % this.#endsEvery === 0) out[FAKE_EOS] = 100;
   }

@@ -1,7 +1,7 @@
 /**
  * @file Who has pages: jobs at work, prefixes kept for later, and jobs whose pages were taken away.
  *
- * Pages of kept prefixes are free for the asking. A preempted job that has begun to speak is written to ordinary memory,
+ * Pages of kept prefixes are free for the asking. A preempted job that has begun to answer is written to ordinary memory,
  * compressed as it is, and comes back unchanged; one that was still reading its prompt reads it again.
  */
 
@@ -99,7 +99,7 @@ export class Residency {
     return null;
   }
 
-  async takeAway(job: Job): Promise<void> {
+  async preempt(job: Job): Promise<void> {
     const sequence = job.sequence!;
     if (job.tokens.length > job.request.ids.length) {
       const saved = await saveSequence(sequence, this.identity);
@@ -114,7 +114,7 @@ export class Residency {
   }
 
   /** @throws TurboQuantError out_of_memory — no room; the job is as before */
-  giveBack(job: Job): void {
+  resume(job: Job): void {
     const { saved } = job;
     if (!saved) {
       job.sequence = this.#llm.cache.createSequence();

@@ -190,7 +190,7 @@ describe("requests", () => {
     });
   });
 
-  it("a long prompt does not hold up those who speak", async () => {
+  it("a long prompt does not hold up those who decode", async () => {
     await withScheduler(llm, { chunkTokens: 128 }, async (scheduler) => {
       let steps = 0;
       let withBoth = 0;
@@ -209,7 +209,7 @@ describe("requests", () => {
       const long = counting.generate(randomPrompt(1500, 2), { ...SEEDED, maxNewTokens: 2 });
       const before = steps;
       await long.next();
-      // 1,500 tokens in pieces of two pages are 12 steps, and in all but the last one the other speaks too.
+      // 1,500 tokens in pieces of two pages are 12 steps, and in all but the last one the other decodes too.
       expect(steps - before).toBeGreaterThanOrEqual(12);
       expect(withBoth).toBeGreaterThanOrEqual(11);
       await talk.return();

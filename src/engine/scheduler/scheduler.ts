@@ -1,7 +1,7 @@
 /**
  * @file Many generations over one page pool: continuous batching, prompts in pieces, admission by bytes, preemption.
  *
- * Every step takes one token of each job that speaks and a bounded piece of the prompts that are being read (step-plan.ts);
+ * Every step takes one token of each job that decodes and a bounded piece of the prompts that are being read (step-plan.ts);
  * batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024). Requests are let in
  * while their prompt has room. When the pool runs full, kept prefixes go first, then the youngest job gives its pages up.
  */
@@ -28,7 +28,7 @@ export interface SchedulerOptions {
   readonly maxRunning?: number;
   /** Most requests that wait; default 1024. */
   readonly maxWaiting?: number;
-  /** Rows of a step that prompts may take beside those who speak; default: as many as take a tenth of a second, at least what suits the backend. */
+  /** Rows of a step that prompts may take beside requests that decode; default: as many as take a tenth of a second, at least what suits the backend. */
   readonly chunkTokens?: number;
   /** Keep prefixes for later requests; default true. */
   readonly prefixCache?: boolean;
@@ -204,7 +204,7 @@ export class Scheduler {
   /** false: there is no room after all */
   #resume(job: Job): boolean {
     try {
-      this.#residency.giveBack(job);
+      this.#residency.resume(job);
     } catch (error) {
       if (this.#running.length > 0 && isOutOfMemory(error)) return false;
       this.#fail(job.request, error);
@@ -253,7 +253,7 @@ export class Scheduler {
   }
 
   async #preempt(job: Job): Promise<void> {
-    await this.#residency.takeAway(job);
+    await this.#residency.preempt(job);
     this.#running.splice(this.#running.indexOf(job), 1);
     insert(this.#preempted, job);
     this.#observer.onPreemption?.();
@@ -341,17 +341,17 @@ export class Scheduler {
 
   #emitToken(job: Job, logits: Float32Array, sample: DeviceSample | null): void {
     const finish = takeToken(job, logits, sample, this.#observer);
-    if (finish) this.#leave(job, finish);
+    if (finish) this.#retire(job, finish);
   }
 
   /** Ends a job that has no token for its last piece. */
   #end(job: Job, reason: FinishReason): void {
     if (job.isOver) return;
     pushLastPiece(job, reason);
-    this.#leave(job, reason);
+    this.#retire(job, reason);
   }
 
-  #leave(job: Job, reason: FinishReason | "error"): void {
+  #retire(job: Job, reason: FinishReason | "error"): void {
     if (job.isOver) return;
     job.isOver = true;
     this.#steps.end(job);
@@ -359,7 +359,7 @@ export class Scheduler {
       const at = list.indexOf(job);
       if (at >= 0) list.splice(at, 1);
     }
-    this.slots.leave(job, this.#residency.retire(job));
+    this.slots.release(job, this.#residency.retire(job));
     if (job.request.jobs.some((other) => !other.isOver)) return;
     job.request.output.close();
     this.#observer.onFinish?.(reportOf(job, reason));
@@ -368,7 +368,7 @@ export class Scheduler {
   /** Ends a whole request; its reader gets the error. */
   #fail(request: Request, error: unknown): void {
     request.output.close(error);
-    for (const job of request.jobs) this.#leave(job, "error");
+    for (const job of request.jobs) this.#retire(job, "error");
   }
 }
 

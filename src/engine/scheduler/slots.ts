@@ -48,7 +48,7 @@ export class SlotTable {
     job.slot = slot.id;
   }
 
-  leave(job: Job, entry: PrefixEntry | null): void {
+  release(job: Job, entry: PrefixEntry | null): void {
     const slot = this.#slots[job.slot];
     if (slot?.job !== job) return;
     slot.job = null;

@@ -23,7 +23,7 @@ describe("StepPace", () => {
     expect(new StepPace(1024).promptRows(0)).toBe(1024);
   });
 
-  it("forgets a slow start, and learns nothing from steps that only speak", () => {
+  it("forgets a slow start, and learns nothing from steps that only decode", () => {
     const pace = new StepPace(128);
     pace.onStep(128, 0, 1000);
     steps(pace, 30, 200, 64, 50);

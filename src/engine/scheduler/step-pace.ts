@@ -1,11 +1,11 @@
 /**
- * @file How many rows of prompts a step takes: as many as keep it short for those who speak, few enough steps for those who wait.
+ * @file How many rows of prompts a step takes: as many as keep it short for requests that decode, few enough steps for those that wait.
  *
  * What a row costs differs a thousandfold between models, so it is measured. Answers do not depend on it: prompts are cut at
  * page ends wherever the cut falls (step-plan.ts).
  */
 
-/** A step with prompts should take no longer, where the least number of rows allows; those who speak wait so long for their next token. */
+/** A step with prompts should take no longer, where the least number of rows allows; requests that decode wait so long for their next token. */
 const TARGET_MS = 100;
 /** Rows of prompts beyond which a step gains nothing. */
 const MOST_ROWS = 512;
@@ -23,7 +23,7 @@ export class StepPace {
     this.#most = fixed ?? Math.max(least, MOST_ROWS);
   }
 
-  /** Rows that prompts may take beside `decodeRows` of jobs that speak. */
+  /** Rows that prompts may take beside `decodeRows` of jobs that decode. */
   promptRows(decodeRows: number): number {
     if (this.#msPerRow === null) return this.#least;
     const rows = Math.floor(TARGET_MS / this.#msPerRow) - decodeRows;
