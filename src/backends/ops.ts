@@ -147,6 +147,11 @@ export interface Ops {
    * @throws TurboQuantError unsupported — a format that has no kernel here
    */
   checkFormat?(format: LayerKvFormat): void;
+  /**
+   * Whether a token's keys and values over such a cache are the same bits when it is generated and when it is read as part of a
+   * prompt. Then generated tokens can be read again like a prompt.
+   */
+  isRowInvariant(format: LayerKvFormat): boolean;
 
   /**
    * Calls `queue` for the numbers of rows, up to `mostRows`, at which kernels change, the largest first and 1 last; `queue`

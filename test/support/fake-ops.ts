@@ -28,8 +28,8 @@ import { TurboQuantError } from "../../src/errors.ts";
 import { FAKE_EOS, FAKE_FIRST_WORD, fakeCheckpoint } from "./fake-checkpoint.ts";
 
 export interface FakeOptions {
-  /** What the backend says it is; `wasm` and `webgpu` are treated by the engine as those are. Default `reference`. */
-  readonly name?: BackendName;
+  /** What `Ops.isRowInvariant` says of every format; default true. */
+  readonly isRowInvariant?: boolean;
   /** Tokens of a prefill step; default 64. */
   readonly chunkTokens?: number;
   /** Draw tokens on the device; default false. */
@@ -70,7 +70,7 @@ function hash(state: number, value: number): number {
 }
 
 export class FakeOps implements Ops {
-  readonly name: BackendName;
+  readonly name: BackendName = "reference";
   readonly chunkTokens: number;
   readonly pages = new FakePages();
   readonly sampling?: FakeSampling;
@@ -83,6 +83,7 @@ export class FakeOps implements Ops {
   /** Values read back so far. */
   valuesRead = 0;
   isDisposed = false;
+  readonly #isRowInvariant: boolean;
   readonly #endsEvery: number;
   readonly #stepMs: number;
   #embedding: Weight | null = null;
@@ -91,8 +92,8 @@ export class FakeOps implements Ops {
   #gathered: Int32Array = new Int32Array(0);
 
   constructor(options: FakeOptions = {}) {
-    this.name = options.name ?? "reference";
     this.chunkTokens = options.chunkTokens ?? 64;
+    this.#isRowInvariant = options.isRowInvariant ?? true;
     this.#endsEvery = options.endsEvery ?? 0;
     this.#stepMs = options.stepMs ?? 0;
     if (options.samples) this.sampling = new FakeSampling(this);
@@ -112,6 +113,10 @@ export class FakeOps implements Ops {
   }
 
   free(): void {}
+
+  isRowInvariant(): boolean {
+    return this.#isRowInvariant;
+  }
 
   beginStep(step: Step): void {
     this.steps++;

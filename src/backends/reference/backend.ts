@@ -63,6 +63,10 @@ class ReferenceBackend implements Ops {
 
   free(): void {}
 
+  isRowInvariant(): boolean {
+    return true;
+  }
+
   beginStep(step: Step, ropes: readonly Rope[]): void {
     this.#step = step;
     this.#ropes = ropes;

@@ -6,6 +6,7 @@
  */
 import { assert } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
+import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
@@ -101,6 +102,11 @@ class WasmBackend implements Ops {
 
   free(buf: Buf): void {
     this.#memory.heap.free(addressOf(buf, 0, "free"), buf.length * 4);
+  }
+
+  /** Attention over codes adds up in one order for any number of rows; over floats and blocks single rows are added up differently. */
+  isRowInvariant({ k, v }: LayerKvFormat): boolean {
+    return k.type.startsWith("tq") && v.type.startsWith("tq");
   }
 
   beginStep(step: Step, ropes: readonly Rope[]): void {

@@ -106,6 +106,11 @@ export class WebGpuBackend implements Ops {
     checkFormat(format);
   }
 
+  /** Kernels of matrix products are chosen by the number of rows. */
+  isRowInvariant(): boolean {
+    return false;
+  }
+
   async rehearse(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
     this.context.check();
     await this.commands.rehearse(() => {

@@ -11,7 +11,6 @@ import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LLM } from "../llm.ts";
 import type { Job, Request } from "./job.ts";
 import { PrefixCache, type PrefixEntry } from "./prefix-cache.ts";
-import { isRowInvariant } from "./row-invariance.ts";
 import { MIN_SPAN } from "./step-plan.ts";
 
 export class Residency {
@@ -28,7 +27,7 @@ export class Residency {
   constructor(llm: LLM, savedBudgetBytes: number) {
     this.#llm = llm;
     this.#savedBudgetBytes = savedBudgetBytes;
-    this.isRowInvariant = isRowInvariant(llm.ops.name, llm.cache);
+    this.isRowInvariant = llm.cache.layers.every(({ format }) => llm.ops.isRowInvariant(format));
     this.identity = llm.snapshotIdentity;
   }
 

@@ -83,7 +83,7 @@ describe.each<[string, Subject]>([
   ["k3v3,sinks=0,window=0", { kv: "k3v3,sinks=0,window=0" }],
   ["f16", { kv: "f16" }],
   ["fake k4v4", { kv: "k4v4", fake: {} }],
-  ["fake f16", { kv: "f16", fake: { name: "wasm" } }],
+  ["fake f16", { kv: "f16", fake: { isRowInvariant: false } }],
   ["fake k4v4, drawn on the device", { kv: "k4v4", fake: { samples: true } }],
 ])("%s", (_name, subject) => {
   let llm: LLM;
