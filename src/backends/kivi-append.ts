@@ -7,6 +7,7 @@ import { EXACT_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
 import { hasKivi, writeKivi } from "../quant/kivi-page.ts";
 import { RowCodec } from "../quant/row-codec.ts";
+import { kindOf } from "../quant/side-kind.ts";
 import type { AttentionLayer, Span, Step } from "./ops.ts";
 
 /** bytesOf: a page's own bytes, not a copy */
@@ -36,7 +37,7 @@ function quantizePage(
   const copies = new RowCodec(EXACT_SIDE, format, headDim);
   const rows = new Float32Array(main.pageTokens * headDim);
   for (const which of ["k", "v"] as const) {
-    if (!main[which].type.startsWith("kivi")) continue;
+    if (kindOf(main[which].type) !== "channel") continue;
     const codes = new RowCodec(format[which], format, headDim);
     for (let head = 0; head < main.numKvHeads; head++) {
       for (let row = 0; row < main.pageTokens; row++) {

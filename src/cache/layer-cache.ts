@@ -2,6 +2,7 @@
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
 import { plain } from "../quant/kv-presets.ts";
 import { EXACT_PAGE_TOKENS, PAGE_TOKENS, type PageLayout, pageLayout } from "../quant/page-layout.ts";
+import { kindOf } from "../quant/side-kind.ts";
 import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
 import type { LayerShape } from "./states/state-shape.ts";
@@ -21,7 +22,7 @@ export interface LayerCache {
 /** Both sides of the 16-bit pages. */
 export const EXACT_SIDE: SideFormat = plain("f16");
 
-const isFloat = (side: SideFormat): boolean => side.type === "f16" || side.type === "f32";
+const isFloat = (side: SideFormat): boolean => kindOf(side.type) === "float";
 
 /** Whether attention reads part of this layer from 16-bit pages. A cache of floats has nothing to protect. */
 export function hasExactStream(format: LayerKvFormat): boolean {

@@ -132,7 +132,7 @@ export function kvFromFlags(flags: Pick<ModelFlags, "kv" | "cacheTypeK" | "cache
   const { kv, cacheTypeK: k, cacheTypeV: v } = flags;
   if (k === undefined && v === undefined) return kv ?? DEFAULT_KV;
   if (kv !== undefined) return [kv, ...(k ? [`k=${k}`] : []), ...(v ? [`v=${v}`] : [])].join(",");
-  const isTurboQuant = [k, v].some((type) => type?.startsWith("tq"));
+  const isTurboQuant = [k, v].some((type) => /^tq/.test(type ?? ""));
   return `${isTurboQuant ? DEFAULT_KV : "f16"},k=${k ?? "f16"},v=${v ?? "f16"}`;
 }
 

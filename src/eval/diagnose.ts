@@ -16,6 +16,7 @@ import { writeKivi } from "../quant/kivi-page.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
 import { pageLayout } from "../quant/page-layout.ts";
 import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-codec.ts";
+import { kindOf } from "../quant/side-kind.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
 /** Errors of one layer, averaged over heads. Only keys count that a query reads as codes: no sinks, no window. */
@@ -167,7 +168,7 @@ function code(
   const layout = pageLayout(format.k, format.v, d, 1);
   const { pageTokens } = layout;
   const page = new Uint8Array(layout.numBytes);
-  const isKivi = format[side].type.startsWith("kivi");
+  const isKivi = kindOf(format[side].type) === "channel";
   const result = { exact: new Float32Array(tokens * d), decoded: new Float32Array(tokens * d) };
   for (let start = 0; start < tokens; start += pageTokens) {
     const count = Math.min(pageTokens, tokens - start);
@@ -227,7 +228,7 @@ function addLogits(
 
 /** Of the format's codes on the unit sphere; with a sketch, of their inner products (arXiv 2504.19874, theorem 2). */
 function codebookDistortion(side: SideFormat, headDim: number): number | null {
-  if (!side.type.startsWith("tq")) return null;
+  if (kindOf(side.type) !== "scalar") return null;
   const distortion = codeDistortion(side, headDim);
   return side.qjl ? (Math.PI / 2) * distortion : distortion;
 }

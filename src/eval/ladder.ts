@@ -2,7 +2,9 @@
  * @file The ladder of a KV format: each side alone, and the format with one lever changed at a time. Whoever reads only the
  * whole cannot say what it owes its quality to.
  */
+import type { KvType } from "../quant/kv-format.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
+import { kindOf } from "../quant/side-kind.ts";
 
 export interface Rung {
   /** What is changed, for people: `K only`, `search off`. */
@@ -31,7 +33,7 @@ const [SINKS, WINDOW] = [4, 128];
 export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: LadderModel): Rung[] {
   const { calibration, forLayer } = parseKvSpec(spec);
   const { k, v, sinks, window, rotation } = forLayer(0);
-  const isCoded = (type: string): boolean => type.startsWith("tq");
+  const isCoded = (type: KvType): boolean => kindOf(type) === "scalar";
   const all = `0-${numLayers - 1}`;
   /** Later modifiers win, also over the ranges of `layers=`. */
   const changed = (...modifiers: string[]): string => [spec, ...modifiers].join(",");
@@ -77,7 +79,7 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
     // KIVI needs its window: a page has no codes before it is full.
-    const isKivi = k.type.startsWith("kivi") || v.type.startsWith("kivi");
+    const isKivi = kindOf(k.type) === "channel" || kindOf(v.type) === "channel";
     if (!isKivi) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
     if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
   }

@@ -10,6 +10,7 @@ import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { PageLayout, Region, SideLayout } from "../quant/page-layout.ts";
+import { kindOf } from "../quant/side-kind.ts";
 import type { Contender } from "./compare.ts";
 
 /**
@@ -29,7 +30,7 @@ interface Target {
   readonly mask: number;
 }
 
-const isFloat = (side: SideLayout): boolean => side.type === "f16" || side.type === "f32";
+const isFloat = (side: SideLayout): boolean => kindOf(side.type) === "float";
 
 function targetsOf(side: SideLayout): Target[] {
   const [codes, sign] = [0xffff, 0x8000];

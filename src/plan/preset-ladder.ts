@@ -2,6 +2,7 @@
 import type { SideFormat } from "../quant/kv-format.ts";
 import { codeBits } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import { kindOf } from "../quant/side-kind.ts";
 
 /** From few bits to many; sinks and window as the presets have them. */
 export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "k5v5", "k6v5", "k6v6", "k8v8"] as const;
@@ -9,12 +10,12 @@ export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "
 /** What the tail of the divergence is compared with, and the largest preset. */
 export const TAIL_REFERENCE = "k8v8";
 
-const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f32";
+const isFloat = ({ type }: SideFormat): boolean => kindOf(type) === "float";
 
 /** At least as many bits by the same rules, or no codes at all. */
 function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   if (isFloat(a)) return a.type === "f32" || b.type !== "f32";
-  if (!a.type.startsWith("tq") || !b.type.startsWith("tq")) return a.type === b.type;
+  if (kindOf(a.type) !== "scalar" || kindOf(b.type) !== "scalar") return a.type === b.type;
   const { type: aType, trellis: aTrellis, ...aRules } = a;
   const { type: bType, trellis: bTrellis, ...bRules } = b;
   if (JSON.stringify(aRules) !== JSON.stringify(bRules)) return false;

@@ -8,9 +8,10 @@ import { fromFloat16Bits } from "../math/float16.ts";
 import { quantizeGroups, transpose } from "./baselines/kivi.ts";
 import { packPlane, planeShifts } from "./bit-pack.ts";
 import { codeBits, KIVI_GROUP, type PageLayout } from "./page-layout.ts";
+import { kindOf } from "./side-kind.ts";
 
 /** Whether either side of a page is stored at once. */
-export const hasKivi = ({ k, v }: PageLayout): boolean => k.type.startsWith("kivi") || v.type.startsWith("kivi");
+export const hasKivi = ({ k, v }: PageLayout): boolean => kindOf(k.type) === "channel" || kindOf(v.type) === "channel";
 
 /** Quantizes one side of one head of a page. rows: [pageTokens][headDim], changed */
 export function writeKivi(

@@ -3,6 +3,7 @@ import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { KvType, RotationKind, SideFormat } from "./kv-format.ts";
 import { KIVI_GROUP } from "./page-layout.ts";
+import { kindOf } from "./side-kind.ts";
 
 /** A spec that is being read. */
 export interface Draft {
@@ -73,7 +74,8 @@ export function settled({ trellis, ...side }: SideFormat): SideFormat {
 export function parseType(text: string, side: "k" | "v", like: SideFormat): SideFormat {
   if (["f16", "f32", "q8_0", "q4_0r"].includes(text)) return plain(text as KvType);
   const bits = /^tq-?([1-8])$/.exec(text)?.[1];
-  if (bits) return like.type.startsWith("tq") ? { ...like, type: `tq${bits}` as KvType, qjl: false } : ours(bits, side);
+  if (bits)
+    return kindOf(like.type) === "scalar" ? { ...like, type: `tq${bits}` as KvType, qjl: false } : ours(bits, side);
   fail(`${side}=${text} is not a type; choose f16, f32, q8_0, q4_0r or tq1 … tq8`, { type: text });
 }
 

@@ -12,6 +12,7 @@ import type { LayerCalibration, SideCalibration } from "./calibration.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { isRotated } from "./page-layout.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
+import { kindOf } from "./side-kind.ts";
 
 /** One side of a layer. Matrices are f32, [numKvHeads][headDim][headDim]. */
 export interface SideTransform {
@@ -40,7 +41,7 @@ export const NO_TRANSFORMS: LayerTransforms = { k: IDENTITY, v: IDENTITY };
  * the baselines stay what they are elsewhere. A sketch describes what plain rounding leaves.
  */
 const isShaped = (side: SideFormat): boolean =>
-  side.type.startsWith("tq") && !side.qjl && (side.transform || side.feedback);
+  kindOf(side.type) === "scalar" && !side.qjl && (side.transform || side.feedback);
 
 /** Numbers of a KV head in the arrays of `SideTransform`. */
 export function transformValues(side: SideFormat, headDim: number): number {

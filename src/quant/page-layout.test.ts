@@ -11,6 +11,7 @@ import {
   type SideLayout,
 } from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
+import { kindOf } from "./side-kind.ts";
 
 const TYPES: readonly KvType[] = [
   "f32",
@@ -36,7 +37,7 @@ const side = (type: KvType, qjl = false): SideFormat => ({
 });
 const sides = fc
   .tuple(fc.constantFrom(...TYPES), fc.boolean())
-  .map(([type, qjl]) => side(type, qjl && type.startsWith("tq")));
+  .map(([type, qjl]) => side(type, qjl && kindOf(type) === "scalar"));
 
 const regionsOf = (s: SideLayout): Region[] => [
   ...s.planes,

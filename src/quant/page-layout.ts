@@ -9,6 +9,7 @@
  */
 import { checkHeadDim } from "./head-dim.ts";
 import type { Bits, KvType, LayerKvFormat, SideFormat } from "./kv-format.ts";
+import { kindOf } from "./side-kind.ts";
 
 /** Tokens of a page of the main stream. One online-softmax tile. */
 export const PAGE_TOKENS = 64;
@@ -57,7 +58,7 @@ export interface PageLayout {
 
 /** Index bits of a type, or 0 when it stores floats. */
 export function codeBits(type: KvType): number {
-  if (type === "f32" || type === "f16") return 0;
+  if (kindOf(type) === "float") return 0;
   if (type === "q8_0") return 8;
   if (type === "q4_0r") return 4;
   return Number(type.replace(/^\D+/, "")) as Bits;
@@ -70,7 +71,7 @@ export function planeWidths(bits: number): number[] {
 
 /** Whether a side is stored rotated. */
 export function isRotated(side: SideFormat, format: LayerKvFormat): boolean {
-  return format.rotation !== "none" && (side.type.startsWith("tq") || side.type === "q4_0r");
+  return format.rotation !== "none" && (kindOf(side.type) === "scalar" || side.type === "q4_0r");
 }
 
 const align16 = (n: number): number => (n + 15) & ~15;
@@ -97,7 +98,7 @@ export function pageLayout(
   };
   const plane = (width: number): Plane => ({ width, ...region((headDim * width) / 8) });
   const codes = (side: SideFormat): { planes: Plane[]; signs: Plane | null } => {
-    if (side.type === "f32" || side.type === "f16") {
+    if (kindOf(side.type) === "float") {
       return { planes: [plane(side.type === "f32" ? 32 : 16)], signs: null };
     }
     return {
@@ -106,9 +107,9 @@ export function pageLayout(
     };
   };
   const scales = (side: SideFormat, which: "k" | "v"): Region | null => {
-    if (side.type === "f32" || side.type === "f16") return null;
-    if (side.type === "q8_0" || side.type === "q4_0r") return region(2 * Math.ceil(headDim / BLOCK));
-    if (side.type.startsWith("kivi")) {
+    if (kindOf(side.type) === "float") return null;
+    if (kindOf(side.type) === "block") return region(2 * Math.ceil(headDim / BLOCK));
+    if (kindOf(side.type) === "channel") {
       if (which === "v") return region(4 * Math.ceil(headDim / KIVI_GROUP));
       const r = { offset: end, headStride: 4 * headDim, rowBytes: 0 };
       end = align16(end + r.headStride * numKvHeads);

@@ -15,6 +15,7 @@ import {
   sketched,
 } from "./kv-presets.ts";
 import { KIVI_GROUP } from "./page-layout.ts";
+import { kindOf } from "./side-kind.ts";
 
 export interface KvSpec {
   /** Canonical text: equal texts mean equal formats. */
@@ -167,7 +168,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       case "codebook": {
         const codebookIterations = parseCount(name, value, 100_000);
         if (codebookIterations < 1) fail("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
-        changeSides((_, side) => (side.type.startsWith("tq") ? { codebookIterations, trellis: undefined } : {}));
+        changeSides((_, side) => (kindOf(side.type) === "scalar" ? { codebookIterations, trellis: undefined } : {}));
         break;
       }
       case "rotation":
@@ -195,7 +196,7 @@ export function parseKvSpec(spec: string): KvSpec {
   const { draft, ranges } = build(preset, modifiers);
   const { calibration, ...base } = draft;
   checkKivi(draft, ranges);
-  const isFloatSide = (side?: SideFormat): boolean => !side || side.type === "f16" || side.type === "f32";
+  const isFloatSide = (side?: SideFormat): boolean => !side || kindOf(side.type) === "float";
   return {
     text: canonical(preset, modifiers),
     calibration,
@@ -216,7 +217,9 @@ export function parseKvSpec(spec: string): KvSpec {
 
 /** Keys and values of a KIVI page are quantized when it is full; until then a token has only its 16-bit copy. */
 function checkKivi({ k, v, window }: Draft, ranges: readonly LayerRange[]): void {
-  const isKivi = [{ k, v }, ...ranges].some((f) => f.k?.type.startsWith("kivi") || f.v?.type.startsWith("kivi"));
+  const isKivi = [{ k, v }, ...ranges]
+    .flatMap((f) => [f.k, f.v])
+    .some((side) => side && kindOf(side.type) === "channel");
   if (!isKivi || window >= KIVI_GROUP) return;
   fail(
     `window=${window}: kivi quantizes ${KIVI_GROUP} tokens together, so expected a window of ${KIVI_GROUP} or more`,

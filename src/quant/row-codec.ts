@@ -25,6 +25,7 @@ import type { PreparedLayer } from "./prepared-layer.ts";
 import { projectionMatrix, sketchFactor } from "./qjl.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
 import { clampToFloat16, largestOf, MAX_FLOAT16, sanitize } from "./sanitize.ts";
+import { kindOf } from "./side-kind.ts";
 import { TRELLIS_VALUES, trellisPlaces } from "./trellis.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
@@ -88,16 +89,17 @@ export class RowCodec {
     this.side = side;
     this.headDim = headDim;
     this.#rotation = isRotated(side, format) ? createRotation(format.rotation, headDim, format.seed) : null;
-    this.#quantizer = side.type.startsWith("tq")
-      ? new VectorQuantizer(
-          headDim,
-          codeBits(side.type),
-          side.scale,
-          side.search,
-          side.codebookIterations,
-          side.trellis,
-        )
-      : null;
+    this.#quantizer =
+      kindOf(side.type) === "scalar"
+        ? new VectorQuantizer(
+            headDim,
+            codeBits(side.type),
+            side.scale,
+            side.search,
+            side.codebookIterations,
+            side.trellis,
+          )
+        : null;
     this.#numProjections = side.projections ?? headDim;
     this.#projection = side.qjl ? projectionMatrix("gaussian", headDim, format.seed, this.#numProjections) : null;
     this.#codes = new Uint8Array(headDim);
@@ -152,7 +154,7 @@ export class RowCodec {
     row: number,
     feedback: Float32Array | null = null,
   ): void {
-    if (this.side.type.startsWith("kivi")) return;
+    if (kindOf(this.side.type) === "channel") return;
     const target = layout[side];
     switch (this.side.type) {
       case "f32":
@@ -173,7 +175,7 @@ export class RowCodec {
     const source = layout[side];
     const d = this.headDim;
     const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
-    if (this.side.type === "f32" || this.side.type === "f16") {
+    if (kindOf(this.side.type) === "float") {
       const at = rowAt(source.planes[0]!, head, row);
       for (let i = 0; i < d; i++) {
         out[i] =
@@ -188,7 +190,7 @@ export class RowCodec {
       unpackPlane(page, rowAt(source.planes[p]!, head, row), d, width, shift, codes);
     }
     const scaleAt = rowAt(source.scales!, head, row);
-    if (this.side.type.startsWith("kivi")) {
+    if (kindOf(this.side.type) === "channel") {
       dequantizeKivi(codes, view, scaleAt, side, out);
       return;
     }

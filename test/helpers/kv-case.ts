@@ -10,6 +10,7 @@ import { CounterRng } from "../../src/math/rng.ts";
 import { codeBits } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
+import { kindOf } from "../../src/quant/side-kind.ts";
 import { randomCalibration } from "./calibration.ts";
 
 export interface KvCase {
@@ -240,5 +241,5 @@ function shareOfDifferentBytes(own: readonly Uint8Array[], expected: readonly Ui
 /** Widest codes of either side, 0 for none. */
 export function codeBitsOf(c: KvCase): number {
   const { k, v } = parseKvSpec(c.kv).forLayer(0);
-  return Math.max(...[k.type, v.type].map((t) => (t.startsWith("tq") ? codeBits(t) : 0)));
+  return Math.max(...[k.type, v.type].map((t) => (kindOf(t) === "scalar" ? codeBits(t) : 0)));
 }

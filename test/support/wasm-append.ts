@@ -18,6 +18,7 @@ import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
 import { EXACT_PAGE_TOKENS, isRotated, PAGE_TOKENS, type PageLayout, pageLayout } from "../../src/quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../src/quant/rotation.ts";
+import { kindOf } from "../../src/quant/side-kind.ts";
 import { prepared } from "../helpers/calibration.ts";
 
 const PARAMS = 4096;
@@ -133,7 +134,7 @@ export class AppendFixture {
     const { format, headDim, calibration } = this.shape;
     const side = format[which];
     const { forward, inverse, feedback } = prepared(calibration, format, headDim).transforms[which];
-    const table = side.type.startsWith("tq") ? quantizerTable(headDim, side) : new Uint8Array(0);
+    const table = kindOf(side.type) === "scalar" ? quantizerTable(headDim, side) : new Uint8Array(0);
     const address = this.#allocate(table.length);
     new Uint8Array(this.#memory.buffer).set(table, address);
     putWords(this.#view, PARAMS + base, [

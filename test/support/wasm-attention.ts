@@ -17,6 +17,7 @@ import { SCRATCH_BYTES } from "../../src/backends/wasm/thread-pool.ts";
 import type { KvType, SideFormat } from "../../src/quant/kv-format.ts";
 import { plain } from "../../src/quant/kv-presets.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout } from "../../src/quant/page-layout.ts";
+import { kindOf } from "../../src/quant/side-kind.ts";
 
 const PARAMS = 4096;
 const SPLIT_TOKENS = 2048;
@@ -136,7 +137,7 @@ export class AttentionFixture {
   #putSide(base: number, which: "k" | "v"): void {
     const side = this.#side(which);
     const layout = this.layout[which];
-    const codebook = side.type.startsWith("tq") ? codebookTable(this.shape.headDim, side) : null;
+    const codebook = kindOf(side.type) === "scalar" ? codebookTable(this.shape.headDim, side) : null;
     const table = this.#allocate(codebook?.bytes.length ?? 16);
     if (codebook) this.u8.set(codebook.bytes, table);
     putWords(this.view, PARAMS + base, [

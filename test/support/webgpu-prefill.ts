@@ -17,6 +17,7 @@ import { isRotated, type PageLayout } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 import { createRotation } from "../../src/quant/rotation.ts";
+import { kindOf } from "../../src/quant/side-kind.ts";
 
 export interface PrefillCase {
   readonly kv: string;
@@ -155,7 +156,7 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   const stepBuffer = new StepBuffer(commands, allocator);
   stepBuffer.begin(step);
   const codebooks = [format.k, format.v].map((side) =>
-    side.type.startsWith("tq") ? sideCentroids(side, d) : new Float32Array(4),
+    kindOf(side.type) === "scalar" ? sideCentroids(side, d) : new Float32Array(4),
   );
   const rows = step.tokens.length;
   const buffers = {

@@ -4,9 +4,11 @@
  * Calls run at once and return when they are done. Results do not depend on the number of threads, nor on how many rows a
  * step has.
  */
+
 import { assert } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
+import { kindOf } from "../../quant/side-kind.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
@@ -106,7 +108,7 @@ class WasmBackend implements Ops {
 
   /** Attention over codes adds up in one order for any number of rows; over floats and blocks single rows are added up differently. */
   isRowInvariant({ k, v }: LayerKvFormat): boolean {
-    return k.type.startsWith("tq") && v.type.startsWith("tq");
+    return kindOf(k.type) === "scalar" && kindOf(v.type) === "scalar";
   }
 
   beginStep(step: Step, ropes: readonly Rope[]): void {

@@ -3,6 +3,7 @@
  */
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits, type Region, type SideLayout } from "../../quant/page-layout.ts";
+import { kindOf } from "../../quant/side-kind.ts";
 import { append, appendSide, attend, attendSide, SIDE_TYPES, span } from "../parameters/attention.ts";
 
 /** Bytes of a block; both kernels' fit. */
@@ -32,7 +33,7 @@ export function typeCode({ type, trellis }: Pick<SideFormat, "type" | "trellis">
   if (type === "f32") return SIDE_TYPES.f32;
   if (type === "q8_0") return SIDE_TYPES.q8_0;
   if (type === "q4_0r") return SIDE_TYPES.q4_0;
-  if (type.startsWith("kivi")) return SIDE_TYPES.kivi + codeBits(type);
+  if (kindOf(type) === "channel") return SIDE_TYPES.kivi + codeBits(type);
   return codeBits(type);
 }
 

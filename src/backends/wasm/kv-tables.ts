@@ -4,6 +4,7 @@ import { isRotated } from "../../quant/page-layout.ts";
 import type { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { projectionMatrix } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
+import { kindOf } from "../../quant/side-kind.ts";
 import { SharedTables } from "../shared-tables.ts";
 import { codebookTable } from "./codebook-table.ts";
 import type { WasmMemory } from "./memory.ts";
@@ -105,7 +106,7 @@ export class KvTables {
     };
     const side = (which: "k" | "v"): SideTables => {
       const of = format[which];
-      const hasCodes = of.type.startsWith("tq");
+      const hasCodes = kindOf(of.type) === "scalar";
       const numProjections = of.projections ?? headDim;
       return {
         codebook: hasCodes ? shared(`codebook/${headDim}/${bookOf(of)}`, (to) => putCodebook(to, headDim, of)) : null,

@@ -2,6 +2,7 @@
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits } from "../../quant/page-layout.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
+import { kindOf } from "../../quant/side-kind.ts";
 
 export const FAMILIES = ["ours", "published", "qjl", "baseline", "exact"] as const;
 export type Family = (typeof FAMILIES)[number];
@@ -26,10 +27,10 @@ export interface FormatKind {
   readonly wholeSpec: string;
 }
 
-const isFloat = ({ type }: SideFormat): boolean => type === "f16" || type === "f32";
+const isFloat = ({ type }: SideFormat): boolean => kindOf(type) === "float";
 const isPublished = ({ scale, search, transform, feedback, trellis }: SideFormat): boolean =>
   scale === "norm" && !search && !transform && !feedback && !trellis;
-const isCode = ({ type }: SideFormat): boolean => type.startsWith("tq");
+const isCode = ({ type }: SideFormat): boolean => kindOf(type) === "scalar";
 
 export function describeFormat(kv: string): FormatKind {
   const spec = parseKvSpec(kv);

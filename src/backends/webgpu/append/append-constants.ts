@@ -4,6 +4,7 @@ import type { SideFormat } from "../../../quant/kv-format.ts";
 import { codeBits, isRotated } from "../../../quant/page-layout.ts";
 import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import { sideCentroids } from "../codec/table-text.ts";
 
 export interface AppendConstants {
@@ -77,7 +78,7 @@ export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
   };
   /** Where centroids begin, and how many numbers they are with the boundaries behind them, which a trellis has not. */
   const codebook = (side: SideFormat): readonly [number, number] => {
-    if (!side.type.startsWith("tq")) return [0, 0];
+    if (kindOf(side.type) !== "scalar") return [0, 0];
     const start = put(sideCentroids(side, headDim));
     const boundaries = side.trellis ? [] : getCodebook(headDim, codeBits(side.type)).boundaries;
     return [start, put(boundaries) + boundaries.length - start];

@@ -4,6 +4,7 @@ import { assert } from "../../../errors.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { largestOf } from "../../../quant/sanitize.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { checkFormat } from "../codec/check-format.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
@@ -144,7 +145,7 @@ export class AppendKernels {
       K_DENSE: k.forward !== null,
       V_DENSE: v.forward !== null,
       DENSE: k.forward !== null || v.forward !== null,
-      HAS_CODES: format.k.type.startsWith("tq") || format.v.type.startsWith("tq"),
+      HAS_CODES: kindOf(format.k.type) === "scalar" || kindOf(format.v.type) === "scalar",
       TRELLIS: Boolean(format.k.trellis || format.v.trellis),
       K_LARGEST_BITS: f32Word(largestOf(format.k.type)),
       V_LARGEST_BITS: f32Word(largestOf(format.v.type)),

@@ -2,7 +2,8 @@
  * @file Attention of tokens that are decoded one by one: the keys are cut into as many parts as keep a GPU busy, one more
  * reads the 16-bit copies. attend-merge.wgsl joins the parts.
  */
-import type { SideFormat } from "../../../quant/kv-format.ts";
+import type { KvType, SideFormat } from "../../../quant/kv-format.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import type { AttentionLayer } from "../../ops.ts";
 import { sideName, sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
 import type { GpuContext } from "../device/context.ts";
@@ -79,7 +80,7 @@ function shapeOf(
   const units = headDim / 8;
   const threads = tuning?.threads ?? THREADS;
   if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
-  const half = (type: string): boolean => f16 && type.startsWith("tq");
+  const half = (type: KvType): boolean => f16 && kindOf(type) === "scalar";
   const { heads: group } = headParts(layer);
   const [halfK, halfV] = [half(cache.main.k.type), half(cache.main.v.type)];
   const keyGroups = units < subgroup ? powerBelow(subgroup / units) : 1;
@@ -88,7 +89,7 @@ function shapeOf(
   const words = (8 * units * keyGroups + group) * subgroups + (halfK || halfV ? (headDim / 2) * group : 0);
   if (words * 4 > context.limits.maxComputeWorkgroupStorageSize) return null;
   // Rows of floats are long: lanes that share one read neighbouring words.
-  const isWide = !cache.main.k.type.startsWith("tq");
+  const isWide = kindOf(cache.main.k.type) !== "scalar";
   const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
   return {
     headDim,

@@ -24,6 +24,7 @@
  */
 
 import type { SideLayout } from "../../../quant/page-layout.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
 import { floatText } from "../queue/shader-text.ts";
 import {
@@ -246,7 +247,7 @@ function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: 
   // Codes of keys beyond the last one are in the page and worth nothing; blocks' scales and floats may be infinite there.
   const place = (from: string): string => {
     const key = perm(from, shape);
-    return `start${own} % PAGE_TOKENS + ${side.type.startsWith("tq") ? key : `min(${key}, last${own})`}`;
+    return `start${own} % PAGE_TOKENS + ${kindOf(side.type) === "scalar" ? key : `min(${key}, last${own})`}`;
   };
   const load = (prefix: string, id: string, row: string) =>
     range(unitsPerLane).map((u) => {

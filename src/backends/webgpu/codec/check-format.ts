@@ -1,6 +1,7 @@
 /** @file Which KV formats have kernels here: all that are stored token by token as codes, blocks or floats. */
 import { TurboQuantError } from "../../../errors.ts";
 import type { LayerKvFormat, SideFormat } from "../../../quant/kv-format.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 
 /** @throws TurboQuantError unsupported — kivi types, QJL and stopped codebooks, with what to choose instead */
 export function checkFormat({ k, v }: Pick<LayerKvFormat, "k" | "v">): void {
@@ -10,7 +11,7 @@ export function checkFormat({ k, v }: Pick<LayerKvFormat, "k" | "v">): void {
 
 function checkSide(side: SideFormat): void {
   const isResearch = side.qjl || side.codebookIterations !== undefined;
-  if (!isResearch && !side.type.startsWith("kivi")) return;
+  if (!isResearch && kindOf(side.type) !== "channel") return;
   const what = side.qjl ? `${side.type}+qjl` : isResearch ? `${side.type},codebook=…` : side.type;
   throw new TurboQuantError(
     "unsupported",

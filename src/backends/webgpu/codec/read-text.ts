@@ -5,6 +5,7 @@
  * four pairs, codes as centroids of norm √headDim, and of the block's factor; `rowScale` is the factor of the whole row.
  */
 import { codeBits, type Region, type SideLayout } from "../../../quant/page-layout.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import { TRELLIS_RUN } from "../../../quant/trellis.ts";
 import { floatText } from "../queue/shader-text.ts";
 import { fieldText, pairTexts, type TableUse, type UnitWord } from "./table-text.ts";
@@ -39,7 +40,7 @@ const isBlocks = ({ type }: SideLayout): boolean => type === "q8_0" || type === 
 
 /** Factor of a row of codes; null where there is none or each block has its own. */
 export function rowScale(side: SideLayout, headDim: number, place: RowPlace, words: string): string | null {
-  if (!side.type.startsWith("tq")) return null;
+  if (kindOf(side.type) !== "scalar") return null;
   return `${halfText(words, side.scales!, place)} * ${floatText(1 / Math.sqrt(headDim))}`;
 }
 
@@ -147,7 +148,7 @@ export function loadUnits(
       }
     }
   }
-  if (side.type === "f16" || side.type === "f32") return { lines, words: names, units: floats, blocks };
+  if (kindOf(side.type) === "float") return { lines, words: names, units: floats, blocks };
   if (isBlocks(side)) {
     const zero = side.type === "q8_0" ? 128 : 8;
     const units = words.map(([word]) => blockPairs(word!, side.planes[0]!.width, zero));

@@ -2,6 +2,7 @@
 import { planeShifts } from "../../../quant/bit-pack.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import { BLOCK, codeBits, type Region, type SideLayout } from "../../../quant/page-layout.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
 import { chosenText, floatText } from "../queue/shader-text.ts";
 import { feedbackText, metricScaleText, searches } from "./feedback-text.ts";
@@ -200,7 +201,7 @@ export function storeText(
   layout: SideLayout,
   feedback: boolean,
 ): string {
-  if (side.type === "f16" || side.type === "f32") return floatsText(name, side, layout);
-  if (side.type === "q8_0" || side.type === "q4_0r") return blocksText(name, side, layout);
+  if (kindOf(side.type) === "float") return floatsText(name, side, layout);
+  if (kindOf(side.type) === "block") return blocksText(name, side, layout);
   return codesText(name, headDim, side, layout, codeBits(side.type), feedback);
 }

@@ -5,6 +5,7 @@
 import { getCodebook } from "../../../quant/codebook.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import { codeBits, planeWidths } from "../../../quant/page-layout.ts";
+import { kindOf } from "../../../quant/side-kind.ts";
 import { TRELLIS_VALUES } from "../../../quant/trellis.ts";
 
 /** Up to this many bits, two codes can index the table together. */
@@ -82,12 +83,12 @@ export const sideName = ({ type, trellis }: SideFormat): string => (trellis ? `$
 
 /** What codes stand for, in vectors of norm √headDim. */
 export function sideCentroids(side: SideFormat, headDim: number): Float32Array {
-  if (!side.type.startsWith("tq")) return new Float32Array(0);
+  if (kindOf(side.type) !== "scalar") return new Float32Array(0);
   return side.trellis ? TRELLIS_VALUES : getCodebook(headDim, codeBits(side.type)).scaled;
 }
 
 export function tableEntries(side: SideFormat, half: boolean): number {
-  if (!side.type.startsWith("tq")) return 0;
+  if (kindOf(side.type) !== "scalar") return 0;
   // With the code before: a value by four bits, two values by six.
   if (side.trellis) return half ? 64 : 16;
   const bits = codeBits(side.type);
