@@ -25,6 +25,8 @@ export class Session {
   /** Every token said so far; the cache may lag behind by the last sampled one. */
   readonly #tokens: number[];
   #busy = false;
+  /** Whether ends of prompts are worth their memory: this session is used as a conversation that may be taken up earlier. */
+  #goesBack = false;
   /** Tokens that the last rewind took out of the cache although they are part of the conversation. */
   #rereadTokens = 0;
 
@@ -91,7 +93,7 @@ export class Session {
         .prefill(this.#sequence, pending, {
           signal,
           onProgress: onPrefill,
-          markAt: this.#sequence.markable(this.#tokens.length - 1),
+          markAt: this.#goesBack ? this.#sequence.markable(this.#tokens.length - 1) : undefined,
         })
         .catch((error: unknown) => {
           // The prompt did not make it: forget what the cache does not hold.
@@ -136,10 +138,11 @@ export class Session {
   /**
    * Keeps the longest common prefix of this session and `ids`, less the last token (its logits are wanted), and drops
    * the rest. What follows is what would follow in a fresh session: tokens whose 16-bit window is gone are read again by the
-   * next `generate`, which says how many (`usage.rereadTokens`). Ends of prompts are kept ready, so that answering again reads
-   * nothing again. returns: tokens kept
+   * next `generate`, which says how many (`usage.rereadTokens`). From the first call on the ends of the last two prompts are
+   * kept ready, so that answering again reads nothing again. returns: tokens kept
    */
   rewindTo(ids: ArrayLike<number>): number {
+    this.#goesBack = true;
     let shared = 0;
     const limit = Math.min(this.#sequence.length, ids.length - 1);
     while (shared < limit && this.#tokens[shared] === ids[shared]) shared++;
