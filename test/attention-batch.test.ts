@@ -1,5 +1,7 @@
 /** @file A step over several sequences: decoding and prompts of different lengths together, against the reference. */
+
 import { describe, expect, it } from "vitest";
+import { layerCache } from "../src/cache/layer-cache.ts";
 import "../src/node/install.ts";
 import type { AttentionLayer, Ops, Rope, Span, Step } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -83,6 +85,7 @@ async function compare(ops: Ops, kv: string, slidingWindow: number): Promise<voi
     numHeads: NUM_HEADS,
     numKvHeads: NUM_KV_HEADS,
     headDim: HEAD_DIM,
+    cache: layerCache(parseKvSpec(kv).forLayer(0), { numKvHeads: NUM_KV_HEADS, headDim: HEAD_DIM, slidingWindow }),
     kv: new PreparedLayer(parseKvSpec(kv).forLayer(0), { numKvHeads: NUM_KV_HEADS, headDim: HEAD_DIM }),
     slidingWindow,
     scale: 1 / Math.sqrt(HEAD_DIM),

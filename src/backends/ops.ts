@@ -4,6 +4,7 @@
  * Activations are f32 in opaque buffers, row-major [rows][width]. Calls are in order and may be queued; only
  * `readback` waits. Rows of a step are the tokens of its spans, one after the other.
  */
+import type { LayerCache } from "../cache/layer-cache.ts";
 import type { PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
@@ -59,6 +60,8 @@ export interface AttentionLayer {
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
+  /** Layouts of its pages, as in the cache of every sequence of a step. */
+  readonly cache: LayerCache;
   /** Format of its cache and calibration, and what backends keep for the two. */
   readonly kv: PreparedLayer;
   /** Attend only to the last `slidingWindow` positions, the own included; 0 for all. */

@@ -1,6 +1,8 @@
 /** @file Caches filled with random keys and values through the backend's own append, without running a model. */
+
 import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
+import { layerCache } from "../cache/layer-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { CounterRng } from "../math/rng.ts";
@@ -21,6 +23,7 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
     numHeads: config.numHeads,
     numKvHeads: config.numKvHeads,
     headDim: config.headDim,
+    cache: layerCache(kv.forLayer(index), { ...config, slidingWindow: config.slidingWindow(index) }),
     kv: new PreparedLayer(kv.forLayer(index), config),
     slidingWindow: config.slidingWindow(index),
     scale: 1 / Math.sqrt(config.headDim),

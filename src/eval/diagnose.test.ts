@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { layerCache } from "../cache/layer-cache.ts";
 import "../node/install.ts";
 import type { AttentionLayer } from "../backends/ops.ts";
 import { DEFAULT_PROMPT } from "../cli/default-prompt.ts";
@@ -15,6 +16,7 @@ const SHAPE = { index: 0, numHeads: 4, numKvHeads: 2, headDim: 64, slidingWindow
 
 const layerOf = (kv: string, calibration: LayerCalibration | null = null): AttentionLayer => ({
   ...SHAPE,
+  cache: layerCache(parseKvSpec(kv).forLayer(0), SHAPE),
   kv: new PreparedLayer(parseKvSpec(kv).forLayer(0), SHAPE, calibration),
   qNorm: null,
   kNorm: null,

@@ -4,6 +4,7 @@ import { DECODE_TOKENS } from "../../src/backends/decode-tokens.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step } from "../../src/backends/ops.ts";
 import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
+import { layerCache } from "../../src/cache/layer-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { CounterRng } from "../../src/math/rng.ts";
@@ -64,6 +65,7 @@ export function layerOf(c: KvCase): AttentionLayer {
     numHeads,
     numKvHeads,
     headDim,
+    cache: layerCache(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
     kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }, calibration),
     slidingWindow: c.slidingWindow ?? 0,
     scale: 1 / Math.sqrt(headDim),

@@ -8,7 +8,7 @@ import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { SPAN_WORDS, StepBuffer } from "../../src/backends/webgpu/queue/step-buffer.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
-import type { LayerCache } from "../../src/cache/layer-cache.ts";
+import { type LayerCache, layerCache } from "../../src/cache/layer-cache.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
@@ -57,6 +57,7 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     numHeads: group * numKvHeads,
     numKvHeads,
     headDim,
+    cache: layerCache(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
     kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }),
     slidingWindow: c.slidingWindow ?? 0,
     // Larger than usual: a softmax of random vectors is otherwise close to a mean, in which errors average out.

@@ -83,7 +83,7 @@ export class KvKernels {
     const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
     const rows = step.tokens.length;
-    const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
+    const { main, exact } = layer.cache;
     const angles = this.#ropes[layer.rope];
     assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const slots = this.#writeSlots(step, layer.index);
@@ -165,7 +165,7 @@ export class KvKernels {
     const { headDim } = layer;
     const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
-    const { main, exact } = spans[0]!.sequence.cache.layers[layer.index]!;
+    const { main, exact } = layer.cache;
     const spanTable = this.#writeSpans(spans, layer.index, perBlock);
     const k = this.#attendSide(layer, "k", main.k);
     const v = this.#attendSide(layer, "v", main.v);

@@ -3,6 +3,7 @@
  * attend, output projection.
  */
 import type { AttentionLayer } from "../../backends/ops.ts";
+import { layerCache } from "../../cache/layer-cache.ts";
 import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import type { RopeConfig } from "../rope.ts";
 import { type Block, bias, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
@@ -54,6 +55,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         numHeads,
         numKvHeads,
         headDim,
+        cache: layerCache(format, { numKvHeads, headDim, slidingWindow }),
         kv,
         slidingWindow,
         scale: 1 / Math.sqrt(headDim),

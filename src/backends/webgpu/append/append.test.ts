@@ -4,6 +4,7 @@ import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu
 import { gaussians, relativeError } from "../../../../test/support/wasm-backend.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { KvCache } from "../../../cache/kv-cache.ts";
+import { layerCache } from "../../../cache/layer-cache.ts";
 import { MemoryPageStorage } from "../../../cache/memory-storage.ts";
 import { PagePool } from "../../../cache/page-pool.ts";
 import type { PageStorage } from "../../../cache/page-storage.ts";
@@ -55,6 +56,7 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
         numHeads,
         numKvHeads,
         headDim,
+        cache: layerCache(prepared.format, { numKvHeads, headDim }),
         kv: prepared,
         slidingWindow: 0,
         scale: 1 / Math.sqrt(headDim),

@@ -75,14 +75,14 @@ export class AppendKernels {
     q: GpuBuffer,
   ): void {
     const { index, numHeads, numKvHeads } = layer;
-    const { main, exact } = step.spans[0]!.sequence.cache.layers[index]!;
+    const { main, exact } = layer.cache;
     const at = this.#steps.layout;
     const angles = this.#angles[layer.rope];
     assert(
       angles && layer.rope < this.#numRopes,
       `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#numRopes}`,
     );
-    const { kernel, constants } = layer.kv.copies(this, () => this.#prepare(step, layer, norms));
+    const { kernel, constants } = layer.kv.copies(this, () => this.#prepare(layer, norms));
     this.#commands.dispatch(
       kernel,
       [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale), 0],
@@ -100,7 +100,7 @@ export class AppendKernels {
     );
   }
 
-  #prepare(step: Step, layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): LayerAppend {
+  #prepare(layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): LayerAppend {
     checkFormat(layer.kv.format);
     const made = makeAppendConstants(layer.kv);
     const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
@@ -108,16 +108,16 @@ export class AppendKernels {
     if (norms.q) this.#commands.copy(norms.q, 0, constants, made.at.QUERY_NORM_AT * 4, layer.headDim * 4);
     if (norms.k) this.#commands.copy(norms.k, 0, constants, made.at.KEY_NORM_AT * 4, layer.headDim * 4);
     return {
-      kernel: this.#kernel(step, layer, made),
+      kernel: this.#kernel(layer, made),
       constants,
       dispose: () => this.#allocator.free(constants),
     };
   }
 
-  #kernel(step: Step, layer: AttentionLayer, { at }: AppendConstants): Kernel {
+  #kernel(layer: AttentionLayer, { at }: AppendConstants): Kernel {
     const { headDim, numHeads, numKvHeads } = layer;
     const { format, transforms, calibration } = layer.kv;
-    const { main, exact } = step.spans[0]!.sequence.cache.layers[layer.index]!;
+    const { main, exact } = layer.cache;
     const { k, v } = transforms;
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);

@@ -70,8 +70,7 @@ export class AttentionKernels {
 
   /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. */
   run(step: Step, layer: AttentionLayer, q: GpuBuffer, out: GpuBuffer): void {
-    const { index, numHeads } = layer;
-    const cache = step.spans[0]!.sequence.cache.layers[index]!;
+    const { index, numHeads, cache } = layer;
     const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache));
     const at = this.#steps.layout;
     if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
