@@ -86,7 +86,8 @@ describe("kernelTexts", () => {
       expect(new Set(kernels.map(({ name }) => name)).size).toBe(kernels.length);
       const names = kernels.map(({ file }) => file);
       expect(names).toContain(features.subgroupSize > 0 ? "attend-decode.wgsl" : "attend-portable.wgsl");
-      expect(names.includes("linear-matrix.wgsl")).toBe(features.matrices);
+      // Matrix units multiply panels.
+      expect(names.includes("linear-panels.wgsl")).toBe(features.matrices);
       for (const { name, code } of kernels) {
         expect(code, name).not.toContain("//#");
         expect(code.replace(/\/\/.*$/gm, ""), name).not.toMatch(/undefined|NaN/);

@@ -199,8 +199,9 @@ class Planner {
       tokens,
       numLayers: layers.length,
       numHeads,
-      numKvHeads: layers[0]!.numKvHeads,
-      headDim: layers[0]!.headDim,
+      // What is allocated once serves the largest layer; layers may differ.
+      numKvHeads: Math.max(...layers.map(({ numKvHeads }) => numKvHeads)),
+      headDim: Math.max(...layers.map(({ headDim }) => headDim)),
       vocabSize,
       widestInput: Math.max(...weights.map(({ cols, use }) => (use === "vector" ? 0 : cols))),
       matrices: weights.filter(({ use }) => use === "matrix"),
