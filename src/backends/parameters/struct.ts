@@ -27,7 +27,12 @@ type Named<F extends Fields> = {
 };
 export type Values<F extends Fields> = { readonly [K in keyof Named<F>]: ValueOf<Named<F>[K]> };
 
-const SETTERS = { u32: "setUint32", i32: "setInt32", f32: "setFloat32" } as const;
+/** Called by name rather than through a table: blocks are written several times a layer and step. */
+function setWord(view: DataView, at: number, type: WordType, value: number): void {
+  if (type === "f32") view.setFloat32(at, value, true);
+  else if (type === "i32") view.setInt32(at, value, true);
+  else view.setUint32(at, value, true);
+}
 
 const isWord = (field: Field): field is WordType => typeof field === "string";
 // `Array.isArray` does not narrow to a readonly array.
@@ -68,12 +73,12 @@ export class Struct<F extends Fields = Fields> {
       const field = this.fields[name as string] as Field;
       const at = base + this.offsets[name as string as keyof F];
       const value = values[name] as number | readonly number[] | Values<Fields>;
-      if (isWord(field)) view[SETTERS[field]](at, value as number, true);
+      if (isWord(field)) setWord(view, at, field, value as number);
       else if (isWords(field)) {
         const [type, count] = field;
         const list = value as readonly number[];
         assert(list.length === count, `parameter block: ${String(name)} has ${count} values, got ${list.length}`);
-        for (let i = 0; i < count; i++) view[SETTERS[type]](at + 4 * i, list[i]!, true);
+        for (let i = 0; i < count; i++) setWord(view, at + 4 * i, type, list[i]!);
       } else (field as Struct).patch(view, at, value as Values<Fields>);
     }
   }
