@@ -16,7 +16,7 @@ export class KvCache implements CacheParts {
 
   /**
    * shapes: one a state; a shape without a kind is of keys and values · formatOf: of the keys and values at an index of `shapes`
-   * @throws TurboQuantError invalid_argument — a head_dim that cannot be packed
+   * @throws TurboQuantError unsupported — a head_dim that cannot be packed
    */
   constructor(
     shapes: readonly (LayerShape | StateShape)[],
