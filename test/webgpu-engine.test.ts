@@ -44,7 +44,7 @@ function watch(device: GPUDevice) {
   return { calls, stop };
 }
 
-/** Just longer than a page of codes, and than the largest step but one that is rehearsed: reading a token takes SwiftShader 0.1 s. */
+/** Just longer than a page of codes, and than the largest step but one of the warm-up: reading a token takes SwiftShader 0.1 s. */
 function longPrompt(llm: LLM): number[] {
   const ids = llm.tokenizer.encode(`${PROMPT} in a house by the sea. `.repeat(6)).slice(0, 66);
   expect(ids).toHaveLength(66);

@@ -16,9 +16,9 @@ import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
 import { isQuads } from "./codes";
 import { addSketch, scoreCodes } from "./key-codes";
 import {
-  EXACT_K, EXACT_TOKENS, EXACT_V, GROUP, HAS_EXACT, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
+  RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, GROUP, HAS_RESIDUAL, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_EXACT, SPAN_EXACT_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
@@ -84,16 +84,16 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
-  const hasExact = load<i32>(p, HAS_EXACT);
-  const exactStart = load<i32>(span, SPAN_EXACT_START);
+  const hasResidual = load<i32>(p, HAS_RESIDUAL);
+  const residualStart = load<i32>(span, SPAN_RESIDUAL_START);
   let row: usize = 0;
   for (let n: i32 = 0; n < positions; n++) {
     const position = first + n;
     const index = <usize>(load<i32>(span, SPAN_ROW) + position - load<i32>(span, SPAN_START));
     const low = sliding > 0 ? max<i32>(0, position - sliding + 1) : 0;
     const end = position + 1;
-    const sinkEnd = hasExact ? min<i32>(sinks, end) : 0;
-    const recent = hasExact ? min<i32>(end, max<i32>(sinkEnd, max<i32>(end - window, exactStart))) : end;
+    const sinkEnd = hasResidual ? min<i32>(sinks, end) : 0;
+    const recent = hasResidual ? min<i32>(end, max<i32>(sinkEnd, max<i32>(end - window, residualStart))) : end;
     for (let g = from; g < from + count; g++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
       const query = scratch + S_QUERY + row * MAX_DIM * 4;
@@ -193,14 +193,14 @@ function firstPlaneBytes(type: i32, d: usize): usize {
 /** Keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: recent window in 16 bit. */
 function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   const isMain = stream == 1;
-  const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : EXACT_TOKENS));
-  const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_EXACT));
+  const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : RESIDUAL_TOKENS));
+  const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_RESIDUAL));
   const padded = <usize>load<u32>(p, PADDED);
   const kSide = p + K_SIDE, vSide = p + V_SIDE;
   const kType = isMain ? load<i32>(kSide, TYPE) : TYPE_F16;
   const vType = isMain ? load<i32>(vSide, TYPE) : TYPE_F16;
-  const kPlane = <usize>(isMain ? load<u32>(kSide, PLANE_0) : load<u32>(p, EXACT_K));
-  const vPlane = <usize>(isMain ? load<u32>(vSide, PLANE_0) : load<u32>(p, EXACT_V));
+  const kPlane = <usize>(isMain ? load<u32>(kSide, PLANE_0) : load<u32>(p, RESIDUAL_K));
+  const vPlane = <usize>(isMain ? load<u32>(vSide, PLANE_0) : load<u32>(p, RESIDUAL_V));
   // Rows are in the order of positions, so the first and the last bound what any row sees of the stream.
   const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
   let low: i32, high: i32;
@@ -254,8 +254,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
 
 /** All streams over keys [keyLow, keyHigh); leaves maximum, sum and unnormalised accumulators in the scratch. */
 export function attendRows(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
-  if (load<i32>(p, HAS_EXACT)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
+  if (load<i32>(p, HAS_RESIDUAL)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
   attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
   // Without a window no row sees its own copy, but the rows' bounds would still span pages that are not there.
-  if (load<i32>(p, HAS_EXACT) && load<i32>(p, WINDOW) > 0) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
+  if (load<i32>(p, HAS_RESIDUAL) && load<i32>(p, WINDOW) > 0) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
 }

@@ -12,7 +12,7 @@ import { feedBackRows } from "./feedback-rows";
 import { dot4, multiplyMatrix } from "./multiply";
 import { storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
-  BALANCE, COS, EPS, EXACT_K, EXACT_TOKENS, EXACT_V, FEEDBACK, FORWARD, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
+  BALANCE, COS, EPS, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, FEEDBACK, FORWARD, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SLOT_BYTES, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "../generated/append-params";
@@ -111,8 +111,8 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
  * Stores prepared rows, from row `first` of the step on, in their pages; KIVI waits until the page is full.
  * s: scratch of the side's quantizer, where codes of error feedback already are
  */
-function storeRows(p: usize, side: usize, exactOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), exactTokens = <usize>load<u32>(p, EXACT_TOKENS);
+function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
+  const d = <usize>load<u32>(p, HEAD_DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), residualTokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
   const type = load<i32>(side, TYPE), isChosen = hasFeedback(side);
   for (let r: usize = 0; r < n; r++) {
     const y = x + r * d * 4;
@@ -132,8 +132,8 @@ function storeRows(p: usize, side: usize, exactOffset: usize, x: usize, n: usize
     else if (type == TYPE_F16) storeHalves(y, page + load<u32>(side, PLANE_0) + index * d * 2, d);
     else if (type < TYPE_KIVI) storeBlocks(y, d, type == TYPE_Q8_0, side, page, index, s + S_CODES);
 
-    const exact = <usize>load<u32>(slot, 8);
-    if (exact) storeHalves(y, exact + exactOffset + (head * exactTokens + <usize>load<u32>(slot, 12)) * d * 2, d);
+    const residual = <usize>load<u32>(slot, 8);
+    if (residual) storeHalves(y, residual + copyOffset + (head * residualTokens + <usize>load<u32>(slot, 12)) * d * 2, d);
   }
 }
 
@@ -196,7 +196,7 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
   const values = turn(p, valueMatrix, load<u32>(p + V_SIDE, ROTATED), scratch + VALUES + VECTORS, n, d, scratch + VALUES + PRODUCTS);
 
   feedBackSides(p, keys, values, n, head, scratch);
-  storeRows(p, p + K_SIDE, load<u32>(p, EXACT_K), keys, n, first, head, scratch + QUANTIZE_K);
-  storeRows(p, p + V_SIDE, load<u32>(p, EXACT_V), values, n, first, head, scratch + QUANTIZE_V);
+  storeRows(p, p + K_SIDE, load<u32>(p, RESIDUAL_K), keys, n, first, head, scratch + QUANTIZE_K);
+  storeRows(p, p + V_SIDE, load<u32>(p, RESIDUAL_V), values, n, first, head, scratch + QUANTIZE_V);
   storeQueries(p, n, first, head, matrixOf(p + K_SIDE, QUERY_MATRIX, head, d), scratch);
 }

@@ -3,7 +3,7 @@
  *
  * On the host, for every backend that takes KIVI: it is a baseline, and one implementation gives one set of bytes.
  */
-import { EXACT_SIDE } from "../cache/layer-cache.ts";
+import { RESIDUAL_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
 import { hasKivi, writeKivi } from "../quant/kivi-page.ts";
 import { RowCodec } from "../quant/row-codec.ts";
@@ -32,9 +32,9 @@ function quantizePage(
   pageIndex: number,
   bytesOf: (address: PageAddress, numBytes: number) => Uint8Array,
 ): void {
-  const { main, exact } = sequence.cache.layers[index]!;
+  const { main, residual } = sequence.cache.layers[index]!;
   const page = bytesOf(sequence.main(index).get(pageIndex), main.numBytes);
-  const copies = new RowCodec(EXACT_SIDE, format, headDim);
+  const copies = new RowCodec(RESIDUAL_SIDE, format, headDim);
   const rows = new Float32Array(main.pageTokens * headDim);
   for (const which of ["k", "v"] as const) {
     if (kindOf(main[which].type) !== "channel") continue;
@@ -44,10 +44,17 @@ function quantizePage(
         const position = pageIndex * main.pageTokens + row;
         const x = rows.subarray(row * headDim, (row + 1) * headDim);
         // A rollback may have lost the copy; then the page was full once, and its code is the best there is.
-        const hasCopy = position >= sequence.exactStart(index) || position < format.sinks;
-        const address = hasCopy ? sequence.exact(index).get(Math.floor(position / exact!.pageTokens)) : 0;
+        const hasCopy = position >= sequence.residualStart(index) || position < format.sinks;
+        const address = hasCopy ? sequence.residual(index).get(Math.floor(position / residual!.layout.pageTokens)) : 0;
         if (address) {
-          copies.read(bytesOf(address, exact!.numBytes), exact!, which, head, position % exact!.pageTokens, x);
+          copies.read(
+            bytesOf(address, residual!.layout.numBytes),
+            residual!.layout,
+            which,
+            head,
+            position % residual!.layout.pageTokens,
+            x,
+          );
         } else codes.read(page, main, which, head, row, x);
       }
       writeKivi(rows, page, main, which, head);

@@ -164,7 +164,7 @@ export interface Ops {
    * onKernel: told of 0 kernels first and then of each; not at all where there are none to make
    * @throws TurboQuantError unsupported — a format that has no kernel here
    */
-  rehearse?(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void>;
+  warmUp?(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void>;
 
   /**
    * Stacks the parts' rows into one matrix of type `as`. Parts that are stored in it are kept as they are, code by code.

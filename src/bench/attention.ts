@@ -152,14 +152,14 @@ function copyOf(first: Sequence): Sequence {
     copy.reserve(count);
     copy.commit(count);
   }
-  for (const [layer, { main, exact }] of cache.layers.entries()) {
+  for (const [layer, { main, residual }] of cache.layers.entries()) {
     const copyPages = (from: Uint32Array, to: Uint32Array, numBytes: number): void => {
       from.forEach((address, index) => {
         if (address && to[index]) cache.pool.storage.copy(address, to[index]!, numBytes);
       });
     };
     copyPages(first.main(layer).entries(), copy.main(layer).entries(), main.numBytes);
-    if (exact) copyPages(first.exact(layer).entries(), copy.exact(layer).entries(), exact.numBytes);
+    if (residual) copyPages(first.residual(layer).entries(), copy.residual(layer).entries(), residual.layout.numBytes);
   }
   return copy;
 }

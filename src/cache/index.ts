@@ -1,7 +1,7 @@
 /** @file The KV cache alone: pages, sequences, snapshots. `turboquant/quant` makes the formats and writes the rows. */
 export { BlockTable } from "./block-table.ts";
 export { KvCache } from "./kv-cache.ts";
-export { hasExactStream, type LayerCache } from "./layer-cache.ts";
+export { hasResidual, type LayerCache } from "./layer-cache.ts";
 export { MemoryPageStorage } from "./memory-storage.ts";
 export { PagePool } from "./page-pool.ts";
 export type { PageAddress, PageStorage } from "./page-storage.ts";

@@ -1,7 +1,7 @@
 /** @file Format and page layouts of the keys and values of one layer. */
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
 import { plain } from "../quant/kv-presets.ts";
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS, type PageLayout, pageLayout } from "../quant/page-layout.ts";
+import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../quant/page-layout.ts";
 import { kindOf } from "../quant/side-kind.ts";
 import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
@@ -11,21 +11,19 @@ export interface LayerCache {
   readonly format: LayerKvFormat;
   /** Every token, in the format's types. */
   readonly main: PageLayout;
-  /** Sinks and recent window in f16, rotated like the codes; null when the format has none. */
-  readonly exact: PageLayout | null;
-  /** Which positions have such copies; null when the format has none. */
+  /** Sinks and residual window: copies in f16, rotated like the codes, and which positions have them; null when the format has none. */
   readonly residual: ResidualWindow | null;
   /** Which tokens a query can still attend to; pages of the others are given back. */
   readonly reach: Reach;
 }
 
 /** Both sides of the 16-bit pages. */
-export const EXACT_SIDE: SideFormat = plain("f16");
+export const RESIDUAL_SIDE: SideFormat = plain("f16");
 
 const isFloat = (side: SideFormat): boolean => kindOf(side.type) === "float";
 
 /** Whether attention reads part of this layer from 16-bit pages. A cache of floats has nothing to protect. */
-export function hasExactStream(format: LayerKvFormat): boolean {
+export function hasResidual(format: LayerKvFormat): boolean {
   return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
 }
 
@@ -33,7 +31,7 @@ export function layerCache(format: LayerKvFormat, shape: LayerShape): LayerCache
   const { numKvHeads, headDim, slidingWindow = 0 } = shape;
   const reach = new Reach(slidingWindow);
   const main = pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS);
-  if (!hasExactStream(format)) return { format, main, exact: null, residual: null, reach };
-  const exact = pageLayout(EXACT_SIDE, EXACT_SIDE, headDim, numKvHeads, EXACT_PAGE_TOKENS);
-  return { format, main, exact, residual: new ResidualWindow(format.sinks, format.window, exact, reach), reach };
+  if (!hasResidual(format)) return { format, main, residual: null, reach };
+  const layout = pageLayout(RESIDUAL_SIDE, RESIDUAL_SIDE, headDim, numKvHeads, RESIDUAL_PAGE_TOKENS);
+  return { format, main, residual: new ResidualWindow(format.sinks, format.window, layout, reach), reach };
 }

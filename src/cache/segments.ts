@@ -15,17 +15,17 @@ export interface LayerSegments {
 }
 
 export function segmentsOf(sequence: Sequence): LayerSegments[] {
-  return sequence.cache.layers.map(({ main, exact, residual }, layer) => {
+  return sequence.cache.layers.map(({ main, residual }, layer) => {
     const pages = countPages(sequence.main(layer).entries());
     const codes = pages * codeBytes(main);
     const sinkPages = residual?.sinkPages ?? 0;
-    const exactPages = sequence.exact(layer).entries();
-    const exactBytes = exact?.numBytes ?? 0;
+    const residualPages = sequence.residual(layer).entries();
+    const residualBytes = residual?.layout.numBytes ?? 0;
     return {
       codes,
       scales: pages * main.numBytes - codes,
-      sinks: exactBytes * countPages(exactPages.subarray(0, sinkPages)),
-      window: exactBytes * countPages(exactPages.subarray(sinkPages)),
+      sinks: residualBytes * countPages(residualPages.subarray(0, sinkPages)),
+      window: residualBytes * countPages(residualPages.subarray(sinkPages)),
     };
   });
 }

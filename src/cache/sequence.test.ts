@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { append, type Fixture, kvFormat, makeCache, range, readMark, write } from "../../test/support/pages.ts";
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../quant/page-layout.ts";
+import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** Everything a failed call must leave alone. */
@@ -11,14 +11,14 @@ function stateOf(fixture: Fixture, sequence: Sequence): unknown {
     bytes: [fixture.pool.numBytes, fixture.storage.numBytes, fixture.pool.numPages],
     layers: fixture.cache.layers.map((_, i) => ({
       main: [...sequence.main(i).entries()],
-      exact: [...sequence.exact(i).entries()],
-      exactStart: sequence.exactStart(i),
+      residual: [...sequence.residual(i).entries()],
+      residualStart: sequence.residualStart(i),
     })),
   };
 }
 
-const exactPages = (sequence: Sequence, layer = 0): number[] =>
-  [...sequence.exact(layer).entries()].flatMap((address, index) => (address ? [index] : []));
+const residualPages = (sequence: Sequence, layer = 0): number[] =>
+  [...sequence.residual(layer).entries()].flatMap((address, index) => (address ? [index] : []));
 
 describe("Sequence", () => {
   it("takes a page of each layer for every 64 tokens, and counts their bytes", () => {
@@ -47,12 +47,12 @@ describe("Sequence", () => {
     const sequence = fixture.cache.createSequence();
     for (let length = 1; length <= 200; length++) {
       append(fixture, sequence, [length]);
-      const pages = Math.ceil(length / EXACT_PAGE_TOKENS);
+      const pages = Math.ceil(length / RESIDUAL_PAGE_TOKENS);
       const needed = Array.from({ length: pages }, (_, p) => p).filter(
-        (p) => p * EXACT_PAGE_TOKENS < sinks || (p + 1) * EXACT_PAGE_TOKENS > length - window + 1,
+        (p) => p * RESIDUAL_PAGE_TOKENS < sinks || (p + 1) * RESIDUAL_PAGE_TOKENS > length - window + 1,
       );
-      expect(exactPages(sequence)).toEqual(needed);
-      expect(sequence.exactStart(0)).toBeLessThanOrEqual(Math.max(0, length - window + 1));
+      expect(residualPages(sequence)).toEqual(needed);
+      expect(sequence.residualStart(0)).toBeLessThanOrEqual(Math.max(0, length - window + 1));
     }
   });
 
@@ -60,10 +60,10 @@ describe("Sequence", () => {
     const fixture = makeCache([kvFormat(4, 0), kvFormat(4, 128, "f16")]);
     const sequence = fixture.cache.createSequence();
     append(fixture, sequence, range(100));
-    expect(exactPages(sequence, 0)).toEqual([0]);
-    expect(sequence.exactStart(0)).toBe(100);
-    expect(fixture.cache.layers[1]!.exact).toBeNull();
-    expect(exactPages(sequence, 1)).toEqual([]);
+    expect(residualPages(sequence, 0)).toEqual([0]);
+    expect(sequence.residualStart(0)).toBe(100);
+    expect(fixture.cache.layers[1]!.residual).toBeNull();
+    expect(residualPages(sequence, 1)).toEqual([]);
   });
 
   it("gives the same pages however a prompt is cut into chunks", () => {
@@ -71,7 +71,7 @@ describe("Sequence", () => {
       const fixture = makeCache([kvFormat(4, 50)]);
       const sequence = fixture.cache.createSequence();
       for (const n of chunks) append(fixture, sequence, range(n, sequence.length));
-      return [exactPages(sequence), sequence.exactStart(0), sequence.numBytes];
+      return [residualPages(sequence), sequence.residualStart(0), sequence.numBytes];
     });
     for (const shape of shapes) expect(shape).toEqual(shapes[0]);
   });
@@ -80,19 +80,19 @@ describe("Sequence", () => {
     const fixture = makeCache([kvFormat(4, 32)]);
     const sequence = fixture.cache.createSequence();
     append(fixture, sequence, range(200));
-    expect(sequence.exactStart(0)).toBe(160);
+    expect(sequence.residualStart(0)).toBe(160);
     sequence.trim(190);
-    expect(sequence.exactStart(0)).toBe(160);
+    expect(sequence.residualStart(0)).toBe(160);
     sequence.trim(100);
-    expect(sequence.exactStart(0)).toBe(100);
+    expect(sequence.residualStart(0)).toBe(100);
     append(fixture, sequence, [7]);
-    expect(sequence.exactStart(0)).toBe(100);
-    expect(readMark(fixture, sequence, 0, "exact", 100)).toBe(7);
+    expect(sequence.residualStart(0)).toBe(100);
+    expect(readMark(fixture, sequence, 0, "residual", 100)).toBe(7);
     append(fixture, sequence, range(60));
-    expect(sequence.exactStart(0)).toBe(128);
+    expect(sequence.residualStart(0)).toBe(128);
     sequence.trim(2);
-    expect(sequence.exactStart(0)).toBe(2);
-    expect(exactPages(sequence)).toEqual([0]);
+    expect(sequence.residualStart(0)).toBe(2);
+    expect(residualPages(sequence)).toEqual([0]);
   });
 
   it("copies only the shared last page of each stream when a fork writes", () => {
@@ -103,10 +103,12 @@ describe("Sequence", () => {
     const before = fixture.pool.numBytes;
     expect(fixture.storage.numCopies).toBe(0);
     append(fixture, b, [9]);
-    // Position 200 lies in the fourth main page of both layers and in the thirteenth exact page of the first.
+    // Position 200 lies in the fourth main page of both layers and in the thirteenth residual page of the first.
     expect(fixture.storage.numCopies).toBe(3);
     const [first, second] = fixture.cache.layers;
-    expect(fixture.pool.numBytes - before).toBe(first!.main.numBytes + first!.exact!.numBytes + second!.main.numBytes);
+    expect(fixture.pool.numBytes - before).toBe(
+      first!.main.numBytes + first!.residual!.layout.numBytes + second!.main.numBytes,
+    );
     expect(readMark(fixture, a, 0, "main", 200)).toBe(0);
     expect(readMark(fixture, b, 0, "main", 200)).toBe(9);
     append(fixture, b, [10]);
@@ -140,8 +142,8 @@ describe("Sequence", () => {
     const fork = sequence.forkCommitted();
     sequence.commit(72);
     expect(fork.length).toBe(128);
-    expect(fork.exactStart(0)).toBe(96);
-    for (let index = 6; index < 8; index++) expect(fork.exact(0).get(index), `exact page ${index}`).not.toBe(0);
+    expect(fork.residualStart(0)).toBe(96);
+    for (let index = 6; index < 8; index++) expect(fork.residual(0).get(index), `residual page ${index}`).not.toBe(0);
     expect(fork.main(0).length).toBe(2);
     fork.reserve(1);
     expect(storage.numCopies, "nothing is shared that is still written").toBe(0);
@@ -179,7 +181,7 @@ describe("Sequence", () => {
       const sequence = first.fork();
       const before = stateOf(fixture, sequence);
       fixture.storage.allowance = allowance;
-      // 100 tokens from 150 on: 2 main pages, and 7 exact ones, in each layer.
+      // 100 tokens from 150 on: 2 main pages, and 7 residual ones, in each layer.
       const needed = 2 * (2 + 7);
       if (allowance >= needed) sequence.reserve(100);
       else {
@@ -251,8 +253,8 @@ function updateCopies(model: Model, added: number): void {
   FORMATS.forEach(({ sinks, window }, layer) => {
     const copies = model.copies[layer]!;
     const isNeeded = (p: number): boolean => {
-      const page = Math.floor(p / EXACT_PAGE_TOKENS) * EXACT_PAGE_TOKENS;
-      return page < sinks || (window > 0 && page + EXACT_PAGE_TOKENS > length - window + 1);
+      const page = Math.floor(p / RESIDUAL_PAGE_TOKENS) * RESIDUAL_PAGE_TOKENS;
+      return page < sinks || (window > 0 && page + RESIDUAL_PAGE_TOKENS > length - window + 1);
     };
     for (let p = length - added; p < length; p++) if (sinks + window > 0) copies.add(p);
     for (const p of copies) if (!isNeeded(p)) copies.delete(p);
@@ -265,10 +267,10 @@ function verify(fixture: Fixture, live: readonly { model: Model; sequence: Seque
     const { length } = model.tokens;
     expect(sequence.length).toBe(length);
     FORMATS.forEach(({ sinks, window }, layer) => {
-      const { main, exact } = fixture.cache.layers[layer]!;
+      const { main, residual } = fixture.cache.layers[layer]!;
       for (const [layout, table] of [
         [main, sequence.main(layer)],
-        [exact, sequence.exact(layer)],
+        [residual?.layout, sequence.residual(layer)],
       ] as const) {
         if (!layout) continue;
         for (const address of table.entries()) if (address) references.set(address, layout.numBytes);
@@ -277,19 +279,19 @@ function verify(fixture: Fixture, live: readonly { model: Model; sequence: Seque
       expect(marks).toEqual(model.tokens);
 
       const copies = model.copies[layer]!;
-      const exactStart = sequence.exactStart(layer);
-      expect(exactStart).toBeLessThanOrEqual(length);
+      const residualStart = sequence.residualStart(layer);
+      expect(residualStart).toBeLessThanOrEqual(length);
       for (let p = 0; p < length; p++) {
-        const mark = readMark(fixture, sequence, layer, "exact", p);
-        const isRead = p < sinks || (window > 0 && p >= exactStart);
+        const mark = readMark(fixture, sequence, layer, "residual", p);
+        const isRead = p < sinks || (window > 0 && p >= residualStart);
         if (isRead) expect(copies.has(p)).toBe(true);
         if (copies.has(p)) expect(mark).toBe(model.tokens[p]);
       }
       // Pages without a copy that could be read are gone, but for the one that the next token shares.
-      for (const index of exactPages(sequence, layer)) {
-        const start = index * EXACT_PAGE_TOKENS;
-        const holds = [...copies].some((p) => p >= start && p < start + EXACT_PAGE_TOKENS);
-        expect(holds || start + EXACT_PAGE_TOKENS > length).toBe(true);
+      for (const index of residualPages(sequence, layer)) {
+        const start = index * RESIDUAL_PAGE_TOKENS;
+        const holds = [...copies].some((p) => p >= start && p < start + RESIDUAL_PAGE_TOKENS);
+        expect(holds || start + RESIDUAL_PAGE_TOKENS > length).toBe(true);
       }
     });
   }
@@ -303,7 +305,7 @@ function verify(fixture: Fixture, live: readonly { model: Model; sequence: Seque
 
 describe("random interleavings", () => {
   it("of append, fork, trim and release: no leak, no page seen by another, budget kept, failures without trace", () => {
-    // Four layers take 1,536 bytes a main page here, three of them 1,024 an exact page: some appends exceed the budget.
+    // Four layers take 1,536 bytes a main page here, three of them 1,024 a residual page: some appends exceed the budget.
     fc.assert(
       fc.property(commands, fc.integer({ min: 8, max: 40 }), (list, pages) => {
         const fixture = makeCache(FORMATS, { budgetBytes: pages * 1000 });

@@ -54,13 +54,13 @@ export class Sequence {
   }
 
   /** Block table of a layer's 16-bit pages; absent pages are 0. */
-  exact(layer: number): BlockTable {
-    return this.kv(layer).exact;
+  residual(layer: number): BlockTable {
+    return this.kv(layer).residual;
   }
 
-  /** See `KvState.exactStart`. */
-  exactStart(layer: number): number {
-    return this.kv(layer).exactStart;
+  /** See `KvState.residualStart`. */
+  residualStart(layer: number): number {
+    return this.kv(layer).residualStart;
   }
 
   /** Bytes of this sequence's pages, pages shared with forks counted in full. */

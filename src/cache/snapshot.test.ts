@@ -75,12 +75,12 @@ describe("snapshot", () => {
         expect(copy.tokens).toEqual(made.tokens);
         expect(copy.sequence.length).toBe(made.sequence.length);
         FORMATS.forEach(({ sinks, window }, layer) => {
-          expect(copy.sequence.exactStart(layer)).toBe(made.sequence.exactStart(layer));
-          const hasExact = copy.fixture.cache.layers[layer]!.exact !== null;
+          expect(copy.sequence.residualStart(layer)).toBe(made.sequence.residualStart(layer));
+          const hasResidual = copy.fixture.cache.layers[layer]!.residual !== null;
           made.tokens.forEach((token, p) => {
             expect(readMark(copy.fixture, copy.sequence, layer, "main", p)).toBe(token);
-            const isRead = hasExact && (p < sinks || (window > 0 && p >= copy.sequence.exactStart(layer)));
-            if (isRead) expect(readMark(copy.fixture, copy.sequence, layer, "exact", p)).toBe(token);
+            const isRead = hasResidual && (p < sinks || (window > 0 && p >= copy.sequence.residualStart(layer)));
+            if (isRead) expect(readMark(copy.fixture, copy.sequence, layer, "residual", p)).toBe(token);
           });
         });
         const again = await saveSequence(copy.sequence, { ...IDENTITY, tokens: copy.tokens });

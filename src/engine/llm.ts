@@ -52,7 +52,7 @@ const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 /** Kernels of draws depend on the number of candidates only, and little on that. */
 const DRAWN: Draw = { ...GREEDY, temperature: 1, topK: 40 };
 /** Draws whose kernels are made at load. */
-export const REHEARSED_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
+export const WARM_UP_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
 
 type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
@@ -168,7 +168,7 @@ export class LLM {
         reopen: open,
         isView: false,
       });
-      await llm.#rehearse(onProgress);
+      await llm.#warmUp(onProgress);
       return llm;
     } catch (error) {
       await ops?.dispose();
@@ -189,14 +189,14 @@ export class LLM {
     const calibration = await this.loadCalibration(spec);
     const decoder = this.decoder.withFormat(spec, calibration);
     const view = new LLM({ ...this.#parts, decoder, calibration, isView: true });
-    await view.#rehearse();
+    await view.#warmUp();
     return view;
   }
 
   /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
-  #rehearse(onProgress?: OnProgress): Promise<void> {
+  #warmUp(onProgress?: OnProgress): Promise<void> {
     const own = resolveSamplingParams(this.samplingDefaults);
-    return this.runner.rehearse(this.cache, [...REHEARSED_DRAWS, own], (done, total) =>
+    return this.runner.warmUp(this.cache, [...WARM_UP_DRAWS, own], (done, total) =>
       onProgress?.({ phase: "compile", item: "kernels", done, total, unit: "kernels" }),
     );
   }

@@ -82,9 +82,9 @@ export class Runner {
     this.contextLength = options.contextLength;
   }
 
-  /** Makes what this runner's steps over `cache` will need, ahead of the first: see `Decoder.rehearse`. */
-  rehearse(cache: KvCache, draws: readonly Draw[], onKernel?: OnKernel): Promise<void> {
-    return this.decoder.rehearse(cache, this, draws, onKernel);
+  /** Makes what this runner's steps over `cache` will need, ahead of the first: see `Decoder.warmUp`. */
+  warmUp(cache: KvCache, draws: readonly Draw[], onKernel?: OnKernel): Promise<void> {
+    return this.decoder.warmUp(cache, this, draws, onKernel);
   }
 
   /**

@@ -7,7 +7,7 @@
  * because people ask for them: they are diagnostics, never a verdict.
  */
 import type { AttentionLayer } from "../backends/ops.ts";
-import { hasExactStream } from "../cache/layer-cache.ts";
+import { hasResidual } from "../cache/layer-cache.ts";
 import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
@@ -195,10 +195,10 @@ function code(
 
 /** Positions [from, to) that the query at position i reads as codes. */
 function codeRange({ kv: { format }, slidingWindow }: AttentionLayer, i: number): readonly [number, number] {
-  const exact = hasExactStream(format);
-  const from = Math.max(exact ? format.sinks : 0, slidingWindow > 0 ? i - slidingWindow + 1 : 0);
+  const withCopies = hasResidual(format);
+  const from = Math.max(withCopies ? format.sinks : 0, slidingWindow > 0 ? i - slidingWindow + 1 : 0);
   // The window is the last `window` positions, i included.
-  return [from, exact ? i - format.window + 1 : i + 1];
+  return [from, withCopies ? i - format.window + 1 : i + 1];
 }
 
 function addLogits(

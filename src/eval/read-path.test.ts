@@ -99,9 +99,9 @@ describe("assertNoHiddenCopies", () => {
   it("finds a 16-bit page outside sinks and window, and pages of nobody", async () => {
     const { contender, sequence } = await fed("k4v4,window=32", 300);
     assertNoHiddenCopies(contender, sequence, "k4v4");
-    const { exact } = contender.cache.layers[2]!;
-    const address = contender.cache.pool.allocate(exact!.numBytes);
-    sequence.exact(2).set(5, address);
+    const { residual } = contender.cache.layers[2]!;
+    const address = contender.cache.pool.allocate(residual!.layout.numBytes);
+    sequence.residual(2).set(5, address);
     expect(() => assertNoHiddenCopies(contender, sequence, "k4v4")).toThrow(
       /k4v4: layer 2 keeps 16-bit copies of tokens 80 to 95/,
     );

@@ -63,9 +63,15 @@ function flipped(page: Uint8Array, layout: PageLayout, { regions, mask }: Target
 /**
  * Indices of main pages of which the query at position `last` reads codes of earlier tokens, the most recent first.
  */
-function pagesReadAsCodes(format: LayerKvFormat, layout: PageLayout, sliding: number, hasExact: boolean, last: number) {
-  const from = Math.max(hasExact ? format.sinks : 0, sliding > 0 ? last - sliding + 1 : 0);
-  const to = Math.min(last - 1, hasExact ? last - format.window : last - 1);
+function pagesReadAsCodes(
+  format: LayerKvFormat,
+  layout: PageLayout,
+  sliding: number,
+  hasResidual: boolean,
+  last: number,
+) {
+  const from = Math.max(hasResidual ? format.sinks : 0, sliding > 0 ? last - sliding + 1 : 0);
+  const to = Math.min(last - 1, hasResidual ? last - format.window : last - 1);
   const pages: number[] = [];
   for (
     let page = Math.floor(to / layout.pageTokens);
@@ -86,20 +92,23 @@ function fail(what: string, detail: Record<string, unknown>): never {
 
 /** Throws when a layer with codes holds 16-bit pages of tokens outside sinks and window, or pages that nobody accounts for. */
 export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, kv: string): void {
-  for (const [layer, { exact, format }] of cache.layers.entries()) {
-    if (!exact) continue;
+  for (const [layer, { residual, format }] of cache.layers.entries()) {
+    if (!residual) continue;
     const keepFrom = Math.max(0, sequence.length - format.window);
     sequence
-      .exact(layer)
+      .residual(layer)
       .entries()
       .forEach((address, page) => {
-        const first = page * exact.pageTokens;
+        const first = page * residual.layout.pageTokens;
         const isSink = first < format.sinks;
-        const isWindow = format.window > 0 && first + exact.pageTokens > keepFrom;
+        const isWindow = format.window > 0 && first + residual.layout.pageTokens > keepFrom;
         if (address && !isSink && !isWindow) {
-          fail(`${kv}: layer ${layer} keeps 16-bit copies of tokens ${first} to ${first + exact.pageTokens - 1}`, {
-            layer,
-          });
+          fail(
+            `${kv}: layer ${layer} keeps 16-bit copies of tokens ${first} to ${first + residual.layout.pageTokens - 1}`,
+            {
+              layer,
+            },
+          );
         }
       });
   }
@@ -142,12 +151,12 @@ export async function checkReadPath(
   const before = last > 0 ? await again() : new Float32Array(0);
   let hasCodes = false;
   let probes = 0;
-  for (const [layer, { main, exact, format }] of cache.layers.entries()) {
+  for (const [layer, { main, residual, format }] of cache.layers.entries()) {
     const { slidingWindow } = runner.decoder.attentionLayer(layer);
     for (const side of ["k", "v"] satisfies Side[]) {
       if (isFloat(main[side])) continue;
       hasCodes = true;
-      const pages = pagesReadAsCodes(format, main, slidingWindow, exact !== null, last);
+      const pages = pagesReadAsCodes(format, main, slidingWindow, residual !== null, last);
       if (pages.length === 0) continue;
       for (const target of targetsOf(main[side])) {
         // The newest page alone, as a rule. A layer that hardly looks back may need all of them to show a difference.

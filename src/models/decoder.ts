@@ -16,8 +16,8 @@ export interface DecoderOptions extends WeightOptions {
   readonly calibration?: readonly (LayerCalibration | null)[];
 }
 
-/** Most rows of logits of a rehearsed step. */
-const REHEARSED_LOGITS = 8;
+/** Most rows of logits of a warm-up step. */
+const WARM_UP_LOGITS = 8;
 
 interface DecoderParts {
   readonly config: ModelConfig;
@@ -128,7 +128,7 @@ export class Decoder {
    * for one token, for a few, for chunks of up to `chunkTokens` wherever they end before `contextLength`, and for these draws.
    * @throws TurboQuantError unsupported — the backend has no kernel for the cache's format
    */
-  async rehearse(
+  async warmUp(
     cache: KvCache,
     { chunkTokens, contextLength }: { readonly chunkTokens: number; readonly contextLength: number },
     draws: readonly Draw[],
@@ -138,14 +138,14 @@ export class Decoder {
     // Tenths of a second for a large layer, which are load time rather than the first token's.
     for (const { kv } of this.#stage.attentionLayers) void kv.transforms;
     // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
-    await this.ops.rehearse?.(
+    await this.ops.warmUp?.(
       most,
-      (rows) => this.#rehearseStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
+      (rows) => this.#warmUpStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
       onKernel,
     );
   }
 
-  #rehearseStep(cache: KvCache, rows: number, start: number, draws: readonly Draw[]): void {
+  #warmUpStep(cache: KvCache, rows: number, start: number, draws: readonly Draw[]): void {
     const { ops, config } = this;
     const sequence = cache.createSequence();
     // Logits of several rows are wanted where sequences run side by side, which not everyone does: their kernels stay, the
@@ -157,7 +157,7 @@ export class Decoder {
         tokens: new Int32Array(rows),
         positions: new Int32Array(rows),
         spans: [{ sequence, start, count: rows, row: 0 }],
-        logitRows: Int32Array.from({ length: Math.min(rows, REHEARSED_LOGITS) }, (_, row) => row),
+        logitRows: Int32Array.from({ length: Math.min(rows, WARM_UP_LOGITS) }, (_, row) => row),
       });
     });
     for (const draw of draws) {

@@ -77,7 +77,7 @@ export class CacheMemory {
       const pages = (stream: keyof PageCounts): number => rest[stream] * (sequences - 1) + most[stream];
       for (const [count, layout, expected] of [
         [pages("main"), layer.main, most.main],
-        [pages("exact"), layer.exact, most.exact],
+        [pages("residual"), layer.residual?.layout, most.residual],
       ] as const) {
         if (!layout || count === 0) continue;
         const stream =

@@ -15,12 +15,12 @@ function filled(kv: string, shape: LayerShape, tokens: number, chunk: number) {
   const shapes = Array.from({ length: 3 }, () => shape);
   const cache = new KvCache(shapes, (layer) => spec.forLayer(layer), new PagePool(new MemoryPageStorage()));
   const sequence = cache.createSequence();
-  const held = { main: 0, exact: 0 };
+  const held = { main: 0, residual: 0 };
   while (sequence.length < tokens) {
     const count = Math.min(chunk, tokens - sequence.length);
     sequence.reserve(count);
     held.main = Math.max(held.main, sequence.main(2).entries().filter(Boolean).length);
-    held.exact = Math.max(held.exact, sequence.exact(2).entries().filter(Boolean).length);
+    held.residual = Math.max(held.residual, sequence.residual(2).entries().filter(Boolean).length);
     sequence.commit(count);
   }
   expect(sequence.numBytes).toBe(cache.numBytes);
@@ -91,7 +91,7 @@ describe("pages in closed form", () => {
         if (isAligned) expect(plan.held).toEqual(real.held);
         else if (slidingWindow === 0) {
           expect(plan.held.main).toBe(real.held.main);
-          expect(real.held.exact - plan.held.exact).toBeOneOf([0, 1]);
+          expect(real.held.residual - plan.held.residual).toBeOneOf([0, 1]);
         }
       }),
       { numRuns: 200 },

@@ -7,7 +7,7 @@ import type { LayerCache } from "../cache/layer-cache.ts";
 /** How many pages of each stream a sequence has. */
 export interface PageCounts {
   readonly main: number;
-  readonly exact: number;
+  readonly residual: number;
 }
 
 /** Pages after `tokens` have been committed. */
@@ -26,25 +26,25 @@ export function pagesHeld(layer: LayerCache, tokens: number, chunkTokens: number
   const sinksGone =
     reach.slidingWindow > 0 ? Math.floor((reach.slidingWindow + (residual?.sinks ?? 0)) / chunkTokens) : 0;
   const steps = [fullSteps, fullSteps - 1, 0, sinksGone - 1, sinksGone, sinksGone + 1];
-  const most = { main: 0, exact: 0 };
+  const most = { main: 0, residual: 0 };
   for (const step of steps) {
     if (step < 0 || step > fullSteps) continue;
-    const { main, exact } = pagesOf(layer, step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens));
+    const { main, residual } = pagesOf(layer, step * chunkTokens, Math.min(tokens, (step + 1) * chunkTokens));
     most.main = Math.max(most.main, main);
-    most.exact = Math.max(most.exact, exact);
+    most.residual = Math.max(most.residual, residual);
   }
   return most;
 }
 
 /** Bytes of these pages. */
-export function bytesOf({ main, exact }: LayerCache, counts: PageCounts): number {
-  return counts.main * main.numBytes + counts.exact * (exact?.numBytes ?? 0);
+export function bytesOf({ main, residual }: LayerCache, counts: PageCounts): number {
+  return counts.main * main.numBytes + counts.residual * (residual?.layout.numBytes ?? 0);
 }
 
 /** With `reserved` positions made present, of which `committed` are part of the sequence. */
 function pagesOf({ main, reach, residual }: LayerCache, committed: number, reserved: number): PageCounts {
   return {
     main: reach.numPages(committed, reserved, main.pageTokens),
-    exact: residual?.numPages(committed, reserved) ?? 0,
+    residual: residual?.numPages(committed, reserved) ?? 0,
   };
 }

@@ -10,13 +10,13 @@ export type { Bits, KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat }
 export {
   bitsPerValue,
   codeBits,
-  EXACT_PAGE_TOKENS,
   KIVI_GROUP,
   PAGE_TOKENS,
   type PageLayout,
   type Plane,
   pageLayout,
   planeWidths,
+  RESIDUAL_PAGE_TOKENS,
   type Region,
   type SideLayout,
 } from "./page-layout.ts";

@@ -14,7 +14,7 @@ import { kindOf } from "./side-kind.ts";
 /** Tokens of a page of the main stream. One online-softmax tile. */
 export const PAGE_TOKENS = 64;
 /** Tokens of a page of the exact (16-bit) stream: small, because sinks and window retain whole pages. */
-export const EXACT_PAGE_TOKENS = 16;
+export const RESIDUAL_PAGE_TOKENS = 16;
 /** Block length of q8_0 and q4_0r. */
 export const BLOCK = 32;
 /** Tokens of a key channel, or channels of a value, that share a scale and a zero in KIVI: a page of keys. */

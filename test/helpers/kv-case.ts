@@ -135,12 +135,12 @@ export async function runCase(
 
 /** Addresses of the pages that are there, and their sizes. */
 function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
-  const { main, exact } = sequence.cache.layers[0]!;
+  const { main, residual } = sequence.cache.layers[0]!;
   const present = (table: BlockTable): number[] => [...table.entries()].filter((address) => address !== 0);
-  const copies = exact ? present(sequence.exact(0)) : [];
+  const copies = residual ? present(sequence.residual(0)) : [];
   return [
     ...present(sequence.main(0)).map((address) => [address, main.numBytes] as const),
-    ...copies.map((address) => [address, exact!.numBytes] as const),
+    ...copies.map((address) => [address, residual!.layout.numBytes] as const),
   ];
 }
 

@@ -59,12 +59,12 @@ function markAt(layout: PageLayout, row: number): number {
 
 /** What a backend does between `reserve` and `commit`: marks each new row of both streams with its token (1–255). */
 export function write(fixture: Fixture, sequence: Sequence, tokens: readonly number[]): void {
-  fixture.cache.layers.forEach(({ main, exact }, layer) => {
+  fixture.cache.layers.forEach(({ main, residual }, layer) => {
     tokens.forEach((token, i) => {
       const position = sequence.length + i;
       for (const [layout, table] of [
         [main, sequence.main(layer)],
-        [exact, sequence.exact(layer)],
+        [residual?.layout, sequence.residual(layer)],
       ] as const) {
         const address = layout ? table.get(Math.floor(position / layout.pageTokens)) : 0;
         if (layout && address) fixture.storage.bytes(address)[markAt(layout, position % layout.pageTokens)] = token;
@@ -84,10 +84,11 @@ export function readMark(
   fixture: Fixture,
   sequence: Sequence,
   layer: number,
-  stream: "main" | "exact",
+  stream: "main" | "residual",
   position: number,
 ): number | null {
-  const layout = fixture.cache.layers[layer]![stream];
+  const { main, residual } = fixture.cache.layers[layer]!;
+  const layout = stream === "main" ? main : residual?.layout;
   const address = layout ? sequence[stream](layer).get(Math.floor(position / layout.pageTokens)) : 0;
   return layout && address ? fixture.storage.bytes(address)[markAt(layout, position % layout.pageTokens)]! : null;
 }

@@ -16,7 +16,13 @@ import { quantizerTable } from "../../src/backends/wasm/quantizer-table.ts";
 import { SCRATCH_BYTES } from "../../src/backends/wasm/thread-pool.ts";
 import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
-import { EXACT_PAGE_TOKENS, isRotated, PAGE_TOKENS, type PageLayout, pageLayout } from "../../src/quant/page-layout.ts";
+import {
+  isRotated,
+  PAGE_TOKENS,
+  type PageLayout,
+  pageLayout,
+  RESIDUAL_PAGE_TOKENS,
+} from "../../src/quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../src/quant/rotation.ts";
 import { kindOf } from "../../src/quant/side-kind.ts";
 import { prepared } from "../helpers/calibration.ts";
@@ -45,7 +51,7 @@ export class AppendFixture {
   readonly #qkv: number;
   readonly #query: number;
   readonly #page: number;
-  readonly #exact: number;
+  readonly #residual: number;
   readonly #numTasks: number;
   #end = 65536;
 
@@ -61,15 +67,15 @@ export class AppendFixture {
     this.#qkv = this.#allocate(rows * (heads + 2 * numKvHeads) * headDim * 4);
     this.#query = this.#allocate(rows * heads * headDim * 4);
     this.#page = this.#allocate(this.layout.numBytes);
-    const exactBytes = numKvHeads * EXACT_PAGE_TOKENS * headDim * 2;
-    this.#exact = this.#allocate(2 * exactBytes);
+    const residualBytes = numKvHeads * RESIDUAL_PAGE_TOKENS * headDim * 2;
+    this.#residual = this.#allocate(2 * residualBytes);
     const slots = this.#allocate(rows * 16);
     for (let row = 0; row < rows; row++) {
-      const exact = row < EXACT_PAGE_TOKENS ? this.#exact : 0;
+      const residual = row < RESIDUAL_PAGE_TOKENS ? this.#residual : 0;
       putWords(this.#view, slots + 16 * row, [
         [0, this.#page],
         [4, row],
-        [8, exact],
+        [8, residual],
         [12, row],
       ]);
     }
@@ -94,9 +100,9 @@ export class AppendFixture {
       [APPEND.rotationData, this.#putFloats(data)],
       [APPEND.slots, slots],
       [APPEND.pageTokens, PAGE_TOKENS],
-      [APPEND.exactTokens, EXACT_PAGE_TOKENS],
-      [APPEND.exactK, 0],
-      [APPEND.exactV, exactBytes],
+      [APPEND.residualTokens, RESIDUAL_PAGE_TOKENS],
+      [APPEND.residualK, 0],
+      [APPEND.residualV, residualBytes],
     ]);
     this.#view.setFloat32(PARAMS + APPEND.softmaxScale, 1, true);
     this.#putSide(K_SIDE, "k");
@@ -118,10 +124,14 @@ export class AppendFixture {
     return new Uint8Array(this.#memory.buffer).slice(this.#page, this.#page + this.layout.numBytes);
   }
 
-  /** 16-bit copies of K and V, each [numKvHeads][EXACT_PAGE_TOKENS][headDim]. */
-  exact(): Uint16Array {
+  /** 16-bit copies of K and V, each [numKvHeads][RESIDUAL_PAGE_TOKENS][headDim]. */
+  residual(): Uint16Array {
     const { numKvHeads, headDim } = this.shape;
-    return new Uint16Array(this.#memory.buffer, this.#exact, 2 * numKvHeads * EXACT_PAGE_TOKENS * headDim).slice();
+    return new Uint16Array(
+      this.#memory.buffer,
+      this.#residual,
+      2 * numKvHeads * RESIDUAL_PAGE_TOKENS * headDim,
+    ).slice();
   }
 
   /** [rows][heads][headDim] */

@@ -89,7 +89,7 @@ export class AttentionFixture {
       [ATTEND.numSplits, splits],
       [ATTEND.splitTokens, SPLIT_TOKENS],
       [ATTEND.pageTokens, PAGE_TOKENS],
-      [ATTEND.exactTokens, 16],
+      [ATTEND.residualTokens, 16],
       [ATTEND.rowsPerBlock, this.#perBlock],
     ]);
     putWords(this.view, this.#spans, [[SPAN.main, blocks]]);

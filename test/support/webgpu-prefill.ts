@@ -128,7 +128,7 @@ function uploadPages(
   gpu: PrefillDevice,
   storage: MemoryPageStorage,
   step: Step,
-  stream: "main" | "exact",
+  stream: "main" | "residual",
   layout: PageLayout | null,
 ): GpuBuffer {
   if (!layout) return gpu.allocator.allocate(16, "no pages");
@@ -163,7 +163,7 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   const buffers = {
     step: stepBuffer.buffer,
     pages: uploadPages(gpu, storage, step, "main", cache.main),
-    exactPages: uploadPages(gpu, storage, step, "exact", cache.exact),
+    residualPages: uploadPages(gpu, storage, step, "residual", cache.residual?.layout ?? null),
     centroids: gpu.upload(Float32Array.from(codebooks.flatMap((book) => [...book]))),
     q: gpu.upload(q),
     parts: allocator.allocate(rows * numHeads * plan.splits * d * 4, "parts"),

@@ -28,8 +28,8 @@ export const span = new Struct({
   count: "u32",
   /** Block tables. */
   main: "u32",
-  exact: "u32",
-  exactStart: "u32",
+  residual: "u32",
+  residualStart: "u32",
   /** Prefill: number of blocks of all spans before this one. */
   firstBlock: "u32",
   _reserved: { numBytes: 4 },
@@ -77,11 +77,11 @@ export const attend = new Struct({
   sinks: "u32",
   window: "u32",
   sliding: "u32",
-  hasExact: "u32",
+  hasResidual: "u32",
   pageTokens: "u32",
-  exactTokens: "u32",
-  exactK: "u32",
-  exactV: "u32",
+  residualTokens: "u32",
+  residualK: "u32",
+  residualV: "u32",
   /** Inverse rotation of V, one of ROTATIONS. */
   rotation: "u32",
   rotationSize: "u32",
@@ -144,17 +144,17 @@ export const append = new Struct({
   /** A `slot` for each row. */
   slots: "u32",
   pageTokens: "u32",
-  exactTokens: "u32",
-  exactK: "u32",
-  exactV: "u32",
+  residualTokens: "u32",
+  residualK: "u32",
+  residualV: "u32",
   numRows: "u32",
   _reserved: { numBytes: 4 },
   kSide: appendSide,
   vSide: appendSide,
 });
 
-/** Where a row's K and V go; `exact` is 0 for a row without 16-bit copies. */
-export const slot = new Struct({ main: "u32", mainRow: "u32", exact: "u32", exactRow: "u32" });
+/** Where a row's K and V go; `residual` is 0 for a row without 16-bit copies. */
+export const slot = new Struct({ main: "u32", mainRow: "u32", residual: "u32", residualRow: "u32" });
 
 /** What the append kernel needs of a codebook: src/backends/wasm/quantizer-table.ts. */
 export const quantizerTable = new Struct({

@@ -1,6 +1,6 @@
 /** @file Norm, RoPE, calibrate, rotate, quantize and store the keys and values of a step. */
 
-import { EXACT_SIDE } from "../../cache/layer-cache.ts";
+import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
@@ -41,18 +41,20 @@ export function appendKv(
   const width = (numHeads + 2 * numKvHeads) * d;
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, d);
-  const exactCodec = new RowCodec(EXACT_SIDE, format, d);
+  const residualCodec = new RowCodec(RESIDUAL_SIDE, format, d);
   const keyConstants = headCalibrations(layer.kv, "k");
   const valueConstants = headCalibrations(layer.kv, "v");
 
   for (const span of step.spans) {
-    const { main, exact } = span.sequence.cache.layers[index]!;
+    const { main, residual } = span.sequence.cache.layers[index]!;
     for (let n = 0; n < span.count; n++) {
       const row = span.row + n;
       const position = span.start + n;
       const base = row * width;
       const page = storage.bytes(span.sequence.main(index).get(Math.floor(position / main.pageTokens)));
-      const exactAddress = exact ? span.sequence.exact(index).get(Math.floor(position / exact.pageTokens)) : 0;
+      const residualAddress = residual
+        ? span.sequence.residual(index).get(Math.floor(position / residual.layout.pageTokens))
+        : 0;
 
       for (let h = 0; h < numKvHeads; h++) {
         const k = qkv.slice(base + (numHeads + h) * d, base + (numHeads + h + 1) * d);
@@ -64,10 +66,10 @@ export function appendKv(
         vCodec.prepare(v, ofValue);
         kCodec.write(k, page, main, "k", h, position % main.pageTokens, ofKey?.feedback);
         vCodec.write(v, page, main, "v", h, position % main.pageTokens, ofValue?.feedback);
-        if (exact && exactAddress) {
-          const exactPage = storage.bytes(exactAddress);
-          exactCodec.write(k, exactPage, exact, "k", h, position % exact.pageTokens);
-          exactCodec.write(v, exactPage, exact, "v", h, position % exact.pageTokens);
+        if (residual && residualAddress) {
+          const residualPage = storage.bytes(residualAddress);
+          residualCodec.write(k, residualPage, residual.layout, "k", h, position % residual.layout.pageTokens);
+          residualCodec.write(v, residualPage, residual.layout, "v", h, position % residual.layout.pageTokens);
         }
       }
       for (let h = 0; h < numHeads; h++) {

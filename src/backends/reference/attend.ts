@@ -1,5 +1,5 @@
 /** @file Softmax attention over the cache, one query at a time, in f64. */
-import { EXACT_SIDE } from "../../cache/layer-cache.ts";
+import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
@@ -7,7 +7,7 @@ import type { AttentionLayer, Span, Step } from "../ops.ts";
 /** K and V of one head, decoded to rotated-space floats: [span end][headDim] each, codes and 16-bit copies apart. */
 interface HeadHistory {
   readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
-  readonly exact: { readonly k: Float32Array; readonly v: Float32Array };
+  readonly residual: { readonly k: Float32Array; readonly v: Float32Array };
 }
 
 /**
@@ -17,23 +17,37 @@ interface HeadHistory {
 function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
   const { headDim: d, index } = layer;
   const { format } = layer.kv;
-  const { main, exact, reach } = span.sequence.cache.layers[index]!;
+  const { main, residual, reach } = span.sequence.cache.layers[index]!;
   const end = span.start + span.count;
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, d);
-  const exactCodec = new RowCodec(EXACT_SIDE, format, d);
+  const residualCodec = new RowCodec(RESIDUAL_SIDE, format, d);
   const make = () => ({ k: new Float32Array(end * d), v: new Float32Array(end * d) });
-  const history: HeadHistory = { codes: make(), exact: make() };
+  const history: HeadHistory = { codes: make(), residual: make() };
   for (let j = reach.firstKey(span.start); j < end; j++) {
     const page = storage.bytes(span.sequence.main(index).get(Math.floor(j / main.pageTokens)));
     const at = [j * d, (j + 1) * d] as const;
     kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...at));
     vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...at));
-    const address = exact ? span.sequence.exact(index).get(Math.floor(j / exact.pageTokens)) : 0;
-    if (!exact || !address) continue;
-    const exactPage = storage.bytes(address);
-    exactCodec.read(exactPage, exact, "k", head, j % exact.pageTokens, history.exact.k.subarray(...at));
-    exactCodec.read(exactPage, exact, "v", head, j % exact.pageTokens, history.exact.v.subarray(...at));
+    const address = residual ? span.sequence.residual(index).get(Math.floor(j / residual.layout.pageTokens)) : 0;
+    if (!residual || !address) continue;
+    const residualPage = storage.bytes(address);
+    residualCodec.read(
+      residualPage,
+      residual.layout,
+      "k",
+      head,
+      j % residual.layout.pageTokens,
+      history.residual.k.subarray(...at),
+    );
+    residualCodec.read(
+      residualPage,
+      residual.layout,
+      "v",
+      head,
+      j % residual.layout.pageTokens,
+      history.residual.v.subarray(...at),
+    );
   }
   return history;
 }
@@ -53,16 +67,16 @@ export function attend(
   const constants = headCalibrations(layer.kv, "v");
   for (const span of step.spans) {
     const { residual } = span.sequence.cache.layers[index]!;
-    const exactStart = span.sequence.exactStart(index);
+    const residualStart = span.sequence.residualStart(index);
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
       const history = decodeHistory(storage, span, layer, kvHead);
       for (let n = 0; n < span.count; n++) {
         const i = span.start + n;
         const first = layer.slidingWindow > 0 ? Math.max(0, i - layer.slidingWindow + 1) : 0;
-        const isExact = (j: number): boolean => residual?.reads(i, j, exactStart) ?? false;
+        const isResidual = (j: number): boolean => residual?.reads(i, j, residualStart) ?? false;
         for (let g = 0; g < group; g++) {
           const offset = ((span.row + n) * numHeads + kvHead * group + g) * d;
-          const o = attendOne(history, q.subarray(offset, offset + d), first, i, isExact);
+          const o = attendOne(history, q.subarray(offset, offset + d), first, i, isResidual);
           vCodec.restore(o, constants(kvHead));
           out.set(o, offset);
         }
@@ -77,13 +91,13 @@ function attendOne(
   query: Float32Array,
   first: number,
   last: number,
-  isExact: (j: number) => boolean,
+  isResidual: (j: number) => boolean,
 ): Float32Array {
   const d = query.length;
   const scores = new Float64Array(last - first + 1);
   let max = Number.NEGATIVE_INFINITY;
   for (let j = first; j <= last; j++) {
-    const k = (isExact(j) ? history.exact : history.codes).k;
+    const k = (isResidual(j) ? history.residual : history.codes).k;
     let sum = 0;
     for (let c = 0; c < d; c++) sum += query[c]! * k[j * d + c]!;
     scores[j - first] = sum;
@@ -93,7 +107,7 @@ function attendOne(
   let total = 0;
   for (let j = first; j <= last; j++) {
     const weight = Math.exp(scores[j - first]! - max);
-    const v = (isExact(j) ? history.exact : history.codes).v;
+    const v = (isResidual(j) ? history.residual : history.codes).v;
     total += weight;
     for (let c = 0; c < d; c++) acc[c] = acc[c]! + weight * v[j * d + c]!;
   }

@@ -5,7 +5,7 @@ import { AppendFixture, type AppendShape } from "../../../test/support/wasm-appe
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import type { KvType, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { clampToFloat16 } from "../../quant/sanitize.ts";
 import { compileKernels } from "./load-kernels.ts";
@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 interface Written {
   readonly page: Uint8Array;
-  readonly exact: Uint16Array;
+  readonly residual: Uint16Array;
   readonly queries: Float32Array;
 }
 
@@ -25,7 +25,7 @@ function appendByKernel(shape: AppendShape, values: Float32Array): Written {
   const fixture = new AppendFixture(module, shape);
   fixture.setInputs(values);
   fixture.run();
-  return { page: fixture.page(), exact: fixture.exact(), queries: fixture.queries() };
+  return { page: fixture.page(), residual: fixture.residual(), queries: fixture.queries() };
 }
 
 /** values: q | k | v of each row */
@@ -35,7 +35,7 @@ function appendByCodec(shape: AppendShape, values: Float32Array): Written {
   const heads = numKvHeads * group;
   const width = (heads + 2 * numKvHeads) * headDim;
   const page = new Uint8Array(layout.numBytes);
-  const exact = new Uint16Array(2 * numKvHeads * EXACT_PAGE_TOKENS * headDim);
+  const residual = new Uint16Array(2 * numKvHeads * RESIDUAL_PAGE_TOKENS * headDim);
   const queries = new Float32Array(rows * heads * headDim);
   for (const [side, which] of (["k", "v"] as const).entries()) {
     const codec = new RowCodec(format[which], format, headDim);
@@ -47,9 +47,9 @@ function appendByCodec(shape: AppendShape, values: Float32Array): Written {
         const own = constants(head);
         codec.prepare(x, own);
         codec.write(x, page, layout, which, head, row, own?.feedback ?? null);
-        if (row >= EXACT_PAGE_TOKENS) continue;
+        if (row >= RESIDUAL_PAGE_TOKENS) continue;
         const halves = Array.from(x, (value) => toFloat16Bits(clampToFloat16(value)));
-        exact.set(halves, ((side * numKvHeads + head) * EXACT_PAGE_TOKENS + row) * headDim);
+        residual.set(halves, ((side * numKvHeads + head) * RESIDUAL_PAGE_TOKENS + row) * headDim);
       }
       for (let h = 0; which === "k" && h < heads; h++) {
         const q = values.slice(row * width + h * headDim, row * width + (h + 1) * headDim);
@@ -58,7 +58,7 @@ function appendByCodec(shape: AppendShape, values: Float32Array): Written {
       }
     }
   }
-  return { page, exact, queries };
+  return { page, residual, queries };
 }
 
 /** Ordinary rows among the awkward: tiny, huge, constant, one spike, all zero, beyond f16; NaN and infinities in V. */
@@ -99,7 +99,7 @@ function expectSameBytes(shape: AppendShape, seed: number): void {
   const values = someValues(shape, seed);
   const [actual, expected] = [appendByKernel(shape, values), appendByCodec(shape, values)];
   const name = `${format.k.type}/${format.v.type}, head_dim ${headDim}, group ${group}, ${rows} rows`;
-  for (const part of ["page", "exact", "queries"] as const) {
+  for (const part of ["page", "residual", "queries"] as const) {
     const [own, other] = [actual[part], expected[part]];
     const wrong = own.findIndex((value, i) => value !== other[i]);
     expect(own.length).toBe(other.length);

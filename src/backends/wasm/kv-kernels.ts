@@ -83,7 +83,7 @@ export class KvKernels {
     const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
     const rows = step.tokens.length;
-    const { main, exact } = layer.cache;
+    const { main, residual } = layer.cache;
     const angles = this.#ropes[layer.rope];
     assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const slots = this.#writeSlots(step, layer.index);
@@ -110,9 +110,9 @@ export class KvKernels {
       [APPEND.rotationData, rotation?.forward ?? 0],
       [APPEND.slots, slots],
       [APPEND.pageTokens, main.pageTokens],
-      [APPEND.exactTokens, exact?.pageTokens ?? 0],
-      [APPEND.exactK, offsetOf(exact?.k.planes[0])],
-      [APPEND.exactV, offsetOf(exact?.v.planes[0])],
+      [APPEND.residualTokens, residual?.layout.pageTokens ?? 0],
+      [APPEND.residualK, offsetOf(residual?.layout.k.planes[0])],
+      [APPEND.residualV, offsetOf(residual?.layout.v.planes[0])],
     ]);
     view.setFloat32(APPEND.eps, layer.normEps, true);
     view.setFloat32(APPEND.softmaxScale, layer.scale, true);
@@ -165,7 +165,7 @@ export class KvKernels {
     const { headDim } = layer;
     const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
-    const { main, exact } = layer.cache;
+    const { main, residual } = layer.cache;
     const spanTable = this.#writeSpans(spans, layer.index, perBlock);
     const k = this.#attendSide(layer, "k", main.k);
     const v = this.#attendSide(layer, "v", main.v);
@@ -186,11 +186,11 @@ export class KvKernels {
       [ATTEND.sinks, format.sinks],
       [ATTEND.window, format.window],
       [ATTEND.sliding, layer.slidingWindow],
-      [ATTEND.hasExact, exact ? 1 : 0],
+      [ATTEND.hasResidual, residual ? 1 : 0],
       [ATTEND.pageTokens, main.pageTokens],
-      [ATTEND.exactTokens, exact?.pageTokens ?? 1],
-      [ATTEND.exactK, offsetOf(exact?.k.planes[0])],
-      [ATTEND.exactV, offsetOf(exact?.v.planes[0])],
+      [ATTEND.residualTokens, residual?.layout.pageTokens ?? 1],
+      [ATTEND.residualK, offsetOf(residual?.layout.k.planes[0])],
+      [ATTEND.residualV, offsetOf(residual?.layout.v.planes[0])],
       [ATTEND.rotation, kind],
       [ATTEND.rotationSize, rotation?.size ?? 0],
       [ATTEND.rotationRounds, rotation?.rounds ?? 0],
@@ -264,9 +264,9 @@ export class KvKernels {
   #writeSpans(spans: readonly Span[], layer: number, perBlock: number): number {
     const tables = spans.map(({ sequence }) => ({
       main: sequence.main(layer).entries(),
-      exact: sequence.exact(layer).entries(),
+      residual: sequence.residual(layer).entries(),
     }));
-    const words = tables.reduce((sum, t) => sum + t.main.length + t.exact.length, 0);
+    const words = tables.reduce((sum, t) => sum + t.main.length + t.residual.length, 0);
     const base = this.#spans.ensure(spans.length * SPAN_BYTES + words * 4);
     let at = base + spans.length * SPAN_BYTES;
     const put = (entries: Uint32Array): number => {
@@ -277,14 +277,14 @@ export class KvKernels {
     const view = this.#view(base, spans.length * SPAN_BYTES);
     let blocks = 0;
     spans.forEach((span, i) => {
-      const { main, exact } = tables[i]!;
+      const { main, residual } = tables[i]!;
       putWords(view, i * SPAN_BYTES, [
         [SPAN.row, span.row],
         [SPAN.start, span.start],
         [SPAN.count, span.count],
         [SPAN.main, put(main)],
-        [SPAN.exact, put(exact)],
-        [SPAN.exactStart, span.sequence.exactStart(layer)],
+        [SPAN.residual, put(residual)],
+        [SPAN.residualStart, span.sequence.residualStart(layer)],
         [SPAN.firstBlock, blocks],
       ]);
       blocks += Math.ceil(span.count / perBlock);
@@ -297,14 +297,14 @@ export class KvKernels {
     const address = this.#slots.ensure(step.tokens.length * 16);
     const slots = this.#memory.u32.subarray(address / 4, address / 4 + step.tokens.length * 4);
     for (const { sequence, start, count, row } of step.spans) {
-      const { main, exact } = sequence.cache.layers[layer]!;
+      const { main, residual } = sequence.cache.layers[layer]!;
       for (let n = 0; n < count; n++) {
         const position = start + n;
         const at = (row + n) * 4;
         slots[at] = sequence.main(layer).get(Math.floor(position / main.pageTokens));
         slots[at + 1] = position % main.pageTokens;
-        slots[at + 2] = exact ? sequence.exact(layer).get(Math.floor(position / exact.pageTokens)) : 0;
-        slots[at + 3] = exact ? position % exact.pageTokens : 0;
+        slots[at + 2] = residual ? sequence.residual(layer).get(Math.floor(position / residual.layout.pageTokens)) : 0;
+        slots[at + 3] = residual ? position % residual.layout.pageTokens : 0;
       }
     }
     return address;

@@ -1,5 +1,5 @@
 /** @file Bytes that the WASM backend takes besides weights, activations and KV pages: an upper bound for a given load. */
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { wasmWeightFormat } from "../../weights/registry.ts";
 import type { Load } from "../working-memory.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
@@ -24,7 +24,7 @@ export function wasmWorkingBytes(load: Load): number {
   const prepared = rows * (alignUp(load.widestInput, 32) * wasmWeightFormat(load.weights).activationBytes + 4);
   const partial = (alignUp(headDim, 32) + 2) * 4;
   const partials = sequences * load.numHeads * Math.ceil(tokens / SPLIT_TOKENS) * partial;
-  const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / EXACT_PAGE_TOKENS);
+  const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / RESIDUAL_PAGE_TOKENS);
   const spans = sequences * (SPAN_BYTES + blockTable * 4);
   const perRow = rows * (headDim * 4 + 16 + 4);
   return (

@@ -1,7 +1,7 @@
 /**
  * @file The WebGPU backend: every operation queues a kernel, `readback` submits and waits.
  *
- * Buffers, pipelines and bind groups are made in a rehearsal or when first needed, and kept, so that a token that is decoded
+ * Buffers, pipelines and bind groups are made in the warm-up or when first needed, and kept, so that a token that is decoded
  * allocates nothing and is one submit.
  */
 import { assert } from "../../errors.ts";
@@ -32,7 +32,7 @@ import { CHUNK_TOKENS } from "./device/working-memory.ts";
 import { ElementwiseKernels } from "./elementwise/elementwise.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
-import { rehearsedRows } from "./linear/linear-plan.ts";
+import { warmUpRows } from "./linear/linear-plan.ts";
 import { BufferAllocator, bufferOf, GpuBuf } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
@@ -111,10 +111,10 @@ export class WebGpuBackend implements Ops {
     return false;
   }
 
-  async rehearse(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
+  async warmUp(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
     this.context.check();
-    await this.commands.rehearse(() => {
-      for (const rows of rehearsedRows(mostRows)) queue(rows);
+    await this.commands.warmUp(() => {
+      for (const rows of warmUpRows(mostRows)) queue(rows);
     }, onKernel);
   }
 

@@ -2,7 +2,7 @@
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
-import { exactGroup, type KvDescription, KvState, mainGroup } from "./kv-state.ts";
+import { type KvDescription, KvState, mainGroup, residualGroup } from "./kv-state.ts";
 import { Reach } from "./reach.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
 
@@ -50,7 +50,7 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
         for (let page = layer.reach.firstPage(length, layer.main.pageTokens); page < pages; page++) {
           state.main.set(page, take(mainPageBytes, mainGroup(index)));
         }
-        for (const page of exactPages) state.exact.set(page, take(exactPageBytes, exactGroup(index)));
+        for (const page of exactPages) state.residual.set(page, take(exactPageBytes, residualGroup(index)));
       } catch (error) {
         state.release();
         throw error;

@@ -1,14 +1,14 @@
 /** @file Keys and values of a layer with a sliding window: what is given back, and how far a cut can go. */
 import { describe, expect, it } from "vitest";
 import { append, kvFormat, makeCache, range, readMark } from "../../../test/support/pages.ts";
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { Sequence } from "../sequence.ts";
 
 describe("a layer with a sliding window", () => {
   const SLIDING = 150;
   const make = () =>
     makeCache([kvFormat(4, 32), kvFormat(0, 0)], { shape: { numKvHeads: 2, headDim: 8, slidingWindow: SLIDING } });
-  const pagesOf = (sequence: Sequence, stream: "main" | "exact"): number[] =>
+  const pagesOf = (sequence: Sequence, stream: "main" | "residual"): number[] =>
     [...sequence[stream](0).entries()].flatMap((address, index) => (address ? [index] : []));
 
   it("gives back what no query to come can reach, and nothing else", () => {
@@ -19,8 +19,8 @@ describe("a layer with a sliding window", () => {
       const first = Math.max(0, length - SLIDING + 1);
       const pages = Array.from({ length: Math.ceil(length / PAGE_TOKENS) }, (_, p) => p);
       expect(pagesOf(sequence, "main")).toEqual(pages.filter((p) => (p + 1) * PAGE_TOKENS > first));
-      const sinkPageStays = EXACT_PAGE_TOKENS > first;
-      expect(pagesOf(sequence, "exact").includes(0)).toBe(sinkPageStays);
+      const sinkPageStays = RESIDUAL_PAGE_TOKENS > first;
+      expect(pagesOf(sequence, "residual").includes(0)).toBe(sinkPageStays);
       expect(sequence.numBytes).toBe(fixture.pool.numBytes);
     }
     sequence.release();
@@ -40,7 +40,7 @@ describe("a layer with a sliding window", () => {
     const { numBytes } = fixture.pool;
     expect(copy.cutTo(600)).toBe(500);
     expect(readMark(fixture, copy, 0, "main", 499)).toBe((499 % 255) + 1);
-    expect(readMark(fixture, copy, 0, "exact", 499)).toBe((499 % 255) + 1);
+    expect(readMark(fixture, copy, 0, "residual", 499)).toBe((499 % 255) + 1);
     expect(fixture.pool.numBytes).toBe(numBytes);
     copy.release();
     expect(sequence.cutTo(100)).toBe(0);

@@ -15,7 +15,7 @@ import { type LayerState, MAX_MARKS, type MissingPage, type SavedPage } from "./
 
 /** Groups of pages that one attention kernel reads together. */
 export const mainGroup = (layer: number): number => 2 * layer;
-export const exactGroup = (layer: number): number => 2 * layer + 1;
+export const residualGroup = (layer: number): number => 2 * layer + 1;
 
 /** Pages that are retained for a mark, by their place in a block table. */
 type MarkedPages = readonly (readonly [index: number, address: PageAddress])[];
@@ -23,9 +23,9 @@ type MarkedPages = readonly (readonly [index: number, address: PageAddress])[];
 /** A length to go back to, with the pages that later tokens give back: the residual window's, and those of a sliding window. */
 interface Mark {
   readonly length: number;
-  readonly exactStart: number;
+  readonly residualStart: number;
   readonly main: MarkedPages;
-  readonly exact: MarkedPages;
+  readonly residual: MarkedPages;
 }
 
 /** What a snapshot's header says of the keys and values of a layer. */
@@ -35,7 +35,7 @@ export interface KvDescription {
   /** Bytes of a page of each stream; 0 when the layer has no 16-bit pages. */
   readonly mainPageBytes: number;
   readonly exactPageBytes: number;
-  /** Positions from here on have a 16-bit copy (`KvState.exactStart`). */
+  /** Positions from here on have a 16-bit copy (`KvState.residualStart`). */
   readonly exactStart: number;
   /** Indices of the 16-bit pages in the file, ascending. */
   readonly exactPages: readonly number[];
@@ -48,11 +48,11 @@ export class KvState implements LayerState {
   /** Block table of every token; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
   readonly main: BlockTable;
   /** Block table of the 16-bit pages; absent pages are 0. */
-  readonly exact: BlockTable;
+  readonly residual: BlockTable;
   readonly #pool: PagePool;
   readonly #index: number;
   #length: number;
-  #exactStart: number;
+  #residualStart: number;
   #marks: readonly Mark[] = [];
 
   /** index: of the layer among those with keys and values */
@@ -61,22 +61,22 @@ export class KvState implements LayerState {
     this.#index = index;
     this.#pool = pool;
     this.main = from?.main.clone() ?? new BlockTable();
-    this.exact = from?.exact.clone() ?? new BlockTable();
+    this.residual = from?.residual.clone() ?? new BlockTable();
     this.#length = from ? from.#length : 0;
-    this.#exactStart = from ? from.#exactStart : 0;
+    this.#residualStart = from ? from.#residualStart : 0;
   }
 
   /**
    * Every position from this one on has its 16-bit copy; earlier ones have none, sinks aside, or must not be relied on.
    * At most the length; without a window always the length.
    */
-  get exactStart(): number {
-    return this.#exactStart;
+  get residualStart(): number {
+    return this.#residualStart;
   }
 
   get numBytes(): number {
-    const { main, exact } = this.layer;
-    return this.#countPages("main") * main.numBytes + this.#countPages("exact") * (exact?.numBytes ?? 0);
+    const { main, residual } = this.layer;
+    return this.#countPages("main") * main.numBytes + this.#countPages("residual") * (residual?.layout.numBytes ?? 0);
   }
 
   missingPages(tokens: number): MissingPage[] {
@@ -84,7 +84,7 @@ export class KvState implements LayerState {
     const pages = this.#missing(this.main, main, mainGroup(this.#index), tokens, () => true);
     if (residual) {
       const isNeeded = (start: number): boolean => residual.isWritten(start);
-      pages.push(...this.#missing(this.exact, residual.layout, exactGroup(this.#index), tokens, isNeeded));
+      pages.push(...this.#missing(this.residual, residual.layout, residualGroup(this.#index), tokens, isNeeded));
     }
     return pages;
   }
@@ -100,13 +100,13 @@ export class KvState implements LayerState {
     this.#dropRange(this.main, 0, reach.firstPage(this.#length, main.pageTokens));
     if (!residual) return;
     const start = residual.startAt(this.#length);
-    this.#dropRange(this.exact, 0, Math.min(residual.sinkPages, residual.firstReachable(this.#length)));
+    this.#dropRange(this.residual, 0, Math.min(residual.sinkPages, residual.firstReachable(this.#length)));
     if (residual.window > 0) {
       const { pageTokens } = residual.layout;
-      const first = Math.max(residual.sinkPages, Math.floor(this.#exactStart / pageTokens));
-      this.#dropRange(this.exact, first, start / pageTokens);
+      const first = Math.max(residual.sinkPages, Math.floor(this.#residualStart / pageTokens));
+      this.#dropRange(this.residual, first, start / pageTokens);
     }
-    this.#exactStart = residual.window === 0 ? this.#length : Math.max(this.#exactStart, start);
+    this.#residualStart = residual.window === 0 ? this.#length : Math.max(this.#residualStart, start);
   }
 
   keepable(length: number): number {
@@ -135,8 +135,8 @@ export class KvState implements LayerState {
     this.#marks = this.#marks.filter((mark) => mark.length <= length);
     for (const mark of gone) this.#releaseMark(mark);
     if (!residual) return;
-    this.#dropFrom(this.exact, Math.ceil(length / residual.layout.pageTokens));
-    this.#exactStart = Math.min(this.#exactStart, length);
+    this.#dropFrom(this.residual, Math.ceil(length / residual.layout.pageTokens));
+    this.#residualStart = Math.min(this.#residualStart, length);
   }
 
   dropReserved(): void {
@@ -164,9 +164,9 @@ export class KvState implements LayerState {
     const first = reach.slidingWindow > 0 ? reach.firstPage(this.#length, main.pageTokens) : pageEnd;
     const mark: Mark = {
       length: this.#length,
-      exactStart: this.#exactStart,
+      residualStart: this.#residualStart,
       main: retained(this.main, range(first, pageEnd)),
-      exact: retained(this.exact, residual?.pageIndices(this.#length, this.#exactStart) ?? []),
+      residual: retained(this.residual, residual?.pageIndices(this.#length, this.#residualStart) ?? []),
     };
     const marks = [...this.#marks, mark];
     for (const old of marks.slice(0, -MAX_MARKS)) this.#releaseMark(old);
@@ -175,26 +175,26 @@ export class KvState implements LayerState {
 
   fork(hasMarks: boolean): KvState {
     const copy = new KvState(this.layer, this.#index, this.#pool, this);
-    for (const table of [copy.main, copy.exact]) {
+    for (const table of [copy.main, copy.residual]) {
       for (const address of table.entries()) if (address) this.#pool.retain(address);
     }
     if (!hasMarks) return copy;
     copy.#marks = this.#marks;
-    for (const { main, exact } of this.#marks)
-      for (const [, address] of [...main, ...exact]) this.#pool.retain(address);
+    for (const { main, residual } of this.#marks)
+      for (const [, address] of [...main, ...residual]) this.#pool.retain(address);
     return copy;
   }
 
   describe(): KvDescription & Readonly<Record<string, unknown>> {
-    const { main, exact, residual, reach } = this.layer;
+    const { main, residual, reach } = this.layer;
     return {
       ...(reach.slidingWindow > 0 && { slidingWindow: reach.slidingWindow }),
       numKvHeads: main.numKvHeads,
       headDim: main.headDim,
       mainPageBytes: main.numBytes,
-      exactPageBytes: exact?.numBytes ?? 0,
-      exactStart: this.#exactStart,
-      exactPages: residual?.pageIndices(this.#length, this.#exactStart) ?? [],
+      exactPageBytes: residual?.layout.numBytes ?? 0,
+      exactStart: this.#residualStart,
+      exactPages: residual?.pageIndices(this.#length, this.#residualStart) ?? [],
     };
   }
 
@@ -205,21 +205,21 @@ export class KvState implements LayerState {
       const to = length - index * main.pageTokens;
       yield savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
     }
-    for (const index of residual?.pageIndices(length, this.#exactStart) ?? []) {
+    for (const index of residual?.pageIndices(length, this.#residualStart) ?? []) {
       const { layout, sinks } = residual!;
       const start = index * layout.pageTokens;
       const sinkRows = Math.min(sinks, length) - start;
-      yield savedPage(this.exact.get(index), layout, (bytes) => {
-        clearRows(bytes, layout, Math.max(0, sinkRows), Math.min(this.#exactStart - start, layout.pageTokens));
+      yield savedPage(this.residual.get(index), layout, (bytes) => {
+        clearRows(bytes, layout, Math.max(0, sinkRows), Math.min(this.#residualStart - start, layout.pageTokens));
         clearRows(bytes, layout, Math.max(0, length - start), layout.pageTokens);
       });
     }
   }
 
   /** Takes over pages already put into the tables: the end of a restore. */
-  adopt(length: number, exactStart: number): void {
+  adopt(length: number, residualStart: number): void {
     this.#length = length;
-    this.#exactStart = exactStart;
+    this.#residualStart = residualStart;
   }
 
   release(): void {
@@ -236,23 +236,23 @@ export class KvState implements LayerState {
       if (!hasPages(this.main, reach.firstPage(length, main.pageTokens), end)) return false;
     }
     if (!residual) return true;
-    if (!residual.isWhole(length, this.#exactStart)) return false;
+    if (!residual.isWhole(length, this.#residualStart)) return false;
     const sinkEnd = Math.min(residual.sinkPages, Math.ceil(length / residual.layout.pageTokens));
-    if (!hasPages(this.exact, residual.firstReachable(length), sinkEnd)) return false;
+    if (!hasPages(this.residual, residual.firstReachable(length), sinkEnd)) return false;
     // KIVI quantizes a page of keys when it is full, from the copies; cut into, it has to be as before.
     const pageStart = Math.floor(length / main.pageTokens) * main.pageTokens;
     const wasFull = pageStart + main.pageTokens <= this.#length;
-    return !(hasKivi(main) && pageStart < length && wasFull && this.#exactStart > pageStart);
+    return !(hasKivi(main) && pageStart < length && wasFull && this.#residualStart > pageStart);
   }
 
   #markAt(length: number): Mark | undefined {
     return this.#marks.findLast((mark) => mark.length <= length);
   }
 
-  #restoreMark({ main, exact, exactStart }: Mark): void {
+  #restoreMark({ main, residual, residualStart }: Mark): void {
     for (const [table, pages] of [
       [this.main, main],
-      [this.exact, exact],
+      [this.residual, residual],
     ] as const) {
       for (const [index, address] of pages) {
         const present = table.get(index);
@@ -263,15 +263,15 @@ export class KvState implements LayerState {
         table.set(index, address);
       }
     }
-    this.#exactStart = exactStart;
+    this.#residualStart = residualStart;
   }
 
-  #releaseMark({ main, exact }: Mark): void {
-    for (const [, address] of [...main, ...exact]) this.#pool.release(address);
+  #releaseMark({ main, residual }: Mark): void {
+    for (const [, address] of [...main, ...residual]) this.#pool.release(address);
   }
 
   /** Pages of one table and of the marks, each once. */
-  #countPages(stream: "main" | "exact"): number {
+  #countPages(stream: "main" | "residual"): number {
     const table = this[stream];
     const marked = new Set<PageAddress>();
     for (const mark of this.#marks) {

@@ -46,7 +46,7 @@ export class ResidualWindow {
     return Math.max(first, this.firstReachable(length)) * pageTokens;
   }
 
-  /** Whether a query at position `query` reads the copy of `key`. copiesFrom: `KvState.exactStart` */
+  /** Whether a query at position `query` reads the copy of `key`. copiesFrom: `KvState.residualStart` */
   reads(query: number, key: number, copiesFrom: number): boolean {
     return key < this.sinks || (key > query - this.window && key >= copiesFrom);
   }

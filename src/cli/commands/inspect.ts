@@ -159,7 +159,7 @@ function modelFacts(name: string, config: ModelConfig, tensors: readonly TensorF
 function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const cache = emptyCache(config, spec);
   const values = 2 * config.numKvHeads * config.headDim;
-  const layers = cache.layers.map(({ format, main, exact }, layer) => ({
+  const layers = cache.layers.map(({ format, main, residual }, layer) => ({
     layer,
     k: format.k.type,
     v: format.v.type,
@@ -169,10 +169,10 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     pageBytes: main.numBytes,
     planesK: planesOf(main.k),
     planesV: planesOf(main.v),
-    sinks: exact ? format.sinks : 0,
-    window: exact ? format.window : 0,
-    exactPageTokens: exact?.pageTokens ?? 0,
-    exactPageBytes: exact?.numBytes ?? 0,
+    sinks: residual ? format.sinks : 0,
+    window: residual ? format.window : 0,
+    exactPageTokens: residual?.layout.pageTokens ?? 0,
+    exactPageBytes: residual?.layout.numBytes ?? 0,
   }));
   const bytes = allocatedBytes(config, spec, ctx);
   const bytesF16 = allocatedBytes(config, parseKvSpec("f16"), ctx);

@@ -4,7 +4,7 @@ import type { WeightType } from "../../backends/ops.ts";
 import { DescribedBackend } from "../../backends/webgpu/described-backend.ts";
 import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
 import { shaderName } from "../../backends/webgpu/queue/shader-text.ts";
-import { REHEARSED_DRAWS } from "../../engine/llm.ts";
+import { WARM_UP_DRAWS } from "../../engine/llm.ts";
 import type { Checkpoint, TensorInfo } from "../../formats/checkpoint.ts";
 import { MemorySource } from "../../formats/memory-source.ts";
 import type { ModelConfig } from "../../models/config.ts";
@@ -50,7 +50,7 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
   for (let layer = 0; layer < config.numLayers; layer++) backend.checkFormat(kv.forLayer(layer));
   const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
   const { chunkTokens } = backend;
-  await decoder.rehearse(decoder.createCache(), { chunkTokens, contextLength }, REHEARSED_DRAWS);
+  await decoder.warmUp(decoder.createCache(), { chunkTokens, contextLength }, WARM_UP_DRAWS);
   return named([...made].map(([code, label]) => ({ file: shaderName(code), label, code })));
 }
 

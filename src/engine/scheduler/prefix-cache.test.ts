@@ -135,10 +135,10 @@ describe("PrefixCache", () => {
       append(cache, sequence, range(1, 64));
       prefixes.addPageEnd(sequence, hashes[at / 64]!, true);
     }
-    const { main, exact } = cache.cache.layers[0]!;
+    const { main, residual } = cache.cache.layers[0]!;
     sequence.release();
     // Ten pages of codes once; every 16-bit page is in the window of some page end, sinks in all.
-    expect(cache.pool.numBytes).toBeLessThanOrEqual(10 * main.numBytes + (640 / 16) * exact!.numBytes);
+    expect(cache.pool.numBytes).toBeLessThanOrEqual(10 * main.numBytes + (640 / 16) * residual!.layout.numBytes);
     expect(prefixes.size).toBe(10);
     prefixes.clear();
     expect(cache.pool.numPages).toBe(0);

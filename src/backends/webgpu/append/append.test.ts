@@ -105,10 +105,10 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
         for (const sequence of [own, expected]) sequence.commit(count);
         for (const buffer of [input, query]) gpu.allocator.free(buffer);
       }
-      const { main, exact } = own.cache.layers[0]!;
+      const { main, residual } = own.cache.layers[0]!;
       for (const [a, b, layout] of [
         [own.main(0), expected.main(0), main],
-        [own.exact(0), expected.exact(0), exact],
+        [own.residual(0), expected.residual(0), residual?.layout],
       ] as const) {
         for (let page = 0; layout && page < a.length; page++) {
           expect(a.get(page) === 0).toBe(b.get(page) === 0);

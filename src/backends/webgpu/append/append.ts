@@ -1,5 +1,5 @@
 /** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
-import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
+import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
@@ -75,7 +75,7 @@ export class AppendKernels {
     q: GpuBuffer,
   ): void {
     const { index, numHeads, numKvHeads } = layer;
-    const { main, exact } = layer.cache;
+    const { main, residual } = layer.cache;
     const at = this.#steps.layout;
     const angles = this.#angles[layer.rope];
     assert(
@@ -92,7 +92,7 @@ export class AppendKernels {
         qkv,
         constants,
         this.#storage.bufferOf(mainGroup(index), main.numBytes),
-        this.#storage.bufferOf(exactGroup(index), exact?.numBytes ?? 0),
+        this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0),
         q,
       ],
       numHeads + 2 * numKvHeads,
@@ -117,7 +117,7 @@ export class AppendKernels {
   #kernel(layer: AttentionLayer, { at }: AppendConstants): Kernel {
     const { headDim, numHeads, numKvHeads } = layer;
     const { format, transforms, calibration } = layer.kv;
-    const { main, exact } = layer.cache;
+    const { main, residual } = layer.cache;
     const { k, v } = transforms;
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);
@@ -130,10 +130,10 @@ export class AppendKernels {
       GROUP: numHeads / numKvHeads,
       PAGE_TOKENS: main.pageTokens,
       PAGE_BYTES: main.numBytes,
-      EXACT_TOKENS: exact?.pageTokens ?? 1,
-      EXACT_BYTES: exact?.numBytes ?? 0,
-      EXACT_K_AT: exact?.k.planes[0]?.offset ?? 0,
-      EXACT_V_AT: exact?.v.planes[0]?.offset ?? 0,
+      RESIDUAL_TOKENS: residual?.layout.pageTokens ?? 1,
+      RESIDUAL_BYTES: residual?.layout.numBytes ?? 0,
+      RESIDUAL_K_AT: residual?.layout.k.planes[0]?.offset ?? 0,
+      RESIDUAL_V_AT: residual?.layout.v.planes[0]?.offset ?? 0,
       SLOT_MASK,
       SHUFFLE_BITS: bits,
       ROTATED: rotated,
@@ -150,7 +150,7 @@ export class AppendKernels {
       K_LARGEST_BITS: f32Word(largestOf(format.k.type)),
       V_LARGEST_BITS: f32Word(largestOf(format.v.type)),
       KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
-      HAS_EXACT: exact !== null,
+      HAS_RESIDUAL: residual !== null,
       ...at,
     };
     const inserts = {

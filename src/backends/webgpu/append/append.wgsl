@@ -18,7 +18,7 @@ struct Params {
 // Norms of Q and K heads, key mean, balance, rotation, codebooks: see append-constants.ts.
 @group(0) @binding(4) var<storage, read> constants: array<f32>;
 @group(0) @binding(5) var<storage, read_write> pages: array<atomic<u32>>;
-@group(0) @binding(6) var<storage, read_write> exact_pages: array<atomic<u32>>;
+@group(0) @binding(6) var<storage, read_write> residual_pages: array<atomic<u32>>;
 @group(0) @binding(7) var<storage, read_write> query: array<f32>;
 
 const THREADS = 128u;
@@ -165,9 +165,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let position = step[p.rows_at + row * 4u + 1u];
   let page = (step[step[span] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
   let slot = position % PAGE_TOKENS;
-  //#if HAS_EXACT
-  let exact = step[step[span + 1u] + position / EXACT_TOKENS];
-  let exact_end = step[span + 3u];
+  //#if HAS_RESIDUAL
+  let residual = step[step[span + 1u] + position / RESIDUAL_TOKENS];
+  let residual_end = step[span + 3u];
   //#end
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     xs[i] = qkv[source + i];
@@ -294,13 +294,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     //#end
     store_v(page, kv_head, slot, l);
   }
-  //#if HAS_EXACT
-  if (exact != 0u && position / EXACT_TOKENS < exact_end) {
-    let plane = select(EXACT_V_AT, EXACT_K_AT, is_key);
-    let at = ((exact & SLOT_MASK) * EXACT_BYTES + plane
-      + (kv_head * EXACT_TOKENS + position % EXACT_TOKENS) * HEAD_DIM * 2u) / 4u;
+  //#if HAS_RESIDUAL
+  if (residual != 0u && position / RESIDUAL_TOKENS < residual_end) {
+    let plane = select(RESIDUAL_V_AT, RESIDUAL_K_AT, is_key);
+    let at = ((residual & SLOT_MASK) * RESIDUAL_BYTES + plane
+      + (kv_head * RESIDUAL_TOKENS + position % RESIDUAL_TOKENS) * HEAD_DIM * 2u) / 4u;
     for (var i = l; i < half; i += THREADS) {
-      atomicStore(&exact_pages[at + i], f16_bits(xs[2u * i]) | (f16_bits(xs[2u * i + 1u]) << 16u));
+      atomicStore(&residual_pages[at + i], f16_bits(xs[2u * i]) | (f16_bits(xs[2u * i + 1u]) << 16u));
     }
   }
   //#end

@@ -13,7 +13,7 @@ export interface AttendOptions {
 export interface AttendBuffers {
   readonly step: GpuBuffer;
   readonly pages: GpuBuffer;
-  readonly exactPages: GpuBuffer;
+  readonly residualPages: GpuBuffer;
   /** K's centroids and V's, of norm √headDim. */
   readonly centroids: GpuBuffer;
   readonly q: GpuBuffer;

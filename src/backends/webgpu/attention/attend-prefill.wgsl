@@ -18,7 +18,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> pages: array<u32>;
 @group(0) @binding(3) var<storage, read> pages4: array<vec4u>;
-@group(0) @binding(4) var<storage, read> exact4: array<vec4u>;
+@group(0) @binding(4) var<storage, read> residual4: array<vec4u>;
 @group(0) @binding(5) var<storage, read> centroids: array<f32>;
 @group(0) @binding(6) var<storage, read> q: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> parts: array<vec4f>;
@@ -46,7 +46,7 @@ var<workgroup> rescale: array<vec4f, ROWS / 4u>;
 
 struct Tile {
   first: u32,
-  is_exact: bool,
+  is_residual: bool,
   // Position of the last row; later keys are not there.
   last: u32,
   page: u32,
@@ -64,11 +64,11 @@ fn below(a: u32, b: u32) -> u32 {
   return select(0u, a - b, a > b);
 }
 
-fn score_of(dot: vec4f, tile: Tile, key: u32, position: u32, exact_start: u32) -> f32 {
+fn score_of(dot: vec4f, tile: Tile, key: u32, position: u32, residual_start: u32) -> f32 {
   let j = tile.first + key;
   var is_read = j <= position && (p.sliding == 0u || j + p.sliding > position);
-  //#if HAS_EXACT
-  is_read = is_read && (j < p.sinks || (j + p.window > position && j >= exact_start)) == tile.is_exact;
+  //#if HAS_RESIDUAL
+  is_read = is_read && (j < p.sinks || (j + p.window > position && j >= residual_start)) == tile.is_residual;
   //#end
   return select(MASKED, (dot.x + dot.y) + (dot.z + dot.w), is_read);
 }
@@ -87,21 +87,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   // Tiles of the three ranges of keys: codes, sinks, recent copies.
   let low = select(0u, below(low_row + 1u, p.sliding), p.sliding > 0u);
   let main_table = step[p.record];
-  let exact_start = step[p.record + 2u];
-  //#if HAS_EXACT
-  let exact_table = step[p.record + 1u];
-  let exact_entries = step[p.record + 3u];
-  let codes = tiles_of(max(low, p.sinks), min(high_row + 1u, max(below(high_row + 1u, p.window), exact_start)));
+  let residual_start = step[p.record + 2u];
+  //#if HAS_RESIDUAL
+  let residual_table = step[p.record + 1u];
+  let residual_entries = step[p.record + 3u];
+  let codes = tiles_of(max(low, p.sinks), min(high_row + 1u, max(below(high_row + 1u, p.window), residual_start)));
   let sinks = tiles_of(low, min(p.sinks, high_row + 1u));
-  let recent_low = max(max(low, exact_start), below(low_row + 1u, p.window));
+  let recent_low = max(max(low, residual_start), below(low_row + 1u, p.window));
   // A tile that the sinks have read has been read for all its copies.
   let recent = tiles_of(
     max(recent_low, select(0u, (sinks.x + sinks.y) * KEYS, sinks.y > 0u)),
     select(0u, high_row + 1u, p.window > 0u),
   );
   //#else
-  let exact_table = 0u;
-  let exact_entries = 0u;
+  let residual_table = 0u;
+  let residual_entries = 0u;
   let codes = tiles_of(low, high_row + 1u);
   let sinks = vec2u(0u);
   let recent = vec2u(0u);
@@ -133,15 +133,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   for (var t = first_tile; t < end_tile; t++) {
     var tile: Tile;
     tile.last = high_row;
-    tile.is_exact = t >= codes.y;
+    tile.is_residual = t >= codes.y;
     tile.first = (codes.x + t) * KEYS;
-    if (tile.is_exact) {
+    if (tile.is_residual) {
       let e = t - codes.y;
       tile.first = select(recent.x + e - sinks.y, sinks.x + e, e < sinks.y) * KEYS;
     } else {
       tile.page = (step[main_table + tile.first / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
     }
-    stage_k(tile, kv_head, exact_table, exact_entries, l);
+    stage_k(tile, kv_head, residual_table, residual_entries, l);
     workgroupBarrier();
 
     //#insert SCORES
@@ -152,7 +152,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       peak = max(peak, scores[(quarter + k) * SCORE_PITCH + row / 4u][row % 4u]);
     }
     quarters[l] = peak;
-    stage_v(tile, kv_head, exact_table, exact_entries, l);
+    stage_v(tile, kv_head, residual_table, residual_entries, l);
     workgroupBarrier();
 
     let before = highest;

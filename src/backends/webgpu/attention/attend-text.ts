@@ -8,7 +8,7 @@ import type { TableUse } from "../codec/table-text.ts";
 
 export interface DecodeSides {
   readonly main: PageLayout;
-  readonly exact: PageLayout | null;
+  readonly residual: PageLayout | null;
   readonly k: TableUse;
   readonly v: TableUse;
 }
@@ -20,14 +20,14 @@ export const range = (n: number): number[] => Array.from({ length: n }, (_, i) =
 export const lines = (texts: readonly string[]): string => texts.join("\n");
 export const ARRAYS = {
   codes: { words: "pages", quads: "pages4" },
-  copies: { words: "exact4", quads: "exact4" },
+  copies: { words: "residual4", quads: "residual4" },
 } as const;
 
 /** The text of both streams, or of the only one. */
 export function either(sides: DecodeSides, text: (stream: Stream) => string): string {
   const codes = `// From codes.\n${text("codes")}`;
-  return sides.exact
-    ? `if (is_exact) {\n// From 16-bit copies.\n${text("copies")}\n} else {\n${codes}\n}`
+  return sides.residual
+    ? `if (is_residual) {\n// From 16-bit copies.\n${text("copies")}\n} else {\n${codes}\n}`
     : `{\n${codes}\n}`;
 }
 
@@ -41,8 +41,8 @@ export function placeText(stream: Stream, name: string, key: string): string {
   }
   return lines([
     `let at${name} = ${key} + select(0u, gap, ${key} >= sink_end);`,
-    `let page${name} = (step[exact_table + at${name} / EXACT_TOKENS] & SLOT_MASK) * EXACT_BYTES;`,
-    `let row${name} = at${name} % EXACT_TOKENS;`,
+    `let page${name} = (step[residual_table + at${name} / RESIDUAL_TOKENS] & SLOT_MASK) * RESIDUAL_BYTES;`,
+    `let row${name} = at${name} % RESIDUAL_TOKENS;`,
   ]);
 }
 
@@ -61,7 +61,7 @@ export interface Products {
 
 /** Dot products of K with every query head over the invocation's share of the coordinates: `part<key>_<head>`. */
 export function productsText(p: Products, sides: DecodeSides, stream: Stream): string {
-  const side = stream === "codes" ? sides.main.k : sides.exact!.k;
+  const side = stream === "codes" ? sides.main.k : sides.residual!.k;
   const half = stream === "codes" && p.half;
   const use = stream === "codes" ? sides.k : FLOATS;
   const chunk = p.headDim / 8 / p.lanes;

@@ -3,7 +3,7 @@
  * divides by the sum of weights and undoes V's rotation.
  */
 import type { LayerCache } from "../../../cache/layer-cache.ts";
-import { exactGroup, mainGroup } from "../../../cache/states/kv-state.ts";
+import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
@@ -114,7 +114,7 @@ export class AttentionKernels {
     return {
       step: this.#steps.buffer,
       pages: this.#storage.bufferOf(mainGroup(layer.index), cache.main.numBytes),
-      exactPages: this.#storage.bufferOf(exactGroup(layer.index), cache.exact?.numBytes ?? 0),
+      residualPages: this.#storage.bufferOf(residualGroup(layer.index), cache.residual?.layout.numBytes ?? 0),
       centroids,
       q,
       parts: this.#parts,

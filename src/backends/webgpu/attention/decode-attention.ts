@@ -123,7 +123,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const { layer, cache, centroidsAt, tuning } = options;
   const { headDim, numHeads } = layer;
   const { format } = layer.kv;
-  const { main, exact } = cache;
+  const { main, residual } = cache;
   const shape = shapeOf(context, options, own);
   const { parts, heads: group } = headParts(layer);
   const threads = tuning?.threads ?? THREADS;
@@ -146,10 +146,10 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     copy: "copy",
     trellis,
   });
-  const sides = { main, exact, k: use(format.k, halfK, 0), v: use(format.v, halfV, vAt) };
+  const sides = { main, residual: residual?.layout ?? null, k: use(format.k, halfK, 0), v: use(format.v, halfV, vAt) };
   const values = {
     HALF: half,
-    HAS_EXACT: exact !== null,
+    HAS_RESIDUAL: residual !== null,
     HEAD_DIM: headDim,
     NUM_HEADS: numHeads,
     GROUP: group,
@@ -161,12 +161,12 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     SLOT_MASK,
     PAGE_TOKENS: main.pageTokens,
     PAGE_BYTES: main.numBytes,
-    ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
+    ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),
     ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),
   };
   const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
   const portable = { headDim, group, keyGroups };
-  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, main, exact, copies, threads, centroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, main, residual?.layout ?? null, copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     code: shape
@@ -188,7 +188,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     buffers: ["read", "read", "read", "read", "read", "read", "write", "write"],
   }));
   const passKeys = shape ? threads * shape.own : threads;
-  const copies16 = exact ? format.window + format.sinks : 0;
+  const copies16 = residual ? format.window + format.sinks : 0;
   return { kernel, passKeys, copySplits: Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys)) };
 }
 
@@ -235,13 +235,13 @@ export function attendDecode(
   { layer }: DecodeOptions,
   { kernel, splits }: DecodePlan,
   at: { readonly listAt: number; readonly rowsAt: number; readonly spansAt: number; readonly rows: number },
-  { step, pages, exactPages, centroids, q, parts, stats }: AttendBuffers,
+  { step, pages, residualPages, centroids, q, parts, stats }: AttendBuffers,
 ): void {
   const { window, sinks } = layer.kv.format;
   commands.dispatch(
     kernel.kernel,
     [at.listAt, at.rowsAt, at.spansAt, splits, kernel.copySplits, window, sinks, layer.slidingWindow],
-    [step, pages, pages, exactPages, q, centroids, parts, stats],
+    [step, pages, pages, residualPages, q, centroids, parts, stats],
     layer.numKvHeads * headParts(layer).parts,
     splits + kernel.copySplits,
     at.rows,

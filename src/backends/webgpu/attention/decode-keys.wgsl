@@ -10,10 +10,10 @@ let first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
 // Where parts do not come out even, the last one shares heads with the one before: both write the same.
 let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
 
-//#if HAS_EXACT
-let exact_table = step[span + 1u];
+//#if HAS_RESIDUAL
+let residual_table = step[span + 1u];
 let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
-let is_exact = split < p.copy_splits;
+let is_residual = split < p.copy_splits;
 // Wraps where there are no codes to read.
 let part = split - p.copy_splits;
 let coded = max(first, p.sinks);
@@ -29,11 +29,11 @@ let rounds = select(0u, (recent - origin + ROUND_KEYS - 1u) / ROUND_KEYS, recent
 var base = origin + rounds * part / p.splits * ROUND_KEYS;
 var low = max(coded, base);
 var high = min(recent, origin + rounds * (part + 1u) / p.splits * ROUND_KEYS);
-//#if HAS_EXACT
+//#if HAS_RESIDUAL
 // Copies are counted from the sinks on, as if the recent ones followed at once.
 let sink_end = max(first, min(p.sinks, end));
 let gap = max(recent, sink_end) - sink_end;
-if (is_exact) {
+if (is_residual) {
   let share = (end - gap - first + p.copy_splits - 1u) / p.copy_splits;
   base = first + split * share;
   low = base;

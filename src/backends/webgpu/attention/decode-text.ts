@@ -146,7 +146,7 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
         : []),
       // Where the key's value begins, for the lanes that will read it: looked up once.
       ...(stream === "copies"
-        ? [`let where${o} = page_own${o} + row_own${o} * ${sides.exact!.v.planes[0]!.rowBytes}u;`]
+        ? [`let where${o} = page_own${o} + row_own${o} * ${sides.residual!.v.planes[0]!.rowBytes}u;`]
         : []),
       `let key_scale${o} = ${scaleText(k, o) ?? "1.0"};`,
       `let value_scale${o} = ${scaleText(v, o) ?? "1.0"};`,
@@ -229,10 +229,10 @@ interface OwnValues {
 }
 
 /** The values of the keys that the lanes own as their `own`th. */
-function ownValues(shape: DecodeShape, { main, exact, v }: DecodeSides, stream: Stream, own: number): OwnValues {
+function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, stream: Stream, own: number): OwnValues {
   const { group, subgroup, keyGroups, unitsPerLane } = shape;
   const half = stream === "codes" && shape.halfV;
-  const side = stream === "codes" ? main.v : exact!.v;
+  const side = stream === "codes" ? main.v : residual!.v;
   const use = stream === "codes" ? v : FLOATS;
   const steps = subgroup / keyGroups;
   const unroll = Math.min(shape.unroll, steps);

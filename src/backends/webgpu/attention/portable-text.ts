@@ -106,9 +106,9 @@ function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides)
   ]);
 }
 
-function copiesSum({ group, keyGroups }: PortableShape, { exact }: DecodeSides): string {
+function copiesSum({ group, keyGroups }: PortableShape, { residual }: DecodeSides): string {
   const place = { page: "page_v", head: "kv_head", row: "row_v", unit: "unit" };
-  const { lines: loads, units } = loadUnits(exact!.v, FLOATS, place, 1, "v_", ARRAYS.copies);
+  const { lines: loads, units } = loadUnits(residual!.v, FLOATS, place, 1, "v_", ARRAYS.copies);
   return lines([
     `for (var n = key_group; n < min(THREADS, high - base); n += ${keyGroups}u) {`,
     "let key = base + n;",

@@ -79,10 +79,10 @@ export function prefillKernel(
   const { headDim, numHeads, numKvHeads } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.exact !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => {
-    const { main, exact } = cache;
-    const readers = prefillReaders(k, v, main, exact, centroidsAt);
+    const { main, residual } = cache;
+    const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
     const shape = sumShape(headDim);
     const { parts, heads } = headParts(layer);
     const keys = keysOf(rows, headDim, readers.entries, limit);
@@ -105,13 +105,13 @@ export function prefillKernel(
           SLOT_MASK,
           PAGE_TOKENS: main.pageTokens,
           PAGE_BYTES: main.numBytes,
-          HAS_EXACT: exact !== null,
-          ...(exact && { EXACT_TOKENS: exact.pageTokens, EXACT_BYTES: exact.numBytes }),
+          HAS_RESIDUAL: residual !== null,
+          ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),
         },
         {
           READERS: readers.text,
           TABLES: readers.tables,
-          STAGING: stagingText(exact !== null),
+          STAGING: stagingText(residual !== null),
           SCORES: scoresText(keys),
           ACCUMULATORS: accumulatorsText(shape),
           WEIGHTED_SUM: weightedSumText(shape),
@@ -139,12 +139,12 @@ export function attendPrefill(
   const { numKvHeads, slidingWindow } = layer;
   const { format } = layer.kv;
   const { parts: headPartCount, heads } = headParts(layer);
-  const { step, pages, exactPages, centroids, q, parts, stats } = buffers;
+  const { step, pages, residualPages, centroids, q, parts, stats } = buffers;
   const tiles = Math.ceil(span.count / Math.floor(plan.rows / heads));
   commands.dispatch(
     prefillKernel(commands, options, plan.rows),
     [span.row, span.start, span.count, record, plan.splits, format.sinks, format.window, slidingWindow],
-    [step, pages, pages, exactPages, centroids, q, parts, stats],
+    [step, pages, pages, residualPages, centroids, q, parts, stats],
     numKvHeads * headPartCount,
     tiles,
     plan.splits,

@@ -39,7 +39,7 @@ export function scoresText(keys: number): string {
     "}",
     ...columns.flatMap((c) => [
       `scores[(key_lane + ${16 * c}u) * SCORE_PITCH + row4 / 4u] = vec4f(`,
-      ...rows.map((r) => `  score_of(s${r}_${c}, tile, key_lane + ${16 * c}u, position[${r}], exact_start),`),
+      ...rows.map((r) => `  score_of(s${r}_${c}, tile, key_lane + ${16 * c}u, position[${r}], residual_start),`),
       ");",
     ]),
   ]);
@@ -126,7 +126,7 @@ export function prefillReaders(
   k: SideFormat,
   v: SideFormat,
   main: PageLayout,
-  exact: PageLayout | null,
+  residual: PageLayout | null,
   centroidsAt: { readonly k: number; readonly v: number },
 ): PrefillReaders {
   const { headDim } = main;
@@ -136,10 +136,10 @@ export function prefillReaders(
     text: lines([
       readerText("k", main.k, use(k, 0), ARRAYS.codes, headDim),
       readerText("v", main.v, use(v, tables.vAt), ARRAYS.codes, headDim),
-      ...(exact
+      ...(residual
         ? [
-            readerText("xk", exact.k, FLOATS, ARRAYS.copies, headDim),
-            readerText("xv", exact.v, FLOATS, ARRAYS.copies, headDim),
+            readerText("xk", residual.k, FLOATS, ARRAYS.copies, headDim),
+            readerText("xv", residual.v, FLOATS, ARRAYS.copies, headDim),
           ]
         : []),
     ]),
@@ -149,27 +149,27 @@ export function prefillReaders(
 }
 
 /** `stage_k` and `stage_v`: a tile's rows as floats in `kv`; keys that are not there become zero. */
-export function stagingText(hasExact: boolean): string {
+export function stagingText(hasResidual: boolean): string {
   const unit = (name: string): string =>
     lines([`values = ${name}_unit(page, head, slot, unit);`, `factor = ${name}_factor(page, head, slot, unit);`]);
-  const copies = (side: string): string => `if (tile.is_exact) {
-      let entry = step[exact_table + j / EXACT_TOKENS];
-      if (j / EXACT_TOKENS < exact_entries && entry != 0u) {
-        let page = (entry & SLOT_MASK) * EXACT_BYTES;
-        let slot = j % EXACT_TOKENS;
+  const copies = (side: string): string => `if (tile.is_residual) {
+      let entry = step[residual_table + j / RESIDUAL_TOKENS];
+      if (j / RESIDUAL_TOKENS < residual_entries && entry != 0u) {
+        let page = (entry & SLOT_MASK) * RESIDUAL_BYTES;
+        let slot = j % RESIDUAL_TOKENS;
         ${unit(`x${side}`)}
       }
     } else `;
   const stage = (side: string): string => `
 // A tile's rows as floats; keys that are not there become zero.
-fn stage_${side}(tile: Tile, head: u32, exact_table: u32, exact_entries: u32, l: u32) {
+fn stage_${side}(tile: Tile, head: u32, residual_table: u32, residual_entries: u32, l: u32) {
   for (var n = l; n < KEYS * UNITS; n += THREADS) {
     let key = n / UNITS;
     let unit = n % UNITS;
     let j = tile.first + key;
     var values: array<vec2f, 4>;
     var factor = 0.0;
-    ${hasExact ? copies(side) : ""}if (j <= tile.last) {
+    ${hasResidual ? copies(side) : ""}if (j <= tile.last) {
       let page = tile.page;
       let slot = j % PAGE_TOKENS;
       ${unit(side)}

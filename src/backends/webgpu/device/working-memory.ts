@@ -1,5 +1,5 @@
 /** @file Bytes that the WebGPU backend takes besides weights, activations and KV pages: an upper bound for a given load. */
-import { EXACT_PAGE_TOKENS, PAGE_TOKENS } from "../../../quant/page-layout.ts";
+import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../../quant/page-layout.ts";
 import type { Load } from "../../working-memory.ts";
 import { mostSplits } from "../attention/decode-attention.ts";
 import { planPrefill } from "../attention/prefill-attention.ts";
@@ -22,7 +22,7 @@ export function gpuWorkingBytes(load: Load): number {
   );
   const decode = sequences * (mostSplits({ isSoftware: false }, { layer: { numKvHeads } }, sequences) + 1);
   const parts = Math.max(rows * prefill.splits, decode) * numHeads * (headDim + 2) * 4;
-  const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / EXACT_PAGE_TOKENS));
+  const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.
   const steps = 2 * 4 * sequences * numLayers * tables;
   const rotation = load.rotation === "qr" ? headDim * headDim : 0;

@@ -55,7 +55,7 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number): Lin
 }
 
 /** Numbers of rows that between them get every kernel a step of up to `most` rows can get, the largest first. */
-export function rehearsedRows(most: number): number[] {
+export function warmUpRows(most: number): number[] {
   return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
 }
 

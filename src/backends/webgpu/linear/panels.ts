@@ -25,7 +25,7 @@ export class PanelKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
-  /** Grow to the largest product, which a rehearsal meets. */
+  /** Grow to the largest product, which the warm-up meets. */
   readonly #scratch = new Map<Scratch, GpuBuffer>();
 
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
@@ -63,12 +63,12 @@ export class PanelKernels {
         const steps = panels / shares;
         const grid = [xLines / TILE, wLines / TILE, shares] as const;
         const isDirect = shares === 1 && !bias && rows % PANEL === 0;
-        // Steps with other numbers of rows need the other kernels: a rehearsal meets both ways.
-        if (isDirect || commands.isRehearsing) {
+        // Steps with other numbers of rows need the other kernels: the warm-up meets both ways.
+        if (isDirect || commands.isWarmingUp) {
           const params = [steps, xLines, wLines, rows, outputs, first, add ? 1 : 0];
           commands.dispatch(this.#product(w.rows), params, [xPanels, wPanels, out], ...grid);
         }
-        if (isDirect && !commands.isRehearsing) continue;
+        if (isDirect && !commands.isWarmingUp) continue;
         const sums = this.#room("sums", shares * xLines * wLines * 4);
         commands.dispatch(this.#product(null), [steps, xLines, wLines], [xPanels, wPanels, sums], ...grid);
         const join = [rows, outputs, first, w.rows, bias ? 1 : 0, add ? 1 : 0, shares, xLines, wLines / TILE];

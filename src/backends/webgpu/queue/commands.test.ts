@@ -1,4 +1,4 @@
-/** @file Kernels that are compiled ahead, and what a rehearsal leaves undone. */
+/** @file Kernels that are compiled ahead, and what the warm-up leaves undone. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
 import type { Kernel } from "./kernel.ts";
@@ -11,7 +11,7 @@ const spec = (label: string, value: string) => ({
   buffers: ["write"] as const,
 });
 
-describe.skipIf(gpuSkip)(`a rehearsal${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
+describe.skipIf(gpuSkip)(`the warm-up${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
   let gpu: TestGpu;
   beforeAll(async () => {
     gpu = await openTestGpu();
@@ -36,15 +36,15 @@ describe.skipIf(gpuSkip)(`a rehearsal${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
     });
     const told: string[] = [];
     const onKernel = (done: number, total: number) => told.push(`${done}/${total}`);
-    const done = commands.rehearse(() => {
+    const done = commands.warmUp(() => {
       dispatch();
       commands.write(out, 4, Uint32Array.of(7));
       commands.copy(out, 4, copied, 0, 4);
     }, onKernel);
-    expect(commands.isRehearsing).toBe(false);
+    expect(commands.isWarmingUp).toBe(false);
     expect(told, "said before anything is compiled").toEqual(["0/1"]);
     await done;
-    await commands.rehearse(dispatch, onKernel);
+    await commands.warmUp(dispatch, onKernel);
     expect(told, "what is known is not said again").toEqual(["0/1", "1/1"]);
     expect(commands.compilation.kernels).toBe(1);
     expect(commands.counts.dispatches).toBe(0);
@@ -53,7 +53,7 @@ describe.skipIf(gpuSkip)(`a rehearsal${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
     dispatch();
     expect([...new Uint32Array(await commands.read(out, 0, 8))]).toEqual([42, 7]);
     expect(late).toBe(0);
-    // One that no rehearsal met is made when it is needed, and counted here.
+    // One that no warm-up met is made when it is needed, and counted here.
     commands.dispatch(
       commands.kernel("other", () => spec("other", "1u")),
       [2],
@@ -67,21 +67,21 @@ describe.skipIf(gpuSkip)(`a rehearsal${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
 
   it("ends with the reason when a kernel does not compile, and is over when its work throws", async () => {
     const own = await openTestGpu();
-    const refused = own.commands.rehearse(() => {
+    const refused = own.commands.warmUp(() => {
       own.commands.kernel("bad", () => spec("a bad kernel", "nonsense"));
     });
     await expect(refused).rejects.toMatchObject({ code: "internal" });
-    const thrown = gpu.commands.rehearse(() => {
+    const thrown = gpu.commands.warmUp(() => {
       throw new RangeError("ours");
     });
     await expect(thrown).rejects.toThrow(RangeError);
-    expect(gpu.commands.isRehearsing).toBe(false);
+    expect(gpu.commands.isWarmingUp).toBe(false);
     own.dispose();
   });
 
   it("rejects when the device is lost meanwhile", async () => {
     const own = await openTestGpu();
-    const lost = own.commands.rehearse(() => {
+    const lost = own.commands.warmUp(() => {
       own.commands.kernel("add", () => spec("add", "1u"));
     });
     own.context.device.destroy();

@@ -1,7 +1,7 @@
 /**
  * @file The order of work on the device: dispatches gather in one compute pass, and everything up to a wait is one submit.
  *
- * In a rehearsal dispatches are not queued: what they need (kernels, bind groups, buffers of their callers) is made ahead.
+ * In a warm-up dispatches are not queued: what they need (kernels, bind groups, buffers of their callers) is made ahead.
  *
  * Scalars of a dispatch are a 256-byte slot of a uniform arena, found again by their content: a layer that runs with the
  * same numbers as before uploads nothing.
@@ -43,7 +43,7 @@ export class Commands {
   /** Freed, and used by what is recorded. */
   readonly #retired: GpuBuffer[] = [];
   #retiredBytes = 0;
-  #rehearsing = false;
+  #isWarmingUp = false;
   #compilation = { kernels: 0, ms: 0 };
 
   constructor(context: GpuContext, allocator: BufferAllocator) {
@@ -64,8 +64,8 @@ export class Commands {
     return { submits: this.#submits, dispatches: this.#dispatches };
   }
 
-  get isRehearsing(): boolean {
-    return this.#rehearsing;
+  get isWarmingUp(): boolean {
+    return this.#isWarmingUp;
   }
 
   /** Kernels compiled ahead so far, and how long that took. */
@@ -79,13 +79,13 @@ export class Commands {
    *
    * onKernel: told of none done before they compile, then of each; not at all when every kernel is known
    */
-  async rehearse(queue: () => void, onKernel?: OnKernel): Promise<void> {
-    this.#rehearsing = true;
+  async warmUp(queue: () => void, onKernel?: OnKernel): Promise<void> {
+    this.#isWarmingUp = true;
     const known = new Set(this.#kernels.values());
     try {
       queue();
     } finally {
-      this.#rehearsing = false;
+      this.#isWarmingUp = false;
     }
     this.flush();
     const started = performance.now();
@@ -127,7 +127,7 @@ export class Commands {
   dispatch(kernel: Kernel, words: readonly number[], buffers: readonly GpuBuffer[], x: number, y = 1, z = 1): void {
     if (x === 0 || y === 0 || z === 0) return;
     assert(x <= MAX_GROUPS && y <= MAX_GROUPS && z <= MAX_GROUPS, `${kernel.label}: a grid of ${x}x${y}x${z}`);
-    if (this.#rehearsing) {
+    if (this.#isWarmingUp) {
       kernel.bindGroup(buffers);
       return;
     }

@@ -24,10 +24,10 @@ describe("shaderText", () => {
   });
 
   it("includes another file under the conditions of the first", () => {
-    const include = (hasExact: boolean) => shaderText("a", "//#include decode-keys", { HAS_EXACT: hasExact });
-    expect(shaders["decode-keys"]).toContain("//#if HAS_EXACT");
-    expect(include(true)).toContain("let is_exact");
-    expect(include(false)).not.toContain("let is_exact");
+    const include = (hasResidual: boolean) => shaderText("a", "//#include decode-keys", { HAS_RESIDUAL: hasResidual });
+    expect(shaders["decode-keys"]).toContain("//#if HAS_RESIDUAL");
+    expect(include(true)).toContain("let is_residual");
+    expect(include(false)).not.toContain("let is_residual");
     expect(include(false)).toContain("let recent = end;");
   });
 

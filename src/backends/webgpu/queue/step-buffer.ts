@@ -2,7 +2,7 @@
  * @file What a step tells its kernels, as words of one buffer `step`:
  *
  * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are wanted ·
- * for each layer [span][main table, exact table, first exact position, entries of the exact table] · block tables.
+ * for each layer [span][main table, residual table, first residual position, entries of the residual table] · block tables.
  *
  * Block tables stay where they are from step to step and only their changed part is sent; a table of a million tokens
  * would otherwise travel for every token.
@@ -112,11 +112,11 @@ export class StepBuffer {
     let at = spansAt;
     for (let layer = 0; layer < layers; layer++) {
       for (const { sequence } of step.spans) {
-        const exact = sequence.exact(layer);
+        const residual = sequence.residual(layer);
         words[at] = this.#regions.get(sequence.main(layer))!.at;
-        words[at + 1] = this.#regions.get(exact)!.at;
-        words[at + 2] = sequence.exactStart(layer);
-        words[at + 3] = exact.length;
+        words[at + 1] = this.#regions.get(residual)!.at;
+        words[at + 2] = sequence.residualStart(layer);
+        words[at + 3] = residual.length;
         at += SPAN_WORDS;
       }
     }
@@ -181,7 +181,7 @@ function* tablesOf(step: Step, layers: number): Generator<BlockTable> {
   for (const { sequence } of step.spans) {
     for (let layer = 0; layer < layers; layer++) {
       yield sequence.main(layer);
-      yield sequence.exact(layer);
+      yield sequence.residual(layer);
     }
   }
 }

@@ -151,7 +151,7 @@ export class GpuSampling implements DeviceSampling {
   async #read(tokens: GpuBuffer, rows: number): Promise<DeviceSample[]> {
     const { context } = this.#commands;
     context.check();
-    if (this.#commands.isRehearsing) {
+    if (this.#commands.isWarmingUp) {
       if (this.#idleStaging.length === 0) this.#idleStaging.push(this.#createStaging());
       return [];
     }

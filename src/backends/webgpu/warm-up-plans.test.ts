@@ -1,9 +1,9 @@
-/** @file The steps of a rehearsal meet every kernel that steps of other sizes get: plans are compared, no device takes part. */
+/** @file The steps of the warm-up meet every kernel that steps of other sizes get: plans are compared, no device takes part. */
 import { describe, expect, it } from "vitest";
 import { planPrefill } from "./attention/prefill-attention.ts";
 import type { GpuContext } from "./device/context.ts";
 import type { GpuWeight } from "./linear/gpu-weight.ts";
-import { type LinearPlan, planLinear, rehearsedRows } from "./linear/linear-plan.ts";
+import { type LinearPlan, planLinear, warmUpRows } from "./linear/linear-plan.ts";
 
 const HEADS = [
   [4, 2],
@@ -14,7 +14,7 @@ const HEADS = [
   [64, 8],
 ] as const;
 
-describe("a rehearsal has every plan", () => {
+describe("the warm-up has every plan", () => {
   it("of prefill attention, in any context and with any window", () => {
     const seen = new Set<number>();
     for (const [numHeads, numKvHeads] of HEADS) {
@@ -22,7 +22,7 @@ describe("a rehearsal has every plan", () => {
         const layer = { numHeads, numKvHeads, slidingWindow };
         for (const context of [128, 512, 5000, 40_960]) {
           const most = Math.min(256, context);
-          const steps = rehearsedRows(most).map((count) => ({ start: count === most ? context - most : 0, count }));
+          const steps = warmUpRows(most).map((count) => ({ start: count === most ? context - most : 0, count }));
           const known = new Set(steps.map((step) => planPrefill(layer, step).rows));
           for (const rows of known) seen.add(rows);
           for (let count = 5; count <= most; count += 3) {
@@ -57,7 +57,7 @@ describe("a rehearsal has every plan", () => {
       for (const fitsHalf of [true, false]) {
         const weight = { rows: outputs, cols: 1024, fitsHalf, chunks: [{ rows: outputs }] } as unknown as GpuWeight;
         const plan = (rows: number): string => nameOf(planLinear(context, weight, rows), rows);
-        const known = new Set(rehearsedRows(1024).map(plan));
+        const known = new Set(warmUpRows(1024).map(plan));
         for (let rows = 1; rows <= 1024; rows++)
           expect(known, `${outputs} outputs, ${rows} rows`).toContain(plan(rows));
       }
