@@ -8,8 +8,8 @@ import { packageAlias } from "./web/build/package-alias.ts";
 
 /** What a test imports says what it needs. */
 const NEEDS = {
-  browser: /helpers\/(web-page|web-app|static-server)\.ts|findChromium/,
-  gpu: /helpers\/gpu\.ts/,
+  browser: /support\/(web-page|web-app|static-server)\.ts|findChromium/,
+  gpu: /support\/gpu\.ts/,
 } as const;
 
 const files: Record<"cpu" | "gpu" | "browser", string[]> = { cpu: [], gpu: [], browser: [] };

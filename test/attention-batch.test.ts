@@ -11,7 +11,7 @@ import { KvCache } from "../src/cache/kv-cache.ts";
 import { PagePool } from "../src/cache/page-pool.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../src/quant/prepared-layer.ts";
-import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
 import { gaussians, relativeError, upload } from "./support/wasm-backend.ts";
 import { tolerance } from "./tolerances.ts";
 

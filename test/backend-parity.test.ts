@@ -16,7 +16,7 @@ import {
   type KvCase,
   layerOf,
   runCase,
-} from "./helpers/kv-case.ts";
+} from "./support/kv-case.ts";
 import { tolerance } from "./tolerances.ts";
 
 let wasm: Ops;

@@ -9,10 +9,10 @@ import { type Browser, chromium as playwright } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
-import { GPU_TIMEOUT_MS } from "./helpers/gpu.ts";
-import { findChromium, skipReason } from "./helpers/optional.ts";
-import { repoRoot } from "./helpers/shared.ts";
-import { answering, answerWith, type StaticServer, serveFolder } from "./helpers/static-server.ts";
+import { GPU_TIMEOUT_MS } from "./support/gpu.ts";
+import { findChromium, skipReason } from "./support/optional.ts";
+import { repoRoot } from "./support/shared.ts";
+import { answering, answerWith, type StaticServer, serveFolder } from "./support/static-server.ts";
 
 const executablePath = findChromium();
 const skip = skipReason("browser", executablePath !== undefined, "install chromium, or name one in CHROMIUM");

@@ -7,9 +7,9 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
-import { findChromium, skipReason } from "./helpers/optional.ts";
-import { repoRoot } from "./helpers/shared.ts";
-import { answering, answerWith, type StaticServer, serveFolder } from "./helpers/static-server.ts";
+import { findChromium, skipReason } from "./support/optional.ts";
+import { repoRoot } from "./support/shared.ts";
+import { answering, answerWith, type StaticServer, serveFolder } from "./support/static-server.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");

@@ -7,8 +7,8 @@ import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
 import * as matrix from "../src/math/matrix.ts";
 import { CALIBRATION_FILE, writeCalibration } from "../src/models/calibration-file.ts";
-import { randomCalibration } from "./helpers/calibration.ts";
-import { checkpointPath } from "./helpers/shared.ts";
+import { randomCalibration } from "./support/calibration.ts";
+import { checkpointPath } from "./support/shared.ts";
 
 vi.mock("../src/math/matrix.ts", { spy: true });
 

@@ -12,7 +12,7 @@ import { parseModelConfig } from "../src/models/config.ts";
 import { layoutOf, tensorSpecs } from "../src/models/layout.ts";
 import { shapeConfig } from "../src/models/shapes.ts";
 import { DirectorySource } from "../src/node/directory-source.ts";
-import { checkpointPath, sharedPath } from "./helpers/shared.ts";
+import { checkpointPath, sharedPath } from "./support/shared.ts";
 
 async function open(directory: string) {
   const source = new DirectorySource(directory);

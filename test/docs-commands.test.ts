@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { commandsOf, fillCommands } from "../tools/docs/commands.ts";
-import { repoRoot } from "./helpers/shared.ts";
+import { repoRoot } from "./support/shared.ts";
 
 /** Seconds each: thousands of vectors. `npx tsx tools/doc-commands.ts docs/findings.md` runs them as well. */
 const SLOW = ["cosines", "iterations", "qjl", "projections"].map((section) => `npx tsx tools/findings.ts ${section}`);

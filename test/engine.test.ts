@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { BlobSource } from "../src/formats/blob-source.ts";
 import { beamSearch, collect, generateBatch, LLM, TurboQuantError } from "../src/index.ts";
-import { checkpointPath } from "./helpers/shared.ts";
+import { checkpointPath } from "./support/shared.ts";
 
 const MODEL = checkpointPath("qwen3-1m")!;
 const PROMPT = "Once upon a time there was a little girl who lived";

@@ -5,9 +5,9 @@ import { describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import type { BackendName } from "../src/index.ts";
 import { LLM } from "../src/index.ts";
-import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
-import { isThorough } from "./helpers/optional.ts";
-import { checkpointPath } from "./helpers/shared.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
+import { isThorough } from "./support/optional.ts";
+import { checkpointPath } from "./support/shared.ts";
 import { tolerance } from "./tolerances.ts";
 
 interface Golden {

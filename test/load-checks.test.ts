@@ -10,7 +10,7 @@ import { parseModelConfig } from "../src/models/config.ts";
 import { Decoder } from "../src/models/decoder.ts";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
-import { checkpointPath } from "./helpers/shared.ts";
+import { checkpointPath } from "./support/shared.ts";
 
 const MODEL = checkpointPath("qwen3-1m")!;
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, it } from "vitest";
-import { repoRoot } from "./helpers/shared.ts";
+import { repoRoot } from "./support/shared.ts";
 
 it("the README's example runs: it answers, forks and saves", () => {
   const readme = readFileSync(join(repoRoot, "README.md"), "utf8");

@@ -4,7 +4,7 @@ import "../src/node/install.ts";
 import type { Sequence } from "../src/cache/sequence.ts";
 import { restoreSequence, saveSequence } from "../src/cache/snapshot.ts";
 import { collect, LLM } from "../src/index.ts";
-import { checkpointPath } from "./helpers/shared.ts";
+import { checkpointPath } from "./support/shared.ts";
 
 const MODEL = checkpointPath("qwen3-1m")!;
 const SPECS = [

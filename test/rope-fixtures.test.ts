@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseModelConfig } from "../src/models/config.ts";
 import { ropeFor } from "../src/models/rope.ts";
-import { repoRoot } from "./helpers/shared.ts";
+import { repoRoot } from "./support/shared.ts";
 
 interface Fixture {
   readonly name: string;

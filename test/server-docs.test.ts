@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { slotFiles } from "../src/node/slot-files.ts";
-import { skipReason } from "./helpers/optional.ts";
-import { startServer, type TestServer } from "./helpers/server.ts";
-import { repoRoot } from "./helpers/shared.ts";
+import { skipReason } from "./support/optional.ts";
+import { startServer, type TestServer } from "./support/server.ts";
+import { repoRoot } from "./support/shared.ts";
 
 const ADDRESS = "http://127.0.0.1:8080";
 const docs = readFileSync(join(repoRoot, "docs/server.md"), "utf8");
@@ -64,7 +64,7 @@ describe("docs/server.md", () => {
   });
 
   it("names every option of `serve` that it mentions as it is", async () => {
-    const { runCommand } = await import("./helpers/cli-io.ts");
+    const { runCommand } = await import("./support/cli-io.ts");
     const { out } = await runCommand(["serve", "--help"]);
     const mentioned = new Set([...docs.matchAll(/`(--[a-z-]+)/g)].map(([, name]) => name!));
     expect(mentioned.size).toBeGreaterThan(10);

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { DirectorySource } from "../src/node/directory-source.ts";
 import { type ChatMessage, ChatTemplate } from "../src/tokenizer/chat-template.ts";
 import { loadTokenizer } from "../src/tokenizer/tokenizer.ts";
-import { checkpointPath, repoRoot, sharedPath } from "./helpers/shared.ts";
+import { checkpointPath, repoRoot, sharedPath } from "./support/shared.ts";
 
 const absent = (path: string | null) => (path ? "" : " (skipped: reference data not present)");
 async function load(directory: string) {

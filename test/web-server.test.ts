@@ -5,10 +5,10 @@ import { segmentsOf } from "../src/cache/segments.ts";
 import { allocatedBytes, collect, parseKvSpec } from "../src/index.ts";
 import { builtWebFiles } from "../src/node/web-files.ts";
 import { formatBytes } from "../web/src/ui/format.ts";
-import { findChromium, skipReason } from "./helpers/optional.ts";
-import { startServer, type TestServer, until } from "./helpers/server.ts";
-import { type BuiltApp, buildWebApp, launchChromium } from "./helpers/web-app.ts";
-import { answerEnd, answerText, PATIENCE_MS, say, untilReady } from "./helpers/web-page.ts";
+import { findChromium, skipReason } from "./support/optional.ts";
+import { startServer, type TestServer, until } from "./support/server.ts";
+import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
+import { answerEnd, answerText, PATIENCE_MS, say, untilReady } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");

@@ -7,11 +7,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
 import { modelOfConfig, planMemory, shapeConfig } from "../src/plan/index.ts";
-import { findChromium, skipReason } from "./helpers/optional.ts";
-import { checkpointPath } from "./helpers/shared.ts";
-import { type StaticServer, serveFolder } from "./helpers/static-server.ts";
-import { type BuiltApp, buildWebApp, launchChromium } from "./helpers/web-app.ts";
-import { answerEnd, answerText, openPage, say, untilReady } from "./helpers/web-page.ts";
+import { findChromium, skipReason } from "./support/optional.ts";
+import { checkpointPath } from "./support/shared.ts";
+import { type StaticServer, serveFolder } from "./support/static-server.ts";
+import { type BuiltApp, buildWebApp, launchChromium } from "./support/web-app.ts";
+import { answerEnd, answerText, openPage, say, untilReady } from "./support/web-page.ts";
 
 const chromium = findChromium();
 const skip = skipReason("browser", chromium !== undefined, "install chromium, or name one in CHROMIUM");

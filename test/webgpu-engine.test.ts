@@ -7,8 +7,8 @@ import { LLM } from "../src/engine/llm.ts";
 import { Scheduler } from "../src/engine/scheduler/scheduler.ts";
 import type { Session } from "../src/engine/session.ts";
 import type { OnProgress, ProgressEvent } from "../src/platform.ts";
-import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
-import { isThorough } from "./helpers/optional.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
+import { isThorough } from "./support/optional.ts";
 
 const PROMPT = "Once upon a time there was a little girl who lived";
 const OPTIONS = { temperature: 0, ignoreEos: true } as const;

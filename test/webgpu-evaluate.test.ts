@@ -4,8 +4,8 @@ import "../src/node/install.ts";
 import { DEFAULT_PROMPT } from "../src/cli/default-prompt.ts";
 import { LLM } from "../src/engine/llm.ts";
 import { evaluate } from "../src/eval/evaluate.ts";
-import { GPU_TIMEOUT_MS, gpuSkip } from "./helpers/gpu.ts";
-import { isThorough } from "./helpers/optional.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
+import { isThorough } from "./support/optional.ts";
 import { tolerance } from "./tolerances.ts";
 
 /** Codes and copies; codes alone are a kernel of their own, and in webgpu-parity.test.ts. */

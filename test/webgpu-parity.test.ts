@@ -7,8 +7,8 @@ import type { Ops } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { createWebGpuBackend, type WebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { CounterRng } from "../src/math/rng.ts";
-import { gpuSkip } from "./helpers/gpu.ts";
-import { BEYOND_FLOAT16, differenceOf, FIRST_VALUE, type KvCase, layerOf, runCase } from "./helpers/kv-case.ts";
+import { gpuSkip } from "./support/gpu.ts";
+import { BEYOND_FLOAT16, differenceOf, FIRST_VALUE, type KvCase, layerOf, runCase } from "./support/kv-case.ts";
 import { tolerance } from "./tolerances.ts";
 
 const BARE = ",sinks=0,window=0";

@@ -9,9 +9,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { Browser } from "playwright-core";
-import { findChromium } from "../test/helpers/optional.ts";
-import { serveFolder } from "../test/helpers/static-server.ts";
-import { buildWebApp, launchChromium } from "../test/helpers/web-app.ts";
+import { findChromium } from "../test/support/optional.ts";
+import { serveFolder } from "../test/support/static-server.ts";
+import { buildWebApp, launchChromium } from "../test/support/web-app.ts";
 
 const LOADS = Number(process.argv[2] ?? 9);
 /** WebAssembly in base64. */

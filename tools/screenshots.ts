@@ -6,10 +6,10 @@
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { findChromium } from "../test/helpers/optional.ts";
-import { serveFolder } from "../test/helpers/static-server.ts";
-import { buildWebApp, launchChromium } from "../test/helpers/web-app.ts";
-import { answerEnd, openPage, say } from "../test/helpers/web-page.ts";
+import { findChromium } from "../test/support/optional.ts";
+import { serveFolder } from "../test/support/static-server.ts";
+import { buildWebApp, launchChromium } from "../test/support/web-app.ts";
+import { answerEnd, openPage, say } from "../test/support/web-page.ts";
 import { ROOT } from "./source-files.ts";
 
 const FOLDER = join(ROOT, "docs/images");

@@ -1,7 +1,7 @@
 /** @file The KV path of the WebGPU backend against the reference on this adapter: bytes of the pages, angle of the outputs. */
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { createWebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
-import { differenceOf, type KvCase } from "../../test/helpers/kv-case.ts";
+import { differenceOf, type KvCase } from "../../test/support/kv-case.ts";
 
 const BARE = ",sinks=0,window=0";
 const CASES: readonly KvCase[] = [

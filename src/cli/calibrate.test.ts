@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../node/install.ts";
-import { runCommand } from "../../test/helpers/cli-io.ts";
-import { checkpointPath } from "../../test/helpers/shared.ts";
+import { runCommand } from "../../test/support/cli-io.ts";
+import { checkpointPath } from "../../test/support/shared.ts";
 import { CALIBRATION_FILE } from "../models/calibration-file.ts";
 
 let folder: string;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { type IoOptions, runCommand } from "../../test/helpers/cli-io.ts";
+import { type IoOptions, runCommand } from "../../test/support/cli-io.ts";
 
 /** The larger model: it answers. */
 const CHAT = ["chat", "-t", "1", "-n", "24"];

@@ -1,7 +1,7 @@
 /** @file `--explain` names the backend, why it was chosen and what of a device is used. */
 import { describe, expect, it } from "vitest";
-import { runCommand } from "../../test/helpers/cli-io.ts";
-import { gpuSkip } from "../../test/helpers/gpu.ts";
+import { runCommand } from "../../test/support/cli-io.ts";
+import { gpuSkip } from "../../test/support/gpu.ts";
 
 const ARGS = ["run", "-m", "qwen3-1m", "--raw", "The", "-n", "3", "--temp", "0", "--explain", "--quiet"];
 

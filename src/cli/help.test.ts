@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { runCommand } from "../../test/helpers/cli-io.ts";
+import { runCommand } from "../../test/support/cli-io.ts";
 import { COMMANDS } from "./command-table.ts";
 
 describe("help and version", () => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { runCommand } from "../../test/helpers/cli-io.ts";
+import { runCommand } from "../../test/support/cli-io.ts";
 
 const plan = (...argv: string[]) => runCommand(["plan", "--quiet", ...argv]);
 const json = async (...argv: string[]) => JSON.parse((await plan("--json", ...argv)).out);

@@ -1,7 +1,7 @@
 /** @file `turboquant print-kernel`, for which no GPU is needed. */
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { runCommand } from "../../test/helpers/cli-io.ts";
+import { runCommand } from "../../test/support/cli-io.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { type KernelRequest, kernelTexts } from "./kernels/kernel-texts.ts";

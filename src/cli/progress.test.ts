@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { captureIo } from "../../test/helpers/cli-io.ts";
+import { captureIo } from "../../test/support/cli-io.ts";
 import { Progress } from "./progress.ts";
 
 let now = 0;

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { captureIo, runCommand } from "../../test/helpers/cli-io.ts";
-import { startServer } from "../../test/helpers/server.ts";
-import { repoRoot } from "../../test/helpers/shared.ts";
+import { captureIo, runCommand } from "../../test/support/cli-io.ts";
+import { startServer } from "../../test/support/server.ts";
+import { repoRoot } from "../../test/support/shared.ts";
 import { builtWebFiles } from "../node/web-files.ts";
 import { runCli } from "./run-cli.ts";
 

@@ -1,7 +1,7 @@
 /** @file What `auto` chooses on machines without a usable GPU, and that it says why. No GPU takes part but in the last test. */
 import { afterEach, describe, expect, it } from "vitest";
-import { type FakeAdapter, fakeAdapter, withAdapter } from "../../test/helpers/fake-adapter.ts";
-import { gpuSkip } from "../../test/helpers/gpu.ts";
+import { type FakeAdapter, fakeAdapter, withAdapter } from "../../test/support/fake-adapter.ts";
+import { gpuSkip } from "../../test/support/gpu.ts";
 import { browserPlatform } from "../browser-platform.ts";
 import { nodePlatform } from "../node/platform.ts";
 import { setPlatform } from "../platform.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { randomCalibration } from "../../test/helpers/calibration.ts";
+import { randomCalibration } from "../../test/support/calibration.ts";
 import { MemorySource } from "../formats/memory-source.ts";
 import { CALIBRATION_FILE, calibrationTag, loadCalibration, writeCalibration } from "./calibration-file.ts";
 

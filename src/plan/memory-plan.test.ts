@@ -1,8 +1,8 @@
 /** @file Plans against an engine that really holds the model, its cache and its activations. */
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { randomCalibration } from "../../test/helpers/calibration.ts";
-import { GPU_TIMEOUT_MS, gpuSkip } from "../../test/helpers/gpu.ts";
+import { randomCalibration } from "../../test/support/calibration.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "../../test/support/gpu.ts";
 import type { WeightType } from "../backends/ops.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { expectPages } from "../engine/expect-pages.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { prepared } from "../../test/helpers/calibration.ts";
+import { prepared } from "../../test/support/calibration.ts";
 import { CounterRng } from "../math/rng.ts";
 import { LayerMoments } from "./design-calibration.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { prepared, randomCalibration } from "../../test/helpers/calibration.ts";
+import { prepared, randomCalibration } from "../../test/support/calibration.ts";
 import { gaussianVector, innerProduct } from "../../test/support/vectors.ts";
 import { cholesky, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration } from "./calibration.ts";

@@ -1,7 +1,7 @@
 /** @file Keys, origins and hosts, against a real server. */
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startServer, type TestServer } from "../../test/helpers/server.ts";
+import { startServer, type TestServer } from "../../test/support/server.ts";
 import { isSameSecret } from "./access.ts";
 
 /** `fetch` does not let a caller set Host and Origin. */

@@ -4,8 +4,8 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startServer, type TestServer, until } from "../../test/helpers/server.ts";
-import { repoRoot } from "../../test/helpers/shared.ts";
+import { startServer, type TestServer, until } from "../../test/support/server.ts";
+import { repoRoot } from "../../test/support/shared.ts";
 
 const FRANCE = [{ role: "user" as const, content: "What is the capital of France?" }];
 const CHAT = "/v1/chat/completions";

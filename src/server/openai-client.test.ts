@@ -1,7 +1,7 @@
 /** @file The official `openai` client against a real server. */
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startServer, type TestServer, until } from "../../test/helpers/server.ts";
+import { startServer, type TestServer, until } from "../../test/support/server.ts";
 import { collect } from "../engine/generation.ts";
 
 const FRANCE = [{ role: "user" as const, content: "What is the capital of France?" }];

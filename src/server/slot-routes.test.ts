@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startServer, type TestServer } from "../../test/helpers/server.ts";
+import { startServer, type TestServer } from "../../test/support/server.ts";
 import { slotFiles } from "../node/slot-files.ts";
 
 const PROMPT = `${"The ship sailed on through the night. ".repeat(20)}Then`;

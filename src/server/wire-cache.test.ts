@@ -1,6 +1,6 @@
 /** @file `return_kv_cache`: bytes by layer and segment as the pages of the answer are, streamed and whole, beside a real f16 cache. */
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startServer, type TestServer } from "../../test/helpers/server.ts";
+import { startServer, type TestServer } from "../../test/support/server.ts";
 import { segmentsOf } from "../cache/segments.ts";
 import type { WireCache } from "./wire-cache.ts";
 

@@ -25,7 +25,7 @@ import {
 } from "../../src/quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../src/quant/rotation.ts";
 import { kindOf } from "../../src/quant/side-kind.ts";
-import { prepared } from "../helpers/calibration.ts";
+import { prepared } from "./calibration.ts";
 
 const PARAMS = 4096;
 

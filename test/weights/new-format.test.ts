@@ -15,7 +15,7 @@ import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { registerWeightFormat, weightFormat, weightTypes } from "../../src/weights/registry.ts";
 import { matrixBytes } from "../../src/weights/weight-format.ts";
 import { stackParts } from "../../src/weights/weight-part.ts";
-import { gpuSkip } from "../helpers/gpu.ts";
+import { gpuSkip } from "../support/gpu.ts";
 import { relativeError, stored } from "../support/wasm-backend.ts";
 import { int8Rows } from "./int8-rows.ts";
 import { nibbleTable } from "./nibble-table.ts";

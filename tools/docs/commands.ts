@@ -2,7 +2,7 @@
  * @file Output of commands inside documents: between `<!-- $ COMMAND -->` and `<!-- /$ -->` stands what the command prints.
  * Text is fenced; a table (`|` first) stands as it is.
  */
-import { captureIo } from "../../test/helpers/cli-io.ts";
+import { captureIo } from "../../test/support/cli-io.ts";
 import "../../src/node/install.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
 import { SECTIONS } from "../findings/sections.ts";

@@ -1,6 +1,6 @@
 /** @file The append kernel against the row codec: the same bytes for every type, head_dim, rule and kind of input. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { prepared, randomCalibration } from "../../../test/helpers/calibration.ts";
+import { prepared, randomCalibration } from "../../../test/support/calibration.ts";
 import { AppendFixture, type AppendShape } from "../../../test/support/wasm-append.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";

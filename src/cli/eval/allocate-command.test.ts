@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../../node/install.ts";
-import { runCommand } from "../../../test/helpers/cli-io.ts";
+import { runCommand } from "../../../test/support/cli-io.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { DEFAULT_PROMPT } from "../default-prompt.ts";
 

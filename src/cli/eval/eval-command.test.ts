@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../../node/install.ts";
-import { runCommand } from "../../../test/helpers/cli-io.ts";
+import { runCommand } from "../../../test/support/cli-io.ts";
 import { DEFAULT_PROMPT } from "../default-prompt.ts";
 
 const ARGV = ["eval", "-m", "qwen3-1m", "-t", "1", "-c", "160", "--chunks", "1"];

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCommand } from "../../../test/helpers/cli-io.ts";
+import { runCommand } from "../../../test/support/cli-io.ts";
 import "../../node/install.ts";
 import { DEFAULT_PROMPT } from "../default-prompt.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { randomCalibration } from "../../../../test/helpers/calibration.ts";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
+import { randomCalibration } from "../../../../test/support/calibration.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { gaussians, relativeError } from "../../../../test/support/wasm-backend.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { KvCache } from "../../../cache/kv-cache.ts";

@@ -3,9 +3,9 @@
  * Dawn's null adapter compiles but does not run.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GPU_TIMEOUT_MS, gpuSkip } from "../../../../test/helpers/gpu.ts";
-import { decodeDifference, type KvCase } from "../../../../test/helpers/kv-case.ts";
-import { isThorough } from "../../../../test/helpers/optional.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "../../../../test/support/gpu.ts";
+import { decodeDifference, type KvCase } from "../../../../test/support/kv-case.ts";
+import { isThorough } from "../../../../test/support/optional.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { KvCache } from "../../../cache/kv-cache.ts";
 import { PagePool } from "../../../cache/page-pool.ts";

@@ -1,6 +1,6 @@
 /** @file Prefill attention against the reference: lengths, shapes, every type on either side, windows and splits. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { layerOf, type PrefillCase, runPrefill, worstError } from "../../../../test/support/webgpu-prefill.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { planPrefill } from "./prefill-attention.ts";

@@ -4,7 +4,7 @@
  * SwiftShader divides exactly, so its results are moved by a few units first, as other devices' are: WGSL allows 2.5.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { CounterRng } from "../../../math/rng.ts";
 import { shaders } from "../generated/shaders.ts";
 

@@ -3,8 +3,8 @@
  * of the f16 kernels, which no software device runs, the bits by which a code word finds its values.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GPU_TIMEOUT_MS, gpuSkip } from "../../../../test/helpers/gpu.ts";
-import { differenceOf, type KvCase } from "../../../../test/helpers/kv-case.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "../../../../test/support/gpu.ts";
+import { differenceOf, type KvCase } from "../../../../test/support/kv-case.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { CounterRng } from "../../../math/rng.ts";
 import { packPlane } from "../../../quant/bit-pack.ts";

@@ -1,6 +1,6 @@
 /** @file Errors of a device reach the caller who waits: a device of ours that reports them, and SwiftShader's own reports. */
 import { describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip, openTestGpu } from "../../../../test/support/gpu.ts";
 import { GpuContext } from "./context.ts";
 
 class GPUOutOfMemoryError {

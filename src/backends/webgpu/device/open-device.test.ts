@@ -1,7 +1,7 @@
 /** @file Adapters that cannot be used: each is refused with what is missing and the next step. No GPU takes part. */
 import { afterEach, describe, expect, it } from "vitest";
 import "../../../node/install.ts";
-import { fakeAdapter, withAdapter } from "../../../../test/helpers/fake-adapter.ts";
+import { fakeAdapter, withAdapter } from "../../../../test/support/fake-adapter.ts";
 import { nodePlatform } from "../../../node/platform.ts";
 import { setPlatform } from "../../../platform.ts";
 import { openDevice } from "./open-device.ts";

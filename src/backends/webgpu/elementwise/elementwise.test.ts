@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { gaussians, relativeError } from "../../../../test/support/wasm-backend.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { ElementwiseKernels } from "./elementwise.ts";

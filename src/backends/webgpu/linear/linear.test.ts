@@ -1,7 +1,7 @@
 /** @file Matrix products and embeddings on the device against plain TypeScript, over the edges of units, groups and tiles. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
-import { isThorough } from "../../../../test/helpers/optional.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
+import { isThorough } from "../../../../test/support/optional.ts";
 import { gaussians, WEIGHT_TYPES } from "../../../../test/support/wasm-backend.ts";
 import { LinearBench, roundWeights } from "../../../../test/support/webgpu-linear.ts";
 import { tolerance } from "../../../../test/tolerances.ts";

@@ -1,6 +1,6 @@
 /** @file The matrix kernel's text compiles, for every tile: Dawn's null adapter has the language but computes nothing. */
 import { expect, it } from "vitest";
-import { gpuSkip } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip } from "../../../../test/support/gpu.ts";
 import { matrixCode } from "./linear.ts";
 import { MATRIX_TILES } from "./linear-plan.ts";
 import { tileBytes, tileThreads } from "./matrix-text.ts";

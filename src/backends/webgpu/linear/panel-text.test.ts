@@ -1,6 +1,6 @@
 /** @file Products from panels: their texts compile (Dawn's null adapter computes nothing), and how they are cut. */
 import { expect, it } from "vitest";
-import { gpuSkip } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip } from "../../../../test/support/gpu.ts";
 import {
   panelBytes,
   panelRoom,

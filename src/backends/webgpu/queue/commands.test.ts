@@ -1,6 +1,6 @@
 /** @file Kernels that are compiled ahead, and what the warm-up leaves undone. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import type { Kernel } from "./kernel.ts";
 
 const spec = (label: string, value: string) => ({

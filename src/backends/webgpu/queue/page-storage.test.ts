@@ -1,6 +1,6 @@
 /** @file Pages in growing buffers: bytes survive growth, no buffer is larger than the device binds, and a full one says so. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { KvCache } from "../../../cache/kv-cache.ts";
 import { PagePool } from "../../../cache/page-pool.ts";
 import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";

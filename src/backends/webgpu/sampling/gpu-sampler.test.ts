@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/helpers/gpu.ts";
-import { isThorough } from "../../../../test/helpers/optional.ts";
+import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
+import { isThorough } from "../../../../test/support/optional.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { drawToken, Sampler } from "../../../engine/sampler.ts";
 import { resolveSamplingParams } from "../../../engine/sampling-params.ts";

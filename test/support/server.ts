@@ -7,7 +7,7 @@ import { Scheduler, type SchedulerOptions } from "../../src/engine/scheduler/sch
 import { createApp } from "../../src/server/app.ts";
 import type { ServerOptions } from "../../src/server/server-context.ts";
 import { ServerMetrics } from "../../src/server/server-metrics.ts";
-import { type FakeOptions, loadFake } from "../support/fake-ops.ts";
+import { type FakeOptions, loadFake } from "./fake-ops.ts";
 
 export interface TestServer {
   readonly url: string;
