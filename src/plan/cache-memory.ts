@@ -1,7 +1,6 @@
 /** @file Bytes of the KV cache of a model in one format: as the engine counts them, and as the backend's memory holds them. */
 import { alignUp } from "../backends/wasm/heap.ts";
-import { bufferBytes } from "../backends/webgpu/queue/buffers.ts";
-import { slabCapacity } from "../backends/webgpu/queue/page-storage.ts";
+import { bufferBytes, slabCapacity } from "../backends/webgpu/queue/buffer-bytes.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";

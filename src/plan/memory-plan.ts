@@ -1,6 +1,7 @@
 /** @file Does a model fit, with which cache format, for how long a context, for how many sequences at once. */
 import type { WeightType } from "../backends/ops.ts";
-import { CHUNK_TOKENS as WASM_CHUNK_TOKENS, wasmWorkingBytes } from "../backends/wasm/working-memory.ts";
+import { CHUNK_TOKENS as WASM_CHUNK_TOKENS } from "../backends/wasm/sizes.ts";
+import { wasmWorkingBytes } from "../backends/wasm/working-memory.ts";
 import { CHUNK_TOKENS as GPU_CHUNK_TOKENS, gpuWorkingBytes } from "../backends/webgpu/device/working-memory.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
 import { TurboQuantError } from "../errors.ts";

@@ -1,8 +1,8 @@
 /** @file Bytes of a model's weights as each backend lays them out. */
 import type { WeightType } from "../backends/ops.ts";
-import { WasmWeight } from "../backends/wasm/wasm-weight.ts";
-import { weightBuffers } from "../backends/webgpu/linear/gpu-weight.ts";
-import { bufferBytes } from "../backends/webgpu/queue/buffers.ts";
+import { weightLayout } from "../backends/wasm/weight-layout.ts";
+import { weightBuffers } from "../backends/webgpu/linear/weight-buffers.ts";
+import { bufferBytes } from "../backends/webgpu/queue/buffer-bytes.ts";
 import type { PlannedBackend } from "../backends/working-memory.ts";
 import { keptType } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
@@ -52,7 +52,7 @@ function storedTypes({ storedType, storedTypeOf }: PlannedModel, { names }: Plan
 }
 
 function bytesOn(backend: PlannedBackend, rows: number, cols: number, type: WeightType, bindingLimit: number): number {
-  if (backend === "wasm") return new WasmWeight(rows, cols, type, 0).numBytes;
+  if (backend === "wasm") return weightLayout(rows, cols, type).numBytes;
   return weightBuffers(rows, cols, type, bindingLimit).reduce(
     (sum, { wordBytes, scaleBytes }) => sum + bufferBytes(wordBytes) + (scaleBytes > 0 ? bufferBytes(scaleBytes) : 0),
     0,

@@ -13,7 +13,7 @@ import {
 } from "../../src/backends/wasm/kv-params.ts";
 import { instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
 import { quantizerTable } from "../../src/backends/wasm/quantizer-table.ts";
-import { SCRATCH_BYTES } from "../../src/backends/wasm/thread-pool.ts";
+import { SCRATCH_BYTES } from "../../src/backends/wasm/sizes.ts";
 import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
 import {

@@ -13,7 +13,7 @@ import {
   V_SIDE,
 } from "../../src/backends/wasm/kv-params.ts";
 import { compileKernels, instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
-import { SCRATCH_BYTES } from "../../src/backends/wasm/thread-pool.ts";
+import { SCRATCH_BYTES } from "../../src/backends/wasm/sizes.ts";
 import type { KvType, SideFormat } from "../../src/quant/kv-format.ts";
 import { plain } from "../../src/quant/kv-presets.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout } from "../../src/quant/page-layout.ts";

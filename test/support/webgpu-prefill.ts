@@ -2,7 +2,8 @@
 import type { AttentionLayer, Rope, Step } from "../../src/backends/ops.ts";
 import { appendKv } from "../../src/backends/reference/append.ts";
 import { attend } from "../../src/backends/reference/attend.ts";
-import { attendPrefill, type PrefillPlan, planPrefill } from "../../src/backends/webgpu/attention/prefill-attention.ts";
+import { attendPrefill } from "../../src/backends/webgpu/attention/prefill-attention.ts";
+import { type PrefillPlan, planPrefill } from "../../src/backends/webgpu/attention/prefill-plan.ts";
 import { sideCentroids } from "../../src/backends/webgpu/codec/table-text.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";

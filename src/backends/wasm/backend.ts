@@ -20,9 +20,9 @@ import { LinearKernels } from "./linear.ts";
 import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
 import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
+import { CHUNK_TOKENS } from "./sizes.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight, WeightLoader } from "./wasm-weight.ts";
-import { CHUNK_TOKENS } from "./working-memory.ts";
 
 export interface WasmBackendOptions {
   /** The calling thread included; default: as many as the machine has, at most 16. */

@@ -26,10 +26,9 @@ import {
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
+import { SPLIT_TOKENS } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
-/** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
-export const SPLIT_TOKENS = 2048;
 /** Fewer keys (times KV heads) than this take less time than waking another thread. */
 const PARALLEL_KEYS = 256;
 

@@ -6,10 +6,9 @@ import { TurboQuantError } from "../../errors.ts";
 import { getPlatform, type WorkerHandle } from "../../platform.ts";
 import { instantiate, type Kernel } from "./load-kernels.ts";
 import type { WasmMemory } from "./memory.ts";
+import { SCRATCH_BYTES } from "./sizes.ts";
 import { CONTROL, WORKER_SOURCE } from "./worker-source.ts";
 
-/** Scratch of a thread; every kernel's needs fit (those of attention are the largest). */
-export const SCRATCH_BYTES = 512 * 1024;
 /** A worker that has not come up after this long never will. */
 const START_TIMEOUT_MS = 20_000;
 /** A task takes milliseconds at most; a worker that keeps one for this long has died. */

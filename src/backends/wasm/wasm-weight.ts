@@ -1,14 +1,8 @@
-/** @file Weight matrices in WASM memory: their layout, and loading them from checkpoint bytes. */
+/** @file Weight matrices in WASM memory, and loading them from checkpoint bytes. */
 import { assert } from "../../errors.ts";
 import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
-import {
-  isVector,
-  rowBytes,
-  VECTOR_CODE,
-  type WasmWeightFormat,
-  type WeightFormat,
-} from "../../weights/weight-format.ts";
+import { rowBytes, VECTOR_CODE, type WasmWeightFormat, type WeightFormat } from "../../weights/weight-format.ts";
 import {
   exactRows,
   floatRows,
@@ -20,15 +14,11 @@ import {
 } from "../../weights/weight-part.ts";
 import type { Weight } from "../ops.ts";
 import { convert as convertParams } from "../parameters/activations.ts";
-import { alignUp } from "./heap.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
+import { STAGING_BYTES } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
-
-/** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, grouped.ts). */
-const PANEL_ROWS = 4;
-/** Checkpoint bytes converted at a time. */
-export const STAGING_BYTES = 1 << 20;
+import { weightLayout } from "./weight-layout.ts";
 
 export class WasmWeight implements Weight {
   readonly rows: number;
@@ -38,10 +28,11 @@ export class WasmWeight implements Weight {
   readonly format: WasmWeightFormat;
   /** Norms and biases lie in plain order. */
   readonly isVector: boolean;
-  /** cols rounded up to whole records; the rest is zero, so that kernels have no remainders. */
+  /** Columns from one row to the next: whole records. */
   readonly stride: number;
   /** Bytes of one row in its panel. */
   readonly rowBytes: number;
+  readonly numBytes: number;
 
   /** @throws TurboQuantError unsupported — a type that has no kernels here */
   constructor(rows: number, cols: number, type: WeightType, address: number) {
@@ -50,20 +41,16 @@ export class WasmWeight implements Weight {
     this.type = type;
     this.address = address;
     this.format = wasmWeightFormat(type);
-    this.isVector = isVector(weightFormat(type), rows, cols);
-    const { record } = this.format;
-    this.stride = alignUp(cols, record.cols);
-    this.rowBytes = (this.stride / record.cols) * record.rowBytes;
+    const { isVector, stride, rowBytes, numBytes } = weightLayout(rows, cols, type);
+    this.isVector = isVector;
+    this.stride = stride;
+    this.rowBytes = rowBytes;
+    this.numBytes = numBytes;
   }
 
   /** How kernels know its layout. */
   get code(): number {
     return this.isVector ? VECTOR_CODE : this.format.code;
-  }
-
-  get numBytes(): number {
-    if (this.isVector) return this.rows * this.cols * 4;
-    return alignUp(this.rows, PANEL_ROWS) * this.rowBytes;
   }
 }
 
@@ -81,7 +68,7 @@ export class WeightLoader {
   /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */
   load(parts: readonly WeightPart[], as: WeightType): WasmWeight {
     const { rows, cols } = stackedShape(parts);
-    const { numBytes } = new WasmWeight(rows, cols, as, 0);
+    const { numBytes } = weightLayout(rows, cols, as);
     const address = this.#memory.allocateZeroed(numBytes, `a weight of ${rows}x${cols} in ${as}`);
     const weight = new WasmWeight(rows, cols, as, address);
     if (weight.isVector) {

@@ -4,15 +4,11 @@ import { wasmWeightFormat } from "../../weights/registry.ts";
 import type { Load } from "../working-memory.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { ALIGNMENT, alignUp } from "./heap.ts";
-import { SPLIT_TOKENS } from "./kv-kernels.ts";
 import { SPAN_BYTES } from "./kv-params.ts";
 import { RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
-import { SCRATCH_BYTES } from "./thread-pool.ts";
-import { STAGING_BYTES } from "./wasm-weight.ts";
+import { SCRATCH_BYTES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
 
-/** Tokens of a prefill step. Enough to use each weight many times, few enough to stop within a moment. */
-export const CHUNK_TOKENS = 256;
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
 const TABLE_BYTES = 1 << 20;
 

@@ -4,7 +4,8 @@ import { isVector } from "../../weights/weight-format.ts";
 import type { WeightPart, WeightType } from "../ops.ts";
 import { WebGpuBackend } from "./backend.ts";
 import { type DescribedFeatures, describedContext } from "./device/described-device.ts";
-import { GpuWeight, weightBuffers } from "./linear/gpu-weight.ts";
+import { GpuWeight } from "./linear/gpu-weight.ts";
+import { weightBuffers } from "./linear/weight-buffers.ts";
 
 export class DescribedBackend extends WebGpuBackend {
   /** onKernel: told of each kernel when it is made, with its label and its WGSL */

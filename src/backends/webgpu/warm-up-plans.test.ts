@@ -1,6 +1,6 @@
 /** @file The steps of the warm-up meet every kernel that steps of other sizes get: plans are compared, no device takes part. */
 import { describe, expect, it } from "vitest";
-import { planPrefill } from "./attention/prefill-attention.ts";
+import { planPrefill } from "./attention/prefill-plan.ts";
 import type { GpuContext } from "./device/context.ts";
 import type { GpuWeight } from "./linear/gpu-weight.ts";
 import { type LinearPlan, planLinear, warmUpRows } from "./linear/linear-plan.ts";

@@ -25,10 +25,11 @@ import {
   type DecodeOptions,
   type DecodeTuning,
   decodeKernels,
-  mostSplits,
   planDecode,
 } from "./decode-attention.ts";
-import { attendPrefill, planPrefill } from "./prefill-attention.ts";
+import { mostSplits } from "./decode-splits.ts";
+import { attendPrefill } from "./prefill-attention.ts";
+import { planPrefill } from "./prefill-plan.ts";
 
 /** Invocations of a workgroup of attend-merge.wgsl. */
 const MERGE_THREADS = 256;
@@ -90,7 +91,7 @@ export class AttentionKernels {
     const { context } = this.#commands;
     const extra = Math.max(...decode.map(({ copySplits }) => copySplits));
     // Room for a longer context at once: a token that is decoded allocates nothing.
-    this.#reserve(layer, rows * (mostSplits(context, options, at.decodeRows) + extra));
+    this.#reserve(layer, rows * (mostSplits(context.isSoftware, options, at.decodeRows) + extra));
     const plan = planDecode(context, options, decode, at.longestDecode, at.decodeRows);
     const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
     const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };

@@ -4,7 +4,6 @@
  */
 import type { KvType, SideFormat } from "../../../quant/kv-format.ts";
 import { kindOf } from "../../../quant/side-kind.ts";
-import type { AttentionLayer } from "../../ops.ts";
 import { sideName, sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
 import type { GpuContext } from "../device/context.ts";
 import { shaders } from "../generated/shaders.ts";
@@ -14,6 +13,7 @@ import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { wordsType } from "./attend-text.ts";
+import { mostSplits } from "./decode-splits.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import { headParts } from "./head-parts.ts";
 import {
@@ -24,10 +24,6 @@ import {
   portableWeightedSum,
 } from "./portable-text.ts";
 
-/** Workgroups that keep a large GPU busy, and a CPU. */
-const TARGET_GROUPS = 528;
-const SOFTWARE_GROUPS = 8;
-const MAX_SPLITS = 128;
 const MAX_COPY_SPLITS = 64;
 /** Workgroups of the target that a kernel should have work for. */
 const BUSY_SHARE = 0.9;
@@ -194,16 +190,6 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
 
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;
 
-/** The most parts that planDecode cuts the codes of `rows` rows into, however long they get. */
-export function mostSplits(
-  context: Pick<GpuContext, "isSoftware">,
-  { layer, tuning }: { readonly layer: Pick<AttentionLayer, "numKvHeads">; readonly tuning?: DecodeTuning | undefined },
-  rows: number,
-): number {
-  const target = tuning?.targetGroups ?? (context.isSoftware ? SOFTWARE_GROUPS : TARGET_GROUPS);
-  return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
-}
-
 /** A kernel, and the parts that the codes are cut into, not counting those of the copies. */
 export interface DecodePlan {
   readonly kernel: DecodeKernel;
@@ -221,7 +207,7 @@ export function planDecode(
   const { slidingWindow } = options.layer;
   const read = slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys;
   const passesOf = ({ passKeys }: DecodeKernel): number => Math.max(1, Math.ceil(read / passKeys));
-  const most = mostSplits(context, options, rows);
+  const most = mostSplits(context.isSoftware, options, rows);
   // Long passes are cheaper a key; short ones are there for contexts that would leave cores idle.
   const kernel = kernels.find((k) => passesOf(k) >= most * BUSY_SHARE) ?? kernels.at(-1)!;
   const passes = passesOf(kernel);

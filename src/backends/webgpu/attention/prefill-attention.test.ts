@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { layerOf, type PrefillCase, runPrefill, worstError } from "../../../../test/support/webgpu-prefill.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
-import { planPrefill } from "./prefill-attention.ts";
+import { planPrefill } from "./prefill-plan.ts";
 
 const FLOAT = ["f16", "f32", "q8_0"];
 

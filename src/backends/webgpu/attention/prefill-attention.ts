@@ -5,7 +5,7 @@
  * decode attention finishes them.
  */
 import { TurboQuantError } from "../../../errors.ts";
-import type { AttentionLayer, Span } from "../../ops.ts";
+import type { Span } from "../../ops.ts";
 import { sideName } from "../codec/table-text.ts";
 import { shaders } from "../generated/shaders.ts";
 import type { Commands } from "../queue/commands.ts";
@@ -14,6 +14,7 @@ import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shaderText } from "../queue/shader-text.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { headParts } from "./head-parts.ts";
+import type { PrefillPlan } from "./prefill-plan.ts";
 import {
   accumulatorsText,
   outputText,
@@ -24,38 +25,9 @@ import {
   weightedSumText,
 } from "./prefill-text.ts";
 
-/** Workgroups that keep a large GPU busy; with fewer, tiles get smaller and the keys are split. */
-const TARGET_GROUPS = 256;
-/** Keys that are worth a split of their own. */
-const MIN_SPLIT_KEYS = 512;
-const MAX_SPLITS = 16;
-
-/** How one span is cut. */
-export interface PrefillPlan {
-  /** Query rows of a tile, all heads of a group counted. */
-  readonly rows: 32 | 64;
-  /** Parts that the keys are cut into. */
-  readonly splits: number;
-}
-
 export interface PrefillOptions extends AttendOptions {
   /** Workgroup memory to use; all that the adapter has by default. */
   readonly workgroupBytes?: number | undefined;
-}
-
-export function planPrefill(
-  layer: Pick<AttentionLayer, "numHeads" | "numKvHeads" | "slidingWindow">,
-  span: Pick<Span, "start" | "count">,
-): PrefillPlan {
-  const { parts, heads } = headParts(layer);
-  const groups = (rows: number): number => layer.numKvHeads * parts * Math.ceil(span.count / Math.floor(rows / heads));
-  const end = span.start + span.count;
-  const keys = layer.slidingWindow > 0 ? Math.min(end, layer.slidingWindow + span.count) : end;
-  const splits = Math.max(
-    1,
-    Math.min(MAX_SPLITS, Math.floor(keys / MIN_SPLIT_KEYS), Math.ceil(TARGET_GROUPS / groups(64))),
-  );
-  return { rows: groups(64) * splits >= TARGET_GROUPS / 2 ? 64 : 32, splits };
 }
 
 /** Keys of a tile: as many as fit beside everything else. */

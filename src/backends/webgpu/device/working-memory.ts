@@ -1,10 +1,10 @@
 /** @file Bytes that the WebGPU backend takes besides weights, activations and KV pages: an upper bound for a given load. */
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../../quant/page-layout.ts";
 import type { Load } from "../../working-memory.ts";
-import { mostSplits } from "../attention/decode-attention.ts";
-import { planPrefill } from "../attention/prefill-attention.ts";
+import { mostSplits } from "../attention/decode-splits.ts";
+import { planPrefill } from "../attention/prefill-plan.ts";
 import { panelRoom } from "../linear/panel-plan.ts";
-import { tableRoom } from "../queue/step-buffer.ts";
+import { tableRoom } from "../queue/buffer-bytes.ts";
 
 /** Tokens of a prefill step: with matrix units a step of 1,024 rows takes some ten milliseconds. */
 export const CHUNK_TOKENS = { matrices: 1024, plain: 256 } as const;
@@ -20,7 +20,7 @@ export function gpuWorkingBytes(load: Load): number {
     { numHeads, numKvHeads, slidingWindow: 0 },
     { start: Math.max(0, tokens - rows), count: rows },
   );
-  const decode = sequences * (mostSplits({ isSoftware: false }, { layer: { numKvHeads } }, sequences) + 1);
+  const decode = sequences * (mostSplits(false, { layer: { numKvHeads } }, sequences) + 1);
   const parts = Math.max(rows * prefill.splits, decode) * numHeads * (headDim + 2) * 4;
   const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.

@@ -11,7 +11,8 @@ import type { Weight, WeightPart, WeightType } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
-import { convertRows, UNIT } from "./weight-bytes.ts";
+import { chunking, strideOf, weightBuffers } from "./weight-buffers.ts";
+import { convertRows } from "./weight-bytes.ts";
 
 /** Source bytes converted and sent at a time. */
 const PIECE_BYTES = 32 << 20;
@@ -61,36 +62,6 @@ export class GpuWeight implements Weight {
       0,
     );
   }
-}
-
-function strideOf(cols: number, type: WeightType): number {
-  const { groupUnits } = wgslWeightFormat(type);
-  return Math.ceil(cols / (UNIT * groupUnits)) * groupUnits;
-}
-
-function chunking(cols: number, type: WeightType, limit: number) {
-  const { unitBytes, unitScaleBytes } = wgslWeightFormat(type);
-  const stride = strideOf(cols, type);
-  return {
-    rowBytes: stride * unitBytes,
-    rowScaleBytes: stride * unitScaleBytes,
-    perChunk: Math.max(1, Math.floor(limit / (stride * Math.max(unitBytes, unitScaleBytes)))),
-  };
-}
-
-/** The buffers that a matrix is cut into: rows and bytes of each. limit: most bytes of one buffer */
-export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
-  if (isVector(weightFormat(type), rows, cols)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
-  const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, type, limit);
-  return Array.from({ length: Math.ceil(rows / perChunk) }, (_, i) => {
-    const count = Math.min(perChunk, rows - i * perChunk);
-    return {
-      first: i * perChunk,
-      rows: count,
-      wordBytes: count * rowBytes,
-      scaleBytes: count * rowScaleBytes,
-    };
-  });
 }
 
 export class WeightLoader {

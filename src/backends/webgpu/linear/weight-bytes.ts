@@ -4,9 +4,6 @@ import type { DeviceRows } from "../../../weights/weight-format.ts";
 import { rowsAs, type WeightPart } from "../../../weights/weight-part.ts";
 import type { WeightType } from "../../ops.ts";
 
-/** Columns that a kernel reads at once. */
-export const UNIT = 8;
-
 /** stride: units of a row of the result */
 export function convertRows(
   part: WeightPart,

@@ -3,6 +3,7 @@ import { assert, TurboQuantError } from "../../../errors.ts";
 import type { Buf } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import { BufferUsage } from "../device/gpu-flags.ts";
+import { bufferBytes } from "./buffer-bytes.ts";
 
 let nextId = 1;
 
@@ -33,9 +34,6 @@ export function bufferOf(buf: Buf, length: number, what: string): GpuBuffer {
   assert(buf instanceof GpuBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
   return buf.buffer;
 }
-
-/** What a storage buffer of `numBytes` takes: whole units of 16 bytes, at least one. */
-export const bufferBytes = (numBytes: number): number => Math.max(16, Math.ceil(numBytes / 16) * 16);
 
 export class BufferAllocator {
   readonly #context: GpuContext;

@@ -4,7 +4,8 @@ import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu
 import { KvCache } from "../../../cache/kv-cache.ts";
 import { PagePool } from "../../../cache/page-pool.ts";
 import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";
-import { GpuPageStorage, slabCapacity } from "./page-storage.ts";
+import { slabCapacity } from "./buffer-bytes.ts";
+import { GpuPageStorage } from "./page-storage.ts";
 
 const LIMIT = 1 << 18;
 const PAGE = 4096;

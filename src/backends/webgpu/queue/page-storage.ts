@@ -7,37 +7,14 @@
 import type { PageAddress, PageStorage } from "../../../cache/page-storage.ts";
 import { assert, TurboQuantError } from "../../../errors.ts";
 import type { GpuContext } from "../device/context.ts";
-import { type BufferAllocator, bufferBytes, type GpuBuffer } from "./buffers.ts";
+import { bufferBytes, firstCapacity, grown } from "./buffer-bytes.ts";
+import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 
 const SLOT_BITS = 20;
 /** The part of an address that a kernel multiplies by the page size. */
 export const SLOT_MASK = 2 ** SLOT_BITS - 1;
 const MAX_SLABS = 2 ** (32 - SLOT_BITS) - 1;
-/** A large full buffer grows by this share of its pages: what may lie idle against how often it is copied. */
-const GROWTH = 1 / 16;
-/** A small one doubles: up to so many bytes are added however few there are, and allocated at once where they are expected. */
-const STEP_BYTES = 1 << 20;
-const MIN_PAGES = 4;
-
-const stepPages = (pageBytes: number): number => Math.floor(STEP_BYTES / pageBytes);
-
-const firstCapacity = (pageBytes: number, expected: number): number =>
-  Math.max(MIN_PAGES, Math.min(expected, stepPages(pageBytes)));
-
-/** No larger than what is expected, as long as that is not reached. */
-function grown(capacity: number, pageBytes: number, expected: number): number {
-  const more = Math.max(MIN_PAGES, Math.ceil(capacity * GROWTH), Math.min(capacity, stepPages(pageBytes)));
-  return capacity < expected ? Math.min(capacity + more, expected) : capacity + more;
-}
-
-/** Pages that the buffer of a group has room for once it holds `pages` of them. expected: see `PageStorage.expect` */
-export function slabCapacity(pages: number, pageBytes: number, expected: number): number {
-  let capacity = firstCapacity(pageBytes, expected);
-  while (capacity < pages) capacity = grown(capacity, pageBytes, expected);
-  return capacity;
-}
-
 const keyOf = (group: number, pageBytes: number): string => `${group}/${pageBytes}`;
 
 interface Slab {

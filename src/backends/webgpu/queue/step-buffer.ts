@@ -10,6 +10,7 @@
 import type { BlockTable } from "../../../cache/block-table.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { Step } from "../../ops.ts";
+import { tableRoom } from "./buffer-bytes.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 
@@ -173,9 +174,6 @@ export class StepBuffer {
     this.#buffer = this.#allocator.allocate(this.#words.byteLength, "step");
   }
 }
-
-/** Room for a table and for what it grows by before it has to move. */
-export const tableRoom = (length: number): number => Math.max(16, 2 ** Math.ceil(Math.log2(length + 1)));
 
 function* tablesOf(step: Step, layers: number): Generator<BlockTable> {
   for (const { sequence } of step.spans) {

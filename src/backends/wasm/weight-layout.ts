@@ -1,0 +1,31 @@
+/** @file How a weight matrix lies in WASM memory, from its shape and type alone. */
+import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
+import { isVector } from "../../weights/weight-format.ts";
+import { alignUp } from "./heap.ts";
+
+/** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, grouped.ts). */
+const PANEL_ROWS = 4;
+
+export interface WeightLayout {
+  /** Norms and biases lie in plain order. */
+  readonly isVector: boolean;
+  /** cols rounded up to whole records; the rest is zero, so that kernels have no remainders. */
+  readonly stride: number;
+  /** Bytes of one row in its panel. */
+  readonly rowBytes: number;
+  readonly numBytes: number;
+}
+
+/** @throws TurboQuantError unsupported — a type that has no kernels here */
+export function weightLayout(rows: number, cols: number, type: WeightType): WeightLayout {
+  const { record } = wasmWeightFormat(type);
+  const stride = alignUp(cols, record.cols);
+  const rowBytes = (stride / record.cols) * record.rowBytes;
+  const plain = isVector(weightFormat(type), rows, cols);
+  return {
+    isVector: plain,
+    stride,
+    rowBytes,
+    numBytes: plain ? rows * cols * 4 : alignUp(rows, PANEL_ROWS) * rowBytes,
+  };
+}

@@ -1,0 +1,19 @@
+/** @file Into how many parts the keys of a decoded token are cut. */
+import type { AttentionLayer } from "../../ops.ts";
+
+/** Workgroups that keep a large GPU busy, and a CPU. */
+const TARGET_GROUPS = 528;
+const SOFTWARE_GROUPS = 8;
+const MAX_SPLITS = 128;
+
+export interface SplitOptions {
+  readonly layer: Pick<AttentionLayer, "numKvHeads">;
+  /** Workgroups to aim at, where a benchmark tries others. */
+  readonly tuning?: { readonly targetGroups?: number } | undefined;
+}
+
+/** The most parts that the codes of `rows` rows are cut into, however long they get. */
+export function mostSplits(isSoftware: boolean, { layer, tuning }: SplitOptions, rows: number): number {
+  const target = tuning?.targetGroups ?? (isSoftware ? SOFTWARE_GROUPS : TARGET_GROUPS);
+  return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
+}

@@ -1,0 +1,39 @@
+/** @file The buffers that a weight matrix is cut into, from its shape and type alone. */
+import { weightFormat, wgslWeightFormat } from "../../../weights/registry.ts";
+import { isVector } from "../../../weights/weight-format.ts";
+import type { WeightType } from "../../ops.ts";
+
+/** Columns that a kernel reads at once. */
+export const UNIT = 8;
+
+/** Units of eight columns from one row to the next. */
+export function strideOf(cols: number, type: WeightType): number {
+  const { groupUnits } = wgslWeightFormat(type);
+  return Math.ceil(cols / (UNIT * groupUnits)) * groupUnits;
+}
+
+/** Bytes of a row in each buffer, and rows of a buffer. limit: most bytes of one buffer */
+export function chunking(cols: number, type: WeightType, limit: number) {
+  const { unitBytes, unitScaleBytes } = wgslWeightFormat(type);
+  const stride = strideOf(cols, type);
+  return {
+    rowBytes: stride * unitBytes,
+    rowScaleBytes: stride * unitScaleBytes,
+    perChunk: Math.max(1, Math.floor(limit / (stride * Math.max(unitBytes, unitScaleBytes)))),
+  };
+}
+
+/** The buffers that a matrix is cut into: rows and bytes of each. limit: most bytes of one buffer */
+export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
+  if (isVector(weightFormat(type), rows, cols)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
+  const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, type, limit);
+  return Array.from({ length: Math.ceil(rows / perChunk) }, (_, i) => {
+    const count = Math.min(perChunk, rows - i * perChunk);
+    return {
+      first: i * perChunk,
+      rows: count,
+      wordBytes: count * rowBytes,
+      scaleBytes: count * rowScaleBytes,
+    };
+  });
+}
