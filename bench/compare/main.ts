@@ -1,0 +1,103 @@
+/**
+ * @file Speed of this checkout beside that of an older commit, in one run: `npx tsx bench/compare/main.ts COMMIT`.
+ *
+ *   options: --rounds 5 --parts attention,decode,layers,prefill,append,load,server --limit 1.03 --base DIR --model REF -t LIST --out FILE
+ *
+ * The commit is checked out and built in a temporary folder (`--base DIR`: a checkout that is there already, built). Rounds
+ * alternate which of the two goes first. A figure is the median over the rounds of new time / old time, of rates the inverse;
+ * more than 1 is slower. Exits with 1 when a median is above the limit.
+ */
+import { execFileSync } from "node:child_process";
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { partsOf } from "./rows.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: "string", default: "5" },
+    parts: { type: "string" },
+    limit: { type: "string", default: "1.03" },
+    base: { type: "string" },
+    model: { type: "string", default: "qwen3-3m" },
+    threads: { type: "string", short: "t", default: availableParallelism() > 1 ? `1,${availableParallelism()}` : "1" },
+    out: { type: "string" },
+  },
+});
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const parts = partsOf(values.model, values.threads);
+const chosen = values.parts?.split(",") ?? Object.keys(parts);
+const unknown = chosen.find((name) => !(name in parts));
+if (unknown !== undefined || (positionals.length !== 1 && !values.base)) {
+  console.error(
+    unknown === undefined
+      ? "expected one commit to compare with, or --base DIR"
+      : `${unknown}: expected ${Object.keys(parts).join(", ")}`,
+  );
+  process.exit(2);
+}
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const git = (...args: string[]): string => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();
+const build = (folder: string): void =>
+  void execFileSync("npm", ["run", "--silent", "build"], { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
+
+function checkOut(commit: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "turboquant-compare-"));
+  process.once("exit", () => {
+    git("worktree", "remove", "--force", folder);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+  git("worktree", "add", "--quiet", "--detach", folder, commit);
+  say(`${commit}: installing and building`);
+  execFileSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: folder, stdio: "ignore" });
+  build(folder);
+  return folder;
+}
+
+const base = values.base ?? checkOut(positionals[0]!);
+say("this checkout: building");
+build(root);
+
+/** By name of the figure, a ratio a round. */
+const ratios = new Map<string, number[]>();
+for (let round = 0; round < Number(values.rounds); round++) {
+  for (const name of chosen) {
+    say(`round ${round + 1} of ${values.rounds}: ${name}`);
+    const [first, second] = round % 2 ? [root, base] : [base, root];
+    const readings = new Map([
+      [first, await parts[name]!(first)],
+      [second, await parts[name]!(second)],
+    ]);
+    for (const { name, value, isRate } of readings.get(root)!) {
+      const old = readings.get(base)!.find((reading) => reading.name === name);
+      if (!old) continue;
+      const ratio = isRate ? old.value / value : value / old.value;
+      ratios.set(name, [...(ratios.get(name) ?? []), ratio]);
+    }
+  }
+}
+
+const commits = {
+  old: execFileSync("git", ["describe", "--always"], { cwd: base, encoding: "utf8" }).trim(),
+  new: git("describe", "--always", "--dirty"),
+};
+console.log(`time of ${commits.new} / time of ${commits.old}, median [least, most] of ${values.rounds} rounds`);
+for (const [name, all] of ratios) {
+  const sorted = all.toSorted((a, b) => a - b);
+  const median = sorted[sorted.length >> 1]!;
+  const isSlower = median > Number(values.limit);
+  if (isSlower) process.exitCode = 1;
+  const [ratio, least, most] = [median, sorted[0]!, sorted.at(-1)!].map((value) => value.toFixed(3));
+  console.log(`${ratio} [${least}, ${most}]  ${name}${isSlower ? "  SLOWER" : ""}`);
+  if (values.out) {
+    appendFileSync(
+      values.out,
+      `${JSON.stringify({ ...commits, name, time_ratio: median, least: sorted[0], most: sorted.at(-1), rounds: all.length })}\n`,
+    );
+  }
+}
