@@ -3,6 +3,8 @@ import { reorderBeams } from "../cache/reorder-beams.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { LLM } from "./llm.ts";
+import { checkFinite } from "./sampler.ts";
+import { type LoopRow, StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
 export interface BeamSearchOptions {
@@ -22,8 +24,12 @@ export interface BeamHypothesis {
   readonly score: number;
 }
 
-interface Beam {
-  readonly tokens: readonly number[];
+/** A row of the step loop: what follows is chosen from the logits of all beams. */
+interface Beam extends LoopRow {
+  /** The prompt and what this beam has said. */
+  readonly tokens: number[];
+  readonly sequence: Sequence;
+  readonly continuation: null;
   readonly logprob: number;
 }
 
@@ -34,8 +40,10 @@ interface Candidate {
 }
 
 /**
- * Keeps the `numBeams` most likely continuations at every step; ends when no live beam can beat the finished ones.
- * returns: hypotheses, best first
+ * Keeps the `numBeams` most likely continuations at every step; ends when no live beam can beat the finished ones, or where
+ * the context does. returns: hypotheses, best first
+ * @throws TurboQuantError invalid_argument — an option out of range, an empty prompt, one that does not fit the context;
+ * invalid_file — logits that are not finite; the reason of `signal` when it is aborted
  */
 export async function beamSearch(
   llm: LLM,
@@ -43,68 +51,85 @@ export async function beamSearch(
   options: BeamSearchOptions,
 ): Promise<BeamHypothesis[]> {
   const { numBeams, maxNewTokens, lengthPenalty = 1, numReturn = 1, signal } = options;
-  if (!Number.isInteger(numBeams) || numBeams < 1 || numReturn > numBeams || !(maxNewTokens >= 1)) {
+  if (!Number.isInteger(numBeams) || !(numReturn >= 1) || numReturn > numBeams || !(maxNewTokens >= 1)) {
     throw new TurboQuantError(
       "invalid_argument",
       `beam search: expected numBeams ≥ numReturn ≥ 1 and maxNewTokens ≥ 1, got ${numBeams}, ${numReturn}, ${maxNewTokens}`,
     );
   }
-  const ids = typeof prompt === "string" ? llm.tokenizer.encode(prompt) : prompt;
+  const ids = Array.from(typeof prompt === "string" ? llm.tokenizer.encode(prompt) : prompt);
+  if (ids.length === 0) {
+    throw new TurboQuantError("invalid_argument", "beam search: the prompt is empty; pass at least one token");
+  }
+  const promptLength = ids.length;
+  // The last token need not fit the context.
+  const most = Math.min(maxNewTokens, llm.runner.contextLength + 1 - promptLength);
   const score = (logprob: number, length: number): number => logprob / length ** lengthPenalty;
   const finished: BeamHypothesis[] = [];
-  const finish = (beam: Beam): void => {
-    finished.push({
-      text: llm.tokenizer.decode(beam.tokens),
-      tokens: beam.tokens,
-      score: score(beam.logprob, beam.tokens.length),
-    });
+  const finish = (tokens: readonly number[], logprob: number): void => {
+    finished.push({ text: llm.tokenizer.decode(tokens), tokens, score: score(logprob, tokens.length) });
   };
-  let sequences: Sequence[] = [llm.cache.createSequence()];
-  let beams: Beam[] = [{ tokens: [], logprob: 0 }];
+  const loop = new StepLoop<Beam>(llm.runner);
+  let beams: Beam[] = [{ tokens: ids, sequence: llm.cache.createSequence(), continuation: null, logprob: 0 }];
   try {
-    let logits = await llm.runner.prefill(sequences[0]!, ids, { signal });
-    for (let length = 1; length <= maxNewTokens; length++) {
+    let logits: readonly Float32Array[] = [await loop.prefill(beams[0]!, { signal })];
+    for (let length = 1; ; length++) {
       const next: Candidate[] = [];
       // Twice as many candidates as beams, so that enough stay alive when some end here.
-      for (const candidate of topCandidates(logits, beams, llm.config.vocabSize, numBeams * 2)) {
-        const parent = beams[candidate.parent]!;
-        if (llm.eosTokens.has(candidate.token)) {
-          finish({ tokens: [...parent.tokens, candidate.token], logprob: candidate.logprob });
-        } else if (next.length < numBeams) next.push(candidate);
+      for (const candidate of topCandidates(logits, beams, numBeams * 2)) {
+        const { parent, token, logprob } = candidate;
+        if (llm.eosTokens.has(token)) finish([...beams[parent]!.tokens.slice(promptLength), token], logprob);
+        else if (next.length < numBeams) next.push(candidate);
       }
-      sequences = reorderBeams(
-        sequences,
-        next.map((c) => c.parent),
-      );
-      beams = next.map((c) => ({ tokens: [...beams[c.parent]!.tokens, c.token], logprob: c.logprob }));
+      beams = continueBeams(beams, next);
       finished.sort((a, b) => b.score - a.score);
       const worst = finished[numBeams - 1]?.score ?? Number.NEGATIVE_INFINITY;
       if (beams.length === 0 || score(beams[0]!.logprob, length) < worst) break;
-      if (length === maxNewTokens) break;
+      if (length + 1 > most) break;
       await yieldNow();
       signal?.throwIfAborted();
-      logits = await llm.runner.step(
-        sequences.map((sequence, i) => ({ sequence, tokens: [beams[i]!.tokens.at(-1)!], logits: "last" as const })),
-      );
+      const outcomes = await loop.step(beams.map((row) => ({ row, count: 1, logits: "last" })));
+      logits = outcomes.map((outcome) => outcome.logits);
     }
-    for (const beam of beams) finish(beam);
+    for (const { tokens, logprob } of beams) finish(tokens.slice(promptLength), logprob);
     return finished.sort((a, b) => b.score - a.score).slice(0, numReturn);
   } finally {
-    for (const sequence of sequences) sequence.release();
+    for (const { sequence } of beams) sequence.release();
+    loop.close();
   }
 }
 
-/** The `count` best (beam, token) pairs by total log-probability, best first; ties go to the lower beam and token. */
-function topCandidates(logits: Float32Array, beams: readonly Beam[], vocab: number, count: number): Candidate[] {
+/** Beams that say the candidates' tokens: each parent goes on as the first of its children and is forked for the others. */
+function continueBeams(beams: readonly Beam[], candidates: readonly Candidate[]): Beam[] {
+  const sequences = reorderBeams(
+    beams.map(({ sequence }) => sequence),
+    candidates.map(({ parent }) => parent),
+  );
+  const next = candidates.map(({ parent, logprob }, i): Beam => {
+    const { tokens, sequence } = beams[parent]!;
+    const isFork = sequences[i] !== sequence;
+    return { tokens: isFork ? [...tokens] : tokens, sequence: sequences[i]!, continuation: null, logprob };
+  });
+  // A parent's tokens grow only when all its forks have their copies.
+  for (const [i, { token }] of candidates.entries()) next[i]!.tokens.push(token);
+  return next;
+}
+
+/**
+ * The `count` best (beam, token) pairs by total log-probability, best first; ties go to the lower beam and token.
+ * logits: [vocabSize] of each beam
+ */
+function topCandidates(logits: readonly Float32Array[], beams: readonly Beam[], count: number): Candidate[] {
   const best: Candidate[] = [];
   for (const [parent, beam] of beams.entries()) {
-    const row = logits.subarray(parent * vocab, (parent + 1) * vocab);
+    const row = logits[parent]!;
+    checkFinite(row);
     let max = Number.NEGATIVE_INFINITY;
     for (const value of row) if (value > max) max = value;
     let sum = 0;
     for (const value of row) sum += Math.exp(value - max);
     const offset = beam.logprob - max - Math.log(sum);
-    for (let token = 0; token < vocab; token++) {
+    for (let token = 0; token < row.length; token++) {
       const logprob = row[token]! + offset;
       if (best.length === count && logprob <= best[count - 1]!.logprob) continue;
       let at = best.length;

@@ -184,7 +184,8 @@ export function argmax(scores: Float32Array): number {
   return best;
 }
 
-function checkFinite(logits: Float32Array): void {
+/** @throws TurboQuantError invalid_file — logits that are not finite, or none */
+export function checkFinite(logits: Float32Array): void {
   let at = 0;
   while (at < logits.length && Number.isFinite(logits[at]!)) at++;
   if (at === logits.length && at > 0) return;

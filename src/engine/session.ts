@@ -60,8 +60,7 @@ export class Session {
   ): AsyncGenerator<GenerationChunk, void> {
     const { signal, onPrefill, ignoreEos = false, constraint, ...sampling } = options;
     const params = resolveSamplingParams({ ...this.#model.samplingDefaults, ...sampling });
-    const { runner, tokenizer } = this.#model;
-    const ids = typeof prompt === "string" ? tokenizer.encode(prompt) : prompt;
+    const ids = typeof prompt === "string" ? this.#model.tokenizer.encode(prompt) : prompt;
     if (this.#tokens.length + ids.length === 0) {
       throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
     }
@@ -80,17 +79,17 @@ export class Session {
       const { completionTokens } = continuation;
       const reread = rereadTokens > 0 && { rereadTokens };
       const usage = { promptTokens: ids.length, cachedTokens, completionTokens, ...reread };
-      return { finishReason, ...figuresOf(clock, usage, pending.length) };
+      return { finishReason, ...figuresOf(clock, usage, fedTokens) };
     };
     const before = this.#tokens.length;
     for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
-    const pending = this.#tokens.slice(this.#sequence.length);
+    const fedTokens = this.#tokens.length - this.#sequence.length;
     const continuation = new Continuation(this.#model, { params, ignoreEos, constraint });
     const row = { tokens: this.#tokens, sequence: this.#sequence, continuation };
-    const loop = new StepLoop(runner);
+    const loop = new StepLoop(this.#model.runner);
     try {
-      const logits = await runner
-        .prefill(this.#sequence, pending, {
+      const logits = await loop
+        .prefill(row, {
           signal,
           onProgress: onPrefill,
           markAt: this.#goesBack ? this.#sequence.markable(this.#tokens.length - 1) : undefined,

@@ -1,7 +1,7 @@
 /**
  * @file The one way in which tokens are made: rows of sequences become a step of the model, and each row's next token is drawn.
  *
- * How it works. A caller hands over spans: a row (a sequence with its tokens and how they are drawn) and how many of its
+ * How it works. A caller (a session, the scheduler, beam search) hands over spans: a row (a sequence with its tokens and how they are drawn) and how many of its
  * tokens to feed. The step is laid out, its sequences reserve their pages, the model runs, and the sequences commit; when
  * anything fails they are as before. Where a token is drawn is decided by the row alone, never by its company, so that a
  * request gets the same tokens alone and among others:
@@ -9,7 +9,9 @@
  * - on the device, when the backend can draw as the row asks for. Rows that draw alike share a stream, and nothing but their
  *   tokens comes back;
  * - on the host for the first token of an answer, and where penalties, biases, reports of likely tokens or a constraint need
- *   the logits. Only the logits of these rows are read back.
+ *   the logits. Only the logits of these rows are read back;
+ * - nowhere, when the caller chooses by itself what follows, as beam search does: it gets the logits, and names the rows of
+ *   the next step, forked and dropped as it likes.
  *
  * When all rows of a step are single tokens that draw alike on the device, up to three steps are in flight: step n + 1
  * takes its tokens from the device before the host knows them. A token joins its sequence when it has arrived. Steps ahead
@@ -19,7 +21,7 @@
 import type { Buf, DeviceSample, Draw, Step, TokenStream } from "../../backends/ops.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
-import type { LogitRows, Runner, Work } from "../runner.ts";
+import type { LogitRows, PrefillOptions, Runner, Work } from "../runner.ts";
 
 /** Enough that the device has work while the host handles a token; more would only be thrown away at the end. */
 const STEPS_IN_FLIGHT = 3;
@@ -27,7 +29,7 @@ const NO_LOGITS = new Float32Array(0);
 
 /** How the next tokens of a row are drawn. */
 export interface RowDraw {
-  /** Null when the host has to see the logits. */
+  /** Null when the host has to see the logits, from which `Continuation.next` draws. */
   readonly draw: Draw | null;
   /** Tokens drawn so far. */
   readonly completionTokens: number;
@@ -41,7 +43,8 @@ export interface LoopRow {
   /** All tokens; the sequence may lag behind by those that are to be fed. */
   readonly tokens: readonly number[];
   readonly sequence: Sequence | null;
-  readonly continuation: RowDraw;
+  /** Null when nothing is drawn: the caller chooses what follows from the logits, as beam search does. */
+  readonly continuation: RowDraw | null;
 }
 
 export interface StepSpan<Row extends LoopRow = LoopRow> {
@@ -82,8 +85,19 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   }
 
   /** Whether tokens of this row, all but the first, are drawn on the device. */
-  drawsOnDevice({ continuation: { draw } }: LoopRow): boolean {
-    return draw !== null && this.#streamFor(draw, 0) !== null;
+  drawsOnDevice({ continuation }: LoopRow): boolean {
+    const draw = continuation?.draw;
+    return draw ? this.#streamFor(draw, 0) !== null : false;
+  }
+
+  /**
+   * Reads the tokens of a row that its sequence does not have yet, chunk by chunk, while no step is in flight.
+   * returns: logits [vocabSize] of the last of them
+   * @throws TurboQuantError as `step`; the reason of `signal` when it is aborted. Whole chunks stay in the sequence.
+   */
+  prefill({ tokens, sequence }: Row, options: Omit<PrefillOptions, "logits" | "onLogits"> = {}): Promise<Float32Array> {
+    assert(this.#inFlight.length === 0, "a prompt is read while steps are in flight");
+    return this.#runner.prefill(sequence!, tokens.slice(sequence!.length), options);
   }
 
   /**
@@ -151,7 +165,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   /** Begins steps until enough are in flight. */
   #fill(): void {
     let left = STEPS_IN_FLIGHT;
-    for (const { tokens, continuation } of this.#rows) left = Math.min(left, continuation.left(tokens.length));
+    for (const { tokens, continuation } of this.#rows) left = Math.min(left, continuation!.left(tokens.length));
     // The step at hand is always taken.
     while (this.#inFlight.length < Math.max(1, left)) if (!this.#launch()) break;
   }
@@ -180,7 +194,9 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
       ...(ahead > 0 && { tokensFrom: this.#stream! }),
     };
     const logits = this.#runner.decoder.queue(step)!;
-    const uniforms = this.#rows.map(({ continuation }) => continuation.uniform(continuation.completionTokens + ahead));
+    const uniforms = this.#rows.map(({ continuation }) =>
+      continuation!.uniform(continuation!.completionTokens + ahead),
+    );
     const arrival = this.#stream!.sample(logits, length, uniforms);
     // A failure is met when its token is asked for, which may be never.
     arrival.catch(() => {});
@@ -220,7 +236,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
       let firstRow = hostRows;
       const arrivals = [...groups].map(([key, indices]) => {
         const uniforms = indices.map((i) => {
-          const { continuation } = spans[i]!.row;
+          const continuation = spans[i]!.row.continuation!;
           return continuation.uniform(continuation.completionTokens);
         });
         const arrival = this.#streams.get(key)!.sample(logits!, indices.length, uniforms, firstRow);
@@ -252,9 +268,10 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     const counts = new Map<string, number>();
     const most = this.#runner.decoder.ops.sampling?.maxRows ?? 0;
     for (const [i, { row, count, logits }] of spans.entries()) {
-      const { draw, completionTokens } = row.continuation;
-      const isDrawn = logits === "last" && row.sequence!.length + count === row.tokens.length && completionTokens > 0;
-      if (!draw || !isDrawn) continue;
+      const { continuation } = row;
+      if (!continuation?.draw || continuation.completionTokens === 0) continue;
+      if (logits !== "last" || row.sequence!.length + count !== row.tokens.length) continue;
+      const { draw } = continuation;
       const kind = keyOf(draw, 0);
       const before = counts.get(kind) ?? 0;
       const part = Math.floor(before / most);
