@@ -8,7 +8,7 @@ import { isCount, type StateDescription } from "./states/state-slot.ts";
 const MAGIC = 0x564b5154;
 export const SNAPSHOT_VERSION = 2;
 /** Mark, version, file length (u64), header length. */
-export const PREAMBLE_BYTES = 20;
+const PREAMBLE_BYTES = 20;
 /** CRC-32C of everything before it. */
 export const CHECKSUM_BYTES = 4;
 /** A header holds a few numbers a layer; 1 MiB is ten thousand layers. More is not one of ours. */

@@ -3,7 +3,6 @@ import { collect, type GenerateOptions, type GenerationChunk, type GenerationRes
 import type { LLM } from "./llm.ts";
 import type { ScheduledChunk } from "./scheduler/job.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
-import type { Session } from "./session.ts";
 
 export interface BatchOptions extends GenerateOptions {
   /** Continuations a prompt, each with its own random stream; default 1. */
@@ -45,9 +44,4 @@ async function collectEach(chunks: AsyncIterable<ScheduledChunk>, n: number): Pr
   const each = Array.from({ length: n }, (): GenerationChunk[] => []);
   for await (const { index, ...chunk } of chunks) each[index]!.push(chunk);
   return Promise.all(each.map((own) => collect(own)));
-}
-
-/** The result of one session's generation, for callers who do not stream. */
-export function complete(session: Session, prompt: string, options?: GenerateOptions): Promise<GenerationResult> {
-  return collect(session.generate(prompt, options));
 }

@@ -32,7 +32,7 @@ export interface Work {
 }
 
 /** Lays the works' tokens out as the rows of one step. order: in which the works' logits come, by index; as they stand by default */
-export function makeStep(works: readonly Work[], order?: readonly number[]): Step {
+function makeStep(works: readonly Work[], order?: readonly number[]): Step {
   const total = works.reduce((sum, work) => sum + work.tokens.length, 0);
   const tokens = new Int32Array(total);
   const positions = new Int32Array(total);

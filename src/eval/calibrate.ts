@@ -41,10 +41,10 @@ export interface MeasuredGain {
 }
 
 /** Codes alone: what a window would hide is what a calibration is for. */
-export const MEASURED_KV = "k4v4,sinks=0,window=0";
+const MEASURED_KV = "k4v4,sinks=0,window=0";
 
 /** Fewer tokens than this cannot fill the moments of a head: refuse rather than fit noise. */
-export const MIN_TOKENS = 1024;
+const MIN_TOKENS = 1024;
 
 /**
  * The cache of `llm` does not matter: vectors are taken from an exact one.

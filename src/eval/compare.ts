@@ -18,10 +18,10 @@ const BLOCK_LOGITS = 2 ** 23;
  * Most tokens of a step. Small blocks keep a measurement honest: whatever a cache format does to the past, all but the last
  * 128 tokens have been through it before they are read ("pseudo-decode").
  */
-export const BLOCK_TOKENS = 128;
+const BLOCK_TOKENS = 128;
 
 /** Rows of a step for a vocabulary: at most `BLOCK_TOKENS`, and few enough for `BLOCK_LOGITS`. */
-export function blockRows(vocabSize: number): number {
+function blockRows(vocabSize: number): number {
   return Math.max(16, Math.min(BLOCK_TOKENS, Math.floor(BLOCK_LOGITS / vocabSize / 16) * 16));
 }
 

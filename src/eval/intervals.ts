@@ -3,7 +3,7 @@ import { TurboQuantError } from "../errors.ts";
 import { mean } from "./divergence.ts";
 
 /** Standard normal quantile of a two-sided 95 % interval. */
-export const Z95 = 1.959963984540054;
+const Z95 = 1.959963984540054;
 
 export interface Interval {
   readonly low: number;

@@ -18,7 +18,7 @@ export interface LayerVectors {
  * `ops` that also hand over every layer's queries, [rows][numHeads·headDim] as `attend` gets them. Copies are taken in the
  * order of the calls, so later steps do not disturb them.
  */
-export function tapQueries(
+function tapQueries(
   ops: Ops,
   onQueries: (layer: AttentionLayer, step: Step, queries: Promise<Float32Array>) => void,
 ): Ops {

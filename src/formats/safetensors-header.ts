@@ -25,9 +25,9 @@ export const MAX_HEADER_BYTES = 100_000_000;
 /** The largest public checkpoints (hundreds of experts a layer) have under 100,000 tensors in all shards together. */
 export const MAX_TENSORS = 500_000;
 /** Weights of language models have one or two dimensions, convolutions up to five. */
-export const MAX_DIMS = 8;
+const MAX_DIMS = 8;
 /** Names are module paths; this is ten times the longest we have seen. */
-export const MAX_NAME_LENGTH = 1024;
+const MAX_NAME_LENGTH = 1024;
 
 /** Bytes before the header. */
 const PREFIX_BYTES = 8;

@@ -6,9 +6,6 @@ export type ParameterValue = string | number | boolean;
 /** One value for each parameter that a space names; the others keep their defaults. */
 export type Parameters = Readonly<Record<string, ParameterValue>>;
 
-/** Parameters of the run; all others make up the KV spec. */
-export const RUN_PARAMETERS = ["model", "ctx"] as const;
-
 /**
  * The KV spec of a choice.
  *

@@ -110,7 +110,6 @@ const space = z.strictObject({
 });
 
 export type SearchSpace = z.infer<typeof space>;
-export type StrategySettings = SearchSpace["strategy"];
 export type Objective = SearchSpace["objective"];
 
 /** `parts[1].parameters.k[0]` */

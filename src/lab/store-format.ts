@@ -6,9 +6,9 @@ import { TurboQuantError } from "../errors.ts";
 import { checkSpace, type SearchSpace } from "./space-schema.ts";
 import type { SweepRow } from "./sweep-row.ts";
 
-export const STORE_FORMAT = "turboquant-sweep";
+const STORE_FORMAT = "turboquant-sweep";
 /** Another number is another format, older or newer; there is no reading across. */
-export const STORE_VERSION = 2;
+const STORE_VERSION = 2;
 
 export const MANIFEST_FILE = "sweep.json";
 export const RESULTS_FILE = "results.jsonl";

@@ -11,7 +11,7 @@ import type { ModelConfig } from "./config.ts";
 /** The file a checkpoint directory may carry. */
 export const CALIBRATION_FILE = "kv_calibration.safetensors";
 /** Of the file; another one is refused. */
-export const CALIBRATION_VERSION = "1";
+const CALIBRATION_VERSION = "1";
 
 type Shape = Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim">;
 

@@ -55,7 +55,7 @@ export interface SearchResult {
 /** Rungs that are tried side by side, sharing the pass of the exact cache; larger ones wait until these have failed. */
 const WIDTH = 4;
 /** With less recall from its exact cache a model says nothing about recall. */
-export const MIN_BASE_RECALL = 0.5;
+const MIN_BASE_RECALL = 0.5;
 
 interface State extends Rung {
   readonly rows: ChunkEvidence[];

@@ -16,7 +16,7 @@ const POWER = 0.7;
 const METRIC_SHRINKAGE = 0.05;
 const MOMENT_SHRINKAGE = 0.03;
 /** Tokens at the beginning of a sequence that are left out: attention sinks are like no other key. */
-export const SKIPPED_TOKENS = 4;
+const SKIPPED_TOKENS = 4;
 
 /** Sums over the tokens of one KV head; matrices are [headDim][headDim]. */
 interface HeadMoments {

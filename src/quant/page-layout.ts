@@ -19,8 +19,6 @@ export const RESIDUAL_PAGE_TOKENS = 16;
 export const BLOCK = 32;
 /** Tokens of a key channel, or channels of a value, that share a scale and a zero in KIVI: a page of keys. */
 export const KIVI_GROUP = PAGE_TOKENS;
-/** Bytes a kernel may read past the last row of a plane; the scale arrays that follow provide them. */
-export const OVERREAD = 32;
 
 /** One array of a page: row r of head h starts at `offset + h * headStride + r * rowBytes`. */
 export interface Region {

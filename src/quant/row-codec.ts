@@ -62,7 +62,7 @@ export function headCalibrations(prepared: PreparedLayer, side: "k" | "v"): (hea
 }
 
 /** x = matrix·x, every row by `dot4`. */
-export function multiplyInPlace(matrix: Float32Array, x: Float32Array): void {
+function multiplyInPlace(matrix: Float32Array, x: Float32Array): void {
   const d = x.length;
   const input = x.slice();
   for (let i = 0; i < d; i++) x[i] = dot4(matrix, i * d, input, 0, d);

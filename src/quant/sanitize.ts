@@ -7,7 +7,7 @@ export const MAX_FLOAT16 = 65504;
 export const clampToFloat16 = (x: number): number => Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, x));
 
 /** Largest finite f32. */
-export const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
+const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
 
 /** Largest magnitude that a side keeps: raw f32 rows keep every finite value, scales of codes and f16 rows are f16. */
 export const largestOf = (type: KvType): number => (type === "f32" ? MAX_FLOAT32 : MAX_FLOAT16);

@@ -76,7 +76,7 @@ const content = z
   .union([z.string(), z.array(z.strictObject({ type: z.literal("text"), text: z.string() }))], { error: TEXT_PART })
   .nullish();
 
-export const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
+const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
 
 const message = z.strictObject({
   role: z.enum(ROLES, { error: `expected one of ${ROLES.join(", ")}` }),

@@ -55,7 +55,7 @@ function tokenizerJson(): string {
 }
 
 /** Its files by name, to be read from memory or written to a folder. */
-export function fakeCheckpointFiles(): Record<string, Uint8Array | string> {
+function fakeCheckpointFiles(): Record<string, Uint8Array | string> {
   const tensors = tensorSpecs(layoutOf(parseModelConfig(CONFIG, "config.json")));
   return {
     "config.json": JSON.stringify(CONFIG),

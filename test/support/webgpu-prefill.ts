@@ -9,7 +9,7 @@ import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { SPAN_WORDS, StepBuffer } from "../../src/backends/webgpu/queue/step-buffer.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
-import { type LayerCache, layerCache } from "../../src/cache/layer-cache.ts";
+import { layerCache } from "../../src/cache/layer-cache.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
@@ -68,12 +68,6 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     rope: 0,
     normEps: 1e-6,
   };
-}
-
-/** The layouts of a layer alone. */
-export function testCache({ kv: { format }, numKvHeads, headDim }: AttentionLayer): LayerCache {
-  const pool = new PagePool(new MemoryPageStorage());
-  return new KvCache([{ numKvHeads, headDim }], () => format, pool).layers[0]!;
 }
 
 /** Appends and attends steps with the reference; returns the last one. */

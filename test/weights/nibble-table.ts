@@ -5,7 +5,7 @@
 import { GROUP } from "../../src/weights/groups.ts";
 import type { WeightFormat } from "../../src/weights/weight-format.ts";
 
-export const LEVELS = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+const LEVELS = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 const BLOCK = 17;
 /** Bytes of a block of q8. */
 const TARGET = 36;

@@ -13,7 +13,7 @@ export interface EmbeddedModel {
   readonly files: readonly { readonly name: string; readonly bytes: number }[];
 }
 
-export function listModels(folder: string): EmbeddedModel[] {
+function listModels(folder: string): EmbeddedModel[] {
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(folder, entry.name, "config.json")))
     .map(({ name }) => ({

@@ -14,7 +14,7 @@ interface TopBarProps {
 }
 
 /** `wasm, 2 threads, relaxed SIMD` is for the dialog; here one word. */
-export function placeOf({ backendName, backend }: ModelInfo): string {
+function placeOf({ backendName, backend }: ModelInfo): string {
   if (backendName === "server") return "server";
   if (backendName === "webgpu") return "WebGPU";
   const threads = /(\d+) threads?/.exec(backend)?.[0];

@@ -9,7 +9,6 @@ export const MAX_BYTES = 65536 * PAGE;
 export const RESERVED_BYTES = PAGE;
 /** Parameter block of the kernel call at hand. Address 0 stays unused, so that 0 can mean "none". */
 export const PARAMS_ADDRESS = 4096;
-export const PARAMS_BYTES = 4096;
 
 export class WasmMemory implements GrowableMemory {
   #memory: WebAssembly.Memory | null;

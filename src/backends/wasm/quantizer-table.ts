@@ -7,14 +7,8 @@ import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts
 import { quantizerTable as table } from "../parameters/attention.ts";
 
 /** Bytes from the table's beginning. */
-export const {
-  rate: RATE,
-  lastBin: LAST_BIN,
-  factors: FACTORS,
-  inverses: INVERSES,
-  small: SMALL,
-  bins: BINS,
-} = table.offsets;
+export const { rate: RATE, lastBin: LAST_BIN, factors: FACTORS, inverses: INVERSES, bins: BINS } = table.offsets;
+const SMALL = table.offsets.small;
 export const BIN_BYTES = 16;
 /** So many bytes one swizzle looks up. */
 const SMALL_BINS = 16;

@@ -11,7 +11,7 @@ export function formatDuration(seconds: number): string {
 }
 
 /** `k4v4,window=0 (4.25 bits, KLD 0.0123)` */
-export function describeRun(row: SweepRow): string {
+function describeRun(row: SweepRow): string {
   return isDone(row) ? `${row.kv} (${row.bitsPerValue.toFixed(2)} bits, KLD ${significant(row.kldMean)})` : row.kv;
 }
 

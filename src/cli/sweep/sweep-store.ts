@@ -18,7 +18,7 @@ import { RowLog } from "./row-log.ts";
 import { storeError } from "./store-errors.ts";
 import { lockStore, type StoreLock } from "./store-lock.ts";
 
-export const TABLE_FILE = "results.tsv";
+const TABLE_FILE = "results.tsv";
 
 export interface StoreContents {
   readonly manifest: StoreManifest;

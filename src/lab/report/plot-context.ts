@@ -99,5 +99,5 @@ export function kldAxis(Plot: PlotModule, domain: readonly number[]) {
 }
 
 /** Smallest KLD that a logarithmic axis shows. */
-export const SMALLEST_KLD = 1e-6;
+const SMALLEST_KLD = 1e-6;
 export const shownKld = (kld: number): number => Math.max(kld, SMALLEST_KLD);

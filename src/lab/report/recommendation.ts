@@ -23,7 +23,7 @@ export interface Recommendation {
  * A row sums up its chunks, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts), and rows of
  * fewer than three chunks pass no gate. A tail has no interval in a row; it is compared as it is.
  */
-export function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
+function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
   const { tail: limits, ...rest } = GATES[gate];
   const evidence = {
     ...row,

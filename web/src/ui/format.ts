@@ -13,7 +13,7 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : threeDigits(value)} ${UNITS[unit]}`;
 }
 
-export function threeDigits(value: number): string {
+function threeDigits(value: number): string {
   return value.toLocaleString("en-US", { maximumSignificantDigits: 3, minimumSignificantDigits: value >= 100 ? 1 : 3 });
 }
 

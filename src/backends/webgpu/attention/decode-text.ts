@@ -325,7 +325,7 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
 }
 
 /** Which key of SUBGROUP a lane owns. */
-export const perm = (lane: string, { lanes, subgroup }: DecodeShape): string =>
+const perm = (lane: string, { lanes, subgroup }: DecodeShape): string =>
   lanes === 1 ? lane : `(${lane} % ${lanes}u * ${subgroup / lanes}u + ${lane} / ${lanes}u)`;
 
 /** Joins the subgroups, adds up over their keys and leaves sums, maxima and weights. */

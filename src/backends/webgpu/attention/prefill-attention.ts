@@ -43,7 +43,7 @@ function keysOf(rows: number, headDim: number, entries: number, limit: number): 
 }
 
 /** The kernel for tiles of `rows`, made once for each format and shape. */
-export function prefillKernel(
+function prefillKernel(
   commands: Commands,
   { layer, cache, centroidsAt, workgroupBytes }: PrefillOptions,
   rows: 32 | 64,

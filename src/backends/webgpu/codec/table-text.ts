@@ -11,7 +11,7 @@ import { TRELLIS_VALUES } from "../../../quant/trellis.ts";
 /** Up to this many bits, two codes can index the table together. */
 const PAIR_BITS = 5;
 /** Whether a word of the table is a pair of centroids as f16. f32 kernels keep them whole, one a word. */
-export const hasPairs = (bits: number, half: boolean): boolean => half && bits <= PAIR_BITS;
+const hasPairs = (bits: number, half: boolean): boolean => half && bits <= PAIR_BITS;
 
 /** A plane's bits of one unit of eight codes: `low` from bit `shift` on; `high` holds the last four codes of 8 bits. */
 export interface UnitWord {
@@ -87,7 +87,7 @@ export function sideCentroids(side: SideFormat, headDim: number): Float32Array {
   return side.trellis ? TRELLIS_VALUES : getCodebook(headDim, codeBits(side.type)).scaled;
 }
 
-export function tableEntries(side: SideFormat, half: boolean): number {
+function tableEntries(side: SideFormat, half: boolean): number {
   if (kindOf(side.type) !== "scalar") return 0;
   // With the code before: a value by four bits, two values by six.
   if (side.trellis) return half ? 64 : 16;
@@ -96,7 +96,7 @@ export function tableEntries(side: SideFormat, half: boolean): number {
 }
 
 /** The word of entry `e` of a side's table; its centroids begin at `at`. */
-export function entryText(side: SideFormat, half: boolean, at: number): string {
+function entryText(side: SideFormat, half: boolean, at: number): string {
   if (side.trellis && half) {
     return `pack2x16float(vec2f(centroids[${at}u + (e & 15u)], centroids[${at}u + (e >> 2u)]))`;
   }

@@ -124,7 +124,7 @@ function missingFeatures(features: GpuFeatures, without: ReadonlySet<string>): s
 }
 
 /** Drivers that compute on the CPU: right, and slower than the WASM backend. */
-export function isSoftware(adapter: GPUAdapter): boolean {
+function isSoftware(adapter: GPUAdapter): boolean {
   const { architecture, device, description, vendor } = adapter.info;
   const isFallback = (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;
   return (

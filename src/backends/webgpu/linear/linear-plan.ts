@@ -35,7 +35,7 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
 const ENOUGH_GROUPS = 128;
 
 /** Whether the matrix kernel computes a product as well as the device can: see `GpuWeight.fitsHalf`. */
-export function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
+function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
   return (
     features.matrices &&
     features.subgroupSize === 32 &&

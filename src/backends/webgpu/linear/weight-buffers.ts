@@ -4,7 +4,7 @@ import { isVector } from "../../../weights/weight-format.ts";
 import type { WeightType } from "../../ops.ts";
 
 /** Columns that a kernel reads at once. */
-export const UNIT = 8;
+const UNIT = 8;
 
 /** Units of eight columns from one row to the next. */
 export function strideOf(cols: number, type: WeightType): number {
