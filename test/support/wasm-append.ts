@@ -1,16 +1,7 @@
 /** @file Test helper: the append kernel on one page in a memory of its own, without a backend around it. */
-import { ROTATIONS, SCALE_RULES } from "../../src/backends/parameters/attention.ts";
-import {
-  APPEND,
-  APPEND_SIDE,
-  appendTasks,
-  K_SIDE,
-  offsetOf,
-  planeWords,
-  putWords,
-  typeCode,
-  V_SIDE,
-} from "../../src/backends/wasm/kv-params.ts";
+import { append, type appendSide, ROTATIONS, SCALE_RULES, slot } from "../../src/backends/parameters/attention.ts";
+import type { ValuesOf } from "../../src/backends/parameters/struct.ts";
+import { appendTasks, offsetOf, planeOffset, typeCode } from "../../src/backends/wasm/kv-params.ts";
 import { instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
 import { quantizerTable } from "../../src/backends/wasm/quantizer-table.ts";
 import { SCRATCH_BYTES } from "../../src/backends/wasm/sizes.ts";
@@ -69,44 +60,47 @@ export class AppendFixture {
     this.#page = this.#allocate(this.layout.numBytes);
     const residualBytes = numKvHeads * RESIDUAL_PAGE_TOKENS * headDim * 2;
     this.#residual = this.#allocate(2 * residualBytes);
-    const slots = this.#allocate(rows * 16);
+    const slots = this.#allocate(rows * slot.numBytes);
     for (let row = 0; row < rows; row++) {
       const residual = row < RESIDUAL_PAGE_TOKENS ? this.#residual : 0;
-      putWords(this.#view, slots + 16 * row, [
-        [0, this.#page],
-        [4, row],
-        [8, residual],
-        [12, row],
-      ]);
+      slot.write(this.#view, slots + slot.numBytes * row, {
+        main: this.#page,
+        mainRow: row,
+        residual,
+        residualRow: row,
+      });
     }
     const rotation = format.rotation === "none" ? null : createRotation(format.rotation, headDim, format.seed);
     const data = rotation?.matrix ?? Float32Array.from(rotation?.signs.flatMap((signs) => [...signs]) ?? []);
     const angles = new Float32Array((rows * headDim) / 2);
     this.#numTasks = appendTasks(rows, numKvHeads);
-    putWords(this.#view, PARAMS, [
-      [APPEND.headDim, headDim],
-      [APPEND.numHeads, heads],
-      [APPEND.numKvHeads, numKvHeads],
-      [APPEND.numRows, rows],
-      [APPEND.qkv, this.#qkv],
-      [APPEND.query, this.#query],
-      [APPEND.cos, this.#putFloats(angles.map(() => 1))],
-      [APPEND.sin, this.#putFloats(angles)],
-      [APPEND.mean, calibration ? this.#putFloats(calibration.keyMean) : 0],
-      [APPEND.balance, calibration ? this.#putFloats(calibration.balance) : 0],
-      [APPEND.rotation, ROTATIONS[format.rotation]],
-      [APPEND.rotationSize, powerOfTwoBelow(headDim)],
-      [APPEND.rotationRounds, rotation?.signs.length ?? 0],
-      [APPEND.rotationData, this.#putFloats(data)],
-      [APPEND.slots, slots],
-      [APPEND.pageTokens, PAGE_TOKENS],
-      [APPEND.residualTokens, RESIDUAL_PAGE_TOKENS],
-      [APPEND.residualK, 0],
-      [APPEND.residualV, residualBytes],
-    ]);
-    this.#view.setFloat32(PARAMS + APPEND.softmaxScale, 1, true);
-    this.#putSide(K_SIDE, "k");
-    this.#putSide(V_SIDE, "v");
+    append.write(this.#view, PARAMS, {
+      headDim,
+      numHeads: heads,
+      numKvHeads,
+      qkv: this.#qkv,
+      query: this.#query,
+      qNorm: 0,
+      kNorm: 0,
+      eps: 0,
+      cos: this.#putFloats(angles.map(() => 1)),
+      sin: this.#putFloats(angles),
+      mean: calibration ? this.#putFloats(calibration.keyMean) : 0,
+      balance: calibration ? this.#putFloats(calibration.balance) : 0,
+      softmaxScale: 1,
+      rotation: ROTATIONS[format.rotation],
+      rotationSize: powerOfTwoBelow(headDim),
+      rotationRounds: rotation?.signs.length ?? 0,
+      rotationData: this.#putFloats(data),
+      slots,
+      pageTokens: PAGE_TOKENS,
+      residualTokens: RESIDUAL_PAGE_TOKENS,
+      residualK: 0,
+      residualV: residualBytes,
+      numRows: rows,
+      kSide: this.#side("k"),
+      vSide: this.#side("v"),
+    });
     if (this.#end > this.#memory.buffer.byteLength) throw new Error("append fixture: the memory is too small");
   }
 
@@ -140,25 +134,32 @@ export class AppendFixture {
     return new Float32Array(this.#memory.buffer, this.#query, rows * numKvHeads * group * headDim).slice();
   }
 
-  #putSide(base: number, which: "k" | "v"): void {
+  #side(which: "k" | "v"): ValuesOf<typeof appendSide> {
     const { format, headDim, calibration } = this.shape;
     const side = format[which];
+    const layout = this.layout[which];
     const { forward, inverse, feedback } = prepared(calibration, format, headDim).transforms[which];
     const table = kindOf(side.type) === "scalar" ? quantizerTable(headDim, side) : new Uint8Array(0);
-    const address = this.#allocate(table.length);
-    new Uint8Array(this.#memory.buffer).set(table, address);
-    putWords(this.#view, PARAMS + base, [
-      [APPEND_SIDE.type, typeCode(side)],
-      ...planeWords(this.layout[which], APPEND_SIDE.planes),
-      [APPEND_SIDE.scales, offsetOf(this.layout[which].scales)],
-      [APPEND_SIDE.rotated, isRotated(side, format) ? 1 : 0],
-      [APPEND_SIDE.rule, SCALE_RULES[side.scale]],
-      [APPEND_SIDE.search, side.search && !side.trellis ? 1 : 0],
-      [APPEND_SIDE.quantizer, address],
-      [APPEND_SIDE.forward, forward ? this.#putFloats(forward) : 0],
-      [APPEND_SIDE.queryMatrix, which === "k" && inverse ? this.#putFloats(inverse) : 0],
-      [APPEND_SIDE.feedback, feedback ? this.#putFloats(feedback) : 0],
-    ]);
+    const quantizer = this.#allocate(table.length);
+    new Uint8Array(this.#memory.buffer).set(table, quantizer);
+    return {
+      type: typeCode(side),
+      plane0: planeOffset(layout, 0),
+      plane1: planeOffset(layout, 1),
+      plane2: planeOffset(layout, 2),
+      scales: offsetOf(layout.scales),
+      rotated: isRotated(side, format) ? 1 : 0,
+      rule: SCALE_RULES[side.scale],
+      search: side.search && !side.trellis ? 1 : 0,
+      quantizer,
+      sketchSigns: 0,
+      sketchNorms: 0,
+      sketchMatrix: 0,
+      sketchRows: 0,
+      forward: forward ? this.#putFloats(forward) : 0,
+      queryMatrix: which === "k" && inverse ? this.#putFloats(inverse) : 0,
+      feedback: feedback ? this.#putFloats(feedback) : 0,
+    };
   }
 
   #putFloats(data: Float32Array): number {

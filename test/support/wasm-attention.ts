@@ -1,26 +1,16 @@
 /** @file Test helper: the attention kernels on pages in a memory of their own, one KV head, without a backend around them. */
+import { attend, type attendSide, MAX_ROWS, span } from "../../src/backends/parameters/attention.ts";
+import type { ValuesOf } from "../../src/backends/parameters/struct.ts";
 import { codebookTable } from "../../src/backends/wasm/codebook-table.ts";
-import {
-  ATTEND,
-  ATTEND_SIDE,
-  K_SIDE,
-  LARGEST_IN_BLOCK,
-  offsetOf,
-  planeWords,
-  putWords,
-  SPAN,
-  typeCode,
-  V_SIDE,
-} from "../../src/backends/wasm/kv-params.ts";
+import { LARGEST_IN_BLOCK, offsetOf, planeOffset, typeCode } from "../../src/backends/wasm/kv-params.ts";
 import { compileKernels, instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
-import { SCRATCH_BYTES } from "../../src/backends/wasm/sizes.ts";
+import { SCRATCH_BYTES, SPLIT_TOKENS } from "../../src/backends/wasm/sizes.ts";
 import type { KvType, SideFormat } from "../../src/quant/kv-format.ts";
 import { plain } from "../../src/quant/kv-presets.ts";
-import { PAGE_TOKENS, type PageLayout, pageLayout } from "../../src/quant/page-layout.ts";
+import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../../src/quant/page-layout.ts";
 import { kindOf } from "../../src/quant/side-kind.ts";
 
 const PARAMS = 4096;
-const SPLIT_TOKENS = 2048;
 
 export interface AttentionShape {
   readonly k: KvType;
@@ -49,7 +39,8 @@ export class AttentionFixture {
   readonly out: number;
   readonly #kernels: Kernels;
   readonly #scratch: number;
-  readonly #spans: number;
+  readonly #span: number;
+  readonly #blocks: number;
   #end = 65536;
 
   private constructor(shape: AttentionShape, maxRows: number, module: WebAssembly.Module) {
@@ -69,32 +60,41 @@ export class AttentionFixture {
     this.#scratch = this.#allocate(SCRATCH_BYTES);
     this.query = this.#allocate(rowBytes);
     this.out = this.#allocate(rowBytes);
-    this.#spans = this.#allocate(64);
+    this.#span = this.#allocate(span.numBytes);
     const partials = this.#allocate(partialBytes);
-    const blocks = this.#allocate(this.numPages * 4);
+    this.#blocks = this.#allocate(this.numPages * 4);
     this.pages = this.#allocate(this.numPages * this.layout.numBytes);
     for (let page = 0; page < this.numPages; page++) {
-      this.view.setUint32(blocks + 4 * page, this.pages + page * this.layout.numBytes, true);
+      this.view.setUint32(this.#blocks + 4 * page, this.pages + page * this.layout.numBytes, true);
     }
-    putWords(this.view, PARAMS, [
-      [ATTEND.headDim, shape.headDim],
-      [ATTEND.padded, Math.ceil(shape.headDim / 32) * 32],
-      [ATTEND.numHeads, heads],
-      [ATTEND.numKvHeads, shape.numKvHeads],
-      [ATTEND.group, shape.group],
-      [ATTEND.query, this.query],
-      [ATTEND.out, this.out],
-      [ATTEND.partials, partials],
-      [ATTEND.spans, this.#spans],
-      [ATTEND.numSplits, splits],
-      [ATTEND.splitTokens, SPLIT_TOKENS],
-      [ATTEND.pageTokens, PAGE_TOKENS],
-      [ATTEND.residualTokens, 16],
-      [ATTEND.rowsPerBlock, this.#perBlock],
-    ]);
-    putWords(this.view, this.#spans, [[SPAN.main, blocks]]);
-    this.#putSide(K_SIDE, "k");
-    this.#putSide(V_SIDE, "v");
+    attend.write(this.view, PARAMS, {
+      headDim: shape.headDim,
+      padded: Math.ceil(shape.headDim / 32) * 32,
+      numHeads: heads,
+      numKvHeads: shape.numKvHeads,
+      group: shape.group,
+      query: this.query,
+      out: this.out,
+      partials,
+      spans: this.#span,
+      numSplits: splits,
+      splitTokens: SPLIT_TOKENS,
+      sinks: 0,
+      window: 0,
+      sliding: 0,
+      hasResidual: 0,
+      pageTokens: PAGE_TOKENS,
+      residualTokens: RESIDUAL_PAGE_TOKENS,
+      residualK: 0,
+      residualV: 0,
+      rotation: 0,
+      rotationSize: 0,
+      rotationRounds: 0,
+      rotationData: 0,
+      rowsPerBlock: this.#perBlock,
+      kSide: this.#attendSide("k"),
+      vSide: this.#attendSide("v"),
+    });
   }
 
   /** maxRows: most positions of a `decode` or `prefill` */
@@ -103,7 +103,7 @@ export class AttentionFixture {
   }
 
   get #perBlock(): number {
-    return Math.max(1, Math.floor(32 / this.shape.group));
+    return Math.max(1, Math.floor(MAX_ROWS / this.shape.group));
   }
 
   /** Attention of the last position, on this thread. */
@@ -123,10 +123,15 @@ export class AttentionFixture {
   }
 
   #putSpan(count: number): void {
-    putWords(this.view, this.#spans, [
-      [SPAN.start, this.shape.tokens - count],
-      [SPAN.count, count],
-    ]);
+    span.write(this.view, this.#span, {
+      row: 0,
+      start: this.shape.tokens - count,
+      count,
+      main: this.#blocks,
+      residual: 0,
+      residualStart: 0,
+      firstBlock: 0,
+    });
   }
 
   #side(which: "k" | "v"): SideFormat {
@@ -134,21 +139,27 @@ export class AttentionFixture {
     return { ...plain(type), trellis: trellis && type === "tq2" };
   }
 
-  #putSide(base: number, which: "k" | "v"): void {
+  #attendSide(which: "k" | "v"): ValuesOf<typeof attendSide> {
     const side = this.#side(which);
     const layout = this.layout[which];
     const codebook = kindOf(side.type) === "scalar" ? codebookTable(this.shape.headDim, side) : null;
     const table = this.#allocate(codebook?.bytes.length ?? 16);
     if (codebook) this.u8.set(codebook.bytes, table);
-    putWords(this.view, PARAMS + base, [
-      [ATTEND_SIDE.type, typeCode(side)],
-      ...planeWords(layout, ATTEND_SIDE.planes),
-      [ATTEND_SIDE.scales, offsetOf(layout.scales)],
-      [ATTEND_SIDE.table, table],
-    ]);
-    const step = codebook ? codebook.step / Math.sqrt(this.shape.headDim) : 1;
-    this.view.setFloat32(PARAMS + base + ATTEND_SIDE.step, step, true);
-    this.view.setFloat32(PARAMS + base + ATTEND_SIDE.largest, codebook?.max ?? LARGEST_IN_BLOCK, true);
+    return {
+      type: typeCode(side),
+      plane0: planeOffset(layout, 0),
+      plane1: planeOffset(layout, 1),
+      plane2: planeOffset(layout, 2),
+      scales: offsetOf(layout.scales),
+      table,
+      step: codebook ? codebook.step / Math.sqrt(this.shape.headDim) : 1,
+      largest: codebook?.max ?? LARGEST_IN_BLOCK,
+      sketchSigns: 0,
+      sketchNorms: 0,
+      sketchMatrix: 0,
+      sketchFactor: 0,
+      sketchRows: 0,
+    };
   }
 
   #allocate(numBytes: number): number {

@@ -156,6 +156,17 @@ export const append = new Struct({
 /** Where a row's K and V go; `residual` is 0 for a row without 16-bit copies. */
 export const slot = new Struct({ main: "u32", mainRow: "u32", residual: "u32", residualRow: "u32" });
 
+/** A bin of a `quantizerTable`: 16 bytes, which kernels load as one vector. */
+export const quantizerBin = new Struct({
+  /** Infinity where no boundary is in the bin. */
+  boundary: "f32",
+  /** Positive centroids on the two sides of the boundary. */
+  below: "f32",
+  above: "f32",
+  /** Positive boundaries below the bin's. */
+  boundariesBelow: "i32",
+});
+
 /** What the append kernel needs of a codebook: src/backends/wasm/quantizer-table.ts. */
 export const quantizerTable = new Struct({
   /** Bins a unit of |t|. */
@@ -170,6 +181,6 @@ export const quantizerTable = new Struct({
   _reserved: { numBytes: 8 },
   /** u8 [4][16] bytes of the bins' boundaries, u8 [16] boundaries below the bins, u8 [4][16] bytes of the positive centroids. */
   small: { numBytes: 144 },
-  /** [bin] of f32 boundary, f32 centroid below, f32 centroid above, i32 boundaries below. */
+  /** A `quantizerBin` each. */
   bins: { numBytes: 0 },
 });

@@ -26,6 +26,8 @@ type Named<F extends Fields> = {
   [K in keyof F as F[K] extends { readonly numBytes: number } ? (F[K] extends Struct ? K : never) : K]: F[K];
 };
 export type Values<F extends Fields> = { readonly [K in keyof Named<F>]: ValueOf<Named<F>[K]> };
+/** What a block is written from. */
+export type ValuesOf<S extends Struct> = S extends Struct<infer F> ? Values<F> : never;
 
 /** Called by name rather than through a table: blocks are written several times a layer and step. */
 function setWord(view: DataView, at: number, type: WordType, value: number): void {
@@ -47,6 +49,8 @@ export class Struct<F extends Fields = Fields> {
   readonly fields: F;
   /** Bytes from the block's beginning to each field. */
   readonly offsets: { readonly [K in keyof F]: number };
+  /** The same in words, for records so many that each word is stored by itself. */
+  readonly words: { readonly [K in keyof F]: number };
   readonly numBytes: number;
 
   constructor(fields: F) {
@@ -59,6 +63,9 @@ export class Struct<F extends Fields = Fields> {
     assert(at % 4 === 0, "parameter block: a number of bytes that is no multiple of a word");
     this.fields = fields;
     this.offsets = offsets as { [K in keyof F]: number };
+    this.words = Object.fromEntries(Object.entries(offsets).map(([name, offset]) => [name, offset / 4])) as {
+      [K in keyof F]: number;
+    };
     this.numBytes = at;
   }
 

@@ -4,12 +4,12 @@ import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits } from "../../quant/page-layout.ts";
 import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
-import { quantizerTable as table } from "../parameters/attention.ts";
+import { quantizerBin, quantizerTable as table } from "../parameters/attention.ts";
 
 /** Bytes from the table's beginning. */
 export const { rate: RATE, lastBin: LAST_BIN, factors: FACTORS, inverses: INVERSES, bins: BINS } = table.offsets;
 const SMALL = table.offsets.small;
-export const BIN_BYTES = 16;
+export const BIN_BYTES = quantizerBin.numBytes;
 /** So many bytes one swizzle looks up. */
 const SMALL_BINS = 16;
 
@@ -46,10 +46,12 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
     while (below < half - 1 && positive[below]! * rate < bin - 0.5) below++;
     const boundary =
       below < half - 1 && positive[below]! * rate <= bin + 0.5 ? positive[below]! : Number.POSITIVE_INFINITY;
-    view.setFloat32(at, boundary, true);
-    view.setFloat32(at + 4, centroids[below]!, true);
-    view.setFloat32(at + 8, centroids[below + 1] ?? centroids[below]!, true);
-    view.setInt32(at + 12, below, true);
+    quantizerBin.write(view, at, {
+      boundary,
+      below: centroids[below]!,
+      above: centroids[below + 1] ?? centroids[below]!,
+      boundariesBelow: below,
+    });
   }
   const bytes = new Uint8Array(view.buffer);
   if (last < SMALL_BINS) addPlanes(bytes, last, centroids);

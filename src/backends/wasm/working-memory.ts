@@ -1,10 +1,10 @@
 /** @file Bytes that the WASM backend takes besides weights, activations and KV pages: an upper bound for a given load. */
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { wasmWeightFormat } from "../../weights/registry.ts";
+import { slot, span } from "../parameters/attention.ts";
 import type { Load } from "../working-memory.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { ALIGNMENT, alignUp } from "./heap.ts";
-import { SPAN_BYTES } from "./kv-params.ts";
 import { RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
 import { SCRATCH_BYTES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
@@ -21,8 +21,8 @@ export function wasmWorkingBytes(load: Load): number {
   const partial = (alignUp(headDim, 32) + 2) * 4;
   const partials = sequences * load.numHeads * Math.ceil(tokens / SPLIT_TOKENS) * partial;
   const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / RESIDUAL_PAGE_TOKENS);
-  const spans = sequences * (SPAN_BYTES + blockTable * 4);
-  const perRow = rows * (headDim * 4 + 16 + 4);
+  const spans = sequences * (span.numBytes + blockTable * 4);
+  const perRow = rows * (headDim * 4 + slot.numBytes + 4);
   return (
     RESERVED_BYTES +
     MAX_DEFAULT_THREADS * SCRATCH_BYTES +
