@@ -1,10 +1,13 @@
-/** @file Page addresses of one stream of one layer, indexed by position / tokens-a-page; 0 = not present. */
+/**
+ * @file Page addresses of one stream (main or 16-bit pages) of one layer. Entry p belongs to positions from p · pageTokens on; 0
+ * means no page.
+ */
 import type { PageAddress } from "./page-storage.ts";
 
 export class BlockTable {
   #entries = new Uint32Array(8);
   #length = 0;
-  /** Grows with every change, so that a device knows when to upload the table again. */
+  /** Grows with every change, so that a device knows when it has to upload the table again. */
   version = 0;
 
   get length(): number {
@@ -26,7 +29,7 @@ export class BlockTable {
     this.version++;
   }
 
-  /** Drops entries from `length` on. */
+  /** Drops the entries from index `length` on. */
   truncate(length: number): void {
     if (length >= this.#length) return;
     this.#entries.fill(0, length, this.#length);
@@ -34,7 +37,7 @@ export class BlockTable {
     this.version++;
   }
 
-  /** View of the entries in use; valid until the next change. */
+  /** View of the entries in use; valid until the next change of the table. */
   entries(): Uint32Array {
     return this.#entries.subarray(0, this.#length);
   }

@@ -4,9 +4,9 @@ import type { PagePool } from "./page-pool.ts";
 import type { StateSlot } from "./states/state-slot.ts";
 
 export interface CacheParts {
-  /** Layers with keys and values, in order. */
+  /** The layers that have keys and values, in order. */
   readonly layers: readonly LayerCache[];
-  /** Every state of a sequence, in order. */
+  /** One slot for each state of a sequence, in order. */
   readonly slots: readonly StateSlot[];
   readonly pool: PagePool;
 }

@@ -1,4 +1,4 @@
-/** @file Blanks rows of a page that hold no token, so that saved bytes do not tell what was trimmed. */
+/** @file Zeroes the rows of a page that hold no token, so that a saved file does not reveal tokens that were trimmed. */
 import type { PageLayout, Region, SideLayout } from "../quant/page-layout.ts";
 
 function regionsOf(side: SideLayout): Region[] {

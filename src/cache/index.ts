@@ -1,4 +1,4 @@
-/** @file The KV cache alone: pages, sequences, snapshots. `turboquant/quant` makes the formats and writes the rows. */
+/** @file The KV cache as a library: pages, sequences, snapshots. The formats and the code that writes rows are in `turboquant/quant`. */
 export { BlockTable } from "./block-table.ts";
 export { KvCache } from "./kv-cache.ts";
 export { hasResidual, type LayerCache } from "./layer-cache.ts";

@@ -15,7 +15,8 @@ export class KvCache implements CacheParts {
   readonly pool: PagePool;
 
   /**
-   * shapes: one a state; a shape without a kind is of keys and values · formatOf: of the keys and values at an index of `shapes`
+   * shapes: one for each state of a sequence; a shape without `kind` is one of keys and values
+   * formatOf: format of the keys and values whose shape is at this index of `shapes`
    * @throws TurboQuantError unsupported — a head_dim that cannot be packed
    */
   constructor(
@@ -41,7 +42,7 @@ export class KvCache implements CacheParts {
     return new Sequence(this);
   }
 
-  /** Bytes of all pages in use by any sequence, shared pages once. */
+  /** Bytes of all pages that any sequence uses; a shared page counts once. */
   get numBytes(): number {
     return this.pool.numBytes;
   }

@@ -9,20 +9,20 @@ import type { LayerShape } from "./states/state-shape.ts";
 
 export interface LayerCache {
   readonly format: LayerKvFormat;
-  /** Every token, in the format's types. */
+  /** Pages of codes; every token has its row here. */
   readonly main: PageLayout;
-  /** Sinks and residual window: copies in f16, rotated like the codes, and which positions have them; null when the format has none. */
+  /** Layout of the 16-bit copies of sinks and residual window, and which positions have them; null when the format has neither. */
   readonly residual: ResidualWindow | null;
-  /** Which tokens a query can still attend to; pages of the others are given back. */
+  /** Which tokens a query can still attend to; pages that no later query reaches are released. */
   readonly reach: Reach;
 }
 
-/** Both sides of the 16-bit pages. */
+/** K and V of the 16-bit pages are both stored as f16, whatever the types of the main pages. */
 export const RESIDUAL_SIDE: SideFormat = plain("f16");
 
 const isFloat = (side: SideFormat): boolean => kindOf(side.type) === "float";
 
-/** Whether attention reads part of this layer from 16-bit pages. A cache of floats has nothing to protect. */
+/** Whether attention reads part of this layer from 16-bit pages. A cache of floats needs no such copies. */
 export function hasResidual(format: LayerKvFormat): boolean {
   return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
 }

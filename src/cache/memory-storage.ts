@@ -37,7 +37,7 @@ export class MemoryPageStorage implements PageStorage {
     this.bytes(address).set(bytes);
   }
 
-  /** The page itself, not a copy. */
+  /** The page itself, not a copy of it. */
   bytes(address: PageAddress): Uint8Array {
     const page = this.#pages.get(address);
     assert(page, `page ${address} is not allocated`);

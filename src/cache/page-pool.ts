@@ -9,7 +9,7 @@ interface Page {
 
 export class PagePool {
   readonly storage: PageStorage;
-  /** Most bytes the pages of this pool may take; Infinity when unlimited. */
+  /** The most bytes that pages of this pool may take; Infinity for no limit. */
   readonly budgetBytes: number;
   readonly #pages = new Map<PageAddress, Page>();
   #numBytes = 0;
@@ -26,7 +26,7 @@ export class PagePool {
     this.budgetBytes = budgetBytes;
   }
 
-  /** Bytes of the pages in use. */
+  /** Bytes of all pages in use; a shared page counts once. */
   get numBytes(): number {
     return this.#numBytes;
   }
@@ -44,7 +44,10 @@ export class PagePool {
     return address;
   }
 
-  /** Fails now rather than halfway: checks that `numBytes` more fit the budget. */
+  /**
+   * Checks that `numBytes` more fit the budget, so that a caller can fail before it has allocated half of its pages.
+   * @throws TurboQuantError out_of_memory
+   */
   require(numBytes: number): void {
     if (this.#numBytes + numBytes <= this.budgetBytes) return;
     throw new TurboQuantError(

@@ -1,10 +1,13 @@
-/** @file Rearranges beams after a step: parents are forked as often as needed, the others are given back. */
+/**
+ * @file Rearranges beams after a step: a parent is forked for each further beam that continues it; parents nobody continues are
+ * released.
+ */
 import { TurboQuantError } from "../errors.ts";
 import type { Sequence } from "./sequence.ts";
 
 /**
- * parents[i]: index of the sequence that new beam i continues; parents may be more or fewer than sequences.
- * returns: one sequence a parent, in order; the given sequences belong to the result or are released
+ * parents[i]: index of the sequence that new beam i continues; there may be more or fewer parents than sequences
+ * returns: one sequence for each parent, in order; the given sequences are part of the result or released
  * @throws TurboQuantError invalid_argument — a parent that does not exist; nothing has changed
  */
 export function reorderBeams(sequences: readonly Sequence[], parents: readonly number[]): Sequence[] {

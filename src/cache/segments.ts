@@ -1,10 +1,10 @@
-/** @file Where the bytes of a sequence are: by layer, codes and scales against the 16-bit copies. */
+/** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, and 16-bit copies of sinks and window. */
 import type { PageLayout, SideLayout } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
 
-/** Bytes of one layer as allocated; the four add up to its share of `Sequence.numBytes`. */
+/** Allocated bytes of one layer; the four numbers add up to the layer's share of `Sequence.numBytes`. */
 export interface LayerSegments {
-  /** Packed codes and sign sketches; of a float format its values. */
+  /** Packed codes and sign sketches; in a float format the values themselves. */
   readonly codes: number;
   /** Scales, residual norms, and the padding behind each array. */
   readonly scales: number;
@@ -36,7 +36,7 @@ function countPages(addresses: Uint32Array): number {
   return count;
 }
 
-/** Bytes of codes in a page, padding left out. */
+/** Bytes of codes in one page, without padding. */
 function codeBytes(layout: PageLayout): number {
   const bitsOf = (side: SideLayout): number =>
     side.planes.reduce((sum, plane) => sum + plane.width, 0) + (side.sketch ? side.sketch.signs.width : 0);

@@ -1,8 +1,8 @@
 /**
- * @file One sequence in the cache: a number of tokens, and for each block that keeps something its state.
+ * @file One sequence in the cache: a number of tokens, and one state for each block that keeps something.
  *
- * A step is `reserve` → backend writes and attends → `commit`. Steps may run ahead on positions that are reserved only;
- * `dropReserved` takes them back without a trace.
+ * A step is `reserve` → the backend writes and attends → `commit`. Further steps may run on positions that are reserved but not
+ * committed; `dropReserved` takes such positions back.
  */
 import { assert, TurboQuantError } from "../errors.ts";
 import type { BlockTable } from "./block-table.ts";
@@ -13,14 +13,14 @@ import { RecurrentState } from "./states/recurrent-state.ts";
 
 export class Sequence {
   readonly cache: CacheParts;
-  /** In the order of the cache's slots. */
+  /** One state for each slot of the cache, in the same order. */
   readonly states: readonly LayerState[];
   readonly #kv: readonly KvState[];
   readonly #recurrent: readonly RecurrentState[];
   #length = 0;
   #released = false;
 
-  /** states: of the cache's slots, all of `length` tokens; this sequence's own from now on */
+  /** states: one for each slot of the cache, each holding `length` tokens; from now on they are owned by this sequence */
   constructor(cache: CacheParts, states: readonly LayerState[] = cache.slots.map((slot) => slot.create()), length = 0) {
     this.cache = cache;
     this.states = states;
@@ -29,31 +29,31 @@ export class Sequence {
     this.#length = length;
   }
 
-  /** Committed tokens. */
+  /** Number of committed tokens. */
   get length(): number {
     return this.#length;
   }
 
-  /** Keys and values of a layer, counted among the layers that have them. */
+  /** Keys and values of a layer. `layer` counts only layers that have keys and values. */
   kv(layer: number): KvState {
     const state = this.#kv[layer];
     assert(state, `layer ${layer} of ${this.#kv.length}`);
     return state;
   }
 
-  /** A state of fixed size, counted among those of its kind. */
+  /** A state of fixed size. `index` counts only states of this kind. */
   recurrent(index: number): RecurrentState {
     const state = this.#recurrent[index];
     assert(state, `recurrent state ${index} of ${this.#recurrent.length}`);
     return state;
   }
 
-  /** Block table of every token of a layer; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
+  /** Block table of a layer's main pages; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
   main(layer: number): BlockTable {
     return this.kv(layer).main;
   }
 
-  /** Block table of a layer's 16-bit pages; absent pages are 0. */
+  /** Block table of a layer's 16-bit pages; 0 where there is no page. */
   residual(layer: number): BlockTable {
     return this.kv(layer).residual;
   }
@@ -63,7 +63,7 @@ export class Sequence {
     return this.kv(layer).residualStart;
   }
 
-  /** Bytes of this sequence's pages, pages shared with forks counted in full. */
+  /** Bytes of this sequence's pages; pages shared with forks count in full. */
   get numBytes(): number {
     return this.states.reduce((sum, state) => sum + state.numBytes, 0);
   }
@@ -74,7 +74,7 @@ export class Sequence {
   }
 
   /**
-   * Makes the pages of positions [length, length + count) present and this sequence's own.
+   * Allocates what positions [length, length + count) lack; pages shared with a fork are replaced by copies.
    * @throws TurboQuantError out_of_memory — the sequence is as before
    */
   reserve(count: number): void {
@@ -85,7 +85,7 @@ export class Sequence {
     const bytes = missing.reduce((sum, page) => sum + page.numBytes, 0);
     if (bytes > 0) pool.require(bytes);
     try {
-      for (const { numBytes, group, replaces, place } of missing) {
+      for (const { numBytes, group, replaces, install } of missing) {
         const address = pool.allocate(numBytes, group);
         let putBack = (): void => {};
         undo.push(() => {
@@ -93,7 +93,7 @@ export class Sequence {
           putBack();
         });
         if (replaces) pool.storage.copy(replaces, address, numBytes);
-        putBack = place(address);
+        putBack = install(address);
       }
     } catch (error) {
       for (const step of undo.reverse()) step();
@@ -102,26 +102,26 @@ export class Sequence {
     for (const { replaces } of missing) if (replaces) pool.release(replaces);
   }
 
-  /** Ends a step: `count` reserved tokens are now part of the sequence, and what no later token can need is given back. */
+  /** Ends a step: `count` reserved tokens become part of the sequence, and pages that no later token can read are released. */
   commit(count: number): void {
     assert(!this.#released, "commit to a released sequence");
     for (const state of this.states) state.commit(count);
     this.#length += count;
   }
 
-  /** Takes back positions that are reserved only. */
+  /** Releases the pages of positions that are reserved but not committed. */
   dropReserved(): void {
     for (const state of this.states) state.dropReserved();
   }
 
-  /** A second sequence with the same tokens; pages are shared until one of the two writes to them. */
+  /** A second sequence with the same tokens. The two share pages until one of them writes (copy-on-write). */
   fork(): Sequence {
     assert(!this.#released, "fork of a released sequence");
     const states = this.states.map((state) => state.fork(true));
     return new Sequence(this.cache, states, this.#length);
   }
 
-  /** A fork without positions that are reserved only, and without the lengths that were marked. */
+  /** A fork of the committed tokens alone, without reserved positions and without marks. */
   forkCommitted(): Sequence {
     assert(!this.#released, "fork of a released sequence");
     const states = this.states.map((state) => state.fork(false));
@@ -131,19 +131,19 @@ export class Sequence {
   }
 
   /**
-   * Keeps what it takes to come back to the present length later, for the last few lengths that were marked. A state that
-   * cannot be kept at this length is left as it is: `cutTo` then goes back further.
+   * Retains what is needed to cut the sequence back to its present length later; the last few marks are kept. A state that cannot
+   * be kept at this length ignores the call, and `cutTo` then goes back further.
    */
   mark(): void {
     for (const state of this.states) state.mark();
   }
 
-  /** The longest length, at most `length`, at which `mark` works. */
+  /** The longest length, at most `length`, at which `mark` works for every state. */
   markable(length: number): number {
     return this.states.reduce((least, state) => Math.min(least, state.markable(least)), length);
   }
 
-  /** The longest length, at most `length`, to which this sequence can be cut and be as if it had never been longer. */
+  /** The longest length, at most `length`, to which the sequence can be cut so that it equals, bit for bit, one that was never longer. */
   keepable(length: number): number {
     let kept = length;
     for (;;) {
@@ -154,11 +154,11 @@ export class Sequence {
   }
 
   /**
-   * Drops tokens from position `length` on, and as many before it as cannot be had to the bit: their 16-bit copies were given
-   * back when the window moved on, or a state was replaced. What follows is then equal to what follows in a sequence that was
-   * never longer; the caller appends the tokens in between once more.
+   * Drops the tokens from position `length` on, and as many before it as are needed for an exact result: the 16-bit copies of
+   * earlier tokens may have been released when the window moved on, and a recurrent state may have been overwritten. What follows
+   * then equals, bit for bit, what follows in a sequence that was never longer. The caller appends the tokens in between again.
    *
-   * returns: the tokens that are left, at most `length`
+   * returns: number of tokens left, at most `length`
    * @throws TurboQuantError invalid_argument — `length` is not from 0 to the present length
    */
   cutTo(length: number): number {
@@ -170,8 +170,8 @@ export class Sequence {
   }
 
   /**
-   * Drops tokens from position `length` on whether or not what was before is left to the bit: until the window has refilled,
-   * attention reads codes where a sequence that was never longer reads 16-bit copies. `cutTo` is the exact one.
+   * Drops exactly the tokens from position `length` on. The result may be inexact: until the residual window has refilled,
+   * attention reads codes where a sequence that was never longer would read 16-bit copies. Use `cutTo` for an exact cut.
    * @throws TurboQuantError invalid_argument — `length` is not from 0 to the present length
    */
   trim(length: number): void {
@@ -181,7 +181,7 @@ export class Sequence {
     this.#length = length;
   }
 
-  /** Gives every page back. Idempotent. */
+  /** Releases every page. May be called again. */
   release(): void {
     if (this.#released) return;
     for (const state of this.states) state.release();
@@ -189,7 +189,7 @@ export class Sequence {
     this.#released = true;
   }
 
-  /** Pages that positions [length, length + count) need and this sequence does not have for itself. */
+  /** Pages for positions [length, length + count) that this sequence lacks or shares with a fork. */
   #missingPages(count: number): MissingPage[] {
     return this.states.flatMap((state) => state.missingPages(count));
   }

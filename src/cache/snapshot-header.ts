@@ -1,33 +1,33 @@
-/** @file First and last bytes of a snapshot: what it holds, for which model and format, and whether it is whole. */
+/** @file The first and last bytes of a snapshot: what it holds, for which model and format, and a checksum that shows damage. */
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import { kindOf } from "./states/state-kinds.ts";
 import { isCount, type StateDescription } from "./states/state-slot.ts";
 
-/** "TQKV" */
+/** "TQKV" in ASCII, little endian. */
 const MAGIC = 0x564b5154;
 export const SNAPSHOT_VERSION = 2;
-/** Mark, version, file length (u64), header length. */
+/** Magic number, version, file length (u64), header length. */
 const PREAMBLE_BYTES = 20;
-/** CRC-32C of everything before it. */
+/** CRC-32C of all bytes before it. */
 export const CHECKSUM_BYTES = 4;
-/** A header holds a few numbers a layer; 1 MiB is ten thousand layers. More is not one of ours. */
+/** A header holds a few numbers for each layer, so 1 MiB would be ten thousand layers. A longer one is not a snapshot. */
 const MAX_HEADER_BYTES = 1 << 20;
 
 export interface SnapshotIdentity {
-  /** Of the weights: another model's cache is meaningless. */
+  /** Identifies the weights: the cache of another model is meaningless. */
   readonly fingerprint: string;
   /** Canonical text of the KV format. */
   readonly kvSpec: string;
 }
 
-/** What the header says of one state: `KvDescription`, or one with a `kind` of its own. */
+/** The header's description of one state: `KvDescription`, or another kind's, which has a `kind` field. */
 export type SnapshotLayer = StateDescription;
 
 export interface SnapshotHeader extends SnapshotIdentity {
   /** Tokens in the cache. */
   readonly length: number;
-  /** Tokens of the conversation; may be one more than the cache holds. 0 when they were not given. */
+  /** Tokens of the conversation; may be one more than the cache holds. 0 when the caller gave none. */
   readonly numTokens: number;
   readonly layers: readonly SnapshotLayer[];
 }
@@ -36,7 +36,7 @@ export function invalidSnapshot(message: string, detail: Record<string, unknown>
   return new TurboQuantError("invalid_file", `snapshot: ${message}`, detail);
 }
 
-/** Preamble, header and tokens. `pageBytes`: what follows before the checksum. */
+/** Preamble, header and tokens. pageBytes: size of the pages, which come next in the file. */
 export function encodeHead(header: SnapshotHeader, tokens: ArrayLike<number>, pageBytes: number): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(header));
   const head = new Uint8Array(PREAMBLE_BYTES + json.length + 4 * tokens.length);
@@ -50,7 +50,7 @@ export function encodeHead(header: SnapshotHeader, tokens: ArrayLike<number>, pa
   return head;
 }
 
-/** Trailer for a CRC taken over everything before it. */
+/** The last bytes of the file. crc: of everything before them */
 export function encodeChecksum(crc: number): Uint8Array {
   const bytes = new Uint8Array(CHECKSUM_BYTES);
   new DataView(bytes.buffer).setUint32(0, crc, true);
@@ -58,7 +58,7 @@ export function encodeChecksum(crc: number): Uint8Array {
 }
 
 /**
- * The header of a whole and undamaged snapshot, and where its tokens begin.
+ * Checks the whole file, then parses its header. `tokensAt`: byte offset of the tokens.
  * @throws TurboQuantError invalid_file — not a snapshot, another version, truncated, damaged
  */
 export function decodeHead(bytes: Uint8Array): { header: SnapshotHeader; tokensAt: number } {
@@ -100,7 +100,7 @@ function pagesBytes({ layers, length }: SnapshotHeader): number {
   return layers.reduce((sum, layer) => sum + kindOf(layer)!.pageBytes(layer, length), 0);
 }
 
-/** undefined when a field is missing or of another type: a sound checksum does not make a sound writer. */
+/** undefined when a field is missing or of the wrong type. A right checksum does not prove that the writer was right. */
 function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
   let value: Partial<Record<keyof SnapshotHeader, unknown>>;
   try {

@@ -1,4 +1,4 @@
-/** @file A sequence as one file, byte for byte (docs/formats/kv-snapshot.md). */
+/** @file Saves a sequence as one file and restores it (docs/formats/kv-snapshot.md). */
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import type { KvCache } from "./kv-cache.ts";
@@ -18,13 +18,13 @@ import type { LayerState } from "./states/layer-state.ts";
 export { SNAPSHOT_VERSION, type SnapshotHeader, type SnapshotIdentity } from "./snapshot-header.ts";
 
 export interface SaveOptions extends SnapshotIdentity {
-  /** Tokens the cache stands for, from position 0; may go past `sequence.length`. None by default. */
+  /** Tokens of the conversation from position 0; may be more than `sequence.length`. None by default. */
   readonly tokens?: readonly number[];
 }
 
 /**
- * The file in pieces, for writing it without holding it whole. The sequence may go on meanwhile: a fork is what is saved.
- * The first piece says how long the file is (u64 at offset 8).
+ * Yields the file piece by piece, so that it can be written without being held in memory. A fork is saved, so the sequence may go
+ * on meanwhile. The first piece contains the length of the whole file (u64 at offset 8).
  * @throws TurboQuantError invalid_argument — fewer tokens than the sequence has positions
  */
 export async function* snapshotParts(sequence: Sequence, options: SaveOptions): AsyncGenerator<Uint8Array, void> {
@@ -60,7 +60,7 @@ export async function* snapshotParts(sequence: Sequence, options: SaveOptions): 
   }
 }
 
-/** The whole file of `snapshotParts`. */
+/** The pieces of `snapshotParts` joined in one array. */
 export async function saveSequence(sequence: Sequence, options: SaveOptions): Promise<Uint8Array> {
   let file = new Uint8Array(0);
   let at = 0;
@@ -86,7 +86,7 @@ function allocateFile(numBytes: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The header of a snapshot whose checksum holds.
+ * Reads the header of a snapshot after checking its checksum.
  * @throws TurboQuantError invalid_file — not a snapshot, another version, truncated, damaged
  */
 export function readSnapshotHeader(bytes: Uint8Array): SnapshotHeader {
@@ -94,9 +94,9 @@ export function readSnapshotHeader(bytes: Uint8Array): SnapshotHeader {
 }
 
 /**
- * Rebuilds a sequence in `cache` from the bytes of `saveSequence`. Does not retain `bytes`.
- * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room. Nothing is
- * kept then.
+ * Rebuilds a sequence in `cache` from the bytes of `saveSequence`. Does not retain `bytes`. When it throws, all its pages have been
+ * released.
+ * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room
  */
 export function restoreSequence(
   cache: KvCache,
@@ -104,7 +104,7 @@ export function restoreSequence(
   expected: SnapshotIdentity,
 ): { sequence: Sequence; tokens: number[] } {
   const { header, tokensAt } = decodeHead(bytes);
-  check(cache, header, expected);
+  refuseMismatch(cache, header, expected);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const tokens = Array.from({ length: header.numTokens }, (_, i) => view.getInt32(tokensAt + 4 * i, true));
   cache.pool.require(bytes.length - CHECKSUM_BYTES - tokensAt - 4 * header.numTokens);
@@ -125,8 +125,8 @@ export function restoreSequence(
   return { sequence: new Sequence(cache, states, header.length), tokens };
 }
 
-/** Every way in which a sound file may still not belong here. */
-function check(cache: KvCache, header: SnapshotHeader, expected: SnapshotIdentity): void {
+/** Refuses a sound file that belongs to another model, format or build. */
+function refuseMismatch(cache: KvCache, header: SnapshotHeader, expected: SnapshotIdentity): void {
   if (header.fingerprint !== expected.fingerprint) {
     throw invalidSnapshot(
       `it belongs to another model: expected fingerprint ${expected.fingerprint}, got ${header.fingerprint}; ` +

@@ -1,4 +1,4 @@
-/** @file Keys and values of a layer as part of a cache and of a snapshot. */
+/** @file How keys and values of a layer are created for a cache and restored from a snapshot. */
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
@@ -27,7 +27,7 @@ export const kvKind: StateKind = {
   },
 };
 
-/** index: among the layers with keys and values */
+/** index: place of the layer among those with keys and values */
 export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateSlot {
   const create = (): KvState => new KvState(layer, index, pool);
   return {

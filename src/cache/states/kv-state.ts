@@ -1,7 +1,16 @@
 /**
- * @file Keys and values of one layer of one sequence: pages of codes for every token, and 16-bit pages of sinks and window.
+ * @file Keys and values of one layer of one sequence.
  *
- * A token's codes go to the main pages as soon as it is appended, so codes never depend on how a prompt was cut into chunks.
+ * How it works. Every token has codes in the `main` pages, written when it is appended, so codes never depend on how a prompt was
+ * cut into chunks. The first tokens (sinks) and the latest ones (residual window) also have 16-bit copies in the smaller `residual`
+ * pages. A block table for each of the two maps positions to pages; 0 means no page.
+ * - `missingPages` lists the pages that coming positions need: new ones, and copies of pages that a fork shares.
+ * - `commit` adds the tokens and releases pages that no later query reads: main pages behind a sliding window, and 16-bit
+ *   pages that the residual window has left behind.
+ * - A cut back to an earlier length needs exactly those released pages. `mark` therefore retains them for a few lengths.
+ * - `keepable` finds the longest length whose pages are all there, in the tables or retained by a mark; `cutTo` goes back to
+ *   it and puts the mark's pages into the tables again.
+ * - `fork` copies the tables and counts one more reference to every page.
  */
 import { assert } from "../../errors.ts";
 import { hasKivi } from "../../quant/kivi-page.ts";
@@ -13,14 +22,14 @@ import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
 import { type LayerState, MAX_MARKS, type MissingPage, type SavedPage } from "./layer-state.ts";
 
-/** Groups of pages that one attention kernel reads together. */
+/** Page groups of a layer's two streams; an attention kernel reads the pages of a group together (`PageStorage.allocate`). */
 export const mainGroup = (layer: number): number => 2 * layer;
 export const residualGroup = (layer: number): number => 2 * layer + 1;
 
-/** Pages that are retained for a mark, by their place in a block table. */
+/** Retained pages, each with its index in a block table. */
 type MarkedPages = readonly (readonly [index: number, address: PageAddress])[];
 
-/** A length to go back to, with the pages that later tokens give back: the residual window's, and those of a sliding window. */
+/** A length that the state can be cut back to, with the pages of that length that later commits may release. */
 interface Mark {
   readonly length: number;
   readonly residualStart: number;
@@ -28,26 +37,26 @@ interface Mark {
   readonly residual: MarkedPages;
 }
 
-/** What a snapshot's header says of the keys and values of a layer. */
+/** The entry of a layer's keys and values in a snapshot's header. */
 export interface KvDescription {
   readonly numKvHeads: number;
   readonly headDim: number;
-  /** Bytes of a page of each stream; 0 when the layer has no 16-bit pages. */
+  /** Bytes of one page of each stream; 0 for 16-bit pages when the layer has none. */
   readonly mainPageBytes: number;
   readonly exactPageBytes: number;
-  /** Positions from here on have a 16-bit copy (`KvState.residualStart`). */
+  /** The first position of the residual window's copies (`KvState.residualStart`). */
   readonly exactStart: number;
   /** Indices of the 16-bit pages in the file, ascending. */
   readonly exactPages: readonly number[];
-  /** Of a layer with a sliding window: only pages within its reach are in the file. */
+  /** Present when the layer has a sliding window; then only main pages within its reach are in the file. */
   readonly slidingWindow?: number;
 }
 
 export class KvState implements LayerState {
   readonly layer: LayerCache;
-  /** Block table of every token; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
+  /** Block table of the pages of codes; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
   readonly main: BlockTable;
-  /** Block table of the 16-bit pages; absent pages are 0. */
+  /** Block table of the 16-bit pages; 0 where there is no page. */
   readonly residual: BlockTable;
   readonly #pool: PagePool;
   readonly #index: number;
@@ -55,7 +64,7 @@ export class KvState implements LayerState {
   #residualStart: number;
   #marks: readonly Mark[] = [];
 
-  /** index: of the layer among those with keys and values */
+  /** index: place of the layer among those with keys and values · from: the state to copy; the caller retains its pages */
   constructor(layer: LayerCache, index: number, pool: PagePool, from?: KvState) {
     this.layer = layer;
     this.#index = index;
@@ -67,8 +76,8 @@ export class KvState implements LayerState {
   }
 
   /**
-   * Every position from this one on has its 16-bit copy; earlier ones have none, sinks aside, or must not be relied on.
-   * At most the length; without a window always the length.
+   * Every position from this one on has a 16-bit copy. Of earlier positions only sinks have one that may be read. At most the
+   * length, and without a window equal to it.
    */
   get residualStart(): number {
     return this.#residualStart;
@@ -124,8 +133,8 @@ export class KvState implements LayerState {
   }
 
   /**
-   * Drops tokens from position `length` on whether or not their window is left: until it has refilled, attention reads codes
-   * where a sequence that was never longer reads 16-bit copies.
+   * Drops exactly the tokens from position `length` on, even if 16-bit copies of the window are missing there. Until the window has
+   * refilled, attention then reads codes where a sequence that was never longer would read copies.
    */
   truncate(length: number): void {
     const { main, residual } = this.layer;
@@ -145,17 +154,17 @@ export class KvState implements LayerState {
 
   markable(length: number): number {
     const { main } = this.layer;
-    // A page that KIVI has quantized does not go back to its copies.
+    // A full page of keys was quantized by KIVI from its 16-bit copies, and codes cannot be turned back into copies.
     return hasKivi(main) ? Math.floor(length / main.pageTokens) * main.pageTokens : length;
   }
 
   mark(): void {
     const { main, residual, reach } = this.layer;
-    // Without a window nothing is ever given back, and near the end nothing has been yet.
+    // A layer that never releases pages can always be cut back, so it needs no mark.
     const givesBack = (residual?.window ?? 0) > 0 || reach.slidingWindow > 0;
     if (!givesBack || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
     if (this.markable(this.#length) !== this.#length) return;
-    const retained = (table: BlockTable, indices: readonly number[]): MarkedPages => {
+    const retainPages = (table: BlockTable, indices: readonly number[]): MarkedPages => {
       const pages = indices.map((index) => [index, table.get(index)] as const);
       for (const [, address] of pages) this.#pool.retain(address);
       return pages;
@@ -165,8 +174,8 @@ export class KvState implements LayerState {
     const mark: Mark = {
       length: this.#length,
       residualStart: this.#residualStart,
-      main: retained(this.main, range(first, pageEnd)),
-      residual: retained(this.residual, residual?.pageIndices(this.#length, this.#residualStart) ?? []),
+      main: retainPages(this.main, range(first, pageEnd)),
+      residual: retainPages(this.residual, residual?.pageIndices(this.#length, this.#residualStart) ?? []),
     };
     const marks = [...this.#marks, mark];
     for (const old of marks.slice(0, -MAX_MARKS)) this.#releaseMark(old);
@@ -216,7 +225,7 @@ export class KvState implements LayerState {
     }
   }
 
-  /** Takes over pages already put into the tables: the end of a restore. */
+  /** Ends a restore: the pages are in the tables already. */
   adopt(length: number, residualStart: number): void {
     this.#length = length;
     this.#residualStart = residualStart;
@@ -239,7 +248,8 @@ export class KvState implements LayerState {
     if (!residual.isWhole(length, this.#residualStart)) return false;
     const sinkEnd = Math.min(residual.sinkPages, Math.ceil(length / residual.layout.pageTokens));
     if (!hasPages(this.residual, residual.firstReachable(length), sinkEnd)) return false;
-    // KIVI quantizes a page of keys when it is full, from the copies; cut into, it has to be as before.
+    // KIVI quantizes a page of keys from the 16-bit copies when the page is full. To cut into a full page, its copies must be
+    // there.
     const pageStart = Math.floor(length / main.pageTokens) * main.pageTokens;
     const wasFull = pageStart + main.pageTokens <= this.#length;
     return !(hasKivi(main) && pageStart < length && wasFull && this.#residualStart > pageStart);
@@ -257,7 +267,7 @@ export class KvState implements LayerState {
       for (const [index, address] of pages) {
         const present = table.get(index);
         if (present === address) continue;
-        // The last page of the mark was not full, and has been copied before it was written to.
+        // This is the copy that was made before a later token was written to the mark's last, partly filled page.
         if (present) this.#pool.release(present);
         this.#pool.retain(address);
         table.set(index, address);
@@ -270,7 +280,7 @@ export class KvState implements LayerState {
     for (const [, address] of [...main, ...residual]) this.#pool.release(address);
   }
 
-  /** Pages of one table and of the marks, each once. */
+  /** Pages of one table and of the marks; a page in both counts once. */
   #countPages(stream: "main" | "residual"): number {
     const table = this[stream];
     const marked = new Set<PageAddress>();
@@ -281,7 +291,7 @@ export class KvState implements LayerState {
   }
 
   #dropRange(table: BlockTable, first: number, end: number): void {
-    // Pages before one that is gone were given back before it.
+    // Pages are released from the first on, so all pages before a missing one are missing as well.
     for (let index = Math.min(end, table.length) - 1; index >= first; index--) {
       const address = table.get(index);
       if (!address) return;
@@ -310,7 +320,7 @@ export class KvState implements LayerState {
     for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + tokens; index++) {
       const replaces = table.get(index);
       if (replaces ? !this.#pool.isShared(replaces) : !isNeeded(index * layout.pageTokens)) continue;
-      const place = (address: PageAddress): (() => void) => {
+      const install = (address: PageAddress): (() => void) => {
         const before = table.length;
         table.set(index, address);
         return () => {
@@ -318,7 +328,7 @@ export class KvState implements LayerState {
           table.truncate(before);
         };
       };
-      pages.push({ numBytes: layout.numBytes, group, replaces, place });
+      pages.push({ numBytes: layout.numBytes, group, replaces, install });
     }
     return pages;
   }

@@ -1,23 +1,23 @@
 /**
- * @file What every kind of state of a layer can do, so that sequences, snapshots and kept prefixes need not know the kinds.
+ * @file The interface of every kind of layer state; sequences, snapshots and the prefix cache work through it alone.
  *
- * All of a state's memory is pages of the pool. A step is `missingPages` (allocated by the sequence) → the backend writes →
- * `commit`. Steps may run ahead on positions that are reserved only.
+ * All memory of a state is pages of the pool. A step is `missingPages` (which the sequence allocates) → the backend writes →
+ * `commit`. Further steps may run on positions that are reserved but not committed.
  */
 import type { PageAddress } from "../page-storage.ts";
 
-/** A page that a state lacks for the positions ahead. */
+/** A page that a state needs for positions ahead and does not have for itself. */
 export interface MissingPage {
   readonly numBytes: number;
   /** See `PageStorage.allocate`. */
   readonly group: number;
-  /** The shared page that it is to be a copy of, or 0. */
+  /** The shared page whose bytes the new page starts with, or 0 for a zeroed page. */
   readonly replaces: PageAddress;
-  /** Puts the page in its place. returns: puts back what was there */
-  place(address: PageAddress): () => void;
+  /** Puts the allocated page into the state. returns: a function that undoes this */
+  install(address: PageAddress): () => void;
 }
 
-/** A page of a saved file: where it lies now, and what blanks the parts of a copy that hold nothing. */
+/** A page as it goes into a snapshot. `blank` zeroes the rows of a copy of its bytes that hold no token. */
 export interface SavedPage {
   readonly address: PageAddress;
   readonly numBytes: number;
@@ -25,37 +25,34 @@ export interface SavedPage {
 }
 
 export interface LayerState {
-  /** Bytes of its pages, pages shared with forks counted in full. */
+  /** Bytes of the state's pages; pages shared with forks count in full. */
   readonly numBytes: number;
-  /** Pages that positions [length, length + count) need and this state does not have for itself. */
+  /** Pages for positions [length, length + count) that the state lacks or shares with a fork. */
   missingPages(count: number): MissingPage[];
-  /** `count` reserved positions are now part of the sequence; what no later token can need is given back. */
+  /** Makes `count` reserved positions part of the state, and releases pages that no later token can read. */
   commit(count: number): void;
-  /**
-   * The longest length, at most `length`, at which the state is still here to the bit, as if no later token had been. 0 at
-   * worst.
-   */
+  /** The longest length, at most `length`, at which the state is still known exactly, as if no later token had been added; 0 at worst. */
   keepable(length: number): number;
-  /** Goes back to a length that `keepable` returned. */
+  /** Cuts the state to a length that `keepable` returned. */
   cutTo(length: number): void;
-  /** Gives back pages that are reserved only. */
+  /** Releases the pages of positions that are reserved but not committed. */
   dropReserved(): void;
-  /** The longest length, at most `length`, at which `mark` keeps something to go back to. */
+  /** The longest length, at most `length`, at which `mark` can retain the state. */
   markable(length: number): number;
   /**
-   * Keeps what is needed to go back to the present length for as long as it is among the `MAX_MARKS` latest; its pages are
-   * counted like all others.
+   * Retains what is needed to cut back to the present length, for as long as this mark is among the `MAX_MARKS` latest. The
+   * retained pages count in `numBytes`.
    */
   mark(): void;
-  /** The same tokens once more; pages are shared until one of the two writes. hasMarks: of the copy */
+  /** A second state with the same tokens. The two share pages until one of them writes. hasMarks: whether marks are copied too */
   fork(hasMarks: boolean): LayerState;
-  /** What a snapshot's header says of it; its `kind` tells who can read it (absent: keys and values). */
+  /** The state's entry in a snapshot's header. Its `kind` names the reader; without one it is keys and values. */
   describe(): Readonly<Record<string, unknown>>;
-  /** Its pages in the order of a snapshot. */
+  /** The state's pages in the order in which a snapshot stores them. */
   savedPages(): Iterable<SavedPage>;
-  /** Gives every page back. */
+  /** Releases every page. */
   release(): void;
 }
 
-/** Lengths a state can go back to besides those near its end. */
+/** Number of marks that a state keeps. */
 export const MAX_MARKS = 2;

@@ -1,4 +1,4 @@
-/** @file How far back the tokens of a layer look: all the way, or over a sliding window. */
+/** @file Which earlier tokens a layer's queries attend to: all of them, or those of a sliding window. */
 
 export class Reach {
   /** Positions a token attends to, its own included; 0 for all. */
@@ -8,22 +8,22 @@ export class Reach {
     this.slidingWindow = slidingWindow;
   }
 
-  /** The first position that the query at `position` attends to; no later query looks further back. */
+  /** The first position that the query at `position` attends to. Later queries never attend to earlier positions than this. */
   firstKey(position: number): number {
     return this.slidingWindow > 0 ? Math.max(0, position - this.slidingWindow + 1) : 0;
   }
 
-  /** The page with that position. */
+  /** Index of the page that holds the first position the query at `position` attends to. */
   firstPage(position: number, pageTokens: number): number {
     return Math.floor(this.firstKey(position) / pageTokens);
   }
 
-  /** Pages that are there with `reserved` positions made present, of which `committed` are part of the sequence. */
+  /** Pages that exist when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
   numPages(committed: number, reserved: number, pageTokens: number): number {
     return Math.ceil(reserved / pageTokens) - this.firstPage(committed, pageTokens);
   }
 
-  /** Most pages of a sequence of `length` tokens between steps, wherever its window begins inside a page. */
+  /** The most pages that a sequence of `length` tokens has between steps, wherever in a page its sliding window begins. */
   mostPages(length: number, pageTokens: number): number {
     const all = Math.ceil(length / pageTokens);
     return this.slidingWindow > 0 ? Math.min(all, Math.ceil(this.slidingWindow / pageTokens) + 1) : all;

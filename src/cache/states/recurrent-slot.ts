@@ -1,4 +1,4 @@
-/** @file A state of fixed size as part of a cache and of a snapshot. */
+/** @file How a state of fixed size is created for a cache and restored from a snapshot. */
 import type { PagePool } from "../page-pool.ts";
 import { RecurrentState } from "./recurrent-state.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
@@ -8,7 +8,7 @@ export const recurrentKind: StateKind = {
   pageBytes: ({ numBytes }, length) => (length > 0 ? (numBytes as number) : 0),
 };
 
-/** group: of its pages, see `PageStorage.allocate` */
+/** group: page group of this state, see `PageStorage.allocate` */
 export function recurrentSlot(numBytes: number, group: number, pool: PagePool): StateSlot {
   const create = (): RecurrentState => new RecurrentState(numBytes, group, pool);
   return {

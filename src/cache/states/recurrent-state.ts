@@ -1,9 +1,9 @@
 /**
- * @file A state of fixed size that every token replaces, one page for each position that may be wanted again.
+ * @file A recurrent state of fixed size, which every token replaces. One page is kept for each position that may be needed again.
  *
- * A step reads the page of its first position and writes the page of the position after its last token, so steps may run ahead
- * and be dropped, and forks never write into each other's pages. A step over a page end of the cache writes the state there
- * too: prompts are shared, cut and marked at page ends.
+ * A step reads the page of its first position and writes a new page for the position after its last token. So steps that ran ahead
+ * can be dropped, and forks never overwrite each other's pages. A step that passes the end of a KV page also writes the state of
+ * that position, because prompts are shared, cut and marked at page ends.
  */
 import { assert } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
@@ -11,7 +11,7 @@ import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
 import { type LayerState, MAX_MARKS, type MissingPage, type SavedPage } from "./layer-state.ts";
 
-/** What a snapshot's header says of such a state. */
+/** The state's entry in a snapshot's header. */
 export interface RecurrentDescription {
   readonly kind: "recurrent";
   readonly numBytes: number;
@@ -21,7 +21,7 @@ export class RecurrentState implements LayerState {
   readonly pageBytes: number;
   readonly #group: number;
   readonly #pool: PagePool;
-  /** By position: the state after so many tokens. */
+  /** Pages by number of tokens: the state after that many tokens. */
   readonly #pages: Map<number, PageAddress>;
   #length: number;
   #marks: readonly number[] = [];
@@ -38,14 +38,14 @@ export class RecurrentState implements LayerState {
     return this.#pages.size * this.pageBytes;
   }
 
-  /** The page with the state before the token at `position`; 0 for the state before all tokens, which is all zeros. */
+  /** The page with the state before the token at `position`. 0 stands for the state before all tokens, which is all zeros. */
   at(position: number): PageAddress {
     const address = this.#pages.get(position) ?? 0;
     assert(address !== 0 || position === 0, `the state before position ${position} is gone`);
     return address;
   }
 
-  /** Where a step over positions [start, end) leaves its state: pages by the number of tokens they stand for, ascending. */
+  /** The pages that a step over positions [start, end) writes, by the number of tokens whose state they hold, ascending. */
   targets(start: number, end: number): (readonly [tokens: number, address: PageAddress])[] {
     return [...this.#pages].filter(([tokens]) => tokens > start && tokens <= end).sort((a, b) => a[0] - b[0]);
   }
@@ -60,7 +60,7 @@ export class RecurrentState implements LayerState {
       numBytes: this.pageBytes,
       group: this.#group,
       replaces: 0,
-      place: (address) => {
+      install: (address) => {
         this.#pages.set(tokens, address);
         return () => void this.#pages.delete(tokens);
       },
@@ -116,7 +116,7 @@ export class RecurrentState implements LayerState {
     yield { address: this.at(this.#length), numBytes: this.pageBytes, blank: () => {} };
   }
 
-  /** Takes over the page of a restored state; `length` tokens are then part of it. */
+  /** Ends a restore: `address` holds the state after `length` tokens. */
   adopt(length: number, address: PageAddress): void {
     this.#length = length;
     if (length > 0) this.#pages.set(length, address);

@@ -1,10 +1,9 @@
 /**
- * @file Which positions of a layer have 16-bit copies beside their codes: the first tokens (attention sinks, arXiv 2309.17453)
- * and the most recent ones (the residual window of KIVI, arXiv 2402.02750). This is the one place of the rule.
+ * @file Which positions of a layer have 16-bit copies beside their codes: the first tokens (attention sinks, arXiv 2309.17453) and
+ * the most recent ones (the residual window of KIVI, arXiv 2402.02750). All code that needs this rule asks this class.
  *
- * Copies lie in small pages of their own. Pages of the sinks stay; pages of the window are given back once no query to come
- * can read them. The query at position i reads copies of positions below `sinks` and of (i − window, i], as far as its sliding
- * window reaches.
+ * The copies have small pages of their own. Pages of sinks stay; a page of the window is released once no later query can read it.
+ * The query at position i reads the copies of positions below `sinks` and of (i − window, i], as far as its sliding window reaches.
  */
 import type { PageLayout } from "../../quant/page-layout.ts";
 import type { Reach } from "./reach.ts";
@@ -13,7 +12,7 @@ export class ResidualWindow {
   readonly sinks: number;
   readonly window: number;
   readonly layout: PageLayout;
-  /** Pages that hold sinks. */
+  /** Number of pages that hold sinks. */
   readonly sinkPages: number;
   readonly #reach: Reach;
 
@@ -25,19 +24,19 @@ export class ResidualWindow {
     this.sinkPages = Math.ceil(sinks / layout.pageTokens);
   }
 
-  /** Whether appends write copies into the page that begins at position `pageStart`. */
+  /** Whether an append writes copies into the page that begins at position `pageStart`. */
   isWritten(pageStart: number): boolean {
     return this.window > 0 || pageStart < this.sinks;
   }
 
-  /** The first page that the query at `length` can reach. */
+  /** The first page that the query at position `length` can reach. */
   firstReachable(length: number): number {
     return this.#reach.firstPage(length, this.layout.pageTokens);
   }
 
   /**
-   * The first position whose copy stays once `length` tokens are committed, sinks aside: the beginning of the page with the
-   * first position that the query at `length` reads.
+   * The first position of the window whose copy is kept when `length` tokens are committed: the start of the page that holds the
+   * first position which the query at `length` reads.
    */
   startAt(length: number): number {
     if (this.window === 0) return length;
@@ -46,18 +45,18 @@ export class ResidualWindow {
     return Math.max(first, this.firstReachable(length)) * pageTokens;
   }
 
-  /** Whether a query at position `query` reads the copy of `key`. copiesFrom: `KvState.residualStart` */
+  /** Whether the query at position `query` reads the copy of position `key`. copiesFrom: see `KvState.residualStart` */
   reads(query: number, key: number, copiesFrom: number): boolean {
     return key < this.sinks || (key > query - this.window && key >= copiesFrom);
   }
 
-  /** Whether the copies from `copiesFrom` on are all that a sequence of `length` tokens would have. */
+  /** Whether the copies from position `copiesFrom` on include all that a sequence of `length` tokens has. */
   isWhole(length: number, copiesFrom: number): boolean {
     if (length === 0 || this.window === 0) return true;
     return copiesFrom <= Math.max(0, length - this.window + 1, this.#reach.firstKey(length));
   }
 
-  /** Indices of the pages with a row below `length` that may be read: those of the sinks, and from `copiesFrom` on. */
+  /** Indices of the pages with a readable row below `length`: pages of sinks, and those that reach past `copiesFrom`. */
   pageIndices(length: number, copiesFrom: number): number[] {
     const { pageTokens } = this.layout;
     const first = this.firstReachable(length);
@@ -67,7 +66,7 @@ export class ResidualWindow {
     });
   }
 
-  /** Pages that are there with `reserved` positions made present, of which `committed` are part of the sequence. */
+  /** Pages that exist when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
   numPages(committed: number, reserved: number): number {
     const present = Math.ceil(reserved / this.layout.pageTokens);
     const first = this.firstReachable(committed);
@@ -77,7 +76,7 @@ export class ResidualWindow {
     return sinks + Math.max(0, present - windowFrom);
   }
 
-  /** Most pages of a sequence of `length` tokens between steps, wherever its window begins inside a page. */
+  /** The most pages that a sequence of `length` tokens has between steps, wherever in a page its window begins. */
   mostPages(length: number): number {
     const windowPages = this.window > 0 ? Math.ceil(this.window / this.layout.pageTokens) + 1 : 0;
     return Math.min(Math.ceil(length / this.layout.pageTokens), this.sinkPages + windowPages);

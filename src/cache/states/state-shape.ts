@@ -3,7 +3,7 @@
 export interface LayerShape {
   readonly numKvHeads: number;
   readonly headDim: number;
-  /** Positions a token attends to, its own included; 0 or absent for all. Pages beyond its reach are given back. */
+  /** Positions a token attends to, its own included; 0 or absent for all. Pages out of reach are released. */
   readonly slidingWindow?: number;
 }
 
@@ -13,7 +13,7 @@ export interface KvShape extends LayerShape {
   readonly slidingWindow: number;
 }
 
-/** A state of fixed size that every token replaces: linear attention, state spaces, short convolutions. */
+/** A state of fixed size that every token replaces, as in linear attention, state space models and short convolutions. */
 export interface RecurrentShape {
   readonly kind: "recurrent";
   readonly numBytes: number;

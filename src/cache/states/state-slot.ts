@@ -1,21 +1,19 @@
-/**
- * @file The place of one state in every sequence of a cache: makes new ones, and reads those of a snapshot back.
- */
+/** @file Creates one of the states of every sequence of a cache, and restores it from a snapshot. */
 import type { PageAddress } from "../page-storage.ts";
 import type { LayerState } from "./layer-state.ts";
 
-/** What a snapshot's header says of a state, before anything of it is believed. */
+/** The entry of a state in a snapshot's header, not yet checked. */
 export type StateDescription = Readonly<Record<string, unknown>>;
 
 export interface StateSlot {
   readonly kind: string;
   create(): LayerState;
-  /** What a sound description should say and does not; null when the state can be restored here. */
+  /** The first field of a well-formed description that does not fit this cache; null when the state can be restored here. */
   mismatch(
     description: StateDescription,
     length: number,
   ): { readonly name: string; readonly want: unknown; readonly got: unknown } | null;
-  /** A state out of the pages of a snapshot. `take` allocates the next page of the file; what it allocated is the state's. */
+  /** Builds a state from the pages of a snapshot. `take` allocates the next page of the file and reads it; the state owns it. */
   restore(
     description: StateDescription,
     length: number,
@@ -23,11 +21,11 @@ export interface StateSlot {
   ): LayerState;
 }
 
-/** What the reader of a file must know of a kind of state to tell a sound header from a damaged one. */
+/** What the reader of a snapshot must know of a kind of state to tell a sound header from a damaged one. */
 export interface StateKind {
   /** Whether the description has all fields of this kind, in range for a sequence of `length` tokens. */
   isSound(description: StateDescription, length: number): boolean;
-  /** Bytes of its pages in the file. */
+  /** Bytes that the state's pages take in the file. */
   pageBytes(description: StateDescription, length: number): number;
 }
 
