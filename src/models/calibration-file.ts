@@ -1,4 +1,4 @@
-/** @file The KV calibration beside a checkpoint: a small safetensors file, its reading and writing (docs/formats/kv-calibration.md). */
+/** @file Reads and writes the KV calibration of a checkpoint, a small safetensors file (docs/formats/kv-calibration.md). */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
@@ -8,9 +8,9 @@ import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import type { LayerCalibration, SideCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
 
-/** The file a checkpoint directory may carry. */
+/** Name of the calibration file in a checkpoint's directory. */
 export const CALIBRATION_FILE = "kv_calibration.safetensors";
-/** Of the file; another one is refused. */
+/** Version of the file format; files of other versions are refused. */
 const CALIBRATION_VERSION = "1";
 
 type Shape = Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim">;
@@ -20,9 +20,9 @@ function invalid(message: string, detail: Record<string, unknown> = {}): never {
 }
 
 /**
- * choice: `off` → none; `auto` → the checkpoint's own file if there is one; otherwise a file name in the checkpoint.
- * fingerprint: of the checkpoint, which the file must name
- * @throws TurboQuantError invalid_file — asked for and absent, made for another model or version, or not of this model's shape
+ * choice: `off` for none; `auto` for the checkpoint's own file if it has one; otherwise a file name in the checkpoint
+ * fingerprint: of the checkpoint; the file must carry the same
+ * @throws TurboQuantError invalid_file — named but absent, or made for another model, version or shape
  */
 export async function loadCalibration(
   source: FileSource,
@@ -100,7 +100,7 @@ async function readLayer(
   return calibration;
 }
 
-/** The bytes of a calibration file. `metadata` goes into the header beside version and fingerprint. */
+/** The bytes of a calibration file. `metadata` goes into the header, beside version and fingerprint. */
 export function writeCalibration(
   layers: readonly LayerCalibration[],
   { numKvHeads, headDim }: Omit<Shape, "numLayers">,
@@ -136,7 +136,10 @@ export function writeCalibration(
   });
 }
 
-/** Ends the fingerprint of a calibrated model: its pages hold keys and values in a space that another calibration misreads. */
+/**
+ * Appended to the fingerprint of a calibrated model: its pages hold mapped keys and values, which another calibration would
+ * misread.
+ */
 export function calibrationTag(layers: readonly (LayerCalibration | null)[]): string {
   let crc = 0;
   for (const layer of layers) {

@@ -5,8 +5,8 @@ import { layoutOf, tensorSpecs } from "./layout.ts";
 import type { ModelConfig } from "./model-config.ts";
 
 /**
- * Only headers are looked at, so that a mismatch is said before gigabytes are read. Tensors that the model does not use are
- * ignored, as Transformers does (a tied head saved twice, rope buffers).
+ * Looks at headers only, so that a mismatch is reported before gigabytes are read. Tensors that the model does not use are
+ * ignored, as in Transformers (a tied head saved twice, rope buffers).
  *
  * name: of the checkpoint, for messages
  * @throws TurboQuantError invalid_file — a tensor is missing or has another shape

@@ -1,10 +1,10 @@
-/** @file A tensor of a checkpoint as a backend loads it, checked for shape and finiteness on the way. */
+/** @file Reads a tensor of a checkpoint for a backend, and checks its shape and that all values are finite. */
 import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { weightFormat } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 
-/** @throws TurboQuantError invalid_file — absent, not a matrix or vector, or with a NaN or infinity */
+/** @throws TurboQuantError invalid_file — absent, neither matrix nor vector, or with a NaN or infinity */
 export async function readWeight(checkpoint: Checkpoint, name: string): Promise<WeightPart> {
   const info = (await checkpoint.tensors()).get(name);
   if (!info) {

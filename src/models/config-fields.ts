@@ -10,19 +10,19 @@ export class ConfigFields {
   readonly #file: string;
   readonly #path: string;
 
-  /** file: for messages · path: of this object within the file, e.g. `rope_scaling.` */
+  /** file: for messages · path: where this object lies in the file, e.g. `rope_scaling.` */
   constructor(json: Json, file: string, path = "") {
     this.#json = json;
     this.#file = file;
     this.#path = path;
   }
 
-  /** null counts as absent, as in Transformers. */
+  /** Whether the field has a value; null counts as absent, as in Transformers. */
   has(name: string): boolean {
     return this.raw(name) !== undefined;
   }
 
-  /** True also for an explicit null, where that differs from leaving the field out. */
+  /** Whether the field is in the file, even as null. A few fields mean different things when null and when left out. */
   mentions(name: string): boolean {
     return Object.hasOwn(this.#json, name);
   }
@@ -66,7 +66,7 @@ export class ConfigFields {
     return new ConfigFields(value as Json, this.#file, `${this.#path}${name}.`);
   }
 
-  /** Token ids: one, a list, or none, which null and an empty list say. fallback: of a file that leaves the field out */
+  /** Token ids, written as one number, a list, or null or an empty list for none. fallback: when the file has no such field */
   tokenIds(name: string, fallback?: number): number[] {
     const value = this.mentions(name) ? this.raw(name) : fallback;
     const ids = value === undefined ? [] : tokenIdsOf(value);
@@ -74,7 +74,7 @@ export class ConfigFields {
     return ids;
   }
 
-  /** The error for a field whose value is not what it should be. */
+  /** The error for a field with a wrong value. */
   invalid(name: string, expected: string): TurboQuantError {
     const value = this.raw(name);
     const got = value === undefined ? "nothing" : JSON.stringify(value).slice(0, 80);

@@ -1,4 +1,4 @@
-/** @file A checkpoint's config.json as the numbers the decoder needs, every field checked. */
+/** @file Parses and checks a checkpoint's config.json. */
 import { TurboQuantError } from "../errors.ts";
 import { QUANTIZED_ADVICE } from "../formats/safetensors-header.ts";
 import { checkHeadDim } from "../quant/head-dim.ts";
@@ -10,7 +10,7 @@ import { contextLengthOf, parseRopeConfig } from "./rope-config.ts";
 
 export type { ModelConfig } from "./model-config.ts";
 
-// Limits reject damaged files before they become allocations. Each is far above any published model.
+// Limits keep a damaged file from causing huge allocations. Each is far above any published model.
 const MAX_WIDTH = 2 ** 20;
 const MAX_LAYERS = 1024;
 const MAX_HEADS = 4096;
@@ -21,8 +21,8 @@ const DEFAULT_SLIDING_WINDOW = 4096;
 
 /**
  * json: the parsed config.json, in the spelling of Transformers 4 or 5 · fileName: for messages
- * @throws TurboQuantError invalid_file — a field is absent, of a wrong type or out of range; unsupported — a model type
- *   or feature that the decoder does not have
+ * @throws TurboQuantError invalid_file — a field is absent, of a wrong type or out of range; unsupported — a model type or
+ * feature that the decoder does not have
  */
 export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -38,7 +38,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
   const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS);
   const { defaults } = family;
-  // null is as many as query heads, also where the class's default is another number.
+  // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
   const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
   const numKvHeads = config.integer("num_key_value_heads", 1, numHeads, ownKvHeads);
   if (numHeads % numKvHeads !== 0)
@@ -67,7 +67,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   };
 }
 
-/** What a config of a known family may ask for that the decoder cannot do. */
+/** Refuses features that a config of a known family may ask for and the decoder does not have. */
 function refuseFeatures(config: ConfigFields, family: Family): void {
   const activation = config.string("hidden_act", "silu");
   if (activation !== "silu") throw config.unsupported("hidden_act", 'expected "silu"');
@@ -85,7 +85,7 @@ function refuseFeatures(config: ConfigFields, family: Family): void {
 }
 
 function parseHeadDim(config: ConfigFields, fileName: string, numHeads: number, fallback: number): number {
-  // Qwen3 and Mistral Nemo have head_dim · num_attention_heads ≠ hidden_size, so the explicit field counts.
+  // In Qwen3 and Mistral Nemo head_dim · num_attention_heads ≠ hidden_size, so an explicit head_dim has precedence.
   if (!config.has("head_dim") && !Number.isInteger(fallback))
     throw config.invalid("hidden_size", `a multiple of num_attention_heads (${numHeads}), or an explicit head_dim`);
   const headDim = config.integer("head_dim", 1, MAX_WIDTH, fallback);
@@ -97,7 +97,7 @@ function parseSlidingWindow(config: ConfigFields, family: Family, numLayers: num
   const full = () => 0;
   if (family.slidingWindow === "none") return full;
   const enabled = family.slidingWindow === "all" || config.boolean("use_sliding_window", false);
-  // null means none; a config that leaves the field out relies on Transformers' default.
+  // An explicit null means no sliding window; a config without the field relies on Transformers' default.
   const none = config.mentions("sliding_window") && !config.has("sliding_window");
   const window = enabled && !none ? config.integer("sliding_window", 1, MAX_POSITION, DEFAULT_SLIDING_WINDOW) : 0;
   const types = config.raw("layer_types");

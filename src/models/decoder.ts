@@ -1,4 +1,4 @@
-/** @file The forward pass of a decoder-only transformer, written once against `Ops`: embedding, stages of layers, head. */
+/** @file The forward pass of a decoder-only transformer, written once against `Ops`: embedding, stages of layers, output head. */
 import type { AttentionLayer, Buf, Draw, OnKernel, Ops, Step } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
@@ -16,7 +16,7 @@ export interface DecoderOptions extends WeightOptions {
   readonly calibration?: readonly (LayerCalibration | null)[];
 }
 
-/** Most rows of logits of a warm-up step. */
+/** The largest number of rows of logits in a warm-up step. */
 const WARM_UP_LOGITS = 8;
 
 interface DecoderParts {
@@ -60,8 +60,9 @@ export class Decoder {
   }
 
   /**
-   * The same weights over another cache format; weights are shared, activations are each decoder's own.
-   * calibration: of the new format, identity by default · ops: the same backend, looked at by whoever passes it
+   * A decoder of the same weights with another cache format. Weights are shared; each decoder has its own activations.
+   *
+   * calibration: for the new format, none by default · ops: the same backend, perhaps wrapped by the caller
    * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
    */
   withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = [], ops: Ops = this.ops): Decoder {
@@ -69,14 +70,16 @@ export class Decoder {
     return new Decoder(ops, { config: this.config, layout: this.#layout, weights: this.#weights, kv, calibration });
   }
 
-  /** What attention needs to know of a layer; benchmarks of single operations start from it. */
+  /** Parameters of a layer's attention, for benchmarks of single operations. */
   attentionLayer(layer: number): AttentionLayer {
     return this.#stage.attentionLayers[layer]!;
   }
 
   /**
-   * A cache in this model's format. `budgetBytes` limits the pages of all its sequences together. keepsEveryToken: also of
-   * layers with a sliding window, for those who look at the cache from outside
+   * A cache in this model's format.
+   *
+   * budgetBytes: limit for the pages of all its sequences together · keepsEveryToken: keep pages beyond a sliding window too,
+   * for callers that inspect the cache
    */
   createCache(budgetBytes?: number, keepsEveryToken = false): KvCache {
     const states = stateShapes(this.#layout);
@@ -87,13 +90,13 @@ export class Decoder {
     );
   }
 
-  /** Bytes the weights take on the backend; a tied head is counted once. */
+  /** Bytes the weights take on the backend; a tied head counts once. */
   get weightBytes(): number {
     return this.#weights.numBytes;
   }
 
   /**
-   * Runs one step whose sequences have reserved their positions.
+   * Runs one step, whose positions the sequences have reserved.
    * returns: logits [logitRows.length][vocabSize] f32
    */
   async forward(step: Step): Promise<Float32Array> {
@@ -103,8 +106,8 @@ export class Decoder {
   }
 
   /**
-   * Queues one step whose sequences have reserved their positions, without waiting for it.
-   * returns: logits [logitRows.length][vocabSize], until the next step is queued; null when none are wanted
+   * Queues one step, whose positions the sequences have reserved, and does not wait for it.
+   * returns: logits [logitRows.length][vocabSize], valid until the next step is queued; null without logit rows
    */
   queue(step: Step): Buf | null {
     const { ops, config } = this;
@@ -124,8 +127,9 @@ export class Decoder {
   }
 
   /**
-   * Makes what steps over `cache` need ahead of the first one: the maps of a calibration, and where the backend can, kernels
-   * for one token, for a few, for chunks of up to `chunkTokens` wherever they end before `contextLength`, and for these draws.
+   * Prepares what steps over `cache` need, before the first one: the maps of a calibration and, on backends with kernels to
+   * compile, the kernels for one token, a few tokens, chunks of up to `chunkTokens` at any place before `contextLength`, and
+   * sampling with `draws`.
    * @throws TurboQuantError unsupported — the backend has no kernel for the cache's format
    */
   async warmUp(
@@ -135,9 +139,10 @@ export class Decoder {
     onKernel?: OnKernel,
   ): Promise<void> {
     const most = Math.min(chunkTokens, contextLength);
-    // Tenths of a second for a large layer, which are load time rather than the first token's.
+    // Computing the maps takes tenths of a second for a large layer. They are made here so that the first token does not pay
+    // for it.
     for (const { kv } of this.#stage.attentionLayers) void kv.transforms;
-    // Attention is planned by rows and by keys: the most of both, and the fewest of both, have all its plans between them.
+    // Attention chooses its kernels by the number of rows and of keys. The least and the most of both cover all choices.
     await this.ops.warmUp?.(
       most,
       (rows) => this.#warmUpStep(cache, rows, rows === most ? contextLength - rows : 0, rows === 1 ? draws : []),
@@ -148,8 +153,8 @@ export class Decoder {
   #warmUpStep(cache: KvCache, rows: number, start: number, draws: readonly Draw[]): void {
     const { ops, config } = this;
     const sequence = cache.createSequence();
-    // Logits of several rows are wanted where sequences run side by side, which not everyone does: their kernels stay, the
-    // memory does not.
+    // Kernels for several rows of logits are compiled for callers that run sequences side by side, but the buffer is freed:
+    // most callers never need one of that size.
     if (rows === 1) this.#freeLogits();
     let logits: Buf | null = null;
     this.#stage.withoutAdvancingRopes(() => {
@@ -168,7 +173,7 @@ export class Decoder {
     sequence.release();
   }
 
-  /** Frees activations and what was made of the calibration; no step may follow. Weights live as long as the backend. */
+  /** Frees activations and what was made from the calibration; no step may follow. Weights live as long as the backend. */
   dispose(): void {
     this.#stage.dispose();
     this.#freeLogits();

@@ -1,4 +1,4 @@
-/** @file The model that a config describes: its blocks, layer by layer, and the weights around them. */
+/** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
 import type { StateShape } from "../cache/states/state-shape.ts";
 import { type Branch, matrix, norm, type TensorSpec, type WeightSpec } from "./blocks/block.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -9,7 +9,7 @@ export interface ModelLayout {
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
   readonly finalNorm: WeightSpec;
-  /** null: the head is the embedding. */
+  /** null when the head is tied to the embedding. */
   readonly head: WeightSpec | null;
 }
 
@@ -49,21 +49,21 @@ export function tensorSpecs(layout: ModelLayout): Map<string, TensorSpec> {
   return tensors;
 }
 
-/** Numbers in all tensors of the model; a tied head counts once. */
+/** Number of parameters in all tensors of the model; a tied head counts once. */
 export function numParameters(layout: ModelLayout): number {
   let sum = 0;
   for (const { shape } of tensorSpecs(layout).values()) sum += shape.reduce((product, size) => product * size, 1);
   return sum;
 }
 
-/** What one sequence keeps, in the order of the layers, and the layer that keeps it. */
+/** The states that one sequence keeps, in the order of the layers, each with the layer it belongs to. */
 export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; readonly layer: number }[] {
   return layout.layers.flatMap((branches, layer) =>
     branches.flatMap(({ block }) => (block.state ? { shape: block.state, layer } : [])),
   );
 }
 
-/** f32 values a row of each buffer that steps need: the residual stream, its norm, and what blocks ask for. */
+/** f32 values a row takes in each buffer of a step: the residual stream, its norm, and the scratch of all blocks. */
 export function bufferWidths(layout: ModelLayout, hiddenSize: number): Record<string, number> {
   const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
   for (const branches of layout.layers) {

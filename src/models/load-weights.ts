@@ -1,4 +1,4 @@
-/** @file Loads the weights that a layout calls for, in the order of the forward pass, and counts them as it goes. */
+/** @file Loads the weights of a layout in the order of the forward pass, and reports progress. */
 import type { Ops, Weight, WeightPart, WeightType } from "../backends/ops.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { keptType } from "../weights/kept-type.ts";
@@ -7,9 +7,12 @@ import { readWeight } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
 
 export interface WeightOptions {
-  /** `auto`: as stored. The embedding and the head may be kept in another format beside it, see `WeightFormat.embedding`. */
+  /**
+   * Format to keep weights in; `auto` keeps them as stored. Embedding and head may get another format, see
+   * `WeightFormat.embedding`.
+   */
   readonly weights: WeightType | "auto";
-  /** Called after each loaded matrix; `total` is the number of all that will be loaded. */
+  /** Called after each loaded weight; `total` is the number of weights to load. */
   readonly onWeight?: (name: string, done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -24,9 +27,9 @@ export interface LoadedWeights {
   readonly embedding: Weight;
   readonly layers: readonly (readonly LoadedBranch[])[];
   readonly finalNorm: Weight;
-  /** The embedding itself where the head is tied to it. */
+  /** The embedding itself when the head is tied to it. */
   readonly head: Weight;
-  /** Bytes of all of them on the backend; a tied head counts once. */
+  /** Bytes of all weights on the backend; a tied head counts once. */
   readonly numBytes: number;
 }
 
@@ -45,7 +48,7 @@ export async function loadWeights(
     const parts: WeightPart[] = [];
     for (const { name } of tensors) {
       const part = await readWeight(checkpoint, name);
-      // A bias of several projections is one column, so that its parts stack like the rows they belong to.
+      // Biases of stacked projections become columns of width 1, so that they stack like the rows they belong to.
       parts.push(role === "bias" ? { ...part, rows: part.rows * part.cols, cols: 1 } : part);
     }
     const stored = parts.map(({ dtype }) => dtype);

@@ -1,4 +1,4 @@
-/** @file The numbers of a config.json that the engine goes by. */
+/** @file The checked contents of a config.json. */
 import type { RopeConfig } from "./rope.ts";
 
 export interface ModelConfig {
@@ -11,19 +11,19 @@ export interface ModelConfig {
   readonly headDim: number;
   readonly intermediateSize: number;
   readonly rmsNormEps: number;
-  /** The output head is the embedding matrix. */
+  /** Whether the output head is the embedding matrix. */
   readonly tieWordEmbeddings: boolean;
-  /** Tokens the model is meant for, rope scaling included. */
+  /** The context length the model is meant for, rope scaling included. */
   readonly maxPositionEmbeddings: number;
-  /** RMS norm on the heads of Q and K. */
+  /** Whether the heads of Q and K have an RMS norm. */
   readonly qkNorm: boolean;
-  /** Biases of the q, k and v projections. */
+  /** Whether the q, k and v projections have biases. */
   readonly attentionBias: boolean;
-  /** Positions a layer attends to, the own included; 0 for all. */
+  /** Positions a token of the layer attends to, its own included; 0 for all. */
   slidingWindow(layer: number): number;
   readonly rope: RopeConfig;
   readonly bosTokenId: number | null;
-  /** Any of these ends a generation; generation_config.json may say more. */
+  /** Each of these tokens ends a generation; generation_config.json may name more. */
   readonly eosTokenIds: readonly number[];
   readonly padTokenId: number | null;
 }

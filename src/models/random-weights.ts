@@ -1,4 +1,4 @@
-/** @file A checkpoint of random weights in a given shape, so that speed can be measured without a download. */
+/** @file A checkpoint of random weights in a given shape, for measuring speed without a download. */
 import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import { fingerprintOf } from "../formats/checkpoint-fingerprint.ts";
@@ -11,10 +11,10 @@ import type { WeightRole } from "./blocks/block.ts";
 import { parseModelConfig } from "./config.ts";
 import { layoutOf, weightSpecs } from "./layout.ts";
 
-/** One cycle of normal values that every matrix repeats: a prime length, so that rows differ from each other. */
+/** Length of the one cycle of normal values that all matrices repeat. It is prime, so that rows differ from each other. */
 const CYCLE = 1_048_573;
 
-/** N(0, 0.02) in bf16; norms are 1, biases 0. It has a config.json and no tokenizer. */
+/** Matrices are N(0, 0.02) in bf16, norms 1, biases 0. The checkpoint has a config.json and no tokenizer. */
 export class RandomCheckpoint implements Checkpoint {
   readonly name: string;
   readonly container = "random";
@@ -23,7 +23,10 @@ export class RandomCheckpoint implements Checkpoint {
   readonly #tensors = new Map<string, TensorInfo & { readonly role: WeightRole }>();
   readonly #cycle: Uint16Array;
 
-  /** json: a parsed config.json · name: for messages. @throws TurboQuantError invalid_file, unsupported — as `parseModelConfig` */
+  /**
+   * json: a parsed config.json · name: for messages · seed: of the generator
+   * @throws TurboQuantError invalid_file, unsupported — as `parseModelConfig`
+   */
   constructor(json: unknown, name: string, seed = 1) {
     this.name = name;
     this.files = new MemorySource({ "config.json": JSON.stringify(json) }, name);

@@ -1,4 +1,4 @@
-/** @file The model types we run, and what the others would need. */
+/** @file The registry of supported model types, and what unsupported ones would need. */
 import { TurboQuantError } from "../errors.ts";
 import type { Family } from "./families/family.ts";
 import { llama } from "./families/llama.ts";
@@ -10,7 +10,7 @@ const known: Family[] = [llama, mistral, qwen2, qwen3];
 
 export const families: readonly Family[] = known;
 
-/** Adds a family of one's own; checkpoints of its model type load from now on. The last one registered for a type counts. */
+/** Adds a family; checkpoints of its model type load from now on. The last one registered for a model type counts. */
 export function registerFamily(family: Family): void {
   const index = known.findIndex(({ modelType }) => modelType === family.modelType);
   if (index >= 0) known[index] = family;
@@ -21,7 +21,7 @@ const MOE = "mixture-of-experts layers";
 const MLA = "multi-head latent attention (MLA)";
 const HYBRID = "hybrid state-space or linear-attention layers";
 
-/** Model types that people will try, by the first pattern that matches. */
+/** Unsupported model types that people are likely to try, with what they need. The first matching pattern counts. */
 const missing: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/^(deepseek_v[23]|deepseek_v32|kimi_k2|glm_moe_dsa|longcat_flash)/, `${MLA} and ${MOE}`],
   [/^(minicpm3|deepseek_vl_v2)/, MLA],
@@ -54,12 +54,12 @@ const missing: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/(_vl|vision|llava|mllama|pixtral|idefics|paligemma|internvl|mistral3|audio|omni)/, "image or audio inputs"],
 ];
 
-/** What a model type that we do not run would need; undefined for one nobody has described. */
+/** What an unsupported model type would need; undefined for a type without an entry. */
 export function requirementsOf(modelType: string): string | undefined {
   return missing.find(([pattern]) => pattern.test(modelType))?.[1];
 }
 
-/** @throws TurboQuantError unsupported — says what the model type would need, and which ones run */
+/** @throws TurboQuantError unsupported — names what the model type would need, and the types that are supported */
 export function familyOf(modelType: string, file: string): Family {
   const family = families.find((candidate) => candidate.modelType === modelType);
   if (family) return family;

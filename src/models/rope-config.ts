@@ -1,15 +1,15 @@
-/** @file Reads the rope parameters of a config.json, in the spelling of Transformers 4 and of 5. */
+/** @file Parses the rope parameters of a config.json, in the spelling of Transformers 4 or 5. */
 import type { ConfigFields } from "./config-fields.ts";
 import { type RopeConfig, yarnAttentionFactor } from "./rope.ts";
 
-/** The default of every family we run. */
+/** rope_theta where a config leaves it out, the same for every supported family. */
 const DEFAULT_THETA = 10_000;
 
 const MAX_POSITION = 2 ** 30;
 
 /**
- * Transformers 5: `rope_parameters` {rope_type, rope_theta, …}. Transformers 4: `rope_theta` beside `rope_scaling`
- * {rope_type or type, …}. Where a file carries both, the newer one counts.
+ * Transformers 5 writes `rope_parameters` {rope_type, rope_theta, …}; Transformers 4 writes `rope_theta` beside `rope_scaling`
+ * {rope_type or type, …}. In a file with both, the newer spelling counts.
  *
  * maxPosition: max_position_embeddings as in the file
  */
@@ -39,7 +39,7 @@ export function parseRopeConfig(config: ConfigFields, maxPosition: number): Rope
     case "linear":
       return { type: "linear", theta, factor: factor() };
     case "dynamic":
-      // As Transformers: the growth is relative to max_position_embeddings, not to a field of its own.
+      // As in Transformers, the growth is relative to max_position_embeddings and not to a field of rope_scaling.
       return { type: "dynamic", theta, factor: factor(), originalMaxPosition: maxPosition };
     case "yarn":
       return parseYarn(fields, theta, maxPosition);
@@ -67,7 +67,7 @@ export function parseRopeConfig(config: ConfigFields, maxPosition: number): Rope
 
 function parseYarn(fields: ConfigFields, theta: number, maxPosition: number): RopeConfig {
   const originalMaxPosition = fields.integer("original_max_position_embeddings", 1, MAX_POSITION, maxPosition);
-  // Some configs give only both lengths and leave their ratio to the reader.
+  // Some configs give both lengths and no factor; the factor is then their ratio.
   const factor = fields.number("factor", 1, 1e6, Math.max(1, maxPosition / originalMaxPosition));
   const betaFast = fields.number("beta_fast", 1e-6, 1e6, 32);
   const betaSlow = fields.number("beta_slow", 1e-6, 1e6, 1);
@@ -90,14 +90,14 @@ function parseYarn(fields: ConfigFields, theta: number, maxPosition: number): Ro
   };
 }
 
-/** Tokens a model with this rope is meant for. */
+/** The context length that a model with this rope is meant for. */
 export function contextLengthOf(rope: RopeConfig, maxPosition: number): number {
   switch (rope.type) {
-    // Both keep the trained length in max_position_embeddings and multiply what can be reached.
+    // For these, max_position_embeddings is the length of training, which the factor extends.
     case "linear":
     case "dynamic":
       return Math.floor(maxPosition * rope.factor);
-    // Some files give the extended length, some the trained one.
+    // Some files state the extended length in max_position_embeddings, others the length of training.
     case "yarn":
       return Math.max(maxPosition, Math.floor(rope.originalMaxPosition * rope.factor));
     default:

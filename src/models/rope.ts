@@ -1,8 +1,8 @@
 /**
- * @file Rotary position frequencies and their published scalings.
+ * @file Rotary position embedding: frequencies and their published scalings.
  *
- * Sources: RoFormer (arXiv 2104.09864); linear interpolation (arXiv 2306.15595); NTK-aware and YaRN (arXiv 2309.00071);
- * the Llama 3.1 report (arXiv 2407.21783). Names of the parameters as in Transformers' config.json.
+ * Sources: RoFormer (arXiv 2104.09864); linear interpolation (arXiv 2306.15595); NTK-aware and YaRN (arXiv 2309.00071); the
+ * Llama 3.1 report (arXiv 2407.21783). Parameters are named as in Transformers' config.json.
  */
 import type { Rope } from "../backends/ops.ts";
 
@@ -13,7 +13,7 @@ export type RopeConfig =
       readonly type: "dynamic";
       readonly theta: number;
       readonly factor: number;
-      /** Context of training; the base grows beyond it. */
+      /** Context length of training; the rotary base grows when a sequence gets longer. */
       readonly originalMaxPosition: number;
     }
   | {
@@ -21,12 +21,15 @@ export type RopeConfig =
       readonly theta: number;
       readonly factor: number;
       readonly originalMaxPosition: number;
-      /** Rotations within the original context above which a pair is left alone, and below which it is interpolated. */
+      /**
+       * A pair with more than `betaFast` rotations within the original context is not scaled; one with fewer than `betaSlow` is
+       * interpolated fully.
+       */
       readonly betaFast: number;
       readonly betaSlow: number;
-      /** Multiplies cos and sin. */
+      /** Factor on cos and sin. */
       readonly attentionFactor: number;
-      /** Round the borders of the ramp to whole pairs. */
+      /** Whether the two borders of the ramp are rounded to whole pairs. */
       readonly truncate: boolean;
     }
   | {
@@ -38,14 +41,14 @@ export type RopeConfig =
       readonly originalMaxPosition: number;
     };
 
-/** A rope and the sequence length up to which it holds (Infinity unless the scaling is dynamic). */
+/** A rope, and the sequence length up to which it is valid (Infinity unless the scaling is dynamic). */
 export interface RopeUpTo {
   readonly rope: Rope;
   readonly upTo: number;
 }
 
 /**
- * seqLen: longest position + 1 of the sequence so far; matters for dynamic scaling only
+ * seqLen: longest position + 1 of the sequence so far; only dynamic scaling depends on it
  * returns: invFreq [headDim / 2] f64 in radians a token
  */
 export function ropeFor(config: { readonly headDim: number; readonly rope: RopeConfig }, seqLen: number): RopeUpTo {
@@ -62,7 +65,7 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
       return fixed(plain.map((f) => f / rope.factor));
     case "dynamic": {
       const length = Math.max(seqLen, rope.originalMaxPosition);
-      // The exponent makes the slowest pair reach exactly as far at `length` as it did at the trained length.
+      // The exponent d / (d − 2) makes the slowest pair turn as far at `length` as it did at the length of training.
       const growth = (rope.factor * length) / rope.originalMaxPosition - (rope.factor - 1);
       const theta = rope.theta * growth ** (headDim / (headDim - 2));
       return { rope: { invFreq: inverseFrequencies(theta, headDim), attentionFactor: 1 }, upTo: length };
@@ -80,13 +83,13 @@ function inverseFrequencies(theta: number, headDim: number): Float64Array {
 
 function yarn(plain: Float64Array, rope: Extract<RopeConfig, { type: "yarn" }>): Float64Array {
   const headDim = plain.length * 2;
-  /** The (fractional) pair that turns `rotations` times within the original context. */
+  /** The (fractional) index of the pair that makes `rotations` full turns within the original context. */
   const pairOf = (rotations: number) =>
     (headDim * Math.log(rope.originalMaxPosition / (rotations * 2 * Math.PI))) / (2 * Math.log(rope.theta));
   const [fast, slow] = [pairOf(rope.betaFast), pairOf(rope.betaSlow)];
   const low = Math.max(rope.truncate ? Math.floor(fast) : fast, 0);
   let high = Math.min(rope.truncate ? Math.ceil(slow) : slow, headDim - 1);
-  // A ramp of no width would divide by zero.
+  // A ramp of width 0 would divide by zero.
   if (low === high) high += 0.001;
   return plain.map((f, pair) => {
     const interpolated = Math.min(Math.max((pair - low) / (high - low), 0), 1);
@@ -95,7 +98,7 @@ function yarn(plain: Float64Array, rope: Extract<RopeConfig, { type: "yarn" }>):
 }
 
 function llama3(f: number, rope: Extract<RopeConfig, { type: "llama3" }>): number {
-  /** Rotations within the original context. */
+  /** Full turns of this pair within the original context. */
   const rotations = (rope.originalMaxPosition * f) / (2 * Math.PI);
   if (rotations > rope.highFreqFactor) return f;
   if (rotations < rope.lowFreqFactor) return f / rope.factor;
@@ -103,7 +106,7 @@ function llama3(f: number, rope: Extract<RopeConfig, { type: "llama3" }>): numbe
   return ((1 - smooth) * f) / rope.factor + smooth * f;
 }
 
-/** YaRN's default for the factor on cos and sin: softmax temperature for a context `factor` times longer. */
+/** YaRN's default factor on cos and sin, a softmax temperature for a context `factor` times longer. */
 export function yarnAttentionFactor(factor: number, mscale = 1): number {
   return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }

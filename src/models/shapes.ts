@@ -39,7 +39,7 @@ function qwen2(shape: Sizes, tied: boolean) {
   };
 }
 
-/** Llama 3.1 and 3.2 stretch a context of 8,192 by `factor`. */
+/** Llama 3.1 and 3.2 extend a context of 8,192 tokens by `factor`. */
 function llama3(shape: Sizes, factor: number, tied: boolean) {
   return {
     model_type: "llama",
@@ -96,7 +96,10 @@ const shapes: Readonly<Record<string, object>> = {
 /** Names that `--shape` takes. */
 export const shapeNames: readonly string[] = Object.keys(shapes);
 
-/** The config.json of a shape. @throws TurboQuantError invalid_argument — no such shape */
+/**
+ * The config.json of a shape.
+ * @throws TurboQuantError invalid_argument — no such shape
+ */
 export function shapeJson(name: string): object {
   const json = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   if (!json) {

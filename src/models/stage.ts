@@ -1,8 +1,8 @@
 /**
- * @file A run of consecutive layers on one backend, with the scratch memory their blocks share.
+ * @file A stage: a run of consecutive layers on one backend, with the scratch memory that their blocks share.
  *
- * A model is a chain of stages that hand on the rows of the residual stream. Today a model is one stage; several memories or
- * devices are several.
+ * A model is a chain of stages that pass on the rows of the residual stream. Today there is one stage; a model spread over
+ * several memories or devices would have several.
  */
 import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
 import type { StateShape } from "../cache/states/state-shape.ts";
@@ -17,7 +17,7 @@ interface RunningBranch {
   readonly block: RunningBlock;
 }
 
-/** A rope by its parameters, and how far the longest sequence has come that it was made for. */
+/** A rope with the parameters it was made from. `upTo` of a dynamic rope grows with the longest sequence so far. */
 interface KnownRope extends RopeUpTo {
   readonly config: RopeConfig;
   readonly headDim: number;
@@ -26,10 +26,10 @@ interface KnownRope extends RopeUpTo {
 export interface StageOptions {
   readonly layers: readonly (readonly LoadedBranch[])[];
   readonly kv: KvSpec;
-  /** By layer; null or absent where a layer has none. */
+  /** One entry for each layer; null or absent without calibration. */
   readonly calibration: readonly (LayerCalibration | null)[];
   readonly normEps: number;
-  /** f32 values a row of each buffer, `normed` among them; the residual stream is the caller's. */
+  /** f32 values a row takes in each buffer, `hidden` and `normed` included. */
   readonly widths: Readonly<Record<string, number>>;
 }
 
@@ -47,7 +47,7 @@ export class Stage {
     this.#normEps = normEps;
     this.#widths = widths;
     const states = new Map<string, number>();
-    /** States are counted by kind, as sequences keep them. */
+    /** Sequences number their states within each kind, so blocks are numbered alike. */
     const nextIndex = ({ kind }: StateShape): number => {
       const index = states.get(kind) ?? 0;
       states.set(kind, index + 1);
@@ -66,12 +66,12 @@ export class Stage {
     );
   }
 
-  /** Attention of the layers that have it, in order. */
+  /** Attention parameters of the layers that have attention, in order. */
   get attentionLayers(): readonly AttentionLayer[] {
     return this.#branches.flatMap(({ block }) => block.attention ?? []);
   }
 
-  /** Begins a step: room for its rows, and on the backend what its operations share. `run` comes after it. */
+  /** Begins a step: makes room for its rows and prepares what the backend's operations share. Must precede `run`. */
   begin(step: Step): void {
     this.#reserveRows(step.tokens.length);
     this.#advanceRopes(step);
@@ -102,20 +102,20 @@ export class Stage {
     return this.#buffers!.get(name)!;
   }
 
-  /** Runs `queue` without letting it move dynamic ropes on: its positions are not those of a real sequence. */
+  /** Calls `queue` and restores the ropes afterwards: the positions of a warm-up step are not those of a real sequence. */
   withoutAdvancingRopes(queue: () => void): void {
     const ropes = this.#ropes.slice();
     queue();
     this.#ropes = ropes;
   }
 
-  /** Frees scratch memory and what blocks keep; weights are the caller's. */
+  /** Frees scratch memory and what blocks allocated; the caller owns the weights. */
   dispose(): void {
     for (const { block } of this.#branches) block.dispose?.();
     this.#freeBuffers();
   }
 
-  /** Makes room for steps of `rows` rows. */
+  /** Makes sure that the buffers hold `rows` rows. */
   #reserveRows(rows: number): void {
     if (this.#buffers && this.#rows >= rows) return;
     this.#freeBuffers();
@@ -125,14 +125,14 @@ export class Stage {
     this.#rows = rows;
   }
 
-  /** Layers with the same rope share its angles. */
+  /** Index of the rope with these parameters; layers with equal parameters share one. */
   #ropeIndex(config: RopeConfig, headDim: number): number {
     const known = this.#ropes.findIndex((rope) => rope.config === config && rope.headDim === headDim);
     if (known >= 0) return known;
     return this.#ropes.push({ config, headDim, ...ropeFor({ headDim, rope: config }, 0) }) - 1;
   }
 
-  /** Dynamic NTK scaling depends on the longest position so far; every other kind is made once. */
+  /** Makes dynamic NTK ropes anew when a sequence got longer than before. All other ropes never change. */
   #advanceRopes(step: Step): void {
     let longest = 0;
     for (const span of step.spans) longest = Math.max(longest, span.start + span.count);

@@ -1,6 +1,7 @@
 /**
- * @file Multi-head attention with grouped KV heads over the coded cache: q|k|v in one product, norms of heads, RoPE, append,
- * attend, output projection.
+ * @file Multi-head attention with grouped KV heads over the coded cache: one product for q
+ * k
+ * v, norms of heads, RoPE, append, attend, output projection.
  */
 import type { AttentionLayer } from "../../backends/ops.ts";
 import { layerCache } from "../../cache/layer-cache.ts";
@@ -15,15 +16,15 @@ export interface AttentionShape {
   readonly headDim: number;
   /** Positions a token attends to, its own included; 0 for all. */
   readonly slidingWindow: number;
-  /** Biases of the q, k and v projections. */
+  /** Whether the q, k and v projections have biases. */
   readonly hasBias: boolean;
-  /** RMS norm with learned weights on each head of Q and K, before RoPE. */
+  /** Whether each head of Q and K has an RMS norm with learned weights before RoPE. */
   readonly qkNorm: boolean;
   readonly normEps: number;
   readonly rope: RopeConfig;
 }
 
-/** prefix: of the tensors' names, e.g. `model.layers.0.self_attn.` */
+/** prefix: beginning of the tensors' names, e.g. `model.layers.0.self_attn.` */
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, hasBias, qkNorm, normEps, rope } = shape;
   const queryWidth = numHeads * headDim;

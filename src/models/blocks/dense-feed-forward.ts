@@ -1,7 +1,7 @@
-/** @file The gated feed-forward of Llama and most models since: down(silu(gate·x) ⊙ up·x). (Shazeer, arXiv 2002.05202) */
+/** @file The gated feed-forward block of Llama and most later models: down(silu(gate·x) ⊙ up·x) (Shazeer, arXiv 2002.05202). */
 import { type Block, stackedMatrix } from "./block.ts";
 
-/** prefix: of the tensors' names, e.g. `model.layers.0.mlp.` · intermediateSize: rows of gate and of up */
+/** prefix: beginning of the tensors' names, e.g. `model.layers.0.mlp.` · intermediateSize: rows of gate and of up */
 export function denseFeedForward(prefix: string, hiddenSize: number, intermediateSize: number): Block {
   return {
     weights: {

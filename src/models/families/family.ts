@@ -1,27 +1,30 @@
-/** @file What distinguishes the families that run on our one decoder. */
+/** @file The differences between model families that the decoder supports. */
 import type { Branch } from "../blocks/block.ts";
 import type { ModelConfig } from "../model-config.ts";
 
 export interface Family {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** RMS norm on each head of Q and K before RoPE. */
+  /** Whether each head of Q and K has an RMS norm before RoPE. */
   readonly qkNorm: boolean;
   /**
-   * Biases in attention: `always` on q, k and v; `never`; or `configurable`, where the config's `attention_bias` puts
-   * them on q, k, v and the output projection together.
+   * Biases in attention: `always` on q, k and v; `never`; or `configurable`: where the config says `attention_bias`, on q, k, v
+   * and the output projection.
    */
   readonly attentionBias: "always" | "never" | "configurable";
   /**
-   * How the config describes sliding-window layers: `none`; `all` layers when `sliding_window` is set; or `upper` layers
-   * from `max_window_layers` on when `use_sliding_window` is true. `layer_types` overrides the latter.
+   * Which layers have a sliding window: `none`; `all` when `sliding_window` is set; or `upper`, those from `max_window_layers`
+   * on when `use_sliding_window` is true. The config's `layer_types` overrides `upper`.
    */
   readonly slidingWindow: "none" | "all" | "upper";
-  /** Fields a config may leave out, as the defaults of Transformers' config class. An explicit null is none, or derived. */
+  /**
+   * Values for fields that a config leaves out, as in Transformers' config class. An explicit null does not get them: it means
+   * none or a derived value.
+   */
   readonly defaults: {
-    /** All query heads where absent. */
+    /** Absent: as many as query heads. */
     readonly numKvHeads?: number;
-    /** hidden_size over the number of heads where absent. */
+    /** Absent: hidden_size over the number of heads. */
     readonly headDim?: number;
     readonly bosTokenId?: number;
     readonly eosTokenId?: number;

@@ -1,4 +1,4 @@
-/** @file Llama 2 and 3, and the many checkpoints that use their architecture (TinyLlama, SmolLM2, …). */
+/** @file Llama 2 and 3, and the many checkpoints with their architecture (TinyLlama, SmolLM2, …). */
 import type { Family } from "./family.ts";
 import { preNormLayer } from "./pre-norm-layer.ts";
 
