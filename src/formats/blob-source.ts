@@ -1,4 +1,4 @@
-/** @file A checkpoint in Blobs: files picked in a page or kept by its cache. Nothing is read until it is asked for. */
+/** @file A checkpoint in Blobs: files that the user picked in a page, or that the page keeps in its own storage. */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "./file-source.ts";
 
@@ -6,7 +6,7 @@ export class BlobSource implements FileSource {
   readonly name: string;
   readonly #files: ReadonlyMap<string, Blob>;
 
-  /** files: by name inside the checkpoint · name: for messages */
+  /** files: Blobs by file name inside the checkpoint · name: for messages */
   constructor(files: ReadonlyMap<string, Blob>, name = "files") {
     this.name = name;
     this.#files = files;
@@ -38,7 +38,7 @@ export class BlobSource implements FileSource {
     try {
       return new Uint8Array(await blob.slice(start, end).arrayBuffer());
     } catch (cause) {
-      // A picked file that was changed or moved since can no longer be read.
+      // A picked file can no longer be read when it was changed or moved since.
       throw new TurboQuantError(
         "invalid_file",
         `${this.name}/${file}: cannot be read any more (${cause instanceof Error ? cause.message : cause}); pick the folder again`,

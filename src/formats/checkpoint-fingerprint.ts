@@ -1,18 +1,18 @@
-/** @file A cheap identity of a checkpoint: enough to refuse a KV snapshot of another model, not a security check. */
+/** @file A cheap identity of a checkpoint, to refuse a KV snapshot of another model. It gives no protection against forgery. */
 import type { Checkpoint } from "./checkpoint.ts";
 import { isJsonObject } from "./json-file.ts";
 import { sha256Hex } from "./sha256.ts";
 
 /**
- * Fine-tunes share names, shapes and config with their base, so some weights go into the hash too. 64 windows spread
- * evenly by bytes: a change of a tenth of the bytes (LoRA merged into two projections) is missed once in 800.
+ * Fine-tunes share names, shapes and config with their base model, so samples of the weights are hashed too: 64 windows, spread
+ * evenly over the bytes. A change of a tenth of the bytes (LoRA merged into two projections) is missed once in 800.
  */
 const WINDOWS = 64;
 const WINDOW_BYTES = 256;
 /** Fields of config.json that change when a model is merely saved again. */
 const VOLATILE = new Set(["transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache"]);
 
-/** 64 hex digits. Tensors are taken in the order of their names, so shards do not matter. */
+/** 64 hex digits. Tensors are hashed in the order of their names, so the split into shards does not matter. */
 export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">): Promise<string> {
   const sorted = [...(await checkpoint.tensors()).values()].sort((a, b) =>
     a.name < b.name ? -1 : a.name > b.name ? 1 : 0,
@@ -37,7 +37,7 @@ export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">)
   return sha256Hex([new TextEncoder().encode(text), ...(await Promise.all(reads))]);
 }
 
-/** The same value with keys in order and volatile top-level fields left out. */
+/** The same value with sorted keys and without the volatile fields of the top level. */
 function canonical(value: unknown, depth = 0): unknown {
   if (Array.isArray(value)) return value.map((item) => canonical(item, depth + 1));
   if (!isJsonObject(value)) return value;

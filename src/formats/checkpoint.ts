@@ -1,17 +1,17 @@
-/** @file What a model is loaded from, whatever kind of file holds its weights. */
+/** @file The interface that models are loaded through, whatever kind of file holds the weights. */
 import type { WeightType } from "../weights/registry.ts";
 import type { FileSource } from "./file-source.ts";
 
 export interface TensorInfo {
-  /** As Transformers saves it, e.g. `model.layers.3.self_attn.q_proj.weight`. */
+  /** The name Transformers saves it under, e.g. `model.layers.3.self_attn.q_proj.weight`. */
   readonly name: string;
   /** The weight format it is stored in. */
   readonly dtype: WeightType;
   readonly shape: readonly number[];
   readonly numBytes: number;
-  /** The file that holds it. */
+  /** Name of the file that contains it. */
   readonly file: string;
-  /** Known to hold no NaN and no infinity, so that nobody has to look. */
+  /** Set when the tensor is known to have no NaN and no infinity; loading then skips the check. */
   readonly isFinite?: true;
 }
 
@@ -26,31 +26,34 @@ export interface TensorSet {
 }
 
 export interface Checkpoint {
-  /** For messages: the directory, URL or hub id. */
+  /** The directory, URL or hub id, for messages. */
   readonly name: string;
-  /** The kind of file that holds the weights; null where there is none that we read, and a config at most. */
+  /** The kind of weight file, e.g. `safetensors`; null for a checkpoint without weights, such as a config.json alone. */
   readonly container: string | null;
-  /** config.json, files of the tokenizer and of generation: beside the weights, or made of what their file says. */
+  /**
+   * config.json and the tokenizer's and generation's files: stored beside the weights, or generated from the weight file's
+   * metadata.
+   */
   readonly files: FileSource;
   /** The parsed config.json, unchecked. @throws TurboQuantError invalid_file — absent or no JSON */
   config(): Promise<unknown>;
   /**
-   * Reads and checks the headers, once; no weights.
-   * @throws TurboQuantError invalid_file — no weights, truncated or inconsistent; unsupported — a stored type we do not read
+   * Reads and checks the headers of all weight files, once. Reads no weights.
+   * @throws TurboQuantError invalid_file — no weights, truncated or inconsistent; unsupported — a stored type without a reader
    */
   tensors(): Promise<ReadonlyMap<string, TensorInfo>>;
-  /** As `TensorSet.read`. */
+  /** See `TensorSet.read`. */
   read(name: string, start?: number, end?: number): Promise<Uint8Array>;
-  /** Identifies the model: names, shapes, samples of the weights and config.json. Independent of how it is cut into files. */
+  /** Identifies the model by names, shapes, samples of the weights and config.json. The split into files does not matter. */
   fingerprint(): Promise<string>;
 }
 
-/** A kind of file that holds weights. */
+/** A kind of weight file. */
 export interface CheckpointContainer {
   readonly name: string;
-  /** Whether the source has weights of this kind. */
+  /** Whether the source has weight files of this kind. */
   isIn(source: FileSource): Promise<boolean>;
-  /** Absent: the other files of the model lie beside its weights. */
+  /** The model's other files where this kind generates them; absent when they are stored beside the weights. */
   files?(source: FileSource): Promise<FileSource>;
   openTensors(source: FileSource): Promise<TensorSet>;
 }

@@ -1,7 +1,7 @@
-/** @file A checkpoint as a set of named files with ranged reads, whatever holds them. */
+/** @file The interface of a set of named files with ranged reads: a directory, a URL, Blobs or memory. */
 
 export interface FileSource {
-  /** For messages: the directory, URL or hub id. */
+  /** The directory, URL or hub id, for messages. */
   readonly name: string;
   has(file: string): Promise<boolean>;
   /** Size in bytes. @throws TurboQuantError invalid_file when absent */

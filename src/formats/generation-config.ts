@@ -1,11 +1,11 @@
-/** @file generation_config.json: when to stop and how the model's makers sample, merged with config.json. */
+/** @file Reads generation_config.json: which tokens end a generation, and the model's sampling defaults. config.json fills gaps. */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "./file-source.ts";
 import { type JsonObject, readJsonObject } from "./json-file.ts";
 
-/** Sampling defaults as the file states them; absent fields are left to the engine. */
+/** Sampling defaults in the file; for absent fields the engine has its own. */
 export interface SamplingDefaults {
-  /** 0 (greedy) for `do_sample: false`. */
+  /** 0 (greedy) when the file says `do_sample: false`. */
   readonly temperature?: number;
   readonly topK?: number;
   readonly topP?: number;
@@ -14,14 +14,14 @@ export interface SamplingDefaults {
 }
 
 export interface GenerationConfig {
-  /** Every token that ends a generation. */
+  /** Each of these tokens ends a generation. */
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | null;
   readonly padTokenId: number | null;
   readonly sampling: SamplingDefaults;
 }
 
-/** The token ids that config.json gives, used where generation_config.json says nothing. */
+/** Token ids of config.json, used where generation_config.json has none. */
 export interface TokenDefaults {
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | null;
@@ -30,14 +30,17 @@ export interface TokenDefaults {
 
 const FILE = "generation_config.json";
 
-/** Token ids of a field: one, a list, or −1, which is how some files write that there is none. Null for anything else. */
+/** Token ids of a field: a number or a list; −1 is how some files write none. null for anything else. */
 export function tokenIdsOf(value: unknown): number[] | null {
   if (value === -1) return [];
   const ids: unknown[] = Array.isArray(value) ? value : [value];
   return ids.every((id) => Number.isInteger(id) && (id as number) >= 0) ? (ids as number[]) : null;
 }
 
-/** A missing file is no error. @throws TurboQuantError invalid_file — a field of a wrong type or out of range */
+/**
+ * A missing file gives the defaults.
+ * @throws TurboQuantError invalid_file — a field of a wrong type or out of range
+ */
 export async function loadGenerationConfig(source: FileSource, config: TokenDefaults): Promise<GenerationConfig> {
   const json = (await source.has(FILE)) ? await readJsonObject(source, FILE) : {};
   return parseGenerationConfig(json, config, `${source.name}/${FILE}`);
@@ -66,7 +69,7 @@ export function parseGenerationConfig(json: JsonObject, config: TokenDefaults, f
   };
   const doSample = json["do_sample"] ?? null;
   if (doSample !== null && typeof doSample !== "boolean") throw invalid("do_sample", "true or false");
-  // Every field is checked, used or not: a file that is wrong in one place is not to be trusted in another.
+  // Fields are checked even if they are not used: a file with one wrong field may have others.
   const read = {
     temperature: number("temperature", 0, 100) ?? 1,
     topK: number("top_k", 0, 2 ** 24),
@@ -74,7 +77,7 @@ export function parseGenerationConfig(json: JsonObject, config: TokenDefaults, f
     minP: number("min_p", 0, 1),
     repetitionPenalty: number("repetition_penalty", 1e-3, 1e3),
   };
-  // Without do_sample Transformers decodes greedily whatever temperature, top_k, top_p and min_p say.
+  // Without do_sample, Transformers decodes greedily whatever temperature, top_k, top_p and min_p are.
   const { repetitionPenalty } = read;
   const used = doSample ? read : doSample === false ? { temperature: 0, repetitionPenalty } : { repetitionPenalty };
   const eos = tokens("eos_token_id");

@@ -1,17 +1,17 @@
-/** @file A checkpoint behind a URL prefix, read with HTTP range requests. For browsers; works in Node too. */
+/** @file A checkpoint behind a URL, read with HTTP range requests, in browsers and in Node. */
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 import type { FileSource } from "./file-source.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
 
-/** The first request of a file asks for this much, so that small files take one request. */
+/** The first request for a file asks for this many bytes, so that a small file takes only one request. */
 const PROBE_BYTES = 64 * 1024;
-/** Without ranges a file has to be held whole; a browser's ArrayBuffer ends near 2 GiB. */
+/** A server without range support makes us hold the whole file; an ArrayBuffer in a browser ends near 2 GiB. */
 const MAX_WHOLE_FILE_BYTES = 2 ** 31 - 1;
 
 interface OpenFile {
   readonly size: number;
-  /** The beginning of the file, or all of it when the server ignored the range. */
+  /** The beginning of the file, or the whole file when the server ignored the range. */
   readonly head: Uint8Array;
 }
 
@@ -28,7 +28,7 @@ export class HttpSource implements FileSource {
   readonly #options: HttpSourceOptions;
   readonly #files = new Map<string, Promise<OpenFile | null>>();
 
-  /** url: the prefix before file names, absolute or relative to the page · name: for messages */
+  /** url: prefix of the files' URLs, absolute or relative to the page · name: for messages */
   constructor(url: string, options: HttpSourceOptions = {}, name = url) {
     this.#base = url.endsWith("/") ? url : `${url}/`;
     this.#options = options;
@@ -104,13 +104,13 @@ export class HttpSource implements FileSource {
   async #probe(file: string): Promise<OpenFile | null> {
     const response = await this.#fetch(file, 0, PROBE_BYTES);
     if (response.status === 404) return null;
-    // An empty file cannot satisfy any range.
+    // 416 Range Not Satisfiable: no range fits into an empty file.
     if (response.status === 416) return { size: 0, head: new Uint8Array(0) };
     if (response.status === 206) {
       const head = await this.#body(file, response);
       const total = Number(response.headers.get("content-range")?.split("/")[1] ?? Number.NaN);
       if (Number.isSafeInteger(total)) return { size: total, head };
-      // The server does not show Content-Range to pages of other origins; a short answer was the whole file.
+      // Without CORS permission a page cannot see Content-Range. An answer shorter than the range is the whole file.
       if (head.length < PROBE_BYTES) return { size: head.length, head };
       throw new TurboQuantError(
         "invalid_file",

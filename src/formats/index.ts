@@ -1,4 +1,4 @@
-/** @file Checkpoint files: safetensors, generation config, and where they are read from. */
+/** @file Readers of checkpoint files (safetensors, generation config) and of the places they are stored in. */
 export { BlobSource } from "./blob-source.ts";
 export type { Checkpoint, TensorInfo } from "./checkpoint.ts";
 export { type FileSource, readText } from "./file-source.ts";

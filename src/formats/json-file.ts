@@ -1,8 +1,8 @@
-/** @file Reads JSON files of a checkpoint with errors that name file and next step. */
+/** @file Reads JSON files of a checkpoint; errors name the file and the next step. */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "./file-source.ts";
 
-/** The largest tokenizer.json we know is about 35 MB (vocabulary of 262,144); V8 strings end at 512 MB. */
+/** The largest tokenizer.json known to us has 35 MB (a vocabulary of 262,144); V8 strings end at 512 MB. */
 const MAX_JSON_BYTES = 256 * 1024 * 1024;
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -11,7 +11,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** @throws TurboQuantError invalid_file — no JSON, or not UTF-8 */
+/** @throws TurboQuantError invalid_file — not JSON, or not UTF-8 */
 export function parseJson(bytes: Uint8Array, name: string): unknown {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -26,7 +26,10 @@ export function parseJson(bytes: Uint8Array, name: string): unknown {
   }
 }
 
-/** Reads a whole JSON file. @throws TurboQuantError invalid_file — absent, too large or no JSON */
+/**
+ * Reads and parses a JSON file.
+ * @throws TurboQuantError invalid_file — absent, too large or not JSON
+ */
 export async function readJson(source: FileSource, file: string): Promise<unknown> {
   const size = await source.size(file);
   const name = `${source.name}/${file}`;
@@ -40,7 +43,7 @@ export async function readJson(source: FileSource, file: string): Promise<unknow
   return parseJson(await source.read(file, 0, size), name);
 }
 
-/** Reads a JSON file that must hold an object. */
+/** Reads a JSON file that must contain an object. */
 export async function readJsonObject(source: FileSource, file: string): Promise<JsonObject> {
   const value = await readJson(source, file);
   if (isJsonObject(value)) return value;

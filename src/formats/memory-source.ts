@@ -1,4 +1,4 @@
-/** @file A checkpoint held in memory: files picked in a page, tools, tests. */
+/** @file A checkpoint in memory, for files picked in a page, tools and tests. */
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "./file-source.ts";
 

@@ -1,4 +1,4 @@
-/** @file Opens a model's checkpoint: the first kind of file in the registry that its source has. */
+/** @file Opens the checkpoint in a source: the first kind of weight file in the registry that the source contains. */
 import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint, CheckpointContainer, TensorSet } from "./checkpoint.ts";
 import { fingerprintOf } from "./checkpoint-fingerprint.ts";
@@ -6,10 +6,10 @@ import type { FileSource } from "./file-source.ts";
 import { readJson } from "./json-file.ts";
 import { safetensors } from "./safetensors.ts";
 
-/** The kinds there are, in the order in which they are looked for. */
+/** The known kinds of weight files, in the order in which they are looked for. */
 const containers: readonly CheckpointContainer[] = [safetensors];
 
-/** Looks only which files there are: config and headers are read when they are asked for. */
+/** Finds out which files the source has. The config and the headers are read later, on first use. */
 export async function openCheckpoint(source: FileSource): Promise<Checkpoint> {
   for (const container of containers) {
     if (await container.isIn(source)) return new OpenCheckpoint(source, container, await container.files?.(source));

@@ -1,4 +1,4 @@
-/** @file Which file names inside a checkpoint are followed. Names may come from a hostile index file. */
+/** @file Decides which file names inside a checkpoint may be opened. They may come from a hostile index file. */
 
 /** True for a relative path that stays inside the checkpoint: no `..`, no absolute path, no backslash, no control character. */
 export function isSafeFileName(file: string): boolean {

@@ -1,8 +1,8 @@
 /**
- * @file Parses and checks the header of one safetensors file. The header is hostile until checked.
+ * @file Parses and checks the header of one safetensors file. Nothing in it is trusted before it was checked.
  *
- * Layout: u64 LE header length N · N bytes of JSON {name: {dtype, shape, data_offsets: [begin, end]}} · data, to which
- * the offsets are relative. Source: the safetensors format description, github.com/huggingface/safetensors.
+ * Layout: u64 LE header length N · N bytes of JSON {name: {dtype, shape, data_offsets: [begin, end]}} · data, to which the
+ * offsets are relative. Source: the safetensors format description, github.com/huggingface/safetensors.
  */
 import { TurboQuantError } from "../errors.ts";
 import { weightFormat } from "../weights/registry.ts";
@@ -11,28 +11,28 @@ import type { TensorInfo } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
 import { isJsonObject, parseJson } from "./json-file.ts";
 
-/** Spellings of the file's dtypes and the weight formats that they are. */
+/** The file's dtype names with our weight formats. */
 export const DTYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
 export type StoredDtype = (typeof DTYPES)[keyof typeof DTYPES];
 
 export interface StoredTensor extends TensorInfo {
-  /** Where in its file its bytes begin. */
+  /** Where the tensor's bytes begin in the file. */
   readonly offset: number;
 }
 
-/** The limit of the reference implementation; real headers stay below 20 MB. */
+/** The limit of the reference implementation; real headers are below 20 MB. */
 export const MAX_HEADER_BYTES = 100_000_000;
 /** The largest public checkpoints (hundreds of experts a layer) have under 100,000 tensors in all shards together. */
 export const MAX_TENSORS = 500_000;
-/** Weights of language models have one or two dimensions, convolutions up to five. */
+/** Weights of language models have one or two dimensions, and convolutions up to five. */
 const MAX_DIMS = 8;
-/** Names are module paths; this is ten times the longest we have seen. */
+/** Names are module paths; this is ten times the longest known to us. */
 const MAX_NAME_LENGTH = 1024;
 
 /** Bytes before the header. */
 const PREFIX_BYTES = 8;
 
-/** Said of dtypes here and of `quantization_config` in a config.json. */
+/** Advice in the errors for a quantized dtype here and for `quantization_config` in a config.json. */
 export const QUANTIZED_ADVICE =
   "quantized checkpoints are not supported; use the bf16 one of this model with --weights q8";
 const REFETCH = "the file is damaged, copy or download it again";
@@ -43,11 +43,11 @@ function invalid(file: string, what: string, detail: Record<string, unknown> = {
 
 export interface SafetensorsHeader {
   readonly tensors: readonly StoredTensor[];
-  /** Texts that the writer left under `__metadata__`. */
+  /** The file's `__metadata__`. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** @throws TurboQuantError invalid_file — truncated or inconsistent; unsupported — a dtype we do not read */
+/** @throws TurboQuantError invalid_file — truncated or inconsistent; unsupported — a dtype without a reader */
 export async function readSafetensorsHeader(source: FileSource, file: string): Promise<SafetensorsHeader> {
   const path = `${source.name}/${file}`;
   const size = await source.size(file);
@@ -58,7 +58,7 @@ export async function readSafetensorsHeader(source: FileSource, file: string): P
   }
   const prefix = await source.read(file, 0, PREFIX_BYTES);
   const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES);
-  // Lengths above 2^53 lose precision here and are far above the limit anyway.
+  // A length above 2^53 loses precision here, but is far above the limit anyway.
   const headerBytes = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true);
   if (headerBytes > MAX_HEADER_BYTES) {
     throw invalid(
@@ -140,7 +140,7 @@ function parseEntry(
     throw invalid(at, `expected data_offsets [begin, end], got ${JSON.stringify(offsets)?.slice(0, 80)}; ${REFETCH}`);
   }
   const [begin, end] = offsets as [number, number];
-  // As doubles: a product beyond 2^53 is inexact but never equals the size of a file that exists.
+  // The product is a double: beyond 2^53 it is inexact, but then it never equals the size of an existing file.
   const numValues = (shape as number[]).reduce((product, dim) => product * dim, 1);
   const numBytes = matrixBytes(weightFormat(dtype), 1, numValues);
   if (numBytes !== end - begin) {

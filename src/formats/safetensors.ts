@@ -1,4 +1,4 @@
-/** @file Safetensors: one file or shards of a checkpoint, tensors read by range. */
+/** @file Reads safetensors checkpoints, one file or several shards, tensor by tensor. */
 import { TurboQuantError } from "../errors.ts";
 import type { CheckpointContainer, TensorSet } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
@@ -8,10 +8,10 @@ import { MAX_TENSORS, readSafetensorsHeader, type StoredTensor } from "./safeten
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-/** A shard holds 5 GB by convention, so this is 50 TB. */
+/** By convention a shard has up to 5 GB, so this allows 50 TB. */
 const MAX_SHARDS = 10_000;
 
-/** `model.safetensors`, else the shards of `model.safetensors.index.json`. */
+/** Reads `model.safetensors`, or else the shards listed in `model.safetensors.index.json`. */
 export const safetensors: CheckpointContainer = {
   name: "safetensors",
   isIn: async (source) => (await source.has(SINGLE)) || (await source.has(INDEX)),
@@ -22,13 +22,13 @@ export const safetensors: CheckpointContainer = {
 };
 
 export interface SafetensorsFile extends TensorSet {
-  /** Texts of the file's own header. */
+  /** `__metadata__` of the file's header. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
 /**
  * Reads and checks the header of one file.
- * @throws TurboQuantError invalid_file — absent, truncated or inconsistent; unsupported — a dtype we do not read
+ * @throws TurboQuantError invalid_file — absent, truncated or inconsistent; unsupported — a dtype without a reader
  */
 export async function openSafetensors(source: FileSource, file: string): Promise<SafetensorsFile> {
   const { tensors, metadata } = await readSafetensorsHeader(source, file);

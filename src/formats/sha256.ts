@@ -1,14 +1,14 @@
-/** @file SHA-256 (FIPS 180-4). Web Crypto has it too, but not on pages without TLS. */
+/** @file SHA-256 (FIPS 180-4). Browsers offer Web Crypto only on pages with TLS, so we need our own. */
 
-/** Fractional parts of the cube roots of the first 64 primes. */
+/** Round constants: fractional parts of the cube roots of the first 64 primes. */
 const K = new Uint32Array(64);
-/** Fractional parts of the square roots of the first 8 primes. */
+/** Initial hash: fractional parts of the square roots of the first 8 primes. */
 const INITIAL = new Uint32Array(8);
 for (let prime = 2, count = 0; count < 64; prime++) {
   let isPrime = true;
   for (let d = 2; d * d <= prime; d++) if (prime % d === 0) isPrime = false;
   if (!isPrime) continue;
-  // A double keeps 52 bits: 32 of the fraction are safe for roots below 8.
+  // The roots are below 8, so a double's 52 bits leave more than the 32 bits needed of the fraction.
   if (count < 8) INITIAL[count] = (Math.sqrt(prime) % 1) * 2 ** 32;
   K[count++] = (Math.cbrt(prime) % 1) * 2 ** 32;
 }
@@ -16,7 +16,7 @@ for (let prime = 2, count = 0; count < 64; prime++) {
 /** Digest of the concatenated chunks, 64 hex digits. */
 export function sha256Hex(chunks: readonly Uint8Array[]): string {
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-  // Padding: a one bit, zeros, and the length in bits as 64-bit big endian, up to a multiple of 64 bytes.
+  // Padding: a one bit, zeros, and the length in bits as a 64-bit big-endian number, up to a multiple of 64 bytes.
   const padded = new Uint8Array(Math.ceil((length + 9) / 64) * 64);
   let at = 0;
   for (const chunk of chunks) {

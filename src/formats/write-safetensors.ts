@@ -1,4 +1,4 @@
-/** @file Writes a small safetensors file: calibrations, tools, tests. */
+/** @file Writes small safetensors files, for calibrations, tools and tests. */
 import { TurboQuantError } from "../errors.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
@@ -14,7 +14,7 @@ export interface TensorToWrite {
 }
 
 /**
- * The file's bytes. Data begins at a multiple of 8.
+ * The bytes of a safetensors file with these tensors. The data begins at a multiple of 8.
  * @throws TurboQuantError invalid_argument — bytes and shape differ
  */
 export function writeSafetensors(

@@ -2,11 +2,11 @@
 import { TurboQuantError } from "../errors.ts";
 import { isJsonObject } from "../formats/json-file.ts";
 
-/** A message as templates read it; fields keep the names that Transformers and OpenAI use. */
+/** A message as templates see it; field names are those of Transformers and OpenAI. */
 export interface ChatMessage {
   readonly role: string;
   readonly content?: string | null | readonly Readonly<Record<string, unknown>>[];
-  /** Thoughts of the assistant, for models that keep them apart. */
+  /** The assistant's reasoning, for models that keep it apart from the answer. */
   readonly reasoning_content?: string;
   readonly tool_calls?: readonly ToolCall[];
   readonly tool_call_id?: string;
@@ -18,24 +18,24 @@ export interface ToolCall {
   readonly type?: "function";
   readonly function: {
     readonly name: string;
-    /** An object, or its JSON text. */
+    /** The arguments as an object or as JSON text. */
     readonly arguments: Readonly<Record<string, unknown>> | string;
   };
 }
 
 export interface ChatTemplateOptions {
-  /** End with the header of the assistant's turn. Default false. */
+  /** Whether to end with the header of the assistant's turn. Default false. */
   readonly addGenerationPrompt?: boolean;
-  /** Functions on offer, as JSON schema objects. */
+  /** Tools the model may call, as JSON schema objects. */
   readonly tools?: readonly object[];
-  /** Variables of the template itself, such as `enable_thinking`. */
+  /** Further variables that the template knows, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
 type Compiled = import("@huggingface/jinja").Template;
 
 export class ChatTemplate {
-  /** Source text by name; `default` always, `tool_use` sometimes. */
+  /** Template texts by name: `default` always, `tool_use` sometimes. */
   readonly sources: ReadonlyMap<string, string>;
   readonly #variables: Readonly<Record<string, string>>;
   readonly #name: string;
@@ -48,8 +48,8 @@ export class ChatTemplate {
   }
 
   /**
-   * value: the template's text, or a list of {name, template}, as tokenizer_config.json has it · variables: bos_token and
-   * the like · returns null when there is no template
+   * value: the template's text, or a list of {name, template}, as in tokenizer_config.json · variables: bos_token and the like
+   * returns: null when there is no template
    */
   static from(value: unknown, variables: Readonly<Record<string, string>>, name: string): ChatTemplate | null {
     if (value === undefined || value === null) return null;
@@ -70,7 +70,7 @@ export class ChatTemplate {
     return new ChatTemplate(sources, variables, name);
   }
 
-  /** @throws TurboQuantError invalid_argument — the messages are malformed or refused; unsupported — the template itself is */
+  /** @throws TurboQuantError invalid_argument — the messages are malformed or refused; unsupported — the template cannot be parsed */
   async render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
     checkMessages(messages);
     const tools = options.tools && options.tools.length > 0 ? options.tools : null;

@@ -2,21 +2,22 @@
 import { TurboQuantError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../formats/json-file.ts";
 
-/** Splits of text before BPE, by tokenizer class. Published in each model's tokenizer.json. */
+/** How each tokenizer class splits text before BPE, as in the tokenizer.json files of published models. */
 const PATTERNS: Readonly<Record<string, { readonly split: string | null; readonly normalizer: object | null }>> = {
-  // Digits one by one, contractions in any case, words with one leading character of another kind.
+  // Digits stay single, contractions are matched in any case, and a word may begin with one character of another kind.
   Qwen2Tokenizer: {
     split:
       "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
     normalizer: { type: "NFC" },
   },
-  // The byte-level pre-tokenizer has GPT-2's pattern built in.
+  // The byte-level pre-tokenizer itself applies GPT-2's pattern.
   GPT2Tokenizer: { split: null, normalizer: null },
 };
 
 /**
- * vocab: token → id · merges: lines of `left right`, best first, with an optional `#version` line · config: tokenizer_config.json
- * @throws TurboQuantError unsupported — another tokenizer class; invalid_file — entries of a wrong form
+ * vocab: token → id · merges: lines of `left right`, highest priority first, after an optional `#version` line · config:
+ * tokenizer_config.json
+ * @throws TurboQuantError unsupported — another tokenizer class; invalid_file — malformed entries
  */
 export function tokenizerJsonFromMerges(
   vocab: JsonObject,
@@ -103,7 +104,7 @@ function addedTokens(config: JsonObject, name: string): object[] {
   });
 }
 
-/** Texts of bos_token, eos_token and the like, which templates refer to by these names. */
+/** Texts of bos_token, eos_token and so on, by the names that templates use. */
 export function specialTokenTexts(config: JsonObject): Record<string, string> {
   const texts: Record<string, string> = {};
   for (const name of ["bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"]) {

@@ -1,22 +1,23 @@
-/** @file Incremental decoding that never emits half a character. */
+/** @file Decodes tokens one by one, and never emits half a character. */
 
 /**
- * A UTF-8 sequence has at most four bytes, so at most three replacement characters at the end may still turn into one
- * real character (byte-level decoders show an incomplete sequence as one, byte-fallback decoders as one a byte).
+ * A UTF-8 sequence has at most four bytes, so at most three replacement characters at the end can still become a real
+ * character. (Byte-level decoders show an incomplete sequence as one such character, byte-fallback decoders as one for each
+ * byte.)
  */
 const MAX_PENDING = 3;
 const REPLACEMENT = "\ufffd";
 
 /**
- * Decodes a short window of tokens twice, without and with the newest ones, and emits the difference. The window starts
- * one finished token early, because some decoders treat the first token of a text differently (a leading space is dropped).
+ * Decodes the latest tokens twice, without and with the newest one, and emits the difference. The window starts one finished
+ * token early, because some decoders drop the leading space of a text's first token.
  */
 export class TextStream {
   readonly #decode: (ids: readonly number[]) => string;
   #window: number[] = [];
-  /** Tokens of the window that are emitted completely. */
+  /** Number of the window's tokens whose text is completely emitted. */
   #finished = 0;
-  /** Characters of the window's text already emitted. */
+  /** Number of the window's characters that are emitted. */
   #emitted = 0;
 
   constructor(decode: (ids: readonly number[]) => string) {
@@ -42,7 +43,7 @@ export class TextStream {
     return rest;
   }
 
-  /** Everything is emitted: keep the newest tokens as context for the next, forget the ones before. */
+  /** Called when everything is emitted: keeps the newest tokens as context for the next one and forgets the others. */
   #advance(): void {
     this.#window = this.#window.slice(this.#finished);
     this.#finished = this.#window.length;

@@ -1,4 +1,4 @@
-/** @file Text to token ids and back, from a checkpoint's tokenizer files. */
+/** @file Converts text to token ids and back, by a checkpoint's tokenizer files. */
 import { TurboQuantError } from "../errors.ts";
 import { type FileSource, readText } from "../formats/file-source.ts";
 import { type JsonObject, readJsonObject } from "../formats/json-file.ts";
@@ -9,27 +9,31 @@ import { TextStream } from "./text-stream.ts";
 type Backend = import("@huggingface/tokenizers").Tokenizer;
 
 export interface EncodeOptions {
-  /** Add what the tokenizer puts around a text, such as a beginning-of-sequence token. Default true. */
+  /** Whether to add the tokens that belong around a text, such as a beginning-of-sequence token. Default true. */
   readonly addSpecialTokens?: boolean;
 }
 
 export interface DecodeOptions {
-  /** Leave markers such as `<|im_end|>` out of the text. Default false. */
+  /**
+   * Whether to leave markers such as `<
+   * im_end
+   * >` out of the text. Default false.
+   */
   readonly skipSpecialTokens?: boolean;
 }
 
-/** Turns tokens into text as they come. */
+/** Turns tokens into text one by one. */
 export interface DecodeStream {
   /** The text that became certain with this token; empty while a character is incomplete. */
   push(id: number): string;
-  /** What is still held back; an incomplete character ends as U+FFFD. */
+  /** The text that is still held back; an incomplete character becomes U+FFFD. */
   end(): string;
 }
 
 export class Tokenizer {
   /** Largest token id + 1; a model's embedding may have more rows. */
   readonly vocabSize: number;
-  /** Null when the checkpoint has none (base models). */
+  /** null when the checkpoint has none (base models). */
   readonly chatTemplate: ChatTemplate | null;
   readonly #backend: Backend;
   readonly #specialIds: ReadonlySet<number>;
@@ -56,18 +60,18 @@ export class Tokenizer {
     return ids;
   }
 
-  /** Ids outside the vocabulary (padding rows of the embedding) have no text. */
+  /** Ids outside the vocabulary (padding rows of the embedding) become empty text. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecialTokens ?? false;
     const known = Array.from(ids).filter(
       (id) => this.#backend.id_to_token(id) !== undefined && !(skip && this.#specialIds.has(id)),
     );
     if (known.length === 0) return "";
-    // Never "clean up" spaces before punctuation: it would change code, and text already streamed.
+    // Cleaning up spaces before punctuation would change code, and text that was streamed already.
     return this.#backend.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   }
 
-  /** Id of a token by its exact text in the vocabulary. */
+  /** The id of the token with exactly this text in the vocabulary. */
   tokenId(text: string): number | undefined {
     return this.#backend.token_to_id(text);
   }
@@ -83,7 +87,7 @@ export class Tokenizer {
   }
 
   /**
-   * The prompt text of a conversation, special tokens written out; encode it without adding more.
+   * The prompt text of a conversation, with special tokens written out. Encode it with `addSpecialTokens: false`.
    * @throws TurboQuantError unsupported — no chat template; invalid_argument — the template refuses the messages
    */
   async applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
@@ -98,10 +102,10 @@ export class Tokenizer {
 }
 
 /**
- * Reads `tokenizer.json`, or else `vocab.json` and `merges.txt`; and the chat template from `chat_template.jinja` or
+ * Loads `tokenizer.json`, or else `vocab.json` and `merges.txt`, and the chat template in `chat_template.jinja` or
  * `tokenizer_config.json`.
  *
- * @throws TurboQuantError invalid_file — absent or unusable; unsupported — a kind of tokenizer we cannot run
+ * @throws TurboQuantError invalid_file — absent or unusable; unsupported — an unknown kind of tokenizer
  */
 export async function loadTokenizer(source: FileSource): Promise<Tokenizer> {
   const config = (await source.has("tokenizer_config.json"))
@@ -111,7 +115,7 @@ export async function loadTokenizer(source: FileSource): Promise<Tokenizer> {
   const { Tokenizer: BackendTokenizer } = await importBackend();
   let backend: Backend;
   try {
-    // Of the config, the library reads flags of old BERT-like tokenizers and a list that decoding needs as plain strings.
+    // The library's config argument has flags of old BERT-like tokenizers, and one list that it needs as plain strings.
     backend = new BackendTokenizer(json, { clean_up_tokenization_spaces: false, additional_special_tokens: [] });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -130,7 +134,7 @@ export async function loadTokenizer(source: FileSource): Promise<Tokenizer> {
 async function readTokenizerJson(source: FileSource, config: JsonObject): Promise<{ file: string; json: object }> {
   if (await source.has("tokenizer.json")) {
     const json = await readJsonObject(source, "tokenizer.json");
-    // Fields that Python's serializer may leave out when they are null.
+    // Python's serializer may leave out fields that are null.
     const optional = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] };
     return { file: "tokenizer.json", json: { ...optional, ...json } };
   }
