@@ -1,9 +1,9 @@
 /**
- * @file The law of one coordinate of a random unit vector in d dimensions: f(t) ∝ (1 − t²)^((d−3)/2) on [−1, 1].
- * (t+1)/2 is Beta((d−1)/2, (d−1)/2); it tends to N(0, 1/d).
+ * @file The density of one coordinate of a random unit vector in d dimensions: f(t) ∝ (1 − t²)^((d−3)/2) on [−1, 1].
+ * (t+1)/2 has the distribution Beta((d−1)/2, (d−1)/2); for large d, t tends to N(0, 1/d).
  */
 
-/** Nodes and weights of 20-point Gauss–Legendre quadrature on [−1, 1], by Newton on the Legendre polynomial. */
+/** Nodes and weights of 20-point Gauss–Legendre quadrature on [−1, 1], found by Newton's method on the Legendre polynomial. */
 const [NODES, WEIGHTS] = gaussLegendre(20);
 
 function gaussLegendre(n: number): [Float64Array, Float64Array] {
@@ -30,7 +30,7 @@ export class BetaDensity {
   readonly #exponent: number;
   #scale: number;
 
-  /** dimension ≥ 3 */
+  /** dimension: at least 3 */
   constructor(dimension: number) {
     this.dimension = dimension;
     this.#exponent = (dimension - 3) / 2;
@@ -42,12 +42,12 @@ export class BetaDensity {
     return this.#scale * (1 - t * t) ** this.#exponent;
   }
 
-  /** Probability of [a, b], 0 ≤ a: to about 1e-14 of itself, far into the tail. */
+  /** Probability of [a, b], 0 ≤ a, with a relative error of about 1e-14 even far in the tail. */
   mass(a: number, b: number): number {
     return this.#scale * this.#integrate(a, b, () => 1);
   }
 
-  /** ∫ (t − c)² f(t) dt over [a, b], 0 ≤ a: without the cancellation of E[t²] − c²·mass. */
+  /** ∫ (t − c)² f(t) dt over [a, b], 0 ≤ a, without the cancellation of E[t²] − c²·mass. */
   squaredError(a: number, b: number, c: number): number {
     return this.#scale * this.#integrate(a, b, (t) => (t - c) ** 2);
   }
@@ -58,7 +58,7 @@ export class BetaDensity {
     return (this.#scale * ((1 - a * a) ** e - (1 - b * b) ** e)) / (2 * e);
   }
 
-  /** In pieces of at most two standard deviations; what lies twelve beyond a is below 1e-31 of the piece at a. */
+  /** Integrates in pieces of at most two standard deviations. Beyond twelve of them the rest is below 1e-31 of the first piece. */
   #integrate(a: number, b: number, weight: (t: number) => number): number {
     const deviation = 1 / Math.sqrt(this.dimension);
     const end = Math.min(b, a + 12 * deviation);

@@ -1,4 +1,4 @@
-/** @file CRC-32C (Castagnoli): finds every flipped byte of a file. */
+/** @file CRC-32C (Castagnoli), which detects every change within 32 neighbouring bits of a file. */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   let c = n;
@@ -6,7 +6,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c >>> 0;
 });
 
-/** Continues `crc` (0 to begin) over `bytes`. */
+/** Continues the checksum `crc` (0 at the beginning) over `bytes`. */
 export function crc32c(bytes: Uint8Array, crc = 0): number {
   let c = ~crc;
   for (let i = 0; i < bytes.length; i++) c = (c >>> 8) ^ TABLE[(c ^ bytes[i]!) & 255]!;

@@ -1,6 +1,9 @@
-/** @file The f32 dot product whose order of rounding every backend reproduces. */
+/** @file The f32 dot product with a fixed order of operations, which every backend reproduces bit for bit. */
 
-/** Four accumulators (index mod 4), one rounding an operation, joined as (s0 + s1) + (s2 + s3). n: multiple of 4. */
+/**
+ * Sums in four accumulators (index mod 4), each operation rounded to f32, joined as (s0 + s1) + (s2 + s3).
+ * n: multiple of 4
+ */
 export function dot4(a: Float32Array, aOffset: number, b: Float32Array, bOffset: number, n: number): number {
   let s0 = 0;
   let s1 = 0;

@@ -1,19 +1,23 @@
 /**
- * @file The scalar quantizer of least mean squared error for a symmetric density (Lloyd 1982, Max 1960).
+ * @file The scalar quantizer with the least mean squared error for a symmetric density (Lloyd 1982, Max 1960).
  *
- * Lloyd's iteration halves the error ever more slowly (tens of thousands of rounds at 8 bits). The optimum is a zero of
- * G_i(c) = c_i·mass_i − moment_i, whose Jacobian is tridiagonal, so Newton from a companded start takes about ten steps.
+ * Lloyd's iteration converges ever more slowly (tens of thousands of rounds at 8 bits). The optimum is a zero of G_i(c) =
+ * c_i·mass_i − moment_i, whose Jacobian is tridiagonal. Newton's method, started from companded centroids, takes about ten
+ * steps.
  */
 import type { BetaDensity } from "./beta-density.ts";
 
-/** Positive half of the centroids, ascending, converged to machine precision. levels: even, 2–256 */
+/**
+ * The positive half of the centroids, ascending, converged to machine precision.
+ * levels: even, 2–256
+ */
 export function lloydMax(density: BetaDensity, levels: number): Float64Array {
   const m = levels / 2;
   let c = companded(density, m);
   for (let round = 0; round < 3; round++) c = lloydStep(density, c);
   for (let round = 0; round < 60; round++) {
     const step = newtonStep(density, c);
-    // Halve until the centroids stay ascending inside (0, 1).
+    // Halve the step until the centroids are ascending and inside (0, 1).
     let factor = 1;
     while (!isAscending(c, step, factor)) factor /= 2;
     let change = 0;
@@ -27,8 +31,9 @@ export function lloydMax(density: BetaDensity, levels: number): Float64Array {
 }
 
 /**
- * Positive half after so many of Lloyd's iterations from cells of equal probability, the usual start: what a codebook loses
- * when the iteration is stopped early. levels: even, 2–256 · iterations ≥ 1
+ * The positive half of the centroids after a fixed number of Lloyd's iterations, started from cells of equal probability. Shows
+ * what a codebook loses when the iteration is stopped early.
+ * levels: even, 2–256 · iterations: at least 1
  */
 export function lloydIterations(density: BetaDensity, levels: number, iterations: number): Float64Array {
   let c = equalMasses(density, levels / 2);
@@ -36,7 +41,7 @@ export function lloydIterations(density: BetaDensity, levels: number, iterations
   return c;
 }
 
-/** Medians of m cells that share the positive half evenly, by bisection. */
+/** Medians of m cells of equal probability on the positive half, by bisection. */
 function equalMasses(density: BetaDensity, m: number): Float64Array {
   return Float64Array.from({ length: m }, (_, i) => {
     const target = (0.5 * (i + 0.5)) / m;
@@ -50,21 +55,21 @@ function equalMasses(density: BetaDensity, m: number): Float64Array {
   });
 }
 
-/** Mean squared error of one coordinate. */
+/** Mean squared error of one coordinate quantized with these centroids. */
 export function distortion(density: BetaDensity, positive: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < positive.length; i++) sum += density.squaredError(...cell(positive, i), positive[i]!);
   return 2 * sum;
 }
 
-/** Cell of positive centroid i: midpoints to its neighbours, 0 and 1 at the ends. */
+/** The cell of positive centroid i: from the midpoint to the lower neighbour (or 0) to that to the upper neighbour (or 1). */
 function cell(c: Float64Array, i: number): [number, number] {
   const lower = i === 0 ? 0 : (c[i - 1]! + c[i]!) / 2;
   const upper = i === c.length - 1 ? 1 : (c[i]! + c[i + 1]!) / 2;
   return [lower, upper];
 }
 
-/** Quantiles of f^(1/3), the asymptotically optimal point density (Panter–Dite). */
+/** Quantiles of f^(1/3), the asymptotically optimal density of centroids (Panter–Dite). */
 function companded(density: BetaDensity, m: number): Float64Array {
   const n = 4096;
   const end = Math.min(1, 9 / Math.sqrt(density.dimension));
@@ -88,7 +93,7 @@ function lloydStep(density: BetaDensity, c: Float64Array): Float64Array {
   });
 }
 
-/** Solves J·step = G for the tridiagonal Jacobian (Thomas algorithm). */
+/** Solves J·step = G, where the Jacobian J is tridiagonal (Thomas algorithm). */
 function newtonStep(density: BetaDensity, c: Float64Array): Float64Array {
   const m = c.length;
   const lower = new Float64Array(m);

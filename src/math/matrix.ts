@@ -1,9 +1,9 @@
-/** @file Small dense matrices in f64, row-major [n][n]: products, inverse, Cholesky factor, eigenvalues of symmetric ones. */
+/** @file Small dense matrices in f64, row-major [n][n]: product, inverse, Cholesky factor, eigenvalues of symmetric matrices. */
 import { TurboQuantError } from "../errors.ts";
 
 /**
- * a·b, each sum from the first term to the last. Four terms a turn: the elements of the result are read and written less
- * often, and rounded as if one after the other.
+ * a·b. Four terms are added in each pass over the result, so that it is read and written less often; the order of additions is
+ * that of one term after the other, so rounding is the same.
  */
 export function multiply(a: Float64Array, b: Float64Array, n: number): Float64Array {
   const out = new Float64Array(n * n);
@@ -34,7 +34,8 @@ const notDefinite = (what: string): TurboQuantError =>
   new TurboQuantError("invalid_argument", `${what}: expected a well-conditioned matrix, got a singular one`);
 
 /**
- * Inverse by Gauss–Jordan with partial pivoting. A column of the inverse takes the place of the one that is done with.
+ * Inverse by Gauss–Jordan elimination with partial pivoting, in one array: a column of the inverse replaces the eliminated
+ * column.
  * @throws TurboQuantError invalid_argument — singular
  */
 export function invert(a: Float64Array, n: number): Float64Array {
@@ -53,7 +54,7 @@ export function invert(a: Float64Array, n: number): Float64Array {
     m[from + column] = 1;
     for (let k = 0; k < n; k++) m[from + k]! /= size;
     for (let i = 0; i < n; i += 2) {
-      // Two rows at a time, which read the pivot's once; the second of the last two may be the first again, with nothing to take off.
+      // Rows go in pairs that read the pivot row once. With an odd n the last row is its own partner, with factor 0.
       const [r0, r1] = [i * n, Math.min(i + 1, n - 1) * n];
       const f0 = r0 === from ? 0 : m[r0 + column]!;
       const f1 = r1 === from || r1 === r0 ? 0 : m[r1 + column]!;
@@ -66,14 +67,14 @@ export function invert(a: Float64Array, n: number): Float64Array {
       }
     }
   }
-  // Rows that changed places are columns of the inverse that did.
+  // A row exchange of the matrix is a column exchange of its inverse.
   for (let column = n - 1; column >= 0; column--) {
     if (pivots[column] !== column) swap(m, column, pivots[column]!, n, n);
   }
   return m;
 }
 
-/** Exchanges `count` elements from x on with those from y on, `stride` apart. */
+/** Exchanges `count` elements at x, x + stride, … with those at y, y + stride, …. */
 function swap(m: Float64Array, x: number, y: number, stride: number, count: number): void {
   for (let k = 0; k < count * stride; k += stride) {
     const kept = m[x + k]!;
@@ -101,8 +102,8 @@ export function cholesky(a: Float64Array, n: number): Float64Array {
 }
 
 /**
- * Eigenvalues and vectors of a symmetric matrix by cyclic Jacobi rotations, to about 1e-12 of the largest.
- * returns: values [n] unordered; vectors row-major [n][n], row i belongs to values[i]
+ * Eigenvalues and eigenvectors of a symmetric matrix by cyclic Jacobi rotations, to about 1e-12 of the largest eigenvalue.
+ * returns: values [n], unordered; vectors row-major [n][n], row i belongs to values[i]
  */
 export function eigenSymmetric(a: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
   const m = a.slice();
@@ -118,7 +119,7 @@ export function eigenSymmetric(a: Float64Array, n: number): { values: Float64Arr
   return { values: Float64Array.from({ length: n }, (_, i) => m[i * n + i]!), vectors };
 }
 
-/** One Jacobi rotation, which makes m[p][q] zero. Rows and columns of m, rows of the vectors. */
+/** One Jacobi rotation, which makes m[p][q] zero; applied to rows and columns of m and to rows of `vectors`. */
 function rotatePair(m: Float64Array, vectors: Float64Array, n: number, p: number, q: number): void {
   const apq = m[p * n + q]!;
   if (apq === 0) return;

@@ -1,6 +1,6 @@
 /**
- * @file A counter-based generator: value n of a stream is a function of (seed, stream, n), so every substrate that needs
- * the same random signs can make them in any order.
+ * @file A counter-based random generator: value n of a stream is a function of (seed, stream, n), so that every backend can
+ * produce the same values in any order.
  *
  * Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
  */
@@ -8,7 +8,7 @@
 const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 const PARITY = 0x1bd11bda;
 
-/** One block: counter (c0, c1) under key (k0, k1) → two u32. */
+/** One block of two u32: counter (c0, c1) encrypted with key (k0, k1). */
 export function threefry2x32(k0: number, k1: number, c0: number, c1: number): [number, number] {
   const keys = [k0, k1, k0 ^ k1 ^ PARITY];
   let x0 = (c0 + k0) | 0;
@@ -30,7 +30,7 @@ export class CounterRng {
   readonly #seed: number;
   readonly #stream: number;
 
-  /** seed, stream: any integers below 2^32; different streams of a seed are independent. */
+  /** seed, stream: integers below 2^32; different streams of one seed are independent */
   constructor(seed: number, stream: number) {
     this.#seed = seed >>> 0;
     this.#stream = stream >>> 0;
@@ -48,7 +48,7 @@ export class CounterRng {
     return this.uint32(counter) * 2 ** -32;
   }
 
-  /** Standard normal value number `counter` (Box–Muller; pairs of counters share two uniforms). */
+  /** Standard normal value number `counter` (Box–Muller: a pair of counters shares two uniform values). */
   gaussian(counter: number): number {
     const even = counter - (counter % 2);
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform(even)));
@@ -57,7 +57,7 @@ export class CounterRng {
   }
 }
 
-/** n independent ±1. */
+/** n independent signs, each +1 or −1. */
 export function signs(seed: number, stream: number, n: number): Float32Array {
   const rng = new CounterRng(seed, stream);
   return Float32Array.from({ length: n }, (_, i) => (rng.uint32(i) >>> 31 ? -1 : 1));

@@ -1,29 +1,29 @@
 /**
- * @file What formats have in common that keep small integers in groups of 32 along a row with an f32 scale each. A value is
- * code · scale. All arithmetic of quantizers is f32, one rounding an operation.
+ * @file The common part of formats that store small integers in groups of 32 along a row with one f32 scale for each group. A
+ * value is code · scale. Quantizers compute in f32 and round every operation.
  */
 import { elements } from "./elements.ts";
 import { type BlockShape, rowBytes, type WeightFormat } from "./weight-format.ts";
 
-/** Columns that share a scale. */
+/** Columns that share one scale. */
 export const GROUP = 32;
 
 export interface GroupFormat {
   readonly name: string;
   readonly codeBits: number;
   /**
-   * f32 [rows][cols] into blocks. `scales` and `bytes` are views of the same memory, all zeros. The loop over groups is each
-   * format's own: a call per group that several formats share costs three times the work in it.
+   * Quantizes f32 [rows][cols] into blocks. `scales` and `bytes` are two views of the same zeroed memory. Every format has its
+   * own loop over groups, because a shared loop that calls a format's function for each group takes three times as long.
    */
   fillBlocks(values: Float32Array, rows: number, cols: number, scales: Float32Array, bytes: Int8Array): void;
-  /** The 32 codes from byte `at` on. */
+  /** Unpacks the 32 codes that begin at byte `at`. */
   unpack(block: Uint8Array, at: number, codes: Int8Array): void;
 }
 
 type StoredGroups = Pick<WeightFormat, "name" | "block" | "dequantize" | "firstNonFinite"> &
   Required<Pick<WeightFormat, "quantize">>;
 
-/** A block is the f32 scale and then the codes. */
+/** A stored block is the f32 scale, then the codes. */
 export function groupFormat({ name, codeBits, fillBlocks, unpack }: GroupFormat): StoredGroups {
   const block: BlockShape = { values: GROUP, codeBits, parts: [{ name: "scale", numBytes: 4 }] };
   const words = 1 + codeBits;
@@ -62,6 +62,6 @@ export function groupFormat({ name, codeBits, fillBlocks, unpack }: GroupFormat)
   };
 }
 
-/** The largest magnitude of groups whose codes reach up to `most`. */
+/** Bound for the magnitude of all values when codes reach up to `most`. */
 export const peakOfGroups = (scales: Float32Array, most: number): number =>
   most * scales.reduce((peak, scale) => Math.max(peak, Math.abs(scale)), 0);

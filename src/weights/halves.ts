@@ -1,10 +1,10 @@
-/** @file What the two 16-bit float formats have in common. */
+/** @file The common part of the two 16-bit float formats. */
 import { bytesOf, elements } from "./elements.ts";
 import type { WeightFormat } from "./weight-format.ts";
 
 export interface HalfFormat {
   readonly name: string;
-  /** Bits of the exponent: all ones mark NaN and infinity. */
+  /** Mask of the exponent bits; NaN and infinity have all of them set. */
   readonly exponentMask: number;
   toFloat(bits: number): number;
   fromFloat(value: number): number;
@@ -14,7 +14,7 @@ type PlainFormat = Pick<WeightFormat, "name" | "block" | "dequantize" | "firstNo
   Required<Pick<WeightFormat, "quantize">>;
 
 export function halfFormat({ name, exponentMask, toFloat, fromFloat }: HalfFormat): PlainFormat {
-  /** The value of every pattern: conversion is a lookup. */
+  /** f32 value of each of the 65,536 bit patterns, so that conversion is a lookup. Made on first use. */
   let table: Float32Array | null = null;
   const valuesOfPatterns = (): Float32Array => {
     table ??= Float32Array.from({ length: 65536 }, (_, bits) => toFloat(bits));
@@ -41,7 +41,7 @@ export function halfFormat({ name, exponentMask, toFloat, fromFloat }: HalfForma
   };
 }
 
-/** WGSL that reads a unit of two values a word. pair: two floats of a u32 */
+/** WGSL that reads a unit of eight columns, two values a word. pair: expression for the two floats of a u32 */
 export const readPairs = (pair: (word: string) => string): string => `
   let w = words[row_at + unit];
   return array<vec4f, 2>(vec4f(${pair("w.x")}, ${pair("w.y")}), vec4f(${pair("w.z")}, ${pair("w.w")}));`;

@@ -1,6 +1,6 @@
 /**
- * @file The weight formats there are. A new one is an object of its own file in `formats/` and a line here; loading, plans,
- * the choices of `--weights` and the refusal by a backend that has no kernels for it follow.
+ * @file The registry of weight formats. A new format is one file in `formats/` and one line here. Loading, plans, the choices
+ * of `--weights`, and the refusal by a backend without kernels for it all follow from that.
  */
 import { TurboQuantError } from "../errors.ts";
 import { bf16 } from "./formats/bf16.ts";
@@ -10,17 +10,17 @@ import { q4 } from "./formats/q4.ts";
 import { q8 } from "./formats/q8.ts";
 import { isPlain, type WasmWeightFormat, type WeightFormat, type WgslWeightFormat } from "./weight-format.ts";
 
-/** By names, from many bits to few. */
+/** Formats by name, from many bits to few. */
 const builtIn = { f32, f16, bf16, q8, q4 };
 
-/** Name of a weight format. */
+/** Name of a built-in weight format. */
 export type WeightType = keyof typeof builtIn;
 
 const formats = new Map<string, WeightFormat>();
-/** The part of a format that each backend needs. */
+/** Field of a format with what a backend needs of it. */
 const PARTS = { wasm: "wasm", webgpu: "wgsl" } as const;
 
-/** @throws TurboQuantError invalid_argument — a format of this name is there already */
+/** @throws TurboQuantError invalid_argument — a format of this name is already registered */
 export function registerWeightFormat(format: WeightFormat): void {
   if (formats.has(format.name)) {
     throw new TurboQuantError("invalid_argument", `weights: a format ${format.name} is registered already`);
@@ -41,25 +41,25 @@ export function weightFormat(name: string): WeightFormat {
   );
 }
 
-/** Formats that weights can be brought into, from many bits to few. */
+/** Formats that float weights can be quantized to, from many bits to few. */
 export function weightTypes(): WeightType[] {
   return [...formats.values()].filter(({ quantize }) => quantize).map(({ name }) => name as WeightType);
 }
 
-/** Those of them that take fewer bits than any plain number, from many bits to few: what to try where memory is short. */
+/** The formats of `weightTypes` with fewer bits than any plain number, from many bits to few. They are tried when memory is short. */
 export function compactWeightTypes(): WeightType[] {
   return weightTypes().filter((name) => !isPlain(weightFormat(name)));
 }
 
-/** Whether the backend computes with weights in this format. */
+/** Whether the backend can compute with weights in this format. */
 export function hasKernels(backend: "wasm" | "webgpu", name: string): boolean {
   return weightFormat(name)[PARTS[backend]] !== undefined;
 }
 
-/** @throws TurboQuantError unsupported — the WASM backend has no kernels for it */
+/** @throws TurboQuantError unsupported — the WASM backend has no kernels for this format */
 export const wasmWeightFormat = (name: string): WasmWeightFormat => partOf(name, "wasm", "wasm");
 
-/** @throws TurboQuantError unsupported — the WebGPU backend has no kernels for it */
+/** @throws TurboQuantError unsupported — the WebGPU backend has no kernels for this format */
 export const wgslWeightFormat = (name: string): WgslWeightFormat => partOf(name, "wgsl", "webgpu");
 
 function partOf<P extends "wasm" | "wgsl">(name: string, part: P, backend: string): NonNullable<WeightFormat[P]> {

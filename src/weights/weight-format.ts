@@ -1,99 +1,99 @@
 /**
- * @file What a weight format says of itself, once, for everybody who stores, converts, computes with or plans weights in it.
+ * @file The interface of a weight format: all that loading, conversion, kernels and memory plans need to know of it.
  *
- * A matrix [rows][cols] is stored row by row. A row is a sequence of whole blocks; the last one may have columns to spare,
- * which are zero. A block holds the codes of its values and its parts, such as a scale.
+ * A matrix [rows][cols] is stored row by row. A row is a sequence of whole blocks; columns of the last block beyond `cols` are
+ * zero. A block holds the codes of its values and its parts, such as a scale.
  */
 
 export interface BlockPart {
-  /** What it is: `scale`, `minimum`. */
+  /** Name of the part, e.g. `scale` or `minimum`. */
   readonly name: string;
   readonly numBytes: number;
 }
 
 export interface BlockShape {
-  /** Values of a block: 1 for plain numbers, `row` where a row is one block however long it is. */
+  /** Values in a block: 1 for plain numbers, `row` when a whole row is one block. */
   readonly values: number | "row";
-  /** Bits of the code of one value. */
+  /** Bits in the code of one value. */
   readonly codeBits: number;
-  /** Present once a block; empty for plain numbers. */
+  /** What a block has besides codes; empty for plain numbers. */
   readonly parts: readonly BlockPart[];
 }
 
-/** How kernels of `assembly/` know norms and biases, which lie in plain order. Formats have codes of their own. */
+/** The format number that kernels of `assembly/` use for norms and biases, which are stored as plain f32. */
 export const VECTOR_CODE = 255;
 
-/** How the WASM backend keeps a format. The kernels themselves are specialised by type in `assembly/linear/`. */
+/** What the WASM backend needs of a format. The kernels themselves are in `assembly/linear/`, specialised by format. */
 export interface WasmWeightFormat {
-  /** The number that kernels know it by; `npm run build:kernels` writes it into `assembly/generated/`. */
+  /** The number by which kernels know the format; `npm run build:kernels` writes it into `assembly/generated/`. */
   readonly code: number;
-  /** A matrix lies in panels of four rows: the columns that one row has in a record of its panel, and their bytes. */
+  /** A matrix is kept in panels of four rows. In one record of a panel, each row has `cols` columns in `rowBytes` bytes. */
   readonly record: { readonly cols: number; readonly rowBytes: number };
-  /** Exports of `assembly/`: stored rows into panels, activations into what the product reads, the product. */
+  /** Names of exports of `assembly/`: conversion of stored rows to panels, preparation of activations, the matrix product. */
   readonly kernels: { readonly convert: string; readonly prepare: string; readonly linear: string };
-  /** Bytes of a prepared activation: 4 for f32, 2 for int16. */
+  /** Bytes of one prepared activation: 4 for f32, 2 for int16. */
   readonly activationBytes: 2 | 4;
-  /** Whether `convert` of every format reads rows stored in this one. Others are dequantized by the reference first. */
+  /** Whether the `convert` kernels can read rows stored in this format. Rows of other formats are dequantized in TypeScript first. */
   readonly isSource: boolean;
   /** Whether the product unpacks a block of weights to f32 when many rows of activations use it. */
   readonly unpacks: boolean;
 }
 
-/** Rows as they lie on a WebGPU device. */
+/** Rows of a matrix as a WebGPU device holds them. */
 export interface DeviceRows {
   readonly words: Uint8Array<ArrayBuffer>;
-  /** Of formats that have any: in a buffer of their own. */
+  /** Scales in a buffer of their own; null for formats without scales. */
   readonly scales: Float32Array<ArrayBuffer> | null;
 }
 
-/** How the WebGPU backend keeps a format. Kernels read units of eight neighbouring columns, whatever the format. */
+/** What the WebGPU backend needs of a format. Kernels read units of eight neighbouring columns in every format. */
 export interface WgslWeightFormat {
-  /** WGSL type of an element of `words`. */
+  /** WGSL type of the elements of `words`. */
   readonly word: string;
-  /** Bytes of a unit in `words`, and in `scales`: 0 where there are none. */
+  /** Bytes of one unit in `words` and in `scales`; 0 for formats without scales. */
   readonly unitBytes: number;
   readonly unitScaleBytes: number;
-  /** A row is padded to a multiple of so many units, so that a unit belongs to one scale. */
+  /** A row is padded to a multiple of this many units, so that all columns of a unit share one scale. */
   readonly groupUnits: number;
-  /** Body of `fn weight_unit(row_at: u32, unit: u32) -> array<vec4f, 2>`; row_at: the row's first unit. */
+  /** Body of `fn weight_unit(row_at: u32, unit: u32) -> array<vec4f, 2>`, where row_at is the first unit of the row. */
   readonly read: string;
-  /** Whether `words` are f16, which matrix units take as they lie. */
+  /** Whether `words` are f16 numbers, which matrix units can take without conversion. */
   readonly isHalf: boolean;
-  /** Largest magnitude of some rows; matrix units may read them as f16 when it allows that. Absent: they may not. */
+  /** Largest magnitude in some rows. Matrix units read them as f16 if that is small enough; without this function they never do. */
   peak?(rows: DeviceRows): number;
-  /** Stored rows as words and scales. Absent: the words are the stored rows, padded. */
+  /** Splits stored rows into words and scales. Absent when the words are simply the padded rows. */
   split?(stored: Uint8Array, rows: number, cols: number): DeviceRows;
 }
 
 export interface KeptAs {
   readonly type: string;
-  /** Stored rows as rows of that type with the same values, code by code. Absent: floats are quantized to it. */
+  /** Converts stored rows to rows of that format with exactly the same values. Absent: floats are quantized instead. */
   convert?(stored: Uint8Array, rows: number, cols: number): Uint8Array<ArrayBuffer>;
 }
 
 export interface WeightFormat {
-  /** As `--weights`, messages and `TensorInfo.dtype` call it. */
+  /** The name in `--weights`, messages and `TensorInfo.dtype`. */
   readonly name: string;
   readonly block: BlockShape;
-  /** Whether norms and biases may be kept in it: kernels read them as f32. */
+  /** Set when norms and biases may be kept in this format, because kernels can read them as f32. */
   readonly keepsVectors?: true;
-  /** The format of the embedding and the head beside matrices in this one; itself where absent. */
+  /** The format of embedding and head when the other matrices have this one; absent: the same format. */
   readonly embedding?: string;
-  /** What `--weights auto` keeps it in, for a format of checkpoints that no kernel computes with; itself where absent. */
+  /** For a checkpoint format without kernels: the format that `--weights auto` keeps it in; absent: the format itself. */
   readonly keptAs?: KeptAs;
-  /** The definition: stored rows as f32, [rows][cols] into `out`. */
+  /** Defines the format: writes the values of stored rows to `out` as f32 [rows][cols]. */
   dequantize(stored: Uint8Array, rows: number, cols: number, out: Float32Array): void;
-  /** f32 [rows][cols] as stored rows; may share memory with `values`. Absent: it comes from checkpoints only. */
+  /** Quantizes f32 [rows][cols]; the result may share memory with `values`. Absent for formats that only come from checkpoints. */
   quantize?(values: Float32Array, rows: number, cols: number): Uint8Array<ArrayBuffer>;
-  /** Index in [rows][cols] of the first value that is NaN or infinite, or of the first of its block; -1 when there is none. */
+  /** Index in [rows][cols] of the first NaN or infinity, or of the first value of its block; -1 when all are finite. */
   firstNonFinite(stored: Uint8Array, rows: number, cols: number): number;
-  /** Absent: the WASM backend does not compute with it. */
+  /** Absent when the WASM backend cannot compute with this format. */
   readonly wasm?: WasmWeightFormat;
-  /** Absent: the WebGPU backend does not compute with it. */
+  /** Absent when the WebGPU backend cannot compute with this format. */
   readonly wgsl?: WgslWeightFormat;
 }
 
-/** Plain numbers: every value stands for itself, and reading them loses nothing. */
+/** Whether every stored value is a plain number of its own. */
 export const isPlain = ({ block }: WeightFormat): boolean => block.values === 1;
 
 /** Bytes of one stored row. */
@@ -107,6 +107,6 @@ export function rowBytes({ block }: WeightFormat, cols: number): number {
 /** Bytes of a stored matrix. */
 export const matrixBytes = (format: WeightFormat, rows: number, cols: number): number => rows * rowBytes(format, cols);
 
-/** Norms and biases lie in plain order, without the layout of a matrix. */
+/** Whether this is a norm or a bias, which kernels read as plain numbers without the layout of a matrix. */
 export const isVector = (format: WeightFormat, rows: number, cols: number): boolean =>
   format.keepsVectors === true && (rows === 1 || cols === 1);

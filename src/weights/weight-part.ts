@@ -1,10 +1,10 @@
-/** @file Bytes of a checkpoint on their way to a backend: checked, stacked, and brought from one format into another. */
+/** @file Checks, stacks and converts weights on their way from a checkpoint to a backend. */
 import { TurboQuantError } from "../errors.ts";
 import { bytesOf, elements } from "./elements.ts";
 import { type WeightType, weightFormat } from "./registry.ts";
 import { isPlain, matrixBytes, rowBytes, type WeightFormat } from "./weight-format.ts";
 
-/** Rows of a matrix as a checkpoint stores them. `rows` of several parts are stacked. */
+/** Rows of a matrix as a checkpoint stores them. Several parts are stacked to one matrix, one below the other. */
 export interface WeightPart {
   readonly dtype: WeightType;
   readonly rows: number;
@@ -12,7 +12,10 @@ export interface WeightPart {
   readonly data: Uint8Array;
 }
 
-/** Rows and columns of the stacked matrix. @throws TurboQuantError invalid_argument — columns differ or bytes do not match */
+/**
+ * Shape of the stacked matrix.
+ * @throws TurboQuantError invalid_argument — columns differ or bytes do not match
+ */
 export function stackedShape(parts: readonly WeightPart[]): { rows: number; cols: number } {
   const cols = parts[0]?.cols ?? 0;
   let rows = 0;
@@ -29,7 +32,7 @@ export function stackedShape(parts: readonly WeightPart[]): { rows: number; cols
   return { rows, cols };
 }
 
-/** All parts below each other as f32 [rows][cols]. */
+/** All parts stacked, as f32 [rows][cols]. */
 export function stackParts(parts: readonly WeightPart[]): { rows: number; cols: number; data: Float32Array } {
   const { rows, cols } = stackedShape(parts);
   const data = new Float32Array(rows * cols);
@@ -56,8 +59,8 @@ export function floatRows(part: WeightPart, first: number, count: number): Float
 }
 
 /**
- * Rows [first, first + count) of a part as blocks of another format that hold exactly its values: those that are stored in it
- * already, untouched, and those whose format converts to it code by code. Null where floats have to be gone through.
+ * Rows [first, first + count) of a part in format `as`, if that is possible without changing any value: the stored bytes when
+ * the formats are equal, or the result of the format's own `convert`. null when the values have to be quantized from floats.
  */
 export function exactRows(
   part: WeightPart,
@@ -72,9 +75,9 @@ export function exactRows(
 }
 
 /**
- * Rows [first, first + count) of a part as another format stores them: exactly where that can be, else as f32 by the one
- * format's definition, quantized by the other's.
- * @throws TurboQuantError unsupported — nothing is quantized to that format
+ * Rows [first, first + count) of a part in format `as`: exact where `exactRows` allows it, else dequantized to f32 and
+ * quantized.
+ * @throws TurboQuantError unsupported — nothing can be quantized to that format
  */
 export function rowsAs(part: WeightPart, first: number, count: number, as: WeightType): Uint8Array<ArrayBuffer> {
   const exact = exactRows(part, first, count, as);
@@ -85,8 +88,8 @@ export function rowsAs(part: WeightPart, first: number, count: number, as: Weigh
 }
 
 /**
- * What a backend that keeps the parts as `as` computes with, stacked as f32 [rows][cols]. Plain numbers are not rounded to
- * other plain numbers.
+ * The values that a backend computes with when it keeps the parts as `as`, stacked as f32 [rows][cols]. Plain numbers are not
+ * rounded to other plain numbers.
  */
 export function keptValues(parts: readonly WeightPart[], as: WeightType): ReturnType<typeof stackParts> {
   if (isPlain(weightFormat(as))) return stackParts(parts);
@@ -104,7 +107,7 @@ function quantized(format: WeightFormat, values: Float32Array, rows: number, col
 
 const isHalf = (format: WeightFormat): boolean => isPlain(format) && format.block.codeBits === 16;
 
-/** Every pattern of one 16-bit format in the other. */
+/** For two 16-bit formats: each bit pattern of the one in the other. */
 const tables = new Map<string, Uint16Array>();
 
 function lookUp(stored: Uint8Array, from: WeightFormat, to: WeightFormat): Uint8Array<ArrayBuffer> {

@@ -9,7 +9,7 @@ const wordBits = new Uint32Array(word.buffer);
 function toBfloat16Bits(value: number): number {
   word[0] = value;
   const bits = wordBits[0]!;
-  // Half of the last kept bit, and that bit itself, carry into it.
+  // Round half to even: add half of the last kept bit, and that bit itself.
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 

@@ -1,4 +1,4 @@
-/** @file f16: IEEE half precision. Values beyond ±65504 are clamped to that. */
+/** @file f16: IEEE half precision. Values beyond ±65504 are clamped. */
 import { fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
 import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
 import { halfFormat, readPairs } from "../halves.ts";

@@ -1,4 +1,4 @@
-/** @file f32: weights in single precision. */
+/** @file f32: single precision. */
 import { bytesOf, elements } from "../elements.ts";
 import type { WeightFormat } from "../weight-format.ts";
 
@@ -10,7 +10,7 @@ export const f32: WeightFormat = {
     out.set(elements(stored, Float32Array));
   },
   quantize: (values) => bytesOf(values),
-  // An exponent of all ones marks NaN and infinity.
+  // NaN and infinity have an exponent of all ones.
   firstNonFinite: (stored) => elements(stored, Uint32Array).findIndex((bits) => (bits & 0x7f800000) === 0x7f800000),
   wasm: {
     code: 0,

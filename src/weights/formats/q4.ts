@@ -1,25 +1,25 @@
 /**
- * @file q4: int4 in groups of 32 along a row. The rule is that of llama.cpp's q4_0: the value of largest magnitude, whichever
- * its sign, becomes −8, so that all sixteen levels are in use.
+ * @file q4: int4 in groups of 32 along a row, quantized as llama.cpp's q4_0: the value of largest magnitude becomes −8,
+ * whatever its sign, so that all sixteen levels are used.
  *
- * A block is {f32 scale, nibbles[16]}, 20 bytes. A nibble is code + 8; byte b holds column b in its low and column b + 16 in
- * its high half. With m the first value of largest magnitude: scale = m / −8, code = min(15, floor(w · (−8 / m) + 8.5)) − 8.
+ * A block is {f32 scale, nibbles[16]}, 20 bytes. A nibble is code + 8; byte b holds column b in its low half and column b + 16
+ * in its high half. With m the first value of largest magnitude: scale = m / −8, code = min(15, floor(w · (−8 / m) + 8.5)) − 8.
  */
 import { elements } from "../elements.ts";
 import { GROUP, groupFormat, peakOfGroups } from "../groups.ts";
 import type { WeightFormat } from "../weight-format.ts";
 
 const HALF = GROUP / 2;
-/** Words of a block: the scale and 32 nibbles. */
+/** u32 words in a block: the scale and 32 nibbles. */
 const WORDS = 1 + GROUP / 8;
 
-/** Four nibbles of a word at bits 0, 8, 16 and 24, moved to bits 0, 4, 8 and 12: neighbours along a row in one half-word. */
+/** Moves the nibbles at bits 0, 8, 16 and 24 of a word to bits 0, 4, 8 and 12, so that neighbours along a row share a half-word. */
 function gather(word: number): number {
   const pairs = (word | (word >>> 4)) & 0x00ff00ff;
   return (pairs | (pairs >>> 8)) & 0xffff;
 }
 
-/** Each operation is rounded to f32. */
+/** Nibble of a value; every operation is rounded to f32. */
 const level = (value: number, inverse: number): number =>
   Math.min(15, Math.floor(Math.fround(Math.fround(value * inverse) + 8.5)));
 
@@ -42,7 +42,7 @@ export const q4: WeightFormat = {
           scales[block] = extreme === 0 ? 0 : extreme / -8;
           const at = block * 4 + 4;
           for (let b = 0; b < HALF; b++) {
-            // A column that the row does not have is level 8, a weight of 0.
+            // A missing column gets nibble 8, which is a weight of 0.
             const low = b < count ? values[start + b]! : 0;
             const high = b + HALF < count ? values[start + b + HALF]! : 0;
             bytes[at + b] = level(low, inverse) | (level(high, inverse) << 4);
@@ -58,7 +58,7 @@ export const q4: WeightFormat = {
       }
     },
   }),
-  // Every logit is a product with the head, and every token a row of the embedding.
+  // Embedding and head stay at q8: every token reads a row of the one, and every logit is a product with the other.
   embedding: "q8",
   wasm: {
     code: 5,
@@ -82,7 +82,7 @@ export const q4: WeightFormat = {
     vec4f((vec4i(w) << vec4u(12u, 8u, 4u, 0u)) >> vec4u(28u)) * scale,
   );`,
     peak: ({ scales }) => peakOfGroups(scales!, 8),
-    /** A unit is one word, its columns in order from the lowest nibble on, as two's complement. */
+    /** A unit of eight columns is one word: codes in order from the lowest nibble on, as two's complement. */
     split(stored) {
       const blocks = elements(stored, Uint32Array);
       const numBlocks = blocks.length / WORDS;
@@ -95,7 +95,7 @@ export const q4: WeightFormat = {
           const [first, second] = [blocks[from + 1 + 2 * half]!, blocks[from + 2 + 2 * half]!];
           const low = gather(first & 0x0f0f0f0f) | (gather(second & 0x0f0f0f0f) << 16);
           const high = gather((first >>> 4) & 0x0f0f0f0f) | (gather((second >>> 4) & 0x0f0f0f0f) << 16);
-          // The highest bit of a nibble turned over takes 8 away.
+          // Flipping the highest bit of a nibble subtracts 8 in two's complement.
           words[b * 4 + half] = low ^ 0x88888888;
           words[b * 4 + 2 + half] = high ^ 0x88888888;
         }

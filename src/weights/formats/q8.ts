@@ -1,14 +1,17 @@
 /**
- * @file q8: int8 in groups of 32 along a row, symmetric about 0; −128 is left out.
+ * @file q8: int8 in groups of 32 along a row, symmetric about 0; −128 is not used.
  *
- * A block is {f32 scale, int8 codes[32]}, 36 bytes. scale = max|w| / 127, code = round-to-even(w · (127 / max|w|)); a group
- * of zeros has scale 0.
+ * A block is {f32 scale, int8 codes[32]}, 36 bytes. scale = max
+ * w
+ * / 127, code = round-to-even(w · (127 / max
+ * w
+ * )). A group of zeros has scale 0.
  */
 import { elements } from "../elements.ts";
 import { GROUP, groupFormat, peakOfGroups } from "../groups.ts";
 import type { WeightFormat } from "../weight-format.ts";
 
-/** Words of a block: the scale and 32 codes. */
+/** u32 words in a block: the scale and 32 codes. */
 const WORDS = 1 + GROUP / 4;
 
 export const q8: WeightFormat = {
@@ -26,7 +29,7 @@ export const q8: WeightFormat = {
           const inverse = peak === 0 ? 0 : Math.fround(127 / peak);
           scales[block] = peak / 127;
           for (let i = start, at = block * 4 + 4; i < end; i++, at++) {
-            // Adding and taking away 1.5 · 2^23 rounds to the nearest even integer in f32.
+            // Adding and subtracting 1.5 · 2^23 in f32 rounds to the nearest even integer.
             const scaled = Math.fround(values[i]! * inverse);
             bytes[at] = Math.fround(scaled + 12582912) - 12582912;
           }
