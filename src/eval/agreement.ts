@@ -1,4 +1,4 @@
-/** @file One text through a model's own cache format and through f16: a quick check beside a generation. */
+/** @file Compares a model's own cache format with f16 on one text, as a quick check beside a generation. */
 import type { LLM } from "../engine/llm.ts";
 import { compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
 import { mean } from "./divergence.ts";
@@ -7,12 +7,12 @@ import { wilson } from "./intervals.ts";
 
 export interface Agreement {
   readonly positions: number;
-  /** Share of positions with the same most likely token. */
+  /** Share of positions where both have the same most likely token. */
   readonly top1: number;
-  /** Ends of its 95 % interval (Wilson). */
+  /** Bounds of the 95 % interval of `top1` (Wilson). */
   readonly top1Low: number;
   readonly top1High: number;
-  /** Mean KL(f16 ‖ own) in nats. */
+  /** Mean KL(f16 ‖ own format) in nats. */
   readonly kldMean: number;
   readonly kvBytes: number;
   readonly kvBytesF16: number;
@@ -23,7 +23,7 @@ export interface AgreementOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** Feeds `tokens` to both, teacher forced, each from an empty cache. */
+/** Feeds `tokens` to both formats, teacher forced, each from an empty cache. */
 export async function agreementWithF16(
   llm: LLM,
   tokens: ArrayLike<number>,

@@ -1,10 +1,10 @@
 /**
- * @file Bits for each layer and side under a byte budget, found on one part of a text and verified on another.
+ * @file Chooses bits for each layer and side under a byte budget on one part of a text, and verifies the choice on another.
  *
- * Two ways to share the bits: by measurement (the KL divergence of one side of one layer at a time, added up) and by the
- * noise law (K bits so that Σ (rms(q) · rms(k))² · D_b is least, V uniform). Both are then evaluated as a whole beside
- * uniform widths of the same bytes, because costs need not add up. The idea of sensitivity per layer is KVTuner's
- * (arXiv 2502.04420).
+ * There are two ways to choose: by measurement (the KL divergence caused by one side of one layer at a time, summed up) and by
+ * the noise law (K widths that minimise Σ (rms(q) · rms(k))² · D_b, V uniform). Costs need not add up, so both results are then
+ * evaluated as a whole, beside uniform widths of the same bytes. The idea of sensitivity by layer is KVTuner's (arXiv
+ * 2502.04420).
  */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -24,64 +24,64 @@ import { textChunks } from "./text-chunks.ts";
 export interface AllocateOptions {
   readonly text: string;
   readonly textSource?: string;
-  /** A `kNvM` preset whose modifiers are the recipe of every layer. */
+  /** A `kNvM` preset; its modifiers apply to every layer. */
   readonly kv: string;
   readonly base?: string;
-  /** Bits of codes a value, on average; scales come on top. */
+  /** Budget: average code bits a value; scales come on top. */
   readonly bits: number;
-  /** Widths to choose from, and those measured; others are interpolated. */
+  /** Widths to choose from. Those in `measure` are measured, the others interpolated. */
   readonly widths: readonly number[];
   readonly measure: readonly number[];
   readonly ctx: number;
-  /** Chunks for the sensitivities, from the beginning of the text, and chunks after them for the verification. */
+  /** Chunks used for the sensitivities, from the beginning of the text, and chunks after them for the verification. */
   readonly chunks: number;
   readonly verifyChunks: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
 }
 
-/** Where an allocation comes from. */
+/** How an allocation was found. */
 export type Origin = "measured" | "law" | "uniform";
 
 export interface Candidate {
   readonly origin: Origin;
   readonly kv: string;
   readonly layers: readonly LayerBits[];
-  /** Code bits a value. */
+  /** Average code bits a value. */
   readonly bits: number;
-  /** Codes and scales of one token, all layers. */
+  /** Bytes of codes and scales of one token over all layers. */
   readonly bytesPerToken: number;
-  /** Mean KLD if costs added up, from the measured sensitivities. */
+  /** Mean KLD if the measured sensitivities added up. */
   readonly kldPredicted: number;
-  /** As a whole, on the verification chunks. */
+  /** The evaluation of the whole allocation on the verification chunks. */
   readonly row: EvalRow;
 }
 
 export interface Allocation {
-  /** Budget, in code bits a value. */
+  /** The budget in code bits a value. */
   readonly bits: number;
   readonly sensitivities: readonly Sensitivity[];
-  /** What the law says of each layer's K at the recipe's width: RMS noise of a logit. */
+  /** RMS noise of an attention logit that the law predicts for each layer's K at the recipe's width. */
   readonly logitNoiseLaw: readonly number[];
-  /** Measured first, then the law's, then uniform ones. */
+  /** The measured one first, then the law's, then uniform ones. */
   readonly candidates: readonly Candidate[];
-  /** The candidate of least mean KLD in the verification. */
+  /** The candidate with the least mean KLD in the verification. */
   readonly best: Candidate;
   readonly bestUniform: Candidate;
-  /** By how much the best diverges less than the best uniform one. */
+  /** How much lower the best candidate's mean KLD is than that of the best uniform one. */
   readonly gain: Gain;
 }
 
-/** A difference of mean KLD in nats, paired by token; its error by batch means. */
+/** A difference of mean KLD in nats, paired token by token, with a standard error by batch means. */
 export interface Gain {
   readonly mean: number;
   readonly standardError: number;
 }
 
-/** Uniform pairs of widths no further apart than this are compared. */
+/** Uniform candidates whose K and V widths differ by more than this are not compared. */
 const UNIFORM_SPREAD = 2;
 
-/** @throws TurboQuantError invalid_argument — a recipe or a budget that cannot be met, a text too short for both parts */
+/** @throws TurboQuantError invalid_argument — a recipe or budget that cannot be met, or a text too short for both parts */
 export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allocation> {
   const { kv, base = "f16", widths, measure, ctx, chunks, verifyChunks, signal, onProgress } = options;
   const recipe = parseRecipe(kv);
@@ -111,7 +111,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
     ...byLaw(law, widths, budget, distortion),
     ...uniforms(llm.config.numLayers, widths, budget),
   ];
-  // Two ways may find the same; the first keeps it.
+  // Two ways may find the same allocation; the first keeps it.
   const unique = found.filter(
     (one, i) =>
       found.findIndex((other) => specOf(recipe, other.layers) === specOf(recipe, one.layers)) === i ||
@@ -158,13 +158,13 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   };
 }
 
-/** Mean of the differences token by token: most of the spread of either is the text's, and cancels. */
+/** Mean of the differences token by token. Most of the spread of both is that of the text, and cancels. */
 function pairedGain(uniform: readonly number[], own: readonly number[]): Gain {
   const differences = uniform.map((kld, i) => kld - own[i]!);
   return { mean: mean(differences), standardError: batchStandardError(differences) };
 }
 
-/** Code bits a value that fit so many bytes of codes and scales a token, all layers. */
+/** Code bits a value for which codes and scales of one token, over all layers, take that many bytes. */
 export function bitsForBytes(llm: LLM, bytes: number): number {
   const { numLayers, numKvHeads, headDim } = llm.config;
   const vectors = 2 * numLayers * numKvHeads;
@@ -199,7 +199,7 @@ function checkWidths({ widths, measure, bits }: AllocateOptions): void {
   }
 }
 
-/** Costs [layer][K, V][width], from the measured ones. */
+/** Costs by [layer][K, V][width], interpolated from the measured ones. */
 function costsOf(
   sensitivities: readonly Sensitivity[],
   numLayers: number,
@@ -214,7 +214,7 @@ function costsOf(
   );
 }
 
-/** choices: index of a width for K and V of every layer, K first */
+/** choices: indices into `widths`, for K and V of each layer in turn */
 function toLayers(choices: readonly number[], widths: readonly number[]): LayerBits[] {
   return Array.from({ length: choices.length / 2 }, (_, layer) => ({
     k: widths[choices[2 * layer]!]!,
@@ -223,7 +223,7 @@ function toLayers(choices: readonly number[], widths: readonly number[]): LayerB
 }
 
 interface LayerNoise {
-  /** rms(q)² · rms(k)², and the law's noise at the recipe's width. */
+  /** rms(q)² · rms(k)², and the noise that the law predicts at the recipe's width. */
   readonly product: number;
   readonly noise: number;
 }
@@ -239,7 +239,7 @@ async function layerNoise(llm: LLM, piece: Int32Array, recipe: Recipe, signal?: 
   }
 }
 
-/** V at the uniform width next to the budget's mean, K by the law with the rest. Nothing where no such split exists. */
+/** V gets the width nearest to the mean of the budget, and the law distributes the rest over K. Empty when no such split fits. */
 function byLaw(
   law: readonly LayerNoise[],
   widths: readonly number[],
@@ -254,7 +254,7 @@ function byLaw(
   return [{ origin: "law", layers: choices.map((choice) => ({ k: widths[choice]!, v })) }];
 }
 
-/** Pairs of widths, the same in every layer, that use up the budget as far as pairs can. */
+/** Pairs of K and V widths, the same in every layer, that come as close to the budget as pairs can. */
 function uniforms(
   numLayers: number,
   widths: readonly number[],

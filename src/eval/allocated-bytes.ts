@@ -1,4 +1,4 @@
-/** @file What a cache of so many tokens allocates, asked of the allocator itself with pages that hold nothing. */
+/** @file Computes what a cache of a given length allocates, by running the cache's own allocation over pages that take no memory. */
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
@@ -6,7 +6,7 @@ import type { ModelConfig } from "../models/config.ts";
 import { layoutOf, stateShapes } from "../models/layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 
-/** Tokens of a step; a window's pages are freed between steps, as in a prefill. */
+/** Tokens of one step. The window's pages are released between steps, as in a prefill. */
 const STEP_TOKENS = 256;
 
 class CountingStorage implements PageStorage {
@@ -31,7 +31,7 @@ class CountingStorage implements PageStorage {
   write(): void {}
 }
 
-/** A cache in the shape of a model whose pages take no memory. */
+/** A cache in the shape of a model, on a storage whose pages take no memory. */
 export function emptyCache(config: ModelConfig, kv: KvSpec): KvCache {
   const states = stateShapes(layoutOf(config));
   return new KvCache(
@@ -41,7 +41,7 @@ export function emptyCache(config: ModelConfig, kv: KvSpec): KvCache {
   );
 }
 
-/** Bytes of the pages of one sequence that grows: the function takes its tokens, never fewer than the last time. */
+/** Page bytes of one sequence that grows. Each call takes the number of tokens, which must not be less than in the last call. */
 export function growingBytes(config: ModelConfig, kv: KvSpec): (tokens: number) => number {
   const sequence = emptyCache(config, kv).createSequence();
   return (tokens) => {
@@ -54,6 +54,6 @@ export function growingBytes(config: ModelConfig, kv: KvSpec): (tokens: number) 
   };
 }
 
-/** Bytes of the pages of one sequence of `tokens`, all layers. */
+/** Page bytes of one sequence of `tokens` tokens over all layers. */
 export const allocatedBytes = (config: ModelConfig, kv: KvSpec, tokens: number): number =>
   growingBytes(config, kv)(tokens);

@@ -1,13 +1,13 @@
-/** @file Shares bits out among layers and sides under a budget: the exact optimum of a sum of measured costs. */
+/** @file Distributes bits over layers and sides under a budget: the exact minimum of a sum of measured costs. */
 import { TurboQuantError } from "../errors.ts";
 
 /**
- * Widths that minimize the sum of costs within a budget, by dynamic programming over the bits spent (a multiple-choice
- * knapsack). Of equal sums the one that spends less.
+ * Finds the widths that minimise the sum of costs within a budget, by dynamic programming over the bits spent (a
+ * multiple-choice knapsack). Of equal sums the one with fewer bits wins.
  *
  * costs: [unit][width] ≥ 0, in any unit that adds up · widths: bits, ascending · budget: bits of all units together
- * returns: index into `widths` a unit
- * @throws TurboQuantError invalid_argument — the budget does not reach for the smallest width
+ * returns: an index into `widths` for each unit
+ * @throws TurboQuantError invalid_argument — the budget is below the smallest width
  */
 export function allocateBits(
   costs: readonly (readonly number[])[],
@@ -23,7 +23,7 @@ export function allocateBits(
       { budget, units: costs.length, smallest },
     );
   }
-  // best[b]: least cost of the units so far with exactly b bits; chosen[unit][b]: the width that got there.
+  // best[b]: least cost of the units so far with exactly b bits; chosen[unit][b]: the width that led there.
   let best = new Float64Array(limit + 1).fill(Number.POSITIVE_INFINITY);
   best[0] = 0;
   const chosen: Uint8Array[] = [];
@@ -53,10 +53,10 @@ export function allocateBits(
 }
 
 /**
- * Costs at all widths from those at a few: straight lines of ln cost over ln distortion, beyond the ends in proportion to
- * the distortion (KL divergence is quadratic in a small error). A width never costs more than a smaller one.
+ * Interpolates costs at all widths from those at a few: linear in ln cost over ln distortion, and beyond the ends proportional
+ * to the distortion (KL divergence is quadratic in a small error). A width never costs more than a smaller one.
  *
- * measured: width → cost > 0, at least one · distortion: of a width
+ * measured: width → cost > 0, at least one · distortion: as a function of the width
  */
 export function interpolateCosts(
   measured: ReadonlyMap<number, number>,

@@ -1,4 +1,4 @@
-/** @file Calibrates a model's KV cache on a text: moments of what attention sees, layer by layer, and what they promise. */
+/** @file Calibrates a model's KV cache on a text: collects moments of queries, keys and values in each layer, and predicts the gain. */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
@@ -14,9 +14,9 @@ import { textChunks } from "./text-chunks.ts";
 
 export interface CalibrateOptions {
   readonly text: string;
-  /** Tokens to take, at most; fewer when the text is shorter. */
+  /** The most tokens to use; fewer when the text is shorter. */
   readonly tokens: number;
-  /** Tokens of a sequence. */
+  /** Tokens in one sequence. */
   readonly ctx: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
@@ -24,15 +24,15 @@ export interface CalibrateOptions {
 
 export interface Calibrated {
   readonly layers: readonly LayerCalibration[];
-  /** Tokens that were used. */
+  /** Number of tokens used. */
   readonly tokens: number;
-  /** [layer][KV head]: noise with transform and feedback over noise of a plain rotation, in the limit of many bits. */
+  /** [layer][KV head]: noise with transform and error feedback over noise of a plain rotation, in the limit of many bits. */
   readonly predicted: readonly (readonly PredictedNoise[])[];
-  /** On the chunk after those of the calibration; null when the text ends before. */
+  /** The gain measured on the chunk after the calibration's; null when the text ends before. */
   readonly measured: MeasuredGain | null;
 }
 
-/** Mean KL divergence from an f16 cache, in nats. */
+/** Mean KL divergence from an f16 cache in nats, with and without the calibration. */
 export interface MeasuredGain {
   readonly kv: string;
   readonly kldWithout: number;
@@ -40,15 +40,15 @@ export interface MeasuredGain {
   readonly tokens: number;
 }
 
-/** Codes alone: what a window would hide is what a calibration is for. */
+/** Without sinks and window all tokens are read as codes, which is what a calibration improves. */
 const MEASURED_KV = "k4v4,sinks=0,window=0";
 
-/** Fewer tokens than this cannot fill the moments of a head: refuse rather than fit noise. */
+/** With fewer tokens the moments of a head would be mostly noise, so calibration is refused. */
 const MIN_TOKENS = 1024;
 
 /**
- * The cache of `llm` does not matter: vectors are taken from an exact one.
- * @throws TurboQuantError invalid_argument — ctx beyond the model's, a text too short
+ * Vectors are taken from an exact cache, whatever the format of `llm`.
+ * @throws TurboQuantError invalid_argument — ctx beyond the model's, or a text too short
  */
 export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Calibrated> {
   const { text, tokens, signal, onProgress } = options;

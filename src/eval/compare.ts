@@ -1,7 +1,7 @@
 /**
- * @file Several cache formats fed the same tokens side by side, teacher forced, their logits compared row by row.
+ * @file Feeds the same tokens to several cache formats side by side, teacher forced, and compares their logits row by row.
  *
- * Only one block of logits of the base and one of a format exist at a time: a vocabulary of 150,000 makes a row 600 KB.
+ * Only one block of the base's logits and one of a format's exist at a time: with a vocabulary of 150,000 a row takes 600 KB.
  */
 
 import type { KvCache } from "../cache/kv-cache.ts";
@@ -11,21 +11,21 @@ import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
 import { klDivergence, type RowStats, rowStats } from "./divergence.ts";
 
-/** Most logits of a block (32 MiB of f32). */
+/** The most logits in a block (32 MiB of f32). */
 const BLOCK_LOGITS = 2 ** 23;
 
 /**
- * Most tokens of a step. Small blocks keep a measurement honest: whatever a cache format does to the past, all but the last
- * 128 tokens have been through it before they are read ("pseudo-decode").
+ * The most tokens in a step. With small blocks all but the last 128 tokens have been through the cache format before they are
+ * read, as in decoding ("pseudo-decode").
  */
 const BLOCK_TOKENS = 128;
 
-/** Rows of a step for a vocabulary: at most `BLOCK_TOKENS`, and few enough for `BLOCK_LOGITS`. */
+/** Rows of a step for this vocabulary: at most `BLOCK_TOKENS`, and at most `BLOCK_LOGITS` logits. */
 function blockRows(vocabSize: number): number {
   return Math.max(16, Math.min(BLOCK_TOKENS, Math.floor(BLOCK_LOGITS / vocabSize / 16) * 16));
 }
 
-/** One cache format under comparison. Weights and backend are shared with the others through `Decoder.withFormat`. */
+/** One of the compared cache formats. All share weights and backend through `Decoder.withFormat`. */
 export interface Contender {
   readonly runner: Runner;
   readonly cache: KvCache;
@@ -36,15 +36,15 @@ export function makeContender(decoder: Decoder, contextLength: number): Contende
   return { runner: new Runner(decoder, { chunkTokens, contextLength }), cache: decoder.createCache() };
 }
 
-/** Per-token results of one contender over one or more texts. */
+/** Results of one contender token by token, over one or more texts. */
 export interface TokenRecord {
-  /** Of tokens 2 … n of each text, in nats. */
+  /** Negative log-likelihoods of tokens 2 … n of each text, in nats. */
   readonly nlls: number[];
-  /** KL(base ‖ this) at every position; all 0 for the base itself. */
+  /** KL(base ‖ this format) at every position; all 0 for the base itself. */
   readonly klds: number[];
-  /** Positions whose most likely token is the base's. */
+  /** Number of positions whose most likely token is also the base's. */
   agreements: number;
-  /** Bytes of the cache after the last text, as allocated. */
+  /** Allocated bytes of the cache after the last text. */
   kvBytes: number;
 }
 
@@ -54,14 +54,14 @@ export function emptyRecord(): TokenRecord {
 
 export interface CompareOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Token passes done, of tokens × (1 + contenders). */
+  /** Reports progress in token passes, of which there are tokens × (1 + contenders). */
   readonly onTokens?: (done: number) => void;
-  /** Gets every sequence when the whole text has been fed, the base's first; they are released afterwards. */
+  /** Receives every sequence when the whole text has been fed, the base's first; they are released afterwards. */
   readonly onFed?: (sequences: readonly Sequence[]) => Promise<void>;
 }
 
 /**
- * Feeds `tokens` from an empty cache to the base and to every other contender and adds what it finds to the records.
+ * Feeds `tokens` from an empty cache to the base and every other contender, and adds the results to the records.
  *
  * baseRecord and records[i] belong to base and others[i]
  */

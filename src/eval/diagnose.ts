@@ -1,10 +1,10 @@
 /**
- * @file Where a format's error arises: per layer, the noise it adds to attention logits, beside the law that predicts it.
+ * @file Measures, layer by layer, the noise that a format adds to attention logits, beside the law that predicts it.
  *
- * The exact cache's own queries, keys and values are coded and decoded by the plain codec (every backend writes the same
- * codes) and compared. Law: σ = rms(q) · rms(k) · √D_b with rms per coordinate of what is multiplied and quantized, after
- * calibration, and D_b the distortion of the b-bit codebook (TurboQuant, arXiv 2504.19874, theorem 1). Cosines are here
- * because people ask for them: they are diagnostics, never a verdict.
+ * Queries, keys and values of an exact cache are coded and decoded with the reference codec (every backend writes the same
+ * codes) and compared. Law: σ = rms(q) · rms(k) · √D_b, with the rms of a coordinate after calibration, and D_b the distortion
+ * of the b-bit codebook (TurboQuant, arXiv 2504.19874, theorem 1). Cosines are reported because people ask for them; they are
+ * diagnostics and decide nothing.
  */
 import type { AttentionLayer } from "../backends/ops.ts";
 import { hasResidual } from "../cache/layer-cache.ts";
@@ -19,17 +19,17 @@ import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-c
 import { kindOf } from "../quant/side-kind.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
-/** Errors of one layer, averaged over heads. Only keys count that a query reads as codes: no sinks, no window. */
+/** Errors of one layer, averaged over heads. Only keys count that a query reads as codes, so neither sinks nor window. */
 export interface LayerDiagnosis {
   readonly layer: number;
-  /** RMS of a coordinate of the queries and of the keys as they are quantized. */
+  /** RMS of a coordinate of the queries, and of the keys as they are quantized. */
   readonly rmsQ: number;
   readonly rmsK: number;
   /** RMS error of an attention logit; null when no key is read as codes. */
   readonly logitNoise: number | null;
-  /** What the law predicts; null for formats without a Lloyd–Max codebook. */
+  /** The error that the law predicts; null for formats without a Lloyd–Max codebook. */
   readonly logitNoiseLaw: number | null;
-  /** Mean cosine of a query's logits with the exact ones. */
+  /** Mean cosine between a query's logits and the exact ones. */
   readonly scoreCosine: number | null;
   /** Squared error over squared norm. */
   readonly keyError: number;
@@ -38,9 +38,9 @@ export interface LayerDiagnosis {
   readonly valueCosine: number;
 }
 
-/** Tokens looked at: enough for a noise level, few enough for the plain codec. */
+/** Tokens examined: enough for a noise level, and few enough for the slow reference codec. */
 const MAX_TOKENS = 512;
-/** Query positions, spread evenly. */
+/** Number of query positions, spread evenly. */
 const QUERY_ROWS = 32;
 
 /**
@@ -67,7 +67,7 @@ export async function diagnoseFormats(
   return results;
 }
 
-/** Squared error, squared norm and cosines of vectors and what became of them. */
+/** Sums up squared error, squared norm and cosines between vectors and their decoded versions. */
 class VectorErrors {
   #error = 0;
   #square = 0;
@@ -98,7 +98,7 @@ class VectorErrors {
   }
 }
 
-/** One head's vectors as they are coded, and as they are read. */
+/** Vectors of one head as they are quantized, and as they are read back. */
 interface Coded {
   readonly exact: Float32Array;
   readonly decoded: Float32Array;
@@ -155,7 +155,7 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
   };
 }
 
-/** Codes and decodes one head's vectors of all tokens. vectors: [tokens][numKvHeads·headDim] */
+/** Codes and decodes the vectors of one head for all tokens. vectors: [tokens][numKvHeads·headDim] */
 function code(
   vectors: Float32Array,
   head: number,
@@ -181,7 +181,7 @@ function code(
       codec.prepare(exact, calibration ?? undefined);
       codec.write(exact, page, layout, side, 0, row, calibration?.feedback ?? null);
     }
-    // KIVI codes a page when it is full; before that its tokens have their 16-bit copies only.
+    // KIVI codes a page when it is full; until then its tokens exist only as 16-bit copies.
     const isCoded = !isKivi || count === pageTokens;
     if (isKivi && isCoded) writeKivi(rows.slice(), page, layout, side, 0);
     for (let row = 0; row < count; row++) {
@@ -193,7 +193,7 @@ function code(
   return result;
 }
 
-/** Positions [from, to) that the query at position i reads as codes. */
+/** The range [from, to) of positions that the query at position i reads as codes. */
 function codeRange({ kv: { format }, slidingWindow }: AttentionLayer, i: number): readonly [number, number] {
   const withCopies = hasResidual(format);
   const from = Math.max(withCopies ? format.sinks : 0, slidingWindow > 0 ? i - slidingWindow + 1 : 0);
@@ -226,7 +226,7 @@ function addLogits(
   noise.rows++;
 }
 
-/** Of the format's codes on the unit sphere; with a sketch, of their inner products (arXiv 2504.19874, theorem 2). */
+/** Distortion of the format's codes on the unit sphere; with a sketch, of their inner products (arXiv 2504.19874, theorem 2). */
 function codebookDistortion(side: SideFormat, headDim: number): number | null {
   if (kindOf(side.type) !== "scalar") return null;
   const distortion = codeDistortion(side, headDim);

@@ -1,16 +1,16 @@
 /**
- * @file How far one row of logits is from another: KL divergence in nats, agreement of the most likely token.
+ * @file Compares two rows of logits: KL divergence in nats, and whether the most likely token is the same.
  *
- * Logits are f32, everything computed from them f64. Log-probabilities are differences to a log-sum-exp, so a row compared
+ * Logits are f32; everything computed from them is f64. Log-probabilities are differences to a log-sum-exp, so a row compared
  * with itself gives exactly 0.
  */
 import { TurboQuantError } from "../errors.ts";
 
-/** What the comparison needs of a row, computed once however many rows are compared with it. */
+/** What a comparison needs of a row, computed once for any number of comparisons. */
 export interface RowStats {
   /** ln Σ exp(logit). */
   readonly logSumExp: number;
-  /** Most likely token; of equal logits the lowest. */
+  /** The most likely token; of equal logits the one with the lowest id. */
   readonly argmax: number;
 }
 
@@ -31,7 +31,7 @@ export function rowStats(row: Float32Array): RowStats {
   return { logSumExp, argmax };
 }
 
-/** KL(base ‖ other) in nats, ≥ 0 up to rounding. base, other: [vocabSize] logits. */
+/** KL(base ‖ other) in nats, ≥ 0 except for rounding. base, other: [vocabSize] logits */
 export function klDivergence(
   base: Float32Array,
   baseStats: RowStats,
@@ -46,7 +46,7 @@ export function klDivergence(
   return sum;
 }
 
-/** Summary of per-token divergences, in nats. */
+/** Summary of divergences over tokens, in nats. */
 export interface DivergenceSummary {
   readonly kldMean: number;
   readonly kldMedian: number;
@@ -66,7 +66,7 @@ export function summarizeDivergence(klds: ArrayLike<number>): DivergenceSummary 
   };
 }
 
-/** Quantile q of ascending values, linear between neighbours (NumPy's and PyTorch's default). NaN of nothing. */
+/** Quantile q of ascending values, linear between neighbours (the default of NumPy and PyTorch). NaN for no values. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {
   if (sorted.length === 0) return Number.NaN;
   const at = (sorted.length - 1) * q;

@@ -1,4 +1,7 @@
-/** @file Quality of cache formats on a text: perplexity, divergence from an uncompressed cache of the same weights, recall. */
+/**
+ * @file Measures the quality of cache formats on a text: perplexity, divergence from an uncompressed cache with the same
+ * weights, recall.
+ */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
@@ -18,31 +21,31 @@ export { decodersFor };
 
 export interface EvalOptions {
   readonly text: string;
-  /** What the text is, repeated in the rows: a file name, or how it came to be. */
+  /** Description of the text for the rows: a file name, or how it was made. */
   readonly textSource?: string;
   /** Cache formats to evaluate, as `--kv` takes them. */
   readonly kv: readonly string[];
-  /** The format compared with; `f16` by default. */
+  /** The format to compare with; `f16` by default. */
   readonly base?: string;
-  /** Tokens of a chunk, each from an empty cache. */
+  /** Tokens in a chunk; each chunk starts from an empty cache. */
   readonly ctx: number;
-  /** Chunks to take from the beginning of the text; fewer when it is shorter. */
+  /** Number of chunks from the beginning of the text; fewer when it is shorter. */
   readonly chunks: number;
-  /** Chunks of the text to leave out before them. */
+  /** Number of chunks to skip before them. */
   readonly skipChunks?: number;
-  /** Recall prompts; 0 for none. */
+  /** Number of recall prompts; 0 for none. */
   readonly needle?: number;
-  /** Recall over lengths and depths. */
+  /** Recall by prompt length and depth. */
   readonly needleGrid?: NeedleGrid;
-  /** Greedy continuations of pieces of the text. */
+  /** Greedy continuations of pieces of the text: how many, and how long. */
   readonly greedy?: { readonly prompts: number; readonly tokens: number };
-  /** Measure the noise of every layer on the first chunk. */
+  /** Whether to measure the noise of every layer on the first chunk. */
   readonly diagnose?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
 }
 
-/** One format's figures. Everything is measured; divergences are in nats and over all positions. Low and High: 95 %. */
+/** Figures of one format, all of them measured. Divergences are in nats and over all positions; Low and High bound 95 % intervals. */
 export interface EvalRow extends DivergenceSummary {
   readonly model: string;
   readonly kv: string;
@@ -50,20 +53,23 @@ export interface EvalRow extends DivergenceSummary {
   readonly textSource: string | null;
   readonly ctx: number;
   readonly chunks: number;
-  /** Tokens fed, and positions of the divergences. Perplexity is over chunks fewer: a chunk's first token is given. */
+  /**
+   * Number of tokens fed, which is the number of divergences. Perplexity has one value fewer for each chunk, whose first token
+   * is not predicted.
+   */
   readonly tokens: number;
   readonly ppl: number;
   readonly pplBase: number;
   readonly pplRatio: number;
-  /** Standard error of `pplRatio`, paired by token. */
+  /** Standard error of `pplRatio`, paired token by token. */
   readonly pplRatioSe: number;
-  /** Standard error of `kldMean`, from batch means; NaN (null in JSON) for less than two batches. */
+  /** Standard error of `kldMean`, by batch means; NaN (null in JSON) for fewer than two batches. */
   readonly kldMeanSe: number;
-  /** Share of positions with the base's most likely token. */
+  /** Share of positions whose most likely token is also the base's. */
   readonly top1: number;
   readonly top1Low: number;
   readonly top1High: number;
-  /** Share of recall prompts answered exactly; null when none were asked for. */
+  /** Share of recall prompts answered exactly; null without such prompts. */
   readonly needle: number | null;
   readonly needleLow: number | null;
   readonly needleHigh: number | null;
@@ -74,22 +80,22 @@ export interface EvalRow extends DivergenceSummary {
   readonly needleGrid: readonly NeedleCell[] | null;
   readonly greedy: GreedySummary | null;
   readonly layers: readonly LayerDiagnosis[] | null;
-  /** Whether attention was seen to read codes, and why not if not. */
+  /** Whether attention was seen to read codes, and if not, why. */
   readonly readPath: ReadPath;
-  /** Allocated bits a cached value at the end of a chunk: codes, scales, sinks and window. */
+  /** Allocated bits a cached value at the end of a chunk, with codes, scales, sinks and window. */
   readonly bitsPerValue: number;
   /** Allocated bytes of the cache of one chunk. */
   readonly kvBytes: number;
   readonly kvBytesBase: number;
-  /** Wall time of the run that this row was part of. */
+  /** Wall time of the whole run that this row came from. */
   readonly seconds: number;
 }
 
 /**
- * Evaluates `options.kv` in one run; the base's logits are computed once and shared.
- * The backend and the weights are those of `llm`, its own format does not matter.
- * @throws TurboQuantError invalid_argument — a bad spec, a ctx beyond the model's, a text shorter than one chunk;
- * internal — attention did not read the packed pages
+ * Evaluates all of `options.kv` in one run, so that the base's logits are computed once. Uses the backend and the weights of
+ * `llm`; its own format does not matter.
+ * @throws TurboQuantError invalid_argument — a bad spec, a ctx beyond the model's, a text shorter than one chunk; internal —
+ * attention did not read the packed pages
  */
 export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[]> {
   return (await evaluateByToken(llm, options)).map(({ row }) => row);
@@ -97,11 +103,11 @@ export async function evaluate(llm: LLM, options: EvalOptions): Promise<EvalRow[
 
 export interface EvalByToken {
   readonly row: EvalRow;
-  /** KL(base ‖ format) at every position, for differences of formats token by token. */
+  /** KL(base ‖ format) at every position, for comparing formats token by token. */
   readonly klds: readonly number[];
 }
 
-/** As `evaluate`. */
+/** Like `evaluate`, with the divergences of every token. */
 export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<EvalByToken[]> {
   const { text, ctx, base: baseText = "f16", signal, onProgress } = options;
   checkLengths(llm, options);
@@ -164,7 +170,7 @@ function checkLengths(llm: LLM, { ctx, needleGrid, greedy }: EvalOptions): void 
   }
 }
 
-/** Feeds the chunks to all; the sequences of the first one are examined for what attention reads. */
+/** Feeds the chunks to all contenders. On the first chunk's sequences it also checks what attention reads. */
 async function runChunks(
   { contenders, signal, onProgress }: Trial,
   pieces: readonly Int32Array[],
@@ -213,7 +219,7 @@ function figures(base: TokenRecord, own: TokenRecord) {
   };
 }
 
-/** Shares of needle prompts answered, with intervals; null without prompts. hits, baseHits: whether each was */
+/** Shares of prompts answered, with intervals; null without prompts. hits, baseHits: whether each prompt was answered */
 function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
   const prompts = hits.length;
   const rate = (of: readonly boolean[]) => {
@@ -233,7 +239,7 @@ function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
   };
 }
 
-/** Numbers that a token adds to the cache of all layers. */
+/** Numbers that one token adds to the cache, over all layers. */
 function valuesPerToken(llm: LLM): number {
   return llm.config.numLayers * llm.config.numKvHeads * llm.config.headDim * 2;
 }

@@ -3,7 +3,7 @@ import type { LLM } from "../engine/llm.ts";
 import type { Decoder } from "../models/decoder.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 
-/** A decoder a spec over the weights of `llm`, each with the calibration its spec asks for. */
+/** One decoder for each spec, over the weights of `llm`, with the calibration that the spec asks for. */
 export async function decodersFor(llm: LLM, specs: readonly string[]): Promise<Decoder[]> {
   const decoders: Decoder[] = [];
   for (const spec of specs.map(parseKvSpec)) {

@@ -1,9 +1,9 @@
 /**
- * @file Greedy continuations: after how many tokens does a cache format say something else than the exact cache?
+ * @file Greedy continuations: after how many tokens does a cache format say something other than the exact cache?
  *
- * The exact cache writes the continuations. A format is then fed prompt and continuation, and the first position whose most
- * likely token is another one is where its own greedy text would leave: up to there both have read the same tokens, and
- * what a step computes does not depend on how many tokens it has. One prefill a format instead of a step a token.
+ * The exact cache writes the continuations. Each format is then fed prompt and continuation in one prefill. The first position
+ * with another most likely token is where the format's own greedy text would differ: up to there both have read the same
+ * tokens, and the result of a step does not depend on how many tokens it has.
  */
 import type { Sequence } from "../cache/sequence.ts";
 import { yieldNow } from "../engine/yield-now.ts";
@@ -15,35 +15,35 @@ import { wilson } from "./intervals.ts";
 
 export interface GreedyPrompt {
   readonly prompt: Int32Array;
-  /** What the exact cache says, the end-of-sequence token included if it comes. */
+  /** The exact cache's text, with the end-of-sequence token if it came. */
   readonly continuation: readonly number[];
 }
 
 export interface GreedySummary {
   readonly prompts: number;
   readonly promptTokens: number;
-  /** Longest continuation. */
+  /** The most tokens in a continuation. */
   readonly tokens: number;
   /** Share of continuations that are the same to the end, with a 95 % interval. */
   readonly exactMatch: number;
   readonly exactMatchLow: number;
   readonly exactMatchHigh: number;
-  /** Median index of the first other token; null when more than half never leave. */
+  /** Median index of the first different token; null when more than half never differ. */
   readonly firstDivergenceMedian: number | null;
-  /** Share of all continuation tokens said before the first other one. */
+  /** Share of all continuation tokens that come before the first different one. */
   readonly tokensBeforeDivergence: number;
-  /** Index of the first other token a prompt, from 0; null where there is none. */
+  /** Index of the first different token for each prompt, from 0; null where none differs. */
   readonly firstDivergence: readonly (number | null)[];
 }
 
-/** Tokens of a prompt: twice the default window, so that most of it is read as codes. */
+/** Tokens in a prompt: twice the default window, so that half of it is read as codes. */
 export const GREEDY_PROMPT_TOKENS = 256;
-/** Continuations written together. */
+/** Number of continuations written together. */
 const BATCH = 16;
 const STREAM_GREEDY = 0x97ee;
 
 /**
- * `count` pieces of a text's tokens, one from each of `count` equal stretches; they overlap when the text is short.
+ * `count` pieces of a text's tokens, one from each of `count` equal stretches. They overlap when the text is short.
  * @throws TurboQuantError invalid_argument — the text is shorter than one prompt
  */
 export function greedyPrompts(ids: ArrayLike<number>, count: number, promptTokens: number, seed = 0): Int32Array[] {
@@ -68,11 +68,11 @@ export interface GreedyOptions {
   /** Tokens that end a continuation. */
   readonly endTokens: ReadonlySet<number>;
   readonly signal?: AbortSignal | undefined;
-  /** Prompts done. */
+  /** Reports how many prompts are done. */
   readonly onPrompts?: (done: number) => void;
 }
 
-/** The exact cache's greedy continuations of up to `tokens` tokens. */
+/** Writes the exact cache's greedy continuations, of up to `tokens` tokens each. */
 export async function continueGreedily(
   base: Contender,
   prompts: readonly Int32Array[],
@@ -127,7 +127,7 @@ async function continueBatch(
   }
 }
 
-/** Index of the first token of the continuation that this contender would not have said; null when there is none. */
+/** Index of the first continuation token that this contender would not have chosen; null when there is none. */
 export async function firstDivergence(
   { runner, cache }: Contender,
   { prompt, continuation }: GreedyPrompt,
@@ -163,7 +163,8 @@ export function summarizeGreedy(
 ): GreedySummary {
   const same = divergences.filter((index) => index === null).length;
   const { low, high } = wilson(same, prompts.length);
-  // Never sorts last; a median between a number and never is never.
+  // Continuations that never differ count as infinity, so they sort last and a median between a number and infinity is
+  // infinity.
   const sorted = Float64Array.from(divergences, (index) => index ?? Number.POSITIVE_INFINITY).sort();
   const median = (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.floor(sorted.length / 2)]!) / 2;
   const said = prompts.reduce((sum, { continuation }) => sum + continuation.length, 0);

@@ -1,8 +1,8 @@
-/** @file 95 % intervals of what is printed: rates (Wilson) and means of values that hang together along a text. */
+/** @file 95 % intervals for printed figures: rates (Wilson), and means of values that are correlated along a text. */
 import { TurboQuantError } from "../errors.ts";
 import { mean } from "./divergence.ts";
 
-/** Standard normal quantile of a two-sided 95 % interval. */
+/** Quantile of the standard normal distribution for a two-sided 95 % interval. */
 const Z95 = 1.959963984540054;
 
 export interface Interval {
@@ -11,10 +11,10 @@ export interface Interval {
 }
 
 /**
- * Wilson's score interval of a rate (E. B. Wilson, JASA 1927): never leaves [0, 1] and is not empty at 0 of n or n of n,
- * where the textbook interval claims certainty.
+ * Wilson's score interval of a rate (E. B. Wilson, JASA 1927). It stays within [0, 1] and has a width even for 0 of n or n of
+ * n, where the textbook interval claims certainty.
  *
- * 0 ≤ hits ≤ trials, trials ≥ 1
+ * hits: from 0 to trials · trials: at least 1
  */
 export function wilson(hits: number, trials: number, z = Z95): Interval {
   if (!(trials >= 1 && hits >= 0 && hits <= trials)) {
@@ -24,15 +24,15 @@ export function wilson(hits: number, trials: number, z = Z95): Interval {
   const z2 = (z * z) / trials;
   const center = (p + z2 / 2) / (1 + z2);
   const half = (z / (1 + z2)) * Math.sqrt((p * (1 - p)) / trials + z2 / (4 * trials));
-  // At the ends the bound is exactly the end; rounding must not leave it short.
+  // For 0 of n and n of n the bound is exactly 0 or 1, without rounding error.
   return { low: hits === 0 ? 0 : center - half, high: hits === trials ? 1 : center + half };
 }
 
-/** Consecutive positions that count as one observation: errors of neighbouring tokens are not independent. */
+/** Number of consecutive positions that count as one observation, because errors of neighbouring tokens are not independent. */
 const BATCH = 64;
 
 /**
- * Standard error of a mean by batch means: the spread of the means of runs of 64 values. NaN with fewer than two runs.
+ * Standard error of a mean by batch means: from the spread of the means of runs of 64 values. NaN for fewer than two runs.
  *
  * values: in the order of the text; a last run of less than half the length is left out
  */

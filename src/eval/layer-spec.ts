@@ -1,20 +1,20 @@
-/** @file KV specs with widths of their own for layers and sides, as short as the syntax allows. */
+/** @file Writes KV specs with different widths for layers and sides, as short as the syntax allows. */
 import { TurboQuantError } from "../errors.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 
-/** Widths of one layer, in bits. */
+/** Widths of K and V in one layer, in bits. */
 export interface LayerBits {
   readonly k: number;
   readonly v: number;
 }
 
-/** A `kNvM` preset with modifiers that say nothing of types. */
+/** A `kNvM` preset with modifiers other than types. */
 export interface Recipe {
   readonly bits: LayerBits;
   readonly modifiers: readonly string[];
 }
 
-/** @throws TurboQuantError invalid_argument — anything but a `kNvM` preset of one width a side */
+/** @throws TurboQuantError invalid_argument — anything but a `kNvM` preset with one width for each side */
 export function parseRecipe(spec: string): Recipe {
   const [preset, ...modifiers] = parseKvSpec(spec).text.split(",") as [string, ...string[]];
   const match = /^k([1-8])v([1-8])$/.exec(preset);
@@ -29,7 +29,7 @@ export function parseRecipe(spec: string): Recipe {
   return { bits: { k: Number(match[1]), v: Number(match[2]) }, modifiers };
 }
 
-/** `k4v4,layers=0:k8v6+3-5:k3v4,window=0`: the commonest pair of widths is the preset, the rest are ranges. */
+/** For example `k4v4,layers=0:k8v6+3-5:k3v4,window=0`: the commonest pair of widths is the preset, the others are ranges. */
 export function specOf({ modifiers }: Pick<Recipe, "modifiers">, layers: readonly LayerBits[]): string {
   const pairs = layers.map(({ k, v }) => `k${k}v${v}`);
   const count = (pair: string): number => pairs.filter((other) => other === pair).length;
@@ -45,7 +45,7 @@ export function specOf({ modifiers }: Pick<Recipe, "modifiers">, layers: readonl
   return parseKvSpec([common, ...parts].join(",")).text;
 }
 
-/** Everything in f16 but one side of one layer. */
+/** A spec that keeps everything in f16 except one side of one layer. */
 export function specOfOne({ modifiers }: Recipe, layer: number, side: "k" | "v", bits: number): string {
   return [`k${bits}v${bits}`, "k=f16", "v=f16", ...modifiers, `layers=${layer}:${side}${bits}`].join(",");
 }

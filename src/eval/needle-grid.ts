@@ -1,8 +1,8 @@
 /**
- * @file Recall over lengths and depths: a prompt hides one code at every depth and is asked for each of them.
+ * @file Recall by prompt length and depth: a prompt hides one code at every depth and asks for each of them.
  *
- * Codes that are not asked for are the distractors ("multi-key" in RULER, arXiv 2404.06654). The questions share their
- * prefix, so a prompt is prefilled once and forked for every question.
+ * The codes that a question does not ask for are distractors ("multi-key" in RULER, arXiv 2404.06654). All questions of a
+ * prompt share their prefix, so it is prefilled once and forked for every question.
  */
 import { TurboQuantError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -11,41 +11,41 @@ import { wilson } from "./intervals.ts";
 import { answers, askFor, Draws, drawFacts, MAX_FACTS, type NeedlePrompt, proseOf, sentenceOf } from "./needle.ts";
 
 export interface NeedleGrid {
-  /** Prompt lengths in tokens, about. */
+  /** Approximate prompt lengths in tokens. */
   readonly lengths: readonly number[];
-  /** Where the codes lie: 0 is the beginning, 1 the end. */
+  /** Positions of the codes: 0 is the beginning of the prompt, 1 the end. */
   readonly depths: readonly number[];
-  /** Prompts a length; each gives one answer a depth. */
+  /** Number of prompts for each length; each prompt gives one answer for each depth. */
   readonly prompts: number;
 }
 
 export interface NeedleCell {
-  /** Tokens asked for, and those of the prompts on average. */
+  /** The length asked for, and the average length of the prompts, in tokens. */
   readonly length: number;
   readonly tokens: number;
   readonly depth: number;
   readonly prompts: number;
-  /** Share of exact answers with a 95 % interval. */
+  /** Share of exact answers, with a 95 % interval. */
   readonly recall: number;
   readonly recallLow: number;
   readonly recallHigh: number;
   readonly recallBase: number;
 }
 
-/** One prompt, a question a depth. */
+/** One prompt with one question for each depth. */
 export interface GridPrompt {
   readonly length: number;
-  /** Tokens that all questions share, never all of one. */
+  /** Number of tokens that all questions begin with; fewer than any question has. */
   readonly shared: number;
   readonly questions: readonly NeedlePrompt[];
 }
 
-/** What a chat template and the question add to the prose, in tokens, about. */
+/** Approximate number of tokens that a chat template and the question add to the prose. */
 const FRAME_TOKENS = 40;
 const MIN_LENGTH = 128;
 const STREAM_SEED = 7;
 
-/** @throws TurboQuantError invalid_argument — a grid that cannot be asked */
+/** @throws TurboQuantError invalid_argument — a grid that cannot be run */
 export function checkGrid({ lengths, depths, prompts }: NeedleGrid, contextLength: number): void {
   const refuse = (what: string): never => {
     throw new TurboQuantError("invalid_argument", `needle grid: ${what}`);
@@ -61,7 +61,7 @@ export function checkGrid({ lengths, depths, prompts }: NeedleGrid, contextLengt
   if (prompts < 1) refuse("expected at least one prompt a length");
 }
 
-/** Prompts of every length; the same seed gives the same ones. */
+/** Makes the prompts of every length; the same seed gives the same prompts. */
 export async function gridPrompts(
   tokenizer: Tokenizer,
   text: string,
@@ -81,7 +81,7 @@ export async function gridPrompts(
       while (left > 0) {
         const paragraph = paragraphs[draws.below(paragraphs.length)]!;
         const tokens = count(paragraph) + 1;
-        // The last one is cut at words, so that short prompts have their length as well.
+        // The last paragraph is cut between words, so that short prompts reach their length too.
         prose.push(tokens <= left ? { text: paragraph, tokens } : cutToTokens(paragraph, tokens, left));
         left -= tokens;
       }
@@ -93,13 +93,13 @@ export async function gridPrompts(
   return result;
 }
 
-/** About the first `keep` of a paragraph's `tokens` tokens. */
+/** The beginning of a paragraph of `tokens` tokens, about `keep` tokens long. */
 function cutToTokens(paragraph: string, tokens: number, keep: number): { text: string; tokens: number } {
   const words = paragraph.split(" ");
   return { text: words.slice(0, Math.ceil((words.length * keep) / tokens)).join(" "), tokens: keep };
 }
 
-/** Puts each sentence between the paragraphs, after its share of the prose's tokens. */
+/** Puts each sentence between two paragraphs, at its share of the prose's tokens. */
 function hide(
   prose: readonly { text: string; tokens: number }[],
   sentences: readonly string[],
@@ -110,7 +110,7 @@ function hide(
   const body: string[] = [];
   let before = 0;
   for (const { text, tokens } of prose) {
-    // A gap is the nearest to a depth when the depth lies before the middle of the paragraph that follows.
+    // The gap before a paragraph is the nearest to all depths up to the middle of the paragraph.
     while (waiting.length > 0 && waiting[0]!.at < before + tokens / 2) body.push(waiting.shift()!.sentence);
     body.push(text);
     before += tokens;
@@ -118,7 +118,7 @@ function hide(
   return [...body, ...waiting.map(({ sentence }) => sentence)];
 }
 
-/** Tokens that all prompts begin with, at most all but one of the shortest. */
+/** Number of tokens that all questions begin with, less than the length of the shortest. */
 function sharedLength(questions: readonly NeedlePrompt[]): number {
   const [first] = questions as [NeedlePrompt, ...NeedlePrompt[]];
   let shared = 0;
@@ -127,7 +127,7 @@ function sharedLength(questions: readonly NeedlePrompt[]): number {
   return shared;
 }
 
-/** Which questions of a prompt are answered exactly. */
+/** Whether each question of a prompt is answered exactly. */
 export async function recallsAll(
   contender: Contender,
   { shared, questions }: GridPrompt,

@@ -1,8 +1,8 @@
 /**
- * @file Exact recall: a five-digit code said once in pages of prose, asked for at the end.
+ * @file Exact recall: a five-digit code is said once in pages of prose and asked for at the end.
  *
- * A hit is a space and five digits that are all the most likely token, teacher forced: one prefill a prompt, and a cache
- * that blurs one digit fails.
+ * A prompt counts as answered when a space and the five digits are each the most likely token, teacher forced. That takes one
+ * prefill a prompt, and a cache that blurs one digit fails.
  */
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -12,21 +12,21 @@ import type { Contender } from "./compare.ts";
 
 export interface NeedlePrompt {
   readonly prompt: readonly number[];
-  /** Tokens of " 12345". */
+  /** The tokens of " 12345". */
   readonly answer: readonly number[];
 }
 
-/** Prose of a prompt, in characters: about 1,400 tokens of the reference checkpoints' vocabulary. */
+/** Characters of prose in a prompt, about 1,400 tokens in the vocabulary of the reference checkpoints. */
 const PROSE_CHARS = 5200;
-/** Codes hidden in a prompt; one is asked for, the others must not be mistaken for it. */
+/** Codes hidden in a prompt. One is asked for; the others are distractors. */
 const NUM_CODES = 3;
 const SUBJECTS = ["the library", "the harbour", "the vault", "Alice", "Hugo", "Ruth", "the castle", "Victor"];
-/** Paragraphs taken as prose: longer than a heading, shorter than a fifth of the prompt. */
+/** Length in characters of paragraphs taken as prose: longer than a heading, shorter than a fifth of the prompt. */
 const [MIN_PARAGRAPH, MAX_PARAGRAPH] = [80, 900];
-/** Stream of the counter RNG. */
+/** Stream of the counter-based RNG. */
 const STREAM_NEEDLE = 0x4eed;
 
-/** Draws whole numbers below a bound from one stream. */
+/** Draws integers below a bound from one random stream. */
 export class Draws {
   readonly #rng: CounterRng;
   #drawn = 0;
@@ -39,13 +39,13 @@ export class Draws {
     return Math.floor(this.#rng.uniform(this.#drawn++) * bound);
   }
 
-  /** Removes one of `from`. */
+  /** Removes a random element of `from` and returns it. */
   take<T>(from: T[]): T {
     return from.splice(this.below(from.length), 1)[0]!;
   }
 }
 
-/** Lines of a text that look like paragraphs; a text without any is cut into pieces of words. */
+/** The lines of a text that look like paragraphs. A text without any is cut into pieces between words. */
 export function paragraphsOf(text: string): string[] {
   const lines = text.split("\n").filter((line) => line.length > MIN_PARAGRAPH && line.length < MAX_PARAGRAPH);
   if (lines.length >= 8) return lines;
@@ -61,7 +61,7 @@ export function paragraphsOf(text: string): string[] {
   return pieces;
 }
 
-/** @throws TurboQuantError invalid_argument — the text holds no paragraph */
+/** @throws TurboQuantError invalid_argument — the text contains no paragraph */
 export function proseOf(text: string): string[] {
   const paragraphs = paragraphsOf(text);
   if (paragraphs.length > 0) return paragraphs;
@@ -72,9 +72,9 @@ export function proseOf(text: string): string[] {
 }
 
 /**
- * `count` prompts made of paragraphs of `text`; the same seed gives the same prompts.
- * The question is put through the model's chat template where it has one, and the answer is begun for it.
- * @throws TurboQuantError invalid_argument — the text holds no paragraph
+ * Makes `count` prompts from paragraphs of `text`; the same seed gives the same prompts. The question goes through the model's
+ * chat template if it has one, and the answer is begun for it.
+ * @throws TurboQuantError invalid_argument — the text contains no paragraph
  */
 export async function needlePrompts(
   tokenizer: Tokenizer,
@@ -105,10 +105,10 @@ export interface Fact {
   readonly code: string;
 }
 
-/** Most facts of one prompt. */
+/** The most facts in one prompt. */
 export const MAX_FACTS = SUBJECTS.length;
 
-/** Codes of `count` different subjects. */
+/** Draws codes for `count` different subjects. */
 export function drawFacts(draws: Draws, count: number): Fact[] {
   const rest = [...SUBJECTS];
   return Array.from({ length: count }, () => ({
@@ -119,7 +119,7 @@ export function drawFacts(draws: Draws, count: number): Fact[] {
 
 export const sentenceOf = ({ subject, code }: Fact): string => `The secret code of ${subject} is ${code}. Remember it.`;
 
-/** The prompt that asks for one fact of a body of paragraphs. */
+/** The prompt that asks for one of the facts in a body of paragraphs. */
 export async function askFor(
   tokenizer: Tokenizer,
   body: readonly string[],
@@ -130,7 +130,7 @@ export async function askFor(
     ? await tokenizer.applyChatTemplate([{ role: "user", content: question }], { addGenerationPrompt: true })
     : `${question}\n`;
   return {
-    // A rendered template spells its special tokens out; a plain prompt begins as the tokenizer begins texts.
+    // A rendered template has its special tokens written out; a plain prompt gets those that the tokenizer adds to texts.
     prompt: tokenizer.encode(`${rendered}The secret code of ${subject} is`, {
       addSpecialTokens: !tokenizer.chatTemplate,
     }),
@@ -138,7 +138,7 @@ export async function askFor(
   };
 }
 
-/** Whether every token of the answer is the most likely one after what precedes it. */
+/** Whether every token of the answer is the most likely one at its place. */
 export async function recalls(contender: Contender, needle: NeedlePrompt, signal?: AbortSignal): Promise<boolean> {
   const sequence = contender.cache.createSequence();
   try {
@@ -148,7 +148,7 @@ export async function recalls(contender: Contender, needle: NeedlePrompt, signal
   }
 }
 
-/** Feeds what `sequence` still lacks of the prompt, at least its last token, and the answer. */
+/** Feeds the part of the prompt that `sequence` does not hold yet (at least its last token) and the answer. */
 export async function answers(
   { runner }: Contender,
   sequence: Sequence,

@@ -1,14 +1,14 @@
-/** @file Perplexity from negative log-likelihoods, and the error of a ratio of two perplexities over the same tokens. */
+/** @file Perplexity from negative log-likelihoods, and the standard error of a ratio of two perplexities over the same tokens. */
 import { mean } from "./divergence.ts";
 
-/** exp(mean NLL). nlls: in nats, one a predicted token. */
+/** exp(mean NLL). nlls: in nats, one for each predicted token */
 export function perplexity(nlls: ArrayLike<number>): number {
   return Math.exp(mean(nlls));
 }
 
 /**
- * PPL(other) / PPL(base) and its standard error. The difference is taken token by token: both see the same text, so most
- * of the variance of either perplexity cancels.
+ * PPL(other) / PPL(base) with its standard error. Differences are taken token by token: both read the same text, so most of the
+ * variance cancels.
  */
 export function perplexityRatio(
   base: ArrayLike<number>,

@@ -1,10 +1,10 @@
 /**
- * @file Proof that attention read the packed pages, taken on the sequence an evaluation has just fed.
+ * @file Proves that attention reads the packed pages, on a sequence that an evaluation has just fed.
  *
- * Ports of such codecs have been measured on the 16-bit copy that they kept besides, or before anything was compressed. So:
- * the pages of the sequence are counted (no 16-bit copy beyond sinks and window), and in every layer the codes and the
- * scales of K and of V are changed where they lie; each change must move the next token's logits, and putting the bytes
- * back must bring them back bit by bit.
+ * Other implementations of such codecs were measured on a 16-bit copy that they kept besides, or before anything was
+ * compressed. So this module checks two things. The pages of the sequence are counted: there must be no 16-bit copy outside
+ * sinks and window. And the codes and scales of K and V in every layer are changed where they are stored: each change must
+ * change the next token's logits, and restoring the bytes must restore the logits bit for bit.
  */
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -15,18 +15,18 @@ import type { Contender } from "./compare.ts";
 
 /**
  * - `packed`: attention reads codes, proven by changing them
- * - `window`: the format has codes, but the text is so short that sinks and window hide all of them
+ * - `window`: the format has codes, but the text is so short that sinks and window cover all tokens
  * - `float`: the format has no codes
  */
 export type ReadPath = "packed" | "window" | "float";
 
 type Side = "k" | "v";
 
-/** One array of a side and what to flip in it. */
+/** Arrays of one side, and the bits to flip in them. */
 interface Target {
   readonly name: "codes" | "scales" | "sketch" | "sketch norms";
   readonly regions: readonly Region[];
-  /** XORed into every u16: all bits of codes, the sign of an f16. */
+  /** XORed into every u16: all bits of codes, or the sign of an f16. */
   readonly mask: number;
 }
 
@@ -46,7 +46,7 @@ function targetsOf(side: SideLayout): Target[] {
   ];
 }
 
-/** A page with the regions changed, all heads and rows. */
+/** A copy of the page with the target's regions changed, for all heads and rows. */
 function flipped(page: Uint8Array, layout: PageLayout, { regions, mask }: Target): Uint8Array {
   const changed = page.slice();
   for (const { offset, headStride } of regions) {
@@ -60,9 +60,7 @@ function flipped(page: Uint8Array, layout: PageLayout, { regions, mask }: Target
   return changed;
 }
 
-/**
- * Indices of main pages of which the query at position `last` reads codes of earlier tokens, the most recent first.
- */
+/** Indices of main pages in which the query at position `last` reads codes of earlier tokens, the most recent page first. */
 function pagesReadAsCodes(
   format: LayerKvFormat,
   layout: PageLayout,
@@ -90,7 +88,7 @@ function fail(what: string, detail: Record<string, unknown>): never {
   );
 }
 
-/** Throws when a layer with codes holds 16-bit pages of tokens outside sinks and window, or pages that nobody accounts for. */
+/** Throws when a layer with codes has 16-bit pages outside sinks and window, or when there are pages that no layer explains. */
 export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, kv: string): void {
   for (const [layer, { residual, format }] of cache.layers.entries()) {
     if (!residual) continue;
@@ -121,10 +119,10 @@ export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, k
 }
 
 /**
- * Checks the finished `sequence` of a contender; it is as before afterwards.
+ * Checks the finished `sequence` of a contender, and leaves it as it was.
  *
  * lastToken: the token at its last position · kv: the format's name, for the message
- * @throws TurboQuantError internal — a stored byte that attention did not read, or a 16-bit copy that should not exist
+ * @throws TurboQuantError internal — attention did not read a stored byte, or a 16-bit copy exists that should not
  */
 export async function checkReadPath(
   contender: Contender,
@@ -137,8 +135,8 @@ export async function checkReadPath(
   const { ops } = runner.decoder;
   assertNoHiddenCopies(contender, sequence, kv);
   const last = sequence.length - 1;
-  /** Logits after the last token, computed again from the pages as they are now. */
-  const again = async (): Promise<Float32Array> => {
+  /** Computes the logits after the last token again, from the pages as they are now. */
+  const logitsNow = async (): Promise<Float32Array> => {
     signal?.throwIfAborted();
     const fork = sequence.fork();
     try {
@@ -148,7 +146,7 @@ export async function checkReadPath(
       fork.release();
     }
   };
-  const before = last > 0 ? await again() : new Float32Array(0);
+  const before = last > 0 ? await logitsNow() : new Float32Array(0);
   let hasCodes = false;
   let probes = 0;
   for (const [layer, { main, residual, format }] of cache.layers.entries()) {
@@ -159,9 +157,11 @@ export async function checkReadPath(
       const pages = pagesReadAsCodes(format, main, slidingWindow, residual !== null, last);
       if (pages.length === 0) continue;
       for (const target of targetsOf(main[side])) {
-        // The newest page alone, as a rule. A layer that hardly looks back may need all of them to show a difference.
+        // Changing the newest page is usually enough. In a layer that attends little to the past it may take all pages to show
+        // a difference.
         const moved =
-          (await moves(pages.slice(0, 1), target, main, layer)) || (await moves(pages, target, main, layer));
+          (await changesLogits(pages.slice(0, 1), target, main, layer)) ||
+          (await changesLogits(pages, target, main, layer));
         if (!moved) {
           fail(
             `${kv}: layer ${layer}: changing the ${target.name} of ${side.toUpperCase()} does not change the next logits`,
@@ -176,11 +176,16 @@ export async function checkReadPath(
       }
     }
   }
-  if (probes > 0 && !isEqual(await again(), before)) fail(`${kv}: the same pages give other logits`, {});
+  if (probes > 0 && !isEqual(await logitsNow(), before)) fail(`${kv}: the same pages give other logits`, {});
   return probes > 0 ? "packed" : hasCodes ? "window" : "float";
 
-  /** Whether the logits change with these pages; their bytes are put back. */
-  async function moves(pages: readonly number[], target: Target, layout: PageLayout, layer: number): Promise<boolean> {
+  /** Whether changing these pages changes the logits. Their bytes are restored. */
+  async function changesLogits(
+    pages: readonly number[],
+    target: Target,
+    layout: PageLayout,
+    layer: number,
+  ): Promise<boolean> {
     const saved: { address: number; bytes: Uint8Array }[] = [];
     try {
       for (const page of pages) {
@@ -189,7 +194,7 @@ export async function checkReadPath(
         saved.push({ address, bytes });
         ops.pages.write(address, flipped(bytes, layout, target));
       }
-      return !isEqual(await again(), before);
+      return !isEqual(await logitsNow(), before);
     } finally {
       for (const { address, bytes } of saved) ops.pages.write(address, bytes);
     }

@@ -1,4 +1,4 @@
-/** @file The parts of an evaluation that ask for answers: needles, the needle grid, greedy continuations. */
+/** @file The parts of an evaluation in which the model answers: needles, the needle grid, greedy continuations. */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
@@ -14,11 +14,11 @@ import {
 import { needlePrompts, recalls } from "./needle.ts";
 import { gridCells, gridPrompts, type NeedleCell, type NeedleGrid, recallsAll } from "./needle-grid.ts";
 
-/** What all parts of an evaluation work on. */
+/** What these parts of an evaluation share. */
 export interface Trial {
   readonly llm: LLM;
   readonly text: string;
-  /** The base first. */
+  /** All compared formats, the base first. */
   readonly contenders: readonly Contender[];
   readonly signal: AbortSignal | undefined;
   readonly onProgress: OnProgress | undefined;
@@ -44,7 +44,7 @@ export async function runNeedles(
   return hits;
 }
 
-/** Cells of every contender but the base. */
+/** The grid's results for every contender but the base. */
 export async function runNeedleGrid(
   { llm, text, contenders, signal, onProgress }: Trial,
   grid: NeedleGrid,
@@ -63,7 +63,7 @@ export async function runNeedleGrid(
   return hits.slice(1).map((own) => gridCells(grid, prompts, own, hits[0]!));
 }
 
-/** Summaries of every contender but the base. */
+/** Summaries of the greedy continuations for every contender but the base. */
 export async function runGreedy(
   { llm, text, contenders, signal, onProgress }: Trial,
   { prompts: count, tokens }: { readonly prompts: number; readonly tokens: number },

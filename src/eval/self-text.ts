@@ -1,11 +1,11 @@
-/** @file Text that a model writes itself, for a user who has none at hand: sampled from the exact cache with a fixed seed. */
+/** @file Text that the model writes itself, for users who have none at hand: sampled from the exact cache with a fixed seed. */
 import { generateBatch } from "../engine/batch.ts";
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 
 export interface SelfTextOptions {
-  /** The text has at least so many tokens when it is read again. */
+  /** The least number of tokens of the text, counted after tokenizing it again. */
   readonly tokens: number;
   /** Equal seeds give equal texts. */
   readonly seed?: number;
@@ -13,17 +13,17 @@ export interface SelfTextOptions {
   readonly onProgress?: OnProgress;
 }
 
-/** Pieces written at once; more would only make the cache larger. */
+/** Number of pieces written at once; more would only make the cache larger. */
 const STREAMS = 8;
-/** Tokens of a piece: long enough to be about something, short enough not to run in circles. */
+/** Tokens of a piece: enough to be about something, and few enough not to become repetitive. */
 const [MIN_PIECE, MAX_PIECE] = [64, 512];
-/** A model whose pieces hold no text at all must not be asked for ever. */
+/** Rounds without any text after which to give up, for a model that writes only special tokens. */
 const MAX_EMPTY_ROUNDS = 3;
 
 /**
- * Samples at temperature 1 from the model's whole distribution, from the beginning of a document, several pieces one below
- * the other. The cache of `llm` should be an exact one. Perplexity on such a text is low and says nothing about the model;
- * what a cache format changes shows all the same.
+ * Samples at temperature 1 from the model's whole distribution, from the beginning of a document, several pieces one after the
+ * other. The cache of `llm` should be an exact one. The perplexity of such a text is low and says nothing about the model, but
+ * differences between cache formats still show.
  * @throws TurboQuantError invalid_argument — the model writes nothing but special tokens
  */
 export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise<string> {
@@ -32,11 +32,11 @@ export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise
   const pieces: string[] = [];
   let written = 0;
   for (let round = 0; written < tokens; round++) {
-    // Read again, the text may have a few tokens fewer than were sampled.
+    // Tokenized again, the text may have a few tokens fewer than were sampled.
     const share = Math.ceil((1.05 * (tokens - written)) / STREAMS);
     const results = await generateBatch(llm, [start], {
       n: STREAMS,
-      // Streams of one round take seeds that follow each other.
+      // The streams of a round get consecutive seeds.
       seed: seed + round * STREAMS,
       maxNewTokens: Math.min(Math.max(MIN_PIECE, share), MAX_PIECE, llm.runner.contextLength - 1),
       ignoreEos: true,
@@ -63,7 +63,7 @@ export async function writeSelfText(llm: LLM, options: SelfTextOptions): Promise
   return pieces.join("\n\n");
 }
 
-/** What a document begins with: the tokenizer's or the config's first token, else a line break. */
+/** The tokens that begin a document: the tokenizer's or the config's first token, or else a line break. */
 function beginningOfDocument(llm: LLM): number[] {
   const [first] = llm.tokenizer.encode("", { addSpecialTokens: true });
   if (first !== undefined) return [first];

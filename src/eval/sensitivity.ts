@@ -1,4 +1,4 @@
-/** @file What one side of one layer costs when it alone is quantized: mean KL divergence, everything else exact. */
+/** @file Measures the cost of quantizing one side of one layer alone: the mean KL divergence when everything else is exact. */
 import type { LLM } from "../engine/llm.ts";
 import type { OnProgress } from "../platform.ts";
 import { compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
@@ -10,7 +10,7 @@ export interface Sensitivity {
   readonly layer: number;
   readonly side: "k" | "v";
   readonly bits: number;
-  /** Nats. */
+  /** In nats. */
   readonly kldMean: number;
 }
 
@@ -22,10 +22,10 @@ export interface SensitivityOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** Formats fed together: they share one run of the base, and each has a cache of nearly the base's size. */
+/** Number of formats fed together. They share one run of the base, and each has a cache of nearly the base's size. */
 const GROUP = 12;
 
-/** In the order of layers, sides (K first) and widths. */
+/** Results come in the order of layers, sides (K first) and widths. */
 export async function measureSensitivity(
   llm: LLM,
   pieces: readonly Int32Array[],

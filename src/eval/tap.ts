@@ -1,13 +1,16 @@
-/** @file Looks at what attention is given, on any backend: a layer's queries as they are made, its keys and values from the pages. */
+/**
+ * @file Captures what attention works on, on any backend: the queries of each layer as they are made, and keys and values from
+ * the pages.
+ */
 import type { AttentionLayer, Ops, Step } from "../backends/ops.ts";
 import type { LLM } from "../engine/llm.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { RowCodec } from "../quant/row-codec.ts";
 import { type Contender, makeContender } from "./compare.ts";
 
-/** Post-RoPE vectors of one layer, as the exact cache sees them. */
+/** Vectors of one layer after RoPE, as an exact cache has them. */
 export interface LayerVectors {
-  /** [tokens][numHeads·headDim], times the softmax scale. */
+  /** [tokens][numHeads·headDim], multiplied by the softmax scale. */
   readonly queries: Float32Array;
   /** [tokens][numKvHeads·headDim] */
   readonly keys: Float32Array;
@@ -15,8 +18,8 @@ export interface LayerVectors {
 }
 
 /**
- * `ops` that also hand over every layer's queries, [rows][numHeads·headDim] as `attend` gets them. Copies are taken in the
- * order of the calls, so later steps do not disturb them.
+ * Wraps `ops` so that every layer's queries, [rows][numHeads·headDim] as `attend` gets them, are also passed on. They are
+ * copied in the order of the calls, so later steps do not change them.
  */
 function tapQueries(
   ops: Ops,
@@ -29,7 +32,7 @@ function tapQueries(
   return new Proxy(ops, {
     get(target, key) {
       if (key === "appendKv") return appendKv;
-      // Backends keep private fields: a method runs on the backend itself, never on this proxy.
+      // Private fields need the backend itself as `this`, not this proxy.
       const value: unknown = Reflect.get(target, key, target);
       return typeof value === "function" ? value.bind(target) : value;
     },
@@ -37,8 +40,8 @@ function tapQueries(
 }
 
 /**
- * Feeds `tokens` to an f32 cache and returns what every layer saw. Neither rotated nor calibrated: an f32 cache stores
- * vectors as they are.
+ * Feeds `tokens` to an f32 cache and returns the vectors of every layer. An f32 cache stores vectors as they are, so they are
+ * neither rotated nor calibrated.
  */
 export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: AbortSignal): Promise<LayerVectors[]> {
   const { numLayers, numHeads, headDim } = llm.config;
@@ -70,7 +73,7 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
   }
 }
 
-/** One side of a layer out of the pages of a float cache: [tokens][numKvHeads·headDim] */
+/** Reads one side of a layer from the pages of a float cache: [tokens][numKvHeads·headDim] */
 async function readFloats(
   { runner, cache }: Contender,
   sequence: ReturnType<Contender["cache"]["createSequence"]>,

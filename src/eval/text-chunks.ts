@@ -3,9 +3,8 @@ import { TurboQuantError } from "../errors.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /**
- * The first `chunks` pieces of `ctx` tokens of a text after `skip` of them; fewer when the text ends before.
- * A tokenizer that begins texts with a special token (Llama) begins every chunk with it, in place of the chunk's first
- * token, as llama.cpp's perplexity tool does.
+ * The first `chunks` pieces of `ctx` tokens of a text, after `skip` of them; fewer when the text ends before. If the tokenizer
+ * begins texts with a special token (Llama), it replaces the first token of every chunk, as in llama.cpp's perplexity tool.
  * @throws TurboQuantError invalid_argument — not even one chunk
  */
 export function textChunks(tokenizer: Tokenizer, text: string, ctx: number, chunks: number, skip = 0): Int32Array[] {
