@@ -1,8 +1,8 @@
 /**
- * @file Decode attention of one layer: one row against a filled cache, nothing else in the timed region.
+ * @file Times decode attention of one layer: one row against a filled cache, and nothing else in the timed region.
  *
- * In a model the other layers' pages pass through the processor's caches between two visits of a layer; here a sample
- * visits many sequences with pages of their own, together larger than any cache.
+ * In a model the other layers' pages pass through the processor's caches before a layer is visited again. To have the same
+ * effect, a sample visits many sequences that together are larger than any cache.
  */
 import type { BackendName } from "../backends/ops.ts";
 import { Sequence } from "../cache/sequence.ts";
@@ -29,19 +29,19 @@ export interface AttentionRow {
   readonly kv: string;
   readonly threads: number | null;
   readonly depth: number;
-  /** Milliseconds of one layer a 1,024 tokens of context. */
+  /** Milliseconds for one layer and 1,024 tokens of context. */
   readonly msPer1k: Summary;
   readonly samplesMsPer1k: readonly number[];
-  /** Median of the format over the median of f16 in the same run; null without f16 in it. */
+  /** Median of this format over the median of f16 in the same run; null when f16 is not in it. */
   readonly ratioToF16: number | null;
-  /** Sequences a sample visits and the bytes of one, as allocated. */
+  /** Number of sequences a sample visits, and the allocated bytes of one. */
   readonly sequences: number;
   readonly kvBytes: number;
-  /** The backend's line of `--explain`. */
+  /** How the backend describes itself under `--explain`. */
   readonly backend: string;
 }
 
-/** Bytes that the sequences of a format have together: four times the last-level cache of the machines we know. */
+/** Bytes of all sequences of a format together: four times the last-level cache of common machines. */
 const WORKING_SET_BYTES = 192 * 2 ** 20;
 const SEQUENCES = { min: 2, max: 64 };
 
@@ -49,11 +49,11 @@ interface Subject {
   readonly kv: string;
   readonly sequences: readonly Sequence[];
   readonly kvBytes: number;
-  /** Attends once in every sequence. */
+  /** Attends once in each sequence. */
   run(): Promise<void>;
 }
 
-/** Rows come as a depth is finished. Formats alternate sample by sample; thread counts follow each other. */
+/** Yields a row as soon as its depth is finished. Formats alternate sample by sample; thread counts come one after the other. */
 export async function* benchAttention(options: AttentionBenchOptions): AsyncGenerator<AttentionRow> {
   const { config, depths, kv, repeats, signal, onProgress } = options;
   for (const threads of options.threads) {
@@ -75,7 +75,7 @@ export async function* benchAttention(options: AttentionBenchOptions): AsyncGene
         while (sequences.length < Math.max(SEQUENCES.min, Math.min(SEQUENCES.max, count)))
           sequences.push(copyOf(first));
         const steps = sequences.map((sequence) => {
-          // The row's own K and V, reserved and written but never committed: every sample sees the same cache.
+          // The K and V of the query's row are reserved and written but never committed, so every sample sees the same cache.
           sequence.reserve(1);
           const step = fillStep(sequence, depth, 1);
           random.append(step, layer);
@@ -143,7 +143,7 @@ export async function* benchAttention(options: AttentionBenchOptions): AsyncGene
   }
 }
 
-/** The same tokens in pages of its own. Appending them again would take longer than everything timed. */
+/** A sequence with the same tokens in pages of its own. Appending the tokens again would take longer than all timed work. */
 function copyOf(first: Sequence): Sequence {
   const { cache } = first;
   const copy = new Sequence(cache);

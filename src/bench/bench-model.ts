@@ -1,4 +1,4 @@
-/** @file What is measured: a checkpoint's decoder, or one of a public shape with random weights. */
+/** @file The model to be measured: the decoder of a checkpoint, or of a public shape with random weights. */
 import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { LLM } from "../engine/llm.ts";
@@ -15,9 +15,9 @@ export interface BenchModelOptions {
   readonly backend: BackendName | "auto";
   readonly threads?: number;
   readonly weights: WeightType | "auto";
-  /** What `decoders` will be asked for; decides what `auto` takes. */
+  /** Formats that `decoders` will be called with; the choice of backend for `auto` depends on them. */
   readonly kv?: readonly string[];
-  /** Layers to keep of a shape; all by default. */
+  /** Number of layers of a shape to keep; all by default. */
   readonly layers?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
@@ -28,12 +28,12 @@ export interface BenchModel {
   readonly config: ModelConfig;
   readonly ops: Ops;
   readonly weightBytes: number;
-  /** Decoders over one set of weights, one a spec. */
+  /** One decoder for each spec, all over the same weights. */
   decoders(specs: readonly string[]): Promise<Decoder[]>;
   dispose(): Promise<void>;
 }
 
-/** A checkpoint, as `LLM.load` finds it. */
+/** Loads a checkpoint from wherever `LLM.load` would find it. */
 export async function loadBenchModel(ref: string, options: BenchModelOptions): Promise<BenchModel> {
   const { layers: _, kv = [], ...load } = options;
   const llm = await LLM.load(ref, { ...load, kv: "f16", otherKv: kv });
@@ -47,13 +47,16 @@ export async function loadBenchModel(ref: string, options: BenchModelOptions): P
   };
 }
 
-/** A public shape cut to `layers`. @throws TurboQuantError invalid_argument — no such shape */
+/**
+ * The config of a public shape, cut to `layers` layers.
+ * @throws TurboQuantError invalid_argument — no such shape
+ */
 export function benchShape(shape: string, layers?: number): ModelConfig {
   const config = shapeConfig(shape);
   return layers === undefined ? config : { ...config, numLayers: Math.min(layers, config.numLayers) };
 }
 
-/** Random weights of a public shape. */
+/** Makes a model of a public shape with random weights. */
 export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
   const { numLayers } = benchShape(shape, options.layers);
   const checkpoint = new RandomCheckpoint({ ...shapeJson(shape), num_hidden_layers: numLayers }, `shape ${shape}`);

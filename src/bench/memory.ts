@@ -1,4 +1,4 @@
-/** @file Bytes of a long cache as allocated, filled through the backend's append. */
+/** @file Measures the allocated bytes of a long cache that is filled through the backend's append. */
 import type { BackendName } from "../backends/ops.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";
@@ -13,7 +13,7 @@ export interface FillOptions {
   readonly tokens: number;
   readonly backend: BackendName | "auto";
   readonly threads?: number;
-  /** Resident bytes of the process, from whoever can ask the operating system. */
+  /** Returns the process's resident bytes; a function, because only the caller can ask the operating system. */
   readonly residentBytes: () => number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (what: string, done: number, total: number) => void;
@@ -22,15 +22,15 @@ export interface FillOptions {
 export interface FillResult {
   readonly kv: string;
   readonly tokens: number;
-  /** Of the sequence's pages. */
+  /** Bytes of the sequence's pages. */
   readonly numBytes: number;
-  /** Of everything the backend holds for pages. */
+  /** Bytes of everything that the backend holds for pages. */
   readonly storageBytes: number;
-  /** Growth of the process while the cache was filled. */
+  /** How much the process grew while the cache was filled. */
   readonly residentBytes: number;
 }
 
-/** Fills every layer of a cache. Backend, kernels and buffers exist before the first reading of resident memory. */
+/** Fills every layer of a cache. Backend, kernels and buffers are made before resident memory is read first. */
 export async function fillCache(options: FillOptions): Promise<FillResult> {
   const { config, tokens, residentBytes, signal, onProgress } = options;
   const kv = parseKvSpec(options.kv);

@@ -1,16 +1,16 @@
-/** @file How far resident memory grows while a prompt is read: a dequantized history would show here. */
+/** @file Measures how far resident memory grows while a prompt is read. A dequantized copy of the history would show here. */
 import { Runner } from "../engine/runner.ts";
 import type { BenchModel } from "./bench-model.ts";
 import { randomTokens } from "./throughput.ts";
 
-/** Resident memory of the process, from whoever can ask the operating system. */
+/** Resident memory of the process; an interface, because only the caller can ask the operating system. */
 export interface ResidentGauge {
-  /** Bytes now, garbage collected first. */
-  settled(): number;
+  /** Bytes now, after a garbage collection. */
+  bytesAfterGc(): number;
   resetPeak(): void;
-  /** Notes the bytes of this moment, for systems that keep no peak themselves. */
+  /** Reads the present bytes for `peak`, on systems that do not record a peak themselves. */
   sample(): void;
-  /** Most bytes since `resetPeak`. */
+  /** The most bytes since `resetPeak`. */
   peak(): number;
 }
 
@@ -27,14 +27,14 @@ export interface PrefillPeak {
   readonly tokens: number;
   readonly kvBytes: number;
   readonly storageBytes: number;
-  /** Peak of resident memory during the prefill, over that before it. */
+  /** Peak of resident memory during the prefill, minus that before it. */
   readonly peakGrowthBytes: number;
 }
 
-/** Rows of a step, as in `LLM`. */
+/** Rows of a prefill step, as in `LLM`. */
 const CHUNK_TOKENS = 256;
 
-/** Activations exist and pages have been in use before the first reading, so that the growth is the history's alone. */
+/** Runs a first prefill before memory is read, so that activations and pages exist and the growth is that of the history alone. */
 export async function peakOfPrefill(model: BenchModel, options: PrefillPeakOptions): Promise<PrefillPeak> {
   const { kv, tokens, memory, signal, onProgress } = options;
   const [decoder] = await model.decoders([kv]);
@@ -45,7 +45,7 @@ export async function peakOfPrefill(model: BenchModel, options: PrefillPeakOptio
   await runner.prefill(warmUp, ids.subarray(0, CHUNK_TOKENS), { signal });
   warmUp.release();
   const sequence = cache.createSequence();
-  const before = memory.settled() - model.ops.pages.numBytes;
+  const before = memory.bytesAfterGc() - model.ops.pages.numBytes;
   memory.resetPeak();
   await runner.prefill(sequence, ids.subarray(0, tokens), {
     signal,

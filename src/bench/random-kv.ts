@@ -1,4 +1,4 @@
-/** @file Caches filled with random keys and values through the backend's own append, without running a model. */
+/** @file Fills caches with random keys and values through the backend's own append, without running a model. */
 
 import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
@@ -11,12 +11,12 @@ import { ropeFor } from "../models/rope.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../quant/prepared-layer.ts";
 
-/** Rows appended at once. */
+/** Rows appended in one step. */
 export const FILL_ROWS = 256;
-/** Stream of the counter RNG. */
+/** Stream of the counter-based RNG. */
 const STREAM_KV = 0xf111;
 
-/** Attention of one layer without QK-norm: what it costs does not depend on the weights. */
+/** Attention of one layer without QK-norm; its cost does not depend on weights. */
 export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: number): AttentionLayer {
   return {
     index,
@@ -34,7 +34,7 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
   };
 }
 
-/** Step of positions [start, start + count) of one sequence; token ids choose rows of the random table. */
+/** A step over positions [start, start + count) of one sequence. Its token ids select rows of a random table. */
 export function fillStep(sequence: Sequence, start: number, count: number): Step {
   return {
     tokens: Int32Array.from({ length: count }, (_, i) => (start + i) % FILL_ROWS),
@@ -44,7 +44,7 @@ export function fillStep(sequence: Sequence, start: number, count: number): Step
   };
 }
 
-/** Random q, k and v of one shape, resident on a backend. */
+/** Random q, k and v of one shape, held by a backend. */
 export class RandomKv {
   readonly query: Buf;
   readonly attended: Buf;
@@ -72,7 +72,7 @@ export class RandomKv {
     return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(this.#ops.pages));
   }
 
-  /** Writes K and V of reserved positions and leaves the rows' queries in `query`. */
+  /** Writes K and V of reserved positions, and leaves the queries of the rows in `query`. */
   append(step: Step, layer: AttentionLayer): void {
     const last = step.positions.at(-1) ?? 0;
     this.#ops.beginStep(step, [ropeFor(this.#config, last + 1).rope]);

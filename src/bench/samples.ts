@@ -6,9 +6,9 @@ export interface Summary {
   readonly min: number;
   readonly max: number;
   readonly mean: number;
-  /** Sample standard deviation; 0 of one value. */
+  /** Sample standard deviation; 0 for one value. */
   readonly sd: number;
-  /** Distance of the quartiles over the median: what half of the samples lie within. */
+  /** Interquartile range over the median. */
   readonly spread: number;
 }
 
@@ -29,8 +29,8 @@ export function summarize(samples: readonly number[]): Summary {
 }
 
 /**
- * Takes `repeats` samples of every subject, one of each in turn (A, B, A, B, …), so that a slow moment of the machine hits
- * all of them. returns: samples by subject
+ * Takes `repeats` samples of every subject in turns (A, B, A, B, …), so that a slow moment of the machine affects all of them.
+ * returns: samples by subject
  */
 export async function interleave<T>(
   subjects: readonly T[],

@@ -1,4 +1,4 @@
-/** @file Prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
+/** @file Times prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
 import type { Draw } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
@@ -12,15 +12,15 @@ import { FILL_ROWS, RandomKv } from "./random-kv.ts";
 import { interleave, type Summary, summarize } from "./samples.ts";
 
 export interface ThroughputOptions {
-  /** Prompt lengths to time (`pp`). */
+  /** Prompt lengths to time (`pp`), in tokens. */
   readonly prompts: readonly number[];
-  /** Generation lengths to time (`tg`). */
+  /** Generation lengths to time (`tg`), in tokens. */
   readonly generations: readonly number[];
-  /** Tokens in the cache before either. */
+  /** Numbers of tokens in the cache before a test. */
   readonly depths: readonly number[];
   readonly kv: readonly string[];
   readonly repeats: number;
-  /** How tokens get into the cache before a test: through the model, or at random, which takes no attention. */
+  /** How the cache is filled before a test: by a prefill of the model, or with random rows, which needs no attention. */
   readonly fill?: "prefill" | "random";
   readonly signal?: AbortSignal;
   readonly onProgress?: (what: string, done: number, total: number) => void;
@@ -32,20 +32,20 @@ export interface ThroughputRow {
   readonly nPrompt: number;
   readonly nGen: number;
   readonly depth: number;
-  /** Bytes of the sequence at the end of a repeat, as allocated. */
+  /** Allocated bytes of the sequence at the end of a repeat. */
   readonly kvBytes: number;
-  /** Wall time of each repeat, in milliseconds. */
+  /** Wall time of each repeat in milliseconds. */
   readonly samplesMs: readonly number[];
   readonly tokPerSec: Summary;
 }
 
-/** Tokens of a warm-up: enough to compile what runs, to grow buffers and to wake threads. */
+/** Tokens of a warm-up: enough to compile kernels, to grow buffers and to wake threads. */
 const WARM_UP = { prompt: 64, generation: 2 };
 const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
-/** Stream of the counter RNG. */
+/** Stream of the counter-based RNG. */
 const STREAM_TOKENS = 0xbe7c;
 
-/** As a session decodes greedily: tokens are chosen on the device where it can, else given, with their logits read back. */
+/** Decodes like a greedy session: tokens are sampled on the device if it can, otherwise given while their logits are read back. */
 async function decode(runner: Runner, sequence: Sequence, tokens: Int32Array, signal?: AbortSignal): Promise<void> {
   let fed = 0;
   const all = Array.from({ length: sequence.length }, () => 0);
@@ -68,13 +68,13 @@ async function decode(runner: Runner, sequence: Sequence, tokens: Int32Array, si
   }
 }
 
-/** `tg128 @ d4096` */
+/** For example `tg128 @ d4096`. */
 export function testName(nPrompt: number, nGen: number, depth: number): string {
   const name = nPrompt > 0 ? `pp${nPrompt}` : `tg${nGen}`;
   return depth > 0 ? `${name} @ d${depth}` : name;
 }
 
-/** Random tokens: their values do not matter to speed, repeating one would. */
+/** Random tokens. Their values do not matter to speed, but repeating one token would. */
 export function randomTokens(count: number, vocabSize: number, seed = 1): Int32Array {
   const rng = new CounterRng(seed, STREAM_TOKENS);
   return Int32Array.from({ length: count }, (_, i) => Math.floor(rng.uniform(i) * vocabSize));
@@ -84,12 +84,12 @@ interface Subject {
   readonly kv: string;
   readonly runner: Runner;
   readonly cache: KvCache;
-  /** The first `depth` tokens; forked for every repeat, which costs one page. */
+  /** The first `depth` tokens. They are forked for every repeat, which costs one page. */
   readonly prefix: Sequence;
   kvBytes: number;
 }
 
-/** Rows come as they are finished, formats of a test together. */
+/** Yields rows as they are finished; the formats of a test come together. */
 export async function* benchThroughput(model: BenchModel, options: ThroughputOptions): AsyncGenerator<ThroughputRow> {
   const { prompts, generations, depths, kv, repeats, signal, onProgress } = options;
   const longest = Math.max(0, ...depths) + Math.max(0, ...prompts, ...generations, WARM_UP.prompt);
@@ -98,7 +98,7 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
     const cache = decoder.createCache();
     return {
       kv: kv[i]!,
-      // Speed does not depend on what the model was trained for: depths may go beyond its context.
+      // Speed does not depend on the context the model was trained for, so depths may exceed it.
       runner: new Runner(decoder, { contextLength: longest }),
       cache,
       prefix: cache.createSequence(),

@@ -3,7 +3,7 @@ import { ResidentMemory } from "./resident-memory.ts";
 
 it("sees memory that was held for a moment only", () => {
   const memory = new ResidentMemory();
-  const before = memory.settled();
+  const before = memory.bytesAfterGc();
   memory.resetPeak();
   const held = new Uint8Array(64 << 20).fill(1);
   memory.sample();

@@ -15,7 +15,7 @@ export class ResidentMemory implements ResidentGauge {
   /** Whether the kernel's own high-water mark could be reset (Linux). */
   #hasMark = false;
 
-  settled(): number {
+  bytesAfterGc(): number {
     collectGarbage();
     return process.memoryUsage.rss();
   }

@@ -57,7 +57,7 @@ async function measure(flags: MemoryFlags, context: CommandContext): Promise<voi
     tokens: flags.tokens,
     backend: flags.backend,
     ...(flags.threads !== undefined && { threads: flags.threads }),
-    residentBytes: () => memory.settled(),
+    residentBytes: () => memory.bytesAfterGc(),
     signal: context.signal,
     onProgress: (what, done, total) => progress.update(what, done, total, `${done} of ${total} tokens`),
   });
