@@ -1,17 +1,17 @@
-/** @file The runs that a search space allows: every combination that a cache can have, each once. */
+/** @file Lists the runs that a search space allows: every combination that a cache can have, each once. */
 import { TurboQuantError } from "../errors.ts";
 import { sha256Hex } from "../formats/sha256.ts";
 import { kvSpecOf, type Parameters, type ParameterValue } from "./parameters.ts";
 import type { SearchSpace } from "./space-schema.ts";
 
-/** One configuration; together with a number of chunks it is a run. */
+/** One configuration. Together with a number of chunks it makes a run. */
 export interface Candidate {
-  /** Name of the part of the space it comes from. */
+  /** Name of the part of the space that it comes from. */
   readonly part: string;
   readonly parameters: Parameters;
   readonly model: string;
   readonly ctx: number;
-  /** Canonical. */
+  /** The KV spec in canonical form. */
   readonly kv: string;
 }
 
@@ -24,19 +24,19 @@ export interface ImpossibleCombination {
 export interface CandidateList {
   readonly candidates: readonly Candidate[];
   readonly impossible: readonly ImpossibleCombination[];
-  /** Combinations that name a cache which an earlier one has named. */
+  /** Number of combinations left out because an earlier one gives the same cache. */
   readonly repeated: number;
 }
 
-/** Combinations that are listed one by one; a larger space is a mistake more often than a plan. */
+/** Limit for a list of all combinations; a larger space is more often a mistake than intended. */
 const MAX_COMBINATIONS = 50_000;
 const DEFAULT_CTX = 1024;
 
 /**
- * Lists a space in order: parts as written, of a part the last parameter fastest.
+ * Lists a space in order: parts as they are written, and within a part the last parameter varies fastest.
  *
- * defaultModel: where a part names none
- * @throws TurboQuantError invalid_argument — too many combinations, or impossible ones that the space does not let skip
+ * defaultModel: for parts that name no model
+ * @throws TurboQuantError invalid_argument — too many combinations, or impossible ones that the space does not allow to skip
  */
 export function listCandidates(space: SearchSpace, defaultModel: string): CandidateList {
   const total = space.parts.reduce((sum, { parameters }) => sum + sizeOf(parameters), 0);
@@ -84,7 +84,7 @@ function refuse(space: SearchSpace, impossible: readonly ImpossibleCombination[]
   );
 }
 
-/** `k=1, qjl=true` */
+/** For example `k=1, qjl=true`. */
 export function describe(parameters: Parameters): string {
   return (
     Object.entries(parameters)
@@ -112,15 +112,15 @@ function* combinations(lists: ValueLists): Generator<Parameters> {
   }
 }
 
-/** What every run of a sweep shares and its figures depend on. */
+/** Settings that all runs of a sweep share and that their figures depend on. */
 export interface RunSettings {
   readonly base: string;
   readonly needle: number;
-  /** Digest of the text; of a text that the model writes, null. */
+  /** Digest of the text; null for a text that the model writes. */
   readonly textSha256: string | null;
 }
 
-/** Identifies a run by all that its figures depend on, 16 hex digits. */
+/** 16 hex digits that identify a run by everything its figures depend on. */
 export function runId({ model, ctx, kv }: Candidate, chunks: number, settings: RunSettings): string {
   const { base, needle, textSha256 } = settings;
   const identity = JSON.stringify([model, ctx, kv, chunks, base, needle, textSha256]);

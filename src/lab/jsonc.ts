@@ -46,11 +46,11 @@ class Reader {
       this.#at++;
       return [name, this.#value()];
     });
-    // Not by assignment: "__proto__" is a name like any other.
+    // `fromEntries` makes "__proto__" an ordinary name, which an assignment would not.
     return Object.fromEntries(entries);
   }
 
-  /** Items up to the closing bracket; the last one may have a comma behind it. */
+  /** Parses items up to the closing bracket; the last one may be followed by a comma. */
   #list<T>(close: string, item: () => T): T[] {
     const items: T[] = [];
     this.#at++;
@@ -97,10 +97,10 @@ class Reader {
 }
 
 /**
- * Parses JSON that may hold line and block comments, and commas before a closing bracket.
+ * Parses JSON that may contain line and block comments, and commas before a closing bracket.
  *
  * name: of the file, for messages
- * @throws TurboQuantError invalid_file — something else
+ * @throws TurboQuantError invalid_file — not such JSON
  */
 export function parseJsonc(text: string, name: string): unknown {
   return new Reader(text, name).document();

@@ -1,7 +1,7 @@
-/** @file One number that a sweep makes small. */
+/** @file The score of a run, which a sweep tries to make small. */
 import type { Objective } from "./space-schema.ts";
 
-/** Figures of a run that an objective may use; null where a run gave none. */
+/** Figures of a run that an objective may use; null where the run has none. */
 export interface Figures {
   readonly bitsPerValue: number;
   readonly kldMean: number;
@@ -10,22 +10,22 @@ export interface Figures {
   readonly pplRatio: number;
 }
 
-/** A KLD of nothing would have an infinite logarithm. */
+/** Lower bound of a KLD in the score, since the logarithm of 0 is infinite. */
 const SMALLEST_KLD = 1e-9;
-/** What a limit overstepped costs, beyond every figure within. */
+/** Penalty for exceeding a limit, larger than any score within the limits. */
 const BEYOND = 1e6;
 
 /**
- * Bits a value at the quality of a mean KLD of 1 nat.
+ * Bits a value that would give a mean KLD of 1 nat.
  *
- * A bit more divides the squared error of a code by about 4 and with it the KLD (Zador; quality falls 6 dB a bit), so
- * bits + log₄ KLD compares formats of different sizes: 0.5 less is the same quality in half a bit less.
+ * One more bit divides the squared error of a code by about 4, and the KLD with it (Zador; quality falls 6 dB a bit). So bits +
+ * log₄ KLD compares formats of different sizes: 0.5 less means the same quality with half a bit less.
  */
 export function rateOf(figures: Pick<Figures, "bitsPerValue" | "kldMean">): number {
   return figures.bitsPerValue + Math.log2(Math.max(figures.kldMean, SMALLEST_KLD)) / 2;
 }
 
-/** Smaller is better; a run that failed is Infinity. */
+/** Smaller is better; a failed run gets Infinity. */
 export function scoreOf(objective: Objective, figures: Figures): number {
   const value = objective.minimize === "rate" ? rateOf(figures) : figures[objective.minimize];
   if (!Number.isFinite(value)) return Number.POSITIVE_INFINITY;
@@ -41,5 +41,5 @@ export function scoreOf(objective: Objective, figures: Figures): number {
   return excess > 0 ? BEYOND * excess + value : value;
 }
 
-/** Whether a score is that of a run within all limits. */
+/** Whether this is the score of a run within all limits. */
 export const isWithinLimits = (score: number): boolean => score < BEYOND / 2;

@@ -1,16 +1,17 @@
-/** @file What a sweep may vary, and the KV spec that one choice of everything stands for. */
+/** @file The parameters that a sweep may vary, and how a choice of them becomes a KV spec. */
 import { TurboQuantError } from "../errors.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 
 export type ParameterValue = string | number | boolean;
-/** One value for each parameter that a space names; the others keep their defaults. */
+/** Values of the parameters that a space names; all others have their defaults. */
 export type Parameters = Readonly<Record<string, ParameterValue>>;
 
 /**
- * The KV spec of a choice.
+ * The KV spec of a choice of parameters.
  *
- * `kv` is a whole spec to start from; without it `recipe` (`ours` or `paper`) and the widths make one. What else is chosen
- * becomes a modifier. @throws TurboQuantError invalid_argument — a combination that no cache can have
+ * `kv` is a complete spec to start from; without it `recipe` (`ours` or `paper`) and the widths make one. All other parameters
+ * become modifiers.
+ * @throws TurboQuantError invalid_argument — a combination that no cache can have
  */
 export function kvSpecOf(parameters: Parameters): string {
   const { kv } = parameters;
@@ -65,7 +66,7 @@ function modifiersOf(parameters: Parameters): string[] {
   for (const name of ["search", "transform", "feedback", "trellis"]) {
     if (parameters[name] !== undefined) modifiers.push(`${name}=${parameters[name] ? "on" : "off"}`);
   }
-  // `true` is the preset's own sketch, of head_dim projections; `converged` the codebook every preset has.
+  // `true` means the preset's own sketch with head_dim projections; `converged` means the codebook of every preset.
   if (typeof parameters["qjl"] === "number") modifiers.push(`qjl=${parameters["qjl"]}`);
   if (typeof parameters["codebook"] === "number") modifiers.push(`codebook=${parameters["codebook"]}`);
   return modifiers;

@@ -1,7 +1,7 @@
-/** @file The rows of a sweep as a flat table (results.tsv): one column a figure, one a parameter. */
+/** @file The rows of a sweep as a flat table (results.tsv), with one column for each figure and each parameter. */
 import type { SweepRow } from "./sweep-row.ts";
 
-/** In this order; parameters of the space follow, each as `p_NAME`, and what is left in the order of appearance. */
+/** The first columns. Then come the parameters of the space, each as `p_NAME`, and all others as they appear. */
 const FIRST =
   "id status part model kv ctx chunks bitsPerValue kldMean kldMedian kldP99 kldP999 kldMax top1 ppl pplBase pplRatio pplRatioSe needle needleBase score rate".split(
     " ",
@@ -9,7 +9,7 @@ const FIRST =
 
 export type FlatRow = Readonly<Record<string, string | number | boolean | null>>;
 
-/** Nested parameters become columns of their own; other nested values are left to the JSON lines. */
+/** Parameters become columns; other nested values are left out, since the JSON lines have them. */
 export function flatRow(row: SweepRow): FlatRow {
   const flat: Record<string, string | number | boolean | null> = {};
   for (const [name, value] of Object.entries(row)) {
@@ -20,7 +20,7 @@ export function flatRow(row: SweepRow): FlatRow {
   return flat;
 }
 
-/** Tab-separated, a header line first. Tabs and line ends inside a value become blanks; null and absent are empty. */
+/** Tab-separated text with a header line. Tabs and line ends inside a value become spaces; null and absent values are empty. */
 export function resultsTsv(rows: readonly SweepRow[]): string {
   const flat = rows.map(flatRow);
   const names = new Set(flat.flatMap((row) => Object.keys(row)));

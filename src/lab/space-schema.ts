@@ -1,10 +1,10 @@
-/** @file The search space file: its schema, and messages that name the path of what is wrong. */
+/** @file The schema of a search space file; errors name the path of each mistake. */
 import { z } from "zod";
 import { TurboQuantError } from "../errors.ts";
 import { parseJsonc } from "./jsonc.ts";
 import type { ParameterValue } from "./parameters.ts";
 
-/** Widths to 8 bits, or the name of another type. */
+/** A width from 1 to 8 bits, or the name of another type. */
 const width = z.union([z.int().min(1).max(8), z.enum(["f16", "f32", "q8_0", "q4_0r"])]);
 const count = (max: number) => z.int().min(0).max(max);
 
@@ -12,7 +12,7 @@ const range = z
   .strictObject({ from: z.int(), to: z.int(), step: z.int().min(1).default(1) })
   .refine(({ from, to }) => to >= from, { error: "expected to ≥ from" });
 
-/** A list, one value, or whole numbers in even steps. */
+/** A list, a single value, or integers in even steps. */
 function values<T extends z.ZodType<ParameterValue>>(value: T) {
   const steps = range.transform(({ from, to, step }, context) =>
     Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i): z.output<T> => {
@@ -32,7 +32,7 @@ function values<T extends z.ZodType<ParameterValue>>(value: T) {
   ]);
 }
 
-/** One entry a parameter; docs/lab.md describes them. */
+/** One entry for each parameter, as described in docs/lab.md. */
 const parameters = z
   .strictObject({
     model: values(z.string().min(1)),
@@ -64,14 +64,14 @@ const strategy = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("random") }),
   z.strictObject({
     kind: z.literal("tpe"),
-    /** Runs drawn at random before the first model is fitted. */
+    /** Number of random runs before a model is fitted. */
     startup: z.int().min(2).default(12),
-    /** Runs proposed together; more keep more workers busy, fewer learn faster. */
+    /** Number of runs proposed together. More keep more workers busy, fewer learn faster. */
     batch: z.int().min(1).default(4),
   }),
   z.strictObject({
     kind: z.literal("halving"),
-    /** One in `eta` goes on to `eta` times the chunks. */
+    /** One run in `eta` goes on, with `eta` times the chunks. */
     eta: z.int().min(2).max(8).default(3),
     /** Chunks of the first round. */
     firstChunks: z.int().min(1).default(1),
@@ -83,7 +83,7 @@ const STRATEGY_NAMES = ["grid", "random", "tpe", "halving"] as const;
 const space = z.strictObject({
   name: z.string().regex(/^[\w.-]+$/, { error: "expected letters, digits, dots and dashes" }),
   description: z.string().default(""),
-  /** Text file, relative to the working directory; null: the model writes its own. */
+  /** A text file, relative to the working directory; null: the model writes the text itself. */
   text: z.string().min(1).nullable().default(null),
   chunks: z.int().min(1).max(10_000).default(2),
   base: z.enum(["f16", "f32"]).default("f16"),
@@ -92,9 +92,9 @@ const space = z.strictObject({
   objective: z
     .strictObject({
       minimize: z.enum(OBJECTIVES).default("rate"),
-      /** Runs beyond a limit are worse than all within. */
+      /** Any run beyond a limit is worse than all runs within the limits. */
       maxBits: z.number().positive().optional(),
-      /** Mean, in nats; 0.03 is where a cache stops being usable. null: no limit. */
+      /** Limit of the mean KLD in nats; at 0.03 a cache stops being usable. null: no limit. */
       maxKld: z.number().positive().nullable().default(0.03),
       maxPplRatio: z.number().positive().optional(),
     })
@@ -103,7 +103,7 @@ const space = z.strictObject({
   /** What to do with combinations that no cache can have. */
   impossible: z.enum(["refuse", "skip"]).default("refuse"),
   seed: count(2 ** 32 - 1).default(0),
-  /** One after the other; a run that several have in common is done once. */
+  /** Parts are run one after the other. A run that occurs in several parts is done once. */
   parts: z
     .array(z.strictObject({ name: z.string().min(1), parameters }))
     .min(1, { error: "expected at least one part" }),
@@ -112,7 +112,7 @@ const space = z.strictObject({
 export type SearchSpace = z.infer<typeof space>;
 export type Objective = SearchSpace["objective"];
 
-/** `parts[1].parameters.k[0]` */
+/** For example `parts[1].parameters.k[0]`. */
 function pathText(path: readonly PropertyKey[]): string {
   return path.map((key, i) => (typeof key === "number" ? `[${key}]` : `${i > 0 ? "." : ""}${String(key)}`)).join("");
 }
@@ -122,11 +122,11 @@ type Issue = z.core.$ZodIssue;
 interface Problem {
   readonly path: readonly PropertyKey[];
   readonly message: string;
-  /** The value was of the kind that is meant, and something else is wrong with it. */
+  /** Whether the value had the intended type, so that something else is wrong with it. */
   readonly isRightKind: boolean;
 }
 
-/** What is wrong in the branch of a union that was meant: the one that went farthest, then one whose kind is right. */
+/** The problem in that branch of a union which the author meant: the branch that got farthest, or else one of the right type. */
 function problemOf(issue: Issue, path: readonly PropertyKey[] = []): Problem {
   const own = [...path, ...issue.path];
   const isRightKind = !["invalid_type", "invalid_value", "invalid_union"].includes(issue.code);
@@ -142,10 +142,10 @@ function problemOf(issue: Issue, path: readonly PropertyKey[] = []): Problem {
 }
 
 /**
- * Checks a search space. `parameters` in place of `parts` is one part.
+ * Checks a search space. A space with `parameters` instead of `parts` has one part.
  *
- * value: what the file holds · name: of the file
- * @throws TurboQuantError invalid_file — naming the path of every mistake
+ * value: content of the file · name: of the file
+ * @throws TurboQuantError invalid_file — names the path of every mistake
  */
 export function checkSpace(value: unknown, name: string): SearchSpace {
   const result = space.safeParse(withParts(value));
@@ -166,7 +166,7 @@ function withParts(value: unknown): unknown {
   return { ...rest, parts: [{ name: "all", parameters: only }] };
 }
 
-/** Reads a search space from the text of its file. */
+/** Parses and checks the text of a search space file. */
 export function parseSpace(text: string, name: string): SearchSpace {
   return checkSpace(parseJsonc(text, name), name);
 }

@@ -1,25 +1,25 @@
 /**
- * @file What a sweep's store holds: sweep.json says what is swept, results.jsonl has a line a finished run and is the truth;
- * everything else is made from the two. docs/lab.md describes both.
+ * @file The files of a sweep's store: sweep.json says what is swept, and results.jsonl has one line for each finished run. All
+ * other files are made from these two. docs/lab.md describes them.
  */
 import { TurboQuantError } from "../errors.ts";
 import { checkSpace, type SearchSpace } from "./space-schema.ts";
 import type { SweepRow } from "./sweep-row.ts";
 
 const STORE_FORMAT = "turboquant-sweep";
-/** Another number is another format, older or newer; there is no reading across. */
+/** Version of the store's format; other versions cannot be read. */
 const STORE_VERSION = 2;
 
 export const MANIFEST_FILE = "sweep.json";
 export const RESULTS_FILE = "results.jsonl";
 
 export interface StoreManifest {
-  /** Resolved: flags of the command included. */
+  /** The space with the command's flags applied. */
   readonly space: SearchSpace;
-  /** Model of parts that name none. */
+  /** Model of the parts that name none. */
   readonly defaultModel: string;
   readonly textSha256: string | null;
-  /** ISO 8601. */
+  /** As ISO 8601. */
   readonly created: string;
 }
 
@@ -27,7 +27,7 @@ export function writeManifest(manifest: StoreManifest): string {
   return `${JSON.stringify({ format: STORE_FORMAT, version: STORE_VERSION, ...manifest }, null, 2)}\n`;
 }
 
-/** @throws TurboQuantError invalid_file — no store, a damaged one or one of another version */
+/** @throws TurboQuantError invalid_file — not a store, damaged, or of another version */
 export function readManifest(text: string, path: string): StoreManifest {
   let value: Record<string, unknown>;
   try {
@@ -62,10 +62,13 @@ export function readManifest(text: string, path: string): StoreManifest {
   };
 }
 
-/** Settings of a space by which stores are told apart: not how far to go, nor where the text lies, which its hash identifies. */
+/**
+ * Whether stores with different values of this setting are different sweeps. The budget only says how far to go, and the text
+ * file is identified by its hash.
+ */
 export const isIdentifying = (key: string): boolean => key !== "budget" && key !== "text";
 
-/** Whether two sweeps may share a store: all that rows depend on is the same. */
+/** Whether two sweeps may share a store, because everything their rows depend on is the same. */
 export function isSameSweep(a: StoreManifest, b: StoreManifest): boolean {
   const key = ({ space, defaultModel, textSha256 }: StoreManifest): string =>
     JSON.stringify([Object.entries(space).filter(([name]) => isIdentifying(name)), defaultModel, textSha256]);
@@ -74,12 +77,12 @@ export function isSameSweep(a: StoreManifest, b: StoreManifest): boolean {
 
 export interface StoredRows {
   readonly rows: SweepRow[];
-  /** Bytes of whole lines; what follows is a line that was being written when the process was killed. */
+  /** Bytes of complete lines. A rest after them is a line that was being written when the process was killed. */
   readonly goodBytes: number;
 }
 
 /**
- * Reads results.jsonl.
+ * Parses results.jsonl.
  * @throws TurboQuantError invalid_file — a damaged line that is not the last
  */
 export function readRows(bytes: Uint8Array, path: string): StoredRows {
@@ -88,7 +91,7 @@ export function readRows(bytes: Uint8Array, path: string): StoredRows {
   let at = 0;
   for (let line = 1; at < bytes.length; line++) {
     const end = bytes.indexOf(0x0a, at);
-    // A line counts when its end was written; it is written last.
+    // The line end is written last, so a line without it is incomplete.
     if (end < 0) break;
     const row = parseRow(decoder.decode(bytes.subarray(at, end)));
     if (!row) {

@@ -3,7 +3,7 @@ import type { EvalRow } from "../eval/evaluate.ts";
 import type { Parameters } from "./parameters.ts";
 
 interface RunIdentity {
-  /** Of everything the figures depend on (`runId`). */
+  /** Identifies everything that the figures depend on (`runId`). */
   readonly id: string;
   readonly part: string;
   readonly parameters: Parameters;
@@ -11,20 +11,20 @@ interface RunIdentity {
   readonly ctx: number;
   readonly chunks: number;
   readonly kv: string;
-  /** ISO 8601, when it ended. */
+  /** When the run ended, as ISO 8601. */
   readonly date: string;
-  /** Wall time of the sweep when it ended, sessions before a stop included. */
+  /** Wall time of the sweep when the run ended, including earlier sessions of a sweep that was stopped. */
   readonly sweepSeconds: number;
 }
 
-/** `EvalRow`'s figures, what was chosen, and what it comes to. */
+/** The figures of `EvalRow`, the choice of parameters, and the score. */
 export interface DoneRow extends RunIdentity, Omit<EvalRow, "model" | "kv" | "chunks" | "ctx"> {
   readonly status: "done";
-  /** What the objective makes of it; smaller is better. */
+  /** The value of the objective; smaller is better. */
   readonly score: number;
-  /** Bits at the quality of 1 nat (`rateOf`). */
+  /** Bits a value that would give a KLD of 1 nat (`rateOf`). */
   readonly rate: number;
-  /** Weights of the model, in numbers. */
+  /** Number of parameters of the model. */
   readonly numParameters: number;
   readonly backend: string;
   readonly commit: string | null;
@@ -39,7 +39,7 @@ export type SweepRow = DoneRow | FailedRow;
 
 export const isDone = (row: SweepRow): row is DoneRow => row.status === "done";
 
-/** The last row of each run, in the order of their first ones: a run that failed may have been tried again. */
+/** The last row of each run, in the order of the first ones: a failed run may have been tried again. */
 export function latestRows(rows: readonly SweepRow[]): SweepRow[] {
   return [...new Map(rows.map((row) => [row.id, row])).values()];
 }

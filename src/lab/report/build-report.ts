@@ -1,4 +1,4 @@
-/** @file From rows to the figures and findings of a report. */
+/** @file Turns rows into the figures and findings of a report. */
 import { TurboQuantError } from "../../errors.ts";
 import type { Figure } from "./figure.ts";
 import { effectsFigure } from "./figures/effects.ts";
@@ -19,15 +19,15 @@ export interface Report {
 }
 
 /**
- * Draws everything that the rows have enough for; what they have not is left out.
- * @throws TurboQuantError invalid_argument — no rows; unsupported — the packages that draw are not installed
+ * Draws every figure for which there are enough rows.
+ * @throws TurboQuantError invalid_argument — no rows; unsupported — the packages for drawing are not installed
  */
 export async function buildReport(rows: readonly ReportRow[], title: string): Promise<Report> {
   if (rows.length === 0) {
     throw new TurboQuantError("invalid_argument", "report: no finished runs in these files; let a sweep do some first");
   }
   const context = await loadPlot();
-  // Ladders and sweeps may hold the same format; pictures of one model show it once.
+  // Ladders and sweeps may contain the same format. Figures of one model leave the changed formats of ladders out.
   const plain = rows.filter(({ lever }) => lever === undefined || lever === "as given");
   const groups = mainGroups(plain);
   const every = groupRows(plain);
@@ -38,7 +38,7 @@ export async function buildReport(rows: readonly ReportRow[], title: string): Pr
     recommendations: groups
       .filter((group) => group.rows.some(({ format }) => format.side === "both"))
       .flatMap((group) => [recommend("intact", group), recommend("usable", group)]),
-    figures: unique([
+    figures: withUniqueIds([
       ...present(groups.map((group) => paretoFigure(context, group))),
       ...present([sizeByBitsFigure(context, groups)]),
       ...present(groups.map((group) => sidesFigure(context, group))),
@@ -52,8 +52,8 @@ export async function buildReport(rows: readonly ReportRow[], title: string): Pr
   };
 }
 
-/** File names differ, whatever the rows are called. */
-function unique(figures: readonly Figure[]): Figure[] {
+/** Makes the file names of the figures different from each other. */
+function withUniqueIds(figures: readonly Figure[]): Figure[] {
   const seen = new Map<string, number>();
   return figures.map((figure) => {
     const before = seen.get(figure.id) ?? 0;

@@ -1,4 +1,4 @@
-/** @file What kind of cache a KV spec is, for grouping and colour: whose codec, which side, how many bits. */
+/** @file Describes the cache that a KV spec means, for grouping and colours: which codec, which sides, how many bits. */
 import type { SideFormat } from "../../quant/kv-format.ts";
 import { codeBits } from "../../quant/page-layout.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
@@ -19,11 +19,11 @@ export interface FormatKind {
   readonly family: Family;
   /** Which sides are quantized. */
   readonly side: "both" | "k" | "v" | "none";
-  /** Of codes, nominal; null where the two sides or the layers differ. */
+  /** Nominal bits of the codes; null when sides or layers differ. */
   readonly bits: number | null;
-  /** Keeps sinks or a window in 16 bit. */
+  /** Whether the format has sinks or a window in 16 bit. */
   readonly hasExactTokens: boolean;
-  /** The spec without what switches a side off: equal for K only, V only and both. */
+  /** The spec without the modifiers that switch a side off: the same for K only, V only and both. */
   readonly wholeSpec: string;
 }
 

@@ -1,18 +1,18 @@
-/** @file A figure of the report: a picture, what it shows, and the numbers below it. */
+/** @file A figure of the report: a picture, its caption, and a table with its numbers. */
 
 export interface Table {
   readonly columns: readonly string[];
-  /** Texts, or numbers with the text they are shown as. */
+  /** Cells are texts, or numbers with the text that is shown. */
   readonly rows: readonly (readonly Cell[])[];
 }
 
 export type Cell = string | { readonly value: number; readonly text: string };
 
 export interface Figure {
-  /** File name of the picture, without its ending. */
+  /** File name of the picture, without extension. */
   readonly id: string;
   readonly title: string;
-  /** What is seen, from how much, with which interval. */
+  /** Says what the picture shows, from how much data, and with which interval. */
   readonly caption: string;
   readonly svg: string;
   readonly table?: Table;

@@ -1,4 +1,4 @@
-/** @file The style sheet of a report: one column of text, figures a little wider, light and dark, print. */
+/** @file The style sheet of a report: one column of text, slightly wider figures, light and dark theme, print. */
 import { paletteCss } from "./palette.ts";
 import { FIGURE_FONT } from "./plot-context.ts";
 
@@ -49,7 +49,7 @@ details summary{cursor:pointer;color:var(--soft);font-size:15px}
 @media print{button{display:none}figure,.card{break-inside:avoid;border-color:#ccc}main{max-width:none;padding:0}}
 `.replace(/\n/g, "");
 
-/** Remembers nothing and loads nothing: a switch between the two themes. */
+/** Switches between the two themes. It stores nothing and loads nothing. */
 export const THEME_SCRIPT =
   "document.querySelector('button').onclick=()=>{const r=document.documentElement;" +
   "const dark=r.dataset.theme?r.dataset.theme==='dark':matchMedia('(prefers-color-scheme: dark)').matches;" +

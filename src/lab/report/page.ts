@@ -1,4 +1,4 @@
-/** @file A report as one HTML file that needs nothing else. */
+/** @file Writes a report as one self-contained HTML file. */
 import type { Report } from "./build-report.ts";
 import type { Cell, Figure, Table } from "./figure.ts";
 import { PAGE_STYLE, THEME_SCRIPT } from "./page-style.ts";
@@ -11,12 +11,12 @@ const ESCAPES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", "
 const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (c) => ESCAPES[c]!);
 
 export interface PageOptions {
-  /** Where the rows come from, as named on the command line. */
+  /** Files the rows came from, as named on the command line. */
   readonly sources: readonly string[];
   readonly version: string;
 }
 
-/** The whole page. */
+/** The text of the whole page. */
 export function reportPage(report: Report, { sources, version }: PageOptions): string {
   const { title, rows, recommendations, figures } = report;
   return `<!doctype html>
@@ -49,7 +49,7 @@ ${tableHtml(rowTable(rows), "runs")}
 `;
 }
 
-/** What was measured, in a sentence. */
+/** Says in one sentence what was measured. */
 function summary(rows: readonly ReportRow[]): string {
   const models = [...new Set(rows.map(({ modelLabel }) => modelLabel))];
   const formats = new Set(rows.map(({ kv }) => kv)).size;
@@ -85,7 +85,7 @@ function card({ gate, group, chosen, open }: Recommendation): string {
   );
 }
 
-/** Each criterion with its interval and its limit. */
+/** A table of the criteria with their intervals and limits. */
 function evidenceTable({ criteria, tail }: Judged): string {
   const line = (name: string, value: string, interval: string, limit: string): string =>
     `<tr><td>${escapeHtml(name)}</td><td>${value}</td><td class="soft">${interval}</td><td class="soft">${limit}</td></tr>`;
@@ -152,7 +152,7 @@ function rowTable(rows: readonly ReportRow[]): Table {
   };
 }
 
-/** A row as it was read, for whoever wants to compute with it. */
+/** The row as it was read, for readers who want to compute with it. */
 function plainRow({ format: _format, modelLabel: _label, ...row }: ReportRow): object {
   return row;
 }

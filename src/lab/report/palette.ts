@@ -1,9 +1,9 @@
-/** @file Colours of the report: names that a page resolves for light and dark, and the values themselves for files. */
+/** @file Colours of the report: names that the page resolves for its light and dark theme, and their values for picture files. */
 
 export const THEMES = ["light", "dark"] as const;
 export type Theme = (typeof THEMES)[number];
 
-/** Told apart by the common kinds of colour blindness (after Okabe and Ito), in print and on both backgrounds. */
+/** Colours that remain distinct with the common kinds of colour blindness (after Okabe and Ito), in print and on both backgrounds. */
 export const PALETTE: Readonly<Record<string, Readonly<Record<Theme, string>>>> = {
   paper: { light: "#fdfcfa", dark: "#15171a" },
   panel: { light: "#ffffff", dark: "#1b1e22" },
@@ -22,17 +22,17 @@ export const PALETTE: Readonly<Record<string, Readonly<Record<Theme, string>>>> 
   bad: { light: "#b03a2e", dark: "#e57f72" },
 };
 
-/** As written into figures: `var(--ours)`. */
+/** The colour as figures refer to it, e.g. `var(--ours)`. */
 export const color = (name: keyof typeof PALETTE): string => `var(--${name})`;
 
-/** Declarations for a style sheet. */
+/** The colours as declarations for a style sheet. */
 export function paletteCss(theme: Theme): string {
   return Object.entries(PALETTE)
     .map(([name, values]) => `--${name}:${values[theme]}`)
     .join(";");
 }
 
-/** A figure with its colours written out, for programs that know no variables. */
+/** Replaces the variables of a figure by colours, for programs that do not support variables. */
 export function resolveColors(svg: string, theme: Theme): string {
   return svg.replace(/var\(--([a-z]+)\)/g, (whole, name: string) => PALETTE[name]?.[theme] ?? whole);
 }
@@ -45,7 +45,7 @@ const SCALE: readonly (readonly [number, number, number])[] = [
   [152, 48, 38], // broken: rust
 ];
 
-/** Colour of a share 0 (good) … 1 (bad), the same in both themes, and a text colour that can be read on it. */
+/** Background colour for a share from 0 (good) to 1 (bad), the same in both themes, and a readable text colour on it. */
 export function heatColor(share: number): { fill: string; text: string } {
   const at = Math.min(0.9999, Math.max(0, share)) * (SCALE.length - 1);
   const [a, b] = [SCALE[Math.floor(at)]!, SCALE[Math.floor(at) + 1]!];

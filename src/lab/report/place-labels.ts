@@ -1,8 +1,8 @@
-/** @file Puts labels beside their points so that they cover neither each other nor other points. */
+/** @file Places labels beside their points so that they cover neither each other nor other points. */
 import { CHARACTER_WIDTH } from "./plot-context.ts";
 
 export interface LabelRequest {
-  /** Position of the point in pixels. */
+  /** The point's position in pixels. */
   readonly x: number;
   readonly y: number;
   readonly text: string;
@@ -23,7 +23,7 @@ interface Box {
 
 const HEIGHT = 14;
 const GAP = 8;
-/** Sides of a point, the most readable first. */
+/** Sides of a point where a label may be, the most readable first. */
 const PLACES = [
   { dx: GAP, dy: 0, anchor: "start" },
   { dx: GAP, dy: -12, anchor: "start" },
@@ -40,9 +40,9 @@ const overlap = (a: Box, b: Box): number =>
   Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
 
 /**
- * Labels in the order of importance; a later one that finds no free place is left out.
+ * Places labels in the order of their importance. A label without a free place is left out.
  *
- * points: all that must stay visible, in pixels · frame: where labels may be
+ * points: all points that must stay visible, in pixels · frame: the area for labels
  */
 export function placeLabels<T extends LabelRequest>(
   labels: readonly T[],

@@ -1,4 +1,4 @@
-/** @file Observable Plot without a browser, and what all figures have in common. */
+/** @file Runs Observable Plot without a browser, and holds what all figures share. */
 import { TurboQuantError } from "../../errors.ts";
 import { color } from "./palette.ts";
 
@@ -10,7 +10,7 @@ export interface PlotContext {
   readonly document: Document;
 }
 
-/** Loaded when a report is made: nothing else needs either. */
+/** Loads Plot and the DOM on demand, because only reports need them. */
 export async function loadPlot(): Promise<PlotContext> {
   try {
     const [Plot, { parseHTML }] = await Promise.all([import("@observablehq/plot"), import("linkedom")]);
@@ -27,17 +27,17 @@ export async function loadPlot(): Promise<PlotContext> {
 
 export const FIGURE_FONT = '"Inter","Helvetica Neue",Helvetica,Arial,"DejaVu Sans",sans-serif';
 const FONT_SIZE = 12;
-/** Of the text in a figure, on average; labels are placed by it. */
+/** Average width of a character in a figure, in pixels; labels are placed with it. */
 export const CHARACTER_WIDTH = 6.3;
 
-/** One drawn picture. */
+/** A finished picture. */
 export interface Picture {
-  /** A whole `<svg>` element whose colours are variables. */
+  /** A complete `<svg>` element; its colours are CSS variables. */
   readonly svg: string;
   readonly scale: (name: "x" | "y") => ((value: unknown) => number) | undefined;
 }
 
-/** Draws with the fonts, ink and background that all figures share. label: what it shows, for screen readers */
+/** Draws with the fonts, ink and background that all figures share. label: description for screen readers */
 export function draw({ Plot, document }: PlotContext, label: string, options: PlotOptions): Picture {
   const element = Plot.plot({
     document,
@@ -51,18 +51,18 @@ export function draw({ Plot, document }: PlotContext, label: string, options: Pl
   });
   element.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   element.setAttribute("role", "img");
-  // Set here: Plot assigns a style as text, which this DOM does not take.
+  // Plot sets styles as text, which this DOM does not support, so they are set here.
   element.setAttribute("font-family", FIGURE_FONT.replaceAll('"', "'"));
   element.setAttribute("font-size", `${FONT_SIZE}`);
   element.setAttribute("style", `color:${color("soft")};overflow:visible`);
   return {
-    // The class is the same in every picture and its rules are for pages that Plot itself is in.
+    // Plot's own rules would apply to all pictures of a page, since its class name is the same in each.
     svg: element.outerHTML.replace(/<style>[\s\S]*?<\/style>/, ""),
     scale: (name) => element.scale(name)?.apply as ((value: unknown) => number) | undefined,
   };
 }
 
-/** `0.0123`, `1.2e-5`: two or three digits, short enough for a label. */
+/** Two or three digits, short enough for a label: `0.0123`, `1.2e-5`. */
 export function figure(value: number): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -70,7 +70,7 @@ export function figure(value: number): string {
   return size >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
-/** Ticks 1 and 3 of every decade inside a range, given by its ends or by all values. */
+/** Ticks at 1 and 3 of every decade within the range of the values. */
 export function logTicks(values: readonly number[]): number[] {
   const positive = values.filter((value) => value > 0);
   const [low, high] = [Math.min(...positive), Math.max(...positive)];
@@ -81,10 +81,10 @@ export function logTicks(values: readonly number[]): number[] {
   return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
-/** Between two numbers of a label; blanks would be run together. */
+/** Separates two numbers of a label; several ordinary spaces would collapse into one. */
 export const EM_SPACE = "\u2003";
 
-/** What all pictures with a logarithmic KLD say on the left; every tick has its number, which a log axis would thin out. */
+/** The left axis of all figures with a logarithmic KLD. Every tick has its number, which Plot would otherwise thin out. */
 export function kldAxis(Plot: PlotModule, domain: readonly number[]) {
   const ticks = logTicks(domain);
   return [
@@ -98,6 +98,6 @@ export function kldAxis(Plot: PlotModule, domain: readonly number[]) {
   ];
 }
 
-/** Smallest KLD that a logarithmic axis shows. */
+/** The smallest KLD that a logarithmic axis shows. */
 const SMALLEST_KLD = 1e-6;
 export const shownKld = (kld: number): number => Math.max(kld, SMALLEST_KLD);

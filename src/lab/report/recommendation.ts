@@ -1,11 +1,11 @@
-/** @file The smallest format of each model that passes a gate, judged on the rows of a report. */
+/** @file The smallest format of each model that passes a gate, judged by the rows of a report. */
 import { type Criterion, GATES, type GateName, judge, MIN_CHUNKS, type Verdict, verdictOf } from "../../plan/gates.ts";
 import type { ReportRow, RowGroup } from "./report-row.ts";
 
 export interface Judged {
   readonly row: ReportRow;
   readonly criteria: readonly Criterion[];
-  /** p99.9 against the gate's limit, as measured; null where the gate has none. */
+  /** The measured p99.9 and the gate's limit for it; null when the gate has none. */
   readonly tail: { readonly value: number; readonly limit: number } | null;
   readonly verdict: Verdict;
 }
@@ -13,15 +13,15 @@ export interface Judged {
 export interface Recommendation {
   readonly gate: GateName;
   readonly group: RowGroup;
-  /** The smallest that passes; null when none does. */
+  /** The smallest format that passes; null when none does. */
   readonly chosen: Judged | null;
-  /** Smaller formats that these rows do not decide. */
+  /** Smaller formats for which the rows allow no decision. */
   readonly open: readonly Judged[];
 }
 
 /**
- * A row sums up its chunks, so its intervals are those it states itself, doubled (`estimate` of plan/gates.ts), and rows of
- * fewer than three chunks pass no gate. A tail has no interval in a row; it is compared as it is.
+ * A row has no figures of single chunks, so its own intervals are used, doubled (`estimate` in plan/gates.ts), and a row of
+ * fewer than three chunks passes no gate. Rows have no interval for the tail, so it is compared directly.
  */
 function judgeRow(gate: GateName, row: ReportRow, rows: readonly ReportRow[]): Judged {
   const { tail: limits, ...rest } = GATES[gate];

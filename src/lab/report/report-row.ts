@@ -1,10 +1,10 @@
-/** @file Rows of sweeps and of `eval --out` as the report reads them: what both have, and what one of them has besides. */
+/** @file The rows of sweeps and of `eval --out` as a report reads them. */
 import { z } from "zod";
 import { TurboQuantError } from "../../errors.ts";
 import { describeFormat, type FormatKind } from "./describe-format.ts";
 
-/** JSON has no NaN: a figure that could not be computed is null. */
-const maybe = z.number().nullish().default(null);
+/** JSON has no NaN; null stands for a figure that could not be computed. */
+const nullableNumber = z.number().nullish().default(null);
 
 const cell = z.object({
   length: z.number(),
@@ -28,24 +28,24 @@ const row = z.object({
   ppl: z.number(),
   pplBase: z.number(),
   pplRatio: z.number(),
-  pplRatioSe: maybe,
+  pplRatioSe: nullableNumber,
   kldMean: z.number(),
-  kldMeanSe: maybe,
-  kldMedian: maybe,
-  kldP99: maybe,
-  kldP999: maybe,
+  kldMeanSe: nullableNumber,
+  kldMedian: nullableNumber,
+  kldP99: nullableNumber,
+  kldP999: nullableNumber,
   top1: z.number(),
-  top1Low: maybe,
-  top1High: maybe,
-  needle: maybe,
-  needleLow: maybe,
-  needleHigh: maybe,
-  needleBase: maybe,
+  top1Low: nullableNumber,
+  top1High: nullableNumber,
+  needle: nullableNumber,
+  needleLow: nullableNumber,
+  needleHigh: nullableNumber,
+  needleBase: nullableNumber,
   needlePrompts: z.number().default(0),
   needleGrid: z.array(cell).nullish().default(null),
-  /** Of `eval --ladder`. */
+  /** Only in rows of `eval --ladder`. */
   lever: z.string().optional(),
-  /** Of a sweep. */
+  /** Only in rows of a sweep. */
   parameters: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
   numParameters: z.number().optional(),
   part: z.string().optional(),
@@ -57,7 +57,7 @@ export interface ReportRow extends z.infer<typeof row> {
   readonly format: FormatKind;
 }
 
-/** value: one parsed line · where: for messages */
+/** value: one parsed line · where: file and line, for messages */
 export function reportRow(value: unknown, where: string): ReportRow {
   const result = row.safeParse(value);
   if (!result.success) {
@@ -76,7 +76,7 @@ export function reportRow(value: unknown, where: string): ReportRow {
   };
 }
 
-/** Rows that can be compared with each other: one model, one text, one context. */
+/** Rows that can be compared: of the same model, text and context. */
 export interface RowGroup {
   readonly modelLabel: string;
   readonly ctx: number;
@@ -84,7 +84,7 @@ export interface RowGroup {
   readonly rows: readonly ReportRow[];
 }
 
-/** Groups in the order of their first rows. Of rows of one format the last counts. */
+/** Groups in the order of their first rows. Of several rows with one format the last counts. */
 export function groupRows(rows: readonly ReportRow[]): RowGroup[] {
   const groups = new Map<string, Map<string, ReportRow>>();
   for (const row of rows) {
@@ -99,7 +99,7 @@ export function groupRows(rows: readonly ReportRow[]): RowGroup[] {
   });
 }
 
-/** Of each model the group with the most formats, then the most tokens: models by size, smallest first. */
+/** For each model, the group with the most formats, then with the most tokens. The smallest model comes first. */
 export function mainGroups(rows: readonly ReportRow[]): RowGroup[] {
   const best = new Map<string, RowGroup>();
   for (const group of groupRows(rows)) {
@@ -114,7 +114,7 @@ export function mainGroups(rows: readonly ReportRow[]): RowGroup[] {
   return [...best.values()].sort((a, b) => sizeOf(a) - sizeOf(b) || a.modelLabel.localeCompare(b.modelLabel));
 }
 
-/** Weights of the model where a row says so; else the number in its name (`qwen3-0.6b`), which sorts as well. */
+/** Number of parameters if a row states it, otherwise the number in the model's name (`qwen3-0.6b`), which sorts the same way. */
 function sizeOf({ rows, modelLabel }: RowGroup): number {
   const known = rows.find((row) => row.numParameters !== undefined)?.numParameters;
   if (known !== undefined) return known;

@@ -4,7 +4,8 @@ import type { ReportRow } from "./report-row.ts";
 const CODES_ALONE = /,sinks=0(?=,|$)|,window=0(?=,|$)/g;
 
 /**
- * Names formats in a picture. Where all of them are codes alone that is left to the caption; where only some are, those say so.
+ * Names the formats of a figure. "Codes alone" (no sinks, no window) is said only where it does not hold for all of them;
+ * otherwise the caption says it.
  */
 export function specShortener(rows: readonly ReportRow[]): (row: ReportRow) => string {
   const isMixed = rows.some(({ format }) => format.hasExactTokens);
@@ -14,14 +15,14 @@ export function specShortener(rows: readonly ReportRow[]): (row: ReportRow) => s
   };
 }
 
-/** `Qwen3-0.6B` → `qwen3-0-6b` */
+/** For example `Qwen3-0.6B` → `qwen3-0-6b`. */
 export const slug = (text: string): string =>
   text
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
 
-/** `12,288` */
+/** For example `12,288`. */
 export const count = (value: number): string => value.toLocaleString("en-US");
 
 export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;

@@ -1,4 +1,4 @@
-/** @file The strategy that a space asks for. */
+/** @file Creates the strategy that a space asks for. */
 import type { Candidate } from "../candidates.ts";
 import type { SearchSpace } from "../space-schema.ts";
 import { gridSearch } from "./grid.ts";

@@ -1,4 +1,4 @@
-/** @file Random choices of the strategies: the same for the same seed, on every machine. */
+/** @file Random choices of the strategies, the same for the same seed on every machine. */
 import { CounterRng } from "../../math/rng.ts";
 
 const STREAM_SWEEP = 0x53e9;
@@ -7,22 +7,22 @@ export class Draws {
   readonly #rng: CounterRng;
   #drawn = 0;
 
-  /** stream: another one gives independent draws of the same seed */
+  /** stream: different streams of one seed are independent */
   constructor(seed: number, stream = 0) {
     this.#rng = new CounterRng(seed, STREAM_SWEEP + stream);
   }
 
-  /** In (0, 1). */
+  /** Uniform in (0, 1). */
   uniform(): number {
     return (this.#rng.uint32(this.#drawn++) + 0.5) * 2 ** -32;
   }
 
-  /** Standard Gumbel: adding one to log-weights and taking the largest draws in proportion to the weights. */
+  /** Standard Gumbel. The largest of log-weights plus such numbers is a draw in proportion to the weights. */
   gumbel(): number {
     return -Math.log(-Math.log(this.uniform()));
   }
 
-  /** A new array in random order (Fisher–Yates). */
+  /** A copy in random order (Fisher–Yates). */
   shuffled<T>(items: readonly T[]): T[] {
     const out = [...items];
     for (let i = out.length - 1; i > 0; i--) {

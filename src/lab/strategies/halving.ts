@@ -1,6 +1,6 @@
 /**
- * @file Successive halving (Jamieson and Talwalkar, AISTATS 2016): many configurations on little text, one in `eta` of them
- * on `eta` times as much, and so on.
+ * @file Successive halving (Jamieson and Talwalkar, AISTATS 2016): many configurations on little text, then one in `eta` of
+ * them on `eta` times as much, and so on.
  */
 import type { Candidate } from "../candidates.ts";
 import { Draws } from "./draws.ts";
@@ -9,9 +9,9 @@ import type { Scores, Strategy, Trial } from "./strategy.ts";
 export interface HalvingSettings {
   readonly eta: number;
   readonly firstChunks: number;
-  /** Of the last round. */
+  /** Chunks of the last round. */
   readonly chunks: number;
-  /** Runs of all rounds together, at most. */
+  /** The most runs of all rounds together. */
   readonly runs: number;
   readonly seed: number;
 }
@@ -21,7 +21,7 @@ interface Round {
   readonly size: number;
 }
 
-/** Rounds of a start with `n` configurations; the last one has all chunks. */
+/** The rounds that start with `n` configurations; the last one has all chunks. */
 function roundsOf(n: number, { eta, firstChunks, chunks }: HalvingSettings): Round[] {
   const rounds: Round[] = [];
   let size = n;
@@ -47,7 +47,7 @@ export function successiveHalving(candidates: readonly Candidate[], settings: Ha
       const all: Trial[] = [];
       let field = order.slice(0, start);
       for (const { chunks, size } of rounds) {
-        // Ties keep the order of the draw; sort is stable.
+        // Sorting is stable, so ties keep the order in which they were drawn.
         field = field.slice(0, size);
         const round = field.map((candidate) => ({ candidate, chunks }));
         all.push(...round);

@@ -1,8 +1,8 @@
 /**
- * @file What a search strategy is: a function of the results so far.
+ * @file The interface of a search strategy, which is a function of the results so far.
  *
- * A strategy keeps no state. Asked again with the same results it gives the same trials, so a sweep that was killed goes on
- * where it was, and the trials do not depend on how many workers there were or which was faster.
+ * A strategy keeps no state: for the same results it gives the same trials. So a sweep that was killed can continue, and the
+ * trials do not depend on the number or speed of the workers.
  */
 import type { Candidate } from "../candidates.ts";
 
@@ -11,12 +11,12 @@ export interface Trial {
   readonly chunks: number;
 }
 
-/** Score of a finished trial (smaller is better, Infinity: failed), or undefined. */
+/** The score of a finished trial (smaller is better, Infinity when it failed); undefined for an unfinished one. */
 export type Scores = (trial: Trial) => number | undefined;
 
 export interface Strategy {
-  /** Most trials it can come to. */
+  /** The most trials it can propose. */
   readonly limit: number;
-  /** The trials decided by now, in order, finished ones included; no more than before when results are missing. */
+  /** All trials decided so far, in order, finished ones included. Without new results the list does not grow. */
   trials(scores: Scores): readonly Trial[];
 }

@@ -1,11 +1,11 @@
 /**
  * @file Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) over a finite list of combinations.
  *
- * The best share of the finished trials and the rest each give a density over combinations, a product over the parameters;
- * what is likely among the good and unlikely among the others is tried next. The list is finite, so both densities are
- * evaluated where combinations are, and impossible ones cannot be proposed.
+ * The best trials and all others each give a density over combinations, a product over the parameters. The next trials are
+ * those likely among the best and unlikely among the others. Because the list is finite, the densities are evaluated only for
+ * its combinations, so impossible ones are never proposed.
  *
- * Trials are proposed in batches that depend only on the batches before, whatever the number of workers.
+ * Trials are proposed in batches that depend only on the batches before, and not on the number of workers.
  */
 import type { Candidate } from "../candidates.ts";
 import type { ParameterValue } from "../parameters.ts";
@@ -17,22 +17,22 @@ export interface TpeSettings {
   readonly startup: number;
   readonly batch: number;
   readonly chunks: number;
-  /** At most. */
+  /** The most runs. */
   readonly runs: number;
   readonly seed: number;
 }
 
 /** Share of the finished trials that count as good. */
 const GOOD_SHARE = 0.2;
-/** Combinations drawn from the density of the good for each proposal; the best ratio of them wins. */
+/** Number of combinations drawn from the density of the good ones for each proposal; the one with the best ratio is chosen. */
 const DRAWN = 24;
 /** Weight of a uniform prior, in trials. */
 const PRIOR = 1;
 
-/** One parameter: its values, and the index of each candidate's. */
+/** One parameter: its values, and for each candidate the index of its value. */
 interface Axis {
   readonly numValues: number;
-  /** Neighbours of a number are like it; of a name they are not. */
+  /** Whether neighbouring values are alike, as with numbers and unlike names. */
   readonly isOrdered: boolean;
   readonly indexOf: Int32Array;
 }
@@ -40,7 +40,7 @@ interface Axis {
 function axesOf(candidates: readonly Candidate[]): Axis[] {
   const names = [...new Set(candidates.flatMap(({ parameters }) => Object.keys(parameters)))];
   return names.map((name) => {
-    // Parts of a space may name different parameters; one left out is a value of its own.
+    // Parts of a space may have different parameters; a missing one counts as a value of its own.
     const own = candidates.map(({ parameters }): ParameterValue => parameters[name] ?? "");
     const isOrdered = own.every((value) => typeof value === "number");
     const values = [...new Set(own)];
@@ -57,7 +57,7 @@ function axesOf(candidates: readonly Candidate[]): Axis[] {
 function density(axis: Axis, chosen: readonly number[]): Float64Array {
   const n = axis.numValues;
   const weights = new Float64Array(n).fill(PRIOR / n);
-  // Wide while little is known, never narrower than a step.
+  // The kernel is wide while little is known, and never narrower than one step.
   const width = Math.max(0.6, n / 2 / Math.sqrt(1 + chosen.length));
   for (const candidate of chosen) {
     const at = axis.indexOf[candidate]!;
@@ -79,7 +79,7 @@ export function treeParzen(candidates: readonly Candidate[], settings: TpeSettin
   const positions = new Map(candidates.map((candidate, i) => [candidate, i]));
   const first = randomSearch(candidates, chunks, Math.min(startup, runs), seed).trials(() => undefined);
 
-  /** Batches that were worked out before, by the scores that led to them. */
+  /** Batches computed before, by the scores they follow from. */
   const known = new Map<string, readonly Trial[]>();
   const next = (before: readonly Trial[], scores: readonly number[]): readonly Trial[] => {
     const key = scores.join();
@@ -88,7 +88,7 @@ export function treeParzen(candidates: readonly Candidate[], settings: TpeSettin
     return batch;
   };
 
-  /** The batch that follows, given the scores of everything before it. */
+  /** The next batch after these trials with these scores. */
   function propose(before: readonly Trial[], scores: readonly number[]): Trial[] {
     const ranked = before
       .map(({ candidate }, i) => ({ at: positions.get(candidate)!, score: scores[i]! }))

@@ -1,4 +1,4 @@
-/** @file Horizontal bars of ratios to a reference of 1, with their labels: ladders. */
+/** @file Horizontal bars of ratios to a reference of 1, used for ladders. */
 import { color } from "../palette.ts";
 import { draw, type PlotContext } from "../plot-context.ts";
 
@@ -6,7 +6,7 @@ export interface Bar {
   readonly panel: string;
   readonly name: string;
   readonly ratio: number;
-  /** Written behind the bar. */
+  /** Text behind the bar. */
   readonly text: string;
   readonly color: string;
 }
@@ -14,7 +14,7 @@ export interface Bar {
 const BAR_HEIGHT = 26;
 const PANEL_GAP = 44;
 
-/** Bars in the order given, a panel for each heading; 1 is a line. */
+/** Draws the bars in the given order, in one panel for each heading, with a line at 1. */
 export function drawBars(context: PlotContext, label: string, axis: string, bars: readonly Bar[]): string {
   const { Plot } = context;
   const panels = [...new Set(bars.map(({ panel }) => panel))];

@@ -1,4 +1,4 @@
-/** @file What each parameter of a sweep does, all else equal: ratios of KLD over pairs of runs that differ in it alone. */
+/** @file The effect of each parameter of a sweep: ratios of KLD over pairs of runs that differ in this parameter alone. */
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { draw, EM_SPACE, logTicks, type PlotContext } from "../plot-context.ts";
@@ -7,30 +7,33 @@ import { count } from "../texts.ts";
 
 export interface Effect {
   readonly parameter: string;
-  /** `search: true → false` */
+  /** For example `search: true → false`. */
   readonly name: string;
   readonly pairs: number;
   /** Geometric mean of KLD(to) / KLD(from). */
   readonly ratio: number;
-  /** Ends of its 95 % interval (Student's t over pairs). */
+  /** Bounds of its 95 % interval (Student's t over pairs). */
   readonly low: number;
   readonly high: number;
 }
 
-/** A pair is of one size: sinks, windows and sketches change it, and would be compared with nothing paid for them. */
+/**
+ * Pairs whose cache sizes differ by more than this share are left out: sinks, windows and sketches cost bytes, which this
+ * figure does not show.
+ */
 const SAME_SIZE = 0.01;
-/** Size of the cache, the text and the model have pictures of their own. */
+/** Parameters shown in other figures: size of the cache, context and model. */
 const ELSEWHERE = new Set(["bits", "k", "v", "kv", "ctx", "model"]);
 const MIN_PAIRS = 3;
-/** Numbers with more values than this have a picture of their own (lines.ts). */
+/** Numbers with more values than this are drawn as lines (lines.ts). */
 const MAX_NUMBERS = 2;
-/** Student's t of a two-sided 95 % interval for 2, 3, … degrees of freedom; 1.96 is within 5 % from 25 on. */
+/** Student's t for a two-sided 95 % interval with 2, 3, … degrees of freedom; from 25 on, 1.96 is right within 5 %. */
 const T95 = [
   4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131, 2.12, 2.11, 2.101,
   2.093, 2.086, 2.08, 2.074, 2.069, 2.064,
 ];
 
-/** rows: of sweeps; others are passed over */
+/** rows: only rows of sweeps are used */
 export function parameterEffects(rows: readonly ReportRow[]): Effect[] {
   const runs = rows.filter(({ parameters, kldMean }) => parameters && kldMean > 0);
   const names = [...new Set(runs.flatMap(({ parameters }) => Object.keys(parameters!)))];
@@ -41,7 +44,7 @@ function effectsOf(name: string, runs: readonly ReportRow[]): Effect[] {
   const own = runs.filter(({ parameters }) => parameters![name] !== undefined);
   const values = [...new Set(own.map(({ parameters }) => parameters![name]!))].sort((a, b) => (a < b ? -1 : 1));
   if (values.length > MAX_NUMBERS && values.every((value) => typeof value === "number")) return [];
-  // The same run but for this parameter, the same text included.
+  // Rows with equal text here are the same run, the evaluated text included, except for this parameter.
   const rest = ({ parameters, model, ctx, tokens, textSource }: ReportRow): string =>
     JSON.stringify([
       Object.entries(parameters!)
@@ -83,7 +86,7 @@ function effectsOf(name: string, runs: readonly ReportRow[]): Effect[] {
   });
 }
 
-/** Null when no parameter has enough pairs. */
+/** null when no parameter has enough pairs. */
 export function effectsFigure(context: PlotContext, rows: readonly ReportRow[]): Figure | null {
   const effects = parameterEffects(rows);
   if (effects.length === 0) return null;

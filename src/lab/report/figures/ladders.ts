@@ -1,4 +1,4 @@
-/** @file Ladders: keys alone and values alone beside both, and every lever of a format switched by itself. */
+/** @file Figures of ladders: keys alone and values alone beside both, and each option of a format switched by itself. */
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { EM_SPACE, figure, type PlotContext } from "../plot-context.ts";
@@ -14,7 +14,7 @@ const bar = (panel: string, name: string, row: ReportRow, reference: ReportRow, 
   color: fill,
 });
 
-/** Formats that are in the group whole, as keys only and as values only. Null when there is none. */
+/** Compares formats that the group has as a whole, as keys only and as values only; null when there are none. */
 export function sidesFigure(context: PlotContext, { modelLabel, ctx, tokens, rows }: RowGroup): Figure | null {
   const bars: Bar[] = [];
   for (const both of rows.filter(({ format, kldMean }) => format.side === "both" && kldMean > 0)) {
@@ -44,7 +44,7 @@ export function sidesFigure(context: PlotContext, { modelLabel, ctx, tokens, row
   };
 }
 
-/** One ladder of `eval --ladder`: the format as given and what each lever does to it. */
+/** One figure for each ladder of `eval --ladder`: the format as given, and the effect of each option. */
 export function leverFigures(context: PlotContext, rows: readonly ReportRow[]): Figure[] {
   const ladders: ReportRow[][] = [];
   for (const row of rows) {

@@ -1,4 +1,7 @@
-/** @file KLD along a number: contexts, codebook iterations, projections of a sketch, windows. A line a format, named at its end. */
+/**
+ * @file KLD as a function of a number: context, codebook iterations, projections of a sketch, window. Each format is a line
+ * with its name at the end.
+ */
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { draw, figure, kldAxis, type PlotContext, shownKld } from "../plot-context.ts";
@@ -10,7 +13,7 @@ interface Line {
   readonly points: readonly { readonly x: number; readonly row: ReportRow }[];
 }
 
-/** From this ratio of the largest to the smallest value on the axis is logarithmic. */
+/** The axis is logarithmic when the largest value is at least this many times the smallest. */
 const LOG_FROM = 8;
 const MIN_POINTS = 3;
 const Z95 = 1.96;
@@ -87,7 +90,7 @@ function drawLines(context: PlotContext, { id, title, caption, axis, lines }: Li
   return { id, title, caption, svg };
 }
 
-/** Moves heights apart until each has 14 pixels, keeping their order. */
+/** Moves heights apart until neighbours are `least` pixels apart, in the same order. */
 export function spread(heights: readonly number[], least = 14): number[] {
   const order = heights.map((_, i) => i).sort((a, b) => heights[a]! - heights[b]!);
   const moved = [...heights];
@@ -109,7 +112,7 @@ const tokensOf = (rows: readonly ReportRow[]): string =>
     .map(count)
     .join(", ");
 
-/** One picture a model whose formats were measured at several contexts. */
+/** One figure for each model whose formats were measured at several contexts. */
 export function contextFigures(context: PlotContext, rows: readonly ReportRow[]): Figure[] {
   return [...new Set(rows.map(({ model }) => model))].flatMap((model) => {
     const own = rows.filter((row) => row.model === model && row.format.side !== "none" && row.kldMean > 0);
@@ -132,7 +135,7 @@ export function contextFigures(context: PlotContext, rows: readonly ReportRow[])
   });
 }
 
-/** Numbers along which runs of a sweep are drawn, and what the axis says. */
+/** Parameters that become the x axis of a figure, with the axis's label. */
 const AXES: Readonly<Record<string, string>> = {
   codebook: "Lloyd's iterations of the codebook",
   qjl: "projections of the sketch",
@@ -140,7 +143,7 @@ const AXES: Readonly<Record<string, string>> = {
   sinks: "first tokens in 16 bit",
 };
 
-/** One picture a model and number; a line joins runs that are equal in everything else. */
+/** One figure for each model and number. A line connects runs that are equal in everything else. */
 export function parameterFigures(context: PlotContext, rows: readonly ReportRow[]): Figure[] {
   return Object.entries(AXES).flatMap(([name, axis]) => {
     const runs = rows.filter(({ parameters, kldMean }) => typeof parameters?.[name] === "number" && kldMean > 0);
@@ -171,7 +174,7 @@ function linesAlong(name: string, runs: readonly ReportRow[]): Line[] {
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   const kept = [...groups.values()].filter((group) => group.length >= MIN_POINTS);
-  // A line is named by what tells it from the others.
+  // The name of a line has only those parameters that differ between the lines.
   const varying = new Set<string>();
   for (const group of kept) {
     for (const [key, value] of rest(group[0]!)) {

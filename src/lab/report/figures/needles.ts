@@ -1,4 +1,4 @@
-/** @file Exact recall: over depth and length where it was measured so, else one share a format with its interval. */
+/** @file Exact recall: by depth and length where a grid was measured, otherwise one share with its interval for each format. */
 import type { Figure } from "../figure.ts";
 import { color, heatColor } from "../palette.ts";
 import { draw, type PlotContext } from "../plot-context.ts";
@@ -7,10 +7,10 @@ import { count, percent, slug, specShortener } from "../texts.ts";
 
 type GridCell = NonNullable<ReportRow["needleGrid"]>[number] & { readonly format: string };
 
-/** Null without a row that has a grid. */
+/** null when no row has a grid. */
 export function needleGridFigure(context: PlotContext, { modelLabel, rows }: RowGroup): Figure | null {
   const own = rows.filter(({ needleGrid }) => needleGrid !== null && needleGrid.length > 0);
-  // A model that finds nothing with an exact cache shows nothing about others.
+  // If the model finds nothing even with an exact cache, the figure would show nothing about the formats.
   if (!own.some(({ needleGrid }) => needleGrid!.some(({ recallBase }) => recallBase > 0))) return null;
   const { Plot } = context;
   const name = specShortener(own);
@@ -77,7 +77,7 @@ export function needleGridFigure(context: PlotContext, { modelLabel, rows }: Row
   };
 }
 
-/** Null without recall, or with one format alone. */
+/** null without recall, or with only one format. */
 export function recallFigure(context: PlotContext, { modelLabel, rows }: RowGroup): Figure | null {
   const own = rows.filter((row) => row.needle !== null && row.format.side !== "none");
   if (own.length < 2 || !own.some(({ needleBase }) => (needleBase ?? 0) > 0)) return null;

@@ -1,4 +1,4 @@
-/** @file Bits a value against KLD: every format of a model, and the front that nothing beats. */
+/** @file Bits a value against KLD for all formats of a model, with the Pareto front. */
 import { GATES } from "../../../plan/gates.ts";
 import { paretoFront } from "../../pareto.ts";
 import { FAMILIES, FAMILY_LABELS } from "../describe-format.ts";
@@ -12,13 +12,13 @@ import { slug, specShortener } from "../texts.ts";
 const WIDTH = 760;
 const HEIGHT = 460;
 const MARGIN = { left: 64, right: 24, top: 28, bottom: 48 };
-/** Half width of a 95 % interval in standard errors. */
+/** Half the width of a 95 % interval in standard errors. */
 const Z95 = 1.96;
 const MIN_FORMATS = 3;
 
 /**
- * The front of bits and KLD. Of formats of one size that the text cannot tell from the best, the one with the shortest
- * name stands for all: it is the one with the fewest things changed.
+ * The Pareto front of bits and KLD. Where several formats of one size cannot be told from the best one by this text, the one
+ * with the shortest name represents them, because it changes the fewest options.
  */
 function frontOf(rows: readonly ReportRow[]): ReportRow[] {
   const front = paretoFront(
@@ -34,7 +34,7 @@ function frontOf(rows: readonly ReportRow[]): ReportRow[] {
   });
 }
 
-/** Null for fewer formats than a front needs. */
+/** null when there are fewer formats than a front needs. */
 export function paretoFigure(context: PlotContext, { modelLabel, ctx, tokens, rows: all }: RowGroup): Figure | null {
   const rows = all.filter(({ format }) => format.side !== "none");
   if (rows.length < MIN_FORMATS) return null;
@@ -80,7 +80,7 @@ export function paretoFigure(context: PlotContext, { modelLabel, ctx, tokens, ro
       x: "bitsPerValue",
       y,
       r: (row: ReportRow) => (front.includes(row) ? 5 : 3.6),
-      // Hollow: one side alone is quantized, the other is exact.
+      // Hollow points are formats in which only one side is quantized.
       fill: (row: ReportRow) => (row.format.side === "both" ? color(row.format.family) : color("panel")),
       stroke: (row: ReportRow) => color(row.format.family),
       strokeWidth: 1.6,
@@ -120,7 +120,7 @@ export function paretoFigure(context: PlotContext, { modelLabel, ctx, tokens, ro
   const at = (row: ReportRow) => ({ x: scale("x")!(row.bitsPerValue), y: scale("y")!(y(row)) });
   const frame = { left: MARGIN.left, right: WIDTH, top: 4, bottom: HEIGHT - MARGIN.bottom };
   const labelled = [...front, ...rows.filter((row) => row.format.family === "baseline" && !front.includes(row))];
-  // The legend's corner is taken.
+  // No label may cover the legend's corner.
   const corner = families.flatMap((_, i) =>
     [0, 40, 80, 120].map((x) => ({ x: WIDTH - MARGIN.right - x, y: MARGIN.top + 4 + 17 * i })),
   );

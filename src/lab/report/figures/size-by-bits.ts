@@ -1,4 +1,4 @@
-/** @file Model size against bits: the mean KLD of every width, a panel for each codec, as a heat map and as a table. */
+/** @file Mean KLD by model size and bits, one panel for each codec, as a heat map and a table. */
 import { GATES } from "../../../plan/gates.ts";
 import { FAMILY_LABELS } from "../describe-format.ts";
 import type { Figure } from "../figure.ts";
@@ -9,7 +9,7 @@ import { count, percent } from "../texts.ts";
 
 const ROW_HEIGHT = 46;
 const PANEL_GAP = 40;
-/** Decades of KLD from the middle of the scale, the gate of what is usable, to either end. */
+/** The colour scale reaches this many decades of KLD to either side of its middle, the gate `usable`. */
 const DECADES = 2;
 
 interface HeatCell {
@@ -22,17 +22,20 @@ interface HeatCell {
 const panelOf = ({ format: { family, hasExactTokens } }: ReportRow): string =>
   family === "ours" ? `ours, ${hasExactTokens ? "with the exact window" : "codes alone"}` : FAMILY_LABELS[family];
 
-/** Where a KLD lies on the colour scale: ½ is the gate. */
+/** Place of a KLD on the colour scale from 0 to 1, where ½ is the gate. */
 const heatShare = (kld: number): number => 0.5 + Math.log10(shownKld(kld) / GATES.usable.kldMean) / (2 * DECADES);
 
-/** groups: of each model its main one, smallest model first. Null without two widths. */
+/**
+ * groups: the main group of each model, the smallest model first
+ * returns: null when no codec has two widths
+ */
 export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup[]): Figure | null {
   const cells = groups.flatMap(({ modelLabel, rows }) =>
     rows
       .filter(({ format, kv }) => format.bits !== null && format.side === "both" && isPlain(kv))
       .map((row): HeatCell => ({ panel: panelOf(row), model: modelLabel, bits: row.format.bits!, row })),
   );
-  // Baselines have no widths to choose from; they are in the picture of the front.
+  // Baselines have no choice of widths; they are in the figure of the Pareto front.
   const panels = [...new Set(cells.map(({ panel }) => panel))].filter(
     (panel) =>
       panel !== FAMILY_LABELS.baseline &&
@@ -122,7 +125,7 @@ export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup
   };
 }
 
-/** The preset itself: codes as they come, with nothing switched but sinks and window. */
+/** Whether the spec is a preset with no options changed except sinks and window. */
 const isPlain = (kv: string): boolean =>
   kv
     .split(",")
