@@ -1,4 +1,4 @@
-/** @file Who may call: API keys, and pages of other origins. */
+/** @file Access control: API keys, Host headers, and pages of other origins. */
 import { ApiError } from "./api-error.ts";
 
 const encoder = new TextEncoder();
@@ -7,7 +7,7 @@ async function digest(text: string): Promise<Uint8Array> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
 }
 
-/** Compares in a time that does not depend on where the first difference is, nor on the lengths. */
+/** Compares in constant time, whatever the lengths and wherever the first difference is. */
 export async function isSameSecret(a: string, b: string): Promise<boolean> {
   const [x, y] = [await digest(a), await digest(b)];
   let difference = 0;
@@ -16,7 +16,7 @@ export async function isSameSecret(a: string, b: string): Promise<boolean> {
 }
 
 /**
- * The key that a request carries, checked; "" when none is needed.
+ * Checks the API key of a request and returns it; "" when the server needs none.
  * @throws ApiError 401
  */
 export async function checkKey(authorization: string | undefined, keys: readonly string[]): Promise<string> {
@@ -26,7 +26,7 @@ export async function checkKey(authorization: string | undefined, keys: readonly
     throw new ApiError(401, "no API key: send it as `Authorization: Bearer KEY`", { code: "missing_api_key" });
   }
   let found = false;
-  // All of them, whichever it is.
+  // Compares with every key, so that the time does not show which one matched.
   for (const key of keys) if (await isSameSecret(given, key)) found = true;
   if (!found)
     throw new ApiError(401, "wrong API key: check the key that the server was started with", {
@@ -35,12 +35,12 @@ export async function checkKey(authorization: string | undefined, keys: readonly
   return given;
 }
 
-/** Host names without their port. */
+/** A host name without its port. */
 const nameOf = (host: string): string => host.replace(/:\d+$/, "").toLowerCase();
 
 /**
- * A page elsewhere may point a name of its own at this address (DNS rebinding) and then read answers as its own: a server
- * on loopback answers to loopback's names only.
+ * Refuses unknown Host headers. A foreign page could map its own name to this address (DNS rebinding) and read the answers, so
+ * a server on loopback answers only to loopback's names.
  * @throws ApiError 403
  */
 export function checkHost(host: string | undefined, allowed: readonly string[] | null): void {
@@ -55,8 +55,9 @@ export function checkHost(host: string | undefined, allowed: readonly string[] |
 }
 
 /**
- * Headers for a request from a page: none for our own pages and for programs.
- * @throws ApiError 403 — a page of another origin that is not allowed, which could otherwise send requests unseen
+ * CORS headers of the answer; none for our own page and for programs that are not browsers.
+ * @throws ApiError 403 — a page of an origin that is not allowed. Without this error it could still send requests without
+ * reading the answers.
  */
 export function corsHeaders(
   origin: string | undefined,

@@ -1,11 +1,11 @@
-/** @file Every failure as OpenAI's error object with the right status. */
+/** @file Turns every failure into OpenAI's error object with the right status. */
 import { TurboQuantError } from "../errors.ts";
 
 export interface ErrorBody {
   readonly error: {
     readonly message: string;
     readonly type: string;
-    /** The field of the request that is wrong, where one is. */
+    /** The wrong field of the request; null when no single field is wrong. */
     readonly param: string | null;
     readonly code: string | null;
   };
@@ -60,10 +60,10 @@ const TYPES: Readonly<Record<number, string>> = {
 
 const fallbackType = (status: number): string => (status >= 500 ? "server_error" : "invalid_request_error");
 
-/** Seconds after which a refused client may come again. */
+/** Seconds after which a refused client may try again. */
 const RETRY_AFTER = { "retry-after": "1" };
 
-/** What a client is told about any error; what is a fault of ours is not told in detail. */
+/** The error object for any error. Internal errors are reported without details. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof TurboQuantError) {
@@ -77,7 +77,7 @@ export function toApiError(error: unknown): ApiError {
       case "unsupported":
         return new ApiError(400, message, { code });
       case "out_of_memory":
-        // A prompt that needs more than the whole budget will not fit later either.
+        // A prompt that is larger than the whole budget will not fit later either.
         return "tokens" in detail
           ? new ApiError(400, message, { code })
           : new ApiError(503, message, { code, headers: RETRY_AFTER });

@@ -1,4 +1,4 @@
-/** @file The HTTP interface: routes, and what holds for all of them. Nothing here knows Node. */
+/** @file The HTTP interface: its routes, and the checks that apply to all of them. It does not depend on Node. */
 import { Hono } from "hono";
 import { checkHost, checkKey, corsHeaders } from "./access.ts";
 import { toApiError } from "./api-error.ts";
@@ -16,14 +16,14 @@ type Handler = (
   query: URLSearchParams,
 ) => Response | Promise<Response>;
 
-/** Anyone may ask whether the server lives, and see the page, which asks for the key itself. */
+/** Routes without an API key: the health check, and the web page, which asks the user for the key itself. */
 const OPEN_ROUTES = new Set(["/health", "*"]);
 
 export function createApp(server: ServerOptions): Hono {
   const app = new Hono();
   const route = (method: "GET" | "POST", path: string, handler: Handler): void => {
     app.on(method, path, (c) => handle(server, path, c.req.raw, c.env, c.req.param(), handler));
-    // Browsers ask first.
+    // Browsers send a preflight request before the real one.
     if (path !== "*") app.on("OPTIONS", path, (c) => preflight(server, c.req.raw));
   };
   for (const prefix of ["/v1", ""]) {

@@ -1,4 +1,4 @@
-/** @file One HTTP request on its way through a handler. */
+/** @file One HTTP request while a handler works on it. */
 import type { z } from "zod";
 import { ApiError } from "./api-error.ts";
 import type { CallOptions } from "./generation-call.ts";
@@ -6,20 +6,20 @@ import { readBody } from "./read-body.ts";
 import type { ServerOptions } from "./server-context.ts";
 import type { WireUsage } from "./usage.ts";
 
-/** nginx's number for a client that did not wait for its answer; only in the log and the metrics. */
+/** nginx's status for a client that disconnected before the answer; used in the log and the metrics only. */
 export const STATUS_CLIENT_LEFT = 499;
 
 export class Call {
   readonly server: ServerOptions;
   readonly request: Request;
-  /** Random, shown to the client as X-Request-Id and in the log. */
+  /** A random id that the client sees as X-Request-Id and that appears in the log. */
   readonly id: string;
-  /** Seconds since 1970. */
+  /** In seconds since 1970. */
   readonly created = Math.floor(Date.now() / 1000);
-  /** Whose turn it is in the queue. */
+  /** The scheduler's queue is fair between different values of this. */
   client = "";
   readonly #started = performance.now();
-  /** As in the route table. */
+  /** The route as the route table has it. */
   readonly #route: string;
   #usage: WireUsage | null = null;
 
@@ -34,7 +34,10 @@ export class Call {
     return readBody(this.request, this.server.maxBodyBytes, schema);
   }
 
-  /** The name to answer with. @throws ApiError 404 — another model than the one that is loaded */
+  /**
+   * The model name for the answer.
+   * @throws ApiError 404 — a model that is not loaded
+   */
   model(asked: string | null | undefined): string {
     const { modelNames } = this.server;
     if (asked === undefined || asked === null || asked === "") return modelNames[0]!;
@@ -49,7 +52,7 @@ export class Call {
     );
   }
 
-  /** What equal seeds need to be equal: the build and the format of the cache. */
+  /** Equal seeds give equal answers only with an equal fingerprint: the build and the format of the cache. */
   get fingerprint(): string {
     return `turboquant-${this.server.version}-${this.server.llm.decoder.kv.text}`;
   }
@@ -71,7 +74,7 @@ export class Call {
     this.log(hasLeft ? STATUS_CLIENT_LEFT : 200);
   }
 
-  /** One line a request, when it is over. */
+  /** Writes the log line of the request when it is over. */
   log(status: number): void {
     const { metrics, logger } = this.server;
     metrics.onResponse(this.#route, status);

@@ -15,7 +15,7 @@ import { chatLogprob } from "./wire-logprobs.ts";
 type WireMessage = ChatRequest["messages"][number];
 type Logprob = ReturnType<typeof chatLogprob>;
 
-/** Messages as templates expect them: contents are texts, and `developer` is the newer name of `system`. */
+/** Messages as chat templates expect them: contents become texts, and `developer` is the newer name of `system`. */
 export function templateMessages(messages: readonly WireMessage[]): ChatMessage[] {
   return messages.map(({ role, content, name, reasoning_content, tool_calls, tool_call_id }) => ({
     role: role === "developer" ? "system" : role,

@@ -12,9 +12,9 @@ import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
 import { type CompletionLogprobs, emptyLogprobs, promptLogprobs, pushLogprob } from "./wire-logprobs.ts";
 
-/** OpenAI's. */
+/** OpenAI's default. */
 const DEFAULT_MAX_TOKENS = 16;
-/** Prompts times continuations of one request. */
+/** Limit of prompts times continuations in one request. */
 const MAX_CHOICES = 256;
 
 export async function completions(call: Call): Promise<Response> {
@@ -80,15 +80,15 @@ function encodePrompts(
   return (prompt as (string | number[])[]).map((one) => (typeof one === "string" ? encode(one) : one));
 }
 
-/** Pieces of the choices, `echo` and log-probabilities included. */
+/** Writes the pieces of the choices, with `echo` and log-probabilities. */
 class ChoiceWriter {
   readonly #request: CompletionRequest;
   readonly #prompts: readonly (readonly number[])[];
   readonly #n: number;
   readonly #tokenizer: Tokenizer;
-  /** Characters before the next token of each choice. */
+  /** For each choice, the number of characters before its next token. */
   readonly #offsets = new Map<number, number>();
-  /** The scored prompt of each prompt, for all its continuations. */
+  /** Log-probabilities of each prompt, shared by its continuations. */
   readonly #scored = new Map<number, CompletionLogprobs>();
 
   constructor(request: CompletionRequest, prompts: readonly (readonly number[])[], n: number, tokenizer: Tokenizer) {
@@ -98,7 +98,7 @@ class ChoiceWriter {
     this.#tokenizer = tokenizer;
   }
 
-  /** What a piece adds to its choice; null when it is not for the client. */
+  /** What a piece adds to its choice; null when the client gets nothing of it. */
   write(chunk: ScheduledChunk): { text: string; logprobs: CompletionLogprobs | null } | null {
     const { index } = chunk;
     const prompt = this.#prompts[Math.floor(index / this.#n)]!;
@@ -129,7 +129,7 @@ class ChoiceWriter {
   }
 }
 
-/** Usage of each prompt's first continuation, and of all. */
+/** Adds up usage: prompts by their first continuation, and all continuations. */
 class UsageSum {
   readonly #all = new Map<number, Usage>();
   readonly #n: number;

@@ -1,4 +1,7 @@
-/** @file Server-sent events of a generation: made as they are read, ended with [DONE], broken off when the reader leaves. */
+/**
+ * @file Sends a generation as server-sent events. Events are made when they are read; [DONE] ends them; a reader that
+ * disconnects stops them.
+ */
 import { toApiError } from "./api-error.ts";
 
 const encoder = new TextEncoder();
@@ -6,9 +9,9 @@ const event = (value: object | "[DONE]"): Uint8Array =>
   encoder.encode(`data: ${value === "[DONE]" ? value : JSON.stringify(value)}\n\n`);
 
 export interface StreamListener {
-  /** Told what went wrong; the client gets the error object as its last event. */
+  /** Called with the error; the client gets the error object as its last event. */
   onStreamError(error: unknown): void;
-  /** Once: at the end, or when the reader has left. */
+  /** Called once, at the end or when the reader has disconnected. */
   onStreamEnd(hasLeft: boolean): void;
 }
 
@@ -23,7 +26,7 @@ export function eventStream(events: AsyncGenerator<object, void>, listener: Stre
       if (isOver) return;
       try {
         const next = await events.next();
-        // The reader may have left meanwhile.
+        // The reader may have disconnected in the meantime.
         if (isOver) return;
         if (!next.done) {
           controller.enqueue(event(next.value));
@@ -47,7 +50,7 @@ export function eventStream(events: AsyncGenerator<object, void>, listener: Stre
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-cache",
-      // Proxies that collect would defeat the purpose.
+      // Keeps proxies from buffering the events.
       "x-accel-buffering": "no",
     },
   });

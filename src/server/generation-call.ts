@@ -1,4 +1,7 @@
-/** @file One or several prompts given to the scheduler, their pieces in one stream; ends with the client, or with its time. */
+/**
+ * @file Submits one or several prompts to the scheduler and merges their pieces into one stream, which ends when the client
+ * disconnects or its time is up.
+ */
 import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/job.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import { ApiError } from "./api-error.ts";
@@ -6,14 +9,14 @@ import { ApiError } from "./api-error.ts";
 export interface CallOptions {
   readonly scheduler: Scheduler;
   readonly options: ScheduleOptions;
-  /** Of the client's connection. */
+  /** Aborted when the client's connection closes. */
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
 }
 
 /**
- * Submits all prompts now and yields their pieces as they come; `index` counts continuations over all prompts.
- * @throws TurboQuantError of the scheduler, at once · the stream throws ApiError 504 when the time is up
+ * Submits all prompts at once and yields their pieces as they arrive; `index` counts continuations over all prompts.
+ * @throws TurboQuantError of the scheduler, immediately · the stream throws ApiError 504 when the time is up
  */
 export function callScheduler(
   prompts: readonly (readonly number[])[],
@@ -26,7 +29,7 @@ export function callScheduler(
   try {
     for (const ids of prompts) streams.push(call.scheduler.generate(ids, { ...call.options, signal }));
   } catch (error) {
-    // Those already queued are not wanted any more.
+    // Cancels the prompts that are already in the queue.
     timeout.abort();
     throw error;
   }
@@ -52,7 +55,7 @@ export function callScheduler(
   })();
 }
 
-/** Items of several streams in the order in which they arrive. */
+/** Yields the items of several streams in the order in which they arrive. */
 async function* merge<T>(
   streams: readonly AsyncGenerator<T, void>[],
 ): AsyncGenerator<{ source: number; item: T }, void> {
@@ -74,7 +77,7 @@ async function* merge<T>(
     }
   } finally {
     for (const promise of pending.values()) promise.catch(() => {});
-    // Not awaited: a stream in the middle of `next` ends when its signal does.
+    // Not awaited: a stream that is waiting in `next` ends only when its signal does.
     for (const stream of streams) void stream.return().catch(() => {});
   }
 }

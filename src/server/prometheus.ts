@@ -37,7 +37,7 @@ export class Counter {
 }
 
 export class Histogram {
-  /** Upper bounds, ascending. */
+  /** Upper bounds of the buckets, ascending. */
   readonly #bounds: readonly number[];
   readonly #counts: number[];
   #sum = 0;
@@ -70,7 +70,7 @@ export class Registry {
   readonly #labels: Labels;
   readonly #metrics: Metric[] = [];
 
-  /** prefix: goes before every name, such as `turboquant:` · labels: on every line */
+  /** prefix: put before every name, such as `turboquant:` · labels: put on every line */
   constructor(prefix: string, labels: Labels) {
     this.#prefix = prefix;
     this.#labels = labels;
@@ -88,7 +88,7 @@ export class Registry {
     return histogram;
   }
 
-  /** Read when the text is made. */
+  /** A gauge; `read` is called when the text is made. */
   gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
     const lines = (full: string, common: Labels): string[] => [
       `${full}${labelText({ ...common, ...labels })} ${numberText(read())}`,
@@ -96,7 +96,7 @@ export class Registry {
     this.#metrics.push({ name, type: "gauge", help, lines });
   }
 
-  /** A counter that somebody else keeps. */
+  /** A counter whose value is kept elsewhere; `read` is called when the text is made. */
   reading(name: string, help: string, read: () => number): void {
     const lines = (full: string, common: Labels): string[] => [`${full}${labelText(common)} ${numberText(read())}`];
     this.#metrics.push({ name, type: "counter", help, lines });

@@ -1,12 +1,12 @@
-/** @file The JSON of a request body: limited in size, strict in its encoding. */
+/** @file Reads the JSON of a request body, with a limited size and a strict encoding. */
 import type { z } from "zod";
 import { closest } from "../closest.ts";
 import { ApiError } from "./api-error.ts";
 
-/** Characters of a wrong value that are repeated to the client. */
+/** The most characters of a wrong value that an error message repeats. */
 const MAX_SHOWN = 80;
 
-/** @throws ApiError 400 — no JSON object in UTF-8, or not of this form; 413 — too long */
+/** @throws ApiError 400 — not a JSON object in UTF-8, or one that does not fit the schema; 413 — too long */
 export async function readBody<T>(request: Request, limit: number, schema: z.ZodType<T>): Promise<T> {
   const text = decode(await readBytes(request, limit));
   let value: unknown;
@@ -68,7 +68,7 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** The first thing that is wrong, named by its path. */
+/** Describes the first mistake, with its path. */
 function describeIssue(error: z.ZodError, schema: z.ZodType, value: unknown): ApiError {
   const issue = error.issues[0]!;
   const path = issue.path.map(String).join(".");
@@ -87,7 +87,7 @@ function describeIssue(error: z.ZodError, schema: z.ZodType, value: unknown): Ap
   });
 }
 
-/** Of lists and objects only that they are: they may be long, or nested too deep to be written out. */
+/** Lists and objects are only named as such, since they may be long or deeply nested. */
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";

@@ -1,7 +1,7 @@
 /**
- * @file The fields that requests may have: OpenAI's, and the usual extras of llama.cpp and vLLM.
+ * @file The fields that requests may have: OpenAI's, and common extensions of llama.cpp and vLLM.
  *
- * A field that would change the answer and that we cannot honour is refused, not ignored; `null` is as good as absent.
+ * A field that would change the answer in a way we cannot provide is refused, not ignored. `null` means absent.
  */
 import { z } from "zod";
 
@@ -20,10 +20,10 @@ const real = (min: number, max: number) =>
     .nullish();
 const flag = z.boolean({ error: "expected true or false" }).nullish();
 const text = z.string({ error: "expected a text" });
-/** Of no consequence here, sent by many clients. */
+/** Fields without meaning here, which many clients send. */
 const ignored = z.unknown().optional();
-/** Fine while it asks for what happens anyway. */
-const only = (isDefault: (value: unknown) => boolean, message: string) =>
+/** A field that is accepted only with the value that describes what happens anyway. */
+const acceptOnly = (isDefault: (value: unknown) => boolean, message: string) =>
   z
     .unknown()
     .refine((value) => value === undefined || value === null || isDefault(value), message)
@@ -102,14 +102,14 @@ export const chatRequest = z.strictObject(
     chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
     add_generation_prompt: flag,
     parallel_tool_calls: ignored,
-    response_format: only(
+    response_format: acceptOnly(
       (value) => (value as { type?: unknown }).type === "text",
       'expected {type: "text"}, the only kind there is',
     ),
-    tools: only((value) => Array.isArray(value) && value.length === 0, "expected none: tools are not supported"),
-    tool_choice: only((value) => value === "none" || value === "auto", "expected none: tools are not supported"),
-    functions: only(() => false, "expected none: functions are not supported"),
-    modalities: only(
+    tools: acceptOnly((value) => Array.isArray(value) && value.length === 0, "expected none: tools are not supported"),
+    tool_choice: acceptOnly((value) => value === "none" || value === "auto", "expected none: tools are not supported"),
+    functions: acceptOnly(() => false, "expected none: functions are not supported"),
+    modalities: acceptOnly(
       (value) => Array.isArray(value) && value.every((x) => x === "text"),
       "expected text, the only kind there is",
     ),
@@ -131,7 +131,7 @@ export const completionRequest = z.strictObject(
     logprobs: whole(0, 20),
     echo: flag,
     best_of: whole(1, 1024),
-    suffix: only((value) => value === "", "expected none: infilling is not supported"),
+    suffix: acceptOnly((value) => value === "", "expected none: infilling is not supported"),
     add_special_tokens: flag,
   },
   { error: "expected a JSON object with `prompt`" },
@@ -141,7 +141,7 @@ export type CompletionRequest = z.infer<typeof completionRequest>;
 export const tokenizeRequest = z.strictObject(
   {
     model: text.nullish(),
-    /** llama.cpp's and vLLM's names. */
+    /** Names that llama.cpp and vLLM use. */
     content: text.optional(),
     prompt: text.optional(),
     messages: z.array(message).min(1).optional(),
@@ -164,5 +164,5 @@ export const slotFileRequest = z.strictObject(
   { error: "expected a JSON object with `filename`" },
 );
 
-/** Fields that both kinds of generation have. */
+/** Fields that chat and plain completions share. */
 export type CommonRequest = Pick<ChatRequest, keyof typeof commonFields>;

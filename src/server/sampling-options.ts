@@ -1,13 +1,13 @@
-/** @file From wire names to the scheduler's options. */
+/** @file Converts request fields to the scheduler's options. */
 import type { LLM } from "../engine/llm.ts";
 import type { ScheduleOptions } from "../engine/scheduler/job.ts";
 import { ApiError } from "./api-error.ts";
 import type { CommonRequest } from "./request-schema.ts";
 
-/** OpenAI's default, where the model's generation_config.json has none. */
+/** OpenAI's default, used when the model's generation_config.json has none. */
 const DEFAULT_TEMPERATURE = 1;
 
-/** Any whole number names one of 2³² seeds; none: another one each time. */
+/** Every integer is mapped to one of 2³² seeds; without a seed each request gets a random one. */
 function seedOf(seed: number | null | undefined): number {
   if (seed === null || seed === undefined) return Math.floor(Math.random() * 2 ** 32);
   return ((seed % 2 ** 32) + 2 ** 32) % 2 ** 32;
@@ -26,7 +26,7 @@ function biasOf(bias: Readonly<Record<string, number>>, vocabSize: number): [num
   });
 }
 
-/** Options of every kind of generation. `maxNewTokens` and log-probabilities are the caller's. */
+/** Options common to both kinds of generation. The caller adds `maxNewTokens` and log-probabilities. */
 export function samplingOptions(request: CommonRequest, llm: LLM): ScheduleOptions {
   const { samplingDefaults } = llm;
   const repetition = request.repetition_penalty ?? request.repeat_penalty;
@@ -34,7 +34,7 @@ export function samplingOptions(request: CommonRequest, llm: LLM): ScheduleOptio
   return {
     temperature: request.temperature ?? samplingDefaults.temperature ?? DEFAULT_TEMPERATURE,
     seed: seedOf(request.seed),
-    // vLLM writes −1 for "all".
+    // vLLM writes −1 for "all tokens".
     ...(typeof request.top_k === "number" && { topK: Math.max(0, request.top_k) }),
     ...(typeof request.top_p === "number" && { topP: request.top_p }),
     ...(typeof request.min_p === "number" && { minP: request.min_p }),

@@ -1,4 +1,4 @@
-/** @file What the handlers share. Whatever touches files or sockets is behind an interface here. */
+/** @file What all handlers share. Files and sockets are accessible only through interfaces defined here. */
 import type { LLM } from "../engine/llm.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
@@ -9,22 +9,22 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Files of saved conversations. Names are checked before they come here. */
+/** Files of saved conversations. The caller has checked the names. */
 export interface SlotStore {
   /** returns: bytes written */
   write(name: string, parts: AsyncIterable<Uint8Array>): Promise<number>;
-  /** @throws TurboQuantError invalid_argument — there is no such file */
+  /** @throws TurboQuantError invalid_argument — no such file */
   read(name: string): Promise<Uint8Array>;
 }
 
 export interface StaticFile {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly type: string;
-  /** Its name changes with its content, so that it may be kept for ever. */
+  /** Whether browsers may cache the file forever, because its name changes with its content. */
   readonly isImmutable: boolean;
 }
 
-/** Files of the web page by path ("/assets/x.js"); null: there is none. */
+/** Returns a file of the web page by path ("/assets/x.js"); null when there is none. */
 export type StaticFiles = (path: string) => Promise<StaticFile | null>;
 
 export interface ServerOptions {
@@ -32,22 +32,22 @@ export interface ServerOptions {
   readonly scheduler: Scheduler;
   readonly metrics: ServerMetrics;
   readonly logger: Logger;
-  /** Names under which the model is asked for; the first one is shown. */
+  /** Names that requests may use for the model; the first is the one that is shown. */
   readonly modelNames: readonly string[];
-  /** Any of these is accepted; none: no key is needed. */
+  /** API keys that are accepted; when empty, no key is needed. */
   readonly apiKeys: readonly string[];
-  /** Origins of other pages that may call; `*` for all. */
+  /** Origins of other pages that may send requests; `*` for all. */
   readonly corsOrigins: readonly string[];
-  /** Names under which browsers may reach this server (Host header); null: any. */
+  /** Host headers that are accepted; null for any. */
   readonly hosts: readonly string[] | null;
   readonly maxBodyBytes: number;
-  /** Longest time for one request. */
+  /** The longest time for one request. */
   readonly timeoutMs: number;
-  /** Null: saving is switched off. */
+  /** null when saving is switched off. */
   readonly slotStore: SlotStore | null;
-  /** Null: there is no web page. */
+  /** null when there is no web page. */
   readonly staticFiles: StaticFiles | null;
   readonly version: string;
-  /** Whose request it is when there is no key: the address of the other end. */
+  /** Identifies a client without an API key, by its network address. */
   readonly clientOf: (env: unknown) => string;
 }

@@ -1,4 +1,4 @@
-/** @file The server's metrics under vLLM's names, so that its dashboards work with another prefix. */
+/** @file The server's metrics under the names vLLM uses, so that dashboards for vLLM work with another prefix. */
 import type { RequestReport, SchedulerObserver, SchedulerStats } from "../engine/scheduler/observer.ts";
 import { type Counter, type Histogram, Registry } from "./prometheus.ts";
 
@@ -6,7 +6,7 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 const TOKENS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000];
 
 export interface MetricsOptions {
-  /** Before every name; `turboquant:` by default, `vllm:` for dashboards made for vLLM. */
+  /** Prefix of every name; `turboquant:` by default, `vllm:` for dashboards made for vLLM. */
   readonly prefix?: string;
   readonly modelName: string;
   readonly kv: string;
@@ -62,7 +62,7 @@ export class ServerMetrics implements SchedulerObserver {
     this.#stepTime = registry.histogram("iteration_seconds", "Time of a step.", SECONDS);
   }
 
-  /** Adds what is read from the scheduler when the text is made. */
+  /** Adds metrics whose values are read from the scheduler when the text is made. */
   watch(read: () => SchedulerStats): void {
     const registry = this.#registry;
     registry.gauge("num_requests_running", "Sequences that are computed.", () => read().running);

@@ -1,4 +1,4 @@
-/** @file `/slots`: the conversations that running places saw last; save to disk, restore, erase. llama.cpp's shape. */
+/** @file `/slots`: save, restore or erase the conversation that a slot saw last. Requests and answers are llama.cpp's. */
 import { isSafeFileName } from "../formats/safe-file-name.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
@@ -21,7 +21,7 @@ export function listSlots({ server }: Call): Response {
   );
 }
 
-/** action: save, restore, erase */
+/** action: save, restore or erase */
 export async function slotAction(call: Call, idText: string, action: string | undefined): Promise<Response> {
   const id = /^\d+$/.test(idText) ? Number(idText) : Number.NaN;
   if (!Number.isSafeInteger(id)) {
@@ -46,7 +46,7 @@ export async function slotAction(call: Call, idText: string, action: string | un
 }
 
 async function saveSlot(call: Call, id: number): Promise<Response> {
-  const { store, name } = await target(call);
+  const { store, name } = await storeAndName(call);
   const started = performance.now();
   const saved = call.server.scheduler.slots.save(id);
   if (!saved) {
@@ -69,7 +69,7 @@ async function saveSlot(call: Call, id: number): Promise<Response> {
 }
 
 async function restoreSlot(call: Call, id: number): Promise<Response> {
-  const { store, name } = await target(call);
+  const { store, name } = await storeAndName(call);
   const started = performance.now();
   const bytes = await store.read(name);
   const restored = call.server.scheduler.slots.restore(id, bytes);
@@ -82,8 +82,11 @@ async function restoreSlot(call: Call, id: number): Promise<Response> {
   });
 }
 
-/** @throws ApiError 501 — saving is off; 400 — a name that is none */
-async function target(call: Call): Promise<{ store: SlotStore; name: string }> {
+/**
+ * The store and the file name that a request means.
+ * @throws ApiError 501 — saving is switched off; 400 — not a valid file name
+ */
+async function storeAndName(call: Call): Promise<{ store: SlotStore; name: string }> {
   const { slotStore } = call.server;
   if (!slotStore) {
     throw new ApiError(501, "slots: saving is off; start the server with --slot-save-path DIRECTORY", {

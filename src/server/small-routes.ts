@@ -1,11 +1,11 @@
-/** @file Routes that only tell: models, tokens and texts, health, properties. */
+/** @file Routes that only report: models, tokenization, health, properties. */
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
 import { templateMessages } from "./chat-completions.ts";
 import { detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
 import type { ServerOptions } from "./server-context.ts";
 
-/** When this server was started: there is no better date for a model on disk. */
+/** The server's start serves as the model's creation date, since files on disk have no better one. */
 const started = Math.floor(Date.now() / 1000);
 
 function modelObject({ llm }: ServerOptions, id: string) {
@@ -36,7 +36,7 @@ export const listModels = ({ server }: Call): Response =>
 export const showModel = (call: Call, id: string): Response =>
   Response.json(modelObject(call.server, call.model(decodeURIComponent(id))));
 
-/** Takes llama.cpp's `content` and vLLM's `prompt` or `messages`; answers with the fields of both. */
+/** Accepts llama.cpp's `content` and vLLM's `prompt` or `messages`; answers with the fields of both. */
 export async function tokenize(call: Call): Promise<Response> {
   const { llm } = call.server;
   const request = await call.body(tokenizeRequest);
@@ -50,7 +50,7 @@ export async function tokenize(call: Call): Promise<Response> {
         addGenerationPrompt: request.add_generation_prompt ?? true,
       })
     : (content ?? prompt ?? "");
-  // llama.cpp adds none unless asked, vLLM adds them to prompts; a template has written its own.
+  // llama.cpp adds special tokens only if asked; vLLM adds them to prompts; a chat template has written its own.
   const addSpecialTokens = request.add_special ?? request.add_special_tokens ?? prompt !== undefined;
   const tokens = llm.tokenizer.encode(text, { addSpecialTokens });
   const pieces = (): string[] => tokens.map((id) => llm.tokenizer.decode([id]));
@@ -77,7 +77,7 @@ export async function detokenize(call: Call): Promise<Response> {
   return Response.json({ content: text, prompt: text });
 }
 
-/** 503 while shutting down, so that balancers look elsewhere. */
+/** 503 during shutdown, so that load balancers choose another server. */
 export const health = ({ server }: Call): Response =>
   server.scheduler.isDraining
     ? Response.json({ status: "shutting down" }, { status: 503 })
@@ -86,7 +86,7 @@ export const health = ({ server }: Call): Response =>
 export const metrics = ({ server }: Call): Response =>
   new Response(server.metrics.text(), { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
 
-/** llama.cpp's, as far as it applies. */
+/** llama.cpp's `/props`, with the fields that apply here. */
 export function props({ server }: Call): Response {
   const { llm, scheduler } = server;
   return Response.json({

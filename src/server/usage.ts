@@ -1,4 +1,4 @@
-/** @file What an answer cost, in OpenAI's and in llama.cpp's terms. */
+/** @file Token usage and timings of an answer, in OpenAI's and llama.cpp's terms. */
 import type { Timings, Usage } from "../engine/generation.ts";
 
 export interface WireUsage {
@@ -8,7 +8,7 @@ export interface WireUsage {
   readonly prompt_tokens_details: { readonly cached_tokens: number };
 }
 
-/** Prompts are counted once, however many continuations each has. */
+/** A prompt counts once, whatever the number of its continuations. */
 export function sumUsage(prompts: readonly Usage[], continuations: readonly Usage[]): WireUsage {
   const sum = (list: readonly Usage[], field: keyof Usage): number =>
     list.reduce((total, usage) => total + (usage[field] ?? 0), 0);
@@ -22,7 +22,7 @@ export function sumUsage(prompts: readonly Usage[], continuations: readonly Usag
   };
 }
 
-/** llama.cpp's `timings` of one continuation; milliseconds, tokens a second. */
+/** llama.cpp's `timings` of one continuation, in milliseconds and tokens per second. */
 export function wireTimings(usage: Usage, timings: Timings) {
   const prompt = usage.promptTokens - usage.cachedTokens;
   return {

@@ -1,4 +1,4 @@
-/** @file The web page's files, with the headers that let it use threads. */
+/** @file Serves the files of the web page, with the headers that allow it to use threads. */
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
 
@@ -6,7 +6,7 @@ const HINT = `turboquant: an OpenAI-compatible server. The API is at /v1, see do
 The web page is not built: run \`npm run build\` and start the server again.
 `;
 
-/** A page may share memory between threads only when nothing from elsewhere can look into it. */
+/** Browsers allow shared memory only on cross-origin isolated pages, which these headers make it. */
 const ISOLATION = {
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-embedder-policy": "require-corp",

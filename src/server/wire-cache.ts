@@ -1,4 +1,7 @@
-/** @file `choices[].kv_cache`: where the bytes of an answer's cache are, beside f16. Asked for with `return_kv_cache`. */
+/**
+ * @file `choices[].kv_cache`: what the bytes of an answer's cache are spent on, compared with f16. Sent if `return_kv_cache` is
+ * set.
+ */
 import type { ScheduledChunk } from "../engine/scheduler/job.ts";
 import { growingBytes } from "../eval/allocated-bytes.ts";
 import type { ModelConfig } from "../models/config.ts";
@@ -17,12 +20,12 @@ interface WireLayer {
 export interface WireCache {
   readonly tokens: number;
   readonly bytes: number;
-  /** What the same allocator takes for as many tokens in f16. */
+  /** Bytes that the same allocator takes for as many tokens in f16. */
   readonly f16_bytes: number;
   readonly layers: readonly WireLayer[];
 }
 
-/** The reports of one request: `f16_bytes` of a long answer is not counted from its beginning each time. */
+/** Writes the reports of one request. It keeps the f16 count, so that a long answer is not counted from the start each time. */
 export class CacheWriter {
   readonly #config: ModelConfig;
   readonly #f16 = new Map<number, (tokens: number) => number>();
@@ -31,7 +34,7 @@ export class CacheWriter {
     this.#config = config;
   }
 
-  /** The field of a choice, for spreading; empty when the piece reports nothing. */
+  /** The field of a choice as an object to spread; empty when the piece has no report. */
   write({ index, cache }: ScheduledChunk): { readonly kv_cache?: WireCache } {
     if (!cache) return {};
     let f16 = this.#f16.get(index);

@@ -1,4 +1,4 @@
-/** @file Log-probabilities in the two forms that OpenAI's endpoints have. */
+/** @file Log-probabilities in the forms of OpenAI's two endpoints. */
 import type { TokenLogprob } from "../engine/generation.ts";
 import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/job.ts";
 
@@ -10,13 +10,13 @@ const chatToken = ({ text, logprob }: { text: string; logprob: number }) => ({
   bytes: [...encoder.encode(text)],
 });
 
-/** An entry of `choices[].logprobs.content` of a chat. top: as many as were asked for */
+/** An entry of `choices[].logprobs.content` of a chat. top: number of alternatives that were asked for */
 export function chatLogprob(text: string, chunk: ScheduledChunk, top: number) {
   const likely = (chunk.topLogprobs ?? []).slice(0, top);
   return { ...chatToken({ text, logprob: chunk.logprob ?? 0 }), top_logprobs: likely.map(chatToken) };
 }
 
-/** `choices[].logprobs` of a completion: parallel lists, one entry a token. */
+/** `choices[].logprobs` of a completion: parallel lists with one entry for each token. */
 export interface CompletionLogprobs {
   readonly tokens: string[];
   readonly token_logprobs: (number | null)[];
@@ -31,7 +31,7 @@ export const emptyLogprobs = (): CompletionLogprobs => ({
   text_offset: [],
 });
 
-/** Different tokens can show the same text (halves of characters); the likelier one stands for it. */
+/** Alternatives by text. Different tokens can have the same text (halves of characters); the likelier one is listed. */
 function topByText(own: TokenLogprob, top: readonly TokenLogprob[]): Record<string, number> {
   const byText: Record<string, number> = {};
   for (const { text, logprob } of [...top, own])
@@ -39,7 +39,10 @@ function topByText(own: TokenLogprob, top: readonly TokenLogprob[]): Record<stri
   return byText;
 }
 
-/** Appends a token. offset: characters of text before it; returns those before the next one */
+/**
+ * Appends a token. offset: number of characters before it
+ * returns: number of characters before the next token
+ */
 export function pushLogprob(
   to: CompletionLogprobs,
   token: TokenLogprob,
@@ -53,7 +56,7 @@ export function pushLogprob(
   return offset + token.text.length;
 }
 
-/** The prompt's tokens, of which the first has no probability. firstText: its text */
+/** Log-probabilities of a prompt, whose first token has none. firstText: text of that token */
 export function promptLogprobs(entries: readonly PromptLogprob[], firstText: string): CompletionLogprobs {
   const to = emptyLogprobs();
   let offset = 0;
