@@ -1,7 +1,7 @@
-/** @file What follows the logits of one stream: a token is drawn, becomes text, and may end the stream. */
+/** @file What follows the logits of one stream: a token is drawn, becomes text, and may end the stream; its usage and timings. */
 import type { DeviceSample, Draw } from "../backends/ops.ts";
 import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { GenerationChunk } from "./generation.ts";
+import type { GenerationChunk, PromptReport, Timings, Usage } from "./generation.ts";
 import { deviceDraw, notFinite, type Sample, Sampler } from "./sampler.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 import type { RowDraw } from "./step-loop/step-loop.ts";
@@ -41,6 +41,8 @@ export class Continuation implements RowDraw {
   readonly #stops: StopMatcher;
   readonly #sampler: Sampler;
   #completionTokens = 0;
+  #firstAt = 0;
+  #lastAt = 0;
 
   constructor(model: ContinuationModel, options: ContinuationOptions) {
     const { params, ignoreEos, wantsLogprob = true, constraint = null } = options;
@@ -60,6 +62,16 @@ export class Continuation implements RowDraw {
     return this.#completionTokens;
   }
 
+  /** When the first token was taken, by `performance.now()`; 0 before. */
+  get firstAt(): number {
+    return this.#firstAt;
+  }
+
+  /** When the last token so far was taken; 0 before the first. */
+  get lastAt(): number {
+    return this.#lastAt;
+  }
+
   uniform(n: number): number {
     return this.#sampler.uniform(n);
   }
@@ -77,6 +89,8 @@ export class Continuation implements RowDraw {
       : this.#sampler.sample(logits, tokens, this.#constraint);
     tokens.push(drawn.token);
     this.#constraint?.advance(drawn.token);
+    this.#lastAt = performance.now();
+    this.#firstAt ||= this.#lastAt;
     return this.#take(drawn, tokens.length);
   }
 
@@ -103,6 +117,25 @@ export class Continuation implements RowDraw {
   /** Tokens that may follow a stream of `length` tokens; the last one need not fit the context. */
   left(length: number): number {
     return Math.min(this.params.maxNewTokens - this.#completionTokens, this.#model.runner.contextLength + 1 - length);
+  }
+
+  /** What the last piece says of the work that was done; for sessions and requests alike. */
+  figures(prompt: PromptReport): { readonly usage: Usage; readonly timings: Timings } {
+    const { promptTokens, cachedTokens, rereadTokens, fedTokens, submittedAt, startedAt } = prompt;
+    const completionTokens = this.#completionTokens;
+    const firstAt = this.#firstAt || performance.now();
+    const prefillMs = firstAt - (startedAt || submittedAt);
+    const decodeMs = this.#lastAt - this.#firstAt;
+    return {
+      usage: { promptTokens, cachedTokens, completionTokens, ...(rereadTokens > 0 && { rereadTokens }) },
+      timings: {
+        ttftMs: firstAt - submittedAt,
+        prefillMs,
+        decodeMs,
+        prefillTokPerSec: prefillMs > 0 ? (fedTokens * 1000) / prefillMs : 0,
+        decodeTokPerSec: decodeMs > 0 ? ((completionTokens - 1) * 1000) / decodeMs : 0,
+      },
+    };
   }
 
   /** Text that is still held back when a stream breaks off. */

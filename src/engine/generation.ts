@@ -63,30 +63,17 @@ export interface GenerateOptions extends Partial<SamplingParams> {
   readonly constraint?: TokenConstraint;
 }
 
-/** When a generation did what, by `performance.now()`; 0 for what it has not come to. */
-export interface GenerationClock {
+/** What is known of a prompt when one of its continuations ends; times by `performance.now()`. */
+export interface PromptReport {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  /** See `Usage.rereadTokens`; 0 where none are. */
+  readonly rereadTokens: number;
+  /** Tokens that were computed before the first one was drawn. */
+  readonly fedTokens: number;
   readonly submittedAt: number;
+  /** When its first step began; 0 where none has. */
   readonly startedAt: number;
-  readonly firstAt: number;
-  readonly lastAt: number;
-}
-
-/** The figures of a last piece. fedTokens: of the prompt that were computed */
-export function figuresOf(clock: GenerationClock, usage: Usage, fedTokens: number): { usage: Usage; timings: Timings } {
-  const end = performance.now();
-  const firstAt = clock.firstAt || end;
-  const prefillMs = firstAt - (clock.startedAt || clock.submittedAt);
-  const decodeMs = clock.lastAt - clock.firstAt;
-  return {
-    usage,
-    timings: {
-      ttftMs: firstAt - clock.submittedAt,
-      prefillMs,
-      decodeMs,
-      prefillTokPerSec: prefillMs > 0 ? (fedTokens * 1000) / prefillMs : 0,
-      decodeTokPerSec: decodeMs > 0 ? ((usage.completionTokens - 1) * 1000) / decodeMs : 0,
-    },
-  };
 }
 
 /** Collects a generation into one result. */

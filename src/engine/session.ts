@@ -4,7 +4,7 @@ import { type SnapshotIdentity, saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { Continuation, type ContinuationModel } from "./continuation.ts";
-import { type FinishReason, figuresOf, type GenerateOptions, type GenerationChunk } from "./generation.ts";
+import type { FinishReason, GenerateOptions, GenerationChunk, PromptReport } from "./generation.ts";
 import type { Runner } from "./runner.ts";
 import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
 import { StepLoop } from "./step-loop/step-loop.ts";
@@ -71,20 +71,24 @@ export class Session {
       );
     }
     this.#busy = true;
-    const clock = { submittedAt: performance.now(), startedAt: 0, firstAt: 0, lastAt: 0 };
-    const cachedTokens = this.#sequence.length;
+    const submittedAt = performance.now();
     const rereadTokens = this.#rereadTokens;
     this.#rereadTokens = 0;
-    const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => {
-      const { completionTokens } = continuation;
-      const reread = rereadTokens > 0 && { rereadTokens };
-      const usage = { promptTokens: ids.length, cachedTokens, completionTokens, ...reread };
-      return { finishReason, ...figuresOf(clock, usage, fedTokens) };
-    };
     const before = this.#tokens.length;
     for (let i = 0; i < ids.length; i++) this.#tokens.push(ids[i]!);
-    const fedTokens = this.#tokens.length - this.#sequence.length;
+    const report: PromptReport = {
+      promptTokens: ids.length,
+      cachedTokens: this.#sequence.length,
+      rereadTokens,
+      fedTokens: this.#tokens.length - this.#sequence.length,
+      submittedAt,
+      startedAt: submittedAt,
+    };
     const continuation = new Continuation(this.#model, { params, ignoreEos, constraint });
+    const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => ({
+      finishReason,
+      ...continuation.figures(report),
+    });
     const row = { tokens: this.#tokens, sequence: this.#sequence, continuation };
     const loop = new StepLoop(this.#model.runner);
     try {
@@ -102,8 +106,6 @@ export class Session {
       const isAhead = loop.drawsOnDevice(row);
       let taken = continuation.next(this.#tokens, logits);
       for (;;) {
-        clock.lastAt = performance.now();
-        clock.firstAt ||= clock.lastAt;
         const { chunk, finishReason } = taken;
         if (finishReason) {
           loop.close();

@@ -2,7 +2,7 @@
 import type { DeviceSample } from "../../backends/ops.ts";
 import { segmentsOf } from "../../cache/segments.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
-import { type FinishReason, figuresOf, type TokenLogprob } from "../generation.ts";
+import type { FinishReason, TokenLogprob } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { argmax, logSumExp } from "../sampler.ts";
 import { topIndices } from "../top-indices.ts";
@@ -56,17 +56,16 @@ export function takeToken(
   observer: SchedulerObserver,
 ): FinishReason | null {
   const { request, continuation } = job;
-  const now = performance.now();
+  const { lastAt } = continuation;
+  const { chunk, finishReason } = continuation.next(job.tokens, logits, sample);
+  const now = continuation.lastAt;
   if (!request.firstAt) {
     request.firstAt = now;
     observer.onFirstToken?.(now - request.submittedAt);
     observer.onPrefixLookup?.(request.mayCache ? request.ids.length : 0, request.cachedTokens);
   }
-  if (job.lastAt) observer.onNextToken?.(now - job.lastAt);
-  job.firstAt ||= now;
-  job.lastAt = now;
-  const isFirst = continuation.completionTokens === 0;
-  const { chunk, finishReason } = continuation.next(job.tokens, logits, sample);
+  const isFirst = lastAt === 0;
+  if (!isFirst) observer.onNextToken?.(now - lastAt);
   const { length } = job.sequence!;
   const isTime = isFirst || finishReason !== null || length % PAGE_TOKENS === 0;
   const piece = { ...chunk, index: job.index, slot: job.slot, ...(isTime && cacheOf(job)) };
@@ -86,11 +85,11 @@ function cacheOf({ request, sequence }: Job): { readonly cache?: CacheReport } {
   return { cache: { tokens: sequence.length, layers: segmentsOf(sequence) } };
 }
 
-function closing({ request, firstAt, lastAt, continuation }: Job, finishReason: FinishReason) {
+function closing({ request, continuation }: Job, finishReason: FinishReason) {
   const { ids, cachedTokens, submittedAt, startedAt } = request;
-  const usage = { promptTokens: ids.length, cachedTokens, completionTokens: continuation.completionTokens };
-  const clock = { submittedAt, startedAt, firstAt, lastAt };
-  return { finishReason, ...figuresOf(clock, usage, ids.length - cachedTokens) };
+  const fedTokens = ids.length - cachedTokens;
+  const prompt = { promptTokens: ids.length, cachedTokens, rereadTokens: 0, fedTokens, submittedAt, startedAt };
+  return { finishReason, ...continuation.figures(prompt) };
 }
 
 export function reportOf({ request }: Job, finishReason: RequestReport["finishReason"]): RequestReport {

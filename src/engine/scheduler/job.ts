@@ -81,8 +81,6 @@ export interface Job {
   /** Whole pages that it has in common with others, for counting them once. */
   shared: { readonly owner: object; readonly tokens: number } | null;
   slot: number;
-  firstAt: number;
-  lastAt: number;
   isOver: boolean;
 }
 

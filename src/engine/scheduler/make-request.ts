@@ -70,8 +70,6 @@ export function makeRequest(
       saved: null,
       shared: null,
       slot: -1,
-      firstAt: 0,
-      lastAt: 0,
       isOver: false,
     };
     request.jobs.push(job);
