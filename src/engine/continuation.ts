@@ -3,10 +3,9 @@ import type { DeviceSample, Draw } from "../backends/ops.ts";
 import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerationChunk, PromptReport, Timings, Usage } from "./generation.ts";
 import { deviceDraw, notFinite, type Sample, Sampler } from "./sampler.ts";
-import type { SamplingParams } from "./sampling-params.ts";
+import type { SamplingConfig } from "./sampling-params.ts";
 import type { RowDraw } from "./step-loop/step-loop.ts";
 import { StopMatcher } from "./stop-strings.ts";
-import type { TokenConstraint } from "./token-constraint.ts";
 
 /** A chunk with its token, and how the stream ended if it did. */
 export interface TakenToken {
@@ -21,22 +20,10 @@ export interface ContinuationModel {
   readonly runner: { readonly contextLength: number };
 }
 
-export interface ContinuationOptions {
-  readonly params: SamplingParams;
-  /** Go on after end-of-sequence tokens. */
-  readonly ignoreEos: boolean;
-  /** Say how likely each token was. */
-  readonly wantsLogprob?: boolean;
-  readonly constraint?: TokenConstraint | null | undefined;
-}
-
 export class Continuation implements RowDraw {
-  readonly params: SamplingParams;
   readonly draw: Draw | null;
   readonly #model: ContinuationModel;
-  readonly #ignoreEos: boolean;
-  readonly #wantsLogprob: boolean;
-  readonly #constraint: TokenConstraint | null;
+  readonly #config: SamplingConfig;
   readonly #text: DecodeStream;
   readonly #stops: StopMatcher;
   readonly #sampler: Sampler;
@@ -44,17 +31,13 @@ export class Continuation implements RowDraw {
   #firstAt = 0;
   #lastAt = 0;
 
-  constructor(model: ContinuationModel, options: ContinuationOptions) {
-    const { params, ignoreEos, wantsLogprob = true, constraint = null } = options;
-    this.params = params;
-    this.draw = constraint ? null : deviceDraw(params);
+  constructor(model: ContinuationModel, config: SamplingConfig) {
+    this.draw = deviceDraw(config);
     this.#model = model;
-    this.#ignoreEos = ignoreEos;
-    this.#wantsLogprob = wantsLogprob || params.logprobs > 0;
-    this.#constraint = constraint;
+    this.#config = config;
     this.#text = model.tokenizer.createStream();
-    this.#stops = new StopMatcher(params.stop);
-    this.#sampler = new Sampler(params, wantsLogprob);
+    this.#stops = new StopMatcher(config.stop);
+    this.#sampler = new Sampler(config);
   }
 
   /** Tokens taken so far. */
@@ -85,10 +68,10 @@ export class Continuation implements RowDraw {
   next(tokens: number[], logits: Float32Array, sample: DeviceSample | null = null): TakenToken {
     if (sample?.notFinite) throw notFinite(sample.notFinite.token, sample.notFinite.value);
     const drawn = sample
-      ? { token: sample.token, ...(this.#wantsLogprob && { logprob: sample.logprob }) }
-      : this.#sampler.sample(logits, tokens, this.#constraint);
+      ? { token: sample.token, ...(this.#config.wantsLogprob && { logprob: sample.logprob }) }
+      : this.#sampler.sample(logits, tokens);
     tokens.push(drawn.token);
-    this.#constraint?.advance(drawn.token);
+    this.#config.constraint?.advance(drawn.token);
     this.#lastAt = performance.now();
     this.#firstAt ||= this.#lastAt;
     return this.#take(drawn, tokens.length);
@@ -102,7 +85,7 @@ export class Continuation implements RowDraw {
   #take({ token, logprob, top }: Sample, length: number): TakenToken {
     this.#completionTokens++;
     const { tokenizer, eosTokens } = this.#model;
-    const isEnd = !this.#ignoreEos && eosTokens.has(token);
+    const isEnd = !this.#config.ignoreEos && eosTokens.has(token);
     const { text, stopped } = this.#stops.push(isEnd ? "" : this.#text.push(token));
     const piece = {
       token,
@@ -116,7 +99,7 @@ export class Continuation implements RowDraw {
 
   /** Tokens that may follow a stream of `length` tokens; the last one need not fit the context. */
   left(length: number): number {
-    return Math.min(this.params.maxNewTokens - this.#completionTokens, this.#model.runner.contextLength + 1 - length);
+    return Math.min(this.#config.maxNewTokens - this.#completionTokens, this.#model.runner.contextLength + 1 - length);
   }
 
   /** What the last piece says of the work that was done; for sessions and requests alike. */

@@ -1,6 +1,5 @@
 /** @file What a generation yields and how it ends. */
-import type { SamplingParams } from "./sampling-params.ts";
-import type { TokenConstraint } from "./token-constraint.ts";
+import type { SamplingOptions } from "./sampling-params.ts";
 
 export type FinishReason = "stop" | "length" | "aborted";
 
@@ -54,14 +53,16 @@ export interface GenerationResult {
   readonly timings: Timings;
 }
 
-export interface GenerateOptions extends Partial<SamplingParams> {
+export interface GenerateOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
   readonly onPrefill?: (done: number, total: number) => void;
-  /** Go on after end-of-sequence tokens (benchmarks, golden tests). */
-  readonly ignoreEos?: boolean;
-  /** Which tokens may follow; of several continuations each gets a fork. */
-  readonly constraint?: TokenConstraint;
 }
+
+/** Options that say nothing about how tokens are chosen. */
+export const GENERATE_ONLY: Readonly<Record<Exclude<keyof GenerateOptions, keyof SamplingOptions>, true>> = {
+  signal: true,
+  onPrefill: true,
+};
 
 /** What is known of a prompt when one of its continuations ends; times by `performance.now()`. */
 export interface PromptReport {

@@ -22,7 +22,7 @@ import { createBackend } from "./create-backend.ts";
 import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk } from "./generation.ts";
 import { Runner } from "./runner.ts";
-import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
+import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
 
 /** Preset of every command and of `LLM.load`. */
@@ -195,7 +195,7 @@ export class LLM {
 
   /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
   #warmUp(onProgress?: OnProgress): Promise<void> {
-    const own = resolveSamplingParams(this.samplingDefaults);
+    const own = parseSamplingConfig(this.samplingDefaults);
     return this.runner.warmUp(this.cache, [...WARM_UP_DRAWS, own], (done, total) =>
       onProgress?.({ phase: "compile", item: "kernels", done, total, unit: "kernels" }),
     );

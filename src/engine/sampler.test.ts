@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CounterRng } from "../math/rng.ts";
 import { Sampler } from "./sampler.ts";
-import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
+import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 
-const sampler = (params: Partial<SamplingParams>): Sampler => new Sampler(resolveSamplingParams(params));
+const sampler = (params: Partial<SamplingParams>): Sampler => new Sampler(parseSamplingConfig(params));
 
 function gaussians(length: number, seed: number): Float32Array {
   const rng = new CounterRng(seed, 1);
@@ -99,7 +99,7 @@ describe("Sampler", () => {
       { temperature: 1.3, topK: 8, topP: 0.8, minP: 0.1, repetitionPenalty: 1.4 },
     ];
     for (const [i, setting] of settings.entries()) {
-      const params = resolveSamplingParams({ ...setting, seed: 100 + i });
+      const params = parseSamplingConfig({ ...setting, seed: 100 + i });
       const own = new Sampler(params);
       const history = [1, 4, 7];
       const counts = Array<number>(logits.length).fill(0);
@@ -125,7 +125,7 @@ describe("Sampler", () => {
         }),
         fc.nat(1000),
         (list, setting, seed) => {
-          const params = resolveSamplingParams({ ...setting, seed });
+          const params = parseSamplingConfig({ ...setting, seed });
           const logits = list.map((x) => x / 7);
           const shares = probabilities(logits.map(Math.fround), [], params);
           const own = new Sampler(params);
@@ -147,7 +147,7 @@ describe("Sampler", () => {
       { minP: 0.6, topP: 0.5 },
       { topK: 40, topP: 0.95 },
     ] as Partial<SamplingParams>[]) {
-      const resolved = resolveSamplingParams({ temperature: 0.9, seed: 3, ...params });
+      const resolved = parseSamplingConfig({ temperature: 0.9, seed: 3, ...params });
       const own = new Sampler(resolved);
       const weights = Array.from(logits, (x, token) => ({ token, w: Math.exp(x / 0.9) })).sort((a, b) => b.w - a.w);
       const inK = resolved.topK > 0 ? weights.slice(0, resolved.topK) : weights;
@@ -216,15 +216,15 @@ describe("Sampler", () => {
 describe("a sampler whose log-probabilities nobody wants", () => {
   it("draws the same tokens and leaves them out, unless the likely ones are asked for", () => {
     for (const temperature of [0, 0.8]) {
-      const params = resolveSamplingParams({ temperature, seed: 3 });
-      const [all, few] = [new Sampler(params), new Sampler(params, false)];
+      const params = parseSamplingConfig({ temperature, seed: 3 });
+      const [all, few] = [new Sampler(params), new Sampler({ ...params, wantsLogprob: false })];
       for (let seed = 0; seed < 20; seed++) {
         const logits = gaussians(300, seed);
         const sample = few.sample(logits, []);
         expect(sample).toEqual({ token: all.sample(logits, []).token });
       }
     }
-    const asked = new Sampler(resolveSamplingParams({ logprobs: 2 }), false).sample(gaussians(300, 1), []);
+    const asked = new Sampler(parseSamplingConfig({ logprobs: 2, wantsLogprob: false })).sample(gaussians(300, 1), []);
     expect(asked.top).toHaveLength(2);
     expect(asked.logprob).toBe(asked.top![0]!.logprob);
   });

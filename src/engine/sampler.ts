@@ -2,8 +2,7 @@
 import type { Draw } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
-import type { SamplingParams } from "./sampling-params.ts";
-import type { TokenConstraint } from "./token-constraint.ts";
+import type { SamplingConfig } from "./sampling-params.ts";
 import { topIndices } from "./top-indices.ts";
 
 export interface Sample {
@@ -17,11 +16,11 @@ export interface Sample {
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
 }
 
-/** The part of the parameters that a device can draw by; null when the host has to see the logits. */
-export function deviceDraw(params: SamplingParams): Draw | null {
-  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, logprobs } = params;
+/** The part of a config that a device can draw by; null when the host has to see the logits. */
+export function deviceDraw(config: SamplingConfig): Draw | null {
+  const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, logprobs, constraint } = config;
   const asIs = repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0 && logitBias.length === 0;
-  return asIs && logprobs === 0 ? params : null;
+  return asIs && logprobs === 0 && constraint === null ? config : null;
 }
 
 /** Stream of the counter RNG that sampling takes. */
@@ -30,28 +29,25 @@ const STREAM_SAMPLE = 0x5a11;
 const FIRST_CANDIDATES = 256;
 
 export class Sampler {
-  readonly #params: SamplingParams;
+  readonly #config: SamplingConfig;
   readonly #rng: CounterRng;
-  readonly #wantsLogprob: boolean;
   #drawn = 0;
   /** How often this sampler has drawn each token. */
   readonly #counts = new Map<number, number>();
 
-  /** wantsLogprob: whether samples say how likely their token was; those with `logprobs` always do */
-  constructor(params: SamplingParams, wantsLogprob = true) {
-    this.#params = params;
-    this.#wantsLogprob = wantsLogprob || params.logprobs > 0;
-    this.#rng = new CounterRng(params.seed, STREAM_SAMPLE);
+  constructor(config: SamplingConfig) {
+    this.#config = config;
+    this.#rng = new CounterRng(config.seed, STREAM_SAMPLE);
   }
 
   /**
    * The n-th call of a sampler uses the n-th number of its seed's stream. Equal logits go to the lowest token.
    *
-   * logits: [vocabSize], not modified · history: tokens said so far, for the repetition penalty · constraint: of the tokens that may follow
-   * @throws TurboQuantError invalid_file — logits that are not finite
+   * logits: [vocabSize], not modified · history: tokens said so far, for the repetition penalty
+   * @throws TurboQuantError invalid_file — logits that are not finite; invalid_argument — a constraint that allows no token
    */
-  sample(logits: Float32Array, history: ArrayLike<number>, constraint: TokenConstraint | null = null): Sample {
-    const { temperature, logprobs } = this.#params;
+  sample(logits: Float32Array, history: ArrayLike<number>): Sample {
+    const { temperature, logprobs, constraint, wantsLogprob } = this.#config;
     checkFinite(logits);
     let scores = this.#score(logits, history);
     if (constraint) {
@@ -66,9 +62,9 @@ export class Sampler {
         "constraint: it allows no token here; let it allow an end-of-sequence token",
       );
     }
-    const token = temperature === 0 ? best : drawToken(scores, max, this.#params, this.uniform(this.#drawn++));
+    const token = temperature === 0 ? best : drawToken(scores, max, this.#config, this.uniform(this.#drawn++));
     this.#counts.set(token, (this.#counts.get(token) ?? 0) + 1);
-    if (!this.#wantsLogprob) return { token };
+    if (!wantsLogprob && logprobs === 0) return { token };
     const logSum = logSumExp(scores, max);
     const logprobOf = (token: number): number => scores[token]! - logSum;
     const logprob = logprobOf(token);
@@ -84,7 +80,7 @@ export class Sampler {
 
   /** Logits with bias and penalties; the logits themselves where there are none. */
   #score(logits: Float32Array, history: ArrayLike<number>): Float32Array {
-    const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias } = this.#params;
+    const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias } = this.#config;
     let scores = logits;
     if (logitBias.length > 0) {
       scores = logits.slice();

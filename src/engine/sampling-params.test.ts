@@ -1,13 +1,44 @@
 import { describe, expect, it } from "vitest";
-import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
+import { nthConfig, parseSamplingConfig, type SamplingConfig, type SamplingOptions } from "./sampling-params.ts";
+import type { TokenConstraint } from "./token-constraint.ts";
 
-const resolve = (partial: Record<string, unknown>): SamplingParams =>
-  resolveSamplingParams(partial as Partial<SamplingParams>);
+const resolve = (options: Record<string, unknown>): SamplingConfig => parseSamplingConfig(options as SamplingOptions);
 
-describe("resolveSamplingParams", () => {
+describe("parseSamplingConfig", () => {
   it("fills in greedy defaults and leaves out undefined", () => {
     expect(resolve({})).toMatchObject({ temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, stop: [] });
     expect(resolve({ topK: undefined, seed: 7 })).toMatchObject({ topK: 0, seed: 7 });
+  });
+
+  it("takes the model's defaults for what is not given, undefined included, and checks them as well", () => {
+    const defaults = { temperature: 0.6, topK: 20 };
+    expect(parseSamplingConfig({ topK: 5 }, defaults)).toMatchObject({ temperature: 0.6, topK: 5, topP: 1 });
+    const options = { temperature: undefined, topK: undefined } as unknown as SamplingOptions;
+    expect(parseSamplingConfig(options, defaults)).toMatchObject(defaults);
+    expect(() => parseSamplingConfig({}, { topP: 2 })).toThrow("sampling: topP: expected a number from 0 to 1");
+  });
+
+  it("leaves options of other parts to them, by name", () => {
+    const options = { seed: 3, signal: 1 } as SamplingOptions;
+    expect(parseSamplingConfig(options, {}, { signal: true })).not.toHaveProperty("signal");
+    expect(() => parseSamplingConfig(options)).toThrow("unknown option signal");
+  });
+
+  it("gives each continuation a seed and a fork of the constraint", () => {
+    const forks: TokenConstraint[] = [];
+    const constraint: TokenConstraint = {
+      mask() {},
+      advance() {},
+      fork: () => forks[forks.push({ ...constraint }) - 1]!,
+    };
+    const config = parseSamplingConfig({ seed: 2 ** 32 - 1, topK: 3, constraint });
+    const [first, second] = [nthConfig(config, 0), nthConfig(config, 1)];
+    expect([first, second]).toMatchObject([
+      { seed: 2 ** 32 - 1, topK: 3 },
+      { seed: 0, topK: 3 },
+    ]);
+    expect([first.constraint, second.constraint]).toEqual(forks);
+    expect(nthConfig(resolve({}), 1).constraint).toBeNull();
   });
 
   it("accepts both ends of each range and nothing beyond", () => {

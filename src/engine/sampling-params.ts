@@ -1,6 +1,7 @@
-/** @file How the next token is chosen, checked once. */
+/** @file How tokens are chosen: what a caller may ask for, and the one place where that is checked and completed. */
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
+import type { TokenConstraint } from "./token-constraint.ts";
 
 export interface SamplingParams {
   /** Most tokens to generate, at least 1. */
@@ -29,7 +30,24 @@ export interface SamplingParams {
   readonly logprobs: number;
 }
 
-const DEFAULTS: SamplingParams = {
+/** What a caller may say about how tokens are chosen. */
+export interface SamplingOptions extends Partial<SamplingParams> {
+  /** Go on after end-of-sequence tokens (benchmarks, golden tests). */
+  readonly ignoreEos?: boolean;
+  /** Which tokens may follow; of several continuations each gets a fork. */
+  readonly constraint?: TokenConstraint | undefined;
+  /** false: pieces need not say how likely their token was, unless `logprobs` asks; default true. */
+  readonly wantsLogprob?: boolean;
+}
+
+/** How the tokens of one continuation are chosen: checked and complete. */
+export interface SamplingConfig extends SamplingParams {
+  readonly ignoreEos: boolean;
+  readonly constraint: TokenConstraint | null;
+  readonly wantsLogprob: boolean;
+}
+
+const DEFAULTS: SamplingConfig = {
   maxNewTokens: 256,
   temperature: 0,
   topK: 0,
@@ -42,6 +60,9 @@ const DEFAULTS: SamplingParams = {
   seed: 0,
   stop: [],
   logprobs: 0,
+  ignoreEos: false,
+  constraint: null,
+  wantsLogprob: true,
 };
 
 const NAMES = Object.keys(DEFAULTS);
@@ -63,22 +84,34 @@ const RANGES: Readonly<
 };
 
 /**
- * Fills in defaults; `undefined` counts as not given.
+ * The sampling config of a caller's options; `undefined` counts as not given.
+ *
+ * options: those of sampling, and perhaps others · defaults: of the model, for what is not given · others: names that belong
+ * to other parts of the engine
  * @throws TurboQuantError invalid_argument — an unknown name, a wrong type, a value out of range
  */
-export function resolveSamplingParams(partial: Partial<SamplingParams>): SamplingParams {
-  const given = Object.entries(partial).filter(([, value]) => value !== undefined);
-  for (const [name, value] of given) {
+export function parseSamplingConfig(
+  options: SamplingOptions,
+  defaults: Partial<SamplingParams> = {},
+  others: Readonly<Record<string, unknown>> = {},
+): SamplingConfig {
+  const isOwn = ([name, value]: [string, unknown]): boolean => value !== undefined && !Object.hasOwn(others, name);
+  const given = { ...defaults, ...Object.fromEntries(Object.entries(options).filter(isOwn)) };
+  for (const [name, value] of Object.entries(given)) {
     if (!Object.hasOwn(DEFAULTS, name)) throw unknownName(name);
     if (name === "stop") checkStop(value);
     else if (name === "logitBias") checkBias(value);
-    else checkNumber(name as keyof typeof RANGES, value);
+    else if (Object.hasOwn(RANGES, name)) checkNumber(name as keyof typeof RANGES, value);
   }
-  return { ...DEFAULTS, ...Object.fromEntries(given) };
+  return { ...DEFAULTS, ...given };
 }
 
-/** Seed of the n-th continuation of one prompt, the first being 0. */
-export const nthSeed = (seed: number, n: number): number => (seed + n) % 2 ** 32;
+/** The config of the n-th continuation of one prompt, the first being 0: a seed and a constraint of its own. */
+export const nthConfig = (config: SamplingConfig, n: number): SamplingConfig => ({
+  ...config,
+  seed: (config.seed + n) % 2 ** 32,
+  constraint: config.constraint?.fork() ?? null,
+});
 
 function unknownName(name: string): TurboQuantError {
   // Other APIs write top_p or max-new-tokens; that is nearer than any edit.

@@ -4,9 +4,15 @@ import { type SnapshotIdentity, saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { Continuation, type ContinuationModel } from "./continuation.ts";
-import type { FinishReason, GenerateOptions, GenerationChunk, PromptReport } from "./generation.ts";
+import {
+  type FinishReason,
+  GENERATE_ONLY,
+  type GenerateOptions,
+  type GenerationChunk,
+  type PromptReport,
+} from "./generation.ts";
 import type { Runner } from "./runner.ts";
-import { resolveSamplingParams, type SamplingParams } from "./sampling-params.ts";
+import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
@@ -58,8 +64,8 @@ export class Session {
     prompt: string | ArrayLike<number>,
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void> {
-    const { signal, onPrefill, ignoreEos = false, constraint, ...sampling } = options;
-    const params = resolveSamplingParams({ ...this.#model.samplingDefaults, ...sampling });
+    const { signal, onPrefill } = options;
+    const config = parseSamplingConfig(options, this.#model.samplingDefaults, GENERATE_ONLY);
     const ids = typeof prompt === "string" ? this.#model.tokenizer.encode(prompt) : prompt;
     if (this.#tokens.length + ids.length === 0) {
       throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
@@ -84,7 +90,7 @@ export class Session {
       submittedAt,
       startedAt: submittedAt,
     };
-    const continuation = new Continuation(this.#model, { params, ignoreEos, constraint });
+    const continuation = new Continuation(this.#model, config);
     const finish = (finishReason: FinishReason): Omit<GenerationChunk, "text"> => ({
       finishReason,
       ...continuation.figures(report),

@@ -2,7 +2,8 @@
 import type { LayerSegments } from "../../cache/segments.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import type { Continuation } from "../continuation.ts";
-import type { GenerateOptions, GenerationChunk, TokenLogprob } from "../generation.ts";
+import { GENERATE_ONLY, type GenerateOptions, type GenerationChunk, type TokenLogprob } from "../generation.ts";
+import type { SamplingOptions } from "../sampling-params.ts";
 import type { OutputQueue } from "./output-queue.ts";
 
 export interface ScheduleOptions extends GenerateOptions {
@@ -18,11 +19,21 @@ export interface ScheduleOptions extends GenerateOptions {
   readonly scoreOnly?: boolean;
   /** The slot to run in, if it is free. */
   readonly slot?: number;
-  /** false: pieces need not say how likely their token was, unless `logprobs` asks; default true. */
-  readonly wantsLogprob?: boolean;
   /** Report the bytes of each continuation's cache: with its first token, at every full page, and at its end. */
   readonly reportsCache?: boolean;
 }
+
+/** Options that say nothing about how tokens are chosen. */
+export const REQUEST_ONLY: Readonly<Record<Exclude<keyof ScheduleOptions, keyof SamplingOptions>, true>> = {
+  ...GENERATE_ONLY,
+  n: true,
+  client: true,
+  cachePrompt: true,
+  promptLogprobs: true,
+  scoreOnly: true,
+  slot: true,
+  reportsCache: true,
+};
 
 /** A continuation's cache from its allocated pages; those it shares with other sequences count in full. */
 export interface CacheReport {

@@ -3,8 +3,8 @@ import { checkTokens } from "../../backends/check-tokens.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { Continuation } from "../continuation.ts";
 import type { LLM } from "../llm.ts";
-import { nthSeed, resolveSamplingParams } from "../sampling-params.ts";
-import type { Job, Request, ScheduleOptions } from "./job.ts";
+import { nthConfig, parseSamplingConfig } from "../sampling-params.ts";
+import { type Job, REQUEST_ONLY, type Request, type ScheduleOptions } from "./job.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { pageHashes } from "./page-hashes.ts";
 
@@ -15,22 +15,8 @@ export function makeRequest(
   options: ScheduleOptions,
   { order, maxRunning, usesPrefixes }: { order: number; maxRunning: number; usesPrefixes: boolean },
 ): Request {
-  const {
-    n = 1,
-    client: _client,
-    signal: _signal,
-    onPrefill: _onPrefill,
-    cachePrompt = true,
-    promptLogprobs,
-    scoreOnly,
-    slot: _slot,
-    ignoreEos = false,
-    constraint,
-    wantsLogprob = true,
-    reportsCache: _reportsCache,
-    ...sampling
-  } = options;
-  const params = resolveSamplingParams({ ...llm.samplingDefaults, ...sampling });
+  const { n = 1, cachePrompt = true, promptLogprobs, scoreOnly } = options;
+  const config = parseSamplingConfig(options, llm.samplingDefaults, REQUEST_ONLY);
   if (!Number.isInteger(n) || n < 1 || n > maxRunning) {
     throw new TurboQuantError("invalid_argument", `n: expected a whole number from 1 to ${maxRunning}, got ${n}`, {
       n,
@@ -53,18 +39,13 @@ export function makeRequest(
     firstAt: 0,
     cachedTokens: 0,
     isCancelled: false,
-    maxNewTokens: params.maxNewTokens,
+    maxNewTokens: config.maxNewTokens,
   };
   for (let index = 0; index < n; index++) {
     const job: Job = {
       request,
       index,
-      continuation: new Continuation(llm, {
-        params: { ...params, seed: nthSeed(params.seed, index) },
-        ignoreEos,
-        wantsLogprob,
-        constraint: constraint?.fork(),
-      }),
+      continuation: new Continuation(llm, nthConfig(config, index)),
       tokens: [...ids],
       sequence: null,
       saved: null,

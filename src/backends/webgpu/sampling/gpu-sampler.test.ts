@@ -3,7 +3,7 @@ import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu
 import { isThorough } from "../../../../test/support/optional.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
 import { drawToken, Sampler } from "../../../engine/sampler.ts";
-import { resolveSamplingParams } from "../../../engine/sampling-params.ts";
+import { parseSamplingConfig } from "../../../engine/sampling-params.ts";
 import { CounterRng } from "../../../math/rng.ts";
 import type { DeviceSample, Draw } from "../../ops.ts";
 import { GpuBuf } from "../queue/buffers.ts";
@@ -80,7 +80,7 @@ describe.skipIf(gpuSkip).each(["with", "without"] as const)(
       for (const vocab of VOCABS) {
         for (const coarse of [false, true]) {
           const rows = [1, 2, 3].map((seed) => randomLogits(vocab, seed, coarse));
-          const host = rows.map((row) => new Sampler(resolveSamplingParams({})).sample(row, []));
+          const host = rows.map((row) => new Sampler(parseSamplingConfig({})).sample(row, []));
           for (const [i, { token, logprob }] of (await sample(rows, GREEDY, [])).entries()) {
             expect(token, `row ${i} of ${vocab}, coarse ${coarse}`).toBe(host[i]!.token);
             expect(Math.abs(logprob - host[i]!.logprob!)).toBeLessThan(tolerance.deviceLogprob.max);
