@@ -1,6 +1,9 @@
-/** @file llama.cpp's spellings of our options. commander takes no short option of several letters, so argv is rewritten first. */
+/**
+ * @file Accepts llama.cpp's spellings of our options. commander has no short options of several letters, so argv is rewritten
+ * first.
+ */
 
-/** For every command. */
+/** Aliases that every command accepts. */
 const ALIASES: Readonly<Record<string, string>> = {
   "-ctk": "--cache-type-k",
   "-ctv": "--cache-type-v",

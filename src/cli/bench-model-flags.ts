@@ -1,4 +1,4 @@
-/** @file The model that a benchmark's flags name, and the JSON row of its throughput. */
+/** @file Opens the model that a benchmark's flags name, and formats a throughput row as JSON. */
 import { type BenchModel, loadBenchModel, makeShapeModel } from "../bench/bench-model.ts";
 import type { ThroughputRow } from "../bench/throughput.ts";
 import type { OnProgress } from "../platform.ts";
@@ -12,7 +12,7 @@ export interface BenchModelFlags extends Omit<BackendFlags, "threads"> {
   readonly layers?: number;
 }
 
-/** The model that `--model` or `--shape` names. */
+/** Opens the model that `--model` or `--shape` names. */
 export function openBenchModel(
   flags: BenchModelFlags,
   kv: readonly string[],
@@ -34,7 +34,7 @@ export function openBenchModel(
     : makeShapeModel(flags.shape, options);
 }
 
-/** llama-bench's names where it has them. */
+/** Field names are llama-bench's where it has the field. */
 export function throughputJson(row: ThroughputRow, model: BenchModel, threads: number | undefined, weights: string) {
   const format = parseKvSpec(row.kv).forLayer(0);
   const ms = row.samplesMs;

@@ -1,4 +1,4 @@
-/** @file Rows of `bench`: a markdown table for people, JSON lines with llama-bench's field names for scripts. */
+/** @file Prints the rows of `bench`: a markdown table for people, JSON lines with llama-bench's field names for scripts. */
 import { appendFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { type Command, Option } from "commander";
@@ -23,7 +23,7 @@ export function addBenchOutputOptions(command: Command): Command {
     .option("--quiet", "no progress on stderr");
 }
 
-/** Collects rows, prints them in the format asked for, and stamps the JSON ones with where they come from. */
+/** Collects rows, prints them in the requested format, and adds commit, machine and date to JSON rows. */
 export class BenchOutput {
   readonly #context: CommandContext;
   readonly #flags: BenchOutputFlags;
@@ -57,7 +57,7 @@ export class BenchOutput {
     return this.#flags.json ? "json" : this.#flags.output;
   }
 
-  /** cells: one text a column · row: what scripts read */
+  /** cells: one text for each column of the table · row: the JSON row */
   add(cells: readonly string[], row: object): void {
     const stamped = { ...this.#stamp, test_time: new Date().toISOString(), ...row };
     this.#cells.push(cells);
@@ -67,7 +67,7 @@ export class BenchOutput {
     if (this.#format === "jsonl") this.#context.io.stdout.write(line);
   }
 
-  /** Prints what waits for the last row. `notes` go below the table. */
+  /** Prints the table, which is held back until the last row is known. `notes` go below it. */
   end(notes: readonly string[] = []): void {
     const { stdout } = this.#context.io;
     if (this.#format === "json") stdout.write(`${JSON.stringify({ rows: this.#rows })}\n`);

@@ -1,4 +1,4 @@
-/** @file Version of the package, and the commit it runs from when that is a checkout. */
+/** @file The version of the package, and the commit when it runs from a git checkout. */
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ export function packageVersion(): string {
   return JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")).version;
 }
 
-/** Short hash, with `-dirty` when tracked files differ; null outside a checkout. */
+/** The short hash, with `-dirty` when tracked files were changed; null outside a checkout. */
 export async function buildCommit(): Promise<string | null> {
   if (!existsSync(join(packageRoot(), ".git"))) return null;
   try {

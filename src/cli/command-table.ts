@@ -1,9 +1,9 @@
-/** @file The commands. A module is loaded when its command is asked for. */
+/** @file The list of commands. A command's module is loaded only when the command is used. */
 import type { Command } from "commander";
 import type { CommandContext } from "./context.ts";
 
 export interface CommandModule {
-  /** Adds options, help and the action. */
+  /** Adds options, help and the action to `command`. */
   configure(command: Command, context: CommandContext): void;
 }
 

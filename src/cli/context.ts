@@ -1,4 +1,4 @@
-/** @file What every command gets: the process, the signal of Ctrl-C, progress. */
+/** @file What every command is given: streams of the process, the signal of Ctrl-C, progress. */
 import type { CliIo } from "./io.ts";
 import { Progress } from "./progress.ts";
 
@@ -6,13 +6,13 @@ export interface CommandContext {
   readonly io: CliIo;
   /** Aborted by the first Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Replaces what Ctrl-C does, for commands that go on after one. */
+  /** Replaces the reaction to Ctrl-C, for commands that continue after it. */
   setInterrupt(listener: () => void): void;
-  /** Ends the command with this exit code once its action returns. */
+  /** Sets the exit code of the command when its action returns. */
   setExitCode(code: number): void;
 }
 
-/** A progress display that `--quiet` silences. */
+/** The command's progress display, silenced by `--quiet`. */
 export function progressOf(context: CommandContext, flags: { readonly quiet?: boolean }): Progress {
   return new Progress(context.io.stderr, flags.quiet === true);
 }

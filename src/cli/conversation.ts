@@ -1,18 +1,18 @@
-/** @file A chat of several turns over one session, which keeps its cache from turn to turn. */
+/** @file A conversation of several turns over one session, which keeps its cache from turn to turn. */
 import type { GenerateOptions, GenerationChunk } from "../engine/generation.ts";
 import type { LLM } from "../engine/llm.ts";
 import type { Session } from "../engine/session.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 
-/** Stands for an answer when a template is asked what comes after one. */
+/** Placeholder answer, for finding out what a template puts after an answer. */
 const PROBE = "An-answer-to-be-found-again";
 
 export class Conversation {
   readonly llm: LLM;
   readonly #system: readonly ChatMessage[];
   #session: Session;
-  /** Null when the history is only in the cache, after `adopt`. */
+  /** null after `adopt`, when the history exists only in the cache. */
   #messages: ChatMessage[] | null;
 
   constructor(llm: LLM, system: string | undefined) {
@@ -27,8 +27,8 @@ export class Conversation {
   }
 
   /**
-   * Says `text` and yields the answer. Stopped early, the conversation goes on with what was said; when nothing was, the
-   * turn is forgotten.
+   * Adds `text` as the user's turn and yields the answer. When the answer is stopped early, the conversation continues with the
+   * part that was generated; if there is none, the turn is dropped.
    */
   async *answer(text: string, options: GenerateOptions): AsyncGenerator<GenerationChunk, void> {
     const messages = this.#messages;
@@ -54,7 +54,7 @@ export class Conversation {
     this.#messages = [...this.#system];
   }
 
-  /** Goes on with a restored session. Its messages are not known as such, and need not be. */
+  /** Continues with a restored session. Its messages are not known, and are not needed. */
   adopt(session: Session): void {
     this.#replace(session);
     this.#messages = null;
@@ -69,7 +69,7 @@ export class Conversation {
     this.#session = session;
   }
 
-  /** What the template puts between an answer and the next one, with `text` in it. */
+  /** Tokens that the template puts between an answer and the next one, with `text` as the user's message. */
   async #nextTurn(text: string): Promise<number[]> {
     const { tokenizer } = this.llm;
     const rendered = await tokenizer.applyChatTemplate(

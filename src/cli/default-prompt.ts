@@ -1,4 +1,4 @@
-/** @file What `turboquant run` asks when it is given nothing: a code said once in pages of prose, so that a broken cache shows. */
+/** @file The prompt of `turboquant run` without arguments: a code said once in pages of prose, so that a faulty cache shows. */
 
 const STORY = `The winter that my grandfather came to live with us was the coldest that anyone in the village could remember, and the road over the hill was shut from the first week of December until the thaw. He arrived in the carrier's cart, wrapped in three coats, with a box of papers upon his knees which he would not allow the boy to carry, and which he set down beside his bed before he would so much as take off his hat.
 My mother gave him the little room over the kitchen, because the chimney passed through the wall of it and kept it warm. In the evenings he would come down and sit by the fire with us, and when the wind was in the north, and the snow was beating upon the shutters, he could be persuaded to talk about the years that he had spent in the service of the harbour company, when he was a young man and the great ships still came up the river.
@@ -16,5 +16,5 @@ const SUBJECT = "the old mill";
 
 export const DEFAULT_PROMPT = `${STORY}\nWhat is the secret code of ${SUBJECT}?`;
 
-/** Said in place of the prompt. */
+/** Printed in place of the prompt. */
 export const DEFAULT_PROMPT_NOTE = `A story with three secret codes in it, and then: What is the secret code of ${SUBJECT}?`;

@@ -1,4 +1,4 @@
-/** @file The lines of `--explain`. */
+/** @file Formats the lines of `--explain`. */
 import type { LLM } from "../engine/llm.ts";
 import { formatBytes } from "./format.ts";
 import type { TextOutput } from "./io.ts";

@@ -1,6 +1,6 @@
-/** @file Numbers and tables for people. */
+/** @file Formats numbers and tables for people. */
 
-/** Decimal units, three digits: 4.31 MB. */
+/** In decimal units with three digits: 4.31 MB. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let value = bytes;
@@ -12,7 +12,7 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? value : significant(value)} ${units[unit]}`;
 }
 
-/** Three significant digits without an exponent; whole numbers from 100 on. */
+/** Three significant digits without an exponent; integers from 100 on. */
 export function significant(value: number): string {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -28,7 +28,7 @@ export function comparedSize(bytes: number, reference: number): string {
 
 export const formatPercent = (share: number, digits = 1): string => `${(share * 100).toFixed(digits)} %`;
 
-/** A rate and its 95 % interval: `98.5 % [97.9, 98.9]`. */
+/** A rate with its 95 % interval: `98.5 % [97.9, 98.9]`. */
 export const formatRate = (share: number, low: number, high: number, digits = 1): string =>
   `${formatPercent(share, digits)} [${(low * 100).toFixed(digits)}, ${(high * 100).toFixed(digits)}]`;
 
@@ -44,7 +44,7 @@ export interface Column {
 const pad = (text: string, width: number, align: Align): string =>
   align === "left" ? text.padEnd(width) : text.padStart(width);
 
-/** GitHub's markdown, padded so that it reads as text. */
+/** A table in GitHub's markdown, padded so that it is readable as text. */
 export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const widths = columns.map(({ title }, i) => Math.max(3, title.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]): string =>
@@ -55,7 +55,7 @@ export function markdownTable(columns: readonly Column[], rows: readonly (readon
   return line(columns.map(({ title }) => title)) + line(rule) + rows.map(line).join("");
 }
 
-/** Columns two spaces apart, no rules; trailing blanks removed. */
+/** Columns two spaces apart, without rules and without trailing spaces. */
 export function plainTable(rows: readonly (readonly string[])[], aligns: readonly Align[]): string {
   const widths = aligns.map((_, i) => Math.max(0, ...rows.map((row) => row[i]?.length ?? 0)));
   return rows

@@ -1,4 +1,4 @@
-/** @file Options of how text is generated. Values are checked where the library checks them. */
+/** @file Options that control how text is generated. The library checks their values. */
 import type { Command } from "commander";
 import type { SamplingParams } from "../engine/sampling-params.ts";
 import { collectText, realNumber, wholeNumber } from "./options.ts";

@@ -1,4 +1,4 @@
-/** @file The HTTP server around the application: its address, its limits, its end. */
+/** @file The HTTP server around the application: listening, limits, shutdown. */
 
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,11 +7,11 @@ import { TurboQuantError } from "../errors.ts";
 
 export interface ListenOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** Longest time for a client to send its headers, and its whole request. */
+  /** The longest time a client may take to send its headers, and the whole request. */
   readonly requestTimeoutMs: number;
-  /** How long a connection without requests stays open. */
+  /** How long a connection stays open without a request. */
   readonly keepAliveMs: number;
 }
 
@@ -20,13 +20,13 @@ const IDLE_CHECK_MS = 50;
 export interface Listening {
   readonly url: string;
   readonly port: number;
-  /** Takes no more connections and closes idle ones; resolves when the last one has ended. */
+  /** Accepts no more connections and closes idle ones; resolves when the last one has ended. */
   stop(): Promise<void>;
-  /** Breaks what is still open. */
+  /** Closes the connections that are still open. */
   destroy(): void;
 }
 
-/** @throws TurboQuantError invalid_argument — the address is taken, or none of this machine */
+/** @throws TurboQuantError invalid_argument — the address is in use, or does not belong to this machine */
 export async function listen(
   fetch: (request: Request, env: object) => Response | Promise<Response>,
   { host, port, requestTimeoutMs, keepAliveMs }: ListenOptions,
@@ -35,7 +35,7 @@ export async function listen(
     fetch,
     overrideGlobalObjects: false,
     serverOptions: {
-      // Half-sent requests and silent connections are ended; the answer may take as long as it takes.
+      // Limits the time to send a request, which ends silent connections. The answer may take any time.
       headersTimeout: requestTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: keepAliveMs,
@@ -54,7 +54,7 @@ export async function listen(
     port: address.port,
     stop: () =>
       new Promise<void>((resolve) => {
-        // Connections that are kept alive become idle when their last answer ends; nobody says when.
+        // A connection that is kept alive becomes idle after its answer. Node has no event for that, so it is polled.
         const timer = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
         server.close(() => {
           clearInterval(timer);
@@ -75,7 +75,7 @@ function listenError(cause: NodeJS.ErrnoException, host: string, port: number): 
   return new TurboQuantError("invalid_argument", `serve: cannot listen on ${host}:${port}: ${why}`, {}, { cause });
 }
 
-/** Address of the other end, from what @hono/node-server passes along. */
+/** The client's address, from the environment that @hono/node-server passes on. */
 export function remoteAddress(env: unknown): string {
   const incoming = (env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming;
   return incoming?.socket?.remoteAddress ?? "";

@@ -1,4 +1,4 @@
-/** @file What a command touches of the process, so that tests can stand in for it. */
+/** @file The parts of the process that a command uses, as an interface that tests can replace. */
 import type { Readable, Writable } from "node:stream";
 
 export interface TextOutput {
@@ -11,13 +11,13 @@ export interface CliIo {
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;
   readonly stdin: Readable & { readonly isTTY?: boolean };
-  /** Where line editing draws; absent unless stdout is a terminal. */
+  /** Terminal for line editing; absent unless stdout is one. */
   readonly terminal?: Writable;
-  /** Calls `listener` for every Ctrl-C until the returned function is called. */
+  /** Calls `listener` at every Ctrl-C until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
-  /** Calls `listener` when the process is asked to end (SIGTERM) until the returned function is called. */
+  /** Calls `listener` when the process is asked to end (SIGTERM), until the returned function is called. */
   onTerminate(listener: () => void): () => void;
-  /** Ends the process at once, whatever is running. */
+  /** Ends the process at once, even while something is running. */
   exitNow(code: number): void;
 }
 

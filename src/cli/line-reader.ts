@@ -1,4 +1,4 @@
-/** @file Lines of standard input, with editing and history on a terminal. */
+/** @file Reads lines of standard input, on a terminal with editing and history. */
 import { createInterface } from "node:readline";
 import type { CliIo } from "./io.ts";
 
@@ -9,7 +9,7 @@ export class LineReader {
   readonly #interface: ReturnType<typeof createInterface>;
   readonly #isTerminal: boolean;
 
-  /** onInterrupt: for Ctrl-C, which a terminal in line editing does not turn into a signal */
+  /** onInterrupt: called at Ctrl-C, because line editing keeps a terminal from sending a signal */
   constructor(io: CliIo, onInterrupt: () => void) {
     this.#isTerminal = io.terminal !== undefined && io.stdin.isTTY === true;
     this.#interface = createInterface({
@@ -29,7 +29,7 @@ export class LineReader {
     this.#interface.on("SIGINT", onInterrupt);
   }
 
-  /** The next line; null at the end of the input or after `close`. */
+  /** The next line; null at the end of the input and after `close`. */
   next(): Promise<string | null> {
     if (this.#isTerminal && !this.#closed) this.#interface.prompt();
     const line = this.#lines.shift();

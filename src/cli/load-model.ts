@@ -1,4 +1,4 @@
-/** @file Loads the model of a command: progress while it loads, then what was done otherwise than asked, and `--explain`. */
+/** @file Loads the model of a command: shows progress, prints what was done differently than asked, and the lines of `--explain`. */
 import { LLM, type LoadOptions } from "../engine/llm.ts";
 import type { CommandContext } from "./context.ts";
 import { explain } from "./explain.ts";
@@ -10,7 +10,10 @@ interface ModelFlags {
   readonly explain?: boolean;
 }
 
-/** The caller disposes it. @throws as `LLM.load` */
+/**
+ * The caller disposes of the model.
+ * @throws TurboQuantError — as `LLM.load`
+ */
 export async function loadModel(
   flags: ModelFlags,
   context: CommandContext,

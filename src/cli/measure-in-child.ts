@@ -1,8 +1,8 @@
-/** @file Runs one of our own commands in a process of its own: resident memory can be told apart only there. */
+/** @file Runs a command in a child process, because resident memory can only be attributed to a whole process. */
 import { spawn } from "node:child_process";
 import { TurboQuantError } from "../errors.ts";
 
-/** argv: of the command, which prints one JSON object. Its stderr is ours. */
+/** argv: arguments of a command that prints one JSON object. The child writes to our stderr. */
 export async function measureInChild<T>(argv: readonly string[], signal: AbortSignal): Promise<T> {
   const script = process.argv[1];
   if (script === undefined)

@@ -1,7 +1,7 @@
-/** @file Errors about bytes that say which file they came from. */
+/** @file Adds the file's name to errors about its bytes. */
 import { TurboQuantError } from "../errors.ts";
 
-/** What `use` returns; a TurboQuantError out of it begins with `path`. */
+/** Returns what `use` returns; puts `path` before the message of a TurboQuantError that it throws. */
 export function namingFile<T>(path: string, use: () => T): T {
   try {
     return use();

@@ -1,4 +1,4 @@
-/** @file Options that several commands share, and the parsers of their values. */
+/** @file Options that several commands share, and parsers for their values. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { BackendName, WeightType } from "../backends/ops.ts";
 import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
@@ -9,7 +9,7 @@ export const DEFAULT_MODEL = "qwen3-3m";
 const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
 export const WEIGHTS = ["auto", ...weightTypes()];
 
-/** A whole number from `min` on. */
+/** Parses an integer of at least `min`. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
   return (text: string): number => {
     const value = Number(text);
@@ -28,13 +28,13 @@ export function realNumber(text: string): number {
   return value;
 }
 
-/** `0,4096,16384` */
+/** Parses a list of integers, e.g. `0,4096,16384`. */
 export function wholeNumbers(min: number) {
   const parse = wholeNumber(min);
   return (text: string): number[] => text.split(",").map((part) => parse(part.trim()));
 }
 
-/** `512MB`, `24GB` (10³), `2GiB` (2¹⁰), or plain bytes. */
+/** Parses `512MB`, `24GB` (powers of 10), `2GiB` (powers of 2), or plain bytes. */
 export function byteSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?$/i.exec(text.trim());
   const power = match?.[2] ? "kmgt".indexOf(match[2].toLowerCase()) + 1 : 0;
@@ -44,7 +44,7 @@ export function byteSize(text: string): number {
 }
 
 /**
- * Several specs in one text. Presets and modifiers both use commas; a part with `=` belongs to the spec before it:
+ * Splits a list of specs. Commas also separate a spec from its modifiers, so a part with `=` belongs to the spec before it:
  * `f16,k4v4,sinks=0,window=0` is two specs.
  */
 export function splitKvList(text: string): string[] {
@@ -56,7 +56,7 @@ export function splitKvList(text: string): string[] {
   return specs;
 }
 
-/** For repeatable options. */
+/** Collects the values of a repeatable option. */
 export const collectText = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), text];
 export const collectKv = (text: string, before: readonly string[] | undefined): string[] => [
   ...(before ?? []),
@@ -113,7 +113,7 @@ export function addOutputOptions(command: Command): Command {
     .option("--explain", "say on stderr which backend and which formats are used");
 }
 
-/** `--kv`, `-ctk`, `-ctv`, `--ctx`, `--kv-budget`. */
+/** Adds `--kv`, `-ctk`, `-ctv`, `--ctx` and `--kv-budget`. */
 export function addCacheOptions(command: Command): Command {
   return command
     .option("--kv <spec>", `KV cache format: f16, k4v4, k5v4, paper-4, … with modifiers (default: ${DEFAULT_KV})`)
@@ -125,8 +125,8 @@ export function addCacheOptions(command: Command): Command {
 }
 
 /**
- * The spec that `--kv`, `-ctk` and `-ctv` add up to. As in llama.cpp a side that is not named is f16; unlike there a
- * TurboQuant type brings the default's sinks and window along.
+ * The spec that `--kv`, `-ctk` and `-ctv` mean together. As in llama.cpp, a side that is not named is f16; differently from it,
+ * a TurboQuant type adds the default sinks and window.
  */
 export function kvFromFlags(flags: Pick<ModelFlags, "kv" | "cacheTypeK" | "cacheTypeV">): string {
   const { kv, cacheTypeK: k, cacheTypeV: v } = flags;
@@ -136,7 +136,7 @@ export function kvFromFlags(flags: Pick<ModelFlags, "kv" | "cacheTypeK" | "cache
   return `${isTurboQuant ? DEFAULT_KV : "f16"},k=${k ?? "f16"},v=${v ?? "f16"}`;
 }
 
-/** What computes, and on how many threads. */
+/** The backend and the number of threads. */
 export function backendOptionsOf(flags: BackendFlags): LoadOptions {
   return {
     backend: flags.backend,
@@ -145,7 +145,7 @@ export function backendOptionsOf(flags: BackendFlags): LoadOptions {
   };
 }
 
-/** `LLM.load`'s options of the flags. */
+/** Options for `LLM.load` from the flags. */
 export function loadOptionsOf(flags: ModelFlags): LoadOptions {
   return {
     ...backendOptionsOf(flags),

@@ -1,4 +1,4 @@
-/** @file A memory plan for people: what the model is, what fits, how long a context. */
+/** @file Prints a memory plan: facts about the model, what fits, and for how long a context. */
 
 import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
 import { planNotes } from "../plan/notes.ts";
@@ -20,7 +20,7 @@ export function planText(plan: MemoryPlan): string {
 function head(plan: MemoryPlan): string {
   const { model, weights, context, sequences } = plan;
   const { numKvHeads, headDim } = model.layers[0]!;
-  // What a calibration comes to depends on the format; the largest is said.
+  // Memory for a calibration depends on the format; the line shows the largest.
   const working = formatBytes(plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes }) => workingBytes)));
   const capped = plan.availableBytes < plan.memoryBytes - plan.reserveBytes ? "; wasm addresses 4 GiB of it" : "";
   return plainTable(
@@ -70,7 +70,7 @@ function formatTable(plan: MemoryPlan): string {
   return `\n${plainTable([titles, ...rows], ["left", "right", "right", "right", "right", "left", "right", "right", "right"])}`;
 }
 
-/** The memory as a bar of weights and everything else; an arrow where it does not end. */
+/** A bar of the memory: weights and everything else. An arrow at its end means that it does not fit. */
 function bar({ weights, availableBytes }: MemoryPlan, { totalBytes }: PlannedFormat): string {
   const cells = (bytes: number): number => Math.min(BAR_CELLS, Math.round((bytes / availableBytes) * BAR_CELLS));
   const solid = cells(weights.bytes);

@@ -1,12 +1,12 @@
-/** @file Progress on stderr: one redrawn line on a terminal, a line now and then elsewhere. */
+/** @file Shows progress on stderr: one line that is redrawn on a terminal, occasional lines elsewhere. */
 import type { ProgressEvent } from "../platform.ts";
 import { formatBytes } from "./format.ts";
 import type { TextOutput } from "./io.ts";
 
-/** What takes less than this is not worth a bar. */
+/** Work that takes less than this shows no progress bar. */
 const SHOW_AFTER_MS = 250;
 const REDRAW_MS = 80;
-/** Without a terminal. */
+/** Time between two lines when stderr is not a terminal. */
 const LINE_EVERY_MS = 15_000;
 const BAR_CELLS = 24;
 
@@ -31,14 +31,14 @@ export class Progress {
     this.#quiet = quiet;
   }
 
-  /** For `onProgress` of the library. */
+  /** A listener for the library's `onProgress`. */
   readonly onEvent = ({ phase, item, done, total, unit }: ProgressEvent): void => {
     const amount = unit === "bytes" ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`;
     const isAmountEnough = phase === "prefill" || phase === "compile";
     this.update(LABELS[phase], done, total, isAmountEnough ? amount : `${item}  ${amount}`);
   };
 
-  /** `what` names the phase; another name starts another. */
+  /** `what` names the phase; a new name starts a new bar. */
   update(what: string, done: number, total: number, detail = `${done} of ${total}`): void {
     if (this.#quiet) return;
     const now = performance.now();
@@ -63,7 +63,7 @@ export class Progress {
     this.#out.write(`\r\x1b[2K${line.slice(0, this.#out.columns - 1)}`);
   }
 
-  /** Removes the bar, so that other text can follow. */
+  /** Removes the bar, so that other text can be printed. */
   clear(): void {
     if (this.#visible) this.#out.write("\r\x1b[2K");
     this.#visible = false;

@@ -1,4 +1,4 @@
-/** @file Standard input as one text. */
+/** @file Reads standard input as one text. */
 import type { Readable } from "node:stream";
 
 export async function readAll(stream: Readable): Promise<string> {

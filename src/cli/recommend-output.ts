@@ -1,4 +1,4 @@
-/** @file What `turboquant recommend` prints: the evidence, the answer, what it costs and the command to paste. */
+/** @file Prints the result of `turboquant recommend`: evidence, recommended format, its cost, and the command to paste. */
 import { type RungResult, recallCounts } from "../plan/find-smallest.ts";
 import type { Criterion, Gate, GateName } from "../plan/gates.ts";
 import {
@@ -15,15 +15,15 @@ export interface Recommendation {
   readonly model: string;
   readonly gate: GateName;
   readonly limits: Gate;
-  /** Null when no format passes. */
+  /** null when no format passes. */
   readonly kv: string | null;
   readonly text: string;
   readonly ctx: number;
   readonly maxChunks: number;
-  /** Whether recall was to be asked for. */
+  /** Whether recall was measured. */
   readonly hasRecall: boolean;
   readonly rungs: readonly RungResult[];
-  /** Of the answer, or of f16 when nothing passes. */
+  /** Cost of the recommended format, or of f16 when none passes. */
   readonly cost: { readonly context: number; readonly cacheBytes: number; readonly cacheBytesF16: number };
   readonly command: string;
 }
@@ -43,7 +43,7 @@ export function recommendationText(recommendation: Recommendation): string {
 }
 
 const percent = (share: number): string => (share * 100).toFixed(1);
-/** How a criterion's figures are written: value [99 % interval]. */
+/** How figures of each criterion are formatted, as value [99 % interval]. */
 const WRITE: Readonly<Record<Criterion["name"], (value: number) => string>> = {
   "PPL ratio": (value) => value.toFixed(4),
   "KLD mean": significant,

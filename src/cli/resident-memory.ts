@@ -1,10 +1,10 @@
-/** @file Resident memory of this process, now and at its peak since a moment. */
+/** @file Resident memory of this process: its present size, and its peak since a given moment. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { ResidentGauge } from "../bench/prefill-peak.ts";
 
-/** Frees what JavaScript no longer holds: buffers that weights were read into would shrink the growth to be measured. */
+/** Collects garbage. Otherwise buffers that the weights were read into would be freed later and hide some of the growth. */
 function collectGarbage(): void {
   setFlagsFromString("--expose-gc");
   (runInNewContext("gc") as () => void)();

@@ -1,4 +1,4 @@
-/** @file From argv to an exit code: 0, 2 for the user's mistake, 1 for a fault, 130 for Ctrl-C. */
+/** @file Runs a command line. Exit codes: 0, 2 for a mistake of the user, 1 for a fault, 130 for Ctrl-C. */
 import { Command, CommanderError } from "commander";
 import { type ErrorCode, TurboQuantError } from "../errors.ts";
 import { normalizeArgv } from "./argv-aliases.ts";
@@ -7,14 +7,14 @@ import { COMMANDS } from "./command-table.ts";
 import type { CommandContext } from "./context.ts";
 import type { CliIo } from "./io.ts";
 
-/** Codes whose message is all there is to say. */
+/** Errors for which the message is enough and no stack is printed. */
 const USER_CODES: readonly ErrorCode[] = ["invalid_argument", "invalid_file", "unsupported", "out_of_memory"];
 const EXIT_USER = 2;
 const EXIT_FAULT = 1;
 const EXIT_INTERRUPTED = 130;
 
 /**
- * Runs one command. Never throws and never ends the process, except by a second Ctrl-C.
+ * Runs one command. It never throws, and ends the process only at a second Ctrl-C.
  *
  * argv: without node and script · returns: the exit code
  */
@@ -65,18 +65,18 @@ function report(error: unknown, io: CliIo): number {
   return EXIT_FAULT;
 }
 
-/** `help run` → `run --help` */
+/** Rewrites `help run` to `run --help`. */
 function helpFirst(argv: readonly string[]): readonly string[] {
   return argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
 }
 
-/** All commands by name and summary; only the one that is asked for is loaded. */
+/** Lists all commands by name and summary, and loads only the one that is used. */
 async function buildProgram(argv: readonly string[], context: CommandContext): Promise<Command> {
   const { io } = context;
   const program = new Command("turboquant")
     .description("LLM inference on a TurboQuant-compressed KV cache.")
     .version(packageVersion(), "-V, --version", "print the version")
-    // Options belong to the command they follow: `bench` and `bench attention` share names.
+    // An option belongs to the command before it: `bench` and `bench attention` have options of the same name.
     .enablePositionalOptions()
     .helpCommand("help [command]", "help on a command")
     .showHelpAfterError("Run the command with --help for its options.");
@@ -93,7 +93,7 @@ async function buildProgram(argv: readonly string[], context: CommandContext): P
   return program;
 }
 
-/** Errors become exceptions and text goes to `io`, in every command below this one. */
+/** Makes errors throw and text go to `io`, in this command and all below it. */
 function prepare(command: Command, io: CliIo): void {
   command
     .helpOption("-h, --help", "print this help")

@@ -1,4 +1,4 @@
-/** @file `turboquant allocate`: which layers need more bits, and a KV spec that gives them. */
+/** @file `turboquant allocate`: finds the layers that need more bits, and prints a KV spec that gives them. */
 import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";
 import { type Allocation, allocate, bitsForBytes } from "../../eval/allocate.ts";
@@ -99,7 +99,7 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   io.stdout.write(flags.json ? `${json}\n` : allocationReport(allocation, flags));
 }
 
-/** `kv` is the spec to paste; the rest is its evidence. */
+/** `kv` is the spec to paste; the other fields are the measurements behind it. */
 async function toJson({ best, bestUniform, ...rest }: Allocation, settings: object) {
   const commit = await buildCommit();
   return { kv: best.kv, ...settings, ...rest, uniform: bestUniform.kv, commit, date: new Date().toISOString() };

@@ -1,4 +1,4 @@
-/** @file `turboquant bench attention`: decode attention of one layer. */
+/** @file `turboquant bench attention`: times decode attention of one layer. */
 import type { Command } from "commander";
 import { type AttentionRow, benchAttention } from "../../bench/attention.ts";
 import { benchShape } from "../../bench/bench-model.ts";

@@ -1,4 +1,4 @@
-/** @file `turboquant bench memory`: bytes of a long cache, as allocated and as the operating system sees them. */
+/** @file `turboquant bench memory`: bytes of a long cache as allocated, and as the operating system counts them. */
 import type { Command } from "commander";
 import { Option } from "commander";
 import { benchShape } from "../../bench/bench-model.ts";
@@ -47,7 +47,7 @@ export function configure(command: Command, context: CommandContext): void {
     .action((flags: MemoryFlags) => (flags.child ? measure(flags, context) : run(flags, context)));
 }
 
-/** In the child: one format, one JSON object. */
+/** Runs in the child process: measures one format and prints one JSON object. */
 async function measure(flags: MemoryFlags, context: CommandContext): Promise<void> {
   const progress = progressOf(context, flags);
   const memory = new ResidentMemory();

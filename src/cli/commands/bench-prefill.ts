@@ -1,4 +1,4 @@
-/** @file `turboquant bench prefill`: what quantizing costs while a prompt is read, in time and in peak memory. */
+/** @file `turboquant bench prefill`: the cost of quantizing while a prompt is read, in time and in peak memory. */
 import type { Command } from "commander";
 import { Option } from "commander";
 import { type PrefillPeak, peakOfPrefill } from "../../bench/prefill-peak.ts";

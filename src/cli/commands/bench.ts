@@ -1,4 +1,4 @@
-/** @file `turboquant bench`: prefill and decode of a whole model; `attention`, `prefill` and `memory` below it. */
+/** @file `turboquant bench`: times prefill and decode of a whole model; subcommands are `attention`, `prefill` and `memory`. */
 import { type Command, Option } from "commander";
 import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";

@@ -1,4 +1,4 @@
-/** @file `turboquant calibrate`: fits the KV codes to a model and leaves a small file beside it. */
+/** @file `turboquant calibrate`: fits the KV codes to a model and writes a small file beside the checkpoint. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -67,7 +67,7 @@ Examples:
 async function run(flags: CalibrateFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
   const file = await readTextFile(flags.text);
-  // Before minutes of work rather than after.
+  // Refuse now, rather than after minutes of work.
   if (flags.out !== undefined) await refuseToReplace(flags.out, flags);
   else {
     const known = await checkpointDirectory(flags.model);
@@ -76,7 +76,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f32" });
   const { tokens, ctx } = flags;
-  // One chunk more than is read, to measure on.
+  // The text has one chunk more than is needed for the calibration; the gain is measured on it.
   const text = await textOrOwn(file, llm, tokens + 2 * ctx, flags, context, progress);
   const calibrated = await calibrate(llm, { text: text.text, tokens, ctx, signal, onProgress: progress.onEvent });
   progress.clear();

@@ -1,4 +1,4 @@
-/** @file `turboquant chat`: turns of a conversation over one cache. */
+/** @file `turboquant chat`: a conversation over one cache. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { closest } from "../../closest.ts";
@@ -81,7 +81,7 @@ class Chat {
   readonly #context: CommandContext;
   readonly #conversation: Conversation;
   readonly #lines: LineReader;
-  /** Present while an answer is being made. */
+  /** Set while an answer is being generated. */
   #answering: AbortController | null = null;
   #interrupts = 0;
   #last: GenerationChunk | null = null;
@@ -116,7 +116,7 @@ class Chat {
     }
   }
 
-  /** A mistake in one turn is said and does not end the chat. */
+  /** Prints the error of one turn, so that it does not end the chat. */
   async #guard(turn: () => Promise<void>): Promise<void> {
     try {
       await turn();

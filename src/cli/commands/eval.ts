@@ -1,4 +1,4 @@
-/** @file `turboquant eval`: what KV formats cost in quality, on a text. */
+/** @file `turboquant eval`: measures on a text what KV formats cost in quality. */
 import { appendFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { DEFAULT_KV, type LLM } from "../../engine/llm.ts";
@@ -102,7 +102,7 @@ Examples:
 async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
   const kv = flags.kv ?? [DEFAULT_KV];
-  // A typo is said before the model is loaded.
+  // Reports a mistyped spec before the model is loaded.
   for (const spec of [flags.base, ...kv]) parseKvSpec(spec);
   if (flags.ladder && kv.length > 1) {
     throw new TurboQuantError("invalid_argument", `--ladder: expected one --kv, got ${kv.length}; pass one`);
@@ -147,7 +147,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   else io.stdout.write(`${evalTable(printed)}\n${evalFooter(printed)}${detailTables(printed)}`);
 }
 
-/** The ladder's rungs; one for the calibration only where the checkpoint has one. */
+/** The ladder's rungs. The rung without calibration exists only if the checkpoint has one. */
 async function ladderFor(llm: LLM, kv: string): Promise<Rung[]> {
   const [calibrated] = await decodersFor(llm, [`${kv},calibration=auto`]);
   try {
@@ -167,7 +167,7 @@ function gridOf(flags: EvalFlags): NeedleGrid | null {
   return { lengths: flags.needleLengths, depths, prompts: flags.needlePrompts };
 }
 
-/** Tokens that a text the model writes must have for all that is asked. */
+/** Number of tokens that a text written by the model needs for everything that was asked for. */
 function wantedTokens(flags: EvalFlags, grid: NeedleGrid | null): number {
   const greedy = flags.greedy > 0 ? GREEDY_PROMPT_TOKENS + flags.greedy * 16 : 0;
   return Math.max(flags.ctx * flags.chunks, greedy, ...(grid?.lengths ?? []));

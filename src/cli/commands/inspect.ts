@@ -1,4 +1,4 @@
-/** @file `turboquant inspect`: a model's config, tensors and KV format, or the header of a saved cache. */
+/** @file `turboquant inspect`: prints a model's config, tensors and KV format, or the header of a saved cache. */
 import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
@@ -64,7 +64,7 @@ interface Report {
   readonly text: string;
 }
 
-/** By name or by its first bytes: a damaged file still gets the message of a snapshot. */
+/** Decides by name or by the first bytes, so that a damaged snapshot still gets a snapshot's error message. */
 async function looksLikeSnapshot(path: string): Promise<boolean> {
   if (path.endsWith(".tqkv")) return true;
   const file = await open(path);
@@ -155,7 +155,7 @@ function modelFacts(name: string, config: ModelConfig, tensors: readonly TensorF
   };
 }
 
-/** Bytes and bits as the allocator and the page layout have them. */
+/** Bytes and bits, computed by the allocator and the page layout. */
 function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const cache = emptyCache(config, spec);
   const values = 2 * config.numKvHeads * config.headDim;
@@ -179,7 +179,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   return { spec: spec.text, calibration: spec.calibration, ctx, bytes, bytesF16, ratio: bytesF16 / bytes, layers };
 }
 
-/** Widths of the code planes of a row, widest first; empty for floats. */
+/** Widths of the bit planes of a row's codes, widest first; empty for floats. */
 function planesOf(side: SideLayout): readonly number[] {
   return side.scales ? side.planes.map(({ width }) => width) : planeWidths(0);
 }
@@ -214,7 +214,7 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
   const rows: string[][] = [
     ["layers", "K", "V", "planes K", "planes V", "bits/value", "bytes/token", "page", "16-bit sinks + window"],
   ];
-  // Equal layers share a line.
+  // Layers with equal formats share one line.
   let first = 0;
   const line = ({ layer: _, ...facts }: (typeof kv.layers)[number]): string => JSON.stringify(facts);
   for (const [i, layer] of kv.layers.entries()) {

@@ -1,4 +1,7 @@
-/** @file `turboquant plan`: does a model fit, with which cache format, for how long a context. Nothing is loaded. */
+/**
+ * @file `turboquant plan`: tells whether a model fits into memory, with which cache format, and for how long a context. It
+ * loads no weights.
+ */
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
@@ -81,7 +84,7 @@ Examples:
 
 async function run(ref: string, flags: PlanFlags, context: CommandContext): Promise<void> {
   const { io } = context;
-  // A typo is said before anything is fetched.
+  // Reports a mistyped spec before anything is downloaded.
   for (const spec of flags.kv ?? []) parseKvSpec(spec);
   const model = await readModel(ref, flags, context);
   const plan = planMemory(model, planOptionsOf(model, flags));
@@ -100,7 +103,7 @@ async function readModel(ref: string, flags: PlanFlags, context: CommandContext)
   }
 }
 
-/** 128K, 256K, 512K and 1M; where the model is meant for less than 32K, up to what it is meant for. */
+/** 128K, 256K, 512K and 1M tokens; for a model meant for less than 32K, its limit and a half, a quarter and an eighth of it. */
 function defaultContexts({ maxPositionEmbeddings: limit }: PlannedModel): number[] {
   const longest = limit < 32_768 ? limit : 2 ** 20;
   return [8, 4, 2, 1].map((part) => Math.max(1, Math.floor(longest / part)));

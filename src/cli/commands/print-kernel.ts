@@ -1,4 +1,4 @@
-/** @file `turboquant print-kernel`: the WGSL that a GPU would be given, from top to bottom. No GPU is needed. */
+/** @file `turboquant print-kernel`: prints the WGSL that a GPU would be given. It needs no GPU. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
 import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
@@ -86,7 +86,7 @@ function parseSubgroupSize(text: string): number {
 
 async function run(name: string | undefined, flags: PrintKernelFlags, context: CommandContext): Promise<void> {
   const { io } = context;
-  // A typo is said before anything is fetched.
+  // Reports a mistyped spec before anything is downloaded.
   const kv = parseKvSpec(flags.kv);
   const features = describedFeatures(flags);
   const { model, ...request } = await readRequest(flags, kv, context);
@@ -123,7 +123,7 @@ type ReadRequest = Pick<KernelRequest, "config" | "calibration" | "storedType" |
   readonly model: string;
 };
 
-/** The model of the flags. Its weights are not read; a calibration file beside them is. */
+/** Reads what the flags' model needs for its kernels: not the weights, but a calibration file beside them. */
 async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: CommandContext): Promise<ReadRequest> {
   if (flags.shape !== undefined) {
     const config = shapeConfig(flags.shape);
@@ -155,7 +155,10 @@ function contextOf(asked: number | undefined, most: number): number {
   throw new TurboQuantError("invalid_argument", `--ctx: expected at most ${most}, the model's context, got ${asked}`);
 }
 
-/** One by its name, or all of a file. @throws TurboQuantError invalid_argument — neither, with the nearest name */
+/**
+ * The kernel of this name, or all kernels of this file.
+ * @throws TurboQuantError invalid_argument — no such name; suggests the nearest one
+ */
 function kernelsNamed(name: string, kernels: readonly KernelText[]): readonly KernelText[] {
   const found = kernels.filter(
     (kernel) => kernel.name === name || kernel.file === name || kernel.file === `${name}.wgsl`,

@@ -1,4 +1,4 @@
-/** @file `turboquant recommend`: the smallest cache format that a model survives, with the evidence. */
+/** @file `turboquant recommend`: finds the smallest cache format that keeps a model's quality, and prints the evidence. */
 import { type Command, Option } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -36,11 +36,11 @@ interface RecommendFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "qui
   readonly context?: number;
 }
 
-/** Chunks of this many tokens: long enough that most keys have left the 16-bit window. */
+/** Tokens in a chunk: long enough that most keys have left the residual window. */
 const DEFAULT_CTX = 2048;
-/** Recall prompts have about so many tokens. */
+/** Approximate tokens of a recall prompt. */
 const NEEDLE_TOKENS = 2048;
-/** The text that an evaluation of recall alone is fed besides. */
+/** Tokens of text that an evaluation which only asks for recall is fed in addition. */
 const NEEDLE_CTX = 64;
 
 export function configure(command: Command, context: CommandContext): void {

@@ -1,4 +1,4 @@
-/** @file `turboquant report`: the rows of sweeps and evaluations as one page of figures, tables and a recommendation. */
+/** @file `turboquant report`: turns rows of sweeps and evaluations into a page with figures, tables and a recommendation. */
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";

@@ -1,4 +1,4 @@
-/** @file `turboquant run [PROMPT]`: one prompt, the answer as it comes, and what it cost. */
+/** @file `turboquant run [PROMPT]`: answers one prompt, token by token, and prints what it cost. */
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import type { GenerationResult } from "../../engine/generation.ts";
@@ -66,7 +66,7 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
   const { prompt, isDefault } = await promptOf(words, flags, context);
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, loadOptionsOf(flags));
-  // What is for people goes where the text does not get in its way.
+  // Notes go to stderr when stdout is not a terminal, so that they do not get into the piped answer.
   const notes = io.stdout.isTTY ? io.stdout : io.stderr;
   const isVerbose = !flags.quiet && !flags.json;
   if (isVerbose && isDefault) notes.write(`${DEFAULT_PROMPT_NOTE}\n\n`);
@@ -78,7 +78,7 @@ async function run(words: readonly string[], flags: RunFlags, context: CommandCo
     const wantsComparison = flags.compareF16 === true && result.finishReason !== "aborted";
     const agreement = wantsComparison
       ? await compare(llm, session, context, progress).catch((error: unknown) => {
-          // Stopped here, the answer's own figures still stand.
+          // After Ctrl-C the comparison is skipped, but the figures of the answer are printed.
           if (signal.aborted) return null;
           throw error;
         })

@@ -45,12 +45,12 @@ interface ServeFlags extends ModelFlags {
   readonly logLevel: string;
 }
 
-/** KV pages of all conversations, unless --kv-budget says otherwise. */
+/** Default of `--kv-budget`: bytes for the KV pages of all conversations. */
 const DEFAULT_KV_BUDGET = 1 << 30;
 const KEEP_ALIVE_MS = 75_000;
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
-/** Names of the process environment that hold a key, so that none has to be on the command line. */
+/** Environment variable with an API key, so that the key need not be on the command line. */
 const KEY_VARIABLE = "TURBOQUANT_API_KEY";
 
 export function configure(command: Command, context: CommandContext): void {
@@ -104,7 +104,7 @@ Examples:
 async function serve(flags: ServeFlags, context: CommandContext): Promise<void> {
   const { io } = context;
   const progress = progressOf(context, flags);
-  // The packages of the server are loaded by this command alone.
+  // Only this command loads the packages of the server.
   const [{ createApp }, { ServerMetrics }, logger, apiKeys] = await Promise.all([
     import("../../server/app.ts"),
     import("../../server/server-metrics.ts"),
@@ -183,7 +183,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
   }
 }
 
-/** Finishes what is at work, as long as that takes no longer than `limitMs`. */
+/** Waits for running requests to finish, for at most `limitMs`. */
 async function shutDown(
   scheduler: Scheduler,
   server: { stop(): Promise<void>; destroy(): void },

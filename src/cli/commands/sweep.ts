@@ -1,4 +1,4 @@
-/** @file `turboquant sweep`: searches KV formats and settings run by run; what is done survives anything. */
+/** @file `turboquant sweep`: evaluates the KV formats and settings of a search space run by run. Finished runs are stored at once. */
 import { join } from "node:path";
 import { type Command, Option } from "commander";
 import { type CandidateList, describe, listCandidates } from "../../lab/candidates.ts";
@@ -45,7 +45,7 @@ interface SweepFlags extends SpaceFlags, BackendFlags, OutputFlags {
 }
 
 const DEFAULT_SPACE = "article";
-/** Below the working directory, one a space. */
+/** Directory below the working directory that holds one store for each space. */
 const STORES = "sweeps";
 
 export function configure(command: Command, context: CommandContext): void {
@@ -125,7 +125,7 @@ interface Resolved {
   readonly strategy: Strategy;
 }
 
-/** From the command line to the runs; nothing is written. */
+/** Turns the command line into a list of runs; writes nothing. */
 async function resolve(flags: SweepFlags): Promise<Resolved> {
   const stored = flags.space === undefined && flags.store !== undefined ? readStoreManifest(flags.store) : null;
   const space = withFlags(stored?.space ?? readSpace(flags.space ?? DEFAULT_SPACE), flags);
@@ -232,7 +232,7 @@ function sayLeftOut({ impossible, repeated }: CandidateList, note: (message: str
   if (repeated > 0) note(`${repeated} combinations name a cache that another one names, too; each is measured once`);
 }
 
-/** What is known before the first result; a strategy that learns decides the rest later. */
+/** Prints the runs known before the first result. A strategy that learns decides the others later. */
 function printRuns(strategy: Strategy, list: CandidateList, flags: SweepFlags, { io }: CommandContext): void {
   const trials = strategy.trials(() => undefined);
   if (flags.json) {

@@ -1,4 +1,4 @@
-/** @file What `turboquant allocate` prints: sensitivities, candidates, verdict. */
+/** @file Formats the result of `turboquant allocate`: sensitivities, candidates, recommendation. */
 import type { Allocation } from "../../eval/allocate.ts";
 import { type Column, formatRate, markdownTable, significant } from "../format.ts";
 

@@ -1,4 +1,4 @@
-/** @file Tables of what an evaluation was asked for besides: needle grid, greedy continuations, noise of the layers. */
+/** @file Tables of an evaluation's optional parts: needle grid, greedy continuations, noise of the layers. */
 
 import type { LayerDiagnosis } from "../../eval/diagnose.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
@@ -9,7 +9,7 @@ import { type Column, formatPercent, formatRate, markdownTable, significant } fr
 const right = (title: string): Column => ({ title, align: "right" });
 const left = (title: string): Column => ({ title, align: "left" });
 
-/** All that the rows have, each with a line that says what it is. */
+/** All tables that the rows have data for, each with a line that explains it. */
 export function detailTables(rows: readonly EvalRow[]): string {
   const parts: string[] = [];
   const greedy = rows.filter((row) => row.greedy !== null);

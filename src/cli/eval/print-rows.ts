@@ -2,12 +2,12 @@
 import type { EvalRow } from "../../eval/evaluate.ts";
 import { type Column, formatBytes, formatRate, markdownTable, significant } from "../format.ts";
 
-/** A row of `--ladder` says what was changed. */
+/** Rows of `--ladder` also say what was changed. */
 export type PrintedRow = EvalRow & { readonly lever?: string };
 
 const RIGHT = ["bits/value", "KV bytes", "PPL", "PPL ratio", "KLD mean", "median", "p99", "p99.9", "max"];
 
-/** One line for the base, one a format; ± is a standard error, brackets are 95 % intervals. */
+/** One line for the base and one for each format. ± is a standard error; brackets are 95 % intervals. */
 export function evalTable(rows: readonly PrintedRow[]): string {
   const [first] = rows as [PrintedRow, ...PrintedRow[]];
   const hasLever = first.lever !== undefined;
@@ -43,7 +43,7 @@ export function evalTable(rows: readonly PrintedRow[]): string {
   return markdownTable(columns, [base, ...body]);
 }
 
-/** What was done, and what attention was seen to read. */
+/** Lines below the table: what was done, and what attention was seen to read. */
 export function evalFooter(rows: readonly EvalRow[]): string {
   const [first] = rows as [EvalRow, ...EvalRow[]];
   const named = (path: EvalRow["readPath"]): string[] =>

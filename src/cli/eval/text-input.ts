@@ -18,18 +18,18 @@ export interface TextFlags {
 
 export interface EvalText {
   readonly text: string;
-  /** For rows and tables. */
+  /** Description of the text for rows and tables. */
   readonly source: string;
 }
 
-/** `--text`, `--text-seed` */
+/** Adds `--text` and `--text-seed`. */
 export function addTextOptions(command: Command): Command {
   return command
     .option("--text <file>", "plain text the model has not been trained on (default: a text it writes itself)")
     .option("--text-seed <n>", "seed of the text that the model writes without --text", wholeNumber(0, 2 ** 32 - 1), 0);
 }
 
-/** Reads `--text`; null without. A wrong path is said before the model is loaded. */
+/** Reads `--text`; null without it. Called before the model is loaded, so that a wrong path is reported early. */
 export async function readTextFile(path: string | undefined): Promise<EvalText | null> {
   if (path === undefined) return null;
   try {
@@ -44,7 +44,7 @@ export async function readTextFile(path: string | undefined): Promise<EvalText |
   }
 }
 
-/** The text that was read, or at least `tokens` tokens that the model writes. */
+/** The text that was read, or else at least `tokens` tokens that the model writes. */
 export async function textOrOwn(
   read: EvalText | null,
   llm: LLM,

@@ -1,19 +1,19 @@
-/** @file Lays WGSL out for people: indented by its brackets, long lines broken, a blank line before what stands by itself. */
+/** @file Formats WGSL for people: indentation by brackets, long lines broken, blank lines between declarations. */
 
 const WIDTH = 120;
 const INDENT = "  ";
-/** What begins a declaration of its own. */
+/** Matches lines that begin a declaration. */
 const DECLARATION = /^(fn|struct|@compute)\b/;
 const CLOSERS = ")]}";
 const OPENERS = "([{";
 
-/** Where the comment of a line begins, or its end. */
+/** Index at which a line's comment begins, or the length of the line. */
 function commentAt(line: string): number {
   const at = line.indexOf("//");
   return at < 0 ? line.length : at;
 }
 
-/** How many brackets a line leaves open. */
+/** The number of brackets that a line opens minus those it closes. */
 function depthChange(line: string): number {
   let change = 0;
   for (const char of line.slice(0, commentAt(line))) {
@@ -23,14 +23,17 @@ function depthChange(line: string): number {
   return change;
 }
 
-/** How many brackets are closed before anything else. `<` of a type is no bracket here: WGSL also compares with it. */
+/** Number of closing brackets at the start of a line. `<` does not count, since it is also WGSL's comparison operator. */
 function closersFirst(line: string): number {
   let count = 0;
   while (CLOSERS.includes(line[count] ?? "-")) count++;
   return count;
 }
 
-/** Where a line may be broken: after a comma, or before an operator between blanks; with the brackets open there. */
+/**
+ * Places where a line may be broken: after a comma, or before an operator with spaces around it, each with the number of open
+ * brackets.
+ */
 function breaks(line: string): { readonly at: number; readonly depth: number }[] {
   const found: { at: number; depth: number }[] = [];
   let depth = 0;
@@ -44,7 +47,7 @@ function breaks(line: string): { readonly at: number; readonly depth: number }[]
   return found;
 }
 
-/** Breaks a line that is too long where the fewest brackets are open, as late as there is room. */
+/** Breaks a line that is too long at the last fitting place among those with the fewest open brackets. */
 function broken(line: string, indent: string, restIndent = `${indent}${INDENT}`): string[] {
   const room = WIDTH - indent.length;
   if (line.length <= room || line.startsWith("//")) return [indent + line];
@@ -55,7 +58,7 @@ function broken(line: string, indent: string, restIndent = `${indent}${INDENT}`)
   return [indent + line.slice(0, at).trimEnd(), ...broken(line.slice(at), restIndent, restIndent)];
 }
 
-/** The same program: only white space between tokens and empty lines differ. */
+/** Formats the program without changing it: only white space between tokens and empty lines differ. */
 export function formatWgsl(text: string): string {
   const out: string[] = [];
   let depth = 0;
@@ -66,10 +69,10 @@ export function formatWgsl(text: string): string {
       if (before !== "" && !before.endsWith("{")) out.push("");
       continue;
     }
-    // A comment and an attribute belong to what follows them.
+    // A comment or an attribute belongs to the declaration after it.
     const isFirst = before === "" || before.startsWith("//") || before.startsWith("@compute");
     if (depth === 0 && !isFirst && (before === "}" || DECLARATION.test(line) || line.startsWith("//"))) out.push("");
-    // A line that begins with an operator goes on with the one before.
+    // A line that begins with an operator continues the one before.
     const continued = /^(\+|-|\*|\||&|\|\||&&|>>|<<) /.test(line) ? 1 : 0;
     const indent = INDENT.repeat(Math.max(0, depth - closersFirst(line)) + continued);
     out.push(...broken(line, indent));

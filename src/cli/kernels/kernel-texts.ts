@@ -1,4 +1,4 @@
-/** @file The WebGPU kernels that a model, a KV format and the features of an adapter lead to, as the device would be given them. */
+/** @file Collects the text of the WebGPU kernels that a model, a KV format and an adapter's features lead to. */
 
 import type { WeightType } from "../../backends/ops.ts";
 import { DescribedBackend } from "../../backends/webgpu/described-backend.ts";
@@ -19,28 +19,29 @@ export interface KernelRequest {
   readonly kv: KvSpec;
   readonly calibration: readonly (LayerCalibration | null)[];
   readonly weights: WeightType | "auto";
-  /** How the checkpoint stores a tensor. */
+  /** The format in which the checkpoint stores a tensor. */
   readonly storedType: (tensor: string) => WeightType;
   readonly features: DescribedFeatures;
-  /** Tokens of the longest sequence. */
+  /** Number of tokens of the longest sequence. */
   readonly contextLength: number;
 }
 
 export interface KernelText {
-  /** Of its file, with a number where several kernels come from one file. */
+  /** Name of the kernel: its file's name, with a number if the file has several kernels. */
   readonly name: string;
   /** Its `.wgsl` file. */
   readonly file: string;
-  /** As `--explain` calls it. */
+  /** The label that `--explain` uses. */
   readonly label: string;
-  /** Constants in which it differs from the others of its file. */
+  /** The constants in which this kernel differs from others of the same file. */
   readonly differs: string;
-  /** Formatted WGSL. */
+  /** The formatted WGSL. */
   readonly code: string;
 }
 
 /**
- * Runs what `LLM.load` runs ahead of the first token, over a device that is only described: no list of kernels is kept for it.
+ * Runs the warm-up of `LLM.load` over a device that exists only as a description, so that no separate list of kernels is
+ * needed.
  * @throws TurboQuantError unsupported — no kernel for the format
  */
 export async function kernelTexts(request: KernelRequest): Promise<KernelText[]> {
@@ -54,7 +55,7 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
   return named([...made].map(([code, label]) => ({ file: shaderName(code), label, code })));
 }
 
-/** A checkpoint of the model's tensors, each without a byte. */
+/** A checkpoint with all tensors of the model, but without any bytes. */
 function withoutWeights(config: ModelConfig, storedType: (tensor: string) => WeightType): Checkpoint {
   const name = "described weights";
   const tensors = new Map<string, TensorInfo>();

@@ -1,11 +1,14 @@
-/** @file Rows for a report: stores of sweeps, and files of JSON lines such as `eval --out` appends to. */
+/** @file Reads rows for a report from stores of sweeps and from JSON lines, such as those of `eval --out`. */
 import { readFileSync, statSync } from "node:fs";
 import { TurboQuantError } from "../../errors.ts";
 import { type ReportRow, reportRow } from "../../lab/report/report-row.ts";
 import { isDone, latestRows } from "../../lab/sweep-row.ts";
 import { readStore } from "../sweep/sweep-store.ts";
 
-/** paths: directories of sweeps and .jsonl files. @throws TurboQuantError — one that is neither, or a damaged line */
+/**
+ * paths: directories of sweeps and .jsonl files
+ * @throws TurboQuantError — a path that is neither, or a damaged line
+ */
 export function readReportRows(paths: readonly string[]): ReportRow[] {
   return paths.flatMap((path) => {
     const info = statSync(path, { throwIfNoEntry: false });

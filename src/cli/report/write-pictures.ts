@@ -1,4 +1,4 @@
-/** @file The figures of a report as files: SVG in both themes, PNG where a renderer is installed. */
+/** @file Writes the figures of a report as files: SVG in both themes, and PNG where a renderer is installed. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
@@ -6,10 +6,10 @@ import type { Figure } from "../../lab/report/figure.ts";
 import { PALETTE, resolveColors, THEMES, type Theme } from "../../lab/report/palette.ts";
 import { writeFileAtomically } from "../write-file-atomically.ts";
 
-/** Pixels of a PNG for one of the picture. */
+/** Pixels of the PNG for each pixel of the figure. */
 const PNG_SCALE = 2;
 
-/** returns: the paths written */
+/** returns: the paths of the written files */
 export async function writePictures(figures: readonly Figure[], directory: string, png: boolean): Promise<string[]> {
   const render = png ? await loadRenderer() : null;
   mkdirSync(directory, { recursive: true });
@@ -30,7 +30,7 @@ export async function writePictures(figures: readonly Figure[], directory: strin
   return paths;
 }
 
-/** A file does not know what it will lie on. */
+/** Adds a background: a picture file does not know the colour of the page it will be shown on. */
 function withBackground(svg: string, theme: Theme): string {
   return svg.replace(/(<svg[^>]*>)/, `$1<rect width="100%" height="100%" fill="${PALETTE["panel"]![theme]}"/>`);
 }

@@ -1,4 +1,4 @@
-/** @file Evaluates the tasks of a sweep in this process, keeping the model from task to task. */
+/** @file Evaluates the tasks of a sweep in this process, and keeps the model loaded between tasks. */
 import { LLM } from "../../engine/llm.ts";
 import { evaluate } from "../../eval/evaluate.ts";
 import { writeSelfText } from "../../eval/self-text.ts";

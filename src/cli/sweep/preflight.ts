@@ -1,4 +1,4 @@
-/** @file What is wrong with a sweep is said before its first run: models, contexts, the length of the text. */
+/** @file Checks a sweep before its first run: models, contexts, length of the text. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
@@ -12,7 +12,7 @@ import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
 import type { SweepText } from "./task.ts";
 
-/** A name of the space in a directory of checkpoints, or as it stands. */
+/** The model in the given directory of checkpoints if it is there, otherwise the name as it is. */
 export function modelRef(model: string, modelsDirectory: string | undefined): string {
   const path = modelsDirectory === undefined ? undefined : join(modelsDirectory, model);
   return path !== undefined && existsSync(join(path, "config.json")) ? path : model;
@@ -27,9 +27,9 @@ export interface PreflightOptions {
 }
 
 /**
- * Checks every model against what the candidates ask of it. Weights are not read, but a hub model is downloaded.
- * returns: numbers of weights by model
- * @throws TurboQuantError — what cannot run, and why
+ * Checks every model against the candidates. Weights are not read, but a hub model is downloaded.
+ * returns: number of parameters by model
+ * @throws TurboQuantError — names what cannot run, and why
  */
 export async function preflight(
   candidates: readonly Candidate[],

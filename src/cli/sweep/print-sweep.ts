@@ -1,4 +1,4 @@
-/** @file What a sweep says at its end: the formats that nothing beats, what failed, where the rows are. */
+/** @file Prints the end of a sweep: the formats of the Pareto front, failed runs, where the rows are. */
 import { isWithinLimits } from "../../lab/objective.ts";
 import { paretoFront } from "../../lab/pareto.ts";
 import { type DoneRow, isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
@@ -8,7 +8,7 @@ import type { QueryResult } from "./query-results.ts";
 const left = (title: string) => ({ title, align: "left" as const });
 const right = (title: string) => ({ title, align: "right" as const });
 
-/** Of every model and context the formats that no other beats in bits and KLD, the smallest first. */
+/** For every model and context, the formats that no other one beats in bits and KLD, the smallest first. */
 export function frontsOf(rows: readonly SweepRow[]): DoneRow[] {
   const groups = new Map<string, DoneRow[]>();
   for (const row of latestRows(rows).filter(isDone)) {
@@ -24,7 +24,7 @@ export function frontsOf(rows: readonly SweepRow[]): DoneRow[] {
   );
 }
 
-/** The best run by the objective, if any is within its limits. */
+/** The best run by the objective; null when none is within the limits. */
 export function bestOf(rows: readonly SweepRow[]): DoneRow | null {
   const done = latestRows(rows)
     .filter(isDone)

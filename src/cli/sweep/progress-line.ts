@@ -1,21 +1,21 @@
-/** @file The line that says how a sweep is doing. */
+/** @file The progress line of a sweep. */
 import { isDone, type SweepRow } from "../../lab/sweep-row.ts";
 import { significant } from "../format.ts";
 import type { SweepState } from "./run-sweep.ts";
 
-/** `45 s`, `12 min`, `3 h 20 min` */
+/** For example `45 s`, `12 min`, `3 h 20 min`. */
 export function formatDuration(seconds: number): string {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** `k4v4,window=0 (4.25 bits, KLD 0.0123)` */
+/** For example `k4v4,window=0 (4.25 bits, KLD 0.0123)`. */
 function describeRun(row: SweepRow): string {
   return isDone(row) ? `${row.kv} (${row.bitsPerValue.toFixed(2)} bits, KLD ${significant(row.kldMean)})` : row.kv;
 }
 
-/** What is redrawn while a sweep runs. */
+/** The part of the line that changes while a sweep runs. */
 export function progressDetail({ done, total, failed, best, secondsLeft }: SweepState): string {
   return [
     `${done} of ${total} runs`,

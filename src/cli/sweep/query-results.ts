@@ -1,4 +1,4 @@
-/** @file SQL over the rows of a sweep, and Parquet files, through DuckDB where it is installed. */
+/** @file Runs SQL over the rows of a sweep and writes Parquet files, with DuckDB where it is installed. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,12 +25,13 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 export interface QueryResult {
   readonly columns: readonly string[];
-  /** Values as JSON has them. */
+  /** Values as in JSON. */
   readonly rows: readonly (readonly unknown[])[];
 }
 
 /**
- * Runs statements on a table `results`: one column a figure, `p_NAME` for each parameter. The result is that of the last.
+ * Runs statements on a table `results`, which has one column for each figure and `p_NAME` for each parameter. Returns the
+ * result of the last statement.
  * @throws TurboQuantError unsupported — no DuckDB; invalid_argument — the database refuses the statement
  */
 export async function queryResults(rows: readonly SweepRow[], sql: string, what = "--sql"): Promise<QueryResult> {
@@ -48,7 +49,7 @@ export async function queryResults(rows: readonly SweepRow[], sql: string, what 
         .map((row) => `${JSON.stringify(flatRow(row))}\n`)
         .join(""),
     );
-    // Every row decides the types: a parameter may be a number in the first thousand and a name afterwards.
+    // All rows take part in type detection: a parameter may be a number in the first thousand rows and a name afterwards.
     await connection.run(
       `CREATE TABLE results AS SELECT * FROM read_json(${quoted(file)}, format = 'newline_delimited', sample_size = -1)`,
     );
@@ -57,7 +58,7 @@ export async function queryResults(rows: readonly SweepRow[], sql: string, what 
     });
     const columns = reader.columnNames();
     const json = reader.getRowsJson() as unknown[][];
-    // JSON of DuckDB writes its 64-bit integers, which counts are, as texts.
+    // DuckDB's JSON would turn its 64-bit integers, such as counts, into strings.
     const values = reader.getRowsJS();
     const answers = json.map((row, r) =>
       row.map((text, c) => {

@@ -1,4 +1,4 @@
-/** @file The search space that a command line means: a shipped one by name, a file, or that of a store; flags on top. */
+/** @file Finds the search space that a command line means (shipped, a file, or a store's) and applies the flags to it. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { closest } from "../../closest.ts";
@@ -8,7 +8,7 @@ import { packageRoot } from "../../node/package-root.ts";
 
 const EXTENSION = ".jsonc";
 
-/** Names of the spaces in the package's `lab/`. */
+/** Names of the search spaces in the package's `lab/`. */
 export function shippedSpaces(): string[] {
   return readdirSync(join(packageRoot(), "lab"))
     .filter((file) => file.endsWith(EXTENSION))
@@ -16,7 +16,10 @@ export function shippedSpaces(): string[] {
     .sort();
 }
 
-/** name: a shipped space or the path of a file. @throws TurboQuantError — neither, or not a space */
+/**
+ * name: a shipped space, or the path of a file
+ * @throws TurboQuantError — neither, or not a search space
+ */
 export function readSpace(name: string): SearchSpace {
   const shipped = shippedSpaces();
   const path = shipped.includes(name) ? join(packageRoot(), "lab", `${name}${EXTENSION}`) : name;
@@ -50,7 +53,7 @@ export interface SpaceFlags {
   readonly skipImpossible?: boolean;
 }
 
-/** The space with what the command line says in its place. `--model` and `--ctx` replace those of every part. */
+/** The space with settings replaced by those of the command line. `--model` and `--ctx` apply to every part. */
 export function withFlags(space: SearchSpace, flags: SpaceFlags): SearchSpace {
   const { model, ctx, text, chunks, needle, strategy, objective, seed, runs, minutes } = flags;
   const changed = {

@@ -1,8 +1,11 @@
-/** @file Appends lines that are on the disk, whole, before the next one begins; a full disk leaves no part of one behind. */
+/**
+ * @file An append-only log of JSON lines. Each line is on disk before the next one is written, and a full disk leaves no
+ * partial line.
+ */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { storeError } from "./store-errors.ts";
 
-/** The calls a log makes, so that a test can stand in for a full disk. */
+/** The file operations of a log, as an interface so that tests can simulate a full disk. */
 export interface LogFile {
   write(bytes: Uint8Array, at: number): number;
   sync(): void;
@@ -34,7 +37,7 @@ export class RowLog {
     this.#length = length;
   }
 
-  /** Opens a log for appending and cuts off what follows `goodBytes`: the rest of a line whose process was killed. */
+  /** Opens a log for appending and cuts it to `goodBytes`, which removes a line whose process was killed while writing. */
   static open(path: string, goodBytes: number, open: typeof openFile = openFile): RowLog {
     const { file, length } = open(path);
     if (length > goodBytes) {
@@ -45,8 +48,8 @@ export class RowLog {
   }
 
   /**
-   * Adds one line and waits until it is stored.
-   * @throws TurboQuantError out_of_memory — no space is left; the log is as it was before
+   * Adds one line and waits until it is on disk.
+   * @throws TurboQuantError out_of_memory — the disk is full; the log is as it was before
    */
   append(row: object): void {
     const bytes = new TextEncoder().encode(`${JSON.stringify(row)}\n`);
@@ -55,7 +58,7 @@ export class RowLog {
       this.#file.sync();
       this.#length += bytes.length;
     } catch (cause) {
-      // Shortening a file needs no space.
+      // Making a file shorter needs no space.
       this.#file.truncate(this.#length);
       throw storeError(cause, this.#path);
     }

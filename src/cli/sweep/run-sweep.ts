@@ -1,4 +1,4 @@
-/** @file The loop of a sweep: asks the strategy for trials, hands them to the workers, stores what comes back. */
+/** @file The loop of a sweep: gets trials from the strategy, distributes them to workers, and stores the results. */
 import { TurboQuantError } from "../../errors.ts";
 import { type Candidate, type RunSettings, runId } from "../../lab/candidates.ts";
 import { rateOf, scoreOf } from "../../lab/objective.ts";
@@ -7,7 +7,7 @@ import type { Strategy, Trial } from "../../lab/strategies/strategy.ts";
 import { isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
 import { type Evaluator, type Task, type TaskResult, WorkerEnded } from "./task.ts";
 
-/** Where rows go; `SweepStore` keeps them. */
+/** Stores rows, as `SweepStore` does. */
 export interface RowSink {
   readonly rows: readonly SweepRow[];
   add(row: SweepRow): void;
@@ -17,11 +17,11 @@ export interface SweepPlan {
   readonly strategy: Strategy;
   readonly objective: Objective;
   readonly settings: RunSettings;
-  /** Where a model of the space lies. */
+  /** The directory or id from which a model of the space is loaded. */
   readonly refOf: (model: string) => string;
-  /** Relative time of a run of this model and context. */
+  /** Relative time of a run of this candidate. */
   readonly costOf: (candidate: Candidate, chunks: number) => number;
-  /** Wall time after which no run is begun. */
+  /** Wall time in seconds after which no run is started. */
   readonly maxSeconds: number;
   readonly retryFailed: boolean;
   readonly commit: string | null;
@@ -29,7 +29,7 @@ export interface SweepPlan {
 
 export interface SweepState {
   readonly done: number;
-  /** Runs the sweep comes to, as far as is known. */
+  /** Expected number of runs in the sweep. */
   readonly total: number;
   readonly failed: number;
   readonly best: SweepRow | null;
@@ -37,11 +37,11 @@ export interface SweepState {
 }
 
 export interface SweepOutcome extends SweepState {
-  /** Runs of this session. */
+  /** Number of runs done in this session. */
   readonly added: number;
-  /** True when the time was up before the runs were done. */
+  /** True when time ran out before all runs were done. */
   readonly isOutOfTime: boolean;
-  /** What the workers kept ending by, when that stopped the sweep; the runs it met are left to do. */
+  /** The reason why workers kept dying, when that stopped the sweep. Their runs remain to be done. */
   readonly stoppedBy: string | null;
 }
 
@@ -49,10 +49,13 @@ interface Pending extends Trial {
   readonly id: string;
 }
 
-/** Formats that share one run of the base: it is paid once for all of them. */
+/** The most formats in one task. They share one run of the base. */
 const MAX_GROUP = 4;
 
-/** Ends of one worker, with no task of any worker coming back between: then it is hardly the formats. */
+/**
+ * Deaths of one worker, without any completed task of any worker in between, after which the workers and not the formats are
+ * blamed.
+ */
 const MAX_DEATHS = 3;
 
 export class Sweep {
@@ -63,7 +66,7 @@ export class Sweep {
   readonly #running = new Map<string, { readonly cost: number; share: number }>();
   readonly #attempts = new Map<string, number>();
   readonly #deaths = new Map<Evaluator, number>();
-  /** Runs that ended their worker twice; failures once another task has shown that workers work. */
+  /** Runs that killed their worker twice. They count as failed once another task has shown that workers can work. */
   readonly #withheld = new Map<string, SweepRow>();
   #stoppedBy: string | null = null;
   readonly #secondsBefore: number;
@@ -82,15 +85,15 @@ export class Sweep {
   }
 
   /**
-   * Works until all trials are done, the time is up or `signal` aborts; every row that was finished is stored.
-   * onChange: after every row and every report of a worker
+   * Works until all trials are done, the time is up or `signal` aborts. Every finished row is stored.
+   * onChange: called after every row and every report of a worker
    */
   async run(
     evaluators: readonly Evaluator[],
     signal: AbortSignal,
     onChange: (state: SweepState) => void,
   ): Promise<SweepOutcome> {
-    // A failure of one lane (a full disk) ends the others.
+    // An error in one lane, such as a full disk, stops the other lanes.
     const stop = new AbortController();
     const all = AbortSignal.any([signal, stop.signal]);
     const lanes = evaluators.map((evaluator) =>
@@ -104,7 +107,7 @@ export class Sweep {
     signal.addEventListener("abort", wake);
     try {
       const results = await Promise.allSettled(lanes);
-      // What was asked for comes before what followed from it.
+      // An abort by the user has precedence over errors that it caused.
       signal.throwIfAborted();
       if (stop.signal.aborted) throw stop.signal.reason;
       const failed = results.find((result) => result.status === "rejected");
@@ -128,7 +131,7 @@ export class Sweep {
     const open = trials.filter((_, i) => known[i] === undefined);
     const openCost = open.reduce((sum, { candidate, chunks }) => sum + this.#plan.costOf(candidate, chunks), 0);
     const allCost = trials.reduce((sum, { candidate, chunks }) => sum + this.#plan.costOf(candidate, chunks), 0);
-    // Trials that are not decided yet are taken to be like the others.
+    // The remaining trials of the strategy are assumed to take as long as the known ones.
     const unknownCost = trials.length > 0 ? ((this.#plan.strategy.limit - trials.length) * allCost) / trials.length : 0;
     let runningDone = 0;
     for (const { cost, share } of this.#running.values()) runningDone += cost * share;
@@ -190,10 +193,10 @@ export class Sweep {
         this.#wake();
       } else if (this.#running.size === 0) {
         if (this.#withheld.size === 0 || this.#stoppedBy !== null) return;
-        // Nothing else is left to tell the runs from the workers, and a strategy may wait for them.
+        // No other task is left that could show whether workers work, and the strategy may be waiting for these runs.
         this.#addWithheld();
       }
-      // What the others are doing may bring new trials.
+      // Running tasks of other lanes may lead to new trials.
       else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -204,11 +207,11 @@ export class Sweep {
     for (const resolve of waiting) resolve();
   }
 
-  /** The next trial and others that go with it. */
+  /** Takes the next trial and others that can share its base run. */
   #take(lanes: number): Pending[] {
     const isTaken = (id: string): boolean => this.#rows.has(id) || this.#running.has(id) || this.#withheld.has(id);
     const open = this.#trials().filter(({ id }) => !isTaken(id));
-    // A run whose worker has ended may be what ended it: alone, and after the others, it harms none of them.
+    // A run whose worker died may have caused it. It runs alone and after the others, so that it cannot harm them.
     const isSuspect = ({ id }: Pending): boolean => (this.#attempts.get(id) ?? 0) > 0;
     const first = open.find((trial) => !isSuspect(trial)) ?? open[0];
     if (!first) return [];
@@ -247,7 +250,7 @@ export class Sweep {
       onChange(this.state());
     };
     const evaluated = await evaluator.evaluate(task, onShare, signal).catch((error: unknown) => ({ error }));
-    // Storing is no part of a run: when that fails (a full disk), nothing is wrong with the formats.
+    // A failure to store, such as a full disk, is not a failure of the formats.
     try {
       if ("error" in evaluated && evaluated.error instanceof WorkerEnded) {
         this.#putOff(evaluator, group, evaluated.error, signal);
@@ -263,22 +266,25 @@ export class Sweep {
     }
   }
 
-  /** Puts the runs of a group off, or down as failed. @throws what is no failure of a run */
+  /**
+   * Retries the runs of a group one by one, or records them as failed.
+   * @throws the error itself when no run is to blame
+   */
   #fail(group: readonly Pending[], error: unknown, signal: AbortSignal): void {
     signal.throwIfAborted();
     if (!(error instanceof TurboQuantError)) throw error;
-    // Alone, each tells whether it was the one.
+    // When each runs alone, the one that fails is known.
     if (group.length > 1) this.#suspect(group);
     else this.#add(this.#failedRow(group[0]!, error.message));
   }
 
-  /** A worker ended: its runs get another chance, alone; one that keeps ending stops the sweep. */
+  /** Called when a worker died: its runs are tried again, each alone. A worker that keeps dying stops the sweep. */
   #putOff(evaluator: Evaluator, group: readonly Pending[], { message }: WorkerEnded, signal: AbortSignal): void {
     signal.throwIfAborted();
     const deaths = (this.#deaths.get(evaluator) ?? 0) + 1;
     this.#deaths.set(evaluator, deaths);
     if (deaths >= MAX_DEATHS) this.#stoppedBy ??= message;
-    // A process that was killed for memory may have been the wrong one.
+    // When memory runs out, the system may kill a process that is not the cause.
     const isFirst = group.length > 1 || (this.#attempts.get(group[0]!.id) ?? 0) === 0;
     if (isFirst) this.#suspect(group);
     else this.#withheld.set(group[0]!.id, this.#failedRow(group[0]!, message));

@@ -1,10 +1,10 @@
-/** @file What the file system may say to a store, in words for the user. */
+/** @file Turns file system errors of a store into messages for the user. */
 import { TurboQuantError } from "../../errors.ts";
 
 const NO_SPACE: readonly string[] = ["ENOSPC", "EDQUOT", "EFBIG"];
 const NO_ACCESS: readonly string[] = ["EACCES", "EPERM", "EROFS", "ENOTDIR", "EEXIST"];
 
-/** The error to throw in place of `cause`; `cause` itself when it is none of the user's affairs. */
+/** The error to throw in place of `cause`; `cause` itself when the user cannot do anything about it. */
 export function storeError(cause: unknown, path: string): unknown {
   const code = (cause as NodeJS.ErrnoException | null)?.code ?? "";
   if (cause instanceof TurboQuantError) return cause;

@@ -1,4 +1,7 @@
-/** @file One sweep at a time on a store: a lock file that names its process, and outlives it without harm. */
+/**
+ * @file Makes sure that only one sweep at a time works on a store. The lock file names its process, so a stale one can be
+ * recognised.
+ */
 import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
@@ -10,20 +13,20 @@ export const LOCK_FILE = "lock";
 interface LockOwner {
   readonly pid: number;
   readonly host: string;
-  /** When the process began, as the system counts; null where it does not say. Numbers of processes are used again. */
+  /** When the process started, by the system's count; null where it is unknown. Process ids are reused, so the id is not enough. */
   readonly began: string | null;
-  /** Tells two locks of one process apart. */
+  /** Distinguishes two locks of one process. */
   readonly token: string;
 }
 
 export interface StoreLock {
-  /** True when a process that is gone had left its lock behind. */
+  /** True when a process that no longer exists had left its lock behind. */
   readonly wasStale: boolean;
   release(): void;
 }
 
 /**
- * Takes the lock of a store, recovering one whose process has ended.
+ * Takes the lock of a store, or replaces that of a process which has ended.
  * @throws TurboQuantError invalid_argument — another sweep works on this store
  */
 export function lockStore(directory: string): StoreLock {
@@ -35,7 +38,7 @@ export function lockStore(directory: string): StoreLock {
     token: randomUUID(),
   };
   const own = JSON.stringify(owner);
-  // Linked into place when it is complete, so that nobody reads half a lock.
+  // The lock is written elsewhere and linked into place, so that nobody reads a partial one.
   const draft = `${path}.${owner.token}`;
   writeFileSync(draft, own);
   let wasStale = false;
@@ -53,13 +56,13 @@ export function lockStore(directory: string): StoreLock {
   return {
     wasStale,
     release() {
-      // Only our own: somebody may have taken it for stale and put theirs there.
+      // Removes only our own lock: another process may have judged it stale and replaced it.
       if (readLock(path) === own) rmSync(path, { force: true });
     },
   };
 }
 
-/** Puts the draft in place unless there is a lock. */
+/** Links the draft into place unless there is a lock. returns: whether it did */
 function tryLink(draft: string, path: string): boolean {
   try {
     linkSync(draft, path);
@@ -79,13 +82,13 @@ function readLock(path: string): string | null {
   }
 }
 
-/** Moves a stale lock away; two that do so at once see by what they moved who came second. */
+/** Moves a stale lock away. When two processes do this at once, what each has moved shows which one was late. */
 function removeStale(path: string, stale: string, directory: string): void {
   const aside = `${path}.stale.${randomUUID()}`;
   try {
     renameSync(path, aside);
   } catch (error) {
-    // Someone else was faster; the next attempt to link tells the rest.
+    // Another process was faster; the next attempt to link decides.
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
     throw error;
   }
@@ -98,7 +101,7 @@ function removeStale(path: string, stale: string, directory: string): void {
   rmSync(aside, { force: true });
 }
 
-/** Whether the process of a lock has surely ended. */
+/** Whether the process of a lock has certainly ended. */
 function isGone(text: string): boolean {
   const owner = parseOwner(text);
   if (!owner) return true;
@@ -122,11 +125,11 @@ function parseOwner(text: string): LockOwner | null {
   }
 }
 
-/** Start time of a process in clock ticks since the system started (Linux), or null. */
+/** Start time of a process in clock ticks since boot (Linux), or null. */
 function processStart(pid: number): string | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name of the program comes second, in parentheses, and may hold anything.
+    // The second field is the program's name in parentheses and may contain anything, so fields are counted from its end.
     return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
   } catch {
     return null;

@@ -1,4 +1,4 @@
-/** @file A directory with the rows of a sweep: made, taken up again, read. */
+/** @file The directory that stores a sweep: creates it, opens it to continue, reads it. */
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
@@ -34,14 +34,17 @@ function readIfPresent(path: string): Buffer | null {
   }
 }
 
-/** The manifest of a store, or null where there is none. */
+/** The manifest of a store; null when there is no store. */
 export function readStoreManifest(directory: string): StoreManifest | null {
   const path = join(directory, MANIFEST_FILE);
   const bytes = readIfPresent(path);
   return bytes && readManifest(bytes.toString("utf8"), path);
 }
 
-/** Reads a store without taking it; a sweep may be at work on it. @throws TurboQuantError invalid_argument — no store */
+/**
+ * Reads a store without locking it, so a sweep may be running.
+ * @throws TurboQuantError invalid_argument — no store
+ */
 export function readStore(directory: string): StoreContents {
   const manifest = readStoreManifest(directory);
   if (!manifest) {
@@ -56,7 +59,7 @@ export function readStore(directory: string): StoreContents {
   return { manifest, rows: readRows(readIfPresent(path) ?? new Uint8Array(0), path).rows };
 }
 
-/** A file that is whole or as it was, flushed before it takes its place. */
+/** Replaces a file atomically: the new content is flushed to disk before it takes the place of the old. */
 function replaceFile(path: string, text: string): void {
   const draft = `${path}.${process.pid}.tmp`;
   try {
@@ -70,9 +73,9 @@ function replaceFile(path: string, text: string): void {
 
 export class SweepStore {
   readonly directory: string;
-  /** Finished runs in the order they ended. */
+  /** Finished runs in the order in which they ended. */
   readonly rows: SweepRow[];
-  /** What was found on opening, for the user: nothing, or that a sweep is taken up again. */
+  /** Messages for the user about what was found on opening, such as that a sweep is continued. */
   readonly notes: readonly string[];
   readonly #lock: StoreLock;
   readonly #log: RowLog;
@@ -87,8 +90,8 @@ export class SweepStore {
   }
 
   /**
-   * Makes a store or takes an existing one up again.
-   * @throws TurboQuantError invalid_argument — another sweep works on it, or it is the store of another sweep
+   * Creates a store, or opens an existing one to continue it.
+   * @throws TurboQuantError invalid_argument — another sweep works on it, or it belongs to another sweep
    * @throws TurboQuantError invalid_file — of another version, or damaged
    */
   static open(directory: string, manifest: StoreManifest): SweepStore {
@@ -108,7 +111,7 @@ export class SweepStore {
         );
       }
       const { rows, goodBytes } = readRows(bytes, path);
-      // The budget may have changed; when the sweep began has not.
+      // The budget may have changed, but the start of the sweep has not.
       const created = existing?.created ?? manifest.created;
       replaceFile(join(directory, MANIFEST_FILE), writeManifest({ ...manifest, created }));
       const log = RowLog.open(path, goodBytes);
@@ -120,16 +123,16 @@ export class SweepStore {
     }
   }
 
-  /** Stores a row; when this returns it survives whatever happens. */
+  /** Stores a row. After this returns, the row survives a crash. */
   add(row: SweepRow): void {
     this.#log.append(row);
     this.rows.push(row);
   }
 
   /**
-   * Writes the table made from the rows, and gives the store back.
+   * Writes the table of the rows and releases the lock.
    *
-   * isFailing: another error is on its way to the user, which the table's must not hide
+   * isFailing: another error is about to be reported, so an error of the table must not replace it
    */
   close(isFailing = false): void {
     if (this.#isClosed) return;

@@ -1,23 +1,23 @@
-/** @file The text of a sweep and what identifies it. */
+/** @file The text that a sweep evaluates on, and what identifies it. */
 import { sha256Hex } from "../../formats/sha256.ts";
 import type { Candidate } from "../../lab/candidates.ts";
 import { readTextFile } from "../eval/text-input.ts";
 import type { SweepText } from "./task.ts";
 
-/** Every model writes with the same seed; rows say so. */
+/** All models write their text with this seed; rows record it. */
 const OWN_TEXT_SEED = 0;
-/** Needle prompts draw their prose from the whole text; a few pages are enough of it. */
+/** Needle prompts take their prose from the whole text, and this many tokens are enough for them. */
 const NEEDLE_TOKENS = 4096;
 
 export interface IdentifiedText {
   readonly text: SweepText;
-  /** Digest; null where the model writes the text. */
+  /** Digest of the text; null when the model writes it. */
   readonly sha256: string | null;
 }
 
 /**
- * Reads the text, or says how long a text the models have to write: for every run the same, so that a run does not depend
- * on which one came before. @throws TurboQuantError invalid_argument — the file cannot be read
+ * Reads the text, or decides how long a text the models write: the same for all runs, so that a run does not depend on others.
+ * @throws TurboQuantError invalid_argument — the file cannot be read
  */
 export async function readSweepText(
   path: string | null,

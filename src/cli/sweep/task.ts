@@ -1,13 +1,13 @@
-/** @file What a worker of a sweep is given and gives back. */
+/** @file The tasks and results that a sweep exchanges with its workers. */
 import type { BackendName, WeightType } from "../../backends/ops.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
 
-/** The text of all runs: the user's, or one that each model writes for itself. */
+/** The text of all runs: the user's file, or one that each model writes for itself. */
 export type SweepText =
   | { readonly kind: "given"; readonly text: string; readonly source: string }
   | { readonly kind: "own"; readonly tokens: number; readonly seed: number };
 
-/** The same for every task of a sweep. */
+/** Settings common to all tasks of a sweep. */
 export interface WorkerSetup {
   readonly text: SweepText;
   readonly base: string;
@@ -17,9 +17,9 @@ export interface WorkerSetup {
   readonly threads: number;
 }
 
-/** Formats that share a model, a text and one run of the base. */
+/** Formats to evaluate with one model, one text and one run of the base. */
 export interface Task {
-  /** Directory, hub id or embedded model. */
+  /** A directory, a hub id or the name of an embedded model. */
   readonly ref: string;
   readonly ctx: number;
   readonly chunks: number;
@@ -27,17 +27,17 @@ export interface Task {
 }
 
 export interface TaskResult {
-  /** One a format, in order. */
+  /** One row for each format, in order. */
   readonly rows: readonly EvalRow[];
   readonly numParameters: number;
   readonly backend: string;
 }
 
-/** Something that evaluates one task at a time. */
+/** Evaluates one task at a time. */
 export interface Evaluator {
   /**
-   * onShare: part of the task that is done, 0 … 1
-   * @throws TurboQuantError — this task cannot be done; WorkerEnded — the process went away, another attempt may succeed
+   * onShare: called with the share of the task that is done, 0 to 1
+   * @throws TurboQuantError — this task cannot be done; WorkerEnded — the process died, another attempt may succeed
    */
   evaluate(task: Task, onShare: (share: number) => void, signal: AbortSignal): Promise<TaskResult>;
   dispose(): Promise<void>;

@@ -1,4 +1,4 @@
-/** @file Evaluates the tasks of a sweep in a process of its own, started when first needed and again when it has ended. */
+/** @file Evaluates tasks of a sweep in a child process, which is started when it is first needed and again after it has died. */
 import { type ChildProcess, fork } from "node:child_process";
 import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { TurboQuantError } from "../../errors.ts";
 import { type Evaluator, type Task, type TaskResult, WorkerEnded, type WorkerSetup } from "./task.ts";
 import type { FromWorker, ToWorker } from "./worker.ts";
 
-/** The command as it was started: the built file, or the source through a loader. */
+/** The script of the command: the built file, or the source when run through a loader. */
 const MAIN = fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url));
 
 export class WorkerProcess implements Evaluator {
@@ -57,7 +57,7 @@ export class WorkerProcess implements Evaluator {
       // Plain JSON would turn NaN into null.
       serialization: "advanced",
     });
-    // Listened to per task; between tasks an end is noticed by the next one.
+    // The listener is added for each task. If the process dies between tasks, the next task finds out.
     child.on("exit", () => {
       if (this.#child === child) this.#child = null;
     });

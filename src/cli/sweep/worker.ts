@@ -1,4 +1,4 @@
-/** @file A worker process of a sweep: tasks come over the channel to its parent, results go back. */
+/** @file A worker process of a sweep: receives tasks over the channel to its parent and sends results back. */
 import { TurboQuantError } from "../../errors.ts";
 import type { CommandContext } from "../context.ts";
 import { LocalEvaluator } from "./local-evaluator.ts";
@@ -13,15 +13,15 @@ export type FromWorker =
   | { readonly type: "result"; readonly result: TaskResult }
   | { readonly type: "failed"; readonly code: TurboQuantError["code"]; readonly message: string };
 
-/** Between two reports of progress. */
+/** Time between two reports of progress. */
 const REPORT_EVERY_MS = 200;
 
-/** Serves its parent until that lets go of it, or is gone. */
+/** Serves the parent process until it disconnects or dies. */
 export async function serveTasks(context: CommandContext): Promise<void> {
   if (!process.send) {
     throw new TurboQuantError("invalid_argument", "sweep: --worker is for processes that a sweep has started itself");
   }
-  // Ctrl-C reaches the whole group; the parent decides what becomes of this process.
+  // Ctrl-C reaches all processes of the group. The parent decides when this one ends.
   context.setInterrupt(() => {});
   const send = (message: FromWorker): void => {
     process.send?.(message);
@@ -54,6 +54,6 @@ export async function serveTasks(context: CommandContext): Promise<void> {
     else void work(message.task);
   });
   await new Promise<void>((resolve) => process.once("disconnect", resolve));
-  // A parent that was killed: nobody waits for what is being computed.
+  // The parent was killed, so nobody waits for the present computation.
   process.exit(0);
 }
