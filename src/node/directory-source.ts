@@ -5,7 +5,7 @@ import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { isSafeFileName } from "../formats/safe-file-name.ts";
 
-/** One read call moves at most this much: libuv refuses more than 2 GiB − 1. */
+/** The most bytes for one read call; libuv refuses more than 2 GiB − 1. */
 const MAX_READ_BYTES = 1 << 30;
 
 interface OpenFile {
@@ -18,7 +18,7 @@ export class DirectorySource implements FileSource {
   readonly #directory: string;
   readonly #files = new Map<string, Promise<OpenFile>>();
 
-  /** name: how messages call it; the directory itself unless it is, for example, an embedded model or a hub id */
+  /** name: for messages; by default the directory, but an embedded model or a hub id has a name of its own */
   constructor(directory: string, name = directory) {
     this.#directory = directory;
     this.name = name;

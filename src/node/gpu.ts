@@ -11,19 +11,19 @@ interface DawnModule {
   readonly globals: Record<string, unknown>;
 }
 
-/** Subgroup matrices are experimental, and f16 on NVIDIA is held back by default; both are covered by tests on such a device. */
+/** Subgroup matrices are experimental, and f16 on NVIDIA is disabled by default. Both are covered by tests on such a device. */
 const FEATURES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 /**
- * Dawn checks every call and clamps every index in shaders. Ours are under test with the checks on (`TQ_GPU_CHECKS=1`);
- * without them a dispatch takes a third less time to encode.
+ * Dawn checks every call, and clamps every index in shaders. The tests run our kernels with these checks (`TQ_GPU_CHECKS=1`).
+ * Without them, encoding a dispatch takes a third less time.
  */
 const UNCHECKED = ["skip_validation", "disable_robustness"];
 
-/** Dawn crashes when the object `create` returned is collected while a device of it lives. */
+/** Dawn crashes if the object that `create` returned is garbage-collected while one of its devices is in use. */
 const alive = new Set<GPU>();
 
 async function loadDawn(): Promise<DawnModule> {
-  // A binary without its package, for machines that have no registry.
+  // Path of a Dawn binary without its npm package, for machines without access to a registry.
   const binary = process.env.DAWN_NODE;
   try {
     if (binary) return createRequire(import.meta.url)(binary) as DawnModule;
@@ -40,7 +40,7 @@ async function loadDawn(): Promise<DawnModule> {
   }
 }
 
-/** Whether the Vulkan loader will find a driver. Without one Dawn prints warnings of its own, and it is slow to load. */
+/** Whether the Vulkan loader will find a driver. Without one Dawn is slow to load and prints warnings. */
 function hasVulkanDriver(): boolean {
   const { env } = process;
   if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES || env.VK_ADD_DRIVER_FILES) return true;
@@ -52,7 +52,7 @@ function hasVulkanDriver(): boolean {
   });
 }
 
-/** @throws TurboQuantError unsupported — Dawn is not installed or does not load here, or there is no driver */
+/** @throws TurboQuantError unsupported — Dawn is not installed or does not load, or there is no driver */
 export async function openNodeGpu(): Promise<GpuHandle> {
   if (process.platform === "linux" && !hasVulkanDriver()) {
     throw new TurboQuantError(
@@ -62,7 +62,7 @@ export async function openNodeGpu(): Promise<GpuHandle> {
   }
   const dawn = await loadDawn();
   for (const [name, value] of Object.entries(dawn.globals)) {
-    // Error classes are told apart by name; flags and types are used by programs that share the device.
+    // Makes the WebGPU classes global: errors are recognised by class, and programs that share the device use flags and types.
     if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
   }
   const enabled = process.env.TQ_GPU_CHECKS ? FEATURES : [...FEATURES, ...UNCHECKED];

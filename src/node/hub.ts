@@ -12,25 +12,25 @@ type Hub = typeof import("@huggingface/hub");
 export interface HubOptions {
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
-  /** Default: env `HF_ENDPOINT`, else the public hub. */
+  /** Default: environment variable `HF_ENDPOINT`, or else the public hub. */
   readonly endpoint?: string;
-  /** Default: where the Python tools keep it (`HF_HUB_CACHE`, `HF_HOME`, `~/.cache/huggingface/hub`). */
+  /** Default: the cache of the Python tools (`HF_HUB_CACHE`, `HF_HOME`, `~/.cache/huggingface/hub`). */
   readonly cacheDir?: string;
-  /** Default: env `HF_TOKEN`. */
+  /** Default: environment variable `HF_TOKEN`. */
   readonly token?: string;
-  /** Default: env `HF_HUB_OFFLINE`. */
+  /** Default: environment variable `HF_HUB_OFFLINE`. */
   readonly offline?: boolean;
 }
 
 interface RemoteFile {
   readonly path: string;
   readonly size: number;
-  /** Name of the blob in the cache: SHA-256 of a large file, git object id of a small one. */
+  /** Name of the file's blob in the cache: SHA-256 of a large file, git object id of a small one. */
   readonly etag: string;
   readonly sha256: string | undefined;
 }
 
-/** Files other than weights that we read. */
+/** The files to download besides the weights. */
 const SMALL_FILES = new Set([
   "config.json",
   "generation_config.json",
@@ -43,7 +43,7 @@ const SMALL_FILES = new Set([
 ]);
 const SHARD = /^model-\d+-of-\d+\.safetensors$/;
 
-/** A checkpoint's snapshot in the hub's cache of this machine, as far as it was downloaded, without asking the hub. */
+/** The directory of a checkpoint's snapshot in the local hub cache, as far as it was downloaded. Does not contact the hub. */
 export async function cachedCheckpoint(
   id: string,
   options: Pick<HubOptions, "cacheDir" | "offline"> = {},
@@ -59,12 +59,12 @@ export async function cachedCheckpoint(
 }
 
 /**
- * Fetches what is missing and returns the snapshot's directory. Files appear only when complete (written aside, checked,
- * renamed), so an interrupted download leaves nothing that looks like a checkpoint file.
+ * Downloads the missing files and returns the snapshot's directory. Files are written elsewhere, checked and renamed, so an
+ * interrupted download leaves nothing that looks like a file of the checkpoint.
  *
  * id: `org/name[@revision]`, revision a branch, tag or commit, by default `main`
- * @throws TurboQuantError invalid_argument — no such model or no access; invalid_file — no network and not in the cache,
- *   or a damaged transfer; unsupported — the model has no safetensors
+ * @throws TurboQuantError invalid_argument — no such model or no access; invalid_file — no network and not in the cache, or a
+ * damaged transfer; unsupported — the model has no safetensors
  */
 export async function downloadCheckpoint(id: string, options: HubOptions = {}): Promise<string> {
   const { repo, revision } = parseHubId(id) ?? { repo: "", revision: "" };
@@ -135,7 +135,7 @@ export async function downloadCheckpoint(id: string, options: HubOptions = {}): 
     report(file.size);
     done += file.size;
   }
-  // Last, so that the name of the revision only ever points at a complete snapshot.
+  // Written last, so that the name of the revision always refers to a complete snapshot.
   if (revision !== commit) {
     await mkdir(dirname(refFile), { recursive: true });
     await writeFile(refFile, commit);
@@ -185,7 +185,7 @@ async function downloadBlob(
   const blob = await hub.downloadFile(params);
   if (!blob) throw new TurboQuantError("invalid_file", `hub: ${file.path} is listed but cannot be fetched; try again`);
   await mkdir(dirname(blobPath), { recursive: true });
-  // The process id keeps two downloads of the same file apart; the later rename wins with equal bytes.
+  // The process id keeps two downloads of one file apart. The later rename wins, with equal bytes.
   const partial = `${blobPath}.${process.pid}.incomplete`;
   const output = await open(partial, "w");
   try {
@@ -214,7 +214,7 @@ async function downloadBlob(
   }
 }
 
-/** Snapshot files are relative links into `blobs/`; where links are not allowed (Windows) the blob moves there. */
+/** Files of a snapshot are relative links to `blobs/`. Where links are not allowed (Windows), the blob is moved there. */
 async function linkBlob(blob: string, link: string): Promise<void> {
   await mkdir(dirname(link), { recursive: true });
   await rm(link, { force: true });
@@ -234,7 +234,7 @@ async function cachedSnapshot(
   return (await sizeOf(join(snapshot(commit), "config.json"))) >= 0 ? snapshot(commit) : undefined;
 }
 
-/** Bytes of a file, links followed; -1 when absent. */
+/** Size of a file in bytes, links followed; -1 when it does not exist. */
 async function sizeOf(path: string): Promise<number> {
   return await stat(path).then(
     (info) => info.size,
@@ -246,7 +246,7 @@ function isSet(value: string | undefined): boolean {
   return value !== undefined && !["", "0", "false", "no", "off"].includes(value.toLowerCase());
 }
 
-/** `fetch` reports every failure below HTTP as a TypeError with a system error as cause. */
+/** `fetch` reports every failure below HTTP as a TypeError whose cause is a system error. */
 function isNetworkError(error: unknown): boolean {
   return (
     error instanceof TypeError && (/fetch failed|network|terminated/i.test(error.message) || error.cause !== undefined)

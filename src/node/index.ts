@@ -1,4 +1,4 @@
-/** @file Entry for Node: installs the Node platform and re-exports the API. */
+/** @file The entry point for Node: installs the Node platform and re-exports the API. */
 import "./install.ts";
 
 export * from "../index.ts";

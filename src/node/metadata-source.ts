@@ -1,4 +1,4 @@
-/** @file Opens a checkpoint for its config and headers only: no weights are downloaded. */
+/** @file Opens a checkpoint only for its config and headers, without downloading weights. */
 import { readFile, stat } from "node:fs/promises";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
@@ -13,9 +13,9 @@ import { nodePlatform } from "./platform.ts";
 const PUBLIC_HUB = "https://huggingface.co";
 
 /**
- * ref: a config.json by itself, a directory, the name of an embedded model, or a hub id, which is read with range requests
- * unless the hub's cache on this machine holds it
- * @throws TurboQuantError invalid_argument — none of them; invalid_file, unsupported — as the hub or the file system says
+ * ref: a config.json, a directory, the name of an embedded model, or a hub id. A hub model is read with range requests unless
+ * it is in the local hub cache.
+ * @throws TurboQuantError invalid_argument — none of them; invalid_file, unsupported — errors of the hub or the file system
  */
 export async function openMetadataSource(ref: string, options: HubOptions = {}): Promise<FileSource> {
   const info = await stat(ref).catch(() => undefined);
@@ -54,7 +54,7 @@ async function openHub(id: string, options: HubOptions): Promise<FileSource> {
   );
 }
 
-/** The hub answers 401 for models that do not exist as well as for those that need a licence to be accepted. */
+/** The error for an answer of 401, which the hub gives for models that do not exist and for models whose licence must be accepted. */
 function refuse(id: string, error: unknown): never {
   const status = error instanceof TurboQuantError ? error.detail["status"] : undefined;
   if (error instanceof TurboQuantError && status === undefined) {

@@ -1,14 +1,14 @@
-/** @file Finds files that are shipped with the package, from the sources as well as from the build. */
+/** @file Finds files that are shipped with the package, both from the sources and from the build. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Checkpoints in the package's `models/`; the first is the default of every command. */
+/** Checkpoints in the package's `models/`. The first one is the default of every command. */
 export const EMBEDDED_MODELS = ["qwen3-3m", "qwen3-1m"] as const;
 
 let cached: string | undefined;
 
-/** The directory of our package.json: the nearest one above this file that carries our name. */
+/** The directory of our package.json: the nearest one above this file with our name. */
 export function packageRoot(): string {
   if (cached !== undefined) return cached;
   for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
@@ -20,7 +20,7 @@ export function packageRoot(): string {
   }
 }
 
-/** Directory of an embedded model, or undefined when the name is none or the package was installed without it. */
+/** Directory of an embedded model; undefined for any other name, or when the package was installed without models. */
 export function embeddedModelDirectory(name: string): string | undefined {
   if (!(EMBEDDED_MODELS as readonly string[]).includes(name)) return undefined;
   const directory = join(packageRoot(), "models", name);

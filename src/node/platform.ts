@@ -1,4 +1,4 @@
-/** @file The Node platform: directories, embedded models and the hub as checkpoints; worker threads. */
+/** @file The Node platform: checkpoints from directories, embedded models and the hub; worker threads. */
 import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { TurboQuantError } from "../errors.ts";
@@ -41,8 +41,8 @@ async function openSource(
 }
 
 /**
- * Where the files of a checkpoint lie on this machine; undefined when it is not here.
- * ref: as for `openSource`, which has downloaded what the hub has
+ * The directory with the files of a checkpoint; undefined when it is not on this machine.
+ * ref: as for `openSource`, which downloads hub models first
  */
 export async function checkpointDirectory(ref: string): Promise<string | undefined> {
   const info = await stat(ref).catch(() => undefined);

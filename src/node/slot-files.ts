@@ -1,11 +1,11 @@
-/** @file Saved conversations as files of one directory. */
+/** @file Stores saved conversations as files of one directory. */
 import { mkdirSync } from "node:fs";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { SlotStore } from "../server/server-context.ts";
 
-/** directory: made if it is not there */
+/** directory: created if it does not exist */
 export function slotFiles(directory: string): SlotStore {
   try {
     mkdirSync(directory, { recursive: true });
@@ -19,7 +19,7 @@ export function slotFiles(directory: string): SlotStore {
   }
   return {
     async write(name, parts) {
-      // Beside the target, then renamed: a file is whole or not there.
+      // Written beside the target and renamed, so that a file is either complete or not there.
       const temporary = join(directory, `${name}.${process.pid}.${Date.now()}.tmp`);
       const file = await open(temporary, "w");
       let written = 0;

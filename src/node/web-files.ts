@@ -1,4 +1,4 @@
-/** @file The built web page on disk, served from memory after the first request. */
+/** @file Serves the built web page from disk, and from memory after the first request. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { extname, join } from "node:path";
@@ -21,12 +21,12 @@ const TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
-/** Names that the bundler gave a hash of the content. */
+/** Matches file names with a content hash added by the bundler. */
 const HASHED = /[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+$/;
-/** Larger files, such as weights, are read each time. */
+/** Larger files, such as weights, are read from disk each time. */
 const MAX_CACHED_BYTES = 4 << 20;
 
-/** The page that this package was built with, or null. */
+/** The page that was built with this package; null when there is none. */
 export function builtWebFiles(directory = join(packageRoot(), "dist", "web")): StaticFiles | null {
   if (!existsSync(join(directory, "index.html"))) return null;
   const cache = new Map<string, StaticFile>();

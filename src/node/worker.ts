@@ -3,8 +3,8 @@ import { Worker } from "node:worker_threads";
 import type { WorkerHandle } from "../platform.ts";
 
 /**
- * The worker does not keep the process alive. It gets none of our `execArgv`: loaders of the main thread (tsx, vitest)
- * would cost each worker tens of milliseconds and it imports nothing.
+ * The worker does not keep the process alive. It does not inherit `execArgv`: it imports nothing, and loaders of the main
+ * thread (tsx, vitest) would cost it tens of milliseconds.
  */
 export function spawnNodeWorker(source: string): WorkerHandle {
   const worker = new Worker(source, { eval: true, execArgv: [] });
