@@ -1,4 +1,4 @@
-/** @file The page: sidebar, a view, and beside the chat its memory. */
+/** @file The page: sidebar, one of the views, and beside the chat the panel of its cache. */
 import { useState } from "preact/hooks";
 import { CachePanel } from "./cache-panel/cache-panel.tsx";
 import { ChatView } from "./chat/chat-view.tsx";

@@ -1,4 +1,4 @@
-/** @file Puts the page up, then opens conversations and the engine. */
+/** @file Renders the page, then opens conversations and the engine. */
 import "./styles/index.css";
 import { render } from "preact";
 import { App } from "./app.tsx";

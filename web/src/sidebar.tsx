@@ -1,4 +1,4 @@
-/** @file Views, conversations, and what concerns the whole page. */
+/** @file The sidebar: views, conversations, and settings of the whole page. */
 import { chatStore, deleteConversation, openConversation, startNew } from "./chat/chat-store.ts";
 import { keptStore, takeUpdate } from "./sw/register.ts";
 import { formatAge } from "./ui/format.ts";
@@ -9,7 +9,7 @@ import { ThemeButton } from "./ui/theme.tsx";
 
 interface SidebarProps {
   readonly onSettings: () => void;
-  /** Something else is shown now. */
+  /** Called when another view or conversation is shown. */
   readonly onNavigate: () => void;
 }
 

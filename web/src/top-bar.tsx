@@ -1,4 +1,4 @@
-/** @file Which model answers and where; on small screens the way to the sidebar and to the memory. */
+/** @file The top bar: the model and where it runs; on small screens also the buttons for the sidebar and the cache panel. */
 import { engineStore } from "./engine/engine-store.ts";
 import type { ModelInfo } from "./engine/protocol.ts";
 import { comparedSize, formatBytes } from "./ui/format.ts";
@@ -6,14 +6,14 @@ import { Icon } from "./ui/icon.tsx";
 import { useStore } from "./ui/store.ts";
 
 interface TopBarProps {
-  /** Null where the sidebar is in sight. */
+  /** null when the sidebar is visible. */
   readonly onMenu: (() => void) | null;
   readonly onModel: () => void;
-  /** Null where the panel is in sight or there is nothing to show. */
+  /** null when the panel is visible or there is nothing to show. */
   readonly onMemory: (() => void) | null;
 }
 
-/** `wasm, 2 threads, relaxed SIMD` is for the dialog; here one word. */
+/** The backend in one word; the dialog shows the full description (`wasm, 2 threads, relaxed SIMD`). */
 function placeOf({ backendName, backend }: ModelInfo): string {
   if (backendName === "server") return "server";
   if (backendName === "webgpu") return "WebGPU";

@@ -1,4 +1,4 @@
-/** @file The cache as a file: the packed pages and the tokens, as `turboquant chat` writes and reads them too. */
+/** @file Saves the cache as a file and opens such files: packed pages and tokens, in the format of `turboquant chat`. */
 import { useRef, useState } from "preact/hooks";
 import { adoptRestored, chatStore } from "../chat/chat-store.ts";
 import { newId } from "../chat/conversation.ts";
@@ -8,7 +8,7 @@ import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
 
 const EXTENSION = ".tqkv";
-/** The browser has taken the file by then. */
+/** By this time the browser has read the file behind the download link. */
 const REVOKE_MS = 10_000;
 
 function download(bytes: Uint8Array, name: string): void {

@@ -1,4 +1,4 @@
-/** @file The cache of the conversation at hand: what is allocated, beside f16, and how fast tokens come. */
+/** @file Shows the cache of the current conversation: its bytes compared with f16, and the speed of generation. */
 import { chatStore } from "../chat/chat-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import type { CacheState, ModelInfo } from "../engine/protocol.ts";
@@ -60,7 +60,7 @@ function Headline({ cache, info }: { readonly cache: CacheState | null; readonly
   );
 }
 
-/** Said as it is: a short text is all window. */
+/** Explains why a short text saves nothing: all its tokens are in the 16-bit window. */
 function NoSaving({ cache, savesFrom }: { readonly cache: CacheState; readonly savesFrom: number | null }) {
   if (cache.numBytes === cache.f16Bytes) return <>As large as f16, which it is.</>;
   return (
@@ -87,7 +87,7 @@ function Context({ used, limit }: { readonly used: number; readonly limit: numbe
   );
 }
 
-/** Our own server measures the cache of an answer and says so; others say at most what was cached. */
+/** Our own server reports the cache of an answer; other servers report at most the number of cached tokens. */
 function ServerPanel({ info, cache }: { readonly info: ModelInfo; readonly cache: CacheState | null }) {
   const { current } = useStore(chatStore);
   const figures = current.messages.findLast((message) => message.figures)?.figures;

@@ -1,4 +1,4 @@
-/** @file Which format the cache is kept in: a few presets, or any that the engine knows. */
+/** @file Selects the format of the cache: one of a few presets, or any spec that the engine accepts. */
 import { useState } from "preact/hooks";
 import { chatStore } from "../chat/chat-store.ts";
 import { changeKv, engineStore, plainError } from "../engine/engine-store.ts";

@@ -1,4 +1,4 @@
-/** @file A bar a layer, in parts, on the scale of the same layer in f16; and the same as a table. */
+/** @file A bar for each layer, divided into parts, on the scale of the same layer in f16; and the same as a table. */
 import type { LayerSegments } from "turboquant/cache";
 import type { CacheState } from "../engine/protocol.ts";
 import { formatBytes } from "../ui/format.ts";
@@ -9,7 +9,7 @@ interface LayerBarsProps {
   readonly kv: string;
 }
 
-/** Taller bars for few layers; together they keep about the same height. */
+/** Total height in pixels: the fewer layers there are, the taller is each bar. */
 const BARS_HEIGHT = 150;
 const [MIN_HEIGHT, MAX_HEIGHT] = [3, 16];
 const GAP = 3;

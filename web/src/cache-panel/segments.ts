@@ -1,10 +1,10 @@
-/** @file The parts of a cache as the panel names and sums them. */
+/** @file The parts of a cache with the names and sums that the panel shows. */
 import type { LayerSegments } from "turboquant/cache";
 
 export const SEGMENTS = ["codes", "scales", "sinks", "window"] as const;
 export type SegmentName = (typeof SEGMENTS)[number];
 
-/** Whether a format holds floats instead of codes: `f16`, `f32`, `f16,k=f32`. */
+/** Whether a format stores floats and no codes: `f16`, `f32`, `f16,k=f32`. */
 const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
 
 export function labelOf(segment: SegmentName, kv: string): string {

@@ -1,4 +1,4 @@
-/** @file Tokens a second, now and over the answer. */
+/** @file Tokens per second, at present and over the whole answer. */
 import { speedStore } from "../chat/speed.ts";
 import { formatRate, formatSeconds } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
@@ -26,7 +26,7 @@ export function SpeedFigures() {
   );
 }
 
-/** From zero, so that a small change looks small. */
+/** The axis starts at zero, so that a small change looks small. */
 function Sparkline({ values }: { readonly values: readonly number[] }) {
   const highest = Math.max(...values);
   const x = (i: number): number => (i * WIDTH) / (values.length - 1);

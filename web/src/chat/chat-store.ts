@@ -1,4 +1,4 @@
-/** @file The conversations and the one at hand: asking, stopping, asking again, keeping. */
+/** @file The store of all conversations and the current one: sending, stopping, answering again, saving. */
 import { engineStore, plainError, recoverEngine, setCache, tabEngine } from "../engine/engine-store.ts";
 import type { ChatEvent, Restored } from "../engine/protocol.ts";
 import { readSaved, save } from "../ui/saved.ts";
@@ -8,11 +8,11 @@ import {
   type Conversation,
   changeAnswer,
   edit,
+  markInterrupted,
   newConversation,
   newId,
   promptOf,
   regenerate,
-  settle,
   titleFrom,
 } from "./conversation.ts";
 import { type ConversationDb, openConversationDb } from "./conversation-db.ts";
@@ -22,12 +22,12 @@ import { noteSpeed, resetSpeed } from "./speed.ts";
 
 export interface ChatState {
   readonly current: Conversation;
-  /** Newest first; the one at hand as it was last kept. */
+  /** All conversations as last saved, the current one included, the newest first. */
   readonly others: readonly Conversation[];
   readonly isAnswering: boolean;
-  /** Tokens of the prompt that are in the cache, while it is read. */
+  /** While the prompt is read: tokens that are in the cache already, and all tokens. */
   readonly prefill: { readonly done: number; readonly total: number } | null;
-  /** Said once: that conversations are not kept. */
+  /** A message that is shown once, when conversations cannot be saved. */
   readonly notice: string;
 }
 
@@ -39,7 +39,7 @@ export const chatStore = createStore<ChatState>({
   notice: "",
 });
 
-/** Between two looks at what is written. */
+/** Time between two updates of the text that is shown. */
 const SHOW_INTERVAL_MS = 40;
 
 let db: ConversationDb | null = null;
@@ -49,7 +49,7 @@ let noted = "";
 
 const patch = (change: Partial<ChatState>): void => chatStore.update((state) => ({ ...state, ...change }));
 
-/** Everything that is shown of a conversation goes through here, and is kept. */
+/** Shows a conversation and saves it; every change goes through here. */
 function show(conversation: Conversation, now = false): void {
   const { others } = chatStore.get();
   const isKept = conversation.messages.length > 0;
@@ -61,14 +61,14 @@ function show(conversation: Conversation, now = false): void {
   noteCurrent(conversation.id);
 }
 
-/** The one to be shown after a reload. */
+/** Remembers which conversation to show after a reload. */
 function noteCurrent(id: string): void {
   if (id === noted) return;
   noted = id;
   save("conversation", id);
 }
 
-/** Opens the database, takes up what a reload interrupted. */
+/** Opens the database and continues after a reload that interrupted an answer. */
 export async function openChats(): Promise<void> {
   db = await openConversationDb();
   keeper = new Keeper(db, (error) =>
@@ -76,7 +76,7 @@ export async function openChats(): Promise<void> {
   );
   if (!db.isLasting) patch({ notice: "This browser does not keep data for the page: conversations end with the tab." });
   await keeper.recover();
-  const kept = (await db.all()).map((c) => settle(c, "The page was reloaded while this answer was written."));
+  const kept = (await db.all()).map((c) => markInterrupted(c, "The page was reloaded while this answer was written."));
   const last = readSaved("conversation", (value): value is string => typeof value === "string");
   const current = kept.find(({ id }) => id === last);
   patch({ others: kept, ...(current && { current }) });
@@ -114,7 +114,7 @@ export function stopAnswer(): void {
   answering?.abort();
 }
 
-/** title: of a conversation that begins; by default the beginning of the text */
+/** title: for a new conversation; by default the beginning of the text */
 export const sendMessage = (text: string, title?: string): Promise<void> =>
   answer(ask({ ...chatStore.get().current, system: settingsStore.get().system }, text, Date.now(), title));
 
@@ -123,7 +123,7 @@ export const editMessage = (messageId: string, text: string): Promise<void> =>
 
 export const answerAgain = (messageId: string): Promise<void> => answer(regenerate(chatStore.get().current, messageId));
 
-/** The messages of a cache that was restored become the conversation at hand. */
+/** Makes the messages of a restored cache the current conversation. */
 export function adoptRestored(id: string, { messages, system, cache }: Restored): void {
   const first = messages.find(({ role }) => role === "user");
   const restored = messages.map(({ role, text }) => ({ id: newId(), role, text }));
@@ -141,7 +141,7 @@ async function answer(conversation: Conversation): Promise<void> {
   let at = conversation;
   const change = (update: Parameters<typeof changeAnswer>[2], now = false): void => {
     at = changeAnswer(at, last.id, update);
-    // Another conversation may have been opened; this one is kept all the same.
+    // The user may have opened another conversation; this one is saved in any case.
     if (chatStore.get().current.id === at.id) show(at, now);
     else keeper?.keep(at, true);
   };
@@ -149,7 +149,7 @@ async function answer(conversation: Conversation): Promise<void> {
   patch({ isAnswering: true, prefill: null });
   resetSpeed();
   let text = "";
-  // Tokens may come faster than pages are laid out; what came since the last look is shown at once.
+  // Tokens may arrive faster than the page can be laid out, so all that arrived since the last update are shown together.
   let timer: ReturnType<typeof setTimeout> | null = null;
   const showText = (): void => {
     if (timer !== null) clearTimeout(timer);

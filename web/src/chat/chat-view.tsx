@@ -1,4 +1,4 @@
-/** @file The conversation at hand and where the next message is written. */
+/** @file The view of the current conversation, with the field for the next message. */
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { dismissError, engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -9,7 +9,7 @@ import { LoadStatus } from "./load-status.tsx";
 import { MessageItem } from "./message-item.tsx";
 import { Welcome } from "./welcome.tsx";
 
-/** Nearer to the end than this, the view follows what is written. */
+/** When the view is scrolled to within this distance of the end, it follows the text being written. */
 const FOLLOW_PX = 80;
 
 export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void }) {
@@ -52,7 +52,7 @@ export function ChatView({ onChooseModel }: { readonly onChooseModel: () => void
         <EngineProblem onChooseModel={onChooseModel} />
         <LoadStatus />
         <Composer />
-        {/* Whole answers only: single tokens would drown everything else. */}
+        {/* Announces whole answers only: single tokens would drown everything else. */}
         <p class="visually-hidden" role="status">
           {isAnswering ? "Answering" : last?.role === "assistant" ? last.text : ""}
         </p>

@@ -1,4 +1,4 @@
-/** @file Where the next message is written. Enter sends, Shift+Enter breaks the line, Escape stops an answer. */
+/** @file The field for the next message. Enter sends, Shift+Enter breaks the line, Escape stops an answer. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -7,10 +7,10 @@ import { createStore, useStore } from "../ui/store.ts";
 import { chatStore, sendMessage, stopAnswer } from "./chat-store.ts";
 
 const isText = (value: unknown): value is string => typeof value === "string";
-/** What is written and not sent, kept over a reload. */
+/** The text that is not sent yet. It survives a reload. */
 export const draftStore = createStore(readSaved("draft", isText) ?? "");
 
-/** Grows with its text up to a third of the window (styles/chat.css). */
+/** The field grows with its text, up to a third of the window (styles/chat.css). */
 function growToText(element: HTMLTextAreaElement | null): void {
   if (!element) return;
   element.style.height = "auto";
@@ -25,7 +25,7 @@ export function Composer() {
   const [isComposing, setIsComposing] = useState(false);
   useEffect(() => growToText(input.current), [draft]);
   useEffect(() => {
-    // A keyboard that jumps up on a phone would hide the page.
+    // On a phone, focusing would open the keyboard over the page.
     if (matchMedia("(pointer: fine)").matches) input.current?.focus();
   }, [current.id]);
   const write = (text: string): void => {
@@ -34,7 +34,7 @@ export function Composer() {
   };
   const canSend = status === "ready" && !isAnswering && draft.trim() !== "";
   const send = (): void => {
-    // Enter may come before what was typed just before it is rendered.
+    // Enter may come before the last keystroke is rendered, so the text is taken from the store.
     const text = draftStore.get().trim();
     if (status !== "ready" || isAnswering || text === "") return;
     write("");
@@ -67,7 +67,7 @@ export function Composer() {
           send();
         }}
       />
-      {/* One button, so that the focus stays on it. */}
+      {/* Send and stop are one button, so that it keeps the focus. */}
       <button
         type={isAnswering ? "button" : "submit"}
         class="send-button"

@@ -1,4 +1,4 @@
-/** @file Conversations in IndexedDB. Where that is forbidden they last as long as the page, and the page says so. */
+/** @file Stores conversations in IndexedDB. Where that is forbidden they are lost with the page, and the page says so. */
 import { isRecord } from "../ui/saved.ts";
 import type { Conversation } from "./conversation.ts";
 
@@ -8,7 +8,7 @@ const STORE = "conversations";
 
 export interface ConversationDb {
   readonly isLasting: boolean;
-  /** Newest first. */
+  /** The newest first. */
   all(): Promise<Conversation[]>;
   put(conversation: Conversation): Promise<void>;
   delete(id: string): Promise<void>;

@@ -3,10 +3,10 @@ import {
   ask,
   changeAnswer,
   edit,
+  markInterrupted,
   newConversation,
   promptOf,
   regenerate,
-  settle,
   titleFrom,
   UNTITLED,
 } from "./conversation.ts";
@@ -71,12 +71,12 @@ describe("a conversation", () => {
   it("after a reload keeps what was said and says that it was interrupted", () => {
     const asked = ask(newConversation(), "Go on");
     const half = changeAnswer(asked, asked.messages[1]!.id, { text: "Once upon" });
-    expect(settle(half, "reloaded").messages[1]).toMatchObject({
+    expect(markInterrupted(half, "reloaded").messages[1]).toMatchObject({
       text: "Once upon",
       state: "interrupted",
       problem: "reloaded",
     });
-    expect(settle(twoTurns(), "reloaded").messages.map(({ state }) => state)).toEqual([
+    expect(markInterrupted(twoTurns(), "reloaded").messages.map(({ state }) => state)).toEqual([
       undefined,
       "done",
       undefined,

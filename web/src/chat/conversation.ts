@@ -1,9 +1,9 @@
-/** @file A conversation as data, and what can be done to one. No side effects. */
+/** @file A conversation as data, and pure functions that change one. */
 import type { ChatMessage } from "turboquant";
 
 /**
- * - `streaming`: being written · `done`: ended by itself · `cut`: at the limit of tokens · `stopped`: by the user
- * - `interrupted`: by a reload, a lost device or a broken connection; what was said is kept
+ * - `streaming`: being written · `done`: ended by itself · `cut`: ended at the limit of tokens · `stopped`: ended by the user
+ * - `interrupted`: by a reload, a lost device or a broken connection; the text so far is kept
  */
 export type AnswerState = "streaming" | "done" | "cut" | "stopped" | "interrupted";
 
@@ -20,10 +20,10 @@ export interface Message {
   readonly id: string;
   readonly role: "user" | "assistant";
   readonly text: string;
-  /** Of answers. */
+  /** Only in answers. */
   readonly state?: AnswerState;
   readonly figures?: AnswerFigures;
-  /** Why it was interrupted. */
+  /** The reason for an interruption. */
   readonly problem?: string;
 }
 
@@ -38,7 +38,7 @@ export interface Conversation {
 const TITLE_LENGTH = 48;
 export const UNTITLED = "New conversation";
 
-/** randomUUID exists in secure contexts only, and a page served over a plain network is none. */
+/** A random id. `randomUUID` exists only in secure contexts, and a page served over plain HTTP is not one. */
 export const newId = (): string =>
   Array.from(crypto.getRandomValues(new Uint32Array(3)), (n) => n.toString(36)).join("");
 
@@ -53,7 +53,7 @@ export function titleFrom(text: string): string {
   return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), TITLE_LENGTH / 2))}…`;
 }
 
-/** Appends what the user says and an empty answer to it. */
+/** Appends a user message and an empty answer. */
 export function ask(conversation: Conversation, text: string, now = Date.now(), name = titleFrom(text)): Conversation {
   const messages: Message[] = [
     ...conversation.messages,
@@ -64,7 +64,7 @@ export function ask(conversation: Conversation, text: string, now = Date.now(), 
   return { ...conversation, title, messages, updatedAt: now };
 }
 
-/** Says a user's message differently: everything after it goes, and an empty answer follows. */
+/** Replaces the text of a user message, removes everything after it, and appends an empty answer. */
 export function edit(conversation: Conversation, messageId: string, text: string, now = Date.now()): Conversation {
   const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "user");
   if (at < 0) return conversation;
@@ -72,7 +72,7 @@ export function edit(conversation: Conversation, messageId: string, text: string
   return ask(at === 0 ? { ...before, title: UNTITLED } : before, text, now);
 }
 
-/** Answers again: the answer and everything after it go. */
+/** Removes the answer and everything after it, and appends an empty answer. */
 export function regenerate(conversation: Conversation, messageId: string, now = Date.now()): Conversation {
   const at = conversation.messages.findIndex(({ id, role }) => id === messageId && role === "assistant");
   const question = conversation.messages[at - 1];
@@ -92,8 +92,8 @@ export function changeAnswer(conversation: Conversation, messageId: string, chan
   };
 }
 
-/** After a reload nothing streams any more. */
-export function settle(conversation: Conversation, problem: string): Conversation {
+/** Marks answers as interrupted that were streaming when the page was reloaded. */
+export function markInterrupted(conversation: Conversation, problem: string): Conversation {
   return {
     ...conversation,
     messages: conversation.messages.map((message) =>
@@ -102,7 +102,7 @@ export function settle(conversation: Conversation, problem: string): Conversatio
   };
 }
 
-/** What the model is asked: everything but the answer that is to come. Empty answers were never given. */
+/** The messages for the model: all except the answer to come, and without empty answers. */
 export function promptOf({ system, messages }: Conversation): ChatMessage[] {
   const said = messages.filter(({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""));
   return [

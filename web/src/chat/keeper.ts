@@ -1,8 +1,8 @@
 /**
- * @file Keeps the conversation at hand while it grows.
+ * @file Saves the current conversation while it grows.
  *
- * Writes go to the database a few times a second. A page that is closed or reloaded cannot wait for one, so what is not yet
- * written goes to localStorage, which answers at once, and from there to the database the next time.
+ * It is written to the database a few times a second. A page that is being closed cannot wait for the database, so unsaved
+ * changes go to localStorage, which is synchronous, and from there to the database on the next visit.
  */
 import { isRecord, readSaved, save } from "../ui/saved.ts";
 import type { Conversation } from "./conversation.ts";
@@ -22,7 +22,7 @@ export class Keeper {
     this.#onError = onError;
   }
 
-  /** Soon, or at once. */
+  /** Saves a conversation soon, or at once. */
   keep(conversation: Conversation, now = false): void {
     if (this.#waiting && this.#waiting.id !== conversation.id) this.#write();
     this.#waiting = conversation;
@@ -30,17 +30,17 @@ export class Keeper {
     else this.#timer ??= setTimeout(() => this.#write(), WRITE_INTERVAL_MS);
   }
 
-  /** The page goes away. */
+  /** Called when the page is about to close. */
   leave(): void {
     if (this.#waiting) save(LEFTOVER, this.#waiting);
   }
 
-  /** Forgets what waits of a conversation that is deleted. */
+  /** Drops unsaved changes of a conversation that is deleted. */
   drop(id: string): void {
     if (this.#waiting?.id === id) this.#waiting = null;
   }
 
-  /** What a page left behind goes to the database. */
+  /** Writes to the database what an earlier page left in localStorage. */
   async recover(): Promise<void> {
     const isLeftover = (value: unknown): value is Conversation => isRecord(value) && Array.isArray(value["messages"]);
     const left = readSaved(LEFTOVER, isLeftover);

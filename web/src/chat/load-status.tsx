@@ -1,4 +1,4 @@
-/** @file How far a model is loaded. */
+/** @file Shows the progress of loading a model. */
 import { cancelLoading, engineStore } from "../engine/engine-store.ts";
 import type { LoadProgress } from "../engine/protocol.ts";
 import { formatBytes } from "../ui/format.ts";

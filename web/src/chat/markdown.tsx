@@ -1,4 +1,4 @@
-/** @file The markdown that models write: paragraphs, headings, lists, code, emphasis. Elements only, never HTML from the text. */
+/** @file Renders the markdown that models write: paragraphs, headings, lists, code, emphasis. The text becomes elements, never HTML. */
 import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 
@@ -12,7 +12,7 @@ const FENCE = /^\s*```/;
 const HEADING = /^#{1,6}\s+(.*)$/;
 const ITEM = /^\s*(?:([-*+])|\d{1,3}[.)])\s+(.*)$/;
 
-/** A fence that is not closed yet holds all that follows: text comes token by token. */
+/** Text arrives token by token, so a code fence without an end contains everything after it. */
 export function parseBlocks(text: string): Block[] {
   const blocks: Block[] = [];
   let paragraph: string[] = [];
@@ -87,7 +87,7 @@ function BlockView({ block }: { readonly block: Block }) {
 }
 
 export function Markdown({ text }: { readonly text: string }) {
-  // The same elements again are not looked at again: only the answer that grows is.
+  // Only the answer that grows is parsed again.
   return useMemo(() => <Blocks text={text} />, [text]);
 }
 

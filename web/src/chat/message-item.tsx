@@ -1,4 +1,4 @@
-/** @file One message, and what can be done with it. */
+/** @file One message with its buttons. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { formatCount, formatRate, formatSeconds } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
@@ -8,7 +8,7 @@ import { Markdown } from "./markdown.tsx";
 
 interface MessageItemProps {
   readonly message: Message;
-  /** No answer is being written. */
+  /** False while an answer is being written. */
   readonly canChange: boolean;
   readonly prefill: { readonly done: number; readonly total: number } | null;
 }
@@ -21,7 +21,7 @@ export function MessageItem({ message, canChange, prefill }: MessageItemProps) {
   );
 }
 
-/** A long message is folded: a story is pasted to be asked about, not to be read again. */
+/** Longer messages are folded: a long text is pasted to ask about it, not to read it again. */
 const FOLD_LENGTH = 900;
 
 function UserMessage({ message, canChange }: Omit<MessageItemProps, "prefill">) {
@@ -148,7 +148,7 @@ function Waiting({ prefill }: Pick<MessageItemProps, "prefill">) {
   );
 }
 
-/** How long a "copied" stays. */
+/** How long "copied" is shown. */
 const COPIED_MS = 1500;
 
 function CopyButton({ text }: { readonly text: string }) {
@@ -158,7 +158,7 @@ function CopyButton({ text }: { readonly text: string }) {
     setIsCopied(true);
     setTimeout(() => setIsCopied(false), COPIED_MS);
   };
-  // Plain http has no clipboard.
+  // Pages served over plain HTTP have no clipboard.
   if (!navigator.clipboard) return null;
   return (
     <button

@@ -1,13 +1,13 @@
-/** @file How answers are sampled; remembered. */
+/** @file Settings of sampling. They survive a reload. */
 import type { Sampling } from "../engine/protocol.ts";
 import { isRecord, readSaved, save } from "../ui/saved.ts";
 import { createStore } from "../ui/store.ts";
 
 export interface Settings {
   readonly maxNewTokens: number;
-  /** Null: as the model's generation_config.json says. */
+  /** null: the default in the model's generation_config.json. */
   readonly temperature: number | null;
-  /** Null: another one for each answer. */
+  /** null: a random one for each answer. */
   readonly seed: number | null;
   readonly system: string;
 }

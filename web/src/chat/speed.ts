@@ -1,18 +1,18 @@
-/** @file Tokens a second of the answer at hand, as they arrive. */
+/** @file The speed of the current answer in tokens per second, while it is generated. */
 import type { Timings } from "turboquant";
 import { createStore } from "../ui/store.ts";
 
 export interface Speed {
-  /** Tokens a second of each past interval, oldest first. */
+  /** Tokens per second in each past interval, oldest first. */
   readonly history: readonly number[];
-  /** The last interval's; after the answer the mean of the whole. */
+  /** Tokens per second in the last interval; after the answer, the mean of all of it. */
   readonly tokPerSec: number;
   readonly prefillTokPerSec: number;
   readonly ttftMs: number;
 }
 
 const NONE: Speed = { history: [], tokPerSec: 0, prefillTokPerSec: 0, ttftMs: 0 };
-/** Single tokens of a small model take milliseconds; their times say nothing. */
+/** Tokens of a small model take a few milliseconds each, so single tokens would give no useful speed. */
 const INTERVAL_MS = 200;
 const MOST_INTERVALS = 120;
 
@@ -25,7 +25,7 @@ export function resetSpeed(): void {
   speedStore.set(NONE);
 }
 
-/** tokens: of this answer so far · timings: at its end */
+/** tokens: number generated in this answer so far · timings: given at its end */
 export function noteSpeed(tokens: number, timings?: Timings, now = performance.now()): void {
   if (timings) {
     const { ttftMs, prefillTokPerSec, decodeTokPerSec } = timings;

@@ -1,5 +1,5 @@
-/** @file Things to say first, chosen for what the embedded models can do. */
-// Text only, and the same that `turboquant run` asks by default; nothing of the command line comes along.
+/** @file Suggestions for a first message, chosen for what the embedded models can do. */
+// default-prompt.ts contains nothing but this text, so the import brings no code of the command line into the page.
 import { DEFAULT_PROMPT } from "../../../src/cli/default-prompt.ts";
 
 export interface Starter {

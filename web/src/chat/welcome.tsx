@@ -1,4 +1,4 @@
-/** @file Before the first message: what this is, and something to say. */
+/** @file Shown before the first message: what this page is, and suggestions. */
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";

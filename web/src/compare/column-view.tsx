@@ -1,10 +1,10 @@
-/** @file One format's answer, where it leaves the reference, and what its cache took. */
+/** @file The column of one format: its answer, where it differs from the reference, and the size of its cache. */
 import { comparedSize, formatBytes, formatCount, formatRate } from "../ui/format.ts";
 import { type Column, firstDifference, partsOf } from "./columns.ts";
 
 interface ColumnViewProps {
   readonly column: Column;
-  /** Null for the reference itself. */
+  /** null in the column of the reference itself. */
   readonly reference: Column | null;
 }
 

@@ -1,4 +1,4 @@
-/** @file Columns of a comparison as data: tokens as they come, and the first that differs from the first column's. */
+/** @file Columns of a comparison as data: tokens as they arrive, and the first that differs from the first column's. */
 import type { CompareEvent, CompareResult } from "../engine/protocol.ts";
 
 export interface Token {
@@ -28,8 +28,8 @@ export function withEvent(columns: readonly Column[], event: CompareEvent): Colu
 }
 
 /**
- * Index of the first token that is not the reference's, as far as both have come; the shorter one's end counts when it has
- * ended. Null while they agree.
+ * Index of the first token that differs from the reference's, as far as both have come. Once the shorter one has ended, its end
+ * counts as a difference. null while they agree.
  */
 export function firstDifference(reference: Column, column: Column): number | null {
   const [a, b] = [reference.tokens, column.tokens];
@@ -39,7 +39,7 @@ export function firstDifference(reference: Column, column: Column): number | nul
   return a.length !== b.length && shorter.result ? common : null;
 }
 
-/** Text in three parts: what agrees, the token that differs, the rest. */
+/** The text in three parts: equal tokens, the token that differs, the rest. */
 export function partsOf({ tokens }: Column, difference: number | null): readonly [string, string, string] {
   const text = (from: number, to?: number): string =>
     tokens

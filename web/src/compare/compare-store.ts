@@ -1,11 +1,11 @@
-/** @file A comparison: what is compared, how far it is. It outlives the view, so that one can look elsewhere meanwhile. */
+/** @file The store of a comparison. It outlives the view, so the user can look at other views in the meantime. */
 import { DEFAULT_PROMPT } from "../../../src/cli/default-prompt.ts";
 import { plainError, recoverEngine, tabEngine } from "../engine/engine-store.ts";
 import type { CompareEvent } from "../engine/protocol.ts";
 import { createStore } from "../ui/store.ts";
 import { type Column, emptyColumn, withEvent } from "./columns.ts";
 
-/** The beginning of the story without its codes, to be continued. */
+/** The beginning of the default prompt's story, without the secret codes, for the model to continue. */
 const BEGINNING = DEFAULT_PROMPT.split("\n")
   .filter((line) => !line.startsWith("The secret code"))
   .slice(0, 5)
@@ -50,7 +50,7 @@ export async function startComparison(): Promise<void> {
   if (!engine || isRunning) return;
   running = new AbortController();
   changeComparison({ isRunning: true, problem: "", columns: formats.map(emptyColumn) });
-  // Tokens of a small model come in thousands a second; a frame shows all that came before it.
+  // A small model makes thousands of tokens a second, so they are shown frame by frame.
   let events: CompareEvent[] = [];
   const flush = (): void => {
     const { columns } = comparisonStore.get();

@@ -1,4 +1,4 @@
-/** @file One prompt under two or three cache formats at once, greedy, with the first token that differs marked. */
+/** @file Answers one prompt greedily under two or three cache formats at once, and marks the first token that differs. */
 import { engineStore } from "../engine/engine-store.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";

@@ -1,12 +1,12 @@
-/** @file Bytes of a sequence beside what f16 would take, both as allocated. */
+/** @file Bytes of a sequence compared with f16, both as allocated. */
 import { allocatedBytes, type KvSpec, type LLM, parseKvSpec } from "turboquant";
 import { type Sequence, segmentsOf } from "turboquant/cache";
 import type { CacheState } from "./protocol.ts";
 
 const F16 = parseKvSpec("f16");
-/** Where a format begins to save is looked for on this grid: exact pages hold as many tokens. */
+/** Step of the search for the length at which a format begins to save: a 16-bit page has this many tokens. */
 const GRID_TOKENS = 16;
-/** A format that has not begun to save by then is one of floats. */
+/** A format that does not save by this length stores floats. */
 const LAST_TOKENS = 2048;
 
 export function cacheState(llm: LLM, sequence: Sequence): Omit<CacheState, "shelf"> {
@@ -18,7 +18,7 @@ export function cacheState(llm: LLM, sequence: Sequence): Omit<CacheState, "shel
   };
 }
 
-/** First length, rounded to 16 tokens, from which on a cache in this format is smaller than one in f16; null for none. */
+/** The first length, in steps of 16 tokens, from which on a cache in this format is smaller than in f16; null when it never is. */
 export function savesFrom(config: LLM["config"], kv: KvSpec, contextLength: number): number | null {
   let first: number | null = null;
   for (let tokens = GRID_TOKENS; tokens <= Math.min(LAST_TOKENS, contextLength); tokens += GRID_TOKENS) {

@@ -1,4 +1,4 @@
-/** @file Which engine the page uses: chosen by the user, remembered, and found again on the next visit. */
+/** @file Which engine the page uses: chosen by the user, saved, and restored on the next visit. */
 import { isRecord, readSaved, save } from "../ui/saved.ts";
 import { type BackendChoice, type ListedFile, type ModelRef, WEIGHT_CHOICES, type WeightChoice } from "./protocol.ts";
 import { listServerModels, type ServerAddress } from "./server-engine.ts";
@@ -27,7 +27,7 @@ export interface EmbeddedModel {
   readonly files: readonly ListedFile[];
 }
 
-/** What is written down: names only. A picked folder cannot be opened again without its user, an API key is not kept. */
+/** What is saved of a choice: names only. A picked folder cannot be opened again without the user, and API keys are not stored. */
 interface Remembered {
   readonly where: "tab" | "server";
   readonly model: string;
@@ -59,8 +59,8 @@ export function rememberChoice(choice: EngineChoice): void {
 }
 
 /**
- * The engine of the last visit if it can still be had; on a first visit the model of the server that the page comes from,
- * where there is one, else the first embedded model. Null when there is none.
+ * The engine of the last visit if it is still available. On a first visit: the model of the server that the page comes from, if
+ * any, otherwise the first embedded model. null when there is none.
  */
 export async function firstChoice(models: readonly EmbeddedModel[]): Promise<EngineChoice | null> {
   const last = readSaved("engine", isRemembered);
@@ -79,7 +79,7 @@ export async function firstChoice(models: readonly EmbeddedModel[]): Promise<Eng
   return model ? { where: "tab", model: { kind: "embedded", ...model }, ...settings } : null;
 }
 
-/** checkpoints/index.json beside the page; empty where only a server's models are offered. */
+/** Reads checkpoints/index.json beside the page; empty where only the models of a server are offered. */
 export async function listEmbeddedModels(): Promise<EmbeddedModel[]> {
   const response = await fetch(new URL("checkpoints/index.json", document.baseURI)).catch(() => null);
   const list: unknown = response?.ok ? await response.json().catch(() => null) : null;

@@ -1,4 +1,4 @@
-/** @file The engine at hand: loading it, changing its cache format, noticing that it is gone. */
+/** @file The store of the current engine: loads it, changes its cache format, and notices when it is lost. */
 import { createStore } from "../ui/store.ts";
 import type { Engine } from "./engine.ts";
 import { type EngineChoice, rememberChoice } from "./engine-choice.ts";
@@ -8,14 +8,14 @@ import { listServerModels, ServerEngine } from "./server-engine.ts";
 import { TabEngine } from "./tab-engine.ts";
 
 export interface EngineState {
-  /** `lost`: the device went away; it is being loaded again. */
+  /** `lost`: the GPU device was lost, and the engine is being loaded again. */
   readonly status: "none" | "loading" | "ready" | "failed" | "lost";
   readonly choice: EngineChoice | null;
   readonly engine: Engine | null;
   readonly info: ModelInfo | null;
   readonly progress: LoadProgress | null;
   readonly error: PlainError | null;
-  /** Of the conversation at hand. */
+  /** Cache of the current conversation. */
   readonly cache: CacheState | null;
 }
 
@@ -53,7 +53,7 @@ async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> 
   );
 }
 
-/** Replaces the engine. A load in progress is given up. Never rejects: what went wrong is in the store. */
+/** Replaces the engine and cancels a load in progress. Never rejects: errors go into the store. */
 export async function loadEngine(choice: EngineChoice, status: "loading" | "lost" = "loading"): Promise<void> {
   loading?.abort();
   const own = new AbortController();
@@ -86,7 +86,10 @@ export function cancelLoading(): void {
   patch({ status: "none", progress: null });
 }
 
-/** The same weights in another format; only an engine in the tab can. @throws EngineError — not a format */
+/**
+ * Changes the cache format with the same weights, which only an engine in the tab can do.
+ * @throws EngineError — not a format
+ */
 export async function changeKv(kv: string): Promise<void> {
   const { engine, choice } = engineStore.get();
   if (!(engine instanceof TabEngine) || choice?.where !== "tab") return;
@@ -100,8 +103,8 @@ export const setCache = (cache: CacheState | null): void => patch({ cache });
 export const dismissError = (): void => patch({ error: null });
 
 /**
- * A device that was lost takes its worker with it: everything is loaded anew, on the CPU when the GPU does not come back.
- * The conversation is on the page and its cache is computed again.
+ * Loads the engine again after its GPU device was lost, which ends its worker; on the CPU if the GPU does not come back. The
+ * page still has the conversation, and its cache is computed again.
  */
 export async function recoverEngine(error: PlainError): Promise<void> {
   const { choice } = engineStore.get();

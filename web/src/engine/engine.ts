@@ -1,4 +1,4 @@
-/** @file What the page asks of an engine, in the tab or behind a server. */
+/** @file The interface of an engine, in this tab or behind a server. */
 import type { ChatEvent, ChatRequest, ChatResult, ModelInfo } from "./protocol.ts";
 
 export interface ChatOptions {

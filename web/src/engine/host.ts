@@ -1,4 +1,4 @@
-/** @file The engine inside its worker: one model, the caches of recent conversations. */
+/** @file The engine inside its worker: one model, and the caches of recent conversations. */
 import { LLM, TurboQuantError } from "turboquant";
 import { cacheState, savesFrom } from "./cache-state.ts";
 import { openModel } from "./open-model.ts";
@@ -18,13 +18,13 @@ import { runComparison } from "./run-comparison.ts";
 import { SessionShelf } from "./session-shelf.ts";
 import { transcriptOf } from "./transcript.ts";
 
-/** A look at the cache in this many milliseconds while tokens come. */
+/** Time between two reports of the cache while tokens are generated. */
 const CACHE_INTERVAL_MS = 120;
 
 export class Host {
-  /** With the weights. */
+  /** The model that owns the weights. */
   #owner: LLM | null = null;
-  /** The same weights in the format that was last chosen. */
+  /** The same weights in the format that was chosen last. */
   #llm: LLM | null = null;
   #shelf: SessionShelf | null = null;
 
@@ -45,7 +45,10 @@ export class Host {
     return this.#info();
   }
 
-  /** Conversations in memory are in the old format; they are computed again when they go on. */
+  /**
+   * Changes the cache format. The caches of all conversations are in the old format, so they are dropped and computed again
+   * when needed.
+   */
   async setKv(kv: string): Promise<ModelInfo> {
     const owner = this.#require(this.#owner);
     const next = await owner.withKv(kv);
@@ -106,7 +109,7 @@ export class Host {
     return null;
   }
 
-  /** A base model has no template: it continues what was said. */
+  /** Encodes the prompt. A base model has no template, so it continues the text of the messages. */
   async #encode({ messages }: ChatRequest, llm: LLM): Promise<number[]> {
     if (llm.tokenizer.chatTemplate) return llm.encodeChat(messages);
     return llm.tokenizer.encode(messages.map(({ content }) => content ?? "").join(""));
@@ -143,7 +146,7 @@ export class Host {
 
   async #unload(): Promise<void> {
     const [owner, llm] = [this.#owner, this.#llm];
-    // Forgotten first: after the loss of a device even giving back may fail.
+    // The fields are cleared first, because disposing may fail after the device was lost.
     this.#owner = this.#llm = null;
     const shelf = this.#shelf;
     this.#shelf = null;

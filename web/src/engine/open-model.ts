@@ -1,4 +1,4 @@
-/** @file The files of a model: embedded ones kept by the browser for offline use, picked ones read where they lie. */
+/** @file Opens the files of a model. Embedded models are stored by the browser for offline use; picked files are read from disk. */
 import type { FileSource } from "turboquant";
 import { TurboQuantError } from "turboquant";
 import { BlobSource } from "turboquant/formats";
@@ -21,7 +21,7 @@ export async function openModel(
       const blobs = new Map<string, Blob>();
       let before = 0;
       for (const file of model.files) {
-        // A model of another size under the same name is another model.
+        // The size is part of the URL, so that a changed file of the same name is fetched again.
         const url = new URL(`checkpoints/${model.name}/${file.name}?bytes=${file.bytes}`, baseUrl).href;
         const report = (bytes: number): void =>
           onProgress({ phase: "download", item: file.name, done: before + bytes, total });
@@ -33,7 +33,10 @@ export async function openModel(
   }
 }
 
-/** From the browser's cache, else from the network into it. Without a cache (plain http) from the network each time. */
+/**
+ * Reads a URL from the browser's cache, or else from the network into the cache. Without a cache (plain HTTP) it always uses
+ * the network.
+ */
 async function fetchOnce(url: string, onBytes: (bytes: number) => void, signal: AbortSignal): Promise<Blob> {
   const cache = await globalThis.caches?.open(CACHE_NAME).catch(() => undefined);
   const kept = await cache?.match(url);
@@ -49,7 +52,7 @@ async function fetchOnce(url: string, onBytes: (bytes: number) => void, signal: 
     );
   }
   const blob = await collectBody(response, onBytes);
-  // Without room the model still runs; it is fetched again next time.
+  // If storing fails for lack of space, the model still runs and is fetched again the next time.
   await cache?.put(url, new Response(blob)).catch(() => {});
   return blob;
 }

@@ -1,24 +1,24 @@
-/** @file What the page and the engine's worker say to each other. Everything here survives `postMessage`. */
+/** @file The messages between the page and the engine's worker. All of them can be sent by `postMessage`. */
 import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage, WeightType } from "turboquant";
 import type { LayerSegments } from "turboquant/cache";
 
-/** A file of an embedded model, as checkpoints/index.json lists it. */
+/** A file of an embedded model, as in checkpoints/index.json. */
 export interface ListedFile {
   readonly name: string;
   readonly bytes: number;
 }
 
-/** Where weights come from. */
+/** Where the weights come from. */
 export type ModelRef =
   | { readonly kind: "embedded"; readonly name: string; readonly files: readonly ListedFile[] }
-  /** A URL prefix or a hub id. */
+  /** ref: a URL prefix or a hub id. */
   | { readonly kind: "url"; readonly ref: string }
   | { readonly kind: "folder"; readonly name: string; readonly files: readonly (readonly [string, File])[] };
 
 export type BackendChoice = "auto" | "webgpu" | "wasm";
 /**
- * How weights are kept: as stored, or in fewer bits. A test compares it with the engine's registry, which stays out of the
- * page's own script.
+ * Formats that weights can be kept in: as stored, or with fewer bits. A test compares them with the engine's registry, which
+ * would make the page's own script larger.
  */
 export const WEIGHT_CHOICES = ["auto", "q8", "q4"] as const satisfies readonly ("auto" | WeightType)[];
 export type WeightChoice = (typeof WEIGHT_CHOICES)[number];
@@ -28,33 +28,33 @@ export interface LoadRequest {
   readonly kv: string;
   readonly backend: BackendChoice;
   readonly weights: WeightChoice;
-  /** Absolute URL of the page's folder; a worker's own is that of its script. */
+  /** Absolute URL of the page's folder. A worker would resolve relative URLs against its script. */
   readonly baseUrl: string;
 }
 
 export interface ModelInfo {
   readonly name: string;
   readonly kv: string;
-  /** `wasm, 2 threads, …` in the backend's words. */
+  /** The backend's description of itself, e.g. `wasm, 2 threads, …`. */
   readonly backend: string;
   readonly backendName: "reference" | "wasm" | "webgpu" | "server";
-  /** What `auto` chose and why; empty where a backend was named. */
+  /** What `auto` chose and why; empty when a backend was named. */
   readonly backendChoice: string;
   readonly numLayers: number;
   readonly contextLength: number;
   readonly hasChatTemplate: boolean;
-  /** Tokens from which on this format takes less than f16; null when it never does within the context. */
+  /** Number of tokens from which on this format takes less than f16; null when it never does within the context. */
   readonly savesFrom: number | null;
 }
 
-/** The cache of one conversation, from the pages that are allocated. */
+/** The cache of one conversation, computed from the allocated pages. */
 export interface CacheState {
   readonly tokens: number;
   readonly numBytes: number;
-  /** Pages that the same tokens take in f16, asked of the same allocator. */
+  /** Bytes that the same allocator takes for as many tokens in f16. */
   readonly f16Bytes: number;
   readonly layers: readonly LayerSegments[];
-  /** Conversations whose cache is in this tab's memory, this one included, and the bytes of all; null for a server's. */
+  /** Number and total bytes of all caches in this tab, this one included; null for a server. */
   readonly shelf: { readonly sessions: number; readonly numBytes: number } | null;
 }
 
@@ -77,13 +77,13 @@ export interface ChatResult {
   readonly finishReason: FinishReason;
   readonly usage: Usage;
   readonly timings: Timings;
-  /** Null from a server that does not say. */
+  /** null when the server does not report it. */
   readonly cache: CacheState | null;
 }
 
 export interface CompareRequest {
   readonly prompt: string;
-  /** Continue the text as it stands, without the chat template. */
+  /** Continue the text as it is, without the chat template. */
   readonly isRaw: boolean;
   readonly formats: readonly string[];
   readonly maxNewTokens: number;
@@ -98,7 +98,7 @@ export interface CompareResult {
   readonly kv: string;
   readonly promptTokens: number;
   readonly finishReason: FinishReason;
-  /** Tokens after the first, over the time of this column's own steps. */
+  /** Tokens after the first, divided by the time of this column's own steps. */
   readonly decodeTokPerSec: number;
   readonly numBytes: number;
   readonly f16Bytes: number;
@@ -111,14 +111,14 @@ export interface Restored {
 }
 
 export interface LoadProgress {
-  /** What is happening, in words: `model.safetensors`. */
+  /** What is being done, e.g. `model.safetensors`. */
   readonly item: string;
   readonly phase: "download" | "load" | "compile";
   readonly done: number;
   readonly total: number;
 }
 
-/** Every call of the worker: its argument, the events it may send, its result. */
+/** Every call to the worker: its argument, the events it may send, its result. */
 export interface Calls {
   readonly load: { readonly argument: LoadRequest; readonly event: LoadProgress; readonly result: ModelInfo };
   readonly setKv: { readonly argument: string; readonly event: never; readonly result: ModelInfo };
@@ -139,7 +139,7 @@ export type ToWorker =
   | { readonly id: number; readonly call: CallName; readonly argument: unknown }
   | { readonly id: number; readonly abort: true };
 
-/** An error without its class: `postMessage` keeps no fields of subclasses. */
+/** An error as plain data, because `postMessage` drops the fields of subclasses. */
 export interface PlainError {
   readonly code: string;
   readonly message: string;

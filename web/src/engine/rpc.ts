@@ -1,10 +1,10 @@
-/** @file The page's end of the worker: calls as promises, with events and an AbortSignal. */
+/** @file The page's side of the worker protocol: calls as promises, with events and an AbortSignal. */
 import type { CallName, Calls, FromWorker, PlainError, ToWorker } from "./protocol.ts";
 
-/** An error of the engine as the page shows it. */
+/** An error of the engine, as the page shows it. */
 export class EngineError extends Error {
   override readonly name = "EngineError";
-  /** As `TurboQuantError.code`, or `aborted`. */
+  /** A code of `TurboQuantError`, or `aborted`. */
   readonly code: string;
 
   constructor({ code, message }: PlainError) {

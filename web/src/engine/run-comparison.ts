@@ -1,10 +1,10 @@
-/** @file One prompt through several cache formats of the same weights, token by token in turn. */
+/** @file Runs one prompt through several cache formats of the same weights, one token of each in turn. */
 import { allocatedBytes, type LLM, parseKvSpec, type Session } from "turboquant";
 import type { CompareEvent, CompareRequest } from "./protocol.ts";
 
 const F16 = parseKvSpec("f16");
 
-/** Greedy, so that only the cache can make a difference. */
+/** Sampling is greedy, so that only the cache can make a difference. */
 export async function runComparison(
   owner: LLM,
   { prompt, isRaw, formats, maxNewTokens }: CompareRequest,
@@ -38,7 +38,7 @@ export async function runComparison(
         const asked = performance.now();
         const { value, done } = await chunks.next();
         if (done) continue;
-        // Only its own steps count; the engine's clock also runs while the others have their turn.
+        // Only this column's own steps are timed; the engine's timings would include those of the others.
         if (entry.hasBegun) entry.decodeMs += performance.now() - asked;
         entry.hasBegun = true;
         if (value.token !== undefined) send({ type: "token", column, token: value.token, text: value.text });

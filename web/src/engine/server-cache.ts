@@ -1,8 +1,8 @@
-/** @file The cache of an answer as our server reports it (`return_kv_cache`), in the form that the panel shows. */
+/** @file Converts the cache report of our server (`return_kv_cache`) into the form that the panel shows. */
 import type { LayerSegments } from "turboquant/cache";
 import type { CacheState } from "./protocol.ts";
 
-/** `choices[].kv_cache`; from the network, so every field may be missing. */
+/** `choices[].kv_cache`. It comes from the network, so every field may be missing. */
 export interface WireCache {
   readonly tokens?: number;
   readonly bytes?: number;
@@ -10,7 +10,7 @@ export interface WireCache {
   readonly layers?: readonly Partial<LayerSegments>[];
 }
 
-/** Null for a report that is none: another server may use the name for something else. */
+/** null for anything that is not a report: another server may use the name differently. */
 export function serverCache(report: WireCache | null | undefined): CacheState | null {
   if (!report || !Array.isArray(report.layers) || report.layers.length === 0) return null;
   const { tokens, bytes, f16_bytes: f16Bytes } = report;

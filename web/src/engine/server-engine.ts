@@ -1,4 +1,4 @@
-/** @file A server's model through its OpenAI-compatible API: `GET /v1/models`, `POST /v1/chat/completions` with streaming. */
+/** @file A server's model over its OpenAI-compatible API: `GET /v1/models`, `POST /v1/chat/completions` with streaming. */
 import type { ChatOptions, Engine } from "./engine.ts";
 import type { CacheState, ChatRequest, ChatResult, ModelInfo, Sampling } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
@@ -6,12 +6,12 @@ import { serverCache, type WireCache } from "./server-cache.ts";
 import { readEvents } from "./sse.ts";
 
 export interface ServerAddress {
-  /** Without the `/v1`; empty for this page's own origin. */
+  /** Without the `/v1`; empty for the page's own origin. */
   readonly url: string;
   readonly apiKey?: string;
 }
 
-/** The fields of a streamed chunk that are read; servers other than ours leave most of them out. */
+/** The fields of a streamed chunk that we read; most servers other than ours leave some out. */
 interface Chunk {
   readonly choices?: readonly {
     readonly delta?: { readonly content?: string | null };
@@ -37,14 +37,14 @@ interface Listing {
   readonly meta?: { readonly n_layer?: number; readonly kv_cache?: string };
 }
 
-/** How long a server may take to say which models it has. */
+/** The longest time a server may take to list its models. */
 const LIST_TIMEOUT_MS = 4000;
 
 const base = ({ url }: ServerAddress): string => url.replace(/\/+$/, "").replace(/\/v1$/, "");
 const headersOf = ({ apiKey }: ServerAddress): Record<string, string> =>
   apiKey ? { Authorization: `Bearer ${apiKey}` } : {};
 
-/** @throws EngineError — nothing there, or nothing that speaks this API */
+/** @throws EngineError — no server, or one that does not speak this API */
 export async function listServerModels(address: ServerAddress): Promise<Listing[]> {
   const url = `${base(address)}/v1/models`;
   const response = await fetch(url, {
@@ -108,7 +108,7 @@ export class ServerEngine implements Engine {
         messages: request.messages,
         stream: true,
         stream_options: { include_usage: true },
-        // Our server names its format; others refuse fields that they do not know.
+        // `info.kv` shows that this is our server. Others may refuse fields that they do not know.
         ...(this.info.kv && { return_kv_cache: true }),
         ...samplingFields(request.sampling),
       }),
@@ -145,7 +145,7 @@ export class ServerEngine implements Engine {
       if (!signal.aborted) throw error instanceof EngineError ? error : lost(this.#address, error);
       finish = "aborted";
     }
-    // Of an answer that was stopped: as it was at the last report.
+    // When an answer was stopped, this is the cache of the last report.
     return { ...resultOf(last, { started, firstAt, pieces, finish: signal.aborted ? "aborted" : finish }), cache };
   }
 
@@ -177,7 +177,7 @@ interface Watch {
   readonly finish: string | null;
 }
 
-/** What the server says of its own work, else what was seen from here. */
+/** Usage and timings that the server reports, or else those measured here. */
 function resultOf({ usage, timings }: Chunk, { started, firstAt, pieces, finish }: Watch): Omit<ChatResult, "cache"> {
   const end = performance.now();
   const completionTokens = usage?.completion_tokens ?? pieces;

@@ -1,12 +1,12 @@
-/** @file Sessions of recent conversations, so that going back to one does not compute it again. */
+/** @file Keeps the sessions of recent conversations, so that returning to one does not compute its cache again. */
 import { type LLM, type Session, TurboQuantError } from "turboquant";
 
-/** Compressed caches are small, but a tab has little memory. */
-const MOST = 8;
+/** Number of sessions kept. Compressed caches are small, but a tab has little memory. */
+const MAX_SESSIONS = 8;
 
 export class SessionShelf {
   readonly #llm: LLM;
-  /** Least recently used first. */
+  /** The least recently used first. */
   readonly #sessions = new Map<string, Session>();
 
   constructor(llm: LLM) {
@@ -17,14 +17,14 @@ export class SessionShelf {
     return this.#sessions.size;
   }
 
-  /** The conversation's session, a new one if it has none; the longest unused one makes room. */
+  /** The conversation's session, or a new one. The least recently used one is dropped to make room. */
   take(conversation: string): Session {
     const session = this.#sessions.get(conversation) ?? this.#llm.createSession();
     this.put(conversation, session);
     return session;
   }
 
-  /** @throws TurboQuantError invalid_argument — nothing of it is in memory */
+  /** @throws TurboQuantError invalid_argument — the conversation has no session in memory */
   require(conversation: string): Session {
     const session = this.#sessions.get(conversation);
     if (session) return session;
@@ -40,7 +40,7 @@ export class SessionShelf {
     this.#sessions.delete(conversation);
     this.#sessions.set(conversation, session);
     for (const oldest of this.#sessions.keys()) {
-      if (this.#sessions.size <= MOST) break;
+      if (this.#sessions.size <= MAX_SESSIONS) break;
       this.drop(oldest);
     }
   }

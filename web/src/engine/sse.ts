@@ -1,6 +1,6 @@
-/** @file Server-sent events of a response body: the `data` of each, as it comes (WHATWG HTML 9.2). */
+/** @file Yields the `data` of each server-sent event in a response body as it arrives (WHATWG HTML 9.2). */
 
-/** Lines may be cut anywhere, inside a character too. */
+/** Network chunks may end anywhere, even inside a character. */
 export async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<string, void> {
   const decoder = new TextDecoder();
   const reader = body.getReader();
@@ -10,7 +10,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>)
     for (;;) {
       const { done, value } = await reader.read();
       rest += done ? decoder.decode() : decoder.decode(value, { stream: true });
-      // A carriage return at the end may be half of a line's end.
+      // A carriage return at the end may be the first half of a CRLF.
       const isWhole = done || !rest.endsWith("\r");
       const lines = (isWhole ? rest : rest.slice(0, -1)).split(/\r\n|\r|\n/);
       rest = (lines.pop() ?? "") + (isWhole ? "" : "\r");
@@ -20,7 +20,7 @@ export async function* readEvents(body: ReadableStream<Uint8Array<ArrayBuffer>>)
           data = [];
         } else if (line.startsWith("data:")) data.push(line.slice(line.startsWith("data: ") ? 6 : 5));
       }
-      // An event that no blank line ended is none.
+      // An event without a blank line after it is incomplete and is dropped.
       if (done) return;
     }
   } finally {

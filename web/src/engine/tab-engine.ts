@@ -1,4 +1,4 @@
-/** @file The engine in this tab: a worker of its own, on WebGPU or WASM. */
+/** @file The engine in this tab, running in a worker on WebGPU or WASM. */
 import type { ChatOptions, Engine } from "./engine.ts";
 import type {
   ChatRequest,
@@ -64,7 +64,7 @@ export class TabEngine implements Engine {
   }
 
   forget(conversation: string): void {
-    // Nothing waits for it, and an engine that is gone has nothing to free.
+    // The result is not needed, and an engine that has ended has nothing to free.
     this.#rpc.call("forget", conversation).catch(() => {});
   }
 

@@ -1,8 +1,8 @@
 /**
- * @file Messages of a saved cache, read back from its tokens.
+ * @file Recovers the messages of a saved cache from its tokens.
  *
- * A snapshot holds tokens, not messages. The chat template is rendered once with marks in place of the texts; what it puts
- * between them is then looked for in the decoded tokens.
+ * A snapshot stores tokens, not messages. The chat template is rendered once with placeholders as messages. The text that it
+ * puts between them is then searched for in the decoded tokens.
  */
 import type { LLM } from "turboquant";
 
@@ -13,15 +13,15 @@ export interface Transcript {
   readonly messages: readonly { readonly role: "user" | "assistant"; readonly text: string }[];
 }
 
-/** The template's text around messages. */
+/** The text that the template puts around messages. */
 export interface Frame {
-  /** Before the first user message. */
+  /** Text before the first user message. */
   readonly start: string;
-  /** Between a user's message and the answer. */
+  /** Text between a user message and the answer. */
   readonly toAnswer: string;
-  /** Between an answer and the next user message. */
+  /** Text between an answer and the next user message. */
   readonly toUser: string;
-  /** Around a system message, where the template takes one: before it, and between it and the first user message. */
+  /** Text before a system message, and between it and the first user message; null when the template has no system messages. */
   readonly system: readonly [string, string] | null;
 }
 
@@ -32,7 +32,7 @@ const [USER, ANSWER, NEXT, SYSTEM] = [
   "\u2039system\u203a",
 ];
 
-/** Null where there is no template, or one that changes messages. */
+/** null when there is no template, or one that changes messages. */
 export async function frameOf(tokenizer: Tokenizer): Promise<Frame | null> {
   if (!tokenizer.chatTemplate) return null;
   const turns = [
@@ -51,7 +51,7 @@ export async function frameOf(tokenizer: Tokenizer): Promise<Frame | null> {
   return { start, toAnswer, toUser, system: around ? [around[0]!, around[1]!] : null };
 }
 
-/** Texts before each mark, or null when one is missing. */
+/** The texts before each placeholder, or null when one is missing. */
 function split(text: string, marks: readonly string[]): string[] | null {
   const parts: string[] = [];
   let rest = text;
@@ -91,7 +91,7 @@ export function parseTranscript(text: string, frame: Frame): Transcript | null {
   }
 }
 
-/** The last answer ends with the beginning of what would follow it, as far as it was generated. */
+/** Removes from the last answer those first characters of `separator` that were generated. */
 function withoutEnd(text: string, separator: string): string {
   for (let length = Math.min(separator.length, text.length); length > 0; length--) {
     if (text.endsWith(separator.slice(0, length))) return text.slice(0, -length);
@@ -99,7 +99,7 @@ function withoutEnd(text: string, separator: string): string {
   return text;
 }
 
-/** Where the template's text is not found, everything is one answer. */
+/** Where the template's text is not found, the whole text becomes one answer. */
 export async function transcriptOf(tokenizer: Tokenizer, tokens: ArrayLike<number>): Promise<Transcript> {
   const text = tokenizer.decode(tokens);
   const frame = await frameOf(tokenizer);

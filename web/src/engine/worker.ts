@@ -1,9 +1,9 @@
-/** @file The engine's worker: takes calls, runs them one after the other, sends events and results back. */
+/** @file The engine's worker: takes calls, runs them one after the other, and sends events and results back. */
 import { TurboQuantError } from "turboquant";
 import { Host } from "./host.ts";
 import type { CallName, Calls, FromWorker, PlainError, ToWorker } from "./protocol.ts";
 
-/** What a dedicated worker has; lib.dom describes the page's `self`. */
+/** `self` with the type of a dedicated worker; lib.dom declares it as a window. */
 const scope = self as unknown as {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
   postMessage(message: FromWorker): void;
@@ -55,6 +55,6 @@ scope.onmessage = ({ data }) => {
   }
   const controller = new AbortController();
   running.set(data.id, controller);
-  // One model, one device: calls wait for each other.
+  // There is one model and one device, so calls are queued.
   queue = queue.then(() => run(data.id, data.call, data.argument, controller.signal));
 };

@@ -1,12 +1,12 @@
-/** @file A checkpoint among the files that a folder picker gives. */
+/** @file Finds the checkpoint among the files of a picked folder. */
 import type { ModelRef } from "../engine/protocol.ts";
 
-/** The part of a File that is looked at; `webkitRelativePath` is `FOLDER/…/FILE`. */
+/** The fields of a File that are needed; `webkitRelativePath` is `FOLDER/…/FILE`. */
 type PickedFile = Pick<File, "name" | "webkitRelativePath">;
 
 const depthOf = (path: string): number => path.split("/").length;
 
-/** The files beside the config.json that is nearest to the top. */
+/** The files beside that config.json which is nearest to the top of the folder. */
 export function readFolder<F extends PickedFile>(
   files: readonly F[],
 ):

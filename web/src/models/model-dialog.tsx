@@ -1,4 +1,4 @@
-/** @file Which model answers, and where: in this tab or on a server. */
+/** @file The dialog that selects a model and where it runs: in this tab or on a server. */
 import { useState } from "preact/hooks";
 import type { EngineChoice } from "../engine/engine-choice.ts";
 import { engineStore, loadEngine } from "../engine/engine-store.ts";

@@ -1,4 +1,4 @@
-/** @file The embedded models that lie beside the page. */
+/** @file The embedded models that are deployed with the page. */
 import type { EmbeddedModel } from "../engine/engine-choice.ts";
 import { createStore } from "../ui/store.ts";
 

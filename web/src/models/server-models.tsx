@@ -1,4 +1,4 @@
-/** @file Models of a server that speaks OpenAI's API: this page's own, or another that allows this origin. */
+/** @file Lists the models of an OpenAI-compatible server: the page's own, or another that allows this origin. */
 import { useEffect, useState } from "preact/hooks";
 import type { EngineChoice } from "../engine/engine-choice.ts";
 import { engineStore, plainError } from "../engine/engine-store.ts";

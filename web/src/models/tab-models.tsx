@@ -1,4 +1,4 @@
-/** @file Models that run in the tab: embedded, a folder of the user's, or from the web; and what computes them. */
+/** @file Lists models that run in the tab (embedded, a folder of the user's, or from the web) and selects the backend. */
 import { useRef, useState } from "preact/hooks";
 import { DEFAULT_KV, type EngineChoice } from "../engine/engine-choice.ts";
 import { engineStore } from "../engine/engine-store.ts";
@@ -99,7 +99,7 @@ function OwnFolder({ onChoose }: { readonly onChoose: (model: ModelRef) => void 
       <input
         ref={input}
         type="file"
-        // It picks a folder; where a browser cannot, its files.
+        // Lets the user pick a folder; browsers without support let them pick files.
         {...{ webkitdirectory: true }}
         multiple
         class="visually-hidden"

@@ -1,4 +1,4 @@
-/** @file What is asked of the planner. */
+/** @file The form with the planner's inputs. */
 import { useRef, useState } from "preact/hooks";
 import { plainError } from "../engine/engine-store.ts";
 import { WEIGHT_CHOICES } from "../engine/protocol.ts";

@@ -1,10 +1,10 @@
-/** @file What is planned: a model, a memory, a load. */
+/** @file The store of the plan view: a model, an amount of memory, a number of sequences. */
 import type { MemoryPlan, PlanNote, PlannedModel } from "turboquant/plan";
 import type { WeightChoice } from "../engine/protocol.ts";
 import { createStore } from "../ui/store.ts";
 
 export interface PlanForm {
-  /** A name of `shapeNames`, or that of the config.json that was opened. */
+  /** A name of `shapeNames`, or the name of the config.json that was opened. */
   readonly shape: string;
   readonly own: PlannedModel | null;
   readonly memoryGB: number;
@@ -18,7 +18,7 @@ export interface Planned {
   readonly notes: readonly PlanNote[];
 }
 
-/** Memory of common devices, in GB as their makers say. */
+/** Memory of common devices, in GB as their makers state it. */
 export const MEMORIES = [8, 12, 16, 24, 32, 48, 64, 80, 96, 128] as const;
 export const CONTEXTS = [4096, 8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288, 1_048_576] as const;
 
@@ -33,7 +33,7 @@ export const planStore = createStore<PlanForm>({
 
 export const changePlan = (change: Partial<PlanForm>): void => planStore.update((form) => ({ ...form, ...change }));
 
-/** The planner is loaded when it is first looked at. */
+/** The planner, which is loaded when its view is opened first. */
 export type Planner = typeof import("turboquant/plan");
 export const loadPlanner = (): Promise<Planner> => import("turboquant/plan");
 
@@ -47,14 +47,14 @@ export function makePlan({ planMemory, planNotes, modelOfConfig, shapeConfig }: 
   return { plan, notes: planNotes(plan) };
 }
 
-/** @throws TurboQuantError — not a config.json, or of a model whose cache cannot be planned */
+/** @throws TurboQuantError — not a config.json, or one of a model whose cache cannot be planned */
 export async function openConfig({ plannedModel }: Planner, file: File): Promise<PlannedModel> {
   const text = await file.text();
   let json: unknown = null;
   try {
     json = JSON.parse(text);
   } catch {
-    // The planner says what it expected.
+    // null makes the planner throw its own error, which says what it expected.
   }
   return plannedModel(json, file.name);
 }

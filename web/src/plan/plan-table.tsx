@@ -1,4 +1,4 @@
-/** @file A row a format: bytes as a bar beside the memory, and how far it goes. */
+/** @file A row for each format: its bytes as a bar beside the memory, and the longest context that fits. */
 import type { MemoryPlan, PlannedFormat } from "turboquant/plan";
 import { formatBytes, formatCount } from "../ui/format.ts";
 
@@ -56,7 +56,7 @@ interface BarProps {
 
 const [WIDTH, HEIGHT] = [240, 14];
 
-/** Weights, what the cache's pages hold, the rest; a line where the memory ends. */
+/** Weights, cache pages and everything else as one bar, with a line where the memory ends. */
 function Bar({ format, weightBytes, memoryBytes, widest }: BarProps) {
   const scale = WIDTH / widest;
   const [weights, held, total, end] = [weightBytes, format.heldBytes, format.totalBytes, memoryBytes].map(

@@ -1,4 +1,4 @@
-/** @file Does a model fit a memory, with which cache format, for how long a context. */
+/** @file The view that tells whether a model fits a memory, with which cache format, and for how long a context. */
 import { useEffect, useState } from "preact/hooks";
 import { plainError } from "../engine/engine-store.ts";
 import { formatBytes, formatCount } from "../ui/format.ts";

@@ -1,10 +1,10 @@
-/** @file Whether a report of the lab lies beside the page: report.html, as `turboquant report` writes it. */
+/** @file Finds out whether a report of the lab is deployed with the page: report.html, as `turboquant report` writes it. */
 import { createStore } from "../ui/store.ts";
 
 export const REPORT_URL = "report.html";
 export const reportStore = createStore<"unknown" | "none" | "there">("unknown");
 
-/** Servers that answer every path with the page itself have none. */
+/** Some servers answer every path with the page itself; that does not count as a report. */
 export async function findReport(): Promise<void> {
   const response = await fetch(new URL(REPORT_URL, document.baseURI)).catch(() => null);
   const text = response?.ok ? await response.text().catch(() => "") : "";

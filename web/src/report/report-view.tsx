@@ -1,4 +1,4 @@
-/** @file The lab's report in a frame. */
+/** @file Shows the lab's report in a frame. */
 import { useEffect } from "preact/hooks";
 import { useStore } from "../ui/store.ts";
 import { findReport, REPORT_URL, reportStore } from "./report-store.ts";

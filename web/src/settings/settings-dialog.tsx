@@ -1,4 +1,4 @@
-/** @file How answers are made: length, temperature, system message. */
+/** @file The dialog for the settings of answers: length, temperature, system message. */
 import { changeSettings, settingsStore } from "../chat/settings.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { useStore } from "../ui/store.ts";

@@ -1,13 +1,13 @@
-/** @file Installs the service worker in a built page, and says when it holds everything or a newer page. */
+/** @file Installs the service worker in a built page, and reports when the page works offline or a newer version is ready. */
 import { createStore } from "../ui/store.ts";
 
-/** `offline`: the page is kept and opens without a network · `update`: a newer one is ready. */
+/** `offline`: all files are stored, so the page opens without a network · `update`: a newer version is ready. */
 export const keptStore = createStore<"no" | "offline" | "update">("no");
 
 let waiting: ServiceWorker | null = null;
 
 export function registerServiceWorker(): void {
-  // Plain http has none; in development it would keep old files.
+  // Plain HTTP has no service workers, and during development one would serve old files.
   if (!("serviceWorker" in navigator) || import.meta.env.DEV) return;
   const isUpdate = navigator.serviceWorker.controller !== null;
   const watch = async (): Promise<void> => {
@@ -23,11 +23,11 @@ export function registerServiceWorker(): void {
     await navigator.serviceWorker.ready;
     if (keptStore.get() === "no") keptStore.set("offline");
   };
-  // A browser that refuses leaves a page that needs the network.
+  // If the browser refuses, the page simply needs the network.
   watch().catch(() => {});
 }
 
-/** The newer page takes over and is shown. */
+/** Activates the newer version and reloads the page. */
 export function takeUpdate(): void {
   navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
   waiting?.postMessage("take over");

@@ -1,8 +1,8 @@
 /**
- * @file Keeps the page for use without a network, and isolates it.
+ * @file Stores the page for use without a network, and adds the headers of cross-origin isolation.
  *
- * Files of the page come from the cache of their version; models are kept by the engine's worker, the API is never touched.
- * Answers get the two headers that make shared memory available, so that a static server that cannot send them still gives
+ * Files of the page come from the cache of their version. The engine's worker stores models itself, and API requests are not
+ * touched. Answers get the two headers that browsers demand for shared memory, so that even a static server without them allows
  * threads from the second visit on.
  */
 
@@ -11,12 +11,12 @@ interface Precache {
   readonly files: readonly string[];
 }
 
-/** Written by web/build/precache-list.ts. */
+/** Replaced by web/build/precache-list.ts. */
 const precache = "__PRECACHE__" as unknown as Precache;
 const PREFIX = "turboquant-page-";
 const CACHE = PREFIX + precache.version;
 
-/** What lib.dom does not know of service workers. */
+/** Members of a service worker's scope that lib.dom lacks. */
 interface WorkerScope {
   readonly registration: { readonly scope: string };
   readonly clients: { claim(): Promise<void> };
@@ -37,7 +37,7 @@ const urlOf = (file: string): string => new URL(file, scope.registration.scope).
 const files = new Set(precache.files.map(urlOf));
 
 function isolated(response: Response): Response {
-  // Opaque and redirected answers must be passed on as they are.
+  // Opaque and redirected responses cannot be copied with other headers.
   if (response.type === "opaque" || response.type === "opaqueredirect" || response.status === 0) return response;
   const headers = new Headers(response.headers);
   headers.set("Cross-Origin-Opener-Policy", "same-origin");
@@ -56,7 +56,7 @@ async function fromCache(url: string, request: Request): Promise<Response> {
   return isolated(response);
 }
 
-/** A list that changes from deployment to deployment: the network's if there is one. */
+/** Fetches a list that changes between deployments from the network, or from the cache when offline. */
 async function fromNetwork(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   try {
@@ -74,7 +74,7 @@ scope.addEventListener("install", (event) => {
   const keepAll = async (): Promise<void> => {
     const cache = await caches.open(CACHE);
     await cache.addAll([...files]);
-    // A page without models of its own has none to list.
+    // A page deployed without models has no such list.
     await cache.add(urlOf("checkpoints/index.json")).catch(() => {});
   };
   event.waitUntil(keepAll());
@@ -90,7 +90,7 @@ scope.addEventListener("activate", (event) => {
   event.waitUntil(dropOld());
 });
 
-/** A new version waits until the page asks for it: files that an open page has yet to load are in the old one's cache. */
+/** A new version waits until the page asks for it, because an open page may still need files from the old version's cache. */
 scope.addEventListener("message", (event) => {
   if (event.data === "take over") void scope.skipWaiting();
 });

@@ -1,11 +1,11 @@
-/** @file A modal dialog on the browser's own: it keeps the focus, Escape and a click beside it close it. */
+/** @file A modal dialog by the browser's own element, which keeps the focus. Escape or a click beside it closes it. */
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icon.tsx";
 
 export interface DialogProps {
   readonly title: string;
-  /** `card`: in the middle · `drawer`: from the left · `sheet`: from the right, from below on a phone. */
+  /** `card`: in the middle · `drawer`: from the left · `sheet`: from the right, on a phone from below. */
   readonly kind?: "card" | "drawer" | "sheet";
   readonly onClose: () => void;
   readonly children: ComponentChildren;
@@ -14,7 +14,7 @@ export interface DialogProps {
 export function Dialog({ title, kind = "card", onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  // With the commit and not after the next paint: a key pressed in between would go to the page, or to nothing.
+  // A layout effect opens the dialog before the next paint; otherwise a key pressed in between would go to the page.
   useLayoutEffect(() => {
     const dialog = ref.current!;
     const before = document.activeElement;

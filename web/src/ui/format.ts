@@ -1,8 +1,8 @@
-/** @file Numbers as people read them. Decimal units, as memory of models is quoted. */
+/** @file Formats numbers for people, in decimal units, as is usual for the memory of models. */
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
-/** Three significant digits: 1.33 MB, 964 kB, 12.8 GB. */
+/** With three significant digits: 1.33 MB, 964 kB, 12.8 GB. */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -28,7 +28,7 @@ export function formatSeconds(ms: number): string {
   return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
 }
 
-/** `2.37× smaller`, `1.2× larger`, `the same size`: of `bytes` beside `base`. */
+/** Compares `bytes` with `base`: `2.37× smaller`, `1.2× larger`, `the same size`. */
 export function comparedSize(bytes: number, base: number): string {
   if (bytes === 0 || base === 0 || bytes === base) return "the same size";
   return bytes < base ? `${(base / bytes).toFixed(2)}× smaller` : `${(bytes / base).toFixed(2)}× larger`;

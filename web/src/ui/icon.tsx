@@ -1,4 +1,4 @@
-/** @file Icons as strokes on a 20 × 20 grid. Decoration: what they mean is said by the control they are in. */
+/** @file Icons as strokes on a 20 × 20 grid. They are decoration: the controls they are in have labels. */
 
 const PATHS = {
   menu: "M3.5 6h13M3.5 10h13M3.5 14h13",

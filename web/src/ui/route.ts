@@ -1,4 +1,4 @@
-/** @file Which view is shown, in the address after the #: it can be linked to, and "back" works. */
+/** @file The current view. It is part of the address after the #, so that it can be linked to and "back" works. */
 import { createStore } from "./store.ts";
 
 export const VIEWS = ["chat", "compare", "plan", "report"] as const;

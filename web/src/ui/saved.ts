@@ -1,4 +1,4 @@
-/** @file Small choices kept in localStorage; a browser that forbids it forgets them, and nothing else changes. */
+/** @file Saves small choices in localStorage. A browser that forbids it forgets them, and everything else works. */
 
 const PREFIX = "turboquant.";
 
@@ -11,13 +11,13 @@ export function readSaved<T>(name: string, isValid: (value: unknown) => value is
   }
 }
 
-/** undefined removes it. */
+/** undefined removes the value. */
 export function save(name: string, value: unknown): void {
   try {
     if (value === undefined) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, JSON.stringify(value));
   } catch {
-    // Full or forbidden: the choice lasts as long as the page.
+    // The storage is full or forbidden, so the choice lasts as long as the page.
   }
 }
 

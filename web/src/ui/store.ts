@@ -1,4 +1,4 @@
-/** @file State outside components: one value, replaced as a whole, and a hook that reads a part of it. */
+/** @file State outside of components: a value that is replaced as a whole, and a hook that reads a part of it. */
 import { useEffect, useRef, useState } from "preact/hooks";
 
 export interface Store<T> {
@@ -27,7 +27,7 @@ export function createStore<T>(initial: T): Store<T> {
   };
 }
 
-/** Renders again when what `select` returns is another value. */
+/** Renders the component again when the value that `select` returns has changed. */
 export function useStore<T, S = T>(store: Store<T>, select: (value: T) => S = (value) => value as unknown as S): S {
   const [, redraw] = useState(0);
   const selected = select(store.get());
@@ -38,7 +38,7 @@ export function useStore<T, S = T>(store: Store<T>, select: (value: T) => S = (v
       const { select, selected } = latest.current;
       if (!Object.is(select(store.get()), selected)) redraw((n) => n + 1);
     };
-    // It may have changed between rendering and this effect.
+    // The value may have changed between rendering and this effect.
     look();
     return store.subscribe(look);
   }, [store]);

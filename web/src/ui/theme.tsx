@@ -1,4 +1,4 @@
-/** @file Light, dark, or as the system is; remembered. */
+/** @file Selects the light or dark theme, or that of the system. The choice survives a reload. */
 import { useState } from "preact/hooks";
 import { Icon, type IconName } from "./icon.tsx";
 
@@ -7,7 +7,7 @@ type Theme = (typeof THEMES)[number];
 
 const ICONS: Readonly<Record<Theme, IconName>> = { auto: "auto", light: "sun", dark: "moon" };
 const LABELS: Readonly<Record<Theme, string>> = { auto: "as the system", light: "light", dark: "dark" };
-/** Plain text, not JSON: index.html reads it before anything is loaded. */
+/** The value is plain text and not JSON, because index.html reads it before any script is loaded. */
 const KEY = "turboquant.theme";
 
 function currentTheme(): Theme {
@@ -21,7 +21,7 @@ function setTheme(theme: Theme): void {
   try {
     localStorage.setItem(KEY, theme);
   } catch {
-    // It lasts as long as the page.
+    // Storage is forbidden, so the choice lasts as long as the page.
   }
 }
 

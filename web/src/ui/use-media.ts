@@ -1,9 +1,9 @@
-/** @file Whether a media query holds, now and later. */
+/** @file A hook that tells whether a media query matches, also when that changes. */
 import { useEffect, useState } from "preact/hooks";
 
-/** Below this the sidebar is a drawer. */
+/** In narrower windows the sidebar is a drawer. */
 export const NARROW = "(max-width: 859px)";
-/** Below this the memory panel is a sheet. */
+/** In narrower windows the cache panel is a sheet. */
 export const NO_ROOM_FOR_PANEL = "(max-width: 1139px)";
 
 export function useMedia(query: string): boolean {
