@@ -1,7 +1,7 @@
 /**
- * @file Writes docs/benchmarks.md, and the figures of the README, from the rows in bench/results/ (bench/record.sh, bench/gpu).
+ * @file Writes docs/benchmarks.md and the figures of the README from the rows in bench/results/ (bench/record.sh, bench/gpu).
  *
- * Every figure in them comes from a recorded row; a target is judged where it is measured, so a miss cannot be left out.
+ * Every figure comes from a recorded row, and a target is judged beside the figure, so a missed target cannot be left out.
  */
 import { writeFileSync } from "node:fs";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
@@ -63,7 +63,7 @@ const sections = [
   ],
   ...gpuSections("gpu"),
   ...productSections("gpu-h200-products"),
-  // Not measured again since decode attention got faster: kept until such a card is at hand.
+  // These rows are older than the present decode attention. They stay until such a card is available again.
   ...gpuSections("gpu-h200").map(([title, how, body]) => [title, `Kernels of 2026-11-24. ${how}`, body] as const),
 ] as const;
 

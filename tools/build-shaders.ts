@@ -1,8 +1,8 @@
 /**
- * @file Puts the WGSL kernels into a module, so that no bundle has to find files: `npm run build:kernels`.
+ * @file Puts the WGSL kernels into one TypeScript module, so that bundlers need not find files: `npm run build:kernels`.
  *
- * The .wgsl files beside their dispatching modules in src/backends/webgpu/ → src/backends/webgpu/generated/shaders.ts, one
- * string a file, by its name without the folder.
+ * Reads the .wgsl files below src/backends/webgpu/ and writes src/backends/webgpu/generated/shaders.ts, with one string for
+ * each file, keyed by the file's name without its folder.
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";

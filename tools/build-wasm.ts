@@ -35,7 +35,7 @@ const VARIANTS = {
   relaxed: ["--enable", "simd,relaxed-simd"],
 } as const;
 
-/** Changes with every source, the compiler and this script. */
+/** Changes when a source, the compiler or this script changes. */
 async function digest(): Promise<string> {
   const hash = createHash("sha256");
   const entries = await readdir(join(ROOT, "assembly"), { recursive: true });
@@ -61,7 +61,7 @@ async function compile(name: string, flags: readonly string[]): Promise<Uint8Arr
   return binary;
 }
 
-/** Reads an unsigned LEB128 number: [value, position after it]. */
+/** Decodes an unsigned LEB128 number: [value, position after it]. */
 function leb(bytes: Uint8Array, at: number): [number, number] {
   let value = 0;
   for (let shift = 0; ; shift += 7) {
@@ -71,7 +71,7 @@ function leb(bytes: Uint8Array, at: number): [number, number] {
   }
 }
 
-/** Sections of a module: id, number of entries, position of the first one. */
+/** The sections of a module: id, number of entries, position of the first entry. */
 function* sections(binary: Uint8Array): Generator<{ id: number; count: number; body: number }> {
   for (let at = 8; at < binary.length; ) {
     const id = binary[at]!;
@@ -82,7 +82,7 @@ function* sections(binary: Uint8Array): Generator<{ id: number; count: number; b
   }
 }
 
-/** Threads share one memory, and each instantiates the module: state in it would be overwritten or differ. */
+/** All threads share one memory and each instantiates the module, so a module must not have data or mutable globals of its own. */
 function checkStateless(name: string, binary: Uint8Array): void {
   const GLOBALS = 6;
   const DATA = 11;
@@ -90,14 +90,14 @@ function checkStateless(name: string, binary: Uint8Array): void {
     if (id === DATA && count > 0) {
       throw new Error(`build-wasm: ${name} has static data; kernels may not use memory.data, strings or static arrays`);
     }
-    // The first global as [type] [mutable]; -O3 removes those that are constants.
+    // A global begins with [type] [mutable]. Mutable globals are refused; -O3 removes constant ones.
     if (id === GLOBALS && count > 0 && binary[body + 1] === 1) {
       throw new Error(`build-wasm: ${name} has a mutable global; kernels keep their state in params and scratch`);
     }
   }
 }
 
-/** Offset of the limits flag of the imported memory: 1 = has a maximum, 3 = has a maximum and is shared. */
+/** Offset of the limits flag of the imported memory: 1 means that it has a maximum, 3 that it is also shared. */
 function memoryFlagOffset(name: string, binary: Uint8Array): number {
   const IMPORTS = 2;
   const MEMORY = 2;
@@ -114,7 +114,7 @@ function memoryFlagOffset(name: string, binary: Uint8Array): number {
   throw new Error(`build-wasm: ${name} must import one thing, its memory with a maximum`);
 }
 
-/** Node 20 does not know relaxed SIMD; there the strict module alone is checked. */
+/** Validates a module. Node 20 does not support relaxed SIMD, so it validates only the strict module. */
 function checkValid(name: string, binary: Uint8Array, flag: number): void {
   const shared = binary.slice();
   shared[flag] = 3;

@@ -1,13 +1,13 @@
 /**
- * @file Fails when a file of src/ imports from a layer it may not know, when two files import each other in a circle
- * (imports of types included), or when something outside src/node and src/cli depends on Node. `npm run check:layers`
+ * @file Fails when a file of src/ imports from a layer it must not depend on, when files import each other in a circle (imports
+ * of types included), or when a file outside src/node and src/cli depends on Node. `npm run check:layers`
  */
 import { readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import ts from "typescript";
 import { isTest, ROOT, sourceFiles } from "./source-files.ts";
 
-/** From left to right as in docs/architecture.md; a layer imports from those before it. */
+/** In the order of docs/architecture.md; a layer may import from the layers before it. */
 const LAYERS: readonly (readonly string[])[] = [
   ["errors.ts", "closest.ts"],
   ["math"],
@@ -25,7 +25,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["browser.ts", "cli"],
 ];
 
-/** Allowed besides, within one layer: why. */
+/** Exceptions: imports between parts of one layer, with the reason. */
 const EXTRA: Readonly<Record<string, string>> = {
   "formats → platform.ts": "progress events",
   "platform.ts → formats": "the platform opens file sources",
@@ -34,7 +34,7 @@ const EXTRA: Readonly<Record<string, string>> = {
 };
 
 const NODE_FOLDERS = ["node", "cli"];
-/** Globals of Node that no browser has. */
+/** Globals of Node that browsers do not have. */
 const NODE_GLOBALS = new Set(["process", "Buffer", "__dirname", "__filename", "require", "global"]);
 
 interface Import {
@@ -43,7 +43,7 @@ interface Import {
 }
 
 const levelOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
-/** src/cache/page-pool.ts → cache · src/errors.ts → errors.ts */
+/** The layer part of a path: src/cache/page-pool.ts → cache, src/errors.ts → errors.ts. */
 const partOf = (path: string): string => path.split("/")[1] as string;
 
 function importsOf(source: ts.SourceFile): Import[] {
@@ -66,7 +66,7 @@ function importsOf(source: ts.SourceFile): Import[] {
   return found;
 }
 
-/** Lines that use a global of Node; names of members (`x.process`, `{ process: 1 }`) are none. */
+/** Lines that use a global of Node. Members of the same name (`x.process`, `{ process: 1 }`) do not count. */
 function nodeGlobals(source: ts.SourceFile): { name: string; line: number }[] {
   const found: { name: string; line: number }[] = [];
   const visit = (node: ts.Node): void => {
@@ -89,7 +89,7 @@ const problems: string[] = [];
 const graph = new Map<string, string[]>();
 
 for (const path of sourceFiles("src", [".ts"])) {
-  // Tests run on Node and may reach anywhere.
+  // Tests run on Node and may import anything.
   if (isTest(path)) continue;
   if (/\/test-[^/]+$/.test(path)) {
     problems.push(`${path}: what only tests use belongs to test/support`);
@@ -125,7 +125,7 @@ for (const path of sourceFiles("src", [".ts"])) {
   graph.set(path, edges);
 }
 
-/** Depth-first search; a file met again while it is still open closes a circle. */
+/** Depth-first search. A file that is reached while it is still being visited closes a circle. */
 function findCircles(): string[][] {
   const state = new Map<string, "open" | "done">();
   const circles: string[][] = [];

@@ -1,11 +1,11 @@
 /**
  * @file Compares our evaluation with every row of the checkpoints' oracle.json: `npx tsx tools/check-oracle.ts`.
  *
- * The oracle is another implementation. With its own random signs (oracle/signs.ts) PPL has to agree within 0.5 %, mean KLD
- * within 15 %, PPL of an exact cache within 0.1 %. Recall is printed, not judged: the prompts differ.
+ * The oracle is another implementation. With its own random signs (oracle/signs.ts), PPL has to agree within 0.5 %, mean KLD
+ * within 15 %, and the PPL of an exact cache within 0.1 %. Recall is only printed, because the prompts differ.
  * Usage: check-oracle [--models a,b] [--text FILE] [--threads N] [--needle N] [--out rows.jsonl] [--again]
- * Rows that the --out file has as passed are kept, unless --again. Checkpoints and text are looked for below TQ_SHARED or
- * ../shared. Exit code 1 when a row fails.
+ * Rows that passed according to the --out file are not measured again, unless --again is given. Checkpoints and the text are
+ * looked for below TQ_SHARED or ../shared. The exit code is 1 when a row fails.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -21,7 +21,7 @@ import { ORACLE_SEED, useOracleSigns } from "./oracle/signs.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const SHARED = process.env["TQ_SHARED"] ?? resolve(ROOT, "../shared");
 
-/** The published codec at the row's widths; 16 bits is an f16 side. */
+/** The spec of the published codec with the row's widths; 16 bits stand for f16. */
 function specOf({ k, v, window, sinks }: OracleRow): string {
   const parts = [`paper-${Math.min(k, v)}`];
   if (k !== v)
@@ -62,7 +62,7 @@ function print({ spec, oracle, ppl, kld, row, verdict }: OracleRecord, needle: b
   console.log(`${figures.join("  ")}  ${verdict}`);
 }
 
-/** Prints a line a row. returns: rows that fail */
+/** Prints a line for each row. returns: the number of rows that fail */
 async function checkModel(model: string, options: Options): Promise<number> {
   const directory = directoryOf(model);
   if (!directory) {

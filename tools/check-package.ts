@@ -1,6 +1,6 @@
 /**
- * @file Checks dist/ as a user of the package meets it: every path of package.json exists, every entry can be imported,
- * and the parts without dependencies have none. Run it after a build. `npm run check:package`
+ * @file Checks dist/ as users of the package see it: every path in package.json exists, every entry can be imported, and the
+ * platform-free entries import no package. Run it after a build. `npm run check:package`
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,7 +15,7 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Manifest;
 const problems: string[] = [];
 
-/** Names that each entry must offer; one is enough to see that it is the right file. */
+/** One export of each entry, which shows that the entry is the right file. */
 const EXPECTED: Readonly<Record<string, string>> = {
   ".": "LLM",
   "./node": "LLM",
@@ -26,7 +26,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   "./plan": "planMemory",
 };
 
-/** Files that `file` loads, itself included; bare specifiers as they are. Imports inside functions do not count. */
+/** All files that `file` loads, itself included, and the names of packages. Imports inside functions do not count. */
 function closure(file: string, seen = new Set<string>()): Set<string> {
   if (seen.has(file)) return seen;
   seen.add(file);
@@ -42,7 +42,7 @@ for (const [name, target] of Object.entries(manifest.exports)) {
   for (const [condition, path] of Object.entries(paths)) {
     if (!existsSync(join(ROOT, path)))
       problems.push(`exports["${name}"].${condition}: ${path} does not exist; build first`);
-    // What a browser may load, and the platform-free parts: no import that a browser cannot resolve.
+    // Files that a browser may load, and platform-free ones, must not import what a browser cannot resolve.
     else if (condition === "default" && path.endsWith(".js") && name !== "./node") {
       const outside = [...closure(join(ROOT, path))].filter((file) => !file.startsWith(ROOT));
       if (outside.length > 0)
@@ -61,7 +61,7 @@ if (!existsSync(join(ROOT, "dist/web/index.html"))) problems.push("dist/web: has
 
 if (problems.length === 0) {
   for (const [name, member] of Object.entries(EXPECTED)) {
-    // The package's own name, so that the conditions of package.json are used.
+    // Imported under the package's own name, so that the conditions in package.json apply.
     const module = (await import(name.replace(".", "turboquant"))) as Record<string, unknown>;
     if (!(member in module)) problems.push(`import "${name.replace(".", "turboquant")}": has no ${member}`);
   }

@@ -1,8 +1,8 @@
 /**
- * @file Fails on a file of this repository that a comment or a document names and that is not there. `npm run check:paths`
+ * @file Fails when a comment or a document names a file of this repository that does not exist. `npm run check:paths`
  *
- * A path is sought from the root, beside the file that names it, and from the folders that comments leave out; a name without
- * a folder has to be some file's. NAME in capitals stands for any name.
+ * A path may be relative to the root, to the file that names it, or to one of the folders that comments leave out. A name
+ * without a folder must be the name of some file. NAME in capitals stands for any name.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -10,10 +10,10 @@ import { ROOT, sourceFiles } from "./source-files.ts";
 
 const FOLDERS = ["src", "assembly", "test", "tools", "bench", "web", "docs"];
 const EXTENSIONS = [".ts", ".tsx", ".wgsl", ".md", ".mjs"];
-/** Folders from which paths are written, beside that of the file itself. */
-const BASES = ["", "src", "assembly", "src/backends", "src/backends/webgpu", "web"];
-/** What a build writes or installs. */
-const MADE = /(?:^|\/)(?:generated|node_modules|dist|\.gpu)\//;
+/** Folders that paths in comments may be relative to, besides the folder of the file itself. */
+const PATH_BASES = ["", "src", "assembly", "src/backends", "src/backends/webgpu", "web"];
+/** Files that are made by a build or an installation. */
+const GENERATED = /(?:^|\/)(?:generated|node_modules|dist|\.gpu)\//;
 const NAMED = /(?<![\w./@:*-])((?:\.{1,2}\/)*(?:[\w.-]+\/)*[\w.-]*\w\.(?:ts|tsx|wgsl|md|mjs))(?![\w/-])/g;
 
 const files = [
@@ -22,7 +22,7 @@ const files = [
 ];
 const names = new Set(files.map((path) => basename(path)));
 
-/** The text of a line that is no code; of a document the whole line. */
+/** The part of a line that is comment; in a document, the whole line. */
 function prose(path: string, line: string): string {
   if (path.endsWith(".md")) return line;
   const comment = /^\s*(?:\/\*|\*|\/\/)(.*)|\s\/\/ (.*)$/.exec(line);
@@ -30,9 +30,9 @@ function prose(path: string, line: string): string {
 }
 
 function exists(named: string, from: string): boolean {
-  if (MADE.test(named) || /\bNAME\b/.test(named)) return true;
+  if (GENERATED.test(named) || /\bNAME\b/.test(named)) return true;
   if (!named.includes("/")) return names.has(named);
-  return [dirname(from), ...BASES].some((base) => existsSync(join(ROOT, base, named)));
+  return [dirname(from), ...PATH_BASES].some((base) => existsSync(join(ROOT, base, named)));
 }
 
 let missing = 0;

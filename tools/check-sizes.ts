@@ -1,12 +1,12 @@
-/** @file Prints lines per folder; fails on files too long to be read at once or without an `@file` line. `npm run check:sizes` */
+/** @file Prints the lines of each folder; fails when a file is too long or has no `@file` line. `npm run check:sizes` */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isTest, ROOT, sourceFiles } from "./source-files.ts";
 
 const FOLDERS = ["src", "assembly", "tools", "test", "bench", "web"];
-/** A longer file has to be justified in review. */
+/** A file longer than this is listed, and has to be justified in review. */
 const LONG = 400;
-/** A longer file fails. */
+/** A file longer than this fails the check. */
 const TOO_LONG = 600;
 
 interface Total {

@@ -1,4 +1,4 @@
-/** @file Runs the commands of documents again and writes what they print: `npx tsx tools/doc-commands.ts docs/planning.md …` */
+/** @file Runs the commands in documents again and inserts what they print: `npx tsx tools/doc-commands.ts docs/planning.md …` */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fillCommands } from "./docs/commands.ts";
 

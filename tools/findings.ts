@@ -1,6 +1,6 @@
 /**
- * @file Prints a table of docs/findings.md: computed here where no model is needed, else from rows that record-findings.ts
- * measured. `npx tsx tools/findings.ts SECTION`
+ * @file Prints a table of docs/findings.md, computed here where no model is needed, or else made from rows that
+ * record-findings.ts measured. `npx tsx tools/findings.ts SECTION`
  */
 import { SECTIONS } from "./findings/sections.ts";
 

@@ -1,9 +1,9 @@
 /**
- * @file How large the page is and how soon it can be used: `npm run measure:web [LOADS]`.
+ * @file Measures how large the page is and how soon it can be used: `npm run measure:web [LOADS]`.
  *
- * Scripts compressed one by one, as servers send them; kernels are WebAssembly as base64 inside one of them. Each load is a
- * first visit on localhost in a fresh profile of Chromium: usable is when the message field is there and the browser is idle
- * enough to run a timer.
+ * Scripts are compressed one by one, as servers send them; one of them contains the kernels as WebAssembly in base64. Each load
+ * is a first visit on localhost with a fresh Chromium profile. The page is usable when the message field exists and the browser
+ * is idle enough to run a timer.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,10 +14,10 @@ import { serveFolder } from "../test/support/static-server.ts";
 import { buildWebApp, launchChromium } from "../test/support/web-app.ts";
 
 const LOADS = Number(process.argv[2] ?? 9);
-/** WebAssembly in base64. */
+/** The beginning of a WebAssembly module in base64. */
 const KERNELS = "AGFzbQ";
 
-/** Plain text: what a compiler puts into functions does not exist in the page. */
+/** A string, because helpers that a compiler inserts into functions would not exist in the page. */
 const WATCH = `
   globalThis.marks = { usable: 0, ready: 0 };
   const note = (name) => setTimeout(() => { marks[name] ||= performance.now(); });
@@ -45,7 +45,7 @@ function printSizes(folder: string): void {
   }
 }
 
-/** Milliseconds from the navigation until the page can be used, and until the model can. */
+/** Milliseconds from the navigation until the page is usable, and until the model is ready. */
 async function load(browser: Browser, url: string): Promise<{ usable: number; ready: number }> {
   const context = await browser.newContext();
   const page = await context.newPage();

@@ -1,7 +1,7 @@
-/** @file Offsets of the parameter blocks as AssemblyScript, from their declarations in src/backends/parameters/. */
+/** @file Generates the AssemblyScript offsets of parameter blocks from their declarations in src/backends/parameters/. */
 import type { WasmFile } from "../src/backends/parameters/wasm-blocks.ts";
 
-/** numKvHeads → NUM_KV_HEADS, plane0 → PLANE_0, norm-preserving → NORM_PRESERVING */
+/** For example numKvHeads → NUM_KV_HEADS, plane0 → PLANE_0, norm-preserving → NORM_PRESERVING. */
 export function constantName(name: string): string {
   return name
     .replace(/-/g, "_")
@@ -12,7 +12,7 @@ export function constantName(name: string): string {
     .toUpperCase();
 }
 
-/** Text of one generated file. Fields whose names begin with _ are gaps. */
+/** The text of one generated file. Fields whose names begin with _ are padding. */
 export function parametersText({ structs = [], numbers = [], sizes = {} }: WasmFile): string {
   const constants = new Map<string, string>();
   const add = (name: string, type: string, value: number): void => {

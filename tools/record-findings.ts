@@ -1,9 +1,9 @@
 /**
- * @file Measures what docs/findings.md says of models and appends the rows to bench/results/findings.jsonl:
+ * @file Measures what docs/findings.md states about models and appends the rows to bench/results/findings.jsonl:
  * `npx tsx tools/record-findings.ts --text FILE [--models qwen3-1m,qwen3-3m,DIR] [--chunks 2] [--threads N]`
  *
- * The text is a novel that the checkpoints have not seen (Treasure Island, Project Gutenberg 120). What is recorded already,
- * here or by check-oracle.ts, is not measured again, so that a run can be broken off.
+ * The text is a novel that the checkpoints have not seen (Treasure Island, Project Gutenberg 120). Rows that were recorded
+ * already, here or by check-oracle.ts, are not measured again, so a run can be interrupted.
  */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
@@ -17,7 +17,10 @@ import { evaluate } from "../src/eval/evaluate.ts";
 import { decodersFor } from "../src/eval/format-decoders.ts";
 import { type FindingRow, type FormatFinding, findingRows, findRow, OUT, oracleRows } from "./findings/rows.ts";
 
-/** Our presets with the model's calibration and without; then everything as published, so that only the bits differ, one side alone, QJL, codebooks of few iterations. */
+/**
+ * Our presets with the model's calibration and without; then formats as published, so that only the bits differ; one side
+ * alone; QJL; codebooks of few iterations.
+ */
 const FORMATS = [
   ...["k2v2", "k3v3", "k4v4", "k5v4"].flatMap((kv) => [kv, `${kv},calibration=off`]),
   ...[2, 3, 4, 5, 6, 7].map((bits) => `paper-${bits}`),
@@ -25,14 +28,14 @@ const FORMATS = [
   ...[3, 4, 5].map((bits) => `paper-${bits}+qjl`),
   ...[10, 100].map((iterations) => `paper-4,codebook=${iterations}`),
 ];
-/** Measured beside QJL and the codebooks on the same text, even where check-oracle.ts has more. */
+/** These are measured on the same text as QJL and the codebooks, even if check-oracle.ts has rows on more text. */
 const COMPARED = ["paper-3", "paper-4", "paper-5"];
 const DIAGNOSED = ["paper-4", "paper-3", "paper-2"];
-/** Codes alone, at the mean of the "4 bits early, 2 bits late" of the article. */
+/** Codes without sinks and window, at 3 bits: the mean of the article's "4 bits early, 2 bits late". */
 const ALLOCATED = { kv: "k3v3,sinks=0,window=0", bits: 3, ctx: 1024, chunks: 2, verifyChunks: 4 } as const;
 const QUESTION = "What is the capital of France?";
 const CTX = 2048;
-/** Formats that share one pass of the exact cache. */
+/** Number of formats that share one pass of the exact cache. */
 const AT_ONCE = 6;
 
 const { values } = parseArgs({
@@ -90,7 +93,7 @@ for (const ref of values.models.split(",")) {
   }
 }
 
-/** As `turboquant allocate` does it. */
+/** Runs `allocate` as `turboquant allocate` does. */
 async function allocationOf(llm: LLM) {
   const options = { ...ALLOCATED, text, textSource, widths: [2, 3, 4, 5, 6, 8], measure: [2, 4, 6] };
   const { sensitivities, best, bestUniform, gain, bits } = await allocate(llm, options);
@@ -100,7 +103,7 @@ async function allocationOf(llm: LLM) {
   return { bits, alone: { k: alone("k"), v: alone("v") }, best: figures(best), uniform: figures(bestUniform), gain };
 }
 
-/** Greedy, up to 24 tokens, through the chat template. */
+/** A greedy answer of up to 24 tokens, through the chat template. */
 async function answerOf(llm: LLM, kv: string): Promise<string> {
   const [decoder] = await decodersFor(llm, [kv]);
   const cache = decoder!.createCache();

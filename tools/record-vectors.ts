@@ -1,9 +1,9 @@
 /**
- * @file Codes of keys and values that some larger model left in files; appends rows to bench/results/findings.jsonl:
+ * @file Measures codecs on keys and values saved from a larger model, and appends rows to bench/results/findings.jsonl:
  * `npx tsx tools/record-vectors.ts MODEL FILE…`
  *
- * The name of a file ends in keys.bin or values.bin (tools/findings/saved-vectors.ts). Means come from the first half of the
- * tokens, errors from the second.
+ * The names of the files end in keys.bin or values.bin (tools/findings/saved-vectors.ts). Means are taken from the first half
+ * of the tokens, errors from the second.
  */
 import { appendFileSync } from "node:fs";
 import { RotatedQ4Codec } from "../src/quant/baselines/q4-0-rotated.ts";
@@ -49,10 +49,10 @@ function read(file: string): SavedVectors {
     process.exit(2);
   }
 }
-// All of them before the first row is written.
+// All files are read before the first row is written, so that a faulty file leaves no partial result.
 for (const [file, { layer, headDim: dimension, heads }] of files.map((file) => [file, read(file)] as const)) {
   const side = file.endsWith("keys.bin") ? "k" : "v";
-  /** Σ error² over Σ norm² of the vectors themselves, whatever was subtracted before. */
+  /** Σ error² over Σ norm² of the original vectors, even if a mean was subtracted from them. */
   const errorOf = (codec: Codec, takesMean = false): number => {
     const sums = heads.map((vectors) => {
       const half = vectors.length >> 1;

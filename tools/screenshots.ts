@@ -1,7 +1,7 @@
 /**
- * @file Takes the README's pictures of the page, light and dark: `npm run screenshots` → docs/images/web-*.png.
+ * @file Takes the README's pictures of the page, in both themes: `npm run screenshots` → docs/images/web-*.png.
  *
- * Everything in them was computed while they were taken. Needs Chromium; the fonts are the machine's.
+ * Everything in the pictures is computed while they are taken. Needs Chromium; the fonts are those of the machine.
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const PHONE = { width: 390, height: 780 };
 
 type Theme = "light" | "dark";
 
-/** Transitions and the blinking caret would make each picture another. */
+/** Takes a picture without transitions and without a blinking caret, which would make every picture different. */
 async function shoot(page: Page, name: string): Promise<void> {
   await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
   await page.waitForTimeout(400);

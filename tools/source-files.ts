@@ -1,4 +1,4 @@
-/** @file Lists the sources that the checks look at. */
+/** @file Lists the source files for the checks. */
 import { readdirSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const SKIPPED = new Set(["node_modules", "generated", "dist", "fixtures"]);
 
-/** Files below `folder` whose name ends in one of `extensions`, relative to the repository, with `/`, sorted. */
+/** Files below `folder` whose names end in one of `extensions`, relative to the repository, with `/` as separator, sorted. */
 export function sourceFiles(folder: string, extensions: readonly string[]): string[] {
   const found: string[] = [];
   for (const entry of readdirSync(join(ROOT, folder), { withFileTypes: true })) {

@@ -1,8 +1,8 @@
 /**
  * @file Runs the command line tool from a checkout: `npm start -- PROMPT`, `npm run bench -- OPTIONS`.
  *
- * Builds first when dist/ is missing or older than a source. Plain JavaScript and in one process, because it runs before
- * every command: a look at the sources' times takes a few milliseconds.
+ * Builds first when dist/ is missing or older than a source. It is plain JavaScript in one process, because it runs before
+ * every command: comparing file times takes a few milliseconds.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -11,10 +11,10 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const main = join(root, "dist/cli/main.js");
-/** What dist/ is made from. `generated` is itself made by the build. */
+/** Everything dist/ is built from. `generated` folders are made by the build. */
 const SOURCES = ["src", "web", "assembly", "tools/build-wasm.ts", "tsdown.config.ts", "package.json", "tsconfig.json"];
 
-/** Time of the newest file or folder; a folder's time tells of files that are gone. */
+/** Time of the newest file or folder. A folder's time shows that a file was deleted. */
 function newest(path) {
   const stat = statSync(path);
   if (!stat.isDirectory()) return stat.mtimeMs;

@@ -1,15 +1,16 @@
 /**
- * @file The sixteen values of src/quant/trellis.ts: `npx tsx tools/train-trellis.ts [STARTS]`.
+ * @file Trains the sixteen values of the trellis in src/quant/trellis.ts: `npx tsx tools/train-trellis.ts [STARTS]`.
  *
- * Lloyd's iterations whose nearest-centroid step is Viterbi's algorithm, from random values, on runs of Gaussian coordinates.
- * They end in one of many local optima, so there are many starts; the best goes on with more runs, and is judged by others.
+ * Lloyd's iterations from random values on runs of Gaussian coordinates, with Viterbi's algorithm in place of the nearest
+ * centroid. They end in one of many local optima, so there are many starts. The best one continues with more runs and is judged
+ * on others.
  */
 import { CounterRng } from "../src/math/rng.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES } from "../src/quant/trellis.ts";
 
 const STATES = 4;
 
-/** `count` runs, one after the other. */
+/** `count` runs of coordinates, one after the other. */
 function gaussianRuns(seed: number, count: number): Float64Array {
   const rng = new CounterRng(seed, 0);
   return Float64Array.from({ length: count * TRELLIS_RUN }, (_, i) => rng.gaussian(i));
@@ -17,7 +18,7 @@ function gaussianRuns(seed: number, count: number): Float64Array {
 
 const from = new Uint8Array(TRELLIS_RUN * STATES);
 
-/** Squared error of the best chain of each run; what is mapped to a place is added up in sums and counts. */
+/** Squared error of the best chain of each run. Coordinates are added to the sum of the value they are mapped to. */
 function walk(runs: Float64Array, values: ArrayLike<number>, sums: Float64Array, counts: Float64Array): number {
   let total = 0;
   for (let start = 0; start < runs.length; start += TRELLIS_RUN) {

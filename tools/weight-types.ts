@@ -1,4 +1,4 @@
-/** @file The numbers by which kernels know the weight formats, as AssemblyScript, from the registry of the formats. */
+/** @file Generates the numbers by which AssemblyScript kernels know the weight formats, from the registry of formats. */
 import { weightFormat, weightTypes } from "../src/weights/registry.ts";
 import { VECTOR_CODE } from "../src/weights/weight-format.ts";
 

@@ -1,4 +1,4 @@
-/** @file Sections on the CPU: decode attention, whole decode, prefill, memory (bench/record.sh). */
+/** @file Sections of the benchmarks on the CPU: decode attention, whole decode, prefill, memory (bench/record.sh). */
 import { fixed, median, num, type Row, rows, table, target, times } from "./rows.ts";
 
 // Decode attention of one layer.
@@ -71,7 +71,7 @@ export function attentionSection(): string {
   return parts.join("\n\n");
 }
 
-// Whole decode.
+// Decode of a whole model.
 const decode = rows("decode");
 const peers = rows("peers");
 export const ours = (kv: string, depth: number): number =>

@@ -1,13 +1,16 @@
-/** @file Sections on a large NVIDIA GPU: ours on WebGPU (bench/gpu/main.ts) beside PyTorch and transformers (gpu-peers.jsonl). */
+/**
+ * @file Sections of the benchmarks on a large NVIDIA GPU: our WebGPU backend (bench/gpu/main.ts) beside PyTorch and
+ * transformers (gpu-peers.jsonl).
+ */
 import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
 
 const of = (list: readonly Row[], kind: string): Row[] => list.filter((r) => r["kind"] === kind && !r["error"]);
 const unique = <T>(list: readonly T[]): T[] => [...new Set(list)];
-/** What one card was measured with, ours and the peers. */
+/** The rows of one card, ours and those of the peers. */
 interface Gpu {
   readonly own: readonly Row[];
   readonly peers: readonly Row[];
-  /** What the card is called in short: H100 */
+  /** Short name of the card, e.g. H100. */
   readonly card: string;
 }
 
@@ -18,7 +21,7 @@ function readGpu(record: string): Gpu {
 
 const ascending = (list: readonly number[]): number[] => unique(list).sort((a, b) => a - b);
 
-/** The fastest fp16 SDPA of any backend, microseconds; a CUDA graph's replay, which is the fairest to it. */
+/** Microseconds of the fastest fp16 SDPA of any backend, taken from the replay of a CUDA graph, which is the fairest to it. */
 function bestSdpa({ peers }: Gpu, context: number, heads: number): number {
   const times = of(peers, "sdpa")
     .filter((r) => num(r, "context") === context && num(r, "queryHeads") === heads && r["timing"] === "graph")
@@ -71,7 +74,7 @@ const arithmeticOf = (r: Row): string =>
 
 function checkSection(gpu: Gpu): string {
   const { own, card } = gpu;
-  // Here `error` is the figure.
+  // In these rows `error` is the measured figure.
   const checks = own.filter((r) => r["kind"] === "attention-check" && !r["failed"]);
   const all = checks.filter((r) => num(r, "pageBytes") === 0);
   for (const [precision, limit] of [
@@ -211,7 +214,7 @@ function memorySection(gpu: Gpu): string {
   );
 }
 
-/** Empty until rows are recorded. record: their name in bench/results; the peers' is the same with `-peers` */
+/** Empty when no rows were recorded. record: name of our rows in bench/results; those of the peers end in `-peers` */
 export function gpuSections(record: string): (readonly [string, string, string])[] {
   const gpu = readGpu(record);
   const { own, peers, card } = gpu;

@@ -1,9 +1,12 @@
-/** @file Matrix products of many rows on a GPU: our kernels of before and now, and PyTorch's (bench/gpu/main.ts linear-large, matmul.py). */
+/**
+ * @file Matrix products of many rows on a GPU: our kernels before and after a change, and PyTorch's (bench/gpu/main.ts
+ * linear-large, matmul.py).
+ */
 import { fixed, num, type Row, rows, table, times } from "./rows.ts";
 
 const count = (n: number): string => n.toLocaleString("en-US");
 
-/** One row a shape and number of rows: PyTorch in fp16, and what a type takes now, with the rate and the gain. */
+/** One row for each shape and number of rows: PyTorch in fp16, and the time, rate and gain of each of our types. */
 function productTable(own: readonly Row[], peers: readonly Row[]): string {
   const types = [...new Set(own.map((r) => String(r["type"])))];
   const cases = [...new Set(own.map((r) => `${r["shape"]} ${r["rows"]}`))].map((key) => key.split(" "));

@@ -1,8 +1,8 @@
-/** @file Sections on quality: our evaluation, and agreement with another implementation. */
+/** @file Sections of the benchmarks on quality: our evaluation, and its agreement with another implementation. */
 import { ORACLE_SEED } from "../oracle/signs.ts";
 import { fixed, num, rows, table, target } from "./rows.ts";
 
-/** record: name of the rows in bench/results · recall: of the rows with the needles, if they were asked for in a run of their own */
+/** record: name of the rows in bench/results · recall: name of the rows with needles, when those were measured in a separate run */
 export function qualitySection(record: string, recall = record): string {
   const all = rows(record);
   const needles = new Map(rows(recall).map((r) => [r["kv"], r]));
@@ -25,7 +25,7 @@ export function qualitySection(record: string, recall = record): string {
   return table(["cache", "bits a value", "PPL ratio", "mean KLD", "p99", "p99.9", "same top-1", "needle / f16"], body);
 }
 
-/** What the formats are to do on the 9M model of the reference family. */
+/** Targets for the formats on the 9M model of the reference family. */
 export function judgeFamily(): void {
   const [quality, recall] = [rows("quality-9m"), rows("recall-9m")];
   const of = (kv: string, field: string): number =>
@@ -56,7 +56,7 @@ export function judgeFamily(): void {
   target("9M: recall of k2v2 over 200 needles", 100 * of("k2v2", "needle"), "≥", 95, "%", 1);
 }
 
-/** Codes alone: what each lever of `kNvM` is worth, beside the published recipe of the same bits. */
+/** Codes without sinks and window: the effect of each option of `kNvM`, compared with the published recipe of equal bits. */
 export function codesSection(): string {
   const all = rows("codes");
   if (all.length === 0) return "Not recorded.";
@@ -76,7 +76,7 @@ export function codesSection(): string {
   return table(["lever", "cache", "bits a value", "mean KLD", "of paper-N", "same top-1"], body);
 }
 
-/** What tokens in 16 bit beside the codes cost and are worth. */
+/** The cost and the effect of keeping sinks and a window in 16 bit. */
 export function windowSection(): string {
   const all = rows("window");
   if (all.length === 0) return "Not recorded.";
@@ -101,7 +101,7 @@ interface OracleLine {
   readonly row?: { readonly kv: string };
 }
 
-/** Whose random signs a row was measured with; an exact cache has none. */
+/** Which random signs a row was measured with; an exact cache has none. */
 function signsOf({ row }: OracleLine): string {
   if (!row) return "";
   return row.kv.endsWith(`,seed=${ORACLE_SEED}`) ? "oracle's" : "ours";

@@ -1,16 +1,16 @@
-/** @file The figures of the README. */
+/** @file Writes the figures of the README. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { attentionMs, ours, peerAttention } from "./cpu.ts";
 import { fixed, num, root, rows, table, times } from "./rows.ts";
 
-/** Replaces what stands between two markers of the README. */
+/** Replaces the text between two markers of the README. */
 function fill(readme: string, name: string, body: string): string {
   return readme.replace(
     new RegExp(`<!-- ${name} -->[\\s\\S]*<!-- /${name} -->`),
     () => `<!-- ${name} -->\n${body}\n<!-- /${name} -->`,
   );
 }
-/** What formats cost on the embedded model, smallest loss of a size first. */
+/** The quality of formats on the embedded model; of several formats of one size the one with the smallest loss comes first. */
 function quality(): string {
   const measured = rows("quality");
   const shown = [

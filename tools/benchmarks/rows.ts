@@ -1,4 +1,4 @@
-/** @file Recorded rows, the form of figures, tables, and targets that are judged where they are measured. */
+/** @file Reads recorded rows, formats figures and tables, and judges targets. */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -40,7 +40,7 @@ export const target = (what: string, value: number, rule: "≤" | "≥", limit: 
   targets.push({ what, value, limit, atMost: rule === "≤", digits, unit });
 };
 
-/** [what, target, measured, verdict] of every target so far. */
+/** All targets judged so far as [what, target, measured, verdict]. */
 export function judgedTargets(): string[][] {
   return targets.map((t) => {
     const met = t.atMost ? t.value <= t.limit : t.value >= t.limit;

@@ -1,4 +1,4 @@
-/** @file Section on the server: load, residency, shared prefixes, batching, silent connections (bench/server). */
+/** @file Section of the benchmarks on the server: load, residency, shared prefixes, batching, silent connections (bench/server). */
 import { fixed, num, type Row, rows, table, target, times } from "./rows.ts";
 
 const all = rows("server");

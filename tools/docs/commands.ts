@@ -1,6 +1,7 @@
 /**
- * @file Output of commands inside documents: between `<!-- $ COMMAND -->` and `<!-- /$ -->` stands what the command prints.
- * Text is fenced; a table (`|` first) stands as it is.
+ * @file Output of commands inside documents: between `<!-- $ COMMAND -->` and `<!-- /$ -->` is what the command prints. Text is
+ * put into a fence; a table (`
+ * ` first) is inserted as it is.
  */
 import { captureIo } from "../../test/support/cli-io.ts";
 import "../../src/node/install.ts";
@@ -11,12 +12,12 @@ const BLOCK = /<!-- \$ (.+?) -->\n[\s\S]*?<!-- \/\$ -->/g;
 const TURBOQUANT = "npx turboquant ";
 const FINDINGS = "npx tsx tools/findings.ts ";
 
-/** Every command of a document, in order. */
+/** All commands of a document, in order. */
 export function commandsOf(text: string): string[] {
   return [...text.matchAll(BLOCK)].map((match) => match[1]!);
 }
 
-/** The document with the output of the commands that `wants` chooses; others keep what they have. */
+/** Replaces the output of the commands that `wants` selects; that of the others stays. */
 export async function fillCommands(text: string, wants: (command: string) => boolean = () => true): Promise<string> {
   const outputs = new Map<string, string>();
   for (const command of new Set(commandsOf(text).filter(wants))) outputs.set(command, await outputOf(command));

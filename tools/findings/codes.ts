@@ -1,4 +1,4 @@
-/** @file Codebooks after few iterations, and cosines of quantized vectors, at head_dim 128. */
+/** @file Tables on codebooks after few iterations, and on cosines of quantized vectors, at head_dim 128. */
 import { BetaDensity } from "../../src/math/beta-density.ts";
 import { distortion, lloydIterations, lloydMax } from "../../src/math/lloyd-max.ts";
 import type { Bits } from "../../src/quant/kv-format.ts";
@@ -9,7 +9,7 @@ import { cosine, gaussianVectors } from "./vectors.ts";
 const DIMENSION = 128;
 const VECTORS = 2000;
 
-/** Squared error of a unit vector by iterations of Lloyd's algorithm from cells of equal probability. */
+/** Squared error for a unit vector, by the number of Lloyd's iterations from cells of equal probability. */
 export function codebookIterations(): string {
   const density = new BetaDensity(DIMENSION);
   const widths = [2, 3, 4, 5, 8];
@@ -26,7 +26,7 @@ export function codebookIterations(): string {
   return figures(["iterations", ...widths.map((bits) => `${bits} bits: cosine, error`)], rows);
 }
 
-/** Cosine of a vector and its codes: as theory has it, and over random vectors under a dense random rotation. */
+/** Cosine between a vector and its decoded codes, by theory and for random vectors under a dense random rotation. */
 export function vectorCosines(): string {
   const density = new BetaDensity(DIMENSION);
   const vectors = gaussianVectors(DIMENSION, VECTORS);

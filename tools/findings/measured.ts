@@ -1,4 +1,4 @@
-/** @file Tables of docs/findings.md from recorded rows (tools/record-findings.ts). A figure that was not recorded is a dash. */
+/** @file Tables of docs/findings.md made from recorded rows (tools/record-findings.ts). A missing figure is a dash. */
 import { formatRate, significant } from "../../src/cli/format.ts";
 import { wilson } from "../../src/eval/intervals.ts";
 import {
@@ -16,12 +16,12 @@ const BITS = [2, 3, 4, 5, 6, 7];
 
 const rows = findingRows();
 const oracle = oracleRows();
-/** On the most text there is. */
+/** The row that was measured on the most text. */
 const measured = (kv: string, model: string, write: (row: EvalFinding) => string): string => {
   const row = findRow(oracle, "eval", model, kv) ?? findRow(rows, "eval", model, kv);
   return row ? write(row) : "–";
 };
-/** On the same text for all formats of a model, so that small differences mean something. */
+/** Rows measured on one and the same text for all formats of a model, so that small differences are meaningful. */
 const compared = (kv: string, write: (row: EvalFinding) => string): string[] =>
   MODELS.map((model) => {
     const row = findRow(rows, "eval", model, kv);
@@ -36,7 +36,7 @@ const ppl = (row: EvalFinding): string => `${row.pplRatio.toFixed(3)} ± ${row.p
 const byModel = (kv: string, write: (row: EvalFinding) => string): string[] =>
   MODELS.map((model) => measured(kv, model, write));
 
-/** Agreement on the next token by bits and model, the codec as published. */
+/** Agreement on the next token by bits and model, with the codec as published. */
 export function sizes(): string {
   return figures(
     ["bits, K and V", ...MODELS],
@@ -51,7 +51,7 @@ export function perplexities(): string {
   );
 }
 
-/** Mean divergence of keys alone, values alone and both. */
+/** Mean divergence with only keys, only values, and both quantized. */
 export function sides(): string {
   const lines = [2, 3, 4].flatMap((bits) => [
     [`${bits} bits, keys alone`, ...byModel(`paper-${bits},v=f16`, kld)],
@@ -81,7 +81,7 @@ export function iterationsInModels(): string {
   );
 }
 
-/** Our presets, window and sinks included, with the model's calibration and without. */
+/** Our presets with window and sinks, each with the model's calibration and without. */
 export function presets(): string {
   const lines = ["k2v2", "k3v3", "k4v4", "k5v4"].flatMap((preset) =>
     [preset, `${preset},calibration=off`].map((kv) => [kv, ...compared(kv, (row) => `${top1(row)}, ${kld(row)}`)]),
@@ -89,7 +89,7 @@ export function presets(): string {
   return figures(["top-1, mean KLD", ...MODELS], lines);
 }
 
-/** Cosines of vectors and of attention scores, averaged over layers, beside what the model's logits say. */
+/** Cosines of vectors and of attention scores, averaged over layers, beside the divergence of the model's logits. */
 export function scores(): string {
   const lines = MODELS.flatMap((model) =>
     [4, 3, 2].map((bits) => {
@@ -114,7 +114,7 @@ export function scores(): string {
   return figures(["", "keys", "values", "attention scores", "product over layers", "mean KLD"], lines);
 }
 
-/** What each model answers, greedily. */
+/** The greedy answers of each model. */
 export function france(): string {
   const formats = [
     "f16",
@@ -132,7 +132,7 @@ export function france(): string {
   );
 }
 
-/** Which layers are sensitive, and what widths of their own gain over uniform ones of the same bytes. */
+/** How sensitive each layer is, and the gain of different widths over uniform ones of the same bytes. */
 export function allocations(): string {
   const lines = MODELS.flatMap((model) => {
     const row = rows.findLast((r): r is AllocationFinding => r.kind === "allocation" && r.model === model);
@@ -156,7 +156,7 @@ export function allocations(): string {
   );
 }
 
-/** Squared error over squared norm of vectors that a larger model left, by codec. */
+/** Squared error over squared norm, by codec, for vectors saved from a larger model. */
 export function realVectors(): string {
   const found = rows.filter((row): row is VectorFinding => row.kind === "vectors");
   const ordered = found.toSorted((a, b) => a.side.localeCompare(b.side) || a.layer - b.layer);

@@ -1,4 +1,4 @@
-/** @file Bytes: compression ratios of formats, compression by context, and the memory tables of two Qwen3 models. */
+/** @file Tables on bytes: compression ratios of formats, compression by context, and the memory of two Qwen3 models. */
 import { comparedSize, formatBytes, formatCount } from "../../src/cli/format.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
 import { CacheMemory } from "../../src/plan/cache-memory.ts";
@@ -11,7 +11,7 @@ const shape = (name: string) => modelOfConfig(shapeConfig(name), name);
 const cacheOf = (name: string, kv: string): CacheMemory => new CacheMemory(shape(name), parseKvSpec(kv));
 const GB = 1e9;
 
-/** Bytes of a key and a value of one head at head_dim 128, the f16 scale of each included. */
+/** Bytes of a key and a value of one head at head_dim 128, each with its f16 scale. */
 export function compressionRatios(): string {
   const perHead = (kv: string): number => cacheOf("qwen3-32b", kv).bytesPerToken / (64 * 8);
   const f16 = perHead("f16");
@@ -33,7 +33,10 @@ export function compressionRatios(): string {
   );
 }
 
-/** Qwen3-0.6B's shape. The rotation is a vector of signs a layer, or one matrix of head_dim² f16 that all layers share. */
+/**
+ * For the shape of Qwen3-0.6B. The rotation is either a vector of signs for each layer, or one matrix of head_dim² f16 for all
+ * layers.
+ */
 export function compressionByContext(): string {
   const name = "qwen3-0.6b";
   const rows = [1024, 4096, 16_384, 65_536].map((tokens) => {
@@ -52,7 +55,7 @@ export function compressionByContext(): string {
   );
 }
 
-/** The article's projection for Qwen3-32B on 128 GB, beside what the model's config says. */
+/** The article's projection for Qwen3-32B on 128 GB, beside the result for the model's actual config. */
 export function memoryTable(): string {
   const article = [
     [131_072, 85.5, 69.5],

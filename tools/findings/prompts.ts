@@ -1,4 +1,4 @@
-/** @file What 15 prompts can tell: 95 % intervals (Wilson) of the rates in the article's tables. */
+/** @file Table on how much 15 prompts can show: 95 % intervals (Wilson) of the rates in the article's tables. */
 import { wilson } from "../../src/eval/intervals.ts";
 import { figures } from "./table.ts";
 

@@ -1,4 +1,4 @@
-/** @file Inner products with and without the QJL sketch: bias and noise at equal bits, and by the size of the projection. */
+/** @file Tables on inner products with and without a QJL sketch: bias and noise at equal bits, and by the size of the projection. */
 import type { Bits } from "../../src/quant/kv-format.ts";
 import { TurboQuantMse } from "../../src/quant/turboquant-mse.ts";
 import { TurboQuantProd } from "../../src/quant/turboquant-prod.ts";
@@ -12,9 +12,9 @@ const keys = gaussianVectors(DIMENSION, PAIRS);
 const queries = gaussianVectors(DIMENSION, PAIRS, 2);
 
 interface Errors {
-  /** Of ⟨x, x̂⟩ / ‖x‖²: what a key that is looked for loses. */
+  /** Bias of ⟨x, x̂⟩ / ‖x‖²: how much the logit of a key that a query is looking for is reduced. */
   readonly bias: number;
-  /** d · E[(⟨q, x̂⟩ − ⟨q, x⟩)²] / (‖q‖²‖x‖²): squared noise of a logit, as the paper counts it. */
+  /** d · E[(⟨q, x̂⟩ − ⟨q, x⟩)²] / (‖q‖²‖x‖²): squared noise of a logit, normalised as in the paper. */
   readonly noise: number;
 }
 
@@ -34,7 +34,7 @@ function codesAlone(bits: Bits): Errors {
   return errorsOf((query, key) => dot(query, codec.dequantize(codec.quantize(key))));
 }
 
-/** bits: of codes and sketch together when the projection is as long as the vector */
+/** bits: of codes and sketch together when there are as many projections as coordinates */
 function withSketch(bits: Bits, projections = DIMENSION, projection: "gaussian" | "orthogonal" = "gaussian"): Errors {
   const codec = new TurboQuantProd({ dimension: DIMENSION, bits, projections, projection });
   return errorsOf((query, key) => codec.innerProduct(query, codec.quantize(key)));

@@ -1,4 +1,4 @@
-/** @file Rows that tools/record-findings.ts has measured, and those of tools/check-oracle.ts, which measured the published codec. */
+/** @file Reads the rows of tools/record-findings.ts, and those of tools/check-oracle.ts, which measured the published codec. */
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Gain } from "../../src/eval/allocate.ts";
@@ -11,7 +11,7 @@ const RESULTS = new URL("../../bench/results/", import.meta.url);
 export const OUT = fileURLToPath(new URL("findings.jsonl", RESULTS));
 const ORACLE = fileURLToPath(new URL("oracle.jsonl", RESULTS));
 
-/** What the tables use of a row. */
+/** The fields of a row that the tables use. */
 type Figures = Pick<EvalRow, "kv" | "tokens" | "ctx" | "pplRatio" | "pplRatioSe" | "kldMean" | "top1">;
 
 export interface EvalFinding extends Figures {
@@ -33,20 +33,20 @@ export interface CosineFinding {
   readonly tokens: number;
   readonly layers: readonly LayerDiagnosis[];
 }
-/** What `allocate` finds of a model; `kv` is the recipe it was asked with. */
+/** A result of `allocate` for a model; `kv` is the recipe that it was given. */
 export interface AllocationFinding {
   readonly kind: "allocation";
   readonly model: string;
   readonly kv: string;
-  /** Code bits a value. */
+  /** Average code bits a value. */
   readonly bits: number;
-  /** Mean KLD of one side of one layer alone at two bits, nats, by layer. */
+  /** Mean KLD in nats by layer, when only this side of the layer is quantized, with two bits. */
   readonly alone: { readonly k: readonly number[]; readonly v: readonly number[] };
   readonly best: { readonly kv: string; readonly kldMean: number };
   readonly uniform: { readonly kv: string; readonly kldMean: number };
   readonly gain: Gain;
 }
-/** Of tools/record-vectors.ts: Σ error² over Σ norm² by codec, in its order. */
+/** A row of tools/record-vectors.ts: Σ error² over Σ norm² by codec, in the order of that file. */
 export interface VectorFinding {
   readonly kind: "vectors";
   readonly model: string;
@@ -55,13 +55,13 @@ export interface VectorFinding {
   readonly tokens: number;
   readonly errors: readonly (readonly [codec: string, error: number])[];
 }
-/** Of a model and a format. */
+/** A finding for one model and one format. */
 export type FormatFinding = EvalFinding | AnswerFinding | CosineFinding | AllocationFinding;
 export type FindingRow = FormatFinding | VectorFinding;
 
 export const findingRows = (): FindingRow[] => linesOf<FindingRow>(OUT);
 
-/** Of check-oracle.ts, on more text, under the spec's canonical text. */
+/** Rows of check-oracle.ts, which were measured on more text, with the spec in canonical form. */
 export function oracleRows(): EvalFinding[] {
   return readRecords(ORACLE).flatMap(({ model, spec, row }) =>
     row ? [{ ...row, kind: "eval" as const, model, kv: parseKvSpec(spec).text }] : [],

@@ -1,7 +1,7 @@
-/** @file Keys or values that a run of a model left in a file. */
+/** @file Reads a file with keys or values that were saved while a model ran. */
 import { readFileSync } from "node:fs";
 
-/** Post-RoPE vectors of one side of one layer. */
+/** Vectors of one side of one layer, after RoPE. */
 export interface SavedVectors {
   readonly layer: number;
   readonly headDim: number;
@@ -12,7 +12,10 @@ export interface SavedVectors {
 const MAGIC = "QVKT";
 const HEADER_BYTES = 20;
 
-/** 'QVKT', then u32 layer, KV heads, tokens, head_dim, then f32 in that order, little-endian. @throws Error — another file */
+/**
+ * The file has 'QVKT', then u32 layer, KV heads, tokens, head_dim, then the f32 values in that order, little-endian.
+ * @throws Error — any other file
+ */
 export function readSavedVectors(path: string): SavedVectors {
   const bytes = readFileSync(path);
   if (bytes.length < HEADER_BYTES || bytes.toString("latin1", 0, 4) !== MAGIC) {

@@ -1,4 +1,4 @@
-/** @file The tables of docs/findings.md by name. */
+/** @file The list of tables in docs/findings.md, by name. */
 import { codebookIterations, vectorCosines } from "./codes.ts";
 import {
   allocations,

@@ -1,4 +1,4 @@
-/** @file A markdown table whose first column is text and whose others are figures. */
+/** @file Formats a markdown table whose first column is text and whose other columns are figures. */
 import { markdownTable } from "../../src/cli/format.ts";
 
 export function figures(titles: readonly string[], rows: readonly (readonly string[])[]): string {

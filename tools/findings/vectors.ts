@@ -1,4 +1,4 @@
-/** @file Random vectors and what is measured on them. */
+/** @file Random vectors and measures on them. */
 import { CounterRng } from "../../src/math/rng.ts";
 
 const STREAM = 0xf1d;

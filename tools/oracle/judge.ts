@@ -1,6 +1,6 @@
-/** @file Whether our evaluation of a format agrees with a row of a checkpoint's oracle.json, measured with its own rotation. */
+/** @file Decides whether our evaluation of a format agrees with a row of a checkpoint's oracle.json. Both use the same rotation. */
 
-/** A row of oracle.json: bits of K and V (16: uncompressed), exact tokens, and what the other implementation measured. */
+/** A row of oracle.json: bits of K and V (16: uncompressed), tokens kept exact, and what the other implementation measured. */
 export interface OracleRow {
   readonly k: number;
   readonly v: number;
@@ -17,8 +17,8 @@ export type Verdict = "pass" | "FAIL";
 
 const LIMITS = { ppl: 0.005, kld: 0.15, exactPpl: 0.001 };
 /**
- * The oracle's Lloyd iterations stop at 2,000 from a start at equal masses, when its 7- and 8-bit codebooks still have 7 %
- * and 50 % more distortion (headDim 64) than the optimum; its KLD is an upper limit there.
+ * The oracle stops Lloyd's iteration after 2,000 rounds from cells of equal probability. Its 7- and 8-bit codebooks then still
+ * have 7 % and 50 % more distortion (headDim 64) than the optimum, so its KLD is only an upper limit.
  */
 const UNCONVERGED_BITS = 7;
 

@@ -1,4 +1,4 @@
-/** @file What check-oracle has measured: a file of JSON lines, one a model and format. */
+/** @file Records of check-oracle: a file of JSON lines, one for each model and format. */
 import { existsSync, readFileSync } from "node:fs";
 import { writeFileAtomically } from "../../src/cli/write-file-atomically.ts";
 import type { EvalRow } from "../../src/eval/evaluate.ts";
@@ -11,7 +11,7 @@ export interface OracleRecord {
   readonly ppl: number;
   readonly kld?: number;
   readonly verdict: Verdict;
-  /** All figures, without the directory that a machine has the checkpoint in; absent for the exact cache. */
+  /** All figures except the checkpoint's directory, which depends on the machine; absent for the exact cache. */
   readonly row?: Omit<EvalRow, "model">;
 }
 
@@ -23,7 +23,7 @@ export function readRecords(file: string): OracleRecord[] {
     .map((line) => JSON.parse(line) as OracleRecord);
 }
 
-/** Puts a model's records in the place of its old ones. */
+/** Replaces all records of a model. */
 export async function replaceRecords(file: string, model: string, records: readonly OracleRecord[]): Promise<void> {
   const all = readRecords(file);
   const at = all.findIndex((record) => record.model === model);
