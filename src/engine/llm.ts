@@ -4,7 +4,7 @@ import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
-import { type GenerationConfig, loadGenerationConfig } from "../formats/generation-config.ts";
+import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { CALIBRATION_FILE, calibrationTag, loadCalibration } from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
@@ -56,23 +56,28 @@ export const WARM_UP_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
 
 type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
-interface Parts {
-  readonly name: string;
-  readonly config: ModelConfig;
-  readonly generationConfig: GenerationConfig;
-  readonly tokenizer: Tokenizer;
+/** What a model and its views over other formats have in common. */
+type SharedFields = Pick<
+  LLM,
+  | "name"
+  | "config"
+  | "tokenizer"
+  | "eosTokens"
+  | "samplingDefaults"
+  | "weightsFingerprint"
+  | "backendChoice"
+  | "notes"
+  | "reopen"
+>;
+
+/** What each of them has for itself. */
+interface OwnFields {
   readonly decoder: Decoder;
-  /** Of the weights alone. */
-  readonly weightsFingerprint: string;
   readonly calibration: Calibration;
   readonly contextLength: number;
   readonly kvBudgetBytes: number | undefined;
-  readonly backendChoice: string | undefined;
-  /** Opens the checkpoint once more. */
-  readonly reopen: () => Promise<FileSource>;
   /** The weights belong to another LLM. */
   readonly isView: boolean;
-  readonly notes: readonly string[];
 }
 
 export class LLM {
@@ -82,8 +87,10 @@ export class LLM {
   readonly decoder: Decoder;
   readonly runner: Runner;
   readonly cache: KvCache;
-  /** Identifies the weights; snapshots of other weights are refused. */
+  /** Identifies the weights and the calibration of this format; snapshots of others are refused. */
   readonly fingerprint: string;
+  /** Of the weights alone, without the calibration of this format. */
+  readonly weightsFingerprint: string;
   readonly eosTokens: ReadonlySet<number>;
   /** What `--backend auto` chose and why; undefined where a backend was named. */
   readonly backendChoice: string | undefined;
@@ -91,23 +98,27 @@ export class LLM {
   readonly notes: readonly string[];
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
-  readonly #parts: Parts;
+  /** Opens the files of the checkpoint once more, for the caller to close. */
+  readonly reopen: () => Promise<FileSource>;
+  readonly #isView: boolean;
   #disposed = false;
 
-  private constructor(parts: Parts) {
-    this.#parts = parts;
-    this.name = parts.name;
-    this.config = parts.config;
-    this.tokenizer = parts.tokenizer;
-    this.decoder = parts.decoder;
-    this.fingerprint = parts.weightsFingerprint + calibrationTag(parts.calibration);
-    this.eosTokens = new Set(parts.generationConfig.eosTokenIds);
-    this.samplingDefaults = parts.generationConfig.sampling;
-    this.runner = new Runner(parts.decoder, { contextLength: parts.contextLength });
-    this.backendChoice = parts.backendChoice;
-    this.notes = parts.notes;
-    this.cache = parts.decoder.createCache(parts.kvBudgetBytes);
-    expectPages(this.cache, parts.contextLength, this.runner.chunkTokens);
+  private constructor(shared: SharedFields, own: OwnFields) {
+    this.name = shared.name;
+    this.config = shared.config;
+    this.tokenizer = shared.tokenizer;
+    this.eosTokens = shared.eosTokens;
+    this.samplingDefaults = shared.samplingDefaults;
+    this.weightsFingerprint = shared.weightsFingerprint;
+    this.backendChoice = shared.backendChoice;
+    this.notes = shared.notes;
+    this.reopen = shared.reopen;
+    this.#isView = own.isView;
+    this.decoder = own.decoder;
+    this.fingerprint = shared.weightsFingerprint + calibrationTag(own.calibration);
+    this.runner = new Runner(own.decoder, { contextLength: own.contextLength });
+    this.cache = own.decoder.createCache(own.kvBudgetBytes);
+    expectPages(this.cache, own.contextLength, this.runner.chunkTokens);
   }
 
   get ops(): Ops {
@@ -153,21 +164,26 @@ export class LLM {
         onWeight: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "tensors" }),
         ...(signal && { signal }),
       });
-      const llm = new LLM({
-        name: source.name,
-        config,
-        generationConfig,
-        tokenizer,
-        decoder,
-        weightsFingerprint: await checkpoint.fingerprint(),
-        calibration,
-        contextLength: fit.contextLength,
-        notes: [note, fit.note].filter((text) => text !== null),
-        kvBudgetBytes: options.kvBudgetBytes,
-        backendChoice: choice,
-        reopen: open,
-        isView: false,
-      });
+      const llm = new LLM(
+        {
+          name: source.name,
+          config,
+          tokenizer,
+          eosTokens: new Set(generationConfig.eosTokenIds),
+          samplingDefaults: generationConfig.sampling,
+          weightsFingerprint: await checkpoint.fingerprint(),
+          backendChoice: choice,
+          notes: [note, fit.note].filter((text) => text !== null),
+          reopen: open,
+        },
+        {
+          decoder,
+          calibration,
+          contextLength: fit.contextLength,
+          kvBudgetBytes: options.kvBudgetBytes,
+          isView: false,
+        },
+      );
       await llm.#warmUp(onProgress);
       return llm;
     } catch (error) {
@@ -188,7 +204,9 @@ export class LLM {
     const spec = parseKvSpec(kv);
     const calibration = await this.loadCalibration(spec);
     const decoder = this.decoder.withFormat(spec, calibration);
-    const view = new LLM({ ...this.#parts, decoder, calibration, isView: true });
+    const { contextLength } = this.runner;
+    const kvBudgetBytes = this.cache.pool.budgetBytes;
+    const view = new LLM(this, { decoder, calibration, contextLength, kvBudgetBytes, isView: true });
     await view.#warmUp();
     return view;
   }
@@ -206,20 +224,10 @@ export class LLM {
     if (spec.calibration === "off") return [];
     const source = await this.reopen();
     try {
-      return await loadCalibration(source, spec.calibration, this.config, async () => this.#parts.weightsFingerprint);
+      return await loadCalibration(source, spec.calibration, this.config, async () => this.weightsFingerprint);
     } finally {
       await source.close();
     }
-  }
-
-  /** The files of the checkpoint once more, for the caller to close. */
-  reopen(): Promise<FileSource> {
-    return this.#parts.reopen();
-  }
-
-  /** Of the weights alone, without the calibration of this format. */
-  get weightsFingerprint(): string {
-    return this.#parts.weightsFingerprint;
   }
 
   /** A conversation with a cache of its own. */
@@ -267,7 +275,7 @@ export class LLM {
     if (this.#disposed) return;
     this.#disposed = true;
     this.decoder.dispose();
-    if (!this.#parts.isView) await this.ops.dispose();
+    if (!this.#isView) await this.ops.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
