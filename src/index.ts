@@ -14,7 +14,7 @@ export {
 } from "./engine/generation.ts";
 export { DEFAULT_KV, LLM, type LoadOptions } from "./engine/llm.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
-export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/job.ts";
+export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/request.ts";
 export { Scheduler, type SchedulerOptions } from "./engine/scheduler/scheduler.ts";
 export { Session } from "./engine/session.ts";
 export type { TokenConstraint } from "./engine/token-constraint.ts";

@@ -1,7 +1,7 @@
 /** @file Several generations decoded together: many prompts, or many continuations of one prompt. */
 import { collect, type GenerateOptions, type GenerationChunk, type GenerationResult } from "./generation.ts";
 import type { LLM } from "./llm.ts";
-import type { ScheduledChunk } from "./scheduler/job.ts";
+import type { ScheduledChunk } from "./scheduler/request.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 
 export interface BatchOptions extends GenerateOptions {

@@ -1,6 +1,6 @@
 /** @file `POST /v1/chat/completions`. */
 import type { FinishReason, Timings, Usage } from "../engine/generation.ts";
-import type { ScheduledChunk } from "../engine/scheduler/job.ts";
+import type { ScheduledChunk } from "../engine/scheduler/request.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";

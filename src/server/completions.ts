@@ -1,6 +1,6 @@
 /** @file `POST /v1/completions`: plain continuation, with `echo` and `logprobs` as evaluation harnesses use them. */
 import type { Usage } from "../engine/generation.ts";
-import type { ScheduledChunk } from "../engine/scheduler/job.ts";
+import type { ScheduledChunk } from "../engine/scheduler/request.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/job.ts";
+import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/request.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import { callScheduler } from "./generation-call.ts";
 

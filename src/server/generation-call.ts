@@ -2,7 +2,7 @@
  * @file Submits one or several prompts to the scheduler and merges their pieces into one stream, which ends when the client
  * disconnects or its time is up.
  */
-import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/job.ts";
+import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/request.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
 import { ApiError } from "./api-error.ts";
 

@@ -1,6 +1,6 @@
 /** @file Converts request fields to the scheduler's options. */
 import type { LLM } from "../engine/llm.ts";
-import type { ScheduleOptions } from "../engine/scheduler/job.ts";
+import type { ScheduleOptions } from "../engine/scheduler/request.ts";
 import { ApiError } from "./api-error.ts";
 import type { CommonRequest } from "./request-schema.ts";
 

@@ -8,12 +8,12 @@ import type { SlotStore } from "./server-context.ts";
 export function listSlots({ server }: Call): Response {
   const { llm, scheduler } = server;
   return Response.json(
-    scheduler.slots.all.map(({ id, job, entry }) => {
-      const sequence = job?.sequence ?? (entry?.isLive ? entry.sequence : null);
+    scheduler.slots.all.map(({ id, choice, entry }) => {
+      const sequence = choice?.sequence ?? (entry?.isLive ? entry.sequence : null);
       return {
         id,
         n_ctx: llm.runner.contextLength,
-        is_processing: job !== null,
+        is_processing: choice !== null,
         n_tokens: sequence?.length ?? 0,
         kv_bytes: sequence?.numBytes ?? 0,
       };

@@ -2,7 +2,7 @@
  * @file `choices[].kv_cache`: what the bytes of an answer's cache are spent on, compared with f16. Sent if `return_kv_cache` is
  * set.
  */
-import type { ScheduledChunk } from "../engine/scheduler/job.ts";
+import type { ScheduledChunk } from "../engine/scheduler/request.ts";
 import { growingBytes } from "../eval/allocated-bytes.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";

@@ -1,6 +1,6 @@
 /** @file Log-probabilities in the forms of OpenAI's two endpoints. */
 import type { TokenLogprob } from "../engine/generation.ts";
-import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/job.ts";
+import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/request.ts";
 
 const encoder = new TextEncoder();
 

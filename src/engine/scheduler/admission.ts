@@ -1,10 +1,10 @@
-/** @file Bytes that jobs will take, counted before they take them. */
+/** @file Who is let in: the bytes that choices will take are counted before they take them. */
 import type { KvCache } from "../../cache/kv-cache.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
-import type { Job } from "./job.ts";
+import type { Choice } from "./request.ts";
 
-/** Tokens by which every running job may grow before the next one is let in. */
+/** Tokens by which every running choice may grow before the next one is let in. */
 const HEADROOM_TOKENS = PAGE_TOKENS;
 
 export class Admission {
@@ -27,11 +27,11 @@ export class Admission {
     return sum;
   }
 
-  /** Bytes that `jobs` have and will soon have, pages they share counted once. */
-  committedBytes(jobs: readonly Job[]): number {
+  /** Bytes that `choices` have and will soon have, pages they share counted once. */
+  committedBytes(choices: readonly Choice[]): number {
     const owners = new Map<object, number>();
     let sum = 0;
-    for (const { tokens, shared } of jobs) {
+    for (const { tokens, shared } of choices) {
       sum += this.sequenceBytes(tokens.length + HEADROOM_TOKENS);
       if (!shared) continue;
       sum -= this.#wholePages(shared.tokens);
@@ -41,10 +41,10 @@ export class Admission {
     return sum;
   }
 
-  /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `jobs`, in steps with `stepTokens` of prompts. */
-  hasRoom(jobs: readonly Job[], length: number, sharedTokens: number, stepTokens: number): boolean {
+  /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `choices`, in steps with `stepTokens` of prompts. */
+  hasRoom(choices: readonly Choice[], length: number, sharedTokens: number, stepTokens: number): boolean {
     const own = this.sequenceBytes(length + HEADROOM_TOKENS) - this.#wholePages(sharedTokens);
-    return this.committedBytes(jobs) + own + this.#stepBytes(stepTokens) <= this.#limitBytes();
+    return this.committedBytes(choices) + own + this.#stepBytes(stepTokens) <= this.#limitBytes();
   }
 
   /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even when it is alone */

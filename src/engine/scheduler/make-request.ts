@@ -1,12 +1,12 @@
-/** @file Checks what a caller asks for and lays out the jobs that will answer it. */
+/** @file Checks what a caller asks for and makes it a request with its choices. */
 import { checkTokens } from "../../backends/check-tokens.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { Continuation } from "../continuation.ts";
 import type { LLM } from "../llm.ts";
 import { nthConfig, parseSamplingConfig } from "../sampling-params.ts";
-import { type Job, REQUEST_ONLY, type Request, type ScheduleOptions } from "./job.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { pageHashes } from "./page-hashes.ts";
+import { type Choice, REQUEST_ONLY, type Request, type ScheduleOptions } from "./request.ts";
 
 /** @throws TurboQuantError invalid_argument — an option, a token, a prompt that does not fit the context */
 export function makeRequest(
@@ -33,7 +33,7 @@ export function makeRequest(
     output: new OutputQueue(),
     order,
     submittedAt: performance.now(),
-    jobs: [],
+    choices: [],
     promptLogprobs: [],
     startedAt: 0,
     firstAt: 0,
@@ -42,7 +42,7 @@ export function makeRequest(
     maxNewTokens: config.maxNewTokens,
   };
   for (let index = 0; index < n; index++) {
-    const job: Job = {
+    const choice: Choice = {
       request,
       index,
       continuation: new Continuation(llm, nthConfig(config, index)),
@@ -53,7 +53,7 @@ export function makeRequest(
       slot: -1,
       isOver: false,
     };
-    request.jobs.push(job);
+    request.choices.push(choice);
   }
   return request;
 }

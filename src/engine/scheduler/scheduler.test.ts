@@ -4,7 +4,7 @@ import "../../node/install.ts";
 import { type FakeOps, type FakeOptions, loadFake } from "../../../test/support/fake-ops.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { LLM } from "../llm.ts";
-import type { ScheduledChunk, ScheduleOptions } from "./job.ts";
+import type { ScheduledChunk, ScheduleOptions } from "./request.ts";
 import { Scheduler, type SchedulerOptions } from "./scheduler.ts";
 
 const MODEL = "qwen3-1m";

@@ -1,9 +1,9 @@
 /**
  * @file Many generations over one page pool: continuous batching, prompts in pieces, admission by bytes, preemption.
  *
- * Every step takes one token of each job that decodes and a bounded piece of the prompts that are being read (step-plan.ts);
+ * Every step takes one token of each choice (one of the `n` continuations of a request) that decodes and a bounded piece of the prompts that are being read (step-plan.ts);
  * batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024). Requests are let in
- * while their prompt has room. When the pool runs full, kept prefixes go first, then the youngest job gives its pages up.
+ * while their prompt has room. When the pool runs full, kept prefixes go first, then the youngest choice gives its pages up.
  */
 import type { DeviceSample } from "../../backends/ops.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -12,13 +12,13 @@ import type { LLM } from "../llm.ts";
 import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
 import { yieldNow } from "../yield-now.ts";
 import { Admission } from "./admission.ts";
+import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeToken, wantedLogits } from "./choice-output.ts";
 import { FairQueue } from "./fair-queue.ts";
-import type { ScheduleOptions } from "./job.ts";
-import { isDecoding, isLater, type Job, pendingTokens, type Request, type ScheduledChunk } from "./job.ts";
-import { isAtPromptEnd, pushLastPiece, reportOf, scorePrompt, takeToken, wantedLogits } from "./job-output.ts";
+import { KvCacheManager } from "./kv-cache-manager.ts";
 import { makeRequest } from "./make-request.ts";
 import type { SchedulerObserver, SchedulerStats } from "./observer.ts";
-import { Residency } from "./residency.ts";
+import type { ScheduleOptions } from "./request.ts";
+import { type Choice, isDecoding, isLater, pendingTokens, type Request, type ScheduledChunk } from "./request.ts";
 import { SlotTable } from "./slots.ts";
 import { StepPace } from "./step-pace.ts";
 import { type PlannedSpan, planStep } from "./step-plan.ts";
@@ -32,7 +32,7 @@ export interface SchedulerOptions {
   readonly chunkTokens?: number;
   /** Keep prefixes for later requests; default true. */
   readonly prefixCache?: boolean;
-  /** Most bytes of preempted jobs; default: as many as the pages may take. Beyond them, tokens are computed again. */
+  /** Most bytes of preempted choices; default: as many as the pages may take. Beyond them, tokens are computed again. */
   readonly savedBudgetBytes?: number;
   readonly observer?: SchedulerObserver;
 }
@@ -44,17 +44,17 @@ export class Scheduler {
   readonly llm: LLM;
   readonly maxRunning: number;
   readonly slots: SlotTable;
-  readonly #steps: StepLoop<Job>;
-  readonly #residency: Residency;
+  readonly #steps: StepLoop<Choice>;
+  readonly #manager: KvCacheManager;
   readonly #admission: Admission;
   readonly #pace: StepPace;
   readonly #maxWaiting: number;
   readonly #usesPrefixes: boolean;
   readonly #observer: SchedulerObserver;
   readonly #waiting = new FairQueue<Request>();
-  /** In the order of arrival; so are the preempted. */
-  readonly #running: Job[] = [];
-  readonly #preempted: Job[] = [];
+  /** In the order of arrival, as are the preempted ones. */
+  readonly #running: Choice[] = [];
+  readonly #preempted: Choice[] = [];
   #order = 0;
   #isLooping = false;
   #isDraining = false;
@@ -67,15 +67,15 @@ export class Scheduler {
     this.#pace = new StepPace(llm.runner.chunkTokens, options.chunkTokens);
     this.#usesPrefixes = options.prefixCache ?? true;
     this.#observer = options.observer ?? {};
-    this.#residency = new Residency(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
-    this.#steps = new StepLoop(llm.runner, () => this.#residency.prefixes.evict());
-    this.#admission = new Admission(llm.cache, () => this.#residency.limitBytes);
-    this.slots = new SlotTable(this.maxRunning, llm, this.#residency);
+    this.#manager = new KvCacheManager(llm, options.savedBudgetBytes ?? llm.cache.pool.budgetBytes);
+    this.#steps = new StepLoop(llm.runner, () => this.#manager.prefixes.evict());
+    this.#admission = new Admission(llm.cache, () => this.#manager.limitBytes);
+    this.slots = new SlotTable(this.maxRunning, llm, this.#manager);
   }
 
   get stats(): SchedulerStats {
     const { pool } = this.llm.cache;
-    const { prefixes, savedBytes } = this.#residency;
+    const { prefixes, savedBytes } = this.#manager;
     return {
       running: this.#running.length,
       waiting: this.#waiting.size,
@@ -130,7 +130,7 @@ export class Scheduler {
     });
     for (const { request } of [...this.#running, ...this.#preempted]) request.isCancelled = true;
     await this.drain();
-    this.#residency.prefixes.clear();
+    this.#manager.prefixes.clear();
   }
 
   #submit(ids: ArrayLike<number>, options: ScheduleOptions): Request {
@@ -146,7 +146,11 @@ export class Scheduler {
       usesPrefixes: this.#usesPrefixes,
     });
     this.#admission.checkAlone(request.ids.length);
-    this.#waiting.push(request, options.client ?? "", request.ids.length + request.maxNewTokens * request.jobs.length);
+    this.#waiting.push(
+      request,
+      options.client ?? "",
+      request.ids.length + request.maxNewTokens * request.choices.length,
+    );
     void this.#loop();
     return request;
   }
@@ -167,13 +171,13 @@ export class Scheduler {
           if (spans.length > 0) await this.#step(spans);
         }
       } catch (error) {
-        // Of the device, or a bug: nothing says which job it belongs to.
+        // Of the device, or a bug: nothing says whose it is, so all end with it.
         this.#steps.cancel();
         for (const { request } of [...this.#running, ...this.#preempted]) this.#fail(request, error);
       }
     }
     this.#isLooping = false;
-    this.#residency.forgetDeviceLimit();
+    this.#manager.forgetDeviceLimit();
     this.#steps.close();
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
@@ -181,58 +185,59 @@ export class Scheduler {
   #dropCancelled(): void {
     const cancelled = this.#waiting.remove((request) => request.isCancelled);
     for (const { request } of [...this.#running, ...this.#preempted]) if (request.isCancelled) cancelled.push(request);
-    for (const { jobs } of cancelled) for (const job of jobs) this.#end(job, "aborted");
+    for (const { choices } of cancelled) for (const choice of choices) this.#end(choice, "aborted");
   }
 
-  /** The preempted go on first, then those who wait come in, each as long as there is room. A job alone always has. */
+  /** Preempted choices are resumed first, then waiting requests come in, as long as there is room. One alone always has it. */
   #admit(): void {
     const hasRoom = (length: number, shared: number): boolean =>
       this.#running.length === 0 || this.#admission.hasRoom(this.#running, length, shared, this.#promptRows());
-    for (let job = this.#preempted[0]; job; job = this.#preempted[0]) {
-      if (!hasRoom(job.tokens.length, 0) || !this.#resume(job)) return;
+    for (let choice = this.#preempted[0]; choice; choice = this.#preempted[0]) {
+      if (!hasRoom(choice.tokens.length, 0) || !this.#resume(choice)) return;
     }
     for (let next = this.#waiting.peek(); next; next = this.#waiting.peek()) {
-      if (this.#running.length > 0 && this.#running.length + next.jobs.length > this.maxRunning) return;
-      if (!hasRoom(next.ids.length, this.#residency.findPrefix(next)?.length ?? 0)) return;
+      if (this.#running.length > 0 && this.#running.length + next.choices.length > this.maxRunning) return;
+      if (!hasRoom(next.ids.length, this.#manager.findPrefix(next)?.length ?? 0)) return;
       this.#waiting.shift();
-      const first = next.jobs[0]!;
+      const first = next.choices[0]!;
       first.sequence = this.llm.cache.createSequence();
       this.#run(first);
     }
   }
 
   /** false: there is no room after all */
-  #resume(job: Job): boolean {
+  #resume(choice: Choice): boolean {
     try {
-      this.#residency.resume(job);
+      this.#manager.resume(choice);
     } catch (error) {
       if (this.#running.length > 0 && isOutOfMemory(error)) return false;
-      this.#fail(job.request, error);
+      this.#fail(choice.request, error);
       return true;
     }
-    this.#preempted.splice(this.#preempted.indexOf(job), 1);
-    insert(this.#running, job);
+    this.#preempted.splice(this.#preempted.indexOf(choice), 1);
+    insert(this.#running, choice);
     return true;
   }
 
-  #run(job: Job): void {
-    insert(this.#running, job);
-    this.slots.assign(job);
+  #run(choice: Choice): void {
+    insert(this.#running, choice);
+    this.slots.assign(choice);
   }
 
-  /** That prompts may take of the next step. */
+  /** How many rows of the next step prompts may take. */
   #promptRows(): number {
     return this.#pace.promptRows(this.#running.filter(isDecoding).length);
   }
 
   /** The next step, after making room for it. */
   async #planWithRoom(): Promise<readonly PlannedSpan[]> {
-    const { isRowInvariant } = this.#residency;
+    const { isRowInvariant } = this.#manager;
     const fits = (spans: readonly PlannedSpan[]): boolean =>
-      this.#residency.makeRoom(spans.reduce((sum, { job, count }) => sum + job.sequence!.bytesToReserve(count), 0));
+      this.#manager.makeRoom(spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0));
     for (;;) {
       const options = { chunkTokens: this.#promptRows(), isRowInvariant };
-      for (const { job } of planStep(this.#running, options)) if (!isDecoding(job)) this.#residency.usePrefix(job);
+      for (const { choice } of planStep(this.#running, options))
+        if (!isDecoding(choice)) this.#manager.usePrefix(choice);
       const spans = planStep(this.#running, options);
       if (fits(spans)) return spans;
       if (this.#running.length > 1) {
@@ -246,33 +251,35 @@ export class Scheduler {
     }
   }
 
-  /** The only job there is does not fit any more: it ends with what it has said. */
-  #outOfRoom(job: Job): void {
-    if (job.tokens.length > job.request.ids.length) this.#end(job, "length");
-    else this.#fail(job.request, this.#admission.tooLong(job.request.ids.length));
+  /** The only choice that runs does not fit any more: it ends with what it has said. */
+  #outOfRoom(choice: Choice): void {
+    if (choice.tokens.length > choice.request.ids.length) this.#end(choice, "length");
+    else this.#fail(choice.request, this.#admission.tooLong(choice.request.ids.length));
   }
 
-  async #preempt(job: Job): Promise<void> {
-    await this.#residency.preempt(job);
-    this.#running.splice(this.#running.indexOf(job), 1);
-    insert(this.#preempted, job);
+  async #preempt(choice: Choice): Promise<void> {
+    await this.#manager.preempt(choice);
+    this.#running.splice(this.#running.indexOf(choice), 1);
+    insert(this.#preempted, choice);
     this.#observer.onPreemption?.();
   }
 
   async #step(spans: readonly PlannedSpan[]): Promise<void> {
     const started = performance.now();
-    const starts = new Map(spans.map(({ job }) => [job, job.sequence!.length]));
+    const starts = new Map(spans.map(({ choice }) => [choice, choice.sequence!.length]));
     const rows = spans.reduce((sum, { count }) => sum + count, 0);
-    const decodeRows = spans.filter(({ job }) => isDecoding(job)).length;
-    for (const { job } of spans) job.request.startedAt ||= started;
-    let outcomes: readonly StepOutcome<Job>[];
+    const decodeRows = spans.filter(({ choice }) => isDecoding(choice)).length;
+    for (const { choice } of spans) choice.request.startedAt ||= started;
+    let outcomes: readonly StepOutcome<Choice>[];
     try {
       outcomes = await this.#steps.step(spans.map((span) => this.#spanOf(span)));
     } catch (error) {
       // The device can hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
-      this.#residency.onDeviceFull(spans.reduce((sum, { job, count }) => sum + job.sequence!.bytesToReserve(count), 0));
-      if (this.#residency.prefixes.evict()) return;
+      this.#manager.onDeviceFull(
+        spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0),
+      );
+      if (this.#manager.prefixes.evict()) return;
       if (this.#running.length > 1) await this.#preempt(this.#running.at(-1)!);
       else this.#fail(this.#running[0]!.request, error);
       return;
@@ -281,11 +288,11 @@ export class Scheduler {
     for (const { row, logits, sample } of outcomes) this.#accept(row, starts.get(row)!, logits, sample);
   }
 
-  /** The tokens of a step that has begun before; more of them begin while the same jobs are running. */
+  /** The tokens of a step that has begun before; more of them begin while the same choices are running. */
   async #continueAhead(): Promise<void> {
     const started = performance.now();
     const { ahead } = this.#steps;
-    const goesOn = ahead.length === this.#running.length && ahead.every((job, i) => job === this.#running[i]);
+    const goesOn = ahead.length === this.#running.length && ahead.every((choice, i) => choice === this.#running[i]);
     const outcomes = await this.#steps.next(goesOn);
     this.#onStep(ahead.length, ahead.length, performance.now() - started);
     for (const { row, logits, sample } of outcomes) this.#accept(row, row.sequence!.length, logits, sample);
@@ -296,86 +303,86 @@ export class Scheduler {
     this.#observer.onStep?.(rows, decodeRows, ms);
   }
 
-  #spanOf({ job, count }: PlannedSpan): StepSpan<Job> {
-    const { request } = job;
-    const at = job.sequence!.length;
+  #spanOf({ choice, count }: PlannedSpan): StepSpan<Choice> {
+    const { request } = choice;
+    const at = choice.sequence!.length;
     return {
-      row: job,
+      row: choice,
       count,
-      logits: wantedLogits(job, at, count),
+      logits: wantedLogits(choice, at, count),
       ...(request.mayCache &&
-        at < request.ids.length && { onPageEnd: (own) => this.#residency.keepPageEnd(request, own) }),
+        at < request.ids.length && { onPageEnd: (own) => this.#manager.keepPageEnd(request, own) }),
     };
   }
 
-  /** logits: of a job's rows from position `at` on, as far as they were asked for */
-  #accept(job: Job, at: number, logits: Float32Array, sample: DeviceSample | null): void {
-    const { request } = job;
+  /** logits: of a choice's rows from position `at` on, as far as they were asked for */
+  #accept(choice: Choice, at: number, logits: Float32Array, sample: DeviceSample | null): void {
+    const { request } = choice;
     if (request.isCancelled) return;
     try {
-      if (at < request.ids.length) request.options.onPrefill?.(job.sequence!.length, request.ids.length);
-      scorePrompt(this.llm, job, at, logits);
-      if (pendingTokens(job) > 0) return;
+      if (at < request.ids.length) request.options.onPrefill?.(choice.sequence!.length, request.ids.length);
+      scorePrompt(this.llm, choice, at, logits);
+      if (pendingTokens(choice) > 0) return;
       const last = logits.subarray(Math.max(0, logits.length - this.llm.config.vocabSize));
-      if (!isAtPromptEnd(job)) {
-        this.#emitToken(job, last, sample);
+      if (!isAtPromptEnd(choice)) {
+        this.#emitToken(choice, last, sample);
         return;
       }
       if (request.promptLogprobs.length > 0) {
         request.output.push({ index: 0, text: "", promptLogprobs: request.promptLogprobs });
       }
       if (request.options.scoreOnly) {
-        for (const each of request.jobs) this.#end(each, "length");
+        for (const each of request.choices) this.#end(each, "length");
         return;
       }
-      for (const other of request.jobs.slice(1)) {
-        other.sequence = job.sequence!.fork();
+      for (const other of request.choices.slice(1)) {
+        other.sequence = choice.sequence!.fork();
         other.shared = { owner: request, tokens: request.ids.length };
         this.#run(other);
       }
-      for (const each of request.jobs) this.#emitToken(each, last, null);
+      for (const each of request.choices) this.#emitToken(each, last, null);
     } catch (error) {
       this.#fail(request, error);
     }
   }
 
-  #emitToken(job: Job, logits: Float32Array, sample: DeviceSample | null): void {
-    const finish = takeToken(job, logits, sample, this.#observer);
-    if (finish) this.#retire(job, finish);
+  #emitToken(choice: Choice, logits: Float32Array, sample: DeviceSample | null): void {
+    const finish = takeToken(choice, logits, sample, this.#observer);
+    if (finish) this.#retire(choice, finish);
   }
 
-  /** Ends a job that has no token for its last piece. */
-  #end(job: Job, reason: FinishReason): void {
-    if (job.isOver) return;
-    pushLastPiece(job, reason);
-    this.#retire(job, reason);
+  /** Ends a choice whose last piece has no token. */
+  #end(choice: Choice, reason: FinishReason): void {
+    if (choice.isOver) return;
+    pushLastPiece(choice, reason);
+    this.#retire(choice, reason);
   }
 
-  #retire(job: Job, reason: FinishReason | "error"): void {
-    if (job.isOver) return;
-    job.isOver = true;
-    this.#steps.end(job);
+  #retire(choice: Choice, reason: FinishReason | "error"): void {
+    if (choice.isOver) return;
+    choice.isOver = true;
+    this.#steps.end(choice);
     for (const list of [this.#running, this.#preempted]) {
-      const at = list.indexOf(job);
+      const at = list.indexOf(choice);
       if (at >= 0) list.splice(at, 1);
     }
-    this.slots.release(job, this.#residency.retire(job));
-    if (job.request.jobs.some((other) => !other.isOver)) return;
-    job.request.output.close();
-    this.#observer.onFinish?.(reportOf(job, reason));
+    this.slots.release(choice, this.#manager.retire(choice));
+    if (choice.request.choices.some((other) => !other.isOver)) return;
+    choice.request.output.close();
+    this.#observer.onFinish?.(reportOf(choice, reason));
   }
 
   /** Ends a whole request; its reader gets the error. */
   #fail(request: Request, error: unknown): void {
     request.output.close(error);
-    for (const job of request.jobs) this.#retire(job, "error");
+    for (const choice of request.choices) this.#retire(choice, "error");
   }
 }
 
 const isOutOfMemory = (error: unknown): error is TurboQuantError =>
   error instanceof TurboQuantError && error.code === "out_of_memory";
 
-function insert(list: Job[], job: Job): void {
-  const at = list.findIndex((other) => isLater(other, job));
-  list.splice(at < 0 ? list.length : at, 0, job);
+function insert(list: Choice[], choice: Choice): void {
+  const at = list.findIndex((other) => isLater(other, choice));
+  list.splice(at < 0 ? list.length : at, 0, choice);
 }

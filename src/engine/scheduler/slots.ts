@@ -1,14 +1,14 @@
-/** @file Numbered places of running jobs, and the conversation that each of them saw last: llama.cpp's slots over a page pool. */
+/** @file Numbered places of running choices, and the conversation that each of them saw last: llama.cpp's slots over a page pool. */
 import { restoreSequence, snapshotParts } from "../../cache/snapshot.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { LLM } from "../llm.ts";
-import type { Job } from "./job.ts";
+import type { KvCacheManager } from "./kv-cache-manager.ts";
 import type { PrefixEntry } from "./prefix-cache.ts";
-import type { Residency } from "./residency.ts";
+import type { Choice } from "./request.ts";
 
 export interface Slot {
   readonly id: number;
-  readonly job: Job | null;
+  readonly choice: Choice | null;
   /** The last conversation; its pages may have been evicted since. */
   readonly entry: PrefixEntry | null;
 }
@@ -18,12 +18,12 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class SlotTable {
   readonly #slots: readonly Mutable<Slot>[];
   readonly #llm: LLM;
-  readonly #residency: Residency;
+  readonly #manager: KvCacheManager;
 
-  constructor(count: number, llm: LLM, residency: Residency) {
-    this.#slots = Array.from({ length: count }, (_, id) => ({ id, job: null, entry: null }));
+  constructor(count: number, llm: LLM, manager: KvCacheManager) {
+    this.#slots = Array.from({ length: count }, (_, id) => ({ id, choice: null, entry: null }));
     this.#llm = llm;
-    this.#residency = residency;
+    this.#manager = manager;
   }
 
   get all(): readonly Slot[] {
@@ -31,27 +31,27 @@ export class SlotTable {
   }
 
   /**
-   * Puts a job into the slot it asks for if that is free. Otherwise into that of the conversation it goes on with, into one
-   * without a conversation, or into any that is free.
+   * Puts a choice into the slot that its request asks for, if that is free; else into the free slot whose conversation it goes
+   * on with, into one without a conversation, or into any that is free.
    */
-  assign(job: Job): void {
-    const wanted = this.#slots[job.request.options.slot ?? -1];
-    const free = this.#slots.filter((slot) => slot.job === null);
+  assign(choice: Choice): void {
+    const wanted = this.#slots[choice.request.options.slot ?? -1];
+    const free = this.#slots.filter((slot) => slot.choice === null);
     const slot =
-      wanted && !wanted.job
+      wanted && !wanted.choice
         ? wanted
-        : (free.find(({ entry }) => entry?.isLive && goesOn(job.tokens, entry)) ??
+        : (free.find(({ entry }) => entry?.isLive && goesOn(choice.tokens, entry)) ??
           free.find(({ entry }) => !entry?.isLive) ??
           free[0]);
     if (!slot) return;
-    slot.job = job;
-    job.slot = slot.id;
+    slot.choice = choice;
+    choice.slot = slot.id;
   }
 
-  release(job: Job, entry: PrefixEntry | null): void {
-    const slot = this.#slots[job.slot];
-    if (slot?.job !== job) return;
-    slot.job = null;
+  release(choice: Choice, entry: PrefixEntry | null): void {
+    const slot = this.#slots[choice.slot];
+    if (slot?.choice !== choice) return;
+    slot.choice = null;
     // One that is not kept leaves the conversation before it.
     if (entry) slot.entry = entry;
   }
@@ -63,7 +63,7 @@ export class SlotTable {
   save(id: number): { readonly tokens: number; readonly parts: AsyncIterable<Uint8Array> } | null {
     const { entry } = this.#at(id);
     if (!entry?.isLive) return null;
-    const options = { ...this.#residency.identity, tokens: entry.tokens ?? [] };
+    const options = { ...this.#manager.identity, tokens: entry.tokens ?? [] };
     return { tokens: entry.length, parts: snapshotParts(entry.sequence, options) };
   }
 
@@ -76,9 +76,9 @@ export class SlotTable {
    */
   restore(id: number, bytes: Uint8Array): number {
     const slot = this.#idle(id);
-    this.#residency.makeRoom(bytes.length);
-    const { sequence, tokens } = restoreSequence(this.#llm.cache, bytes, this.#residency.identity);
-    slot.entry = this.#residency.prefixes.add(sequence, tokens, [], tokens.length > 0);
+    this.#manager.makeRoom(bytes.length);
+    const { sequence, tokens } = restoreSequence(this.#llm.cache, bytes, this.#manager.identity);
+    slot.entry = this.#manager.prefixes.add(sequence, tokens, [], tokens.length > 0);
     return sequence.length;
   }
 
@@ -86,7 +86,7 @@ export class SlotTable {
   erase(id: number): number {
     const slot = this.#idle(id);
     const erased = slot.entry?.isLive ? slot.entry.length : 0;
-    if (slot.entry) this.#residency.prefixes.remove(slot.entry);
+    if (slot.entry) this.#manager.prefixes.remove(slot.entry);
     slot.entry = null;
     return erased;
   }
@@ -103,7 +103,7 @@ export class SlotTable {
 
   #idle(id: number): Mutable<Slot> {
     const slot = this.#at(id);
-    if (!slot.job) return slot;
+    if (!slot.choice) return slot;
     throw new TurboQuantError("invalid_argument", `slot ${id}: it is at work; wait until its request has ended`, {
       id,
     });

@@ -23,7 +23,7 @@ export class StepPace {
     this.#most = fixed ?? Math.max(least, MOST_ROWS);
   }
 
-  /** Rows that prompts may take beside `decodeRows` of jobs that decode. */
+  /** Rows that prompts may take beside `decodeRows` of choices that decode. */
   promptRows(decodeRows: number): number {
     if (this.#msPerRow === null) return this.#least;
     const rows = Math.floor(TARGET_MS / this.#msPerRow) - decodeRows;

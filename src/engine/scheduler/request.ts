@@ -1,4 +1,4 @@
-/** @file What the scheduler works on: a request, and the sequences (jobs) that answer it. */
+/** @file What the scheduler works on: a request, and its choices, the continuations that answer it. */
 import type { LayerSegments } from "../../cache/segments.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import type { Continuation } from "../continuation.ts";
@@ -68,7 +68,7 @@ export interface Request {
   /** Arrival; the earlier one is preempted later. */
   readonly order: number;
   readonly submittedAt: number;
-  readonly jobs: Job[];
+  readonly choices: Choice[];
   readonly promptLogprobs: PromptLogprob[];
   startedAt: number;
   /** First token of any continuation. */
@@ -79,7 +79,11 @@ export interface Request {
   isCancelled: boolean;
 }
 
-export interface Job {
+/**
+ * One of the `n` continuations of a request while the scheduler works on it, as `choices` of an OpenAI answer are: what it says
+ * (`continuation`) and the pages that it has for it.
+ */
+export interface Choice {
   readonly request: Request;
   readonly index: number;
   readonly continuation: Continuation;
@@ -87,20 +91,21 @@ export interface Job {
   readonly tokens: number[];
   /** Null while it waits or is preempted. */
   sequence: Sequence | null;
-  /** The compressed pages of a preempted job. */
+  /** Its pages as a snapshot while it is preempted; null when it is not, or has to be computed again. */
   saved: Uint8Array | null;
-  /** Whole pages that it has in common with others, for counting them once. */
+  /** Whole pages that it has in common with other choices, so that admission counts them once. */
   shared: { readonly owner: object; readonly tokens: number } | null;
   slot: number;
   isOver: boolean;
 }
 
-/** First tokens first: who came later, or is a later continuation, is preempted earlier. */
-export const isLater = (a: Job, b: Job): boolean =>
+/** Whether `a` came after `b`, or is a later choice of the same request: the latest is preempted first. */
+export const isLater = (a: Choice, b: Choice): boolean =>
   a.request.order > b.request.order || (a.request === b.request && a.index > b.index);
 
-/** Tokens known and not yet in the cache. */
-export const pendingTokens = (job: Job): number => job.tokens.length - (job.sequence?.length ?? 0);
+/** How many tokens are known and not yet in the cache. */
+export const pendingTokens = (choice: Choice): number => choice.tokens.length - (choice.sequence?.length ?? 0);
 
-/** Whether the next step of a job is one generated token. */
-export const isDecoding = (job: Job): boolean => pendingTokens(job) === 1 && job.tokens.length > job.request.ids.length;
+/** Whether the next step of a choice is one generated token. */
+export const isDecoding = (choice: Choice): boolean =>
+  pendingTokens(choice) === 1 && choice.tokens.length > choice.request.ids.length;

@@ -1,19 +1,20 @@
 /**
- * @file Who has pages: jobs at work, prefixes kept for later, and jobs whose pages were taken away.
+ * @file Who has the pages of the pool: running choices, prefixes that are kept for later requests, and preempted choices, which
+ * have none.
  *
- * Pages of kept prefixes are free for the asking. A preempted job that has begun to answer is written to ordinary memory,
- * compressed as it is, and comes back unchanged; one that was still reading its prompt reads it again.
+ * Prefixes are kept only as long as nobody needs their pages. A preempted choice that has begun to answer is written to
+ * ordinary memory as a snapshot, codes as they are, and comes back unchanged; one that was still reading its prompt reads it
+ * again.
  */
-
 import type { Sequence } from "../../cache/sequence.ts";
 import { restoreSequence, type SnapshotIdentity, saveSequence } from "../../cache/snapshot.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { LLM } from "../llm.ts";
-import type { Job, Request } from "./job.ts";
 import { PrefixCache, type PrefixEntry } from "./prefix-cache.ts";
+import type { Choice, Request } from "./request.ts";
 import { MIN_SPAN } from "./step-plan.ts";
 
-export class Residency {
+export class KvCacheManager {
   readonly prefixes = new PrefixCache();
   /** Whether generated tokens may be continued as part of a prompt. */
   readonly isRowInvariant: boolean;
@@ -31,7 +32,7 @@ export class Residency {
     this.identity = llm.snapshotIdentity;
   }
 
-  /** Bytes of preempted jobs. */
+  /** Bytes of the snapshots of preempted choices. */
   get savedBytes(): number {
     return this.#savedBytes;
   }
@@ -62,16 +63,16 @@ export class Residency {
     return mayCache ? this.prefixes.find(ids, hashes, MIN_SPAN) : null;
   }
 
-  /** Lets a job that reads its prompt go on from a longer prefix, which may be one that another job has just computed. */
-  usePrefix(job: Job): void {
-    const at = job.sequence!.length;
-    if (at >= job.request.ids.length) return;
-    const entry = this.findPrefix(job.request);
+  /** Lets a choice that reads its prompt go on from a longer prefix, perhaps one that another request has just computed. */
+  usePrefix(choice: Choice): void {
+    const at = choice.sequence!.length;
+    if (at >= choice.request.ids.length) return;
+    const entry = this.findPrefix(choice.request);
     if (!entry || entry.length <= at) return;
-    job.sequence!.release();
-    job.sequence = entry.sequence.fork();
-    job.shared = { owner: entry, tokens: entry.length };
-    job.request.cachedTokens += entry.length - at;
+    choice.sequence!.release();
+    choice.sequence = entry.sequence.fork();
+    choice.shared = { owner: entry, tokens: entry.length };
+    choice.request.cachedTokens += entry.length - at;
     this.prefixes.touch(entry);
   }
 
@@ -84,12 +85,12 @@ export class Residency {
     this.prefixes.addPageEnd(sequence, hash, this.isRowInvariant || !isLast);
   }
 
-  /** Takes the sequence of a job that ends; returns the entry it became, null when it is not to be kept. */
-  retire(job: Job): PrefixEntry | null {
-    const { sequence, request, tokens, saved } = job;
-    job.sequence = null;
+  /** Takes the sequence of a choice that ends; returns the prefix it is kept as, null when it is given back. */
+  retire(choice: Choice): PrefixEntry | null {
+    const { sequence, request, tokens, saved } = choice;
+    choice.sequence = null;
     if (saved) this.#savedBytes -= saved.length;
-    job.saved = null;
+    choice.saved = null;
     if (!sequence) return null;
     if (request.mayCache && sequence.length > 0) {
       return this.prefixes.add(sequence, tokens, request.hashes, this.isRowInvariant);
@@ -98,30 +99,31 @@ export class Residency {
     return null;
   }
 
-  async preempt(job: Job): Promise<void> {
-    const sequence = job.sequence!;
-    if (job.tokens.length > job.request.ids.length) {
+  /** Takes the pages of a choice, after writing them to a snapshot where they hold tokens of its answer. */
+  async preempt(choice: Choice): Promise<void> {
+    const sequence = choice.sequence!;
+    if (choice.tokens.length > choice.request.ids.length) {
       const saved = await saveSequence(sequence, this.identity);
       if (this.#savedBytes + saved.length <= this.#savedBudgetBytes) {
-        job.saved = saved;
+        choice.saved = saved;
         this.#savedBytes += saved.length;
       }
     }
     sequence.release();
-    job.sequence = null;
-    job.shared = null;
+    choice.sequence = null;
+    choice.shared = null;
   }
 
-  /** @throws TurboQuantError out_of_memory — no room; the job is as before */
-  resume(job: Job): void {
-    const { saved } = job;
+  /** Gives a preempted choice pages again. @throws TurboQuantError out_of_memory — no room; the choice is as before */
+  resume(choice: Choice): void {
+    const { saved } = choice;
     if (!saved) {
-      job.sequence = this.#llm.cache.createSequence();
+      choice.sequence = this.#llm.cache.createSequence();
       return;
     }
     this.makeRoom(saved.length);
-    job.sequence = restoreSequence(this.#llm.cache, saved, this.identity).sequence;
+    choice.sequence = restoreSequence(this.#llm.cache, saved, this.identity).sequence;
     this.#savedBytes -= saved.length;
-    job.saved = null;
+    choice.saved = null;
   }
 }

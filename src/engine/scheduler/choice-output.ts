@@ -6,14 +6,14 @@ import type { FinishReason, TokenLogprob } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { argmax, logSumExp } from "../sampler.ts";
 import { topIndices } from "../top-indices.ts";
-import { type CacheReport, type Job, pendingTokens } from "./job.ts";
 import type { RequestReport, SchedulerObserver } from "./observer.ts";
+import { type CacheReport, type Choice, pendingTokens } from "./request.ts";
 
-/** Rows of logits that a step from position `at` returns for a job. */
-export function wantedLogits(job: Job, at: number, count: number): "none" | "last" | "all" {
-  const { ids, options } = job.request;
+/** Rows of logits that a step from position `at` returns for a choice. */
+export function wantedLogits(choice: Choice, at: number, count: number): "none" | "last" | "all" {
+  const { ids, options } = choice.request;
   if (options.promptLogprobs !== undefined && at < ids.length) return "all";
-  return at + count === job.tokens.length ? "last" : "none";
+  return at + count === choice.tokens.length ? "last" : "none";
 }
 
 /**
@@ -21,7 +21,7 @@ export function wantedLogits(job: Job, at: number, count: number): "none" | "las
  *
  * logits: [rows][vocabSize] of positions from `at` on
  */
-export function scorePrompt(llm: LLM, { request }: Job, at: number, logits: Float32Array): void {
+export function scorePrompt(llm: LLM, { request }: Choice, at: number, logits: Float32Array): void {
   const { ids, promptLogprobs, options } = request;
   if (options.promptLogprobs === undefined || at >= ids.length) return;
   const { vocabSize } = llm.config;
@@ -45,19 +45,19 @@ export function scorePrompt(llm: LLM, { request }: Job, at: number, logits: Floa
 }
 
 /**
- * Draws the next token of a job that has no pending ones, or takes that of the device, and hands it out.
+ * Draws the next token of a choice that has no pending ones, or takes that of the device, and hands it out.
  *
- * logits: [vocabSize], not read where there is a sample · returns: how the job ended, null when it goes on
+ * logits: [vocabSize], not read where there is a sample · returns: how the choice ended, null when it goes on
  */
 export function takeToken(
-  job: Job,
+  choice: Choice,
   logits: Float32Array,
   sample: DeviceSample | null,
   observer: SchedulerObserver,
 ): FinishReason | null {
-  const { request, continuation } = job;
+  const { request, continuation } = choice;
   const { lastAt } = continuation;
-  const { chunk, finishReason } = continuation.next(job.tokens, logits, sample);
+  const { chunk, finishReason } = continuation.next(choice.tokens, logits, sample);
   const now = continuation.lastAt;
   if (!request.firstAt) {
     request.firstAt = now;
@@ -66,39 +66,45 @@ export function takeToken(
   }
   const isFirst = lastAt === 0;
   if (!isFirst) observer.onNextToken?.(now - lastAt);
-  const { length } = job.sequence!;
+  const { length } = choice.sequence!;
   const isTime = isFirst || finishReason !== null || length % PAGE_TOKENS === 0;
-  const piece = { ...chunk, index: job.index, slot: job.slot, ...(isTime && cacheOf(job)) };
-  request.output.push(finishReason ? { ...piece, ...closing(job, finishReason) } : piece);
+  const piece = { ...chunk, index: choice.index, slot: choice.slot, ...(isTime && cacheOf(choice)) };
+  request.output.push(finishReason ? { ...piece, ...closing(choice, finishReason) } : piece);
   return finishReason;
 }
 
-/** The last piece of a job that ends without a token: aborted, only scored, or out of room. */
-export function pushLastPiece(job: Job, finishReason: FinishReason): void {
-  const { request, index, slot, continuation } = job;
-  request.output.push({ index, slot, text: continuation.flush(), ...cacheOf(job), ...closing(job, finishReason) });
+/** Hands out the last piece of a choice that ends without a token: aborted, only scored, or out of room. */
+export function pushLastPiece(choice: Choice, finishReason: FinishReason): void {
+  const { request, index, slot, continuation } = choice;
+  request.output.push({
+    index,
+    slot,
+    text: continuation.flush(),
+    ...cacheOf(choice),
+    ...closing(choice, finishReason),
+  });
 }
 
-/** Measured now: the pages are given back, or become a kept prefix, when the job has ended. */
-function cacheOf({ request, sequence }: Job): { readonly cache?: CacheReport } {
+/** The bytes as they are now: when the choice has ended, its pages are given back or become a kept prefix. */
+function cacheOf({ request, sequence }: Choice): { readonly cache?: CacheReport } {
   if (!request.options.reportsCache || !sequence) return {};
   return { cache: { tokens: sequence.length, layers: segmentsOf(sequence) } };
 }
 
-function closing({ request, continuation }: Job, finishReason: FinishReason) {
+function closing({ request, continuation }: Choice, finishReason: FinishReason) {
   const { ids, cachedTokens, submittedAt, startedAt } = request;
   const fedTokens = ids.length - cachedTokens;
   const prompt = { promptTokens: ids.length, cachedTokens, rereadTokens: 0, fedTokens, submittedAt, startedAt };
   return { finishReason, ...continuation.figures(prompt) };
 }
 
-export function reportOf({ request }: Job, finishReason: RequestReport["finishReason"]): RequestReport {
-  const { submittedAt, startedAt, firstAt, jobs } = request;
+export function reportOf({ request }: Choice, finishReason: RequestReport["finishReason"]): RequestReport {
+  const { submittedAt, startedAt, firstAt, choices } = request;
   const end = performance.now();
   return {
     promptTokens: request.ids.length,
     cachedTokens: request.cachedTokens,
-    completionTokens: jobs.reduce((sum, job) => sum + job.continuation.completionTokens, 0),
+    completionTokens: choices.reduce((sum, choice) => sum + choice.continuation.completionTokens, 0),
     queueMs: (startedAt || end) - submittedAt,
     prefillMs: startedAt ? (firstAt || end) - startedAt : 0,
     decodeMs: firstAt ? end - firstAt : 0,
@@ -107,6 +113,6 @@ export function reportOf({ request }: Job, finishReason: RequestReport["finishRe
   };
 }
 
-/** Whether a job has read all of its prompt and said nothing yet. */
-export const isAtPromptEnd = (job: Job): boolean =>
-  pendingTokens(job) === 0 && job.tokens.length === job.request.ids.length;
+/** Whether a choice has read all of its prompt and has no token of its own yet. */
+export const isAtPromptEnd = (choice: Choice): boolean =>
+  pendingTokens(choice) === 0 && choice.tokens.length === choice.request.ids.length;
