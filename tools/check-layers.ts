@@ -9,7 +9,7 @@ import { isTest, ROOT, sourceFiles } from "./source-files.ts";
 
 /** In the order of docs/architecture.md; a layer may import from the layers before it. */
 const LAYERS: readonly (readonly string[])[] = [
-  ["errors.ts", "closest.ts"],
+  ["errors.ts", "closest.ts", "format-number.ts"],
   ["math"],
   ["quant"],
   ["weights"],

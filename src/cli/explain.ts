@@ -1,6 +1,6 @@
 /** @file Formats the lines of `--explain`. */
 import type { LLM } from "../engine/llm.ts";
-import { formatBytes } from "./format.ts";
+import { formatBytes } from "../format-number.ts";
 import type { TextOutput } from "./io.ts";
 
 export function explain(llm: LLM, out: TextOutput): void {

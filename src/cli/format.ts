@@ -1,24 +1,4 @@
-/** @file Formats numbers and tables for people. */
-
-/** In decimal units with three digits: 4.31 MB. */
-export function formatBytes(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = bytes;
-  let unit = 0;
-  while (Math.abs(value) >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 ? value : significant(value)} ${units[unit]}`;
-}
-
-/** Three significant digits without an exponent; integers from 100 on. */
-export function significant(value: number): string {
-  if (!Number.isFinite(value)) return "–";
-  const size = Math.abs(value);
-  if (size >= 100) return Math.round(value).toLocaleString("en-US");
-  return value.toFixed(size >= 10 ? 1 : size >= 1 || size === 0 ? 2 : Math.min(8, 2 - Math.floor(Math.log10(size))));
-}
+/** @file Formats shares, comparisons and tables for people; plain numbers are in src/format-number.ts. */
 
 /** `2.62x smaller` or `1.10x larger` than `reference`. */
 export function comparedSize(bytes: number, reference: number): string {
@@ -31,8 +11,6 @@ export const formatPercent = (share: number, digits = 1): string => `${(share * 
 /** A rate with its 95 % interval: `98.5 % [97.9, 98.9]`. */
 export const formatRate = (share: number, low: number, high: number, digits = 1): string =>
   `${formatPercent(share, digits)} [${(low * 100).toFixed(digits)}, ${(high * 100).toFixed(digits)}]`;
-
-export const formatCount = (count: number): string => count.toLocaleString("en-US");
 
 export type Align = "left" | "right";
 

@@ -1,8 +1,9 @@
 /** @file Prints a memory plan: facts about the model, what fits, and for how long a context. */
 
+import { formatBytes, formatCount, significant } from "../format-number.ts";
 import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
 import { planNotes } from "../plan/notes.ts";
-import { formatBytes, formatCount, plainTable, significant } from "./format.ts";
+import { plainTable } from "./format.ts";
 
 const BAR_CELLS = 20;
 

@@ -1,6 +1,6 @@
 /** @file Shows progress on stderr: one line that is redrawn on a terminal, occasional lines elsewhere. */
+import { formatBytes } from "../format-number.ts";
 import type { ProgressEvent } from "../platform.ts";
-import { formatBytes } from "./format.ts";
 import type { TextOutput } from "./io.ts";
 
 /** Work that takes less than this shows no progress bar. */

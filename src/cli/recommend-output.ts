@@ -1,15 +1,8 @@
 /** @file Prints the result of `turboquant recommend`: evidence, recommended format, its cost, and the command to paste. */
+import { formatBytes, formatCount, significant } from "../format-number.ts";
 import { type RungResult, recallCounts } from "../plan/find-smallest.ts";
 import type { Criterion, Gate, GateName } from "../plan/gates.ts";
-import {
-  type Align,
-  comparedSize,
-  formatBytes,
-  formatCount,
-  formatPercent,
-  markdownTable,
-  significant,
-} from "./format.ts";
+import { type Align, comparedSize, formatPercent, markdownTable } from "./format.ts";
 
 export interface Recommendation {
   readonly model: string;

@@ -90,16 +90,19 @@ export class Registry {
 
   /** A gauge; `read` is called when the text is made. */
   gauge(name: string, help: string, read: () => number, labels: Labels = {}): void {
-    const lines = (full: string, common: Labels): string[] => [
-      `${full}${labelText({ ...common, ...labels })} ${numberText(read())}`,
-    ];
-    this.#metrics.push({ name, type: "gauge", help, lines });
+    this.#add(name, "gauge", help, read, labels);
   }
 
   /** A counter whose value is kept elsewhere; `read` is called when the text is made. */
   reading(name: string, help: string, read: () => number): void {
-    const lines = (full: string, common: Labels): string[] => [`${full}${labelText(common)} ${numberText(read())}`];
-    this.#metrics.push({ name, type: "counter", help, lines });
+    this.#add(name, "counter", help, read, {});
+  }
+
+  #add(name: string, type: "gauge" | "counter", help: string, read: () => number, own: Labels): void {
+    const lines = (full: string, common: Labels): string[] => [
+      `${full}${labelText({ ...common, ...own })} ${numberText(read())}`,
+    ];
+    this.#metrics.push({ name, type, help, lines });
   }
 
   text(): string {

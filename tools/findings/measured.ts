@@ -1,6 +1,7 @@
 /** @file Tables of docs/findings.md made from recorded rows (tools/record-findings.ts). A missing figure is a dash. */
-import { formatRate, significant } from "../../src/cli/format.ts";
+import { formatRate } from "../../src/cli/format.ts";
 import { wilson } from "../../src/eval/intervals.ts";
+import { significant } from "../../src/format-number.ts";
 import {
   type AllocationFinding,
   type EvalFinding,

@@ -1,5 +1,6 @@
 /** @file Tables on bytes: compression ratios of formats, compression by context, and the memory of two Qwen3 models. */
-import { comparedSize, formatBytes, formatCount } from "../../src/cli/format.ts";
+import { comparedSize } from "../../src/cli/format.ts";
+import { formatBytes, formatCount } from "../../src/format-number.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
 import { CacheMemory } from "../../src/plan/cache-memory.ts";
 import { modelOfConfig } from "../../src/plan/planned-model.ts";

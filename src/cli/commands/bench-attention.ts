@@ -2,11 +2,12 @@
 import type { Command } from "commander";
 import { type AttentionRow, benchAttention } from "../../bench/attention.ts";
 import { benchShape } from "../../bench/bench-model.ts";
+import { formatBytes } from "../../format-number.ts";
 import { shapeNames } from "../../models/shapes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { addBenchOutputOptions, BenchOutput, type BenchOutputFlags, left, right } from "../bench-output.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { formatBytes, formatPercent } from "../format.ts";
+import { formatPercent } from "../format.ts";
 import { type BackendFlags, collectKv, wholeNumber, wholeNumbers } from "../options.ts";
 
 interface AttentionFlags extends BenchOutputFlags {

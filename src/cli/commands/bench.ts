@@ -2,12 +2,13 @@
 import { type Command, Option } from "commander";
 import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
+import { formatBytes, significant } from "../../format-number.ts";
 import { shapeNames } from "../../models/shapes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { openBenchModel, throughputJson } from "../bench-model-flags.ts";
 import { addBenchOutputOptions, BenchOutput, type BenchOutputFlags, left, right } from "../bench-output.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { formatBytes, formatPercent, significant } from "../format.ts";
+import { formatPercent } from "../format.ts";
 import {
   addBackendOptions,
   type BackendFlags,

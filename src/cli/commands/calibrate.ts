@@ -5,11 +5,12 @@ import type { Command } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Calibrated, calibrate } from "../../eval/calibrate.ts";
+import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { CALIBRATION_FILE, writeCalibration } from "../../models/calibration-file.ts";
 import { checkpointDirectory } from "../../node/platform.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
-import { formatBytes, formatCount, markdownTable, significant } from "../format.ts";
+import { markdownTable } from "../format.ts";
 import { loadModel } from "../load-model.ts";
 import {
   addBackendOptions,

@@ -3,13 +3,14 @@ import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
 import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
+import { formatBytes, formatCount } from "../../format-number.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
 import { getPlatform } from "../../platform.ts";
 import { planeWidths, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { formatBytes, formatCount, plainTable } from "../format.ts";
+import { plainTable } from "../format.ts";
 import { namingFile } from "../naming-file.ts";
 import { DEFAULT_MODEL, kvFromFlags, type OutputFlags, wholeNumber } from "../options.ts";
 

@@ -2,11 +2,11 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";
+import { formatBytes, formatCount } from "../../format-number.ts";
 import { buildReport } from "../../lab/report/build-report.ts";
 import { reportPage } from "../../lab/report/page.ts";
 import { packageVersion } from "../build-info.ts";
 import type { CommandContext } from "../context.ts";
-import { formatBytes, formatCount } from "../format.ts";
 import { readReportRows } from "../report/read-rows.ts";
 import { writePictures } from "../report/write-pictures.ts";
 import { writeFileAtomically } from "../write-file-atomically.ts";

@@ -7,10 +7,11 @@ import type { Session } from "../../engine/session.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Agreement, agreementWithF16 } from "../../eval/agreement.ts";
 import { allocatedBytes } from "../../eval/allocated-bytes.ts";
+import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { DEFAULT_PROMPT, DEFAULT_PROMPT_NOTE } from "../default-prompt.ts";
-import { comparedSize, formatBytes, formatCount, formatRate, plainTable, significant } from "../format.ts";
+import { comparedSize, formatRate, plainTable } from "../format.ts";
 import { addGenerationOptions, type GenerationFlags, samplingOf } from "../generation-options.ts";
 import { loadModel } from "../load-model.ts";
 import {

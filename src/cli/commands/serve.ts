@@ -3,11 +3,11 @@ import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { TurboQuantError } from "../../errors.ts";
+import { formatBytes, formatCount } from "../../format-number.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
 import { packageVersion } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { formatBytes, formatCount } from "../format.ts";
 import { listen, remoteAddress } from "../http-server.ts";
 import { loadModel } from "../load-model.ts";
 import {

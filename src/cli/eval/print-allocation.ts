@@ -1,6 +1,7 @@
 /** @file Formats the result of `turboquant allocate`: sensitivities, candidates, recommendation. */
 import type { Allocation } from "../../eval/allocate.ts";
-import { type Column, formatRate, markdownTable, significant } from "../format.ts";
+import { significant } from "../../format-number.ts";
+import { type Column, formatRate, markdownTable } from "../format.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
 

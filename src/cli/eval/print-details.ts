@@ -4,7 +4,8 @@ import type { LayerDiagnosis } from "../../eval/diagnose.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
 import type { GreedySummary } from "../../eval/greedy.ts";
 import type { NeedleCell } from "../../eval/needle-grid.ts";
-import { type Column, formatPercent, formatRate, markdownTable, significant } from "../format.ts";
+import { significant } from "../../format-number.ts";
+import { type Column, formatPercent, formatRate, markdownTable } from "../format.ts";
 
 const right = (title: string): Column => ({ title, align: "right" });
 const left = (title: string): Column => ({ title, align: "left" });

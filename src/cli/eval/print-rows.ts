@@ -1,6 +1,7 @@
 /** @file The main table of an evaluation. */
 import type { EvalRow } from "../../eval/evaluate.ts";
-import { type Column, formatBytes, formatRate, markdownTable, significant } from "../format.ts";
+import { formatBytes, significant } from "../../format-number.ts";
+import { type Column, formatRate, markdownTable } from "../format.ts";
 
 /** Rows of `--ladder` also say what was changed. */
 export type PrintedRow = EvalRow & { readonly lever?: string };

@@ -5,8 +5,8 @@ import type { Command } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { writeSelfText } from "../../eval/self-text.ts";
+import { formatCount } from "../../format-number.ts";
 import type { CommandContext } from "../context.ts";
-import { formatCount } from "../format.ts";
 import { wholeNumber } from "../options.ts";
 import type { Progress } from "../progress.ts";
 

@@ -1,8 +1,9 @@
 /** @file Prints the end of a sweep: the formats of the Pareto front, failed runs, where the rows are. */
+import { significant } from "../../format-number.ts";
 import { isWithinLimits } from "../../lab/objective.ts";
 import { paretoFront } from "../../lab/pareto.ts";
 import { type DoneRow, isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
-import { formatPercent, markdownTable, significant } from "../format.ts";
+import { formatPercent, markdownTable } from "../format.ts";
 import type { QueryResult } from "./query-results.ts";
 
 const left = (title: string) => ({ title, align: "left" as const });

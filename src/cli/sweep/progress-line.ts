@@ -1,6 +1,6 @@
 /** @file The progress line of a sweep. */
+import { significant } from "../../format-number.ts";
 import { isDone, type SweepRow } from "../../lab/sweep-row.ts";
-import { significant } from "../format.ts";
 import type { SweepState } from "./run-sweep.ts";
 
 /** For example `45 s`, `12 min`, `3 h 20 min`. */

@@ -1,11 +1,12 @@
 /** @file Writes a report as one self-contained HTML file. */
+import { formatCount } from "../../format-number.ts";
 import type { Report } from "./build-report.ts";
 import type { Cell, Figure, Table } from "./figure.ts";
 import { PAGE_STYLE, THEME_SCRIPT } from "./page-style.ts";
 import { figure } from "./plot-context.ts";
 import type { Judged, Recommendation } from "./recommendation.ts";
 import type { ReportRow } from "./report-row.ts";
-import { count, percent } from "./texts.ts";
+import { percent } from "./texts.ts";
 
 const ESCAPES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (c) => ESCAPES[c]!);
@@ -36,7 +37,7 @@ ${recommendations.length > 0 ? recommendationSection(recommendations) : ""}
 <h2>Figures</h2>
 ${figures.map((one, i) => figureHtml(one, i + 1)).join("\n")}
 <h2>All runs</h2>
-<details><summary>${count(rows.length)} rows; ${escapeHtml(sources.join(", "))}</summary>
+<details><summary>${formatCount(rows.length)} rows; ${escapeHtml(sources.join(", "))}</summary>
 ${tableHtml(rowTable(rows), "runs")}
 </details>
 <h2>How to read this</h2>
@@ -57,8 +58,8 @@ function summary(rows: readonly ReportRow[]): string {
   const contexts = [...new Set(rows.map(({ ctx }) => ctx))].sort((a, b) => a - b);
   const tokens = rows.reduce((sum, row) => sum + row.tokens, 0);
   return (
-    `${count(rows.length)} measurements of ${count(formats)} cache formats on ${models.join(", ")}; ` +
-    `contexts of ${contexts.map(count).join(", ")} tokens, ${count(tokens)} tokens in all, of ${texts.join(", ")}.`
+    `${formatCount(rows.length)} measurements of ${formatCount(formats)} cache formats on ${models.join(", ")}; ` +
+    `contexts of ${contexts.map(formatCount).join(", ")} tokens, ${formatCount(tokens)} tokens in all, of ${texts.join(", ")}.`
   );
 }
 
@@ -71,15 +72,15 @@ function card({ gate, group, chosen, open }: Recommendation): string {
   const undecided =
     open.length === 0
       ? ""
-      : `<p><span class="open">${count(open.length)} smaller ${open.length === 1 ? "format is" : "formats are"} not decided</span> ` +
-        `by ${count(group.tokens)} tokens, the smallest <code>${escapeHtml(open[0]!.row.kv)}</code>; more chunks would tell.</p>`;
+      : `<p><span class="open">${formatCount(open.length)} smaller ${open.length === 1 ? "format is" : "formats are"} not decided</span> ` +
+        `by ${formatCount(group.tokens)} tokens, the smallest <code>${escapeHtml(open[0]!.row.kv)}</code>; more chunks would tell.</p>`;
   if (!chosen) {
     return `<div class="card">${head}<div class="spec">none of these</div><p>No format of this report passes the gate for sure.</p>${undecided}</div>`;
   }
   const { row } = chosen;
   return (
     `<div class="card">${head}<div class="spec pass">${escapeHtml(row.kv)}</div>` +
-    `<p>${row.bitsPerValue.toFixed(2)} bits a value, ${(16 / row.bitsPerValue).toFixed(2)}× smaller than f16 at ${count(group.ctx)} tokens.</p>` +
+    `<p>${row.bitsPerValue.toFixed(2)} bits a value, ${(16 / row.bitsPerValue).toFixed(2)}× smaller than f16 at ${formatCount(group.ctx)} tokens.</p>` +
     `${evidenceTable(chosen)}${undecided}` +
     `<pre><code>turboquant run --model ${escapeHtml(row.model)} --kv ${escapeHtml(row.kv)}</code></pre></div>`
   );
@@ -139,8 +140,8 @@ function rowTable(rows: readonly ReportRow[]): Table {
     rows: rows.map((row) => [
       row.lever ? `${row.kv} (${row.lever})` : row.kv,
       row.modelLabel,
-      number(row.ctx, count),
-      number(row.tokens, count),
+      number(row.ctx, formatCount),
+      number(row.tokens, formatCount),
       number(row.bitsPerValue, (value) => value.toFixed(2)),
       number(row.kldMean, figure),
       number(row.kldP99, figure),

@@ -22,7 +22,4 @@ export const slug = (text: string): string =>
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
 
-/** For example `12,288`. */
-export const count = (value: number): string => value.toLocaleString("en-US");
-
 export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;

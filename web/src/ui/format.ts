@@ -1,23 +1,7 @@
-/** @file Formats numbers for people, in decimal units, as is usual for the memory of models. */
+/** @file Formats numbers for people. */
+import { formatCount } from "../../../src/format-number.ts";
 
-const UNITS = ["B", "kB", "MB", "GB", "TB"];
-
-/** With three significant digits: 1.33 MB, 964 kB, 12.8 GB. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < UNITS.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${unit === 0 ? value : threeDigits(value)} ${UNITS[unit]}`;
-}
-
-function threeDigits(value: number): string {
-  return value.toLocaleString("en-US", { maximumSignificantDigits: 3, minimumSignificantDigits: value >= 100 ? 1 : 3 });
-}
-
-export const formatCount = (count: number): string => Math.round(count).toLocaleString("en-US");
+export { formatBytes, formatCount } from "../../../src/format-number.ts";
 
 export function formatRate(tokPerSec: number): string {
   if (!(tokPerSec > 0)) return "–";

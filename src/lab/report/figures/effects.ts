@@ -1,9 +1,9 @@
 /** @file The effect of each parameter of a sweep: ratios of KLD over pairs of runs that differ in this parameter alone. */
+import { formatCount } from "../../../format-number.ts";
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { draw, EM_SPACE, logTicks, type PlotContext } from "../plot-context.ts";
 import type { ReportRow } from "../report-row.ts";
-import { count } from "../texts.ts";
 
 export interface Effect {
   readonly parameter: string;
@@ -134,7 +134,7 @@ export function effectsFigure(context: PlotContext, rows: readonly ReportRow[]):
   return {
     id: "effects",
     title: "What each parameter does",
-    caption: `Geometric mean of the ratio of mean KL divergences over pairs of runs of one size that differ in this parameter alone (${count(pairs)} pairs), with its 95 % interval over pairs. Left of 1 is better.`,
+    caption: `Geometric mean of the ratio of mean KL divergences over pairs of runs of one size that differ in this parameter alone (${formatCount(pairs)} pairs), with its 95 % interval over pairs. Left of 1 is better.`,
     svg,
   };
 }

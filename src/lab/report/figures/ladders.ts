@@ -1,9 +1,10 @@
 /** @file Figures of ladders: keys alone and values alone beside both, and each option of a format switched by itself. */
+import { formatCount } from "../../../format-number.ts";
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { EM_SPACE, figure, type PlotContext } from "../plot-context.ts";
 import type { ReportRow, RowGroup } from "../report-row.ts";
-import { count, slug } from "../texts.ts";
+import { slug } from "../texts.ts";
 import { type Bar, drawBars } from "./bars.ts";
 
 const bar = (panel: string, name: string, row: ReportRow, reference: ReportRow, fill: string): Bar => ({
@@ -34,7 +35,7 @@ export function sidesFigure(context: PlotContext, { modelLabel, ctx, tokens, row
     title: `${modelLabel}: which side costs`,
     caption:
       `Mean KL divergence with only the keys or only the values quantized, relative to both; the number behind is in nats. ` +
-      `${count(tokens)} tokens in chunks of ${count(ctx)}.`,
+      `${formatCount(tokens)} tokens in chunks of ${formatCount(ctx)}.`,
     svg: drawBars(
       context,
       `Keys alone and values alone against both, ${modelLabel}`,
@@ -66,7 +67,7 @@ export function leverFigures(context: PlotContext, rows: readonly ReportRow[]): 
         title: `${given.modelLabel}: the levers of ${given.kv}`,
         caption:
           `Mean KL divergence with one thing changed, relative to the format as given; behind it in nats, and the stored bits a value. ` +
-          `${count(given.tokens)} tokens in chunks of ${count(given.ctx)}. Red: worse by more than 5 %; green: better.`,
+          `${formatCount(given.tokens)} tokens in chunks of ${formatCount(given.ctx)}. Red: worse by more than 5 %; green: better.`,
         svg: drawBars(
           context,
           `Levers of ${given.kv} on ${given.modelLabel}`,

@@ -2,11 +2,12 @@
  * @file KLD as a function of a number: context, codebook iterations, projections of a sketch, window. Each format is a line
  * with its name at the end.
  */
+import { formatCount } from "../../../format-number.ts";
 import type { Figure } from "../figure.ts";
 import { color } from "../palette.ts";
 import { draw, figure, kldAxis, type PlotContext, shownKld } from "../plot-context.ts";
 import type { ReportRow } from "../report-row.ts";
-import { count, slug } from "../texts.ts";
+import { slug } from "../texts.ts";
 
 interface Line {
   readonly name: string;
@@ -50,7 +51,7 @@ function drawLines(context: PlotContext, { id, title, caption, axis, lines }: Li
   const marks = [
     ...kldAxis(Plot, yDomain),
     Plot.axisX(xs, {
-      text: count as (x: number) => string,
+      text: formatCount as (x: number) => string,
       label: axis,
       labelAnchor: "center",
       labelArrow: "none",
@@ -109,7 +110,7 @@ export function spread(heights: readonly number[], least = 14): number[] {
 const tokensOf = (rows: readonly ReportRow[]): string =>
   [...new Set(rows.map(({ tokens }) => tokens))]
     .sort((a, b) => a - b)
-    .map(count)
+    .map(formatCount)
     .join(", ");
 
 /** One figure for each model whose formats were measured at several contexts. */
@@ -156,7 +157,7 @@ export function parameterFigures(context: PlotContext, rows: readonly ReportRow[
         drawLines(context, {
           id: `${name}-${slug(modelLabel)}-${ctx}`,
           title: `${modelLabel}: ${axis}`,
-          caption: `Mean KL divergence of runs that differ in nothing else; ${tokensOf(own)} tokens a point in chunks of ${count(ctx)}. Vertical lines are 95 % intervals.`,
+          caption: `Mean KL divergence of runs that differ in nothing else; ${tokensOf(own)} tokens a point in chunks of ${formatCount(ctx)}. Vertical lines are 95 % intervals.`,
           axis,
           lines,
         }),

@@ -1,9 +1,10 @@
 /** @file Exact recall: by depth and length where a grid was measured, otherwise one share with its interval for each format. */
+import { formatCount } from "../../../format-number.ts";
 import type { Figure } from "../figure.ts";
 import { color, heatColor } from "../palette.ts";
 import { draw, type PlotContext } from "../plot-context.ts";
 import type { ReportRow, RowGroup } from "../report-row.ts";
-import { count, percent, slug, specShortener } from "../texts.ts";
+import { percent, slug, specShortener } from "../texts.ts";
 
 type GridCell = NonNullable<ReportRow["needleGrid"]>[number] & { readonly format: string };
 
@@ -30,7 +31,7 @@ export function needleGridFigure(context: PlotContext, { modelLabel, rows }: Row
     x: {
       type: "band",
       domain: lengths,
-      tickFormat: count,
+      tickFormat: formatCount,
       tickSize: 0,
       label: "tokens of the prompt",
       labelAnchor: "center",

@@ -1,11 +1,12 @@
 /** @file Mean KLD by model size and bits, one panel for each codec, as a heat map and a table. */
+import { formatCount } from "../../../format-number.ts";
 import { GATES } from "../../../plan/gates.ts";
 import { FAMILY_LABELS } from "../describe-format.ts";
 import type { Figure } from "../figure.ts";
 import { color, heatColor } from "../palette.ts";
 import { draw, figure, type PlotContext, shownKld } from "../plot-context.ts";
 import type { ReportRow, RowGroup } from "../report-row.ts";
-import { count, percent } from "../texts.ts";
+import { percent } from "../texts.ts";
 
 const ROW_HEIGHT = 46;
 const PANEL_GAP = 40;
@@ -101,7 +102,7 @@ export function sizeByBitsFigure(context: PlotContext, groups: readonly RowGroup
       }),
     ],
   });
-  const tokens = [...new Set(groups.map((group) => group.tokens))].map(count).join(" or ");
+  const tokens = [...new Set(groups.map((group) => group.tokens))].map(formatCount).join(" or ");
   return {
     id: "size-by-bits",
     title: models.length > 1 ? "Model size against bits" : `${models[0]}: every width`,

@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { formatBytes, formatCount, significant } from "./format-number.ts";
+
+it("bytes in three digits", () => {
+  expect([0, 999, 1000, 49_152, 999_600, 4_313_000, 12_600_000, 3.76e9].map(formatBytes)).toEqual([
+    "0 B",
+    "999 B",
+    "1.00 kB",
+    "49.2 kB",
+    "1.00 MB",
+    "4.31 MB",
+    "12.6 MB",
+    "3.76 GB",
+  ]);
+});
+
+it("three significant digits without an exponent", () => {
+  expect([0, 1234.5, 123.4, 99.96, 12.34, 9.996, 1.234, 0.01234, 0.0000694, Number.NaN].map(significant)).toEqual([
+    "0.00",
+    "1,235",
+    "123",
+    "100",
+    "12.3",
+    "10.0",
+    "1.23",
+    "0.0123",
+    "0.0000694",
+    "–",
+  ]);
+});
+
+it("counts have their thousands separated", () => {
+  expect([0, 12_288, 1234.6].map(formatCount)).toEqual(["0", "12,288", "1,235"]);
+});
