@@ -3,6 +3,9 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { type Fields, Struct, type Values } from "../src/backends/parameters/struct.ts";
 import { WASM_FILES } from "../src/backends/parameters/wasm-blocks.ts";
+import { shaders } from "../src/backends/webgpu/generated/shaders.ts";
+import { paramsText } from "../src/backends/webgpu/queue/params-text.ts";
+import { shader } from "../src/backends/webgpu/queue/shader-text.ts";
 import { constantName, parametersText } from "../tools/parameter-offsets.ts";
 
 /** Constants of a file that the kernels are compiled from. */
@@ -76,6 +79,37 @@ describe("Struct", () => {
   it("refuses a list of another length", () => {
     const view = new DataView(new ArrayBuffer(28));
     expect(() => block.patch(view, 0, { list: [1] })).toThrow(/list has 2 values, got 1/);
+  });
+});
+
+describe("the struct of a WebGPU kernel", () => {
+  it("has the block's fields in its order, with their comments", () => {
+    const block = new Struct({ weights: ["f32", 8], numRows: ["u32", "Of x."], offset: "i32" });
+    const text = [
+      "struct Params {",
+      "  weights: array<vec4<f32>, 2>,",
+      "  // Of x.",
+      "  num_rows: u32,",
+      "  offset: i32,",
+      "}",
+    ];
+    expect(paramsText(block).split("\n")).toEqual(text);
+    const { code, params } = shader("swiglu", block);
+    expect(params).toBe(block);
+    expect(code).toContain(text.join("\n"));
+  });
+
+  it("refuses what uniform blocks have no room for", () => {
+    expect(() => paramsText(new Struct({ rows: "u32", list: ["f32", 4] }))).toThrow(/list, a list in WGSL/);
+    expect(() => paramsText(new Struct({ list: ["f32", 3] }))).toThrow(/list, a list in WGSL/);
+    expect(() => paramsText(new Struct({ gap: { numBytes: 4 } }))).toThrow(/gap has no counterpart/);
+  });
+
+  it("is written by hand nowhere", () => {
+    for (const [name, text] of Object.entries(shaders)) {
+      expect(text, name).not.toMatch(/struct Params/);
+      if (text.includes("var<uniform>")) expect(text, name).toContain("//#insert PARAMS");
+    }
   });
 });
 

@@ -2,15 +2,23 @@
  * @file Blocks of numbers that the host writes and kernels read, each declared once.
  *
  * A declaration is plain data: names of fields and their types, one after the other without gaps. The TypeScript side writes
- * a block through its `Struct`; `npm run build:kernels` makes the offsets that AssemblyScript reads from the same one, and a
- * WebGPU kernel gets its WGSL struct from it.
+ * a block through its `Struct`; `npm run build:kernels` makes the offsets that AssemblyScript reads from the same one, and the
+ * text of a WebGPU kernel gets its `struct Params` from it (src/backends/webgpu/queue/params-text.ts).
  */
 import { assert } from "../../errors.ts";
 
 export type WordType = "u32" | "i32" | "f32";
 
-/** A word; so many words; a block in the block; so many bytes that are not written by name. */
-export type Field = WordType | readonly [WordType, number] | Struct | { readonly numBytes: number };
+/**
+ * A word, or a word and the comment that its WGSL has; so many words; a block in the block; so many bytes that are not
+ * written by name.
+ */
+export type Field =
+  | WordType
+  | readonly [type: WordType, comment: string]
+  | readonly [type: WordType, count: number]
+  | Struct
+  | { readonly numBytes: number };
 export type Fields = Readonly<Record<string, Field>>;
 
 type ValueOf<F extends Field> =
@@ -18,7 +26,7 @@ type ValueOf<F extends Field> =
     ? Values<Inner>
     : F extends readonly [WordType, number]
       ? readonly number[]
-      : F extends WordType
+      : F extends WordType | readonly [WordType, string]
         ? number
         : never;
 
@@ -36,13 +44,25 @@ function setWord(view: DataView, at: number, type: WordType, value: number): voi
   else view.setUint32(at, value, true);
 }
 
-const isWord = (field: Field): field is WordType => typeof field === "string";
-// `Array.isArray` does not narrow to a readonly array.
-const isWords = (field: Field): field is readonly [WordType, number] => Array.isArray(field);
+/** What a field is, whichever way it was declared. A word has a count of 0. */
+export interface Words {
+  readonly type: WordType;
+  readonly count: number;
+  readonly comment?: string;
+}
+
+/** Null for a block in the block and for bytes without a name. */
+export function wordsOf(field: Field): Words | null {
+  if (typeof field === "string") return { type: field, count: 0 };
+  // `Array.isArray` does not narrow to a readonly array.
+  if (!Array.isArray(field)) return null;
+  const [type, more] = field as readonly [WordType, string | number];
+  return typeof more === "string" ? { type, count: 0, comment: more } : { type, count: more };
+}
 
 function bytesOf(field: Field): number {
-  if (isWord(field)) return 4;
-  return isWords(field) ? 4 * field[1] : field.numBytes;
+  const words = wordsOf(field);
+  return words ? 4 * Math.max(1, words.count) : (field as { readonly numBytes: number }).numBytes;
 }
 
 export class Struct<F extends Fields = Fields> {
@@ -52,6 +72,7 @@ export class Struct<F extends Fields = Fields> {
   /** The same in words, for records so many that each word is stored by itself. */
   readonly words: { readonly [K in keyof F]: number };
   readonly numBytes: number;
+  readonly #words: Readonly<Record<string, Words | null>>;
 
   constructor(fields: F) {
     const offsets: Record<string, number> = {};
@@ -67,6 +88,7 @@ export class Struct<F extends Fields = Fields> {
       [K in keyof F]: number;
     };
     this.numBytes = at;
+    this.#words = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, wordsOf(field)]));
   }
 
   /** Writes every field, little endian, at `base`. */
@@ -77,16 +99,19 @@ export class Struct<F extends Fields = Fields> {
   /** Writes the fields that are given and leaves the others as they are. */
   patch(view: DataView, base: number, values: Partial<Values<F>>): void {
     for (const name in values) {
-      const field = this.fields[name as string] as Field;
+      const words = this.#words[name as string];
       const at = base + this.offsets[name as string as keyof F];
       const value = values[name] as number | readonly number[] | Values<Fields>;
-      if (isWord(field)) setWord(view, at, field, value as number);
-      else if (isWords(field)) {
-        const [type, count] = field;
+      if (!words) (this.fields[name as string] as Struct).patch(view, at, value as Values<Fields>);
+      else if (words.count === 0) setWord(view, at, words.type, value as number);
+      else {
         const list = value as readonly number[];
-        assert(list.length === count, `parameter block: ${String(name)} has ${count} values, got ${list.length}`);
-        for (let i = 0; i < count; i++) setWord(view, at + 4 * i, type, list[i]!);
-      } else (field as Struct).patch(view, at, value as Values<Fields>);
+        assert(
+          list.length === words.count,
+          `parameter block: ${String(name)} has ${words.count} values, got ${list.length}`,
+        );
+        for (let i = 0; i < words.count; i++) setWord(view, at + 4 * i, words.type, list[i]!);
+      }
     }
   }
 }

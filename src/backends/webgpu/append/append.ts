@@ -6,16 +6,16 @@ import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { largestOf } from "../../../quant/sanitize.ts";
 import { kindOf } from "../../../quant/side-kind.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
 import { checkFormat } from "../codec/check-format.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
 import { storeText } from "../codec/store-text.ts";
 import { sideName } from "../codec/table-text.ts";
-import { shaders } from "../generated/shaders.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
-import { type Commands, f32Word } from "../queue/commands.ts";
+import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "../queue/page-storage.ts";
-import { floatText, shaderText } from "../queue/shader-text.ts";
+import { f32Word, floatText, shader } from "../queue/shader-text.ts";
 import { SPAN_WORDS, type StepBuffer } from "../queue/step-buffer.ts";
 import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
 
@@ -24,9 +24,17 @@ const THREADS = 128;
 /** Heads up to this length keep the signs of their rotation in workgroup memory. */
 const SIGNS_HEAD_DIM = 256;
 
+const params = new Struct({
+  rowsAt: ["u32", "Words of the rows and of the layer's span records in `step`."],
+  spansAt: "u32",
+  eps: "f32",
+  softmaxScale: "f32",
+  zero: ["u32", "Always 0, which a compiler cannot know; see exact.wgsl."],
+});
+
 /** What is made once for a layer. */
 interface LayerAppend extends LayerCopies {
-  readonly kernel: Kernel;
+  readonly kernel: Kernel<typeof params>;
   readonly constants: GpuBuffer;
 }
 
@@ -85,7 +93,13 @@ export class AppendKernels {
     const { kernel, constants } = layer.kv.copies(this, () => this.#prepare(layer, norms));
     this.#commands.dispatch(
       kernel,
-      [at.rowsAt, at.spansAt + index * at.numSpans * SPAN_WORDS, f32Word(layer.normEps), f32Word(layer.scale), 0],
+      {
+        rowsAt: at.rowsAt,
+        spansAt: at.spansAt + index * at.numSpans * SPAN_WORDS,
+        eps: layer.normEps,
+        softmaxScale: layer.scale,
+        zero: 0,
+      },
       [
         this.#steps.buffer,
         angles,
@@ -114,7 +128,7 @@ export class AppendKernels {
     };
   }
 
-  #kernel(layer: AttentionLayer, { at }: AppendConstants): Kernel {
+  #kernel(layer: AttentionLayer, { at }: AppendConstants): Kernel<typeof params> {
     const { headDim, numHeads, numKvHeads } = layer;
     const { format, transforms, calibration } = layer.kv;
     const { main, residual } = layer.cache;
@@ -159,10 +173,10 @@ export class AppendKernels {
       STORE_K: storeText("k", headDim, format.k, main.k, k.feedback !== null),
       STORE_V: storeText("v", headDim, format.v, main.v, v.feedback !== null),
     };
-    const code = shaderText("append", shaders.append, values, inserts);
-    return this.#commands.kernel(`append ${code}`, () => ({
+    const made = shader("append", params, values, inserts);
+    return this.#commands.kernel(`append ${made.code}`, () => ({
       label: `append ${sideName(format.k)}/${sideName(format.v)} ${headDim}`,
-      code,
+      shader: made,
       buffers: ["read", "read", "read", "read", "write", "write", "write"],
     }));
   }

@@ -3,14 +3,7 @@
 //#if SHUFFLE_BITS > 0
 enable subgroups;
 //#end
-struct Params {
-  rows_at: u32,
-  spans_at: u32,
-  eps: f32,
-  softmax_scale: f32,
-  // Always 0, which a compiler cannot know; see exact.wgsl.
-  zero: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> angles: array<vec2f>;

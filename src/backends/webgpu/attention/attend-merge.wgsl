@@ -3,12 +3,7 @@
 //#if SHUFFLE_BITS > 0
 enable subgroups;
 //#end
-struct Params {
-  splits: u32,
-  list_at: u32,
-  use_list: u32,
-  first_row: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> parts: array<vec4f>;

@@ -2,18 +2,7 @@
 // ROWS / GROUP positions; PARTS workgroups share a KV head's out), every key they may read, KEYS at a time. A key tile is
 // unpacked once for all rows.
 // Keys come as a stream of codes and a stream of 16-bit copies; a row takes each of its keys from one of the two.
-struct Params {
-  // First row of the span in q and its position.
-  row: u32,
-  start: u32,
-  count: u32,
-  // Word of the span's record in `step`.
-  record: u32,
-  splits: u32,
-  sinks: u32,
-  window: u32,
-  sliding: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> pages: array<u32>;

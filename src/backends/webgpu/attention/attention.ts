@@ -8,16 +8,16 @@ import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
+import { Struct, type ValuesOf } from "../../parameters/struct.ts";
 import { SharedTables } from "../../shared-tables.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
 import { sideCentroids, sideName } from "../codec/table-text.ts";
-import { shaders } from "../generated/shaders.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
-import { shaderText } from "../queue/shader-text.ts";
+import { shader } from "../queue/shader-text.ts";
 import { SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
 import {
   attendDecode,
@@ -34,11 +34,18 @@ import { planPrefill } from "./prefill-plan.ts";
 /** Invocations of a workgroup of attend-merge.wgsl. */
 const MERGE_THREADS = 256;
 
+const mergeParams = new Struct({
+  splits: ["u32", "Parts of a row's head."],
+  listAt: ["u32", "Word of the list of rows in `step`, if it is used; else rows follow the first."],
+  useList: "u32",
+  firstRow: "u32",
+});
+
 /** What is made once for each layer. */
 interface Prepared extends LayerCopies {
   readonly options: DecodeOptions;
   readonly decode: DecodeKernels;
-  readonly merge: Kernel;
+  readonly merge: Kernel<typeof mergeParams>;
   readonly centroids: GpuBuffer;
   readonly rotation: GpuBuffer;
 }
@@ -81,7 +88,8 @@ export class AttentionKernels {
       this.#reserve(layer, step.tokens.length * plan.splits);
       const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
       attendPrefill(this.#commands, prepared.options, plan, span, record, this.#buffers(prepared, q));
-      this.#merge(prepared, [plan.splits, 0, 0, span.row], numHeads, span.count, out);
+      const which = { splits: plan.splits, listAt: 0, useList: 0, firstRow: span.row };
+      this.#merge(prepared, which, numHeads, span.count, out);
     }
   }
 
@@ -96,18 +104,20 @@ export class AttentionKernels {
     const spansAt = at.spansAt + layer.index * at.numSpans * SPAN_WORDS;
     const where = { listAt: at.decodeRowsAt, rowsAt: at.rowsAt, spansAt, rows: at.decodeRows };
     attendDecode(this.#commands, options, plan, where, this.#buffers(prepared, q));
-    this.#merge(
-      prepared,
-      [plan.splits + plan.kernel.copySplits, at.decodeRowsAt, 1, 0],
-      layer.numHeads,
-      at.decodeRows,
-      out,
-    );
+    const splits = plan.splits + plan.kernel.copySplits;
+    const which = { splits, listAt: at.decodeRowsAt, useList: 1, firstRow: 0 };
+    this.#merge(prepared, which, layer.numHeads, at.decodeRows, out);
   }
 
-  #merge({ merge, rotation }: Prepared, words: readonly number[], heads: number, rows: number, out: GpuBuffer): void {
+  #merge(
+    { merge, rotation }: Prepared,
+    which: ValuesOf<typeof mergeParams>,
+    heads: number,
+    rows: number,
+    out: GpuBuffer,
+  ): void {
     const buffers = [this.#steps.buffer, this.#parts, this.#stats, rotation, out];
-    this.#commands.dispatch(merge, words, buffers, heads, rows);
+    this.#commands.dispatch(merge, which, buffers, heads, rows);
   }
 
   #buffers({ options, centroids }: Prepared, q: GpuBuffer) {
@@ -171,7 +181,7 @@ export class AttentionKernels {
       decode: decodeKernels(this.#commands, options),
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
         label: "attention merge",
-        code: shaderText("attend-merge", shaders["attend-merge"], mergeValues, { HADAMARD: hadamardText(bits) }),
+        shader: shader("attend-merge", mergeParams, mergeValues, { HADAMARD: hadamardText(bits) }),
         buffers: ["read", "read", "read", "read", "write"],
       })),
       centroids: this.#constants.take(centroidsKey, () => this.#upload([...kc, ...vc], centroidsKey)),

@@ -4,13 +4,13 @@
  */
 import type { KvType, SideFormat } from "../../../quant/kv-format.ts";
 import { kindOf } from "../../../quant/side-kind.ts";
+import { Struct } from "../../parameters/struct.ts";
 import { sideName, sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
 import type { GpuContext } from "../device/context.ts";
-import { shaders } from "../generated/shaders.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
-import { shaderText } from "../queue/shader-text.ts";
+import { shader } from "../queue/shader-text.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { wordsType } from "./attend-text.ts";
 import { mostSplits } from "./decode-splits.ts";
@@ -34,6 +34,18 @@ const MAX_COPIES = 8;
 /** Units of eight coordinates that a lane of a narrow subgroup may have to keep. */
 const MAX_UNITS = 4;
 
+/** Of both kernels that attend single tokens. */
+const params = new Struct({
+  listAt: ["u32", "Words of `step`: the list of rows to attend, the rows, and the layer's span records."],
+  rowsAt: "u32",
+  spansAt: "u32",
+  splits: ["u32", "Parts of the codes, and those of the copies, which come first."],
+  copySplits: "u32",
+  window: ["u32", "Tokens of the residual window, of the sinks, and of a sliding window, 0 without one."],
+  sinks: "u32",
+  sliding: "u32",
+});
+
 /** What benchmarks try; the defaults are what won. */
 export interface DecodeTuning {
   readonly copies?: number;
@@ -49,7 +61,7 @@ export interface DecodeOptions extends AttendOptions {
 }
 
 export interface DecodeKernel {
-  readonly kernel: Kernel;
+  readonly kernel: Kernel<typeof params>;
   /** Keys that a workgroup reads at a time. */
   readonly passKeys: number;
   /** Parts that the 16-bit copies are cut into, one pass each. */
@@ -165,15 +177,15 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, main, residual?.layout ?? null, copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
-    code: shape
-      ? shaderText("attend-decode", shaders["attend-decode"], values, {
+    shader: shape
+      ? shader("attend-decode", params, values, {
           ...common,
           QUERY: half ? queryText(shape) : "",
           ACCUMULATORS: accumulatorsText(shape),
           PASS: passText(shape, sides),
           OUTPUT: outputText(shape),
         })
-      : shaderText("attend-portable", shaders["attend-portable"], values, {
+      : shader("attend-portable", params, values, {
           ...common,
           ACCUMULATORS: portableAccumulators(portable),
           SCORES: portableScores(portable, sides),
@@ -226,7 +238,16 @@ export function attendDecode(
   const { window, sinks } = layer.kv.format;
   commands.dispatch(
     kernel.kernel,
-    [at.listAt, at.rowsAt, at.spansAt, splits, kernel.copySplits, window, sinks, layer.slidingWindow],
+    {
+      listAt: at.listAt,
+      rowsAt: at.rowsAt,
+      spansAt: at.spansAt,
+      splits,
+      copySplits: kernel.copySplits,
+      window,
+      sinks,
+      sliding: layer.slidingWindow,
+    },
     [step, pages, pages, residualPages, q, centroids, parts, stats],
     layer.numKvHeads * headParts(layer).parts,
     splits + kernel.copySplits,

@@ -1,15 +1,5 @@
 // Parameters and buffers of both kernels that attend single tokens.
-struct Params {
-  list_at: u32,
-  rows_at: u32,
-  spans_at: u32,
-  // Parts of the codes, and those of the copies, which come first.
-  splits: u32,
-  copy_splits: u32,
-  window: u32,
-  sinks: u32,
-  sliding: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> pages: array<u32>;

@@ -6,12 +6,12 @@
  */
 import { TurboQuantError } from "../../../errors.ts";
 import type { Span } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
 import { sideName } from "../codec/table-text.ts";
-import { shaders } from "../generated/shaders.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
-import { shaderText } from "../queue/shader-text.ts";
+import { shader } from "../queue/shader-text.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { headParts } from "./head-parts.ts";
 import type { PrefillPlan } from "./prefill-plan.ts";
@@ -24,6 +24,17 @@ import {
   sumShape,
   weightedSumText,
 } from "./prefill-text.ts";
+
+const params = new Struct({
+  row: ["u32", "First row of the span in q and its position."],
+  start: "u32",
+  count: "u32",
+  record: ["u32", "Word of the span's record in `step`."],
+  splits: ["u32", "Parts that the keys are cut into."],
+  sinks: ["u32", "Tokens of the sinks, of the residual window, and of a sliding window, 0 without one."],
+  window: "u32",
+  sliding: "u32",
+});
 
 export interface PrefillOptions extends AttendOptions {
   /** Workgroup memory to use; all that the adapter has by default. */
@@ -47,7 +58,7 @@ function prefillKernel(
   commands: Commands,
   { layer, cache, centroidsAt, workgroupBytes }: PrefillOptions,
   rows: 32 | 64,
-): Kernel {
+): Kernel<typeof params> {
   const { headDim, numHeads, numKvHeads } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
@@ -60,9 +71,9 @@ function prefillKernel(
     const keys = keysOf(rows, headDim, readers.entries, limit);
     return {
       label: `attention of spans, K ${sideName(k)}, V ${sideName(v)}, tiles of ${rows} rows`,
-      code: shaderText(
+      shader: shader(
         "attend-prefill",
-        shaders["attend-prefill"],
+        params,
         {
           HEAD_DIM: headDim,
           NUM_HEADS: numHeads,
@@ -115,7 +126,16 @@ export function attendPrefill(
   const tiles = Math.ceil(span.count / Math.floor(plan.rows / heads));
   commands.dispatch(
     prefillKernel(commands, options, plan.rows),
-    [span.row, span.start, span.count, record, plan.splits, format.sinks, format.window, slidingWindow],
+    {
+      row: span.row,
+      start: span.start,
+      count: span.count,
+      record,
+      splits: plan.splits,
+      sinks: format.sinks,
+      window: format.window,
+      sliding: slidingWindow,
+    },
     [step, pages, pages, residualPages, centroids, q, parts, stats],
     numKvHeads * headPartCount,
     tiles,

@@ -6,10 +6,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
 import { CounterRng } from "../../../math/rng.ts";
+import { Struct } from "../../parameters/struct.ts";
 import { shaders } from "../generated/shaders.ts";
+import { paramsText } from "../queue/params-text.ts";
 
 /** Pairs of each case. */
 const COUNT = 1 << 16;
+
+const params = new Struct({ zero: "u32" });
 
 /** A kernel of `text` for every pair, with the device's division and root off by `units` in the last place. */
 function code(text: string, units: number): string {
@@ -17,7 +21,7 @@ function code(text: string, units: number): string {
     .replace("numerator / b", "off(numerator / b)")
     .replace("let near = sqrt(x)", "let near = off(sqrt(x))");
   return `
-struct Params { zero: u32 }
+${paramsText(params)}
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> pairs: array<vec2f>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
@@ -48,11 +52,11 @@ describe.skipIf(gpuSkip)(`webgpu exact arithmetic${gpuSkip ? ` (${gpuSkip})` : "
   async function run(text: string, units: number): Promise<Float32Array> {
     const kernel = gpu.commands.kernel(`${text} ${units}`, () => ({
       label: text,
-      code: code(text, units),
+      shader: { code: code(text, units), params },
       buffers: ["read", "write"],
     }));
     const [from, out] = [gpu.upload(pairs), gpu.allocator.allocate(COUNT * 4, "out")];
-    gpu.commands.dispatch(kernel, [0], [from, out], COUNT / 64);
+    gpu.commands.dispatch(kernel, { zero: 0 }, [from, out], COUNT / 64);
     return gpu.readFloats(out, COUNT);
   }
 

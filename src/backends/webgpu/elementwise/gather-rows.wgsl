@@ -1,8 +1,5 @@
 // out[i] = x[step[rows_at + i]]
-struct Params {
-  width: u32,
-  rows_at: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> step: array<u32>;

@@ -1,8 +1,5 @@
 // out[r] = x[r] / rms(x[r]) * weight. One workgroup a row.
-struct Params {
-  cols: u32,
-  eps: f32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;

@@ -1,8 +1,5 @@
 // out[r][i] = silu(gate_up[r][i]) * gate_up[r][width + i]
-struct Params {
-  width: u32,
-  length: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> gate_up: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;

@@ -1,13 +1,5 @@
 // out[row] = table[tokens[row]]. One workgroup a row; a table in several buffers skips the rows of the others.
-struct Params {
-  rows: u32,
-  cols: u32,
-  stride: u32,
-  token_at: u32,
-  token_stride: u32,
-  first: u32,
-  count: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> words: array<WORD>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;

@@ -1,18 +1,5 @@
 // out[r] (+)= the sums of each share of the columns (linear-panels.wgsl) (+ bias).
-struct Params {
-  rows: u32,
-  /// Of the sums that are here, a multiple of sixteen.
-  outputs: u32,
-  first: u32,
-  /// A row's length of `out`.
-  total: u32,
-  has_bias: u32,
-  add: u32,
-  shares: u32,
-  /// Lines of x in a tile of sums, and tiles of a share.
-  sum_lines: u32,
-  sum_tiles: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 /// [share][tile of outputs][sum_lines][128]
 @group(0) @binding(1) var<storage, read> sums: array<vec4f>;

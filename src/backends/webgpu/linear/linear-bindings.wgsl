@@ -1,14 +1,5 @@
 // Parameters and buffers of every matrix product, and `weight_unit`, which reads the weight's type.
-struct Params {
-  rows: u32,
-  cols: u32,
-  stride: u32,
-  outputs: u32,
-  first: u32,
-  total: u32,
-  has_bias: u32,
-  add: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> words: array<WORD>;
 @group(0) @binding(2) var<storage, read> scales: array<f32>;

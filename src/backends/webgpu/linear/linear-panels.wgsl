@@ -7,19 +7,7 @@
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
-struct Params {
-  /// Panels of a share of the columns, an even number.
-  steps: u32,
-  /// Lines of a panel of x and of w, multiples of TILE.
-  x_lines: u32,
-  w_lines: u32,
-  /// Multiples of sixteen: what there is of the tiles.
-  rows: u32,
-  outputs: u32,
-  /// Of `out`: the first output.
-  first: u32,
-  add: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4u>;
 @group(0) @binding(2) var<storage, read> w: array<vec4u>;

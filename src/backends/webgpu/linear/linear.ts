@@ -1,12 +1,12 @@
 /** @file Matrix products and embeddings: which kernel a shape gets, and its dispatch. */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
-import { shaders } from "../generated/shaders.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
-import { shaderText } from "../queue/shader-text.ts";
+import { type Shader, shader } from "../queue/shader-text.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type LinearPlan, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
@@ -17,6 +17,28 @@ import { readers } from "./weight-text.ts";
 /** Invocations of linear-rows.wgsl, and outputs of a tile of linear-tiled.wgsl. */
 const ROW_THREADS = 128;
 const TILED_OUTPUTS = 64;
+
+/** Of all kernels that read the weight as it is stored. */
+const linearParams = new Struct({
+  rows: "u32",
+  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
+  stride: "u32",
+  outputs: ["u32", "Rows of the weight that are here, the first of them, and all."],
+  first: "u32",
+  total: "u32",
+  hasBias: "u32",
+  add: ["u32", "1: the products are added to `out`."],
+});
+
+const embedParams = new Struct({
+  rows: "u32",
+  cols: ["u32", "Columns of the table; units of eight columns from a row to the next."],
+  stride: "u32",
+  tokenAt: ["u32", "Word of the first token, and words from a token to the next."],
+  tokenStride: "u32",
+  first: ["u32", "Rows of the table that are here: the first and their number. Other tokens leave their rows alone."],
+  count: "u32",
+});
 
 const ACCESS = ["read", "read", "read", "read", "write"] as const;
 
@@ -50,7 +72,16 @@ export class LinearKernels {
       return;
     }
     for (const { first, rows: outputs, words, scales } of w.chunks) {
-      const params = [rows, w.cols, w.stride, outputs, first, w.rows, bias ? 1 : 0, add ? 1 : 0];
+      const params = {
+        rows,
+        cols: w.cols,
+        stride: w.stride,
+        outputs,
+        first,
+        total: w.rows,
+        hasBias: bias ? 1 : 0,
+        add: add ? 1 : 0,
+      };
       const buffers = [words, scales, x, bias ? bias.buffer : scales, out];
       const tail = w.cols % 8 !== 0;
       if (plan.kernel === "rows") {
@@ -75,7 +106,8 @@ export class LinearKernels {
   embed(tokens: GpuBuffer, tokenAt: number, tokenStride: number, rows: number, table: GpuWeight, out: GpuBuffer): void {
     for (const { first, rows: count, words, scales } of table.chunks) {
       const kernel = this.#embed(table.type);
-      const params = [rows, table.cols, table.stride, tokenAt, tokenStride, first, count];
+      const { cols, stride } = table;
+      const params = { rows, cols, stride, tokenAt, tokenStride, first, count };
       this.#commands.dispatch(kernel, params, [words, scales, tokens, out], rows);
     }
   }
@@ -85,7 +117,7 @@ export class LinearKernels {
     tail: boolean,
     rows: number,
     { outputs, unroll }: { readonly outputs: number; readonly unroll: number },
-  ): { kernel: Kernel; lanes: number } {
+  ): { kernel: Kernel<typeof linearParams>; lanes: number } {
     const { subgroupSize } = this.#context.features;
     const most = 2 ** Math.ceil(Math.log2(rows));
     // Lanes of a subgroup add up without workgroup memory.
@@ -94,7 +126,7 @@ export class LinearKernels {
     const values = { SUBGROUPS: subgroups, TAIL: tail, LANES: lanes, OUTPUTS: outputs, UNROLL: unroll };
     const kernel = this.#commands.kernel(`linear-rows ${type} ${most} ${JSON.stringify(values)}`, () => ({
       label: `linear ${type}, ${most} row${most > 1 ? "s" : ""}`,
-      code: shaderText("linear-rows", shaders["linear-rows"], values, {
+      shader: shader("linear-rows", linearParams, values, {
         WEIGHT: readers(type, tail),
         ...rowsText({ rows: most, outputs, unroll }, subgroups),
       }),
@@ -103,39 +135,39 @@ export class LinearKernels {
     return { kernel, lanes };
   }
 
-  #tiled(type: WeightType, tail: boolean, each: number): Kernel {
+  #tiled(type: WeightType, tail: boolean, each: number): Kernel<typeof linearParams> {
     return this.#commands.kernel(`linear-tiled ${type} ${tail} ${each}`, () => ({
       label: `linear ${type}, tiles`,
-      code: shaderText(
-        "linear-tiled",
-        shaders["linear-tiled"],
-        { TAIL: tail, EACH: each },
-        { WEIGHT: readers(type, tail) },
-      ),
+      shader: shader("linear-tiled", linearParams, { TAIL: tail, EACH: each }, { WEIGHT: readers(type, tail) }),
       buffers: ACCESS,
     }));
   }
 
-  #matrix(type: WeightType, tail: boolean, tile: MatrixTile, views: boolean): Kernel {
+  #matrix(type: WeightType, tail: boolean, tile: MatrixTile, views: boolean): Kernel<typeof linearParams> {
     return this.#commands.kernel(`linear-matrix ${type} ${tail} ${views} ${JSON.stringify(tile)}`, () => ({
       label: `linear ${type}, matrix units`,
-      code: matrixCode(type, tail, tile, views),
+      shader: matrixShader(type, tail, tile, views),
       buffers: ACCESS,
     }));
   }
 
-  #embed(type: WeightType): Kernel {
+  #embed(type: WeightType): Kernel<typeof embedParams> {
     return this.#commands.kernel(`embed ${type}`, () => ({
       label: `embed ${type}`,
-      code: shaderText("embed", shaders.embed, {}, { WEIGHT: readers(type, true) }),
+      shader: shader("embed", embedParams, {}, { WEIGHT: readers(type, true) }),
       buffers: ["read", "read", "read", "write"],
     }));
   }
 }
 
 /** The text of linear-matrix.wgsl for one tile: also for a test that only compiles it. */
-export function matrixCode(type: WeightType, tail: boolean, tile: MatrixTile, views: boolean): string {
+export function matrixShader(
+  type: WeightType,
+  tail: boolean,
+  tile: MatrixTile,
+  views: boolean,
+): Shader<typeof linearParams> {
   const values = { ...matrixValues(tile), TAIL: tail, VIEWS: views, HALVES: wgslWeightFormat(type).isHalf };
   const inserts = { WEIGHT: readers(type, tail), ...matrixText(tile, views) };
-  return shaderText("linear-matrix", shaders["linear-matrix"], values, inserts);
+  return shader("linear-matrix", linearParams, values, inserts);
 }

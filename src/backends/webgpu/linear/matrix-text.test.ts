@@ -1,7 +1,7 @@
 /** @file The matrix kernel's text compiles, for every tile: Dawn's null adapter has the language but computes nothing. */
 import { expect, it } from "vitest";
 import { gpuSkip } from "../../../../test/support/gpu.ts";
-import { matrixCode } from "./linear.ts";
+import { matrixShader } from "./linear.ts";
 import { MATRIX_TILES } from "./linear-plan.ts";
 import { tileBytes, tileThreads } from "./matrix-text.ts";
 
@@ -15,7 +15,7 @@ it.skipIf(gpuSkip)("compiles for every tile, type and way of staging", async () 
     for (const views of [false, true]) {
       for (const type of ["f16", "bf16", "q8", "q4"] as const) {
         const module = device.createShaderModule({
-          code: matrixCode(type, type === "q8" || type === "q4", tile, views),
+          code: matrixShader(type, type === "q8" || type === "q4", tile, views).code,
         });
         const { messages } = await module.getCompilationInfo();
         const texts = messages.map(({ lineNum, message }) => `${lineNum}: ${message}`);

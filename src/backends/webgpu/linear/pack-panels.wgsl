@@ -2,17 +2,7 @@
 //
 // Lines and columns that are not there become zeros, so that the product needs no tests. Values beyond ±65504 are clamped to that.
 enable f16;
-struct Params {
-  /// Lines that there are, and panels to write.
-  lines: u32,
-  panels: u32,
-  /// Columns of x; units of eight columns from a row of the weight to the next.
-  cols: u32,
-  stride: u32,
-  /// The weight's row that becomes line 0, and lines of a panel.
-  first: u32,
-  panel_lines: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 //#insert READERS
 //#if ROWS

@@ -11,7 +11,7 @@ import {
   WEIGHT_PANEL_BYTES,
 } from "./panel-plan.ts";
 import { PANEL_BYTES, TILE } from "./panel-text.ts";
-import { packCode, productCode } from "./panels.ts";
+import { packShader, productShader } from "./panels.ts";
 
 it.skipIf(gpuSkip)("compiles, for every type and both ways of the sums", async () => {
   const { create } = (await import("webgpu")) as { create: (options: string[]) => GPU };
@@ -19,12 +19,12 @@ it.skipIf(gpuSkip)("compiles, for every type and both ways of the sums", async (
   const adapter = await gpu.requestAdapter();
   const requiredFeatures = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
   const device = await adapter!.requestDevice({ requiredFeatures });
-  const codes = [
-    ...[1024, null].map(productCode),
-    ...[true, false].map((tail) => packCode(null, tail)),
-    ...(["f16", "bf16", "q8", "q4"] as const).map((type) => packCode(type, false)),
+  const made = [
+    ...[1024, null].map(productShader),
+    ...[true, false].map((tail) => packShader(null, tail)),
+    ...(["f16", "bf16", "q8", "q4"] as const).map((type) => packShader(type, false)),
   ];
-  for (const code of codes) {
+  for (const { code } of made) {
     const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
     expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([]);
   }

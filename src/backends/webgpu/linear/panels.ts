@@ -3,12 +3,12 @@
  * where tiles are not whole, have a bias or share out their columns, sums from a buffer of their own to the rows of the result.
  */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
+import { Struct } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
-import { shaders } from "../generated/shaders.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
-import { shaderText } from "../queue/shader-text.ts";
+import { type Shader, shader } from "../queue/shader-text.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { panelBytes, panelLines, panelsOf, sliceOutputs } from "./panel-plan.ts";
 import { PANEL, panelText, panelValues, TILE } from "./panel-text.ts";
@@ -18,6 +18,40 @@ import { readers, xType } from "./weight-text.ts";
 const PACKED_PANELS = 4;
 /** Outputs of a workgroup of join-shares.wgsl. */
 const JOINED_OUTPUTS = 1024;
+
+const packParams = new Struct({
+  lines: ["u32", "Lines that there are, and panels to write."],
+  panels: "u32",
+  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
+  stride: "u32",
+  first: ["u32", "The weight's row that becomes line 0, and lines of a panel."],
+  panelLines: "u32",
+});
+
+const productParams = new Struct({
+  steps: ["u32", "Panels of a share of the columns, an even number."],
+  xLines: ["u32", "Lines of a panel of x and of w, multiples of TILE."],
+  wLines: "u32",
+  rows: [
+    "u32",
+    "Multiples of sixteen: what there is of the tiles. Tiles of sums are whole, and nothing is read from here on.",
+  ],
+  outputs: "u32",
+  first: ["u32", "Of `out`: the first output."],
+  add: "u32",
+});
+
+const joinParams = new Struct({
+  rows: "u32",
+  outputs: ["u32", "Of the sums that are here, a multiple of sixteen."],
+  first: "u32",
+  total: ["u32", "A row's length of `out`."],
+  hasBias: "u32",
+  add: "u32",
+  shares: "u32",
+  sumLines: ["u32", "Lines of x in a tile of sums, and tiles of a share."],
+  sumTiles: "u32",
+});
 
 type Scratch = "x" | "weight" | "sums";
 
@@ -50,7 +84,8 @@ export class PanelKernels {
     const packs = Math.ceil(panels / PACKED_PANELS);
     const xLines = panelLines(rows);
     const xPanels = this.#room("x", panelBytes(rows, panels));
-    commands.dispatch(this.#packRows(cols), [rows, panels, cols, 0, 0, xLines], [x, x, xPanels], xLines / TILE, packs);
+    const packX = { lines: rows, panels, cols, stride: 0, first: 0, panelLines: xLines };
+    commands.dispatch(this.#packRows(cols), packX, [x, x, xPanels], xLines / TILE, packs);
     for (const chunk of w.chunks) {
       const atOnce = sliceOutputs(chunk.rows, cols, rows, shares, this.#context.bindingBytes);
       for (let from = 0; from < chunk.rows; from += atOnce) {
@@ -58,20 +93,31 @@ export class PanelKernels {
         const first = chunk.first + from;
         const wLines = panelLines(outputs);
         const wPanels = this.#room("weight", panelBytes(outputs, panels));
-        const pack = [outputs, panels, cols, w.stride, from, wLines];
+        const pack = { lines: outputs, panels, cols, stride: w.stride, first: from, panelLines: wLines };
         commands.dispatch(this.#packWeight(w), pack, [chunk.words, chunk.scales, wPanels], wLines / TILE, packs);
         const steps = panels / shares;
         const grid = [xLines / TILE, wLines / TILE, shares] as const;
         const isDirect = shares === 1 && !bias && rows % PANEL === 0;
         // Steps with other numbers of rows need the other kernels: the warm-up meets both ways.
         if (isDirect || commands.isWarmingUp) {
-          const params = [steps, xLines, wLines, rows, outputs, first, add ? 1 : 0];
+          const params = { steps, xLines, wLines, rows, outputs, first, add: add ? 1 : 0 };
           commands.dispatch(this.#product(w.rows), params, [xPanels, wPanels, out], ...grid);
         }
         if (isDirect && !commands.isWarmingUp) continue;
         const sums = this.#room("sums", shares * xLines * wLines * 4);
-        commands.dispatch(this.#product(null), [steps, xLines, wLines], [xPanels, wPanels, sums], ...grid);
-        const join = [rows, outputs, first, w.rows, bias ? 1 : 0, add ? 1 : 0, shares, xLines, wLines / TILE];
+        const product = { steps, xLines, wLines, rows: 0, outputs: 0, first: 0, add: 0 };
+        commands.dispatch(this.#product(null), product, [xPanels, wPanels, sums], ...grid);
+        const join = {
+          rows,
+          outputs,
+          first,
+          total: w.rows,
+          hasBias: bias ? 1 : 0,
+          add: add ? 1 : 0,
+          shares,
+          sumLines: xLines,
+          sumTiles: wLines / TILE,
+        };
         const buffers = [sums, bias ? bias.buffer : sums, out];
         commands.dispatch(this.#join(), join, buffers, Math.ceil(outputs / JOINED_OUTPUTS), rows);
       }
@@ -88,42 +134,42 @@ export class PanelKernels {
     return buffer;
   }
 
-  #packRows(cols: number): Kernel {
+  #packRows(cols: number): Kernel<typeof packParams> {
     const tail = cols % 8 !== 0;
     return this.#commands.kernel(`pack-panels rows ${tail}`, () => ({
       label: "panels of activations",
-      code: packCode(null, tail),
+      shader: packShader(null, tail),
       buffers: ["read", "read", "write"],
     }));
   }
 
-  #packWeight({ type }: GpuWeight): Kernel {
+  #packWeight({ type }: GpuWeight): Kernel<typeof packParams> {
     return this.#commands.kernel(`pack-panels ${type}`, () => ({
       label: `panels of ${type}`,
-      code: packCode(type, false),
+      shader: packShader(type, false),
       buffers: ["read", "read", "write"],
     }));
   }
 
-  #product(total: number | null): Kernel {
+  #product(total: number | null): Kernel<typeof productParams> {
     return this.#commands.kernel(`linear-panels ${total}`, () => ({
       label: `linear panels, matrix units${total === null ? ", sums" : ""}`,
-      code: productCode(total),
+      shader: productShader(total),
       buffers: ["read", "read", "write"],
     }));
   }
 
-  #join(): Kernel {
+  #join(): Kernel<typeof joinParams> {
     return this.#commands.kernel("join-shares", () => ({
       label: "linear panels, adding up",
-      code: shaderText("join-shares", shaders["join-shares"], {}),
+      shader: shader("join-shares", joinParams),
       buffers: ["read", "read", "write"],
     }));
   }
 }
 
 /** type: of a weight; null for activations. tail: columns that are no whole units */
-export function packCode(type: GpuWeight["type"] | null, tail: boolean): string {
+export function packShader(type: GpuWeight["type"] | null, tail: boolean): Shader<typeof packParams> {
   const values = {
     ROWS: type === null,
     TAIL: tail,
@@ -131,11 +177,11 @@ export function packCode(type: GpuWeight["type"] | null, tail: boolean): string 
     PANELS: PACKED_PANELS,
   };
   const text = type === null ? `alias XTYPE = ${xType(tail)};` : readers(type, tail);
-  return shaderText("pack-panels", shaders["pack-panels"], values, { READERS: text });
+  return shader("pack-panels", packParams, values, { READERS: text });
 }
 
 /** total: outputs of a row of the result; null for a buffer of sums */
-export function productCode(total: number | null): string {
+export function productShader(total: number | null): Shader<typeof productParams> {
   const values = { ...panelValues, DIRECT: total !== null, PITCH_OUT: total ?? TILE };
-  return shaderText("linear-panels", shaders["linear-panels"], values, panelText(total !== null));
+  return shader("linear-panels", productParams, values, panelText(total !== null));
 }

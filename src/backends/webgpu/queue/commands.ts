@@ -3,38 +3,26 @@
  *
  * In a warm-up dispatches are not queued: what they need (kernels, bind groups, buffers of their callers) is made ahead.
  *
- * Scalars of a dispatch are a 256-byte slot of a uniform arena, found again by their content: a layer that runs with the
- * same numbers as before uploads nothing.
+ * The numbers of a dispatch are a slot of a uniform buffer (uniforms.ts).
  */
 import { assert } from "../../../errors.ts";
 import type { OnKernel } from "../../ops.ts";
+import type { Fields, Struct, Values, ValuesOf } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
 import { BufferUsage, MAP_READ } from "../device/gpu-flags.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
-import { Kernel, type KernelSpec, PARAM_BYTES } from "./kernel.ts";
+import { Kernel, type KernelSpec } from "./kernel.ts";
+import { Uniforms } from "./uniforms.ts";
 
-const SLOTS = 4096;
-const WORDS = PARAM_BYTES / 4;
 /** Freed memory that waits for a submit of its own accord. */
 const MAX_RETIRED_BYTES = 64 << 20;
 /** Workgroups of one dimension that every adapter takes. */
 export const MAX_GROUPS = 65535;
 
-const floatWord = new Float32Array(1);
-const bits = new Uint32Array(floatWord.buffer);
-/** The word that a kernel reads as an f32. */
-export function f32Word(value: number): number {
-  floatWord[0] = value;
-  return bits[0]!;
-}
-
 export class Commands {
   readonly context: GpuContext;
-  readonly #kernels = new Map<string, Kernel>();
-  readonly #uniforms: GPUBuffer;
-  readonly #slots = new Map<string, number>();
-  readonly #staged = new Uint32Array(SLOTS * WORDS);
-  #uploaded = 0;
+  readonly #kernels = new Map<string, Kernel<Struct>>();
+  readonly #uniforms: Uniforms;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
   #staging: GPUBuffer | null = null;
@@ -48,11 +36,7 @@ export class Commands {
 
   constructor(context: GpuContext, allocator: BufferAllocator) {
     this.context = context;
-    this.#uniforms = context.device.createBuffer({
-      label: "parameters",
-      size: SLOTS * PARAM_BYTES,
-      usage: BufferUsage.uniform | BufferUsage.copyDst,
-    });
+    this.#uniforms = new Uniforms(context.device, () => this.flush());
     allocator.onFree = (buffer) => {
       for (const kernel of this.#kernels.values()) kernel.forget(buffer);
       this.#destroy(buffer);
@@ -109,10 +93,10 @@ export class Commands {
   }
 
   /** The kernel of that name, made when first asked for. */
-  kernel(key: string, make: () => KernelSpec): Kernel {
-    let kernel = this.#kernels.get(key);
+  kernel<P extends Struct>(key: string, make: () => KernelSpec<P>): Kernel<P> {
+    let kernel = this.#kernels.get(key) as Kernel<P> | undefined;
     if (!kernel) {
-      kernel = new Kernel(this.context, this.#uniforms, make());
+      kernel = new Kernel(this.context, this.#uniforms.buffer, make());
       this.#kernels.set(key, kernel);
     }
     return kernel;
@@ -123,18 +107,25 @@ export class Commands {
     return [...new Set([...this.#kernels.values()].map(({ label }) => label))];
   }
 
-  /** Queues a dispatch. words: scalars of the uniform block; buffers: storage at binding 1, 2, … */
-  dispatch(kernel: Kernel, words: readonly number[], buffers: readonly GpuBuffer[], x: number, y = 1, z = 1): void {
+  /** Queues a dispatch. params: every field of the kernel's block; buffers: storage at binding 1, 2, … */
+  dispatch<P extends Struct>(
+    kernel: Kernel<P>,
+    params: NoInfer<ValuesOf<P>>,
+    buffers: readonly GpuBuffer[],
+    x: number,
+    y = 1,
+    z = 1,
+  ): void {
     if (x === 0 || y === 0 || z === 0) return;
     assert(x <= MAX_GROUPS && y <= MAX_GROUPS && z <= MAX_GROUPS, `${kernel.label}: a grid of ${x}x${y}x${z}`);
     if (this.#isWarmingUp) {
       kernel.bindGroup(buffers);
       return;
     }
-    const slot = this.#slot(words);
+    const offset = this.#uniforms.offsetOf(kernel.params, params as Values<Fields>);
     this.#pass ??= this.#encode().beginComputePass();
     this.#pass.setPipeline(kernel.pipeline);
-    this.#pass.setBindGroup(0, kernel.bindGroup(buffers), [slot * PARAM_BYTES]);
+    this.#pass.setBindGroup(0, kernel.bindGroup(buffers), [offset]);
     this.#pass.dispatchWorkgroups(x, y, z);
     for (const buffer of buffers) buffer.usedIn = this.#submits;
     this.#dispatches++;
@@ -169,7 +160,7 @@ export class Commands {
   flush(): void {
     if (!this.#encoder) return;
     this.#endPass();
-    this.#upload();
+    this.#uniforms.upload();
     this.context.device.queue.submit([this.#encoder.finish()]);
     this.#encoder = null;
     this.#submits++;
@@ -206,7 +197,7 @@ export class Commands {
     this.#encoder = null;
     this.#pass = null;
     this.#destroyRetired();
-    this.#uniforms.destroy();
+    this.#uniforms.buffer.destroy();
     this.#staging?.destroy();
   }
 
@@ -235,36 +226,5 @@ export class Commands {
   #endPass(): void {
     this.#pass?.end();
     this.#pass = null;
-  }
-
-  #slot(words: readonly number[]): number {
-    const key = words.join();
-    let slot = this.#slots.get(key);
-    if (slot === undefined) {
-      if (this.#slots.size === SLOTS) {
-        this.flush();
-        this.#slots.clear();
-        this.#uploaded = 0;
-      }
-      slot = this.#slots.size;
-      this.#slots.set(key, slot);
-      this.#staged.fill(0, slot * WORDS, (slot + 1) * WORDS);
-      this.#staged.set(words, slot * WORDS);
-    }
-    return slot;
-  }
-
-  /** Sends the slots that are new since the last submit. */
-  #upload(): void {
-    const end = this.#slots.size;
-    if (end === this.#uploaded) return;
-    this.context.device.queue.writeBuffer(
-      this.#uniforms,
-      this.#uploaded * PARAM_BYTES,
-      this.#staged,
-      this.#uploaded * WORDS,
-      (end - this.#uploaded) * WORDS,
-    );
-    this.#uploaded = end;
   }
 }

@@ -1,26 +1,28 @@
 /**
  * @file A compute pipeline with its bind groups.
  *
- * Binding 0 is a uniform block of scalars at a dynamic offset, the others are storage buffers. Bind groups are made once
+ * Binding 0 is the parameter block, a uniform at a dynamic offset, the others are storage buffers. Bind groups are made once
  * for each set of buffers. The pipeline is compiled ahead without holding anyone up, or when it is first dispatched.
  */
 import { TurboQuantError } from "../../../errors.ts";
+import type { Struct } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
 import { COMPUTE_STAGE } from "../device/gpu-flags.ts";
 import type { GpuBuffer } from "./buffers.ts";
+import type { Shader } from "./shader-text.ts";
+import { PARAM_BYTES } from "./uniforms.ts";
 
-/** Bytes of the uniform block of one dispatch; also the alignment of dynamic offsets that every adapter accepts. */
-export const PARAM_BYTES = 256;
-
-export interface KernelSpec {
+export interface KernelSpec<P extends Struct> {
   readonly label: string;
-  readonly code: string;
+  readonly shader: Shader<P>;
   /** Access of the storage buffers at binding 1, 2, … */
   readonly buffers: readonly ("read" | "write")[];
 }
 
-export class Kernel {
+export class Kernel<P extends Struct> {
   readonly label: string;
+  /** What a dispatch writes. */
+  readonly params: P;
   readonly #context: GpuContext;
   readonly #device: GPUDevice;
   readonly #descriptor: GPUComputePipelineDescriptor;
@@ -29,9 +31,10 @@ export class Kernel {
   readonly #uniforms: GPUBuffer;
   readonly #groups = new Map<string, { group: GPUBindGroup; buffers: readonly GpuBuffer[] }>();
 
-  constructor(context: GpuContext, uniforms: GPUBuffer, { label, code, buffers }: KernelSpec) {
+  constructor(context: GpuContext, uniforms: GPUBuffer, { label, shader, buffers }: KernelSpec<P>) {
     const { device } = context;
     this.label = label;
+    this.params = shader.params;
     this.#context = context;
     this.#device = device;
     this.#uniforms = uniforms;
@@ -49,7 +52,7 @@ export class Kernel {
     this.#descriptor = {
       label,
       layout: device.createPipelineLayout({ label, bindGroupLayouts: [this.#layout] }),
-      compute: { module: device.createShaderModule({ label, code }), entryPoint: "main" },
+      compute: { module: device.createShaderModule({ label, code: shader.code }), entryPoint: "main" },
     };
   }
 

@@ -3,10 +3,13 @@
  *
  * `//#if NAME` · `//#if NAME == value` · `//#if !NAME` · `//#else` · `//#end` keep or drop lines; `//#insert NAME` puts in
  * generated text, `//#include NAME` the lines of another `.wgsl` file, which have the same conditions. Numbers among the
- * values become `const NAME = …u;`, so that array sizes and loops can use them.
+ * values become `const NAME = …u;`, so that array sizes and loops can use them. `//#insert PARAMS` is the struct of the
+ * parameter block, which the module that dispatches the kernel declares.
  */
 import { TurboQuantError } from "../../../errors.ts";
+import type { Struct } from "../../parameters/struct.ts";
 import { type ShaderName, shaders } from "../generated/shaders.ts";
+import { paramsText } from "./params-text.ts";
 
 export type ShaderValues = Readonly<Record<string, number | boolean | string>>;
 
@@ -89,8 +92,32 @@ export function shaderText(
   return [`// ${name}.wgsl`, ...kept.filter(isHeader), ...constants, ...body].join("\n");
 }
 
+/** A kernel's text and the block that it reads at binding 0. */
+export interface Shader<P extends Struct> {
+  readonly code: string;
+  readonly params: P;
+}
+
+/** The text of a file for these values, with its `struct Params`. */
+export function shader<P extends Struct>(
+  name: ShaderName,
+  params: P,
+  values: ShaderValues = {},
+  inserts: Readonly<Record<string, string>> = {},
+): Shader<P> {
+  return { code: shaderText(name, shaders[name], values, { PARAMS: paramsText(params), ...inserts }), params };
+}
+
 /** The file, without its ending, that a text of `shaderText` was made from. */
 export const shaderName = (code: string): string => /^\/\/ (.+)\.wgsl\n/.exec(code)![1]!;
+
+const floatWord = new Float32Array(1);
+const bits = new Uint32Array(floatWord.buffer);
+/** The bits of an f32, for a constant that a kernel casts back. */
+export function f32Word(value: number): number {
+  floatWord[0] = value;
+  return bits[0]!;
+}
 
 /** An f32 as WGSL reads it back without loss. */
 export function floatText(value: number): string {

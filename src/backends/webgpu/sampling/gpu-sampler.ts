@@ -6,12 +6,13 @@
  */
 import { assert } from "../../../errors.ts";
 import type { Buf, DeviceSample, DeviceSampling, Draw, TokenStream } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
 import { BufferUsage, MAP_READ } from "../device/gpu-flags.ts";
 import { shaders } from "../generated/shaders.ts";
 import { type BufferAllocator, bufferOf, GpuBuffer } from "../queue/buffers.ts";
-import { type Commands, f32Word } from "../queue/commands.ts";
+import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
-import { shaderText } from "../queue/shader-text.ts";
+import { shader, shaderText } from "../queue/shader-text.ts";
 
 const THREADS = 256;
 /** Most candidates of a draw, and logits (or candidates) that one thread holds. */
@@ -26,6 +27,23 @@ const SAMPLE_BYTES = SAMPLE_WORDS * 4;
 const MAX_VOCAB = 2 ** 24 - 1;
 /** Colder draws are as good as greedy, and their quotients leave the range of f32. */
 const MIN_TEMPERATURE = 1e-4;
+
+const partialParams = new Struct({
+  vocab: "u32",
+  keep: ["u32", "Candidates of a chunk, 0 when greedy."],
+  firstRow: ["u32", "Row of the logits that becomes row 0."],
+});
+
+const finishParams = new Struct({
+  uniforms: ["f32", MAX_ROWS],
+  vocab: "u32",
+  chunks: ["u32", "Of a row."],
+  firstRow: ["u32", "Row of the logits that becomes row 0."],
+  keep: ["u32", "Candidates of a chunk, 0 when greedy: then nothing is read of the draw and its uniform numbers."],
+  temperature: "f32",
+  topP: "f32",
+  minP: "f32",
+});
 
 /** How the two dispatches are laid out for a draw. */
 interface Plan {
@@ -67,6 +85,7 @@ export class GpuSampling implements DeviceSampling {
   readonly #idleTokens: GpuBuffer[] = [];
   readonly #idleStaging: GpuBuffer[] = [];
   readonly #staging: GpuBuffer[] = [];
+  readonly #uniforms: number[] = new Array(MAX_ROWS).fill(0);
 
   constructor(commands: Commands, allocator: BufferAllocator) {
     this.#commands = commands;
@@ -108,35 +127,62 @@ export class GpuSampling implements DeviceSampling {
     assert(keep === 0 || uniforms.length >= rows, `sample: ${uniforms.length} uniform numbers for ${rows} rows`);
     this.#partials = this.#ensure(this.#partials, rows * chunks * 16, "partial samples");
     const partials = this.#partials;
+    const partial = { vocab: vocabSize, keep, firstRow };
+    const finish = {
+      uniforms: this.#uniformsOf(keep === 0 ? [] : uniforms, rows),
+      vocab: vocabSize,
+      chunks,
+      firstRow,
+      keep,
+      temperature: draw.temperature,
+      topP: draw.topP,
+      minP: draw.minP,
+    };
     if (keep === 0) {
-      const [first, second] = [this.#kernel("sample-partial", 0, items), this.#kernel("sample-finish", 0, items)];
-      this.#commands.dispatch(first, [vocabSize, 0, firstRow], [logits, partials], chunks, rows);
-      this.#commands.dispatch(second, [vocabSize, chunks, firstRow], [logits, partials, tokens], rows);
+      this.#commands.dispatch(this.#partial(0, items), partial, [logits, partials], chunks, rows);
+      this.#commands.dispatch(this.#finish(0, items), finish, [logits, partials, tokens], rows);
       return;
     }
     this.#candidates = this.#ensure(this.#candidates, rows * chunks * keep * 8, "candidates");
     const candidates = this.#candidates;
     let finishItems = 1;
     while (finishItems * THREADS < chunks * keep) finishItems *= 2;
-    const first = this.#kernel("sample-partial", 1, items);
-    const second = this.#kernel("sample-finish", 1, finishItems);
-    this.#commands.dispatch(first, [vocabSize, keep, firstRow], [logits, partials, candidates], chunks, rows);
-    const cuts = [draw.temperature, draw.topP, draw.minP, 0, ...uniforms.slice(0, rows)].map(f32Word);
-    const words = [vocabSize, chunks, firstRow, keep, ...cuts];
-    this.#commands.dispatch(second, words, [logits, partials, tokens, candidates], rows);
+    this.#commands.dispatch(this.#partial(1, items), partial, [logits, partials, candidates], chunks, rows);
+    this.#commands.dispatch(this.#finish(1, finishItems), finish, [logits, partials, tokens, candidates], rows);
   }
 
-  #kernel(name: "sample-partial" | "sample-finish", select: 0 | 1, items: number): Kernel {
+  /** The numbers of these rows, zeros behind them: written anew for each step, nothing is allocated. */
+  #uniformsOf(uniforms: readonly number[], rows: number): readonly number[] {
+    const numbers = this.#uniforms;
+    for (let row = 0; row < MAX_ROWS; row++) numbers[row] = row < rows ? (uniforms[row] ?? 0) : 0;
+    return numbers;
+  }
+
+  #partial(select: 0 | 1, items: number): Kernel<typeof partialParams> {
+    const access = ["read", "write", "write"] as const;
+    return this.#kernel("sample-partial", partialParams, select, items, access);
+  }
+
+  #finish(select: 0 | 1, items: number): Kernel<typeof finishParams> {
+    const access = ["read", "read", "write", "read"] as const;
+    return this.#kernel("sample-finish", finishParams, select, items, access);
+  }
+
+  /** access: of the buffers; the last holds candidates, which a greedy choice has none of */
+  #kernel<P extends Struct>(
+    name: "sample-partial" | "sample-finish",
+    params: P,
+    select: 0 | 1,
+    items: number,
+    access: readonly ("read" | "write")[],
+  ): Kernel<P> {
     return this.#commands.kernel(`${name}/${select}/${items}`, () => {
       const conditions = { SELECT: select === 1, SUBGROUPS: select === 1 && this.#commands.context.features.subgroups };
       const insert = shaderText("sample-select", shaders["sample-select"], conditions);
-      const values = { ...conditions, ITEMS: items, MAX_KEEP };
-      const buffers: ("read" | "write")[] =
-        name === "sample-partial" ? ["read", "write", "write"] : ["read", "read", "write", "read"];
       return {
         label: `${name}, ${select ? "top-k" : "greedy"}`,
-        code: shaderText(name, shaders[name], values, { SELECT: insert }),
-        buffers: select ? buffers : buffers.slice(0, -1),
+        shader: shader(name, params, { ...conditions, ITEMS: items, MAX_KEEP }, { SELECT: insert }),
+        buffers: select ? access : access.slice(0, -1),
       };
     });
   }

@@ -2,17 +2,7 @@
 //#if SUBGROUPS
 enable subgroups;
 //#end
-struct Params {
-  vocab: u32,
-  chunks: u32,
-  first_row: u32,
-  keep: u32,
-  temperature: f32,
-  top_p: f32,
-  min_p: f32,
-  unused: u32,
-  uniforms: array<vec4f, 12>,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
 @group(0) @binding(2) var<storage, read> partials: array<vec4u>;

@@ -3,11 +3,7 @@
 //#if SUBGROUPS
 enable subgroups;
 //#end
-struct Params {
-  vocab: u32,
-  keep: u32,
-  first_row: u32,
-}
+//#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
 // [row][chunk] largest key, its token, first that is not finite (both backwards), sum
