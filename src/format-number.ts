@@ -25,3 +25,9 @@ export function significant(value: number): string {
 
 /** Rounded to an integer, with thousands separated: 12,288. */
 export const formatCount = (count: number): string => Math.round(count).toLocaleString("en-US");
+
+/** In binary units, for limits of address spaces and devices, which are powers of two: 4 GiB, 128 MiB. */
+export const binarySize = (bytes: number): string =>
+  bytes >= 2 ** 30
+    ? `${Number((bytes / 2 ** 30).toPrecision(3))} GiB`
+    : `${Number((bytes / 2 ** 20).toPrecision(3))} MiB`;

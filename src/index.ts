@@ -1,5 +1,6 @@
 /** @file Public API. Codec and cache alone: `turboquant/quant`, `turboquant/cache`. */
-export type { BackendName, WeightType } from "./backends/ops.ts";
+export type { WeightType } from "./backends/ops.ts";
+export type { BackendName } from "./backends/registry.ts";
 export { type BatchOptions, generateBatch } from "./engine/batch.ts";
 export { type BeamHypothesis, type BeamSearchOptions, beamSearch } from "./engine/beam-search.ts";
 export {

@@ -1,8 +1,9 @@
 /**
  * @file Fails when a file of src/ imports from a layer it must not depend on, when files import each other in a circle (imports
- * of types included), or when a file outside src/node and src/cli depends on Node. `npm run check:layers`
+ * of types included), when a file outside a backend's folder imports from it, or when a file outside src/node and src/cli
+ * depends on Node. `npm run check:layers`
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import ts from "typescript";
 import { isTest, ROOT, sourceFiles } from "./source-files.ts";
@@ -33,13 +34,34 @@ const EXTRA: Readonly<Record<string, string>> = {
   "tokenizer → formats": "a tokenizer is read from a file source",
 };
 
+/** Besides a backend's own folder and the registry, who may know it: why. */
+const BACKEND_EXTRA: Readonly<Record<string, string>> = {
+  "src/cli/kernels/kernel-texts.ts → webgpu": "print-kernel shows the text of its kernels",
+};
+
 const NODE_FOLDERS = ["node", "cli"];
 /** Globals of Node that browsers do not have. */
 const NODE_GLOBALS = new Set(["process", "Buffer", "__dirname", "__filename", "require", "global"]);
 
+/** src/backends/wasm/memory.ts → wasm, where that folder has the entry file of a backend */
+function backendOf(path: string): string | null {
+  const folder = /^src\/backends\/([^/]+)\/./.exec(path)?.[1];
+  return folder && existsSync(join(ROOT, "src/backends", folder, "entry.ts")) ? folder : null;
+}
+
+/** A backend's folder is its own; the registry sees its entry file, and everybody else asks the registry. */
+function mayKnowBackend(path: string, target: string): boolean {
+  const backend = backendOf(target);
+  if (backend === null || backend === backendOf(path)) return true;
+  if (path === "src/backends/registry.ts") return target === `src/backends/${backend}/entry.ts`;
+  return `${path} → ${backend}` in BACKEND_EXTRA;
+}
+
 interface Import {
   readonly target: string;
   readonly line: number;
+  /** Loaded with the file: neither `import()` nor a type. */
+  readonly isLoaded: boolean;
 }
 
 const levelOf = (part: string): number => LAYERS.findIndex((layer) => layer.includes(part));
@@ -48,13 +70,13 @@ const partOf = (path: string): string => path.split("/")[1] as string;
 
 function importsOf(source: ts.SourceFile): Import[] {
   const found: Import[] = [];
-  const add = (node: ts.Expression): void => {
+  const add = (node: ts.Expression, isLoaded = false): void => {
     if (!ts.isStringLiteral(node)) return;
-    found.push({ target: node.text, line: source.getLineAndCharacterOfPosition(node.getStart()).line + 1 });
+    found.push({ target: node.text, line: source.getLineAndCharacterOfPosition(node.getStart()).line + 1, isLoaded });
   };
   const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier);
-    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) add(node.moduleSpecifier);
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.isTypeOnly !== true);
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) add(node.moduleSpecifier, !node.isTypeOnly);
     else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword && node.arguments[0]) {
       add(node.arguments[0]);
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
@@ -87,6 +109,8 @@ function nodeGlobals(source: ts.SourceFile): { name: string; line: number }[] {
 
 const problems: string[] = [];
 const graph = new Map<string, string[]>();
+/** What is loaded with a file. */
+const loaded = new Map<string, string[]>();
 
 for (const path of sourceFiles("src", [".ts"])) {
   // Tests run on Node and may import anything.
@@ -108,7 +132,12 @@ for (const path of sourceFiles("src", [".ts"])) {
     }
   }
   const edges: string[] = [];
-  for (const { target, line } of importsOf(source)) {
+  const imports = importsOf(source);
+  loaded.set(
+    path,
+    imports.filter(({ isLoaded }) => isLoaded).map(({ target }) => posix.join(dirname(path), target)),
+  );
+  for (const { target, line } of imports) {
     if (target.startsWith("node:")) {
       if (!mayUseNode) problems.push(`${path}:${line}: imports ${target}; only src/node and src/cli may`);
       continue;
@@ -118,11 +147,29 @@ for (const path of sourceFiles("src", [".ts"])) {
     edges.push(resolved);
     const other = partOf(resolved);
     if (!resolved.startsWith("src/")) problems.push(`${path}:${line}: imports ${resolved}, which is not part of src/`);
-    else if (other !== part && levelOf(other) >= levelOf(part) && !(`${part} → ${other}` in EXTRA)) {
+    else if (!mayKnowBackend(path, resolved)) {
+      problems.push(`${path}:${line}: imports ${resolved}; ask src/backends/registry.ts for the backend`);
+    } else if (other !== part && levelOf(other) >= levelOf(part) && !(`${part} → ${other}` in EXTRA)) {
       problems.push(`${path}:${line}: ${part} may not import from ${other} (docs/architecture.md, "Layers")`);
     }
   }
   graph.set(path, edges);
+}
+
+/** Everything that is loaded with a file, itself included. */
+function closureOf(path: string, seen: Set<string> = new Set()): Set<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  for (const next of loaded.get(path) ?? []) closureOf(next, seen);
+  return seen;
+}
+
+for (const path of closureOf("src/backends/registry.ts")) {
+  if (path.includes("/generated/")) {
+    problems.push(
+      `src/backends/registry.ts loads ${path}: kernels are for the \`open\` of a backend to import, when it is called`,
+    );
+  }
 }
 
 /** Depth-first search. A file that is reached while it is still being visited closes a circle. */

@@ -11,10 +11,9 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 export type { WeightPart, WeightType };
-
-export type BackendName = "reference" | "wasm" | "webgpu";
 
 /** An activation buffer of `length` f32. */
 export interface Buf {
@@ -127,7 +126,8 @@ export interface BackendMemory {
 export type OnKernel = (done: number, total: number) => void;
 
 export interface Ops {
-  readonly name: BackendName;
+  /** Of its backend, where it belongs to one of the registry: then loading asks that backend's planner what fits. */
+  readonly name: string;
   /** Absent where nothing but the system limits it. */
   readonly memory?: BackendMemory;
   /** Memory for KV pages. */
@@ -143,13 +143,8 @@ export interface Ops {
   /** More lines for `--explain`, if there is more to say. */
   explain?(): string[];
 
-  /** Longest heads that it attends to. Absent where that is all that can be stored (src/quant/head-dim.ts). */
-  readonly maxHeadDim?: number;
-  /**
-   * Absent where every format can be stored and read.
-   * @throws TurboQuantError unsupported — a format that has no kernel here
-   */
-  checkFormat?(format: LayerKvFormat): void;
+  /** Of this device: at most those of its backend. */
+  readonly capabilities: Capabilities;
   /**
    * Whether a token's keys and values over such a cache are the same bits when it is generated and when it is read as part of a
    * prompt. Then generated tokens can be read again like a prompt.

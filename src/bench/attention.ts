@@ -4,7 +4,7 @@
  * In a model the other layers' pages pass through the processor's caches before a layer is visited again. To have the same
  * effect, a sample visits many sequences that together are larger than any cache.
  */
-import type { BackendName } from "../backends/ops.ts";
+import type { BackendName } from "../backends/registry.ts";
 import { Sequence } from "../cache/sequence.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";

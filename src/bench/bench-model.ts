@@ -1,5 +1,6 @@
 /** @file The model to be measured: the decoder of a checkpoint, or of a public shape with random weights. */
-import type { BackendName, Ops, WeightType } from "../backends/ops.ts";
+import type { Ops, WeightType } from "../backends/ops.ts";
+import type { BackendName } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { LLM } from "../engine/llm.ts";
 import { decodersFor } from "../eval/evaluate.ts";

@@ -1,5 +1,5 @@
 /** @file Measures the allocated bytes of a long cache that is filled through the backend's append. */
-import type { BackendName } from "../backends/ops.ts";
+import type { BackendName } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { ModelConfig } from "../models/config.ts";

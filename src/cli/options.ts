@@ -1,12 +1,13 @@
 /** @file Options that several commands share, and parsers for their values. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { BackendName, WeightType } from "../backends/ops.ts";
+import type { WeightType } from "../backends/ops.ts";
+import { type BackendName, backendNames } from "../backends/registry.ts";
 import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
 import { weightTypes } from "../weights/registry.ts";
 
 export const DEFAULT_MODEL = "qwen3-3m";
 
-const BACKENDS = ["auto", "wasm", "webgpu", "reference"];
+const BACKENDS = ["auto", ...backendNames()];
 export const WEIGHTS = ["auto", ...weightTypes()];
 
 /** Parses an integer of at least `min`. */

@@ -1,6 +1,6 @@
 /** @file Prints a memory plan: facts about the model, what fits, and for how long a context. */
 
-import { formatBytes, formatCount, significant } from "../format-number.ts";
+import { binarySize, formatBytes, formatCount, significant } from "../format-number.ts";
 import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
 import { planNotes } from "../plan/notes.ts";
 import { plainTable } from "./format.ts";
@@ -23,7 +23,10 @@ function head(plan: MemoryPlan): string {
   const { numKvHeads, headDim } = model.layers[0]!;
   // Memory for a calibration depends on the format; the line shows the largest.
   const working = formatBytes(plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes }) => workingBytes)));
-  const capped = plan.availableBytes < plan.memoryBytes - plan.reserveBytes ? "; wasm addresses 4 GiB of it" : "";
+  const capped =
+    plan.availableBytes < plan.memoryBytes - plan.reserveBytes
+      ? `; ${plan.backend} addresses ${binarySize(plan.availableBytes)} of it`
+      : "";
   return plainTable(
     [
       [

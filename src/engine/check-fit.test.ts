@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
 import type { BackendMemory } from "../backends/ops.ts";
+import { backendOf } from "../backends/registry.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { modelOfConfig } from "../plan/planned-model.ts";
 import { checkFit, type FitOptions } from "./check-fit.ts";
@@ -13,7 +14,8 @@ const SMALL_GPU: BackendMemory = { what: "a phone", bytes: Number.POSITIVE_INFIN
 
 const small = modelOfConfig(shapeConfig("qwen3-0.6b"), "qwen3-0.6b");
 const large = modelOfConfig(shapeConfig("qwen3-8b"), "qwen3-8b");
-const base = { model: small, backend: "wasm", memory: WASM, kv: "k4v4", weights: "auto" } as const;
+const on = (backend: string) => ({ backend, capabilities: backendOf(backend).capabilities });
+const base = { ...on("wasm"), model: small, memory: WASM, kv: "k4v4", weights: "auto" } as const;
 
 /** The error of a load that is refused. */
 function refused(options: Partial<FitOptions>): { code: string; message: string; detail: Record<string, number> } {
@@ -50,7 +52,7 @@ describe("what fits", () => {
       { kv: "f32", context: 32_768 },
       { kv: "f16", context: 20_000, kvBudgetBytes: 1e9 },
       { kv: "f16", context: 30_000, memoryBytes: 2.2e9 },
-      { kv: "f16", context: 40_000, backend: "webgpu", memory: SMALL_GPU },
+      { kv: "f16", context: 40_000, ...on("webgpu"), memory: SMALL_GPU },
     ] as const) {
       const { code, message, detail } = refused(options);
       expect(code).toBe("out_of_memory");
@@ -76,7 +78,7 @@ describe("what fits", () => {
   });
 
   it("without a wish the context is what fits, and that is said", () => {
-    const { contextLength, note } = checkFit({ ...base, kv: "f16", backend: "webgpu", memory: SMALL_GPU });
+    const { contextLength, note } = checkFit({ ...base, kv: "f16", ...on("webgpu"), memory: SMALL_GPU });
     expect(contextLength).toBeLessThan(small.maxPositionEmbeddings);
     expect(contextLength).toBeGreaterThan(25_000);
     expect(note).toMatch(

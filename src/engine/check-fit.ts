@@ -2,16 +2,22 @@
  * @file Whether a model and its cache fit the backend, asked of the planner before a byte of the weights is read, and said with
  * what would fit.
  */
-import type { BackendMemory, BackendName, WeightType } from "../backends/ops.ts";
+import type { Backend } from "../backends/backend.ts";
+import type { Capabilities } from "../backends/capabilities.ts";
+import type { BackendMemory, WeightType } from "../backends/ops.ts";
+import { automaticBackends, backendOf } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
+import { binarySize } from "../format-number.ts";
 import { PLANNED_FORMATS, planMemory } from "../plan/memory-plan.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
-import { compactWeightTypes, hasKernels } from "../weights/registry.ts";
+import { compactWeightTypes } from "../weights/registry.ts";
 
 export interface FitOptions {
   readonly model: PlannedModel;
-  readonly backend: Exclude<BackendName, "reference">;
+  /** One whose memory is planned. */
+  readonly backend: string;
+  readonly capabilities: Pick<Capabilities, "hasWeights">;
   readonly memory: BackendMemory;
   readonly kv: string;
   readonly weights: WeightType | "auto";
@@ -59,13 +65,14 @@ export function checkFit(asking: FitOptions): Fit {
     };
   }
   const others = PLANNED_FORMATS.filter((kv) => needOf(options, available, kv, asked).obstacle === null);
+  const roomier = roomierBackend(options);
   const ways = [
     longest > 0 && `--ctx ${longest} fits with --kv ${options.kv}`,
     others.length > 0 && `--kv ${others[0]} fits ${count(asked)} tokens`,
     // The budget of a server is a default that its user may never have seen.
     wanted.cacheBytes > (options.kvBudgetBytes ?? Number.POSITIVE_INFINITY) &&
       `--kv-budget ${Math.ceil(wanted.cacheBytes / 1e6)}MB holds one such sequence`,
-    isFull(options) && others.length === 0 && "--backend webgpu has no limit of 4 GiB",
+    roomier !== null && others.length === 0 && `--backend ${roomier.name} has no limit of ${roomier.limit}`,
   ].filter((way) => way !== false);
   throw new TurboQuantError(
     "out_of_memory",
@@ -87,9 +94,13 @@ function given({ memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): 
   return { ...memory, what: "the memory given (--memory)", bytes: memoryBytes };
 }
 
-/** Whether it is WebAssembly's own limit that is in the way. */
-const isFull = ({ backend, memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): boolean =>
-  backend === "wasm" && memory.bytes < memoryBytes;
+/** Where it is the backend's own limit that is in the way: that limit, and a backend that addresses more. */
+function roomierBackend({ backend, memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions) {
+  const limitOf = ({ planner }: Backend): number => planner?.limits.memoryBytes ?? 0;
+  const limit = limitOf(backendOf(backend));
+  const other = automaticBackends().find((each) => limitOf(each) > limit);
+  return other && memory.bytes < memoryBytes ? { name: other.name, limit: binarySize(limit) } : null;
+}
 
 function needOf(options: FitOptions, available: number, kv: string, context: number): Need {
   const { model, backend, memory, weights, kvBudgetBytes = Number.POSITIVE_INFINITY } = options;
@@ -126,7 +137,7 @@ function longestContext(options: FitOptions, available: number, kv: string, limi
 }
 
 function weightsDoNotFit(options: FitOptions, available: number): TurboQuantError {
-  const { model, backend, memory } = options;
+  const { model, backend, capabilities, memory } = options;
   const bytesAs = (weights: WeightType | "auto"): number =>
     planMemory(model, {
       memoryBytes: Number.MAX_SAFE_INTEGER,
@@ -138,18 +149,19 @@ function weightsDoNotFit(options: FitOptions, available: number): TurboQuantErro
     }).weights.bytes;
   const bytes = bytesAs(options.weights);
   const smaller = compactWeightTypes()
-    .filter((type) => hasKernels(backend, type))
+    .filter((type) => capabilities.hasWeights(type))
     .map((type) => ({ type, bytes: bytesAs(type) }))
     .filter((w) => w.bytes < bytes);
   const fitting = smaller.find(
     (w) => needOf({ ...options, weights: w.type }, available, options.kv, PAGE_TOKENS).totalBytes <= available,
   );
+  const roomier = roomierBackend(options);
   const next = fitting
     ? `--weights ${fitting.type} takes ${size(fitting.bytes)}`
     : [
         ...smaller.map((w) => `--weights ${w.type} would take ${size(w.bytes)}`),
-        isFull(options)
-          ? "try --backend webgpu, which has no limit of 4 GiB, or a smaller model"
+        roomier
+          ? `try --backend ${roomier.name}, which has no limit of ${roomier.limit}, or a smaller model`
           : "give it more memory or choose a smaller model",
       ].join(", ");
   return new TurboQuantError(

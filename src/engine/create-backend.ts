@@ -1,5 +1,7 @@
-/** @file Chooses and starts a backend. Each is imported only when used. */
-import type { BackendName, Ops } from "../backends/ops.ts";
+/** @file Chooses a backend of the registry and opens it. */
+import type { Backend, BackendOpenOptions } from "../backends/backend.ts";
+import type { Ops } from "../backends/ops.ts";
+import { automaticBackends, type BackendName, backendOf } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
 import { checkHeadDim } from "../quant/head-dim.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
@@ -14,72 +16,68 @@ export interface BackendOptions {
   readonly onChoice?: (reason: string, leavesGpu: boolean) => void;
 }
 
+type Needs = Required<Pick<BackendOptions, "formats" | "headDims">>;
+
 /**
- * `auto`: WebGPU where a GPU computes it and has kernels for the formats and the head_dim, WASM otherwise.
+ * `auto`: a GPU where one computes and has kernels for the formats and the head_dim, the CPU otherwise.
  * @throws TurboQuantError unsupported — not on this machine, or not with these formats or this head_dim
  */
 export async function createBackend(name: BackendName | "auto", options: BackendOptions = {}): Promise<Ops> {
-  const { onChoice, formats = [], headDims = [], ...rest } = options;
+  const { threads, onChoice, formats = [], headDims = [] } = options;
+  const open = threads === undefined ? {} : { threads };
   const needs = { formats, headDims };
-  switch (name) {
-    case "auto":
-      return createAutoBackend(rest, needs, onChoice ?? (() => {}));
-    case "reference": {
-      const { createReferenceBackend } = await import("../backends/reference/backend.ts");
-      return createReferenceBackend();
-    }
-    case "wasm": {
-      const { createWasmBackend } = await import("../backends/wasm/backend.ts");
-      return createWasmBackend(rest);
-    }
-    case "webgpu": {
-      const { createWebGpuBackend } = await import("../backends/webgpu/backend.ts");
-      return serving(await createWebGpuBackend(), needs);
-    }
-    default:
-      throw new TurboQuantError(
-        "unsupported",
-        `backend ${name} is not in this build; choose auto, webgpu, wasm or reference`,
-        { name },
-      );
-  }
+  if (name === "auto") return openAutomatic(open, needs, onChoice ?? (() => {}));
+  return openFor(needs, backendOf(name), open);
 }
 
-interface Needs {
-  readonly formats: readonly LayerKvFormat[];
-  readonly headDims: readonly number[];
-}
-
-async function createAutoBackend(
-  options: { readonly threads?: number },
+async function openAutomatic(
+  options: Pick<BackendOpenOptions, "threads">,
   needs: Needs,
   tell: (reason: string, leavesGpu: boolean) => void,
 ): Promise<Ops> {
-  // A number of threads is a wish for the CPU.
+  let backends = automaticBackends();
+  let why = "there is a GPU";
   if (options.threads !== undefined) {
-    tell("wasm, because a number of threads was asked for", false);
-    return createBackend("wasm", options);
+    // A number of threads is a wish for the CPU.
+    backends = backends.filter(({ runsOn }) => runsOn === "cpu");
+    why = "a number of threads was asked for";
   }
-  let hasGpu = false;
-  try {
-    const { createWebGpuBackend } = await import("../backends/webgpu/backend.ts");
-    const gpu = await createWebGpuBackend({ hardwareOnly: true });
-    hasGpu = true;
-    const ops = await serving(gpu, needs);
-    tell("webgpu, because there is a GPU", false);
-    return ops;
-  } catch (error) {
-    if (!(error instanceof TurboQuantError) || error.code !== "unsupported") throw error;
-    tell(`wasm, because of ${error.message}`, hasGpu);
-    return createBackend("wasm", options);
+  let leavesGpu = false;
+  for (const backend of backends.slice(0, -1)) {
+    let isThere = false;
+    try {
+      const ops = await openFor(needs, backend, { ...options, hardwareOnly: true }, () => {
+        isThere = true;
+      });
+      tell(`${backend.name}, because ${why}`, leavesGpu);
+      return ops;
+    } catch (error) {
+      if (!(error instanceof TurboQuantError) || error.code !== "unsupported") throw error;
+      why = `of ${error.message}`;
+      leavesGpu ||= isThere && backend.runsOn === "gpu";
+    }
   }
+  const last = backends.at(-1)!;
+  tell(`${last.name}, because ${why}`, leavesGpu);
+  return openFor(needs, last, options);
 }
 
-/** The backend, or its refusal after it is given back. Said here, before any weights are read. */
-async function serving(ops: Ops, { formats, headDims }: Needs): Promise<Ops> {
+/**
+ * The backend, or its refusal after it is given back: said before any weights are read.
+ * onOpen: it is there, whatever it has kernels for
+ */
+async function openFor(
+  { formats, headDims }: Needs,
+  backend: Backend,
+  options: BackendOpenOptions,
+  onOpen: () => void = () => {},
+): Promise<Ops> {
+  const ops = await backend.open(options);
+  onOpen();
   try {
-    for (const headDim of headDims) checkHeadDim(headDim, `the ${ops.name} backend`, ops.maxHeadDim);
-    for (const format of formats) ops.checkFormat?.(format);
+    const { capabilities } = ops;
+    for (const headDim of headDims) checkHeadDim(headDim, `the ${ops.name} backend`, capabilities.maxHeadDim);
+    for (const format of formats) capabilities.checkKv(format);
     return ops;
   } catch (error) {
     await ops.dispose();

@@ -1,5 +1,6 @@
 /** @file The engine: a model, its tokenizer and its cache behind `load`, `generate` and `chat`. */
-import type { BackendName, Draw, Ops, WeightType } from "../backends/ops.ts";
+import type { Draw, Ops, WeightType } from "../backends/ops.ts";
+import { automaticBackends, type BackendName, findBackend } from "../backends/registry.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -336,11 +337,12 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
       await ops.dispose();
       // The device is too small, or has no kernels for the weights.
       const isOnlyHere = error instanceof TurboQuantError && ["out_of_memory", "unsupported"].includes(error.code);
-      if (name !== "auto" || ops.name !== "webgpu" || !isOnlyHere) throw error;
-      const other = await start("wasm").catch(() => {
+      const cpu = automaticBackends().find(({ runsOn }) => runsOn === "cpu");
+      if (name !== "auto" || !cpu || ops.name === cpu.name || !isOnlyHere) throw error;
+      const other = await start(cpu.name).catch(() => {
         throw error;
       });
-      const why = `wasm, because of webgpu: ${error.message}`;
+      const why = `${cpu.name}, because of ${ops.name}: ${error.message}`;
       return { ...other, choice: why, note: leftGpu(why) };
     }
   };
@@ -350,11 +352,12 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
 /** @throws TurboQuantError out_of_memory — weights or cache that do not fit what the backend has */
 function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
   const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
-  if (ops.name === "reference") return { contextLength: context ?? model.maxPositionEmbeddings, note: null };
+  if (!findBackend(ops.name)?.planner) return { contextLength: context ?? model.maxPositionEmbeddings, note: null };
   const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
   return checkFit({
     model,
     backend: ops.name,
+    capabilities: ops.capabilities,
     memory: ops.memory ?? unlimited,
     kv: options.kv ?? DEFAULT_KV,
     weights: options.weights ?? "auto",

@@ -1,7 +1,5 @@
 /** @file Bytes of the KV cache of a model in one format: as the engine counts them, and as the backend's memory holds them. */
-import { alignUp } from "../backends/wasm/heap.ts";
-import { bufferBytes, slabCapacity } from "../backends/webgpu/queue/buffer-bytes.ts";
-import type { PlannedBackend } from "../backends/working-memory.ts";
+import type { BackendPlanner } from "../backends/planner.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
@@ -13,7 +11,7 @@ import type { PlannedModel } from "./model-memory.ts";
 export interface HeldMemory {
   /** What the backend's page storage holds: page alignment, room to grow, pages that a prefill had and gave back. */
   readonly bytes: number;
-  /** The pages of one stream of one layer, which WebGPU binds as one buffer. */
+  /** The most that a kernel binds as one buffer: the pages of one stream of one layer. */
   readonly largestBinding: number;
 }
 
@@ -67,7 +65,7 @@ export class CacheMemory {
   }
 
   /** What `sequences` of these tokens each, prefilled one after the other, make the backend's storage hold. */
-  held(tokens: number, sequences: number, chunkTokens: number, backend: PlannedBackend): HeldMemory {
+  held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner): HeldMemory {
     // A step has the state before it, at its last page end and after it.
     let bytes = this.#fixedBytes * (sequences + 2);
     let largestBinding = 0;
@@ -79,12 +77,9 @@ export class CacheMemory {
         [pages("residual"), layer.residual?.layout, most.residual],
       ] as const) {
         if (!layout || count === 0) continue;
-        const stream =
-          backend === "wasm"
-            ? count * alignUp(layout.numBytes)
-            : bufferBytes(slabCapacity(count, layout.numBytes, expected) * layout.numBytes);
-        bytes += stream;
-        largestBinding = Math.max(largestBinding, backend === "wasm" ? count * layout.numBytes : stream);
+        const stream = planner.heldPages(count, layout.numBytes, expected);
+        bytes += stream.bytes;
+        largestBinding = Math.max(largestBinding, stream.bindingBytes);
       }
     }
     return { bytes, largestBinding };

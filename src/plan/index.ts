@@ -1,5 +1,5 @@
 /** @file The memory planner: pure arithmetic over a config.json, for any page or script. */
-export type { PlannedBackend } from "../backends/working-memory.ts";
+export type { BackendName } from "../backends/registry.ts";
 export { TurboQuantError } from "../errors.ts";
 export { shapeConfig, shapeNames } from "../models/shapes.ts";
 export { CacheMemory } from "./cache-memory.ts";

@@ -4,6 +4,7 @@ import "../node/install.ts";
 import { randomCalibration } from "../../test/support/calibration.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../../test/support/gpu.ts";
 import type { WeightType } from "../backends/ops.ts";
+import { plannedBackend } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { expectPages } from "../engine/expect-pages.ts";
 import { Runner } from "../engine/runner.ts";
@@ -13,7 +14,6 @@ import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig } from "../models/shapes.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { weightTypes } from "../weights/registry.ts";
-import { DEFAULT_BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
 import { PLANNED_FORMATS, planMemory } from "./memory-plan.ts";
 import { planNotes } from "./notes.ts";
 import { modelOfConfig } from "./planned-model.ts";
@@ -44,6 +44,8 @@ const configs = {
   wide: parseModelConfig(jsons.wide, "wide"),
 };
 const GB = 1e9;
+const wasm = plannedBackend("wasm").planner;
+const webgpu = plannedBackend("webgpu").planner;
 const qwen32b = modelOfConfig(shapeConfig("qwen3-32b"), "qwen3-32b");
 
 async function loaded(name: keyof typeof configs, backend: "wasm" | "webgpu", weights: WeightType, kv = "k4v4") {
@@ -63,7 +65,7 @@ describe("weights", () => {
     const config = configs[name];
     for (const type of types) {
       const { ops, decoder } = await loaded(name, "wasm", type);
-      expect(weightMemory(modelOfConfig(config, ""), type, "wasm", 2 ** 31).bytes, type).toBe(decoder.weightBytes);
+      expect(weightMemory(modelOfConfig(config, ""), type, "wasm").bytes, type).toBe(decoder.weightBytes);
       await ops.dispose();
     }
   });
@@ -71,22 +73,22 @@ describe("weights", () => {
   it.skipIf(gpuSkip)("and those of a device", async () => {
     for (const type of types) {
       const { ops, decoder } = await loaded("odd", "webgpu", type);
-      expect(weightMemory(modelOfConfig(configs.odd, ""), type, "webgpu", 2 ** 31).bytes).toBe(decoder.weightBytes);
+      expect(weightMemory(modelOfConfig(configs.odd, ""), type, "webgpu").bytes).toBe(decoder.weightBytes);
       await ops.dispose();
     }
   });
 
   it("auto is what is stored, tensor by tensor", () => {
     const model = modelOfConfig(configs.odd, "", "bf16");
-    const bf16 = weightMemory(model, "auto", "wasm", 2 ** 31);
-    expect(bf16).toEqual(weightMemory(model, "bf16", "wasm", 2 ** 31));
+    const bf16 = weightMemory(model, "auto", "wasm");
+    expect(bf16).toEqual(weightMemory(model, "bf16", "wasm"));
     const storedTypeOf = new Map<string, WeightType>([["model.embed_tokens.weight", "f32"]]);
-    const mixed = weightMemory({ ...model, storedTypeOf }, "auto", "wasm", 2 ** 31);
+    const mixed = weightMemory({ ...model, storedTypeOf }, "auto", "wasm");
     // 304 rows of panels, 40 columns of records, two bytes more each.
     expect(mixed.bytes - bf16.bytes).toBe(304 * 40 * 2);
     // A stack of different types is widened, as the decoder does.
     storedTypeOf.set("model.layers.0.self_attn.q_proj.weight", "f16");
-    expect(weightMemory({ ...model, storedTypeOf }, "auto", "wasm", 2 ** 31).bytes).toBeGreaterThan(mixed.bytes);
+    expect(weightMemory({ ...model, storedTypeOf }, "auto", "wasm").bytes).toBeGreaterThan(mixed.bytes);
   });
 });
 
@@ -238,7 +240,7 @@ describe("what fits", () => {
 
   it("the reserve is not used, and 32-bit WebAssembly has 4 GiB", () => {
     expect(plan({ reserveBytes: 0 }).availableBytes - plan().availableBytes).toBe(6.4 * GB);
-    expect(plan({ backend: "wasm" }).availableBytes).toBe(WASM_LIMIT);
+    expect(plan({ backend: "wasm" }).availableBytes).toBe(wasm.limits.memoryBytes);
     expect(() => plan({ reserveBytes: 128 * GB })).toThrow(/a reserve below the memory/);
   });
 
@@ -283,10 +285,14 @@ describe("notes", () => {
     const tokens = [16_384, 32_768, 40_960].map(at);
     for (const plan of tokens) {
       const says = planNotes(plan).some(({ code }) => code === "binding");
-      expect(says).toBe(plan.formats[0]!.largestBinding > DEFAULT_BINDING_LIMIT);
+      expect(says).toBe(plan.formats[0]!.largestBinding > webgpu.limits.leastBindingBytes);
     }
     // 32,768 tokens are 128 MiB to the byte: no room to grow is kept where the length is known.
-    expect(tokens.map((plan) => plan.formats[0]!.largestBinding > DEFAULT_BINDING_LIMIT)).toEqual([false, false, true]);
+    expect(tokens.map((plan) => plan.formats[0]!.largestBinding > webgpu.limits.leastBindingBytes)).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 
   it("an unusual type of stored weights that only the config tells of", () => {

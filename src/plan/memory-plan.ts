@@ -1,15 +1,11 @@
 /** @file Does a model fit, with which cache format, for how long a context, for how many sequences at once. */
 import type { WeightType } from "../backends/ops.ts";
-import { CHUNK_TOKENS as WASM_CHUNK_TOKENS } from "../backends/wasm/sizes.ts";
-import { wasmWorkingBytes } from "../backends/wasm/working-memory.ts";
-import { CHUNK_TOKENS as GPU_CHUNK_TOKENS, gpuWorkingBytes } from "../backends/webgpu/device/working-memory.ts";
-import type { PlannedBackend } from "../backends/working-memory.ts";
+import type { MemoryLimits } from "../backends/planner.ts";
+import { type BackendName, type PlannedBackend, plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
-import { hasKernels } from "../weights/registry.ts";
 import { CacheMemory } from "./cache-memory.ts";
-import { BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
 import type { PlannedModel } from "./model-memory.ts";
 import { keptTypes, type WeightMemory, weightMemory } from "./weight-memory.ts";
 
@@ -28,8 +24,11 @@ export interface PlanOptions {
   /** Cache formats as `--kv` takes them. */
   readonly kv?: readonly string[];
   readonly weights?: WeightType | "auto";
-  /** `auto`: wasm where everything in the plan fits its 4 GiB and its kernels read the weights, else webgpu. */
-  readonly backend?: PlannedBackend | "auto";
+  /**
+   * `auto`: of those that `auto` of the engine chooses from, the one that addresses the least and yet everything in the plan,
+   * and whose kernels read the weights: wasm within its 4 GiB, else webgpu.
+   */
+  readonly backend?: BackendName | "auto";
   /** Lengths of the second table. */
   readonly contexts?: readonly number[];
 }
@@ -49,7 +48,7 @@ export interface PlannedCache {
   readonly fits: boolean;
   /** What is left of the memory after the reserve; negative when it does not fit. */
   readonly freeBytes: number;
-  /** Largest buffer of pages of one layer that a WebGPU kernel binds. */
+  /** Largest buffer of pages of one layer that a kernel binds. */
   readonly largestBinding: number;
 }
 
@@ -66,7 +65,7 @@ export interface PlannedFormat extends PlannedCache {
 
 export interface MemoryPlan {
   readonly model: PlannedModel;
-  readonly backend: PlannedBackend;
+  readonly backend: string;
   readonly memoryBytes: number;
   readonly reserveBytes: number;
   /** Memory less the reserve, and at most what the backend can address. */
@@ -102,17 +101,13 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   }
   const texts = options.kv ?? PLANNED_FORMATS;
   const caches = texts.map((kv) => ({ kv, cache: new CacheMemory(model, parseKvSpec(kv)) }));
-  const planner = (backend: PlannedBackend) =>
-    new Planner(model, backend, options.weights ?? "auto", memoryBytes - reserveBytes, sequences);
-  const isAuto = (options.backend ?? "auto") === "auto";
-  const onWasm = keptTypes(model, options.weights ?? "auto").every((type) => hasKernels("wasm", type));
-  let plan = planner(options.backend === "webgpu" || (isAuto && !onWasm) ? "webgpu" : "wasm");
-  if (
-    isAuto &&
-    plan.backend === "wasm" &&
-    caches.some(({ kv, cache }) => plan.at(kv, cache, context).totalBytes > WASM_LIMIT)
-  )
-    plan = planner("webgpu");
+  const { weights = "auto", backend = "auto" } = options;
+  const planner = (of: PlannedBackend): Planner =>
+    new Planner(model, of, weights, memoryBytes - reserveBytes, sequences);
+  const addressesAll = (of: Planner): boolean =>
+    caches.every(({ kv, cache }) => of.at(kv, cache, context).totalBytes <= of.limits.memoryBytes);
+  const plan =
+    backend === "auto" ? automatic(keptTypes(model, weights), planner, addressesAll) : planner(plannedBackend(backend));
   const formats = caches
     .map(({ kv, cache }) => ({
       ...plan.at(kv, cache, context),
@@ -124,13 +119,13 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
     .sort((a, b) => b.bitsPerValue - a.bitsPerValue);
   return {
     model,
-    backend: plan.backend,
+    backend: plan.backend.name,
     memoryBytes,
     reserveBytes,
     availableBytes: plan.availableBytes,
     context,
     sequences,
-    weightsAsked: options.weights ?? "auto",
+    weightsAsked: weights,
     weights: plan.weights,
     activationBytes: plan.activations(sequences),
     formats,
@@ -140,6 +135,25 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
     })),
     best: formats.find(({ fits }) => fits) ?? null,
   };
+}
+
+/** Of the backends that read the weights, the one that addresses the least and still `serves`; where none serves, the last. */
+function automatic(
+  types: readonly WeightType[],
+  planner: (backend: PlannedBackend) => Planner,
+  serves: (plan: Planner) => boolean,
+): Planner {
+  const backends = plannedBackends()
+    .filter(({ isAutomatic }) => isAutomatic)
+    .sort((a, b) => a.planner.limits.memoryBytes - b.planner.limits.memoryBytes);
+  const able = backends.filter(({ capabilities }) => types.every((type) => capabilities.hasWeights(type)));
+  // Weights that nobody computes with are refused in the words of the last.
+  const last = (able.at(-1) ?? backends.at(-1))!;
+  for (const backend of able) {
+    const plan = planner(backend);
+    if (backend === last || serves(plan)) return plan;
+  }
+  return planner(last);
 }
 
 class Planner {
@@ -157,10 +171,14 @@ class Planner {
     sequences: number,
   ) {
     this.backend = backend;
-    this.weights = weightMemory(model, weights, backend, BINDING_LIMIT);
-    this.availableBytes = backend === "wasm" ? Math.min(availableBytes, WASM_LIMIT) : availableBytes;
+    this.weights = weightMemory(model, weights, backend.name);
+    this.availableBytes = Math.min(availableBytes, backend.planner.limits.memoryBytes);
     this.#model = model;
     this.#sequences = sequences;
+  }
+
+  get limits(): MemoryLimits {
+    return this.backend.planner.limits;
   }
 
   /** Activation buffers of the decoder, and the logits of every sequence. */
@@ -170,7 +188,7 @@ class Planner {
   }
 
   at(kv: string, cache: CacheMemory, context: number, sequences = this.#sequences): PlannedCache {
-    const { bytes: heldBytes, largestBinding } = cache.held(context, sequences, this.#rows(1), this.backend);
+    const { bytes: heldBytes, largestBinding } = cache.held(context, sequences, this.#rows(1), this.backend.planner);
     const workingBytes = this.#working(cache, context, sequences);
     const running = this.weights.bytes + heldBytes + this.activations(sequences) + workingBytes;
     const freeBytes = this.availableBytes - running;
@@ -189,7 +207,7 @@ class Planner {
   }
 
   #rows(sequences: number): number {
-    return Math.max(sequences, this.backend === "wasm" ? WASM_CHUNK_TOKENS : GPU_CHUNK_TOKENS.matrices);
+    return Math.max(sequences, this.backend.planner.chunkTokens);
   }
 
   #working(cache: CacheMemory, tokens: number, sequences: number): number {
@@ -210,7 +228,7 @@ class Planner {
       calibrationBytes: cache.calibrationBytes,
       rotation: cache.rotation,
     };
-    return this.backend === "wasm" ? wasmWorkingBytes(load) : gpuWorkingBytes(load);
+    return this.backend.planner.workingBytes(load);
   }
 }
 

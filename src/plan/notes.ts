@@ -1,5 +1,6 @@
 /** @file What a reader of a memory plan has to know besides its figures. */
-import { BINDING_LIMIT, DEFAULT_BINDING_LIMIT, WASM_LIMIT } from "./limits.ts";
+import { plannedBackend, plannedBackends } from "../backends/registry.ts";
+import { binarySize } from "../format-number.ts";
 import type { MemoryPlan } from "./memory-plan.ts";
 
 export interface PlanNote {
@@ -12,7 +13,7 @@ const count = (n: number): string => n.toLocaleString("en-US");
 
 /** What a reader of the figures has to know. */
 export function planNotes(plan: MemoryPlan): PlanNote[] {
-  const { model, context, formats, backend, weights } = plan;
+  const { model, context, weights } = plan;
   const notes: PlanNote[] = model.assumptions.map((text, i) => ({
     code: i === 0 && !model.runs ? "not-run" : "assumption",
     text,
@@ -40,36 +41,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
       text: `${windows.length} of ${model.layers.length} layers attend to the last ${count(windows[0]!.slidingWindow)} tokens only; their older pages are kept and counted all the same`,
     });
   }
-  const smallest = formats.at(-1)!;
-  if (backend === "wasm" && formats[0]!.totalBytes > WASM_LIMIT) {
-    const within = formats.filter(({ totalBytes }) => totalBytes <= WASM_LIMIT);
-    notes.push({
-      code: "wasm-limit",
-      text: `the wasm backend addresses 4 GiB: ${within.length === 0 ? "no format fits it" : `${within.map(({ kv }) => kv).join(", ")} fit it`}; webgpu has no such limit`,
-    });
-  }
-  if (backend === "webgpu") {
-    if (smallest.totalBytes <= WASM_LIMIT) {
-      const within = formats.filter(({ totalBytes }) => totalBytes <= WASM_LIMIT);
-      notes.push({
-        code: "wasm-limit",
-        text: `within the 4 GiB of the wasm backend: ${within.map(({ kv }) => kv).join(", ")}`,
-      });
-    } else
-      notes.push({ code: "wasm-limit", text: "beyond the 4 GiB of the wasm backend with every format: needs webgpu" });
-    const wide = formats.filter(({ largestBinding }) => largestBinding > DEFAULT_BINDING_LIMIT);
-    if (wide.length > 0) {
-      const over = formats.filter(({ largestBinding }) => largestBinding > BINDING_LIMIT);
-      notes.push({
-        code: "binding",
-        text:
-          `${wide.map(({ kv }) => kv).join(", ")}: the pages of one layer are more than 128 MiB, so the adapter has to bind more than WebGPU's default` +
-          (over.length > 0
-            ? `; ${over.map(({ kv }) => kv).join(", ")} more than 2 GiB, which not every adapter does`
-            : ""),
-      });
-    }
-  }
+  notes.push(...limitNotes(plan), ...bindingNotes(plan));
   if (weights.bytes + weights.loadingBytes > plan.availableBytes) {
     notes.push({
       code: "loading",
@@ -77,4 +49,59 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     });
   }
   return notes;
+}
+
+/** What the backend's addresses are enough for, and another's. */
+function limitNotes({ backend, formats }: MemoryPlan): PlanNote[] {
+  const own = plannedBackend(backend).planner.limits.memoryBytes;
+  const others = plannedBackends().filter(({ name, isAutomatic }) => isAutomatic && name !== backend);
+  const within = (bytes: number): string =>
+    formats
+      .filter(({ totalBytes }) => totalBytes <= bytes)
+      .map(({ kv }) => kv)
+      .join(", ");
+  if (Number.isFinite(own)) {
+    if (formats[0]!.totalBytes <= own) return [];
+    const free = others.find(({ planner }) => !Number.isFinite(planner.limits.memoryBytes));
+    const fitting = within(own);
+    return [
+      {
+        code: "wasm-limit",
+        text: `the ${backend} backend addresses ${binarySize(own)}: ${fitting ? `${fitting} fit it` : "no format fits it"}${free ? `; ${free.name} has no such limit` : ""}`,
+      },
+    ];
+  }
+  return others.flatMap(({ name, planner: { limits } }): PlanNote[] => {
+    if (!Number.isFinite(limits.memoryBytes)) return [];
+    const [fitting, what] = [
+      within(limits.memoryBytes),
+      `the ${binarySize(limits.memoryBytes)} of the ${name} backend`,
+    ];
+    return [
+      {
+        code: "wasm-limit",
+        text: fitting ? `within ${what}: ${fitting}` : `beyond ${what} with every format: needs ${backend}`,
+      },
+    ];
+  });
+}
+
+/** Formats whose pages of one layer are more than every device binds. */
+function bindingNotes({ backend, formats }: MemoryPlan): PlanNote[] {
+  const { bindingBytes, leastBindingBytes } = plannedBackend(backend).planner.limits;
+  const beyond = (bytes: number): string =>
+    formats
+      .filter(({ largestBinding }) => largestBinding > bytes)
+      .map(({ kv }) => kv)
+      .join(", ");
+  const [wide, over] = [beyond(leastBindingBytes), beyond(bindingBytes)];
+  if (!wide) return [];
+  return [
+    {
+      code: "binding",
+      text:
+        `${wide}: the pages of one layer are more than ${binarySize(leastBindingBytes)}, so the adapter has to bind more than WebGPU's default` +
+        (over ? `; ${over} more than ${binarySize(bindingBytes)}, which not every adapter does` : ""),
+    },
+  ];
 }

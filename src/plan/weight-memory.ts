@@ -1,9 +1,6 @@
 /** @file Bytes of a model's weights as each backend lays them out. */
 import type { WeightType } from "../backends/ops.ts";
-import { weightLayout } from "../backends/wasm/weight-layout.ts";
-import { weightBuffers } from "../backends/webgpu/linear/weight-buffers.ts";
-import { bufferBytes } from "../backends/webgpu/queue/buffer-bytes.ts";
-import type { PlannedBackend } from "../backends/working-memory.ts";
+import { type BackendName, plannedBackend } from "../backends/registry.ts";
 import { keptType } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
@@ -21,13 +18,9 @@ export interface WeightMemory {
   readonly loadingBytes: number;
 }
 
-/** bindingLimit: most bytes of one device buffer, where larger matrices are cut */
-export function weightMemory(
-  model: PlannedModel,
-  type: WeightType | "auto",
-  backend: PlannedBackend,
-  bindingLimit: number,
-): WeightMemory {
+/** @throws TurboQuantError unsupported — a backend that is not planned, or a type that it has no kernels for */
+export function weightMemory(model: PlannedModel, type: WeightType | "auto", backend: BackendName): WeightMemory {
+  const { planner } = plannedBackend(backend);
   let parameters = 0;
   let bytes = 0;
   let loadingBytes = 0;
@@ -35,7 +28,7 @@ export function weightMemory(
     const { use, rows, cols, count } = weight;
     const stored = storedTypes(model, weight);
     parameters += rows * cols * count;
-    bytes += bytesOn(backend, rows, cols, keptType(use, stored, type), bindingLimit) * count;
+    bytes += planner.weightBytes(rows, cols, keptType(use, stored, type)) * count;
     for (const each of stored) loadingBytes = Math.max(loadingBytes, matrixBytes(weightFormat(each), rows, cols));
   }
   return { type: keptType("matrix", [model.storedType], type), parameters, bytes, loadingBytes };
@@ -49,12 +42,4 @@ export function keptTypes(model: PlannedModel, type: WeightType | "auto"): Weigh
 /** Of the tensors that are stacked in the weight. */
 function storedTypes({ storedType, storedTypeOf }: PlannedModel, { names }: PlannedWeight): WeightType[] {
   return names.length === 0 ? [storedType] : names.map((name) => storedTypeOf?.get(name) ?? storedType);
-}
-
-function bytesOn(backend: PlannedBackend, rows: number, cols: number, type: WeightType, bindingLimit: number): number {
-  if (backend === "wasm") return weightLayout(rows, cols, type).numBytes;
-  return weightBuffers(rows, cols, type, bindingLimit).reduce(
-    (sum, { wordBytes, scaleBytes }) => sum + bufferBytes(wordBytes) + (scaleBytes > 0 ? bufferBytes(scaleBytes) : 0),
-    0,
-  );
 }

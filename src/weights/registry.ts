@@ -17,8 +17,6 @@ const builtIn = { f32, f16, bf16, q8, q4 };
 export type WeightType = keyof typeof builtIn;
 
 const formats = new Map<string, WeightFormat>();
-/** Field of a format with what a backend needs of it. */
-const PARTS = { wasm: "wasm", webgpu: "wgsl" } as const;
 
 /** @throws TurboQuantError invalid_argument — a format of this name is already registered */
 export function registerWeightFormat(format: WeightFormat): void {
@@ -49,11 +47,6 @@ export function weightTypes(): WeightType[] {
 /** The formats of `weightTypes` with fewer bits than any plain number, from many bits to few. They are tried when memory is short. */
 export function compactWeightTypes(): WeightType[] {
   return weightTypes().filter((name) => !isPlain(weightFormat(name)));
-}
-
-/** Whether the backend can compute with weights in this format. */
-export function hasKernels(backend: "wasm" | "webgpu", name: string): boolean {
-  return weightFormat(name)[PARTS[backend]] !== undefined;
 }
 
 /** @throws TurboQuantError unsupported — the WASM backend has no kernels for this format */

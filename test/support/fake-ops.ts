@@ -6,9 +6,9 @@
  *
  * The first value of an activation row stands for the row: a token, and behind attention the hash of what it attends to.
  */
+import { EVERYTHING } from "../../src/backends/capabilities.ts";
 import type {
   AttentionLayer,
-  BackendName,
   Buf,
   DeviceSample,
   DeviceSampling,
@@ -70,7 +70,8 @@ function hash(state: number, value: number): number {
 }
 
 export class FakeOps implements Ops {
-  readonly name: BackendName = "reference";
+  readonly name: string = "fake";
+  readonly capabilities = EVERYTHING;
   readonly chunkTokens: number;
   readonly pages = new FakePages();
   readonly sampling?: FakeSampling;

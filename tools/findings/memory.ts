@@ -64,7 +64,7 @@ export function memoryTable(): string {
     [524_288, 149.9, 86.1],
     [1_048_576, 235.8, 108.3],
   ] as const;
-  const weights = weightMemory(shape("qwen3-32b"), "bf16", "webgpu", 2 ** 31).bytes;
+  const weights = weightMemory(shape("qwen3-32b"), "bf16", "webgpu").bytes;
   const total = (kv: string, tokens: number): number => weights + cacheOf("qwen3-32b", kv).bytes(tokens);
   const fits = (bytes: number): string => `${formatBytes(bytes)} ${bytes <= 128 * GB ? "✓" : "✗"}`;
   return figures(
@@ -86,7 +86,7 @@ export function smallModelMemory(): string {
   return figures(
     ["Qwen3-0.6B, 2,048 tokens", "article", "here"],
     [
-      ["weights, 16 bit", "2.6 GB", formatBytes(weightMemory(shape(name), "bf16", "webgpu", 2 ** 31).bytes)],
+      ["weights, 16 bit", "2.6 GB", formatBytes(weightMemory(shape(name), "bf16", "webgpu").bytes)],
       ["KV cache, f16", "235 MB", bytes("f16")],
       ["KV cache, 4 bits as published", "61 MB", bytes("paper-4")],
       ["KV cache, k4v4 with its window", "not tried", bytes("k4v4")],

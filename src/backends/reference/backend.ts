@@ -7,6 +7,7 @@ import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { assert } from "../../errors.ts";
 import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
+import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { appendKv } from "./append.ts";
@@ -42,6 +43,7 @@ const hostWeight = (weight: Weight): Float32Array => (weight as HostWeight).data
 
 class ReferenceBackend implements Ops {
   readonly name = "reference";
+  readonly capabilities = EVERYTHING;
   readonly pages = new MemoryPageStorage();
   readonly chunkTokens = 256;
   #step: Step | null = null;

@@ -13,6 +13,7 @@ import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
+import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
 import { KvKernels } from "./kv-kernels.ts";
@@ -53,6 +54,7 @@ function addressOf(buf: Buf, length: number, what: string): number {
 
 class WasmBackend implements Ops {
   readonly name = "wasm";
+  readonly capabilities = capabilities;
   readonly pages: WasmPageStorage;
   readonly chunkTokens = CHUNK_TOKENS;
   readonly #description: string;

@@ -5,9 +5,8 @@
  * allocates nothing and is one submit.
  */
 import { assert } from "../../errors.ts";
-import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
-import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
+import type { Capabilities } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type {
   AttentionLayer,
@@ -24,24 +23,20 @@ import type {
 import { AppendKernels } from "./append/append.ts";
 import { AttentionKernels } from "./attention/attention.ts";
 import type { DecodeTuning } from "./attention/decode-attention.ts";
-import { checkFormat } from "./codec/check-format.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import type { GpuContext } from "./device/context.ts";
 import { describeDevice, explainDevice } from "./device/describe-device.ts";
 import { type OpenOptions, openDevice } from "./device/open-device.ts";
-import { CHUNK_TOKENS } from "./device/working-memory.ts";
 import { ElementwiseKernels } from "./elementwise/elementwise.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
 import { warmUpRows } from "./linear/linear-plan.ts";
+import { CHUNK_TOKENS } from "./planner.ts";
 import { BufferAllocator, bufferOf, GpuBuf } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
-
-/** Heads that the 16 KiB of workgroup memory which WebGPU promises are enough for; longer ones take this many bytes. */
-const SHORT_HEAD_DIM = 256;
-const LONG_HEAD_BYTES = 32768;
 
 export interface WebGpuBackendOptions extends OpenOptions {
   /** For benchmarks that look for better settings. */
@@ -50,6 +45,7 @@ export interface WebGpuBackendOptions extends OpenOptions {
 
 export class WebGpuBackend implements Ops {
   readonly name = "webgpu";
+  readonly capabilities: Capabilities;
   readonly pages: GpuPageStorage;
   readonly chunkTokens: number;
   readonly context: GpuContext;
@@ -66,6 +62,7 @@ export class WebGpuBackend implements Ops {
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
+    this.capabilities = capabilitiesOf(context.limits.maxComputeWorkgroupStorageSize);
     this.chunkTokens = context.features.matrices ? CHUNK_TOKENS.matrices : CHUNK_TOKENS.plain;
     this.allocator = new BufferAllocator(context);
     this.commands = new Commands(context, this.allocator);
@@ -96,14 +93,6 @@ export class WebGpuBackend implements Ops {
     const { count, numBytes } = this.allocator;
     const { compilation, kernelLabels } = this.commands;
     return explainDevice(this.context, { kernels: kernelLabels, compilation, buffers: count, bytes: numBytes });
-  }
-
-  get maxHeadDim(): number {
-    return this.context.limits.maxComputeWorkgroupStorageSize < LONG_HEAD_BYTES ? SHORT_HEAD_DIM : MAX_HEAD_DIM;
-  }
-
-  checkFormat(format: LayerKvFormat): void {
-    checkFormat(format);
   }
 
   /** Kernels of matrix products are chosen by the number of rows. */

@@ -1,6 +1,7 @@
 /** @file `turboquant eval`: measures on a text what KV formats cost in quality. */
 import { appendFile } from "node:fs/promises";
 import type { Command } from "commander";
+import { canKeep } from "../../backends/capabilities.ts";
 import { DEFAULT_KV, type LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type EvalRow, evaluate } from "../../eval/evaluate.ts";
@@ -115,8 +116,10 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
     otherKv: kv,
   });
   const rungs = flags.ladder ? await ladderFor(llm, kv[0]!) : null;
-  if (rungs && llm.ops.name === "webgpu" && !flags.quiet) {
-    io.stderr.write("note: no rung for QJL, which WebGPU has no kernel for; --backend wasm has one\n");
+  if (rungs && !hasSketch(llm) && !flags.quiet) {
+    io.stderr.write(
+      `note: no rung for QJL, which the ${llm.ops.name} backend has no kernel for; --backend wasm has one\n`,
+    );
   }
   const grid = gridOf(flags);
   const { ctx, chunks, base, needle } = flags;
@@ -147,6 +150,8 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   else io.stdout.write(`${evalTable(printed)}\n${evalFooter(printed)}${detailTables(printed)}`);
 }
 
+const hasSketch = (llm: LLM): boolean => canKeep(llm.ops.capabilities, parseKvSpec("paper-4+qjl").forLayer(0));
+
 /** The ladder's rungs. The rung without calibration exists only if the checkpoint has one. */
 async function ladderFor(llm: LLM, kv: string): Promise<Rung[]> {
   const [calibrated] = await decodersFor(llm, [`${kv},calibration=auto`]);
@@ -154,7 +159,7 @@ async function ladderFor(llm: LLM, kv: string): Promise<Rung[]> {
     return ladderOf(kv, {
       numLayers: llm.config.numLayers,
       isCalibrated: calibrated!.attentionLayer(0).kv.calibration !== null,
-      hasSketch: llm.ops.name !== "webgpu",
+      hasSketch: hasSketch(llm),
     });
   } finally {
     calibrated!.dispose();

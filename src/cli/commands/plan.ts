@@ -5,6 +5,7 @@
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
+import { plannedBackends } from "../../backends/registry.ts";
 import { shapeConfig } from "../../models/shapes.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { type MemoryPlan, type PlanOptions, planMemory } from "../../plan/memory-plan.ts";
@@ -36,7 +37,7 @@ interface PlanFlags extends OutputFlags {
   readonly sequences: number;
   readonly kv?: readonly string[];
   readonly weights: WeightType | "auto";
-  readonly backend: "auto" | "wasm" | "webgpu";
+  readonly backend: string;
 }
 
 export function configure(command: Command, context: CommandContext): void {
@@ -65,7 +66,7 @@ export function configure(command: Command, context: CommandContext): void {
     .addOption(new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"))
     .addOption(
       new Option("--backend <name>", "whose layouts count; auto: wasm where its 4 GiB are enough, else webgpu")
-        .choices(["auto", "wasm", "webgpu"])
+        .choices(["auto", ...plannedBackends().map(({ name }) => name)])
         .default("auto"),
     )
     .option("--json", "print one JSON object and nothing else on stdout")

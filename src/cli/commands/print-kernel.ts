@@ -1,7 +1,6 @@
 /** @file `turboquant print-kernel`: prints the WGSL that a GPU would be given. It needs no GPU. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
-import type { DescribedFeatures } from "../../backends/webgpu/device/described-device.ts";
 import { closest } from "../../closest.ts";
 import { DEFAULT_KV } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -14,7 +13,7 @@ import { readPlannedModel } from "../../plan/read-model.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { plainTable } from "../format.ts";
-import { type KernelRequest, type KernelText, kernelTexts } from "../kernels/kernel-texts.ts";
+import { type DescribedFeatures, type KernelRequest, type KernelText, kernelTexts } from "../kernels/kernel-texts.ts";
 import { addModelOption, type OutputFlags, WEIGHTS, wholeNumber } from "../options.ts";
 
 const FEATURES = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as const;

@@ -14,6 +14,8 @@ import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { KvSpec } from "../../quant/parse-kv-spec.ts";
 import { formatWgsl } from "./format-wgsl.ts";
 
+export type { DescribedFeatures };
+
 export interface KernelRequest {
   readonly config: ModelConfig;
   readonly kv: KvSpec;
@@ -48,7 +50,7 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
   const { config, kv, calibration, weights, storedType, features, contextLength } = request;
   const made = new Map<string, string>();
   const backend = new DescribedBackend(features, (label, code) => made.set(code, label));
-  for (let layer = 0; layer < config.numLayers; layer++) backend.checkFormat(kv.forLayer(layer));
+  for (let layer = 0; layer < config.numLayers; layer++) backend.capabilities.checkKv(kv.forLayer(layer));
   const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
   const { chunkTokens } = backend;
   await decoder.warmUp(decoder.createCache(), { chunkTokens, contextLength }, WARM_UP_DRAWS);

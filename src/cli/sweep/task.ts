@@ -1,5 +1,6 @@
 /** @file The tasks and results that a sweep exchanges with its workers. */
-import type { BackendName, WeightType } from "../../backends/ops.ts";
+import type { WeightType } from "../../backends/ops.ts";
+import type { BackendName } from "../../backends/registry.ts";
 import type { EvalRow } from "../../eval/evaluate.ts";
 
 /** The text of all runs: the user's file, or one that each model writes for itself. */

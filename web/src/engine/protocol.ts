@@ -37,7 +37,8 @@ export interface ModelInfo {
   readonly kv: string;
   /** The backend's description of itself, e.g. `wasm, 2 threads, …`. */
   readonly backend: string;
-  readonly backendName: "reference" | "wasm" | "webgpu" | "server";
+  /** Of the registry of backends; `server` where another process computes. */
+  readonly backendName: string;
   /** What `auto` chose and why; empty when a backend was named. */
   readonly backendChoice: string;
   readonly numLayers: number;

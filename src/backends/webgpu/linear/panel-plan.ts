@@ -1,5 +1,5 @@
 /** @file How a matrix product from panels is cut: shares of the columns, and slices of the outputs whose panels fit the memory for them. */
-import type { Load } from "../../working-memory.ts";
+import type { Load } from "../../planner.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { PANEL, PANEL_BYTES, PANEL_THREADS, TILE } from "./panel-text.ts";

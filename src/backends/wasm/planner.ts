@@ -1,13 +1,14 @@
-/** @file Bytes that the WASM backend takes besides weights, activations and KV pages: an upper bound for a given load. */
+/** @file Bytes that the WASM backend takes: of weights and pages as it lays them out, of work at most. */
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { wasmWeightFormat } from "../../weights/registry.ts";
 import { slot, span } from "../parameters/attention.ts";
-import type { Load } from "../working-memory.ts";
+import type { BackendPlanner, Load } from "../planner.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { ALIGNMENT, alignUp } from "./heap.ts";
-import { RESERVED_BYTES } from "./memory.ts";
+import { MAX_BYTES, RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
-import { SCRATCH_BYTES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
+import { CHUNK_TOKENS, SCRATCH_BYTES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
+import { weightLayout } from "./weight-layout.ts";
 
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
 const TABLE_BYTES = 1 << 20;
@@ -15,7 +16,7 @@ const TABLE_BYTES = 1 << 20;
 /** Mean, balance, and three of each side (kv-tables.ts). */
 const CALIBRATION_ARRAYS = 8;
 
-export function wasmWorkingBytes(load: Load): number {
+function workingBytes(load: Load): number {
   const { rows, sequences, tokens, headDim } = load;
   const prepared = rows * (alignUp(load.widestInput, 32) * wasmWeightFormat(load.weights).activationBytes + 4);
   const partial = (alignUp(headDim, 32) + 2) * 4;
@@ -32,3 +33,16 @@ export function wasmWorkingBytes(load: Load): number {
     [prepared, partials, spans, perRow, STAGING_BYTES].reduce((sum, bytes) => sum + scratchBytes(bytes), 0)
   );
 }
+
+export const planner: BackendPlanner = {
+  // Buffers are ranges of one memory, whatever their size.
+  limits: {
+    memoryBytes: MAX_BYTES,
+    bindingBytes: Number.POSITIVE_INFINITY,
+    leastBindingBytes: Number.POSITIVE_INFINITY,
+  },
+  chunkTokens: CHUNK_TOKENS,
+  weightBytes: (rows, cols, type) => weightLayout(rows, cols, type).numBytes,
+  heldPages: (count, pageBytes) => ({ bytes: count * alignUp(pageBytes), bindingBytes: count * pageBytes }),
+  workingBytes,
+};

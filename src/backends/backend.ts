@@ -1,0 +1,31 @@
+/**
+ * @file The face of a backend: how it is opened, what it can compute with, and what its memory comes to. The operations are
+ * those of the `Ops` that `open` returns; a step begins with `Ops.beginStep`.
+ *
+ * Its entry file is loaded with the engine and with every memory plan, so it imports neither kernels nor their text;
+ * `open` does.
+ */
+import type { Capabilities } from "./capabilities.ts";
+import type { Ops } from "./ops.ts";
+import type { BackendPlanner } from "./planner.ts";
+
+export interface BackendOpenOptions {
+  /** Threads of a backend that runs on the CPU; by default as many as help. */
+  readonly threads?: number;
+  /** Refuse a GPU whose driver computes on the CPU. */
+  readonly hardwareOnly?: boolean;
+}
+
+export interface Backend {
+  /** As `--backend` and messages call it. */
+  readonly name: string;
+  readonly runsOn: "cpu" | "gpu";
+  /** Whether `auto` may take it. GPUs are tried first. */
+  readonly isAutomatic: boolean;
+  /** Of any device; `Ops.capabilities` are those of the one that was opened. */
+  readonly capabilities: Capabilities;
+  /** Absent where nothing but the system limits the memory, as of a backend that is there for checking. */
+  readonly planner?: BackendPlanner;
+  /** @throws TurboQuantError unsupported — not on this machine, with the next step; invalid_argument — options */
+  open(options: BackendOpenOptions): Promise<Ops>;
+}

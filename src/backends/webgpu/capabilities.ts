@@ -1,0 +1,19 @@
+/** @file What the WebGPU backend has kernels for, and what of it a device has room for. */
+import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
+import { weightFormat } from "../../weights/registry.ts";
+import type { Capabilities } from "../capabilities.ts";
+import { checkFormat } from "./codec/check-format.ts";
+
+/** Heads that the 16 KiB of workgroup memory which WebGPU promises are enough for; longer ones take this many bytes. */
+const SHORT_HEAD_DIM = 256;
+const LONG_HEAD_BYTES = 32768;
+
+export const capabilities: Capabilities = {
+  maxHeadDim: MAX_HEAD_DIM,
+  checkKv: checkFormat,
+  hasWeights: (type) => weightFormat(type).wgsl !== undefined,
+};
+
+/** workgroupBytes: workgroup memory of the device */
+export const capabilitiesOf = (workgroupBytes: number): Capabilities =>
+  workgroupBytes < LONG_HEAD_BYTES ? { ...capabilities, maxHeadDim: SHORT_HEAD_DIM } : capabilities;

@@ -1,0 +1,59 @@
+/** @file Bytes that the WebGPU backend takes: of weights and pages as it lays them out, of work at most. */
+import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
+import type { BackendPlanner, Load } from "../planner.ts";
+import { mostSplits } from "./attention/decode-splits.ts";
+import { planPrefill } from "./attention/prefill-plan.ts";
+import { panelRoom } from "./linear/panel-plan.ts";
+import { weightBuffers } from "./linear/weight-buffers.ts";
+import { bufferBytes, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";
+
+/** Tokens of a prefill step: with matrix units a step of 1,024 rows takes some ten milliseconds. */
+export const CHUNK_TOKENS = { matrices: 1024, plain: 256 } as const;
+
+/** What common adapters bind; the engine asks for the adapter's own, mostly 2 or 4 GiB. */
+const BINDING_BYTES = 2 ** 31 - 4;
+/** `maxStorageBufferBindingSize` of every WebGPU adapter. */
+const LEAST_BINDING_BYTES = 128 * 2 ** 20;
+
+/** What the step buffer, uniforms and pipelines have at least. */
+const FIXED_BYTES = 4 << 20;
+/** Codebooks with their bounds, of K and of V. */
+const CODEBOOK_VALUES = 1024;
+
+function workingBytes(load: Load): number {
+  const { rows, sequences, tokens, numHeads, numKvHeads, numLayers, headDim } = load;
+  const prefill = planPrefill(
+    { numHeads, numKvHeads, slidingWindow: 0 },
+    { start: Math.max(0, tokens - rows), count: rows },
+  );
+  const decode = sequences * (mostSplits(false, { layer: { numKvHeads } }, sequences) + 1);
+  const parts = Math.max(rows * prefill.splits, decode) * numHeads * (headDim + 2) * 4;
+  const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
+  // The buffer of block tables is made twice as large as what it holds when it has to grow.
+  const steps = 2 * 4 * sequences * numLayers * tables;
+  const rotation = load.rotation === "qr" ? headDim * headDim : 0;
+  const constants = (numLayers + 1) * (headDim * 8 + rotation + CODEBOOK_VALUES) * 4 + load.calibrationBytes;
+  const readback = sequences * load.vocabSize * 4;
+  const products = panelRoom(load.matrices, rows);
+  return FIXED_BYTES + parts + products + rows * headDim * 4 + steps + constants + readback;
+}
+
+export const planner: BackendPlanner = {
+  // WebGPU does not tell how much memory there is.
+  limits: {
+    memoryBytes: Number.POSITIVE_INFINITY,
+    bindingBytes: BINDING_BYTES,
+    leastBindingBytes: LEAST_BINDING_BYTES,
+  },
+  chunkTokens: CHUNK_TOKENS.matrices,
+  weightBytes: (rows, cols, type) =>
+    weightBuffers(rows, cols, type, BINDING_BYTES).reduce(
+      (sum, { wordBytes, scaleBytes }) => sum + bufferBytes(wordBytes) + (scaleBytes > 0 ? bufferBytes(scaleBytes) : 0),
+      0,
+    ),
+  heldPages(count, pageBytes, expected) {
+    const bytes = bufferBytes(slabCapacity(count, pageBytes, expected) * pageBytes);
+    return { bytes, bindingBytes: bytes };
+  },
+  workingBytes,
+};
