@@ -292,6 +292,8 @@ export class LLM {
 function shareSource(source: FileSource): FileSource {
   return {
     name: source.name,
+    ...(source.weights !== undefined && { weights: source.weights }),
+    ...(source.list && { list: () => source.list!() }),
     has: (file) => source.has(file),
     size: (file) => source.size(file),
     read: (file, start, end) => source.read(file, start, end),

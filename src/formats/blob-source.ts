@@ -12,6 +12,10 @@ export class BlobSource implements FileSource {
     this.#files = files;
   }
 
+  async list(): Promise<string[]> {
+    return [...this.#files.keys()];
+  }
+
   async has(file: string): Promise<boolean> {
     return this.#files.has(file);
   }

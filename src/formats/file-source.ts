@@ -3,6 +3,10 @@
 export interface FileSource {
   /** The directory, URL or hub id, for messages. */
   readonly name: string;
+  /** The one file that was named as the model, where it was a file and not a folder. */
+  readonly weights?: string;
+  /** Names of the files there are; absent where they cannot be listed. */
+  list?(): Promise<readonly string[]>;
   has(file: string): Promise<boolean>;
   /** Size in bytes. @throws TurboQuantError invalid_file when absent */
   size(file: string): Promise<number>;

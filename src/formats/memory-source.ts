@@ -14,6 +14,10 @@ export class MemorySource implements FileSource {
     );
   }
 
+  async list(): Promise<string[]> {
+    return [...this.#files.keys()];
+  }
+
   async has(file: string): Promise<boolean> {
     return this.#files.has(file);
   }

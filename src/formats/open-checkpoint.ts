@@ -3,11 +3,12 @@ import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint, CheckpointContainer, TensorSet } from "./checkpoint.ts";
 import { fingerprintOf } from "./checkpoint-fingerprint.ts";
 import type { FileSource } from "./file-source.ts";
+import { gguf } from "./gguf/gguf.ts";
 import { readJson } from "./json-file.ts";
 import { safetensors } from "./safetensors.ts";
 
 /** The known kinds of weight files, in the order in which they are looked for. */
-const containers: readonly CheckpointContainer[] = [safetensors];
+const containers: readonly CheckpointContainer[] = [safetensors, gguf];
 
 /** Finds out which files the source has. The config and the headers are read later, on first use. */
 export async function openCheckpoint(source: FileSource): Promise<Checkpoint> {

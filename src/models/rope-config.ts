@@ -43,6 +43,8 @@ export function parseRopeConfig(config: ConfigFields, maxPosition: number): Rope
       return { type: "dynamic", theta, factor: factor(), originalMaxPosition: maxPosition };
     case "yarn":
       return parseYarn(fields, theta, maxPosition);
+    case "divisors":
+      return { type: "divisors", theta, divisors: parseDivisors(fields) };
     case "llama3": {
       const lowFreqFactor = fields.number("low_freq_factor", 1e-6, 1e6);
       const highFreqFactor = fields.number("high_freq_factor", 1e-6, 1e6);
@@ -63,6 +65,13 @@ export function parseRopeConfig(config: ConfigFields, maxPosition: number): Rope
         "this rope scaling is not supported; expected default, linear, dynamic, yarn or llama3",
       );
   }
+}
+
+/** Of checkpoints that carry the divisors as a tensor. Their number is that of the pairs of a head. */
+function parseDivisors(fields: ConfigFields): number[] {
+  const divisors = fields.raw("divisors");
+  if (Array.isArray(divisors) && divisors.every((value) => typeof value === "number" && value > 0)) return divisors;
+  throw fields.invalid("divisors", "a list of positive numbers");
 }
 
 function parseYarn(fields: ConfigFields, theta: number, maxPosition: number): RopeConfig {

@@ -39,7 +39,9 @@ export type RopeConfig =
       readonly lowFreqFactor: number;
       readonly highFreqFactor: number;
       readonly originalMaxPosition: number;
-    };
+    }
+  /** Frequencies divided one by one, as GGUF files store the outcome of Llama 3's rule. divisors: [headDim / 2] */
+  | { readonly type: "divisors"; readonly theta: number; readonly divisors: readonly number[] };
 
 /** A rope, and the sequence length up to which it is valid (Infinity unless the scaling is dynamic). */
 export interface RopeUpTo {
@@ -72,6 +74,8 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
     }
     case "yarn":
       return fixed(yarn(plain, rope), rope.attentionFactor);
+    case "divisors":
+      return fixed(plain.map((f, pair) => f / rope.divisors[pair]!));
     case "llama3":
       return fixed(plain.map((f) => llama3(f, rope)));
   }

@@ -1,5 +1,5 @@
 /** @file A checkpoint in a local directory, read by byte range without loading whole files. */
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
@@ -18,10 +18,21 @@ export class DirectorySource implements FileSource {
   readonly #directory: string;
   readonly #files = new Map<string, Promise<OpenFile>>();
 
-  /** name: for messages; by default the directory, but an embedded model or a hub id has a name of its own */
-  constructor(directory: string, name = directory) {
+  readonly weights?: string;
+
+  /**
+   * name: for messages; by default the directory, but an embedded model or a hub id has a name of its own
+   * weights: the file in it that was named as the model
+   */
+  constructor(directory: string, name = directory, weights?: string) {
     this.#directory = directory;
     this.name = name;
+    if (weights !== undefined) this.weights = weights;
+  }
+
+  async list(): Promise<string[]> {
+    const entries = await readdir(this.#directory, { withFileTypes: true });
+    return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
   }
 
   async has(file: string): Promise<boolean> {

@@ -19,7 +19,7 @@ const PUBLIC_HUB = "https://huggingface.co";
  */
 export async function openMetadataSource(ref: string, options: HubOptions = {}): Promise<FileSource> {
   const info = await stat(ref).catch(() => undefined);
-  if (info?.isFile()) return new MemorySource({ "config.json": await readFile(ref) }, ref);
+  if (info?.isFile() && !ref.endsWith(".gguf")) return new MemorySource({ "config.json": await readFile(ref) }, ref);
   if (!info && !embeddedModelDirectory(ref) && parseHubId(ref)) return await openHub(ref, options);
   return await nodePlatform.openSource(ref);
 }

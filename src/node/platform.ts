@@ -1,6 +1,7 @@
 /** @file The Node platform: checkpoints from directories, embedded models and the hub; worker threads. */
 import { stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { basename, dirname } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { parseHubId } from "../formats/hub-id.ts";
@@ -20,10 +21,11 @@ async function openSource(
 ): Promise<FileSource> {
   const info = await stat(ref).catch(() => undefined);
   if (info?.isDirectory()) return new DirectorySource(ref);
+  if (info && ref.endsWith(".gguf")) return new DirectorySource(dirname(ref), dirname(ref), basename(ref));
   if (info) {
     throw new TurboQuantError(
       "invalid_argument",
-      `model: expected a directory with config.json, got the file ${ref}; pass the directory it lies in`,
+      `model: expected a directory with config.json or a file that ends in .gguf, got the file ${ref}; pass the directory it lies in`,
       { ref },
     );
   }

@@ -6,12 +6,18 @@ import { TurboQuantError } from "../errors.ts";
 import { bf16 } from "./formats/bf16.ts";
 import { f16 } from "./formats/f16.ts";
 import { f32 } from "./formats/f32.ts";
+import { q4_0, q4_1, q5_0, q5_1, q8_0 } from "./formats/ggml/legacy.ts";
+import { q2_k, q3_k, q4_k, q5_k, q6_k } from "./formats/ggml/super-blocks.ts";
+import { iq4_nl, iq4_xs, mxfp4 } from "./formats/ggml/tables.ts";
 import { q4 } from "./formats/q4.ts";
 import { q8 } from "./formats/q8.ts";
 import { isPlain, type WasmWeightFormat, type WeightFormat, type WgslWeightFormat } from "./weight-format.ts";
 
-/** Formats by name, from many bits to few. */
-const builtIn = { f32, f16, bf16, q8, q4 };
+/** Formats by name, from many bits to few; those of ggml come from checkpoints only. */
+const builtIn = {
+  ...{ f32, f16, bf16, q8, q4 },
+  ...{ q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs, mxfp4 },
+};
 
 /** Name of a built-in weight format. */
 export type WeightType = keyof typeof builtIn;
@@ -34,7 +40,7 @@ export function weightFormat(name: string): WeightFormat {
   if (format) return format;
   throw new TurboQuantError(
     "unsupported",
-    `weights: expected one of ${[...formats.keys()].join(", ")}, got ${name.slice(0, 40)}; choose one of them, or auto`,
+    `weights: expected one of ${weightTypes().join(", ")}, got ${name.slice(0, 40)}; choose one of them, or auto`,
     { type: name },
   );
 }

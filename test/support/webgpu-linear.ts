@@ -43,8 +43,7 @@ export function roundWeights(w: Float32Array, cols: number, type: WeightType): F
       return w.map((value) => fromFloat16Bits(toFloat16Bits(value)));
     case "bf16":
       return w.map(roundBfloat16);
-    case "q8":
-    case "q4":
+    default:
       return keptValues([partOf(w, cols)], type).data;
   }
 }

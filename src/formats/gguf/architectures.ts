@@ -1,0 +1,54 @@
+/** @file Architectures of GGUF files that we run: their `model_type`, and the names of their tensors. */
+
+export interface GgufArchitecture {
+  /** As config.json calls it. */
+  readonly modelType: string;
+  /**
+   * Whether llama.cpp rotates neighbouring coordinates of a head (its rope type NORM), for which converters interleave the
+   * rows of q and k. Ours rotates the two halves, as Transformers does, and takes the rows back to their places.
+   */
+  readonly interleavesHeads: boolean;
+  /** Tensors of a layer besides those that all have. */
+  readonly layer: Readonly<Record<string, string>>;
+}
+
+const QK_NORMS = { attn_q_norm: "self_attn.q_norm", attn_k_norm: "self_attn.k_norm" };
+
+export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
+  llama: { modelType: "llama", interleavesHeads: true, layer: {} },
+  qwen2: { modelType: "qwen2", interleavesHeads: false, layer: {} },
+  qwen3: { modelType: "qwen3", interleavesHeads: false, layer: QK_NORMS },
+};
+
+/** Tensors outside the layers, by name in the file. */
+export const MODEL_TENSORS = {
+  token_embd: "model.embed_tokens",
+  output_norm: "model.norm",
+  output: "lm_head",
+};
+
+/** Tensors of every layer; biases have the same names with `bias` in the place of `weight`. */
+export const LAYER_TENSORS = {
+  attn_norm: "input_layernorm",
+  attn_q: "self_attn.q_proj",
+  attn_k: "self_attn.k_proj",
+  attn_v: "self_attn.v_proj",
+  attn_output: "self_attn.o_proj",
+  ffn_norm: "post_attention_layernorm",
+  ffn_gate: "mlp.gate_proj",
+  ffn_up: "mlp.up_proj",
+  ffn_down: "mlp.down_proj",
+};
+
+/** `blk.3.attn_q.weight` as Transformers calls it; undefined for a tensor that the decoder does not use. */
+export function canonicalName(stored: string, architecture: GgufArchitecture): string | undefined {
+  const layer = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(stored);
+  if (layer) {
+    const [, index, part, kind] = layer;
+    const names: Readonly<Record<string, string>> = { ...LAYER_TENSORS, ...architecture.layer };
+    return Object.hasOwn(names, part!) ? `model.layers.${index}.${names[part!]}.${kind}` : undefined;
+  }
+  const [, part, kind] = /^(\w+)\.(weight|bias)$/.exec(stored) ?? [];
+  const names: Readonly<Record<string, string>> = MODEL_TENSORS;
+  return part !== undefined && Object.hasOwn(names, part) ? `${names[part]}.${kind}` : undefined;
+}

@@ -1,0 +1,213 @@
+/** @file GGUF as a kind of checkpoint: one file, or the parts of a split one, with config and tokenizer in its metadata. */
+import { TurboQuantError } from "../../errors.ts";
+import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
+import type { FileSource } from "../file-source.ts";
+import { MemorySource } from "../memory-source.ts";
+import { ARCHITECTURES, canonicalName, type GgufArchitecture, LAYER_TENSORS } from "./architectures.ts";
+import { configJson } from "./config-json.ts";
+import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
+import { Metadata } from "./metadata.ts";
+import { firstPart, splitParts } from "./split.ts";
+import { tokenizerFiles } from "./tokenizer-json.ts";
+
+/** A file with its metadata understood. */
+interface Gguf {
+  readonly where: string;
+  readonly metadata: Metadata;
+  readonly architecture: GgufArchitecture;
+  readonly tensors: ReadonlyMap<string, GgufTensor>;
+}
+
+/** Headers are read once for config, tokenizer and tensors. */
+const opened = new WeakMap<FileSource, Promise<Gguf>>();
+
+export const gguf: CheckpointContainer = {
+  name: "gguf",
+  isIn: async (source) => source.weights?.endsWith(".gguf") ?? (await ggufFiles(source)).length > 0,
+  async files(source) {
+    const file = await open(source);
+    const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);
+    return new MemorySource(
+      {
+        "config.json": JSON.stringify(await configOf(source, file)),
+        "tokenizer.json": JSON.stringify(tokenizer),
+        "tokenizer_config.json": JSON.stringify(config),
+        "generation_config.json": JSON.stringify(generation),
+      },
+      source.name,
+    );
+  },
+  openTensors: async (source) => tensorSet(source, await open(source)),
+};
+
+function open(source: FileSource): Promise<Gguf> {
+  let file = opened.get(source);
+  if (!file) {
+    file = openFile(source);
+    opened.set(source, file);
+  }
+  return file;
+}
+
+async function openFile(source: FileSource): Promise<Gguf> {
+  const header = await modelHeader(source);
+  const where = `${source.name}/${header.file}`;
+  const metadata = new Metadata(header.metadata, where);
+  const kind = metadata.string("general.type", "model");
+  if (kind !== "model") {
+    throw new TurboQuantError(
+      "unsupported",
+      `${where}: general.type: expected a model, got ${kind.slice(0, 40)}; load the base model, with an adapter merged into it`,
+      { kind },
+    );
+  }
+  const { architecture: name } = metadata;
+  const architecture = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
+  if (!architecture) {
+    const what =
+      name === "clip"
+        ? "clip, an image encoder (mmproj) that goes with a model; load the model's own file"
+        : name.slice(0, 40);
+    throw new TurboQuantError(
+      "unsupported",
+      `${where}: general.architecture: expected one of ${Object.keys(ARCHITECTURES).join(", ")}, got ${what}`,
+      { architecture: name },
+    );
+  }
+  const parts = await splitParts(source, header);
+  const tensors = new Map<string, GgufTensor>();
+  for (const tensor of parts.flatMap((part) => part.tensors)) {
+    if (tensors.has(tensor.name)) {
+      throw new TurboQuantError(
+        "invalid_file",
+        `${where}: the tensor ${tensor.name} is in two parts of the split; download them again`,
+      );
+    }
+    tensors.set(tensor.name, tensor);
+  }
+  if (tensors.size === 0) {
+    throw new TurboQuantError(
+      "invalid_file",
+      `${where}: expected a model, got a file without tensors (a vocabulary only); download the model's file`,
+    );
+  }
+  const file = { where, metadata, architecture, tensors };
+  checkPresent(file);
+  return file;
+}
+
+/** The file that was named, or the one model among the GGUF files of a folder. */
+async function modelHeader(source: FileSource): Promise<GgufHeader> {
+  if (source.weights) return readGgufHeader(source, firstPart(source.weights));
+  const files = (await ggufFiles(source)).filter((file) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(file));
+  const headers: GgufHeader[] = [];
+  for (const file of files) headers.push(await readGgufHeader(source, file));
+  const models = headers.filter(({ metadata }) => metadata.get("general.architecture") !== "clip");
+  const [header] = models.length > 0 ? models : headers;
+  if (models.length > 1 || !header) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `${source.name}: expected one model, got ${models.map(({ file }) => file).join(", ") || "none"}; name the file`,
+    );
+  }
+  return header;
+}
+
+const ggufFiles = async (source: FileSource): Promise<string[]> =>
+  ((await source.list?.()) ?? []).filter((file) => file.endsWith(".gguf")).sort();
+
+/** The check of shapes speaks of Transformers' names; a tensor that is missing is named as the file would have it. */
+function checkPresent({ where, metadata, architecture, tensors }: Gguf): void {
+  const layers = metadata.size(metadata.own("block_count"));
+  const names = Object.keys({ ...LAYER_TENSORS, ...architecture.layer });
+  const required = ["token_embd.weight", "output_norm.weight"];
+  for (let layer = 0; layer < Math.min(layers, 1024); layer++)
+    required.push(...names.map((name) => `blk.${layer}.${name}.weight`));
+  const missing = required.find((name) => !tensors.has(name));
+  if (missing === undefined) return;
+  throw new TurboQuantError(
+    "invalid_file",
+    `${where}: the tensor ${missing} is missing; the file is of another kind of model or was not written whole: download it again`,
+    { tensor: missing },
+  );
+}
+
+async function configOf(source: FileSource, { metadata, architecture, tensors, where }: Gguf) {
+  const embedding = tensors.get("token_embd.weight")!;
+  const hiddenSize = metadata.size(metadata.own("embedding_length"));
+  if (embedding.shape[1] !== hiddenSize) {
+    throw new TurboQuantError(
+      "invalid_file",
+      `${where}: token_embd.weight: expected rows of ${hiddenSize} by ${metadata.own("embedding_length")}, got [${embedding.shape}]; download the file again`,
+    );
+  }
+  const factors = tensors.get("rope_freqs.weight");
+  return configJson(metadata, {
+    architecture,
+    vocabSize: embedding.shape[0]!,
+    hasHead: tensors.has("output.weight"),
+    hasAttentionBias: tensors.has("blk.0.attn_q.bias"),
+    ropeFactors: factors ? await readFloats(source, factors) : null,
+  });
+}
+
+async function readFloats(source: FileSource, { file, offset, numBytes, name, type }: GgufTensor): Promise<number[]> {
+  if (type.name !== "f32") {
+    throw new TurboQuantError("unsupported", `${source.name}/${file}: ${name}: expected f32, got ${type.name}`);
+  }
+  const bytes = await source.read(file, offset, offset + numBytes);
+  return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, numBytes / 4));
+}
+
+function tensorSet(source: FileSource, { architecture, tensors: stored, metadata }: Gguf): TensorSet {
+  const byName = new Map<string, GgufTensor>();
+  const tensors = new Map<string, TensorInfo>();
+  for (const tensor of stored.values()) {
+    const name = canonicalName(tensor.name, architecture);
+    if (!name) continue;
+    byName.set(name, tensor);
+    const { shape, numBytes, file, type } = tensor;
+    tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
+  }
+  const numHeads = metadata.size(metadata.own("attention.head_count"));
+  const numKvHeads = metadata.size(metadata.own("attention.head_count_kv"), numHeads);
+  return {
+    tensors,
+    async read(name, start = 0, end) {
+      const tensor = byName.get(name);
+      if (!tensor) {
+        throw new TurboQuantError(
+          "invalid_file",
+          `${source.name}: tensor ${name} is missing; the file is of another model than expected`,
+          { tensor: name },
+        );
+      }
+      const { file, offset, numBytes } = tensor;
+      const heads = headsOf(name);
+      if (!architecture.interleavesHeads || heads === null) {
+        return source.read(file, offset + start, offset + (end ?? numBytes));
+      }
+      const bytes = await source.read(file, offset, offset + numBytes);
+      const halves = bytesOfHalves(bytes, tensor.shape[0]!, heads === "q" ? numHeads : numKvHeads);
+      return halves.subarray(start, end ?? numBytes);
+    },
+  };
+}
+
+function headsOf(name: string): "q" | "k" | null {
+  const [, which] = /self_attn\.([qk])_proj\./.exec(name) ?? [];
+  return (which as "q" | "k" | undefined) ?? null;
+}
+
+/** Rows of each head from neighbouring pairs (0, 1), (2, 3), … to halves: all first ones of a pair, then all second ones. */
+function bytesOfHalves(bytes: Uint8Array, rows: number, numHeads: number): Uint8Array {
+  const rowBytes = bytes.length / rows;
+  const headDim = rows / numHeads;
+  const out = new Uint8Array(bytes.length);
+  for (let row = 0; row < rows; row++) {
+    const inHead = row % headDim;
+    const to = row - inHead + (inHead % 2) * (headDim / 2) + Math.floor(inHead / 2);
+    out.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes);
+  }
+  return out;
+}

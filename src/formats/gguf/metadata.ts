@@ -1,0 +1,98 @@
+/** @file Typed access to the metadata of a GGUF file. */
+import { TurboQuantError } from "../../errors.ts";
+import type { GgufValue } from "./cursor.ts";
+
+export class Metadata {
+  readonly #values: ReadonlyMap<string, GgufValue>;
+  readonly #where: string;
+  /** `general.architecture`. */
+  readonly architecture: string;
+
+  /** where: the file, for messages */
+  constructor(values: ReadonlyMap<string, GgufValue>, where: string) {
+    this.#values = values;
+    this.#where = where;
+    this.architecture = this.string("general.architecture");
+  }
+
+  has(key: string): boolean {
+    return this.#values.has(key);
+  }
+
+  /** A key of the architecture, such as `llama.block_count` for `block_count`. */
+  own(key: string): string {
+    return `${this.architecture}.${key}`;
+  }
+
+  /** A whole number from 1 on; of an array the one value that all its entries have. Without a fallback it is required. */
+  size(key: string, fallback?: number): number {
+    const value = this.#values.get(key) ?? fallback;
+    if (!Array.isArray(value)) return this.#whole(key, value, 1);
+    const different = value.find((entry) => entry !== value[0]);
+    if (different !== undefined) {
+      throw this.#unsupported(key, `expected one number for all layers, got ${value[0]} and ${different}`);
+    }
+    return this.#whole(key, value[0], 1);
+  }
+
+  number(key: string, fallback?: number): number {
+    const value = this.#values.get(key) ?? fallback;
+    if (typeof value === "number" && Number.isFinite(value)) return value;
+    throw this.invalid(key, "a number");
+  }
+
+  boolean(key: string, fallback: boolean): boolean {
+    const value = this.#values.get(key) ?? fallback;
+    if (typeof value === "boolean") return value;
+    throw this.invalid(key, "true or false");
+  }
+
+  string(key: string, fallback?: string): string {
+    const value = this.#values.get(key) ?? fallback;
+    if (typeof value === "string") return value;
+    throw this.invalid(key, "a string");
+  }
+
+  strings(key: string): readonly string[] {
+    const value = this.#values.get(key);
+    if (Array.isArray(value) && value.every((entry) => typeof entry === "string")) return value;
+    throw this.invalid(key, "a list of strings");
+  }
+
+  /** length: that the list must have */
+  numbers(key: string, length: number): readonly number[] {
+    const value = this.#values.get(key);
+    if (Array.isArray(value) && value.length === length && value.every((entry) => typeof entry === "number"))
+      return value;
+    throw this.invalid(key, `a list of ${length} numbers`);
+  }
+
+  /** The id of a token, if the key is there. vocabSize: ids are below it */
+  tokenId(key: string, vocabSize: number): number | undefined {
+    const value = this.#values.get(key);
+    if (value === undefined) return undefined;
+    const id = this.#whole(key, value, 0);
+    if (id < vocabSize) return id;
+    throw this.invalid(key, `the id of one of ${vocabSize} tokens`);
+  }
+
+  invalid(key: string, expected: string): TurboQuantError {
+    const value = this.#values.get(key);
+    const got =
+      value === undefined ? "nothing" : Array.isArray(value) ? `a list of ${value.length}` : `${value}`.slice(0, 80);
+    return new TurboQuantError(
+      "invalid_file",
+      `${this.#where}: ${key}: expected ${expected}, got ${got}; convert the model again or download another file`,
+      { key },
+    );
+  }
+
+  #whole(key: string, value: unknown, least: number): number {
+    if (typeof value === "number" && Number.isInteger(value) && value >= least) return value;
+    throw this.invalid(key, `a whole number from ${least} on`);
+  }
+
+  #unsupported(key: string, what: string): TurboQuantError {
+    return new TurboQuantError("unsupported", `${this.#where}: ${key}: ${what}; choose another model`, { key });
+  }
+}

@@ -1,0 +1,198 @@
+/** @file The tokenizer.json and tokenizer_config.json that a GGUF file's metadata stands for. */
+import { TurboQuantError } from "../../errors.ts";
+import type { JsonObject } from "../json-file.ts";
+import type { Metadata } from "./metadata.ts";
+import { PRE_TOKENIZERS } from "./pre-tokenizers.ts";
+
+/** `tokenizer.ggml.token_type` (llama.h). */
+const NORMAL = 1;
+const CONTROL = 3;
+const USER_DEFINED = 4;
+
+/** Tokens that end a turn by their names, as llama.cpp has it, also when the file names another one. */
+const END_NAMES = new Set([
+  "<|eot_id|>",
+  "<|im_end|>",
+  "<|end|>",
+  "<|return|>",
+  "<|call|>",
+  "<end_of_turn>",
+  "<turn|>",
+  "<|endoftext|>",
+  "<|end_of_text|>",
+  "<|eom_id|>",
+  "<EOT>",
+  "_<EOT>",
+  "[EOT]",
+  "<｜end▁of▁sentence｜>",
+  "<end_of_utterance>",
+]);
+
+export interface TokenizerFiles {
+  readonly tokenizer: JsonObject;
+  readonly config: JsonObject;
+  readonly generation: JsonObject;
+}
+
+/** @throws TurboQuantError unsupported — a kind of tokenizer that we do not run; invalid_file — lists that contradict each other */
+export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFiles {
+  const tokens = metadata.strings("tokenizer.ggml.tokens");
+  const types = metadata.has("tokenizer.ggml.token_type")
+    ? metadata.numbers("tokenizer.ggml.token_type", tokens.length)
+    : tokens.map(() => NORMAL);
+  const kind = metadata.string("tokenizer.ggml.model");
+  const parts = kind === "llama" ? sentencePiece(metadata, tokens, types) : byteLevel(metadata, kind, where);
+  const special = specialTokens(metadata, tokens, types);
+  const addsBos = metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos) && special.bos !== undefined;
+  const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
+  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+  const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokens[id]!);
+  const template = metadata.has("tokenizer.chat_template") ? metadata.string("tokenizer.chat_template") : undefined;
+  return {
+    tokenizer: {
+      version: "1.0",
+      added_tokens: addedTokens(tokens, types),
+      normalizer: parts.normalizer,
+      pre_tokenizer: parts.preTokenizer,
+      post_processor: around(tokens, addsBos ? special.bos : undefined, addsEos ? special.eos : undefined),
+      decoder: parts.decoder,
+      model: { type: "BPE", vocab, ...parts.model, unk_token: textOf(special.unknown) },
+    },
+    config: {
+      bos_token: textOf(special.bos),
+      eos_token: textOf(special.eos),
+      unk_token: textOf(special.unknown),
+      pad_token: textOf(special.padding),
+      ...(template !== undefined && { chat_template: template }),
+    },
+    generation: {
+      eos_token_id: special.ends,
+      ...(special.bos !== undefined && { bos_token_id: special.bos }),
+      ...(special.padding !== undefined && { pad_token_id: special.padding }),
+    },
+  };
+}
+
+interface Parts {
+  readonly normalizer: JsonObject | null;
+  readonly preTokenizer: JsonObject | null;
+  readonly decoder: JsonObject;
+  readonly model: JsonObject;
+  readonly addsBos: boolean;
+}
+
+function byteLevel(metadata: Metadata, kind: string, where: string): Parts {
+  if (kind !== "gpt2") {
+    throw new TurboQuantError(
+      "unsupported",
+      `${where}: tokenizer.ggml.model: expected gpt2 or llama, got ${kind.slice(0, 40)}; choose another model`,
+      { kind },
+    );
+  }
+  const name = metadata.string("tokenizer.ggml.pre", "default");
+  const pre = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined;
+  if (!pre) {
+    throw new TurboQuantError(
+      "unsupported",
+      `${where}: tokenizer.ggml.pre: expected one of ${Object.keys(PRE_TOKENIZERS).join(", ")}, got ${name.slice(0, 40)}; text would be cut wrongly without its pattern: load the model from its Hugging Face repository instead`,
+      { pre: name },
+    );
+  }
+  const bytes = {
+    type: "ByteLevel",
+    add_prefix_space: false,
+    trim_offsets: false,
+    use_regex: pre.usesByteLevelPattern,
+  };
+  return {
+    normalizer: pre.normalizer,
+    preTokenizer: pre.steps.length > 0 ? { type: "Sequence", pretokenizers: [...pre.steps, bytes] } : bytes,
+    decoder: { type: "ByteLevel" },
+    model: { merges: metadata.strings("tokenizer.ggml.merges").map(splitMerge), ignore_merges: pre.ignoresMerges },
+    addsBos: pre.addsBos,
+  };
+}
+
+/** A merge is two tokens and the first space that neither begins with. */
+function splitMerge(merge: string): [string, string] {
+  const at = merge.indexOf(" ", 1);
+  return [merge.slice(0, at), merge.slice(at + 1)];
+}
+
+/**
+ * SentencePiece's BPE has scores and no merges: two neighbours become the token that they spell, the one of highest score
+ * first. As a list of merges that is every way to spell a normal token with two others, by falling score.
+ */
+function sentencePiece(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Parts {
+  const scores = metadata.numbers("tokenizer.ggml.scores", tokens.length);
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  const merges: { left: string; right: string; score: number; order: number }[] = [];
+  for (const [id, token] of tokens.entries()) {
+    if (types[id] !== NORMAL) continue;
+    const ways: { left: string; right: string; a: number; b: number }[] = [];
+    const characters = [...token];
+    for (let n = 1, left = ""; n < characters.length; n++) {
+      left += characters[n - 1]!;
+      const right = token.slice(left.length);
+      const [a, b] = [ids.get(left), ids.get(right)];
+      if (a !== undefined && b !== undefined) ways.push({ left, right, a, b });
+    }
+    ways.sort((x, y) => x.a - y.a || x.b - y.b);
+    for (const { left, right } of ways) merges.push({ left, right, score: scores[id]!, order: merges.length });
+  }
+  merges.sort((x, y) => y.score - x.score || x.order - y.order);
+  const prefixes = metadata.boolean("tokenizer.ggml.add_space_prefix", true);
+  const replace = { type: "Replace", pattern: { String: " " }, content: "▁" };
+  return {
+    normalizer: {
+      type: "Sequence",
+      normalizers: prefixes ? [{ type: "Prepend", prepend: "▁" }, replace] : [replace],
+    },
+    preTokenizer: null,
+    decoder: {
+      type: "Sequence",
+      decoders: [
+        { type: "Replace", pattern: { String: "▁" }, content: " " },
+        { type: "ByteFallback" },
+        { type: "Fuse" },
+        ...(prefixes ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : []),
+      ],
+    },
+    model: { merges: merges.map(({ left, right }) => [left, right]), byte_fallback: true, fuse_unk: true },
+    addsBos: true,
+  };
+}
+
+/** Tokens that are found in a text before it is cut: control tokens, and those that users defined. */
+function addedTokens(tokens: readonly string[], types: readonly number[]): JsonObject[] {
+  return tokens.flatMap((content, id) => {
+    const special = types[id] === CONTROL;
+    if (!special && types[id] !== USER_DEFINED) return [];
+    return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
+  });
+}
+
+function around(tokens: readonly string[], bos: number | undefined, eos: number | undefined): JsonObject | null {
+  const ids = [bos, eos].filter((id) => id !== undefined);
+  if (ids.length === 0) return null;
+  const token = (id: number | undefined): JsonObject[] =>
+    id === undefined ? [] : [{ SpecialToken: { id: tokens[id]!, type_id: 0 } }];
+  const text = (id: string): JsonObject[] => [...token(bos), { Sequence: { id, type_id: 0 } }, ...token(eos)];
+  return {
+    type: "TemplateProcessing",
+    single: text("A"),
+    pair: [...text("A"), ...text("B")],
+    special_tokens: Object.fromEntries(
+      ids.map((id) => [tokens[id]!, { id: tokens[id]!, ids: [id], tokens: [tokens[id]!] }]),
+    ),
+  };
+}
+
+function specialTokens(metadata: Metadata, tokens: readonly string[], types: readonly number[]) {
+  const id = (name: string): number | undefined => metadata.tokenId(`tokenizer.ggml.${name}_token_id`, tokens.length);
+  const ends = new Set([id("eos"), id("eot"), id("eom")].filter((end) => end !== undefined));
+  for (const [token, text] of tokens.entries()) {
+    if (types[token] !== NORMAL && END_NAMES.has(text)) ends.add(token);
+  }
+  return { bos: id("bos"), eos: id("eos"), unknown: id("unknown"), padding: id("padding"), ends: [...ends] };
+}

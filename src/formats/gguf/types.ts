@@ -1,0 +1,56 @@
+/** @file Tensor types of GGUF by number (ggml.h), and which of them are weight formats here. */
+import type { WeightType } from "../../weights/registry.ts";
+
+export interface GgufType {
+  readonly name: string;
+  /** Values of a block and their bytes. */
+  readonly values: number;
+  readonly bytes: number;
+  /** The weight format; absent for types that we do not read. */
+  readonly format?: WeightType;
+}
+
+const type = (name: string, values: number, bytes: number, format?: WeightType): GgufType =>
+  format ? { name, values, bytes, format } : { name, values, bytes };
+
+/** Numbers that are missing here were given up by ggml (4, 5, 31 to 33, 36 to 38) or never used. */
+const TYPES: ReadonlyMap<number, GgufType> = new Map([
+  [0, type("f32", 1, 4, "f32")],
+  [1, type("f16", 1, 2, "f16")],
+  [2, type("q4_0", 32, 18, "q4_0")],
+  [3, type("q4_1", 32, 20, "q4_1")],
+  [6, type("q5_0", 32, 22, "q5_0")],
+  [7, type("q5_1", 32, 24, "q5_1")],
+  [8, type("q8_0", 32, 34, "q8_0")],
+  [9, type("q8_1", 32, 36)],
+  [10, type("q2_k", 256, 84, "q2_k")],
+  [11, type("q3_k", 256, 110, "q3_k")],
+  [12, type("q4_k", 256, 144, "q4_k")],
+  [13, type("q5_k", 256, 176, "q5_k")],
+  [14, type("q6_k", 256, 210, "q6_k")],
+  [15, type("q8_k", 256, 292)],
+  [16, type("iq2_xxs", 256, 66)],
+  [17, type("iq2_xs", 256, 74)],
+  [18, type("iq3_xxs", 256, 98)],
+  [19, type("iq1_s", 256, 50)],
+  [20, type("iq4_nl", 32, 18, "iq4_nl")],
+  [21, type("iq3_s", 256, 110)],
+  [22, type("iq2_s", 256, 82)],
+  [23, type("iq4_xs", 256, 136, "iq4_xs")],
+  [24, type("i8", 1, 1)],
+  [25, type("i16", 1, 2)],
+  [26, type("i32", 1, 4)],
+  [27, type("i64", 1, 8)],
+  [28, type("f64", 1, 8)],
+  [29, type("iq1_m", 256, 56)],
+  [30, type("bf16", 1, 2, "bf16")],
+  [34, type("tq1_0", 256, 54)],
+  [35, type("tq2_0", 256, 66)],
+  [39, type("mxfp4", 32, 17, "mxfp4")],
+  [40, type("nvfp4", 64, 36)],
+]);
+
+export const ggufType = (number: number): GgufType | undefined => TYPES.get(number);
+
+/** Names of the types that are read, for messages. */
+export const readTypes = (): string[] => [...TYPES.values()].filter(({ format }) => format).map(({ name }) => name);

@@ -1,0 +1,82 @@
+/** @file ggml's formats whose nibbles are places in a table: IQ4_NL and IQ4_XS with sixteen uneven levels, MXFP4 with FP4. */
+import { intoQ8 } from "./code-by-code.ts";
+import { type Block, byteOf, halfOf, storedBlocks } from "./stored-blocks.ts";
+
+/** Levels of IQ4_NL and IQ4_XS (`kvalues_iq4nl` in ggml-common.h). */
+const LEVELS = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+/** FP4 (E2M1) of the OCP microscaling formats, doubled so that they are whole. */
+const FP4 = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+
+/** Nibbles of 16 bytes: byte i holds value i in its low and value i + 16 in its high half. */
+function look(
+  block: Block,
+  at: number,
+  table: Int8Array,
+  codes: Int8Array | Float32Array,
+  to: number,
+  scale: number,
+): void {
+  for (let i = 0; i < 16; i++) {
+    const byte = byteOf(block, at + i);
+    codes[to + i] = scale * table[byte & 15]!;
+    codes[to + i + 16] = scale * table[byte >> 4]!;
+  }
+}
+
+export const iq4_nl = storedBlocks({
+  name: "iq4_nl",
+  values: 32,
+  codeBits: 4,
+  parts: [{ name: "scale", numBytes: 2 }],
+  halves: [0],
+  keptAs: intoQ8(18, (block, codes) => {
+    look(block, 2, LEVELS, codes, 0, 1);
+    return halfOf(block, 0);
+  }),
+  unpack: (block, out, to) => look(block, 2, LEVELS, out, to, halfOf(block, 0)),
+});
+
+/** Super-blocks of 256 with a six-bit scale, less 32, for each 32 values. */
+export const iq4_xs = storedBlocks({
+  name: "iq4_xs",
+  values: 256,
+  codeBits: 4,
+  parts: [
+    { name: "scale", numBytes: 2 },
+    { name: "scales", numBytes: 6 },
+  ],
+  halves: [0],
+  keptAs: { type: "q8" },
+  unpack(block, out, to) {
+    const d = halfOf(block, 0);
+    for (let g = 0; g < 8; g++) {
+      const low = (byteOf(block, 4 + (g >> 1)) >> (4 * (g & 1))) & 15;
+      const high = (byteOf(block, 2 + (g >> 2)) >> (2 * (g & 3))) & 3;
+      look(block, 8 + 16 * g, LEVELS, out, to + 32 * g, Math.fround(d * ((low | (high << 4)) - 32)));
+    }
+  },
+});
+
+/** The scale is a power of two, 2^(e − 127), for values of FP4; 255 is not a number. */
+const scaleOfMxfp4 = (block: Block): number => (byteOf(block, 0) === 255 ? Number.NaN : 2 ** (byteOf(block, 0) - 128));
+
+const blocks = storedBlocks({
+  name: "mxfp4",
+  values: 32,
+  codeBits: 4,
+  parts: [{ name: "exponent", numBytes: 1 }],
+  halves: [],
+  keptAs: intoQ8(17, (block, codes) => {
+    look(block, 1, FP4, codes, 0, 1);
+    return scaleOfMxfp4(block);
+  }),
+  unpack: (block, out, to) => look(block, 1, FP4, out, to, scaleOfMxfp4(block)),
+});
+
+export const mxfp4 = {
+  ...blocks,
+  firstNonFinite(stored: Uint8Array): number {
+    for (let at = 0; at < stored.length; at += 17) if (stored[at] === 255) return (at / 17) * 32;
+    return -1;
+  },
+};

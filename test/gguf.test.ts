@@ -1,0 +1,182 @@
+/** @file Models in GGUF files: the same numbers, tokens and stops as from the checkpoint they were made of; wrong ones are refused. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import type { Checkpoint } from "../src/formats/checkpoint.ts";
+import { MemorySource } from "../src/formats/memory-source.ts";
+import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
+import { LLM } from "../src/index.ts";
+import { RandomCheckpoint } from "../src/models/random-weights.ts";
+import { DirectorySource } from "../src/node/directory-source.ts";
+import { runCommand } from "./support/cli-io.ts";
+import { type GgufFile, type Written, writeGguf } from "./support/gguf-file.ts";
+import { byteTokenizer, configMetadata, splitFile, tensorsOf, tokenizerMetadata } from "./support/gguf-model.ts";
+
+const MODEL = new URL("../models/qwen3-1m", import.meta.url).pathname;
+const json = (file: string) => JSON.parse(readFileSync(join(MODEL, file), "utf8"));
+
+async function shippedModel(): Promise<GgufFile> {
+  const source = new DirectorySource(MODEL);
+  const checkpoint = await openCheckpoint(source);
+  const template = readFileSync(join(MODEL, "chat_template.jinja"), "utf8");
+  const eos = json("generation_config.json").eos_token_id;
+  const metadata = [
+    ...configMetadata((await checkpoint.config()) as never, "qwen3"),
+    ...tokenizerMetadata(json("tokenizer.json"), { pre: "qwen2", eos: [eos].flat()[0], template }),
+  ];
+  const tensors = await tensorsOf(checkpoint, "qwen3");
+  await source.close();
+  return { metadata, tensors };
+}
+
+const tiny = {
+  hidden_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  intermediate_size: 64,
+  vocab_size: 40,
+  max_position_embeddings: 256,
+  rms_norm_eps: 1e-5,
+};
+
+async function randomModel(
+  architecture: string,
+  more: object = {},
+): Promise<{ checkpoint: Checkpoint; file: GgufFile }> {
+  const config = { model_type: architecture, ...tiny, ...more };
+  const checkpoint = new RandomCheckpoint(config, "random");
+  const metadata = [...configMetadata(config as never, architecture), ...byteTokenizer];
+  return { checkpoint, file: { metadata, tensors: await tensorsOf(checkpoint, architecture) } };
+}
+
+const sourceOf = (file: GgufFile, name = "model.gguf") => new MemorySource({ [name]: writeGguf(file) }, "dir");
+
+describe("the model that is shipped, as a GGUF file", () => {
+  it("gives the same logits to the bit, the same tokens, chat and stops", async () => {
+    await using own = await LLM.load(MODEL, { backend: "wasm", kv: "f16" });
+    await using llm = await LLM.load(sourceOf(await shippedModel()), { backend: "wasm", kv: "f16" });
+    expect(llm.config).toMatchObject({
+      modelType: "qwen3",
+      numLayers: own.config.numLayers,
+      vocabSize: own.config.vocabSize,
+    });
+    expect([...llm.eosTokens]).toEqual(expect.arrayContaining([...own.eosTokens]));
+    const texts: { text: string; ids: number[] }[] = JSON.parse(
+      readFileSync(new URL("./fixtures/tokenizer/qwen3-3m.json", import.meta.url), "utf8"),
+    );
+    // The qwen2 pre-tokenizer composes characters, which the shipped tokenizer leaves alone.
+    for (const { text } of texts.filter((one) => one.text === one.text.normalize("NFC")))
+      expect(llm.tokenizer.encode(text)).toEqual(own.tokenizer.encode(text));
+    const messages = [{ role: "user" as const, content: "Where is the lamp?" }];
+    const prompt = await llm.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true });
+    expect(prompt).toBe(await own.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }));
+    const logits = async (model: LLM) =>
+      Array.from(await model.runner.prefill(model.cache.createSequence(), own.tokenizer.encode(prompt)));
+    expect(await logits(llm)).toEqual(await logits(own));
+  });
+
+  it("runs from the command line by the file's name, also in parts; its plan and its description are those of its tensors", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "turboquant-gguf-"));
+    afterAll(() => rmSync(folder, { recursive: true, force: true }));
+    const model = await shippedModel();
+    const file = join(folder, "model.gguf");
+    writeFileSync(file, writeGguf(model));
+    const parts = splitFile(model, "parts", 3);
+    for (const [name, part] of parts) writeFileSync(join(folder, name), writeGguf(part));
+    const run = (ref: string) =>
+      runCommand(["run", "-m", ref, "-n", "12", "--temp", "0", "--backend", "wasm", "The lamp"]);
+    const own = await run(MODEL);
+    expect(own.code).toBe(0);
+    for (const name of ["model.gguf", ...parts.keys()]) {
+      const { code, out } = await run(join(folder, name));
+      expect([name, code, out]).toEqual([name, 0, own.out]);
+    }
+    const plan = await runCommand(["plan", "-m", file, "--memory", "1GB", "--json"]);
+    expect(plan.code).toBe(0);
+  });
+});
+
+describe("the rows of q and k", () => {
+  it.each(["llama", "qwen2", "qwen3"])(
+    "%s: every tensor is what it was before it was converted",
+    async (architecture) => {
+      const { checkpoint, file } = await randomModel(architecture, architecture === "qwen3" ? { head_dim: 16 } : {});
+      const read = await openCheckpoint(sourceOf(file));
+      const tensors = await checkpoint.tensors();
+      expect([...(await read.tensors()).keys()].sort()).toEqual([...tensors.keys()].sort());
+      for (const { name, shape } of tensors.values()) {
+        expect((await read.tensors()).get(name)).toMatchObject({ name, shape });
+        expect(await read.read(name)).toEqual(await checkpoint.read(name));
+        expect(await read.read(name, 2, 6)).toEqual(await checkpoint.read(name, 2, 6));
+      }
+    },
+  );
+});
+
+describe("a file that is no model we run is refused by name", () => {
+  const changed = (file: GgufFile, key: string, value: Written | null): GgufFile => {
+    const rest = file.metadata.filter(([name]) => name !== key);
+    return { ...file, metadata: value ? [...rest, [key, value]] : rest };
+  };
+  const refusal = async (source: MemorySource): Promise<string> => {
+    const error = await LLM.load(source, { backend: "reference" }).then(
+      () => null,
+      (cause) => cause,
+    );
+    expect(error?.name).toBe("TurboQuantError");
+    return error.message;
+  };
+
+  it.each<[string, string, Written | null, RegExp]>([
+    ["an image encoder", "general.architecture", { string: "clip" }, /clip.*mmproj/],
+    [
+      "an architecture nobody has",
+      "general.architecture",
+      { string: "nonesuch" },
+      /expected one of llama.*got nonesuch/,
+    ],
+    ["an adapter", "general.type", { string: "adapter" }, /got adapter.*base model/],
+    ["no layers", "llama.block_count", null, /llama\.block_count: expected a whole number from 1/],
+    ["no heads", "llama.attention.head_count", { u32: 0 }, /attention\.head_count: .*got 0/],
+    ["another width", "llama.embedding_length", { u32: 96 }, /token_embd\.weight: expected rows of 96/],
+    ["an end of text beyond the vocabulary", "tokenizer.ggml.eos_token_id", { u32: 1e9 }, /eos_token_id.*1000000000/],
+    ["a pre-tokenizer nobody has", "tokenizer.ggml.pre", { string: "gargoyle-7" }, /tokenizer\.ggml\.pre.*gargoyle-7/],
+    ["another kind of tokenizer", "tokenizer.ggml.model", { string: "rwkv" }, /tokenizer\.ggml\.model.*rwkv/],
+    ["a vocabulary without tokens", "tokenizer.ggml.tokens", null, /tokenizer\.ggml\.tokens: expected a list/],
+    ["layers of different widths", "llama.feed_forward_length", { i32s: [64, 32] }, /feed_forward_length.*64 and 32/],
+  ])("%s", async (_, key, value, message) => {
+    const { file } = await randomModel("llama");
+    expect(await refusal(sourceOf(changed(file, key, value)))).toMatch(message);
+  });
+
+  it("a tensor that is missing, by its name in the file; no tensors at all", async () => {
+    const { file } = await randomModel("llama");
+    const tensors = file.tensors!.filter(({ name }) => name !== "blk.1.ffn_up.weight");
+    expect(await refusal(sourceOf({ ...file, tensors }))).toMatch(/blk\.1\.ffn_up\.weight is missing/);
+    expect(await refusal(sourceOf({ ...file, tensors: [] }))).toMatch(/without tensors/);
+  });
+
+  it("parts that are not there or not of this model", async () => {
+    const { file } = await randomModel("llama");
+    const parts = [...splitFile(file, "m", 3)].map(([name, part]) => [name, writeGguf(part)] as const);
+    const load = (entries: readonly (readonly [string, Uint8Array])[]) =>
+      refusal(new MemorySource(Object.fromEntries(entries), "dir"));
+    expect(await load(parts.slice(0, 2))).toMatch(/m-00003-of-00003\.gguf is missing/);
+    expect(await load([parts[0]!, parts[1]!, [parts[2]![0], parts[1]![1]]])).toMatch(/expected part 2 of 3.*got 1/);
+    expect(await load([["other-00001-of-00002.gguf", parts[0]![1]]])).toMatch(/split\.count is 3, its name says 2/);
+  });
+
+  it("two models in one folder; an image encoder beside one does not matter", async () => {
+    const { file, checkpoint } = await randomModel("llama");
+    const bytes = writeGguf(file);
+    expect(await refusal(new MemorySource({ "a.gguf": bytes, "b.gguf": bytes }, "dir"))).toMatch(
+      /got a\.gguf, b\.gguf; name the file/,
+    );
+    const encoder = writeGguf({ metadata: [["general.architecture", { string: "clip" }]] });
+    const read = await openCheckpoint(new MemorySource({ "a-mmproj.gguf": encoder, "b.gguf": bytes }, "dir"));
+    expect(await read.read("model.norm.weight")).toEqual(await checkpoint.read("model.norm.weight"));
+  });
+});
