@@ -4,10 +4,10 @@
  */
 import { SECTIONS } from "./findings/sections.ts";
 
-const asked = process.argv[2] ?? "";
-const section = SECTIONS[asked];
+const name = process.argv[2] ?? "";
+const section = SECTIONS[name];
 if (section) process.stdout.write(section());
 else {
-  process.stderr.write(`findings: expected one of ${Object.keys(SECTIONS).join(", ")}, got "${asked}"\n`);
+  process.stderr.write(`findings: expected one of ${Object.keys(SECTIONS).join(", ")}, got "${name}"\n`);
   process.exitCode = 2;
 }

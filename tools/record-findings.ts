@@ -112,14 +112,14 @@ async function answerOf(llm: LLM, kv: string): Promise<string> {
   try {
     const prompt = await llm.encodeChat([{ role: "user", content: QUESTION }]);
     let logits = await runner.prefill(sequence, prompt);
-    const said: number[] = [];
-    while (said.length < 24) {
+    const answer: number[] = [];
+    while (answer.length < 24) {
       const token = logits.reduce((best, logit, id) => (logit > logits[best]! ? id : best), 0);
       if (llm.eosTokens.has(token)) break;
-      said.push(token);
+      answer.push(token);
       logits = await runner.step([{ sequence, tokens: [token], logits: "last" }]);
     }
-    return llm.tokenizer.decode(said).trim();
+    return llm.tokenizer.decode(answer).trim();
   } finally {
     sequence.release();
     decoder!.dispose();

@@ -63,7 +63,7 @@ for (const [file, { layer, headDim: dimension, heads }] of files.map((file) => [
     });
     return sums.reduce((sum, [error]) => sum + error, 0) / sums.reduce((sum, [, norm]) => sum + norm, 0);
   };
-  const ours = { scale: "least-squares", search: true } as const;
+  const searched = { scale: "least-squares", search: true } as const;
   const chained = turboQuant({ dimension, bits: 2, scale: "least-squares", trellis: true });
   const trellis = (): [string, number][] => [
     ["2 bits in a trellis", errorOf(chained)],
@@ -72,8 +72,8 @@ for (const [file, { layer, headDim: dimension, heads }] of files.map((file) => [
   const rows = BITS.flatMap((bits): [string, number][] => [
     [`${bits} bits, no rotation`, errorOf(turboQuant({ dimension, bits, rotation: "none" }))],
     [`${bits} bits, as published`, errorOf(turboQuant({ dimension, bits }))],
-    [`${bits} bits, searched scale`, errorOf(turboQuant({ dimension, bits, ...ours }))],
-    [`${bits} bits, and less the mean`, errorOf(turboQuant({ dimension, bits, ...ours }), true)],
+    [`${bits} bits, searched scale`, errorOf(turboQuant({ dimension, bits, ...searched }))],
+    [`${bits} bits, and less the mean`, errorOf(turboQuant({ dimension, bits, ...searched }), true)],
     ...(bits === 2 ? trellis() : []),
     ...(bits === 4 ? ([["rotated q4_0 (4.5 bits)", errorOf(rotatedQ4(dimension))]] as [string, number][]) : []),
   ]);

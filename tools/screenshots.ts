@@ -19,7 +19,7 @@ const PHONE = { width: 390, height: 780 };
 type Theme = "light" | "dark";
 
 /** Takes a picture without transitions and without a blinking caret, which would make every picture different. */
-async function shoot(page: Page, name: string): Promise<void> {
+async function takePicture(page: Page, name: string): Promise<void> {
   await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
   await page.waitForTimeout(400);
   const path = join(FOLDER, `${name}.png`);
@@ -34,20 +34,20 @@ async function takeAll(browser: Browser, url: string, theme: Theme): Promise<voi
   await page.locator(".message-answer").waitFor();
   await answerEnd(page);
   await say(page, "What is the capital of France?");
-  await shoot(page, `web-chat-${theme}`);
+  await takePicture(page, `web-chat-${theme}`);
 
   await page.getByRole("link", { name: "Compare" }).click();
   await page.getByRole("button", { name: "Compare" }).click();
   await page.locator(".column[aria-busy=false]").nth(2).waitFor();
   await page.locator(".columns").scrollIntoViewIfNeeded();
   await page.locator(".column-foot").first().scrollIntoViewIfNeeded();
-  await shoot(page, `web-compare-${theme}`);
+  await takePicture(page, `web-compare-${theme}`);
 
   await page.setViewportSize(PHONE);
   await page.getByRole("button", { name: "Menu" }).click();
   await page.getByRole("link", { name: "Chat" }).click();
   await page.getByRole("button", { name: /^KV cache/ }).click();
-  await shoot(page, `web-phone-${theme}`);
+  await takePicture(page, `web-phone-${theme}`);
   await context.close();
 }
 

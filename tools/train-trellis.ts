@@ -19,7 +19,7 @@ function gaussianRuns(seed: number, count: number): Float64Array {
 const from = new Uint8Array(TRELLIS_RUN * STATES);
 
 /** Squared error of the best chain of each run. Coordinates are added to the sum of the value they are mapped to. */
-function walk(runs: Float64Array, values: ArrayLike<number>, sums: Float64Array, counts: Float64Array): number {
+function codeRuns(runs: Float64Array, values: ArrayLike<number>, sums: Float64Array, counts: Float64Array): number {
   let total = 0;
   for (let start = 0; start < runs.length; start += TRELLIS_RUN) {
     let cost = [0];
@@ -57,7 +57,7 @@ function train(runs: Float64Array, first: readonly number[], iterations: number)
   for (let i = 0; i < iterations; i++) {
     const sums = new Float64Array(values.length);
     const counts = new Float64Array(values.length);
-    error = walk(runs, values, sums, counts);
+    error = codeRuns(runs, values, sums, counts);
     values = values.map((value, place) => (counts[place]! > 0 ? sums[place]! / counts[place]! : value));
   }
   return { values, error };
@@ -68,20 +68,20 @@ if (!Number.isInteger(starts) || starts < 1) {
   process.stderr.write(`train-trellis: expected a number of starts, got ${process.argv[2]}\n`);
   process.exit(2);
 }
-const few = gaussianRuns(1, 2000);
+const trainingRuns = gaussianRuns(1, 2000);
 const rng = new CounterRng(2, 0);
 let best = { values: [] as number[], error: Number.POSITIVE_INFINITY };
 for (let start = 0; start < starts; start++) {
   const first = Array.from({ length: 16 }, (_, i) => rng.gaussian(16 * start + i));
-  const found = train(few, first, 40);
+  const found = train(trainingRuns, first, 40);
   if (found.error < best.error) best = found;
   process.stderr.write(`\rstart ${start + 1} of ${starts}: ${found.error.toFixed(5)}, best ${best.error.toFixed(5)}`);
 }
 const { values } = train(gaussianRuns(3, 20_000), best.values, 20);
 const rounded = values.map((value) => Number(value.toFixed(4)));
-const others = gaussianRuns(4, 100_000);
-const judge = (of: ArrayLike<number>): string =>
-  walk(others, of, new Float64Array(16), new Float64Array(16)).toFixed(5);
+const testRuns = gaussianRuns(4, 100_000);
+const testError = (of: ArrayLike<number>): string =>
+  codeRuns(testRuns, of, new Float64Array(16), new Float64Array(16)).toFixed(5);
 process.stdout.write(
-  `\n${rounded.join(", ")}\nerror ${judge(rounded)}, of the values in use ${judge(TRELLIS_VALUES)}\n`,
+  `\n${rounded.join(", ")}\nerror ${testError(rounded)}, of the values in use ${testError(TRELLIS_VALUES)}\n`,
 );

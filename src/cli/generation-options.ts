@@ -28,6 +28,6 @@ export function addGenerationOptions(command: Command, maxNewTokens: number): Co
 
 export function samplingOf(flags: GenerationFlags): Partial<SamplingParams> {
   const { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop } = flags;
-  const given = { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const options = { maxNewTokens, temperature, topK, topP, minP, repetitionPenalty, seed, stop };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }

@@ -80,10 +80,10 @@ async function buildProgram(argv: readonly string[], context: CommandContext): P
     .enablePositionalOptions()
     .helpCommand("help [command]", "help on a command")
     .showHelpAfterError("Run the command with --help for its options.");
-  const asked = argv.find((arg) => !arg.startsWith("-") && arg !== "help");
+  const commandName = argv.find((arg) => !arg.startsWith("-") && arg !== "help");
   for (const { name, summary, load } of COMMANDS) {
     const command = program.command(name).summary(summary);
-    if (name === asked) (await load()).configure(command, context);
+    if (name === commandName) (await load()).configure(command, context);
   }
   program.addHelpText(
     "after",

@@ -167,8 +167,8 @@ export function summarizeGreedy(
   // infinity.
   const sorted = Float64Array.from(divergences, (index) => index ?? Number.POSITIVE_INFINITY).sort();
   const median = (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.floor(sorted.length / 2)]!) / 2;
-  const said = prompts.reduce((sum, { continuation }) => sum + continuation.length, 0);
-  const kept = divergences.reduce<number>((sum, index, i) => sum + (index ?? prompts[i]!.continuation.length), 0);
+  const total = prompts.reduce((sum, { continuation }) => sum + continuation.length, 0);
+  const equal = divergences.reduce<number>((sum, index, i) => sum + (index ?? prompts[i]!.continuation.length), 0);
   return {
     prompts: prompts.length,
     promptTokens: prompts[0]!.prompt.length,
@@ -177,7 +177,7 @@ export function summarizeGreedy(
     exactMatchLow: low,
     exactMatchHigh: high,
     firstDivergenceMedian: Number.isFinite(median) ? median : null,
-    tokensBeforeDivergence: kept / said,
+    tokensBeforeDivergence: equal / total,
     firstDivergence: divergences,
   };
 }

@@ -85,7 +85,7 @@ export async function gridPrompts(
         prose.push(tokens <= left ? { text: paragraph, tokens } : cutToTokens(paragraph, tokens, left));
         left -= tokens;
       }
-      const body = hide(prose, sentences, grid.depths);
+      const body = insertSentences(prose, sentences, grid.depths);
       const questions = await Promise.all(facts.map((fact) => askFor(tokenizer, body, fact)));
       result.push({ length, shared: sharedLength(questions), questions });
     }
@@ -100,7 +100,7 @@ function cutToTokens(paragraph: string, tokens: number, keep: number): { text: s
 }
 
 /** Puts each sentence between two paragraphs, at its share of the prose's tokens. */
-function hide(
+function insertSentences(
   prose: readonly { text: string; tokens: number }[],
   sentences: readonly string[],
   depths: readonly number[],

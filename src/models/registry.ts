@@ -22,7 +22,7 @@ const MLA = "multi-head latent attention (MLA)";
 const HYBRID = "hybrid state-space or linear-attention layers";
 
 /** Unsupported model types that people are likely to try, with what they need. The first matching pattern counts. */
-const missing: readonly (readonly [pattern: RegExp, what: string])[] = [
+const unsupported: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/^(deepseek_v[23]|deepseek_v32|kimi_k2|glm_moe_dsa|longcat_flash)/, `${MLA} and ${MOE}`],
   [/^(minicpm3|deepseek_vl_v2)/, MLA],
   [
@@ -56,7 +56,7 @@ const missing: readonly (readonly [pattern: RegExp, what: string])[] = [
 
 /** What an unsupported model type would need; undefined for a type without an entry. */
 export function requirementsOf(modelType: string): string | undefined {
-  return missing.find(([pattern]) => pattern.test(modelType))?.[1];
+  return unsupported.find(([pattern]) => pattern.test(modelType))?.[1];
 }
 
 /** @throws TurboQuantError unsupported — names what the model type would need, and the types that are supported */

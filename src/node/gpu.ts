@@ -20,7 +20,7 @@ const FEATURES = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
 const UNCHECKED = ["skip_validation", "disable_robustness"];
 
 /** Dawn crashes if the object that `create` returned is garbage-collected while one of its devices is in use. */
-const alive = new Set<GPU>();
+const instances = new Set<GPU>();
 
 async function loadDawn(): Promise<DawnModule> {
   // Path of a Dawn binary without its npm package, for machines without access to a registry.
@@ -70,6 +70,6 @@ export async function openNodeGpu(): Promise<GpuHandle> {
     `enable-dawn-features=${enabled.join(",")}`,
     "disable-dawn-features=timestamp_quantization",
   ]);
-  alive.add(gpu);
-  return { gpu, release: () => alive.delete(gpu) };
+  instances.add(gpu);
+  return { gpu, release: () => instances.delete(gpu) };
 }

@@ -21,18 +21,18 @@ export async function isSameSecret(a: string, b: string): Promise<boolean> {
  */
 export async function checkKey(authorization: string | undefined, keys: readonly string[]): Promise<string> {
   if (keys.length === 0) return "";
-  const given = /^Bearer\s+(.+)$/i.exec(authorization ?? "")?.[1]?.trim();
-  if (given === undefined) {
+  const sentKey = /^Bearer\s+(.+)$/i.exec(authorization ?? "")?.[1]?.trim();
+  if (sentKey === undefined) {
     throw new ApiError(401, "no API key: send it as `Authorization: Bearer KEY`", { code: "missing_api_key" });
   }
   let found = false;
   // Compares with every key, so that the time does not show which one matched.
-  for (const key of keys) if (await isSameSecret(given, key)) found = true;
+  for (const key of keys) if (await isSameSecret(sentKey, key)) found = true;
   if (!found)
     throw new ApiError(401, "wrong API key: check the key that the server was started with", {
       code: "invalid_api_key",
     });
-  return given;
+  return sentKey;
 }
 
 /** A host name without its port. */

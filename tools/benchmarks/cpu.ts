@@ -74,13 +74,13 @@ export function attentionSection(): string {
 // Decode of a whole model.
 const decode = rows("decode");
 const peers = rows("peers");
-export const ours = (kv: string, depth: number): number =>
+export const ourDecodeRate = (kv: string, depth: number): number =>
   median(
     decode
       .filter((r) => r["kv"] === kv && num(r, "n_depth") === depth && num(r, "n_gen") > 0)
       .map((r) => num(r, "median_ts")),
   );
-export const theirs = (kv: string, depth: number): number =>
+export const llamaCppDecodeRate = (kv: string, depth: number): number =>
   median(
     peers
       .filter((r) => r["kv"] === kv && num(r, "depth") === depth && r["status"] === "ok")
@@ -89,21 +89,31 @@ export const theirs = (kv: string, depth: number): number =>
 
 export function decodeSection(): string {
   const body = [
-    ...["f16", "k4v4"].map((kv) => [`ours, ${kv}, q8 weights`, fixed(ours(kv, 0), 1), fixed(ours(kv, 4096), 1)]),
+    ...["f16", "k4v4"].map((kv) => [
+      `ours, ${kv}, q8 weights`,
+      fixed(ourDecodeRate(kv, 0), 1),
+      fixed(ourDecodeRate(kv, 4096), 1),
+    ]),
     ...["f16", "q8_0", "q4_0"].map((kv) => {
       const unfinished = peers.find((r) => r["kv"] === kv && num(r, "depth") === 4096 && r["status"] !== "ok");
-      const deep = theirs(kv, 4096);
+      const deep = llamaCppDecodeRate(kv, 4096);
       return [
         `llama.cpp, ${kv}, q8_0 weights`,
-        fixed(theirs(kv, 0), 1),
+        fixed(llamaCppDecodeRate(kv, 0), 1),
         Number.isFinite(deep) ? fixed(deep, 1) : String(unfinished?.["status"] ?? "–"),
       ];
     }),
   ];
   const best = (depth: number): number =>
-    Math.max(...["f16", "q8_0", "q4_0"].map((kv) => theirs(kv, depth)).filter(Number.isFinite));
-  target("whole decode, k4v4, depth 0, to llama.cpp's best cache", ours("k4v4", 0) / best(0), "≥", 0.8, "×");
-  target("whole decode, k4v4, depth 4096, to llama.cpp's best cache", ours("k4v4", 4096) / best(4096), "≥", 2, "×");
+    Math.max(...["f16", "q8_0", "q4_0"].map((kv) => llamaCppDecodeRate(kv, depth)).filter(Number.isFinite));
+  target("whole decode, k4v4, depth 0, to llama.cpp's best cache", ourDecodeRate("k4v4", 0) / best(0), "≥", 0.8, "×");
+  target(
+    "whole decode, k4v4, depth 4096, to llama.cpp's best cache",
+    ourDecodeRate("k4v4", 4096) / best(4096),
+    "≥",
+    2,
+    "×",
+  );
   return table(["cache", "tok/s at depth 0", "tok/s at depth 4096"], body);
 }
 

@@ -137,7 +137,7 @@ function decodeSection(gpu: Gpu): string {
     const [weights, kv] = key.split(" ") as [string, string];
     return [`ours, ${weights} weights, ${kv}`, ...figures((c) => speed(weights, kv, c))];
   });
-  const theirs = [
+  const peerRows = [
     ["transformers, eager", ...figures((c) => hf(gpu, "eager", c))],
     ["transformers, static cache in a CUDA graph", ...figures((c) => hf(gpu, "graph", c, true))],
     ["the same without a mask", ...figures((c) => hf(gpu, "graph", c, false))],
@@ -168,7 +168,7 @@ function decodeSection(gpu: Gpu): string {
     1.5,
     "×",
   );
-  return table(["tok/s at context", ...contexts.map((c) => c.toLocaleString("en-US"))], [...body, ...theirs]);
+  return table(["tok/s at context", ...contexts.map((c) => c.toLocaleString("en-US"))], [...body, ...peerRows]);
 }
 
 function prefillSection(gpu: Gpu): string {

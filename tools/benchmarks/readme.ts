@@ -1,6 +1,6 @@
 /** @file Writes the figures of the README. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { attentionMs, ours, peerAttention } from "./cpu.ts";
+import { attentionMs, ourDecodeRate, peerAttention } from "./cpu.ts";
 import { fixed, num, root, rows, table, times } from "./rows.ts";
 
 /** Replaces the text between two markers of the README. */
@@ -86,9 +86,9 @@ export function writeReadme(): void {
         ],
         [
           "decode of Qwen3-0.6B's shape at depth 4096, tok/s, two threads",
-          fixed(ours("f16", 4096), 1),
-          fixed(ours("k4v4", 4096), 1),
-          times(ours("k4v4", 4096) / ours("f16", 4096)),
+          fixed(ourDecodeRate("f16", 4096), 1),
+          fixed(ourDecodeRate("k4v4", 4096), 1),
+          times(ourDecodeRate("k4v4", 4096) / ourDecodeRate("f16", 4096)),
         ],
       ],
     ),

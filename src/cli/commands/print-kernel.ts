@@ -91,9 +91,9 @@ async function run(name: string | undefined, flags: PrintKernelFlags, context: C
   const { model, ...request } = await readRequest(flags, kv, context);
   kv.validateLayers(request.config.numLayers);
   const kernels = await kernelTexts({ ...request, kv, features, weights: flags.weights });
-  const asked = name === undefined ? kernels : kernelsNamed(name, kernels);
+  const selected = name === undefined ? kernels : kernelsNamed(name, kernels);
   if (flags.json) {
-    const list = asked.map(({ code, ...kernel }) => ({
+    const list = selected.map(({ code, ...kernel }) => ({
       ...kernel,
       lines: lineCount(code),
       ...(name !== undefined && { code }),
@@ -103,7 +103,7 @@ async function run(name: string | undefined, flags: PrintKernelFlags, context: C
     return;
   }
   if (name === undefined) io.stdout.write(listText(kernels));
-  else io.stdout.write(asked.map(({ label, code }) => `// ${label}\n${code}`).join("\n"));
+  else io.stdout.write(selected.map(({ label, code }) => `// ${label}\n${code}`).join("\n"));
 }
 
 function describedFeatures({ features, subgroupSize }: PrintKernelFlags): DescribedFeatures {

@@ -146,7 +146,7 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     version: packageVersion(),
     clientOf: remoteAddress,
   });
-  const stopped = untilAsked(context);
+  const stopped = untilStopped(context);
   const server = await listen((request, env) => app.fetch(request, env), {
     host: flags.host,
     port: flags.port,
@@ -203,7 +203,7 @@ async function shutDown(
 }
 
 /** Resolves at Ctrl-C or SIGTERM. */
-function untilAsked({ io, signal }: CommandContext) {
+function untilStopped({ io, signal }: CommandContext) {
   let removeListener = (): void => {};
   const promise = new Promise<"SIGINT" | "SIGTERM">((resolve) => {
     if (signal.aborted) resolve("SIGINT");

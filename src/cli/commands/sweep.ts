@@ -144,7 +144,7 @@ async function run(flags: SweepFlags, context: CommandContext): Promise<void> {
   const note = (message: string): void => {
     if (!flags.quiet) io.stderr.write(`note: ${message}\n`);
   };
-  sayLeftOut(list, note);
+  noteLeftOut(list, note);
   if (flags.dryRun) return printRuns(strategy, list, flags, context);
   const refOf = (model: string): string => modelRef(model, flags.models);
   const progress = progressOf(context, flags);
@@ -224,7 +224,7 @@ function evaluators(flags: SweepFlags, setup: WorkerSetup, runs: number): (Local
   return Array.from({ length: count }, () => new WorkerProcess(setup));
 }
 
-function sayLeftOut({ impossible, repeated }: CandidateList, note: (message: string) => void): void {
+function noteLeftOut({ impossible, repeated }: CandidateList, note: (message: string) => void): void {
   if (impossible.length > 0) {
     const { parameters, reason } = impossible[0]!;
     note(`${impossible.length} impossible combinations are skipped, such as ${describe(parameters)} (${reason})`);

@@ -48,14 +48,14 @@ function breaks(line: string): { readonly at: number; readonly depth: number }[]
 }
 
 /** Breaks a line that is too long at the last fitting place among those with the fewest open brackets. */
-function broken(line: string, indent: string, restIndent = `${indent}${INDENT}`): string[] {
+function breakLine(line: string, indent: string, restIndent = `${indent}${INDENT}`): string[] {
   const room = WIDTH - indent.length;
   if (line.length <= room || line.startsWith("//")) return [indent + line];
   const fitting = breaks(line).filter(({ at }) => at > 0 && at <= room);
   if (fitting.length === 0) return [indent + line];
   const least = Math.min(...fitting.map(({ depth }) => depth));
   const { at } = fitting.filter(({ depth }) => depth === least).at(-1)!;
-  return [indent + line.slice(0, at).trimEnd(), ...broken(line.slice(at), restIndent, restIndent)];
+  return [indent + line.slice(0, at).trimEnd(), ...breakLine(line.slice(at), restIndent, restIndent)];
 }
 
 /** Formats the program without changing it: only white space between tokens and empty lines differ. */
@@ -75,7 +75,7 @@ export function formatWgsl(text: string): string {
     // A line that begins with an operator continues the one before.
     const continued = /^(\+|-|\*|\||&|\|\||&&|>>|<<) /.test(line) ? 1 : 0;
     const indent = INDENT.repeat(Math.max(0, depth - closersFirst(line)) + continued);
-    out.push(...broken(line, indent));
+    out.push(...breakLine(line, indent));
     depth = Math.max(0, depth + depthChange(line));
   }
   return `${out.join("\n")}\n`;

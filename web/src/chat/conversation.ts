@@ -104,9 +104,11 @@ export function markInterrupted(conversation: Conversation, problem: string): Co
 
 /** The messages for the model: all except the answer to come, and without empty answers. */
 export function promptOf({ system, messages }: Conversation): ChatMessage[] {
-  const said = messages.filter(({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""));
+  const complete = messages.filter(
+    ({ role, state, text }) => state !== "streaming" && (role === "user" || text !== ""),
+  );
   return [
     ...(system.trim() ? [{ role: "system", content: system }] : []),
-    ...said.map(({ role, text }) => ({ role, content: text })),
+    ...complete.map(({ role, text }) => ({ role, content: text })),
   ];
 }
