@@ -1,9 +1,8 @@
 /**
  * @file Trains the sixteen values of the trellis in src/quant/trellis.ts: `npx tsx tools/train-trellis.ts [STARTS]`.
  *
- * Lloyd's iterations from random values on runs of Gaussian coordinates, with Viterbi's algorithm in place of the nearest
- * centroid. They end in one of many local optima, so there are many starts. The best one continues with more runs and is judged
- * on others.
+ * Lloyd's iterations from random values on runs of Gaussian coordinates, with Viterbi's algorithm in place of the nearest centroid.
+ * They end in one of many local optima, so there are many starts. The best one continues with more runs and is judged on others.
  */
 import { CounterRng } from "../src/math/rng.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES } from "../src/quant/trellis.ts";

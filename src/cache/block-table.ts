@@ -1,6 +1,6 @@
 /**
- * @file Page addresses of one stream (main or 16-bit pages) of one layer. Entry p belongs to positions from p · pageTokens on; 0
- * means no page.
+ * @file Page addresses of one stream (main or 16-bit pages) of one layer.
+ * Entry p belongs to positions from p · pageTokens on; 0 means no page.
  */
 import type { PageAddress } from "./page-storage.ts";
 

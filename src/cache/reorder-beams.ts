@@ -1,6 +1,6 @@
 /**
- * @file Rearranges beams after a step: a parent is forked for each further beam that continues it; parents nobody continues are
- * released.
+ * @file Rearranges beams after a step: a parent is forked for each
+ * further beam that continues it; parents nobody continues are released.
  */
 import { TurboQuantError } from "../errors.ts";
 import type { Sequence } from "./sequence.ts";

@@ -94,8 +94,8 @@ export function readSnapshotHeader(bytes: Uint8Array): SnapshotHeader {
 }
 
 /**
- * Rebuilds a sequence in `cache` from the bytes of `saveSequence`. Does not retain `bytes`. When it throws, all its pages have been
- * released.
+ * Rebuilds a sequence in `cache` from the bytes of `saveSequence`. Does
+ * not retain `bytes`. When it throws, all its pages have been released.
  * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room
  */
 export function restoreSequence(

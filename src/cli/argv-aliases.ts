@@ -1,6 +1,5 @@
 /**
- * @file Accepts llama.cpp's spellings of our options. commander has no short options of several letters, so argv is rewritten
- * first.
+ * @file Accepts llama.cpp's spellings of our options. commander has no short options of several letters, so argv is rewritten first.
  */
 
 /** Aliases that every command accepts. */

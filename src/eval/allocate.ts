@@ -1,10 +1,9 @@
 /**
  * @file Chooses bits for each layer and side under a byte budget on one part of a text, and verifies the choice on another.
  *
- * There are two ways to choose: by measurement (the KL divergence caused by one side of one layer at a time, summed up) and by
- * the noise law (K widths that minimise Σ (rms(q) · rms(k))² · D_b, V uniform). Costs need not add up, so both results are then
- * evaluated as a whole, beside uniform widths of the same bytes. The idea of sensitivity by layer is KVTuner's (arXiv
- * 2502.04420).
+ * There are two ways to choose: by measurement (the KL divergence caused by one side of one layer at a time, summed up) and by the
+ * noise law (K widths that minimise Σ (rms(q) · rms(k))² · D_b, V uniform). Costs need not add up, so both results are then evaluated
+ * as a whole, beside uniform widths of the same bytes. The idea of sensitivity by layer is KVTuner's (arXiv 2502.04420).
  */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /**
- * @file Measures the quality of cache formats on a text: perplexity, divergence from an uncompressed cache with the same
- * weights, recall.
+ * @file Measures the quality of cache formats on a text: perplexity,
+ * divergence from an uncompressed cache with the same weights, recall.
  */
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -54,8 +54,8 @@ export interface EvalRow extends DivergenceSummary {
   readonly ctx: number;
   readonly chunks: number;
   /**
-   * Number of tokens fed, which is the number of divergences. Perplexity has one value fewer for each chunk, whose first token
-   * is not predicted.
+   * Number of tokens fed, which is the number of divergences. Perplexity
+   * has one value fewer for each chunk, whose first token is not predicted.
    */
   readonly tokens: number;
   readonly ppl: number;

@@ -163,8 +163,7 @@ export function summarizeGreedy(
 ): GreedySummary {
   const same = divergences.filter((index) => index === null).length;
   const { low, high } = wilson(same, prompts.length);
-  // Continuations that never differ count as infinity, so they sort last and a median between a number and infinity is
-  // infinity.
+  // Continuations that never differ count as infinity, so they sort last and a median between a number and infinity is infinity.
   const sorted = Float64Array.from(divergences, (index) => index ?? Number.POSITIVE_INFINITY).sort();
   const median = (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.floor(sorted.length / 2)]!) / 2;
   const total = prompts.reduce((sum, { continuation }) => sum + continuation.length, 0);

@@ -7,8 +7,8 @@ export function perplexity(nlls: ArrayLike<number>): number {
 }
 
 /**
- * PPL(other) / PPL(base) with its standard error. Differences are taken token by token: both read the same text, so most of the
- * variance cancels.
+ * PPL(other) / PPL(base) with its standard error. Differences are taken
+ * token by token: both read the same text, so most of the variance cancels.
  */
 export function perplexityRatio(
   base: ArrayLike<number>,

@@ -157,8 +157,8 @@ export async function checkReadPath(
       const pages = pagesReadAsCodes(format, main, slidingWindow, residual !== null, last);
       if (pages.length === 0) continue;
       for (const target of targetsOf(main[side])) {
-        // Changing the newest page is usually enough. In a layer that attends little to the past it may take all pages to show
-        // a difference.
+        // Changing the newest page is usually enough. In a layer that attends
+        // little to the past it may take all pages to show a difference.
         const moved =
           (await changesLogits(pages.slice(0, 1), target, main, layer)) ||
           (await changesLogits(pages, target, main, layer));

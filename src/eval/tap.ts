@@ -1,6 +1,6 @@
 /**
- * @file Captures what attention works on, on any backend: the queries of each layer as they are made, and keys and values from
- * the pages.
+ * @file Captures what attention works on, on any backend: the queries
+ * of each layer as they are made, and keys and values from the pages.
  */
 import type { AttentionLayer, Ops, Step } from "../backends/ops.ts";
 import type { LLM } from "../engine/llm.ts";

@@ -31,8 +31,7 @@ export interface Checkpoint {
   /** The kind of weight file, e.g. `safetensors`; null for a checkpoint without weights, such as a config.json alone. */
   readonly container: string | null;
   /**
-   * config.json and the tokenizer's and generation's files: stored beside the weights, or generated from the weight file's
-   * metadata.
+   * config.json and the tokenizer's and generation's files: stored beside the weights, or generated from the weight file's metadata.
    */
   readonly files: FileSource;
   /** The parsed config.json, unchecked. @throws TurboQuantError invalid_file — absent or no JSON */

@@ -9,8 +9,8 @@ export type Parameters = Readonly<Record<string, ParameterValue>>;
 /**
  * The KV spec of a choice of parameters.
  *
- * `kv` is a complete spec to start from; without it `recipe` (`ours` or `paper`) and the widths make one. All other parameters
- * become modifiers.
+ * `kv` is a complete spec to start from; without it `recipe` (`ours` or
+ * `paper`) and the widths make one. All other parameters become modifiers.
  * @throws TurboQuantError invalid_argument — a combination that no cache can have
  */
 export function kvSpecOf(parameters: Parameters): string {

@@ -23,8 +23,7 @@ export function toFloat16Bits(x: number): number {
 /** Value of f16 bits. */
 export function fromFloat16Bits(bits: number): number {
   const magnitude = bits & 0x7fff;
-  // Read as the upper bits of an f32, the exponent is 112 too small (subnormals too). The f64 multiplication corrects it
-  // exactly.
+  // Read as the upper bits of an f32, the exponent is 112 too small (subnormals too). The f64 multiplication corrects it exactly.
   word[0] = magnitude << 13;
   const value = magnitude < 0x7c00 ? float[0]! * 2 ** 112 : magnitude > 0x7c00 ? Number.NaN : Number.POSITIVE_INFINITY;
   return bits & 0x8000 ? -value : value;

@@ -1,9 +1,8 @@
 /**
  * @file The scalar quantizer with the least mean squared error for a symmetric density (Lloyd 1982, Max 1960).
  *
- * Lloyd's iteration converges ever more slowly (tens of thousands of rounds at 8 bits). The optimum is a zero of G_i(c) =
- * c_i·mass_i − moment_i, whose Jacobian is tridiagonal. Newton's method, started from companded centroids, takes about ten
- * steps.
+ * Lloyd's iteration converges ever more slowly (tens of thousands of rounds at 8 bits). The optimum is a zero of G_i(c) = c_i·mass_i
+ * − moment_i, whose Jacobian is tridiagonal. Newton's method, started from companded centroids, takes about ten steps.
  */
 import type { BetaDensity } from "./beta-density.ts";
 

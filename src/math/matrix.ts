@@ -34,8 +34,7 @@ const notDefinite = (what: string): TurboQuantError =>
   new TurboQuantError("invalid_argument", `${what}: expected a well-conditioned matrix, got a singular one`);
 
 /**
- * Inverse by Gauss–Jordan elimination with partial pivoting, in one array: a column of the inverse replaces the eliminated
- * column.
+ * Inverse by Gauss–Jordan elimination with partial pivoting, in one array: a column of the inverse replaces the eliminated column.
  * @throws TurboQuantError invalid_argument — singular
  */
 export function invert(a: Float64Array, n: number): Float64Array {

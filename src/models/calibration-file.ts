@@ -137,8 +137,7 @@ export function writeCalibration(
 }
 
 /**
- * Appended to the fingerprint of a calibrated model: its pages hold mapped keys and values, which another calibration would
- * misread.
+ * Appended to the fingerprint of a calibrated model: its pages hold mapped keys and values, which another calibration would misread.
  */
 export function calibrationTag(layers: readonly (LayerCalibration | null)[]): string {
   let crc = 0;

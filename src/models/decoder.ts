@@ -127,9 +127,9 @@ export class Decoder {
   }
 
   /**
-   * Prepares what steps over `cache` need, before the first one: the maps of a calibration and, on backends with kernels to
-   * compile, the kernels for one token, a few tokens, chunks of up to `chunkTokens` at any place before `contextLength`, and
-   * sampling with `draws`.
+   * Prepares what steps over `cache` need, before the first one: the maps of a calibration
+   * and, on backends with kernels to compile, the kernels for one token, a few tokens, chunks
+   * of up to `chunkTokens` at any place before `contextLength`, and sampling with `draws`.
    * @throws TurboQuantError unsupported — the backend has no kernel for the cache's format
    */
   async warmUp(
@@ -139,8 +139,7 @@ export class Decoder {
     onKernel?: OnKernel,
   ): Promise<void> {
     const most = Math.min(chunkTokens, contextLength);
-    // Computing the maps takes tenths of a second for a large layer. They are made here so that the first token does not pay
-    // for it.
+    // Computing the maps takes tenths of a second for a large layer. They are made here so that the first token does not pay for it.
     for (const { kv } of this.#stage.attentionLayers) void kv.transforms;
     // Attention chooses its kernels by the number of rows and of keys. The least and the most of both cover all choices.
     await this.ops.warmUp?.(

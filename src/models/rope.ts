@@ -22,8 +22,8 @@ export type RopeConfig =
       readonly factor: number;
       readonly originalMaxPosition: number;
       /**
-       * A pair with more than `betaFast` rotations within the original context is not scaled; one with fewer than `betaSlow` is
-       * interpolated fully.
+       * A pair with more than `betaFast` rotations within the original context
+       * is not scaled; one with fewer than `betaSlow` is interpolated fully.
        */
       readonly betaFast: number;
       readonly betaSlow: number;

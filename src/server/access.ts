@@ -56,8 +56,8 @@ export function checkHost(host: string | undefined, allowed: readonly string[] |
 
 /**
  * CORS headers of the answer; none for our own page and for programs that are not browsers.
- * @throws ApiError 403 — a page of an origin that is not allowed. Without this error it could still send requests without
- * reading the answers.
+ * @throws ApiError 403 — a page of an origin that is not allowed. Without
+ * this error it could still send requests without reading the answers.
  */
 export function corsHeaders(
   origin: string | undefined,

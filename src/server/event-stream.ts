@@ -1,6 +1,6 @@
 /**
- * @file Sends a generation as server-sent events. Events are made when they are read; [DONE] ends them; a reader that
- * disconnects stops them.
+ * @file Sends a generation as server-sent events. Events are made when
+ * they are read; [DONE] ends them; a reader that disconnects stops them.
  */
 import { toApiError } from "./api-error.ts";
 

@@ -1,6 +1,5 @@
 /**
- * @file `choices[].kv_cache`: what the bytes of an answer's cache are spent on, compared with f16. Sent if `return_kv_cache` is
- * set.
+ * @file `choices[].kv_cache`: what the bytes of an answer's cache are spent on, compared with f16. Sent if `return_kv_cache` is set.
  */
 import type { ScheduledChunk } from "../engine/scheduler/request.ts";
 import { growingBytes } from "../eval/allocated-bytes.ts";

@@ -15,8 +15,8 @@ const PATTERNS: Readonly<Record<string, { readonly split: string | null; readonl
 };
 
 /**
- * vocab: token → id · merges: lines of `left right`, highest priority first, after an optional `#version` line · config:
- * tokenizer_config.json
+ * vocab: token → id · merges: lines of `left right`, highest priority
+ * first, after an optional `#version` line · config: tokenizer_config.json
  * @throws TurboQuantError unsupported — another tokenizer class; invalid_file — malformed entries
  */
 export function tokenizerJsonFromMerges(

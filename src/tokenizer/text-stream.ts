@@ -1,9 +1,8 @@
 /** @file Decodes tokens one by one, and never emits half a character. */
 
 /**
- * A UTF-8 sequence has at most four bytes, so at most three replacement characters at the end can still become a real
- * character. (Byte-level decoders show an incomplete sequence as one such character, byte-fallback decoders as one for each
- * byte.)
+ * A UTF-8 sequence has at most four bytes, so at most three replacement characters at the end can still become a real character.
+ * (Byte-level decoders show an incomplete sequence as one such character, byte-fallback decoders as one for each byte.)
  */
 const MAX_PENDING = 3;
 const REPLACEMENT = "\ufffd";

@@ -102,8 +102,8 @@ export class Tokenizer {
 }
 
 /**
- * Loads `tokenizer.json`, or else `vocab.json` and `merges.txt`, and the chat template in `chat_template.jinja` or
- * `tokenizer_config.json`.
+ * Loads `tokenizer.json`, or else `vocab.json` and `merges.txt`, and the
+ * chat template in `chat_template.jinja` or `tokenizer_config.json`.
  *
  * @throws TurboQuantError invalid_file — absent or unusable; unsupported — an unknown kind of tokenizer
  */

@@ -6,8 +6,7 @@ import { isPlain } from "./weight-format.ts";
 export type WeightUse = "matrix" | "embedding" | "vector";
 
 /**
- * stored: formats of the tensors that are stacked in this weight · asked: the value of `--weights`, where `auto` means as
- * stored
+ * stored: formats of the tensors that are stacked in this weight · asked: the value of `--weights`, where `auto` means as stored
  *
  * Norms and biases are always f32: they are tiny, and kernels read f32. Tensors stored in different formats become f32, which
  * holds the values of all; compact formats become the one with most bits.

@@ -75,8 +75,7 @@ export function exactRows(
 }
 
 /**
- * Rows [first, first + count) of a part in format `as`: exact where `exactRows` allows it, else dequantized to f32 and
- * quantized.
+ * Rows [first, first + count) of a part in format `as`: exact where `exactRows` allows it, else dequantized to f32 and quantized.
  * @throws TurboQuantError unsupported — nothing can be quantized to that format
  */
 export function rowsAs(part: WeightPart, first: number, count: number, as: WeightType): Uint8Array<ArrayBuffer> {

@@ -35,8 +35,8 @@ export function compressionRatios(): string {
 }
 
 /**
- * For the shape of Qwen3-0.6B. The rotation is either a vector of signs for each layer, or one matrix of head_dim² f16 for all
- * layers.
+ * For the shape of Qwen3-0.6B. The rotation is either a vector of
+ * signs for each layer, or one matrix of head_dim² f16 for all layers.
  */
 export function compressionByContext(): string {
   const name = "qwen3-0.6b";

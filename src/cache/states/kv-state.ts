@@ -248,8 +248,7 @@ export class KvState implements LayerState {
     if (!residual.isWhole(length, this.#residualStart)) return false;
     const sinkEnd = Math.min(residual.sinkPages, Math.ceil(length / residual.layout.pageTokens));
     if (!hasPages(this.residual, residual.firstReachable(length), sinkEnd)) return false;
-    // KIVI quantizes a page of keys from the 16-bit copies when the page is full. To cut into a full page, its copies must be
-    // there.
+    // KIVI quantizes a page of keys from the 16-bit copies when the page is full. To cut into a full page, its copies must be there.
     const pageStart = Math.floor(length / main.pageTokens) * main.pageTokens;
     const wasFull = pageStart + main.pageTokens <= this.#length;
     return !(hasKivi(main) && pageStart < length && wasFull && this.#residualStart > pageStart);

@@ -1,6 +1,6 @@
 /**
- * @file `turboquant plan`: tells whether a model fits into memory, with which cache format, and for how long a context. It
- * loads no weights.
+ * @file `turboquant plan`: tells whether a model fits into memory, with
+ * which cache format, and for how long a context. It loads no weights.
  */
 import { totalmem } from "node:os";
 import { type Command, Option } from "commander";

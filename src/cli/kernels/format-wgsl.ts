@@ -31,8 +31,8 @@ function closersFirst(line: string): number {
 }
 
 /**
- * Places where a line may be broken: after a comma, or before an operator with spaces around it, each with the number of open
- * brackets.
+ * Places where a line may be broken: after a comma, or before an
+ * operator with spaces around it, each with the number of open brackets.
  */
 function breaks(line: string): { readonly at: number; readonly depth: number }[] {
   const found: { at: number; depth: number }[] = [];

@@ -42,8 +42,7 @@ export interface KernelText {
 }
 
 /**
- * Runs the warm-up of `LLM.load` over a device that exists only as a description, so that no separate list of kernels is
- * needed.
+ * Runs the warm-up of `LLM.load` over a device that exists only as a description, so that no separate list of kernels is needed.
  * @throws TurboQuantError unsupported — no kernel for the format
  */
 export async function kernelTexts(request: KernelRequest): Promise<KernelText[]> {

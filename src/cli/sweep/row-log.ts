@@ -1,6 +1,6 @@
 /**
- * @file An append-only log of JSON lines. Each line is on disk before the next one is written, and a full disk leaves no
- * partial line.
+ * @file An append-only log of JSON lines. Each line is on disk before
+ * the next one is written, and a full disk leaves no partial line.
  */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { storeError } from "./store-errors.ts";

@@ -53,8 +53,7 @@ interface Pending extends Trial {
 const MAX_GROUP = 4;
 
 /**
- * Deaths of one worker, without any completed task of any worker in between, after which the workers and not the formats are
- * blamed.
+ * Deaths of one worker, without any completed task of any worker in between, after which the workers and not the formats are blamed.
  */
 const MAX_DEATHS = 3;
 

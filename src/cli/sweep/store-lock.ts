@@ -1,6 +1,5 @@
 /**
- * @file Makes sure that only one sweep at a time works on a store. The lock file names its process, so a stale one can be
- * recognised.
+ * @file Makes sure that only one sweep at a time works on a store. The lock file names its process, so a stale one can be recognised.
  */
 import { randomUUID } from "node:crypto";
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";

@@ -18,8 +18,8 @@ export interface Family {
    */
   readonly slidingWindow: "none" | "all" | "upper";
   /**
-   * Values for fields that a config leaves out, as in Transformers' config class. An explicit null does not get them: it means
-   * none or a derived value.
+   * Values for fields that a config leaves out, as in Transformers' config
+   * class. An explicit null does not get them: it means none or a derived value.
    */
   readonly defaults: {
     /** Absent: as many as query heads. */

@@ -46,8 +46,8 @@ export class Host {
   }
 
   /**
-   * Changes the cache format. The caches of all conversations are in the old format, so they are dropped and computed again
-   * when needed.
+   * Changes the cache format. The caches of all conversations are in
+   * the old format, so they are dropped and computed again when needed.
    */
   async setKv(kv: string): Promise<ModelInfo> {
     const owner = this.#require(this.#owner);

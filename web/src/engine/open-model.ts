@@ -34,8 +34,8 @@ export async function openModel(
 }
 
 /**
- * Reads a URL from the browser's cache, or else from the network into the cache. Without a cache (plain HTTP) it always uses
- * the network.
+ * Reads a URL from the browser's cache, or else from the network into
+ * the cache. Without a cache (plain HTTP) it always uses the network.
  */
 async function fetchOnce(url: string, onBytes: (bytes: number) => void, signal: AbortSignal): Promise<Blob> {
   const cache = await globalThis.caches?.open(CACHE_NAME).catch(() => undefined);

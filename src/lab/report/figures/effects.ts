@@ -18,8 +18,8 @@ export interface Effect {
 }
 
 /**
- * Pairs whose cache sizes differ by more than this share are left out: sinks, windows and sketches cost bytes, which this
- * figure does not show.
+ * Pairs whose cache sizes differ by more than this share are left out:
+ * sinks, windows and sketches cost bytes, which this figure does not show.
  */
 const SAME_SIZE = 0.01;
 /** Parameters shown in other figures: size of the cache, context and model. */

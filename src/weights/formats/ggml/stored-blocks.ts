@@ -1,7 +1,6 @@
 /**
- * @file What the block formats of ggml have in common: they come from checkpoints, no kernel computes with them, and a row is
- * a run of whole blocks with f16 scales. The layouts are those of `ggml-common.h`; the definitions are f32, one rounding an
- * operation.
+ * @file What the block formats of ggml have in common: they come from checkpoints, no kernel computes with them, and a row is a run
+ * of whole blocks with f16 scales. The layouts are those of `ggml-common.h`; the definitions are f32, one rounding an operation.
  */
 import { fromFloat16Bits } from "../../../math/float16.ts";
 import type { BlockPart, KeptAs, WeightFormat } from "../../weight-format.ts";
