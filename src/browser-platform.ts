@@ -1,4 +1,4 @@
-/** @file The browser platform: URL prefixes and hub ids as checkpoints, workers from Blob URLs. */
+/** @file The browser platform: checkpoints from URL prefixes and hub ids, workers from Blob URLs. */
 import { TurboQuantError } from "./errors.ts";
 import { HttpSource } from "./formats/http-source.ts";
 import { parseHubId } from "./formats/hub-id.ts";

@@ -1,4 +1,4 @@
-/** @file Entry for browsers: installs the browser platform and re-exports the API. */
+/** @file The entry point for browsers: installs the browser platform and re-exports the API. */
 import { browserPlatform } from "./browser-platform.ts";
 import { setPlatform } from "./platform.ts";
 

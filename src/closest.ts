@@ -1,6 +1,6 @@
-/** @file "Did you mean …?": the nearest of a few names. */
+/** @file Finds the nearest of a few names, for "did you mean …?". */
 
-/** The name at least edits from `word`, or undefined when none is within a third of its length (at least 2 edits). */
+/** The name with the fewest edits from `word`; undefined when none is within a third of the word's length (at least 2 edits). */
 export function closest(word: string, names: readonly string[]): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;

@@ -1,4 +1,4 @@
-/** @file The one error class of the package: few codes, grouped by who must act, with structured detail. */
+/** @file The only error class of the package, with a few codes that say who has to act, and structured detail. */
 
 /**
  * - `invalid_argument`: the caller passed something wrong (an option, a shape, a spec)
@@ -6,8 +6,8 @@
  * - `unsupported`: valid input that this version cannot run
  * - `out_of_memory`: a byte budget or the memory of the device is exhausted
  * - `unavailable`: not now: a queue is full, or the process is about to end; try again later
- * - `device_lost`: the device went away under us
- * - `internal`: a bug of ours
+ * - `device_lost`: the GPU device was lost while in use
+ * - `internal`: a bug in this package
  */
 export type ErrorCode =
   | "invalid_argument"
@@ -18,7 +18,7 @@ export type ErrorCode =
   | "device_lost"
   | "internal";
 
-/** Message reads "what: expected X, got Y; next step". `detail` repeats the numbers for programs. */
+/** The message reads "what: expected X, got Y; next step". `detail` repeats its numbers for programs. */
 export class TurboQuantError extends Error {
   override readonly name = "TurboQuantError";
   readonly code: ErrorCode;
@@ -36,7 +36,7 @@ export class TurboQuantError extends Error {
   }
 }
 
-/** Asserts an invariant of ours; a failure is a bug, never the user's mistake. */
+/** Asserts an invariant of this package. A failure is a bug, never the user's mistake. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new TurboQuantError("internal", `internal: ${message}`);
 }

@@ -1,4 +1,4 @@
-/** @file Public API. Codec and cache alone: `turboquant/quant`, `turboquant/cache`. */
+/** @file The public API. Codec and cache without the rest are `turboquant/quant` and `turboquant/cache`. */
 export type { WeightType } from "./backends/ops.ts";
 export type { BackendName } from "./backends/registry.ts";
 export { type BatchOptions, generateBatch } from "./engine/batch.ts";

@@ -1,4 +1,4 @@
-/** @file What differs between Node and a browser, behind one interface. The Node entry installs its own. */
+/** @file The interface to what differs between Node and a browser. Each entry point installs its own platform. */
 import type { FileSource } from "./formats/file-source.ts";
 
 /** The part of a Worker that the thread pool uses. */
@@ -10,14 +10,14 @@ export interface WorkerHandle {
 
 export interface GpuHandle {
   readonly gpu: GPU;
-  /** Lets go of what keeps the process or the driver busy. */
+  /** Releases what would keep the process or the driver busy. */
   readonly release?: () => void;
 }
 
 export interface ProgressEvent {
-  /** `compile`: kernels of a GPU, after the weights are loaded. */
+  /** `compile`: compiling the kernels of a GPU, after the weights were loaded. */
   readonly phase: "download" | "load" | "compile" | "prefill" | "eval";
-  /** File or tensor at hand. */
+  /** The file or tensor that is being worked on. */
   readonly item: string;
   readonly done: number;
   readonly total: number;
@@ -29,20 +29,20 @@ export interface Platform {
   readonly name: "node" | "browser";
   /** Opens a checkpoint: a directory (Node), a URL prefix, or a hub id. */
   openSource(ref: string, options?: { onProgress?: OnProgress; signal?: AbortSignal }): Promise<FileSource>;
-  /** Starts a worker from classic-script source text; it gets messages through `onmessage`/`parentPort`. */
+  /** Starts a worker from the source text of a classic script; it receives messages through `onmessage` or `parentPort`. */
   spawnWorker(source: string): WorkerHandle;
   /**
    * WebGPU of this environment.
-   * @throws TurboQuantError unsupported — there is none; the message says what to install or switch on
+   * @throws TurboQuantError unsupported — there is none; says what to install or to switch on
    */
   openGpu(): Promise<GpuHandle>;
-  /** Logical CPUs to use by default. */
+  /** Number of logical CPUs to use by default. */
   readonly concurrency: number;
 }
 
 let current: Platform | undefined;
 
-/** Called once by an entry point (`turboquant` under Node, or the browser entry). */
+/** Called once by an entry point (`turboquant` in Node, or the browser's). */
 export function setPlatform(platform: Platform): void {
   current = platform;
 }

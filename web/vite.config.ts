@@ -7,7 +7,7 @@ import { precacheList } from "./build/precache-list.ts";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-/** What a server must send for shared memory, and so for WASM threads. */
+/** Headers that browsers demand for shared memory, and so for WASM threads. */
 const isolation = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
@@ -15,7 +15,7 @@ const isolation = {
 
 export default defineConfig({
   root: path("."),
-  // Relative, so that the folder can lie anywhere on a static server.
+  // Relative URLs, so that the folder can be deployed anywhere on a static server.
   base: "./",
   resolve: { alias: packageAlias },
   server: { headers: isolation, fs: { allow: [path("..")] } },
@@ -31,7 +31,7 @@ export default defineConfig({
     rolldownOptions: {
       input: { index: path("index.html"), "service-worker": path("src/sw/service-worker.ts") },
       output: {
-        // A service worker governs the folder it lies in, under a name that stays.
+        // A service worker controls the folder it is in, and needs a stable name.
         entryFileNames: ({ name }) => (name === "service-worker" ? "[name].js" : "assets/[name]-[hash].js"),
       },
     },

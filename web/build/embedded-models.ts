@@ -1,11 +1,11 @@
-/** @file Vite plugin: the embedded checkpoints as static files beside the page, with a list of what there is. */
+/** @file Vite plugin: copies the embedded checkpoints beside the page, with a list of them. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Plugin } from "vite";
 
-/** Records of how a checkpoint was made and tested; nothing that running it needs. */
+/** Records of how a checkpoint was made and tested, which are not needed to run it. */
 const RECORDS = new Set(["golden.json", "oracle.json", "training.json"]);
-/** First in the list, and so the one a visitor meets. */
+/** The first in the list, and so the model that a new visitor gets. */
 const DEFAULT_MODEL = "qwen3-3m";
 
 export interface EmbeddedModel {

@@ -1,11 +1,11 @@
-/** @file Vite plugin: tells the service worker which files make up the page, so that it can keep all of them. */
+/** @file Vite plugin: tells the service worker which files belong to the page, so that it can store all of them. */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import type { Plugin } from "vite";
 
 const WORKER = "service-worker.js";
-/** What src/sw/service-worker.ts says in its place. */
+/** The placeholder in src/sw/service-worker.ts that is replaced. */
 const PLACEHOLDER = /["'`]__PRECACHE__["'`]/;
 
 function filesBelow(folder: string): string[] {
@@ -15,7 +15,7 @@ function filesBelow(folder: string): string[] {
   });
 }
 
-/** Models are kept by the page itself when they are loaded. */
+/** Models are left out, because the page stores them when they are loaded. */
 const belongs = (path: string): boolean =>
   path !== WORKER && !path.startsWith("checkpoints/") && !path.endsWith(".map");
 
