@@ -5,7 +5,7 @@
  * are ns for a key of one KV head, K and V together, the fastest and the median of many runs: other work only slows them.
  */
 import { parseArgs } from "node:util";
-import type { KvType } from "../../src/quant/kv-format.ts";
+import { isFloat } from "../../src/quant/codecs/registry.ts";
 import { AttentionFixture } from "../../test/support/wasm-attention.ts";
 
 const NUM_KV_HEADS = 8;
@@ -28,14 +28,15 @@ function fill(fixture: AttentionFixture): void {
   for (let at = pages; at < pages + numPages * layout.numBytes; at += 2) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     const bits = state >>> 16;
-    view.setUint16(at, layout.k.type === "f16" ? (bits & 0x87ff) | 0x3800 : bits, true);
+    view.setUint16(at, isFloat(layout.k.side) ? (bits & 0x87ff) | 0x3800 : bits, true);
   }
   for (let page = 0; page < numPages; page++) {
     for (const side of [layout.k, layout.v]) {
-      if (!side.scales) continue;
-      const at = pages + page * layout.numBytes + side.scales.offset;
-      const numScales = (NUM_KV_HEADS * side.scales.headStride) / 2;
-      for (let i = 0; i < numScales; i++) view.setUint16(at + 2 * i, 0x3c00 + (i & 255), true);
+      for (const { offset, headStride } of side.scales) {
+        const at = pages + page * layout.numBytes + offset;
+        const numScales = (NUM_KV_HEADS * headStride) / 2;
+        for (let i = 0; i < numScales; i++) view.setUint16(at + 2 * i, 0x3c00 + (i & 255), true);
+      }
     }
   }
   for (let i = query / 4; i < out / 4; i++) f32[i] = Math.sin(i) * 0.2;
@@ -58,7 +59,7 @@ function time(run: () => void): { min: number; median: number } {
 for (const tokens of values.depths.split(",").map(Number)) {
   const first: Record<string, number> = {};
   for (const kv of values.kv.split(",")) {
-    const [k, v] = kv.split("/") as [KvType, KvType];
+    const [k, v] = kv.split("/") as [string, string];
     const shape = {
       k,
       v,

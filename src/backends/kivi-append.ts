@@ -5,9 +5,7 @@
  */
 import { RESIDUAL_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
-import { hasKivi, writeKivi } from "../quant/kivi-page.ts";
 import { RowCodec } from "../quant/row-codec.ts";
-import { kindOf } from "../quant/side-kind.ts";
 import type { AttentionLayer, Span, Step } from "./ops.ts";
 
 /** bytesOf: a page's own bytes, not a copy */
@@ -18,7 +16,7 @@ export function quantizeFullPages(
 ): void {
   for (const span of step.spans) {
     const { main } = span.sequence.cache.layers[layer.index]!;
-    if (!hasKivi(main)) return;
+    if (!main.isStoredWhole) return;
     const end = span.start + span.count;
     for (let page = Math.floor(span.start / main.pageTokens); (page + 1) * main.pageTokens <= end; page++) {
       quantizePage(span, layer, page, bytesOf);
@@ -37,8 +35,8 @@ function quantizePage(
   const copies = new RowCodec(RESIDUAL_SIDE, format, headDim);
   const rows = new Float32Array(main.pageTokens * headDim);
   for (const which of ["k", "v"] as const) {
-    if (kindOf(main[which].type) !== "channel") continue;
     const codes = new RowCodec(format[which], format, headDim);
+    if (!codes.isStoredWhole) continue;
     for (let head = 0; head < main.numKvHeads; head++) {
       for (let row = 0; row < main.pageTokens; row++) {
         const position = pageIndex * main.pageTokens + row;
@@ -57,7 +55,7 @@ function quantizePage(
           );
         } else codes.read(page, main, which, head, row, x);
       }
-      writeKivi(rows, page, main, which, head);
+      codes.storePage(rows, page, main, which, head);
     }
   }
 }

@@ -1,8 +1,8 @@
 /** @file Format and page layouts of the keys and values of one layer. */
+import { isFloat } from "../quant/codecs/registry.ts";
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
 import { plain } from "../quant/kv-presets.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../quant/page-layout.ts";
-import { kindOf } from "../quant/side-kind.ts";
 import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
 import type { LayerShape } from "./states/state-shape.ts";
@@ -19,8 +19,6 @@ export interface LayerCache {
 
 /** K and V of the 16-bit pages are both stored as f16, whatever the types of the main pages. */
 export const RESIDUAL_SIDE: SideFormat = plain("f16");
-
-const isFloat = (side: SideFormat): boolean => kindOf(side.type) === "float";
 
 /** Whether attention reads part of this layer from 16-bit pages. A cache of floats needs no such copies. */
 export function hasResidual(format: LayerKvFormat): boolean {

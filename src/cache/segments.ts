@@ -1,5 +1,5 @@
 /** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, and 16-bit copies of sinks and window. */
-import type { PageLayout, SideLayout } from "../quant/page-layout.ts";
+import type { PageLayout } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** Allocated bytes of one layer; the four numbers add up to the layer's share of `Sequence.numBytes`. */
@@ -37,9 +37,6 @@ function countPages(addresses: Uint32Array): number {
 }
 
 /** Bytes of codes in one page, without padding. */
-function codeBytes(layout: PageLayout): number {
-  const bitsOf = (side: SideLayout): number =>
-    side.planes.reduce((sum, plane) => sum + plane.width, 0) + (side.sketch ? side.sketch.signs.width : 0);
-  const bits = bitsOf(layout.k) + bitsOf(layout.v);
-  return (bits * layout.pageTokens * layout.numKvHeads * layout.headDim) / 8;
+function codeBytes({ k, v, numKvHeads }: PageLayout): number {
+  return [...k.planes, ...v.planes].reduce((sum, { headStride }) => sum + headStride * numKvHeads, 0);
 }

@@ -2,6 +2,7 @@
 import { type BenchModel, loadBenchModel, makeShapeModel } from "../bench/bench-model.ts";
 import type { ThroughputRow } from "../bench/throughput.ts";
 import type { OnProgress } from "../platform.ts";
+import { typeOf } from "../quant/codecs/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { CommandContext } from "./context.ts";
 import { type BackendFlags, DEFAULT_MODEL } from "./options.ts";
@@ -49,8 +50,8 @@ export function throughputJson(row: ThroughputRow, model: BenchModel, threads: n
     weights,
     n_threads: threads ?? null,
     kv: row.kv,
-    type_k: format.k.type,
-    type_v: format.v.type,
+    type_k: typeOf(format.k),
+    type_v: typeOf(format.v),
     test: row.test,
     n_prompt: row.nPrompt,
     n_gen: row.nGen,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { codecOf } from "../quant/codecs/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { byteSize, kvFromFlags, realNumber, splitKvList, wholeNumber, wholeNumbers } from "./options.ts";
 
@@ -34,7 +35,7 @@ it("numbers are whole, in range, and nothing else", () => {
 describe("--kv, -ctk and -ctv", () => {
   const formatOf = (flags: Parameters<typeof kvFromFlags>[0]) => {
     const { k, v, sinks, window } = parseKvSpec(kvFromFlags(flags)).forLayer(0);
-    return [k.type, v.type, sinks, window];
+    return [codecOf(k).typeOf(k), codecOf(v).typeOf(v), sinks, window];
   };
   it("the default is the product's", () => {
     expect(formatOf({})).toEqual(["tq4", "tq4", 4, 128]);

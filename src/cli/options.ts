@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, backendNames } from "../backends/registry.ts";
 import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
+import { hasRecipe } from "../quant/kv-presets.ts";
 import { weightTypes } from "../weights/registry.ts";
 
 export const DEFAULT_MODEL = "qwen3-3m";
@@ -133,8 +134,8 @@ export function kvFromFlags(flags: Pick<ModelFlags, "kv" | "cacheTypeK" | "cache
   const { kv, cacheTypeK: k, cacheTypeV: v } = flags;
   if (k === undefined && v === undefined) return kv ?? DEFAULT_KV;
   if (kv !== undefined) return [kv, ...(k ? [`k=${k}`] : []), ...(v ? [`v=${v}`] : [])].join(",");
-  const isTurboQuant = [k, v].some((type) => /^tq/.test(type ?? ""));
-  return `${isTurboQuant ? DEFAULT_KV : "f16"},k=${k ?? "f16"},v=${v ?? "f16"}`;
+  const preset = [k, v].some((type) => type !== undefined && hasRecipe(type)) ? DEFAULT_KV : "f16";
+  return `${preset},k=${k ?? "f16"},v=${v ?? "f16"}`;
 }
 
 /** The backend and the number of threads. */

@@ -6,9 +6,9 @@
  * as a whole, beside uniform widths of the same bytes. The idea of sensitivity by layer is KVTuner's (arXiv 2502.04420).
  */
 import type { LLM } from "../engine/llm.ts";
-import { TurboQuantError } from "../errors.ts";
+import { assert, TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
-import { codeDistortion } from "../quant/distortion.ts";
+import { codecOf } from "../quant/codecs/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
 import { diagnoseFormats } from "./diagnose.ts";
@@ -102,8 +102,12 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
     onProgress,
   });
   const law = await layerNoise(llm, pieces[0]!, recipe, signal);
-  const distortion = (width: number): number =>
-    codeDistortion(parseKvSpec(`${kv},v=tq${width}`).forLayer(0).v, llm.config.headDim);
+  const distortion = (width: number): number => {
+    const side = parseKvSpec(`${kv},v=tq${width}`).forLayer(0).v;
+    const expected = codecOf(side).distortionOf?.(side, llm.config.headDim);
+    assert(expected != null, "codes of every width have a distortion");
+    return expected;
+  };
   const costs = costsOf(sensitivities, llm.config.numLayers, widths, distortion);
   const found = [
     { origin: "measured" as const, layers: toLayers(allocateBits(costs.flat(), widths, budget), widths) },

@@ -11,12 +11,9 @@ import { hasResidual } from "../cache/layer-cache.ts";
 import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
-import { codeDistortion } from "../quant/distortion.ts";
-import { writeKivi } from "../quant/kivi-page.ts";
-import type { SideFormat } from "../quant/kv-format.ts";
+import { codecOf } from "../quant/codecs/registry.ts";
 import { pageLayout } from "../quant/page-layout.ts";
 import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-codec.ts";
-import { kindOf } from "../quant/side-kind.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
 /** Errors of one layer, averaged over heads. Only keys count that a query reads as codes, so neither sinks nor window. */
@@ -140,7 +137,7 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
     squaresK += meanSquareK / numKvHeads;
     law += (meanSquareQ * meanSquareK) / numKvHeads;
   }
-  const distortion = codebookDistortion(format.k, d);
+  const distortion = codecOf(format.k).distortionOf?.(format.k, d) ?? null;
   return {
     layer: layer.index,
     rmsQ: Math.sqrt(squaresQ),
@@ -168,7 +165,6 @@ function code(
   const layout = pageLayout(format.k, format.v, d, 1);
   const { pageTokens } = layout;
   const page = new Uint8Array(layout.numBytes);
-  const isKivi = kindOf(format[side].type) === "channel";
   const result = { exact: new Float32Array(tokens * d), decoded: new Float32Array(tokens * d) };
   for (let start = 0; start < tokens; start += pageTokens) {
     const count = Math.min(pageTokens, tokens - start);
@@ -181,9 +177,9 @@ function code(
       codec.prepare(exact, calibration ?? undefined);
       codec.write(exact, page, layout, side, 0, row, calibration?.feedback ?? null);
     }
-    // KIVI codes a page when it is full; until then its tokens exist only as 16-bit copies.
-    const isCoded = !isKivi || count === pageTokens;
-    if (isKivi && isCoded) writeKivi(rows.slice(), page, layout, side, 0);
+    // What is stored a page at a time exists only as 16-bit copies until the page is full.
+    const isCoded = !codec.isStoredWhole || count === pageTokens;
+    if (codec.isStoredWhole && isCoded) codec.storePage(rows.slice(), page, layout, side, 0);
     for (let row = 0; row < count; row++) {
       const decoded = result.decoded.subarray((start + row) * d, (start + row + 1) * d);
       if (isCoded) codec.read(page, layout, side, 0, row, decoded);
@@ -224,13 +220,6 @@ function addLogits(
   if (own === 0 || other === 0) return;
   noise.cosines += dot / Math.sqrt(own * other);
   noise.rows++;
-}
-
-/** Distortion of the format's codes on the unit sphere; with a sketch, of their inner products (arXiv 2504.19874, theorem 2). */
-function codebookDistortion(side: SideFormat, headDim: number): number | null {
-  if (kindOf(side.type) !== "scalar") return null;
-  const distortion = codeDistortion(side, headDim);
-  return side.qjl ? (Math.PI / 2) * distortion : distortion;
 }
 
 function meanSquare(values: Float32Array): number {

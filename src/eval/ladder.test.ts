@@ -32,7 +32,7 @@ describe("ladderOf", () => {
       );
     expect(Object.keys(differs("K only"))).toEqual(["v"]);
     expect(Object.keys(differs("V only"))).toEqual(["k"]);
-    expect(differs("K only")["v"]).toMatchObject({ type: "f16" });
+    expect(differs("K only")["v"]).toMatchObject({ kind: "float", bits: 16 });
     expect(differs("scale rules off")).toMatchObject({
       k: { ...given.k, scale: "norm" },
       v: { ...given.v, scale: "norm" },
@@ -42,7 +42,7 @@ describe("ladderOf", () => {
     expect(differs("feedback off")).toMatchObject({ k: { ...given.k, feedback: false }, v: { feedback: false } });
     expect(differs("rotation off")).toEqual({ rotation: "none" });
     expect(differs("QJL on")).toMatchObject({
-      k: { type: "tq3", scale: "norm", search: true, feedback: false, qjl: true },
+      k: { kind: "sketch", bits: 3, scale: "norm", search: true },
     });
     expect(differs("sinks off")).toEqual({ sinks: 0 });
     expect(differs("window off")).toEqual({ window: 0 });
@@ -52,8 +52,8 @@ describe("ladderOf", () => {
 
   it("codes of 2 bits: the trellis too", () => {
     const found = rungs("k4v2");
-    expect(found.get("trellis off")!.forLayer(0).v).not.toHaveProperty("trellis");
-    expect(rungs("paper-2").get("trellis on")!.forLayer(0).k.trellis).toBe(true);
+    expect(found.get("trellis off")!.forLayer(0).v).toMatchObject({ kind: "scalar", bits: 2 });
+    expect(rungs("paper-2").get("trellis on")!.forLayer(0).k.kind).toBe("trellis");
     expect(rungs("k4v4").has("trellis off")).toBe(false);
   });
 
@@ -81,10 +81,10 @@ describe("ladderOf", () => {
 
   it("layers of their own keep their widths, side by side", () => {
     const found = rungs("k4v4,layers=0-1:k8v8");
-    expect(found.get("K only")!.forLayer(1)).toMatchObject({ k: { type: "tq8" }, v: { type: "f16" } });
-    expect(found.get("V only")!.forLayer(1)).toMatchObject({ k: { type: "f16" }, v: { type: "tq8" } });
-    expect(found.get("V only")!.forLayer(2)).toMatchObject({ k: { type: "f16" }, v: { type: "tq4" } });
-    expect(found.get("window off")!.forLayer(1)).toMatchObject({ k: { type: "tq8" }, window: 0 });
+    expect(found.get("K only")!.forLayer(1)).toMatchObject({ k: { bits: 8 }, v: { kind: "float" } });
+    expect(found.get("V only")!.forLayer(1)).toMatchObject({ k: { kind: "float" }, v: { bits: 8 } });
+    expect(found.get("V only")!.forLayer(2)).toMatchObject({ k: { kind: "float" }, v: { bits: 4 } });
+    expect(found.get("window off")!.forLayer(1)).toMatchObject({ k: { bits: 8 }, window: 0 });
   });
 
   it("formats without a lever have no rung for it", () => {

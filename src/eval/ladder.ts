@@ -2,9 +2,10 @@
  * @file The ladder of a KV format: each side quantized alone, and the format with one option changed at a time. It shows which
  * part of a format its quality comes from.
  */
-import type { KvType } from "../quant/kv-format.ts";
+import { codecOf, isWholePage, typeOf } from "../quant/codecs/registry.ts";
+import type { Recipe } from "../quant/codecs/side-codec.ts";
+import type { SideFormat } from "../quant/kv-format.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
-import { kindOf } from "../quant/side-kind.ts";
 
 export interface Rung {
   /** The change in words, e.g. `K only` or `search off`. */
@@ -22,6 +23,8 @@ export interface LadderModel {
 
 /** Sinks and window, as in the `kNvM` presets, for the rung that adds them to a format without. */
 const [SINKS, WINDOW] = [4, 128];
+/** What a rung stores the other side in. */
+const OTHER = "f16";
 
 /**
  * The rungs: the format as given, K only, V only, and the format with each of its options switched (off, or on if it was off).
@@ -33,7 +36,10 @@ const [SINKS, WINDOW] = [4, 128];
 export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: LadderModel): Rung[] {
   const { calibration, forLayer } = parseKvSpec(spec);
   const { k, v, sinks, window, rotation } = forLayer(0);
-  const isCoded = (type: KvType): boolean => kindOf(type) === "scalar";
+  const recipeOf = (side: SideFormat): Recipe | null => codecOf(side).recipeOf?.(side) ?? null;
+  const isOther = (side: SideFormat): boolean => typeOf(side) === OTHER;
+  const [keys, values] = [recipeOf(k), recipeOf(v)];
+  const recipes = [keys, values].filter((recipe) => recipe !== null);
   const all = `0-${numLayers - 1}`;
   /** The last modifier wins, also within the ranges of `layers=`. */
   const changed = (...modifiers: string[]): string => [spec, ...modifiers].join(",");
@@ -41,46 +47,39 @@ export function ladderOf(spec: string, { numLayers, isCalibrated, hasSketch }: L
     isOn ? { lever: `${lever} off`, kv: changed(off) } : { lever: `${lever} on`, kv: changed(on) };
 
   const rungs: Rung[] = [{ lever: "as given", kv: spec }];
-  if (k.type !== "f16" && v.type !== "f16") {
-    const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}f16`] : []);
-    rungs.push({ lever: "K only", kv: changed("v=f16", ...inAll("v")) });
-    rungs.push({ lever: "V only", kv: changed("k=f16", ...inAll("k")) });
+  if (!isOther(k) && !isOther(v)) {
+    const inAll = (side: string): string[] => (spec.includes("layers=") ? [`layers=${all}:${side}${OTHER}`] : []);
+    rungs.push({ lever: "K only", kv: changed(`v=${OTHER}`, ...inAll("v")) });
+    rungs.push({ lever: "V only", kv: changed(`k=${OTHER}`, ...inAll("k")) });
   }
-  if (isCoded(k.type) || isCoded(v.type)) {
-    const isPublished = (isCoded(k.type) ? k : v).scale === "norm";
-    rungs.push(onOff("scale rules", !isPublished, "scale=norm", "scale=auto"));
-    // A trellis has no scale search.
-    const searched = [k, v].find(({ type, trellis }) => isCoded(type) && !trellis);
-    if (searched) rungs.push(onOff("search", searched.search, "search=off", "search=on"));
+  if (recipes[0]) {
+    rungs.push(onOff("scale rules", recipes[0].scale !== "norm", "scale=norm", "scale=auto"));
+    const lever = (name: "search" | "transform" | "feedback"): void => {
+      const isOn = recipes.find((recipe) => recipe[name] !== undefined)?.[name];
+      if (isOn !== undefined) rungs.push(onOff(name, isOn, `${name}=off`, `${name}=on`));
+    };
+    lever("search");
     if (isCalibrated && calibration !== "off") {
-      const side = isCoded(k.type) ? k : v;
-      rungs.push(onOff("transform", side.transform, "transform=off", "transform=on"));
-      rungs.push(onOff("feedback", side.feedback, "feedback=off", "feedback=on"));
+      lever("transform");
+      lever("feedback");
     }
-    // A sketch takes one of the key's bits, and a trellis needs both.
-    const coded = [k, v].filter(({ type, qjl }) => type === "tq2" && !qjl);
-    if (coded.length > 0)
-      rungs.push(
-        onOff(
-          "trellis",
-          coded.every((side) => side.trellis),
-          "trellis=off",
-          "trellis=on",
-        ),
-      );
+    const chained = recipes.filter(({ trellis }) => trellis !== undefined);
+    if (chained.length > 0) {
+      const isOn = chained.every(({ trellis }) => trellis);
+      rungs.push(onOff("trellis", isOn, "trellis=off", "trellis=on"));
+    }
     rungs.push(onOff("rotation", rotation !== "none", "rotation=none", "rotation=hadamard"));
   }
-  if (isCoded(k.type)) {
-    const bits = Number(k.type.slice(2));
+  if (keys) {
+    const bits = codecOf(k).bitsOf(k);
     // The sketch replaces one bit of code, so both rungs store the same number of bits.
-    if (k.qjl) rungs.push({ lever: "QJL off", kv: changed(`layers=${all}:k${bits + 1}`) });
+    if (keys.hasSketch) rungs.push({ lever: "QJL off", kv: changed(`layers=${all}:k${bits}`) });
     else if (bits > 1 && hasSketch) rungs.push({ lever: "QJL on", kv: changed(`layers=${all}:k${bits}+qjl`) });
   }
   if (!parseKvSpec(spec).isFloat) {
     rungs.push(onOff("sinks", sinks > 0, "sinks=0", `sinks=${SINKS}`));
-    // KIVI cannot do without a window: a page has no codes before it is full.
-    const isKivi = kindOf(k.type) === "channel" || kindOf(v.type) === "channel";
-    if (!isKivi) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
+    // What is stored a page at a time cannot do without a window: a page has no codes before it is full.
+    if (![k, v].some(isWholePage)) rungs.push(onOff("window", window > 0, "window=0", `window=${WINDOW}`));
     if (isCalibrated) rungs.push(onOff("calibration", calibration !== "off", "calibration=off", "calibration=auto"));
   }
   return rungs.map(({ lever, kv }) => ({ lever, kv: parseKvSpec(kv).text }));

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { typeOf } from "../quant/codecs/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { parseRecipe, specOf, specOfOne } from "./layer-spec.ts";
 
@@ -10,7 +11,9 @@ it("any widths survive the way through the text", () => {
       const spec = parseKvSpec(specOf({ modifiers: ["window=32"] }, layers));
       spec.validateLayers(layers.length);
       for (const [i, { k, v }] of layers.entries()) {
-        expect(spec.forLayer(i)).toMatchObject({ k: { type: `tq${k}` }, v: { type: `tq${v}` }, window: 32, sinks: 4 });
+        const format = spec.forLayer(i);
+        expect(format).toMatchObject({ window: 32, sinks: 4 });
+        expect([typeOf(format.k), typeOf(format.v)]).toEqual([`tq${k}`, `tq${v}`]);
       }
     }),
   );
@@ -27,12 +30,12 @@ it("one side of one layer alone, with the recipe", () => {
   expect(recipe).toEqual({ bits: { k: 4, v: 4 }, modifiers: ["scale=norm", "window=0"] });
   const spec = parseKvSpec(specOfOne(recipe, 2, "v", 3));
   expect(spec.forLayer(2)).toMatchObject({
-    k: { type: "f16" },
-    v: { type: "tq3", scale: "norm", search: true },
+    k: { kind: "float", bits: 16 },
+    v: { kind: "scalar", bits: 3, scale: "norm", search: true },
     sinks: 4,
     window: 0,
   });
-  expect(spec.forLayer(1)).toMatchObject({ k: { type: "f16" }, v: { type: "f16" } });
+  expect(spec.forLayer(1)).toMatchObject({ k: { kind: "float", bits: 16 }, v: { kind: "float", bits: 16 } });
   expect(spec.calibration).toBe("auto");
 });
 

@@ -8,9 +8,9 @@
  */
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
+import { isFloat } from "../quant/codecs/registry.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { PageLayout, Region, SideLayout } from "../quant/page-layout.ts";
-import { kindOf } from "../quant/side-kind.ts";
 import type { Contender } from "./compare.ts";
 
 /**
@@ -22,28 +22,22 @@ export type ReadPath = "packed" | "window" | "float";
 
 type Side = "k" | "v";
 
-/** Arrays of one side, and the bits to flip in them. */
+/** Arrays of one side that go by one name, and the bits to flip in them. */
 interface Target {
-  readonly name: "codes" | "scales" | "sketch" | "sketch norms";
+  readonly name: string;
   readonly regions: readonly Region[];
   /** XORed into every u16: all bits of codes, or the sign of an f16. */
   readonly mask: number;
 }
 
-const isFloat = (side: SideLayout): boolean => kindOf(side.type) === "float";
-
-function targetsOf(side: SideLayout): Target[] {
-  const [codes, sign] = [0xffff, 0x8000];
-  return [
-    { name: "codes", regions: side.planes, mask: codes },
-    ...(side.scales ? [{ name: "scales" as const, regions: [side.scales], mask: sign }] : []),
-    ...(side.sketch
-      ? [
-          { name: "sketch" as const, regions: [side.sketch.signs], mask: codes },
-          { name: "sketch norms" as const, regions: [side.sketch.norms], mask: sign },
-        ]
-      : []),
-  ];
+function targetsOf({ planes, scales }: SideLayout): Target[] {
+  const targets = (regions: readonly Region[], mask: number): Target[] =>
+    [...new Set(regions.map(({ name }) => name))].map((name) => ({
+      name,
+      regions: regions.filter((region) => region.name === name),
+      mask,
+    }));
+  return [...targets(planes, 0xffff), ...targets(scales, 0x8000)];
 }
 
 /** A copy of the page with the target's regions changed, for all heads and rows. */
@@ -152,7 +146,7 @@ export async function checkReadPath(
   for (const [layer, { main, residual, format }] of cache.layers.entries()) {
     const { slidingWindow } = runner.decoder.attentionLayer(layer);
     for (const side of ["k", "v"] satisfies Side[]) {
-      if (isFloat(main[side])) continue;
+      if (isFloat(main[side].side)) continue;
       hasCodes = true;
       const pages = pagesReadAsCodes(format, main, slidingWindow, residual !== null, last);
       if (pages.length === 0) continue;

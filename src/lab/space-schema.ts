@@ -1,11 +1,12 @@
 /** @file The schema of a search space file; errors name the path of each mistake. */
 import { z } from "zod";
 import { TurboQuantError } from "../errors.ts";
+import { typeNames } from "../quant/kv-presets.ts";
 import { parseJsonc } from "./jsonc.ts";
 import type { ParameterValue } from "./parameters.ts";
 
 /** A width from 1 to 8 bits, or the name of another type. */
-const width = z.union([z.int().min(1).max(8), z.enum(["f16", "f32", "q8_0", "q4_0r"])]);
+const width = z.union([z.int().min(1).max(8), z.lazy(() => z.enum(typeNames()))]);
 const count = (max: number) => z.int().min(0).max(max);
 
 const range = z

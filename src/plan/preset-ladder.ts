@@ -1,8 +1,7 @@
 /** @file The formats that are tried for a model, and which of two is surely no worse. */
+import { codecOf, isFloat } from "../quant/codecs/registry.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
-import { codeBits } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import { kindOf } from "../quant/side-kind.ts";
 
 /** From few bits to many; sinks and window as the presets have them. */
 export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "k5v5", "k6v5", "k6v6", "k8v8"] as const;
@@ -10,18 +9,21 @@ export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "
 /** What the tail of the divergence is compared with, and the largest preset. */
 export const TAIL_REFERENCE = "k8v8";
 
-const isFloat = ({ type }: SideFormat): boolean => kindOf(type) === "float";
+const bitsOf = (side: SideFormat): number => codecOf(side).bitsOf(side);
 
 /** At least as many bits by the same rules, or no codes at all. */
 function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
-  if (isFloat(a)) return a.type === "f32" || b.type !== "f32";
-  if (kindOf(a.type) !== "scalar" || kindOf(b.type) !== "scalar") return a.type === b.type;
-  const { type: aType, trellis: aTrellis, ...aRules } = a;
-  const { type: bType, trellis: bTrellis, ...bRules } = b;
+  if (isFloat(a)) return !isFloat(b) || bitsOf(a) >= bitsOf(b);
+  const [aRecipe, bRecipe] = [codecOf(a).recipeOf?.(a), codecOf(b).recipeOf?.(b)];
+  if (!aRecipe || !bRecipe) return codecOf(a).nameOf(a) === codecOf(b).nameOf(b);
+  const { trellis: aTrellis = false, search: aSearch, ...aRules } = aRecipe;
+  const { trellis: bTrellis = false, search: bSearch, ...bRules } = bRecipe;
   if (JSON.stringify(aRules) !== JSON.stringify(bRules)) return false;
+  // A trellis has no search to compare.
+  if (aSearch !== undefined && bSearch !== undefined && aSearch !== bSearch) return false;
   // A trellis is worth less than a bit.
-  const bits = codeBits(aType) - codeBits(bType);
-  return bits > 0 || (bits === 0 && (aTrellis === true || bTrellis !== true));
+  const bits = bitsOf(a) - bitsOf(b);
+  return bits > 0 || (bits === 0 && (aTrellis || !bTrellis));
 }
 
 /** Whether `a` keeps at least as much as `b` of both sides of every layer and is otherwise the same. */

@@ -1,5 +1,9 @@
 /** @file Codes in planes of 8, 4, 2 and 1 bits, least significant bit first inside a plane (docs/formats/kv-page.md). */
-import { planeWidths } from "./page-layout.ts";
+
+/** Widths of the planes of a `bits`-wide code, most significant first. */
+export function planeWidths(bits: number): number[] {
+  return [8, 4, 2, 1].filter((w) => bits & w);
+}
 
 /** Writes n values of `width` bits (1, 2, 4 or 8), taken from bits [shift, shift+width) of each code. n: multiple of 8 */
 export function packPlane(

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { assert, describe, expect, it } from "vitest";
 import { prepared } from "../../test/support/calibration.ts";
 import { CounterRng } from "../math/rng.ts";
 import { LayerMoments } from "./design-calibration.ts";
@@ -35,6 +35,7 @@ function logitNoise(spec: string, calibration: ReturnType<typeof designed>["cali
   const format = parseKvSpec(spec).forLayer(0);
   const codec = new RowCodec(format.k, format, D);
   const constants = headCalibrations(prepared(calibration, format, D), "k")(0);
+  assert(format.k.kind === "scalar");
   const quantizer = new VectorQuantizer(D, 4, format.k.scale, format.k.search);
   const feedback = prepared(calibration, format, D).transforms.k.feedback;
   let sum = 0;

@@ -1,21 +1,21 @@
 /** @file The codec alone: codebooks, rotations, TurboQuant_mse and _prod, packing, KV formats and pages. No dependencies. */
 export type { BlockCode } from "./baselines/blocks.ts";
-export { type KiviCode, KiviCodec } from "./baselines/kivi.ts";
+export { KIVI_GROUP, type KiviCode, KiviCodec } from "./baselines/kivi.ts";
 export { RotatedQ4Codec, type RotatedQ4Options } from "./baselines/q4-0-rotated.ts";
 export { Q8Codec } from "./baselines/q8-0.ts";
-export { packCodes, unpackCodes } from "./bit-pack.ts";
+export { packCodes, planeWidths, unpackCodes } from "./bit-pack.ts";
 export type { LayerCalibration } from "./calibration.ts";
 export { type Codebook, getCodebook } from "./codebook.ts";
-export type { Bits, KvType, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
+export { codecOf, registerCodec } from "./codecs/registry.ts";
+export type { AnySide, Recipe, Shaping, SideCodec, StoredRows } from "./codecs/side-codec.ts";
+export type { SideSpec, SideSyntax } from "./codecs/side-spec.ts";
+export type { Bits, LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
 export {
   bitsPerValue,
-  codeBits,
-  KIVI_GROUP,
   PAGE_TOKENS,
   type PageLayout,
   type Plane,
   pageLayout,
-  planeWidths,
   RESIDUAL_PAGE_TOKENS,
   type Region,
   type SideLayout,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { assert, describe, expect, it } from "vitest";
 import { prepared, randomCalibration } from "../../test/support/calibration.ts";
 import { gaussianVector, innerProduct } from "../../test/support/vectors.ts";
 import { cholesky, multiply, transpose } from "../math/matrix.ts";
@@ -26,6 +26,7 @@ function metricError(calibration: LayerCalibration, spec: string, bits: number):
   const feedback = prepared(calibration, format, D).transforms.v.feedback;
   const codec = new RowCodec(format.v, format, D);
   const constants = headCalibrations(prepared(calibration, format, D), "v")(0);
+  assert(format.v.kind === "scalar");
   const quantizer = new VectorQuantizer(D, bits, format.v.scale, format.v.search);
   const { metric } = calibration.value!;
   let [error, total] = [0, 0];

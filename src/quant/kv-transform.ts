@@ -9,10 +9,11 @@
  */
 import { cholesky, invert, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration, SideCalibration } from "./calibration.ts";
+import { codecOf } from "./codecs/registry.ts";
+import type { Shaping } from "./codecs/side-codec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { isRotated } from "./page-layout.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
-import { kindOf } from "./side-kind.ts";
 
 /** One side of a layer. Matrices are f32, [numKvHeads][headDim][headDim]. */
 export interface SideTransform {
@@ -36,17 +37,17 @@ const IDENTITY: SideTransform = { forward: null, inverse: null, feedback: null }
 /** Of a layer without a calibration. */
 export const NO_TRANSFORMS: LayerTransforms = { k: IDENTITY, v: IDENTITY };
 
-/**
- * Whether a side makes use of a calibration's metric. Only codes gain: floats have no error worth shaping, and the blocks of
- * the baselines stay what they are elsewhere. A sketch describes what plain rounding leaves.
- */
-const isShaped = (side: SideFormat): boolean =>
-  kindOf(side.type) === "scalar" && !side.qjl && (side.transform || side.feedback);
+/** What a side makes of a calibration's metric; null where it makes nothing of it. */
+function shapingOf(side: SideFormat): Shaping | null {
+  const shaping = codecOf(side).shapingOf?.(side);
+  return shaping && (shaping.transform || shaping.feedback) ? shaping : null;
+}
 
 /** Numbers of a KV head in the arrays of `SideTransform`. */
 export function transformValues(side: SideFormat, headDim: number): number {
-  if (!isShaped(side)) return 0;
-  return (side.transform ? 2 * headDim * headDim : 0) + (side.feedback ? (headDim + 1) * headDim : 0);
+  const shaping = shapingOf(side);
+  if (!shaping) return 0;
+  return (shaping.transform ? 2 * headDim * headDim : 0) + (shaping.feedback ? (headDim + 1) * headDim : 0);
 }
 
 /** The maps of a layer: tenths of a second for a large one. `PreparedLayer` keeps them. */
@@ -64,12 +65,13 @@ function sideTransform(
   d: number,
   balance: Float32Array | null,
 ): SideTransform {
-  if (!calibration || !isShaped(side)) return IDENTITY;
+  const shaping = shapingOf(side);
+  if (!calibration || !shaping) return IDENTITY;
   const rotation = isRotated(side, format) ? createRotation(format.rotation, d, format.seed) : null;
   const heads = calibration.metric.length / d;
-  const forward = side.transform ? new Float32Array(heads * d * d) : null;
-  const inverse = side.transform ? new Float32Array(heads * d * d) : null;
-  const feedback = side.feedback ? new Float32Array(heads * (d + 1) * d) : null;
+  const forward = shaping.transform ? new Float32Array(heads * d * d) : null;
+  const inverse = shaping.transform ? new Float32Array(heads * d * d) : null;
+  const feedback = shaping.feedback ? new Float32Array(heads * (d + 1) * d) : null;
   for (let head = 0; head < heads; head++) {
     const a = new Float64Array(calibration.transform.subarray(head * d * d, (head + 1) * d * d));
     const metric = calibration.metric.subarray(head * d, (head + 1) * d);
@@ -81,7 +83,7 @@ function sideTransform(
       inverse.set(balance ? transpose(back, d) : back, head * d * d);
     }
     if (feedback) {
-      const own = side.transform
+      const own = shaping.transform
         ? rotatedDiagonal(metric, rotation, d)
         : rotated(plainMetric(a, metric, d, balance?.subarray(head * d, (head + 1) * d)), rotation, d);
       feedback.set(feedbackOf(own, d), head * (d + 1) * d);

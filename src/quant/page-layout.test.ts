@@ -1,49 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { KvType, SideFormat } from "./kv-format.ts";
-import {
-  bitsPerValue,
-  codeBits,
-  PAGE_TOKENS,
-  type PageLayout,
-  pageLayout,
-  type Region,
-  type SideLayout,
-} from "./page-layout.ts";
+import { sideFormat } from "../../test/support/side-format.ts";
+import { codecOf } from "./codecs/registry.ts";
+import { bitsPerValue, PAGE_TOKENS, type PageLayout, pageLayout, type Region, type SideLayout } from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
-import { kindOf } from "./side-kind.ts";
 
-const TYPES: readonly KvType[] = [
-  "f32",
-  "f16",
-  "q8_0",
-  "q4_0r",
-  "tq1",
-  "tq2",
-  "tq3",
-  "tq4",
-  "tq5",
-  "tq6",
-  "tq7",
-  "tq8",
-];
-const side = (type: KvType, qjl = false): SideFormat => ({
-  type,
-  scale: "norm",
-  search: false,
-  transform: false,
-  feedback: false,
-  qjl,
-});
+const CODED = ["tq1", "tq2", "tq3", "tq4", "tq5", "tq6", "tq7", "tq8"];
+const TYPES = ["f32", "f16", "q8_0", "q4_0r", ...CODED];
 const sides = fc
   .tuple(fc.constantFrom(...TYPES), fc.boolean())
-  .map(([type, qjl]) => side(type, qjl && kindOf(type) === "scalar"));
+  .map(([type, qjl]) => sideFormat(type, { qjl: qjl && CODED.includes(type) }));
 
-const regionsOf = (s: SideLayout): Region[] => [
-  ...s.planes,
-  ...(s.scales ? [s.scales] : []),
-  ...(s.sketch ? [s.sketch.signs, s.sketch.norms] : []),
-];
+const regionsOf = (s: SideLayout): Region[] => [...s.planes, ...s.scales];
 const rowBytes = (s: SideLayout): number => regionsOf(s).reduce((sum, r) => sum + r.rowBytes, 0);
 const layoutOf = (spec: string, headDim: number, heads = 8): PageLayout => {
   const { k, v } = parseKvSpec(spec).forLayer(0);
@@ -54,15 +22,15 @@ describe("pageLayout", () => {
   it("takes ceil(bits·d/8) + 2 bytes for a tqN vector, of any head_dim", () => {
     for (let d = 8; d <= 256; d += 8) {
       for (let bits = 1; bits <= 8; bits++) {
-        const { k } = pageLayout(side(`tq${bits}` as KvType), side("f16"), d, 2);
+        const { k } = pageLayout(sideFormat(`tq${bits}`), sideFormat("f16"), d, 2);
         expect(rowBytes(k)).toBe(Math.ceil((bits * d) / 8) + 2);
       }
     }
   });
 
   it("takes the bytes of the other types", () => {
-    const bytes = (type: KvType, d: number, qjl = false): number =>
-      rowBytes(pageLayout(side(type, qjl), side("f16"), d, 1).k);
+    const bytes = (type: string, d: number, qjl = false): number =>
+      rowBytes(pageLayout(sideFormat(type, { qjl }), sideFormat("f16"), d, 1).k);
     expect(bytes("f16", 128)).toBe(256);
     expect(bytes("f32", 128)).toBe(512);
     expect(bytes("q8_0", 128)).toBe(128 + 4 * 2);
@@ -120,13 +88,12 @@ describe("pageLayout", () => {
           }
           expect(layout.numBytes).toBeGreaterThanOrEqual(end);
           expect(layout.numBytes - end).toBeLessThan(16);
-          const codes = [layout.k, layout.v].flatMap((s) => [...s.planes, ...(s.sketch ? [s.sketch.signs] : [])]);
-          const scales = [layout.k, layout.v].flatMap((s) => [s.scales, s.sketch?.norms].filter((r) => r != null));
+          const codes = [layout.k, layout.v].flatMap((s) => s.planes);
+          const scales = [layout.k, layout.v].flatMap((s) => s.scales);
           for (const scale of scales) for (const plane of codes) expect(scale.offset).toBeGreaterThan(plane.offset);
           for (const s of [layout.k, layout.v]) {
             const widths = s.planes.map((p) => p.width);
-            const bits = codeBits(s.type);
-            expect(widths.reduce((a, b) => a + b)).toBe(bits || (s.type === "f32" ? 32 : 16));
+            expect(widths.reduce((a, b) => a + b)).toBe(codecOf(s.side).bitsOf(s.side));
             expect(widths).toEqual([...widths].sort((a, b) => b - a));
           }
         },
@@ -137,7 +104,7 @@ describe("pageLayout", () => {
 
   it("refuses a head_dim that cannot be packed", () => {
     for (const d of [0, 4, 12, 100, 584, Number.NaN]) {
-      expect(() => pageLayout(side("tq4"), side("tq4"), d, 1)).toThrowError(
+      expect(() => pageLayout(sideFormat("tq4"), sideFormat("tq4"), d, 1)).toThrowError(
         expect.objectContaining({ code: "unsupported", message: expect.stringContaining("multiple of 8") }),
       );
     }

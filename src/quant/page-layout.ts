@@ -7,69 +7,35 @@
  * straddles bytes. Inside a plane of width w, coordinate i takes bits [w·i, w·i+w) of the row, least significant first.
  * docs/formats/kv-page.md describes the same bytes in prose.
  */
+import { codecOf } from "./codecs/registry.ts";
 import { checkHeadDim } from "./head-dim.ts";
-import type { Bits, KvType, LayerKvFormat, SideFormat } from "./kv-format.ts";
-import { kindOf } from "./side-kind.ts";
+import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
+import {
+  PAGE_TOKENS,
+  type PageRegions,
+  type Plane,
+  type Region,
+  type RegionSpec,
+  type SideRegions,
+} from "./page-regions.ts";
 
-/** Tokens of a page of the main stream. One online-softmax tile. */
-export const PAGE_TOKENS = 64;
-/** Tokens of a page of the exact (16-bit) stream: small, because sinks and window retain whole pages. */
-export const RESIDUAL_PAGE_TOKENS = 16;
-/** Block length of q8_0 and q4_0r. */
-export const BLOCK = 32;
-/** Tokens of a key channel, or channels of a value, that share a scale and a zero in KIVI: a page of keys. */
-export const KIVI_GROUP = PAGE_TOKENS;
+export { PAGE_TOKENS, type Plane, RESIDUAL_PAGE_TOKENS, type Region } from "./page-regions.ts";
 
-/** One array of a page: row r of head h starts at `offset + h * headStride + r * rowBytes`. */
-export interface Region {
-  readonly offset: number;
-  readonly headStride: number;
-  readonly rowBytes: number;
+export interface SideLayout extends SideRegions {
+  readonly side: SideFormat;
 }
 
-export interface Plane extends Region {
-  /** Bits of the index in this plane: 8, 4, 2 or 1 (16 and 32 for raw f16/f32 rows). */
-  readonly width: number;
-}
-
-export interface SideLayout {
-  readonly type: KvType;
-  /** Code planes, most significant first; one plane of width 16 or 32 for f16/f32. */
-  readonly planes: readonly Plane[];
-  /**
-   * f16 scales: one a row for tqN, `ceil(headDim/32)` a row for q8_0/q4_0r; absent for f16/f32. KIVI: scales, then zeros; of a
-   * value a row, of keys one of each a channel for all rows of the page (`rowBytes` 0).
-   */
-  readonly scales: Region | null;
-  /** TurboQuant_prod only: sign plane of the sketch and the f16 residual norm of each row. */
-  readonly sketch: { readonly signs: Plane; readonly norms: Region } | null;
-}
-
-export interface PageLayout {
-  readonly pageTokens: number;
-  readonly headDim: number;
-  readonly numKvHeads: number;
+export interface PageLayout extends PageRegions {
   readonly k: SideLayout;
   readonly v: SideLayout;
+  /** Whether tokens of a side are stored when the page is full, all at once (`SideCodec.storePage`). */
+  readonly isStoredWhole: boolean;
   readonly numBytes: number;
 }
 
-/** Index bits of a type, or 0 when it stores floats. */
-export function codeBits(type: KvType): number {
-  if (kindOf(type) === "float") return 0;
-  if (type === "q8_0") return 8;
-  if (type === "q4_0r") return 4;
-  return Number(type.replace(/^\D+/, "")) as Bits;
-}
-
-/** Widths of the planes of a `bits`-wide code, most significant first. */
-export function planeWidths(bits: number): number[] {
-  return [8, 4, 2, 1].filter((w) => bits & w);
-}
-
 /** Whether a side is stored rotated. */
-export function isRotated(side: SideFormat, format: LayerKvFormat): boolean {
-  return format.rotation !== "none" && (kindOf(side.type) === "scalar" || side.type === "q4_0r");
+export function isRotated(side: SideFormat, format: Pick<LayerKvFormat, "rotation">): boolean {
+  return format.rotation !== "none" && codecOf(side).isRotated(side);
 }
 
 const align16 = (n: number): number => (n + 15) & ~15;
@@ -89,46 +55,31 @@ export function pageLayout(
 ): PageLayout {
   checkHeadDim(headDim, "page layout");
   let end = 0;
-  const region = (rowBytes: number): Region => {
-    const r = { offset: end, headStride: rowBytes * pageTokens, rowBytes };
-    end = align16(end + r.headStride * numKvHeads);
-    return r;
+  const region = ({ name, rowBytes, headBytes = rowBytes * pageTokens }: RegionSpec): Region => {
+    const offset = end;
+    end = align16(end + headBytes * numKvHeads);
+    return { name, offset, headStride: headBytes, rowBytes };
   };
-  const plane = (width: number): Plane => ({ width, ...region((headDim * width) / 8) });
-  const codes = (side: SideFormat): { planes: Plane[]; signs: Plane | null } => {
-    if (kindOf(side.type) === "float") {
-      return { planes: [plane(side.type === "f32" ? 32 : 16)], signs: null };
-    }
-    return {
-      planes: planeWidths(codeBits(side.type)).map(plane),
-      signs: side.qjl ? { width: 1, ...region((side.projections ?? headDim) / 8) } : null,
-    };
+  const specs = {
+    k: codecOf(k).regionsOf(k, { side: "k", headDim }),
+    v: codecOf(v).regionsOf(v, { side: "v", headDim }),
   };
-  const scales = (side: SideFormat, which: "k" | "v"): Region | null => {
-    if (kindOf(side.type) === "float") return null;
-    if (kindOf(side.type) === "block") return region(2 * Math.ceil(headDim / BLOCK));
-    if (kindOf(side.type) === "channel") {
-      if (which === "v") return region(4 * Math.ceil(headDim / KIVI_GROUP));
-      const r = { offset: end, headStride: 4 * headDim, rowBytes: 0 };
-      end = align16(end + r.headStride * numKvHeads);
-      return r;
-    }
-    return region(2);
+  const planes = (side: "k" | "v"): Plane[] =>
+    specs[side].planes.map((plane) => ({ width: plane.width, ...region(plane) }));
+  const [kPlanes, vPlanes] = [planes("k"), planes("v")];
+  const [kScales, vScales] = [specs.k.scales.map(region), specs.v.scales.map(region)];
+  return {
+    pageTokens,
+    headDim,
+    numKvHeads,
+    k: { side: k, planes: kPlanes, scales: kScales },
+    v: { side: v, planes: vPlanes, scales: vScales },
+    isStoredWhole: [k, v].some((side) => codecOf(side).storePage !== undefined),
+    numBytes: end,
   };
-  const kc = codes(k);
-  const vc = codes(v);
-  const sideLayout = (side: SideFormat, which: "k" | "v", c: { planes: Plane[]; signs: Plane | null }): SideLayout => ({
-    type: side.type,
-    planes: c.planes,
-    scales: scales(side, which),
-    sketch: c.signs ? { signs: c.signs, norms: region(2) } : null,
-  });
-  const kl = sideLayout(k, "k", kc);
-  const vl = sideLayout(v, "v", vc);
-  return { pageTokens, headDim, numKvHeads, k: kl, v: vl, numBytes: end };
 }
 
-/** Stored bits a number of K or V: scales, sketch and alignment counted, the exact stream not. */
+/** Stored bits a number of K or V: scales, sketch and alignment counted, 16-bit copies not. */
 export function bitsPerValue(layout: PageLayout): number {
   return (8 * layout.numBytes) / (2 * layout.pageTokens * layout.numKvHeads * layout.headDim);
 }

@@ -3,10 +3,20 @@ import { describe, expect, it } from "vitest";
 import type { LayerKvFormat } from "./kv-format.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 
-const off = { search: false, transform: false, feedback: false, qjl: false };
-const on = { search: true, transform: true, feedback: true, qjl: false };
-const plain = (type: string) => ({ type, scale: "norm", ...off });
-const recipe = (bits: number) => ({ type: `tq${bits}`, ...on, ...(bits === 2 && { trellis: true }) });
+const off = { search: false, transform: false, feedback: false };
+const on = { search: true, transform: true, feedback: true };
+const OTHERS: Readonly<Record<string, object>> = {
+  f16: { kind: "float", bits: 16 },
+  f32: { kind: "float", bits: 32 },
+  q8_0: { kind: "block", bits: 8 },
+  q4_0r: { kind: "block", bits: 4 },
+  kivi4: { kind: "channel", bits: 4 },
+};
+const plain = (type: string) => OTHERS[type] ?? { kind: "scalar", bits: Number(type.slice(2)), scale: "norm", ...off };
+const recipe = (bits: number) =>
+  bits === 2 ? { kind: "trellis", transform: true, feedback: true } : { kind: "scalar", bits, ...on };
+/** Codes of `bits` bits and a sketch. */
+const sketch = (bits: number) => ({ kind: "sketch", bits, scale: "norm", search: false });
 const key = (bits: number) => ({ ...recipe(bits), scale: "norm-preserving" });
 const value = (bits: number) => ({ ...recipe(bits), scale: "least-squares" });
 const published = { sinks: 0, window: 0, rotation: "hadamard", seed: 0 };
@@ -43,7 +53,7 @@ describe("presets", () => {
       if (bits === 1) continue;
       expect(layer(`paper-${bits}+qjl`)).toEqual({
         ...published,
-        k: { ...plain(`tq${bits - 1}`), qjl: true },
+        k: sketch(bits - 1),
         v: plain(`tq${bits}`),
       });
     }
@@ -100,20 +110,18 @@ describe("modifiers", () => {
 
   it("trellis is of 2 bits, and stays with the recipe when widths change", () => {
     expect(layer("k2v2,trellis=off")).toMatchObject({ k: { ...plain("tq2"), ...on, scale: "norm-preserving" } });
-    expect(layer("k2v2,trellis=off").k.trellis).toBeUndefined();
-    expect(layer("paper-2,trellis=on").v).toEqual({ ...plain("tq2"), trellis: true });
+    expect(layer("paper-2,trellis=on").v).toEqual({
+      kind: "trellis",
+      scale: "norm",
+      transform: false,
+      feedback: false,
+    });
     expect(layer("k4v4,v=tq2")).toEqual(layer("k4v2"));
     expect(layer("paper-4,v=tq2").v).toEqual(plain("tq2"));
     expect(layer("k4v4,layers=0:v2").v).toEqual(value(2));
     expect(layer("k2v2,layers=0:k3").k).toEqual(key(3));
-    expect(layer("k2v2,layers=0:k3+qjl").k).toEqual({
-      ...key(2),
-      scale: "norm",
-      feedback: false,
-      qjl: true,
-      trellis: undefined,
-    });
-    expect(layer("k2v2,codebook=3").k.trellis).toBeUndefined();
+    expect(layer("k2v2,layers=0:k3+qjl").k).toEqual({ ...sketch(2), search: true });
+    expect(layer("k2v2,codebook=3").k).toMatchObject({ kind: "scalar", bits: 2, codebookIterations: 3 });
     expect(parseKvSpec("k4v4,trellis=off").text).toBe("k4v4");
     expect(parseKvSpec("k2v2,trellis=on").text).toBe("k2v2");
     expect(parseKvSpec("paper-4,v=tq2,trellis=on").text).toBe("paper-4,trellis=on,v=tq2");
@@ -176,7 +184,8 @@ describe("modifiers", () => {
     expect(layer("k4v4,layers=0:k5,search=off").k).toEqual({ ...key(5), search: false });
     expect(parseKvSpec("f16,layers=0:kq8_0").isFloat).toBe(false);
     expect(parseKvSpec("k4v4,k=f16,v=f16,layers=0:vf32").isFloat).toBe(true);
-    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...key(3), scale: "norm", feedback: false, qjl: true });
+    expect(layer("k4v4,layers=0:k4+qjl").k).toEqual({ ...sketch(3), search: true });
+    expect(layer("k4v4,k=tq4+qjl").k).toEqual({ ...sketch(3), search: true });
     expect(() => parseKvSpec("k4v4,layers=0:v4+qjl")).toThrowError(/v4\+qjl: expected k2\+qjl to k8\+qjl/);
     expect(() => parseKvSpec("k4v4,layers=0:k1+qjl")).toThrowError(/k1\+qjl: expected/);
     expect(() => parseKvSpec("k4v4,layers=0:k9")).toThrowError(/"k9" is not a preset/);
@@ -184,7 +193,7 @@ describe("modifiers", () => {
 
   it("layers= takes every preset, also the one with a + in it", () => {
     const spec = parseKvSpec("k4v4,layers=0-1:paper-4+qjl+3:f16");
-    expect(spec.forLayer(1).k).toEqual({ ...plain("tq3"), qjl: true });
+    expect(spec.forLayer(1).k).toEqual(sketch(3));
     expect(spec.forLayer(2).k).toEqual(key(4));
     expect(spec.forLayer(3).k).toEqual(plain("f16"));
     expect(problem("k4v4,layers=0:k8v8+f16")).toContain('"k8v8+f16" is not a preset');
@@ -208,7 +217,7 @@ describe("modifiers", () => {
 
 describe("research modifiers", () => {
   it("qjl= sets the projections of sides that have a sketch, codebook= the iterations of sides that have codes", () => {
-    const published = { ...plain("tq3"), qjl: true, projections: 64, codebookIterations: 10 };
+    const published = { ...sketch(3), projections: 64, codebookIterations: 10 };
     expect(layer("paper-4+qjl,qjl=64,codebook=10")).toMatchObject({
       k: published,
       v: { ...plain("tq4"), codebookIterations: 10 },

@@ -2,20 +2,14 @@
 
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
-import type { LayerKvFormat, RotationKind, ScaleRule, SideFormat } from "./kv-format.ts";
-import {
-  ALIASES,
-  type Draft,
-  fail,
-  hasTrellis,
-  ours,
-  parsePreset,
-  parseType,
-  settled,
-  sketched,
-} from "./kv-presets.ts";
-import { KIVI_GROUP } from "./page-layout.ts";
-import { kindOf } from "./side-kind.ts";
+import { isFloat, isWholePage, sideOf } from "./codecs/registry.ts";
+import { RECIPE_SCALES, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
+import { type Draft, failSpec, type SideSpec } from "./codecs/side-spec.ts";
+import { hasTrellis, settled } from "./codecs/trellis/trellis-spec.ts";
+import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
+import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
+import { PAGE_TOKENS } from "./page-regions.ts";
+import type { RotationKind, ScaleRule } from "./rules.ts";
 
 export interface KvSpec {
   /** Canonical text: equal texts mean equal formats. */
@@ -30,11 +24,11 @@ export interface KvSpec {
 }
 
 /** A side that is absent stays what it is outside the range. */
-interface LayerRange {
+interface LayerRange<S> {
   readonly first: number;
   readonly last: number;
-  k?: SideFormat;
-  v?: SideFormat;
+  k?: S;
+  v?: S;
 }
 
 const MODIFIERS = [
@@ -60,34 +54,37 @@ const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
 function parseCount(name: string, value: string, max: number): number {
   const count = Number(value);
   if (!/^\d+$/.test(value) || count > max)
-    fail(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
+    failSpec(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
   return count;
 }
 
 function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
   if ((choices as readonly string[]).includes(value)) return value as T;
   const hint = closest(value, choices);
-  fail(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, { [name]: value });
+  failSpec(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
+    [name]: value,
+  });
 }
 
 /**
  * `0-1:k8v8` or `3:f16`, several joined by `+`; of the inner preset only the two sides are taken, not its window.
  * `3:k5`, `3:vf16` and `3:k4+qjl` change one side and keep the recipe of `base`.
  */
-function parseLayers(value: string, base: { readonly k: SideFormat; readonly v: SideFormat }): LayerRange[] {
+function parseLayers(value: string, base: { readonly k: SideSpec; readonly v: SideSpec }): LayerRange<SideSpec>[] {
   // A + belongs to the preset (paper-4+qjl) unless another range follows it.
   return value.split(/\+(?=\d+(?:-\d+)?:)/).map((part) => {
     const match = /^(\d+)(?:-(\d+))?:(.+)$/.exec(part);
-    if (!match) fail(`layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8`, { layers: part });
+    if (!match) failSpec(`layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8`, { layers: part });
     const first = Number(match[1]);
     const last = match[2] === undefined ? first : Number(match[2]);
-    if (last < first) fail(`layers=${part}: the range ends before it begins`, { layers: part });
+    if (last < first) failSpec(`layers=${part}: the range ends before it begins`, { layers: part });
     const preset = match[3]!;
-    const one = /^([kv])(tq-?[1-8]|[1-8]|f16|f32|q8_0|q4_0r)(\+qjl)?$/.exec(preset);
+    const one = /^([kv])(.+)$/.exec(preset);
     if (one) {
       const side = one[1] as "k" | "v";
-      const type = one[2]!.replace(/^(?=[1-8]$)/, "tq");
-      return { first, last, [side]: one[3] ? sketched(side, type, base.k) : parseType(type, side, base[side]) };
+      // A width alone is that of a TurboQuant type.
+      const found = findType(one[2]!.replace(/^(?=[1-8](?:\+|$))/, "tq"), side, base[side]);
+      if (found) return { first, last, [side]: found };
     }
     const { k, v } = parsePreset(preset);
     return { first, last, k, v };
@@ -95,11 +92,11 @@ function parseLayers(value: string, base: { readonly k: SideFormat; readonly v: 
 }
 
 /** Splits at commas, except inside `layers=` values, which use `+`. */
-function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
-  const ranges: LayerRange[] = [];
+function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<SideSpec>[] {
+  const ranges: LayerRange<SideSpec>[] = [];
   // Sides first: layers= refers to what k= and v= chose, scale=, search= and their like to all three, whatever the order of writing.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
-  const changeSides = (change: (side: "k" | "v", format: SideFormat) => Partial<SideFormat>): void => {
+  const changeSides = (change: (side: "k" | "v", format: SideSpec) => Partial<SideSpec>): void => {
     for (const target of [draft, ...ranges]) {
       for (const side of ["k", "v"] as const) {
         const format = target[side];
@@ -113,11 +110,11 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
     const value = part.slice(at + 1);
     if (!MODIFIERS.includes(name)) {
       const hint = closest(name, MODIFIERS);
-      fail(`unknown modifier "${name}"; choose ${MODIFIERS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
+      failSpec(`unknown modifier "${name}"; choose ${MODIFIERS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
         name,
       });
     }
-    if (at < 0 || value === "") fail(`${name} needs a value, as in ${name}=…`, { name });
+    if (at < 0 || value === "") failSpec(`${name} needs a value, as in ${name}=…`, { name });
     switch (name) {
       case "k":
       case "v":
@@ -134,7 +131,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
         break;
       case "scale": {
         const rule = oneOf(name, value, SCALES);
-        changeSides((side) => ({ scale: rule === "auto" ? ours(1, side).scale : (rule as ScaleRule) }));
+        changeSides((side) => ({ scale: rule === "auto" ? RECIPE_SCALES[side] : (rule as ScaleRule) }));
         break;
       }
       case "search":
@@ -147,7 +144,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       case "trellis": {
         const on = oneOf(name, value, ["on", "off"]) === "on";
         if (on && ![draft, ...ranges].some(({ k, v }) => [k, v].some((side) => side && hasTrellis(side)))) {
-          fail("trellis=on: expected codes of 2 bits on a side (k2v2, paper-2); other widths have no trellis", {
+          failSpec("trellis=on: expected codes of 2 bits on a side (k2v2, paper-2); other widths have no trellis", {
             trellis: value,
           });
         }
@@ -157,18 +154,21 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange[] {
       case "qjl": {
         const projections = parseCount(name, value, 512);
         if (projections < 8 || projections % 8 !== 0) {
-          fail(`qjl=${value}: expected a multiple of 8 from 8 to 512, the projections of the sketch`, { qjl: value });
+          failSpec(`qjl=${value}: expected a multiple of 8 from 8 to 512, the projections of the sketch`, {
+            qjl: value,
+          });
         }
         if (![draft, ...ranges].some((target) => target.k?.qjl)) {
-          fail(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });
+          failSpec(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });
         }
         changeSides((_, side) => (side.qjl ? { projections } : {}));
         break;
       }
       case "codebook": {
         const codebookIterations = parseCount(name, value, 100_000);
-        if (codebookIterations < 1) fail("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
-        changeSides((_, side) => (kindOf(side.type) === "scalar" ? { codebookIterations, trellis: undefined } : {}));
+        if (codebookIterations < 1)
+          failSpec("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
+        changeSides((_, side) => (turboQuantBits(side.type) ? { codebookIterations, trellis: undefined } : {}));
         break;
       }
       case "rotation":
@@ -193,14 +193,18 @@ export function parseKvSpec(spec: string): KvSpec {
   const [preset = "", ...modifiers] = text.split(",").map((part) => part.trim());
   const expanded = ALIASES.get(preset);
   if (expanded) return parseKvSpec([expanded, ...modifiers].join(","));
-  const { draft, ranges } = build(preset, modifiers);
-  const { calibration, ...base } = draft;
-  checkKivi(draft, ranges);
-  const isFloatSide = (side?: SideFormat): boolean => !side || kindOf(side.type) === "float";
+  const { draft, ranges: drafts } = build(preset, modifiers);
+  const { calibration, ...shared } = draft;
+  const base = { ...shared, k: sideOf(draft.k), v: sideOf(draft.v) };
+  const ranges = drafts.map(({ first, last, k, v }): LayerRange<SideFormat> => {
+    return { first, last, ...(k && { k: sideOf(k) }), ...(v && { v: sideOf(v) }) };
+  });
+  const sides = [base, ...ranges].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
+  if (sides.some(isWholePage)) checkWholePages(draft.window);
   return {
     text: canonical(preset, modifiers),
     calibration,
-    isFloat: [base, ...ranges].every((f) => isFloatSide(f.k) && isFloatSide(f.v)),
+    isFloat: sides.every(isFloat),
     forLayer(layer) {
       let { k, v } = base;
       for (const range of ranges) if (layer >= range.first && layer <= range.last) ({ k = k, v = v } = range);
@@ -209,27 +213,22 @@ export function parseKvSpec(spec: string): KvSpec {
     validateLayers(numLayers) {
       for (const { first, last } of ranges) {
         if (last < numLayers) continue;
-        fail(`layers=${first}-${last}: the model has layers 0 to ${numLayers - 1}`, { last, numLayers });
+        failSpec(`layers=${first}-${last}: the model has layers 0 to ${numLayers - 1}`, { last, numLayers });
       }
     },
   };
 }
 
-/** Keys and values of a KIVI page are quantized when it is full; until then a token has only its 16-bit copy. */
-function checkKivi({ k, v, window }: Draft, ranges: readonly LayerRange[]): void {
-  const isKivi = [{ k, v }, ...ranges]
-    .flatMap((f) => [f.k, f.v])
-    .some((side) => side && kindOf(side.type) === "channel");
-  if (!isKivi || window >= KIVI_GROUP) return;
-  fail(
-    `window=${window}: kivi quantizes ${KIVI_GROUP} tokens together, so expected a window of ${KIVI_GROUP} or more`,
-    {
-      window,
-    },
+/** Tokens of a page that is stored when it is full have only their 16-bit copies until then. */
+function checkWholePages(window: number): void {
+  if (window >= PAGE_TOKENS) return;
+  failSpec(
+    `window=${window}: kivi quantizes ${PAGE_TOKENS} tokens together, so expected a window of ${PAGE_TOKENS} or more`,
+    { window },
   );
 }
 
-function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange[] } {
+function build(preset: string, modifiers: readonly string[]): { draft: Draft; ranges: LayerRange<SideSpec>[] } {
   const draft = parsePreset(preset);
   const ranges = parseModifiers(modifiers, draft);
   for (const target of [draft, ...ranges]) {

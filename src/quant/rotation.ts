@@ -8,7 +8,7 @@ import { TurboQuantError } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
 import { fwht } from "../math/hadamard.ts";
 import { CounterRng, signs } from "../math/rng.ts";
-import type { RotationKind } from "./kv-format.ts";
+import type { RotationKind } from "./rules.ts";
 
 /** Streams of the counter RNG that rotations take; other users of a seed keep off these. */
 const STREAM_SIGNS = 0x7160;

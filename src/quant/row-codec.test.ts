@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { gaussianVector, innerProduct, squaredDistance } from "../../test/support/vectors.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import { BLOCK } from "./baselines/blocks.ts";
 import type { LayerKvFormat } from "./kv-format.ts";
-import { BLOCK, type PageLayout, pageLayout, type Region, type SideLayout } from "./page-layout.ts";
+import { type PageLayout, pageLayout, type Region, type SideLayout } from "./page-layout.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { createRotation } from "./rotation.ts";
 import { type HeadCalibration, RowCodec } from "./row-codec.ts";
@@ -40,10 +41,7 @@ const bytesOf = (f: Fixture, r: Region): Uint8Array => {
   const at = r.offset + r.headStride + ROW * r.rowBytes;
   return f.page.slice(at, at + r.rowBytes);
 };
-const regionsOf = (s: SideLayout): Region[] => [
-  ...s.planes,
-  ...[s.scales, s.sketch?.signs, s.sketch?.norms].filter((r) => r != null),
-];
+const regionsOf = (s: SideLayout): Region[] => [...s.planes, ...s.scales];
 
 const SPECS = [
   "f32",
@@ -135,7 +133,7 @@ describe("RowCodec", () => {
           const code = new TurboQuantMse({ dimension: headDim, bits, seed: 6, ...options }).quantize(x);
           const planes = f.layout.k.planes.flatMap((p) => [...bytesOf(f, p)]);
           expect(planes).toEqual([...code.codes]);
-          const scale = bytesOf(f, f.layout.k.scales!);
+          const scale = bytesOf(f, f.layout.k.scales[0]!);
           expect(scale[0]! | (scale[1]! << 8)).toBe(toFloat16Bits(code.scale));
         }
       }
@@ -149,10 +147,10 @@ describe("RowCodec", () => {
       const { back } = roundTrip(f, x);
       const prod = new TurboQuantProd({ dimension: 80, bits, seed: 3 });
       const code = prod.quantize(x);
-      const { sketch, planes } = f.layout.k;
-      expect(planes.flatMap((p) => [...bytesOf(f, p)])).toEqual([...code.codes]);
-      expect([...bytesOf(f, sketch!.signs)]).toEqual([...code.signs]);
-      const norm = bytesOf(f, sketch!.norms);
+      const { planes, scales } = f.layout.k;
+      expect(planes.slice(0, -1).flatMap((p) => [...bytesOf(f, p)])).toEqual([...code.codes]);
+      expect([...bytesOf(f, planes.at(-1)!)]).toEqual([...code.signs]);
+      const norm = bytesOf(f, scales[1]!);
       expect(norm[0]! | (norm[1]! << 8)).toBe(toFloat16Bits(code.residualNorm));
       createRotation("hadamard", 80, 3).invert(back);
       // Sums of 80 f32 terms of about 1 in another order.

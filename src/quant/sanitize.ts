@@ -1,5 +1,4 @@
 /** @file What a stored format cannot hold is replaced before anything else happens (docs/formats/kv-page.md, step 1). */
-import type { KvType } from "./kv-format.ts";
 
 /** Largest finite f16. */
 export const MAX_FLOAT16 = 65504;
@@ -7,10 +6,7 @@ export const MAX_FLOAT16 = 65504;
 export const clampToFloat16 = (x: number): number => Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, x));
 
 /** Largest finite f32. */
-const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
-
-/** Largest magnitude that a side keeps: raw f32 rows keep every finite value, scales of codes and f16 rows are f16. */
-export const largestOf = (type: KvType): number => (type === "f32" ? MAX_FLOAT32 : MAX_FLOAT16);
+export const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
 
 /** NaN becomes 0, everything else is clamped to ±most. In place. */
 export function sanitize(x: Float32Array, most: number = MAX_FLOAT16): void {

@@ -1,7 +1,7 @@
 /** @file Codes and scale of one rotated vector: nearest centroids, a trellis or error feedback, scale search, scale rules. */
 import { dot4 } from "../math/dot.ts";
 import { getCodebook } from "./codebook.ts";
-import type { ScaleRule } from "./kv-format.ts";
+import type { ScaleRule } from "./rules.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES, TrellisCoder, trellisPlaces } from "./trellis.ts";
 
 /** Factors tried by the search: nine equal steps from 0.85 to 1.18, in f32. */

@@ -10,6 +10,7 @@ import { TurboQuantError } from "../../src/errors.ts";
 import { planMemory } from "../../src/plan/memory-plan.ts";
 import { planNotes } from "../../src/plan/notes.ts";
 import { modelOfConfig } from "../../src/plan/planned-model.ts";
+import { typeOf } from "../../src/quant/codecs/registry.ts";
 import { fakeCheckpoint } from "../support/fake-checkpoint.ts";
 import { FakeOps } from "../support/fake-ops.ts";
 
@@ -19,9 +20,9 @@ const WORK = 1000;
 const capabilities: Capabilities = {
   maxHeadDim: 16,
   checkKv({ k, v }) {
-    const other = [k, v].find(({ type }) => type !== "f16" && type !== "tq4");
+    const other = [k, v].map(typeOf).find((type) => type !== "f16" && type !== "tq4");
     if (!other) return;
-    throw new TurboQuantError("unsupported", `--kv ${other.type}: made-up has no kernel for it; choose f16 or k4v4`);
+    throw new TurboQuantError("unsupported", `--kv ${other}: made-up has no kernel for it; choose f16 or k4v4`);
   },
   hasWeights: (type) => type === "f32" || type === "q8",
 };

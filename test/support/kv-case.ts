@@ -8,10 +8,9 @@ import { layerCache } from "../../src/cache/layer-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { CounterRng } from "../../src/math/rng.ts";
-import { codeBits } from "../../src/quant/page-layout.ts";
+import { codecOf } from "../../src/quant/codecs/registry.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
-import { kindOf } from "../../src/quant/side-kind.ts";
 import { randomCalibration } from "./calibration.ts";
 
 export interface KvCase {
@@ -243,5 +242,5 @@ function shareOfDifferentBytes(own: readonly Uint8Array[], expected: readonly Ui
 /** Widest codes of either side, 0 for none. */
 export function codeBitsOf(c: KvCase): number {
   const { k, v } = parseKvSpec(c.kv).forLayer(0);
-  return Math.max(...[k.type, v.type].map((t) => (kindOf(t) === "scalar" ? codeBits(t) : 0)));
+  return Math.max(...[k, v].map((side) => (codecOf(side).recipeOf ? codecOf(side).bitsOf(side) : 0)));
 }

@@ -5,11 +5,11 @@ import { PagePool } from "../../src/cache/page-pool.ts";
 import type { PageAddress } from "../../src/cache/page-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import type { LayerShape } from "../../src/cache/states/state-shape.ts";
-import type { LayerKvFormat, SideFormat } from "../../src/quant/kv-format.ts";
+import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
 import { plain } from "../../src/quant/kv-presets.ts";
 import type { PageLayout } from "../../src/quant/page-layout.ts";
 
-export function kvFormat(sinks: number, window: number, k: SideFormat["type"] = "tq4", v = k): LayerKvFormat {
+export function kvFormat(sinks: number, window: number, k = "tq4", v = k): LayerKvFormat {
   return { k: plain(k), v: plain(v), sinks, window, rotation: "hadamard", seed: 0 };
 }
 

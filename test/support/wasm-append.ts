@@ -1,9 +1,9 @@
 /** @file Test helper: the append kernel on one page in a memory of its own, without a backend around it. */
 import { append, type appendSide, ROTATIONS, SCALE_RULES, slot } from "../../src/backends/parameters/attention.ts";
 import type { ValuesOf } from "../../src/backends/parameters/struct.ts";
-import { appendTasks, offsetOf, planeOffset, typeCode } from "../../src/backends/wasm/kv-params.ts";
+import { wasmCodecs } from "../../src/backends/wasm/codecs/registry.ts";
+import { appendTasks, offsetOf, planeOffset } from "../../src/backends/wasm/kv-params.ts";
 import { instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
-import { quantizerTable } from "../../src/backends/wasm/quantizer-table.ts";
 import { SCRATCH_BYTES } from "../../src/backends/wasm/sizes.ts";
 import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
@@ -15,7 +15,6 @@ import {
   RESIDUAL_PAGE_TOKENS,
 } from "../../src/quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../src/quant/rotation.ts";
-import { kindOf } from "../../src/quant/side-kind.ts";
 import { prepared } from "./calibration.ts";
 
 const PARAMS = 4096;
@@ -137,20 +136,22 @@ export class AppendFixture {
   #side(which: "k" | "v"): ValuesOf<typeof appendSide> {
     const { format, headDim, calibration } = this.shape;
     const side = format[which];
+    const codec = wasmCodecs.of(side);
+    const scale = codec.scaleOf?.(side);
     const layout = this.layout[which];
     const { forward, inverse, feedback } = prepared(calibration, format, headDim).transforms[which];
-    const table = kindOf(side.type) === "scalar" ? quantizerTable(headDim, side) : new Uint8Array(0);
+    const table = codec.book?.(side, headDim).quantizer() ?? new Uint8Array(0);
     const quantizer = this.#allocate(table.length);
     new Uint8Array(this.#memory.buffer).set(table, quantizer);
     return {
-      type: typeCode(side),
+      type: codec.typeCode(side),
       plane0: planeOffset(layout, 0),
       plane1: planeOffset(layout, 1),
       plane2: planeOffset(layout, 2),
-      scales: offsetOf(layout.scales),
+      scales: offsetOf(layout.scales[0]),
       rotated: isRotated(side, format) ? 1 : 0,
-      rule: SCALE_RULES[side.scale],
-      search: side.search && !side.trellis ? 1 : 0,
+      rule: SCALE_RULES[scale?.rule ?? "norm"],
+      search: scale?.search ? 1 : 0,
       quantizer,
       sketchSigns: 0,
       sketchNorms: 0,

@@ -1,20 +1,19 @@
 /** @file Test helper: the attention kernels on pages in a memory of their own, one KV head, without a backend around them. */
 import { attend, type attendSide, MAX_ROWS, span } from "../../src/backends/parameters/attention.ts";
 import type { ValuesOf } from "../../src/backends/parameters/struct.ts";
-import { codebookTable } from "../../src/backends/wasm/codebook-table.ts";
-import { LARGEST_IN_BLOCK, offsetOf, planeOffset, typeCode } from "../../src/backends/wasm/kv-params.ts";
+import { wasmCodecs } from "../../src/backends/wasm/codecs/registry.ts";
+import { LARGEST_IN_BLOCK, offsetOf, planeOffset } from "../../src/backends/wasm/kv-params.ts";
 import { compileKernels, instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
 import { SCRATCH_BYTES, SPLIT_TOKENS } from "../../src/backends/wasm/sizes.ts";
-import type { KvType, SideFormat } from "../../src/quant/kv-format.ts";
-import { plain } from "../../src/quant/kv-presets.ts";
+import type { SideFormat } from "../../src/quant/kv-format.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../../src/quant/page-layout.ts";
-import { kindOf } from "../../src/quant/side-kind.ts";
+import { sideFormat } from "./side-format.ts";
 
 const PARAMS = 4096;
 
 export interface AttentionShape {
-  readonly k: KvType;
-  readonly v: KvType;
+  readonly k: string;
+  readonly v: string;
   readonly headDim: number;
   readonly numKvHeads: number;
   /** Query heads a KV head. */
@@ -136,21 +135,22 @@ export class AttentionFixture {
 
   #side(which: "k" | "v"): SideFormat {
     const { [which]: type, trellis } = this.shape;
-    return { ...plain(type), trellis: trellis && type === "tq2" };
+    return sideFormat(type, { trellis });
   }
 
   #attendSide(which: "k" | "v"): ValuesOf<typeof attendSide> {
     const side = this.#side(which);
     const layout = this.layout[which];
-    const codebook = kindOf(side.type) === "scalar" ? codebookTable(this.shape.headDim, side) : null;
+    const codec = wasmCodecs.of(side);
+    const codebook = codec.book?.(side, this.shape.headDim).codebook();
     const table = this.#allocate(codebook?.bytes.length ?? 16);
     if (codebook) this.u8.set(codebook.bytes, table);
     return {
-      type: typeCode(side),
+      type: codec.typeCode(side),
       plane0: planeOffset(layout, 0),
       plane1: planeOffset(layout, 1),
       plane2: planeOffset(layout, 2),
-      scales: offsetOf(layout.scales),
+      scales: offsetOf(layout.scales[0]),
       table,
       step: codebook ? codebook.step / Math.sqrt(this.shape.headDim) : 1,
       largest: codebook?.max ?? LARGEST_IN_BLOCK,

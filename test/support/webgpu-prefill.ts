@@ -4,7 +4,7 @@ import { appendKv } from "../../src/backends/reference/append.ts";
 import { attend } from "../../src/backends/reference/attend.ts";
 import { attendPrefill } from "../../src/backends/webgpu/attention/prefill-attention.ts";
 import { type PrefillPlan, planPrefill } from "../../src/backends/webgpu/attention/prefill-plan.ts";
-import { sideCentroids } from "../../src/backends/webgpu/codec/table-text.ts";
+import { sideCentroids } from "../../src/backends/webgpu/codec/side-tables.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
 import type { Commands } from "../../src/backends/webgpu/queue/commands.ts";
 import { SPAN_WORDS, StepBuffer } from "../../src/backends/webgpu/queue/step-buffer.ts";
@@ -18,7 +18,6 @@ import { isRotated, type PageLayout } from "../../src/quant/page-layout.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 import { createRotation } from "../../src/quant/rotation.ts";
-import { kindOf } from "../../src/quant/side-kind.ts";
 
 export interface PrefillCase {
   readonly kv: string;
@@ -151,9 +150,10 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
 
   const stepBuffer = new StepBuffer(commands, allocator);
   stepBuffer.begin(step);
-  const codebooks = [format.k, format.v].map((side) =>
-    kindOf(side.type) === "scalar" ? sideCentroids(side, d) : new Float32Array(4),
-  );
+  const codebooks = [format.k, format.v].map((side) => {
+    const centroids = sideCentroids(side, d);
+    return centroids.length > 0 ? centroids : new Float32Array(4);
+  });
   const rows = step.tokens.length;
   const buffers = {
     step: stepBuffer.buffer,

@@ -1,10 +1,12 @@
 /** @file The append kernel against the row codec: the same bytes for every type, head_dim, rule and kind of input. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { prepared, randomCalibration } from "../../../test/support/calibration.ts";
+import { sideFormat } from "../../../test/support/side-format.ts";
 import { AppendFixture, type AppendShape } from "../../../test/support/wasm-append.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
-import type { KvType, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
+import { nameOf } from "../../quant/codecs/registry.ts";
+import type { Bits, LayerKvFormat, ScaleRule, SideFormat } from "../../quant/kv-format.ts";
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { clampToFloat16 } from "../../quant/sanitize.ts";
@@ -88,8 +90,8 @@ function someValues(shape: AppendShape, seed: number): Float32Array {
   return values;
 }
 
-function sideOf(type: KvType, scale: ScaleRule, search: boolean): SideFormat {
-  return { type, scale, search, transform: false, feedback: false, qjl: false };
+function sideOf(type: string, scale: ScaleRule, search: boolean, trellis = false): SideFormat {
+  return sideFormat(type, { scale, search, trellis });
 }
 
 const PLAIN = { numKvHeads: 2, group: 1, rows: PAGE_TOKENS, calibration: null };
@@ -98,7 +100,7 @@ function expectSameBytes(shape: AppendShape, seed: number): void {
   const { format, headDim, group, rows } = shape;
   const values = someValues(shape, seed);
   const [actual, expected] = [appendByKernel(shape, values), appendByCodec(shape, values)];
-  const name = `${format.k.type}/${format.v.type}, head_dim ${headDim}, group ${group}, ${rows} rows`;
+  const name = `${nameOf(format.k)}/${nameOf(format.v)}, head_dim ${headDim}, group ${group}, ${rows} rows`;
   for (const part of ["page", "residual", "queries"] as const) {
     const [own, other] = [actual[part], expected[part]];
     const wrong = own.findIndex((value, i) => value !== other[i]);
@@ -111,7 +113,7 @@ const BASE = { sinks: 0, window: 0, rotation: "hadamard", seed: 0 } as const;
 
 describe("append kernel", () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8] as const)("%d bits", (bits) => {
-    const type: KvType = `tq${bits}`;
+    const type = `tq${bits}`;
     for (const [i, headDim] of [8, 64, 72, 128, 256].entries()) {
       const k = sideOf(type, "norm-preserving", true);
       const v = sideOf(type, i % 2 ? "least-squares" : "norm", i % 2 === 0);
@@ -120,7 +122,7 @@ describe("append kernel", () => {
     }
   });
 
-  it.each<[KvType, KvType]>([
+  it.each<[string, string]>([
     ["f32", "f16"],
     ["q8_0", "q4_0r"],
     ["q4_0r", "q8_0"],
@@ -136,8 +138,9 @@ describe("append kernel", () => {
 describe("append kernel, in a trellis", () => {
   it.each([8, 16, 24, 40, 64, 72, 128, 256])("head_dim %d", (headDim) => {
     for (const [n, scale] of (["norm", "norm-preserving", "least-squares"] as const).entries()) {
-      const [k, v] = [sideOf("tq2", scale, n === 1), sideOf(n === 2 ? "tq3" : "tq2", "least-squares", true)];
-      const format = { ...BASE, k: { ...k, trellis: true }, v: { ...v, trellis: n < 2 } };
+      const k = sideOf("tq2", scale, n === 1, true);
+      const v = sideOf(n === 2 ? "tq3" : "tq2", "least-squares", true, n < 2);
+      const format = { ...BASE, k, v };
       expectSameBytes({ ...PLAIN, format, headDim }, headDim + n);
     }
   });
@@ -150,19 +153,14 @@ describe("append kernel, calibrated", () => {
     return calibrations.get(headDim)!;
   };
   /** A side that a calibration changes; the rules and the search go round. */
-  const shaped = (
-    bits: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8,
-    n: number,
-    transform: boolean,
-    feedback: boolean,
-  ): SideFormat => ({
-    type: `tq${bits}`,
-    scale: (["norm-preserving", "least-squares", "norm"] as const)[n % 3]!,
-    search: n % 4 !== 3,
-    transform,
-    feedback,
-    qjl: false,
-  });
+  const shaped = (bits: Bits, n: number, transform: boolean, feedback: boolean, trellis = false): SideFormat =>
+    sideFormat(`tq${bits}`, {
+      scale: (["norm-preserving", "least-squares", "norm"] as const)[n % 3]!,
+      search: n % 4 !== 3,
+      transform,
+      feedback,
+      trellis,
+    });
 
   // Rows are taken a few at a time where there are several; a number of them that is no multiple has to be right as well.
   it.each([1, 2, 3, 4, 5, 7, 8, 33])("%d rows", (rows) => {
@@ -197,11 +195,9 @@ describe("append kernel, calibrated", () => {
       ].entries()) {
         // Beside it sides with feedback of their own, and the same on both sides.
         const other = (n + m) % 3 === 0 ? 4 : 2;
-        const [k, v] = [
-          shaped(2, n + m, transform!, feedback!),
-          shaped(other, n + m + 1, transform!, !feedback || n % 2 === 0),
-        ];
-        const format = { ...BASE, k: { ...k, trellis: true }, v: { ...v, trellis: other === 2 && m < 2 } };
+        const k = shaped(2, n + m, transform!, feedback!, true);
+        const v = shaped(other, n + m + 1, transform!, !feedback || n % 2 === 0, other === 2 && m < 2);
+        const format = { ...BASE, k, v };
         const shape = { format, headDim, numKvHeads: 2, group: 1 + n, rows };
         expectSameBytes({ ...shape, calibration: calibrationOf(headDim) }, rows + n + m);
       }

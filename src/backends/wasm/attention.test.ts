@@ -3,18 +3,19 @@
  * and that decoding and prefilling give the same. test/backend-parity.test.ts compares whole layers with the reference.
  */
 import { describe, expect, it } from "vitest";
+import { sideFormat } from "../../../test/support/side-format.ts";
 import { AttentionFixture } from "../../../test/support/wasm-attention.ts";
 import { relativeError } from "../../../test/support/wasm-backend.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import { CounterRng } from "../../math/rng.ts";
 import { packPlane, planeShifts } from "../../quant/bit-pack.ts";
-import type { Bits, KvType } from "../../quant/kv-format.ts";
+import { typeOf } from "../../quant/codecs/registry.ts";
+import type { Bits } from "../../quant/kv-format.ts";
 import { trellisPlaces } from "../../quant/trellis.ts";
-import { codebookTable } from "./codebook-table.ts";
+import { wasmCodecs } from "./codecs/registry.ts";
 
 const WIDTHS: readonly Bits[] = [1, 2, 3, 4, 5, 6, 7, 8];
 const ONE = 0x3c00; // 1 in f16
-const SIDE = { scale: "norm", search: false, transform: false, feedback: false, qjl: false } as const;
 
 /** Packs a row of codes with scale 1. */
 function putCodes(fixture: AttentionFixture, which: "k" | "v", bits: number, row: number, codes: Uint8Array): void {
@@ -24,7 +25,7 @@ function putCodes(fixture: AttentionFixture, which: "k" | "v", bits: number, row
     const { offset, rowBytes } = side.planes[p]!;
     packPlane(codes, codes.length, width, shift, u8, pages + offset + row * rowBytes);
   }
-  view.setUint16(pages + side.scales!.offset + 2 * row, ONE, true);
+  view.setUint16(pages + side.scales[0]!.offset + 2 * row, ONE, true);
 }
 
 /** Every code in turn, in an order without a period that a layout could share. */
@@ -35,8 +36,9 @@ function someCodes(bits: number, length: number, seed: number): Uint8Array {
 const CODES = [...WIDTHS.map((bits) => ({ bits, trellis: false })), { bits: 2 as Bits, trellis: true }];
 
 describe.each(CODES)("$bits bits, trellis: $trellis", ({ bits, trellis }) => {
-  const type: KvType = `tq${bits}`;
-  const tableOf = (headDim: number) => codebookTable(headDim, { ...SIDE, type, trellis });
+  const type = `tq${bits}`;
+  const side = sideFormat(type, { trellis });
+  const tableOf = (headDim: number) => wasmCodecs.of(side).book!(side, headDim).codebook();
   /** Which of the table's levels each coordinate has. */
   const placesOf = (codes: Uint8Array): Uint8Array => {
     const places = codes.slice();
@@ -103,7 +105,7 @@ describe.each(CODES)("$bits bits, trellis: $trellis", ({ bits, trellis }) => {
       putCodes(fixture, "k", bits, 1, codes);
       const places = placesOf(codes);
       // Key 0 scores 0; the values tell the weights apart.
-      view.setUint16(pages + layout.k.scales!.offset, 0, true);
+      view.setUint16(pages + layout.k.scales[0]!.offset, 0, true);
       f32.fill(0, (pages + layout.v.planes[0]!.offset) / 4, (pages + layout.v.planes[0]!.offset) / 4 + 2 * headDim);
       f32[(pages + layout.v.planes[0]!.offset) / 4] = 1;
       f32[(pages + layout.v.planes[0]!.offset) / 4 + headDim + 1] = 1;
@@ -126,7 +128,7 @@ describe.each(CODES)("$bits bits, trellis: $trellis", ({ bits, trellis }) => {
 });
 
 describe("prefill and decode", () => {
-  it.each<[KvType, KvType, boolean?]>([
+  it.each<[string, string, boolean?]>([
     ["tq2", "tq2", true],
     ["tq2", "tq4", true],
     ["tq4", "tq2", true],
@@ -172,15 +174,17 @@ function fillAtRandom(fixture: AttentionFixture): void {
     for (const side of [layout.k, layout.v]) {
       const rows = layout.pageTokens * shape.numKvHeads;
       const at = base + side.planes[0]!.offset;
-      if (side.type === "f32") for (let i = 0; i < rows * shape.headDim; i++) f32[at / 4 + i] = rng.gaussian(i + page);
-      if (side.type === "f16") {
+      const type = typeOf(side.side);
+      if (type === "f32") for (let i = 0; i < rows * shape.headDim; i++) f32[at / 4 + i] = rng.gaussian(i + page);
+      if (type === "f16") {
         for (let i = 0; i < rows * shape.headDim; i++) view.setUint16(at + 2 * i, (rng.uint32(i) & 0x83ff) | ONE, true);
       }
-      const scaleBytes = side.scales ? side.scales.rowBytes * rows : 0;
       // Blocks count in steps of 1/127 or 1/8 of their largest value.
-      const scale = side.type === "q8_0" ? 0x2000 : side.type === "q4_0r" ? 0x3000 : ONE;
-      for (let i = 0; i < scaleBytes; i += 2)
-        view.setUint16(base + side.scales!.offset + i, scale + (rng.uint32(i) & 255), true);
+      const scale = type === "q8_0" ? 0x2000 : type === "q4_0r" ? 0x3000 : ONE;
+      for (const { offset, rowBytes } of side.scales) {
+        for (let i = 0; i < rowBytes * rows; i += 2)
+          view.setUint16(base + offset + i, scale + (rng.uint32(i) & 255), true);
+      }
     }
   }
 }

@@ -8,13 +8,13 @@
 import { assert } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
-import { kindOf } from "../../quant/side-kind.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
 import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
+import { wasmCodecs } from "./codecs/registry.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
 import { KvKernels } from "./kv-kernels.ts";
 import { LinearKernels } from "./linear.ts";
@@ -110,7 +110,7 @@ class WasmBackend implements Ops {
 
   /** Attention over codes adds up in one order for any number of rows; over floats and blocks single rows are added up differently. */
   isRowInvariant({ k, v }: LayerKvFormat): boolean {
-    return kindOf(k.type) === "scalar" && kindOf(v.type) === "scalar";
+    return [k, v].every((side) => wasmCodecs.of(side).isRowInvariant);
   }
 
   beginStep(step: Step, ropes: readonly Rope[]): void {

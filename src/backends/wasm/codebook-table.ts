@@ -10,8 +10,6 @@
 import { assert } from "../../errors.ts";
 import { BetaDensity } from "../../math/beta-density.ts";
 import { getCodebook } from "../../quant/codebook.ts";
-import type { SideFormat } from "../../quant/kv-format.ts";
-import { codeBits } from "../../quant/page-layout.ts";
 import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 
 export const TABLE_BYTES = 64;
@@ -50,14 +48,8 @@ export function buildCodebookTable(headDim: number, bits: number, iterations?: n
 /** Finer than for other codes of few bits: some of the values are near 0. */
 const LARGEST_IN_TRELLIS = 4095;
 
-/** The table of a side of `tqN`. */
-export function codebookTable(headDim: number, side: SideFormat): CodebookTable {
-  if (side.trellis) return buildTrellisTable();
-  return buildCodebookTable(headDim, codeBits(side.type), side.codebookIterations);
-}
-
 /** Of a trellis: a level for each code of two bits and the one before it. */
-function buildTrellisTable(): CodebookTable {
+export function buildTrellisTable(): CodebookTable {
   const largest = Math.max(...TRELLIS_VALUES.map(Math.abs));
   const step = largest / LARGEST_IN_TRELLIS;
   const bytes = new Uint8Array(TABLE_BYTES);

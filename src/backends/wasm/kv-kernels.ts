@@ -1,7 +1,6 @@
 /** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
-import { isRotated, type SideLayout } from "../../quant/page-layout.ts";
-import { sketchFactor } from "../../quant/qjl.ts";
+import type { SideLayout } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { quantizeFullPages } from "../kivi-append.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
@@ -17,7 +16,7 @@ import {
   span as spanRecord,
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
-import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset, typeCode } from "./kv-params.ts";
+import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
@@ -157,7 +156,7 @@ export class KvKernels {
     const tables = this.#tables.of(layer.kv);
     const { main, residual } = layer.cache;
     const spanTable = this.#writeSpans(spans, layer.index, perBlock);
-    const rotation = isRotated(format.v, format) ? tables.rotation : null;
+    const rotation = tables.v.isRotated ? tables.rotation : null;
     const matrices = tables.v.inverse;
     attend.write(this.#memory.view, this.#params, {
       headDim,
@@ -191,47 +190,41 @@ export class KvKernels {
 
   #attendSide(layer: AttentionLayer, which: "k" | "v", layout: SideLayout): ValuesOf<typeof attendSide> {
     const { headDim } = layer;
-    const side = layer.kv.format[which];
-    const { codebook, projection } = this.#tables.of(layer.kv)[which];
-    const { sketch } = layout;
-    const numProjections = side.projections ?? headDim;
+    const { type, codebook, sketch } = this.#tables.of(layer.kv)[which];
     return {
-      type: typeCode(side),
+      type,
       plane0: planeOffset(layout, 0),
       plane1: planeOffset(layout, 1),
       plane2: planeOffset(layout, 2),
-      scales: offsetOf(layout.scales),
+      scales: offsetOf(layout.scales[0]),
       table: codebook?.address ?? 0,
       step: codebook ? codebook.step / Math.sqrt(headDim) : 1,
       largest: codebook?.largest ?? LARGEST_IN_BLOCK,
-      sketchSigns: offsetOf(sketch?.signs),
-      sketchNorms: offsetOf(sketch?.norms),
-      sketchMatrix: projection,
-      sketchFactor: sketchFactor("gaussian", headDim, numProjections),
-      sketchRows: numProjections,
+      sketchSigns: sketch ? offsetOf(layout.planes.at(-1)) : 0,
+      sketchNorms: sketch ? offsetOf(layout.scales[1]) : 0,
+      sketchMatrix: sketch?.address ?? 0,
+      sketchFactor: sketch?.factor ?? 0,
+      sketchRows: sketch?.rows ?? 0,
     };
   }
 
   #appendSide(layer: AttentionLayer, which: "k" | "v", layout: SideLayout): ValuesOf<typeof appendSide> {
-    const { headDim } = layer;
-    const { format } = layer.kv;
-    const side = format[which];
-    const { sketch } = layout;
     const tables = this.#tables.of(layer.kv)[which];
+    const { sketch } = tables;
     return {
-      type: typeCode(side),
+      type: tables.type,
       plane0: planeOffset(layout, 0),
       plane1: planeOffset(layout, 1),
       plane2: planeOffset(layout, 2),
-      scales: offsetOf(layout.scales),
-      rotated: isRotated(side, format) ? 1 : 0,
-      rule: SCALE_RULES[side.scale],
-      search: side.search && !side.trellis ? 1 : 0,
+      scales: offsetOf(layout.scales[0]),
+      rotated: tables.isRotated ? 1 : 0,
+      rule: SCALE_RULES[tables.rule],
+      search: tables.search ? 1 : 0,
       quantizer: tables.quantizer,
-      sketchSigns: offsetOf(sketch?.signs),
-      sketchNorms: offsetOf(sketch?.norms),
-      sketchMatrix: tables.projection,
-      sketchRows: side.projections ?? headDim,
+      sketchSigns: sketch ? offsetOf(layout.planes.at(-1)) : 0,
+      sketchNorms: sketch ? offsetOf(layout.scales[1]) : 0,
+      sketchMatrix: sketch?.address ?? 0,
+      sketchRows: sketch?.rows ?? 0,
       forward: tables.forward,
       queryMatrix: which === "k" ? tables.inverse : 0,
       feedback: tables.feedback,

@@ -1,14 +1,13 @@
 /** @file What the KV kernels read of a layer, in WASM memory: codebooks, rotation, sketches, calibration. Made once a layer. */
-import type { SideFormat } from "../../quant/kv-format.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import type { PreparedLayer } from "../../quant/prepared-layer.ts";
-import { projectionMatrix } from "../../quant/qjl.ts";
+import { projectionMatrix, sketchFactor } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
-import { kindOf } from "../../quant/side-kind.ts";
+import type { ScaleRule } from "../../quant/rules.ts";
 import { SharedTables } from "../shared-tables.ts";
-import { codebookTable } from "./codebook-table.ts";
+import type { CodebookTable } from "./codebook-table.ts";
+import { wasmCodecs } from "./codecs/registry.ts";
 import type { WasmMemory } from "./memory.ts";
-import { quantizerTable } from "./quantizer-table.ts";
 
 export interface RotationData {
   readonly size: number;
@@ -26,14 +25,27 @@ export interface CodebookData {
   readonly largest: number;
 }
 
-/** Addresses of one side; 0 for what it does not have. */
+export interface SketchData {
+  /** Of the projection matrix. */
+  readonly address: number;
+  readonly rows: number;
+  /** √(π/2) over the number of rows. */
+  readonly factor: number;
+}
+
+/** What kernels are told of one side, beside its regions in a page. Addresses are 0 for what it does not have. */
 export interface SideTables {
+  /** How kernels name its type. */
+  readonly type: number;
+  readonly isRotated: boolean;
+  /** Of codes. */
+  readonly rule: ScaleRule;
+  readonly search: boolean;
   /** Of codes, for attention. */
   readonly codebook: CodebookData | null;
   /** Of codes, for append. */
   readonly quantizer: number;
-  /** Of a QJL sketch. */
-  readonly projection: number;
+  readonly sketch: SketchData | null;
   /** Matrices of `SideTransform`. */
   readonly forward: number;
   readonly inverse: number;
@@ -49,9 +61,6 @@ export interface LayerTables {
   readonly rotation: RotationData | null;
   dispose(): void;
 }
-
-/** What the values of codes depend on, beside the head dimension. */
-const bookOf = (side: SideFormat): string => `${side.type}/${side.codebookIterations}/${side.trellis === true}`;
 
 const floatBytes = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
@@ -106,18 +115,26 @@ export class KvTables {
     };
     const side = (which: "k" | "v"): SideTables => {
       const of = format[which];
-      const hasCodes = kindOf(of.type) === "scalar";
-      const numProjections = of.projections ?? headDim;
+      const codec = wasmCodecs.of(of);
+      const book = codec.book?.(of, headDim);
+      const rows = codec.projectionsOf?.(of, headDim) ?? 0;
+      const projections = (): Float32Array => projectionMatrix("gaussian", headDim, format.seed, rows);
       return {
-        codebook: hasCodes ? shared(`codebook/${headDim}/${bookOf(of)}`, (to) => putCodebook(to, headDim, of)) : null,
-        quantizer: hasCodes
-          ? shared(`quantizer/${headDim}/${bookOf(of)}`, (to) => to.put(quantizerTable(headDim, of)))
-          : 0,
-        projection: of.qjl
-          ? shared(`projection/${headDim}/${format.seed}/${numProjections}`, (to) =>
-              to.put(floatBytes(projectionMatrix("gaussian", headDim, format.seed, numProjections))),
-            )
-          : 0,
+        type: codec.typeCode(of),
+        isRotated: isRotated(of, format),
+        ...(codec.scaleOf?.(of) ?? { rule: "norm", search: false }),
+        codebook: book ? shared(`codebook/${headDim}/${book.key}`, (to) => putCodebook(to, book.codebook())) : null,
+        quantizer: book ? shared(`quantizer/${headDim}/${book.key}`, (to) => to.put(book.quantizer())) : 0,
+        sketch:
+          rows > 0
+            ? {
+                address: shared(`projection/${headDim}/${format.seed}/${rows}`, (to) =>
+                  to.put(floatBytes(projections())),
+                ),
+                rows,
+                factor: sketchFactor("gaussian", headDim, rows),
+              }
+            : null,
         forward: put(transforms[which].forward),
         inverse: put(transforms[which].inverse),
         feedback: put(transforms[which].feedback),
@@ -156,8 +173,7 @@ export class KvTables {
   }
 }
 
-function putCodebook(to: Ranges, headDim: number, side: SideFormat): CodebookData {
-  const { bytes, step, max } = codebookTable(headDim, side);
+function putCodebook(to: Ranges, { bytes, step, max }: CodebookTable): CodebookData {
   return { address: to.put(bytes), step, largest: max };
 }
 

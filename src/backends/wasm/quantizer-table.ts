@@ -1,8 +1,5 @@
 /** @file What the append kernel needs of a codebook (src/backends/parameters/attention.ts, `quantizerTable`). */
 import { getCodebook } from "../../quant/codebook.ts";
-import type { SideFormat } from "../../quant/kv-format.ts";
-import { codeBits } from "../../quant/page-layout.ts";
-import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 import { quantizerBin, quantizerTable as table } from "../parameters/attention.ts";
 
@@ -56,12 +53,6 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
   const bytes = new Uint8Array(view.buffer);
   if (last < SMALL_BINS) addPlanes(bytes, last, centroids);
   return bytes;
-}
-
-/** The same for a side; of a trellis the values alone, f32 [4 codes][4 before]. */
-export function quantizerTable(headDim: number, side: SideFormat): Uint8Array {
-  if (!side.trellis) return buildQuantizerTable(headDim, codeBits(side.type), side.codebookIterations);
-  return new Uint8Array(TRELLIS_VALUES.slice().buffer);
 }
 
 function addPlanes(table: Uint8Array, last: number, centroids: Float32Array): void {

@@ -2,7 +2,7 @@
 import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
 import { weightFormat } from "../../weights/registry.ts";
 import type { Capabilities } from "../capabilities.ts";
-import { checkFormat } from "./codec/check-format.ts";
+import { wgslSupport } from "./codec/support.ts";
 
 /** Heads that the 16 KiB of workgroup memory which WebGPU promises are enough for; longer ones take this many bytes. */
 const SHORT_HEAD_DIM = 256;
@@ -10,7 +10,7 @@ const LONG_HEAD_BYTES = 32768;
 
 export const capabilities: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
-  checkKv: checkFormat,
+  checkKv: (format) => wgslSupport.check(format),
   hasWeights: (type) => weightFormat(type).wgsl !== undefined,
 };
 

@@ -13,7 +13,6 @@
  * - `fork` copies the tables and counts one more reference to every page.
  */
 import { assert } from "../../errors.ts";
-import { hasKivi } from "../../quant/kivi-page.ts";
 import type { PageLayout } from "../../quant/page-layout.ts";
 import { BlockTable } from "../block-table.ts";
 import { clearRows } from "../clear-rows.ts";
@@ -154,8 +153,8 @@ export class KvState implements LayerState {
 
   markable(length: number): number {
     const { main } = this.layer;
-    // A full page of keys was quantized by KIVI from its 16-bit copies, and codes cannot be turned back into copies.
-    return hasKivi(main) ? Math.floor(length / main.pageTokens) * main.pageTokens : length;
+    // A page that is stored when it is full was quantized from its 16-bit copies, and codes cannot be turned back into copies.
+    return main.isStoredWhole ? Math.floor(length / main.pageTokens) * main.pageTokens : length;
   }
 
   mark(): void {
@@ -251,7 +250,7 @@ export class KvState implements LayerState {
     // KIVI quantizes a page of keys from the 16-bit copies when the page is full. To cut into a full page, its copies must be there.
     const pageStart = Math.floor(length / main.pageTokens) * main.pageTokens;
     const wasFull = pageStart + main.pageTokens <= this.#length;
-    return !(hasKivi(main) && pageStart < length && wasFull && this.#residualStart > pageStart);
+    return !(main.isStoredWhole && pageStart < length && wasFull && this.#residualStart > pageStart);
   }
 
   #markAt(length: number): Mark | undefined {

@@ -7,7 +7,8 @@ import { formatBytes, formatCount } from "../../format-number.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
 import { getPlatform } from "../../platform.ts";
-import { planeWidths, type SideLayout } from "../../quant/page-layout.ts";
+import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
+import type { SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { plainTable } from "../format.ts";
@@ -162,8 +163,8 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const values = 2 * config.numKvHeads * config.headDim;
   const layers = cache.layers.map(({ format, main, residual }, layer) => ({
     layer,
-    k: format.k.type,
-    v: format.v.type,
+    k: typeOf(format.k),
+    v: typeOf(format.v),
     bytesPerToken: main.numBytes / main.pageTokens,
     bitsPerValue: (main.numBytes * 8) / main.pageTokens / values,
     pageTokens: main.pageTokens,
@@ -182,7 +183,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
 
 /** Widths of the bit planes of a row's codes, widest first; empty for floats. */
 function planesOf(side: SideLayout): readonly number[] {
-  return side.scales ? side.planes.map(({ width }) => width) : planeWidths(0);
+  return isFloat(side.side) ? [] : side.planes.filter(({ name }) => name === "codes").map(({ width }) => width);
 }
 
 function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string): string {

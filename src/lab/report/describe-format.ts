@@ -1,8 +1,8 @@
 /** @file Describes the cache that a KV spec means, for grouping and colours: which codec, which sides, how many bits. */
+import { codecOf, isFloat } from "../../quant/codecs/registry.ts";
+import type { Recipe } from "../../quant/codecs/side-codec.ts";
 import type { SideFormat } from "../../quant/kv-format.ts";
-import { codeBits } from "../../quant/page-layout.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
-import { kindOf } from "../../quant/side-kind.ts";
 
 export const FAMILIES = ["ours", "published", "qjl", "baseline", "exact"] as const;
 export type Family = (typeof FAMILIES)[number];
@@ -27,22 +27,26 @@ export interface FormatKind {
   readonly wholeSpec: string;
 }
 
-const isFloat = ({ type }: SideFormat): boolean => kindOf(type) === "float";
-const isPublished = ({ scale, search, transform, feedback, trellis }: SideFormat): boolean =>
+const recipeOf = (side: SideFormat): Recipe | null => codecOf(side).recipeOf?.(side) ?? null;
+const isPublished = ({ scale, search, transform, feedback, trellis }: Recipe): boolean =>
   scale === "norm" && !search && !transform && !feedback && !trellis;
-const isCode = ({ type }: SideFormat): boolean => kindOf(type) === "scalar";
+
+/** Of codes with the levers of our recipe; a sketch is on the keys, whichever side is shown. */
+function familyOf(shown: Recipe, keys: Recipe | null): Family {
+  if (keys?.hasSketch) return "qjl";
+  return isPublished(shown) ? "published" : "ours";
+}
 
 export function describeFormat(kv: string): FormatKind {
   const spec = parseKvSpec(kv);
   const { k, v, sinks, window } = spec.forLayer(0);
   const side = isFloat(k) ? (isFloat(v) ? "none" : "v") : isFloat(v) ? "k" : "both";
   const shown = side === "v" ? v : k;
-  const family =
-    side === "none" ? "exact" : !isCode(shown) ? "baseline" : k.qjl ? "qjl" : isPublished(shown) ? "published" : "ours";
-  const widths = [k, v].filter((of) => !isFloat(of)).map((of) => codeBits(of.type) + (of.qjl ? 1 : 0));
+  const recipe = recipeOf(shown);
+  const widths = [k, v].filter((of) => !isFloat(of)).map((of) => codecOf(of).bitsOf(of));
   const isUniform = widths.length > 0 && new Set(widths).size === 1 && !/layers=/.test(kv);
   return {
-    family,
+    family: side === "none" ? "exact" : recipe ? familyOf(recipe, recipeOf(k)) : "baseline",
     side,
     bits: isUniform ? widths[0]! : null,
     hasExactTokens: side !== "none" && (sinks > 0 || window > 0),

@@ -25,7 +25,7 @@ function storedRow(spec: string, x: Float32Array): { codes: number[]; scales: nu
   const row = ({ offset, rowBytes }: { offset: number; rowBytes: number }) => [
     ...page.slice(offset, offset + rowBytes),
   ];
-  return { codes: row(layout.k.planes[0]!), scales: row(layout.k.scales!) };
+  return { codes: row(layout.k.planes[0]!), scales: row(layout.k.scales[0]!) };
 }
 
 describe("Q8Codec", () => {

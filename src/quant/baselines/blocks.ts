@@ -1,6 +1,8 @@
 /** @file What the block formats share: integers around a zero point, one f16 scale for each 32 coordinates. */
 import { fromFloat16Bits } from "../../math/float16.ts";
-import { BLOCK } from "../page-layout.ts";
+
+/** Coordinates that share a scale. */
+export const BLOCK = 32;
 
 /** A stored vector; the last block may be shorter than 32. */
 export interface BlockCode {

@@ -3,9 +3,8 @@ import { describe, expect, it } from "vitest";
 import { gaussianVector, squaredDistance } from "../../../test/support/vectors.ts";
 import { fromFloat16Bits } from "../../math/float16.ts";
 import type { Bits } from "../kv-format.ts";
-import { KIVI_GROUP } from "../page-layout.ts";
 import { TurboQuantMse } from "../turboquant-mse.ts";
-import { KiviCodec } from "./kivi.ts";
+import { KIVI_GROUP, KiviCodec } from "./kivi.ts";
 
 const BITS = [1, 2, 3, 4, 5, 6, 7, 8] as const;
 

@@ -1,16 +1,19 @@
 /**
  * @file KIVI (arXiv 2402.02750): asymmetric min/max integers, keys by channel over groups of 64 tokens, values by token over
- * groups of 64 channels. A baseline to compare with: kivi-page.ts stores it.
+ * groups of 64 channels. A baseline to compare with: codecs/channel/ stores it.
  *
  * x̂ = zero + code · scale with zero = f16(min) and scale = f16((max − min) / (2^bits − 1)). The paper's own groups are of 32,
  * which cost a whole bit a number; 64 cost half a bit, as much as the blocks of q4_0r.
  */
 import { fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
 import { packCodes, unpackCodes } from "../bit-pack.ts";
-import type { Bits } from "../kv-format.ts";
-import { KIVI_GROUP } from "../page-layout.ts";
+import { PAGE_TOKENS } from "../page-regions.ts";
+import type { Bits } from "../rules.ts";
 import { MAX_FLOAT16, sanitize } from "../sanitize.ts";
 import { checkLength, checkShape } from "../turboquant-mse.ts";
+
+/** Tokens of a key channel, or channels of a value, that share a scale and a zero: a page of keys. */
+export const KIVI_GROUP = PAGE_TOKENS;
 
 /** Codes of one group of tokens of K, or of one vector of V. */
 export interface KiviCode {

@@ -4,12 +4,11 @@
  */
 import { toFloat16Bits } from "../../math/float16.ts";
 import { packCodes, unpackCodes } from "../bit-pack.ts";
-import type { RotationKind } from "../kv-format.ts";
-import { BLOCK } from "../page-layout.ts";
 import { createRotation, type Rotation } from "../rotation.ts";
+import type { RotationKind } from "../rules.ts";
 import { clampToFloat16, sanitize } from "../sanitize.ts";
 import { checkLength, checkShape } from "../turboquant-mse.ts";
-import { type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
+import { BLOCK, type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
 
 /** Code of the value 0. */
 export const Q4_ZERO = 8;

@@ -3,10 +3,9 @@
  * (docs/formats/kv-page.md, step 6): codes are value + 128.
  */
 import { toFloat16Bits } from "../../math/float16.ts";
-import { BLOCK } from "../page-layout.ts";
 import { sanitize } from "../sanitize.ts";
 import { checkLength, checkShape } from "../turboquant-mse.ts";
-import { type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
+import { BLOCK, type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
 
 /** Code of the value 0. */
 export const Q8_ZERO = 128;

@@ -1,11 +1,9 @@
 /** @file Numbers that the append kernel reads for one layer, in one buffer: norms, calibration, rotation, codebooks. */
-import { getCodebook } from "../../../quant/codebook.ts";
 import type { SideFormat } from "../../../quant/kv-format.ts";
-import { codeBits, isRotated } from "../../../quant/page-layout.ts";
+import { isRotated } from "../../../quant/page-layout.ts";
 import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
-import { kindOf } from "../../../quant/side-kind.ts";
-import { sideCentroids } from "../codec/table-text.ts";
+import { wgslCodecs } from "../codec/registry.ts";
 
 export interface AppendConstants {
   /** The norms of Q and K heads are ones; the device copies its weights over them. */
@@ -78,9 +76,10 @@ export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
   };
   /** Where centroids begin, and how many numbers they are with the boundaries behind them, which a trellis has not. */
   const codebook = (side: SideFormat): readonly [number, number] => {
-    if (kindOf(side.type) !== "scalar") return [0, 0];
-    const start = put(sideCentroids(side, headDim));
-    const boundaries = side.trellis ? [] : getCodebook(headDim, codeBits(side.type)).boundaries;
+    const { book } = wgslCodecs.of(side);
+    if (!book) return [0, 0];
+    const start = put(book.centroids(side, headDim));
+    const boundaries = book.boundaries(side, headDim);
     return [start, put(boundaries) + boundaries.length - start];
   };
   const ones = new Float32Array(headDim).fill(1);

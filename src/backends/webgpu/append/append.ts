@@ -1,16 +1,14 @@
 /** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
+import { codecOf, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
-import { largestOf } from "../../../quant/sanitize.ts";
-import { kindOf } from "../../../quant/side-kind.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import { checkFormat } from "../codec/check-format.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
-import { storeText } from "../codec/store-text.ts";
-import { sideName } from "../codec/table-text.ts";
+import { wgslCodecs } from "../codec/registry.ts";
+import { wgslSupport } from "../codec/support.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
@@ -115,7 +113,7 @@ export class AppendKernels {
   }
 
   #prepare(layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): LayerAppend {
-    checkFormat(layer.kv.format);
+    wgslSupport.check(layer.kv.format);
     const made = makeAppendConstants(layer.kv);
     const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
     this.#commands.write(constants, 0, made.values);
@@ -136,6 +134,7 @@ export class AppendKernels {
     const kRotated = isRotated(format.k, format);
     const vRotated = isRotated(format.v, format);
     const rotated = kRotated || vRotated;
+    const codecs = [format.k, format.v].map((side) => wgslCodecs.of(side));
     const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0;
     const values = {
       HEAD_DIM: headDim,
@@ -159,23 +158,27 @@ export class AppendKernels {
       K_DENSE: k.forward !== null,
       V_DENSE: v.forward !== null,
       DENSE: k.forward !== null || v.forward !== null,
-      HAS_CODES: kindOf(format.k.type) === "scalar" || kindOf(format.v.type) === "scalar",
-      TRELLIS: Boolean(format.k.trellis || format.v.trellis),
-      K_LARGEST_BITS: f32Word(largestOf(format.k.type)),
-      V_LARGEST_BITS: f32Word(largestOf(format.v.type)),
+      HAS_CODES: codecs.some(({ book }) => book),
+      TRELLIS: codecs.some(({ isChained }) => isChained),
+      K_LARGEST_BITS: f32Word(codecOf(format.k).largestOf(format.k)),
+      V_LARGEST_BITS: f32Word(codecOf(format.v).largestOf(format.v)),
       KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
       HAS_RESIDUAL: residual !== null,
       ...at,
     };
+    const storeText = (name: "k" | "v", side: SideFormat): string =>
+      wgslCodecs
+        .of(side)
+        .store({ name, side, headDim, layout: main[name], feedback: transforms[name].feedback !== null });
     const inserts = {
       HADAMARD: hadamardText(bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
-      STORE_K: storeText("k", headDim, format.k, main.k, k.feedback !== null),
-      STORE_V: storeText("v", headDim, format.v, main.v, v.feedback !== null),
+      STORE_K: storeText("k", format.k),
+      STORE_V: storeText("v", format.v),
     };
     const made = shader("append", params, values, inserts);
     return this.#commands.kernel(`append ${made.code}`, () => ({
-      label: `append ${sideName(format.k)}/${sideName(format.v)} ${headDim}`,
+      label: `append ${nameOf(format.k)}/${nameOf(format.v)} ${headDim}`,
       shader: made,
       buffers: ["read", "read", "read", "read", "write", "write", "write"],
     }));

@@ -4,6 +4,7 @@
  */
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
+import { nameOf } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
@@ -12,7 +13,7 @@ import { Struct, type ValuesOf } from "../../parameters/struct.ts";
 import { SharedTables } from "../../shared-tables.ts";
 import { byColumns, rotationValues } from "../append/append-constants.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
-import { sideCentroids, sideName } from "../codec/table-text.ts";
+import { sideCentroids } from "../codec/side-tables.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
@@ -173,7 +174,7 @@ export class AttentionKernels {
       ROTATION_ROUNDS: rotation.rounds,
       SHUFFLE_BITS: bits,
     };
-    const centroidsKey = `centroids ${headDim} ${sideName(format.k)} ${sideName(format.v)}`;
+    const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${nameOf(format.v)}`;
     const rotationKey = rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation";
     const own = inverse && this.#upload(byColumns(inverse, headDim), "inverse value transforms");
     return {

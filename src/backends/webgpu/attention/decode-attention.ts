@@ -2,10 +2,12 @@
  * @file Attention of tokens that are decoded one by one: the keys are cut into as many parts as keep a GPU busy, one more
  * reads the 16-bit copies. attend-merge.wgsl joins the parts.
  */
-import type { KvType, SideFormat } from "../../../quant/kv-format.ts";
-import { kindOf } from "../../../quant/side-kind.ts";
+import { nameOf } from "../../../quant/codecs/registry.ts";
+import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
 import { Struct } from "../../parameters/struct.ts";
-import { sideName, sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
+import { wgslCodecs } from "../codec/registry.ts";
+import { sideTables, tablesText } from "../codec/side-tables.ts";
+import type { TableUse } from "../codec/table-text.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
@@ -88,16 +90,16 @@ function shapeOf(
   const units = headDim / 8;
   const threads = tuning?.threads ?? THREADS;
   if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
-  const half = (type: KvType): boolean => f16 && kindOf(type) === "scalar";
+  const half = ({ side }: SideLayout): boolean => f16 && wgslCodecs.of(side).isBounded;
   const { heads: group } = headParts(layer);
-  const [halfK, halfV] = [half(cache.main.k.type), half(cache.main.v.type)];
+  const [halfK, halfV] = [half(cache.main.k), half(cache.main.v)];
   const keyGroups = units < subgroup ? powerBelow(subgroup / units) : 1;
   const subgroups = threads / subgroup;
   // Sums of all subgroups, their maxima, the query in f16.
   const words = (8 * units * keyGroups + group) * subgroups + (halfK || halfV ? (headDim / 2) * group : 0);
   if (words * 4 > context.limits.maxComputeWorkgroupStorageSize) return null;
   // Rows of floats are long: lanes that share one read neighbouring words.
-  const isWide = kindOf(cache.main.k.type) !== "scalar";
+  const isWide = !wgslCodecs.of(cache.main.k.side).isBounded;
   const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
   return {
     headDim,
@@ -126,6 +128,14 @@ export function decodeKernels(commands: Commands, options: DecodeOptions): Decod
   return [decodeKernel(commands, options, 4), decodeKernel(commands, options, 2), decodeKernel(commands, options, 1)];
 }
 
+/** What a kernel's text depends on of a page, beside the names of its sides. */
+const regionsOf = ({ headDim, pageTokens, numBytes, k, v }: PageLayout): unknown[] => [
+  headDim,
+  pageTokens,
+  numBytes,
+  [k, v].map(({ planes, scales }) => [planes, scales]),
+];
+
 function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
@@ -136,7 +146,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const { parts, heads: group } = headParts(layer);
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
-  const [kName, vName] = [sideName(format.k), sideName(format.v)];
+  const [kName, vName] = [nameOf(format.k), nameOf(format.v)];
   const tables = sideTables(format, { k: halfK, v: halfV }, centroidsAt);
   const { entries, vAt } = tables;
   const units = headDim / 8;
@@ -147,14 +157,8 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const limit = context.limits.maxComputeWorkgroupStorageSize / 4 - otherWords;
   const most = shape && !context.isSoftware ? (tuning?.copies ?? MAX_COPIES) : 1;
   const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
-  const use = ({ trellis }: SideFormat, isHalf: boolean, tableAt: number): TableUse => ({
-    half: isHalf,
-    tableAt,
-    copies,
-    copy: "copy",
-    trellis,
-  });
-  const sides = { main, residual: residual?.layout ?? null, k: use(format.k, halfK, 0), v: use(format.v, halfV, vAt) };
+  const use = (isHalf: boolean, tableAt: number): TableUse => ({ half: isHalf, tableAt, copies, copy: "copy" });
+  const sides = { main, residual: residual?.layout ?? null, k: use(halfK, 0), v: use(halfV, vAt) };
   const values = {
     HALF: half,
     HAS_RESIDUAL: residual !== null,
@@ -174,7 +178,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   };
   const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
   const portable = { headDim, group, keyGroups };
-  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, main, residual?.layout ?? null, copies, threads, centroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     shader: shape

@@ -24,8 +24,8 @@
  */
 
 import type { SideLayout } from "../../../quant/page-layout.ts";
-import { kindOf } from "../../../quant/side-kind.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
+import { wgslCodecs } from "../codec/registry.ts";
 import { floatText } from "../queue/shader-text.ts";
 import {
   ARRAYS,
@@ -233,6 +233,7 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
   const { group, subgroup, keyGroups, unitsPerLane } = shape;
   const half = stream === "codes" && shape.halfV;
   const side = stream === "codes" ? main.v : residual!.v;
+  const codec = wgslCodecs.of(side.side);
   const use = stream === "codes" ? v : FLOATS;
   const steps = subgroup / keyGroups;
   const unroll = Math.min(shape.unroll, steps);
@@ -247,13 +248,13 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
   // Codes of keys beyond the last one are in the page and worth nothing; blocks' scales and floats may be infinite there.
   const place = (from: string): string => {
     const key = perm(from, shape);
-    return `start${own} % PAGE_TOKENS + ${kindOf(side.type) === "scalar" ? key : `min(${key}, last${own})`}`;
+    return `start${own} % PAGE_TOKENS + ${codec.isBounded ? key : `min(${key}, last${own})`}`;
   };
   const load = (prefix: string, id: string, row: string) =>
     range(unitsPerLane).map((u) => {
       const at =
         stream === "codes"
-          ? { page: `page_v${own}`, head: "kv_head", row, previous: use.trellis ? `previous${id}_${u}` : undefined }
+          ? { page: `page_v${own}`, head: "kv_head", row, previous: codec.isChained ? `previous${id}_${u}` : undefined }
           : { page: `page${id}`, head: "kv_head", row: "0u" };
       return loadUnits(side, use, { ...at, unit: `unit${u}` }, 1, `${prefix}${id}_${u}_`, ARRAYS[stream]);
     });
@@ -293,7 +294,7 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
     }),
     ...units.flatMap(({ units: pairs, words: [word], blocks: [block] }, u) => [
       // Neighbouring lanes have neighbouring units: the code before comes from the last lane.
-      ...(use.trellis
+      ...(codec.isChained
         ? [`let previous${id}_${u} = select(0u, subgroupShuffleUp(${word}, 1u), unit${u} % 4u > 0u);`]
         : []),
       ...range(4).map((i) => `let value${id}_${u}_${i} = ${pairs[0]![i]}${block ? ` * block${id}_${u}` : ""};`),

@@ -5,9 +5,9 @@
  * decode attention finishes them.
  */
 import { TurboQuantError } from "../../../errors.ts";
+import { nameOf } from "../../../quant/codecs/registry.ts";
 import type { Span } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import { sideName } from "../codec/table-text.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
@@ -62,7 +62,7 @@ function prefillKernel(
   const { headDim, numHeads, numKvHeads } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${sideName(k)} ${sideName(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => {
     const { main, residual } = cache;
     const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
@@ -70,7 +70,7 @@ function prefillKernel(
     const { parts, heads } = headParts(layer);
     const keys = keysOf(rows, headDim, readers.entries, limit);
     return {
-      label: `attention of spans, K ${sideName(k)}, V ${sideName(v)}, tiles of ${rows} rows`,
+      label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, tiles of ${rows} rows`,
       shader: shader(
         "attend-prefill",
         params,

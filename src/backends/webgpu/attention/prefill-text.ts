@@ -5,8 +5,10 @@
  */
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
-import { FLOATS, loadUnits, type PageArrays, rowScale } from "../codec/read-text.ts";
-import { sideTables, type TableUse, tablesText } from "../codec/table-text.ts";
+import type { PageArrays } from "../codec/place-text.ts";
+import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
+import { sideTables, tablesText } from "../codec/side-tables.ts";
+import type { TableUse } from "../codec/table-text.ts";
 import { ARRAYS, lines, range } from "./attend-text.ts";
 
 /** How the sums of a head dimension are spread over a workgroup of `4 · rows` invocations. */
@@ -131,11 +133,10 @@ export function prefillReaders(
 ): PrefillReaders {
   const { headDim } = main;
   const tables = sideTables({ k, v }, { k: false, v: false }, centroidsAt);
-  const use = ({ trellis }: SideFormat, tableAt: number): TableUse => ({ ...FLOATS, tableAt, trellis });
   return {
     text: lines([
-      readerText("k", main.k, use(k, 0), ARRAYS.codes, headDim),
-      readerText("v", main.v, use(v, tables.vAt), ARRAYS.codes, headDim),
+      readerText("k", main.k, FLOATS, ARRAYS.codes, headDim),
+      readerText("v", main.v, { ...FLOATS, tableAt: tables.vAt }, ARRAYS.codes, headDim),
       ...(residual
         ? [
             readerText("xk", residual.k, FLOATS, ARRAYS.copies, headDim),

@@ -1,17 +1,12 @@
 /** @file WGSL of error feedback, a part of `store_k` and `store_v` in append.wgsl: codes one after the other, and their scale. */
-import type { SideFormat } from "../../../quant/kv-format.ts";
-import { INVERSE_FACTORS } from "../../../quant/vector-quantizer.ts";
+import type { ScaleRule } from "../../../quant/rules.ts";
 import { chosenText } from "../queue/shader-text.ts";
-import { chainText } from "./trellis-text.ts";
-
-/** A trellis looks ahead instead. */
-export const searches = (side: SideFormat): boolean => side.search && !side.trellis;
 
 /** Coordinates that one invocation rounds in a row before all of them take its errors on. */
 const FEEDBACK_BLOCK = 16;
 
 /** Codes, each nearest to what the errors before it leave. In `candidates`: the targets, then centroids and errors. */
-function nearestText(name: string): string {
+export function nearestText(name: string): string {
   return `
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     candidates[i] = ys[i];
@@ -45,15 +40,15 @@ function nearestText(name: string): string {
 
 /**
  * Error feedback and the scale in its metric (src/quant/vector-quantizer.ts). In `candidates`: the targets, then centroids,
- * errors, products p, w, and both times the weights.
+ * errors, products p, w, and both times the weights. inverses: of the factors that were searched · codes: statements that
+ * leave codes, targets, centroids and errors
  */
-export function feedbackText(name: string, side: SideFormat): string {
+export function feedbackText(name: "k" | "v", inverses: readonly number[], codes: string): string {
   const upper = name.toUpperCase();
-  const inverses = searches(side) ? [...INVERSE_FACTORS] : [1];
   return `
   let inverse = ${chosenText(inverses)};
   let feedback_at = ${upper}_FEEDBACK_AT + head * (HEAD_DIM + 1u) * HEAD_DIM;
-  ${side.trellis ? chainText() : nearestText(name)}
+  ${codes}
   workgroupBarrier();
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     var product = ys[i];
@@ -84,7 +79,7 @@ export function feedbackText(name: string, side: SideFormat): string {
   let pp = (sums[8] + sums[9]) + (sums[10] + sums[11]);`;
 }
 
-export function metricScaleText(rule: SideFormat["scale"]): string {
+export function metricScaleText(rule: ScaleRule): string {
   if (rule === "norm") return "norm";
   if (rule === "least-squares") return "quotient(rounded(norm * inverse) * wp, ww)";
   return "rounded(norm * inverse) * root(quotient(pp, ww))";

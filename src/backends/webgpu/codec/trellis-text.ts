@@ -1,8 +1,16 @@
 /**
- * @file WGSL that chooses the codes of a trellis by Viterbi's algorithm, a part of `store_k` and `store_v` in append.wgsl: the
+ * @file WGSL of a trellis. What chooses its codes by Viterbi's algorithm is a part of `store_k` and `store_v` in append.wgsl: the
  * sums and the order of src/quant/trellis.ts. `ys` is the vector, `book` the sixteen values.
  */
-import { TRELLIS_RUN } from "../../../quant/trellis.ts";
+import type { TrellisSide } from "../../../quant/codecs/trellis/trellis-codec.ts";
+import { TRELLIS_RUN, TRELLIS_VALUES } from "../../../quant/trellis.ts";
+import { feedbackText } from "./feedback-text.ts";
+import { rowFactorText } from "./scalar-text.ts";
+import { codesText, squaresText } from "./store-text.ts";
+import { type CodeFields, fieldText, pairTexts, type UnitWord } from "./table-text.ts";
+import type { WgslCodec } from "./wgsl-codec.ts";
+
+const BITS = 2;
 
 /** Prices higher than any. */
 const NEVER = "3.0e38";
@@ -12,7 +20,7 @@ const valuesText = (code: string): string =>
   `vec4f(${[0, 1, 2, 3].map((before) => `book[4u * ${code} + ${before}u]`).join(", ")})`;
 
 /** Codes without feedback, and their values in `candidates`: runs know nothing of each other, one invocation has each. */
-export function walkText(): string {
+function walkText(): string {
   const codes = [0, 1, 2, 3];
   return `
   if (l * ${TRELLIS_RUN}u < HEAD_DIM) {
@@ -45,7 +53,7 @@ export function walkText(): string {
  * Codes with feedback, run by run. In `candidates`: the targets, then values, errors, weights, and twice the targets of the
  * four survivors; their costs are in `cosines`, their codes in `paths`. An invocation has a coordinate of a survivor.
  */
-export function chainText(): string {
+function chainText(): string {
   const states = [0, 1, 2, 3];
   const targets = states.map((s) => `candidates[survivors + (at + ${s}u) * ${TRELLIS_RUN}u + j]`).join(", ");
   const costs = states.map((s) => `cosines[at + ${s}u]`).join(", ");
@@ -109,3 +117,39 @@ export function chainText(): string {
     }
   }`;
 }
+
+/** Neighbouring bits: codes of a unit with the one before them. */
+const chainFields =
+  ({ low, shift, before }: UnitWord): CodeFields =>
+  (first, count, to) => {
+    if (shift + first > 0) return [fieldText(low, shift + 2 * first - 2, 2 * count + 2, to)];
+    const codes = fieldText(low, 0, 2 * count, to + 2);
+    return before ? [codes, fieldText(before.word, before.shift, 2, to)] : [codes];
+  };
+
+export const chains: WgslCodec<TrellisSide> = {
+  isBounded: true,
+  isChained: true,
+  book: {
+    centroids: () => TRELLIS_VALUES,
+    boundaries: () => [],
+    // A value by four bits, two values by six.
+    entries: (_, half) => (half ? 64 : 16),
+    entryText: (_, half, at) =>
+      half
+        ? `pack2x16float(vec2f(centroids[${at}u + (e & 15u)], centroids[${at}u + (e >> 2u)]))`
+        : `bitcast<u32>(centroids[${at}u + e])`,
+  },
+  pairs: (_, use, [word]) => pairTexts(use, BITS, chainFields(word!)),
+  rowFactor: rowFactorText,
+  store(target) {
+    const { name, side, headDim, feedback } = target;
+    return codesText(target, {
+      bits: BITS,
+      rule: side.scale,
+      functions: "",
+      each: "",
+      choose: feedback ? feedbackText(name, [1], chainText()) : walkText() + squaresText(headDim, [1]),
+    });
+  },
+};

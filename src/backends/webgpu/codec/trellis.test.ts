@@ -93,7 +93,7 @@ describe("places of a trellis in the table", () => {
     const pages = new Uint32Array(page.buffer, 0, page.length >> 2);
     const at = { page: "page", head: "head", row: "row", unit: "unit" };
     for (const half of [true, false]) {
-      const use: TableUse = { half, tableAt: 0, copies: 1, copy: "", trellis: true };
+      const use: TableUse = { half, tableAt: 0, copies: 1, copy: "" };
       for (const count of headDim % 32 === 0 ? ([1, 4] as const) : ([1] as const)) {
         const { lines, units } = loadUnits(layout.k, use, at, count, "k", { words: "pages", quads: "" });
         for (let unit = 0; unit < headDim / 8; unit += count) {

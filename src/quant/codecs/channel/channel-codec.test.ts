@@ -1,12 +1,11 @@
 /** @file KIVI pages: what is read is what the codec gives, and every byte has its place. */
 import { describe, expect, it } from "vitest";
-import { gaussianVector } from "../../test/support/vectors.ts";
-import { KiviCodec } from "./baselines/kivi.ts";
-import { writeKivi } from "./kivi-page.ts";
-import type { SideFormat } from "./kv-format.ts";
-import { bitsPerValue, PAGE_TOKENS, pageLayout } from "./page-layout.ts";
-import { parseKvSpec } from "./parse-kv-spec.ts";
-import { RowCodec } from "./row-codec.ts";
+import { gaussianVector } from "../../../../test/support/vectors.ts";
+import { KiviCodec } from "../../baselines/kivi.ts";
+import type { SideFormat } from "../../kv-format.ts";
+import { bitsPerValue, PAGE_TOKENS, pageLayout } from "../../page-layout.ts";
+import { parseKvSpec } from "../../parse-kv-spec.ts";
+import { RowCodec } from "../../row-codec.ts";
 
 const side = (bits: number): SideFormat => parseKvSpec(`kivi-${bits}`).forLayer(0).k;
 const HEADS = 2;
@@ -25,7 +24,8 @@ describe.each([
     const rowsOf = (which: "k" | "v", head: number) =>
       gaussianVector(PAGE_TOKENS * headDim, 10 * head + (which === "k" ? 1 : 2));
     for (const which of ["k", "v"] as const) {
-      for (let head = 0; head < HEADS; head++) writeKivi(rowsOf(which, head), page, layout, which, head);
+      const writer = new RowCodec(format[which], format, headDim);
+      for (let head = 0; head < HEADS; head++) writer.storePage(rowsOf(which, head), page, layout, which, head);
     }
     const out = new Float32Array(headDim);
     for (const which of ["k", "v"] as const) {

@@ -1,0 +1,46 @@
+/** @file Which KV codecs a backend has kernels for. The kernels are elsewhere: this is asked of backends that are not opened. */
+import { TurboQuantError } from "../errors.ts";
+import { nameOf } from "../quant/codecs/registry.ts";
+import type { AnySide } from "../quant/codecs/side-codec.ts";
+import type { LayerKvFormat } from "../quant/kv-format.ts";
+
+interface KindSupport<S extends AnySide> {
+  /** Its types, as a refusal of others lists them; empty where another kind's words say it. */
+  readonly types: string;
+  /** Whether a side of this kind is one that there are no kernels for; absent: there are for all of them. */
+  lacks?(side: S): boolean;
+}
+
+export class KvSupport {
+  readonly #backend: string;
+  readonly #other: string;
+  readonly #kinds = new Map<string, KindSupport<AnySide>>();
+
+  /** other: what a refusal advises to use instead */
+  constructor(backend: string, other: string) {
+    this.#backend = backend;
+    this.#other = other;
+  }
+
+  add<S extends AnySide>(kind: S["kind"], support: KindSupport<S>): void {
+    // It is only ever asked about sides of its kind.
+    this.#kinds.set(kind, support as unknown as KindSupport<AnySide>);
+  }
+
+  has(kind: string): boolean {
+    return this.#kinds.has(kind);
+  }
+
+  /** @throws TurboQuantError unsupported — there are no kernels for a side, with what to choose instead */
+  check({ k, v }: Pick<LayerKvFormat, "k" | "v">): void {
+    for (const side of [k, v]) {
+      const support = this.#kinds.get(side.kind);
+      if (support && !support.lacks?.(side)) continue;
+      const types = [...this.#kinds.values()].map((each) => each.types).filter((text) => text !== "");
+      throw new TurboQuantError(
+        "unsupported",
+        `--kv ${nameOf(side)}: the ${this.#backend} backend has no kernel for it; choose ${types.join(", ")}, or --backend ${this.#other}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/** @file TurboQuant codes as the WASM kernels know them: scalar ones, those with a sketch, and the trellis. */
+import type { ScalarSide } from "../../../quant/codecs/scalar/scalar-codec.ts";
+import type { SketchSide } from "../../../quant/codecs/sketch/sketch-codec.ts";
+import type { TrellisSide } from "../../../quant/codecs/trellis/trellis-codec.ts";
+import { TRELLIS_VALUES } from "../../../quant/trellis.ts";
+import { SIDE_TYPES } from "../../parameters/attention.ts";
+import { buildCodebookTable, buildTrellisTable } from "../codebook-table.ts";
+import { buildQuantizerTable } from "../quantizer-table.ts";
+import type { Book, WasmCodec } from "./wasm-codec.ts";
+
+function lloydMaxBook({ bits, codebookIterations: n }: ScalarSide | SketchSide, headDim: number): Book {
+  return {
+    key: `tq${bits}/${n}`,
+    codebook: () => buildCodebookTable(headDim, bits, n),
+    quantizer: () => buildQuantizerTable(headDim, bits, n),
+  };
+}
+
+/** Attention over codes adds up in one order for any number of rows. */
+export const scalar: WasmCodec<ScalarSide> = {
+  typeCode: ({ bits }) => bits,
+  isRowInvariant: true,
+  book: lloydMaxBook,
+  scaleOf: ({ scale, search }) => ({ rule: scale, search }),
+};
+
+export const sketch: WasmCodec<SketchSide> = {
+  typeCode: ({ bits }) => bits,
+  isRowInvariant: true,
+  book: lloydMaxBook,
+  scaleOf: ({ scale, search }) => ({ rule: scale, search }),
+  projectionsOf: ({ projections }, headDim) => projections ?? headDim,
+};
+
+export const trellis: WasmCodec<TrellisSide> = {
+  typeCode: () => SIDE_TYPES.trellis,
+  isRowInvariant: true,
+  book: () => ({
+    key: "trellis",
+    codebook: buildTrellisTable,
+    // The values alone, f32 [4 codes][4 before].
+    quantizer: () => new Uint8Array(TRELLIS_VALUES.slice().buffer),
+  }),
+  scaleOf: ({ scale }) => ({ rule: scale, search: false }),
+};

@@ -1,0 +1,75 @@
+/** @file WGSL of Lloyd–Max codes: indices into a table of centroids, and one f16 scale a row. */
+import { planeWidths } from "../../../quant/bit-pack.ts";
+import { getCodebook } from "../../../quant/codebook.ts";
+import type { ScalarSide } from "../../../quant/codecs/scalar/scalar-codec.ts";
+import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
+import { floatText } from "../queue/shader-text.ts";
+import { feedbackText, nearestText } from "./feedback-text.ts";
+import { halfText } from "./place-text.ts";
+import { codesText, squaresText } from "./store-text.ts";
+import { hasPairs, pairTexts, planeFields } from "./table-text.ts";
+import type { WgslCodec } from "./wgsl-codec.ts";
+
+/** The scale of a row whose codes stand for values of vectors of norm √headDim. */
+export const rowFactorText: NonNullable<WgslCodec["rowFactor"]> = ({ scales, headDim }, place, words) =>
+  `${halfText(words, scales[0]!, place)} * ${floatText(1 / Math.sqrt(headDim))}`;
+
+/** The word of entry `e`: a pair of centroids whose codes lie in it as a unit's planes have them, or a single one. */
+function entryText(bits: number, half: boolean, at: number): string {
+  if (!hasPairs(bits, half)) return `bitcast<u32>(centroids[${at}u + e])`;
+  const code = (second: boolean): string => {
+    let shift = 2 * bits;
+    let low = bits;
+    const parts = planeWidths(bits).map((width) => {
+      shift -= 2 * width;
+      low -= width;
+      return `(((e >> ${shift + (second ? width : 0)}u) & ${2 ** width - 1}u) << ${low}u)`;
+    });
+    return parts.join(" | ");
+  };
+  return `pack2x16float(vec2f(centroids[${at}u + (${code(false)})], centroids[${at}u + (${code(true)})]))`;
+}
+
+/** Number of boundaries below t. In `book`: centroids, then the boundaries between them. */
+const nearestFunction = (name: string, bits: number): string => `
+fn nearest_${name}(t: f32) -> u32 {
+  var index = 0u;
+  for (var half = ${2 ** (bits - 1)}u; half > 0u; half >>= 1u) {
+    if (book[${2 ** bits}u + index + half - 1u] < t) {
+      index += half;
+    }
+  }
+  return index;
+}`;
+
+export const scalars: WgslCodec<ScalarSide> = {
+  isBounded: true,
+  book: {
+    centroids: ({ bits }, headDim) => getCodebook(headDim, bits).scaled,
+    boundaries: ({ bits }, headDim) => getCodebook(headDim, bits).boundaries,
+    entries: ({ bits }, half) => (hasPairs(bits, half) ? 4 ** bits : 2 ** bits),
+    entryText: ({ bits }, half, at) => entryText(bits, half, at),
+  },
+  pairs: ({ bits }, use, words) => pairTexts(use, bits, planeFields(bits, words)),
+  rowFactor: rowFactorText,
+  store(target) {
+    const { name, side, headDim, feedback } = target;
+    const factors = side.search ? [...SEARCH_FACTORS] : [1];
+    const inverses = side.search ? [...INVERSE_FACTORS] : [1];
+    const candidates = factors.map(
+      (factor, f) => `candidates[${f}u * HEAD_DIM + i] = book[nearest_${name}(u * ${floatText(factor)})];`,
+    );
+    const nearest = `for (var i = l; i < HEAD_DIM; i += THREADS) {
+    codes[i] = nearest_${name}(ys[i] * chosen);
+  }
+  workgroupBarrier();`;
+    return codesText(target, {
+      bits: side.bits,
+      rule: side.scale,
+      functions: nearestFunction(name, side.bits),
+      each: candidates.join("\n    "),
+      choose: `${squaresText(headDim, factors)}
+  ${feedback ? feedbackText(name, inverses, nearestText(name)) : nearest}`,
+    });
+  },
+};

@@ -1,0 +1,55 @@
+/** @file Tables of centroids in workgroup memory (`lut`), of both sides of a layer. */
+import { nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
+import { wgslCodecs } from "./registry.ts";
+
+/** What the codes of a side stand for, in vectors of norm √headDim; empty where nothing is looked up. */
+export function sideCentroids(side: SideFormat, headDim: number): Float32Array {
+  return wgslCodecs.of(side).book?.centroids(side, headDim) ?? new Float32Array(0);
+}
+
+/** The tables of both sides in one `lut`: V's begins at entry `vAt`, and is K's where both are read alike. */
+export interface SideTables {
+  readonly tables: readonly { readonly at: number; readonly entries: number; readonly word: string }[];
+  readonly vAt: number;
+  /** Words of one copy. */
+  readonly entries: number;
+}
+
+/** half: whether pairs of K, and of V, are looked up as f16 · centroidsAt: where theirs begin in `centroids` */
+export function sideTables(
+  { k, v }: { readonly k: SideFormat; readonly v: SideFormat },
+  half: { readonly k: boolean; readonly v: boolean },
+  centroidsAt: { readonly k: number; readonly v: number },
+): SideTables {
+  const [kBook, vBook] = [wgslCodecs.of(k).book, wgslCodecs.of(v).book];
+  const kEntries = kBook?.entries(k, half.k) ?? 0;
+  const isShared = nameOf(k) === nameOf(v);
+  const vAt = isShared ? 0 : kEntries;
+  const vEntries = vBook?.entries(v, half.v) ?? 0;
+  const tables = [
+    ...(kBook ? [{ at: 0, entries: kEntries, word: kBook.entryText(k, half.k, centroidsAt.k) }] : []),
+    ...(vBook && !isShared ? [{ at: vAt, entries: vEntries, word: vBook.entryText(v, half.v, centroidsAt.v) }] : []),
+  ];
+  return { tables, vAt, entries: vAt + vEntries };
+}
+
+/**
+ * Statements that fill `lut`. With several copies an invocation writes those of its entries in an order in which neighbours
+ * hit other banks, and `copy` is the byte offset of the one it will read.
+ */
+export function tablesText({ tables }: SideTables, copies: number): string {
+  const fill = (at: number): string =>
+    copies === 1
+      ? `lut[${at}u + e] = word;`
+      : `for (var c = 0u; c < ${copies}u; c++) {
+lut[(${at}u + e) * ${copies}u + ((c + l) & ${copies - 1}u)] = word;
+}`;
+  return [
+    ...(tables.length > 0 ? ["// Tables of centroids."] : []),
+    ...(copies > 1 ? [`let copy = (l & ${copies - 1}u) * 4u;`] : []),
+    ...tables.map(
+      ({ at, entries, word }) =>
+        `for (var e = l; e < ${entries}u; e += THREADS) {\nlet word = ${word};\n${fill(at)}\n}`,
+    ),
+  ].join("\n");
+}

@@ -1,0 +1,149 @@
+/**
+ * @file TurboQuant_prod: scalar codes of one bit less, and a 1-bit QJL sketch of the residual with its norm, so that inner products
+ * are unbiased. Of keys alone.
+ */
+import { dot4 } from "../../../math/dot.ts";
+import { fromFloat16Bits, toFloat16Bits } from "../../../math/float16.ts";
+import { packPlane, unpackPlane } from "../../bit-pack.ts";
+import { getCodebook } from "../../codebook.ts";
+import { type PageRegions, rowAt } from "../../page-regions.ts";
+import { projectionMatrix, sketchFactor } from "../../qjl.ts";
+import type { Bits, ScaleRule } from "../../rules.ts";
+import { MAX_FLOAT16 } from "../../sanitize.ts";
+import { VectorQuantizer } from "../../vector-quantizer.ts";
+import { planesOf, readCodes, viewOf, writeCodes } from "../code-planes.ts";
+import { turboQuantBits } from "../scalar/turboquant-spec.ts";
+import type { SideCodec, StoredRows } from "../side-codec.ts";
+import { failSpec, plainSpec, type SideSpec, type SideSyntax } from "../side-spec.ts";
+
+/** Fields as in `ScalarSide`. The sketch describes what plain rounding leaves, so that there is no shaping. */
+export interface SketchSide {
+  readonly kind: "sketch";
+  /** Of a code, the sign of the sketch not counted. */
+  readonly bits: Bits;
+  readonly scale: ScaleRule;
+  readonly search: boolean;
+  /** Rows of the sketch, a multiple of 8 from 8 to 512; head_dim of them when absent. */
+  readonly projections?: number;
+  readonly codebookIterations?: number;
+}
+
+/**
+ * A key type of which one bit is a sketch. The codes are the nearest ones and keep the published scale, which the sketch's
+ * residual refers to.
+ */
+function sketched(side: "k" | "v", type: string, like: SideSpec): SideSpec {
+  const bits = turboQuantBits(type);
+  if (side === "v" || !bits || bits < 2)
+    failSpec(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
+  return { ...like, type: `tq${bits - 1}`, scale: "norm", feedback: false, qjl: true };
+}
+
+const syntax: SideSyntax = {
+  types: [],
+  parseType(text, side, like) {
+    return text.endsWith("+qjl") ? sketched(side, text.slice(0, -"+qjl".length), like) : null;
+  },
+  presets: ["paper-N+qjl"],
+  examples: ["paper-4+qjl"],
+  parsePreset(text) {
+    const bits = Number(/^paper-([1-8])\+qjl$/.exec(text)?.[1] ?? 0);
+    if (bits === 0) return null;
+    if (bits < 2) failSpec("paper-1+qjl has no bits left for codes; QJL takes one of them, so ask for 2 or more");
+    return { k: { ...plainSpec(`tq${bits - 1}`), qjl: true }, v: plainSpec(`tq${bits}`) };
+  },
+};
+
+class SketchRows implements StoredRows {
+  readonly #quantizer: VectorQuantizer;
+  /** On the unit sphere. */
+  readonly #centroids: ArrayLike<number>;
+  /** [numProjections][headDim] */
+  readonly #projection: Float32Array;
+  readonly #numProjections: number;
+  readonly #codes: Uint8Array;
+  /** Signs of the sketch, one a byte. */
+  readonly #signs: Uint8Array;
+  readonly #residual: Float32Array;
+
+  constructor({ bits, scale, search, codebookIterations, projections }: SketchSide, headDim: number, seed: number) {
+    this.#quantizer = new VectorQuantizer(headDim, bits, scale, search, codebookIterations);
+    this.#centroids = getCodebook(headDim, bits, codebookIterations).centroids;
+    this.#numProjections = projections ?? headDim;
+    this.#projection = projectionMatrix("gaussian", headDim, seed, this.#numProjections);
+    this.#codes = new Uint8Array(headDim);
+    this.#signs = new Uint8Array(this.#numProjections);
+    this.#residual = new Float32Array(headDim);
+  }
+
+  write(x: Float32Array, page: Uint8Array, layout: PageRegions, side: "k" | "v", head: number, row: number): void {
+    const { planes, scales } = layout[side];
+    const quantizer = this.#quantizer;
+    const { scale, norm } = quantizer.quantize(x);
+    writeCodes(quantizer.codes, quantizer.bits, page, planes, head, row);
+    const view = viewOf(page);
+    view.setUint16(rowAt(scales[0]!, head, row), toFloat16Bits(scale), true);
+    const d = x.length;
+    const r = this.#residual;
+    for (let i = 0; i < d; i++) r[i] = quantizer.scaledInput[i]! - quantizer.centroids[i]!;
+    const m = this.#numProjections;
+    for (let i = 0; i < m; i++) this.#signs[i] = dot4(this.#projection, i * d, r, 0, d) >= 0 ? 1 : 0;
+    packPlane(this.#signs, m, 1, 0, page, rowAt(planes.at(-1)!, head, row));
+    const length = Math.fround(Math.fround(Math.sqrt(dot4(r, 0, r, 0, d))) / Math.fround(Math.sqrt(d)));
+    view.setUint16(rowAt(scales[1]!, head, row), toFloat16Bits(Math.min(MAX_FLOAT16, norm * length)), true);
+  }
+
+  /** With √(π/2)/m · ‖r‖ · Sᵀz added: the unbiased reconstruction. */
+  read(page: Uint8Array, layout: PageRegions, side: "k" | "v", head: number, row: number, out: Float32Array): void {
+    const { planes, scales } = layout[side];
+    const view = viewOf(page);
+    readCodes(this.#codes, this.#quantizer.bits, page, planes, head, row);
+    const scale = fromFloat16Bits(view.getUint16(rowAt(scales[0]!, head, row), true));
+    const d = out.length;
+    for (let i = 0; i < d; i++) out[i] = scale * this.#centroids[this.#codes[i]!]!;
+    const m = this.#numProjections;
+    const z = this.#signs.fill(0);
+    unpackPlane(page, rowAt(planes.at(-1)!, head, row), m, 1, 0, z);
+    const norm = fromFloat16Bits(view.getUint16(rowAt(scales[1]!, head, row), true));
+    const factor = sketchFactor("gaussian", d, m) * norm;
+    for (let i = 0; i < m; i++) {
+      const signed = z[i] ? factor : -factor;
+      for (let j = 0; j < d; j++) out[j] = out[j]! + signed * this.#projection[i * d + j]!;
+    }
+  }
+}
+
+export const sketchCodec: SideCodec<SketchSide> = {
+  kind: "sketch",
+  syntax,
+  sideOf(spec) {
+    const bits = turboQuantBits(spec.type);
+    if (!bits || !spec.qjl) return null;
+    const { scale, search, projections, codebookIterations } = spec;
+    return {
+      kind: "sketch",
+      bits,
+      scale,
+      search,
+      ...(projections !== undefined && { projections }),
+      ...(codebookIterations !== undefined && { codebookIterations }),
+    };
+  },
+  typeOf: ({ bits }) => `tq${bits}`,
+  nameOf: ({ bits }) => `tq${bits}+qjl`,
+  isFloat: false,
+  bitsOf: ({ bits }) => bits + 1,
+  isRotated: () => true,
+  largestOf: () => MAX_FLOAT16,
+  regionsOf: ({ bits, projections }, { headDim }) => ({
+    planes: [...planesOf(bits, headDim), { name: "sketch", width: 1, rowBytes: (projections ?? headDim) / 8 }],
+    scales: [
+      { name: "scales", rowBytes: 2 },
+      { name: "sketch norms", rowBytes: 2 },
+    ],
+  }),
+  rowsOf: (side, headDim, seed) => new SketchRows(side, headDim, seed),
+  recipeOf: ({ scale, search }) => ({ scale, search, hasSketch: true }),
+  // Of inner products: arXiv 2504.19874, theorem 2.
+  distortionOf: ({ bits }, headDim) => (Math.PI / 2) * getCodebook(headDim, bits).distortion,
+};
