@@ -1,4 +1,4 @@
-/** @file `turboquant sweep` as a user runs it: real processes, killed in the middle. */
+/** @file `turboquant sweep` as a user runs it: real processes, killed in the middle, over a model of random weights. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,19 +8,21 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PROMPT } from "../src/cli/default-prompt.ts";
 import type { SweepRow } from "../src/lab/sweep-row.ts";
+import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 
 const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+const folder = mkdtempSync(join(tmpdir(), "sweep-"));
+const MODEL = join(folder, "model");
 const SPACE = `{
   "name": "small", "chunks": 1, // 10 caches that all differ
-  "parameters": { "model": "qwen3-1m", "ctx": 128, "recipe": ["paper", "ours"], "bits": { "from": 2, "to": 6 }, "sinks": 0, "window": 0 },
+  "parameters": { "model": ${JSON.stringify(MODEL)}, "ctx": 128, "recipe": ["paper", "ours"], "bits": { "from": 2, "to": 6 }, "sinks": 0, "window": 0 },
 }`;
 const RUNS = 10;
 
-let folder: string;
 const running = new Set<ChildProcess>();
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "sweep-"));
+  writeRandomCheckpoint(MODEL);
   writeFileSync(join(folder, "small.jsonc"), SPACE);
   writeFileSync(join(folder, "text.txt"), DEFAULT_PROMPT);
 });
@@ -76,7 +78,7 @@ describe("turboquant sweep", { timeout: 300_000 }, () => {
     expect(whole.code, whole.err).toBe(0);
     const summary = JSON.parse(whole.out);
     expect(summary).toMatchObject({ done: RUNS, total: RUNS, added: RUNS, failed: 0 });
-    expect(summary.best.kldMean).toBeLessThan(0.03);
+    expect(summary.best.kldMean).toBeGreaterThan(0);
     expect(rowsOf("whole")).toHaveLength(RUNS);
 
     for (const rows of [1, 5]) {

@@ -1,20 +1,24 @@
-/** @file Commands as a user types them, in this process, on the smaller embedded checkpoint. */
+/**
+ * @file Commands as a user types them, in this process: each once on the smaller embedded checkpoint, and where any model
+ * will do on one of random weights.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
+import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { DEFAULT_PROMPT } from "./default-prompt.ts";
 
 const MODEL = ["-m", "qwen3-1m", "-t", "1"];
 const QUESTION = "What is the capital of France?";
 
-let folder: string;
-let textFile: string;
+const folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
+const textFile = join(folder, "text.txt");
+const ANY_MODEL = ["-m", join(folder, "model"), "-t", "1"];
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "turboquant-cli-"));
-  textFile = join(folder, "text.txt");
+  writeRandomCheckpoint(join(folder, "model"));
   writeFileSync(textFile, DEFAULT_PROMPT);
 });
 afterAll(() => {
@@ -30,20 +34,24 @@ describe("a user's mistake is one message and exit code 2", () => {
     ["backend", ["run", "--backend", "cuda", "hi"], /Allowed choices are auto, wasm, webgpu, reference/],
     ["preset", ["run", "--kv", "k4v9", "hi"], /"k4v9" is not a preset.*did you mean/],
     ["modifier", ["run", "--kv", "k4v4,widow=0", "hi"], /unknown modifier "widow".*did you mean window\?/],
-    ["layers beyond the model", ["run", ...MODEL, "--kv", "k4v4,layers=0-9:k8v8", "hi"], /the model has layers 0 to 3/],
+    [
+      "layers beyond the model",
+      ["run", ...ANY_MODEL, "--kv", "k4v4,layers=0-9:k8v8", "hi"],
+      /the model has layers 0 to 3/,
+    ],
     ["model", ["run", "-m", "no/such/model/here", "hi"], /model: expected a directory/],
-    ["range", ["run", ...MODEL, "--top-p", "3", "hi"], /topP: expected a number from 0 to 1/],
-    ["context", ["run", ...MODEL, "--ctx", "5", QUESTION], /prompt: \d+ tokens do not fit the context of 5.*--ctx/],
+    ["range", ["run", ...ANY_MODEL, "--top-p", "3", "hi"], /topP: expected a number from 0 to 1/],
+    ["context", ["run", ...ANY_MODEL, "--ctx", "5", QUESTION], /prompt: \d+ tokens do not fit the context of 5.*--ctx/],
     [
       "budget",
-      ["run", ...MODEL, "--kv-budget", "1kB", "hi"],
+      ["run", ...ANY_MODEL, "--kv-budget", "1kB", "hi"],
       /KV cache: \d+ more bytes do not fit the budget of 1000 bytes.*--kv-budget/,
     ],
     ["two prompts", ["run", "-f", "x.txt", "hi"], /a prompt and --file/],
     ["no file", ["run", "-f", "no-such-file.txt"], /--file no-such-file.txt: cannot be read \(ENOENT\)/],
     [
       "system without template",
-      ["run", ...MODEL, "--raw", "--system", "Be brief.", "hi"],
+      ["run", ...ANY_MODEL, "--raw", "--system", "Be brief.", "hi"],
       /--system needs the chat template/,
     ],
     [
@@ -104,8 +112,8 @@ describe("run", () => {
   });
 
   it("figures follow the text on a terminal", async () => {
-    const { out } = await runCommand(["run", ...MODEL, QUESTION, "-n", "4"], { isTTY: true });
-    expect(out).toMatch(/^The .*\n\nKV cache, f16/s);
+    const { out } = await runCommand(["run", ...ANY_MODEL, QUESTION, "-n", "4"], { isTTY: true });
+    expect(out).toMatch(/^ w\d+.*\n\nKV cache, f16/s);
   });
 
   it("--json is one object and nothing else; the same seed says the same", async () => {
@@ -124,7 +132,7 @@ describe("run", () => {
   it("reads the prompt from a file and from stdin alike", async () => {
     const file = join(folder, "prompt.txt");
     writeFileSync(file, QUESTION);
-    const argv = ["run", ...MODEL, "-n", "6", "--quiet"];
+    const argv = ["run", ...ANY_MODEL, "-n", "6", "--quiet"];
     const direct = await runCommand([...argv, QUESTION]);
     expect(direct.err).toBe("");
     expect((await runCommand([...argv, "-f", file])).out).toBe(direct.out);
@@ -132,7 +140,7 @@ describe("run", () => {
   });
 
   it("Ctrl-C keeps what was said and exits with 130", async () => {
-    const { code, out, err } = await runCommand(["run", ...MODEL, "--raw", "It was", "-n", "2000"], {
+    const { code, out, err } = await runCommand(["run", ...ANY_MODEL, "--raw", "It was", "-n", "2000"], {
       onStdout: (text, io) => {
         if (text.length > 20) io.interrupt();
       },
@@ -144,7 +152,7 @@ describe("run", () => {
   });
 
   it("a second Ctrl-C ends the process at once", async () => {
-    const { io } = await runCommand(["run", ...MODEL, "--raw", "It was", "-n", "50"], {
+    const { io } = await runCommand(["run", ...ANY_MODEL, "--raw", "It was", "-n", "50"], {
       onStdout: (text, io) => {
         if (text && io.exits.length === 0) {
           io.interrupt();
@@ -187,7 +195,9 @@ describe("eval", () => {
   it("several formats share a run and append rows to a file", async () => {
     const file = join(folder, "rows.jsonl");
     const { out } = await runCommand([
-      ...argv,
+      "eval",
+      ...ANY_MODEL,
+      ...["-c", "64", "--chunks", "2"],
       "--text",
       textFile,
       "--kv",
@@ -208,9 +218,11 @@ describe("eval", () => {
   });
 
   it("prints a table with the base in it", async () => {
-    const { out, err } = await runCommand(["eval", ...MODEL, "-c", "64", "--chunks", "50", "--text", textFile]);
+    const short = join(folder, "short.txt");
+    writeFileSync(short, DEFAULT_PROMPT.slice(0, 500));
+    const { out, err } = await runCommand(["eval", ...ANY_MODEL, "-c", "64", "--chunks", "50", "--text", short]);
     expect(out).toMatch(
-      /^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\nqwen3-1m, text.txt: \d+ × 64 tokens/,
+      /^\| kv +\| bits\/value \|.*\n\| -.*\n\| f16 .*\n\| k4v4 .*\n\n\S+model, short.txt: \d+ × 64 tokens/,
     );
     expect(err).toMatch(/^note: the text has only \d+ of 50 chunks/);
   });
@@ -242,7 +254,7 @@ describe("inspect", () => {
 
 describe("bench", () => {
   it("prints llama-bench's rows as JSON lines, and a table", async () => {
-    const argv = ["bench", ...MODEL, "-p", "16", "-n", "2", "-d", "0,32", "--kv", "f16,k4v4", "-r", "2"];
+    const argv = ["bench", ...ANY_MODEL, "-p", "16", "-n", "2", "-d", "0,32", "--kv", "f16,k4v4", "-r", "2"];
     const { code, out } = await runCommand([...argv, "-o", "jsonl"]);
     expect(code).toBe(0);
     const rows = out
@@ -266,7 +278,7 @@ describe("bench", () => {
       type_k: "tq4",
       type_v: "tq4",
       n_threads: 1,
-      model_type: "qwen3-1m",
+      model_type: ANY_MODEL[1],
     });
     expect(rows[1].samples_ns).toHaveLength(2);
     // avg_ts is the mean of the samples' rates, as in llama-bench.

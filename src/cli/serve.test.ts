@@ -5,15 +5,21 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { captureIo, runCommand } from "../../test/support/cli-io.ts";
+import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { startServer } from "../../test/support/server.ts";
 import { repoRoot } from "../../test/support/shared.ts";
 import { builtWebFiles } from "../node/web-files.ts";
 import { runCli } from "./run-cli.ts";
 
-const SERVE = ["serve", "-m", "qwen3-1m", "-t", "1", "--port", "0", "--json"];
+const folder = mkdtempSync(join(tmpdir(), "serve-"));
+const serve = (model: string): string[] => ["serve", "-m", model, "-t", "1", "--port", "0", "--json"];
+/** In this process over random weights, as a process over an embedded model. */
+const SERVE = serve(join(folder, "model"));
+beforeAll(() => writeRandomCheckpoint(join(folder, "model")));
+afterAll(() => rmSync(folder, { recursive: true }));
 const LONG = { prompt: "Once upon a time", max_tokens: 400, ignore_eos: true, temperature: 0, stream: true };
 
 /** Starts the command in this process; `url` comes when it listens. */
@@ -85,7 +91,7 @@ describe("serve", () => {
 
   it("as a process: Ctrl-C ends it and nothing is left behind", async () => {
     const tsx = pathToFileURL(join(repoRoot, "node_modules/tsx/dist/loader.mjs")).href;
-    const child = spawn(process.execPath, ["--import", tsx, join(repoRoot, "src/cli/main.ts"), ...SERVE], {
+    const child = spawn(process.execPath, ["--import", tsx, join(repoRoot, "src/cli/main.ts"), ...serve("qwen3-1m")], {
       env: { ...process.env, TURBOQUANT_API_KEY: "from-environment" },
     });
     let out = "";
@@ -116,8 +122,7 @@ describe("the web page", () => {
     writeFileSync(join(web, "index.html"), "<!doctype html><title>x</title>");
     writeFileSync(join(web, "assets/app-Ab12Cd34.js"), "export {}");
     const server = await startServer({
-      model: "qwen3-1m",
-      load: { threads: 1 },
+      fake: {},
       server: { staticFiles: builtWebFiles(web) },
     });
     const page = await fetch(`${server.url}/`);

@@ -22,10 +22,9 @@ function send(server: TestServer, method: string, path: string, headers: Record<
 let open: TestServer;
 let closed: TestServer;
 beforeAll(async () => {
-  open = await startServer({ model: "qwen3-1m", load: { threads: 1 } });
+  open = await startServer({ fake: {} });
   closed = await startServer({
-    model: "qwen3-1m",
-    load: { threads: 1 },
+    fake: {},
     server: { apiKeys: ["secret-1", "secret-2"], corsOrigins: ["https://app.example"] },
   });
 });

@@ -1,11 +1,11 @@
 /** @file What clients do wrong: each gets the error object with the right status, and nobody else notices. */
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeFakeCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { startServer, type TestServer, until } from "../../test/support/server.ts";
-import { repoRoot } from "../../test/support/shared.ts";
 
 const FRANCE = [{ role: "user" as const, content: "What is the capital of France?" }];
 const CHAT = "/v1/chat/completions";
@@ -267,10 +267,8 @@ describe("templates", () => {
       ["none", null, 400, "no chat template"],
     ] as const) {
       const model = join(folder, name);
-      cpSync(join(repoRoot, "models/qwen3-1m"), model, { recursive: true });
-      rmSync(join(model, "chat_template.jinja"));
-      if (template !== null) writeFileSync(join(model, "chat_template.jinja"), template);
-      const own = await startServer({ model, load: { threads: 1 } });
+      writeFakeCheckpoint(model, { "chat_template.jinja": template });
+      const own = await startServer({ model, fake: {} });
       const answer = await own.post(CHAT, { messages: FRANCE });
       expect(answer.status).toBe(status);
       expect(answer.json.error.message).toContain(text);

@@ -11,8 +11,8 @@ const CHAT = { messages: [{ role: "user", content: PROMPT }], temperature: 0, ma
 let server: TestServer;
 beforeAll(async () => {
   server = await startServer({
-    model: "qwen3-1m",
-    load: { threads: 1, kv: "k4v4,window=64" },
+    fake: {},
+    load: { kv: "k4v4,window=64" },
     scheduler: { maxRunning: 3 },
   });
 });

@@ -1,9 +1,13 @@
 /**
- * @file A checkpoint of a few kilobytes, for tests that need a model and none of its numbers: two layers, a vocabulary of
- * bytes and words that no text encodes to, weights that are all zero.
+ * @file A checkpoint of a few kilobytes, for tests that need a model and none of its numbers: few narrow layers, a vocabulary
+ * of bytes and words that no text encodes to. Its weights are all zero, for the fake backend, which does not read them, or
+ * random, for real backends where a command chooses its own.
  */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { MemorySource } from "../../src/formats/memory-source.ts";
 import { writeSafetensors } from "../../src/formats/write-safetensors.ts";
+import { CounterRng } from "../../src/math/rng.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { layoutOf, tensorSpecs } from "../../src/models/layout.ts";
 
@@ -54,22 +58,58 @@ function tokenizerJson(): string {
   });
 }
 
-/** Its files by name, to be read from memory or written to a folder. */
-function fakeCheckpointFiles(): Record<string, Uint8Array | string> {
-  const tensors = tensorSpecs(layoutOf(parseModelConfig(CONFIG, "config.json")));
+/** Heads as real models have them, so that every cache format fits. */
+const RANDOM_CONFIG = {
+  ...CONFIG,
+  hidden_size: 32,
+  num_hidden_layers: 4,
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+  head_dim: 64,
+  intermediate_size: 32,
+};
+
+/** Its files by name, to be read from memory or written to a folder. isRandom: for a real backend */
+function fakeCheckpointFiles(isRandom = false): Record<string, Uint8Array | string> {
+  const config = isRandom ? RANDOM_CONFIG : CONFIG;
+  const tensors = tensorSpecs(layoutOf(parseModelConfig(config, "config.json")));
+  const rng = new CounterRng(1, 0);
+  let drawn = 0;
+  const weightOf = (name: string): number => {
+    if (!isRandom) return 0;
+    if (name.endsWith("norm.weight")) return 1;
+    // The head is the embedding: large enough that some tokens are likelier than others.
+    return (name.includes("embed") ? 2 : 0.4) * (rng.uniform(drawn++) - 0.5);
+  };
   return {
-    "config.json": JSON.stringify(CONFIG),
+    "config.json": JSON.stringify(config),
     "tokenizer.json": tokenizerJson(),
     "chat_template.jinja": CHAT_TEMPLATE,
     "model.safetensors": writeSafetensors(
       Object.fromEntries(
         [...tensors].map(([name, { shape }]) => {
           const length = shape.reduce((product, size) => product * size, 1);
-          return [name, { dtype: "f32", shape, data: new Uint8Array(4 * length) }];
+          const values = Float32Array.from({ length }, () => weightOf(name));
+          return [name, { dtype: "f32", shape, data: new Uint8Array(values.buffer) }];
         }),
       ),
     ),
   };
+}
+
+/** Writes its files to a new folder. changes: other contents by name; null leaves a file out */
+export function writeFakeCheckpoint(folder: string, changes: Record<string, string | null> = {}): void {
+  writeFiles(folder, { ...fakeCheckpointFiles(), ...changes });
+}
+
+/** The same with random weights, for commands that run on a real backend: it takes no time and answers nonsense. */
+export function writeRandomCheckpoint(folder: string): void {
+  writeFiles(folder, fakeCheckpointFiles(true));
+}
+
+function writeFiles(folder: string, files: Record<string, Uint8Array | string | null>): void {
+  mkdirSync(folder, { recursive: true });
+  for (const [name, content] of Object.entries(files)) if (content !== null) writeFileSync(join(folder, name), content);
 }
 
 export const fakeCheckpoint = (): MemorySource => new MemorySource(fakeCheckpointFiles(), "fake");

@@ -25,6 +25,7 @@ import type { Sequence } from "../../src/cache/sequence.ts";
 import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
 import { drawToken, logSumExp } from "../../src/engine/sampler.ts";
 import { TurboQuantError } from "../../src/errors.ts";
+import type { FileSource } from "../../src/formats/file-source.ts";
 import { FAKE_EOS, FAKE_FIRST_WORD, fakeCheckpoint } from "./fake-checkpoint.ts";
 
 export interface FakeOptions {
@@ -283,11 +284,12 @@ function sampleRow(scores: Float32Array, draw: Draw, uniform: number): DeviceSam
   return { token, logprob: scores[token]! - logSumExp(scores, max) };
 }
 
-/** A model over the fake backend, and the backend itself to ask for faults. */
+/** A model over the fake backend, and the backend itself to ask for faults. checkpoint: as for `LLM.load` */
 export async function loadFake(
   options: FakeOptions = {},
   load: Omit<LoadOptions, "backend"> = {},
+  checkpoint: string | FileSource = fakeCheckpoint(),
 ): Promise<{ readonly llm: LLM; readonly ops: FakeOps }> {
   const ops = new FakeOps(options);
-  return { llm: await LLM.load(fakeCheckpoint(), { ...load, backend: ops }), ops };
+  return { llm: await LLM.load(checkpoint, { ...load, backend: ops }), ops };
 }

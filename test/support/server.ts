@@ -32,7 +32,7 @@ export interface PostResult {
 
 export interface TestServerOptions {
   readonly model?: string;
-  /** Over the fake backend, whose answers are hashes: for tests that need none of a model's numbers. */
+  /** Over the fake backend and, where no model is named, its checkpoint, whose answers are hashes: for tests that need none of a model's numbers. */
   readonly fake?: FakeOptions;
   readonly load?: Omit<LoadOptions, "backend">;
   readonly scheduler?: SchedulerOptions;
@@ -43,7 +43,7 @@ export interface TestServerOptions {
 
 export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
   const llm = options.fake
-    ? (await loadFake(options.fake, options.load)).llm
+    ? (await loadFake(options.fake, options.load, options.model)).llm
     : await LLM.load(options.model ?? "qwen3-3m", { backend: "wasm", threads: 2, ...options.load });
   const log: TestServer["log"] = [];
   const logAt = (level: string) => (fields: object, message: string) => void log.push({ level, fields, message });
