@@ -1,9 +1,21 @@
 /**
- * @file Many generations over one page pool: continuous batching, prompts in pieces, admission by bytes, preemption.
+ * @file Many requests over one page pool: continuous batching, prompts in pieces, admission by bytes, preemption.
  *
- * Every step takes one token of each choice (one of the `n` continuations of a request) that decodes and a bounded piece of the prompts that are being read (step-plan.ts);
- * batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024). Requests are let in
- * while their prompt has room. When the pool runs full, kept prefixes go first, then the youngest choice gives its pages up.
+ * How it works. `generate` makes a request with `n` choices and puts it into a fair queue; one loop then goes round as long as
+ * there is anything to do. A round
+ *
+ * 1. ends the choices of requests that were cancelled;
+ * 2. resumes preempted choices and lets waiting requests in, as long as their bytes have room (admission.ts);
+ * 3. plans a step, one token of each choice that decodes and a bounded piece of the prompts that are being read
+ *    (step-plan.ts), and makes room for it: kept prefixes are evicted, then the choice that came last is preempted
+ *    (kv-cache-manager.ts);
+ * 4. runs it in the step loop, or takes the tokens of a step that is in flight already, and hands each choice's token to its
+ *    continuation, whose text goes to the reader of the request.
+ *
+ * When the first choice has read the prompt, the others are forked from it. A choice that ends leaves its sequence as a prefix
+ * for later requests. An error of one choice ends its request; one of the device ends all that have begun.
+ *
+ * Batching by step is Orca's (OSDI 2022), mixing in pieces of prompts Sarathi-Serve's (OSDI 2024).
  */
 import type { DeviceSample } from "../../backends/ops.ts";
 import { TurboQuantError } from "../../errors.ts";

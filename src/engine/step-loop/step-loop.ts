@@ -1,17 +1,19 @@
 /**
  * @file The one way in which tokens are made: rows of sequences become a step of the model, and each row's next token is drawn.
  *
- * How it works. A caller (a session, the scheduler, beam search) hands over spans: a row (a sequence with its tokens and how they are drawn) and how many of its
- * tokens to feed. The step is laid out, its sequences reserve their pages, the model runs, and the sequences commit; when
- * anything fails they are as before. Where a token is drawn is decided by the row alone, never by its company, so that a
- * request gets the same tokens alone and among others:
+ * How it works. A client (a session, the scheduler, beam search) hands over spans: a row, which is a sequence with its tokens
+ * and how the next one is drawn, and how many of its tokens to feed. The step is laid out, its sequences reserve their pages,
+ * the model runs, and the sequences commit; when anything fails they are as before. The client gets one outcome a row, and
+ * names the rows of the next step as it likes: others, forks of them, fewer.
+ *
+ * Where a token is drawn is decided by the row alone, never by its company, so that a request gets the same tokens alone and
+ * among others:
  *
  * - on the device, when the backend can draw as the row asks for. Rows that draw alike share a stream, and nothing but their
  *   tokens comes back;
  * - on the host for the first token of an answer, and where penalties, biases, reports of likely tokens or a constraint need
  *   the logits. Only the logits of these rows are read back;
- * - nowhere, when the caller chooses by itself what follows, as beam search does: it gets the logits, and names the rows of
- *   the next step, forked and dropped as it likes.
+ * - nowhere, where the client chooses by itself: beam search gets the logits of its beams.
  *
  * When all rows of a step are single tokens that draw alike on the device, up to three steps are in flight: step n + 1
  * takes its tokens from the device before the host knows them. A token joins its sequence when it has arrived. Steps ahead
