@@ -15,7 +15,26 @@ import { isJsonObject, parseJson } from "./json-file.ts";
 export const DTYPES = { F32: "f32", F16: "f16", BF16: "bf16" } as const;
 export type StoredDtype = (typeof DTYPES)[keyof typeof DTYPES];
 
-export interface StoredTensor extends TensorInfo {
+/** Bytes of a value of the dtypes that are parts of quantized weights, not weights by themselves. */
+const PART_BYTES: Readonly<Record<string, number>> = {
+  U8: 1,
+  I8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  F8_E8M0: 1,
+  I16: 2,
+  U16: 2,
+  I32: 4,
+  U32: 4,
+  I64: 8,
+  U64: 8,
+};
+
+export interface StoredTensor extends Omit<TensorInfo, "dtype"> {
+  /** The dtype as the file spells it. */
+  readonly stored: string;
+  /** The weight format; null for a part of a quantized weight. */
+  readonly dtype: StoredDtype | null;
   /** Where the tensor's bytes begin in the file. */
   readonly offset: number;
 }
@@ -32,9 +51,6 @@ const MAX_NAME_LENGTH = 1024;
 /** Bytes before the header. */
 const PREFIX_BYTES = 8;
 
-/** Advice in the errors for a quantized dtype here and for `quantization_config` in a config.json. */
-export const QUANTIZED_ADVICE =
-  "quantized checkpoints are not supported; use the bf16 one of this model with --weights q8";
 const REFETCH = "the file is damaged, copy or download it again";
 
 function invalid(file: string, what: string, detail: Record<string, unknown> = {}): TurboQuantError {
@@ -122,11 +138,12 @@ function parseEntry(
   if (!isJsonObject(entry)) throw invalid(at, `expected {dtype, shape, data_offsets}, got ${typeof entry}; ${REFETCH}`);
   const { dtype: stored, shape, data_offsets: offsets } = entry;
   if (typeof stored !== "string") throw invalid(at, `expected a dtype, got ${JSON.stringify(stored)}; ${REFETCH}`);
-  const dtype = Object.hasOwn(DTYPES, stored) ? DTYPES[stored as keyof typeof DTYPES] : undefined;
-  if (!dtype) {
+  const dtype = Object.hasOwn(DTYPES, stored) ? DTYPES[stored as keyof typeof DTYPES] : null;
+  const partBytes = Object.hasOwn(PART_BYTES, stored) ? PART_BYTES[stored]! : 0;
+  if (!dtype && !partBytes) {
     throw new TurboQuantError(
       "unsupported",
-      `${at}: expected dtype ${Object.keys(DTYPES).join(" or ")}, got ${stored.slice(0, 20)}; ${QUANTIZED_ADVICE}`,
+      `${at}: expected dtype ${Object.keys(DTYPES).join(" or ")}, or one of a quantized checkpoint, got ${stored.slice(0, 20)}; use the bf16 checkpoint of this model`,
       { file, tensor: name, dtype: stored },
     );
   }
@@ -142,7 +159,7 @@ function parseEntry(
   const [begin, end] = offsets as [number, number];
   // The product is a double: beyond 2^53 it is inexact, but then it never equals the size of an existing file.
   const numValues = (shape as number[]).reduce((product, dim) => product * dim, 1);
-  const numBytes = matrixBytes(weightFormat(dtype), 1, numValues);
+  const numBytes = dtype ? matrixBytes(weightFormat(dtype), 1, numValues) : numValues * partBytes;
   if (numBytes !== end - begin) {
     throw invalid(
       at,
@@ -165,7 +182,7 @@ function parseEntry(
       },
     );
   }
-  return { name, dtype, shape: shape as number[], numBytes, file, offset: dataStart + begin };
+  return { name, stored, dtype, shape: shape as number[], numBytes, file, offset: dataStart + begin };
 }
 
 function isCount(value: unknown): value is number {

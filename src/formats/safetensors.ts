@@ -1,10 +1,17 @@
 /** @file Reads safetensors checkpoints, one file or several shards, tensor by tensor. */
 import { TurboQuantError } from "../errors.ts";
-import type { CheckpointContainer, TensorSet } from "./checkpoint.ts";
+import type { CheckpointContainer, TensorInfo, TensorSet } from "./checkpoint.ts";
 import type { FileSource } from "./file-source.ts";
 import { isJsonObject, readJsonObject } from "./json-file.ts";
+import { quantizedTensors } from "./quantized/quantized-tensors.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
-import { MAX_TENSORS, readSafetensorsHeader, type StoredTensor } from "./safetensors-header.ts";
+import {
+  DTYPES,
+  MAX_TENSORS,
+  readSafetensorsHeader,
+  type StoredDtype,
+  type StoredTensor,
+} from "./safetensors-header.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -16,8 +23,10 @@ export const safetensors: CheckpointContainer = {
   name: "safetensors",
   isIn: async (source) => (await source.has(SINGLE)) || (await source.has(INDEX)),
   async openTensors(source) {
-    if (await source.has(SINGLE)) return openSafetensors(source, SINGLE);
-    return tensorSet(source, await readShards(source));
+    const isSingle = await source.has(SINGLE);
+    const stored = isSingle ? (await readSafetensorsHeader(source, SINGLE)).tensors : await readShards(source);
+    if (stored.every(({ dtype }) => dtype !== null)) return tensorSet(source, stored);
+    return await quantizedTensors(source, stored);
   },
 };
 
@@ -36,7 +45,8 @@ export async function openSafetensors(source: FileSource, file: string): Promise
 }
 
 function tensorSet(source: FileSource, infos: readonly StoredTensor[]): TensorSet {
-  const tensors = new Map(infos.map((info) => [info.name, info]));
+  const tensors = new Map<string, TensorInfo & { readonly offset: number }>();
+  for (const info of infos) tensors.set(info.name, { ...info, dtype: weightDtype(source, info) });
   return {
     tensors,
     async read(name, start = 0, end) {
@@ -51,6 +61,15 @@ function tensorSet(source: FileSource, infos: readonly StoredTensor[]): TensorSe
       return await source.read(info.file, info.offset + start, info.offset + (end ?? info.numBytes));
     },
   };
+}
+
+function weightDtype(source: FileSource, { name, stored, dtype, file }: StoredTensor): StoredDtype {
+  if (dtype) return dtype;
+  throw new TurboQuantError(
+    "unsupported",
+    `${source.name}/${file}: tensor ${name}: expected dtype ${Object.keys(DTYPES).join(" or ")}, got ${stored}; use the bf16 checkpoint of this model`,
+    { file, tensor: name, dtype: stored },
+  );
 }
 
 async function readShards(source: FileSource): Promise<StoredTensor[]> {

@@ -1,6 +1,6 @@
 /** @file Parses and checks a checkpoint's config.json. */
 import { TurboQuantError } from "../errors.ts";
-import { QUANTIZED_ADVICE } from "../formats/safetensors-header.ts";
+import { schemeNames, schemeOf } from "../formats/quantized/schemes.ts";
 import { checkHeadDim } from "../quant/head-dim.ts";
 import { ConfigFields } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
@@ -79,8 +79,12 @@ function refuseFeatures(config: ConfigFields, family: Family): void {
   }
   if (config.boolean("mlp_bias", false))
     throw config.unsupported("mlp_bias", "biases in the feed-forward are not supported; expected false");
-  if (config.has("quantization_config")) {
-    throw config.unsupported("quantization_config", QUANTIZED_ADVICE);
+  const quantized = config.raw("quantization_config");
+  if (quantized !== undefined && !schemeOf({ quantization_config: quantized })) {
+    throw config.unsupported(
+      "quantization_config",
+      `expected a quantization of ${schemeNames().join(", ")}; use the bf16 checkpoint of this model with --weights q8`,
+    );
   }
 }
 

@@ -1,0 +1,53 @@
+/** @file What a way of quantizing a safetensors checkpoint says of itself. */
+import type { WeightType } from "../../weights/registry.ts";
+import type { JsonObject } from "../json-file.ts";
+
+/** A tensor of the file, of any dtype, and its bytes. */
+export interface Part {
+  readonly name: string;
+  /** As the file spells it: `I32`, `F16`, `F8_E4M3`. */
+  readonly stored: string;
+  readonly shape: readonly number[];
+  read(): Promise<Uint8Array>;
+}
+
+/** The tensors of one weight, such as `qweight`, `qzeros` and `scales`. */
+export interface QuantizedWeight {
+  /** The name without the part's own: `model.layers.0.mlp.down_proj`. */
+  readonly module: string;
+  /** By what follows the module's name: `qweight`, `weight`, `weight_scale`. */
+  readonly parts: ReadonlyMap<string, Part>;
+}
+
+/** A weight as a format of ours holds it. */
+export interface ReadableWeight {
+  readonly dtype: WeightType;
+  /** [outputs, inputs] */
+  readonly shape: readonly [number, number];
+  /** Rows as the format stores them. */
+  read(): Promise<Uint8Array>;
+}
+
+export interface QuantScheme {
+  /** As errors and docs call it. */
+  readonly name: string;
+  /** The part of a config.json that describes it; null when it is of another kind. */
+  settings(config: JsonObject): JsonObject | null;
+  /** What the names of its parts end in, behind the module's name and a dot. */
+  readonly parts: readonly string[];
+  /**
+   * settings: as above. Null where these tensors are a plain weight after all.
+   * @throws TurboQuantError invalid_file — shapes that do not fit the settings; unsupported — settings without a reader
+   */
+  weight(
+    weight: QuantizedWeight,
+    settings: JsonObject,
+    refuse: Refuse,
+  ): ReadableWeight | null | Promise<ReadableWeight | null>;
+}
+
+/** Makes the error for a tensor of the checkpoint: what was expected, what is there. */
+export interface Refuse {
+  invalid(tensor: string, what: string): Error;
+  unsupported(tensor: string, what: string): Error;
+}
