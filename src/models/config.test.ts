@@ -181,8 +181,8 @@ describe("parseModelConfig refuses", () => {
       "unsupported",
     ],
     [
-      { quantization_config: { quant_method: "fp8" } },
-      /quantized checkpoints are not supported; use the bf16/,
+      { quantization_config: { quant_method: "hqq" } },
+      /quantization_config: expected a quantization of gptq, awq.*use the bf16/,
       "unsupported",
     ],
     [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor/, "unsupported"],

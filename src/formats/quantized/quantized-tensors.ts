@@ -11,7 +11,7 @@ import { schemeNames, schemeOf } from "./schemes.ts";
 
 /** @throws TurboQuantError invalid_file, unsupported — no scheme that is read, or parts that do not fit it */
 export async function quantizedTensors(source: FileSource, stored: readonly StoredTensor[]): Promise<TensorSet> {
-  const config = await readJson(source, "config.json");
+  const config = (await source.has("config.json")) ? await readJson(source, "config.json") : {};
   const found = isJsonObject(config) ? schemeOf(config) : null;
   if (!found) {
     const odd = stored.find(({ dtype }) => dtype === null)!;
