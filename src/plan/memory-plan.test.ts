@@ -1,8 +1,8 @@
 /** @file Plans against an engine that really holds the model, its cache and its activations. */
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import "../node/install.ts";
-import { randomCalibration } from "../../test/support/calibration.ts";
-import { GPU_TIMEOUT_MS, gpuSkip } from "../../test/support/gpu.ts";
+import { countingAdapter } from "../../test/support/counting-adapter.ts";
+import { withAdapter } from "../../test/support/fake-adapter.ts";
 import type { WeightType } from "../backends/ops.ts";
 import { plannedBackend } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
@@ -12,9 +12,11 @@ import { parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
 import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig } from "../models/shapes.ts";
+import { nodePlatform } from "../node/platform.ts";
+import { setPlatform } from "../platform.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { weightTypes } from "../weights/registry.ts";
-import { PLANNED_FORMATS, planMemory } from "./memory-plan.ts";
+import { planMemory } from "./memory-plan.ts";
 import { planNotes } from "./notes.ts";
 import { modelOfConfig } from "./planned-model.ts";
 import { weightMemory } from "./weight-memory.ts";
@@ -35,13 +37,10 @@ const odd = {
 const jsons = {
   odd,
   tied: { ...odd, model_type: "qwen3", tie_word_embeddings: true, head_dim: 16 },
-  /** More bytes of a calibration than a plan has to spare elsewhere. */
-  wide: { ...odd, num_attention_heads: 8, num_key_value_heads: 8, head_dim: 128 },
 };
 const configs = {
   odd: parseModelConfig(jsons.odd, "odd"),
   tied: parseModelConfig(jsons.tied, "tied"),
-  wide: parseModelConfig(jsons.wide, "wide"),
 };
 const GB = 1e9;
 const wasm = plannedBackend("wasm").planner;
@@ -59,6 +58,8 @@ async function loaded(name: keyof typeof configs, backend: "wasm" | "webgpu", we
   return { ops, decoder };
 }
 
+afterEach(() => setPlatform(nodePlatform));
+
 describe("weights", () => {
   const types = weightTypes();
   it.each(["odd", "tied"] as const)("%s: bytes are those of the wasm backend", async (name) => {
@@ -70,7 +71,8 @@ describe("weights", () => {
     }
   });
 
-  it.skipIf(gpuSkip)("and those of a device", async () => {
+  it("and those of a device", async () => {
+    withAdapter(countingAdapter(false).adapter);
     for (const type of types) {
       const { ops, decoder } = await loaded("odd", "webgpu", type);
       expect(weightMemory(modelOfConfig(configs.odd, ""), type, "webgpu").bytes).toBe(decoder.weightBytes);
@@ -124,55 +126,6 @@ describe("cache, activations and scratch", () => {
     }
   });
 
-  describe.each([
-    ["wasm", false],
-    ["webgpu", gpuSkip],
-  ] as const)("with a calibration on %s", (backend, skip) => {
-    // Every preset of codes on the processor; a kernel takes the software device seconds.
-    const presets = PLANNED_FORMATS.filter((kv) => !parseKvSpec(kv).isFloat);
-    const variants = ["k4v4,rotation=qr", "k4v4,feedback=off", "k4v4,layers=0:f16"];
-    const kvs = backend === "wasm" ? [...presets, "paper-3+qjl,calibration=auto", ...variants] : ["k4v4", "k2v2"];
-
-    it.skipIf(skip)(
-      "the plan bounds what is allocated",
-      async () => {
-        const { ops, decoder } = await loaded("wide", backend, "q8", "f16");
-        const { numLayers, numKvHeads, headDim } = configs.wide;
-        const calibration = Array.from({ length: numLayers }, (_, layer) =>
-          randomCalibration(numKvHeads, headDim, layer),
-        );
-        const model = modelOfConfig(configs.wide, "wide");
-        let atRest = 0;
-        for (const kv of [...kvs, kvs[0]!]) {
-          atRest = ops.usedBytes!;
-          for (const isCalibrated of [true, false]) {
-            const own = decoder.withFormat(parseKvSpec(kv), isCalibrated ? calibration : []);
-            const sequence = own.createCache().createSequence();
-            await new Runner(own, { contextLength: 256 }).prefill(sequence, new Int32Array(64).fill(7));
-            const options = { memoryBytes: GB, context: 64, kv: [kv], weights: "q8", backend } as const;
-            const { totalBytes } = planMemory({ ...model, isCalibrated }, options).formats[0]!;
-            // The bound of wasm allows 16 threads; this is one. The activations of a device are planned for longer steps.
-            expect(totalBytes - (backend === "wasm" ? 15 * 2 ** 19 : 0), kv).toBeGreaterThan(ops.usedBytes!);
-            sequence.release();
-            own.dispose();
-          }
-        }
-        expect(ops.usedBytes, "a format that was there before takes nothing new").toBe(atRest);
-        const bytesOf = (kv: string, isCalibrated?: boolean): number =>
-          planMemory({ ...model, ...(isCalibrated !== undefined && { isCalibrated }) }, { memoryBytes: GB, kv: [kv] })
-            .formats[0]!.workingBytes;
-        // Mean and balance, two maps and one set of factors a side, in f32.
-        const most = numLayers * numKvHeads * 4 * (2 * headDim + 2 * (3 * headDim * headDim + headDim));
-        expect(bytesOf("k4v4") - bytesOf("k4v4", false)).toBe(most);
-        expect(bytesOf("k4v4", true)).toBe(bytesOf("k4v4"));
-        expect(bytesOf("k4v4,calibration=off")).toBe(bytesOf("k4v4", false));
-        expect(bytesOf("k4v4,calibration=other.safetensors", false)).toBe(bytesOf("k4v4"));
-        await ops.dispose();
-      },
-      GPU_TIMEOUT_MS,
-    );
-  });
-
   it("several sequences hold what a cache of that many holds", async () => {
     const { ops, decoder } = await loaded("odd", "wasm", "f32");
     const cache = decoder.createCache();
@@ -187,7 +140,8 @@ describe("cache, activations and scratch", () => {
     await ops.dispose();
   });
 
-  it.skipIf(gpuSkip)("what a device holds for pages, growth included", async () => {
+  it("what a device holds for pages, growth included", async () => {
+    withAdapter(countingAdapter(false).adapter);
     const { ops, decoder } = await loaded("tied", "webgpu", "f16");
     const empty = ops.pages.numBytes;
     const cache = decoder.createCache();
