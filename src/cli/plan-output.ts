@@ -22,7 +22,9 @@ function head(plan: MemoryPlan): string {
   const { model, weights, context, sequences } = plan;
   const { numKvHeads, headDim } = model.layers[0]!;
   // Memory for a calibration depends on the format; the line shows the largest.
-  const working = formatBytes(plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes }) => workingBytes)));
+  const working = formatBytes(
+    plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes, hostBytes }) => workingBytes + hostBytes)),
+  );
   const capped =
     plan.availableBytes < plan.memoryBytes - plan.reserveBytes
       ? `; ${plan.backend} addresses ${binarySize(plan.availableBytes)} of it`

@@ -4,12 +4,14 @@ import "../node/install.ts";
 import type { BackendMemory } from "../backends/ops.ts";
 import { backendOf } from "../backends/registry.ts";
 import { shapeConfig } from "../models/shapes.ts";
+import { planMemory } from "../plan/memory-plan.ts";
 import { modelOfConfig } from "../plan/planned-model.ts";
 import { checkFit, type FitOptions } from "./check-fit.ts";
 import { LLM } from "./llm.ts";
 
 const GiB = 2 ** 30;
 const WASM: BackendMemory = { what: "the wasm backend", bytes: 4 * GiB, bindingBytes: 4 * GiB };
+const GPU: BackendMemory = { what: "a GPU", bytes: Number.POSITIVE_INFINITY, bindingBytes: 4 * GiB };
 const SMALL_GPU: BackendMemory = { what: "a phone", bytes: Number.POSITIVE_INFINITY, bindingBytes: 128 * 2 ** 20 };
 
 const small = modelOfConfig(shapeConfig("qwen3-0.6b"), "qwen3-0.6b");
@@ -39,7 +41,7 @@ describe("what fits", () => {
     expect(message).toMatch(/weights of qwen3-8b need 16\.4 GB .* 4\.29 GB of the wasm backend; .*q4 would take \d/);
     expect(message).toContain("--backend webgpu");
     expect(detail.weightBytes).toBeGreaterThan(16e9);
-    expect(refused({ memoryBytes: 900e6 }).message).toMatch(/--weights q8 takes \d+ MB/);
+    expect(refused({ memoryBytes: 1e9 }).message).toMatch(/--weights q8 takes \d+ MB/);
     const given = refused({ memoryBytes: 100e6 }).message;
     expect(given).toMatch(
       /more than the 100 MB of the memory given \(--memory\); --weights q8 would take \d+ MB, --weights q4 would/,
@@ -67,6 +69,51 @@ describe("what fits", () => {
       expect(other, message).toBeDefined();
       expect(checkFit({ ...base, ...options, kv: other! }).contextLength).toBe(options.context);
     }
+  });
+
+  it("formats that are asked for besides are counted beside the first", () => {
+    const options = {
+      kv: "k4v4",
+      otherKv: ["f16", "k2v2"],
+      context: 30_000,
+      memoryBytes: 5e9,
+      ...on("webgpu"),
+      memory: GPU,
+    };
+    // Each of them fits alone.
+    for (const kv of [options.kv, ...options.otherKv]) {
+      expect(checkFit({ ...base, ...options, kv, otherKv: [] }).contextLength).toBe(30_000);
+    }
+    const { code, message, detail } = refused(options);
+    expect(code).toBe("out_of_memory");
+    expect(message).toMatch(
+      /^context: 30,000 tokens of k4v4, f16, k2v2 do not fit: .*; --ctx \d+ fits with --kv k4v4,f16,k2v2, name fewer formats at once$/,
+    );
+    expect(detail.longest).toBeGreaterThan(10_000);
+    expect(checkFit({ ...base, ...options, context: detail.longest }).contextLength).toBe(detail.longest);
+    const { contextLength, note } = checkFit({ ...base, ...options, context: undefined });
+    expect(contextLength).toBe(detail.longest);
+    expect(note).toContain("of the memory given");
+  });
+
+  it("what the process keeps of a calibration takes memory, but none of the backend's", () => {
+    const calibrated = { ...large, isCalibrated: true };
+    const { hostBytes, totalBytes } = planMemory(calibrated, {
+      memoryBytes: 1e12,
+      context: 4096,
+      kv: ["k4v4"],
+      backend: "wasm",
+      weights: "q4",
+    }).formats[0]!;
+    // Qwen3-8B: 36 layers of 8 KV heads of 128.
+    expect(hostBytes).toBe(36 * 8 * 4 * (256 + 2 * (128 * 128 + 128) + 2 * (3 * 128 * 128 + 128)) + 8 * 128 * 128);
+    const asked = { model: calibrated, ...on("wasm"), weights: "q4", context: 4096 } as const;
+    const fits = (options: Partial<FitOptions>): number => checkFit({ ...base, ...asked, ...options }).contextLength;
+    const memory = { ...WASM, bytes: totalBytes - hostBytes };
+    expect(fits({ memory })).toBe(4096);
+    expect(() => fits({ memory: { ...memory, bytes: memory.bytes - 1 } })).toThrow("do not fit");
+    expect(fits({ memory: GPU, memoryBytes: totalBytes })).toBe(4096);
+    expect(() => fits({ memory: GPU, memoryBytes: totalBytes - 1 })).toThrow("do not fit");
   });
 
   it("names the budget that would do, when the budget is what is in the way", () => {

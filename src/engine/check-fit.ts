@@ -8,7 +8,7 @@ import type { BackendMemory, WeightType } from "../backends/ops.ts";
 import { automaticBackends, backendOf } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
 import { binarySize } from "../format-number.ts";
-import { PLANNED_FORMATS, planMemory } from "../plan/memory-plan.ts";
+import { addressedBytes, PLANNED_FORMATS, planTogether } from "../plan/memory-plan.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { compactWeightTypes } from "../weights/registry.ts";
@@ -20,6 +20,8 @@ export interface FitOptions {
   readonly capabilities: Pick<Capabilities, "hasWeights">;
   readonly memory: BackendMemory;
   readonly kv: string;
+  /** Formats whose caches lie beside that one: each with a sequence as long. */
+  readonly otherKv?: readonly string[];
   readonly weights: WeightType | "auto";
   /** Memory for weights, cache and the rest together; what the backend has where absent. */
   readonly memoryBytes?: number | undefined;
@@ -38,36 +40,37 @@ export interface Fit {
 interface Need {
   readonly totalBytes: number;
   readonly cacheBytes: number;
+  /** The memory that is too small for it. */
+  readonly short: Pick<BackendMemory, "what" | "bytes"> | null;
   readonly obstacle: string | null;
 }
 
 /** @throws TurboQuantError out_of_memory — the weights, or the context that was asked for; with what would fit */
 export function checkFit(asking: FitOptions): Fit {
-  const options = {
-    ...asking,
-    memory: given(asking),
-    // A budget alone says nothing of the length of a sequence.
-    kvBudgetBytes: asking.context === undefined ? undefined : asking.kvBudgetBytes,
-  };
-  const { model, memory } = options;
-  const available = memory.bytes;
+  const { model, kv, otherKv = [] } = asking;
+  // A budget alone says nothing of the length of a sequence.
+  const options = { ...asking, kvBudgetBytes: asking.context === undefined ? undefined : asking.kvBudgetBytes };
   const limit = model.maxPositionEmbeddings;
   const asked = options.context ?? limit;
-  const least = needOf(options, available, options.kv, Math.min(PAGE_TOKENS, asked));
-  if (least.totalBytes > available) throw weightsDoNotFit(options, available);
-  const wanted = needOf(options, available, options.kv, asked);
+  const together = [kv, ...otherKv];
+  const needs = needsOf(options, together);
+  const { short } = needs(Math.min(PAGE_TOKENS, asked));
+  if (short) throw weightsDoNotFit(options, short);
+  const wanted = needs(asked);
   if (wanted.obstacle === null) return { contextLength: asked, note: null };
-  const longest = longestContext(options, available, options.kv, asked);
+  const longest = longestContext(needs, asked);
   if (options.context === undefined && longest > 0) {
     return {
       contextLength: longest,
       note: `context: ${count(longest)} of the model's ${count(limit)} tokens, because ${wanted.obstacle}`,
     };
   }
-  const others = PLANNED_FORMATS.filter((kv) => needOf(options, available, kv, asked).obstacle === null);
+  const isAlone = otherKv.length === 0;
+  const others = PLANNED_FORMATS.filter((other) => isAlone && needsOf(options, [other])(asked).obstacle === null);
   const roomier = roomierBackend(options);
   const ways = [
-    longest > 0 && `--ctx ${longest} fits with --kv ${options.kv}`,
+    longest > 0 && `--ctx ${longest} fits with --kv ${together.join(",")}`,
+    !isAlone && "name fewer formats at once",
     others.length > 0 && `--kv ${others[0]} fits ${count(asked)} tokens`,
     // The budget of a server is a default that its user may never have seen.
     wanted.cacheBytes > (options.kvBudgetBytes ?? Number.POSITIVE_INFINITY) &&
@@ -76,22 +79,28 @@ export function checkFit(asking: FitOptions): Fit {
   ].filter((way) => way !== false);
   throw new TurboQuantError(
     "out_of_memory",
-    `context: ${count(asked)} tokens of ${options.kv} do not fit: ${wanted.obstacle}; ` +
+    `context: ${count(asked)} tokens of ${together.join(", ")} do not fit: ${wanted.obstacle}; ` +
       `${ways.join(", ") || "choose a shorter context or a smaller model"}`,
     {
       context: asked,
       cacheBytes: wanted.cacheBytes,
       totalBytes: wanted.totalBytes,
-      availableBytes: available,
+      availableBytes: Math.min(options.memory.bytes, options.memoryBytes ?? Number.POSITIVE_INFINITY),
       longest,
     },
   );
 }
 
-/** What there is: of the backend, or less when less was given. */
-function given({ memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions): BackendMemory {
-  if (memoryBytes >= memory.bytes) return memory;
-  return { ...memory, what: "the memory given (--memory)", bytes: memoryBytes };
+/** The memory that is too small: what was given for everything, or the backend's, which what the process keeps is not part of. */
+function shortOf(
+  { memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions,
+  need: { readonly totalBytes: number; readonly hostBytes: number },
+): Need["short"] {
+  const given = { what: "the memory given (--memory)", bytes: memoryBytes };
+  const isGivenShort = need.totalBytes > memoryBytes;
+  if (isGivenShort && memoryBytes < memory.bytes) return given;
+  if (addressedBytes(need) > memory.bytes) return memory;
+  return isGivenShort ? given : null;
 }
 
 /** Where it is the backend's own limit that is in the way: that limit, and a backend that addresses more. */
@@ -102,58 +111,48 @@ function roomierBackend({ backend, memory, memoryBytes = Number.POSITIVE_INFINIT
   return other && memory.bytes < memoryBytes ? { name: other.name, limit: binarySize(limit) } : null;
 }
 
-function needOf(options: FitOptions, available: number, kv: string, context: number): Need {
+/** What sequences of a length need, one in each of the formats. */
+function needsOf(options: FitOptions, formats: readonly string[]): (context: number) => Need {
   const { model, backend, memory, weights, kvBudgetBytes = Number.POSITIVE_INFINITY } = options;
-  const plan = planMemory(model, {
-    memoryBytes: Number.MAX_SAFE_INTEGER,
-    reserveBytes: 0,
-    context,
-    kv: [kv],
-    weights,
-    backend,
-  });
-  const { totalBytes, cacheBytes, largestBinding } = plan.formats[0]!;
-  const cache = `${size(cacheBytes)} for the cache`;
-  const obstacle =
-    totalBytes > available
-      ? `${cache}, ${size(plan.weights.bytes)} for the weights and ${size(totalBytes - cacheBytes - plan.weights.bytes)} for the work are more than the ${size(available)} of ${memory.what}`
+  const plan = planTogether(model, { kv: formats, weights, backend });
+  return (context) => {
+    const need = plan.at(context);
+    const { totalBytes, cacheBytes, largestCacheBytes, largestBinding } = need;
+    const short = shortOf(options, need);
+    const cache = (bytes: number): string => `${size(bytes)} for the cache`;
+    const obstacle = short
+      ? `${cache(cacheBytes)}, ${size(plan.weights.bytes)} for the weights and ${size(totalBytes - cacheBytes - plan.weights.bytes)} for the work are more than the ${size(short.bytes)} of ${short.what}`
       : largestBinding > memory.bindingBytes
         ? `the pages of one layer take ${size(largestBinding)} and the device binds at most ${size(memory.bindingBytes)}`
-        : cacheBytes > kvBudgetBytes
-          ? `${cache} are more than the budget of ${size(kvBudgetBytes)}`
+        : largestCacheBytes > kvBudgetBytes
+          ? `${cache(largestCacheBytes)} are more than the budget of ${size(kvBudgetBytes)}`
           : null;
-  return { totalBytes, cacheBytes, obstacle };
+    return { totalBytes, cacheBytes: largestCacheBytes, short, obstacle };
+  };
 }
 
 /** In whole pages, at most `limit`; 0 when not even one page fits. */
-function longestContext(options: FitOptions, available: number, kv: string, limit: number): number {
+function longestContext(needs: (context: number) => Need, limit: number): number {
   let [low, high] = [0, Math.ceil(limit / PAGE_TOKENS)];
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    if (needOf(options, available, kv, middle * PAGE_TOKENS).obstacle === null) low = middle;
+    if (needs(middle * PAGE_TOKENS).obstacle === null) low = middle;
     else high = middle;
   }
   return low * PAGE_TOKENS;
 }
 
-function weightsDoNotFit(options: FitOptions, available: number): TurboQuantError {
-  const { model, backend, capabilities, memory } = options;
+function weightsDoNotFit(options: FitOptions, short: NonNullable<Need["short"]>): TurboQuantError {
+  const { model, backend, capabilities, kv, otherKv = [] } = options;
   const bytesAs = (weights: WeightType | "auto"): number =>
-    planMemory(model, {
-      memoryBytes: Number.MAX_SAFE_INTEGER,
-      reserveBytes: 0,
-      context: 1,
-      kv: [options.kv],
-      weights,
-      backend,
-    }).weights.bytes;
+    planTogether(model, { kv: [kv], weights, backend }).weights.bytes;
   const bytes = bytesAs(options.weights);
   const smaller = compactWeightTypes()
     .filter((type) => capabilities.hasWeights(type))
     .map((type) => ({ type, bytes: bytesAs(type) }))
     .filter((w) => w.bytes < bytes);
   const fitting = smaller.find(
-    (w) => needOf({ ...options, weights: w.type }, available, options.kv, PAGE_TOKENS).totalBytes <= available,
+    ({ type }) => needsOf({ ...options, weights: type }, [kv, ...otherKv])(PAGE_TOKENS).short === null,
   );
   const roomier = roomierBackend(options);
   const next = fitting
@@ -166,8 +165,8 @@ function weightsDoNotFit(options: FitOptions, available: number): TurboQuantErro
       ].join(", ");
   return new TurboQuantError(
     "out_of_memory",
-    `model: the weights of ${model.name} need ${size(bytes)} and what goes with them, more than the ${size(available)} of ${memory.what}; ${next}`,
-    { weightBytes: bytes, availableBytes: available },
+    `model: the weights of ${model.name} need ${size(bytes)} and what goes with them, more than the ${size(short.bytes)} of ${short.what}; ${next}`,
+    { weightBytes: bytes, availableBytes: short.bytes },
   );
 }
 

@@ -362,6 +362,7 @@ function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
     capabilities: ops.capabilities,
     memory: ops.memory ?? unlimited,
     kv: options.kv ?? DEFAULT_KV,
+    otherKv: options.otherKv ?? [],
     weights: options.weights ?? "auto",
     context,
     kvBudgetBytes,

@@ -4,7 +4,7 @@ import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import { preparedBytes } from "../quant/prepared-layer.ts";
+import { hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
 import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
 import type { PlannedModel } from "./model-memory.ts";
 
@@ -34,9 +34,21 @@ export class CacheMemory {
 
   /** What a backend keeps of the calibration that the format asks for, as far as the model may have one. */
   get calibrationBytes(): number {
-    const { calibration } = this.#kv;
-    if (calibration === "off" || (calibration === "auto" && this.#isCalibrated === false)) return 0;
+    if (!this.#mayBeCalibrated) return 0;
     return this.#layers.reduce((sum, { format, main }) => sum + preparedBytes(format, main), 0);
+  }
+
+  /** What the process keeps of it besides. */
+  get hostBytes(): number {
+    if (!this.#mayBeCalibrated) return 0;
+    // The layers' rotation as a matrix of doubles, of which their maps are made.
+    const rotation = 8 * Math.max(0, ...this.#layers.map(({ main }) => main.headDim ** 2));
+    return this.#layers.reduce((sum, { format, main }) => sum + hostBytes(format, main), rotation);
+  }
+
+  get #mayBeCalibrated(): boolean {
+    const { calibration } = this.#kv;
+    return calibration !== "off" && !(calibration === "auto" && this.#isCalibrated === false);
   }
 
   get rotation(): RotationKind {

@@ -43,7 +43,9 @@ export interface PlannedCache {
   readonly heldBytes: number;
   /** Scratch memory of the backend at this load. */
   readonly workingBytes: number;
-  /** Weights, held pages, activations and scratch. */
+  /** Memory of the process beside the backend's: a calibration and what is made of it. */
+  readonly hostBytes: number;
+  /** Weights, held pages, activations, scratch and `hostBytes`. */
   readonly totalBytes: number;
   readonly fits: boolean;
   /** What is left of the memory after the reserve; negative when it does not fit. */
@@ -82,6 +84,10 @@ export interface MemoryPlan {
   readonly best: PlannedFormat | null;
 }
 
+/** Of the total, what the backend's own memory holds. */
+export const addressedBytes = ({ totalBytes, hostBytes }: Pick<PlannedCache, "totalBytes" | "hostBytes">): number =>
+  totalBytes - hostBytes;
+
 /** Longest sequence and most sequences that a search looks at. */
 const MAX_TOKENS = 2 ** 30;
 const MAX_SEQUENCES = 2 ** 16;
@@ -105,7 +111,7 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   const planner = (of: PlannedBackend): Planner =>
     new Planner(model, of, weights, memoryBytes - reserveBytes, sequences);
   const addressesAll = (of: Planner): boolean =>
-    caches.every(({ kv, cache }) => of.at(kv, cache, context).totalBytes <= of.limits.memoryBytes);
+    caches.every(({ kv, cache }) => addressedBytes(of.at(kv, cache, context)) <= of.limits.memoryBytes);
   const plan =
     backend === "auto" ? automatic(keptTypes(model, weights), planner, addressesAll) : planner(plannedBackend(backend));
   const formats = caches
@@ -137,6 +143,45 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   };
 }
 
+/** Bytes of several formats side by side over one set of weights, with one sequence each. */
+export interface PlannedTogether
+  extends Pick<PlannedCache, "cacheBytes" | "hostBytes" | "totalBytes" | "largestBinding"> {
+  /** Of the format with the most. */
+  readonly largestCacheBytes: number;
+}
+
+/**
+ * Views of one model: weights and scratch memory are shared; caches, activations and calibrations are each one's own.
+ * @throws TurboQuantError as `planMemory`
+ */
+export function planTogether(
+  model: PlannedModel,
+  { kv, weights, backend }: Required<Pick<PlanOptions, "kv" | "weights">> & { readonly backend: BackendName },
+): { readonly weights: WeightMemory; at(context: number): PlannedTogether } {
+  const plan = new Planner(model, plannedBackend(backend), weights, Number.POSITIVE_INFINITY, 1);
+  const caches = kv.map((text) => ({ text, cache: new CacheMemory(model, parseKvSpec(text)) }));
+  return {
+    weights: plan.weights,
+    at(context) {
+      const each = caches.map(({ text, cache }) => ({
+        ...plan.at(text, cache, context),
+        calibrationBytes: cache.calibrationBytes,
+      }));
+      const scratch = Math.max(...each.map(({ workingBytes, calibrationBytes }) => workingBytes - calibrationBytes));
+      const own = each.map((one) => one.heldBytes + one.calibrationBytes + one.hostBytes + plan.activations(1));
+      return {
+        cacheBytes: sum(each.map(({ cacheBytes }) => cacheBytes)),
+        largestCacheBytes: Math.max(...each.map(({ cacheBytes }) => cacheBytes)),
+        hostBytes: sum(each.map(({ hostBytes }) => hostBytes)),
+        totalBytes: plan.weights.bytes + scratch + sum(own),
+        largestBinding: Math.max(...each.map(({ largestBinding }) => largestBinding)),
+      };
+    },
+  };
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
 /** Of the backends that read the weights, the one that addresses the least and still `serves`; where none serves, the last. */
 function automatic(
   types: readonly WeightType[],
@@ -160,6 +205,8 @@ class Planner {
   readonly backend: PlannedBackend;
   readonly weights: WeightMemory;
   readonly availableBytes: number;
+  /** Less the reserve. */
+  readonly #memoryBytes: number;
   readonly #model: PlannedModel;
   readonly #sequences: number;
 
@@ -167,12 +214,13 @@ class Planner {
     model: PlannedModel,
     backend: PlannedBackend,
     weights: WeightType | "auto",
-    availableBytes: number,
+    memoryBytes: number,
     sequences: number,
   ) {
     this.backend = backend;
     this.weights = weightMemory(model, weights, backend.name);
-    this.availableBytes = Math.min(availableBytes, backend.planner.limits.memoryBytes);
+    this.#memoryBytes = memoryBytes;
+    this.availableBytes = Math.min(memoryBytes, backend.planner.limits.memoryBytes);
     this.#model = model;
     this.#sequences = sequences;
   }
@@ -191,14 +239,17 @@ class Planner {
     const { bytes: heldBytes, largestBinding } = cache.held(context, sequences, this.#rows(1), this.backend.planner);
     const workingBytes = this.#working(cache, context, sequences);
     const running = this.weights.bytes + heldBytes + this.activations(sequences) + workingBytes;
-    const freeBytes = this.availableBytes - running;
+    const { hostBytes } = cache;
+    // What the process keeps takes no addresses of the backend's.
+    const freeBytes = Math.min(this.#memoryBytes - hostBytes, this.limits.memoryBytes) - running;
     return {
       kv,
       context,
       cacheBytes: cache.bytes(context) * sequences,
       heldBytes,
       workingBytes,
-      totalBytes: running,
+      hostBytes,
+      totalBytes: running + hostBytes,
       // A matrix that is being loaded lies in the memory of the host; only where that is the same memory it counts.
       fits: freeBytes >= 0 && this.weights.bytes + this.weights.loadingBytes <= this.availableBytes,
       freeBytes,

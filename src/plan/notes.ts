@@ -1,7 +1,7 @@
 /** @file What a reader of a memory plan has to know besides its figures. */
 import { plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { binarySize } from "../format-number.ts";
-import type { MemoryPlan } from "./memory-plan.ts";
+import { addressedBytes, type MemoryPlan } from "./memory-plan.ts";
 
 export interface PlanNote {
   /** For programs. */
@@ -57,11 +57,11 @@ function limitNotes({ backend, formats }: MemoryPlan): PlanNote[] {
   const others = plannedBackends().filter(({ name, isAutomatic }) => isAutomatic && name !== backend);
   const within = (bytes: number): string =>
     formats
-      .filter(({ totalBytes }) => totalBytes <= bytes)
+      .filter((format) => addressedBytes(format) <= bytes)
       .map(({ kv }) => kv)
       .join(", ");
   if (Number.isFinite(own)) {
-    if (formats[0]!.totalBytes <= own) return [];
+    if (addressedBytes(formats[0]!) <= own) return [];
     const free = others.find(({ planner }) => !Number.isFinite(planner.limits.memoryBytes));
     const fitting = within(own);
     return [

@@ -24,6 +24,15 @@ export function preparedBytes(format: LayerKvFormat, { numKvHeads, headDim }: Pr
   return 4 * numKvHeads * (2 * headDim + sides);
 }
 
+/**
+ * Bytes that a calibrated layer of this format takes in the memory of the process, beside what the backend keeps: the calibration
+ * as it was read, f32, and the maps that are made of it.
+ */
+export function hostBytes(format: LayerKvFormat, { numKvHeads, headDim }: PreparedShape): number {
+  const calibration = 2 * headDim + 2 * (headDim * headDim + headDim);
+  return 4 * numKvHeads * (calibration + transformValues(format.k, headDim) + transformValues(format.v, headDim));
+}
+
 /** Made with a decoder for each of its layers; whoever made it disposes of it, and with it of what backends keep for it. */
 export class PreparedLayer {
   readonly format: LayerKvFormat;

@@ -99,7 +99,7 @@ describe("a backend of its own", () => {
 
   it("is planned with its own bytes", async () => {
     await using llm = await load({ contextLength: 256 });
-    const model = modelOfConfig(llm.config, "fake", "f32");
+    const model = { ...modelOfConfig(llm.config, "fake", "f32"), isCalibrated: false };
     const plan = planMemory(model, { memoryBytes: 1e9, context: 256, kv: ["k4v4"], backend: "made-up" });
     const [format] = plan.formats;
     expect(plan).toMatchObject({ backend: "made-up", availableBytes: MEMORY });
