@@ -26,7 +26,7 @@ function valuesOf(struct: Struct, first: number): Values<Fields> {
   return values;
 }
 
-describe.each(Object.entries(WASM_FILES))("%s", (name, { structs = [], numbers = [] }) => {
+describe.each(Object.entries(WASM_FILES))("%s", (name, { structs = [], numbers = [], sizes = {}, floats = {} }) => {
   it("is read where it is written", async () => {
     const constants = await constantsOf(name);
     for (const [prefix, struct] of structs) {
@@ -55,6 +55,9 @@ describe.each(Object.entries(WASM_FILES))("%s", (name, { structs = [], numbers =
       for (const [own, value] of Object.entries(values)) {
         expect(constants.get(prefix + constantName(own))).toBe(value);
       }
+    }
+    for (const [own, value] of Object.entries({ ...sizes, ...floats })) {
+      expect(constants.get(constantName(own)), own).toBe(value);
     }
   });
 });

@@ -1,7 +1,8 @@
 /**
  * @file Compiles the WASM kernels: `npm run build:kernels`.
  *
- * Numbers of the weight formats → assembly/generated/weight-types.ts; offsets of parameter blocks → beside it. assembly/index.ts →
+ * Numbers of the weight formats → assembly/generated/weight-types.ts; offsets of parameter blocks and sizes that
+ * both sides know → beside it. assembly/index.ts →
  * two modules (strict SIMD, relaxed SIMD) → base64 strings in src/backends/wasm/generated/kernels.ts. Kernels use no atomic
  * instructions, so the variants for shared and for unshared memory differ in one flag of the memory import; its offset is written
  * beside each string and load-kernels.ts sets it. Does nothing when sources, compiler and this file are unchanged.

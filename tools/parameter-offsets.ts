@@ -13,7 +13,7 @@ export function constantName(name: string): string {
 }
 
 /** The text of one generated file. Fields whose names begin with _ are padding. */
-export function parametersText({ structs = [], numbers = [], sizes = {} }: WasmFile): string {
+export function parametersText({ structs = [], numbers = [], sizes = {}, floats = {} }: WasmFile): string {
   const constants = new Map<string, string>();
   const add = (name: string, type: string, value: number): void => {
     if (constants.has(name)) throw new Error(`parameter blocks: two constants named ${name} in one file`);
@@ -29,6 +29,7 @@ export function parametersText({ structs = [], numbers = [], sizes = {} }: WasmF
     for (const [name, value] of Object.entries(values)) add(prefix + constantName(name), "i32", value);
   }
   for (const [name, value] of Object.entries(sizes)) add(constantName(name), "usize", value);
+  for (const [name, value] of Object.entries(floats)) add(constantName(name), "f32", value);
   const head = "/** @file Written by tools/build-wasm.ts from src/backends/parameters/; not in git. */";
   return `${[head, ...constants.values()].join("\n")}\n`;
 }

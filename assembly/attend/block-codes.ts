@@ -7,17 +7,19 @@
  */
 import { loadHalf, madd, transposeSumF32, zipHigh, zipHigh32, zipLow, zipLow32 } from "../simd/vector";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, ROW_BYTES, ROW_QSCALE, ROW_WSTEP, SCALES, S_ACC, S_BLOCK_SCALES, S_QUERY16, S_ROWS,
-  S_SCORES, S_SUMS, S_TOUCHED, S_WEIGHTS, TYPE_Q8_0,
+  BLOCK_LENGTH, HEAD_DIM, MAX_DIM, MAX_TILE, PLANE_0, ROW_BYTES, ROW_QSCALE, ROW_WSTEP, SCALES, S_ACC, S_AT_HAND, S_BLOCK_SCALES, S_QUERY16, S_ROWS, S_SCORES,
+  S_SUMS, S_TOUCHED, S_WEIGHTS, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_PAGE, TILE_ROWS, TYPE_Q8_0,
 } from "./params";
 import { addSums, quantizeWeights } from "./weights";
 
-const BLOCK: usize = 32;
+const BLOCK: usize = BLOCK_LENGTH;
 
-/** The f16 scales of `count` rows as f32 into S_BLOCK_SCALES, [block][MAX_TILE]. */
-function loadBlockScales(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+/** The f16 scales of the tile's rows as f32 into S_BLOCK_SCALES, [block][MAX_TILE]. */
+function loadBlockScales(p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
   const blocks = ((<usize>load<u32>(p, HEAD_DIM) + BLOCK - 1) / BLOCK) as usize;
-  let source = page + load<u32>(side, SCALES) + (head * <usize>load<u32>(p, PAGE_TOKENS) + from) * blocks * 2;
+  let source = page + load<u32>(side, SCALES) + first * blocks * 2;
   for (let key: usize = 0; key < count; key++) {
     for (let b: usize = 0; b < blocks; b++) {
       store<f32>(scratch + S_BLOCK_SCALES + (b * MAX_TILE + key) * 4, loadHalf(source));
@@ -53,11 +55,15 @@ function loadBlockScales(p: usize, side: usize, scratch: usize, page: usize, hea
 }
 
 // @ts-ignore: decorator
-@inline function scoreRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, row: usize, ahead: usize, aheadStep: usize): void {
+@inline function scoreRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize, row: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
+  const aheadStep = <usize>load<u32>(tile, TILE_AHEAD_STEP);
+  let ahead = <usize>load<u32>(tile, TILE_AHEAD);
   const d = <usize>load<u32>(p, HEAD_DIM);
   const bytes = EIGHT ? d : d >> 1;
   const query = scratch + S_QUERY16 + row * MAX_DIM * 2, queryEnd = query + d * 2;
-  let key = page + load<u32>(side, PLANE_0) + (head * <usize>load<u32>(p, PAGE_TOKENS) + from) * bytes;
+  let key = page + load<u32>(side, PLANE_0) + first * bytes;
   let scales = scratch + S_BLOCK_SCALES;
   const end = scratch + S_SUMS + count * 16;
   let touched: u32 = 0;
@@ -84,20 +90,21 @@ function loadBlockScales(p: usize, side: usize, scratch: usize, page: usize, hea
 }
 
 // @ts-ignore: decorator
-@inline function scoreAll(EIGHT: bool, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
-  loadBlockScales(p, side, scratch, page, head, from, count);
+@inline function scoreAll(EIGHT: bool, p: usize, side: usize, scratch: usize): void {
+  loadBlockScales(p, side, scratch);
+  const rows = <usize>load<u32>(scratch + S_AT_HAND, TILE_ROWS);
   let row: usize = 0;
-  for (; row + 1 < rows; row += 2) scoreRows(EIGHT, 2, p, side, scratch, page, head, from, count, row, ahead, aheadStep);
-  if (row < rows) scoreRows(EIGHT, 1, p, side, scratch, page, head, from, count, row, ahead, aheadStep);
+  for (; row + 1 < rows; row += 2) scoreRows(EIGHT, 2, p, side, scratch, row);
+  if (row < rows) scoreRows(EIGHT, 1, p, side, scratch, row);
 }
 
-function scoreEight(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreAll(true, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function scoreFour(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreAll(false, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function scoreEight(p: usize, side: usize, scratch: usize): void { scoreAll(true, p, side, scratch); }
+function scoreFour(p: usize, side: usize, scratch: usize): void { scoreAll(false, p, side, scratch); }
 
-/** Scores of keys in blocks. from, count: multiples of 4 · ahead, aheadStep: as in key-codes.ts */
-export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
-  if (type == TYPE_Q8_0) scoreEight(p, side, scratch, page, head, from, count, rows, ahead, aheadStep);
-  else scoreFour(p, side, scratch, page, head, from, count, rows, ahead, aheadStep);
+/** Scores of keys in blocks, of the tile at hand. */
+export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): void {
+  if (type == TYPE_Q8_0) scoreEight(p, side, scratch);
+  else scoreFour(p, side, scratch);
 }
 
 /** Adds the sums of 16 columns to the accumulators in natural order. */
@@ -150,10 +157,12 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize, pa
 }
 
 // @ts-ignore: decorator
-@inline function weighRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+@inline function weighRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
   const d = <usize>load<u32>(p, HEAD_DIM);
   const bytes = EIGHT ? d : d >> 1;
-  const source = page + load<u32>(side, PLANE_0) + (head * <usize>load<u32>(p, PAGE_TOKENS) + from) * bytes;
+  const source = page + load<u32>(side, PLANE_0) + first * bytes;
   for (let at: usize = 0; at < d; at += 16) {
     if (at % BLOCK == 0) {
       const scales = scratch + S_BLOCK_SCALES + (at / BLOCK) * MAX_TILE * 4;
@@ -165,17 +174,17 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize, pa
 }
 
 // @ts-ignore: decorator
-@inline function weighAll(EIGHT: bool, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
-  loadBlockScales(p, side, scratch, page, head, from, count);
-  if (rows == 1) weighRows(EIGHT, 1, p, side, scratch, page, head, from, count);
-  else weighRows(EIGHT, 2, p, side, scratch, page, head, from, count);
+@inline function weighAll(EIGHT: bool, p: usize, side: usize, scratch: usize): void {
+  loadBlockScales(p, side, scratch);
+  if (load<u32>(scratch + S_AT_HAND, TILE_ROWS) == 1) weighRows(EIGHT, 1, p, side, scratch);
+  else weighRows(EIGHT, 2, p, side, scratch);
 }
 
-function weighEight(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighAll(true, p, side, scratch, page, head, from, count, rows); }
-function weighFour(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighAll(false, p, side, scratch, page, head, from, count, rows); }
+function weighEight(p: usize, side: usize, scratch: usize): void { weighAll(true, p, side, scratch); }
+function weighFour(p: usize, side: usize, scratch: usize): void { weighAll(false, p, side, scratch); }
 
-/** Adds Σ weight · scale · code of values in blocks for one or two rows. from, count: multiples of 4 */
-export function weighBlocks(type: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
-  if (type == TYPE_Q8_0) weighEight(p, side, scratch, page, head, from, count, rows);
-  else weighFour(p, side, scratch, page, head, from, count, rows);
+/** Adds Σ weight · scale · code of the values in blocks of the tile at hand, for one or two rows. */
+export function weighBlocks(type: i32, p: usize, side: usize, scratch: usize): void {
+  if (type == TYPE_Q8_0) weighEight(p, side, scratch);
+  else weighFour(p, side, scratch);
 }

@@ -19,7 +19,8 @@ import {
   RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, GROUP, HAS_RESIDUAL, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
-  S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
+  S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
+  TILE_PLANE, TILE_ROWS, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
 
@@ -162,11 +163,12 @@ function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: 
   store<f32>(state, sum + horizontalSum(total), ROW_SUM);
 }
 
-/** f16 scales of `count` rows (a multiple of 4) times `factor`, as f32, into S_SCALES. */
-function loadScales(offset: usize, factor: f32, scratch: usize, page: usize, tokens: usize, head: usize, from: usize, count: usize): void {
-  let source = page + offset + (head * tokens + from) * 2;
-  const f = f32x4.splat(factor);
-  for (let to = scratch + S_SCALES; to < scratch + S_SCALES + count * 4; to += 16) {
+/** f16 scales of the rows of the tile at hand times `factor`, as f32, into S_SCALES. offset: of the scales in a page */
+function loadScales(offset: usize, factor: f32, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  let source = <usize>load<u32>(tile, TILE_PAGE) + offset + <usize>load<u32>(tile, TILE_FIRST) * 2;
+  const f = f32x4.splat(factor), end = scratch + S_SCALES + <usize>load<u32>(tile, TILE_COUNT) * 4;
+  for (let to = scratch + S_SCALES; to < end; to += 16) {
     v128.store(to, f32x4.mul(loadHalves(source), f));
     source += 8;
   }
@@ -214,23 +216,33 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const longest = rows > 2 && ((!isCodes(kType) && !isBlocks(kType)) || !isCodes(vType)) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys by fours; what lies outside a row's range is masked.
   low &= ~3;
+  const tile = scratch + S_AT_HAND;
+  store<u32>(tile, <u32>tokens, TILE_TOKENS);
+  store<u32>(tile, <u32>head, TILE_HEAD);
+  store<u32>(tile, <u32>rows, TILE_ROWS);
+  store<u32>(tile, <u32>valueBytes, TILE_AHEAD_STEP);
   while (low < high) {
     const index = <usize>low / tokens;
     const page = <usize>load<u32>(table + index * 4);
     const from = <usize>low - index * tokens;
     const count = (min<usize>(<usize>(high - low), min<usize>(tokens - from, longest)) + 3) & ~3;
 
-    const values = page + vPlane + (head * tokens + from) * valueBytes;
+    const first = head * tokens + from;
+    store<u32>(tile, <u32>page, TILE_PAGE);
+    store<u32>(tile, <u32>first, TILE_FIRST);
+    store<u32>(tile, <u32>count, TILE_COUNT);
+    store<u32>(tile, <u32>kPlane, TILE_PLANE);
+    store<u32>(tile, <u32>(page + vPlane + first * valueBytes), TILE_AHEAD);
 
     if (isCodes(kType)) {
-      loadScales(load<u32>(kSide, SCALES), load<f32>(kSide, STEP), scratch, page, tokens, head, from, count);
-      scoreCodes(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
+      loadScales(load<u32>(kSide, SCALES), load<f32>(kSide, STEP), scratch);
+      scoreCodes(kType, p, kSide, scratch);
       if (load<u32>(kSide, SKETCH_MATRIX)) {
-        loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch, page, tokens, head, from, count);
-        addSketch(p, kSide, scratch, page, head, from, count, rows);
+        loadScales(load<u32>(kSide, SKETCH_NORMS), load<f32>(kSide, SKETCH_FACTOR), scratch);
+        addSketch(kSide, scratch);
       }
-    } else if (isBlocks(kType)) scoreBlocks(kType, p, kSide, scratch, page, head, from, count, rows, values, valueBytes);
-    else scoreFloats(kType, p, kSide, scratch, page, tokens, kPlane, head, from, count, rows, values, valueBytes);
+    } else if (isBlocks(kType)) scoreBlocks(kType, p, kSide, scratch);
+    else scoreFloats(kType, p, kSide, scratch);
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -243,11 +255,12 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
       softmaxRow(scratch, row, padded, <usize>max<i32>(rowLow - low, 0), <usize>max<i32>(min<i32>(rowHigh - low, <i32>count), 0), count);
     }
 
+    store<u32>(tile, <u32>vPlane, TILE_PLANE);
     if (isCodes(vType)) {
-      loadScales(load<u32>(vSide, SCALES), 1, scratch, page, tokens, head, from, count);
-      weighCodes(vType, p, vSide, scratch, page, head, from, count, rows);
-    } else if (isBlocks(vType) && rows <= 2) weighBlocks(vType, p, vSide, scratch, page, head, from, count, rows);
-    else weighFloats(vType, p, vSide, scratch, page, tokens, vPlane, head, from, count, rows);
+      loadScales(load<u32>(vSide, SCALES), 1, scratch);
+      weighCodes(vType, p, vSide, scratch);
+    } else if (isBlocks(vType) && rows <= 2) weighBlocks(vType, p, vSide, scratch);
+    else weighFloats(vType, p, vSide, scratch);
     low += <i32>count;
   }
 }

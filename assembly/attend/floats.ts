@@ -6,16 +6,17 @@
  */
 import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, SCALES, S_ACC, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, PLANE_0, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0,
+  HEAD_DIM, MAX_DIM, MAX_TILE, PLANE_0, SCALES, S_ACC, S_AT_HAND, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT,
+  TILE_FIRST, TILE_HEAD, TILE_PAGE, TILE_PLANE, TILE_ROWS, TILE_TOKENS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0,
 } from "./params";
 
 /** 2⁵⁶: what S_QUERY is multiplied by. */
 export const QUERY_GAIN: f32 = 72057594037927936.0;
 
-/** Address of (head, row) in a plane of a page. */
+/** Address of the first row of the tile at hand in a plane of `bytes` a row. */
 // @ts-ignore: decorator
-@inline function rowAddress(page: usize, plane: usize, head: usize, row: usize, tokens: usize, bytes: usize): usize {
-  return page + plane + (head * tokens + row) * bytes;
+@inline function rowAddress(tile: usize, plane: usize, bytes: usize): usize {
+  return <usize>load<u32>(tile, TILE_PAGE) + plane + <usize>load<u32>(tile, TILE_FIRST) * bytes;
 }
 
 /** Bytes of a row of the f32 tile: whole blocks of 16 columns. */
@@ -24,10 +25,11 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   return ((d + 15) & ~15) * 4;
 }
 
-/** One or two rows straight from f16 keys, two at a time. ahead, aheadStep: as in key-codes.ts */
+/** One or two rows straight from f16 keys, two at a time. Touches the values as key-codes.ts does. */
 // @ts-ignore: decorator
-@inline function scoreHalves(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize, ahead: usize, aheadStep: usize): void {
-  const step = (aheadStep * 16) / d;
+@inline function scoreHalves(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
+  const step = (<usize>load<u32>(scratch + S_AT_HAND, TILE_AHEAD_STEP) * 16) / d;
+  let ahead = <usize>load<u32>(scratch + S_AT_HAND, TILE_AHEAD);
   let touched: u32 = 0;
   const query = scratch + S_QUERY;
   let sums = scratch + S_SUMS;
@@ -167,33 +169,37 @@ function unpackKivi(bits: i32, d: usize, side: usize, page: usize, first: usize,
   }
 }
 
-/** Floats, blocks or KIVI into the tile. */
-function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize): void {
-  if (type == TYPE_F16) unpackHalves(d, rowAddress(page, plane, head, from, tokens, d * 2), scratch, count);
-  else if (type == TYPE_F32) unpackFloats(d, rowAddress(page, plane, head, from, tokens, d * 4), scratch, count);
+/** Floats, blocks or KIVI of the tile at hand, unpacked. */
+function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const plane = <usize>load<u32>(tile, TILE_PLANE), count = <usize>load<u32>(tile, TILE_COUNT);
+  if (type == TYPE_F16) unpackHalves(d, rowAddress(tile, plane, d * 2), scratch, count);
+  else if (type == TYPE_F32) unpackFloats(d, rowAddress(tile, plane, d * 4), scratch, count);
   else if (type > TYPE_KIVI) {
+    const page = <usize>load<u32>(tile, TILE_PAGE), tokens = <usize>load<u32>(tile, TILE_TOKENS), first = <usize>load<u32>(tile, TILE_FIRST);
     // A page of keys is one group of tokens; values have groups of as many coordinates.
     const scaleRow = isKey ? 0 : ((d + tokens - 1) / tokens) * 4;
-    const scales = page + load<u32>(side, SCALES) + (isKey ? head * d * 4 : (head * tokens + from) * scaleRow);
-    unpackKivi(type - TYPE_KIVI, d, side, page, head * tokens + from, scales, scaleRow, isKey ? 1 : tokens, scratch, count);
+    const scales = page + load<u32>(side, SCALES) + (isKey ? <usize>load<u32>(tile, TILE_HEAD) * d * 4 : first * scaleRow);
+    unpackKivi(type - TYPE_KIVI, d, side, page, first, scales, scaleRow, isKey ? 1 : tokens, scratch, count);
   } else {
     const isEight = type == TYPE_Q8_0;
-    const codes = rowAddress(page, plane, head, from, tokens, isEight ? d : d >> 1);
-    const scales = rowAddress(page, load<u32>(side, SCALES), head, from, tokens, ((d + 31) >> 5) * 2);
+    const codes = rowAddress(tile, plane, isEight ? d : d >> 1);
+    const scales = rowAddress(tile, load<u32>(side, SCALES), ((d + 31) >> 5) * 2);
     unpackBlocks(isEight, d, codes, scales, scratch, count);
   }
 }
 
-/** Scores of float keys. from, count: multiples of 4; at most MAX_TILE / 2 keys for more than two rows */
-export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM);
+/** Scores of the float keys of the tile at hand; at most MAX_TILE / 2 keys for more than two rows. */
+export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
   if (type == TYPE_F16 && rows <= 2) {
-    const source = rowAddress(page, plane, head, from, tokens, d * 2);
-    if (rows == 1) scoreHalves(1, d, source, scratch, count, ahead, aheadStep);
-    else scoreHalves(2, d, source, scratch, count, ahead, aheadStep);
+    const source = rowAddress(tile, load<u32>(tile, TILE_PLANE), d * 2);
+    if (rows == 1) scoreHalves(1, d, source, scratch, count);
+    else scoreHalves(2, d, source, scratch, count);
     return;
   }
-  unpackTile(type, true, d, side, scratch, page, tokens, plane, head, from, count);
+  unpackTile(type, true, d, side, scratch);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : <f32>1 / QUERY_GAIN);
   let row: usize = 0;
   for (; row + 1 < rows; row += 2) dotRows(2, d, scratch, row, count, gain);
@@ -234,9 +240,10 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize, pa
   }
 }
 
-/** Adds Σ weight · value of float values, or of blocks for more than two rows. from, count: as for `scoreFloats` */
-export function weighFloats(type: i32, p: usize, side: usize, scratch: usize, page: usize, tokens: usize, plane: usize, head: usize, from: usize, count: usize, rows: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM);
+/** Adds Σ weight · value of the float values of the tile at hand, or of blocks for more than two rows. */
+export function weighFloats(type: i32, p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : 1);
   if (type == TYPE_F16) {
     for (let row: usize = 0; row < rows; row++) {
@@ -245,7 +252,7 @@ export function weighFloats(type: i32, p: usize, side: usize, scratch: usize, pa
     }
   }
   if (type == TYPE_F16 && rows <= 2) {
-    const source = rowAddress(page, plane, head, from, tokens, d * 2);
+    const source = rowAddress(tile, load<u32>(tile, TILE_PLANE), d * 2);
     for (let at: usize = 0; at < d; at += 16) {
       const acc = scratch + S_ACC + at * 4;
       if (rows == 1) weighColumns(1, 1, acc, scratch + S_SCORES, source + at * 2, d * 2, count, gain);
@@ -253,7 +260,7 @@ export function weighFloats(type: i32, p: usize, side: usize, scratch: usize, pa
     }
     return;
   }
-  unpackTile(type, false, d, side, scratch, page, tokens, plane, head, from, count);
+  unpackTile(type, false, d, side, scratch);
   for (let row: usize = 0; row < rows; row += 2) {
     const weights = scratch + S_SCORES + row * MAX_TILE * 4;
     for (let at: usize = 0; at < d; at += 16) {

@@ -4,7 +4,7 @@ import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {
   GROUP, HEAD_DIM, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
-  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SPLIT_TOKENS, S_ACC, S_ROWS, S_TILE,
+  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE,
 } from "./params";
 
 /**
@@ -21,6 +21,7 @@ function headsOfPart(group: usize): usize {
  * Splits have a fixed length, so the result does not depend on the number of threads.
  */
 export function attendDecode(task: i32, p: usize, scratch: usize): void {
+  if (S_END > SCRATCH_BYTES) ERROR("attention needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
   const splits = load<i32>(p, NUM_SPLITS), kvHeads = load<i32>(p, NUM_KV_HEADS);
   const split = task % splits;
   const head = <usize>((task / splits) % kvHeads);

@@ -3,9 +3,9 @@ import { transposeSum } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes } from "./codes";
 import {
-  HEAD_DIM, MAX_DIM, MAX_SKETCH, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE,
-  SKETCH_ROWS, SKETCH_SIGNS,
-  S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE, TRELLIS,
+  HEAD_DIM, MAX_DIM, MAX_SKETCH, MAX_TILE, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE, SKETCH_ROWS, SKETCH_SIGNS,
+  S_AT_HAND, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT,
+  TILE_FIRST, TILE_PAGE, TILE_ROWS, TRELLIS,
 } from "./params";
 
 /** sum + 16 coordinates of a query · their centroids */
@@ -32,19 +32,21 @@ import {
 }
 
 /**
- * One or two rows straight from the codes: the decode path. count: multiple of 4
+ * One or two rows straight from the codes: the decode path.
  *
- * Touches the values of the tile, `aheadStep` bytes of each row from `ahead` on: WASM has no prefetch, and the values, read
+ * Touches the values of the tile, a byte of each row: WASM has no prefetch, and the values, read
  * column by column right after, would arrive too late. The touches keep the processor's own prefetcher running ahead.
  */
 // @ts-ignore: decorator
-@inline function scoreFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, ahead: usize, aheadStep: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM);
+@inline function scoreFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT);
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), aheadStep = <usize>load<u32>(tile, TILE_AHEAD_STEP);
+  let ahead = <usize>load<u32>(tile, TILE_AHEAD);
   const group = keyGroup(BITS);
   const table = <usize>load<u32>(side, TABLE);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
   const b0 = planeBytes(BITS, 0, d), b1 = planeBytes(BITS, 1, d), b2 = planeBytes(BITS, 2, d);
-  const first = head * <usize>load<u32>(p, PAGE_TOKENS) + from;
   let r0 = page + load<u32>(side, PLANE_0) + first * b0;
   let r1 = page + load<u32>(side, PLANE_1) + first * b1;
   let r2 = page + load<u32>(side, PLANE_2) + first * b2;
@@ -111,11 +113,12 @@ import {
 
 /** int16 centroids of a tile into S_TILE, a row of d a key, in the order of query16. */
 // @ts-ignore: decorator
-@inline function unpackKeys(BITS: i32, p: usize, d: usize, plane0: usize, plane1: usize, plane2: usize, table: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+@inline function unpackKeys(BITS: i32, d: usize, plane0: usize, plane1: usize, plane2: usize, table: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
   const group = keyGroup(BITS);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
   const b0 = planeBytes(BITS, 0, d), b1 = planeBytes(BITS, 1, d), b2 = planeBytes(BITS, 2, d);
-  const first = head * <usize>load<u32>(p, PAGE_TOKENS) + from;
   let r0 = page + plane0 + first * b0, r1 = page + plane1 + first * b1, r2 = page + plane2 + first * b2;
   let to = scratch + S_TILE;
   const stride = tileStride(d, group);
@@ -191,9 +194,11 @@ function scoreTile(stride: usize, scratch: usize, rows: usize, count: usize): vo
 }
 
 /** Adds residual norm · ⟨projected query, signs⟩ to the scores (TurboQuant_prod); S_SCALES holds the norms. */
-export function addSketch(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
+export function addSketch(side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const rows = <usize>load<u32>(tile, TILE_ROWS), count = <usize>load<u32>(tile, TILE_COUNT);
   const projections = <usize>load<u32>(side, SKETCH_ROWS);
-  unpackKeys(1, p, projections, load<u32>(side, SKETCH_SIGNS), 0, 0, 0, scratch, page, head, from, count);
+  unpackKeys(1, projections, load<u32>(side, SKETCH_SIGNS), 0, 0, 0, scratch);
   const stride = tileStride(projections, 64);
   const zero = i64x2.splat(0);
   for (let row: usize = 0; row < rows; row++) {
@@ -202,37 +207,39 @@ export function addSketch(p: usize, side: usize, scratch: usize, page: usize, he
 }
 
 // @ts-ignore: decorator
-@inline function scoreCodesOf(BITS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
-  if (rows == 1) scoreFused(BITS, 1, p, side, scratch, page, head, from, count, ahead, aheadStep);
-  else if (rows == 2) scoreFused(BITS, 2, p, side, scratch, page, head, from, count, ahead, aheadStep);
+@inline function scoreCodesOf(BITS: i32, p: usize, side: usize, scratch: usize): void {
+  const rows = <usize>load<u32>(scratch + S_AT_HAND, TILE_ROWS);
+  if (rows == 1) scoreFused(BITS, 1, p, side, scratch);
+  else if (rows == 2) scoreFused(BITS, 2, p, side, scratch);
   else {
-    unpackKeys(BITS, p, load<u32>(p, HEAD_DIM), load<u32>(side, PLANE_0), load<u32>(side, PLANE_1), load<u32>(side, PLANE_2), load<u32>(side, TABLE), scratch, page, head, from, count);
-    scoreTile(tileStride(load<u32>(p, HEAD_DIM), keyGroup(BITS)), scratch, rows, count);
+    const d = <usize>load<u32>(p, HEAD_DIM);
+    unpackKeys(BITS, d, load<u32>(side, PLANE_0), load<u32>(side, PLANE_1), load<u32>(side, PLANE_2), load<u32>(side, TABLE), scratch);
+    scoreTile(tileStride(d, keyGroup(BITS)), scratch, rows, load<u32>(scratch + S_AT_HAND, TILE_COUNT));
   }
 }
 
 // One function a width, so that each inner loop is compiled on its own.
-function score1(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(1, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score2(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(2, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score3(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(3, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score4(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(4, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score5(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(5, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score6(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(6, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score7(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(7, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function scoreTrellis(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(TRELLIS, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
-function score8(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void { scoreCodesOf(8, p, side, scratch, page, head, from, count, rows, ahead, aheadStep); }
+function score1(p: usize, side: usize, scratch: usize): void { scoreCodesOf(1, p, side, scratch); }
+function score2(p: usize, side: usize, scratch: usize): void { scoreCodesOf(2, p, side, scratch); }
+function score3(p: usize, side: usize, scratch: usize): void { scoreCodesOf(3, p, side, scratch); }
+function score4(p: usize, side: usize, scratch: usize): void { scoreCodesOf(4, p, side, scratch); }
+function score5(p: usize, side: usize, scratch: usize): void { scoreCodesOf(5, p, side, scratch); }
+function score6(p: usize, side: usize, scratch: usize): void { scoreCodesOf(6, p, side, scratch); }
+function score7(p: usize, side: usize, scratch: usize): void { scoreCodesOf(7, p, side, scratch); }
+function score8(p: usize, side: usize, scratch: usize): void { scoreCodesOf(8, p, side, scratch); }
+function scoreTrellis(p: usize, side: usize, scratch: usize): void { scoreCodesOf(TRELLIS, p, side, scratch); }
 
-/** Scores of tqN keys; S_SCALES holds the keys' scales. from, count: multiples of 4, rows of the page */
-export function scoreCodes(bits: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize, ahead: usize, aheadStep: usize): void {
+/** Scores of tqN keys of the tile at hand; S_SCALES holds the keys' scales. */
+export function scoreCodes(bits: i32, p: usize, side: usize, scratch: usize): void {
   switch (bits) {
-    case 1: score1(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case 2: score2(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case 3: score3(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case 4: score4(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case 5: score5(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case 6: score6(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case TRELLIS: scoreTrellis(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    case 7: score7(p, side, scratch, page, head, from, count, rows, ahead, aheadStep); break;
-    default: score8(p, side, scratch, page, head, from, count, rows, ahead, aheadStep);
+    case 1: score1(p, side, scratch); break;
+    case 2: score2(p, side, scratch); break;
+    case 3: score3(p, side, scratch); break;
+    case 4: score4(p, side, scratch); break;
+    case 5: score5(p, side, scratch); break;
+    case 6: score6(p, side, scratch); break;
+    case 7: score7(p, side, scratch); break;
+    case TRELLIS: scoreTrellis(p, side, scratch); break;
+    default: score8(p, side, scratch);
   }
 }

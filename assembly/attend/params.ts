@@ -1,19 +1,19 @@
 /** @file What attention kernels read, declared in src/backends/parameters/attention.ts, and the layout of a thread's scratch. */
 
-import { MAX_ROWS } from "../generated/attend-params";
+import { TILE_BYTES } from "../generated/attend-params";
 import { TYPE_TRELLIS } from "../generated/kv-numbers";
+import { MAX_DIM, MAX_ROWS, MAX_SKETCH } from "../generated/limits";
 
 export * from "../generated/attend-params";
 export * from "../generated/kv-numbers";
+export * from "../generated/limits";
 
 /** Codes of two bits in a trellis; kernels call a width BITS. */
 export const TRELLIS: i32 = TYPE_TRELLIS;
 
-// Scratch of a thread: MAX_ROWS query rows, tiles of MAX_TILE keys, heads of at most MAX_DIM (src/quant/head-dim.ts). More
-// query heads a KV head than MAX_ROWS are taken in parts.
+// Scratch of a thread: MAX_ROWS query rows, tiles of MAX_TILE keys, heads of at most MAX_DIM. More query heads a KV head than
+// MAX_ROWS are taken in parts.
 export const MAX_TILE: usize = 64;
-export const MAX_DIM: usize = 576;
-export const MAX_SKETCH: usize = 576;
 export const S_QUERY: usize = 0; // f32 [MAX_ROWS][MAX_DIM]
 export const S_QUERY16: usize = S_QUERY + MAX_ROWS * MAX_DIM * 4; // i16 [MAX_ROWS][MAX_DIM], permuted
 export const S_SKETCH16: usize = S_QUERY16 + MAX_ROWS * MAX_DIM * 2; // the same of the projected query, [MAX_ROWS][MAX_SKETCH]
@@ -29,7 +29,8 @@ export const S_ROWS: usize = S_TILE + MAX_TILE * MAX_DIM * 4; // MAX_ROWS of ROW
 export const ROW_BYTES: usize = 64;
 /** Somewhere to leave bytes that were only read to have them in the caches. */
 export const S_TOUCHED: usize = S_ROWS + MAX_ROWS * ROW_BYTES;
-export const S_END: usize = S_TOUCHED + 64;
+export const S_AT_HAND: usize = S_TOUCHED + 64; // a `tile` block
+export const S_END: usize = S_AT_HAND + TILE_BYTES;
 
 // Words of a row's state.
 export const ROW_MAX: usize = 0; // f32 running maximum

@@ -3,8 +3,8 @@ import { zipHigh32, zipLow32 } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, isQuads, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, PAGE_TOKENS, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, S_ACC, S_ROWS, S_SCALES, S_SUMS,
-  S_TILE, S_WEIGHTS, TABLE, TRELLIS,
+  HEAD_DIM, MAX_DIM, MAX_TILE, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, S_ACC, S_AT_HAND, S_ROWS, S_SCALES, S_SUMS, S_TILE,
+  S_WEIGHTS, TABLE, TILE_COUNT, TILE_FIRST, TILE_PAGE, TILE_ROWS, TRELLIS,
 } from "./params";
 import { addSums, quantizeWeights } from "./weights";
 
@@ -73,13 +73,14 @@ import { addSums, quantizeWeights } from "./weights";
 
 /** One or two rows straight from the codes: the decode path. */
 // @ts-ignore: decorator
-@inline function weighFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+@inline function weighFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
   const d = <usize>load<u32>(p, HEAD_DIM);
   const group = valueGroup(BITS);
   const table = <usize>load<u32>(side, TABLE);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
   const b0 = planeBytes(BITS, 0, d), b1 = planeBytes(BITS, 1, d), b2 = planeBytes(BITS, 2, d);
-  const first = head * <usize>load<u32>(p, PAGE_TOKENS) + from;
   let r0 = page + load<u32>(side, PLANE_0) + first * b0;
   let r1 = page + load<u32>(side, PLANE_1) + first * b1;
   let r2 = page + load<u32>(side, PLANE_2) + first * b2;
@@ -106,13 +107,14 @@ import { addSums, quantizeWeights } from "./weights";
 
 /** int16 centroids of pairs of keys into S_TILE: [16 columns][pair][four vectors]. */
 // @ts-ignore: decorator
-@inline function unpackValues(BITS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize): void {
+@inline function unpackValues(BITS: i32, p: usize, side: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
   const d = <usize>load<u32>(p, HEAD_DIM);
   const group = valueGroup(BITS);
   const table = <usize>load<u32>(side, TABLE);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
   const b0 = planeBytes(BITS, 0, d), b1 = planeBytes(BITS, 1, d), b2 = planeBytes(BITS, 2, d);
-  const first = head * <usize>load<u32>(p, PAGE_TOKENS) + from;
   let r0 = page + load<u32>(side, PLANE_0) + first * b0;
   let r1 = page + load<u32>(side, PLANE_1) + first * b1;
   let r2 = page + load<u32>(side, PLANE_2) + first * b2;
@@ -175,11 +177,12 @@ import { addSums, quantizeWeights } from "./weights";
 }
 
 // @ts-ignore: decorator
-@inline function weighCodesOf(BITS: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
-  if (rows == 1) weighFused(BITS, 1, p, side, scratch, page, head, from, count);
-  else if (rows == 2) weighFused(BITS, 2, p, side, scratch, page, head, from, count);
+@inline function weighCodesOf(BITS: i32, p: usize, side: usize, scratch: usize): void {
+  const rows = <usize>load<u32>(scratch + S_AT_HAND, TILE_ROWS), count = <usize>load<u32>(scratch + S_AT_HAND, TILE_COUNT);
+  if (rows == 1) weighFused(BITS, 1, p, side, scratch);
+  else if (rows == 2) weighFused(BITS, 2, p, side, scratch);
   else {
-    unpackValues(BITS, p, side, scratch, page, head, from, count);
+    unpackValues(BITS, p, side, scratch);
     const d = <usize>load<u32>(p, HEAD_DIM);
     let row: usize = 0;
     for (; row < rows; row++) quantizeWeights(side, scratch, row, count, scratch + S_SCALES);
@@ -188,27 +191,27 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-function weigh1(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(1, p, side, scratch, page, head, from, count, rows); }
-function weigh2(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(2, p, side, scratch, page, head, from, count, rows); }
-function weigh3(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(3, p, side, scratch, page, head, from, count, rows); }
-function weigh4(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(4, p, side, scratch, page, head, from, count, rows); }
-function weigh5(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(5, p, side, scratch, page, head, from, count, rows); }
-function weigh6(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(6, p, side, scratch, page, head, from, count, rows); }
-function weigh7(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(7, p, side, scratch, page, head, from, count, rows); }
-function weighTrellis(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(TRELLIS, p, side, scratch, page, head, from, count, rows); }
-function weigh8(p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void { weighCodesOf(8, p, side, scratch, page, head, from, count, rows); }
+function weigh1(p: usize, side: usize, scratch: usize): void { weighCodesOf(1, p, side, scratch); }
+function weigh2(p: usize, side: usize, scratch: usize): void { weighCodesOf(2, p, side, scratch); }
+function weigh3(p: usize, side: usize, scratch: usize): void { weighCodesOf(3, p, side, scratch); }
+function weigh4(p: usize, side: usize, scratch: usize): void { weighCodesOf(4, p, side, scratch); }
+function weigh5(p: usize, side: usize, scratch: usize): void { weighCodesOf(5, p, side, scratch); }
+function weigh6(p: usize, side: usize, scratch: usize): void { weighCodesOf(6, p, side, scratch); }
+function weigh7(p: usize, side: usize, scratch: usize): void { weighCodesOf(7, p, side, scratch); }
+function weigh8(p: usize, side: usize, scratch: usize): void { weighCodesOf(8, p, side, scratch); }
+function weighTrellis(p: usize, side: usize, scratch: usize): void { weighCodesOf(TRELLIS, p, side, scratch); }
 
-/** Adds Σ weight · scale · centroid of tqN values; S_SCALES holds the values' scales. from, count: multiples of 4 */
-export function weighCodes(bits: i32, p: usize, side: usize, scratch: usize, page: usize, head: usize, from: usize, count: usize, rows: usize): void {
+/** Adds Σ weight · scale · centroid of the tqN values of the tile at hand; S_SCALES holds the values' scales. */
+export function weighCodes(bits: i32, p: usize, side: usize, scratch: usize): void {
   switch (bits) {
-    case 1: weigh1(p, side, scratch, page, head, from, count, rows); break;
-    case 2: weigh2(p, side, scratch, page, head, from, count, rows); break;
-    case 3: weigh3(p, side, scratch, page, head, from, count, rows); break;
-    case 4: weigh4(p, side, scratch, page, head, from, count, rows); break;
-    case 5: weigh5(p, side, scratch, page, head, from, count, rows); break;
-    case 6: weigh6(p, side, scratch, page, head, from, count, rows); break;
-    case TRELLIS: weighTrellis(p, side, scratch, page, head, from, count, rows); break;
-    case 7: weigh7(p, side, scratch, page, head, from, count, rows); break;
-    default: weigh8(p, side, scratch, page, head, from, count, rows);
+    case 1: weigh1(p, side, scratch); break;
+    case 2: weigh2(p, side, scratch); break;
+    case 3: weigh3(p, side, scratch); break;
+    case 4: weigh4(p, side, scratch); break;
+    case 5: weigh5(p, side, scratch); break;
+    case 6: weigh6(p, side, scratch); break;
+    case 7: weigh7(p, side, scratch); break;
+    case TRELLIS: weighTrellis(p, side, scratch); break;
+    default: weigh8(p, side, scratch);
   }
 }

@@ -4,6 +4,7 @@
  * Every output is a sum in four lanes (the order of columns within a lane depends on the weight type only) and then
  * (l0 + l2) + (l1 + l3). That holds for one row and for many, so a prompt gives the same numbers however it is cut.
  */
+import { SCRATCH_BYTES } from "../generated/limits";
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
@@ -172,6 +173,7 @@ const UNPACK_BYTES: usize = 384 * 1024;
 
 // @ts-ignore: decorator
 @inline function dense<T>(task: i32, params: usize, scratch: usize): void {
+  if (UNPACK_BYTES > SCRATCH_BYTES) ERROR("matrix products need more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
   const n = load<i32>(params, N);
   const stride = load<i32>(params, STRIDE);
   const rows = load<i32>(params, ROWS);

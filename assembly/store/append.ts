@@ -5,7 +5,7 @@
  * taken up to four at a time: a matrix then is read once for all of them, and error feedback, which has to go coordinate by
  * coordinate, goes for four rows at once. What is done to a row, and in which order, does not depend on its company.
  */
-import { MAX_DIM, ROTATION_HADAMARD, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
+import { APPEND_ROWS, MAX_DIM, MAX_FLOAT16, ROTATION_HADAMARD, SCRATCH_BYTES, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
 import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
@@ -22,8 +22,8 @@ import { searchFactor } from "./search";
 import { storeSketch } from "./sketch";
 import { chooseChained } from "./trellis";
 
-/** Rows of a task (appendTasks in src/backends/wasm/kv-params.ts). */
-const BLOCK: usize = 4;
+/** Rows of a task. */
+const BLOCK: usize = APPEND_ROWS;
 /** Queries that are multiplied at once. */
 const QUERIES: usize = 16;
 
@@ -52,7 +52,7 @@ function rope(x: usize, cos: usize, sin: usize, d: usize): void {
 
 /** NaN becomes 0, everything else is clamped to what the side holds: raw f32 rows any finite value, others what f16 does. */
 function sanitize(x: usize, d: usize, side: usize): void {
-  const limit: f32 = load<i32>(side, TYPE) == TYPE_F32 ? f32.MAX_VALUE : 65504;
+  const limit: f32 = load<i32>(side, TYPE) == TYPE_F32 ? f32.MAX_VALUE : MAX_FLOAT16;
   const most = f32x4.splat(limit), least = f32x4.splat(-limit);
   for (let i: usize = 0; i < d * 4; i += 16) {
     const v = v128.load(x + i);
@@ -167,6 +167,7 @@ function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usi
  * one another, so that its matrices stay in the cache.
  */
 export function appendRows(task: i32, p: usize, scratch: usize): void {
+  if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
   const d = <usize>load<u32>(p, HEAD_DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
   const rows = <usize>load<u32>(p, NUM_ROWS), blocks = (rows + BLOCK - 1) / BLOCK;
   const head = <usize>task / blocks, first = (<usize>task % blocks) * BLOCK, n = min<usize>(BLOCK, rows - first);

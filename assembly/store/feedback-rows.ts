@@ -7,10 +7,10 @@
  */
 import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
-import { MAX_DIM } from "../attend/params";
+import { MAX_DIM, MAX_FLOAT16 } from "../generated/limits";
 import { S_COLUMNS, S_HALF, S_RULE, S_TABLE, S_VECTORS } from "./feedback";
 import { Q_LAST_BIN, Q_RATE } from "../generated/append-params";
-import { binBase, CODES_BYTES, INPUT_BYTES, MAX_SCALE, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
+import { binBase, CODES_BYTES, INPUT_BYTES, QUANTIZE_BYTES, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
 
 // Scratch: vectors of four rows, for each coordinate.
 const S_PAST: usize = S_VECTORS; // [MAX_DIM][2] error, u
@@ -34,6 +34,7 @@ const S_BYTES: usize = S_TARGET + 64; // u8 [MAX_DIM][4] codes
  * a, b: scratch of the sides; the same where one side alone has error feedback
  */
 export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
+  if (S_BYTES + MAX_DIM * 4 > QUANTIZE_BYTES) ERROR("error feedback needs more scratch than a side's quantization has");
   begin(n, a, d);
   if (a == b) roundInTurn(a, b, false, d);
   else {
@@ -180,7 +181,7 @@ function storeScales(s: usize, d: usize): void {
     if (rule == RULE_LEAST_SQUARES) scale = f32x4.div(f32x4.mul(scaled, weightedDot(weights, reached, product, d)), square);
     else scale = f32x4.mul(scaled, f32x4.sqrt(f32x4.div(weightedDot(weights, product, product, d), square)));
   }
-  v128.store(s, f32x4.max(f32x4.splat(-MAX_SCALE), f32x4.min(f32x4.splat(MAX_SCALE), scale)), S_SCALE);
+  v128.store(s, f32x4.max(f32x4.splat(-MAX_FLOAT16), f32x4.min(f32x4.splat(MAX_FLOAT16), scale)), S_SCALE);
 }
 
 /** dot4(weights · a, b) */

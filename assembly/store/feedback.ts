@@ -6,8 +6,9 @@
  */
 import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { dot4 } from "./multiply";
-import { FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, TYPE } from "../generated/append-params";
-import { INPUT_BYTES, MAX_SCALE, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
+import { BIN_BELOW, BIN_BOUNDARIES_BELOW, FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE, TYPE } from "../generated/append-params";
+import { MAX_FLOAT16 } from "../generated/limits";
+import { INPUT_BYTES, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
 
 // Scratch beyond the quantizer's: what is to be done, then vectors.
 export const S_TABLE: usize = S_FEEDBACK; // u32
@@ -103,9 +104,9 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   const t = reinterpret<f32>((reinterpret<i32>(x) & 0x7fffffff) + negative);
   const at = table + Q_BINS + (<usize>(reinterpret<i32>(min<f32>(load<f32>(table, Q_LAST_BIN), t * load<f32>(table, Q_RATE)) + ROUND) - ROUND_BITS) << 4);
   const isAbove = i32(t > load<f32>(at));
-  const signed = reinterpret<f32>(load<i32>(at + (isAbove << 2), 4) | (negative << 31));
+  const signed = reinterpret<f32>(load<i32>(at + (isAbove << 2), BIN_BELOW) | (negative << 31));
   // half − 1 − index is half + ~index.
-  store<u8>(s + j, load<i32>(s, S_HALF) + ((load<i32>(at, 12) + isAbove) ^ -negative), S_CODES);
+  store<u8>(s + j, load<i32>(s, S_HALF) + ((load<i32>(at, BIN_BOUNDARIES_BELOW) + isAbove) ^ -negative), S_CODES);
   store<f32>(s + j * 4, signed, S_SIGNED);
   const error = signed * load<f32>(s, S_INVERSE) - load<f32>(s + j * 4, S_INPUT);
   store<f32>(s + j * 4, error, S_ERRORS);
@@ -131,7 +132,7 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
 export function storeScale(s: usize, d: usize): void {
   const norm = load<f32>(s, S_NORM), rule = load<u32>(s, S_RULE);
   const scale = rule == RULE_NORM ? norm : metricScale(s, d, rule == RULE_LEAST_SQUARES, norm * load<f32>(s, S_INVERSE));
-  store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);
+  store<f32>(s, max<f32>(-MAX_FLOAT16, min<f32>(MAX_FLOAT16, scale)), S_SCALE);
 }
 
 function metricScale(s: usize, d: usize, isLeastSquares: bool, scaled: f32): f32 {

@@ -10,10 +10,9 @@
  */
 import { RULE_LEAST_SQUARES, RULE_NORM_PRESERVING } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
-import { MAX_DIM } from "../attend/params";
-import { Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "../generated/append-params";
+import { MAX_DIM, MAX_FLOAT16 } from "../generated/limits";
+import { BIN_BYTES, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "../generated/append-params";
 
-export const MAX_SCALE: f32 = 65504;
 /** 1.5 · 2²³ and its bits: adding it rounds to an integer, which then sits in the low bits. */
 export const ROUND: f32 = 12582912;
 export const ROUND_BITS: i32 = 0x4b400000;
@@ -50,6 +49,7 @@ export const QUANTIZE_BYTES: usize = ((S_FEEDBACK + MAX_DIM * 68 + 128 + 4095) &
 /** Address of bin 0 less the rounding bits. */
 // @ts-ignore: decorator
 @inline export function binBase(table: usize): v128 {
+  if (BIN_BYTES != 16) ERROR("bins are loaded as vectors and found by a shift: they have to have 16 bytes");
   return i32x4.splat(<i32>(table + Q_BINS) - (ROUND_BITS << 4));
 }
 
@@ -100,5 +100,5 @@ export function storeScaleBy(rule: u32, d: usize, s: usize): void {
   let scale = norm;
   if (rule == RULE_NORM_PRESERVING) scale = (norm * <f32>Math.sqrt(<f64>d)) / sqrt<f32>(load<f32>(s, S_SQUARES));
   else if (rule == RULE_LEAST_SQUARES) scale = (norm * load<f32>(s, S_PRODUCTS)) / load<f32>(s, S_SQUARES);
-  store<f32>(s, max<f32>(-MAX_SCALE, min<f32>(MAX_SCALE, scale)), S_SCALE);
+  store<f32>(s, max<f32>(-MAX_FLOAT16, min<f32>(MAX_FLOAT16, scale)), S_SCALE);
 }

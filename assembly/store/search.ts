@@ -4,15 +4,12 @@
  * Nearly all of the work is to look up the centroids of every coordinate at every factor; their signs do not matter to it.
  */
 import { zipHigh, zipHigh16, zipHigh32, zipLow, zipLow16, zipLow32 } from "../simd/vector";
-import { TRELLIS } from "../attend/params";
+import { NUM_FACTORS, TRELLIS } from "../attend/params";
 import { dot4, sumLanes } from "./multiply";
-import { Q_FACTORS, Q_INVERSES, Q_IS_SMALL, Q_LAST_BIN, Q_RATE, Q_SMALL, QUANTIZER, SEARCH, TYPE } from "../generated/append-params";
+import { Q_FACTORS, Q_INVERSES, Q_IS_SMALL, Q_LAST_BIN, Q_RATE, Q_SMALL_BELOW, Q_SMALL_BOUNDARIES, Q_SMALL_CENTROIDS, QUANTIZER, SEARCH, TYPE } from "../generated/append-params";
 import {
   binAddresses, binBase, INPUT_BYTES, magnitudes, ROUND, S_ABS, S_COSINES, S_FACTOR, S_INPUT, S_INVERSE, S_NEGATIVE, S_NORM, S_PRODUCTS, S_SQUARES,
 } from "./quantize";
-
-/** Factors of the search. */
-const CANDIDATES: usize = 9;
 
 /**
  * Norm, u and factor of row `row` of the scratch; S_ABS and S_NEGATIVE are of the row searched last.
@@ -38,15 +35,15 @@ export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usi
     return;
   }
   const isSmall = load<u32>(table, Q_IS_SMALL) != 0 && (d & 15) == 0;
-  for (let a: usize = 0; a < CANDIDATES; a++) {
+  for (let a: usize = 0; a < NUM_FACTORS; a++) {
     const alpha = load<f32>(table + a * 4, Q_FACTORS);
     if (isSmall) measureSmall(s, d, alpha, table, s + a * 4);
     else measure(s, d, alpha, table, s + a * 4);
   }
   // Chosen without a branch, and after all of them: which one is best cannot be foreseen.
-  for (let a: usize = 0; a < CANDIDATES * 4; a += 16) v128.store(s + a, f32x4.div(v128.load(s + a, S_PRODUCTS), f32x4.sqrt(v128.load(s + a, S_SQUARES))), S_COSINES);
+  for (let a: usize = 0; a < NUM_FACTORS * 4; a += 16) v128.store(s + a, f32x4.div(v128.load(s + a, S_PRODUCTS), f32x4.sqrt(v128.load(s + a, S_SQUARES))), S_COSINES);
   let best: usize = 0, most = load<f32>(s, S_COSINES);
-  for (let a: usize = 1; a < CANDIDATES; a++) {
+  for (let a: usize = 1; a < NUM_FACTORS; a++) {
     const cosine = load<f32>(s + a * 4, S_COSINES);
     best = select<usize>(a, best, cosine > most);
     most = max<f32>(most, cosine);
@@ -96,14 +93,14 @@ function measureSmall(s: usize, d: usize, alpha: f32, table: usize, to: usize): 
     const t0 = magnitudes(s, i, factor), t1 = magnitudes(s, i + 16, factor), t2 = magnitudes(s, i + 32, factor), t3 = magnitudes(s, i + 48, factor);
     const low = i16x8.narrow_i32x4_u(bins(t0, rate, last), bins(t1, rate, last));
     const at = i8x16.narrow_i16x8_u(low, i16x8.narrow_i32x4_u(bins(t2, rate, last), bins(t3, rate, last)));
-    const b0 = i8x16.swizzle(v128.load(table, Q_SMALL), at), b1 = i8x16.swizzle(v128.load(table, Q_SMALL + 16), at);
-    const b2 = i8x16.swizzle(v128.load(table, Q_SMALL + 32), at), b3 = i8x16.swizzle(v128.load(table, Q_SMALL + 48), at);
+    const b0 = i8x16.swizzle(v128.load(table, Q_SMALL_BOUNDARIES), at), b1 = i8x16.swizzle(v128.load(table, Q_SMALL_BOUNDARIES + 16), at);
+    const b2 = i8x16.swizzle(v128.load(table, Q_SMALL_BOUNDARIES + 32), at), b3 = i8x16.swizzle(v128.load(table, Q_SMALL_BOUNDARIES + 48), at);
     const bl = zipLow(b0, b1), bh = zipHigh(b0, b1), bm = zipLow(b2, b3), bn = zipHigh(b2, b3);
     const above01 = i16x8.narrow_i32x4_s(f32x4.gt(t0, zipLow16(bl, bm)), f32x4.gt(t1, zipHigh16(bl, bm)));
     const above23 = i16x8.narrow_i32x4_s(f32x4.gt(t2, zipLow16(bh, bn)), f32x4.gt(t3, zipHigh16(bh, bn)));
-    const j = i8x16.sub(i8x16.swizzle(v128.load(table, Q_SMALL + 64), at), i8x16.narrow_i16x8_s(above01, above23));
-    const c0 = i8x16.swizzle(v128.load(table, Q_SMALL + 80), j), c1 = i8x16.swizzle(v128.load(table, Q_SMALL + 96), j);
-    const c2 = i8x16.swizzle(v128.load(table, Q_SMALL + 112), j), c3 = i8x16.swizzle(v128.load(table, Q_SMALL + 128), j);
+    const j = i8x16.sub(i8x16.swizzle(v128.load(table, Q_SMALL_BELOW), at), i8x16.narrow_i16x8_s(above01, above23));
+    const c0 = i8x16.swizzle(v128.load(table, Q_SMALL_CENTROIDS), j), c1 = i8x16.swizzle(v128.load(table, Q_SMALL_CENTROIDS + 16), j);
+    const c2 = i8x16.swizzle(v128.load(table, Q_SMALL_CENTROIDS + 32), j), c3 = i8x16.swizzle(v128.load(table, Q_SMALL_CENTROIDS + 48), j);
     const cl = zipLow(c0, c1), ch = zipHigh(c0, c1), cm = zipLow(c2, c3), cn = zipHigh(c2, c3);
     let c = zipLow16(cl, cm);
     square = f32x4.add(square, f32x4.mul(c, c));

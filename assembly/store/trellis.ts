@@ -9,27 +9,27 @@ import { zipHigh32, zipLow32 } from "../simd/vector";
 import { expectFeedback, passOn, storeScale, sumUp, S_COLUMNS, S_ERRORS, S_FREE } from "./feedback";
 import { dot4 } from "./multiply";
 import { FEEDBACK, QUANTIZER, RULE } from "../generated/append-params";
-import { S_ABS, S_CODES, S_INPUT, S_PRODUCTS, S_SIGNED, S_SQUARES, storeScaleBy } from "./quantize";
+import { TRELLIS_RUN } from "../generated/limits";
+import { QUANTIZE_BYTES, S_ABS, S_CODES, S_INPUT, S_PRODUCTS, S_SIGNED, S_SQUARES, storeScaleBy } from "./quantize";
 
-/** Coordinates of a chain (TRELLIS_RUN). */
-const RUN: usize = 32;
 /** Coordinates that `sumUp` takes. */
 const BLOCK: usize = 16;
 
 // Scratch beyond error feedback's.
-const S_TARGETS: usize = S_FREE; // f32 [RUN][4 states] what each survivor has to meet
-const S_FROM: usize = S_FREE + 512; // u8 [RUN][4] the state it comes from
+const S_TARGETS: usize = S_FREE; // f32 [TRELLIS_RUN][4 states] what each survivor has to meet
+const S_FROM: usize = S_FREE + TRELLIS_RUN * 16; // u8 [TRELLIS_RUN][4] the state it comes from
 
 /**
  * What follows `searchFactor`, of row 0: codes to s + S_CODES, the scale to s + S_SCALE. values: f32 [4 codes][4 states before]
  * are the side's quantizer table
  */
 export function chooseChained(side: usize, head: usize, d: usize, s: usize): void {
+  if (S_FROM + TRELLIS_RUN * 4 > QUANTIZE_BYTES) ERROR("the trellis needs more scratch than a side's quantization has");
   const values = <usize>load<u32>(side, QUANTIZER);
   const hasFeedback = load<u32>(side, FEEDBACK) != 0;
   if (hasFeedback) expectFeedback(side, head, d, s);
-  for (let start: usize = 0; start < d; start += RUN) {
-    const end = min<usize>(start + RUN, d);
+  for (let start: usize = 0; start < d; start += TRELLIS_RUN) {
+    const end = min<usize>(start + TRELLIS_RUN, d);
     if (hasFeedback) for (let at = start; at < end; at += BLOCK) sumUp(s, at, start, d);
     walk(s, values, hasFeedback ? S_ABS : S_INPUT, hasFeedback ? load<u32>(s, S_COLUMNS) : 0, start, end, d);
     if (!hasFeedback) continue;

@@ -4,7 +4,7 @@ import { TurboQuantError } from "../errors.ts";
 /** The rotation's butterflies and the planes of codes go by eights. */
 const HEAD_DIM_STEP = 8;
 /**
- * What the scratch of the WASM kernels has room for (MAX_DIM in assembly/attend/params.ts), and what append, prefill and
+ * What the scratch of the WASM kernels is laid out for, and what append, prefill and
  * decode fit into the 32 KiB of workgroup memory that WebGPU adapters offer. Published models end here: 512 of latent
  * attention and 64 beside it.
  */

@@ -9,6 +9,7 @@ import { hasTrellis, settled } from "./codecs/trellis/trellis-spec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
+import { MAX_PROJECTIONS } from "./qjl.ts";
 import type { RotationKind, ScaleRule } from "./rules.ts";
 
 export interface KvSpec {
@@ -152,11 +153,14 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
         break;
       }
       case "qjl": {
-        const projections = parseCount(name, value, 512);
+        const projections = parseCount(name, value, MAX_PROJECTIONS);
         if (projections < 8 || projections % 8 !== 0) {
-          failSpec(`qjl=${value}: expected a multiple of 8 from 8 to 512, the projections of the sketch`, {
-            qjl: value,
-          });
+          failSpec(
+            `qjl=${value}: expected a multiple of 8 from 8 to ${MAX_PROJECTIONS}, the projections of the sketch`,
+            {
+              qjl: value,
+            },
+          );
         }
         if (![draft, ...ranges].some((target) => target.k?.qjl)) {
           failSpec(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });

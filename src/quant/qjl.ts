@@ -8,6 +8,9 @@ import { haarMatrix } from "./rotation.ts";
 /** Gaussian: i.i.d. N(0, 1) rows. Orthogonal: rows of a Haar matrix, about 2.8 times less variance. */
 export type Projection = "gaussian" | "orthogonal";
 
+/** Most projections that a format may ask for; without a number there are as many as the head has coordinates. */
+export const MAX_PROJECTIONS = 512;
+
 const STREAM_GAUSSIAN = 0x7180;
 const cache = new Map<string, Float32Array>();
 

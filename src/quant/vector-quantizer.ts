@@ -2,6 +2,7 @@
 import { dot4 } from "../math/dot.ts";
 import { getCodebook } from "./codebook.ts";
 import type { ScaleRule } from "./rules.ts";
+import { MAX_FLOAT16 } from "./sanitize.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES, TrellisCoder, trellisPlaces } from "./trellis.ts";
 
 /** Factors tried by the search: nine equal steps from 0.85 to 1.18, in f32. */
@@ -9,9 +10,6 @@ export const SEARCH_FACTORS = Float32Array.from({ length: 9 }, (_, i) => 0.85 + 
 
 /** Their inverses as error feedback multiplies by them, in f32. */
 export const INVERSE_FACTORS = SEARCH_FACTORS.map((factor) => 1 / factor);
-
-/** Largest scale that f16 holds. */
-const MAX_SCALE = 65504;
 
 /** Number of boundaries below t. */
 export function nearestIndex(boundaries: Float32Array, t: number): number {
@@ -96,7 +94,7 @@ export class VectorQuantizer {
       else this.#assign(u, alpha, this.centroids, this.codes);
       scale = this.#scale(norm, u);
     }
-    return { scale: Math.max(-MAX_SCALE, Math.min(MAX_SCALE, scale)), norm };
+    return { scale: Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, scale)), norm };
   }
 
   #assign(u: Float32Array, factor: number, centroids: Float32Array, codes: Uint8Array | null): void {

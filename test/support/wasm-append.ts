@@ -1,10 +1,16 @@
 /** @file Test helper: the append kernel on one page in a memory of its own, without a backend around it. */
-import { append, type appendSide, ROTATIONS, SCALE_RULES, slot } from "../../src/backends/parameters/attention.ts";
+import {
+  append,
+  type appendSide,
+  ROTATIONS,
+  SCALE_RULES,
+  SCRATCH_BYTES,
+  slot,
+} from "../../src/backends/parameters/attention.ts";
 import type { ValuesOf } from "../../src/backends/parameters/struct.ts";
 import { wasmCodecs } from "../../src/backends/wasm/codecs/registry.ts";
 import { appendTasks, offsetOf, planeOffset } from "../../src/backends/wasm/kv-params.ts";
 import { instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
-import { SCRATCH_BYTES } from "../../src/backends/wasm/sizes.ts";
 import type { LayerCalibration } from "../../src/quant/calibration.ts";
 import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
 import {

@@ -1,10 +1,10 @@
 /** @file Test helper: the attention kernels on pages in a memory of their own, one KV head, without a backend around them. */
-import { attend, type attendSide, MAX_ROWS, span } from "../../src/backends/parameters/attention.ts";
+import { attend, type attendSide, MAX_ROWS, SCRATCH_BYTES, span } from "../../src/backends/parameters/attention.ts";
 import type { ValuesOf } from "../../src/backends/parameters/struct.ts";
 import { wasmCodecs } from "../../src/backends/wasm/codecs/registry.ts";
 import { LARGEST_IN_BLOCK, offsetOf, planeOffset } from "../../src/backends/wasm/kv-params.ts";
 import { compileKernels, instantiate, type Kernels } from "../../src/backends/wasm/load-kernels.ts";
-import { SCRATCH_BYTES, SPLIT_TOKENS } from "../../src/backends/wasm/sizes.ts";
+import { SPLIT_TOKENS } from "../../src/backends/wasm/sizes.ts";
 import type { SideFormat } from "../../src/quant/kv-format.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../../src/quant/page-layout.ts";
 import { sideFormat } from "./side-format.ts";

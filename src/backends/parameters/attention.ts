@@ -1,4 +1,5 @@
 /** @file What the WASM attention and append kernels read of a step and a layer. Addresses are bytes of the WASM memory. */
+import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 import { Struct } from "./struct.ts";
 
 /** How kernels name the type of a side: code widths are 1 to 8; these are the others. */
@@ -17,6 +18,12 @@ export const SCALE_RULES = { norm: 0, "norm-preserving": 1, "least-squares": 2 }
 
 /** `headMatrices`: outputs are multiplied by a matrix of their KV head. */
 export const ROTATIONS = { none: 0, hadamard: 1, qr: 2, headMatrices: 3 } as const;
+
+/** Scratch of a thread. Kernels that need more than this do not compile. */
+export const SCRATCH_BYTES = 512 * 1024;
+
+/** Rows of a KV head that one task of an append takes. */
+export const APPEND_ROWS = 4;
 
 /** Query rows that a thread's scratch holds: those of a block of prefill. */
 export const MAX_ROWS = 32;
@@ -91,6 +98,29 @@ export const attend = new Struct({
   rowsPerBlock: "u32",
   kSide: attendSide,
   vSide: attendSide,
+});
+
+/**
+ * The tile of keys or values that the attention kernels are at: what the loop over tiles says to the kernels of each type. It
+ * lies in the scratch of a thread.
+ */
+export const tile = new Struct({
+  page: "u32",
+  /** Offset of the side's first plane in the page. */
+  plane: "u32",
+  /** Rows of a head in a page. */
+  tokens: "u32",
+  head: "u32",
+  /** The tile's first row in a plane of a page: that of the head and the key. */
+  first: "u32",
+  /** Keys, a multiple of 4. */
+  count: "u32",
+  /** Query rows. */
+  rows: "u32",
+  /** Of keys: where the values of the tile begin, and the bytes of a row that are touched for the caches. */
+  ahead: "u32",
+  aheadStep: "u32",
+  _reserved: { numBytes: 28 },
 });
 
 export const appendSide = new Struct({
@@ -172,15 +202,19 @@ export const quantizerTable = new Struct({
   /** Bins a unit of |t|. */
   rate: "f32",
   lastBin: "f32",
-  /** 1 where `small` is there. */
+  /** 1 where the bytes of `small…` are there. */
   isSmall: "u32",
   _aligned: { numBytes: 4 },
-  factors: ["f32", 9],
+  factors: ["f32", SEARCH_FACTORS.length],
   /** 1 / factor. */
-  inverses: ["f32", 9],
+  inverses: ["f32", SEARCH_FACTORS.length],
   _reserved: { numBytes: 8 },
-  /** u8 [4][16] bytes of the bins' boundaries, u8 [16] boundaries below the bins, u8 [4][16] bytes of the positive centroids. */
-  small: { numBytes: 144 },
+  /** Of at most 16 bins u8 [4][16]: the four bytes of their boundaries, each in a plane of its own. */
+  smallBoundaries: { numBytes: 64 },
+  /** u8 [16]: `boundariesBelow`. */
+  smallBelow: { numBytes: 16 },
+  /** u8 [4][16]: bytes of the positive centroids, in planes too. */
+  smallCentroids: { numBytes: 64 },
   /** A `quantizerBin` each. */
   bins: { numBytes: 0 },
 });

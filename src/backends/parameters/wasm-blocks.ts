@@ -1,17 +1,28 @@
 /** @file Which declarations become which file of offsets for AssemblyScript, and with which names. */
+
+import { BLOCK } from "../../quant/baselines/blocks.ts";
+import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
+import { MAX_PROJECTIONS } from "../../quant/qjl.ts";
+import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
+import { TRELLIS_RUN } from "../../quant/trellis.ts";
+import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 import { convert, embed, linear, prepare, rmsNorm, swiglu } from "./activations.ts";
 import {
+  APPEND_ROWS,
   append,
   appendSide,
   attend,
   attendSide,
   MAX_ROWS,
+  quantizerBin,
   quantizerTable,
   ROTATIONS,
   SCALE_RULES,
+  SCRATCH_BYTES,
   SIDE_TYPES,
   slot,
   span,
+  tile,
 } from "./attention.ts";
 import type { Struct } from "./struct.ts";
 
@@ -22,6 +33,7 @@ export interface WasmFile {
   readonly numbers?: readonly (readonly [prefix: string, numbers: Readonly<Record<string, number>>])[];
   /** Counts that kernels add to addresses. */
   readonly sizes?: Readonly<Record<string, number>>;
+  readonly floats?: Readonly<Record<string, number>>;
 }
 
 /** By the file's name, in assembly/generated/. */
@@ -31,8 +43,8 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
       ["", attend],
       ["", attendSide],
       ["SPAN_", span],
+      ["TILE_", tile],
     ],
-    sizes: { maxRows: MAX_ROWS },
   },
   "append-params": {
     structs: [
@@ -40,7 +52,21 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
       ["", appendSide],
       ["SLOT_", slot],
       ["Q_", quantizerTable],
+      ["BIN_", quantizerBin],
     ],
+  },
+  limits: {
+    sizes: {
+      scratchBytes: SCRATCH_BYTES,
+      maxRows: MAX_ROWS,
+      maxDim: MAX_HEAD_DIM,
+      maxSketch: Math.max(MAX_HEAD_DIM, MAX_PROJECTIONS),
+      appendRows: APPEND_ROWS,
+      blockLength: BLOCK,
+      trellisRun: TRELLIS_RUN,
+      numFactors: SEARCH_FACTORS.length,
+    },
+    floats: { maxFloat16: MAX_FLOAT16 },
   },
   "kv-numbers": {
     numbers: [

@@ -2,7 +2,7 @@
  * @file What the append and attention kernels are told of a format, in the blocks of src/backends/parameters/attention.ts.
  */
 import type { Region, SideRegions } from "../../quant/page-regions.ts";
-import { append, attend } from "../parameters/attention.ts";
+import { APPEND_ROWS, append, attend } from "../parameters/attention.ts";
 
 /** Bytes of a block; both kernels' fit. */
 export const PARAM_BYTES = Math.max(attend.numBytes, append.numBytes);
@@ -10,8 +10,7 @@ export const PARAM_BYTES = Math.max(attend.numBytes, append.numBytes);
 /** Bound of the integers of q8_0 and q4_0r, whose step is 1: the counterpart of a codebook's. */
 export const LARGEST_IN_BLOCK = 128;
 
-/** Tasks of an append: up to four rows of a KV head (assembly/store/append.ts). */
-export const appendTasks = (rows: number, numKvHeads: number): number => Math.ceil(rows / 4) * numKvHeads;
+export const appendTasks = (rows: number, numKvHeads: number): number => Math.ceil(rows / APPEND_ROWS) * numKvHeads;
 
 /** Offset of a plane of codes; absent planes repeat the first, whose bytes a kernel may load but does not use. */
 export function planeOffset({ planes }: SideRegions, index: 0 | 1 | 2): number {

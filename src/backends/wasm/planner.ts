@@ -1,13 +1,13 @@
 /** @file Bytes that the WASM backend takes: of weights and pages as it lays them out, of work at most. */
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { wasmWeightFormat } from "../../weights/registry.ts";
-import { slot, span } from "../parameters/attention.ts";
+import { SCRATCH_BYTES, slot, span } from "../parameters/attention.ts";
 import type { BackendPlanner, Load } from "../planner.ts";
 import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { ALIGNMENT, alignUp } from "./heap.ts";
 import { MAX_BYTES, RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
-import { CHUNK_TOKENS, SCRATCH_BYTES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
+import { CHUNK_TOKENS, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
 import { weightLayout } from "./weight-layout.ts";
 
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */

@@ -5,7 +5,7 @@ import { quantizerBin, quantizerTable as table } from "../parameters/attention.t
 
 /** Bytes from the table's beginning. */
 export const { rate: RATE, lastBin: LAST_BIN, factors: FACTORS, inverses: INVERSES, bins: BINS } = table.offsets;
-const SMALL = table.offsets.small;
+const { smallBoundaries: SMALL_BOUNDARIES, smallBelow: SMALL_BELOW, smallCentroids: SMALL_CENTROIDS } = table.offsets;
 export const BIN_BYTES = quantizerBin.numBytes;
 /** So many bytes one swizzle looks up. */
 const SMALL_BINS = 16;
@@ -57,9 +57,13 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
 
 function addPlanes(table: Uint8Array, last: number, centroids: Float32Array): void {
   const bytes = new Uint8Array(centroids.slice().buffer);
-  for (let plane = 0; plane < 4; plane++) {
-    for (let bin = 0; bin <= last; bin++) table[SMALL + plane * 16 + bin] = table[BINS + bin * BIN_BYTES + plane]!;
-    for (let j = 0; j < centroids.length; j++) table[SMALL + 80 + plane * 16 + j] = bytes[j * 4 + plane]!;
+  const { boundary, boundariesBelow } = quantizerBin.offsets;
+  for (let bin = 0; bin <= last; bin++) {
+    const at = BINS + bin * BIN_BYTES;
+    for (let plane = 0; plane < 4; plane++) table[SMALL_BOUNDARIES + plane * 16 + bin] = table[at + boundary + plane]!;
+    table[SMALL_BELOW + bin] = table[at + boundariesBelow]!;
   }
-  for (let bin = 0; bin <= last; bin++) table[SMALL + 64 + bin] = table[BINS + bin * BIN_BYTES + 12]!;
+  for (let j = 0; j < centroids.length; j++) {
+    for (let plane = 0; plane < 4; plane++) table[SMALL_CENTROIDS + plane * 16 + j] = bytes[j * 4 + plane]!;
+  }
 }

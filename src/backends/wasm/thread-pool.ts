@@ -4,9 +4,9 @@
  */
 import { TurboQuantError } from "../../errors.ts";
 import { getPlatform, type WorkerHandle } from "../../platform.ts";
+import { SCRATCH_BYTES } from "../parameters/attention.ts";
 import { instantiate, type Kernel } from "./load-kernels.ts";
 import type { WasmMemory } from "./memory.ts";
-import { SCRATCH_BYTES } from "./sizes.ts";
 import { CONTROL, WORKER_SOURCE } from "./worker-source.ts";
 
 /** A worker that has not come up after this long never will. */
