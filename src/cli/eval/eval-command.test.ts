@@ -5,15 +5,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../../node/install.ts";
 import { runCommand } from "../../../test/support/cli-io.ts";
+import { writeRandomCheckpoint } from "../../../test/support/fake-checkpoint.ts";
 import { DEFAULT_PROMPT } from "../default-prompt.ts";
 
-const ARGV = ["eval", "-m", "qwen3-1m", "-t", "1", "-c", "160", "--chunks", "1"];
-
-let folder: string;
-let textFile: string;
+const folder = mkdtempSync(join(tmpdir(), "turboquant-eval-"));
+const textFile = join(folder, "story.txt");
+const evalOf = (model: string): string[] => ["eval", "-m", model, "-t", "1", "-c", "160", "--chunks", "1"];
+const ARGV = evalOf("qwen3-1m");
+/** Where the figures may be anything. */
+const ANY_MODEL = evalOf(join(folder, "model"));
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "turboquant-eval-"));
-  textFile = join(folder, "story.txt");
+  writeRandomCheckpoint(join(folder, "model"));
   writeFileSync(textFile, DEFAULT_PROMPT);
 });
 afterAll(() => {
@@ -21,13 +23,16 @@ afterAll(() => {
 });
 
 it("without --text the model writes one, the same each time, and that is said in the row and on stderr", async () => {
-  const [one, two] = [await runCommand([...ARGV, "--json"]), await runCommand([...ARGV, "--json", "--quiet"])];
+  const [one, two] = [
+    await runCommand([...ANY_MODEL, "--json"]),
+    await runCommand([...ANY_MODEL, "--json", "--quiet"]),
+  ];
   expect(one.err).toMatch(/note: no --text; the model wrote 160 tokens itself \(seed 0\)/);
   expect(two.err).toBe("");
   const [first, second] = [JSON.parse(one.out), JSON.parse(two.out)];
   expect(first.textSource).toBe("written by the model, seed 0");
   expect({ ...second, seconds: 0 }).toEqual({ ...first, seconds: 0 });
-  const other = JSON.parse((await runCommand([...ARGV, "--json", "--quiet", "--text-seed", "5"])).out);
+  const other = JSON.parse((await runCommand([...ANY_MODEL, "--json", "--quiet", "--text-seed", "5"])).out);
   expect(other.textSource).toBe("written by the model, seed 5");
   expect(other.ppl).not.toBe(first.ppl);
 });
@@ -82,6 +87,6 @@ it("greedy, grid and layers come as tables of their own, with intervals", async 
 });
 
 it("says when the chunks are too short to read a code", async () => {
-  const { out } = await runCommand([...ARGV, "-c", "64", "--text", textFile, "--kv", "k4v4"]);
+  const { out } = await runCommand([...ANY_MODEL, "-c", "64", "--text", textFile, "--kv", "k4v4"]);
   expect(out).toMatch(/read path: k4v4: chunks of 64 tokens lie within sinks and window, so no code was read/);
 });
