@@ -1,17 +1,14 @@
 /** @file `turboquant sweep` as a user runs it: real processes, killed in the middle, over a model of random weights. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PROMPT } from "../src/cli/default-prompt.ts";
 import type { SweepRow } from "../src/lab/sweep-row.ts";
+import { type BuiltCli, buildCli } from "./support/built-cli.ts";
 import { writeRandomCheckpoint } from "./support/fake-checkpoint.ts";
 
-const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 const folder = mkdtempSync(join(tmpdir(), "sweep-"));
 const MODEL = join(folder, "model");
 const SPACE = `{
@@ -21,7 +18,9 @@ const SPACE = `{
 const RUNS = 10;
 
 const running = new Set<ChildProcess>();
-beforeAll(() => {
+let cli: BuiltCli;
+beforeAll(async () => {
+  cli = await buildCli();
   writeRandomCheckpoint(MODEL);
   writeFileSync(join(folder, "small.jsonc"), SPACE);
   writeFileSync(join(folder, "text.txt"), DEFAULT_PROMPT);
@@ -29,7 +28,10 @@ beforeAll(() => {
 afterEach(() => {
   for (const child of running) child.kill("SIGKILL");
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  cli?.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const store = (name: string) => join(folder, name);
 const rowsOf = (name: string): SweepRow[] => {
@@ -43,7 +45,7 @@ const rowsOf = (name: string): SweepRow[] => {
 
 function start(name: string, more: readonly string[] = []) {
   const argv = ["sweep", "--space", "small.jsonc", "--text", "text.txt", "--store", name, "--workers", "2", ...more];
-  const child = spawn(process.execPath, ["--import", TSX, MAIN, ...argv], { cwd: folder, stdio: "pipe" });
+  const child = spawn(process.execPath, [cli.main, ...argv], { cwd: folder, stdio: "pipe" });
   running.add(child);
   const output = { out: "", err: "" };
   child.stdout.on("data", (piece) => (output.out += piece));
