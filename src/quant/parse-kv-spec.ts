@@ -2,8 +2,8 @@
 
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
-import { isFloat, isWholePage, sideOf } from "./codecs/registry.ts";
-import { RECIPE_SCALES, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
+import { isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
+import { canonicalPreset, RECIPE_SCALES, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
 import { type Draft, failSpec, type SideSpec } from "./codecs/side-spec.ts";
 import { hasTrellis, settled } from "./codecs/trellis/trellis-spec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
@@ -204,7 +204,8 @@ export function parseKvSpec(spec: string): KvSpec {
     return { first, last, ...(k && { k: sideOf(k) }), ...(v && { v: sideOf(v) }) };
   });
   const sides = [base, ...ranges].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
-  if (sides.some(isWholePage)) checkWholePages(draft.window);
+  const whole = sides.find(isWholePage);
+  if (whole) checkWholePages(whole, draft.window);
   return {
     text: canonical(preset, modifiers),
     calibration,
@@ -224,10 +225,10 @@ export function parseKvSpec(spec: string): KvSpec {
 }
 
 /** Tokens of a page that is stored when it is full have only their 16-bit copies until then. */
-function checkWholePages(window: number): void {
+function checkWholePages(side: SideFormat, window: number): void {
   if (window >= PAGE_TOKENS) return;
   failSpec(
-    `window=${window}: kivi quantizes ${PAGE_TOKENS} tokens together, so expected a window of ${PAGE_TOKENS} or more`,
+    `window=${window}: ${nameOf(side)} stores ${PAGE_TOKENS} tokens together, so expected a window of ${PAGE_TOKENS} or more`,
     { window },
   );
 }
@@ -262,5 +263,5 @@ function canonical(preset: string, modifiers: readonly string[]): string {
     if (isBuilt(preset, without, result)) kept = without;
     else i++;
   }
-  return [preset.replace(/^tq-?([1-8])$/, "k$1v$1"), ...kept.toSorted()].join(",");
+  return [canonicalPreset(preset), ...kept.toSorted()].join(",");
 }

@@ -3,7 +3,7 @@
 import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
-import { quantizeFullPages } from "../kivi-append.ts";
+import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 
 function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
@@ -81,5 +81,5 @@ export function appendKv(
       }
     }
   }
-  quantizeFullPages(step, layer, (address) => storage.bytes(address));
+  storeFullPages(step, layer, (address) => storage.bytes(address));
 }

@@ -2,7 +2,7 @@
 import { assert } from "../../errors.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
-import { quantizeFullPages } from "../kivi-append.ts";
+import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
 import {
   append,
@@ -111,7 +111,7 @@ export class KvKernels {
     });
     const parallel = rows * layer.numKvHeads >= 4;
     this.#pool.run("appendRows", this.#params, appendTasks(rows, layer.numKvHeads), parallel);
-    quantizeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
+    storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 
   attend(step: Step, layer: AttentionLayer, q: number, out: number): void {

@@ -71,7 +71,7 @@ export class AppendKernels {
 
   /**
    * See `Ops.appendKv`. norms: device buffers of the norms of Q and K heads, or null
-   * @throws TurboQuantError unsupported — kivi types and QJL, which no kernel here writes
+   * @throws TurboQuantError unsupported — a codec that has no kernel here
    */
   run(
     step: Step,

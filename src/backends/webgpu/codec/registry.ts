@@ -11,7 +11,7 @@ import type { WgslCodec } from "./wgsl-codec.ts";
 export const wgslCodecs = new CodecParts<WgslCodec>(wgslSupport);
 
 /** @throws TurboQuantError invalid_argument — there is a part for this kind already */
-function registerWgslCodec<S extends AnySide>(kind: S["kind"], part: WgslCodec<S>): void {
+export function registerWgslCodec<S extends AnySide>(kind: S["kind"], part: WgslCodec<S>): void {
   // It is only ever given sides of its kind.
   wgslCodecs.register(kind, part as unknown as WgslCodec);
 }

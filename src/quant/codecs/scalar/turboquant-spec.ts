@@ -8,6 +8,9 @@ export function turboQuantBits(type: string): Bits | null {
   return bits ? (Number(bits) as Bits) : null;
 }
 
+/** A preset as canonical texts have it: widths of both sides, where a type stands for both. */
+export const canonicalPreset = (preset: string): string => preset.replace(/^tq-?([1-8])$/, "k$1v$1");
+
 /** Scale rules of our recipe: `scale=auto`. */
 export const RECIPE_SCALES: Readonly<Record<"k" | "v", ScaleRule>> = { k: "norm-preserving", v: "least-squares" };
 

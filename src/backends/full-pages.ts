@@ -1,7 +1,7 @@
 /**
- * @file The end of `appendKv` where a side is KIVI: quantizes the pages that this step has filled.
+ * @file The end of `appendKv` where a side is stored a page at a time: stores the pages that this step has filled.
  *
- * On the host, for every backend that takes KIVI: it is a baseline, and one implementation gives one set of bytes.
+ * On the host, for every backend: KIVI is a baseline, and one implementation gives one set of bytes.
  */
 import { RESIDUAL_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
@@ -9,7 +9,7 @@ import { RowCodec } from "../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "./ops.ts";
 
 /** bytesOf: a page's own bytes, not a copy */
-export function quantizeFullPages(
+export function storeFullPages(
   step: Step,
   layer: AttentionLayer,
   bytesOf: (address: PageAddress, numBytes: number) => Uint8Array,
