@@ -1,6 +1,6 @@
 /**
- * @file Whether a model and its cache fit the backend, asked of the planner before a byte of the weights is read, and said with
- * what would fit.
+ * @file Checks whether a model and its cache fit the backend. The planner
+ * is asked before any weights are read, and a refusal says what would fit.
  */
 import type { Backend } from "../backends/backend.ts";
 import type { Capabilities } from "../backends/capabilities.ts";
@@ -15,7 +15,7 @@ import { compactWeightTypes } from "../weights/registry.ts";
 
 export interface FitOptions {
   readonly model: PlannedModel;
-  /** One whose memory is planned. */
+  /** A backend whose memory can be planned. */
   readonly backend: string;
   readonly capabilities: Pick<Capabilities, "hasWeights">;
   readonly memory: BackendMemory;
@@ -23,20 +23,20 @@ export interface FitOptions {
   /** Formats whose caches lie beside that one: each with a sequence as long. */
   readonly otherKv?: readonly string[];
   readonly weights: WeightType | "auto";
-  /** Memory for weights, cache and the rest together; what the backend has where absent. */
+  /** Memory for weights, cache and everything else together; absent: all the backend has. */
   readonly memoryBytes?: number | undefined;
   readonly kvBudgetBytes?: number | undefined;
-  /** Tokens of a sequence that were asked for; absent: as many as fit, at most what the model is made for. */
+  /** The requested context in tokens; absent: as many as fit, at most the model's own. */
   readonly context?: number | undefined;
 }
 
 export interface Fit {
   readonly contextLength: number;
-  /** Said when the context is shorter than the model's. */
+  /** A message when the context is shorter than the model's. */
   readonly note: string | null;
 }
 
-/** What one sequence of a length needs, and what stands in its way. */
+/** What one sequence of a given length needs, and why it does not fit, if it does not. */
 interface Need {
   readonly totalBytes: number;
   readonly cacheBytes: number;
@@ -45,7 +45,7 @@ interface Need {
   readonly obstacle: string | null;
 }
 
-/** @throws TurboQuantError out_of_memory — the weights, or the context that was asked for; with what would fit */
+/** @throws TurboQuantError out_of_memory — the weights or the requested context do not fit; says what would */
 export function checkFit(asking: FitOptions): Fit {
   const { model, kv, otherKv = [] } = asking;
   // A budget alone says nothing of the length of a sequence.
@@ -62,7 +62,7 @@ export function checkFit(asking: FitOptions): Fit {
   if (options.context === undefined && longest > 0) {
     return {
       contextLength: longest,
-      note: `context: ${count(longest)} of the model's ${count(limit)} tokens, because ${wanted.obstacle}`,
+      note: `context: ${formatCount(longest)} of the model's ${formatCount(limit)} tokens, because ${wanted.obstacle}`,
     };
   }
   const isAlone = otherKv.length === 0;
@@ -103,7 +103,7 @@ function shortOf(
   return isGivenShort ? given : null;
 }
 
-/** Where it is the backend's own limit that is in the way: that limit, and a backend that addresses more. */
+/** When the backend's own limit is the obstacle: that limit, and a backend that addresses more. */
 function roomierBackend({ backend, memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions) {
   const limitOf = ({ planner }: Backend): number => planner?.limits.memoryBytes ?? 0;
   const limit = limitOf(backendOf(backend));
@@ -156,9 +156,9 @@ function weightsDoNotFit(options: FitOptions, short: NonNullable<Need["short"]>)
   );
   const roomier = roomierBackend(options);
   const next = fitting
-    ? `--weights ${fitting.type} takes ${size(fitting.bytes)}`
+    ? `--weights ${fitting.type} takes ${formatBytes(fitting.bytes)}`
     : [
-        ...smaller.map((w) => `--weights ${w.type} would take ${size(w.bytes)}`),
+        ...smaller.map((w) => `--weights ${w.type} would take ${formatBytes(w.bytes)}`),
         roomier
           ? `try --backend ${roomier.name}, which has no limit of ${roomier.limit}, or a smaller model`
           : "give it more memory or choose a smaller model",
@@ -168,13 +168,4 @@ function weightsDoNotFit(options: FitOptions, short: NonNullable<Need["short"]>)
     `model: the weights of ${model.name} need ${size(bytes)} and what goes with them, more than the ${size(short.bytes)} of ${short.what}; ${next}`,
     { weightBytes: bytes, availableBytes: short.bytes },
   );
-}
-
-const count = (n: number): string => n.toLocaleString("en-US");
-
-/** Decimal units, as everywhere. */
-function size(bytes: number): string {
-  const unit = [1e9, 1e6, 1e3].find((u) => bytes >= u) ?? 1;
-  const name = { 1e9: "GB", 1e6: "MB", 1e3: "kB", 1: "B" }[unit];
-  return `${Number((bytes / unit).toPrecision(3))} ${name}`;
 }

@@ -1,17 +1,15 @@
-/** @file What a reader of a memory plan has to know besides its figures. */
+/** @file Notes that a reader of a memory plan needs besides its figures. */
 import { plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { binarySize } from "../format-number.ts";
 import { addressedBytes, type MemoryPlan } from "./memory-plan.ts";
 
 export interface PlanNote {
-  /** For programs. */
+  /** A stable name of the kind of note, for programs. */
   readonly code: "assumption" | "beyond-model" | "sliding-window" | "wasm-limit" | "binding" | "loading" | "not-run";
   readonly text: string;
 }
 
-const count = (n: number): string => n.toLocaleString("en-US");
-
-/** What a reader of the figures has to know. */
+/** All notes that apply to a plan. */
 export function planNotes(plan: MemoryPlan): PlanNote[] {
   const { model, context, weights } = plan;
   const notes: PlanNote[] = model.assumptions.map((text, i) => ({
@@ -30,7 +28,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     notes.push({
       code: "beyond-model",
       text:
-        `${count(context)} tokens are ${(context / limit).toFixed(1)} times the ${count(limit)} of max_position_embeddings; the bytes hold, but the ` +
+        `${formatCount(context)} tokens are ${(context / limit).toFixed(1)} times the ${formatCount(limit)} of max_position_embeddings; the bytes hold, but the ` +
         `model has to be stretched, for example {"rope_type": "yarn", "factor": ${factor}} as rope_scaling in config.json, and may answer worse`,
     });
   }
@@ -38,7 +36,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
   if (model.runs && windows.length > 0) {
     notes.push({
       code: "sliding-window",
-      text: `${windows.length} of ${model.layers.length} layers attend to the last ${count(windows[0]!.slidingWindow)} tokens only; their older pages are kept and counted all the same`,
+      text: `${windows.length} of ${model.layers.length} layers attend to the last ${formatCount(windows[0]!.slidingWindow)} tokens only; their older pages are kept and counted all the same`,
     });
   }
   notes.push(...limitNotes(plan), ...bindingNotes(plan));
@@ -51,7 +49,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
   return notes;
 }
 
-/** What the backend's addresses are enough for, and another's. */
+/** Notes on what the backend can address, and on another that can address more. */
 function limitNotes({ backend, formats }: MemoryPlan): PlanNote[] {
   const own = plannedBackend(backend).planner.limits.memoryBytes;
   const others = plannedBackends().filter(({ name, isAutomatic }) => isAutomatic && name !== backend);
@@ -86,7 +84,7 @@ function limitNotes({ backend, formats }: MemoryPlan): PlanNote[] {
   });
 }
 
-/** Formats whose pages of one layer are more than every device binds. */
+/** A note on formats whose pages of one layer are larger than what every device can bind. */
 function bindingNotes({ backend, formats }: MemoryPlan): PlanNote[] {
   const { bindingBytes, leastBindingBytes } = plannedBackend(backend).planner.limits;
   const beyond = (bytes: number): string =>
