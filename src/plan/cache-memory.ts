@@ -1,4 +1,4 @@
-/** @file Bytes of the KV cache of a model in one format: as the engine counts them, and as the backend's memory holds them. */
+/** @file Bytes of a model's KV cache in one format: as the engine counts them, and as the backend's memory holds them. */
 import type { BackendPlanner } from "../backends/planner.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
@@ -9,21 +9,21 @@ import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.
 import type { PlannedModel } from "./model-memory.ts";
 
 export interface HeldMemory {
-  /** What the backend's page storage holds: page alignment, room to grow, pages that a prefill had and gave back. */
+  /** Bytes that the backend's page storage holds: with page alignment, room to grow, and pages that a prefill has released. */
   readonly bytes: number;
-  /** The most that a kernel binds as one buffer: the pages of one stream of one layer. */
+  /** The most bytes that a kernel binds as one buffer: the pages of one stream of one layer. */
   readonly largestBinding: number;
 }
 
-/** The cache of one model and format at any length. Lengths are tokens of one sequence. */
+/** The cache of one model in one format, at any length. Lengths are the tokens of one sequence. */
 export class CacheMemory {
   readonly #layers: readonly LayerCache[];
   readonly #kv: KvSpec;
   readonly #isCalibrated: boolean | undefined;
-  /** Of one sequence, whatever its length. */
+  /** Bytes of one sequence that do not depend on its length. */
   readonly #fixedBytes: number;
 
-  /** @throws TurboQuantError unsupported — a head_dim that no kernel has; invalid_argument — a layers= range beyond the model */
+  /** @throws TurboQuantError unsupported — a head_dim without a kernel; invalid_argument — a layers= range beyond the model */
   constructor(model: PlannedModel, kv: KvSpec) {
     kv.validateLayers(model.numLayers ?? model.layers.length);
     this.#kv = kv;
@@ -32,7 +32,7 @@ export class CacheMemory {
     this.#layers = model.layers.map((shape, index) => layerCache(kv.forLayer(shape.modelLayer ?? index), shape));
   }
 
-  /** What a backend keeps of the calibration that the format asks for, as far as the model may have one. */
+  /** Bytes that a backend keeps for the calibration that the format asks for, if the model may have one. */
   get calibrationBytes(): number {
     if (!this.#mayBeCalibrated) return 0;
     return this.#layers.reduce((sum, { format, main }) => sum + preparedBytes(format, main), 0);
@@ -55,12 +55,12 @@ export class CacheMemory {
     return this.#kv.forLayer(0).rotation;
   }
 
-  /** Bytes of the pages of one sequence at rest: the engine's `numBytes`. */
+  /** Page bytes of one sequence between steps, equal to the engine's `numBytes`. */
   bytes(tokens: number): number {
     return this.#layers.reduce((sum, layer) => sum + bytesOf(layer, pagesAtRest(layer, tokens)), this.#fixedBytes);
   }
 
-  /** Allocated bits a cached number; sliding-window layers count what they keep. */
+  /** Allocated bits for each cached number; layers with a sliding window count only the tokens they keep. */
   bitsPerValue(tokens: number): number {
     const shares = this.#layers.map(({ main: { numKvHeads, headDim }, reach }) => {
       return 2 * numKvHeads * headDim * (tokens - reach.firstKey(tokens - 1));
@@ -76,9 +76,9 @@ export class CacheMemory {
     );
   }
 
-  /** What `sequences` of these tokens each, prefilled one after the other, make the backend's storage hold. */
+  /** Bytes that the backend's storage holds after `sequences` sequences of `tokens` tokens each were prefilled one after the other. */
   held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner): HeldMemory {
-    // A step has the state before it, at its last page end and after it.
+    // During a step a state exists three times: before the step, at its last page end, and after it.
     let bytes = this.#fixedBytes * (sequences + 2);
     let largestBinding = 0;
     for (const layer of this.#layers) {

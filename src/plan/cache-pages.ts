@@ -1,28 +1,28 @@
 /**
- * @file Pages that the cache of one sequence has, in closed form: what `Sequence` allocates, without allocating it.
- * The test beside this file fills real sequences and compares, page by page.
+ * @file Number of pages of a sequence in closed form: what `Sequence` would allocate. The test beside this file compares it
+ * with real sequences, page by page.
  */
 import type { LayerCache } from "../cache/layer-cache.ts";
 
-/** How many pages of each stream a sequence has. */
+/** Number of pages of each stream. */
 export interface PageCounts {
   readonly main: number;
   readonly residual: number;
 }
 
-/** Pages after `tokens` have been committed. */
+/** Pages when `tokens` have been committed. */
 export function pagesAtRest(layer: LayerCache, tokens: number): PageCounts {
   return pagesOf(layer, tokens, tokens);
 }
 
 /**
- * Most pages of each stream during a prefill of `tokens` in steps of `chunkTokens`: windows move on at the end of a step, so
- * the pages of a whole step lie beside those of the window before it. A storage keeps what it once gave out.
+ * The most pages of each stream during a prefill of `tokens` in steps of `chunkTokens`. Windows move on at the end of a step,
+ * so the pages of a whole step exist beside those of the window before it. A storage does not give memory back.
  */
 export function pagesHeld(layer: LayerCache, tokens: number, chunkTokens: number): PageCounts {
   const fullSteps = Math.floor(tokens / chunkTokens);
   const { reach, residual } = layer;
-  // Full steps are alike once windows are full. Sinks stay until a sliding window has left them behind.
+  // Once windows are full, all full steps are alike. Sinks stay until a sliding window has passed them.
   const sinksGone =
     reach.slidingWindow > 0 ? Math.floor((reach.slidingWindow + (residual?.sinks ?? 0)) / chunkTokens) : 0;
   const steps = [fullSteps, fullSteps - 1, 0, sinksGone - 1, sinksGone, sinksGone + 1];
@@ -41,7 +41,7 @@ export function bytesOf({ main, residual }: LayerCache, counts: PageCounts): num
   return counts.main * main.numBytes + counts.residual * (residual?.layout.numBytes ?? 0);
 }
 
-/** With `reserved` positions made present, of which `committed` are part of the sequence. */
+/** Pages when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
 function pagesOf({ main, reach, residual }: LayerCache, committed: number, reserved: number): PageCounts {
   return {
     main: reach.numPages(committed, reserved, main.pageTokens),

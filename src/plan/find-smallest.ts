@@ -1,18 +1,18 @@
 /**
- * @file Finds the smallest cache format that passes a gate on a model: from small to large, chunk by chunk, no longer than
- * the evidence needs. What evaluates is passed in.
+ * @file Finds the smallest cache format that passes a gate on a model: from small to large, chunk by chunk, with no more
+ * evidence than needed. The caller passes in the evaluation.
  */
 import { wilson } from "../eval/intervals.ts";
 import { type ChunkEvidence, type Criterion, type Gate, judge, MIN_CHUNKS, type Verdict, verdictOf } from "./gates.ts";
 
-/** A rung of the ladder. */
+/** A format to be tried. */
 export interface Rung {
   readonly kv: string;
-  /** Bytes a token, to order rungs and to know what "larger" is. */
+  /** Bytes for each token, which order the rungs by size. */
   readonly bytesPerToken: number;
 }
 
-/** Exact recall of one format and of the exact cache on the same prompts, as shares. */
+/** Share of prompts that a format and the exact cache answer exactly. */
 export interface Recall {
   readonly own: number;
   readonly base: number;
@@ -20,7 +20,7 @@ export interface Recall {
 }
 
 export interface RungResult extends Rung {
-  /** `skipped`: decided without finishing it, for the reason given; `open`: not decided with the chunks there were. */
+  /** `skipped`: not evaluated to the end, for the given reason; `open`: the available chunks did not decide it. */
   readonly verdict: Verdict | "skipped";
   readonly reason: string;
   readonly criteria: readonly Criterion[];
@@ -32,29 +32,29 @@ export interface RungResult extends Rung {
 export interface SearchOptions<Row extends ChunkEvidence> {
   readonly gate: Gate;
   readonly rungs: readonly Rung[];
-  /** Whether `a` is surely no worse than `b`. */
+  /** Whether `a` certainly has at least the quality of `b`. */
   readonly isAtLeast: (a: string, b: string) => boolean;
-  /** Format whose p99.9 tails are measured by; evaluated only where a tail alone decides. */
+  /** The format whose p99.9 tail is the reference; it is evaluated only when a decision depends on the tail. */
   readonly reference: string;
   readonly maxChunks: number;
-  /** One chunk of the text through these formats, in their order. */
+  /** Evaluates these formats on one chunk of the text; rows in the same order. */
   readonly evaluate: (kv: readonly string[], chunk: number) => Promise<readonly Row[]>;
-  /** Null: no recall gate. */
+  /** null: there is no recall gate. */
   readonly recall: ((kv: string) => Promise<Recall>) | null;
-  /** Told before each round what is still being decided. */
+  /** Called before each round with the formats that are not decided yet. */
   readonly onRound?: (open: readonly string[], chunk: number) => void;
 }
 
 export interface SearchResult {
-  /** The smallest that passes; null when none does. */
+  /** The smallest format that passes; null when none does. */
   readonly chosen: string | null;
   /** From small to large. */
   readonly rungs: readonly RungResult[];
 }
 
-/** Rungs that are tried side by side, sharing the pass of the exact cache; larger ones wait until these have failed. */
+/** Number of rungs that are evaluated side by side, sharing the pass of the exact cache. Larger ones wait until these have failed. */
 const WIDTH = 4;
-/** With less recall from its exact cache a model says nothing about recall. */
+/** When the exact cache recalls less than this share, recall says nothing about formats. */
 const MIN_BASE_RECALL = 0.5;
 
 interface State extends Rung {
@@ -83,7 +83,7 @@ export async function findSmallest<Row extends ChunkEvidence>(options: SearchOpt
   }
 }
 
-/** Evaluates until no open rung can change the answer. */
+/** Evaluates until no undecided rung can change the result. */
 async function walk<Row extends ChunkEvidence>(
   states: readonly State[],
   tails: (number | undefined)[],
@@ -115,7 +115,7 @@ async function walk<Row extends ChunkEvidence>(
 function decide(state: State, tails: readonly (number | undefined)[], gate: Gate): void {
   state.criteria = judge(gate, state.rows, tails);
   state.verdict = verdictOf(state.criteria);
-  // What is good is taken to be good once the spread between chunks is known; what is bad may be dropped before.
+  // A pass counts only once the spread between chunks is known; a failure may count before.
   if (state.verdict === "pass" && state.rows.length < MIN_CHUNKS) state.verdict = "open";
   const deciding = state.criteria.filter(({ verdict }) => verdict === state.verdict);
   state.reason = deciding.map(({ name }) => name).join(", ");
@@ -124,7 +124,7 @@ function decide(state: State, tails: readonly (number | undefined)[], gate: Gate
 const failsByTailAlone = ({ verdict, criteria }: State): boolean =>
   verdict === "fail" && criteria.every((c) => c.verdict !== "fail" || c.name === "KLD p99.9");
 
-/** Of equal size the one that diverges less. */
+/** Of equal size, the one with the smaller divergence. */
 function smallestPassing(states: readonly State[]): State | undefined {
   const kld = ({ criteria }: State): number => criteria.find(({ name }) => name === "KLD mean")!.estimate.value;
   return states
@@ -163,8 +163,8 @@ function results(states: readonly State[], options: SearchOptions<ChunkEvidence>
 }
 
 /**
- * Counts of a recall gate and the 95 % interval of the difference of the two shares (Newcombe 1998, method 10: from both
- * Wilson intervals). counts: whether the exact cache recalls enough for the gate to mean anything
+ * The counts of a recall gate, and the 95 % interval of the difference of the two shares (Newcombe 1998, method 10: from both
+ * Wilson intervals). counts: whether the exact cache recalls enough for the gate to be meaningful
  */
 export function recallCounts({ own, base, prompts }: Recall) {
   const hits = { own: Math.round(own * prompts), base: Math.round(base * prompts) };

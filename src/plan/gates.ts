@@ -1,28 +1,31 @@
 /**
- * @file The gates a cache format must pass on a model, and the verdict of noisy evidence on them.
+ * @file The gates that a cache format must pass on a model, and how noisy evidence is judged.
  *
- * A format passes when the whole interval of every criterion is on the good side, fails when one interval is wholly on the
- * bad side, and is open otherwise. Intervals are 99 % because they are looked at again after every chunk.
+ * A format passes when the whole interval of every criterion is on the good side of its limit, fails when one interval is
+ * entirely on the bad side, and is open otherwise. Intervals are 99 % because they are checked again after every chunk.
  */
 
 export type GateName = "intact" | "usable";
 
 export interface Gate {
-  /** Most perplexity relative to the exact cache. */
+  /** The highest perplexity relative to the exact cache. */
   readonly pplRatio: number;
-  /** Most mean KL divergence, nats. */
+  /** The highest mean KL divergence in nats. */
   readonly kldMean: number;
-  /** Least share of positions with the same most likely token. */
+  /** The lowest share of positions with the same most likely token. */
   readonly top1: number;
-  /** Most p99.9 of the divergence, nats: `ratio` times that of 8 bits on both sides, or `floor` if that is more; null: any. */
+  /**
+   * The highest p99.9 of the divergence in nats: `ratio` times that of 8
+   * bits on both sides, or `floor` if that is more; null for no limit.
+   */
   readonly tail: { readonly ratio: number; readonly floor: number } | null;
-  /** Most share of recall prompts that the exact cache answers and the format does not. */
+  /** The highest share of recall prompts that the exact cache answers and the format does not. */
   readonly needleLoss: number;
 }
 
 /**
- * p99.9 of an exact cache kept in bf16 instead of f16 is 0.023 nats on a 27B model: tails below three times that are within
- * what nobody notices, even where 8 bits come much closer because everything else is computed in f32.
+ * Keeping an exact cache in bf16 instead of f16 gives a p99.9 of 0.023 nats on a 27B model. Tails below three times that go
+ * unnoticed, even where 8 bits come much closer because everything else is computed in f32.
  */
 const TAIL = { ratio: 3, floor: 0.07 } as const;
 
@@ -31,12 +34,12 @@ export const GATES: Readonly<Record<GateName, Gate>> = {
   usable: { pplRatio: 1.03, kldMean: 0.03, top1: 0.94, tail: null, needleLoss: 0.05 },
 };
 
-/** One chunk of a text through one format; fields of `EvalRow`. */
+/** The evaluation of one format on one chunk of a text; the fields are those of `EvalRow`. */
 export interface ChunkEvidence {
   readonly pplRatio: number;
   readonly pplRatioSe: number;
   readonly kldMean: number;
-  /** NaN where it is not known. */
+  /** NaN when unknown. */
   readonly kldMeanSe: number;
   readonly kldP999: number;
   readonly top1: number;
@@ -58,23 +61,23 @@ export interface Criterion {
   readonly verdict: Verdict;
 }
 
-/** Chunks whose spread says something about other chunks. */
+/** Number of chunks from which on their spread allows a statement about other chunks. */
 export const MIN_CHUNKS = 3;
-/** Standard normal quantile of a two-sided 99 % interval. */
+/** Quantile of the standard normal distribution for a two-sided 99 % interval. */
 const Z99 = 2.5758;
-/** Student's t of the same interval for 2, 3, … degrees of freedom; from 20 on the normal is within 11 %. */
+/** Student's t for the same interval with 2, 3, … degrees of freedom; from 20 on the normal distribution is within 11 %. */
 const T99 = [
   9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.25, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947, 2.921, 2.898, 2.878,
   2.861, 2.845,
 ];
-/** Until the spread between chunks is known, it is taken to be as large again as what one chunk shows of itself. */
+/** With too few chunks to know their spread, the error that the chunks state themselves is multiplied by this. */
 const FEW_CHUNKS_FACTOR = 2;
 
 /**
- * Mean of one value a chunk with its 99 % interval: the wider of the spread between chunks (Student's t) and of the errors
- * that the chunks state themselves.
+ * Mean over chunks with its 99 % interval: the wider of the one from the spread between chunks (Student's t) and the one from
+ * the errors that the chunks state themselves.
  *
- * errors: standard errors within each chunk, NaN where not known
+ * errors: standard errors within each chunk, NaN when unknown
  */
 export function estimate(values: readonly number[], errors: readonly number[]): Estimate {
   const n = values.length;
@@ -91,9 +94,9 @@ export function estimate(values: readonly number[], errors: readonly number[]): 
 }
 
 /**
- * The criteria of a gate on the evidence of some chunks.
+ * The criteria of a gate for the evidence of some chunks.
  *
- * tails: p99.9 of the reference format on the same chunks, as far as it is known
+ * tails: p99.9 of the reference format on the same chunks, as far as they are known
  */
 export function judge(
   gate: Gate,
@@ -117,7 +120,7 @@ export function judge(
     ({ kldMean }) => kldMean,
     ({ kldMeanSe }) => kldMeanSe,
   );
-  // One position more counts as different, so that no sample is certain.
+  // One more position counts as different, so that no sample gives certainty.
   const top1 = of(
     ({ top1 }) => top1,
     ({ top1, tokens }) => {
@@ -135,7 +138,7 @@ export function judge(
     const logs = chunks.map(({ kldP999 }) => Math.log(Math.max(kldP999, Number.MIN_VALUE)));
     const limits = chunks.map((_, i) => Math.log(Math.max(floor, times * (tails[i] ?? 0))));
     const unknown = chunks.map(() => Number.NaN);
-    // The limit moves with the chunk; the figure shown is the tail itself.
+    // The limit differs from chunk to chunk, so the excess over it is judged; the reported figure is the tail itself.
     const over = estimate(
       logs.map((log, i) => log - limits[i]!),
       unknown,
@@ -157,7 +160,7 @@ function atLeast(name: Criterion["name"], estimate: Estimate, threshold: number)
   return { name, estimate, threshold, verdict };
 }
 
-/** Fails by one criterion, passes by all. */
+/** One failed criterion is a failure; a pass needs all criteria. */
 export function verdictOf(criteria: readonly Criterion[]): Verdict {
   if (criteria.some(({ verdict }) => verdict === "fail")) return "fail";
   return criteria.every(({ verdict }) => verdict === "pass") ? "pass" : "open";

@@ -1,4 +1,4 @@
-/** @file The memory planner: pure arithmetic over a config.json, for any page or script. */
+/** @file The memory planner: arithmetic over a config.json that runs in any page or script. */
 export type { BackendName } from "../backends/registry.ts";
 export { TurboQuantError } from "../errors.ts";
 export { shapeConfig, shapeNames } from "../models/shapes.ts";

@@ -1,4 +1,4 @@
-/** @file Does a model fit, with which cache format, for how long a context, for how many sequences at once. */
+/** @file Computes whether a model fits into memory, with which cache format, for how long a context, and for how many sequences. */
 import type { WeightType } from "../backends/ops.ts";
 import type { MemoryLimits } from "../backends/planner.ts";
 import { type BackendName, type PlannedBackend, plannedBackend, plannedBackends } from "../backends/registry.ts";
@@ -9,27 +9,27 @@ import { CacheMemory } from "./cache-memory.ts";
 import type { PlannedModel } from "./model-memory.ts";
 import { keptTypes, type WeightMemory, weightMemory } from "./weight-memory.ts";
 
-/** Formats of a plan when none are named, from many bits to few. */
+/** Formats of a plan that names none, from many bits to few. */
 export const PLANNED_FORMATS = ["f16", "q8_0", "k8v8", "k5v4", "k4v4", "k3v3", "k2v2"] as const;
 
 export interface PlanOptions {
-  /** All memory there is for weights, cache and the rest, in bytes. */
+  /** Memory for weights, cache and everything else, in bytes. */
   readonly memoryBytes: number;
-  /** Of it, to be left to the system and the runtime; 5 % by default. */
+  /** The part of it that is left to the system and the runtime; default 5 %. */
   readonly reserveBytes?: number;
-  /** Tokens of a sequence; the model's max_position_embeddings by default. */
+  /** Tokens in a sequence; default: the model's max_position_embeddings. */
   readonly context?: number;
-  /** Sequences at once, each of that length; 1 by default. */
+  /** Number of sequences of that length at the same time; default 1. */
   readonly sequences?: number;
-  /** Cache formats as `--kv` takes them. */
+  /** Cache formats, as for `--kv`. */
   readonly kv?: readonly string[];
   readonly weights?: WeightType | "auto";
   /**
-   * `auto`: of those that `auto` of the engine chooses from, the one that addresses the least and yet everything in the plan,
-   * and whose kernels read the weights: wasm within its 4 GiB, else webgpu.
+   * `auto` takes the backends that the engine's `auto` chooses from, and among those with kernels for the weights the smallest
+   * that can address the whole plan: wasm within its 4 GiB, otherwise webgpu.
    */
   readonly backend?: BackendName | "auto";
-  /** Lengths of the second table. */
+  /** Context lengths of the second table. */
   readonly contexts?: readonly number[];
 }
 
@@ -37,31 +37,31 @@ export interface PlanOptions {
 export interface PlannedCache {
   readonly kv: string;
   readonly context: number;
-  /** Pages at rest, as `numBytes` of the engine's sequences. */
+  /** Bytes of the pages between steps, equal to `numBytes` of the engine's sequences. */
   readonly cacheBytes: number;
-  /** What the backend holds for them: alignment, room to grow, pages of a prefill that were given back. */
+  /** Bytes that the backend holds for the pages: with alignment, room to grow, and pages that a prefill has released. */
   readonly heldBytes: number;
-  /** Scratch memory of the backend at this load. */
+  /** Scratch memory of the backend for this load. */
   readonly workingBytes: number;
   /** Memory of the process beside the backend's: a calibration and what is made of it. */
   readonly hostBytes: number;
   /** Weights, held pages, activations, scratch and `hostBytes`. */
   readonly totalBytes: number;
   readonly fits: boolean;
-  /** What is left of the memory after the reserve; negative when it does not fit. */
+  /** Memory left after the reserve; negative when the format does not fit. */
   readonly freeBytes: number;
-  /** Largest buffer of pages of one layer that a kernel binds. */
+  /** The largest buffer of pages of one layer that a kernel binds. */
   readonly largestBinding: number;
 }
 
 export interface PlannedFormat extends PlannedCache {
-  /** Allocated bits a cached number at this length: codes, scales, sinks, window, page rounding. */
+  /** Allocated bits for each cached number at this length, with codes, scales, sinks, window and rounding to pages. */
   readonly bitsPerValue: number;
-  /** Of one more token in a long sequence. */
+  /** Bytes of one more token in a long sequence. */
   readonly bytesPerToken: number;
-  /** Tokens that would fit, in steps of a page, whatever the model was trained for. */
+  /** Number of tokens that would fit, in steps of a page, even beyond the model's own context. */
   readonly longestContext: number;
-  /** Sequences of `context` tokens that would fit. */
+  /** Number of sequences of `context` tokens that would fit. */
   readonly mostSequences: number;
 }
 
@@ -70,17 +70,17 @@ export interface MemoryPlan {
   readonly backend: string;
   readonly memoryBytes: number;
   readonly reserveBytes: number;
-  /** Memory less the reserve, and at most what the backend can address. */
+  /** Memory without the reserve, at most what the backend can address. */
   readonly availableBytes: number;
   readonly context: number;
   readonly sequences: number;
   readonly weightsAsked: WeightType | "auto";
   readonly weights: WeightMemory;
   readonly activationBytes: number;
-  /** By bits a value, most first. */
+  /** By bits a value, the most first. */
   readonly formats: readonly PlannedFormat[];
   readonly contexts: readonly { readonly context: number; readonly formats: readonly PlannedCache[] }[];
-  /** The format with most bits that fits; null when none does. */
+  /** The format with the most bits that fits; null when none does. */
   readonly best: PlannedFormat | null;
 }
 
@@ -92,7 +92,7 @@ export const addressedBytes = ({ totalBytes, hostBytes }: Pick<PlannedCache, "to
 const MAX_TOKENS = 2 ** 30;
 const MAX_SEQUENCES = 2 ** 16;
 
-/** @throws TurboQuantError invalid_argument — a number out of range, a bad spec; unsupported — a head_dim that no kernel has */
+/** @throws TurboQuantError invalid_argument — a number out of range, a bad spec; unsupported — a head_dim without a kernel */
 export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPlan {
   const { memoryBytes } = options;
   const context = checked("context", options.context ?? model.maxPositionEmbeddings, MAX_TOKENS);
@@ -192,7 +192,7 @@ function automatic(
     .filter(({ isAutomatic }) => isAutomatic)
     .sort((a, b) => a.planner.limits.memoryBytes - b.planner.limits.memoryBytes);
   const able = backends.filter(({ capabilities }) => types.every((type) => capabilities.hasWeights(type)));
-  // Weights that nobody computes with are refused in the words of the last.
+  // If no backend has kernels for the weights, the error is that of the last one.
   const last = (able.at(-1) ?? backends.at(-1))!;
   for (const backend of able) {
     const plan = planner(backend);
@@ -229,7 +229,7 @@ class Planner {
     return this.backend.planner.limits;
   }
 
-  /** Activation buffers of the decoder, and the logits of every sequence. */
+  /** Bytes of the decoder's activation buffers and the logits of every sequence. */
   activations(sequences: number): number {
     const { activationWidth, vocabSize } = this.#model;
     return 4 * (this.#rows(sequences) * activationWidth + sequences * vocabSize);
@@ -269,7 +269,7 @@ class Planner {
       tokens,
       numLayers: layers.length,
       numHeads,
-      // What is allocated once serves the largest layer; layers may differ.
+      // Scratch memory is allocated once, for the largest layer.
       numKvHeads: Math.max(...layers.map(({ numKvHeads }) => numKvHeads)),
       headDim: Math.max(...layers.map(({ headDim }) => headDim)),
       vocabSize,
@@ -283,7 +283,7 @@ class Planner {
   }
 }
 
-/** The largest whole number from 0 to `limit` for which `holds`, which is true up to some number and false from there on. */
+/** The largest integer from 0 to `limit` for which `holds` is true; it must be true up to some number and false from there on. */
 function largest(limit: number, holds: (n: number) => boolean): number {
   let [low, high] = [0, limit + 1];
   while (high - low > 1) {

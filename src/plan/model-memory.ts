@@ -1,49 +1,49 @@
-/** @file What a memory plan needs to know of a model: its matrices and its layers with a KV cache. */
+/** @file What a memory plan needs to know of a model: its matrices, and its layers with a KV cache. */
 import type { WeightType } from "../backends/ops.ts";
 import type { LayerShape } from "../cache/states/state-shape.ts";
 import type { WeightUse } from "../weights/kept-type.ts";
 
-/** A matrix as it lies on a backend; several of the checkpoint's may be stacked. Vectors (norms, biases) have one row. */
+/** A matrix as a backend keeps it, perhaps stacked from several tensors of the checkpoint. Vectors (norms, biases) have one row. */
 export interface PlannedWeight {
-  /** Tensors of the checkpoint that it is made of; empty when only its size is known. */
+  /** Tensors of the checkpoint that it is made of; empty when only the size is known. */
   readonly names: readonly string[];
   readonly rows: number;
   readonly cols: number;
-  /** What it is used for, which decides in which format it is kept. */
+  /** What it is used for, which decides the format it is kept in. */
   readonly use: WeightUse;
-  /** How many of the same shape there are. */
+  /** Number of matrices of this shape. */
   readonly count: number;
 }
 
 export interface PlannedLayer extends LayerShape {
-  /** Positions that the layer attends to; 0 for all. */
+  /** Positions that a token of the layer attends to; 0 for all. */
   readonly slidingWindow: number;
-  /** Its number among all layers of the model, which is what a spec's `layers=` counts; its index where all have K and V. */
+  /** Index among all layers of the model, as in a spec's `layers=`; absent: the index in this list, because all layers have K and V. */
   readonly modelLayer?: number;
 }
 
 export interface PlannedModel {
   readonly name: string;
   readonly modelType: string;
-  /** Whether this package runs it; if not, `assumptions` say what the arithmetic rests on. */
+  /** Whether this package can run the model; if not, `assumptions` say what the arithmetic is based on. */
   readonly runs: boolean;
   readonly assumptions: readonly string[];
-  /** Layers that keep K and V. */
+  /** The layers that have K and V. */
   readonly layers: readonly PlannedLayer[];
-  /** All layers, those without K and V as well; as many as `layers` where absent. */
+  /** Number of all layers, with and without K and V; absent: as many as `layers`. */
   readonly numLayers?: number;
-  /** Bytes of the states of a sequence whose size does not depend on its length; none where absent. */
+  /** Bytes of those states of a sequence that do not grow with its length; absent: none. */
   readonly fixedStateBytes?: number;
   readonly hiddenSize: number;
   readonly numHeads: number;
-  /** f32 values a token in the activation buffers; of all experts that a token uses. */
+  /** f32 values in the activation buffers for each token, including all experts that a token uses. */
   readonly activationWidth: number;
   readonly vocabSize: number;
   readonly maxPositionEmbeddings: number;
   readonly weights: readonly PlannedWeight[];
-  /** Type of the stored matrices: from the config, or of each tensor from the headers. */
+  /** Type of the stored matrices according to the config; `storedTypeOf` gives that of each tensor according to the headers. */
   readonly storedType: WeightType;
-  /** False where the checkpoint carries no KV calibration of its own; absent where nobody looked. */
+  /** False when the checkpoint has no KV calibration; absent when this is unknown. */
   readonly isCalibrated?: boolean;
   readonly storedTypeOf?: ReadonlyMap<string, WeightType>;
 }

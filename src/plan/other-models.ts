@@ -1,7 +1,4 @@
-/**
- * @file Model types that this package does not run and whose memory is plain arithmetic all the same: as a config says,
- * with the defaults of Transformers where it does not.
- */
+/** @file Model types that this package cannot run but can plan memory for: by the config, with the defaults of Transformers. */
 import type { ConfigFields } from "../models/config-fields.ts";
 import type { PlannedLayer, PlannedModel, PlannedWeight } from "./model-memory.ts";
 
@@ -12,11 +9,11 @@ interface Family {
   readonly headDim?: number;
   /** RMS norms of a layer besides those of Q and K. */
   readonly norms?: 2 | 4;
-  /** Norms of Q and K: over each head, or over all heads together. */
+  /** Norms of Q and K: one for each head, or one over all heads. */
   readonly qkNorm?: "head" | "all";
-  /** Biases of q, k, v; of the output projection as well. */
+  /** Which projections have biases: q, k and v, or the output projection too. */
   readonly biases?: "qkv" | "all";
-  /** Sliding-window layers where `layer_types` is absent: all of them, or all but every n-th. */
+  /** Which layers have a sliding window if the config has no `layer_types`: all of them, or all except every n-th. */
   readonly sliding?: "all" | number;
   readonly window?: number;
   readonly experts?: {
@@ -29,7 +26,7 @@ interface Family {
   };
 }
 
-/** Every entry is checked against the parameter count that its publisher states (other-models.test.ts). */
+/** Every entry is checked against the number of parameters that the publisher states (other-models.test.ts). */
 const FAMILIES: Readonly<Record<string, Family>> = {
   qwen3_moe: {
     qkNorm: "head",
@@ -70,15 +67,18 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   granite: {},
 };
 
-/** A multimodal wrapper and the type of its `text_config`. */
+/** Multimodal wrappers, with the type of their `text_config`. */
 const WRAPPERS: Readonly<Record<string, string>> = { gemma3: "gemma3_text" };
 
-/** Model types that `describeOther` knows. */
+/** Model types that `describeOther` supports. */
 export const otherTypes: readonly string[] = [...Object.keys(FAMILIES), ...Object.keys(WRAPPERS)];
 
 const MAX = 2 ** 24;
 
-/** modelType: one of `otherTypes`. @throws TurboQuantError invalid_file — a field is missing or out of range */
+/**
+ * modelType: one of `otherTypes`
+ * @throws TurboQuantError invalid_file — a field is missing or out of range
+ */
 export function describeOther(modelType: string, config: ConfigFields): Description {
   const inner = WRAPPERS[modelType];
   if (inner) {
@@ -133,7 +133,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
       ...(outputBias ? [vector(hiddenSize)] : []),
       ...(family.qkNorm === "head" ? [vector(headDim, 2 * numLayers)] : []),
       ...(family.qkNorm === "all" ? [vector(q), vector(kv)] : []),
-      // gpt-oss: one learned sink a head.
+      // gpt-oss has one learned sink for each head.
       ...(modelType === "gpt_oss" ? [vector(numHeads)] : []),
       vector(hiddenSize, numLayers * (family.norms ?? 2) + 1),
       ...feedForward.weights,
@@ -141,7 +141,12 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
   };
 }
 
-/** As the decoder's blocks have them: residual and norm, q|k|v, query, attended, gate|up and their product. */
+/**
+ * Buffers as in the decoder's blocks: residual and norm, q
+ * k
+ * v, query, attended, gate
+ * up and their product.
+ */
 function activationWidth(widths: { hiddenSize: number; q: number; kv: number; intermediate: number }): number {
   return 2 * widths.hiddenSize + (widths.q + 2 * widths.kv) + 2 * widths.q + 3 * widths.intermediate;
 }

@@ -1,4 +1,4 @@
-/** @file From a config.json to what a memory plan needs to know of the model. */
+/** @file Reads from a config.json what a memory plan needs to know of the model. */
 import type { WeightType } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { useOf, type WeightSpec } from "../models/blocks/block.ts";
@@ -12,8 +12,8 @@ import { describeOther, otherTypes } from "./other-models.ts";
 
 /**
  * json: a parsed config.json · name: for messages
- * @throws TurboQuantError invalid_file — a field is missing or wrong; unsupported — a model type whose cache is not K and V
- *   heads of every token (MLA, state spaces), or one whose arithmetic is not known here
+ * @throws TurboQuantError invalid_file — a field is missing or wrong; unsupported — a model type whose cache is not K and V of
+ * every token (MLA, state spaces), or one that is not known here
  */
 export function plannedModel(json: unknown, name: string): PlannedModel {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -28,7 +28,7 @@ export function plannedModel(json: unknown, name: string): PlannedModel {
   return { name, modelType, runs: false, storedType: storedTypeOf(fields), ...describeOther(modelType, fields) };
 }
 
-/** A model that this package runs. */
+/** A model that this package can run. */
 export function modelOfConfig(config: ModelConfig, name: string, storedType: WeightType = "bf16"): PlannedModel {
   const layout = layoutOf(config);
   return {
@@ -67,7 +67,7 @@ function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
-/** What the file says the checkpoint is stored in; bf16, as nearly all are, where it does not say. */
+/** The type in which the checkpoint is stored, according to the config; bf16, like nearly all checkpoints, if it does not say. */
 function storedTypeOf(fields: ConfigFields): WeightType {
   const dtype = fields.string(fields.has("dtype") ? "dtype" : "torch_dtype", "bfloat16");
   const types: Readonly<Record<string, WeightType>> = { float32: "f32", float16: "f16", bfloat16: "bf16" };

@@ -3,15 +3,15 @@ import { codecOf, isFloat } from "../quant/codecs/registry.ts";
 import type { SideFormat } from "../quant/kv-format.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 
-/** From few bits to many; sinks and window as the presets have them. */
+/** From few bits to many, with the presets' sinks and window. */
 export const LADDER = ["k2v2", "k3v2", "k3v3", "k4v2", "k4v3", "k4v4", "k5v4", "k5v5", "k6v5", "k6v6", "k8v8"] as const;
 
-/** What the tail of the divergence is compared with, and the largest preset. */
+/** The format whose tail of divergence is the reference; also the largest preset. */
 export const TAIL_REFERENCE = "k8v8";
 
 const bitsOf = (side: SideFormat): number => codecOf(side).bitsOf(side);
 
-/** At least as many bits by the same rules, or no codes at all. */
+/** Whether `a` has at least as many bits by the same rules, or no codes at all. */
 function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   if (isFloat(a)) return !isFloat(b) || bitsOf(a) >= bitsOf(b);
   const [aRecipe, bRecipe] = [codecOf(a).recipeOf?.(a), codecOf(b).recipeOf?.(b)];
@@ -26,7 +26,7 @@ function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   return bits > 0 || (bits === 0 && (aTrellis || !bTrellis));
 }
 
-/** Whether `a` keeps at least as much as `b` of both sides of every layer and is otherwise the same. */
+/** Whether `a` keeps at least as much as `b` on both sides of every layer and is equal to it otherwise. */
 export function isAtLeast(a: KvSpec, b: KvSpec, numLayers: number): boolean {
   for (let layer = 0; layer < numLayers; layer++) {
     const { k: ak, v: av, ...restA } = a.forLayer(layer);

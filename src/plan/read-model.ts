@@ -1,4 +1,4 @@
-/** @file Reads what a plan needs of a checkpoint: config.json, and the headers of its weights where it has any. */
+/** @file Reads what a plan needs of a checkpoint: config.json, and the headers of its weights if there are any. */
 import type { WeightType } from "../backends/ops.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
 import type { FileSource } from "../formats/file-source.ts";
@@ -9,8 +9,8 @@ import type { PlannedModel } from "./model-memory.ts";
 import { modelOfConfig, plannedModel } from "./planned-model.ts";
 
 /**
- * Reads config.json and, of a model that this package runs, the headers of its weights: kilobytes of a checkpoint of
- * gigabytes. Without weights the type they are stored in is the config's word.
+ * Reads config.json and, for models that this package can run, the headers of the weights: kilobytes of a checkpoint of
+ * gigabytes. Without weights the config decides the stored type.
  * @throws TurboQuantError invalid_file, unsupported — as `plannedModel`
  */
 export async function readPlannedModel(source: FileSource): Promise<PlannedModel> {
@@ -21,7 +21,7 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
   return { ...model, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };
 }
 
-/** A model that this package runs, with the types of its tensors. */
+/** A model that this package can run, with the types of its tensors. */
 export function modelOfCheckpoint(
   config: ModelConfig,
   name: string,

@@ -1,4 +1,4 @@
-/** @file Bytes of a model's weights as each backend lays them out. */
+/** @file Bytes of a model's weights, as each backend stores them. */
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, plannedBackend } from "../backends/registry.ts";
 import { keptType } from "../weights/kept-type.ts";
@@ -7,18 +7,16 @@ import { matrixBytes } from "../weights/weight-format.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
 
 export interface WeightMemory {
-  /** As asked for; `auto` is resolved to the type that the checkpoint mostly has. */
+  /** The requested type; for `auto`, the type that most of the checkpoint has. */
   readonly type: WeightType;
   readonly parameters: number;
-  /** On the backend; a tied head counts once. */
+  /** Bytes on the backend; a tied head counts once. */
   readonly bytes: number;
-  /**
-   * Read into memory at once while loading, besides what is on the backend already: the largest matrix, as stored.
-   */
+  /** Bytes in host memory at once while loading, besides what is already on the backend: the largest matrix as stored. */
   readonly loadingBytes: number;
 }
 
-/** @throws TurboQuantError unsupported — a backend that is not planned, or a type that it has no kernels for */
+/** @throws TurboQuantError unsupported — a backend whose memory is not planned, or a type without kernels */
 export function weightMemory(model: PlannedModel, type: WeightType | "auto", backend: BackendName): WeightMemory {
   const { planner } = plannedBackend(backend);
   let parameters = 0;
@@ -39,7 +37,7 @@ export function keptTypes(model: PlannedModel, type: WeightType | "auto"): Weigh
   return [...new Set(model.weights.map((weight) => keptType(weight.use, storedTypes(model, weight), type)))];
 }
 
-/** Of the tensors that are stacked in the weight. */
+/** Formats of the tensors that are stacked in this weight. */
 function storedTypes({ storedType, storedTypeOf }: PlannedModel, { names }: PlannedWeight): WeightType[] {
   return names.length === 0 ? [storedType] : names.map((name) => storedTypeOf?.get(name) ?? storedType);
 }
