@@ -1,16 +1,16 @@
-/** @file Several generations decoded together: many prompts, or many continuations of one prompt. */
+/** @file Generates several continuations together: of many prompts, or many of one prompt. */
 import { collect, type GenerateOptions, type GenerationChunk, type GenerationResult } from "./generation.ts";
 import type { LLM } from "./llm.ts";
 import type { ScheduledChunk } from "./scheduler/request.ts";
 import { Scheduler } from "./scheduler/scheduler.ts";
 
 export interface BatchOptions extends GenerateOptions {
-  /** Continuations a prompt, each with its own random stream; default 1. */
+  /** Number of continuations for each prompt, each with a random stream of its own; default 1. */
   readonly n?: number;
 }
 
 /**
- * Generates for every prompt at once: each is read once and forked `n` times, and all continuations take their steps together.
+ * Generates for all prompts at once. Each prompt is read once and forked `n` times, and all continuations share their steps.
  * returns: results in the order of prompts, then of continuations
  * @throws the reason of `signal` when it is aborted · as `Scheduler.generate`
  */
@@ -39,7 +39,7 @@ export async function generateBatch(
   }
 }
 
-/** The results of a prompt's continuations. */
+/** Collects the results of a prompt's continuations. */
 async function collectEach(chunks: AsyncIterable<ScheduledChunk>, n: number): Promise<GenerationResult[]> {
   const each = Array.from({ length: n }, (): GenerationChunk[] => []);
   for await (const { index, ...chunk } of chunks) each[index]!.push(chunk);

@@ -1,4 +1,4 @@
-/** @file Beam search over forked sequences: beams share every page up to where they part. */
+/** @file Beam search over forked sequences. Beams share all pages up to the place where they differ. */
 import { reorderBeams } from "../cache/reorder-beams.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -10,9 +10,9 @@ import { yieldNow } from "./yield-now.ts";
 export interface BeamSearchOptions {
   readonly numBeams: number;
   readonly maxNewTokens: number;
-  /** Scores are divided by length^lengthPenalty; 1 by default, as in Transformers. */
+  /** A score is divided by length^lengthPenalty; default 1, as in Transformers. */
   readonly lengthPenalty?: number;
-  /** Hypotheses to return, at most `numBeams`; 1 by default. */
+  /** Number of hypotheses to return, at most `numBeams`; default 1. */
   readonly numReturn?: number;
   readonly signal?: AbortSignal;
 }
@@ -24,9 +24,9 @@ export interface BeamHypothesis {
   readonly score: number;
 }
 
-/** A row of the step loop: what follows is chosen from the logits of all beams. */
+/** A row of the step loop whose next token is chosen here, from the logits of all beams. */
 interface Beam extends LoopRow {
-  /** The prompt and what this beam has said. */
+  /** The prompt and the tokens of this beam. */
   readonly tokens: number[];
   readonly sequence: Sequence;
   readonly continuation: null;
@@ -40,9 +40,10 @@ interface Candidate {
 }
 
 /**
- * Keeps the `numBeams` most likely continuations at every step; ends when no live beam can beat the finished ones, or where
- * the context does. returns: hypotheses, best first
- * @throws TurboQuantError invalid_argument — an option out of range, an empty prompt, one that does not fit the context;
+ * Keeps the `numBeams` most likely continuations in every step. Ends when no live beam can get a better score than the finished
+ * ones, or at the end of the context.
+ * returns: hypotheses, best first
+ * @throws TurboQuantError invalid_argument — an option out of range, an empty prompt, or one that does not fit the context;
  * invalid_file — logits that are not finite; the reason of `signal` when it is aborted
  */
 export async function beamSearch(
@@ -62,7 +63,7 @@ export async function beamSearch(
     throw new TurboQuantError("invalid_argument", "beam search: the prompt is empty; pass at least one token");
   }
   const promptLength = ids.length;
-  // The last token need not fit the context.
+  // The last token is not fed to the model, so it needs no place in the context.
   const most = Math.min(maxNewTokens, llm.runner.contextLength + 1 - promptLength);
   const score = (logprob: number, length: number): number => logprob / length ** lengthPenalty;
   const finished: BeamHypothesis[] = [];
@@ -75,7 +76,7 @@ export async function beamSearch(
     let logits: readonly Float32Array[] = [await loop.prefill(beams[0]!, { signal })];
     for (let length = 1; ; length++) {
       const next: Candidate[] = [];
-      // Twice as many candidates as beams, so that enough stay alive when some end here.
+      // Twice as many candidates as beams, so that enough live beams remain when some of them end.
       for (const candidate of topCandidates(logits, beams, numBeams * 2)) {
         const { parent, token, logprob } = candidate;
         if (llm.eosTokens.has(token)) finish([...beams[parent]!.tokens.slice(promptLength), token], logprob);
@@ -99,7 +100,7 @@ export async function beamSearch(
   }
 }
 
-/** Beams that say the candidates' tokens: each parent goes on as the first of its children and is forked for the others. */
+/** Makes the beams that continue with these candidates: the first child of a parent takes over its sequence, the others get forks. */
 function continueBeams(beams: readonly Beam[], candidates: readonly Candidate[]): Beam[] {
   const sequences = reorderBeams(
     beams.map(({ sequence }) => sequence),
@@ -110,13 +111,14 @@ function continueBeams(beams: readonly Beam[], candidates: readonly Candidate[])
     const isFork = sequences[i] !== sequence;
     return { tokens: isFork ? [...tokens] : tokens, sequence: sequences[i]!, continuation: null, logprob };
   });
-  // A parent's tokens grow only when all its forks have their copies.
+  // Tokens are appended only after all forks of a parent have copied its tokens.
   for (const [i, { token }] of candidates.entries()) next[i]!.tokens.push(token);
   return next;
 }
 
 /**
- * The `count` best (beam, token) pairs by total log-probability, best first; ties go to the lower beam and token.
+ * The `count` best (beam, token) pairs by total log-probability, best
+ * first. Of equal ones the lower beam, then the lower token comes first.
  * logits: [vocabSize] of each beam
  */
 function topCandidates(logits: readonly Float32Array[], beams: readonly Beam[], count: number): Candidate[] {

@@ -1,4 +1,4 @@
-/** @file What follows the logits of one stream: a token is drawn, becomes text, and may end the stream; its usage and timings. */
+/** @file One continuation of a prompt: draws its tokens, turns them into text, and decides when it ends. Counts usage and timings. */
 import type { DeviceSample, Draw } from "../backends/ops.ts";
 import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerationChunk, PromptReport, Timings, Usage } from "./generation.ts";
@@ -7,13 +7,13 @@ import type { SamplingConfig } from "./sampling-params.ts";
 import type { RowDraw } from "./step-loop/step-loop.ts";
 import { StopMatcher } from "./stop-strings.ts";
 
-/** A chunk with its token, and how the stream ended if it did. */
+/** A piece of output with its token, and why the continuation ended, if it did. */
 export interface TakenToken {
   readonly chunk: GenerationChunk & { readonly token: number };
   readonly finishReason: "stop" | "length" | null;
 }
 
-/** What a continuation needs to know of its model. */
+/** What a continuation needs of its model. */
 export interface ContinuationModel {
   readonly tokenizer: Tokenizer;
   readonly eosTokens: ReadonlySet<number>;
@@ -40,17 +40,17 @@ export class Continuation implements RowDraw {
     this.#sampler = new Sampler(config);
   }
 
-  /** Tokens taken so far. */
+  /** Number of tokens drawn so far. */
   get completionTokens(): number {
     return this.#completionTokens;
   }
 
-  /** When the first token was taken, by `performance.now()`; 0 before. */
+  /** When the first token was drawn, by `performance.now()`; 0 before. */
   get firstAt(): number {
     return this.#firstAt;
   }
 
-  /** When the last token so far was taken; 0 before the first. */
+  /** When the last token was drawn; 0 before the first. */
   get lastAt(): number {
     return this.#lastAt;
   }
@@ -62,7 +62,7 @@ export class Continuation implements RowDraw {
   /**
    * Draws the next token, or takes the one that the device drew, and appends it to `tokens`.
    *
-   * tokens: prompt and output so far · logits: [vocabSize], not read where there is a sample
+   * tokens: prompt and output so far · logits: [vocabSize], not read when there is a sample
    * @throws TurboQuantError invalid_file — logits that are not finite; invalid_argument — a constraint that allows no token
    */
   next(tokens: number[], logits: Float32Array, sample: DeviceSample | null = null): TakenToken {
@@ -78,9 +78,9 @@ export class Continuation implements RowDraw {
   }
 
   /**
-   * The text that a sampled token makes certain.
+   * The text that became certain with this token.
    *
-   * length: tokens of the stream, prompt and this one included
+   * length: number of tokens of prompt and output, this one included
    */
   #take({ token, logprob, top }: Sample, length: number): TakenToken {
     this.#completionTokens++;
@@ -97,12 +97,12 @@ export class Continuation implements RowDraw {
     return { chunk: { text: text + rest, ...piece }, finishReason: isEnd || stopped ? "stop" : "length" };
   }
 
-  /** Tokens that may follow a stream of `length` tokens; the last one need not fit the context. */
+  /** How many more tokens may follow `length` tokens. The last one is not fed to the model, so it needs no place in the context. */
   left(length: number): number {
     return Math.min(this.#config.maxNewTokens - this.#completionTokens, this.#model.runner.contextLength + 1 - length);
   }
 
-  /** What the last piece says of the work that was done; for sessions and requests alike. */
+  /** Usage and timings for the last piece, the same for sessions and requests. */
   figures(prompt: PromptReport): { readonly usage: Usage; readonly timings: Timings } {
     const { promptTokens, cachedTokens, rereadTokens, fedTokens, submittedAt, startedAt } = prompt;
     const completionTokens = this.#completionTokens;
@@ -121,7 +121,7 @@ export class Continuation implements RowDraw {
     };
   }
 
-  /** Text that is still held back when a stream breaks off. */
+  /** The text that is still held back, for a continuation that is stopped early. */
   flush(): string {
     return this.#stops.push(this.#text.end()).text + this.#stops.end();
   }

@@ -1,4 +1,4 @@
-/** @file Chooses a backend of the registry and opens it. */
+/** @file Chooses a backend from the registry and opens it. */
 import type { Backend, BackendOpenOptions } from "../backends/backend.ts";
 import type { Ops } from "../backends/ops.ts";
 import { automaticBackends, type BackendName, backendOf } from "../backends/registry.ts";
@@ -8,19 +8,19 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 
 export interface BackendOptions {
   readonly threads?: number;
-  /** KV formats it will be asked for: `auto` takes a backend that has them all, a named one refuses what it has not. */
+  /** KV formats that will be used. `auto` chooses a backend with kernels for all of them; a named backend refuses what it lacks. */
   readonly formats?: readonly LayerKvFormat[];
-  /** head_dim of the model's layers, asked for like the formats. */
+  /** head_dim of the model's layers, treated like the formats. */
   readonly headDims?: readonly number[];
-  /** Told why `auto` chose what it chose, and whether a GPU that is there was left because of what is asked for. */
+  /** Called with the reason for the choice of `auto`, and whether an existing GPU was not chosen because of the formats or head_dim. */
   readonly onChoice?: (reason: string, leavesGpu: boolean) => void;
 }
 
 type Needs = Required<Pick<BackendOptions, "formats" | "headDims">>;
 
 /**
- * `auto`: a GPU where one computes and has kernels for the formats and the head_dim, the CPU otherwise.
- * @throws TurboQuantError unsupported — not on this machine, or not with these formats or this head_dim
+ * `auto` chooses a GPU if there is one with kernels for the formats and the head_dim, and the CPU otherwise.
+ * @throws TurboQuantError unsupported — not available on this machine, or not for these formats or this head_dim
  */
 export async function createBackend(name: BackendName | "auto", options: BackendOptions = {}): Promise<Ops> {
   const { threads, onChoice, formats = [], headDims = [] } = options;
@@ -38,7 +38,7 @@ async function openAutomatic(
   let backends = automaticBackends();
   let why = "there is a GPU";
   if (options.threads !== undefined) {
-    // A number of threads is a wish for the CPU.
+    // Whoever asks for a number of threads wants the CPU.
     backends = backends.filter(({ runsOn }) => runsOn === "cpu");
     why = "a number of threads was asked for";
   }
@@ -63,8 +63,8 @@ async function openAutomatic(
 }
 
 /**
- * The backend, or its refusal after it is given back: said before any weights are read.
- * onOpen: it is there, whatever it has kernels for
+ * Returns the backend, or disposes of it and throws if it lacks something. Called before any weights are read.
+ * onOpen: called when the backend could be opened, whatever kernels it has
  */
 async function openFor(
   { formats, headDims }: Needs,

@@ -1,4 +1,4 @@
-/** @file What a generation yields and how it ends. */
+/** @file The output of a generation: pieces of text, usage, timings. */
 import type { SamplingOptions } from "./sampling-params.ts";
 
 export type FinishReason = "stop" | "length" | "aborted";
@@ -11,34 +11,34 @@ export interface TokenLogprob {
 
 export interface Usage {
   readonly promptTokens: number;
-  /** Prompt tokens that were already in the cache. */
+  /** Number of prompt tokens that were in the cache already. */
   readonly cachedTokens: number;
   /**
-   * Earlier tokens that are computed again, because a rewind went back to where their 16-bit window is gone. Absent where none
-   * are.
+   * Number of earlier tokens that were computed again, because a rewind had to go back further: the 16-bit copies of the
+   * residual window were gone. Absent when there were none.
    */
   readonly rereadTokens?: number;
   readonly completionTokens: number;
 }
 
 export interface Timings {
-  /** From the call to the first sampled token. */
+  /** Milliseconds from the call to the first sampled token. */
   readonly ttftMs: number;
   readonly prefillMs: number;
   readonly decodeMs: number;
   readonly prefillTokPerSec: number;
-  /** Tokens after the first a second; 0 when there is only one. */
+  /** Tokens after the first one per second; 0 when there is only one. */
   readonly decodeTokPerSec: number;
 }
 
-/** One piece of output. The last piece of a generation has a `finishReason`, `usage` and `timings`. */
+/** One piece of output. The last piece of a generation has `finishReason`, `usage` and `timings`. */
 export interface GenerationChunk {
-  /** Text that became certain with this token; may be empty (half a character, or the beginning of a stop string). */
+  /** Text that became certain with this token. May be empty, within a character or at the beginning of a stop string. */
   readonly text: string;
-  /** Absent in a last piece that only flushes text. */
+  /** Absent in a last piece that only has held-back text. */
   readonly token?: number;
   readonly logprob?: number;
-  /** Most likely tokens, when `logprobs` asks for them. */
+  /** The most likely tokens, if `logprobs` asks for them. */
   readonly topLogprobs?: readonly TokenLogprob[];
   readonly finishReason?: FinishReason;
   readonly usage?: Usage;
@@ -58,22 +58,22 @@ export interface GenerateOptions extends SamplingOptions {
   readonly onPrefill?: (done: number, total: number) => void;
 }
 
-/** Options that say nothing about how tokens are chosen. */
+/** Options that do not concern the choice of tokens. */
 export const GENERATE_ONLY: Readonly<Record<Exclude<keyof GenerateOptions, keyof SamplingOptions>, true>> = {
   signal: true,
   onPrefill: true,
 };
 
-/** What is known of a prompt when one of its continuations ends; times by `performance.now()`. */
+/** Facts about the prompt for usage and timings of its continuations. Times are by `performance.now()`. */
 export interface PromptReport {
   readonly promptTokens: number;
   readonly cachedTokens: number;
-  /** See `Usage.rereadTokens`; 0 where none are. */
+  /** See `Usage.rereadTokens`; 0 for none. */
   readonly rereadTokens: number;
-  /** Tokens that were computed before the first one was drawn. */
+  /** Number of tokens that were computed before the first one was drawn. */
   readonly fedTokens: number;
   readonly submittedAt: number;
-  /** When its first step began; 0 where none has. */
+  /** When the first step began; 0 if there was none. */
   readonly startedAt: number;
 }
 

@@ -1,4 +1,4 @@
-/** @file The engine: a model, its tokenizer and its cache behind `load`, `generate` and `chat`. */
+/** @file The engine's entry point: loads a model with tokenizer and cache, generates, and answers chats. */
 import type { Draw, Ops, WeightType } from "../backends/ops.ts";
 import { automaticBackends, type BackendName, findBackend } from "../backends/registry.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
@@ -26,38 +26,41 @@ import { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
 
-/** Preset of every command and of `LLM.load`. */
+/** Default KV format of every command and of `LLM.load`. */
 export const DEFAULT_KV = "k4v4";
 
 export interface LoadOptions {
-  /** KV format, e.g. `k4v4`, `paper-4,window=128`; see docs. */
+  /** KV format, e.g. `k4v4` or `paper-4,window=128`; see docs/cli.md. */
   readonly kv?: string;
-  /** Formats that `withKv` will be asked for besides: `auto` takes a backend that has kernels for them all. */
+  /** Further formats that `withKv` will be called with; `auto` chooses a backend that has kernels for all of them. */
   readonly otherKv?: readonly string[];
-  /** By name, or one that is open; the model disposes of it. */
+  /** Name of a backend, or one that is already started; the model disposes of it. */
   readonly backend?: BackendName | "auto" | Ops;
   readonly threads?: number;
-  /** How weights are kept: as stored (`auto`), widened, or int8 or int4 in groups of 32. */
+  /** Format to keep weights in: as stored (`auto`), another float type, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
-  /** Most tokens of a sequence; at most and by default the model's max_position_embeddings. */
+  /** The most tokens of a sequence; at most, and by default, the model's max_position_embeddings. */
   readonly contextLength?: number;
   /** Limit for the KV pages of all sessions together. */
   readonly kvBudgetBytes?: number;
-  /** Memory for weights, cache and work together; by default what the backend has. What does not fit is refused before loading. */
+  /**
+   * Memory for weights, cache and everything else together; default: all the
+   * backend has. A model that does not fit is refused before it is loaded.
+   */
   readonly memoryBytes?: number;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
 const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
-/** Kernels of draws depend on the number of candidates only, and little on that. */
+/** The sampling kernels depend only on whether top-k is used and, slightly, on k, so one such config stands for all. */
 const DRAWN: Draw = { ...GREEDY, temperature: 1, topK: 40 };
-/** Draws whose kernels are made at load. */
+/** Sampling configs whose kernels are compiled during loading. */
 export const WARM_UP_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
 
 type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
-/** What a model and its views over other formats have in common. */
+/** What a model shares with its views over other formats. */
 type SharedFields = Pick<
   LLM,
   | "name"
@@ -71,13 +74,13 @@ type SharedFields = Pick<
   | "reopen"
 >;
 
-/** What each of them has for itself. */
+/** What a model and each of its views have for themselves. */
 interface OwnFields {
   readonly decoder: Decoder;
   readonly calibration: Calibration;
   readonly contextLength: number;
   readonly kvBudgetBytes: number | undefined;
-  /** The weights belong to another LLM. */
+  /** Whether the weights are owned by another LLM. */
   readonly isView: boolean;
 }
 
@@ -88,18 +91,18 @@ export class LLM {
   readonly decoder: Decoder;
   readonly runner: Runner;
   readonly cache: KvCache;
-  /** Identifies the weights and the calibration of this format; snapshots of others are refused. */
+  /** Identifies the weights and the calibration of this format; snapshots with another fingerprint are refused. */
   readonly fingerprint: string;
-  /** Of the weights alone, without the calibration of this format. */
+  /** Identifies the weights alone, without the calibration of this format. */
   readonly weightsFingerprint: string;
   readonly eosTokens: ReadonlySet<number>;
-  /** What `--backend auto` chose and why; undefined where a backend was named. */
+  /** What `--backend auto` chose and why; undefined when a backend was named. */
   readonly backendChoice: string | undefined;
-  /** What was done otherwise than asked or expected: a shorter context because of the memory, a GPU that `auto` left. */
+  /** Decisions that the user may not expect: a context shortened to fit the memory, or a GPU that `auto` did not choose. */
   readonly notes: readonly string[];
   /** Sampling defaults of the model's generation_config.json. */
   readonly samplingDefaults: Partial<SamplingParams>;
-  /** Opens the files of the checkpoint once more, for the caller to close. */
+  /** Opens the checkpoint's files again, for the caller to close. */
   readonly reopen: () => Promise<FileSource>;
   readonly #isView: boolean;
   #disposed = false;
@@ -132,9 +135,9 @@ export class LLM {
   }
 
   /**
-   * Loads a Hugging Face checkpoint: a directory, a hub id, the name of an embedded model, or files from elsewhere, which
-   * are left open for the caller to close.
-   * @throws TurboQuantError with code and next step for every file or option that is wrong
+   * Loads a Hugging Face checkpoint from a directory, a hub id, the name of an embedded model, or a file source. A file source
+   * stays open, for the caller to close.
+   * @throws TurboQuantError with a code and the next step for every wrong file or option
    */
   static async load(ref: string | FileSource, options: LoadOptions = {}): Promise<LLM> {
     const { onProgress, signal } = options;
@@ -196,9 +199,9 @@ export class LLM {
   }
 
   /**
-   * The same model over another KV format: weights, backend and tokenizer are shared, the cache is its own. It ends with
-   * this one; disposed before, it gives back what is its own.
-   * @throws TurboQuantError invalid_argument — not a format, or not one of this model
+   * The same model with another KV format. Weights, backend and tokenizer are shared; the cache is separate. It can be disposed
+   * of before this model, and must not be used after it.
+   * @throws TurboQuantError invalid_argument — not a format, or one that this model cannot have
    */
   async withKv(kv: string): Promise<LLM> {
     this.#assertLive();
@@ -212,7 +215,7 @@ export class LLM {
     return view;
   }
 
-  /** The first token does not wait for kernels: those of the usual ways to choose tokens are made with the others. */
+  /** Compiles the kernels that generation usually needs, so that the first token does not wait for them. */
   #warmUp(onProgress?: OnProgress): Promise<void> {
     const own = parseSamplingConfig(this.samplingDefaults);
     return this.runner.warmUp(this.cache, [...WARM_UP_DRAWS, own], (done, total) =>
@@ -220,7 +223,7 @@ export class LLM {
     );
   }
 
-  /** What a format asks of the checkpoint's calibration file. */
+  /** Loads the calibration that a format asks for. */
   async loadCalibration(spec: KvSpec): Promise<Calibration> {
     if (spec.calibration === "off") return [];
     const source = await this.reopen();
@@ -237,7 +240,7 @@ export class LLM {
     return new Session(this, this.cache.createSequence());
   }
 
-  /** Continues a prompt; the cache is given back at the end. */
+  /** Continues a prompt. The cache is released at the end. */
   async *generate(
     prompt: string | ArrayLike<number>,
     options: GenerateOptions = {},
@@ -250,18 +253,21 @@ export class LLM {
     }
   }
 
-  /** Answers a conversation rendered with the model's chat template. */
+  /** Answers a conversation, rendered with the model's chat template. */
   async *chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
     yield* this.generate(await this.encodeChat(messages), options);
   }
 
-  /** Token ids of a conversation up to where the assistant's answer begins. */
+  /** Token ids of a conversation up to the place where the assistant's answer begins. */
   async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
     const text = await this.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true });
     return Array.from(this.tokenizer.encode(text, { addSpecialTokens: false }));
   }
 
-  /** A session from the bytes of `Session.save`. @throws TurboQuantError invalid_file — another model or format, or damaged */
+  /**
+   * A session from the bytes of `Session.save`.
+   * @throws TurboQuantError invalid_file — of another model or format, or damaged
+   */
   restore(bytes: Uint8Array): Session {
     this.#assertLive();
     const { sequence, tokens } = restoreSequence(this.cache, bytes, this.snapshotIdentity);
@@ -269,8 +275,8 @@ export class LLM {
   }
 
   /**
-   * Frees weights, pages and threads; of `withKv` the activations and what was made of its calibration only, its sessions give
-   * back their pages themselves.
+   * Frees weights, pages and threads. A model made by `withKv` frees only its activations and what was made of its calibration;
+   * its sessions release their own pages.
    */
   async dispose(): Promise<void> {
     if (this.#disposed) return;
@@ -288,7 +294,7 @@ export class LLM {
   }
 }
 
-/** Files that were handed in stay open. */
+/** Wraps a file source that the caller owns, so that closing the wrapper leaves it open. */
 function shareSource(source: FileSource): FileSource {
   return {
     name: source.name,
@@ -304,16 +310,19 @@ function shareSource(source: FileSource): FileSource {
 interface Started {
   readonly ops: Ops;
   readonly fit: Fit;
-  /** Of `auto`, with the reason. */
+  /** What `auto` chose and why. */
   readonly choice: string | undefined;
-  /** Said unasked: `auto` left a GPU that is there. */
+  /** A note for the user that `auto` did not choose an existing GPU. */
   readonly note: string | null;
 }
 
-/** The reason without its advice: what it advises has been done. */
+/** The reason without the advice behind it, since the advice was followed. */
 const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
 
-/** A backend that formats, model and context fit: `auto` leaves a GPU for wasm where only that has what was asked for. */
+/**
+ * Starts a backend that has room for model and context and kernels for the formats. `auto` prefers a GPU, and chooses the CPU
+ * when only that has all of it.
+ */
 async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
   const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
   if (typeof backend === "object") {
@@ -337,7 +346,7 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
       return { ops, fit: fitOf(ops, options, model), choice, note };
     } catch (error) {
       await ops.dispose();
-      // The device is too small, or has no kernels for the weights.
+      // The GPU has too little memory, or no kernels for the weights.
       const isOnlyHere = error instanceof TurboQuantError && ["out_of_memory", "unsupported"].includes(error.code);
       const cpu = automaticBackends().find(({ runsOn }) => runsOn === "cpu");
       if (name !== "auto" || !cpu || ops.name === cpu.name || !isOnlyHere) throw error;
@@ -351,7 +360,7 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
   return start(backend);
 }
 
-/** @throws TurboQuantError out_of_memory — weights or cache that do not fit what the backend has */
+/** @throws TurboQuantError out_of_memory — the weights or the cache do not fit the backend's memory */
 function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
   const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
   if (!findBackend(ops.name)?.planner) return { contextLength: context ?? model.maxPositionEmbeddings, note: null };

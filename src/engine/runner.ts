@@ -1,4 +1,4 @@
-/** @file Turns sequences and tokens into steps: chunked prefill, and decoding of several sequences at once. */
+/** @file Runs steps of the model over sequences: prefill in chunks, and decoding of several sequences at once. */
 import type { Buf, Draw, OnKernel, Span, Step } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
@@ -7,31 +7,31 @@ import type { Decoder } from "../models/decoder.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { yieldNow } from "./yield-now.ts";
 
-/** Rows whose logits a prefill returns. */
+/** The rows for which a prefill returns logits. */
 export type LogitRows = "none" | "last" | "all";
 
 export interface PrefillOptions {
   readonly logits?: LogitRows;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** A length of the sequence on the way that a later cut may go back to (`Sequence.mark`). */
+  /** A length of the sequence that a later cut may go back to (`Sequence.mark`). */
   readonly markAt?: number | undefined;
-  /** Receives each chunk's logits ([count][vocabSize]) and the position of its first row; for `all`. */
+  /** With `logits: "all"`, receives each chunk's logits ([count][vocabSize]) and the position of its first row. */
   readonly onLogits?: (logits: Float32Array, start: number, count: number) => void;
 }
 
-/** One sequence's share of a step. */
+/** The tokens of one sequence in a step. */
 export interface Work {
   readonly sequence: Sequence;
   readonly tokens: ArrayLike<number>;
   readonly logits: LogitRows;
-  /** Called when the sequence has been committed up to the end of a page, the moment at which a fork shares whole pages only. */
+  /** Called when the sequence has been committed up to the end of a page, because only there a fork shares whole pages. */
   readonly onPageEnd?: (sequence: Sequence) => void;
   /** See `PrefillOptions.markAt`. */
   readonly markAt?: number | undefined;
 }
 
-/** Lays the works' tokens out as the rows of one step. order: in which the works' logits come, by index; as they stand by default */
+/** Makes one step of all tokens. order: the works whose logits come first, second, …, by index; default: as given */
 function makeStep(works: readonly Work[], order?: readonly number[]): Step {
   const total = works.reduce((sum, work) => sum + work.tokens.length, 0);
   const tokens = new Int32Array(total);
@@ -57,7 +57,7 @@ function makeStep(works: readonly Work[], order?: readonly number[]): Step {
   return { tokens, positions, spans, logitRows: Int32Array.from(logitRows) };
 }
 
-/** In parts where an earlier length matters: the 16-bit window of that position is gone after a later one. */
+/** Commits in parts when something happens at an earlier length, because the residual window at that length is released afterwards. */
 function commit({ sequence, tokens, onPageEnd, markAt = 0 }: Work): void {
   const end = sequence.length + tokens.length;
   while (sequence.length < end) {
@@ -71,25 +71,25 @@ function commit({ sequence, tokens, onPageEnd, markAt = 0 }: Work): void {
 
 export class Runner {
   readonly decoder: Decoder;
-  /** Most tokens of one step; bounds the activations and the time between two looks at the abort signal. */
+  /** The most tokens in one step. It limits the activations and the time between two checks of the abort signal. */
   readonly chunkTokens: number;
   readonly contextLength: number;
 
-  /** chunkTokens: what suits the backend by default */
+  /** chunkTokens: by default what suits the backend */
   constructor(decoder: Decoder, options: { chunkTokens?: number; contextLength: number }) {
     this.decoder = decoder;
     this.chunkTokens = options.chunkTokens ?? decoder.ops.chunkTokens;
     this.contextLength = options.contextLength;
   }
 
-  /** Makes what this runner's steps over `cache` will need, ahead of the first: see `Decoder.warmUp`. */
+  /** Prepares what this runner's steps over `cache` need, before the first of them; see `Decoder.warmUp`. */
   warmUp(cache: KvCache, draws: readonly Draw[], onKernel?: OnKernel): Promise<void> {
     return this.decoder.warmUp(cache, this, draws, onKernel);
   }
 
   /**
-   * Runs one step; logits [rows asked for][vocabSize] in the order of the works.
-   * On failure no sequence has advanced.
+   * Runs one step. When it fails, no sequence has advanced.
+   * returns: logits [requested rows][vocabSize] in the order of the works
    */
   step(works: readonly Work[]): Promise<Float32Array> {
     const { ops, config } = this.decoder;
@@ -99,8 +99,9 @@ export class Runner {
   }
 
   /**
-   * Runs one step; `read` takes what it wants of the logits, which are there until the next step is queued.
-   * order: of the works' logits, by index · On failure no sequence has advanced.
+   * Runs one step. `read` reads from the logits, which are valid until
+   * the next step is queued. When it fails, no sequence has advanced.
+   * order: of the works' logits, by index
    */
   async run<T>(
     works: readonly Work[],
@@ -124,7 +125,10 @@ export class Runner {
     }
   }
 
-  /** Appends `tokens` to a sequence chunk by chunk; returns the last position's logits unless `logits` says otherwise. */
+  /**
+   * Appends `tokens` to a sequence chunk by chunk.
+   * returns: the logits of the last position, unless `options.logits` says otherwise
+   */
   async prefill(sequence: Sequence, tokens: ArrayLike<number>, options: PrefillOptions = {}): Promise<Float32Array> {
     const { logits = "last", signal, onProgress, onLogits, markAt } = options;
     this.#checkContext(sequence.length + tokens.length);

@@ -1,4 +1,6 @@
-/** @file Draws the next token from logits: bias → penalties → temperature → top-k → top-p → min-p → draw, as Transformers orders them. */
+/**
+ * @file Draws the next token from logits. The order is that of Transformers: bias, penalties, temperature, top-k, top-p, min-p, draw.
+ */
 import type { Draw } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
@@ -8,24 +10,24 @@ import { topIndices } from "./top-indices.ts";
 export interface Sample {
   readonly token: number;
   /**
-   * Natural log of the token's probability under the model (after bias and penalties, before temperature); left out where
-   * nobody wants it, as it takes an exponential for every token of the vocabulary.
+   * Natural log of the token's probability under the model, after bias and penalties and before temperature. Absent when it was
+   * not requested, since it takes an exponential for every token of the vocabulary.
    */
   readonly logprob?: number;
   /** The `logprobs` most likely tokens, best first. */
   readonly top?: readonly { readonly token: number; readonly logprob: number }[];
 }
 
-/** The part of a config that a device can draw by; null when the host has to see the logits. */
+/** The part of a config that a device needs to draw tokens; null when the logits have to be read by the host. */
 export function deviceDraw(config: SamplingConfig): Draw | null {
   const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, logprobs, constraint } = config;
   const asIs = repetitionPenalty === 1 && frequencyPenalty === 0 && presencePenalty === 0 && logitBias.length === 0;
   return asIs && logprobs === 0 && constraint === null ? config : null;
 }
 
-/** Stream of the counter RNG that sampling takes. */
+/** Stream of the counter-based RNG used for sampling. */
 const STREAM_SAMPLE = 0x5a11;
-/** Candidates looked at first for top-p and min-p; a trained model rarely spreads over more. */
+/** Number of candidates to sort first for top-p and min-p; a trained model rarely needs more. */
 const FIRST_CANDIDATES = 256;
 
 export class Sampler {
@@ -41,9 +43,9 @@ export class Sampler {
   }
 
   /**
-   * The n-th call of a sampler uses the n-th number of its seed's stream. Equal logits go to the lowest token.
+   * Draws a token. The n-th call uses the n-th number of the seed's stream. Of equal logits the lowest token wins.
    *
-   * logits: [vocabSize], not modified · history: tokens said so far, for the repetition penalty
+   * logits: [vocabSize], not modified · history: tokens of prompt and output so far, for the repetition penalty
    * @throws TurboQuantError invalid_file — logits that are not finite; invalid_argument — a constraint that allows no token
    */
   sample(logits: Float32Array, history: ArrayLike<number>): Sample {
@@ -78,7 +80,7 @@ export class Sampler {
     };
   }
 
-  /** Logits with bias and penalties; the logits themselves where there are none. */
+  /** The logits with bias and penalties; the given array itself when there are none. */
   #score(logits: Float32Array, history: ArrayLike<number>): Float32Array {
     const { repetitionPenalty, frequencyPenalty, presencePenalty, logitBias } = this.#config;
     let scores = logits;
@@ -95,14 +97,14 @@ export class Sampler {
     return scores;
   }
 
-  /** The number that the n-th draw takes, for a draw elsewhere. */
+  /** The random number for the n-th draw, for drawing on the device. */
   uniform(n: number): number {
     return this.#rng.uniform(n);
   }
 }
 
 /**
- * Token of the given scores for a uniform number in [0, 1).
+ * The token for a uniform number in [0, 1).
  *
  * scores: [vocabSize], finite · max: the largest of them
  */
@@ -111,13 +113,13 @@ export function drawToken(scores: Float32Array, max: number, draw: Draw, uniform
   // Weights are relative to the most likely token, whose weight is 1.
   const weigh = (score: number): number => Math.exp((score - max) / temperature);
   if (topK === 0 && topP === 1 && minP === 0) {
-    // A plain loop: `from` with a function costs several times the exponentials.
+    // A loop, because `Float64Array.from` with a function takes several times as long as the exponentials.
     const weights = new Float64Array(scores.length);
     for (let i = 0; i < scores.length; i++) weights[i] = weigh(scores[i]!);
     return choose(weights, uniform);
   }
 
-  // Every cut keeps a prefix of the tokens in descending order. Top-p is a share of what top-k left.
+  // All filters keep the first few tokens in descending order. Top-p applies to the probability left after top-k.
   const limit = topK > 0 ? Math.min(topK, scores.length) : scores.length;
   let total = 0;
   if (topK === 0 && topP < 1) for (let i = 0; i < scores.length; i++) total += weigh(scores[i]!);
@@ -126,7 +128,7 @@ export function drawToken(scores: Float32Array, max: number, draw: Draw, uniform
     const weights = Float64Array.from(tokens, (token) => weigh(scores[token]!));
     if (topK > 0) total = weights.reduce((sum, weight) => sum + weight, 0);
     const kept = prefixLength(weights, topP < 1 ? topP * total : Number.POSITIVE_INFINITY, minP);
-    // Only a cut before the last candidate is known to be the cut.
+    // A cut at the last of the sorted candidates could lie further back, so it does not count.
     if (kept < count || count === limit) return tokens[choose(weights.subarray(0, kept), uniform)]!;
   }
 }
@@ -138,7 +140,7 @@ export function logSumExp(scores: Float32Array, max: number): number {
   return max + Math.log(sum);
 }
 
-/** Descending weights: how many come before their sum reaches `mass` or they fall below `minWeight`; at least 1. */
+/** Number of descending weights to keep: those before the sum reaches `mass`, as long as they are at least `minWeight`; at least 1. */
 function prefixLength(weights: Float64Array, mass: number, minWeight: number): number {
   let sum = weights[0]!;
   let length = 1;
@@ -146,7 +148,7 @@ function prefixLength(weights: Float64Array, mass: number, minWeight: number): n
   return length;
 }
 
-/** Index drawn in proportion to its weight. uniform: [0, 1) */
+/** An index drawn in proportion to its weight. uniform: in [0, 1) */
 function choose(weights: Float64Array, uniform: number): number {
   let total = 0;
   let last = 0;
@@ -167,13 +169,13 @@ function penalize(logits: Float32Array, history: ArrayLike<number>, penalty: num
   for (let i = 0; i < history.length; i++) {
     const token = history[i]!;
     const value = logits[token]!;
-    // From the logits, not the scores: a token said twice is punished once.
+    // The penalty is applied to the original logit, so a token that occurs twice is penalised once.
     scores[token] = value > 0 ? value / penalty : value * penalty;
   }
   return scores;
 }
 
-/** Index of the largest score, the first of equals. */
+/** Index of the largest score, the first of equal ones. */
 export function argmax(scores: Float32Array): number {
   let best = 0;
   for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
@@ -188,7 +190,7 @@ export function checkFinite(logits: Float32Array): void {
   throw notFinite(at, logits[at]);
 }
 
-/** The error for logits of which that of `token` is not finite. */
+/** The error for a logit that is not finite. token: its index */
 export function notFinite(token: number, value: number | undefined): TurboQuantError {
   return new TurboQuantError(
     "invalid_file",

@@ -1,12 +1,12 @@
-/** @file How tokens are chosen: what a caller may ask for, and the one place where that is checked and completed. */
+/** @file Options for the choice of tokens, with their checks and defaults. */
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { TokenConstraint } from "./token-constraint.ts";
 
 export interface SamplingParams {
-  /** Most tokens to generate, at least 1. */
+  /** The most tokens to generate, at least 1. */
   readonly maxNewTokens: number;
-  /** Divides the logits, 0 to 100; 0 is greedy. */
+  /** The logits are divided by this, 0 to 100; 0 means greedy. */
   readonly temperature: number;
   /** Keep the k most likely tokens; 0 keeps all. */
   readonly topK: number;
@@ -14,33 +14,33 @@ export interface SamplingParams {
   readonly topP: number;
   /** Drop tokens less likely than minP times the most likely one, 0 to 1; 0 keeps all. */
   readonly minP: number;
-  /** Divides positive and multiplies negative logits of tokens already said (CTRL, arXiv 1909.05858); 1 is off. */
+  /** Divides positive and multiplies negative logits of tokens that occurred already (CTRL, arXiv 1909.05858); 1 is off. */
   readonly repetitionPenalty: number;
-  /** Subtracted from a token's logit once for every time it was generated (not in the prompt), −2 to 2; 0 is off. */
+  /** Subtracted from a token's logit once for each time it was generated, not counting the prompt; −2 to 2, 0 is off. */
   readonly frequencyPenalty: number;
-  /** Subtracted once from the logit of a token that was generated before, −2 to 2; 0 is off. */
+  /** Subtracted once from the logit of a token that was generated before; −2 to 2, 0 is off. */
   readonly presencePenalty: number;
-  /** Added to the logits of single tokens before everything else: [token, −100 to 100]. */
+  /** Added to the logits of single tokens before anything else: [token, −100 to 100]. */
   readonly logitBias: readonly (readonly [token: number, bias: number])[];
-  /** Equal seeds give equal draws; a whole number below 2^32. */
+  /** Equal seeds give equal results; an integer below 2^32. */
   readonly seed: number;
-  /** Texts that end the generation and are not part of it. */
+  /** Texts that end the generation; they are not part of the output. */
   readonly stop: readonly string[];
-  /** Report this many most likely tokens with each token, at most 100. */
+  /** Number of most likely tokens to report with each token, at most 100. */
   readonly logprobs: number;
 }
 
-/** What a caller may say about how tokens are chosen. */
+/** What a caller may specify about the choice of tokens. */
 export interface SamplingOptions extends Partial<SamplingParams> {
-  /** Go on after end-of-sequence tokens (benchmarks, golden tests). */
+  /** Continue after end-of-sequence tokens (benchmarks, golden tests). */
   readonly ignoreEos?: boolean;
-  /** Which tokens may follow; of several continuations each gets a fork. */
+  /** Decides which tokens may follow; every continuation gets a fork of it. */
   readonly constraint?: TokenConstraint | undefined;
-  /** false: pieces need not say how likely their token was, unless `logprobs` asks; default true. */
+  /** Whether pieces report the log-probability of their token. `logprobs` implies it. Default true. */
   readonly wantsLogprob?: boolean;
 }
 
-/** How the tokens of one continuation are chosen: checked and complete. */
+/** How the tokens of one continuation are chosen; all fields are checked and set. */
 export interface SamplingConfig extends SamplingParams {
   readonly ignoreEos: boolean;
   readonly constraint: TokenConstraint | null;
@@ -67,7 +67,7 @@ const DEFAULTS: SamplingConfig = {
 
 const NAMES = Object.keys(DEFAULTS);
 
-/** Range of each number: lowest, highest, whole numbers only. */
+/** Range of each number: lowest, highest, integers only. */
 const RANGES: Readonly<
   Record<Exclude<keyof SamplingParams, "stop" | "logitBias">, readonly [number, number, boolean]>
 > = {
@@ -84,10 +84,9 @@ const RANGES: Readonly<
 };
 
 /**
- * The sampling config of a caller's options; `undefined` counts as not given.
+ * Checks a caller's options and fills in defaults; `undefined` counts as absent.
  *
- * options: those of sampling, and perhaps others · defaults: of the model, for what is not given · others: names that belong
- * to other parts of the engine
+ * options: may include options of other parts of the engine · defaults: of the model · others: names of those other options
  * @throws TurboQuantError invalid_argument — an unknown name, a wrong type, a value out of range
  */
 export function parseSamplingConfig(
@@ -106,7 +105,7 @@ export function parseSamplingConfig(
   return { ...DEFAULTS, ...given };
 }
 
-/** The config of the n-th continuation of one prompt, the first being 0: a seed and a constraint of its own. */
+/** The config of the n-th continuation of a prompt, counted from 0: its own seed and constraint. */
 export const nthConfig = (config: SamplingConfig, n: number): SamplingConfig => ({
   ...config,
   seed: (config.seed + n) % 2 ** 32,
@@ -114,7 +113,7 @@ export const nthConfig = (config: SamplingConfig, n: number): SamplingConfig => 
 });
 
 function unknownName(name: string): TurboQuantError {
-  // Other APIs write top_p or max-new-tokens; that is nearer than any edit.
+  // Other APIs write top_p or max-new-tokens, so spellings are compared without separators first.
   const plain = (text: string): string => text.replace(/[_-]/g, "").toLowerCase();
   const hint = NAMES.find((known) => plain(known) === plain(name)) ?? closest(name, NAMES);
   return new TurboQuantError(

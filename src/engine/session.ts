@@ -1,4 +1,4 @@
-/** @file One conversation with its cache: prompt in, tokens out, fork, rewind, save. */
+/** @file One conversation with its cache: generates, forks, rewinds, saves. */
 import type { Sequence } from "../cache/sequence.ts";
 import { type SnapshotIdentity, saveSequence } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -16,24 +16,24 @@ import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 
-/** What a session needs of its model; an `LLM` has it. */
+/** What a session needs of its model, which is an `LLM`. */
 export interface SessionModel extends ContinuationModel {
   readonly runner: Runner;
   readonly samplingDefaults: Partial<SamplingParams>;
   readonly snapshotIdentity: SnapshotIdentity;
-  /** Token ids of a conversation up to where the assistant's answer begins. */
+  /** Token ids of a conversation up to the place where the assistant's answer begins. */
   encodeChat(messages: readonly ChatMessage[]): Promise<number[]>;
 }
 
 export class Session {
   readonly #model: SessionModel;
   readonly #sequence: Sequence;
-  /** Every token said so far; the cache may lag behind by the last sampled one. */
+  /** All tokens of the conversation; the cache may lack the last sampled one. */
   readonly #tokens: number[];
   #busy = false;
-  /** Whether ends of prompts are worth their memory: this session is used as a conversation that may be taken up earlier. */
+  /** Whether ends of prompts are marked. Only sessions that were rewound once pay memory for that. */
   #goesBack = false;
-  /** Tokens that the last rewind took out of the cache although they are part of the conversation. */
+  /** Number of tokens that the last rewind removed from the cache although they are part of the conversation. */
   #rereadTokens = 0;
 
   constructor(model: SessionModel, sequence: Sequence, tokens: readonly number[] = []) {
@@ -47,7 +47,7 @@ export class Session {
     return this.#tokens;
   }
 
-  /** Bytes of KV pages, as allocated; pages shared with forks counted in full. */
+  /** Allocated bytes of KV pages; pages shared with forks count in full. */
   get kvBytes(): number {
     return this.#sequence.numBytes;
   }
@@ -57,8 +57,8 @@ export class Session {
   }
 
   /**
-   * Appends `prompt` (text or token ids) and continues it.
-   * Ending the loop early or aborting leaves the session usable with what was said up to then.
+   * Appends `prompt` (text or token ids) and continues it. When the loop
+   * is left or aborted, the session stays usable with the tokens so far.
    */
   async *generate(
     prompt: string | ArrayLike<number>,
@@ -105,7 +105,7 @@ export class Session {
           markAt: this.#goesBack ? this.#sequence.markable(this.#tokens.length - 1) : undefined,
         })
         .catch((error: unknown) => {
-          // The prompt did not make it: forget what the cache does not hold.
+          // The prompt was not read completely, so the tokens that the cache does not hold are removed.
           this.#tokens.length = Math.max(Math.min(before, this.#tokens.length), this.#sequence.length);
           throw error;
         });
@@ -119,7 +119,7 @@ export class Session {
           return;
         }
         yield chunk;
-        // Waiting for a device lets timers and signals run as well.
+        // Waiting for a device lets timers and signals run anyway.
         if (!isAhead) await yieldNow();
         if (signal?.aborted) {
           yield { text: continuation.flush(), ...finish("aborted") };
@@ -135,7 +135,7 @@ export class Session {
     }
   }
 
-  /** Renders `messages` with the model's chat template, reuses what the cache already holds of them, and answers. */
+  /** Renders `messages` with the model's chat template, reuses the part that the cache holds already, and answers. */
   async *chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): AsyncGenerator<GenerationChunk, void> {
     const ids = await this.#model.encodeChat(messages);
     const shared = this.rewindTo(ids);
@@ -143,10 +143,11 @@ export class Session {
   }
 
   /**
-   * Keeps the longest common prefix of this session and `ids`, less the last token (its logits are wanted), and drops
-   * the rest. What follows is what would follow in a fresh session: tokens whose 16-bit window is gone are read again by the
-   * next `generate`, which says how many (`usage.rereadTokens`). From the first call on the ends of the last two prompts are
-   * kept ready, so that answering again reads nothing again. returns: tokens kept
+   * Cuts the session back to the longest common prefix with `ids`, without the last token, whose logits are needed. The result
+   * equals a fresh session: where the residual window is gone, the cut goes back further and the next `generate` reads those
+   * tokens again (`usage.rereadTokens`). From the first call on, the ends of the last two prompts are marked, so that answering
+   * again reads nothing twice.
+   * returns: number of tokens kept
    */
   rewindTo(ids: ArrayLike<number>): number {
     this.#goesBack = true;
@@ -163,7 +164,7 @@ export class Session {
     return new Session(this.#model, this.#sequence.fork(), this.#tokens);
   }
 
-  /** The cache and the tokens as one file; `LLM.restore` reads it. */
+  /** Cache and tokens as one file, which `LLM.restore` reads. */
   save(): Promise<Uint8Array> {
     return saveSequence(this.#sequence, {
       ...this.#model.snapshotIdentity,
@@ -171,7 +172,7 @@ export class Session {
     });
   }
 
-  /** Gives the pages back. */
+  /** Releases the pages. */
   release(): void {
     this.#sequence.release();
   }

@@ -1,9 +1,9 @@
-/** @file Ends a stream of text at a stop string, withholding what could still become one. */
+/** @file Ends a stream of text at a stop string, and holds back text that could be the beginning of one. */
 
 export interface StopResult {
-  /** Text that can be shown now. */
+  /** Text that is ready for output. */
   readonly text: string;
-  /** True once a stop string has appeared; the text before it has been shown, nothing follows. */
+  /** True once a stop string has appeared. The text before it has been output, and nothing follows. */
   readonly stopped: boolean;
 }
 
@@ -30,7 +30,7 @@ export class StopMatcher {
     return { text: text.slice(0, text.length - keep), stopped: false };
   }
 
-  /** What was withheld when the stream ended without a stop string. */
+  /** The text that was held back when the stream ended without a stop string. */
   end(): string {
     const rest = this.#held;
     this.#held = "";
@@ -38,8 +38,8 @@ export class StopMatcher {
   }
 
   /**
-   * Start of the stop string that is complete first, the longest of those that end together; -1 when none is. The first
-   * to end, not to begin: so the result does not depend on how the text was cut into pieces.
+   * Start of the stop string that ends first, the longest of those that end at the same place; -1 when there is none. Ordering
+   * by the end makes the result independent of how the text was cut into pieces.
    */
   #firstMatch(text: string): number {
     let start = -1;
@@ -53,7 +53,7 @@ export class StopMatcher {
     return start;
   }
 
-  /** Length of the longest end of `text` that begins a stop string. */
+  /** Length of the longest suffix of `text` that is the beginning of a stop string. */
   #partialLength(text: string): number {
     let longest = 0;
     for (const stop of this.#stops) {

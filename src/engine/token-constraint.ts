@@ -1,14 +1,14 @@
-/** @file Which tokens may follow, decided token by token: a grammar, a schema, a list of choices. */
+/** @file Decides token by token which tokens may follow, as needed for grammars, schemas and lists of choices. */
 
-/** Its rows are drawn on the host, which masks their logits before it draws. */
+/** Rows with a constraint are drawn on the host, which masks their logits before it draws. */
 export interface TokenConstraint {
   /**
-   * Sets the logits of tokens that must not follow to −Infinity; at least one has to stay.
+   * Sets the logits of tokens that must not follow to −Infinity; at least one must remain.
    * logits: [vocabSize], with biases and penalties, before temperature
    */
   mask(logits: Float32Array): void;
-  /** A token was drawn. */
+  /** Called when a token was drawn. */
   advance(token: number): void;
-  /** A copy that goes its own way: each continuation of a prompt has one. */
+  /** An independent copy; each continuation of a prompt has one. */
   fork(): TokenConstraint;
 }

@@ -1,9 +1,9 @@
-/** @file Lets timers, signals and sockets run between two steps of compute. */
+/** @file Lets timers, signals and sockets run between two steps of computation. */
 
 const waiting: (() => void)[] = [];
 let channel: MessageChannel | null = null;
 
-/** Resolves in a new macrotask; a promise alone would keep the event loop out. */
+/** Resolves in a new macrotask, because a resolved promise alone would not let the event loop run. */
 export function yieldNow(): Promise<void> {
   return new Promise((resolve) => {
     const immediate = (globalThis as { setImmediate?: (callback: () => void) => void }).setImmediate;
@@ -12,7 +12,7 @@ export function yieldNow(): Promise<void> {
   });
 }
 
-/** In a browser timers wait for 4 ms each, and for a second or a minute in a tab in the background; messages do not. */
+/** Browsers delay timers by 4 ms, and by a second or a minute in background tabs, but not messages. */
 function postTask(task: () => void): void {
   if (!channel) {
     channel = new MessageChannel();

@@ -1,23 +1,23 @@
-/** @file Who is let in: the bytes that choices will take are counted before they take them. */
+/** @file Decides whether a sequence may be admitted, from the bytes that it and the running choices will need. */
 import type { KvCache } from "../../cache/kv-cache.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { Choice } from "./request.ts";
 
-/** Tokens by which every running choice may grow before the next one is let in. */
+/** Room that every running choice gets to grow before the next one is admitted, in tokens. */
 const HEADROOM_TOKENS = PAGE_TOKENS;
 
 export class Admission {
   readonly #cache: KvCache;
   readonly #limitBytes: () => number;
 
-  /** limitBytes: most bytes of pages at the moment */
+  /** limitBytes: the most bytes of pages at present */
   constructor(cache: KvCache, limitBytes: () => number = () => cache.pool.budgetBytes) {
     this.#cache = cache;
     this.#limitBytes = limitBytes;
   }
 
-  /** Bytes of one sequence of `length` tokens that shares nothing. */
+  /** Bytes of a sequence of `length` tokens that shares no pages. */
   sequenceBytes(length: number): number {
     let sum = 0;
     for (const { main, reach, residual } of this.#cache.layers) {
@@ -27,7 +27,7 @@ export class Admission {
     return sum;
   }
 
-  /** Bytes that `choices` have and will soon have, pages they share counted once. */
+  /** Bytes that `choices` have or will need soon; pages they share count once. */
   committedBytes(choices: readonly Choice[]): number {
     const owners = new Map<object, number>();
     let sum = 0;
@@ -41,13 +41,16 @@ export class Admission {
     return sum;
   }
 
-  /** Whether a sequence of `length` tokens, `sharedTokens` of them shared, has room beside `choices`, in steps with `stepTokens` of prompts. */
+  /**
+   * Whether there is room beside `choices` for a sequence of `length` tokens, `sharedTokens` of them shared, when steps read up
+   * to `stepTokens` of prompts.
+   */
   hasRoom(choices: readonly Choice[], length: number, sharedTokens: number, stepTokens: number): boolean {
     const own = this.sequenceBytes(length + HEADROOM_TOKENS) - this.#wholePages(sharedTokens);
     return this.committedBytes(choices) + own + this.#stepBytes(stepTokens) <= this.#limitBytes();
   }
 
-  /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even when it is alone */
+  /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even alone */
   checkAlone(length: number): void {
     if (this.sequenceBytes(length + 1) > this.#limitBytes()) throw this.tooLong(length);
   }
@@ -62,7 +65,7 @@ export class Admission {
     );
   }
 
-  /** What a step adds to windows, which move on when it ends. */
+  /** Bytes that a step adds to the 16-bit windows until it is committed. */
   #stepBytes(stepTokens: number): number {
     return this.#cache.layers.reduce((sum, { main, reach, residual }) => {
       let bytes = reach.slidingWindow > 0 ? Math.ceil(stepTokens / main.pageTokens) * main.numBytes : 0;
@@ -73,7 +76,7 @@ export class Admission {
     }, 0);
   }
 
-  /** Bytes of whole pages that sequences with the same beginning surely share; those of sliding windows move on. */
+  /** Bytes of whole pages that sequences with a common beginning certainly share. Pages of sliding windows do not count. */
   #wholePages(tokens: number): number {
     return this.#cache.layers.reduce((sum, { main, reach }) => {
       return reach.slidingWindow > 0 ? sum : sum + Math.floor(tokens / main.pageTokens) * main.numBytes;

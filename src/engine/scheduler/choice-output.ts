@@ -1,4 +1,4 @@
-/** @file From logits to what a caller gets: prompt log-probabilities, sampled tokens, the last piece with its figures. */
+/** @file Turns logits into what a caller gets: prompt log-probabilities, tokens, and the last piece with usage and timings. */
 import type { DeviceSample } from "../../backends/ops.ts";
 import { segmentsOf } from "../../cache/segments.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
@@ -9,7 +9,7 @@ import { topIndices } from "../top-indices.ts";
 import type { RequestReport, SchedulerObserver } from "./observer.ts";
 import { type CacheReport, type Choice, pendingTokens } from "./request.ts";
 
-/** Rows of logits that a step from position `at` returns for a choice. */
+/** Which rows' logits a step over positions from `at` on has to return for a choice. */
 export function wantedLogits(choice: Choice, at: number, count: number): "none" | "last" | "all" {
   const { ids, options } = choice.request;
   if (options.promptLogprobs !== undefined && at < ids.length) return "all";
@@ -17,9 +17,9 @@ export function wantedLogits(choice: Choice, at: number, count: number): "none" 
 }
 
 /**
- * Notes how likely the prompt's tokens are.
+ * Records the log-probabilities of prompt tokens.
  *
- * logits: [rows][vocabSize] of positions from `at` on
+ * logits: [rows][vocabSize] of the positions from `at` on
  */
 export function scorePrompt(llm: LLM, { request }: Choice, at: number, logits: Float32Array): void {
   const { ids, promptLogprobs, options } = request;
@@ -28,7 +28,7 @@ export function scorePrompt(llm: LLM, { request }: Choice, at: number, logits: F
   if (promptLogprobs.length === 0) promptLogprobs.push(null);
   for (let row = 0; (row + 1) * vocabSize <= logits.length; row++) {
     const next = at + row + 1;
-    // A prompt that is read again after a preemption has been scored before.
+    // A prompt that is read again after a preemption has its log-probabilities already.
     if (next >= ids.length || next < promptLogprobs.length) continue;
     const scores = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
     const logSum = logSumExp(scores, scores[argmax(scores)]!);
@@ -45,9 +45,9 @@ export function scorePrompt(llm: LLM, { request }: Choice, at: number, logits: F
 }
 
 /**
- * Draws the next token of a choice that has no pending ones, or takes that of the device, and hands it out.
+ * Draws the next token of a choice, or takes the one that the device drew, and sends it to the reader.
  *
- * logits: [vocabSize], not read where there is a sample · returns: how the choice ended, null when it goes on
+ * logits: [vocabSize], not read when there is a sample · returns: the reason why the choice ended, null when it continues
  */
 export function takeToken(
   choice: Choice,
@@ -73,7 +73,7 @@ export function takeToken(
   return finishReason;
 }
 
-/** Hands out the last piece of a choice that ends without a token: aborted, only scored, or out of room. */
+/** Sends the last piece of a choice that ends without a token: aborted, scored only, or out of memory. */
 export function pushLastPiece(choice: Choice, finishReason: FinishReason): void {
   const { request, index, slot, continuation } = choice;
   request.output.push({
@@ -85,7 +85,7 @@ export function pushLastPiece(choice: Choice, finishReason: FinishReason): void 
   });
 }
 
-/** The bytes as they are now: when the choice has ended, its pages are given back or become a kept prefix. */
+/** Computed now, because the pages are released or become a cached prefix when the choice has ended. */
 function cacheOf({ request, sequence }: Choice): { readonly cache?: CacheReport } {
   if (!request.options.reportsCache || !sequence) return {};
   return { cache: { tokens: sequence.length, layers: segmentsOf(sequence) } };
@@ -113,6 +113,6 @@ export function reportOf({ request }: Choice, finishReason: RequestReport["finis
   };
 }
 
-/** Whether a choice has read all of its prompt and has no token of its own yet. */
+/** Whether a choice has read its whole prompt and generated nothing yet. */
 export const isAtPromptEnd = (choice: Choice): boolean =>
   pendingTokens(choice) === 0 && choice.tokens.length === choice.request.ids.length;

@@ -1,8 +1,8 @@
 /**
- * @file Who comes next: clients share the machine by cost, whoever asks more often waits longer.
+ * @file A fair queue: clients share the machine by the cost of their requests, so that one with many requests does not delay others.
  *
- * Start-time fair queueing (Goyal, Vin and Cheng, 1996): a request is tagged with the larger of the present virtual time
- * and the end of its client's previous request, and the smallest tag goes first.
+ * Start-time fair queueing (Goyal, Vin and Cheng, 1996): a request is tagged with the larger of the present virtual time and
+ * the end of its client's previous request, and the smallest tag goes first.
  */
 
 interface Waiting<T> {
@@ -13,7 +13,7 @@ interface Waiting<T> {
 
 export class FairQueue<T> {
   #waiting: Waiting<T>[] = [];
-  /** Where each client's last request ends; only of clients that are ahead of the virtual time. */
+  /** Virtual time at which each client's last request ends; only of clients that are ahead of the present virtual time. */
   readonly #ends = new Map<string, number>();
   #now = 0;
   #order = 0;
@@ -22,19 +22,19 @@ export class FairQueue<T> {
     return this.#waiting.length;
   }
 
-  /** cost: work of the request, such as its tokens; positive */
+  /** cost: the work of the request, such as its tokens; positive */
   push(item: T, client: string, cost: number): void {
     const start = Math.max(this.#now, this.#ends.get(client) ?? 0);
     this.#ends.set(client, start + cost);
     this.#waiting.push({ item, start, order: this.#order++ });
   }
 
-  /** The next one, which stays in the queue. */
+  /** The next item, which stays in the queue. */
   peek(): T | undefined {
     return this.#first()?.item;
   }
 
-  /** Takes the next one out. */
+  /** Removes the next item and returns it. */
   shift(): T | undefined {
     const first = this.#first();
     if (!first) return undefined;
@@ -48,7 +48,7 @@ export class FairQueue<T> {
     for (const { item } of this.#waiting) visit(item);
   }
 
-  /** Removes those that no longer want to wait; returns them. */
+  /** Removes and returns the items for which `isGone` is true. */
   remove(isGone: (item: T) => boolean): T[] {
     const gone = this.#waiting.filter(({ item }) => isGone(item));
     if (gone.length > 0) this.#waiting = this.#waiting.filter(({ item }) => !isGone(item));

@@ -1,10 +1,8 @@
 /**
- * @file Who has the pages of the pool: running choices, prefixes that are kept for later requests, and preempted choices, which
- * have none.
+ * @file Decides who may hold pages: running choices, cached prefixes, and preempted choices, whose pages were taken away.
  *
- * Prefixes are kept only as long as nobody needs their pages. A preempted choice that has begun to answer is written to
- * ordinary memory as a snapshot, codes as they are, and comes back unchanged; one that was still reading its prompt reads it
- * again.
+ * Cached prefixes are evicted whenever pages are needed. A preempted choice that has generated tokens is saved as a snapshot in
+ * ordinary memory and continues exactly; one that was still reading its prompt reads it again.
  */
 import type { Sequence } from "../../cache/sequence.ts";
 import { restoreSequence, type SnapshotIdentity, saveSequence } from "../../cache/snapshot.ts";
@@ -16,13 +14,13 @@ import { MIN_SPAN } from "./step-plan.ts";
 
 export class KvCacheManager {
   readonly prefixes = new PrefixCache();
-  /** Whether generated tokens may be continued as part of a prompt. */
+  /** Whether generated tokens may be read again as part of a prompt with equal results. */
   readonly isRowInvariant: boolean;
   readonly identity: SnapshotIdentity;
   readonly #llm: LLM;
   readonly #savedBudgetBytes: number;
   #savedBytes = 0;
-  /** What the device turned out to hold, where that is less than the budget. */
+  /** The bytes that the device was found to hold, when that is less than the budget. */
   #deviceBytes = Number.POSITIVE_INFINITY;
 
   constructor(llm: LLM, savedBudgetBytes: number) {
@@ -37,24 +35,24 @@ export class KvCacheManager {
     return this.#savedBytes;
   }
 
-  /** Most bytes of pages: the budget, or what the device was found to hold. */
+  /** The most bytes of pages: the budget, or what the device was found to hold. */
   get limitBytes(): number {
     return Math.min(this.#llm.cache.pool.budgetBytes, this.#deviceBytes);
   }
 
-  /** Evicts prefixes until `bytes` more fit. false: they do not fit even so */
+  /** Evicts cached prefixes until `bytes` more fit. returns: false when they do not fit even then */
   makeRoom(bytes: number): boolean {
     const { pool } = this.#llm.cache;
     while (pool.numBytes + bytes > this.limitBytes) if (!this.prefixes.evict()) return false;
     return true;
   }
 
-  /** The device had no room for `bytes` more: what is preempted now must not be resumed as if it had. */
+  /** Called when the device had no room for `bytes` more. Lowers the limit, so that preempted choices are not resumed too early. */
   onDeviceFull(bytes: number): void {
     this.#deviceBytes = Math.min(this.limitBytes, this.#llm.cache.pool.numBytes + bytes - 1);
   }
 
-  /** Others on the device may have given memory back by the time that new requests come. */
+  /** Called when the scheduler is idle: other users of the device may have freed memory since. */
   forgetDeviceLimit(): void {
     this.#deviceBytes = Number.POSITIVE_INFINITY;
   }
@@ -63,7 +61,10 @@ export class KvCacheManager {
     return mayCache ? this.prefixes.find(ids, hashes, MIN_SPAN) : null;
   }
 
-  /** Lets a choice that reads its prompt go on from a longer prefix, perhaps one that another request has just computed. */
+  /**
+   * Lets a choice that is reading its prompt continue from a longer
+   * cached prefix, perhaps one that another request has just computed.
+   */
   usePrefix(choice: Choice): void {
     const at = choice.sequence!.length;
     if (at >= choice.request.ids.length) return;
@@ -76,16 +77,16 @@ export class KvCacheManager {
     this.prefixes.touch(entry);
   }
 
-  /** Keeps the end of a page of a prompt. */
+  /** Caches the sequence at a page end of a prompt. */
   keepPageEnd({ ids, hashes }: Request, sequence: Sequence): void {
     const hash = hashes[sequence.length / PAGE_TOKENS - 1];
     if (hash === undefined) return;
-    // The last one serves the same prompt asked again. Where conversations are found by their end, that is worth more.
+    // The last page end helps when the same prompt comes again. Where conversations are found by their end, that entry is better.
     const isLast = sequence.length + PAGE_TOKENS > ids.length - MIN_SPAN;
     this.prefixes.addPageEnd(sequence, hash, this.isRowInvariant || !isLast);
   }
 
-  /** Takes the sequence of a choice that ends; returns the prefix it is kept as, null when it is given back. */
+  /** Takes over the sequence of a choice that ends. returns: the new prefix, or null when the sequence was not kept */
   retire(choice: Choice): PrefixEntry | null {
     const { sequence, request, tokens, saved } = choice;
     choice.sequence = null;
@@ -99,7 +100,7 @@ export class KvCacheManager {
     return null;
   }
 
-  /** Takes the pages of a choice, after writing them to a snapshot where they hold tokens of its answer. */
+  /** Takes the pages of a choice away. If they hold tokens of its answer, they are saved as a snapshot first. */
   async preempt(choice: Choice): Promise<void> {
     const sequence = choice.sequence!;
     if (choice.tokens.length > choice.request.ids.length) {
@@ -114,7 +115,10 @@ export class KvCacheManager {
     choice.shared = null;
   }
 
-  /** Gives a preempted choice pages again. @throws TurboQuantError out_of_memory — no room; the choice is as before */
+  /**
+   * Gives pages to a preempted choice again.
+   * @throws TurboQuantError out_of_memory — no room; the choice is as before
+   */
   resume(choice: Choice): void {
     const { saved } = choice;
     if (!saved) {

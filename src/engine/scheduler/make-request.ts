@@ -1,4 +1,4 @@
-/** @file Checks what a caller asks for and makes it a request with its choices. */
+/** @file Checks the options of a request and creates its choices. */
 import { checkTokens } from "../../backends/check-tokens.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { Continuation } from "../continuation.ts";
@@ -8,7 +8,7 @@ import { OutputQueue } from "./output-queue.ts";
 import { pageHashes } from "./page-hashes.ts";
 import { type Choice, REQUEST_ONLY, type Request, type ScheduleOptions } from "./request.ts";
 
-/** @throws TurboQuantError invalid_argument — an option, a token, a prompt that does not fit the context */
+/** @throws TurboQuantError invalid_argument — a wrong option or token, or a prompt that does not fit the context */
 export function makeRequest(
   llm: LLM,
   prompt: ArrayLike<number>,

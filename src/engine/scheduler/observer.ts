@@ -1,15 +1,15 @@
-/** @file What the scheduler tells about its work, for metrics and logs. Durations are in milliseconds. */
+/** @file What the scheduler reports about its work, for metrics and logs. Durations are in milliseconds. */
 import type { FinishReason } from "../generation.ts";
 
 export interface RequestReport {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;
-  /** From its arrival to its first step. */
+  /** From the request's arrival to its first step. */
   readonly queueMs: number;
-  /** From its first step to the first token. */
+  /** From the first step to the first token. */
   readonly prefillMs: number;
-  /** From the first token of the first continuation to the last of all. */
+  /** From the first token of any continuation to the last of all. */
   readonly decodeMs: number;
   readonly totalMs: number;
   readonly finishReason: FinishReason | "error";
@@ -19,7 +19,7 @@ export interface SchedulerObserver {
   onStep?(rows: number, decodeRows: number, ms: number): void;
   onFirstToken?(sinceArrivalMs: number): void;
   onNextToken?(sinceLastMs: number): void;
-  /** Prompt tokens looked up among the cached prefixes, and those found. */
+  /** Called with the number of prompt tokens looked up among the cached prefixes, and the number found. */
   onPrefixLookup?(tokens: number, hits: number): void;
   onPreemption?(): void;
   onFinish?(report: RequestReport): void;
@@ -28,13 +28,13 @@ export interface SchedulerObserver {
 export interface SchedulerStats {
   readonly running: number;
   readonly waiting: number;
-  /** Preempted, waiting for room to go on. */
+  /** Number of preempted choices that wait for room. */
   readonly preempted: number;
   /** Bytes of all KV pages in use, cached prefixes included. */
   readonly kvBytes: number;
-  /** Infinity without a limit. */
+  /** Infinity when there is no limit. */
   readonly kvBudgetBytes: number;
-  /** Bytes of preempted sequences in ordinary memory. */
+  /** Bytes of the snapshots of preempted choices. */
   readonly savedBytes: number;
   readonly prefixEntries: number;
   readonly prefixEvictions: number;

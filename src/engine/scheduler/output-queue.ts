@@ -1,4 +1,4 @@
-/** @file From the step loop to whoever reads one request: pieces wait here until they are asked for. */
+/** @file Passes pieces from the scheduler's loop to the reader of one request; they wait here until they are read. */
 
 export class OutputQueue<T> {
   readonly #items: T[] = [];
@@ -11,13 +11,13 @@ export class OutputQueue<T> {
     this.#notify();
   }
 
-  /** After what was pushed, readers get the end, or this error. */
+  /** After the pushed pieces, readers get the end or this error. */
   close(...error: readonly [] | readonly [unknown]): void {
     this.#end ??= error.length > 0 ? { error: error[0] } : {};
     this.#notify();
   }
 
-  /** For one reader. */
+  /** For a single reader. */
   async *read(): AsyncGenerator<T, void> {
     for (;;) {
       while (this.#items.length > 0) yield this.#items.shift()!;

@@ -1,13 +1,15 @@
-/** @file Names of prompts by whole pages: the hash of a page includes the hash of everything before it. */
+/** @file Identifies prompts by whole pages: the hash of a page covers all tokens before it too. */
 import { sha256Hex } from "../../formats/sha256.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 
-/** The hash of no tokens at all. */
+/** The hash before the first page. */
 export const ROOT_HASH = "";
 
 /**
- * Hash of each full page of `tokens`, chained: equal hashes mean equal tokens from the beginning on, since SHA-256 has no
- * known collisions. `known` are hashes of the first pages, made before.
+ * The chained hash of each full page of `tokens`. Equal hashes mean equal
+ * tokens from the beginning on, since SHA-256 has no known collisions.
+ *
+ * known: hashes of the first pages, if they were computed before
  */
 export function pageHashes(tokens: ArrayLike<number>, known: readonly string[] = []): string[] {
   const pages = Math.floor(tokens.length / PAGE_TOKENS);

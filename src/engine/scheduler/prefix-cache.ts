@@ -1,9 +1,9 @@
 /**
- * @file Sequences that are kept after use, found again by the tokens they begin with.
+ * @file Sequences that are kept after use and found again by the tokens they begin with.
  *
- * What is kept is a fork, not single pages: its 16-bit window belongs to exactly this length, and a sequence cut back to
- * a shorter one would read codes where the same prompt run alone reads 16-bit copies. So a hit gives the same numbers as
- * computing the prefix again. Forks of one prompt share their pages; what an entry costs by itself is its window.
+ * An entry is a fork of a sequence and not a set of pages, because its residual window belongs to exactly this length: cut back
+ * further, attention would read codes where a prompt run alone reads 16-bit copies. So a hit gives the same numbers as
+ * computing the prefix again. Forks of one prompt share their pages; an entry alone costs only its window.
  */
 import type { Sequence } from "../../cache/sequence.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
@@ -11,23 +11,23 @@ import { pageHashes, ROOT_HASH } from "./page-hashes.ts";
 
 export interface PrefixEntry {
   readonly sequence: Sequence;
-  /** Tokens of the sequence; a hit of this length needs no computing. */
+  /** Number of tokens in the sequence; a hit saves computing them. */
   readonly length: number;
-  /** All tokens, and those said beyond the cache; null for an entry in the middle of a prompt. */
+  /** All tokens of the conversation, including those generated beyond the cache; null for an entry inside a prompt. */
   readonly tokens: readonly number[] | null;
   /** Hash of the whole pages. */
   readonly hash: string;
   /** The tokens after the last whole page. */
   readonly tail: readonly number[];
-  /** False once it was evicted or removed. */
+  /** False once the entry was evicted or removed. */
   isLive: boolean;
 }
 
 export class PrefixCache {
   readonly #byHash = new Map<string, PrefixEntry[]>();
-  /** Ends of prompts and conversations, and what was hit; the one not used for longest comes first. */
+  /** Ends of prompts and conversations, and all entries that were hit, the least recently used first. */
   readonly #kept = new Set<PrefixEntry>();
-  /** Page ends inside prompts: only useful to a prompt that parts just there, so they go first. */
+  /** Entries at page ends inside prompts. Only a prompt that differs from there on can use them, so they are evicted first. */
   readonly #interior = new Set<PrefixEntry>();
   #evictions = 0;
 
@@ -39,13 +39,13 @@ export class PrefixCache {
     return this.#evictions;
   }
 
-  /** Entries with all their tokens, least recently used first. */
+  /** Entries with all their tokens, the least recently used first. */
   get kept(): Iterable<PrefixEntry> {
     return this.#kept;
   }
 
   /**
-   * The longest entry that begins `tokens` and leaves at least `minRest` of them to compute; null when there is none.
+   * The longest entry that is a prefix of `tokens` and leaves at least `minRest` of them to compute; null when there is none.
    *
    * hashes: `pageHashes(tokens)`
    */
@@ -63,7 +63,10 @@ export class PrefixCache {
     return null;
   }
 
-  /** Marks an entry as used now. An inner page end that is hit is where prompts part: it stays as long as whole prompts. */
+  /**
+   * Marks an entry as used now. An entry inside a prompt that is hit is
+   * where prompts differ, so from now on it is kept like whole prompts.
+   */
   touch(entry: PrefixEntry): void {
     this.#interior.delete(entry);
     this.#kept.delete(entry);
@@ -71,12 +74,12 @@ export class PrefixCache {
   }
 
   /**
-   * Keeps a fork of a sequence that is at the end of a page.
+   * Keeps a fork of a sequence that ends at a page end.
    *
-   * hash: of its pages · isInterior: the prompt goes on
+   * hash: of its pages · isInterior: whether the prompt continues after it
    */
   addPageEnd(sequence: Sequence, hash: string, isInterior: boolean): void {
-    // A step keeps some states at its last page end only.
+    // Recurrent states are kept only at the last page end of a step, so this length may not be restorable.
     if (sequence.keepable(sequence.length) < sequence.length) return;
     const known = this.#byHash.get(hash)?.find((entry) => entry.tail.length === 0);
     if (known) {
@@ -96,9 +99,9 @@ export class PrefixCache {
   }
 
   /**
-   * Takes over a whole sequence, of any length.
+   * Takes over a sequence of any length.
    *
-   * tokens: its tokens, may go on beyond them · known: hashes of its first pages · isFindable: prompts may continue it
+   * tokens: its tokens, and perhaps some beyond it · known: hashes of its first pages · isFindable: whether prompts may continue it
    */
   add(sequence: Sequence, tokens: readonly number[], known: readonly string[], isFindable: boolean): PrefixEntry {
     const { length } = sequence;
@@ -115,7 +118,7 @@ export class PrefixCache {
     return entry;
   }
 
-  /** Gives an entry's pages back, as far as nobody else has them. */
+  /** Removes an entry and releases its pages. */
   remove(entry: PrefixEntry): void {
     if (!entry.isLive) return;
     entry.isLive = false;
@@ -127,7 +130,7 @@ export class PrefixCache {
     entry.sequence.release();
   }
 
-  /** Removes the entry that is least worth keeping. false: there is none left */
+  /** Removes the entry that is least likely to be used. returns: false when there was none */
   evict(): boolean {
     for (const candidates of [this.#interior, this.#kept]) {
       for (const entry of candidates) {

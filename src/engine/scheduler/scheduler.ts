@@ -36,15 +36,21 @@ import { StepPace } from "./step-pace.ts";
 import { type PlannedSpan, planStep } from "./step-plan.ts";
 
 export interface SchedulerOptions {
-  /** Most sequences that are computed together; default 64. */
+  /** The most sequences that are computed together; default 64. */
   readonly maxRunning?: number;
-  /** Most requests that wait; default 1024. */
+  /** The most requests in the queue; default 1024. */
   readonly maxWaiting?: number;
-  /** Rows of a step that prompts may take beside requests that decode; default: as many as take a tenth of a second, at least what suits the backend. */
+  /**
+   * The most prompt rows in a step with decoding requests. Default: as
+   * many as take a tenth of a second, but at least what suits the backend.
+   */
   readonly chunkTokens?: number;
-  /** Keep prefixes for later requests; default true. */
+  /** Whether to cache prefixes for later requests; default true. */
   readonly prefixCache?: boolean;
-  /** Most bytes of preempted choices; default: as many as the pages may take. Beyond them, tokens are computed again. */
+  /**
+   * The most bytes for snapshots of preempted choices; default: as many
+   * as the pages may take. Beyond that, their tokens are computed again.
+   */
   readonly savedBudgetBytes?: number;
   readonly observer?: SchedulerObserver;
 }
@@ -64,7 +70,7 @@ export class Scheduler {
   readonly #usesPrefixes: boolean;
   readonly #observer: SchedulerObserver;
   readonly #waiting = new FairQueue<Request>();
-  /** In the order of arrival, as are the preempted ones. */
+  /** In the order of arrival, like the preempted choices. */
   readonly #running: Choice[] = [];
   readonly #preempted: Choice[] = [];
   #order = 0;
@@ -105,11 +111,11 @@ export class Scheduler {
   }
 
   /**
-   * Queues a prompt; the pieces of its continuations come as they are made, mixed when there are several. Leaving the
-   * loop over them, or the signal, ends the request and gives its pages back.
+   * Queues a prompt. The pieces of its continuations arrive as they are made, mixed if there are several. Leaving the loop over
+   * them, or aborting the signal, ends the request and releases its pages.
    *
-   * @throws TurboQuantError invalid_argument — an option, a token, a prompt longer than the context; out_of_memory — a
-   * prompt that would not fit alone; unavailable — the queue is full, or the scheduler is draining
+   * @throws TurboQuantError invalid_argument — an option, a token, a prompt longer than the context; out_of_memory — a prompt
+   * that would not fit alone; unavailable — the queue is full, or the scheduler is draining
    */
   generate(ids: ArrayLike<number>, options: ScheduleOptions = {}): AsyncGenerator<ScheduledChunk, void> {
     const request = this.#submit(ids, options);
@@ -128,13 +134,13 @@ export class Scheduler {
     })();
   }
 
-  /** Takes no more requests; resolves when those it has are answered. */
+  /** Accepts no more requests; resolves when all accepted ones are answered. */
   async drain(): Promise<void> {
     this.#isDraining = true;
     if (this.#isLooping) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** Breaks every request off and gives all pages back. */
+  /** Aborts every request and releases all pages. */
   async close(): Promise<void> {
     this.#isDraining = true;
     this.#waiting.forEach((request) => {
@@ -167,12 +173,12 @@ export class Scheduler {
     return request;
   }
 
-  /** Runs steps until there is nothing to do; one loop at a time. */
+  /** Runs steps until there is nothing to do. Only one loop runs at a time. */
   async #loop(): Promise<void> {
     if (this.#isLooping) return;
     this.#isLooping = true;
     while (this.#running.length + this.#preempted.length + this.#waiting.size > 0) {
-      // Sockets and timers get their turn; and requests that arrive together meet in one step.
+      // Lets sockets and timers run, and lets requests that arrive together share a step.
       await yieldNow();
       try {
         this.#dropCancelled();
@@ -183,7 +189,7 @@ export class Scheduler {
           if (spans.length > 0) await this.#step(spans);
         }
       } catch (error) {
-        // Of the device, or a bug: nothing says whose it is, so all end with it.
+        // The error is the device's, or a bug, and cannot be attributed to one request, so all of them end with it.
         this.#steps.cancel();
         for (const { request } of [...this.#running, ...this.#preempted]) this.#fail(request, error);
       }
@@ -200,7 +206,7 @@ export class Scheduler {
     for (const { choices } of cancelled) for (const choice of choices) this.#end(choice, "aborted");
   }
 
-  /** Preempted choices are resumed first, then waiting requests come in, as long as there is room. One alone always has it. */
+  /** Resumes preempted choices, then admits waiting requests, as long as there is room. A choice that is alone always has room. */
   #admit(): void {
     const hasRoom = (length: number, shared: number): boolean =>
       this.#running.length === 0 || this.#admission.hasRoom(this.#running, length, shared, this.#promptRows());
@@ -217,7 +223,7 @@ export class Scheduler {
     }
   }
 
-  /** false: there is no room after all */
+  /** Resumes a preempted choice. returns: false when there is no room after all */
   #resume(choice: Choice): boolean {
     try {
       this.#manager.resume(choice);
@@ -236,12 +242,12 @@ export class Scheduler {
     this.slots.assign(choice);
   }
 
-  /** How many rows of the next step prompts may take. */
+  /** The number of prompt rows that the next step may have. */
   #promptRows(): number {
     return this.#pace.promptRows(this.#running.filter(isDecoding).length);
   }
 
-  /** The next step, after making room for it. */
+  /** Plans the next step and makes room for it. */
   async #planWithRoom(): Promise<readonly PlannedSpan[]> {
     const { isRowInvariant } = this.#manager;
     const fits = (spans: readonly PlannedSpan[]): boolean =>
@@ -263,7 +269,7 @@ export class Scheduler {
     }
   }
 
-  /** The only choice that runs does not fit any more: it ends with what it has said. */
+  /** Ends the only remaining choice, which no longer fits, with the output it has so far. */
   #outOfRoom(choice: Choice): void {
     if (choice.tokens.length > choice.request.ids.length) this.#end(choice, "length");
     else this.#fail(choice.request, this.#admission.tooLong(choice.request.ids.length));
@@ -286,7 +292,7 @@ export class Scheduler {
     try {
       outcomes = await this.#steps.step(spans.map((span) => this.#spanOf(span)));
     } catch (error) {
-      // The device can hold less than the budget.
+      // The device may hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
       this.#manager.onDeviceFull(
         spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0),
@@ -300,7 +306,7 @@ export class Scheduler {
     for (const { row, logits, sample } of outcomes) this.#accept(row, starts.get(row)!, logits, sample);
   }
 
-  /** The tokens of a step that has begun before; more of them begin while the same choices are running. */
+  /** Takes the tokens of a step that is already in flight, and lets further steps begin while the running choices stay the same. */
   async #continueAhead(): Promise<void> {
     const started = performance.now();
     const { ahead } = this.#steps;
@@ -327,7 +333,7 @@ export class Scheduler {
     };
   }
 
-  /** logits: of a choice's rows from position `at` on, as far as they were asked for */
+  /** Handles the result of a step for one choice. logits: of its rows from position `at` on, as far as they were requested */
   #accept(choice: Choice, at: number, logits: Float32Array, sample: DeviceSample | null): void {
     const { request } = choice;
     if (request.isCancelled) return;
@@ -363,7 +369,7 @@ export class Scheduler {
     if (finish) this.#retire(choice, finish);
   }
 
-  /** Ends a choice whose last piece has no token. */
+  /** Ends a choice that has no token for its last piece. */
   #end(choice: Choice, reason: FinishReason): void {
     if (choice.isOver) return;
     pushLastPiece(choice, reason);
@@ -384,7 +390,7 @@ export class Scheduler {
     this.#observer.onFinish?.(reportOf(choice, reason));
   }
 
-  /** Ends a whole request; its reader gets the error. */
+  /** Ends a request with an error, which its reader gets. */
   #fail(request: Request, error: unknown): void {
     request.output.close(error);
     for (const choice of request.choices) this.#retire(choice, "error");

@@ -1,4 +1,4 @@
-/** @file Numbered places of running choices, and the conversation that each of them saw last: llama.cpp's slots over a page pool. */
+/** @file Numbered slots, as in llama.cpp: each is a place for a running choice and remembers the last conversation in it. */
 import { restoreSequence, snapshotParts } from "../../cache/snapshot.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { LLM } from "../llm.ts";
@@ -9,7 +9,7 @@ import type { Choice } from "./request.ts";
 export interface Slot {
   readonly id: number;
   readonly choice: Choice | null;
-  /** The last conversation; its pages may have been evicted since. */
+  /** The last conversation; its pages may have been evicted. */
   readonly entry: PrefixEntry | null;
 }
 
@@ -31,8 +31,8 @@ export class SlotTable {
   }
 
   /**
-   * Puts a choice into the slot that its request asks for, if that is free; else into the free slot whose conversation it goes
-   * on with, into one without a conversation, or into any that is free.
+   * Puts a choice into the slot its request asks for, if that is free. Otherwise into a free slot whose conversation it
+   * continues, one without a conversation, or any free one.
    */
   assign(choice: Choice): void {
     const wanted = this.#slots[choice.request.options.slot ?? -1];
@@ -52,13 +52,13 @@ export class SlotTable {
     const slot = this.#slots[choice.slot];
     if (slot?.choice !== choice) return;
     slot.choice = null;
-    // One that is not kept leaves the conversation before it.
+    // If the choice's sequence was not kept, the slot keeps its earlier conversation.
     if (entry) slot.entry = entry;
   }
 
   /**
    * The last conversation of a slot as the pieces of a snapshot file; null when it has none.
-   * @throws TurboQuantError invalid_argument — there is no such slot
+   * @throws TurboQuantError invalid_argument — no such slot
    */
   save(id: number): { readonly tokens: number; readonly parts: AsyncIterable<Uint8Array> } | null {
     const { entry } = this.#at(id);
@@ -68,11 +68,11 @@ export class SlotTable {
   }
 
   /**
-   * Makes a saved conversation the last one of a slot: prompts that begin like it go on from there.
+   * Restores a saved conversation into a slot, so that prompts which begin like it continue from there.
    *
    * returns: its tokens
-   * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room;
-   * invalid_argument — no such slot, or one at work
+   * @throws TurboQuantError invalid_file — damaged, or of another model or format; out_of_memory — no room; invalid_argument —
+   * no such slot, or one in use
    */
   restore(id: number, bytes: Uint8Array): number {
     const slot = this.#idle(id);
@@ -82,7 +82,10 @@ export class SlotTable {
     return sequence.length;
   }
 
-  /** Forgets the last conversation of a slot; returns how many tokens it had. @throws as `restore` */
+  /**
+   * Removes the last conversation of a slot. returns: its number of tokens
+   * @throws as `restore`
+   */
   erase(id: number): number {
     const slot = this.#idle(id);
     const erased = slot.entry?.isLive ? slot.entry.length : 0;
@@ -110,7 +113,7 @@ export class SlotTable {
   }
 }
 
-/** Whether a prompt repeats at least half of a conversation: the next turn, or the last one asked again. */
+/** Whether a prompt begins with at least half of a conversation, so that it is its next turn or the last turn again. */
 function goesOn(tokens: readonly number[], { tokens: said, length }: PrefixEntry): boolean {
   const half = Math.ceil(length / 2);
   if (!said || tokens.length < half) return false;

@@ -1,15 +1,16 @@
 /**
- * @file How many rows of prompts a step takes: as many as keep it short for requests that decode, few enough steps for those that wait.
+ * @file Decides how many prompt rows a step takes: few enough that decoding requests get their tokens soon, and many enough
+ * that prompts are read in few steps.
  *
- * What a row costs differs a thousandfold between models, so it is measured. Answers do not depend on it: prompts are cut at
- * page ends wherever the cut falls (step-plan.ts).
+ * The cost of a row differs a thousandfold between models, so it is measured. Results do not depend on it, because prompts are
+ * cut at page ends only (step-plan.ts).
  */
 
-/** A step with prompts should take no longer, where the least number of rows allows; requests that decode wait so long for their next token. */
+/** A step with prompts should take at most this long, since decoding requests wait that long for their next token. */
 const TARGET_MS = 100;
-/** Rows of prompts beyond which a step gains nothing. */
+/** With more prompt rows than this a step does not become more efficient. */
 const MOST_ROWS = 512;
-/** Weight of the latest step; the first steps after a start, with kernels still being compiled, are soon forgotten. */
+/** Weight of the latest step in the average. It is large enough that slow first steps, which compile kernels, are soon forgotten. */
 const SHARE = 0.2;
 
 export class StepPace {
@@ -17,20 +18,20 @@ export class StepPace {
   readonly #most: number;
   #msPerRow: number | null = null;
 
-  /** least: rows of prompts in any case, what suits the backend · fixed: always so many, instead */
+  /** least: the minimum of prompt rows, which suits the backend · fixed: a constant number of rows instead */
   constructor(least: number, fixed?: number) {
     this.#least = fixed ?? least;
     this.#most = fixed ?? Math.max(least, MOST_ROWS);
   }
 
-  /** Rows that prompts may take beside `decodeRows` of choices that decode. */
+  /** The number of prompt rows for a step with `decodeRows` rows of decoding choices. */
   promptRows(decodeRows: number): number {
     if (this.#msPerRow === null) return this.#least;
     const rows = Math.floor(TARGET_MS / this.#msPerRow) - decodeRows;
     return Math.min(this.#most, Math.max(this.#least, rows));
   }
 
-  /** A step took `ms`. Steps without prompts say nothing: their rows cost more, each by itself. */
+  /** Records that a step took `ms`. Steps without prompts are ignored, because a row costs more in them. */
   onStep(rows: number, decodeRows: number, ms: number): void {
     if (rows === decodeRows) return;
     const own = ms / rows;

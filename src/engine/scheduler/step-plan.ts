@@ -1,15 +1,15 @@
 /**
- * @file Which tokens of which choices make up the next step: one row of each that decodes, and a bounded piece of prompts.
+ * @file Plans the next step: one row for each decoding choice, and a limited number of rows for prompts.
  *
- * Results must not depend on the company. Sums over keys do not depend on how a prompt is cut, but a backend may use
- * another kernel for a few rows than for many, and on caches of floats the two differ in their last bits. So prompts are
- * cut at page ends only, and never so that fewer than `MIN_SPAN` tokens are left alone.
+ * Results must not depend on which choices share a step. Sums over keys do not depend on how a prompt is cut, but a backend may
+ * use different kernels for few and for many rows, and on float caches these differ in the last bits. So prompts are cut at
+ * page ends only, and never into pieces of fewer than `MIN_SPAN` tokens.
  */
 import { DECODE_TOKENS } from "../../backends/decode-tokens.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { type Choice, isDecoding, pendingTokens } from "./request.ts";
 
-/** A part of a prompt has at least so many tokens, unless the whole prompt is shorter: the fewest that are not decoded. */
+/** The fewest tokens in a piece of a prompt, unless the prompt is shorter: one more than a backend still decodes token by token. */
 export const MIN_SPAN = DECODE_TOKENS + 1;
 
 export interface PlannedSpan {
@@ -18,13 +18,13 @@ export interface PlannedSpan {
 }
 
 export interface PlanOptions {
-  /** Rows of a step that prompts may take, beside those of the choices that decode; at least a page. */
+  /** The most prompt rows in a step, beside the rows of decoding choices; at least a page. */
   readonly chunkTokens: number;
-  /** Whether generated tokens can be read in again like a prompt, with the same bits. */
+  /** Whether generated tokens can be read again like a prompt, with results equal bit for bit. */
   readonly isRowInvariant: boolean;
 }
 
-/** choices: running, in the order in which prompts are to be read */
+/** choices: the running ones, in the order in which their prompts are to be read */
 export function planStep(choices: readonly Choice[], options: PlanOptions): PlannedSpan[] {
   const spans: PlannedSpan[] = choices.filter(isDecoding).map((choice) => ({ choice, count: 1 }));
   let left = Math.max(PAGE_TOKENS, options.chunkTokens);
@@ -39,11 +39,13 @@ export function planStep(choices: readonly Choice[], options: PlanOptions): Plan
   return spans;
 }
 
-/** Tokens that a choice which does not decode may take of `left` rows; may be a few more, and 0. */
+/**
+ * Number of tokens that a choice which is not decoding takes when `left` prompt rows remain; may be 0, or slightly more than `left`.
+ */
 function spanOf(choice: Choice, left: number, isRowInvariant: boolean): number {
   const promptLength = choice.request.ids.length;
   const at = choice.sequence?.length ?? 0;
-  // Preempted without its pages: what it had generated is fed again, as it came about where that matters.
+  // A choice that was preempted without a snapshot feeds its generated tokens again, one by one where the kernels would differ.
   if (at >= promptLength && !isRowInvariant) return 1;
   const pending = at < promptLength ? promptLength - at : pendingTokens(choice);
   if (pending <= left) return pending;

@@ -25,33 +25,33 @@ import type { Sequence } from "../../cache/sequence.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { LogitRows, PrefillOptions, Runner, Work } from "../runner.ts";
 
-/** Enough that the device has work while the host handles a token; more would only be thrown away at the end. */
+/** With three steps the device has work while the host handles a token; more would only be thrown away at the end. */
 const STEPS_IN_FLIGHT = 3;
 const NO_LOGITS = new Float32Array(0);
 
 /** How the next tokens of a row are drawn. */
 export interface RowDraw {
-  /** Null when the host has to see the logits, from which `Continuation.next` draws. */
+  /** null when the host needs the logits, from which `Continuation.next` draws. */
   readonly draw: Draw | null;
-  /** Tokens drawn so far. */
+  /** Number of tokens drawn so far. */
   readonly completionTokens: number;
-  /** The number in [0, 1) that the n-th draw takes, the first being 0. */
+  /** The random number in [0, 1) for the n-th draw, counted from 0. */
   uniform(n: number): number;
-  /** Tokens that may follow `length` tokens. */
+  /** How many more tokens may follow `length` tokens. */
   left(length: number): number;
 }
 
 export interface LoopRow {
-  /** All tokens; the sequence may lag behind by those that are to be fed. */
+  /** All tokens; those that are to be fed are not in the sequence yet. */
   readonly tokens: readonly number[];
   readonly sequence: Sequence | null;
-  /** Null when nothing is drawn: the caller chooses what follows from the logits, as beam search does. */
+  /** null when the caller chooses the next token from the logits, as in beam search. */
   readonly continuation: RowDraw | null;
 }
 
 export interface StepSpan<Row extends LoopRow = LoopRow> {
   readonly row: Row;
-  /** Tokens to feed from the end of the row's sequence on. */
+  /** Number of tokens to feed, from the end of the row's sequence on. */
   readonly count: number;
   readonly logits: LogitRows;
   readonly onPageEnd?: Work["onPageEnd"];
@@ -59,7 +59,7 @@ export interface StepSpan<Row extends LoopRow = LoopRow> {
 
 export interface StepOutcome<Row extends LoopRow = LoopRow> {
   readonly row: Row;
-  /** [rows asked for][vocabSize]; empty when the token was drawn on the device. */
+  /** [requested rows][vocabSize]; empty when the token was drawn on the device. */
   readonly logits: Float32Array;
   readonly sample: DeviceSample | null;
 }
@@ -67,15 +67,15 @@ export interface StepOutcome<Row extends LoopRow = LoopRow> {
 export class StepLoop<Row extends LoopRow = LoopRow> {
   readonly #runner: Runner;
   readonly #onFull: () => boolean;
-  /** By how they draw; null where the backend cannot. Those that no row of a step uses are closed. */
+  /** Streams by the way they draw; null where the backend cannot. A stream is closed when no row of a step uses it. */
   readonly #streams = new Map<string, TokenStream | null>();
   readonly #inFlight: Promise<readonly DeviceSample[]>[] = [];
-  /** Rows of the steps in flight, and those of them that have ended meanwhile. */
+  /** Rows of the steps in flight, and those of them that have ended since. */
   #rows: readonly Row[] = [];
   #stream: TokenStream | null = null;
   readonly #ended = new Set<Row>();
 
-  /** onFull: makes room for pages of steps ahead; false when there is none to make */
+  /** onFull: called to make room for the pages of steps ahead; returns false when it cannot */
   constructor(runner: Runner, onFull: () => boolean = () => false) {
     this.#runner = runner;
     this.#onFull = onFull;
@@ -86,16 +86,16 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     return this.#inFlight.length > 0 ? this.#rows : [];
   }
 
-  /** Whether tokens of this row, all but the first, are drawn on the device. */
+  /** Whether the tokens of this row, except the first, are drawn on the device. */
   drawsOnDevice({ continuation }: LoopRow): boolean {
     const draw = continuation?.draw;
     return draw ? this.#streamFor(draw, 0) !== null : false;
   }
 
   /**
-   * Reads the tokens of a row that its sequence does not have yet, chunk by chunk, while no step is in flight.
-   * returns: logits [vocabSize] of the last of them
-   * @throws TurboQuantError as `step`; the reason of `signal` when it is aborted. Whole chunks stay in the sequence.
+   * Feeds the tokens of a row that its sequence does not hold yet, chunk by chunk. No step may be in flight.
+   * returns: logits [vocabSize] of the last token
+   * @throws TurboQuantError as `step`; the reason of `signal` when it is aborted. Completed chunks stay in the sequence.
    */
   prefill({ tokens, sequence }: Row, options: Omit<PrefillOptions, "logits" | "onLogits"> = {}): Promise<Float32Array> {
     assert(this.#inFlight.length === 0, "a prompt is read while steps are in flight");
@@ -103,8 +103,8 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   }
 
   /**
-   * Runs a step while none is in flight, and perhaps begins the next ones. returns: in the order of the spans
-   * @throws TurboQuantError out_of_memory — no room for the step; whatever the backend throws. No sequence has advanced.
+   * Runs a step while none is in flight, and may begin further ones. returns: outcomes in the order of the spans
+   * @throws TurboQuantError out_of_memory — no room for the step; any error of the backend. No sequence has advanced.
    */
   async step(spans: readonly StepSpan<Row>[]): Promise<StepOutcome<Row>[]> {
     assert(this.#inFlight.length === 0, "a step while others are in flight");
@@ -120,9 +120,9 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   }
 
   /**
-   * The tokens of the oldest step in flight, of the rows that have not ended.
-   * goesOn: begin more steps of these rows
-   * @throws as `step`; the steps in flight are taken back
+   * The tokens of the oldest step in flight, for the rows that have not ended.
+   * goesOn: whether to begin further steps of these rows
+   * @throws as `step`; the steps in flight are dropped
    */
   async next(goesOn: boolean): Promise<StepOutcome<Row>[]> {
     try {
@@ -142,14 +142,14 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     }
   }
 
-  /** A row ends, or gives its sequence up: what is in flight of it is taken back. */
+  /** Ends a row or takes its sequence away; its part of the steps in flight is dropped. */
   end(row: Row): void {
     if (!this.#rows.includes(row) || this.#ended.has(row)) return;
     this.#ended.add(row);
     row.sequence?.dropReserved();
   }
 
-  /** Takes back the steps in flight. The device may still be at them: whatever comes later is queued behind them. */
+  /** Drops all steps in flight. The device may still be computing them; later work is queued behind them. */
   cancel(): void {
     this.#inFlight.length = 0;
     for (const row of this.#rows) if (!this.#ended.has(row)) row.sequence?.dropReserved();
@@ -157,7 +157,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     this.#ended.clear();
   }
 
-  /** Idempotent; a closed loop may be used again. */
+  /** Idempotent; a closed loop can be used again. */
   close(): void {
     this.cancel();
     for (const stream of this.#streams.values()) stream?.close();
@@ -168,17 +168,17 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   #fill(): void {
     let left = STEPS_IN_FLIGHT;
     for (const { tokens, continuation } of this.#rows) left = Math.min(left, continuation!.left(tokens.length));
-    // The step at hand is always taken.
+    // At least one step is begun, so that there is a result to wait for.
     while (this.#inFlight.length < Math.max(1, left)) if (!this.#launch()) break;
   }
 
-  /** Queues one more step; its tokens are known to the host when nothing is in flight. false: there is no room ahead. */
+  /** Queues one more step; with nothing in flight, the host knows its tokens. returns: false when there is no room for a step ahead */
   #launch(): boolean {
     const ahead = this.#inFlight.length;
     try {
       for (const { sequence } of this.#rows) this.#reserve(sequence!, ahead);
     } catch (error) {
-      // The rows may end before they get there.
+      // The rows may end before this step would be needed.
       if (ahead > 0 && error instanceof TurboQuantError && error.code === "out_of_memory") return false;
       throw error;
     }
@@ -200,7 +200,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
       continuation!.uniform(continuation!.completionTokens + ahead),
     );
     const arrival = this.#stream!.sample(logits, length, uniforms);
-    // A failure is met when its token is asked for, which may be never.
+    // The error is thrown where the token is awaited, which may never happen.
     arrival.catch(() => {});
     this.#inFlight.push(arrival);
     return true;
@@ -218,7 +218,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     }
   }
 
-  /** A step of any rows: logits of the host's rows come first, then those of each stream. */
+  /** Runs a step of any rows: first come the logits that the host reads, then those of each stream. */
   async #single(
     spans: readonly StepSpan<Row>[],
     groups: ReadonlyMap<string, readonly number[]>,
@@ -264,7 +264,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     return spans.map(({ row }, i) => ({ row, logits: logitsOf.get(i) ?? NO_LOGITS, sample: samples[i] ?? null }));
   }
 
-  /** Spans whose token is drawn on the device, by stream. */
+  /** The spans whose tokens are drawn on the device, by stream. */
   #groups(spans: readonly StepSpan<Row>[]): Map<string, number[]> {
     const groups = new Map<string, number[]>();
     const counts = new Map<string, number>();
@@ -308,6 +308,6 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   }
 }
 
-/** part: of the rows that draw alike, where they are more than one stream draws */
+/** part: distinguishes streams when more rows draw alike than one stream can hold */
 const keyOf = ({ temperature, topK, topP, minP }: Draw, part: number): string =>
   `${temperature}/${topK}/${topP}/${minP}/${part}`;
