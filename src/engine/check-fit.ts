@@ -7,7 +7,7 @@ import type { Capabilities } from "../backends/capabilities.ts";
 import type { BackendMemory, WeightType } from "../backends/ops.ts";
 import { automaticBackends, backendOf } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
-import { binarySize } from "../format-number.ts";
+import { binarySize, formatBytes, formatCount } from "../format-number.ts";
 import { addressedBytes, PLANNED_FORMATS, planTogether } from "../plan/memory-plan.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
@@ -71,7 +71,7 @@ export function checkFit(asking: FitOptions): Fit {
   const ways = [
     longest > 0 && `--ctx ${longest} fits with --kv ${together.join(",")}`,
     !isAlone && "name fewer formats at once",
-    others.length > 0 && `--kv ${others[0]} fits ${count(asked)} tokens`,
+    others.length > 0 && `--kv ${others[0]} fits ${formatCount(asked)} tokens`,
     // The budget of a server is a default that its user may never have seen.
     wanted.cacheBytes > (options.kvBudgetBytes ?? Number.POSITIVE_INFINITY) &&
       `--kv-budget ${Math.ceil(wanted.cacheBytes / 1e6)}MB holds one such sequence`,
@@ -79,7 +79,7 @@ export function checkFit(asking: FitOptions): Fit {
   ].filter((way) => way !== false);
   throw new TurboQuantError(
     "out_of_memory",
-    `context: ${count(asked)} tokens of ${together.join(", ")} do not fit: ${wanted.obstacle}; ` +
+    `context: ${formatCount(asked)} tokens of ${together.join(", ")} do not fit: ${wanted.obstacle}; ` +
       `${ways.join(", ") || "choose a shorter context or a smaller model"}`,
     {
       context: asked,
@@ -119,13 +119,13 @@ function needsOf(options: FitOptions, formats: readonly string[]): (context: num
     const need = plan.at(context);
     const { totalBytes, cacheBytes, largestCacheBytes, largestBinding } = need;
     const short = shortOf(options, need);
-    const cache = (bytes: number): string => `${size(bytes)} for the cache`;
+    const cache = (bytes: number): string => `${formatBytes(bytes)} for the cache`;
     const obstacle = short
-      ? `${cache(cacheBytes)}, ${size(plan.weights.bytes)} for the weights and ${size(totalBytes - cacheBytes - plan.weights.bytes)} for the work are more than the ${size(short.bytes)} of ${short.what}`
+      ? `${cache(cacheBytes)}, ${formatBytes(plan.weights.bytes)} for the weights and ${formatBytes(totalBytes - cacheBytes - plan.weights.bytes)} for the work are more than the ${formatBytes(short.bytes)} of ${short.what}`
       : largestBinding > memory.bindingBytes
-        ? `the pages of one layer take ${size(largestBinding)} and the device binds at most ${size(memory.bindingBytes)}`
+        ? `the pages of one layer take ${formatBytes(largestBinding)} and the device binds at most ${formatBytes(memory.bindingBytes)}`
         : largestCacheBytes > kvBudgetBytes
-          ? `${cache(largestCacheBytes)} are more than the budget of ${size(kvBudgetBytes)}`
+          ? `${cache(largestCacheBytes)} are more than the budget of ${formatBytes(kvBudgetBytes)}`
           : null;
     return { totalBytes, cacheBytes: largestCacheBytes, short, obstacle };
   };
@@ -165,7 +165,7 @@ function weightsDoNotFit(options: FitOptions, short: NonNullable<Need["short"]>)
       ].join(", ");
   return new TurboQuantError(
     "out_of_memory",
-    `model: the weights of ${model.name} need ${size(bytes)} and what goes with them, more than the ${size(short.bytes)} of ${short.what}; ${next}`,
+    `model: the weights of ${model.name} need ${formatBytes(bytes)} and what goes with them, more than the ${formatBytes(short.bytes)} of ${short.what}; ${next}`,
     { weightBytes: bytes, availableBytes: short.bytes },
   );
 }

@@ -1,6 +1,6 @@
 /** @file Notes that a reader of a memory plan needs besides its figures. */
 import { plannedBackend, plannedBackends } from "../backends/registry.ts";
-import { binarySize } from "../format-number.ts";
+import { binarySize, formatCount } from "../format-number.ts";
 import { addressedBytes, type MemoryPlan } from "./memory-plan.ts";
 
 export interface PlanNote {
