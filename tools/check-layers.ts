@@ -54,6 +54,7 @@ function mayKnowBackend(path: string, target: string): boolean {
   const backend = backendOf(target);
   if (backend === null || backend === backendOf(path)) return true;
   if (path === "src/backends/registry.ts") return target === `src/backends/${backend}/entry.ts`;
+  if (path === "src/backends/open-backend.ts") return target === `src/backends/${backend}/open.ts`;
   return `${path} → ${backend}` in BACKEND_EXTRA;
 }
 
@@ -164,11 +165,19 @@ function closureOf(path: string, seen: Set<string> = new Set()): Set<string> {
   return seen;
 }
 
-for (const path of closureOf("src/backends/registry.ts")) {
+/** What plans load is light, and drags no backend into a bundle, not even as a part to load later. */
+for (const path of closureOf("src/plan/index.ts")) {
+  if (
+    path.includes("/generated/") ||
+    path === "src/backends/open-backend.ts" ||
+    /^src\/backends\/\w+\/open\.ts$/.test(path)
+  ) {
+    problems.push(`src/plan/index.ts loads ${path}: plans know the faces of backends alone (src/backends/registry.ts)`);
+  }
+}
+for (const path of closureOf("src/backends/open-backend.ts")) {
   if (path.includes("/generated/")) {
-    problems.push(
-      `src/backends/registry.ts loads ${path}: kernels are for the \`open\` of a backend to import, when it is called`,
-    );
+    problems.push(`src/backends/open-backend.ts loads ${path}: a backend is imported when it is opened`);
   }
 }
 

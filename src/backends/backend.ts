@@ -1,9 +1,9 @@
 /**
- * @file The face of a backend: how it is opened, what it can compute with, and what its memory comes to. The operations are
- * those of the `Ops` that `open` returns; a step begins with `Ops.beginStep`.
+ * @file The face of a backend: what it can compute with and what its memory comes to, and how it is opened. The operations are
+ * those of the `Ops` that is opened; a step begins with `Ops.beginStep`.
  *
- * Its entry file is loaded with the engine and with every memory plan, so it imports neither kernels nor their text;
- * `open` does.
+ * The face is loaded with the engine and with every memory plan, so it imports neither kernels nor their text, nor what opens
+ * it: a bundle of the planner has no backend in it.
  */
 import type { Capabilities } from "./capabilities.ts";
 import type { Ops } from "./ops.ts";
@@ -26,6 +26,10 @@ export interface Backend {
   readonly capabilities: Capabilities;
   /** Absent where nothing but the system limits the memory, as of a backend that is there for checking. */
   readonly planner?: BackendPlanner;
-  /** @throws TurboQuantError unsupported — not on this machine, with the next step; invalid_argument — options */
-  open(options: BackendOpenOptions): Promise<Ops>;
 }
+
+/**
+ * Imports the backend and starts it.
+ * @throws TurboQuantError unsupported — not on this machine, with the next step; invalid_argument — options
+ */
+export type OpenBackend = (options: BackendOpenOptions) => Promise<Ops>;

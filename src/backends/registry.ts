@@ -1,6 +1,7 @@
 /**
- * @file The backends there are. A new one is a folder with an entry file and a line here; loading, `auto`, plans, the choices
- * of `--backend` and the messages follow. Nothing else imports from a backend's folder (tools/check-layers.ts).
+ * @file The backends there are, as plans and checks know them. A new one is a folder, a line here and one in open-backend.ts;
+ * loading, `auto`, plans, the choices of `--backend` and the messages follow. Nothing else imports from a backend's folder
+ * (tools/check-layers.ts).
  */
 import { TurboQuantError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
@@ -12,13 +13,15 @@ import { webgpu } from "./webgpu/entry.ts";
 /** By names. */
 const builtIn = { wasm, webgpu, reference };
 
+export type BuiltInBackend = keyof typeof builtIn;
+
 /** Name of a backend: of one that is built in, or of one that was registered. */
-export type BackendName = keyof typeof builtIn | (string & Record<never, never>);
+export type BackendName = BuiltInBackend | (string & Record<never, never>);
 
 const backends = new Map<string, Backend>();
 
-/** @throws TurboQuantError invalid_argument — a backend of this name is there already */
-export function registerBackend(backend: Backend): void {
+/** The face alone; `registerBackend` of open-backend.ts is for both. @throws TurboQuantError invalid_argument — the name is taken */
+export function registerFace(backend: Backend): void {
   if (backends.has(backend.name) || backend.name === "auto") {
     throw new TurboQuantError(
       "invalid_argument",
@@ -28,7 +31,7 @@ export function registerBackend(backend: Backend): void {
   backends.set(backend.name, backend);
 }
 
-for (const backend of Object.values(builtIn)) registerBackend(backend);
+for (const backend of Object.values(builtIn)) registerFace(backend);
 
 /** Null where no backend has this name: operations that somebody brought along need none. */
 export const findBackend = (name: string): Backend | null => backends.get(name) ?? null;

@@ -1,5 +1,6 @@
 /** @file Chooses a backend from the registry and opens it. */
 import type { Backend, BackendOpenOptions } from "../backends/backend.ts";
+import { openBackend } from "../backends/open-backend.ts";
 import type { Ops } from "../backends/ops.ts";
 import { automaticBackends, type BackendName, backendOf } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -72,7 +73,7 @@ async function openFor(
   options: BackendOpenOptions,
   onOpen: () => void = () => {},
 ): Promise<Ops> {
-  const ops = await backend.open(options);
+  const ops = await openBackend(backend.name, options);
   onOpen();
   try {
     const { capabilities } = ops;

@@ -1,9 +1,10 @@
 /** @file A backend that is registered with one call can be chosen by its name, planned and asked what it has kernels for. */
 import { describe, expect, it } from "vitest";
 import "../../src/node/install.ts";
-import type { Backend } from "../../src/backends/backend.ts";
+import type { Backend, OpenBackend } from "../../src/backends/backend.ts";
 import type { Capabilities } from "../../src/backends/capabilities.ts";
-import { automaticBackends, backendNames, registerBackend } from "../../src/backends/registry.ts";
+import { registerBackend } from "../../src/backends/open-backend.ts";
+import { automaticBackends, backendNames } from "../../src/backends/registry.ts";
 import { collect } from "../../src/engine/generation.ts";
 import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
 import { TurboQuantError } from "../../src/errors.ts";
@@ -34,7 +35,7 @@ class MadeUpOps extends FakeOps {
 }
 
 const opened: MadeUpOps[] = [];
-const madeUp: Backend = {
+const madeUp: Backend & { readonly open: OpenBackend } = {
   name: "made-up",
   runsOn: "gpu",
   isAutomatic: false,

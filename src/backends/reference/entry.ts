@@ -7,8 +7,4 @@ export const reference: Backend = {
   runsOn: "cpu",
   isAutomatic: false,
   capabilities: EVERYTHING,
-  async open() {
-    const { createReferenceBackend } = await import("./backend.ts");
-    return createReferenceBackend();
-  },
 };

@@ -9,8 +9,4 @@ export const wasm: Backend = {
   isAutomatic: true,
   capabilities,
   planner,
-  async open({ threads }) {
-    const { createWasmBackend } = await import("./backend.ts");
-    return createWasmBackend(threads === undefined ? {} : { threads });
-  },
 };

@@ -9,8 +9,4 @@ export const webgpu: Backend = {
   isAutomatic: true,
   capabilities,
   planner,
-  async open({ hardwareOnly }) {
-    const { createWebGpuBackend } = await import("./backend.ts");
-    return createWebGpuBackend(hardwareOnly === undefined ? {} : { hardwareOnly });
-  },
 };
