@@ -4,6 +4,8 @@ import { assert } from "../../../errors.ts";
 import { codecOf, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
+import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
+import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
@@ -14,10 +16,10 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type GpuPageStorage, SLOT_MASK } from "../queue/page-storage.ts";
 import { f32Word, floatText, shader } from "../queue/shader-text.ts";
-import { SPAN_WORDS, type StepBuffer } from "../queue/step-buffer.ts";
+import { SPAN_WORDS, STEP_VALUES, type StepBuffer } from "../queue/step-buffer.ts";
 import { type AppendConstants, makeAppendConstants } from "./append-constants.ts";
 
-/** Invocations of a workgroup of append.wgsl. */
+/** Invocations of a workgroup. */
 const THREADS = 128;
 /** Heads up to this length keep the signs of their rotation in workgroup memory. */
 const SIGNS_HEAD_DIM = 256;
@@ -148,6 +150,9 @@ export class AppendKernels {
       RESIDUAL_K_AT: residual?.layout.k.planes[0]?.offset ?? 0,
       RESIDUAL_V_AT: residual?.layout.v.planes[0]?.offset ?? 0,
       SLOT_MASK,
+      ...STEP_VALUES,
+      THREADS,
+      NUM_FACTORS: SEARCH_FACTORS.length,
       SHUFFLE_BITS: bits,
       ROTATED: rotated,
       QR: format.rotation === "qr",
@@ -171,6 +176,7 @@ export class AppendKernels {
         .of(side)
         .store({ name, side, headDim, layout: main[name], feedback: transforms[name].feedback !== null });
     const inserts = {
+      MAX_FLOAT16: `const MAX_FLOAT16 = ${floatText(MAX_FLOAT16)};`,
       HADAMARD: hadamardText(bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: storeText("k", format.k),

@@ -14,10 +14,9 @@ enable subgroups;
 @group(0) @binding(6) var<storage, read_write> residual_pages: array<atomic<u32>>;
 @group(0) @binding(7) var<storage, read_write> query: array<f32>;
 
-const THREADS = 128u;
 // Coordinates an invocation holds.
 const OWN = (HEAD_DIM + THREADS - 1u) / THREADS;
-const MAX_FLOAT16 = 65504.0;
+//#insert MAX_FLOAT16
 
 var<workgroup> xs: array<f32, HEAD_DIM>;
 var<workgroup> ys: array<f32, HEAD_DIM>;
@@ -25,9 +24,9 @@ var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> eighths: array<f32, 8>;
 var<workgroup> codes: array<u32, HEAD_DIM>;
 //#if HAS_CODES
-// For nine factors; a trellis needs four vectors and the targets of its survivors, twice.
-var<workgroup> candidates: array<f32, max(HEAD_DIM * 9u, HEAD_DIM * 4u + 256u)>;
-var<workgroup> cosines: array<f32, 9>;
+// For each factor; a trellis needs four vectors and the targets of its survivors, twice.
+var<workgroup> candidates: array<f32, max(HEAD_DIM * NUM_FACTORS, HEAD_DIM * 4u + 256u)>;
+var<workgroup> cosines: array<f32, NUM_FACTORS>;
 // Centroids and boundaries of the head's side: searched once for every factor.
 var<workgroup> book: array<f32, BOOK_SIZE>;
 //#end
@@ -144,7 +143,7 @@ fn multiply(matrix_at: u32, l: u32) {
 //#insert STORE_K
 //#insert STORE_V
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let row = group.y;
   let head = group.x;
@@ -154,13 +153,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
   let source = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
   // Where the row goes takes three reads one after the other: they are under way while it is prepared.
-  let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
-  let position = step[p.rows_at + row * 4u + 1u];
-  let page = (step[step[span] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
+  let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
+  let position = step[p.rows_at + row * ROW_WORDS + ROW_POSITION];
+  let page = (step[step[span + SPAN_TABLE] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
   let slot = position % PAGE_TOKENS;
   //#if HAS_RESIDUAL
-  let residual = step[step[span + 1u] + position / RESIDUAL_TOKENS];
-  let residual_end = step[span + 3u];
+  let residual = step[step[span + SPAN_RESIDUAL_TABLE] + position / RESIDUAL_TOKENS];
+  let residual_end = step[span + SPAN_RESIDUAL_ENTRIES];
   //#end
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     xs[i] = qkv[source + i];

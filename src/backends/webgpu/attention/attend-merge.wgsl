@@ -11,17 +11,15 @@ enable subgroups;
 @group(0) @binding(4) var<storage, read> rotation: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
-const THREADS = 256u;
 const QUADS = HEAD_DIM / 4u;
 // Splits that are added up side by side.
 const SHARES = min(THREADS / QUADS, 16u);
-const MAX_SPLITS = 256u;
 const NONE = -3.4e38;
 var<workgroup> xs: array<f32, HEAD_DIM>;
 var<workgroup> sums: array<vec4f, SHARES * QUADS>;
-// Of each split: the highest score and the sum of weights, then its share.
-var<workgroup> own: array<vec2f, MAX_SPLITS>;
-var<workgroup> shares: array<f32, MAX_SPLITS>;
+// Of each split, an invocation each: the highest score and the sum of weights, then its share.
+var<workgroup> own: array<vec2f, THREADS>;
+var<workgroup> shares: array<f32, THREADS>;
 //#if ROTATION_ROUNDS > 0
 // Of each round, then the factor.
 var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;

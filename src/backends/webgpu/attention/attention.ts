@@ -4,6 +4,7 @@
  */
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
+import { assert } from "../../../errors.ts";
 import { nameOf } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
@@ -32,7 +33,7 @@ import { mostSplits } from "./decode-splits.ts";
 import { attendPrefill } from "./prefill-attention.ts";
 import { planPrefill } from "./prefill-plan.ts";
 
-/** Invocations of a workgroup of attend-merge.wgsl. */
+/** Invocations of a workgroup of attend-merge.wgsl, each of which looks at a split. */
 const MERGE_THREADS = 256;
 
 const mergeParams = new Struct({
@@ -117,6 +118,10 @@ export class AttentionKernels {
     rows: number,
     out: GpuBuffer,
   ): void {
+    assert(
+      which.splits <= MERGE_THREADS,
+      `attention: ${which.splits} parts of a head, expected at most ${MERGE_THREADS}`,
+    );
     const buffers = [this.#steps.buffer, this.#parts, this.#stats, rotation, out];
     this.#commands.dispatch(merge, which, buffers, heads, rows);
   }
@@ -173,6 +178,7 @@ export class AttentionKernels {
       ROTATION_SIZE: rotation.size,
       ROTATION_ROUNDS: rotation.rounds,
       SHUFFLE_BITS: bits,
+      THREADS: MERGE_THREADS,
     };
     const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${nameOf(format.v)}`;
     const rotationKey = rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation";

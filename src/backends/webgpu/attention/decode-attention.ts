@@ -13,6 +13,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
+import { STEP_VALUES } from "../queue/step-buffer.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { wordsType } from "./attend-text.ts";
 import { mostSplits } from "./decode-splits.ts";
@@ -171,6 +172,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     KEY_GROUPS: keyGroups,
     LUT_WORDS: Math.max(entries * copies, sumWords),
     SLOT_MASK,
+    ...STEP_VALUES,
     PAGE_TOKENS: main.pageTokens,
     PAGE_BYTES: main.numBytes,
     ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),

@@ -3,16 +3,16 @@
 let kv_head = group.x / PARTS;
 let split = group.y;
 let row = step[p.list_at + group.z];
-let end = step[p.rows_at + row * 4u + 1u] + 1u;
-let span = p.spans_at + step[p.rows_at + row * 4u + 2u] * 4u;
-let main_table = step[span];
+let end = step[p.rows_at + row * ROW_WORDS + ROW_POSITION] + 1u;
+let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
+let main_table = step[span + SPAN_TABLE];
 let first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
 // Where parts do not come out even, the last one shares heads with the one before: both write the same.
 let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
 
 //#if HAS_RESIDUAL
-let residual_table = step[span + 1u];
-let recent = max(select(0u, end - p.window, end > p.window), step[span + 2u]);
+let residual_table = step[span + SPAN_RESIDUAL_TABLE];
+let recent = max(select(0u, end - p.window, end > p.window), step[span + SPAN_RESIDUAL_START]);
 let is_residual = split < p.copy_splits;
 // Wraps where there are no codes to read.
 let part = split - p.copy_splits;

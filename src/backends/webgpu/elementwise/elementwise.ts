@@ -4,7 +4,7 @@ import type { ShaderName } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel, KernelSpec } from "../queue/kernel.ts";
-import { shader } from "../queue/shader-text.ts";
+import { type ShaderValues, shader } from "../queue/shader-text.ts";
 
 /** Invocations of a workgroup of swiglu.wgsl. */
 const SWIGLU_THREADS = 256;
@@ -36,7 +36,7 @@ export class ElementwiseKernels {
   swiglu(gateUp: GpuBuffer, rows: number, width: number, out: GpuBuffer): void {
     const length = rows * width;
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / SWIGLU_THREADS));
-    const kernel = this.#kernel("swiglu", swiglu, ["read", "write"]);
+    const kernel = this.#kernel("swiglu", swiglu, ["read", "write"], { THREADS: SWIGLU_THREADS });
     this.#commands.dispatch(kernel, { width, length }, [gateUp, out], groups);
   }
 
@@ -50,7 +50,7 @@ export class ElementwiseKernels {
     name: ShaderName,
     params: P,
     buffers: KernelSpec<P>["buffers"],
-    values: Readonly<Record<string, boolean>> = {},
+    values: ShaderValues = {},
   ): Kernel<P> {
     return this.#commands.kernel(`${name} ${JSON.stringify(values)}`, () => ({
       label: values["IN_PLACE"] ? `${name}, in place` : name,

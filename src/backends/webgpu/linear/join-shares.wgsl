@@ -1,12 +1,12 @@
 // out[r] (+)= the sums of each share of the columns (linear-panels.wgsl) (+ bias).
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
-/// [share][tile of outputs][sum_lines][128]
+/// [share][tile of outputs][sum_lines][TILE]
 @group(0) @binding(1) var<storage, read> sums: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) g: vec3u) {
   let output = g.x * 4u;
   let row = g.y;
@@ -15,8 +15,8 @@ fn main(@builtin(global_invocation_id) g: vec3u) {
   }
   var sum = vec4f();
   for (var share = 0u; share < p.shares; share++) {
-    let tile = share * p.sum_tiles + output / 128u;
-    sum += sums[((tile * p.sum_lines + row) * 128u + output % 128u) / 4u];
+    let tile = share * p.sum_tiles + output / TILE;
+    sum += sums[((tile * p.sum_lines + row) * TILE + output % TILE) / 4u];
   }
   if (p.has_bias != 0u) {
     sum += bias[(p.first + output) / 4u];

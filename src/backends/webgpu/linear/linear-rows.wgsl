@@ -6,7 +6,7 @@ enable subgroups;
 
 //#include linear-bindings
 //#if !SUBGROUPS
-var<workgroup> sums: array<f32, 128>;
+var<workgroup> sums: array<f32, THREADS>;
 //#end
 
 fn x_unit(row: u32, unit: u32) -> array<vec4f, 2> {
@@ -57,14 +57,14 @@ fn finish(sum: f32, lane: u32, row: u32, output: u32) {
   }
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) l: u32,
 ) {
   let lane = l % LANES;
-  let output0 = ((group.y * groups.x + group.x) * (128u / LANES) + l / LANES) * OUTPUTS;
+  let output0 = ((group.y * groups.x + group.x) * (THREADS / LANES) + l / LANES) * OUTPUTS;
   let units = (p.cols + 7u) / 8u;
   //#insert DECLARE
   var unit = lane;

@@ -14,7 +14,7 @@ import { PanelKernels } from "./panels.ts";
 import { rowsText } from "./rows-text.ts";
 import { readers } from "./weight-text.ts";
 
-/** Invocations of linear-rows.wgsl, and outputs of a tile of linear-tiled.wgsl. */
+/** Invocations of a workgroup of linear-rows.wgsl; outputs of a tile of linear-tiled.wgsl, whose 16 × 16 invocations have four each. */
 const ROW_THREADS = 128;
 const TILED_OUTPUTS = 64;
 
@@ -123,7 +123,14 @@ export class LinearKernels {
     // Lanes of a subgroup add up without workgroup memory.
     const subgroups = subgroupSize > 0 && subgroupSize <= ROW_THREADS;
     const lanes = subgroups ? subgroupSize : 32;
-    const values = { SUBGROUPS: subgroups, TAIL: tail, LANES: lanes, OUTPUTS: outputs, UNROLL: unroll };
+    const values = {
+      SUBGROUPS: subgroups,
+      TAIL: tail,
+      LANES: lanes,
+      OUTPUTS: outputs,
+      UNROLL: unroll,
+      THREADS: ROW_THREADS,
+    };
     const kernel = this.#commands.kernel(`linear-rows ${type} ${most} ${JSON.stringify(values)}`, () => ({
       label: `linear ${type}, ${most} row${most > 1 ? "s" : ""}`,
       shader: shader("linear-rows", linearParams, values, {

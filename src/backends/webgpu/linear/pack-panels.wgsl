@@ -47,9 +47,9 @@ fn line_unit(line: u32, unit: u32) -> vec4u {
 }
 
 /// A pair of invocations a line, PANELS panels one after the other: a line's columns are read in one piece.
-@compute @workgroup_size(256)
+@compute @workgroup_size(TILE * 2u)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
-  let line = group.x * 128u + l / 2u;
+  let line = group.x * TILE + l / 2u;
   for (var i = 0u; i < PANELS; i++) {
     let panel = group.y * PANELS + i;
     if (panel < p.panels) {

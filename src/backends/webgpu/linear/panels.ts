@@ -16,8 +16,9 @@ import { readers, xType } from "./weight-text.ts";
 
 /** Panels of a workgroup of pack-panels.wgsl. */
 const PACKED_PANELS = 4;
-/** Outputs of a workgroup of join-shares.wgsl. */
-const JOINED_OUTPUTS = 1024;
+/** Invocations of a workgroup of join-shares.wgsl, and its outputs: four each. */
+const JOIN_THREADS = 256;
+const JOINED_OUTPUTS = 4 * JOIN_THREADS;
 
 const packParams = new Struct({
   lines: ["u32", "Lines that there are, and panels to write."],
@@ -162,7 +163,7 @@ export class PanelKernels {
   #join(): Kernel<typeof joinParams> {
     return this.#commands.kernel("join-shares", () => ({
       label: "linear panels, adding up",
-      shader: shader("join-shares", joinParams),
+      shader: shader("join-shares", joinParams, { TILE, THREADS: JOIN_THREADS }),
       buffers: ["read", "read", "write"],
     }));
   }
@@ -175,6 +176,7 @@ export function packShader(type: GpuWeight["type"] | null, tail: boolean): Shade
     TAIL: tail,
     HALVES: type !== null && wgslWeightFormat(type).isHalf,
     PANELS: PACKED_PANELS,
+    TILE,
   };
   const text = type === null ? `alias XTYPE = ${xType(tail)};` : readers(type, tail);
   return shader("pack-panels", packParams, values, { READERS: text });

@@ -10,13 +10,32 @@
 import type { BlockTable } from "../../../cache/block-table.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { Step } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
 import { tableRoom } from "./buffer-bytes.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 
+const row = new Struct({ token: "u32", position: "u32", span: "u32", _aligned: { numBytes: 4 } });
+/** Of a span in a layer. Tables are words of the step; the residual window's has so many entries. */
+const spanRecord = new Struct({ table: "u32", residualTable: "u32", residualStart: "u32", residualEntries: "u32" });
+const ROW = row.words;
+const SPAN = spanRecord.words;
+
 /** Words of a row, and of a span in a layer. */
-export const ROW_WORDS = 4;
-export const SPAN_WORDS = 4;
+export const ROW_WORDS = row.numBytes / 4;
+export const SPAN_WORDS = spanRecord.numBytes / 4;
+
+/** By these names kernels find the words of a row and of a span. */
+export const STEP_VALUES = {
+  ROW_WORDS,
+  ROW_POSITION: ROW.position,
+  ROW_SPAN: ROW.span,
+  SPAN_WORDS,
+  SPAN_TABLE: SPAN.table,
+  SPAN_RESIDUAL_TABLE: SPAN.residualTable,
+  SPAN_RESIDUAL_START: SPAN.residualStart,
+  SPAN_RESIDUAL_ENTRIES: SPAN.residualEntries,
+} as const;
 
 const MIN_HEAD = 4096;
 const MIN_TABLES = 16384;
@@ -96,7 +115,9 @@ export class StepBuffer {
     const words = this.#words;
     const rows = step.tokens.length;
     for (let row = 0; row < rows; row++) {
-      words.set([step.tokens[row]!, step.positions[row]!, 0, 0], row * ROW_WORDS);
+      const at = row * ROW_WORDS;
+      words[at + ROW.token] = step.tokens[row]!;
+      words[at + ROW.position] = step.positions[row]!;
     }
     const decodeRowsAt = rows * ROW_WORDS;
     const logitRowsAt = decodeRowsAt + rows;
@@ -104,7 +125,7 @@ export class StepBuffer {
     let decodeRows = 0;
     let longestDecode = 0;
     for (const [index, span] of step.spans.entries()) {
-      for (let n = 0; n < span.count; n++) words[(span.row + n) * ROW_WORDS + 2] = index;
+      for (let n = 0; n < span.count; n++) words[(span.row + n) * ROW_WORDS + ROW.span] = index;
       if (span.count > DECODE_TOKENS) continue;
       for (let n = 0; n < span.count; n++) words[decodeRowsAt + decodeRows++] = span.row + n;
       longestDecode = Math.max(longestDecode, span.start + span.count);
@@ -114,10 +135,10 @@ export class StepBuffer {
     for (let layer = 0; layer < layers; layer++) {
       for (const { sequence } of step.spans) {
         const residual = sequence.residual(layer);
-        words[at] = this.#regions.get(sequence.main(layer))!.at;
-        words[at + 1] = this.#regions.get(residual)!.at;
-        words[at + 2] = sequence.residualStart(layer);
-        words[at + 3] = residual.length;
+        words[at + SPAN.table] = this.#regions.get(sequence.main(layer))!.at;
+        words[at + SPAN.residualTable] = this.#regions.get(residual)!.at;
+        words[at + SPAN.residualStart] = sequence.residualStart(layer);
+        words[at + SPAN.residualEntries] = residual.length;
         at += SPAN_WORDS;
       }
     }

@@ -181,7 +181,7 @@ export class GpuSampling implements DeviceSampling {
       const insert = shaderText("sample-select", shaders["sample-select"], conditions);
       return {
         label: `${name}, ${select ? "top-k" : "greedy"}`,
-        shader: shader(name, params, { ...conditions, ITEMS: items, MAX_KEEP }, { SELECT: insert }),
+        shader: shader(name, params, { ...conditions, ITEMS: items, MAX_KEEP, THREADS }, { SELECT: insert }),
         buffers: select ? access : access.slice(0, -1),
       };
     });

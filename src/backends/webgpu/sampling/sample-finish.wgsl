@@ -17,11 +17,11 @@ var<workgroup> weights: array<f32, MAX_KEEP>;
 var<workgroup> sums_to: array<f32, MAX_KEEP>;
 //#end
 //#insert SELECT
-var<workgroup> best: array<vec2u, 256>;
-var<workgroup> sums: array<f32, 256>;
+var<workgroup> best: array<vec2u, THREADS>;
+var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> not_finite: atomic<u32>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) l: u32,
@@ -34,7 +34,7 @@ fn main(
 //#end
   let row = group.x;
   var largest = vec2u(0u);
-  for (var chunk = l; chunk < p.chunks; chunk += 256u) {
+  for (var chunk = l; chunk < p.chunks; chunk += THREADS) {
     let partial = partials[row * p.chunks + chunk];
     if (is_larger(partial.xy, largest)) {
       largest = partial.xy;
@@ -44,7 +44,7 @@ fn main(
     }
   }
   best[l] = largest;
-  for (var half = 128u; half > 0u; half >>= 1u) {
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (l < half && is_larger(best[l + half], best[l])) {
       best[l] = best[l + half];
@@ -53,14 +53,14 @@ fn main(
   workgroupBarrier();
   largest = best[0];
   var sum = 0.0;
-  for (var chunk = l; chunk < p.chunks; chunk += 256u) {
+  for (var chunk = l; chunk < p.chunks; chunk += THREADS) {
     let partial = partials[row * p.chunks + chunk];
     if (partial.x > 0u) {
       sum += bitcast<f32>(partial.w) * weight_of(partial.x, largest.x, 1.0);
     }
   }
   sums[l] = sum;
-  for (var half = 128u; half > 0u; half >>= 1u) {
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (l < half) {
       sums[l] += sums[l + half];
@@ -69,7 +69,7 @@ fn main(
   var chosen = largest;
 //#if SELECT
   for (var item = 0u; item < ITEMS; item++) {
-    let at = item * 256u + l;
+    let at = item * THREADS + l;
     entries[item] = vec2u(0u);
     if (at < p.chunks * p.keep) {
       entries[item] = candidates[row * p.chunks * p.keep + at];

@@ -14,11 +14,11 @@ enable subgroups;
 var<workgroup> num_kept: atomic<u32>;
 //#end
 //#insert SELECT
-var<workgroup> best: array<vec2u, 256>;
-var<workgroup> sums: array<f32, 256>;
+var<workgroup> best: array<vec2u, THREADS>;
+var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> not_finite: atomic<u32>;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -33,7 +33,7 @@ fn main(
   var own: array<vec2u, ITEMS>;
   var largest = vec2u(0u);
   for (var item = 0u; item < ITEMS; item++) {
-    let token = (group.x * ITEMS + item) * 256u + l;
+    let token = (group.x * ITEMS + item) * THREADS + l;
     own[item] = vec2u(0u);
     if (token < p.vocab) {
       own[item] = vec2u(key_of(logits[(p.first_row + group.y) * p.vocab + token]), LAST - token);
@@ -46,7 +46,7 @@ fn main(
     }
   }
   best[l] = largest;
-  for (var half = 128u; half > 0u; half >>= 1u) {
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (l < half && is_larger(best[l + half], best[l])) {
       best[l] = best[l + half];
@@ -61,7 +61,7 @@ fn main(
     }
   }
   sums[l] = sum;
-  for (var half = 128u; half > 0u; half >>= 1u) {
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
     workgroupBarrier();
     if (l < half) {
       sums[l] += sums[l + half];
@@ -80,7 +80,7 @@ fn main(
     }
   }
   workgroupBarrier();
-  for (var slot = atomicLoad(&num_kept) + l; slot < p.keep; slot += 256u) {
+  for (var slot = atomicLoad(&num_kept) + l; slot < p.keep; slot += THREADS) {
     candidates[chunk * p.keep + slot] = vec2u(0u);
   }
 //#end
