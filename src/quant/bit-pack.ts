@@ -1,11 +1,11 @@
-/** @file Codes in planes of 8, 4, 2 and 1 bits, least significant bit first inside a plane (docs/formats/kv-page.md). */
+/** @file Packs codes into bit planes of 8, 4, 2 and 1 bits, least significant bit first within a plane (docs/formats/kv-page.md). */
 
-/** Widths of the planes of a `bits`-wide code, most significant first. */
+/** Widths of the bit planes of a code with `bits` bits, most significant first. */
 export function planeWidths(bits: number): number[] {
   return [8, 4, 2, 1].filter((w) => bits & w);
 }
 
-/** Writes n values of `width` bits (1, 2, 4 or 8), taken from bits [shift, shift+width) of each code. n: multiple of 8 */
+/** Packs n values of `width` bits (1, 2, 4 or 8), taken from bits [shift, shift + width) of each code. n: multiple of 8 */
 export function packPlane(
   codes: Uint8Array,
   n: number,
@@ -23,7 +23,7 @@ export function packPlane(
   }
 }
 
-/** Adds the plane's values into `codes`, shifted to where they belong. */
+/** Unpacks a plane and adds its values to `codes`, shifted to their place. */
 export function unpackPlane(
   bytes: Uint8Array,
   at: number,
@@ -40,13 +40,13 @@ export function unpackPlane(
   }
 }
 
-/** Position of each plane's bits in a code: the widest plane takes the most significant ones. */
+/** Width of each plane and position of its bits in a code; the widest plane holds the most significant bits. */
 export function planeShifts(bits: number): { width: number; shift: number }[] {
   let shift = bits;
   return planeWidths(bits).map((width) => ({ width, shift: (shift -= width) }));
 }
 
-/** Packs a whole vector: its planes one after the other, `bits · n / 8` bytes. */
+/** Packs all planes of a vector, one after the other, into `bits · n / 8` bytes. */
 export function packCodes(codes: Uint8Array, bits: number): Uint8Array {
   const out = new Uint8Array((codes.length * bits) / 8);
   let at = 0;

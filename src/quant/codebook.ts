@@ -1,4 +1,4 @@
-/** @file Lloyd–Max codebooks of a rotated coordinate (TurboQuant, arXiv 2504.19874, equation 4). */
+/** @file Lloyd–Max codebooks for a coordinate of a rotated vector (TurboQuant, arXiv 2504.19874, equation 4). */
 import { TurboQuantError } from "../errors.ts";
 import { BetaDensity } from "../math/beta-density.ts";
 import { distortion, lloydIterations, lloydMax } from "../math/lloyd-max.ts";
@@ -8,19 +8,19 @@ export interface Codebook {
   readonly bits: number;
   /** 2^bits values, ascending and symmetric, for coordinates of a unit vector. */
   readonly centroids: Float64Array;
-  /** The same times √headDim, rounded to f32: for vectors of norm √headDim. */
+  /** The centroids times √headDim, rounded to f32, for vectors of norm √headDim. */
   readonly scaled: Float32Array;
-  /** 2^bits − 1 midpoints in the √headDim convention, rounded from f64. */
+  /** 2^bits − 1 midpoints between the scaled centroids, computed in f64 and rounded. */
   readonly boundaries: Float32Array;
-  /** Expected squared error of a unit vector. */
+  /** Expected squared error for a unit vector. */
   readonly distortion: number;
 }
 
 const cache = new Map<string, Codebook>();
 
 /**
- * The codebook for a head dimension and width, computed once.
- * headDim ≥ 3 · bits: 1–8 · iterations: of Lloyd's algorithm, for experiments; without it the codebook is the optimum
+ * The codebook for a head dimension and width; computed once.
+ * headDim: at least 3 · bits: 1–8 · iterations: number of Lloyd's iterations, for experiments; absent: the optimum
  */
 export function getCodebook(headDim: number, bits: number, iterations?: number): Codebook {
   if (!Number.isInteger(bits) || bits < 1 || bits > 8 || !Number.isInteger(headDim) || headDim < 3) {

@@ -1,21 +1,22 @@
 /**
- * @file From what a model's attention saw to the calibration of a layer: mean, balance, transform and metric of each KV head.
+ * @file Computes the calibration of a layer (mean, balance, transform and
+ * metric of each KV head) from moments of what its attention worked on.
  *
- * Keys cost attention eᵀM e with M = E[q qᵀ] of the group's queries, values with M = Σ W_oᵀW_o of the group's columns of the
- * output projection. With S the second moment of what is stored (keys less their mean), A = Λ^(−p/2)·V·Cᵀ for M = C·Cᵀ and
- * Cᵀ·S·C = Vᵀ·Λ·V makes the metric diag(Λ^p) and the stored moment diag(Λ^(1−p)). p = ½ balances the two sides as no feedback
- * would have it (SmoothAttention of QServe, arXiv 2405.04532, is its diagonal); p = 1 whitens, which is the optimum of noise
- * shaping at high rate. Rates of 2 to 4 bits lie in between.
+ * An error e of a key costs attention eᵀM e with M = E[q qᵀ] over the group's queries; for values M = Σ W_oᵀW_o over the
+ * group's columns of the output projection. Let S be the second moment of the stored vectors (keys without their mean). With M
+ * = C·Cᵀ and Cᵀ·S·C = Vᵀ·Λ·V, the transform A = Λ^(−p/2)·V·Cᵀ makes the metric diag(Λ^p) and the stored moment diag(Λ^(1−p)). p
+ * = ½ balances the two, which is best without error feedback (SmoothAttention of QServe, arXiv 2405.04532, is its diagonal). p
+ * = 1 whitens, which is the optimum of noise shaping at a high rate. Rates of 2 to 4 bits lie in between.
  */
 import { cholesky, eigenSymmetric, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration, SideCalibration } from "./calibration.ts";
 
-/** Between balance (½) and whitening (1); best of 0.5 to 0.85 at 2, 3 and 4 bits (docs/decisions/0005). */
+/** Between balancing (½) and whitening (1); the best of 0.5 to 0.85 at 2, 3 and 4 bits (docs/decisions/0005). */
 const POWER = 0.7;
-/** Shares of a multiple of the identity mixed in: moments of a few thousand tokens have directions nobody has seen. */
+/** Shares of a multiple of the identity that are mixed in, because the moments of a few thousand tokens lack some directions. */
 const METRIC_SHRINKAGE = 0.05;
 const MOMENT_SHRINKAGE = 0.03;
-/** Tokens at the beginning of a sequence that are left out: attention sinks are like no other key. */
+/** Tokens at the beginning of a sequence that are left out, because attention sinks differ from all other keys. */
 const SKIPPED_TOKENS = 4;
 
 /** Sums over the tokens of one KV head; matrices are [headDim][headDim]. */
@@ -24,11 +25,11 @@ interface HeadMoments {
   readonly keySum: Float64Array;
   readonly keys: Float64Array;
   readonly values: Float64Array;
-  /** Of the queries of the group. */
+  /** Second moment of the group's queries. */
   readonly queries: Float64Array;
 }
 
-/** How much a side gains, of one head, in the limit of many bits. */
+/** Predicted gain for each side of one head, in the limit of many bits. */
 export interface PredictedNoise {
   /** Noise with transform and feedback over noise of a plain rotation. */
   readonly key: number;
@@ -41,7 +42,7 @@ export interface LayerShape {
   readonly headDim: number;
 }
 
-/** Gathers the moments of one layer. */
+/** Collects the moments of one layer. */
 export class LayerMoments {
   readonly #shape: LayerShape;
   readonly #heads: readonly HeadMoments[];
@@ -59,8 +60,8 @@ export class LayerMoments {
   }
 
   /**
-   * Adds one sequence from its beginning, exact and post-RoPE.
-   * queries: [tokens][numHeads·headDim], any common scale · keys, values: [tokens][numKvHeads·headDim]
+   * Adds one sequence from its beginning, with exact vectors after RoPE.
+   * queries: [tokens][numHeads·headDim], in any common scale · keys, values: [tokens][numKvHeads·headDim]
    */
   add(queries: Float32Array, keys: Float32Array, values: Float32Array): void {
     const { numHeads, numKvHeads, headDim: d } = this.#shape;
@@ -84,7 +85,7 @@ export class LayerMoments {
 
   /**
    * outputWeight: [hidden][numHeads·headDim] of the layer's output projection
-   * returns: the calibration and what it promises, head by head
+   * returns: the calibration, and the predicted noise of each head
    */
   design(outputWeight: Float32Array): { calibration: LayerCalibration; predicted: readonly PredictedNoise[] } {
     const { numHeads, numKvHeads, headDim: d } = this.#shape;
@@ -121,7 +122,7 @@ const emptySide = (heads: number, d: number): SideCalibration => ({
   metric: new Float32Array(heads * d),
 });
 
-/** The lower triangle of x·xᵀ; `mirrored` completes a sum of them. */
+/** Adds the lower triangle of x·xᵀ; `mirrored` completes the sum. */
 function addOuter(sum: Float64Array, x: Float32Array): void {
   const d = x.length;
   for (let i = 0; i < d; i++) {
@@ -133,7 +134,7 @@ function addOuter(sum: Float64Array, x: Float32Array): void {
 const mirrored = (lower: Float64Array, d: number): Float64Array =>
   lower.map((_, at) => lower[Math.max(Math.floor(at / d), at % d) * d + Math.min(Math.floor(at / d), at % d)]!);
 
-/** Σ over the group's query heads of W_oᵀ·W_o, from the columns of those heads. */
+/** Σ of W_oᵀ·W_o over the group's query heads, from the columns of those heads. */
 function outputMetric(weight: Float32Array, numHeads: number, group: number, kvHead: number, d: number): Float64Array {
   const width = numHeads * d;
   const sum = new Float64Array(d * d);
@@ -160,7 +161,7 @@ function shrink(m: Float64Array, share: number, d: number): { matrix: Float64Arr
   return { matrix: m.map((x, at) => kept * x + (at % (d + 1) === 0 ? own : 0)), scale };
 }
 
-/** See the head of the file. The transform keeps the mean square of what it stores. */
+/** Transform and metric as in the head of this file, scaled so that the mean square of the stored vectors stays the same. */
 function designSide(
   metric: Float64Array,
   moment: Float64Array,

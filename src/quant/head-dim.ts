@@ -1,7 +1,7 @@
-/** @file Which head dimensions can be stored and read: one range for every format and every backend. */
+/** @file The head dimensions that can be stored and read: one range for all formats and backends. */
 import { TurboQuantError } from "../errors.ts";
 
-/** The rotation's butterflies and the planes of codes go by eights. */
+/** The rotation's butterflies and the bit planes work on groups of eight. */
 const HEAD_DIM_STEP = 8;
 /**
  * What the scratch of the WASM kernels is laid out for, and what append, prefill and
@@ -11,8 +11,8 @@ const HEAD_DIM_STEP = 8;
 export const MAX_HEAD_DIM = 576;
 
 /**
- * subject: a file, a backend or a function: the beginning of the message · most: what the backend has kernels for
- * @throws TurboQuantError unsupported — a head_dim that no kernel, or none of this backend, stores and reads
+ * subject: a file, a backend or a function, for the beginning of the message · most: the backend's own limit
+ * @throws TurboQuantError unsupported — a head_dim without kernels, here or on this backend
  */
 export function checkHeadDim(headDim: number, subject: string, most: number = MAX_HEAD_DIM): void {
   if (headDim % HEAD_DIM_STEP === 0 && headDim >= HEAD_DIM_STEP && headDim <= most) return;

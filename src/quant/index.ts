@@ -1,4 +1,4 @@
-/** @file The codec alone: codebooks, rotations, TurboQuant_mse and _prod, packing, KV formats and pages. No dependencies. */
+/** @file The codec as a library without dependencies: codebooks, rotations, TurboQuant_mse and _prod, packing, KV formats and pages. */
 export type { BlockCode } from "./baselines/blocks.ts";
 export { KIVI_GROUP, type KiviCode, KiviCodec } from "./baselines/kivi.ts";
 export { RotatedQ4Codec, type RotatedQ4Options } from "./baselines/q4-0-rotated.ts";

@@ -1,4 +1,4 @@
-/** @file What a layer of a KV cache stores: the format of each side, the tokens that keep 16-bit copies, and the rotation. */
+/** @file The format of a layer of a KV cache: storage of each side, the tokens with 16-bit copies, and the rotation. */
 import type { SideFormat } from "./codecs/registry.ts";
 import type { RotationKind } from "./rules.ts";
 
@@ -9,9 +9,9 @@ export type { Bits, RotationKind, ScaleRule } from "./rules.ts";
 export interface LayerKvFormat {
   readonly k: SideFormat;
   readonly v: SideFormat;
-  /** First tokens of a sequence that attention reads in 16 bit. */
+  /** Number of first tokens of a sequence that attention reads in 16 bit. */
   readonly sinks: number;
-  /** Most recent tokens (the query's own included) that attention reads in 16 bit. */
+  /** Number of most recent tokens (the query's own included) that attention reads in 16 bit. */
   readonly window: number;
   readonly rotation: RotationKind;
   readonly seed: number;

@@ -1,9 +1,9 @@
-/** @file The recipes that a KV spec begins with, and types of a side by themselves: what the codecs add to the language of specs. */
+/** @file Parses the beginning of a KV spec: presets, and types of a single side, as the codecs define them. */
 import { closest } from "../closest.ts";
 import { allCodecs, codecOf, type SideFormat, sideOf } from "./codecs/registry.ts";
 import { BARE, type Draft, failSpec, plainSpec, type SideSpec, type SideSyntax } from "./codecs/side-spec.ts";
 
-/** vLLM's names; norm-corrected codes without sinks, window, search or calibration. */
+/** vLLM's names: norm-corrected codes without sinks, window, search or calibration. */
 export const ALIASES: ReadonlyMap<string, string> = new Map([
   ["turboquant_k8v4", "k8v4,sinks=0,window=0,search=off,calibration=off"],
   ["turboquant_4bit_nc", "k4v4,sinks=0,window=0,search=off,calibration=off"],
@@ -11,12 +11,12 @@ export const ALIASES: ReadonlyMap<string, string> = new Map([
   ["turboquant_3bit_nc", "k3v3,sinks=0,window=0,search=off,calibration=off"],
 ]);
 
-/** A type with nothing on top: a codec as published. */
+/** A type without options, which is a codec as published. */
 export const plain = (type: string): SideFormat => sideOf(plainSpec(type));
 
 const syntaxes = (): SideSyntax[] => allCodecs().flatMap(({ syntax }) => syntax ?? []);
 
-/** `a, b or c` */
+/** For example `a, b or c`. */
 function listed(names: readonly string[]): string {
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
@@ -37,7 +37,7 @@ export function hasRecipe(type: string): boolean {
   return side !== null && (codecOf(side).recipeOf?.(side) ?? null) !== null;
 }
 
-/** A storage type for `k=` and `v=`; a TurboQuant width is taken with the preset's rules. */
+/** Parses a storage type for `k=` or `v=`; a TurboQuant width gets the preset's options. */
 export function parseType(text: string, side: "k" | "v", like: SideSpec): SideSpec {
   const found = findType(text, side, like);
   if (found) return found;

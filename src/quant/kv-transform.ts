@@ -1,11 +1,11 @@
 /**
- * @file What a calibration becomes for one format: dense maps in place of the rotation, and factors of error feedback.
+ * @file What a calibration becomes for one format: dense maps in place of the rotation, and factors for error feedback.
  *
- * With A and λ of `SideCalibration` and the rotation Π, a vector is stored as W·(x − mean), W = Π·A; queries of the group are
- * multiplied by W⁻ᵀ, outputs by W⁻¹. An error e of stored coordinates costs eᵀMe with M = Π·diag(λ)·Πᵀ. Writing
- * M = U·D·Uᵀ with U unit upper triangular, that is Σ D_i (e_i + Σ_{j<i} U_ji e_j)²: coordinate i is best rounded towards its
- * value less what the errors before it ask for. The same triangular feedback rounds weights in GPTQ (arXiv 2210.17323) and
- * QuIP (arXiv 2307.13304); here it rounds cached vectors, and only the writer knows of it.
+ * With A and λ of `SideCalibration` and the rotation Π, a vector is stored as W·(x − mean), W = Π·A. Queries of the group are
+ * multiplied by W⁻ᵀ, outputs by W⁻¹. An error e of the stored coordinates costs eᵀMe with M = Π·diag(λ)·Πᵀ. With M = U·D·Uᵀ, U
+ * unit upper triangular, that is Σ D_i (e_i + Σ_{j<i} U_ji e_j)². So coordinate i is best rounded to its value minus Σ_{j<i}
+ * U_ji e_j, the feedback of the errors before it. GPTQ (arXiv 2210.17323) and QuIP (arXiv 2307.13304) round weights with the
+ * same triangular feedback. Here it rounds cached vectors, and a reader does not need to know of it.
  */
 import { cholesky, invert, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration, SideCalibration } from "./calibration.ts";
@@ -17,13 +17,13 @@ import { createRotation, type Rotation } from "./rotation.ts";
 
 /** One side of a layer. Matrices are f32, [numKvHeads][headDim][headDim]. */
 export interface SideTransform {
-  /** W, row-major; null: the plain rotation (and, for keys, the balance) as without a transform. */
+  /** W, row-major; null: the plain rotation, for keys with the balance. */
   readonly forward: Float32Array | null;
-  /** K: W⁻ᵀ for queries · V: W⁻¹ for outputs; row-major; null as above. */
+  /** W⁻ᵀ for queries (K) or W⁻¹ for outputs (V), row-major; null when `forward` is. */
   readonly inverse: Float32Array | null;
   /**
-   * [numKvHeads][headDim + 1][headDim]; null: round to the nearest. Row j < headDim is column j of the factor: U_ji at i > j,
-   * zeros up to j. The last row is D, divided by its mean.
+   * [numKvHeads][headDim + 1][headDim]; null: round to the nearest. Row j < headDim is column j of the factor: U_ji at i > j
+   * and zeros up to j. The last row is D divided by its mean.
    */
   readonly feedback: Float32Array | null;
 }
@@ -34,23 +34,23 @@ export interface LayerTransforms {
 }
 
 const IDENTITY: SideTransform = { forward: null, inverse: null, feedback: null };
-/** Of a layer without a calibration. */
+/** The transforms of a layer without a calibration. */
 export const NO_TRANSFORMS: LayerTransforms = { k: IDENTITY, v: IDENTITY };
 
-/** What a side makes of a calibration's metric; null where it makes nothing of it. */
+/** Which parts of a calibration a side uses; null for none. */
 function shapingOf(side: SideFormat): Shaping | null {
   const shaping = codecOf(side).shapingOf?.(side);
   return shaping && (shaping.transform || shaping.feedback) ? shaping : null;
 }
 
-/** Numbers of a KV head in the arrays of `SideTransform`. */
+/** Number of values that one KV head has in the arrays of `SideTransform`. */
 export function transformValues(side: SideFormat, headDim: number): number {
   const shaping = shapingOf(side);
   if (!shaping) return 0;
   return (shaping.transform ? 2 * headDim * headDim : 0) + (shaping.feedback ? (headDim + 1) * headDim : 0);
 }
 
-/** The maps of a layer: tenths of a second for a large one. `PreparedLayer` keeps them. */
+/** Computes the maps of a layer, which takes tenths of a second for a large one. `PreparedLayer` keeps them. */
 export function makeTransforms(calibration: LayerCalibration, format: LayerKvFormat, headDim: number): LayerTransforms {
   return {
     k: sideTransform(calibration.key, format.k, format, headDim, calibration.balance),
@@ -78,7 +78,7 @@ function sideTransform(
     if (forward && inverse) {
       const w = rotateColumns(a, rotation, d);
       forward.set(w, head * d * d);
-      // W⁻¹ of the map as it is stored, so that f32 rounding of W cancels.
+      // The inverse of W as stored, so that the f32 rounding of W cancels.
       const back = invert(new Float64Array(forward.subarray(head * d * d, (head + 1) * d * d)), d);
       inverse.set(balance ? transpose(back, d) : back, head * d * d);
     }
@@ -96,19 +96,19 @@ function sideTransform(
 const scaleRows = (values: ArrayLike<number>, m: Float64Array, d: number): Float64Array =>
   m.map((x, at) => values[Math.floor(at / d)]! * x);
 
-/** The metric where no transform is used: Aᵀ·diag(λ)·A, divided by the balance on both sides. */
+/** The metric without a transform: Aᵀ·diag(λ)·A, divided by the balance on both sides. */
 function plainMetric(a: Float64Array, metric: Float32Array, d: number, balance?: Float32Array): Float64Array {
   const m = multiply(transpose(a, d), scaleRows(metric, a, d), d);
   if (!balance) return m;
   return m.map((x, at) => x / (balance[at % d]! * balance[Math.floor(at / d)]!));
 }
 
-/** Π·m·Πᵀ of a symmetric m: rotate the columns, then those of the transpose. */
+/** Π·m·Πᵀ for a symmetric m: rotates the columns, then the columns of the transpose. */
 function rotated(m: Float64Array, rotation: Rotation | null, d: number): Float64Array {
   return rotation ? rotateColumns(transpose(rotateColumns(m, rotation, d), d), rotation, d) : m;
 }
 
-/** The same of a diagonal m, to the bit, but only the upper triangle of it: sums of d terms, half as many. */
+/** Π·diag(values)·Πᵀ, equal bit for bit to `rotated`, but only its upper triangle, which takes half as many sums of d terms. */
 function rotatedDiagonal(values: Float32Array, rotation: Rotation | null, d: number): Float64Array {
   const out = new Float64Array(d * d);
   if (!rotation) {
@@ -118,7 +118,7 @@ function rotatedDiagonal(values: Float32Array, rotation: Rotation | null, d: num
   const pi = rotationMatrix(rotation, d);
   const scaled = pi.map((x, at) => x * values[at % d]!);
   for (let i = 0; i < d; i++) {
-    // Four sums side by side, as each would wait for itself; those below the diagonal do no harm.
+    // Four sums are computed side by side, because each addition waits for the one before it. Those below the diagonal do no harm.
     for (let j = i & ~3; j < d; j += 4) {
       const [j0, j1, j2, j3] = [j * d, (j + 1) * d, (j + 2) * d, (j + 3) * d];
       let [s0, s1, s2, s3] = [0, 0, 0, 0];
@@ -135,7 +135,7 @@ function rotatedDiagonal(values: Float32Array, rotation: Rotation | null, d: num
   return out;
 }
 
-/** Π·m for a row-major m, in f64 of the f32 rotation applied to unit vectors. */
+/** Π·m for a row-major m: the f32 rotation of unit vectors, multiplied in f64. */
 function rotateColumns(m: Float64Array, rotation: Rotation | null, d: number): Float64Array {
   if (!rotation) return m;
   return multiply(rotationMatrix(rotation, d), m, d);
@@ -159,9 +159,9 @@ function rotationMatrix(rotation: Rotation, d: number): Float64Array {
   return matrix;
 }
 
-/** U and D of M = U·D·Uᵀ, U unit upper triangular, as `SideTransform.feedback` has them. Reads the upper triangle of m. */
+/** U and D of M = U·D·Uᵀ, U unit upper triangular, as stored in `SideTransform.feedback`. Reads the upper triangle of m. */
 function feedbackOf(m: Float64Array, d: number): Float32Array {
-  // The Cholesky factor of the matrix read backwards is U·√D read backwards.
+  // The Cholesky factor of the matrix with reversed rows and columns is U·√D, reversed likewise.
   const c = cholesky(m.toReversed(), d);
   const out = new Float32Array((d + 1) * d);
   const weights = Array.from({ length: d }, (_, i) => c[(d - 1 - i) * (d + 1)]! ** 2);

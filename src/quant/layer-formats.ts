@@ -1,4 +1,4 @@
-/** @file The formats that the layers of a model have under one or several KV specs. */
+/** @file The formats of a model's layers under one or several KV specs. */
 import type { LayerKvFormat } from "./kv-format.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 

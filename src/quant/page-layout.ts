@@ -33,7 +33,7 @@ export interface PageLayout extends PageRegions {
   readonly numBytes: number;
 }
 
-/** Whether a side is stored rotated. */
+/** Whether vectors of a side are rotated before they are stored. */
 export function isRotated(side: SideFormat, format: Pick<LayerKvFormat, "rotation">): boolean {
   return format.rotation !== "none" && codecOf(side).isRotated(side);
 }
@@ -41,10 +41,10 @@ export function isRotated(side: SideFormat, format: Pick<LayerKvFormat, "rotatio
 const align16 = (n: number): number => (n + 15) & ~15;
 
 /**
- * Lays out a page.
+ * Computes the layout of a page.
  *
- * headDim: see head-dim.ts · numKvHeads ≥ 1 · pageTokens: multiple of 16
- * @throws TurboQuantError unsupported — a head_dim that no kernel has
+ * headDim: see head-dim.ts · numKvHeads: at least 1 · pageTokens: multiple of 16
+ * @throws TurboQuantError unsupported — a head_dim without kernels
  */
 export function pageLayout(
   k: SideFormat,

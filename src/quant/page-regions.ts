@@ -1,6 +1,6 @@
 /** @file The arrays that a page consists of. page-layout.ts lays them out; codecs say which they need, and read and write them. */
 
-/** Tokens of a page of the main stream. One online-softmax tile. */
+/** Tokens in a page of the main stream: one tile of online softmax. */
 export const PAGE_TOKENS = 64;
 /** Tokens of a page of 16-bit copies: small, because sinks and window retain whole pages. */
 export const RESIDUAL_PAGE_TOKENS = 16;
@@ -15,7 +15,7 @@ export interface RegionSpec {
 }
 
 export interface PlaneSpec extends RegionSpec {
-  /** Bits of the index in this plane: 8, 4, 2 or 1 (16 and 32 for raw f16/f32 rows). */
+  /** Bits of each index in this plane: 8, 4, 2 or 1 (16 and 32 for raw f16/f32 rows). */
   readonly width: number;
 }
 
@@ -27,7 +27,7 @@ export interface SideRegionSpecs {
   readonly scales: readonly RegionSpec[];
 }
 
-/** One array of a page: row r of head h starts at `offset + h * headStride + r * rowBytes`. */
+/** One array in a page: row r of head h begins at `offset + h * headStride + r * rowBytes`. */
 export interface Region {
   readonly name: string;
   readonly offset: number;

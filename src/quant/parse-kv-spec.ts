@@ -1,11 +1,11 @@
-/** @file `--kv SPEC`: presets and modifiers to the format of each layer (docs/cli.md lists them). */
+/** @file Parses `--kv SPEC`, presets and modifiers, into the format of each layer (docs/cli.md lists them). */
 
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
 import { isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
 import { canonicalPreset, RECIPE_SCALES, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
 import { type Draft, failSpec, type SideSpec } from "./codecs/side-spec.ts";
-import { hasTrellis, settled } from "./codecs/trellis/trellis-spec.ts";
+import { dropImpossibleTrellis, hasTrellis } from "./codecs/trellis/trellis-spec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
@@ -13,9 +13,9 @@ import { MAX_PROJECTIONS } from "./qjl.ts";
 import type { RotationKind, ScaleRule } from "./rules.ts";
 
 export interface KvSpec {
-  /** Canonical text: equal texts mean equal formats. */
+  /** The canonical text; equal texts mean equal formats. */
   readonly text: string;
-  /** `auto` (the model's own, if it carries one), `off`, or a file name. */
+  /** `auto` (the model's own calibration, if it has one), `off`, or a file name. */
   readonly calibration: string;
   /** True when no layer stores codes. */
   readonly isFloat: boolean;
@@ -24,7 +24,7 @@ export interface KvSpec {
   validateLayers(numLayers: number): void;
 }
 
-/** A side that is absent stays what it is outside the range. */
+/** A side that is absent keeps the format it has outside the range. */
 interface LayerRange<S> {
   readonly first: number;
   readonly last: number;
@@ -68,11 +68,11 @@ function oneOf<T extends string>(name: string, value: string, choices: readonly 
 }
 
 /**
- * `0-1:k8v8` or `3:f16`, several joined by `+`; of the inner preset only the two sides are taken, not its window.
- * `3:k5`, `3:vf16` and `3:k4+qjl` change one side and keep the recipe of `base`.
+ * Parses `0-1:k8v8` or `3:f16`, several joined by `+`. Of the inner preset only the two sides are used, not its window. `3:k5`,
+ * `3:vf16` and `3:k4+qjl` change one side and keep the recipe of `base`.
  */
 function parseLayers(value: string, base: { readonly k: SideSpec; readonly v: SideSpec }): LayerRange<SideSpec>[] {
-  // A + belongs to the preset (paper-4+qjl) unless another range follows it.
+  // A + belongs to the preset (paper-4+qjl), unless it is followed by another range.
   return value.split(/\+(?=\d+(?:-\d+)?:)/).map((part) => {
     const match = /^(\d+)(?:-(\d+))?:(.+)$/.exec(part);
     if (!match) failSpec(`layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8`, { layers: part });
@@ -92,10 +92,11 @@ function parseLayers(value: string, base: { readonly k: SideSpec; readonly v: Si
   });
 }
 
-/** Splits at commas, except inside `layers=` values, which use `+`. */
+/** Applies modifiers, and returns the ranges of `layers=`. */
 function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<SideSpec>[] {
   const ranges: LayerRange<SideSpec>[] = [];
-  // Sides first: layers= refers to what k= and v= chose, scale=, search= and their like to all three, whatever the order of writing.
+  // Sides come first and `layers=` second: layers= refers to what k= and v= chose, and options such as scale= and search= apply
+  // to all of them, whatever their order in the text.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
   const changeSides = (change: (side: "k" | "v", format: SideSpec) => Partial<SideSpec>): void => {
     for (const target of [draft, ...ranges]) {
@@ -190,7 +191,7 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
 
 /**
  * Parses a KV spec, e.g. `k4v4`, `paper-4,v=f16`, `k4v4,sinks=0,window=0,layers=0-1:k8v8`.
- * @throws TurboQuantError invalid_argument — naming the bad part, what is allowed and the nearest name
+ * @throws TurboQuantError invalid_argument — names the wrong part, what is allowed, and the nearest name
  */
 export function parseKvSpec(spec: string): KvSpec {
   const text = spec.trim();
@@ -237,13 +238,16 @@ function build(preset: string, modifiers: readonly string[]): { draft: Draft; ra
   const draft = parsePreset(preset);
   const ranges = parseModifiers(modifiers, draft);
   for (const target of [draft, ...ranges]) {
-    if (target.k) target.k = settled(target.k);
-    if (target.v) target.v = settled(target.v);
+    if (target.k) target.k = dropImpossibleTrellis(target.k);
+    if (target.v) target.v = dropImpossibleTrellis(target.v);
   }
   return { draft, ranges };
 }
 
-/** Whether a spec means `result`; one that cannot be (its trellis= refers to a v= that is gone) does not. */
+/**
+ * Whether these parts form a spec with this result. Parts can become
+ * invalid when others are removed, e.g. a trellis= whose v= is missing.
+ */
 function isBuilt(preset: string, modifiers: readonly string[], result: string): boolean {
   try {
     return JSON.stringify(build(preset, modifiers)) === result;
@@ -253,11 +257,12 @@ function isBuilt(preset: string, modifiers: readonly string[], result: string): 
   }
 }
 
-/** The preset and, in order of name, the modifiers that change something. */
+/** The preset with those modifiers that change something, sorted by name. */
 function canonical(preset: string, modifiers: readonly string[]): string {
   const result = JSON.stringify(build(preset, modifiers));
   let kept = modifiers;
-  // One after the other, as of two that say the same only one may go; the earlier ones first, which later ones override.
+  // One is removed at a time, because of two equal ones only one may
+  // go. Earlier ones are tried first, since later ones override them.
   for (let i = 0; i < kept.length; ) {
     const without = kept.toSpliced(i, 1);
     if (isBuilt(preset, without, result)) kept = without;

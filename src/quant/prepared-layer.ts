@@ -1,4 +1,4 @@
-/** @file One layer's KV format with its calibration, and the owner of everything that is derived from the two. */
+/** @file A layer's KV format with its calibration, and everything that is derived from the two. */
 import { TurboQuantError } from "../errors.ts";
 import type { LayerCalibration } from "./calibration.ts";
 import type { LayerKvFormat } from "./kv-format.ts";
@@ -16,8 +16,8 @@ export interface PreparedShape {
 }
 
 /**
- * Bytes of the f32 numbers that a calibrated layer of this format comes to: mean and balance of its keys, dense transforms and
- * factors of error feedback. An upper bound: a calibration may know a side's mean alone.
+ * Bytes of the f32 numbers that a calibrated layer of this format has: mean and balance of keys, dense transforms, factors for
+ * error feedback. An upper bound, since a calibration may have only the mean of a side.
  */
 export function preparedBytes(format: LayerKvFormat, { numKvHeads, headDim }: PreparedShape): number {
   const sides = transformValues(format.k, headDim) + transformValues(format.v, headDim);
@@ -33,7 +33,7 @@ export function hostBytes(format: LayerKvFormat, { numKvHeads, headDim }: Prepar
   return 4 * numKvHeads * (calibration + transformValues(format.k, headDim) + transformValues(format.v, headDim));
 }
 
-/** Made with a decoder for each of its layers; whoever made it disposes of it, and with it of what backends keep for it. */
+/** A decoder makes one for each layer. Whoever makes it disposes of it, which also frees what backends keep for it. */
 export class PreparedLayer {
   readonly format: LayerKvFormat;
   readonly calibration: LayerCalibration | null;
@@ -54,12 +54,12 @@ export class PreparedLayer {
     this.headDim = headDim;
   }
 
-  /** Most bytes that a backend keeps of the calibration. */
+  /** The most bytes that a backend keeps for the calibration. */
   get numBytes(): number {
     return this.calibration ? preparedBytes(this.format, this) : 0;
   }
 
-  /** The maps of the calibration, made when they are first asked for. */
+  /** The maps of the calibration, computed on first use. */
   get transforms(): LayerTransforms {
     if (!this.calibration) return NO_TRANSFORMS;
     this.#transforms ??= makeTransforms(this.calibration, this.format, this.headDim);
@@ -67,7 +67,7 @@ export class PreparedLayer {
   }
 
   /**
-   * What `owner` keeps for this layer; `make` is called the first time.
+   * What the backend `owner` keeps for this layer; `make` is called on first use.
    * @throws TurboQuantError invalid_argument — the layer was disposed of
    */
   copies<T extends LayerCopies>(owner: object, make: (layer: this) => T): T {

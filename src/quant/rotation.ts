@@ -1,8 +1,8 @@
 /**
- * @file Random rotations: after one, every coordinate of a unit vector follows the same known law (TurboQuant, arXiv
+ * @file Random rotations, after which every coordinate of a unit vector has the same known distribution (TurboQuant, arXiv
  * 2504.19874, section 3; randomized Hadamard as in QuaRot, arXiv 2404.00456).
  *
- * docs/formats/kv-page.md fixes the order of the f32 operations; docs/decisions/0003 says why two Hadamard rounds.
+ * docs/formats/kv-page.md fixes the order of the f32 operations; docs/decisions/0003 explains the two Hadamard rounds.
  */
 import { TurboQuantError } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
@@ -10,16 +10,16 @@ import { fwht } from "../math/hadamard.ts";
 import { CounterRng, signs } from "../math/rng.ts";
 import type { RotationKind } from "./rules.ts";
 
-/** Streams of the counter RNG that rotations take; other users of a seed keep off these. */
+/** Streams of the counter-based RNG for rotations; other users of a seed must not use them. */
 const STREAM_SIGNS = 0x7160;
 const STREAM_QR = 0x7170;
 
 export interface Rotation {
   readonly kind: RotationKind;
   readonly headDim: number;
-  /** Hadamard: random signs of each round, one or two arrays of length p. */
+  /** Hadamard: the random signs of each round, one or two arrays of length p. */
   readonly signs: readonly Float32Array[];
-  /** QR: row-major [headDim][headDim], else null. */
+  /** QR: row-major [headDim][headDim]; otherwise null. */
   readonly matrix: Float32Array | null;
   /** Rotates x[offset .. offset+headDim) in place. */
   apply(x: Float32Array, offset?: number): void;
@@ -27,7 +27,7 @@ export interface Rotation {
   invert(x: Float32Array, offset?: number): void;
 }
 
-/** Largest power of two ≤ n. */
+/** The largest power of two ≤ n. */
 export function powerOfTwoBelow(n: number): number {
   return 2 ** Math.floor(Math.log2(n));
 }
@@ -66,7 +66,7 @@ class HadamardRotation implements Rotation {
     }
   }
 
-  /** The first round covers the first p coordinates, the second the last p. */
+  /** The first round covers the first p coordinates, the second round the last p. */
   #start(offset: number, round: number): number {
     return round === 0 ? offset : offset + this.headDim - this.#size;
   }
@@ -106,8 +106,8 @@ class MatrixRotation implements Rotation {
 }
 
 /**
- * An orthogonal matrix from the Haar measure: Gram–Schmidt of Gaussian rows, twice for orthogonality to machine precision.
- * Gram–Schmidt keeps the diagonal of R positive, which is the sign convention Haar needs (Mezzadri 2007).
+ * An orthogonal matrix from the Haar measure: Gram–Schmidt on Gaussian rows, done twice for orthogonality to machine precision.
+ * Gram–Schmidt keeps the diagonal of R positive, as the Haar measure requires (Mezzadri 2007).
  */
 export function haarMatrix(d: number, seed: number): Float64Array {
   const rng = new CounterRng(seed, STREAM_QR + d);
@@ -131,7 +131,7 @@ export function haarMatrix(d: number, seed: number): Float64Array {
 const cache = new Map<string, Rotation>();
 
 /**
- * The rotation of a head, the same object for the same arguments.
+ * The rotation of a head; the same object for the same arguments.
  * headDim: multiple of 8 · seed: below 2^32
  * @throws TurboQuantError invalid_argument — kind is `none`
  */

@@ -1,7 +1,12 @@
 /**
- * @file One head's vector to its bytes in a page and back: the executable form of docs/formats/kv-page.md.
+ * @file Stores one head's vector in a page and reads it back: the executable form of docs/formats/kv-page.md.
  *
- * f32 with one rounding an operation, in the documented order, so that kernels can match it byte for byte.
+ * How it works. `prepare` maps a vector to the space it is stored in: it replaces values that cannot be stored, subtracts the
+ * calibrated mean, and rotates, or applies the calibration's dense map instead. `write` and `read` pass the bytes of a row to
+ * the side's codec (codecs/). Attention never maps keys back: `prepareQuery` maps the query to the keys' space, where inner
+ * products are the same, and `restore` maps the weighted sum of values back once.
+ *
+ * Everything is f32 with one rounding for each operation, in the documented order, so that kernels can produce the same bytes.
  */
 import { assert } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
@@ -17,17 +22,17 @@ import { sanitize } from "./sanitize.ts";
 export interface HeadCalibration {
   /** [headDim], subtracted; null for values. */
   readonly mean: Float32Array | null;
-  /** [headDim], multiplied where there is no `forward`; null for values. */
+  /** [headDim], a factor used when there is no `forward`; null for values. */
   readonly balance: Float32Array | null;
-  /** Takes the place of balance and rotation. */
+  /** Replaces balance and rotation. */
   readonly forward: Float32Array | null;
-  /** What `forward` asks of queries (keys) or of outputs (values). */
+  /** Applied to queries (for keys) or to outputs (for values) when `forward` is used. */
   readonly inverse: Float32Array | null;
   /** [headDim + 1][headDim], see `SideTransform.feedback`. */
   readonly feedback: Float32Array | null;
 }
 
-/** The constants of one side, head by head. */
+/** Returns the constants of a head for one side. */
 export function headCalibrations(prepared: PreparedLayer, side: "k" | "v"): (head: number) => HeadCalibration | null {
   const { calibration, headDim } = prepared;
   if (!calibration) return () => null;
@@ -45,14 +50,14 @@ export function headCalibrations(prepared: PreparedLayer, side: "k" | "v"): (hea
   });
 }
 
-/** x = matrix·x, every row by `dot4`. */
+/** x = matrix·x; each row is a `dot4`. */
 function multiplyInPlace(matrix: Float32Array, x: Float32Array): void {
   const d = x.length;
   const input = x.slice();
   for (let i = 0; i < d; i++) x[i] = dot4(matrix, i * d, input, 0, d);
 }
 
-/** What all codecs have in common is here, rows of bytes are the codec's own (codecs/). */
+/** What all codecs have in common; the bytes of a row are the codec's own (codecs/). */
 export class RowCodec {
   readonly side: SideFormat;
   readonly headDim: number;
@@ -70,7 +75,7 @@ export class RowCodec {
     this.#rows = this.#codec.rowsOf(side, headDim, format.seed);
   }
 
-  /** Whether tokens of a page are stored all at once, by `storePage`; `write` does nothing then. */
+  /** Whether the tokens of a page are stored together by `storePage`; then `write` does nothing. */
   get isStoredWhole(): boolean {
     return this.#codec.storePage !== undefined;
   }
@@ -89,8 +94,8 @@ export class RowCodec {
   }
 
   /**
-   * A query into the space of this side's rows, in place: ⟨q, k⟩ is then that of q and what `read` gives, up to the softmax
-   * shift ⟨q, mean⟩ that all keys share. q: [headDim]
+   * Maps a query into the space of this side's rows, in place. Its inner product with a vector from `read` is then ⟨q, k⟩, up
+   * to ⟨q, mean⟩, which is the same for all keys and cancels in the softmax. q: [headDim]
    */
   prepareQuery(q: Float32Array, calibration: HeadCalibration | null = null): void {
     const { balance = null, inverse = null } = calibration ?? {};
@@ -102,7 +107,7 @@ export class RowCodec {
     this.#rotation?.apply(q);
   }
 
-  /** A weighted sum of stored vectors back to where they came from, in place (values: no mean is added). x: [headDim] */
+  /** Maps a weighted sum of stored vectors back to the original space, in place (no mean is added: values have none). x: [headDim] */
   restore(x: Float32Array, calibration: HeadCalibration | null = null): void {
     if (calibration?.inverse) multiplyInPlace(calibration.inverse, x);
     else this.#rotation?.invert(x);
@@ -121,13 +126,13 @@ export class RowCodec {
     this.#rows.write(x, page, layout, side, head, row, feedback);
   }
 
-  /** Stores all rows of one head of a full page. rows: [pageTokens][headDim], prepared; changed */
+  /** Stores all rows of one head of a full page. rows: [pageTokens][headDim], prepared; overwritten */
   storePage(rows: Float32Array, page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number): void {
     assert(this.#codec.storePage, `${this.#codec.nameOf(this.side)} is stored row by row`);
     this.#codec.storePage(this.side, rows, page, layout, side, head);
   }
 
-  /** The stored vector, still in the space it was prepared into; with a sketch, the unbiased reconstruction. */
+  /** Reads a stored vector in the space it was prepared into; with a sketch, its unbiased reconstruction. */
   read(page: Uint8Array, layout: PageLayout, side: "k" | "v", head: number, row: number, out: Float32Array): void {
     this.#rows.read(page, layout, side, head, row, out);
   }

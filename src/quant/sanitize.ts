@@ -1,11 +1,11 @@
-/** @file What a stored format cannot hold is replaced before anything else happens (docs/formats/kv-page.md, step 1). */
+/** @file Replaces values that a format cannot store, before anything else is computed (docs/formats/kv-page.md, step 1). */
 
-/** Largest finite f16. */
+/** The largest finite f16. */
 export const MAX_FLOAT16 = 65504;
 
 export const clampToFloat16 = (x: number): number => Math.max(-MAX_FLOAT16, Math.min(MAX_FLOAT16, x));
 
-/** Largest finite f32. */
+/** The largest finite f32. */
 export const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
 
 /** NaN becomes 0, everything else is clamped to ±most. In place. */

@@ -1,21 +1,23 @@
 /**
- * @file Trellis-coded 2-bit codes: a coordinate's value depends on its code and on the one before it.
+ * @file Trellis-coded 2-bit codes: the value of a coordinate depends on its code and on the code before it.
  *
- * A row still stores two bits a coordinate, but they choose among four of sixteen values, and which four is said by the code
- * before: value = TRELLIS_VALUES[before | code << 2]. So a writer that looks ahead (Viterbi's algorithm) has a finer choice
- * than four fixed values, and a reader looks up four neighbouring bits instead of two. Trellis-coded quantization is of
- * Marcellin & Fischer (IEEE Trans. Comm. 38, 1990); that windows of the bits themselves may be the states is of QTIP
- * (arXiv 2406.11235). Here it meets error feedback: each survivor carries the targets that its own errors ask for.
+ * A row stores two bits a coordinate, but they choose among four of sixteen values, and the code before says which four: value
+ * = TRELLIS_VALUES[before
+ * code << 2]. So a writer that looks ahead (Viterbi's algorithm) has a finer choice than four fixed values, and a reader looks
+ * up four neighbouring bits instead of two. Trellis-coded quantization is by Marcellin & Fischer (IEEE Trans. Comm. 38, 1990);
+ * using windows of the bits themselves as states is from QTIP (arXiv 2406.11235). With error feedback, each survivor of the
+ * search carries the targets that follow from its own errors.
  */
 
-/** Coordinates of a chain: the first of each has no code before it and takes 0, so that readers need no other bytes. */
+/** Coordinates in a chain. The first one of each chain has no code before it and uses 0, so a reader needs no bytes of other chains. */
 export const TRELLIS_RUN = 32;
-/** Codes, and states: the code before is the state. */
+/** Number of codes and of states: the state is the code before. */
 const STATES = 4;
 
 /**
- * Values for vectors of norm √headDim, [before | code << 2]: Lloyd's iterations with Viterbi's algorithm as the nearest-centroid
- * step, on Gaussian runs of 32, best of 600 starts (`npx tsx tools/train-trellis.ts`).
+ * Values for vectors of norm √headDim, [before
+ * code << 2]: from Lloyd's iterations with Viterbi's algorithm in place of the nearest centroid, on Gaussian runs of 32, the
+ * best of 600 starts (`npx tsx tools/train-trellis.ts`).
  */
 export const TRELLIS_VALUES = Float32Array.of(
   0.3883,
@@ -36,10 +38,10 @@ export const TRELLIS_VALUES = Float32Array.of(
   -0.0497,
 );
 
-/** Expected squared error of a unit vector whose rotated coordinates are Gaussian. Lloyd–Max of 2 bits: 0.1175 */
+/** Expected squared error of a unit vector whose rotated coordinates are Gaussian. That of 2-bit Lloyd–Max is 0.1175. */
 export const TRELLIS_DISTORTION = 0.0942;
 
-/** codes: [n] of 0 to 3, replaced by their places in `TRELLIS_VALUES`. */
+/** codes: [n] of 0 to 3, replaced by their indices in `TRELLIS_VALUES` */
 export function trellisPlaces(codes: Uint8Array): void {
   let before = 0;
   for (let i = 0; i < codes.length; i++) {
@@ -52,10 +54,10 @@ export function trellisPlaces(codes: Uint8Array): void {
 
 export class TrellisCoder {
   readonly #headDim: number;
-  /** Targets of each survivor in the run at hand, [STATES][TRELLIS_RUN], and those of its successors. */
+  /** Targets of each survivor in the present run, [STATES][TRELLIS_RUN], and those of its successors. */
   #targets = Array.from({ length: STATES }, () => new Float32Array(TRELLIS_RUN));
   #next = Array.from({ length: STATES }, () => new Float32Array(TRELLIS_RUN));
-  /** [TRELLIS_RUN][STATES] the state that a survivor came from. */
+  /** [TRELLIS_RUN][STATES]: the state that each survivor came from. */
   readonly #from = new Uint8Array(TRELLIS_RUN * STATES);
 
   constructor(headDim: number) {
@@ -63,10 +65,10 @@ export class TrellisCoder {
   }
 
   /**
-   * Codes of coordinates [start, start + n) into `codes`, n up to TRELLIS_RUN: the chain whose errors cost least, of all without
-   * feedback, of the survivors with it.
-   * u: [headDim] of norm √headDim · target: [headDim] what is to be met, u where there is no feedback, else u less what
-   * errors before `start` ask for · feedback: as in `SideTransform.feedback`, or null
+   * Chooses the codes of coordinates [start, start + n), n up to TRELLIS_RUN: the chain with the least cost, without feedback
+   * among all chains, with feedback among the survivors.
+   * u: [headDim] of norm √headDim · target: [headDim]; u without feedback, otherwise u minus the feedback of the errors before
+   * `start` · feedback: as in `SideTransform.feedback`, or null
    */
   codeRun(
     u: Float32Array,
@@ -109,7 +111,9 @@ export class TrellisCoder {
     }
   }
 
-  /** Targets of the survivor that takes `code` after `before`: those of the one it comes from, less what its error asks for. */
+  /**
+   * Computes the targets of the survivor that takes `code` after `before`: those of its predecessor, minus the feedback of its error.
+   */
   #follow(
     u: Float32Array,
     feedback: Float32Array | null,

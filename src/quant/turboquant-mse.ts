@@ -1,7 +1,7 @@
 /**
- * @file TurboQuant_mse (arXiv 2504.19874, Algorithm 1) for single vectors: rotate, nearest centroids, one scale.
+ * @file TurboQuant_mse (arXiv 2504.19874, Algorithm 1) for single vectors: rotation, nearest centroids, one scale.
  *
- * The same arithmetic as a row of a KV page (docs/formats/kv-page.md): `codes` are that row's bytes, plane after plane.
+ * The arithmetic is that of a row in a KV page (docs/formats/kv-page.md); `codes` are the row's bytes, plane after plane.
  */
 import { TurboQuantError } from "../errors.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
@@ -14,29 +14,29 @@ import { TRELLIS_DISTORTION, TRELLIS_VALUES, trellisPlaces } from "./trellis.ts"
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 export interface TurboQuantMseOptions {
-  /** Length of the vectors: a multiple of 8. */
+  /** Length of the vectors, a multiple of 8. */
   readonly dimension: number;
   readonly bits: Bits;
   /** Default `norm`, as published. */
   readonly scale?: ScaleRule;
-  /** Try nine scales a vector and keep the codes of best cosine. Default off, as published. */
+  /** Try nine scales for each vector and keep the codes with the best cosine. Default off, as published. */
   readonly search?: boolean;
-  /** Choose values by a trellis (trellis.ts), bits 2 only. Default off, as published. */
+  /** Choose values by a trellis (trellis.ts), only with 2 bits. Default off, as published. */
   readonly trellis?: boolean;
   /** Default `hadamard`. */
   readonly rotation?: RotationKind;
-  /** Of the rotation, below 2^32. Default 0. */
+  /** Seed of the rotation, below 2^32. Default 0. */
   readonly seed?: number;
 }
 
 export interface MseCode {
   /** `bits · dimension / 8` bytes. */
   readonly codes: Uint8Array;
-  /** A value that f16 holds; stored in 2 bytes. */
+  /** A value that f16 can hold, so it is stored in 2 bytes. */
   readonly scale: number;
 }
 
-/** @throws TurboQuantError invalid_argument — a dimension that cannot be packed, or bits outside the range */
+/** @throws TurboQuantError invalid_argument — a dimension that cannot be packed, or bits out of range */
 export function checkShape(op: string, dimension: number, bits: number, minBits: number): void {
   if (!Number.isInteger(dimension) || dimension < 8 || dimension % 8 !== 0) {
     throw new TurboQuantError(
@@ -50,7 +50,7 @@ export function checkShape(op: string, dimension: number, bits: number, minBits:
   }
 }
 
-/** @throws TurboQuantError invalid_argument — another length than expected */
+/** @throws TurboQuantError invalid_argument — not of the expected length */
 export function checkLength(what: string, values: { readonly length: number }, expected: number): void {
   if (values.length === expected) return;
   throw new TurboQuantError("invalid_argument", `${what}: expected ${expected} entries, got ${values.length}`, {
@@ -64,15 +64,15 @@ export class TurboQuantMse {
   readonly bits: number;
   /** Bytes of a stored vector: codes and the f16 scale. */
   readonly numBytes: number;
-  /** Expected ‖x − x̂‖² / ‖x‖² with the rule `norm` and no search, of a randomly rotated vector. */
+  /** Expected ‖x − x̂‖² / ‖x‖² of a randomly rotated vector with the rule `norm` and no search. */
   readonly distortion: number;
   readonly #quantizer: VectorQuantizer;
   readonly #rotation: Rotation | null;
-  /** Of a unit vector, by the code, or by its place in the trellis. */
+  /** Values for a unit vector, by code or by index in the trellis. */
   readonly #values: Float64Array;
   readonly #isChained: boolean;
 
-  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8, bits outside 1–8 */
+  /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8, or bits outside 1–8 */
   constructor(options: TurboQuantMseOptions) {
     const { dimension, bits, scale = "norm", search = false, trellis = false } = options;
     const { rotation = "hadamard", seed = 0 } = options;
@@ -92,7 +92,7 @@ export class TurboQuantMse {
     this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
   }
 
-  /** x: [dimension], any finite f32; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  /** x: [dimension], not modified; NaN becomes 0, and values beyond ±65504 are clamped */
   quantize(x: Float32Array): MseCode {
     checkLength("turboquant-mse: vector", x, this.dimension);
     const y = x.slice();
@@ -102,14 +102,14 @@ export class TurboQuantMse {
     return { codes: packCodes(this.#quantizer.codes, this.bits), scale: fromFloat16Bits(toFloat16Bits(scale)) };
   }
 
-  /** The vector that the code stands for, [dimension]. */
+  /** The decoded vector, [dimension]. */
   dequantize(code: MseCode): Float32Array {
     const y = this.#rotated(code);
     this.#rotation?.invert(y);
     return y;
   }
 
-  /** ⟨query, dequantize(code)⟩ up to rounding, without un-rotating. query: [dimension] */
+  /** ⟨query, dequantize(code)⟩ up to rounding, computed in the rotated space. query: [dimension] */
   innerProduct(query: Float32Array, code: MseCode): number {
     checkLength("turboquant-mse: query", query, this.dimension);
     const q = query.slice();

@@ -1,9 +1,9 @@
 /**
- * @file TurboQuant_prod (arXiv 2504.19874, Algorithm 2): codes of one bit less and a 1-bit sketch (QJL, arXiv 2406.03482)
- * of what they miss, which makes inner products unbiased.
+ * @file TurboQuant_prod (arXiv 2504.19874, Algorithm 2): codes with one bit less, and a 1-bit sketch (QJL, arXiv 2406.03482) of
+ * their residual, which makes inner products unbiased.
  *
- * At equal bits its variance is larger than TurboQuant_mse's squared error: π/2 times that of its own (bits−1)-bit stage
- * with Gaussian projections, about 0.57 times with orthogonal ones.
+ * At equal bits its variance is larger than the squared error of TurboQuant_mse: π/2 times that of its own (bits−1)-bit stage
+ * with Gaussian projections, and about 0.57 times with orthogonal ones.
  */
 import { TurboQuantError } from "../errors.ts";
 import { dot4 } from "../math/dot.ts";
@@ -18,9 +18,9 @@ import { checkLength, checkShape } from "./turboquant-mse.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
 
 export interface TurboQuantProdOptions {
-  /** Length of the vectors: a multiple of 8. */
+  /** Length of the vectors, a multiple of 8. */
   readonly dimension: number;
-  /** In all, 2–8: one goes to the sketch. */
+  /** Bits in total, 2–8, of which the sketch gets one. */
   readonly bits: Bits;
   /** Default `gaussian`, as published. */
   readonly projection?: Projection;
@@ -28,22 +28,22 @@ export interface TurboQuantProdOptions {
   readonly projections?: number;
   /** Default `hadamard`. */
   readonly rotation?: RotationKind;
-  /** Of rotation and projection, below 2^32. Default 0. */
+  /** Seed of rotation and projection, below 2^32. Default 0. */
   readonly seed?: number;
 }
 
 export interface ProdCode {
   /** `(bits − 1) · dimension / 8` bytes. */
   readonly codes: Uint8Array;
-  /** Norm of the vector, as f16. */
+  /** Norm of the vector, rounded to f16. */
   readonly norm: number;
-  /** Signs of the projected residual, `projections / 8` bytes; 1 = not negative. */
+  /** Signs of the projected residual, `projections / 8` bytes; 1 means not negative. */
   readonly signs: Uint8Array;
-  /** Norm of the residual, as f16. */
+  /** Norm of the residual, rounded to f16. */
   readonly residualNorm: number;
 }
 
-/** What `innerProduct` needs of a query; form it once for many codes. */
+/** What `innerProduct` needs of a query; compute it once for many codes. */
 export interface PreparedQuery {
   readonly rotated: Float32Array;
   readonly projected: Float32Array;
@@ -74,7 +74,7 @@ export class TurboQuantProd {
   readonly #factor: number;
   readonly #centroids: Float64Array;
 
-  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8, bits outside 2–8 */
+  /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8, or bits outside 2–8 */
   constructor(options: TurboQuantProdOptions) {
     const { dimension, bits, projection = "gaussian", rotation = "hadamard", seed = 0 } = options;
     checkShape("turboquant-prod", dimension, bits, 2);
@@ -85,7 +85,7 @@ export class TurboQuantProd {
     this.bits = bits;
     this.projection = projection;
     this.numBytes = ((bits - 1) * dimension + projections) / 8 + 4;
-    // The stored norm: any other scale would leave a part of the vector outside the residual.
+    // The codes have the norm as their scale; with any other scale, part of the vector would be missing from the residual.
     this.#quantizer = new VectorQuantizer(dimension, bits - 1, "norm", false);
     this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
     this.#matrix = projectionMatrix(projection, dimension, seed, projections);
@@ -93,7 +93,7 @@ export class TurboQuantProd {
     this.#centroids = getCodebook(dimension, bits - 1).centroids;
   }
 
-  /** x: [dimension], any finite f32; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  /** x: [dimension], not modified; NaN becomes 0, and values beyond ±65504 are clamped */
   quantize(x: Float32Array): ProdCode {
     checkLength("turboquant-prod: vector", x, this.dimension);
     const d = this.dimension;
@@ -122,7 +122,7 @@ export class TurboQuantProd {
     return { rotated, projected: this.#project(rotated) };
   }
 
-  /** Unbiased estimate of ⟨query, x⟩, over random projections. */
+  /** An estimate of ⟨query, x⟩ that is unbiased over random projections. */
   innerProduct(query: Float32Array | PreparedQuery, code: ProdCode): number {
     const { rotated, projected } = query instanceof Float32Array ? this.prepareQuery(query) : query;
     const { indices, signs } = this.#unpack(code);
@@ -133,7 +133,7 @@ export class TurboQuantProd {
     return code.norm * main + this.#factor * code.residualNorm * sketch;
   }
 
-  /** The vector whose inner products are `innerProduct`'s, [dimension]: unbiased, but farther from x than the codes alone. */
+  /** The vector, [dimension], whose inner products `innerProduct` gives: unbiased, but farther from x than the codes alone. */
   dequantize(code: ProdCode): Float32Array {
     const d = this.dimension;
     const { indices, signs } = this.#unpack(code);

@@ -1,14 +1,23 @@
-/** @file Codes and scale of one rotated vector: nearest centroids, a trellis or error feedback, scale search, scale rules. */
+/**
+ * @file Chooses codes and scale of one rotated vector: by nearest centroids,
+ * a trellis or error feedback, with scale search and scale rules.
+ *
+ * How it works. The vector y of norm n is scaled to u = y/n · √headDim, whose coordinates have the codebook's distribution.
+ * With search, nine factors are tried on u, and the one whose codes have the best cosine with u is kept. Codes are then the
+ * nearest centroids of u times the factor; with error feedback each coordinate's target also contains the errors of those
+ * before it (kv-transform.ts); with a trellis the codes of a run of 32 are chosen together (trellis.ts). At last the scale
+ * follows from codes and vector by the side's scale rule. Every operation is f32, in the order of docs/formats/kv-page.md.
+ */
 import { dot4 } from "../math/dot.ts";
 import { getCodebook } from "./codebook.ts";
 import type { ScaleRule } from "./rules.ts";
 import { MAX_FLOAT16 } from "./sanitize.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES, TrellisCoder, trellisPlaces } from "./trellis.ts";
 
-/** Factors tried by the search: nine equal steps from 0.85 to 1.18, in f32. */
+/** Factors that the search tries: nine equal steps from 0.85 to 1.18, in f32. */
 export const SEARCH_FACTORS = Float32Array.from({ length: 9 }, (_, i) => 0.85 + (i * (1.18 - 0.85)) / 8);
 
-/** Their inverses as error feedback multiplies by them, in f32. */
+/** Their f32 inverses, which error feedback multiplies by. */
 export const INVERSE_FACTORS = SEARCH_FACTORS.map((factor) => 1 / factor);
 
 /** Number of boundaries below t. */
@@ -30,9 +39,9 @@ export class VectorQuantizer {
   readonly search: boolean;
   /** Codes of the last `quantize`, [headDim]. */
   readonly codes: Uint8Array;
-  /** The unit vector times √headDim of the last `quantize`, [headDim]. */
+  /** The unit vector of the last `quantize` times √headDim, [headDim]. */
   readonly scaledInput: Float32Array;
-  /** Centroids of the last `quantize` in the √headDim convention, [headDim]. */
+  /** Scaled centroids that the last `quantize` chose, [headDim]. */
   readonly centroids: Float32Array;
   readonly #scaled: Float32Array;
   readonly #boundaries: Float32Array;
@@ -43,7 +52,7 @@ export class VectorQuantizer {
   readonly #trellis: TrellisCoder | null;
   readonly #places: Uint8Array;
 
-  /** codebookIterations, trellis: as in `SideFormat`; with a trellis there is no search */
+  /** codebookIterations, trellis: as in `SideFormat`; a trellis excludes search */
   constructor(
     headDim: number,
     bits: number,
@@ -71,10 +80,10 @@ export class VectorQuantizer {
   }
 
   /**
-   * Quantizes y[offset .. offset+headDim), already rotated; results are in `codes`.
-   * feedback: [headDim + 1][headDim] of one head (`SideTransform.feedback`), or null to round to the nearest. With it the
-   * scale rules measure in its metric
-   * returns: the scale s of x̂ = s · c/√headDim, f32, clamped to what f16 holds, and the norm of y
+   * Quantizes y[offset .. offset+headDim), which is already rotated; the result is in `codes`.
+   * feedback: [headDim + 1][headDim] of one head (`SideTransform.feedback`),
+   * or null to round to the nearest. With it the scale rules use its metric
+   * returns: the scale s of x̂ = s · c/√headDim, f32, clamped to the range of f16, and the norm of y
    */
   quantize(y: Float32Array, offset = 0, feedback: Float32Array | null = null): { scale: number; norm: number } {
     const d = this.headDim;
@@ -105,7 +114,7 @@ export class VectorQuantizer {
     }
   }
 
-  /** Codes and values of a trellis, without feedback. */
+  /** Codes and values by the trellis, without feedback. */
   #walk(trellis: TrellisCoder, u: Float32Array): void {
     for (let start = 0; start < this.headDim; start += TRELLIS_RUN) trellis.codeRun(u, u, null, start, this.codes);
     this.#places.set(this.codes);
@@ -113,7 +122,7 @@ export class VectorQuantizer {
     for (let i = 0; i < this.headDim; i++) this.centroids[i] = TRELLIS_VALUES[this.#places[i]!]!;
   }
 
-  /** One coordinate after the other: what rounding one gets wrong moves the targets of those after it. */
+  /** Rounds one coordinate after the other; each rounding error changes the targets of the coordinates after it. */
   #feedBack(u: Float32Array, alpha: number, inverse: number, feedback: Float32Array): void {
     const d = this.headDim;
     const t = this.#target;
@@ -132,14 +141,14 @@ export class VectorQuantizer {
     }
   }
 
-  /** Code and centroid nearest to target j. */
+  /** The code and the centroid nearest to target j. */
   #nearestAt(j: number, alpha: number): number {
     const index = nearestIndex(this.#boundaries, Math.fround(this.#target[j]! * alpha));
     this.codes[j] = index;
     return this.#scaled[index]!;
   }
 
-  /** The same of a trellis, whose codes are chosen a run at a time, when it begins. */
+  /** The same with a trellis, which chooses the codes of a whole run when the run begins. */
   #chainedAt(trellis: TrellisCoder, u: Float32Array, feedback: Float32Array, j: number): number {
     const isFirst = j % TRELLIS_RUN === 0;
     if (isFirst) trellis.codeRun(u, this.#target, feedback, j, this.codes);
@@ -147,8 +156,8 @@ export class VectorQuantizer {
   }
 
   /**
-   * Scale in the metric of the feedback. p = Uᵀu, and Uᵀc/α = (c/α − t) + p because t is what was left to reach; so both
-   * lengths and the inner product are sums over coordinates.
+   * The scale in the metric of the feedback. p = Uᵀu, and Uᵀc/α = (c/α − t) + p, where t is the target; so both lengths and the
+   * inner product are sums over coordinates.
    */
   #metricScale(norm: number, inverse: number, weights: Float32Array): number {
     if (this.rule === "norm") return norm;
@@ -167,7 +176,7 @@ export class VectorQuantizer {
     return Math.fround(scaled * Math.fround(Math.sqrt(Math.fround(dot4(weighted, 0, p, 0, d) / square))));
   }
 
-  /** Index of the factor whose codes point most nearly along u. */
+  /** Index of the factor whose codes have the best cosine with u. */
   #searchFactor(u: Float32Array): number {
     const c = this.#candidate;
     let best = 0;
@@ -184,7 +193,7 @@ export class VectorQuantizer {
     return best;
   }
 
-  /** See docs/formats/kv-page.md, step 5. */
+  /** The scale by the rules in docs/formats/kv-page.md, step 5. */
   #scale(norm: number, u: Float32Array): number {
     const c = this.centroids;
     const d = this.headDim;

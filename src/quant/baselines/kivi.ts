@@ -17,11 +17,11 @@ export const KIVI_GROUP = PAGE_TOKENS;
 
 /** Codes of one group of tokens of K, or of one vector of V. */
 export interface KiviCode {
-  /** Packed; keys in the order [channel][token], values [channel]. */
+  /** Packed bits; keys in the order [channel][token], values [channel]. */
   readonly codes: Uint8Array;
-  /** f16 bits, one a group. */
+  /** f16 bits, one scale for each group. */
   readonly scales: Uint16Array;
-  /** f16 bits of the smallest value, one a group. */
+  /** f16 bits of each group's smallest value. */
   readonly zeros: Uint16Array;
 }
 
@@ -33,7 +33,7 @@ export class KiviCodec {
   /** Bytes of one value vector. */
   readonly numValueBytes: number;
 
-  /** @throws TurboQuantError invalid_argument — headDim no multiple of 8, bits outside 1–8 */
+  /** @throws TurboQuantError invalid_argument — headDim not a multiple of 8, or bits outside 1–8 */
   constructor(headDim: number, bits: Bits) {
     checkShape("kivi", headDim, bits, 1);
     this.headDim = headDim;
@@ -42,25 +42,25 @@ export class KiviCodec {
     this.numValueBytes = (headDim * bits) / 8 + 4 * Math.ceil(headDim / KIVI_GROUP);
   }
 
-  /** keys: [64][headDim]; NaN counts as 0, values beyond ±65504 are clamped. */
+  /** keys: [64][headDim]; NaN becomes 0, and values beyond ±65504 are clamped */
   quantizeKeys(keys: Float32Array): KiviCode {
     checkLength("kivi: keys of a group", keys, KIVI_GROUP * this.headDim);
     const byChannel = transpose(keys, KIVI_GROUP, this.headDim);
     return this.#quantize(byChannel);
   }
 
-  /** Returns [64][headDim]. */
+  /** returns: [64][headDim] */
   dequantizeKeys(code: KiviCode): Float32Array {
     return transpose(this.#dequantize(code, KIVI_GROUP * this.headDim), this.headDim, KIVI_GROUP);
   }
 
-  /** value: [headDim], treated as keys are. */
+  /** value: [headDim], sanitized like keys */
   quantizeValue(value: Float32Array): KiviCode {
     checkLength("kivi: value", value, this.headDim);
     return this.#quantize(value.slice());
   }
 
-  /** Returns [headDim]. */
+  /** returns: [headDim] */
   dequantizeValue(code: KiviCode): Float32Array {
     return this.#dequantize(code, this.headDim);
   }
@@ -81,7 +81,7 @@ export class KiviCodec {
   }
 }
 
-/** Integers of groups of 64, the last of which may be shorter. x is sanitized in place. */
+/** Integers of groups of 64; the last group may be shorter. Sanitizes x in place. */
 export function quantizeGroups(
   x: Float32Array,
   bits: number,
@@ -102,7 +102,7 @@ export function quantizeGroups(
     }
     zeros[g] = toFloat16Bits(min);
     scales[g] = toFloat16Bits(Math.min(MAX_FLOAT16, (max - min) / largest));
-    // Codes are chosen with the numbers as stored, so that rounding them costs no accuracy twice.
+    // Codes are chosen with the stored f16 numbers, so that their rounding errors do not add to those of the codes.
     const zero = fromFloat16Bits(zeros[g]!);
     const scale = fromFloat16Bits(scales[g]!);
     for (let i = 0; i < group.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * @file q4_0 of ggml after a rotation: blocks of 32 in int4 with an f16 scale, −8 at the largest magnitude. What llama.cpp does
- * to a quantized cache since #21038; a baseline to compare with, and a type of a KV page (docs/formats/kv-page.md, step 6).
+ * @file ggml's q4_0 after a rotation: blocks of 32 in int4 with an f16 scale, where −8 is the value of largest magnitude.
+ * llama.cpp does this to a quantized cache since #21038. A baseline, and a type of KV page (docs/formats/kv-page.md, step 6).
  */
 import { toFloat16Bits } from "../../math/float16.ts";
 import { packCodes, unpackCodes } from "../bit-pack.ts";
@@ -10,10 +10,10 @@ import { clampToFloat16, sanitize } from "../sanitize.ts";
 import { checkLength, checkShape } from "../turboquant-mse.ts";
 import { BLOCK, type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
 
-/** Code of the value 0. */
+/** The code of the value 0. */
 export const Q4_ZERO = 8;
 
-/** x: [n], already rotated, finite · codes: [n], one a byte · scales: f16 bits, [ceil(n / 32)] */
+/** x: [n], already rotated, finite · codes: [n], one in a byte · scales: f16 bits, [ceil(n / 32)] */
 export function quantizeQ4(x: Float32Array, codes: Uint8Array, scales: Uint16Array): void {
   for (let start = 0; start < x.length; start += BLOCK) {
     const end = Math.min(start + BLOCK, x.length);
@@ -27,11 +27,11 @@ export function quantizeQ4(x: Float32Array, codes: Uint8Array, scales: Uint16Arr
 }
 
 export interface RotatedQ4Options {
-  /** Length of the vectors: a multiple of 8. */
+  /** Length of the vectors, a multiple of 8. */
   readonly dimension: number;
-  /** Default `hadamard`; `none` gives q4_0 as ggml stores it. */
+  /** Default `hadamard`; `none` gives ggml's q4_0 itself. */
   readonly rotation?: RotationKind;
-  /** Of the rotation, below 2^32. Default 0. */
+  /** Seed of the rotation, below 2^32. Default 0. */
   readonly seed?: number;
 }
 
@@ -41,7 +41,7 @@ export class RotatedQ4Codec {
   readonly numBytes: number;
   readonly #rotation: Rotation | null;
 
-  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8 */
+  /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8 */
   constructor({ dimension, rotation = "hadamard", seed = 0 }: RotatedQ4Options) {
     checkShape("q4_0r", dimension, 4, 4);
     this.dimension = dimension;
@@ -49,7 +49,7 @@ export class RotatedQ4Codec {
     this.#rotation = rotation === "none" ? null : createRotation(rotation, dimension, seed);
   }
 
-  /** x: [dimension]; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  /** x: [dimension], not modified; NaN becomes 0, and values beyond ±65504 are clamped */
   quantize(x: Float32Array): BlockCode {
     checkLength("q4_0r: vector", x, this.dimension);
     const y = x.slice();
@@ -61,7 +61,7 @@ export class RotatedQ4Codec {
     return { codes: packCodes(codes, 4), scales };
   }
 
-  /** The vector that the code stands for, [dimension]. */
+  /** The decoded vector, [dimension]. */
   dequantize({ codes, scales }: BlockCode): Float32Array {
     checkLength("q4_0r: codes", codes, this.dimension / 2);
     checkLength("q4_0r: scales", scales, Math.ceil(this.dimension / BLOCK));

@@ -1,16 +1,16 @@
 /**
- * @file q8_0 of ggml: blocks of 32 in int8 with an f16 scale, not rotated. A baseline to compare with, and a type of a KV page
- * (docs/formats/kv-page.md, step 6): codes are value + 128.
+ * @file ggml's q8_0: blocks of 32 in int8 with an f16 scale, not rotated. A baseline, and a type of KV page
+ * (docs/formats/kv-page.md, step 6), where codes are value + 128.
  */
 import { toFloat16Bits } from "../../math/float16.ts";
 import { sanitize } from "../sanitize.ts";
 import { checkLength, checkShape } from "../turboquant-mse.ts";
 import { BLOCK, type BlockCode, dequantizeBlocks, extremeOf } from "./blocks.ts";
 
-/** Code of the value 0. */
+/** The code of the value 0. */
 export const Q8_ZERO = 128;
 
-/** Round half to even, as f32x4.nearest does. */
+/** Rounds half to even, like f32x4.nearest. */
 function nearestEven(x: number): number {
   const floor = Math.floor(x);
   const fraction = x - floor;
@@ -19,7 +19,7 @@ function nearestEven(x: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** x: [n], finite · codes: [n], one a byte · scales: f16 bits, [ceil(n / 32)] */
+/** x: [n], finite · codes: [n], one in a byte · scales: f16 bits, [ceil(n / 32)] */
 export function quantizeQ8(x: Float32Array, codes: Uint8Array, scales: Uint16Array): void {
   for (let start = 0; start < x.length; start += BLOCK) {
     const end = Math.min(start + BLOCK, x.length);
@@ -35,14 +35,14 @@ export class Q8Codec {
   /** Bytes of a stored vector: codes and scales. */
   readonly numBytes: number;
 
-  /** @throws TurboQuantError invalid_argument — dimension no multiple of 8 */
+  /** @throws TurboQuantError invalid_argument — dimension not a multiple of 8 */
   constructor(dimension: number) {
     checkShape("q8_0", dimension, 8, 8);
     this.dimension = dimension;
     this.numBytes = dimension + 2 * Math.ceil(dimension / BLOCK);
   }
 
-  /** x: [dimension]; NaN counts as 0 and values beyond ±65504 are clamped. x is left as it was. */
+  /** x: [dimension], not modified; NaN becomes 0, and values beyond ±65504 are clamped */
   quantize(x: Float32Array): BlockCode {
     checkLength("q8_0: vector", x, this.dimension);
     const clean = x.slice();
@@ -53,7 +53,7 @@ export class Q8Codec {
     return { codes, scales };
   }
 
-  /** The vector that the code stands for, [dimension]. */
+  /** The decoded vector, [dimension]. */
   dequantize({ codes, scales }: BlockCode): Float32Array {
     checkLength("q8_0: codes", codes, this.dimension);
     checkLength("q8_0: scales", scales, Math.ceil(this.dimension / BLOCK));

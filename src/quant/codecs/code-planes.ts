@@ -1,12 +1,12 @@
-/** @file Codes of single coordinates in a page: which planes they need, and a row of them. */
+/** @file Reads and writes a row of codes in a page, plane by plane, for codecs with one code for each coordinate. */
 import { packPlane, planeShifts, planeWidths, unpackPlane } from "../bit-pack.ts";
 import { type Plane, type PlaneSpec, rowAt } from "../page-regions.ts";
 
-/** Planes of codes of `bits` bits, headDim of them a row. */
+/** The planes of a row of headDim codes with `bits` bits. */
 export const planesOf = (bits: number, headDim: number): PlaneSpec[] =>
   planeWidths(bits).map((width) => ({ name: "codes", width, rowBytes: (headDim * width) / 8 }));
 
-/** codes: one a byte, [headDim] */
+/** codes: [headDim], one in a byte */
 export function writeCodes(
   codes: Uint8Array,
   bits: number,
@@ -35,5 +35,5 @@ export function readCodes(
   }
 }
 
-/** The page for numbers of several bytes. */
+/** A view of the page for reading and writing numbers of several bytes. */
 export const viewOf = (page: Uint8Array): DataView => new DataView(page.buffer, page.byteOffset, page.byteLength);

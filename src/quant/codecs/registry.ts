@@ -1,6 +1,6 @@
 /**
- * @file The KV codecs there are. A new one is a folder beside this file and two lines here: its sides and itself. Specs, layouts,
- * plans, the reference backend and the refusal by a backend that has no part for it follow.
+ * @file The registry of KV codecs. A new codec is a folder beside this file and two lines here: its side type and its registration.
+ * Specs, layouts, plans, the reference backend, and the refusal by backends without kernels for it all follow from that.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
 import { type BlockSide, blockCodec } from "./block/block-codec.ts";
@@ -12,21 +12,21 @@ import type { SideSpec } from "./side-spec.ts";
 import { type SketchSide, sketchCodec } from "./sketch/sketch-codec.ts";
 import { type TrellisSide, trellisCodec } from "./trellis/trellis-codec.ts";
 
-/** What K or V of a layer is stored as. */
+/** How K or V of a layer is stored. */
 export type SideFormat = FloatSide | ScalarSide | TrellisSide | SketchSide | BlockSide | ChannelSide;
 
 const codecs = new Map<string, SideCodec<SideFormat>>();
 
-/** @throws TurboQuantError invalid_argument — a codec of this kind is there already */
+/** @throws TurboQuantError invalid_argument — a codec of this kind is already registered */
 export function registerCodec<S extends AnySide>(codec: SideCodec<S>): void {
   if (codecs.has(codec.kind)) {
     throw new TurboQuantError("invalid_argument", `KV codecs: a codec ${codec.kind} is registered already`);
   }
-  // It is only ever given sides of its own kind: those that its `sideOf` made.
+  // A codec only gets sides of its own kind, which its `sideOf` made.
   codecs.set(codec.kind, codec as unknown as SideCodec<SideFormat>);
 }
 
-// In this order messages list what they add to specs.
+// The order in which messages list what codecs add to specs.
 registerCodec(floatCodec);
 registerCodec(scalarCodec);
 registerCodec(trellisCodec);
@@ -43,7 +43,7 @@ export function codecOf(side: AnySide): SideCodec<SideFormat> {
 
 export const allCodecs = (): readonly SideCodec<SideFormat>[] => [...codecs.values()];
 
-/** The side that a spec means: of the one codec that knows its type. */
+/** The side that a spec means, made by the one codec that knows its type. */
 export function sideOf(spec: SideSpec): SideFormat {
   for (const codec of codecs.values()) {
     const side = codec.sideOf(spec);
@@ -52,13 +52,13 @@ export function sideOf(spec: SideSpec): SideFormat {
   throw new TurboQuantError("internal", `no KV codec knows the type ${spec.type}`, { type: spec.type });
 }
 
-/** As tables call the type of what is stored: f16, tq4. */
+/** The type of what is stored, as tables show it: f16, tq4. */
 export const typeOf = (side: AnySide): string => codecOf(side).typeOf(side as SideFormat);
 
-/** As messages and labels call it. */
+/** The name of the side in messages and labels. */
 export const nameOf = (side: AnySide): string => codecOf(side).nameOf(side as SideFormat);
 
 export const isFloat = (side: AnySide): boolean => codecOf(side).isFloat;
 
-/** Whether its tokens are stored a page at a time. */
+/** Whether tokens are stored page by page instead of row by row. */
 export const isWholePage = (side: AnySide): boolean => codecOf(side).storePage !== undefined;

@@ -1,23 +1,23 @@
-/** @file A side of a KV spec while it is being read: the name of a type and every modifier, whether its codec has it or not. */
+/** @file A side of a KV spec while it is being parsed: the name of a type and all modifiers, whether its codec supports them or not. */
 import { TurboQuantError } from "../../errors.ts";
 import type { RotationKind, ScaleRule } from "../rules.ts";
 
-/** Codecs make their sides of it (`SideCodec.sideOf`). */
+/** Codecs make their sides from this (`SideCodec.sideOf`). */
 export interface SideSpec {
-  /** As specs and tables call it: f16, q8_0, tq4. */
+  /** The type's name in specs and tables: f16, q8_0, tq4. */
   readonly type: string;
   readonly scale: ScaleRule;
   readonly search: boolean;
   readonly transform: boolean;
   readonly feedback: boolean;
   readonly trellis?: boolean | undefined;
-  /** One of the type's bits became a QJL sketch. */
+  /** Whether one of the type's bits became a QJL sketch. */
   readonly qjl: boolean;
   readonly projections?: number;
   readonly codebookIterations?: number;
 }
 
-/** A spec that is being read. */
+/** A spec while it is being parsed. */
 export interface Draft {
   k: SideSpec;
   v: SideSpec;
@@ -25,30 +25,30 @@ export interface Draft {
   window: number;
   rotation: RotationKind;
   seed: number;
-  /** `auto`, `off` or a file. */
+  /** `auto`, `off` or a file name. */
   calibration: string;
 }
 
-/** What a codec adds to the language of specs. */
+/** What a codec adds to the syntax of specs. */
 export interface SideSyntax {
   /** Types for `k=`, `v=` and `layers=`, as messages list them. */
   readonly types: readonly string[];
-  /** A type by itself; null where the text is none. like: the side it takes the place of */
+  /** Parses a single type; null for any other text. like: the side that it replaces */
   parseType?(text: string, side: "k" | "v", like: SideSpec): SideSpec | null;
-  /** Recipes for both sides, as messages list them. */
+  /** Presets for both sides, as messages list them. */
   readonly presets: readonly string[];
-  /** Presets that a mistyped one may have meant. */
+  /** Presets to suggest for a mistyped one. */
   readonly examples: readonly string[];
-  /** A whole recipe; null where the text is none. What it leaves out is as in `BARE`. */
+  /** Parses a whole preset; null for any other text. Fields it leaves out are as in `BARE`. */
   parsePreset?(text: string): PresetDraft | null;
 }
 
 export type PresetDraft = Pick<Draft, "k" | "v"> & Partial<Draft>;
 
-/** What a preset that says nothing of it has. */
+/** The values of fields that a preset leaves out. */
 export const BARE: Omit<Draft, "k" | "v"> = { sinks: 0, window: 0, rotation: "hadamard", seed: 0, calibration: "off" };
 
-/** A type with nothing on top: a codec as published. */
+/** A type without options, which is a codec as published. */
 export const plainSpec = (type: string): SideSpec => ({
   type,
   scale: "norm",
@@ -58,7 +58,7 @@ export const plainSpec = (type: string): SideSpec => ({
   qjl: false,
 });
 
-/** Names of types that are presets as well, the same for both sides. */
+/** The syntax of types that are presets too, the same for both sides. */
 export function typeSyntax(types: readonly string[]): SideSyntax {
   const parseType = (text: string): SideSpec | null => (types.includes(text) ? plainSpec(text) : null);
   return {

@@ -1,4 +1,7 @@
-/** @file q8_0 and q4_0r: integers in blocks of 32 with an f16 scale each. The baselines of ggml, the latter rotated. */
+/**
+ * @file q8_0 and q4_0r: integers in blocks of 32 with one f16 scale
+ * for each block. These are ggml's baselines; q4_0r is rotated first.
+ */
 import { BLOCK, dequantizeBlocks } from "../../baselines/blocks.ts";
 import { Q4_ZERO, quantizeQ4 } from "../../baselines/q4-0-rotated.ts";
 import { Q8_ZERO, quantizeQ8 } from "../../baselines/q8-0.ts";
@@ -19,7 +22,7 @@ const typeOf = ({ bits }: BlockSide): string => (bits === 8 ? "q8_0" : "q4_0r");
 class BlockRows implements StoredRows {
   readonly #bits: 4 | 8;
   readonly #codes: Uint8Array;
-  /** f16 bits of one row. */
+  /** f16 bits of the scales of one row. */
   readonly #scales: Uint16Array;
 
   constructor(bits: 4 | 8, headDim: number) {
@@ -49,7 +52,7 @@ class BlockRows implements StoredRows {
 
 export const blockCodec: SideCodec<BlockSide> = {
   kind: "block",
-  // Whoever writes q4_0 means the rotated one.
+  // q4_0 in a spec means the rotated variant.
   syntax: { ...typeSyntax(["q8_0", "q4_0r"]), examples: ["q4_0r", "q8_0"] },
   sideOf({ type }) {
     if (type === "q8_0") return { kind: "block", bits: 8 };

@@ -1,8 +1,8 @@
 /**
- * @file KIVI in a page (docs/formats/kv-page.md): all tokens of a full page at once, as their keys share scales.
+ * @file KIVI in a page (docs/formats/kv-page.md). A full page is quantized at once, because the keys in it share scales.
  *
- * Until its page is full a token is read from its 16-bit copy, so the window has to reach over a page. Codes are made from
- * those copies.
+ * Until a page is full its tokens are read from their 16-bit copies, so the
+ * residual window has to cover a page. The codes are made from these copies.
  */
 import { fromFloat16Bits } from "../../../math/float16.ts";
 import { KIVI_GROUP, quantizeGroups, transpose } from "../../baselines/kivi.ts";
@@ -68,7 +68,7 @@ export const channelCodec: SideCodec<ChannelSide> = {
   bitsOf: ({ bits }) => bits,
   isRotated: () => false,
   largestOf: () => MAX_FLOAT16,
-  /** Scales, then zeros: of a value a row, of keys one of each a channel for all rows of the page. */
+  /** Scales, then zeros: for values one of each a row, for keys one of each a channel, shared by all rows of the page. */
   regionsOf: ({ bits }, { side, headDim }) => ({
     planes: planesOf(bits, headDim),
     scales: [

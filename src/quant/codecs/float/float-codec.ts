@@ -15,7 +15,7 @@ class HalfRows implements StoredRows {
   write(x: Float32Array, page: Uint8Array, layout: PageRegions, side: "k" | "v", head: number, row: number): void {
     const view = viewOf(page);
     const at = rowAt(layout[side].planes[0]!, head, row);
-    // A rotation may have gathered what was in range in one coordinate.
+    // A rotation can move so much into one coordinate that it exceeds the range of f16.
     for (let i = 0; i < x.length; i++) view.setUint16(at + 2 * i, toFloat16Bits(clampToFloat16(x[i]!)), true);
   }
 

@@ -14,19 +14,19 @@ export interface ScalarSide {
   readonly kind: "scalar";
   readonly bits: Bits;
   readonly scale: ScaleRule;
-  /** Try nine scales a vector and keep the codes of best cosine. */
+  /** Try nine scales for each vector and keep the codes with the best cosine. */
   readonly search: boolean;
-  /** Use the calibration's dense transform where there is one; otherwise keys keep its mean and balance. */
+  /** Use the calibration's dense transform if there is one; otherwise keys use its mean and balance. */
   readonly transform: boolean;
-  /** Round with error feedback where the calibration knows the metric. */
+  /** Round with error feedback if the calibration has a metric. */
   readonly feedback: boolean;
-  /** Lloyd's iterations of the codebook, to see what stopping early costs; the optimum when absent. */
+  /** Number of Lloyd's iterations for the codebook, to measure what stopping early costs; absent: the optimum. */
   readonly codebookIterations?: number;
 }
 
 class ScalarRows implements StoredRows {
   readonly #quantizer: VectorQuantizer;
-  /** On the unit sphere. */
+  /** Centroids for a unit vector. */
   readonly #centroids: ArrayLike<number>;
   readonly #codes: Uint8Array;
 

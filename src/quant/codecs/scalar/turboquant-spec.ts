@@ -1,20 +1,20 @@
-/** @file The words of a spec that mean TurboQuant codes: tqN, kNvM, paper-N. Scalar codes, the trellis and the sketch have them in common. */
+/** @file Parses specs of TurboQuant codes (tqN, kNvM, paper-N), which scalar codes, the trellis and the sketch have in common. */
 import type { Bits, ScaleRule } from "../../rules.ts";
 import { type PresetDraft, plainSpec, type SideSpec, type SideSyntax } from "../side-spec.ts";
 
-/** Code width of a type, or null where it is none of TurboQuant's. */
+/** Code width of a type; null for types other than TurboQuant's. */
 export function turboQuantBits(type: string): Bits | null {
   const bits = /^tq-?([1-8])$/.exec(type)?.[1];
   return bits ? (Number(bits) as Bits) : null;
 }
 
-/** A preset as canonical texts have it: widths of both sides, where a type stands for both. */
+/** A preset in canonical form: with the widths of both sides, where a type stands for both. */
 export const canonicalPreset = (preset: string): string => preset.replace(/^tq-?([1-8])$/, "k$1v$1");
 
-/** Scale rules of our recipe: `scale=auto`. */
+/** The scale rules of our recipe, which `scale=auto` selects. */
 export const RECIPE_SCALES: Readonly<Record<"k" | "v", ScaleRule>> = { k: "norm-preserving", v: "least-squares" };
 
-/** Our recipe. */
+/** A side with all options of our recipe. */
 const recipeSpec = (bits: number | string, side: "k" | "v"): SideSpec => ({
   type: `tq${bits}`,
   scale: RECIPE_SCALES[side],
@@ -22,16 +22,16 @@ const recipeSpec = (bits: number | string, side: "k" | "v"): SideSpec => ({
   transform: true,
   feedback: true,
   qjl: false,
-  // Of the recipe, whatever the width; `settled` takes it from the sides that have none.
+  // Part of the recipe for every width; `dropImpossibleTrellis` removes it from the sides that cannot have a trellis.
   trellis: true,
 });
 
-/** Sinks and window that our presets have, which take a calibration where there is one. */
+/** Sinks and window of our presets, which also use a calibration if there is one. */
 const OURS = { sinks: 4, window: 128, calibration: "auto" } as const;
 
 export const turboQuantSyntax: SideSyntax = {
   types: ["tq1 … tq8"],
-  /** A width is taken with the rules of the side it replaces. */
+  /** A width takes the options of the side it replaces. */
   parseType(text, side, like) {
     const bits = turboQuantBits(text);
     if (!bits) return null;

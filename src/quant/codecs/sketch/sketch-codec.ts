@@ -1,6 +1,6 @@
 /**
- * @file TurboQuant_prod: scalar codes of one bit less, and a 1-bit QJL sketch of the residual with its norm, so that inner products
- * are unbiased. Of keys alone.
+ * @file TurboQuant_prod: scalar codes with one bit less, and a 1-bit QJL sketch of the residual with its norm, which makes
+ * inner products unbiased. Only for keys.
  */
 import { dot4 } from "../../../math/dot.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../../../math/float16.ts";
@@ -16,23 +16,25 @@ import { turboQuantBits } from "../scalar/turboquant-spec.ts";
 import type { SideCodec, StoredRows } from "../side-codec.ts";
 import { failSpec, plainSpec, type SideSpec, type SideSyntax } from "../side-spec.ts";
 
-/** Fields as in `ScalarSide`. The sketch describes what plain rounding leaves, so that there is no shaping. */
+/**
+ * Fields as in `ScalarSide`. The sketch describes what plain rounding leaves, so a calibration's transform and feedback are not used.
+ */
 export interface SketchSide {
   readonly kind: "sketch";
-  /** Of a code, the sign of the sketch not counted. */
+  /** Bits of a code, without the sign of the sketch. */
   readonly bits: Bits;
   readonly scale: ScaleRule;
   readonly search: boolean;
-  /** Rows of the sketch, a multiple of 8 from 8 to 512; head_dim of them when absent. */
+  /** Rows of the sketch, a multiple of 8 from 8 to 512; absent: head_dim. */
   readonly projections?: number;
   readonly codebookIterations?: number;
 }
 
 /**
- * A key type of which one bit is a sketch. The codes are the nearest ones and keep the published scale, which the sketch's
- * residual refers to.
+ * A key type in which one bit is a sketch. Its codes are the nearest ones
+ * with the published scale, because the sketch refers to their residual.
  */
-function sketched(side: "k" | "v", type: string, like: SideSpec): SideSpec {
+function withSketch(side: "k" | "v", type: string, like: SideSpec): SideSpec {
   const bits = turboQuantBits(type);
   if (side === "v" || !bits || bits < 2)
     failSpec(`${side}${type.replace("tq", "")}+qjl: expected k2+qjl to k8+qjl; only keys carry a sketch`, { type });
@@ -42,7 +44,7 @@ function sketched(side: "k" | "v", type: string, like: SideSpec): SideSpec {
 const syntax: SideSyntax = {
   types: [],
   parseType(text, side, like) {
-    return text.endsWith("+qjl") ? sketched(side, text.slice(0, -"+qjl".length), like) : null;
+    return text.endsWith("+qjl") ? withSketch(side, text.slice(0, -"+qjl".length), like) : null;
   },
   presets: ["paper-N+qjl"],
   examples: ["paper-4+qjl"],
@@ -56,13 +58,13 @@ const syntax: SideSyntax = {
 
 class SketchRows implements StoredRows {
   readonly #quantizer: VectorQuantizer;
-  /** On the unit sphere. */
+  /** Centroids for a unit vector. */
   readonly #centroids: ArrayLike<number>;
   /** [numProjections][headDim] */
   readonly #projection: Float32Array;
   readonly #numProjections: number;
   readonly #codes: Uint8Array;
-  /** Signs of the sketch, one a byte. */
+  /** Signs of the sketch, one in a byte. */
   readonly #signs: Uint8Array;
   readonly #residual: Float32Array;
 
@@ -93,7 +95,7 @@ class SketchRows implements StoredRows {
     view.setUint16(rowAt(scales[1]!, head, row), toFloat16Bits(Math.min(MAX_FLOAT16, norm * length)), true);
   }
 
-  /** With √(π/2)/m · ‖r‖ · Sᵀz added: the unbiased reconstruction. */
+  /** Adds √(π/2)/m · ‖r‖ · Sᵀz to the codes' vector, which gives the unbiased reconstruction. */
   read(page: Uint8Array, layout: PageRegions, side: "k" | "v", head: number, row: number, out: Float32Array): void {
     const { planes, scales } = layout[side];
     const view = viewOf(page);
@@ -144,6 +146,6 @@ export const sketchCodec: SideCodec<SketchSide> = {
   }),
   rowsOf: (side, headDim, seed) => new SketchRows(side, headDim, seed),
   recipeOf: ({ scale, search }) => ({ scale, search, hasSketch: true }),
-  // Of inner products: arXiv 2504.19874, theorem 2.
+  // Distortion of inner products: arXiv 2504.19874, theorem 2.
   distortionOf: ({ bits }, headDim) => (Math.PI / 2) * getCodebook(headDim, bits).distortion,
 };

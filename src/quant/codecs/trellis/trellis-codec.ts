@@ -1,4 +1,7 @@
-/** @file Codes of two bits of which each stands for a value together with the one before it (trellis.ts), one f16 scale a row. */
+/**
+ * @file Two-bit codes of a trellis, where a code and the one before
+ * it stand for a value (trellis.ts), with one f16 scale for each row.
+ */
 import { fromFloat16Bits, toFloat16Bits } from "../../../math/float16.ts";
 import { type PageRegions, rowAt } from "../../page-regions.ts";
 import type { ScaleRule } from "../../rules.ts";
@@ -9,7 +12,7 @@ import { planesOf, readCodes, viewOf, writeCodes } from "../code-planes.ts";
 import type { SideCodec, StoredRows } from "../side-codec.ts";
 import { hasTrellis } from "./trellis-spec.ts";
 
-/** Fields as in `ScalarSide`; what searches for codes looks ahead, so that there is no search for a scale. */
+/** Fields as in `ScalarSide`. The search for codes looks ahead, so there is no search for a scale. */
 export interface TrellisSide {
   readonly kind: "trellis";
   readonly scale: ScaleRule;

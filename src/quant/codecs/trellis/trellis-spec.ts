@@ -1,10 +1,10 @@
-/** @file When a spec's codes are those of a trellis. */
+/** @file Which specs can have the codes of a trellis. */
 import type { SideSpec } from "../side-spec.ts";
 
-/** Codes of two bits alone have a trellis, and a sketch describes what plain rounding leaves. */
+/** Only codes of two bits can have a trellis, and not with a sketch, which describes what plain rounding leaves. */
 export const hasTrellis = ({ type, qjl }: Pick<SideSpec, "type" | "qjl">): boolean => type === "tq2" && !qjl;
 
-/** Nothing of the recipe that the side's width does not have. */
-export function settled({ trellis, ...side }: SideSpec): SideSpec {
+/** The side without `trellis` if it cannot have one. */
+export function dropImpossibleTrellis({ trellis, ...side }: SideSpec): SideSpec {
   return trellis && hasTrellis(side) ? { ...side, trellis } : side;
 }
