@@ -1,8 +1,8 @@
-/** @file Token ids against the vocabulary: one check for every backend, the scheduler and the server. */
+/** @file Checks token ids against the vocabulary, for every backend, the scheduler and the server. */
 import { TurboQuantError } from "../errors.ts";
 
 /**
- * subject: what has the tokens, the beginning of the message
+ * subject: what contains the tokens, for the beginning of the message
  * @throws TurboQuantError invalid_argument — an id outside the vocabulary
  */
 export function checkTokens(subject: string, tokens: Iterable<number>, vocabSize: number): void {

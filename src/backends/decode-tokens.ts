@@ -1,7 +1,7 @@
-/** @file Where decoding ends and prefill begins: one number for every backend and for whoever cuts prompts. */
+/** @file The limit between decoding and prefill, the same for every backend and for the code that cuts prompts. */
 
 /**
- * Spans of up to this many tokens are attended token by token, longer ones in tiles. The two are different kernels, whose
- * results over caches of floats differ in the last bits; so it is a rule of every backend, not a setting of one.
+ * Spans of up to this many tokens are attended token by token, longer ones in tiles. The two kernels give results that differ
+ * in the last bits over float caches, so the limit is part of every backend's definition and not a setting.
  */
 export const DECODE_TOKENS = 4;

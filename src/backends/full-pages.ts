@@ -1,14 +1,14 @@
 /**
- * @file The end of `appendKv` where a side is stored a page at a time: stores the pages that this step has filled.
+ * @file The last part of `appendKv` for sides that are stored page by page: stores the pages that the step has filled.
  *
- * On the host, for every backend: KIVI is a baseline, and one implementation gives one set of bytes.
+ * It runs on the host for all backends: KIVI is only a baseline, and this way there is one implementation and one set of bytes.
  */
 import { RESIDUAL_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
 import { RowCodec } from "../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "./ops.ts";
 
-/** bytesOf: a page's own bytes, not a copy */
+/** bytesOf: returns a page's own bytes, not a copy */
 export function storeFullPages(
   step: Step,
   layer: AttentionLayer,
@@ -41,7 +41,7 @@ function quantizePage(
       for (let row = 0; row < main.pageTokens; row++) {
         const position = pageIndex * main.pageTokens + row;
         const x = rows.subarray(row * headDim, (row + 1) * headDim);
-        // A rollback may have lost the copy; then the page was full once, and its code is the best there is.
+        // After a cut the copy may be gone. Then the page was full before, and its codes are the best that is left.
         const hasCopy = position >= sequence.residualStart(index) || position < format.sinks;
         const address = hasCopy ? sequence.residual(index).get(Math.floor(position / residual!.layout.pageTokens)) : 0;
         if (address) {

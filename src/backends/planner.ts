@@ -2,11 +2,11 @@
 import type { RotationKind } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
 
-/** The largest load that the memory must carry. */
+/** The largest load that the memory has to carry. */
 export interface Load {
-  /** Tokens of the longest step. */
+  /** Tokens in the longest step. */
   readonly rows: number;
-  /** Sequences decoded at once. */
+  /** Number of sequences decoded at the same time. */
   readonly sequences: number;
   /** Tokens of the longest sequence. */
   readonly tokens: number;
@@ -17,10 +17,10 @@ export interface Load {
   readonly vocabSize: number;
   /** Columns of the widest matrix. */
   readonly widestInput: number;
-  /** Shapes of the matrices that every row of a step is multiplied with: all but embeddings and the head. */
+  /** Shapes of the matrices that every row of a step is multiplied by: all except embeddings and the head. */
   readonly matrices: readonly { readonly rows: number; readonly cols: number }[];
   readonly weights: WeightType;
-  /** Of every layer's calibration in its cache format (`preparedBytes`); 0 without one. */
+  /** Bytes for the calibration of all layers in their cache format (`preparedBytes`); 0 without one. */
   readonly calibrationBytes: number;
   readonly rotation: RotationKind;
 }

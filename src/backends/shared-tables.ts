@@ -1,4 +1,4 @@
-/** @file Tables that several layers read, made once for each key and freed with the last layer that uses them. */
+/** @file Tables shared by layers: made once for each key, and freed with the last layer that uses them. */
 
 interface Shared<T> {
   readonly table: T;
@@ -9,12 +9,12 @@ export class SharedTables<T> {
   readonly #tables = new Map<string, Shared<T>>();
   readonly #free: (table: T) => void;
 
-  /** free: called when a table's last user has given it back */
+  /** free: called when the last user of a table has released it */
   constructor(free: (table: T) => void) {
     this.#free = free;
   }
 
-  /** Each call is a use, to be given back. */
+  /** Returns the table and counts one more user, who has to release it. */
   take<U extends T>(key: string, make: () => U): U {
     let shared = this.#tables.get(key);
     if (!shared) {

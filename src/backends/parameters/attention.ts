@@ -1,16 +1,19 @@
-/** @file What the WASM attention and append kernels read of a step and a layer. Addresses are bytes of the WASM memory. */
+/**
+ * @file Parameters of the WASM attention and append kernels: a step's
+ * rows and a layer's constants. Addresses are bytes of the WASM memory.
+ */
 import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 import { Struct } from "./struct.ts";
 
-/** How kernels name the type of a side: code widths are 1 to 8; these are the others. */
+/** Numbers of the types of a side. Code widths are 1 to 8; these are the others. */
 export const SIDE_TYPES = {
-  /** Codes of two bits in a trellis: a width of its own. */
+  /** Two-bit codes in a trellis, which need a number of their own. */
   trellis: 9,
   f16: 16,
   f32: 32,
   q8_0: 40,
   q4_0: 41,
-  /** KIVI: this and its code width. */
+  /** KIVI: this plus the code width. */
   kivi: 64,
 } as const;
 
@@ -25,58 +28,62 @@ export const SCRATCH_BYTES = 512 * 1024;
 /** Rows of a KV head that one task of an append takes. */
 export const APPEND_ROWS = 4;
 
-/** Query rows that a thread's scratch holds: those of a block of prefill. */
+/** Query rows that a thread's scratch memory holds, as many as a block of prefill has. */
 export const MAX_ROWS = 32;
 
-/** Part of a step that belongs to one sequence. */
+/** The part of a step that belongs to one sequence. */
 export const span = new Struct({
   row: "u32",
   start: "u32",
   count: "u32",
-  /** Block tables. */
+  /** Addresses of the block tables. */
   main: "u32",
   residual: "u32",
   residualStart: "u32",
-  /** Prefill: number of blocks of all spans before this one. */
+  /** In prefill: number of blocks of all spans before this one. */
   firstBlock: "u32",
   _reserved: { numBytes: 4 },
 });
 
 export const attendSide = new Struct({
   type: "u32",
-  /** Offsets in a page, as all regions of a side. Absent planes repeat the first, whose bytes a kernel may load but does not use. */
+  /** Offsets of the side's regions in a page. Absent planes repeat the first one, whose bytes a kernel may load but does not use. */
   plane0: "u32",
   plane1: "u32",
   plane2: "u32",
   scales: "u32",
-  /** Of the codebook. */
+  /** Address of the codebook's table. */
   table: "u32",
   /** Value of one int16 step, 1/√headDim included; 1 for blocks. */
   step: "f32",
-  /** Largest |int16| centroid, or integer of a block. */
+  /**
+   * The largest
+   * int16
+   * of a centroid, or integer of a block.
+   */
   largest: "f32",
   sketchSigns: "u32",
   sketchNorms: "u32",
-  /** Projection matrix of the sketch, 0 when there is none. */
+  /** Address of the sketch's projection matrix; 0 without a sketch. */
   sketchMatrix: "u32",
   /** √(π/2) over the number of projections. */
   sketchFactor: "f32",
-  /** Projections: rows of the matrix, bits of a row of signs. A multiple of 8. */
+  /** Number of projections: rows of the matrix and bits in a row of signs. A multiple of 8. */
   sketchRows: "u32",
   _reserved: { numBytes: 12 },
 });
 
 export const attend = new Struct({
   headDim: "u32",
-  /** headDim rounded up to 32: what kernels iterate over; the query is zero beyond headDim. */
+  /** headDim rounded up to 32, which kernels iterate over; the query is zero beyond headDim. */
   padded: "u32",
   numHeads: "u32",
   numKvHeads: "u32",
-  /** Query heads a KV head. */
+  /** Query heads for each KV head. */
   group: "u32",
   query: "u32",
   out: "u32",
-  /** Partial results of splits: [row][head][split] of (padded + 2) f32. */
+  /** Address of the splits' partial results: [row][head][split] of (padded + 2) f32. */
   partials: "u32",
   spans: "u32",
   numSplits: "u32",
@@ -134,14 +141,14 @@ export const appendSide = new Struct({
   /** One of SCALE_RULES. */
   rule: "u32",
   search: "u32",
-  /** A `quantizerTable`. */
+  /** Address of a `quantizerTable`. */
   quantizer: "u32",
   sketchSigns: "u32",
   sketchNorms: "u32",
   sketchMatrix: "u32",
-  /** Projections, a multiple of 8. */
+  /** Number of projections, a multiple of 8. */
   sketchRows: "u32",
-  /** f32 [numKvHeads] matrices [headDim][headDim], or 0; so is `queryMatrix`, of the K side alone. */
+  /** f32 [numKvHeads] matrices [headDim][headDim], or 0; likewise `queryMatrix`, which only the K side has. */
   forward: "u32",
   queryMatrix: "u32",
   /** f32 [numKvHeads][headDim + 1][headDim], or 0. */
@@ -169,9 +176,9 @@ export const append = new Struct({
   rotation: "u32",
   rotationSize: "u32",
   rotationRounds: "u32",
-  /** Signs, or the matrix. */
+  /** Address of the signs or of the matrix. */
   rotationData: "u32",
-  /** A `slot` for each row. */
+  /** Address of a `slot` for each row. */
   slots: "u32",
   pageTokens: "u32",
   residualTokens: "u32",
@@ -183,23 +190,27 @@ export const append = new Struct({
   vSide: appendSide,
 });
 
-/** Where a row's K and V go; `residual` is 0 for a row without 16-bit copies. */
+/** Where K and V of a row are stored; `residual` is 0 for a row without 16-bit copies. */
 export const slot = new Struct({ main: "u32", mainRow: "u32", residual: "u32", residualRow: "u32" });
 
 /** A bin of a `quantizerTable`: 16 bytes, which kernels load as one vector. */
 export const quantizerBin = new Struct({
-  /** Infinity where no boundary is in the bin. */
+  /** Infinity when no boundary is in the bin. */
   boundary: "f32",
   /** Positive centroids on the two sides of the boundary. */
   below: "f32",
   above: "f32",
-  /** Positive boundaries below the bin's. */
+  /** Number of positive boundaries below the bin's. */
   boundariesBelow: "i32",
 });
 
-/** What the append kernel needs of a codebook: src/backends/wasm/quantizer-table.ts. */
+/** What the append kernel needs of a codebook; see src/backends/wasm/quantizer-table.ts. */
 export const quantizerTable = new Struct({
-  /** Bins a unit of |t|. */
+  /**
+   * Bins in a unit of
+   * t
+   * .
+   */
   rate: "f32",
   lastBin: "f32",
   /** 1 where the bytes of `small…` are there. */

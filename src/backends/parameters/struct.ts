@@ -10,8 +10,8 @@ import { assert } from "../../errors.ts";
 export type WordType = "u32" | "i32" | "f32";
 
 /**
- * A word, or a word and the comment that its WGSL has; so many words; a block in the block; so many bytes that are not
- * written by name.
+ * A word, or a word and the comment that its WGSL has; so many words;
+ * a block in the block; so many bytes that are not written by name.
  */
 export type Field =
   | WordType
@@ -34,10 +34,10 @@ type Named<F extends Fields> = {
   [K in keyof F as F[K] extends { readonly numBytes: number } ? (F[K] extends Struct ? K : never) : K]: F[K];
 };
 export type Values<F extends Fields> = { readonly [K in keyof Named<F>]: ValueOf<Named<F>[K]> };
-/** What a block is written from. */
+/** The values a block is written from. */
 export type ValuesOf<S extends Struct> = S extends Struct<infer F> ? Values<F> : never;
 
-/** Called by name rather than through a table: blocks are written several times a layer and step. */
+/** Called directly rather than through a table of functions, because blocks are written several times in each layer of a step. */
 function setWord(view: DataView, at: number, type: WordType, value: number): void {
   if (type === "f32") view.setFloat32(at, value, true);
   else if (type === "i32") view.setInt32(at, value, true);
@@ -67,9 +67,9 @@ function bytesOf(field: Field): number {
 
 export class Struct<F extends Fields = Fields> {
   readonly fields: F;
-  /** Bytes from the block's beginning to each field. */
+  /** Byte offset of each field. */
   readonly offsets: { readonly [K in keyof F]: number };
-  /** The same in words, for records so many that each word is stored by itself. */
+  /** Word offset of each field, for records that are so many that each word is stored individually. */
   readonly words: { readonly [K in keyof F]: number };
   readonly numBytes: number;
   readonly #words: Readonly<Record<string, Words | null>>;
@@ -96,7 +96,7 @@ export class Struct<F extends Fields = Fields> {
     this.patch(view, base, values as Partial<Values<F>>);
   }
 
-  /** Writes the fields that are given and leaves the others as they are. */
+  /** Writes the given fields and leaves the others as they are. */
   patch(view: DataView, base: number, values: Partial<Values<F>>): void {
     for (const name in values) {
       const words = this.#words[name as string];

@@ -1,4 +1,4 @@
-/** @file Which declarations become which file of offsets for AssemblyScript, and with which names. */
+/** @file Which declarations become which file of AssemblyScript offsets, and under which names. */
 
 import { BLOCK } from "../../quant/baselines/blocks.ts";
 import { MAX_HEAD_DIM } from "../../quant/head-dim.ts";
@@ -27,16 +27,16 @@ import {
 import type { Struct } from "./struct.ts";
 
 export interface WasmFile {
-  /** Blocks by the prefix of their names, "" for none. */
+  /** Blocks with the prefix of their constants' names, "" for none. */
   readonly structs?: readonly (readonly [prefix: string, struct: Struct])[];
-  /** Numbers that are no offsets, by the same. */
+  /** Numbers other than offsets, with their prefix. */
   readonly numbers?: readonly (readonly [prefix: string, numbers: Readonly<Record<string, number>>])[];
-  /** Counts that kernels add to addresses. */
+  /** Sizes that kernels add to addresses. */
   readonly sizes?: Readonly<Record<string, number>>;
   readonly floats?: Readonly<Record<string, number>>;
 }
 
-/** By the file's name, in assembly/generated/. */
+/** By the name of the file in assembly/generated/. */
 export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   "attend-params": {
     structs: [

@@ -1,4 +1,4 @@
-/** @file Norm, RoPE, calibrate, rotate, quantize and store the keys and values of a step. */
+/** @file Appends the keys and values of a step: norm, RoPE, calibration, rotation, quantization, storing. */
 
 import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";

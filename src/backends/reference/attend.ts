@@ -4,15 +4,15 @@ import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
 
-/** K and V of one head, decoded to rotated-space floats: [span end][headDim] each, codes and 16-bit copies apart. */
+/** K and V of one head decoded to floats in the stored space: [span end][headDim] each, from codes and from 16-bit copies. */
 interface HeadHistory {
   readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
   readonly residual: { readonly k: Float32Array; readonly v: Float32Array };
 }
 
 /**
- * Decodes the keys and values a span may read. Only this backend does so: it exists to be checked against, and a kernel
- * reads the codes where they are.
+ * Decodes the keys and values that a span may read. Only this backend decodes the history, since it exists for checking the
+ * others; kernels read the codes directly.
  */
 function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
   const { headDim: d, index } = layer;
@@ -85,7 +85,7 @@ export function attend(
   }
 }
 
-/** Softmax over keys first..last of one query; the result is still in V's stored space. */
+/** Softmax over keys first..last for one query; the result is still in V's stored space. */
 function attendOne(
   history: HeadHistory,
   query: Float32Array,

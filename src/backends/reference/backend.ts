@@ -1,7 +1,7 @@
 /**
- * @file The reference backend: every operation in plain TypeScript, slow and obviously right.
+ * @file The reference backend: every operation in plain TypeScript, written to be obviously right, not fast.
  *
- * Activations are stored as f32, sums run in f64. KV pages hold the same bytes as on every other backend.
+ * Activations are stored as f32; sums are computed in f64. KV pages hold the same bytes as on every other backend.
  */
 import { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { assert } from "../../errors.ts";
@@ -53,7 +53,7 @@ class ReferenceBackend implements Ops {
     return "reference (plain TypeScript, one thread): for checking, not for speed";
   }
 
-  /** Weights are kept as f32: the values that `as` holds after rounding, or those of the checkpoint where it is plain. */
+  /** Weights are kept as f32, with the values that `as` can represent; a checkpoint's plain numbers are not rounded. */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
     const { rows, cols, data } = keptValues(parts, as);
     return new HostWeight(rows, cols, data);

@@ -1,8 +1,8 @@
 /**
- * @file The WASM backend: AssemblyScript kernels on SIMD128, a pool of worker threads over one shared memory.
+ * @file The WASM backend: AssemblyScript kernels with SIMD128, run by a pool of worker threads over one shared memory.
  *
- * Calls run at once and return when they are done. Results do not depend on the number of threads, nor on how many rows a
- * step has.
+ * Calls compute immediately and return when they are done. Results depend
+ * neither on the number of threads nor on the number of rows in a step.
  */
 
 import { assert } from "../../errors.ts";
@@ -26,15 +26,15 @@ import { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight, WeightLoader } from "./wasm-weight.ts";
 
 export interface WasmBackendOptions {
-  /** The calling thread included; default: as many as the machine has, at most 16. */
+  /** Number of threads, the calling one included; default: as many as the machine has, at most 16. */
   readonly threads?: number;
-  /** Most bytes of WASM memory; default and maximum 4 GiB. */
+  /** The most bytes of WASM memory; default and maximum 4 GiB. */
   readonly memoryLimitBytes?: number;
-  /** `auto`: relaxed SIMD where the engine has it and a self-test passes. */
+  /** `auto`: relaxed SIMD when the engine has it and a self-test passes. */
   readonly relaxed?: "auto" | "off";
 }
 
-/** Elements of an elementwise operation that take about as long as waking another thread. */
+/** Number of elements whose elementwise operation takes about as long as waking another thread. */
 const PARALLEL_ELEMENTS = 1 << 14;
 
 class WasmBuf implements Buf {
@@ -46,7 +46,7 @@ class WasmBuf implements Buf {
   }
 }
 
-/** Address of a buffer that has room for `length` values. */
+/** Address of a buffer with room for `length` values. */
 function addressOf(buf: Buf, length: number, what: string): number {
   assert(buf instanceof WasmBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
   return buf.address;
@@ -108,7 +108,10 @@ class WasmBackend implements Ops {
     this.#memory.heap.free(addressOf(buf, 0, "free"), buf.length * 4);
   }
 
-  /** Attention over codes adds up in one order for any number of rows; over floats and blocks single rows are added up differently. */
+  /**
+   * Attention over codes adds up in the same order for any number of rows.
+   * Over floats and blocks, single rows are added up in another order.
+   */
   isRowInvariant({ k, v }: LayerKvFormat): boolean {
     return [k, v].every((side) => wasmCodecs.of(side).isRowInvariant);
   }
@@ -209,7 +212,7 @@ class WasmBackend implements Ops {
     this.#memory.release();
   }
 
-  /** Rows of one task of an elementwise operation. */
+  /** Rows in one task of an elementwise operation. */
   #rowsOfTask(rows: number): number {
     return Math.max(1, Math.ceil(rows / (this.#pool.threads * 4)));
   }

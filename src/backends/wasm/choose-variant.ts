@@ -1,12 +1,12 @@
-/** @file Picks the strict or the relaxed module. */
+/** @file Chooses between the strict and the relaxed SIMD module. */
 import { compileKernels, instantiate, type KernelVariant, supportsRelaxed } from "./load-kernels.ts";
 
-/** Some engines accept relaxed SIMD and compute it wrongly in one of their tiers, so it is tried often enough to tier up. */
+/** Some engines compute relaxed SIMD wrongly in one of their compiler tiers, so the test runs often enough to reach the last tier. */
 const ROUNDS = 400;
 const OUTPUT = 80;
 
 /**
- * `auto`: relaxed where the engine knows it and its results agree with the strict ones.
+ * `auto`: relaxed if the engine supports it and its results agree with the strict ones.
  * @throws TurboQuantError unsupported — no SIMD in this engine
  */
 export async function chooseVariant(
@@ -19,7 +19,7 @@ export async function chooseVariant(
   return { variant: "strict", module: await compileKernels("strict", shared) };
 }
 
-/** Table lookups are equal and multiply-adds differ by no more than one rounding. */
+/** Whether table lookups are equal and multiply-adds differ by at most one rounding. */
 async function relaxedAgrees(): Promise<boolean> {
   const outputs = await Promise.all(
     (["strict", "relaxed"] as const).map(async (variant) => {
@@ -42,7 +42,13 @@ async function relaxedAgrees(): Promise<boolean> {
     });
     const [strict, relaxed] = results as [(typeof results)[0], (typeof results)[0]];
     if (strict.bytes.some((byte, i) => byte !== relaxed.bytes[i])) return false;
-    // |a|, |b|, |c| ≤ 1: a rounding of the product or the sum is below 2⁻²³.
+    // For
+    // a
+    // ,
+    // b
+    // ,
+    // c
+    // ≤ 1, rounding the product or the sum changes less than 2⁻²³.
     if (strict.floats.some((value, i) => !(Math.abs(value - relaxed.floats[i]!) <= 2 ** -22))) return false;
   }
   return true;

@@ -1,11 +1,11 @@
 /**
- * @file Codebooks in the form the attention kernels look them up (assembly/attend/centroids.ts).
+ * @file Codebooks as tables for the attention kernels (assembly/attend/centroids.ts).
  *
- * Centroids become int16 steps. One bit needs no table; up to 4 bits, 16 levels fit two byte tables; 5 bits take a pair of
- * tables for even and one for odd codes. From 6 bits on the symmetry of the codebook is used: a table of magnitudes, the
- * sign apart, and levels are x + ½, so that a complement negates. 6 bits still look up every magnitude; 7 and 8 bits are
- * straight lines over 16 segments, except for the last 16 magnitudes, where the codebook bends and a table moves the
- * abscissa instead. That costs at most 2 % of the codebook's own distortion (test/tolerances.ts, `codebookTable`).
+ * Centroids become int16 levels. One bit needs no table. Up to 4 bits, 16 levels fit two tables of bytes; 5 bits take a pair of
+ * tables for even and one for odd codes. From 6 bits on, the codebook's symmetry is used: a table of magnitudes with the sign
+ * apart, and levels of the form x + ½, so that the complement negates them. 6 bits look up every magnitude. 7 and 8 bits use
+ * straight lines over 16 segments, except for the last 16 magnitudes, where the codebook bends and a table replaces the
+ * abscissa. This adds at most 2 % to the codebook's distortion (test/tolerances.ts, `codebookTable`).
  */
 import { assert } from "../../errors.ts";
 import { BetaDensity } from "../../math/beta-density.ts";
@@ -15,17 +15,21 @@ import { TRELLIS_VALUES } from "../../quant/trellis.ts";
 export const TABLE_BYTES = 64;
 
 export interface CodebookTable {
-  /** [TABLE_BYTES], copied into WASM memory, 16-byte aligned. */
+  /** [TABLE_BYTES] bytes, which are copied into WASM memory at a multiple of 16. */
   readonly bytes: Uint8Array;
-  /** Value of one int16 step in the √headDim convention. */
+  /** Value of one int16 step, for vectors of norm √headDim. */
   readonly step: number;
-  /** Bound of |level|. */
+  /**
+   * Upper bound of
+   * level
+   * .
+   */
   readonly max: number;
-  /** The centroids the kernel really uses, in steps, [2^bits]. */
+  /** The centroids that the kernel actually uses, in steps, [2^bits]. */
   readonly levels: Float64Array;
 }
 
-/** About the largest int16 level: finer steps for finer codebooks, as far as slopes of 8 bits follow. */
+/** Approximate largest int16 level by bits: finer codebooks get finer steps, as far as the slopes of 8 bits allow. */
 const LARGEST: Readonly<Record<number, number>> = { 1: 1, 7: 8191, 8: 8191 };
 
 /** headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` */
@@ -45,10 +49,10 @@ export function buildCodebookTable(headDim: number, bits: number, iterations?: n
   };
 }
 
-/** Finer than for other codes of few bits: some of the values are near 0. */
+/** Larger than for other codes of few bits, because some of the values are near 0. */
 const LARGEST_IN_TRELLIS = 4095;
 
-/** Of a trellis: a level for each code of two bits and the one before it. */
+/** The table of the trellis: a level for each pair of a two-bit code and the code before it. */
 export function buildTrellisTable(): CodebookTable {
   const largest = Math.max(...TRELLIS_VALUES.map(Math.abs));
   const step = largest / LARGEST_IN_TRELLIS;
@@ -60,7 +64,7 @@ export function buildTrellisTable(): CodebookTable {
   return { bytes, step, max: LARGEST_IN_TRELLIS, levels };
 }
 
-/** 1–5 bits: a level for each code. */
+/** For 1–5 bits: a level for each code. */
 function lookupTable(scaled: Float32Array, bits: number, step: number): CodebookTable {
   const bytes = new Uint8Array(TABLE_BYTES);
   const levels = Float64Array.from(scaled, (c) => Math.round(c / step));
@@ -71,7 +75,7 @@ function lookupTable(scaled: Float32Array, bits: number, step: number): Codebook
   return { bytes, step, max: levels[levels.length - 1]!, levels };
 }
 
-/** 6 bits: 32 magnitudes in two pairs of tables. */
+/** For 6 bits: 32 magnitudes in two pairs of tables. */
 function magnitudeTable(magnitudes: readonly number[]): { bytes: Uint8Array; levels: number[] } {
   const bytes = new Uint8Array(TABLE_BYTES);
   const levels = magnitudes.map(Math.round);
@@ -82,7 +86,7 @@ function magnitudeTable(magnitudes: readonly number[]): { bytes: Uint8Array; lev
 }
 
 /**
- * 7 and 8 bits: level = base[segment] + slope[segment] · t, with t = index (from 128 on at 8 bits), or a fitted t for the
+ * For 7 and 8 bits: level = base[segment] + slope[segment] · t with t = index (from 128 on at 8 bits), or a fitted t for the
  * last 16 magnitudes. Tables: base (low and high bytes), slope, t − index.
  */
 function segmentTable(
@@ -122,13 +126,13 @@ function segmentTable(
   return { bytes, levels };
 }
 
-/** Low and high byte of an int16 (taken modulo 2¹⁶) at a slot of a pair of tables. */
+/** Stores the low and high byte of an int16 (modulo 2¹⁶) in a slot of a pair of tables. */
 function putLevel(bytes: Uint8Array, table: number, slot: number, level: number): void {
   bytes[table + slot] = level;
   bytes[table + 16 + slot] = level >> 8;
 }
 
-/** Probability of the cells of positive centroids, with a floor so that the outermost ones still count. */
+/** Probability of the cells of positive centroids, with a minimum so that the outermost ones count too. */
 function cellMasses(headDim: number, bits: number, iterations: number | undefined): number[] {
   const { boundaries } = getCodebook(headDim, bits, iterations);
   const density = new BetaDensity(headDim);

@@ -1,21 +1,21 @@
-/** @file How many threads this place allows, and whether memory can be shared. */
+/** @file How many threads this platform allows, and whether memory can be shared. */
 import { TurboQuantError } from "../../errors.ts";
 
 export interface Environment {
   readonly concurrency: number;
-  /** Whether SharedArrayBuffer may be used: always in Node, in a page only when it is cross-origin isolated. */
+  /** Whether SharedArrayBuffer may be used: always in Node, on a page only if it is cross-origin isolated. */
   readonly canShare: boolean;
-  /** Whether this thread may block: not the main thread of a page. */
+  /** Whether this thread may block, unlike the main thread of a page. */
   readonly canWait: boolean;
 }
 
 export interface ThreadPlan {
   readonly threads: number;
-  /** Why there are fewer than the machine has, for `describe()`; empty when there is no reason. */
+  /** Why there are fewer threads than the machine has, for `describe()`; empty when there is no reason. */
   readonly note: string;
 }
 
-/** More than this does not help: attention and matrices of one token are bound by memory. */
+/** More threads do not help, because attention and matrices of one token are limited by memory bandwidth. */
 export const MAX_DEFAULT_THREADS = 16;
 const MAX_THREADS = 256;
 
@@ -35,7 +35,7 @@ function mayWait(): boolean {
 }
 
 /**
- * requested: undefined for as many as the machine has
+ * requested: undefined for as many threads as the machine has
  * @throws TurboQuantError invalid_argument — not a count; unsupported — more than one thread cannot work here
  */
 export function planThreads(requested: number | undefined, environment: Environment): ThreadPlan {

@@ -1,28 +1,28 @@
 /**
  * @file Allocates ranges of a growing linear memory.
  *
- * Best fit over free blocks that are kept in address order and merged with their neighbours; there are few, because
- * weights are never freed one by one and KV pages have lists of their own (page-storage.ts). Grown memory is zero and is
- * not touched here, so resident memory follows use.
+ * Best fit over free blocks, which are kept in address order and merged with their neighbours. There are few of them, because
+ * weights are never freed individually and KV pages have their own lists (page-storage.ts). New memory is zero and is not
+ * touched here, so resident memory follows actual use.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
 
-/** Alignment of every allocation, a cache line. */
+/** Alignment of every allocation: a cache line. */
 export const ALIGNMENT = 64;
-/** Memory grows by at least this much. Pages that nobody touches cost nothing. */
+/** Memory grows by at least this much. Pages that are never touched cost nothing. */
 const GROWTH_BYTES = 4 << 20;
 
 export interface GrowableMemory {
   readonly numBytes: number;
-  /** Most bytes it may ever have. */
+  /** The most bytes that the memory may ever have. */
   readonly limitBytes: number;
-  /** False when the engine refuses. */
+  /** Returns false when the engine refuses. */
   grow(numBytes: number): boolean;
 }
 
 export interface Allocation {
   readonly address: number;
-  /** Leading bytes that may not be zero because they were used before. */
+  /** Number of leading bytes that may not be zero, because they were used before. */
   readonly dirtyBytes: number;
 }
 
@@ -36,12 +36,12 @@ export const alignUp = (n: number, alignment: number = ALIGNMENT): number => Mat
 export class Heap {
   readonly #memory: GrowableMemory;
   readonly #free: FreeBlock[] = [];
-  /** Nothing from here to the end of memory is in use. */
+  /** No address from here to the end of memory is in use. */
   #top: number;
-  /** Nothing from here on was ever in use. */
+  /** No address from here on was ever used. */
   #untouched: number;
   #usedBytes = 0;
-  /** Asked to give memory back before an allocation fails; says whether it freed anything. */
+  /** Called before an allocation fails, to free memory; returns whether it freed any. */
   onPressure: () => boolean = () => false;
 
   constructor(memory: GrowableMemory, base: number) {
@@ -50,12 +50,12 @@ export class Heap {
     this.#untouched = this.#top;
   }
 
-  /** Bytes given out now, rounded up to the alignment. */
+  /** Bytes allocated at present, rounded up to the alignment. */
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** Free blocks below the top; for tests and diagnostics. */
+  /** Free blocks below the top, for tests and diagnostics. */
   get freeBlocks(): readonly Readonly<FreeBlock>[] {
     return this.#free;
   }
@@ -73,7 +73,7 @@ export class Heap {
     throw this.#outOfMemory(numBytes, purpose);
   }
 
-  /** Gives back what `allocate(numBytes)` returned. */
+  /** Frees what `allocate(numBytes)` returned. */
   free(address: number, numBytes: number): void {
     const size = Math.max(ALIGNMENT, alignUp(numBytes));
     this.#usedBytes -= size;

@@ -1,4 +1,4 @@
-/** @file `appendKv` and `attend` of the WASM backend: lays out parameters, tables and spans, and runs the kernels. */
+/** @file `appendKv` and `attend` of the WASM backend: writes parameters, tables and spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
@@ -23,7 +23,7 @@ import { ScratchBuffer } from "./scratch-buffer.ts";
 import { SPLIT_TOKENS } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 
-/** Fewer keys (times KV heads) than this take less time than waking another thread. */
+/** Attention over fewer keys (times KV heads) takes less time than waking another thread. */
 const PARALLEL_KEYS = 256;
 const SLOT = slot.words;
 
@@ -50,7 +50,7 @@ export class KvKernels {
     this.#partials = new ScratchBuffer(memory);
   }
 
-  /** Writes cos and sin of every row's angles, f32 from f64, for each rope. */
+  /** Writes cos and sin of every row's angles, f32 computed in f64, for each rope. */
   beginStep(step: Step, ropes: readonly Rope[]): void {
     const rows = step.positions.length;
     let at = this.#angles.ensure(ropes.reduce((sum, { invFreq }) => sum + rows * invFreq.length * 8, 0));
@@ -71,7 +71,7 @@ export class KvKernels {
     });
   }
 
-  /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (a norm is 0 when the model has none). */
+  /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (0 for a norm that the model does not have) */
   append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: { q: number; k: number }): void {
     const { headDim } = layer;
     const { format } = layer.kv;
@@ -118,7 +118,7 @@ export class KvKernels {
     const short = step.spans.filter((span) => span.count <= DECODE_TOKENS);
     const long = step.spans.filter((span) => span.count > DECODE_TOKENS);
     if (short.length > 0) this.#decode(step, layer, short, q, out);
-    // After the merge above, which also writes (meaningless) rows of the long spans.
+    // After the merge above, which also writes meaningless rows for the long spans.
     if (long.length > 0) this.#prefill(layer, long, q, out);
   }
 
@@ -141,7 +141,7 @@ export class KvKernels {
     this.#pool.run("attendPrefill", this.#params, blocks * layer.numKvHeads);
   }
 
-  /** partials, numSplits: of decoding, else 0 · perBlock: query rows of a block of prefill */
+  /** partials, numSplits: for decoding, otherwise 0 · perBlock: query rows in a block of prefill */
   #writeAttend(
     layer: AttentionLayer,
     spans: readonly Span[],
@@ -231,7 +231,7 @@ export class KvKernels {
     };
   }
 
-  /** Span structs followed by their block tables. */
+  /** Writes the span structs, followed by their block tables. */
   #writeSpans(spans: readonly Span[], layer: number, perBlock: number): number {
     const tables = spans.map(({ sequence }) => ({
       main: sequence.main(layer).entries(),
@@ -262,7 +262,7 @@ export class KvKernels {
     return base;
   }
 
-  /** A `slot` of each row. Written word by word: a prompt has as many as it has tokens, in each layer. */
+  /** Writes a `slot` for each row, word by word because a prompt has as many as tokens, in each layer. */
   #writeSlots(step: Step, layer: number): number {
     const address = this.#slots.ensure(step.tokens.length * slot.numBytes);
     const { u32 } = this.#memory;

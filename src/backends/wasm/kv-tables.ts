@@ -1,4 +1,6 @@
-/** @file What the KV kernels read of a layer, in WASM memory: codebooks, rotation, sketches, calibration. Made once a layer. */
+/**
+ * @file Constants of a layer in WASM memory for the KV kernels: codebooks, rotation, sketches, calibration. Made once for each layer.
+ */
 import { isRotated } from "../../quant/page-layout.ts";
 import type { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { projectionMatrix, sketchFactor } from "../../quant/qjl.ts";
@@ -20,7 +22,7 @@ export interface RotationData {
 
 export interface CodebookData {
   readonly address: number;
-  /** Value of one int16 step in the √headDim convention. */
+  /** Value of one int16 step, for vectors of norm √headDim. */
   readonly step: number;
   readonly largest: number;
 }
@@ -41,9 +43,9 @@ export interface SideTables {
   /** Of codes. */
   readonly rule: ScaleRule;
   readonly search: boolean;
-  /** Of codes, for attention. */
+  /** Codebook for attention. */
   readonly codebook: CodebookData | null;
-  /** Of codes, for append. */
+  /** Codebook for append. */
   readonly quantizer: number;
   readonly sketch: SketchData | null;
   /** Matrices of `SideTransform`. */
@@ -53,7 +55,7 @@ export interface SideTables {
 }
 
 export interface LayerTables {
-  /** Of the keys; 0 without a calibration. */
+  /** Mean of the keys; 0 without a calibration. */
   readonly mean: number;
   readonly balance: number;
   readonly k: SideTables;
@@ -98,7 +100,10 @@ export class KvTables {
     this.#memory = memory;
   }
 
-  /** Freed with the layer. @throws TurboQuantError out_of_memory */
+  /**
+   * The constants of a layer; they are freed with it.
+   * @throws TurboQuantError out_of_memory
+   */
   of(layer: PreparedLayer): LayerTables {
     return layer.copies(this, this.#make);
   }

@@ -1,10 +1,10 @@
-/** @file The compiled kernel module, strict or relaxed. */
+/** @file Loads the compiled kernel module, strict or relaxed. */
 import { TurboQuantError } from "../../errors.ts";
 import { relaxed, strict } from "./generated/kernels.ts";
 
 export type KernelVariant = "strict" | "relaxed";
 
-/** Every exported kernel: task number, address of the parameter block, address of the thread's scratch. */
+/** Every exported kernel takes a task number, the address of the parameter block, and the address of the thread's scratch memory. */
 export type Kernel = (task: number, params: number, scratch: number) => void;
 export type Kernels = Readonly<Record<string, Kernel>>;
 
@@ -13,7 +13,7 @@ function decode(variant: KernelVariant, shared: boolean): Uint8Array<ArrayBuffer
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  // Limits of the imported memory: 1 = has a maximum, 3 = and is shared.
+  // Limits flag of the imported memory: 1 means that it has a maximum, 3 that it is also shared.
   if (shared) bytes[memoryFlagOffset] = 3;
   return bytes;
 }

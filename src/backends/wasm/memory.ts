@@ -1,13 +1,13 @@
-/** @file The linear memory of the kernels: shared between threads where the platform allows, with views that survive growth. */
+/** @file The linear memory of the kernels: shared between threads if the platform allows it. Views are renewed when it grows. */
 import { TurboQuantError } from "../../errors.ts";
 import { type GrowableMemory, Heap } from "./heap.ts";
 
 const PAGE = 65536;
-/** What the modules declare; wasm32 has no more. */
+/** The maximum that the modules declare, and that wasm32 allows. */
 export const MAX_BYTES = 65536 * PAGE;
 /** [0, RESERVED) holds the control block of the thread pool and the parameter block. */
 export const RESERVED_BYTES = PAGE;
-/** Parameter block of the kernel call at hand. Address 0 stays unused, so that 0 can mean "none". */
+/** Address of the parameter block of the current kernel call. Address 0 stays unused, so that 0 can mean "none". */
 export const PARAMS_ADDRESS = 4096;
 
 export class WasmMemory implements GrowableMemory {
@@ -21,7 +21,7 @@ export class WasmMemory implements GrowableMemory {
   #f32!: Float32Array;
   #view!: DataView;
 
-  /** limitBytes: at most 4 GiB; rounded down to 64 KiB. */
+  /** limitBytes: at most 4 GiB; rounded down to a multiple of 64 KiB */
   constructor(shared: boolean, limitBytes: number = MAX_BYTES) {
     this.shared = shared;
     const pages = Math.floor(Math.min(limitBytes, MAX_BYTES) / PAGE);
@@ -49,7 +49,7 @@ export class WasmMemory implements GrowableMemory {
     return this.#u8.length;
   }
 
-  /** Views of the whole memory as of now: take them anew after any allocation. */
+  /** Views of the whole memory as it is now; they have to be taken again after any allocation. */
   get u8(): Uint8Array {
     return this.#u8;
   }
@@ -77,14 +77,14 @@ export class WasmMemory implements GrowableMemory {
     return true;
   }
 
-  /** Allocates and makes sure that the bytes are zero. */
+  /** Allocates memory and makes sure that it is zero. */
   allocateZeroed(numBytes: number, purpose: string): number {
     const { address, dirtyBytes } = this.heap.allocate(numBytes, purpose);
     this.#u8.fill(0, address, address + Math.min(dirtyBytes, numBytes));
     return address;
   }
 
-  /** Lets go of the bytes, whoever still holds this object. */
+  /** Releases the memory even if this object is still referenced. */
   release(): void {
     this.#memory = null;
     this.#setViews(new ArrayBuffer(0));
@@ -103,7 +103,7 @@ export class WasmMemory implements GrowableMemory {
   }
 }
 
-/** Some systems do not let us reserve 4 GiB of addresses: take what they give, down to 256 MiB. */
+/** Some systems do not allow us to reserve 4 GiB of addresses; then less is tried, down to 256 MiB. */
 function reserve(shared: boolean, pages: number): { memory: WebAssembly.Memory; maximum: number } {
   for (let maximum = pages; ; maximum >>= 1) {
     try {

@@ -5,7 +5,7 @@ import type { WasmMemory } from "./memory.ts";
 
 export class WasmPageStorage implements PageStorage {
   readonly #memory: WasmMemory;
-  /** Released pages by size. A cache has few sizes, and pages of one size come and go all the time. */
+  /** Released pages by size. A cache has pages of only a few sizes, and they are reused all the time. */
   readonly #free = new Map<number, PageAddress[]>();
   #numBytes = 0;
 
@@ -42,7 +42,7 @@ export class WasmPageStorage implements PageStorage {
   }
 
   async read(address: PageAddress, numBytes: number): Promise<Uint8Array> {
-    // Not `slice`: on shared memory it would give a view that some APIs refuse.
+    // `slice` would return a view on shared memory, which some APIs refuse.
     const bytes = new Uint8Array(numBytes);
     bytes.set(this.#memory.u8.subarray(address, address + numBytes));
     return bytes;
@@ -52,7 +52,7 @@ export class WasmPageStorage implements PageStorage {
     this.#memory.u8.set(bytes, address);
   }
 
-  /** Returns the free lists to the heap, where neighbours merge and may serve other sizes. */
+  /** Returns all free pages to the heap, which merges neighbours so that they can serve other sizes. */
   #giveBack(): boolean {
     let any = false;
     for (const [size, list] of this.#free) {

@@ -1,22 +1,27 @@
-/** @file What the append kernel needs of a codebook (src/backends/parameters/attention.ts, `quantizerTable`). */
+/** @file Builds what the append kernel needs of a codebook (src/backends/parameters/attention.ts, `quantizerTable`). */
 import { getCodebook } from "../../quant/codebook.ts";
 import { INVERSE_FACTORS, SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
 import { quantizerBin, quantizerTable as table } from "../parameters/attention.ts";
 
-/** Bytes from the table's beginning. */
+/** Byte offsets within the table. */
 export const { rate: RATE, lastBin: LAST_BIN, factors: FACTORS, inverses: INVERSES, bins: BINS } = table.offsets;
 const { smallBoundaries: SMALL_BOUNDARIES, smallBelow: SMALL_BELOW, smallCentroids: SMALL_CENTROIDS } = table.offsets;
 export const BIN_BYTES = quantizerBin.numBytes;
-/** So many bytes one swizzle looks up. */
+/** Number of bytes that one swizzle can look up. */
 const SMALL_BINS = 16;
 
 /**
- * Bins of |t|: bin i holds the |t| whose |t|·rate rounds to i, ties either way. The rate is a power of two, so that the
- * product is exact, and so large that no bin, ends included, holds two boundaries. A bin is the boundary in it (infinity
- * where there is none), the positive centroids below and above that boundary, and the number of positive boundaries below
- * it. The last bin holds everything above.
+ * Bins of
+ * t
+ * : bin i holds those
+ * t
+ * for which
+ * t
+ * ·rate rounds to i, ties either way. The rate is a power of two, so that the product is exact, and so large that no bin, ends
+ * included, holds two boundaries. A bin stores its boundary (infinity if it has none), the positive centroids below and above
+ * that boundary, and the number of positive boundaries below it. The last bin holds everything above.
  *
- * Where there are at most 16 bins, the bytes of boundaries and centroids are there once more in planes.
+ * When there are at most 16 bins, the bytes of boundaries and centroids are also stored as planes.
  *
  * headDim: multiple of 8 · bits: 1–8 · iterations: as in `getCodebook` · at most 240 + 16 · 1100 bytes
  */
@@ -39,7 +44,7 @@ export function buildQuantizerTable(headDim: number, bits: number, iterations?: 
   let below = 0;
   for (let bin = 0; bin <= last; bin++) {
     const at = BINS + BIN_BYTES * bin;
-    // Boundaries on the edge between two bins are in both: comparing with one that all of a bin exceeds does no harm.
+    // A boundary on the edge between two bins is in both, which does no harm: all of one bin is on the same side of it.
     while (below < half - 1 && positive[below]! * rate < bin - 0.5) below++;
     const boundary =
       below < half - 1 && positive[below]! * rate <= bin + 0.5 ? positive[below]! : Number.POSITIVE_INFINITY;

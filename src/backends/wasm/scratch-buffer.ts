@@ -1,7 +1,10 @@
-/** @file A block of WASM memory that grows when more is asked for and is reused otherwise. */
+/** @file A block of WASM memory that is reused, and grows when more is needed. */
 import type { WasmMemory } from "./memory.ts";
 
-/** What a buffer takes that was asked for `numBytes`: half as much again, so that a sequence that grows by a token does not move it every step. */
+/**
+ * Bytes to allocate when `numBytes` are needed: half as much again, so
+ * that a sequence which grows by a token does not move it in every step.
+ */
 export const scratchBytes = (numBytes: number): number => Math.ceil(numBytes * 1.5);
 
 export class ScratchBuffer {
@@ -13,7 +16,7 @@ export class ScratchBuffer {
     this.#memory = memory;
   }
 
-  /** An address with room for `numBytes`; what was there before may be gone. */
+  /** An address with room for `numBytes`; earlier content may be lost. */
   ensure(numBytes: number): number {
     if (numBytes > this.#numBytes) {
       if (this.#address) this.#memory.heap.free(this.#address, this.#numBytes);

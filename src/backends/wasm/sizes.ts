@@ -1,8 +1,8 @@
 /** @file Sizes that the backend and the planner of its memory agree on. */
 
-/** Tokens of a prefill step. Enough to use each weight many times, few enough to stop within a moment. */
+/** Tokens of a prefill step: enough to use each weight many times, and few enough that an abort takes effect soon. */
 export const CHUNK_TOKENS = 256;
-/** Keys of one decode task. Fixed, so that results do not depend on the number of threads. */
+/** Keys in one decode task. The number is fixed, so that results do not depend on the number of threads. */
 export const SPLIT_TOKENS = 2048;
-/** Checkpoint bytes converted at a time. */
+/** Bytes of a checkpoint that are converted at a time. */
 export const STAGING_BYTES = 1 << 20;

@@ -1,6 +1,6 @@
 /**
- * @file Runs a kernel's tasks on all threads. Tasks are taken one by one from a shared counter, so a slow core takes fewer;
- * kernels are written so that who runs a task does not matter to the result.
+ * @file Runs a kernel's tasks on all threads. Tasks are taken one by one from a shared counter, so a slow core takes fewer.
+ * Kernels are written so that the result does not depend on which thread runs a task.
  */
 import { TurboQuantError } from "../../errors.ts";
 import { getPlatform, type WorkerHandle } from "../../platform.ts";
@@ -9,20 +9,20 @@ import { instantiate, type Kernel } from "./load-kernels.ts";
 import type { WasmMemory } from "./memory.ts";
 import { CONTROL, WORKER_SOURCE } from "./worker-source.ts";
 
-/** A worker that has not come up after this long never will. */
+/** A worker that has not started after this time never will. */
 const START_TIMEOUT_MS = 20_000;
-/** A task takes milliseconds at most; a worker that keeps one for this long has died. */
+/** A task takes milliseconds at most, so a worker that needs this long has died. */
 const STALL_TIMEOUT_MS = 30_000;
-/** Looks at ACTIVE this often before sleeping: others are in their last task. */
+/** How often ACTIVE is read before sleeping, since the workers are then in their last task. */
 const SPINS = 50_000;
 
 export interface ThreadPoolOptions {
-  /** For tests: how long a run may hang on a worker that took a task. */
+  /** For tests: the time after which a worker that took a task counts as dead. */
   readonly stallTimeoutMs?: number;
 }
 
 export class ThreadPool {
-  /** The calling thread included. */
+  /** Number of threads, the calling one included. */
   readonly threads: number;
   #kernels: readonly Kernel[];
   readonly #indices: ReadonlyMap<string, number>;
@@ -45,7 +45,7 @@ export class ThreadPool {
   }
 
   /**
-   * The calling thread is one of the `threads`; it must be allowed to wait when there are more.
+   * The calling thread is one of the `threads`; if there are more, it must be allowed to wait.
    * @throws TurboQuantError unsupported — workers do not start here, or this thread may not wait
    */
   static async create(
@@ -89,9 +89,9 @@ export class ThreadPool {
   }
 
   /**
-   * Runs tasks 0 … numTasks−1 of a kernel and returns when all are done.
+   * Runs tasks 0 … numTasks − 1 of a kernel and returns when all are done.
    * parallel: false for work that takes less time than waking another thread (about 5 µs)
-   * @throws TurboQuantError internal — a kernel trapped; device_lost — a worker died. The pool is of no use after either
+   * @throws TurboQuantError internal — a kernel trapped; device_lost — a worker died. After either, the pool cannot be used any more
    */
   run(kernel: string, params: number, numTasks: number, parallel = true): void {
     if (this.#error || this.#disposed) throw this.#lost();
@@ -104,7 +104,7 @@ export class ThreadPool {
       return;
     }
     const c = this.#control;
-    // Not atomic: nobody reads these before OPEN is set.
+    // Not atomic, because no thread reads these before OPEN is set.
     c[CONTROL.kernel] = index;
     c[CONTROL.params] = params;
     c[CONTROL.numTasks] = numTasks;
@@ -147,7 +147,7 @@ export class ThreadPool {
     );
   }
 
-  /** Stops the workers and lets go of the memory. Idempotent. */
+  /** Stops the workers and releases the memory. Idempotent. */
   async dispose(): Promise<void> {
     this.#disposed = true;
     this.#kernels = [];

@@ -1,4 +1,4 @@
-/** @file Weight matrices in WASM memory, and loading them from checkpoint bytes. */
+/** @file Weight matrices in WASM memory, and loading them from the bytes of a checkpoint. */
 import { assert } from "../../errors.ts";
 import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
@@ -26,15 +26,15 @@ export class WasmWeight implements Weight {
   readonly type: WeightType;
   readonly address: number;
   readonly format: WasmWeightFormat;
-  /** Norms and biases lie in plain order. */
+  /** Whether this is a norm or a bias, stored as plain numbers. */
   readonly isVector: boolean;
-  /** Columns from one row to the next: whole records. */
+  /** Columns between the starts of two rows: a multiple of a record. */
   readonly stride: number;
-  /** Bytes of one row in its panel. */
+  /** Bytes that one row has in its panel. */
   readonly rowBytes: number;
   readonly numBytes: number;
 
-  /** @throws TurboQuantError unsupported — a type that has no kernels here */
+  /** @throws TurboQuantError unsupported — a type without kernels here */
   constructor(rows: number, cols: number, type: WeightType, address: number) {
     this.rows = rows;
     this.cols = cols;
@@ -48,7 +48,7 @@ export class WasmWeight implements Weight {
     this.numBytes = numBytes;
   }
 
-  /** How kernels know its layout. */
+  /** The number by which kernels know the format. */
   get code(): number {
     return this.isVector ? VECTOR_CODE : this.format.code;
   }
@@ -110,7 +110,7 @@ export class WeightLoader {
   }
 }
 
-/** Rows of the part as the kernel of `as` reads them: plain numbers, or blocks of its own format. Other blocks become f32. */
+/** Rows of the part in a form that the kernel of `as` can read: plain numbers or blocks of the same format. Other blocks become f32. */
 function readable(
   part: WeightPart,
   as: WeightType,

@@ -1,14 +1,14 @@
 /**
- * @file The text of a worker thread: it instantiates the module over the shared memory and takes tasks for ever.
+ * @file The script of a worker thread: it instantiates the module over the shared memory and takes tasks forever.
  *
- * A run is open while OPEN is 1. A worker says that it is in (ACTIVE + 1) before it looks, so the main thread, which closes
- * the run and then waits for ACTIVE = 0, knows that nobody still reads the parameters. A worker that sleeps or is slow to
- * wake holds nobody up: the tasks it does not take are done by others.
+ * A run is open while OPEN is 1. A worker announces itself (ACTIVE + 1) before it reads OPEN. The main thread closes the run
+ * and then waits for ACTIVE = 0, so it knows that no worker still reads the parameters. A worker that sleeps or is slow to wake
+ * delays nobody: other threads do the tasks that it does not take.
  */
 
-/** Words of the control block, each in a cache line of its own where threads contend. */
+/** Words of the control block. Words that threads contend for have a cache line of their own. */
 export const CONTROL = {
-  /** Grows with every run; workers sleep on it. */
+  /** Incremented with every run; workers sleep on it. */
   generation: 0,
   open: 1,
   numTasks: 2,
@@ -16,7 +16,7 @@ export const CONTROL = {
   params: 4,
   next: 16,
   active: 32,
-  /** Workers asleep: only then is a notify needed. */
+  /** Number of sleeping workers; only if there are any is a notify needed. */
   sleeping: 48,
   /** Workers that have started. */
   ready: 64,
@@ -25,10 +25,10 @@ export const CONTROL = {
   words: 80,
 } as const;
 
-/** A worker looks this often before it sleeps (some 50 µs): the runs of a step follow each other closely. */
+/** How often a worker looks for a run before it sleeps (about 50 µs), because the runs of a step follow each other closely. */
 const SPINS = 20_000;
 
-/** Plain script for Node (eval'd in a worker thread) and for browsers (a Blob). */
+/** A plain script, for Node (evaluated in a worker thread) and for browsers (as a Blob). */
 export const WORKER_SOURCE = `"use strict";
 const start = ({ module, memory, control, scratch, names }) => {
   const c = new Int32Array(memory.buffer, control, ${CONTROL.words});

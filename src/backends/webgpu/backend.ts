@@ -1,8 +1,8 @@
 /**
- * @file The WebGPU backend: every operation queues a kernel, `readback` submits and waits.
+ * @file The WebGPU backend: every operation queues a kernel; `readback` submits and waits.
  *
- * Buffers, pipelines and bind groups are made in the warm-up or when first needed, and kept, so that a token that is decoded
- * allocates nothing and is one submit.
+ * Buffers, pipelines and bind groups are made during the warm-up or on first use, and kept. So decoding a token allocates
+ * nothing and takes one submit.
  */
 import { assert } from "../../errors.ts";
 import { assertBegun } from "../begun-step.ts";
@@ -39,7 +39,7 @@ import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
-  /** For benchmarks that look for better settings. */
+  /** Settings for benchmarks. */
   readonly tuning?: DecodeTuning;
 }
 

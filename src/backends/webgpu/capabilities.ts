@@ -4,7 +4,7 @@ import { weightFormat } from "../../weights/registry.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { wgslSupport } from "./codec/support.ts";
 
-/** Heads that the 16 KiB of workgroup memory which WebGPU promises are enough for; longer ones take this many bytes. */
+/** Heads up to this length need only the 16 KiB of workgroup memory that WebGPU guarantees; longer ones need this many bytes. */
 const SHORT_HEAD_DIM = 256;
 const LONG_HEAD_BYTES = 32768;
 

@@ -1,4 +1,7 @@
-/** @file The WebGPU backend over a device that is only described: it plans and makes the text of every kernel, and holds no weights. */
+/**
+ * @file The WebGPU backend over a device that exists only as a
+ * description: it plans and generates every kernel, but holds no weights.
+ */
 import { weightFormat, wgslWeightFormat } from "../../weights/registry.ts";
 import { isVector } from "../../weights/weight-format.ts";
 import type { WeightPart, WeightType } from "../ops.ts";
@@ -8,12 +11,12 @@ import { GpuWeight } from "./linear/gpu-weight.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
 
 export class DescribedBackend extends WebGpuBackend {
-  /** onKernel: told of each kernel when it is made, with its label and its WGSL */
+  /** onKernel: called for each new kernel with its label and its WGSL */
   constructor(features: DescribedFeatures, onKernel: (label: string, code: string) => void) {
     super(describedContext(features, onKernel));
   }
 
-  /** A weight of the parts' shape; their data is not looked at, and values are taken to fit f16. */
+  /** A weight with the parts' shape. Their data is not read, and values are assumed to fit f16. */
   override loadWeight(parts: readonly WeightPart[], as: WeightType): GpuWeight {
     const rows = parts.reduce((sum, part) => sum + part.rows, 0);
     const { cols } = parts[0]!;

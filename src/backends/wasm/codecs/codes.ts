@@ -1,4 +1,4 @@
-/** @file TurboQuant codes as the WASM kernels know them: scalar ones, those with a sketch, and the trellis. */
+/** @file TurboQuant codes for the WASM kernels: scalar codes, codes with a sketch, and the trellis. */
 import type { ScalarSide } from "../../../quant/codecs/scalar/scalar-codec.ts";
 import type { SketchSide } from "../../../quant/codecs/sketch/sketch-codec.ts";
 import type { TrellisSide } from "../../../quant/codecs/trellis/trellis-codec.ts";
@@ -16,7 +16,7 @@ function lloydMaxBook({ bits, codebookIterations: n }: ScalarSide | SketchSide, 
   };
 }
 
-/** Attention over codes adds up in one order for any number of rows. */
+/** Attention over codes adds up in the same order for any number of rows. */
 export const scalar: WasmCodec<ScalarSide> = {
   typeCode: ({ bits }) => bits,
   isRowInvariant: true,
@@ -38,7 +38,7 @@ export const trellis: WasmCodec<TrellisSide> = {
   book: () => ({
     key: "trellis",
     codebook: buildTrellisTable,
-    // The values alone, f32 [4 codes][4 before].
+    // Only the values, f32 [4 codes][4 codes before].
     quantizer: () => new Uint8Array(TRELLIS_VALUES.slice().buffer),
   }),
   scaleOf: ({ scale }) => ({ rule: scale, search: false }),

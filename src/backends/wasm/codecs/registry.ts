@@ -1,4 +1,4 @@
-/** @file What the WASM backend has for each KV codec that support.ts lists. */
+/** @file What the WASM backend needs of each KV codec that support.ts lists. */
 import type { BlockSide } from "../../../quant/codecs/block/block-codec.ts";
 import type { ChannelSide } from "../../../quant/codecs/channel/channel-codec.ts";
 import type { FloatSide } from "../../../quant/codecs/float/float-codec.ts";
@@ -11,9 +11,9 @@ import type { WasmCodec } from "./wasm-codec.ts";
 
 export const wasmCodecs = new CodecParts<WasmCodec>(wasmSupport);
 
-/** @throws TurboQuantError invalid_argument — there is a part for this kind already */
+/** @throws TurboQuantError invalid_argument — this kind is already registered */
 function registerWasmCodec<S extends AnySide>(kind: S["kind"], part: WasmCodec<S>): void {
-  // It is only ever given sides of its kind.
+  // A part only gets sides of its own kind.
   wasmCodecs.register(kind, part as unknown as WasmCodec);
 }
 

@@ -4,22 +4,22 @@ import type { AnySide } from "../../../quant/codecs/side-codec.ts";
 import type { ScaleRule } from "../../../quant/rules.ts";
 import type { CodebookTable } from "../codebook-table.ts";
 
-/** The values that codes stand for, as the kernels look them up. */
+/** The values that codes stand for, as tables of the kernels. */
 export interface Book {
   /** Equal for equal tables. */
   readonly key: string;
-  /** For attention. */
+  /** The table for attention. */
   codebook(): CodebookTable;
-  /** For append. */
+  /** The table for append. */
   quantizer(): Uint8Array;
 }
 
 export interface WasmCodec<S extends AnySide = SideFormat> {
-  /** How kernels name the type: code widths 1–8, others as in `SIDE_TYPES`. */
+  /** The number by which kernels know the type: code widths 1–8, others as in `SIDE_TYPES`. */
   typeCode(side: S): number;
-  /** Whether keys are added up in one order for any number of query rows. */
+  /** Whether scores are added up in the same order for any number of query rows. */
   readonly isRowInvariant: boolean;
-  /** Absent: no codes of a codebook. */
+  /** Absent for types without a codebook. */
   book?(side: S, headDim: number): Book;
   /** How append chooses the scale of a row of codes. */
   scaleOf?(side: S): { readonly rule: ScaleRule; readonly search: boolean };

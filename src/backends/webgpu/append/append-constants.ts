@@ -1,4 +1,4 @@
-/** @file Numbers that the append kernel reads for one layer, in one buffer: norms, calibration, rotation, codebooks. */
+/** @file Constants of the append kernel for one layer, in one buffer: norms, calibration, rotation, codebooks. */
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
@@ -6,7 +6,7 @@ import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 
 export interface AppendConstants {
-  /** The norms of Q and K heads are ones; the device copies its weights over them. */
+  /** All constants. The norms of Q and K heads are ones here; the device copies its weights over them. */
   readonly values: Float32Array<ArrayBuffer>;
   /** Where each array starts in `values`, by its name in the kernel, and the shape of the rotation. */
   readonly at: Readonly<
@@ -34,8 +34,8 @@ export interface AppendConstants {
 }
 
 /**
- * Forward rotation of a layer as kernels read it. Hadamard: the signs of each round, then the factor 1/√size ·
- * QR: the matrix, row by row · none: nothing
+ * The forward rotation of a layer as kernels read it. Hadamard: the signs of each round, then the factor 1/√size · QR: the
+ * matrix, row by row · none: nothing
  */
 export function rotationValues(layer: PreparedLayer): {
   values: number[] | Float32Array;
@@ -54,7 +54,7 @@ export function rotationValues(layer: PreparedLayer): {
   };
 }
 
-/** Square matrices one after the other, each with rows and columns exchanged: neighbours then read neighbours. */
+/** Transposes square matrices that are stored one after the other, so that neighbouring invocations read neighbouring numbers. */
 export function byColumns(matrices: Float32Array | null, headDim: number): Float32Array<ArrayBuffer> {
   const square = headDim * headDim;
   const out = new Float32Array(matrices?.length ?? 0);
@@ -74,7 +74,7 @@ export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
     end += values.length;
     return end - values.length;
   };
-  /** Where centroids begin, and how many numbers they are with the boundaries behind them, which a trellis has not. */
+  /** Where the centroids begin, and how many numbers there are including the boundaries behind them. A trellis has no boundaries. */
   const codebook = (side: SideFormat): readonly [number, number] => {
     const { book } = wgslCodecs.of(side);
     if (!book) return [0, 0];

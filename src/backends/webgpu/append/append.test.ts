@@ -157,8 +157,8 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups", "f16"] as const }])(
       await check({ kv, numHeads: 4, numKvHeads: 2 });
     });
 
-    // Rows of odd widths share words; dimensions that are no power of two take two rounds of the rotation. With the rows above every width is on
-    // K or V.
+    // Rows of odd widths share words; dimensions that are no power of two take
+    // two rounds of the rotation. With the rows above every width is on K or V.
     it.each([
       ["k1v7", 8],
       ["q8_0,v=tq8", 16],

@@ -1,4 +1,4 @@
-/** @file What the kernels that attend keys are made for, and the buffers that they read and write, whatever the number of tokens. */
+/** @file Options and buffers that all attention kernels have in common, for any number of tokens. */
 import type { LayerCache } from "../../../cache/layer-cache.ts";
 import type { AttentionLayer } from "../../ops.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
@@ -14,11 +14,11 @@ export interface AttendBuffers {
   readonly step: GpuBuffer;
   readonly pages: GpuBuffer;
   readonly residualPages: GpuBuffer;
-  /** K's centroids and V's, of norm √headDim. */
+  /** Centroids of K and V, for vectors of norm √headDim. */
   readonly centroids: GpuBuffer;
   readonly q: GpuBuffer;
-  /** [row][head][part][headDim]: sums of the values in V's stored space, weighted relative to the maximum */
+  /** [row][head][part][headDim]: sums of values in V's stored space, weighted relative to the maximum. */
   readonly parts: GpuBuffer;
-  /** [row][head][part]: maximum, sum of the weights */
+  /** [row][head][part]: maximum, and sum of the weights. */
   readonly stats: GpuBuffer;
 }

@@ -13,13 +13,13 @@ const ROUND_KEYS = THREADS;
 const MASKED = -3.0e38;
 //#insert TYPES
 
-// The tables of centroids; in the end, sums that are added up.
+// The tables of centroids; at the end, sums that are added up.
 var<workgroup> lut: array<u32, LUT_WORDS>;
-// Weights of the keys for each head, as the words that the weighted sum multiplies with.
+// Weights of the keys for each head, as the words by which the weighted sum multiplies.
 var<workgroup> weights: array<WORDS, THREADS>;
 var<workgroup> tops: array<f32, THREADS>;
 
-// Adds up what the key groups left in `lut` and writes one part.
+// Adds up the sums of the key groups in `lut` and writes one part.
 fn add_up(part: u32, l: u32) {
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     let at = i / UNITS * SUM_THREADS + i % UNITS;

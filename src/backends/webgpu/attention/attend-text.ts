@@ -1,6 +1,6 @@
 /**
- * @file WGSL that both kernels of decode attention are put together from: where a key lies, its scale, dot products of a few
- * keys with all query heads, tables of centroids. Registers are named one by one: indexed arrays may end up in memory.
+ * @file WGSL parts that both kernels of decode attention use: addresses of keys, their scales, dot products of a few keys with
+ * all query heads, tables of centroids. Registers are named one by one, because compilers may put indexed arrays into memory.
  */
 import type { PageLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits } from "../codec/read-text.ts";
@@ -13,7 +13,7 @@ export interface DecodeSides {
   readonly v: TableUse;
 }
 
-/** Stream that a piece of text reads: the pages of codes, or those of 16-bit copies. */
+/** What a piece of text reads: the pages of codes, or those of 16-bit copies. */
 export type Stream = "codes" | "copies";
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -23,7 +23,7 @@ export const ARRAYS = {
   copies: { words: "residual4", quads: "residual4" },
 } as const;
 
-/** The text of both streams, or of the only one. */
+/** The text for each stream that there is: codes, and copies if the format has any. */
 export function either(sides: DecodeSides, text: (stream: Stream) => string): string {
   const codes = `// From codes.\n${text("codes")}`;
   return sides.residual
@@ -31,7 +31,7 @@ export function either(sides: DecodeSides, text: (stream: Stream) => string): st
     : `{\n${codes}\n}`;
 }
 
-/** Page and row of key `key` as new variables. */
+/** Declares the page and the row of key `key`. */
 export function placeText(stream: Stream, name: string, key: string): string {
   if (stream === "codes") {
     return lines([
@@ -50,22 +50,22 @@ export interface Products {
   readonly headDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
-  /** Expressions of the keys that are multiplied at once. */
+  /** WGSL expressions of the keys that are multiplied together. */
   readonly keys: readonly string[];
-  /** Invocations that share a key, and the own number among them. */
+  /** Number of invocations that share a key, and an expression for the own one among them. */
   readonly lanes: number;
   readonly lane: string;
-  /** Products of codes in f16; the query is then in `half_query`, its heads two to a word pair. */
+  /** Whether codes are multiplied in f16. The query is then in `half_query`, with two of its heads in a pair of words. */
   readonly half: boolean;
 }
 
-/** Dot products of K with every query head over the invocation's share of the coordinates: `part<key>_<head>`. */
+/** Dot products of K with every query head, over the invocation's share of the coordinates: `part<key>_<head>`. */
 export function productsText(p: Products, sides: DecodeSides, stream: Stream): string {
   const side = stream === "codes" ? sides.main.k : sides.residual!.k;
   const half = stream === "codes" && p.half;
   const use = stream === "codes" ? sides.k : FLOATS;
   const chunk = p.headDim / 8 / p.lanes;
-  // Whole quads of units are read 16 bytes at a time.
+  // A multiple of four units is read 16 bytes at a time.
   const block = chunk % 4 === 0 ? 4 : 1;
   const keys = range(p.keys.length);
   const heads = range(p.group);
@@ -128,7 +128,7 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
   ]);
 }
 
-/** Type of one word for each head, and its parts. */
+/** The WGSL type with one word for each head, and its components. */
 export function wordsType(group: number): string {
   if (group === 1) return "u32";
   if (group === 2 || group === 4) return `vec${group}u`;

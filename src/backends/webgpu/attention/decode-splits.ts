@@ -1,14 +1,14 @@
-/** @file Into how many parts the keys of a decoded token are cut. */
+/** @file The number of parts that the keys of a decoded token are cut into. */
 import type { AttentionLayer } from "../../ops.ts";
 
-/** Workgroups that keep a large GPU busy, and a CPU. */
+/** Number of workgroups that keep a large GPU busy, and a CPU. */
 const TARGET_GROUPS = 528;
 const SOFTWARE_GROUPS = 8;
 const MAX_SPLITS = 128;
 
 export interface SplitOptions {
   readonly layer: Pick<AttentionLayer, "numKvHeads">;
-  /** Workgroups to aim at, where a benchmark tries others. */
+  /** A benchmark may aim at another number of workgroups. */
   readonly tuning?: { readonly targetGroups?: number } | undefined;
 }
 

@@ -1,24 +1,24 @@
 /**
- * @file The unrolled parts of attend-decode.wgsl, the kernel of single tokens where the lanes of a subgroup can hand each other
- * what they know. `npx turboquant print-kernel attend-decode` shows what they add up to.
+ * @file The unrolled parts of attend-decode.wgsl, the kernel for single tokens on devices whose subgroups can exchange values.
+ * `npx turboquant print-kernel attend-decode` shows the complete text.
  *
  * How it works. A workgroup has one row, one KV head with its query heads, and a part of the keys. Each of its subgroups walks
- * `own` · SUBGROUP keys at a time, a pass, with a softmax of its own, so that nothing waits for the rest of the workgroup:
+ * its keys in passes of `own` · SUBGROUP keys with a softmax of its own, so that it never waits for other subgroups:
  *
- * 1. `scoresText`: a lane owns `own` keys of the pass, which means that it keeps their scores, weights and scales. A dot product
- *    is shared by `lanes` neighbours, each with a part of the coordinates, and sums are swapped until each lane has those of
- *    the keys that it owns. With one lane a key nothing is swapped.
- * 2. `softmaxText`: the subgroup agrees on the highest score so far. What was summed before shrinks to it, scores become weights.
- * 3. `ownValues`: now the lanes turn from keys to coordinates. A lane keeps sums of eight coordinates (a unit, or `unitsPerLane`
- *    of them) for every query head and walks the values of all keys of the pass; each key's owner hands it the weight, times
- *    the value's scale, by a shuffle. Where a head has fewer units than there are lanes, `keyGroups` groups of lanes take
- *    different keys at the same time. Values are loaded `unroll` at a time, and the next ones while these are used.
- * 4. `outputText`: after the last pass the subgroups are brought to one highest score and added up in workgroup memory.
+ * 1. `scoresText`: a lane owns `own` keys of the pass: it keeps their scores, weights and scales. A dot product is shared by
+ *   `lanes` neighbours, each with a part of the coordinates. They exchange sums until each lane has those of its own keys. With
+ *   one lane a key nothing is exchanged.
+ * 2. `softmaxText`: the subgroup finds the highest score so far, scales the earlier sums to it, and turns scores into weights.
+ * 3. `ownValues`: now a lane stands for coordinates instead of keys. It keeps sums of eight coordinates (a unit, or
+ *   `unitsPerLane` units) for every query head, and reads the values of all keys of the pass. The owner of each key passes its
+ *   weight, times the value's scale, by a shuffle. If a head has fewer units than there are lanes, `keyGroups` groups of lanes
+ *   read different keys at the same time. `unroll` values are loaded at once, and the next ones while these are used.
+ * 4. `outputText`: after the last pass the subgroups scale their sums to a common highest score and add them in workgroup memory.
  *
- * All of it is written twice (`either`): once for codes and once for 16-bit copies, whose parts come first.
+ * Everything is written for codes and, where the format has them, again for the 16-bit copies, whose parts come first.
  *
- * Codes are multiplied in f16 where the device has it: queries and weights are brought to at most 1 before, and the sums of
- * a pass go to f32. 16-bit copies and raw floats may be anywhere in their range and are multiplied in f32.
+ * Codes are multiplied in f16 where the device has it: queries and weights are scaled to at most 1 first, and the sums of a
+ * pass are converted to f32. 16-bit copies and raw floats can have any magnitude, so they are multiplied in f32.
  *
  * Names in the text end in numbers: `score<own>_<head>`, `acc<unit>_<head>_<pair of coordinates>`.
  */
@@ -43,27 +43,27 @@ export interface DecodeShape {
   readonly headDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
-  /** Lanes of a subgroup. */
+  /** Lanes in a subgroup. */
   readonly subgroup: number;
-  /** Lanes that score keys together. */
+  /** Lanes that score a key together. */
   readonly lanes: 1 | 2 | 4;
-  /** The same for the 16-bit copies. */
+  /** The same for keys of the 16-bit copies. */
   readonly copyLanes: 1 | 2 | 4;
-  /** Keys that a lane owns in a pass. Many share out what a pass costs; few keep registers, and end sooner. */
+  /** Keys that a lane owns in a pass. Many keys spread the cost of a pass; few keys need fewer registers and suit short contexts. */
   readonly own: 1 | 2 | 4;
-  /** Keys that a subgroup sums side by side, and units of eight coordinates that a lane keeps. One of the two is 1. */
+  /** Keys that a subgroup sums at the same time, and units of eight coordinates that a lane keeps. One of the two is 1. */
   readonly keyGroups: number;
   readonly unitsPerLane: number;
-  /** Keys whose values are loaded before the first is used. */
+  /** Keys whose values are loaded before the first one is used. */
   readonly unroll: number;
-  /** The next values are loaded while these are used. */
+  /** Whether the next values are loaded while these are used. */
   readonly prefetch: boolean;
-  /** K's codes, and V's, are multiplied in f16. */
+  /** Whether codes of K, and of V, are multiplied in f16. */
   readonly halfK: boolean;
   readonly halfV: boolean;
 }
 
-/** A sum of the f16 products of a pass, weights up to this over their number times centroids, stays far from 65504. */
+/** Bound for the weights in a pass of f16 products: their sum times the centroids stays far below 65504. */
 const WEIGHT_SUM = 8192;
 
 const accumulators = ({ group, unitsPerLane }: DecodeShape): { u: number; g: number; i: number; name: string }[] =>
@@ -79,7 +79,7 @@ export function accumulatorsText(shape: DecodeShape): string {
   ]);
 }
 
-/** The query as f16, at most 1, and what it was divided by. */
+/** The query as f16, scaled to at most 1, and the factor it was divided by. */
 export function queryText({ group }: DecodeShape): string {
   return `// The query as f16, at most 1, and what it was divided by.
   for (var round = 0u; round < GROUP; round += SUBGROUPS) {
@@ -101,7 +101,7 @@ export function queryText({ group }: DecodeShape): string {
   }`;
 }
 
-/** A pass over `own` keys a lane, of codes or of copies. */
+/** A pass over `own` keys for each lane, of codes or of copies. */
 export function passText(shapes: DecodeShape, sides: DecodeSides): string {
   return either(sides, (stream) => {
     const shape = stream === "codes" ? shapes : { ...shapes, lanes: shapes.copyLanes };
@@ -112,7 +112,7 @@ export function passText(shapes: DecodeShape, sides: DecodeSides): string {
       ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
       scoresText(shape, sides, stream),
       softmaxText(shape, half),
-      // Where copies lie is known with the scores only.
+      // The addresses of copies are known only with their scores.
       ...(isWhole && stream === "copies" ? [values[0]!.loads] : []),
       ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
       ...values.map(({ loop, loads, sums, given }, own) =>
@@ -126,7 +126,7 @@ export function passText(shapes: DecodeShape, sides: DecodeSides): string {
   });
 }
 
-/** Scores of the keys that the lane owns: `score<own>_<head>`, and their weights' factors of K and V. */
+/** Scores of the keys that the lane owns, `score<own>_<head>`, and the factors of K and V for their weights. */
 function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
   const { group, headDim, own } = shape;
   const { k, v } = sides.main;
@@ -144,7 +144,7 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
       ...(hasScales || stream === "copies"
         ? [`let own_key${o} = min(own${o}, high - 1u);`, placeText(stream, `_own${o}`, `own_key${o}`)]
         : []),
-      // Where the key's value begins, for the lanes that will read it: looked up once.
+      // The address of the key's value is looked up once, for all lanes that will read it.
       ...(stream === "copies"
         ? [`let where${o} = page_own${o} + row_own${o} * ${sides.residual!.v.planes[0]!.rowBytes}u;`]
         : []),
@@ -156,10 +156,10 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
   ]);
 }
 
-/** Keys that a lane has a part in at once. */
+/** Keys that a lane works on at the same time. */
 const roundKeys = ({ own, lanes }: DecodeShape): number => (lanes === 1 ? own : Math.min(4, own * lanes));
 
-/** One round: as many keys as a lane has registers for, each scored with the lanes it shares them with. */
+/** One round: as many keys as a lane has registers for, each scored together with the lanes it is shared with. */
 function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round: number): string {
   const { headDim, group, subgroup, lanes, halfK } = shape;
   const count = roundKeys(shape);
@@ -190,7 +190,7 @@ function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round
   ]);
 }
 
-/** Scores to weights `weight<own>_<head>`, relative to the highest score so far; what was summed before shrinks. */
+/** Turns scores into weights `weight<own>_<head>`, relative to the highest score so far, and scales the earlier sums to it. */
 function softmaxText(shape: DecodeShape, half: boolean): string {
   const { group, keyGroups, subgroup } = shape;
   const owns = range(shape.own);
@@ -220,15 +220,15 @@ function softmaxText(shape: DecodeShape, half: boolean): string {
 }
 
 interface OwnValues {
-  /** Head of a loop over the keys, where they are not loaded all at once. */
+  /** Head of a loop over the keys; null when all are loaded at once. */
   readonly loop: string | null;
   readonly loads: string;
-  /** What the lanes hand each other. */
+  /** Statements in which lanes exchange values. */
   readonly given: string;
   readonly sums: string;
 }
 
-/** The values of the keys that the lanes own as their `own`th. */
+/** The values of the keys that are number `own` of their lanes. */
 function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, stream: Stream, own: number): OwnValues {
   const { group, subgroup, keyGroups, unitsPerLane } = shape;
   const half = stream === "codes" && shape.halfV;
@@ -240,12 +240,13 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
   const isWhole = unroll === steps;
   const isPrefetched = shape.prefetch && stream === "codes" && !isWhole && side.planes[0]!.width < 16;
   const heads = range(group);
-  // Two weights of f16 travel in one word.
+  // Two f16 weights share one word.
   const words = half ? range(Math.ceil(group / 2)) : heads;
   const weight = (g: number): string => `weight${own}_${g}`;
   const packed = (w: number): string =>
     `bitcast<u32>(vec2<f16>(vec2f(${weight(2 * w)}, ${2 * w + 1 < group ? weight(2 * w + 1) : "0.0"}) * (part * value_scale${own})))`;
-  // Codes of keys beyond the last one are in the page and worth nothing; blocks' scales and floats may be infinite there.
+  // Codes of keys after the last one exist in the page and get weight 0. Scales of blocks and floats there may be infinite, so
+  // the last valid key is read instead.
   const place = (from: string): string => {
     const key = perm(from, shape);
     return `start${own} % PAGE_TOKENS + ${codec.isBounded ? key : `min(${key}, last${own})`}`;
@@ -273,7 +274,7 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
       ...(block ? [`let block${id}_${u} = ${block};`] : []),
     ]),
   ]);
-  // Loads what the keys `after` and on have; the variables live across turns of the loop.
+  // Loads the values of the keys from `after` on, into variables that live across iterations of the loop.
   const loadAhead = (after: string): string[] =>
     keys.flatMap(({ n, id, ahead }) => [
       "{",
@@ -293,7 +294,7 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
       return `let word${id}_${w} = ${half ? `bitcast<vec2<f16>>(${word})` : word};`;
     }),
     ...units.flatMap(({ units: pairs, words: [word], blocks: [block] }, u) => [
-      // Neighbouring lanes have neighbouring units: the code before comes from the last lane.
+      // Neighbouring lanes have neighbouring units, so the code before a unit comes from the lane before.
       ...(codec.isChained
         ? [`let previous${id}_${u} = select(0u, subgroupShuffleUp(${word}, 1u), unit${u} % 4u > 0u);`]
         : []),
@@ -325,11 +326,11 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
   };
 }
 
-/** Which key of SUBGROUP a lane owns. */
+/** Which of the SUBGROUP keys a lane owns. */
 const perm = (lane: string, { lanes, subgroup }: DecodeShape): string =>
   lanes === 1 ? lane : `(${lane} % ${lanes}u * ${subgroup / lanes}u + ${lane} / ${lanes}u)`;
 
-/** Joins the subgroups, adds up over their keys and leaves sums, maxima and weights. */
+/** Joins the subgroups, adds up over their keys, and stores sums, maxima and weights. */
 export function outputText(shape: DecodeShape): string {
   const { group, unitsPerLane } = shape;
   const heads = range(group);

@@ -1,13 +1,13 @@
-/** @file How the query heads of a KV head are shared out among workgroups. */
+/** @file How the query heads of a KV head are distributed over workgroups. */
 import type { AttentionLayer } from "../../ops.ts";
 
-/** Query heads that a workgroup takes. Each has registers of every lane and a place in workgroup memory. */
+/** The most query heads of a workgroup. Each takes registers of every lane and workgroup memory. */
 const MOST_HEADS = 16;
 
 export interface HeadParts {
-  /** Workgroups that share the query heads of a KV head out. */
+  /** Number of workgroups that share the query heads of a KV head. */
   readonly parts: number;
-  /** Query heads of each; the last part takes some of the one before it along where they do not come out even. */
+  /** Query heads of each part. If they do not divide evenly, the last part overlaps the one before it. */
   readonly heads: number;
 }
 

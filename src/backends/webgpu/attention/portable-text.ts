@@ -1,6 +1,6 @@
 /**
- * @file The unrolled parts of attend-portable.wgsl, decode attention without subgroups: an invocation scores a key, the weights go
- * through workgroup memory, all products are f32.
+ * @file The unrolled parts of attend-portable.wgsl, decode attention without subgroups: each invocation scores a key, weights
+ * are exchanged through workgroup memory, and all products are f32.
  */
 import type { SideLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
@@ -20,7 +20,7 @@ export interface PortableShape {
   readonly headDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
-  /** Keys that are summed side by side. */
+  /** Keys that are summed at the same time. */
   readonly keyGroups: number;
 }
 
@@ -56,7 +56,7 @@ export function portableScores({ headDim, group }: PortableShape, sides: DecodeS
   ]);
 }
 
-/** Scores to weights, relative to the highest score so far; what was summed before shrinks. */
+/** Turns scores into weights, relative to the highest score so far, and scales the earlier sums to it. */
 export function portableSoftmax({ group }: PortableShape): string {
   return lines([
     "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
@@ -121,7 +121,7 @@ function copiesSum({ group, keyGroups }: PortableShape, { residual }: DecodeSide
   ]);
 }
 
-/** Adds up over the keys of the workgroup and leaves sums, maxima and weights. */
+/** Adds up over the keys of the workgroup, and stores sums, maxima and weights. */
 export function portableOutput({ group }: PortableShape): string {
   return lines([
     "// Head by head: sums to workgroup memory, where they are added up.",

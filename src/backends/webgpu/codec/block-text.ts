@@ -8,7 +8,7 @@ import { packText, storedRowText } from "./store-text.ts";
 import { fieldText, type UnitWord } from "./table-text.ts";
 import type { WgslCodec } from "./wgsl-codec.ts";
 
-/** Integers around `zero`, before their block's scale. */
+/** Integers around `zero`, not yet multiplied by their block's scale. */
 function blockPairs({ low, high, shift }: UnitWord, width: number, zero: number): string[] {
   const value = (i: number): string => {
     const isHigh = width === 8 && i >= 4;

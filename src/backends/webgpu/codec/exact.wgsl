@@ -1,7 +1,7 @@
-// Arithmetic that rounds once an operation, as docs/formats/kv-page.md wants it, on devices that fuse products into sums and
-// divide by approximation.
+// Arithmetic that rounds every operation once, as docs/formats/kv-page.md demands, on devices that fuse products into sums and
+// divide approximately.
 
-// Keeps a product from becoming part of an fma.
+// Keeps the compiler from making a product part of an fma.
 fn rounded(x: f32) -> f32 {
   return bitcast<f32>(bitcast<u32>(x) ^ p.zero);
 }
@@ -10,7 +10,7 @@ fn rounded4(x: vec4f) -> vec4f {
   return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero));
 }
 
-// The nearest value of twelve bits; eleven and a sign are left.
+// Splits off the upper twelve bits, rounded; eleven bits and a sign are left.
 fn upper(x: f32) -> f32 {
   return bitcast<f32>((bitcast<u32>(x) + 0x800u) & 0xfffff000u);
 }
@@ -26,12 +26,12 @@ fn residual(a: f32, x: f32, y: f32) -> f32 {
   return (a - product) - error;
 }
 
-// a / b: what the device gives may be off by a few units, which the residual takes back.
+// a / b. The device's quotient may be off by a few units in the last place; the residual corrects it.
 fn quotient(a: f32, b: f32) -> f32 {
   let numerator = rounded(a);
   let near = numerator / b;
   let better = near + rounded(residual(numerator, near, b) / b);
-  // Too small or too large for the parts of the residual, or b = 0.
+  // The residual's parts would overflow or underflow, or b = 0.
   return select(near, better, abs(better - near) <= abs(near) * 1e-5);
 }
 

@@ -1,11 +1,16 @@
-/** @file WGSL of error feedback, a part of `store_k` and `store_v` in append.wgsl: codes one after the other, and their scale. */
+/**
+ * @file WGSL of error feedback, a part of `store_k` and `store_v` in append.wgsl: chooses codes one after the other, and their scale.
+ */
 import type { ScaleRule } from "../../../quant/rules.ts";
 import { chosenText } from "../queue/shader-text.ts";
 
-/** Coordinates that one invocation rounds in a row before all of them take its errors on. */
+/** Coordinates that one invocation rounds in a row before all invocations apply its errors. */
 const FEEDBACK_BLOCK = 16;
 
-/** Codes, each nearest to what the errors before it leave. In `candidates`: the targets, then centroids and errors. */
+/**
+ * Chooses for each coordinate the code nearest to its target, which contains the feedback of the errors before it. `candidates`
+ * holds the targets, then centroids and errors.
+ */
 export function nearestText(name: string): string {
   return `
   for (var i = l; i < HEAD_DIM; i += THREADS) {

@@ -1,13 +1,14 @@
-/** @file WGSL of the butterflies of a rotation, for the kernel that rotates and the one that undoes it. */
+/** @file WGSL of the butterflies of a rotation, for the kernel that rotates and the one that rotates back. */
 
-/** Stages that go on within subgroups, of `threads` invocations with a coordinate each. subgroup: lanes, 0 for unknown */
+/** Number of stages that stay within subgroups, for `threads` invocations with one coordinate each. subgroup: lanes, 0 for unknown */
 export function shuffleBits(size: number, threads: number, subgroup: number): number {
   return subgroup < 2 || size > threads || threads % subgroup !== 0 ? 0 : Math.log2(Math.min(subgroup, size));
 }
 
 /**
- * `hadamard(start, l)` over xs[start .. start + ROTATION_SIZE), which all THREADS invocations call; it begins and ends with a barrier.
- * The sums are the same ones whether lanes swap them or memory does. bits: of `shuffleBits`; with any, subgroups have to be enabled
+ * `hadamard(start, l)` over xs[start .. start + ROTATION_SIZE), to be called by all THREADS invocations; begins and ends with a
+ * barrier. The sums are the same whether values are exchanged within subgroups or through memory.
+ * bits: from `shuffleBits`; if not 0, subgroups have to be enabled
  */
 export function hadamardText(bits: number): string {
   const swaps = `

@@ -1,24 +1,24 @@
 /** @file WGSL that says where a row of a page is, and reads the f16 of its scales. */
 import type { Region } from "../../../quant/page-regions.ts";
 
-/** Arrays that a page is bound as: of u32, and of vec4u for what is read 16 bytes at a time. */
+/** Arrays that a page is bound as: of u32, and of vec4u for reading 16 bytes at a time. */
 export interface PageArrays {
   readonly words: string;
   readonly quads: string;
 }
 
-/** WGSL expressions that say where a row is: the page in bytes, the KV head, the row. */
+/** WGSL expressions for the place of a row: the page in bytes, the KV head, the row. */
 export interface RowPlace {
   readonly page: string;
   readonly head: string;
   readonly row: string;
 }
 
-/** Where a row begins in a region, in bytes. */
+/** Byte offset of a row in a region. */
 export const rowText = (r: Region, { page, head, row }: RowPlace): string =>
   `${page} + ${r.offset}u + ${head} * ${r.headStride}u + (${row}) * ${r.rowBytes}u`;
 
-/** The f16 of a row in a region of scales; extra: more bytes, an even number of them. */
+/** The f16 of a row in a region of scales. extra: further bytes, an even number */
 export function halfText(words: string, region: Region, place: RowPlace, extra = ""): string {
   const at = `(${rowText(region, place)}${extra})`;
   return `unpack2x16float(${words}[${at} >> 2u] >> ((${at} & 2u) * 8u)).x`;

@@ -1,8 +1,8 @@
 /**
- * @file WGSL that reads the rows of a page where they lie: the one reader of every attention kernel, for codes, blocks and floats.
+ * @file WGSL that reads rows of a page as they are stored, for all attention kernels: codes, blocks and floats.
  *
- * `loadUnits` gives statements that load the words of a unit (eight neighbouring coordinates of a row) and expressions of its
- * four pairs, codes as centroids of norm √headDim, and of the block's factor; `rowScale` is the factor of the whole row.
+ * `loadUnits` gives statements that load the words of a unit (eight neighbouring coordinates of a row), and expressions for its four
+ * pairs (codes as centroids for vectors of norm √headDim) and for its block's factor. `rowScale` is the factor of the whole row.
  */
 import type { SideLayout } from "../../../quant/page-layout.ts";
 import { TRELLIS_RUN } from "../../../quant/trellis.ts";
@@ -10,15 +10,15 @@ import { type PageArrays, type RowPlace, rowText } from "./place-text.ts";
 import { wgslCodecs } from "./registry.ts";
 import type { TableUse, UnitWord } from "./table-text.ts";
 
-/** For rows of floats: nothing is looked up. */
+/** For rows of floats, which need no table. */
 export const FLOATS: TableUse = { half: false, tableAt: 0, copies: 1, copy: "" };
 
-/** Factor of a row of codes; null where there is none or each block has its own. */
+/** Factor of a row of codes; null when there is none or each block has its own. */
 export function rowScale({ side, scales }: SideLayout, headDim: number, place: RowPlace, words: string): string | null {
   return wgslCodecs.of(side).rowFactor?.({ scales, headDim }, place, words) ?? null;
 }
 
-/** The code before the unit at byte `at`, in the low bits; 0 where the unit begins a run. */
+/** The code before the unit at byte `at`, in the low bits; 0 when the unit begins a run. */
 function beforeText(words: string, at: string, unit: string): string {
   const inRun = `${unit} % ${TRELLIS_RUN / 8}u`;
   const byte = `(${at} - min(${inRun}, 1u))`;
@@ -32,14 +32,15 @@ export interface Loaded {
   readonly words: readonly string[];
   /** Pairs of each unit, `vec2f` (or vec2<f16> for codes when `half`). */
   readonly units: readonly (readonly string[])[];
-  /** What the pairs of each unit are to be multiplied by; null where there are no blocks. */
+  /** Factor for the pairs of each unit; null without blocks. */
   readonly blocks: readonly (string | null)[];
 }
 
 /**
- * Loads `count` (1 or 4) units of a row beginning with `unit` and says what their pairs are. With 4, rows are read 16 bytes
- * at a time, so they have to begin at such a multiple. name: prefix of the new variables · at.previous: name of the word of
- * the unit before, moved as that of one unit is, which a trellis otherwise loads too
+ * Loads `count` (1 or 4) units of a row from `unit` on, and gives expressions for their pairs. With 4, rows are read 16 bytes
+ * at a time, so `unit` has to be a multiple of 4.
+ * name: prefix of the new variables · at.previous: variable with the word of the unit before, shifted like that of one unit;
+ * without it a trellis loads that word
  */
 export function loadUnits(
   side: SideLayout,
@@ -68,7 +69,7 @@ export function loadUnits(
       bytes < 16 &&
       [plane.offset, plane.headStride, plane.rowBytes, width].every((n) => n % 4 === 0);
     if (isWords) {
-      // Counted in words, the row last: what does not depend on it is added up once, and nothing has to be aligned.
+      // Computed in words, with the row last: the rest is computed once, and nothing has to be aligned.
       const { page, head, unit, row } = at;
       lines.push(
         `let ${start} = ((${page} >> 2u) + ${plane.offset / 4}u + ${head} * ${plane.headStride / 4}u + ${unit} * ${width / 4}u) + (${row}) * ${plane.rowBytes / 4}u;`,
@@ -113,7 +114,7 @@ export function loadUnits(
       if (width === 8) words[u]!.push({ low: `${start}_0`, high: `${start}_1`, shift: 0 });
       else {
         const n = (u * width) >> 2;
-        // Four units are one run of a trellis: the code before the second word ends the first.
+        // Four units are one run of a trellis. For the second and later words, the code before is in the previous word.
         const before = codec.isChained && n > 0 ? { before: { word: `${start}_${n - 1}`, shift: 30 } } : {};
         words[u]!.push({ low: `${start}_${n}`, shift: ((u * width) & 3) * 8, ...before });
       }

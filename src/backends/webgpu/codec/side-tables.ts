@@ -7,15 +7,15 @@ export function sideCentroids(side: SideFormat, headDim: number): Float32Array {
   return wgslCodecs.of(side).book?.centroids(side, headDim) ?? new Float32Array(0);
 }
 
-/** The tables of both sides in one `lut`: V's begins at entry `vAt`, and is K's where both are read alike. */
+/** The tables of both sides in one `lut`. V's begins at entry `vAt`; it is K's if both are read in the same way. */
 export interface SideTables {
   readonly tables: readonly { readonly at: number; readonly entries: number; readonly word: string }[];
   readonly vAt: number;
-  /** Words of one copy. */
+  /** Words in one copy. */
   readonly entries: number;
 }
 
-/** half: whether pairs of K, and of V, are looked up as f16 · centroidsAt: where theirs begin in `centroids` */
+/** half: whether pairs of K, and of V, are looked up as f16 · centroidsAt: where their centroids begin in `centroids` */
 export function sideTables(
   { k, v }: { readonly k: SideFormat; readonly v: SideFormat },
   half: { readonly k: boolean; readonly v: boolean },
@@ -34,8 +34,8 @@ export function sideTables(
 }
 
 /**
- * Statements that fill `lut`. With several copies an invocation writes those of its entries in an order in which neighbours
- * hit other banks, and `copy` is the byte offset of the one it will read.
+ * Statements that fill `lut`. With several copies, neighbouring invocations write to different banks, and `copy` is the byte
+ * offset of the copy that an invocation will read.
  */
 export function tablesText({ tables }: SideTables, copies: number): string {
   const fill = (at: number): string =>

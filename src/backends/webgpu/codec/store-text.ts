@@ -12,8 +12,8 @@ export const storedRowText = (r: Region): string =>
   `page + ${r.offset}u + head * ${r.headStride}u + slot * ${r.rowBytes}u`;
 
 /**
- * `sum` of every fourth term from `first` on, one after the other as the format has it; the terms are read some at a time.
- * term: of the coordinate that is called by its argument
+ * Adds every fourth term from `first` on to `sum`, one after the other as the format prescribes; several terms are read at once.
+ * term: expression for the coordinate with the given index
  */
 function sumText(
   headDim: number,
@@ -58,10 +58,10 @@ function scaleText(rule: ScaleRule): string {
   return "quotient(norm * along, square)";
 }
 
-/** Square and product with the vector of every candidate, and those of the one that points most nearly along it. */
+/** For every candidate: its square and its product with the vector; then those of the candidate with the best cosine. */
 export function squaresText(headDim: number, factors: readonly number[]): string {
   return `
-  // Sums of candidate f: its square (four accumulators), then its product with the vector (four more).
+  // Sums of candidate f: its square in four accumulators, then its product with the vector in four more.
   if (l < ${factors.length * 8}u) {
     let at = l / 8u * HEAD_DIM;
     let is_square = l % 8u < 4u;
@@ -72,7 +72,7 @@ export function squaresText(headDim: number, factors: readonly number[]): string
     sums[l] = sum;
   }
   workgroupBarrier();
-  // One invocation a factor: roots and quotients that round as the format says are the dearest part.
+  // One invocation for each factor, because correctly rounded roots and quotients are the most expensive part.
   if (l < ${factors.length}u) {
     let at = l * 8u;
     let cc = (sums[at] + sums[at + 1u]) + (sums[at + 2u] + sums[at + 3u]);

@@ -1,15 +1,15 @@
 /**
- * @file WGSL that looks codes up: tables of centroids in workgroup memory (`lut`), and the expressions that take codes out of
- * words and find their values. A table holds pairs of centroids as f16 if codes have up to five bits, else single ones.
+ * @file WGSL that looks codes up: tables of centroids in workgroup memory (`lut`), and expressions that extract codes from words and
+ * find their values. If codes have at most five bits, a table entry is a pair of f16 centroids, otherwise a single centroid.
  */
 import { planeWidths } from "../../../quant/bit-pack.ts";
 
-/** Up to this many bits, two codes can index the table together. */
+/** Up to this many bits, two codes together can index the table. */
 const PAIR_BITS = 5;
-/** Whether a word of the table is a pair of centroids as f16. f32 kernels keep them whole, one a word. */
+/** Whether a word of the table is a pair of f16 centroids. f32 kernels store one centroid in a word. */
 export const hasPairs = (bits: number, half: boolean): boolean => half && bits <= PAIR_BITS;
 
-/** A plane's bits of one unit of eight codes: `low` from bit `shift` on; `high` holds the last four codes of 8 bits. */
+/** A plane's bits for one unit of eight codes: `low` from bit `shift` on; with 8 bits, `high` holds the last four codes. */
 export interface UnitWord {
   readonly low: string;
   readonly shift: number;
@@ -19,11 +19,11 @@ export interface UnitWord {
 }
 
 export interface TableUse {
-  /** Pairs are vec2<f16>, else vec2<f32>. */
+  /** Pairs are vec2<f16>, otherwise vec2<f32>. */
   readonly half: boolean;
   /** First entry of the table in `lut`. */
   readonly tableAt: number;
-  /** Copies of the table that lie interleaved, and the name of the byte offset of the one that this invocation reads. */
+  /** Number of interleaved copies of the table, and the name of the byte offset of the copy that this invocation reads. */
   readonly copies: number;
   readonly copy: string;
 }
@@ -53,7 +53,7 @@ export const planeFields =
 
 /** Four pairs of centroids of a unit that are looked up by its codes. */
 export function pairTexts(use: TableUse, bits: number, fields: CodeFields): string[] {
-  // Counted in bytes, which is what a compiler makes of it: shifts to a word and back would be two more.
+  // Offsets are in bytes, as compilers use them; converting to words and back would take two more shifts.
   const scale = Math.log2(use.copies) + 2;
   const copy = use.copies > 1 ? ` | ${use.copy}` : "";
   const entry = (first: number, count: 1 | 2): string =>

@@ -12,14 +12,14 @@ import type { WgslCodec } from "./wgsl-codec.ts";
 
 const BITS = 2;
 
-/** Prices higher than any. */
+/** A cost larger than any real one. */
 const NEVER = "3.0e38";
 
-/** Values of `code` after each code before. */
+/** Values of `code` after each possible code before it. */
 const valuesText = (code: string): string =>
   `vec4f(${[0, 1, 2, 3].map((before) => `book[4u * ${code} + ${before}u]`).join(", ")})`;
 
-/** Codes without feedback, and their values in `candidates`: runs know nothing of each other, one invocation has each. */
+/** Codes without feedback, and their values in `candidates`. Runs are independent, so one invocation computes each. */
 function walkText(): string {
   const codes = [0, 1, 2, 3];
   return `
@@ -50,8 +50,8 @@ function walkText(): string {
 }
 
 /**
- * Codes with feedback, run by run. In `candidates`: the targets, then values, errors, weights, and twice the targets of the
- * four survivors; their costs are in `cosines`, their codes in `paths`. An invocation has a coordinate of a survivor.
+ * Codes with feedback, run by run. `candidates` holds the targets, then values, errors, weights, and twice the targets of the
+ * four survivors; their costs are in `cosines`, their codes in `paths`. An invocation computes one coordinate of a survivor.
  */
 function chainText(): string {
   const states = [0, 1, 2, 3];
@@ -75,13 +75,13 @@ function chainText(): string {
       cosines[code] = select(${NEVER}, 0.0, code == 0u);
       paths[code] = vec2u();
     }
-    // Asked for a step before it is needed.
+    // Loaded one step before it is needed.
     var ahead = constants[feedback_at + start * HEAD_DIM + i];
     for (var j = 0u; j < count; j++) {
       let factor = ahead;
       ahead = constants[feedback_at + (start + j + 1u) * HEAD_DIM + i];
       workgroupBarrier();
-      // Survivors of this step and of the next lie in turns in both halves.
+      // The survivors of this step and of the next one alternate between the two halves.
       let at = (j & 1u) * 4u;
       let next = (at ^ 4u) + code;
       let e = vec4f(${targets}) - values;

@@ -1,8 +1,8 @@
 /**
- * @file One open device and what went wrong on it.
+ * @file An open device and the first error on it.
  *
- * WebGPU reports errors away from the call that caused them. Here the first one is kept, and the next wait of the caller
- * (`readback`, a page read) is rejected with it: no error is only in the console.
+ * WebGPU reports errors away from the call that caused them. The first one is kept here and rejects the caller's next wait
+ * (`readback`, a page read), so no error is only in the console.
  */
 import { TurboQuantError } from "../../../errors.ts";
 
@@ -10,7 +10,7 @@ export interface GpuFeatures {
   /** f16 arithmetic and storage in shaders. */
   readonly f16: boolean;
   readonly subgroups: boolean;
-  /** Lanes of a subgroup when the adapter has one size only; 0 when it varies or is unknown. */
+  /** Lanes in a subgroup if the adapter has only one size; 0 when it varies or is unknown. */
   readonly subgroupSize: number;
   readonly timestamps: boolean;
   /** f16 × f16 → f32 matrices of 16×16×16 on subgroups (experimental). */
@@ -21,13 +21,13 @@ export interface GpuContextOptions {
   readonly device: GPUDevice;
   readonly adapterName: string;
   readonly features: GpuFeatures;
-  /** Features that kernels could use and this device does not have, each with the reason. */
+  /** Features that kernels could use and this device lacks, each with the reason. */
   readonly missing: readonly string[];
-  /** The adapter computes on the CPU. */
+  /** Whether the adapter computes on the CPU. */
   readonly isSoftware: boolean;
-  /** Most bytes of one storage buffer, less than the device's own limits say: for tests of small adapters. */
+  /** A limit for the bytes of one storage buffer below the device's own, for tests of small adapters. */
   readonly bindingLimit?: number;
-  /** Keeps what the device hangs on alive (Dawn's instance) and lets it go. */
+  /** Releases what the device depends on (Dawn's instance), which the context keeps alive. */
   readonly release?: () => void;
 }
 
@@ -41,7 +41,7 @@ export class GpuContext {
   #error: TurboQuantError | null = null;
   #disposed = false;
 
-  /** Most bytes of one storage buffer: what the device makes and what it binds. */
+  /** The most bytes that one storage buffer can have and be bound with. */
   readonly bindingBytes: number;
 
   constructor(options: GpuContextOptions) {
@@ -76,21 +76,24 @@ export class GpuContext {
     return this.#error?.code === "device_lost";
   }
 
-  /** @throws TurboQuantError device_lost, out_of_memory or internal — the first error of the device, until it is loaded again */
+  /**
+   * @throws TurboQuantError device_lost, out_of_memory or internal — the
+   * first error of the device; it stays until the device is opened again
+   */
   check(): void {
     if (this.#error) throw this.#error;
     if (this.#disposed)
       throw new TurboQuantError("invalid_argument", "webgpu: used after dispose(); load the model again");
   }
 
-  /** Turns the failure of a wait into the reason the device gave for it. */
+  /** Awaits a promise; when it fails, throws the reason that the device gave. */
   async wait<T>(promise: Promise<T>): Promise<T> {
     try {
       const result = await promise;
       this.check();
       return result;
     } catch (error) {
-      // The loss is often reported a moment after the wait it broke.
+      // The loss is often reported a moment after the wait has failed.
       await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
       this.check();
       throw error;

@@ -1,4 +1,4 @@
-/** @file What a device is and what the kernels use of it, in words. */
+/** @file Describes a device, and what the kernels use of it. */
 import { canHandOver } from "../attention/decode-attention.ts";
 import type { GpuContext } from "./context.ts";
 
@@ -13,12 +13,12 @@ function usedFeatures({ features }: GpuContext): string[] {
 const mebibytes = (bytes: number): string =>
   `${(bytes / 2 ** 20).toLocaleString("en-US", { maximumFractionDigits: 1 })} MiB`;
 
-/** One line: `webgpu NVIDIA H200, f16, subgroups of 32, matrices`. */
+/** One line, e.g. `webgpu NVIDIA H200, f16, subgroups of 32, matrices`. */
 export function describeDevice(context: GpuContext): string {
   return `webgpu ${[context.adapterName, ...usedFeatures(context)].join(", ")}`;
 }
 
-/** Which of the kernels that do the same the device gets, and why. */
+/** Which of several equivalent kernels the device gets, and why. */
 function explainVariants({ features, isSoftware }: GpuContext): string[] {
   const { f16, matrices, subgroupSize } = features;
   const noSize = features.subgroups ? "subgroups have no one size" : "there are no subgroups";
@@ -36,13 +36,13 @@ function explainVariants({ features, isSoftware }: GpuContext): string[] {
 
 export interface DeviceUse {
   readonly kernels: readonly string[];
-  /** Kernels compiled ahead, and how long they took together. */
+  /** Number of kernels compiled ahead, and the time they took together. */
   readonly compilation: { readonly kernels: number; readonly ms: number };
   readonly buffers: number;
   readonly bytes: number;
 }
 
-/** Lines for `--explain`: features used and not, limits that matter, kernels and buffers. */
+/** Lines for `--explain`: features in use and missing, important limits, kernels and buffers. */
 export function explainDevice(context: GpuContext, use: DeviceUse): string[] {
   const { limits, missing, isSoftware } = context;
   const used = usedFeatures(context);

@@ -1,4 +1,4 @@
-/** @file Flags of the WebGPU specification. Node has no globals for them until Dawn is loaded, so they are spelled out. */
+/** @file Flags of the WebGPU specification. In Node their globals exist only after Dawn is loaded, so the numbers are written here. */
 
 export const BufferUsage = {
   mapRead: 0x1,

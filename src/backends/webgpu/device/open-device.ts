@@ -1,25 +1,25 @@
-/** @file Asks the platform for an adapter and opens a device with every feature and limit that kernels can use. */
+/** @file Requests an adapter and opens a device with every feature and limit that kernels can use. */
 import { TurboQuantError } from "../../../errors.ts";
 import { getPlatform } from "../../../platform.ts";
 import { GpuContext, type GpuFeatures } from "./context.ts";
 
 export interface OpenOptions {
-  /** Refuse an adapter that computes on the CPU. */
+  /** Whether to refuse an adapter that computes on the CPU. */
   readonly hardwareOnly?: boolean;
-  /** Most bytes of one storage buffer, for tests of adapters that bind little. */
+  /** A limit for the bytes of one storage buffer, for tests of adapters with small bindings. */
   readonly bindingLimit?: number;
-  /** Leave features of the adapter unused: for tests of the portable kernels, and to find out what a feature is worth. */
+  /** Features not to use, for tests of the portable kernels and for measuring what a feature gains. */
   readonly without?: readonly ("f16" | "subgroups" | "matrices" | "timestamps")[];
 }
 
-/** Without these no kernel set fits. */
+/** The limits without which the kernels cannot run. */
 const NEEDED = {
   maxStorageBuffersPerShaderStage: 8,
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupStorageSize: 16384,
 } as const;
 
-/** Limits that are worth having as large as the adapter gives them. */
+/** Limits that are requested as large as the adapter allows. */
 const WANTED = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -46,7 +46,7 @@ function hasMatrices(adapter: GPUAdapter): boolean {
   return adapter.features.has(MATRICES) && [...configs].some(fits);
 }
 
-/** @throws TurboQuantError unsupported — no WebGPU, no adapter, or one that is too small; each with the next step */
+/** @throws TurboQuantError unsupported — no WebGPU, no adapter, or one that is too small; names the next step */
 export async function openDevice(options: OpenOptions = {}): Promise<GpuContext> {
   const { gpu, release } = await getPlatform().openGpu();
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
@@ -115,7 +115,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<GpuContext>
   });
 }
 
-/** What the features that are not used are called, and why they are not. */
+/** Names of the features that are not used, with the reasons. */
 function missingFeatures(features: GpuFeatures, without: ReadonlySet<string>): string[] {
   const names = { f16: "shader-f16", subgroups: "subgroups", matrices: "f16 matrices", timestamps: "timestamp-query" };
   return Object.entries(names)
@@ -123,7 +123,7 @@ function missingFeatures(features: GpuFeatures, without: ReadonlySet<string>): s
     .map(([key, name]) => `${name} (${without.has(key) ? "switched off" : "the adapter offers none"})`);
 }
 
-/** Drivers that compute on the CPU: right, and slower than the WASM backend. */
+/** Drivers that compute on the CPU. They are correct, but slower than the WASM backend. */
 function isSoftware(adapter: GPUAdapter): boolean {
   const { architecture, device, description, vendor } = adapter.info;
   const isFallback = (adapter.info as { isFallbackAdapter?: boolean }).isFallbackAdapter === true;

@@ -1,6 +1,6 @@
 /**
- * @file Weight matrices on the device: rows padded to whole units, cut into several buffers where one would be larger than
- * the device binds.
+ * @file Weight matrices on the device: rows padded to whole units, and cut
+ * into several buffers if one would be larger than the device can bind.
  */
 import { assert } from "../../../errors.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
@@ -14,15 +14,15 @@ import type { Commands } from "../queue/commands.ts";
 import { chunking, strideOf, weightBuffers } from "./weight-buffers.ts";
 import { convertRows } from "./weight-bytes.ts";
 
-/** Source bytes converted and sent at a time. */
+/** Bytes of the source that are converted and uploaded at a time. */
 const PIECE_BYTES = 32 << 20;
 
-/** Rows of a matrix that lie in one buffer. */
+/** Rows of a matrix that are in one buffer. */
 export interface WeightChunk {
   readonly first: number;
   readonly rows: number;
   readonly words: GpuBuffer;
-  /** The words again where a type has none. */
+  /** The words again if the type has no scales. */
   readonly scales: GpuBuffer;
 }
 
@@ -32,8 +32,10 @@ export class GpuWeight implements Weight {
   readonly type: WeightType;
   readonly chunks: readonly WeightChunk[];
   /**
-   * Whether matrix units may read it as f16: f16, and types with a `peak` whose largest |w| is at most 65504 and at least
-   * 2^-10, so that what f16 rounds of small values (3e-8) is nothing beside it. Found out only where there are such units.
+   * Whether matrix units may read it as f16: f16 itself, and types with a `peak` whose largest
+   * w
+   * is at most 65504 and at least 2^-10, so that the rounding of small values to f16 (3e-8) does not matter. Determined only if
+   * there are such units.
    */
   readonly fitsHalf: boolean;
 
@@ -45,12 +47,12 @@ export class GpuWeight implements Weight {
     this.fitsHalf = fitsHalf;
   }
 
-  /** Units of eight columns from one row to the next. */
+  /** Units of eight columns between the starts of two rows. */
   get stride(): number {
     return strideOf(this.cols, this.type);
   }
 
-  /** The whole of a vector (norms and biases). */
+  /** The only buffer of a vector (norms and biases). */
   get buffer(): GpuBuffer {
     assert(this.chunks.length === 1 && this.type === "f32", "a matrix where a vector is wanted");
     return this.chunks[0]!.words;
@@ -70,7 +72,7 @@ export class WeightLoader {
   readonly #limit: number;
   readonly #matrices: boolean;
 
-  /** bindingLimit: most bytes of one buffer; by default what the device binds */
+  /** bindingLimit: the most bytes of one buffer; default: what the device can bind */
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, bindingLimit?: number) {
     this.#commands = commands;
     this.#allocator = allocator;

@@ -1,6 +1,6 @@
 /**
- * @file Which kernel a matrix product gets. The numbers were chosen with `bench/gpu/main.ts linear`; a plan of the caller's
- * own takes their place there.
+ * @file Chooses the kernel for a matrix product. The limits were found
+ * with `bench/gpu/main.ts linear`, which can pass a plan of its own.
  */
 import type { GpuContext } from "../device/context.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
@@ -8,21 +8,21 @@ import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
 
 export type LinearPlan =
-  /** A group of lanes an output: a weight is read once for up to eight rows. */
+  /** A group of lanes computes an output: a weight is read once for up to eight rows. */
   | { readonly kernel: "rows"; readonly outputs: number; readonly unroll: number }
   /** Tiles of 16 · each rows × 64 outputs, f32. */
   | { readonly kernel: "tiled"; readonly each: number }
   /** Matrix units, f16 × f16 → f32. `views`: staged as vectors, which needs the language feature `buffer_view`. */
   | { readonly kernel: "matrix"; readonly tile: MatrixTile; readonly views: boolean }
-  /** The same from panels that are written first, a tile's columns shared out among so many workgroups. */
+  /** Matrix units that read panels written beforehand. The columns of a tile are divided among this many workgroups. */
   | { readonly kernel: "panels"; readonly shares: number };
 
-/** Up to this many rows a weight is read once for all of them, by the lanes that share an output. */
+/** Up to this many rows, a weight is read once for all of them by the lanes that share an output. */
 export const MAX_ROWS = 8;
 
 const LARGE: MatrixTile = { rows: 128, outputs: 128, partRows: 64, partOutputs: 32 };
 const SMALL: MatrixTile = { rows: 64, outputs: 64, partRows: 32, partOutputs: 32 };
-/** What the bench chooses from. */
+/** The tiles that the benchmark chooses from. */
 export const MATRIX_TILES: readonly MatrixTile[] = [
   LARGE,
   SMALL,
@@ -31,10 +31,10 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
   { rows: 32, outputs: 64, partRows: 16, partOutputs: 32 },
   { rows: 16, outputs: 128, partRows: 16, partOutputs: 64 },
 ];
-/** With fewer workgroups of the large tile than this, many small ones keep more of the device busy. */
+/** With fewer workgroups of the large tile, many small ones use more of the device. */
 const ENOUGH_GROUPS = 128;
 
-/** Whether the matrix kernel computes a product as well as the device can: see `GpuWeight.fitsHalf`. */
+/** Whether the matrix kernel is as accurate as the device's other kernels; see `GpuWeight.fitsHalf`. */
 function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: MatrixTile): boolean {
   return (
     features.matrices &&
@@ -54,15 +54,15 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number): Lin
   return { kernel: "tiled", each: rows <= 64 || context.isSoftware ? 4 : 8 };
 }
 
-/** Numbers of rows that between them get every kernel a step of up to `most` rows can get, the largest first. */
+/** Numbers of rows that together need every kernel of steps with up to `most` rows, the largest first. */
 export function warmUpRows(most: number): number[] {
   return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
 }
 
 function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {
-  // Nothing is on the way while a CPU computes.
+  // On a CPU there is no latency to hide by loading ahead.
   if (isSoftware) return { outputs: 1, unroll: 1 };
   if (rows === 1) return { outputs: 1, unroll: 4 };
-  // x is read for every row: the outputs of a group of lanes share it.
+  // x is read for every row, so several outputs of a group of lanes share it.
   return rows <= 4 ? { outputs: 1, unroll: 2 } : { outputs: 2, unroll: 1 };
 }

@@ -1,9 +1,9 @@
 /**
- * @file The parts of linear-matrix.wgsl that depend on the tile, written out without loops: matrices and staged values have to
- * be variables of their own, because a compiler that indexes them moves them to memory.
+ * @file The parts of linear-matrix.wgsl that depend on the tile, written out without loops. Matrices and staged values have to
+ * be individual variables, because compilers put indexed ones into memory.
  */
 
-/** What a workgroup makes, and which part of it a subgroup of 32. */
+/** The tile that a workgroup computes, and the part of it that a subgroup of 32 computes. */
 export interface MatrixTile {
   readonly rows: number;
   readonly outputs: number;
@@ -15,14 +15,14 @@ export interface MatrixTile {
 const STEP = 32;
 const STEP_UNITS = STEP / 8;
 const SIZE = 16;
-/** Values from one line in workgroup memory to the next. */
+/** Values between the starts of two lines in workgroup memory. */
 const PITCH = 40;
 
 export function tileThreads({ rows, outputs, partRows, partOutputs }: MatrixTile): number {
   return ((rows * outputs) / (partRows * partOutputs)) * 32;
 }
 
-/** Workgroup memory: two halves of f16 lines, and sixteen by sixteen f32 a subgroup. */
+/** Bytes of workgroup memory: two halves of f16 lines, and 16 × 16 f32 for each subgroup. */
 export function tileBytes(tile: MatrixTile): number {
   return (tile.rows + tile.outputs) * PITCH * 4 + tileThreads(tile) * 32;
 }
@@ -40,7 +40,7 @@ export function matrixValues(tile: MatrixTile): Readonly<Record<string, number>>
 
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** views: the tiles are a view of untyped memory, already a pointer */
+/** views: whether the tiles are views of untyped memory, which are pointers already */
 export function matrixText(tile: MatrixTile, views: boolean): Readonly<Record<string, string>> {
   const threads = tileThreads(tile);
   const sides = [
@@ -64,7 +64,7 @@ export function matrixText(tile: MatrixTile, views: boolean): Readonly<Record<st
       (r) =>
         `let left_${r} = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(${from}, side + (part_row + ${r * SIZE}u) * PITCH + ${step * SIZE}u, PITCH);`,
     ),
-    // A column of the right matrix is an output's line.
+    // A column of the right matrix is the line of an output.
     ...across.map(
       (c) =>
         `let right_${c} = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(${from}, side + OUTPUTS_AT + (part_out + ${c * SIZE}u) * PITCH + ${step * SIZE}u, PITCH);`,

@@ -1,38 +1,44 @@
-/** @file How a matrix product from panels is cut: shares of the columns, and slices of the outputs whose panels fit the memory for them. */
+/** @file How a matrix product from panels is cut: shares of the columns, and slices of the outputs whose panels fit their memory. */
 import type { Load } from "../../planner.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { PANEL, PANEL_BYTES, PANEL_THREADS, TILE } from "./panel-text.ts";
 
-/** Most bytes of a weight's panels, and of sums that wait to be added up. */
+/** The most bytes for the panels of a weight and for sums that are to be added up. */
 export const WEIGHT_PANEL_BYTES = 256 << 20;
 export const SUM_BYTES = 64 << 20;
 const SHARES = [1, 2, 4] as const;
 
 /*
- * Time on an H200 of 132 multiprocessors, in steps (one panel in every workgroup of two on each multiprocessor: 0.46 µs).
+ * Times were measured on an H200 with 132 multiprocessors. Their unit is a step: one panel in every workgroup, with two
+ * workgroups on each multiprocessor, 0.46 µs.
  */
-/** Workgroups that run at the same time. */
+/** Number of workgroups that run at the same time. */
 const AT_ONCE = 264;
-/** Until the sums of such a wave are stored. */
+/** Time until the sums of such a wave are stored. */
 const WAVE_STEPS = 22;
-/** A step when few of them run, so that none share a multiprocessor, and how much longer it takes when they are half of all. */
+/**
+ * Time of a step when so few workgroups run that each has a multiprocessor
+ * to itself, and how much longer it takes when they are half of all.
+ */
 const ALONE = 0.47;
 const ALONE_HALF = 0.35;
-/** Besides, and until a whole tile's sums are stored. */
+/** Further time until the sums of a whole tile are stored. */
 const ALONE_STEPS = 2;
 const STORE_STEPS = 8;
-/** The dispatch that adds up; a million sums more than there are results; a million sums that it reads and results that it writes. */
+/**
+ * Time of the dispatch that adds up, of a million sums beyond the number of results, and of a million sums read and results written.
+ */
 const JOIN_STEPS = 5;
 const MILLION_MORE = 4;
 const MILLION_JOINED = 3.8;
 
 const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
-/** Lines of a panel: whole tiles. */
+/** Lines in a panel: a multiple of the tile. */
 export const panelLines = (lines: number): number => roundUp(lines, TILE);
 
-/** Panels of all columns, an even number for each share. */
+/** Number of panels over all columns, an even number for each share. */
 export const panelsOf = (cols: number, shares: number): number => roundUp(Math.ceil(cols / PANEL), 2 * shares);
 
 export const panelBytes = (lines: number, panels: number): number => panelLines(lines) * panels * PANEL * 2;
@@ -52,7 +58,7 @@ export function canUsePanels({ features, limits, bindingBytes }: GpuContext, w: 
   );
 }
 
-/** Among how many workgroups the columns of a tile are shared out, so that the product and adding up take the least time. */
+/** The number of workgroups that share the columns of a tile, chosen so that product and adding up take the least time. */
 export function sharesOf({ rows: outputs, cols }: Pick<GpuWeight, "rows" | "cols">, rows: number): number {
   const tiles = Math.ceil(rows / TILE) * Math.ceil(outputs / TILE);
   const cost = (shares: number): number => {
@@ -69,7 +75,7 @@ export function sharesOf({ rows: outputs, cols }: Pick<GpuWeight, "rows" | "cols
   return SHARES.reduce<number>((best, shares) => (cost(shares) < cost(best) ? shares : best), 1);
 }
 
-/** Outputs whose panels and sums are made at a time: whole tiles, and if possible whole waves of workgroups. */
+/** Number of outputs whose panels and sums are made at a time: whole tiles, and if possible whole waves of workgroups. */
 export function sliceOutputs(
   outputs: number,
   cols: number,
@@ -87,7 +93,7 @@ export function sliceOutputs(
   return TILE * (isWhole ? Math.floor(most / wave) * wave : Math.ceil(tiles / Math.ceil(tiles / most)));
 }
 
-/** At least the bytes that panels and sums of these matrices take, with any number of rows up to `rows`. */
+/** At least the bytes that panels and sums of these matrices take, for any number of rows up to `rows`. */
 export function panelRoom(matrices: Load["matrices"], rows: number): number {
   const room = { x: 0, weight: 0, sums: 0 };
   const shares = Math.max(...SHARES);

@@ -1,19 +1,19 @@
 /**
- * @file The parts of linear-panels.wgsl that are written out without loops: matrices and staged values have to be variables
- * of their own, because a compiler that indexes them moves them to memory.
+ * @file The parts of linear-panels.wgsl that are written out without loops. Matrices and staged values have to be individual
+ * variables, because compilers put indexed ones into memory.
  */
 
-/** Columns of a panel: those of a matrix, so that a step is one multiplication deep. */
+/** Columns in a panel: those of one matrix, so that a step is one multiplication deep. */
 export const PANEL = 16;
 /** Rows and outputs of a workgroup, and of one of its four subgroups. */
 export const TILE = 128;
 const PART = 64;
 const THREADS = 128;
-/** Values from one line in workgroup memory to the next. */
+/** Values between the starts of two lines in workgroup memory. */
 const PITCH = 24;
-/** A panel of both sides. */
+/** Values of one panel of both sides. */
 const SIDE = 2 * TILE * PITCH;
-/** Two of them: two such workgroups share the 48 KiB that a multiprocessor has for Vulkan. */
+/** Bytes of two such panels. Two workgroups share the 48 KiB that a multiprocessor has for Vulkan. */
 export const PANEL_BYTES = SIDE * 4;
 export const PANEL_THREADS = THREADS;
 
@@ -22,13 +22,13 @@ export const panelValues = { TILE, PART, THREADS, PITCH, SIDE } as const;
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const BLOCKS = count(PART / PANEL);
 const CELLS = BLOCKS.flatMap((r) => BLOCKS.map((c) => ({ r, c })));
-/** Sixteen bytes that an invocation carries of a panel of one side. */
+/** Number of 16-byte pieces of one side's panel that an invocation loads. */
 const UNITS = count((TILE * 2) / THREADS);
 const LEFT = "subgroup_matrix_left<f16, 16, 16>";
 const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
 const RESULT = "subgroup_matrix_result<f32, 16, 16>";
 
-/** The next panel from memory to registers. */
+/** Loads the next panel from memory into registers. */
 const fetch = [
   ...UNITS.map((i) => `x${i} = x[x_at + ${i * THREADS}u];`),
   ...UNITS.map((i) => `w${i} = w[w_at + ${i * THREADS}u];`),
@@ -36,13 +36,13 @@ const fetch = [
   "w_at += p.w_lines * 2u;",
 ];
 
-/** From registers to a half of workgroup memory. */
+/** Stores it from registers into one half of workgroup memory. */
 const keep = (side: number): string[] =>
   ["x", "w"].flatMap((name, s) =>
     UNITS.map((i) => `keep(${side + s * TILE * PITCH + ((i * THREADS) / 2) * PITCH}u + keep_at, ${name}${i});`),
   );
 
-/** Matrices of a half to one of two sets of registers. A column of a right matrix is an output's line. */
+/** Loads the matrices of a half into one of two sets of registers. A column of a right matrix is the line of an output. */
 const lift = (set: string, side: number): string[] =>
   BLOCKS.flatMap((i) => {
     const at = `${side + i * PANEL * PITCH}u`;
@@ -57,7 +57,7 @@ const multiply = (set: string): string[] =>
     ({ r, c }) => `sum_${r}_${c} = subgroupMatrixMultiplyAccumulate(left_${set}${r}, right_${set}${c}, sum_${r}_${c});`,
   );
 
-/** `act` for the block of sums at `at`, if it is there: with `direct` there are no rows and outputs beyond the edges. */
+/** Applies `act` to each block of sums that lies inside the result; with `direct` all of them do. */
 const blocks = (act: (sum: string, at: string) => string, direct: boolean): string[] =>
   CELLS.map(({ r, c }) => {
     const line = act(`sum_${r}_${c}`, `out_at + ${r * PANEL}u * PITCH_OUT + ${c * PANEL}u`);
@@ -67,7 +67,7 @@ const blocks = (act: (sum: string, at: string) => string, direct: boolean): stri
 
 const BARRIER = "workgroupBarrier();";
 
-/** direct: sums go to the rows of `out`, not to a buffer of whole tiles */
+/** direct: whether sums go to the rows of `out` and not to a buffer of whole tiles */
 export function panelText(direct: boolean): Readonly<Record<string, string>> {
   const lines = {
     DECLARE: [

@@ -1,10 +1,10 @@
-/** @file The parts of linear-rows.wgsl that depend on how many rows, outputs and units an invocation has. */
+/** @file The parts of linear-rows.wgsl that depend on the number of rows, outputs and units of an invocation. */
 
 export interface RowsShape {
   readonly rows: number;
   /** Outputs of one group of lanes. */
   readonly outputs: number;
-  /** Units of eight columns that are read before the first is used. */
+  /** Units of eight columns that are read before the first one is used. */
   readonly unroll: number;
 }
 
@@ -27,7 +27,7 @@ export function rowsText(shape: RowsShape, subgroups: boolean): Readonly<Record<
       ),
     ].join("\n");
   return {
-    // Rows and outputs beyond the last repeat it; their sums are dropped.
+    // Rows and outputs after the last one repeat it, and their sums are dropped.
     DECLARE: [
       ...rows.map((r) => `let row${r} = min(${r}u, p.rows - 1u);`),
       ...outputs.map((o) => `let at${o} = min(output0 + ${o}u, p.outputs - 1u) * p.stride;`),

@@ -1,4 +1,4 @@
-/** @file The buffers that a weight matrix is cut into, from its shape and type alone. */
+/** @file The buffers that a weight matrix is cut into, which depend only on its shape and type. */
 import { weightFormat, wgslWeightFormat } from "../../../weights/registry.ts";
 import { isVector } from "../../../weights/weight-format.ts";
 import type { WeightType } from "../../ops.ts";
@@ -6,13 +6,13 @@ import type { WeightType } from "../../ops.ts";
 /** Columns that a kernel reads at once. */
 const UNIT = 8;
 
-/** Units of eight columns from one row to the next. */
+/** Units of eight columns between the starts of two rows. */
 export function strideOf(cols: number, type: WeightType): number {
   const { groupUnits } = wgslWeightFormat(type);
   return Math.ceil(cols / (UNIT * groupUnits)) * groupUnits;
 }
 
-/** Bytes of a row in each buffer, and rows of a buffer. limit: most bytes of one buffer */
+/** Bytes of a row in each buffer, and rows in a buffer. limit: the most bytes of one buffer */
 export function chunking(cols: number, type: WeightType, limit: number) {
   const { unitBytes, unitScaleBytes } = wgslWeightFormat(type);
   const stride = strideOf(cols, type);
@@ -23,7 +23,7 @@ export function chunking(cols: number, type: WeightType, limit: number) {
   };
 }
 
-/** The buffers that a matrix is cut into: rows and bytes of each. limit: most bytes of one buffer */
+/** The buffers that a matrix is cut into: rows and bytes of each. limit: the most bytes of one buffer */
 export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
   if (isVector(weightFormat(type), rows, cols)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
   const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, type, limit);

@@ -1,10 +1,10 @@
-/** @file Rows of a checkpoint's matrix as the bytes that kernels read: units of eight columns, and scales beside them. */
+/** @file Converts rows of a checkpoint's matrix to what kernels read: units of eight columns, and scales beside them. */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { DeviceRows } from "../../../weights/weight-format.ts";
 import { rowsAs, type WeightPart } from "../../../weights/weight-part.ts";
 import type { WeightType } from "../../ops.ts";
 
-/** stride: units of a row of the result */
+/** stride: units in a row of the result */
 export function convertRows(
   part: WeightPart,
   first: number,
@@ -18,7 +18,7 @@ export function convertRows(
   return { words: padRows(stored, count, stride * unitBytes), scales: null };
 }
 
-/** Rows of `rowBytes`, zeros behind what each of them has. */
+/** Pads rows with zeros to `rowBytes`. */
 function padRows(stored: Uint8Array<ArrayBuffer>, rows: number, rowBytes: number): Uint8Array<ArrayBuffer> {
   const own = stored.length / rows;
   if (own === rowBytes) return stored;

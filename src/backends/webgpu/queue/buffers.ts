@@ -1,4 +1,4 @@
-/** @file Device buffers with an identity, so that bind groups can be found again, and a count of what is allocated. */
+/** @file Device buffers with an identity, by which bind groups are found again, and a count of the allocated bytes. */
 import { assert, TurboQuantError } from "../../../errors.ts";
 import type { Buf } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
@@ -12,7 +12,7 @@ export class GpuBuffer {
   readonly id = nextId++;
   readonly raw: GPUBuffer;
   readonly numBytes: number;
-  /** The submit that was being recorded when it was last used. */
+  /** Number of the submit that was being recorded when it was last used. */
   usedIn = -1;
   constructor(raw: GPUBuffer, numBytes: number) {
     this.raw = raw;
@@ -29,7 +29,7 @@ export class GpuBuf implements Buf {
   }
 }
 
-/** The device buffer of a handle that has room for `length` values. */
+/** The device buffer behind a handle, which must have room for `length` values. */
 export function bufferOf(buf: Buf, length: number, what: string): GpuBuffer {
   assert(buf instanceof GpuBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
   return buf.buffer;
@@ -39,7 +39,7 @@ export class BufferAllocator {
   readonly #context: GpuContext;
   readonly #live = new Set<GpuBuffer>();
   #numBytes = 0;
-  /** Destroys a freed buffer, when nothing that is recorded uses it any more. */
+  /** Destroys a freed buffer once no recorded work uses it. */
   onFree: (buffer: GpuBuffer) => void = ({ raw }) => raw.destroy();
 
   constructor(context: GpuContext) {

@@ -14,9 +14,9 @@ import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import { Kernel, type KernelSpec } from "./kernel.ts";
 import { Uniforms } from "./uniforms.ts";
 
-/** Freed memory that waits for a submit of its own accord. */
+/** Freed memory that may wait for the next submit; beyond this, a submit is made to free it. */
 const MAX_RETIRED_BYTES = 64 << 20;
-/** Workgroups of one dimension that every adapter takes. */
+/** The most workgroups in one dimension that every adapter accepts. */
 export const MAX_GROUPS = 65535;
 
 export class Commands {
@@ -28,7 +28,7 @@ export class Commands {
   #staging: GPUBuffer | null = null;
   #submits = 0;
   #dispatches = 0;
-  /** Freed, and used by what is recorded. */
+  /** Buffers that were freed but are used by recorded work. */
   readonly #retired: GpuBuffer[] = [];
   #retiredBytes = 0;
   #isWarmingUp = false;
@@ -52,16 +52,16 @@ export class Commands {
     return this.#isWarmingUp;
   }
 
-  /** Kernels compiled ahead so far, and how long that took. */
+  /** Number of kernels compiled ahead so far, and the time that took. */
   get compilation(): { readonly kernels: number; readonly ms: number } {
     return this.#compilation;
   }
 
   /**
-   * Runs `queue` without queueing its dispatches, and waits until every kernel that it met is compiled, all at once and
-   * without holding up the thread. Copies and writes are queued: constants are in place when they are needed.
+   * Runs `queue` without queueing its dispatches, and waits until every kernel it used is compiled; they compile at the same
+   * time and do not block the thread. Copies and writes are queued, so that constants are in place.
    *
-   * onKernel: told of none done before they compile, then of each; not at all when every kernel is known
+   * onKernel: called with 0 before they compile, then after each; not at all when every kernel exists already
    */
   async warmUp(queue: () => void, onKernel?: OnKernel): Promise<void> {
     this.#isWarmingUp = true;
@@ -76,7 +76,7 @@ export class Commands {
     const made = [...this.#kernels.values()].filter((kernel) => !known.has(kernel));
     let done = 0;
     if (made.length > 0) onKernel?.(done, made.length);
-    // After a failure the others still arrive, and nobody waits for them.
+    // After a failure the other kernels still finish, but their progress is no longer reported.
     let isOver = false;
     const note = (): void => {
       if (!isOver) onKernel?.(++done, made.length);
@@ -92,7 +92,7 @@ export class Commands {
     };
   }
 
-  /** The kernel of that name, made when first asked for. */
+  /** The kernel with this key, made on first use. */
   kernel<P extends Struct>(key: string, make: () => KernelSpec<P>): Kernel<P> {
     let kernel = this.#kernels.get(key) as Kernel<P> | undefined;
     if (!kernel) {
@@ -102,7 +102,7 @@ export class Commands {
     return kernel;
   }
 
-  /** Labels of the kernels made so far: what `--explain` shows. */
+  /** Labels of the kernels made so far, for `--explain`. */
   get kernelLabels(): string[] {
     return [...new Set([...this.#kernels.values()].map(({ label }) => label))];
   }
@@ -144,7 +144,7 @@ export class Commands {
     this.#encode().clearBuffer(buffer.raw, offset, numBytes);
   }
 
-  /** Writes after everything queued so far; what is recorded and does not use the buffer may run later. */
+  /** Writes after everything queued so far. Recorded work that does not use the buffer may run after the write. */
   write(buffer: GpuBuffer, offset: number, data: Uint8Array | Uint32Array | Float32Array): void {
     if (buffer.usedIn === this.#submits) this.flush();
     this.context.device.queue.writeBuffer(
@@ -156,7 +156,7 @@ export class Commands {
     );
   }
 
-  /** Hands everything queued to the device. */
+  /** Submits everything queued to the device. */
   flush(): void {
     if (!this.#encoder) return;
     this.#endPass();
@@ -167,10 +167,10 @@ export class Commands {
     this.#destroyRetired();
   }
 
-  /** Waits for everything queued and copies `numBytes` (a multiple of 4) back. */
+  /** Waits for everything queued and reads `numBytes` (a multiple of 4) back. */
   async read(buffer: GpuBuffer, offset: number, numBytes: number): Promise<ArrayBuffer> {
     this.context.check();
-    // Readers may overlap: each takes the staging buffer with it and the last one leaves it behind.
+    // Reads may overlap: each takes the staging buffer, and the last one returns it.
     let staging = this.#staging;
     this.#staging = null;
     if (!staging || staging.size < numBytes) {
@@ -201,7 +201,7 @@ export class Commands {
     this.#staging?.destroy();
   }
 
-  /** What is recorded keeps its buffers until it is submitted; freeing one is no reason to submit, unless it is large. */
+  /** A buffer that recorded work uses is kept until the submit. Only a large one is a reason to submit earlier. */
   #destroy(buffer: GpuBuffer): void {
     if (!this.#encoder || buffer.usedIn !== this.#submits) {
       buffer.raw.destroy();

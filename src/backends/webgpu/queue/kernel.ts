@@ -15,7 +15,7 @@ import { PARAM_BYTES } from "./uniforms.ts";
 export interface KernelSpec<P extends Struct> {
   readonly label: string;
   readonly shader: Shader<P>;
-  /** Access of the storage buffers at binding 1, 2, … */
+  /** Access of the storage buffers at bindings 1, 2, … */
   readonly buffers: readonly ("read" | "write")[];
 }
 
@@ -56,13 +56,16 @@ export class Kernel<P extends Struct> {
     };
   }
 
-  /** Compiled now, and the caller with it, unless it was compiled ahead. */
+  /** Blocks the caller for compiling, unless the pipeline was compiled ahead. */
   get pipeline(): GPUComputePipeline {
     this.#pipeline ??= this.#device.createComputePipeline(this.#descriptor);
     return this.#pipeline;
   }
 
-  /** Compiles beside other kernels and beside the caller. @throws TurboQuantError internal, device_lost */
+  /**
+   * Compiles without blocking, at the same time as other kernels.
+   * @throws TurboQuantError internal, device_lost
+   */
   async compile(): Promise<void> {
     if (this.#pipeline) return;
     try {
@@ -93,7 +96,7 @@ export class Kernel<P extends Struct> {
     return known.group;
   }
 
-  /** Drops the bind groups that hold a freed buffer. */
+  /** Drops the bind groups that contain a freed buffer. */
   forget(buffer: GpuBuffer): void {
     for (const [key, { buffers }] of this.#groups) if (buffers.includes(buffer)) this.#groups.delete(key);
   }

@@ -1,8 +1,8 @@
 /**
- * @file KV pages in device buffers: one growing buffer for each group (a stream of a layer), so that a kernel binds all
- * pages of a layer at once and no binding holds more than one layer.
+ * @file KV pages in device buffers: one growing buffer (slab) for each group, which is a stream of a layer. A kernel binds all
+ * pages of a layer at once, and no binding holds more than one layer.
  *
- * An address is the slab's number above SLOT_BITS bits of slot; kernels see the slot only.
+ * An address is the number of the slab, shifted by SLOT_BITS, and the slot in it; kernels see only the slot.
  */
 import type { PageAddress, PageStorage } from "../../../cache/page-storage.ts";
 import { assert, TurboQuantError } from "../../../errors.ts";
@@ -19,10 +19,10 @@ const keyOf = (group: number, pageBytes: number): string => `${group}/${pageByte
 
 interface Slab {
   readonly pageBytes: number;
-  /** Of its group and page size. */
+  /** Identifies group and page size. */
   readonly key: string;
   buffer: GpuBuffer;
-  /** Slots ever used; the ones given back are in `free`. */
+  /** Number of slots ever used; those released are in `free`. */
   used: number;
   readonly free: number[];
 }
@@ -34,7 +34,7 @@ export class GpuPageStorage implements PageStorage {
   readonly #slabs: Slab[] = [];
   readonly #byGroup = new Map<string, number>();
   readonly #expected = new Map<string, number>();
-  /** Stands in where a layer has no pages of a kind. */
+  /** Bound in place of pages that a layer does not have. */
   readonly #empty: GpuBuffer;
 
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
@@ -107,7 +107,7 @@ export class GpuPageStorage implements PageStorage {
       this.#commands.copy(a.slab.buffer, a.slot * numBytes, b.slab.buffer, b.slot * numBytes, numBytes);
       return;
     }
-    // WebGPU does not copy within one buffer.
+    // WebGPU cannot copy within one buffer.
     const between = this.#allocator.allocate(numBytes, "page copy");
     this.#commands.copy(a.slab.buffer, a.slot * numBytes, between, 0, numBytes);
     this.#commands.copy(between, 0, b.slab.buffer, b.slot * numBytes, numBytes);
@@ -141,7 +141,7 @@ export class GpuPageStorage implements PageStorage {
     slab.buffer = larger;
   }
 
-  /** Gives the memory of a group without pages back, but for what the next sequence begins with. */
+  /** Frees the memory of a group without pages, except for what the next sequence starts with. */
   #forget(slab: Slab): void {
     const numBytes = bufferBytes(this.#firstPages(slab.key, slab.pageBytes) * slab.pageBytes);
     if (slab.buffer.numBytes <= numBytes) {
@@ -154,7 +154,7 @@ export class GpuPageStorage implements PageStorage {
     slab.used = 0;
   }
 
-  /** Pages of a group's first buffer. */
+  /** Number of pages in a group's first buffer. */
   #firstPages(key: string, pageBytes: number): number {
     const most = Math.max(1, Math.floor(this.#context.bindingBytes / pageBytes));
     return Math.min(most, firstCapacity(pageBytes, this.#expected.get(key) ?? 0));

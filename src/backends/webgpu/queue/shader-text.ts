@@ -34,7 +34,7 @@ function holds(condition: string, values: ShaderValues, where: string): boolean 
   }
 }
 
-/** Lines of a file that its conditions keep, with those of the files that it includes. */
+/** The lines that a file's conditions keep, with those of included files. */
 function keptLines(
   name: string,
   source: string,
@@ -75,7 +75,9 @@ function keptLines(
   return kept;
 }
 
-/** The text a device compiles; its first line names the file. `inserts` are texts for `//#insert`, themselves without conditions. */
+/**
+ * The text for the device; its first line names the file. `inserts` are the texts for `//#insert`, which may not contain conditions.
+ */
 export function shaderText(
   name: string,
   source: string,
@@ -83,7 +85,7 @@ export function shaderText(
   inserts: Readonly<Record<string, string>> = {},
 ): string {
   const kept = keptLines(name, source, values, inserts);
-  // `enable` and `requires` have to come before everything else.
+  // WGSL demands that `enable` and `requires` come first.
   const isHeader = (line: string) => /^\s*(enable|requires)\s/.test(line);
   const constants = Object.entries(values)
     .filter(([, value]) => typeof value === "number")
@@ -108,7 +110,7 @@ export function shader<P extends Struct>(
   return { code: shaderText(name, shaders[name], values, { PARAMS: paramsText(params), ...inserts }), params };
 }
 
-/** The file, without its ending, that a text of `shaderText` was made from. */
+/** The file, without extension, from which `shaderText` made this text. */
 export const shaderName = (code: string): string => /^\/\/ (.+)\.wgsl\n/.exec(code)![1]!;
 
 const floatWord = new Float32Array(1);
@@ -119,13 +121,13 @@ export function f32Word(value: number): number {
   return bits[0]!;
 }
 
-/** An f32 as WGSL reads it back without loss. */
+/** An f32 literal that WGSL parses to exactly this number. */
 export function floatText(value: number): string {
   const text = String(Math.fround(value));
   return /[.e]/.test(text) ? `${text}f` : `${text}.0f`;
 }
 
-/** The one of `values` that `best` counts. An array that is indexed by a variable would be put into memory. */
+/** The element of `values` with index `best`. Compilers would put an array with a variable index into memory. */
 export const chosenText = (values: readonly number[]): string =>
   values
     .slice(1)

@@ -5,7 +5,7 @@
 import type { Fields, Struct, Values } from "../../parameters/struct.ts";
 import { BufferUsage } from "../device/gpu-flags.ts";
 
-/** Bytes of the uniform block of one dispatch; also the alignment of dynamic offsets that every adapter accepts. */
+/** Bytes of the uniform block of one dispatch, which is also an alignment of dynamic offsets that every adapter accepts. */
 export const PARAM_BYTES = 256;
 const WORDS = PARAM_BYTES / 4;
 const SLOTS = 4096;
