@@ -1,9 +1,10 @@
 /**
- * @file Scores and weighted sums of q8_0 (codes + 128) and q4_0r (codes + 8): int16 queries and weights times the codes as
- * they lie, a sum for each block of 32, times its scale.
+ * @file Scores and weighted sums of q8_0 (codes + 128) and q4_0r (codes + 8): int16 queries and weights are multiplied by the
+ * stored codes; the sum of each block of 32 is multiplied by its scale.
  *
- * Rows of queries go two at a time, and each pair reads the keys anew: widening an integer costs less than a trip through
- * a tile. Not so for the values of many rows, whose weights would have to be rounded once a block: floats.ts has those. At 4 bits vectors hold even and odd coordinates, as in codes.ts.
+ * Query rows go in pairs, and each pair reads the keys again, because widening an integer is cheaper than unpacking a tile. For
+ * the values of many rows it would not be, since their weights would have to be rounded for every block; floats.ts handles
+ * those. At 4 bits, vectors hold even and odd coordinates, as in codes.ts.
  */
 import { loadHalf, madd, transposeSumF32, zipHigh, zipHigh32, zipLow, zipLow32 } from "../simd/vector";
 import {
@@ -28,14 +29,14 @@ function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   }
 }
 
-/** sum + 16 int8 · 16 int16 of a query */
+/** sum + dot product of 16 int8 and 16 int16 of a query. */
 // @ts-ignore: decorator
 @inline function addDot(sum: v128, query: usize, codes: v128): v128 {
   sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(query), i16x8.extend_low_i8x16_s(codes)));
   return i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(query, 16), i16x8.extend_high_i8x16_s(codes)));
 }
 
-/** Vector PART of the signed codes of a block. */
+/** Vector PART of a block's signed codes. */
 // @ts-ignore: decorator
 @inline function blockCodes(EIGHT: bool, PART: i32, at: usize): v128 {
   if (EIGHT) return v128.xor(v128.load(at + (PART == 0 ? 0 : 16)), i8x16.splat(-128));
@@ -107,7 +108,7 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): v
   else scoreFour(p, side, scratch);
 }
 
-/** Adds the sums of 16 columns to the accumulators in natural order. */
+/** Adds the sums of 16 columns to the accumulators, in natural order. */
 // @ts-ignore: decorator
 @inline function flush(EIGHT: bool, acc: usize, a: v128, b: v128, c: v128, e: v128, step: v128): void {
   if (EIGHT) {
@@ -118,7 +119,7 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): v
   }
 }
 
-/** One or two rows times 16 columns of every value, two keys a product. */
+/** Multiplies one or two rows by 16 columns of every value, two keys at a time. */
 // @ts-ignore: decorator
 @inline function weighColumns(EIGHT: bool, ROWS: i32, scratch: usize, source: usize, bytes: usize, count: usize, acc: usize): void {
   let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), e = i32x4.splat(0);

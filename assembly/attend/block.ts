@@ -1,13 +1,15 @@
 /**
- * @file Attention of a block of query rows over a range of keys: tiles, masks, online softmax (Milakov & Gimelshein,
- * arXiv 1805.02867), one pair of accumulators for codes and 16-bit copies alike.
+ * @file Attention of a block of query rows over a range of keys, in tiles with masks and online softmax (Milakov & Gimelshein,
+ * arXiv 1805.02867). Codes and 16-bit copies add to the same accumulators.
  *
- * How it works. `loadRows` copies the queries of one KV head into the scratch memory, as f32 or as int16 for codes, and notes for each row which keys it
- * sees: from ROW_LOW (its sliding window), sinks up to ROW_SINKS, codes up to ROW_RECENT, recent copies up to ROW_END. `attendRows` then walks three
- * streams of keys: the 16-bit pages of the sinks, the pages of codes, the 16-bit pages of the recent window. For each tile of at most 64 keys of one page
- * `attendStream` writes the scores of all rows, `softmaxRow` masks what a row does not see, raises the row's maximum, rescales its accumulator and turns
- * scores into weights, and the values of the tile are added up by these weights. Codes are multiplied as int16 straight from the page for one or two rows,
- * and by way of an unpacked tile for more. The caller divides by the sums and undoes the rotation.
+ * How it works. `loadRows` copies the queries of one KV head into the scratch memory, as f32, or as int16 for codes. For each
+ * row it records which keys the row attends to: from ROW_LOW (the start of its sliding window), sinks below ROW_SINKS, codes
+ * below ROW_RECENT, recent copies below ROW_END. `attendRows` then walks three streams of keys: the 16-bit pages of the sinks,
+ * the pages of codes, and the 16-bit pages of the residual window. For each tile of at most 64 keys of one page, `attendStream`
+ * computes the scores of all rows. `softmaxRow` masks the keys that a row does not attend to, raises the row's maximum,
+ * rescales its accumulator and turns scores into weights. Then the values of the tile are added with these weights. For one or
+ * two rows codes are multiplied as int16 directly from the page; for more rows the tile is unpacked first. The caller divides
+ * by the sums and undoes the rotation.
  */
 import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
 import { scoreBlocks, weighBlocks } from "./block-codes";
@@ -24,7 +26,7 @@ import {
 } from "./params";
 import { weighCodes } from "./value-codes";
 
-/** Where coordinate i of a query lies among those of its group, so that it meets its code (codes.ts). */
+/** Position of coordinate i of a query within its group, so that it is multiplied by its own code (codes.ts). */
 function placeOf(i: usize, bits: i32): usize {
   if (bits == 8) return i;
   if (!isQuads(bits)) return (i & ~31) | ((i & 1) << 4) | ((i & 31) >> 1);
@@ -32,8 +34,8 @@ function placeOf(i: usize, bits: i32): usize {
 }
 
 /**
- * int16 copy of an f32 row in the order of codes of `bits`, zero beyond headDim; its step and half its sum go to the
- * row's state.
+ * Makes an int16 copy of an f32 row in the order of codes with `bits` bits,
+ * zero beyond headDim. Its step and half its sum go into the row's state.
  */
 function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, largest: f32, state: usize, scaleAt: usize): void {
   let top = f32x4.splat(0), sum = f32x4.splat(0);
@@ -47,7 +49,8 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   let total: i32 = 0;
   let scale: f32 = 0;
   if (most > 1e-30) {
-    // |Σ q·c| stays below 2³¹ whatever the codes are.
+    // Σ q·c
+    // stays below 2³¹ for any codes.
     scale = min<f32>(<f32>32767 / most, (<f32>2147480000 / largest - <f32>d) / horizontalSum(sum));
     for (let i: usize = 0; i < d; i++) {
       const value = <i32>nearest<f32>(load<f32>(source + i * 4) * scale);
@@ -60,7 +63,7 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   if (scaleAt == ROW_QSCALE) store<i32>(state, isHalved(bits) ? total >> 1 : 0, ROW_QBIAS);
 }
 
-/** Projects a query by the sketch's matrix of `rows` rows into S_TILE (free before the first tile). */
+/** Multiplies a query by the sketch's matrix of `rows` rows; the result goes into S_TILE, which is unused before the first tile. */
 function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, target: usize): void {
   for (let i: usize = 0; i < rows; i++) {
     let sum = f32x4.splat(0);
@@ -72,8 +75,8 @@ function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, targe
 }
 
 /**
- * Loads `positions` query positions from `first` on, of each the heads from .. from + count − 1 of the group: row = position ·
- * count + head − from. positions · count ≤ MAX_ROWS
+ * Loads `positions` query positions from `first` on, and for each of them heads from .. from + count − 1 of the group: row =
+ * position · count + head − from. positions · count ≤ MAX_ROWS
  */
 export function loadRows(p: usize, scratch: usize, span: usize, head: usize, first: i32, positions: i32, from: usize, count: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
@@ -121,7 +124,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
 
 /**
  * Turns a row's scores into weights: masks columns outside [from, to), updates maximum and sum, rescales the accumulator.
- * The columns up to the next multiple of eight after `count` are zeroed, so that kernels may read whole vectors.
+ * Columns up to the next multiple of eight after `count` become zero, so that kernels may read whole vectors.
  */
 function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: usize, count: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -153,7 +156,7 @@ function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: 
     v128.store(scores + i, w);
     total = f32x4.add(total, w);
   }
-  // exp holds far negative arguments at e^−87: masked columns must be exactly nothing.
+  // `exp` does not go below e^−87, so masked columns are set to exactly 0.
   if (from > 0 || to < whole) {
     for (let i: usize = 0; i < from; i++) store<f32>(scores + i * 4, 0);
     for (let i = to; i < whole; i++) store<f32>(scores + i * 4, 0);
@@ -182,7 +185,7 @@ function isBlocks(type: i32): bool {
   return type == TYPE_Q8_0 || type == TYPE_Q4_0;
 }
 
-/** Bytes of a row of the first plane of a type. */
+/** Bytes of a row in the first plane of a type. */
 function firstPlaneBytes(type: i32, d: usize): usize {
   if (type > TYPE_KIVI) type -= TYPE_KIVI;
   if (type == TYPE_F32) return d * 4;
@@ -192,7 +195,7 @@ function firstPlaneBytes(type: i32, d: usize): usize {
   return type == TYPE_Q4_0 || !isQuads(type) ? d >> 1 : d >> 2;
 }
 
-/** Keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: recent window in 16 bit. */
+/** Attends to keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: residual window in 16 bit. */
 function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   const isMain = stream == 1;
   const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : RESIDUAL_TOKENS));
@@ -203,7 +206,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const vType = isMain ? load<i32>(vSide, TYPE) : TYPE_F16;
   const kPlane = <usize>(isMain ? load<u32>(kSide, PLANE_0) : load<u32>(p, RESIDUAL_K));
   const vPlane = <usize>(isMain ? load<u32>(vSide, PLANE_0) : load<u32>(p, RESIDUAL_V));
-  // Rows are in the order of positions, so the first and the last bound what any row sees of the stream.
+  // Rows are ordered by position, so the first and the last row bound the keys of the stream that any row attends to.
   const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
   let low: i32, high: i32;
   if (stream == 0) { low = load<i32>(firstRow, ROW_LOW); high = load<i32>(lastRow, ROW_SINKS); }
@@ -212,9 +215,9 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   low = max<i32>(low, keyLow);
   high = min<i32>(high, keyHigh);
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
-  // Floats take twice the room of int16 when a tile is unpacked for many rows.
+  // Unpacked floats take twice the room of int16, so tiles of floats are half as long.
   const longest = rows > 2 && ((!isCodes(kType) && !isBlocks(kType)) || !isCodes(vType)) ? MAX_TILE / 2 : MAX_TILE;
-  // Kernels take keys by fours; what lies outside a row's range is masked.
+  // Kernels take keys in groups of four; keys outside a row's range are masked.
   low &= ~3;
   const tile = scratch + S_AT_HAND;
   store<u32>(tile, <u32>tokens, TILE_TOKENS);
@@ -265,10 +268,10 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   }
 }
 
-/** All streams over keys [keyLow, keyHigh); leaves maximum, sum and unnormalised accumulators in the scratch. */
+/** Attends to keys [keyLow, keyHigh) of all streams. Leaves maximum, sum and unnormalised accumulators in the scratch memory. */
 export function attendRows(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   if (load<i32>(p, HAS_RESIDUAL)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
   attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
-  // Without a window no row sees its own copy, but the rows' bounds would still span pages that are not there.
+  // Without a window no row reads a recent copy, but the rows' bounds would still include pages that do not exist.
   if (load<i32>(p, HAS_RESIDUAL) && load<i32>(p, WINDOW) > 0) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
 }

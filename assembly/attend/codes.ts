@@ -1,8 +1,8 @@
 /**
  * @file Packed planes to vectors of 16 codes, without moving a code further than its byte.
  *
- * The order of coordinates inside a vector is whatever the planes give for free; the query (for K) and the accumulators
- * (for V) follow it:
+ * The order of coordinates inside a vector is whatever the planes give
+ * for free; the query (for K) and the accumulators (for V) follow it:
  *   8 bits    natural: the vectors of 16 coordinates as they lie
  *   4–7 bits  even/odd: of 32 coordinates, vector 0 holds the even ones, vector 1 the odd ones
  *   1–3 bits  quads: of 64 coordinates, vector k holds 4j + k
@@ -22,7 +22,7 @@ import { TRELLIS } from "./params";
   return BITS < 4 || BITS == TRELLIS;
 }
 
-/** Width of the planes of a code, 0 where there is none. */
+/** Width of a plane of a code; 0 when there is no such plane. */
 // @ts-ignore: decorator
 @inline function width(BITS: i32, PLANE: i32): i32 {
   if (BITS == TRELLIS) return PLANE == 0 ? 2 : 0;
@@ -37,19 +37,19 @@ import { TRELLIS } from "./params";
   return (n >> 3) * <usize>width(BITS, PLANE);
 }
 
-/** Coordinates of a key that are unpacked together, to one, two or four vectors. */
+/** Number of coordinates of a key that are unpacked together, into one, two or four vectors. */
 // @ts-ignore: decorator
 @inline export function keyGroup(BITS: i32): usize {
   return BITS == 8 ? 16 : isQuads(BITS) ? 64 : 32;
 }
 
-/** Columns of a pair of values that are unpacked together. */
+/** Number of columns of a pair of values that are unpacked together. */
 // @ts-ignore: decorator
 @inline export function valueGroup(BITS: i32): usize {
   return isQuads(BITS) ? 32 : 16;
 }
 
-/** The first plane of a group of one key, ready for `codes`. */
+/** The first plane of a group of one key, in the form that `codes` takes. */
 // @ts-ignore: decorator
 @inline export function keyPlane0(BITS: i32, at: usize): v128 {
   return BITS == 1 ? bytesTwice(at) : v128.load(at);
@@ -90,14 +90,14 @@ import { TRELLIS } from "./params";
   return BITS == 7 ? pairFourTimes(a, b) : i64x2.splat(0);
 }
 
-/** Eight bytes, each twice. */
+/** Eight bytes, each repeated twice. */
 // @ts-ignore: decorator
 @inline function bytesTwice(at: usize): v128 {
   const bytes = v128.load_zero<u64>(at);
   return zipLow(bytes, bytes);
 }
 
-/** Four bytes, each four times. */
+/** Four bytes, each repeated four times. */
 // @ts-ignore: decorator
 @inline function bytesFourTimes(at: usize): v128 {
   const bytes = v128.load_zero<u32>(at);
@@ -120,7 +120,7 @@ import { TRELLIS } from "./params";
   return zipLow32(twice, twice);
 }
 
-/** The bit of a 1-bit plane that belongs to each byte of vector PART. */
+/** For each byte of vector PART, the mask of its bit in a 1-bit plane. */
 // @ts-ignore: decorator
 @inline function bitMask(BITS: i32, PAIRED: i32, PART: i32): v128 {
   if (BITS >= 4) {
@@ -161,7 +161,7 @@ import { TRELLIS } from "./params";
   return v128.and(PART == 0 ? plane : i16x8.shr_u(plane, 4), i8x16.splat(15));
 }
 
-/** Codes of a trellis with those before them. Only of the first of a byte the one before is in another byte. */
+/** Codes of a trellis together with the codes before them. Only the first code of a byte has its predecessor in another byte. */
 // @ts-ignore: decorator
 @inline function chained(PAIRED: i32, PART: i32, plane0: v128, plane1: v128): v128 {
   const mask = i8x16.splat(15);

@@ -1,8 +1,8 @@
 /**
- * @file Scores and weighted sums of f16 and f32, of KIVI, and of values in blocks that many rows share: widened once, as f32.
+ * @file Scores and weighted sums of f16, f32, KIVI, and of values in blocks that many rows share. They are converted to f32 once.
  *
- * f16 is read by moving its bits into place, which leaves a factor of 2⁻¹¹² (`halfLow`). Queries, and weights of f16
- * values, are kept times 2⁵⁶, so that products stay far from the subnormal range, where processors are slow.
+ * f16 is read by moving its bits into place, which leaves a factor of 2⁻¹¹² (`halfLow`). Queries, and the weights of f16
+ * values, are multiplied by 2⁵⁶, so that products stay far from the subnormal range, where processors are slow.
  */
 import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
 import {
@@ -10,7 +10,7 @@ import {
   TILE_FIRST, TILE_HEAD, TILE_PAGE, TILE_PLANE, TILE_ROWS, TILE_TOKENS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0,
 } from "./params";
 
-/** 2⁵⁶: what S_QUERY is multiplied by. */
+/** 2⁵⁶, the factor on S_QUERY. */
 export const QUERY_GAIN: f32 = 72057594037927936.0;
 
 /** Address of the first row of the tile at hand in a plane of `bytes` a row. */
@@ -19,7 +19,7 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   return <usize>load<u32>(tile, TILE_PAGE) + plane + <usize>load<u32>(tile, TILE_FIRST) * bytes;
 }
 
-/** Bytes of a row of the f32 tile: whole blocks of 16 columns. */
+/** Bytes of a row of the f32 tile, a multiple of 16 columns. */
 // @ts-ignore: decorator
 @inline function tileStride(d: usize): usize {
   return ((d + 15) & ~15) * 4;
@@ -95,7 +95,7 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   }
 }
 
-/** f16 rows to the f32 tile, still times 2⁻¹¹². */
+/** Unpacks f16 rows to the f32 tile, without removing the factor 2⁻¹¹². */
 function unpackHalves(d: usize, source: usize, scratch: usize, count: usize): void {
   const stride = tileStride(d);
   let to = scratch + S_TILE;
@@ -110,13 +110,13 @@ function unpackHalves(d: usize, source: usize, scratch: usize, count: usize): vo
   }
 }
 
-/** f32 rows to the f32 tile. */
+/** Copies f32 rows to the f32 tile. */
 function unpackFloats(d: usize, source: usize, scratch: usize, count: usize): void {
   const stride = tileStride(d);
   for (let key: usize = 0; key < count; key++) memory.copy(scratch + S_TILE + key * stride, source + key * d * 4, d * 4);
 }
 
-/** q8_0 (codes + 128) or q4_0r (codes + 8) rows to the f32 tile, each block of 32 times its f16 scale. */
+/** Unpacks rows of q8_0 (codes + 128) or q4_0r (codes + 8) to the f32 tile, each block of 32 times its f16 scale. */
 function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scratch: usize, count: usize): void {
   const stride = tileStride(d);
   let to = scratch + S_TILE;
@@ -130,7 +130,7 @@ function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scr
       let codes: v128;
       if (isEight) codes = i16x8.sub(v128.load_ext<u8>(source), i16x8.splat(128));
       else {
-        // Eight nibbles: spread a byte over 16 bits, so that its halves can be told apart by a shift.
+        // Eight nibbles: a byte is spread over 16 bits, so that a shift separates its halves.
         const spread = i16x8.extend_low_i8x16_u(v128.load_zero<u32>(source));
         const nibbles = v128.or(v128.and(spread, i16x8.splat(0x000f)), v128.and(i16x8.shl(spread, 4), i16x8.splat(0x0f00)));
         codes = i16x8.sub(i16x8.extend_low_i8x16_u(nibbles), i16x8.splat(8));
@@ -144,8 +144,8 @@ function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scr
 }
 
 /**
- * KIVI rows to the f32 tile, coordinate by coordinate: a baseline to measure quality with. scales: those of the first row,
- * then its zeros · scaleRow: bytes to the next row's, 0 for keys · perScale: coordinates that share one
+ * Unpacks KIVI rows to the f32 tile, coordinate by coordinate, since it is only a baseline. scales: those of the first row,
+ * followed by its zeros · scaleRow: bytes between the scales of two rows, 0 for keys · perScale: coordinates that share a scale
  */
 function unpackKivi(bits: i32, d: usize, side: usize, page: usize, first: usize, scales: usize, scaleRow: usize, perScale: usize, scratch: usize, count: usize): void {
   const zeros = ((d + perScale - 1) / perScale) * 2;
@@ -212,7 +212,7 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): v
   v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(sum, gain)));
 }
 
-/** One or two rows times 16 columns of every value, f16 where it lies (HALVES) or from the f32 tile. */
+/** One or two rows times 16 columns of every value: f16 directly from the page (HALVES), or from the f32 tile. */
 // @ts-ignore: decorator
 @inline function weighColumns(ROWS: i32, HALVES: i32, acc: usize, weights: usize, source: usize, stride: usize, count: usize, gain: v128): void {
   const zero = f32x4.splat(0);

@@ -8,8 +8,8 @@ import {
 } from "./params";
 
 /**
- * Query heads of a KV head that are taken together: all of them where the scratch holds them, else equal parts. A part of
- * one row would be read by another kernel than its neighbours.
+ * Number of query heads of a KV head that are processed together: all of them if the scratch memory suffices, otherwise equal
+ * parts. Parts are equal because a part of one row would use another kernel than its neighbours.
  */
 function headsOfPart(group: usize): usize {
   const parts = (group + MAX_ROWS - 1) / MAX_ROWS;
@@ -17,8 +17,8 @@ function headsOfPart(group: usize): usize {
 }
 
 /**
- * One query position of one KV head over one split of the keys. Task = (row of the step, KV head, split), split fastest.
- * Splits have a fixed length, so the result does not depend on the number of threads.
+ * One query position of one KV head over one split of the keys. Task = (row of the step, KV head, split), split fastest. Splits
+ * have a fixed length, so that the result does not depend on the number of threads.
  */
 export function attendDecode(task: i32, p: usize, scratch: usize): void {
   if (S_END > SCRATCH_BYTES) ERROR("attention needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
@@ -49,7 +49,7 @@ export function attendDecode(task: i32, p: usize, scratch: usize): void {
   }
 }
 
-/** Joins the splits of one query head, normalises and un-rotates. Task = row · numHeads + head. */
+/** Joins the splits of one query head, normalises, and rotates back. Task = row · numHeads + head. */
 export function attendMerge(task: i32, p: usize, scratch: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED), splits = <usize>load<u32>(p, NUM_SPLITS);
   const stride = (padded + 2) * 4;
@@ -101,7 +101,7 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   }
 }
 
-/** x / sum, or 0 where no key was seen. d: multiple of 8 */
+/** x / sum, or 0 when no key was attended to. d: multiple of 8 */
 function normalize(x: usize, sum: f32, d: usize): void {
   const inverse = f32x4.splat(sum > 0 ? <f32>1 / sum : 0);
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), inverse));

@@ -1,4 +1,4 @@
-/** @file Scores of a tile from packed keys: query rows · int16 centroids. */
+/** @file Scores of a tile of packed keys: query rows · int16 centroids. */
 import { transposeSum } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes } from "./codes";
@@ -8,13 +8,13 @@ import {
   TILE_FIRST, TILE_PAGE, TILE_ROWS, TRELLIS,
 } from "./params";
 
-/** sum + 16 coordinates of a query · their centroids */
+/** sum + dot product of 16 coordinates of a query with their centroids. */
 // @ts-ignore: decorator
 @inline function addDot(sum: v128, query: usize, low: v128, high: v128): v128 {
   return i32x4.add(i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(query), low)), i32x4.dot_i16x8_s(v128.load(query, 16), high));
 }
 
-/** S_SUMS of a row added across lanes, times the steps of query and keys, into its scores. */
+/** Adds S_SUMS of a row across lanes, multiplies by the steps of query and keys, and stores the row's scores. */
 // @ts-ignore: decorator
 @inline function reduceSums(BITS: i32, row: usize, scratch: usize, count: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -111,7 +111,7 @@ import {
   return ((d + group - 1) & ~(group - 1)) * 2;
 }
 
-/** int16 centroids of a tile into S_TILE, a row of d a key, in the order of query16. */
+/** Unpacks the int16 centroids of a tile into S_TILE, one row of d for each key, in the order of query16. */
 // @ts-ignore: decorator
 @inline function unpackKeys(BITS: i32, d: usize, plane0: usize, plane1: usize, plane2: usize, table: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -139,7 +139,7 @@ import {
   }
 }
 
-/** `ROWS` int16 rows times the unpacked keys, four at a time; added to the scores when ADD. */
+/** `ROWS` int16 rows times the unpacked keys, four at a time; ADD: adds to the scores. */
 // @ts-ignore: decorator
 @inline function dotRows(ROWS: i32, ADD: i32, stride: usize, query: usize, scratch: usize, row: usize, count: usize, scaleAt: usize, bias: v128, bias1: v128): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -218,7 +218,7 @@ export function addSketch(side: usize, scratch: usize): void {
   }
 }
 
-// One function a width, so that each inner loop is compiled on its own.
+// One function for each width, so that each inner loop is compiled separately.
 function score1(p: usize, side: usize, scratch: usize): void { scoreCodesOf(1, p, side, scratch); }
 function score2(p: usize, side: usize, scratch: usize): void { scoreCodesOf(2, p, side, scratch); }
 function score3(p: usize, side: usize, scratch: usize): void { scoreCodesOf(3, p, side, scratch); }

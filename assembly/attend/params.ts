@@ -1,4 +1,7 @@
-/** @file What attention kernels read, declared in src/backends/parameters/attention.ts, and the layout of a thread's scratch. */
+/**
+ * @file Parameters of the attention kernels, declared in
+ * src/backends/parameters/attention.ts, and the layout of a thread's scratch memory.
+ */
 
 import { TILE_BYTES } from "../generated/attend-params";
 import { TYPE_TRELLIS } from "../generated/kv-numbers";
@@ -8,7 +11,7 @@ export * from "../generated/attend-params";
 export * from "../generated/kv-numbers";
 export * from "../generated/limits";
 
-/** Codes of two bits in a trellis; kernels call a width BITS. */
+/** Two-bit codes in a trellis; in kernels this is one of the values of BITS. */
 export const TRELLIS: i32 = TYPE_TRELLIS;
 
 // Scratch of a thread: MAX_ROWS query rows, tiles of MAX_TILE keys, heads of at most MAX_DIM. More query heads a KV head than
@@ -27,7 +30,7 @@ export const S_PRODUCTS: usize = S_BLOCK_SCALES + (MAX_DIM / 32) * MAX_TILE * 4;
 export const S_TILE: usize = S_PRODUCTS + MAX_TILE * 4 + 16; // i16 or f32 [MAX_TILE][MAX_DIM]
 export const S_ROWS: usize = S_TILE + MAX_TILE * MAX_DIM * 4; // MAX_ROWS of ROW_BYTES
 export const ROW_BYTES: usize = 64;
-/** Somewhere to leave bytes that were only read to have them in the caches. */
+/** Target for bytes that are read only to bring them into the caches. */
 export const S_TOUCHED: usize = S_ROWS + MAX_ROWS * ROW_BYTES;
 export const S_AT_HAND: usize = S_TOUCHED + 64; // a `tile` block
 export const S_END: usize = S_AT_HAND + TILE_BYTES;

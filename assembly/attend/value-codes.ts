@@ -1,4 +1,4 @@
-/** @file Weighted sums of packed values: int16 weights · int16 centroids, two keys a product. */
+/** @file Weighted sums of packed values: int16 weights · int16 centroids, two keys in each multiplication. */
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, isQuads, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
@@ -23,7 +23,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** Sums of vectors FIRST and FIRST + 1 of a group over all keys, into S_SUMS[4 · FIRST / 2 …] of each row. */
+/** Sums vectors FIRST and FIRST + 1 of a group over all keys, into S_SUMS[4 · FIRST / 2 …] of each row. */
 // @ts-ignore: decorator
 @inline function sumParts(BITS: i32, ROWS: i32, FIRST: i32, scratch: usize, count: usize, r0: usize, r1: usize, r2: usize, b0: usize, b1: usize, b2: usize, t0: v128, t1: v128, t2: v128, t3: v128): void {
   const bias = i32x4.splat(isHalved(BITS) ? load<i32>(scratch + S_ROWS, ROW_WBIAS) : 0);
@@ -57,7 +57,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** Adds a group of columns of S_SUMS to one row's accumulators. */
+/** Adds a group of columns in S_SUMS to the accumulators of one row. */
 // @ts-ignore: decorator
 @inline function flushGroup(BITS: i32, scratch: usize, row: usize, acc: usize): void {
   const from = scratch + S_SUMS + row * 128;
@@ -71,7 +71,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** One or two rows straight from the codes: the decode path. */
+/** One or two rows directly from the codes, as in decoding. */
 // @ts-ignore: decorator
 @inline function weighFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -105,7 +105,7 @@ import { addSums, quantizeWeights } from "./weights";
   v128.store(high, centroids(BITS, 1, c, odd, t0, t1, t2, t3));
 }
 
-/** int16 centroids of pairs of keys into S_TILE: [16 columns][pair][four vectors]. */
+/** Unpacks the int16 centroids of pairs of keys into S_TILE: [16 columns][pair][four vectors]. */
 // @ts-ignore: decorator
 @inline function unpackValues(BITS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;

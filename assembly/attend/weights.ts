@@ -1,11 +1,11 @@
-/** @file Softmax weights as int16, and integer sums back into f32 accumulators: for values that are integers. */
+/** @file Softmax weights as int16, and integer sums back into f32 accumulators, for values that are stored as integers. */
 import { horizontalMax, horizontalSum, roundToInt } from "../simd/vector";
 import { LARGEST, MAX_TILE, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, STEP, S_PRODUCTS, S_ROWS, S_SCORES, S_WEIGHTS } from "./params";
 
 /**
- * Softmax weights of a row times the values' scales, as int16. The step is chosen so that no sum of weight · centroid
- * leaves 32 bits: min(32767/max, (2³¹/largest)/Σ). scales: f32 [count]
- * count: multiple of 4; weights up to the next 8 are zero
+ * Softmax weights of a row times the values' scales, as int16. The step is chosen so that no sum of weight · centroid exceeds
+ * 32 bits: min(32767/max, (2³¹/largest)/Σ). scales: f32 [count]
+ * count: multiple of 4; weights up to the next multiple of 8 are zero
  */
 export function quantizeWeights(side: usize, scratch: usize, row: usize, count: usize, scales: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -19,7 +19,7 @@ export function quantizeWeights(side: usize, scratch: usize, row: usize, count: 
     top = f32x4.max(top, a);
     sum = f32x4.add(sum, a);
   }
-  // What follows goes by eights.
+  // The following loop takes eight weights at a time.
   v128.store(products + count * 4, f32x4.splat(0));
   const most = horizontalMax(top);
   const limit = <f32>2147480000 / load<f32>(side, LARGEST) - <f32>64;
@@ -39,7 +39,7 @@ export function quantizeWeights(side: usize, scratch: usize, row: usize, count: 
   store<i32>(state, half >> 1, ROW_WBIAS);
 }
 
-/** acc += sums · step, four columns. */
+/** acc += sums · step, for four columns. */
 // @ts-ignore: decorator
 @inline export function addSums(acc: usize, offset: usize, sums: v128, step: v128): void {
   v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(f32x4.convert_i32x4_s(sums), step)));

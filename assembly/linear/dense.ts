@@ -1,8 +1,8 @@
 /**
  * @file out = x · Wᵀ for f32, f16 and bf16 weights.
  *
- * Every output is a sum in four lanes (the order of columns within a lane depends on the weight type only) and then
- * (l0 + l2) + (l1 + l3). That holds for one row and for many, so a prompt gives the same numbers however it is cut.
+ * Every output is a sum in four lanes (the order of columns within a lane depends only on the weight type), joined as (l0 + l2)
+ * + (l1 + l3). This holds for any number of rows, so a prompt gives the same numbers however it is cut.
  */
 import { SCRATCH_BYTES } from "../generated/limits";
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
@@ -10,7 +10,7 @@ import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X } from "../generated/linea
 import { storeFour, storeOne } from "./store";
 import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 
-/** One row of activations against a panel: four outputs. Each weight is read once, in the order of memory. */
+/** One row of activations times a panel: four outputs. Each weight is read once, in the order of memory. */
 // @ts-ignore: decorator
 @inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32): v128 {
   const end = x + (<usize>stride << 2);
@@ -52,8 +52,8 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
 }
 
 /**
- * M rows of activations against two neighbouring rows of a panel, w pointing to the first. With M = 4 the eight sums and the
- * six vectors loaded in a step just fit the registers of x86: engines load all of a step first, so a step must be short.
+ * M rows of activations times two neighbouring rows of a panel; w points to the first. With M = 4, the eight sums and the six
+ * vectors that a step loads just fit the registers of x86. Engines load everything of a step first, so a step must be short.
  */
 // @ts-ignore: decorator
 @inline function rowsTimesPair<T>(
@@ -92,7 +92,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
       d0 = madd(v, w0, d0);
       d1 = madd(v, w1, d1);
     }
-    // Three and four rows come here with f32 only.
+    // Three and four rows are used with f32 only.
     if (!isFloat<T>()) {
       w0 = second<T>(r0);
       w1 = second<T>(r1);
@@ -130,7 +130,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   }
 }
 
-/** Any number of rows against one block of weights. */
+/** Any number of rows times one block of weights. */
 // @ts-ignore: decorator
 @inline function allRowsTimesBlock<T>(
   sumFactor: f32, x: usize, rows: i32, w: usize, stride: i32, count: i32,
@@ -155,7 +155,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   }
 }
 
-/** Panels of a 16-bit type as f32 panels, each eight columns in the order of `first` and `second`. */
+/** Converts panels of a 16-bit type to f32 panels; each eight columns are in the order of `first` and `second`. */
 // @ts-ignore: decorator
 @inline function unpackPanels<T>(w: usize, bytes: usize, to: usize): void {
   for (const end = w + bytes; w < end; w += RECORD) {
@@ -168,7 +168,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   }
 }
 
-/** Scratch that unpacked weights may take; `BLOCK` is chosen so that they fit when there are many rows. */
+/** Scratch memory for unpacked weights; `BLOCK` is chosen so that they fit when there are many rows. */
 const UNPACK_BYTES: usize = 384 * 1024;
 
 // @ts-ignore: decorator

@@ -1,4 +1,4 @@
-/** @file The end of every dot product: bias, accumulate, store. The order of additions is the same on every path. */
+/** @file The end of every dot product: bias, accumulation, store. All paths add in the same order. */
 
 /** out[i] (+)= value (+ bias[i]) at byte offset `at` of out and `biasAt` of bias. */
 // @ts-ignore: decorator
@@ -9,7 +9,7 @@
   store<f32>(out, v);
 }
 
-/** The first `count` (1–4) lanes to consecutive outputs. */
+/** Stores the first `count` (1–4) lanes to consecutive outputs. */
 // @ts-ignore: decorator
 @inline export function storeFour(out: usize, value: v128, bias: usize, add: bool, count: i32): void {
   if (count >= 4) {

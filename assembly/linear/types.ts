@@ -1,17 +1,17 @@
 /**
- * @file How f32, f16 and bf16 weights lie in memory.
+ * @file The memory layout of f32, f16 and bf16 weights.
  *
- * The type is a type parameter, because only those surely leave no branch in a loop: `f32`, `u16` for f16 and `i16` for
- * bf16, told apart by the compiler's `isFloat<T>()` and `isSigned<T>()`.
+ * The type is a type parameter, because only type parameters are certain to leave no branch in a loop: `f32`, `u16` for f16 and
+ * `i16` for bf16, distinguished by the compiler's `isFloat<T>()` and `isSigned<T>()`.
  *
- * Panels of four rows, so that one row of activations reads one stream: records of [4 rows][16 bytes], a record holding four
- * columns of f32 or eight of the 16-bit types.
+ * Weights are in panels of four rows, so that one row of activations reads one stream. A panel is a sequence of records of [4
+ * rows][16 bytes]; a record holds four columns of f32 or eight of the 16-bit types.
  */
 
 export type Half = u16;
 export type Bfloat = i16;
 
-/** Bytes of a record, a cache line. */
+/** Bytes of a record, which is a cache line. */
 export const RECORD: usize = 64;
 
 /** Columns of a record. */
@@ -26,14 +26,14 @@ export const RECORD: usize = 64;
   return <usize>stride * (isFloat<T>() ? 16 : 8);
 }
 
-/** What activations are multiplied by for f16 weights, whose unpacked value is the true one times 2^−112. */
+/** The factor on activations for f16 weights, whose unpacked values are the true ones times 2^−112. */
 export const F16_X_FACTOR: f32 = 1.2676506002282294e30; // 2^100: a larger one would overflow for activations above 2^16
-/** What sums are multiplied by then. */
+/** The factor on sums for f16 weights. */
 export const F16_SUM_FACTOR: f32 = 4096; // 2^12
 
 /**
- * Four weights of the 16 bytes that a row has in a record: all of f32, columns 0, 2, 4, 6 of f16 and bf16, where that takes
- * fewer instructions than 0 to 3. Activations are prepared in the same order.
+ * Four weights from the 16 bytes of a row in a record: all of f32; columns 0, 2, 4, 6 of f16 and bf16, because these take fewer
+ * instructions than columns 0 to 3. Activations are prepared in the same order.
  */
 // @ts-ignore: decorator
 @inline export function first<T>(raw: v128): v128 {

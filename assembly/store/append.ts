@@ -1,9 +1,9 @@
 /**
- * @file Norm, RoPE, calibration, rotation, quantization and storage of K and V heads, and their queries.
+ * @file Norm, RoPE, calibration, rotation, quantization and storage of heads of K and V, and preparation of their queries.
  *
- * The bytes written are those of src/quant/row-codec.ts for the same f32 input; no relaxed operation is used here. Rows are
- * taken up to four at a time: a matrix then is read once for all of them, and error feedback, which has to go coordinate by
- * coordinate, goes for four rows at once. What is done to a row, and in which order, does not depend on its company.
+ * The bytes written are those of src/quant/row-codec.ts for the same f32 input; no relaxed operation is used here. Rows are processed
+ * up to four at a time: a matrix is then read once for all of them, and error feedback, which has to proceed coordinate by
+ * coordinate, handles four rows at once. What happens to a row, and in which order, does not depend on the rows beside it.
  */
 import { APPEND_ROWS, MAX_DIM, MAX_FLOAT16, ROTATION_HADAMARD, SCRATCH_BYTES, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
@@ -24,10 +24,10 @@ import { chooseChained } from "./trellis";
 
 /** Rows of a task. */
 const BLOCK: usize = APPEND_ROWS;
-/** Queries that are multiplied at once. */
+/** Number of queries that are multiplied together. */
 const QUERIES: usize = 16;
 
-// Scratch: vectors, their products, then the quantizers'.
+// Scratch memory: vectors, their products, then the quantizers'.
 const VECTORS: usize = 0; // f32 [QUERIES][MAX_DIM]
 const PRODUCTS: usize = QUERIES * MAX_DIM * 4; // the same
 const VALUES: usize = PRODUCTS / 2; // where V's begin in both while K's are there
@@ -40,7 +40,7 @@ function normHead(x: usize, weight: usize, eps: f32, d: usize): void {
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(f32x4.mul(v128.load(x + i), f), v128.load(weight + i)));
 }
 
-/** Rotates the pairs (i, i + d/2). */
+/** Applies RoPE to the pairs (i, i + d/2). */
 function rope(x: usize, cos: usize, sin: usize, d: usize): void {
   const half = d * 2;
   for (let i: usize = 0; i < half; i += 16) {
@@ -50,7 +50,9 @@ function rope(x: usize, cos: usize, sin: usize, d: usize): void {
   }
 }
 
-/** NaN becomes 0, everything else is clamped to what the side holds: raw f32 rows any finite value, others what f16 does. */
+/**
+ * NaN becomes 0, and everything else is clamped to what the side can store: any finite value in f32 rows, the range of f16 otherwise.
+ */
 function sanitize(x: usize, d: usize, side: usize): void {
   const limit: f32 = load<i32>(side, TYPE) == TYPE_F32 ? f32.MAX_VALUE : MAX_FLOAT16;
   const most = f32x4.splat(limit), least = f32x4.splat(-limit);
@@ -60,7 +62,7 @@ function sanitize(x: usize, d: usize, side: usize): void {
   }
 }
 
-/** Multiplies vectors by `matrix`, or where that is 0 rotates them if they are. returns: where they are then, x or out */
+/** Multiplies n vectors by `matrix`; if that is 0, rotates them when `isRotated`. returns: where the vectors are then, x or out */
 function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: usize, out: usize): usize {
   if (!matrix) {
     if (!isRotated) return x;
@@ -76,7 +78,7 @@ function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: us
   return out;
 }
 
-/** Address of a head's matrix of a side, or 0 where there is none. */
+/** Address of a head's matrix of a side; 0 when there is none. */
 // @ts-ignore: decorator
 @inline function matrixOf(side: usize, which: usize, head: usize, d: usize): usize {
   const all = <usize>load<u32>(side + which);
@@ -88,7 +90,7 @@ function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: us
   return load<i32>(side, TYPE) <= 8 && load<u32>(side, FEEDBACK) != 0;
 }
 
-/** Codes and scales of prepared rows, of the sides that have error feedback. */
+/** Codes and scales of prepared rows, for the sides with error feedback. */
 function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usize, scratch: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   const k = scratch + QUANTIZE_K, v = scratch + QUANTIZE_V;
@@ -109,7 +111,7 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
 
 /**
  * Stores prepared rows, from row `first` of the step on, in their pages; KIVI waits until the page is full.
- * s: scratch of the side's quantizer, where codes of error feedback already are
+ * s: scratch memory of the side's quantizer, which already holds the codes if there is error feedback
  */
 function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), residualTokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
@@ -137,7 +139,9 @@ function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize,
   }
 }
 
-/** Queries of the group, of rows `first` on: normed, rotated by position and as the keys are, times the softmax scale. */
+/**
+ * The group's queries of rows `first` and on: normed, rotated by position, mapped like the keys, and multiplied by the softmax scale.
+ */
 function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usize, scratch: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
   const group = heads / kvHeads, total = n * group;
@@ -163,8 +167,8 @@ function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usi
 }
 
 /**
- * Task = KV head · blocks + block of BLOCK rows: that head's K and V, and the queries of its group. A head's blocks follow
- * one another, so that its matrices stay in the cache.
+ * Task = KV head · blocks + block of BLOCK rows: K and V of that head, and the queries of its group. The blocks of a head are
+ * consecutive, so that its matrices stay in the cache.
  */
 export function appendRows(task: i32, p: usize, scratch: usize): void {
   if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");

@@ -1,9 +1,10 @@
 /**
- * @file Error feedback of up to four rows at once, a row in each lane; the two sides of a head side by side, as in feedback.ts.
+ * @file Error feedback of up to four rows at once, one row in each
+ * lane, and of the two sides of a head side by side, as in feedback.ts.
  *
- * Coordinates cannot be rounded at once, but those of different rows can: the way from a target to its error is long, and
- * four rows go it together. Targets are summed up just before they are rounded, out of the errors before them and in their
- * order, so that sums stay in registers; four coordinates share what is loaded.
+ * The coordinates of one row cannot be rounded at the same time, but those of different rows can: the chain of operations from
+ * a target to its error is long, and four rows share it. A target is summed up just before it is rounded, from the errors
+ * before it and in their order, so that sums stay in registers; four coordinates share what is loaded.
  */
 import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
@@ -12,7 +13,7 @@ import { S_COLUMNS, S_HALF, S_RULE, S_TABLE, S_VECTORS } from "./feedback";
 import { Q_LAST_BIN, Q_RATE } from "../generated/append-params";
 import { binBase, CODES_BYTES, INPUT_BYTES, QUANTIZE_BYTES, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
 
-// Scratch: vectors of four rows, for each coordinate.
+// Scratch memory: vectors of four rows, for each coordinate.
 const S_PAST: usize = S_VECTORS; // [MAX_DIM][2] error, u
 const S_PRODUCT: usize = S_PAST + MAX_DIM * 32; // [MAX_DIM] Uᵀu
 const S_AHEAD: usize = S_PRODUCT + MAX_DIM * 16; // [MAX_DIM] the centroid's value less the target
@@ -30,8 +31,8 @@ const S_BYTES: usize = S_TARGET + 64; // u8 [MAX_DIM][4] codes
 }
 
 /**
- * The other half of the quantizations of `n` rows: codes to S_CODES, scales to S_SCALE.
- * a, b: scratch of the sides; the same where one side alone has error feedback
+ * The second half of the quantization of `n` rows: codes to S_CODES, scales to S_SCALE.
+ * a, b: scratch memory of the two sides; equal if only one side has error feedback
  */
 export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
   if (S_BYTES + MAX_DIM * 4 > QUANTIZE_BYTES) ERROR("error feedback needs more scratch than a side's quantization has");
@@ -45,7 +46,7 @@ export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
   finish(a, d);
 }
 
-/** Turns rows of u to [coordinate][row]. Lanes without a row repeat the first. */
+/** Transposes rows of u to [coordinate][row]. Lanes without a row repeat the first row. */
 function begin(n: usize, s: usize, d: usize): void {
   for (let r = n; r < 4; r++) {
     store<f32>(s + r * 4, load<f32>(s, S_FACTOR), S_FACTOR);
@@ -101,7 +102,7 @@ function begin(n: usize, s: usize, d: usize): void {
   }
 }
 
-/** Targets of coordinates i to i + 3 as the coordinates before i leave them, and their products. */
+/** Targets of coordinates i to i + 3 with the feedback of all coordinates before i, and their products. */
 function sumUp(s: usize, i: usize, row: usize): void {
   const own = s + S_PAST + i * 32;
   let t0 = v128.load(own, 16), t1 = v128.load(own, 48), t2 = v128.load(own, 80), t3 = v128.load(own, 112);
@@ -127,7 +128,7 @@ function sumUp(s: usize, i: usize, row: usize): void {
   v128.store(s, t1, S_TARGET + 16);
   v128.store(s, t2, S_TARGET + 32);
   v128.store(s, t3, S_TARGET + 48);
-  // Products do not wait for errors, so those of the four are done at once.
+  // Products do not depend on errors, so those of all four coordinates are computed at once.
   const u0 = v128.load(own, 16), u1 = v128.load(own, 48), u2 = v128.load(own, 80);
   const to = s + i * 16;
   v128.store(to, p0, S_PRODUCT);
@@ -137,7 +138,7 @@ function sumUp(s: usize, i: usize, row: usize): void {
   v128.store(to, plus(p3, u2, v128.load_splat<u32>(f + 2 * row, 12)), S_PRODUCT + 48);
 }
 
-/** Rounds coordinate i towards its target t. returns: the errors */
+/** Rounds coordinate i to the value nearest to its target t. returns: the errors */
 // @ts-ignore: decorator
 @inline function settle(s: usize, i: usize, t: v128): v128 {
   const table = <usize>load<u32>(s, S_TABLE);
@@ -154,7 +155,7 @@ function sumUp(s: usize, i: usize, row: usize): void {
   return error;
 }
 
-/** Codes row by row, and the scales. */
+/** Writes codes row by row, and the scales. */
 function finish(s: usize, d: usize): void {
   const codes = s + S_CODES;
   for (let i: usize = 0; i < d; i += 4) {
@@ -168,7 +169,7 @@ function finish(s: usize, d: usize): void {
   storeScales(s, d);
 }
 
-/** Scales in the metric of the feedback: see src/quant/vector-quantizer.ts. Sums are those of dot4, a row in each lane. */
+/** Scales in the metric of the feedback; see src/quant/vector-quantizer.ts. Sums are those of dot4, one row in each lane. */
 function storeScales(s: usize, d: usize): void {
   const rule = load<u32>(s, S_RULE), norm = v128.load(s, S_NORM);
   let scale = norm;

@@ -1,8 +1,8 @@
 /**
- * @file Error feedback of one row: codes one coordinate after the other, and the scale in its metric.
+ * @file Error feedback of one row: chooses codes one coordinate after the other, and the scale in the metric of the feedback.
  *
- * From a target to its error is a long way, and the next target waits for it. So the two sides of a head go side by side,
- * each on a scratch of its own.
+ * The chain of operations from a target to its error is long, and the next target waits for it. So the two sides of a head are
+ * processed side by side, each with scratch memory of its own.
  */
 import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { dot4 } from "./multiply";
@@ -10,7 +10,7 @@ import { BIN_BELOW, BIN_BOUNDARIES_BELOW, FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, 
 import { MAX_FLOAT16 } from "../generated/limits";
 import { INPUT_BYTES, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
 
-// Scratch beyond the quantizer's: what is to be done, then vectors.
+// Scratch memory after the quantizer's: parameters, then vectors.
 export const S_TABLE: usize = S_FEEDBACK; // u32
 export const S_COLUMNS: usize = S_FEEDBACK + 4; // u32 columns of the head's factor, then its weights
 export const S_HALF: usize = S_FEEDBACK + 8; // i32 half the number of codes
@@ -19,12 +19,12 @@ export const S_VECTORS: usize = S_FEEDBACK + 64;
 const S_PRODUCT: usize = S_VECTORS; // f32 [MAX_DIM + 16] Uᵀu
 const S_WEIGHTED: usize = S_PRODUCT + INPUT_BYTES; // f32 [MAX_DIM + 16]
 export const S_ERRORS: usize = S_WEIGHTED + INPUT_BYTES; // f32 [MAX_DIM + 16]
-/** What follows is the trellis's. */
+/** From here on the scratch memory belongs to the trellis. */
 export const S_FREE: usize = S_ERRORS + INPUT_BYTES;
-/** Coordinates that pass their errors on to one another at once; later ones take them block by block. */
+/** Coordinates that pass their errors to each other immediately; later ones receive them block by block. */
 const BLOCK: usize = 16;
 
-/** Sets error feedback up for a side of a head, whose rows `searchFactor` has put into s. */
+/** Prepares error feedback for a side of a head, whose rows `searchFactor` has put into s. */
 export function expectFeedback(side: usize, head: usize, d: usize, s: usize): void {
   store<u32>(s, load<u32>(side, QUANTIZER), S_TABLE);
   store<u32>(s, load<u32>(side, FEEDBACK) + <u32>(head * (d + 1) * d * 4), S_COLUMNS);
@@ -33,8 +33,8 @@ export function expectFeedback(side: usize, head: usize, d: usize, s: usize): vo
 }
 
 /**
- * The other half of the quantization of row 0: codes to S_CODES, the scale to S_SCALE.
- * a, b: scratch of the sides; the same where one side alone has error feedback
+ * The second half of the quantization of row 0: codes to S_CODES, the scale to S_SCALE.
+ * a, b: scratch memory of the two sides; equal if only one side has error feedback
  */
 export function feedBack(a: usize, b: usize, d: usize): void {
   if (a == b) roundInTurn(a, b, false, d);
@@ -58,8 +58,8 @@ export function feedBack(a: usize, b: usize, d: usize): void {
 }
 
 /**
- * Targets and products of a block as the coordinates before `until` leave them: sums in their order, that stay in registers. Of a
- * last block that is half as long more is summed up, and not used.
+ * Targets and products of a block with the feedback of all coordinates before `until`, summed in their order and in registers.
+ * For a last block of half length, more is summed up than is used.
  */
 export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   const own = s + start * 4;
@@ -93,7 +93,8 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
 }
 
 /**
- * Rounds coordinate j towards its target, without a branch: signs and sides of boundaries cannot be foreseen.
+ * Rounds coordinate j to the value nearest to its target, without
+ * branches, because signs and sides of boundaries cannot be predicted.
  * returns: the error
  */
 // @ts-ignore: decorator
@@ -105,7 +106,7 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   const at = table + Q_BINS + (<usize>(reinterpret<i32>(min<f32>(load<f32>(table, Q_LAST_BIN), t * load<f32>(table, Q_RATE)) + ROUND) - ROUND_BITS) << 4);
   const isAbove = i32(t > load<f32>(at));
   const signed = reinterpret<f32>(load<i32>(at + (isAbove << 2), BIN_BELOW) | (negative << 31));
-  // half − 1 − index is half + ~index.
+  // half − 1 − index equals half + ~index.
   store<u8>(s + j, load<i32>(s, S_HALF) + ((load<i32>(at, BIN_BOUNDARIES_BELOW) + isAbove) ^ -negative), S_CODES);
   store<f32>(s + j * 4, signed, S_SIGNED);
   const error = signed * load<f32>(s, S_INVERSE) - load<f32>(s + j * 4, S_INPUT);
@@ -114,8 +115,8 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
 }
 
 /**
- * What coordinate j does to the targets and products of those after it, up to `end`. A column is zero up to its own
- * coordinate, so whole vectors may be updated from there on.
+ * Adds the feedback of coordinate j to the targets and products of those after it, up to `end`. A column is zero up to its own
+ * coordinate, so whole vectors may be updated.
  */
 // @ts-ignore: decorator
 @inline export function passOn(s: usize, j: usize, end: usize, e: f32, d: usize): void {
@@ -128,7 +129,7 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   }
 }
 
-/** The scale, in the metric of the feedback: see src/quant/vector-quantizer.ts. */
+/** The scale in the metric of the feedback; see src/quant/vector-quantizer.ts. */
 export function storeScale(s: usize, d: usize): void {
   const norm = load<f32>(s, S_NORM), rule = load<u32>(s, S_RULE);
   const scale = rule == RULE_NORM ? norm : metricScale(s, d, rule == RULE_LEAST_SQUARES, norm * load<f32>(s, S_INVERSE));

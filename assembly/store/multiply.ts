@@ -1,11 +1,11 @@
 /**
- * @file A matrix times vectors, every row of every product summed in the order of `dot4`.
+ * @file A matrix times vectors, where every row of every product is summed in the order of `dot4`.
  *
- * A sum of its own waits for itself at each step, so several are under way at once: eight rows for one vector, four rows
- * for two. Vectors of one matrix belong in one call: a matrix is larger than the nearest cache.
+ * A single sum waits for its own result at each step, so several sums are computed at once: eight rows for one vector, or four
+ * rows for two. Vectors of one matrix should be passed in one call, because a matrix is larger than the nearest cache.
  */
 
-/** dot4 of the documents: four accumulators, (s0 + s1) + (s2 + s3). */
+/** dot4 as in docs/formats/kv-page.md: four accumulators, joined as (s0 + s1) + (s2 + s3). */
 // @ts-ignore: decorator
 @inline export function dot4(a: usize, b: usize, n: usize): f32 {
   let sum = f32x4.splat(0);
@@ -19,7 +19,7 @@
   return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
-/** The ends of four dot4, in the same order of sums. */
+/** The ends of four dot4, with the same order of additions. */
 // @ts-ignore: decorator
 @inline function sumLanes4(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = f32x4.add(v128.shuffle<u32>(a, b, 0, 2, 4, 6), v128.shuffle<u32>(a, b, 1, 3, 5, 7));
@@ -33,7 +33,7 @@
 }
 
 /**
- * out = matrix · x for each of `n` vectors, `stride` bytes from one to the next in x and in out, which do not overlap.
+ * out = matrix · x for each of `n` vectors, which are `stride` bytes apart in x and in out; the two must not overlap.
  * d: multiple of 8
  */
 export function multiplyMatrix(matrix: usize, x: usize, n: usize, stride: usize, d: usize, out: usize): void {

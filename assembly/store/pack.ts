@@ -1,8 +1,8 @@
-/** @file Prepared values and codes into a page: f16 rows, code planes, blocks of 32 with scales. */
+/** @file Stores prepared values and codes in a page: f16 rows, code planes, blocks of 32 with scales. */
 import { toHalf, toHalves } from "../simd/vector";
 import { PLANE_0, SCALES } from "../generated/append-params";
 
-/** What f16 holds: a rotation may have gathered in one coordinate what was in range. */
+/** Clamps to the range of f16, which a rotation may exceed by moving much into one coordinate. */
 // @ts-ignore: decorator
 @inline function inRange(v: v128): v128 {
   return f32x4.max(f32x4.min(v, f32x4.splat(65504)), f32x4.splat(-65504));
@@ -14,7 +14,7 @@ export function storeHalves(x: usize, to: usize, d: usize): void {
   }
 }
 
-/** One plane: `width` bits of each code from bit `shift` on, eight codes at a time. */
+/** Stores one plane: `width` bits of each code from bit `shift` on, eight codes at a time. */
 function storePlane(codes: usize, d: usize, width: u32, shift: u32, to: usize): void {
   for (let i: usize = 0; i < d; i += 8) {
     let x = load<u64>(codes + i) >> <u64>shift;
@@ -30,7 +30,7 @@ function storePlane(codes: usize, d: usize, width: u32, shift: u32, to: usize): 
       x = (x | (x >> 12)) & 0x000000ff000000ff;
       store<u16>(to, <u16>(x | (x >> 24)));
     } else {
-      // The product gathers bit 0 of byte i in bit 56 + i.
+      // The multiplication gathers bit 0 of byte i in bit 56 + i.
       store<u8>(to, <u8>(((x & 0x0101010101010101) * 0x0102040810204080) >> 56));
     }
     to += width;

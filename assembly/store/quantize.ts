@@ -1,27 +1,34 @@
 /**
- * @file Rounding to codes, and the codes and scale of one vector: to the byte what src/quant/vector-quantizer.ts gives.
+ * @file Rounds vectors to codes and computes their scale: byte for byte the result of src/quant/vector-quantizer.ts.
  *
- * The codebook is symmetric, so codes are found on |t|: with j = number of positive boundaries below |t|, the code is
- * half + j for t > 0 and half − 1 − j otherwise. A negative t on a boundary belongs to the outer cell ("boundaries below
- * t" counts strictly), which adding one unit to the bits of |t| brings about.
+ * The codebook is symmetric, so codes are found from
+ * t
+ * : with j the number of positive boundaries below
+ * t
+ * , the code is half + j for t > 0 and half − 1 − j otherwise. A negative t on a boundary belongs to the outer cell
+ * ("boundaries below t" counts strictly); adding one unit to the bits of
+ * t
+ * has this effect.
  *
- * j comes from a table over rounded |t|·rate, in which no bin holds more than one boundary: one comparison settles it
- * exactly (src/backends/wasm/quantizer-table.ts). So every width costs the same, and nothing branches on data.
+ * j comes from a table over rounded
+ * t
+ * ·rate, in which no bin holds more than one boundary, so that one comparison gives the exact result
+ * (src/backends/wasm/quantizer-table.ts). So all widths take the same time, and no branch depends on data.
  */
 import { RULE_LEAST_SQUARES, RULE_NORM_PRESERVING } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { MAX_DIM, MAX_FLOAT16 } from "../generated/limits";
 import { BIN_BYTES, Q_BINS, Q_LAST_BIN, Q_RATE, QUANTIZER, RULE } from "../generated/append-params";
 
-/** 1.5 · 2²³ and its bits: adding it rounds to an integer, which then sits in the low bits. */
+/** 1.5 · 2²³ and its bits. Adding it rounds to an integer, which is then in the low bits. */
 export const ROUND: f32 = 12582912;
 export const ROUND_BITS: i32 = 0x4b400000;
 
-/** Bytes of the codes and of the input of a row in the scratch: a last block of 16 that is not whole has room. */
+/** Bytes in the scratch memory for a row's codes and for its input, with room for an incomplete last block of 16. */
 export const CODES_BYTES: usize = MAX_DIM + 16;
 export const INPUT_BYTES: usize = CODES_BYTES * 4;
 
-// Scratch of a side's quantization, of up to four rows.
+// Scratch memory for quantizing up to four rows of a side.
 export const S_SCALE: usize = 0; // f32 [4]
 export const S_NORM: usize = 16; // f32 [4] norms of the inputs
 export const S_FACTOR: usize = 32; // f32 [4] the factors found
@@ -35,18 +42,25 @@ export const S_NEGATIVE: usize = S_ABS + INPUT_BYTES; // i32 [MAX_DIM + 16] −1
 export const S_SIGNED: usize = S_NEGATIVE + INPUT_BYTES; // f32 [MAX_DIM + 16] signed centroids, for the sketch
 export const S_CODES: usize = S_SIGNED + INPUT_BYTES; // u8 [4][MAX_DIM + 16]
 export const S_INPUT: usize = S_CODES + 4 * CODES_BYTES; // f32 [4][MAX_DIM + 16] u
-/** What follows is error feedback's: 64 bytes, then at most MAX_DIM · 68 + 64 (feedback-rows.ts). */
+/** From here on the scratch memory belongs to error feedback: 64 bytes, then at most MAX_DIM · 68 + 64 (feedback-rows.ts). */
 export const S_FEEDBACK: usize = S_INPUT + 4 * INPUT_BYTES;
-/** No multiple of 4096: stores to one side's scratch would seem to be those that loads from the other's wait for. */
+/**
+ * Not a multiple of 4096: otherwise loads from one side's scratch memory
+ * would wait for stores to the other's, whose addresses have equal low bits.
+ */
 export const QUANTIZE_BYTES: usize = ((S_FEEDBACK + MAX_DIM * 68 + 128 + 4095) & ~4095) + 2112;
 
-/** Magnitudes of a candidate at i: bits of |u·factor|, raised by one in the negative half. */
+/**
+ * Magnitudes of a candidate at i: the bits of
+ * u·factor
+ * , plus one in the negative half.
+ */
 // @ts-ignore: decorator
 @inline export function magnitudes(s: usize, i: usize, factor: v128): v128 {
   return i32x4.sub(f32x4.mul(v128.load(s + S_ABS + i), factor), v128.load(s + S_NEGATIVE + i));
 }
 
-/** Address of bin 0 less the rounding bits. */
+/** Address of bin 0 minus the rounding bits. */
 // @ts-ignore: decorator
 @inline export function binBase(table: usize): v128 {
   if (BIN_BYTES != 16) ERROR("bins are loaded as vectors and found by a shift: they have to have 16 bytes");
@@ -60,16 +74,16 @@ export const QUANTIZE_BYTES: usize = ((S_FEEDBACK + MAX_DIM * 68 + 128 + 4095) &
   return i32x4.add(i32x4.shl(rounded, 4), base);
 }
 
-/** Rounds four magnitudes; their codes go to `codes` as bytes. returns: signed centroids */
+/** Rounds four magnitudes and writes their codes to `codes` as bytes. returns: signed centroids */
 // @ts-ignore: decorator
 @inline export function roundFour(t: v128, negative: v128, rate: v128, last: v128, base: v128, halves: v128, codes: usize): v128 {
   const at = binAddresses(t, rate, last, base);
-  // Bins are [boundary, centroid below it, centroid above it, j below it].
+  // A bin is [boundary, centroid below it, centroid above it, j below it].
   const r0 = v128.load(i32x4.extract_lane(at, 0)), r1 = v128.load(i32x4.extract_lane(at, 1));
   const r2 = v128.load(i32x4.extract_lane(at, 2)), r3 = v128.load(i32x4.extract_lane(at, 3));
   const low01 = zipLow32(r0, r1), low23 = zipLow32(r2, r3), high01 = zipHigh32(r0, r1), high23 = zipHigh32(r2, r3);
   const isAbove = f32x4.gt(t, v128.shuffle<u64>(low01, low23, 0, 2));
-  // Positive floats compare as integers do, and the centroid above is the larger.
+  // Positive floats compare like integers, and the centroid above is the larger one.
   const c = i32x4.max_s(v128.shuffle<u64>(low01, low23, 1, 3), v128.and(v128.shuffle<u64>(high01, high23, 0, 2), isAbove));
   // half − 1 − j is half + ~j.
   const j = i32x4.sub(v128.shuffle<u64>(high01, high23, 1, 3), isAbove);
@@ -80,8 +94,8 @@ export const QUANTIZE_BYTES: usize = ((S_FEEDBACK + MAX_DIM * 68 + 128 + 4095) &
 }
 
 /**
- * What follows `searchFactor` without error feedback, of row 0: the nearest codes at the factor found, and their scale.
- * Codes go to s + S_CODES, signed centroids to s + S_SIGNED, the scale to s + S_SCALE.
+ * The second half of quantizing row 0 without error feedback, after `searchFactor`: the nearest codes with the factor found,
+ * and their scale. Codes go to s + S_CODES, signed centroids to s + S_SIGNED, the scale to s + S_SCALE.
  */
 export function choose(d: usize, bits: i32, side: usize, s: usize): void {
   const table = <usize>load<u32>(side, QUANTIZER);

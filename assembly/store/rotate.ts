@@ -1,11 +1,11 @@
-/** @file The rotation and its inverse, in the operation order of docs/formats/kv-page.md. */
+/** @file The rotation and its inverse, with the order of operations in docs/formats/kv-page.md. */
 import { ROTATION, ROTATION_DATA, ROTATION_HADAMARD, ROTATION_HEAD_MATRICES, ROTATION_ROUNDS, ROTATION_SIZE } from "../attend/params";
 import { multiplyMatrix } from "./multiply";
 
-/** Walsh–Hadamard butterflies of strides 1, 2, 4 … on n f32 at x. n: power of two ≥ 8 */
+/** Walsh–Hadamard butterflies with strides 1, 2, 4 … on n f32 at x. n: power of two ≥ 8 */
 function butterflies(x: usize, n: usize): void {
   const end = x + n * 4;
-  // b·(−1) + a is a − b to the last bit.
+  // b·(−1) + a equals a − b exactly.
   for (let i = x; i < end; i += 16) {
     let v = v128.load(i);
     v = f32x4.add(v128.shuffle<u32>(v, v, 0, 0, 2, 2), f32x4.mul(v128.shuffle<u32>(v, v, 1, 1, 3, 3), f32x4(1, -1, 1, -1)));
@@ -57,8 +57,8 @@ export function inverseHadamard(x: usize, d: usize, size: usize, rounds: usize, 
 }
 
 /**
- * Undoes V's rotation on `n` outputs of KV head `head`, `stride` bytes from one to the next; p is an attention parameter
- * block, `room` takes as many vectors. returns: where they are then, x or room
+ * Undoes V's rotation on `n` outputs of KV head `head`, which are `stride` bytes apart. p: an attention parameter block · room:
+ * memory for as many vectors. returns: where the outputs are then, x or room
  */
 export function unrotate(p: usize, x: usize, n: usize, stride: usize, d: usize, head: usize, room: usize): usize {
   const kind = load<u32>(p, ROTATION);

@@ -1,7 +1,7 @@
 /**
- * @file The first half of a quantization: the norm of a vector, u, and the scale factor whose codes point most nearly along u.
+ * @file The first half of a quantization: the norm of a vector, u, and the scale factor whose codes have the best cosine with u.
  *
- * Nearly all of the work is to look up the centroids of every coordinate at every factor; their signs do not matter to it.
+ * Most of the work is looking up the centroids of every coordinate for every factor; their signs do not matter for it.
  */
 import { zipHigh, zipHigh16, zipHigh32, zipLow, zipLow16, zipLow32 } from "../simd/vector";
 import { NUM_FACTORS, TRELLIS } from "../attend/params";
@@ -12,8 +12,8 @@ import {
 } from "./quantize";
 
 /**
- * Norm, u and factor of row `row` of the scratch; S_ABS and S_NEGATIVE are of the row searched last.
- * y: [d] rotated · side: a side of the append parameters · s: scratch of the quantizer, 16-byte aligned
+ * Norm, u and factor of row `row` of the scratch memory; S_ABS and S_NEGATIVE belong to the row searched last.
+ * y: [d] rotated · side: a side of the append parameters · s: scratch memory of the quantizer, 16-byte aligned
  */
 export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usize): void {
   const table = <usize>load<u32>(side, QUANTIZER);
@@ -40,7 +40,7 @@ export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usi
     if (isSmall) measureSmall(s, d, alpha, table, s + a * 4);
     else measure(s, d, alpha, table, s + a * 4);
   }
-  // Chosen without a branch, and after all of them: which one is best cannot be foreseen.
+  // The best factor is chosen at the end and without branches, because it cannot be predicted.
   for (let a: usize = 0; a < NUM_FACTORS * 4; a += 16) v128.store(s + a, f32x4.div(v128.load(s + a, S_PRODUCTS), f32x4.sqrt(v128.load(s + a, S_SQUARES))), S_COSINES);
   let best: usize = 0, most = load<f32>(s, S_COSINES);
   for (let a: usize = 1; a < NUM_FACTORS; a++) {
@@ -54,7 +54,7 @@ export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usi
   store<f32>(s, load<f32>(s + best * 4, S_PRODUCTS), S_PRODUCTS);
 }
 
-/** ‖c‖² and ⟨u, c⟩ at a factor. */
+/** ‖c‖² and ⟨u, c⟩ for one factor. */
 function measure(s: usize, d: usize, alpha: f32, table: usize, to: usize): void {
   const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN), base = binBase(table);
   const factor = f32x4.splat(alpha);
@@ -68,7 +68,7 @@ function measure(s: usize, d: usize, alpha: f32, table: usize, to: usize): void 
     const boundary = v128.shuffle<u64>(low01, low23, 0, 2), below = v128.shuffle<u64>(low01, low23, 1, 3);
     const above = v128.shuffle<u64>(zipHigh32(r0, r1), zipHigh32(r2, r3), 0, 2);
     const c = i32x4.max_s(below, v128.and(above, f32x4.gt(t, boundary)));
-    // Signs of u and of its centroid agree, so products of magnitudes are the products.
+    // The signs of u and of its centroid are equal, so products of magnitudes are the products.
     square = f32x4.add(square, f32x4.mul(c, c));
     product = f32x4.add(product, f32x4.mul(v128.load(s + i, S_ABS), c));
   }
@@ -82,8 +82,8 @@ function measure(s: usize, d: usize, alpha: f32, table: usize, to: usize): void 
 }
 
 /**
- * The same where there are at most 16 bins, for 16 coordinates at a time: boundaries and centroids are put together from their
- * bytes, which one swizzle looks up for all 16. d: multiple of 16
+ * `measure` for tables of at most 16 bins, 16 coordinates at a time: boundaries and centroids are composed of bytes, which one
+ * swizzle looks up for all 16. d: multiple of 16
  */
 function measureSmall(s: usize, d: usize, alpha: f32, table: usize, to: usize): void {
   const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN);

@@ -1,10 +1,10 @@
-/** @file Signs of the projected residual and its norm (TurboQuant_prod). */
+/** @file Stores the signs of the projected residual and its norm (TurboQuant_prod). */
 import { toHalf } from "../simd/vector";
 import { dot4 } from "./multiply";
 import { SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SKETCH_SIGNS } from "../generated/append-params";
 import { S_INPUT, S_NORM, S_SIGNED } from "./quantize";
 
-/** Of row 0 of the quantizer's scratch `s`, whose signed centroids it overwrites. */
+/** For row 0 of the quantizer's scratch memory `s`, whose signed centroids it overwrites. */
 export function storeSketch(d: usize, side: usize, page: usize, index: usize, s: usize): void {
   const r = s + S_SIGNED;
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(r + i, f32x4.sub(v128.load(s + i, S_INPUT), v128.load(r + i)));

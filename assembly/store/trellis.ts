@@ -1,9 +1,9 @@
 /**
- * @file Codes of one row in a trellis, by Viterbi's algorithm: to the byte what src/quant/trellis.ts gives.
+ * @file Chooses the codes of one row in a trellis by Viterbi's algorithm: byte for byte the result of src/quant/trellis.ts.
  *
- * The four survivors go in four lanes. Of every step the prices are lanes by the state before, one vector a code; turned,
- * they are lanes by the code, and four comparisons find where each new survivor comes from. Its targets come along: with
- * error feedback every survivor has its own, a vector a coordinate, that are shuffled to follow.
+ * The four survivors are in four lanes. In each step the costs are vectors with one lane for each state before, one vector for
+ * each code; transposed, they have one lane for each code, and four comparisons find the predecessor of each new survivor. With
+ * error feedback every survivor has targets of its own, one vector for each coordinate, which are shuffled to follow it.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { expectFeedback, passOn, storeScale, sumUp, S_COLUMNS, S_ERRORS, S_FREE } from "./feedback";
@@ -12,16 +12,16 @@ import { FEEDBACK, QUANTIZER, RULE } from "../generated/append-params";
 import { TRELLIS_RUN } from "../generated/limits";
 import { QUANTIZE_BYTES, S_ABS, S_CODES, S_INPUT, S_PRODUCTS, S_SIGNED, S_SQUARES, storeScaleBy } from "./quantize";
 
-/** Coordinates that `sumUp` takes. */
+/** Number of coordinates that `sumUp` processes. */
 const BLOCK: usize = 16;
 
-// Scratch beyond error feedback's.
+// Scratch memory after that of error feedback.
 const S_TARGETS: usize = S_FREE; // f32 [TRELLIS_RUN][4 states] what each survivor has to meet
 const S_FROM: usize = S_FREE + TRELLIS_RUN * 16; // u8 [TRELLIS_RUN][4] the state it comes from
 
 /**
- * What follows `searchFactor`, of row 0: codes to s + S_CODES, the scale to s + S_SCALE. values: f32 [4 codes][4 states before]
- * are the side's quantizer table
+ * The second half of quantizing row 0, after `searchFactor`: codes to s + S_CODES, the scale to s + S_SCALE. values: the side's
+ * quantizer table, f32 [4 codes][4 states before]
  */
 export function chooseChained(side: usize, head: usize, d: usize, s: usize): void {
   if (S_FROM + TRELLIS_RUN * 4 > QUANTIZE_BYTES) ERROR("the trellis needs more scratch than a side's quantization has");
@@ -44,24 +44,24 @@ export function chooseChained(side: usize, head: usize, d: usize, s: usize): voi
   storeScaleBy(load<u32>(side, RULE), d, s);
 }
 
-/** Lane of a price that is least so far: `mask` says where `price` takes its place. */
+/** Lane of the least cost so far: `mask` says where `price` is less. */
 // @ts-ignore: decorator
 @inline function choose(mask: v128, own: v128, other: v128): v128 {
   return v128.bitselect(own, other, mask);
 }
 
 /**
- * The best chain of coordinates start to end: codes, values to S_SIGNED and errors to S_ERRORS.
- * targets: where in s they are · columns: of error feedback, or 0
+ * The best chain of coordinates from start to end: codes, values to S_SIGNED, and errors to S_ERRORS.
+ * targets: their offset in s · columns: of error feedback, or 0
  */
 function walk(s: usize, values: usize, targets: usize, columns: usize, start: usize, end: usize, d: usize): void {
-  // [state before] by code, and the same turned: [code] by state before.
+  // [state before] for each code, and transposed: [code] for each state before.
   const v0 = v128.load(values), v1 = v128.load(values, 16), v2 = v128.load(values, 32), v3 = v128.load(values, 48);
   const a = zipLow32(v0, v1), b = zipLow32(v2, v3), c = zipHigh32(v0, v1), e = zipHigh32(v2, v3);
   const w0 = v128.shuffle<u64>(a, b, 0, 2), w1 = v128.shuffle<u64>(a, b, 1, 3), w2 = v128.shuffle<u64>(c, e, 0, 2), w3 = v128.shuffle<u64>(c, e, 1, 3);
   const tracks = s + S_TARGETS, from = s + S_FROM, length = end - start;
   for (let i: usize = 0; i < length; i++) v128.store(tracks + i * 16, v128.load_splat<u32>(s + targets + (start + i) * 4));
-  // One survivor, in state 0, before there is a code.
+  // Before the first code there is one survivor, in state 0.
   const most = f32x4.splat(<f32>Infinity);
   let cost = f32x4.replace_lane(most, 0, 0);
   const weights = columns + (d * d + start) * 4;
@@ -74,7 +74,7 @@ function walk(s: usize, values: usize, targets: usize, columns: usize, start: us
     const low01 = zipLow32(p0, p1), low23 = zipLow32(p2, p3), high01 = zipHigh32(p0, p1), high23 = zipHigh32(p2, p3);
     const q0 = v128.shuffle<u64>(low01, low23, 0, 2), q1 = v128.shuffle<u64>(low01, low23, 1, 3);
     const q2 = v128.shuffle<u64>(high01, high23, 0, 2), q3 = v128.shuffle<u64>(high01, high23, 1, 3);
-    // The first of equals wins, and a price that is no number never does.
+    // Of equal costs the first one wins, and a NaN never does.
     cost = most;
     let mask = f32x4.lt(q0, cost);
     cost = choose(mask, q0, cost);
@@ -95,7 +95,7 @@ function walk(s: usize, values: usize, targets: usize, columns: usize, start: us
     v128.store32_lane(from + j * 4, i8x16.narrow_i16x8_u(words, words), 0);
     if (columns) {
       const error = f32x4.sub(value, v128.load_splat<u32>(s + (start + j) * 4, S_INPUT));
-      // Bytes of the lanes that survivors come from.
+      // Bytes of the lanes that the survivors come from.
       const lanes = i32x4.add(i32x4.mul(before, i32x4.splat(0x04040404)), i32x4.splat(0x03020100));
       for (let i = j + 1; i < length; i++) {
         const track = tracks + i * 16;
@@ -107,7 +107,7 @@ function walk(s: usize, values: usize, targets: usize, columns: usize, start: us
   retrace(s, values, cost, start, length);
 }
 
-/** The cheapest chain from its end to its beginning, then what it stands for. */
+/** Follows the cheapest chain from its end to its beginning, then writes its codes and values. */
 function retrace(s: usize, values: usize, cost: v128, start: usize, length: usize): void {
   let state: usize = 0, least = f32x4.extract_lane(cost, 0);
   if (f32x4.extract_lane(cost, 1) < least) { state = 1; least = f32x4.extract_lane(cost, 1); }
