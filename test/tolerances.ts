@@ -28,6 +28,16 @@ export const tolerance = {
     max: 1e-5,
     why: "queries, weights and sums of sixteen keys in f16",
   },
+  attentionMatrices: {
+    metric: "1 − cos, and relative length squared",
+    max: 1e-5,
+    why: "queries, keys, weights and values in f16, sums in f32",
+  },
+  attentionMatricesSharp: {
+    metric: "1 − cos, and relative length squared",
+    max: 1e-4,
+    why: "as above, where scores of up to 80 move by what f16 rounds queries and keys",
+  },
   attentionBatch: {
     metric: "relative length of the difference",
     max: 1e-3,

@@ -53,7 +53,8 @@ export class RandomKv {
   readonly #table: Weight;
   readonly #qkv: Buf;
 
-  constructor(ops: Ops, config: ModelConfig) {
+  /** rows: the most of a step */
+  constructor(ops: Ops, config: ModelConfig, rows: number = FILL_ROWS) {
     this.#ops = ops;
     this.#config = config;
     const width = (config.numHeads + 2 * config.numKvHeads) * config.headDim;
@@ -61,9 +62,9 @@ export class RandomKv {
     const data = Float32Array.from({ length: FILL_ROWS * width }, (_, i) => rng.gaussian(i));
     const part = { dtype: "f32", rows: FILL_ROWS, cols: width, data: new Uint8Array(data.buffer) } as const;
     this.#table = ops.loadWeight([part], "f32");
-    this.#qkv = ops.alloc(FILL_ROWS * width);
-    this.query = ops.alloc(FILL_ROWS * config.numHeads * config.headDim);
-    this.attended = ops.alloc(FILL_ROWS * config.numHeads * config.headDim);
+    this.#qkv = ops.alloc(rows * width);
+    this.query = ops.alloc(rows * config.numHeads * config.headDim);
+    this.attended = ops.alloc(rows * config.numHeads * config.headDim);
   }
 
   createCache(kv: KvSpec, numLayers: number): KvCache {

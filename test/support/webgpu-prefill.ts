@@ -3,6 +3,7 @@ import type { AttentionLayer, Rope, Step } from "../../src/backends/ops.ts";
 import { appendKv } from "../../src/backends/reference/append.ts";
 import { attend } from "../../src/backends/reference/attend.ts";
 import { attendPrefill } from "../../src/backends/webgpu/attention/prefill-attention.ts";
+import { canUseMatrixRows } from "../../src/backends/webgpu/attention/prefill-kernels.ts";
 import { type PrefillPlan, planPrefill } from "../../src/backends/webgpu/attention/prefill-plan.ts";
 import { sideCentroids } from "../../src/backends/webgpu/codec/side-tables.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
@@ -32,6 +33,8 @@ export interface PrefillCase {
   /** Another span of so many tokens before and after the one attended, as rows of the same step. */
   readonly besides?: number;
   readonly plan?: Partial<PrefillPlan>;
+  /** Standard deviation of the scores; 2 by default. */
+  readonly sharpness?: number;
   /** Workgroup memory of the adapter. */
   readonly workgroupBytes?: number;
 }
@@ -61,7 +64,7 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }),
     slidingWindow: c.slidingWindow ?? 0,
     // Larger than usual: a softmax of random vectors is otherwise close to a mean, in which errors average out.
-    scale: 2 / Math.sqrt(headDim),
+    scale: (c.sharpness ?? 2) / Math.sqrt(headDim),
     qNorm: null,
     kNorm: null,
     rope: 0,
@@ -146,14 +149,16 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
   const index = c.besides ? 1 : 0;
   const span = step.spans[index]!;
   const cache = span.sequence.cache.layers[0]!;
-  const plan: PrefillPlan = { ...planPrefill(layer, span), ...c.plan };
-
-  const stepBuffer = new StepBuffer(commands, allocator);
-  stepBuffer.begin(step);
   const codebooks = [format.k, format.v].map((side) => {
     const centroids = sideCentroids(side, d);
     return centroids.length > 0 ? centroids : new Float32Array(4);
   });
+  const centroidsAt = { k: 0, v: codebooks[0]!.length };
+  const onMatrices = canUseMatrixRows(commands.context, { layer, cache, centroidsAt });
+  const plan: PrefillPlan = { ...planPrefill(layer, span, onMatrices), ...c.plan };
+
+  const stepBuffer = new StepBuffer(commands, allocator);
+  stepBuffer.begin(step);
   const rows = step.tokens.length;
   const buffers = {
     step: stepBuffer.buffer,
@@ -164,7 +169,6 @@ export async function runPrefill(gpu: PrefillDevice, c: PrefillCase): Promise<Pr
     parts: allocator.allocate(rows * numHeads * plan.splits * d * 4, "parts"),
     stats: allocator.allocate(rows * numHeads * plan.splits * 2 * 4, "stats"),
   };
-  const centroidsAt = { k: 0, v: codebooks[0]!.length };
   attendPrefill(
     commands,
     { layer, cache, centroidsAt, workgroupBytes: c.workgroupBytes },

@@ -22,12 +22,12 @@ const CODEBOOK_VALUES = 1024;
 
 function workingBytes(load: Load): number {
   const { rows, sequences, tokens, numHeads, numKvHeads, numLayers, headDim } = load;
-  const prefill = planPrefill(
-    { numHeads, numKvHeads, slidingWindow: 0 },
-    { start: Math.max(0, tokens - rows), count: rows },
+  const span = { start: Math.max(0, tokens - rows), count: rows };
+  const splits = [true, false].map(
+    (onMatrices) => planPrefill({ numHeads, numKvHeads, slidingWindow: 0 }, span, onMatrices).splits,
   );
   const decode = sequences * (mostSplits(false, { layer: { numKvHeads } }, sequences) + 1);
-  const parts = Math.max(rows * prefill.splits, decode) * numHeads * (headDim + 2) * 4;
+  const parts = Math.max(rows * Math.max(...splits), decode) * numHeads * (headDim + 2) * 4;
   const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.
   const steps = 2 * 4 * sequences * numLayers * tables;

@@ -33,33 +33,12 @@ var<workgroup> rescale: array<vec4f, ROWS / 4u>;
 
 //#insert READERS
 
-struct Tile {
-  first: u32,
-  is_residual: bool,
-  // Position of the last row; later keys are not there.
-  last: u32,
-  page: u32,
-}
+//#include prefill-keys
 
 //#insert STAGING
 
-// First tile and number of tiles that hold keys low .. end - 1.
-fn tiles_of(low: u32, end: u32) -> vec2u {
-  let first = low / KEYS;
-  return vec2u(first, select(0u, (end + KEYS - 1u) / KEYS - first, end > low));
-}
-
-fn below(a: u32, b: u32) -> u32 {
-  return select(0u, a - b, a > b);
-}
-
 fn score_of(dot: vec4f, tile: Tile, key: u32, position: u32, residual_start: u32) -> f32 {
-  let j = tile.first + key;
-  var is_read = j <= position && (p.sliding == 0u || j + p.sliding > position);
-  //#if HAS_RESIDUAL
-  is_read = is_read && (j < p.sinks || (j + p.window > position && j >= residual_start)) == tile.is_residual;
-  //#end
-  return select(MASKED, (dot.x + dot.y) + (dot.z + dot.w), is_read);
+  return select(MASKED, (dot.x + dot.y) + (dot.z + dot.w), is_read(tile.first + key, position, tile.is_residual, residual_start));
 }
 
 @compute @workgroup_size(THREADS)
@@ -73,29 +52,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
 
   //#insert TABLES
 
-  // Tiles of the three ranges of keys: codes, sinks, recent copies.
-  let low = select(0u, below(low_row + 1u, p.sliding), p.sliding > 0u);
-  let main_table = step[p.record];
-  let residual_start = step[p.record + 2u];
-  //#if HAS_RESIDUAL
-  let residual_table = step[p.record + 1u];
-  let residual_entries = step[p.record + 3u];
-  let codes = tiles_of(max(low, p.sinks), min(high_row + 1u, max(below(high_row + 1u, p.window), residual_start)));
-  let sinks = tiles_of(low, min(p.sinks, high_row + 1u));
-  let recent_low = max(max(low, residual_start), below(low_row + 1u, p.window));
-  // A tile that the sinks have read has been read for all its copies.
-  let recent = tiles_of(
-    max(recent_low, select(0u, (sinks.x + sinks.y) * KEYS, sinks.y > 0u)),
-    select(0u, high_row + 1u, p.window > 0u),
-  );
-  //#else
-  let residual_table = 0u;
-  let residual_entries = 0u;
-  let codes = tiles_of(low, high_row + 1u);
-  let sinks = vec2u(0u);
-  let recent = vec2u(0u);
-  //#end
-  let tiles = codes.y + sinks.y + recent.y;
+  let ranges = ranges_of(low_row, high_row);
+  let residual_start = ranges.residual_start;
+  let tiles = tiles_in(ranges);
   let first_tile = tiles * group.z / p.splits;
   let end_tile = tiles * (group.z + 1u) / p.splits;
 
@@ -120,17 +79,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#insert ACCUMULATORS
 
   for (var t = first_tile; t < end_tile; t++) {
-    var tile: Tile;
-    tile.last = high_row;
-    tile.is_residual = t >= codes.y;
-    tile.first = (codes.x + t) * KEYS;
-    if (tile.is_residual) {
-      let e = t - codes.y;
-      tile.first = select(recent.x + e - sinks.y, sinks.x + e, e < sinks.y) * KEYS;
-    } else {
-      tile.page = (step[main_table + tile.first / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
-    }
-    stage_k(tile, kv_head, residual_table, residual_entries, l);
+    let tile = tile_at(ranges, t);
+    stage_k(tile, ranges, kv_head, l);
     workgroupBarrier();
 
     //#insert SCORES
@@ -141,7 +91,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       peak = max(peak, scores[(quarter + k) * SCORE_PITCH + row / 4u][row % 4u]);
     }
     quarters[l] = peak;
-    stage_v(tile, kv_head, residual_table, residual_entries, l);
+    stage_v(tile, ranges, kv_head, l);
     workgroupBarrier();
 
     let before = highest;

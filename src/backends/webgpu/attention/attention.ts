@@ -31,6 +31,7 @@ import {
 } from "./decode-attention.ts";
 import { mostSplits } from "./decode-splits.ts";
 import { attendPrefill } from "./prefill-attention.ts";
+import { canUseMatrixRows } from "./prefill-kernels.ts";
 import { planPrefill } from "./prefill-plan.ts";
 
 /** Invocations of a workgroup of attend-merge.wgsl, each of which looks at a split. */
@@ -46,6 +47,8 @@ const mergeParams = new Struct({
 /** What is made once for each layer. */
 interface Prepared extends LayerCopies {
   readonly options: DecodeOptions;
+  /** Whether spans are attended on matrix units. */
+  readonly onMatrices: boolean;
   readonly decode: DecodeKernels;
   readonly merge: Kernel<typeof mergeParams>;
   readonly centroids: GpuBuffer;
@@ -86,7 +89,7 @@ export class AttentionKernels {
     if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
     for (const span of longSpans) {
-      const plan = planPrefill(layer, span);
+      const plan = planPrefill(layer, span, prepared.onMatrices);
       this.#reserve(layer, step.tokens.length * plan.splits);
       const record = at.spansAt + (index * at.numSpans + step.spans.indexOf(span)) * SPAN_WORDS;
       attendPrefill(this.#commands, prepared.options, plan, span, record, this.#buffers(prepared, q));
@@ -185,6 +188,7 @@ export class AttentionKernels {
     const own = inverse && this.#upload(byColumns(inverse, headDim), "inverse value transforms");
     return {
       options,
+      onMatrices: canUseMatrixRows(this.#commands.context, options),
       decode: decodeKernels(this.#commands, options),
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
         label: "attention merge",

@@ -154,8 +154,8 @@ export function stagingText(hasResidual: boolean): string {
   const unit = (name: string): string =>
     lines([`values = ${name}_unit(page, head, slot, unit);`, `factor = ${name}_factor(page, head, slot, unit);`]);
   const copies = (side: string): string => `if (tile.is_residual) {
-      let entry = step[residual_table + j / RESIDUAL_TOKENS];
-      if (j / RESIDUAL_TOKENS < residual_entries && entry != 0u) {
+      let entry = step[ranges.residual_table + j / RESIDUAL_TOKENS];
+      if (j / RESIDUAL_TOKENS < ranges.residual_entries && entry != 0u) {
         let page = (entry & SLOT_MASK) * RESIDUAL_BYTES;
         let slot = j % RESIDUAL_TOKENS;
         ${unit(`x${side}`)}
@@ -163,15 +163,15 @@ export function stagingText(hasResidual: boolean): string {
     } else `;
   const stage = (side: string): string => `
 // A tile's rows as floats; keys that are not there become zero.
-fn stage_${side}(tile: Tile, head: u32, residual_table: u32, residual_entries: u32, l: u32) {
+fn stage_${side}(tile: Tile, ranges: Ranges, head: u32, l: u32) {
   for (var n = l; n < KEYS * UNITS; n += THREADS) {
     let key = n / UNITS;
     let unit = n % UNITS;
     let j = tile.first + key;
     var values: array<vec2f, 4>;
     var factor = 0.0;
-    ${hasResidual ? copies(side) : ""}if (j <= tile.last) {
-      let page = tile.page;
+    ${hasResidual ? copies(side) : ""}if (j <= ranges.last) {
+      let page = page_of(tile);
       let slot = j % PAGE_TOKENS;
       ${unit(side)}
     }

@@ -1,0 +1,43 @@
+/** @file Attention of spans on matrix units: its text compiles for every type and shape (Dawn's null adapter computes nothing), and how much memory it takes. */
+import { expect, it } from "vitest";
+import { gpuSkip } from "../../../../test/support/gpu.ts";
+import { layerOf } from "../../../../test/support/webgpu-prefill.ts";
+import { sideCentroids } from "../codec/side-tables.ts";
+import { matrixBytes } from "./matrices-text.ts";
+import { matrixSpec } from "./prefill-kernels.ts";
+
+const optionsOf = (kv: string, headDim: number, group = 2) => {
+  const layer = layerOf({ kv, headDim, group, steps: [] });
+  const centroidsAt = { k: 0, v: sideCentroids(layer.kv.format.k, headDim).length };
+  return { layer, cache: layer.cache, centroidsAt };
+};
+
+const TYPES = ["k1v1", "k2v2", "k3v3", "k4v4", "k5v5", "k6v7", "k8v4", "k8v8", "f16", "q8_0", "q4_0r"];
+
+it.skipIf(gpuSkip)("compiles, for every type and shape", async () => {
+  const { create } = (await import("webgpu")) as { create: (options: string[]) => GPU };
+  const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
+  const adapter = await gpu.requestAdapter();
+  const requiredFeatures = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as GPUFeatureName[];
+  const device = await adapter!.requestDevice({ requiredFeatures });
+  const codes = [
+    ...TYPES.map((kv) => optionsOf(kv, 128)),
+    ...[16, 48, 64, 80, 112].map((headDim) => optionsOf("k4v4", headDim)),
+    ...[1, 7, 20].map((group) => optionsOf("k4v3", 96, group)),
+  ].map((options) => matrixSpec(options).shader.code);
+  for (const code of codes) {
+    const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+    expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([]);
+  }
+  device.destroy();
+  expect(gpu).toBeDefined(); // Dawn crashes when this is collected before its devices
+});
+
+it("fits the 48 KiB of workgroup memory that a multiprocessor has for Vulkan", () => {
+  for (const kv of TYPES) {
+    const { layer, cache, centroidsAt } = optionsOf(kv, 128);
+    const { k, v } = layer.kv.format;
+    const bytes = matrixBytes({ k, v, main: cache.main, residual: cache.residual?.layout ?? null, centroidsAt });
+    expect(bytes, kv).toBeLessThanOrEqual(48 << 10);
+  }
+});

@@ -1,0 +1,163 @@
+/** @file The kernels that attend spans: on matrix units where the device has them, and in f32 everywhere. */
+import { TurboQuantError } from "../../../errors.ts";
+import { nameOf } from "../../../quant/codecs/registry.ts";
+import type { AttentionLayer } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
+import type { GpuContext } from "../device/context.ts";
+import type { Commands } from "../queue/commands.ts";
+import type { Kernel, KernelSpec } from "../queue/kernel.ts";
+import { SLOT_MASK } from "../queue/page-storage.ts";
+import { shader } from "../queue/shader-text.ts";
+import type { AttendOptions } from "./attend-options.ts";
+import { headParts } from "./head-parts.ts";
+import { isHalfSide, matricesText, matrixBytes } from "./matrices-text.ts";
+import { MATRIX } from "./matrix-staging.ts";
+import { MATRIX_ROWS, type PrefillRows } from "./prefill-plan.ts";
+import {
+  accumulatorsText,
+  outputText,
+  prefillReaders,
+  scoresText,
+  stagingText,
+  sumShape,
+  weightedSumText,
+} from "./prefill-text.ts";
+
+const params = new Struct({
+  row: ["u32", "First row of the span in q and its position."],
+  start: "u32",
+  count: "u32",
+  record: ["u32", "Word of the span's record in `step`."],
+  splits: ["u32", "Parts that the keys are cut into."],
+  sinks: ["u32", "Tokens of the sinks, of the residual window, and of a sliding window, 0 without one."],
+  window: "u32",
+  sliding: "u32",
+});
+type Spec = KernelSpec<typeof params>;
+
+export interface PrefillOptions extends AttendOptions {
+  /** Workgroup memory to use; all that the adapter has by default. */
+  readonly workgroupBytes?: number | undefined;
+}
+
+/** Longest head whose queries and sums fit the registers of a subgroup. */
+const MOST_MATRIX_DIM = 128;
+
+/** Whether a layer's spans can be attended on matrix units: f32 rows are for whoever wants no rounding. */
+export function canUseMatrixRows(
+  { features, limits }: GpuContext,
+  {
+    layer,
+    cache: { main, residual },
+    centroidsAt,
+  }: Pick<AttendOptions, "cache" | "centroidsAt"> & {
+    readonly layer: Pick<AttentionLayer, "headDim" | "kv">;
+  },
+): boolean {
+  const { k, v } = layer.kv.format;
+  return (
+    features.matrices &&
+    features.subgroupSize === 32 &&
+    layer.headDim % MATRIX === 0 &&
+    layer.headDim <= MOST_MATRIX_DIM &&
+    isHalfSide(k) &&
+    isHalfSide(v) &&
+    limits.maxComputeInvocationsPerWorkgroup >= MATRIX_ROWS &&
+    limits.maxComputeWorkgroupStorageSize >=
+      matrixBytes({ k, v, main, residual: residual?.layout ?? null, centroidsAt })
+  );
+}
+
+/** The kernel for tiles of `rows`, made once for each format and shape. */
+export function prefillKernel(commands: Commands, options: PrefillOptions, rows: PrefillRows): Kernel<typeof params> {
+  const { layer, cache, centroidsAt, workgroupBytes } = options;
+  const { headDim, numHeads, numKvHeads } = layer;
+  const { k, v } = layer.kv.format;
+  const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  return commands.kernel(key, () => (rows === MATRIX_ROWS ? matrixSpec(options) : floatSpec(options, rows, limit)));
+}
+
+/** What both kernels are told. */
+function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
+  const { headDim, numHeads, numKvHeads } = layer;
+  const { parts, heads } = headParts(layer);
+  return {
+    HEAD_DIM: headDim,
+    NUM_HEADS: numHeads,
+    GROUP: heads,
+    PARTS: parts,
+    KV_GROUP: numHeads / numKvHeads,
+    SLOT_MASK,
+    PAGE_TOKENS: main.pageTokens,
+    PAGE_BYTES: main.numBytes,
+    HAS_RESIDUAL: residual !== null,
+    ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),
+  };
+}
+
+const BUFFERS = ["read", "read", "read", "read", "read", "read", "write", "write"] as const;
+
+export function matrixSpec(options: AttendOptions): Spec {
+  const { layer, cache, centroidsAt } = options;
+  const { k, v } = layer.kv.format;
+  const { values, inserts } = matricesText({
+    k,
+    v,
+    main: cache.main,
+    residual: cache.residual?.layout ?? null,
+    centroidsAt,
+  });
+  return {
+    label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, matrix units`,
+    shader: shader("attend-matrices", params, { ...valuesOf(options), ...values }, inserts),
+    buffers: BUFFERS,
+  };
+}
+
+function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
+  const { layer, cache, centroidsAt } = options;
+  const { headDim } = layer;
+  const { k, v } = layer.kv.format;
+  const { main, residual } = cache;
+  const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
+  const shape = sumShape(headDim);
+  const keys = keysOf(rows, headDim, readers.entries, limit);
+  return {
+    label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, tiles of ${rows} rows`,
+    shader: shader(
+      "attend-prefill",
+      params,
+      {
+        ...valuesOf(options),
+        ROWS: rows,
+        KEYS: keys,
+        LANES: shape.lanes,
+        BAND: shape.band,
+        TABLE: readers.entries,
+      },
+      {
+        READERS: readers.text,
+        TABLES: readers.tables,
+        STAGING: stagingText(residual !== null),
+        SCORES: scoresText(keys),
+        ACCUMULATORS: accumulatorsText(shape),
+        WEIGHTED_SUM: weightedSumText(shape),
+        OUTPUT: outputText(shape),
+      },
+    ),
+    buffers: BUFFERS,
+  };
+}
+
+/** Keys of a tile: as many as fit beside everything else. */
+function keysOf(rows: number, headDim: number, entries: number, limit: number): number {
+  for (const keys of [32, 16, 8, 4]) {
+    const quads = keys * (headDim / 4 + 1 + rows / 4 + 1) + rows + rows / 4;
+    if (quads * 16 + entries * 4 <= limit) return keys;
+  }
+  throw new TurboQuantError(
+    "unsupported",
+    `webgpu: attention of head_dim ${headDim} does not fit ${limit} bytes of workgroup memory; use --backend wasm`,
+  );
+}

@@ -1,0 +1,87 @@
+// Which keys a span's tile of rows reads: three ranges (codes, sinks, recent copies), each in tiles of KEYS.
+struct Ranges {
+  // First tile and number of tiles.
+  codes: vec2u,
+  sinks: vec2u,
+  recent: vec2u,
+  main_table: u32,
+  residual_table: u32,
+  residual_entries: u32,
+  // First position whose copy is there, sinks aside.
+  residual_start: u32,
+  // Position of the last row; later keys are not there.
+  last: u32,
+}
+
+struct Tile {
+  first: u32,
+  is_residual: bool,
+  // Of the block table, as it comes from memory: whoever computes with it waits for it.
+  entry: u32,
+}
+
+// First tile and number of tiles that hold keys low .. end - 1.
+fn tiles_of(low: u32, end: u32) -> vec2u {
+  let first = low / KEYS;
+  return vec2u(first, select(0u, (end + KEYS - 1u) / KEYS - first, end > low));
+}
+
+fn below(a: u32, b: u32) -> u32 {
+  return select(0u, a - b, a > b);
+}
+
+// Of rows at the positions low_row .. high_row.
+fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
+  var r: Ranges;
+  let low = select(0u, below(low_row + 1u, p.sliding), p.sliding > 0u);
+  r.main_table = step[p.record];
+  r.residual_start = step[p.record + 2u];
+  r.last = high_row;
+  //#if HAS_RESIDUAL
+  r.residual_table = step[p.record + 1u];
+  r.residual_entries = step[p.record + 3u];
+  let codes_end = min(high_row + 1u, max(below(high_row + 1u, p.window), r.residual_start));
+  r.codes = tiles_of(max(low, p.sinks), codes_end);
+  r.sinks = tiles_of(low, min(p.sinks, high_row + 1u));
+  let recent_low = max(max(low, r.residual_start), below(low_row + 1u, p.window));
+  // A tile that the sinks have read has been read for all its copies.
+  r.recent = tiles_of(
+    max(recent_low, select(0u, (r.sinks.x + r.sinks.y) * KEYS, r.sinks.y > 0u)),
+    select(0u, high_row + 1u, p.window > 0u),
+  );
+  //#else
+  r.codes = tiles_of(low, high_row + 1u);
+  //#end
+  return r;
+}
+
+fn tiles_in(r: Ranges) -> u32 {
+  return r.codes.y + r.sinks.y + r.recent.y;
+}
+
+fn tile_at(r: Ranges, t: u32) -> Tile {
+  var tile: Tile;
+  tile.is_residual = t >= r.codes.y;
+  tile.first = (r.codes.x + t) * KEYS;
+  if (tile.is_residual) {
+    let e = t - r.codes.y;
+    tile.first = select(r.recent.x + e - r.sinks.y, r.sinks.x + e, e < r.sinks.y) * KEYS;
+  }
+  tile.entry = step[r.main_table + tile.first / PAGE_TOKENS];
+  return tile;
+}
+
+// Byte of the page of codes.
+fn page_of(tile: Tile) -> u32 {
+  return (tile.entry & SLOT_MASK) * PAGE_BYTES;
+}
+
+// Whether the row at `position` takes key j from a tile's stream.
+fn is_read(j: u32, position: u32, is_residual: bool, residual_start: u32) -> bool {
+  let is_seen = j <= position && (p.sliding == 0u || j + p.sliding > position);
+  //#if HAS_RESIDUAL
+  return is_seen && (j < p.sinks || (j + p.window > position && j >= residual_start)) == is_residual;
+  //#else
+  return is_seen;
+  //#end
+}
