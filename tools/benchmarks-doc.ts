@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
+import { prefillAttentionSections } from "./benchmarks/prefill-attention.ts";
 import { productSections } from "./benchmarks/products.ts";
 import { codesSection, judgeFamily, oracleSection, qualitySection, windowSection } from "./benchmarks/quality.ts";
 import { writeReadme } from "./benchmarks/readme.ts";
@@ -62,6 +63,7 @@ const sections = [
     serverSection(),
   ],
   ...gpuSections("gpu"),
+  ...prefillAttentionSections("gpu-h200-prefill"),
   ...productSections("gpu-h200-products"),
   // These rows are older than the present decode attention. They stay until such a card is available again.
   ...gpuSections("gpu-h200").map(([title, how, body]) => [title, `Kernels of 2026-11-24. ${how}`, body] as const),

@@ -44,6 +44,8 @@ elif python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2
   python3 bench/gpu/sdpa.py | tee -a "$folder/gpu-peers.jsonl.part"
   section "peers: PyTorch's matrix products"
   python3 bench/gpu/matmul.py | tee -a "$folder/gpu-peers.jsonl.part"
+  section "peers: PyTorch's attention of prompts"
+  python3 bench/gpu/sdpa_prefill.py | tee -a "$folder/gpu-peers.jsonl.part"
   section "peers: transformers"
   python3 bench/gpu/hf_decode.py | tee -a "$folder/gpu-peers.jsonl.part"
   finish gpu-peers.jsonl

@@ -5,11 +5,14 @@
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
+import { measureKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
 import { checkLinear } from "./linear-check.ts";
 import { measureMemory } from "./memory.ts";
 import { measureModel } from "./model.ts";
 import { measureParity } from "./parity.ts";
+import { measurePrefillAttention, measurePrefillFloats } from "./prefill-attention.ts";
+import { checkPrefill } from "./prefill-check.ts";
 
 const SHAPE = "qwen3-0.6b";
 const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], generations: [], repeats: 15 } as const;
@@ -29,6 +32,10 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
       depths: contexts.length > 0 ? contexts : [16, 512, 2048, 4096, 16_384, 65_536],
     }),
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
+  kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, ["f16", "k4v4"]),
+  "prefill-check": () => checkPrefill(),
+  "prefill-attention": () => measurePrefillAttention(),
+  "prefill-attention-f32": () => measurePrefillFloats(),
   "linear-check": () => checkLinear(),
   linear: (rows) => measureLinear(rows),
   "linear-large": (rows) => measureLinearLarge(rows),

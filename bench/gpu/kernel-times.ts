@@ -1,0 +1,110 @@
+/** @file How the GPU's time of a prompt is shared out among kernels: every dispatch in a pass of its own, between timestamps. */
+import type { WebGpuBackend } from "../../src/backends/webgpu/backend.ts";
+import { BufferUsage, MAP_READ } from "../../src/backends/webgpu/device/gpu-flags.ts";
+import { makeShapeModel } from "../../src/bench/bench-model.ts";
+import { randomTokens } from "../../src/bench/throughput.ts";
+import { Runner } from "../../src/engine/runner.ts";
+
+/** Most queries of a set. */
+const QUERIES = 4096;
+const SETS = 3;
+/** Drivers go on optimising a kernel while it runs, and an idle device clocks down. */
+const WARM_UPS = 4;
+
+type KernelTimes = Map<string, { us: number; calls: number }>;
+
+/** Puts each dispatch of a device into a pass of its own. returns: a reader of what ran since it was last called */
+function timeDispatches(device: GPUDevice): () => Promise<KernelTimes> {
+  const sets = Array.from({ length: SETS }, () => device.createQuerySet({ type: "timestamp", count: QUERIES }));
+  const bytes = SETS * QUERIES * 8;
+  const resolved = device.createBuffer({ size: bytes, usage: BufferUsage.queryResolve | BufferUsage.copySrc });
+  const staging = device.createBuffer({ size: bytes, usage: BufferUsage.mapRead | BufferUsage.copyDst });
+  const createEncoder = device.createCommandEncoder.bind(device);
+  let labels: string[] = [];
+  const nextStamps = (label: string): GPUComputePassDescriptor => {
+    const at = labels.length * 2;
+    const querySet = sets[Math.floor(at / QUERIES)];
+    if (!querySet) return {};
+    labels.push(label);
+    const first = at % QUERIES;
+    return { timestampWrites: { querySet, beginningOfPassWriteIndex: first, endOfPassWriteIndex: first + 1 } };
+  };
+  device.createCommandEncoder = () => {
+    const encoder = createEncoder();
+    const begin = encoder.beginComputePass.bind(encoder);
+    encoder.beginComputePass = () => {
+      let pipeline: GPUComputePipeline;
+      let group: readonly [number, GPUBindGroup, number[]];
+      return {
+        setPipeline(value: GPUComputePipeline) {
+          pipeline = value;
+        },
+        setBindGroup(...values: [number, GPUBindGroup, number[]]) {
+          group = values;
+        },
+        dispatchWorkgroups(x: number, y: number, z: number) {
+          const pass = begin(nextStamps(pipeline.label));
+          pass.setPipeline(pipeline);
+          pass.setBindGroup(...group);
+          pass.dispatchWorkgroups(x, y, z);
+          pass.end();
+        },
+        end() {},
+      } as unknown as GPUComputePassEncoder;
+    };
+    return encoder;
+  };
+  return async () => {
+    const times: KernelTimes = new Map();
+    const encoder = createEncoder();
+    for (const [i, querySet] of sets.entries()) {
+      encoder.resolveQuerySet(querySet, 0, QUERIES, resolved, i * QUERIES * 8);
+    }
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const stamps = new BigUint64Array(staging.getMappedRange().slice(0));
+    staging.unmap();
+    for (const [i, label] of labels.entries()) {
+      const known = times.get(label) ?? { us: 0, calls: 0 };
+      times.set(label, {
+        us: known.us + Number(stamps[2 * i + 1]! - stamps[2 * i]!) / 1000,
+        calls: known.calls + 1,
+      });
+    }
+    labels = [];
+    return times;
+  };
+}
+
+const rounded = (value: number): number => Math.round(value * 10) / 10;
+
+/** One row a kernel, of one prompt of a model with random weights. */
+export async function* measureKernels(shape: string, prompt: number, kv: readonly string[]): AsyncGenerator<object> {
+  const model = await makeShapeModel(shape, { backend: "webgpu", weights: "f16" });
+  try {
+    const read = timeDispatches((model.ops as WebGpuBackend).context.device);
+    const tokens = randomTokens(prompt, model.config.vocabSize);
+    for (const format of kv) {
+      const [decoder] = await model.decoders([format]);
+      const cache = decoder!.createCache();
+      const runner = new Runner(decoder!, { contextLength: prompt });
+      let times: KernelTimes = new Map();
+      for (let i = 0; i <= WARM_UPS; i++) {
+        const sequence = cache.createSequence();
+        await runner.prefill(sequence, tokens, {});
+        sequence.release();
+        times = await read();
+      }
+      const total = [...times.values()].reduce((sum, { us }) => sum + us, 0);
+      const row = { kind: "kernels", model: shape, prompt, kv: format };
+      for (const [kernel, { us, calls }] of [...times].sort((a, b) => b[1].us - a[1].us)) {
+        yield { ...row, kernel, us: rounded(us), calls, percent: rounded((us / total) * 100) };
+      }
+      yield { ...row, kernel: "all", us: rounded(total) };
+      decoder!.dispose();
+    }
+  } finally {
+    await model.dispose();
+  }
+}
