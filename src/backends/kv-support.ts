@@ -1,13 +1,13 @@
-/** @file Which KV codecs a backend has kernels for. The kernels are elsewhere: this is asked of backends that are not opened. */
+/** @file Which KV codecs a backend has kernels for. The kernels are elsewhere, because backends are asked before they are opened. */
 import { TurboQuantError } from "../errors.ts";
 import { nameOf } from "../quant/codecs/registry.ts";
 import type { AnySide } from "../quant/codecs/side-codec.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 
 interface KindSupport<S extends AnySide> {
-  /** Its types, as a refusal of others lists them; empty where another kind's words say it. */
+  /** Types of the codec, as a refusal of others lists them; empty when another codec's types cover them. */
   readonly types: string;
-  /** Whether a side of this kind is one that there are no kernels for; absent: there are for all of them. */
+  /** Whether a side of this kind has no kernels; absent: all of them have. */
   lacks?(side: S): boolean;
 }
 
@@ -23,7 +23,7 @@ export class KvSupport {
   }
 
   add<S extends AnySide>(kind: S["kind"], support: KindSupport<S>): void {
-    // It is only ever asked about sides of its kind.
+    // A rule is only asked about sides of its own kind.
     this.#kinds.set(kind, support as unknown as KindSupport<AnySide>);
   }
 
@@ -31,7 +31,7 @@ export class KvSupport {
     return this.#kinds.has(kind);
   }
 
-  /** @throws TurboQuantError unsupported — there are no kernels for a side, with what to choose instead */
+  /** @throws TurboQuantError unsupported — no kernels for a side; says what to choose instead */
   check({ k, v }: Pick<LayerKvFormat, "k" | "v">): void {
     for (const side of [k, v]) {
       const support = this.#kinds.get(side.kind);

@@ -1,4 +1,4 @@
-/** @file How the backends of the registry are opened. Apart from it, so that who only plans has none of them in a bundle. */
+/** @file Opens the backends of the registry. It is a separate file, so that a bundle which only plans contains no backend. */
 import type { Backend, BackendOpenOptions, OpenBackend } from "./backend.ts";
 import type { Ops } from "./ops.ts";
 import { open as reference } from "./reference/open.ts";
@@ -10,7 +10,7 @@ const builtIn: Readonly<Record<BuiltInBackend, OpenBackend>> = { wasm, webgpu, r
 
 const openers = new Map<string, OpenBackend>(Object.entries(builtIn));
 
-/** @throws TurboQuantError invalid_argument — a backend of this name is there already */
+/** @throws TurboQuantError invalid_argument — a backend of this name is already registered */
 export function registerBackend(backend: Backend & { readonly open: OpenBackend }): void {
   registerFace(backend);
   openers.set(backend.name, backend.open);

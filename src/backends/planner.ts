@@ -1,4 +1,4 @@
-/** @file What a memory plan asks of a backend: bytes in closed form, before anything is opened. */
+/** @file What a memory plan needs of a backend: numbers of bytes in closed form, before anything is opened. */
 import type { RotationKind } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
 
@@ -25,37 +25,37 @@ export interface Load {
   readonly rotation: RotationKind;
 }
 
-/** Infinite where nothing but the machine sets them. */
+/** Infinite when only the machine sets a limit. */
 export interface MemoryLimits {
-  /** Most bytes of weights, pages and work together. */
+  /** The most bytes of weights, pages and everything else together. */
   readonly memoryBytes: number;
-  /** Most bytes of one buffer that common devices bind: weights are cut at it, the pages of one stream of a layer are not. */
+  /** The largest buffer that common devices can bind. Weights are cut at it; the pages of one stream of a layer are not. */
   readonly bindingBytes: number;
-  /** What every device binds. */
+  /** The largest buffer that every device can bind. */
   readonly leastBindingBytes: number;
 }
 
 export interface HeldPages {
-  /** What the page storage holds for them: alignment, room to grow. */
+  /** Bytes that the page storage holds for them, with alignment and room to grow. */
   readonly bytes: number;
-  /** What of it a kernel binds as one buffer. */
+  /** Bytes that a kernel binds as one buffer. */
   readonly bindingBytes: number;
 }
 
 export interface BackendPlanner {
   readonly limits: MemoryLimits;
-  /** Most tokens of a prefill step, on any device. */
+  /** The most tokens in a prefill step, on any device. */
   readonly chunkTokens: number;
   /**
    * Bytes of a weight [rows][cols].
-   * @throws TurboQuantError unsupported — a type that has no kernels here
+   * @throws TurboQuantError unsupported — a type without kernels here
    */
   weightBytes(rows: number, cols: number, type: WeightType): number;
   /**
-   * Memory for `count` pages of one stream of one layer. pageBytes: of a page, as laid out · expected: how many pages the
-   * storage was told of (`PageStorage.expect`)
+   * Memory for `count` pages of one stream of one layer. pageBytes: as laid out · expected: the number of pages that the
+   * storage was told to expect (`PageStorage.expect`)
    */
   heldPages(count: number, pageBytes: number, expected: number): HeldPages;
-  /** What is allocated besides weights, activations and pages: an upper bound. */
+  /** Upper bound of what is allocated besides weights, activations and pages. */
   workingBytes(load: Load): number;
 }

@@ -1,7 +1,7 @@
 /**
- * @file The backends there are, as plans and checks know them. A new one is a folder, a line here and one in open-backend.ts;
- * loading, `auto`, plans, the choices of `--backend` and the messages follow. Nothing else imports from a backend's folder
- * (tools/check-layers.ts).
+ * @file The registry of backends, as plans and checks know them. A new backend is a folder, a line here, and one in
+ * open-backend.ts. Loading, `auto`, plans, the choices of `--backend` and messages follow from that. Nothing else imports from
+ * a backend's folder (tools/check-layers.ts).
  */
 import { TurboQuantError } from "../errors.ts";
 import type { Backend } from "./backend.ts";
@@ -10,17 +10,20 @@ import { reference } from "./reference/entry.ts";
 import { wasm } from "./wasm/entry.ts";
 import { webgpu } from "./webgpu/entry.ts";
 
-/** By names. */
+/** Backends by name. */
 const builtIn = { wasm, webgpu, reference };
 
 export type BuiltInBackend = keyof typeof builtIn;
 
-/** Name of a backend: of one that is built in, or of one that was registered. */
+/** Name of a built-in or a registered backend. */
 export type BackendName = BuiltInBackend | (string & Record<never, never>);
 
 const backends = new Map<string, Backend>();
 
-/** The face alone; `registerBackend` of open-backend.ts is for both. @throws TurboQuantError invalid_argument — the name is taken */
+/**
+ * Registers only the description; `registerBackend` in open-backend.ts registers both parts.
+ * @throws TurboQuantError invalid_argument — the name is taken
+ */
 export function registerFace(backend: Backend): void {
   if (backends.has(backend.name) || backend.name === "auto") {
     throw new TurboQuantError(
@@ -33,7 +36,7 @@ export function registerFace(backend: Backend): void {
 
 for (const backend of Object.values(builtIn)) registerFace(backend);
 
-/** Null where no backend has this name: operations that somebody brought along need none. */
+/** null when no backend has this name, as for operations that the caller brings along. */
 export const findBackend = (name: string): Backend | null => backends.get(name) ?? null;
 
 /** @throws TurboQuantError unsupported — no backend of this name */
@@ -49,7 +52,7 @@ export function backendOf(name: string): Backend {
 
 export const backendNames = (): string[] => [...backends.keys()];
 
-/** What `auto` tries, in this order. */
+/** The backends that `auto` tries, in this order. */
 export function automaticBackends(): Backend[] {
   const all = [...backends.values()].filter(({ isAutomatic }) => isAutomatic);
   return [...all.filter(({ runsOn }) => runsOn === "gpu"), ...all.filter(({ runsOn }) => runsOn === "cpu")];
@@ -62,7 +65,7 @@ const isPlanned = (backend: Backend): backend is PlannedBackend => backend.plann
 
 export const plannedBackends = (): PlannedBackend[] => [...backends.values()].filter(isPlanned);
 
-/** @throws TurboQuantError unsupported — no backend of this name, or one whose memory is not planned */
+/** @throws TurboQuantError unsupported — no backend of this name, or one whose memory cannot be planned */
 export function plannedBackend(name: string): PlannedBackend {
   const backend = backendOf(name);
   if (isPlanned(backend)) return backend;
@@ -74,6 +77,6 @@ export function plannedBackend(name: string): PlannedBackend {
   );
 }
 
-/** `a, b or c` */
+/** For example `a, b or c`. */
 const oneOf = (names: readonly string[]): string =>
   names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;

@@ -1,4 +1,4 @@
-/** @file `appendKv` on the device: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
+/** @file `appendKv` of the WebGPU backend: constants of a layer, angles of a step, and the kernel that prepares and stores rows. */
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
 import { codecOf, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
@@ -43,7 +43,7 @@ export class AppendKernels {
   readonly #allocator: BufferAllocator;
   readonly #storage: GpuPageStorage;
   readonly #steps: StepBuffer;
-  /** Of each rope, kept from step to step. */
+  /** A buffer for each rope, kept from step to step. */
   readonly #angles: GpuBuffer[] = [];
   #numRopes = 0;
 
@@ -54,7 +54,7 @@ export class AppendKernels {
     this.#steps = steps;
   }
 
-  /** Sends cos and sin of every row's angles, f32 from f64, for each rope. */
+  /** Uploads cos and sin of every row's angles, f32 computed in f64, for each rope. */
   beginStep(step: Step, ropes: readonly Rope[]): void {
     this.#numRopes = ropes.length;
     ropes.forEach(({ invFreq, attentionFactor }, index) => {

@@ -1,6 +1,6 @@
 /**
- * @file Attention of tokens that are decoded one by one: the keys are cut into as many parts as keep a GPU busy, one more
- * reads the 16-bit copies. attend-merge.wgsl joins the parts.
+ * @file Attention of decoded tokens, one by one. The keys are cut into as many parts as keep a GPU busy, and further parts read
+ * the 16-bit copies. attend-merge.wgsl joins all parts.
  */
 import { nameOf } from "../../../quant/codecs/registry.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
@@ -28,13 +28,15 @@ import {
 } from "./portable-text.ts";
 
 const MAX_COPY_SPLITS = 64;
-/** Workgroups of the target that a kernel should have work for. */
+/** Share of the target number of workgroups from which on a kernel counts as having enough work. */
 const BUSY_SHARE = 0.9;
-/** Invocations of a workgroup. */
+/** Invocations in a workgroup. */
 const THREADS = 128;
-/** Copies of a table for neighbouring lanes; more would take the place of workgroups. */
+/**
+ * The most interleaved copies of a table, which spare neighbouring lanes bank conflicts. More would leave room for fewer workgroups.
+ */
 const MAX_COPIES = 8;
-/** Units of eight coordinates that a lane of a narrow subgroup may have to keep. */
+/** The most units of eight coordinates that a lane of a narrow subgroup may have to keep. */
 const MAX_UNITS = 4;
 
 /** Of both kernels that attend single tokens. */
@@ -49,7 +51,7 @@ const params = new Struct({
   sliding: "u32",
 });
 
-/** What benchmarks try; the defaults are what won. */
+/** Settings that benchmarks vary; the defaults were the fastest. */
 export interface DecodeTuning {
   readonly copies?: number;
   readonly threads?: 32 | 64 | 128 | 256 | 512;
@@ -65,22 +67,22 @@ export interface DecodeOptions extends AttendOptions {
 
 export interface DecodeKernel {
   readonly kernel: Kernel<typeof params>;
-  /** Keys that a workgroup reads at a time. */
+  /** Keys that a workgroup reads in one pass. */
   readonly passKeys: number;
-  /** Parts that the 16-bit copies are cut into, one pass each. */
+  /** Number of parts of the 16-bit copies, each of one pass. */
   readonly copySplits: number;
 }
 
-/** Kernels of one layer, those that read the most keys at a time first. */
+/** The kernels of one layer; those with the longest passes come first. */
 export type DecodeKernels = readonly [DecodeKernel, ...DecodeKernel[]];
 
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
-/** Whether lanes of subgroups of this size, 0 for none or many, can share keys out among them. */
+/** Whether the lanes of subgroups of this size can exchange keys. subgroup: 0 when there are none or their size varies */
 export const canHandOver = (subgroup: number, threads: number = THREADS): boolean =>
   subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0;
 
-/** Null where lanes cannot hand each other what they know, would keep too much or leave too much in workgroup memory. own: keys of a lane in a pass */
+/** null when lanes cannot exchange values, or when registers or workgroup memory do not suffice. own: keys of a lane in a pass */
 function shapeOf(
   context: GpuContext,
   { layer, cache, tuning }: DecodeOptions,
@@ -96,10 +98,10 @@ function shapeOf(
   const [halfK, halfV] = [half(cache.main.k), half(cache.main.v)];
   const keyGroups = units < subgroup ? powerBelow(subgroup / units) : 1;
   const subgroups = threads / subgroup;
-  // Sums of all subgroups, their maxima, the query in f16.
+  // Workgroup memory for the sums of all subgroups, their maxima, and the query in f16.
   const words = (8 * units * keyGroups + group) * subgroups + (halfK || halfV ? (headDim / 2) * group : 0);
   if (words * 4 > context.limits.maxComputeWorkgroupStorageSize) return null;
-  // Rows of floats are long: lanes that share one read neighbouring words.
+  // Rows of floats are long, so lanes share one and read neighbouring words.
   const isWide = !wgslCodecs.of(cache.main.k.side).isBounded;
   const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
   return {
@@ -107,23 +109,23 @@ function shapeOf(
     group,
     subgroup,
     lanes: sharing(tuning?.lanes ?? (isWide ? 4 : 1)),
-    // In long passes they would take registers from the codes.
+    // In long passes this would take registers from the codes.
     copyLanes: sharing(own === 1 ? 4 : 1),
     keyGroups,
     unitsPerLane: Math.ceil(units / subgroup),
     own,
     prefetch: !context.isSoftware,
-    // Passes of few keys leave registers for more values.
+    // Passes with few keys leave registers for more values.
     unroll: tuning?.unroll ?? (context.isSoftware ? 1 : own === 4 ? 4 : 8),
     halfK,
     halfV,
   };
 }
 
-/** The kernels of a layer's format and shape: for long contexts, and for those that would not give every core a pass. */
+/** The kernels for a layer's format and shape: one for long contexts, and others for contexts that would not give every core a pass. */
 export function decodeKernels(commands: Commands, options: DecodeOptions): DecodeKernels {
   const { tuning } = options;
-  // What computes on a CPU is quicker to compile short passes than to run long ones.
+  // A CPU compiles kernels with short passes faster than it would gain by long ones.
   const isFixed = tuning?.own !== undefined || commands.context.isSoftware;
   if (isFixed || !shapeOf(commands.context, options, 4)) return [decodeKernel(commands, options, tuning?.own ?? 1)];
   return [decodeKernel(commands, options, 4), decodeKernel(commands, options, 2), decodeKernel(commands, options, 1)];
@@ -208,13 +210,13 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
 
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;
 
-/** A kernel, and the parts that the codes are cut into, not counting those of the copies. */
+/** A kernel, and the number of parts that the codes are cut into, without those of the copies. */
 export interface DecodePlan {
   readonly kernel: DecodeKernel;
   readonly splits: number;
 }
 
-/** keys: of the longest row · rows: decoded at once */
+/** keys: of the longest row · rows: number of rows decoded together */
 export function planDecode(
   context: GpuContext,
   options: Planned,
@@ -226,10 +228,10 @@ export function planDecode(
   const read = slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys;
   const passesOf = ({ passKeys }: DecodeKernel): number => Math.max(1, Math.ceil(read / passKeys));
   const most = mostSplits(context.isSoftware, options, rows);
-  // Long passes are cheaper a key; short ones are there for contexts that would leave cores idle.
+  // Long passes cost less for each key; short ones are for contexts that would leave cores idle.
   const kernel = kernels.find((k) => passesOf(k) >= most * BUSY_SHARE) ?? kernels.at(-1)!;
   const passes = passesOf(kernel);
-  // Parts of equal length: the longest decides.
+  // Parts of equal length, because the longest one decides.
   return { kernel, splits: Math.ceil(passes / Math.ceil(passes / most)) };
 }
 

@@ -1,4 +1,4 @@
-/** @file RMS norm, SwiGLU and the gathering of rows: one kernel each, of the same shape on every adapter. */
+/** @file RMS norm, SwiGLU and gathering of rows: one kernel for each, the same on every adapter. */
 import { Struct } from "../../parameters/struct.ts";
 import type { ShaderName } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
@@ -6,7 +6,7 @@ import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel, KernelSpec } from "../queue/kernel.ts";
 import { type ShaderValues, shader } from "../queue/shader-text.ts";
 
-/** Invocations of a workgroup of swiglu.wgsl. */
+/** Invocations in a workgroup of swiglu.wgsl. */
 const SWIGLU_THREADS = 256;
 
 const rmsNorm = new Struct({ cols: "u32", eps: "f32" });

@@ -1,4 +1,4 @@
-/** @file Matrix products and embeddings: which kernel a shape gets, and its dispatch. */
+/** @file Matrix products and embeddings: chooses a kernel by shape and dispatches it. */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
@@ -56,7 +56,7 @@ export class LinearKernels {
   /**
    * out[r] (+)= w · x[r] (+ bias) for r < rows. x: [rows][w.cols] · out: [rows][w.rows]
    *
-   * On matrix units x and w are rounded to f16, x beyond ±65504 to that.
+   * On matrix units x and w are rounded to f16, and x is clamped to ±65504.
    */
   run(
     x: GpuBuffer,
@@ -167,7 +167,7 @@ export class LinearKernels {
   }
 }
 
-/** The text of linear-matrix.wgsl for one tile: also for a test that only compiles it. */
+/** The text of linear-matrix.wgsl for one tile; a test compiles it too. */
 export function matrixShader(
   type: WeightType,
   tail: boolean,

@@ -1,11 +1,11 @@
 /**
- * @file What a step tells its kernels, as words of one buffer `step`:
+ * @file The buffer `step`, which describes a step to its kernels, in words:
  *
- * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are wanted ·
- * for each layer [span][main table, residual table, first residual position, entries of the residual table] · block tables.
+ * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are needed · for
+ * each layer [span][main table, residual table, first residual position, entries of the residual table] · block tables.
  *
- * Block tables stay where they are from step to step and only their changed part is sent; a table of a million tokens
- * would otherwise travel for every token.
+ * Block tables stay on the device from step to step and only their changes are sent; otherwise the table of a million tokens
+ * would be sent for every token.
  */
 import type { BlockTable } from "../../../cache/block-table.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
@@ -21,7 +21,7 @@ const spanRecord = new Struct({ table: "u32", residualTable: "u32", residualStar
 const ROW = row.words;
 const SPAN = spanRecord.words;
 
-/** Words of a row, and of a span in a layer. */
+/** Words in a row, and in a span of a layer. */
 export const ROW_WORDS = row.numBytes / 4;
 export const SPAN_WORDS = spanRecord.numBytes / 4;
 
@@ -40,17 +40,17 @@ export const STEP_VALUES = {
 const MIN_HEAD = 4096;
 const MIN_TABLES = 16384;
 
-/** Where things are in the buffer, in words. */
+/** Offsets within the buffer, in words. */
 export interface StepLayout {
   readonly rowsAt: number;
   /** Rows of spans of up to DECODE_TOKENS tokens. */
   readonly decodeRowsAt: number;
   readonly decodeRows: number;
   readonly logitRowsAt: number;
-  /** Span records of layer 0; those of the next layer follow. */
+  /** Span records of layer 0; those of the next layers follow. */
   readonly spansAt: number;
   readonly numSpans: number;
-  /** Largest end of a span that is decoded token by token. */
+  /** The largest end of a span that is decoded token by token. */
   readonly longestDecode: number;
 }
 
@@ -73,7 +73,7 @@ const EMPTY: StepLayout = {
 export class StepBuffer {
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
-  /** What the device has, or will have after the next write. */
+  /** The content of the buffer on the device, after the writes that are queued. */
   #words: Uint32Array<ArrayBuffer>;
   #buffer: GpuBuffer;
   #head = MIN_HEAD;
@@ -92,19 +92,19 @@ export class StepBuffer {
     return this.#buffer;
   }
 
-  /** Where things of the step that was begun last are. */
+  /** Offsets for the step that was begun last. */
   get layout(): StepLayout {
     return this.#layout;
   }
 
-  /** Sends a step to the device; the operations of all its layers read it. */
+  /** Sends a step to the device, for the operations of all its layers. */
   begin(step: Step): void {
     const layers = step.spans[0]?.sequence.cache.layers.length ?? 0;
     const rows = step.tokens.length;
     const headWords = rows * (ROW_WORDS + 1) + step.logitRows.length + step.spans.length * layers * SPAN_WORDS;
     if (headWords > this.#head) this.#reset(headWords * 2, 0);
     if (!this.#place(step, layers)) {
-      // Tables of sequences that are gone fill the buffer: begin again with those in use.
+      // The buffer is full of tables of released sequences, so it is rebuilt from those in use.
       this.#reset(this.#head, this.#tableWords(step, layers) * 2);
       this.#place(step, layers);
     }
@@ -163,7 +163,7 @@ export class StepBuffer {
     return true;
   }
 
-  /** Writes the words from the first to the last that differ. */
+  /** Writes the words from the first to the last one that differs. */
   #send(entries: Uint32Array, at: number, isNew: boolean): void {
     const words = this.#words;
     let from = 0;
@@ -183,7 +183,7 @@ export class StepBuffer {
     return sum;
   }
 
-  /** An empty buffer of at least these sizes. */
+  /** Makes an empty buffer of at least these sizes. */
   #reset(head: number, tables: number): void {
     const size = head + Math.max(tables, this.#words.length - this.#head);
     this.#head = head;

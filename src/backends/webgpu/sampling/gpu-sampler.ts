@@ -1,8 +1,8 @@
 /**
- * @file Chooses tokens on the device: greedy, or drawn from the up to 64 most likely ones with temperature, top-k, top-p
- * and min-p, in the order and with the numbers of the host's sampler. Two dispatches a step.
+ * @file Draws tokens on the device: greedily, or from the up to 64 most likely ones with temperature, top-k, top-p and min-p,
+ * in the same order and with the same random numbers as the host's sampler. It takes two dispatches in each step.
  *
- * A draw from more candidates would need the whole vocabulary sorted; that is left to the host.
+ * A draw from more candidates would need the whole vocabulary sorted, so it is left to the host.
  */
 import { assert } from "../../../errors.ts";
 import type { Buf, DeviceSample, DeviceSampling, Draw, TokenStream } from "../../ops.ts";
@@ -15,17 +15,17 @@ import type { Kernel } from "../queue/kernel.ts";
 import { shader, shaderText } from "../queue/shader-text.ts";
 
 const THREADS = 256;
-/** Most candidates of a draw, and logits (or candidates) that one thread holds. */
+/** The most candidates of a draw, and the most logits (or candidates) that one thread holds. */
 const MAX_KEEP = 64;
 const MAX_ITEMS = 16;
-/** Rows whose uniform numbers fit the parameters of a dispatch. */
+/** The most rows whose uniform numbers fit the parameters of a dispatch. */
 const MAX_ROWS = 48;
-/** Words of a sample on the device; the first is the token. */
+/** Words of a sample on the device; the first one is the token. */
 export const SAMPLE_WORDS = 4;
 const SAMPLE_BYTES = SAMPLE_WORDS * 4;
 /** Kernels count tokens in 24 bits. */
 const MAX_VOCAB = 2 ** 24 - 1;
-/** Colder draws are as good as greedy, and their quotients leave the range of f32. */
+/** With a lower temperature the result is practically greedy, and quotients would exceed the range of f32. */
 const MIN_TEMPERATURE = 1e-4;
 
 const partialParams = new Struct({
@@ -45,31 +45,31 @@ const finishParams = new Struct({
   minP: "f32",
 });
 
-/** How the two dispatches are laid out for a draw. */
+/** The layout of the two dispatches for a draw. */
 interface Plan {
-  /** Candidates, 0 when greedy. */
+  /** Number of candidates; 0 when greedy. */
   readonly keep: number;
-  /** Logits that a thread of the first dispatch looks at. */
+  /** Logits that a thread of the first dispatch reads. */
   readonly items: number;
-  /** Workgroups a row. */
+  /** Workgroups for each row. */
   readonly chunks: number;
 }
 
-/** Null when the draw is left to the host: no top-k, one above 64, or a vocabulary too large for it. */
+/** null when the host has to draw: no top-k, one above 64, or a vocabulary that is too large. */
 function planOf({ temperature, topK }: Draw, vocabSize: number): Plan | null {
   if (vocabSize > MAX_VOCAB) return null;
   const chunksOf = (items: number): number => Math.ceil(vocabSize / (THREADS * items));
   if (temperature === 0) return { keep: 0, items: 4, chunks: chunksOf(4) };
   const keep = Math.min(topK, vocabSize);
   if (keep === 0 || keep > MAX_KEEP || temperature < MIN_TEMPERATURE) return null;
-  // Candidates of all chunks together should be no more than the logits of one: both dispatches have the same to do.
+  // The candidates of all chunks together should be at most the logits of one chunk, so that both dispatches have equal work.
   for (let items = 4; items <= MAX_ITEMS; items *= 2) {
     if (chunksOf(items) * keep <= THREADS * items) return { keep, items, chunks: chunksOf(items) };
   }
   return null;
 }
 
-/** Whether the device draws like this: greedy, or top-k of 1 to 64 with any top-p and min-p. */
+/** Whether the device can draw like this: greedy, or top-k of 1 to 64 with any top-p and min-p. */
 export function canSample(draw: Draw, vocabSize: number): boolean {
   return planOf(draw, vocabSize) !== null;
 }
@@ -78,10 +78,10 @@ export class GpuSampling implements DeviceSampling {
   readonly maxRows = MAX_ROWS;
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
-  /** Between the two dispatches; shared, as work is in order. */
+  /** Results of the first dispatch for the second. Shared by all draws, since work is done in order. */
   #partials: GpuBuffer | null = null;
   #candidates: GpuBuffer | null = null;
-  /** Buffers of closed streams, and staging buffers that nobody waits for. */
+  /** Buffers of closed streams, and staging buffers not in use. */
   readonly #idleTokens: GpuBuffer[] = [];
   readonly #idleStaging: GpuBuffer[] = [];
   readonly #staging: GpuBuffer[] = [];
@@ -107,7 +107,7 @@ export class GpuSampling implements DeviceSampling {
     );
   }
 
-  /** Storage buffers go with their allocator. */
+  /** The allocator frees the storage buffers. */
   dispose(): void {
     for (const { raw } of this.#staging) raw.destroy();
   }
@@ -193,7 +193,7 @@ export class GpuSampling implements DeviceSampling {
     return this.#allocator.allocate(numBytes, what);
   }
 
-  /** Submits what is queued; the staging buffer is the caller's until its tokens have arrived. */
+  /** Submits what is queued. The staging buffer stays with the caller until its tokens have arrived. */
   async #read(tokens: GpuBuffer, rows: number): Promise<DeviceSample[]> {
     const { context } = this.#commands;
     context.check();
@@ -221,7 +221,7 @@ export class GpuSampling implements DeviceSampling {
   }
 }
 
-/** The tokens lie in `tokens`, four words a row, the first of which is the token: `embed` reads them there. */
+/** The tokens are in `tokens`, four words for each row of which the first is the token, where `embed` reads them. */
 export class GpuTokenStream implements TokenStream {
   readonly tokens: GpuBuffer;
   readonly sample: TokenStream["sample"];
