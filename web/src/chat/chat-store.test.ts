@@ -1,0 +1,167 @@
+/** @file Sending, stopping, answering again and what is kept of it, over an engine that says what the test wants. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { ChatOptions, Engine } from "../engine/engine.ts";
+import { engineStore } from "../engine/engine-store.ts";
+import type { ChatRequest, ChatResult, ModelInfo } from "../engine/protocol.ts";
+import { EngineError } from "../engine/rpc.ts";
+import {
+  answerAgain,
+  chatStore,
+  deleteConversation,
+  editMessage,
+  openChats,
+  openConversation,
+  sendMessage,
+  startNew,
+  stopAnswer,
+} from "./chat-store.ts";
+
+const RESULT = {
+  finishReason: "stop",
+  usage: { promptTokens: 3, completionTokens: 2, cachedTokens: 1 },
+  timings: { ttftMs: 5, decodeTokPerSec: 50 },
+  cache: null,
+} as unknown as ChatResult;
+
+/** Answers as `chat` says; keeps what it was asked. */
+function useEngine(chat: (options: ChatOptions, request: ChatRequest) => Promise<ChatResult>): ChatRequest[] {
+  const requests: ChatRequest[] = [];
+  const engine: Engine = {
+    where: "server",
+    info: {} as ModelInfo,
+    chat: (request, options) => {
+      requests.push(request);
+      return chat(options, request);
+    },
+    dispose() {},
+  };
+  engineStore.update((state) => ({ ...state, status: "ready", engine, info: { kv: "k4v4" } as ModelInfo }));
+  return requests;
+}
+
+const says =
+  (...words: readonly string[]) =>
+  async ({ onEvent }: ChatOptions): Promise<ChatResult> => {
+    for (const [i, text] of words.entries()) onEvent({ type: "text", text, tokens: i + 1 });
+    return RESULT;
+  };
+
+const shown = (): string[] =>
+  chatStore.get().current.messages.map(({ text, state }) => (state ? `${text} (${state})` : text));
+
+describe("the chat store", () => {
+  const saved = new Map<string, string>();
+  beforeEach(() => {
+    saved.clear();
+    vi.stubGlobal("localStorage", {
+      getItem: (key: string) => saved.get(key) ?? null,
+      setItem: (key: string, value: string) => saved.set(key, value),
+      removeItem: (key: string) => saved.delete(key),
+    });
+    vi.stubGlobal("addEventListener", () => {});
+    chatStore.update((state) => ({ ...state, others: [], notice: "" }));
+    startNew();
+  });
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("shows the answer with its figures, and sends all turns so far", async () => {
+    const requests = useEngine(says("Hello", " there"));
+    await sendMessage("Hi");
+    expect(shown()).toEqual(["Hi", "Hello there (done)"]);
+    expect(chatStore.get()).toMatchObject({ isAnswering: false, prefill: null, current: { title: "Hi" } });
+    expect(chatStore.get().current.messages[1]!.figures).toMatchObject({ tokens: 2, cachedTokens: 1, kv: "k4v4" });
+    await sendMessage("And?");
+    expect(requests[1]!.messages).toEqual([
+      { role: "user", content: "Hi" },
+      { role: "assistant", content: "Hello there" },
+      { role: "user", content: "And?" },
+    ]);
+    expect(requests[1]!.conversation).toBe(requests[0]!.conversation);
+  });
+
+  it("says when an answer ends at the limit", async () => {
+    useEngine(async () => ({ ...RESULT, finishReason: "length" }));
+    await sendMessage("Hi");
+    expect(shown()).toEqual(["Hi", " (cut)"]);
+  });
+
+  it("keeps what was said when it is stopped, and takes no second question meanwhile", async () => {
+    const requests = useEngine(async ({ onEvent, signal }) => {
+      onEvent({ type: "text", text: "Well", tokens: 1 });
+      await new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(new EngineError({ code: "aborted", message: "stopped" })));
+      });
+      return RESULT;
+    });
+    const answering = sendMessage("Hi");
+    expect(chatStore.get().isAnswering).toBe(true);
+    await sendMessage("Another");
+    expect(requests).toHaveLength(1);
+    stopAnswer();
+    await answering;
+    expect(shown()).toEqual(["Hi", "Well (stopped)"]);
+  });
+
+  it("an error interrupts the answer and says why", async () => {
+    useEngine(async () => {
+      throw new EngineError({ code: "out_of_memory", message: "no room" });
+    });
+    await sendMessage("Hi");
+    expect(chatStore.get().current.messages[1]).toMatchObject({ state: "interrupted", problem: "no room" });
+    expect(chatStore.get().isAnswering).toBe(false);
+  });
+
+  it("an answer that is asked again takes the place of the old one; a question that is edited drops what followed", async () => {
+    useEngine(says("one"));
+    await sendMessage("Hi");
+    useEngine(says("two"));
+    await answerAgain(chatStore.get().current.messages[1]!.id);
+    expect(shown()).toEqual(["Hi", "two (done)"]);
+    await sendMessage("More");
+    useEngine(says("three"));
+    await editMessage(chatStore.get().current.messages[0]!.id, "Hello");
+    expect(shown()).toEqual(["Hello", "three (done)"]);
+    expect(chatStore.get().current.title).toBe("Hello");
+  });
+
+  it("without an engine nothing is sent", async () => {
+    engineStore.update((state) => ({ ...state, engine: null, info: null }));
+    await sendMessage("Hi");
+    expect(shown()).toEqual([]);
+  });
+
+  it("an answer that ends in the background belongs to its own conversation", async () => {
+    let finish = (): void => {};
+    useEngine(async ({ onEvent }) => {
+      onEvent({ type: "text", text: "late", tokens: 1 });
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return RESULT;
+    });
+    await openChats();
+    const answering = sendMessage("First");
+    const { id } = chatStore.get().current;
+    startNew();
+    finish();
+    await answering;
+    expect(shown()).toEqual([]);
+    openConversation(id);
+    expect(chatStore.get().current.title).toBe("First");
+  });
+
+  it("deletes a conversation, the current one too", async () => {
+    useEngine(says("Hello"));
+    await sendMessage("Hi");
+    const { id } = chatStore.get().current;
+    await deleteConversation(id);
+    expect(chatStore.get().others).toEqual([]);
+    expect(shown()).toEqual([]);
+    expect(chatStore.get().current.id).not.toBe(id);
+  });
+
+  it("says that a browser which keeps no data loses the conversations with the tab", async () => {
+    await openChats();
+    expect(chatStore.get().notice).toMatch(/conversations end with the tab/);
+  });
+});
