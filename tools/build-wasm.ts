@@ -7,11 +7,13 @@
  * instructions, so the variants for shared and for unshared memory differ in one flag of the memory import; its offset is written
  * beside each string and load-kernels.ts sets it. Does nothing when sources, compiler and this file are unchanged.
  */
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import asc from "assemblyscript/asc";
+import { promisify } from "node:util";
 import { WASM_FILES } from "../src/backends/parameters/wasm-blocks.ts";
 import { parametersText } from "./parameter-offsets.ts";
 import { weightTypesText } from "./weight-types.ts";
@@ -47,18 +49,20 @@ async function digest(): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
+/** In a process of its own, so that variants compile side by side. */
 async function compile(name: string, flags: readonly string[]): Promise<Uint8Array> {
-  let binary: Uint8Array | undefined;
-  const { error, stderr } = await asc.main(
-    ["assembly/index.ts", "--outFile", "kernels.wasm", "--baseDir", ROOT, ...COMMON, ...flags],
-    {
-      writeFile: (file: string, contents: string | Uint8Array) => {
-        if (file.endsWith(".wasm")) binary = contents as Uint8Array;
-      },
-    },
-  );
-  if (error || !binary) throw new Error(`build-wasm: ${name} did not compile\n${stderr.toString()}`);
-  return binary;
+  const folder = await mkdtemp(join(tmpdir(), "turboquant-"));
+  const file = join(folder, "kernels.wasm");
+  const compiler = join(ROOT, "node_modules/assemblyscript/bin/asc.js");
+  const options = ["assembly/index.ts", "--outFile", file, "--baseDir", ROOT, ...COMMON, ...flags];
+  try {
+    await promisify(execFile)(process.execPath, [compiler, ...options]);
+    return new Uint8Array(await readFile(file));
+  } catch (error) {
+    throw new Error(`build-wasm: ${name} did not compile\n${(error as { stderr?: string }).stderr ?? error}`);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** Decodes an unsigned LEB128 number: [value, position after it]. */
@@ -136,8 +140,8 @@ if (previous.includes(stamp)) {
 } else {
   const start = performance.now();
   const lines = ["/** @file Written by tools/build-wasm.ts from assembly/; not in git. */", stamp, ""];
-  for (const [name, flags] of Object.entries(VARIANTS)) {
-    const binary = await compile(name, flags);
+  const compiled = Object.entries(VARIANTS).map(async ([name, flags]) => [name, await compile(name, flags)] as const);
+  for (const [name, binary] of await Promise.all(compiled)) {
     const flag = memoryFlagOffset(name, binary);
     checkStateless(name, binary);
     checkValid(name, binary, flag);
