@@ -22,7 +22,8 @@ for (const path of ["src", "test", "web"].flatMap((folder) => sourceFiles(folder
 class LongFirst extends BaseSequencer {
   override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(specifications);
-    const rank = ({ project }: TestSpecification): number => ["gpu", "browser", "cpu"].indexOf(project.name);
+    const rank = ({ project, moduleId }: TestSpecification): number =>
+      2 * ["gpu", "browser", "cpu"].indexOf(project.name) + (moduleId.includes("/test/contract/") ? 0 : 1);
     return sorted.sort((a, b) => rank(a) - rank(b));
   }
 }

@@ -18,6 +18,11 @@ export const tolerance = {
     max: 5e-6,
     why: "7 and 8 bits follow the codebook by straight segments: 3e-7 of a vector at 8 bits, more where outputs cancel",
   },
+  attentionWidePairs: {
+    metric: "1 − cos, and relative length squared",
+    max: 2e-5,
+    why: "as attentionWideCodes; the worst of a hundred thousand outputs, of short heads too: 1e-5 measured",
+  },
   attentionGpu: {
     metric: "1 − cos, and relative length squared",
     max: 1e-6,

@@ -8,7 +8,7 @@ import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
 import { isThorough } from "./support/optional.ts";
 import { tolerance } from "./tolerances.ts";
 
-/** Codes and copies; codes alone are a kernel of their own, and in webgpu-parity.test.ts. */
+/** Codes and copies; codes alone are a kernel of their own, and in test/contract. */
 const KV = isThorough ? ["k4v4,sinks=0,window=0", "k4v4,sinks=4,window=16"] : ["k4v4,sinks=4,window=16"];
 const CTX = isThorough ? 96 : 48;
 

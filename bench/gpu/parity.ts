@@ -51,7 +51,7 @@ export async function* measureParity(options: WebGpuBackendOptions): AsyncGenera
         without: options.without ?? [],
         headDim,
         group: numHeads / numKvHeads,
-        context: c.steps.reduce((sum, n) => sum + n, 0),
+        context: c.steps.flat().reduce((sum, n) => sum + n, 0),
       };
       try {
         const { pages, output } = await differenceOf(gpu, reference, c);

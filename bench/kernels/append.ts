@@ -10,7 +10,7 @@ import { compileKernels } from "../../src/backends/wasm/load-kernels.ts";
 import { CounterRng } from "../../src/math/rng.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { randomCalibration } from "../../test/support/calibration.ts";
-import { AppendFixture } from "../../test/support/wasm-append.ts";
+import { AppendFixture } from "./append-fixture.ts";
 
 const DIFFERENT_ROWS = 1024;
 

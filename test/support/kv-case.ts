@@ -1,7 +1,7 @@
 /** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
 
 import { DECODE_TOKENS } from "../../src/backends/decode-tokens.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step } from "../../src/backends/ops.ts";
+import type { AttentionLayer, Buf, Ops, Rope, Span, Step } from "../../src/backends/ops.ts";
 import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { layerCache } from "../../src/cache/layer-cache.ts";
@@ -18,16 +18,25 @@ export interface KvCase {
   readonly headDim?: number;
   readonly numHeads?: number;
   readonly numKvHeads?: number;
-  /** Tokens of each step, one after the other on the same sequence. */
-  readonly steps: readonly number[];
+  /** Tokens of each step, one after the other on the same sequence; or of each of several sequences, none for 0. */
+  readonly steps: readonly (number | readonly number[])[];
   readonly slidingWindow?: number;
   /** Fills the step's q | k | v rows; standard normal by default. */
   readonly fill?: (index: number) => number;
+  /** Nothing is attended: scores would be beyond all bounds. */
+  readonly pagesOnly?: boolean;
+  /** Ordinary keys and values among zeros, constants, spikes, tiny and huge ones and such as are no numbers. */
+  readonly awkward?: boolean;
+  /** By what the tiny ones are multiplied; by default the squares are subnormal. */
+  readonly tiny?: number;
   readonly calibrated?: boolean;
+  /** Changes what was prepared for the layer before it is used. */
+  readonly change?: (kv: PreparedLayer) => void;
   /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
   readonly rope?: boolean;
   /** Roll back to this length before the last step. */
   readonly trimTo?: number;
+  readonly seed?: number;
 }
 
 /** Keys and values far beyond 65504, and queries that are small enough for keys to differ in weight. One head of 8. */
@@ -59,13 +68,15 @@ function upload(ops: Ops, rows: Float32Array, width: number): Buf {
 export function layerOf(c: KvCase): AttentionLayer {
   const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
   const calibration = c.calibrated ? randomCalibration(numKvHeads, headDim) : null;
+  const kv = new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }, calibration);
+  c.change?.(kv);
   return {
     index: 0,
     numHeads,
     numKvHeads,
     headDim,
-    cache: layerCache(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
-    kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }, calibration),
+    cache: layerCache(kv.format, { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
+    kv,
     slidingWindow: c.slidingWindow ?? 0,
     scale: 1 / Math.sqrt(headDim),
     qNorm: null,
@@ -84,12 +95,20 @@ function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
   ).createSequence();
 }
 
-const stepOf = (sequence: Sequence, count: number): Step => ({
-  tokens: new Int32Array(count),
-  positions: Int32Array.from({ length: count }, (_, i) => sequence.length + i),
-  spans: [{ sequence, start: sequence.length, count, row: 0 }],
-  logitRows: new Int32Array(0),
-});
+/** counts: tokens of each sequence */
+function stepOf(sequences: readonly Sequence[], counts: readonly number[]): Step {
+  const spans: Span[] = [];
+  let row = 0;
+  for (const [i, count] of counts.entries()) {
+    if (count > 0) spans.push({ sequence: sequences[i]!, start: sequences[i]!.length, count, row });
+    row += count;
+  }
+  const positions = spans.flatMap(({ start, count }) => Array.from({ length: count }, (_, i) => start + i));
+  return { tokens: new Int32Array(row), positions: Int32Array.from(positions), spans, logitRows: new Int32Array(0) };
+}
+
+const countsOf = (counts: number | readonly number[]): readonly number[] =>
+  typeof counts === "number" ? [counts] : counts;
 
 function ropeOf(c: KvCase, { headDim }: AttentionLayer): Rope {
   const angle = (i: number): number => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0);
@@ -97,39 +116,97 @@ function ropeOf(c: KvCase, { headDim }: AttentionLayer): Rope {
 }
 
 /** Rows of q | k | v, step after step. */
-function rowsOf(c: KvCase, width: number): (count: number) => Float32Array {
-  const rng = new CounterRng(11, 3);
+function rowsOf(c: KvCase, layer: AttentionLayer): (count: number) => Float32Array {
+  const width = (layer.numHeads + 2 * layer.numKvHeads) * layer.headDim;
+  const rng = new CounterRng(c.seed ?? 11, 3);
   const fill = c.fill ?? ((i: number) => rng.gaussian(i));
   let drawn = 0;
-  return (count) => Float32Array.from({ length: count * width }, () => fill(drawn++));
+  return (count) => {
+    const first = drawn / width;
+    const rows = Float32Array.from({ length: count * width }, () => fill(drawn++));
+    if (c.awkward) makeAwkward(rows, first, layer, c.tiny ?? 1e-20);
+    return rows;
+  };
 }
 
-/** Runs the steps on one backend; returns the outputs of each and the sequence (still holding its pages). */
-export async function runCase(
-  ops: Ops,
-  c: KvCase,
-  layer: AttentionLayer,
-): Promise<{ outputs: Float32Array[]; sequence: Sequence }> {
+const multiply = (x: Float32Array, factor: number): void => x.set(x.map((value) => value * factor));
+
+/** Queries stay ordinary: they are multiplied and not stored. */
+function makeAwkward(
+  rows: Float32Array,
+  first: number,
+  { numHeads, numKvHeads, headDim }: AttentionLayer,
+  tiny: number,
+): void {
+  const parts = numHeads + 2 * numKvHeads;
+  for (let at = 0; at < rows.length / headDim; at++) {
+    const part = at % parts;
+    if (part < numHeads) continue;
+    const row = first + Math.floor(at / parts);
+    const x = rows.subarray(at * headDim, (at + 1) * headDim);
+    switch ((row + 3 * (part - numHeads)) % 16) {
+      case 0:
+        x.fill(0);
+        break;
+      case 1:
+        x.fill(0.25);
+        break;
+      case 2:
+        x.fill(0)[row % headDim] = 60;
+        break;
+      case 3:
+        multiply(x, tiny);
+        break;
+      case 4:
+        multiply(x, 1e4);
+        break;
+      case 5:
+        multiply(x, 1e30);
+        break;
+      case 6:
+        x.set(x.map(Math.sign));
+        break;
+      case 7:
+        // RoPE would spread these over a key's pair.
+        if (part >= numHeads + numKvHeads) x.set([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0]);
+    }
+  }
+}
+
+/** What a backend made of a case. */
+export interface CaseRun {
+  /** Of each step. */
+  readonly queries: readonly Float32Array[];
+  readonly outputs: readonly Float32Array[];
+  /** Still holding their pages. */
+  readonly sequences: readonly Sequence[];
+}
+
+/** Runs the steps on one backend. */
+export async function runCase(ops: Ops, c: KvCase, layer: AttentionLayer): Promise<CaseRun> {
   const { numHeads, numKvHeads, headDim } = layer;
-  const sequence = makeSequence(ops, layer);
+  const sequences = countsOf(c.steps[0]!).map(() => makeSequence(ops, layer));
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const rope = ropeOf(c, layer);
-  const next = rowsOf(c, width);
-  const outputs: Float32Array[] = [];
-  for (const [index, count] of c.steps.entries()) {
-    if (c.trimTo !== undefined && index === c.steps.length - 1) sequence.trim(c.trimTo);
-    sequence.reserve(count);
-    const step = stepOf(sequence, count);
-    const qkv = upload(ops, next(count), width);
-    const [q, out] = [ops.alloc(count * numHeads * headDim), ops.alloc(count * numHeads * headDim)];
+  const next = rowsOf(c, layer);
+  const [queries, outputs]: Float32Array[][] = [[], []];
+  for (const [index, each] of c.steps.entries()) {
+    const counts = countsOf(each);
+    if (c.trimTo !== undefined && index === c.steps.length - 1) for (const s of sequences) s.trim(c.trimTo);
+    for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.reserve(count);
+    const step = stepOf(sequences, counts);
+    const rows = step.tokens.length;
+    const qkv = upload(ops, next(rows), width);
+    const [q, out] = [ops.alloc(rows * numHeads * headDim), ops.alloc(rows * numHeads * headDim)];
     ops.beginStep(step, [rope]);
     ops.appendKv(step, layer, qkv, q);
-    ops.attend(step, layer, q, out);
-    outputs.push(await ops.readback(out, count * numHeads * headDim));
-    sequence.commit(count);
+    if (!c.pagesOnly) ops.attend(step, layer, q, out);
+    queries!.push(await ops.readback(q, rows * numHeads * headDim));
+    if (!c.pagesOnly) outputs!.push(await ops.readback(out, rows * numHeads * headDim));
+    for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.commit(count);
     for (const buf of [qkv, q, out]) ops.free(buf);
   }
-  return { outputs, sequence };
+  return { queries: queries!, outputs: outputs!, sequences };
 }
 
 /** Addresses of the pages that are there, and their sizes. */
@@ -153,6 +230,8 @@ async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
 export interface Difference {
   /** Share of the pages' bytes that differ; NaN where RoPE makes the inputs differ, or when there are other pages. */
   readonly pages: number;
+  /** The queries that `attend` is given: length of the difference over the length, the largest of the steps. */
+  readonly query: number;
   /** Worst output vector: 1 − cos, or squared relative error of its length; NaN if any value is. */
   readonly output: number;
 }
@@ -162,13 +241,27 @@ export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise
   const layer = layerOf(c);
   const actual = await runCase(own, c, layer);
   const expected = await runCase(reference, c, layer);
-  const pages = c.rope
-    ? Number.NaN
-    : shareOfDifferentBytes(await pagesOf(own, actual.sequence), await pagesOf(reference, expected.sequence));
+  let pages = 0;
+  for (const [i, sequence] of actual.sequences.entries()) {
+    const share = c.rope
+      ? Number.NaN
+      : shareOfDifferentBytes(await pagesOf(own, sequence), await pagesOf(reference, expected.sequences[i]!));
+    pages = Math.max(pages, share);
+  }
+  const query = Math.max(...actual.queries.map((values, i) => relativeError(values, expected.queries[i]!)));
   const output = worstOutput(actual.outputs, expected.outputs, layer.headDim);
-  actual.sequence.release();
-  expected.sequence.release();
-  return { pages, output };
+  for (const sequence of [...actual.sequences, ...expected.sequences]) sequence.release();
+  return { pages, query, output };
+}
+
+/** ‖own − expected‖ / ‖expected‖; of nothing but zeros ‖own‖. */
+function relativeError(own: Float32Array, expected: Float32Array): number {
+  let [error, size] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    error += (own[i]! - expected[i]!) ** 2;
+    size += expected[i]! ** 2;
+  }
+  return Math.sqrt(error / (size || 1));
 }
 
 /**
@@ -181,12 +274,12 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
   const [sequence, expected] = [makeSequence(own, layer), makeSequence(reference, layer)];
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const rope = ropeOf(c, layer);
-  const next = rowsOf(c, width);
+  const next = rowsOf(c, layer);
   const outputs: { actual: Float32Array[]; expected: Float32Array[] } = { actual: [], expected: [] };
-  for (const count of c.steps) {
+  for (const count of c.steps.flatMap(countsOf)) {
     for (const s of [sequence, expected]) s.reserve(count);
     const length = count * numHeads * headDim;
-    const step = stepOf(expected, count);
+    const step = stepOf([expected], [count]);
     const q = reference.alloc(length);
     const qkv = upload(reference, next(count), width);
     reference.beginStep(step, [rope]);
@@ -196,7 +289,7 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
       for (const [i, [address]] of placesOf(sequence).entries()) own.pages.write(address, pages[i]!);
       const query = upload(own, await reference.readback(q, length), numHeads * headDim);
       const [out, wanted] = [own.alloc(length), reference.alloc(length)];
-      const ownStep = stepOf(sequence, count);
+      const ownStep = stepOf([sequence], [count]);
       own.beginStep(ownStep, []);
       own.attend(ownStep, layer, query, out);
       reference.attend(step, layer, q, wanted);

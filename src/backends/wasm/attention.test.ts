@@ -1,6 +1,6 @@
 /**
  * @file The attention kernels by themselves: that every code of every width meets its own centroid and its own coordinate,
- * and that decoding and prefilling give the same. test/backend-parity.test.ts compares whole layers with the reference.
+ * and that decoding and prefilling give the same. test/contract compares whole layers with the reference.
  */
 import { describe, expect, it } from "vitest";
 import { sideFormat } from "../../../test/support/side-format.ts";

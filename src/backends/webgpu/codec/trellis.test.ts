@@ -1,65 +1,14 @@
-/**
- * @file The trellis on a device: pages byte by byte and attention by both decode kernels and the one of prefill against the reference;
- * of the f16 kernels, which no software device runs, the bits by which a code word finds its values.
- */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { GPU_TIMEOUT_MS, gpuSkip } from "../../../../test/support/gpu.ts";
-import { differenceOf, type KvCase } from "../../../../test/support/kv-case.ts";
-import { tolerance } from "../../../../test/tolerances.ts";
+/** @file The trellis in the text of kernels: the bits by which a code word finds its values, in f16, which no software device runs, too. */
+import { describe, expect, it } from "vitest";
 import { CounterRng } from "../../../math/rng.ts";
 import { packPlane } from "../../../quant/bit-pack.ts";
 import { pageLayout } from "../../../quant/page-layout.ts";
 import { parseKvSpec } from "../../../quant/parse-kv-spec.ts";
 import { trellisPlaces } from "../../../quant/trellis.ts";
-import { createReferenceBackend } from "../../reference/backend.ts";
-import { createWebGpuBackend, type WebGpuBackend } from "../backend.ts";
 import { loadUnits } from "./read-text.ts";
 import type { TableUse } from "./table-text.ts";
 
 const rng = new CounterRng(3, 3);
-const CODES = "trellis=on,sinks=0,window=0";
-/** Steps of up to four tokens are decoded, longer ones go through the tiles. */
-const GRID: readonly KvCase[] = [
-  { kv: `k2v2,${CODES}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [62, 1, 2] },
-  { kv: `k2v4,${CODES}`, headDim: 40, numHeads: 3, steps: [66, 1], calibrated: true },
-  { kv: `k4v2,${CODES}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
-  {
-    kv: "k2v2,trellis=on,window=20,sinks=3",
-    headDim: 64,
-    numHeads: 4,
-    numKvHeads: 2,
-    steps: [65, 1],
-    calibrated: true,
-  },
-  { kv: `k2v2,${CODES}`, headDim: 128, steps: [70, 1], slidingWindow: 50 },
-  { kv: `k2v2,k=f16,${CODES}`, headDim: 72, steps: [20, 1], calibrated: true },
-  // As much workgroup memory as there is; vectors of nothing, of which codes are as good as others.
-  { kv: `k8v2,${CODES}`, headDim: 256, steps: [9, 1], calibrated: true, fill: (i) => (i & 1024 ? 0 : rng.gaussian(i)) },
-  { kv: `k2v2,${CODES},scale=norm`, headDim: 256, steps: [9, 1], fill: (i) => (i & 1024 || i % 64 !== 3 ? 0 : 50) },
-];
-
-describe.skipIf(gpuSkip)("webgpu trellis", () => {
-  describe.each([{}, { without: ["subgroups", "f16"] }] as const)("%j", (options) => {
-    let gpu: WebGpuBackend;
-    const reference = createReferenceBackend();
-    beforeAll(async () => {
-      gpu = await createWebGpuBackend(options);
-    });
-    afterAll(() => gpu?.dispose());
-
-    // Without subgroups only the decode kernel is another one.
-    const grid = "without" in options ? GRID.filter((_, i) => [1, 3].includes(i)) : GRID;
-    it.each(grid.map((c) => [`${c.kv} d=${c.headDim} ${c.steps.join("+")}`, c] as const))(
-      "%s",
-      async (_, c) => {
-        const { pages, output } = await differenceOf(gpu, reference, c);
-        expect(pages).toBeLessThanOrEqual(gpu.context.isSoftware ? 0 : tolerance.pageBytes.max);
-        expect(output).toBeLessThan((gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max);
-      },
-      GPU_TIMEOUT_MS,
-    );
-  });
-});
 
 /** The value of WGSL statements on numbers without a sign, which but for names of types are JavaScript's. */
 function evaluate(lines: readonly string[], expression: string, names: Readonly<Record<string, unknown>>): number {

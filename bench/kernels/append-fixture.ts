@@ -1,4 +1,4 @@
-/** @file Test helper: the append kernel on one page in a memory of its own, without a backend around it. */
+/** @file The append kernel on one page in a memory of its own, without a backend around it. */
 import {
   append,
   type appendSide,
@@ -21,7 +21,7 @@ import {
   RESIDUAL_PAGE_TOKENS,
 } from "../../src/quant/page-layout.ts";
 import { createRotation, powerOfTwoBelow } from "../../src/quant/rotation.ts";
-import { prepared } from "./calibration.ts";
+import { prepared } from "../../test/support/calibration.ts";
 
 const PARAMS = 4096;
 

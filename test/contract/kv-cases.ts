@@ -1,0 +1,192 @@
+/**
+ * @file Cases of the KV path that every backend goes through. Where a kernel is made for each format and shape, making it takes a
+ * software GPU seconds: so the edges of what is only counted (lengths, windows, inputs, sequences of a step) share a few shapes, and each
+ * of FORMATS stands for several things at once.
+ */
+import { CounterRng } from "../../src/math/rng.ts";
+import { BEYOND_FLOAT16, type KvCase } from "../support/kv-case.ts";
+
+export const BARE = "sinks=0,window=0";
+const COPIES = "sinks=4,window=32";
+
+/** Every type on either side, head dimensions 8 to 576, 1 to 71 query heads a KV head, each rotation, rule, calibration, kind of copies. */
+export const FORMATS: readonly KvCase[] = [
+  { kv: `k1v2,${BARE}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
+  { kv: "q8_0,v=tq8", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
+  { kv: "k5v1,rotation=qr,scale=least-squares", headDim: 24, steps: [1, 40, 1] },
+  { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1], calibrated: true },
+  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 66, 3] },
+  { kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true },
+  { kv: "k2v3,transform=off", numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: "k8v4,rotation=qr,scale=norm", numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: "k4v4,search=off,rotation=none,v=q4_0r", numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: "f16", steps: [300, 1], slidingWindow: 100 },
+  { kv: "f32", steps: [1, 33, 1, 65, 2] },
+  { kv: "q4_0r,v=tq2", numHeads: 7, steps: [127, 2] },
+  { kv: "k6v7,rotation=none", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
+  { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
+  { kv: "k6v5,window=0,sinks=7", headDim: 80, numHeads: 5, steps: [128, 1] },
+  { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
+  { kv: "k7v3", headDim: 96, numHeads: 6, steps: [5, 1, 150, 3] },
+  { kv: "k4v4", headDim: 128, numHeads: 8, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
+  { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
+  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  // As much workgroup memory as there is.
+  { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
+  // More pairs of RoPE than invocations, signs that do not fit workgroup memory.
+  { kv: "k3v4,window=4,sinks=2", headDim: 320, steps: [9, 1], calibrated: true },
+  { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },
+  { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
+  // More query heads than a workgroup, a tile of a prompt or the scratch of a thread takes.
+  { kv: `k4v4,${BARE}`, headDim: 16, numHeads: 34, numKvHeads: 2, steps: [9, 1] },
+  { kv: "k4v4", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1] },
+];
+
+/**
+ * Sums in the order of the coordinates. A scale is rounded to f16, which hides a last bit; so here the terms of a sum are ±2²⁴ in turn
+ * beside u = 1: (1 + 2²⁴) − 2²⁴ is 0 in f32, (1 − 2²⁴) + 2²⁴ is 1, and sums in another order are other scales.
+ */
+export const SUMS: readonly KvCase[] = [8, 40, 64].map((headDim, n) => ({
+  kv: `k4v4,transform=off,rotation=none,${BARE}${n % 2 ? "" : ",scale=norm-preserving"}`,
+  headDim,
+  numKvHeads: 2,
+  steps: [1, 3, 4, 6],
+  calibrated: true,
+  pagesOnly: true,
+  fill: (at) => 2 ** (8 + (Math.floor(at / headDim) % 7)),
+  change: ({ calibration, transforms }) => {
+    calibration!.keyMean.fill(0);
+    calibration!.balance.fill(1);
+    for (const side of ["k", "v"] as const) {
+      const feedback = transforms[side].feedback!;
+      for (let at = 0; at < feedback.length; at++) {
+        const [j, i] = [Math.floor(at / headDim) % (headDim + 1), at % headDim];
+        if (j === headDim) feedback[at] = 1 - (i % 2);
+        else if (i > j) feedback[at] = j % 2 ? -(2 ** 24) : 2 ** 24;
+      }
+    }
+  },
+}));
+
+/** What no GPU has kernels for: sketches, codebooks stopped early, KIVI. */
+export const SLOW_FORMATS: readonly KvCase[] = [
+  ...[2, 4, 8].map((bits) => ({ kv: `paper-${bits}+qjl`, headDim: 128, steps: [70, 1, 3] })),
+  ...[8, 40, 512].map((projections) => ({ kv: `paper-4+qjl,qjl=${projections}`, steps: [70, 1, 3] })),
+  { kv: "paper-3+qjl,qjl=72", numHeads: 4, numKvHeads: 2, headDim: 40, steps: [20, 1] },
+  { kv: "paper-3+qjl", headDim: 576, steps: [9, 1] },
+  ...[2, 8, 32, 33, 71].map((group) => ({ kv: "paper-2+qjl", headDim: 16, numHeads: group, steps: [5, 1] })),
+  ...[2, 4, 5, 7].map((bits) => ({ kv: `paper-${bits},codebook=10`, steps: [70, 1] })),
+  ...[1, 2, 3, 4, 5, 6, 7, 8].map((bits) => ({
+    kv: `kivi-${bits}`,
+    headDim: 72,
+    numHeads: 4,
+    numKvHeads: 2,
+    steps: [1, 100, 1, 60, 3, 130],
+  })),
+  ...[8, 264, 512, 576].map((headDim) => ({ kv: "kivi-2", headDim, steps: [33, 1, 66] })),
+  ...[1, 3, 8, 31, 32, 33, 71].map((group) => ({
+    kv: "kivi-4",
+    headDim: 16,
+    numHeads: group * 2,
+    numKvHeads: 2,
+    steps: [35, 1, 5],
+  })),
+  { kv: "kivi-4,v=tq4,window=80,sinks=3", headDim: 128, steps: [200, 1, 1] },
+  { kv: "kivi-4,k=q8_0", headDim: 128, steps: [150, 1] },
+  // Back into a page whose first copies are gone: it is filled again from its codes.
+  { kv: "kivi-4", steps: [250, 40], trimTo: 150 },
+];
+
+const kvs = [`k4v4,${BARE}`, `k4v4,${COPIES}`];
+
+/** Pages of 64, copies of 16, tiles of 32 keys, passes of 128: as a prompt, then a token. */
+export const LENGTHS: readonly KvCase[] = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000].flatMap((n) =>
+  kvs.map((kv) => ({ kv, steps: [n, 1] })),
+);
+
+export const WINDOWS: readonly KvCase[] = [
+  ...["window=128,sinks=4", "window=16,sinks=0", "window=0,sinks=7", "window=1,sinks=1", "window=0,sinks=40"].map(
+    (copies) => ({ kv: `k4v4,${copies}`, steps: [5, 1, 140, 1, 20, 3] }),
+  ),
+  // The table of the 16-bit pages ends with the sinks; what lies behind it in memory is no address.
+  { kv: "k4v4,window=0,sinks=4", steps: [256, 256, 256, 1] },
+  // After a rollback the window is what is left of it.
+  { kv: `k4v4,${COPIES}`, steps: [140, 1, 30], trimTo: 100 },
+  { kv: `k4v4,${COPIES}`, steps: [140, 1, 1], trimTo: 2 },
+  ...[1, 17, 64, 100].flatMap((slidingWindow) => kvs.map((kv) => ({ kv, steps: [110, 1, 30], slidingWindow }))),
+];
+
+/** Tokens that each step adds to each of four sequences: decoding and prompts of different lengths together. */
+const TOGETHER: KvCase["steps"] = [
+  [70, 3, 130, 1],
+  [1, 1, 1, 1],
+  [1, 40, 2, 5],
+  [0, 1, 0, 90],
+  [1, 1, 1, 1],
+];
+
+export const BATCHES: readonly KvCase[] = [
+  ...kvs.map((kv) => ({ kv, steps: TOGETHER })),
+  { kv: `k4v4,${COPIES}`, steps: TOGETHER, slidingWindow: 48 },
+  { kv: "q4_0r,v=tq2", numHeads: 7, steps: TOGETHER },
+  // Each row is turned by its own position.
+  { kv: "f32", steps: TOGETHER, rope: true },
+];
+
+/** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
+const INPUT_SHAPES: readonly KvCase[] = [
+  { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },
+  { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
+  { kv: "q8_0,v=tq8", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [40, 1] },
+  { kv: "q4_0r,v=tq2", numHeads: 7, numKvHeads: 1, steps: [40, 1] },
+];
+
+/** Keys and values are `value`, queries as small as they are large. */
+function besideQueries(
+  { headDim = 64, numHeads = 2, numKvHeads = 1 }: KvCase,
+  value: (i: number) => number,
+  query = 1,
+) {
+  const width = (numHeads + 2 * numKvHeads) * headDim;
+  return (i: number): number => (i % width < numHeads * headDim ? query * gaussian(i) : value(i));
+}
+
+const NOT_FINITE = [Number.NaN, Number.POSITIVE_INFINITY, -1e30, 1];
+
+export const INPUTS: readonly KvCase[] = [
+  ...INPUT_SHAPES.flatMap((shape) =>
+    [
+      () => 0,
+      (i: number) => (i % (shape.headDim ?? 64) === 3 ? 50 : 1e-3),
+      besideQueries(shape, (i) => gaussian(i) * 1e4, 1e-4),
+      besideQueries(shape, (i) => 6e4 * Math.sign(gaussian(i)), 1e-4),
+      // Keys and values only: a query that is no number has no answer.
+      besideQueries(shape, (i) => NOT_FINITE[i % 4]!),
+    ].map((fill) => ({ ...shape, fill })),
+  ),
+  { ...INPUT_SHAPES[0]!, fill: (i) => gaussian(i) * 1e4 },
+  { kv: "f32", ...BEYOND_FLOAT16, steps: [1, 1, 7] },
+  ...INPUT_SHAPES.map((shape) => ({ ...shape, steps: [64, 1], awkward: true })),
+];
+
+function gaussian(i: number): number {
+  return new CounterRng(2, 2).gaussian(i);
+}
+
+/** As a test's name: what differs from the usual case. */
+export function caseName({
+  kv,
+  headDim = 64,
+  numHeads = 2,
+  numKvHeads = 1,
+  steps,
+  seed: _,
+  change: __,
+  ...rest
+}: KvCase): string {
+  const extras = Object.entries(rest).filter(([, value]) => value);
+  const shape = `d=${headDim} ${numHeads}/${numKvHeads} ${steps.map((s) => (typeof s === "number" ? s : `(${s})`)).join("+")}`;
+  return [kv, shape, ...extras.map(([name, value]) => (typeof value === "number" ? `${name}=${value}` : name))].join(
+    " ",
+  );
+}

@@ -1,0 +1,98 @@
+/** @file The KV path where no kernel has to be made for a case: everything that may be chosen with everything else, two at a time. */
+import type { KvCase } from "../support/kv-case.ts";
+import { pairwise } from "./pairs.ts";
+
+const CODES = ["tq1", "tq2", "tq3", "tq4", "tq5", "tq6", "tq7", "tq8"] as const;
+
+const FORMAT = {
+  trellis: ["on", "off"],
+  rotation: ["hadamard", "qr", "none"],
+  scale: ["auto", "norm", "norm-preserving", "least-squares"],
+  search: ["on", "off"],
+  copies: ["sinks=0,window=0", "sinks=4,window=32", "sinks=0,window=16", "sinks=7,window=0", "sinks=1,window=1"],
+} as const;
+
+const PLAIN = {
+  k: ["f32", "f16", "q8_0", "q4_0r", ...CODES],
+  v: ["f32", "f16", "q8_0", "q4_0r", ...CODES],
+  ...FORMAT,
+  headDim: [8, 16, 24, 40, 64, 72, 96, 112, 128, 192, 256, 264, 576],
+  // The scratch of a thread has 32 rows.
+  group: [1, 2, 3, 4, 5, 6, 7, 8, 31, 32, 33, 71],
+  numKvHeads: [1, 2],
+  slidingWindow: [0, 1, 17, 100],
+  steps: [
+    [33, 1, 66],
+    [127, 1, 1],
+    [64, 65, 2],
+    [5, 1, 150, 3],
+  ],
+  awkward: [false, true],
+} as const;
+
+const CALIBRATED = {
+  k: ["f16", "q8_0", ...CODES],
+  v: ["f16", "q4_0r", ...CODES],
+  ...FORMAT,
+  parts: ["transform=on,feedback=on", "transform=on,feedback=off", "transform=off,feedback=on"],
+  headDim: [8, 16, 24, 40, 64, 72, 128],
+  group: [1, 3, 4, 8],
+  numKvHeads: [1, 2],
+  // Rows are appended a few at a time where there are several.
+  steps: [
+    [1, 2, 3, 4, 5, 7, 8, 33],
+    [6, 1, 20],
+    [9, 30, 2],
+  ],
+  awkward: [false, true],
+} as const;
+
+/** Long vectors of many heads: plain TypeScript takes seconds for more, and as long to make a random rotation of them. */
+const SHORT = [5, 1, 3];
+const MOST_WORK = 3e7;
+const LONG_HEAD_DIM = 256;
+
+interface Chosen {
+  readonly k: string;
+  readonly v: string;
+  readonly trellis: string;
+  readonly rotation: string;
+  readonly scale: string;
+  readonly search: string;
+  readonly copies: string;
+  readonly parts?: string;
+  readonly headDim: number;
+  readonly group: number;
+  readonly numKvHeads: number;
+  readonly slidingWindow?: number;
+  readonly steps: readonly number[];
+  readonly awkward: boolean;
+}
+
+function caseOf(
+  { k, v, trellis, scale, search, copies, parts, group, rotation: chosen, ...rest }: Chosen,
+  seed: number,
+): KvCase {
+  // Only codes of two bits have one.
+  const codes = [k, v].includes("tq2") ? `,trellis=${trellis}` : "";
+  const { headDim, numKvHeads } = rest;
+  const rotation = chosen === "qr" && headDim > LONG_HEAD_DIM ? "hadamard" : chosen;
+  const tokens = rest.steps.reduce((sum, n) => sum + n, 0);
+  return {
+    ...rest,
+    kv: `k4v4,k=${k},v=${v}${codes},rotation=${rotation},scale=${scale},search=${search}${parts ? `,${parts}` : ""},${copies}`,
+    numHeads: group * numKvHeads,
+    calibrated: parts !== undefined,
+    steps: tokens ** 2 * group * numKvHeads * headDim > MOST_WORK ? SHORT : rest.steps,
+    seed,
+  };
+}
+
+export const PAIRS: readonly KvCase[] = pairwise(PLAIN).map(caseOf);
+export const CALIBRATED_PAIRS: readonly KvCase[] = pairwise(CALIBRATED, 2).map(caseOf);
+
+/** Maps and error feedback of long vectors, of single rows and of four at once: to make them takes seconds. */
+export const LONG_CALIBRATED: readonly KvCase[] = [
+  { kv: "k4v2,sinks=0,window=0", headDim: 264, steps: [5, 1], calibrated: true },
+  { kv: "k4v2,sinks=0,window=0", headDim: 576, steps: [5, 1], calibrated: true },
+];

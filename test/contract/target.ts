@@ -1,0 +1,16 @@
+/** @file What the contract asks of a backend that it is run against. */
+import type { Ops } from "../../src/backends/ops.ts";
+import type { WeightType } from "../../src/weights/registry.ts";
+import type { KvCase } from "../support/kv-case.ts";
+
+export interface Target {
+  open(): Promise<Ops>;
+  /** Most that a result may be off, from `test/tolerances.ts`; known when the device is. */
+  readonly limits: {
+    /** Share of the bytes of pages. */
+    pages(): number;
+    query(): number;
+    output(c: KvCase): number;
+    linear(type: WeightType): number;
+  };
+}

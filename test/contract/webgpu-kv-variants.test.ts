@@ -1,0 +1,51 @@
+/** @file The contract of the KV path against the kernels that a device without some feature takes, and those of other settings. */
+import { describe, expect, it } from "vitest";
+import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
+import type { KvCase } from "../support/kv-case.ts";
+import { isThorough } from "../support/optional.ts";
+import { decodeContract, kvContract } from "./kv.ts";
+import { BARE, BATCHES, FORMATS, INPUTS } from "./kv-cases.ts";
+import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
+
+/** Each way to read codes: odd and even widths, blocks, floats, a trellis, with copies of a window, of sinks, and without. */
+const ways = ["k1v2", "k2v6", "k6v5", "q4_0r,v=tq2", "f16", "k6v7"];
+const DECODED = FORMATS.filter(
+  ({ kv, headDim = 64 }) => isThorough || (headDim <= 80 && ways.some((way) => kv.startsWith(way))),
+);
+
+/** The rotation of the portable kernel is another one: of a head at once, in two rounds, and of more values than there are threads. */
+const APPENDED: readonly KvCase[] = [
+  { kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [66, 1] },
+  { kv: "k6v5", headDim: 80, numHeads: 4, numKvHeads: 2, steps: [66, 1] },
+  { kv: "k8v1", headDim: 256, numHeads: 4, numKvHeads: 2, steps: [66, 1] },
+  { kv: "k2v2,window=20,sinks=3", numHeads: 4, numKvHeads: 2, steps: [65, 1], calibrated: true },
+];
+
+/** Long passes differ in the number of keys alone. */
+const TUNED: readonly KvCase[] = [
+  { kv: "k4v4", steps: [140, 1, 2], slidingWindow: 100 },
+  { kv: "f16", steps: [300, 1], slidingWindow: 100 },
+];
+
+describe.skipIf(gpuSkip)(`webgpu variants${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: GPU_TIMEOUT_MS }, () => {
+  describe("without subgroups and f16", () => {
+    const target = webGpuTarget({ without: ["subgroups", "f16"] });
+    const bare = ({ kv }: KvCase): boolean => kv === `k4v4,${BARE}`;
+    kvContract(target, {
+      formats: APPENDED,
+      "several sequences": BATCHES.filter(bare),
+      inputs: INPUTS.filter(bare).map(withoutSubnormals),
+    });
+    decodeContract(target, DECODED);
+
+    it("takes kernels without subgroups", () => {
+      expect(target.gpu().commands.kernelLabels.some((label) => label.includes("subgroups"))).toBe(false);
+    });
+  });
+
+  for (const own of [4, 2] as const) {
+    describe(`passes of ${own} keys a lane`, () => {
+      decodeContract(webGpuTarget({ tuning: { own } }), TUNED);
+    });
+  }
+});

@@ -1,0 +1,35 @@
+/** @file The contract of the KV path against the WebGPU backend, with all that the device has. */
+import { describe, expect, it } from "vitest";
+import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
+import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
+import { isThorough } from "../support/optional.ts";
+import { kvContract } from "./kv.ts";
+import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WINDOWS } from "./kv-cases.ts";
+import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
+import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
+
+describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: GPU_TIMEOUT_MS }, () => {
+  const target = webGpuTarget();
+  kvContract(target, {
+    formats: FORMATS,
+    // Each head_dim is another kernel.
+    sums: isThorough ? SUMS : SUMS.slice(1, 2),
+    lengths: LENGTHS,
+    "windows and sinks": WINDOWS,
+    "several sequences": BATCHES,
+    inputs: INPUTS.map(withoutSubnormals),
+    ...(isThorough ? { "two at a time": [...PAIRS, ...CALIBRATED_PAIRS, ...LONG_CALIBRATED] } : {}),
+  });
+
+  it("decodes by subgroups where the device has them", () => {
+    const { commands, context } = target.gpu();
+    const bySubgroups = commands.kernelLabels.some((label) => label.includes("subgroups"));
+    expect(bySubgroups).toBe(context.features.subgroupSize > 0);
+  });
+
+  it("what has no kernel is refused with the next step", () => {
+    for (const { kv } of SLOW_FORMATS) {
+      expect(() => target.gpu().capabilities.checkKv?.(parseKvSpec(kv).forLayer(0)), kv).toThrow(/--backend wasm/);
+    }
+  });
+});
