@@ -1,0 +1,100 @@
+/** @file Every kernel that a model, a format of the cache or of weights and a device can lead to compiles. No GPU takes part. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { type DescribedFeatures, kernelTexts } from "../src/cli/kernels/kernel-texts.ts";
+import { parseModelConfig } from "../src/models/config.ts";
+import type { LayerCalibration } from "../src/quant/calibration.ts";
+import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
+import type { WeightType } from "../src/weights/registry.ts";
+import { weightTypes } from "../src/weights/registry.ts";
+import { FORMATS } from "./contract/kv-cases.ts";
+import { randomCalibration } from "./support/calibration.ts";
+import { type NullDevice, openNullDevice } from "./support/null-device.ts";
+
+const DEVICES: readonly DescribedFeatures[] = [
+  { f16: true, subgroupSize: 32, matrices: true },
+  { f16: true, subgroupSize: 64, matrices: false },
+  { f16: false, subgroupSize: 16, matrices: false },
+  { f16: true, subgroupSize: 0, matrices: false },
+  { f16: false, subgroupSize: 0, matrices: false },
+];
+
+interface Shape {
+  readonly headDim?: number;
+  readonly numHeads?: number;
+  readonly numKvHeads?: number;
+  readonly slidingWindow?: number;
+}
+
+/** One layer, with norms of its heads. */
+const configOf = ({ headDim = 64, numHeads = 2, numKvHeads = 1 }: Shape) =>
+  parseModelConfig(
+    {
+      model_type: "qwen3",
+      hidden_size: 128,
+      num_hidden_layers: 1,
+      num_attention_heads: numHeads,
+      num_key_value_heads: numKvHeads,
+      head_dim: headDim,
+      intermediate_size: 224,
+      vocab_size: 1000,
+      rms_norm_eps: 1e-6,
+      rope_theta: 1e6,
+      max_position_embeddings: 4096,
+      tie_word_embeddings: true,
+    },
+    "test",
+  );
+
+const calibrations = new Map<string, LayerCalibration>();
+function calibrationOf(numKvHeads: number, headDim: number): LayerCalibration {
+  const key = `${numKvHeads} ${headDim}`;
+  if (!calibrations.has(key)) calibrations.set(key, randomCalibration(numKvHeads, headDim));
+  return calibrations.get(key)!;
+}
+
+let device: NullDevice;
+beforeAll(async () => {
+  device = await openNullDevice();
+});
+afterAll(() => device.dispose());
+
+/** Texts that have been compiled: many are those of several devices. */
+const seen = new Set<string>();
+
+describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices", (features) => {
+  async function expectCompiles(shape: Shape & { kv: string; calibrated?: boolean }, weights: WeightType) {
+    const { kv, headDim = 64, numKvHeads = 1 } = shape;
+    // The text knows whether there are maps; those of long heads take seconds to make.
+    const calibrated = shape.calibrated && headDim <= 80;
+    const kernels = await kernelTexts({
+      config: configOf(shape),
+      kv: parseKvSpec(kv),
+      calibration: [calibrated ? calibrationOf(numKvHeads, headDim) : null],
+      storedType: () => weights,
+      weights: "auto",
+      features,
+      contextLength: 4096,
+    });
+    expect(kernels.length).toBeGreaterThan(5);
+    for (const { label, code } of kernels) {
+      if (seen.has(code)) continue;
+      seen.add(code);
+      expect(await device.compile(code), label).toEqual([]);
+    }
+  }
+
+  it("every format of the cache, by shape", async () => {
+    for (const shape of FORMATS) await expectCompiles(shape, "bf16");
+    for (const bits of [1, 2, 3, 4, 5, 6, 7, 8]) await expectCompiles({ kv: `k${bits}v${9 - bits}` }, "bf16");
+  });
+
+  it("every format of weights", async () => {
+    for (const weights of weightTypes()) await expectCompiles({ kv: "k4v4" }, weights);
+  });
+});
+
+it("a text that is wrong does not compile", async () => {
+  const [message] = await device.compile("fn f() -> u32 { return 1.5; }");
+  expect(message).toMatch(/^1: /);
+});
