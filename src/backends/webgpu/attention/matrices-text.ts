@@ -2,7 +2,7 @@
  * @file The parts of attend-matrices.wgsl that are written out without loops: matrices and values on their way have to be
  * variables of their own, because a compiler that indexes them moves them to memory.
  */
-import { nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
+import { codecOf, isFloat, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import { FLOATS } from "../codec/read-text.ts";
 import { type SideTables, sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
@@ -49,7 +49,7 @@ export const matrixBytes = (sides: MatrixSides): number =>
   plainBytes(sides.main.headDim) + 4 * tableWords(chooseTables(sides).tables);
 
 /** Whether a side's numbers are f16 or become f16 without harm. */
-export const isHalfSide = (side: SideFormat): boolean => side.kind !== "float" || side.bits === 16;
+export const isHalfSide = (side: SideFormat): boolean => !isFloat(side) || codecOf(side).bitsOf(side) === 16;
 
 /** Sums of the coordinates of step `d` between registers and workgroup memory: [coordinate][row]. */
 const leave = (d: number): string[] =>

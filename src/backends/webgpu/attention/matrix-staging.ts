@@ -2,9 +2,10 @@
  * @file How attention on matrix units gets keys and values to workgroup memory: what an invocation loads of a tile, and how it
  * stores that as f16 a turn later.
  */
-import { nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
+import { isFloat, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
+import { wgslCodecs } from "../codec/registry.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { ARRAYS, range, type Stream } from "./attend-text.ts";
 import { MATRIX_ROWS } from "./prefill-plan.ts";
@@ -73,7 +74,7 @@ function carriedText(
   const pair = (u: number, text: string): string => {
     const known = text.replace(/\bw\d+_\w+/g, (name) => renamed.get(name) ?? name);
     // Halves as they are, without a way through f32.
-    if (side.side.kind === "float") return known.replace(/^unpack2x16float\(/, "bitcast<vec2<f16>>(");
+    if (isFloat(side.side)) return known.replace(/^unpack2x16float\(/, "bitcast<vec2<f16>>(");
     const value = isCommon ? "factor" : `(${factors[u]})`;
     // Rounded once: a factor of f16 would move all scores of a key alike.
     return `vec2<f16>(${use.half && isCommon ? `vec2f(${known})` : known} * ${value})`;
@@ -167,7 +168,7 @@ export function stagingText(sides: MatrixSides, use: { readonly k: TableUse; rea
   const { headDim } = main;
   const count = headDim % 32 === 0 ? 4 : 1;
   const items = (MATRIX * headDim) / 8 / count;
-  const isAlike = nameOf(sides.k) === nameOf(sides.v) && sides.k.kind !== "block";
+  const isAlike = nameOf(sides.k) === nameOf(sides.v) && !wgslCodecs.of(sides.k).blockFactor;
   const sets = range(Math.ceil((2 * items) / MATRIX_ROWS)).map((set) => {
     if (isAlike) return commonText(sides, use.k, count, items, set);
     const both = (["k", "v"] as const).map((which) => {
