@@ -10,5 +10,5 @@ export { selfTest } from "./elementwise/self-test";
 export { swiglu } from "./elementwise/swiglu";
 export { convertToBf16, convertToF16, convertToF32, convertToQ4, convertToQ8 } from "./linear/convert";
 export { linearBf16, linearF16, linearF32 } from "./linear/dense";
-export { prepareBf16, prepareF16, prepareF32, prepareQ8 } from "./linear/prepare";
+export { prepareBf16, prepareF16, prepareF32, prepareQ4, prepareQ8 } from "./linear/prepare";
 export { linearQ4, linearQ8 } from "./linear/grouped";

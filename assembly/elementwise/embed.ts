@@ -4,6 +4,7 @@ import { F32, Q4, Q8, VECTOR } from "../generated/weight-types";
 import { loadAs } from "../linear/convert";
 import { groupRecord } from "../linear/grouped";
 import { RECORD } from "../linear/types";
+import { loadHalf } from "../simd/vector";
 
 export function embed(task: i32, params: usize, scratch: usize): void {
   const type = load<i32>(params, TYPE);
@@ -32,8 +33,9 @@ export function embed(task: i32, params: usize, scratch: usize): void {
     for (let i = 0; i < cols; i++) {
       const record = panel + <usize>(i >> 5) * groupRecord<u8>();
       const pair = <i32>load<u8>(record + 16 + (lane << 4) + <usize>(i & 15));
-      const code = ((i & 16 ? pair >> 4 : pair) & 15) - 8;
-      store<f32>(out + (<usize>i << 2), <f32>code * load<f32>(record + (lane << 2)));
+      const code = (i & 16 ? pair >> 4 : pair) & 15;
+      const scale = loadHalf(record + (lane << 1));
+      store<f32>(out + (<usize>i << 2), <f32>code * scale + loadHalf(record + 8 + (lane << 1)));
     }
     return;
   }

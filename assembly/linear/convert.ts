@@ -5,6 +5,7 @@
 import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
 import { BF16, F16, F32, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
 import { loadHalf, toHalf } from "../simd/vector";
+import { quantizeAffine } from "./affine";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
 import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 
@@ -111,36 +112,22 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
 }
 
-/** Four values from p on, times `inverse`, as i32: floor(x + 8.5), at most 15. */
+/** Scale of a row's lane in a record; of q4 the halves of scale and minimum, whose scales lie together, as do their minimums. */
 // @ts-ignore: decorator
-@inline function fourNibbles(p: usize, inverse: v128): v128 {
-  const level = f32x4.floor(f32x4.add(f32x4.mul(v128.load(p), inverse), f32x4.splat(8.5)));
-  return i32x4.trunc_sat_f32x4_s(f32x4.min(level, f32x4.splat(15)));
-}
-
-/** The same for sixteen, as bytes. */
-// @ts-ignore: decorator
-@inline function nibbles(p: usize, inverse: v128): v128 {
-  const low = i16x8.narrow_i32x4_s(fourNibbles(p, inverse), fourNibbles(p + 16, inverse));
-  const high = i16x8.narrow_i32x4_s(fourNibbles(p + 32, inverse), fourNibbles(p + 48, inverse));
-  return i8x16.narrow_i16x8_u(low, high);
-}
-
-/** The first of the 32 values at scratch whose magnitude is `peak`. */
-// @ts-ignore: decorator
-@inline function firstExtreme(scratch: usize, peak: f32): f32 {
-  for (let i: usize = 0; i < 128; i += 4) {
-    const v = load<f32>(scratch + i);
-    if (abs<f32>(v) == peak) return v;
+@inline function placeScale<T>(record: usize, lane: usize, bits: u32): void {
+  if (isSigned<T>()) {
+    store<u32>(record + (lane << 2), bits);
+  } else {
+    store<u16>(record + (lane << 1), <u16>bits);
+    store<u16>(record + (lane << 1), <u16>(bits >> 16), 8);
   }
-  return 0;
 }
 
-/** Blocks {f32 scale, codes} of a row, stored in this format already, to its lane of the panel's records. */
+/** Blocks {scale, codes} of a row, stored in this format already, to its lane of the panel's records. */
 // @ts-ignore: decorator
 @inline function placeBlocks<T>(from: usize, record: usize, lane: usize, stride: i32): void {
   for (let g = 0; g < stride; g += 32) {
-    store<u32>(record + (lane << 2), load<u32>(from));
+    placeScale<T>(record, lane, load<u32>(from));
     memory.copy(record + 16 + lane * codeBytes<T>(), from + 4, codeBytes<T>());
     from += 4 + codeBytes<T>();
     record += groupRecord<T>();
@@ -175,10 +162,9 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
         v128.store(codes, nearestCodes(scratch, inverse));
         v128.store(codes, nearestCodes(scratch + 64, inverse), 16);
       } else {
-        const extreme = firstExtreme(scratch, peak);
-        const inverse = f32x4.splat(peak == 0 ? 0 : <f32>-8 / extreme);
-        store<f32>(record + (lane << 2), peak == 0 ? 0 : extreme / -8);
-        v128.store(codes, v128.or(nibbles(scratch, inverse), i8x16.shl(nibbles(scratch + 64, inverse), 4)));
+        // Columns that the row does not have repeat its last one, so that they widen no range.
+        for (let i = cols - g; i < 32; i++) store<f32>(scratch + (<usize>i << 2), load<f32>(scratch + (<usize>(cols - g - 1) << 2)));
+        placeScale<T>(record, lane, quantizeAffine(scratch, codes));
       }
       record += groupRecord<T>();
     }

@@ -1,16 +1,18 @@
 /**
- * @file out = x · Wᵀ for q8 and q4 weights: integers in groups of 32 along a row with an f32 scale each; activations are int16.
+ * @file out = x · Wᵀ for q8 and q4 weights: integers in groups of 32 along a row with a scale each, and of q4 a minimum;
+ * activations are int16.
  *
  * The type is a type parameter, as in types.ts: `i8` for q8 and `u8` for q4.
  * Weights lie in panels of four rows, so that one row of activations reads one stream: [ceil(n/4)][stride/32] records of
- * {f32 scale[4], int8 code[4][32]}, 144 bytes, or {f32 scale[4], nibbles[4][16]}, 80 bytes. A nibble is code + 8; byte b holds
- * column b in its low and column b + 16 in its high nibble.
+ * {f32 scale[4], int8 code[4][32]}, 144 bytes, or {f16 scale[4], f16 minimum[4], nibbles[4][16]}, 80 bytes. Byte b holds column
+ * b in its low and column b + 16 in its high nibble.
  * A group's products are summed exactly in i32 (32 · 127 · 32767 < 2³¹), four lanes; lanes become f32 times the scale
- * and are summed over the groups in order, then (l0 + l2) + (l1 + l3), times the scale of the activations. One row and
- * many give the same bits.
+ * and are summed over the groups in order, then (l0 + l2) + (l1 + l3). Σ (s · q + m) · x = s · Σ q · x + m · Σ x: the sums of
+ * the activations of a group come from prepare.ts, and their products with minimums are summed beside, over the groups in order.
+ * At last all is multiplied by the scale of the activations. One row and many give the same bits.
  */
-import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
-import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE } from "../generated/linear-params";
+import { loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
+import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE, X_SUMS } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
 
 export type Q8 = i8;
@@ -40,8 +42,7 @@ export type Q4 = u8;
   // The compiler loads and splits the sixteen bytes once for all four parts.
   const raw = v128.load(p);
   const nibbles = part < 2 ? v128.and(raw, i8x16.splat(15)) : i8x16.shr_u(raw, 4);
-  const signed = i8x16.sub(nibbles, i8x16.splat(8));
-  return part & 1 ? i16x8.extend_high_i8x16_s(signed) : i16x8.extend_low_i8x16_s(signed);
+  return part & 1 ? i16x8.extend_high_i8x16_u(nibbles) : i16x8.extend_low_i8x16_u(nibbles);
 }
 
 /** One group: 32 codes at p against 32 int16 in four vectors. */
@@ -54,24 +55,31 @@ export type Q4 = u8;
 
 /** One row of activations against one panel: the four outputs, without the scale of the activations. */
 // @ts-ignore: decorator
-@inline function rowTimesPanel<T>(x: usize, record: usize, stride: i32): v128 {
+@inline function rowTimesPanel<T>(x: usize, sums: usize, record: usize, stride: i32): v128 {
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
+  let minimums = f32x4.splat(0);
   const end = x + (<usize>stride << 1);
   for (let p = x; p < end; p += 64) {
     const x0 = v128.load(p);
     const x1 = v128.load(p, 16);
     const x2 = v128.load(p, 32);
     const x3 = v128.load(p, 48);
-    a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3), v128.load_splat<f32>(record), a);
-    b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3), v128.load_splat<f32>(record, 4), b);
-    c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3), v128.load_splat<f32>(record, 8), c);
-    d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3), v128.load_splat<f32>(record, 12), d);
+    const scales = isSigned<T>() ? v128.load(record) : loadFourHalves(record);
+    a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 0, 0, 0, 0), a);
+    b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 1, 1, 1, 1), b);
+    c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 2, 2, 2, 2), c);
+    d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 3, 3, 3, 3), d);
+    if (!isSigned<T>()) {
+      minimums = madd(loadFourHalves(record + 8), v128.load_splat<f32>(sums), minimums);
+      sums += 16;
+    }
     record += groupRecord<T>();
   }
-  return transposeSumF32(a, b, c, d);
+  const products = transposeSumF32(a, b, c, d);
+  return isSigned<T>() ? products : f32x4.add(products, minimums);
 }
 
 /** int16 row at p against a group held in registers. */
@@ -82,11 +90,26 @@ export type Q4 = u8;
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
-/** M (2–4) rows of activations against row `lane` of a panel: [row 0, row 1, row 2, row 3]. */
+/** Scales and minimums of `panels` panels as f32 {scale[4], minimum[4]} a record, once for all rows of activations. */
 // @ts-ignore: decorator
-@inline function rowsTimesLane<T>(M: i32, x: usize, record: usize, lane: i32, stride: i32): v128 {
+@inline function expandScales(w: usize, panels: i32, stride: i32, to: usize): void {
+  const end = to + <usize>panels * (<usize>stride >> 5) * 32;
+  for (; to < end; to += 32) {
+    v128.store(to, loadFourHalves(w));
+    v128.store(to, loadFourHalves(w + 8), 16);
+    w += groupRecord<Q4>();
+  }
+}
+
+/**
+ * M (2–4) rows of activations against row `lane` of a panel: [row 0, row 1, row 2, row 3]. scales: of q4, expanded; sums: of
+ * the four rows, group by group
+ */
+// @ts-ignore: decorator
+@inline function rowsTimesLane<T>(M: i32, x: usize, sums: usize, record: usize, scales: usize, lane: i32, stride: i32): v128 {
   const pitch = <usize>stride << 1;
-  let scale = record + (<usize>lane << 2);
+  let scale = (isSigned<T>() ? record : scales) + (<usize>lane << 2);
+  let minimums = f32x4.splat(0);
   let w = record + 16 + <usize>lane * codeBytes<T>();
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
@@ -104,19 +127,27 @@ export type Q4 = u8;
     if (M > 2) c = madd(dotHeld(p + 2 * pitch, w0, w1, w2, w3), s, c);
     if (M > 3) d = madd(dotHeld(p + 3 * pitch, w0, w1, w2, w3), s, d);
     w += groupRecord<T>();
-    scale += groupRecord<T>();
+    if (isSigned<T>()) {
+      scale += groupRecord<T>();
+    } else {
+      minimums = madd(v128.load_splat<f32>(scale, 16), v128.load(sums), minimums);
+      sums += 16;
+      scale += 32;
+    }
   }
-  return transposeSumF32(a, b, c, d);
+  const products = transposeSumF32(a, b, c, d);
+  return isSigned<T>() ? products : f32x4.add(products, minimums);
 }
 
 // @ts-ignore: decorator
 @inline function rowsTimesBlock<T>(
-  M: i32, x: usize, xScale: usize, w: usize, stride: i32, count: i32,
+  M: i32, x: usize, xScale: usize, xSums: usize, w: usize, scales: usize, stride: i32, count: i32,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
   const panelBytes = (<usize>stride >> 5) * groupRecord<T>();
   for (let r = 0; r < count; r++) {
-    const sums = rowsTimesLane<T>(M, x, w + <usize>(r >> 2) * panelBytes, r & 3, stride);
+    const panel = <usize>(r >> 2);
+    const sums = rowsTimesLane<T>(M, x, xSums, w + panel * panelBytes, scales + panel * <usize>stride, r & 3, stride);
     const to = out + (<usize>r << 2);
     const from = bias != 0 ? bias + (<usize>r << 2) : 0;
     storeOne(to, f32x4.extract_lane(sums, 0) * load<f32>(xScale), from, add);
@@ -127,7 +158,7 @@ export type Q4 = u8;
 }
 
 // @ts-ignore: decorator
-@inline function grouped<T>(task: i32, params: usize): void {
+@inline function grouped<T>(task: i32, params: usize, scratch: usize): void {
   const n = load<i32>(params, N);
   const stride = load<i32>(params, STRIDE);
   const rows = load<i32>(params, ROWS);
@@ -145,28 +176,34 @@ export type Q4 = u8;
   if (bias != 0) bias += <usize>start << 2;
   const add = load<i32>(params, ADD) != 0;
 
+  // Of four rows of activations, a group's sums lie side by side.
+  const sumPitch = <usize>stride >> 1;
+  let xSums = load<usize>(params, X_SUMS);
+  if (!isSigned<T>() && rows > 1) expandScales(w, (count + 3) >> 2, stride, scratch);
+
   let m = 0;
   for (; m + 4 <= rows; m += 4) {
-    rowsTimesBlock<T>(4, x + <usize>m * pitch, xScale + (<usize>m << 2), w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    rowsTimesBlock<T>(4, x + <usize>m * pitch, xScale + (<usize>m << 2), xSums, w, scratch, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    xSums += sumPitch;
   }
   const at = x + <usize>m * pitch;
   const scale = xScale + (<usize>m << 2);
   const to = out + <usize>m * outPitch;
-  if (rows - m == 3) rowsTimesBlock<T>(3, at, scale, w, stride, count, to, outPitch, bias, add);
-  else if (rows - m == 2) rowsTimesBlock<T>(2, at, scale, w, stride, count, to, outPitch, bias, add);
+  if (rows - m == 3) rowsTimesBlock<T>(3, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
+  else if (rows - m == 2) rowsTimesBlock<T>(2, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
   else if (rows - m == 1) {
     const s = v128.load_splat<f32>(scale);
     for (let r = 0; r < count; r += 4) {
-      const sums = f32x4.mul(rowTimesPanel<T>(at, w + <usize>(r >> 2) * panelBytes, stride), s);
+      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride), s);
       storeFour(to + (<usize>r << 2), sums, bias != 0 ? bias + (<usize>r << 2) : 0, add, count - r);
     }
   }
 }
 
 export function linearQ8(task: i32, params: usize, scratch: usize): void {
-  grouped<Q8>(task, params);
+  grouped<Q8>(task, params, scratch);
 }
 
 export function linearQ4(task: i32, params: usize, scratch: usize): void {
-  grouped<Q4>(task, params);
+  grouped<Q4>(task, params, scratch);
 }

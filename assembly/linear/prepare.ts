@@ -2,7 +2,7 @@
  * @file Activations as the matrix kernels read them: rows padded with zeros, in the column order of the weights, and for
  * q8 in int16 with one scale a row.
  */
-import { BLOCK, COLS, OUT, ROWS, SCALE, STRIDE, X } from "../generated/prepare-params";
+import { BLOCK, COLS, OUT, ROWS, SCALE, STRIDE, SUMS, X } from "../generated/prepare-params";
 import { Bfloat, F16_X_FACTOR, Half } from "./types";
 
 // @ts-ignore: decorator
@@ -67,8 +67,9 @@ export function prepareBf16(task: i32, params: usize, scratch: usize): void {
   prepareFloat<Bfloat>(task, params);
 }
 
-/** For q8 and q4 weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
-export function prepareQ8(task: i32, params: usize, scratch: usize): void {
+/** For q8 (`i8`) and q4 (`u8`) weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
+// @ts-ignore: decorator
+@inline function prepareGrouped<T>(task: i32, params: usize): void {
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
   const block = load<i32>(params, BLOCK);
@@ -84,6 +85,9 @@ export function prepareQ8(task: i32, params: usize, scratch: usize): void {
     const peak = max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
     store<f32>(load<usize>(params, SCALE) + (<usize>r << 2), peak / 32767);
     const inverse = f32x4.splat(peak == 0 ? 0 : <f32>32767 / peak);
+    // Sums of four rows lie side by side: [rows / 4][stride / 32][4].
+    let sums = load<usize>(params, SUMS) + <usize>(r >> 2) * (<usize>stride >> 1) + (<usize>(r & 3) << 2);
+    let sum = i32x4.splat(0);
     for (i = 0; i < stride; i += 8) {
       const at = row + (<usize>i << 2);
       let a: v128, b: v128;
@@ -97,6 +101,24 @@ export function prepareQ8(task: i32, params: usize, scratch: usize): void {
       const low = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(a, inverse)));
       const high = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(b, inverse)));
       v128.store(out + (<usize>i << 1), i16x8.narrow_i32x4_s(low, high));
+      if (!isSigned<T>()) {
+        sum = i32x4.add(sum, i32x4.add(low, high));
+        if ((i & 31) == 24) {
+          const pairs = i32x4.add(sum, v128.shuffle<u32>(sum, sum, 2, 3, 0, 1));
+          store<f32>(sums, <f32>(i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1)));
+          sum = i32x4.splat(0);
+          sums += 16;
+        }
+      }
     }
   }
+}
+
+export function prepareQ8(task: i32, params: usize, scratch: usize): void {
+  prepareGrouped<i8>(task, params);
+}
+
+/** With the sums of each group of 32, which minimums are multiplied by. */
+export function prepareQ4(task: i32, params: usize, scratch: usize): void {
+  prepareGrouped<u8>(task, params);
 }

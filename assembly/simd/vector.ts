@@ -149,6 +149,13 @@ export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
   return reinterpret<f32>(bits) * HALF_BIAS;
 }
 
+/** Four finite f16 from p on. */
+// @ts-ignore: decorator
+@inline export function loadFourHalves(p: usize): v128 {
+  const bits = v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), i32x4.splat(<i32>0x8fffe000));
+  return f32x4.mul(bits, f32x4.splat(HALF_BIAS));
+}
+
 /** Nearest f16 (ties to even) of a finite value within ±65504, as bits. */
 // @ts-ignore: decorator
 @inline export function toHalf(x: f32): u32 {

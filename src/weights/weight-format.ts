@@ -33,6 +33,8 @@ export interface WasmWeightFormat {
   readonly kernels: { readonly convert: string; readonly prepare: string; readonly linear: string };
   /** Bytes of one prepared activation: 4 for f32, 2 for int16. */
   readonly activationBytes: 2 | 4;
+  /** Whether the product also reads the f32 sum of each group of activations, which the preparation leaves beside them. */
+  readonly needsSums?: true;
   /** Whether the `convert` kernels can read rows stored in this format. Rows of other formats are dequantized in TypeScript first. */
   readonly isSource: boolean;
   /** Whether the product unpacks a block of weights to f32 when many rows of activations use it. */
@@ -43,13 +45,14 @@ export interface WasmWeightFormat {
 export interface DeviceRows {
   readonly words: Uint8Array<ArrayBuffer>;
   /** Scales in a buffer of their own; null for formats without scales. */
-  readonly scales: Float32Array<ArrayBuffer> | null;
+  readonly scales: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | null;
 }
 
 /** What the WebGPU backend needs of a format. Kernels read units of eight neighbouring columns in every format. */
 export interface WgslWeightFormat {
-  /** WGSL type of the elements of `words`. */
+  /** WGSL types of the elements of `words`, and of `scales`: f32 where absent. */
   readonly word: string;
+  readonly scale?: string;
   /** Bytes of one unit in `words` and in `scales`; 0 for formats without scales. */
   readonly unitBytes: number;
   readonly unitScaleBytes: number;
@@ -67,7 +70,10 @@ export interface WgslWeightFormat {
 
 export interface KeptAs {
   readonly type: string;
-  /** Converts stored rows to rows of that format with exactly the same values. Absent: floats are quantized instead. */
+  /**
+   * Converts stored rows to rows of that format with the same codes; scales that it holds in fewer bits are rounded to them.
+   * Absent: floats are quantized instead.
+   */
   convert?(stored: Uint8Array, rows: number, cols: number): Uint8Array<ArrayBuffer>;
 }
 

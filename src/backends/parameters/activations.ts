@@ -40,6 +40,8 @@ export const prepare = new Struct({
   out: "u32",
   /** f32 [rows], of q8 and q4 only. */
   scale: "u32",
+  /** f32 [⌈rows / 4⌉][stride / 32][4], of q4 only: sums of each group. */
+  sums: "u32",
   cols: "u32",
   stride: "u32",
   rows: "u32",
@@ -52,6 +54,8 @@ export const linear = new Struct({
   x: "u32",
   /** f32 [rows], of q8 and q4 only. */
   xScale: "u32",
+  /** f32 [⌈rows / 4⌉][stride / 32][4], of q4 only. */
+  xSums: "u32",
   /** Panels of four rows. */
   w: "u32",
   /** f32 [n], or 0. */

@@ -5,6 +5,7 @@ import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 import type { WasmWeight } from "./wasm-weight.ts";
+import { preparedBytes } from "./weight-layout.ts";
 
 /** Up to this many rows stream the weights from memory; more work on a block of them that stays in a cache. */
 const STREAM_ROWS = 4;
@@ -30,15 +31,18 @@ export class LinearKernels {
   run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean): void {
     if (rows === 0) return;
     assert(!w.isVector, "linear: expected a matrix, got a vector");
-    const { kernels, activationBytes, unpacks } = w.format;
-    const scales = rows * w.stride * activationBytes;
-    const prepared = this.#prepared.ensure(scales + rows * 4);
+    const { kernels, unpacks } = w.format;
+    const bytes = preparedBytes(w.format, rows, w.stride);
+    const prepared = this.#prepared.ensure(bytes.values + bytes.sums + bytes.scales);
+    const sums = prepared + bytes.values;
+    const scale = sums + bytes.sums;
 
     const preparedRows = Math.ceil(rows / (this.#pool.threads * 4));
     prepareParams.write(this.#memory.view, PARAMS_ADDRESS, {
       x,
       out: prepared,
-      scale: prepared + scales,
+      scale,
+      sums,
       cols: w.cols,
       stride: w.stride,
       rows,
@@ -47,12 +51,13 @@ export class LinearKernels {
     this.#pool.run(kernels.prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
-    const bytes = rows > STREAM_ROWS && unpacks ? w.stride * 4 : w.rowBytes;
+    const rowBytes = rows > STREAM_ROWS && unpacks ? w.stride * 4 : w.rowBytes;
     const even = w.rows / (this.#pool.threads * 4);
-    const block = Math.max(4, Math.floor(Math.min(taskBytes / bytes, even) / 4) * 4);
+    const block = Math.max(4, Math.floor(Math.min(taskBytes / rowBytes, even) / 4) * 4);
     linearParams.write(this.#memory.view, PARAMS_ADDRESS, {
       x: prepared,
-      xScale: prepared + scales,
+      xScale: scale,
+      xSums: sums,
       w: w.address,
       bias,
       out,

@@ -8,7 +8,7 @@ import { ALIGNMENT, alignUp } from "./heap.ts";
 import { MAX_BYTES, RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
 import { CHUNK_TOKENS, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
-import { weightLayout } from "./weight-layout.ts";
+import { preparedBytes, weightLayout } from "./weight-layout.ts";
 
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
 const TABLE_BYTES = 1 << 20;
@@ -18,7 +18,7 @@ const CALIBRATION_ARRAYS = 8;
 
 function workingBytes(load: Load): number {
   const { rows, sequences, tokens, headDim } = load;
-  const prepared = rows * (alignUp(load.widestInput, 32) * wasmWeightFormat(load.weights).activationBytes + 4);
+  const prepared = preparedBytes(wasmWeightFormat(load.weights), rows, alignUp(load.widestInput, 32));
   const partial = (alignUp(headDim, 32) + 2) * 4;
   const partials = sequences * load.numHeads * Math.ceil(tokens / SPLIT_TOKENS) * partial;
   const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / RESIDUAL_PAGE_TOKENS);
@@ -30,7 +30,10 @@ function workingBytes(load: Load): number {
     TABLE_BYTES +
     load.calibrationBytes +
     load.numLayers * CALIBRATION_ARRAYS * ALIGNMENT +
-    [prepared, partials, spans, perRow, STAGING_BYTES].reduce((sum, bytes) => sum + scratchBytes(bytes), 0)
+    [prepared.values + prepared.sums + prepared.scales, partials, spans, perRow, STAGING_BYTES].reduce(
+      (sum, bytes) => sum + scratchBytes(bytes),
+      0,
+    )
   );
 }
 

@@ -1,10 +1,18 @@
 /** @file How a weight matrix lies in WASM memory, from its shape and type alone. */
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
-import { isVector } from "../../weights/weight-format.ts";
+import { isVector, type WasmWeightFormat } from "../../weights/weight-format.ts";
 import { alignUp } from "./heap.ts";
 
 /** Rows whose columns alternate in memory, so that a kernel reads one stream (assembly/linear/types.ts, grouped.ts). */
 const PANEL_ROWS = 4;
+
+/** Bytes of what `prepare` makes of rows of activations for a product with weights of this format. */
+export function preparedBytes(format: WasmWeightFormat, rows: number, stride: number) {
+  const values = rows * stride * format.activationBytes;
+  const groups = stride / format.record.cols;
+  const sums = format.needsSums ? alignUp(rows, PANEL_ROWS) * groups * 4 : 0;
+  return { values, sums, scales: rows * 4 };
+}
 
 export interface WeightLayout {
   /** Norms and biases lie in plain order. */

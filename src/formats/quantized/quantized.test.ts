@@ -111,7 +111,7 @@ const gptqConfig = { quantization_config: { quant_method: "gptq", bits: 4, group
 
 describe("four bits with zeros, exactly", () => {
   it("gptq, zeros stored less one, and as they are in version 2", async () => {
-    expect(await valuesOf(gptqConfig, gptqTensors())).toEqual({ dtype: "q4_1", out: affine });
+    expect(await valuesOf(gptqConfig, gptqTensors())).toEqual({ dtype: "q4", out: affine });
     const config = { quantization_config: { ...gptqConfig.quantization_config, checkpoint_format: "gptq_v2" } };
     expect((await valuesOf(config, gptqTensors(zero))).out).toEqual(affine);
   });
@@ -134,7 +134,7 @@ describe("four bits with zeros, exactly", () => {
         "a.proj.scales": { dtype: "F16", shape: [GROUPS, ROWS], data: halves(byGroup(scale)) },
       },
     );
-    expect(dtype).toBe("q4_1");
+    expect(dtype).toBe("q4");
     expect(out).toEqual(affine);
   });
 

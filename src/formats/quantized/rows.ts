@@ -20,13 +20,13 @@ export interface AffineRow {
 /** Whether groups of so many inputs are made of whole blocks of ours. */
 export const isWholeBlocks = (cols: number, group: number): boolean => cols % GROUP === 0 && group % GROUP === 0;
 
-/** Four-bit codes as q4_1: the codes as they are, scale and minimum in f16 (a relative error of 2^-11 where they are not). */
+/** Four-bit codes as q4: the codes as they are, scale and minimum in f16 (a relative error of 2^-11 where they are not). */
 export function affineWeight(
   shape: readonly [number, number],
   group: number,
   open: () => Promise<(row: number, into: AffineRow) => void>,
 ): ReadableWeight {
-  const dtype: WeightType = "q4_1";
+  const dtype: WeightType = "q4";
   return {
     dtype,
     shape,

@@ -61,7 +61,7 @@ export const q8: WeightFormat = {
     vec4f((vec4i(w.x) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)) * scale,
     vec4f((vec4i(w.y) << vec4u(24u, 16u, 8u, 0u)) >> vec4u(24u)) * scale,
   );`,
-    peak: ({ scales }) => peakOfGroups(scales!, 127),
+    peak: ({ scales }) => peakOfGroups(scales as Float32Array, 127),
     split(stored) {
       const blocks = elements(stored, Uint32Array);
       const numBlocks = blocks.length / WORDS;

@@ -10,7 +10,7 @@ enable f16;
 //#else
 @group(0) @binding(1) var<storage, read> words: array<WORD>;
 //#end
-@group(0) @binding(2) var<storage, read> scales: array<f32>;
+@group(0) @binding(2) var<storage, read> scales: array<SCALE>;
 @group(0) @binding(3) var<storage, read_write> panels: array<vec4u>;
 
 //#include packed-halves

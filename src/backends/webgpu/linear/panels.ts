@@ -178,7 +178,7 @@ export function packShader(type: GpuWeight["type"] | null, tail: boolean): Shade
     PANELS: PACKED_PANELS,
     TILE,
   };
-  const text = type === null ? `alias XTYPE = ${xType(tail)};` : readers(type, tail);
+  const text = type === null ? `alias SCALE = f32;\nalias XTYPE = ${xType(tail)};` : readers(type, tail);
   return shader("pack-panels", packParams, values, { READERS: text });
 }
 

@@ -2,8 +2,11 @@
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
 
-/** Element type of `words`. */
-const wordType = (type: WeightType): string => wgslWeightFormat(type).word;
+/** Element types of `words` and `scales`. */
+function aliases(type: WeightType): string {
+  const { word, scale = "f32" } = wgslWeightFormat(type);
+  return `alias WORD = ${word};\nalias SCALE = ${scale};`;
+}
 
 /** row_at: the row's first unit · unit: eight columns of it */
 function weightText(type: WeightType): string {
@@ -15,4 +18,4 @@ export const xType = (tail: boolean): string => (tail ? "f32" : "vec4f");
 
 /** What a kernel needs to read x and a weight. */
 export const readers = (type: WeightType, tail: boolean): string =>
-  `alias WORD = ${wordType(type)};\nalias XTYPE = ${xType(tail)};\n${weightText(type)}`;
+  `${aliases(type)}\nalias XTYPE = ${xType(tail)};\n${weightText(type)}`;

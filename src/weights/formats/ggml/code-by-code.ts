@@ -1,7 +1,7 @@
 /** @file Stored blocks of 32 as blocks of ours with the same codes and the same scale: nothing is rounded. */
 import { GROUP } from "../../groups.ts";
 import type { KeptAs } from "../../weight-format.ts";
-import { type Block, halfOf } from "./stored-blocks.ts";
+import type { Block } from "./stored-blocks.ts";
 
 /** codesOf: the integers of one block into `codes`, −127 to 127; returns the scale that multiplies them */
 export function intoQ8(blockBytes: number, codesOf: (block: Block, codes: Int8Array) => number): KeptAs {
@@ -23,19 +23,29 @@ export function intoQ8(blockBytes: number, codesOf: (block: Block, codes: Int8Ar
   };
 }
 
-/** Of blocks that are an f16 scale and 16 bytes of nibbles as ours. */
-export function intoQ4(blockBytes: number): KeptAs {
-  const words = 1 + GROUP / 8;
+/**
+ * Blocks of 32 with four-bit codes as q4, whose nibbles lie as ggml's. blocks: of 32 in one stored block
+ *
+ * place: scale and minimum of the n-th 32 values as f16 bits, and where their nibbles go
+ */
+export function intoQ4(
+  blockBytes: number,
+  blocks: number,
+  place: (block: Block, n: number, nibbles: Uint8Array) => readonly [scale: number, minimum: number],
+): KeptAs {
+  const bytes = 4 + GROUP / 2;
   return {
     type: "q4",
     convert(stored) {
-      const blocks = stored.length / blockBytes;
-      const out = new Uint8Array(blocks * words * 4);
-      const scales = new Float32Array(out.buffer);
+      const out = new Uint8Array((stored.length / blockBytes) * blocks * bytes);
+      const view = new DataView(out.buffer);
       const block = { bytes: stored, at: 0 };
-      for (let b = 0; b < blocks; b++, block.at += blockBytes) {
-        scales[b * words] = halfOf(block, 0);
-        out.set(stored.subarray(block.at + 2, block.at + blockBytes), b * words * 4 + 4);
+      for (let to = 0; block.at < stored.length; block.at += blockBytes) {
+        for (let n = 0; n < blocks; n++, to += bytes) {
+          const [scale, minimum] = place(block, n, out.subarray(to + 4, to + bytes));
+          view.setUint16(to, scale, true);
+          view.setUint16(to + 2, minimum, true);
+        }
       }
       return out;
     },

@@ -8,7 +8,7 @@ import { exactRows, rowsAs } from "../../weight-part.ts";
 const fixture: Record<string, { stored: string; values: string }> = JSON.parse(
   readFileSync(new URL("../../../../test/fixtures/ggml-blocks/blocks.json", import.meta.url), "utf8"),
 );
-const EXACT = ["q8_0", "q4_0", "q5_0", "iq4_nl", "mxfp4"];
+const EXACT = ["q8_0", "q4_0", "q4_1", "q5_0", "iq4_nl", "mxfp4"];
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));
 
@@ -42,6 +42,19 @@ describe.each(Object.entries(fixture))("%s", (name, { stored: text, values: floa
       const converted = exactRows(part, 0, 1, kept.name as WeightType)!;
       expect(converted.length).toBe(rowBytes(kept, expected.length));
       expect(dequantize(converted, kept).map((value) => value + 0)).toEqual(expected.map((value) => value + 0));
+    });
+  } else if (name === "q4_k") {
+    it("q4 holds its codes, and scales and minimums to 2^-11", () => {
+      const near = dequantize(exactRows(part, 0, 1, "q4")!, kept);
+      for (let group = 0; group < expected.length; group += 32) {
+        const own = expected.subarray(group, group + 32);
+        // A value is scale · code + minimum: either is off by 2^-11 of itself at most, and at most 15 scales and a minimum.
+        const range = Math.max(...own) - Math.min(...own);
+        const peak = Math.max(...own.map(Math.abs));
+        for (const [i, value] of own.entries()) {
+          expect(Math.abs(near[group + i]! - value)).toBeLessThanOrEqual((3 * range + peak) * 2 ** -10);
+        }
+      }
     });
   } else {
     it(`${kept.name} holds them to half a step of its own`, () => {

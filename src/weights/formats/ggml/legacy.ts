@@ -1,5 +1,6 @@
 /** @file ggml's formats in blocks of 32 with one f16 scale, and a minimum in two of them: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1. */
 
+import { toFloat16Bits } from "../../../math/float16.ts";
 import { intoQ4, intoQ8 } from "./code-by-code.ts";
 import { byteOf, halfOf, signedByteOf, storedBlocks } from "./stored-blocks.ts";
 
@@ -29,7 +30,11 @@ export const q4_0 = storedBlocks({
   codeBits: 4,
   parts: [SCALE],
   halves: [0],
-  keptAs: intoQ4(18),
+  // scale · (code − 8) = scale · code + (−8 · scale): a power of two, so that f16 holds the minimum as well.
+  keptAs: intoQ4(18, 1, (block, _, nibbles) => {
+    nibbles.set(block.bytes.subarray(block.at + 2, block.at + 18));
+    return [byteOf(block, 0) | (byteOf(block, 1) << 8), toFloat16Bits(-8 * halfOf(block, 0))];
+  }),
   unpack(block, out, to) {
     const scale = halfOf(block, 0);
     for (let i = 0; i < 16; i++) {
@@ -46,7 +51,8 @@ export const q4_1 = storedBlocks({
   codeBits: 4,
   parts: [SCALE, MINIMUM],
   halves: [0, 2],
-  keptAs: { type: "q8" },
+  // These are the blocks of q4.
+  keptAs: { type: "q4", convert: (stored) => stored as Uint8Array<ArrayBuffer> },
   unpack(block, out, to) {
     const [scale, minimum] = [halfOf(block, 0), halfOf(block, 2)];
     for (let i = 0; i < 16; i++) {

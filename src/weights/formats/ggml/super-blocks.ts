@@ -2,6 +2,8 @@
  * @file ggml's formats in super-blocks of 256: Q2_K to Q6_K. A super-block has one or two f16 numbers, and small integers that
  * scale each of its 8 or 16 groups.
  */
+import { toFloat16Bits } from "../../../math/float16.ts";
+import { intoQ4 } from "./code-by-code.ts";
 import { type Block, byteOf, halfOf, signedByteOf, storedBlocks } from "./stored-blocks.ts";
 
 const VALUES = 256;
@@ -59,6 +61,18 @@ function scaleOfQ4(block: Block, at: number, g: number): readonly [scale: number
   return [(byte(g + 4) & 15) | ((byte(g - 4) >> 6) << 4), (byte(g + 4) >> 4) | ((byte(g) >> 6) << 4)];
 }
 
+/** d · scale and −dmin · minimum of each group, rounded to f16: 2^-11 of either. */
+const q4OfQ4K = intoQ4(144, 8, (block, g, nibbles) => {
+  const [scale, minimum] = scaleOfQ4(block, 4, g);
+  for (let i = 0; i < 16; i++) {
+    const shift = 4 * (g & 1);
+    const low = (byteOf(block, 16 + 32 * (g >> 1) + i) >> shift) & 15;
+    const high = (byteOf(block, 32 + 32 * (g >> 1) + i) >> shift) & 15;
+    nibbles[i] = low | (high << 4);
+  }
+  return [toFloat16Bits(halfOf(block, 0) * scale), toFloat16Bits(-halfOf(block, 2) * minimum)];
+});
+
 /** 8 groups of 32: value = d · scale · code − dmin · minimum. Two groups share 32 bytes, low halves first. */
 export const q4_k = storedBlocks({
   name: "q4_k",
@@ -66,7 +80,7 @@ export const q4_k = storedBlocks({
   codeBits: 4,
   parts: [part("scale", 2), part("minimum", 2), part("scales", 12)],
   halves: [0, 2],
-  keptAs,
+  keptAs: q4OfQ4K,
   unpack(block, out, to) {
     const [d, dmin] = [halfOf(block, 0), halfOf(block, 2)];
     for (let g = 0; g < 8; g++) {
