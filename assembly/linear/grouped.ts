@@ -30,7 +30,7 @@ export type Q4 = u8;
   return 16 + 4 * codeBytes<T>();
 }
 
-/** Codes 8 · part … of a row's group at p, as int16. */
+/** Codes of part 0–3 of a row's group at p, as int16: eight neighbours of q8, every second one of q4, as `prepareQ4` has them. */
 // @ts-ignore: decorator
 @inline function codes<T>(p: usize, part: i32): v128 {
   if (isSigned<T>()) {
@@ -39,10 +39,13 @@ export type Q4 = u8;
     if (part == 2) return v128.load_ext<i8>(p, 16);
     return v128.load_ext<i8>(p, 24);
   }
-  // The compiler loads and splits the sixteen bytes once for all four parts.
+  // The compiler loads the sixteen bytes once for all four parts. Shifts of halves instead of widened bytes: CPUs do several a cycle.
   const raw = v128.load(p);
-  const nibbles = part < 2 ? v128.and(raw, i8x16.splat(15)) : i8x16.shr_u(raw, 4);
-  return part & 1 ? i16x8.extend_high_i8x16_u(nibbles) : i16x8.extend_low_i8x16_u(nibbles);
+  const mask = i16x8.splat(15);
+  if (part == 0) return v128.and(raw, mask);
+  if (part == 1) return v128.and(i16x8.shr_u(raw, 8), mask);
+  if (part == 2) return v128.and(i16x8.shr_u(raw, 4), mask);
+  return i16x8.shr_u(raw, 12);
 }
 
 /** One group: 32 codes at p against 32 int16 in four vectors. */
@@ -90,23 +93,13 @@ export type Q4 = u8;
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
-/** Scales and minimums of `panels` panels as f32 {scale[4], minimum[4]} a record, once for all rows of activations. */
-// @ts-ignore: decorator
-@inline function expandScales(w: usize, panels: i32, stride: i32, to: usize): void {
-  const end = to + <usize>panels * (<usize>stride >> 5) * 32;
-  for (; to < end; to += 32) {
-    v128.store(to, loadFourHalves(w));
-    v128.store(to, loadFourHalves(w + 8), 16);
-    w += groupRecord<Q4>();
-  }
-}
-
 /**
- * M (2–4) rows of activations against row `lane` of a panel: [row 0, row 1, row 2, row 3]. scales: of q4, expanded; sums: of
- * the four rows, group by group
+ * M (2–4) rows of activations against row `lane` of a panel: [row 0, row 1, row 2, row 3]. sums: of the four rows, group by
+ * group · scales: of q4, room for scales and minimums of the panel as f32 {scale[4], minimum[4]} a record, which are put there
+ * with the first lane (isFirst) and read from there afterwards
  */
 // @ts-ignore: decorator
-@inline function rowsTimesLane<T>(M: i32, x: usize, sums: usize, record: usize, scales: usize, lane: i32, stride: i32): v128 {
+@inline function rowsTimesLane<T>(M: i32, isFirst: bool, x: usize, sums: usize, record: usize, scales: usize, lane: i32, stride: i32): v128 {
   const pitch = <usize>stride << 1;
   let scale = (isSigned<T>() ? record : scales) + (<usize>lane << 2);
   let minimums = f32x4.splat(0);
@@ -121,6 +114,10 @@ export type Q4 = u8;
     const w1 = codes<T>(w, 1);
     const w2 = codes<T>(w, 2);
     const w3 = codes<T>(w, 3);
+    if (!isSigned<T>() && isFirst) {
+      v128.store(scale, loadFourHalves(w - 16));
+      v128.store(scale, loadFourHalves(w - 8), 16);
+    }
     const s = v128.load_splat<f32>(scale);
     a = madd(dotHeld(p, w0, w1, w2, w3), s, a);
     b = madd(dotHeld(p + pitch, w0, w1, w2, w3), s, b);
@@ -141,13 +138,16 @@ export type Q4 = u8;
 
 // @ts-ignore: decorator
 @inline function rowsTimesBlock<T>(
-  M: i32, x: usize, xScale: usize, xSums: usize, w: usize, scales: usize, stride: i32, count: i32,
+  M: i32, isFirst: bool, x: usize, xScale: usize, xSums: usize, w: usize, scales: usize, stride: i32, count: i32,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
   const panelBytes = (<usize>stride >> 5) * groupRecord<T>();
   for (let r = 0; r < count; r++) {
-    const panel = <usize>(r >> 2);
-    const sums = rowsTimesLane<T>(M, x, xSums, w + panel * panelBytes, scales + panel * <usize>stride, r & 3, stride);
+    const panel = w + <usize>(r >> 2) * panelBytes;
+    const expanded = scales + <usize>(r >> 2) * <usize>stride;
+    const sums = !isSigned<T>() && isFirst && (r & 3) == 0
+      ? rowsTimesLane<T>(M, true, x, xSums, panel, expanded, 0, stride)
+      : rowsTimesLane<T>(M, false, x, xSums, panel, expanded, r & 3, stride);
     const to = out + (<usize>r << 2);
     const from = bias != 0 ? bias + (<usize>r << 2) : 0;
     storeOne(to, f32x4.extract_lane(sums, 0) * load<f32>(xScale), from, add);
@@ -179,18 +179,17 @@ export type Q4 = u8;
   // Of four rows of activations, a group's sums lie side by side.
   const sumPitch = <usize>stride >> 1;
   let xSums = load<usize>(params, X_SUMS);
-  if (!isSigned<T>() && rows > 1) expandScales(w, (count + 3) >> 2, stride, scratch);
 
   let m = 0;
   for (; m + 4 <= rows; m += 4) {
-    rowsTimesBlock<T>(4, x + <usize>m * pitch, xScale + (<usize>m << 2), xSums, w, scratch, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    rowsTimesBlock<T>(4, m == 0, x + <usize>m * pitch, xScale + (<usize>m << 2), xSums, w, scratch, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
     xSums += sumPitch;
   }
   const at = x + <usize>m * pitch;
   const scale = xScale + (<usize>m << 2);
   const to = out + <usize>m * outPitch;
-  if (rows - m == 3) rowsTimesBlock<T>(3, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
-  else if (rows - m == 2) rowsTimesBlock<T>(2, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
+  if (rows - m == 3) rowsTimesBlock<T>(3, m == 0, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
+  else if (rows - m == 2) rowsTimesBlock<T>(2, m == 0, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
   else if (rows - m == 1) {
     const s = v128.load_splat<f32>(scale);
     for (let r = 0; r < count; r += 4) {
