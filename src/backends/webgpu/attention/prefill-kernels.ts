@@ -8,6 +8,7 @@ import type { Commands } from "../queue/commands.ts";
 import type { Kernel, KernelSpec } from "../queue/kernel.ts";
 import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
+import { STEP_VALUES } from "../queue/step-buffer.ts";
 import type { AttendOptions } from "./attend-options.ts";
 import { headParts } from "./head-parts.ts";
 import { isHalfSide, matricesText, matrixBytes } from "./matrices-text.ts";
@@ -83,6 +84,7 @@ function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
   const { headDim, numHeads, numKvHeads } = layer;
   const { parts, heads } = headParts(layer);
   return {
+    ...STEP_VALUES,
     HEAD_DIM: headDim,
     NUM_HEADS: numHeads,
     GROUP: heads,

@@ -34,12 +34,12 @@ fn below(a: u32, b: u32) -> u32 {
 fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
   var r: Ranges;
   let low = select(0u, below(low_row + 1u, p.sliding), p.sliding > 0u);
-  r.main_table = step[p.record];
-  r.residual_start = step[p.record + 2u];
+  r.main_table = step[p.record + SPAN_TABLE];
+  r.residual_start = step[p.record + SPAN_RESIDUAL_START];
   r.last = high_row;
   //#if HAS_RESIDUAL
-  r.residual_table = step[p.record + 1u];
-  r.residual_entries = step[p.record + 3u];
+  r.residual_table = step[p.record + SPAN_RESIDUAL_TABLE];
+  r.residual_entries = step[p.record + SPAN_RESIDUAL_ENTRIES];
   let codes_end = min(high_row + 1u, max(below(high_row + 1u, p.window), r.residual_start));
   r.codes = tiles_of(max(low, p.sinks), codes_end);
   r.sinks = tiles_of(low, min(p.sinks, high_row + 1u));
