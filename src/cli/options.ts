@@ -89,7 +89,7 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
 
 export function addModelOption(
   command: Command,
-  what = "checkpoint: a directory, a hub id (org/name) or an embedded model",
+  what = "checkpoint: a directory, a .gguf file, a hub id (org/name) or an embedded model",
 ): Command {
   return command.option("-m, --model <ref>", what, DEFAULT_MODEL);
 }

@@ -148,7 +148,7 @@ export class LLM {
     let ops: Ops | undefined;
     try {
       const checkpoint = await openCheckpoint(source);
-      const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
+      const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
       spec.validateLayers(config.numLayers);
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const tensors = await checkpoint.tensors();

@@ -113,7 +113,7 @@ describe("openMetadataSource", () => {
     await expect(planned("org/tiny", closed)).rejects.toThrow(
       /the hub cannot be reached; connect and try again, or pass/,
     );
-    await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a hub id/);
+    await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a \.gguf file, a hub id/);
   });
 
   it("a file that is no config", async () => {

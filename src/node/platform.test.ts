@@ -34,7 +34,9 @@ describe("node platform", () => {
     for (const ref of ["qwen9-3m", "./no/such/place", "../nowhere", "a/b/c", ""]) {
       await expect(getPlatform().openSource(ref)).rejects.toMatchObject({
         code: "invalid_argument",
-        message: expect.stringMatching(/expected a directory, a hub id .* or an embedded model .*qwen3-3m/),
+        message: expect.stringMatching(
+          /expected a directory, a \.gguf file, a hub id .* or an embedded model .*qwen3-3m/,
+        ),
       });
     }
   });

@@ -25,7 +25,7 @@ async function openSource(
   if (info) {
     throw new TurboQuantError(
       "invalid_argument",
-      `model: expected a directory with config.json or a file that ends in .gguf, got the file ${ref}; pass the directory it lies in`,
+      `model: expected a directory with config.json or a .gguf file, got the file ${ref}; pass the directory it lies in`,
       { ref },
     );
   }
@@ -37,7 +37,7 @@ async function openSource(
   }
   throw new TurboQuantError(
     "invalid_argument",
-    `model: expected a directory, a hub id (org/name) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
+    `model: expected a directory, a .gguf file, a hub id (org/name) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
     { ref },
   );
 }

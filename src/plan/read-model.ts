@@ -15,7 +15,10 @@ import { modelOfConfig, plannedModel } from "./planned-model.ts";
  */
 export async function readPlannedModel(source: FileSource): Promise<PlannedModel> {
   const checkpoint = await openCheckpoint(source);
-  const model = { ...plannedModel(await checkpoint.config(), `${source.name}/config.json`), name: source.name };
+  const model = {
+    ...plannedModel(await checkpoint.config(), `${checkpoint.files.name}/config.json`),
+    name: source.name,
+  };
   if (!model.runs || checkpoint.container === null) return model;
   const isCalibrated = await source.has(CALIBRATION_FILE);
   return { ...model, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };

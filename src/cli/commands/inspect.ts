@@ -29,7 +29,10 @@ export function configure(command: Command, context: CommandContext): void {
     .description(
       "Shows a model's config, tensors and KV cache format, or what a saved cache (.tqkv) holds. Weights are not read.",
     )
-    .argument("[ref]", `checkpoint (directory, hub id, embedded model) or a saved cache (default: ${DEFAULT_MODEL})`)
+    .argument(
+      "[ref]",
+      `checkpoint (directory, .gguf file, hub id, embedded model) or a saved cache (default: ${DEFAULT_MODEL})`,
+    )
     .option("-m, --model <ref>", "the same as the argument")
     .option("--kv <spec>", "KV format to lay out")
     .option("--cache-type-k <type>", "-ctk: type of K alone")
@@ -100,7 +103,7 @@ async function inspectModel(ref: string, flags: InspectFlags, context: CommandCo
   const source = await getPlatform().openSource(ref, { onProgress: progress.onEvent, signal: context.signal });
   try {
     const checkpoint = await openCheckpoint(source);
-    const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
+    const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
     spec.validateLayers(config.numLayers);
     const tensors = [...(await checkpoint.tensors()).values()].map(({ name, dtype, shape, numBytes, file }) => ({
       name,

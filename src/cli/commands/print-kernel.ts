@@ -36,7 +36,10 @@ export function configure(command: Command, context: CommandContext): void {
         "lists the kernels. The adapter is only described (--features): no GPU is needed, and no weights are read.",
     )
     .argument("[name]", "a kernel of the list, or a file for all kernels that come from it");
-  addModelOption(command, "checkpoint: a directory, a config.json, a hub id (org/name) or an embedded model")
+  addModelOption(
+    command,
+    "checkpoint: a directory, a .gguf file, a config.json, a hub id (org/name) or an embedded model",
+  )
     .option("--shape <name>", `a public checkpoint by its shape instead of --model: ${shapeNames.join(", ")}`)
     .option("--kv <spec>", "KV format", DEFAULT_KV)
     .addOption(new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"))
@@ -133,7 +136,7 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
   const source = await openMetadataSource(flags.model, { onProgress: progress.onEvent, signal: context.signal });
   try {
     const checkpoint = await openCheckpoint(source);
-    const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
+    const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
     kv.validateLayers(config.numLayers);
     const { storedType, storedTypeOf } = await readPlannedModel(source);
     return {

@@ -42,7 +42,7 @@ export async function preflight(
     const source = await getPlatform().openSource(options.refOf(model), { signal, onProgress });
     try {
       const checkpoint = await openCheckpoint(source);
-      const config = parseModelConfig(await checkpoint.config(), `${source.name}/config.json`);
+      const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
       checkConfig(model, config, own);
       const ctx = Math.max(...own.map((candidate) => candidate.ctx));
       if (options.text.kind === "given") {

@@ -34,7 +34,7 @@ export const gguf: CheckpointContainer = {
         "tokenizer_config.json": JSON.stringify(config),
         "generation_config.json": JSON.stringify(generation),
       },
-      source.name,
+      file.where,
     );
   },
   openTensors: async (source) => tensorSet(source, await open(source)),
