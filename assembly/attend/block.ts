@@ -49,8 +49,7 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   let total: i32 = 0;
   let scale: f32 = 0;
   if (most > 1e-30) {
-    // Σ q·c
-    // stays below 2³¹ for any codes.
+    // |Σ q·c| stays below 2³¹ for any codes.
     scale = min<f32>(<f32>32767 / most, (<f32>2147480000 / largest - <f32>d) / horizontalSum(sum));
     for (let i: usize = 0; i < d; i++) {
       const value = <i32>nearest<f32>(load<f32>(source + i * 4) * scale);

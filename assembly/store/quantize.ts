@@ -1,19 +1,12 @@
 /**
  * @file Rounds vectors to codes and computes their scale: byte for byte the result of src/quant/vector-quantizer.ts.
  *
- * The codebook is symmetric, so codes are found from
- * t
- * : with j the number of positive boundaries below
- * t
- * , the code is half + j for t > 0 and half − 1 − j otherwise. A negative t on a boundary belongs to the outer cell
- * ("boundaries below t" counts strictly); adding one unit to the bits of
- * t
- * has this effect.
+ * The codebook is symmetric, so codes are found from |t|: with j the number of positive boundaries below |t|, the code is
+ * half + j for t > 0 and half − 1 − j otherwise. A negative t on a boundary belongs to the outer cell ("boundaries below t"
+ * counts strictly); adding one unit to the bits of |t| has this effect.
  *
- * j comes from a table over rounded
- * t
- * ·rate, in which no bin holds more than one boundary, so that one comparison gives the exact result
- * (src/backends/wasm/quantizer-table.ts). So all widths take the same time, and no branch depends on data.
+ * j comes from a table over rounded |t|·rate, in which no bin holds more than one boundary, so that one comparison gives the
+ * exact result (src/backends/wasm/quantizer-table.ts). So all widths take the same time, and no branch depends on data.
  */
 import { RULE_LEAST_SQUARES, RULE_NORM_PRESERVING } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
@@ -50,11 +43,7 @@ export const S_FEEDBACK: usize = S_INPUT + 4 * INPUT_BYTES;
  */
 export const QUANTIZE_BYTES: usize = ((S_FEEDBACK + MAX_DIM * 68 + 128 + 4095) & ~4095) + 2112;
 
-/**
- * Magnitudes of a candidate at i: the bits of
- * u·factor
- * , plus one in the negative half.
- */
+/** Magnitudes of a candidate at i: the bits of |u·factor|, plus one in the negative half. */
 // @ts-ignore: decorator
 @inline export function magnitudes(s: usize, i: usize, factor: v128): v128 {
   return i32x4.sub(f32x4.mul(v128.load(s + S_ABS + i), factor), v128.load(s + S_NEGATIVE + i));

@@ -190,9 +190,7 @@ export interface Ops {
    * For every row of the step: norms heads of Q and K, applies RoPE, shifts, balances and rotates, quantizes, and writes K and
    * V to the pages of the row's sequence and position. Leaves in `q` the rotated and balanced query for `attend`.
    *
-   * qkv: [rows][(numHeads + 2·numKvHeads)·headDim] as q
-   * k
-   * v · q: [rows][numHeads·headDim]
+   * qkv: [rows][(numHeads + 2·numKvHeads)·headDim] as q|k|v · q: [rows][numHeads·headDim]
    */
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void;
   /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. The shape is that of q. */

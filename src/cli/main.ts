@@ -4,8 +4,7 @@ import "../node/install.ts";
 import { processIo } from "./io.ts";
 import { runCli } from "./run-cli.ts";
 
-// A reader that closes the pipe (`
-// head`) is not an error, so the process ends quietly.
+// A reader that closes the pipe (`| head`) is not an error, so the process ends quietly.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);

@@ -141,12 +141,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
   };
 }
 
-/**
- * Buffers as in the decoder's blocks: residual and norm, q
- * k
- * v, query, attended, gate
- * up and their product.
- */
+/** Buffers as in the decoder's blocks: residual and norm, q|k|v, query, attended, gate|up and their product. */
 function activationWidth(widths: { hiddenSize: number; q: number; kv: number; intermediate: number }): number {
   return 2 * widths.hiddenSize + (widths.q + 2 * widths.kv) + 2 * widths.q + 3 * widths.intermediate;
 }

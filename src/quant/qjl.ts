@@ -36,15 +36,11 @@ export function projectionMatrix(kind: Projection, d: number, seed: number, m: n
 /**
  * The factor that makes ‖r‖⟨Sq, sign(Sr)⟩ an unbiased estimate of ⟨q, r⟩, for m projections.
  *
- * Gaussian S: √(π/2)/m. Orthogonal S: 1/(m·E
- * g₁
- * ) with g₁ a coordinate of a random unit vector, which tends to √(π·d/2)/m.
+ * Gaussian S: √(π/2)/m. Orthogonal S: 1/(m·E|g₁|) with g₁ a coordinate of a random unit vector, which tends to √(π·d/2)/m.
  */
 export function sketchFactor(kind: Projection, d: number, m: number = d): number {
   if (kind === "gaussian") return Math.sqrt(Math.PI / 2) / m;
-  // E
-  // g₁
-  // = Γ(d/2) / (√π · Γ((d+1)/2)), by recursion over d, which stays exact for small d.
+  // E|g₁| = Γ(d/2) / (√π · Γ((d+1)/2)), by recursion over d, which stays exact for small d.
   let ratio = d % 2 === 0 ? 2 / Math.PI : 1;
   for (let k = d % 2 === 0 ? 2 : 1; k < d; k += 2) ratio *= k / (k + 1);
   return 1 / (m * ratio);

@@ -2,8 +2,7 @@
  * @file Trellis-coded 2-bit codes: the value of a coordinate depends on its code and on the code before it.
  *
  * A row stores two bits a coordinate, but they choose among four of sixteen values, and the code before says which four: value
- * = TRELLIS_VALUES[before
- * code << 2]. So a writer that looks ahead (Viterbi's algorithm) has a finer choice than four fixed values, and a reader looks
+ * = TRELLIS_VALUES[before | code << 2]. So a writer that looks ahead (Viterbi's algorithm) has a finer choice than four fixed values, and a reader looks
  * up four neighbouring bits instead of two. Trellis-coded quantization is by Marcellin & Fischer (IEEE Trans. Comm. 38, 1990);
  * using windows of the bits themselves as states is from QTIP (arXiv 2406.11235). With error feedback, each survivor of the
  * search carries the targets that follow from its own errors.
@@ -15,8 +14,7 @@ export const TRELLIS_RUN = 32;
 const STATES = 4;
 
 /**
- * Values for vectors of norm √headDim, [before
- * code << 2]: from Lloyd's iterations with Viterbi's algorithm in place of the nearest centroid, on Gaussian runs of 32, the
+ * Values for vectors of norm √headDim, [before | code << 2]: from Lloyd's iterations with Viterbi's algorithm in place of the nearest centroid, on Gaussian runs of 32, the
  * best of 600 starts (`npx tsx tools/train-trellis.ts`).
  */
 export const TRELLIS_VALUES = Float32Array.of(

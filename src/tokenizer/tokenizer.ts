@@ -14,11 +14,7 @@ export interface EncodeOptions {
 }
 
 export interface DecodeOptions {
-  /**
-   * Whether to leave markers such as `<
-   * im_end
-   * >` out of the text. Default false.
-   */
+  /** Whether to leave markers such as `<|im_end|>` out of the text. Default false. */
   readonly skipSpecialTokens?: boolean;
 }
 

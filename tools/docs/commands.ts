@@ -1,7 +1,6 @@
 /**
  * @file Output of commands inside documents: between `<!-- $ COMMAND -->` and `<!-- /$ -->` is what the command prints. Text is
- * put into a fence; a table (`
- * ` first) is inserted as it is.
+ * put into a fence; a table (`|` first) is inserted as it is.
  */
 import { captureIo } from "../../test/support/cli-io.ts";
 import "../../src/node/install.ts";

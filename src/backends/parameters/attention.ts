@@ -56,11 +56,7 @@ export const attendSide = new Struct({
   table: "u32",
   /** Value of one int16 step, 1/√headDim included; 1 for blocks. */
   step: "f32",
-  /**
-   * The largest
-   * int16
-   * of a centroid, or integer of a block.
-   */
+  /** The largest |int16| of a centroid, or integer of a block. */
   largest: "f32",
   sketchSigns: "u32",
   sketchNorms: "u32",
@@ -206,11 +202,7 @@ export const quantizerBin = new Struct({
 
 /** What the append kernel needs of a codebook; see src/backends/wasm/quantizer-table.ts. */
 export const quantizerTable = new Struct({
-  /**
-   * Bins in a unit of
-   * t
-   * .
-   */
+  /** Bins in a unit of |t|. */
   rate: "f32",
   lastBin: "f32",
   /** 1 where the bytes of `small…` are there. */

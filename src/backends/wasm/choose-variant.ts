@@ -42,13 +42,7 @@ async function relaxedAgrees(): Promise<boolean> {
     });
     const [strict, relaxed] = results as [(typeof results)[0], (typeof results)[0]];
     if (strict.bytes.some((byte, i) => byte !== relaxed.bytes[i])) return false;
-    // For
-    // a
-    // ,
-    // b
-    // ,
-    // c
-    // ≤ 1, rounding the product or the sum changes less than 2⁻²³.
+    // For |a|, |b|, |c| ≤ 1, rounding the product or the sum changes less than 2⁻²³.
     if (strict.floats.some((value, i) => !(Math.abs(value - relaxed.floats[i]!) <= 2 ** -22))) return false;
   }
   return true;

@@ -19,11 +19,7 @@ export interface CodebookTable {
   readonly bytes: Uint8Array;
   /** Value of one int16 step, for vectors of norm √headDim. */
   readonly step: number;
-  /**
-   * Upper bound of
-   * level
-   * .
-   */
+  /** Upper bound of |level|. */
   readonly max: number;
   /** The centroids that the kernel actually uses, in steps, [2^bits]. */
   readonly levels: Float64Array;

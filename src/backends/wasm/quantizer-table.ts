@@ -11,14 +11,8 @@ export const BIN_BYTES = quantizerBin.numBytes;
 const SMALL_BINS = 16;
 
 /**
- * Bins of
- * t
- * : bin i holds those
- * t
- * for which
- * t
- * ·rate rounds to i, ties either way. The rate is a power of two, so that the product is exact, and so large that no bin, ends
- * included, holds two boundaries. A bin stores its boundary (infinity if it has none), the positive centroids below and above
+ * Bins of |t|: bin i holds those |t| for which |t|·rate rounds to i, ties either way. The rate is a power of two, so that the
+ * product is exact, and so large that no bin, ends included, holds two boundaries. A bin stores its boundary (infinity if it has none), the positive centroids below and above
  * that boundary, and the number of positive boundaries below it. The last bin holds everything above.
  *
  * When there are at most 16 bins, the bytes of boundaries and centroids are also stored as planes.

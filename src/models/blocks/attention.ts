@@ -1,7 +1,6 @@
 /**
- * @file Multi-head attention with grouped KV heads over the coded cache: one product for q
- * k
- * v, norms of heads, RoPE, append, attend, output projection.
+ * @file Multi-head attention with grouped KV heads over the coded cache: one product for q|k|v, norms of heads, RoPE,
+ * append, attend, output projection.
  */
 import type { AttentionLayer } from "../../backends/ops.ts";
 import { layerCache } from "../../cache/layer-cache.ts";

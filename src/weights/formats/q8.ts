@@ -1,11 +1,8 @@
 /**
  * @file q8: int8 in groups of 32 along a row, symmetric about 0; −128 is not used.
  *
- * A block is {f32 scale, int8 codes[32]}, 36 bytes. scale = max
- * w
- * / 127, code = round-to-even(w · (127 / max
- * w
- * )). A group of zeros has scale 0.
+ * A block is {f32 scale, int8 codes[32]}, 36 bytes. scale = max|w| / 127, code = round-to-even(w · (127 / max|w|)). A group
+ * of zeros has scale 0.
  */
 import { elements } from "../elements.ts";
 import { GROUP, groupFormat, peakOfGroups } from "../groups.ts";

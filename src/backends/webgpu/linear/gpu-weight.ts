@@ -32,8 +32,7 @@ export class GpuWeight implements Weight {
   readonly type: WeightType;
   readonly chunks: readonly WeightChunk[];
   /**
-   * Whether matrix units may read it as f16: f16 itself, and types with a `peak` whose largest
-   * w
+   * Whether matrix units may read it as f16: f16 itself, and types with a `peak` whose largest |w|
    * is at most 65504 and at least 2^-10, so that the rounding of small values to f16 (3e-8) does not matter. Determined only if
    * there are such units.
    */
