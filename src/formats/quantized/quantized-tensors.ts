@@ -28,24 +28,22 @@ export async function quantizedTensors(source: FileSource, stored: readonly Stor
     infos.set(info.name, info);
     readers.set(info.name, read);
   };
+  const byName = new Map(stored.map((tensor) => [tensor.name, tensor]));
+  const refuse = refusals(source, byName);
   const { weights, plain } = gather(source, stored, scheme.parts);
   for (const tensor of plain) add(plainInfo(source, tensor), () => readWhole(source, tensor));
   for (const weight of weights) {
-    const readable = await scheme.weight(weight, settings, refusals(source, stored));
-    if (readable) add(infoOf(weight, readable, stored), readable.read);
-    else {
-      for (const part of weight.parts.values()) {
-        const tensor = stored.find(({ name }) => name === part.name)!;
-        add(plainInfo(source, tensor), () => part.read());
-      }
-    }
+    const readable = await scheme.weight(weight, settings, refuse);
+    const tensors = Array.from(weight.parts.values(), ({ name }) => byName.get(name)!);
+    if (readable) add(infoOf(weight.module, readable, tensors[0]!.file), readable.read);
+    else for (const tensor of tensors) add(plainInfo(source, tensor), () => readWhole(source, tensor));
   }
   return { tensors: infos, read: rangeReader(source, readers) };
 }
 
 /** Modules with a part of the scheme, and the tensors that belong to none. */
 function gather(source: FileSource, stored: readonly StoredTensor[], names: readonly string[]) {
-  const modules = new Map<string, Map<string, Part>>();
+  const modules = new Map<string, Map<string, StoredTensor>>();
   const plain: StoredTensor[] = [];
   // The longest first: `weight.absmax` is not a part `absmax` of a module that ends in `.weight`.
   const ends = names.toSorted((a, b) => b.length - a.length);
@@ -56,20 +54,25 @@ function gather(source: FileSource, stored: readonly StoredTensor[], names: read
       continue;
     }
     const module = tensor.name.slice(0, -end.length - 1);
-    const parts = modules.get(module) ?? new Map<string, Part>();
-    const { name, stored: dtype, shape } = tensor;
-    modules.set(module, parts.set(end, { name, stored: dtype, shape, read: () => readWhole(source, tensor) }));
+    modules.set(module, (modules.get(module) ?? new Map<string, StoredTensor>()).set(end, tensor));
   }
   const weights: QuantizedWeight[] = [];
-  for (const [module, parts] of modules) {
-    const [only] = parts.values();
+  for (const [module, tensors] of modules) {
+    const [only] = tensors.values();
     // A norm's `weight` by itself.
-    if (parts.size === 1 && stored.find(({ name }) => name === only!.name)!.dtype) {
-      plain.push(stored.find(({ name }) => name === only!.name)!);
-    } else weights.push({ module, parts });
+    if (tensors.size === 1 && only!.dtype) plain.push(only!);
+    else
+      weights.push({ module, parts: new Map(Array.from(tensors, ([end, tensor]) => [end, partOf(source, tensor)])) });
   }
   return { weights, plain };
 }
+
+const partOf = (source: FileSource, tensor: StoredTensor): Part => ({
+  name: tensor.name,
+  stored: tensor.stored,
+  shape: tensor.shape,
+  read: () => readWhole(source, tensor),
+});
 
 const readWhole = (source: FileSource, { file, offset, numBytes }: StoredTensor): Promise<Uint8Array> =>
   source.read(file, offset, offset + numBytes);
@@ -84,19 +87,17 @@ function plainInfo(source: FileSource, tensor: StoredTensor): TensorInfo {
   );
 }
 
-function infoOf(
-  { module, parts }: QuantizedWeight,
-  { dtype, shape }: ReadableWeight,
-  stored: readonly StoredTensor[],
-): TensorInfo {
-  const [first] = parts.values();
-  const { file } = stored.find(({ name }) => name === first!.name)!;
-  return { name: `${module}.weight`, dtype, shape, numBytes: matrixBytes(weightFormat(dtype), ...shape), file };
-}
+const infoOf = (module: string, { dtype, shape }: ReadableWeight, file: string): TensorInfo => ({
+  name: `${module}.weight`,
+  dtype,
+  shape,
+  numBytes: matrixBytes(weightFormat(dtype), ...shape),
+  file,
+});
 
-function refusals(source: FileSource, stored: readonly StoredTensor[]): Refuse {
+function refusals(source: FileSource, byName: ReadonlyMap<string, StoredTensor>): Refuse {
   const refuse = (code: "invalid_file" | "unsupported", next: string) => (tensor: string, what: string) => {
-    const file = stored.find(({ name }) => name === tensor)?.file ?? "config.json";
+    const file = byName.get(tensor)?.file ?? "config.json";
     return new TurboQuantError(code, `${source.name}/${file}: ${tensor}: ${what}; ${next}`, { file, tensor });
   };
   return {
