@@ -20,7 +20,7 @@ async function open(directory: string) {
     const config = parseModelConfig(await readJson(source, "config.json"), `${directory}/config.json`);
     const checkpoint = await openCheckpoint(source);
     const tensors = await checkpoint.tensors();
-    checkWeights(tensors, config, directory);
+    await checkWeights(checkpoint, config);
     const first = await checkpoint.read("model.embed_tokens.weight");
     return {
       config,

@@ -152,7 +152,7 @@ export class LLM {
       spec.validateLayers(config.numLayers);
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const tensors = await checkpoint.tensors();
-      checkWeights(tensors, config, source.name);
+      await checkWeights(checkpoint, config);
       const tokenizer = await loadTokenizer(checkpoint.files);
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());

@@ -18,6 +18,8 @@ export interface TensorInfo {
 /** Tensors with their bytes: little endian, row-major, rows of whole blocks. */
 export interface TensorSet {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What the file calls a tensor, whether or not it has it, for messages; absent where that is Transformers' name. */
+  nameInFile?(name: string): string;
   /**
    * Bytes [start, end) of a tensor, all of them by default.
    * @throws TurboQuantError invalid_file — no such tensor, or truncated
@@ -41,6 +43,8 @@ export interface Checkpoint {
    * @throws TurboQuantError invalid_file — no weights, truncated or inconsistent; unsupported — a stored type without a reader
    */
   tensors(): Promise<ReadonlyMap<string, TensorInfo>>;
+  /** See `TensorSet.nameInFile`; once `tensors` has read the headers. */
+  nameInFile?(name: string): string;
   /** See `TensorSet.read`. */
   read(name: string, start?: number, end?: number): Promise<Uint8Array>;
   /** Identifies the model by names, shapes, samples of the weights and config.json. The split into files does not matter. */

@@ -24,6 +24,7 @@ class OpenCheckpoint implements Checkpoint {
   readonly files: FileSource;
   readonly #openTensors: () => Promise<TensorSet>;
   #opened: Promise<TensorSet> | null = null;
+  #nameInFile: TensorSet["nameInFile"];
 
   constructor(source: FileSource, container: CheckpointContainer | null, files = source) {
     this.name = source.name;
@@ -40,7 +41,13 @@ class OpenCheckpoint implements Checkpoint {
   }
 
   async tensors(): Promise<TensorSet["tensors"]> {
-    return (await this.#open()).tensors;
+    const { tensors, nameInFile } = await this.#open();
+    this.#nameInFile = nameInFile;
+    return tensors;
+  }
+
+  nameInFile(name: string): string {
+    return this.#nameInFile?.(name) ?? name;
   }
 
   async read(name: string, start?: number, end?: number): Promise<Uint8Array> {

@@ -1,6 +1,6 @@
 /** @file Compares the tensors of a checkpoint with those that its config calls for, before any of them is read. */
 import { TurboQuantError } from "../errors.ts";
-import type { TensorInfo } from "../formats/checkpoint.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
 import { layoutOf, tensorSpecs } from "./layout.ts";
 import type { ModelConfig } from "./model-config.ts";
 
@@ -8,23 +8,24 @@ import type { ModelConfig } from "./model-config.ts";
  * Looks at headers only, so that a mismatch is reported before gigabytes are read. Tensors that the model does not use are
  * ignored, as in Transformers (a tied head saved twice, rope buffers).
  *
- * name: of the checkpoint, for messages
  * @throws TurboQuantError invalid_file — a tensor is missing or has another shape
  */
-export function checkWeights(tensors: ReadonlyMap<string, TensorInfo>, config: ModelConfig, name: string): void {
-  for (const { name: tensor, shape } of tensorSpecs(layoutOf(config)).values()) {
-    const info = tensors.get(tensor);
+export async function checkWeights(checkpoint: Checkpoint, config: ModelConfig): Promise<void> {
+  const tensors = await checkpoint.tensors();
+  for (const { name, shape } of tensorSpecs(layoutOf(config)).values()) {
+    const info = tensors.get(name);
+    const tensor = checkpoint.nameInFile?.(name) ?? name;
     if (!info) {
       throw new TurboQuantError(
         "invalid_file",
-        `${name}: tensor ${tensor} is missing, which its config.json calls for; config and weights are of different models (or this is an adapter): download both from one place`,
+        `${checkpoint.files.name}: tensor ${tensor} is missing, which its config.json calls for; config and weights are of different models (or this is an adapter): download both from one place`,
         { tensor },
       );
     }
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
       throw new TurboQuantError(
         "invalid_file",
-        `${name}/${info.file}: ${tensor}: expected [${shape}] by its config.json, got [${info.shape}]; config and weights are of different models: download both from one place`,
+        `${checkpoint.name}/${info.file}: ${tensor}: expected [${shape}] by its config.json, got [${info.shape}]; config and weights are of different models: download both from one place`,
         { tensor, expected: shape, got: info.shape },
       );
     }

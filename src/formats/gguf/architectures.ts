@@ -52,3 +52,12 @@ export function canonicalName(stored: string, architecture: GgufArchitecture): s
   const names: Readonly<Record<string, string>> = MODEL_TENSORS;
   return part !== undefined && Object.hasOwn(names, part) ? `${names[part]}.${kind}` : undefined;
 }
+
+/** The way back: what files of this architecture call a tensor. */
+export function storedName(name: string, architecture: GgufArchitecture): string {
+  const [, layer, own, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
+  const names = layer === undefined ? MODEL_TENSORS : { ...LAYER_TENSORS, ...architecture.layer };
+  const part = Object.entries(names).find(([, canonical]) => canonical === own)?.[0];
+  if (part === undefined) return name;
+  return layer === undefined ? `${part}.${kind}` : `blk.${layer}.${part}.${kind}`;
+}

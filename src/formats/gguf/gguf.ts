@@ -3,7 +3,7 @@ import { TurboQuantError } from "../../errors.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
 import type { FileSource } from "../file-source.ts";
 import { MemorySource } from "../memory-source.ts";
-import { ARCHITECTURES, canonicalName, type GgufArchitecture, LAYER_TENSORS } from "./architectures.ts";
+import { ARCHITECTURES, canonicalName, type GgufArchitecture, storedName } from "./architectures.ts";
 import { configJson } from "./config-json.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
 import { Metadata } from "./metadata.ts";
@@ -91,9 +91,7 @@ async function openFile(source: FileSource): Promise<Gguf> {
       `${where}: expected a model, got a file without tensors (a vocabulary only); download the model's file`,
     );
   }
-  const file = { where, metadata, architecture, tensors };
-  checkPresent(file);
-  return file;
+  return { where, metadata, architecture, tensors };
 }
 
 /** The file that was named, or the one model among the GGUF files of a folder. */
@@ -116,35 +114,12 @@ async function modelHeader(source: FileSource): Promise<GgufHeader> {
 const ggufFiles = async (source: FileSource): Promise<string[]> =>
   ((await source.list?.()) ?? []).filter((file) => file.endsWith(".gguf")).sort();
 
-/** The check of shapes speaks of Transformers' names; a tensor that is missing is named as the file would have it. */
-function checkPresent({ where, metadata, architecture, tensors }: Gguf): void {
-  const layers = metadata.size(metadata.own("block_count"));
-  const names = Object.keys({ ...LAYER_TENSORS, ...architecture.layer });
-  const required = ["token_embd.weight", "output_norm.weight"];
-  for (let layer = 0; layer < Math.min(layers, 1024); layer++)
-    required.push(...names.map((name) => `blk.${layer}.${name}.weight`));
-  const missing = required.find((name) => !tensors.has(name));
-  if (missing === undefined) return;
-  throw new TurboQuantError(
-    "invalid_file",
-    `${where}: the tensor ${missing} is missing; the file is of another kind of model or was not written whole: download it again`,
-    { tensor: missing },
-  );
-}
-
-async function configOf(source: FileSource, { metadata, architecture, tensors, where }: Gguf) {
-  const embedding = tensors.get("token_embd.weight")!;
-  const hiddenSize = metadata.size(metadata.own("embedding_length"));
-  if (embedding.shape[1] !== hiddenSize) {
-    throw new TurboQuantError(
-      "invalid_file",
-      `${where}: token_embd.weight: expected rows of ${hiddenSize} by ${metadata.own("embedding_length")}, got [${embedding.shape}]; download the file again`,
-    );
-  }
+async function configOf(source: FileSource, { metadata, architecture, tensors }: Gguf) {
+  const embedding = tensors.get("token_embd.weight");
   const factors = tensors.get("rope_freqs.weight");
   return configJson(metadata, {
     architecture,
-    vocabSize: embedding.shape[0]!,
+    vocabSize: embedding?.shape[0] ?? metadata.strings("tokenizer.ggml.tokens").length,
     hasHead: tensors.has("output.weight"),
     hasAttentionBias: tensors.has("blk.0.attn_q.bias"),
     ropeFactors: factors ? await readFloats(source, factors) : null,
@@ -173,6 +148,7 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
   const numKvHeads = metadata.size(metadata.own("attention.head_count_kv"), numHeads);
   return {
     tensors,
+    nameInFile: (name) => storedName(name, architecture),
     async read(name, start = 0, end) {
       const tensor = byName.get(name);
       if (!tensor) {
