@@ -1,17 +1,12 @@
 /** @file Builds a tokenizer.json from the older pair vocab.json + merges.txt of byte-level BPE tokenizers. */
 import { TurboQuantError } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../formats/json-file.ts";
+import { PRE_TOKENIZERS, type PreTokenizer, preTokenizerJson } from "../formats/pre-tokenizers.ts";
 
-/** How each tokenizer class splits text before BPE, as in the tokenizer.json files of published models. */
-const PATTERNS: Readonly<Record<string, { readonly split: string | null; readonly normalizer: object | null }>> = {
-  // Digits stay single, contractions are matched in any case, and a word may begin with one character of another kind.
-  Qwen2Tokenizer: {
-    split:
-      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    normalizer: { type: "NFC" },
-  },
-  // The byte-level pre-tokenizer itself applies GPT-2's pattern.
-  GPT2Tokenizer: { split: null, normalizer: null },
+/** How the tokenizer classes cut text. */
+const CLASSES: Readonly<Record<string, PreTokenizer>> = {
+  Qwen2Tokenizer: PRE_TOKENIZERS["qwen2"]!,
+  GPT2Tokenizer: PRE_TOKENIZERS["gpt-2"]!,
 };
 
 /**
@@ -26,11 +21,11 @@ export function tokenizerJsonFromMerges(
   name: string,
 ): JsonObject {
   const tokenizerClass = String(config["tokenizer_class"] ?? "Qwen2Tokenizer").replace(/Fast$/, "");
-  const kind = Object.hasOwn(PATTERNS, tokenizerClass) ? PATTERNS[tokenizerClass] : undefined;
+  const kind = Object.hasOwn(CLASSES, tokenizerClass) ? CLASSES[tokenizerClass] : undefined;
   if (!kind) {
     throw new TurboQuantError(
       "unsupported",
-      `${name}: vocab.json and merges.txt of a ${tokenizerClass}: expected ${Object.keys(PATTERNS).join(" or ")}; save the tokenizer with a recent Transformers to get tokenizer.json`,
+      `${name}: vocab.json and merges.txt of a ${tokenizerClass}: expected ${Object.keys(CLASSES).join(" or ")}; save the tokenizer with a recent Transformers to get tokenizer.json`,
       { tokenizerClass },
     );
   }
@@ -42,16 +37,11 @@ export function tokenizerJsonFromMerges(
       );
     }
   }
-  const byteLevel = { type: "ByteLevel", add_prefix_space: config["add_prefix_space"] === true, trim_offsets: false };
-  const split = { type: "Split", pattern: { Regex: kind.split }, behavior: "Isolated", invert: false };
   return {
     version: "1.0",
     added_tokens: addedTokens(config, name),
     normalizer: kind.normalizer,
-    pre_tokenizer:
-      kind.split === null
-        ? { ...byteLevel, use_regex: true }
-        : { type: "Sequence", pretokenizers: [split, { ...byteLevel, use_regex: false }] },
+    pre_tokenizer: preTokenizerJson(kind, config["add_prefix_space"] === true),
     post_processor: null,
     decoder: { type: "ByteLevel" },
     model: { type: "BPE", vocab, merges: parseMerges(merges, name) },

@@ -1,8 +1,8 @@
 /** @file The tokenizer.json and tokenizer_config.json that a GGUF file's metadata stands for. */
 import { TurboQuantError } from "../../errors.ts";
 import type { JsonObject } from "../json-file.ts";
+import { PRE_TOKENIZERS, preTokenizerJson } from "../pre-tokenizers.ts";
 import type { Metadata } from "./metadata.ts";
-import { PRE_TOKENIZERS } from "./pre-tokenizers.ts";
 
 /** `tokenizer.ggml.token_type` (llama.h). */
 const NORMAL = 1;
@@ -98,15 +98,9 @@ function byteLevel(metadata: Metadata, kind: string, where: string): Parts {
       { pre: name },
     );
   }
-  const bytes = {
-    type: "ByteLevel",
-    add_prefix_space: false,
-    trim_offsets: false,
-    use_regex: pre.usesByteLevelPattern,
-  };
   return {
     normalizer: pre.normalizer,
-    preTokenizer: pre.steps.length > 0 ? { type: "Sequence", pretokenizers: [...pre.steps, bytes] } : bytes,
+    preTokenizer: preTokenizerJson(pre),
     decoder: { type: "ByteLevel" },
     model: { merges: metadata.strings("tokenizer.ggml.merges").map(splitMerge), ignore_merges: pre.ignoresMerges },
     addsBos: pre.addsBos,

@@ -1,8 +1,8 @@
 /**
- * @file How text is cut before BPE, by `tokenizer.ggml.pre`. The patterns are those of the models' own tokenizer.json files;
+ * @file How byte-level tokenizers cut text before BPE, by their names in GGUF files (`tokenizer.ggml.pre`). The patterns are those of the models' own tokenizer.json files;
  * llama.cpp rewrites some of them for its regex engine, with equal cuts.
  */
-import type { JsonObject } from "../json-file.ts";
+import type { JsonObject } from "./json-file.ts";
 
 export interface PreTokenizer {
   readonly normalizer: JsonObject | null;
@@ -87,3 +87,14 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
   glm4,
   "deepseek-v3": deepseek3,
 };
+
+/** The `pre_tokenizer` of a tokenizer.json. */
+export function preTokenizerJson({ steps, usesByteLevelPattern }: PreTokenizer, addsPrefixSpace = false): JsonObject {
+  const bytes = {
+    type: "ByteLevel",
+    add_prefix_space: addsPrefixSpace,
+    trim_offsets: false,
+    use_regex: usesByteLevelPattern,
+  };
+  return steps.length > 0 ? { type: "Sequence", pretokenizers: [...steps, bytes] } : bytes;
+}
