@@ -16,7 +16,8 @@ export {
 export { DEFAULT_KV, LLM, type LoadOptions } from "./engine/llm.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
 export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/request.ts";
-export { Scheduler, type SchedulerOptions } from "./engine/scheduler/scheduler.ts";
+export { Scheduler } from "./engine/scheduler/scheduler.ts";
+export type { SchedulerOptions } from "./engine/scheduler/scheduler-options.ts";
 export { Session } from "./engine/session.ts";
 export type { TokenConstraint } from "./engine/token-constraint.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";

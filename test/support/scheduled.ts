@@ -3,7 +3,8 @@ import { expect } from "vitest";
 import "../../src/node/install.ts";
 import { LLM } from "../../src/engine/llm.ts";
 import type { ScheduledChunk, ScheduleOptions } from "../../src/engine/scheduler/request.ts";
-import { Scheduler, type SchedulerOptions } from "../../src/engine/scheduler/scheduler.ts";
+import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
+import type { SchedulerOptions } from "../../src/engine/scheduler/scheduler-options.ts";
 import { type FakeOptions, loadFake } from "./fake-ops.ts";
 
 const MODEL = "qwen3-1m";

@@ -103,8 +103,20 @@ export interface Choice {
 }
 
 /** Whether `a` is preempted before `b`: it belongs to a later request, or is a later choice of the same one. */
-export const isLater = (a: Choice, b: Choice): boolean =>
+const isLater = (a: Choice, b: Choice): boolean =>
   a.request.order > b.request.order || (a.request === b.request && a.index > b.index);
+
+/** Puts a choice into a list in the order of arrival. */
+export function insertByArrival(list: Choice[], choice: Choice): void {
+  const at = list.findIndex((other) => isLater(other, choice));
+  list.splice(at < 0 ? list.length : at, 0, choice);
+}
+
+/** Takes a choice out of a list, if it is there. */
+export function removeFrom(list: Choice[], choice: Choice): void {
+  const at = list.indexOf(choice);
+  if (at >= 0) list.splice(at, 1);
+}
 
 /** Number of tokens that are known but not in the cache yet. */
 export const pendingTokens = (choice: Choice): number => choice.tokens.length - (choice.sequence?.length ?? 0);

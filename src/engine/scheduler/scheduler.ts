@@ -29,34 +29,20 @@ import { FairQueue } from "./fair-queue.ts";
 import { KvCacheManager } from "./kv-cache-manager.ts";
 import { makeRequest } from "./make-request.ts";
 import type { SchedulerObserver, SchedulerStats } from "./observer.ts";
-import type { ScheduleOptions } from "./request.ts";
-import { type Choice, isDecoding, isLater, pendingTokens, type Request, type ScheduledChunk } from "./request.ts";
+import {
+  type Choice,
+  insertByArrival,
+  isDecoding,
+  pendingTokens,
+  type Request,
+  removeFrom,
+  type ScheduledChunk,
+  type ScheduleOptions,
+} from "./request.ts";
+import { DEFAULT_MAX_RUNNING, DEFAULT_MAX_WAITING, type SchedulerOptions } from "./scheduler-options.ts";
 import { SlotTable } from "./slots.ts";
 import { StepPace } from "./step-pace.ts";
 import { type PlannedSpan, planStep } from "./step-plan.ts";
-
-export interface SchedulerOptions {
-  /** The most sequences that are computed together; default 64. */
-  readonly maxRunning?: number;
-  /** The most requests in the queue; default 1024. */
-  readonly maxWaiting?: number;
-  /**
-   * The most prompt rows in a step with decoding requests. Default: as
-   * many as take a tenth of a second, but at least what suits the backend.
-   */
-  readonly chunkTokens?: number;
-  /** Whether to cache prefixes for later requests; default true. */
-  readonly prefixCache?: boolean;
-  /**
-   * The most bytes for snapshots of preempted choices; default: as many
-   * as the pages may take. Beyond that, their tokens are computed again.
-   */
-  readonly savedBudgetBytes?: number;
-  readonly observer?: SchedulerObserver;
-}
-
-const DEFAULT_MAX_RUNNING = 64;
-const DEFAULT_MAX_WAITING = 1024;
 
 export class Scheduler {
   readonly llm: LLM;
@@ -232,13 +218,13 @@ export class Scheduler {
       this.#fail(choice.request, error);
       return true;
     }
-    this.#preempted.splice(this.#preempted.indexOf(choice), 1);
-    insert(this.#running, choice);
+    removeFrom(this.#preempted, choice);
+    insertByArrival(this.#running, choice);
     return true;
   }
 
   #run(choice: Choice): void {
-    insert(this.#running, choice);
+    insertByArrival(this.#running, choice);
     this.slots.assign(choice);
   }
 
@@ -250,8 +236,7 @@ export class Scheduler {
   /** Plans the next step and makes room for it. */
   async #planWithRoom(): Promise<readonly PlannedSpan[]> {
     const { isRowInvariant } = this.#manager;
-    const fits = (spans: readonly PlannedSpan[]): boolean =>
-      this.#manager.makeRoom(spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0));
+    const fits = (spans: readonly PlannedSpan[]): boolean => this.#manager.makeRoom(bytesToReserve(spans));
     for (;;) {
       const options = { chunkTokens: this.#promptRows(), isRowInvariant };
       for (const { choice } of planStep(this.#running, options))
@@ -277,8 +262,8 @@ export class Scheduler {
 
   async #preempt(choice: Choice): Promise<void> {
     await this.#manager.preempt(choice);
-    this.#running.splice(this.#running.indexOf(choice), 1);
-    insert(this.#preempted, choice);
+    removeFrom(this.#running, choice);
+    insertByArrival(this.#preempted, choice);
     this.#observer.onPreemption?.();
   }
 
@@ -294,9 +279,7 @@ export class Scheduler {
     } catch (error) {
       // The device may hold less than the budget.
       if (!isOutOfMemory(error)) throw error;
-      this.#manager.onDeviceFull(
-        spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0),
-      );
+      this.#manager.onDeviceFull(bytesToReserve(spans));
       if (this.#manager.prefixes.evict()) return;
       if (this.#running.length > 1) await this.#preempt(this.#running.at(-1)!);
       else this.#fail(this.#running[0]!.request, error);
@@ -380,10 +363,7 @@ export class Scheduler {
     if (choice.isOver) return;
     choice.isOver = true;
     this.#steps.end(choice);
-    for (const list of [this.#running, this.#preempted]) {
-      const at = list.indexOf(choice);
-      if (at >= 0) list.splice(at, 1);
-    }
+    for (const list of [this.#running, this.#preempted]) removeFrom(list, choice);
     this.slots.release(choice, this.#manager.retire(choice));
     if (choice.request.choices.some((other) => !other.isOver)) return;
     choice.request.output.close();
@@ -400,7 +380,6 @@ export class Scheduler {
 const isOutOfMemory = (error: unknown): error is TurboQuantError =>
   error instanceof TurboQuantError && error.code === "out_of_memory";
 
-function insert(list: Choice[], choice: Choice): void {
-  const at = list.findIndex((other) => isLater(other, choice));
-  list.splice(at < 0 ? list.length : at, 0, choice);
-}
+/** Bytes of the pages that a step needs in addition. */
+const bytesToReserve = (spans: readonly PlannedSpan[]): number =>
+  spans.reduce((sum, { choice, count }) => sum + choice.sequence!.bytesToReserve(count), 0);

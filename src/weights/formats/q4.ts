@@ -59,6 +59,9 @@ class GroupFit {
   readonly codes = new Uint8Array(GROUP);
   scale = 0;
   minimum = 0;
+  /** Of the range that is tried. */
+  #scale = 0;
+  #minimum = 0;
   readonly #tried = new Uint8Array(GROUP);
   readonly #products = new LaneSum();
   readonly #errors = new LaneSum();
@@ -84,9 +87,6 @@ class GroupFit {
       this.minimum = this.#minimum;
     }
   }
-
-  #scale = 0;
-  #minimum = 0;
 
   /** returns: the squared error */
   #try(from: number, step: number, sum: number): number {

@@ -1,0 +1,25 @@
+/** @file What a scheduler may be told: how much it computes together, lets wait, caches and saves. */
+import type { SchedulerObserver } from "./observer.ts";
+
+export interface SchedulerOptions {
+  /** The most sequences that are computed together; default 64. */
+  readonly maxRunning?: number;
+  /** The most requests in the queue; default 1024. */
+  readonly maxWaiting?: number;
+  /**
+   * The most prompt rows in a step with decoding requests. Default: as
+   * many as take a tenth of a second, but at least what suits the backend.
+   */
+  readonly chunkTokens?: number;
+  /** Whether to cache prefixes for later requests; default true. */
+  readonly prefixCache?: boolean;
+  /**
+   * The most bytes for snapshots of preempted choices; default: as many
+   * as the pages may take. Beyond that, their tokens are computed again.
+   */
+  readonly savedBudgetBytes?: number;
+  readonly observer?: SchedulerObserver;
+}
+
+export const DEFAULT_MAX_RUNNING = 64;
+export const DEFAULT_MAX_WAITING = 1024;
