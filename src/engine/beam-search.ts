@@ -3,7 +3,7 @@ import { reorderBeams } from "../cache/reorder-beams.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { LLM } from "./llm.ts";
-import { checkFinite } from "./sampler.ts";
+import { checkFinite } from "./logits.ts";
 import { type LoopRow, StepLoop } from "./step-loop/step-loop.ts";
 import { yieldNow } from "./yield-now.ts";
 

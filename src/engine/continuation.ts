@@ -2,7 +2,8 @@
 import type { DeviceSample, Draw } from "../backends/ops.ts";
 import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerationChunk, PromptReport, Timings, Usage } from "./generation.ts";
-import { deviceDraw, notFinite, type Sample, Sampler } from "./sampler.ts";
+import { notFinite } from "./logits.ts";
+import { deviceDraw, type Sample, Sampler } from "./sampler.ts";
 import type { SamplingConfig } from "./sampling-params.ts";
 import type { RowDraw } from "./step-loop/step-loop.ts";
 import { StopMatcher } from "./stop-strings.ts";

@@ -4,6 +4,7 @@
 import type { Draw } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
 import { CounterRng } from "../math/rng.ts";
+import { argmax, checkFinite, logSumExp } from "./logits.ts";
 import type { SamplingConfig } from "./sampling-params.ts";
 import { topIndices } from "./top-indices.ts";
 
@@ -133,13 +134,6 @@ export function drawToken(scores: Float32Array, max: number, draw: Draw, uniform
   }
 }
 
-/** log Σ exp(scores). max: the largest score */
-export function logSumExp(scores: Float32Array, max: number): number {
-  let sum = 0;
-  for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - max);
-  return max + Math.log(sum);
-}
-
 /** Number of descending weights to keep: those before the sum reaches `mass`, as long as they are at least `minWeight`; at least 1. */
 function prefixLength(weights: Float64Array, mass: number, minWeight: number): number {
   let sum = weights[0]!;
@@ -173,29 +167,4 @@ function penalize(logits: Float32Array, history: ArrayLike<number>, penalty: num
     scores[token] = value > 0 ? value / penalty : value * penalty;
   }
   return scores;
-}
-
-/** Index of the largest score, the first of equal ones. */
-export function argmax(scores: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[best]!) best = i;
-  return best;
-}
-
-/** @throws TurboQuantError invalid_file — logits that are not finite, or none */
-export function checkFinite(logits: Float32Array): void {
-  let at = 0;
-  while (at < logits.length && Number.isFinite(logits[at]!)) at++;
-  if (at === logits.length && at > 0) return;
-  throw notFinite(at, logits[at]);
-}
-
-/** The error for a logit that is not finite. token: its index */
-export function notFinite(token: number, value: number | undefined): TurboQuantError {
-  return new TurboQuantError(
-    "invalid_file",
-    `sampling: the logits are not finite (token ${token}: ${value}); the weights are damaged or overflow: ` +
-      "check the checkpoint, or load it with weights f32",
-    { token, value },
-  );
 }

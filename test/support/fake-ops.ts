@@ -23,7 +23,8 @@ import type {
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
 import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
-import { drawToken, logSumExp } from "../../src/engine/sampler.ts";
+import { logSumExp } from "../../src/engine/logits.ts";
+import { drawToken } from "../../src/engine/sampler.ts";
 import { TurboQuantError } from "../../src/errors.ts";
 import type { FileSource } from "../../src/formats/file-source.ts";
 import { FAKE_EOS, FAKE_FIRST_WORD, fakeCheckpoint } from "./fake-checkpoint.ts";

@@ -4,7 +4,7 @@ import { segmentsOf } from "../../cache/segments.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { FinishReason, TokenLogprob } from "../generation.ts";
 import type { LLM } from "../llm.ts";
-import { argmax, logSumExp } from "../sampler.ts";
+import { argmax, logSumExp } from "../logits.ts";
 import { topIndices } from "../top-indices.ts";
 import type { RequestReport, SchedulerObserver } from "./observer.ts";
 import { type CacheReport, type Choice, pendingTokens } from "./request.ts";
