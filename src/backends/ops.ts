@@ -118,6 +118,8 @@ export interface BackendMemory {
   readonly what: string;
   /** Infinity when the platform does not tell. */
   readonly bytes: number;
+  /** The most memories of so many bytes (`Ops.addMemory`); absent: this one. */
+  readonly count?: number;
   /** The most bytes for the pages of one layer. Larger weights are cut. */
   readonly bindingBytes: number;
 }
@@ -130,9 +132,9 @@ export interface Ops {
   readonly name: string;
   /** Absent when only the system limits memory. */
   readonly memory?: BackendMemory;
-  /** Storage of KV pages. */
+  /** Storage of KV pages in this memory. */
   readonly pages: PageStorage;
-  /** Bytes of weights, activations, pages, tables and scratch at present; absent when they are not counted. */
+  /** Bytes of weights, activations, pages, tables and scratch at present in all memories; absent when they are not counted. */
   readonly usedBytes?: number;
   /** Tokens in a prefill step: enough to use the backend well, and few enough that an abort takes effect soon. */
   readonly chunkTokens: number;
@@ -200,8 +202,21 @@ export interface Ops {
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
 
-  /** Waits for everything queued and copies values [start, start + length); default start: 0. */
+  /**
+   * Waits for everything queued and copies values [start, start + length); default start: 0. The buffer may lie in any memory of
+   * the device.
+   */
   readback(buf: Buf, length: number, start?: number): Promise<Float32Array>;
-  /** Frees weights, buffers, pages and threads. Idempotent. */
+
+  /**
+   * Opens another memory of the same device. The operations over it run on the same threads; weights, buffers, pages and begun
+   * steps belong to the operations that made them. It is disposed of with this one. Absent where one memory is all there is.
+   * @throws TurboQuantError out_of_memory — the system has no room for it
+   */
+  addMemory?(): Promise<Ops>;
+  /** to[i] = from[i] for i < length, from a buffer of another memory of the device. Present where `addMemory` is. */
+  receive?(from: Buf, length: number, to: Buf): void;
+
+  /** Frees weights, buffers, pages and threads, in all memories of the device. Idempotent. */
   dispose(): Promise<void>;
 }

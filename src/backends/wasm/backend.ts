@@ -1,11 +1,12 @@
 /**
- * @file The WASM backend: AssemblyScript kernels with SIMD128, run by a pool of worker threads over one shared memory.
+ * @file The WASM backend: AssemblyScript kernels with SIMD128, run by a pool of worker threads over shared memory. A model that
+ * is larger than a memory lies in several; each has operations of its own.
  *
  * Calls compute immediately and return when they are done. Results depend
  * neither on the number of threads nor on the number of rows in a step.
  */
 
-import { assert } from "../../errors.ts";
+import { assert, TurboQuantError } from "../../errors.ts";
 import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
@@ -21,14 +22,14 @@ import { LinearKernels } from "./linear.ts";
 import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
 import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
-import { CHUNK_TOKENS } from "./sizes.ts";
+import { CHUNK_TOKENS, MAX_MEMORIES } from "./sizes.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight, WeightLoader } from "./wasm-weight.ts";
 
 export interface WasmBackendOptions {
   /** Number of threads, the calling one included; default: as many as the machine has, at most 16. */
   readonly threads?: number;
-  /** The most bytes of WASM memory; default and maximum 4 GiB. */
+  /** The most bytes of each WASM memory; default and maximum 4 GiB. */
   readonly memoryLimitBytes?: number;
   /** `auto`: relaxed SIMD when the engine has it and a self-test passes. */
   readonly relaxed?: "auto" | "off";
@@ -38,18 +39,20 @@ export interface WasmBackendOptions {
 const PARALLEL_ELEMENTS = 1 << 14;
 
 class WasmBuf implements Buf {
+  readonly memory: WasmMemory;
   readonly address: number;
   readonly length: number;
-  constructor(address: number, length: number) {
+  constructor(memory: WasmMemory, address: number, length: number) {
+    this.memory = memory;
     this.address = address;
     this.length = length;
   }
 }
 
-/** Address of a buffer with room for `length` values. */
-function addressOf(buf: Buf, length: number, what: string): number {
+/** A buffer with room for `length` values, in any memory. */
+function wasmBuf(buf: Buf, length: number, what: string): WasmBuf {
   assert(buf instanceof WasmBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
-  return buf.address;
+  return buf;
 }
 
 class WasmBackend implements Ops {
@@ -64,9 +67,13 @@ class WasmBackend implements Ops {
   readonly #linear: LinearKernels;
   readonly #kv: KvKernels;
   readonly #tokens: ScratchBuffer;
+  /** The operations over each memory of the device, in the order in which they were opened; one list for all of them. */
+  readonly #all: WasmBackend[];
   #step: Step | null = null;
 
-  constructor(memory: WasmMemory, pool: ThreadPool, description: string) {
+  constructor(memory: WasmMemory, pool: ThreadPool, description: string, all: WasmBackend[] = []) {
+    all.push(this);
+    this.#all = all;
     this.#memory = memory;
     this.#pool = pool;
     this.#description = description;
@@ -79,11 +86,11 @@ class WasmBackend implements Ops {
 
   get memory(): BackendMemory {
     const { limitBytes } = this.#memory;
-    return { what: "the wasm backend", bytes: limitBytes, bindingBytes: limitBytes };
+    return { what: "the wasm backend", bytes: limitBytes, count: MAX_MEMORIES, bindingBytes: limitBytes };
   }
 
   get usedBytes(): number {
-    return this.#memory.heap.usedBytes;
+    return this.#all.reduce((sum, each) => sum + each.#memory.heap.usedBytes, 0);
   }
 
   describe(): string {
@@ -93,7 +100,29 @@ class WasmBackend implements Ops {
   explain(): string[] {
     const { limitBytes } = this.#memory;
     const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-    return [`memory: ${mebibytes(this.usedBytes)} in use, at most ${mebibytes(limitBytes)}`];
+    const count = this.#all.length;
+    const most = count === 1 ? "at most" : `in ${count} memories of at most`;
+    return [`memory: ${mebibytes(this.usedBytes)} in use, ${most} ${mebibytes(limitBytes)}`];
+  }
+
+  async addMemory(): Promise<Ops> {
+    const { shared, limitBytes } = this.#memory;
+    const memory = new WasmMemory(shared, limitBytes);
+    if (memory.limitBytes < limitBytes) {
+      throw new TurboQuantError(
+        "out_of_memory",
+        `wasm memory: the system reserves no ${limitBytes} bytes of addresses for memory ${this.#all.length + 1} of this model; ` +
+          "close other programs, raise the limit of virtual memory (ulimit -v), or choose weights of fewer bytes",
+        { requestedBytes: limitBytes, memories: this.#all.length },
+      );
+    }
+    return new WasmBackend(memory, await this.#pool.addMemory(memory), this.#description, this.#all);
+  }
+
+  receive(from: Buf, length: number, to: Buf): void {
+    const { memory, address } = wasmBuf(from, length, "receive");
+    const start = address / 4;
+    this.#memory.f32.set(memory.f32.subarray(start, start + length), this.#addressOf(to, length, "receive") / 4);
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
@@ -101,11 +130,11 @@ class WasmBackend implements Ops {
   }
 
   alloc(length: number): Buf {
-    return new WasmBuf(this.#memory.allocateZeroed(length * 4, "activations"), length);
+    return new WasmBuf(this.#memory, this.#memory.allocateZeroed(length * 4, "activations"), length);
   }
 
   free(buf: Buf): void {
-    this.#memory.heap.free(addressOf(buf, 0, "free"), buf.length * 4);
+    this.#memory.heap.free(this.#addressOf(buf, 0, "free"), buf.length * 4);
   }
 
   /**
@@ -132,7 +161,7 @@ class WasmBackend implements Ops {
       table: address,
       type: code,
       tokens: this.#tokens.ensure(count * 4),
-      out: addressOf(out, count * cols, "embed"),
+      out: this.#addressOf(out, count * cols, "embed"),
       cols,
       stride,
     });
@@ -143,8 +172,8 @@ class WasmBackend implements Ops {
     const { address, cols, type } = asWasmWeight(weight);
     assert(type === "f32", "rmsNorm: weights are f32");
     const block = this.#rowsOfTask(rows);
-    const from = addressOf(x, rows * cols, "rmsNorm");
-    const to = addressOf(out, rows * cols, "rmsNorm");
+    const from = this.#addressOf(x, rows * cols, "rmsNorm");
+    const to = this.#addressOf(out, rows * cols, "rmsNorm");
     rmsNorm.write(this.#memory.view, PARAMS_ADDRESS, { x: from, weight: address, out: to, cols, rows, block, eps });
     this.#run("rmsNorm", Math.ceil(rows / block), rows * cols);
   }
@@ -160,56 +189,64 @@ class WasmBackend implements Ops {
       );
       biasAddress = vector.address;
     }
-    const from = addressOf(x, rows * w.cols, "linear");
-    this.#linear.run(from, weight, biasAddress, rows, addressOf(out, rows * w.rows, "linear"), add);
+    const from = this.#addressOf(x, rows * w.cols, "linear");
+    this.#linear.run(from, weight, biasAddress, rows, this.#addressOf(out, rows * w.rows, "linear"), add);
   }
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
     assertBegun(step, this.#step, "appendKv");
     const rows = step.tokens.length;
     const width = layer.numHeads * layer.headDim;
-    const from = addressOf(qkv, rows * (width + 2 * layer.numKvHeads * layer.headDim), "appendKv");
+    const from = this.#addressOf(qkv, rows * (width + 2 * layer.numKvHeads * layer.headDim), "appendKv");
     const norms = {
       q: layer.qNorm ? asWasmWeight(layer.qNorm).address : 0,
       k: layer.kNorm ? asWasmWeight(layer.kNorm).address : 0,
     };
-    this.#kv.append(step, layer, from, addressOf(q, rows * width, "appendKv"), norms);
+    this.#kv.append(step, layer, from, this.#addressOf(q, rows * width, "appendKv"), norms);
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
     const length = step.tokens.length * layer.numHeads * layer.headDim;
-    this.#kv.attend(step, layer, addressOf(q, length, "attend"), addressOf(out, length, "attend"));
+    this.#kv.attend(step, layer, this.#addressOf(q, length, "attend"), this.#addressOf(out, length, "attend"));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
     const block = this.#rowsOfTask(rows);
-    const from = addressOf(gateUp, rows * width * 2, "swiglu");
-    const to = addressOf(out, rows * width, "swiglu");
+    const from = this.#addressOf(gateUp, rows * width * 2, "swiglu");
+    const to = this.#addressOf(out, rows * width, "swiglu");
     swiglu.write(this.#memory.view, PARAMS_ADDRESS, { gateUp: from, out: to, width, rows, block });
     this.#run("swiglu", Math.ceil(rows / block), rows * width);
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
     assertBegun(step, this.#step, "gatherRows");
-    const to = addressOf(out, step.logitRows.length * width, "gatherRows") / 4;
+    const to = this.#addressOf(out, step.logitRows.length * width, "gatherRows") / 4;
     const { f32 } = this.#memory;
     step.logitRows.forEach((row, i) => {
-      const from = addressOf(x, (row + 1) * width, "gatherRows") / 4 + row * width;
+      const from = this.#addressOf(x, (row + 1) * width, "gatherRows") / 4 + row * width;
       f32.copyWithin(to + i * width, from, from + width);
     });
   }
 
   async readback(buf: Buf, length: number, start = 0): Promise<Float32Array> {
-    const from = addressOf(buf, start + length, "readback") / 4 + start;
+    const { memory, address } = wasmBuf(buf, start + length, "readback");
+    const from = address / 4 + start;
     const values = new Float32Array(length);
-    values.set(this.#memory.f32.subarray(from, from + length));
+    values.set(memory.f32.subarray(from, from + length));
     return values;
   }
 
   async dispose(): Promise<void> {
-    await this.#pool.dispose();
-    this.#memory.release();
+    await Promise.all(this.#all.map((each) => each.#pool.dispose()));
+    for (const each of this.#all) each.#memory.release();
+  }
+
+  /** Address of a buffer of this memory with room for `length` values. */
+  #addressOf(buf: Buf, length: number, what: string): number {
+    const { memory, address } = wasmBuf(buf, length, what);
+    assert(memory === this.#memory, `${what}: a buffer of another memory`);
+    return address;
   }
 
   /** Rows in one task of an elementwise operation. */
