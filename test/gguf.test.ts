@@ -9,27 +9,13 @@ import { MemorySource } from "../src/formats/memory-source.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { LLM } from "../src/index.ts";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
-import { DirectorySource } from "../src/node/directory-source.ts";
 import { runCommand } from "./support/cli-io.ts";
 import { type GgufFile, type Written, writeGguf } from "./support/gguf-file.ts";
-import { byteTokenizer, configMetadata, splitFile, tensorsOf, tokenizerMetadata } from "./support/gguf-model.ts";
+import { byteTokenizer, configMetadata, folderAsGguf, splitFile, tensorsOf } from "./support/gguf-model.ts";
 
 const MODEL = new URL("../models/qwen3-1m", import.meta.url).pathname;
-const json = (file: string) => JSON.parse(readFileSync(join(MODEL, file), "utf8"));
 
-async function shippedModel(): Promise<GgufFile> {
-  const source = new DirectorySource(MODEL);
-  const checkpoint = await openCheckpoint(source);
-  const template = readFileSync(join(MODEL, "chat_template.jinja"), "utf8");
-  const eos = json("generation_config.json").eos_token_id;
-  const metadata = [
-    ...configMetadata((await checkpoint.config()) as never, "qwen3"),
-    ...tokenizerMetadata(json("tokenizer.json"), { pre: "qwen2", eos: [eos].flat()[0], template }),
-  ];
-  const tensors = await tensorsOf(checkpoint, "qwen3");
-  await source.close();
-  return { metadata, tensors };
-}
+const shippedModel = (): Promise<GgufFile> => folderAsGguf(MODEL);
 
 const tiny = {
   hidden_size: 64,

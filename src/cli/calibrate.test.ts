@@ -1,7 +1,7 @@
 /** @file `turboquant calibrate` as a user types it. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../node/install.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
@@ -30,7 +30,7 @@ it("writes the file beside the model, says what it gains, and replaces it only w
   expect([code, err]).toEqual([0, ""]);
   const report = JSON.parse(out);
   const file = join(folder, CALIBRATION_FILE);
-  expect(report).toMatchObject({ model: folder, file, tokens: 2048, ctx: 512, textSource: "novel.txt" });
+  expect(report).toMatchObject({ model: basename(folder), file, tokens: 2048, ctx: 512, textSource: "novel.txt" });
   expect(report.bytes).toBe(statSync(file).size);
   expect(report.layers).toHaveLength(4);
   expect(report.predictedKeyNoise).toBeGreaterThan(0.05);

@@ -40,6 +40,8 @@ describe("serve", () => {
     const { io, started, code } = start();
     const { url, kv } = await started;
     expect(kv).toBe("k4v4");
+    const models = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+    expect(models.data.map(({ id }) => id)).toEqual(["model"]);
     const expected = await (await post(url, { ...LONG, stream: false })).json();
     const response = await post(url, LONG);
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();

@@ -85,6 +85,7 @@ interface OwnFields {
 }
 
 export class LLM {
+  /** The model's name for people (`Checkpoint.modelName`), never a path. */
   readonly name: string;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
@@ -148,7 +149,7 @@ export class LLM {
     let ops: Ops | undefined;
     try {
       const checkpoint = await openCheckpoint(source);
-      const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
+      const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
       spec.validateLayers(config.numLayers);
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const tensors = await checkpoint.tensors();
@@ -156,7 +157,7 @@ export class LLM {
       const tokenizer = await loadTokenizer(checkpoint.files);
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
-      const model = modelOfCheckpoint(config, source.name, tensors);
+      const model = modelOfCheckpoint(config, checkpoint.modelName, tensors);
       const started = await startBackend(options, { ...model, isCalibrated: await source.has(CALIBRATION_FILE) });
       ops = started.ops;
       const { fit, choice, note } = started;
@@ -170,7 +171,7 @@ export class LLM {
       });
       const llm = new LLM(
         {
-          name: source.name,
+          name: checkpoint.modelName,
           config,
           tokenizer,
           eosTokens: new Set(generationConfig.eosTokenIds),
@@ -298,6 +299,7 @@ export class LLM {
 function shareSource(source: FileSource): FileSource {
   return {
     name: source.name,
+    ...(source.modelName !== undefined && { modelName: source.modelName }),
     ...(source.weights !== undefined && { weights: source.weights }),
     ...(source.list && { list: () => source.list!() }),
     has: (file) => source.has(file),

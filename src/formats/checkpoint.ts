@@ -30,12 +30,18 @@ export interface TensorSet {
 export interface Checkpoint {
   /** The directory, URL or hub id, for messages. */
   readonly name: string;
+  /** What it is called wherever it is shown; never a path. */
+  readonly modelName: string;
   /** The kind of weight file, e.g. `safetensors`; null for a checkpoint without weights, such as a config.json alone. */
   readonly container: string | null;
   /**
    * config.json and the tokenizer's and generation's files: stored beside the weights, or generated from the weight file's metadata.
    */
   readonly files: FileSource;
+  /** The file that the config is read from, for messages. */
+  readonly configFile: string;
+  /** The weight file's name without its ending, where a folder may hold several models; null where the folder is the model. */
+  readonly stem: string | null;
   /** The parsed config.json, unchecked. @throws TurboQuantError invalid_file — absent or no JSON */
   config(): Promise<unknown>;
   /**
@@ -51,12 +57,24 @@ export interface Checkpoint {
   fingerprint(): Promise<string>;
 }
 
+/** What stands in a weight file that is a whole model. */
+export interface Description {
+  /** config.json and the others, generated from metadata. */
+  readonly files: FileSource;
+  /** The name that the file says its model has, or else its own. */
+  readonly modelName: string;
+  /** See `Checkpoint.configFile`. */
+  readonly configFile: string;
+  /** See `Checkpoint.stem`. */
+  readonly stem: string;
+}
+
 /** A kind of weight file. */
 export interface CheckpointContainer {
   readonly name: string;
   /** Whether the source has weight files of this kind. */
   isIn(source: FileSource): Promise<boolean>;
-  /** The model's other files where this kind generates them; absent when they are stored beside the weights. */
-  files?(source: FileSource): Promise<FileSource>;
+  /** What a weight file says of its model; absent for a kind whose files hold weights alone. */
+  describe?(source: FileSource): Promise<Description>;
   openTensors(source: FileSource): Promise<TensorSet>;
 }

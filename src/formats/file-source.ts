@@ -3,6 +3,8 @@
 export interface FileSource {
   /** The directory, URL or hub id, for messages. */
   readonly name: string;
+  /** What the model is called where that is more than the end of `name`: a hub id, an embedded model. */
+  readonly modelName?: string;
   /** The one file that was named as the model, where it was a file and not a folder. */
   readonly weights?: string;
   /** Names of the files there are; absent where they cannot be listed. */

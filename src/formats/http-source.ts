@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 import type { FileSource } from "./file-source.ts";
+import { nameOfPlace } from "./model-name.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
 
 /** The first request for a file asks for this many bytes, so that a small file takes only one request. */
@@ -24,6 +25,7 @@ export interface HttpSourceOptions {
 
 export class HttpSource implements FileSource {
   readonly name: string;
+  readonly modelName: string;
   readonly #base: string;
   readonly #options: HttpSourceOptions;
   readonly #files = new Map<string, Promise<OpenFile | null>>();
@@ -33,6 +35,7 @@ export class HttpSource implements FileSource {
     this.#base = url.endsWith("/") ? url : `${url}/`;
     this.#options = options;
     this.name = name;
+    this.modelName = name === url ? nameOfPlace(url) : name;
   }
 
   async has(file: string): Promise<boolean> {

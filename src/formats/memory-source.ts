@@ -4,10 +4,13 @@ import type { FileSource } from "./file-source.ts";
 
 export class MemorySource implements FileSource {
   readonly name: string;
+  readonly modelName?: string;
   readonly #files: ReadonlyMap<string, Uint8Array>;
 
-  constructor(files: Readonly<Record<string, Uint8Array | string>>, name = "memory") {
+  /** name: for messages · modelName: see `FileSource.modelName` */
+  constructor(files: Readonly<Record<string, Uint8Array | string>>, name = "memory", modelName?: string) {
     this.name = name;
+    if (modelName !== undefined) this.modelName = modelName;
     const encoder = new TextEncoder();
     this.#files = new Map(
       Object.entries(files).map(([file, data]) => [file, typeof data === "string" ? encoder.encode(data) : data]),

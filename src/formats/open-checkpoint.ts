@@ -1,10 +1,11 @@
 /** @file Opens the checkpoint in a source: the first kind of weight file in the registry that the source contains. */
 import { TurboQuantError } from "../errors.ts";
-import type { Checkpoint, CheckpointContainer, TensorSet } from "./checkpoint.ts";
+import type { Checkpoint, CheckpointContainer, Description, TensorSet } from "./checkpoint.ts";
 import { fingerprintOf } from "./checkpoint-fingerprint.ts";
 import type { FileSource } from "./file-source.ts";
 import { gguf } from "./gguf/gguf.ts";
 import { readJson } from "./json-file.ts";
+import { nameOfPlace } from "./model-name.ts";
 import { safetensors } from "./safetensors.ts";
 
 /** The known kinds of weight files, in the order in which they are looked for. */
@@ -13,23 +14,29 @@ const containers: readonly CheckpointContainer[] = [safetensors, gguf];
 /** Finds out which files the source has. The config and the headers are read later, on first use. */
 export async function openCheckpoint(source: FileSource): Promise<Checkpoint> {
   for (const container of containers) {
-    if (await container.isIn(source)) return new OpenCheckpoint(source, container, await container.files?.(source));
+    if (await container.isIn(source)) return new OpenCheckpoint(source, container, await container.describe?.(source));
   }
   return new OpenCheckpoint(source, null);
 }
 
 class OpenCheckpoint implements Checkpoint {
   readonly name: string;
+  readonly modelName: string;
   readonly container: string | null;
   readonly files: FileSource;
+  readonly configFile: string;
+  readonly stem: string | null;
   readonly #openTensors: () => Promise<TensorSet>;
   #opened: Promise<TensorSet> | null = null;
   #nameInFile: TensorSet["nameInFile"];
 
-  constructor(source: FileSource, container: CheckpointContainer | null, files = source) {
+  constructor(source: FileSource, container: CheckpointContainer | null, description?: Description) {
     this.name = source.name;
+    this.modelName = description?.modelName ?? source.modelName ?? nameOfPlace(source.name);
     this.container = container?.name ?? null;
-    this.files = files;
+    this.files = description?.files ?? source;
+    this.configFile = description?.configFile ?? `${source.name}/config.json`;
+    this.stem = description?.stem ?? null;
     this.#openTensors = async () => {
       if (!container) throw await noWeights(source);
       return container.openTensors(source);

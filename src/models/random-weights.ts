@@ -17,6 +17,9 @@ const CYCLE = 1_048_573;
 /** Matrices are N(0, 0.02) in bf16, norms 1, biases 0. The checkpoint has a config.json and no tokenizer. */
 export class RandomCheckpoint implements Checkpoint {
   readonly name: string;
+  readonly modelName: string;
+  readonly configFile: string;
+  readonly stem = null;
   readonly container = "random";
   readonly files: FileSource;
   readonly #json: unknown;
@@ -24,11 +27,11 @@ export class RandomCheckpoint implements Checkpoint {
   readonly #cycle: Uint16Array;
 
   /**
-   * json: a parsed config.json · name: for messages · seed: of the generator
+   * json: a parsed config.json · name: of the model, for messages too · seed: of the generator
    * @throws TurboQuantError invalid_file, unsupported — as `parseModelConfig`
    */
   constructor(json: unknown, name: string, seed = 1) {
-    this.name = name;
+    this.name = this.modelName = this.configFile = name;
     this.files = new MemorySource({ "config.json": JSON.stringify(json) }, name);
     this.#json = json;
     const dtype = "bf16";

@@ -1,8 +1,9 @@
 /** @file A checkpoint in a local directory, read by byte range without loading whole files. */
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
+import { nameOfPlace } from "../formats/model-name.ts";
 import { isSafeFileName } from "../formats/safe-file-name.ts";
 
 /** The most bytes for one read call; libuv refuses more than 2 GiB − 1. */
@@ -15,10 +16,10 @@ interface OpenFile {
 
 export class DirectorySource implements FileSource {
   readonly name: string;
+  readonly modelName: string;
+  readonly weights?: string;
   readonly #directory: string;
   readonly #files = new Map<string, Promise<OpenFile>>();
-
-  readonly weights?: string;
 
   /**
    * name: for messages; by default the directory, but an embedded model or a hub id has a name of its own
@@ -27,6 +28,7 @@ export class DirectorySource implements FileSource {
   constructor(directory: string, name = directory, weights?: string) {
     this.#directory = directory;
     this.name = name;
+    this.modelName = name === directory ? nameOfPlace(resolve(directory)) : name;
     if (weights !== undefined) this.weights = weights;
   }
 

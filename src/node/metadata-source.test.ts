@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeSafetensors } from "../formats/write-safetensors.ts";
 import { parseModelConfig } from "../models/config.ts";
@@ -97,9 +97,9 @@ describe("openMetadataSource", () => {
 
   it("a directory is read by its headers, a bare config.json by itself, without weights by its word", async () => {
     for (const [file, bytes] of Object.entries(files)) await writeFile(join(folder, file), bytes);
-    expect(await planned(folder)).toMatchObject({ storedType: "f32", name: folder });
+    expect(await planned(folder)).toMatchObject({ storedType: "f32", name: basename(folder) });
     const file = join(folder, "config.json");
-    expect(await planned(file)).toMatchObject({ storedType: "bf16", name: file });
+    expect(await planned(file)).toMatchObject({ storedType: "bf16", name: basename(folder) });
     await rm(join(folder, "model.safetensors"));
     expect((await planned(folder)).storedType).toBe("bf16");
   });

@@ -1,10 +1,12 @@
 /** @file Opens a checkpoint only for its config and headers, without downloading weights. */
 import { readFile, stat } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { HttpSource } from "../formats/http-source.ts";
 import { parseHubId } from "../formats/hub-id.ts";
 import { MemorySource } from "../formats/memory-source.ts";
+import { nameOfPlace } from "../formats/model-name.ts";
 import { DirectorySource } from "./directory-source.ts";
 import { cachedCheckpoint, type HubOptions } from "./hub.ts";
 import { embeddedModelDirectory } from "./package-root.ts";
@@ -19,7 +21,11 @@ const PUBLIC_HUB = "https://huggingface.co";
  */
 export async function openMetadataSource(ref: string, options: HubOptions = {}): Promise<FileSource> {
   const info = await stat(ref).catch(() => undefined);
-  if (info?.isFile() && !ref.endsWith(".gguf")) return new MemorySource({ "config.json": await readFile(ref) }, ref);
+  if (info?.isFile() && !ref.endsWith(".gguf")) {
+    // Messages put the file's name behind the folder's.
+    const name = basename(ref) === "config.json" ? dirname(ref) : ref;
+    return new MemorySource({ "config.json": await readFile(ref) }, name, nameOfPlace(resolve(ref)));
+  }
   if (!info && !embeddedModelDirectory(ref) && parseHubId(ref)) return await openHub(ref, options);
   return await nodePlatform.openSource(ref);
 }

@@ -16,8 +16,8 @@ import { modelOfConfig, plannedModel } from "./planned-model.ts";
 export async function readPlannedModel(source: FileSource): Promise<PlannedModel> {
   const checkpoint = await openCheckpoint(source);
   const model = {
-    ...plannedModel(await checkpoint.config(), `${checkpoint.files.name}/config.json`),
-    name: source.name,
+    ...plannedModel(await checkpoint.config(), checkpoint.configFile),
+    name: checkpoint.modelName,
   };
   if (!model.runs || checkpoint.container === null) return model;
   const isCalibrated = await source.has(CALIBRATION_FILE);

@@ -1,6 +1,12 @@
 /** @file A checkpoint of the kinds that GGUF files hold, written as one in memory: what a converter does, undone by the reader. */
 import type { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { readText } from "../../src/formats/file-source.ts";
+import { loadGenerationConfig } from "../../src/formats/generation-config.ts";
 import { ARCHITECTURES, canonicalName, LAYER_TENSORS, MODEL_TENSORS } from "../../src/formats/gguf/architectures.ts";
+import { readJson } from "../../src/formats/json-file.ts";
+import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
+import { parseModelConfig } from "../../src/models/config.ts";
+import { DirectorySource } from "../../src/node/directory-source.ts";
 import type { GgufFile, Written, WrittenTensor } from "./gguf-file.ts";
 
 const TYPE_NUMBERS: Readonly<Record<string, number>> = { f32: 0, f16: 1, bf16: 30 };
@@ -47,11 +53,11 @@ export async function tensorsOf(checkpoint: Checkpoint, architecture: string): P
 }
 
 /** The metadata that a config.json becomes. */
-export function configMetadata(config: Json, architecture: string): [string, Written][] {
+export function configMetadata(config: Json, architecture: string, name = "Written Here"): [string, Written][] {
   const own = (key: string, value: Written): [string, Written] => [`${architecture}.${key}`, value];
   return [
     ["general.architecture", { string: architecture }],
-    ["general.name", { string: "Written Here" }],
+    ["general.name", { string: name }],
     own("block_count", { u32: config["num_hidden_layers"]! }),
     own("embedding_length", { u32: config["hidden_size"]! }),
     own("feed_forward_length", { u32: config["intermediate_size"]! }),
@@ -65,7 +71,7 @@ export function configMetadata(config: Json, architecture: string): [string, Wri
 }
 
 /** The metadata that a byte-level tokenizer.json becomes. */
-export function tokenizerMetadata(
+function tokenizerMetadata(
   tokenizer: Json,
   options: { pre: string; eos: number; template?: string },
 ): [string, Written][] {
@@ -86,6 +92,27 @@ export function tokenizerMetadata(
       ? []
       : [["tokenizer.chat_template", { string: options.template }] as [string, Written]]),
   ];
+}
+
+/** A folder with one safetensors file and a byte-level tokenizer.json, as the file it would be converted to. */
+export async function folderAsGguf(folder: string, { pre = "qwen2", name = "Written Here" } = {}): Promise<GgufFile> {
+  const source = new DirectorySource(folder);
+  const checkpoint = await openCheckpoint(source);
+  const config = (await checkpoint.config()) as Json & { model_type: string };
+  const { eosTokenIds } = await loadGenerationConfig(source, parseModelConfig(config, folder));
+  const file = {
+    metadata: [
+      ...configMetadata(config, config.model_type, name),
+      ...tokenizerMetadata((await readJson(source, "tokenizer.json")) as Json, {
+        pre,
+        eos: eosTokenIds[0]!,
+        template: await readText(source, "chat_template.jinja"),
+      }),
+    ],
+    tensors: await tensorsOf(checkpoint, config.model_type),
+  };
+  await source.close();
+  return file;
 }
 
 /** A vocabulary of bytes alone, for models whose text does not matter. */

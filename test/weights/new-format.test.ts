@@ -46,6 +46,9 @@ type BytesOf = (values: Float32Array, rows: number, cols: number) => Uint8Array;
 /** The random checkpoint with its matrices stored in another format. */
 class StoredAs implements Checkpoint {
   readonly name = "stored";
+  readonly modelName = "stored";
+  readonly configFile = "stored";
+  readonly stem = null;
   readonly container = "test";
   readonly #inner = new RandomCheckpoint(json, "random");
   readonly files = this.#inner.files;

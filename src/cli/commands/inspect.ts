@@ -103,7 +103,7 @@ async function inspectModel(ref: string, flags: InspectFlags, context: CommandCo
   const source = await getPlatform().openSource(ref, { onProgress: progress.onEvent, signal: context.signal });
   try {
     const checkpoint = await openCheckpoint(source);
-    const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
+    const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
     spec.validateLayers(config.numLayers);
     const tensors = [...(await checkpoint.tensors()).values()].map(({ name, dtype, shape, numBytes, file }) => ({
       name,
@@ -113,7 +113,7 @@ async function inspectModel(ref: string, flags: InspectFlags, context: CommandCo
       file,
     }));
     progress.clear();
-    const model = modelFacts(source.name, config, tensors);
+    const model = modelFacts(checkpoint.modelName, config, tensors);
     const ctx = flags.ctx ?? config.maxPositionEmbeddings;
     const kv = kvFacts(config, spec, ctx);
     const fingerprint = await checkpoint.fingerprint();

@@ -136,11 +136,11 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
   const source = await openMetadataSource(flags.model, { onProgress: progress.onEvent, signal: context.signal });
   try {
     const checkpoint = await openCheckpoint(source);
-    const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
+    const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
     kv.validateLayers(config.numLayers);
     const { storedType, storedTypeOf } = await readPlannedModel(source);
     return {
-      model: source.name,
+      model: checkpoint.modelName,
       config,
       calibration: await loadCalibration(source, kv.calibration, config, () => checkpoint.fingerprint()),
       storedType: (tensor) => storedTypeOf?.get(tensor) ?? storedType,

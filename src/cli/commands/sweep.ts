@@ -1,6 +1,7 @@
 /** @file `turboquant sweep`: evaluates the KV formats and settings of a search space run by run. Finished runs are stored at once. */
 import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { nameOfRef } from "../../formats/model-name.ts";
 import { type CandidateList, describe, listCandidates } from "../../lab/candidates.ts";
 import type { StoreManifest } from "../../lab/store-format.ts";
 import { createStrategy } from "../../lab/strategies/create-strategy.ts";
@@ -248,7 +249,9 @@ function printRuns(strategy: Strategy, list: CandidateList, flags: SweepFlags, {
     return;
   }
   for (const { candidate, chunks } of trials) {
-    io.stdout.write(`${candidate.part}: ${candidate.model}, ${chunks} × ${candidate.ctx} tokens, ${candidate.kv}\n`);
+    io.stdout.write(
+      `${candidate.part}: ${nameOfRef(candidate.model)}, ${chunks} × ${candidate.ctx} tokens, ${candidate.kv}\n`,
+    );
   }
   const later = strategy.limit - trials.length;
   io.stdout.write(`${strategy.limit} runs${later > 0 ? `, ${later} of them chosen by results` : ""}\n`);

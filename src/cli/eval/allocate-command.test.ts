@@ -47,7 +47,7 @@ describe("allocate", () => {
     expect(readFileSync(file, "utf8")).toBe(out);
     const found = JSON.parse(out);
     expect(Object.keys(found)[0]).toBe("kv");
-    expect(found).toMatchObject({ bits: 3, model, recipe: "k4v4,sinks=0,window=0", ctx: 128 });
+    expect(found).toMatchObject({ bits: 3, model: "model", recipe: "k4v4,sinks=0,window=0", ctx: 128 });
     expect(found.candidates[0].row.textSource).toBe("story.txt");
     expect(found.gain.mean).toBeGreaterThanOrEqual(0);
   });

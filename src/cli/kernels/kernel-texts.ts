@@ -65,6 +65,9 @@ function withoutWeights(config: ModelConfig, storedType: (tensor: string) => Wei
   }
   return {
     name,
+    modelName: name,
+    configFile: name,
+    stem: null,
     container: null,
     files: new MemorySource({}, name),
     config: async () => ({}),

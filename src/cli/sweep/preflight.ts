@@ -1,5 +1,5 @@
 /** @file Checks a sweep before its first run: models, contexts, length of the text. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import { textChunks } from "../../eval/text-chunks.ts";
@@ -12,11 +12,17 @@ import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
 import type { SweepText } from "./task.ts";
 
-/** The model in the given directory of checkpoints if it is there, otherwise the name as it is. */
+/** The folder or .gguf file in the given directory if it is there, otherwise the name as it is. */
 export function modelRef(model: string, modelsDirectory: string | undefined): string {
-  const path = modelsDirectory === undefined ? undefined : join(modelsDirectory, model);
-  return path !== undefined && existsSync(join(path, "config.json")) ? path : model;
+  if (modelsDirectory === undefined) return model;
+  const path = join(modelsDirectory, model);
+  const isThere = existsSync(model.endsWith(".gguf") ? path : join(path, "config.json")) || hasGguf(path);
+  return isThere ? path : model;
 }
+
+const hasGguf = (path: string): boolean =>
+  statSync(path, { throwIfNoEntry: false })?.isDirectory() === true &&
+  readdirSync(path).some((file) => file.endsWith(".gguf"));
 
 export interface PreflightOptions {
   readonly refOf: (model: string) => string;
@@ -42,7 +48,7 @@ export async function preflight(
     const source = await getPlatform().openSource(options.refOf(model), { signal, onProgress });
     try {
       const checkpoint = await openCheckpoint(source);
-      const config = parseModelConfig(await checkpoint.config(), `${checkpoint.files.name}/config.json`);
+      const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
       checkConfig(model, config, own);
       const ctx = Math.max(...own.map((candidate) => candidate.ctx));
       if (options.text.kind === "given") {

@@ -1,5 +1,6 @@
 /** @file Prints the end of a sweep: the formats of the Pareto front, failed runs, where the rows are. */
 import { significant } from "../../format-number.ts";
+import { nameOfRef } from "../../formats/model-name.ts";
 import { isWithinLimits } from "../../lab/objective.ts";
 import { paretoFront } from "../../lab/pareto.ts";
 import { type DoneRow, isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
@@ -38,7 +39,7 @@ export function frontTable(rows: readonly DoneRow[], best: DoneRow | null): stri
   return markdownTable(
     [...columns, right("top-1"), right("PPL ratio"), right("rate"), left("")],
     rows.map((row) => [
-      row.model,
+      nameOfRef(row.model),
       `${row.ctx}`,
       row.kv,
       row.bitsPerValue.toFixed(2),

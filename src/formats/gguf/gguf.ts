@@ -3,6 +3,7 @@ import { TurboQuantError } from "../../errors.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
 import type { FileSource } from "../file-source.ts";
 import { MemorySource } from "../memory-source.ts";
+import { ggufStem, saidName } from "../model-name.ts";
 import { ARCHITECTURES, canonicalName, type GgufArchitecture, storedName } from "./architectures.ts";
 import { configJson } from "./config-json.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
@@ -24,10 +25,10 @@ const opened = new WeakMap<FileSource, Promise<Gguf>>();
 export const gguf: CheckpointContainer = {
   name: "gguf",
   isIn: async (source) => source.weights?.endsWith(".gguf") ?? (await ggufFiles(source)).length > 0,
-  async files(source) {
+  async describe(source) {
     const file = await open(source);
     const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);
-    return new MemorySource(
+    const files = new MemorySource(
       {
         "config.json": JSON.stringify(await configOf(source, file)),
         "tokenizer.json": JSON.stringify(tokenizer),
@@ -36,6 +37,9 @@ export const gguf: CheckpointContainer = {
       },
       file.where,
     );
+    const stem = ggufStem(file.where);
+    const modelName = saidName(file.metadata.string("general.name", "")) ?? stem;
+    return { files, modelName, configFile: file.where, stem };
   },
   openTensors: async (source) => tensorSet(source, await open(source)),
 };

@@ -1,5 +1,6 @@
 /** @file Writes a report as one self-contained HTML file. */
 import { formatCount } from "../../format-number.ts";
+import { nameOfRef } from "../../formats/model-name.ts";
 import type { Report } from "./build-report.ts";
 import type { Cell, Figure, Table } from "./figure.ts";
 import { PAGE_STYLE, THEME_SCRIPT } from "./page-style.ts";
@@ -82,8 +83,14 @@ function card({ gate, group, chosen, open }: Recommendation): string {
     `<div class="card">${head}<div class="spec pass">${escapeHtml(row.kv)}</div>` +
     `<p>${row.bitsPerValue.toFixed(2)} bits a value, ${(16 / row.bitsPerValue).toFixed(2)}× smaller than f16 at ${formatCount(group.ctx)} tokens.</p>` +
     `${evidenceTable(chosen)}${undecided}` +
-    `<pre><code>turboquant run --model ${escapeHtml(row.model)} --kv ${escapeHtml(row.kv)}</code></pre></div>`
+    `<pre><code>turboquant run --model ${escapeHtml(modelArgument(row))} --kv ${escapeHtml(row.kv)}</code></pre></div>`
   );
+}
+
+/** What to name the model by: as it was named, unless that was a place on another machine, which stands for it by its name. */
+function modelArgument({ model, modelLabel }: ReportRow): string {
+  const name = nameOfRef(model);
+  return name === model && !/\s/.test(model) ? model : `"${modelLabel}"`;
 }
 
 /** A table of the criteria with their intervals and limits. */

@@ -1,6 +1,7 @@
 /** @file The rows of sweeps and of `eval --out` as a report reads them. */
 import { z } from "zod";
 import { TurboQuantError } from "../../errors.ts";
+import { nameOfPlace } from "../../formats/model-name.ts";
 import { describeFormat, type FormatKind } from "./describe-format.ts";
 
 /** JSON has no NaN; null stands for a figure that could not be computed. */
@@ -52,7 +53,7 @@ const row = z.object({
 });
 
 export interface ReportRow extends z.infer<typeof row> {
-  /** The last part of the model's path or hub id. */
+  /** The model's name without the organisation of a hub id, and without the path of a file or folder. */
   readonly modelLabel: string;
   readonly format: FormatKind;
 }
@@ -71,7 +72,7 @@ export function reportRow(value: unknown, where: string): ReportRow {
   const { model, kv } = result.data;
   return {
     ...result.data,
-    modelLabel: model.split(/[\\/]/).filter(Boolean).at(-1) ?? model,
+    modelLabel: nameOfPlace(model),
     format: describeFormat(kv),
   };
 }
