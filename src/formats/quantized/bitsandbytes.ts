@@ -7,7 +7,7 @@
  * 8 bit: weight I8 [outputs][inputs] · SCB F32 [outputs]. value = code · SCB / 127
  */
 import { isJsonObject, type JsonObject, parseJson } from "../json-file.ts";
-import { floatsOf, partOf } from "./parts.ts";
+import { expectShape, floatsOf, partOf } from "./parts.ts";
 import { int8Weight, roundedWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { ofMethod, whole } from "./settings.ts";
@@ -29,15 +29,22 @@ export const bitsandbytes: QuantScheme = {
   ],
   weight(weight, _settings, refuse) {
     const codes = partOf(weight, "weight", refuse);
-    if (codes.stored === "I8") return int8(weight, codes, refuse);
-    return codes.stored === "U8" ? fourBits(weight, codes, refuse) : null;
+    if (codes.stored === "I8" && weight.parts.has("SCB")) return int8(weight, codes, refuse);
+    // With bnb_4bit_quant_storage the bytes of the codes are called BF16 or another type.
+    const isFourBits = codes.stored === "U8" || weight.parts.has("weight.absmax");
+    return isFourBits ? fourBits(weight, codes, refuse) : null;
   },
 };
 
 function int8(weight: QuantizedWeight, codes: Part, refuse: Refuse): ReadableWeight {
   const scales = partOf(weight, "SCB", refuse);
   const [rows = 0, cols = 0] = codes.shape;
+  expectShape(scales, [rows], `for ${rows} outputs`, refuse);
+  const order = weight.parts.get("weight_format");
   return int8Weight([rows, cols], cols, async () => {
+    // 0 is row after row; 1 to 3 are orders of GPUs.
+    if (order && (await order.read())[0] !== 0)
+      throw refuse.unsupported(order.name, "expected rows one after the other (0), got another order");
     const [bytes, scale] = [await codes.read(), await floatsOf(scales, refuse)];
     return { codes: new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length), scaleOf: (row) => scale[row]! / 127 };
   });
@@ -53,9 +60,8 @@ async function fourBits(weight: QuantizedWeight, codes: Part, refuse: Refuse): P
     throw refuse.invalid(part.name, "expected JSON with the shape of the matrix, got none");
   }
   const [rows, cols] = shape as [number, number];
-  const count = codes.shape.reduce((product, size) => product * size, 1);
-  if (rows * cols !== 2 * count)
-    throw refuse.invalid(codes.name, `expected ${(rows * cols) / 2} bytes for [${shape}], got ${count}`);
+  if (codes.numBytes !== Math.ceil((rows * cols) / 2))
+    throw refuse.invalid(codes.name, `expected ${(rows * cols) / 2} bytes for [${shape}], got ${codes.numBytes}`);
   const blockSize = whole(state, "blocksize", 1);
   return roundedWeight([rows, cols], async () => {
     const bytes = await codes.read();

@@ -1,24 +1,27 @@
 /**
- * @file FP8 (E4M3) weights with a scale for each block (DeepSeek), each output or the whole matrix. value = fp8 · scale
+ * @file FP8 (E4M3, E5M2) weights with a scale for each block (DeepSeek), each output, each group of inputs or the whole matrix.
+ * value = fp8 · scale. What activations would be rounded with (`input_scale`) is not needed: ours are not rounded.
  *
- * weight F8_E4M3 [outputs][inputs] · weight_scale_inv [⌈outputs / b0⌉][⌈inputs / b1⌉], or weight_scale [outputs][1], [outputs] or [1]
+ * weight F8 [outputs][inputs] · weight_scale_inv [⌈outputs / b0⌉][⌈inputs / b1⌉], or weight_scale [outputs][1], [outputs],
+ * [outputs][groups], [1] or []
  */
-import { floatsOf, fp8Values, partOf } from "./parts.ts";
+import { floatsOf, fp8Values, isFp8, partOf, powersOfTwo } from "./parts.ts";
 import { roundedWeight } from "./rows.ts";
-import type { QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
+import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { ofMethod } from "./settings.ts";
 
 export const fp8: QuantScheme = {
   name: "fp8",
   settings: ofMethod("fp8", "fbgemm_fp8"),
-  parts: ["weight", "weight_scale_inv", "weight_scale", "input_scale", "activation_scale"],
+  parts: ["weight", "weight_scale_inv", "weight_scale", "input_scale", "activation_scale", "input_scale_ub"],
   weight: (weight, settings, refuse) => fp8Weight(weight, settings["weight_block_size"], refuse),
 };
 
 /** block: outputs and inputs that share a scale, where scales are of blocks */
 export function fp8Weight(weight: QuantizedWeight, block: unknown, refuse: Refuse): ReadableWeight | null {
   const codes = partOf(weight, "weight", refuse);
-  if (codes.stored !== "F8_E4M3") return null;
+  const { stored } = codes;
+  if (!isFp8(stored)) return null;
   const [rows = 0, cols = 0] = codes.shape;
   const scales = weight.parts.get("weight_scale_inv") ?? partOf(weight, "weight_scale", refuse);
   const [high, wide] = blockOf(block, scales.shape, rows, cols);
@@ -31,7 +34,7 @@ export function fp8Weight(weight: QuantizedWeight, block: unknown, refuse: Refus
       `expected ${expected} scales for blocks of ${high} × ${wide}, got [${scales.shape}]`,
     );
   return roundedWeight([rows, cols], async () => {
-    const [values, scale] = [fp8Values(await codes.read()), await floatsOf(scales, refuse)];
+    const [values, scale] = [fp8Values(await codes.read(), stored), await scalesOf(scales, refuse)];
     return (row, out) => {
       const at = Math.floor(row / high) * perRow;
       for (let i = 0; i < cols; i++) out[i] = values[row * cols + i]! * scale[at + Math.floor(i / wide)]!;
@@ -39,9 +42,17 @@ export function fp8Weight(weight: QuantizedWeight, block: unknown, refuse: Refus
   });
 }
 
+/** Bytes are powers of two (MXFP8). */
+const scalesOf = async (part: Part, refuse: Refuse): Promise<Float32Array> =>
+  part.stored === "U8" ? powersOfTwo(await part.read()) : floatsOf(part, refuse);
+
 function blockOf(block: unknown, shape: readonly number[], rows: number, cols: number): [high: number, wide: number] {
+  const count = shape.reduce((product, size) => product * size, 1);
+  // A matrix that is not cut into blocks has one scale, whatever the others have.
+  if (count === 1) return [rows, cols];
   if (Array.isArray(block) && block.length === 2 && block.every((size) => Number.isInteger(size) && size > 0)) {
     return block as [number, number];
   }
-  return shape[0] === rows && rows > 1 ? [1, cols] : [rows, cols];
+  const perRow = count / rows;
+  return shape[0] === rows && cols % perRow === 0 ? [1, cols / perRow] : [rows, cols];
 }

@@ -4,23 +4,19 @@ import { weightFormat } from "../../weights/registry.ts";
 import { matrixBytes } from "../../weights/weight-format.ts";
 import type { TensorInfo, TensorSet } from "../checkpoint.ts";
 import type { FileSource } from "../file-source.ts";
-import { isJsonObject, readJson } from "../json-file.ts";
+import { isJsonObject, type JsonObject, readJson } from "../json-file.ts";
 import type { StoredTensor } from "../safetensors-header.ts";
-import type { Part, QuantizedWeight, ReadableWeight, Refuse } from "./scheme.ts";
+import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { schemeNames, schemeOf } from "./schemes.ts";
+
+/** Weights that are described at the same time. */
+const AT_ONCE = 16;
 
 /** @throws TurboQuantError invalid_file, unsupported — no scheme that is read, or parts that do not fit it */
 export async function quantizedTensors(source: FileSource, stored: readonly StoredTensor[]): Promise<TensorSet> {
-  const config = (await source.has("config.json")) ? await readJson(source, "config.json") : {};
-  const found = isJsonObject(config) ? schemeOf(config) : null;
-  if (!found) {
-    const odd = stored.find(({ dtype }) => dtype === null)!;
-    throw new TurboQuantError(
-      "unsupported",
-      `${source.name}/${odd.file}: tensor ${odd.name}: got dtype ${odd.stored}, which is part of a quantized weight, but config.json has no quantization_config of ${schemeNames().join(", ")}; use the bf16 checkpoint of this model`,
-      { file: odd.file, tensor: odd.name, dtype: odd.stored },
-    );
-  }
+  const config = await quantizedConfig(source);
+  const found = schemeOf(config);
+  if (!found) throw noScheme(source, stored, config);
   const { scheme, settings } = found;
   const infos = new Map<string, TensorInfo>();
   const readers = new Map<string, () => Promise<Uint8Array>>();
@@ -30,25 +26,82 @@ export async function quantizedTensors(source: FileSource, stored: readonly Stor
   };
   const byName = new Map(stored.map((tensor) => [tensor.name, tensor]));
   const refuse = refusals(source, byName);
-  const { weights, plain } = gather(source, stored, scheme.parts);
+  const { weights, plain } = gather(source, stored, scheme);
   for (const tensor of plain) add(plainInfo(source, tensor), () => readWhole(source, tensor));
-  for (const weight of weights) {
-    const readable = await scheme.weight(weight, settings, refuse);
+  const described: (ReadableWeight | null)[] = [];
+  // Some schemes read small parts to tell shapes.
+  for (let first = 0; first < weights.length; first += AT_ONCE) {
+    const some = weights.slice(first, first + AT_ONCE);
+    described.push(...(await Promise.all(some.map((weight) => scheme.weight(weight, settings, refuse)))));
+  }
+  for (const [i, weight] of weights.entries()) {
+    const readable = described[i];
     const tensors = Array.from(weight.parts.values(), ({ name }) => byName.get(name)!);
-    if (readable) add(infoOf(weight.module, readable, tensors[0]!.file), readable.read);
-    else for (const tensor of tensors) add(plainInfo(source, tensor), () => readWhole(source, tensor));
+    const name = scheme.separator ? weight.module : `${weight.module}.weight`;
+    if (readable) {
+      const ignored = ignoring(weight.module, settings);
+      if (ignored !== undefined)
+        throw refuse.invalid(
+          tensors[0]!.name,
+          `expected a plain weight, as config.json leaves ${ignored} out of quantization, got ${tensors[0]!.stored}`,
+        );
+      add(infoOf(name, readable, tensors[0]!.file), readable.read);
+    } else {
+      for (const tensor of tensors) {
+        // What activations would be rounded with is no weight of ours, of whatever type.
+        if (tensor.dtype || tensor.name === name) add(plainInfo(source, tensor), () => readWhole(source, tensor));
+      }
+    }
   }
   return { tensors: infos, read: rangeReader(source, readers) };
 }
 
+/** Files beside config.json that tell of the quantization where it does not, as early tools wrote them; and their method. */
+const SIDE_FILES = { "quantize_config.json": "gptq", "quant_config.json": "awq" };
+
+async function quantizedConfig(source: FileSource): Promise<JsonObject> {
+  const config = (await source.has("config.json")) ? await readJson(source, "config.json") : {};
+  if (!isJsonObject(config)) return {};
+  if (isJsonObject(config["quantization_config"]) || isJsonObject(config["quantization"])) return config;
+  for (const [file, method] of Object.entries(SIDE_FILES)) {
+    if (!(await source.has(file))) continue;
+    const settings = await readJson(source, file);
+    if (isJsonObject(settings)) return { quantization_config: { quant_method: method, ...settings } };
+  }
+  return config;
+}
+
+function noScheme(source: FileSource, stored: readonly StoredTensor[], config: JsonObject): TurboQuantError {
+  const names = schemeNames().join(", ");
+  const settings = config["quantization_config"];
+  if (isJsonObject(settings)) {
+    const method = JSON.stringify(settings["quant_method"])?.slice(0, 40) ?? "nothing";
+    return new TurboQuantError(
+      "unsupported",
+      `${source.name}/config.json: quantization_config.quant_method: expected one of ${names}, got ${method}; use another quantization of this model, or its bf16 checkpoint`,
+      { file: "config.json", field: "quantization_config.quant_method" },
+    );
+  }
+  const odd = stored.find(({ dtype }) => dtype === null)!;
+  return new TurboQuantError(
+    "unsupported",
+    `${source.name}/${odd.file}: tensor ${odd.name}: got dtype ${odd.stored}, which is part of a quantized weight, but config.json has no quantization_config of ${names}; use the bf16 checkpoint of this model`,
+    { file: odd.file, tensor: odd.name, dtype: odd.stored },
+  );
+}
+
 /** Modules with a part of the scheme, and the tensors that belong to none. */
-function gather(source: FileSource, stored: readonly StoredTensor[], names: readonly string[]) {
+function gather(
+  source: FileSource,
+  stored: readonly StoredTensor[],
+  { parts: names, separator: between }: Pick<QuantScheme, "parts" | "separator">,
+) {
   const modules = new Map<string, Map<string, StoredTensor>>();
   const plain: StoredTensor[] = [];
   // The longest first: `weight.absmax` is not a part `absmax` of a module that ends in `.weight`.
   const ends = names.toSorted((a, b) => b.length - a.length);
   for (const tensor of stored) {
-    const end = ends.find((name) => tensor.name.endsWith(`.${name}`));
+    const end = ends.find((name) => tensor.name.endsWith(`${between ?? "."}${name}`));
     if (!end) {
       plain.push(tensor);
       continue;
@@ -71,6 +124,7 @@ const partOf = (source: FileSource, tensor: StoredTensor): Part => ({
   name: tensor.name,
   stored: tensor.stored,
   shape: tensor.shape,
+  numBytes: tensor.numBytes,
   read: () => readWhole(source, tensor),
 });
 
@@ -87,13 +141,24 @@ function plainInfo(source: FileSource, tensor: StoredTensor): TensorInfo {
   );
 }
 
-const infoOf = (module: string, { dtype, shape }: ReadableWeight, file: string): TensorInfo => ({
-  name: `${module}.weight`,
+const infoOf = (name: string, { dtype, shape }: ReadableWeight, file: string): TensorInfo => ({
+  name,
   dtype,
   shape,
-  numBytes: matrixBytes(weightFormat(dtype), ...shape),
+  numBytes: matrixBytes(
+    weightFormat(dtype),
+    shape.slice(0, -1).reduce((a, b) => a * b, 1),
+    shape.at(-1) ?? 0,
+  ),
   file,
 });
+
+/** The entry by which config.json leaves a module out of quantization; patterns are left to the tensors, which tell as well. */
+function ignoring(module: string, settings: JsonObject): string | undefined {
+  const lists = ["ignore", "modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "exclude_modules"];
+  const entries = lists.flatMap((list) => (Array.isArray(settings[list]) ? settings[list] : []));
+  return entries.find((entry) => typeof entry === "string" && (entry === module || module.endsWith(`.${entry}`)));
+}
 
 function refusals(source: FileSource, byName: ReadonlyMap<string, StoredTensor>): Refuse {
   const refuse = (code: "invalid_file" | "unsupported", next: string) => (tensor: string, what: string) => {

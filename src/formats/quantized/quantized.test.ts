@@ -1,44 +1,17 @@
 /** @file Quantized checkpoints, packed here as their makers describe it: values are those that codes, zeros and scales stand for. */
 import { describe, expect, it } from "vitest";
+import { openQuantized, pack, type Tensors, transposed } from "../../../test/support/quantized-file.ts";
 import { toFloat16Bits } from "../../math/float16.ts";
 import { CounterRng } from "../../math/rng.ts";
 import { weightFormat } from "../../weights/registry.ts";
-import { MemorySource } from "../memory-source.ts";
-import { openCheckpoint } from "../open-checkpoint.ts";
 
 const ROWS = 16;
 const COLS = 64;
 const GROUP = 32;
 const GROUPS = COLS / GROUP;
 
-type Tensors = Record<string, { dtype: string; shape: number[]; data: ArrayBufferView }>;
-
-function safetensors(tensors: Tensors): Uint8Array {
-  let at = 0;
-  const entries = Object.entries(tensors).map(([name, { dtype, shape, data }]) => {
-    const begin = at;
-    at += data.byteLength;
-    return [name, { dtype, shape, data_offsets: [begin, at] }];
-  });
-  const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-  const out = new Uint8Array(8 + header.length + at);
-  new DataView(out.buffer).setUint32(0, header.length, true);
-  out.set(header, 8);
-  let to = 8 + header.length;
-  for (const { data } of Object.values(tensors)) {
-    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), to);
-    to += data.byteLength;
-  }
-  return out;
-}
-
-const open = (config: object, tensors: Tensors) =>
-  openCheckpoint(
-    new MemorySource({ "config.json": JSON.stringify(config), "model.safetensors": safetensors(tensors) }, "dir"),
-  );
-
 async function valuesOf(config: object, tensors: Tensors) {
-  const checkpoint = await open(config, {
+  const checkpoint = await openQuantized(config, {
     ...tensors,
     "a.norm.weight": { dtype: "F32", shape: [2], data: Float32Array.of(1, 2) },
   });
@@ -69,29 +42,6 @@ const grid = (value: (r: number, c: number) => number): Float32Array =>
   Float32Array.from({ length: ROWS * COLS }, (_, i) => value(Math.floor(i / COLS), i % COLS));
 const affine = grid((r, c) => scale(r, Math.floor(c / GROUP)) * (code(r, c) - zero(r, Math.floor(c / GROUP))));
 
-/** `lines` × `count` numbers of `bits` bits along a line, the first in the lowest bits of a word. */
-function pack(
-  lines: number,
-  count: number,
-  bits: number,
-  value: (line: number, i: number) => number,
-  order = (i: number) => i,
-): Int32Array {
-  const perWord = 32 / bits;
-  const out = new Int32Array(lines * Math.ceil(count / perWord));
-  const words = out.length / lines;
-  for (let line = 0; line < lines; line++) {
-    for (let i = 0; i < count; i++) {
-      const at = line * words + Math.floor(i / perWord);
-      out[at] = out[at]! | (value(line, i) << (bits * order(i % perWord)));
-    }
-  }
-  return out;
-}
-const transposed = (words: Int32Array, lines: number): Int32Array => {
-  const perLine = words.length / lines;
-  return Int32Array.from(words, (_, i) => words[(i % lines) * perLine + Math.floor(i / lines)]!);
-};
 const halves = (values: readonly number[]): Uint16Array => Uint16Array.from(values, toFloat16Bits);
 const byGroup = (value: (r: number, g: number) => number): number[] =>
   Array.from({ length: GROUPS * ROWS }, (_, i) => value(i % ROWS, Math.floor(i / ROWS)));
@@ -304,9 +254,9 @@ describe("refused by name", () => {
     ],
     [
       "bits without a reader",
-      { quantization_config: { ...gptqConfig.quantization_config, bits: 3 } },
+      { quantization_config: { ...gptqConfig.quantization_config, bits: 5 } },
       gptqTensors(),
-      /qweight: expected 2, 4, 8 bits, got 3/,
+      /qweight: expected 2, 3, 4, 8 bits, got 5/,
     ],
     [
       "groups of another size",
@@ -339,7 +289,7 @@ describe("refused by name", () => {
       /a\.proj\.qzeros: expected it beside qweight, scales, g_idx/,
     ],
   ])("%s", async (_, config, tensors, message) => {
-    const checkpoint = await open(config, tensors);
+    const checkpoint = await openQuantized(config, tensors);
     const reading = checkpoint.tensors().then(() => checkpoint.read("a.proj.weight"));
     await expect(reading).rejects.toThrow(message);
     await expect(reading).rejects.toMatchObject({ name: "TurboQuantError" });

@@ -1,6 +1,6 @@
 /**
- * @file Rows of quantized weights as formats of ours hold them: affine int4 and int8 code by code, anything else by way of
- * floats.
+ * @file Rows of quantized weights as formats of ours hold them: integer codes as affine int4 or int8 code by code, FP4 as ggml's
+ * MXFP4, anything else by way of floats.
  */
 import { toFloat16Bits } from "../../math/float16.ts";
 import { GROUP } from "../../weights/groups.ts";
@@ -8,47 +8,92 @@ import { type WeightType, weightFormat } from "../../weights/registry.ts";
 import { rowBytes } from "../../weights/weight-format.ts";
 import type { ReadableWeight } from "./scheme.ts";
 
-/** One row of four-bit codes: value = scale · code + minimum. */
-export interface AffineRow {
-  /** [inputs], 0 to 15 */
-  readonly codes: Uint8Array;
-  /** One for each `group` inputs. */
-  readonly scales: Float32Array;
-  readonly minimums: Float32Array;
+/** Codes of a matrix; value = scale · code + minimum. */
+export interface IntegerCodes {
+  /** From 0 to 2^bits − 1. */
+  code(row: number, input: number): number;
+  scale(row: number, group: number): number;
+  minimum(row: number, group: number): number;
+  /** The group of each input; absent where groups are runs of inputs. */
+  readonly groupOf?: Int32Array | null;
 }
 
-/** Whether groups of so many inputs are made of whole blocks of ours. */
-export const isWholeBlocks = (cols: number, group: number): boolean => cols % GROUP === 0 && group % GROUP === 0;
+export interface IntegerMatrix {
+  readonly shape: readonly [rows: number, cols: number];
+  readonly bits: number;
+  /** Inputs of a group. */
+  readonly size: number;
+  /** Whether inputs belong to other groups than their place says, so that blocks of neighbours have no common scale. */
+  readonly isOutOfOrder?: boolean;
+  open(): Promise<IntegerCodes>;
+}
 
-/** Four-bit codes as q4: the codes as they are, scale and minimum in f16 (a relative error of 2^-11 where they are not). */
-export function affineWeight(
-  shape: readonly [number, number],
-  group: number,
-  open: () => Promise<(row: number, into: AffineRow) => void>,
-): ReadableWeight {
-  const dtype: WeightType = "q4";
-  return {
-    dtype,
-    shape,
-    async read() {
-      const [rows, cols] = shape;
-      const fill = await open();
-      const groups = Math.ceil(cols / group);
-      const row = { codes: new Uint8Array(cols), scales: new Float32Array(groups), minimums: new Float32Array(groups) };
-      const out = new Uint8Array(rows * rowBytes(weightFormat(dtype), cols));
-      const view = new DataView(out.buffer);
-      for (let r = 0, at = 0; r < rows; r++) {
-        fill(r, row);
-        for (let start = 0; start < cols; start += GROUP, at += 20) {
-          const g = Math.floor(start / group);
-          view.setUint16(at, toFloat16Bits(row.scales[g]!), true);
-          view.setUint16(at + 2, toFloat16Bits(row.minimums[g]!), true);
-          for (let i = 0; i < 16; i++) out[at + 4 + i] = row.codes[start + i]! | (row.codes[start + i + 16]! << 4);
+/** Up to four bits as q4 and eight as q8, code by code where groups allow it; other codes rounded to q8. */
+export function integerWeight(matrix: IntegerMatrix): ReadableWeight {
+  const { shape, bits, size, isOutOfOrder } = matrix;
+  const isByBlocks = !isOutOfOrder && (size % GROUP === 0 || size >= shape[1]);
+  if (!isByBlocks) return roundedWeight(shape, () => valuesOf(matrix));
+  return bits <= 4 ? affineWeight(matrix) : centredWeight(matrix);
+}
+
+async function valuesOf({ shape: [, cols], size, open }: IntegerMatrix) {
+  const { code, scale, minimum, groupOf } = await open();
+  return (row: number, out: Float32Array): void => {
+    for (let i = 0; i < cols; i++) {
+      const group = groupOf ? groupOf[i]! : Math.floor(i / size);
+      out[i] = scale(row, group) * code(row, i) + minimum(row, group);
+    }
+  };
+}
+
+/** The codes as they are, scale and minimum in f16 (a relative error of 2^-11 where they are not). */
+function affineWeight({ shape, size, open }: IntegerMatrix): ReadableWeight {
+  return weightOf("q4", shape, async (bytes) => {
+    const { code, scale, minimum } = await open();
+    const cols = shape[1];
+    return (row, at) => {
+      const view = new DataView(bytes.buffer);
+      for (let start = 0, to = at; start < cols; start += GROUP, to += 20) {
+        const group = Math.floor(start / size);
+        view.setUint16(to, toFloat16Bits(scale(row, group)), true);
+        view.setUint16(to + 2, toFloat16Bits(minimum(row, group)), true);
+        for (let i = start; i < Math.min(cols, start + GROUP); i++) {
+          bytes[to + 4 + ((i - start) & 15)]! |= code(row, i) << (i - start < 16 ? 0 : 4);
         }
       }
-      return out;
-    },
-  };
+    };
+  });
+}
+
+/** Codes less their zero where int8 holds them in a block, with their scale: exactly. Other blocks are rounded. */
+function centredWeight({ shape, size, open }: IntegerMatrix): ReadableWeight {
+  return weightOf("q8", shape, async (bytes) => {
+    const { code, scale, minimum } = await open();
+    const cols = shape[1];
+    const codes = new Int8Array(bytes.buffer);
+    const view = new DataView(bytes.buffer);
+    const values = new Float32Array(GROUP);
+    return (row, at) => {
+      for (let start = 0, to = at; start < cols; start += GROUP, to += 4 + GROUP) {
+        const count = Math.min(GROUP, cols - start);
+        const group = Math.floor(start / size);
+        const [step, base] = [scale(row, group), minimum(row, group)];
+        const zero = step === 0 ? 0 : -base / step;
+        let isExact = Number.isInteger(zero);
+        for (let i = 0; isExact && i < count; i++) {
+          const centred = code(row, start + i) - zero;
+          isExact = centred >= -128 && centred <= 127;
+          codes[to + 4 + i] = centred;
+        }
+        if (isExact) {
+          view.setFloat32(to, step, true);
+          continue;
+        }
+        for (let i = 0; i < count; i++) values[i] = step * code(row, start + i) + base;
+        bytes.set(weightFormat("q8").quantize!(values.subarray(0, count), 1, count), to);
+      }
+    };
+  });
 }
 
 /** int8 codes of a row and the scale of each `group` inputs, as q8: exactly. */
@@ -57,19 +102,42 @@ export function int8Weight(
   group: number,
   open: () => Promise<{ codes: Int8Array; scaleOf: (row: number, group: number) => number }>,
 ): ReadableWeight {
+  return weightOf("q8", shape, async (bytes) => {
+    const { codes, scaleOf } = await open();
+    const cols = shape[1];
+    const view = new DataView(bytes.buffer);
+    const out = new Int8Array(bytes.buffer);
+    return (row, at) => {
+      for (let start = 0, to = at; start < cols; start += GROUP, to += 4 + GROUP) {
+        view.setFloat32(to, scaleOf(row, Math.floor(start / group)), true);
+        out.set(codes.subarray(row * cols + start, row * cols + Math.min(cols, start + GROUP)), to + 4);
+      }
+    };
+  });
+}
+
+/**
+ * FP4 in blocks of 32 with a power of two as scale, as ggml's MXFP4: exactly. codes: two neighbours a byte, the first in the low
+ * half · exponents: 2^(e − 127), a byte a block
+ *
+ * shape: [outputs, inputs], or with experts before them
+ */
+export function mxfp4Weight(
+  shape: readonly number[],
+  open: () => Promise<{ codes: Uint8Array; exponents: Uint8Array }>,
+): ReadableWeight {
   return {
-    dtype: "q8",
+    dtype: "mxfp4",
     shape,
     async read() {
-      const [rows, cols] = shape;
-      const { codes, scaleOf } = await open();
-      const out = new Uint8Array(rows * rowBytes(weightFormat("q8"), cols));
-      const view = new DataView(out.buffer);
-      const bytes = new Int8Array(out.buffer);
-      for (let r = 0, at = 0; r < rows; r++) {
-        for (let start = 0; start < cols; start += GROUP, at += 4 + GROUP) {
-          view.setFloat32(at, scaleOf(r, Math.floor(start / group)), true);
-          bytes.set(codes.subarray(r * cols + start, r * cols + Math.min(cols, start + GROUP)), at + 4);
+      const { codes, exponents } = await open();
+      const out = new Uint8Array(exponents.length * 17);
+      for (let block = 0, at = 0; block < exponents.length; block++, at += 17) {
+        out[at] = exponents[block]!;
+        const from = block * 16;
+        for (let i = 0; i < 16; i++) {
+          const [low, high] = [codes[from + (i >> 1)]!, codes[from + 8 + (i >> 1)]!];
+          out[at + 1 + i] = i & 1 ? (low >> 4) | (high & 0xf0) : (low & 15) | ((high & 15) << 4);
         }
       }
       return out;
@@ -82,21 +150,32 @@ export function roundedWeight(
   shape: readonly [number, number],
   open: () => Promise<(row: number, out: Float32Array) => void>,
 ): ReadableWeight {
+  return weightOf("q8", shape, async (bytes) => {
+    const fill = await open();
+    const values = new Float32Array(shape[1]);
+    return (row, at) => {
+      fill(row, values);
+      bytes.set(weightFormat("q8").quantize!(values, 1, values.length), at);
+    };
+  });
+}
+
+/** open: gives the function that writes a row into the bytes from `at` on */
+function weightOf(
+  dtype: WeightType,
+  shape: readonly [number, number],
+  open: (bytes: Uint8Array<ArrayBuffer>) => Promise<(row: number, at: number) => void>,
+): ReadableWeight {
   return {
-    dtype: "q8",
+    dtype,
     shape,
     async read() {
       const [rows, cols] = shape;
-      const fill = await open();
-      const format = weightFormat("q8");
-      const bytes = rowBytes(format, cols);
-      const values = new Float32Array(cols);
-      const out = new Uint8Array(rows * bytes);
-      for (let r = 0; r < rows; r++) {
-        fill(r, values);
-        out.set(format.quantize!(values, 1, cols), r * bytes);
-      }
-      return out;
+      const perRow = rowBytes(weightFormat(dtype), cols);
+      const bytes = new Uint8Array(rows * perRow);
+      const write = await open(bytes);
+      for (let row = 0; row < rows; row++) write(row, row * perRow);
+      return bytes;
     },
   };
 }

@@ -8,6 +8,7 @@ export interface Part {
   /** As the file spells it: `I32`, `F16`, `F8_E4M3`. */
   readonly stored: string;
   readonly shape: readonly number[];
+  readonly numBytes: number;
   read(): Promise<Uint8Array>;
 }
 
@@ -22,8 +23,8 @@ export interface QuantizedWeight {
 /** A weight as a format of ours holds it. */
 export interface ReadableWeight {
   readonly dtype: WeightType;
-  /** [outputs, inputs] */
-  readonly shape: readonly [number, number];
+  /** [outputs, inputs], or with experts before them. */
+  readonly shape: readonly number[];
   /** Rows as the format stores them. */
   read(): Promise<Uint8Array>;
 }
@@ -35,6 +36,8 @@ export interface QuantScheme {
   settings(config: JsonObject): JsonObject | null;
   /** What the names of its parts end in, behind the module's name and a dot. */
   readonly parts: readonly string[];
+  /** In the place of the dot; such a weight is called as its module is, without `.weight`. */
+  readonly separator?: "_";
   /**
    * settings: as above. Null where these tensors are a plain weight after all.
    * @throws TurboQuantError invalid_file — shapes that do not fit the settings; unsupported — settings without a reader
