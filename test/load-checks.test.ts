@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
+import { createWasmBackend } from "../src/backends/wasm/backend.ts";
+import { TurboQuantError } from "../src/errors.ts";
 import { MemorySource } from "../src/formats/memory-source.ts";
 import { LLM } from "../src/index.ts";
 import { parseModelConfig } from "../src/models/config.ts";
@@ -68,6 +70,66 @@ describe("weights against the config", () => {
   });
 });
 
+describe("what ends loading", () => {
+  const config = {
+    model_type: "qwen3",
+    hidden_size: 64,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    num_key_value_heads: 1,
+    head_dim: 32,
+    intermediate_size: 96,
+    vocab_size: 256,
+    max_position_embeddings: 64,
+    tie_word_embeddings: false,
+  };
+  const LATE = "model.layers.1.mlp.up_proj.weight";
+
+  /** Loads a random checkpoint whose `LATE` tensor is read as the test says. */
+  async function load(read: (whole: Promise<Uint8Array>, abort: AbortController) => Promise<Uint8Array>) {
+    const ops = await createWasmBackend({ threads: 1 });
+    // What the loader keeps for itself is there before.
+    ops.freeWeight(ops.loadWeight([{ dtype: "bf16", rows: 256, cols: 96, data: new Uint8Array(256 * 96 * 2) }], "q8"));
+    const before = ops.usedBytes;
+    const abort = new AbortController();
+    const checkpoint = new RandomCheckpoint(config, "random");
+    const own = checkpoint.read.bind(checkpoint);
+    checkpoint.read = (name, ...range) => (name === LATE ? read(own(name, ...range), abort) : own(name, ...range));
+    const loading = Decoder.load(ops, checkpoint, {
+      config: parseModelConfig(config, "config.json"),
+      kv: parseKvSpec("f16"),
+      weights: "q8",
+      signal: abort.signal,
+    });
+    const error = await loading.then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    expect(ops.usedBytes, "all memory is given back").toBe(before);
+    await ops.dispose();
+    return error;
+  }
+
+  it("a read error is the one error", async () => {
+    expect(await load(() => Promise.reject(new TurboQuantError("invalid_file", "torn")))).toMatchObject({
+      message: "torn",
+    });
+  });
+
+  it("fewer bytes than there must be", async () => {
+    expect(await load(async (whole) => (await whole).subarray(1))).toMatchObject({ code: "invalid_argument" });
+  });
+
+  it("an abort, by its reason", async () => {
+    const reason = new Error("enough");
+    const ended = await load((whole, abort) => {
+      abort.abort(reason);
+      return whole;
+    });
+    expect(ended).toBe(reason);
+  });
+});
+
 describe("load progress", () => {
   const tiny = (modelType: string, tied: boolean) => ({
     model_type: modelType,
@@ -88,7 +150,7 @@ describe("load progress", () => {
     ["qwen2", true],
     ["qwen3", false],
     ["mistral", true],
-  ] as const)("%s, tied head %s: counts one by one to its total and ends there", async (modelType, tied) => {
+  ] as const)("%s, tied head %s: bytes grow piece by piece to their total and end there", async (modelType, tied) => {
     const ops = await createReferenceBackend();
     const events: [number, number][] = [];
     const checkpoint = new RandomCheckpoint(tiny(modelType, tied), "tiny");
@@ -97,23 +159,25 @@ describe("load progress", () => {
       config,
       kv: parseKvSpec("f16"),
       weights: "auto",
-      onWeight: (_, done, total) => events.push([done, total]),
+      onBytes: (_, done, total) => events.push([done, total]),
     });
-    const total = events[0]![1];
-    expect(events).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
+    const total = [...(await checkpoint.tensors()).values()].reduce((sum, { numBytes }) => sum + numBytes, 0);
+    expect(events.at(-1)).toEqual([total, total]);
+    expect(events.every(([done], i) => done > (events[i - 1]?.[0] ?? 0))).toBe(true);
     decoder.dispose();
     await ops.dispose();
   });
 
   it("of the default model by its events", async () => {
-    const events: { done: number; total: number }[] = [];
+    const events: { item: string; done: number; total: number }[] = [];
     const llm = await LLM.load(MODEL, {
       backend: "wasm",
       threads: 1,
-      onProgress: ({ phase, done, total }) => phase === "load" && events.push({ done, total }),
+      onProgress: ({ phase, item, done, total }) => phase === "load" && events.push({ item, done, total }),
     });
     await llm.dispose();
-    // Embedding and final norm, and in each of 4 layers two norms, q|k|v, two norms of heads, output, gate|up and down.
-    expect(events.at(-1)).toEqual({ done: 34, total: 34 });
+    // The bytes of the file without its header; of each of 4 layers eleven tensors, and embedding and final norm.
+    expect(events.at(-1)).toMatchObject({ item: "model.norm.weight", done: events[0]!.total });
+    expect(events).toHaveLength(4 * 11 + 2);
   });
 });

@@ -29,6 +29,17 @@ export interface Weight {
   readonly numBytes: number;
 }
 
+/** A weight matrix that is being loaded, some of its rows at a time. */
+export interface WeightWriter {
+  /**
+   * Converts the part to rows [row, row + part.rows) of the matrix. The part's bytes are not needed afterwards.
+   * @throws TurboQuantError invalid_argument — bytes or columns that do not fit; unsupported — no kernels for this type
+   */
+  write(part: WeightPart, row: number): void;
+  /** The weight, when all its rows are written. */
+  finish(): Weight;
+}
+
 /** The part of a step that belongs to one sequence: rows [row, row + count) are its positions [start, start + count). */
 export interface Span {
   readonly sequence: Sequence;
@@ -168,6 +179,13 @@ export interface Ops {
    * @throws TurboQuantError invalid_argument — shapes that do not stack; unsupported — no kernels for this type
    */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;
+  /**
+   * Allocates a matrix [rows][cols] of type `as`, for rows that come one piece after the other.
+   * @throws TurboQuantError out_of_memory; unsupported — no kernels for this type
+   */
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter;
+  /** Gives back the memory of a weight that nothing uses any more. */
+  freeWeight(weight: Weight): void;
   alloc(length: number): Buf;
   free(buf: Buf): void;
 

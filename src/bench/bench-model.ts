@@ -71,7 +71,7 @@ export async function makeShapeModel(shape: string, options: BenchModelOptions):
       config,
       kv: parseKvSpec("f16"),
       weights: options.weights,
-      onWeight: (item, done, total) => options.onProgress?.({ phase: "load", item, done, total, unit: "tensors" }),
+      onBytes: (item, done, total) => options.onProgress?.({ phase: "load", item, done, total, unit: "bytes" }),
       ...(options.signal && { signal: options.signal }),
     });
     return {

@@ -26,6 +26,39 @@ it("draws a bar on a terminal once something takes long, and removes it", () => 
   expect(io.err().endsWith("\r\x1b[2K")).toBe(true);
 });
 
+it("shows bytes, rate and time left of loading, up to all of it, and nothing where there is no terminal", () => {
+  const io = captureIo({ isTTY: true });
+  const progress = new Progress(io.stderr, false);
+  const silent = captureIo();
+  const elsewhere = new Progress(silent.stderr, false);
+  const texts: string[] = [];
+  for (const [at, done] of [
+    [0, 0],
+    [2000, 100e6],
+    [20_000, 1000e6],
+    [24_000, 1200e6],
+  ] as const) {
+    now = at;
+    const event = { phase: "load", item: "model.norm.weight", done, total: 1200e6, unit: "bytes" } as const;
+    progress.onEvent(event);
+    elsewhere.onEvent(event);
+    texts.push(
+      io
+        .err()
+        .split("\r\x1b[2K")
+        .at(-1)!
+        .replace(/[█░]+ /, ""),
+    );
+  }
+  expect(texts).toEqual([
+    "",
+    "loading 8%  100 MB of 1.20 GB, 50.0 MB/s, 22 s left",
+    "loading 83%  1.00 GB of 1.20 GB, 50.0 MB/s, 4 s left",
+    "loading 100%  1.20 GB of 1.20 GB, 50.0 MB/s",
+  ]);
+  expect(silent.err()).toBe("");
+});
+
 it("names the kernels of a GPU that are compiled", () => {
   const io = captureIo({ isTTY: true });
   const progress = new Progress(io.stderr, false);

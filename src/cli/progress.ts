@@ -22,6 +22,8 @@ export class Progress {
   readonly #out: TextOutput;
   readonly #quiet: boolean;
   #startedAt = 0;
+  /** What was done when the phase began: of a download that goes on, more than nothing. */
+  #startedWith = 0;
   #shownAt = 0;
   #what = "";
   #visible = false;
@@ -33,10 +35,27 @@ export class Progress {
 
   /** A listener for the library's `onProgress`. */
   readonly onEvent = ({ phase, item, done, total, unit }: ProgressEvent): void => {
-    const amount = unit === "bytes" ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`;
-    const isAmountEnough = phase === "prefill" || phase === "compile";
-    this.update(LABELS[phase], done, total, isAmountEnough ? amount : `${item}  ${amount}`);
+    // Without a terminal nobody waits for a line about seconds.
+    if (phase === "load" && !this.#out.isTTY) return;
+    const what = LABELS[phase];
+    if (what !== this.#what) this.#startedWith = done;
+    const amount =
+      unit === "bytes"
+        ? `${formatBytes(done)} of ${formatBytes(total)}${this.#pace(what, done, total)}`
+        : `${done} of ${total} ${unit}`;
+    const isAmountEnough = phase === "prefill" || phase === "compile" || phase === "load";
+    this.update(what, done, total, isAmountEnough ? amount : `${item}  ${amount}`);
   };
+
+  /** Rate and time left, once there is something to judge by. */
+  #pace(what: string, done: number, total: number): string {
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    const rate = (done - this.#startedWith) / seconds;
+    if (what !== this.#what || !(rate > 0) || seconds * 1000 < SHOW_AFTER_MS) return "";
+    const left = Math.ceil((total - done) / rate);
+    const time = left < 60 ? `${left} s` : `${Math.floor(left / 60)} min ${left % 60} s`;
+    return `, ${formatBytes(rate)}/s${done < total ? `, ${time} left` : ""}`;
+  }
 
   /** `what` names the phase; a new name starts a new bar. */
   update(what: string, done: number, total: number, detail = `${done} of ${total}`): void {

@@ -166,7 +166,7 @@ export class LLM {
         kv: spec,
         weights: options.weights ?? "auto",
         calibration,
-        onWeight: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "tensors" }),
+        onBytes: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "bytes" }),
         ...(signal && { signal }),
       });
       const llm = new LLM(
@@ -304,7 +304,7 @@ function shareSource(source: FileSource): FileSource {
     ...(source.list && { list: () => source.list!() }),
     has: (file) => source.has(file),
     size: (file) => source.size(file),
-    read: (file, start, end) => source.read(file, start, end),
+    read: (file, start, end, how) => source.read(file, start, end, how),
     close: async () => {},
   };
 }

@@ -1,6 +1,6 @@
 /** @file The interface that models are loaded through, whatever kind of file holds the weights. */
 import type { WeightType } from "../weights/registry.ts";
-import type { FileSource } from "./file-source.ts";
+import type { FileSource, ReadOptions } from "./file-source.ts";
 
 export interface TensorInfo {
   /** The name Transformers saves it under, e.g. `model.layers.3.self_attn.q_proj.weight`. */
@@ -24,7 +24,7 @@ export interface TensorSet {
    * Bytes [start, end) of a tensor, all of them by default.
    * @throws TurboQuantError invalid_file — no such tensor, or truncated
    */
-  read(name: string, start?: number, end?: number): Promise<Uint8Array>;
+  read(name: string, start?: number, end?: number, options?: ReadOptions): Promise<Uint8Array>;
 }
 
 export interface Checkpoint {
@@ -52,7 +52,7 @@ export interface Checkpoint {
   /** See `TensorSet.nameInFile`; once `tensors` has read the headers. */
   nameInFile?(name: string): string;
   /** See `TensorSet.read`. */
-  read(name: string, start?: number, end?: number): Promise<Uint8Array>;
+  read(name: string, start?: number, end?: number, options?: ReadOptions): Promise<Uint8Array>;
   /** Identifies the model by names, shapes, samples of the weights and config.json. The split into files does not matter. */
   fingerprint(): Promise<string>;
 }

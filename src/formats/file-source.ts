@@ -1,5 +1,12 @@
 /** @file The interface of a set of named files with ranged reads: a directory, a URL, Blobs or memory. */
 
+export interface ReadOptions {
+  /** Memory of the caller's. A source may put the bytes there, if they fit, and return a view of it. */
+  readonly into?: Uint8Array<ArrayBuffer>;
+  /** Ends a read over the network early. A local one takes milliseconds and may be completed. */
+  readonly signal?: AbortSignal;
+}
+
 export interface FileSource {
   /** The directory, URL or hub id, for messages. */
   readonly name: string;
@@ -13,7 +20,7 @@ export interface FileSource {
   /** Size in bytes. @throws TurboQuantError invalid_file when absent */
   size(file: string): Promise<number>;
   /** Bytes [start, end). @throws TurboQuantError invalid_file when the file is shorter */
-  read(file: string, start: number, end: number): Promise<Uint8Array>;
+  read(file: string, start: number, end: number, options?: ReadOptions): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

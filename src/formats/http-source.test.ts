@@ -69,4 +69,36 @@ describe("HttpSource", () => {
     const denied = new HttpSource(BASE, { fetch: async () => new Response("", { status: 403 }) });
     await expect(denied.size("a")).rejects.toMatchObject({ message: expect.stringContaining("got 403") });
   });
+
+  it("asks again when the connection is cut or the server is busy, not when it refuses; puts bytes where they are wanted", async () => {
+    const answers: (Response | Error)[] = [];
+    const requests: string[] = [];
+    const fakeFetch = (async (_: string, init?: RequestInit) => {
+      requests.push(new Headers(init?.headers).get("range")!);
+      const next = answers.shift();
+      if (next instanceof Error) throw next;
+      return next ?? new Response("", { status: 403 });
+    }) as typeof fetch;
+    const part = (from: number, to: number) =>
+      new Response(big.slice(from, to), {
+        status: 206,
+        headers: { "content-range": `bytes ${from}-${to - 1}/200000` },
+      });
+    const source = new HttpSource(BASE, { fetch: fakeFetch, retryDelay: 0 });
+    answers.push(new Response("", { status: 503 }), part(0, 65_536));
+    expect(await source.size("w.bin")).toBe(200_000);
+    answers.push(new TypeError("terminated"), new Response("", { status: 429 }), part(70_000, 70_010));
+    const into = new Uint8Array(16);
+    const bytes = await source.read("w.bin", 70_000, 70_010, { into });
+    expect(bytes).toEqual(big.slice(70_000, 70_010));
+    expect(bytes.buffer).toBe(into.buffer);
+    expect(requests).toHaveLength(5);
+    await expect(source.read("w.bin", 70_000, 70_010)).rejects.toMatchObject({
+      message: expect.stringContaining("got 403"),
+    });
+    expect(requests, "a refusal is final").toHaveLength(6);
+    answers.push(...Array.from({ length: 9 }, () => new TypeError("terminated")));
+    await expect(source.read("w.bin", 70_000, 70_010)).rejects.toThrow(/cannot be reached/);
+    expect(requests, "four tries").toHaveLength(10);
+  });
 });

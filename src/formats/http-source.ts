@@ -1,7 +1,7 @@
 /** @file A checkpoint behind a URL, read with HTTP range requests, in browsers and in Node. */
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
-import type { FileSource } from "./file-source.ts";
+import type { FileSource, ReadOptions } from "./file-source.ts";
 import { nameOfPlace } from "./model-name.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
 
@@ -9,6 +9,11 @@ import { isSafeFileName } from "./safe-file-name.ts";
 const PROBE_BYTES = 64 * 1024;
 /** A server without range support makes us hold the whole file; an ArrayBuffer in a browser ends near 2 GiB. */
 const MAX_WHOLE_FILE_BYTES = 2 ** 31 - 1;
+
+/** Waits before a request is made again. */
+const RETRY_AFTER_MS = [250, 1000, 4000];
+/** Request timeout, too many requests, and faults of the server or of what stands before it. */
+const BUSY = [408, 429, 500, 502, 503, 504];
 
 interface OpenFile {
   readonly size: number;
@@ -21,6 +26,27 @@ export interface HttpSourceOptions {
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
   readonly fetch?: typeof fetch;
+  /** What waits before another try are multiplied by; tests set 0. */
+  readonly retryDelay?: number;
+}
+
+/** Whether the server asks for patience. */
+const isBusy = (error: unknown): boolean =>
+  error instanceof TurboQuantError && BUSY.includes(error.detail["status"] as number);
+/** Whether the connection broke, of a server that has answered before. */
+const isCut = (error: unknown): boolean => error instanceof TurboQuantError && error.cause !== undefined;
+
+/** Ends early when one of the signals does. */
+function pause(ms: number, signals: readonly AbortSignal[]): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      for (const signal of signals) signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    for (const signal of signals) signal.addEventListener("abort", end);
+  });
 }
 
 export class HttpSource implements FileSource {
@@ -46,7 +72,7 @@ export class HttpSource implements FileSource {
     return (await this.#require(file)).size;
   }
 
-  async read(file: string, start: number, end: number): Promise<Uint8Array> {
+  async read(file: string, start: number, end: number, options: ReadOptions = {}): Promise<Uint8Array> {
     const { size, head } = await this.#require(file);
     if (!(start >= 0 && start <= end)) {
       throw new TurboQuantError(
@@ -55,10 +81,17 @@ export class HttpSource implements FileSource {
       );
     }
     if (end > size) throw this.#short(file, end, size);
-    let bytes: Uint8Array;
-    if (end <= head.length) bytes = head.slice(start, end);
-    else {
-      const response = await this.#fetch(file, start, end);
+    const bytes = end <= head.length ? head.slice(start, end) : await this.#range(file, start, end, options);
+    // Who reads a file in ranges knows how many there are, and in which order they come.
+    if (end - start === size)
+      this.#options.onProgress?.({ phase: "download", item: file, done: end, total: size, unit: "bytes" });
+    return bytes;
+  }
+
+  async #range(file: string, start: number, end: number, { into, signal }: ReadOptions): Promise<Uint8Array> {
+    const isPassing = (error: unknown): boolean => isBusy(error) || isCut(error);
+    return await this.#retried(isPassing, signal, async () => {
+      const response = await this.#fetch(file, start, end, signal);
       if (response.status !== 206) {
         await response.body?.cancel();
         throw new TurboQuantError(
@@ -67,11 +100,31 @@ export class HttpSource implements FileSource {
           { file, status: response.status },
         );
       }
-      bytes = await this.#body(file, response);
+      const bytes = await this.#body(
+        file,
+        response,
+        into && into.length >= end - start ? into.subarray(0, end - start) : undefined,
+      );
       if (bytes.length !== end - start) throw this.#short(file, end, start + bytes.length);
+      return bytes;
+    });
+  }
+
+  /** Tries again after errors that may pass, after longer and longer waits. */
+  async #retried<T>(
+    isPassing: (error: unknown) => boolean,
+    signal: AbortSignal | undefined,
+    attempt: () => Promise<T>,
+  ): Promise<T> {
+    const signals = [signal, this.#options.signal].filter((each) => each !== undefined);
+    for (let tries = 0; ; tries++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (tries === RETRY_AFTER_MS.length || signals.some(({ aborted }) => aborted) || !isPassing(error)) throw error;
+        await pause(RETRY_AFTER_MS[tries]! * (this.#options.retryDelay ?? 1), signals);
+      }
     }
-    this.#options.onProgress?.({ phase: "download", item: file, done: end, total: size, unit: "bytes" });
-    return bytes;
   }
 
   async close(): Promise<void> {
@@ -104,7 +157,11 @@ export class HttpSource implements FileSource {
     return opened;
   }
 
-  async #probe(file: string): Promise<OpenFile | null> {
+  #probe(file: string): Promise<OpenFile | null> {
+    return this.#retried(isBusy, undefined, () => this.#probeOnce(file));
+  }
+
+  async #probeOnce(file: string): Promise<OpenFile | null> {
     const response = await this.#fetch(file, 0, PROBE_BYTES);
     if (response.status === 404) return null;
     // 416 Range Not Satisfiable: no range fits into an empty file.
@@ -142,8 +199,9 @@ export class HttpSource implements FileSource {
     return { size: head.length, head };
   }
 
-  async #fetch(file: string, start: number, end: number): Promise<Response> {
-    const { headers, signal } = this.#options;
+  async #fetch(file: string, start: number, end: number, own?: AbortSignal): Promise<Response> {
+    const { headers } = this.#options;
+    const signal = own ?? this.#options.signal;
     const url = this.#base + file.split("/").map(encodeURIComponent).join("/");
     try {
       return await (this.#options.fetch ?? fetch)(url, {
@@ -155,16 +213,27 @@ export class HttpSource implements FileSource {
     }
   }
 
-  async #body(file: string, response: Response): Promise<Uint8Array> {
+  /** into: memory for as many bytes as were asked for */
+  async #body(file: string, response: Response, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
     try {
-      return new Uint8Array(await response.arrayBuffer());
+      if (!into || !response.body) return new Uint8Array(await response.arrayBuffer());
+      const reader = response.body.getReader();
+      let done = 0;
+      for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+        // Of a server that sends more than was asked for, the rest is left.
+        const { length } = piece.value;
+        into.set(piece.value.subarray(0, into.length - done), done);
+        done += length;
+        if (done > into.length) await reader.cancel();
+      }
+      return into.subarray(0, done);
     } catch (error) {
       throw this.#networkError(file, error);
     }
   }
 
   #networkError(file: string, error: unknown): unknown {
-    if (this.#options.signal?.aborted) return error;
+    if (this.#options.signal?.aborted || (error instanceof Error && error.name === "AbortError")) return error;
     return new TurboQuantError(
       "invalid_file",
       `${this.name}/${file}: the server cannot be reached or refuses pages of this origin; check the connection, the URL and CORS`,

@@ -1,7 +1,7 @@
 /** @file Readers of checkpoint files (safetensors, generation config) and of the places they are stored in. */
 export { BlobSource } from "./blob-source.ts";
 export type { Checkpoint, TensorInfo } from "./checkpoint.ts";
-export { type FileSource, readText } from "./file-source.ts";
+export { type FileSource, type ReadOptions, readText } from "./file-source.ts";
 export {
   type GenerationConfig,
   loadGenerationConfig,

@@ -2,7 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint, CheckpointContainer, Description, TensorSet } from "./checkpoint.ts";
 import { fingerprintOf } from "./checkpoint-fingerprint.ts";
-import type { FileSource } from "./file-source.ts";
+import type { FileSource, ReadOptions } from "./file-source.ts";
 import { gguf } from "./gguf/gguf.ts";
 import { readJson } from "./json-file.ts";
 import { nameOfPlace } from "./model-name.ts";
@@ -57,8 +57,8 @@ class OpenCheckpoint implements Checkpoint {
     return this.#nameInFile?.(name) ?? name;
   }
 
-  async read(name: string, start?: number, end?: number): Promise<Uint8Array> {
-    return (await this.#open()).read(name, start, end);
+  async read(name: string, start?: number, end?: number, options?: ReadOptions): Promise<Uint8Array> {
+    return (await this.#open()).read(name, start, end, options);
   }
 
   fingerprint(): Promise<string> {

@@ -49,7 +49,7 @@ function tensorSet(source: FileSource, infos: readonly StoredTensor[]): TensorSe
   for (const info of infos) tensors.set(info.name, { ...info, dtype: weightDtype(source, info) });
   return {
     tensors,
-    async read(name, start = 0, end) {
+    async read(name, start = 0, end, options) {
       const info = tensors.get(name);
       if (!info) {
         throw new TurboQuantError(
@@ -58,7 +58,7 @@ function tensorSet(source: FileSource, infos: readonly StoredTensor[]): TensorSe
           { tensor: name },
         );
       }
-      return await source.read(info.file, info.offset + start, info.offset + (end ?? info.numBytes));
+      return await source.read(info.file, info.offset + start, info.offset + (end ?? info.numBytes), options);
     },
   };
 }

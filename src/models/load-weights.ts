@@ -1,10 +1,17 @@
-/** @file Loads the weights of a layout in the order of the forward pass, and reports progress. */
-import type { Ops, Weight, WeightPart, WeightType } from "../backends/ops.ts";
+/**
+ * @file Loads the weights of a layout in the order of the forward pass. The next pieces are read while one is converted, and no
+ * tensor is in memory as a whole.
+ */
+import type { Ops, Weight, WeightType, WeightWriter } from "../backends/ops.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
+import { ReadAhead } from "../formats/read-ahead.ts";
 import { keptType } from "../weights/kept-type.ts";
-import { type Branch, useOf, type WeightSpec, type Weights } from "./blocks/block.ts";
-import { readWeight } from "./checkpoint-weights.ts";
+import { weightFormat } from "../weights/registry.ts";
+import { matrixBytes } from "../weights/weight-format.ts";
+import { type Branch, useOf, type WeightRole, type WeightSpec, type Weights } from "./blocks/block.ts";
+import { checkFinite } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
+import { PIECE_BYTES, piecesOf, type StoredMatrix, storedMatrix, type TensorPiece } from "./tensor-pieces.ts";
 
 export interface WeightOptions {
   /**
@@ -12,8 +19,8 @@ export interface WeightOptions {
    * `WeightFormat.embedding`.
    */
   readonly weights: WeightType | "auto";
-  /** Called after each loaded weight; `total` is the number of weights to load. */
-  readonly onWeight?: (name: string, done: number, total: number) => void;
+  /** Called after each piece that is on the backend: a tensor's name, and bytes of the checkpoint. Ends with done = total. */
+  readonly onBytes?: (tensor: string, done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -33,43 +40,111 @@ export interface LoadedWeights {
   readonly numBytes: number;
 }
 
+/** @throws TurboQuantError invalid_file, out_of_memory, or the signal's reason; then the backend has none of the weights */
 export async function loadWeights(
   ops: Ops,
   checkpoint: Checkpoint,
   layout: ModelLayout,
   options: WeightOptions,
 ): Promise<LoadedWeights> {
-  let total = 0;
-  for (const _ of weightSpecs(layout)) total++;
-  let done = 0;
-  let numBytes = 0;
-  const load = async ({ role, tensors }: WeightSpec): Promise<Weight> => {
-    options.signal?.throwIfAborted();
-    const parts: WeightPart[] = [];
-    for (const { name } of tensors) {
-      const part = await readWeight(checkpoint, name);
-      // Biases of stacked projections become columns of width 1, so that they stack like the rows they belong to.
-      parts.push(role === "bias" ? { ...part, rows: part.rows * part.cols, cols: 1 } : part);
-    }
-    const stored = parts.map(({ dtype }) => dtype);
-    const weight = ops.loadWeight(parts, keptType(useOf(role), stored, options.weights));
-    numBytes += weight.numBytes;
-    options.onWeight?.(tensors[0]!.name, ++done, total);
-    return weight;
-  };
-  const embedding = await load(layout.embedding);
-  const layers: LoadedBranch[][] = [];
-  for (const branches of layout.layers) {
-    const loaded: LoadedBranch[] = [];
-    for (const branch of branches) {
-      const norm = await load(branch.norm);
-      const weights: Record<string, Weight> = {};
-      for (const [name, spec] of Object.entries(branch.block.weights)) weights[name] = await load(spec);
-      loaded.push({ branch, norm, weights });
-    }
-    layers.push(loaded);
+  const stored: StoredMatrix[] = [];
+  for (const { tensors } of weightSpecs(layout)) {
+    for (const { name } of tensors) stored.push(await storedMatrix(checkpoint, name));
   }
-  const finalNorm = await load(layout.finalNorm);
-  const head = layout.head ? await load(layout.head) : embedding;
-  return { embedding, layers, finalNorm, head, numBytes };
+  const loading = new Loading(ops, checkpoint, stored, options);
+  try {
+    const load = (spec: WeightSpec): Promise<Weight> => loading.load(spec);
+    const embedding = await load(layout.embedding);
+    const layers: LoadedBranch[][] = [];
+    for (const branches of layout.layers) {
+      const loaded: LoadedBranch[] = [];
+      for (const branch of branches) {
+        const norm = await load(branch.norm);
+        const weights: Record<string, Weight> = {};
+        for (const [name, spec] of Object.entries(branch.block.weights)) weights[name] = await load(spec);
+        loaded.push({ branch, norm, weights });
+      }
+      layers.push(loaded);
+    }
+    const finalNorm = await load(layout.finalNorm);
+    const head = layout.head ? await load(layout.head) : embedding;
+    return { embedding, layers, finalNorm, head, numBytes: loading.numBytes };
+  } catch (error) {
+    loading.freeAll();
+    throw error;
+  } finally {
+    await loading.close();
+  }
+}
+
+/** The weights on their way, in the order in which their tensors are `stored`. */
+class Loading {
+  readonly #ops: Ops;
+  readonly #stored: ReadonlyMap<string, StoredMatrix>;
+  readonly #options: WeightOptions;
+  readonly #reads: ReadAhead;
+  readonly #weights: Weight[] = [];
+  readonly #totalBytes: number;
+  #doneBytes = 0;
+
+  constructor(ops: Ops, checkpoint: Checkpoint, stored: readonly StoredMatrix[], options: WeightOptions) {
+    this.#ops = ops;
+    this.#stored = new Map(stored.map((matrix) => [matrix.info.name, matrix]));
+    this.#options = options;
+    this.#totalBytes = stored.reduce(
+      (sum, { info, rows, cols }) => sum + matrixBytes(weightFormat(info.dtype), rows, cols),
+      0,
+    );
+    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored), PIECE_BYTES, options.signal);
+  }
+
+  /** Bytes of all weights on the backend. */
+  get numBytes(): number {
+    return this.#weights.reduce((sum, { numBytes }) => sum + numBytes, 0);
+  }
+
+  async load({ role, tensors }: WeightSpec): Promise<Weight> {
+    const matrices = tensors.map(({ name }) => this.#stored.get(name)!);
+    const shapes = matrices.map((matrix) => shapeIn(role, matrix));
+    const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
+    const stored = matrices.map(({ info }) => info.dtype);
+    const type = keptType(useOf(role), stored, this.#options.weights);
+    const writer = this.#ops.createWeight(rows, shapes[0]!.cols, type);
+    try {
+      let row = 0;
+      for (const [i, matrix] of matrices.entries()) {
+        for (const piece of piecesOf(matrix)) await this.#write(writer, row, matrix, piece, role);
+        row += shapes[i]!.rows;
+      }
+    } finally {
+      this.#weights.push(writer.finish());
+    }
+    return this.#weights.at(-1)!;
+  }
+
+  freeAll(): void {
+    for (const weight of this.#weights) this.#ops.freeWeight(weight);
+  }
+
+  close(): Promise<void> {
+    return this.#reads.close();
+  }
+
+  /** row: of the tensor's first one in the weight */
+  async #write(writer: WeightWriter, row: number, matrix: StoredMatrix, piece: TensorPiece, role: WeightRole) {
+    const { info, cols } = matrix;
+    const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
+    checkFinite(matrix, part, piece.firstRow);
+    writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
+    this.#doneBytes += piece.end - piece.start;
+    this.#options.onBytes?.(info.name, this.#doneBytes, this.#totalBytes);
+  }
+}
+
+/** Biases of stacked projections are columns of width 1, so that they stack like the rows they belong to. */
+const shapeIn = (role: WeightRole, { rows, cols }: { readonly rows: number; readonly cols: number }) =>
+  role === "bias" ? { rows: rows * cols, cols: 1 } : { rows, cols };
+
+function* piecesOfAll(matrices: Iterable<StoredMatrix>): Generator<TensorPiece> {
+  for (const matrix of matrices) yield* piecesOf(matrix);
 }

@@ -2,7 +2,7 @@
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { TurboQuantError } from "../errors.ts";
-import type { FileSource } from "../formats/file-source.ts";
+import type { FileSource, ReadOptions } from "../formats/file-source.ts";
 import { nameOfPlace } from "../formats/model-name.ts";
 import { isSafeFileName } from "../formats/safe-file-name.ts";
 
@@ -49,7 +49,7 @@ export class DirectorySource implements FileSource {
     return (await this.#open(file)).size;
   }
 
-  async read(file: string, start: number, end: number): Promise<Uint8Array> {
+  async read(file: string, start: number, end: number, { into }: ReadOptions = {}): Promise<Uint8Array> {
     const { handle, size } = await this.#open(file);
     if (!(start >= 0 && start <= end)) {
       throw new TurboQuantError(
@@ -64,11 +64,15 @@ export class DirectorySource implements FileSource {
         { file, expected: end, got },
       );
     if (end > size) throw short(size);
-    const bytes = new Uint8Array(end - start);
+    const length = end - start;
+    const bytes = into && into.length >= length ? into.subarray(0, length) : new Uint8Array(length);
     let done = 0;
-    while (done < bytes.length) {
-      const length = Math.min(MAX_READ_BYTES, bytes.length - done);
-      const { bytesRead } = await handle.read(bytes, done, length, start + done);
+    while (done < length) {
+      const { bytesRead } = await handle
+        .read(bytes, done, Math.min(MAX_READ_BYTES, length - done), start + done)
+        .catch((error: unknown) => {
+          throw this.#problem(file, readProblem(error), error);
+        });
       if (bytesRead === 0) throw short(start + done);
       done += bytesRead;
     }
@@ -106,12 +110,7 @@ export class DirectorySource implements FileSource {
       if (info.isFile()) return { handle, size: info.size };
     } catch (error) {
       await handle?.close();
-      throw new TurboQuantError(
-        "invalid_file",
-        `${this.name}/${file}: ${openProblem(error)}`,
-        { file },
-        { cause: error },
-      );
+      throw this.#problem(file, openProblem(error), error);
     }
     await handle.close();
     throw new TurboQuantError(
@@ -120,6 +119,10 @@ export class DirectorySource implements FileSource {
       { file },
     );
   }
+
+  #problem(file: string, what: string, cause: unknown): TurboQuantError {
+    return new TurboQuantError("invalid_file", `${this.name}/${file}: ${what}`, { file }, { cause });
+  }
 }
 
 function openProblem(error: unknown): string {
@@ -127,5 +130,8 @@ function openProblem(error: unknown): string {
   if (code === "ENOENT") return "not found; the checkpoint is incomplete, copy or download it again";
   if (code === "EACCES" || code === "EPERM") return "no permission to read it; change its permissions";
   if (code === "EMFILE") return "too many open files; raise the limit (ulimit -n)";
-  return `cannot be read (${code ?? String(error)}); check the disk`;
+  return readProblem(error);
 }
+
+const readProblem = (error: unknown): string =>
+  `cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)}); check the disk`;

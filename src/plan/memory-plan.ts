@@ -250,7 +250,7 @@ class Planner {
       workingBytes,
       hostBytes,
       totalBytes: running + hostBytes,
-      // A matrix that is being loaded lies in the memory of the host; only where that is the same memory it counts.
+      // What is read ahead lies in the memory of the host; only where that is the same memory it counts.
       fits: freeBytes >= 0 && this.weights.bytes + this.weights.loadingBytes <= this.availableBytes,
       freeBytes,
       largestBinding,

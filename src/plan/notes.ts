@@ -1,6 +1,6 @@
 /** @file Notes that a reader of a memory plan needs besides its figures. */
 import { plannedBackend, plannedBackends } from "../backends/registry.ts";
-import { binarySize, formatCount } from "../format-number.ts";
+import { binarySize, formatBytes, formatCount } from "../format-number.ts";
 import { addressedBytes, type MemoryPlan } from "./memory-plan.ts";
 
 export interface PlanNote {
@@ -43,7 +43,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
   if (weights.bytes + weights.loadingBytes > plan.availableBytes) {
     notes.push({
       code: "loading",
-      text: "while loading, the largest matrix lies in memory twice, and that does not fit; keep the weights in fewer bytes (--weights q8)",
+      text: `while loading, ${formatBytes(weights.loadingBytes)} of the checkpoint lie in memory besides the weights, and that does not fit; keep the weights in fewer bytes (--weights q8)`,
     });
   }
   return notes;

@@ -1,6 +1,7 @@
 /** @file Bytes of a model's weights, as each backend stores them. */
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, plannedBackend } from "../backends/registry.ts";
+import { WINDOW_BYTES } from "../formats/read-ahead.ts";
 import { keptType } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
@@ -12,7 +13,7 @@ export interface WeightMemory {
   readonly parameters: number;
   /** Bytes on the backend; a tied head counts once. */
   readonly bytes: number;
-  /** Bytes in host memory at once while loading, besides what is already on the backend: the largest matrix as stored. */
+  /** The most bytes of the checkpoint in host memory while loading: what is read ahead, or the whole of a smaller one. */
   readonly loadingBytes: number;
 }
 
@@ -27,7 +28,8 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
     const stored = storedTypes(model, weight);
     parameters += rows * cols * count;
     bytes += planner.weightBytes(rows, cols, keptType(use, stored, type)) * count;
-    for (const each of stored) loadingBytes = Math.max(loadingBytes, matrixBytes(weightFormat(each), rows, cols));
+    const storedBytes = Math.max(...stored.map((each) => matrixBytes(weightFormat(each), rows, cols)));
+    loadingBytes = Math.min(WINDOW_BYTES, loadingBytes + storedBytes * count);
   }
   return { type: keptType("matrix", [model.storedType], type), parameters, bytes, loadingBytes };
 }

@@ -20,16 +20,20 @@ export function stackedShape(parts: readonly WeightPart[]): { rows: number; cols
   const cols = parts[0]?.cols ?? 0;
   let rows = 0;
   for (const part of parts) {
-    const expected = matrixBytes(weightFormat(part.dtype), part.rows, part.cols);
-    if (part.cols !== cols || part.data.byteLength !== expected) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `weight: expected ${part.rows}x${cols} ${part.dtype} in ${expected} bytes, got ${part.cols} columns in ${part.data.byteLength} bytes`,
-      );
-    }
+    checkPart(part, cols);
     rows += part.rows;
   }
   return { rows, cols };
+}
+
+/** @throws TurboQuantError invalid_argument — other columns, or bytes that do not match the shape */
+export function checkPart(part: WeightPart, cols: number): void {
+  const expected = matrixBytes(weightFormat(part.dtype), part.rows, part.cols);
+  if (part.cols === cols && part.data.byteLength === expected) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `weight: expected ${part.rows}x${cols} ${part.dtype} in ${expected} bytes, got ${part.cols} columns in ${part.data.byteLength} bytes`,
+  );
 }
 
 /** All parts stacked, as f32 [rows][cols]. */

@@ -19,6 +19,7 @@ import type {
   Weight,
   WeightPart,
   WeightType,
+  WeightWriter,
 } from "../../src/backends/ops.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
@@ -110,6 +111,12 @@ export class FakeOps implements Ops {
     const rows = parts.reduce((sum, part) => sum + part.rows, 0);
     return { rows, cols: parts[0]!.cols, type: as, numBytes: 0 };
   }
+
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+    return { write: () => {}, finish: () => ({ rows, cols, type: as, numBytes: 0 }) };
+  }
+
+  freeWeight(): void {}
 
   alloc(length: number): Buf {
     return new FakeBuf(length);

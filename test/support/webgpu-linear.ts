@@ -1,7 +1,8 @@
 /** @file Matrix products of the device beside plain TypeScript in f64, for tests and for `bench/gpu/main.ts linear-check`. */
-import type { WeightType } from "../../src/backends/ops.ts";
+import { loadParts } from "../../src/backends/load-parts.ts";
+import type { WeightPart, WeightType } from "../../src/backends/ops.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
-import { WeightLoader } from "../../src/backends/webgpu/linear/gpu-weight.ts";
+import { asGpuWeight, type GpuWeight, WeightLoader } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
 import type { LinearPlan } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import type { BufferAllocator, GpuBuffer } from "../../src/backends/webgpu/queue/buffers.ts";
@@ -48,6 +49,9 @@ export function roundWeights(w: Float32Array, cols: number, type: WeightType): F
   }
 }
 
+const loadedTo = (loader: WeightLoader, part: WeightPart, type: WeightType): GpuWeight =>
+  asGpuWeight(loadParts(loader, [part], type));
+
 export class LinearBench {
   readonly #device: LinearDevice;
   readonly #kernels: LinearKernels;
@@ -65,8 +69,8 @@ export class LinearBench {
     const x = gaussians(2, rows * cols);
     const biases = gaussians(3, outputs);
     const before = gaussians(4, rows * outputs);
-    const weight = loader.load([partOf(w, cols)], type);
-    const biasWeight = bias ? new WeightLoader(context, commands, allocator).load([partOf(biases, 1)], "f32") : null;
+    const weight = loadedTo(loader, partOf(w, cols), type);
+    const biasWeight = bias ? loadedTo(new WeightLoader(context, commands, allocator), partOf(biases, 1), "f32") : null;
     // What lies behind the output has to stay as it is.
     const guard = gaussians(5, 64);
     const from = this.#upload(x);
@@ -86,7 +90,8 @@ export class LinearBench {
   /** Rows of a table, in f32. */
   async embed(type: WeightType, table: Float32Array, cols: number, tokens: readonly number[], bindingLimit?: number) {
     const { context, allocator, commands } = this.#device;
-    const weight = new WeightLoader(context, commands, allocator, bindingLimit).load([partOf(table, cols)], type);
+    const loader = new WeightLoader(context, commands, allocator, bindingLimit);
+    const weight = loadedTo(loader, partOf(table, cols), type);
     const out = allocator.allocate(tokens.length * cols * 4, "out");
     this.#kernels.embed(this.#upload(Uint32Array.from(tokens)), 0, 1, tokens.length, weight, out);
     const values = new Float32Array(await commands.read(out, 0, tokens.length * cols * 4));

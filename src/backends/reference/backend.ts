@@ -9,7 +9,7 @@ import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
 import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType, WeightWriter } from "../ops.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 
@@ -58,6 +58,16 @@ class ReferenceBackend implements Ops {
     const { rows, cols, data } = keptValues(parts, as);
     return new HostWeight(rows, cols, data);
   }
+
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+    const data = new Float32Array(rows * cols);
+    return {
+      write: (part, row) => data.set(keptValues([part], as).data, row * cols),
+      finish: () => new HostWeight(rows, cols, data),
+    };
+  }
+
+  freeWeight(): void {}
 
   alloc(length: number): Buf {
     return new HostBuf(length);

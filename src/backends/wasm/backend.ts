@@ -11,7 +11,19 @@ import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
-import type { AttentionLayer, BackendMemory, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType } from "../ops.ts";
+import { loadParts } from "../load-parts.ts";
+import type {
+  AttentionLayer,
+  BackendMemory,
+  Buf,
+  Ops,
+  Rope,
+  Step,
+  Weight,
+  WeightPart,
+  WeightType,
+  WeightWriter,
+} from "../ops.ts";
 import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -126,7 +138,16 @@ class WasmBackend implements Ops {
   }
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
-    return this.#loader.load(parts, as);
+    return loadParts(this, parts, as);
+  }
+
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+    return this.#loader.createWeight(rows, cols, as);
+  }
+
+  freeWeight(weight: Weight): void {
+    const { address, numBytes } = asWasmWeight(weight);
+    this.#memory.heap.free(address, numBytes);
   }
 
   alloc(length: number): Buf {

@@ -4,15 +4,15 @@ import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
 import { rowBytes, VECTOR_CODE, type WasmWeightFormat, type WeightFormat } from "../../weights/weight-format.ts";
 import {
+  checkPart,
   exactRows,
   floatRows,
   rowsAs,
-  stackedShape,
   stackParts,
   storedRows,
   type WeightPart,
 } from "../../weights/weight-part.ts";
-import type { Weight } from "../ops.ts";
+import type { Weight, WeightWriter } from "../ops.ts";
 import { convert as convertParams } from "../parameters/activations.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
@@ -65,22 +65,19 @@ export class WeightLoader {
     this.#staging = new ScratchBuffer(memory);
   }
 
-  /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */
-  load(parts: readonly WeightPart[], as: WeightType): WasmWeight {
-    const { rows, cols } = stackedShape(parts);
+  /** @throws TurboQuantError out_of_memory */
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
     const { numBytes } = weightLayout(rows, cols, as);
     const address = this.#memory.allocateZeroed(numBytes, `a weight of ${rows}x${cols} in ${as}`);
     const weight = new WasmWeight(rows, cols, as, address);
-    if (weight.isVector) {
-      this.#memory.f32.set(stackParts(parts).data, address / 4);
-      return weight;
-    }
-    let row = 0;
-    for (const part of parts) {
-      this.#convert(part, weight, row);
-      row += part.rows;
-    }
-    return weight;
+    return {
+      write: (part, row) => {
+        checkPart(part, cols);
+        if (weight.isVector) this.#memory.f32.set(stackParts([part]).data, address / 4 + row * cols);
+        else this.#convert(part, weight, row);
+      },
+      finish: () => weight,
+    };
   }
 
   #convert(part: WeightPart, weight: WasmWeight, firstRow: number): void {

@@ -8,6 +8,7 @@ import { assert } from "../../errors.ts";
 import { assertBegun } from "../begun-step.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
+import { loadParts } from "../load-parts.ts";
 import type {
   AttentionLayer,
   BackendMemory,
@@ -19,6 +20,7 @@ import type {
   Weight,
   WeightPart,
   WeightType,
+  WeightWriter,
 } from "../ops.ts";
 import { AppendKernels } from "./append/append.ts";
 import { AttentionKernels } from "./attention/attention.ts";
@@ -109,7 +111,19 @@ export class WebGpuBackend implements Ops {
 
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight {
     this.context.check();
-    return this.#loader.load(parts, as);
+    return loadParts(this, parts, as);
+  }
+
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+    this.context.check();
+    return this.#loader.createWeight(rows, cols, as);
+  }
+
+  freeWeight(weight: Weight): void {
+    for (const { words, scales } of asGpuWeight(weight).chunks) {
+      this.allocator.free(words);
+      this.allocator.free(scales);
+    }
   }
 
   alloc(length: number): Buf {

@@ -4,7 +4,7 @@
  */
 import { weightFormat, wgslWeightFormat } from "../../weights/registry.ts";
 import { isVector } from "../../weights/weight-format.ts";
-import type { WeightPart, WeightType } from "../ops.ts";
+import type { WeightType, WeightWriter } from "../ops.ts";
 import { WebGpuBackend } from "./backend.ts";
 import { type DescribedFeatures, describedContext } from "./device/described-device.ts";
 import { GpuWeight } from "./linear/gpu-weight.ts";
@@ -16,10 +16,8 @@ export class DescribedBackend extends WebGpuBackend {
     super(describedContext(features, onKernel));
   }
 
-  /** A weight with the parts' shape. Their data is not read, and values are assumed to fit f16. */
-  override loadWeight(parts: readonly WeightPart[], as: WeightType): GpuWeight {
-    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-    const { cols } = parts[0]!;
+  /** A weight with this shape. What is written to it is not read, and values are assumed to fit f16. */
+  override createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
     const chunks = weightBuffers(rows, cols, as, this.context.bindingBytes).map((chunk) => {
       const words = this.allocator.allocate(chunk.wordBytes, "weight");
       const scales = chunk.scaleBytes > 0 ? this.allocator.allocate(chunk.scaleBytes, "weight scales") : words;
@@ -27,6 +25,6 @@ export class DescribedBackend extends WebGpuBackend {
     });
     const mayFitHalf = (): boolean => wgslWeightFormat(as).isHalf || wgslWeightFormat(as).peak !== undefined;
     const fitsHalf = this.context.features.matrices && !isVector(weightFormat(as), rows, cols) && mayFitHalf();
-    return new GpuWeight(rows, cols, as, chunks, fitsHalf);
+    return { write: () => {}, finish: () => new GpuWeight(rows, cols, as, chunks, fitsHalf) };
   }
 }

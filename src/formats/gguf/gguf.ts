@@ -153,7 +153,7 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
   return {
     tensors,
     nameInFile: (name) => storedName(name, architecture),
-    async read(name, start = 0, end) {
+    async read(name, start = 0, end, options) {
       const tensor = byName.get(name);
       if (!tensor) {
         throw new TurboQuantError(
@@ -163,13 +163,17 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
         );
       }
       const { file, offset, numBytes } = tensor;
+      const last = end ?? numBytes;
       const heads = headsOf(name);
       if (!architecture.interleavesHeads || heads === null) {
-        return source.read(file, offset + start, offset + (end ?? numBytes));
+        return source.read(file, offset + start, offset + last, options);
       }
-      const bytes = await source.read(file, offset, offset + numBytes);
-      const halves = bytesOfHalves(bytes, tensor.shape[0]!, heads === "q" ? numHeads : numKvHeads);
-      return halves.subarray(start, end ?? numBytes);
+      // Rows change places within their head, so the heads that the range touches are read.
+      const [rows, count] = [tensor.shape[0]!, heads === "q" ? numHeads : numKvHeads];
+      const headBytes = numBytes / count;
+      const first = Math.floor(start / headBytes) * headBytes;
+      const bytes = await source.read(file, offset + first, offset + Math.ceil(last / headBytes) * headBytes, options);
+      return bytesOfHalves(bytes, rows / count, headBytes).subarray(start - first, last - first);
     },
   };
 }
@@ -179,12 +183,14 @@ function headsOf(name: string): "q" | "k" | null {
   return (which as "q" | "k" | undefined) ?? null;
 }
 
-/** Rows of each head from neighbouring pairs (0, 1), (2, 3), … to halves: all first ones of a pair, then all second ones. */
-function bytesOfHalves(bytes: Uint8Array, rows: number, numHeads: number): Uint8Array {
-  const rowBytes = bytes.length / rows;
-  const headDim = rows / numHeads;
+/**
+ * Rows of each head from neighbouring pairs (0, 1), (2, 3), … to halves: all first ones of a pair, then all second ones.
+ * bytes: of whole heads
+ */
+function bytesOfHalves(bytes: Uint8Array, headDim: number, headBytes: number): Uint8Array {
+  const rowBytes = headBytes / headDim;
   const out = new Uint8Array(bytes.length);
-  for (let row = 0; row < rows; row++) {
+  for (let row = 0; row * rowBytes < bytes.length; row++) {
     const inHead = row % headDim;
     const to = row - inHead + (inHead % 2) * (headDim / 2) + Math.floor(inHead / 2);
     out.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes);

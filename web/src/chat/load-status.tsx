@@ -25,7 +25,7 @@ function textOf({ phase, done, total }: LoadProgress): string {
     case "download":
       return `Fetching the model, ${formatBytes(done)} of ${formatBytes(total)}`;
     case "load":
-      return `Loading weights, ${done} of ${total}`;
+      return `Loading weights, ${formatBytes(done)} of ${formatBytes(total)}`;
     case "compile":
       return `Compiling GPU kernels, ${done} of ${total}`;
   }

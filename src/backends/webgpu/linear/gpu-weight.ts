@@ -6,8 +6,8 @@ import { assert } from "../../../errors.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
 import { weightFormat, wgslWeightFormat } from "../../../weights/registry.ts";
 import { isVector } from "../../../weights/weight-format.ts";
-import { stackedShape, stackParts } from "../../../weights/weight-part.ts";
-import type { Weight, WeightPart, WeightType } from "../../ops.ts";
+import { checkPart, stackParts } from "../../../weights/weight-part.ts";
+import type { Weight, WeightType, WeightWriter } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
@@ -79,15 +79,9 @@ export class WeightLoader {
     this.#limit = bindingLimit ?? context.bindingBytes;
   }
 
-  /** @throws TurboQuantError invalid_argument — parts do not stack; out_of_memory */
-  load(parts: readonly WeightPart[], as: WeightType): GpuWeight {
-    const { rows, cols } = stackedShape(parts);
-    if (isVector(weightFormat(as), rows, cols)) {
-      const { data } = stackParts(parts);
-      const buffer = this.#allocator.allocate(data.byteLength, "vector");
-      this.#commands.write(buffer, 0, data);
-      return new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false);
-    }
+  /** @throws TurboQuantError out_of_memory */
+  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+    if (isVector(weightFormat(as), rows, cols)) return this.#vector(rows, cols, as);
     const { peak: peakOf, isHalf } = wgslWeightFormat(as);
     const stride = strideOf(cols, as);
     const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, as, this.#limit);
@@ -96,25 +90,39 @@ export class WeightLoader {
       const scales = chunk.scaleBytes > 0 ? this.#allocator.allocate(chunk.scaleBytes, "weight scales") : words;
       return { first: chunk.first, rows: chunk.rows, words, scales };
     });
-    let row = 0;
     let peak = 0;
     const scan = this.#matrices && peakOf !== undefined;
-    for (const part of parts) {
-      const atOnce = Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
-      for (let from = 0; from < part.rows; ) {
-        const chunk = chunks[Math.floor((row + from) / perChunk)]!;
-        const at = row + from - chunk.first;
-        const count = Math.min(atOnce, part.rows - from, chunk.rows - at);
-        const converted = convertRows(part, from, count, as, stride);
-        this.#commands.write(chunk.words, at * rowBytes, converted.words);
-        if (converted.scales) this.#commands.write(chunk.scales, at * rowScaleBytes, converted.scales);
-        if (scan) peak = Math.max(peak, peakOf(converted));
-        from += count;
-      }
-      row += part.rows;
-    }
-    const fitsHalf = this.#matrices && (isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0)));
-    return new GpuWeight(rows, cols, as, chunks, fitsHalf);
+    const atOnce = Math.max(1, Math.floor(PIECE_BYTES / (cols * 4)));
+    return {
+      write: (part, row) => {
+        checkPart(part, cols);
+        for (let from = 0; from < part.rows; ) {
+          const chunk = chunks[Math.floor((row + from) / perChunk)]!;
+          const at = row + from - chunk.first;
+          const count = Math.min(atOnce, part.rows - from, chunk.rows - at);
+          const converted = convertRows(part, from, count, as, stride);
+          this.#commands.write(chunk.words, at * rowBytes, converted.words);
+          if (converted.scales) this.#commands.write(chunk.scales, at * rowScaleBytes, converted.scales);
+          if (scan) peak = Math.max(peak, peakOf(converted));
+          from += count;
+        }
+      },
+      finish: () => {
+        const fits = isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0));
+        return new GpuWeight(rows, cols, as, chunks, this.#matrices && fits);
+      },
+    };
+  }
+
+  #vector(rows: number, cols: number, as: WeightType): WeightWriter {
+    const buffer = this.#allocator.allocate(rows * cols * 4, "vector");
+    return {
+      write: (part, row) => {
+        checkPart(part, cols);
+        this.#commands.write(buffer, row * cols * 4, stackParts([part]).data);
+      },
+      finish: () => new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false),
+    };
   }
 }
 

@@ -1,0 +1,50 @@
+/** @file The pieces of rows in which the tensors of a model are read, in the order in which they are loaded. */
+import { TurboQuantError } from "../errors.ts";
+import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
+import type { ReadRange } from "../formats/read-ahead.ts";
+import { weightFormat } from "../weights/registry.ts";
+import { rowBytes } from "../weights/weight-format.ts";
+
+/** Few enough that many pieces fit the window of what is read ahead, many enough that asking for one costs nothing. */
+export const PIECE_BYTES = 4 << 20;
+
+/** A tensor as a matrix; vectors have one row. */
+export interface StoredMatrix {
+  readonly info: TensorInfo;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+export interface TensorPiece extends ReadRange {
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+/** @throws TurboQuantError invalid_file — absent, or neither matrix nor vector */
+export async function storedMatrix(checkpoint: Checkpoint, name: string): Promise<StoredMatrix> {
+  const info = (await checkpoint.tensors()).get(name);
+  if (!info) {
+    throw new TurboQuantError(
+      "invalid_file",
+      `${checkpoint.name}: tensor ${name} is missing; the checkpoint does not fit its config.json (or is an adapter)`,
+      { tensor: name },
+    );
+  }
+  const { shape, file } = info;
+  if (shape.length < 1 || shape.length > 2) {
+    throw new TurboQuantError("invalid_file", `${file}: ${name}: expected 1 or 2 dimensions, got ${shape.length}`);
+  }
+  const [rows, cols] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
+  return { info, rows, cols };
+}
+
+/** Whole rows, as many as `PIECE_BYTES` hold, and at least one. */
+export function* piecesOf({ info, rows, cols }: StoredMatrix): Generator<TensorPiece> {
+  const bytes = rowBytes(weightFormat(info.dtype), cols);
+  const atOnce = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, bytes)));
+  for (let firstRow = 0; firstRow < rows; firstRow += atOnce) {
+    const count = Math.min(atOnce, rows - firstRow);
+    const [start, end] = [firstRow * bytes, (firstRow + count) * bytes];
+    yield { tensor: info.name, start, end, firstRow, rows: count };
+  }
+}
