@@ -65,6 +65,14 @@ export const collectKv = (text: string, before: readonly string[] | undefined): 
   ...splitKvList(text),
 ];
 
+/** Values of `--weights`, comma separated. */
+export function weightsList(text: string): (WeightType | "auto")[] {
+  return text.split(",").map((name) => {
+    if ((WEIGHTS as string[]).includes(name)) return name as WeightType;
+    throw new InvalidArgumentError(`Expected ${WEIGHTS.join(", ")}, got ${name}.`);
+  });
+}
+
 export interface BackendFlags {
   readonly backend: BackendName | "auto";
   readonly threads?: number;

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import type { ResidentGauge } from "../bench/prefill-peak.ts";
+import type { ProcessGauge } from "../bench/load.ts";
 
 /** Collects garbage. Otherwise buffers that the weights were read into would be freed later and hide some of the growth. */
 function collectGarbage(): void {
@@ -10,7 +10,7 @@ function collectGarbage(): void {
   (runInNewContext("gc") as () => void)();
 }
 
-export class ResidentMemory implements ResidentGauge {
+export class ResidentMemory implements ProcessGauge {
   #highest = 0;
   /** Whether the kernel's own high-water mark could be reset (Linux). */
   #hasMark = false;
@@ -18,6 +18,16 @@ export class ResidentMemory implements ResidentGauge {
   bytesAfterGc(): number {
     collectGarbage();
     return process.memoryUsage.rss();
+  }
+
+  cpuMs(): number {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  }
+
+  heapBytes(): number {
+    const { heapTotal, arrayBuffers } = process.memoryUsage();
+    return heapTotal + arrayBuffers;
   }
 
   resetPeak(): void {

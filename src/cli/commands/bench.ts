@@ -1,4 +1,4 @@
-/** @file `turboquant bench`: times prefill and decode of a whole model; subcommands are `attention`, `prefill` and `memory`. */
+/** @file `turboquant bench`: times prefill and decode of a whole model; subcommands are `attention`, `prefill`, `memory` and `load`. */
 import { type Command, Option } from "commander";
 import type { BenchModel } from "../../bench/bench-model.ts";
 import { benchThroughput, type ThroughputRow } from "../../bench/throughput.ts";
@@ -18,6 +18,7 @@ import {
   wholeNumbers,
 } from "../options.ts";
 import { configure as configureAttention } from "./bench-attention.ts";
+import { configure as configureLoad } from "./bench-load.ts";
 import { configure as configureMemory } from "./bench-memory.ts";
 import { configure as configurePrefill } from "./bench-prefill.ts";
 
@@ -72,12 +73,14 @@ Examples:
   $ turboquant bench --shape qwen3-0.6b --weights q8 -p 0 -n 32 -d 0,4096 --kv f16,k4v4 -t 2
   $ turboquant bench attention --shape qwen3-0.6b -d 1024,4096,16384 --kv f16,k4v4 -t 1,2
   $ turboquant bench prefill --shape qwen3-0.6b --layers 4 -p 2048
-  $ turboquant bench memory --shape qwen3-0.6b`,
+  $ turboquant bench memory --shape qwen3-0.6b
+  $ turboquant bench load -m model.gguf --weights auto,q8`,
   );
   command.action((flags: BenchFlags) => run(flags, context));
   configureAttention(command.command("attention"), context);
   configurePrefill(command.command("prefill"), context);
   configureMemory(command.command("memory"), context);
+  configureLoad(command.command("load"), context);
 }
 
 async function run(flags: BenchFlags, context: CommandContext): Promise<void> {

@@ -1,0 +1,148 @@
+/** @file Times loading a model beside reading the same bytes, and compares the memory that it leaves with what the planner says. */
+import type { WeightType } from "../backends/ops.ts";
+import type { BackendName } from "../backends/registry.ts";
+import { createBackend } from "../engine/create-backend.ts";
+import { LLM } from "../engine/llm.ts";
+import { openCheckpoint } from "../formats/open-checkpoint.ts";
+import { ReadAhead } from "../formats/read-ahead.ts";
+import { parseModelConfig } from "../models/config.ts";
+import { layoutOf, weightSpecs } from "../models/layout.ts";
+import { PIECE_BYTES, piecesOf, storedMatrix, type TensorPiece } from "../models/tensor-pieces.ts";
+import { readPlannedModel } from "../plan/read-model.ts";
+import { weightMemory } from "../plan/weight-memory.ts";
+import { getPlatform, type OnProgress } from "../platform.ts";
+import type { ResidentGauge } from "./prefill-peak.ts";
+
+/** What only the caller can ask the operating system. */
+export interface ProcessGauge extends ResidentGauge {
+  /** Milliseconds of all threads of the process since its start. */
+  cpuMs(): number;
+  /** Bytes of JavaScript objects and their buffers, WebAssembly memory not among them. */
+  heapBytes(): number;
+}
+
+export interface LoadBenchOptions {
+  readonly backend: BackendName | "auto";
+  readonly threads?: number;
+  readonly weights: WeightType | "auto";
+  readonly repeats: number;
+  readonly gauge: ProcessGauge;
+  readonly signal: AbortSignal;
+  readonly onProgress?: OnProgress;
+}
+
+export interface Timing {
+  readonly ms: number;
+  readonly cpuMs: number;
+}
+
+export interface LoadResult {
+  readonly model: string;
+  readonly backend: string;
+  /** Bytes of the checkpoint that are read. */
+  readonly readBytes: number;
+  /** Reading these bytes and nothing else, and loading the model; one after the other in every repeat. */
+  readonly reads: readonly Timing[];
+  readonly loads: readonly Timing[];
+  /** Growth of resident memory over the started backend: at most while loading, and afterwards when garbage is collected. */
+  readonly peakBytes: number;
+  readonly residentBytes: number;
+  /** Of `residentBytes`, what JavaScript has grown by: the tokenizer above all. */
+  readonly heapBytes: number;
+  /** What the planner says of the weights. */
+  readonly plannedBytes: number;
+  /** What the backend holds when the model is loaded. */
+  readonly usedBytes: number | null;
+}
+
+/** The files should lie in the page cache: the first load, whose memory is measured, brings them there and is not timed. */
+export async function benchLoad(ref: string, options: LoadBenchOptions): Promise<LoadResult> {
+  const { gauge, repeats } = options;
+  const memory = await memoryOfLoad(ref, options);
+  const [reads, loads]: [Timing[], Timing[]] = [[], []];
+  for (let i = 0; i < repeats; i++) {
+    reads.push(await timed(gauge, () => readAll(ref, options)));
+    let llm: LLM | undefined;
+    const load = async (): Promise<void> => {
+      llm = await LLM.load(ref, loadOptions(options));
+    };
+    loads.push(await timed(gauge, load));
+    await llm!.dispose();
+  }
+  return { ...memory, reads, loads };
+}
+
+const loadOptions = ({ backend, threads, weights, signal, onProgress }: LoadBenchOptions) => ({
+  backend,
+  weights,
+  signal,
+  ...(threads !== undefined && { threads }),
+  ...(onProgress && { onProgress }),
+});
+
+async function memoryOfLoad(ref: string, options: LoadBenchOptions) {
+  const { gauge, weights } = options;
+  const { threads, backend } = options;
+  const ops = await createBackend(backend, { formats: [], ...(threads !== undefined && { threads }) });
+  const plannedBytes = await withSource(ref, options, async (source) => {
+    return weightMemory(await readPlannedModel(source), weights, ops.name as BackendName).bytes;
+  });
+  const before = gauge.bytesAfterGc();
+  const heapBefore = gauge.heapBytes();
+  gauge.resetPeak();
+  let readBytes = 0;
+  const llm = await LLM.load(ref, {
+    ...loadOptions(options),
+    backend: ops,
+    onProgress: (event) => {
+      gauge.sample();
+      if (event.phase === "load") readBytes = event.total;
+      options.onProgress?.(event);
+    },
+  });
+  const peakBytes = gauge.peak() - before;
+  const residentBytes = gauge.bytesAfterGc() - before;
+  const heapBytes = gauge.heapBytes() - heapBefore;
+  const { name } = llm;
+  const described = { model: name, backend: ops.describe(), usedBytes: ops.usedBytes ?? null };
+  await llm.dispose();
+  return { ...described, readBytes, peakBytes, residentBytes, heapBytes, plannedBytes };
+}
+
+async function timed(gauge: ProcessGauge, work: () => Promise<void>): Promise<Timing> {
+  gauge.bytesAfterGc();
+  const [start, cpu] = [performance.now(), gauge.cpuMs()];
+  await work();
+  return { ms: performance.now() - start, cpuMs: gauge.cpuMs() - cpu };
+}
+
+/** Opens the model and reads its weights as loading does, without a backend. */
+function readAll(ref: string, options: LoadBenchOptions): Promise<void> {
+  return withSource(ref, options, async (source) => {
+    const checkpoint = await openCheckpoint(source);
+    const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
+    const pieces: TensorPiece[] = [];
+    for (const { tensors } of weightSpecs(layoutOf(config))) {
+      for (const { name } of tensors) pieces.push(...piecesOf(await storedMatrix(checkpoint, name)));
+    }
+    const reads = new ReadAhead(checkpoint, pieces, PIECE_BYTES, options.signal);
+    try {
+      for (const _ of pieces) await reads.next();
+    } finally {
+      await reads.close();
+    }
+  });
+}
+
+async function withSource<T>(
+  ref: string,
+  { signal }: LoadBenchOptions,
+  use: (source: Awaited<ReturnType<ReturnType<typeof getPlatform>["openSource"]>>) => Promise<T>,
+): Promise<T> {
+  const source = await getPlatform().openSource(ref, { signal });
+  try {
+    return await use(source);
+  } finally {
+    await source.close();
+  }
+}
