@@ -4,9 +4,14 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import "../node/install.ts";
+import { randomCalibration } from "../../test/support/calibration.ts";
 import { runCommand } from "../../test/support/cli-io.ts";
+import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
+import { writeGguf } from "../../test/support/gguf-file.ts";
+import { folderAsGguf } from "../../test/support/gguf-model.ts";
 import { checkpointPath } from "../../test/support/shared.ts";
-import { CALIBRATION_FILE } from "../models/calibration-file.ts";
+import { LLM } from "../engine/llm.ts";
+import { CALIBRATION_FILE, writeCalibration } from "../models/calibration-file.ts";
 
 let folder: string;
 let text: string;
@@ -42,6 +47,31 @@ it("writes the file beside the model, says what it gains, and replaces it only w
   expect(again.code).toBe(2);
   expect(again.err).toContain("is there already; pass --force to replace it");
   expect(readFileSync(file)).toEqual(before);
+});
+
+it("beside GGUF files there is one for each, whose name it bears; the other file is untouched by it", async () => {
+  const own = join(folder, "gguf");
+  writeRandomCheckpoint(join(own, "model"));
+  const file = (name: string): string => join(own, `${name}.gguf`);
+  for (const name of ["a-Q8_0", "b"]) {
+    writeFileSync(file(name), writeGguf(await folderAsGguf(join(own, "model"), { name })));
+  }
+  const load = (name: string) => LLM.load(file(name), { backend: "reference", contextLength: 64 });
+  await using plain = await load("a-Q8_0");
+  const { numLayers, numKvHeads, headDim } = plain.config;
+  const layers = Array.from({ length: numLayers }, (_, i) => randomCalibration(numKvHeads, headDim, i));
+  const path = join(own, "a-Q8_0.kv_calibration.safetensors");
+  writeFileSync(path, writeCalibration(layers, plain.config, plain.weightsFingerprint));
+  const again = await runCommand(["calibrate", "-m", file("a-Q8_0"), "--text", text]);
+  expect([again.code, again.err]).toEqual([
+    2,
+    `error: calibrate: ${path} is there already; pass --force to replace it\n`,
+  ]);
+  await using calibrated = await load("a-Q8_0");
+  await using other = await load("b");
+  expect(plain.fingerprint).toBe(plain.weightsFingerprint);
+  expect(calibrated.fingerprint).toMatch(/\+calibration:/);
+  expect(other.fingerprint).toBe(other.weightsFingerprint);
 });
 
 it("refuses a text that is too short and a place that cannot be written", async () => {

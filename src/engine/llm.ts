@@ -7,7 +7,7 @@ import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { CALIBRATION_FILE, calibrationTag, loadCalibration } from "../models/calibration-file.ts";
+import { calibrationTag, findCalibration, loadCalibration } from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
@@ -69,6 +69,7 @@ type SharedFields = Pick<
   | "eosTokens"
   | "samplingDefaults"
   | "weightsFingerprint"
+  | "stem"
   | "backendChoice"
   | "notes"
   | "reopen"
@@ -96,6 +97,8 @@ export class LLM {
   readonly fingerprint: string;
   /** Identifies the weights alone, without the calibration of this format. */
   readonly weightsFingerprint: string;
+  /** See `Checkpoint.stem`. */
+  readonly stem: string | null;
   readonly eosTokens: ReadonlySet<number>;
   /** What `--backend auto` chose and why; undefined when a backend was named. */
   readonly backendChoice: string | undefined;
@@ -115,6 +118,7 @@ export class LLM {
     this.eosTokens = shared.eosTokens;
     this.samplingDefaults = shared.samplingDefaults;
     this.weightsFingerprint = shared.weightsFingerprint;
+    this.stem = shared.stem;
     this.backendChoice = shared.backendChoice;
     this.notes = shared.notes;
     this.reopen = shared.reopen;
@@ -156,9 +160,12 @@ export class LLM {
       await checkWeights(checkpoint, config);
       const tokenizer = await loadTokenizer(checkpoint.files);
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
-      const calibration = await loadCalibration(source, spec.calibration, config, () => checkpoint.fingerprint());
+      const calibration = await loadCalibration(source, spec.calibration, config, checkpoint);
       const model = modelOfCheckpoint(config, checkpoint.modelName, tensors);
-      const started = await startBackend(options, { ...model, isCalibrated: await source.has(CALIBRATION_FILE) });
+      const started = await startBackend(options, {
+        ...model,
+        isCalibrated: (await findCalibration(source, checkpoint)) !== null,
+      });
       ops = started.ops;
       const { fit, choice, note } = started;
       const decoder = await Decoder.load(ops, checkpoint, {
@@ -177,6 +184,7 @@ export class LLM {
           eosTokens: new Set(generationConfig.eosTokenIds),
           samplingDefaults: generationConfig.sampling,
           weightsFingerprint: await checkpoint.fingerprint(),
+          stem: checkpoint.stem,
           backendChoice: choice,
           notes: [note, fit.note].filter((text) => text !== null),
           reopen: open,
@@ -229,7 +237,8 @@ export class LLM {
     if (spec.calibration === "off") return [];
     const source = await this.reopen();
     try {
-      return await loadCalibration(source, spec.calibration, this.config, async () => this.weightsFingerprint);
+      const fingerprint = async (): Promise<string> => this.weightsFingerprint;
+      return await loadCalibration(source, spec.calibration, this.config, { stem: this.stem, fingerprint });
     } finally {
       await source.close();
     }

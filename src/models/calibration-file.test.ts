@@ -1,19 +1,23 @@
 import { describe, expect, it } from "vitest";
 import { randomCalibration } from "../../test/support/calibration.ts";
 import { MemorySource } from "../formats/memory-source.ts";
-import { CALIBRATION_FILE, calibrationTag, loadCalibration, writeCalibration } from "./calibration-file.ts";
+import {
+  CALIBRATION_FILE,
+  calibrationFileOf,
+  calibrationTag,
+  loadCalibration,
+  writeCalibration,
+} from "./calibration-file.ts";
 
 const SHAPE = { numLayers: 2, numKvHeads: 2, headDim: 16 };
 const LAYERS = [randomCalibration(2, 16, 1), randomCalibration(2, 16, 2)];
 const BYTES = writeCalibration(LAYERS, SHAPE, "abc", { tokens: "8192" });
 
 const load = (bytes: Uint8Array | null, choice = "auto", shape = SHAPE, fingerprint = "abc") =>
-  loadCalibration(
-    new MemorySource(bytes ? { [CALIBRATION_FILE]: bytes } : {}, "model"),
-    choice,
-    shape,
-    async () => fingerprint,
-  );
+  loadCalibration(new MemorySource(bytes ? { [CALIBRATION_FILE]: bytes } : {}, "model"), choice, shape, {
+    stem: null,
+    fingerprint: async () => fingerprint,
+  });
 
 describe("calibration files", () => {
   it("come back as written; matrices in f16", async () => {
@@ -47,6 +51,24 @@ describe("calibration files", () => {
     await expect(load(BYTES, "auto", { ...SHAPE, numLayers: 3 })).rejects.toThrow("layers.2.key_mean");
     const bad = { ...LAYERS[0]!, balance: new Float32Array(32) };
     await expect(load(writeCalibration([bad, bad], SHAPE, "abc"))).rejects.toThrow("layer 0: balances and metrics");
+  });
+
+  it("of a GGUF file bears its name; one of the whole folder is taken if it was made for that file", async () => {
+    const of = (files: Record<string, Uint8Array>, stem: string, fingerprint: string) =>
+      loadCalibration(new MemorySource(files), "auto", SHAPE, { stem, fingerprint: async () => fingerprint });
+    const other = writeCalibration([...LAYERS].reverse(), SHAPE, "def");
+    expect(calibrationFileOf({ stem: "small.Q4_0" })).toBe(`small.Q4_0.${CALIBRATION_FILE}`);
+    const both = { [`a.${CALIBRATION_FILE}`]: BYTES, [`b.${CALIBRATION_FILE}`]: other };
+    expect(await of(both, "a", "abc")).toEqual(await load(BYTES));
+    expect(await of(both, "b", "def")).toEqual((await load(BYTES)).reverse());
+    expect(await of(both, "c", "abc"), "another file's is not taken").toEqual([null, null]);
+    expect(await of({ [CALIBRATION_FILE]: BYTES }, "a", "abc")).toEqual(await load(BYTES));
+    expect(await of({ [CALIBRATION_FILE]: BYTES }, "b", "def"), "of the other file in the folder").toEqual([
+      null,
+      null,
+    ]);
+    expect(await of({ ...both, [CALIBRATION_FILE]: other }, "a", "abc")).toEqual(await load(BYTES));
+    await expect(of({ [`a.${CALIBRATION_FILE}`]: BYTES }, "a", "xyz")).rejects.toThrow("made for another model");
   });
 
   it("another constant is another tag", () => {

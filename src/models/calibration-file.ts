@@ -1,5 +1,6 @@
 /** @file Reads and writes the KV calibration of a checkpoint, a small safetensors file (docs/formats/kv-calibration.md). */
 import { TurboQuantError } from "../errors.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts";
 import { type TensorToWrite, writeSafetensors } from "../formats/write-safetensors.ts";
@@ -8,11 +9,15 @@ import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import type { LayerCalibration, SideCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
 
-/** Name of the calibration file in a checkpoint's directory. */
+/** Name of the calibration file in the directory of a checkpoint that has it for itself. */
 export const CALIBRATION_FILE = "kv_calibration.safetensors";
+/** Name of the calibration file of a model: a folder may hold several GGUF files, so theirs begins with the file's name. */
+export const calibrationFileOf = ({ stem }: Pick<Checkpoint, "stem">): string =>
+  stem === null ? CALIBRATION_FILE : `${stem}.${CALIBRATION_FILE}`;
 /** Version of the file format; files of other versions are refused. */
 const CALIBRATION_VERSION = "1";
 
+type Calibrated = Pick<Checkpoint, "stem" | "fingerprint">;
 type Shape = Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim">;
 
 function invalid(message: string, detail: Record<string, unknown> = {}): never {
@@ -20,38 +25,50 @@ function invalid(message: string, detail: Record<string, unknown> = {}): never {
 }
 
 /**
- * choice: `off` for none; `auto` for the checkpoint's own file if it has one; otherwise a file name in the checkpoint
- * fingerprint: of the checkpoint; the file must carry the same
+ * The calibration file that a model has, or null. One that was written beside a GGUF file under the name that a folder's has is
+ * taken if it was made for that very file.
+ */
+export async function findCalibration(source: FileSource, model: Calibrated): Promise<string | null> {
+  const own = calibrationFileOf(model);
+  if (await source.has(own)) return own;
+  if (own === CALIBRATION_FILE || !(await source.has(CALIBRATION_FILE))) return null;
+  const { metadata } = await openSafetensors(source, CALIBRATION_FILE);
+  return metadata["model_fingerprint"] === (await model.fingerprint()) ? CALIBRATION_FILE : null;
+}
+
+/**
+ * choice: `off` for none; `auto` for the model's own file if it has one; otherwise a file name in the checkpoint
+ * model: whose it must be, by the fingerprint that the file carries
  * @throws TurboQuantError invalid_file — named but absent, or made for another model, version or shape
  */
 export async function loadCalibration(
   source: FileSource,
   choice: string,
   config: Shape,
-  fingerprint: () => Promise<string>,
+  model: Calibrated,
 ): Promise<(LayerCalibration | null)[]> {
   const none = Array.from({ length: config.numLayers }, () => null);
   if (choice === "off") return none;
-  const file = choice === "auto" ? CALIBRATION_FILE : choice;
-  if (!(await source.has(file))) {
-    if (choice === "auto") return none;
+  const file = choice === "auto" ? await findCalibration(source, model) : choice;
+  if (file === null) return none;
+  if (choice !== "auto" && !(await source.has(file))) {
     invalid(
-      `calibration: ${file} is not in ${source.name}; drop calibration=, or make it with: turboquant calibrate --model ${source.name}`,
+      `calibration: ${file} is not in ${source.name}; drop calibration=, or make it with: turboquant calibrate --out ${source.name}/${file}`,
     );
   }
   const tensors = await openSafetensors(source, file);
-  const { turboquant_kv_calibration: version, model_fingerprint: model } = tensors.metadata;
+  const { turboquant_kv_calibration: version, model_fingerprint: madeFor } = tensors.metadata;
   if (version !== CALIBRATION_VERSION) {
     invalid(
       `${file}: expected a KV calibration of version ${CALIBRATION_VERSION}, got ${version ?? "a file without one"}; calibrate this model again`,
       { version },
     );
   }
-  const own = await fingerprint();
-  if (model !== own) {
+  const own = await model.fingerprint();
+  if (madeFor !== own) {
     invalid(
-      `${file}: made for another model (fingerprint ${model?.slice(0, 12)}…, this one has ${own.slice(0, 12)}…); run turboquant calibrate --force, or pass calibration=off`,
-      { expected: own, got: model },
+      `${file}: made for another model (fingerprint ${madeFor?.slice(0, 12)}…, this one has ${own.slice(0, 12)}…); run turboquant calibrate --force, or pass calibration=off`,
+      { expected: own, got: madeFor },
     );
   }
   const layers: LayerCalibration[] = [];

@@ -18,7 +18,7 @@ export class DirectorySource implements FileSource {
   readonly name: string;
   readonly modelName: string;
   readonly weights?: string;
-  readonly #directory: string;
+  readonly directory: string;
   readonly #files = new Map<string, Promise<OpenFile>>();
 
   /**
@@ -26,20 +26,20 @@ export class DirectorySource implements FileSource {
    * weights: the file in it that was named as the model
    */
   constructor(directory: string, name = directory, weights?: string) {
-    this.#directory = directory;
+    this.directory = directory;
     this.name = name;
     this.modelName = name === directory ? nameOfPlace(resolve(directory)) : name;
     if (weights !== undefined) this.weights = weights;
   }
 
   async list(): Promise<string[]> {
-    const entries = await readdir(this.#directory, { withFileTypes: true });
+    const entries = await readdir(this.directory, { withFileTypes: true });
     return entries.filter((entry) => !entry.isDirectory()).map(({ name }) => name);
   }
 
   async has(file: string): Promise<boolean> {
     if (!isSafeFileName(file)) return false;
-    return await stat(join(this.#directory, file)).then(
+    return await stat(join(this.directory, file)).then(
       (info) => info.isFile(),
       () => false,
     );
@@ -105,7 +105,7 @@ export class DirectorySource implements FileSource {
     }
     let handle: FileHandle | undefined;
     try {
-      handle = await open(join(this.#directory, file), "r");
+      handle = await open(join(this.directory, file), "r");
       const info = await handle.stat();
       if (info.isFile()) return { handle, size: info.size };
     } catch (error) {

@@ -19,18 +19,8 @@ async function openSource(
   ref: string,
   options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
 ): Promise<FileSource> {
-  const info = await stat(ref).catch(() => undefined);
-  if (info?.isDirectory()) return new DirectorySource(ref);
-  if (info && ref.endsWith(".gguf")) return new DirectorySource(dirname(ref), dirname(ref), basename(ref));
-  if (info) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `model: expected a directory with config.json or a .gguf file, got the file ${ref}; pass the directory it lies in`,
-      { ref },
-    );
-  }
-  const embedded = embeddedModelDirectory(ref);
-  if (embedded) return new DirectorySource(embedded, ref);
+  const local = await openLocal(ref);
+  if (local) return local;
   if (parseHubId(ref)) {
     const { downloadCheckpoint } = await import("./hub.ts");
     return new DirectorySource(await downloadCheckpoint(ref, options), ref);
@@ -42,17 +32,32 @@ async function openSource(
   );
 }
 
+/** A directory, a GGUF file or an embedded model. */
+async function openLocal(ref: string): Promise<DirectorySource | undefined> {
+  const info = await stat(ref).catch(() => undefined);
+  if (info?.isDirectory()) return new DirectorySource(ref);
+  if (info && ref.endsWith(".gguf")) return new DirectorySource(dirname(ref), dirname(ref), basename(ref));
+  if (info) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `model: expected a directory with config.json or a .gguf file, got the file ${ref}; pass the directory it lies in`,
+      { ref },
+    );
+  }
+  const embedded = embeddedModelDirectory(ref);
+  return embedded === undefined ? undefined : new DirectorySource(embedded, ref);
+}
+
 /**
- * The directory with the files of a checkpoint; undefined when it is not on this machine.
+ * The checkpoint's files; undefined when they are not on this machine.
  * ref: as for `openSource`, which downloads hub models first
  */
-export async function checkpointDirectory(ref: string): Promise<string | undefined> {
-  const info = await stat(ref).catch(() => undefined);
-  if (info?.isDirectory()) return ref;
-  const embedded = embeddedModelDirectory(ref);
-  if (embedded || !parseHubId(ref)) return embedded;
+export async function localCheckpoint(ref: string): Promise<DirectorySource | undefined> {
+  const local = await openLocal(ref);
+  if (local || !parseHubId(ref)) return local;
   const { cachedCheckpoint } = await import("./hub.ts");
-  return (await cachedCheckpoint(ref)).directory;
+  const { directory } = await cachedCheckpoint(ref);
+  return directory === undefined ? undefined : new DirectorySource(directory, ref);
 }
 
 export const nodePlatform: Platform = {

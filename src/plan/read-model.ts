@@ -3,7 +3,7 @@ import type { WeightType } from "../backends/ops.ts";
 import type { TensorInfo } from "../formats/checkpoint.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { CALIBRATION_FILE } from "../models/calibration-file.ts";
+import { findCalibration } from "../models/calibration-file.ts";
 import type { ModelConfig } from "../models/config.ts";
 import type { PlannedModel } from "./model-memory.ts";
 import { modelOfConfig, plannedModel } from "./planned-model.ts";
@@ -20,7 +20,7 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
     name: checkpoint.modelName,
   };
   if (!model.runs || checkpoint.container === null) return model;
-  const isCalibrated = await source.has(CALIBRATION_FILE);
+  const isCalibrated = (await findCalibration(source, checkpoint)) !== null;
   return { ...model, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };
 }
 

@@ -6,8 +6,9 @@ import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Calibrated, calibrate } from "../../eval/calibrate.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
-import { CALIBRATION_FILE, writeCalibration } from "../../models/calibration-file.ts";
-import { checkpointDirectory } from "../../node/platform.ts";
+import { openCheckpoint } from "../../formats/open-checkpoint.ts";
+import { CALIBRATION_FILE, calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
+import { localCheckpoint } from "../../node/platform.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
 import { markdownTable } from "../format.ts";
@@ -46,7 +47,10 @@ export function configure(command: Command, context: CommandContext): void {
       wholeNumber(64),
       2048,
     )
-    .option("--out <file>", `where to write (default: ${CALIBRATION_FILE} beside the model)`)
+    .option(
+      "--out <file>",
+      `where to write (default: ${CALIBRATION_FILE} in the model's folder, NAME.${CALIBRATION_FILE} beside NAME.gguf)`,
+    )
     .option("--force", "replace a calibration that is there");
   addBackendOptions(command);
   addThreadsOption(command);
@@ -69,11 +73,8 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   const { io, signal } = context;
   const file = await readTextFile(flags.text);
   // Refuse now, rather than after minutes of work.
-  if (flags.out !== undefined) await refuseToReplace(flags.out, flags);
-  else {
-    const known = await checkpointDirectory(flags.model);
-    if (known) await refuseToReplace(join(known, CALIBRATION_FILE), flags);
-  }
+  const before = flags.out ?? (await ownFile(flags.model));
+  if (before !== undefined) await refuseToReplace(before, flags);
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f32" });
   const { tokens, ctx } = flags;
@@ -81,7 +82,8 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   const text = await textOrOwn(file, llm, tokens + 2 * ctx, flags, context, progress);
   const calibrated = await calibrate(llm, { text: text.text, tokens, ctx, signal, onProgress: progress.onEvent });
   progress.clear();
-  const path = flags.out ?? join((await checkpointDirectory(flags.model)) ?? ".", CALIBRATION_FILE);
+  // A model that was not on this machine before is now.
+  const path = before ?? (await ownFile(flags.model)) ?? calibrationFileOf(llm);
   const bytes = writeCalibration(calibrated.layers, llm.config, llm.weightsFingerprint, {
     tokens: String(calibrated.tokens),
     text: text.source,
@@ -90,6 +92,16 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   if (flags.json)
     io.stdout.write(`${JSON.stringify(report(flags, llm, calibrated, path, bytes.length, text.source))}\n`);
   else io.stdout.write(table(calibrated, path, bytes.length));
+}
+
+/** Where the calibration of a model on this machine goes; undefined for one that is not there yet. */
+async function ownFile(ref: string): Promise<string | undefined> {
+  const source = await localCheckpoint(ref);
+  try {
+    return source && join(source.directory, calibrationFileOf(await openCheckpoint(source)));
+  } finally {
+    await source?.close();
+  }
 }
 
 async function refuseToReplace(path: string, flags: CalibrateFlags): Promise<void> {

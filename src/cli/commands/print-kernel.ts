@@ -142,7 +142,7 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
     return {
       model: checkpoint.modelName,
       config,
-      calibration: await loadCalibration(source, kv.calibration, config, () => checkpoint.fingerprint()),
+      calibration: await loadCalibration(source, kv.calibration, config, checkpoint),
       storedType: (tensor) => storedTypeOf?.get(tensor) ?? storedType,
       contextLength: contextOf(flags.ctx, config.maxPositionEmbeddings),
     };
