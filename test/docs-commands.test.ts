@@ -9,7 +9,7 @@ import { repoRoot } from "./support/shared.ts";
 const SLOW = ["cosines", "iterations", "qjl", "projections"].map((section) => `npx tsx tools/findings.ts ${section}`);
 
 describe("commands in documents", () => {
-  it.each(["docs/planning.md", "docs/findings.md"])("%s shows what they print", async (path) => {
+  it.each(["docs/planning.md", "docs/findings.md", "docs/models.md"])("%s shows what they print", async (path) => {
     const text = readFileSync(join(repoRoot, path), "utf8");
     expect(commandsOf(text).length).toBeGreaterThan(1);
     expect(await fillCommands(text, (command) => !SLOW.includes(command))).toBe(text);

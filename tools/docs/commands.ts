@@ -6,10 +6,15 @@ import { captureIo } from "../../test/support/cli-io.ts";
 import "../../src/node/install.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
 import { SECTIONS } from "../findings/sections.ts";
+import { MODEL_SECTIONS } from "../models/sections.ts";
 
 const BLOCK = /<!-- \$ (.+?) -->\n[\s\S]*?<!-- \/\$ -->/g;
 const TURBOQUANT = "npx turboquant ";
-const FINDINGS = "npx tsx tools/findings.ts ";
+/** Tools whose argument is the name of a table. */
+const TABLES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
+  "npx tsx tools/findings.ts ": SECTIONS,
+  "npx tsx tools/models.ts ": MODEL_SECTIONS,
+};
 
 /** All commands of a document, in order. */
 export function commandsOf(text: string): string[] {
@@ -29,14 +34,18 @@ export async function fillCommands(text: string, wants: (command: string) => boo
 }
 
 async function outputOf(command: string): Promise<string> {
-  if (command.startsWith(FINDINGS)) {
-    const section = SECTIONS[command.slice(FINDINGS.length)];
-    if (section) return section();
-  } else if (command.startsWith(TURBOQUANT)) {
+  const tool = Object.keys(TABLES).find((prefix) => command.startsWith(prefix));
+  const section = tool === undefined ? undefined : TABLES[tool]![command.slice(tool.length)];
+  if (section) return section();
+  if (command.startsWith(TURBOQUANT)) {
     const io = captureIo();
     const code = await runCli(command.slice(TURBOQUANT.length).split(" "), io);
     if (code === 0) return io.out();
     throw new Error(`${command}: exit code ${code}: ${io.err()}`);
   }
-  throw new Error(`${command}: expected "${TURBOQUANT}…" or "${FINDINGS}SECTION"`);
+  throw new Error(
+    `${command}: expected "${TURBOQUANT}…" or ${Object.keys(TABLES)
+      .map((prefix) => `"${prefix}SECTION"`)
+      .join(" or ")}`,
+  );
 }

@@ -52,5 +52,8 @@ const TYPES: ReadonlyMap<number, GgufType> = new Map([
 
 export const ggufType = (number: number): GgufType | undefined => TYPES.get(number);
 
+/** All types that files may have, by their numbers. */
+export const ggufTypes = (): readonly (readonly [number: number, type: GgufType])[] => [...TYPES];
+
 /** Names of the types that are read, for messages. */
 export const readTypes = (): string[] => [...TYPES.values()].filter(({ format }) => format).map(({ name }) => name);

@@ -5,7 +5,7 @@
  * value = scale · (code − zero)
  */
 import { expectShape, floatsOf, partOf, wordsOf } from "./parts.ts";
-import { integerWeight } from "./rows.ts";
+import { integerKinds, integerWeight } from "./rows.ts";
 import type { QuantScheme } from "./scheme.ts";
 import { expectFormat, ofMethod, whole } from "./settings.ts";
 
@@ -14,6 +14,7 @@ const PLACES = [0, 4, 1, 5, 2, 6, 3, 7];
 
 export const awq: QuantScheme = {
   name: "awq",
+  kinds: integerKinds([4]),
   settings: ofMethod("awq"),
   parts: ["qweight", "qzeros", "scales"],
   weight(weight, settings, refuse) {

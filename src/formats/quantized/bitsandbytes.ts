@@ -16,6 +16,10 @@ const STATES = ["weight.quant_state.bitsandbytes__nf4", "weight.quant_state.bits
 
 export const bitsandbytes: QuantScheme = {
   name: "bitsandbytes",
+  kinds: [
+    { what: "NF4, FP4", as: "q8", keepsCodes: false },
+    { what: "int8 by output", as: "q8", keepsCodes: true },
+  ],
   settings: ofMethod("bitsandbytes"),
   parts: [
     "weight",

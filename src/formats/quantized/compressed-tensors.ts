@@ -13,7 +13,7 @@ import { codeAt, packedWords } from "./codes.ts";
 import { mxfp4Matrix, nvfp4Weight } from "./fp4.ts";
 import { fp8Weight } from "./fp8.ts";
 import { expectShape, floatsOf, isFp8, partOf, wordsOf } from "./parts.ts";
-import { int8Weight, integerWeight } from "./rows.ts";
+import { int8Weight, integerKinds, integerWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { expectFormat, ofMethod } from "./settings.ts";
 
@@ -26,6 +26,13 @@ const BITS = [2, 3, 4, 5, 6, 7, 8];
 
 export const compressedTensors: QuantScheme = {
   name: "compressed-tensors",
+  kinds: [
+    ...integerKinds(BITS),
+    { what: "int8, not packed", as: "q8", keepsCodes: true },
+    { what: "FP8", as: "q8", keepsCodes: false },
+    { what: "NVFP4", as: "q8", keepsCodes: false },
+    { what: "MXFP4", as: "mxfp4", keepsCodes: true },
+  ],
   settings: ofMethod("compressed-tensors"),
   parts: [
     ...["weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"],

@@ -11,7 +11,7 @@ import { elements } from "../../weights/elements.ts";
 import { isJsonObject, type JsonObject } from "../json-file.ts";
 import { codeAt, packedWords } from "./codes.ts";
 import { expectShape, floatsOf, partOf, wordsOf } from "./parts.ts";
-import { integerWeight } from "./rows.ts";
+import { integerKinds, integerWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { expectFormat, ofMethod, whole } from "./settings.ts";
 
@@ -20,6 +20,7 @@ const FORMATS = ["gptq", "gptq_v2"];
 
 export const gptq: QuantScheme = {
   name: "gptq",
+  kinds: integerKinds(BITS),
   settings: ofMethod("gptq"),
   parts: ["qweight", "qzeros", "scales", "g_idx"],
   weight: gptqWeight,

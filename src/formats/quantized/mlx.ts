@@ -8,7 +8,7 @@ import { isJsonObject, type JsonObject } from "../json-file.ts";
 import { codeAt } from "./codes.ts";
 import { mxfp4Matrix, nvfp4Weight } from "./fp4.ts";
 import { expectShape, floatsOf, fp8Values, partOf, powersOfTwo, wordsOf } from "./parts.ts";
-import { integerWeight, roundedWeight } from "./rows.ts";
+import { integerKinds, integerWeight, roundedWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { whole } from "./settings.ts";
 
@@ -17,6 +17,12 @@ const MODES = ["affine", "mxfp4", "nvfp4", "mxfp8"];
 
 export const mlx: QuantScheme = {
   name: "mlx",
+  kinds: [
+    ...integerKinds(BITS, false),
+    { what: "MXFP4", as: "mxfp4", keepsCodes: true },
+    { what: "NVFP4", as: "q8", keepsCodes: false },
+    { what: "MXFP8", as: "q8", keepsCodes: false },
+  ],
   settings: ({ quantization, quantization_config: settings }) => {
     const own = isJsonObject(quantization) ? quantization : settings;
     const isOurs = isJsonObject(own) && own["quant_method"] === undefined && own["group_size"] !== undefined;

@@ -12,6 +12,10 @@ import { ofMethod } from "./settings.ts";
 
 export const modelopt: QuantScheme = {
   name: "modelopt",
+  kinds: [
+    { what: "NVFP4", as: "q8", keepsCodes: false },
+    { what: "FP8", as: "q8", keepsCodes: false },
+  ],
   settings: ofMethod("modelopt"),
   parts: ["weight", "weight_scale", "weight_scale_2", "input_scale", "pre_quant_scale"],
   weight(weight, _settings, refuse) {

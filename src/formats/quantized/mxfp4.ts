@@ -6,6 +6,7 @@ import { ofMethod } from "./settings.ts";
 
 export const mxfp4: QuantScheme = {
   name: "mxfp4",
+  kinds: [{ what: "MXFP4", as: "mxfp4", keepsCodes: true }],
   settings: ofMethod("mxfp4"),
   parts: ["blocks", "scales"],
   separator: "_",

@@ -6,7 +6,7 @@ import { toFloat16Bits } from "../../math/float16.ts";
 import { GROUP } from "../../weights/groups.ts";
 import { type WeightType, weightFormat } from "../../weights/registry.ts";
 import { rowBytes } from "../../weights/weight-format.ts";
-import type { ReadableWeight } from "./scheme.ts";
+import type { QuantKind, ReadableWeight } from "./scheme.ts";
 
 /** Codes of a matrix; value = scale · code + minimum. */
 export interface IntegerCodes {
@@ -26,6 +26,18 @@ export interface IntegerMatrix {
   /** Whether inputs belong to other groups than their place says, so that blocks of neighbours have no common scale. */
   readonly isOutOfOrder?: boolean;
   open(): Promise<IntegerCodes>;
+}
+
+/**
+ * What `integerWeight` makes of codes of these widths. hasZeros: whether minima are whole numbers of steps, without which int8 cannot
+ * hold the codes
+ */
+export function integerKinds(widths: readonly number[], hasZeros = true): QuantKind[] {
+  const kind = (bits: readonly number[], as: WeightType, keepsCodes: boolean): QuantKind[] =>
+    bits.length === 0 ? [] : [{ what: `integers of ${bits.join(", ")} bits`, as, keepsCodes }];
+  const narrow = widths.filter((bits) => bits <= 4);
+  const wide = widths.filter((bits) => bits > 4);
+  return [...kind(narrow, "q4", true), ...kind(wide, "q8", hasZeros)];
 }
 
 /** Up to four bits as q4 and eight as q8, code by code where groups allow it; other codes rounded to q8. */

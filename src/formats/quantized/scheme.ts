@@ -29,9 +29,20 @@ export interface ReadableWeight {
   read(): Promise<Uint8Array>;
 }
 
+/** A kind of codes that a scheme reads, for the table in docs/models.md. */
+export interface QuantKind {
+  /** `4 bits`, `FP8 by block`. */
+  readonly what: string;
+  /** The format that its rows are handed over in. */
+  readonly as: WeightType;
+  /** Whether that format holds the codes as they are, where blocks have a scale in common. */
+  readonly keepsCodes: boolean;
+}
+
 export interface QuantScheme {
   /** As errors and docs call it. */
   readonly name: string;
+  readonly kinds: readonly QuantKind[];
   /** The part of a config.json that describes it; null when it is of another kind. */
   settings(config: JsonObject): JsonObject | null;
   /** What the names of its parts end in, behind the module's name and a dot. */

@@ -10,7 +10,7 @@ import { modelopt } from "./modelopt.ts";
 import { mxfp4 } from "./mxfp4.ts";
 import type { QuantScheme } from "./scheme.ts";
 
-const schemes: readonly QuantScheme[] = [gptq, awq, compressedTensors, fp8, mxfp4, modelopt, bitsandbytes, mlx];
+export const schemes: readonly QuantScheme[] = [gptq, awq, compressedTensors, fp8, mxfp4, modelopt, bitsandbytes, mlx];
 
 /** The scheme of a config.json with its settings; null where it has none of these. */
 export function schemeOf(config: JsonObject): { readonly scheme: QuantScheme; readonly settings: JsonObject } | null {

@@ -1,0 +1,134 @@
+/** @file The tables of docs/models.md: what is read, what it becomes, what computes with it, and what is refused. */
+import { backendNames, backendOf } from "../../src/backends/registry.ts";
+import { markdownTable } from "../../src/cli/format.ts";
+import { ARCHITECTURES } from "../../src/formats/gguf/architectures.ts";
+import { ggufTypes } from "../../src/formats/gguf/types.ts";
+import { PRE_TOKENIZERS } from "../../src/formats/pre-tokenizers.ts";
+import { schemes } from "../../src/formats/quantized/schemes.ts";
+import { DTYPES } from "../../src/formats/safetensors-header.ts";
+import { families, unsupportedTypes } from "../../src/models/registry.ts";
+import { type WeightType, weightFormat } from "../../src/weights/registry.ts";
+import { isPlain, rowBytes } from "../../src/weights/weight-format.ts";
+
+const MAX_ROW = 256;
+
+function table(titles: readonly string[], rows: readonly (readonly string[])[]): string {
+  return markdownTable(
+    titles.map((title) => ({ title, align: "left" as const })),
+    rows,
+  );
+}
+
+const code = (name: string): string => `\`${name}\``;
+const mark = (is: boolean): string => (is ? "✓" : "–");
+
+/** The model types that files of these architectures have. */
+const ggufFamilies = new Set(Object.values(ARCHITECTURES).map(({ modelType }) => modelType));
+
+interface Row {
+  readonly source: string;
+  readonly kind: string;
+  readonly stored: WeightType;
+  /** Whether the stored rows have the codes of the file. */
+  readonly keepsCodes: boolean;
+  readonly hasFamily: (modelType: string) => boolean;
+}
+
+const everyFamily = (): boolean => true;
+const rows: readonly Row[] = [
+  ...Object.entries(DTYPES).map(([kind, stored]) => ({
+    ...{ source: "safetensors", kind, stored, keepsCodes: true, hasFamily: everyFamily },
+  })),
+  ...schemes.flatMap(({ name, kinds }) =>
+    kinds.map(({ what, as, keepsCodes }) => ({
+      ...{ source: `safetensors, ${name}`, kind: what, stored: as, keepsCodes, hasFamily: everyFamily },
+    })),
+  ),
+  ...ggufTypes().flatMap(([, { name, format }]) =>
+    format
+      ? [
+          {
+            ...{ source: "GGUF", kind: name.toUpperCase(), stored: format, keepsCodes: true },
+            hasFamily: (type: string) => ggufFamilies.has(type),
+          },
+        ]
+      : [],
+  ),
+];
+
+const bitsOf = (type: string): string =>
+  `${Number(((rowBytes(weightFormat(type), MAX_ROW) * 8) / MAX_ROW).toFixed(2))}`;
+
+/** What `--weights auto` makes of rows in a format, and how. */
+function keptAs({ stored, keepsCodes }: Row): readonly [type: string, how: string] {
+  const { keptAs: kept } = weightFormat(stored);
+  const type = kept?.type ?? stored;
+  if (isPlain(weightFormat(type))) return [type, "as stored"];
+  return [type, keepsCodes && (!kept || kept.convert) ? "codes kept" : "rounded"];
+}
+
+function formats(): string {
+  const backends = backendNames();
+  const types = families.map(({ modelType }) => modelType);
+  return table(
+    ["file", "weights", "computed as", "bits a weight", "", ...backends, ...types],
+    rows.map((row) => {
+      const [type, how] = keptAs(row);
+      return [
+        ...[row.source, row.kind, code(type), bitsOf(type), how],
+        ...backends.map((name) => mark(backendOf(name).capabilities.hasWeights(type))),
+        ...types.map((name) => mark(row.hasFamily(name))),
+      ];
+    }),
+  );
+}
+
+function familyTable(): string {
+  const inGguf = (modelType: string): string =>
+    Object.entries(ARCHITECTURES)
+      .filter(([, own]) => own.modelType === modelType)
+      .map(([name]) => code(name))
+      .join(", ") || "–";
+  const windows = { none: "no", all: "all layers", upper: "upper layers, or by `layer_types`" };
+  const biases = { always: "q, k, v", never: "no", configurable: "as the config says" };
+  return table(
+    ["`model_type`", "`general.architecture` in GGUF", "norm of q and k", "biases in attention", "sliding window"],
+    families.map(({ modelType, qkNorm, attentionBias, slidingWindow }) => [
+      ...[code(modelType), inGguf(modelType), mark(qkNorm), biases[attentionBias], windows[slidingWindow]],
+    ]),
+  );
+}
+
+function preTokenizers(): string {
+  const byTable = new Map<object, string[]>();
+  for (const [name, own] of Object.entries(PRE_TOKENIZERS)) byTable.set(own, [...(byTable.get(own) ?? []), code(name)]);
+  return table(
+    ["`tokenizer.ggml.pre`", "normalizer", "whole pieces before merges", "bos unless the file says"],
+    [...byTable].map(([own, names]) => {
+      const { normalizer, ignoresMerges, addsBos } = own as (typeof PRE_TOKENIZERS)[string];
+      return [names.join(", "), String(normalizer?.["type"] ?? "–"), mark(ignoresMerges), mark(addsBos)];
+    }),
+  );
+}
+
+const refusedTypes = (): string =>
+  table(
+    ["GGUF type", "number"],
+    ggufTypes()
+      .filter(([, { format }]) => !format)
+      .map(([number, { name }]) => [name.toUpperCase(), String(number)]),
+  );
+
+const refusedModels = (): string =>
+  table(
+    ["`model_type`", "needs"],
+    unsupportedTypes.map(([patterns, what]) => [patterns.map(code).join(", "), what]),
+  );
+
+export const MODEL_SECTIONS: Readonly<Record<string, () => string>> = {
+  formats,
+  families: familyTable,
+  "pre-tokenizers": preTokenizers,
+  "refused-types": refusedTypes,
+  "refused-models": refusedModels,
+};
