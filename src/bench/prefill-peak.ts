@@ -45,7 +45,7 @@ export async function peakOfPrefill(model: BenchModel, options: PrefillPeakOptio
   await runner.prefill(warmUp, ids.subarray(0, CHUNK_TOKENS), { signal });
   warmUp.release();
   const sequence = cache.createSequence();
-  const before = memory.bytesAfterGc() - model.ops.pages.numBytes;
+  const before = memory.bytesAfterGc() - cache.storageBytes;
   memory.resetPeak();
   await runner.prefill(sequence, ids.subarray(0, tokens), {
     signal,
@@ -55,7 +55,7 @@ export async function peakOfPrefill(model: BenchModel, options: PrefillPeakOptio
     },
   });
   const peak = memory.peak();
-  const result = { kvBytes: sequence.numBytes, storageBytes: model.ops.pages.numBytes };
+  const result = { kvBytes: sequence.numBytes, storageBytes: cache.storageBytes };
   sequence.release();
   decoder!.dispose();
   return { kv, tokens, ...result, peakGrowthBytes: peak - before };

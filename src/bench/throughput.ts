@@ -1,5 +1,5 @@
 /** @file Times prefill and decode of a whole model at given depths, in llama-bench's terms (`pp512`, `tg128 @ d4096`). */
-import type { Draw } from "../backends/ops.ts";
+import type { Draw, Ops } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { Runner } from "../engine/runner.ts";
@@ -8,7 +8,7 @@ import { yieldNow } from "../engine/yield-now.ts";
 import { CounterRng } from "../math/rng.ts";
 import type { Decoder } from "../models/decoder.ts";
 import type { BenchModel } from "./bench-model.ts";
-import { FILL_ROWS, RandomKv } from "./random-kv.ts";
+import { FILL_ROWS, fillStep, RandomKv } from "./random-kv.ts";
 import { interleave, type Summary, summarize } from "./samples.ts";
 
 export interface ThroughputOptions {
@@ -106,7 +106,7 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
     };
   });
   const tokens = randomTokens(longest, model.config.vocabSize);
-  const random = options.fill === "random" ? new RandomKv(model.ops, model.config) : null;
+  const random = options.fill === "random" ? randomLayers(model, decoders[0]!) : null;
   try {
     for (const depth of [...depths].sort((a, b) => a - b)) {
       for (const { kv: name, runner, prefix } of subjects) {
@@ -171,8 +171,19 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
   }
 }
 
+/** Random keys and values for each layer, held by the memory that the layer lies in. */
+function randomLayers({ config }: BenchModel, decoder: Decoder): RandomKv[] {
+  const held = new Map<Ops, RandomKv>();
+  return Array.from({ length: config.numLayers }, (_, layer) => {
+    const ops = decoder.layerOps(layer);
+    const random = held.get(ops) ?? new RandomKv(ops, config);
+    held.set(ops, random);
+    return random;
+  });
+}
+
 async function fillAtRandom(
-  random: RandomKv,
+  random: readonly RandomKv[],
   decoder: Decoder,
   sequence: Sequence,
   depth: number,
@@ -181,7 +192,11 @@ async function fillAtRandom(
   const layers = Array.from({ length: decoder.config.numLayers }, (_, i) => decoder.attentionLayer(i));
   while (sequence.length < depth) {
     signal?.throwIfAborted();
-    random.fill(sequence, layers, Math.min(FILL_ROWS, depth - sequence.length));
+    const count = Math.min(FILL_ROWS, depth - sequence.length);
+    sequence.reserve(count);
+    const step = fillStep(sequence, sequence.length, count);
+    for (const [i, layer] of layers.entries()) random[i]!.append(step, layer);
+    sequence.commit(count);
     filling(sequence.length);
     await yieldNow();
   }

@@ -8,5 +8,6 @@ export interface CacheParts {
   readonly layers: readonly LayerCache[];
   /** One slot for each state of a sequence, in order. */
   readonly slots: readonly StateSlot[];
+  /** The pool that counts all pages of the cache, whichever memory they lie in. */
   readonly pool: PagePool;
 }

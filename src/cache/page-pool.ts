@@ -1,4 +1,4 @@
-/** @file Reference-counted pages under a byte budget. */
+/** @file Reference-counted pages under a byte budget, which pools of several storages may share. */
 import { assert, TurboQuantError } from "../errors.ts";
 import type { PageAddress, PageStorage } from "./page-storage.ts";
 
@@ -7,12 +7,17 @@ interface Page {
   references: number;
 }
 
+/** What the pages of all pools under one budget come to. */
+interface Account {
+  readonly budgetBytes: number;
+  numBytes: number;
+  numPages: number;
+}
+
 export class PagePool {
   readonly storage: PageStorage;
-  /** The most bytes that pages of this pool may take; Infinity for no limit. */
-  readonly budgetBytes: number;
   readonly #pages = new Map<PageAddress, Page>();
-  #numBytes = 0;
+  #account: Account;
 
   constructor(storage: PageStorage, budgetBytes: number = Number.POSITIVE_INFINITY) {
     if (!(budgetBytes > 0)) {
@@ -23,16 +28,28 @@ export class PagePool {
       );
     }
     this.storage = storage;
-    this.budgetBytes = budgetBytes;
+    this.#account = { budgetBytes, numBytes: 0, numPages: 0 };
+  }
+
+  /** A pool of pages in another storage. Its budget is that of this pool, and whatever one of them counts is what both have together. */
+  beside(storage: PageStorage): PagePool {
+    const pool = new PagePool(storage);
+    pool.#account = this.#account;
+    return pool;
+  }
+
+  /** The most bytes that pages may take; Infinity for no limit. */
+  get budgetBytes(): number {
+    return this.#account.budgetBytes;
   }
 
   /** Bytes of all pages in use; a shared page counts once. */
   get numBytes(): number {
-    return this.#numBytes;
+    return this.#account.numBytes;
   }
 
   get numPages(): number {
-    return this.#pages.size;
+    return this.#account.numPages;
   }
 
   /** @throws TurboQuantError out_of_memory — the budget or the storage is exhausted; nothing changes */
@@ -40,7 +57,8 @@ export class PagePool {
     this.require(numBytes);
     const address = this.storage.allocate(numBytes, group);
     this.#pages.set(address, { numBytes, references: 1 });
-    this.#numBytes += numBytes;
+    this.#account.numBytes += numBytes;
+    this.#account.numPages++;
     return address;
   }
 
@@ -49,12 +67,13 @@ export class PagePool {
    * @throws TurboQuantError out_of_memory
    */
   require(numBytes: number): void {
-    if (this.#numBytes + numBytes <= this.budgetBytes) return;
+    const { budgetBytes, numBytes: usedBytes } = this.#account;
+    if (usedBytes + numBytes <= budgetBytes) return;
     throw new TurboQuantError(
       "out_of_memory",
-      `KV cache: ${numBytes} more bytes do not fit the budget of ${this.budgetBytes} bytes (${this.#numBytes} in use); ` +
+      `KV cache: ${numBytes} more bytes do not fit the budget of ${budgetBytes} bytes (${usedBytes} in use); ` +
         "raise the budget (--kv-budget), shorten the context, or choose fewer bits",
-      { requestedBytes: numBytes, budgetBytes: this.budgetBytes, usedBytes: this.#numBytes },
+      { requestedBytes: numBytes, budgetBytes, usedBytes },
     );
   }
 
@@ -66,7 +85,8 @@ export class PagePool {
     const page = this.#page(address);
     if (--page.references > 0) return;
     this.#pages.delete(address);
-    this.#numBytes -= page.numBytes;
+    this.#account.numBytes -= page.numBytes;
+    this.#account.numPages--;
     this.storage.release(address, page.numBytes);
   }
 

@@ -8,7 +8,7 @@ import type { Sequence } from "./sequence.ts";
 function stateOf(fixture: Fixture, sequence: Sequence): unknown {
   return {
     length: sequence.length,
-    bytes: [fixture.pool.numBytes, fixture.storage.numBytes, fixture.pool.numPages],
+    bytes: [fixture.pool.numBytes, fixture.cache.storageBytes, fixture.pool.numPages],
     layers: fixture.cache.layers.map((_, i) => ({
       main: [...sequence.main(i).entries()],
       residual: [...sequence.residual(i).entries()],
@@ -262,7 +262,8 @@ function updateCopies(model: Model, added: number): void {
 }
 
 function verify(fixture: Fixture, live: readonly { model: Model; sequence: Sequence }[]): void {
-  const references = new Map<number, number>();
+  const references = new Map<string, number>();
+  const memories = [...new Set(fixture.cache.layerPools)];
   for (const { model, sequence } of live) {
     const { length } = model.tokens;
     expect(sequence.length).toBe(length);
@@ -273,7 +274,8 @@ function verify(fixture: Fixture, live: readonly { model: Model; sequence: Seque
         [residual?.layout, sequence.residual(layer)],
       ] as const) {
         if (!layout) continue;
-        for (const address of table.entries()) if (address) references.set(address, layout.numBytes);
+        const memory = memories.indexOf(sequence.kv(layer).pool);
+        for (const address of table.entries()) if (address) references.set(`${memory}/${address}`, layout.numBytes);
       }
       const marks = model.tokens.map((_, p) => readMark(fixture, sequence, layer, "main", p));
       expect(marks).toEqual(model.tokens);
@@ -299,66 +301,71 @@ function verify(fixture: Fixture, live: readonly { model: Model; sequence: Seque
   for (const numBytes of references.values()) bytes += numBytes;
   expect(fixture.pool.numBytes).toBe(bytes);
   expect(fixture.pool.numPages).toBe(references.size);
-  expect(fixture.storage.numBytes).toBe(bytes);
+  expect(fixture.cache.storageBytes).toBe(bytes);
   expect(bytes).toBeLessThanOrEqual(fixture.pool.budgetBytes);
 }
 
 describe("random interleavings", () => {
-  it("of append, fork, trim and release: no leak, no page seen by another, budget kept, failures without trace", () => {
+  it("of append, fork, trim and release in one or several memories: no leak, no page seen by another, budget kept, failures without trace", () => {
     // Four layers take 1,536 bytes a main page here, three of them 1,024 a residual page: some appends exceed the budget.
     fc.assert(
-      fc.property(commands, fc.integer({ min: 8, max: 40 }), (list, pages) => {
-        const fixture = makeCache(FORMATS, { budgetBytes: pages * 1000 });
-        const all: { model: Model; sequence: Sequence }[] = [
-          {
-            sequence: fixture.cache.createSequence(),
-            model: { tokens: [], copies: FORMATS.map(() => new Set()), released: false },
-          },
-        ];
-        for (const command of list) {
-          const live = all.filter((s) => !s.model.released);
-          const target = live[command.who % Math.max(1, live.length)];
-          if (!target) break;
-          const { model, sequence } = target;
-          if (command.type === "append") {
-            const before = stateOf(fixture, sequence);
-            const copies = fixture.storage.numCopies;
-            fixture.storage.allowance = command.fail ?? Number.POSITIVE_INFINITY;
-            try {
-              sequence.reserve(command.tokens.length);
-            } catch {
-              expect(stateOf(fixture, sequence)).toEqual(before);
-              continue;
-            } finally {
-              fixture.storage.allowance = Number.POSITIVE_INFINITY;
+      fc.property(
+        commands,
+        fc.integer({ min: 8, max: 40 }),
+        fc.integer({ min: 1, max: 3 }),
+        (list, pages, memories) => {
+          const fixture = makeCache(FORMATS, { budgetBytes: pages * 1000, memories });
+          const all: { model: Model; sequence: Sequence }[] = [
+            {
+              sequence: fixture.cache.createSequence(),
+              model: { tokens: [], copies: FORMATS.map(() => new Set()), released: false },
+            },
+          ];
+          for (const command of list) {
+            const live = all.filter((s) => !s.model.released);
+            const target = live[command.who % Math.max(1, live.length)];
+            if (!target) break;
+            const { model, sequence } = target;
+            if (command.type === "append") {
+              const before = stateOf(fixture, sequence);
+              const copies = fixture.storage.numCopies;
+              fixture.storage.allowance = command.fail ?? Number.POSITIVE_INFINITY;
+              try {
+                sequence.reserve(command.tokens.length);
+              } catch {
+                expect(stateOf(fixture, sequence)).toEqual(before);
+                continue;
+              } finally {
+                fixture.storage.allowance = Number.POSITIVE_INFINITY;
+              }
+              expect(fixture.storage.numCopies - copies).toBeLessThanOrEqual(FORMATS.length + 3);
+              write(fixture, sequence, command.tokens);
+              sequence.commit(command.tokens.length);
+              model.tokens.push(...command.tokens);
+              updateCopies(model, command.tokens.length);
+            } else if (command.type === "fork") {
+              all.push({
+                sequence: sequence.fork(),
+                model: { tokens: [...model.tokens], copies: model.copies.map((c) => new Set(c)), released: false },
+              });
+            } else if (command.type === "trim") {
+              const length = Math.round(command.fraction * model.tokens.length);
+              sequence.trim(length);
+              model.tokens.length = length;
+              for (const copies of model.copies) for (const p of copies) if (p >= length) copies.delete(p);
+            } else {
+              sequence.release();
+              model.released = true;
             }
-            expect(fixture.storage.numCopies - copies).toBeLessThanOrEqual(FORMATS.length + 3);
-            write(fixture, sequence, command.tokens);
-            sequence.commit(command.tokens.length);
-            model.tokens.push(...command.tokens);
-            updateCopies(model, command.tokens.length);
-          } else if (command.type === "fork") {
-            all.push({
-              sequence: sequence.fork(),
-              model: { tokens: [...model.tokens], copies: model.copies.map((c) => new Set(c)), released: false },
-            });
-          } else if (command.type === "trim") {
-            const length = Math.round(command.fraction * model.tokens.length);
-            sequence.trim(length);
-            model.tokens.length = length;
-            for (const copies of model.copies) for (const p of copies) if (p >= length) copies.delete(p);
-          } else {
-            sequence.release();
-            model.released = true;
+            verify(
+              fixture,
+              all.filter((s) => !s.model.released),
+            );
           }
-          verify(
-            fixture,
-            all.filter((s) => !s.model.released),
-          );
-        }
-        for (const { sequence } of all) sequence.release();
-        expect([fixture.pool.numBytes, fixture.pool.numPages, fixture.storage.numBytes]).toEqual([0, 0, 0]);
-      }),
+          for (const { sequence } of all) sequence.release();
+          expect([fixture.pool.numBytes, fixture.pool.numPages, fixture.cache.storageBytes]).toEqual([0, 0, 0]);
+        },
+      ),
       { numRuns: 150, seed: 20260101 },
     );
   });

@@ -79,13 +79,12 @@ export class Sequence {
    */
   reserve(count: number): void {
     assert(!this.#released, "reserve on a released sequence");
-    const { pool } = this.cache;
     const undo: (() => void)[] = [];
     const missing = this.#missingPages(count);
     const bytes = missing.reduce((sum, page) => sum + page.numBytes, 0);
-    if (bytes > 0) pool.require(bytes);
+    if (bytes > 0) this.cache.pool.require(bytes);
     try {
-      for (const { numBytes, group, replaces, install } of missing) {
+      for (const { pool, numBytes, group, replaces, install } of missing) {
         const address = pool.allocate(numBytes, group);
         let putBack = (): void => {};
         undo.push(() => {
@@ -99,7 +98,7 @@ export class Sequence {
       for (const step of undo.reverse()) step();
       throw error;
     }
-    for (const { replaces } of missing) if (replaces) pool.release(replaces);
+    for (const { pool, replaces } of missing) if (replaces) pool.release(replaces);
   }
 
   /** Ends a step: `count` reserved tokens become part of the sequence, and pages that no later token can read are released. */

@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import type { KvCache } from "./kv-cache.ts";
+import type { PagePool } from "./page-pool.ts";
 import type { PageAddress } from "./page-storage.ts";
 import { Sequence } from "./sequence.ts";
 import {
@@ -48,8 +49,8 @@ export async function* snapshotParts(sequence: Sequence, options: SaveOptions): 
     );
     let crc = crc32c(head);
     yield head;
-    for (const { address, numBytes, blank } of pages) {
-      const bytes = await frozen.cache.pool.storage.read(address, numBytes);
+    for (const { pool, address, numBytes, blank } of pages) {
+      const bytes = await pool.storage.read(address, numBytes);
       blank(bytes);
       crc = crc32c(bytes, crc);
       yield bytes;
@@ -109,9 +110,9 @@ export function restoreSequence(
   const tokens = Array.from({ length: header.numTokens }, (_, i) => view.getInt32(tokensAt + 4 * i, true));
   cache.pool.require(bytes.length - CHECKSUM_BYTES - tokensAt - 4 * header.numTokens);
   let at = tokensAt + 4 * header.numTokens;
-  const take = (numBytes: number, group: number): PageAddress => {
-    const address = cache.pool.allocate(numBytes, group);
-    cache.pool.storage.write(address, bytes.subarray(at, at + numBytes));
+  const take = (pool: PagePool, numBytes: number, group: number): PageAddress => {
+    const address = pool.allocate(numBytes, group);
+    pool.storage.write(address, bytes.subarray(at, at + numBytes));
     at += numBytes;
     return address;
   };

@@ -38,6 +38,7 @@ describe("PagePool", () => {
     expect([pool.numBytes, pool.numPages, pool.storage.numBytes]).toEqual([0, 0, 0]);
     expect(() => pool.release(page)).toThrow("not allocated");
     pool.allocate(100);
+    expect(() => pool.beside(new MemoryPageStorage()).allocate(1)).toThrow("(100 in use)");
   });
 });
 

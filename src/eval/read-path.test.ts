@@ -18,7 +18,10 @@ afterAll(async () => {
 });
 
 async function fed(kv: string, length: number, ops?: Ops) {
-  const contender = makeContender(llm.decoder.withFormat(parseKvSpec(kv), [], ops), 512);
+  const contender = makeContender(
+    llm.decoder.withFormat(parseKvSpec(kv), [], (own) => ops ?? own),
+    512,
+  );
   const sequence = contender.cache.createSequence();
   await contender.runner.prefill(sequence, tokens.subarray(0, length), { logits: "none" });
   return { contender, sequence };

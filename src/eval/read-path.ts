@@ -126,7 +126,6 @@ export async function checkReadPath(
   signal?: AbortSignal,
 ): Promise<ReadPath> {
   const { runner, cache } = contender;
-  const { ops } = runner.decoder;
   assertNoHiddenCopies(contender, sequence, kv);
   const last = sequence.length - 1;
   /** Computes the logits after the last token again, from the pages as they are now. */
@@ -181,16 +180,17 @@ export async function checkReadPath(
     layer: number,
   ): Promise<boolean> {
     const saved: { address: number; bytes: Uint8Array }[] = [];
+    const { main: table, pool } = sequence.kv(layer);
     try {
       for (const page of pages) {
-        const address = sequence.main(layer).get(page);
-        const bytes = await ops.pages.read(address, layout.numBytes);
+        const address = table.get(page);
+        const bytes = await pool.storage.read(address, layout.numBytes);
         saved.push({ address, bytes });
-        ops.pages.write(address, flipped(bytes, layout, target));
+        pool.storage.write(address, flipped(bytes, layout, target));
       }
       return !isEqual(await logitsNow(), before);
     } finally {
-      for (const { address, bytes } of saved) ops.pages.write(address, bytes);
+      for (const { address, bytes } of saved) pool.storage.write(address, bytes);
     }
   }
 }

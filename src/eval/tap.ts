@@ -48,11 +48,12 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
   const width = numHeads * headDim;
   const queries = Array.from({ length: numLayers }, () => new Float32Array(tokens.length * width));
   const copies: Promise<void>[] = [];
-  const tapped = tapQueries(llm.ops, ({ index }, step, copy) => {
-    const start = step.positions[0]! * width;
-    copies.push(copy.then((rows) => queries[index]!.set(rows, start)));
-  });
-  const decoder = llm.decoder.withFormat(parseKvSpec("f32"), [], tapped);
+  const tap = (ops: Ops): Ops =>
+    tapQueries(ops, ({ index }, step, copy) => {
+      const start = step.positions[0]! * width;
+      copies.push(copy.then((rows) => queries[index]!.set(rows, start)));
+    });
+  const decoder = llm.decoder.withFormat(parseKvSpec("f32"), [], tap);
   try {
     const contender = { ...makeContender(decoder, tokens.length), cache: decoder.createCache(undefined, true) };
     const sequence = contender.cache.createSequence();
@@ -75,17 +76,18 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
 
 /** Reads one side of a layer from the pages of a float cache: [tokens][numKvHeads·headDim] */
 async function readFloats(
-  { runner, cache }: Contender,
+  { cache }: Contender,
   sequence: ReturnType<Contender["cache"]["createSequence"]>,
   layer: number,
   side: "k" | "v",
 ): Promise<Float32Array> {
   const { main, format } = cache.layers[layer]!;
   const { headDim, numKvHeads, pageTokens } = main;
+  const { pool, main: pages } = sequence.kv(layer);
   const codec = new RowCodec(format[side], format, headDim);
   const out = new Float32Array(sequence.length * numKvHeads * headDim);
   for (let start = 0; start < sequence.length; start += pageTokens) {
-    const page = await runner.decoder.ops.pages.read(sequence.main(layer).get(start / pageTokens), main.numBytes);
+    const page = await pool.storage.read(pages.get(start / pageTokens), main.numBytes);
     for (let row = 0; row < Math.min(pageTokens, sequence.length - start); row++) {
       for (let head = 0; head < numKvHeads; head++) {
         const at = ((start + row) * numKvHeads + head) * headDim;

@@ -8,18 +8,24 @@ import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { Stage } from "./stage.ts";
+import { inOneMemory, numMemories, type Placement } from "./placement.ts";
+import { Stage, stateNumbering } from "./stage.ts";
 
 export interface DecoderOptions extends WeightOptions {
   readonly config: ModelConfig;
   readonly kv: KvSpec;
   readonly calibration?: readonly (LayerCalibration | null)[];
+  /** Default: everything in the memory of the operations given. Further memories are opened as needed. */
+  readonly placement?: Placement;
 }
 
 /** The largest number of rows of logits in a warm-up step. */
 const WARM_UP_LOGITS = 8;
 
 interface DecoderParts {
+  /** The operations over each memory. */
+  readonly memories: readonly Ops[];
+  readonly placement: Placement;
   readonly config: ModelConfig;
   readonly layout: ModelLayout;
   readonly weights: LoadedWeights;
@@ -28,51 +34,78 @@ interface DecoderParts {
 }
 
 export class Decoder {
+  /** The operations over the first memory. They read back logits, wherever these are, and dispose of the whole backend. */
   readonly ops: Ops;
   readonly config: ModelConfig;
   readonly kv: KvSpec;
-  readonly #layout: ModelLayout;
-  readonly #weights: LoadedWeights;
-  readonly #stage: Stage;
+  readonly #parts: DecoderParts;
+  /** One for each memory. */
+  readonly #stages: readonly Stage[];
+  /** Those that all rows of a step go through: the first, with the embedding, and those with layers. */
+  readonly #chain: readonly Stage[];
   #logits: Buf | null = null;
 
-  private constructor(ops: Ops, { config, layout, weights, kv, calibration }: DecoderParts) {
-    this.ops = ops;
+  private constructor(parts: DecoderParts) {
+    const { memories, placement, config, layout, weights, kv, calibration } = parts;
+    this.ops = memories[0]!;
     this.config = config;
     this.kv = kv;
-    this.#layout = layout;
-    this.#weights = weights;
-    this.#stage = new Stage(ops, {
-      layers: weights.layers,
-      kv,
-      calibration,
-      normEps: config.rmsNormEps,
-      widths: bufferWidths(layout, config.hiddenSize),
+    this.#parts = parts;
+    const stateIndex = stateNumbering();
+    this.#stages = memories.map((ops, memory) => {
+      const isHere = (_: unknown, layer: number): boolean => placement.layers[layer] === memory;
+      return new Stage(ops, {
+        layers: weights.layers.filter(isHere),
+        firstLayer: placement.layers.indexOf(memory),
+        stateIndex,
+        kv,
+        calibration,
+        normEps: config.rmsNormEps,
+        widths: bufferWidths(layout.layers.filter(isHere), config.hiddenSize),
+      });
     });
+    this.#chain = this.#stages.filter((_, memory) => memory === 0 || placement.layers.includes(memory));
   }
 
   static async load(ops: Ops, checkpoint: Checkpoint, options: DecoderOptions): Promise<Decoder> {
-    const { config, kv, calibration = [] } = options;
+    const { config, kv, calibration = [], placement = inOneMemory(config.numLayers) } = options;
     kv.validateLayers(config.numLayers);
     const layout = layoutOf(config);
-    const weights = await loadWeights(ops, checkpoint, layout, options);
-    return new Decoder(ops, { config, layout, weights, kv, calibration });
+    const memories = [ops];
+    while (memories.length < numMemories(placement)) memories.push(await ops.addMemory!());
+    const places = {
+      embedding: ops,
+      layers: placement.layers.map((memory) => memories[memory]!),
+      head: memories[placement.head]!,
+    };
+    const weights = await loadWeights(places, checkpoint, layout, options);
+    return new Decoder({ memories, placement, config, layout, weights, kv, calibration });
   }
 
   /**
    * A decoder of the same weights with another cache format. Weights are shared; each decoder has its own activations.
    *
-   * calibration: for the new format, none by default · ops: the same backend, perhaps wrapped by the caller
+   * calibration: for the new format, none by default · wrap: what to use in place of the operations over each memory
    * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
    */
-  withFormat(kv: KvSpec, calibration: readonly (LayerCalibration | null)[] = [], ops: Ops = this.ops): Decoder {
+  withFormat(
+    kv: KvSpec,
+    calibration: readonly (LayerCalibration | null)[] = [],
+    wrap: (ops: Ops) => Ops = (ops) => ops,
+  ): Decoder {
     kv.validateLayers(this.config.numLayers);
-    return new Decoder(ops, { config: this.config, layout: this.#layout, weights: this.#weights, kv, calibration });
+    return new Decoder({ ...this.#parts, memories: this.#parts.memories.map(wrap), kv, calibration });
   }
 
   /** Parameters of a layer's attention, for benchmarks of single operations. */
   attentionLayer(layer: number): AttentionLayer {
-    return this.#stage.attentionLayers[layer]!;
+    return this.#stages.flatMap(({ attentionLayers }) => attentionLayers)[layer]!;
+  }
+
+  /** The operations over the memory that a layer lies in. */
+  layerOps(layer: number): Ops {
+    const { memories, placement } = this.#parts;
+    return memories[placement.layers[layer]!]!;
   }
 
   /**
@@ -82,17 +115,21 @@ export class Decoder {
    * for callers that inspect the cache
    */
   createCache(budgetBytes?: number, keepsEveryToken = false): KvCache {
-    const states = stateShapes(this.#layout);
+    const { layout, memories, placement } = this.#parts;
+    const states = stateShapes(layout);
+    const pool = new PagePool(this.ops.pages, budgetBytes);
+    const pools = memories.map(({ pages }, memory) => (memory === 0 ? pool : pool.beside(pages)));
     return new KvCache(
       states.map(({ shape }) => (keepsEveryToken && shape.kind === "kv" ? { ...shape, slidingWindow: 0 } : shape)),
       (index) => this.kv.forLayer(states[index]!.layer),
-      new PagePool(this.ops.pages, budgetBytes),
+      pool,
+      (index) => pools[placement.layers[states[index]!.layer]!]!,
     );
   }
 
   /** Bytes the weights take on the backend; a tied head counts once. */
   get weightBytes(): number {
-    return this.#weights.numBytes;
+    return this.#parts.weights.numBytes;
   }
 
   /**
@@ -110,19 +147,36 @@ export class Decoder {
    * returns: logits [logitRows.length][vocabSize], valid until the next step is queued; null without logit rows
    */
   queue(step: Step): Buf | null {
-    const { ops, config } = this;
-    const stage = this.#stage;
-    const { embedding, finalNorm, head } = this.#weights;
-    stage.begin(step);
-    const [hidden, normed] = [stage.buffer("hidden"), stage.buffer("normed")];
-    ops.embed(step, embedding, hidden);
-    stage.run(step, hidden);
+    const { hiddenSize, rmsNormEps } = this.config;
+    const { embedding, finalNorm, head } = this.#parts.weights;
+    const headStage = this.#headStage;
     const count = step.logitRows.length;
+    // All stages make room before the first computes.
+    for (const stage of this.#chain) stage.begin(step);
+    headStage.reserveRows(count);
+    let stage = this.#chain[0]!;
+    let hidden = stage.buffer("hidden");
+    stage.ops.embed(step, embedding, hidden);
+    for (const next of this.#chain) {
+      if (next !== stage) {
+        const own = next.buffer("hidden");
+        next.ops.receive!(hidden, step.tokens.length * hiddenSize, own);
+        stage = next;
+        hidden = own;
+      }
+      stage.run(step, hidden);
+    }
     if (count === 0) return null;
     const logits = this.#logitsFor(count);
-    ops.gatherRows(step, hidden, config.hiddenSize, normed);
-    ops.rmsNorm(normed, finalNorm, config.rmsNormEps, count, normed);
-    ops.linear(normed, head, null, count, logits, false);
+    let normed = stage.buffer("normed");
+    stage.ops.gatherRows(step, hidden, hiddenSize, normed);
+    if (headStage !== stage) {
+      const own = headStage.buffer("normed");
+      headStage.ops.receive!(normed, count * hiddenSize, own);
+      normed = own;
+    }
+    headStage.ops.rmsNorm(normed, finalNorm, rmsNormEps, count, normed);
+    headStage.ops.linear(normed, head, null, count, logits, false);
     return logits;
   }
 
@@ -140,7 +194,7 @@ export class Decoder {
   ): Promise<void> {
     const most = Math.min(chunkTokens, contextLength);
     // Computing the maps takes tenths of a second for a large layer. They are made here so that the first token does not pay for it.
-    for (const { kv } of this.#stage.attentionLayers) void kv.transforms;
+    for (const { attentionLayers } of this.#stages) for (const { kv } of attentionLayers) void kv.transforms;
     // Attention chooses its kernels by the number of rows and of keys. The least and the most of both cover all choices.
     await this.ops.warmUp?.(
       most,
@@ -156,14 +210,15 @@ export class Decoder {
     // most callers never need one of that size.
     if (rows === 1) this.#freeLogits();
     let logits: Buf | null = null;
-    this.#stage.withoutAdvancingRopes(() => {
+    const queue = (): void => {
       logits = this.queue({
         tokens: new Int32Array(rows),
         positions: new Int32Array(rows),
         spans: [{ sequence, start, count: rows, row: 0 }],
         logitRows: Int32Array.from({ length: Math.min(rows, WARM_UP_LOGITS) }, (_, row) => row),
       });
-    });
+    };
+    this.#stages.reduce((inner, stage) => () => stage.withoutAdvancingRopes(inner), queue)();
     for (const draw of draws) {
       const stream = ops.sampling?.createStream(draw, config.vocabSize);
       void stream?.sample(logits!, 1, [0]);
@@ -174,20 +229,24 @@ export class Decoder {
 
   /** Frees activations and what was made from the calibration; no step may follow. Weights live as long as the backend. */
   dispose(): void {
-    this.#stage.dispose();
+    for (const stage of this.#stages) stage.dispose();
     this.#freeLogits();
   }
 
   #freeLogits(): void {
-    if (this.#logits) this.ops.free(this.#logits);
+    if (this.#logits) this.#headStage.ops.free(this.#logits);
     this.#logits = null;
+  }
+
+  get #headStage(): Stage {
+    return this.#stages[this.#parts.placement.head]!;
   }
 
   #logitsFor(count: number): Buf {
     const length = count * this.config.vocabSize;
     if (this.#logits && this.#logits.length >= length) return this.#logits;
-    if (this.#logits) this.ops.free(this.#logits);
-    this.#logits = this.ops.alloc(length);
+    this.#freeLogits();
+    this.#logits = this.#headStage.ops.alloc(length);
     return this.#logits;
   }
 }

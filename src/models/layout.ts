@@ -63,10 +63,10 @@ export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; 
   );
 }
 
-/** f32 values a row takes in each buffer of a step: the residual stream, its norm, and the scratch of all blocks. */
-export function bufferWidths(layout: ModelLayout, hiddenSize: number): Record<string, number> {
+/** f32 values a row takes in each buffer of a step: the residual stream, its norm, and the scratch of the layers' blocks. */
+export function bufferWidths(layers: ModelLayout["layers"], hiddenSize: number): Record<string, number> {
   const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
-  for (const branches of layout.layers) {
+  for (const branches of layers) {
     for (const { block } of branches) {
       for (const [name, width] of Object.entries(block.scratch)) widths[name] = Math.max(widths[name] ?? 0, width);
     }

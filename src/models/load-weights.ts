@@ -40,9 +40,16 @@ export interface LoadedWeights {
   readonly numBytes: number;
 }
 
+/** The operations over the memory of the embedding, of each layer, and of the final norm and the head. */
+export interface WeightPlaces {
+  readonly embedding: Ops;
+  readonly layers: readonly Ops[];
+  readonly head: Ops;
+}
+
 /** @throws TurboQuantError invalid_file, out_of_memory, or the signal's reason; then the backend has none of the weights */
 export async function loadWeights(
-  ops: Ops,
+  places: WeightPlaces,
   checkpoint: Checkpoint,
   layout: ModelLayout,
   options: WeightOptions,
@@ -51,12 +58,12 @@ export async function loadWeights(
   for (const { tensors } of weightSpecs(layout)) {
     for (const { name } of tensors) stored.push(await storedMatrix(checkpoint, name));
   }
-  const loading = new Loading(ops, checkpoint, stored, options);
+  const loading = new Loading(checkpoint, stored, options);
   try {
-    const load = (spec: WeightSpec): Promise<Weight> => loading.load(spec);
-    const embedding = await load(layout.embedding);
+    const embedding = await loading.load(places.embedding, layout.embedding);
     const layers: LoadedBranch[][] = [];
-    for (const branches of layout.layers) {
+    for (const [index, branches] of layout.layers.entries()) {
+      const load = (spec: WeightSpec): Promise<Weight> => loading.load(places.layers[index]!, spec);
       const loaded: LoadedBranch[] = [];
       for (const branch of branches) {
         const norm = await load(branch.norm);
@@ -66,8 +73,8 @@ export async function loadWeights(
       }
       layers.push(loaded);
     }
-    const finalNorm = await load(layout.finalNorm);
-    const head = layout.head ? await load(layout.head) : embedding;
+    const finalNorm = await loading.load(places.head, layout.finalNorm);
+    const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
     return { embedding, layers, finalNorm, head, numBytes: loading.numBytes };
   } catch (error) {
     loading.freeAll();
@@ -79,16 +86,15 @@ export async function loadWeights(
 
 /** The weights on their way, in the order in which their tensors are `stored`. */
 class Loading {
-  readonly #ops: Ops;
   readonly #stored: ReadonlyMap<string, StoredMatrix>;
   readonly #options: WeightOptions;
   readonly #reads: ReadAhead;
-  readonly #weights: Weight[] = [];
+  /** Those that are loaded, each with the operations it belongs to. */
+  readonly #weights: { readonly ops: Ops; readonly weight: Weight }[] = [];
   readonly #totalBytes: number;
   #doneBytes = 0;
 
-  constructor(ops: Ops, checkpoint: Checkpoint, stored: readonly StoredMatrix[], options: WeightOptions) {
-    this.#ops = ops;
+  constructor(checkpoint: Checkpoint, stored: readonly StoredMatrix[], options: WeightOptions) {
     this.#stored = new Map(stored.map((matrix) => [matrix.info.name, matrix]));
     this.#options = options;
     this.#totalBytes = stored.reduce(
@@ -100,16 +106,16 @@ class Loading {
 
   /** Bytes of all weights on the backend. */
   get numBytes(): number {
-    return this.#weights.reduce((sum, { numBytes }) => sum + numBytes, 0);
+    return this.#weights.reduce((sum, { weight }) => sum + weight.numBytes, 0);
   }
 
-  async load({ role, tensors }: WeightSpec): Promise<Weight> {
+  async load(ops: Ops, { role, tensors }: WeightSpec): Promise<Weight> {
     const matrices = tensors.map(({ name }) => this.#stored.get(name)!);
     const shapes = matrices.map((matrix) => shapeIn(role, matrix));
     const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
     const stored = matrices.map(({ info }) => info.dtype);
     const type = keptType(useOf(role), stored, this.#options.weights);
-    const writer = this.#ops.createWeight(rows, shapes[0]!.cols, type);
+    const writer = ops.createWeight(rows, shapes[0]!.cols, type);
     try {
       let row = 0;
       for (const [i, matrix] of matrices.entries()) {
@@ -117,13 +123,13 @@ class Loading {
         row += shapes[i]!.rows;
       }
     } finally {
-      this.#weights.push(writer.finish());
+      this.#weights.push({ ops, weight: writer.finish() });
     }
-    return this.#weights.at(-1)!;
+    return this.#weights.at(-1)!.weight;
   }
 
   freeAll(): void {
-    for (const weight of this.#weights) this.#ops.freeWeight(weight);
+    for (const { ops, weight } of this.#weights) ops.freeWeight(weight);
   }
 
   close(): Promise<void> {

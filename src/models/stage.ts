@@ -1,8 +1,7 @@
 /**
- * @file A stage: a run of consecutive layers on one backend, with the scratch memory that their blocks share.
+ * @file A stage: a run of consecutive layers in one memory of a backend, with the scratch memory that their blocks share.
  *
- * A model is a chain of stages that pass on the rows of the residual stream. Today there is one stage; a model spread over
- * several memories or devices would have several.
+ * A model is a chain of stages that pass on the rows of the residual stream, one for each memory that it lies in.
  */
 import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
 import type { StateShape } from "../cache/states/state-shape.ts";
@@ -23,10 +22,27 @@ interface KnownRope extends RopeUpTo {
   readonly headDim: number;
 }
 
+/** Numbers the states of a model's blocks within each kind, as sequences number theirs. */
+export type StateIndex = (shape: StateShape) => number;
+
+export function stateNumbering(): StateIndex {
+  const states = new Map<string, number>();
+  return ({ kind }) => {
+    const index = states.get(kind) ?? 0;
+    states.set(kind, index + 1);
+    return index;
+  };
+}
+
 export interface StageOptions {
+  /** The layers of the stage; a stage of the embedding or the head alone has none. */
   readonly layers: readonly (readonly LoadedBranch[])[];
+  /** Index in the model of the first of them. */
+  readonly firstLayer: number;
+  /** One numbering for all stages of a model, which are made in the order of their layers. */
+  readonly stateIndex: StateIndex;
   readonly kv: KvSpec;
-  /** One entry for each layer; null or absent without calibration. */
+  /** One entry for each layer of the model; null or absent without calibration. */
   readonly calibration: readonly (LayerCalibration | null)[];
   readonly normEps: number;
   /** f32 values a row takes in each buffer, `hidden` and `normed` included. */
@@ -42,25 +58,18 @@ export class Stage {
   #rows = 0;
   #ropes: KnownRope[] = [];
 
-  constructor(ops: Ops, { layers, kv, calibration, normEps, widths }: StageOptions) {
+  constructor(ops: Ops, { layers, firstLayer, stateIndex, kv, calibration, normEps, widths }: StageOptions) {
     this.ops = ops;
     this.#normEps = normEps;
     this.#widths = widths;
-    const states = new Map<string, number>();
-    /** Sequences number their states within each kind, so blocks are numbered alike. */
-    const nextIndex = ({ kind }: StateShape): number => {
-      const index = states.get(kind) ?? 0;
-      states.set(kind, index + 1);
-      return index;
-    };
-    this.#branches = layers.flatMap((branches, layer) =>
+    this.#branches = layers.flatMap((branches, index) =>
       branches.map(({ branch, norm, weights }) => ({
         norm,
         block: branch.block.bind(weights, {
-          stateIndex: branch.block.state ? nextIndex(branch.block.state) : -1,
+          stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
           ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
-          format: kv.forLayer(layer),
-          calibration: calibration[layer] ?? null,
+          format: kv.forLayer(firstLayer + index),
+          calibration: calibration[firstLayer + index] ?? null,
         }),
       })),
     );
@@ -73,12 +82,22 @@ export class Stage {
 
   /** Begins a step: makes room for its rows and prepares what the backend's operations share. Must precede `run`. */
   begin(step: Step): void {
-    this.#reserveRows(step.tokens.length);
+    this.reserveRows(step.tokens.length);
     this.#advanceRopes(step);
     this.ops.beginStep(
       step,
       this.#ropes.map(({ rope }) => rope),
     );
+  }
+
+  /** Makes sure that the buffers hold `rows` rows; `begin` does it for those of a step. */
+  reserveRows(rows: number): void {
+    if (this.#buffers && this.#rows >= rows) return;
+    this.#freeBuffers();
+    this.#buffers = new Map(
+      Object.entries(this.#widths).map(([name, width]) => [name, this.ops.alloc(rows * width)] as const),
+    );
+    this.#rows = rows;
   }
 
   /** Takes the rows of `hidden`, [rows][hiddenSize], through all layers, in place. */
@@ -113,16 +132,6 @@ export class Stage {
   dispose(): void {
     for (const { block } of this.#branches) block.dispose?.();
     this.#freeBuffers();
-  }
-
-  /** Makes sure that the buffers hold `rows` rows. */
-  #reserveRows(rows: number): void {
-    if (this.#buffers && this.#rows >= rows) return;
-    this.#freeBuffers();
-    this.#buffers = new Map(
-      Object.entries(this.#widths).map(([name, width]) => [name, this.ops.alloc(rows * width)] as const),
-    );
-    this.#rows = rows;
   }
 
   /** Index of the rope with these parameters; layers with equal parameters share one. */

@@ -43,7 +43,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     fixedStateBytes: sum(stateShapes(layout).map(({ shape }) => (shape.kind === "recurrent" ? shape.numBytes : 0))),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
-    activationWidth: sum(Object.values(bufferWidths(layout, config.hiddenSize))),
+    activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize))),
     vocabSize: config.vocabSize,
     maxPositionEmbeddings: config.maxPositionEmbeddings,
     weights: Array.from(weightSpecs(layout), plannedWeight),

@@ -13,24 +13,37 @@ export function kvFormat(sinks: number, window: number, k = "tq4", v = k): Layer
   return { k: plain(k), v: plain(v), sinks, window, rotation: "hadamard", seed: 0 };
 }
 
-/** Memory that counts copies and can be made to fail. */
+/** Memory that counts copies and can be made to fail, together with others that share its counts. */
 export class FakeStorage extends MemoryPageStorage {
-  numCopies = 0;
+  readonly counts: { copies: number; allowance: number };
+
+  constructor(counts = { copies: 0, allowance: Number.POSITIVE_INFINITY }) {
+    super();
+    this.counts = counts;
+  }
+
+  get numCopies(): number {
+    return this.counts.copies;
+  }
+
   /** Allocations that still succeed. */
-  allowance = Number.POSITIVE_INFINITY;
+  set allowance(count: number) {
+    this.counts.allowance = count;
+  }
 
   override allocate(numBytes: number): PageAddress {
-    if (this.allowance-- <= 0) throw new Error("device out of memory");
+    if (this.counts.allowance-- <= 0) throw new Error("device out of memory");
     return super.allocate(numBytes);
   }
 
   override copy(from: PageAddress, to: PageAddress, numBytes: number): void {
-    this.numCopies++;
+    this.counts.copies++;
     super.copy(from, to, numBytes);
   }
 }
 
 export interface Fixture {
+  /** The first of the memories. */
   readonly storage: FakeStorage;
   readonly pool: PagePool;
   readonly cache: KvCache;
@@ -38,18 +51,26 @@ export interface Fixture {
 
 export function makeCache(
   formats: readonly LayerKvFormat[],
-  options: { budgetBytes?: number; shape?: LayerShape } = {},
+  options: { budgetBytes?: number; shape?: LayerShape; memories?: number } = {},
 ): Fixture {
   const storage = new FakeStorage();
   const pool = new PagePool(storage, options.budgetBytes);
   const shape = options.shape ?? { numKvHeads: 2, headDim: 8 };
+  // Each memory has pages of the same addresses. Layers take turns, so that neighbours lie in different ones.
+  const pools = Array.from({ length: options.memories ?? 1 }, (_, i) =>
+    i === 0 ? pool : pool.beside(new FakeStorage(storage.counts)),
+  );
   const cache = new KvCache(
     formats.map(() => shape),
     (layer) => formats[layer]!,
     pool,
+    (layer) => pools[layer % pools.length]!,
   );
   return { storage, pool, cache };
 }
+
+const bytesOf = ({ cache }: Fixture, layer: number, address: PageAddress): Uint8Array =>
+  (cache.layerPools[layer]!.storage as FakeStorage).bytes(address);
 
 /** Offset of the first code byte of V's last head in a row: a byte that belongs to this row alone. */
 function markAt(layout: PageLayout, row: number): number {
@@ -67,7 +88,7 @@ export function write(fixture: Fixture, sequence: Sequence, tokens: readonly num
         [residual?.layout, sequence.residual(layer)],
       ] as const) {
         const address = layout ? table.get(Math.floor(position / layout.pageTokens)) : 0;
-        if (layout && address) fixture.storage.bytes(address)[markAt(layout, position % layout.pageTokens)] = token;
+        if (layout && address) bytesOf(fixture, layer, address)[markAt(layout, position % layout.pageTokens)] = token;
       }
     });
   });
@@ -90,7 +111,7 @@ export function readMark(
   const { main, residual } = fixture.cache.layers[layer]!;
   const layout = stream === "main" ? main : residual?.layout;
   const address = layout ? sequence[stream](layer).get(Math.floor(position / layout.pageTokens)) : 0;
-  return layout && address ? fixture.storage.bytes(address)[markAt(layout, position % layout.pageTokens)]! : null;
+  return layout && address ? bytesOf(fixture, layer, address)[markAt(layout, position % layout.pageTokens)]! : null;
 }
 
 export const range = (n: number, from = 0): number[] => Array.from({ length: n }, (_, i) => ((from + i) % 255) + 1);

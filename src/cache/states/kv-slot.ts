@@ -48,9 +48,9 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
       try {
         const pages = Math.ceil(length / layer.main.pageTokens);
         for (let page = layer.reach.firstPage(length, layer.main.pageTokens); page < pages; page++) {
-          state.main.set(page, take(mainPageBytes, mainGroup(index)));
+          state.main.set(page, take(pool, mainPageBytes, mainGroup(index)));
         }
-        for (const page of exactPages) state.residual.set(page, take(exactPageBytes, residualGroup(index)));
+        for (const page of exactPages) state.residual.set(page, take(pool, exactPageBytes, residualGroup(index)));
       } catch (error) {
         state.release();
         throw error;

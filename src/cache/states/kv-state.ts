@@ -53,11 +53,12 @@ export interface KvDescription {
 
 export class KvState implements LayerState {
   readonly layer: LayerCache;
+  /** The pool of its pages, in the memory where the layer is computed. */
+  readonly pool: PagePool;
   /** Block table of the pages of codes; entry p covers positions [p·pageTokens, (p+1)·pageTokens). */
   readonly main: BlockTable;
   /** Block table of the 16-bit pages; 0 where there is no page. */
   readonly residual: BlockTable;
-  readonly #pool: PagePool;
   readonly #index: number;
   #length: number;
   #residualStart: number;
@@ -67,7 +68,7 @@ export class KvState implements LayerState {
   constructor(layer: LayerCache, index: number, pool: PagePool, from?: KvState) {
     this.layer = layer;
     this.#index = index;
-    this.#pool = pool;
+    this.pool = pool;
     this.main = from?.main.clone() ?? new BlockTable();
     this.residual = from?.residual.clone() ?? new BlockTable();
     this.#length = from ? from.#length : 0;
@@ -165,7 +166,7 @@ export class KvState implements LayerState {
     if (this.markable(this.#length) !== this.#length) return;
     const retainPages = (table: BlockTable, indices: readonly number[]): MarkedPages => {
       const pages = indices.map((index) => [index, table.get(index)] as const);
-      for (const [, address] of pages) this.#pool.retain(address);
+      for (const [, address] of pages) this.pool.retain(address);
       return pages;
     };
     const pageEnd = Math.ceil(this.#length / main.pageTokens);
@@ -182,14 +183,14 @@ export class KvState implements LayerState {
   }
 
   fork(hasMarks: boolean): KvState {
-    const copy = new KvState(this.layer, this.#index, this.#pool, this);
+    const copy = new KvState(this.layer, this.#index, this.pool, this);
     for (const table of [copy.main, copy.residual]) {
-      for (const address of table.entries()) if (address) this.#pool.retain(address);
+      for (const address of table.entries()) if (address) this.pool.retain(address);
     }
     if (!hasMarks) return copy;
     copy.#marks = this.#marks;
     for (const { main, residual } of this.#marks)
-      for (const [, address] of [...main, ...residual]) this.#pool.retain(address);
+      for (const [, address] of [...main, ...residual]) this.pool.retain(address);
     return copy;
   }
 
@@ -211,13 +212,13 @@ export class KvState implements LayerState {
     const length = this.#length;
     for (let index = reach.firstPage(length, main.pageTokens); index * main.pageTokens < length; index++) {
       const to = length - index * main.pageTokens;
-      yield savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
+      yield this.#savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
     }
     for (const index of residual?.pageIndices(length, this.#residualStart) ?? []) {
       const { layout, sinks } = residual!;
       const start = index * layout.pageTokens;
       const sinkRows = Math.min(sinks, length) - start;
-      yield savedPage(this.residual.get(index), layout, (bytes) => {
+      yield this.#savedPage(this.residual.get(index), layout, (bytes) => {
         clearRows(bytes, layout, Math.max(0, sinkRows), Math.min(this.#residualStart - start, layout.pageTokens));
         clearRows(bytes, layout, Math.max(0, length - start), layout.pageTokens);
       });
@@ -232,6 +233,10 @@ export class KvState implements LayerState {
 
   release(): void {
     this.truncate(0);
+  }
+
+  #savedPage(address: PageAddress, { numBytes }: PageLayout, blank: (bytes: Uint8Array) => void): SavedPage {
+    return { pool: this.pool, address, numBytes, blank };
   }
 
   #isWhole(length: number): boolean {
@@ -266,8 +271,8 @@ export class KvState implements LayerState {
         const present = table.get(index);
         if (present === address) continue;
         // This is the copy that was made before a later token was written to the mark's last, partly filled page.
-        if (present) this.#pool.release(present);
-        this.#pool.retain(address);
+        if (present) this.pool.release(present);
+        this.pool.retain(address);
         table.set(index, address);
       }
     }
@@ -275,7 +280,7 @@ export class KvState implements LayerState {
   }
 
   #releaseMark({ main, residual }: Mark): void {
-    for (const [, address] of [...main, ...residual]) this.#pool.release(address);
+    for (const [, address] of [...main, ...residual]) this.pool.release(address);
   }
 
   /** Pages of one table and of the marks; a page in both counts once. */
@@ -293,7 +298,7 @@ export class KvState implements LayerState {
     for (let index = Math.min(end, table.length) - 1; index >= first; index--) {
       const address = table.get(index);
       if (!address) return;
-      this.#pool.release(address);
+      this.pool.release(address);
       table.set(index, 0);
     }
   }
@@ -301,7 +306,7 @@ export class KvState implements LayerState {
   #dropFrom(table: BlockTable, first: number): void {
     for (let index = first; index < table.length; index++) {
       const address = table.get(index);
-      if (address) this.#pool.release(address);
+      if (address) this.pool.release(address);
     }
     table.truncate(first);
   }
@@ -317,7 +322,7 @@ export class KvState implements LayerState {
     const from = this.#length;
     for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + tokens; index++) {
       const replaces = table.get(index);
-      if (replaces ? !this.#pool.isShared(replaces) : !isNeeded(index * layout.pageTokens)) continue;
+      if (replaces ? !this.pool.isShared(replaces) : !isNeeded(index * layout.pageTokens)) continue;
       const install = (address: PageAddress): (() => void) => {
         const before = table.length;
         table.set(index, address);
@@ -326,14 +331,10 @@ export class KvState implements LayerState {
           table.truncate(before);
         };
       };
-      pages.push({ numBytes: layout.numBytes, group, replaces, install });
+      pages.push({ pool: this.pool, numBytes: layout.numBytes, group, replaces, install });
     }
     return pages;
   }
-}
-
-function savedPage(address: PageAddress, layout: PageLayout, blank: (bytes: Uint8Array) => void): SavedPage {
-  return { address, numBytes: layout.numBytes, blank };
 }
 
 const range = (from: number, end: number): number[] =>

@@ -4,10 +4,13 @@
  * All memory of a state is pages of the pool. A step is `missingPages` (which the sequence allocates) → the backend writes →
  * `commit`. Further steps may run on positions that are reserved but not committed.
  */
+import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
 
 /** A page that a state needs for positions ahead and does not have for itself. */
 export interface MissingPage {
+  /** Where it has to be allocated. */
+  readonly pool: PagePool;
   readonly numBytes: number;
   /** See `PageStorage.allocate`. */
   readonly group: number;
@@ -19,6 +22,8 @@ export interface MissingPage {
 
 /** A page as it goes into a snapshot. `blank` zeroes the rows of a copy of its bytes that hold no token. */
 export interface SavedPage {
+  /** Where it was allocated. */
+  readonly pool: PagePool;
   readonly address: PageAddress;
   readonly numBytes: number;
   blank(bytes: Uint8Array): void;

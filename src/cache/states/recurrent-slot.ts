@@ -20,7 +20,7 @@ export function recurrentSlot(numBytes: number, group: number, pool: PagePool): 
         : { name: "numBytes", want: numBytes, got: description["numBytes"] },
     restore: (_, length, take) => {
       const state = create();
-      state.adopt(length, length > 0 ? take(numBytes, group) : 0);
+      state.adopt(length, length > 0 ? take(pool, numBytes, group) : 0);
       return state;
     },
   };

@@ -19,8 +19,9 @@ export interface RecurrentDescription {
 
 export class RecurrentState implements LayerState {
   readonly pageBytes: number;
+  /** The pool of its pages, in the memory where the layer is computed. */
+  readonly pool: PagePool;
   readonly #group: number;
-  readonly #pool: PagePool;
   /** Pages by number of tokens: the state after that many tokens. */
   readonly #pages: Map<number, PageAddress>;
   #length: number;
@@ -29,7 +30,7 @@ export class RecurrentState implements LayerState {
   constructor(pageBytes: number, group: number, pool: PagePool, from?: RecurrentState) {
     this.pageBytes = pageBytes;
     this.#group = group;
-    this.#pool = pool;
+    this.pool = pool;
     this.#pages = new Map(from ? from.#pages : []);
     this.#length = from ? from.#length : 0;
   }
@@ -57,6 +58,7 @@ export class RecurrentState implements LayerState {
       (tokens) => tokens > this.#length && !this.#pages.has(tokens),
     );
     return positions.map((tokens) => ({
+      pool: this.pool,
       numBytes: this.pageBytes,
       group: this.#group,
       replaces: 0,
@@ -100,8 +102,8 @@ export class RecurrentState implements LayerState {
   }
 
   fork(hasMarks: boolean): RecurrentState {
-    const copy = new RecurrentState(this.pageBytes, this.#group, this.#pool, this);
-    for (const address of copy.#pages.values()) this.#pool.retain(address);
+    const copy = new RecurrentState(this.pageBytes, this.#group, this.pool, this);
+    for (const address of copy.#pages.values()) this.pool.retain(address);
     if (hasMarks) copy.#marks = this.#marks;
     else copy.commit(0);
     return copy;
@@ -113,7 +115,7 @@ export class RecurrentState implements LayerState {
 
   *savedPages(): Generator<SavedPage> {
     if (this.#length === 0) return;
-    yield { address: this.at(this.#length), numBytes: this.pageBytes, blank: () => {} };
+    yield { pool: this.pool, address: this.at(this.#length), numBytes: this.pageBytes, blank: () => {} };
   }
 
   /** Ends a restore: `address` holds the state after `length` tokens. */
@@ -131,7 +133,7 @@ export class RecurrentState implements LayerState {
   #drop(isGone: (tokens: number) => boolean): void {
     for (const [tokens, address] of this.#pages) {
       if (!isGone(tokens)) continue;
-      this.#pool.release(address);
+      this.pool.release(address);
       this.#pages.delete(tokens);
     }
   }

@@ -1,4 +1,5 @@
 /** @file Creates one of the states of every sequence of a cache, and restores it from a snapshot. */
+import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
 import type { LayerState } from "./layer-state.ts";
 
@@ -13,11 +14,11 @@ export interface StateSlot {
     description: StateDescription,
     length: number,
   ): { readonly name: string; readonly want: unknown; readonly got: unknown } | null;
-  /** Builds a state from the pages of a snapshot. `take` allocates the next page of the file and reads it; the state owns it. */
+  /** Builds a state from the pages of a snapshot. `take` allocates the next page of the file in a pool and reads it; the state owns it. */
   restore(
     description: StateDescription,
     length: number,
-    take: (numBytes: number, group: number) => PageAddress,
+    take: (pool: PagePool, numBytes: number, group: number) => PageAddress,
   ): LayerState;
 }
 
