@@ -1,40 +1,39 @@
-/** @file A Qwen3 of a public shape with random q8_0 weights as GGUF: speed needs no download. */
-import { toFloat16Bits } from "../../src/math/float16.ts";
+/** @file A Qwen3 of a public shape with random quantized weights as GGUF: speed needs no download. */
 import { CounterRng } from "../../src/math/rng.ts";
 import type { ModelConfig } from "../../src/models/config.ts";
-import { type GgufTensor, type GgufValue, tensorBytes, writeGguf } from "./gguf-writer.ts";
+import { GGML_TYPES, packed } from "../../test/support/ggml-blocks.ts";
+import { type StreamedTensor, streamGguf, type Written } from "../../test/support/gguf-file.ts";
 
 /** Standard deviation of the weights, as a model is initialized. */
 const SIGMA = 0.02;
-const BLOCK = 32;
-const BLOCK_BYTES = 34;
-/**
- * Different blocks made; tensors repeat them from different starts. Speed does not depend on the values, and drawing 600
- * million normals would take minutes.
- */
-const POOL_BLOCKS = 1 << 15;
+/** Values of the pool of a type. Tensors repeat it from different starts: speed does not depend on the values, and drawing 600 million normals would take minutes. */
+const POOL_VALUES = 1 << 18;
 
-/** Blocks of 32 as ggml quantizes them: f16 scale = max|x| / 127, then 32 int8. */
-function randomBlocks(seed: number): Uint8Array {
-  const rng = new CounterRng(seed, 0);
-  const bytes = new Uint8Array(POOL_BLOCKS * BLOCK_BYTES);
-  const view = new DataView(bytes.buffer);
-  const values = new Float32Array(BLOCK);
-  for (let block = 0; block < POOL_BLOCKS; block++) {
-    let max = 0;
-    for (let i = 0; i < BLOCK; i++) {
-      values[i] = rng.gaussian(block * BLOCK + i) * SIGMA;
-      max = Math.max(max, Math.abs(values[i]!));
-    }
-    const at = block * BLOCK_BYTES;
-    view.setUint16(at, toFloat16Bits(max / 127), true);
-    for (let i = 0; i < BLOCK; i++) view.setInt8(at + 2 + i, Math.round((values[i]! * 127) / max));
-  }
-  return bytes;
+/** The type of each matrix: one for all, or llama.cpp's usual mix. */
+export const FILE_TYPES = ["q8_0", "q4_0", "q4_1", "q4_k_m"] as const;
+export type FileType = (typeof FILE_TYPES)[number];
+
+/** Q4_K_M keeps the embedding, and v and down in half of the layers, in Q6_K. */
+function typeOf(name: string, fileType: FileType, layers: number): string {
+  if (fileType !== "q4_k_m") return fileType;
+  const [, layer, part] = /^blk\.(\d+)\.(\w+)/.exec(name) ?? [];
+  if (layer === undefined) return "q6_k";
+  if (part !== "attn_v" && part !== "ffn_down") return "q4_k";
+  const eighth = Math.floor(layers / 8);
+  const i = Number(layer);
+  return i < eighth || i >= 7 * eighth || (i - eighth) % 3 === 2 ? "q6_k" : "q4_k";
 }
 
-function* repeated(pool: Uint8Array, numBytes: number, startBlock: number): Generator<Uint8Array> {
-  let at = (startBlock % POOL_BLOCKS) * BLOCK_BYTES;
+/** Blocks of normal values. */
+function pool(type: string, seed: number): Uint8Array {
+  const rng = new CounterRng(seed, 0);
+  const values = Float32Array.from({ length: POOL_VALUES }, (_, i) => rng.gaussian(i) * SIGMA);
+  return packed(type, values, POOL_VALUES);
+}
+
+/** start: of a block in the pool, in bytes */
+function* repeated(pool: Uint8Array, numBytes: number, start: number): Generator<Uint8Array> {
+  let at = start % pool.length;
   for (let rest = numBytes; rest > 0; at = 0) {
     const piece = pool.subarray(at, Math.min(pool.length, at + rest));
     yield piece;
@@ -42,20 +41,33 @@ function* repeated(pool: Uint8Array, numBytes: number, startBlock: number): Gene
   }
 }
 
-function tensors(config: ModelConfig, seed: number): GgufTensor[] {
+function tensors(config: ModelConfig, fileType: FileType, seed: number): StreamedTensor[] {
   const { hiddenSize: hidden, headDim, intermediateSize: ffn, vocabSize } = config;
   const [qWidth, kvWidth] = [config.numHeads * headDim, config.numKvHeads * headDim];
-  const pool = randomBlocks(seed);
-  const found: GgufTensor[] = [];
+  const pools = new Map<string, Uint8Array>();
+  const found: StreamedTensor[] = [];
   const matrix = (name: string, cols: number, rows: number): void => {
-    const shape = { type: "q8_0", dimensions: [cols, rows] } as const;
+    const type = typeOf(name, fileType, config.numLayers);
+    const blocks = pools.get(type) ?? pool(type, seed);
+    pools.set(type, blocks);
+    const { id, values, bytes } = GGML_TYPES[type]!;
+    if (cols % values !== 0) throw new Error(`random-qwen3: ${name}: ${type} holds no rows of ${cols} values`);
+    const numBytes = ((rows * cols) / values) * bytes;
     // A prime step: no two tensors begin alike.
-    const start = found.length * 7919;
-    found.push({ name: `${name}.weight`, ...shape, data: () => repeated(pool, tensorBytes(shape), start) });
+    const start = found.length * 7919 * bytes;
+    const pieces = () => repeated(blocks, numBytes, start);
+    found.push({ name: `${name}.weight`, type: id, shape: [rows, cols], numBytes, pieces });
   };
   const ones = (name: string, length: number): void => {
     const bytes = new Uint8Array(new Float32Array(length).fill(1).buffer);
-    found.push({ name: `${name}.weight`, type: "f32", dimensions: [length], data: () => [bytes] });
+    const pieces = () => [bytes];
+    found.push({
+      name: `${name}.weight`,
+      type: GGML_TYPES["f32"]!.id,
+      shape: [length],
+      numBytes: bytes.length,
+      pieces,
+    });
   };
   matrix("token_embd", hidden, vocabSize);
   for (let layer = 0; layer < config.numLayers; layer++) {
@@ -85,7 +97,7 @@ function byteSymbols(): string[] {
 }
 
 /** A vocabulary of the right size that llama.cpp accepts: bytes, pairs of letters with their merges, names, two marks. */
-function vocabulary(size: number): Record<string, GgufValue> {
+function vocabulary(size: number): Record<string, Written> {
   const NORMAL = 1;
   const CONTROL = 3;
   const letters = [..."abcdefghijklmnopqrstuvwxyz"];
@@ -97,41 +109,41 @@ function vocabulary(size: number): Record<string, GgufValue> {
     "tokenizer.ggml.model": { string: "gpt2" },
     "tokenizer.ggml.pre": { string: "qwen2" },
     "tokenizer.ggml.tokens": { strings: tokens },
-    "tokenizer.ggml.token_type": { int32s: tokens.map((_, i) => (i < size - 2 ? NORMAL : CONTROL)) },
+    "tokenizer.ggml.token_type": { i32s: tokens.map((_, i) => (i < size - 2 ? NORMAL : CONTROL)) },
     "tokenizer.ggml.merges": { strings: pairs.map((pair) => pair.join(" ")) },
-    "tokenizer.ggml.bos_token_id": { uint32: size - 2 },
-    "tokenizer.ggml.eos_token_id": { uint32: size - 1 },
-    "tokenizer.ggml.padding_token_id": { uint32: size - 2 },
+    "tokenizer.ggml.bos_token_id": { u32: size - 2 },
+    "tokenizer.ggml.eos_token_id": { u32: size - 1 },
+    "tokenizer.ggml.padding_token_id": { u32: size - 2 },
     "tokenizer.ggml.add_bos_token": { bool: false },
   };
 }
 
-/** config: a plain Qwen3 (no rope scaling). About 1.06 bytes a weight. */
-export async function writeRandomQwen3(path: string, config: ModelConfig, seed = 0): Promise<void> {
+/** config: a plain Qwen3 (no rope scaling) */
+export async function writeRandomQwen3(
+  path: string,
+  config: ModelConfig,
+  fileType: FileType = "q8_0",
+  seed = 0,
+): Promise<void> {
   if (config.modelType !== "qwen3" || config.rope.type !== "default") {
     throw new Error(`random-qwen3: expected a qwen3 shape without rope scaling, got ${config.modelType}`);
   }
   const of = (name: string): string => `qwen3.${name}`;
-  await writeGguf(
-    path,
-    {
-      "general.architecture": { string: "qwen3" },
-      "general.name": { string: `random qwen3, ${config.numLayers} layers` },
-      // LLAMA_FTYPE_MOSTLY_Q8_0
-      "general.file_type": { uint32: 7 },
-      "general.quantization_version": { uint32: 2 },
-      [of("block_count")]: { uint32: config.numLayers },
-      [of("context_length")]: { uint32: config.maxPositionEmbeddings },
-      [of("embedding_length")]: { uint32: config.hiddenSize },
-      [of("feed_forward_length")]: { uint32: config.intermediateSize },
-      [of("attention.head_count")]: { uint32: config.numHeads },
-      [of("attention.head_count_kv")]: { uint32: config.numKvHeads },
-      [of("attention.key_length")]: { uint32: config.headDim },
-      [of("attention.value_length")]: { uint32: config.headDim },
-      [of("attention.layer_norm_rms_epsilon")]: { float32: config.rmsNormEps },
-      [of("rope.freq_base")]: { float32: config.rope.theta },
-      ...vocabulary(config.vocabSize),
-    },
-    tensors(config, seed),
-  );
+  const metadata: Record<string, Written> = {
+    "general.architecture": { string: "qwen3" },
+    "general.name": { string: `random qwen3, ${config.numLayers} layers` },
+    "general.quantization_version": { u32: 2 },
+    [of("block_count")]: { u32: config.numLayers },
+    [of("context_length")]: { u32: config.maxPositionEmbeddings },
+    [of("embedding_length")]: { u32: config.hiddenSize },
+    [of("feed_forward_length")]: { u32: config.intermediateSize },
+    [of("attention.head_count")]: { u32: config.numHeads },
+    [of("attention.head_count_kv")]: { u32: config.numKvHeads },
+    [of("attention.key_length")]: { u32: config.headDim },
+    [of("attention.value_length")]: { u32: config.headDim },
+    [of("attention.layer_norm_rms_epsilon")]: { f32: config.rmsNormEps },
+    [of("rope.freq_base")]: { f32: config.rope.theta },
+    ...vocabulary(config.vocabSize),
+  };
+  await streamGguf(path, { metadata: Object.entries(metadata), tensors: tensors(config, fileType, seed) });
 }

@@ -1,4 +1,8 @@
-/** @file Writes GGUF files in memory, right ones and wrong ones. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
+/**
+ * @file Writes GGUF files, right ones and wrong ones: in memory, or tensor by tensor to a file of any size.
+ * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ */
+import { open, rename } from "node:fs/promises";
 
 export type Written =
   | { readonly u32: number }
@@ -10,25 +14,38 @@ export type Written =
   | { readonly i32s: readonly number[] }
   | { readonly f32s: readonly number[] };
 
-export interface WrittenTensor {
+interface NamedTensor {
   readonly name: string;
   /** ggml's number of the type. */
   readonly type: number;
   /** Outermost first. */
   readonly shape: readonly (number | bigint)[];
-  readonly data: Uint8Array;
   /** In the place of the right one. */
   readonly offset?: number;
 }
 
-export interface GgufFile {
+export interface WrittenTensor extends NamedTensor {
+  readonly data: Uint8Array;
+}
+
+/** A tensor that is made while it is written. */
+export interface StreamedTensor extends NamedTensor {
+  readonly numBytes: number;
+  /** Its bytes in pieces; together `numBytes` long. */
+  pieces(): Iterable<Uint8Array>;
+}
+
+interface Header {
   readonly metadata: readonly (readonly [key: string, value: Written])[];
-  readonly tensors?: readonly WrittenTensor[];
   readonly version?: number;
   readonly magic?: string;
   /** In the place of the right ones. */
   readonly counts?: { readonly tensors?: bigint; readonly keys?: bigint };
   readonly alignment?: number;
+}
+
+export interface GgufFile extends Header {
+  readonly tensors?: readonly WrittenTensor[];
 }
 
 class Bytes {
@@ -95,8 +112,11 @@ class Bytes {
   }
 }
 
-export function writeGguf(file: GgufFile): Uint8Array {
-  const { metadata, tensors = [], alignment = 32 } = file;
+const DEFAULT_ALIGNMENT = 32;
+
+/** Everything before the tensors' bytes. */
+function header(file: Header, tensors: readonly (NamedTensor & { readonly numBytes: number })[]): Bytes {
+  const { metadata, alignment = DEFAULT_ALIGNMENT } = file;
   const bytes = new Bytes();
   bytes.raw(new TextEncoder().encode(file.magic ?? "GGUF"));
   bytes.u32(file.version ?? 3);
@@ -113,12 +133,46 @@ export function writeGguf(file: GgufFile): Uint8Array {
     for (const dim of tensor.shape.toReversed()) bytes.u64(dim);
     bytes.u32(tensor.type);
     bytes.u64(tensor.offset ?? offset);
-    offset = Math.ceil((offset + tensor.data.length) / alignment) * alignment;
+    offset = Math.ceil((offset + tensor.numBytes) / alignment) * alignment;
   }
   bytes.pad(alignment);
+  return bytes;
+}
+
+export function writeGguf(file: GgufFile): Uint8Array {
+  const { tensors = [], alignment = DEFAULT_ALIGNMENT } = file;
+  const bytes = header(
+    file,
+    tensors.map((tensor) => ({ ...tensor, numBytes: tensor.data.length })),
+  );
   for (const { data } of tensors) {
     bytes.raw(data);
     bytes.pad(alignment);
   }
   return bytes.joined();
+}
+
+/** Writes beside `path` and renames at the end, so that a file of that name is whole. */
+export async function streamGguf(
+  path: string,
+  file: Header & { readonly tensors: readonly StreamedTensor[] },
+): Promise<void> {
+  const { tensors, alignment = DEFAULT_ALIGNMENT } = file;
+  const partial = `${path}.partial`;
+  const handle = await open(partial, "w");
+  try {
+    await handle.writeFile(header(file, tensors).joined());
+    for (const { name, numBytes, pieces } of tensors) {
+      let length = 0;
+      for (const piece of pieces()) {
+        await handle.writeFile(piece);
+        length += piece.length;
+      }
+      if (length !== numBytes) throw new Error(`gguf: ${name}: expected ${numBytes} bytes, got ${length}`);
+      await handle.writeFile(new Uint8Array((alignment - (length % alignment)) % alignment));
+    }
+  } finally {
+    await handle.close();
+  }
+  await rename(partial, path);
 }

@@ -34,7 +34,10 @@ function interleaved(bytes: Uint8Array, rows: number, headDim: number): Uint8Arr
   return out;
 }
 
-export async function tensorsOf(checkpoint: Checkpoint, architecture: string): Promise<WrittenTensor[]> {
+export async function tensorsOf(
+  checkpoint: Pick<Checkpoint, "config" | "tensors" | "read">,
+  architecture: string,
+): Promise<WrittenTensor[]> {
   const config = (await checkpoint.config()) as Json;
   const headDim = config["head_dim"] ?? config["hidden_size"]! / config["num_attention_heads"]!;
   const tensors: WrittenTensor[] = [];
