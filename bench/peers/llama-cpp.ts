@@ -4,54 +4,34 @@
  *   npx tsx bench/peers/llama-cpp.ts [--shape qwen3-0.6b] [--layers N] [-d 0,1024,4096] [--kv f16,q8_0,q4_0] [-t 2]
  *                                    [-n 16] [-r 5] [--limit SECONDS] [--settle SECONDS] [-o FILE.jsonl]
  *
- * Installs node-llama-cpp into bench/peers/node_modules when it is missing (725 MB), writes a model of that shape with
+ * Installs node-llama-cpp into bench/peers/node_modules when it is missing, writes a model of that shape with
  * random q8_0 weights (639 MB at 28 layers), and prints one JSON object a measurement. With --layers 1 the difference between
  * depths is the attention of one layer. A step includes the greedy choice of a token, as node-llama-cpp offers none without.
  */
-import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { CounterRng } from "../../src/math/rng.ts";
 import type { ModelConfig } from "../../src/models/config.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
+import { HERE } from "./install.ts";
+import {
+  CACHE_TYPES,
+  type CacheType,
+  createContext,
+  cutTo,
+  decodeStep,
+  type LlamaSequence,
+  openLlamaPeer,
+} from "./llama-peer.ts";
 import { writeRandomQwen3 } from "./random-qwen3.ts";
+import { commit, idleShare } from "./record.ts";
 
-const HERE = fileURLToPath(new URL(".", import.meta.url));
 /** Prompt tokens a call; between calls the clock is looked at. */
 const CHUNK_TOKENS = 128;
 /** Idle share of the CPUs from which on a figure is worth anything. */
 const IDLE = 0.9;
-const CACHE_TYPES = { f16: "F16", q8_0: "Q8_0", q4_0: "Q4_0" } as const;
-
-/** The part of node-llama-cpp's API that is used here; it is not installed where types are checked. */
-interface LlamaSequence {
-  readonly nextTokenIndex: number;
-  evaluateWithoutGeneratingNewTokens(tokens: number[]): Promise<void>;
-  controlledEvaluate(
-    input: [number, { generateNext: { token: boolean; options: { temperature: number } } }][],
-  ): Promise<unknown>;
-  eraseContextTokenRanges(ranges: { start: number; end: number }[]): Promise<void>;
-}
-interface LlamaContext {
-  readonly currentThreads: number;
-  readonly contextSize: number;
-  readonly flashAttention: unknown;
-  getSequence(): LlamaSequence;
-  dispose(): Promise<void>;
-}
-interface LlamaModule {
-  getLlama(options: Record<string, unknown>): Promise<{
-    readonly llamaCppRelease: { readonly release: string };
-    loadModel(options: Record<string, unknown>): Promise<{
-      createContext(options: Record<string, unknown>): Promise<LlamaContext>;
-      dispose(): Promise<void>;
-    }>;
-    dispose(): Promise<void>;
-  }>;
-}
 
 const { values } = parseArgs({
   options: {
@@ -93,7 +73,7 @@ function readOptions() {
       .split(",")
       .map((depth) => whole("-d", depth, 0))
       .sort((a, b) => a - b),
-    kv: kv as (keyof typeof CACHE_TYPES)[],
+    kv: kv as CacheType[],
     threads: whole("-t", values.threads, 1),
     tokens: whole("-n", values.tokens, 1),
     repeats: whole("-r", values.repeats, 1),
@@ -102,36 +82,6 @@ function readOptions() {
     /** Seconds to wait for the machine to become idle before measuring anyway. */
     settleSeconds: whole("--settle", values.settle, 0),
   };
-}
-
-/** Loads node-llama-cpp, installing it first; its scripts are not needed, the binaries are in its packages. */
-async function loadPeer(): Promise<LlamaModule & { readonly version: string }> {
-  const manifest = join(HERE, "node_modules/node-llama-cpp/package.json");
-  if (!existsSync(manifest)) {
-    console.error("llama-cpp: installing node-llama-cpp into bench/peers/node_modules …");
-    const flags = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"];
-    const { status } = spawnSync("npm", ["install", ...flags], { cwd: HERE, stdio: ["ignore", 2, 2] });
-    if (status !== 0) {
-      console.error("llama-cpp: npm install failed; this benchmark needs a package registry once");
-      process.exit(1);
-    }
-  }
-  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
-  const module = (await import("node-llama-cpp" as string)) as LlamaModule;
-  return { getLlama: module.getLlama, version };
-}
-
-/** Share of the CPUs that was idle over half a second: neighbours spoil the figures, llama.cpp's threads spin. */
-async function idleShare(): Promise<number> {
-  const total = (): { idle: number; all: number } => {
-    const times = os.cpus().map((cpu) => cpu.times);
-    const idle = times.reduce((sum, t) => sum + t.idle, 0);
-    return { idle, all: idle + times.reduce((sum, t) => sum + t.user + t.nice + t.sys + t.irq, 0) };
-  };
-  const before = total();
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const after = total();
-  return (after.idle - before.idle) / Math.max(1, after.all - before.all);
 }
 
 /** Waits until the CPUs are idle, or for `seconds`; the idle share at the end. */
@@ -149,15 +99,6 @@ const median = (list: readonly number[]): number => {
 };
 const round = (x: number): number => Number(x.toPrecision(5));
 
-function commit(): { commit: string; dirty: boolean } {
-  const git = (...args: string[]): string =>
-    spawnSync("git", args, { cwd: HERE, encoding: "utf8" }).stdout?.trim() ?? "";
-  return {
-    commit: git("rev-parse", "--short", "HEAD"),
-    dirty: git("status", "--porcelain", "--untracked-files=no") !== "",
-  };
-}
-
 function emit(row: Record<string, unknown>): void {
   const line = JSON.stringify(row);
   console.log(line);
@@ -167,24 +108,15 @@ function emit(row: Record<string, unknown>): void {
 const options = readOptions();
 const { config, threads } = options;
 const modelPath = join(HERE, `${options.shapeName}-${config.numLayers}l-q8_0.gguf`);
-const peer = await loadPeer();
+const peer = await openLlamaPeer(threads);
 if (!existsSync(modelPath)) {
   console.error(`llama-cpp: writing ${modelPath} …`);
   await writeRandomQwen3(modelPath, config);
 }
-const llama = await peer.getLlama({
-  gpu: false,
-  build: "never",
-  skipDownload: true,
-  maxThreads: threads,
-  logLevel: "error",
-});
-const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
+const model = await peer.load(modelPath);
 const common = {
   benchmark: "peer-decode",
-  engine: "node-llama-cpp",
-  version: peer.version,
-  llamaCpp: llama.llamaCppRelease.release,
+  ...peer.about,
   ...commit(),
   date: new Date().toISOString(),
   cpu: os.cpus()[0]?.model,
@@ -202,10 +134,10 @@ async function decode(sequence: LlamaSequence, rng: CounterRng, count: number): 
   for (let i = 0; i < count; i++) {
     const token = rng.uint32(start + i) % config.vocabSize;
     const began = performance.now();
-    await sequence.controlledEvaluate([[token, { generateNext: { token: true, options: { temperature: 0 } } }]]);
+    await decodeStep(sequence, token);
     times.push(performance.now() - began);
   }
-  await sequence.eraseContextTokenRanges([{ start, end: start + count }]);
+  await cutTo(sequence, start);
   return times;
 }
 
@@ -222,13 +154,12 @@ async function prefill(sequence: LlamaSequence, rng: CounterRng, depth: number, 
 }
 
 for (const kv of options.kv) {
-  const context = await model.createContext({
+  const context = await createContext(model, {
+    kv,
     contextSize: Math.max(...options.depths) + options.tokens + 1,
     batchSize: CHUNK_TOKENS,
-    threads: { ideal: threads, min: threads },
+    threads,
     flashAttention: true,
-    experimentalKvCacheKeyType: CACHE_TYPES[kv],
-    experimentalKvCacheValueType: CACHE_TYPES[kv],
   });
   const sequence = context.getSequence();
   const rng = new CounterRng(1, 0);
@@ -293,4 +224,4 @@ for (const kv of options.kv) {
   await context.dispose();
 }
 await model.dispose();
-await llama.dispose();
+await peer.dispose();

@@ -74,7 +74,7 @@ export function configMetadata(config: Json, architecture: string, name = "Writt
 }
 
 /** The metadata that a byte-level tokenizer.json becomes. */
-function tokenizerMetadata(
+export function tokenizerMetadata(
   tokenizer: Json,
   options: { pre: string; eos: number; template?: string },
 ): [string, Written][] {
