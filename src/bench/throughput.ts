@@ -46,7 +46,12 @@ const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 const STREAM_TOKENS = 0xbe7c;
 
 /** Decodes like a greedy session: tokens are sampled on the device if it can, otherwise given while their logits are read back. */
-async function decode(runner: Runner, sequence: Sequence, tokens: Int32Array, signal?: AbortSignal): Promise<void> {
+export async function decode(
+  runner: Runner,
+  sequence: Sequence,
+  tokens: Int32Array,
+  signal?: AbortSignal,
+): Promise<void> {
   let fed = 0;
   const all = Array.from({ length: sequence.length }, () => 0);
   const row: LoopRow = {
