@@ -12,6 +12,13 @@ const SWIFTSHADER = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/usr/lib/chro
 // Before Dawn is loaded: it asks the Vulkan loader once. Every call is checked, and every index in shaders clamped.
 process.env["TQ_GPU_CHECKS"] ??= "1";
 process.env["XDG_RUNTIME_DIR"] ??= "/tmp";
+/**
+ * While anything is awaited, Dawn calls `setImmediate` again and again to look whether it has come. On a GPU in software that takes a whole
+ * core from the threads that compute it. A look each millisecond is enough for tests.
+ */
+globalThis.setImmediate = ((run: (...args: unknown[]) => void, ...args: unknown[]) =>
+  setTimeout(run, 1, ...args)) as unknown as typeof setImmediate;
+
 const driver = SWIFTSHADER.find((path) => existsSync(path));
 if (driver) process.env["VK_DRIVER_FILES"] ??= driver;
 
