@@ -27,7 +27,7 @@ export const FORMATS: readonly KvCase[] = [
   { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
   { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [128, 1] },
   { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
-  { kv: "k7v3", headDim: 96, steps: [5, 1, 150, 3] },
+  { kv: "k7v3,v=q8_0", headDim: 96, steps: [5, 1, 150, 3] },
   { kv: "k4v4", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
   { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
   { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },

@@ -24,6 +24,7 @@ export const PREFILL_CASES: Readonly<Record<string, readonly PrefillCase[]>> = {
     { kv: "k4v4,sinks=4,window=32", steps: [300, 33], slidingWindow: 7 },
     { kv: "k4v4,sinks=4,window=100", steps: [100, 33], slidingWindow: 64 },
   ],
+  // Tiles of few rows and of many, the keys in one piece and split.
   plans: [
     { kv: "k4v4,sinks=4,window=32", steps: [130, 100], plan: { rows: 32, splits: 4 } },
     { kv: "k4v4,sinks=4,window=32", steps: [5], plan: { rows: 32, splits: 7 } },
@@ -42,6 +43,8 @@ export const PREFILL_CASES: Readonly<Record<string, readonly PrefillCase[]>> = {
     { kv: "q4_0r,v=q8_0", headDim: 72, steps: [70] },
     { kv: only("k1v1,k=q8_0"), headDim: 64, steps: [70] },
     { kv: "f32", headDim: 64, steps: [70] },
+  ],
+  "little workgroup memory": [
     // Two tables and the smallest workgroup memory: tiles of four keys.
     { kv: "k5v8,sinks=4,window=32,search=off", headDim: 256, group: 1, steps: [30, 30], workgroupBytes: 16384 },
   ],

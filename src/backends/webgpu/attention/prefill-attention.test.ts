@@ -1,6 +1,10 @@
-/** @file Prefill attention against the reference: lengths, shapes, every type on either side, windows and splits. */
+/**
+ * @file Prefill attention by the plans that are made for long prompts and large devices, against the reference. Lengths, shapes, windows and every
+ * type on either side are cases of the contract (`test/contract`); here they are run with thorough tests, and by `bench/gpu` on a GPU.
+ */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
+import { isThorough } from "../../../../test/support/optional.ts";
 import { layerOf, runPrefill, worstError } from "../../../../test/support/webgpu-prefill.ts";
 import { PREFILL_CASES, prefillCaseText, prefillTolerance } from "../../../../test/support/webgpu-prefill-cases.ts";
 import { planPrefill } from "./prefill-plan.ts";
@@ -12,11 +16,15 @@ describe.skipIf(gpuSkip)(`webgpu prefill attention${gpuSkip ? ` (${gpuSkip})` : 
   });
   afterAll(() => gpu.dispose());
 
-  describe.each(Object.entries(PREFILL_CASES))("%s", (_name, cases) => {
-    it.each(cases.map((c) => [prefillCaseText(c), c] as const))("%s", async (_text, c) => {
-      expect(worstError(await runPrefill(gpu, c))).toBeLessThan(prefillTolerance(c.kv));
-    });
-  });
+  const own = ["plans", "little workgroup memory"];
+  describe.each(Object.entries(PREFILL_CASES).filter(([name]) => isThorough || own.includes(name)))(
+    "%s",
+    (_name, cases) => {
+      it.each(cases.map((c) => [prefillCaseText(c), c] as const))("%s", async (_text, c) => {
+        expect(worstError(await runPrefill(gpu, c))).toBeLessThan(prefillTolerance(c.kv));
+      });
+    },
+  );
 
   it("cuts few rows into small tiles and long histories into splits", () => {
     const layer = layerOf({ kv: "k4v4", headDim: 128, group: 2, numKvHeads: 8, steps: [] });
