@@ -3,9 +3,17 @@ import { browserPlatform } from "./browser-platform.ts";
 
 describe("browser platform", () => {
   it("takes URLs and hub ids, and refuses the rest without a request", async () => {
-    for (const ref of ["https://host.example/m", "/models/m", "./m", "org/name", "org/name@v1"]) {
-      expect((await browserPlatform.openSource(ref)).name).toBe(ref);
-    }
+    const named: [string, object][] = [
+      ["https://host.example/m", { name: "https://host.example/m", modelName: "m" }],
+      ["/models/m/", { name: "/models/m", modelName: "m" }],
+      ["./m/config.json", { name: "./m", modelName: "m" }],
+      ["https://host.example/a/m.gguf?download=true", { name: "https://host.example/a", weights: "m.gguf" }],
+      ["/a/my%20m.gguf", { name: "/a", weights: "my m.gguf" }],
+      ["./m.gguf", { name: ".", weights: "m.gguf" }],
+      ["org/name", { name: "org/name", modelName: "org/name" }],
+      ["org/name@v1", { name: "org/name@v1", modelName: "org/name@v1" }],
+    ];
+    for (const [ref, source] of named) expect(await browserPlatform.openSource(ref)).toMatchObject(source);
     await expect(browserPlatform.openSource("qwen3-3m")).rejects.toMatchObject({
       code: "invalid_argument",
       message: expect.stringContaining("expected a URL"),

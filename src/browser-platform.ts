@@ -1,14 +1,24 @@
-/** @file The browser platform: checkpoints from URL prefixes and hub ids, workers from Blob URLs. */
+/** @file The browser platform: checkpoints from addresses and hub ids, workers from Blob URLs. */
 import { TurboQuantError } from "./errors.ts";
-import { HttpSource } from "./formats/http-source.ts";
+import { httpCheckpoint } from "./formats/http-checkpoint.ts";
+import { HttpSource, type HttpSourceOptions } from "./formats/http-source.ts";
 import { parseHubId } from "./formats/hub-id.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
 
-/** ref: a URL (absolute, or relative with a leading `/` or `.`), or a hub id `org/name[@revision]` */
-function checkpointUrl(ref: string): string {
-  if (/^(https?:\/\/|\/|\.\.?\/)/.test(ref)) return ref;
+const HUB = "https://huggingface.co";
+
+/**
+ * ref: the address of a folder or of a .gguf file (absolute, or relative with a leading `/` or `.`), or a hub id
+ * `org/name[@revision]`
+ */
+function openAddress(ref: string, options: HttpSourceOptions): HttpSource {
+  if (/^(https?:\/\/|\/|\.\.?\/)/.test(ref)) return httpCheckpoint(ref, options);
   const hub = parseHubId(ref);
-  if (hub) return `https://huggingface.co/${hub.repo}/resolve/${encodeURIComponent(hub.revision)}/`;
+  if (hub) {
+    const revision = encodeURIComponent(hub.revision);
+    const listUrl = `${HUB}/api/models/${hub.repo}/tree/${revision}`;
+    return new HttpSource(`${HUB}/${hub.repo}/resolve/${revision}/`, { ...options, listUrl }, ref);
+  }
   throw new TurboQuantError(
     "invalid_argument",
     `model: expected a URL (https://…, /…, ./…) or a hub id (org/name), got "${ref}"; check it`,
@@ -35,7 +45,7 @@ function spawnBrowserWorker(source: string): WorkerHandle {
 /** Install with `setPlatform(browserPlatform)`. */
 export const browserPlatform: Platform = {
   name: "browser",
-  openSource: async (ref, options = {}) => new HttpSource(checkpointUrl(ref), options, ref),
+  openSource: async (ref, options = {}) => openAddress(ref, options),
   spawnWorker: spawnBrowserWorker,
   async openGpu() {
     const gpu = globalThis.navigator?.gpu;

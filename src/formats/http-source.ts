@@ -2,6 +2,7 @@
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 import type { FileSource, ReadOptions } from "./file-source.ts";
+import { filesOfIndex, MAX_INDEX_BYTES } from "./http-index.ts";
 import { nameOfPlace } from "./model-name.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
 
@@ -26,6 +27,12 @@ export interface HttpSourceOptions {
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
   readonly fetch?: typeof fetch;
+  /** Appended to the address of every file, with its `?`. */
+  readonly query?: string;
+  /** The file that was named as the model. */
+  readonly weights?: string;
+  /** Address of a list of the files, in place of the folder's own. */
+  readonly listUrl?: string;
   /** What waits before another try are multiplied by; tests set 0. */
   readonly retryDelay?: number;
 }
@@ -52,6 +59,7 @@ function pause(ms: number, signals: readonly AbortSignal[]): Promise<void> {
 export class HttpSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
+  readonly weights?: string;
   readonly #base: string;
   readonly #options: HttpSourceOptions;
   readonly #files = new Map<string, Promise<OpenFile | null>>();
@@ -62,6 +70,25 @@ export class HttpSource implements FileSource {
     this.#options = options;
     this.name = name;
     this.modelName = name === url ? nameOfPlace(url) : name;
+    if (options.weights !== undefined) this.weights = options.weights;
+  }
+
+  /** What the server lists; nothing where it lists no folders. */
+  async list(): Promise<string[]> {
+    const { headers, signal, listUrl, query = "" } = this.#options;
+    const response = await (this.#options.fetch ?? fetch)(listUrl ?? this.#base + query, {
+      headers: { ...headers },
+      ...(signal && { signal }),
+    }).catch((error: unknown) => {
+      if (signal?.aborted) throw error;
+      return null;
+    });
+    const size = Number(response?.headers.get("content-length") ?? 0);
+    if (!response?.ok || size > MAX_INDEX_BYTES) {
+      await response?.body?.cancel();
+      return [];
+    }
+    return filesOfIndex(await response.text(), response.headers.get("content-type") ?? "");
   }
 
   async has(file: string): Promise<boolean> {
@@ -142,7 +169,7 @@ export class HttpSource implements FileSource {
     if (opened) return opened;
     throw new TurboQuantError(
       "invalid_file",
-      `${this.name}/${file}: not found (HTTP 404); check the URL, or upload the missing file`,
+      `${this.name}/${file}: not found (HTTP 404); check the URL${file === "config.json" ? ", which for a GGUF model is that of its file," : ","} or upload the missing file`,
       { file },
     );
   }
@@ -202,7 +229,7 @@ export class HttpSource implements FileSource {
   async #fetch(file: string, start: number, end: number, own?: AbortSignal): Promise<Response> {
     const { headers } = this.#options;
     const signal = own ?? this.#options.signal;
-    const url = this.#base + file.split("/").map(encodeURIComponent).join("/");
+    const url = this.#base + file.split("/").map(encodeURIComponent).join("/") + (this.#options.query ?? "");
     try {
       return await (this.#options.fetch ?? fetch)(url, {
         headers: { ...headers, Range: `bytes=${start}-${end - 1}` },

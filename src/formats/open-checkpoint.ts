@@ -82,6 +82,6 @@ async function noWeights(source: FileSource): Promise<TurboQuantError> {
   }
   return new TurboQuantError(
     "invalid_file",
-    `${source.name}: ${expected}, got neither; check that this is a Hugging Face checkpoint directory and that its download finished`,
+    `${source.name}: ${expected}, got neither, and no .gguf file; check that this is a Hugging Face checkpoint directory and that its download finished, or name a .gguf file itself`,
   );
 }

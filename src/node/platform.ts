@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { basename, dirname } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
+import { httpCheckpoint } from "../formats/http-checkpoint.ts";
 import { parseHubId } from "../formats/hub-id.ts";
 import type { OnProgress, Platform } from "../platform.ts";
 import { DirectorySource } from "./directory-source.ts";
@@ -12,8 +13,9 @@ import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
 import { spawnNodeWorker } from "./worker.ts";
 
 /**
- * ref: an existing directory, the name of an embedded model, or a hub id `org/name[@revision]`, tried in this order.
- * @throws TurboQuantError invalid_argument — none of the three; invalid_file — the hub could not deliver it
+ * ref: an existing directory or .gguf file, the name of an embedded model, a hub id `org/name[@revision]`, or an address, which is
+ * read in ranges and stored nowhere; tried in this order.
+ * @throws TurboQuantError invalid_argument — none of these; invalid_file — the hub could not deliver it
  */
 async function openSource(
   ref: string,
@@ -25,9 +27,10 @@ async function openSource(
     const { downloadCheckpoint } = await import("./hub.ts");
     return new DirectorySource(await downloadCheckpoint(ref, options), ref);
   }
+  if (/^https?:\/\//.test(ref)) return httpCheckpoint(ref, options);
   throw new TurboQuantError(
     "invalid_argument",
-    `model: expected a directory, a .gguf file, a hub id (org/name) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
+    `model: expected a directory, a .gguf file, a hub id (org/name), an address (https://…) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
     { ref },
   );
 }
