@@ -36,9 +36,12 @@ const SMALL_FILES = new Set([
   "generation_config.json",
   "tokenizer.json",
   "tokenizer_config.json",
+  "special_tokens_map.json",
   "vocab.json",
   "merges.txt",
   "chat_template.jinja",
+  "chat_template.json",
+  "additional_chat_templates/tool_use.jinja",
   "kv_calibration.safetensors",
 ]);
 const SHARD = /^model-\d+-of-\d+\.safetensors$/;

@@ -9,10 +9,10 @@ describe("ChatTemplate", () => {
     const source =
       "{{ bos_token }}{{ messages[0].content }}|{{ tools | length if tools else 'none' }}|{{ mood }}|{{ add_generation_prompt }}";
     const t = template(source, { bos_token: "<s>" });
-    expect(await t.render(ask)).toBe("<s>hi|none||false");
-    expect(await t.render(ask, { tools: [] })).toBe("<s>hi|none||false");
+    expect(await t.render(ask)).toBe("<s>hi|none||False");
+    expect(await t.render(ask, { tools: [] })).toBe("<s>hi|none||False");
     expect(await t.render(ask, { tools: [{}], variables: { mood: "merry" }, addGenerationPrompt: true })).toBe(
-      "<s>hi|1|merry|true",
+      "<s>hi|1|merry|True",
     );
   });
 
@@ -50,6 +50,75 @@ describe("ChatTemplate", () => {
     await expect(template("x").render([])).rejects.toMatchObject({ code: "invalid_argument" });
     await expect(template("x").render([{ content: "no role" } as unknown as ChatMessage])).rejects.toMatchObject({
       message: expect.stringContaining("message 0: expected {role, content}"),
+    });
+  });
+
+  it("takes documents and special tokens among the variables, and refuses what has a parameter of its own", async () => {
+    const documents = "{% for d in documents or [] %}[{{ d.title }}]{% endfor %}{{ bos_token }}";
+    const t = template(documents, { bos_token: "<s>" });
+    expect(await t.render(ask, { variables: { documents: [{ title: "D1" }], bos_token: "<b>" } })).toBe("[D1]<b>");
+    for (const name of ["messages", "tools", "add_generation_prompt"]) {
+      await expect(t.render(ask, { variables: { [name]: [] } })).rejects.toMatchObject({
+        code: "invalid_argument",
+        message: expect.stringContaining(`template variable ${name}`),
+      });
+    }
+  });
+
+  it("hands arguments of tool calls on as objects, and as text to templates that join them to text", async () => {
+    const call = (args: string | object): ChatMessage[] => [
+      ...ask,
+      {
+        role: "assistant",
+        content: null,
+        tool_calls: [{ function: { name: "f", arguments: args as Record<string, unknown> } }],
+      },
+    ];
+    const object = template("{{ messages[1].tool_calls[0].function.arguments | tojson }}");
+    expect(await object.render(call('{"town":"Bern"}'))).toBe('{"town": "Bern"}');
+    expect(await object.render(call({ town: "Bern" }))).toBe('{"town": "Bern"}');
+    expect(await object.render(call('{"a": 1.0, "b": "1.0", "c": [12345678901234567890, 1e2]}'))).toBe(
+      '{"a": 1.0, "b": "1.0", "c": [12345678901234567890, 100.0]}',
+    );
+    expect(await object.render(call("no {json"))).toBe('"no {json"');
+    const text = template("{{ 'x' + messages[1].tool_calls[0].function.arguments }}");
+    expect(await text.render(call('{"town":"Bern"}'))).toBe('x{"town":"Bern"}');
+    expect(await text.render(call({ town: "Bern" }))).toBe('x{"town": "Bern"}');
+    await expect(text.render(call("{"))).resolves.toBe("x{");
+  });
+
+  it.each<[string, string]>([
+    ["a range", "{% for i in range(1000000000) %}{{ i }}{% endfor %}"],
+    ["text", "{{ 'a' * 1000000000 }}"],
+    ["a width", "{{ '%1000000000d' % 1 }}"],
+    ["doubled text", "{% set n = namespace(x='a') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}"],
+    [
+      "lists in lists",
+      "{% set n = namespace(x=1) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+    ],
+    ["recursion", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
+    [
+      "a deep value",
+      "{% set n = namespace(x=1) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x }}",
+    ],
+  ])("ends with one error for a template that makes too much: %s", async (_, source) => {
+    await expect(template(source).render(ask)).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: expect.stringContaining("does more for these messages than a prompt may take"),
+    });
+  });
+
+  it.each([
+    ["{{ 1 | nosuch }}", "the filter nosuch does not exist"],
+    ["{{ 1 | pprint }}", "the filter pprint is not supported"],
+    ["{{ 1 is nosuch }}", "the test nosuch does not exist"],
+    ["{{ messages.append(1) }}", "the method list.append is not open to templates"],
+    ["{% include 'x' %}", "the statement include is not supported"],
+    [`{{ ${"(".repeat(3000)}1${")".repeat(3000)} }}`, "nested more than"],
+  ])("names what is not here: %s", async (source, what) => {
+    await expect(template(source).render(ask)).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining(what),
     });
   });
 });

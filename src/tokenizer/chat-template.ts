@@ -1,6 +1,8 @@
 /** @file Renders conversations with a checkpoint's Jinja chat template. */
 import { TurboQuantError } from "../errors.ts";
 import { isJsonObject } from "../formats/json-file.ts";
+import { type Block, parse, render, TemplateError } from "./jinja/index.ts";
+import { parsedArguments, writtenArguments } from "./tool-arguments.ts";
 
 /** A message as templates see it; field names are those of Transformers and OpenAI. */
 export interface ChatMessage {
@@ -28,18 +30,26 @@ export interface ChatTemplateOptions {
   readonly addGenerationPrompt?: boolean;
   /** Tools the model may call, as JSON schema objects. */
   readonly tools?: readonly object[];
-  /** Further variables that the template knows, such as `enable_thinking`. */
+  /**
+   * Further variables that the template knows, such as `enable_thinking` or `documents`. `messages`, `tools` and
+   * `add_generation_prompt` have parameters of their own and are refused here.
+   */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-type Compiled = import("@huggingface/jinja").Template;
+/** What a template is given by parameters, so that two values cannot contradict each other. */
+const OWN_PARAMETERS: Readonly<Record<string, string>> = {
+  messages: "as the conversation",
+  tools: "as tools",
+  add_generation_prompt: "as addGenerationPrompt",
+};
 
 export class ChatTemplate {
   /** Template texts by name: `default` always, `tool_use` sometimes. */
   readonly sources: ReadonlyMap<string, string>;
   readonly #variables: Readonly<Record<string, string>>;
   readonly #name: string;
-  readonly #compiled = new Map<string, Compiled>();
+  readonly #compiled = new Map<string, Block>();
 
   private constructor(sources: ReadonlyMap<string, string>, variables: Readonly<Record<string, string>>, name: string) {
     this.sources = sources;
@@ -70,48 +80,100 @@ export class ChatTemplate {
     return new ChatTemplate(sources, variables, name);
   }
 
-  /** @throws TurboQuantError invalid_argument — the messages are malformed or refused; unsupported — the template cannot be parsed */
+  /**
+   * Arguments of tool calls that are JSON text reach the template as the object that it stands for, as templates expect them; a
+   * template that joins them to text gets text.
+   * @throws TurboQuantError invalid_argument — the messages are malformed or refused, or the template takes too many steps for them;
+   *   unsupported — the template cannot be parsed, or asks for what is not here
+   */
   async render(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<string> {
     checkMessages(messages);
+    checkVariables(options.variables ?? {});
     const tools = options.tools && options.tools.length > 0 ? options.tools : null;
-    const template = await this.#compile(tools && this.sources.has("tool_use") ? "tool_use" : "default");
+    const template = this.#compile(tools && this.sources.has("tool_use") ? "tool_use" : "default");
+    const variables = {
+      documents: null,
+      ...this.#variables,
+      ...options.variables,
+      tools,
+      add_generation_prompt: options.addGenerationPrompt ?? false,
+    };
+    const attempt = (conversation: readonly unknown[]): string =>
+      render(template, { ...variables, messages: conversation });
     try {
-      return template.render({
-        ...this.#variables,
-        ...options.variables,
-        messages,
-        tools,
-        documents: null,
-        add_generation_prompt: options.addGenerationPrompt ?? false,
-      });
+      return attempt(parsedArguments(messages));
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new TurboQuantError(
-        "invalid_argument",
-        `chat: the template of ${this.#name} does not accept these messages (${why}); check roles, their order and contents`,
-        {},
-        { cause },
-      );
+      const written = cause instanceof TemplateError && cause.kind === "value" ? writtenArguments(messages) : null;
+      if (written) {
+        try {
+          return attempt(written);
+        } catch {
+          // The first fault is that of the form that most templates want.
+        }
+      }
+      throw this.#renderingError(cause);
     }
   }
 
-  async #compile(which: string): Promise<Compiled> {
+  #renderingError(cause: unknown): TurboQuantError {
+    if (!(cause instanceof TemplateError)) throw cause;
+    const why = cause.message.slice(0, 500);
+    const template = `chat: the template of ${this.#name}`;
+    switch (cause.kind) {
+      case "raised":
+        return new TurboQuantError(
+          "invalid_argument",
+          `${template} does not accept these messages (${why}); check roles, their order and contents`,
+          {},
+          { cause },
+        );
+      case "limit":
+        return new TurboQuantError(
+          "invalid_argument",
+          `${template} does more for these messages than a prompt may take (${why}); send fewer or shorter messages, or correct the template`,
+          {},
+          { cause },
+        );
+      case "missing":
+        return new TurboQuantError("unsupported", `${template}: ${why}; pass a plain prompt instead`, {}, { cause });
+      default:
+        return new TurboQuantError(
+          "invalid_argument",
+          `${template} cannot be applied to these messages (${why}); check roles, their order and contents, and the variables that it expects`,
+          {},
+          { cause },
+        );
+    }
+  }
+
+  #compile(which: string): Block {
     let compiled = this.#compiled.get(which);
     if (compiled) return compiled;
-    const { Template } = await importJinja();
     try {
-      compiled = new Template(this.sources.get(which)!);
+      compiled = parse(this.sources.get(which)!);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      if (!(cause instanceof TemplateError)) throw cause;
       throw new TurboQuantError(
         "unsupported",
-        `chat: the template of ${this.#name} cannot be compiled (${why}); pass a plain prompt instead`,
+        `chat: the template of ${this.#name} cannot be compiled (${cause.message}); pass a plain prompt instead`,
         {},
         { cause },
       );
     }
     this.#compiled.set(which, compiled);
     return compiled;
+  }
+}
+
+function checkVariables(variables: Readonly<Record<string, unknown>>): void {
+  for (const [name, where] of Object.entries(OWN_PARAMETERS)) {
+    if (Object.hasOwn(variables, name)) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        `chat: template variable ${name}: expected it ${where}, got it among the variables; pass it there`,
+        { name },
+      );
+    }
   }
 }
 
@@ -132,18 +194,5 @@ function checkMessages(messages: readonly ChatMessage[]): void {
         },
       );
     }
-  }
-}
-
-async function importJinja(): Promise<typeof import("@huggingface/jinja")> {
-  try {
-    return await import("@huggingface/jinja");
-  } catch (cause) {
-    throw new TurboQuantError(
-      "unsupported",
-      "chat: the package @huggingface/jinja is missing; run: npm install @huggingface/jinja",
-      {},
-      { cause },
-    );
   }
 }

@@ -92,6 +92,24 @@ describe("loadTokenizer", () => {
     });
   });
 
+  it("reads special tokens of special_tokens_map.json and templates of files beside it", async () => {
+    const ask = [{ role: "user", content: "hi" }];
+    const named = files({
+      "tokenizer_config.json": JSON.stringify({
+        chat_template: "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}",
+      }),
+      "special_tokens_map.json": JSON.stringify({ bos_token: "<s>", eos_token: { content: "</s>" } }),
+    });
+    expect(await (await loadTokenizer(named)).applyChatTemplate(ask)).toBe("<s>hi</s>");
+    const older = files({ "tokenizer_config.json": undefined, "chat_template.json": '{"chat_template": "old"}' });
+    expect(await (await loadTokenizer(older)).applyChatTemplate(ask)).toBe("old");
+    const tools = await loadTokenizer(
+      files({ "chat_template.jinja": "plain", "additional_chat_templates/tool_use.jinja": "tools" }),
+    );
+    expect(await tools.applyChatTemplate(ask)).toBe("plain");
+    expect(await tools.applyChatTemplate(ask, { tools: [{}] })).toBe("tools");
+  });
+
   it("accepts a tokenizer.json without its null fields", async () => {
     const json = { model: { type: "BPE", vocab, merges: [["h", "e"]] }, decoder: { type: "ByteLevel" } };
     const tokenizer = await loadTokenizer(new MemorySource({ "tokenizer.json": JSON.stringify(json) }));

@@ -122,9 +122,33 @@ export async function loadTokenizer(source: FileSource): Promise<Tokenizer> {
       { cause },
     );
   }
-  const jinja = (await source.has("chat_template.jinja")) ? await readText(source, "chat_template.jinja") : undefined;
-  const chatTemplate = ChatTemplate.from(jinja ?? config["chat_template"], specialTokenTexts(config), source.name);
+  const chatTemplate = ChatTemplate.from(
+    await readTemplates(source, config),
+    await readSpecialTokens(source, config),
+    source.name,
+  );
   return new Tokenizer(backend, chatTemplate);
+}
+
+/** What ChatTemplate.from takes: chat_template.jinja before the config's, and the one for tools that lies beside it. */
+async function readTemplates(source: FileSource, config: JsonObject): Promise<unknown> {
+  const own = config["chat_template"];
+  if (!(await source.has("chat_template.jinja"))) {
+    if (own !== undefined || !(await source.has("chat_template.json"))) return own;
+    return (await readJsonObject(source, "chat_template.json"))["chat_template"];
+  }
+  const templates = [{ name: "default", template: await readText(source, "chat_template.jinja") }];
+  const file = "additional_chat_templates/tool_use.jinja";
+  if (await source.has(file)) templates.push({ name: "tool_use", template: await readText(source, file) });
+  return templates;
+}
+
+/** special_tokens_map.json comes before a config without added_tokens_decoder, as Transformers has it, and fills in what others leave out. */
+async function readSpecialTokens(source: FileSource, config: JsonObject): Promise<Record<string, string>> {
+  const file = "special_tokens_map.json";
+  const map = (await source.has(file)) ? await readJsonObject(source, file) : {};
+  if (config["added_tokens_decoder"] === undefined) return { ...specialTokenTexts(config), ...specialTokenTexts(map) };
+  return specialTokenTexts({ ...map, ...config });
 }
 
 async function readTokenizerJson(source: FileSource, config: JsonObject): Promise<{ file: string; json: object }> {

@@ -47,7 +47,7 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
   const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
   const textOf = (id: number | undefined): string | null => (id === undefined ? null : tokens[id]!);
-  const template = metadata.has("tokenizer.chat_template") ? metadata.string("tokenizer.chat_template") : undefined;
+  const template = chatTemplate(metadata);
   return {
     tokenizer: {
       version: "1.0",
@@ -71,6 +71,18 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
       ...(special.padding !== undefined && { pad_token_id: special.padding }),
     },
   };
+}
+
+/** The template, and the one for tools where the file has it. */
+function chatTemplate(metadata: Metadata): string | JsonObject[] | undefined {
+  const key = "tokenizer.chat_template";
+  if (!metadata.has(key)) return undefined;
+  const template = metadata.string(key);
+  if (!metadata.has(`${key}.tool_use`)) return template;
+  return [
+    { name: "default", template },
+    { name: "tool_use", template: metadata.string(`${key}.tool_use`) },
+  ];
 }
 
 interface Parts {
