@@ -9,28 +9,38 @@ import { BEYOND_FLOAT16, type KvCase } from "../support/kv-case.ts";
 export const BARE = "sinks=0,window=0";
 const COPIES = "sinks=4,window=32";
 
-/** Every type on either side, head dimensions 8 to 576, 1 to 71 query heads a KV head, each rotation, rule, calibration, kind of copies. */
+/**
+ * Every type on either side, head dimensions 8 to 576, 1 to 71 query heads a KV head, each rotation, rule, calibration, kind of
+ * copies. Each type is on either side attended by a token and by a prompt. Steps of at most four tokens need no kernels for prompts: enough where
+ * only what is appended is a case of its own.
+ */
 export const FORMATS: readonly KvCase[] = [
   { kv: `k1v2,${BARE}`, headDim: 8, numHeads: 3, numKvHeads: 3, steps: [1, 62, 1, 1] },
-  { kv: "q8_0,v=tq8", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
-  { kv: "k5v1,rotation=qr,scale=least-squares", headDim: 24, steps: [1, 40, 1] },
+  { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [63, 1, 4] },
+  { kv: "k5v1,rotation=qr,scale=least-squares,window=16,sinks=1", headDim: 24, steps: [1, 40, 1] },
   { kv: "k2v6,window=16,sinks=0", headDim: 40, numHeads: 3, steps: [1, 1, 100, 1], calibrated: true },
   { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [1, 33, 1, 66, 3] },
-  { kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [150, 1], calibrated: true },
-  { kv: "k2v3,transform=off", numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
-  { kv: "k8v4,rotation=qr,scale=norm", numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
-  { kv: "k4v4,search=off,rotation=none,v=q4_0r", numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: `k4v4,${COPIES}`, numHeads: 4, numKvHeads: 2, steps: [70, 1], calibrated: true },
+  { kv: `k2v3,transform=off,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
+  {
+    kv: "k8v4,rotation=qr,scale=norm,window=4,sinks=2",
+    numHeads: 4,
+    numKvHeads: 2,
+    steps: [4, 4, 4, 1],
+    calibrated: true,
+  },
+  { kv: `k4v4,search=off,rotation=none,v=q4_0r,${BARE}`, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
   { kv: "f16", steps: [300, 1], slidingWindow: 100 },
   { kv: "f32", steps: [1, 33, 1, 65, 2] },
-  { kv: "q4_0r,v=tq2", numHeads: 7, steps: [127, 2] },
-  { kv: "k6v7,rotation=none", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: [66, 2] },
+  { kv: "k6v7,rotation=none,window=16,sinks=2", headDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 3] },
   { kv: `k2v2,k=f16,${BARE}`, headDim: 72, steps: [20, 1], calibrated: true },
   { kv: "k6v5,window=0,sinks=7", headDim: 80, steps: [128, 1] },
   { kv: `k4v2,${BARE}`, headDim: 80, numHeads: 5, steps: [5, 1, 60, 2], calibrated: true },
-  { kv: "k7v3,v=q8_0", headDim: 96, steps: [5, 1, 150, 3] },
-  { kv: "k4v4", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
+  { kv: `k7v3,v=q8_0,${COPIES}`, headDim: 96, steps: [5, 1, 65, 3] },
+  { kv: `k4v4,${COPIES}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [140, 1, 2], slidingWindow: 100 },
   { kv: "paper-4,v=f16", headDim: 128, steps: [33, 1, 65] },
-  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [17, 1], calibrated: true },
+  { kv: `k3v2,feedback=off,${BARE}`, headDim: 128, numHeads: 4, numKvHeads: 2, steps: [4, 4, 4, 1], calibrated: true },
   // As much workgroup memory as there is.
   { kv: "k8v2,window=20,sinks=3", headDim: 256, numHeads: 8, steps: [64, 1], calibrated: true },
   // More pairs of RoPE than invocations, signs that do not fit workgroup memory.
@@ -38,8 +48,7 @@ export const FORMATS: readonly KvCase[] = [
   { kv: `k8v2,${BARE}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [9, 1] },
   { kv: "f16", headDim: 576, steps: [9, 1], rope: true },
   // More query heads than a workgroup, a tile of a prompt or the scratch of a thread takes.
-  { kv: `k4v4,${BARE}`, headDim: 16, numHeads: 34, numKvHeads: 2, steps: [9, 1] },
-  { kv: "k4v4", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1] },
+  { kv: "k4v4,sinks=1,window=1", headDim: 16, numHeads: 142, numKvHeads: 2, steps: [9, 1] },
 ];
 
 /**
@@ -129,7 +138,7 @@ const TOGETHER: KvCase["steps"] = [
 export const BATCHES: readonly KvCase[] = [
   ...kvs.map((kv) => ({ kv, steps: TOGETHER })),
   { kv: `k4v4,${COPIES}`, steps: TOGETHER, slidingWindow: 48 },
-  { kv: "q4_0r,v=tq2", numHeads: 7, steps: TOGETHER },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, steps: TOGETHER },
   // Each row is turned by its own position.
   { kv: "f32", steps: TOGETHER, rope: true },
 ];
@@ -138,8 +147,8 @@ export const BATCHES: readonly KvCase[] = [
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },
   { kv: "k8v3,window=20,sinks=3", headDim: 40, numHeads: 6, numKvHeads: 2, steps: [40, 1] },
-  { kv: "q8_0,v=tq8", headDim: 16, numHeads: 4, numKvHeads: 2, steps: [40, 1] },
-  { kv: "q4_0r,v=tq2", numHeads: 7, numKvHeads: 1, steps: [40, 1] },
+  { kv: `q8_0,v=tq8,${COPIES}`, headDim: 16, numHeads: 4, numKvHeads: 2, steps: [40, 1] },
+  { kv: `q4_0r,v=tq2,${COPIES}`, numHeads: 7, numKvHeads: 1, steps: [40, 1] },
 ];
 
 /** Keys and values are `value`, queries as small as they are large. */
@@ -162,7 +171,7 @@ export const INPUTS: readonly KvCase[] = [
       besideQueries(shape, (i) => gaussian(i) * 1e4, 1e-4),
       besideQueries(shape, (i) => 6e4 * Math.sign(gaussian(i)), 1e-4),
       // Keys and values only: a query that is no number has no answer.
-      besideQueries(shape, (i) => NOT_FINITE[i % 4]!),
+      besideQueries(shape, (i) => NOT_FINITE[i % 4]!, 1e-4),
     ].map((fill) => ({ ...shape, fill })),
   ),
   { ...INPUT_SHAPES[0]!, fill: (i) => gaussian(i) * 1e4 },

@@ -17,7 +17,10 @@ import type { Target } from "./target.ts";
 const named = (cases: readonly KvCase[]): [string, KvCase][] => cases.map((c) => [caseName(c), c]);
 
 /** sections: cases by what they are about */
-export function kvContract({ open, limits }: Target, sections: Readonly<Record<string, readonly KvCase[]>>): void {
+export function kvContract(
+  { open, limits, sharpness }: Target,
+  sections: Readonly<Record<string, readonly KvCase[]>>,
+): void {
   const reference = createReferenceBackend();
   let ops: Ops;
   beforeAll(async () => {
@@ -27,7 +30,11 @@ export function kvContract({ open, limits }: Target, sections: Readonly<Record<s
 
   describe.each(Object.entries(sections))("append and attend: %s", (_, cases) => {
     it.each(named(cases))("%s", async (_name, c) => {
-      const { pages, query, output } = await differenceOf(ops, reference, c);
+      const { pages, query, output } = await differenceOf(
+        ops,
+        reference,
+        c.fill ? c : { ...c, sharpness: sharpness?.() ?? 1 },
+      );
       if (!c.rope) {
         expect(pages, "share of the pages' bytes").toBeLessThanOrEqual(limits.pages());
         expect(query, "queries").toBeLessThanOrEqual(limits.query());

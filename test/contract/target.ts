@@ -5,6 +5,8 @@ import type { KvCase } from "../support/kv-case.ts";
 
 export interface Target {
   open(): Promise<Ops>;
+  /** KvCase.sharpness of all cases but those with inputs of their own; known when the device is. */
+  sharpness?(): number;
   /** Most that a result may be off, from `test/tolerances.ts`; known when the device is. */
   readonly limits: {
     /** Share of the bytes of pages. */

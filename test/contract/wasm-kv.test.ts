@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import "../../src/node/install.ts";
 import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
+import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { codeBitsOf, type KvCase, layerOf, runCase } from "../support/kv-case.ts";
 import { tolerance } from "../tolerances.ts";
 import { kvContract } from "./kv.ts";
@@ -18,6 +19,14 @@ function limitOf(c: KvCase): number {
   const areIntegers = bits > 0 || /q[48]_0/.test(c.kv);
   return areIntegers ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
 }
+
+it("each of FORMATS attends what is stored, not the copies of a window alone", () => {
+  for (const c of FORMATS) {
+    const { sinks, window } = parseKvSpec(c.kv).forLayer(0);
+    expect(sinks + window, c.kv).toBeLessThan(c.steps.flat().reduce((sum, n) => sum + n, 0));
+    if (c.slidingWindow) expect(window, c.kv).toBeLessThan(c.slidingWindow);
+  }
+});
 
 describe("wasm", () => {
   kvContract(

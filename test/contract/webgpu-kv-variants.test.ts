@@ -13,17 +13,20 @@ const DECODED = FORMATS.filter(
   ({ kv, headDim = 64 }) => isThorough || (headDim <= 80 && ways.some((way) => kv.startsWith(way))),
 );
 
-/** The rotation of the portable kernel is another one: of a head at once, in two rounds, and of more values than there are threads. */
+/**
+ * The rotation of the portable kernel is another one: of a head at once, in two rounds, and of more values than there are threads. Prompts are
+ * attended by the same kernels as on other devices.
+ */
 const APPENDED: readonly KvCase[] = [
-  { kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [66, 1] },
-  { kv: "k6v5", headDim: 80, numHeads: 4, numKvHeads: 2, steps: [66, 1] },
-  { kv: "k8v1", headDim: 256, numHeads: 4, numKvHeads: 2, steps: [66, 1] },
-  { kv: "k2v2,window=20,sinks=3", numHeads: 4, numKvHeads: 2, steps: [65, 1], calibrated: true },
+  { kv: "k4v4", numHeads: 4, numKvHeads: 2, steps: [66, 1], pagesOnly: true },
+  { kv: "k6v5", headDim: 80, numHeads: 4, numKvHeads: 2, steps: [66, 1], pagesOnly: true },
+  { kv: `k8v1,${BARE}`, headDim: 256, numHeads: 4, numKvHeads: 2, steps: [3, 1] },
+  { kv: "k2v2,window=20,sinks=3", numHeads: 4, numKvHeads: 2, steps: [65, 1], pagesOnly: true, calibrated: true },
 ];
 
 /** Long passes differ in the number of keys alone. */
 const TUNED: readonly KvCase[] = [
-  { kv: "k4v4", steps: [140, 1, 2], slidingWindow: 100 },
+  { kv: "k4v4,sinks=4,window=32", steps: [140, 1, 2], slidingWindow: 100 },
   { kv: "f16", steps: [300, 1], slidingWindow: 100 },
 ];
 

@@ -21,6 +21,8 @@ export function webGpuTarget(options: WebGpuBackendOptions = {}): WebGpuTarget {
       return gpu;
     },
     gpu: () => gpu,
+    // In f16 scores are rounded by more where they are larger.
+    sharpness: () => (gpu.context.features.f16 ? 1 : 2),
     limits: {
       pages: () => (gpu.context.isSoftware ? 0 : tolerance.pageBytes.max),
       query: () => tolerance.elementwise.max,

@@ -30,6 +30,8 @@ export interface KvCase {
   /** By what the tiny ones are multiplied; by default the squares are subnormal. */
   readonly tiny?: number;
   readonly calibrated?: boolean;
+  /** Standard deviation of the scores of ordinary vectors, 1 by default. With small ones a softmax is close to a mean, in which errors average out. */
+  readonly sharpness?: number;
   /** Changes what was prepared for the layer before it is used. */
   readonly change?: (kv: PreparedLayer) => void;
   /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
@@ -78,8 +80,7 @@ export function layerOf(c: KvCase): AttentionLayer {
     cache: layerCache(kv.format, { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
     kv,
     slidingWindow: c.slidingWindow ?? 0,
-    // Larger than usual: a softmax of random vectors is otherwise close to a mean, in which errors average out.
-    scale: 2 / Math.sqrt(headDim),
+    scale: (c.sharpness ?? 1) / Math.sqrt(headDim),
     qNorm: null,
     kNorm: null,
     rope: 0,
