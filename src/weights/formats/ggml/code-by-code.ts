@@ -3,20 +3,28 @@ import { GROUP } from "../../groups.ts";
 import type { KeptAs } from "../../weight-format.ts";
 import type { Block } from "./stored-blocks.ts";
 
-/** codesOf: the integers of one block into `codes`, −127 to 127; returns the scale that multiplies them */
-export function intoQ8(blockBytes: number, codesOf: (block: Block, codes: Int8Array) => number): KeptAs {
+/**
+ * Blocks of 32 as q8. blocks: of 32 in one stored block
+ *
+ * codesOf: the integers of the n-th 32 values into `codes`, −127 to 127; returns the scale that multiplies them
+ */
+export function intoQ8(
+  blockBytes: number,
+  blocks: number,
+  codesOf: (block: Block, n: number, codes: Int8Array) => number,
+): KeptAs {
   const words = 1 + GROUP / 4;
   return {
     type: "q8",
     convert(stored) {
-      const blocks = stored.length / blockBytes;
-      const out = new Uint8Array(blocks * words * 4);
+      const out = new Uint8Array((stored.length / blockBytes) * blocks * words * 4);
       const scales = new Float32Array(out.buffer);
       const bytes = new Int8Array(out.buffer);
       const block = { bytes: stored, at: 0 };
-      for (let b = 0; b < blocks; b++, block.at += blockBytes) {
-        const codes = bytes.subarray(b * words * 4 + 4, (b + 1) * words * 4);
-        scales[b * words] = codesOf(block, codes);
+      for (let to = 0; block.at < stored.length; block.at += blockBytes) {
+        for (let n = 0; n < blocks; n++, to += words) {
+          scales[to] = codesOf(block, n, bytes.subarray(to * 4 + 4, (to + words) * 4));
+        }
       }
       return out;
     },

@@ -8,7 +8,7 @@ import { exactRows, rowsAs } from "../../weight-part.ts";
 const fixture: Record<string, { stored: string; values: string }> = JSON.parse(
   readFileSync(new URL("../../../../test/fixtures/ggml-blocks/blocks.json", import.meta.url), "utf8"),
 );
-const EXACT = ["q8_0", "q4_0", "q4_1", "q5_0", "iq4_nl", "mxfp4"];
+const EXACT = ["q8_0", "q4_0", "q4_1", "q5_0", "iq4_nl", "iq4_xs", "mxfp4"];
 
 const bytesOf = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, "base64"));
 

@@ -13,7 +13,7 @@ export const q8_0 = storedBlocks({
   codeBits: 8,
   parts: [SCALE],
   halves: [0],
-  keptAs: intoQ8(34, (block, codes) => {
+  keptAs: intoQ8(34, 1, (block, _, codes) => {
     for (let i = 0; i < 32; i++) codes[i] = signedByteOf(block, 2 + i);
     return halfOf(block, 0);
   }),
@@ -73,7 +73,7 @@ export const q5_0 = storedBlocks({
   codeBits: 5,
   parts: [SCALE],
   halves: [0],
-  keptAs: intoQ8(22, (block, codes) => {
+  keptAs: intoQ8(22, 1, (block, _, codes) => {
     const high = fifthBits(block, 2);
     for (let i = 0; i < 16; i++) {
       const byte = byteOf(block, 6 + i);

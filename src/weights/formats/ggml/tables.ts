@@ -29,12 +29,19 @@ export const iq4_nl = storedBlocks({
   codeBits: 4,
   parts: [{ name: "scale", numBytes: 2 }],
   halves: [0],
-  keptAs: intoQ8(18, (block, codes) => {
+  keptAs: intoQ8(18, 1, (block, _, codes) => {
     look(block, 2, LEVELS, codes, 0, 1);
     return halfOf(block, 0);
   }),
   unpack: (block, out, to) => look(block, 2, LEVELS, out, to, halfOf(block, 0)),
 });
+
+/** Scale of the g-th 32 values: 11 bits times six, which f32 holds exactly. */
+function scaleOfXs(block: Block, g: number): number {
+  const low = (byteOf(block, 4 + (g >> 1)) >> (4 * (g & 1))) & 15;
+  const high = (byteOf(block, 2 + (g >> 2)) >> (2 * (g & 3))) & 3;
+  return Math.fround(halfOf(block, 0) * ((low | (high << 4)) - 32));
+}
 
 /** Super-blocks of 256 with a six-bit scale, less 32, for each 32 values. */
 export const iq4_xs = storedBlocks({
@@ -46,14 +53,12 @@ export const iq4_xs = storedBlocks({
     { name: "scales", numBytes: 6 },
   ],
   halves: [0],
-  keptAs: { type: "q8" },
+  keptAs: intoQ8(136, 8, (block, g, codes) => {
+    look(block, 8 + 16 * g, LEVELS, codes, 0, 1);
+    return scaleOfXs(block, g);
+  }),
   unpack(block, out, to) {
-    const d = halfOf(block, 0);
-    for (let g = 0; g < 8; g++) {
-      const low = (byteOf(block, 4 + (g >> 1)) >> (4 * (g & 1))) & 15;
-      const high = (byteOf(block, 2 + (g >> 2)) >> (2 * (g & 3))) & 3;
-      look(block, 8 + 16 * g, LEVELS, out, to + 32 * g, Math.fround(d * ((low | (high << 4)) - 32)));
-    }
+    for (let g = 0; g < 8; g++) look(block, 8 + 16 * g, LEVELS, out, to + 32 * g, scaleOfXs(block, g));
   },
 });
 
@@ -66,7 +71,7 @@ const blocks = storedBlocks({
   codeBits: 4,
   parts: [{ name: "exponent", numBytes: 1 }],
   halves: [],
-  keptAs: intoQ8(17, (block, codes) => {
+  keptAs: intoQ8(17, 1, (block, _, codes) => {
     look(block, 1, FP4, codes, 0, 1);
     return scaleOfMxfp4(block);
   }),
