@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Records the rows that docs/benchmarks.md is made from. Half an hour on a quiet machine with two cores:
 #   bash bench/record.sh [TEXT [MODEL]]     TEXT: a plain text for `eval`; left out, the quality rows are kept as they are
+#   GGUF=FILE bash bench/record.sh …        FILE: a model of yours for the peers, beside those that are written
 # MODEL: the folder of a larger checkpoint, for which it needs half an hour more; it gets a calibration if it has none.
 # Then: npx tsx tools/benchmarks-doc.ts
 set -euo pipefail
@@ -31,6 +32,17 @@ done
 fresh peers-layer
 npx tsx bench/peers/llama-cpp.ts --layers 1 -d 0,4096 --kv f16,q8_0,q4_0 -t 1 -n 16 -r 9 --limit 120 -o "$results/peers-layer.jsonl"
 npx tsx bench/peers/llama-cpp.ts --layers 1 -d 0,4096 --kv f16,q8_0,q4_0 -t 2 -n 16 -r 9 --limit 120 -o "$results/peers-layer.jsonl"
+
+# The peers on the same files: logits, then speed in Node and in a page.
+fresh peer-logits
+npx tsx bench/peers/logits.ts ${GGUF:+"$GGUF"} --models all -o "$results/peer-logits.jsonl"
+fresh peer-speed
+for kind in q4_k_m q8_0; do
+  npx tsx bench/peers/speed.ts --shape qwen3-0.6b --file-type "$kind" -t 2 -r 5 -o "$results/peer-speed.jsonl"
+done
+[ -z "${GGUF:-}" ] || npx tsx bench/peers/speed.ts "$GGUF" -t 2 -r 5 -o "$results/peer-speed.jsonl"
+fresh peer-browser
+npx tsx bench/peers/browser.ts ${GGUF:+"$GGUF"} -t 2 -r 5 -o "$results/peer-browser.jsonl"
 
 # The server: six minutes and more.
 fresh server

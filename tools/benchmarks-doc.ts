@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
+import { peerSections } from "./benchmarks/peers.ts";
 import { prefillAttentionSections } from "./benchmarks/prefill-attention.ts";
 import { productSections } from "./benchmarks/products.ts";
 import { codesSection, judgeFamily, oracleSection, qualitySection, windowSection } from "./benchmarks/quality.ts";
@@ -26,6 +27,7 @@ const sections = [
     "Shape of Qwen3-0.6B with random weights, two threads. `turboquant bench --shape qwen3-0.6b --weights q8`, and node-llama-cpp's prebuilt binary on the same shape.",
     decodeSection(),
   ],
+  ...peerSections(),
   ["Prefill", "2,048 tokens into four layers of the same shape. `turboquant bench prefill`.", prefillSection()],
   [
     "Memory",
