@@ -1,5 +1,5 @@
 /** @file The page in a real browser: the engine in the tab, comparison, saved caches, reloads, no network. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Browser, BrowserContext } from "playwright-core";
@@ -7,6 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
 import { modelOfConfig, planMemory, shapeConfig } from "../src/plan/index.ts";
+import { writeGguf } from "./support/gguf-file.ts";
+import { folderAsGguf, splitFile } from "./support/gguf-model.ts";
 import { findChromium, skipReason } from "./support/optional.ts";
 import { checkpointPath } from "./support/shared.ts";
 import { type StaticServer, serveFolder } from "./support/static-server.ts";
@@ -193,12 +195,66 @@ describe.skipIf(skip)(`the page${skip ? ` (${skip})` : ""}`, () => {
       await page.getByLabel("A checkpoint's folder").setInputFiles(folder);
     };
     await choose(join(checkpointPath("qwen3-1m")!, "../../docs"));
-    await page.getByText(/no config\.json/).waitFor();
+    await page.getByText(/no config\.json and no \.gguf/).waitFor();
     await page.keyboard.press("Escape");
     await choose(checkpointPath("qwen3-3m")!);
     await page.locator(".model-name", { hasText: "qwen3-3m" }).waitFor();
     await untilReady(page);
     expect(await say(page, FRANCE)).toContain("Paris");
+  });
+
+  it("loads a GGUF file: picked in parts, dropped on the page, by its address; says its name and what it takes first", async () => {
+    const file = await folderAsGguf(checkpointPath("qwen3-1m")!, { name: "Lamp 1M" });
+    writeFileSync(join(app.folder, "lamp.gguf"), writeGguf(file));
+    const { page } = await open();
+    await page.evaluate(() => {
+      const seen = new Set<string>();
+      Object.assign(globalThis, { seen });
+      new MutationObserver(() => {
+        const plan = document.querySelector(".load-plan")?.textContent;
+        if (plan) seen.add(plan);
+      }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    });
+    const loaded = async (): Promise<void> => {
+      await page.locator(".model-name", { hasText: "Lamp 1M" }).waitFor();
+      await untilReady(page);
+    };
+    const choose = (): Promise<void> => page.locator(".model-button").click();
+    await choose();
+    const parts = [...splitFile(file, "lamp", 2)].map(([name, part]) => ({
+      ...{ name, mimeType: "application/octet-stream", buffer: Buffer.from(writeGguf(part)) },
+    }));
+    await page.getByLabel("A GGUF file").setInputFiles(parts.slice(0, 1));
+    await page.getByText(/lamp-00002-of-00002\.gguf is missing of a split of 2 files/).waitFor();
+    await choose();
+    await page.getByLabel("A GGUF file").setInputFiles(parts);
+    await loaded();
+    expect(await say(page, FRANCE)).toBe((await chat(FRANCE, 24)).text.trim());
+    const plans = await page.evaluate(() => [...(globalThis as unknown as { seen: Set<string> }).seen]);
+    expect(plans).toEqual([
+      expect.stringMatching(/^Lamp 1M: weights [\d.]+ MB, k4v4 cache up to [\d.]+ MB for 4,096 tokens$/),
+    ]);
+
+    const drop = (names: readonly string[]) =>
+      page.evaluate(async (files) => {
+        const transfer = new DataTransfer();
+        for (const name of files) {
+          const blob = await (await fetch("lamp.gguf")).blob();
+          transfer.items.add(new File([blob], name));
+        }
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+      }, names);
+    await drop(["a.gguf", "b.gguf"]);
+    await page.getByText("There are several models in it (a, b)").waitFor();
+    expect(await page.locator(".model-name").textContent(), "what was loaded stays").toBe("Lamp 1M");
+    await drop(["dropped.gguf"]);
+    await page.locator(".status-loading").waitFor();
+    await loaded();
+    await choose();
+    await page.getByLabel("From the web").fill(`${server.url}lamp.gguf`);
+    await page.getByRole("button", { name: "Load" }).click();
+    await page.locator(".status-loading").waitFor();
+    await loaded();
   });
 
   it("works without a network once it was open, the model too", async () => {

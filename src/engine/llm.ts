@@ -49,6 +49,8 @@ export interface LoadOptions {
    */
   readonly memoryBytes?: number;
   readonly onProgress?: OnProgress;
+  /** Told what is known of the model before its weights are read, for `planMemory`. */
+  readonly onModel?: (model: PlannedModel) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -162,10 +164,9 @@ export class LLM {
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const calibration = await loadCalibration(source, spec.calibration, config, checkpoint);
       const model = modelOfCheckpoint(config, checkpoint.modelName, tensors);
-      const started = await startBackend(options, {
-        ...model,
-        isCalibrated: (await findCalibration(source, checkpoint)) !== null,
-      });
+      const planned = { ...model, isCalibrated: (await findCalibration(source, checkpoint)) !== null };
+      options.onModel?.(planned);
+      const started = await startBackend(options, planned);
       ops = started.ops;
       const { fit, choice, note } = started;
       const decoder = await Decoder.load(ops, checkpoint, {

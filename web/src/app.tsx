@@ -1,8 +1,9 @@
 /** @file The page: sidebar, one of the views, and beside the chat the panel of its cache. */
-import { useState } from "preact/hooks";
+import { useCallback, useState } from "preact/hooks";
 import { CachePanel } from "./cache-panel/cache-panel.tsx";
 import { ChatView } from "./chat/chat-view.tsx";
 import { CompareView } from "./compare/compare-view.tsx";
+import { useDroppedModel } from "./models/drop-model.ts";
 import { ModelDialog } from "./models/model-dialog.tsx";
 import { PlanView } from "./plan/plan-view.tsx";
 import { ReportView } from "./report/report-view.tsx";
@@ -28,7 +29,8 @@ export function App() {
   const isNarrow = useMedia(NARROW);
   const hasNoPanel = useMedia(NO_ROOM_FOR_PANEL);
   const [open, setOpen] = useState<Open>("none");
-  const close = (): void => setOpen("none");
+  const close = useCallback(() => setOpen("none"), []);
+  useDroppedModel(close);
   const sidebar = <Sidebar onSettings={() => setOpen("settings")} onNavigate={close} />;
   return (
     <div class="app" data-panel={view === "chat" && !hasNoPanel ? "" : undefined}>

@@ -5,12 +5,18 @@ import { formatBytes } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 
 export function LoadStatus() {
-  const { status, progress } = useStore(engineStore);
+  const { status, progress, plan } = useStore(engineStore);
   if (status !== "loading" && status !== "lost") return null;
   const share = progress && progress.total > 0 ? progress.done / progress.total : 0;
   const text = progress ? textOf(progress) : "Starting the engine";
   return (
     <div class="load-status">
+      {plan && (
+        <p class="load-plan">
+          <strong>{plan.name}</strong>: weights {formatBytes(plan.weightBytes)}, {plan.kv} cache up to{" "}
+          {formatBytes(plan.cacheBytes)} for {plan.context.toLocaleString("en")} tokens
+        </p>
+      )}
       <p>{text}</p>
       <progress value={share} max={1} aria-label={text} />
       <button type="button" class="link-button" onClick={cancelLoading}>

@@ -2,7 +2,7 @@
 import { createStore } from "../ui/store.ts";
 import type { Engine } from "./engine.ts";
 import { type EngineChoice, rememberChoice } from "./engine-choice.ts";
-import type { CacheState, LoadProgress, ModelInfo, PlainError } from "./protocol.ts";
+import type { CacheState, LoadPlan, LoadProgress, ModelInfo, PlainError } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
 import { listServerModels, ServerEngine } from "./server-engine.ts";
 import { TabEngine } from "./tab-engine.ts";
@@ -14,6 +14,8 @@ export interface EngineState {
   readonly engine: Engine | null;
   readonly info: ModelInfo | null;
   readonly progress: LoadProgress | null;
+  /** Of the model that is being loaded, once its files were looked at. */
+  readonly plan: LoadPlan | null;
   readonly error: PlainError | null;
   /** Cache of the current conversation. */
   readonly cache: CacheState | null;
@@ -25,6 +27,7 @@ export const engineStore = createStore<EngineState>({
   engine: null,
   info: null,
   progress: null,
+  plan: null,
   error: null,
   cache: null,
 });
@@ -49,7 +52,7 @@ async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> 
   const { model, kv, backend, weights } = choice;
   return TabEngine.load(
     { model, kv, backend, weights, baseUrl: document.baseURI },
-    { signal, onEvent: (progress) => patch({ progress }) },
+    { signal, onEvent: (event) => patch(event.phase === "plan" ? { plan: event } : { progress: event }) },
   );
 }
 
@@ -65,6 +68,7 @@ export async function loadEngine(choice: EngineChoice, status: "loading" | "lost
     engine: null,
     info: null,
     progress: null,
+    plan: null,
     cache: null,
     ...(status === "loading" && { error: null }),
   });
@@ -98,6 +102,9 @@ export async function changeKv(kv: string): Promise<void> {
   rememberChoice(next);
   patch({ info, choice: next, cache: null });
 }
+
+/** Says why files that were dropped or picked cannot be loaded; what is loaded stays. */
+export const reportProblem = (message: string): void => patch({ error: { code: "invalid_file", message } });
 
 export const setCache = (cache: CacheState | null): void => patch({ cache });
 export const dismissError = (): void => patch({ error: null });

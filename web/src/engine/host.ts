@@ -1,5 +1,6 @@
 /** @file The engine inside its worker: one model, and the caches of recent conversations. */
 import { LLM, TurboQuantError } from "turboquant";
+import { type PlannedModel, planMemory } from "turboquant/plan";
 import { cacheState, savesFrom } from "./cache-state.ts";
 import { openModel } from "./open-model.ts";
 import type {
@@ -9,7 +10,8 @@ import type {
   ChatResult,
   CompareEvent,
   CompareRequest,
-  LoadProgress,
+  LoadEvent,
+  LoadPlan,
   LoadRequest,
   ModelInfo,
   Restored,
@@ -21,6 +23,20 @@ import { transcriptOf } from "./transcript.ts";
 /** Time between two reports of the cache while tokens are generated. */
 const CACHE_INTERVAL_MS = 120;
 
+/** Memory enough for any plan: it is not asked whether the model fits, which the engine says by itself. */
+const ANY_MEMORY = 2 ** 50;
+
+/** null where the engine is about to say why this cannot be. */
+function planOf(model: PlannedModel, { kv, weights, backend }: LoadRequest): LoadPlan | null {
+  try {
+    const { weights: kept, formats } = planMemory(model, { memoryBytes: ANY_MEMORY, kv: [kv], weights, backend });
+    const { cacheBytes, context } = formats[0]!;
+    return { phase: "plan", name: model.name, weightBytes: kept.bytes, cacheBytes, kv, context };
+  } catch {
+    return null;
+  }
+}
+
 export class Host {
   /** The model that owns the weights. */
   #owner: LLM | null = null;
@@ -28,7 +44,7 @@ export class Host {
   #llm: LLM | null = null;
   #shelf: SessionShelf | null = null;
 
-  async load(request: LoadRequest, send: (event: LoadProgress) => void, signal: AbortSignal): Promise<ModelInfo> {
+  async load(request: LoadRequest, send: (event: LoadEvent) => void, signal: AbortSignal): Promise<ModelInfo> {
     await this.#unload();
     const model = await openModel(request, send, signal);
     const llm = await LLM.load(model, {
@@ -36,6 +52,10 @@ export class Host {
       backend: request.backend,
       weights: request.weights,
       signal,
+      onModel: (planned) => {
+        const plan = planOf(planned, request);
+        if (plan) send(plan);
+      },
       onProgress: ({ phase, item, done, total }) => {
         if (phase === "load" || phase === "download" || phase === "compile") send({ phase, item, done, total });
       },

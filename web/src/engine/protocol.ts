@@ -119,9 +119,22 @@ export interface LoadProgress {
   readonly total: number;
 }
 
+/** What is known of a model before its weights are read. */
+export interface LoadPlan {
+  readonly phase: "plan";
+  readonly name: string;
+  readonly weightBytes: number;
+  /** Of one conversation of `context` tokens in `kv`. */
+  readonly cacheBytes: number;
+  readonly kv: string;
+  readonly context: number;
+}
+
+export type LoadEvent = LoadProgress | LoadPlan;
+
 /** Every call to the worker: its argument, the events it may send, its result. */
 export interface Calls {
-  readonly load: { readonly argument: LoadRequest; readonly event: LoadProgress; readonly result: ModelInfo };
+  readonly load: { readonly argument: LoadRequest; readonly event: LoadEvent; readonly result: ModelInfo };
   readonly setKv: { readonly argument: string; readonly event: never; readonly result: ModelInfo };
   readonly chat: { readonly argument: ChatRequest; readonly event: ChatEvent; readonly result: ChatResult };
   readonly compare: { readonly argument: CompareRequest; readonly event: CompareEvent; readonly result: null };

@@ -5,7 +5,7 @@ import type {
   ChatResult,
   CompareEvent,
   CompareRequest,
-  LoadProgress,
+  LoadEvent,
   LoadRequest,
   ModelInfo,
   Restored,
@@ -24,7 +24,7 @@ export class TabEngine implements Engine {
 
   static async load(
     request: LoadRequest,
-    options: { readonly onEvent: (event: LoadProgress) => void; readonly signal: AbortSignal },
+    options: { readonly onEvent: (event: LoadEvent) => void; readonly signal: AbortSignal },
   ): Promise<TabEngine> {
     const rpc = new EngineRpc();
     try {

@@ -1,4 +1,4 @@
-/** @file Lists models that run in the tab (embedded, a folder of the user's, or from the web) and selects the backend. */
+/** @file Lists models that run in the tab (embedded, the user's own files, or from the web) and selects the backend. */
 import { useRef, useState } from "preact/hooks";
 import { DEFAULT_KV, type EngineChoice } from "../engine/engine-choice.ts";
 import { engineStore } from "../engine/engine-store.ts";
@@ -6,7 +6,8 @@ import { type BackendChoice, type ModelRef, WEIGHT_CHOICES, type WeightChoice } 
 import { formatBytes } from "../ui/format.ts";
 import { Icon } from "../ui/icon.tsx";
 import { useStore } from "../ui/store.ts";
-import { readFolder } from "./folder.ts";
+import { pickedFiles } from "./dropped-files.ts";
+import { readPicked } from "./folder.ts";
 import { modelsStore } from "./models-store.ts";
 
 const BACKENDS: readonly (readonly [BackendChoice, string])[] = [
@@ -67,7 +68,7 @@ export function TabModels({ onChoose }: { readonly onChoose: (choice: EngineChoi
           {models.length === 0 && <li class="hint">None lies beside this page.</li>}
         </ul>
       </div>
-      <OwnFolder onChoose={choose} />
+      <OwnFiles onChoose={choose} />
       <FromTheWeb onChoose={choose} />
     </div>
   );
@@ -86,40 +87,76 @@ function hintOf(backend: BackendChoice): string {
   return "The graphics card if there is one, else the CPU.";
 }
 
-function OwnFolder({ onChoose }: { readonly onChoose: (model: ModelRef) => void }) {
-  const input = useRef<HTMLInputElement>(null);
+function OwnFiles({ onChoose }: { readonly onChoose: (model: ModelRef) => void }) {
   const [problem, setProblem] = useState("");
+  const choose = (files: readonly File[]): void => {
+    const picked = readPicked(pickedFiles(files));
+    if ("problem" in picked) setProblem(picked.problem);
+    else onChoose(picked);
+  };
   return (
     <div class="field">
       <h3 class="field-label">Your own</h3>
-      <button type="button" class="button" onClick={() => input.current?.click()}>
-        <Icon name="folder" />
-        Open a checkpoint's folder
-      </button>
-      <input
-        ref={input}
-        type="file"
-        // Lets the user pick a folder; browsers without support let them pick files.
-        {...{ webkitdirectory: true }}
-        multiple
-        class="visually-hidden"
-        tabIndex={-1}
-        aria-label="A checkpoint's folder"
-        onChange={({ currentTarget }) => {
-          const picked = readFolder([...(currentTarget.files ?? [])]);
-          currentTarget.value = "";
-          if ("problem" in picked) setProblem(picked.problem);
-          else onChoose(picked);
-        }}
-      />
+      <div class="row row-wrap">
+        <FileButton
+          label="Open a GGUF file"
+          inputLabel="A GGUF file"
+          attributes={{ accept: ".gguf" }}
+          onFiles={choose}
+        />
+        <FileButton
+          label="Open a checkpoint's folder"
+          inputLabel="A checkpoint's folder"
+          // Lets the user pick a folder; browsers without support let them pick files.
+          attributes={{ webkitdirectory: true }}
+          onFiles={choose}
+        />
+      </div>
       {problem ? (
         <p class="problem" role="alert">
           {problem}
         </p>
       ) : (
-        <p class="hint">config.json, tokenizer.json and *.safetensors. It is read here and sent nowhere.</p>
+        <p class="hint">
+          A .gguf file with all its parts, or config.json, tokenizer.json and *.safetensors; you can also drop them on
+          the page. They are read here and sent nowhere.
+        </p>
       )}
     </div>
+  );
+}
+
+interface FileButtonProps {
+  readonly label: string;
+  /** Of the hidden input, for assistive technology. */
+  readonly inputLabel: string;
+  readonly attributes: { readonly accept: string } | { readonly webkitdirectory: true };
+  readonly onFiles: (files: readonly File[]) => void;
+}
+
+function FileButton({ label, inputLabel, attributes, onFiles }: FileButtonProps) {
+  const ref = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <button type="button" class="button" onClick={() => ref.current?.click()}>
+        <Icon name="folder" />
+        {label}
+      </button>
+      <input
+        {...attributes}
+        ref={ref}
+        type="file"
+        multiple
+        class="visually-hidden"
+        tabIndex={-1}
+        aria-label={inputLabel}
+        onChange={({ currentTarget }) => {
+          const files = [...(currentTarget.files ?? [])];
+          currentTarget.value = "";
+          onFiles(files);
+        }}
+      />
+    </>
   );
 }
 
@@ -142,7 +179,7 @@ function FromTheWeb({ onChoose }: { readonly onChoose: (model: ModelRef) => void
           type="text"
           spellcheck={false}
           autocapitalize="none"
-          placeholder="Qwen/Qwen3-0.6B, or https://…"
+          placeholder="Qwen/Qwen3-0.6B, or https://….gguf"
           value={ref}
           onInput={({ currentTarget }) => setRef(currentTarget.value)}
         />
