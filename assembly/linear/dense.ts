@@ -6,7 +6,7 @@
  */
 import { SCRATCH_BYTES } from "../generated/limits";
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
-import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X } from "../generated/linear-params";
+import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
 import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 
@@ -183,7 +183,7 @@ const UNPACK_BYTES: usize = 384 * 1024;
   const x = load<usize>(params, X);
   const w = load<usize>(params, W) + <usize>(start >> 2) * panelBytes<T>(stride);
   const out = load<usize>(params, OUT) + (<usize>start << 2);
-  const outPitch = <usize>n << 2;
+  const outPitch = <usize>load<i32>(params, TOTAL) << 2;
   let bias = load<usize>(params, BIAS);
   if (bias != 0) bias += <usize>start << 2;
   const add = load<i32>(params, ADD) != 0;

@@ -12,7 +12,7 @@
  * At last all is multiplied by the scale of the activations. One row and many give the same bits.
  */
 import { loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
-import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, W, X, X_SCALE, X_SUMS } from "../generated/linear-params";
+import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X, X_SCALE, X_SUMS } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
 
 export type Q8 = i8;
@@ -171,7 +171,7 @@ export type Q4 = u8;
   const pitch = <usize>stride << 1;
   const w = load<usize>(params, W) + <usize>(start >> 2) * panelBytes;
   const out = load<usize>(params, OUT) + (<usize>start << 2);
-  const outPitch = <usize>n << 2;
+  const outPitch = <usize>load<i32>(params, TOTAL) << 2;
   let bias = load<usize>(params, BIAS);
   if (bias != 0) bias += <usize>start << 2;
   const add = load<i32>(params, ADD) != 0;

@@ -3,9 +3,10 @@
  * tensor is in memory as a whole.
  */
 import type { Ops, Weight, WeightType, WeightWriter } from "../backends/ops.ts";
+import { StackedWeight } from "../backends/stacked-weight.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { ReadAhead } from "../formats/read-ahead.ts";
-import { keptType } from "../weights/kept-type.ts";
+import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
 import { type Branch, useOf, type WeightRole, type WeightSpec, type Weights } from "./blocks/block.ts";
@@ -111,10 +112,16 @@ class Loading {
 
   async load(ops: Ops, { role, tensors }: WeightSpec): Promise<Weight> {
     const matrices = tensors.map(({ name }) => this.#stored.get(name)!);
+    const loaded: Weight[] = [];
+    for (const run of keptRuns(useOf(role), matrices, ({ info }) => info.dtype, this.#options.weights)) {
+      loaded.push(await this.#loadRun(ops, role, run));
+    }
+    return loaded.length === 1 ? loaded[0]! : new StackedWeight(loaded);
+  }
+
+  async #loadRun(ops: Ops, role: WeightRole, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {
     const shapes = matrices.map((matrix) => shapeIn(role, matrix));
     const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
-    const stored = matrices.map(({ info }) => info.dtype);
-    const type = keptType(useOf(role), stored, this.#options.weights);
     const writer = ops.createWeight(rows, shapes[0]!.cols, type);
     try {
       let row = 0;

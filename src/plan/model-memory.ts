@@ -6,7 +6,7 @@ import type { WeightUse } from "../weights/kept-type.ts";
 /** A matrix as a backend keeps it, perhaps stacked from several tensors of the checkpoint. Vectors (norms, biases) have one row. */
 export interface PlannedWeight {
   /** Tensors of the checkpoint that it is made of; empty when only the size is known. */
-  readonly names: readonly string[];
+  readonly tensors: readonly { readonly name: string; readonly rows: number }[];
   readonly rows: number;
   readonly cols: number;
   /** What it is used for, which decides the format it is kept in. */

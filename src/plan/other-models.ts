@@ -101,7 +101,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
   const kv = numKvHeads * headDim;
 
   const matrix = (rows: number, cols: number, count = numLayers): PlannedWeight => ({
-    names: [],
+    tensors: [],
     rows,
     cols,
     use: "matrix",

@@ -57,7 +57,7 @@ function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
   const isVector = use === "vector";
   const stacked = sum(tensors.map(({ shape }) => shape[0]!));
   return {
-    names: tensors.map(({ name }) => name),
+    tensors: tensors.map(({ name, shape }) => ({ name, rows: shape[0]! })),
     rows: isVector ? 1 : stacked,
     cols: isVector ? stacked : tensors[0]!.shape[1]!,
     use,

@@ -2,7 +2,7 @@
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, plannedBackend } from "../backends/registry.ts";
 import { WINDOW_BYTES } from "../formats/read-ahead.ts";
-import { keptType } from "../weights/kept-type.ts";
+import { type KeptRun, keptRuns, keptType } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
@@ -25,21 +25,35 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
   let loadingBytes = 0;
   for (const weight of model.weights) {
     const { use, rows, cols, count } = weight;
-    const stored = storedTypes(model, weight);
     parameters += rows * cols * count;
-    bytes += planner.weightBytes(rows, cols, keptType(use, stored, type)) * count;
-    const storedBytes = Math.max(...stored.map((each) => matrixBytes(weightFormat(each), rows, cols)));
+    for (const run of runsOf(model, weight, type)) {
+      const height = use === "vector" ? rows : sum(run.tensors.map((tensor) => tensor.rows));
+      bytes += planner.weightBytes(height, cols, run.type) * count;
+    }
+    const tensors = tensorsOf(model, weight);
+    const storedBytes = Math.max(...tensors.map(({ stored }) => matrixBytes(weightFormat(stored), rows, cols)));
     loadingBytes = Math.min(WINDOW_BYTES, loadingBytes + storedBytes * count);
   }
-  return { type: keptType("matrix", [model.storedType], type), parameters, bytes, loadingBytes };
+  return { type: keptType("matrix", model.storedType, type), parameters, bytes, loadingBytes };
 }
 
 /** The formats that the model's weights would be kept in. */
 export function keptTypes(model: PlannedModel, type: WeightType | "auto"): WeightType[] {
-  return [...new Set(model.weights.map((weight) => keptType(weight.use, storedTypes(model, weight), type)))];
+  return [...new Set(model.weights.flatMap((weight) => runsOf(model, weight, type).map((run) => run.type)))];
 }
 
-/** Formats of the tensors that are stacked in this weight. */
-function storedTypes({ storedType, storedTypeOf }: PlannedModel, { names }: PlannedWeight): WeightType[] {
-  return names.length === 0 ? [storedType] : names.map((name) => storedTypeOf?.get(name) ?? storedType);
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+interface PlannedTensor {
+  readonly rows: number;
+  readonly stored: WeightType;
+}
+
+const runsOf = (model: PlannedModel, weight: PlannedWeight, type: WeightType | "auto"): KeptRun<PlannedTensor>[] =>
+  keptRuns(weight.use, tensorsOf(model, weight), ({ stored }) => stored, type);
+
+/** The tensors that are stacked in this weight. */
+function tensorsOf({ storedType, storedTypeOf }: PlannedModel, { tensors, rows }: PlannedWeight): PlannedTensor[] {
+  if (tensors.length === 0) return [{ rows, stored: storedType }];
+  return tensors.map((tensor) => ({ rows: tensor.rows, stored: storedTypeOf?.get(tensor.name) ?? storedType }));
 }

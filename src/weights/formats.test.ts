@@ -4,7 +4,7 @@ import { fromFloat16Bits } from "../math/float16.ts";
 import { CounterRng } from "../math/rng.ts";
 import { bytesOf } from "./elements.ts";
 import { GROUP } from "./groups.ts";
-import { keptType } from "./kept-type.ts";
+import { keptRuns, keptType } from "./kept-type.ts";
 import { registerWeightFormat, type WeightType, weightFormat, weightTypes, wgslWeightFormat } from "./registry.ts";
 import { isPlain, matrixBytes, rowBytes } from "./weight-format.ts";
 import { floatRows, keptValues, rowsAs, stackParts, type WeightPart } from "./weight-part.ts";
@@ -196,19 +196,33 @@ describe("rows on their way", () => {
 
 describe("the format a weight is kept in", () => {
   it("is f32 for vectors, what was asked for else, and as stored for auto", () => {
-    expect(keptType("vector", ["bf16"], "q4")).toBe("f32");
-    expect(keptType("matrix", ["bf16", "f16"], "q4")).toBe("q4");
-    expect(keptType("matrix", ["bf16", "bf16"], "auto")).toBe("bf16");
-    expect(keptType("matrix", ["q8"], "auto")).toBe("q8");
+    expect(keptType("vector", "bf16", "q4")).toBe("f32");
+    expect(keptType("matrix", "f16", "q4")).toBe("q4");
+    expect(keptType("matrix", "bf16", "auto")).toBe("bf16");
+    expect(keptType("matrix", "q6_k", "auto")).toBe("q8");
   });
 
-  it("is f32 where parts of several formats meet", () => {
-    expect(keptType("matrix", ["bf16", "f16"], "auto")).toBe("f32");
+  it("is each tensor's own in a stack, with neighbours of one format as one matrix", () => {
+    const runs = (stored: WeightType[], asked: WeightType | "auto" = "auto") =>
+      keptRuns("matrix", stored, (type) => type, asked).map(({ type, tensors }) => [type, tensors.length]);
+    expect(runs(["q4_k", "q4_k", "q6_k"])).toEqual([
+      ["q4", 2],
+      ["q8", 1],
+    ]);
+    expect(runs(["q4_k", "q4_0", "q4"])).toEqual([["q4", 3]]);
+    expect(runs(["bf16", "f32", "bf16"])).toEqual([
+      ["bf16", 1],
+      ["f32", 1],
+      ["bf16", 1],
+    ]);
+    expect(runs(["q4_k", "q6_k"], "q8")).toEqual([["q8", 2]]);
+    const biases = keptRuns("vector", ["bf16", "f32"] as const, (type) => type, "auto");
+    expect(biases.map(({ type, tensors }) => [type, tensors.length])).toEqual([["f32", 2]]);
   });
 
   it("has eight bits for the embedding beside q4", () => {
-    expect(keptType("embedding", ["bf16"], "q4")).toBe("q8");
-    expect(keptType("embedding", ["bf16"], "q8")).toBe("q8");
-    expect(keptType("embedding", ["bf16"], "auto")).toBe("bf16");
+    expect(keptType("embedding", "bf16", "q4")).toBe("q8");
+    expect(keptType("embedding", "bf16", "q8")).toBe("q8");
+    expect(keptType("embedding", "bf16", "auto")).toBe("bf16");
   });
 });

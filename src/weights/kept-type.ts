@@ -1,26 +1,45 @@
 /** @file The rule that decides which format a weight is kept in, for loading and for the memory plan. */
 import { type WeightType, weightFormat } from "./registry.ts";
-import { isPlain } from "./weight-format.ts";
 
 /** What a weight is used for. */
 export type WeightUse = "matrix" | "embedding" | "vector";
 
 /**
- * stored: formats of the tensors that are stacked in this weight · asked: the value of `--weights`, where `auto` means as stored
+ * stored: format of the tensor · asked: the value of `--weights`, where `auto` means as stored
  *
- * Norms and biases are always f32: they are tiny, and kernels read f32. Tensors stored in different formats become f32, which
- * holds the values of all; compact formats become the one with most bits.
+ * Norms and biases are always f32: they are tiny, and kernels read f32.
  */
-export function keptType(use: WeightUse, stored: readonly WeightType[], asked: WeightType | "auto"): WeightType {
+export function keptType(use: WeightUse, stored: WeightType, asked: WeightType | "auto"): WeightType {
   if (use === "vector") return "f32";
   if (asked !== "auto") return use === "embedding" ? embeddingTypeOf(asked) : asked;
-  const kept = new Set(stored.map((type) => (weightFormat(type).keptAs?.type ?? type) as WeightType));
-  const [first] = kept;
-  if (first === undefined) return "f32";
-  if (kept.size === 1) return first;
-  const formats = [...kept].map(weightFormat);
-  if (formats.some(isPlain)) return "f32";
-  return formats.reduce((a, b) => (b.block.codeBits > a.block.codeBits ? b : a)).name as WeightType;
+  return (weightFormat(stored).keptAs?.type ?? stored) as WeightType;
+}
+
+/** Tensors of a stack that are kept in one format and are neighbours: one matrix of a backend. */
+export interface KeptRun<T> {
+  readonly type: WeightType;
+  readonly tensors: readonly T[];
+}
+
+/**
+ * A stack whose tensors are kept in several formats, such as the q4 of q and k and the q8 of v, is as many matrices.
+ *
+ * storedOf: the format in which a tensor is stored
+ */
+export function keptRuns<T>(
+  use: WeightUse,
+  tensors: readonly T[],
+  storedOf: (tensor: T) => WeightType,
+  asked: WeightType | "auto",
+): KeptRun<T>[] {
+  const runs: { type: WeightType; tensors: T[] }[] = [];
+  for (const tensor of tensors) {
+    const type = keptType(use, storedOf(tensor), asked);
+    const last = runs.at(-1);
+    if (last?.type === type) last.tensors.push(tensor);
+    else runs.push({ type, tensors: [tensor] });
+  }
+  return runs;
 }
 
 /** The format of embedding and head when the other matrices are kept in `type`. */

@@ -60,11 +60,13 @@ export const linear = new Struct({
   w: "u32",
   /** f32 [n], or 0. */
   bias: "u32",
-  /** f32 [rows][n]. */
+  /** f32 [rows][total], of which this weight's outputs are the first n. */
   out: "u32",
   rows: "u32",
-  /** Rows of the weight = columns of the output. */
+  /** Rows of the weight. */
   n: "u32",
+  /** From a row of the output to the next: n, or the rows of all weights of a stack. */
+  total: "u32",
   /** Elements of a weight row: cols rounded up to 8 (32 for q8 and q4). */
   stride: "u32",
   /** 1: accumulate into out. */

@@ -10,6 +10,7 @@ import { assertBegun } from "../begun-step.ts";
 import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType, WeightWriter } from "../ops.ts";
+import { StackedWeight } from "../stacked-weight.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 
@@ -106,14 +107,19 @@ class ReferenceBackend implements Ops {
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
-    const [input, weight, output] = [host(x), hostWeight(w), host(out)];
-    const b = bias ? hostWeight(bias) : null;
     assert(out.length >= rows * w.rows && x.length >= rows * w.cols, "linear: buffer too short");
-    for (let r = 0; r < rows; r++) {
-      for (let o = 0; o < w.rows; o++) {
-        let sum = b ? b[o]! : 0;
-        for (let i = 0, wi = o * w.cols, xi = r * w.cols; i < w.cols; i++) sum += weight[wi + i]! * input[xi + i]!;
-        output[r * w.rows + o] = add ? output[r * w.rows + o]! + sum : sum;
+    const [input, output] = [host(x), host(out)];
+    const b = bias ? hostWeight(bias) : null;
+    const runs = w instanceof StackedWeight ? w.runs : [{ weight: w, first: 0 }];
+    for (const { weight, first } of runs) {
+      const values = hostWeight(weight);
+      for (let r = 0; r < rows; r++) {
+        for (let o = 0; o < weight.rows; o++) {
+          let sum = b ? b[first + o]! : 0;
+          for (let i = 0, wi = o * w.cols, xi = r * w.cols; i < w.cols; i++) sum += values[wi + i]! * input[xi + i]!;
+          const at = r * w.rows + first + o;
+          output[at] = add ? output[at]! + sum : sum;
+        }
       }
     }
   }

@@ -25,6 +25,7 @@ import type {
   WeightWriter,
 } from "../ops.ts";
 import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
+import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
@@ -200,7 +201,6 @@ class WasmBackend implements Ops {
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
-    const weight = asWasmWeight(w);
     let biasAddress = 0;
     if (bias) {
       const vector = asWasmWeight(bias);
@@ -211,7 +211,15 @@ class WasmBackend implements Ops {
       biasAddress = vector.address;
     }
     const from = this.#addressOf(x, rows * w.cols, "linear");
-    this.#linear.run(from, weight, biasAddress, rows, this.#addressOf(out, rows * w.rows, "linear"), add);
+    const to = this.#addressOf(out, rows * w.rows, "linear");
+    if (!(w instanceof StackedWeight)) {
+      this.#linear.run(from, asWasmWeight(w), biasAddress, rows, to, add);
+      return;
+    }
+    for (const { weight, first } of w.runs) {
+      const own = biasAddress === 0 ? 0 : biasAddress + first * 4;
+      this.#linear.run(from, asWasmWeight(weight), own, rows, to + first * 4, add, w.rows);
+    }
   }
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {

@@ -17,6 +17,7 @@ import { weightFormat } from "../../weights/registry.ts";
 import { isPlain } from "../../weights/weight-format.ts";
 import { keptValues, stackParts, storedRows } from "../../weights/weight-part.ts";
 import type { Ops, WeightType } from "../ops.ts";
+import { StackedWeight } from "../stacked-weight.ts";
 import { createWasmBackend } from "./backend.ts";
 
 /** [outputs, columns]: fewer than a panel, remainders of panels, pairs and records (8, 32), and whole ones. */
@@ -122,6 +123,46 @@ describe.each(WEIGHT_TYPES)("linear, %s", (type) => {
     const actual = await linear(backends[0]!, type, x, gaussians(2, 5 * 32), 32);
     expect(actual.subarray(0, 5).every(Number.isNaN)).toBe(true);
     expect(actual.subarray(5).some(Number.isNaN)).toBe(false);
+  });
+});
+
+describe("a stack of weights in several formats", () => {
+  it("gives the outputs of each, to the bit, beside one another", async () => {
+    const cols = 45;
+    const [x, w, bias, residual] = [
+      gaussians(1, 5 * cols),
+      gaussians(2, 21 * cols),
+      gaussians(3, 21),
+      gaussians(4, 5 * 21),
+    ];
+    // Runs that end inside a panel.
+    const ends = [0, 8, 13, 21];
+    const types = ["q4", "q8", "bf16"] as const;
+    for (const ops of backends) {
+      const runs = types.map((type, i) =>
+        ops.loadWeight([partOf(w.slice(ends[i]! * cols, ends[i + 1]! * cols), cols)], type),
+      );
+      const stack = new StackedWeight(runs);
+      for (const rows of [1, 5]) {
+        const from = upload(ops, x);
+        const out = upload(ops, residual);
+        ops.linear(from, stack, ops.loadWeight([partOf(bias, 1)], "f32"), rows, out, true);
+        const actual = await download(ops, out);
+        const expected = residual.slice();
+        for (const [i, type] of types.entries()) {
+          const [first, end] = [ends[i]!, ends[i + 1]!];
+          const own = await linear(ops, type, x.slice(0, rows * cols), w.slice(first * cols, end * cols), cols);
+          for (let r = 0; r < rows; r++) {
+            for (let o = first; o < end; o++) {
+              const sum = Math.fround(own[r * (end - first) + o - first]! + bias[o]!);
+              expected[r * 21 + o] = sum + residual[r * 21 + o]!;
+            }
+          }
+        }
+        expect(actual).toEqual(expected);
+      }
+      expect(stack).toMatchObject({ rows: 21, cols, numBytes: runs.reduce((sum, run) => sum + run.numBytes, 0) });
+    }
   });
 });
 

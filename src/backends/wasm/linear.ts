@@ -27,8 +27,11 @@ export class LinearKernels {
     this.#prepared = new ScratchBuffer(memory);
   }
 
-  /** x: f32 [rows][w.cols] · out: f32 [rows][w.rows] · bias: address of f32 [w.rows], or 0 */
-  run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean): void {
+  /**
+   * x: f32 [rows][w.cols] · out: f32 [rows][total], of which w.rows are written from the first on · bias: address of f32
+   * [w.rows], or 0
+   */
+  run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean, total = w.rows): void {
     if (rows === 0) return;
     assert(!w.isVector, "linear: expected a matrix, got a vector");
     const { kernels, unpacks } = w.format;
@@ -63,6 +66,7 @@ export class LinearKernels {
       out,
       rows,
       n: w.rows,
+      total,
       stride: w.stride,
       add: add ? 1 : 0,
       block,

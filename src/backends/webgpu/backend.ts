@@ -22,6 +22,7 @@ import type {
   WeightType,
   WeightWriter,
 } from "../ops.ts";
+import { StackedWeight } from "../stacked-weight.ts";
 import { AppendKernels } from "./append/append.ts";
 import { AttentionKernels } from "./attention/attention.ts";
 import type { DecodeTuning } from "./attention/decode-attention.ts";
@@ -169,7 +170,9 @@ export class WebGpuBackend implements Ops {
     );
     const from = bufferOf(x, rows * w.cols, "linear");
     const to = bufferOf(out, rows * w.rows, "linear");
-    this.#linear.run(from, asGpuWeight(w), bias && asGpuWeight(bias), rows, to, add);
+    const values = bias && asGpuWeight(bias);
+    if (!(w instanceof StackedWeight)) this.#linear.run(from, asGpuWeight(w), values, rows, to, add);
+    else for (const run of w.runs) this.#linear.runOf(w, run, from, values, rows, to, add);
   }
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {

@@ -6,6 +6,7 @@ import type { GpuContext } from "../device/context.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
+import { PANEL } from "./panel-text.ts";
 
 export type LinearPlan =
   /** A group of lanes computes an output: a weight is read once for up to eight rows. */
@@ -45,9 +46,11 @@ function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: Ma
   );
 }
 
-export function planLinear(context: GpuContext, w: GpuWeight, rows: number): LinearPlan {
+/** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
+export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, rows) };
-  if (canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
+  const isAligned = offset % PANEL === 0 && total % PANEL === 0;
+  if (isAligned && canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };

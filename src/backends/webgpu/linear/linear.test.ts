@@ -74,6 +74,15 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
       });
     });
 
+    it.each([1, 9].filter(isTried))("%d rows of a stack of two types", async (rows) => {
+      const runs = [
+        { type: "q4", outputs: 70 },
+        { type: "q8", outputs: 6 },
+        { type: "q4", outputs: 3 },
+      ] as const;
+      expect(await linear.stackError(runs, rows, 40)).toBeLessThan(tolerance.linearFloat.max);
+    });
+
     it.each(PLANS.filter(({ plan }) => !isOther || plan.kernel === "rows"))("$plan", async ({ plan, rows }) => {
       // The text that reads a weight is the same in every plan; the tests above go through all types.
       for (const type of ["f16", "q4"] as const) {

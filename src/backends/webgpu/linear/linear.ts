@@ -2,12 +2,13 @@
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
+import type { StackedWeight, WeightRun } from "../../stacked-weight.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
-import type { GpuWeight } from "./gpu-weight.ts";
+import { asGpuWeight, type GpuWeight } from "./gpu-weight.ts";
 import { type LinearPlan, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
@@ -57,6 +58,9 @@ export class LinearKernels {
    * out[r] (+)= w · x[r] (+ bias) for r < rows. x: [rows][w.cols] · out: [rows][w.rows]
    *
    * On matrix units x and w are rounded to f16, and x is clamped to ±65504.
+   *
+   * offset, total: of a run of a stack, the place of its outputs in a row of `out` and the length of that row; `bias` is the
+   * stack's
    */
   run(
     x: GpuBuffer,
@@ -66,9 +70,11 @@ export class LinearKernels {
     out: GpuBuffer,
     add: boolean,
     plan: LinearPlan = planLinear(this.#context, w, rows),
+    offset = 0,
+    total = w.rows,
   ): void {
     if (plan.kernel === "panels") {
-      this.#panels.run(x, w, bias, rows, out, add, plan.shares);
+      this.#panels.run(x, w, bias, rows, out, add, plan.shares, offset, total);
       return;
     }
     for (const { first, rows: outputs, words, scales } of w.chunks) {
@@ -77,8 +83,8 @@ export class LinearKernels {
         cols: w.cols,
         stride: w.stride,
         outputs,
-        first,
-        total: w.rows,
+        first: offset + first,
+        total,
         hasBias: bias ? 1 : 0,
         add: add ? 1 : 0,
       };
@@ -100,6 +106,21 @@ export class LinearKernels {
         this.#commands.dispatch(kernel, params, buffers, Math.ceil(outputs / tile.outputs), down);
       }
     }
+  }
+
+  /** As `run`, for a run of a stack. */
+  runOf(
+    stack: StackedWeight,
+    { weight, first }: WeightRun,
+    x: GpuBuffer,
+    bias: GpuWeight | null,
+    rows: number,
+    out: GpuBuffer,
+    add: boolean,
+  ): void {
+    const w = asGpuWeight(weight);
+    const plan = planLinear(this.#context, w, rows, first, stack.rows);
+    this.run(x, w, bias, rows, out, add, plan, first, stack.rows);
   }
 
   /** out[row] = table[token], tokens[tokenAt + row · tokenStride] */

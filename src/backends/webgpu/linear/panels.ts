@@ -78,6 +78,8 @@ export class PanelKernels {
     out: GpuBuffer,
     add: boolean,
     shares: number,
+    offset: number,
+    total: number,
   ): void {
     const commands = this.#commands;
     const { cols } = w;
@@ -91,7 +93,7 @@ export class PanelKernels {
       const atOnce = sliceOutputs(chunk.rows, cols, rows, shares, this.#context.bindingBytes);
       for (let from = 0; from < chunk.rows; from += atOnce) {
         const outputs = Math.min(atOnce, chunk.rows - from);
-        const first = chunk.first + from;
+        const first = offset + chunk.first + from;
         const wLines = panelLines(outputs);
         const wPanels = this.#room("weight", panelBytes(outputs, panels));
         const pack = { lines: outputs, panels, cols, stride: w.stride, first: from, panelLines: wLines };
@@ -102,7 +104,7 @@ export class PanelKernels {
         // Steps with other numbers of rows need the other kernels: the warm-up meets both ways.
         if (isDirect || commands.isWarmingUp) {
           const params = { steps, xLines, wLines, rows, outputs, first, add: add ? 1 : 0 };
-          commands.dispatch(this.#product(w.rows), params, [xPanels, wPanels, out], ...grid);
+          commands.dispatch(this.#product(total), params, [xPanels, wPanels, out], ...grid);
         }
         if (isDirect && !commands.isWarmingUp) continue;
         const sums = this.#room("sums", shares * xLines * wLines * 4);
@@ -112,7 +114,7 @@ export class PanelKernels {
           rows,
           outputs,
           first,
-          total: w.rows,
+          total,
           hasBias: bias ? 1 : 0,
           add: add ? 1 : 0,
           shares,
