@@ -2,10 +2,8 @@
 import { TurboQuantError } from "./errors.ts";
 import { httpCheckpoint } from "./formats/http-checkpoint.ts";
 import { HttpSource, type HttpSourceOptions } from "./formats/http-source.ts";
-import { parseHubId } from "./formats/hub-id.ts";
+import { PUBLIC_HUB, parseHubId } from "./formats/hub-id.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
-
-const HUB = "https://huggingface.co";
 
 /**
  * ref: the address of a folder or of a .gguf file (absolute, or relative with a leading `/` or `.`), or a hub id
@@ -14,10 +12,19 @@ const HUB = "https://huggingface.co";
 function openAddress(ref: string, options: HttpSourceOptions): HttpSource {
   if (/^(https?:\/\/|\/|\.\.?\/)/.test(ref)) return httpCheckpoint(ref, options);
   const hub = parseHubId(ref);
+  if (hub?.quant) {
+    throw new TurboQuantError(
+      "unsupported",
+      `model: ${ref}: a page does not look for a quantization; name the file: ${hub.repo}:FILE.gguf`,
+      { ref },
+    );
+  }
   if (hub) {
     const revision = encodeURIComponent(hub.revision);
-    const listUrl = `${HUB}/api/models/${hub.repo}/tree/${revision}`;
-    return new HttpSource(`${HUB}/${hub.repo}/resolve/${revision}/`, { ...options, listUrl }, ref);
+    const files = `${PUBLIC_HUB}/${hub.repo}/resolve/${revision}/`;
+    if (hub.file !== null) return httpCheckpoint(files + hub.file.split("/").map(encodeURIComponent).join("/"), options);
+    const listUrl = `${PUBLIC_HUB}/api/models/${hub.repo}/tree/${revision}`;
+    return new HttpSource(files, { ...options, listUrl }, ref);
   }
   throw new TurboQuantError(
     "invalid_argument",

@@ -21,6 +21,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "an OpenAI-compatible server, and the web page",
     load: () => import("./commands/serve.ts"),
   },
+  { name: "pull", summary: "download a model from the hub", load: () => import("./commands/pull.ts") },
   {
     name: "inspect",
     summary: "show a model, its KV format byte by byte, or a saved cache",

@@ -22,6 +22,7 @@ describe("help and version", () => {
         run             continue or answer one prompt
         chat            talk with the model
         serve           an OpenAI-compatible server, and the web page
+        pull            download a model from the hub
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
         calibrate       fit the KV codes to a model, once: a small file beside it

@@ -68,6 +68,27 @@ it("names the kernels of a GPU that are compiled", () => {
   expect(io.err()).toBe(`\r\x1b[2Kcompiling ${"█".repeat(6)}${"░".repeat(18)} 25%  6 of 24 kernels`);
 });
 
+it("says how fast a download is and what is left of it, on a terminal alone", () => {
+  const download = (done: number, at: number, { onEvent }: Progress) => {
+    now = at;
+    onEvent({ phase: "download", item: "org/tiny", done, total: 300e6, unit: "bytes" });
+  };
+  const [terminal, log] = [captureIo({ isTTY: true }), captureIo()];
+  for (const io of [terminal, log]) {
+    const progress = new Progress(io.stderr, false);
+    // What an earlier pull left is no speed of this one.
+    download(100e6, 0, progress);
+    for (let s = 1; s <= 20; s++) download(100e6 + s * 1e6, s * 1000, progress);
+  }
+  expect(terminal.err().split("\x1b[2K").at(-1)).toBe(
+    `download ${"█".repeat(10)}${"░".repeat(14)} 40%  120 MB of 300 MB, 1.00 MB/s, 3 min 0 s left  org/tiny`.slice(
+      0,
+      79,
+    ),
+  );
+  expect(log.err()).toBe("");
+});
+
 it("fits the terminal", () => {
   const io = captureIo({ isTTY: true });
   const progress = new Progress(io.stderr, false);

@@ -35,8 +35,8 @@ export class Progress {
 
   /** A listener for the library's `onProgress`. */
   readonly onEvent = ({ phase, item, done, total, unit }: ProgressEvent): void => {
-    // Without a terminal nobody waits for a line about seconds.
-    if (phase === "load" && !this.#out.isTTY) return;
+    // Without a terminal nobody waits for a line about seconds, and logs are not filled with the state of the network.
+    if ((phase === "load" || phase === "download") && !this.#out.isTTY) return;
     const what = LABELS[phase];
     if (what !== this.#what) this.#startedWith = done;
     const amount =
@@ -44,7 +44,9 @@ export class Progress {
         ? `${formatBytes(done)} of ${formatBytes(total)}${this.#pace(what, done, total)}`
         : `${done} of ${total} ${unit}`;
     const isAmountEnough = phase === "prefill" || phase === "compile" || phase === "load";
-    this.update(what, done, total, isAmountEnough ? amount : `${item}  ${amount}`);
+    // A file's name may be long: it comes last, where a narrow terminal cuts it.
+    const named = phase === "download" ? `${amount}  ${item}` : `${item}  ${amount}`;
+    this.update(what, done, total, isAmountEnough ? amount : named);
   };
 
   /** Rate and time left, once there is something to judge by. */

@@ -142,7 +142,7 @@ export class LLM {
   }
 
   /**
-   * Loads a Hugging Face checkpoint from a directory, a hub id, the name of an embedded model, or a file source. A file source
+   * Loads a Hugging Face checkpoint from a directory, a name on the hub, the name of an embedded model, or a file source. A file source
    * stays open, for the caller to close.
    * @throws TurboQuantError with a code and the next step for every wrong file or option
    */

@@ -1,10 +1,9 @@
 /** @file A plan reads kilobytes of a checkpoint, wherever it lies. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HubServer } from "../../test/support/hub-server.ts";
 import { writeSafetensors } from "../formats/write-safetensors.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { layoutOf, tensorSpecs } from "../models/layout.ts";
@@ -38,34 +37,22 @@ const files: Record<string, Uint8Array> = {
 };
 
 let folder: string;
-let server: Server;
-let endpoint: string;
-let sent: number;
-let status: number;
-let authorization: string | undefined;
+let server: HubServer;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "tq-meta-"));
-  sent = 0;
-  status = 404;
-  server = createServer((request, response) => {
-    authorization = request.headers.authorization;
-    const file = files[request.url!.replace("/org/tiny/resolve/main/", "")];
-    if (!file) return response.writeHead(status).end();
-    const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range!)!.map(Number);
-    const body = file.subarray(from, to! + 1);
-    sent += body.length;
-    response.writeHead(206, { "content-range": `bytes ${from}-${to}/${file.length}` }).end(body);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server = await HubServer.start();
+  server.repos.set("org/tiny", { files });
 });
 afterEach(async () => {
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
+  await server.close();
   await rm(folder, { recursive: true, force: true });
 });
-const hub = () => ({ endpoint, cacheDir: folder, offline: false, token: "hf_test" });
+const hub = (more = {}) => ({
+  settings: { endpoint: server.endpoint, cacheDir: folder, isOffline: false, token: "hf_test", ...more },
+});
+const filesAsked = () =>
+  server.seen.filter(({ server: name, path }) => name === "store" || path.endsWith("config.json"));
 
 async function planned(ref: string, options = hub()) {
   const source = await openMetadataSource(ref, options);
@@ -83,16 +70,19 @@ describe("openMetadataSource", () => {
     expect(weightMemory(model, "auto", "wasm").parameters * 4).toBe(
       Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0),
     );
-    expect(sent).toBeLessThan(weights.length / 20);
-    expect(authorization).toBe("Bearer hf_test");
+    expect(filesAsked().map(({ range, authorization }) => [range, authorization])).toEqual([
+      [`bytes=0-${files["config.json"]!.length - 1}`, "Bearer hf_test"],
+      ["bytes=0-262143", undefined],
+    ]);
   });
 
   it("takes what the hub's cache holds without asking the hub", async () => {
     const snapshot = join(folder, "models--org--tiny", "snapshots", "main");
     await mkdir(snapshot, { recursive: true });
     for (const [file, bytes] of Object.entries(files)) await writeFile(join(snapshot, file), bytes);
-    expect(await planned("org/tiny", { ...hub(), offline: true })).toMatchObject({ storedType: "f32" });
-    expect(sent).toBe(0);
+    await writeFile(join(snapshot, "tokenizer.json"), "{}");
+    expect(await planned("org/tiny", hub({ isOffline: true }))).toMatchObject({ storedType: "f32" });
+    expect(server.seen).toEqual([]);
   });
 
   it("a directory is read by its headers, a bare config.json by itself, without weights by its word", async () => {
@@ -105,15 +95,13 @@ describe("openMetadataSource", () => {
   });
 
   it("says what is wrong with an id", async () => {
-    await expect(planned("org/other")).rejects.toThrow(/no such directory here, and no such model/);
-    status = 401;
-    await expect(planned("org/other")).rejects.toThrow(/no access on the hub \(HTTP 401\).*set HF_TOKEN/);
-    await expect(planned("org/tiny", { ...hub(), offline: true })).rejects.toThrow(/HF_HUB_OFFLINE is set/);
-    const closed = { ...hub(), endpoint: "http://127.0.0.1:1" };
+    await expect(planned("org/other")).rejects.toThrow(/org\/other: no such model, or the hub does not know the token/);
+    await expect(planned("org/tiny", hub({ isOffline: true }))).rejects.toThrow(/HF_HUB_OFFLINE is set/);
+    const closed = hub({ endpoint: "http://127.0.0.1:1" });
     await expect(planned("org/tiny", closed)).rejects.toThrow(
-      /the hub cannot be reached; connect and try again, or pass/,
+      /the hub cannot be reached.*; try again, or get the files/,
     );
-    await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a \.gguf file, a hub id/);
+    await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a \.gguf file, a name on the hub/);
   });
 
   it("a file that is no config", async () => {

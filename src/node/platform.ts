@@ -9,12 +9,14 @@ import { parseHubId } from "../formats/hub-id.ts";
 import type { OnProgress, Platform } from "../platform.ts";
 import { DirectorySource } from "./directory-source.ts";
 import { openNodeGpu } from "./gpu.ts";
+import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
+import type { HubModel } from "./hub/pull-model.ts";
 import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
 import { spawnNodeWorker } from "./worker.ts";
 
 /**
- * ref: an existing directory or .gguf file, the name of an embedded model, a hub id `org/name[@revision]`, or an address, which is
- * read in ranges and stored nowhere; tried in this order.
+ * ref: an existing directory or .gguf file, the name of an embedded model, a name on the hub (`parseHubId`), or another address, which
+ * is read in ranges and stored nowhere; tried in this order.
  * @throws TurboQuantError invalid_argument — none of these; invalid_file — the hub could not deliver it
  */
 async function openSource(
@@ -23,14 +25,15 @@ async function openSource(
 ): Promise<FileSource> {
   const local = await openLocal(ref);
   if (local) return local;
-  if (parseHubId(ref)) {
-    const { downloadCheckpoint } = await import("./hub.ts");
-    return new DirectorySource(await downloadCheckpoint(ref, options), ref);
+  const id = parseHubId(ref, hubEndpoint());
+  if (id) {
+    const { findOrPull } = await import("./hub/pull-model.ts");
+    return sourceOfHubModel(await findOrPull(id, options));
   }
   if (/^https?:\/\//.test(ref)) return httpCheckpoint(ref, options);
   throw new TurboQuantError(
     "invalid_argument",
-    `model: expected a directory, a .gguf file, a hub id (org/name), an address (https://…) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
+    `model: expected a directory, a .gguf file, a name on the hub (org/name, org/name:Q4_K_M), an address (https://…) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
     { ref },
   );
 }
@@ -57,11 +60,15 @@ async function openLocal(ref: string): Promise<DirectorySource | undefined> {
  */
 export async function localCheckpoint(ref: string): Promise<DirectorySource | undefined> {
   const local = await openLocal(ref);
-  if (local || !parseHubId(ref)) return local;
-  const { cachedCheckpoint } = await import("./hub.ts");
-  const { directory } = await cachedCheckpoint(ref);
-  return directory === undefined ? undefined : new DirectorySource(directory, ref);
+  const id = local ? null : parseHubId(ref, hubEndpoint());
+  if (!id) return local;
+  const { cachedModel } = await import("./hub/pull-model.ts");
+  const model = await cachedModel(id, await hubSettings());
+  return model ? sourceOfHubModel(model) : undefined;
 }
+
+export const sourceOfHubModel = ({ directory, name, weights }: HubModel): DirectorySource =>
+  new DirectorySource(directory, name, weights ?? undefined);
 
 export const nodePlatform: Platform = {
   name: "node",

@@ -6,7 +6,7 @@ import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
-import { getPlatform } from "../../platform.ts";
+import { openMetadataSource } from "../../node/metadata-source.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
@@ -31,7 +31,7 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .argument(
       "[ref]",
-      `checkpoint (directory, .gguf file, hub id, embedded model) or a saved cache (default: ${DEFAULT_MODEL})`,
+      `checkpoint (directory, .gguf file, name on the hub, embedded model) or a saved cache (default: ${DEFAULT_MODEL})`,
     )
     .option("-m, --model <ref>", "the same as the argument")
     .option("--kv <spec>", "KV format to lay out")
@@ -100,7 +100,7 @@ async function inspectSnapshot(path: string): Promise<Report> {
 async function inspectModel(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
   const spec = parseKvSpec(kvFromFlags(flags));
   const progress = progressOf(context, flags);
-  const source = await getPlatform().openSource(ref, { onProgress: progress.onEvent, signal: context.signal });
+  const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });
   try {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);

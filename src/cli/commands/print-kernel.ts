@@ -38,7 +38,7 @@ export function configure(command: Command, context: CommandContext): void {
     .argument("[name]", "a kernel of the list, or a file for all kernels that come from it");
   addModelOption(
     command,
-    "checkpoint: a directory, a .gguf file, a config.json, a hub id (org/name) or an embedded model",
+    "checkpoint: a directory, a .gguf file, a config.json, a name on the hub (org/name) or an embedded model",
   )
     .option("--shape <name>", `a public checkpoint by its shape instead of --model: ${shapeNames.join(", ")}`)
     .option("--kv <spec>", "KV format", DEFAULT_KV)

@@ -1,0 +1,259 @@
+/** @file Brings a model from the hub into the cache that the hub's tools share, or finds it there. */
+import { mkdir, readFile, statfs } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { TurboQuantError } from "../../errors.ts";
+import { formatBytes } from "../../format-number.ts";
+import { type HubId, hubName } from "../../formats/hub-id.ts";
+import type { OnProgress } from "../../platform.ts";
+import { type ChosenFiles, chooseFiles, type StoredFile } from "./choose-files.ts";
+import { downloadBlob, partialOf } from "./download-blob.ts";
+import { withDownloadLock } from "./download-lock.ts";
+import { HubClient } from "./hub-client.ts";
+import { type HubSettings, hubSettings } from "./hub-settings.ts";
+import { RepoCache, sizeOf } from "./repo-cache.ts";
+import { fileUrl, hubError, type RemoteFile, readRepository } from "./repository.ts";
+
+/** Files that are downloaded at the same time. */
+const PARALLEL = 4;
+/** Left free on the disk, for what else is being written. */
+const SPARE_BYTES = 64 * 2 ** 20;
+
+export interface HubOptions {
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+  /** Told in a sentence when something is waited for. */
+  readonly onNote?: (text: string) => void;
+  /** Default: of the environment. */
+  readonly settings?: HubSettings;
+  /** Before a request is repeated the first time, in milliseconds. */
+  readonly firstWaitMs?: number;
+  readonly silenceMs?: number;
+  /** Bytes that may be written below a folder. */
+  readonly freeBytes?: (folder: string) => Promise<number>;
+}
+
+/** A model on this machine. */
+export interface HubModel {
+  /** As short as it can be named: `org/name:Q4_K_M`. */
+  readonly name: string;
+  readonly commit: string;
+  readonly quant: string | null;
+  /** The folder of its files. */
+  readonly directory: string;
+  /** The GGUF file in `directory`; null for safetensors. */
+  readonly weights: string | null;
+  /** Paths below the snapshot. */
+  readonly files: readonly StoredFile[];
+}
+
+export interface PulledModel extends HubModel {
+  /** Of all its files, and how many of them had to come. */
+  readonly bytes: number;
+  readonly downloadedBytes: number;
+}
+
+/**
+ * The model as it was pulled or downloaded by another tool of the hub; null when files are missing. Does not contact the hub.
+ * Without a quantization the choice is among those that are there.
+ */
+export async function cachedModel(id: HubId, settings: HubSettings): Promise<HubModel | null> {
+  const cache = new RepoCache(settings.cacheDir, id.repo);
+  const current = await cache.commitOf(id.revision);
+  return current === null ? null : await modelOfSnapshot(cache, id, current);
+}
+
+/** The model of one snapshot, if all its files are there. */
+async function modelOfSnapshot(cache: RepoCache, id: HubId, commit: string): Promise<HubModel | null> {
+  const read = (file: StoredFile): Promise<string> => readFile(join(cache.snapshot(commit), file.path), "utf8");
+  const chosen = await chooseFiles(id, await cache.files(commit), read).catch((error) => {
+    // Not there as far as one can see here; the hub may have it.
+    if (error instanceof TurboQuantError) return null;
+    throw error;
+  });
+  if (!chosen || (chosen.kind === "safetensors" && !hasTokenizer(chosen.files))) return null;
+  return modelOf(cache, id, commit, chosen);
+}
+
+/**
+ * Downloads what is missing of the model. Bytes are written elsewhere, checked and renamed: an interrupted download leaves nothing
+ * that looks like a file of the model, and the next one goes on from there.
+ * @throws TurboQuantError invalid_argument — no such model, no access, or several are meant; invalid_file — the hub cannot be
+ * reached, or sends other bytes than it announced; unsupported — no model that can be read; out_of_memory — the disk is too small
+ */
+export async function pullModel(id: HubId, options: HubOptions = {}): Promise<PulledModel> {
+  const settings = options.settings ?? (await hubSettings());
+  if (settings.isOffline) throw offline(id, settings);
+  const client = clientOf(settings, options);
+  const cache = new RepoCache(settings.cacheDir, id.repo);
+  const { commit, files } = await readRepository(client, settings, id);
+  try {
+    // The choice may need the text of a file, which then is in the cache.
+    const chosen = await chooseFiles(id, files, async (file) => {
+      await fetchFile(client, settings, cache, commit, file, options, () => {});
+      return await readFile(cache.blob(file.hash), "utf8");
+    });
+    const missing = await missingFiles(cache, commit, chosen.files);
+    const bytes = chosen.files.reduce((sum, file) => sum + file.size, 0);
+    await checkDisk(id, settings, missing, options);
+    const downloadedBytes = missing.reduce((sum, file) => sum + file.size, 0);
+    const report = progressOf(hubName({ ...id, quant: id.file === null ? chosen.quant : null }), missing, options);
+    await inParallel(missing, (file) =>
+      fetchFile(client, settings, cache, commit, file, options, (done) => report(file, done)),
+    );
+    for (const file of chosen.files) {
+      if ((await sizeOf(join(cache.snapshot(commit), file.path))) !== file.size) {
+        await cache.link(file.hash, commit, file.path);
+      }
+    }
+    await cache.setCommit(id.revision, commit);
+    return { ...modelOf(cache, id, commit, chosen), bytes, downloadedBytes };
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw diskError(hubError(error, id, settings), settings);
+  }
+}
+
+/**
+ * The model in the cache, or else pulled.
+ * @throws TurboQuantError — as `pullModel`
+ */
+export async function findOrPull(id: HubId, options: HubOptions = {}): Promise<HubModel> {
+  const settings = options.settings ?? (await hubSettings());
+  return (await cachedModel(id, settings)) ?? (await pullModel(id, { ...options, settings }));
+}
+
+export function clientOf(settings: HubSettings, options: HubOptions): HubClient {
+  return new HubClient({
+    endpoint: settings.endpoint,
+    token: settings.token,
+    signal: options.signal,
+    firstWaitMs: options.firstWaitMs,
+    silenceMs: options.silenceMs,
+    onWait: options.onNote,
+  });
+}
+
+export const offline = (id: HubId, { cacheDir }: HubSettings): TurboQuantError =>
+  new TurboQuantError(
+    "invalid_file",
+    `hub: ${hubName(id)} is not on this machine, and HF_HUB_OFFLINE is set; unset it, or pull the model first (cache: ${cacheDir})`,
+    { id: hubName(id) },
+  );
+
+function modelOf(cache: RepoCache, id: HubId, commit: string, chosen: ChosenFiles<StoredFile>): HubModel {
+  const path = chosen.weights === null ? null : join(cache.snapshot(commit), chosen.weights);
+  return {
+    name: hubName({ ...id, quant: id.file === null ? chosen.quant : null }),
+    commit,
+    quant: chosen.quant,
+    directory: path === null ? cache.snapshot(commit) : dirname(path),
+    weights: chosen.weights?.slice(chosen.weights.lastIndexOf("/") + 1) ?? null,
+    files: chosen.files.map(({ path, size }) => ({ path, size })),
+  };
+}
+
+/** Tools that load a model without its tokenizer leave a snapshot that is no whole model. */
+const hasTokenizer = (files: readonly StoredFile[]): boolean =>
+  files.some(({ path }) => path === "tokenizer.json" || path === "vocab.json" || path === "tokenizer.model");
+
+async function missingFiles(cache: RepoCache, commit: string, files: readonly RemoteFile[]): Promise<RemoteFile[]> {
+  const missing: RemoteFile[] = [];
+  for (const file of files) {
+    const isThere =
+      (await sizeOf(cache.blob(file.hash))) === file.size ||
+      (await sizeOf(join(cache.snapshot(commit), file.path))) === file.size;
+    if (!isThere) missing.push(file);
+  }
+  // Small ones first: what is wrong with them shows before gigabytes have come.
+  return missing.sort((a, b) => a.size - b.size);
+}
+
+async function fetchFile(
+  client: HubClient,
+  settings: HubSettings,
+  cache: RepoCache,
+  commit: string,
+  file: RemoteFile,
+  { signal, onNote }: HubOptions,
+  onBytes: (bytes: number) => void,
+): Promise<void> {
+  const blob = cache.blob(file.hash);
+  const url = fileUrl(settings, cache.repo, commit, file.path);
+  const onBusy = (owner: string): void => onNote?.(`${file.path} is being downloaded by ${owner}; waiting for it`);
+  await withDownloadLock(cache.lock(file.hash), { signal, onBusy }, async () => {
+    if ((await sizeOf(blob)) !== file.size) await downloadBlob({ client, url, file, blob, onBytes });
+  });
+  onBytes(file.size);
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  let hasFailed = false;
+  const worker = async (): Promise<void> => {
+    while (next < items.length && !hasFailed) {
+      await work(items[next++]!).catch((error) => {
+        hasFailed = true;
+        throw error;
+      });
+    }
+  };
+  // All have ended before the first failure is thrown: no file is still being written then.
+  const ends = await Promise.allSettled(Array.from({ length: PARALLEL }, worker));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}
+
+/** Adds the files up. */
+function progressOf(item: string, files: readonly RemoteFile[], { onProgress }: HubOptions) {
+  const total = files.reduce((sum, file) => sum + file.size, 0);
+  const done = new Map<RemoteFile, number>();
+  return (file: RemoteFile, bytes: number): void => {
+    done.set(file, bytes);
+    const sum = [...done.values()].reduce((a, b) => a + b, 0);
+    onProgress?.({ phase: "download", item, done: sum, total, unit: "bytes" });
+  };
+}
+
+async function checkDisk(
+  id: HubId,
+  { cacheDir }: HubSettings,
+  missing: readonly RemoteFile[],
+  { freeBytes = freeBytesOf }: HubOptions,
+): Promise<void> {
+  if (missing.length === 0) return;
+  const cache = new RepoCache(cacheDir, id.repo);
+  await mkdir(cache.folder, { recursive: true });
+  let needed = 0;
+  for (const file of missing) needed += file.size - Math.max(0, await sizeOf(partialOf(cache.blob(file.hash))));
+  const free = await freeBytes(cache.folder);
+  if (needed + SPARE_BYTES <= free) return;
+  throw new TurboQuantError(
+    "out_of_memory",
+    `hub: ${hubName(id)} needs ${formatBytes(needed)} more in ${cacheDir}, where ${formatBytes(free)} are free; make room (turboquant list, rm), or set HF_HOME to a folder on another disk`,
+    { needed, free },
+  );
+}
+
+async function freeBytesOf(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
+}
+
+/** What a full or a protected disk says. */
+function diskError(error: unknown, { cacheDir }: HubSettings): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new TurboQuantError(
+      "out_of_memory",
+      `hub: ${cacheDir}: the disk is full; what has come stays there: make room, and pull again`,
+      { code },
+      { cause: error },
+    );
+  }
+  if (!["EACCES", "EPERM", "EROFS", "ENOTDIR", "ENAMETOOLONG"].includes(String(code))) return error;
+  return new TurboQuantError(
+    "invalid_argument",
+    `hub: ${cacheDir} cannot be written (${code}); set HF_HOME or HF_HUB_CACHE to a folder of yours`,
+    { code },
+    { cause: error },
+  );
+}

@@ -1,0 +1,100 @@
+/**
+ * @file A repository's folder in the cache that the hub's tools share: `blobs/` by hash, `snapshots/COMMIT/` of links to them, and
+ * `refs/REVISION` with the commit of each branch (huggingface.co/docs/hub/local-cache).
+ */
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join, relative } from "node:path";
+import { isSafeFileName } from "../../formats/safe-file-name.ts";
+import type { StoredFile } from "./choose-files.ts";
+
+const PREFIX = "models--";
+
+export class RepoCache {
+  readonly repo: string;
+  readonly cacheDir: string;
+  readonly folder: string;
+
+  constructor(cacheDir: string, repo: string) {
+    this.repo = repo;
+    this.cacheDir = cacheDir;
+    this.folder = join(cacheDir, PREFIX + repo.replaceAll("/", "--"));
+  }
+
+  blob(hash: string): string {
+    return join(this.folder, "blobs", hash);
+  }
+
+  snapshot(commit: string): string {
+    return join(this.folder, "snapshots", commit);
+  }
+
+  /** Held while a blob is downloaded. */
+  lock(hash: string): string {
+    return join(this.cacheDir, ".locks", basename(this.folder), `${hash}.turboquant`);
+  }
+
+  /** The commit that a branch or tag had when it was last pulled; a commit is its own. Null when it was not. */
+  async commitOf(revision: string): Promise<string | null> {
+    if (!isSafeFileName(revision)) return null;
+    const text = await readFile(join(this.folder, "refs", revision), "utf8").catch(() => revision);
+    const commit = text.trim();
+    return isSafeFileName(commit) && (await isDirectory(this.snapshot(commit))) ? commit : null;
+  }
+
+  /** Written when all files are there, so that the name of a revision refers to a whole snapshot. */
+  async setCommit(revision: string, commit: string): Promise<void> {
+    if (revision === commit) return;
+    const file = join(this.folder, "refs", revision);
+    await mkdir(dirname(file), { recursive: true });
+    const temporary = `${file}.${randomUUID()}.tmp`;
+    await writeFile(temporary, commit);
+    await rename(temporary, file);
+  }
+
+  /** The files of a snapshot, links followed; links to blobs that are gone are left out. */
+  files(commit: string): Promise<StoredFile[]> {
+    return filesBelow(this.snapshot(commit));
+  }
+
+  /** Puts a blob into a snapshot as a relative link. Where links are not allowed (Windows), the blob is moved there. */
+  async link(hash: string, commit: string, path: string): Promise<void> {
+    const blob = this.blob(hash);
+    const link = join(this.snapshot(commit), path);
+    await mkdir(dirname(link), { recursive: true });
+    // A name of its own first: another process may link the same file, and readers see the old or the new one.
+    const temporary = `${link}.${randomUUID()}.tmp`;
+    try {
+      await symlink(relative(dirname(link), blob), temporary);
+      await rename(temporary, link);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      if (!["EPERM", "EACCES", "ENOSYS", "EOPNOTSUPP"].includes((error as NodeJS.ErrnoException).code ?? ""))
+        throw error;
+      await rename(blob, link);
+    }
+  }
+}
+
+/** Size of a file in bytes, links followed; -1 when it does not exist. */
+export async function sizeOf(path: string): Promise<number> {
+  return await stat(path).then(
+    (info) => (info.isFile() ? info.size : -1),
+    () => -1,
+  );
+}
+
+const isDirectory = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => null))?.isDirectory() === true;
+
+/** Deeper folders than the hub's own paths are not entered: links may form a circle. */
+async function filesBelow(folder: string, prefix = "", depth = 0): Promise<StoredFile[]> {
+  const files: StoredFile[] = [];
+  for (const { name } of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    const info = await stat(join(folder, name)).catch(() => null);
+    if (info?.isFile()) files.push({ path: prefix + name, size: info.size });
+    else if (info?.isDirectory() && depth < 8)
+      files.push(...(await filesBelow(join(folder, name), `${prefix}${name}/`, depth + 1)));
+  }
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
