@@ -22,7 +22,8 @@ function openAddress(ref: string, options: HttpSourceOptions): HttpSource {
   if (hub) {
     const revision = encodeURIComponent(hub.revision);
     const files = `${PUBLIC_HUB}/${hub.repo}/resolve/${revision}/`;
-    if (hub.file !== null) return httpCheckpoint(files + hub.file.split("/").map(encodeURIComponent).join("/"), options);
+    if (hub.file !== null)
+      return httpCheckpoint(files + hub.file.split("/").map(encodeURIComponent).join("/"), options);
     const listUrl = `${PUBLIC_HUB}/api/models/${hub.repo}/tree/${revision}`;
     return new HttpSource(files, { ...options, listUrl }, ref);
   }

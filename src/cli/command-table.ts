@@ -22,6 +22,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: () => import("./commands/serve.ts"),
   },
   { name: "pull", summary: "download a model from the hub", load: () => import("./commands/pull.ts") },
+  { name: "list", summary: "the models on this machine", load: () => import("./commands/list.ts") },
+  {
+    name: "show",
+    summary: "where a model lies, its revision and licence, and what inspect says",
+    load: () => import("./commands/show.ts"),
+  },
+  { name: "rm", summary: "remove a model from this machine", load: () => import("./commands/rm.ts") },
   {
     name: "inspect",
     summary: "show a model, its KV format byte by byte, or a saved cache",

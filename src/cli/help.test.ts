@@ -23,6 +23,9 @@ describe("help and version", () => {
         chat            talk with the model
         serve           an OpenAI-compatible server, and the web page
         pull            download a model from the hub
+        list            the models on this machine
+        show            where a model lies, its revision and licence, and what inspect says
+        rm              remove a model from this machine
         inspect         show a model, its KV format byte by byte, or a saved cache
         eval            quality of KV formats: perplexity, divergence, recall
         calibrate       fit the KV codes to a model, once: a small file beside it

@@ -1,16 +1,19 @@
 /** @file Models named as on the hub, in commands as a user types them. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import "../node/install.ts";
 import { captureIo, runCommand } from "../../test/support/cli-io.ts";
 import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
-import { HubServer } from "../../test/support/hub-server.ts";
+import { writeGguf } from "../../test/support/gguf-file.ts";
+import { folderAsGguf } from "../../test/support/gguf-model.ts";
+import { HubServer, sha256 } from "../../test/support/hub-server.ts";
 import { runCli } from "./run-cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tq-hub-cli-"));
 let hub: HubServer;
+let gguf: Uint8Array;
 
 beforeAll(async () => {
   hub = await HubServer.start();
@@ -18,11 +21,17 @@ beforeAll(async () => {
   writeRandomCheckpoint(checkpoint);
   const files = Object.fromEntries(readdirSync(checkpoint).map((name) => [name, readFileSync(join(checkpoint, name))]));
   hub.repos.set("org/tiny", { files: { ...files, "README.md": "---\nlicense: apache-2.0\n---\n" } });
+  gguf = writeGguf(await folderAsGguf(checkpoint));
+  hub.repos.set("org/tiny-GGUF", {
+    files: { "tiny-F32.gguf": gguf, "tiny-Q8_0.gguf": new Uint8Array(5000), "mmproj-F16.gguf": new Uint8Array(10) },
+  });
   vi.stubEnv("HF_ENDPOINT", hub.endpoint);
   vi.stubEnv("HF_HOME", join(folder, "hf"));
   vi.stubEnv("HF_HUB_CACHE", "");
   vi.stubEnv("HF_TOKEN", "");
   vi.stubEnv("HF_HUB_OFFLINE", "");
+  vi.stubEnv("LLAMA_CACHE", join(folder, "llama.cpp"));
+  vi.stubEnv("OLLAMA_MODELS", join(folder, "ollama"));
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
@@ -76,14 +85,143 @@ describe("pull and --model", () => {
     [["pull", "org/none"], /hub: org\/none: .*no such model on the hub/],
     [["pull", "org/tiny:Q4_K_M"], /hub: org\/tiny has no GGUF files but safetensors; name it without the colon/],
     [["run", "-m", "org/none:Q4_K_M", "hi"], /hub: org\/none:Q4_K_M: .*no such model on the hub/],
-    [
-      ["run", "-m", "ftp://example.com/x.gguf", "hi"],
-      /model: expected a directory, a \.gguf file, a name on the hub/,
-    ],
+    [["run", "-m", "ftp://example.com/x.gguf", "hi"], /model: expected a directory, a \.gguf file, a name on the hub/],
   ])("%j is one message and exit code 2", async (argv, message) => {
     const { code, out, err } = await runCommand(argv);
     expect([code, out]).toEqual([2, ""]);
     expect(err).toMatch(message);
     expect(err).not.toContain("    at ");
+  });
+});
+
+describe("the shelf", () => {
+  const run = (ref: string) => runCommand(["run", "-m", ref, "-t", "1", "-n", "2", "--raw", "hi"]);
+  const json = async (...argv: string[]) => JSON.parse((await runCommand([...argv, "--json"])).out);
+  const listed = async () =>
+    (await json("list")).models
+      .filter(({ origin }: { origin: string }) => origin !== "package")
+      .map(({ name, quant, bytes, isWhole }: Record<string, unknown>) => [name, quant, bytes, isWhole]);
+  const repo = join(folder, "hf/hub/models--org--tiny-GGUF");
+
+  beforeAll(() => {
+    rmSync(join(folder, "hf"), { recursive: true, force: true });
+    mkdirSync(join(folder, "llama.cpp"));
+    writeFileSync(join(folder, "llama.cpp/org_tiny-F32.gguf"), gguf);
+    writeFileSync(join(folder, "llama.cpp/org_tiny-F32.gguf.etag"), "x");
+    const manifests = join(folder, "ollama/manifests/registry.ollama.ai/library/tiny");
+    mkdirSync(manifests, { recursive: true });
+    mkdirSync(join(folder, "ollama/blobs"));
+    const license = new TextEncoder().encode("\nMIT License\n");
+    const blobs = { model: gguf, license };
+    for (const bytes of Object.values(blobs))
+      writeFileSync(join(folder, `ollama/blobs/sha256-${sha256(bytes)}`), bytes);
+    const layers = Object.entries(blobs).map(([kind, bytes]) => ({
+      mediaType: `application/vnd.ollama.image.${kind}`,
+      digest: `sha256:${sha256(bytes)}`,
+      size: bytes.length,
+    }));
+    writeFileSync(join(manifests, "1b"), JSON.stringify({ schemaVersion: 2, layers }));
+    writeFileSync(join(manifests, "copy"), JSON.stringify({ schemaVersion: 2, layers: layers.slice(0, 1) }));
+    writeFileSync(join(manifests, "damaged"), "{");
+  });
+
+  it("a GGUF file of the hub is shown and planned without a download, and pulled when it is run", async () => {
+    hub.seen.length = 0;
+    const { place, model } = await json("show", "org/tiny-GGUF:f32");
+    expect(place).toMatchObject({
+      name: "org/tiny-GGUF:F32",
+      origin: "remote",
+      path: null,
+      quant: "F32",
+      bytes: gguf.length,
+    });
+    expect(model.numLayers).toBe(4);
+    expect((await json("plan", "-m", "hf.co/org/tiny-GGUF:F32", "--memory", "8GB")).fits).toBe(true);
+    expect(hub.seen.filter(({ server }) => server === "store").every(({ range }) => range !== undefined)).toBe(true);
+    expect(existsSync(repo)).toBe(false);
+    expect(await run("org/tiny-GGUF:F32")).toMatchObject({ code: 0 });
+    expect((await json("show", "org/tiny-GGUF")).place).toMatchObject({
+      origin: "hub",
+      path: join(repo, "snapshots/0123456789abcdef0123456789abcdef01234567/tiny-F32.gguf"),
+      files: [{ path: "tiny-F32.gguf", size: gguf.length }],
+      revision: "0123456789abcdef0123456789abcdef01234567",
+    });
+  });
+
+  it("lists what every tool has, and runs it by that name", async () => {
+    await runCommand(["pull", "org/tiny"]);
+    await runCommand(["pull", "org/tiny-GGUF:Q8_0"]);
+    writeFileSync(join(repo, "blobs/x.turboquant.incomplete"), "half");
+    const names = await listed();
+    expect(names).toEqual([
+      ["org/tiny", null, expect.any(Number), true],
+      ["org/tiny-GGUF:Q8_0", "Q8_0", 5000, true],
+      ["org/tiny-GGUF:F32", "F32", gguf.length, true],
+      ["org/tiny-GGUF", null, 4, false],
+      ["llama.cpp:org_tiny-F32.gguf", "F32", gguf.length, true],
+      ["ollama:tiny:1b", null, gguf.length, true],
+      ["ollama:tiny:copy", null, gguf.length, true],
+    ]);
+    rmSync(join(repo, "blobs/x.turboquant.incomplete"));
+    for (const ref of ["llama.cpp:org_tiny-F32", "ollama:tiny:1b"])
+      expect(await run(ref), ref).toMatchObject({ code: 0 });
+    const { out } = await runCommand(["list"]);
+    expect(out).toMatch(/^org\/tiny-GGUF:F32 +F32 +\S+ kB +\d{4}-\d\d-\d\d +hub$/m);
+    expect(out).toMatch(/^qwen3-3m +safetensors .* this package$/m);
+  });
+
+  it("shows the licence, and where files of each kind lie", async () => {
+    expect((await json("show", "org/tiny")).place).toMatchObject({ license: "apache-2.0", origin: "hub", quant: null });
+    expect((await json("show", "ollama:tiny:1b")).place).toMatchObject({ license: "MIT License", origin: "ollama" });
+    expect((await json("show", "qwen3-1m")).place).toMatchObject({ origin: "package" });
+    expect((await json("show", join(folder, "llama.cpp/org_tiny-F32.gguf"))).place).toMatchObject({
+      origin: "files",
+      quant: "F32",
+    });
+    const { out } = await runCommand(["show", "llama.cpp:org_tiny-F32.gguf"]);
+    expect(out).toMatch(
+      /^from +llama\.cpp's cache\npath +.*\/llama\.cpp\/org_tiny-F32\.gguf\nfiles +\S+ kB in 1: org_tiny-F32\.gguf$/m,
+    );
+    expect(out).toMatch(/^license +not said\n\nmodel /m);
+  });
+
+  it("rm says what became free, and leaves what is not ours", async () => {
+    const { out } = await runCommand(["rm", "org/tiny-GGUF:Q8_0"]);
+    expect(out).toBe("org/tiny-GGUF:Q8_0: 1 file removed, 5.00 kB free\n");
+    expect(await run("org/tiny-GGUF:F32")).toMatchObject({ code: 0 });
+    writeFileSync(join(repo, "snapshots/0123456789abcdef0123456789abcdef01234567/other.bin"), "mine");
+    for (const [ref, message] of [
+      ["org/tiny-GGUF", /other tools have put other\.bin beside the model; --force removes/],
+      ["org/none", /org\/none is not on this machine; see turboquant list/],
+      ["org/tiny-GGUF:Q8_0", /org\/tiny-GGUF:Q8_0 is not on this machine/],
+      ["qwen3-3m", /part of this package/],
+      [folder, /a file or folder of yours/],
+      ["ollama:tiny:1b", /a model of Ollama; remove it there \(ollama rm tiny:1b\), or with --force/],
+      ["ollama:none", /Ollama has no such model on this machine; it has ollama:tiny:1b, ollama:tiny:copy/],
+      ["llama.cpp:org_tiny-F32.gguf", /a file of llama\.cpp .*; --force removes it/],
+      ["llama.cpp:org_tiny-F16.gguf", /no such file in .*; did you mean llama\.cpp:org_tiny-F32\.gguf\?/],
+      ["..", /a file or folder of yours/],
+    ] as const) {
+      const { code, err } = await runCommand(["rm", ref]);
+      expect([code, err], ref).toEqual([2, expect.stringMatching(message)]);
+    }
+    const { freedBytes, removed } = await json(
+      "rm",
+      "--force",
+      "org/tiny-GGUF",
+      "llama.cpp:org_tiny-F32.gguf",
+      "ollama:tiny:1b",
+    );
+    expect(removed.map(({ name, files }: Record<string, unknown>) => [name, files])).toEqual([
+      ["org/tiny-GGUF", 3],
+      ["llama.cpp:org_tiny-F32.gguf", 1],
+      // The copy has the same weights.
+      ["ollama:tiny:1b", 1],
+    ]);
+    expect(freedBytes).toBeGreaterThan(2 * gguf.length);
+    expect(readdirSync(join(folder, "llama.cpp"))).toEqual([]);
+    await runCommand(["rm", "org/tiny"]);
+    expect(await listed()).toEqual([["ollama:tiny:copy", null, gguf.length, true]]);
+    expect(readdirSync(join(folder, "hf/hub/.locks"))).toEqual([]);
   });
 });

@@ -23,7 +23,7 @@ async function openSource(
   ref: string,
   options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
 ): Promise<FileSource> {
-  const local = await openLocal(ref);
+  const local = (await openLocal(ref)) ?? (await openOfOtherTool(ref));
   if (local) return local;
   const id = parseHubId(ref, hubEndpoint());
   if (id) {
@@ -52,6 +52,18 @@ async function openLocal(ref: string): Promise<DirectorySource | undefined> {
   }
   const embedded = embeddedModelDirectory(ref);
   return embedded === undefined ? undefined : new DirectorySource(embedded, ref);
+}
+
+/** A file in the stores of llama.cpp or Ollama; their modules are loaded for their names alone. */
+async function openOfOtherTool(ref: string): Promise<FileSource | undefined> {
+  if (ref.startsWith("ollama:")) {
+    const { findOllamaModel, ollamaSource } = await import("./shelf/ollama-store.ts");
+    return ollamaSource(await findOllamaModel(ref));
+  }
+  if (!ref.startsWith("llama.cpp:")) return undefined;
+  const { findLlamaCppModel } = await import("./shelf/llama-cpp-cache.ts");
+  const { name, directory, file } = await findLlamaCppModel(ref);
+  return new DirectorySource(directory, name, file);
 }
 
 /**

@@ -97,7 +97,8 @@ async function inspectSnapshot(path: string): Promise<Report> {
   return { json, text: plainTable(rows, ["left", "left"]) };
 }
 
-async function inspectModel(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
+/** What is known of a model from its config and headers. */
+export async function inspectModel(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
   const spec = parseKvSpec(kvFromFlags(flags));
   const progress = progressOf(context, flags);
   const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });

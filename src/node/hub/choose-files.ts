@@ -45,6 +45,8 @@ const PART = /-(\d{5})-of-(\d{5})(?=\.gguf$)/i;
 /** GGUF files that are no language model by themselves. */
 const NO_MODEL = /mmproj|imatrix|(?:^|\/)(?:mtp|eagle3|dflash|dspark)-/i;
 
+const isGgufPath = (path: string): boolean => /\.gguf$/i.test(path);
+
 /**
  * @param id what was asked for; without a quantization safetensors are taken where there are any, else the default of the GGUF files
  * @param files of the repository's revision, or of what is left of it on this machine
@@ -64,10 +66,10 @@ export async function chooseFiles<F extends StoredFile>(
 }
 
 /** The models among the GGUF files of a repository, by quantization, from few bits to many. */
-function ggufModels<F extends StoredFile>(files: readonly F[]): GgufModel<F>[] {
+export function ggufModels<F extends StoredFile>(files: readonly F[]): GgufModel<F>[] {
   const models = new Map<string, F[]>();
   for (const file of files) {
-    if (!/\.gguf$/i.test(file.path) || NO_MODEL.test(file.path)) continue;
+    if (!isGgufPath(file.path) || NO_MODEL.test(file.path)) continue;
     const name = file.path.replace(PART, "");
     models.set(name, [...(models.get(name) ?? []), file]);
   }
@@ -79,6 +81,13 @@ function ggufModels<F extends StoredFile>(files: readonly F[]): GgufModel<F>[] {
     })
     .sort((a, b) => byBits(a.quant ?? "", b.quant ?? ""));
 }
+
+/** Whether a path is one of those that are ever chosen: a file that another tool has put beside them is not. */
+export const isModelFile = (path: string): boolean =>
+  SIDE_FILES.has(path) ||
+  /^(model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json)$/.test(path) ||
+  /kv_calibration\.safetensors$/.test(path) ||
+  (isGgufPath(path) && !NO_MODEL.test(path));
 
 export interface GgufModel<F extends StoredFile> {
   readonly quant: string | null;
@@ -167,7 +176,7 @@ function ggufFiles<F extends StoredFile>(id: HubId, files: readonly F[]): Chosen
 }
 
 /** The path, or the end of one, of any part. */
-const isNamed = (parts: readonly StoredFile[], file: string): boolean =>
+export const isNamed = (parts: readonly StoredFile[], file: string): boolean =>
   parts.some(({ path }) => path === file || path.endsWith(`/${file}`));
 
 function modelsOfQuant<F extends StoredFile>(id: HubId, models: readonly GgufModel<F>[]): GgufModel<F>[] {

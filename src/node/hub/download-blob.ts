@@ -11,6 +11,8 @@ import type { RemoteFile } from "./repository.ts";
 /** What is there of a blob; other tools of the hub take names with this end for unfinished ones too. */
 export const partialOf = (blob: string): string => `${blob}.turboquant.incomplete`;
 
+export const isPartial = (name: string): boolean => name.endsWith(partialOf(""));
+
 export interface BlobDownload {
   readonly client: HubClient;
   readonly url: string;

@@ -45,6 +45,12 @@ export async function withDownloadLock<T>(path: string, options: LockOptions, us
   }
 }
 
+/** Whether a process that lives has the lock. */
+export async function isLocked(path: string): Promise<boolean> {
+  const owner = await readFile(path, "utf8").catch(() => null);
+  return owner !== null && !(await isAbandoned(path, owner));
+}
+
 async function take(path: string): Promise<boolean> {
   try {
     const handle = await open(path, "wx");

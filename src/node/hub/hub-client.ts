@@ -5,6 +5,8 @@ import { TurboQuantError } from "../../errors.ts";
 /** Repetitions after failures that follow each other without a byte between them. */
 const MAX_REPETITIONS = 5;
 const MAX_REDIRECTS = 10;
+/** A page of a file list has some hundred kilobytes. */
+const MAX_JSON_BYTES = 64 * 2 ** 20;
 /** A server that asks for a longer wait is not waited for. Limits of the hub count windows of five minutes. */
 const LONGEST_WAIT_MS = 310_000;
 
@@ -60,7 +62,14 @@ export class HubClient {
     return this.repeat(() =>
       this.open(url, {}, async ({ response, chunks }) => {
         const parts: Uint8Array[] = [];
-        for await (const chunk of chunks) parts.push(chunk);
+        let bytes = 0;
+        for await (const chunk of chunks) {
+          parts.push(chunk);
+          bytes += chunk.length;
+          if (bytes > MAX_JSON_BYTES) {
+            throw new TurboQuantError("invalid_file", `hub: ${url} sends more than a list of files; check HF_ENDPOINT`);
+          }
+        }
         const text = Buffer.concat(parts).toString("utf8");
         try {
           return { value: JSON.parse(text) as unknown, headers: response.headers };

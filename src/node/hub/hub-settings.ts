@@ -18,7 +18,7 @@ export interface HubSettings {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or in `~/.cache/huggingface`. */
-function hubCacheDirectory(env: Environment = process.env): string {
+export function hubCacheDirectory(env: Environment = process.env): string {
   return filled(env["HF_HUB_CACHE"]) ?? filled(env["HUGGINGFACE_HUB_CACHE"]) ?? join(hubHome(env), "hub");
 }
 

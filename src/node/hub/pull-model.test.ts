@@ -91,7 +91,14 @@ describe("pullModel", () => {
 
   it.each([
     ["cut connections", [{ cutAfter: 100_000 }, { cutAfter: 50_000 }]],
-    ["servers that fail", [{ status: 503 }, { status: 429, headers: { "retry-after": "0" } }, { status: 500 }]],
+    [
+      "servers that fail",
+      [
+        { status: 503 },
+        { status: 429, headers: { "retry-after": "0" } },
+        { status: 429, headers: { ratelimit: '"resolvers";r=0;t=0' } },
+      ],
+    ],
     ["silence", [{ silentAfter: 1000 }]],
   ])("goes on after %s", async (_, faults) => {
     hub.repos.get("org/tiny")!.files = { "model.safetensors": weights, "config.json": config };
@@ -162,6 +169,17 @@ describe("pullModel", () => {
     expect(existsSync(join(cacheOf("org/tiny").folder, "refs"))).toBe(false);
   });
 
+  it("a file that fails stops the others, of which what came is kept", async () => {
+    const other = weights.slice(1);
+    hub.repos.get("org/tiny")!.files["tokenizer.json"] = other;
+    hub.faults.push({ silentAfter: 200_000 }, { isDamaged: true });
+    await expect(pull("org/tiny")).rejects.toThrow(/do not have the checksum/);
+    const left = (await readdir(join(cacheOf("org/tiny").folder, "blobs"))).filter((name) =>
+      name.includes("incomplete"),
+    );
+    expect(left).toHaveLength(1);
+  });
+
   it("two that pull the same load it once", async () => {
     const notes: string[] = [];
     const onNote = (text: string) => notes.push(text);
@@ -222,6 +240,11 @@ describe("pullModel", () => {
     });
     hub.apiFaults.push(...Array.from({ length: 6 }, () => ({ status: 502 })));
     await expect(pull("org/tiny")).rejects.toThrow(/the hub answered HTTP 502/);
+    hub.apiFaults.push({ status: 302, headers: { location: "file:///etc/passwd" } });
+    await expect(pull("org/tiny")).rejects.toThrow(/redirects to an address that is not safe; check HF_ENDPOINT/);
+    const circle = { status: 307, headers: { location: "/api/models/org/tiny/revision/main" } };
+    hub.apiFaults.push(...Array.from({ length: 11 }, () => circle));
+    await expect(pull("org/tiny")).rejects.toThrow(/redirects without an end/);
     hub.apiFaults.push({ status: 429, headers: { "retry-after": "3600" } });
     await expect(pull("org/tiny")).rejects.toThrow(/too many requests \(HTTP 429\)/);
   });

@@ -63,7 +63,7 @@ export async function cachedModel(id: HubId, settings: HubSettings): Promise<Hub
 }
 
 /** The model of one snapshot, if all its files are there. */
-async function modelOfSnapshot(cache: RepoCache, id: HubId, commit: string): Promise<HubModel | null> {
+export async function modelOfSnapshot(cache: RepoCache, id: HubId, commit: string): Promise<HubModel | null> {
   const read = (file: StoredFile): Promise<string> => readFile(join(cache.snapshot(commit), file.path), "utf8");
   const chosen = await chooseFiles(id, await cache.files(commit), read).catch((error) => {
     // Not there as far as one can see here; the hub may have it.
@@ -80,9 +80,13 @@ async function modelOfSnapshot(cache: RepoCache, id: HubId, commit: string): Pro
  * @throws TurboQuantError invalid_argument — no such model, no access, or several are meant; invalid_file — the hub cannot be
  * reached, or sends other bytes than it announced; unsupported — no model that can be read; out_of_memory — the disk is too small
  */
-export async function pullModel(id: HubId, options: HubOptions = {}): Promise<PulledModel> {
-  const settings = options.settings ?? (await hubSettings());
+export async function pullModel(id: HubId, asked: HubOptions = {}): Promise<PulledModel> {
+  const settings = asked.settings ?? (await hubSettings());
   if (settings.isOffline) throw offline(id, settings);
+  // One file that fails stops the others; what came of them stays for the next pull.
+  const failure = new AbortController();
+  const signal = asked.signal ? AbortSignal.any([asked.signal, failure.signal]) : failure.signal;
+  const options = { ...asked, signal };
   const client = clientOf(settings, options);
   const cache = new RepoCache(settings.cacheDir, id.repo);
   const { commit, files } = await readRepository(client, settings, id);
@@ -94,10 +98,16 @@ export async function pullModel(id: HubId, options: HubOptions = {}): Promise<Pu
     });
     const missing = await missingFiles(cache, commit, chosen.files);
     const bytes = chosen.files.reduce((sum, file) => sum + file.size, 0);
-    await checkDisk(id, settings, missing, options);
+    const partials = await partialBytes(cache, missing);
+    await checkDisk(id, settings, missing, partials, options);
     const downloadedBytes = missing.reduce((sum, file) => sum + file.size, 0);
-    const report = progressOf(hubName({ ...id, quant: id.file === null ? chosen.quant : null }), missing, options);
-    await inParallel(missing, (file) =>
+    const report = progressOf(
+      hubName({ ...id, quant: id.file === null ? chosen.quant : null }),
+      missing,
+      partials,
+      options,
+    );
+    await inParallel(missing, failure, (file) =>
       fetchFile(client, settings, cache, commit, file, options, (done) => report(file, done)),
     );
     for (const file of chosen.files) {
@@ -108,7 +118,7 @@ export async function pullModel(id: HubId, options: HubOptions = {}): Promise<Pu
     await cache.setCommit(id.revision, commit);
     return { ...modelOf(cache, id, commit, chosen), bytes, downloadedBytes };
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (asked.signal?.aborted) throw error;
     throw diskError(hubError(error, id, settings), settings);
   }
 }
@@ -186,30 +196,48 @@ async function fetchFile(
   onBytes(file.size);
 }
 
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+/** The first failure aborts `failure`, and is thrown when all have ended: no file is still being written then. */
+async function inParallel<T>(
+  items: readonly T[],
+  failure: AbortController,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
   let next = 0;
-  let hasFailed = false;
   const worker = async (): Promise<void> => {
-    while (next < items.length && !hasFailed) {
-      await work(items[next++]!).catch((error) => {
-        hasFailed = true;
-        throw error;
-      });
-    }
+    while (next < items.length) await work(items[next++]!);
   };
-  // All have ended before the first failure is thrown: no file is still being written then.
-  const ends = await Promise.allSettled(Array.from({ length: PARALLEL }, worker));
-  for (const end of ends) if (end.status === "rejected") throw end.reason;
+  const failing = (error: unknown): never => {
+    failure.abort(error);
+    throw error;
+  };
+  await Promise.allSettled(Array.from({ length: PARALLEL }, () => worker().catch(failing)));
+  failure.signal.throwIfAborted();
 }
 
-/** Adds the files up. */
-function progressOf(item: string, files: readonly RemoteFile[], { onProgress }: HubOptions) {
+/** What earlier pulls have left of each file. */
+async function partialBytes(cache: RepoCache, files: readonly RemoteFile[]): Promise<Map<RemoteFile, number>> {
+  const bytes = new Map<RemoteFile, number>();
+  for (const file of files) bytes.set(file, Math.max(0, await sizeOf(partialOf(cache.blob(file.hash)))));
+  return bytes;
+}
+
+/** Adds the files up, beginning with what was there, which is no speed of this pull. */
+function progressOf(
+  item: string,
+  files: readonly RemoteFile[],
+  partials: ReadonlyMap<RemoteFile, number>,
+  { onProgress }: HubOptions,
+) {
   const total = files.reduce((sum, file) => sum + file.size, 0);
-  const done = new Map<RemoteFile, number>();
-  return (file: RemoteFile, bytes: number): void => {
-    done.set(file, bytes);
+  const done = new Map(partials);
+  const report = (): void => {
     const sum = [...done.values()].reduce((a, b) => a + b, 0);
     onProgress?.({ phase: "download", item, done: sum, total, unit: "bytes" });
+  };
+  if (total > 0) report();
+  return (file: RemoteFile, bytes: number): void => {
+    done.set(file, bytes);
+    report();
   };
 }
 
@@ -217,13 +245,14 @@ async function checkDisk(
   id: HubId,
   { cacheDir }: HubSettings,
   missing: readonly RemoteFile[],
+  partials: ReadonlyMap<RemoteFile, number>,
   { freeBytes = freeBytesOf }: HubOptions,
 ): Promise<void> {
   if (missing.length === 0) return;
   const cache = new RepoCache(cacheDir, id.repo);
   await mkdir(cache.folder, { recursive: true });
   let needed = 0;
-  for (const file of missing) needed += file.size - Math.max(0, await sizeOf(partialOf(cache.blob(file.hash))));
+  for (const file of missing) needed += Math.max(0, file.size - partials.get(file)!);
   const free = await freeBytes(cache.folder);
   if (needed + SPARE_BYTES <= free) return;
   throw new TurboQuantError(

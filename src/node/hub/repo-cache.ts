@@ -52,6 +52,26 @@ export class RepoCache {
     await rename(temporary, file);
   }
 
+  /** Commits of which files are there, the latest first. */
+  async commits(): Promise<string[]> {
+    const folder = join(this.folder, "snapshots");
+    const names = await readdir(folder).catch(() => []);
+    const dated = await Promise.all(
+      names.map(async (name) => ({ name, time: (await stat(join(folder, name)).catch(() => null))?.mtimeMs ?? 0 })),
+    );
+    return dated.sort((a, b) => b.time - a.time).map(({ name }) => name);
+  }
+
+  /** Branches and tags with their commits. */
+  async refs(): Promise<Map<string, string>> {
+    const folder = join(this.folder, "refs");
+    const found = new Map<string, string>();
+    for (const { path } of await filesBelow(folder)) {
+      found.set(path, (await readFile(join(folder, path), "utf8").catch(() => "")).trim());
+    }
+    return found;
+  }
+
   /** The files of a snapshot, links followed; links to blobs that are gone are left out. */
   files(commit: string): Promise<StoredFile[]> {
     return filesBelow(this.snapshot(commit));
@@ -74,6 +94,15 @@ export class RepoCache {
       await rename(blob, link);
     }
   }
+}
+
+/** The repositories of models in a cache, by name. */
+export async function cachedRepos(cacheDir: string): Promise<RepoCache[]> {
+  const names = await readdir(cacheDir).catch(() => []);
+  return names
+    .filter((name) => name.startsWith(PREFIX))
+    .sort()
+    .map((name) => new RepoCache(cacheDir, name.slice(PREFIX.length).replace("--", "/")));
 }
 
 /** Size of a file in bytes, links followed; -1 when it does not exist. */
