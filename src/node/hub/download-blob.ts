@@ -24,10 +24,10 @@ export interface BlobDownload {
 }
 
 /**
- * When it fails or is aborted, what has come stays in `partialOf(blob)` for the next attempt.
+ * When it fails or is aborted, what has come stays in `partialOf(blob)` for the next attempt. Returns how many bytes came now.
  * @throws TurboQuantError invalid_file — bytes of another hash; HttpFailure, BrokenTransfer and errors of `fetch` after repetitions
  */
-export async function downloadBlob({ client, url, file, blob, onBytes }: BlobDownload): Promise<void> {
+export async function downloadBlob({ client, url, file, blob, onBytes }: BlobDownload): Promise<number> {
   await mkdir(dirname(blob), { recursive: true });
   const path = partialOf(blob);
   // Not truncated, and not in append mode: each write says where it belongs.
@@ -59,6 +59,7 @@ export async function downloadBlob({ client, url, file, blob, onBytes }: BlobDow
     // Another process was as far a moment earlier.
     if ((await sizeOf(blob)) !== file.size) throw error;
   });
+  return partial.received;
 }
 
 async function fetchRest(client: HubClient, url: string, partial: PartialFile): Promise<void> {
@@ -83,6 +84,7 @@ class PartialFile {
   readonly #onBytes: (bytes: number) => void;
   #hash: Hash;
   #bytes = 0;
+  #received = 0;
 
   constructor(handle: FileHandle, path: string, file: RemoteFile, onBytes: (bytes: number) => void) {
     this.#handle = handle;
@@ -94,6 +96,11 @@ class PartialFile {
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** What came over the network, repetitions included. */
+  get received(): number {
+    return this.#received;
   }
 
   get isComplete(): boolean {
@@ -140,6 +147,7 @@ class PartialFile {
       const { bytesWritten } = await this.#handle.write(chunk, done, chunk.length - done, this.#bytes + done);
       done += bytesWritten;
     }
+    this.#received += chunk.length;
     this.#take(chunk);
     this.#onBytes(this.#bytes);
   }

@@ -141,7 +141,7 @@ describe("pullModel", () => {
     );
 
     hub.seen.length = 0;
-    await pull("org/tiny");
+    expect((await pull("org/tiny")).downloadedBytes, "what came now").toBe(weights.length - size);
     expect(hub.seen.find(({ server }) => server === "store")!.range).toBe(`bytes=${size}-`);
 
     await rm(cacheDir, { recursive: true });
@@ -253,10 +253,18 @@ describe("pullModel", () => {
     await pull("org/tiny");
     await pull("org/tiny-GGUF:Q8_0");
     const offline = { settings: { ...options.settings, isOffline: true } };
+    const nowhere = { settings: { ...options.settings, endpoint: "http://127.0.0.1:9" } };
     expect((await findOrPull(id("org/tiny"), offline)).weights).toBeNull();
     // Without a name the one that is there is meant.
     expect((await findOrPull(id("org/tiny-GGUF"), offline)).weights).toBe("tiny-Q8_0.gguf");
-    await expect(findOrPull(id("org/tiny-GGUF:Q4_K_M"), offline)).rejects.toThrow(
+    // A file that only an older commit has here is named with it.
+    hub.repos.get("org/tiny-GGUF")!.commit = "f".repeat(40);
+    await pull("org/tiny-GGUF:tiny-Q4_K_M.gguf");
+    for (const network of [offline, nowhere]) {
+      expect((await findOrPull(id("org/tiny-GGUF:Q8_0"), network)).name).toBe(`org/tiny-GGUF@${COMMIT}:Q8_0`);
+    }
+    expect((await findOrPull(id("org/tiny-GGUF:Q8_0"), options)).commit).toBe("f".repeat(40));
+    await expect(findOrPull(id("org/tiny-GGUF:Q6_K"), offline)).rejects.toThrow(
       /is not on this machine, and HF_HUB_OFFLINE is set/,
     );
   });

@@ -47,7 +47,7 @@ export interface HubModel {
 }
 
 export interface PulledModel extends HubModel {
-  /** Of all its files, and how many of them had to come. */
+  /** Of all its files, and how many came over the network. */
   readonly bytes: number;
   readonly downloadedBytes: number;
 }
@@ -100,16 +100,17 @@ export async function pullModel(id: HubId, asked: HubOptions = {}): Promise<Pull
     const bytes = chosen.files.reduce((sum, file) => sum + file.size, 0);
     const partials = await partialBytes(cache, missing);
     await checkDisk(id, settings, missing, partials, options);
-    const downloadedBytes = missing.reduce((sum, file) => sum + file.size, 0);
+    let downloadedBytes = 0;
     const report = progressOf(
       hubName({ ...id, quant: id.file === null ? chosen.quant : null }),
       missing,
       partials,
       options,
     );
-    await inParallel(missing, failure, (file) =>
-      fetchFile(client, settings, cache, commit, file, options, (done) => report(file, done)),
-    );
+    await inParallel(missing, failure, async (file) => {
+      const received = await fetchFile(client, settings, cache, commit, file, options, (done) => report(file, done));
+      downloadedBytes += received;
+    });
     for (const file of chosen.files) {
       if ((await sizeOf(join(cache.snapshot(commit), file.path))) !== file.size) {
         await cache.link(file.hash, commit, file.path);
@@ -129,8 +130,33 @@ export async function pullModel(id: HubId, asked: HubOptions = {}): Promise<Pull
  */
 export async function findOrPull(id: HubId, options: HubOptions = {}): Promise<HubModel> {
   const settings = options.settings ?? (await hubSettings());
-  return (await cachedModel(id, settings)) ?? (await pullModel(id, { ...options, settings }));
+  const cached = await cachedModel(id, settings);
+  if (cached) return cached;
+  try {
+    return await pullModel(id, { ...options, settings, onNote: options.onNote ?? noteAsProgress(options) });
+  } catch (error) {
+    const isUnreachable = error instanceof TurboQuantError && error.code === "invalid_file";
+    const older = isUnreachable && id.revision === "main" ? await olderModel(id, settings) : null;
+    if (older) return older;
+    throw error;
+  }
 }
+
+/** The model of the latest snapshot that has it, for when the hub cannot be asked; its name says of which commit it is. */
+async function olderModel(id: HubId, { cacheDir }: HubSettings): Promise<HubModel | null> {
+  const cache = new RepoCache(cacheDir, id.repo);
+  for (const commit of await cache.commits()) {
+    const model = await modelOfSnapshot(cache, { ...id, revision: commit }, commit);
+    if (model) return model;
+  }
+  return null;
+}
+
+/** A caller that is told of progress alone sees there what is waited for. */
+const noteAsProgress =
+  ({ onProgress }: HubOptions) =>
+  (item: string): void =>
+    onProgress?.({ phase: "download", item, done: 0, total: 0, unit: "bytes" });
 
 export function clientOf(settings: HubSettings, options: HubOptions): HubClient {
   return new HubClient({
@@ -186,14 +212,15 @@ async function fetchFile(
   file: RemoteFile,
   { signal, onNote }: HubOptions,
   onBytes: (bytes: number) => void,
-): Promise<void> {
+): Promise<number> {
   const blob = cache.blob(file.hash);
   const url = fileUrl(settings, cache.repo, commit, file.path);
   const onBusy = (owner: string): void => onNote?.(`${file.path} is being downloaded by ${owner}; waiting for it`);
-  await withDownloadLock(cache.lock(file.hash), { signal, onBusy }, async () => {
-    if ((await sizeOf(blob)) !== file.size) await downloadBlob({ client, url, file, blob, onBytes });
+  const received = await withDownloadLock(cache.lock(file.hash), { signal, onBusy }, async () => {
+    return (await sizeOf(blob)) === file.size ? 0 : await downloadBlob({ client, url, file, blob, onBytes });
   });
   onBytes(file.size);
+  return received;
 }
 
 /** The first failure aborts `failure`, and is thrown when all have ended: no file is still being written then. */
