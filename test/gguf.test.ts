@@ -145,7 +145,7 @@ describe("a file that is no model we run is refused by name", () => {
       "another width",
       "llama.embedding_length",
       { u32: 96 },
-      /token_embd\.weight: expected \[40,96\] by its config\.json, got \[40,64\]/,
+      /token_embd\.weight: expected \[40,96\] by its metadata, got \[40,64\]/,
     ],
     ["an end of text beyond the vocabulary", "tokenizer.ggml.eos_token_id", { u32: 1e9 }, /eos_token_id.*1000000000/],
     ["a pre-tokenizer nobody has", "tokenizer.ggml.pre", { string: "gargoyle-7" }, /tokenizer\.ggml\.pre.*gargoyle-7/],

@@ -12,20 +12,24 @@ import type { ModelConfig } from "./model-config.ts";
  */
 export async function checkWeights(checkpoint: Checkpoint, config: ModelConfig): Promise<void> {
   const tensors = await checkpoint.tensors();
+  const [calls, next, again] =
+    checkpoint.stem === null
+      ? ["its config.json", "config and weights are of different models", "download both from one place"]
+      : ["its metadata", "the file contradicts itself", "download it again, or another one"];
   for (const { name, shape } of tensorSpecs(layoutOf(config)).values()) {
     const info = tensors.get(name);
     const tensor = checkpoint.nameInFile?.(name) ?? name;
     if (!info) {
       throw new TurboQuantError(
         "invalid_file",
-        `${checkpoint.files.name}: tensor ${tensor} is missing, which its config.json calls for; config and weights are of different models (or this is an adapter): download both from one place`,
+        `${checkpoint.files.name}: tensor ${tensor} is missing, which ${calls} calls for; ${next} (or this is an adapter): ${again}`,
         { tensor },
       );
     }
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
       throw new TurboQuantError(
         "invalid_file",
-        `${checkpoint.name}/${info.file}: ${tensor}: expected [${shape}] by its config.json, got [${info.shape}]; config and weights are of different models: download both from one place`,
+        `${checkpoint.name}/${info.file}: ${tensor}: expected [${shape}] by ${calls}, got [${info.shape}]; ${next}: ${again}`,
         { tensor, expected: shape, got: info.shape },
       );
     }

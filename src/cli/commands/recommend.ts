@@ -175,6 +175,9 @@ function search({
   });
 }
 
+/** As a shell takes it for one word. */
+const shellWord = (text: string): string => (/^[\w./:@~+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 function describe(
   llm: LLM,
   result: SearchResult,
@@ -202,6 +205,6 @@ function describe(
     hasRecall,
     rungs: result.rungs,
     cost: { context, cacheBytes: bytes(kv), cacheBytesF16: bytes("f16") },
-    command: `npx turboquant run --model ${flags.model} --kv ${kv}`,
+    command: `npx turboquant run --model ${shellWord(flags.model)} --kv ${kv}`,
   };
 }
