@@ -39,7 +39,7 @@ const CHAT_TEMPLATE =
   "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /** The character by which byte-level vocabularies write each byte (GPT-2). */
-function byteCharacters(): string[] {
+export function byteCharacters(): string[] {
   const isPlain = (byte: number): boolean =>
     (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || (byte >= 174 && byte <= 255);
   let others = 0;

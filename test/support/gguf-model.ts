@@ -14,7 +14,7 @@ const TYPE_NUMBERS: Readonly<Record<string, number>> = { f32: 0, f16: 1, bf16: 3
 type Json = Readonly<Record<string, never>>;
 
 /** The names of all tensors of a model in the file, by those of Transformers. */
-function storedNames(architecture: string, numLayers: number): Map<string, string> {
+export function storedNames(architecture: string, numLayers: number): Map<string, string> {
   const own = ARCHITECTURES[architecture]!;
   const parts = Object.keys({ ...LAYER_TENSORS, ...own.layer });
   const stored = Array.from({ length: numLayers }, (_, layer) => parts.map((part) => `blk.${layer}.${part}`)).flat();

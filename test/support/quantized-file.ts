@@ -5,7 +5,7 @@ import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
 
 export type Tensors = Record<string, { dtype: string; shape: number[]; data: ArrayBufferView }>;
 
-function safetensors(tensors: Tensors): Uint8Array {
+export function writeTensors(tensors: Tensors): Uint8Array {
   let at = 0;
   const entries = Object.entries(tensors).map(([name, { dtype, shape, data }]) => {
     const begin = at;
@@ -34,7 +34,7 @@ export const openQuantized = (
     new MemorySource(
       {
         "config.json": JSON.stringify(config),
-        "model.safetensors": safetensors(tensors),
+        "model.safetensors": writeTensors(tensors),
         ...Object.fromEntries(Object.entries(files).map(([name, value]) => [name, JSON.stringify(value)])),
       },
       "dir",
