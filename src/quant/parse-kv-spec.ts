@@ -2,15 +2,14 @@
 
 import { closest } from "../closest.ts";
 import { TurboQuantError } from "../errors.ts";
-import { isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
-import { canonicalPreset, RECIPE_SCALES, turboQuantBits } from "./codecs/scalar/turboquant-spec.ts";
-import { type Draft, failSpec, type SideSpec } from "./codecs/side-spec.ts";
-import { dropImpossibleTrellis, hasTrellis } from "./codecs/trellis/trellis-spec.ts";
+import { allCodecs, isFloat, isWholePage, nameOf, sideOf } from "./codecs/registry.ts";
+import { canonicalPreset } from "./codecs/scalar/turboquant-spec.ts";
+import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSpec } from "./codecs/side-spec.ts";
+import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
-import { MAX_PROJECTIONS } from "./qjl.ts";
-import type { RotationKind, ScaleRule } from "./rules.ts";
+import type { RotationKind } from "./rules.ts";
 
 export interface KvSpec {
   /** The canonical text; equal texts mean equal formats. */
@@ -32,40 +31,21 @@ interface LayerRange<S> {
   v?: S;
 }
 
-const MODIFIERS = [
+const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
+
+const codecModifiers = (): SideModifier[] => allCodecs().flatMap(({ modifiers }) => modifiers ?? []);
+/** In the order in which messages list them. */
+const modifierNames = (): string[] => [
   "sinks",
   "window",
-  "scale",
-  "search",
+  ...codecModifiers().map(({ name }) => name),
   "rotation",
   "calibration",
-  "transform",
-  "feedback",
-  "trellis",
   "layers",
   "seed",
-  "qjl",
-  "codebook",
   "k",
   "v",
 ];
-const SCALES = ["auto", "norm", "norm-preserving", "least-squares"];
-const ROTATIONS: readonly RotationKind[] = ["hadamard", "qr", "none"];
-
-function parseCount(name: string, value: string, max: number): number {
-  const count = Number(value);
-  if (!/^\d+$/.test(value) || count > max)
-    failSpec(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
-  return count;
-}
-
-function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
-  if ((choices as readonly string[]).includes(value)) return value as T;
-  const hint = closest(value, choices);
-  failSpec(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
-    [name]: value,
-  });
-}
 
 /**
  * Parses `0-1:k8v8` or `3:f16`, several joined by `+`. Of the inner preset only the two sides are used, not its window. `3:k5`,
@@ -95,14 +75,19 @@ function parseLayers(value: string, base: { readonly k: SideSpec; readonly v: Si
 /** Applies modifiers, and returns the ranges of `layers=`. */
 function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<SideSpec>[] {
   const ranges: LayerRange<SideSpec>[] = [];
-  // Sides come first and `layers=` second: layers= refers to what k= and v= chose, and options such as scale= and search= apply
+  // Sides come first and `layers=` second: layers= refers to what k= and v= chose, and modifiers of codecs apply
   // to all of them, whatever their order in the text.
   const order = (part: string): number => (/^[kv]=/.test(part) ? 0 : part.startsWith("layers=") ? 1 : 2);
-  const changeSides = (change: (side: "k" | "v", format: SideSpec) => Partial<SideSpec>): void => {
-    for (const target of [draft, ...ranges]) {
+  const changeSides = ({ parse }: SideModifier, value: string): void => {
+    const targets = [draft, ...ranges];
+    const change = parse(
+      value,
+      targets.flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined),
+    );
+    for (const target of targets) {
       for (const side of ["k", "v"] as const) {
-        const format = target[side];
-        if (format) target[side] = { ...format, ...change(side, format) };
+        const spec = target[side];
+        if (spec) target[side] = { ...spec, ...change(spec, side) };
       }
     }
   };
@@ -110,13 +95,19 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
     const at = part.indexOf("=");
     const name = at < 0 ? part : part.slice(0, at);
     const value = part.slice(at + 1);
-    if (!MODIFIERS.includes(name)) {
-      const hint = closest(name, MODIFIERS);
-      failSpec(`unknown modifier "${name}"; choose ${MODIFIERS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
+    const names = modifierNames();
+    if (!names.includes(name)) {
+      const hint = closest(name, names);
+      failSpec(`unknown modifier "${name}"; choose ${names.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
         name,
       });
     }
     if (at < 0 || value === "") failSpec(`${name} needs a value, as in ${name}=…`, { name });
+    const ofCodec = codecModifiers().find((modifier) => modifier.name === name);
+    if (ofCodec) {
+      changeSides(ofCodec, value);
+      continue;
+    }
     switch (name) {
       case "k":
       case "v":
@@ -131,51 +122,6 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
       case "seed":
         draft.seed = parseCount(name, value, 2 ** 32 - 1);
         break;
-      case "scale": {
-        const rule = oneOf(name, value, SCALES);
-        changeSides((side) => ({ scale: rule === "auto" ? RECIPE_SCALES[side] : (rule as ScaleRule) }));
-        break;
-      }
-      case "search":
-      case "transform":
-      case "feedback": {
-        const on = oneOf(name, value, ["on", "off"]) === "on";
-        changeSides(() => ({ [name]: on }));
-        break;
-      }
-      case "trellis": {
-        const on = oneOf(name, value, ["on", "off"]) === "on";
-        if (on && ![draft, ...ranges].some(({ k, v }) => [k, v].some((side) => side && hasTrellis(side)))) {
-          failSpec("trellis=on: expected codes of 2 bits on a side (k2v2, paper-2); other widths have no trellis", {
-            trellis: value,
-          });
-        }
-        changeSides(() => ({ trellis: on || undefined }));
-        break;
-      }
-      case "qjl": {
-        const projections = parseCount(name, value, MAX_PROJECTIONS);
-        if (projections < 8 || projections % 8 !== 0) {
-          failSpec(
-            `qjl=${value}: expected a multiple of 8 from 8 to ${MAX_PROJECTIONS}, the projections of the sketch`,
-            {
-              qjl: value,
-            },
-          );
-        }
-        if (![draft, ...ranges].some((target) => target.k?.qjl)) {
-          failSpec(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });
-        }
-        changeSides((_, side) => (side.qjl ? { projections } : {}));
-        break;
-      }
-      case "codebook": {
-        const codebookIterations = parseCount(name, value, 100_000);
-        if (codebookIterations < 1)
-          failSpec("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
-        changeSides((_, side) => (turboQuantBits(side.type) ? { codebookIterations, trellis: undefined } : {}));
-        break;
-      }
       case "rotation":
         draft.rotation = oneOf(name, value, ROTATIONS);
         break;

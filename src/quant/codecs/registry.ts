@@ -1,19 +1,22 @@
 /**
- * @file The registry of KV codecs. A new codec is a folder beside this file and two lines here: its side type and its registration.
+ * @file The registry of KV codecs. A new codec is a folder beside this file and its name in `CODECS`.
  * Specs, layouts, plans, the reference backend, and the refusal by backends without kernels for it all follow from that.
  */
 import { assert, TurboQuantError } from "../../errors.ts";
-import { type BlockSide, blockCodec } from "./block/block-codec.ts";
-import { type ChannelSide, channelCodec } from "./channel/channel-codec.ts";
-import { type FloatSide, floatCodec } from "./float/float-codec.ts";
-import { type ScalarSide, scalarCodec } from "./scalar/scalar-codec.ts";
+import { blockCodec } from "./block/block-codec.ts";
+import { channelCodec } from "./channel/channel-codec.ts";
+import { floatCodec } from "./float/float-codec.ts";
+import { scalarCodec } from "./scalar/scalar-codec.ts";
 import type { AnySide, SideCodec } from "./side-codec.ts";
 import type { SideSpec } from "./side-spec.ts";
-import { type SketchSide, sketchCodec } from "./sketch/sketch-codec.ts";
-import { type TrellisSide, trellisCodec } from "./trellis/trellis-codec.ts";
+import { sketchCodec } from "./sketch/sketch-codec.ts";
+import { trellisCodec } from "./trellis/trellis-codec.ts";
 
-/** How K or V of a layer is stored. */
-export type SideFormat = FloatSide | ScalarSide | TrellisSide | SketchSide | BlockSide | ChannelSide;
+/** In the order in which messages list what codecs add to specs. */
+const CODECS = [floatCodec, scalarCodec, trellisCodec, sketchCodec, blockCodec, channelCodec] as const;
+
+/** How K or V of a layer is stored: a side that one of the codecs makes. */
+export type SideFormat = NonNullable<ReturnType<(typeof CODECS)[number]["sideOf"]>>;
 
 const codecs = new Map<string, SideCodec<SideFormat>>();
 
@@ -26,13 +29,7 @@ export function registerCodec<S extends AnySide>(codec: SideCodec<S>): void {
   codecs.set(codec.kind, codec as unknown as SideCodec<SideFormat>);
 }
 
-// The order in which messages list what codecs add to specs.
-registerCodec(floatCodec);
-registerCodec(scalarCodec);
-registerCodec(trellisCodec);
-registerCodec(sketchCodec);
-registerCodec(blockCodec);
-registerCodec(channelCodec);
+for (const codec of CODECS) registerCodec<AnySide>(codec);
 
 /** The codec that a side belongs to. */
 export function codecOf(side: AnySide): SideCodec<SideFormat> {

@@ -1,7 +1,7 @@
 /** @file The interface of a KV codec: how a side is parsed, named, laid out, stored, read, planned and judged. */
 import type { PageRegions, SideRegionSpecs } from "../page-regions.ts";
 import type { ScaleRule } from "../rules.ts";
-import type { SideSpec, SideSyntax } from "./side-spec.ts";
+import type { SideModifier, SideSpec, SideSyntax } from "./side-spec.ts";
 
 /** One side of a layer's format. `kind` names the codec, and so decides which other fields the side has. */
 export interface AnySide {
@@ -55,6 +55,8 @@ export interface SideCodec<S extends AnySide> {
   readonly kind: S["kind"];
   /** What it adds to `--kv`; absent when another codec's types lead to it. */
   readonly syntax?: SideSyntax;
+  /** Modifiers that change sides of its kind, or turn other sides into such. */
+  readonly modifiers?: readonly SideModifier[];
   /** The side that a spec means; null when another codec has to make it. */
   sideOf(spec: SideSpec): S | null;
   /** The type of what is stored, as tables show it: f16, tq4. */

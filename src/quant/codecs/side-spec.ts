@@ -1,4 +1,5 @@
 /** @file A side of a KV spec while it is being parsed: the name of a type and all modifiers, whether its codec supports them or not. */
+import { closest } from "../../closest.ts";
 import { TurboQuantError } from "../../errors.ts";
 import type { RotationKind, ScaleRule } from "../rules.ts";
 
@@ -43,6 +44,17 @@ export interface SideSyntax {
   parsePreset?(text: string): PresetDraft | null;
 }
 
+/** A modifier of specs that belongs to a codec, as in `trellis=off`. */
+export interface SideModifier {
+  readonly name: string;
+  /**
+   * What a value changes in each side of the spec.
+   * sides: all of them, those of `layers=` too
+   * @throws TurboQuantError invalid_argument — not a value of it, or there is no side that it could change
+   */
+  parse(value: string, sides: readonly SideSpec[]): (spec: SideSpec, side: "k" | "v") => Partial<SideSpec>;
+}
+
 export type PresetDraft = Pick<Draft, "k" | "v"> & Partial<Draft>;
 
 /** The values of fields that a preset leaves out. */
@@ -76,4 +88,21 @@ export function typeSyntax(types: readonly string[]): SideSyntax {
 /** @throws TurboQuantError invalid_argument */
 export function failSpec(message: string, detail: Record<string, unknown> = {}): never {
   throw new TurboQuantError("invalid_argument", `--kv: ${message}`, detail);
+}
+
+/** @throws TurboQuantError invalid_argument */
+export function parseCount(name: string, value: string, max: number): number {
+  const count = Number(value);
+  if (!/^\d+$/.test(value) || count > max)
+    failSpec(`${name}=${value}: expected a whole number from 0 to ${max}`, { [name]: value });
+  return count;
+}
+
+/** @throws TurboQuantError invalid_argument */
+export function oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T {
+  if ((choices as readonly string[]).includes(value)) return value as T;
+  const hint = closest(value, choices);
+  failSpec(`${name}=${value}: expected ${choices.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`, {
+    [name]: value,
+  });
 }

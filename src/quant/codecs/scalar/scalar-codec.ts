@@ -8,7 +8,7 @@ import { VectorQuantizer } from "../../vector-quantizer.ts";
 import { planesOf, readCodes, viewOf, writeCodes } from "../code-planes.ts";
 import type { SideCodec, StoredRows } from "../side-codec.ts";
 import { hasTrellis } from "../trellis/trellis-spec.ts";
-import { turboQuantBits, turboQuantSyntax } from "./turboquant-spec.ts";
+import { turboQuantBits, turboQuantModifiers, turboQuantSyntax } from "./turboquant-spec.ts";
 
 export interface ScalarSide {
   readonly kind: "scalar";
@@ -62,6 +62,7 @@ class ScalarRows implements StoredRows {
 export const scalarCodec: SideCodec<ScalarSide> = {
   kind: "scalar",
   syntax: turboQuantSyntax,
+  modifiers: turboQuantModifiers,
   sideOf(spec) {
     const bits = turboQuantBits(spec.type);
     if (!bits || spec.qjl || (spec.trellis && hasTrellis(spec))) return null;

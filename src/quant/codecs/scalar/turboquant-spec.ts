@@ -1,6 +1,15 @@
 /** @file Parses specs of TurboQuant codes (tqN, kNvM, paper-N), which scalar codes, the trellis and the sketch have in common. */
 import type { Bits, ScaleRule } from "../../rules.ts";
-import { type PresetDraft, plainSpec, type SideSpec, type SideSyntax } from "../side-spec.ts";
+import {
+  failSpec,
+  oneOf,
+  type PresetDraft,
+  parseCount,
+  plainSpec,
+  type SideModifier,
+  type SideSpec,
+  type SideSyntax,
+} from "../side-spec.ts";
 
 /** Code width of a type; null for types other than TurboQuant's. */
 export function turboQuantBits(type: string): Bits | null {
@@ -12,7 +21,7 @@ export function turboQuantBits(type: string): Bits | null {
 export const canonicalPreset = (preset: string): string => preset.replace(/^tq-?([1-8])$/, "k$1v$1");
 
 /** The scale rules of our recipe, which `scale=auto` selects. */
-export const RECIPE_SCALES: Readonly<Record<"k" | "v", ScaleRule>> = { k: "norm-preserving", v: "least-squares" };
+const RECIPE_SCALES: Readonly<Record<"k" | "v", ScaleRule>> = { k: "norm-preserving", v: "least-squares" };
 
 /** A side with all options of our recipe. */
 const recipeSpec = (bits: number | string, side: "k" | "v"): SideSpec => ({
@@ -50,3 +59,37 @@ export const turboQuantSyntax: SideSyntax = {
     return { k: side, v: side };
   },
 };
+
+const SCALES = ["auto", "norm", "norm-preserving", "least-squares"] as const;
+
+/** One of the recipe's options that are either on or off. */
+const option = (name: "search" | "transform" | "feedback"): SideModifier => ({
+  name,
+  parse(value) {
+    const on = oneOf(name, value, ["on", "off"]) === "on";
+    return () => ({ [name]: on });
+  },
+});
+
+/** Options of the recipe; a side that lacks one leaves it out. */
+export const turboQuantModifiers: readonly SideModifier[] = [
+  {
+    name: "scale",
+    parse(value) {
+      const rule = oneOf("scale", value, SCALES);
+      return (_, side) => ({ scale: rule === "auto" ? RECIPE_SCALES[side] : rule });
+    },
+  },
+  option("search"),
+  option("transform"),
+  option("feedback"),
+  {
+    name: "codebook",
+    parse(value) {
+      const codebookIterations = parseCount("codebook", value, 100_000);
+      if (codebookIterations < 1)
+        failSpec("codebook=0: expected at least 1 of Lloyd's iterations", { codebook: value });
+      return ({ type }) => (turboQuantBits(type) ? { codebookIterations, trellis: undefined } : {});
+    },
+  },
+];

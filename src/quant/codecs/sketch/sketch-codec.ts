@@ -7,14 +7,14 @@ import { fromFloat16Bits, toFloat16Bits } from "../../../math/float16.ts";
 import { packPlane, unpackPlane } from "../../bit-pack.ts";
 import { getCodebook } from "../../codebook.ts";
 import { type PageRegions, rowAt } from "../../page-regions.ts";
-import { projectionMatrix, sketchFactor } from "../../qjl.ts";
+import { MAX_PROJECTIONS, projectionMatrix, sketchFactor } from "../../qjl.ts";
 import type { Bits, ScaleRule } from "../../rules.ts";
 import { MAX_FLOAT16 } from "../../sanitize.ts";
 import { VectorQuantizer } from "../../vector-quantizer.ts";
 import { planesOf, readCodes, viewOf, writeCodes } from "../code-planes.ts";
 import { turboQuantBits } from "../scalar/turboquant-spec.ts";
 import type { SideCodec, StoredRows } from "../side-codec.ts";
-import { failSpec, plainSpec, type SideSpec, type SideSyntax } from "../side-spec.ts";
+import { failSpec, parseCount, plainSpec, type SideModifier, type SideSpec, type SideSyntax } from "../side-spec.ts";
 
 /**
  * Fields as in `ScalarSide`. The sketch describes what plain rounding leaves, so a calibration's transform and feedback are not used.
@@ -53,6 +53,22 @@ const syntax: SideSyntax = {
     if (bits === 0) return null;
     if (bits < 2) failSpec("paper-1+qjl has no bits left for codes; QJL takes one of them, so ask for 2 or more");
     return { k: { ...plainSpec(`tq${bits - 1}`), qjl: true }, v: plainSpec(`tq${bits}`) };
+  },
+};
+
+const qjl: SideModifier = {
+  name: "qjl",
+  parse(value, sides) {
+    const projections = parseCount("qjl", value, MAX_PROJECTIONS);
+    if (projections < 8 || projections % 8 !== 0) {
+      failSpec(`qjl=${value}: expected a multiple of 8 from 8 to ${MAX_PROJECTIONS}, the projections of the sketch`, {
+        qjl: value,
+      });
+    }
+    if (!sides.some((side) => side.qjl)) {
+      failSpec(`qjl=${value}: expected a preset with a sketch; choose paper-N+qjl`, { qjl: value });
+    }
+    return (spec) => (spec.qjl ? { projections } : {});
   },
 };
 
@@ -118,6 +134,7 @@ class SketchRows implements StoredRows {
 export const sketchCodec: SideCodec<SketchSide> = {
   kind: "sketch",
   syntax,
+  modifiers: [qjl],
   sideOf(spec) {
     const bits = turboQuantBits(spec.type);
     if (!bits || !spec.qjl) return null;

@@ -10,7 +10,7 @@ import { TRELLIS_DISTORTION, TRELLIS_VALUES, trellisPlaces } from "../../trellis
 import { VectorQuantizer } from "../../vector-quantizer.ts";
 import { planesOf, readCodes, viewOf, writeCodes } from "../code-planes.ts";
 import type { SideCodec, StoredRows } from "../side-codec.ts";
-import { hasTrellis } from "./trellis-spec.ts";
+import { hasTrellis, trellisModifier } from "./trellis-spec.ts";
 
 /** Fields as in `ScalarSide`. The search for codes looks ahead, so there is no search for a scale. */
 export interface TrellisSide {
@@ -58,6 +58,7 @@ class TrellisRows implements StoredRows {
 
 export const trellisCodec: SideCodec<TrellisSide> = {
   kind: "trellis",
+  modifiers: [trellisModifier],
   sideOf(spec) {
     if (!spec.trellis || !hasTrellis(spec)) return null;
     const { scale, transform, feedback } = spec;
