@@ -116,6 +116,52 @@ describe("the rows of q and k", () => {
   );
 });
 
+describe("what files say in unusual ways", () => {
+  it("biases of q, k and v in a llama", async () => {
+    const checkpoint = new RandomCheckpoint({ model_type: "qwen2", ...tiny }, "random");
+    const metadata = [...configMetadata({ model_type: "llama", ...tiny } as never, "llama"), ...byteTokenizer];
+    const read = await openCheckpoint(sourceOf({ metadata, tensors: await tensorsOf(checkpoint, "llama") }));
+    expect(await read.config()).toMatchObject({ model_type: "qwen2" });
+    for (const { name } of (await checkpoint.tensors()).values())
+      expect(await read.read(name)).toEqual(await checkpoint.read(name));
+  });
+
+  it("a whole file that is named as a part", async () => {
+    const { file, checkpoint } = await randomModel("llama");
+    for (const name of ["m-00001-of-00001.gguf", "m-00001-of-00002.gguf"]) {
+      const read = await openCheckpoint(sourceOf(file, name));
+      expect(await read.read("model.norm.weight")).toEqual(await checkpoint.read("model.norm.weight"));
+    }
+  });
+
+  it("yarn with its own numbers; linear scaling beside divisors of the frequencies", async () => {
+    const { file } = await randomModel("llama");
+    const scaling = (entries: Record<string, number>, type: string, more: GgufFile["tensors"] = []) => {
+      const keys = Object.entries(entries).map(([key, f32]): [string, Written] => [
+        `llama.rope.scaling.${key}`,
+        { f32 },
+      ]);
+      const metadata = [...file.metadata, ["llama.rope.scaling.type", { string: type }] as const, ...keys];
+      return openCheckpoint(sourceOf({ metadata, tensors: [...file.tensors!, ...more] })).then((read) => read.config());
+    };
+    expect(await scaling({ factor: 4, yarn_beta_fast: 16, attn_factor: 0.5 }, "yarn")).toMatchObject({
+      rope_scaling: {
+        rope_type: "yarn",
+        factor: 4,
+        original_max_position_embeddings: 256,
+        beta_fast: 16,
+        beta_slow: 1,
+        attention_factor: 0.5 * (0.1 * Math.log(4) + 1),
+      },
+    });
+    const data = new Uint8Array(Float32Array.of(1, 1, 1, 1, 2, 2, 2, 2).buffer);
+    const divisors = { name: "rope_freqs.weight", type: 0, shape: [8], data };
+    expect(await scaling({ factor: 4 }, "linear", [divisors])).toMatchObject({
+      rope_scaling: { rope_type: "divisors", divisors: [4, 4, 4, 4, 8, 8, 8, 8] },
+    });
+  });
+});
+
 describe("a file that is no model we run is refused by name", () => {
   const changed = (file: GgufFile, key: string, value: Written | null): GgufFile => {
     const rest = file.metadata.filter(([name]) => name !== key);
@@ -152,6 +198,29 @@ describe("a file that is no model we run is refused by name", () => {
     ["another kind of tokenizer", "tokenizer.ggml.model", { string: "rwkv" }, /tokenizer\.ggml\.model.*rwkv/],
     ["a vocabulary without tokens", "tokenizer.ggml.tokens", null, /tokenizer\.ggml\.tokens: expected a list/],
     ["layers of different widths", "llama.feed_forward_length", { i32s: [64, 32] }, /feed_forward_length.*64 and 32/],
+    [
+      "heads of more layers than there are",
+      "llama.attention.head_count",
+      { i32s: [4, 4, 4] },
+      /head_count: .*2 layers/,
+    ],
+    [
+      "heads that do not divide the width",
+      "llama.attention.head_count",
+      { u32: 3 },
+      /head_count: .*divisor.*64.*got 3/,
+    ],
+    ["KV heads that do not divide the heads", "llama.attention.head_count_kv", { u32: 3 }, /head_count_kv: .*divisor/],
+    ["layers beyond all bounds", "llama.block_count", { u32: 4e9 }, /llama\.block_count: .*1 to 1024, got 4000000000/],
+    ["fewer layers than tensors", "llama.block_count", { u32: 1 }, /blk\.1\..*llama\.block_count \(1\)/],
+    ["a number as text", "llama.context_length", { string: "256" }, /llama\.context_length: expected a whole number/],
+    ["a number beyond 2^53", "llama.context_length", { u64: 2n ** 60n }, /context_length: .*got 1152921504606846976/],
+    ["no base of frequencies", "llama.rope.freq_base", { f32: 0 }, /llama\.rope\.freq_base: .*got 0/],
+    ["a norm with a negative term", "llama.attention.layer_norm_rms_epsilon", { f32: -1 }, /rms_epsilon: .*got -1/],
+    ["a scaling nobody has", "llama.rope.scaling.type", { string: "foo" }, /rope\.scaling\.type: .*got foo/],
+    ["experts", "llama.expert_count", { u32: 8 }, /llama\.expert_count: .*got 8/],
+    ["attention in both directions", "llama.attention.causal", { bool: false }, /attention\.causal: .*got false/],
+    ["a merge of one token", "tokenizer.ggml.merges", { strings: ["ab"] }, /merges: .*"ab"/],
   ])("%s", async (_, key, value, message) => {
     const { file } = await randomModel("llama");
     expect(await refusal(sourceOf(changed(file, key, value)))).toMatch(message);
@@ -164,6 +233,27 @@ describe("a file that is no model we run is refused by name", () => {
     expect(await refusal(sourceOf({ ...file, tensors: [] }))).toMatch(/without tensors/);
   });
 
+  it("a tensor that is not computed with, more tokens than rows, NaN: by their names in the file", async () => {
+    const { file } = await randomModel("llama");
+    const vector = (name: string, length: number, value = 1) => ({
+      name,
+      type: 0,
+      shape: [length],
+      data: new Uint8Array(new Float32Array(length).fill(value).buffer),
+    });
+    const added = (name: string, length: number, value?: number) =>
+      refusal(sourceOf({ ...file, tensors: [...file.tensors!, vector(name, length, value)] }));
+    expect(await added("blk.0.attn_q_norm.weight", 16)).toMatch(/blk\.0\.attn_q_norm\.weight: .*not computed with/);
+    expect(await added("blk.1.attn_output.bias", 64)).toMatch(/blk\.1\.attn_output\.bias: .*not computed with/);
+    expect(await added("rope_freqs.weight", 8, 0)).toMatch(/rope_freqs\.weight: expected positive/);
+    const tokens = { strings: Array.from({ length: 41 }, (_, i) => `t${i}`) };
+    const many = changed(changed(file, "tokenizer.ggml.tokens", tokens), "tokenizer.ggml.token_type", null);
+    expect(await refusal(sourceOf(many))).toMatch(/tokenizer\.ggml\.tokens: .*40 tokens that token_embd\.weight/);
+    const rest = file.tensors!.filter(({ name }) => name !== "output_norm.weight");
+    const damaged = { ...file, tensors: [...rest, vector("output_norm.weight", 64, Number.NaN)] };
+    expect(await refusal(sourceOf(damaged))).toMatch(/output_norm\.weight: value 0 is not finite/);
+  });
+
   it("parts that are not there or not of this model", async () => {
     const { file } = await randomModel("llama");
     const parts = [...splitFile(file, "m", 3)].map(([name, part]) => [name, writeGguf(part)] as const);
@@ -171,6 +261,10 @@ describe("a file that is no model we run is refused by name", () => {
       refusal(new MemorySource(Object.fromEntries(entries), "dir"));
     expect(await load(parts.slice(0, 2))).toMatch(/m-00003-of-00003\.gguf is missing/);
     expect(await load([parts[0]!, parts[1]!, [parts[2]![0], parts[1]![1]]])).toMatch(/expected part 2 of 3.*got 1/);
+    const counted = splitFile({ ...file, metadata: [...file.metadata, ["split.tensors.count", { u32: 99 }]] }, "m", 3);
+    expect(await load([...counted].map(([name, part]) => [name, writeGguf(part)]))).toMatch(
+      /split\.tensors\.count: expected 99 tensors/,
+    );
     expect(await load([["other-00001-of-00002.gguf", parts[0]![1]]])).toMatch(/split\.count is 3, its name says 2/);
   });
 

@@ -10,7 +10,7 @@ export async function readWeight(checkpoint: Checkpoint, name: string): Promise<
   const matrix = await storedMatrix(checkpoint, name);
   const { info, rows, cols } = matrix;
   const part = { dtype: info.dtype, rows, cols, data: await checkpoint.read(name) };
-  checkFinite(matrix, part, 0);
+  checkFinite(matrix, part, 0, checkpoint.nameInFile?.(name));
   return part;
 }
 
@@ -18,14 +18,19 @@ export async function readWeight(checkpoint: Checkpoint, name: string): Promise<
  * part: rows of the matrix from `firstRow` on
  * @throws TurboQuantError invalid_file — a NaN or infinity
  */
-export function checkFinite({ info, cols }: StoredMatrix, part: WeightPart, firstRow: number): void {
+export function checkFinite(
+  { info, cols }: StoredMatrix,
+  part: WeightPart,
+  firstRow: number,
+  nameInFile = info.name,
+): void {
   if (info.isFinite) return;
   const bad = weightFormat(info.dtype).firstNonFinite(part.data, part.rows, cols);
   if (bad < 0) return;
   const index = firstRow * cols + bad;
   throw new TurboQuantError(
     "invalid_file",
-    `${info.file}: ${info.name}: value ${index} is not finite; the file is damaged or was saved from a diverged run, fetch it again`,
+    `${info.file}: ${nameInFile}: value ${index} is not finite; the file is damaged or was saved from a diverged run, fetch it again`,
     { tensor: info.name, index },
   );
 }

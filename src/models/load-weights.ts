@@ -90,12 +90,14 @@ class Loading {
   readonly #stored: ReadonlyMap<string, StoredMatrix>;
   readonly #options: WeightOptions;
   readonly #reads: ReadAhead;
+  readonly #checkpoint: Checkpoint;
   /** Those that are loaded, each with the operations it belongs to. */
   readonly #weights: { readonly ops: Ops; readonly weight: Weight }[] = [];
   readonly #totalBytes: number;
   #doneBytes = 0;
 
   constructor(checkpoint: Checkpoint, stored: readonly StoredMatrix[], options: WeightOptions) {
+    this.#checkpoint = checkpoint;
     this.#stored = new Map(stored.map((matrix) => [matrix.info.name, matrix]));
     this.#options = options;
     this.#totalBytes = stored.reduce(
@@ -147,7 +149,7 @@ class Loading {
   async #write(writer: WeightWriter, row: number, matrix: StoredMatrix, piece: TensorPiece, role: WeightRole) {
     const { info, cols } = matrix;
     const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
-    checkFinite(matrix, part, piece.firstRow);
+    checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));
     writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
     this.#doneBytes += piece.end - piece.start;
     this.#options.onBytes?.(info.name, this.#doneBytes, this.#totalBytes);

@@ -3,6 +3,9 @@ import type { JsonObject } from "../json-file.ts";
 import type { GgufArchitecture } from "./architectures.ts";
 import type { Metadata } from "./metadata.ts";
 
+/** What a model can have at most, as in `models/config.ts`; checked here too, so that errors name the file's own keys. */
+const MAX = { layers: 1024, heads: 65_536, width: 1 << 20, position: 2 ** 30, factor: 1e6, theta: 1e15 };
+
 export interface ConfigParts {
   readonly architecture: GgufArchitecture;
   /** Rows of the embedding. */
@@ -15,51 +18,112 @@ export interface ConfigParts {
 
 export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
   const own = (key: string): string => metadata.own(key);
-  const numHeads = metadata.size(own("attention.head_count"));
-  const hiddenSize = metadata.size(own("embedding_length"));
-  const headDim = metadata.size(own("attention.key_length"), hiddenSize / numHeads);
-  const valueDim = metadata.size(own("attention.value_length"), headDim);
+  refuseFeatures(metadata);
+  const numLayers = metadata.size(own("block_count"), MAX.layers);
+  const numHeads = metadata.size(own("attention.head_count"), MAX.heads);
+  const hiddenSize = metadata.size(own("embedding_length"), MAX.width);
+  if (!metadata.has(own("attention.key_length")) && hiddenSize % numHeads !== 0) {
+    throw metadata.invalid(
+      own("attention.head_count"),
+      `a divisor of embedding_length (${hiddenSize}), or an attention.key_length`,
+    );
+  }
+  const numKvHeads = metadata.size(own("attention.head_count_kv"), MAX.heads, numHeads);
+  if (numHeads % numKvHeads !== 0)
+    throw metadata.invalid(own("attention.head_count_kv"), `a divisor of head_count (${numHeads})`);
+  const headDim = metadata.size(own("attention.key_length"), MAX.width, hiddenSize / numHeads);
+  const valueDim = metadata.size(own("attention.value_length"), MAX.width, headDim);
   if (valueDim !== headDim) throw metadata.invalid(own("attention.value_length"), `as much as key_length (${headDim})`);
-  const rotated = metadata.size(own("rope.dimension_count"), headDim);
+  const rotated = metadata.size(own("rope.dimension_count"), MAX.width, headDim);
   if (rotated !== headDim) {
     throw metadata.invalid(
       own("rope.dimension_count"),
       `the whole of a head (${headDim}), other parts are not supported`,
     );
   }
-  const context = metadata.size(own("context_length"));
+  const { modelType } = parts.architecture;
+  const hasBias = parts.hasAttentionBias;
+  const context = metadata.size(own("context_length"), MAX.position);
   if (parts.ropeFactors && parts.ropeFactors.length !== headDim / 2) {
     throw metadata.invalid(
       own("attention.key_length"),
-      `twice the length of rope_freqs.weight (${parts.ropeFactors.length})`,
+      `twice the length of rope_freqs.weight (${parts.ropeFactors.length}), which is ${headDim} here`,
     );
   }
   return {
-    model_type: parts.architecture.modelType,
+    // A llama with biases of q, k and v, and of them alone, is what Transformers calls qwen2.
+    model_type: hasBias && modelType === "llama" ? "qwen2" : modelType,
     hidden_size: hiddenSize,
-    num_hidden_layers: metadata.size(own("block_count")),
+    num_hidden_layers: numLayers,
     num_attention_heads: numHeads,
-    num_key_value_heads: metadata.size(own("attention.head_count_kv"), numHeads),
+    num_key_value_heads: numKvHeads,
     head_dim: headDim,
-    intermediate_size: metadata.size(own("feed_forward_length")),
+    intermediate_size: metadata.size(own("feed_forward_length"), MAX.width),
     vocab_size: parts.vocabSize,
-    rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 1e-5),
+    rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 0, 1, 1e-5),
     max_position_embeddings: context,
     tie_word_embeddings: !parts.hasHead,
-    attention_bias: parts.architecture.modelType !== "qwen2" && parts.hasAttentionBias,
-    rope_theta: metadata.number(own("rope.freq_base"), 10_000),
+    attention_bias: modelType === "qwen3" && hasBias,
+    rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
     ...ropeScaling(metadata, context, parts.ropeFactors),
   };
 }
 
 function ropeScaling(metadata: Metadata, context: number, factors: readonly number[] | null): JsonObject {
-  if (factors) return { rope_scaling: { rope_type: "divisors", divisors: factors } };
   const own = (key: string): string => metadata.own(`rope.scaling.${key}`);
   const type = metadata.string(own("type"), "none");
+  if (!["none", "linear", "yarn"].includes(type))
+    throw metadata.unsupported(own("type"), `expected none, linear or yarn, got ${type.slice(0, 40)}`);
   // Files from before `rope.scaling` carry the factor of linear scaling alone.
-  const factor = metadata.number(own("factor"), metadata.number(metadata.own("rope.scale_linear"), 1));
-  if (type === "none" || factor === 1) return {};
-  const original = metadata.number(own("original_context_length"), context);
-  if (type === "linear") return { rope_scaling: { rope_type: type, factor } };
-  return { rope_scaling: { rope_type: type, factor, original_max_position_embeddings: original } };
+  const older = metadata.number(metadata.own("rope.scale_linear"), 1, MAX.factor, 1);
+  const isPlain = type === "none" && older === 1;
+  const factor = metadata.number(own("factor"), isPlain ? 0 : 1, MAX.factor, older);
+  const isScaled = !isPlain && factor !== 1;
+  if (factors) {
+    if (isScaled && type === "yarn")
+      throw metadata.unsupported(own("type"), "expected no yarn beside rope_freqs.weight, got both");
+    // Linear scaling divides all frequencies.
+    const divisors = factors.map((divisor) => divisor * (isScaled ? factor : 1));
+    return { rope_scaling: { rope_type: "divisors", divisors } };
+  }
+  if (!isScaled) return {};
+  if (type !== "yarn") return { rope_scaling: { rope_type: "linear", factor } };
+  const number = (key: string, fallback: number): number => metadata.number(own(key), 0, MAX.factor, fallback);
+  // The factor of attention that yarn gives is multiplied by what the file says.
+  const more = number("attn_factor", 1) * number("yarn_attn_factor", 1);
+  return {
+    rope_scaling: {
+      rope_type: type,
+      factor,
+      original_max_position_embeddings: metadata.size(own("original_context_length"), MAX.position, context),
+      beta_fast: number("yarn_beta_fast", 32),
+      beta_slow: number("yarn_beta_slow", 1),
+      ...(more !== 1 && { attention_factor: more * (0.1 * Math.log(factor) + 1) }),
+    },
+  };
+}
+
+/** Keys that change what a model computes in ways that are not done here, and the value with which they change nothing. */
+const FEATURES: Readonly<Record<string, number | boolean>> = {
+  expert_count: 0,
+  use_parallel_residual: false,
+  logit_scale: 1,
+  residual_scale: 1,
+  embedding_scale: 1,
+  attn_logit_softcapping: 0,
+  final_logit_softcapping: 0,
+  "attention.clamp_kqv": 0,
+  "attention.max_alibi_bias": 0,
+  "attention.causal": true,
+  "rope.scaling.yarn_ext_factor": 1,
+  "rope.scaling.yarn_log_multiplier": 0,
+};
+
+function refuseFeatures(metadata: Metadata): void {
+  for (const [key, neutral] of Object.entries(FEATURES)) {
+    const value = metadata.raw(metadata.own(key));
+    // Zero stands for a key that is not there.
+    if (value === undefined || value === neutral || value === 0) continue;
+    throw metadata.unsupported(metadata.own(key), `expected ${neutral}, as this is not supported, got ${value}`);
+  }
 }

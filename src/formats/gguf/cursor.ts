@@ -4,8 +4,8 @@
 const STRING = 8;
 const ARRAY = 9;
 const SIZES = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
-/** Vocabularies have some 300,000 tokens and as many merges. */
-const MAX_ELEMENTS = 1 << 22;
+/** Of all arrays of a header together: vocabularies have some 300,000 tokens, with types and scores, and twice as many merges. */
+const MAX_ELEMENTS = 1 << 21;
 const MAX_STRING_BYTES = 10 << 20;
 const MAX_NESTING = 4;
 
@@ -24,6 +24,7 @@ export class Cursor {
   readonly #fileSize: number;
   readonly #decoder = new TextDecoder();
   #at = 0;
+  #elements = 0;
 
   /** bytes: the beginning of a file of `fileSize` bytes */
   constructor(bytes: Uint8Array, fileSize: number) {
@@ -102,8 +103,11 @@ export class Cursor {
     if (size === undefined) throw new Damage(`${key}: expected an array of a type from 0 to 12, got ${type}`);
     if (depth >= MAX_NESTING) throw new Damage(`${key}: expected arrays at most ${MAX_NESTING} deep, got more`);
     const length = this.count(`${key}: length of an array`, size);
-    if (length > MAX_ELEMENTS) {
-      throw new Damage(`${key}: expected an array of at most ${MAX_ELEMENTS} elements, got a length of ${length}`);
+    this.#elements += length;
+    if (this.#elements > MAX_ELEMENTS) {
+      throw new Damage(
+        `${key}: expected at most ${MAX_ELEMENTS} elements in all arrays, got ${this.#elements} with the length of this one`,
+      );
     }
     const values: GgufValue[] = [];
     for (let i = 0; i < length; i++) values.push(this.value(key, type, depth + 1));

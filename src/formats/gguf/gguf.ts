@@ -121,21 +121,38 @@ const ggufFiles = async (source: FileSource): Promise<string[]> =>
 async function configOf(source: FileSource, { metadata, architecture, tensors }: Gguf) {
   const embedding = tensors.get("token_embd.weight");
   const factors = tensors.get("rope_freqs.weight");
+  const numTokens = metadata.strings("tokenizer.ggml.tokens").length;
+  if (embedding && embedding.shape[0]! < numTokens) {
+    throw metadata.invalid(
+      "tokenizer.ggml.tokens",
+      `at most the ${embedding.shape[0]} tokens that token_embd.weight has rows for`,
+    );
+  }
   return configJson(metadata, {
     architecture,
-    vocabSize: embedding?.shape[0] ?? metadata.strings("tokenizer.ggml.tokens").length,
+    vocabSize: embedding?.shape[0] ?? numTokens,
     hasHead: tensors.has("output.weight"),
-    hasAttentionBias: tensors.has("blk.0.attn_q.bias"),
+    hasAttentionBias: [...tensors.keys()].some((name) => /\.attn_[qkv]\.bias$/.test(name)),
     ropeFactors: factors ? await readFloats(source, factors) : null,
   });
 }
 
 async function readFloats(source: FileSource, { file, offset, numBytes, name, type }: GgufTensor): Promise<number[]> {
   if (type.name !== "f32") {
-    throw new TurboQuantError("unsupported", `${source.name}/${file}: ${name}: expected f32, got ${type.name}`);
+    throw new TurboQuantError(
+      "unsupported",
+      `${source.name}/${file}: ${name}: expected f32, got ${type.name}; choose another file of this model`,
+      { tensor: name },
+    );
   }
   const bytes = await source.read(file, offset, offset + numBytes);
-  return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, numBytes / 4));
+  const values = Array.from(new Float32Array(bytes.slice().buffer));
+  if (values.every((value) => value > 0 && Number.isFinite(value))) return values;
+  throw new TurboQuantError(
+    "invalid_file",
+    `${source.name}/${file}: ${name}: expected positive numbers, got others; copy or download it again`,
+    { tensor: name },
+  );
 }
 
 function tensorSet(source: FileSource, { architecture, tensors: stored, metadata }: Gguf): TensorSet {
@@ -143,13 +160,15 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
   const tensors = new Map<string, TensorInfo>();
   for (const tensor of stored.values()) {
     const name = canonicalName(tensor.name, architecture);
-    if (!name) continue;
+    if (!name && isUnused(tensor.name)) continue;
+    const isOddBias = tensor.name.endsWith(".bias") && !/\.attn_[qkv]\.bias$/.test(tensor.name);
+    if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
     const { shape, numBytes, file, type } = tensor;
     tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
   }
-  const numHeads = metadata.size(metadata.own("attention.head_count"));
-  const numKvHeads = metadata.size(metadata.own("attention.head_count_kv"), numHeads);
+  const numHeads = metadata.size(metadata.own("attention.head_count"), Number.MAX_SAFE_INTEGER);
+  const numKvHeads = metadata.size(metadata.own("attention.head_count_kv"), numHeads, numHeads);
   return {
     tensors,
     nameInFile: (name) => storedName(name, architecture),
@@ -176,6 +195,26 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
       return bytesOfHalves(bytes, rows / count, headBytes).subarray(start - first, last - first);
     },
   };
+}
+
+/** Tensors that other programs need and ours computes itself, and the divisors, which went into the config. */
+const isUnused = (name: string): boolean =>
+  /^(rope_freqs\.weight|blk\.\d+\.(attn_rot_embd|rope_freqs)\.weight|blk\.\d+\.attn\.rope\.freqs)$/.test(name);
+
+const isBeyond = (name: string, metadata: Metadata): boolean =>
+  Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1) >= Number(metadata.raw(metadata.own("block_count")) ?? 0);
+
+/** Without it the numbers would be wrong. */
+function unknownTensor(source: FileSource, { name, file }: GgufTensor, metadata: Metadata): TurboQuantError {
+  const count = metadata.own("block_count");
+  const why = isBeyond(name, metadata)
+    ? `a layer that ${count} (${metadata.raw(count)}) does not have`
+    : "a part that is not computed with here";
+  return new TurboQuantError(
+    "unsupported",
+    `${source.name}/${file}: ${name}: expected the tensors of ${metadata.architecture}, got ${why}; choose another file or another model`,
+    { tensor: name },
+  );
 }
 
 function headsOf(name: string): "q" | "k" | null {

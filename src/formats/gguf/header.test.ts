@@ -60,6 +60,11 @@ describe("a header that is right", () => {
     expect(metadata.get("tokens")).toEqual(strings);
   });
 
+  it("outer dimensions of 1 say nothing", async () => {
+    const { tensors } = await readFile({ metadata: [], tensors: [{ ...vector, shape: [1, 1, 4] }] });
+    expect(tensors[0]!.shape).toEqual([4]);
+  });
+
   it("another alignment", async () => {
     const metadata = [key("general.alignment", { u32: 128 })];
     const { tensors } = await readFile({ metadata, tensors: [vector], alignment: 128 });
@@ -81,7 +86,14 @@ describe("a header that is wrong is refused", () => {
     ["a dimension of 0", { ...good, tensors: [{ ...vector, shape: [0, 4] }] }, /a: expected dimensions from 1/],
     ["a dimension of 2^40", { ...good, tensors: [{ ...vector, shape: [2n ** 40n] }] }, /a: expected dimensions from 1/],
     ["five dimensions", { ...good, tensors: [{ ...vector, shape: [1, 1, 1, 1, 4] }] }, /a: .*4 dimensions, got 5/],
-    ["a type that was given up", { ...good, tensors: [{ ...vector, type: 4 }] }, /a: .*type 4/],
+    ["a type that was given up", { ...good, tensors: [{ ...vector, type: 4 }] }, /a: .*q4_2 \(type 4\)/],
+    ["a type that never was", { ...good, tensors: [{ ...vector, type: 999 }] }, /a: .*type 999/],
+    [
+      "a name of no bytes",
+      { ...good, tensors: [{ ...vector, name: "" }] },
+      /names of tensors of 1 to 64 bytes, got ""/,
+    ],
+    ["a long name", { ...good, tensors: [{ ...vector, name: "x".repeat(65) }] }, /names of tensors.*got "xxx/],
     ["a type that is not read", { ...good, tensors: [{ ...vector, type: 16 }] }, /a: .*iq2_xxs/],
     ["a row of no whole blocks", { ...good, tensors: [{ ...vector, type: 8, shape: [4] }] }, /a: .*whole blocks of 32/],
     ["an offset beyond the end", { ...good, tensors: [{ ...vector, offset: 4096 }] }, /a: .*beyond the end/],

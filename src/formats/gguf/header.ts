@@ -5,16 +5,18 @@
 import { TurboQuantError } from "../../errors.ts";
 import type { FileSource } from "../file-source.ts";
 import { Cursor, Damage, type GgufValue, MoreBytes } from "./cursor.ts";
-import { type GgufType, ggufType, readTypes } from "./types.ts";
+import { type GgufType, ggufType, readTypes, typeName } from "./types.ts";
 
 const MAGIC = 0x46554747;
 /** First read; a header that does not fit is read again with four times as much. */
 const FIRST_BYTES = 1 << 20;
-/** Vocabularies take some ten megabytes. */
-const MAX_HEADER_BYTES = 256 << 20;
+/** Vocabularies take some ten megabytes, the largest known to us 20. */
+const MAX_HEADER_BYTES = 64 << 20;
 const MAX_KEYS = 100_000;
 const MAX_TENSORS = 200_000;
 const MAX_DIMS = 4;
+/** As ggml has it. */
+const MAX_NAME = 64;
 const DEFAULT_ALIGNMENT = 32;
 
 export interface GgufTensor {
@@ -116,6 +118,8 @@ interface StoredTensor {
 
 function readTensor(cursor: Cursor, where: string): StoredTensor {
   const name = cursor.string("name of a tensor");
+  if (name.length === 0 || name.length > MAX_NAME)
+    throw new Damage(`expected names of tensors of 1 to ${MAX_NAME} bytes, got ${JSON.stringify(name.slice(0, 80))}`);
   const numDims = cursor.u32();
   if (numDims > MAX_DIMS) throw new Damage(`${name}: expected at most ${MAX_DIMS} dimensions, got ${numDims}`);
   const dims = Array.from({ length: numDims }, () => cursor.u64());
@@ -132,7 +136,7 @@ function readTensor(cursor: Cursor, where: string): StoredTensor {
   if (!type?.format) {
     throw new TurboQuantError(
       "unsupported",
-      `${where}: ${name}: expected a type of ${readTypes().join(", ")}, got ${type?.name ?? `type ${number}, which ggml does not have (any more)`}; choose another quantization of this model`,
+      `${where}: ${name}: expected a type of ${readTypes().join(", ")}, got ${typeName(number)}; choose another quantization of this model`,
       { tensor: name, type: type?.name ?? number },
     );
   }
@@ -140,7 +144,10 @@ function readTensor(cursor: Cursor, where: string): StoredTensor {
   if (cols % type.values !== 0) {
     throw new Damage(`${name}: expected rows of whole blocks of ${type.values} values for ${type.name}, got ${cols}`);
   }
-  return { name, type, shape: dims.map(Number).reverse(), numBytes: (count / type.values) * type.bytes, offset };
+  const shape = dims.map(Number).reverse();
+  // Outer dimensions of 1 say nothing: a vector may be listed as [n, 1].
+  while (shape.length > 1 && shape[0] === 1) shape.shift();
+  return { name, type, shape, numBytes: (count / type.values) * type.bytes, offset };
 }
 
 function placed(tensor: StoredTensor, start: number, alignment: number, size: number, file: string): GgufTensor {

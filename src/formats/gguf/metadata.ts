@@ -24,21 +24,32 @@ export class Metadata {
     return `${this.architecture}.${key}`;
   }
 
-  /** A whole number from 1 on; of an array the one value that all its entries have. Without a fallback it is required. */
-  size(key: string, fallback?: number): number {
+  /**
+   * A whole number from 1 to `most`; of an array, which has an entry for each layer, the one value that all of them have.
+   * Without a fallback it is required.
+   */
+  size(key: string, most: number, fallback?: number): number {
     const value = this.#values.get(key) ?? fallback;
-    if (!Array.isArray(value)) return this.#whole(key, value, 1);
+    if (!Array.isArray(value)) return this.#whole(key, value, 1, most);
+    const layers = this.#values.get(this.own("block_count"));
+    if (value.length !== layers) throw this.invalid(key, `one number, or one for each of ${layers} layers`);
     const different = value.find((entry) => entry !== value[0]);
     if (different !== undefined) {
-      throw this.#unsupported(key, `expected one number for all layers, got ${value[0]} and ${different}`);
+      throw this.unsupported(key, `expected one number for all layers, got ${value[0]} and ${different}`);
     }
-    return this.#whole(key, value[0], 1);
+    return this.#whole(key, value[0], 1, most);
   }
 
-  number(key: string, fallback?: number): number {
+  /** A number from `least` to `most`. Without a fallback it is required. */
+  number(key: string, least: number, most: number, fallback?: number): number {
     const value = this.#values.get(key) ?? fallback;
-    if (typeof value === "number" && Number.isFinite(value)) return value;
-    throw this.invalid(key, "a number");
+    if (typeof value === "number" && value >= least && value <= most) return value;
+    throw this.invalid(key, `a number from ${least} to ${most}`);
+  }
+
+  /** The value of a key, of whatever type. */
+  raw(key: string): GgufValue | undefined {
+    return this.#values.get(key);
   }
 
   boolean(key: string, fallback: boolean): boolean {
@@ -71,7 +82,7 @@ export class Metadata {
   tokenId(key: string, vocabSize: number): number | undefined {
     const value = this.#values.get(key);
     if (value === undefined) return undefined;
-    const id = this.#whole(key, value, 0);
+    const id = this.#whole(key, value, 0, Number.MAX_SAFE_INTEGER);
     if (id < vocabSize) return id;
     throw this.invalid(key, `the id of one of ${vocabSize} tokens`);
   }
@@ -87,12 +98,12 @@ export class Metadata {
     );
   }
 
-  #whole(key: string, value: unknown, least: number): number {
-    if (typeof value === "number" && Number.isInteger(value) && value >= least) return value;
-    throw this.invalid(key, `a whole number from ${least} on`);
+  #whole(key: string, value: unknown, least: number, most: number): number {
+    if (typeof value === "number" && Number.isInteger(value) && value >= least && value <= most) return value;
+    throw this.invalid(key, `a whole number from ${least} ${most < 2 ** 31 ? `to ${most}` : "on"}`);
   }
 
-  #unsupported(key: string, what: string): TurboQuantError {
+  unsupported(key: string, what: string): TurboQuantError {
     return new TurboQuantError("unsupported", `${this.#where}: ${key}: ${what}; choose another model`, { key });
   }
 }

@@ -14,23 +14,24 @@ export const firstPart = (file: string): string => file.replace(PART, "$1-00001-
  */
 export async function splitParts(source: FileSource, header: GgufHeader): Promise<readonly GgufHeader[]> {
   const count = header.metadata.get("split.count") ?? 0;
-  const [, base, , total] = PART.exec(header.file) ?? [];
+  const [, base, , numParts] = PART.exec(header.file) ?? [];
+  // A file that says nothing of a split is whole, whatever its name.
+  if (count === 0 || (count === 1 && base === undefined)) return [header];
   if (base === undefined) {
-    if (typeof count === "number" && count <= 1) return [header];
     throw split(
       source,
       `${header.file} is part of a split of ${count} files, but not named as one; keep the names the parts came with`,
     );
   }
-  if (count !== Number(total)) {
+  if (count !== Number(numParts)) {
     throw split(
       source,
-      `${header.file}: split.count is ${count}, its name says ${Number(total)}; these parts are of different models, download them again`,
+      `${header.file}: split.count is ${count}, its name says ${Number(numParts)}; these parts are of different models, download them again`,
     );
   }
   const files = Array.from(
-    { length: Number(total) },
-    (_, i) => `${base}-${String(i + 1).padStart(5, "0")}-of-${total}.gguf`,
+    { length: Number(numParts) },
+    (_, i) => `${base}-${String(i + 1).padStart(5, "0")}-of-${numParts}.gguf`,
   );
   const parts: GgufHeader[] = [];
   for (const [number, file] of files.entries()) {
@@ -45,6 +46,14 @@ export async function splitParts(source: FileSource, header: GgufHeader): Promis
       );
     }
     parts.push(part);
+  }
+  const total = header.metadata.get("split.tensors.count");
+  const got = parts.reduce((sum, { tensors }) => sum + tensors.length, 0);
+  if (total !== undefined && total !== got) {
+    throw split(
+      source,
+      `${header.file}: split.tensors.count: expected ${total} tensors in ${files.length} parts, got ${got}; these parts are of different models, download them again`,
+    );
   }
   return parts;
 }

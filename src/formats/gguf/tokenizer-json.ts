@@ -114,15 +114,20 @@ function byteLevel(metadata: Metadata, kind: string, where: string): Parts {
     normalizer: pre.normalizer,
     preTokenizer: preTokenizerJson(pre),
     decoder: { type: "ByteLevel" },
-    model: { merges: metadata.strings("tokenizer.ggml.merges").map(splitMerge), ignore_merges: pre.ignoresMerges },
+    model: { merges: mergesOf(metadata), ignore_merges: pre.ignoresMerges },
     addsBos: pre.addsBos,
   };
 }
 
 /** A merge is two tokens and the first space that neither begins with. */
-function splitMerge(merge: string): [string, string] {
-  const at = merge.indexOf(" ", 1);
-  return [merge.slice(0, at), merge.slice(at + 1)];
+function mergesOf(metadata: Metadata): [string, string][] {
+  const key = "tokenizer.ggml.merges";
+  return metadata.strings(key).map((merge): [string, string] => {
+    const at = merge.indexOf(" ", 1);
+    if (at < 0 || at === merge.length - 1)
+      throw metadata.invalid(key, `two tokens in each merge, not ${JSON.stringify(merge.slice(0, 40))}`);
+    return [merge.slice(0, at), merge.slice(at + 1)];
+  });
 }
 
 /**

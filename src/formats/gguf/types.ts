@@ -13,7 +13,12 @@ export interface GgufType {
 const type = (name: string, values: number, bytes: number, format?: WeightType): GgufType =>
   format ? { name, values, bytes, format } : { name, values, bytes };
 
-/** Numbers that are missing here were given up by ggml (4, 5, 31 to 33, 36 to 38) or never used. */
+/** Types that ggml has given up. */
+const GONE: Readonly<Record<number, string>> = {
+  ...{ 4: "q4_2", 5: "q4_3", 31: "q4_0_4_4", 32: "q4_0_4_8", 33: "q4_0_8_8" },
+  ...{ 36: "iq4_nl_4_4", 37: "iq4_nl_4_8", 38: "iq4_nl_8_8" },
+};
+
 const TYPES: ReadonlyMap<number, GgufType> = new Map([
   [0, type("f32", 1, 4, "f32")],
   [1, type("f16", 1, 2, "f16")],
@@ -49,6 +54,13 @@ const TYPES: ReadonlyMap<number, GgufType> = new Map([
   [39, type("mxfp4", 32, 17, "mxfp4")],
   [40, type("nvfp4", 64, 36)],
 ]);
+
+/** What a type is called in messages, one without a reader too. */
+export function typeName(number: number): string {
+  const name = TYPES.get(number)?.name ?? GONE[number];
+  if (name === undefined) return `type ${number}, which ggml does not have`;
+  return TYPES.has(number) ? name : `${name} (type ${number}), which ggml does not have any more`;
+}
 
 export const ggufType = (number: number): GgufType | undefined => TYPES.get(number);
 
