@@ -22,7 +22,7 @@ function placeOf({ backendName, backend }: ModelInfo): string {
 }
 
 export function TopBar({ onMenu, onModel, onMemory }: TopBarProps) {
-  const { status, info, cache } = useStore(engineStore);
+  const { status, info, plan, cache } = useStore(engineStore);
   return (
     <header class="top-bar">
       {onMenu && (
@@ -32,7 +32,9 @@ export function TopBar({ onMenu, onModel, onMemory }: TopBarProps) {
       )}
       <button type="button" class="model-button" onClick={onModel} aria-haspopup="dialog">
         <span class={`status-dot status-${status}`} />
-        <span class="model-name">{info?.name ?? (status === "loading" ? "Loading…" : "Choose a model")}</span>
+        <span class="model-name">
+          {info?.name ?? (status === "loading" ? (plan?.name ?? "Loading…") : "Choose a model")}
+        </span>
         {info && <span class="model-place">{placeOf(info)}</span>}
         <Icon name="chevron" />
       </button>

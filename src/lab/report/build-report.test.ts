@@ -149,6 +149,17 @@ describe("page", () => {
     expect(cards.filter((text) => text.includes("turboquant run --model qwen3-9m --kv k"))).toHaveLength(2);
   });
 
+  it("names a model that was a path on another machine by its name, and no path anywhere", async () => {
+    const own = familyRows().map((row) => ({
+      ...row,
+      model: "/home/me/models/Small.Q4_0.gguf",
+      modelLabel: "Small.Q4_0",
+    }));
+    const text = reportPage(await buildReport(own, "t"), { sources: ["rows.jsonl"], version: "1" });
+    expect(text).toContain("turboquant run --model &quot;Small.Q4_0&quot; --kv");
+    expect(text).not.toContain("/home/me");
+  });
+
   it("nothing to draw is said", async () => {
     await expect(buildReport([], "t")).rejects.toThrow(/no finished runs/);
     expect((await buildReport([testRow({ kv: "k4v4", bits: 4, kld: 0.1 })], "t")).figures).toEqual([]);

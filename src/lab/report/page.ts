@@ -160,7 +160,7 @@ function rowTable(rows: readonly ReportRow[]): Table {
   };
 }
 
-/** The row as it was read, for readers who want to compute with it. */
+/** The row as it was read, for readers who want to compute with it; a model that was a path is named instead. */
 function plainRow({ format: _format, modelLabel: _label, ...row }: ReportRow): object {
-  return row;
+  return { ...row, model: nameOfRef(row.model) };
 }
