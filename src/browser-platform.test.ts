@@ -10,6 +10,13 @@ describe("browser platform", () => {
       ["https://host.example/a/m.gguf?download=true", { name: "https://host.example/a", weights: "m.gguf" }],
       ["/a/my%20m.gguf", { name: "/a", weights: "my m.gguf" }],
       ["./m.gguf", { name: ".", weights: "m.gguf" }],
+      [
+        "https://huggingface.co/org/name/blob/main/m-Q4_0.gguf",
+        {
+          name: "https://huggingface.co/org/name/resolve/main",
+          weights: "m-Q4_0.gguf",
+        },
+      ],
       ["org/name", { name: "org/name", modelName: "org/name" }],
       ["org/name@v1", { name: "org/name@v1", modelName: "org/name@v1" }],
     ];

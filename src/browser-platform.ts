@@ -10,8 +10,9 @@ import type { Platform, WorkerHandle } from "./platform.ts";
  * `org/name[@revision]`
  */
 function openAddress(ref: string, options: HttpSourceOptions): HttpSource {
-  if (/^(https?:\/\/|\/|\.\.?\/)/.test(ref)) return httpCheckpoint(ref, options);
+  // Pages of files on the hub are not the files.
   const hub = parseHubId(ref);
+  if (!hub && /^(https?:\/\/|\/|\.\.?\/)/.test(ref)) return httpCheckpoint(ref, options);
   if (hub?.quant) {
     throw new TurboQuantError(
       "unsupported",

@@ -74,6 +74,14 @@ it("beside GGUF files there is one for each, whose name it bears; the other file
   expect(other.fingerprint).toBe(other.weightsFingerprint);
 });
 
+it("refuses a model that has no folder here before it is fetched", async () => {
+  const { code, err } = await runCommand(["calibrate", "-m", "http://127.0.0.1:9/m.gguf", "--text", text]);
+  expect(code).toBe(2);
+  expect(err).toMatch(
+    /^error: calibrate: http:\S+ is not in a folder of its own on this machine.*; copy the model into one, or pass --out/,
+  );
+});
+
 it("refuses a text that is too short and a place that cannot be written", async () => {
   const short = join(folder, "short.txt");
   writeFileSync(short, "Too short to learn from. ".repeat(40));

@@ -71,7 +71,8 @@ async function openOfOtherTool(ref: string): Promise<FileSource | undefined> {
  * ref: as for `openSource`, which downloads hub models first
  */
 export async function localCheckpoint(ref: string): Promise<DirectorySource | undefined> {
-  const local = await openLocal(ref);
+  const other = await openOfOtherTool(ref);
+  const local = other instanceof DirectorySource ? other : await openLocal(ref);
   const id = local ? null : parseHubId(ref, hubEndpoint());
   if (!id) return local;
   const { cachedModel } = await import("./hub/pull-model.ts");

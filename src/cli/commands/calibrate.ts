@@ -6,8 +6,10 @@ import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Calibrated, calibrate } from "../../eval/calibrate.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
+import { parseHubId } from "../../formats/hub-id.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { CALIBRATION_FILE, calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
+import { hubEndpoint } from "../../node/hub/hub-settings.ts";
 import { localCheckpoint } from "../../node/platform.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
@@ -75,6 +77,13 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   // Refuse now, rather than after minutes of work.
   const before = flags.out ?? (await ownFile(flags.model));
   if (before !== undefined) await refuseToReplace(before, flags);
+  else if (/^[a-z][\w.+-]+:/i.test(flags.model) && !parseHubId(flags.model, hubEndpoint())) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `calibrate: ${flags.model} is not in a folder of its own on this machine, beside which a calibration would be found; copy the model into one, or pass --out to write it anyway`,
+      { model: flags.model },
+    );
+  }
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f32" });
   const { tokens, ctx } = flags;
