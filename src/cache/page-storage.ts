@@ -14,6 +14,11 @@ export interface PageStorage {
    * once and choose the step by which it grows. It neither promises nor limits anything. Absent where adding a page costs nothing.
    */
   expect?(numBytes: number, group: number, pages: number): void;
+  /**
+   * Announces that a group is about to get so many more pages, so that a storage whose buffers grow does so once instead of step
+   * by step. It promises nothing, and fails at nothing: pages that find no room are refused when they are allocated.
+   */
+  makeRoom?(numBytes: number, group: number, pages: number): void;
   release(address: PageAddress, numBytes: number): void;
   copy(from: PageAddress, to: PageAddress, numBytes: number): void;
   /** A copy of the page's bytes. Asynchronous because a GPU has to map them. */

@@ -1,7 +1,11 @@
-/** @file Tells the storage of a cache how many pages its longest sequence will have, so that it can allocate them at once. */
+/**
+ * @file Tells the storage of a cache how many pages are to come, so that it can allocate them at once: those of its longest
+ * sequence when a model is loaded, and those of a prompt before it is read.
+ */
 import type { KvCache } from "../cache/kv-cache.ts";
+import type { Sequence } from "../cache/sequence.ts";
 import { mainGroup, residualGroup } from "../cache/states/kv-state.ts";
-import { pagesHeld } from "../plan/cache-pages.ts";
+import { bytesOf, pagesAtRest, pagesHeld } from "../plan/cache-pages.ts";
 
 /** contextLength: the most tokens of a sequence · chunkTokens: the most tokens of a step */
 export function expectPages({ layers, layerPools, pool }: KvCache, contextLength: number, chunkTokens: number): void {
@@ -13,5 +17,22 @@ export function expectPages({ layers, layerPools, pool }: KvCache, contextLength
     const most = Math.floor(pool.budgetBytes / layers.length / main.numBytes);
     storage.expect?.(main.numBytes, mainGroup(index), Math.min(pages.main, most));
     if (residual) storage.expect?.(residual.layout.numBytes, residualGroup(index), pages.residual);
+  }
+}
+
+/** tokens: that are to be appended to the sequence · chunkTokens: the most tokens of a step */
+export function makeRoomForPrompt({ cache, length }: Sequence, tokens: number, chunkTokens: number): void {
+  const { budgetBytes, numBytes, storage } = cache.pool;
+  if (!storage.makeRoom) return;
+  const pages = cache.layers.map((layer) => {
+    const [now, then] = [pagesAtRest(layer, length), pagesHeld(layer, length + tokens, chunkTokens)];
+    return { main: then.main - now.main, residual: then.residual - now.residual };
+  });
+  const bytes = pages.reduce((sum, counts, index) => sum + bytesOf(cache.layers[index]!, counts), 0);
+  // What exceeds the budget will be refused, or others make way for it page by page.
+  if (numBytes + bytes > budgetBytes) return;
+  for (const [index, { main, residual }] of cache.layers.entries()) {
+    storage.makeRoom(main.numBytes, mainGroup(index), pages[index]!.main);
+    if (residual) storage.makeRoom(residual.layout.numBytes, residualGroup(index), pages[index]!.residual);
   }
 }

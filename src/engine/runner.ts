@@ -5,6 +5,7 @@ import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { Decoder } from "../models/decoder.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import { makeRoomForPrompt } from "./expect-pages.ts";
 import { yieldNow } from "./yield-now.ts";
 
 /** The rows for which a prefill returns logits. */
@@ -133,6 +134,7 @@ export class Runner {
     const { logits = "last", signal, onProgress, onLogits, markAt } = options;
     this.#checkContext(sequence.length + tokens.length);
     const all = Int32Array.from(tokens);
+    makeRoomForPrompt(sequence, all.length, this.chunkTokens);
     let last: Float32Array = new Float32Array(0);
     for (let at = 0; at < all.length; at += this.chunkTokens) {
       signal?.throwIfAborted();

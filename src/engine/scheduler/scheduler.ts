@@ -19,6 +19,7 @@
  */
 import type { DeviceSample } from "../../backends/ops.ts";
 import { TurboQuantError } from "../../errors.ts";
+import { makeRoomForPrompt } from "../expect-pages.ts";
 import type { FinishReason } from "../generation.ts";
 import type { LLM } from "../llm.ts";
 import { StepLoop, type StepOutcome, type StepSpan } from "../step-loop/step-loop.ts";
@@ -201,10 +202,12 @@ export class Scheduler {
     }
     for (let next = this.#waiting.peek(); next; next = this.#waiting.peek()) {
       if (this.#running.length > 0 && this.#running.length + next.choices.length > this.maxRunning) return;
-      if (!hasRoom(next.ids.length, this.#manager.findPrefix(next)?.length ?? 0)) return;
+      const shared = this.#manager.findPrefix(next)?.length ?? 0;
+      if (!hasRoom(next.ids.length, shared)) return;
       this.#waiting.shift();
       const first = next.choices[0]!;
       first.sequence = this.llm.cache.createSequence();
+      makeRoomForPrompt(first.sequence, next.ids.length - shared, this.llm.runner.chunkTokens);
       this.#run(first);
     }
   }

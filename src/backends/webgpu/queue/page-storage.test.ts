@@ -83,6 +83,27 @@ describe.skipIf(gpuSkip)(`webgpu pages${gpuSkip ? ` (${gpuSkip})` : ""}`, () => 
     storage.release(again, PAGE);
   });
 
+  it("room for pages to come is made in one growth, at the size that growing step by step arrives at", async () => {
+    const group = 10;
+    storage.makeRoom(PAGE, group, 5);
+    const pages = [storage.allocate(PAGE, group)];
+    expect(storage.bufferOf(group, PAGE).numBytes).toBe(slabCapacity(5, PAGE, 0) * PAGE);
+    storage.write(pages[0]!, new Uint8Array(PAGE).fill(5));
+    storage.makeRoom(PAGE, group, 40);
+    const buffer = storage.bufferOf(group, PAGE);
+    expect(buffer.numBytes).toBe(slabCapacity(41, PAGE, 0) * PAGE);
+    for (let n = 0; n < 40; n++) pages.push(storage.allocate(PAGE, group));
+    expect(storage.bufferOf(group, PAGE)).toBe(buffer);
+    expect((await storage.read(pages[0]!, PAGE)).every((byte) => byte === 5)).toBe(true);
+    // Free slots are room already, and more than a binding holds is left to be refused.
+    storage.release(pages.pop()!, PAGE);
+    storage.makeRoom(PAGE, group, 1);
+    storage.makeRoom(PAGE, group, LIMIT / PAGE);
+    storage.makeRoom(PAGE, 12, LIMIT / PAGE + 1);
+    expect(storage.bufferOf(group, PAGE)).toBe(buffer);
+    for (const page of pages) storage.release(page, PAGE);
+  });
+
   it("a stream that is emptied without growing keeps its buffer, zeroed", async () => {
     storage.expect(PAGE, 8, 6);
     const page = storage.allocate(PAGE, 8);

@@ -7,7 +7,7 @@
 import type { PageAddress, PageStorage } from "../../../cache/page-storage.ts";
 import { assert, TurboQuantError } from "../../../errors.ts";
 import type { GpuContext } from "../device/context.ts";
-import { bufferBytes, firstCapacity, grown } from "./buffer-bytes.ts";
+import { bufferBytes, firstCapacity, grown, slabCapacity } from "./buffer-bytes.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
 
@@ -59,34 +59,29 @@ export class GpuPageStorage implements PageStorage {
     this.#expected.set(key, Math.max(pages, this.#expected.get(key) ?? 0));
   }
 
+  makeRoom(numBytes: number, group: number, pages: number): void {
+    const index = this.#byGroup.get(keyOf(group, numBytes));
+    // A stream that does not exist yet, or is empty, is made or replaced at the size that is wanted.
+    const slab = this.#slabs[index ?? -1];
+    const wanted = (slab ? slab.used - slab.free.length : 0) + pages;
+    const most = Math.min(SLOT_MASK, Math.floor(this.#context.bindingBytes / numBytes));
+    if (wanted <= 0 || wanted > most) return;
+    if (!slab) this.#makeSlab(numBytes, group, wanted);
+    else if (wanted * numBytes > slab.buffer.numBytes) this.#grow(slab, group, this.#capacityFor(slab, wanted));
+  }
+
   allocate(numBytes: number, group: number): PageAddress {
     this.#context.check();
     const key = keyOf(group, numBytes);
-    let index = this.#byGroup.get(key);
-    if (index === undefined) {
-      if (this.#slabs.length === MAX_SLABS) {
-        throw new TurboQuantError(
-          "out_of_memory",
-          `webgpu: more than ${MAX_SLABS} kinds of KV pages; dispose of models that are not used`,
-        );
-      }
-      index = this.#slabs.length;
-      const buffer = this.#allocator.allocate(
-        this.#firstPages(key, numBytes) * numBytes,
-        `KV pages of layer ${group >> 1}`,
-      );
-      this.#slabs.push({ pageBytes: numBytes, key, buffer, used: 0, free: [] });
-      this.#byGroup.set(key, index);
-    }
+    const index = this.#byGroup.get(key) ?? this.#makeSlab(numBytes, group, 1);
     const slab = this.#slabs[index]!;
     const reused = slab.free.pop();
     if (reused !== undefined) {
       this.#commands.clear(slab.buffer, reused * numBytes, numBytes);
       return (index + 1) * 2 ** SLOT_BITS + reused;
     }
-    const capacity = Math.floor(slab.buffer.numBytes / numBytes);
-    if (slab.used === capacity) {
-      this.#grow(slab, group, grown(capacity, numBytes, this.#expected.get(key) ?? 0));
+    if (slab.used === Math.floor(slab.buffer.numBytes / numBytes)) {
+      this.#grow(slab, group, this.#capacityFor(slab, slab.used + 1));
     }
     return (index + 1) * 2 ** SLOT_BITS + slab.used++;
   }
@@ -128,6 +123,29 @@ export class GpuPageStorage implements PageStorage {
     const slab = this.#slabs[Math.floor(address / 2 ** SLOT_BITS) - 1];
     assert(slab, `page ${address} is not allocated`);
     return { slab, slot: address & SLOT_MASK };
+  }
+
+  /** A buffer for the pages of a stream that has none. returns: index of the slab */
+  #makeSlab(numBytes: number, group: number, pages: number): number {
+    if (this.#slabs.length === MAX_SLABS) {
+      throw new TurboQuantError(
+        "out_of_memory",
+        `webgpu: more than ${MAX_SLABS} kinds of KV pages; dispose of models that are not used`,
+      );
+    }
+    const key = keyOf(group, numBytes);
+    const most = Math.max(1, Math.floor(this.#context.bindingBytes / numBytes));
+    const capacity = slabCapacity(pages, numBytes, this.#expected.get(key) ?? 0);
+    const buffer = this.#allocator.allocate(Math.min(most, capacity) * numBytes, `KV pages of layer ${group >> 1}`);
+    this.#byGroup.set(key, this.#slabs.length);
+    return this.#slabs.push({ pageBytes: numBytes, key, buffer, used: 0, free: [] }) - 1;
+  }
+
+  /** Pages of the buffer that comes after a slab's for `pages`: the size that growing step by step arrives at. */
+  #capacityFor({ key, pageBytes, buffer }: Slab, pages: number): number {
+    let capacity = Math.floor(buffer.numBytes / pageBytes);
+    while (capacity < pages) capacity = grown(capacity, pageBytes, this.#expected.get(key) ?? 0);
+    return capacity;
   }
 
   #grow(slab: Slab, group: number, capacity: number): void {
