@@ -1,8 +1,9 @@
-/** @file How the GPU's time of a prompt is shared out among kernels: every dispatch in a pass of its own, between timestamps. */
+/** @file How the GPU's time of a prompt, or of a token, is shared out among kernels: every dispatch in a pass of its own, between timestamps. */
 import type { WebGpuBackend } from "../../src/backends/webgpu/backend.ts";
 import { BufferUsage, MAP_READ } from "../../src/backends/webgpu/device/gpu-flags.ts";
 import { makeShapeModel } from "../../src/bench/bench-model.ts";
 import { randomTokens } from "../../src/bench/throughput.ts";
+import type { Sequence } from "../../src/cache/sequence.ts";
 import { Runner } from "../../src/engine/runner.ts";
 
 /** Most queries of a set. */
@@ -79,32 +80,74 @@ function timeDispatches(device: GPUDevice): () => Promise<KernelTimes> {
 
 const rounded = (value: number): number => Math.round(value * 10) / 10;
 
-/** One row a kernel, of one prompt of a model with random weights. */
-export async function* measureKernels(shape: string, prompt: number, kv: readonly string[]): AsyncGenerator<object> {
+/** Rows of one format: the kernels by their share, and all of them. */
+function* rowsOf(row: object, times: KernelTimes): Generator<object> {
+  const total = [...times.values()].reduce((sum, { us }) => sum + us, 0);
+  for (const [kernel, { us, calls }] of [...times].sort((a, b) => b[1].us - a[1].us)) {
+    yield { ...row, kernel, us: rounded(us), calls, percent: rounded((us / total) * 100) };
+  }
+  yield { ...row, kernel: "all", us: rounded(total) };
+}
+
+/** What is timed with a runner of each format: returns what the dispatches of one prompt, or of one token, took. */
+type Timed = (runner: Runner, sequence: Sequence, read: () => Promise<KernelTimes>) => Promise<KernelTimes>;
+
+async function* measure(
+  shape: string,
+  kv: readonly string[],
+  row: object,
+  contextLength: number,
+  timed: (tokens: Int32Array) => Timed,
+): AsyncGenerator<object> {
   const model = await makeShapeModel(shape, { backend: "webgpu", weights: "f16" });
   try {
     const read = timeDispatches((model.ops as WebGpuBackend).context.device);
-    const tokens = randomTokens(prompt, model.config.vocabSize);
+    const run = timed(randomTokens(contextLength, model.config.vocabSize));
     for (const format of kv) {
       const [decoder] = await model.decoders([format]);
       const cache = decoder!.createCache();
-      const runner = new Runner(decoder!, { contextLength: prompt });
+      const runner = new Runner(decoder!, { contextLength });
       let times: KernelTimes = new Map();
       for (let i = 0; i <= WARM_UPS; i++) {
         const sequence = cache.createSequence();
-        await runner.prefill(sequence, tokens, {});
+        times = await run(runner, sequence, read);
         sequence.release();
-        times = await read();
       }
-      const total = [...times.values()].reduce((sum, { us }) => sum + us, 0);
-      const row = { kind: "kernels", model: shape, prompt, kv: format };
-      for (const [kernel, { us, calls }] of [...times].sort((a, b) => b[1].us - a[1].us)) {
-        yield { ...row, kernel, us: rounded(us), calls, percent: rounded((us / total) * 100) };
-      }
-      yield { ...row, kernel: "all", us: rounded(total) };
+      yield* rowsOf({ ...row, model: shape, kv: format }, times);
       decoder!.dispose();
     }
   } finally {
     await model.dispose();
   }
+}
+
+/** One row a kernel, of one prompt of a model with random weights. */
+export function measureKernels(shape: string, prompt: number, kv: readonly string[]): AsyncGenerator<object> {
+  return measure(shape, kv, { kind: "kernels", prompt }, prompt, (tokens) => async (runner, sequence, read) => {
+    await runner.prefill(sequence, tokens, {});
+    return read();
+  });
+}
+
+/** Tokens after which those that are counted come, and their number. */
+const TOKENS = { before: 40, counted: 20 };
+
+/** One row a kernel, of one token after a context of so many, the mean of some tokens. */
+export function measureTokenKernels(shape: string, context: number, kv: readonly string[]): AsyncGenerator<object> {
+  const all = context + TOKENS.before + TOKENS.counted;
+  return measure(shape, kv, { kind: "token-kernels", context }, all, (tokens) => async (runner, sequence, read) => {
+    await runner.prefill(sequence, tokens.subarray(0, context), {});
+    await read();
+    const sums: KernelTimes = new Map();
+    for (let n = 0; n < TOKENS.before + TOKENS.counted; n++) {
+      await runner.step([{ sequence, tokens: tokens.subarray(context + n, context + n + 1), logits: "last" }]);
+      const times = await read();
+      if (n < TOKENS.before) continue;
+      for (const [kernel, { us, calls }] of times) {
+        const sum = sums.get(kernel) ?? { us: 0, calls };
+        sums.set(kernel, { us: sum.us + us / TOKENS.counted, calls });
+      }
+    }
+    return sums;
+  });
 }

@@ -46,6 +46,13 @@ const SHAPES = [
   { outputs: 48, cols: 100, add: true },
   { outputs: 304, cols: 1024, add: true },
 ] as const;
+/** Of one row with its neighbours, by weight type: a tail and none, halves of one output and of many. */
+const FUSED_SHAPES = [
+  { outputs: 2, cols: 33 },
+  { outputs: 260, cols: 264 },
+  { outputs: 66, cols: 2080 },
+] as const;
+
 /** Whole matrices of rows and none, tiles and a row more or less. */
 const PANEL_ROWS = [1, 9, 31, 33, 80, 127, 129, 144];
 /** Of which a slice of 256 outputs of 1,024 columns fits. */
@@ -88,6 +95,13 @@ export async function* checkLinear(views = false): AsyncGenerator<object> {
             cases++;
             if (!(error <= worst.error)) worst = { error, case: `${rows} rows, ${shape.outputs}x${shape.cols}` };
             if (Number.isNaN(error)) break;
+          }
+        }
+        for (const fused of plan === null && !views ? (["normed", "gated", "normed and gated"] as const) : []) {
+          for (const shape of FUSED_SHAPES) {
+            const error = await bench.linearError({ type, rows: 1, ...shape, fused });
+            cases++;
+            if (!(error <= worst.error)) worst = { error, case: `${fused}, ${shape.outputs}x${shape.cols}` };
           }
         }
         yield { ...row, passed: worst.error <= limit, worst: worst.error, limit, at: worst.case, cases };

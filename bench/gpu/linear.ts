@@ -135,7 +135,7 @@ class LinearTimer {
     const started = performance.now();
     while (times.length < REPEATS) {
       for (let i = 0; i < dispatches; i++) {
-        this.#kernels.run(x, weights[turn++ % weights.length]!, null, rows, out, false, plan);
+        this.#kernels.run(x, weights[turn++ % weights.length]!, null, rows, out, false, null, plan);
       }
       this.#commands.flush();
       const nanoseconds = await this.#read();

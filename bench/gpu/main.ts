@@ -5,7 +5,7 @@
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
-import { measureKernels } from "./kernel-times.ts";
+import { measureKernels, measureTokenKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
 import { checkLinear } from "./linear-check.ts";
 import { measureMemory } from "./memory.ts";
@@ -33,6 +33,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
     }),
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
   kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, ["f16", "k4v4"]),
+  "token-kernels": ([context]) => measureTokenKernels(SHAPE, context ?? 2048, ["f16", "k4v4"]),
   "prefill-check": () => checkPrefill(),
   "prefill-attention": () => measurePrefillAttention(),
   "prefill-attention-f32": () => measurePrefillFloats(),

@@ -202,7 +202,11 @@ export interface Ops {
    * @throws TurboQuantError invalid_argument — a token outside the table
    */
   embed(step: Step, table: Weight, out: Buf): void;
-  /** out[r] = x[r] / rms(x[r]) · weight, width = weight.cols */
+  /**
+   * out[r] = x[r] / rms(x[r]) · weight, width = weight.cols
+   *
+   * May be computed when `out` is read, by a product together with its own work: x keeps its values until the last such read.
+   */
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void;
   /** out[r] (+)= w · x[r] (+ bias) for r < rows; with `add`, the product is added to out (the residual). */
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void;
@@ -215,6 +219,12 @@ export interface Ops {
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void;
   /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. The shape is that of q. */
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void;
+  /**
+   * `linear` and `swiglu` in one, where a backend has that for so many rows: out[r][i] = silu(w[i] · x[r]) · (w[width + i] · x[r]).
+   *
+   * gateUp: [2 · width][cols] · out: [rows][width] · returns: false when nothing was done
+   */
+  gatedLinear?(x: Buf, gateUp: Weight, rows: number, out: Buf): boolean;
   /** out[r][i] = silu(gateUp[r][i]) · gateUp[r][width + i] */
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void;
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */

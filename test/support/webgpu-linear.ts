@@ -27,6 +27,8 @@ export interface LinearCase {
   readonly add?: boolean;
   /** The kernel's own choice where absent. */
   readonly plan?: LinearPlan;
+  /** One row whose RMS norm is taken by the product, or of which pairs of outputs make one value; `outputs` is then even. */
+  readonly fused?: "normed" | "gated" | "normed and gated";
   /** Most bytes of one buffer of the weight. */
   readonly bindingLimit?: number;
 }
@@ -53,6 +55,20 @@ export function roundWeights(w: Float32Array, cols: number, type: WeightType): F
 const loadedTo = (loader: WeightLoader, part: WeightPart, type: WeightType): GpuWeight =>
   asGpuWeight(loadParts(loader, [part], type));
 
+const EPS = 1e-6;
+
+/** x / rms(x) · weight, one row. */
+export function normOf(x: Float32Array, weight: Float32Array): Float32Array {
+  const mean = x.reduce((sum, value) => sum + value * value, 0) / x.length;
+  return x.map((value, i) => (value / Math.sqrt(mean + EPS)) * weight[i]!);
+}
+
+/** silu(a[i]) · a[width + i] of a row with two halves of that width. */
+export function gate(row: ArrayLike<number>): Float64Array {
+  const width = row.length / 2;
+  return Float64Array.from({ length: width }, (_, i) => (row[i]! / (1 + Math.exp(-row[i]!))) * row[width + i]!);
+}
+
 export class LinearBench {
   readonly #device: LinearDevice;
   readonly #kernels: LinearKernels;
@@ -63,26 +79,33 @@ export class LinearBench {
   }
 
   /** returns: ‖out − expected‖ / ‖expected‖ over all rows and outputs; infinite when something behind them was written */
-  async linearError({ type, rows, outputs, cols, bias, add, plan, bindingLimit }: LinearCase): Promise<number> {
+  async linearError(wanted: LinearCase): Promise<number> {
+    const { type, rows, outputs, cols, bias, add, plan, fused, bindingLimit } = wanted;
+    const [normed, gated] = [fused?.includes("normed") ?? false, fused?.includes("gated") ?? false];
     const { context, allocator, commands } = this.#device;
     const loader = new WeightLoader(context, commands, allocator, bindingLimit);
     const w = gaussians(1, outputs * cols, 0.25);
     const x = gaussians(2, rows * cols);
+    const normWeight = gaussians(6, cols);
     const biases = gaussians(3, outputs);
-    const before = gaussians(4, rows * outputs);
+    const before = gaussians(4, gated ? outputs / 2 : rows * outputs);
     const weight = loadedTo(loader, partOf(w, cols), type);
     const biasWeight = bias ? loadedTo(new WeightLoader(context, commands, allocator), partOf(biases, 1), "f32") : null;
     // What lies behind the output has to stay as it is.
     const guard = gaussians(5, 64);
     const from = this.#upload(x);
     const out = this.#upload(Float32Array.from([...before, ...guard]));
-    this.#kernels.run(from, weight, biasWeight, rows, out, add ?? false, plan);
+    const factors = this.#upload(normWeight);
+    const norm = normed ? { weight: factors, eps: EPS } : null;
+    if (gated) this.#kernels.runGated(from, weight, out, norm);
+    else this.#kernels.run(from, weight, biasWeight, rows, out, add ?? false, norm, plan);
     const values = new Float32Array(await commands.read(out, 0, (before.length + guard.length) * 4));
-    const expected = matmul(x, roundWeights(w, cols, type), cols);
+    const products = matmul(normed ? normOf(x, normWeight) : x, roundWeights(w, cols, type), cols);
+    const expected = gated ? gate(products) : products;
     for (let i = 0; i < expected.length; i++) {
       expected[i] = expected[i]! + (bias ? biases[i % outputs]! : 0) + (add ? before[i]! : 0);
     }
-    const used = [from, out, ...weight.chunks.flatMap(({ words, scales }) => [words, scales])];
+    const used = [from, out, factors, ...weight.chunks.flatMap(({ words, scales }) => [words, scales])];
     for (const buffer of new Set([...used, ...(biasWeight ? [biasWeight.buffer] : [])])) allocator.free(buffer);
     const intact = guard.every((value, i) => values[before.length + i] === value);
     return intact ? relativeError(values.subarray(0, before.length), expected) : Number.POSITIVE_INFINITY;
@@ -103,7 +126,7 @@ export class LinearBench {
     const biases = gaussians(3, stack.rows);
     const out = this.#upload(new Float32Array(rows * stack.rows));
     const bias = loadedTo(loader, partOf(biases, 1), "f32");
-    for (const run of stack.runs) this.#kernels.runOf(stack, run, from, bias, rows, out, false);
+    for (const run of stack.runs) this.#kernels.runOf(stack, run, from, bias, rows, out, false, null);
     const values = new Float32Array(await commands.read(out, 0, rows * stack.rows * 4));
     const all = Float32Array.from(parts.flatMap((w, i) => [...roundWeights(w, cols, runs[i]!.type)]));
     return relativeError(

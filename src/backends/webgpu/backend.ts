@@ -32,10 +32,10 @@ import { describeDevice, explainDevice } from "./device/describe-device.ts";
 import { type OpenOptions, openDevice } from "./device/open-device.ts";
 import { ElementwiseKernels } from "./elementwise/elementwise.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
-import { LinearKernels } from "./linear/linear.ts";
+import { type InputNorm, LinearKernels } from "./linear/linear.ts";
 import { warmUpRows } from "./linear/linear-plan.ts";
 import { CHUNK_TOKENS } from "./planner.ts";
-import { BufferAllocator, bufferOf, GpuBuf } from "./queue/buffers.ts";
+import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
@@ -44,6 +44,15 @@ import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sample
 export interface WebGpuBackendOptions extends OpenOptions {
   /** Settings for benchmarks. */
   readonly tuning?: DecodeTuning;
+}
+
+/** to = the norm of `from`, one row. */
+interface PendingNorm extends InputNorm {
+  readonly from: GpuBuffer;
+  readonly to: GpuBuffer;
+  readonly cols: number;
+  /** Whether `from` was changed since. */
+  isStale: boolean;
 }
 
 export class WebGpuBackend implements Ops {
@@ -62,6 +71,8 @@ export class WebGpuBackend implements Ops {
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
   #step: Step | null = null;
+  /** The norm of a row that no operation has read yet: products take it together with their own work. */
+  #norm: PendingNorm | null = null;
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
@@ -133,7 +144,7 @@ export class WebGpuBackend implements Ops {
   }
 
   free(buf: Buf): void {
-    this.allocator.free(bufferOf(buf, 0, "free"));
+    this.allocator.free(this.#written(buf, 0, "free"));
   }
 
   beginStep(step: Step, ropes: readonly Rope[]): void {
@@ -147,7 +158,7 @@ export class WebGpuBackend implements Ops {
     assertBegun(step, this.#step, "embed");
     if (!step.tokensFrom) checkTokens("embed", step.tokens, table.rows);
     const rows = step.tokens.length;
-    const to = bufferOf(out, rows * table.cols, "embed");
+    const to = this.#written(out, rows * table.cols, "embed");
     if (step.tokensFrom) {
       assert(step.tokensFrom instanceof GpuTokenStream, "embed: expected a token stream of this backend");
       this.#linear.embed(step.tokensFrom.tokens, 0, SAMPLE_WORDS, rows, asGpuWeight(table), to);
@@ -158,9 +169,11 @@ export class WebGpuBackend implements Ops {
 
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
     const { cols } = weight;
-    const from = bufferOf(x, rows * cols, "rmsNorm");
-    const to = bufferOf(out, rows * cols, "rmsNorm");
-    this.#elementwise.rmsNorm(from, asGpuWeight(weight).buffer, cols, eps, rows, to);
+    const from = this.#read(x, rows * cols, "rmsNorm");
+    const to = this.#written(out, rows * cols, "rmsNorm");
+    const { buffer } = asGpuWeight(weight);
+    if (rows === 1 && from !== to) this.#norm = { weight: buffer, eps, from, cols, to, isStale: false };
+    else this.#elementwise.rmsNorm(from, buffer, cols, eps, rows, to);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -168,45 +181,84 @@ export class WebGpuBackend implements Ops {
       !bias || (bias.type === "f32" && bias.rows * bias.cols === w.rows),
       "linear: the bias is f32, one value a row of w",
     );
-    const from = bufferOf(x, rows * w.cols, "linear");
-    const to = bufferOf(out, rows * w.rows, "linear");
+    const norm = this.#normOf(x, w, rows, out);
+    const from = norm?.from ?? this.#read(x, rows * w.cols, "linear");
+    if (add) this.#read(out, rows * w.rows, "linear");
+    const to = this.#written(out, rows * w.rows, "linear");
     const values = bias && asGpuWeight(bias);
-    if (!(w instanceof StackedWeight)) this.#linear.run(from, asGpuWeight(w), values, rows, to, add);
-    else for (const run of w.runs) this.#linear.runOf(w, run, from, values, rows, to, add);
+    if (w instanceof StackedWeight) {
+      for (const run of w.runs) this.#linear.runOf(w, run, from, values, rows, to, add, norm);
+    } else this.#linear.run(from, asGpuWeight(w), values, rows, to, add, norm);
+  }
+
+  gatedLinear(x: Buf, gateUp: Weight, rows: number, out: Buf): boolean {
+    if (rows !== 1 || gateUp instanceof StackedWeight || !this.#linear.canFuse(gateUp)) return false;
+    const norm = this.#normOf(x, gateUp, rows, out);
+    const from = norm?.from ?? this.#read(x, gateUp.cols, "gatedLinear");
+    const to = this.#written(out, gateUp.rows / 2, "gatedLinear");
+    this.#linear.runGated(from, asGpuWeight(gateUp), to, norm);
+    return true;
   }
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
     assertBegun(step, this.#step, "appendKv");
     const { numHeads, numKvHeads, headDim, qNorm, kNorm } = layer;
     const rows = step.tokens.length;
-    const from = bufferOf(qkv, rows * (numHeads + 2 * numKvHeads) * headDim, "appendKv");
+    const from = this.#read(qkv, rows * (numHeads + 2 * numKvHeads) * headDim, "appendKv");
     const norms = { q: qNorm && asGpuWeight(qNorm).buffer, k: kNorm && asGpuWeight(kNorm).buffer };
-    this.#append.run(step, layer, norms, from, bufferOf(q, rows * numHeads * headDim, "appendKv"));
+    this.#append.run(step, layer, norms, from, this.#written(q, rows * numHeads * headDim, "appendKv"));
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
     const length = step.tokens.length * layer.numHeads * layer.headDim;
-    this.#attention.run(step, layer, bufferOf(q, length, "attend"), bufferOf(out, length, "attend"));
+    this.#attention.run(step, layer, this.#read(q, length, "attend"), this.#written(out, length, "attend"));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
-    const from = bufferOf(gateUp, rows * width * 2, "swiglu");
-    this.#elementwise.swiglu(from, rows, width, bufferOf(out, rows * width, "swiglu"));
+    const from = this.#read(gateUp, rows * width * 2, "swiglu");
+    this.#elementwise.swiglu(from, rows, width, this.#written(out, rows * width, "swiglu"));
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
     assertBegun(step, this.#step, "gatherRows");
     const count = step.logitRows.length;
-    const to = bufferOf(out, count * width, "gatherRows");
+    const to = this.#written(out, count * width, "gatherRows");
     const last = step.logitRows.reduce((most, row) => Math.max(most, row), 0);
-    const from = bufferOf(x, (last + 1) * width, "gatherRows");
+    const from = this.#read(x, (last + 1) * width, "gatherRows");
     this.#elementwise.gatherRows(from, this.#steps.buffer, this.#steps.layout.logitRowsAt, count, width, to);
   }
 
   async readback(buf: Buf, length: number, start = 0): Promise<Float32Array> {
-    const from = bufferOf(buf, start + length, "readback");
+    const from = this.#read(buf, start + length, "readback");
     return new Float32Array(await this.commands.read(from, start * 4, length * 4));
+  }
+
+  /** The norm behind x, if a product of one row by `w` can take it; its input then has to differ from what is written. */
+  #normOf(x: Buf, w: Weight, rows: number, out: Buf): PendingNorm | null {
+    const norm = this.#norm;
+    if (!norm || norm.isStale || rows !== 1 || !this.#linear.canFuse(w)) return null;
+    const [from, to] = [bufferOf(x, w.cols, "linear"), bufferOf(out, 0, "linear")];
+    return norm.to === from && norm.cols === w.cols && to !== norm.from && to !== norm.to ? norm : null;
+  }
+
+  /** The device buffer of what an operation reads, after whatever was still to be computed of it. */
+  #read(buf: Buf, length: number, what: string): GpuBuffer {
+    const buffer = bufferOf(buf, length, what);
+    const norm = this.#norm;
+    if (norm?.to === buffer) {
+      assert(!norm.isStale, `${what}: the input of a norm was changed before its result was read`);
+      this.#norm = null;
+      this.#elementwise.rmsNorm(norm.from, norm.weight, norm.cols, norm.eps, 1, norm.to);
+    }
+    return buffer;
+  }
+
+  #written(buf: Buf, length: number, what: string): GpuBuffer {
+    const buffer = bufferOf(buf, length, what);
+    if (this.#norm?.to === buffer) this.#norm = null;
+    else if (this.#norm?.from === buffer) this.#norm.isStale = true;
+    return buffer;
   }
 
   async dispose(): Promise<void> {

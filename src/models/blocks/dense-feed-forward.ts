@@ -16,8 +16,10 @@ export function denseFeedForward(prefix: string, hiddenSize: number, intermediat
     bind: ({ gateUp, down }) => ({
       run: ({ ops, rows, scratch }, x, out) => {
         const [both, activated] = [scratch("gateUp"), scratch("activated")];
-        ops.linear(x, gateUp!, null, rows, both, false);
-        ops.swiglu(both, rows, intermediateSize, activated);
+        if (!ops.gatedLinear?.(x, gateUp!, rows, activated)) {
+          ops.linear(x, gateUp!, null, rows, both, false);
+          ops.swiglu(both, rows, intermediateSize, activated);
+        }
         ops.linear(activated, down!, null, rows, out, true);
       },
     }),

@@ -52,8 +52,9 @@ export class ElementwiseKernels {
     buffers: KernelSpec<P>["buffers"],
     values: ShaderValues = {},
   ): Kernel<P> {
-    return this.#commands.kernel(`${name} ${JSON.stringify(values)}`, () => ({
-      label: values["IN_PLACE"] ? `${name}, in place` : name,
+    const label = values["IN_PLACE"] ? `${name}, in place` : name;
+    return this.#commands.kernel(label, () => ({
+      label,
       shader: shader(name, params, values),
       buffers,
     }));

@@ -62,10 +62,11 @@ export function warmUpRows(most: number): number[] {
   return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
 }
 
-function fewRows({ isSoftware }: GpuContext, rows: number): { outputs: number; unroll: number } {
+/** For up to MAX_ROWS rows. gated: each output takes two rows of the weight */
+export function fewRows({ isSoftware }: GpuContext, rows: number, gated = false): { outputs: number; unroll: number } {
   // On a CPU there is no latency to hide by loading ahead.
   if (isSoftware) return { outputs: 1, unroll: 1 };
-  if (rows === 1) return { outputs: 1, unroll: 4 };
+  if (rows === 1) return { outputs: 1, unroll: gated ? 2 : 4 };
   // x is read for every row, so several outputs of a group of lanes share it.
   return rows <= 4 ? { outputs: 1, unroll: 2 } : { outputs: 2, unroll: 1 };
 }

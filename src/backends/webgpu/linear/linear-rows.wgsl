@@ -1,12 +1,37 @@
 // out[r] (+)= w · x[r] (+ bias) for a few rows r: LANES neighbouring invocations share OUTPUTS neighbouring outputs, so that a
 // weight is read once for all rows and x once for all outputs. Each has UNROLL units of eight columns on the way at once.
+//
+// Of one row, two neighbours can be computed here, which spares their dispatches:
+// NORMED: x is taken as its RMS norm. Every group of lanes reads all of x anyway, so it has the sum of squares as well; the
+// weights of the norm are factors of x, and 1 / rms one of the result.
+// GATED: the weight is gate over up, and out[i] = silu(gate[i] · x) * (up[i] · x).
 //#if SUBGROUPS
 enable subgroups;
 //#end
 
 //#include linear-bindings
+//#if NORMED
+@group(0) @binding(6) var<storage, read> norm: array<XTYPE>;
+//#end
 //#if !SUBGROUPS
 var<workgroup> sums: array<f32, THREADS>;
+//#end
+
+//#if NORMED
+fn norm_unit(unit: u32) -> array<vec4f, 2> {
+  //#if TAIL
+  var values = array<f32, 8>();
+  for (var i = 0u; i < 8u; i++) {
+    values[i] = norm[min(unit * 8u + i, p.cols - 1u)];
+  }
+  return array<vec4f, 2>(
+    vec4f(values[0], values[1], values[2], values[3]),
+    vec4f(values[4], values[5], values[6], values[7]),
+  );
+  //#else
+  return array<vec4f, 2>(norm[unit * 2u], norm[unit * 2u + 1u]);
+  //#end
+}
 //#end
 
 fn x_unit(row: u32, unit: u32) -> array<vec4f, 2> {
@@ -43,6 +68,13 @@ fn sum_of_lanes(value: f32, lane: u32, l: u32) -> f32 {
 }
 //#end
 
+//#if GATED
+fn finish_pair(gate: f32, up: f32, lane: u32, output: u32) {
+  if (lane == 0u && output < p.outputs / 2u) {
+    out[output] = gate / (1.0 + exp(-gate)) * up;
+  }
+}
+//#else
 fn finish(sum: f32, lane: u32, row: u32, output: u32) {
   if (lane == 0u && output < p.outputs && row < p.rows) {
     let at = row * p.total + p.first + output;
@@ -56,6 +88,7 @@ fn finish(sum: f32, lane: u32, row: u32, output: u32) {
     out[at] = value;
   }
 }
+//#end
 
 @compute @workgroup_size(THREADS)
 fn main(

@@ -1,15 +1,15 @@
 /** @file Matrix products and embeddings: chooses a kernel by shape and dispatches it. */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
-import type { WeightType } from "../../ops.ts";
+import type { Weight, WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import type { StackedWeight, WeightRun } from "../../stacked-weight.ts";
+import { StackedWeight, type WeightRun } from "../../stacked-weight.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
-import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
+import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
 import { asGpuWeight, type GpuWeight } from "./gpu-weight.ts";
-import { type LinearPlan, planLinear } from "./linear-plan.ts";
+import { fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
 import { rowsText } from "./rows-text.ts";
@@ -20,7 +20,7 @@ const ROW_THREADS = 128;
 const TILED_OUTPUTS = 64;
 
 /** Of all kernels that read the weight as it is stored. */
-const linearParams = new Struct({
+const linearFields = {
   rows: "u32",
   cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
   stride: "u32",
@@ -29,7 +29,9 @@ const linearParams = new Struct({
   total: "u32",
   hasBias: "u32",
   add: ["u32", "1: the products are added to `out`."],
-});
+} as const;
+const linearParams = new Struct(linearFields);
+const rowsParams = new Struct({ ...linearFields, eps: ["f32", "Of the norm of x, where it is taken here."] });
 
 const embedParams = new Struct({
   rows: "u32",
@@ -43,10 +45,55 @@ const embedParams = new Struct({
 
 const ACCESS = ["read", "read", "read", "read", "write"] as const;
 
+/** An RMS norm that a product takes of its input. */
+export interface InputNorm {
+  readonly weight: GpuBuffer;
+  readonly eps: number;
+}
+
+/** How linear-rows.wgsl is made. */
+interface RowsKernel {
+  readonly outputs: number;
+  readonly unroll: number;
+  readonly normed: boolean;
+  readonly gated: boolean;
+}
+
+/** A product of few rows. */
+interface FewRows {
+  readonly x: GpuBuffer;
+  readonly out: GpuBuffer;
+  readonly bias: GpuWeight | null;
+  readonly rows: number;
+  readonly add: boolean;
+  /** An RMS norm that is taken of x first, or null. Then there is one row. */
+  readonly norm: InputNorm | null;
+  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is one row, without bias, and nothing is added. */
+  readonly gated: boolean;
+  /** Place of the weight's outputs in a row of `out`, and the length of that row. */
+  readonly offset: number;
+  readonly total: number;
+}
+
+/** Buffers of activations that a weight meets: those of steps of one row and of several, before and after they have grown. */
+const MOST_KNOWN = 4;
+
+const isSame = (a: FewRows, b: FewRows): boolean =>
+  a.x === b.x &&
+  a.out === b.out &&
+  a.bias === b.bias &&
+  a.rows === b.rows &&
+  a.add === b.add &&
+  a.gated === b.gated &&
+  a.norm?.weight === b.norm?.weight &&
+  a.norm?.eps === b.norm?.eps;
+
 export class LinearKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
   readonly #panels: PanelKernels;
+  /** Steps that decode repeat the same few products of a weight. */
+  readonly #known = new WeakMap<GpuWeight, { product: FewRows; dispatches: PreparedDispatch[] }[]>();
 
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
     this.#context = context;
@@ -59,7 +106,7 @@ export class LinearKernels {
    *
    * On matrix units x and w are rounded to f16, and x is clamped to ±65504.
    *
-   * offset, total: of a run of a stack, the place of its outputs in a row of `out` and the length of that row; `bias` is the
+   * norm: taken of x first, null for x as it is; then there is one row, and w can be fused · offset, total: of a run of a stack, the place of its outputs in a row of `out` and the length of that row; `bias` is the
    * stack's
    */
   run(
@@ -69,10 +116,21 @@ export class LinearKernels {
     rows: number,
     out: GpuBuffer,
     add: boolean,
-    plan: LinearPlan = planLinear(this.#context, w, rows),
+    norm: InputNorm | null = null,
+    given?: LinearPlan,
     offset = 0,
     total = w.rows,
   ): void {
+    const product = { x, out, bias, rows, add, norm, gated: false, offset, total };
+    if (!given && rows <= MAX_ROWS) {
+      this.#runFew(w, product);
+      return;
+    }
+    const plan = given ?? planLinear(this.#context, w, rows, offset, total);
+    if (plan.kernel === "rows") {
+      for (const dispatch of this.#fewRows(w, product, plan)) this.#commands.run(dispatch);
+      return;
+    }
     if (plan.kernel === "panels") {
       this.#panels.run(x, w, bias, rows, out, add, plan.shares, offset, total);
       return;
@@ -90,12 +148,7 @@ export class LinearKernels {
       };
       const buffers = [words, scales, x, bias ? bias.buffer : scales, out];
       const tail = w.cols % 8 !== 0;
-      if (plan.kernel === "rows") {
-        const { kernel, lanes } = this.#rows(w.type, tail, rows, plan);
-        const groups = Math.ceil(outputs / ((ROW_THREADS / lanes) * plan.outputs));
-        const down = Math.ceil(groups / MAX_GROUPS);
-        this.#commands.dispatch(kernel, params, buffers, Math.ceil(groups / down), down);
-      } else if (plan.kernel === "tiled") {
+      if (plan.kernel === "tiled") {
         const kernel = this.#tiled(w.type, tail, plan.each);
         const down = Math.ceil(rows / (16 * plan.each));
         this.#commands.dispatch(kernel, params, buffers, Math.ceil(outputs / TILED_OUTPUTS), down);
@@ -117,10 +170,39 @@ export class LinearKernels {
     rows: number,
     out: GpuBuffer,
     add: boolean,
+    norm: InputNorm | null,
   ): void {
-    const w = asGpuWeight(weight);
-    const plan = planLinear(this.#context, w, rows, first, stack.rows);
-    this.run(x, w, bias, rows, out, add, plan, first, stack.rows);
+    this.run(x, asGpuWeight(weight), bias, rows, out, add, norm, undefined, first, stack.rows);
+  }
+
+  /**
+   * out[i] = silu(w[i] · x) · (w[half + i] · x), one row; w can be fused. norm: taken of x first, null for x as it is
+   */
+  runGated(x: GpuBuffer, w: GpuWeight, out: GpuBuffer, norm: InputNorm | null): void {
+    this.#runFew(w, { x, out, bias: null, rows: 1, add: false, norm, gated: true, offset: 0, total: w.rows });
+  }
+
+  /**
+   * Whether a product of one row can compute its neighbours too. A CPU would norm the input again for every output, and gains nothing
+   * by fewer dispatches.
+   */
+  canFuse(w: Weight): boolean {
+    if (this.#context.isSoftware) return false;
+    return w instanceof StackedWeight || asGpuWeight(w).chunks.length === 1;
+  }
+
+  /** A product of up to MAX_ROWS rows. */
+  #runFew(w: GpuWeight, product: FewRows): void {
+    let known = this.#known.get(w);
+    if (!known) this.#known.set(w, (known = []));
+    let found = known.find((other) => isSame(other.product, product));
+    if (!found) {
+      const few = fewRows(this.#context, product.rows, product.gated);
+      found = { product, dispatches: this.#fewRows(w, product, few) };
+      if (known.length === MOST_KNOWN) known.shift();
+      known.push(found);
+    }
+    for (const dispatch of found.dispatches) this.#commands.run(dispatch);
   }
 
   /** out[row] = table[token], tokens[tokenAt + row · tokenStride] */
@@ -133,33 +215,62 @@ export class LinearKernels {
     }
   }
 
+  #fewRows(
+    w: GpuWeight,
+    { x, out, bias, rows, add, norm, gated, offset, total }: FewRows,
+    plan: { readonly outputs: number; readonly unroll: number },
+  ): PreparedDispatch[] {
+    const { kernel, lanes } = this.#rows(w.type, w.cols % 8 !== 0, rows, { ...plan, normed: norm !== null, gated });
+    return w.chunks.map(({ first, rows: outputs, words, scales }) => {
+      const params = {
+        rows,
+        cols: w.cols,
+        stride: w.stride,
+        outputs,
+        first: offset + first,
+        total,
+        hasBias: bias ? 1 : 0,
+        add: add ? 1 : 0,
+        eps: norm?.eps ?? 0,
+      };
+      const buffers = [words, scales, x, bias ? bias.buffer : scales, out, ...(norm ? [norm.weight] : [])];
+      const groups = Math.ceil((gated ? outputs / 2 : outputs) / ((ROW_THREADS / lanes) * plan.outputs));
+      const down = Math.ceil(groups / MAX_GROUPS);
+      return this.#commands.prepare(kernel, params, buffers, Math.ceil(groups / down), down);
+    });
+  }
+
   #rows(
     type: WeightType,
     tail: boolean,
     rows: number,
-    { outputs, unroll }: { readonly outputs: number; readonly unroll: number },
-  ): { kernel: Kernel<typeof linearParams>; lanes: number } {
+    { outputs, unroll, normed, gated }: RowsKernel,
+  ): { kernel: Kernel<typeof rowsParams>; lanes: number } {
     const { subgroupSize } = this.#context.features;
     const most = 2 ** Math.ceil(Math.log2(rows));
     // Lanes of a subgroup add up without workgroup memory.
     const subgroups = subgroupSize > 0 && subgroupSize <= ROW_THREADS;
     const lanes = subgroups ? subgroupSize : 32;
-    const values = {
-      SUBGROUPS: subgroups,
-      TAIL: tail,
-      LANES: lanes,
-      OUTPUTS: outputs,
-      UNROLL: unroll,
-      THREADS: ROW_THREADS,
-    };
-    const kernel = this.#commands.kernel(`linear-rows ${type} ${most} ${JSON.stringify(values)}`, () => ({
-      label: `linear ${type}, ${most} row${most > 1 ? "s" : ""}`,
-      shader: shader("linear-rows", linearParams, values, {
-        WEIGHT: readers(type, tail),
-        ...rowsText({ rows: most, outputs, unroll }, subgroups),
-      }),
-      buffers: ACCESS,
-    }));
+    const key = `linear-rows ${type} ${tail} ${most} ${outputs} ${unroll} ${normed} ${gated}`;
+    const kernel = this.#commands.kernel(key, () => {
+      const text = rowsText({ rows: most, outputs, unroll, normed, gated }, subgroups);
+      const values = {
+        SUBGROUPS: subgroups,
+        TAIL: tail,
+        LANES: lanes,
+        OUTPUTS: outputs,
+        UNROLL: unroll,
+        THREADS: ROW_THREADS,
+        NORMED: normed,
+        GATED: gated,
+      };
+      const what = gated ? "gated" : `${most} row${most > 1 ? "s" : ""}`;
+      return {
+        label: `linear ${type}, ${what}${normed ? ", normed" : ""}`,
+        shader: shader("linear-rows", rowsParams, values, { WEIGHT: readers(type, tail), ...text }),
+        buffers: normed ? ([...ACCESS, "read"] as const) : ACCESS,
+      };
+    });
     return { kernel, lanes };
   }
 

@@ -6,12 +6,17 @@ export interface RowsShape {
   readonly outputs: number;
   /** Units of eight columns that are read before the first one is used. */
   readonly unroll: number;
+  /** Of one row: x is normed on the way; see linear-rows.wgsl. */
+  readonly normed?: boolean;
+  /** Of one row and one output: rows `i` and `outputs / 2 + i` of the weight make one value. */
+  readonly gated?: boolean;
 }
 
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 export function rowsText(shape: RowsShape, subgroups: boolean): Readonly<Record<string, string>> {
-  const outputs = count(shape.outputs);
+  const { normed = false, gated = false } = shape;
+  const outputs = count(gated ? 2 : shape.outputs);
   const rows = count(shape.rows);
   const cells = rows.flatMap((r) => outputs.map((o) => ({ r, o })));
   const products = (steps: readonly number[]): string =>
@@ -19,27 +24,40 @@ export function rowsText(shape: RowsShape, subgroups: boolean): Readonly<Record<
       ...steps.flatMap((u) => outputs.map((o) => `let w${u}_${o} = weight_unit(at${o}, unit + ${u}u * LANES);`)),
       ...steps.flatMap((u) =>
         rows.flatMap((r) => [
-          `let x${u}_${r} = x_unit(row${r}, unit + ${u}u * LANES);`,
+          ...(normed
+            ? [
+                `let plain${u} = x_unit(row${r}, unit + ${u}u * LANES);`,
+                `let norm${u} = norm_unit(unit + ${u}u * LANES);`,
+                `squares += dot(plain${u}[0], plain${u}[0]) + dot(plain${u}[1], plain${u}[1]);`,
+                `let x${u}_${r} = array<vec4f, 2>(plain${u}[0] * norm${u}[0], plain${u}[1] * norm${u}[1]);`,
+              ]
+            : [`let x${u}_${r} = x_unit(row${r}, unit + ${u}u * LANES);`]),
           ...outputs.map(
             (o) => `sum${r}_${o} += dot(w${u}_${o}[0], x${u}_${r}[0]) + dot(w${u}_${o}[1], x${u}_${r}[1]);`,
           ),
         ]),
       ),
     ].join("\n");
+  const sumOf = (name: string): string => (subgroups ? `subgroupAdd(${name})` : `sum_of_lanes(${name}, lane, l)`);
+  const factor = normed ? "inverse * " : "";
+  const total = ({ r, o }: { r: number; o: number }): string => `${factor}${sumOf(`sum${r}_${o}`)}`;
   return {
     // Rows and outputs after the last one repeat it, and their sums are dropped.
     DECLARE: [
       ...rows.map((r) => `let row${r} = min(${r}u, p.rows - 1u);`),
-      ...outputs.map((o) => `let at${o} = min(output0 + ${o}u, p.outputs - 1u) * p.stride;`),
+      ...(gated
+        ? ["let at0 = min(output0, p.outputs / 2u - 1u) * p.stride;", "let at1 = at0 + p.outputs / 2u * p.stride;"]
+        : outputs.map((o) => `let at${o} = min(output0 + ${o}u, p.outputs - 1u) * p.stride;`)),
+      ...(normed ? ["var squares = 0f;"] : []),
       ...cells.map(({ r, o }) => `var sum${r}_${o} = 0f;`),
     ].join("\n"),
     UNROLLED: products(count(shape.unroll)),
     SINGLE: products([0]),
-    FINISH: cells
-      .map(({ r, o }) => {
-        const sum = subgroups ? `subgroupAdd(sum${r}_${o})` : `sum_of_lanes(sum${r}_${o}, lane, l)`;
-        return `finish(${sum}, lane, ${r}u, output0 + ${o}u);`;
-      })
-      .join("\n"),
+    FINISH: [
+      ...(normed ? [`let inverse = 1.0 / sqrt(${sumOf("squares")} / f32(p.cols) + p.eps);`] : []),
+      ...(gated
+        ? [`finish_pair(${total({ r: 0, o: 0 })}, ${total({ r: 0, o: 1 })}, lane, output0);`]
+        : cells.map((cell) => `finish(${total(cell)}, lane, ${cell.r}u, output0 + ${cell.o}u);`)),
+    ].join("\n"),
   };
 }

@@ -19,6 +19,22 @@ const MAX_RETIRED_BYTES = 64 << 20;
 /** The most workgroups in one dimension that every adapter accepts. */
 export const MAX_GROUPS = 65535;
 
+/**
+ * A dispatch that is queued again and again with the same numbers and buffers. Where its numbers lie and its bind group are
+ * looked up once and kept as long as they hold.
+ */
+export interface PreparedDispatch {
+  readonly kernel: Kernel<Struct>;
+  readonly params: Values<Fields>;
+  readonly buffers: readonly GpuBuffer[];
+  readonly x: number;
+  readonly y: number;
+  /** What was looked up, and the count of lookups that it belongs to. */
+  lookups: number;
+  offset: number;
+  group: GPUBindGroup | null;
+}
+
 export class Commands {
   readonly context: GpuContext;
   readonly #kernels = new Map<string, Kernel<Struct>>();
@@ -32,12 +48,18 @@ export class Commands {
   readonly #retired: GpuBuffer[] = [];
   #retiredBytes = 0;
   #isWarmingUp = false;
+  /** Rises when what prepared dispatches have looked up may no longer hold. */
+  #lookups = 0;
   #compilation = { kernels: 0, ms: 0 };
 
   constructor(context: GpuContext, allocator: BufferAllocator) {
     this.context = context;
-    this.#uniforms = new Uniforms(context.device, () => this.flush());
+    this.#uniforms = new Uniforms(context.device, () => {
+      this.flush();
+      this.#lookups++;
+    });
     allocator.onFree = (buffer) => {
+      this.#lookups++;
       for (const kernel of this.#kernels.values()) kernel.forget(buffer);
       this.#destroy(buffer);
     };
@@ -118,17 +140,36 @@ export class Commands {
   ): void {
     if (x === 0 || y === 0 || z === 0) return;
     assert(x <= MAX_GROUPS && y <= MAX_GROUPS && z <= MAX_GROUPS, `${kernel.label}: a grid of ${x}x${y}x${z}`);
-    if (this.#isWarmingUp) {
-      kernel.bindGroup(buffers);
-      return;
-    }
+    const group = kernel.bindGroup(buffers);
+    if (this.#isWarmingUp) return;
     const offset = this.#uniforms.offsetOf(kernel.params, params as Values<Fields>);
-    this.#pass ??= this.#encode().beginComputePass();
-    this.#pass.setPipeline(kernel.pipeline);
-    this.#pass.setBindGroup(0, kernel.bindGroup(buffers), [offset]);
-    this.#pass.dispatchWorkgroups(x, y, z);
-    for (const buffer of buffers) buffer.usedIn = this.#submits;
-    this.#dispatches++;
+    this.#queue(kernel.pipeline, group, offset, buffers, x, y, z);
+  }
+
+  /** Arguments as of `dispatch`. */
+  prepare<P extends Struct>(
+    kernel: Kernel<P>,
+    params: NoInfer<ValuesOf<P>>,
+    buffers: readonly GpuBuffer[],
+    x: number,
+    y: number,
+  ): PreparedDispatch {
+    assert(x > 0 && x <= MAX_GROUPS && y > 0 && y <= MAX_GROUPS, `${kernel.label}: a grid of ${x}x${y}`);
+    const found = { lookups: -1, offset: 0, group: null };
+    return { kernel: kernel as unknown as Kernel<Struct>, params: params as Values<Fields>, buffers, x, y, ...found };
+  }
+
+  /** Queues a dispatch that was prepared. */
+  run(prepared: PreparedDispatch): void {
+    const { kernel, buffers, x, y } = prepared;
+    if (prepared.lookups !== this.#lookups || this.#isWarmingUp) {
+      prepared.group = kernel.bindGroup(buffers);
+      if (this.#isWarmingUp) return;
+      // Making room for the numbers may end earlier lookups.
+      prepared.offset = this.#uniforms.offsetOf(kernel.params, prepared.params);
+      prepared.lookups = this.#lookups;
+    }
+    this.#queue(kernel.pipeline, prepared.group!, prepared.offset, buffers, x, y, 1);
   }
 
   copy(from: GpuBuffer, fromOffset: number, to: GpuBuffer, toOffset: number, numBytes: number): void {
@@ -216,6 +257,23 @@ export class Commands {
     for (const { raw } of this.#retired) raw.destroy();
     this.#retired.length = 0;
     this.#retiredBytes = 0;
+  }
+
+  #queue(
+    pipeline: GPUComputePipeline,
+    group: GPUBindGroup,
+    offset: number,
+    buffers: readonly GpuBuffer[],
+    x: number,
+    y: number,
+    z: number,
+  ): void {
+    this.#pass ??= this.#encode().beginComputePass();
+    this.#pass.setPipeline(pipeline);
+    this.#pass.setBindGroup(0, group, [offset]);
+    this.#pass.dispatchWorkgroups(x, y, z);
+    for (const buffer of buffers) buffer.usedIn = this.#submits;
+    this.#dispatches++;
   }
 
   #encode(): GPUCommandEncoder {
