@@ -13,6 +13,7 @@ import { codesSection, judgeFamily, oracleSection, qualitySection, windowSection
 import { writeReadme } from "./benchmarks/readme.ts";
 import { judgedTargets, root, table } from "./benchmarks/rows.ts";
 import { serverSection } from "./benchmarks/server.ts";
+import { tokenSections } from "./benchmarks/token.ts";
 
 const environment = attention[0];
 judgeFamily();
@@ -65,6 +66,7 @@ const sections = [
     serverSection(),
   ],
   ...gpuSections("gpu"),
+  ...tokenSections("gpu-h200-token"),
   ...prefillAttentionSections("gpu-h200-prefill"),
   ...productSections("gpu-h200-products"),
   // These rows are older than the present decode attention. They stay until such a card is available again.
