@@ -1,7 +1,6 @@
 /** @file In the page of `browser.ts`: ours and wllama, each with the same GGUF file loaded, run the tests they are asked for. */
-import { LLM } from "../../src/browser.ts";
-import { MemorySource } from "../../src/formats/memory-source.ts";
-import { ourTests, type RunTest, type SpeedTest } from "./speed-test.ts";
+import type { WorkerReply } from "./browser-worker.ts";
+import type { RunTest, SpeedTest } from "./speed-test.ts";
 
 export interface PageOptions {
   readonly kv: readonly string[];
@@ -24,15 +23,18 @@ interface Wllama {
   }>;
 }
 
-const FILE = "model.gguf";
-const bytesOfFile = async (): Promise<Uint8Array> => new Uint8Array(await (await fetch(`/${FILE}`)).arrayBuffer());
-
+/** In a worker of its own, as threads need it: the main thread of a page may not wait. */
 async function ours(options: PageOptions): Promise<RunTest> {
-  const [first, ...otherKv] = options.kv;
-  const source = new MemorySource({ [FILE]: await bytesOfFile() }, "page");
-  const { threads, longest: contextLength } = options;
-  const llm = await LLM.load(source, { backend: "wasm", kv: first!, otherKv, threads, contextLength });
-  return ourTests(llm, options);
+  const worker = new Worker("/worker.js", { type: "module" });
+  const ask = (message: PageOptions | SpeedTest): Promise<number | null> =>
+    new Promise((resolve, reject) => {
+      worker.onerror = (event) => reject(new Error(event.message));
+      worker.onmessage = ({ data }: MessageEvent<WorkerReply>) =>
+        "error" in data ? reject(new Error(data.error)) : resolve(data.ms);
+      worker.postMessage(message);
+    });
+  await ask(options);
+  return ask;
 }
 
 /** A whole number of words, each of them a token or more. */
@@ -51,7 +53,7 @@ async function theirs({ kv, threads, longest, limitSeconds }: PageOptions): Prom
   const loaded = new Map<string, Wllama>();
   for (const type of kv) {
     const wllama = new Wllama({ default: "/wllama.wasm" }, { suppressNativeLog: true, logger: LoggerWithoutDebug });
-    await wllama.loadModel([new Blob([(await bytesOfFile()) as Uint8Array<ArrayBuffer>])], {
+    await wllama.loadModel([await (await fetch("/model.gguf")).blob()], {
       n_ctx: Math.ceil((longest + 64) / 256) * 256,
       n_threads: threads,
       n_gpu_layers: 0,

@@ -7,7 +7,6 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { findChromium } from "../../test/support/optional.ts";
 import { answering, answerWith, serveFolder } from "../../test/support/static-server.ts";
@@ -25,20 +24,25 @@ if (!chromium) {
 const options = await readSpeedOptions();
 installPeers();
 
-const bundle = await build({
-  entryPoints: [fileURLToPath(new URL("browser-page.ts", import.meta.url))],
-  bundle: true,
-  format: "esm",
-  platform: "browser",
-  external: ["/wllama.js"],
-  write: false,
-  logLevel: "error",
-});
+async function script(file: string): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [join(HERE, file)],
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    external: ["/wllama.js"],
+    write: false,
+    logLevel: "error",
+  });
+  return outputFiles[0]!.text;
+}
+const [page, worker] = [await script("browser-page.ts"), await script("browser-worker.ts")];
 const wllama = (file: string): string => join(HERE, "node_modules/@wllama/wllama/esm", file);
 const server = await serveFolder(HERE, {
   handle: answering({
     "/": answerWith("text/html", '<!doctype html><script type="module" src="/page.js"></script>'),
-    "/page.js": answerWith("text/javascript", bundle.outputFiles[0]!.text),
+    "/page.js": answerWith("text/javascript", page),
+    "/worker.js": answerWith("text/javascript", worker),
     "/wllama.js": answerWith("text/javascript", readFileSync(wllama("index.js"))),
     "/wllama.wasm": answerWith("application/wasm", readFileSync(wllama("wasm/wllama.wasm"))),
     "/model.gguf": (_, response) => response.end(readFileSync(options.path)),
@@ -46,18 +50,18 @@ const server = await serveFolder(HERE, {
 });
 const browser = await launchChromium(chromium);
 try {
-  const page = await (await browser.newContext()).newPage();
-  page.setDefaultTimeout(0);
-  page.on("pageerror", (error) => console.error(`browser: ${error}`));
-  await page.goto(server.url);
-  await page.waitForFunction("globalThis.runTest");
+  const tab = await (await browser.newContext()).newPage();
+  tab.setDefaultTimeout(0);
+  tab.on("pageerror", (error) => console.error(`browser: ${error}`));
+  await tab.goto(server.url);
+  await tab.waitForFunction("globalThis.runTest");
   const engine = async (name: string, kv: readonly string[]): Promise<Engine> => {
     const { threads, longest, limitSeconds } = options;
     const own: PageOptions = { kv, threads, longest, limitSeconds };
     console.error(`browser: loading ${name}`);
-    await page.evaluate(`startEngine(${JSON.stringify(name)}, ${JSON.stringify(own)})`);
+    await tab.evaluate(`startEngine(${JSON.stringify(name)}, ${JSON.stringify(own)})`);
     const run = (test: SpeedTest): Promise<number | null> =>
-      page.evaluate(`runTest(${JSON.stringify(name)}, ${JSON.stringify(test)})`);
+      tab.evaluate(`runTest(${JSON.stringify(name)}, ${JSON.stringify(test)})`);
     return { name, kv, run };
   };
   const engines = [await engine("turboquant", options.kv), await engine("wllama", options.peerKv)] as const;

@@ -114,6 +114,8 @@ interface Row {
   readonly test: string;
   readonly depth: number;
   readonly status: string;
+  /** Idle share of the CPUs before the repeats. */
+  readonly idleBefore: number;
   readonly samplesMs: readonly number[];
   readonly tokPerSec: Summary | null;
 }
@@ -143,9 +145,9 @@ export async function compareSpeed(
       const rates = times?.map((ms) => ((prompt + generation) * 1000) / ms);
       const status = rates ? "ok" : `not finished in ${options.limitSeconds} s`;
       const tokPerSec = rates ? summarize(rates) : null;
-      const row = { engine: engine.name, kv, test: name, depth, status, samplesMs: times ?? [], tokPerSec };
+      const row = { engine: engine.name, kv, test: name, depth, status, idleBefore, samplesMs: times ?? [], tokPerSec };
       rows.push(row);
-      if (output) appendFileSync(output, `${JSON.stringify({ ...record, idleBefore, ...row })}\n`);
+      if (output) appendFileSync(output, `${JSON.stringify({ ...record, ...row })}\n`);
     }
   }
   const [own, peer] = engines;
