@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { runCommand } from "../../test/support/cli-io.ts";
 import { gpuSkip } from "../../test/support/gpu.ts";
 
-const ARGS = ["run", "-m", "qwen3-1m", "--raw", "The", "-n", "3", "--temp", "0", "--explain", "--quiet"];
+const ARGS = ["run", "-m", "qwen3-1m", "--raw", "The", "-n", "3", "--temp", "0", "--explain", "--quiet", "--kv", "f16"];
 
 describe("--explain", () => {
   it("says why auto chose what it chose", async () => {
