@@ -82,6 +82,7 @@ describe("pull and --model", () => {
     [["pull"], /missing required argument 'name'/],
     [["pull", "qwen3-3m"], /pull: qwen3-3m is part of this package/],
     [["pull", "./folder"], /pull: expected a name on the hub/],
+    [["pull", "org/name:"], /pull: expected a name on the hub/],
     [["pull", "org/none"], /hub: org\/none: .*no such model on the hub/],
     [["pull", "org/tiny:Q4_K_M"], /hub: org\/tiny has no GGUF files but safetensors; name it without the colon/],
     [["run", "-m", "org/none:Q4_K_M", "hi"], /hub: org\/none:Q4_K_M: .*no such model on the hub/],
@@ -123,6 +124,10 @@ describe("the shelf", () => {
     writeFileSync(join(manifests, "1b"), JSON.stringify({ schemaVersion: 2, layers }));
     writeFileSync(join(manifests, "copy"), JSON.stringify({ schemaVersion: 2, layers: layers.slice(0, 1) }));
     writeFileSync(join(manifests, "damaged"), "{");
+    // A model that Ollama has pulled from the hub.
+    const ofHub = join(folder, "ollama/manifests/hf.co/org/tiny");
+    mkdirSync(ofHub, { recursive: true });
+    writeFileSync(join(ofHub, "F32"), JSON.stringify({ schemaVersion: 2, layers: layers.slice(0, 1) }));
   });
 
   it("a GGUF file of the hub is shown and planned without a download, and pulled when it is run", async () => {
@@ -159,11 +164,12 @@ describe("the shelf", () => {
       ["org/tiny-GGUF:F32", "F32", gguf.length, true],
       ["org/tiny-GGUF", null, 4, false],
       ["llama.cpp:org_tiny-F32.gguf", "F32", gguf.length, true],
+      ["ollama:hf.co/org/tiny:F32", "F32", gguf.length, true],
       ["ollama:tiny:1b", null, gguf.length, true],
       ["ollama:tiny:copy", null, gguf.length, true],
     ]);
     rmSync(join(repo, "blobs/x.turboquant.incomplete"));
-    for (const ref of ["llama.cpp:org_tiny-F32", "ollama:tiny:1b"])
+    for (const ref of ["llama.cpp:org_tiny-F32", "ollama:hf.co/org/tiny:F32"])
       expect(await run(ref), ref).toMatchObject({ code: 0 });
     const { out } = await runCommand(["list"]);
     expect(out).toMatch(/^org\/tiny-GGUF:F32 +F32 +\S+ kB +\d{4}-\d\d-\d\d +hub$/m);
@@ -186,8 +192,12 @@ describe("the shelf", () => {
   });
 
   it("rm says what became free, and leaves what is not ours", async () => {
+    writeFileSync(
+      join(repo, "snapshots/0123456789abcdef0123456789abcdef01234567/tiny-Q8_0.kv_calibration.safetensors"),
+      "x",
+    );
     const { out } = await runCommand(["rm", "org/tiny-GGUF:Q8_0"]);
-    expect(out).toBe("org/tiny-GGUF:Q8_0: 1 file removed, 5.00 kB free\n");
+    expect(out).toBe("org/tiny-GGUF:Q8_0: 2 files removed, 5.00 kB free\n");
     expect(await run("org/tiny-GGUF:F32")).toMatchObject({ code: 0 });
     writeFileSync(join(repo, "snapshots/0123456789abcdef0123456789abcdef01234567/other.bin"), "mine");
     for (const [ref, message] of [
@@ -197,7 +207,10 @@ describe("the shelf", () => {
       ["qwen3-3m", /part of this package/],
       [folder, /a file or folder of yours/],
       ["ollama:tiny:1b", /a model of Ollama; remove it there \(ollama rm tiny:1b\), or with --force/],
-      ["ollama:none", /Ollama has no such model on this machine; it has ollama:tiny:1b, ollama:tiny:copy/],
+      [
+        "ollama:none",
+        /Ollama has no such model on this machine; it has ollama:hf\.co\/org\/tiny:F32, ollama:tiny:1b, ollama:tiny:copy/,
+      ],
       ["llama.cpp:org_tiny-F32.gguf", /a file of llama\.cpp .*; --force removes it/],
       ["llama.cpp:org_tiny-F16.gguf", /no such file in .*; did you mean llama\.cpp:org_tiny-F32\.gguf\?/],
       ["..", /a file or folder of yours/],
@@ -221,7 +234,7 @@ describe("the shelf", () => {
     expect(freedBytes).toBeGreaterThan(2 * gguf.length);
     expect(readdirSync(join(folder, "llama.cpp"))).toEqual([]);
     await runCommand(["rm", "org/tiny"]);
-    expect(await listed()).toEqual([["ollama:tiny:copy", null, gguf.length, true]]);
+    expect((await listed()).map(([name]: string[]) => name)).toEqual(["ollama:hf.co/org/tiny:F32", "ollama:tiny:copy"]);
     expect(readdirSync(join(folder, "hf/hub/.locks"))).toEqual([]);
   });
 });

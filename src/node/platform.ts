@@ -23,7 +23,7 @@ async function openSource(
   ref: string,
   options: { onProgress?: OnProgress; signal?: AbortSignal } = {},
 ): Promise<FileSource> {
-  const local = (await openLocal(ref)) ?? (await openOfOtherTool(ref));
+  const local = (await openLocal(ref)) ?? (await openOfLlamaCpp(ref)) ?? (await openOfOllama(ref));
   if (local) return local;
   const id = parseHubId(ref, hubEndpoint());
   if (id) {
@@ -54,16 +54,18 @@ async function openLocal(ref: string): Promise<DirectorySource | undefined> {
   return embedded === undefined ? undefined : new DirectorySource(embedded, ref);
 }
 
-/** A file in the stores of llama.cpp or Ollama; their modules are loaded for their names alone. */
-async function openOfOtherTool(ref: string): Promise<FileSource | undefined> {
-  if (ref.startsWith("ollama:")) {
-    const { findOllamaModel, ollamaSource } = await import("./shelf/ollama-store.ts");
-    return ollamaSource(await findOllamaModel(ref));
-  }
+/** A file in llama.cpp's cache; modules of other tools are loaded for their names alone. */
+async function openOfLlamaCpp(ref: string): Promise<DirectorySource | undefined> {
   if (!ref.startsWith("llama.cpp:")) return undefined;
   const { findLlamaCppModel } = await import("./shelf/llama-cpp-cache.ts");
   const { name, directory, file } = await findLlamaCppModel(ref);
   return new DirectorySource(directory, name, file);
+}
+
+async function openOfOllama(ref: string): Promise<FileSource | undefined> {
+  if (!ref.startsWith("ollama:")) return undefined;
+  const { findOllamaModel, ollamaSource } = await import("./shelf/ollama-store.ts");
+  return ollamaSource(await findOllamaModel(ref));
 }
 
 /**
@@ -71,8 +73,7 @@ async function openOfOtherTool(ref: string): Promise<FileSource | undefined> {
  * ref: as for `openSource`, which downloads hub models first
  */
 export async function localCheckpoint(ref: string): Promise<DirectorySource | undefined> {
-  const other = await openOfOtherTool(ref);
-  const local = other instanceof DirectorySource ? other : await openLocal(ref);
+  const local = (await openLocal(ref)) ?? (await openOfLlamaCpp(ref));
   const id = local ? null : parseHubId(ref, hubEndpoint());
   if (!id) return local;
   const { cachedModel } = await import("./hub/pull-model.ts");

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";
 import { formatBytes } from "../../format-number.ts";
 import { type HubId, parseHubId } from "../../formats/hub-id.ts";
-import { hubEndpoint } from "../../node/hub/hub-settings.ts";
+import { hubEndpoint, hubSettings } from "../../node/hub/hub-settings.ts";
 import { type PulledModel, pullModel } from "../../node/hub/pull-model.ts";
 import { embeddedModelDirectory } from "../../node/package-root.ts";
 import { type CommandContext, progressOf } from "../context.ts";
@@ -41,6 +41,13 @@ Examples:
 async function run(name: string, flags: OutputFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
   const id = hubIdOf(name);
+  const settings = await hubSettings();
+  if (settings.isOffline) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      "pull: HF_HUB_OFFLINE is set; unset it, so that the hub may be asked",
+    );
+  }
   const progress = progressOf(context, flags);
   const note = (text: string): void => {
     progress.clear();
@@ -48,7 +55,7 @@ async function run(name: string, flags: OutputFlags, context: CommandContext): P
   };
   let pulled: PulledModel;
   try {
-    pulled = await pullModel(id, { signal, onProgress: progress.onEvent, onNote: note });
+    pulled = await pullModel(id, { settings, signal, onProgress: progress.onEvent, onNote: note });
   } catch (error) {
     if (signal.aborted) note("stopped; the same command goes on from here");
     throw error;

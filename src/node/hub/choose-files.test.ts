@@ -39,6 +39,12 @@ describe("GGUF repositories", () => {
     ["org/name", ["q5_0/model.gguf", "q8_0/model.gguf"], "Q5_0", ["q5_0/model.gguf"]],
     ["org/name", ["a-IQ2_XXS.gguf", "a-Q8_0.gguf", "README.md"], "Q8_0", ["README.md", "a-Q8_0.gguf"]],
     ["org/name:Q8_0", ["a-Q8_0.gguf", "model.safetensors", "config.json"], "Q8_0", ["a-Q8_0.gguf"]],
+    [
+      "org/name:Q8_0",
+      ["a-Q8_0.gguf", "a-Q8_0.kv_calibration.safetensors", "b-Q4_0.kv_calibration.safetensors"],
+      "Q8_0",
+      ["a-Q8_0.gguf", "a-Q8_0.kv_calibration.safetensors"],
+    ],
   ])("%s of %j", async (ref, paths, quant, files) => {
     expect(await choose(ref, paths)).toEqual({
       kind: "gguf",

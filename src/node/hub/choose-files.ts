@@ -1,7 +1,9 @@
 /** @file Which files of a repository are the model: safetensors with config and tokenizer, or the GGUF file of one quantization. */
 import { TurboQuantError } from "../../errors.ts";
 import { type HubId, hubName } from "../../formats/hub-id.ts";
+import { ggufStem } from "../../formats/model-name.ts";
 import { isSafeFileName } from "../../formats/safe-file-name.ts";
+import { CALIBRATION_FILE } from "../../models/calibration-file.ts";
 import { byBits, canonicalQuant, defaultQuant, isReadQuant, quantOfPath } from "./quant-names.ts";
 
 export interface StoredFile {
@@ -34,11 +36,9 @@ const SIDE_FILES = new Set([
   "chat_template.json",
   "additional_chat_templates/tool_use.jinja",
   "quantize_config.json",
-  "kv_calibration.safetensors",
+  CALIBRATION_FILE,
   "README.md",
 ]);
-/** The files of a GGUF repository besides the model itself: the card. */
-const GGUF_SIDE_FILES = new Set(["README.md"]);
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 const PART = /-(\d{5})-of-(\d{5})(?=\.gguf$)/i;
@@ -86,7 +86,7 @@ export function ggufModels<F extends StoredFile>(files: readonly F[]): GgufModel
 export const isModelFile = (path: string): boolean =>
   SIDE_FILES.has(path) ||
   /^(model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json)$/.test(path) ||
-  /kv_calibration\.safetensors$/.test(path) ||
+  path.endsWith(CALIBRATION_FILE) ||
   (isGgufPath(path) && !NO_MODEL.test(path));
 
 export interface GgufModel<F extends StoredFile> {
@@ -94,6 +94,13 @@ export interface GgufModel<F extends StoredFile> {
   /** One, or the parts of a split file in order. */
   readonly parts: readonly F[];
   readonly isWhole: boolean;
+}
+
+/** Paths of the calibrations that a model takes: its own, and the folder's. */
+export function calibrationsOf<F extends StoredFile>({ parts }: GgufModel<F>): [own: string, shared: string] {
+  const { path } = parts[0]!;
+  const folder = path.slice(0, path.lastIndexOf("/") + 1);
+  return [`${folder}${ggufStem(path)}.${CALIBRATION_FILE}`, folder + CALIBRATION_FILE];
 }
 
 async function safetensorsFiles<F extends StoredFile>(
@@ -166,7 +173,7 @@ function ggufFiles<F extends StoredFile>(id: HubId, files: readonly F[]): Chosen
       { quant: model.quant },
     );
   }
-  const sides = files.filter(({ path }) => GGUF_SIDE_FILES.has(path));
+  const sides = files.filter(({ path }) => path === "README.md" || calibrationsOf(model).includes(path));
   return {
     kind: "gguf",
     quant: model.quant,

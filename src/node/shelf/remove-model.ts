@@ -3,7 +3,8 @@ import { readdir, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import { type HubId, hubName, parseHubId } from "../../formats/hub-id.ts";
-import { ggufModels, isModelFile, isNamed } from "../hub/choose-files.ts";
+import { CALIBRATION_FILE } from "../../models/calibration-file.ts";
+import { calibrationsOf, ggufModels, isModelFile, isNamed } from "../hub/choose-files.ts";
 import { isLocked } from "../hub/download-lock.ts";
 import { hubCacheDirectory, hubEndpoint } from "../hub/hub-settings.ts";
 import { canonicalQuant } from "../hub/quant-names.ts";
@@ -70,7 +71,7 @@ async function linksOf(id: HubId, cache: RepoCache): Promise<string[]> {
       ? files
       : ggufModels(files)
           .filter(({ quant, parts }) => (id.file === null ? isQuant(quant, id.quant!) : isNamed(parts, id.file)))
-          .flatMap(({ parts }) => parts);
+          .flatMap((model) => [...model.parts, ...files.filter(({ path }) => path === calibrationsOf(model)[0])]);
     links.push(...wanted.map(({ path }) => join(cache.snapshot(each), path)));
   }
   return links;
@@ -123,7 +124,7 @@ async function filesOfOthers(cache: RepoCache): Promise<string[]> {
 }
 
 async function hasModel(cache: RepoCache): Promise<boolean> {
-  const isWeights = (path: string): boolean => /\.(gguf|safetensors)$/.test(path);
+  const isWeights = (path: string): boolean => /\.(gguf|safetensors)$/.test(path) && !path.endsWith(CALIBRATION_FILE);
   for (const commit of await cache.commits())
     if ((await cache.files(commit)).some(({ path }) => isWeights(path))) return true;
   return false;
