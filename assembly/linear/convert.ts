@@ -1,11 +1,12 @@
 /**
  * @file Weights from the format of the checkpoint to the one they are kept in, rows at a time: plain numbers into every
- * format, blocks into panels of their own.
+ * format, blocks into panels of their own, and ggml's blocks into both, by their codes where q8 or q4 have them.
  */
 import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
-import { BF16, F16, F32, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
+import { BF16, F16, F32, FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
 import { loadHalf, toHalf } from "../simd/vector";
 import { quantizeAffine } from "./affine";
+import { blockBytes, codesToQ4, codesToQ8, isInQ4, isInQ8, isSuper, unpackGroup } from "./blocks";
 import { codeBytes, groupRecord, Q4, Q8 } from "./grouped";
 import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 
@@ -32,8 +33,32 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
   }
 }
 
+/** The block that holds column g of a row. */
 // @ts-ignore: decorator
-@inline function convert<T>(task: i32, params: usize): void {
+@inline function blockAt(dtype: i32, from: usize, g: i32): usize {
+  return from + <usize>(isSuper(dtype) ? g >> 8 : g >> 5) * blockBytes(dtype);
+}
+
+/** Which 32 values of that block begin at column g. */
+// @ts-ignore: decorator
+@inline function groupAt(dtype: i32, g: i32): i32 {
+  return isSuper(dtype) ? (g >> 5) & 7 : 0;
+}
+
+/** A row of ggml's blocks as plain numbers, group after group by way of scratch. */
+// @ts-ignore: decorator
+@inline function convertBlocks<T>(dtype: i32, from: usize, to: usize, cols: i32, scratch: usize): void {
+  for (let g = 0; g < cols; g += 32) {
+    unpackGroup(dtype, blockAt(dtype, from, g), groupAt(dtype, g), scratch);
+    for (let i = 0; i < 32; i += recordCols<T>()) {
+      for (let c = 0; c < recordCols<T>(); c++) storeAs<T>(to, c, load<f32>(scratch + (<usize>(i + c) << 2)));
+      to += RECORD;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline function convert<T>(task: i32, params: usize, scratch: usize): void {
   const dtype = load<i32>(params, DTYPE);
   const cols = load<i32>(params, COLS);
   const stride = load<i32>(params, STRIDE);
@@ -44,6 +69,10 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
     let to = load<usize>(params, TO) + <usize>(row >> 2) * panelBytes<T>(stride) + (<usize>(row & 3) << 4);
+    if (dtype >= FIRST_BLOCKS) {
+      convertBlocks<T>(dtype, from, to, cols, scratch);
+      continue;
+    }
     for (let i = 0; i < cols; i += recordCols<T>()) {
       const count = min(recordCols<T>(), cols - i);
       if (dtype == type && count == recordCols<T>()) {
@@ -57,16 +86,16 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 }
 
 export function convertToF32(task: i32, params: usize, scratch: usize): void {
-  convert<f32>(task, params);
+  convert<f32>(task, params, scratch);
 }
 
 /** Values beyond ±65504 are clamped. */
 export function convertToF16(task: i32, params: usize, scratch: usize): void {
-  convert<Half>(task, params);
+  convert<Half>(task, params, scratch);
 }
 
 export function convertToBf16(task: i32, params: usize, scratch: usize): void {
-  convert<Bfloat>(task, params);
+  convert<Bfloat>(task, params, scratch);
 }
 
 /** Four source values at column i (all inside the row). */
@@ -102,6 +131,13 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   return max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
 }
 
+/** The same of ggml's blocks. */
+// @ts-ignore: decorator
+@inline function loadBlockGroup(dtype: i32, from: usize, g: i32, scratch: usize): f32 {
+  unpackGroup(dtype, blockAt(dtype, from, g), groupAt(dtype, g), scratch);
+  return loadGroup(F32, scratch, 0, 32, scratch);
+}
+
 /** Sixteen values from p on, times `inverse`, as int8: nearest even. */
 // @ts-ignore: decorator
 @inline function nearestCodes(p: usize, inverse: v128): v128 {
@@ -134,6 +170,18 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   }
 }
 
+/** A row of ggml's blocks whose codes this format has. */
+// @ts-ignore: decorator
+@inline function placeCodes<T>(dtype: i32, from: usize, record: usize, lane: usize, stride: i32): void {
+  for (let g = 0; g < stride; g += 32) {
+    const block = blockAt(dtype, from, g);
+    const codes = record + 16 + lane * codeBytes<T>();
+    if (isSigned<T>()) placeScale<T>(record, lane, reinterpret<u32>(codesToQ8(dtype, block, codes)));
+    else placeScale<T>(record, lane, codesToQ4(dtype, block, groupAt(dtype, g), codes));
+    record += groupRecord<T>();
+  }
+}
+
 /** Rows in groups of 32: the rules of src/weights/formats/q8.ts and q4.ts. */
 // @ts-ignore: decorator
 @inline function convertGroups<T>(task: i32, params: usize, scratch: usize): void {
@@ -153,8 +201,14 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       placeBlocks<T>(from, record, lane, stride);
       continue;
     }
+    if (isSigned<T>() ? isInQ8(dtype) : isInQ4(dtype)) {
+      placeCodes<T>(dtype, from, record, lane, stride);
+      continue;
+    }
     for (let g = 0; g < stride; g += 32) {
-      const peak = loadGroup(dtype, from, g, cols, scratch);
+      const peak = dtype >= FIRST_BLOCKS
+        ? loadBlockGroup(dtype, from, g, scratch)
+        : loadGroup(dtype, from, g, cols, scratch);
       const codes = record + 16 + lane * codeBytes<T>();
       if (isSigned<T>()) {
         const inverse = f32x4.splat(peak == 0 ? 0 : <f32>127 / peak);

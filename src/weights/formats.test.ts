@@ -150,6 +150,20 @@ describe("every format", () => {
     }
     expect(weightFormat("f16").firstNonFinite(bytesOf(Uint16Array.of(0x3c00, 0x7c00)), 1, 2)).toBe(1);
     expect(weightFormat("bf16").firstNonFinite(bytesOf(Uint16Array.of(0x3f80, 0xffc0)), 1, 2)).toBe(1);
+    for (const [type, infinite, largest] of [
+      ["f16", 0x7c00, 0x7bff],
+      ["bf16", 0x7f80, 0x7f7f],
+    ] as const) {
+      for (const length of [1, 2, 3, 8191, 20_000]) {
+        const patterns = new Uint16Array(length).map((_, i) => largest | (i % 3 ? 0x8000 : 0));
+        expect(weightFormat(type).firstNonFinite(bytesOf(patterns), 1, length)).toBe(-1);
+        for (const at of [0, length >> 1, length - 1]) {
+          const broken = patterns.slice();
+          broken[at] = infinite | (at % 2 ? 0x8000 : 0) | (at % 5);
+          expect(weightFormat(type).firstNonFinite(bytesOf(broken), 1, length), `${type} ${length} ${at}`).toBe(at);
+        }
+      }
+    }
     const stored = quantize("q8", waves(2, 40), 2, 40);
     new Float32Array(stored.buffer)[3 * 9] = Number.NaN;
     expect(weightFormat("q8").firstNonFinite(stored, 2, 40)).toBe(40 + 32);

@@ -2,6 +2,9 @@
 import { bytesOf, elements } from "./elements.ts";
 import type { WeightFormat } from "./weight-format.ts";
 
+/** Patterns that are looked at for NaN and infinity in pairs, before one by one. */
+const PATTERNS_AT_ONCE = 1 << 13;
+
 export interface HalfFormat {
   readonly name: string;
   /** Mask of the exponent bits; NaN and infinity have all of them set. */
@@ -35,7 +38,17 @@ export function halfFormat({ name, exponentMask, toFloat, fromFloat }: HalfForma
     },
     firstNonFinite(stored) {
       const patterns = elements(stored, Uint16Array);
-      for (let i = 0; i < patterns.length; i++) if ((patterns[i]! & exponentMask) === exponentMask) return i;
+      const pairs = elements(stored.subarray(0, stored.length & ~3), Int32Array);
+      // Added to a pattern without its sign, this reaches the sign's bit if all bits of the exponent are set.
+      const step = (0x8000 - exponentMask) * 0x10001;
+      for (let start = 0; start < patterns.length; start += PATTERNS_AT_ONCE) {
+        const end = Math.min(patterns.length, start + PATTERNS_AT_ONCE);
+        let found = 0;
+        for (let i = start >> 1; i < end >> 1; i++) found |= (pairs[i]! & 0x7fff7fff) + step;
+        // A last one without a neighbour is looked at as well.
+        if ((found & 0x80008000) === 0 && end % 2 === 0) continue;
+        for (let i = start; i < end; i++) if ((patterns[i]! & exponentMask) === exponentMask) return i;
+      }
       return -1;
     },
   };

@@ -50,6 +50,9 @@ export function weightTypes(): WeightType[] {
   return [...formats.values()].filter(({ quantize }) => quantize).map(({ name }) => name as WeightType);
 }
 
+/** Formats that come from checkpoints only and that the WASM backend's `convert` kernels read. */
+export const wasmSources = (): WeightFormat[] => [...formats.values()].filter((format) => format.wasmSource);
+
 /** The formats of `weightTypes` with fewer bits than any plain number, from many bits to few. They are tried when memory is short. */
 export function compactWeightTypes(): WeightType[] {
   return weightTypes().filter((name) => !isPlain(weightFormat(name)));

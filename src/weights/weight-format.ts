@@ -22,6 +22,8 @@ export interface BlockShape {
 
 /** The format number that kernels of `assembly/` use for norms and biases, which are stored as plain f32. */
 export const VECTOR_CODE = 255;
+/** Numbers from here on are formats of checkpoints that kernels can read and not compute with. */
+export const FIRST_BLOCKS_CODE = 32;
 
 /** What the WASM backend needs of a format. The kernels themselves are in `assembly/linear/`, specialised by format. */
 export interface WasmWeightFormat {
@@ -93,6 +95,11 @@ export interface WeightFormat {
   quantize?(values: Float32Array, rows: number, cols: number): Uint8Array<ArrayBuffer>;
   /** Index in [rows][cols] of the first NaN or infinity, or of the first value of its block; -1 when all are finite. */
   firstNonFinite(stored: Uint8Array, rows: number, cols: number): number;
+  /**
+   * Of a format that comes from checkpoints only: the number by which the WASM backend's `convert` kernels know it, from
+   * `FIRST_BLOCKS` on; rows of others are dequantized in TypeScript first.
+   */
+  readonly wasmSource?: number;
   /** Absent when the WASM backend cannot compute with this format. */
   readonly wasm?: WasmWeightFormat;
   /** Absent when the WebGPU backend cannot compute with this format. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tolerance } from "../../../test/tolerances.ts";
 import { fromBfloat16Bits, fromFloat16Bits, toFloat16Bits } from "../../math/float16.ts";
+import { CounterRng } from "../../math/rng.ts";
 import "../../node/install.ts";
 import {
   download,
@@ -13,9 +14,9 @@ import {
   upload,
   WEIGHT_TYPES,
 } from "../../../test/support/wasm-backend.ts";
-import { weightFormat } from "../../weights/registry.ts";
-import { isPlain } from "../../weights/weight-format.ts";
-import { keptValues, stackParts, storedRows } from "../../weights/weight-part.ts";
+import { wasmSources, weightFormat } from "../../weights/registry.ts";
+import { isPlain, matrixBytes } from "../../weights/weight-format.ts";
+import { keptValues, rowsAs, stackParts, storedRows } from "../../weights/weight-part.ts";
 import type { Ops, WeightType } from "../ops.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { createWasmBackend } from "./backend.ts";
@@ -245,6 +246,36 @@ describe("loadWeight", () => {
       expect(converted.map((v) => v + 0)).toEqual(keptValues([part], other).data.map((v) => v + 0));
     }
   });
+
+  it.each(wasmSources().map(({ name }) => name as WeightType))(
+    "reads blocks of %s as the definitions say",
+    async (dtype) => {
+      const ops = backends[1]!;
+      const format = weightFormat(dtype);
+      const [rows, wide] = [7, 512];
+      const data = new Uint8Array(matrixBytes(format, rows, wide));
+      const [values, rng] = [format.block.values as number, new CounterRng(5, 0)];
+      const blockBytes = data.length / ((rows * wide) / values);
+      let drawn = 0;
+      // Finite values that f16 holds.
+      const isFit = (block: Uint8Array): boolean => {
+        const floats = new Float32Array(values);
+        format.dequantize(block, 1, values, floats);
+        return floats.every((value) => Math.abs(value) < 65504);
+      };
+      for (let at = 0; at < data.length; at += blockBytes) {
+        const block = data.subarray(at, at + blockBytes);
+        do for (let i = 0; i < blockBytes; i++) block[i] = Math.floor(256 * rng.uniform(drawn++));
+        while (format.firstNonFinite(block, 1, values) >= 0 || !isFit(block));
+      }
+      const part = { dtype, rows, cols: wide, data };
+      for (const type of WEIGHT_TYPES) {
+        const kept = await stored(ops, ops.loadWeight([part], type));
+        const expected = { ...part, dtype: type, data: rowsAs(part, 0, rows, type) };
+        expect(kept, type).toEqual(stackParts([expected]).data);
+      }
+    },
+  );
 
   it("takes 1.125 bytes a weight in q8, 0.625 in q4, and says so", () => {
     const bytes = (type: WeightType) => backends[0]!.loadWeight([partOf(new Float32Array(8 * 64), 64)], type).numBytes;

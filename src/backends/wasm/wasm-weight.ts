@@ -81,11 +81,10 @@ export class WeightLoader {
   }
 
   #convert(part: WeightPart, weight: WasmWeight, firstRow: number): void {
-    const { source, rowsOf } = readable(part, weight.type);
+    const { source, code, rowsOf } = readable(part, weight.type);
     const bytes = rowBytes(source, part.cols);
     const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
     const staging = this.#staging.ensure(rowsAtOnce * bytes);
-    const code = wasmWeightFormat(source.name).code;
     for (let row = 0; row < part.rows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, part.rows - row);
       this.#memory.u8.set(rowsOf(row, count), staging);
@@ -107,16 +106,25 @@ export class WeightLoader {
   }
 }
 
-/** Rows of the part in a form that the kernel of `as` can read: plain numbers or blocks of the same format. Other blocks become f32. */
-function readable(
-  part: WeightPart,
-  as: WeightType,
-): { source: WeightFormat; rowsOf(row: number, count: number): Uint8Array } {
+interface Readable {
+  readonly source: WeightFormat;
+  /** The number by which kernels know it. */
+  readonly code: number;
+  rowsOf(row: number, count: number): Uint8Array;
+}
+
+/** Rows of the part in a form that the kernel of `as` can read: as they are, where it knows the format; other blocks become f32. */
+function readable(part: WeightPart, as: WeightType): Readable {
   const stored = weightFormat(part.dtype);
-  if (stored.wasm?.isSource) return { source: stored, rowsOf: (row, count) => storedRows(part, row, count) };
-  if (exactRows(part, 0, 0, as))
-    return { source: weightFormat(as), rowsOf: (row, count) => rowsAs(part, row, count, as) };
-  return { source: weightFormat("f32"), rowsOf: (row, count) => bytesOf(floatRows(part, row, count)) };
+  const code = stored.wasm?.isSource ? stored.wasm.code : stored.wasmSource;
+  if (code !== undefined) return { source: stored, code, rowsOf: (row, count) => storedRows(part, row, count) };
+  const isExact = exactRows(part, 0, 0, as) !== null;
+  const source = weightFormat(isExact ? as : "f32");
+  return {
+    source,
+    code: wasmWeightFormat(source.name).code,
+    rowsOf: (row, count) => (isExact ? rowsAs(part, row, count, as) : bytesOf(floatRows(part, row, count))),
+  };
 }
 
 export function asWasmWeight(weight: Weight): WasmWeight {

@@ -10,8 +10,12 @@ export const f32: WeightFormat = {
     out.set(elements(stored, Float32Array));
   },
   quantize: (values) => bytesOf(values),
-  // NaN and infinity have an exponent of all ones.
-  firstNonFinite: (stored) => elements(stored, Uint32Array).findIndex((bits) => (bits & 0x7f800000) === 0x7f800000),
+  firstNonFinite(stored) {
+    const patterns = elements(stored, Int32Array);
+    // NaN and infinity have an exponent of all ones.
+    for (let i = 0; i < patterns.length; i++) if ((patterns[i]! & 0x7f800000) === 0x7f800000) return i;
+    return -1;
+  },
   wasm: {
     code: 0,
     record: { cols: 8, rowBytes: 32 },

@@ -9,6 +9,7 @@ const MINIMUM = { name: "minimum", numBytes: 2 };
 
 export const q8_0 = storedBlocks({
   name: "q8_0",
+  number: 8,
   values: 32,
   codeBits: 8,
   parts: [SCALE],
@@ -26,6 +27,7 @@ export const q8_0 = storedBlocks({
 /** Byte i holds value i in its low and value i + 16 in its high half, as in ours. */
 export const q4_0 = storedBlocks({
   name: "q4_0",
+  number: 2,
   values: 32,
   codeBits: 4,
   parts: [SCALE],
@@ -47,6 +49,7 @@ export const q4_0 = storedBlocks({
 
 export const q4_1 = storedBlocks({
   name: "q4_1",
+  number: 3,
   values: 32,
   codeBits: 4,
   parts: [SCALE, MINIMUM],
@@ -69,6 +72,7 @@ const fifthBits = (block: Parameters<typeof byteOf>[0], at: number): number =>
 
 export const q5_0 = storedBlocks({
   name: "q5_0",
+  number: 6,
   values: 32,
   codeBits: 5,
   parts: [SCALE],
@@ -95,6 +99,7 @@ export const q5_0 = storedBlocks({
 
 export const q5_1 = storedBlocks({
   name: "q5_1",
+  number: 7,
   values: 32,
   codeBits: 5,
   parts: [SCALE, MINIMUM],

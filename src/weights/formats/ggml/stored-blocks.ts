@@ -3,7 +3,7 @@
  * of whole blocks with f16 scales. The layouts are those of `ggml-common.h`; the definitions are f32, one rounding an operation.
  */
 import { fromFloat16Bits } from "../../../math/float16.ts";
-import type { BlockPart, KeptAs, WeightFormat } from "../../weight-format.ts";
+import { type BlockPart, FIRST_BLOCKS_CODE, type KeptAs, type WeightFormat } from "../../weight-format.ts";
 
 /** Where a block lies: f16 and bytes are read relative to its beginning. */
 export interface Block {
@@ -18,6 +18,8 @@ export const halfOf = (block: Block, offset: number): number =>
 
 export interface StoredBlocks {
   readonly name: string;
+  /** ggml's number of the type, at most 200. */
+  readonly number: number;
   readonly values: number;
   readonly codeBits: number;
   readonly parts: readonly BlockPart[];
@@ -28,22 +30,39 @@ export interface StoredBlocks {
   unpack(block: Block, out: Float32Array, to: number): void;
 }
 
-export function storedBlocks({ name, values, codeBits, parts, keptAs, halves, unpack }: StoredBlocks): WeightFormat {
+export function storedBlocks({
+  name,
+  number,
+  values,
+  codeBits,
+  parts,
+  keptAs,
+  halves,
+  unpack,
+}: StoredBlocks): WeightFormat {
   const blockBytes = (values * codeBits) / 8 + parts.reduce((sum, { numBytes }) => sum + numBytes, 0);
   return {
     name,
     block: { values, codeBits, parts },
     keptAs,
+    wasmSource: FIRST_BLOCKS_CODE + number,
     dequantize(stored, rows, cols, out) {
       const block = { bytes: stored, at: 0 };
       for (let to = 0; to < rows * cols; to += values, block.at += blockBytes) unpack(block, out, to);
     },
     firstNonFinite(stored, rows, cols) {
-      const block = { bytes: stored, at: 0 };
-      for (let first = 0; first < rows * cols; first += values, block.at += blockBytes) {
-        for (const offset of halves) if (!Number.isFinite(halfOf(block, offset))) return first;
+      let first = -1;
+      const numBytes = ((rows * cols) / values) * blockBytes;
+      for (const offset of halves) {
+        // NaN and infinity have all exponent bits set, which are in the upper byte.
+        for (let at = 0; at < numBytes; at += blockBytes) {
+          if ((stored[at + offset + 1]! & 0x7c) !== 0x7c) continue;
+          const value = (at / blockBytes) * values;
+          if (first < 0 || value < first) first = value;
+          break;
+        }
       }
-      return -1;
+      return first;
     },
   };
 }

@@ -13,6 +13,7 @@ const part = (name: string, numBytes: number) => ({ name, numBytes });
 /** 16 groups of 16: value = d · scale · code − dmin · minimum, both 4 bits a group. */
 export const q2_k = storedBlocks({
   name: "q2_k",
+  number: 10,
   values: VALUES,
   codeBits: 2,
   parts: [part("scales", 16), part("scale", 2), part("minimum", 2)],
@@ -39,6 +40,7 @@ function scaleOfQ3(block: Block, at: number, g: number): number {
 /** 16 groups of 16: value = d · scale · (code − 4); the third bits are a mask of 32 bytes. */
 export const q3_k = storedBlocks({
   name: "q3_k",
+  number: 11,
   values: VALUES,
   codeBits: 3,
   parts: [part("scales", 12), part("scale", 2)],
@@ -76,6 +78,7 @@ const q4OfQ4K = intoQ4(144, 8, (block, g, nibbles) => {
 /** 8 groups of 32: value = d · scale · code − dmin · minimum. Two groups share 32 bytes, low halves first. */
 export const q4_k = storedBlocks({
   name: "q4_k",
+  number: 12,
   values: VALUES,
   codeBits: 4,
   parts: [part("scale", 2), part("minimum", 2), part("scales", 12)],
@@ -97,6 +100,7 @@ export const q4_k = storedBlocks({
 /** As Q4_K with a fifth bit: bit g of byte i belongs to value i of group g. */
 export const q5_k = storedBlocks({
   name: "q5_k",
+  number: 13,
   values: VALUES,
   codeBits: 5,
   parts: [part("scale", 2), part("minimum", 2), part("scales", 12)],
@@ -119,6 +123,7 @@ export const q5_k = storedBlocks({
 /** 16 groups of 16 with an int8 scale each: value = d · scale · (code − 32). */
 export const q6_k = storedBlocks({
   name: "q6_k",
+  number: 14,
   values: VALUES,
   codeBits: 6,
   parts: [part("scales", 16), part("scale", 2)],

@@ -25,6 +25,7 @@ function look(
 
 export const iq4_nl = storedBlocks({
   name: "iq4_nl",
+  number: 20,
   values: 32,
   codeBits: 4,
   parts: [{ name: "scale", numBytes: 2 }],
@@ -46,6 +47,7 @@ function scaleOfXs(block: Block, g: number): number {
 /** Super-blocks of 256 with a six-bit scale, less 32, for each 32 values. */
 export const iq4_xs = storedBlocks({
   name: "iq4_xs",
+  number: 23,
   values: 256,
   codeBits: 4,
   parts: [
@@ -67,6 +69,7 @@ const scaleOfMxfp4 = (block: Block): number => (byteOf(block, 0) === 255 ? Numbe
 
 const blocks = storedBlocks({
   name: "mxfp4",
+  number: 39,
   values: 32,
   codeBits: 4,
   parts: [{ name: "exponent", numBytes: 1 }],
