@@ -34,21 +34,27 @@ export function blockBytes(dtype: i32): usize {
   return v128.and(v, i8x16.splat(15));
 }
 
+/** Bits of 16 bytes from `shift` on. CPUs have no shift of bytes; what comes from the byte above is masked out. */
+// @ts-ignore: decorator
+@inline function bits(v: v128, shift: i32, mask: i8): v128 {
+  return v128.and(i16x8.shr_u(v, shift), i8x16.splat(mask));
+}
+
 // @ts-ignore: decorator
 @inline function high(v: v128): v128 {
-  return i8x16.shr_u(v, 4);
+  return bits(v, 4, 15);
 }
 
 /** Nibbles of 16 bytes, shifted down by 0 or 4. */
 // @ts-ignore: decorator
 @inline function nibbles(p: usize, shift: i32): v128 {
-  return low(i8x16.shr_u(v128.load(p), shift));
+  return bits(v128.load(p), shift, 15);
 }
 
 /** Two bits of each of 16 bytes. */
 // @ts-ignore: decorator
 @inline function pairs(p: usize, shift: i32): v128 {
-  return v128.and(i8x16.shr_u(v128.load(p), shift), i8x16.splat(3));
+  return bits(v128.load(p), shift, 3);
 }
 
 /** Sixteen fifth bits, bit i for value i, as 16 or 0. */
@@ -62,7 +68,7 @@ export function blockBytes(dtype: i32): usize {
 /** Bit `shift` of 16 bytes, moved to bit `to`. */
 // @ts-ignore: decorator
 @inline function bitOf(p: usize, shift: i32, to: i32): v128 {
-  return i8x16.shl(v128.and(i8x16.shr_u(v128.load(p), shift), i8x16.splat(1)), to);
+  return i16x8.shl(bits(v128.load(p), shift, 1), to);
 }
 
 /** Levels of IQ4_NL and IQ4_XS by nibble. */
@@ -87,9 +93,9 @@ export function blockBytes(dtype: i32): usize {
 /** Six-bit scale of group g of 16, less 32. */
 // @ts-ignore: decorator
 @inline function scaleOfQ3(p: usize, g: i32): f32 {
-  const bits = (<i32>load<u8>(p + <usize>(g & 7)) >> (4 * (g >> 3))) & 15;
+  const four = (<i32>load<u8>(p + <usize>(g & 7)) >> (4 * (g >> 3))) & 15;
   const more = (<i32>load<u8>(p + <usize>(8 + (g & 3))) >> (2 * (g >> 2))) & 3;
-  return <f32>((bits | (more << 4)) - 32);
+  return <f32>((four | (more << 4)) - 32);
 }
 
 /** Six-bit scale of group s of 8 of Q4_K and Q5_K. */
@@ -205,14 +211,14 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
     const shift = 4 * ((s >> 1) & 1);
     const highs = p + 128 + half;
     const center = i8x16.splat(32);
-    const first = v128.or(nibbles(lows, shift), i8x16.shl(pairs(highs, pair), 4));
-    const second = v128.or(nibbles(lows + 16, shift), i8x16.shl(pairs(highs + 16, pair), 4));
+    const first = v128.or(nibbles(lows, shift), i16x8.shl(pairs(highs, pair), 4));
+    const second = v128.or(nibbles(lows + 16, shift), i16x8.shl(pairs(highs + 16, pair), 4));
     put(out, i8x16.sub(first, center), d * <f32>load<i8>(p + 2 * <usize>s, 192), 0, NONE);
     put(next, i8x16.sub(second, center), d * <f32>load<i8>(p + 2 * <usize>s, 193), 0, NONE);
   } else {
-    const bits = (<i32>load<u8>(p + <usize>(s >> 1), 4) >> nibble) & 15;
+    const four = (<i32>load<u8>(p + <usize>(s >> 1), 4) >> nibble) & 15;
     const more = (<i32>load<u8>(p + <usize>(s >> 2), 2) >> pair) & 3;
-    const scale = loadHalf(p) * <f32>((bits | (more << 4)) - 32);
+    const scale = loadHalf(p) * <f32>((four | (more << 4)) - 32);
     const v = v128.load(p + (<usize>s << 4), 8);
     put(out, levels(low(v)), scale, 0, NONE);
     put(next, levels(high(v)), scale, 0, NONE);
@@ -272,7 +278,7 @@ export function codesToQ4(dtype: i32, p: usize, s: i32, codes: usize): u32 {
   }
   const at = p + 16 + (<usize>(s >> 1) << 5);
   const shift = 4 * (s & 1);
-  v128.store(codes, v128.or(nibbles(at, shift), i8x16.shl(nibbles(at + 16, shift), 4)));
+  v128.store(codes, v128.or(nibbles(at, shift), i16x8.shl(nibbles(at + 16, shift), 4)));
   const scale = halfBits(loadHalf(p) * scaleOfQ4(p + 4, s));
   return scale | (halfBits(-loadHalf(p + 2) * minimumOfQ4(p + 4, s)) << 16);
 }

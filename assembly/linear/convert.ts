@@ -33,10 +33,10 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
   }
 }
 
-/** The block that holds column g of a row. */
+/** The block of `bytes` bytes that holds column g of a row. */
 // @ts-ignore: decorator
-@inline function blockAt(dtype: i32, from: usize, g: i32): usize {
-  return from + <usize>(isSuper(dtype) ? g >> 8 : g >> 5) * blockBytes(dtype);
+@inline function blockAt(dtype: i32, from: usize, g: i32, bytes: usize): usize {
+  return from + <usize>(isSuper(dtype) ? g >> 8 : g >> 5) * bytes;
 }
 
 /** Which 32 values of that block begin at column g. */
@@ -48,8 +48,9 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 /** A row of ggml's blocks as plain numbers, group after group by way of scratch. */
 // @ts-ignore: decorator
 @inline function convertBlocks<T>(dtype: i32, from: usize, to: usize, cols: i32, scratch: usize): void {
+  const bytes = blockBytes(dtype);
   for (let g = 0; g < cols; g += 32) {
-    unpackGroup(dtype, blockAt(dtype, from, g), groupAt(dtype, g), scratch);
+    unpackGroup(dtype, blockAt(dtype, from, g, bytes), groupAt(dtype, g), scratch);
     for (let i = 0; i < 32; i += recordCols<T>()) {
       for (let c = 0; c < recordCols<T>(); c++) storeAs<T>(to, c, load<f32>(scratch + (<usize>(i + c) << 2)));
       to += RECORD;
@@ -133,9 +134,12 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
 
 /** The same of ggml's blocks. */
 // @ts-ignore: decorator
-@inline function loadBlockGroup(dtype: i32, from: usize, g: i32, scratch: usize): f32 {
-  unpackGroup(dtype, blockAt(dtype, from, g), groupAt(dtype, g), scratch);
-  return loadGroup(F32, scratch, 0, 32, scratch);
+@inline function loadBlockGroup(dtype: i32, from: usize, g: i32, bytes: usize, scratch: usize): f32 {
+  unpackGroup(dtype, blockAt(dtype, from, g, bytes), groupAt(dtype, g), scratch);
+  let peaks = f32x4.abs(v128.load(scratch));
+  for (let i: usize = 16; i < 128; i += 16) peaks = f32x4.max(peaks, f32x4.abs(v128.load(scratch + i)));
+  const halves = f32x4.max(peaks, v128.shuffle<u32>(peaks, peaks, 2, 3, 0, 1));
+  return max<f32>(f32x4.extract_lane(halves, 0), f32x4.extract_lane(halves, 1));
 }
 
 /** Sixteen values from p on, times `inverse`, as int8: nearest even. */
@@ -173,8 +177,9 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
 /** A row of ggml's blocks whose codes this format has. */
 // @ts-ignore: decorator
 @inline function placeCodes<T>(dtype: i32, from: usize, record: usize, lane: usize, stride: i32): void {
+  const bytes = blockBytes(dtype);
   for (let g = 0; g < stride; g += 32) {
-    const block = blockAt(dtype, from, g);
+    const block = blockAt(dtype, from, g, bytes);
     const codes = record + 16 + lane * codeBytes<T>();
     if (isSigned<T>()) placeScale<T>(record, lane, reinterpret<u32>(codesToQ8(dtype, block, codes)));
     else placeScale<T>(record, lane, codesToQ4(dtype, block, groupAt(dtype, g), codes));
@@ -192,6 +197,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
   const panel = (<usize>stride >> 5) * groupRecord<T>();
+  const bytes = dtype >= FIRST_BLOCKS ? blockBytes(dtype) : 0;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
@@ -207,7 +213,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
     }
     for (let g = 0; g < stride; g += 32) {
       const peak = dtype >= FIRST_BLOCKS
-        ? loadBlockGroup(dtype, from, g, scratch)
+        ? loadBlockGroup(dtype, from, g, bytes, scratch)
         : loadGroup(dtype, from, g, cols, scratch);
       const codes = record + 16 + lane * codeBytes<T>();
       if (isSigned<T>()) {
