@@ -130,6 +130,28 @@ describe("what ends loading", () => {
   });
 });
 
+describe("an abort while a model is loaded", () => {
+  it.each([0, 20, 45])("at event %i: the signal's reason, and the backend is gone", async (at) => {
+    const ops = await createWasmBackend({ threads: 2 });
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    let [events, disposed] = [0, false];
+    const dispose = ops.dispose.bind(ops);
+    ops.dispose = async () => {
+      await dispose();
+      disposed = true;
+    };
+    const loading = LLM.load(await withConfig({}), {
+      backend: ops,
+      signal: abort.signal,
+      onProgress: () => events++ === at && abort.abort(reason),
+    });
+    await expect(loading).rejects.toBe(reason);
+    expect(events).toBe(at + 1);
+    expect(disposed).toBe(true);
+  });
+});
+
 describe("load progress", () => {
   const tiny = (modelType: string, tied: boolean) => ({
     model_type: modelType,

@@ -32,10 +32,11 @@ export interface Weight {
 /** A weight matrix that is being loaded, some of its rows at a time. */
 export interface WeightWriter {
   /**
-   * Converts the part to rows [row, row + part.rows) of the matrix. The part's bytes are not needed afterwards.
+   * Converts the part to rows [row, row + part.rows) of the matrix. The part's bytes are not needed afterwards. A promise is for
+   * callers that write much: what is under way to a device stays bounded if they wait for it.
    * @throws TurboQuantError invalid_argument — bytes or columns that do not fit; unsupported — no kernels for this type
    */
-  write(part: WeightPart, row: number): void;
+  write(part: WeightPart, row: number): void | Promise<void>;
   /** The weight, when all its rows are written. */
   finish(): Weight;
 }

@@ -31,6 +31,8 @@ export interface LoadBenchOptions {
   readonly onProgress?: OnProgress;
 }
 
+const SETTLE_MS = 300;
+
 export interface Timing {
   readonly ms: number;
   readonly cpuMs: number;
@@ -101,6 +103,9 @@ async function memoryOfLoad(ref: string, options: LoadBenchOptions) {
     },
   });
   const peakBytes = gauge.peak() - before;
+  // Buffers that were collected are given back to the system a moment later.
+  gauge.bytesAfterGc();
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const residentBytes = gauge.bytesAfterGc() - before;
   const heapBytes = gauge.heapBytes() - heapBefore;
   const { name } = llm;

@@ -160,7 +160,9 @@ export class LLM {
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const tensors = await checkpoint.tensors();
       await checkWeights(checkpoint, config);
+      signal?.throwIfAborted();
       const tokenizer = await loadTokenizer(checkpoint.files);
+      signal?.throwIfAborted();
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
       const calibration = await loadCalibration(source, spec.calibration, config, checkpoint);
       const model = modelOfCheckpoint(config, checkpoint.modelName, tensors);
@@ -198,6 +200,7 @@ export class LLM {
           isView: false,
         },
       );
+      signal?.throwIfAborted();
       await llm.#warmUp(onProgress);
       return llm;
     } catch (error) {

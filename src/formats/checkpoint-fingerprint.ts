@@ -22,7 +22,8 @@ export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">)
   const config = (await checkpoint.files.has("config.json")) ? await checkpoint.config() : null;
   const text = JSON.stringify([header, canonical(config)]);
 
-  const reads: Promise<Uint8Array>[] = [];
+  // One after the other: a weight of a quantized checkpoint is put together as a whole to be read.
+  const samples: Uint8Array[] = [];
   let before = 0;
   let window = 0;
   for (const info of sorted) {
@@ -30,11 +31,11 @@ export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">)
       const at = Math.floor(((window + 0.5) * total) / WINDOWS) - before;
       if (at >= info.numBytes) break;
       const end = Math.min(info.numBytes, at + WINDOW_BYTES);
-      reads.push(checkpoint.read(info.name, at, end));
+      samples.push(await checkpoint.read(info.name, at, end));
     }
     before += info.numBytes;
   }
-  return sha256Hex([new TextEncoder().encode(text), ...(await Promise.all(reads))]);
+  return sha256Hex([new TextEncoder().encode(text), ...samples]);
 }
 
 /** The same value with sorted keys and without the volatile fields of the top level. */

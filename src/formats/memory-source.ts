@@ -2,6 +2,10 @@
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "./file-source.ts";
 
+/** A view without the methods of Node's Buffer, whose `slice` does not copy. */
+const plain = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
 export class MemorySource implements FileSource {
   readonly name: string;
   readonly modelName?: string;
@@ -13,7 +17,10 @@ export class MemorySource implements FileSource {
     if (modelName !== undefined) this.modelName = modelName;
     const encoder = new TextEncoder();
     this.#files = new Map(
-      Object.entries(files).map(([file, data]) => [file, typeof data === "string" ? encoder.encode(data) : data]),
+      Object.entries(files).map(([file, data]) => [
+        file,
+        typeof data === "string" ? encoder.encode(data) : plain(data),
+      ]),
     );
   }
 

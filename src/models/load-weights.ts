@@ -150,7 +150,7 @@ class Loading {
     const { info, cols } = matrix;
     const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
     checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));
-    writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
+    await writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
     this.#doneBytes += piece.end - piece.start;
     this.#options.onBytes?.(info.name, this.#doneBytes, this.#totalBytes);
   }

@@ -106,6 +106,7 @@ export class WeightLoader {
           if (scan) peak = Math.max(peak, peakOf(converted));
           from += count;
         }
+        return this.#commands.drain();
       },
       finish: () => {
         const fits = isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0));

@@ -16,6 +16,8 @@ import { Uniforms } from "./uniforms.ts";
 
 /** Freed memory that may wait for the next submit; beyond this, a submit is made to free it. */
 const MAX_RETIRED_BYTES = 64 << 20;
+/** Bytes of writes after which their end is waited for. */
+const MAX_WRITTEN_BYTES = 64 << 20;
 /** The most workgroups in one dimension that every adapter accepts. */
 export const MAX_GROUPS = 65535;
 
@@ -47,6 +49,8 @@ export class Commands {
   /** Buffers that were freed but are used by recorded work. */
   readonly #retired: GpuBuffer[] = [];
   #retiredBytes = 0;
+  #writtenBytes = 0;
+  #writesEnded: Promise<unknown> = Promise.resolve();
   #isWarmingUp = false;
   /** Rises when what prepared dispatches have looked up may no longer hold. */
   #lookups = 0;
@@ -188,6 +192,7 @@ export class Commands {
   /** Writes after everything queued so far. Recorded work that does not use the buffer may run after the write. */
   write(buffer: GpuBuffer, offset: number, data: Uint8Array | Uint32Array | Float32Array): void {
     if (buffer.usedIn === this.#submits) this.flush();
+    this.#writtenBytes += data.byteLength;
     this.context.device.queue.writeBuffer(
       buffer.raw,
       offset,
@@ -195,6 +200,21 @@ export class Commands {
       data.byteOffset,
       data.byteLength,
     );
+  }
+
+  /**
+   * For callers that write much: the queue keeps a copy of what is written until a submit has ended. At every 64 MiB that of the
+   * 64 MiB before has to be waited for.
+   */
+  drain(): Promise<void> | undefined {
+    if (this.#writtenBytes < MAX_WRITTEN_BYTES) return undefined;
+    this.#writtenBytes = 0;
+    this.flush();
+    const { queue } = this.context.device;
+    queue.submit([]);
+    const before = this.#writesEnded;
+    this.#writesEnded = queue.onSubmittedWorkDone();
+    return before.then(() => {});
   }
 
   /** Submits everything queued to the device. */
