@@ -4,28 +4,29 @@
  */
 import { horizontalSum, loadHalf, toHalf } from "../simd/vector";
 
-/** Bytes of scratch: the values as f32, codes that are tried, codes of the best range so far, and two halves. */
-const TRIED: usize = 128;
-const BEST: usize = 256;
+/** Bytes of scratch: the values as f32, codes of a range that is tried and of the best so far, and two halves. */
+const CODES: usize = 128;
+const OTHER_CODES: usize = 256;
 const HALVES: usize = 384;
 
 const SHRUNK: f32 = 0.9;
 
-/** Codes of the nearest levels, i32 [32] at scratch + TRIED. */
-function roundTo(scratch: usize, from: f32, step: f32): void {
-  const inverse = f32x4.splat(step == 0 ? 0 : <f32>1 / step);
-  const base = f32x4.splat(from);
-  for (let i: usize = 0; i < 128; i += 16) {
-    const scaled = f32x4.mul(f32x4.sub(v128.load(scratch + i), base), inverse);
-    const level = f32x4.floor(f32x4.add(scaled, f32x4.splat(0.5)));
-    const inRange = f32x4.max(f32x4.splat(0), f32x4.min(f32x4.splat(15), level));
-    v128.store(scratch + i + TRIED, i32x4.trunc_sat_f32x4_s(inRange));
-  }
+/** Nearest levels of four values, from 0 to 15, as floats; 0 for a value that is none because the step is next to nothing. */
+// @ts-ignore: decorator
+@inline function nearestLevels(v: v128, base: v128, inverse: v128): v128 {
+  const level = f32x4.floor(f32x4.add(f32x4.mul(f32x4.sub(v, base), inverse), f32x4.splat(0.5)));
+  return f32x4.pmin(f32x4.splat(15), f32x4.pmax(f32x4.splat(0), level));
 }
 
 // @ts-ignore: decorator
+@inline function inverseOf(step: f32): v128 {
+  return f32x4.splat(step == 0 ? 0 : <f32>1 / step);
+}
+
+/** Of whole numbers below 2^24, so that no order of the sum matters. */
+// @ts-ignore: decorator
 @inline function sumOfLanes(v: v128): i32 {
-  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
+  return <i32>(f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
 // @ts-ignore: decorator
@@ -33,17 +34,19 @@ function roundTo(scratch: usize, from: f32, step: f32): void {
   return <u32>toHalf(min<f32>(65504, max<f32>(-65504, value))) & 0xffff;
 }
 
-/** Fits codes, scale and minimum to a range; leaves the halves in scratch. returns: the squared error */
-function fit(scratch: usize, from: f32, step: f32, sum: f32): f32 {
-  roundTo(scratch, from, step);
-  let counts = i32x4.splat(0);
-  let squares = i32x4.splat(0);
+/** Fits scale and minimum to a range, and puts the codes at `codes` as f32 [32]; leaves the halves in scratch. returns: the squared error */
+function fit(scratch: usize, codes: usize, from: f32, step: f32, sum: f32): f32 {
+  let counts = f32x4.splat(0);
+  let squares = f32x4.splat(0);
   let products = f32x4.splat(0);
+  const low = f32x4.splat(from);
+  const inverse = inverseOf(step);
   for (let i: usize = 0; i < 128; i += 16) {
-    const code = v128.load(scratch + i + TRIED);
-    counts = i32x4.add(counts, code);
-    squares = i32x4.add(squares, i32x4.mul(code, code));
-    products = f32x4.add(products, f32x4.mul(v128.load(scratch + i), f32x4.convert_i32x4_s(code)));
+    const v = v128.load(scratch + i);
+    const code = nearestLevels(v, low, inverse);
+    counts = f32x4.add(counts, code);
+    squares = f32x4.add(squares, f32x4.mul(code, code));
+    products = f32x4.add(products, f32x4.mul(v, code));
   }
   const count = sumOfLanes(counts);
   const spread = 32 * sumOfLanes(squares) - count * count;
@@ -56,22 +59,29 @@ function fit(scratch: usize, from: f32, step: f32, sum: f32): f32 {
   store<u16>(scratch + HALVES, <u16>halfBits(scale));
   store<u16>(scratch + HALVES, <u16>halfBits(minimum), 2);
   const kept = loadHalf(scratch + HALVES);
-  const base = loadHalf(scratch + HALVES + 2);
-  roundTo(scratch, base, kept);
+  const scales = f32x4.splat(kept);
+  const base = f32x4.splat(loadHalf(scratch + HALVES + 2));
+  const keptInverse = inverseOf(kept);
   let errors = f32x4.splat(0);
   for (let i: usize = 0; i < 128; i += 16) {
-    const code = f32x4.convert_i32x4_s(v128.load(scratch + i + TRIED));
-    const level = f32x4.add(f32x4.mul(f32x4.splat(kept), code), f32x4.splat(base));
-    const off = f32x4.sub(v128.load(scratch + i), level);
+    const v = v128.load(scratch + i);
+    const code = nearestLevels(v, base, keptInverse);
+    v128.store(codes + i, code);
+    const off = f32x4.sub(v, f32x4.add(f32x4.mul(scales, code), base));
     errors = f32x4.add(errors, f32x4.mul(off, off));
   }
   return horizontalSum(errors);
 }
 
 // @ts-ignore: decorator
+@inline function fourCodes(p: usize): v128 {
+  return i32x4.trunc_sat_f32x4_s(v128.load(p));
+}
+
+// @ts-ignore: decorator
 @inline function sixteenBytes(p: usize): v128 {
-  const low = i16x8.narrow_i32x4_s(v128.load(p), v128.load(p, 16));
-  const high = i16x8.narrow_i32x4_s(v128.load(p, 32), v128.load(p, 48));
+  const low = i16x8.narrow_i32x4_s(fourCodes(p), fourCodes(p + 16));
+  const high = i16x8.narrow_i32x4_s(fourCodes(p + 32), fourCodes(p + 48));
   return i8x16.narrow_i16x8_u(low, high);
 }
 
@@ -100,15 +110,19 @@ export function quantizeAffine(scratch: usize, codes: usize): u32 {
   const sum = horizontalSum(sums);
   let best = f32.MAX_VALUE;
   let halves: u32 = 0;
+  let tried = scratch + CODES;
+  let bestCodes = scratch + OTHER_CODES;
   for (let way = 0; way < 4; way++) {
     const from = way & 2 ? low * SHRUNK : low;
     const to = way & 1 ? high * SHRUNK : high;
-    const error = fit(scratch, from, (to - from) / 15, sum);
+    const error = fit(scratch, tried, from, (to - from) / 15, sum);
     if (way > 0 && !(error < best)) continue;
     best = error;
     halves = load<u32>(scratch + HALVES);
-    memory.copy(scratch + BEST, scratch + TRIED, 128);
+    const taken = tried;
+    tried = bestCodes;
+    bestCodes = taken;
   }
-  v128.store(codes, v128.or(sixteenBytes(scratch + BEST), i8x16.shl(sixteenBytes(scratch + BEST + 64), 4)));
+  v128.store(codes, v128.or(sixteenBytes(bestCodes), i16x8.shl(sixteenBytes(bestCodes + 64), 4)));
   return halves;
 }
