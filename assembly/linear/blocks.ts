@@ -112,6 +112,14 @@ export function blockBytes(dtype: i32): usize {
   return <f32>((<i32>load<u8>(p + <usize>(s + 4)) >> 4) | ((<i32>load<u8>(p + <usize>s) >> 6) << 4));
 }
 
+/** d times the six-bit scale, less 32, of group s of 8 of IQ4_XS. */
+// @ts-ignore: decorator
+@inline function scaleOfXs(p: usize, s: i32): f32 {
+  const four = (<i32>load<u8>(p + <usize>(s >> 1), 4) >> (4 * (s & 1))) & 15;
+  const more = (<i32>load<u8>(p + <usize>(s >> 2), 2) >> (2 * (s & 3))) & 3;
+  return loadHalf(p) * <f32>((four | (more << 4)) - 32);
+}
+
 const NONE = 0;
 const PLUS = 1;
 const MINUS = 2;
@@ -216,9 +224,7 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
     put(out, i8x16.sub(first, center), d * <f32>load<i8>(p + 2 * <usize>s, 192), 0, NONE);
     put(next, i8x16.sub(second, center), d * <f32>load<i8>(p + 2 * <usize>s, 193), 0, NONE);
   } else {
-    const four = (<i32>load<u8>(p + <usize>(s >> 1), 4) >> nibble) & 15;
-    const more = (<i32>load<u8>(p + <usize>(s >> 2), 2) >> pair) & 3;
-    const scale = loadHalf(p) * <f32>((four | (more << 4)) - 32);
+    const scale = scaleOfXs(p, s);
     const v = v128.load(p + (<usize>s << 4), 8);
     put(out, levels(low(v)), scale, 0, NONE);
     put(next, levels(high(v)), scale, 0, NONE);
@@ -235,7 +241,7 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
 /** Whether q8 has the codes of these blocks. */
 // @ts-ignore: decorator
 @inline export function isInQ8(dtype: i32): bool {
-  return dtype == Q8_0 || dtype == Q5_0 || dtype == IQ4_NL || dtype == MXFP4;
+  return dtype == Q8_0 || dtype == Q5_0 || dtype == IQ4_NL || dtype == IQ4_XS || dtype == MXFP4;
 }
 
 /** Whether q4 has the codes of these blocks. */
@@ -244,20 +250,28 @@ function unpackSuper(dtype: i32, p: usize, s: i32, out: usize, next: usize): voi
   return dtype == Q4_0 || dtype == Q4_1 || dtype == Q4_K;
 }
 
-/** The codes of a block as int8 [32]. returns: the scale */
-export function codesToQ8(dtype: i32, p: usize, codes: usize): f32 {
+/** The codes of group s of a block as int8 [32]. returns: the scale */
+export function codesToQ8(dtype: i32, p: usize, s: i32, codes: usize): f32 {
   if (dtype == Q8_0) {
     v128.store(codes, v128.load(p, 2));
     v128.store(codes, v128.load(p, 18), 16);
-  } else if (dtype == Q5_0) {
+    return loadHalf(p);
+  }
+  if (dtype == Q5_0) {
     v128.store(codes, codesOfQ5(p, 0));
     v128.store(codes, codesOfQ5(p, 1), 16);
-  } else {
-    const v = dtype == IQ4_NL ? v128.load(p, 2) : v128.load(p, 1);
-    v128.store(codes, dtype == IQ4_NL ? levels(low(v)) : fp4(low(v)));
-    v128.store(codes, dtype == IQ4_NL ? levels(high(v)) : fp4(high(v)), 16);
+    return loadHalf(p);
   }
-  return dtype == MXFP4 ? scaleOfMxfp4(p) : loadHalf(p);
+  if (dtype == MXFP4) {
+    const v = v128.load(p, 1);
+    v128.store(codes, fp4(low(v)));
+    v128.store(codes, fp4(high(v)), 16);
+    return scaleOfMxfp4(p);
+  }
+  const v = dtype == IQ4_XS ? v128.load(p + (<usize>s << 4), 8) : v128.load(p, 2);
+  v128.store(codes, levels(low(v)));
+  v128.store(codes, levels(high(v)), 16);
+  return dtype == IQ4_XS ? scaleOfXs(p, s) : loadHalf(p);
 }
 
 /** f16 bits, infinite beyond the largest. */

@@ -2,7 +2,7 @@
  * @file Weights from the format of the checkpoint to the one they are kept in, rows at a time: plain numbers into every
  * format, blocks into panels of their own, and ggml's blocks into both, by their codes where q8 or q4 have them.
  */
-import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
+import { BLOCK, COLS, DTYPE, FIRST_ROW, FROM, NOT_FINITE, ROWS, SOURCE_BYTES, STRIDE, TO } from "../generated/convert-params";
 import { BF16, F16, F32, FIRST_BLOCKS, Q4 as Q4_BLOCKS, Q8 as Q8_BLOCKS } from "../generated/weight-types";
 import { loadHalf, toHalf } from "../simd/vector";
 import { quantizeAffine } from "./affine";
@@ -20,6 +20,25 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
 // @ts-ignore: decorator
 @inline function sourceRow(params: usize, row: i32): usize {
   return load<usize>(params, FROM) + <usize>row * load<usize>(params, SOURCE_BYTES);
+}
+
+/** Plain numbers from this magnitude on are NaN or infinite: `loadHalf` reads those of f16 as 2^16 and more. */
+// @ts-ignore: decorator
+@inline function limitOf(dtype: i32): f32 {
+  return dtype == F16 ? 65536 : Infinity;
+}
+
+/** Sign bits are set where all bits of an exponent are. v: sixteen bytes of numbers */
+// @ts-ignore: decorator
+@inline function notFinite<T>(v: v128): v128 {
+  if (isFloat<T>()) return i32x4.add(v128.and(v, i32x4.splat(0x7fffffff)), i32x4.splat(0x800000));
+  return i16x8.add(v128.and(v, i16x8.splat(0x7fff)), i16x8.splat(isSigned<T>() ? 0x80 : 0x400));
+}
+
+/** Tells the host. Threads write the same. */
+// @ts-ignore: decorator
+@inline function report(params: usize, isFound: bool): void {
+  if (isFound) store<u32>(params, 1, NOT_FINITE);
 }
 
 // @ts-ignore: decorator
@@ -66,6 +85,9 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
   const block = load<i32>(params, BLOCK);
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
   const type = isFloat<T>() ? F32 : isSigned<T>() ? BF16 : F16;
+  const limit = limitOf(dtype);
+  let found = i32x4.splat(0);
+  let isFound = false;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
@@ -77,13 +99,20 @@ import { Bfloat, Half, panelBytes, RECORD, recordCols } from "./types";
     for (let i = 0; i < cols; i += recordCols<T>()) {
       const count = min(recordCols<T>(), cols - i);
       if (dtype == type && count == recordCols<T>()) {
-        v128.store(to, v128.load(from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1)));
+        const v = v128.load(from + (isFloat<T>() ? <usize>i << 2 : <usize>i << 1));
+        found = v128.or(found, notFinite<T>(v));
+        v128.store(to, v);
       } else {
-        for (let c = 0; c < count; c++) storeAs<T>(to, c, loadAs(dtype, from, i + c));
+        for (let c = 0; c < count; c++) {
+          const v = loadAs(dtype, from, i + c);
+          isFound = isFound || !(abs(v) < limit);
+          storeAs<T>(to, c, v);
+        }
       }
       to += RECORD;
     }
   }
+  report(params, isFound || (isFloat<T>() ? i32x4.bitmask(found) : i16x8.bitmask(found)) != 0);
 }
 
 export function convertToF32(task: i32, params: usize, scratch: usize): void {
@@ -181,7 +210,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   for (let g = 0; g < stride; g += 32) {
     const block = blockAt(dtype, from, g, bytes);
     const codes = record + 16 + lane * codeBytes<T>();
-    if (isSigned<T>()) placeScale<T>(record, lane, reinterpret<u32>(codesToQ8(dtype, block, codes)));
+    if (isSigned<T>()) placeScale<T>(record, lane, reinterpret<u32>(codesToQ8(dtype, block, groupAt(dtype, g), codes)));
     else placeScale<T>(record, lane, codesToQ4(dtype, block, groupAt(dtype, g), codes));
     record += groupRecord<T>();
   }
@@ -198,6 +227,8 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
   const end = min(load<i32>(params, ROWS), (task + 1) * block);
   const panel = (<usize>stride >> 5) * groupRecord<T>();
   const bytes = dtype >= FIRST_BLOCKS ? blockBytes(dtype) : 0;
+  const limit = limitOf(dtype);
+  let isFound = false;
   for (let r = task * block; r < end; r++) {
     const from = sourceRow(params, r);
     const row = load<i32>(params, FIRST_ROW) + r;
@@ -215,6 +246,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       const peak = dtype >= FIRST_BLOCKS
         ? loadBlockGroup(dtype, from, g, bytes, scratch)
         : loadGroup(dtype, from, g, cols, scratch);
+      isFound = isFound || !(peak < limit);
       const codes = record + 16 + lane * codeBytes<T>();
       if (isSigned<T>()) {
         const inverse = f32x4.splat(peak == 0 ? 0 : <f32>127 / peak);
@@ -229,6 +261,7 @@ export function convertToBf16(task: i32, params: usize, scratch: usize): void {
       record += groupRecord<T>();
     }
   }
+  report(params, isFound);
 }
 
 export function convertToQ8(task: i32, params: usize, scratch: usize): void {

@@ -34,9 +34,11 @@ export interface WeightWriter {
   /**
    * Converts the part to rows [row, row + part.rows) of the matrix. The part's bytes are not needed afterwards. A promise is for
    * callers that write much: what is under way to a device stays bounded if they wait for it.
+   *
+   * returns: whether all values are known to be finite, so that the caller need not look
    * @throws TurboQuantError invalid_argument — bytes or columns that do not fit; unsupported — no kernels for this type
    */
-  write(part: WeightPart, row: number): void | Promise<void>;
+  write(part: WeightPart, row: number): boolean | Promise<boolean>;
   /** The weight, when all its rows are written. */
   finish(): Weight;
 }

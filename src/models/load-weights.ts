@@ -149,8 +149,8 @@ class Loading {
   async #write(writer: WeightWriter, row: number, matrix: StoredMatrix, piece: TensorPiece, role: WeightRole) {
     const { info, cols } = matrix;
     const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
-    checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));
-    await writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
+    const areFinite = await writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
+    if (!areFinite) checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));
     this.#doneBytes += piece.end - piece.start;
     this.#options.onBytes?.(info.name, this.#doneBytes, this.#totalBytes);
   }

@@ -113,7 +113,7 @@ export class FakeOps implements Ops {
   }
 
   createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
-    return { write: () => {}, finish: () => ({ rows, cols, type: as, numBytes: 0 }) };
+    return { write: () => true, finish: () => ({ rows, cols, type: as, numBytes: 0 }) };
   }
 
   freeWeight(): void {}

@@ -131,8 +131,10 @@ describe("int8 with a scale a row", () => {
     const plan = planMemory(model, { memoryBytes: 1e9, kv: ["k4v4"] });
     expect(plan.backend).toBe("webgpu");
     expect(plan.weights.type).toBe(INT8_ROWS);
-    // The largest matrix as it is loaded: gate and up together, rows of codes and their scales.
-    expect(plan.weights.loadingBytes).toBe(2 * 56 * (40 + 4));
+    // All that is stored, as it is little.
+    const stored = [...(await checkpoint.tensors()).values()].reduce((sum, { numBytes }) => sum + numBytes, 0);
+    expect(plan.weights.loadingBytes).toBeLessThanOrEqual(stored);
+    expect(plan.weights.loadingBytes).toBeGreaterThan(0.9 * stored);
   });
 
   it("is refused by name where there are no kernels for it", async () => {

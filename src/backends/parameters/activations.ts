@@ -90,4 +90,6 @@ export const convert = new Struct({
   block: "u32",
   /** Bytes of a source row. */
   sourceBytes: "u32",
+  /** Set to 1 by the kernel that meets a NaN or an infinity among plain numbers. */
+  notFinite: "u32",
 });

@@ -63,7 +63,10 @@ class ReferenceBackend implements Ops {
   createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
     const data = new Float32Array(rows * cols);
     return {
-      write: (part, row) => data.set(keptValues([part], as).data, row * cols),
+      write: (part, row) => {
+        data.set(keptValues([part], as).data, row * cols);
+        return false;
+      },
       finish: () => new HostWeight(rows, cols, data),
     };
   }

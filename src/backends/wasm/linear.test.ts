@@ -277,6 +277,32 @@ describe("loadWeight", () => {
     },
   );
 
+  it.each([
+    ["f32", Uint32Array, 0x7f7fffff, 0x7f800000],
+    ["f16", Uint16Array, 0x7bff, 0x7c00],
+    ["bf16", Uint16Array, 0x7f7f, 0x7f80],
+  ] as const)("sees what is not finite in %s, kept as anything", (dtype, Patterns, largest, infinite) => {
+    const [rows, wide] = [5, 45];
+    const sign = Patterns === Uint32Array ? 2 ** 31 : 0x8000;
+    const write = (patterns: Uint32Array | Uint16Array, type: WeightType) => {
+      const writer = backends[1]!.createWeight(rows, wide, type);
+      const finite = writer.write({ dtype, rows, cols: wide, data: new Uint8Array(patterns.buffer) }, 0);
+      backends[1]!.freeWeight(writer.finish());
+      return finite;
+    };
+    for (const type of WEIGHT_TYPES) {
+      const patterns = new Patterns(rows * wide).map((_, i) => largest + (i % 3 ? sign : 0));
+      expect(write(patterns, type), type).toBe(true);
+      for (const at of [0, 31, 44, 45, 3 * 45 + 7, 5 * 45 - 1]) {
+        for (const bad of [infinite, infinite + sign, infinite + 1]) {
+          const broken = patterns.slice();
+          broken[at] = bad;
+          expect(write(broken, type), `${type} at ${at}: ${bad}`).toBe(false);
+        }
+      }
+    }
+  });
+
   it("takes 1.125 bytes a weight in q8, 0.625 in q4, and says so", () => {
     const bytes = (type: WeightType) => backends[0]!.loadWeight([partOf(new Float32Array(8 * 64), 64)], type).numBytes;
     expect(bytes("q8")).toBe(8 * 64 * 1.125);

@@ -2,7 +2,13 @@
 import { assert } from "../../errors.ts";
 import { bytesOf } from "../../weights/elements.ts";
 import { type WeightType, wasmWeightFormat, weightFormat } from "../../weights/registry.ts";
-import { rowBytes, VECTOR_CODE, type WasmWeightFormat, type WeightFormat } from "../../weights/weight-format.ts";
+import {
+  isPlain,
+  rowBytes,
+  VECTOR_CODE,
+  type WasmWeightFormat,
+  type WeightFormat,
+} from "../../weights/weight-format.ts";
 import {
   checkPart,
   exactRows,
@@ -73,17 +79,20 @@ export class WeightLoader {
     return {
       write: (part, row) => {
         checkPart(part, cols);
-        if (weight.isVector) this.#memory.f32.set(stackParts([part]).data, address / 4 + row * cols);
-        else this.#convert(part, weight, row);
+        if (!weight.isVector) return this.#convert(part, weight, row);
+        this.#memory.f32.set(stackParts([part]).data, address / 4 + row * cols);
+        return false;
       },
       finish: () => weight,
     };
   }
 
-  #convert(part: WeightPart, weight: WasmWeight, firstRow: number): void {
+  /** returns: whether all values are known to be finite */
+  #convert(part: WeightPart, weight: WasmWeight, firstRow: number): boolean {
     const { source, code, rowsOf } = readable(part, weight.type);
     const bytes = rowBytes(source, part.cols);
     const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
+    let areFinite = isPlain(source);
     const staging = this.#staging.ensure(rowsAtOnce * bytes);
     for (let row = 0; row < part.rows; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, part.rows - row);
@@ -99,10 +108,13 @@ export class WeightLoader {
         rows: count,
         block,
         sourceBytes: bytes,
+        notFinite: 0,
       });
       const { convert } = weight.format.kernels;
       this.#pool.run(convert, PARAMS_ADDRESS, Math.ceil(count / block), count * part.cols > 1 << 14);
+      areFinite &&= this.#memory.view.getUint32(PARAMS_ADDRESS + convertParams.offsets.notFinite, true) === 0;
     }
+    return areFinite;
   }
 }
 

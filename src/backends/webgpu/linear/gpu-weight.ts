@@ -106,7 +106,7 @@ export class WeightLoader {
           if (scan) peak = Math.max(peak, peakOf(converted));
           from += count;
         }
-        return this.#commands.drain();
+        return this.#commands.drain()?.then(() => false) ?? false;
       },
       finish: () => {
         const fits = isHalf || (scan && peak <= MAX_FLOAT16 && (peak >= 2 ** -10 || peak === 0));
@@ -121,6 +121,7 @@ export class WeightLoader {
       write: (part, row) => {
         checkPart(part, cols);
         this.#commands.write(buffer, row * cols * 4, stackParts([part]).data);
+        return false;
       },
       finish: () => new GpuWeight(rows, cols, as, [{ first: 0, rows, words: buffer, scales: buffer }], false),
     };

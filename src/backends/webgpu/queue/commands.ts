@@ -206,15 +206,15 @@ export class Commands {
    * For callers that write much: the queue keeps a copy of what is written until a submit has ended. At every 64 MiB that of the
    * 64 MiB before has to be waited for.
    */
-  drain(): Promise<void> | undefined {
-    if (this.#writtenBytes < MAX_WRITTEN_BYTES) return undefined;
+  drain(): Promise<unknown> | null {
+    if (this.#writtenBytes < MAX_WRITTEN_BYTES) return null;
     this.#writtenBytes = 0;
     this.flush();
     const { queue } = this.context.device;
     queue.submit([]);
     const before = this.#writesEnded;
     this.#writesEnded = queue.onSubmittedWorkDone();
-    return before.then(() => {});
+    return before;
   }
 
   /** Submits everything queued to the device. */
