@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -48,6 +48,22 @@ describe("DirectorySource", () => {
       detail: { expected: 101, got: 100 },
     });
     await expect(source.read("sub", 0, 1)).rejects.toMatchObject({ code: "invalid_file" });
+    await source.close();
+  });
+
+  it("says that a file became shorter while it was read, and puts bytes where they are wanted", async () => {
+    const path = join(directory, "shrinks");
+    await writeFile(path, new Uint8Array(100).fill(7));
+    const source = new DirectorySource(directory, "my-model");
+    const into = new Uint8Array(64);
+    const bytes = await source.read("shrinks", 0, 10, { into });
+    expect([bytes.buffer === into.buffer, bytes.length, bytes[9], into[10]]).toEqual([true, 10, 7, 0]);
+    expect((await source.read("shrinks", 0, 65, { into })).buffer).not.toBe(into.buffer);
+    await truncate(path, 50);
+    await expect(source.read("shrinks", 40, 60, { into })).rejects.toMatchObject({
+      code: "invalid_file",
+      message: expect.stringMatching(/my-model\/shrinks: expected at least 60 bytes, got 50; .*truncated/),
+    });
     await source.close();
   });
 

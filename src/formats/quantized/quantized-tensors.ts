@@ -3,7 +3,7 @@ import { TurboQuantError } from "../../errors.ts";
 import { weightFormat } from "../../weights/registry.ts";
 import { matrixBytes } from "../../weights/weight-format.ts";
 import type { TensorInfo, TensorSet } from "../checkpoint.ts";
-import type { FileSource } from "../file-source.ts";
+import type { FileSource, ReadOptions } from "../file-source.ts";
 import { isJsonObject, type JsonObject, readJson } from "../json-file.ts";
 import type { StoredTensor } from "../safetensors-header.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
@@ -19,15 +19,17 @@ export async function quantizedTensors(source: FileSource, stored: readonly Stor
   if (!found) throw noScheme(source, stored, config);
   const { scheme, settings } = found;
   const infos = new Map<string, TensorInfo>();
-  const readers = new Map<string, () => Promise<Uint8Array>>();
-  const add = (info: TensorInfo, read: () => Promise<Uint8Array>): void => {
+  const readers = new Map<string, RangeReader>();
+  const add = (info: TensorInfo, read: RangeReader): void => {
     infos.set(info.name, info);
     readers.set(info.name, read);
   };
+  const addPlain = (tensor: StoredTensor): void => add(plainInfo(source, tensor), rangesOf(source, tensor));
+  const lastOf = lastWhole();
   const byName = new Map(stored.map((tensor) => [tensor.name, tensor]));
   const refuse = refusals(source, byName);
   const { weights, plain } = gather(source, stored, scheme);
-  for (const tensor of plain) add(plainInfo(source, tensor), () => readWhole(source, tensor));
+  for (const tensor of plain) addPlain(tensor);
   const described: (ReadableWeight | null)[] = [];
   // Some schemes read small parts to tell shapes.
   for (let first = 0; first < weights.length; first += AT_ONCE) {
@@ -45,15 +47,26 @@ export async function quantizedTensors(source: FileSource, stored: readonly Stor
           tensors[0]!.name,
           `expected a plain weight, as config.json leaves ${ignored} out of quantization, got ${tensors[0]!.stored}`,
         );
-      add(infoOf(name, readable, tensors[0]!.file), readable.read);
+      add(infoOf(name, readable, tensors[0]!.file), lastOf(readable.read));
     } else {
       for (const tensor of tensors) {
         // What activations would be rounded with is no weight of ours, of whatever type.
-        if (tensor.dtype || tensor.name === name) add(plainInfo(source, tensor), () => readWhole(source, tensor));
+        if (tensor.dtype || tensor.name === name) addPlain(tensor);
       }
     }
   }
-  return { tensors: infos, read: rangeReader(source, readers) };
+  return {
+    tensors: infos,
+    async read(name, start = 0, end, options) {
+      const read = readers.get(name);
+      if (read) return await read(start, end, options);
+      throw new TurboQuantError(
+        "invalid_file",
+        `${source.name}: tensor ${name} is missing; the checkpoint is of another model than expected`,
+        { tensor: name },
+      );
+    },
+  };
 }
 
 /** Files beside config.json that tell of the quantization where it does not, as early tools wrote them; and their method. */
@@ -174,19 +187,19 @@ function refusals(source: FileSource, byName: ReadonlyMap<string, StoredTensor>)
   };
 }
 
+/** Bytes [start, end) of one tensor. */
+type RangeReader = (start: number, end?: number, options?: ReadOptions) => Promise<Uint8Array>;
+
+const rangesOf =
+  (source: FileSource, { file, offset, numBytes }: StoredTensor): RangeReader =>
+  (start, end = numBytes, options) =>
+    source.read(file, offset + start, offset + end, options);
+
 /** A weight is put together as a whole; ranges of the last one that was read are cut from it. */
-function rangeReader(source: FileSource, readers: ReadonlyMap<string, () => Promise<Uint8Array>>): TensorSet["read"] {
-  let last: { readonly name: string; readonly bytes: Promise<Uint8Array> } | null = null;
-  return async (name, start = 0, end) => {
-    const read = readers.get(name);
-    if (!read) {
-      throw new TurboQuantError(
-        "invalid_file",
-        `${source.name}: tensor ${name} is missing; the checkpoint is of another model than expected`,
-        { tensor: name },
-      );
-    }
-    if (last?.name !== name) last = { name, bytes: read() };
+function lastWhole(): (read: () => Promise<Uint8Array>) => RangeReader {
+  let last: { readonly read: () => Promise<Uint8Array>; readonly bytes: Promise<Uint8Array> } | null = null;
+  return (read) => async (start, end) => {
+    if (last?.read !== read) last = { read, bytes: read() };
     const bytes = await last.bytes;
     return start === 0 && end === undefined ? bytes : bytes.subarray(start, end);
   };
