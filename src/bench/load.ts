@@ -31,7 +31,8 @@ export interface LoadBenchOptions {
   readonly onProgress?: OnProgress;
 }
 
-const SETTLE_MS = 300;
+/** Collections, and the time after each in which another thread gives buffers back to the system. */
+const SETTLE = { rounds: 3, ms: 200 };
 
 export interface Timing {
   readonly ms: number;
@@ -89,7 +90,7 @@ async function memoryOfLoad(ref: string, options: LoadBenchOptions) {
   const plannedBytes = await withSource(ref, options, async (source) => {
     return weightMemory(await readPlannedModel(source), weights, ops.name as BackendName).bytes;
   });
-  const before = gauge.bytesAfterGc();
+  const before = await settledBytes(gauge);
   const heapBefore = gauge.heapBytes();
   gauge.resetPeak();
   let readBytes = 0;
@@ -103,15 +104,20 @@ async function memoryOfLoad(ref: string, options: LoadBenchOptions) {
     },
   });
   const peakBytes = gauge.peak() - before;
-  // Buffers that were collected are given back to the system a moment later.
-  gauge.bytesAfterGc();
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-  const residentBytes = gauge.bytesAfterGc() - before;
+  const residentBytes = (await settledBytes(gauge)) - before;
   const heapBytes = gauge.heapBytes() - heapBefore;
   const { name } = llm;
   const described = { model: name, backend: ops.describe(), usedBytes: ops.usedBytes ?? null };
   await llm.dispose();
   return { ...described, readBytes, peakBytes, residentBytes, heapBytes, plannedBytes };
+}
+
+async function settledBytes(gauge: ProcessGauge): Promise<number> {
+  for (let round = 0; round < SETTLE.rounds; round++) {
+    gauge.bytesAfterGc();
+    await new Promise((resolve) => setTimeout(resolve, SETTLE.ms));
+  }
+  return gauge.bytesAfterGc();
 }
 
 async function timed(gauge: ProcessGauge, work: () => Promise<void>): Promise<Timing> {

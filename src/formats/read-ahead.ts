@@ -30,7 +30,8 @@ export class ReadAhead {
   readonly #abort = new AbortController();
   /** In order, the next one to be used first. */
   readonly #ahead: Ahead[] = [];
-  readonly #buffers: Uint8Array<ArrayBuffer>[] = [];
+  /** Cut from one allocation: an allocator gives one of more than 32 MiB back to the system at once, and may keep smaller ones. */
+  #buffers: Uint8Array<ArrayBuffer>[] | null = null;
   #aheadBytes = 0;
   #waiting: ReadRange | undefined;
   #used: Ahead | undefined;
@@ -67,8 +68,9 @@ export class ReadAhead {
   async close(): Promise<void> {
     this.#abort.abort();
     await Promise.allSettled([this.#used, ...this.#ahead].map((read) => read?.bytes));
+    this.#used = undefined;
     this.#ahead.length = 0;
-    this.#buffers.length = 0;
+    this.#buffers = [];
   }
 
   /** Starts the reads that the window has room for; one always has. */
@@ -96,7 +98,14 @@ export class ReadAhead {
   }
 
   #buffer(): Uint8Array<ArrayBuffer> {
-    return this.#buffers.pop() ?? new Uint8Array(this.#pieceBytes);
+    const size = this.#pieceBytes;
+    // One for each read under way, and one that is in use.
+    const count = MAX_READS + 1;
+    if (!this.#buffers) {
+      const all = new Uint8Array(count * size);
+      this.#buffers = Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
+    }
+    return this.#buffers.pop()!;
   }
 
   #release(): void {
@@ -104,6 +113,6 @@ export class ReadAhead {
     this.#used = undefined;
     if (!used) return;
     this.#aheadBytes -= used.numBytes;
-    if (used.buffer) this.#buffers.push(used.buffer);
+    if (used.buffer) this.#buffers!.push(used.buffer);
   }
 }
