@@ -149,7 +149,8 @@ describe("loadTokenizer", () => {
     [
       "a tokenizer.json that is none",
       { "tokenizer.json": '{"model": {"type": "Magic"}}' },
-      /m\/tokenizer\.json: expected a tokenizer, got one that cannot be used/,
+      /m\/tokenizer\.json: model: type Magic is not supported/,
+      "unsupported",
     ],
     ["a tokenizer.json that is cut off", { "tokenizer.json": '{"model"' }, /m\/tokenizer\.json: expected JSON/],
   ])("refuses %s", async (_, over, message, code = "invalid_file") => {

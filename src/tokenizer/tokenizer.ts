@@ -4,9 +4,8 @@ import { type FileSource, readText } from "../formats/file-source.ts";
 import { type JsonObject, readJsonObject } from "../formats/json-file.ts";
 import { type ChatMessage, ChatTemplate, type ChatTemplateOptions } from "./chat-template.ts";
 import { specialTokenTexts, tokenizerJsonFromMerges } from "./legacy-files.ts";
+import { Pipeline } from "./pipeline/pipeline.ts";
 import { TextStream } from "./text-stream.ts";
-
-type Backend = import("@huggingface/tokenizers").Tokenizer;
 
 export interface EncodeOptions {
   /** Whether to add the tokens that belong around a text, such as a beginning-of-sequence token. Default true. */
@@ -31,23 +30,20 @@ export class Tokenizer {
   readonly vocabSize: number;
   /** null when the checkpoint has none (base models). */
   readonly chatTemplate: ChatTemplate | null;
-  readonly #backend: Backend;
+  readonly #pipeline: Pipeline;
   readonly #specialIds: ReadonlySet<number>;
 
-  constructor(backend: Backend, chatTemplate: ChatTemplate | null) {
-    this.#backend = backend;
+  constructor(pipeline: Pipeline, chatTemplate: ChatTemplate | null) {
+    this.#pipeline = pipeline;
     this.chatTemplate = chatTemplate;
-    const added = backend.get_added_tokens_decoder();
-    this.#specialIds = new Set([...added].filter(([, token]) => token.special).map(([id]) => id));
-    let largest = -1;
-    for (const id of backend.get_vocab().values()) largest = Math.max(largest, id);
-    this.vocabSize = largest + 1;
+    this.#specialIds = new Set(pipeline.addedTokens.filter(({ isSpecial }) => isSpecial).map(({ id }) => id));
+    this.vocabSize = pipeline.vocabulary.size;
   }
 
   /** Special tokens written out in the text become their ids. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const { ids } = this.#backend.encode(text, { add_special_tokens: options.addSpecialTokens ?? true });
-    if (ids.includes(undefined as unknown as number)) {
+    const ids = this.#pipeline.encode(text, options.addSpecialTokens ?? true);
+    if (ids === null) {
       throw new TurboQuantError(
         "invalid_argument",
         "tokenizer: expected text that the vocabulary covers, got characters it lacks and has no unknown token for; remove them",
@@ -60,16 +56,16 @@ export class Tokenizer {
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecialTokens ?? false;
     const known = Array.from(ids).filter(
-      (id) => this.#backend.id_to_token(id) !== undefined && !(skip && this.#specialIds.has(id)),
+      (id) => this.#pipeline.vocabulary.token(id) !== undefined && !(skip && this.#specialIds.has(id)),
     );
     if (known.length === 0) return "";
     // Cleaning up spaces before punctuation would change code, and text that was streamed already.
-    return this.#backend.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    return this.#pipeline.decode(known);
   }
 
   /** The id of the token with exactly this text in the vocabulary. */
   tokenId(text: string): number | undefined {
-    return this.#backend.token_to_id(text);
+    return this.#pipeline.id(text);
   }
 
   isSpecial(id: number): boolean {
@@ -108,26 +104,13 @@ export async function loadTokenizer(source: FileSource): Promise<Tokenizer> {
     ? await readJsonObject(source, "tokenizer_config.json")
     : {};
   const { file, json } = await readTokenizerJson(source, config);
-  const { Tokenizer: BackendTokenizer } = await importBackend();
-  let backend: Backend;
-  try {
-    // The library's config argument has flags of old BERT-like tokenizers, and one list that it needs as plain strings.
-    backend = new BackendTokenizer(json, { clean_up_tokenization_spaces: false, additional_special_tokens: [] });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TurboQuantError(
-      "invalid_file",
-      `${source.name}/${file}: expected a tokenizer, got one that cannot be used (${why}); download the file again`,
-      { file },
-      { cause },
-    );
-  }
+  const pipeline = new Pipeline(json, `${source.name}/${file}`);
   const chatTemplate = ChatTemplate.from(
     await readTemplates(source, config),
     await readSpecialTokens(source, config),
     source.name,
   );
-  return new Tokenizer(backend, chatTemplate);
+  return new Tokenizer(pipeline, chatTemplate);
 }
 
 /** What ChatTemplate.from takes: chat_template.jinja before the config's, and the one for tools that lies beside it. */
@@ -151,12 +134,9 @@ async function readSpecialTokens(source: FileSource, config: JsonObject): Promis
   return specialTokenTexts({ ...map, ...config });
 }
 
-async function readTokenizerJson(source: FileSource, config: JsonObject): Promise<{ file: string; json: object }> {
+async function readTokenizerJson(source: FileSource, config: JsonObject): Promise<{ file: string; json: JsonObject }> {
   if (await source.has("tokenizer.json")) {
-    const json = await readJsonObject(source, "tokenizer.json");
-    // Python's serializer may leave out fields that are null.
-    const optional = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [] };
-    return { file: "tokenizer.json", json: { ...optional, ...json } };
+    return { file: "tokenizer.json", json: await readJsonObject(source, "tokenizer.json") };
   }
   if ((await source.has("vocab.json")) && (await source.has("merges.txt"))) {
     const vocab = await readJsonObject(source, "vocab.json");
@@ -173,17 +153,4 @@ async function readTokenizerJson(source: FileSource, config: JsonObject): Promis
     "invalid_file",
     `${source.name}: expected tokenizer.json, or vocab.json and merges.txt, got neither; download the missing files`,
   );
-}
-
-async function importBackend(): Promise<typeof import("@huggingface/tokenizers")> {
-  try {
-    return await import("@huggingface/tokenizers");
-  } catch (cause) {
-    throw new TurboQuantError(
-      "unsupported",
-      "tokenizer: the package @huggingface/tokenizers is missing; run: npm install @huggingface/tokenizers",
-      {},
-      { cause },
-    );
-  }
 }
