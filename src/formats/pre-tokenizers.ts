@@ -59,7 +59,15 @@ const qwen35: PreTokenizer = {
   ...bySplits(words("\\p{N}", "[\\p{L}\\p{M}]", "\\p{L}\\p{M}\\p{N}")),
   normalizer: { type: "NFC" },
 };
-const tekken: PreTokenizer = { ...bySplits(casedWords("", "\\p{N}")), ignoresMerges: true };
+const tekken: PreTokenizer = { ...bySplits(casedWords("", "\\p{N}")), ignoresMerges: true, addsBos: true };
+/** As qwen2 and llama3 without what else these do. */
+const words1 = bySplits(words("\\p{N}"));
+const words3 = bySplits(words("\\p{N}{1,3}"));
+const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const falcon = bySplits("[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]");
+/** What llama.cpp takes for files that name none, as files of 2023 and early 2024 do. */
+const unnamed = bySplits("[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]");
+const deepseekCoder = bySplits("[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[一-龥\u0800-一가-\ud7ff]+", "\\p{N}");
 const gpt4o = bySplits(casedWords(`${CONTRACTIONS}?`, "\\p{N}{1,3}"));
 const glm4: PreTokenizer = { ...bySplits(words("\\p{N}{1,3}")), ignoresMerges: true };
 const deepseek3 = bySplits(
@@ -69,23 +77,56 @@ const deepseek3 = bySplits(
 );
 
 export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
-  default: gpt2,
+  default: unnamed,
   "gpt-2": gpt2,
+  "phi-2": gpt2,
+  mpt: gpt2,
+  olmo: gpt2,
+  jais: gpt2,
+  gigachat: gpt2,
+  mellum: gpt2,
+  exaone4: gpt2,
+  trillion: gpt2,
+  "granite-docling": gpt2,
+  "modern-bert": gpt2,
   "llama-bpe": llama3,
   "llama-v3": llama3,
   llama3,
+  falcon3: llama3,
+  "falcon-h1": llama3,
+  pixtral: llama3,
+  lfm2: llama3,
+  "midm-2.0": llama3,
+  "smaug-bpe": words3,
+  dbrx: words3,
   qwen2,
+  megrez: qwen2,
+  stablelm2: words1,
+  hunyuan: words1,
+  "grok-2": words1,
+  "solar-open": words1,
   "deepseek-r1-qwen": qwen2,
   qwen35,
+  falcon,
   smollm: digitsAlone,
+  "command-r": digitsAlone,
+  exaone: digitsAlone,
+  "minerva-7b": digitsAlone,
+  mellum2: digitsAlone,
   starcoder: digitsAlone,
   refact: digitsAlone,
   codeshell: digitsAlone,
   tekken,
   "gpt-4o": gpt4o,
+  llama4: gpt4o,
+  kanana2: gpt4o,
+  "minimax-m2": gpt4o,
   "chatglm-bpe": glm4,
   glm4,
   "deepseek-v3": deepseek3,
+  "hunyuan-dense": deepseek3,
+  "joyai-llm": deepseek3,
+  "deepseek-coder": deepseekCoder,
 };
 
 /** The `pre_tokenizer` of a tokenizer.json. */

@@ -56,7 +56,13 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
       pre_tokenizer: parts.preTokenizer,
       post_processor: around(tokens, addsBos ? special.bos : undefined, addsEos ? special.eos : undefined),
       decoder: parts.decoder,
-      model: { type: "BPE", vocab, ...parts.model, unk_token: textOf(special.unknown) },
+      model: {
+        type: "BPE",
+        vocab,
+        repeated_tokens: repeated(tokens, vocab),
+        ...parts.model,
+        unk_token: textOf(special.unknown),
+      },
     },
     config: {
       bos_token: textOf(special.bos),
@@ -83,6 +89,11 @@ function chatTemplate(metadata: Metadata): string | JsonObject[] | undefined {
     { name: "default", template },
     { name: "tool_use", template: metadata.string(`${key}.tool_use`) },
   ];
+}
+
+/** Ids that lost their token to a later one of the same text, which is the one that text becomes. */
+function repeated(tokens: readonly string[], vocab: Readonly<Record<string, number>>): JsonObject[] {
+  return tokens.flatMap((content, id) => (vocab[content] === id ? [] : [{ id, content }]));
 }
 
 interface Parts {

@@ -24,7 +24,12 @@ export class Vocabulary {
   static from(component: Component): Vocabulary {
     const vocab = component.get("vocab");
     if (!isJsonObject(vocab)) throw component.invalid("vocab, an object of tokens and ids", vocab);
-    return new Vocabulary(Object.entries(vocab), component);
+    const vocabulary = new Vocabulary(Object.entries(vocab), component);
+    // Of vocabularies out of GGUF files, where ids may share a text.
+    for (const { id, content } of (component.get("repeated_tokens") ?? []) as { id: number; content: string }[]) {
+      vocabulary.#tokens[id] = content;
+    }
+    return vocabulary;
   }
 
   id(token: string): number | undefined {
