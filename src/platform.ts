@@ -36,6 +36,8 @@ export interface Platform {
    * @throws TurboQuantError unsupported — there is none; says what to install or to switch on
    */
   openGpu(): Promise<GpuHandle>;
+  /** Bytes of memory that this process may have; absent where the platform does not tell. */
+  readonly memoryBytes?: number;
   /** Number of logical CPUs to use by default. */
   readonly concurrency: number;
 }

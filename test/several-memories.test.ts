@@ -6,6 +6,7 @@ import { createWasmBackend } from "../src/backends/wasm/backend.ts";
 import type { KvCache } from "../src/cache/kv-cache.ts";
 import { restoreSequence, saveSequence } from "../src/cache/snapshot.ts";
 import { Runner } from "../src/engine/runner.ts";
+import { collect, LLM } from "../src/index.ts";
 import { parseModelConfig } from "../src/models/config.ts";
 import { Decoder } from "../src/models/decoder.ts";
 import type { Placement } from "../src/models/placement.ts";
@@ -126,4 +127,26 @@ describe("a model in several memories", () => {
     expect(await results(b!)).toEqual(await results(a!));
     expect(several.weightBytes).toBe(one.weightBytes);
   });
+});
+
+it("a loaded model lies in as many memories as it needs, and answers, saves and restores as in one", async () => {
+  const load = async (memoryLimitBytes?: number): Promise<LLM> => {
+    const backend = await createWasmBackend({
+      threads: 2,
+      ...(memoryLimitBytes !== undefined && { memoryLimitBytes }),
+    });
+    return LLM.load("qwen3-1m", { backend, weights: "f32", kv: "k4v4", contextLength: 1024 });
+  };
+  await using one = await load();
+  await using three = await load(18e6);
+  expect(three.ops.explain!()[0]).toMatch(/in use, in 3 memories of at most/);
+  const sessions = [one, three].map((llm) => llm.createSession());
+  const say = (session: (typeof sessions)[number], prompt: string) =>
+    collect(session.generate(prompt, { maxNewTokens: 12, temperature: 0, ignoreEos: true }));
+  const prompt = "Once upon a time there was a little girl. ".repeat(8);
+  const [expected, got] = [await say(sessions[0]!, prompt), await say(sessions[1]!, prompt)];
+  expect(got.tokens).toEqual(expected.tokens);
+  const [a, b] = [await sessions[0]!.save(), await sessions[1]!.save()];
+  expect(hashOf(b)).toBe(hashOf(a));
+  expect((await say(three.restore(a), " Then")).tokens).toEqual((await say(one.restore(b), " Then")).tokens);
 });

@@ -27,8 +27,10 @@ export interface Load {
 
 /** Infinite when only the machine sets a limit. */
 export interface MemoryLimits {
-  /** The most bytes of weights, pages and everything else together. */
+  /** The most bytes of weights, pages and everything else together in one memory. */
   readonly memoryBytes: number;
+  /** The most memories that a model may lie in (`Ops.addMemory`); absent: one. */
+  readonly memories?: number;
   /** The largest buffer that common devices can bind. Weights are cut at it; the pages of one stream of a layer are not. */
   readonly bindingBytes: number;
   /** The largest buffer that every device can bind. */
@@ -56,6 +58,6 @@ export interface BackendPlanner {
    * storage was told to expect (`PageStorage.expect`)
    */
   heldPages(count: number, pageBytes: number, expected: number): HeldPages;
-  /** Upper bound of what is allocated besides weights, activations and pages. */
+  /** Upper bound of what is allocated in a memory besides weights, activations and pages. */
   workingBytes(load: Load): number;
 }

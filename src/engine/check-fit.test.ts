@@ -3,14 +3,16 @@ import { describe, expect, it } from "vitest";
 import "../node/install.ts";
 import type { BackendMemory } from "../backends/ops.ts";
 import { backendOf } from "../backends/registry.ts";
+import { inOneMemory, numMemories } from "../models/placement.ts";
 import { shapeConfig } from "../models/shapes.ts";
-import { planMemory } from "../plan/memory-plan.ts";
+import { planTogether } from "../plan/memory-plan.ts";
 import { modelOfConfig } from "../plan/planned-model.ts";
 import { checkFit, type FitOptions } from "./check-fit.ts";
 import { LLM } from "./llm.ts";
 
 const GiB = 2 ** 30;
-const WASM: BackendMemory = { what: "the wasm backend", bytes: 4 * GiB, bindingBytes: 4 * GiB };
+const WASM: BackendMemory = { what: "the wasm backend", bytes: 4 * GiB, count: 16, bindingBytes: 4 * GiB };
+const ONE: BackendMemory = { what: "the wasm backend", bytes: 4 * GiB, bindingBytes: 4 * GiB };
 const GPU: BackendMemory = { what: "a GPU", bytes: Number.POSITIVE_INFINITY, bindingBytes: 4 * GiB };
 const SMALL_GPU: BackendMemory = { what: "a phone", bytes: Number.POSITIVE_INFINITY, bindingBytes: 128 * 2 ** 20 };
 
@@ -31,12 +33,36 @@ function refused(options: Partial<FitOptions>): { code: string; message: string;
 
 describe("what fits", () => {
   it("a context that fits is taken as asked, without a word", () => {
-    expect(checkFit({ ...base, context: 4096 })).toEqual({ contextLength: 4096, note: null });
-    expect(checkFit(base)).toEqual({ contextLength: small.maxPositionEmbeddings, note: null });
+    const placement = inOneMemory(28);
+    expect(checkFit({ ...base, context: 4096 })).toEqual({ contextLength: 4096, note: null, placement });
+    expect(checkFit(base)).toEqual({ contextLength: small.maxPositionEmbeddings, note: null, placement });
+  });
+
+  it("a model larger than a memory goes into several, with room for the budget where there is that much", () => {
+    const memories = (options: Partial<FitOptions>): number => numMemories(checkFit({ ...base, ...options }).placement);
+    const asked = { model: large, weights: "q4", context: 32_768 } as const;
+    expect(memories(asked)).toBe(2);
+    expect(memories({ ...asked, kvBudgetBytes: 8e9 })).toBe(4);
+    expect(memories({ ...asked, kvBudgetBytes: 1e12 })).toBe(2);
+    expect(refused({ ...asked, memory: ONE }).message).toMatch(/more than the 4\.29 GB of the wasm backend/);
+    expect(refused({ ...asked, memory: { ...WASM, bytes: 600e6 } }).message).toMatch(
+      /600 MB of one memory of the wasm backend, which has to hold a layer or the embedding as a whole/,
+    );
+  });
+
+  it("the machine's own memory is a limit, of the CPU's backends", () => {
+    const { message } = refused({ model: large, machineBytes: 10e9 });
+    expect(message).toMatch(
+      /weights of qwen3-8b need 16\.4 GB .* 10\.0 GB of this machine's memory; --weights q8 takes/,
+    );
+    expect(refused({ memoryBytes: 1e9, machineBytes: 10e9 }).message).toContain("1.00 GB of the memory given");
+    expect(checkFit({ ...base, model: large, kv: "f32", machineBytes: 24e9 }).note).toMatch(
+      /more than the 24\.0 GB of this machine/,
+    );
   });
 
   it("weights beyond 4 GiB name the types that would fit, or the other backend", () => {
-    const { code, message, detail } = refused({ model: large });
+    const { code, message, detail } = refused({ model: large, memory: ONE });
     expect(code).toBe("out_of_memory");
     expect(message).toMatch(/weights of qwen3-8b need 16\.4 GB .* 4\.29 GB of the wasm backend; .*q4 would take \d/);
     expect(message).toContain("--backend webgpu");
@@ -51,7 +77,7 @@ describe("what fits", () => {
 
   it("a context that does not fit names the longest that does, and that one is taken", () => {
     for (const options of [
-      { kv: "f32", context: 32_768 },
+      { kv: "f32", context: 32_768, memory: ONE },
       { kv: "f16", context: 20_000, kvBudgetBytes: 1e9 },
       { kv: "f16", context: 30_000, memoryBytes: 2.2e9 },
       { kv: "f16", context: 40_000, ...on("webgpu"), memory: SMALL_GPU },
@@ -60,7 +86,7 @@ describe("what fits", () => {
       expect(code).toBe("out_of_memory");
       expect(detail.longest).toBeGreaterThan(0);
       expect(message).toContain(`--ctx ${detail.longest} fits`);
-      expect(checkFit({ ...base, ...options, context: detail.longest })).toEqual({
+      expect(checkFit({ ...base, ...options, context: detail.longest })).toMatchObject({
         contextLength: detail.longest,
         note: null,
       });
@@ -98,18 +124,17 @@ describe("what fits", () => {
 
   it("what the process keeps of a calibration takes memory, but none of the backend's", () => {
     const calibrated = { ...large, isCalibrated: true };
-    const { hostBytes, totalBytes } = planMemory(calibrated, {
-      memoryBytes: 1e12,
-      context: 4096,
+    const { hostBytes, totalBytes } = planTogether(calibrated, {
       kv: ["k4v4"],
       backend: "wasm",
       weights: "q4",
-    }).formats[0]!;
+      memories: { bytes: 1e12, count: 1 },
+    }).at(4096);
     // Qwen3-8B: 36 layers of 8 KV heads of 128.
     expect(hostBytes).toBe(36 * 8 * 4 * (256 + 2 * (128 * 128 + 128) + 2 * (3 * 128 * 128 + 128)) + 8 * 128 * 128);
     const asked = { model: calibrated, ...on("wasm"), weights: "q4", context: 4096 } as const;
     const fits = (options: Partial<FitOptions>): number => checkFit({ ...base, ...asked, ...options }).contextLength;
-    const memory = { ...WASM, bytes: totalBytes - hostBytes };
+    const memory = { ...ONE, bytes: totalBytes - hostBytes };
     expect(fits({ memory })).toBe(4096);
     expect(() => fits({ memory: { ...memory, bytes: memory.bytes - 1 } })).toThrow("do not fit");
     expect(fits({ memory: GPU, memoryBytes: totalBytes })).toBe(4096);

@@ -8,7 +8,8 @@ import type { BackendMemory, WeightType } from "../backends/ops.ts";
 import { automaticBackends, backendOf } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
 import { binarySize, formatBytes, formatCount } from "../format-number.ts";
-import { addressedBytes, PLANNED_FORMATS, planTogether } from "../plan/memory-plan.ts";
+import type { Placement } from "../models/placement.ts";
+import { PLANNED_FORMATS, type PlannedTogether, planTogether } from "../plan/memory-plan.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { compactWeightTypes } from "../weights/registry.ts";
@@ -25,6 +26,8 @@ export interface FitOptions {
   readonly weights: WeightType | "auto";
   /** Memory for weights, cache and everything else together; absent: all the backend has. */
   readonly memoryBytes?: number | undefined;
+  /** Memory of the machine, for a backend that computes in it; absent: unknown. */
+  readonly machineBytes?: number | undefined;
   readonly kvBudgetBytes?: number | undefined;
   /** The requested context in tokens; absent: as many as fit, at most the model's own. */
   readonly context?: number | undefined;
@@ -34,6 +37,8 @@ export interface Fit {
   readonly contextLength: number;
   /** A message when the context is shorter than the model's. */
   readonly note: string | null;
+  /** Which memory each part of the model lies in. */
+  readonly placement: Placement;
 }
 
 /** What one sequence of a given length needs, and why it does not fit, if it does not. */
@@ -41,7 +46,7 @@ interface Need {
   readonly totalBytes: number;
   readonly cacheBytes: number;
   /** The memory that is too small for it. */
-  readonly short: Pick<BackendMemory, "what" | "bytes"> | null;
+  readonly short: Bound | null;
   readonly obstacle: string | null;
 }
 
@@ -57,17 +62,19 @@ export function checkFit(asking: FitOptions): Fit {
   const { short } = needs(Math.min(PAGE_TOKENS, asked));
   if (short) throw weightsDoNotFit(options, short);
   const wanted = needs(asked);
-  if (wanted.obstacle === null) return { contextLength: asked, note: null };
+  if (wanted.obstacle === null) return { contextLength: asked, note: null, placement: placementOf(asking, asked) };
   const longest = longestContext(needs, asked);
   if (options.context === undefined && longest > 0) {
     return {
       contextLength: longest,
       note: `context: ${formatCount(longest)} of the model's ${formatCount(limit)} tokens, because ${wanted.obstacle}`,
+      placement: placementOf(asking, longest),
     };
   }
   const isAlone = otherKv.length === 0;
   const others = PLANNED_FORMATS.filter((other) => isAlone && needsOf(options, [other])(asked).obstacle === null);
   const roomier = roomierBackend(options);
+  const bounds = boundsOf(options);
   const ways = [
     longest > 0 && `--ctx ${longest} fits with --kv ${together.join(",")}`,
     !isAlone && "name fewer formats at once",
@@ -85,36 +92,64 @@ export function checkFit(asking: FitOptions): Fit {
       context: asked,
       cacheBytes: wanted.cacheBytes,
       totalBytes: wanted.totalBytes,
-      availableBytes: Math.min(options.memory.bytes, options.memoryBytes ?? Number.POSITIVE_INFINITY),
+      availableBytes: Math.min(bounds.backend.bytes, bounds.outer.bytes),
       longest,
     },
   );
 }
 
-/** The memory that is too small: what was given for everything, or the backend's, which what the process keeps is not part of. */
-function shortOf(
-  { memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions,
-  need: { readonly totalBytes: number; readonly hostBytes: number },
-): Need["short"] {
-  const given = { what: "the memory given (--memory)", bytes: memoryBytes };
-  const isGivenShort = need.totalBytes > memoryBytes;
-  if (isGivenShort && memoryBytes < memory.bytes) return given;
-  if (addressedBytes(need) > memory.bytes) return memory;
-  return isGivenShort ? given : null;
+type Bound = Pick<BackendMemory, "what" | "bytes">;
+
+/** What limits a model as a whole: what all memories of the backend hold, and what was given or, if that is less, the machine has. */
+function boundsOf(options: FitOptions): { readonly backend: Bound; readonly outer: Bound } {
+  const { what, bytes, count = 1 } = options.memory;
+  const { memoryBytes = Number.POSITIVE_INFINITY, machineBytes = Number.POSITIVE_INFINITY } = options;
+  const several = count > 1 ? ` (${count} of ${binarySize(bytes)})` : "";
+  return {
+    backend: { what: what + several, bytes: bytes * count },
+    outer:
+      memoryBytes <= machineBytes
+        ? { what: "the memory given (--memory)", bytes: memoryBytes }
+        : { what: "this machine's memory", bytes: machineBytes },
+  };
+}
+
+/** The memory that is too small. What the process keeps besides is not part of the backend's. */
+function shortOf(options: FitOptions, { totalBytes, hostBytes, placement }: PlannedTogether): Need["short"] {
+  const { backend, outer } = boundsOf(options);
+  const isOuterShort = totalBytes > outer.bytes;
+  if (isOuterShort && outer.bytes < backend.bytes) return outer;
+  if (placement) return isOuterShort ? outer : null;
+  if (totalBytes - hostBytes > backend.bytes) return backend;
+  const { what, bytes } = options.memory;
+  return { what: `one memory of ${what}, which has to hold a layer or the embedding as a whole`, bytes };
 }
 
 /** When the backend's own limit is the obstacle: that limit, and a backend that addresses more. */
-function roomierBackend({ backend, memory, memoryBytes = Number.POSITIVE_INFINITY }: FitOptions) {
-  const limitOf = ({ planner }: Backend): number => planner?.limits.memoryBytes ?? 0;
-  const limit = limitOf(backendOf(backend));
+function roomierBackend(options: FitOptions) {
+  const limitOf = ({ planner }: Backend): number =>
+    planner ? planner.limits.memoryBytes * (planner.limits.memories ?? 1) : 0;
+  const limit = limitOf(backendOf(options.backend));
   const other = automaticBackends().find((each) => limitOf(each) > limit);
-  return other && memory.bytes < memoryBytes ? { name: other.name, limit: binarySize(limit) } : null;
+  const { backend, outer } = boundsOf(options);
+  return other && backend.bytes < outer.bytes ? { name: other.name, limit: binarySize(limit) } : null;
+}
+
+/** Where the parts of a model go that fits: with room for all pages of the budget, if there is that much. */
+function placementOf(
+  { model, kv, otherKv = [], weights, backend, memory, kvBudgetBytes }: FitOptions,
+  context: number,
+) {
+  const memories = { bytes: memory.bytes, count: memory.count ?? 1 };
+  const plan = planTogether(model, { kv: [kv, ...otherKv], weights, backend, memories });
+  return plan.at(context, kvBudgetBytes).placement ?? plan.at(context).placement!;
 }
 
 /** What sequences of a length need, one in each of the formats. */
 function needsOf(options: FitOptions, formats: readonly string[]): (context: number) => Need {
   const { model, backend, memory, weights, kvBudgetBytes = Number.POSITIVE_INFINITY } = options;
-  const plan = planTogether(model, { kv: formats, weights, backend });
+  const memories = { bytes: memory.bytes, count: memory.count ?? 1 };
+  const plan = planTogether(model, { kv: formats, weights, backend, memories });
   return (context) => {
     const need = plan.at(context);
     const { totalBytes, cacheBytes, largestCacheBytes, largestBinding } = need;

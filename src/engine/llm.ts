@@ -11,6 +11,7 @@ import { calibrationTag, findCalibration, loadCalibration } from "../models/cali
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
+import { inOneMemory } from "../models/placement.ts";
 import type { PlannedModel } from "../plan/model-memory.ts";
 import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
@@ -176,6 +177,7 @@ export class LLM {
         kv: spec,
         weights: options.weights ?? "auto",
         calibration,
+        placement: fit.placement,
         onBytes: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "bytes" }),
         ...(signal && { signal }),
       });
@@ -378,7 +380,11 @@ async function startBackend(options: LoadOptions, model: PlannedModel): Promise<
 /** @throws TurboQuantError out_of_memory — the weights or the cache do not fit the backend's memory */
 function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
   const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
-  if (!findBackend(ops.name)?.planner) return { contextLength: context ?? model.maxPositionEmbeddings, note: null };
+  const backend = findBackend(ops.name);
+  if (!backend?.planner) {
+    const placement = inOneMemory(model.numLayers ?? model.layers.length);
+    return { contextLength: context ?? model.maxPositionEmbeddings, note: null, placement };
+  }
   const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
   return checkFit({
     model,
@@ -391,6 +397,7 @@ function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
     context,
     kvBudgetBytes,
     memoryBytes,
+    machineBytes: backend.runsOn === "cpu" ? getPlatform().memoryBytes : undefined,
   });
 }
 

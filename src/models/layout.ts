@@ -29,15 +29,15 @@ export function layoutOf(config: ModelConfig): ModelLayout {
   };
 }
 
+/** Every weight of a layer in the order of the forward pass. */
+export function layerWeights(branches: readonly Branch[]): WeightSpec[] {
+  return branches.flatMap(({ norm, block }) => [norm, ...Object.values(block.weights)]);
+}
+
 /** Every weight of the model in the order of the forward pass. */
 export function* weightSpecs(layout: ModelLayout): Generator<WeightSpec> {
   yield layout.embedding;
-  for (const branches of layout.layers) {
-    for (const branch of branches) {
-      yield branch.norm;
-      yield* Object.values(branch.block.weights);
-    }
-  }
+  for (const branches of layout.layers) yield* layerWeights(branches);
   yield layout.finalNorm;
   if (layout.head) yield layout.head;
 }

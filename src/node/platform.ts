@@ -1,6 +1,6 @@
 /** @file The Node platform: checkpoints from directories, embedded models and the hub; worker threads. */
 import { stat } from "node:fs/promises";
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
@@ -84,10 +84,18 @@ export async function localCheckpoint(ref: string): Promise<DirectorySource | un
 export const sourceOfHubModel = ({ directory, name, weights }: HubModel): DirectorySource =>
   new DirectorySource(directory, name, weights ?? undefined);
 
+/** What the machine has, or a container lets this process have. */
+function machineMemory(): number {
+  // 0 or a number beyond all memories when there is no limit.
+  const limit = process.constrainedMemory?.() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
 export const nodePlatform: Platform = {
   name: "node",
   openSource,
   spawnWorker: spawnNodeWorker,
   openGpu: openNodeGpu,
+  memoryBytes: machineMemory(),
   concurrency: availableParallelism(),
 };

@@ -13,11 +13,16 @@ export interface HeldMemory {
   readonly bytes: number;
   /** The most bytes that a kernel binds as one buffer: the pages of one stream of one layer. */
   readonly largestBinding: number;
+  /** The bytes by layer of the model. */
+  readonly layers: readonly number[];
 }
 
 /** The cache of one model in one format, at any length. Lengths are the tokens of one sequence. */
 export class CacheMemory {
   readonly #layers: readonly LayerCache[];
+  /** Number of all layers of the model, and the index among them of each that has keys and values. */
+  readonly #numLayers: number;
+  readonly #modelLayers: readonly number[];
   readonly #kv: KvSpec;
   readonly #isCalibrated: boolean | undefined;
   /** Bytes of one sequence that do not depend on its length. */
@@ -25,17 +30,28 @@ export class CacheMemory {
 
   /** @throws TurboQuantError unsupported — a head_dim without a kernel; invalid_argument — a layers= range beyond the model */
   constructor(model: PlannedModel, kv: KvSpec) {
-    kv.validateLayers(model.numLayers ?? model.layers.length);
+    this.#numLayers = model.numLayers ?? model.layers.length;
+    this.#modelLayers = model.layers.map(({ modelLayer }, index) => modelLayer ?? index);
+    kv.validateLayers(this.#numLayers);
     this.#kv = kv;
     this.#isCalibrated = model.isCalibrated;
     this.#fixedBytes = model.fixedStateBytes ?? 0;
-    this.#layers = model.layers.map((shape, index) => layerCache(kv.forLayer(shape.modelLayer ?? index), shape));
+    this.#layers = model.layers.map((shape, index) => layerCache(kv.forLayer(this.#modelLayers[index]!), shape));
   }
 
   /** Bytes that a backend keeps for the calibration that the format asks for, if the model may have one. */
   get calibrationBytes(): number {
-    if (!this.#mayBeCalibrated) return 0;
-    return this.#layers.reduce((sum, { format, main }) => sum + preparedBytes(format, main), 0);
+    return this.calibrationByLayer().reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** The same by layer of the model. */
+  calibrationByLayer(): number[] {
+    const layers = Array.from({ length: this.#numLayers }, () => 0);
+    if (!this.#mayBeCalibrated) return layers;
+    for (const [i, { format, main }] of this.#layers.entries()) {
+      layers[this.#modelLayers[i]!]! += preparedBytes(format, main);
+    }
+    return layers;
   }
 
   /** What the process keeps of it besides. */
@@ -79,9 +95,11 @@ export class CacheMemory {
   /** Bytes that the backend's storage holds after `sequences` sequences of `tokens` tokens each were prefilled one after the other. */
   held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner): HeldMemory {
     // During a step a state exists three times: before the step, at its last page end, and after it.
-    let bytes = this.#fixedBytes * (sequences + 2);
+    const fixedBytes = this.#fixedBytes * (sequences + 2);
+    let bytes = fixedBytes;
     let largestBinding = 0;
-    for (const layer of this.#layers) {
+    const layers = Array.from({ length: this.#numLayers }, () => fixedBytes / this.#numLayers);
+    for (const [i, layer] of this.#layers.entries()) {
       const [rest, most] = [pagesAtRest(layer, tokens), pagesHeld(layer, tokens, chunkTokens)];
       const pages = (stream: keyof PageCounts): number => rest[stream] * (sequences - 1) + most[stream];
       for (const [count, layout, expected] of [
@@ -91,9 +109,10 @@ export class CacheMemory {
         if (!layout || count === 0) continue;
         const stream = planner.heldPages(count, layout.numBytes, expected);
         bytes += stream.bytes;
+        layers[this.#modelLayers[i]!]! += stream.bytes;
         largestBinding = Math.max(largestBinding, stream.bindingBytes);
       }
     }
-    return { bytes, largestBinding };
+    return { bytes, largestBinding, layers };
   }
 }

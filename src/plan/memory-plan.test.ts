@@ -193,9 +193,14 @@ describe("what fits", () => {
     expect(small.formats.every(({ longestContext, mostSequences }) => longestContext + mostSequences === 0)).toBe(true);
   });
 
-  it("the reserve is not used, and 32-bit WebAssembly has 4 GiB", () => {
+  it("the reserve is not used, and 32-bit WebAssembly has memories of 4 GiB", () => {
     expect(plan({ reserveBytes: 0 }).availableBytes - plan().availableBytes).toBe(6.4 * GB);
-    expect(plan({ backend: "wasm" }).availableBytes).toBe(wasm.limits.memoryBytes);
+    expect(plan({ backend: "wasm" }).availableBytes).toBe(16 * wasm.limits.memoryBytes);
+    const [q8, f16] = (["q8", "f16"] as const).map((weights) => plan({ backend: "wasm", weights, kv: ["k4v4"] }));
+    expect([q8!.formats[0], f16!.formats[0]]).toMatchObject([
+      { memories: 11, fits: true },
+      { memories: 0, fits: false, longestContext: 0 },
+    ]);
     expect(() => plan({ reserveBytes: 128 * GB })).toThrow(/a reserve below the memory/);
   });
 
@@ -259,5 +264,6 @@ describe("notes", () => {
     expect(codes(modelOfConfig(sliding, ""))).toContain("sliding-window");
     expect(codes(modelOfConfig(configs.odd, ""))).toEqual([]);
     expect(codes(qwen32b, { backend: "wasm" })).toContain("wasm-limit");
+    expect(codes(qwen32b, { backend: "wasm", weights: "q8" })).toEqual(["memories"]);
   });
 });

@@ -1,12 +1,13 @@
 /** @file Computes whether a model fits into memory, with which cache format, for how long a context, and for how many sequences. */
 import type { WeightType } from "../backends/ops.ts";
-import type { MemoryLimits } from "../backends/planner.ts";
 import { type BackendName, type PlannedBackend, plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
+import { numMemories, type Placement } from "../models/placement.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
-import { CacheMemory } from "./cache-memory.ts";
+import { CacheMemory, type HeldMemory } from "./cache-memory.ts";
 import type { PlannedModel } from "./model-memory.ts";
+import { type Memories, placeParts } from "./placement.ts";
 import { keptTypes, type WeightMemory, weightMemory } from "./weight-memory.ts";
 
 /** Formats of a plan that names none, from many bits to few. */
@@ -26,7 +27,7 @@ export interface PlanOptions {
   readonly weights?: WeightType | "auto";
   /**
    * `auto` takes the backends that the engine's `auto` chooses from, and among those with kernels for the weights the smallest
-   * that can address the whole plan: wasm within its 4 GiB, otherwise webgpu.
+   * that holds the whole plan in one memory: wasm within 4 GiB, otherwise webgpu.
    */
   readonly backend?: BackendName | "auto";
   /** Context lengths of the second table. */
@@ -41,7 +42,7 @@ export interface PlannedCache {
   readonly cacheBytes: number;
   /** Bytes that the backend holds for the pages: with alignment, room to grow, and pages that a prefill has released. */
   readonly heldBytes: number;
-  /** Scratch memory of the backend for this load. */
+  /** Scratch memory of the backend for this load; in several memories, with the activations of all but the first. */
   readonly workingBytes: number;
   /** Memory of the process beside the backend's: a calibration and what is made of it. */
   readonly hostBytes: number;
@@ -52,6 +53,8 @@ export interface PlannedCache {
   readonly freeBytes: number;
   /** The largest buffer of pages of one layer that a kernel binds. */
   readonly largestBinding: number;
+  /** Number of the backend's memories that the model lies in; 0 when it has no such number. */
+  readonly memories: number;
 }
 
 export interface PlannedFormat extends PlannedCache {
@@ -70,7 +73,7 @@ export interface MemoryPlan {
   readonly backend: string;
   readonly memoryBytes: number;
   readonly reserveBytes: number;
-  /** Memory without the reserve, at most what the backend can address. */
+  /** Memory without the reserve, at most what all memories of the backend hold. */
   readonly availableBytes: number;
   readonly context: number;
   readonly sequences: number;
@@ -111,7 +114,7 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   const planner = (of: PlannedBackend): Planner =>
     new Planner(model, of, weights, memoryBytes - reserveBytes, sequences);
   const addressesAll = (of: Planner): boolean =>
-    caches.every(({ kv, cache }) => addressedBytes(of.at(kv, cache, context)) <= of.limits.memoryBytes);
+    caches.every(({ kv, cache }) => of.at(kv, cache, context).memories === 1);
   const plan =
     backend === "auto" ? automatic(keptTypes(model, weights), planner, addressesAll) : planner(plannedBackend(backend));
   const formats = caches
@@ -148,6 +151,14 @@ export interface PlannedTogether
   extends Pick<PlannedCache, "cacheBytes" | "hostBytes" | "totalBytes" | "largestBinding"> {
   /** Of the format with the most. */
   readonly largestCacheBytes: number;
+  /** Which memory each part lies in; null when the memories do not hold it. */
+  readonly placement: Placement | null;
+}
+
+export interface TogetherOptions extends Required<Pick<PlanOptions, "kv" | "weights">> {
+  readonly backend: BackendName;
+  /** Default: the most that the backend may have. */
+  readonly memories?: Memories;
 }
 
 /**
@@ -156,25 +167,28 @@ export interface PlannedTogether
  */
 export function planTogether(
   model: PlannedModel,
-  { kv, weights, backend }: Required<Pick<PlanOptions, "kv" | "weights">> & { readonly backend: BackendName },
-): { readonly weights: WeightMemory; at(context: number): PlannedTogether } {
+  { kv, weights, backend, memories }: TogetherOptions,
+): {
+  readonly weights: WeightMemory;
+  /** pageBytes: what pages may take together, where that is more than the sequences need */
+  at(context: number, pageBytes?: number): PlannedTogether;
+} {
   const plan = new Planner(model, plannedBackend(backend), weights, Number.POSITIVE_INFINITY, 1);
   const caches = kv.map((text) => ({ text, cache: new CacheMemory(model, parseKvSpec(text)) }));
   return {
     weights: plan.weights,
-    at(context) {
-      const each = caches.map(({ text, cache }) => ({
-        ...plan.at(text, cache, context),
-        calibrationBytes: cache.calibrationBytes,
-      }));
-      const scratch = Math.max(...each.map(({ workingBytes, calibrationBytes }) => workingBytes - calibrationBytes));
-      const own = each.map((one) => one.heldBytes + one.calibrationBytes + one.hostBytes + plan.activations(1));
+    at(context, pageBytes = 0) {
+      const each = caches.map(({ cache }) => plan.needs(cache, context, 1));
+      const cacheBytes = caches.map(({ cache }) => cache.bytes(context));
+      const hostBytes = sum(caches.map(({ cache }) => cache.hostBytes));
+      const { placement, bytes } = plan.place(each, 1, { pageBytes, ...(memories && { memories }) });
       return {
-        cacheBytes: sum(each.map(({ cacheBytes }) => cacheBytes)),
-        largestCacheBytes: Math.max(...each.map(({ cacheBytes }) => cacheBytes)),
-        hostBytes: sum(each.map(({ hostBytes }) => hostBytes)),
-        totalBytes: plan.weights.bytes + scratch + sum(own),
-        largestBinding: Math.max(...each.map(({ largestBinding }) => largestBinding)),
+        cacheBytes: sum(cacheBytes),
+        largestCacheBytes: Math.max(...cacheBytes),
+        hostBytes,
+        totalBytes: bytes + hostBytes,
+        largestBinding: Math.max(...each.map(({ held }) => held.largestBinding)),
+        placement,
       };
     },
   };
@@ -201,6 +215,14 @@ function automatic(
   return planner(last);
 }
 
+/** What the cache of one format needs on the backend. */
+interface FormatNeeds {
+  readonly held: HeldMemory;
+  readonly calibration: readonly number[];
+  /** Scratch memory of each memory that the model lies in. */
+  readonly scratchBytes: number;
+}
+
 class Planner {
   readonly backend: PlannedBackend;
   readonly weights: WeightMemory;
@@ -220,40 +242,96 @@ class Planner {
     this.backend = backend;
     this.weights = weightMemory(model, weights, backend.name);
     this.#memoryBytes = memoryBytes;
-    this.availableBytes = Math.min(memoryBytes, backend.planner.limits.memoryBytes);
+    this.availableBytes = Math.min(memoryBytes, this.#addressable);
     this.#model = model;
     this.#sequences = sequences;
   }
 
-  get limits(): MemoryLimits {
-    return this.backend.planner.limits;
+  /** What all memories of the backend hold. */
+  get #addressable(): number {
+    const { memoryBytes, memories = 1 } = this.backend.planner.limits;
+    return memoryBytes * memories;
   }
 
   /** Bytes of the decoder's activation buffers and the logits of every sequence. */
   activations(sequences: number): number {
-    const { activationWidth, vocabSize } = this.#model;
-    return 4 * (this.#rows(sequences) * activationWidth + sequences * vocabSize);
+    return this.#bufferBytes(sequences) + this.#logitBytes(sequences);
+  }
+
+  /** Of the buffers alone, which each memory has. */
+  #bufferBytes(sequences: number): number {
+    return 4 * this.#rows(sequences) * this.#model.activationWidth;
+  }
+
+  #logitBytes(sequences: number): number {
+    return 4 * sequences * this.#model.vocabSize;
+  }
+
+  needs(cache: CacheMemory, context: number, sequences: number): FormatNeeds {
+    const calibration = cache.calibrationByLayer();
+    return {
+      held: cache.held(context, sequences, this.#rows(1), this.backend.planner),
+      calibration,
+      scratchBytes: this.#working(cache, context, sequences) - sum(calibration),
+    };
+  }
+
+  /**
+   * Shares the model out with caches in one or more formats side by side, which have scratch memory in common.
+   * returns: bytes in all memories; of one memory where none hold it
+   */
+  place(
+    formats: readonly FormatNeeds[],
+    sequences: number,
+    { pageBytes = 0, memories = this.#memories }: { readonly pageBytes?: number; readonly memories?: Memories } = {},
+  ): { readonly placement: Placement | null; readonly bytes: number; readonly each: number } {
+    const { parts, bytes } = this.weights;
+    const held = sum(formats.map((format) => format.held.bytes));
+    const growth = Math.max(1, pageBytes / held);
+    const each =
+      Math.max(...formats.map(({ scratchBytes }) => scratchBytes)) + formats.length * this.#bufferBytes(sequences);
+    const placement = placeParts(
+      {
+        ...parts,
+        layers: parts.layers.map(
+          (weights, i) =>
+            weights + sum(formats.map(({ held, calibration }) => growth * held.layers[i]! + calibration[i]!)),
+        ),
+        head: parts.head + formats.length * this.#logitBytes(sequences),
+        each,
+      },
+      memories,
+    );
+    const own = formats.map(({ held, calibration }) => held.bytes + sum(calibration) + this.#logitBytes(sequences));
+    return { placement, bytes: bytes + sum(own) + each * (placement ? numMemories(placement) : 1), each };
+  }
+
+  get #memories(): Memories {
+    const { memoryBytes, memories = 1 } = this.backend.planner.limits;
+    return { bytes: memoryBytes, count: memories };
   }
 
   at(kv: string, cache: CacheMemory, context: number, sequences = this.#sequences): PlannedCache {
-    const { bytes: heldBytes, largestBinding } = cache.held(context, sequences, this.#rows(1), this.backend.planner);
-    const workingBytes = this.#working(cache, context, sequences);
-    const running = this.weights.bytes + heldBytes + this.activations(sequences) + workingBytes;
+    const needs = this.needs(cache, context, sequences);
+    const { bytes: heldBytes, largestBinding } = needs.held;
+    const { placement, bytes: running } = this.place([needs], sequences);
     const { hostBytes } = cache;
     // What the process keeps takes no addresses of the backend's.
-    const freeBytes = Math.min(this.#memoryBytes - hostBytes, this.limits.memoryBytes) - running;
+    const free = Math.min(this.#memoryBytes - hostBytes, this.#addressable) - running;
+    const freeBytes = placement ? free : Math.min(free, -1);
     return {
       kv,
       context,
       cacheBytes: cache.bytes(context) * sequences,
       heldBytes,
-      workingBytes,
+      workingBytes: running - this.weights.bytes - heldBytes - this.activations(sequences),
       hostBytes,
       totalBytes: running + hostBytes,
       // What is read ahead lies in the memory of the host; only where that is the same memory it counts.
       fits: freeBytes >= 0 && this.weights.bytes + this.weights.loadingBytes <= this.availableBytes,
       freeBytes,
       largestBinding,
+      memories: placement ? numMemories(placement) : 0,
     };
   }
 

@@ -13,6 +13,8 @@ export interface PlannedWeight {
   readonly use: WeightUse;
   /** Number of matrices of this shape. */
   readonly count: number;
+  /** Index of the layer that it belongs to; absent: it is outside of the layers, or only its size is known. */
+  readonly layer?: number;
 }
 
 export interface PlannedLayer extends LayerShape {

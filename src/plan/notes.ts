@@ -1,11 +1,19 @@
 /** @file Notes that a reader of a memory plan needs besides its figures. */
 import { plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { binarySize, formatBytes, formatCount } from "../format-number.ts";
-import { addressedBytes, type MemoryPlan } from "./memory-plan.ts";
+import { addressedBytes, type MemoryPlan, type PlannedFormat } from "./memory-plan.ts";
 
 export interface PlanNote {
   /** A stable name of the kind of note, for programs. */
-  readonly code: "assumption" | "beyond-model" | "sliding-window" | "wasm-limit" | "binding" | "loading" | "not-run";
+  readonly code:
+    | "assumption"
+    | "beyond-model"
+    | "sliding-window"
+    | "wasm-limit"
+    | "memories"
+    | "binding"
+    | "loading"
+    | "not-run";
   readonly text: string;
 }
 
@@ -49,36 +57,48 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
   return notes;
 }
 
-/** Notes on what the backend can address, and on another that can address more. */
+/** Notes on how many memories a model takes, and on a backend that holds more than this one. */
 function limitNotes({ backend, formats }: MemoryPlan): PlanNote[] {
-  const own = plannedBackend(backend).planner.limits.memoryBytes;
+  const { memoryBytes, memories = 1 } = plannedBackend(backend).planner.limits;
   const others = plannedBackends().filter(({ name, isAutomatic }) => isAutomatic && name !== backend);
-  const within = (bytes: number): string =>
-    formats
-      .filter((format) => addressedBytes(format) <= bytes)
-      .map(({ kv }) => kv)
-      .join(", ");
-  if (Number.isFinite(own)) {
-    if (addressedBytes(formats[0]!) <= own) return [];
-    const free = others.find(({ planner }) => !Number.isFinite(planner.limits.memoryBytes));
-    const fitting = within(own);
-    return [
-      {
+  const named = (which: readonly PlannedFormat[]): string => which.map(({ kv }) => kv).join(", ");
+  const within = (bytes: number): string => named(formats.filter((format) => addressedBytes(format) <= bytes));
+  if (Number.isFinite(memoryBytes)) {
+    const notes: PlanNote[] = [];
+    const counts = [...new Set(formats.map((format) => format.memories))].filter((count) => count > 1);
+    if (counts.length > 0) {
+      const shares = counts.map(
+        (count) => `${named(formats.filter((format) => format.memories === count))} in ${count}`,
+      );
+      notes.push({
+        code: "memories",
+        text: `a memory of the ${backend} backend holds ${binarySize(memoryBytes)}: ${shares.join("; ")} of them`,
+      });
+    }
+    if (formats.some((format) => format.memories === 0)) {
+      const free = others.find(({ planner }) => !Number.isFinite(planner.limits.memoryBytes));
+      const fitting = named(formats.filter((format) => format.memories > 0));
+      const most = memories === 1 ? binarySize(memoryBytes) : `${memories} memories of ${binarySize(memoryBytes)}`;
+      notes.push({
         code: "wasm-limit",
-        text: `the ${backend} backend addresses ${binarySize(own)}: ${fitting ? `${fitting} fit it` : "no format fits it"}${free ? `; ${free.name} has no such limit` : ""}`,
-      },
-    ];
+        text: `the ${backend} backend addresses ${most}: ${fitting ? `${fitting} fit it` : "no format fits it"}${free ? `; ${free.name} has no such limit` : ""}`,
+      });
+    }
+    return notes;
   }
   return others.flatMap(({ name, planner: { limits } }): PlanNote[] => {
     if (!Number.isFinite(limits.memoryBytes)) return [];
-    const [fitting, what] = [
-      within(limits.memoryBytes),
-      `the ${binarySize(limits.memoryBytes)} of the ${name} backend`,
-    ];
+    const fitting = within(limits.memoryBytes);
+    const one = `one memory of the ${name} backend (${binarySize(limits.memoryBytes)})`;
+    if (fitting) return [{ code: "wasm-limit", text: `within ${one}: ${fitting}` }];
+    const all = limits.memoryBytes * (limits.memories ?? 1);
+    const spread = within(all);
     return [
       {
         code: "wasm-limit",
-        text: fitting ? `within ${what}: ${fitting}` : `beyond ${what} with every format: needs ${backend}`,
+        text: spread
+          ? `beyond ${one} with every format; spread over several it holds ${spread}`
+          : `beyond the ${binarySize(all)} of the ${name} backend with every format: needs ${backend}`,
       },
     ];
   });

@@ -4,7 +4,7 @@ import { TurboQuantError } from "../errors.ts";
 import { useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
-import { bufferWidths, layoutOf, stateShapes, weightSpecs } from "../models/layout.ts";
+import { bufferWidths, layerWeights, layoutOf, stateShapes } from "../models/layout.ts";
 import type { ModelConfig } from "../models/model-config.ts";
 import { families, requirementsOf } from "../models/registry.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
@@ -46,7 +46,14 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize))),
     vocabSize: config.vocabSize,
     maxPositionEmbeddings: config.maxPositionEmbeddings,
-    weights: Array.from(weightSpecs(layout), plannedWeight),
+    weights: [
+      plannedWeight(layout.embedding),
+      ...layout.layers.flatMap((branches, layer) =>
+        layerWeights(branches).map((spec) => ({ ...plannedWeight(spec), layer })),
+      ),
+      plannedWeight(layout.finalNorm),
+      ...(layout.head ? [plannedWeight(layout.head)] : []),
+    ],
     storedType,
   };
 }

@@ -6,6 +6,7 @@ import { type KeptRun, keptRuns, keptType } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
+import type { ModelParts } from "./placement.ts";
 
 export interface WeightMemory {
   /** The requested type; for `auto`, the type that most of the checkpoint has. */
@@ -15,7 +16,11 @@ export interface WeightMemory {
   readonly bytes: number;
   /** The most bytes of the checkpoint in host memory while loading: what is read ahead, or the whole of a smaller one. */
   readonly loadingBytes: number;
+  readonly parts: WeightParts;
 }
+
+/** Bytes of weights by the parts of a model that lie in one memory each. */
+export type WeightParts = Pick<ModelParts, "embedding" | "layers" | "head" | "isTied">;
 
 /** @throws TurboQuantError unsupported — a backend whose memory is not planned, or a type without kernels */
 export function weightMemory(model: PlannedModel, type: WeightType | "auto", backend: BackendName): WeightMemory {
@@ -23,18 +28,31 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
   let parameters = 0;
   let bytes = 0;
   let loadingBytes = 0;
+  const numLayers = model.numLayers ?? model.layers.length;
+  const layers = Array.from({ length: numLayers }, () => 0);
+  let embedding = 0;
+  let head = 0;
+  let embeddings = 0;
   for (const weight of model.weights) {
-    const { use, rows, cols, count } = weight;
+    const { use, rows, cols, count, layer, tensors: named } = weight;
     parameters += rows * cols * count;
+    let kept = 0;
     for (const run of runsOf(model, weight, type)) {
       const height = use === "vector" ? rows : sum(run.tensors.map((tensor) => tensor.rows));
-      bytes += planner.weightBytes(height, cols, run.type) * count;
+      kept += planner.weightBytes(height, cols, run.type) * count;
     }
+    bytes += kept;
+    if (layer !== undefined) layers[layer]! += kept;
+    else if (use === "embedding" && embeddings++ === 0) embedding += kept;
+    else if (use === "embedding" || named.length > 0) head += kept;
+    // Of models that do not run here only the sizes are known: their layers are taken to be alike.
+    else for (const index of layers.keys()) layers[index]! += kept / numLayers;
     const tensors = tensorsOf(model, weight);
     const storedBytes = Math.max(...tensors.map(({ stored }) => matrixBytes(weightFormat(stored), rows, cols)));
     loadingBytes = Math.min(WINDOW_BYTES, loadingBytes + storedBytes * count);
   }
-  return { type: keptType("matrix", model.storedType, type), parameters, bytes, loadingBytes };
+  const parts = { embedding, layers, head, isTied: embeddings < 2 };
+  return { type: keptType("matrix", model.storedType, type), parameters, bytes, loadingBytes, parts };
 }
 
 /** The formats that the model's weights would be kept in. */

@@ -1,6 +1,7 @@
 /** @file For tests of the scheduler: what a request said, alone and in company. */
 import { expect } from "vitest";
 import "../../src/node/install.ts";
+import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
 import { LLM } from "../../src/engine/llm.ts";
 import type { ScheduledChunk, ScheduleOptions } from "../../src/engine/scheduler/request.ts";
 import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
@@ -71,17 +72,22 @@ export interface Subject {
   readonly kv: string;
   /** The fake backend, as which it is treated; else a real model on wasm. */
   readonly fake?: FakeOptions;
+  /** Bytes of each memory of the real model, which is cut where they are full; default: as many as a memory can have. */
+  readonly memoryLimitBytes?: number;
 }
 
-export const loadSubject = async ({ kv, fake }: Subject, kvBudgetBytes?: number): Promise<LLM> => {
+export const loadSubject = async (subject: Subject, kvBudgetBytes?: number): Promise<LLM> => {
+  const { kv, fake, memoryLimitBytes } = subject;
   const load = { kv, ...(kvBudgetBytes !== undefined && { kvBudgetBytes }) };
-  return fake ? (await loadFake(fake, load)).llm : LLM.load(MODEL, { ...load, threads: 1, backend: "wasm" });
+  if (fake) return (await loadFake(fake, load)).llm;
+  const backend = await createWasmBackend({ threads: 1, ...(memoryLimitBytes !== undefined && { memoryLimitBytes }) });
+  return LLM.load(MODEL, { ...load, backend });
 };
 
 /** Models on real kernels and on the fake backend; what a caller sees must hold on all of them. */
 export const SUBJECTS: [string, Subject][] = [
   ["k4v4", { kv: "k4v4" }],
-  ["k3v3,sinks=0,window=0", { kv: "k3v3,sinks=0,window=0" }],
+  ["k3v3,sinks=0,window=0 in three memories", { kv: "k3v3,sinks=0,window=0", memoryLimitBytes: 17e6 }],
   ["f16", { kv: "f16" }],
   ["fake k4v4", { kv: "k4v4", fake: {} }],
   ["fake f16", { kv: "f16", fake: { isRowInvariant: false } }],

@@ -7,7 +7,7 @@ import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { ALIGNMENT, alignUp } from "./heap.ts";
 import { MAX_BYTES, RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
-import { CHUNK_TOKENS, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
+import { CHUNK_TOKENS, MAX_MEMORIES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
 import { preparedBytes, weightLayout } from "./weight-layout.ts";
 
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
@@ -38,9 +38,10 @@ function workingBytes(load: Load): number {
 }
 
 export const planner: BackendPlanner = {
-  // Buffers are ranges of one memory, whatever their size.
+  // Buffers are ranges of a memory, whatever their size.
   limits: {
     memoryBytes: MAX_BYTES,
+    memories: MAX_MEMORIES,
     bindingBytes: Number.POSITIVE_INFINITY,
     leastBindingBytes: Number.POSITIVE_INFINITY,
   },

@@ -65,7 +65,7 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--kv <spec>", "cache format; may be repeated (default: a ladder from f16 to k2v2)", collectKv)
     .addOption(new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"))
     .addOption(
-      new Option("--backend <name>", "whose layouts count; auto: wasm where its 4 GiB are enough, else webgpu")
+      new Option("--backend <name>", "whose layouts count; auto: wasm where one memory of 4 GiB is enough, else webgpu")
         .choices(["auto", ...plannedBackends().map(({ name }) => name)])
         .default("auto"),
     )

@@ -1,0 +1,59 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { numMemories } from "../models/placement.ts";
+import { placeParts } from "./placement.ts";
+
+const part = fc.integer({ min: 0, max: 1000 });
+const anyParts = fc.record({
+  embedding: part,
+  layers: fc.array(part, { minLength: 1, maxLength: 12 }),
+  head: part,
+  isTied: fc.boolean(),
+  each: fc.integer({ min: 0, max: 100 }),
+});
+
+it("no memory holds more than it can, none could be left out, and none is fuller than the evenest cut makes it", () => {
+  fc.assert(
+    fc.property(
+      anyParts,
+      fc.integer({ min: 100, max: 4000 }),
+      fc.integer({ min: 1, max: 5 }),
+      (parts, bytes, count) => {
+        const { embedding, layers, head, isTied, each } = parts;
+        const usedBy = (memories: readonly number[]): number[] => {
+          const used = Array.from({ length: Math.max(0, ...memories) + 1 }, () => each);
+          [embedding, ...layers, head].forEach((part, i) => {
+            used[memories[i]!]! += part;
+          });
+          return used;
+        };
+        // All cuts of the chain, one after the other.
+        let fewest = Number.POSITIVE_INFINITY;
+        let evenest = Number.POSITIVE_INFINITY;
+        const cuts = isTied ? layers.length : layers.length + 1;
+        for (let cut = 0; cut < 2 ** cuts; cut++) {
+          const memories = [0];
+          for (let i = 0; i < cuts; i++) memories.push(memories.at(-1)! + ((cut >> i) & 1));
+          if (isTied) memories.push(0);
+          const used = usedBy(memories);
+          if (Math.max(...used) > bytes || used.length > fewest) continue;
+          evenest = Math.min(used.length < fewest ? Number.POSITIVE_INFINITY : evenest, Math.max(...used));
+          fewest = used.length;
+        }
+        const placed = placeParts(parts, { bytes, count });
+        if (fewest > count) {
+          expect(placed).toBeNull();
+          return;
+        }
+        expect(numMemories(placed!)).toBe(fewest);
+        expect(Math.max(...usedBy([0, ...placed!.layers, placed!.head]))).toBe(evenest);
+      },
+    ),
+    { seed: 20260102, numRuns: 100 },
+  );
+});
+
+it("one memory without a limit holds everything", () => {
+  const parts = { embedding: 1e12, layers: [1, 2], head: 3, isTied: false, each: 4 };
+  expect(placeParts(parts, { bytes: Number.POSITIVE_INFINITY, count: 1 })).toEqual({ layers: [0, 0], head: 0 });
+});
