@@ -10,7 +10,7 @@ import type { GgufFile, WrittenTensor } from "./gguf-file.ts";
 import { configMetadata, storedNames } from "./gguf-model.ts";
 import { type Tensors, writeTensors } from "./quantized-file.ts";
 
-export const SMALL_CONFIG = {
+const SMALL_CONFIG = {
   model_type: "llama",
   vocab_size: 260,
   hidden_size: 64,
