@@ -1,13 +1,16 @@
 /** @file The model to be measured: the decoder of a checkpoint, or of a public shape with random weights. */
 import type { Ops, WeightType } from "../backends/ops.ts";
 import type { BackendName } from "../backends/registry.ts";
+import { checkFit } from "../engine/check-fit.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { LLM } from "../engine/llm.ts";
 import { decodersFor } from "../eval/evaluate.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
+import type { Placement } from "../models/placement.ts";
 import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig, shapeJson } from "../models/shapes.ts";
+import { modelOfConfig } from "../plan/planned-model.ts";
 import type { OnProgress } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
@@ -57,6 +60,15 @@ export function benchShape(shape: string, layers?: number): ModelConfig {
   return layers === undefined ? config : { ...config, numLayers: Math.min(layers, config.numLayers) };
 }
 
+/** Where a backend of several memories puts a model and caches of its whole context. */
+function placementOf(ops: Ops, config: ModelConfig, { kv = ["f16"], weights }: BenchModelOptions): Placement | null {
+  if (!ops.addMemory || !ops.memory) return null;
+  const [first = "f16", ...otherKv] = kv;
+  const model = { ...modelOfConfig(config, config.modelType), isCalibrated: false };
+  const { name: backend, capabilities, memory } = ops;
+  return checkFit({ model, backend, capabilities, memory, kv: first, otherKv, weights }).placement;
+}
+
 /** Makes a model of a public shape with random weights. */
 export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
   const { numLayers } = benchShape(shape, options.layers);
@@ -67,8 +79,10 @@ export async function makeShapeModel(shape: string, options: BenchModelOptions):
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   try {
+    const placement = placementOf(ops, config, options);
     const decoder = await Decoder.load(ops, checkpoint, {
       config,
+      ...(placement && { placement }),
       kv: parseKvSpec("f16"),
       weights: options.weights,
       onBytes: (item, done, total) => options.onProgress?.({ phase: "load", item, done, total, unit: "bytes" }),
