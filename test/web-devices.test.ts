@@ -32,7 +32,7 @@ function noteStatus(): void {
   const told = new Set<string>();
   Object.assign(globalThis, { told });
   new MutationObserver(() => {
-    const text = document.querySelector(".load-status p")?.textContent;
+    const text = document.querySelector(".load-status p:not(.load-plan)")?.textContent;
     if (text) told.add(text);
   }).observe(document, { subtree: true, childList: true, characterData: true });
 }
