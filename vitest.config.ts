@@ -35,8 +35,8 @@ export default defineConfig({
     setupFiles: ["test/property-seed.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Two cores are common; WASM tests start threads of their own.
-    maxWorkers: 2,
+    // One more than the two cores that are common: tests wait for browsers, timers and devices.
+    maxWorkers: 3,
     sequence: { sequencer: LongFirst },
     projects: Object.entries(files).map(([name, include]) => ({ extends: true as const, test: { name, include } })),
   },

@@ -9,6 +9,8 @@ import { sha256Hex } from "./sha256.ts";
  */
 const WINDOWS = 64;
 const WINDOW_BYTES = 256;
+/** At once. Few, because a weight of a quantized checkpoint is put together as a whole to be read. */
+const READS = 8;
 /** Fields of config.json that change when a model is merely saved again. */
 const VOLATILE = new Set(["transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache"]);
 
@@ -22,8 +24,7 @@ export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">)
   const config = (await checkpoint.files.has("config.json")) ? await checkpoint.config() : null;
   const text = JSON.stringify([header, canonical(config)]);
 
-  // One after the other: a weight of a quantized checkpoint is put together as a whole to be read.
-  const samples: Uint8Array[] = [];
+  const ranges: { readonly name: string; readonly at: number; readonly end: number }[] = [];
   let before = 0;
   let window = 0;
   for (const info of sorted) {
@@ -31,9 +32,14 @@ export async function fingerprintOf(checkpoint: Omit<Checkpoint, "fingerprint">)
       const at = Math.floor(((window + 0.5) * total) / WINDOWS) - before;
       if (at >= info.numBytes) break;
       const end = Math.min(info.numBytes, at + WINDOW_BYTES);
-      samples.push(await checkpoint.read(info.name, at, end));
+      ranges.push({ name: info.name, at, end });
     }
     before += info.numBytes;
+  }
+  const samples: Uint8Array[] = [];
+  for (let first = 0; first < ranges.length; first += READS) {
+    const some = ranges.slice(first, first + READS);
+    samples.push(...(await Promise.all(some.map(({ name, at, end }) => checkpoint.read(name, at, end)))));
   }
   return sha256Hex([new TextEncoder().encode(text), ...samples]);
 }

@@ -36,7 +36,7 @@ export class ReadAhead {
   #waiting: ReadRange | undefined;
   #used: Ahead | undefined;
 
-  /** pieceBytes: no range is longer, unless it is one row */
+  /** pieceBytes: no range is longer, unless it is one row; 0 for memory of its own for every range */
   constructor(
     checkpoint: Pick<Checkpoint, "read">,
     ranges: Iterable<ReadRange>,

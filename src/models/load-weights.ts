@@ -5,7 +5,7 @@
 import type { Ops, Weight, WeightType, WeightWriter } from "../backends/ops.ts";
 import { StackedWeight } from "../backends/stacked-weight.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import { ReadAhead } from "../formats/read-ahead.ts";
+import { ReadAhead, WINDOW_BYTES } from "../formats/read-ahead.ts";
 import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
@@ -104,7 +104,9 @@ class Loading {
       (sum, { info, rows, cols }) => sum + matrixBytes(weightFormat(info.dtype), rows, cols),
       0,
     );
-    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored), PIECE_BYTES, options.signal);
+    // A small model is read in memory of its own size: that of all buffers that are used again would cost it more than it saves.
+    const reusedBytes = this.#totalBytes > WINDOW_BYTES ? PIECE_BYTES : 0;
+    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored), reusedBytes, options.signal);
   }
 
   /** Bytes of all weights on the backend. */
