@@ -1,6 +1,6 @@
 /** @file A checkpoint in Blobs: files that the user picked in a page, or that the page keeps in its own storage. */
 import { TurboQuantError } from "../errors.ts";
-import type { FileSource } from "./file-source.ts";
+import { checkRange, type FileSource } from "./file-source.ts";
 
 export class BlobSource implements FileSource {
   readonly name: string;
@@ -26,19 +26,7 @@ export class BlobSource implements FileSource {
 
   async read(file: string, start: number, end: number): Promise<Uint8Array> {
     const blob = this.#require(file);
-    if (!(start >= 0 && start <= end)) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `${this.name}/${file}: expected a byte range, got [${start}, ${end})`,
-      );
-    }
-    if (end > blob.size) {
-      throw new TurboQuantError(
-        "invalid_file",
-        `${this.name}/${file}: expected at least ${end} bytes, got ${blob.size}; the file is truncated`,
-        { file, expected: end, got: blob.size },
-      );
-    }
+    checkRange(this, file, [start, end], blob.size, "pick it again");
     try {
       return new Uint8Array(await blob.slice(start, end).arrayBuffer());
     } catch (cause) {

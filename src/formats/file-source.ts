@@ -1,4 +1,5 @@
 /** @file The interface of a set of named files with ranged reads: a directory, a URL, Blobs or memory. */
+import { TurboQuantError } from "../errors.ts";
 
 export interface ReadOptions {
   /** Memory of the caller's. A source may put the bytes there, if they fit, and return a view of it. */
@@ -22,6 +23,38 @@ export interface FileSource {
   /** Bytes [start, end). @throws TurboQuantError invalid_file when the file is shorter */
   read(file: string, start: number, end: number, options?: ReadOptions): Promise<Uint8Array>;
   close(): Promise<void>;
+}
+
+/**
+ * The check that every source makes before it reads. advice: what to do about a file that is too short
+ * @throws TurboQuantError invalid_argument — no range; invalid_file — the file ends before it
+ */
+export function checkRange(
+  { name }: Pick<FileSource, "name">,
+  file: string,
+  [start, end]: readonly [start: number, end: number],
+  size: number,
+  advice = "copy or download it again",
+): void {
+  if (!(start >= 0 && start <= end)) {
+    throw new TurboQuantError("invalid_argument", `${name}/${file}: expected a byte range, got [${start}, ${end})`);
+  }
+  if (end > size) throw tooShort({ name }, file, end, size, advice);
+}
+
+/** The error for a file that has `size` bytes where at least `expected` were asked for. */
+export function tooShort(
+  { name }: Pick<FileSource, "name">,
+  file: string,
+  expected: number,
+  size: number,
+  advice = "copy or download it again",
+): TurboQuantError {
+  return new TurboQuantError(
+    "invalid_file",
+    `${name}/${file}: expected at least ${expected} bytes, got ${size}; the file is truncated, ${advice}`,
+    { file, expected, got: size },
+  );
 }
 
 /** Reads a whole UTF-8 file. */

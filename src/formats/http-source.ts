@@ -1,7 +1,7 @@
 /** @file A checkpoint behind a URL, read with HTTP range requests, in browsers and in Node. */
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
-import type { FileSource, ReadOptions } from "./file-source.ts";
+import { checkRange, type FileSource, type ReadOptions, tooShort } from "./file-source.ts";
 import { filesOfIndex, MAX_INDEX_BYTES } from "./http-index.ts";
 import { nameOfPlace } from "./model-name.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
@@ -56,6 +56,9 @@ function pause(ms: number, signals: readonly AbortSignal[]): Promise<void> {
   });
 }
 
+/** What to do about a file that is too short. */
+const TRUNCATED = "upload it again";
+
 export class HttpSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
@@ -101,13 +104,7 @@ export class HttpSource implements FileSource {
 
   async read(file: string, start: number, end: number, options: ReadOptions = {}): Promise<Uint8Array> {
     const { size, head } = await this.#require(file);
-    if (!(start >= 0 && start <= end)) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `${this.name}/${file}: expected a byte range, got [${start}, ${end})`,
-      );
-    }
-    if (end > size) throw this.#short(file, end, size);
+    checkRange(this, file, [start, end], size, TRUNCATED);
     const bytes = end <= head.length ? head.slice(start, end) : await this.#range(file, start, end, options);
     // Who reads a file in ranges knows how many there are, and in which order they come.
     if (end - start === size)
@@ -132,7 +129,7 @@ export class HttpSource implements FileSource {
         response,
         into && into.length >= end - start ? into.subarray(0, end - start) : undefined,
       );
-      if (bytes.length !== end - start) throw this.#short(file, end, start + bytes.length);
+      if (bytes.length !== end - start) throw tooShort(this, file, end, start + bytes.length, TRUNCATED);
       return bytes;
     });
   }
@@ -266,14 +263,6 @@ export class HttpSource implements FileSource {
       `${this.name}/${file}: the server cannot be reached or refuses pages of this origin; check the connection, the URL and CORS`,
       { file },
       { cause: error },
-    );
-  }
-
-  #short(file: string, expected: number, got: number): TurboQuantError {
-    return new TurboQuantError(
-      "invalid_file",
-      `${this.name}/${file}: expected at least ${expected} bytes, got ${got}; the file is truncated, upload it again`,
-      { file, expected, got },
     );
   }
 }

@@ -1,6 +1,6 @@
 /** @file A checkpoint in memory, for files picked in a page, tools and tests. */
 import { TurboQuantError } from "../errors.ts";
-import type { FileSource } from "./file-source.ts";
+import { checkRange, type FileSource } from "./file-source.ts";
 
 /** A view without the methods of Node's Buffer, whose `slice` does not copy. */
 const plain = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array =>
@@ -38,13 +38,7 @@ export class MemorySource implements FileSource {
 
   async read(file: string, start: number, end: number): Promise<Uint8Array> {
     const bytes = this.#require(file);
-    if (end > bytes.length) {
-      throw new TurboQuantError(
-        "invalid_file",
-        `${this.name}/${file}: expected at least ${end} bytes, got ${bytes.length}; the file is truncated`,
-        { file, expected: end, got: bytes.length },
-      );
-    }
+    checkRange(this, file, [start, end], bytes.length);
     return bytes.slice(start, end);
   }
 

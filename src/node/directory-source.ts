@@ -2,7 +2,7 @@
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { TurboQuantError } from "../errors.ts";
-import type { FileSource, ReadOptions } from "../formats/file-source.ts";
+import { checkRange, type FileSource, type ReadOptions, tooShort } from "../formats/file-source.ts";
 import { nameOfPlace } from "../formats/model-name.ts";
 import { isSafeFileName } from "../formats/safe-file-name.ts";
 
@@ -51,19 +51,7 @@ export class DirectorySource implements FileSource {
 
   async read(file: string, start: number, end: number, { into }: ReadOptions = {}): Promise<Uint8Array> {
     const { handle, size } = await this.#open(file);
-    if (!(start >= 0 && start <= end)) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `${this.name}/${file}: expected a byte range, got [${start}, ${end})`,
-      );
-    }
-    const short = (got: number) =>
-      new TurboQuantError(
-        "invalid_file",
-        `${this.name}/${file}: expected at least ${end} bytes, got ${got}; the file is truncated, copy or download it again`,
-        { file, expected: end, got },
-      );
-    if (end > size) throw short(size);
+    checkRange(this, file, [start, end], size);
     const length = end - start;
     const bytes = into && into.length >= length ? into.subarray(0, length) : new Uint8Array(length);
     let done = 0;
@@ -73,7 +61,7 @@ export class DirectorySource implements FileSource {
         .catch((error: unknown) => {
           throw this.#problem(file, readProblem(error), error);
         });
-      if (bytesRead === 0) throw short(start + done);
+      if (bytesRead === 0) throw tooShort(this, file, end, start + done);
       done += bytesRead;
     }
     return bytes;
@@ -127,7 +115,8 @@ export class DirectorySource implements FileSource {
 
 function openProblem(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === "ENOENT") return "not found; the checkpoint is incomplete, copy or download it again";
+  if (code === "ENOENT")
+    return "not found; the checkpoint is incomplete, copy or download it again, or name the folder or the .gguf file that has the model";
   if (code === "EACCES" || code === "EPERM") return "no permission to read it; change its permissions";
   if (code === "EMFILE") return "too many open files; raise the limit (ulimit -n)";
   return readProblem(error);

@@ -1,6 +1,6 @@
 /** @file A model on the hub, read by ranges without downloading it: for plans and headers. */
 import { TurboQuantError } from "../../errors.ts";
-import type { FileSource } from "../../formats/file-source.ts";
+import { checkRange, type FileSource } from "../../formats/file-source.ts";
 import { type HubId, hubName } from "../../formats/hub-id.ts";
 import { type ChosenFiles, chooseFiles } from "./choose-files.ts";
 import { BrokenTransfer, type HubClient } from "./hub-client.ts";
@@ -93,19 +93,7 @@ class RemoteSource implements FileSource {
 
   async read(file: string, start: number, end: number): Promise<Uint8Array> {
     const stored = this.#require(file);
-    if (!(start >= 0 && start <= end)) {
-      throw new TurboQuantError(
-        "invalid_argument",
-        `${this.name}/${file}: expected a byte range, got [${start}, ${end})`,
-      );
-    }
-    if (end > stored.size) {
-      throw new TurboQuantError(
-        "invalid_file",
-        `${this.name}/${file}: expected at least ${end} bytes, got ${stored.size}; the file is truncated, take another one`,
-        { file, expected: end, got: stored.size },
-      );
-    }
+    checkRange(this, file, [start, end], stored.size, "take another one");
     const head = Math.min(HEAD_BYTES, stored.size);
     if (end > head) return await this.#read(stored, start, end);
     let bytes = this.#heads.get(file);

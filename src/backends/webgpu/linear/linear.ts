@@ -59,21 +59,46 @@ interface RowsKernel {
   readonly gated: boolean;
 }
 
-/** A product of few rows. */
-interface FewRows {
+/** A product by a weight, or by a run of a stack. */
+interface Product {
   readonly x: GpuBuffer;
   readonly out: GpuBuffer;
   readonly bias: GpuWeight | null;
   readonly rows: number;
   readonly add: boolean;
-  /** An RMS norm that is taken of x first, or null. Then there is one row. */
-  readonly norm: InputNorm | null;
-  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is one row, without bias, and nothing is added. */
-  readonly gated: boolean;
   /** Place of the weight's outputs in a row of `out`, and the length of that row. */
   readonly offset: number;
   readonly total: number;
 }
+
+/** A product of few rows. */
+interface FewRows extends Product {
+  /** An RMS norm that is taken of x first, or null. Then there is one row. */
+  readonly norm: InputNorm | null;
+  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is one row, without bias, and nothing is added. */
+  readonly gated: boolean;
+}
+
+/** What every kernel is told of a product and a part of its weight. */
+const paramsOf = (w: GpuWeight, part: GpuWeight["chunks"][number], { rows, bias, add, offset, total }: Product) => ({
+  rows,
+  cols: w.cols,
+  stride: w.stride,
+  outputs: part.rows,
+  first: offset + part.first,
+  total,
+  hasBias: bias ? 1 : 0,
+  add: add ? 1 : 0,
+});
+
+/** In the order of the bindings of linear-bindings.wgsl. */
+const buffersOf = (part: GpuWeight["chunks"][number], { x, bias, out }: Product): readonly GpuBuffer[] => [
+  part.words,
+  part.scales,
+  x,
+  bias ? bias.buffer : part.scales,
+  out,
+];
 
 /** Buffers of activations that a weight meets: those of steps of one row and of several, before and after they have grown. */
 const MOST_KNOWN = 4;
@@ -135,18 +160,10 @@ export class LinearKernels {
       this.#panels.run(x, w, bias, rows, out, add, plan.shares, offset, total);
       return;
     }
-    for (const { first, rows: outputs, words, scales } of w.chunks) {
-      const params = {
-        rows,
-        cols: w.cols,
-        stride: w.stride,
-        outputs,
-        first: offset + first,
-        total,
-        hasBias: bias ? 1 : 0,
-        add: add ? 1 : 0,
-      };
-      const buffers = [words, scales, x, bias ? bias.buffer : scales, out];
+    for (const chunk of w.chunks) {
+      const outputs = chunk.rows;
+      const params = paramsOf(w, chunk, product);
+      const buffers = buffersOf(chunk, product);
       const tail = w.cols % 8 !== 0;
       if (plan.kernel === "tiled") {
         const kernel = this.#tiled(w.type, tail, plan.each);
@@ -217,24 +234,16 @@ export class LinearKernels {
 
   #fewRows(
     w: GpuWeight,
-    { x, out, bias, rows, add, norm, gated, offset, total }: FewRows,
+    product: FewRows,
     plan: { readonly outputs: number; readonly unroll: number },
   ): PreparedDispatch[] {
+    const { rows, norm, gated } = product;
     const { kernel, lanes } = this.#rows(w.type, w.cols % 8 !== 0, rows, { ...plan, normed: norm !== null, gated });
-    return w.chunks.map(({ first, rows: outputs, words, scales }) => {
-      const params = {
-        rows,
-        cols: w.cols,
-        stride: w.stride,
-        outputs,
-        first: offset + first,
-        total,
-        hasBias: bias ? 1 : 0,
-        add: add ? 1 : 0,
-        eps: norm?.eps ?? 0,
-      };
-      const buffers = [words, scales, x, bias ? bias.buffer : scales, out, ...(norm ? [norm.weight] : [])];
-      const groups = Math.ceil((gated ? outputs / 2 : outputs) / ((ROW_THREADS / lanes) * plan.outputs));
+    return w.chunks.map((chunk) => {
+      const params = { ...paramsOf(w, chunk, product), eps: norm?.eps ?? 0 };
+      const buffers = [...buffersOf(chunk, product), ...(norm ? [norm.weight] : [])];
+      const outputs = gated ? chunk.rows / 2 : chunk.rows;
+      const groups = Math.ceil(outputs / ((ROW_THREADS / lanes) * plan.outputs));
       const down = Math.ceil(groups / MAX_GROUPS);
       return this.#commands.prepare(kernel, params, buffers, Math.ceil(groups / down), down);
     });
