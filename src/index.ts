@@ -13,7 +13,8 @@ export {
   type TokenLogprob,
   type Usage,
 } from "./engine/generation.ts";
-export { DEFAULT_KV, LLM, type LoadOptions } from "./engine/llm.ts";
+export { LLM } from "./engine/llm.ts";
+export { DEFAULT_KV, type LoadOptions } from "./engine/load-options.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";
 export type { ScheduledChunk, ScheduleOptions } from "./engine/scheduler/request.ts";
 export { Scheduler } from "./engine/scheduler/scheduler.ts";

@@ -1,5 +1,6 @@
 /** @file Loads the model of a command: shows progress, prints what was done differently than asked, and the lines of `--explain`. */
-import { LLM, type LoadOptions } from "../engine/llm.ts";
+import { LLM } from "../engine/llm.ts";
+import type { LoadOptions } from "../engine/load-options.ts";
 import type { CommandContext } from "./context.ts";
 import { explain } from "./explain.ts";
 import type { Progress } from "./progress.ts";

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../backends/ops.ts";
 import { type BackendName, backendNames } from "../backends/registry.ts";
-import { DEFAULT_KV, type LoadOptions } from "../engine/llm.ts";
+import { DEFAULT_KV, type LoadOptions } from "../engine/load-options.ts";
 import { hasRecipe } from "../quant/kv-presets.ts";
 import { weightTypes } from "../weights/registry.ts";
 

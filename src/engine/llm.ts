@@ -1,6 +1,5 @@
 /** @file The engine's entry point: loads a model with tokenizer and cache, generates, and answers chats. */
-import type { Draw, Ops, WeightType } from "../backends/ops.ts";
-import { automaticBackends, type BackendName, findBackend } from "../backends/registry.ts";
+import type { Draw, Ops } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
@@ -11,49 +10,18 @@ import { calibrationTag, findCalibration, loadCalibration } from "../models/cali
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
-import { inOneMemory } from "../models/placement.ts";
-import type { PlannedModel } from "../plan/model-memory.ts";
 import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
-import { layerFormats } from "../quant/layer-formats.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
-import { checkFit, type Fit } from "./check-fit.ts";
-import { createBackend } from "./create-backend.ts";
 import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk } from "./generation.ts";
+import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
 import { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
 import { Session } from "./session.ts";
-
-/** Default KV format of every command and of `LLM.load`. */
-export const DEFAULT_KV = "k4v4";
-
-export interface LoadOptions {
-  /** KV format, e.g. `k4v4` or `paper-4,window=128`; see docs/cli.md. */
-  readonly kv?: string;
-  /** Further formats that `withKv` will be called with; `auto` chooses a backend that has kernels for all of them. */
-  readonly otherKv?: readonly string[];
-  /** Name of a backend, or one that is already started; the model disposes of it. */
-  readonly backend?: BackendName | "auto" | Ops;
-  readonly threads?: number;
-  /** Format to keep weights in: as stored (`auto`), another float type, or int8 or int4 in groups of 32. */
-  readonly weights?: WeightType | "auto";
-  /** The most tokens of a sequence; at most, and by default, the model's max_position_embeddings. */
-  readonly contextLength?: number;
-  /** Limit for the KV pages of all sessions together. */
-  readonly kvBudgetBytes?: number;
-  /**
-   * Memory for weights, cache and everything else together; default: all the
-   * backend has. A model that does not fit is refused before it is loaded.
-   */
-  readonly memoryBytes?: number;
-  readonly onProgress?: OnProgress;
-  /** Told what is known of the model before its weights are read, for `planMemory`. */
-  readonly onModel?: (model: PlannedModel) => void;
-  readonly signal?: AbortSignal;
-}
+import { startBackend } from "./start-backend.ts";
 
 const GREEDY: Draw = { temperature: 0, topK: 0, topP: 1, minP: 0 };
 /** The sampling kernels depend only on whether top-k is used and, slightly, on k, so one such config stands for all. */
@@ -322,83 +290,6 @@ function shareSource(source: FileSource): FileSource {
     read: (file, start, end, how) => source.read(file, start, end, how),
     close: async () => {},
   };
-}
-
-interface Started {
-  readonly ops: Ops;
-  readonly fit: Fit;
-  /** What `auto` chose and why. */
-  readonly choice: string | undefined;
-  /** A note for the user that `auto` did not choose an existing GPU. */
-  readonly note: string | null;
-}
-
-/** The reason without the advice behind it, since the advice was followed. */
-const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
-
-/**
- * Starts a backend that has room for model and context and kernels for the formats. `auto` prefers a GPU, and chooses the CPU
- * when only that has all of it.
- */
-async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
-  const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
-  if (typeof backend === "object") {
-    return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
-  }
-  const formats = layerFormats([kv, ...otherKv], model.layers.length);
-  const start = async (name: BackendName | "auto"): Promise<Started> => {
-    let choice: string | undefined;
-    let note: string | null = null;
-    const onChoice = (reason: string, leavesGpu: boolean): void => {
-      choice = reason;
-      if (leavesGpu) note = leftGpu(reason);
-    };
-    const ops = await createBackend(name, {
-      onChoice,
-      formats,
-      headDims: model.layers.map(({ headDim }) => headDim),
-      ...(threads !== undefined && { threads }),
-    });
-    try {
-      return { ops, fit: fitOf(ops, options, model), choice, note };
-    } catch (error) {
-      await ops.dispose();
-      // The GPU has too little memory, or no kernels for the weights.
-      const isOnlyHere = error instanceof TurboQuantError && ["out_of_memory", "unsupported"].includes(error.code);
-      const cpu = automaticBackends().find(({ runsOn }) => runsOn === "cpu");
-      if (name !== "auto" || !cpu || ops.name === cpu.name || !isOnlyHere) throw error;
-      const other = await start(cpu.name).catch(() => {
-        throw error;
-      });
-      const why = `${cpu.name}, because of ${ops.name}: ${error.message}`;
-      return { ...other, choice: why, note: leftGpu(why) };
-    }
-  };
-  return start(backend);
-}
-
-/** @throws TurboQuantError out_of_memory — the weights or the cache do not fit the backend's memory */
-function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
-  const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
-  const backend = findBackend(ops.name);
-  if (!backend?.planner) {
-    const placement = inOneMemory(model.numLayers ?? model.layers.length);
-    return { contextLength: context ?? model.maxPositionEmbeddings, note: null, placement };
-  }
-  const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
-  return checkFit({
-    model,
-    backend: ops.name,
-    capabilities: ops.capabilities,
-    memory: ops.memory ?? unlimited,
-    kv: options.kv ?? DEFAULT_KV,
-    otherKv: options.otherKv ?? [],
-    weights: options.weights ?? "auto",
-    context,
-    kvBudgetBytes,
-    memoryBytes,
-    machineBytes: backend.runsOn === "cpu" ? getPlatform().memoryBytes : undefined,
-  });
 }
 
 function checkContext(asked: number | undefined, limit: number): void {

@@ -23,7 +23,8 @@ import type {
 } from "../../src/backends/ops.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import type { Sequence } from "../../src/cache/sequence.ts";
-import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
+import { LLM } from "../../src/engine/llm.ts";
+import type { LoadOptions } from "../../src/engine/load-options.ts";
 import { logSumExp } from "../../src/engine/logits.ts";
 import { drawToken } from "../../src/engine/sampler.ts";
 import { TurboQuantError } from "../../src/errors.ts";

@@ -2,7 +2,8 @@
 import "../../src/node/install.ts";
 import OpenAI from "openai";
 import { listen, remoteAddress } from "../../src/cli/http-server.ts";
-import { LLM, type LoadOptions } from "../../src/engine/llm.ts";
+import { LLM } from "../../src/engine/llm.ts";
+import type { LoadOptions } from "../../src/engine/load-options.ts";
 import { Scheduler } from "../../src/engine/scheduler/scheduler.ts";
 import type { SchedulerOptions } from "../../src/engine/scheduler/scheduler-options.ts";
 import { createApp } from "../../src/server/app.ts";

@@ -2,7 +2,8 @@
 import { appendFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { canKeep } from "../../backends/capabilities.ts";
-import { DEFAULT_KV, type LLM } from "../../engine/llm.ts";
+import type { LLM } from "../../engine/llm.ts";
+import { DEFAULT_KV } from "../../engine/load-options.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type EvalRow, evaluate } from "../../eval/evaluate.ts";
 import { decodersFor } from "../../eval/format-decoders.ts";

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
 import { closest } from "../../closest.ts";
-import { DEFAULT_KV } from "../../engine/llm.ts";
+import { DEFAULT_KV } from "../../engine/load-options.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { loadCalibration } from "../../models/calibration-file.ts";

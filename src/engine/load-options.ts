@@ -1,0 +1,33 @@
+/** @file What `LLM.load` can be told. */
+import type { Ops, WeightType } from "../backends/ops.ts";
+import type { BackendName } from "../backends/registry.ts";
+import type { PlannedModel } from "../plan/model-memory.ts";
+import type { OnProgress } from "../platform.ts";
+
+/** Default KV format of every command and of `LLM.load`. */
+export const DEFAULT_KV = "k4v4";
+
+export interface LoadOptions {
+  /** KV format, e.g. `k4v4` or `paper-4,window=128`; see docs/cli.md. */
+  readonly kv?: string;
+  /** Further formats that `withKv` will be called with; `auto` chooses a backend that has kernels for all of them. */
+  readonly otherKv?: readonly string[];
+  /** Name of a backend, or one that is already started; the model disposes of it. */
+  readonly backend?: BackendName | "auto" | Ops;
+  readonly threads?: number;
+  /** Format to keep weights in: as stored (`auto`), another float type, or int8 or int4 in groups of 32. */
+  readonly weights?: WeightType | "auto";
+  /** The most tokens of a sequence; at most, and by default, the model's max_position_embeddings. */
+  readonly contextLength?: number;
+  /** Limit for the KV pages of all sessions together. */
+  readonly kvBudgetBytes?: number;
+  /**
+   * Memory for weights, cache and everything else together; default: all the
+   * backend has. A model that does not fit is refused before it is loaded.
+   */
+  readonly memoryBytes?: number;
+  readonly onProgress?: OnProgress;
+  /** Told what is known of the model before its weights are read, for `planMemory`. */
+  readonly onModel?: (model: PlannedModel) => void;
+  readonly signal?: AbortSignal;
+}

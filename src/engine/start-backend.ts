@@ -1,0 +1,89 @@
+/** @file Starts the backend for a model: the one that was named, or one that has room for it and kernels for its formats. */
+import type { Ops } from "../backends/ops.ts";
+import { automaticBackends, type BackendName, findBackend } from "../backends/registry.ts";
+import { TurboQuantError } from "../errors.ts";
+import { inOneMemory } from "../models/placement.ts";
+import type { PlannedModel } from "../plan/model-memory.ts";
+import { getPlatform } from "../platform.ts";
+import { layerFormats } from "../quant/layer-formats.ts";
+import { checkFit, type Fit } from "./check-fit.ts";
+import { createBackend } from "./create-backend.ts";
+import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
+
+/** A backend on which the model can be loaded. */
+export interface Started {
+  readonly ops: Ops;
+  readonly fit: Fit;
+  /** What `auto` chose and why. */
+  readonly choice: string | undefined;
+  /** A note for the user that `auto` did not choose an existing GPU. */
+  readonly note: string | null;
+}
+
+/** The reason without the advice behind it, since the advice was followed. */
+const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
+
+/**
+ * Starts a backend that has room for model and context and kernels for the formats. `auto` prefers a GPU, and chooses the CPU
+ * when only that has all of it.
+ */
+export async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
+  const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
+  if (typeof backend === "object") {
+    return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
+  }
+  const formats = layerFormats([kv, ...otherKv], model.layers.length);
+  const start = async (name: BackendName | "auto"): Promise<Started> => {
+    let choice: string | undefined;
+    let note: string | null = null;
+    const onChoice = (reason: string, leavesGpu: boolean): void => {
+      choice = reason;
+      if (leavesGpu) note = leftGpu(reason);
+    };
+    const ops = await createBackend(name, {
+      onChoice,
+      formats,
+      headDims: model.layers.map(({ headDim }) => headDim),
+      ...(threads !== undefined && { threads }),
+    });
+    try {
+      return { ops, fit: fitOf(ops, options, model), choice, note };
+    } catch (error) {
+      await ops.dispose();
+      // The GPU has too little memory, or no kernels for the weights.
+      const isOnlyHere = error instanceof TurboQuantError && ["out_of_memory", "unsupported"].includes(error.code);
+      const cpu = automaticBackends().find(({ runsOn }) => runsOn === "cpu");
+      if (name !== "auto" || !cpu || ops.name === cpu.name || !isOnlyHere) throw error;
+      const other = await start(cpu.name).catch(() => {
+        throw error;
+      });
+      const why = `${cpu.name}, because of ${ops.name}: ${error.message}`;
+      return { ...other, choice: why, note: leftGpu(why) };
+    }
+  };
+  return start(backend);
+}
+
+/** @throws TurboQuantError out_of_memory — the weights or the cache do not fit the backend's memory */
+function fitOf(ops: Ops, options: LoadOptions, model: PlannedModel): Fit {
+  const { contextLength: context, kvBudgetBytes, memoryBytes } = options;
+  const backend = findBackend(ops.name);
+  if (!backend?.planner) {
+    const placement = inOneMemory(model.numLayers ?? model.layers.length);
+    return { contextLength: context ?? model.maxPositionEmbeddings, note: null, placement };
+  }
+  const unlimited = { what: ops.name, bytes: Number.POSITIVE_INFINITY, bindingBytes: Number.POSITIVE_INFINITY };
+  return checkFit({
+    model,
+    backend: ops.name,
+    capabilities: ops.capabilities,
+    memory: ops.memory ?? unlimited,
+    kv: options.kv ?? DEFAULT_KV,
+    otherKv: options.otherKv ?? [],
+    weights: options.weights ?? "auto",
+    context,
+    kvBudgetBytes,
+    memoryBytes,
+    machineBytes: backend.runsOn === "cpu" ? getPlatform().memoryBytes : undefined,
+  });
+}
