@@ -71,17 +71,20 @@ describe("Struct", () => {
     expect(block.numBytes).toBe(28);
   });
 
-  it("patches some fields and leaves the others", () => {
+  it("writes every field by its name, and nothing between them", () => {
     const view = new DataView(new ArrayBuffer(28));
-    block.write(view, 0, { first: 7, list: [1, 2], side: { a: 3, b: 0.5 }, last: -1 });
-    block.patch(view, 0, { first: 8, side: { a: 4, b: 0.25 } });
-    expect([view.getUint32(0, true), view.getFloat32(8, true), view.getUint32(16, true)]).toEqual([8, 2, 4]);
-    expect([view.getFloat32(20, true), view.getInt32(24, true)]).toEqual([0.25, -1]);
+    view.setUint32(12, 77, true);
+    block.write(view, 0, { first: 0xffff_fffe, list: [1, 2], side: { a: 3, b: 0.5 }, last: -1 });
+    expect([view.getUint32(0, true), view.getFloat32(4, true), view.getFloat32(8, true)]).toEqual([0xffff_fffe, 1, 2]);
+    expect([view.getUint32(12, true), view.getUint32(16, true), view.getFloat32(20, true)]).toEqual([77, 3, 0.5]);
+    expect(view.getInt32(24, true)).toBe(-1);
   });
 
   it("refuses a list of another length", () => {
     const view = new DataView(new ArrayBuffer(28));
-    expect(() => block.patch(view, 0, { list: [1] })).toThrow(/list has 2 values, got 1/);
+    expect(() => block.write(view, 0, { first: 1, list: [1], side: { a: 1, b: 1 }, last: 1 })).toThrow(
+      /list has 2 values, got 1/,
+    );
   });
 });
 

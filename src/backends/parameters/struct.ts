@@ -37,13 +37,6 @@ export type Values<F extends Fields> = { readonly [K in keyof Named<F>]: ValueOf
 /** The values a block is written from. */
 export type ValuesOf<S extends Struct> = S extends Struct<infer F> ? Values<F> : never;
 
-/** Called directly rather than through a table of functions, because blocks are written several times in each layer of a step. */
-function setWord(view: DataView, at: number, type: WordType, value: number): void {
-  if (type === "f32") view.setFloat32(at, value, true);
-  else if (type === "i32") view.setInt32(at, value, true);
-  else view.setUint32(at, value, true);
-}
-
 /** What a field is, whichever way it was declared. A word has a count of 0. */
 export interface Words {
   readonly type: WordType;
@@ -65,6 +58,19 @@ function bytesOf(field: Field): number {
   return words ? 4 * Math.max(1, words.count) : (field as { readonly numBytes: number }).numBytes;
 }
 
+interface Writer {
+  readonly name: string;
+  /** One number, or a list or a block in the block. */
+  readonly kind: "integer" | "float" | "several";
+  readonly offset: number;
+}
+
+function kindOf(field: Field): Writer["kind"] {
+  const words = wordsOf(field);
+  if (!words || words.count > 0) return "several";
+  return words.type === "f32" ? "float" : "integer";
+}
+
 export class Struct<F extends Fields = Fields> {
   readonly fields: F;
   /** Byte offset of each field. */
@@ -72,7 +78,8 @@ export class Struct<F extends Fields = Fields> {
   /** Word offset of each field, for records that are so many that each word is stored individually. */
   readonly words: { readonly [K in keyof F]: number };
   readonly numBytes: number;
-  readonly #words: Readonly<Record<string, Words | null>>;
+  /** How each field with a name is written, in order. */
+  readonly #writers: readonly Writer[];
 
   constructor(fields: F) {
     const offsets: Record<string, number> = {};
@@ -88,30 +95,37 @@ export class Struct<F extends Fields = Fields> {
       [K in keyof F]: number;
     };
     this.numBytes = at;
-    this.#words = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, wordsOf(field)]));
+    this.#writers = Object.entries(fields)
+      .filter(([, field]) => field instanceof Struct || wordsOf(field))
+      .map(([name, field]) => ({ name, kind: kindOf(field), offset: offsets[name]! }));
   }
 
-  /** Writes every field, little endian, at `base`. */
+  /** Writes every field, little endian, at `base`. Blocks are written several times in each layer of a step. */
   write(view: DataView, base: number, values: Values<F>): void {
-    this.patch(view, base, values as Partial<Values<F>>);
+    const writers = this.#writers;
+    const given = values as Readonly<Record<string, number | readonly number[] | Values<Fields>>>;
+    for (let i = 0; i < writers.length; i++) {
+      const { name, kind, offset } = writers[i]!;
+      const value = given[name]!;
+      // The bytes of a word are the same with and without a sign.
+      if (kind === "integer") view.setInt32(base + offset, value as number, true);
+      else if (kind === "float") view.setFloat32(base + offset, value as number, true);
+      else this.#writeSeveral(view, base + offset, name, value as readonly number[] | Values<Fields>);
+    }
   }
 
-  /** Writes the given fields and leaves the others as they are. */
-  patch(view: DataView, base: number, values: Partial<Values<F>>): void {
-    for (const name in values) {
-      const words = this.#words[name as string];
-      const at = base + this.offsets[name as string as keyof F];
-      const value = values[name] as number | readonly number[] | Values<Fields>;
-      if (!words) (this.fields[name as string] as Struct).patch(view, at, value as Values<Fields>);
-      else if (words.count === 0) setWord(view, at, words.type, value as number);
-      else {
-        const list = value as readonly number[];
-        assert(
-          list.length === words.count,
-          `parameter block: ${String(name)} has ${words.count} values, got ${list.length}`,
-        );
-        for (let i = 0; i < words.count; i++) setWord(view, at + 4 * i, words.type, list[i]!);
-      }
+  #writeSeveral(view: DataView, at: number, name: string, value: readonly number[] | Values<Fields>): void {
+    const field = this.fields[name]!;
+    if (field instanceof Struct) {
+      field.write(view, at, value as Values<Fields>);
+      return;
+    }
+    const { type, count } = wordsOf(field)!;
+    const list = value as readonly number[];
+    assert(list.length === count, `parameter block: ${name} has ${count} values, got ${list.length}`);
+    for (let i = 0; i < count; i++) {
+      if (type === "f32") view.setFloat32(at + 4 * i, list[i]!, true);
+      else view.setInt32(at + 4 * i, list[i]!, true);
     }
   }
 }

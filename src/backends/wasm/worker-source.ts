@@ -37,10 +37,10 @@ const SPINS = 20_000;
 
 /** A plain script, for Node (evaluated in a worker thread) and for browsers (as a Blob). */
 export const WORKER_SOURCE = `"use strict";
-let c;
+let words;
 const instances = [];
 const start = ({ module, memory, control, scratch, names }) => {
-  c ??= new Int32Array(memory.buffer, control, ${CONTROL.words});
+  const c = (words ??= new Int32Array(memory.buffer, control, ${CONTROL.words}));
   const exported = new WebAssembly.Instance(module, { env: { memory } }).exports;
   instances.push({ kernels: names.map((name) => exported[name]), scratch });
   let seen = Atomics.load(c, ${CONTROL.generation});
