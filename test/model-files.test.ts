@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import "../src/node/install.ts";
 import type { Ops } from "../src/backends/ops.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -18,6 +18,7 @@ import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { runCommand } from "./support/cli-io.ts";
 import { writeGguf } from "./support/gguf-file.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
+import { HubServer } from "./support/hub-server.ts";
 import { QUANTIZED_KINDS, quantizedGguf, quantizedModel, writeQuantizedModel } from "./support/quantized-model.ts";
 import { relativeError } from "./support/wasm-backend.ts";
 
@@ -33,28 +34,61 @@ it("there is a model of every kind; experts alone are stored as mxfp4", () => {
   expect(QUANTIZED_KINDS).toEqual(schemeNames().filter((name) => name !== "mxfp4"));
 });
 
-it.each(KINDS)("run -m %s", async (kind) => {
-  const ref = join(folder, kind === "gguf" ? "small.gguf" : kind);
-  if (kind === "gguf") writeFileSync(ref, gguf);
-  else writeQuantizedModel(ref, kind);
-  const argv = [
-    "run",
-    "-m",
-    ref,
-    "--backend",
-    "reference",
-    "-n",
-    "2",
-    "--temp",
-    "0",
-    "--raw",
-    "--json",
-    "--quiet",
-    "abc",
-  ];
-  const { code, out, err } = await runCommand(argv);
-  expect([code, err]).toEqual([0, ""]);
-  expect(JSON.parse(out)).toMatchObject({ model: kind === "gguf" ? "small" : kind, usage: { promptTokens: 3 } });
+/** What follows `-m`: a file, a folder of each kind, and a GGUF file by its name on the hub. */
+const REFS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(KINDS.map((kind) => [kind, join(folder, kind === "gguf" ? "small.gguf" : kind)])),
+  hub: "org/small-GGUF:Q8_0",
+};
+/** On a GPU in software each command compiles its kernels for seconds; the other kinds are compared below, on one device. */
+const ON_GPU = ["gptq", "hub"];
+
+describe("run -m", () => {
+  let hub: HubServer;
+  beforeAll(async () => {
+    for (const kind of QUANTIZED_KINDS) writeQuantizedModel(REFS[kind]!, kind);
+    writeFileSync(REFS["gguf"]!, gguf);
+    hub = await HubServer.start();
+    hub.repos.set("org/small-GGUF", { files: { "small-Q8_0.gguf": gguf, "small-F16.gguf": "another" } });
+    vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+    vi.stubEnv("HF_HOME", join(folder, "hf"));
+    for (const name of ["HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE"]) vi.stubEnv(name, "");
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await hub.close();
+  });
+
+  const answers = new Map<string, Promise<Record<string, unknown>>>();
+  const run = (kind: string, backend: string): Promise<Record<string, unknown>> => {
+    const argv = `run --backend ${backend} -t 1 -n 2 --temp 0 --kv f16 --raw --json --quiet abc -m`.split(" ");
+    const key = `${backend} ${kind}`;
+    const answer =
+      answers.get(key) ??
+      runCommand([...argv, REFS[kind]!]).then(({ code, out, err }) => {
+        expect([code, err]).toEqual([0, ""]);
+        return JSON.parse(out) as Record<string, unknown>;
+      });
+    answers.set(key, answer);
+    return answer;
+  };
+
+  describe.each([
+    ["reference", null, Object.keys(REFS)],
+    ["wasm", null, Object.keys(REFS)],
+    ["webgpu", gpuSkip, ON_GPU],
+  ] as const)("%s", (backend, skip, kinds) => {
+    it.skipIf(skip).each(kinds)(
+      `%s${skip ? ` (${skip})` : ""}`,
+      async (kind) => {
+        const { model, usage, backend: used, tokens } = await run(kind, backend);
+        const name = { gguf: "small", hub: "small-Q8_0" }[kind] ?? kind;
+        expect({ model, usage }).toMatchObject({ model: name, usage: { promptTokens: 3 } });
+        expect((used as string).split(" ")[0]).toBe(backend);
+        expect(tokens).toEqual((await run(kind, "reference"))["tokens"]);
+      },
+      GPU_TIMEOUT_MS,
+    );
+  });
 });
 
 async function logitsOf(ops: Ops, checkpoint: Checkpoint): Promise<Float32Array> {
