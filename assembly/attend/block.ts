@@ -17,10 +17,11 @@ import { isHalved } from "./centroids";
 import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
 import { isQuads } from "./codes";
 import { addSketch, scoreCodes } from "./key-codes";
+import { capScores } from "./softmax-terms";
 import {
   RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, GROUP, HAS_RESIDUAL, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
   TILE_PLANE, TILE_ROWS, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
@@ -200,6 +201,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : RESIDUAL_TOKENS));
   const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_RESIDUAL));
   const padded = <usize>load<u32>(p, PADDED);
+  const softcap = load<f32>(p, SOFTCAP);
   const kSide = p + K_SIDE, vSide = p + V_SIDE;
   const kType = isMain ? load<i32>(kSide, TYPE) : TYPE_F16;
   const vType = isMain ? load<i32>(vSide, TYPE) : TYPE_F16;
@@ -245,6 +247,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
       }
     } else if (isBlocks(kType)) scoreBlocks(kType, p, kSide, scratch);
     else scoreFloats(kType, p, kSide, scratch);
+    if (softcap > 0) capScores(scratch, rows, count, softcap);
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;

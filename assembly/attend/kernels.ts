@@ -6,6 +6,7 @@ import {
   GROUP, HEAD_DIM, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
   SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE,
 } from "./params";
+import { withSinkLogit } from "./softmax-terms";
 
 /**
  * Number of query heads of a KV head that are processed together: all of them if the scratch memory suffices, otherwise equal
@@ -70,8 +71,8 @@ export function attendMerge(task: i32, p: usize, scratch: usize): void {
       v128.store(acc + i, f32x4.add(v128.load(acc + i), f32x4.mul(f, v128.load(part + 8 + i))));
     }
   }
-  const head = <usize>task % <usize>load<u32>(p, NUM_HEADS) / <usize>load<u32>(p, GROUP);
-  normalize(acc, sum, d);
+  const queryHead = <usize>task % <usize>load<u32>(p, NUM_HEADS), head = queryHead / <usize>load<u32>(p, GROUP);
+  normalize(acc, withSinkLogit(p, queryHead, sum, most), d);
   memory.copy(<usize>load<u32>(p, OUT) + <usize>task * d * 4, unrotate(p, acc, 1, 0, d, head, scratch + S_TILE), d * 4);
 }
 
@@ -92,7 +93,11 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
     const count = min<usize>(most, group - from), rows = <usize>positions * count;
     loadRows(p, scratch, span, head, first, positions, from, count);
     attendRows(p, scratch, span, head, rows, 0, first + positions);
-    for (let row: usize = 0; row < rows; row++) normalize(acc + row * stride, load<f32>(scratch + S_ROWS + row * ROW_BYTES, ROW_SUM), d);
+    for (let row: usize = 0; row < rows; row++) {
+      const state = scratch + S_ROWS + row * ROW_BYTES;
+      const sum = withSinkLogit(p, head * group + from + row % count, load<f32>(state, ROW_SUM), load<f32>(state, ROW_MAX));
+      normalize(acc + row * stride, sum, d);
+    }
     const result = unrotate(p, acc, rows, stride, d, head, scratch + S_TILE);
     for (let row: usize = 0; row < rows; row++) {
       const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / count) * heads + head * group + from + row % count;

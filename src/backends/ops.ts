@@ -81,6 +81,10 @@ export interface AttentionLayer {
   readonly slidingWindow: number;
   /** Softmax scale, usually 1/√headDim. */
   readonly scale: number;
+  /** Scores become softcap · tanh(score / softcap) after the scale (Gemma 2); 0 for scores as they are. */
+  readonly softcap: number;
+  /** A learned logit for each query head that takes part in the softmax and has no value (gpt-oss), [numHeads] f32; null for none. */
+  readonly sinkLogits: Weight | null;
   /** Index of the rope for Q and K among those given to `beginStep`. */
   readonly rope: number;
   /** Weights of the RMS norm on heads of Q and K (Qwen3), [headDim]. */

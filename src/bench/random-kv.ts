@@ -28,6 +28,8 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
     slidingWindow: config.slidingWindow(index),
     scale: 1 / Math.sqrt(config.headDim),
     rope: 0,
+    softcap: 0,
+    sinkLogits: null,
     qNorm: null,
     kNorm: null,
     normEps: config.rmsNormEps,

@@ -18,6 +18,8 @@ const layerOf = (kv: string, calibration: LayerCalibration | null = null): Atten
   ...SHAPE,
   cache: layerCache(parseKvSpec(kv).forLayer(0), SHAPE),
   kv: new PreparedLayer(parseKvSpec(kv).forLayer(0), SHAPE, calibration),
+  softcap: 0,
+  sinkLogits: null,
   qNorm: null,
   kNorm: null,
   rope: 0,

@@ -8,6 +8,7 @@ import { tolerance } from "../tolerances.ts";
 import { kvContract } from "./kv.ts";
 import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
+import { SOFTMAX } from "./softmax-cases.ts";
 
 const arePairs = new Set([...PAIRS, ...CALIBRATED_PAIRS]);
 
@@ -42,6 +43,7 @@ describe("wasm", () => {
       "windows and sinks": WINDOWS,
       "several sequences": BATCHES,
       inputs: INPUTS,
+      softmax: SOFTMAX,
       "two at a time": PAIRS,
       "two at a time, calibrated": CALIBRATED_PAIRS,
       "long and calibrated": LONG_CALIBRATED,

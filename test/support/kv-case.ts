@@ -32,6 +32,10 @@ export interface KvCase {
   readonly calibrated?: boolean;
   /** Standard deviation of the scores of ordinary vectors, 1 by default. With small ones a softmax is close to a mean, in which errors average out. */
   readonly sharpness?: number;
+  /** AttentionLayer.softcap. */
+  readonly softcap?: number;
+  /** Whether each query head has a learned logit, of about the size of the scores. */
+  readonly sinkLogits?: boolean;
   /** Changes what was prepared for the layer before it is used. */
   readonly change?: (kv: PreparedLayer) => void;
   /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
@@ -81,6 +85,8 @@ export function layerOf(c: KvCase): AttentionLayer {
     kv,
     slidingWindow: c.slidingWindow ?? 0,
     scale: (c.sharpness ?? 1) / Math.sqrt(headDim),
+    softcap: c.softcap ?? 0,
+    sinkLogits: null,
     qNorm: null,
     kNorm: null,
     rope: 0,
@@ -184,8 +190,9 @@ export interface CaseRun {
   readonly sequences: readonly Sequence[];
 }
 
-/** Runs the steps on one backend. */
-export async function runCase(ops: Ops, c: KvCase, layer: AttentionLayer): Promise<CaseRun> {
+/** Runs the steps on one backend, which gets a weight of its own for what `layerOf` leaves to it. */
+export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): Promise<CaseRun> {
+  const layer = onBackend(ops, c, described);
   const { numHeads, numKvHeads, headDim } = layer;
   const sequences = countsOf(c.steps[0]!).map(() => makeSequence(ops, layer));
   const width = (numHeads + 2 * numKvHeads) * headDim;
@@ -208,7 +215,16 @@ export async function runCase(ops: Ops, c: KvCase, layer: AttentionLayer): Promi
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.commit(count);
     for (const buf of [qkv, q, out]) ops.free(buf);
   }
+  if (layer.sinkLogits) ops.freeWeight(layer.sinkLogits);
   return { queries: queries!, outputs: outputs!, sequences };
+}
+
+/** The layer with a backend's own weights: learned logits from far below the logarithm of a sum of weights to above it. */
+function onBackend(ops: Ops, c: KvCase, layer: AttentionLayer): AttentionLayer {
+  if (!c.sinkLogits) return layer;
+  const data = Float32Array.from({ length: layer.numHeads }, (_, head) => [3, 6, -2, 9][head % 4]! + head / 16);
+  const part = { dtype: "f32", rows: 1, cols: layer.numHeads, data: new Uint8Array(data.buffer) } as const;
+  return { ...layer, sinkLogits: ops.loadWeight([part], "f32") };
 }
 
 /** Addresses of the pages that are there, and their sizes. */
@@ -272,6 +288,7 @@ function relativeError(own: Float32Array, expected: Float32Array): number {
  */
 export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Promise<number> {
   const layer = layerOf(c);
+  const [ownLayer, wantedLayer] = [onBackend(own, c, layer), onBackend(reference, c, layer)];
   const { numHeads, numKvHeads, headDim } = layer;
   const [sequence, expected] = [makeSequence(own, layer), makeSequence(reference, layer)];
   const width = (numHeads + 2 * numKvHeads) * headDim;
@@ -293,8 +310,8 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
       const [out, wanted] = [own.alloc(length), reference.alloc(length)];
       const ownStep = stepOf([sequence], [count]);
       own.beginStep(ownStep, []);
-      own.attend(ownStep, layer, query, out);
-      reference.attend(step, layer, q, wanted);
+      own.attend(ownStep, ownLayer, query, out);
+      reference.attend(step, wantedLayer, q, wanted);
       outputs.actual.push(await own.readback(out, length));
       outputs.expected.push(await reference.readback(wanted, length));
       for (const buf of [query, out]) own.free(buf);

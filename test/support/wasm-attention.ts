@@ -91,6 +91,8 @@ export class AttentionFixture {
       rotationRounds: 0,
       rotationData: 0,
       rowsPerBlock: this.#perBlock,
+      softcap: 0,
+      sinkLogits: 0,
       kSide: this.#attendSide("k"),
       vSide: this.#attendSide("v"),
     });

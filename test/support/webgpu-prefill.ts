@@ -65,6 +65,8 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     slidingWindow: c.slidingWindow ?? 0,
     // Larger than usual: a softmax of random vectors is otherwise close to a mean, in which errors average out.
     scale: (c.sharpness ?? 2) / Math.sqrt(headDim),
+    softcap: 0,
+    sinkLogits: null,
     qNorm: null,
     kNorm: null,
     rope: 0,
@@ -116,7 +118,7 @@ function reference(
     ...(others ? ([[cache.createSequence(), others]] as const) : []),
   ]);
   const out = new Float32Array(last.q.length);
-  attend(storage, last.step, layer, last.q, out);
+  attend(storage, last.step, layer, null, last.q, out);
   return { ...last, out };
 }
 

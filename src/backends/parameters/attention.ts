@@ -99,6 +99,10 @@ export const attend = new Struct({
   /** Hadamard: signs of the rounds · matrix: the transposed matrix. */
   rotationData: "u32",
   rowsPerBlock: "u32",
+  /** Scores become softcap · tanh(score / softcap); 0 for scores as they are. */
+  softcap: "f32",
+  /** f32 [numHeads] of logits that take part in the softmax, or 0. */
+  sinkLogits: "u32",
   kSide: attendSide,
   vSide: attendSide,
 });

@@ -52,11 +52,12 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   return history;
 }
 
-/** See `Ops.attend`. */
+/** See `Ops.attend`. sinkLogits: values of the layer's, [numHeads] */
 export function attend(
   storage: MemoryPageStorage,
   step: Step,
   layer: AttentionLayer,
+  sinkLogits: Float32Array | null,
   q: Float32Array,
   out: Float32Array,
 ): void {
@@ -75,8 +76,10 @@ export function attend(
         const first = layer.slidingWindow > 0 ? Math.max(0, i - layer.slidingWindow + 1) : 0;
         const isResidual = (j: number): boolean => residual?.reads(i, j, residualStart) ?? false;
         for (let g = 0; g < group; g++) {
-          const offset = ((span.row + n) * numHeads + kvHead * group + g) * d;
-          const o = attendOne(history, q.subarray(offset, offset + d), first, i, isResidual);
+          const head = kvHead * group + g;
+          const offset = ((span.row + n) * numHeads + head) * d;
+          const sink = sinkLogits ? sinkLogits[head]! : Number.NEGATIVE_INFINITY;
+          const o = attendOne(history, q.subarray(offset, offset + d), first, i, isResidual, layer.softcap, sink);
           vCodec.restore(o, constants(kvHead));
           out.set(o, offset);
         }
@@ -85,26 +88,29 @@ export function attend(
   }
 }
 
-/** Softmax over keys first..last for one query; the result is still in V's stored space. */
+/** Softmax over keys first..last and the sink's logit for one query; the result is still in V's stored space. */
 function attendOne(
   history: HeadHistory,
   query: Float32Array,
   first: number,
   last: number,
   isResidual: (j: number) => boolean,
+  softcap: number,
+  sink: number,
 ): Float32Array {
   const d = query.length;
   const scores = new Float64Array(last - first + 1);
-  let max = Number.NEGATIVE_INFINITY;
+  let max = sink;
   for (let j = first; j <= last; j++) {
     const k = (isResidual(j) ? history.residual : history.codes).k;
     let sum = 0;
     for (let c = 0; c < d; c++) sum += query[c]! * k[j * d + c]!;
-    scores[j - first] = sum;
-    if (sum > max) max = sum;
+    const score = softcap > 0 ? softcap * Math.tanh(sum / softcap) : sum;
+    scores[j - first] = score;
+    if (score > max) max = score;
   }
   const acc = new Float64Array(d);
-  let total = 0;
+  let total = Math.exp(sink - max);
   for (let j = first; j <= last; j++) {
     const weight = Math.exp(scores[j - first]! - max);
     const v = (isResidual(j) ? history.residual : history.codes).v;

@@ -140,7 +140,8 @@ class ReferenceBackend implements Ops {
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
-    attend(this.pages, step, layer, host(q), host(out));
+    const sinkLogits = layer.sinkLogits && hostWeight(layer.sinkLogits);
+    attend(this.pages, step, layer, sinkLogits, host(q), host(out));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {

@@ -22,6 +22,7 @@ import type { WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { SPLIT_TOKENS } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
+import { asWasmWeight } from "./wasm-weight.ts";
 
 /** Attention over fewer keys (times KV heads) takes less time than waking another thread. */
 const PARALLEL_KEYS = 256;
@@ -183,6 +184,8 @@ export class KvKernels {
       rotationRounds: rotation?.rounds ?? 0,
       rotationData: matrices || (rotation?.inverse ?? 0),
       rowsPerBlock: perBlock,
+      softcap: layer.softcap,
+      sinkLogits: layer.sinkLogits ? asWasmWeight(layer.sinkLogits).address : 0,
       kSide: this.#attendSide(layer, "k", main.k),
       vSide: this.#attendSide(layer, "v", main.v),
     });

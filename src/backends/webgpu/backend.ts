@@ -212,7 +212,8 @@ export class WebGpuBackend implements Ops {
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
     const length = step.tokens.length * layer.numHeads * layer.headDim;
-    this.#attention.run(step, layer, this.#read(q, length, "attend"), this.#written(out, length, "attend"));
+    const sinkLogits = layer.sinkLogits && asGpuWeight(layer.sinkLogits).buffer;
+    this.#attention.run(step, layer, sinkLogits, this.#read(q, length, "attend"), this.#written(out, length, "attend"));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {

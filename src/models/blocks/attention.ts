@@ -59,6 +59,8 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         kv,
         slidingWindow,
         scale: 1 / Math.sqrt(headDim),
+        softcap: 0,
+        sinkLogits: null,
         rope: ropeIndex(rope, headDim),
         qNorm: qNorm ?? null,
         kNorm: kNorm ?? null,

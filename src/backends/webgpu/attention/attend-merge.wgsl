@@ -10,6 +10,10 @@ enable subgroups;
 @group(0) @binding(3) var<storage, read> stats: array<vec2f>;
 @group(0) @binding(4) var<storage, read> rotation: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
+//#if SINK_LOGITS
+// A logit for each query head, which is one more score but has no value.
+@group(0) @binding(6) var<storage, read> sink_logits: array<f32>;
+//#end
 
 const QUADS = HEAD_DIM / 4u;
 // Splits that are added up side by side.
@@ -54,7 +58,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   //#end
   workgroupBarrier();
+  //#if SINK_LOGITS
+  let sink = sink_logits[group.x];
+  var highest = sink;
+  //#else
   var highest = NONE;
+  //#end
   for (var s = 0u; s < p.splits; s++) {
     highest = max(highest, own[s].x);
   }
@@ -63,7 +72,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     shares[l] = select(exp(mine.x - highest), 0.0, mine.y == 0.0);
   }
   workgroupBarrier();
+  //#if SINK_LOGITS
+  var total = exp(sink - highest);
+  //#else
   var total = 0.0;
+  //#end
   for (var s = 0u; s < p.splits; s++) {
     total += own[s].y * shares[s];
   }

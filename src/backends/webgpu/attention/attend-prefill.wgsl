@@ -38,7 +38,11 @@ var<workgroup> rescale: array<vec4f, ROWS / 4u>;
 //#insert STAGING
 
 fn score_of(dot: vec4f, tile: Tile, key: u32, position: u32, residual_start: u32) -> f32 {
+  //#if SOFTCAP
+  return select(MASKED, capped((dot.x + dot.y) + (dot.z + dot.w)), is_read(tile.first + key, position, tile.is_residual, residual_start));
+  //#else
   return select(MASKED, (dot.x + dot.y) + (dot.z + dot.w), is_read(tile.first + key, position, tile.is_residual, residual_start));
+  //#end
 }
 
 @compute @workgroup_size(THREADS)

@@ -51,6 +51,7 @@ interface Prepared extends LayerCopies {
   readonly onMatrices: boolean;
   readonly decode: DecodeKernels;
   readonly merge: Kernel<typeof mergeParams>;
+  readonly sinkLogits: GpuBuffer | null;
   readonly centroids: GpuBuffer;
   readonly rotation: GpuBuffer;
 }
@@ -81,10 +82,10 @@ export class AttentionKernels {
     this.#stats = allocator.allocate(16, "attention sums");
   }
 
-  /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. */
-  run(step: Step, layer: AttentionLayer, q: GpuBuffer, out: GpuBuffer): void {
+  /** out[row] = attention of q[row] over its sequence up to its own position, un-rotated. sinkLogits: the layer's, [numHeads] */
+  run(step: Step, layer: AttentionLayer, sinkLogits: GpuBuffer | null, q: GpuBuffer, out: GpuBuffer): void {
     const { index, numHeads, cache } = layer;
-    const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache));
+    const prepared = layer.kv.copies(this, () => this.#prepare(layer, cache, sinkLogits));
     const at = this.#steps.layout;
     if (at.decodeRows > 0) this.#decode(prepared, at, step.tokens.length, q, out);
     const longSpans = step.spans.filter(({ count }) => count > DECODE_TOKENS);
@@ -115,7 +116,7 @@ export class AttentionKernels {
   }
 
   #merge(
-    { merge, rotation }: Prepared,
+    { merge, rotation, sinkLogits }: Prepared,
     which: ValuesOf<typeof mergeParams>,
     heads: number,
     rows: number,
@@ -126,7 +127,7 @@ export class AttentionKernels {
       `attention: ${which.splits} parts of a head, expected at most ${MERGE_THREADS}`,
     );
     const buffers = [this.#steps.buffer, this.#parts, this.#stats, rotation, out];
-    this.#commands.dispatch(merge, which, buffers, heads, rows);
+    this.#commands.dispatch(merge, which, sinkLogits ? [...buffers, sinkLogits] : buffers, heads, rows);
   }
 
   #buffers({ options, centroids }: Prepared, q: GpuBuffer) {
@@ -162,7 +163,7 @@ export class AttentionKernels {
     return buffer;
   }
 
-  #prepare(layer: AttentionLayer, cache: LayerCache): Prepared {
+  #prepare(layer: AttentionLayer, cache: LayerCache, sinkLogits: GpuBuffer | null): Prepared {
     const { headDim, numHeads } = layer;
     const { format, transforms } = layer.kv;
     const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, headDim)];
@@ -182,6 +183,7 @@ export class AttentionKernels {
       ROTATION_ROUNDS: rotation.rounds,
       SHUFFLE_BITS: bits,
       THREADS: MERGE_THREADS,
+      SINK_LOGITS: sinkLogits !== null,
     };
     const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${nameOf(format.v)}`;
     const rotationKey = rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation";
@@ -193,8 +195,9 @@ export class AttentionKernels {
       merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
         label: "attention merge",
         shader: shader("attend-merge", mergeParams, mergeValues, { HADAMARD: hadamardText(bits) }),
-        buffers: ["read", "read", "read", "read", "write"],
+        buffers: ["read", "read", "read", "read", "write", ...(sinkLogits ? (["read"] as const) : [])],
       })),
+      sinkLogits,
       centroids: this.#constants.take(centroidsKey, () => this.#upload([...kc, ...vc], centroidsKey)),
       // What outputs of a calibrated layer are multiplied by.
       rotation: own ?? this.#constants.take(rotationKey, () => this.#upload(rotation.values, rotationKey)),

@@ -15,7 +15,7 @@ import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
 import { STEP_VALUES } from "../queue/step-buffer.ts";
 import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
-import { wordsType } from "./attend-text.ts";
+import { lines, wordsType } from "./attend-text.ts";
 import { mostSplits } from "./decode-splits.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
 import { headParts } from "./head-parts.ts";
@@ -26,6 +26,7 @@ import {
   portableSoftmax,
   portableWeightedSum,
 } from "./portable-text.ts";
+import { softcapText } from "./softcap-text.ts";
 
 const MAX_COPY_SPLITS = 64;
 /** Share of the target number of workgroups from which on a kernel counts as having enough work. */
@@ -88,7 +89,7 @@ function shapeOf(
   { layer, cache, tuning }: DecodeOptions,
   own: DecodeShape["own"],
 ): DecodeShape | null {
-  const { headDim } = layer;
+  const { headDim, softcap } = layer;
   const { f16, subgroupSize: subgroup } = context.features;
   const units = headDim / 8;
   const threads = tuning?.threads ?? THREADS;
@@ -115,6 +116,7 @@ function shapeOf(
     unitsPerLane: Math.ceil(units / subgroup),
     own,
     prefetch: !context.isSoftware,
+    softcap,
     // Passes with few keys leave registers for more values.
     unroll: tuning?.unroll ?? (context.isSoftware ? 1 : own === 4 ? 4 : 8),
     halfK,
@@ -142,7 +144,7 @@ const regionsOf = ({ headDim, pageTokens, numBytes, k, v }: PageLayout): unknown
 function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
-  const { headDim, numHeads } = layer;
+  const { headDim, numHeads, softcap } = layer;
   const { format } = layer.kv;
   const { main, residual } = cache;
   const shape = shapeOf(context, options, own);
@@ -180,9 +182,10 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     ...(residual && { RESIDUAL_TOKENS: residual.layout.pageTokens, RESIDUAL_BYTES: residual.layout.numBytes }),
     ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),
   };
-  const common = { TYPES: `alias WORDS = ${wordsType(group)};`, TABLES: tablesText(tables, copies) };
-  const portable = { headDim, group, keyGroups };
-  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt])}`;
+  const types = lines([`alias WORDS = ${wordsType(group)};`, ...(softcap > 0 ? [softcapText(softcap)] : [])]);
+  const common = { TYPES: types, TABLES: tablesText(tables, copies) };
+  const portable = { headDim, group, keyGroups, softcap };
+  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     shader: shape

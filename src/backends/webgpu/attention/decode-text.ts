@@ -38,6 +38,7 @@ import {
   type Stream,
   wordsText,
 } from "./attend-text.ts";
+import { cappedText } from "./softcap-text.ts";
 
 export interface DecodeShape {
   readonly headDim: number;
@@ -58,6 +59,8 @@ export interface DecodeShape {
   readonly unroll: number;
   /** Whether the next values are loaded while these are used. */
   readonly prefetch: boolean;
+  /** As in `AttentionLayer`. */
+  readonly softcap: number;
   /** Whether codes of K, and of V, are multiplied in f16. */
   readonly halfK: boolean;
   readonly halfV: boolean;
@@ -192,14 +195,14 @@ function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round
 
 /** Turns scores into weights `weight<own>_<head>`, relative to the highest score so far, and scales the earlier sums to it. */
 function softmaxText(shape: DecodeShape, half: boolean): string {
-  const { group, keyGroups, subgroup } = shape;
+  const { group, keyGroups, subgroup, softcap } = shape;
   const owns = range(shape.own);
   const perLane = (subgroup * shape.own) / keyGroups;
   const most = (terms: readonly string[]): string => terms.reduce((a, b) => `max(${a}, ${b})`);
   return lines([
     "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
     ...range(group).flatMap((g) => [
-      ...owns.map((o) => `score${o}_${g} = select(MASKED, score${o}_${g}, is_read${o});`),
+      ...owns.map((o) => `score${o}_${g} = select(MASKED, ${cappedText(softcap, `score${o}_${g}`)}, is_read${o});`),
       `let top${g} = max(highest${g}, subgroupMax(${most(owns.map((o) => `score${o}_${g}`))}));`,
       `let shrink${g} = exp(highest${g} - top${g});`,
       `highest${g} = top${g};`,

@@ -15,6 +15,7 @@ import {
   wordOf,
   wordsText,
 } from "./attend-text.ts";
+import { cappedText } from "./softcap-text.ts";
 
 export interface PortableShape {
   readonly headDim: number;
@@ -22,6 +23,8 @@ export interface PortableShape {
   readonly group: number;
   /** Keys that are summed at the same time. */
   readonly keyGroups: number;
+  /** As in `AttentionLayer`. */
+  readonly softcap: number;
 }
 
 export function portableAccumulators({ group }: PortableShape): string {
@@ -57,11 +60,11 @@ export function portableScores({ headDim, group }: PortableShape, sides: DecodeS
 }
 
 /** Turns scores into weights, relative to the highest score so far, and scales the earlier sums to it. */
-export function portableSoftmax({ group }: PortableShape): string {
+export function portableSoftmax({ group, softcap }: PortableShape): string {
   return lines([
     "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
     ...range(group).flatMap((g) => [
-      `score${g} = select(MASKED, score${g}, is_read);`,
+      `score${g} = select(MASKED, ${cappedText(softcap, `score${g}`)}, is_read);`,
       `let top${g} = max(highest${g}, highest_at_once(score${g}, l));`,
       `let shrink${g} = exp(highest${g} - top${g});`,
       `highest${g} = top${g};`,

@@ -10,6 +10,7 @@ import { SLOT_MASK } from "../queue/page-storage.ts";
 import { shader } from "../queue/shader-text.ts";
 import { STEP_VALUES } from "../queue/step-buffer.ts";
 import type { AttendOptions } from "./attend-options.ts";
+import { lines } from "./attend-text.ts";
 import { headParts } from "./head-parts.ts";
 import { isHalfSide, matricesText, matrixBytes } from "./matrices-text.ts";
 import { MATRIX } from "./matrix-staging.ts";
@@ -23,6 +24,7 @@ import {
   sumShape,
   weightedSumText,
 } from "./prefill-text.ts";
+import { softcapText } from "./softcap-text.ts";
 
 const params = new Struct({
   row: ["u32", "First row of the span in q and its position."],
@@ -72,10 +74,10 @@ export function canUseMatrixRows(
 /** The kernel for tiles of `rows`, made once for each format and shape. */
 export function prefillKernel(commands: Commands, options: PrefillOptions, rows: PrefillRows): Kernel<typeof params> {
   const { layer, cache, centroidsAt, workgroupBytes } = options;
-  const { headDim, numHeads, numKvHeads } = layer;
+  const { headDim, numHeads, numKvHeads, softcap } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${numHeads}/${numKvHeads} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => (rows === MATRIX_ROWS ? matrixSpec(options) : floatSpec(options, rows, limit)));
 }
 
@@ -103,13 +105,8 @@ const BUFFERS = ["read", "read", "read", "read", "read", "read", "write", "write
 export function matrixSpec(options: AttendOptions): Spec {
   const { layer, cache, centroidsAt } = options;
   const { k, v } = layer.kv.format;
-  const { values, inserts } = matricesText({
-    k,
-    v,
-    main: cache.main,
-    residual: cache.residual?.layout ?? null,
-    centroidsAt,
-  });
+  const residual = cache.residual?.layout ?? null;
+  const { values, inserts } = matricesText({ k, v, main: cache.main, residual, centroidsAt }, layer.softcap);
   return {
     label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, matrix units`,
     shader: shader("attend-matrices", params, { ...valuesOf(options), ...values }, inserts),
@@ -119,7 +116,7 @@ export function matrixSpec(options: AttendOptions): Spec {
 
 function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
   const { layer, cache, centroidsAt } = options;
-  const { headDim } = layer;
+  const { headDim, softcap } = layer;
   const { k, v } = layer.kv.format;
   const { main, residual } = cache;
   const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
@@ -137,9 +134,10 @@ function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
         LANES: shape.lanes,
         BAND: shape.band,
         TABLE: readers.entries,
+        SOFTCAP: softcap > 0,
       },
       {
-        READERS: readers.text,
+        READERS: softcap > 0 ? lines([readers.text, softcapText(softcap)]) : readers.text,
         TABLES: readers.tables,
         STAGING: stagingText(residual !== null),
         SCORES: scoresText(keys),

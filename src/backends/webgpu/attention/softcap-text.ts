@@ -1,0 +1,19 @@
+/** @file The soft cap of scores as WGSL. Layers without one get no text for it. */
+import { floatText } from "../queue/shader-text.ts";
+
+/**
+ * `fn capped(score)`: cap · tanh(score / cap). Not by WGSL's tanh, which may overflow or be as coarse as f16. The argument of exp is held
+ * where the result is ±cap.
+ *
+ * softcap: as in `AttentionLayer` · unit: what a score of 1 is to the kernel, log2(e) where weights are powers of two
+ */
+export function softcapText(softcap: number, unit = 1): string {
+  if (softcap === 0) return "";
+  const cap = softcap * unit;
+  return `fn capped(score: f32) -> f32 {
+  return ${floatText(cap)} - ${floatText(2 * cap)} / (exp(clamp(score * ${floatText(2 / cap)}, -40.0, 40.0)) + 1.0);
+}`;
+}
+
+/** The expression `score` with the cap, if there is one. */
+export const cappedText = (softcap: number, score: string): string => (softcap === 0 ? score : `capped(${score})`);
