@@ -1,5 +1,5 @@
 /** @file A GGUF file and a folder of every quantized kind run on all backends: from the command line, and to the same logits. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -17,6 +17,7 @@ import { Decoder } from "../src/models/decoder.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { runCommand } from "./support/cli-io.ts";
 import { writeGguf } from "./support/gguf-file.ts";
+import { splitFile } from "./support/gguf-model.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "./support/gpu.ts";
 import { HubServer } from "./support/hub-server.ts";
 import { QUANTIZED_KINDS, quantizedGguf, quantizedModel, writeQuantizedModel } from "./support/quantized-model.ts";
@@ -25,7 +26,10 @@ import { relativeError } from "./support/wasm-backend.ts";
 const folder = mkdtempSync(join(tmpdir(), "model-files-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const gguf = writeGguf(quantizedGguf());
+const file = quantizedGguf();
+const gguf = writeGguf(file);
+/** In a folder of its own, as large models are on the hub. */
+const parts = new Map(Array.from(splitFile(file, "Q8_0/small", 3), ([path, part]) => [path, writeGguf(part)]));
 const KINDS = ["gguf", ...QUANTIZED_KINDS];
 const sourceOf = (kind: string): MemorySource =>
   new MemorySource(kind === "gguf" ? { "small.gguf": gguf } : quantizedModel(kind), kind);
@@ -34,9 +38,10 @@ it("there is a model of every kind; experts alone are stored as mxfp4", () => {
   expect(QUANTIZED_KINDS).toEqual(schemeNames().filter((name) => name !== "mxfp4"));
 });
 
-/** What follows `-m`: a file, a folder of each kind, and a GGUF file by its name on the hub. */
+/** What follows `-m`: a file, a folder of each kind, and split files in folders by quantization, here and on the hub. */
 const REFS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(KINDS.map((kind) => [kind, join(folder, kind === "gguf" ? "small.gguf" : kind)])),
+  quants: `${join(folder, "quants")}:q8_0`,
   hub: "org/small-GGUF:Q8_0",
 };
 /** On a GPU in software each command compiles its kernels for seconds; the other kinds are compared below, on one device. */
@@ -47,8 +52,10 @@ describe("run -m", () => {
   beforeAll(async () => {
     for (const kind of QUANTIZED_KINDS) writeQuantizedModel(REFS[kind]!, kind);
     writeFileSync(REFS["gguf"]!, gguf);
+    mkdirSync(join(folder, "quants/Q8_0"), { recursive: true });
+    for (const [path, bytes] of parts) writeFileSync(join(folder, "quants", path), bytes);
     hub = await HubServer.start();
-    hub.repos.set("org/small-GGUF", { files: { "small-Q8_0.gguf": gguf, "small-F16.gguf": "another" } });
+    hub.repos.set("org/small-GGUF", { files: { ...Object.fromEntries(parts), "F16/small.gguf": "another" } });
     vi.stubEnv("HF_ENDPOINT", hub.endpoint);
     vi.stubEnv("HF_HOME", join(folder, "hf"));
     for (const name of ["HF_HUB_CACHE", "HF_TOKEN", "HF_HUB_OFFLINE"]) vi.stubEnv(name, "");
@@ -81,8 +88,8 @@ describe("run -m", () => {
       `%s${skip ? ` (${skip})` : ""}`,
       async (kind) => {
         const { model, usage, backend: used, tokens } = await run(kind, backend);
-        const name = { gguf: "small", hub: "small-Q8_0" }[kind] ?? kind;
-        expect({ model, usage }).toMatchObject({ model: name, usage: { promptTokens: 3 } });
+        const isGguf = ["gguf", "quants", "hub"].includes(kind);
+        expect({ model, usage }).toMatchObject({ model: isGguf ? "small" : kind, usage: { promptTokens: 3 } });
         expect((used as string).split(" ")[0]).toBe(backend);
         expect(tokens).toEqual((await run(kind, "reference"))["tokens"]);
       },

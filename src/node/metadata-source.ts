@@ -8,6 +8,7 @@ import { nameOfPlace } from "../formats/model-name.ts";
 import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
 import { cachedModel, type HubOptions } from "./hub/pull-model.ts";
 import { openRemoteModel } from "./hub/remote-source.ts";
+import { findLocalModel } from "./local-model.ts";
 import { embeddedModelDirectory } from "./package-root.ts";
 import { nodePlatform, sourceOfHubModel } from "./platform.ts";
 
@@ -23,7 +24,8 @@ export async function openMetadataSource(ref: string, options: HubOptions = {}):
     const name = basename(ref) === "config.json" ? dirname(ref) : ref;
     return new MemorySource({ "config.json": await readFile(ref) }, name, nameOfPlace(resolve(ref)));
   }
-  const id = info || embeddedModelDirectory(ref) ? null : parseHubId(ref, options.settings?.endpoint ?? hubEndpoint());
+  const isHere = (await findLocalModel(ref)) ?? embeddedModelDirectory(ref);
+  const id = isHere ? null : parseHubId(ref, options.settings?.endpoint ?? hubEndpoint());
   return id ? await openHub(id, options) : await nodePlatform.openSource(ref);
 }
 

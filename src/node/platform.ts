@@ -1,7 +1,5 @@
 /** @file The Node platform: checkpoints from directories, embedded models and the hub; worker threads. */
-import { stat } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import { basename, dirname } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { httpCheckpoint } from "../formats/http-checkpoint.ts";
@@ -11,12 +9,13 @@ import { DirectorySource } from "./directory-source.ts";
 import { openNodeGpu } from "./gpu.ts";
 import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
 import type { HubModel } from "./hub/pull-model.ts";
+import { findLocalModel } from "./local-model.ts";
 import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
 import { spawnNodeWorker } from "./worker.ts";
 
 /**
- * ref: an existing directory or .gguf file, the name of an embedded model, a name on the hub (`parseHubId`), or another address, which
- * is read in ranges and stored nowhere; tried in this order.
+ * ref: an existing directory or .gguf file (`findLocalModel`), the name of an embedded model, a name on the hub (`parseHubId`), or
+ * another address, which is read in ranges and stored nowhere; tried in this order.
  * @throws TurboQuantError invalid_argument — none of these; invalid_file — the hub could not deliver it
  */
 async function openSource(
@@ -40,16 +39,8 @@ async function openSource(
 
 /** A directory, a GGUF file or an embedded model. */
 async function openLocal(ref: string): Promise<DirectorySource | undefined> {
-  const info = await stat(ref).catch(() => undefined);
-  if (info?.isDirectory()) return new DirectorySource(ref);
-  if (info && ref.endsWith(".gguf")) return new DirectorySource(dirname(ref), dirname(ref), basename(ref));
-  if (info) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `model: expected a directory with config.json or a .gguf file, got the file ${ref}; pass the directory it lies in`,
-      { ref },
-    );
-  }
+  const model = await findLocalModel(ref);
+  if (model) return new DirectorySource(model.directory, model.directory, model.weights ?? undefined);
   const embedded = embeddedModelDirectory(ref);
   return embedded === undefined ? undefined : new DirectorySource(embedded, ref);
 }

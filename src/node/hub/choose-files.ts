@@ -153,7 +153,8 @@ function shardsOf(id: HubId, text: string): Set<string> {
 function ggufFiles<F extends StoredFile>(id: HubId, files: readonly F[]): ChosenFiles<F> {
   const models = ggufModels(files);
   if (models.length === 0) throw noModel(id, files);
-  const found = id.file === null ? modelsOfQuant(id, models) : models.filter(({ parts }) => isNamed(parts, id.file!));
+  const found =
+    id.file === null ? modelsOfQuant(id.quant, models) : models.filter(({ parts }) => isNamed(parts, id.file!));
   const [model] = found;
   if (found.length !== 1 || !model) throw unclear(id, models, found);
   if (!model.isWhole) {
@@ -186,14 +187,18 @@ function ggufFiles<F extends StoredFile>(id: HubId, files: readonly F[]): Chosen
 export const isNamed = (parts: readonly StoredFile[], file: string): boolean =>
   parts.some(({ path }) => path === file || path.endsWith(`/${file}`));
 
-function modelsOfQuant<F extends StoredFile>(id: HubId, models: readonly GgufModel<F>[]): GgufModel<F>[] {
-  if (id.quant === null) {
+/** asked: in capitals or not, without the `UD-` of Unsloth's or with it; null for the default */
+export function modelsOfQuant<F extends StoredFile>(
+  asked: string | null,
+  models: readonly GgufModel<F>[],
+): GgufModel<F>[] {
+  if (asked === null) {
     const quants = models.flatMap(({ quant }) => (quant === null ? [] : [quant]));
     const best = defaultQuant(quants);
     // A file whose name says nothing is meant only where it is the only one.
     return models.filter(({ quant }) => quant === (best ?? null));
   }
-  const wanted = canonicalQuant(id.quant);
+  const wanted = canonicalQuant(asked);
   const exact = models.filter(({ quant }) => quant === wanted);
   return exact.length > 0 ? exact : models.filter(({ quant }) => quant === `UD-${wanted}`);
 }
@@ -240,11 +245,12 @@ function noModel(id: HubId, files: readonly StoredFile[]): TurboQuantError {
   });
 }
 
-const listed = <F extends StoredFile>(models: readonly GgufModel<F>[]): string =>
+/** What the models are told apart by. */
+export const listed = <F extends StoredFile>(models: readonly GgufModel<F>[]): string =>
   clipped([...new Set(models.map(({ quant, parts }) => quant ?? parts[0]!.path))]);
 
 /** A hostile list does not fill the screen. */
-function clipped(names: readonly string[]): string {
+export function clipped(names: readonly string[]): string {
   const shown = names.slice(0, 40).map((name) => name.slice(0, 120));
   return shown.join(", ") + (names.length > shown.length ? ` and ${names.length - shown.length} more` : "");
 }

@@ -9,6 +9,8 @@ import { isSafeFileName } from "../../formats/safe-file-name.ts";
 import type { StoredFile } from "./choose-files.ts";
 
 const PREFIX = "models--";
+/** The hub's own paths have no more folders. */
+const MAX_LEVELS = 8;
 
 export class RepoCache {
   readonly repo: string;
@@ -66,7 +68,7 @@ export class RepoCache {
   async refs(): Promise<Map<string, string>> {
     const folder = join(this.folder, "refs");
     const found = new Map<string, string>();
-    for (const { path } of await filesBelow(folder)) {
+    for (const { path } of await filesBelow(folder, MAX_LEVELS)) {
       found.set(path, (await readFile(join(folder, path), "utf8").catch(() => "")).trim());
     }
     return found;
@@ -74,7 +76,7 @@ export class RepoCache {
 
   /** The files of a snapshot, links followed; links to blobs that are gone are left out. */
   files(commit: string): Promise<StoredFile[]> {
-    return filesBelow(this.snapshot(commit));
+    return filesBelow(this.snapshot(commit), MAX_LEVELS);
   }
 
   /** Puts a blob into a snapshot as a relative link. Where links are not allowed (Windows), the blob is moved there. */
@@ -116,14 +118,14 @@ export async function sizeOf(path: string): Promise<number> {
 const isDirectory = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => null))?.isDirectory() === true;
 
-/** Deeper folders than the hub's own paths are not entered: links may form a circle. */
-async function filesBelow(folder: string, prefix = "", depth = 0): Promise<StoredFile[]> {
+/** Paths and sizes of the files in a folder and `levels` of folders below, links followed; a limit, since links may form a circle. */
+export async function filesBelow(folder: string, levels: number, prefix = ""): Promise<StoredFile[]> {
   const files: StoredFile[] = [];
   for (const { name } of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     const info = await stat(join(folder, name)).catch(() => null);
     if (info?.isFile()) files.push({ path: prefix + name, size: info.size });
-    else if (info?.isDirectory() && depth < 8)
-      files.push(...(await filesBelow(join(folder, name), `${prefix}${name}/`, depth + 1)));
+    else if (info?.isDirectory() && levels > 0)
+      files.push(...(await filesBelow(join(folder, name), levels - 1, `${prefix}${name}/`)));
   }
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
 }

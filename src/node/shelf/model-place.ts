@@ -10,6 +10,7 @@ import { hubEndpoint, hubSettings } from "../hub/hub-settings.ts";
 import { cachedModel, type HubOptions } from "../hub/pull-model.ts";
 import { quantOfPath } from "../hub/quant-names.ts";
 import { openRemoteModel } from "../hub/remote-source.ts";
+import { findLocalModel } from "../local-model.ts";
 import { embeddedModelDirectory } from "../package-root.ts";
 import { findLlamaCppModel, isLlamaCppName } from "./llama-cpp-cache.ts";
 import { findOllamaModel, isOllamaName } from "./ollama-store.ts";
@@ -36,11 +37,12 @@ export async function placeOfModel(ref: string, options: HubOptions = {}): Promi
     const { name, directory, file, parts, quant } = await findLlamaCppModel(ref);
     return { name, origin: "llama.cpp", path: join(directory, file), files: parts, quant, revision: null };
   }
-  const info = await stat(ref).catch(() => undefined);
-  const embedded = info ? undefined : embeddedModelDirectory(ref);
-  const id = info || embedded ? null : parseHubId(ref, hubEndpoint());
-  if (id) return await hubPlace(id, options);
-  return info?.isFile() ? await filePlace(resolve(ref)) : await folderPlace(ref, embedded);
+  if ((await stat(ref).catch(() => null))?.isFile()) return await filePlace(resolve(ref));
+  const local = await findLocalModel(ref);
+  if (local?.weights) return await filePlace(resolve(local.directory, local.weights));
+  const embedded = local ? undefined : embeddedModelDirectory(ref);
+  const id = local || embedded ? null : parseHubId(ref, hubEndpoint());
+  return id ? await hubPlace(id, options) : await folderPlace(ref, embedded);
 }
 
 /** What the model card or the GGUF file says; null where they say nothing. */

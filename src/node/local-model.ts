@@ -1,0 +1,80 @@
+/** @file A model in files of the user's: a folder, a GGUF file, or one of the GGUF files in a folder and its subfolders (`DIR:Q4_K_M`). */
+import { stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { TurboQuantError } from "../errors.ts";
+import { clipped, type GgufModel, ggufModels, listed, modelsOfQuant, type StoredFile } from "./hub/choose-files.ts";
+import { filesBelow } from "./hub/repo-cache.ts";
+
+export interface LocalModel {
+  readonly directory: string;
+  /** The GGUF file in `directory`, the first of a split one; null where the folder is the model. */
+  readonly weights: string | null;
+}
+
+/** What `DIR:QUANT` is of. A folder has a slash here: `llama.cpp:…` and `ollama:…` are names of other models. */
+const WITH_QUANT = /^(.*[\\/].*):([\w][\w.+-]*)$/;
+
+/**
+ * Null where there are no such files.
+ * @throws TurboQuantError invalid_argument — a file of another kind, or several models are meant; invalid_file — parts are missing
+ */
+export async function findLocalModel(ref: string): Promise<LocalModel | null> {
+  const info = await stat(ref).catch(() => null);
+  if (info?.isDirectory()) return await modelOfFolder(ref);
+  if (info && ref.endsWith(".gguf")) return { directory: dirname(ref), weights: basename(ref) };
+  if (info) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `model: expected a directory with config.json or a .gguf file, got the file ${ref}; pass the directory it lies in`,
+      { ref },
+    );
+  }
+  const [, folder, quant] = WITH_QUANT.exec(ref) ?? [];
+  return folder && quant ? await modelOfQuant(folder, quant) : null;
+}
+
+/** The folder itself, or the one GGUF model in its subfolders where it has no weights of its own. */
+async function modelOfFolder(folder: string): Promise<LocalModel> {
+  const itself = { directory: folder, weights: null };
+  const own = await filesBelow(folder, 0);
+  if (own.some(({ path }) => /^model\.safetensors(\.index\.json)?$/.test(path)) || ggufModels(own).length > 0)
+    return itself;
+  const models = ggufModels(await filesBelow(folder, 1));
+  if (models.length === 0) return itself;
+  if (models.length > 1) {
+    const [{ quant, parts }] = models as [GgufModel<StoredFile>];
+    const example = quant === null ? join(folder, parts[0]!.path) : `${folder.replace(/[\\/]+$/, "")}:${quant}`;
+    throw new TurboQuantError(
+      "invalid_argument",
+      `${folder}: expected one model, got GGUF files of ${listed(models)} in its subfolders; name one, such as ${example}`,
+      { available: namesOf(models) },
+    );
+  }
+  return weightsOf(folder, models[0]!);
+}
+
+async function modelOfQuant(folder: string, quant: string): Promise<LocalModel | null> {
+  const models = ggufModels(await filesBelow(folder, 1));
+  if (models.length === 0) return null;
+  const found = modelsOfQuant(quant, models);
+  if (found.length === 1) return weightsOf(folder, found[0]!);
+  const paths = found.map(({ parts }) => join(folder, parts[0]!.path));
+  throw new TurboQuantError(
+    "invalid_argument",
+    found.length === 0
+      ? `${folder} has no ${quant}; it has ${listed(models)}; name one of these after the colon`
+      : `${folder}:${quant} means ${found.length} models: ${clipped(paths)}; name the file`,
+    { available: namesOf(models) },
+  );
+}
+
+function weightsOf(folder: string, { parts, isWhole }: GgufModel<StoredFile>): LocalModel {
+  const path = join(folder, parts[0]!.path);
+  if (isWhole) return { directory: dirname(path), weights: basename(path) };
+  throw new TurboQuantError("invalid_file", `${path}: parts of the split file are missing; download them`, {
+    file: path,
+  });
+}
+
+const namesOf = (models: readonly GgufModel<StoredFile>[]): string[] =>
+  models.map(({ quant, parts }) => quant ?? parts[0]!.path);
