@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
 import { shapeConfig, shapeJson } from "../src/models/shapes.ts";
+import { readArguments, refuse } from "../tools/command-line.ts";
 import { FILE_TYPES, type FileType, writeRandomQwen3 } from "./peers/random-qwen3.ts";
 
 const SHAPE = "qwen3-0.6b";
@@ -48,14 +49,11 @@ async function write(type: string, folder: string): Promise<string> {
   return path;
 }
 
-const [types, ...flags] = process.argv.slice(2);
+const [types, ...flags] = readArguments();
 const known = ["bf16", ...FILE_TYPES];
 const unknown = types?.split(",").find((type) => !known.includes(type));
 if (types === undefined || unknown !== undefined) {
-  console.error(
-    `bench/load.ts: expected types, of ${known.join(", ")}, comma separated${unknown ? `, got ${unknown}` : ""}`,
-  );
-  process.exit(2);
+  refuse(`expected types, of ${known.join(", ")}, comma separated${unknown ? `, got ${unknown}` : ""}`);
 }
 for (const type of types.split(",")) {
   const folder = mkdtempSync(join(tmpdir(), "turboquant-load-"));

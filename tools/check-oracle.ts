@@ -10,10 +10,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import "../src/node/install.ts";
 import { LLM } from "../src/engine/llm.ts";
 import { type EvalRow, evaluate } from "../src/eval/evaluate.ts";
+import { readCommandLine } from "./command-line.ts";
 import { judge, judgeExact, type OracleRow } from "./oracle/judge.ts";
 import { type OracleRecord, readRecords, replaceRecords } from "./oracle/records.ts";
 import { ORACLE_SEED, useOracleSigns } from "./oracle/signs.ts";
@@ -114,7 +114,7 @@ async function checkModel(model: string, options: Options): Promise<number> {
   return records.filter((record) => record.verdict === "FAIL").length;
 }
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
   options: {
     models: { type: "string", default: "qwen3-1m,qwen3-3m,qwen3-9m,mistral-9m" },
     text: { type: "string", default: join(SHARED, "data/text/treasure-island.txt") },

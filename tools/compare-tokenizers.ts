@@ -9,7 +9,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readCommandLine } from "./command-line.ts";
 import { CONVERSATIONS } from "./tokenizers/conversations.ts";
 import { Oracle } from "./tokenizers/oracle.ts";
 import { compareTemplates, type TemplateRow } from "./tokenizers/templates.ts";
@@ -17,7 +17,7 @@ import { compareTokenizer, type TokenizerRow } from "./tokenizers/tokenizers.ts"
 
 const DOCUMENT = fileURLToPath(new URL("../docs/tokenizers.md", import.meta.url));
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
   options: {
     python: { type: "string", default: "python3" },
     tokenizers: { type: "string" },

@@ -12,8 +12,9 @@ import type { Browser } from "playwright-core";
 import { findChromium } from "../test/support/optional.ts";
 import { serveFolder } from "../test/support/static-server.ts";
 import { buildWebApp, launchChromium } from "../test/support/web-app.ts";
+import { readArguments, refuse } from "./command-line.ts";
 
-const LOADS = Number(process.argv[2] ?? 9);
+const LOADS = Number(readArguments()[0] ?? 9);
 /** The beginning of a WebAssembly module in base64. */
 const KERNELS = "AGFzbQ";
 
@@ -64,10 +65,8 @@ function describe(values: readonly number[]): string {
 }
 
 const chromium = findChromium();
-if (!chromium || !(LOADS >= 1)) {
-  console.error("measure-page: expected a Chromium (install it, or name one in CHROMIUM) and at least one load");
-  process.exit(2);
-}
+if (!(LOADS >= 1)) refuse("expected a number of loads, at least 1");
+if (!chromium) refuse("no Chromium found; install it, or name one in CHROMIUM");
 const app = await buildWebApp();
 const server = await serveFolder(app.folder);
 const browser = await launchChromium(chromium);

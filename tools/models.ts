@@ -1,10 +1,9 @@
 /** @file Prints a table of docs/models.md from the registries: `npx tsx tools/models.ts SECTION` */
+
+import { readArguments, refuse } from "./command-line.ts";
 import { MODEL_SECTIONS } from "./models/sections.ts";
 
-const name = process.argv[2] ?? "";
+const [name = ""] = readArguments();
 const section = MODEL_SECTIONS[name];
-if (section) process.stdout.write(section());
-else {
-  process.stderr.write(`models: expected one of ${Object.keys(MODEL_SECTIONS).join(", ")}, got "${name}"\n`);
-  process.exitCode = 2;
-}
+if (!section) refuse(`expected one of ${Object.keys(MODEL_SECTIONS).join(", ")}, got "${name}"`);
+process.stdout.write(section());

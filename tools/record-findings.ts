@@ -7,7 +7,6 @@
  */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { parseArgs } from "node:util";
 import "../src/node/install.ts";
 import { buildCommit } from "../src/cli/build-info.ts";
 import { LLM } from "../src/engine/llm.ts";
@@ -15,6 +14,7 @@ import { Runner } from "../src/engine/runner.ts";
 import { allocate } from "../src/eval/allocate.ts";
 import { evaluate } from "../src/eval/evaluate.ts";
 import { decodersFor } from "../src/eval/format-decoders.ts";
+import { readCommandLine, refuse } from "./command-line.ts";
 import { type FindingRow, type FormatFinding, findingRows, findRow, OUT, oracleRows } from "./findings/rows.ts";
 
 /**
@@ -38,7 +38,7 @@ const CTX = 2048;
 /** Number of formats that share one pass of the exact cache. */
 const AT_ONCE = 6;
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
   options: {
     text: { type: "string" },
     models: { type: "string", default: "qwen3-1m,qwen3-3m" },
@@ -47,8 +47,7 @@ const { values } = parseArgs({
   },
 });
 if (!values.text || !existsSync(values.text)) {
-  console.error("record-findings: --text: expected a plain text file; pass a novel the models were not trained on");
-  process.exit(2);
+  refuse("--text: expected a plain text file; pass a novel the models were not trained on");
 }
 const text = readFileSync(values.text, "utf8");
 const textSource = basename(values.text);

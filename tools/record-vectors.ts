@@ -9,6 +9,7 @@ import { appendFileSync } from "node:fs";
 import { RotatedQ4Codec } from "../src/quant/baselines/q4-0-rotated.ts";
 import type { Bits } from "../src/quant/kv-format.ts";
 import { TurboQuantMse, type TurboQuantMseOptions } from "../src/quant/turboquant-mse.ts";
+import { readArguments, refuse } from "./command-line.ts";
 import { OUT, type VectorFinding } from "./findings/rows.ts";
 import { readSavedVectors, type SavedVectors } from "./findings/saved-vectors.ts";
 
@@ -36,17 +37,13 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
   return first.map((_, i) => vectors.reduce((sum, x) => sum + x[i]!, 0) / vectors.length);
 }
 
-const [model, ...files] = process.argv.slice(2);
-if (!model || files.length === 0) {
-  console.error("record-vectors: expected MODEL FILE…; files end in keys.bin or values.bin");
-  process.exit(2);
-}
+const [model, ...files] = readArguments();
+if (!model || files.length === 0) refuse("expected MODEL FILE…; files end in keys.bin or values.bin");
 function read(file: string): SavedVectors {
   try {
     return readSavedVectors(file);
   } catch (error) {
-    console.error(`record-vectors: ${(error as Error).message}`);
-    process.exit(2);
+    return refuse((error as Error).message);
   }
 }
 // All files are read before the first row is written, so that a faulty file leaves no partial result.

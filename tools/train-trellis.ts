@@ -6,6 +6,7 @@
  */
 import { CounterRng } from "../src/math/rng.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES } from "../src/quant/trellis.ts";
+import { readArguments, refuse } from "./command-line.ts";
 
 const STATES = 4;
 
@@ -62,11 +63,9 @@ function train(runs: Float64Array, first: readonly number[], iterations: number)
   return { values, error };
 }
 
-const starts = Number(process.argv[2] ?? 600);
-if (!Number.isInteger(starts) || starts < 1) {
-  process.stderr.write(`train-trellis: expected a number of starts, got ${process.argv[2]}\n`);
-  process.exit(2);
-}
+const [asked = "600"] = readArguments();
+const starts = Number(asked);
+if (!Number.isInteger(starts) || starts < 1) refuse(`expected a number of starts, got ${asked}`);
 const trainingRuns = gaussianRuns(1, 2000);
 const rng = new CounterRng(2, 0);
 let best = { values: [] as number[], error: Number.POSITIVE_INFINITY };

@@ -4,7 +4,6 @@
  * compares the values of each block format with those that kernels compute with. The numbers of docs/weights.md.
  */
 import { readFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import "../src/node/install.ts";
 import { compareOnTokens, emptyRecord, makeContender } from "../src/eval/compare.ts";
 import { mean } from "../src/eval/divergence.ts";
@@ -14,6 +13,7 @@ import { textChunks } from "../src/eval/text-chunks.ts";
 import { LLM } from "../src/index.ts";
 import { type WeightType, weightFormat } from "../src/weights/registry.ts";
 import { keptValues } from "../src/weights/weight-part.ts";
+import { readCommandLine } from "./command-line.ts";
 
 const FIXTURE = new URL("../test/fixtures/ggml-blocks/blocks.json", import.meta.url);
 
@@ -53,7 +53,7 @@ async function model(ref: string, types: readonly WeightType[], file: string | u
   }
 }
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readCommandLine({
   allowPositionals: true,
   options: { text: { type: "string" }, ctx: { type: "string" }, chunks: { type: "string" } },
 });

@@ -12,10 +12,10 @@ import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { partsOf } from "./rows.ts";
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readCommandLine({
   allowPositionals: true,
   options: {
     rounds: { type: "string", default: "5" },
@@ -31,14 +31,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const parts = partsOf(values.model, values.threads);
 const chosen = values.parts?.split(",") ?? Object.keys(parts);
 const unknown = chosen.find((name) => !(name in parts));
-if (unknown !== undefined || (positionals.length !== 1 && !values.base)) {
-  console.error(
-    unknown === undefined
-      ? "expected one commit to compare with, or --base DIR"
-      : `${unknown}: expected ${Object.keys(parts).join(", ")}`,
-  );
-  process.exit(2);
-}
+if (unknown !== undefined) refuse(`--parts: expected some of ${Object.keys(parts).join(", ")}, got ${unknown}`);
+if (positionals.length !== 1 && !values.base) refuse("expected one commit to compare with, or --base DIR");
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const git = (...args: string[]): string => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim();

@@ -4,6 +4,7 @@
  */
 import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
+import { readArguments, refuse } from "../../tools/command-line.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
 import { measureKernels, measureTokenKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
@@ -45,16 +46,13 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
 };
 
-const args = process.argv.slice(2);
+const args = readArguments();
 const outAt = args.indexOf("--out");
 const out = outAt < 0 ? null : args.splice(outAt, 2)[1];
 const nameOf = (part: string): string => part.split(":")[0]!;
 const unknown = args.filter((part) => !(nameOf(part) in PARTS));
 if (unknown.length > 0 || (outAt >= 0 && !out)) {
-  console.error(
-    `bench/gpu: expected parts of ${Object.keys(PARTS).join(", ")}, got ${unknown.join(", ") || "--out without a file"}`,
-  );
-  process.exit(2);
+  refuse(`expected parts of ${Object.keys(PARTS).join(", ")}, got ${unknown.join(", ") || "--out without a file"}`);
 }
 
 function print(row: object): void {

@@ -5,16 +5,16 @@
  * Figures are µs for a row of one KV head: K, V and the queries of its group. Every append has other rows, as no branch of
  * real ones can be learnt; constants stay in the caches as far as they fit.
  */
-import { parseArgs } from "node:util";
 import { compileKernels } from "../../src/backends/wasm/load-kernels.ts";
 import { CounterRng } from "../../src/math/rng.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { randomCalibration } from "../../test/support/calibration.ts";
+import { readCommandLine } from "../../tools/command-line.ts";
 import { AppendFixture } from "./append-fixture.ts";
 
 const DIFFERENT_ROWS = 1024;
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
   options: {
     rows: { type: "string", default: "1,8,64" },
     "head-dim": { type: "string", default: "64,128" },

@@ -4,14 +4,14 @@
  * Attention of qwen3-0.6b's shape (16 query and 8 KV heads of 128) over random bytes; the sizes pass the caches. Figures
  * are ns for a key of one KV head, K and V together, the fastest and the median of many runs: other work only slows them.
  */
-import { parseArgs } from "node:util";
 import { isFloat } from "../../src/quant/codecs/registry.ts";
 import { AttentionFixture } from "../../test/support/wasm-attention.ts";
+import { readCommandLine } from "../../tools/command-line.ts";
 
 const NUM_KV_HEADS = 8;
 const PREFILL_ROWS = 128;
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
   options: {
     depths: { type: "string", default: "4096,16384" },
     kv: { type: "string", default: "tq4/tq4,tq8/tq4,tq5/tq4,tq3/tq3,f16/f16" },

@@ -4,11 +4,11 @@
  * GEMV (a token): GB/s of weights read. GEMM (a prompt): GFLOP/s, a multiply-add being two. The matrices of a layer of
  * qwen3-0.6b; for GEMV as many copies as pass the caches. The fastest of several runs: other work only slows them.
  */
-import { parseArgs } from "node:util";
 import "../../src/node/install.ts";
 import type { Buf, Ops, Weight, WeightType } from "../../src/backends/ops.ts";
 import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
 import { weightTypes } from "../../src/weights/registry.ts";
+import { readCommandLine } from "../../tools/command-line.ts";
 
 /** [outputs, inputs]: qkv, attention output, gate and up, down. */
 const SHAPES: readonly (readonly [number, number])[] = [
@@ -78,6 +78,6 @@ function all(ops: Ops, weights: readonly Weight[], x: Buf, rows: number, out: Bu
   for (const weight of weights) ops.linear(x, weight, null, rows, out, false);
 }
 
-const { values } = parseArgs({ options: { threads: { type: "string", default: "1,2" } } });
+const { values } = readCommandLine({ options: { threads: { type: "string", default: "1,2" } } });
 console.log(`| type | threads | 1 row | 2 rows | 4 rows | ${PROMPT_ROWS} rows |\n|---|---|---|---|---|---|`);
 for (const threads of values.threads.split(",")) await measure(Number(threads));

@@ -11,10 +11,10 @@
 import { appendFileSync, existsSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { CounterRng } from "../../src/math/rng.ts";
 import type { ModelConfig } from "../../src/models/config.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
+import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { HERE } from "./install.ts";
 import {
   CACHE_TYPES,
@@ -33,7 +33,7 @@ const CHUNK_TOKENS = 128;
 /** Idle share of the CPUs from which on a figure is worth anything. */
 const IDLE = 0.9;
 
-const { values } = parseArgs({
+const { values } = readCommandLine({
   options: {
     shape: { type: "string", default: "qwen3-0.6b" },
     layers: { type: "string" },
@@ -51,17 +51,13 @@ const { values } = parseArgs({
 function whole(name: string, text: string, min: number): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= min) return value;
-  console.error(`llama-cpp: ${name}: expected a whole number from ${min}, got ${text}`);
-  process.exit(2);
+  return refuse(`${name}: expected a whole number from ${min}, got ${text}`);
 }
 
 function readOptions() {
   const kv = values.kv.split(",");
   const unknown = kv.find((type) => !Object.hasOwn(CACHE_TYPES, type));
-  if (unknown !== undefined) {
-    console.error(`llama-cpp: --kv: expected ${Object.keys(CACHE_TYPES).join(", ")}, got ${unknown}`);
-    process.exit(2);
-  }
+  if (unknown !== undefined) refuse(`--kv: expected some of ${Object.keys(CACHE_TYPES).join(", ")}, got ${unknown}`);
   const shape = shapeConfig(values.shape);
   return {
     shapeName: values.shape,

@@ -11,12 +11,12 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFil
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import "../../src/node/install.ts";
 import { DEFAULT_PROMPT } from "../../src/cli/default-prompt.ts";
 import { LLM } from "../../src/engine/llm.ts";
 import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
 import { getPlatform } from "../../src/platform.ts";
+import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import {
   compareGreedy,
   type Difference,
@@ -51,7 +51,7 @@ const EXPLAINED = 1.5;
 const KEPT = new Set(["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "iq4_nl", "iq4_xs", "mxfp4"]);
 const GREEDY = { prompt: 64, tokens: 24 };
 
-const { values: flags, positionals } = parseArgs({
+const { values: flags, positionals } = readCommandLine({
   allowPositionals: true,
   options: {
     models: { type: "string" },
@@ -63,11 +63,6 @@ const { values: flags, positionals } = parseArgs({
     output: { type: "string", short: "o" },
   },
 });
-
-function refuse(message: string): never {
-  console.error(`logits: ${message}`);
-  process.exit(2);
-}
 
 const asked = flags.models ?? (positionals.length > 0 ? "" : "all");
 const chosen = asked === "all" ? WRITTEN_MODELS : asked.split(",").filter(Boolean);

@@ -2,11 +2,11 @@
 import { appendFileSync, existsSync } from "node:fs";
 import os from "node:os";
 import { basename, join } from "node:path";
-import { parseArgs } from "node:util";
 import { type Summary, summarize } from "../../src/bench/samples.ts";
 import { testName } from "../../src/bench/throughput.ts";
 import type { ModelConfig } from "../../src/models/config.ts";
 import { shapeConfig } from "../../src/models/shapes.ts";
+import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { HERE } from "./install.ts";
 import { CACHE_TYPES } from "./llama-peer.ts";
 import { FILE_TYPES, writeRandomQwen3 } from "./random-qwen3.ts";
@@ -32,6 +32,9 @@ const OPTIONS = {
   output: { type: "string", short: "o" },
 } as const;
 
+/** Read before a program looks for anything else, so that it can tell its options wherever it is. */
+const { values: flags, positionals } = readCommandLine({ allowPositionals: true, options: OPTIONS });
+
 export interface SpeedOptions {
   /** The model's file. */
   readonly path: string;
@@ -53,11 +56,6 @@ export interface SpeedOptions {
   readonly output: string | undefined;
 }
 
-function refuse(message: string): never {
-  console.error(`speed: ${message}`);
-  process.exit(2);
-}
-
 function whole(name: string, text: string, min: number): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= min) return value;
@@ -70,7 +68,6 @@ function oneOf<T extends string>(name: string, choices: readonly T[], text: stri
 
 /** Of the command line. Without a file one of random weights in a public shape is written, once. */
 export async function readSpeedOptions(): Promise<SpeedOptions> {
-  const { values: flags, positionals } = parseArgs({ allowPositionals: true, options: OPTIONS });
   const depths = flags.depths
     .split(",")
     .map((depth) => whole("-d", depth, 0))

@@ -10,8 +10,8 @@
  */
 import { appendFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
-import { parseArgs } from "node:util";
 import { buildCommit } from "../../src/cli/build-info.ts";
+import { readCommandLine, refuse } from "../../tools/command-line.ts";
 import { measureBatching } from "./batching.ts";
 import { measureConnections } from "./connections.ts";
 import { measureLoad } from "./load.ts";
@@ -22,7 +22,7 @@ const PARTS = ["batching", "shared-prefix", "resident", "connections", "load"] a
 /** What stays resident, the exact cache first, then codes with less and less of a 16-bit window beside them. */
 const RESIDENT_KV = ["f16", "k4v4", "k4v4,window=32", "k4v4,window=0"];
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = readCommandLine({
   allowPositionals: true,
   options: {
     clients: { type: "string", default: "64" },
@@ -39,10 +39,7 @@ const { values, positionals } = parseArgs({
   },
 });
 const wrongPart = positionals.find((part) => !(PARTS as readonly string[]).includes(part));
-if (wrongPart !== undefined) {
-  console.error(`${wrongPart}: expected ${PARTS.join(", ")}`);
-  process.exit(2);
-}
+if (wrongPart !== undefined) refuse(`expected parts of ${PARTS.join(", ")}, got ${wrongPart}`);
 const parts = positionals.length > 0 ? positionals : PARTS;
 const serve = [...(values.model ? ["--model", values.model] : []), ...(values.threads ? ["-t", values.threads] : [])];
 const environment = {
