@@ -38,9 +38,10 @@ it("there is a model of every kind; experts alone are stored as mxfp4", () => {
   expect(QUANTIZED_KINDS).toEqual(schemeNames().filter((name) => name !== "mxfp4"));
 });
 
-/** What follows `-m`: a file, a folder of each kind, and split files in folders by quantization, here and on the hub. */
+/** What follows `-m`: a file, known by its ending or its first bytes, a folder of each kind, and split files in folders by quantization, here and on the hub. */
 const REFS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(KINDS.map((kind) => [kind, join(folder, kind === "gguf" ? "small.gguf" : kind)])),
+  "no ending": join(folder, "small"),
   quants: `${join(folder, "quants")}:q8_0`,
   hub: "org/small-GGUF:Q8_0",
 };
@@ -51,7 +52,7 @@ describe("run -m", () => {
   let hub: HubServer;
   beforeAll(async () => {
     for (const kind of QUANTIZED_KINDS) writeQuantizedModel(REFS[kind]!, kind);
-    writeFileSync(REFS["gguf"]!, gguf);
+    for (const kind of ["gguf", "no ending"]) writeFileSync(REFS[kind]!, gguf);
     mkdirSync(join(folder, "quants/Q8_0"), { recursive: true });
     for (const [path, bytes] of parts) writeFileSync(join(folder, "quants", path), bytes);
     hub = await HubServer.start();
@@ -88,7 +89,7 @@ describe("run -m", () => {
       `%s${skip ? ` (${skip})` : ""}`,
       async (kind) => {
         const { model, usage, backend: used, tokens } = await run(kind, backend);
-        const isGguf = ["gguf", "quants", "hub"].includes(kind);
+        const isGguf = ["gguf", "no ending", "quants", "hub"].includes(kind);
         expect({ model, usage }).toMatchObject({ model: isGguf ? "small" : kind, usage: { promptTokens: 3 } });
         expect((used as string).split(" ")[0]).toBe(backend);
         expect(tokens).toEqual((await run(kind, "reference"))["tokens"]);

@@ -13,7 +13,7 @@ export interface FileSource {
   readonly name: string;
   /** What the model is called where that is more than the end of `name`: a hub id, an embedded model. */
   readonly modelName?: string;
-  /** The one file that was named as the model, where it was a file and not a folder. */
+  /** The one GGUF file that was named as the model, where it was a file and not a folder; its name may end in any way. */
   readonly weights?: string;
   /** Names of the files there are; absent where they cannot be listed. */
   list?(): Promise<readonly string[]>;

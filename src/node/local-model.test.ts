@@ -20,6 +20,20 @@ function folderOf(...paths: string[]): string {
 
 const SPLIT = ["Q8_0/m-Q8_0-00001-of-00002.gguf", "Q8_0/m-Q8_0-00002-of-00002.gguf"];
 
+describe("a file", () => {
+  it("is a model by its name or by its first bytes, and else refused", async () => {
+    const folder = folderOf("m.gguf", "model.safetensors");
+    for (const name of ["0a1b2c", "m.GGUF", "ggml-model.bin"]) writeFileSync(join(folder, name), "GGUF\x03");
+    for (const weights of ["m.gguf", "0a1b2c", "m.GGUF", "ggml-model.bin"])
+      expect(await findLocalModel(join(folder, weights))).toEqual({ directory: folder, weights });
+    const other = join(folder, "model.safetensors");
+    await expect(findLocalModel(other)).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: `model: expected a directory with config.json or a GGUF file, got the file ${other}, which is neither by its name nor by its first bytes; pass the directory it lies in`,
+    });
+  });
+});
+
 describe("a folder", () => {
   it("with weights of its own is the model", async () => {
     for (const own of ["model.safetensors", "model.safetensors.index.json", "m.gguf", "config.json"]) {

@@ -1,5 +1,5 @@
 /** @file A model in files of the user's: a folder, a GGUF file, or one of the GGUF files in a folder and its subfolders (`DIR:Q4_K_M`). */
-import { stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import { clipped, type GgufModel, ggufModels, listed, modelsOfQuant, type StoredFile } from "./hub/choose-files.ts";
@@ -21,16 +21,33 @@ const WITH_QUANT = /^(.*[\\/].*):([\w][\w.+-]*)$/;
 export async function findLocalModel(ref: string): Promise<LocalModel | null> {
   const info = await stat(ref).catch(() => null);
   if (info?.isDirectory()) return await modelOfFolder(ref);
-  if (info && ref.endsWith(".gguf")) return { directory: dirname(ref), weights: basename(ref) };
+  if (info?.isFile() && (await isGgufFile(ref))) return { directory: dirname(ref), weights: basename(ref) };
   if (info) {
     throw new TurboQuantError(
       "invalid_argument",
-      `model: expected a directory with config.json or a .gguf file, got the file ${ref}; pass the directory it lies in`,
+      `model: expected a directory with config.json or a GGUF file, got the file ${ref}, which is neither by its name nor by its first bytes; pass the directory it lies in`,
       { ref },
     );
   }
   const [, folder, quant] = WITH_QUANT.exec(ref) ?? [];
   return folder && quant ? await modelOfQuant(folder, quant) : null;
+}
+
+/**
+ * By its name, which is then held to it, or else by its first bytes: the hub's cache, Ollama's and some downloads have names without
+ * an ending.
+ */
+export async function isGgufFile(path: string): Promise<boolean> {
+  if (path.endsWith(".gguf")) return true;
+  const file = await open(path).catch(() => null);
+  try {
+    const { buffer, bytesRead } = (await file?.read(new Uint8Array(4), 0, 4, 0)) ?? {};
+    return bytesRead === 4 && new TextDecoder().decode(buffer) === "GGUF";
+  } catch {
+    return false;
+  } finally {
+    await file?.close();
+  }
 }
 
 /** The folder itself, or the one GGUF model in its subfolders where it has no weights of its own. */

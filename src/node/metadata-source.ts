@@ -8,7 +8,7 @@ import { nameOfPlace } from "../formats/model-name.ts";
 import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
 import { cachedModel, type HubOptions } from "./hub/pull-model.ts";
 import { openRemoteModel } from "./hub/remote-source.ts";
-import { findLocalModel } from "./local-model.ts";
+import { findLocalModel, isGgufFile } from "./local-model.ts";
 import { embeddedModelDirectory } from "./package-root.ts";
 import { nodePlatform, sourceOfHubModel } from "./platform.ts";
 
@@ -19,7 +19,7 @@ import { nodePlatform, sourceOfHubModel } from "./platform.ts";
  */
 export async function openMetadataSource(ref: string, options: HubOptions = {}): Promise<FileSource> {
   const info = await stat(ref).catch(() => undefined);
-  if (info?.isFile() && !ref.endsWith(".gguf")) {
+  if (info?.isFile() && !(await isGgufFile(ref))) {
     // Messages put the file's name behind the folder's.
     const name = basename(ref) === "config.json" ? dirname(ref) : ref;
     return new MemorySource({ "config.json": await readFile(ref) }, name, nameOfPlace(resolve(ref)));

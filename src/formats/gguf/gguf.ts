@@ -24,7 +24,7 @@ const opened = new WeakMap<FileSource, Promise<Gguf>>();
 
 export const gguf: CheckpointContainer = {
   name: "gguf",
-  isIn: async (source) => source.weights?.endsWith(".gguf") ?? (await ggufFiles(source)).length > 0,
+  isIn: async (source) => source.weights !== undefined || (await ggufFiles(source)).length > 0,
   async describe(source) {
     const file = await open(source);
     const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);

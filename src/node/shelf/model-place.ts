@@ -54,7 +54,7 @@ export async function licenseOf(source: FileSource): Promise<string | null> {
     const license = named === "other" ? (/^license_name:[ \t]*["']?([\w.+-]+)/m.exec(head)?.[1] ?? named) : named;
     if (license) return license;
   }
-  if (!source.weights?.endsWith(".gguf")) return null;
+  if (source.weights === undefined) return null;
   const license = (await readGgufHeader(source, source.weights)).metadata.get("general.license");
   return typeof license === "string" && license !== "" ? license.slice(0, 100) : null;
 }
