@@ -245,6 +245,12 @@ describe("a file that is no model we run is refused by name", () => {
       refusal(sourceOf({ ...file, tensors: [...file.tensors!, vector(name, length, value)] }));
     expect(await added("blk.0.attn_q_norm.weight", 16)).toMatch(/blk\.0\.attn_q_norm\.weight: .*not computed with/);
     expect(await added("blk.1.attn_output.bias", 64)).toMatch(/blk\.1\.attn_output\.bias: .*not computed with/);
+    for (const name of ["output.bias", "blk.0.attn_q.scale", "blk.0.attn_sinks.weight", "token_embd_norm.weight"])
+      expect(await added(name, 64)).toContain(
+        `${name}: expected the tensors of llama, got a part that is not computed with`,
+      );
+    // Biases of some of the three, or of some layers, are of no model that is known.
+    expect(await added("blk.0.attn_q.bias", 64)).toMatch(/blk\.0\.attn_k\.bias is missing/);
     expect(await added("rope_freqs.weight", 8, 0)).toMatch(/rope_freqs\.weight: expected positive/);
     const tokens = { strings: Array.from({ length: 41 }, (_, i) => `t${i}`) };
     const many = changed(changed(file, "tokenizer.ggml.tokens", tokens), "tokenizer.ggml.token_type", null);
