@@ -1,5 +1,5 @@
 /** @file The Node platform: checkpoints from directories, embedded models and the hub; worker threads. */
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { httpCheckpoint } from "../formats/http-checkpoint.ts";
@@ -10,6 +10,7 @@ import { openNodeGpu } from "./gpu.ts";
 import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
 import type { HubModel } from "./hub/pull-model.ts";
 import { findLocalModel } from "./local-model.ts";
+import { machineMemory } from "./machine-memory.ts";
 import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
 import { spawnNodeWorker } from "./worker.ts";
 
@@ -74,13 +75,6 @@ export async function localCheckpoint(ref: string): Promise<DirectorySource | un
 
 export const sourceOfHubModel = ({ directory, name, weights }: HubModel): DirectorySource =>
   new DirectorySource(directory, name, weights ?? undefined);
-
-/** What the machine has, or a container lets this process have. */
-function machineMemory(): number {
-  // 0 or a number beyond all memories when there is no limit.
-  const limit = process.constrainedMemory?.() ?? 0;
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-}
 
 export const nodePlatform: Platform = {
   name: "node",

@@ -2,11 +2,11 @@
  * @file `turboquant plan`: tells whether a model fits into memory, with
  * which cache format, and for how long a context. It loads no weights.
  */
-import { totalmem } from "node:os";
 import { type Command, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
 import { plannedBackends } from "../../backends/registry.ts";
 import { shapeConfig } from "../../models/shapes.ts";
+import { machineMemory } from "../../node/machine-memory.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { type MemoryPlan, type PlanOptions, planMemory } from "../../plan/memory-plan.ts";
 import type { PlannedModel } from "../../plan/model-memory.ts";
@@ -52,7 +52,11 @@ export function configure(command: Command, context: CommandContext): void {
     "checkpoint: a directory, a .gguf file, a config.json, a name on the hub (org/name:Q4_K_M; no weights are fetched) or an embedded model",
   )
     .option("--shape <name>", "a public checkpoint by its shape, such as qwen3-32b, instead of --model")
-    .option("--memory <size>", "memory for everything, such as 24GB (default: this machine's)", byteSize)
+    .option(
+      "--memory <size>",
+      "memory for everything, such as 24GB (default: this machine's, or what a container has of it)",
+      byteSize,
+    )
     .option("--reserve <size>", "of it, for the system and the runtime (default: 5 %)", byteSize)
     .option("-c, --context <tokens>", "tokens of a sequence (default: max_position_embeddings)", wholeNumber(1))
     .addOption(new Option("--ctx <tokens>").argParser(wholeNumber(1)).hideHelp())
@@ -113,7 +117,7 @@ function defaultContexts({ maxPositionEmbeddings: limit }: PlannedModel): number
 function planOptionsOf(model: PlannedModel, flags: PlanFlags): PlanOptions {
   const context = flags.context ?? flags.ctx;
   return {
-    memoryBytes: flags.memory ?? totalmem(),
+    memoryBytes: flags.memory ?? machineMemory(),
     sequences: flags.sequences,
     weights: flags.weights,
     backend: flags.backend,
