@@ -11,9 +11,11 @@
  * the activations of a group come from prepare.ts, and their products with minimums are summed beside, over the groups in order.
  * At last all is multiplied by the scale of the activations. One row and many give the same bits.
  */
+import { SCRATCH_BYTES } from "../generated/limits";
 import { loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X, X_SCALE, X_SUMS } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
+import { pieceRecords, touch } from "./touch";
 
 export type Q8 = i8;
 export type Q4 = u8;
@@ -56,30 +58,35 @@ export type Q4 = u8;
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
-/** One row of activations against one panel: the four outputs, without the scale of the activations. */
+/** One row of activations against one panel: the four outputs, without the scale of the activations. wEnd: where all weights end */
 // @ts-ignore: decorator
-@inline function rowTimesPanel<T>(x: usize, sums: usize, record: usize, stride: i32): v128 {
+@inline function rowTimesPanel<T>(x: usize, sums: usize, record: usize, stride: i32, wEnd: usize, sink: usize): v128 {
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
   let minimums = f32x4.splat(0);
   const end = x + (<usize>stride << 1);
-  for (let p = x; p < end; p += 64) {
-    const x0 = v128.load(p);
-    const x1 = v128.load(p, 16);
-    const x2 = v128.load(p, 32);
-    const x3 = v128.load(p, 48);
-    const scales = isSigned<T>() ? v128.load(record) : loadFourHalves(record);
-    a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 0, 0, 0, 0), a);
-    b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 1, 1, 1, 1), b);
-    c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 2, 2, 2, 2), c);
-    d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 3, 3, 3, 3), d);
-    if (!isSigned<T>()) {
-      minimums = madd(loadFourHalves(record + 8), v128.load_splat<f32>(sums), minimums);
-      sums += 16;
+  const piece = pieceRecords(groupRecord<T>());
+  for (let p = x; p < end;) {
+    const stop = min(end, p + (piece << 6));
+    touch(record + piece * groupRecord<T>(), piece * groupRecord<T>(), wEnd, sink);
+    for (; p < stop; p += 64) {
+      const x0 = v128.load(p);
+      const x1 = v128.load(p, 16);
+      const x2 = v128.load(p, 32);
+      const x3 = v128.load(p, 48);
+      const scales = isSigned<T>() ? v128.load(record) : loadFourHalves(record);
+      a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 0, 0, 0, 0), a);
+      b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 1, 1, 1, 1), b);
+      c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 2, 2, 2, 2), c);
+      d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 3, 3, 3, 3), d);
+      if (!isSigned<T>()) {
+        minimums = madd(loadFourHalves(record + 8), v128.load_splat<f32>(sums), minimums);
+        sums += 16;
+      }
+      record += groupRecord<T>();
     }
-    record += groupRecord<T>();
   }
   const products = transposeSumF32(a, b, c, d);
   return isSigned<T>() ? products : f32x4.add(products, minimums);
@@ -192,8 +199,9 @@ export type Q4 = u8;
   else if (rows - m == 2) rowsTimesBlock<T>(2, m == 0, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
   else if (rows - m == 1) {
     const s = v128.load_splat<f32>(scale);
+    const wEnd = load<usize>(params, W) + <usize>((n + 3) >> 2) * panelBytes;
     for (let r = 0; r < count; r += 4) {
-      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride), s);
+      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride, wEnd, scratch + SCRATCH_BYTES - 4), s);
       storeFour(to + (<usize>r << 2), sums, bias != 0 ? bias + (<usize>r << 2) : 0, add, count - r);
     }
   }

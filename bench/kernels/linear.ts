@@ -1,8 +1,8 @@
 /**
- * @file Speed of the matrix kernels: `npx tsx bench/kernels/linear.ts [--threads 1,2]`.
+ * @file Speed of the matrix kernels: `npx tsx bench/kernels/linear.ts [--threads 1,2] [--types q8,q4]`.
  *
  * GEMV (a token): GB/s of weights read. GEMM (a prompt): GFLOP/s, a multiply-add being two. The matrices of a layer of
- * qwen3-0.6b; for GEMV as many copies as pass the caches. The fastest of several runs: other work only slows them.
+ * qwen3-0.6b; for GEMV as many copies as pass the caches. The sum of each product's fastest run: other work only slows them.
  */
 import "../../src/node/install.ts";
 import type { Buf, Ops, Weight, WeightType } from "../../src/backends/ops.ts";
@@ -17,7 +17,6 @@ const SHAPES: readonly (readonly [number, number])[] = [
   [6144, 1024],
   [1024, 3072],
 ];
-const TYPES: readonly WeightType[] = weightTypes();
 const COLD_BYTES = 256e6;
 const PROMPT_ROWS = 256;
 
@@ -32,21 +31,23 @@ function randomWeight(ops: Ops, rows: number, cols: number, type: WeightType): W
   return ops.loadWeight([{ dtype: "bf16", rows, cols, data: new Uint8Array(words.buffer) }], type);
 }
 
-/** Fastest of `count` runs in milliseconds, after a warm-up in which the engine compiles. */
-function fastest(count: number, run: () => void): number {
+/** Sum of the fastest of `count` runs of each in milliseconds, after a warm-up in which the engine compiles. */
+function fastest(count: number, products: readonly (() => void)[]): number {
   const warm = performance.now() + 400;
-  while (performance.now() < warm) run();
-  let best = Number.POSITIVE_INFINITY;
+  while (performance.now() < warm) for (const run of products) run();
+  const best = products.map(() => Number.POSITIVE_INFINITY);
   for (let i = 0; i < count; i++) {
-    const start = performance.now();
-    run();
-    best = Math.min(best, performance.now() - start);
+    for (const [k, run] of products.entries()) {
+      const start = performance.now();
+      run();
+      best[k] = Math.min(best[k]!, performance.now() - start);
+    }
   }
-  return best;
+  return best.reduce((sum, ms) => sum + ms, 0);
 }
 
-async function measure(threads: number): Promise<void> {
-  for (const type of TYPES) {
+async function measure(threads: number, types: readonly WeightType[]): Promise<void> {
+  for (const type of types) {
     const ops = await createWasmBackend({ threads });
     const layer = (): Weight[] => SHAPES.map(([n, k]) => randomWeight(ops, n, k, type));
     const layers = [layer()];
@@ -63,21 +64,27 @@ async function measure(threads: number): Promise<void> {
 
     const cells: string[] = [];
     for (const rows of [1, 2, 4]) {
-      const ms = fastest(5, () => all(ops, weights, x, rows, out));
+      const ms = fastest(5, products(ops, weights, x, rows, out));
       cells.push(`${(((weights.length / SHAPES.length) * layerBytes) / ms / 1e6).toFixed(1).padStart(6)} GB/s`);
     }
     const macs = SHAPES.reduce((sum, [n, k]) => sum + n * k, 0) * PROMPT_ROWS;
-    const ms = fastest(5, () => all(ops, layers[0]!, x, PROMPT_ROWS, out));
+    const ms = fastest(5, products(ops, layers[0]!, x, PROMPT_ROWS, out));
     cells.push(`${((2 * macs) / ms / 1e6).toFixed(1).padStart(6)} GFLOP/s`);
     console.log(`| ${type.padEnd(4)} | ${String(threads).padStart(7)} | ${cells.join(" | ")} |`);
     await ops.dispose();
   }
 }
 
-function all(ops: Ops, weights: readonly Weight[], x: Buf, rows: number, out: Buf): void {
-  for (const weight of weights) ops.linear(x, weight, null, rows, out, false);
+function products(ops: Ops, weights: readonly Weight[], x: Buf, rows: number, out: Buf): readonly (() => void)[] {
+  return weights.map((weight) => () => ops.linear(x, weight, null, rows, out, false));
 }
 
-const { values } = readCommandLine({ options: { threads: { type: "string", default: "1,2" } } });
+const { values } = readCommandLine({
+  options: {
+    threads: { type: "string", default: "1,2" },
+    types: { type: "string", default: weightTypes().join(",") },
+  },
+});
+const types = values.types.split(",") as WeightType[];
 console.log(`| type | threads | 1 row | 2 rows | 4 rows | ${PROMPT_ROWS} rows |\n|---|---|---|---|---|---|`);
-for (const threads of values.threads.split(",")) await measure(Number(threads));
+for (const threads of values.threads.split(",")) await measure(Number(threads), types);
