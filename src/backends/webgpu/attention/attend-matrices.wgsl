@@ -74,9 +74,6 @@ fn is_plain(tile: Tile, ranges: Ranges, low_row: u32) -> bool {
   return is_whole;
 }
 
-//#if SOFTCAP
-//#insert CAPPED
-//#end
 @compute @workgroup_size(THREADS)
 fn main(
   @builtin(workgroup_id) group: vec3u,

@@ -9,7 +9,6 @@ import type { TableUse } from "../codec/table-text.ts";
 import { lines, range } from "./attend-text.ts";
 import { MATRIX, type MatrixSides, stagingText } from "./matrix-staging.ts";
 import { MATRIX_ROWS } from "./prefill-plan.ts";
-import { cappedText, softcapText } from "./softcap-text.ts";
 
 /** Blocks of rows of a subgroup. A key in workgroup memory is read once for all of them; three would need too many registers. */
 const BLOCKS = range(2);
@@ -92,12 +91,9 @@ const tree = (terms: readonly string[], join: (a: string, b: string) => string):
     ? terms[0]!
     : join(tree(terms.slice(0, terms.length >> 1), join), tree(terms.slice(terms.length >> 1), join));
 
-/** Constants and texts for attend-matrices.wgsl. softcap: as in `AttentionLayer` */
-export function matricesText(
-  sides: MatrixSides,
-  softcap: number,
-): {
-  values: Readonly<Record<string, number | boolean>>;
+/** Constants and texts for attend-matrices.wgsl. */
+export function matricesText(sides: MatrixSides): {
+  values: Readonly<Record<string, number>>;
   inserts: Readonly<Record<string, string>>;
 } {
   const { tables, half } = chooseTables(sides);
@@ -128,7 +124,7 @@ export function matricesText(
     LEAVE_SCORES: BLOCKS.map(
       (b) => `subgroupMatrixStore<col_major>(&scores, row0 + ${b * MATRIX}u, score_${b}, SCORE_PITCH);`,
     ),
-    OWN_SCORES: KEYS.map((i) => `var s${i} = ${cappedText(softcap, own(i))};`),
+    OWN_SCORES: KEYS.map((i) => `var s${i} = ${own(i)};`),
     MASK: KEYS.map(
       (i) =>
         `s${i} = select(MASKED, s${i}, is_read(tile.first + ${i}u, position, tile.is_residual, ranges.residual_start));`,
@@ -170,12 +166,9 @@ export function matricesText(
       KEYS: MATRIX,
       SCORE_PITCH,
       TABLE: tableWords(tables),
-      SOFTCAP: softcap > 0,
     },
     inserts: {
       ...Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, lines(text)])),
-      // Scores are powers of two here.
-      CAPPED: softcapText(softcap, Math.LOG2E),
       DECLARE_WEIGHTS: lines(own16.map((name) => `var ${name}: f32;`)),
       PEAK: `let peak = ${tree(
         KEYS.map((i) => `s${i}`),

@@ -54,7 +54,7 @@ export function canUseMatrixRows(
     cache: { main, residual },
     centroidsAt,
   }: Pick<AttendOptions, "cache" | "centroidsAt"> & {
-    readonly layer: Pick<AttentionLayer, "headDim" | "kv">;
+    readonly layer: Pick<AttentionLayer, "headDim" | "softcap" | "kv">;
   },
 ): boolean {
   const { k, v } = layer.kv.format;
@@ -63,6 +63,7 @@ export function canUseMatrixRows(
     features.subgroupSize === 32 &&
     layer.headDim % MATRIX === 0 &&
     layer.headDim <= MOST_MATRIX_DIM &&
+    layer.softcap === 0 &&
     isHalfSide(k) &&
     isHalfSide(v) &&
     limits.maxComputeInvocationsPerWorkgroup >= MATRIX_ROWS &&
@@ -106,7 +107,7 @@ export function matrixSpec(options: AttendOptions): Spec {
   const { layer, cache, centroidsAt } = options;
   const { k, v } = layer.kv.format;
   const residual = cache.residual?.layout ?? null;
-  const { values, inserts } = matricesText({ k, v, main: cache.main, residual, centroidsAt }, layer.softcap);
+  const { values, inserts } = matricesText({ k, v, main: cache.main, residual, centroidsAt });
   return {
     label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, matrix units`,
     shader: shader("attend-matrices", params, { ...valuesOf(options), ...values }, inserts),

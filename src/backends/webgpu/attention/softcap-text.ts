@@ -5,11 +5,9 @@ import { floatText } from "../queue/shader-text.ts";
  * `fn capped(score)`: cap · tanh(score / cap). Not by WGSL's tanh, which may overflow or be as coarse as f16. The argument of exp is held
  * where the result is ±cap.
  *
- * softcap: as in `AttentionLayer` · unit: what a score of 1 is to the kernel, log2(e) where weights are powers of two
+ * cap: `softcap` of an `AttentionLayer`, above 0
  */
-export function softcapText(softcap: number, unit = 1): string {
-  if (softcap === 0) return "";
-  const cap = softcap * unit;
+export function softcapText(cap: number): string {
   return `fn capped(score: f32) -> f32 {
   return ${floatText(cap)} - ${floatText(2 * cap)} / (exp(clamp(score * ${floatText(2 / cap)}, -40.0, 40.0)) + 1.0);
 }`;
