@@ -12,7 +12,7 @@
  * At last all is multiplied by the scale of the activations. One row and many give the same bits.
  */
 import { SCRATCH_BYTES } from "../generated/limits";
-import { loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
+import { held, loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X, X_SCALE, X_SUMS } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
 import { pieceRecords, touch } from "./touch";
@@ -34,7 +34,7 @@ export type Q4 = u8;
 
 /** Codes of part 0–3 of a row's group at p, as int16: eight neighbours of q8, every second one of q4, as `prepareQ4` has them. */
 // @ts-ignore: decorator
-@inline function codes<T>(p: usize, part: i32): v128 {
+@inline function codes<T>(p: usize, part: i32, mask: v128): v128 {
   if (isSigned<T>()) {
     if (part == 0) return v128.load_ext<i8>(p);
     if (part == 1) return v128.load_ext<i8>(p, 8);
@@ -43,7 +43,6 @@ export type Q4 = u8;
   }
   // The compiler loads the sixteen bytes once for all four parts. Shifts of halves instead of widened bytes: CPUs do several a cycle.
   const raw = v128.load(p);
-  const mask = i16x8.splat(15);
   if (part == 0) return v128.and(raw, mask);
   if (part == 1) return v128.and(i16x8.shr_u(raw, 8), mask);
   if (part == 2) return v128.and(i16x8.shr_u(raw, 4), mask);
@@ -52,15 +51,16 @@ export type Q4 = u8;
 
 /** One group: 32 codes at p against 32 int16 in four vectors. */
 // @ts-ignore: decorator
-@inline function dotGroup<T>(p: usize, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  const a = i32x4.add(i32x4.dot_i16x8_s(codes<T>(p, 0), x0), i32x4.dot_i16x8_s(codes<T>(p, 1), x1));
-  const b = i32x4.add(i32x4.dot_i16x8_s(codes<T>(p, 2), x2), i32x4.dot_i16x8_s(codes<T>(p, 3), x3));
+@inline function dotGroup<T>(p: usize, x0: v128, x1: v128, x2: v128, x3: v128, mask: v128): v128 {
+  const a = i32x4.add(i32x4.dot_i16x8_s(codes<T>(p, 0, mask), x0), i32x4.dot_i16x8_s(codes<T>(p, 1, mask), x1));
+  const b = i32x4.add(i32x4.dot_i16x8_s(codes<T>(p, 2, mask), x2), i32x4.dot_i16x8_s(codes<T>(p, 3, mask), x3));
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
 /** One row of activations against one panel: the four outputs, without the scale of the activations. wEnd: where all weights end */
 // @ts-ignore: decorator
 @inline function rowTimesPanel<T>(x: usize, sums: usize, record: usize, stride: i32, wEnd: usize, sink: usize): v128 {
+  const mask = held(i16x8.splat(15), sink);
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
@@ -77,10 +77,10 @@ export type Q4 = u8;
       const x2 = v128.load(p, 32);
       const x3 = v128.load(p, 48);
       const scales = isSigned<T>() ? v128.load(record) : loadFourHalves(record);
-      a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 0, 0, 0, 0), a);
-      b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 1, 1, 1, 1), b);
-      c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 2, 2, 2, 2), c);
-      d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3), v128.shuffle<u32>(scales, scales, 3, 3, 3, 3), d);
+      a = madd(dotGroup<T>(record + 16, x0, x1, x2, x3, mask), v128.shuffle<u32>(scales, scales, 0, 0, 0, 0), a);
+      b = madd(dotGroup<T>(record + 16 + codeBytes<T>(), x0, x1, x2, x3, mask), v128.shuffle<u32>(scales, scales, 1, 1, 1, 1), b);
+      c = madd(dotGroup<T>(record + 16 + 2 * codeBytes<T>(), x0, x1, x2, x3, mask), v128.shuffle<u32>(scales, scales, 2, 2, 2, 2), c);
+      d = madd(dotGroup<T>(record + 16 + 3 * codeBytes<T>(), x0, x1, x2, x3, mask), v128.shuffle<u32>(scales, scales, 3, 3, 3, 3), d);
       if (!isSigned<T>()) {
         minimums = madd(loadFourHalves(record + 8), v128.load_splat<f32>(sums), minimums);
         sums += 16;
@@ -106,7 +106,8 @@ export type Q4 = u8;
  * with the first lane (isFirst) and read from there afterwards
  */
 // @ts-ignore: decorator
-@inline function rowsTimesLane<T>(M: i32, isFirst: bool, x: usize, sums: usize, record: usize, scales: usize, lane: i32, stride: i32): v128 {
+@inline function rowsTimesLane<T>(M: i32, isFirst: bool, x: usize, sums: usize, record: usize, scales: usize, lane: i32, stride: i32, sink: usize): v128 {
+  const mask = held(i16x8.splat(15), sink);
   const pitch = <usize>stride << 1;
   let scale = (isSigned<T>() ? record : scales) + (<usize>lane << 2);
   let minimums = f32x4.splat(0);
@@ -117,10 +118,10 @@ export type Q4 = u8;
   let d = f32x4.splat(0);
   const end = x + pitch;
   for (let p = x; p < end; p += 64) {
-    const w0 = codes<T>(w, 0);
-    const w1 = codes<T>(w, 1);
-    const w2 = codes<T>(w, 2);
-    const w3 = codes<T>(w, 3);
+    const w0 = codes<T>(w, 0, mask);
+    const w1 = codes<T>(w, 1, mask);
+    const w2 = codes<T>(w, 2, mask);
+    const w3 = codes<T>(w, 3, mask);
     if (!isSigned<T>() && isFirst) {
       v128.store(scale, loadFourHalves(w - 16));
       v128.store(scale, loadFourHalves(w - 8), 16);
@@ -153,8 +154,8 @@ export type Q4 = u8;
     const panel = w + <usize>(r >> 2) * panelBytes;
     const expanded = scales + <usize>(r >> 2) * <usize>stride;
     const sums = !isSigned<T>() && isFirst && (r & 3) == 0
-      ? rowsTimesLane<T>(M, true, x, xSums, panel, expanded, 0, stride)
-      : rowsTimesLane<T>(M, false, x, xSums, panel, expanded, r & 3, stride);
+      ? rowsTimesLane<T>(M, true, x, xSums, panel, expanded, 0, stride, scales + SCRATCH_BYTES - 16)
+      : rowsTimesLane<T>(M, false, x, xSums, panel, expanded, r & 3, stride, scales + SCRATCH_BYTES - 16);
     const to = out + (<usize>r << 2);
     const from = bias != 0 ? bias + (<usize>r << 2) : 0;
     storeOne(to, f32x4.extract_lane(sums, 0) * load<f32>(xScale), from, add);
@@ -201,7 +202,7 @@ export type Q4 = u8;
     const s = v128.load_splat<f32>(scale);
     const wEnd = load<usize>(params, W) + <usize>((n + 3) >> 2) * panelBytes;
     for (let r = 0; r < count; r += 4) {
-      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride, wEnd, scratch + SCRATCH_BYTES - 4), s);
+      const sums = f32x4.mul(rowTimesPanel<T>(at, xSums, w + <usize>(r >> 2) * panelBytes, stride, wEnd, scratch + SCRATCH_BYTES - 16), s);
       storeFour(to + (<usize>r << 2), sums, bias != 0 ? bias + (<usize>r << 2) : 0, add, count - r);
     }
   }

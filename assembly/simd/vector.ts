@@ -182,3 +182,13 @@ export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
   const isSmall = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
   return v128.or(sign, v128.bitselect(small, normal, isSmall));
 }
+
+/**
+ * A constant that stays in a register: engines build one anew wherever it is used, two instructions each, but not what comes from
+ * memory. at: 16 bytes of the thread
+ */
+// @ts-ignore: decorator
+@inline export function held(v: v128, at: usize): v128 {
+  v128.store(at, v);
+  return v128.load(at);
+}
