@@ -2,7 +2,7 @@
  * @file Compares tokenizers with the Rust tokenizers and templates with Jinja2 as Transformers runs it.
  *
  * `npx tsx tools/compare-tokenizers.ts --python PYTHON [--tokenizers DIR] [--templates DIR] [--write] [--all]`
- * PYTHON has the packages tokenizers, jinja2 and transformers. Below the first DIR every tokenizer.json is compared, such as those of
+ * PYTHON has the packages tokenizers, jinja2 and transformers. Cuts by the pre-tokenizers of GGUF files are compared always. Below the first DIR every tokenizer.json is compared, such as those of
  * npm packages; in the second every .jinja file. `--write` puts the tables into docs/tokenizers.md, `--all` prints every difference. The exit code is 1
  * when something differs.
  */
@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { readCommandLine } from "./command-line.ts";
 import { CONVERSATIONS } from "./tokenizers/conversations.ts";
 import { Oracle } from "./tokenizers/oracle.ts";
+import { comparePreTokenizers, type PreTokenizerRow } from "./tokenizers/pre-tokenizers.ts";
 import { compareTemplates, type TemplateRow } from "./tokenizers/templates.ts";
 import { compareTokenizer, type TokenizerRow } from "./tokenizers/tokenizers.ts";
 
@@ -47,6 +48,14 @@ function templateTable(rows: readonly TemplateRow[], jinja: string, transformers
   return `Jinja2 ${jinja}, Transformers ${transformers}; ${CONVERSATIONS.length} conversations, each with and without the header of an answer.\n\n| template | equal | refused by both | different |\n|---|---|---|---|\n${lines.join("\n")}\n${total}`;
 }
 
+function preTokenizerTable(rows: readonly PreTokenizerRow[], version: string): string {
+  const lines = rows.map(
+    ({ names, equal, differences }) =>
+      `| ${names.map((name) => `\`${name}\``).join(", ")} | ${count(equal)} | ${count(differences.length)} |`,
+  );
+  return `Rust tokenizers ${version}.\n\n| \`tokenizer.ggml.pre\` | equal | different |\n|---|---|---|\n${lines.join("\n")}`;
+}
+
 /** Puts a table between `<!-- NAME -->` and `<!-- /NAME -->`. */
 function insert(document: string, name: string, table: string): string {
   const block = new RegExp(`<!-- ${name} -->[\\s\\S]*?<!-- /${name} -->`);
@@ -63,6 +72,11 @@ const report = (name: string, found: readonly string[]): void => {
   for (const one of values.all ? found : found.slice(0, 3)) console.error(`${name}: ${one.slice(0, 2000)}`);
 };
 
+const cuts = await comparePreTokenizers(oracle);
+for (const { names, differences: found } of cuts) report(names[0]!, found);
+const cutTable = preTokenizerTable(cuts, versions["tokenizers"] ?? "?");
+console.log(`${cutTable}\n`);
+document = insert(document, "pre-tokenizers", cutTable);
 if (values.tokenizers !== undefined) {
   const root = values.tokenizers;
   const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((path) =>

@@ -1,6 +1,7 @@
 """What the Rust tokenizers and Jinja2 as Transformers runs it make of what stands on the input: one JSON object a line, one answer a line.
 
 {"tokenizer": PATH, "texts": [TEXT...]}    {"ids": [[ID...]...], "decoded": [TEXT...]}
+{"pre_tokenizer": {...}, "texts": [TEXT...]}   {"pieces": [[TEXT...]...]}
 {"template": TEXT, "variables": {...}}     {"text": TEXT} or {"error": MESSAGE}
 {"versions": true}                         {"tokenizers": ..., "jinja2": ..., "transformers": ...}
 """
@@ -24,6 +25,12 @@ def tokenize(path, texts, lists):
     return {"ids": ids, "whole": whole, "decoded": decoded}
 
 
+def cut(pre_tokenizer, texts):
+    model = {"type": "BPE", "vocab": {}, "merges": []}
+    whole = tokenizers.Tokenizer.from_str(json.dumps({"version": "1.0", "pre_tokenizer": pre_tokenizer, "model": model}))
+    return {"pieces": [[piece for piece, _ in whole.pre_tokenizer.pre_tokenize_str(text)] for text in texts]}
+
+
 def written(messages):
     messages = json.loads(json.dumps(messages))
     for message in messages:
@@ -37,6 +44,8 @@ def answer(request):
         return {module.__name__: module.__version__ for module in (tokenizers, jinja2, transformers)}
     if "tokenizer" in request:
         return tokenize(request["tokenizer"], request["texts"], request["lists"])
+    if "pre_tokenizer" in request:
+        return cut(request["pre_tokenizer"], request["texts"])
     template, variables = _compile_jinja_template(request["template"]), request["variables"]
     try:
         return {"text": template.render(**variables)}
