@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { collect, LLM } from "../src/index.ts";
 import { GPU_TIMEOUT_MS } from "./support/gpu.ts";
-import { findChromium, skipReason } from "./support/optional.ts";
+import { findChromium, SOFTWARE_GPU, skipReason } from "./support/optional.ts";
 import { repoRoot } from "./support/shared.ts";
 import { answering, answerWith, type StaticServer, serveFolder } from "./support/static-server.ts";
 
@@ -19,7 +19,6 @@ const skip = skipReason("browser", executablePath !== undefined, "install chromi
 
 const TOKENS = 6;
 const ARGS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"];
-const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
 
 let server: StaticServer;
 let expected: string;

@@ -20,3 +20,10 @@ export function findChromium(): string | undefined {
   const candidates = named ? [named] : ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
   return candidates.find((path) => existsSync(path));
 }
+
+/** Flags that give a Chromium WebGPU on SwiftShader, which it brings along. Why Vulkan does not zero workgroup memory says `src/node/gpu.ts`. */
+export const SOFTWARE_GPU = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension",
+];

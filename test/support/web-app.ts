@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
 import { build } from "vite";
+import { SOFTWARE_GPU } from "./optional.ts";
 import { repoRoot } from "./shared.ts";
 
 export interface BuiltApp {
@@ -29,8 +30,8 @@ export async function buildWebApp(): Promise<BuiltApp> {
   return { folder, dispose: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** `webgpu`: on SwiftShader, which every Chromium brings along. */
+/** `webgpu`: on SwiftShader. */
 export function launchChromium(executablePath: string, { webgpu = false } = {}): Promise<Browser> {
-  const gpu = webgpu ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"] : ["--disable-gpu"];
+  const gpu = webgpu ? SOFTWARE_GPU : ["--disable-gpu"];
   return chromium.launch({ executablePath, headless: true, args: ["--no-sandbox", "--disable-quic", ...gpu] });
 }
