@@ -4,7 +4,9 @@
  */
 export { appendRows } from "./store/append";
 export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
+export { activate } from "./elementwise/activate";
 export { embed } from "./elementwise/embed";
+export { norm } from "./elementwise/norm";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { selfTest } from "./elementwise/self-test";
 export { swiglu } from "./elementwise/swiglu";

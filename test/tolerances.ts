@@ -103,6 +103,11 @@ export const tolerance = {
     max: 5e-7,
     why: "a few f32 roundings; exp is good to 2e-7",
   },
+  activation: {
+    metric: "length of the difference, over that of the result or √n, whichever is longer",
+    max: 2e-6,
+    why: "a few f32 roundings of terms that cancel in part; erf is good to 1.5e-7",
+  },
   deviceLogprob: { metric: "absolute", max: 2e-5, why: "f32 sum over the vocabulary, exp and log to a few ulp" },
   deviceDraw: {
     metric: "share of draws with another token than the host's",

@@ -1,5 +1,5 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/grouped.ts. */
-import { COLS, OUT, STRIDE, TABLE, TOKENS, TYPE } from "../generated/embed-params";
+import { COLS, OUT, SCALE, STRIDE, TABLE, TOKENS, TYPE } from "../generated/embed-params";
 import { F32, Q4, Q8, VECTOR } from "../generated/weight-types";
 import { loadAs } from "../linear/convert";
 import { groupRecord } from "../linear/grouped";
@@ -7,6 +7,15 @@ import { RECORD } from "../linear/types";
 import { loadHalf } from "../simd/vector";
 
 export function embed(task: i32, params: usize, scratch: usize): void {
+  embedRow(task, params);
+  const scale = load<f32>(params, SCALE);
+  if (scale == 1) return;
+  const cols = load<i32>(params, COLS);
+  const out = <usize>load<u32>(params, OUT) + (<usize>task * <usize>cols << 2);
+  for (let i = 0; i < cols; i++) store<f32>(out + (<usize>i << 2), load<f32>(out + (<usize>i << 2)) * scale);
+}
+
+function embedRow(task: i32, params: usize): void {
   const type = load<i32>(params, TYPE);
   const cols = load<i32>(params, COLS);
   const stride = <usize>load<i32>(params, STRIDE);

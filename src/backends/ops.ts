@@ -61,10 +61,37 @@ export interface Step {
   readonly tokensFrom?: TokenStream;
 }
 
-/** cos/sin for position p and pair i: angle p · invFreq[i]; both are multiplied by `attentionFactor` (YaRN). */
+/**
+ * cos/sin for position p and pair i: angle p · invFreq[i]; both are multiplied by `attentionFactor` (YaRN). A pair whose frequency is 0 stays
+ * as it is.
+ */
 export interface Rope {
   readonly invFreq: Float64Array;
   readonly attentionFactor: number;
+}
+
+/** A norm of rows: x over its root mean square, or with `layer` (LayerNorm) x less its mean, over its deviation; times weight, plus bias. */
+export interface RowNorm {
+  readonly kind: "rms" | "layer";
+  readonly weight: Weight;
+  readonly bias: Weight | null;
+  readonly eps: number;
+  /** Whether the result is added to `out`. */
+  readonly add: boolean;
+  /** The weight's columns are those from `first` on, of rows of `stride` values in x and in out. Default: whole rows. */
+  readonly first?: number;
+  readonly stride?: number;
+}
+
+export type ActivationKind = "silu" | "gelu" | "gelu_tanh" | "relu2" | "xielu";
+
+/** An activation of a feed-forward. */
+export interface Activation {
+  readonly kind: ActivationKind;
+  /** Whether rows of the input are gate and up, and the activation of gate is multiplied by up. */
+  readonly isGated: boolean;
+  /** Of xielu, [alphaP, alphaN] before softplus. */
+  readonly alphas: Weight | null;
 }
 
 /** What attention of one layer needs besides activations. */
@@ -205,16 +232,18 @@ export interface Ops {
    */
   beginStep(step: Step, ropes: readonly Rope[]): void;
   /**
-   * out[row] = table[tokens[row]]
+   * out[row] = scale · table[tokens[row]]; scale: default 1
    * @throws TurboQuantError invalid_argument — a token outside the table
    */
-  embed(step: Step, table: Weight, out: Buf): void;
+  embed(step: Step, table: Weight, out: Buf, scale?: number): void;
   /**
    * out[r] = x[r] / rms(x[r]) · weight, width = weight.cols
    *
    * May be computed when `out` is read, by a product together with its own work: x keeps its values until the last such read.
    */
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void;
+  /** out[r] (+)= norm of x[r]; `out` may be x. See `rmsNorm` for the plain one of whole rows. */
+  norm(x: Buf, norm: RowNorm, rows: number, out: Buf): void;
   /** out[r] (+)= w · x[r] (+ bias) for r < rows; with `add`, the product is added to out (the residual). */
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void;
   /**
@@ -234,6 +263,13 @@ export interface Ops {
   gatedLinear?(x: Buf, gateUp: Weight, rows: number, out: Buf): boolean;
   /** out[r][i] = silu(gateUp[r][i]) · gateUp[r][width + i] */
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void;
+  /**
+   * out[r][i] = act(x[r][i]), or act(x[r][i]) · x[r][width + i] with a gate
+   *
+   * gelu: x · Φ(x) · gelu_tanh: its approximation by tanh · relu2: max(x, 0)² · xielu: with p = softplus(alphaP) and
+   * n = 0.5 + softplus(alphaN), p·x² + x/2 for x > 0 and n·(eˣ − 1 − x) + x/2 otherwise (arXiv 2411.13010)
+   */
+  activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void;
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
 

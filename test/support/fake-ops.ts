@@ -8,12 +8,14 @@
  */
 import { EVERYTHING } from "../../src/backends/capabilities.ts";
 import type {
+  Activation,
   AttentionLayer,
   Buf,
   DeviceSample,
   DeviceSampling,
   Draw,
   Ops,
+  RowNorm,
   Step,
   TokenStream,
   Weight,
@@ -146,6 +148,11 @@ export class FakeOps implements Ops {
     for (let row = 0; row < rows; row++) data(out)[row * weight.cols] = data(x)[row * weight.cols]!;
   }
 
+  norm(x: Buf, { weight, add, first = 0, stride = weight.cols }: RowNorm, rows: number, out: Buf): void {
+    if (add || first > 0) return;
+    for (let row = 0; row < rows; row++) data(out)[row * stride] = data(x)[row * stride]!;
+  }
+
   /** Hands the rows on; the head turns each into logits. */
   linear(x: Buf, w: Weight, _bias: Weight | null, rows: number, out: Buf): void {
     for (let row = 0; row < rows; row++) {
@@ -177,6 +184,10 @@ export class FakeOps implements Ops {
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
     for (let row = 0; row < rows; row++) data(out)[row * width] = data(gateUp)[row * 2 * width]!;
+  }
+
+  activate(x: Buf, { isGated }: Activation, rows: number, width: number, out: Buf): void {
+    for (let row = 0; row < rows; row++) data(out)[row * width] = data(x)[row * width * (isGated ? 2 : 1)]!;
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {

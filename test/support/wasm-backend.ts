@@ -20,10 +20,10 @@ export function stepOf(tokens: readonly number[], logitRows: readonly number[] =
 }
 
 /** `Ops.embed` of tokens that belong to no sequence. */
-export function embedTokens(ops: Ops, tokens: readonly number[], table: Weight, out: Buf): void {
+export function embedTokens(ops: Ops, tokens: readonly number[], table: Weight, out: Buf, scale?: number): void {
   const step = stepOf(tokens);
   ops.beginStep(step, []);
-  ops.embed(step, table, out);
+  ops.embed(step, table, out, scale);
 }
 
 /** A buffer with these values, put there as an embedding of all rows of a table. */

@@ -141,7 +141,8 @@ export class LinearBench {
     const loader = new WeightLoader(context, commands, allocator, bindingLimit);
     const weight = loadedTo(loader, partOf(table, cols), type);
     const out = allocator.allocate(tokens.length * cols * 4, "out");
-    this.#kernels.embed(this.#upload(Uint32Array.from(tokens)), 0, 1, tokens.length, weight, out);
+    const list = { tokens: this.#upload(Uint32Array.from(tokens)), tokenAt: 0, tokenStride: 1 };
+    this.#kernels.embed(list, tokens.length, weight, out, 1);
     const values = new Float32Array(await commands.read(out, 0, tokens.length * cols * 4));
     return { values, chunks: weight.chunks.length };
   }

@@ -12,6 +12,46 @@ export const embed = new Struct({
   cols: "u32",
   /** Elements of a weight row. */
   stride: "u32",
+  /** Factor of the values. */
+  scale: "f32",
+});
+
+/** What `norm` does besides dividing by a root mean square. */
+export const NORM_FLAGS = { center: 1, add: 2 } as const;
+
+export const norm = new Struct({
+  /** Addresses of the first row's part that is normed. */
+  x: "u32",
+  out: "u32",
+  weight: "u32",
+  /** f32 [cols], or 0. */
+  bias: "u32",
+  cols: "u32",
+  /** Values from a row to the next, of x and of out. */
+  stride: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  eps: "f32",
+  /** A sum of NORM_FLAGS. */
+  flags: "u32",
+});
+
+export const ACTIVATIONS = { silu: 0, gelu: 1, gelu_tanh: 2, relu2: 3, xielu: 4 } as const;
+
+export const activate = new Struct({
+  x: "u32",
+  out: "u32",
+  width: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  /** One of ACTIVATIONS. */
+  kind: "u32",
+  /** 1: rows of x are gate and up. */
+  gated: "u32",
+  /** f32 [2], of xielu only. */
+  alphas: "u32",
 });
 
 export const rmsNorm = new Struct({

@@ -6,7 +6,18 @@ import { MAX_PROJECTIONS } from "../../quant/qjl.ts";
 import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
 import { TRELLIS_RUN } from "../../quant/trellis.ts";
 import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
-import { convert, embed, linear, prepare, rmsNorm, swiglu } from "./activations.ts";
+import {
+  ACTIVATIONS,
+  activate,
+  convert,
+  embed,
+  linear,
+  NORM_FLAGS,
+  norm,
+  prepare,
+  rmsNorm,
+  swiglu,
+} from "./activations.ts";
 import {
   APPEND_ROWS,
   append,
@@ -77,6 +88,8 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   },
   "embed-params": { structs: [["", embed]] },
   "rms-norm-params": { structs: [["", rmsNorm]] },
+  "norm-params": { structs: [["", norm]], numbers: [["FLAG_", NORM_FLAGS]] },
+  "activate-params": { structs: [["", activate]], numbers: [["KIND_", ACTIVATIONS]] },
   "swiglu-params": { structs: [["", swiglu]] },
   "prepare-params": { structs: [["", prepare]] },
   "linear-params": { structs: [["", linear]] },

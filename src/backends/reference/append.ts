@@ -13,10 +13,11 @@ function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
   for (let i = 0; i < x.length; i++) x[i] = x[i]! * inverse * weight[i]!;
 }
 
-/** Rotates the pairs (i, i + headDim/2) by position · invFreq[i]. */
+/** Rotates the pairs (i, i + headDim/2) by position · invFreq[i]; those with a frequency of 0 stay as they are. */
 function applyRope(x: Float32Array, position: number, rope: Rope): void {
   const half = x.length / 2;
   for (let i = 0; i < half; i++) {
+    if (rope.invFreq[i] === 0) continue;
     const angle = position * rope.invFreq[i]!;
     const cos = Math.cos(angle) * rope.attentionFactor;
     const sin = Math.sin(angle) * rope.attentionFactor;

@@ -9,8 +9,21 @@ import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
 import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Step, Weight, WeightPart, WeightType, WeightWriter } from "../ops.ts";
+import type {
+  Activation,
+  AttentionLayer,
+  Buf,
+  Ops,
+  Rope,
+  RowNorm,
+  Step,
+  Weight,
+  WeightPart,
+  WeightType,
+  WeightWriter,
+} from "../ops.ts";
 import { StackedWeight } from "../stacked-weight.ts";
+import { activationOf } from "./activations.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 
@@ -88,13 +101,14 @@ class ReferenceBackend implements Ops {
     this.#ropes = ropes;
   }
 
-  embed(step: Step, table: Weight, out: Buf): void {
+  embed(step: Step, table: Weight, out: Buf, scale = 1): void {
     assertBegun(step, this.#step, "embed");
     checkTokens("embed", step.tokens, table.rows);
     const { cols } = table;
     const source = hostWeight(table);
     step.tokens.forEach((token, row) => {
-      host(out).set(source.subarray(token * cols, (token + 1) * cols), row * cols);
+      const values = source.subarray(token * cols, (token + 1) * cols);
+      host(out).set(scale === 1 ? values : values.map((value) => value * scale), row * cols);
     });
   }
 
@@ -106,6 +120,25 @@ class ReferenceBackend implements Ops {
       for (let i = 0; i < width; i++) sum += input[r * width + i]! ** 2;
       const inverse = 1 / Math.sqrt(sum / width + eps);
       for (let i = 0; i < width; i++) output[r * width + i] = input[r * width + i]! * inverse * w[i]!;
+    }
+  }
+
+  norm(x: Buf, norm: RowNorm, rows: number, out: Buf): void {
+    const { kind, eps, add } = norm;
+    const width = norm.weight.cols * norm.weight.rows;
+    const { first = 0, stride = width } = norm;
+    const [input, output, w] = [host(x), host(out), hostWeight(norm.weight)];
+    const b = norm.bias && hostWeight(norm.bias);
+    for (let r = 0; r < rows; r++) {
+      const at = r * stride + first;
+      const row = Float64Array.from(input.subarray(at, at + width));
+      const mean = kind === "layer" ? row.reduce((sum, value) => sum + value, 0) / width : 0;
+      const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
+      const inverse = 1 / Math.sqrt(variance + eps);
+      for (let i = 0; i < width; i++) {
+        const value = (row[i]! - mean) * inverse * w[i]! + (b ? b[i]! : 0);
+        output[at + i] = add ? output[at + i]! + value : value;
+      }
     }
   }
 
@@ -150,6 +183,18 @@ class ReferenceBackend implements Ops {
       for (let i = 0; i < width; i++) {
         const gate = input[r * 2 * width + i]!;
         output[r * width + i] = (gate / (1 + Math.exp(-gate))) * input[r * 2 * width + width + i]!;
+      }
+    }
+  }
+
+  activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
+    const [input, output] = [host(x), host(out)];
+    const act = activationOf(kind, alphas && hostWeight(alphas));
+    const stride = isGated ? 2 * width : width;
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < width; i++) {
+        const value = act(input[r * stride + i]!);
+        output[r * width + i] = isGated ? value * input[r * stride + width + i]! : value;
       }
     }
   }

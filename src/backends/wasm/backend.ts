@@ -13,18 +13,20 @@ import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
+  Activation,
   AttentionLayer,
   BackendMemory,
   Buf,
   Ops,
   Rope,
+  RowNorm,
   Step,
   Weight,
   WeightPart,
   WeightType,
   WeightWriter,
 } from "../ops.ts";
-import { embed, rmsNorm, swiglu } from "../parameters/activations.ts";
+import { ACTIVATIONS, activate, embed, NORM_FLAGS, norm, rmsNorm, swiglu } from "../parameters/activations.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -37,7 +39,7 @@ import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { CHUNK_TOKENS, MAX_MEMORIES } from "./sizes.ts";
 import { ThreadPool } from "./thread-pool.ts";
-import { asWasmWeight, WeightLoader } from "./wasm-weight.ts";
+import { asWasmWeight, type WasmWeight, WeightLoader } from "./wasm-weight.ts";
 
 export interface WasmBackendOptions {
   /** Number of threads, the calling one included; default: as many as the machine has, at most 16. */
@@ -66,6 +68,13 @@ class WasmBuf implements Buf {
 function wasmBuf(buf: Buf, length: number, what: string): WasmBuf {
   assert(buf instanceof WasmBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
   return buf;
+}
+
+/** A norm, a bias or another list of numbers. */
+function vectorOf(weight: Weight, what: string): WasmWeight {
+  const vector = asWasmWeight(weight);
+  assert(vector.type === "f32", `${what}: weights are f32`);
+  return vector;
 }
 
 class WasmBackend implements Ops {
@@ -174,7 +183,7 @@ class WasmBackend implements Ops {
     this.#step = step;
   }
 
-  embed(step: Step, table: Weight, out: Buf): void {
+  embed(step: Step, table: Weight, out: Buf, scale = 1): void {
     assertBegun(step, this.#step, "embed");
     const { address, cols, rows, stride, code } = asWasmWeight(table);
     const count = step.tokens.length;
@@ -186,6 +195,7 @@ class WasmBackend implements Ops {
       out: this.#addressOf(out, count * cols, "embed"),
       cols,
       stride,
+      scale,
     });
     this.#run("embed", count, count * cols);
   }
@@ -198,6 +208,27 @@ class WasmBackend implements Ops {
     const to = this.#addressOf(out, rows * cols, "rmsNorm");
     rmsNorm.write(this.#memory.view, PARAMS_ADDRESS, { x: from, weight: address, out: to, cols, rows, block, eps });
     this.#run("rmsNorm", Math.ceil(rows / block), rows * cols);
+  }
+
+  norm(x: Buf, of: RowNorm, rows: number, out: Buf): void {
+    const { kind, eps, add } = of;
+    const weight = vectorOf(of.weight, "norm");
+    const cols = weight.rows * weight.cols;
+    const { first = 0, stride = cols } = of;
+    const block = this.#rowsOfTask(rows);
+    norm.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: this.#addressOf(x, rows * stride, "norm") + first * 4,
+      out: this.#addressOf(out, rows * stride, "norm") + first * 4,
+      weight: weight.address,
+      bias: of.bias ? vectorOf(of.bias, "norm").address : 0,
+      cols,
+      stride,
+      rows,
+      block,
+      eps,
+      flags: (kind === "layer" ? NORM_FLAGS.center : 0) + (add ? NORM_FLAGS.add : 0),
+    });
+    this.#run("norm", Math.ceil(rows / block), rows * cols);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -246,6 +277,21 @@ class WasmBackend implements Ops {
     const to = this.#addressOf(out, rows * width, "swiglu");
     swiglu.write(this.#memory.view, PARAMS_ADDRESS, { gateUp: from, out: to, width, rows, block });
     this.#run("swiglu", Math.ceil(rows / block), rows * width);
+  }
+
+  activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
+    const block = this.#rowsOfTask(rows);
+    activate.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: this.#addressOf(x, rows * width * (isGated ? 2 : 1), "activate"),
+      out: this.#addressOf(out, rows * width, "activate"),
+      width,
+      rows,
+      block,
+      kind: ACTIVATIONS[kind],
+      gated: isGated ? 1 : 0,
+      alphas: alphas ? vectorOf(alphas, "activate").address : 0,
+    });
+    this.#run("activate", Math.ceil(rows / block), rows * width);
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {

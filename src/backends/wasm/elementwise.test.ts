@@ -1,5 +1,12 @@
-/** @file embed, rmsNorm, swiglu and gatherRows against f64. */
+/** @file Embeddings, norms, activations and gathering of rows against f64. */
 import { afterAll, beforeAll, expect, it } from "vitest";
+import {
+  ACTIVATION_KINDS,
+  activated,
+  activationError,
+  NORM_CASES,
+  normed,
+} from "../../../test/support/elementwise-grid.ts";
 import { tolerance } from "../../../test/tolerances.ts";
 import "../../node/install.ts";
 import {
@@ -16,6 +23,7 @@ import { weightFormat } from "../../weights/registry.ts";
 import { isPlain } from "../../weights/weight-format.ts";
 import { keptValues } from "../../weights/weight-part.ts";
 import type { Ops } from "../ops.ts";
+import { activationOf } from "../reference/activations.ts";
 import { createReferenceBackend } from "../reference/backend.ts";
 import { createWasmBackend } from "./backend.ts";
 
@@ -77,6 +85,44 @@ it("swiglu is silu(gate) · up, also where exp overflows", async () => {
   }
 });
 
+it.each(NORM_CASES)(
+  "norm: $kind, bias $hasBias, added $add, in place $isInPlace, $before and $behind columns beside",
+  async (c) => {
+    for (const width of WIDTHS) {
+      for (const rows of ROWS) {
+        const actual = await onAll((ops) => normed(ops, c, width, rows));
+        const expected = await normed(createReferenceBackend(), c, width, rows);
+        expect(activationError(actual, expected), `${rows}x${width}`).toBeLessThan(tolerance.activation.max);
+      }
+    }
+  },
+);
+
+it.each(ACTIVATION_KINDS)("%s, with a gate and without", async (kind) => {
+  for (const isGated of [false, true]) {
+    for (const width of WIDTHS) {
+      for (const rows of ROWS) {
+        const actual = await onAll((ops) => activated(ops, { kind, isGated }, width, rows));
+        const expected = await activated(createReferenceBackend(), { kind, isGated }, width, rows);
+        expect(activationError(actual, expected), `${rows}x${width}`).toBeLessThan(tolerance.activation.max);
+      }
+    }
+  }
+});
+
+it("the reference's activations are their definitions", () => {
+  const at = (kind: (typeof ACTIVATION_KINDS)[number], x: number): number =>
+    activationOf(kind, Float32Array.of(0.5, 0.25))(x);
+  // GELU at 1 and −1 from tables of the normal distribution; its approximation is close by.
+  expect(at("gelu", 1)).toBeCloseTo(0.8413447460685429, 14);
+  expect(at("gelu", -1)).toBeCloseTo(-0.15865525393145707, 14);
+  expect(at("gelu", 7)).toBe(7);
+  expect(at("gelu_tanh", 1)).toBeCloseTo(0.8411919906082768, 14);
+  expect([at("relu2", -3), at("relu2", 3)]).toEqual([0, 9]);
+  expect(at("xielu", 2)).toBeCloseTo(Math.log(1 + Math.exp(0.5)) * 4 + 1, 14);
+  expect(at("xielu", -2)).toBeCloseTo((0.5 + Math.log(1 + Math.exp(0.25))) * (Math.exp(-2) + 1) - 1, 14);
+});
+
 it("embed takes rows by token, in any order and repeated", async () => {
   const [rows, cols] = [11, 37];
   const table = gaussians(4, rows * cols);
@@ -93,6 +139,12 @@ it("embed takes rows by token, in any order and repeated", async () => {
     const bound = !isPlain(weightFormat(type)) ? 1e-6 : 3.5 / 256;
     expect(Math.max(...actual.map((v, i) => Math.abs(v - expected[i]!))), type).toBeLessThan(bound);
     if (type === "f32") expect(actual).toEqual(expected);
+    const scaled = await onAll(async (ops) => {
+      const out = ops.alloc(tokens.length * cols);
+      embedTokens(ops, tokens, ops.loadWeight([partOf(table, cols)], type), out, 0.25);
+      return download(ops, out);
+    });
+    expect(scaled).toEqual(actual.map((value) => value * 0.25));
   }
 });
 

@@ -64,8 +64,9 @@ export class KvKernels {
       step.positions.forEach((position, row) => {
         for (let i = 0; i < half; i++) {
           const angle = position * invFreq[i]!;
-          cosines[row * half + i] = Math.cos(angle) * attentionFactor;
-          sines[row * half + i] = Math.sin(angle) * attentionFactor;
+          const factor = invFreq[i] === 0 ? 1 : attentionFactor;
+          cosines[row * half + i] = Math.cos(angle) * factor;
+          sines[row * half + i] = Math.sin(angle) * factor;
         }
       });
       return { cos, sin };

@@ -10,12 +10,14 @@ import type { Capabilities } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
+  Activation,
   AttentionLayer,
   BackendMemory,
   Buf,
   OnKernel,
   Ops,
   Rope,
+  RowNorm,
   Step,
   Weight,
   WeightPart,
@@ -154,17 +156,20 @@ export class WebGpuBackend implements Ops {
     this.#step = step;
   }
 
-  embed(step: Step, table: Weight, out: Buf): void {
+  embed(step: Step, table: Weight, out: Buf, scale = 1): void {
     assertBegun(step, this.#step, "embed");
     if (!step.tokensFrom) checkTokens("embed", step.tokens, table.rows);
     const rows = step.tokens.length;
     const to = this.#written(out, rows * table.cols, "embed");
     if (step.tokensFrom) {
       assert(step.tokensFrom instanceof GpuTokenStream, "embed: expected a token stream of this backend");
-      this.#linear.embed(step.tokensFrom.tokens, 0, SAMPLE_WORDS, rows, asGpuWeight(table), to);
+      const { tokens } = step.tokensFrom;
+      this.#linear.embed({ tokens, tokenAt: 0, tokenStride: SAMPLE_WORDS }, rows, asGpuWeight(table), to, scale);
       return;
     }
-    this.#linear.embed(this.#steps.buffer, this.#steps.layout.rowsAt, ROW_WORDS, rows, asGpuWeight(table), to);
+    const { buffer, layout } = this.#steps;
+    const own = { tokens: buffer, tokenAt: layout.rowsAt, tokenStride: ROW_WORDS };
+    this.#linear.embed(own, rows, asGpuWeight(table), to, scale);
   }
 
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
@@ -174,6 +179,16 @@ export class WebGpuBackend implements Ops {
     const { buffer } = asGpuWeight(weight);
     if (rows === 1 && from !== to) this.#norm = { weight: buffer, eps, from, cols, to, isStale: false };
     else this.#elementwise.rmsNorm(from, buffer, cols, eps, rows, to);
+  }
+
+  norm(x: Buf, of: RowNorm, rows: number, out: Buf): void {
+    const cols = of.weight.rows * of.weight.cols;
+    const { first = 0, stride = cols } = of;
+    const from = this.#read(x, rows * stride, "norm");
+    if (of.add || stride !== cols) this.#read(out, rows * stride, "norm");
+    const to = this.#written(out, rows * stride, "norm");
+    const weights = { weight: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
+    this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride }, rows, to);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -219,6 +234,12 @@ export class WebGpuBackend implements Ops {
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
     const from = this.#read(gateUp, rows * width * 2, "swiglu");
     this.#elementwise.swiglu(from, rows, width, this.#written(out, rows * width, "swiglu"));
+  }
+
+  activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
+    const from = this.#read(x, rows * width * (isGated ? 2 : 1), "activate");
+    const to = this.#written(out, rows * width, "activate");
+    this.#elementwise.activate(from, { kind, isGated, alphas: alphas && asGpuWeight(alphas).buffer }, rows, width, to);
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {

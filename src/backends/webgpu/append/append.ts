@@ -63,8 +63,9 @@ export class AppendKernels {
       for (const position of step.positions) {
         for (const frequency of invFreq) {
           const angle = position * frequency;
-          values[at++] = Math.cos(angle) * attentionFactor;
-          values[at++] = Math.sin(angle) * attentionFactor;
+          const factor = frequency === 0 ? 1 : attentionFactor;
+          values[at++] = Math.cos(angle) * factor;
+          values[at++] = Math.sin(angle) * factor;
         }
       }
       this.#commands.write(this.#roomForAngles(index, values.byteLength), 0, values);

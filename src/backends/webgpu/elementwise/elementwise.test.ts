@@ -1,11 +1,63 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import {
+  ACTIVATION_KINDS,
+  activated,
+  activationError,
+  NORM_CASES,
+  normed,
+} from "../../../../test/support/elementwise-grid.ts";
 import { gpuSkip, openTestGpu, type TestGpu } from "../../../../test/support/gpu.ts";
-import { gaussians, relativeError } from "../../../../test/support/wasm-backend.ts";
+import { embedTokens, gaussians, partOf, relativeError } from "../../../../test/support/wasm-backend.ts";
 import { tolerance } from "../../../../test/tolerances.ts";
+import type { Ops } from "../../ops.ts";
+import { createReferenceBackend } from "../../reference/backend.ts";
+import { createWebGpuBackend, type WebGpuBackend } from "../backend.ts";
 import { ElementwiseKernels } from "./elementwise.ts";
 
 const close = (actual: ArrayLike<number>, expected: ArrayLike<number>): void =>
   expect(relativeError(actual, expected)).toBeLessThan(tolerance.elementwise.max);
+
+describe.skipIf(gpuSkip)(`norms and activations beside the reference${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
+  let ops: WebGpuBackend;
+  beforeAll(async () => {
+    ops = await createWebGpuBackend();
+  });
+  afterAll(() => ops.dispose());
+  const reference = createReferenceBackend();
+  // Not multiples of a workgroup; a column alone, fewer and more than one workgroup has invocations.
+  const SIZES = [
+    [1, 3],
+    [63, 2],
+    [300, 3],
+  ] as const;
+
+  it("norms", async () => {
+    for (const c of NORM_CASES) {
+      for (const [width, rows] of SIZES) {
+        const label = `${JSON.stringify(c)} ${rows}x${width}`;
+        const error = activationError(await normed(ops, c, width, rows), await normed(reference, c, width, rows));
+        expect(error, label).toBeLessThan(tolerance.activation.max);
+      }
+    }
+  });
+
+  it.each(ACTIVATION_KINDS)("%s", async (kind) => {
+    for (const isGated of [false, true]) {
+      for (const [width, rows] of SIZES) {
+        const act = (of: Ops) => activated(of, { kind, isGated }, width, rows);
+        expect(activationError(await act(ops), await act(reference))).toBeLessThan(tolerance.activation.max);
+      }
+    }
+  });
+
+  it("embeddings times a factor", async () => {
+    const table = ops.loadWeight([partOf(gaussians(1, 5 * 33), 33)], "bf16");
+    const [plain, scaled] = [ops.alloc(66), ops.alloc(66)];
+    embedTokens(ops, [4, 1], table, plain);
+    embedTokens(ops, [4, 1], table, scaled, 0.25);
+    expect(await ops.readback(scaled, 66)).toEqual((await ops.readback(plain, 66)).map((value) => value * 0.25));
+  });
+});
 
 describe.skipIf(gpuSkip)(`webgpu elementwise${gpuSkip ? ` (${gpuSkip})` : ""}`, () => {
   let gpu: TestGpu;

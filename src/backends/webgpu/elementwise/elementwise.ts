@@ -1,4 +1,5 @@
-/** @file RMS norm, SwiGLU and gathering of rows: one kernel for each, the same on every adapter. */
+/** @file Norms, activations and gathering of rows: kernels that are the same on every adapter. */
+import type { Activation, RowNorm } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { ShaderName } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
@@ -6,12 +7,22 @@ import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel, KernelSpec } from "../queue/kernel.ts";
 import { type ShaderValues, shader } from "../queue/shader-text.ts";
 
-/** Invocations in a workgroup of swiglu.wgsl. */
-const SWIGLU_THREADS = 256;
+/** Invocations in a workgroup of swiglu.wgsl and activate.wgsl. */
+const ACTIVATION_THREADS = 256;
 
 const rmsNorm = new Struct({ cols: "u32", eps: "f32" });
 const swiglu = new Struct({
   width: ["u32", "Of a row of `out`; one of `gate_up` has twice as many."],
+  length: ["u32", "Of all rows of `out`."],
+});
+const norm = new Struct({
+  cols: "u32",
+  first: ["u32", "Of the columns that are normed, in rows of so many values."],
+  stride: "u32",
+  eps: "f32",
+});
+const activate = new Struct({
+  width: ["u32", "Of a row of `out`; one of `x` has twice as many with a gate."],
   length: ["u32", "Of all rows of `out`."],
 });
 const gatherRows = new Struct({ width: "u32", rowsAt: ["u32", "Word of the list in `step`."] });
@@ -32,11 +43,62 @@ export class ElementwiseKernels {
     this.#commands.dispatch(kernel, { cols, eps }, inPlace ? [weight, out] : [weight, out, x], rows);
   }
 
+  /** See `Ops.norm`. */
+  norm(
+    x: GpuBuffer,
+    of: Omit<RowNorm, "weight" | "bias"> & {
+      readonly weight: GpuBuffer;
+      readonly bias: GpuBuffer | null;
+      readonly cols: number;
+      readonly first: number;
+      readonly stride: number;
+    },
+    rows: number,
+    out: GpuBuffer,
+  ): void {
+    const { kind, weight, bias, eps, add, cols, first, stride } = of;
+    const inPlace = x === out;
+    const values = { CENTERED: kind === "layer", BIASED: bias !== null, ADDS: add, IN_PLACE: inPlace };
+    const buffers = [weight, out, ...(inPlace ? [] : [x]), ...(bias ? [bias] : [])];
+    const kernel = this.#kernel(
+      "norm",
+      norm,
+      ["read", "write", ...buffers.slice(2).map(() => "read" as const)],
+      { ...values, BIAS_AT: buffers.length },
+      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}`,
+    );
+    this.#commands.dispatch(kernel, { cols, first, stride, eps }, buffers, rows);
+  }
+
+  /** See `Ops.activate`. */
+  activate(
+    x: GpuBuffer,
+    { kind, isGated, alphas }: Omit<Activation, "alphas"> & { readonly alphas: GpuBuffer | null },
+    rows: number,
+    width: number,
+    out: GpuBuffer,
+  ): void {
+    const length = rows * width;
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
+    const values = {
+      THREADS: ACTIVATION_THREADS,
+      GATED: isGated,
+      SILU: kind === "silu",
+      GELU: kind === "gelu",
+      GELU_TANH: kind === "gelu_tanh",
+      RELU2: kind === "relu2",
+      XIELU: kind === "xielu",
+    };
+    const buffers = alphas ? (["read", "write", "read"] as const) : (["read", "write"] as const);
+    const kernel = this.#kernel("activate", activate, buffers, values, `${kind}${isGated ? ", gated" : ""}`);
+    this.#commands.dispatch(kernel, { width, length }, alphas ? [x, out, alphas] : [x, out], groups);
+  }
+
   /** out[r][i] = silu(gateUp[r][i]) · gateUp[r][width + i] */
   swiglu(gateUp: GpuBuffer, rows: number, width: number, out: GpuBuffer): void {
     const length = rows * width;
-    const groups = Math.min(MAX_GROUPS, Math.ceil(length / SWIGLU_THREADS));
-    const kernel = this.#kernel("swiglu", swiglu, ["read", "write"], { THREADS: SWIGLU_THREADS });
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
+    const kernel = this.#kernel("swiglu", swiglu, ["read", "write"], { THREADS: ACTIVATION_THREADS });
     this.#commands.dispatch(kernel, { width, length }, [gateUp, out], groups);
   }
 
@@ -51,8 +113,8 @@ export class ElementwiseKernels {
     params: P,
     buffers: KernelSpec<P>["buffers"],
     values: ShaderValues = {},
+    label: string = values["IN_PLACE"] ? `${name}, in place` : name,
   ): Kernel<P> {
-    const label = values["IN_PLACE"] ? `${name}, in place` : name;
     return this.#commands.kernel(label, () => ({
       label,
       shader: shader(name, params, values),

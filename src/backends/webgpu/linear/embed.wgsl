@@ -1,4 +1,4 @@
-// out[row] = table[tokens[row]]. One workgroup a row; a table in several buffers skips the rows of the others.
+// out[row] = scale * table[tokens[row]]. One workgroup a row; a table in several buffers skips the rows of the others.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> words: array<WORD>;
@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     for (var i = 0u; i < 8u; i++) {
       let at = unit * 8u + i;
       if (at < p.cols) {
-        out[row * p.cols + at] = w[i >> 2u][i & 3u];
+        out[row * p.cols + at] = p.scale * w[i >> 2u][i & 3u];
       }
     }
   }

@@ -41,6 +41,7 @@ const embedParams = new Struct({
   tokenStride: "u32",
   first: ["u32", "Rows of the table that are here: the first and their number. Other tokens leave their rows alone."],
   count: "u32",
+  scale: "f32",
 });
 
 const ACCESS = ["read", "read", "read", "read", "write"] as const;
@@ -222,12 +223,18 @@ export class LinearKernels {
     for (const dispatch of found.dispatches) this.#commands.run(dispatch);
   }
 
-  /** out[row] = table[token], tokens[tokenAt + row · tokenStride] */
-  embed(tokens: GpuBuffer, tokenAt: number, tokenStride: number, rows: number, table: GpuWeight, out: GpuBuffer): void {
+  /** out[row] = scale · table[token], tokens[tokenAt + row · tokenStride] */
+  embed(
+    { tokens, tokenAt, tokenStride }: { tokens: GpuBuffer; tokenAt: number; tokenStride: number },
+    rows: number,
+    table: GpuWeight,
+    out: GpuBuffer,
+    scale: number,
+  ): void {
     for (const { first, rows: count, words, scales } of table.chunks) {
       const kernel = this.#embed(table.type);
       const { cols, stride } = table;
-      const params = { rows, cols, stride, tokenAt, tokenStride, first, count };
+      const params = { rows, cols, stride, tokenAt, tokenStride, first, count, scale };
       this.#commands.dispatch(kernel, params, [words, scales, tokens, out], rows);
     }
   }

@@ -1,0 +1,49 @@
+/** @file Norms of rows or of a part of each: RMS norm and LayerNorm, with a bias or without, in place of `out` or added to it. */
+import { BIAS, BLOCK, COLS, EPS, FLAG_ADD, FLAG_CENTER, FLAGS, OUT, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
+import { horizontalSum } from "../simd/vector";
+
+/** Sum of a row's values, or of their squares less `mean`. */
+// @ts-ignore: decorator
+@inline function sumOf(x: usize, bytes: usize, squared: bool, mean: f32): f32 {
+  const vectorBytes = bytes & ~15;
+  const means = f32x4.splat(mean);
+  let sums = f32x4.splat(0);
+  for (let i: usize = 0; i < vectorBytes; i += 16) {
+    const v = f32x4.sub(v128.load(x + i), means);
+    sums = f32x4.add(sums, squared ? f32x4.mul(v, v) : v);
+  }
+  let sum = horizontalSum(sums);
+  for (let i = vectorBytes; i < bytes; i += 4) {
+    const v = load<f32>(x + i) - mean;
+    sum += squared ? v * v : v;
+  }
+  return sum;
+}
+
+/** out (+)= (x − mean) / sqrt(mean((x − mean)²) + eps) · weight (+ bias); a mean of 0 without FLAG_CENTER. `out` may be x. */
+export function norm(task: i32, params: usize, scratch: usize): void {
+  const cols = load<i32>(params, COLS), flags = load<u32>(params, FLAGS);
+  const bytes = <usize>cols << 2, vectorBytes = bytes & ~15, stride = <usize>load<u32>(params, STRIDE) << 2;
+  const block = load<i32>(params, BLOCK), end = min(load<i32>(params, ROWS), (task + 1) * block);
+  const weight = <usize>load<u32>(params, WEIGHT), bias = <usize>load<u32>(params, BIAS);
+  const add = (flags & FLAG_ADD) != 0;
+  for (let r = task * block; r < end; r++) {
+    const x = <usize>load<u32>(params, X) + <usize>r * stride;
+    const out = <usize>load<u32>(params, OUT) + <usize>r * stride;
+    const mean: f32 = flags & FLAG_CENTER ? sumOf(x, bytes, false, 0) / <f32>cols : 0;
+    const inverse = <f32>1 / sqrt<f32>(sumOf(x, bytes, true, mean) / <f32>cols + load<f32>(params, EPS));
+    const means = f32x4.splat(mean), factor = f32x4.splat(inverse);
+    for (let i: usize = 0; i < vectorBytes; i += 16) {
+      let v = f32x4.mul(f32x4.mul(f32x4.sub(v128.load(x + i), means), factor), v128.load(weight + i));
+      if (bias) v = f32x4.add(v, v128.load(bias + i));
+      if (add) v = f32x4.add(v, v128.load(out + i));
+      v128.store(out + i, v);
+    }
+    for (let i = vectorBytes; i < bytes; i += 4) {
+      let v = (load<f32>(x + i) - mean) * inverse * load<f32>(weight + i);
+      if (bias) v += load<f32>(bias + i);
+      if (add) v += load<f32>(out + i);
+      store<f32>(out + i, v);
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// out[r] (+)= (x[r] - mean) / sqrt(mean((x[r] - mean)^2) + eps) * weight (+ bias), of `cols` values of each row; a mean of 0
+// unless CENTERED. One workgroup a row.
+//#insert PARAMS
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+//#if !IN_PLACE
+@group(0) @binding(3) var<storage, read> x: array<f32>;
+//#end
+//#if BIASED
+@group(0) @binding(BIAS_AT) var<storage, read> bias: array<f32>;
+//#end
+const THREADS = 256u;
+var<workgroup> sums: array<f32, THREADS>;
+
+fn input(at: u32) -> f32 {
+  //#if IN_PLACE
+  return out[at];
+  //#else
+  return x[at];
+  //#end
+}
+
+fn total(value: f32, l: u32) -> f32 {
+  workgroupBarrier();
+  sums[l] = value;
+  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
+    workgroupBarrier();
+    if (l < half) {
+      sums[l] += sums[l + half];
+    }
+  }
+  workgroupBarrier();
+  return sums[0];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
+  let base = group.x * p.stride + p.first;
+  var mean = 0.0;
+  //#if CENTERED
+  var sum = 0.0;
+  for (var i = l; i < p.cols; i += THREADS) {
+    sum += input(base + i);
+  }
+  mean = total(sum, l) / f32(p.cols);
+  //#end
+  var squares = 0.0;
+  for (var i = l; i < p.cols; i += THREADS) {
+    let value = input(base + i) - mean;
+    squares += value * value;
+  }
+  let inverse = 1.0 / sqrt(total(squares, l) / f32(p.cols) + p.eps);
+  for (var i = l; i < p.cols; i += THREADS) {
+    var value = (input(base + i) - mean) * inverse * weight[i];
+    //#if BIASED
+    value += bias[i];
+    //#end
+    //#if ADDS
+    value += out[base + i];
+    //#end
+    out[base + i] = value;
+  }
+}
