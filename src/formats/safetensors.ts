@@ -12,6 +12,7 @@ import {
   type StoredDtype,
   type StoredTensor,
 } from "./safetensors-header.ts";
+import { withTextPart } from "./text-part.ts";
 
 const SINGLE = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
@@ -25,8 +26,8 @@ export const safetensors: CheckpointContainer = {
   async openTensors(source) {
     const isSingle = await source.has(SINGLE);
     const stored = isSingle ? (await readSafetensorsHeader(source, SINGLE)).tensors : await readShards(source);
-    if (stored.every(({ dtype }) => dtype !== null)) return tensorSet(source, stored);
-    return await quantizedTensors(source, stored);
+    const isPlain = stored.every(({ dtype }) => dtype !== null);
+    return withTextPart(isPlain ? tensorSet(source, stored) : await quantizedTensors(source, stored));
   },
 };
 
