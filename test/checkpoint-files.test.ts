@@ -43,7 +43,7 @@ describe("checkpoints", () => {
       numKvHeads: 2,
       headDim: 64,
       intermediateSize: 384,
-      qkNorm: true,
+      traits: { qkNorm: "head" },
     },
     "qwen3-3m": {
       numLayers: 6,
@@ -52,7 +52,7 @@ describe("checkpoints", () => {
       numKvHeads: 2,
       headDim: 64,
       intermediateSize: 576,
-      qkNorm: true,
+      traits: { qkNorm: "head" },
     },
     "qwen3-9m": {
       numLayers: 8,
@@ -61,7 +61,7 @@ describe("checkpoints", () => {
       numKvHeads: 2,
       headDim: 128,
       intermediateSize: 864,
-      qkNorm: true,
+      traits: { qkNorm: "head" },
     },
     "mistral-9m": {
       numLayers: 8,
@@ -70,7 +70,7 @@ describe("checkpoints", () => {
       numKvHeads: 2,
       headDim: 128,
       intermediateSize: 864,
-      qkNorm: false,
+      traits: { qkNorm: "none" },
     },
   };
   const prints = new Set<string>();
@@ -137,8 +137,12 @@ describe.skipIf(!published)(`shapes${published ? "" : " (skipped: reference data
   it("equal the collected configs", async () => {
     const { comment: _, ...shapes } = JSON.parse(await readFile(published!, "utf8"));
     for (const [name, json] of Object.entries(shapes)) {
-      const { slidingWindow: own, ...shape } = shapeConfig(name);
-      const { slidingWindow, ...expected } = parseModelConfig({ sliding_window: null, ...(json as object) }, name);
+      const { slidingWindow: own, ropeOf: _, ...shape } = shapeConfig(name);
+      const {
+        slidingWindow,
+        ropeOf: __,
+        ...expected
+      } = parseModelConfig({ sliding_window: null, ...(json as object) }, name);
       expect(shape, name).toEqual(expected);
       expect(own(0)).toBe(slidingWindow(0));
     }

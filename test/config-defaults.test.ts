@@ -6,7 +6,7 @@ import fixture from "./fixtures/config-defaults/expected.json" with { type: "jso
 it.each(fixture.cases.map((c) => [c.model_type, JSON.stringify(c.change), c] as const))("%s %s", (_, __, c) => {
   const config = parseModelConfig({ ...fixture.base, model_type: c.model_type, ...c.change }, "m/config.json");
   const { windows, eosTokenId, theta, ...sizes } = c.expected;
-  const { numKvHeads, headDim, rmsNormEps, tieWordEmbeddings, bosTokenId, padTokenId } = config;
+  const { numKvHeads, headDim, normEps: rmsNormEps, tieWordEmbeddings, bosTokenId, padTokenId } = config;
   expect({ numKvHeads, headDim, rmsNormEps, tieWordEmbeddings, bosTokenId, padTokenId }).toEqual(sizes);
   expect(config.eosTokenIds).toEqual(eosTokenId === null ? [] : [eosTokenId].flat());
   expect(config.rope).toEqual({ type: "default", theta });

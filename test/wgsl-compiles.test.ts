@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
 import { type DescribedFeatures, kernelTexts } from "../src/cli/kernels/kernel-texts.ts";
 import { parseModelConfig } from "../src/models/config.ts";
+import { families } from "../src/models/registry.ts";
 import type { LayerCalibration } from "../src/quant/calibration.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import type { WeightType } from "../src/weights/registry.ts";
@@ -24,13 +25,15 @@ interface Shape {
   readonly numHeads?: number;
   readonly numKvHeads?: number;
   readonly slidingWindow?: number;
+  /** Default: qwen3. */
+  readonly modelType?: string;
 }
 
 /** One layer, with norms of its heads. */
-const configOf = ({ headDim = 64, numHeads = 2, numKvHeads = 1 }: Shape) =>
+const configOf = ({ headDim = 64, numHeads = 2, numKvHeads = 1, modelType = "qwen3" }: Shape) =>
   parseModelConfig(
     {
-      model_type: "qwen3",
+      model_type: modelType,
       hidden_size: 128,
       num_hidden_layers: 1,
       num_attention_heads: numHeads,
@@ -87,6 +90,10 @@ describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices
   it("every format of the cache, by shape", async () => {
     for (const shape of FORMATS) await expectCompiles(shape, "bf16");
     for (const bits of [1, 2, 3, 4, 5, 6, 7, 8]) await expectCompiles({ kv: `k${bits}v${9 - bits}` }, "bf16");
+  });
+
+  it("every family", async () => {
+    for (const { modelType } of families) await expectCompiles({ kv: "k4v4", modelType }, "bf16");
   });
 
   it("every format of weights", async () => {

@@ -141,7 +141,7 @@ export async function writeRandomQwen3(
     [of("attention.head_count_kv")]: { u32: config.numKvHeads },
     [of("attention.key_length")]: { u32: config.headDim },
     [of("attention.value_length")]: { u32: config.headDim },
-    [of("attention.layer_norm_rms_epsilon")]: { f32: config.rmsNormEps },
+    [of("attention.layer_norm_rms_epsilon")]: { f32: config.normEps },
     [of("rope.freq_base")]: { f32: config.rope.theta },
     ...vocabulary(config.vocabSize),
   };

@@ -32,7 +32,7 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
     sinkLogits: null,
     qNorm: null,
     kNorm: null,
-    normEps: config.rmsNormEps,
+    normEps: config.normEps,
   };
 }
 

@@ -67,7 +67,7 @@ export class ConfigFields {
   }
 
   /** Token ids, written as one number, a list, or null or an empty list for none. fallback: when the file has no such field */
-  tokenIds(name: string, fallback?: number): number[] {
+  tokenIds(name: string, fallback?: number | readonly number[]): number[] {
     const value = this.mentions(name) ? this.raw(name) : fallback;
     const ids = value === undefined ? [] : tokenIdsOf(value);
     if (!ids) throw this.invalid(name, "a token id or a list of them");

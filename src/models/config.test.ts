@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { parseModelConfig } from "./config.ts";
+import { supportedTypes } from "./registry.ts";
+import { LLAMA_NAMES } from "./tensor-names.ts";
+import { LLAMA_TRAITS } from "./traits.ts";
 
 const base = {
   model_type: "llama",
@@ -19,13 +22,14 @@ const windows = (over: object) => {
 
 describe("parseModelConfig", () => {
   it("reads a small llama with its defaults", () => {
-    const { slidingWindow, ...config } = parse({
+    const { slidingWindow, ropeOf, ...config } = parse({
       hidden_act: "silu",
       eos_token_id: [2, 3],
       bos_token_id: 1,
       rope_scaling: null,
     });
     expect(slidingWindow(0)).toBe(0);
+    expect(ropeOf(0)).toBe(config.rope);
     expect(config).toEqual({
       modelType: "llama",
       vocabSize: 1000,
@@ -35,11 +39,11 @@ describe("parseModelConfig", () => {
       numKvHeads: 8,
       headDim: 8,
       intermediateSize: 128,
-      rmsNormEps: 1e-5,
+      normEps: 1e-5,
       tieWordEmbeddings: false,
       maxPositionEmbeddings: 2048,
-      qkNorm: false,
-      attentionBias: false,
+      traits: LLAMA_TRAITS,
+      names: LLAMA_NAMES,
       rope: { type: "default", theta: 10_000 },
       bosTokenId: 1,
       eosTokenIds: [2, 3],
@@ -49,14 +53,75 @@ describe("parseModelConfig", () => {
 
   it("gives each family its norms and biases", () => {
     const flags = (model_type: string, over = {}) => {
-      const { qkNorm, attentionBias } = parse({ model_type, num_key_value_heads: 2, ...over });
-      return [qkNorm, attentionBias];
+      const { qkNorm, biases } = parse({ model_type, num_key_value_heads: 2, ...over }).traits;
+      return [qkNorm, biases.qkv, biases.output];
     };
-    expect(flags("llama")).toEqual([false, false]);
-    expect(flags("mistral")).toEqual([false, false]);
-    expect(flags("mistral", { attention_bias: true })).toEqual([false, false]);
-    expect(flags("qwen2")).toEqual([false, true]);
-    expect(flags("qwen3")).toEqual([true, false]);
+    expect(flags("llama")).toEqual(["none", false, false]);
+    expect(flags("llama", { attention_bias: true })).toEqual(["none", true, true]);
+    expect(flags("mistral")).toEqual(["none", false, false]);
+    expect(flags("mistral", { attention_bias: true })).toEqual(["none", false, false]);
+    expect(flags("qwen2")).toEqual(["none", true, false]);
+    expect(flags("qwen3")).toEqual(["head", false, false]);
+    expect(flags("olmo2")).toEqual(["row", false, false]);
+    expect(flags("seed_oss")).toEqual(["none", true, false]);
+  });
+
+  it("turns the part of a head that a config says, in the layers that it says", () => {
+    expect(parse({ partial_rotary_factor: 0.5 }).rope).toEqual({ type: "default", theta: 10_000, rotaryDim: 4 });
+    expect(parse({ model_type: "gpt_neox", rotary_pct: 0.5, rotary_emb_base: 1e6 }).rope).toEqual({
+      type: "default",
+      theta: 1e6,
+      rotaryDim: 4,
+    });
+    const types = (over: object) => {
+      const { numLayers, ropeOf } = parse({ num_key_value_heads: 2, ...over });
+      return Array.from({ length: numLayers }, (_, layer) => ropeOf(layer).type);
+    };
+    expect(types({ model_type: "smollm3" })).toEqual(["default", "default", "default", "none"]);
+    expect(types({ model_type: "smollm3", no_rope_layers: [0, 1, 1, 1] })).toEqual([
+      "none",
+      ...Array(3).fill("default"),
+    ]);
+    expect(types({ model_type: "cohere2", sliding_window_pattern: 2 })).toEqual(["default", "none", "default", "none"]);
+    expect(types({ model_type: "exaone4", sliding_window: null })).toEqual(Array(4).fill("default"));
+    expect(types({ model_type: "exaone4", sliding_window_pattern: "LG" })).toEqual([
+      "default",
+      "none",
+      "default",
+      "none",
+    ]);
+    const rope_scaling = { rope_type: "yarn", factor: 8, original_max_position_embeddings: 512 };
+    expect(types({ model_type: "olmo3", rope_scaling })).toEqual(["default", "default", "default", "yarn"]);
+  });
+
+  it("reads LongRoPE with the length of training beside it", () => {
+    const list = [1, 1.5, 2, 3];
+    const rope_scaling = { type: "su", short_factor: list, long_factor: list.map((value) => 2 * value) };
+    expect(parse({ model_type: "phi3", rope_scaling, original_max_position_embeddings: 512 }).rope).toEqual({
+      type: "longrope",
+      theta: 10_000,
+      shortFactor: list,
+      longFactor: [2, 3, 4, 6],
+      originalMaxPosition: 512,
+      attentionFactor: Math.sqrt(1 + Math.log(4) / Math.log(512)),
+    });
+  });
+
+  it("takes the text model of a wrapper, and tells a context that would need what is not there", () => {
+    const text_config = { ...base, model_type: "ministral3", num_key_value_heads: 2, head_dim: 8 };
+    const rope_parameters = {
+      ...{ rope_type: "yarn", rope_theta: 1e6, factor: 16, llama_4_scaling_beta: 0.1 },
+      original_max_position_embeddings: 512,
+    };
+    const wrapped = parseModelConfig(
+      { model_type: "mistral3", tie_word_embeddings: true, text_config: { ...text_config, rope_parameters } },
+      "m/config.json",
+    );
+    expect(wrapped).toMatchObject({ modelType: "ministral3", tieWordEmbeddings: true, maxPositionEmbeddings: 512 });
+    expect(parse({ ...text_config, rope_parameters: { ...rope_parameters, llama_4_scaling_beta: 0 } })).toMatchObject({
+      maxPositionEmbeddings: 8192,
+    });
+    expect(() => parse({ model_type: "mistral3" })).toThrow(/text_config: expected the config of the text model/);
   });
 
   it("takes head_dim from the file before deriving it", () => {
@@ -173,27 +238,22 @@ describe("parseModelConfig refuses", () => {
     ],
     [{ head_dim: 12 }, /head_dim: expected a multiple of 8 from 8 to 576, got 12; use a model with/, "unsupported"],
     [{ head_dim: 584 }, /head_dim: expected a multiple of 8 from 8 to 576, got 584; use a model with/, "unsupported"],
-    [{ hidden_act: "gelu" }, /hidden_act: expected "silu", got "gelu"/, "unsupported"],
-    [{ mlp_bias: true }, /mlp_bias/, "unsupported"],
+    [{ hidden_act: "mish" }, /hidden_act: expected one of silu, .*got "mish"/, "unsupported"],
+    [{ model_type: "phi", qk_layernorm: true }, /qk_layernorm: .*expected false, got true/, "unsupported"],
+    [{ model_type: "smollm3", no_rope_layers: [1, 2, 1, 1] }, /no_rope_layers: expected a list of 0 and 1/],
     [
-      { attention_bias: true },
-      /attention_bias: a bias of the attention's output projection is not supported/,
-      "unsupported",
+      { model_type: "phi3", rope_scaling: { type: "longrope", short_factor: [1], long_factor: [1] } },
+      /rope_scaling\.short_factor: expected a list of 4, one a pair/,
     ],
     [
       { quantization_config: { quant_method: "hqq" } },
       /quantization_config: expected a quantization of gptq, awq.*use the bf16/,
       "unsupported",
     ],
-    [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor/, "unsupported"],
+    [{ partial_rotary_factor: 0.4 }, /partial_rotary_factor: expected a factor that leaves pairs/],
     [
-      { rope_scaling: { type: "longrope" } },
-      /expected default, linear, dynamic, yarn or llama3, got "longrope"/,
-      "unsupported",
-    ],
-    [
-      { rope_parameters: { full_attention: { rope_theta: 1e6 } } },
-      /different rope parameters for different layers/,
+      { rope_scaling: { type: "ntk" } },
+      /expected default, linear, dynamic, yarn, longrope or llama3, got "ntk"/,
       "unsupported",
     ],
     [
@@ -229,9 +289,8 @@ describe("parseModelConfig refuses", () => {
     ["mamba2", /hybrid state-space/],
     ["gemma2", /soft-capping/],
     ["gemma3_text", /GELU/],
-    ["phi3", /fused qkv/],
     ["gpt2", /learned or ALiBi/],
-    ["gpt_neox", /partial rotary/],
+    ["gptj", /partial rotary/],
     ["gpt_oss", /attention sinks/],
     ["qwen2_5_vl", /image or audio/],
     ["t5", /encoder-decoder/],
@@ -242,10 +301,10 @@ describe("parseModelConfig refuses", () => {
     } catch (error) {
       expect(error).toMatchObject({
         code: "unsupported",
-        detail: { modelType: model_type, supported: ["llama", "mistral", "qwen2", "qwen3"] },
+        detail: { modelType: model_type, supported: supportedTypes() },
       });
       expect((error as Error).message).toMatch(what);
-      expect((error as Error).message).toMatch(/expected one of llama, mistral, qwen2, qwen3/);
+      expect((error as Error).message).toMatch(/expected one of llama, mistral, qwen2, qwen3, /);
     }
   });
 

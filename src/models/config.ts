@@ -2,11 +2,15 @@
 import { TurboQuantError } from "../errors.ts";
 import { schemeNames, schemeOf } from "../formats/quantized/schemes.ts";
 import { checkHeadDim } from "../quant/head-dim.ts";
+import { parseActivation } from "./activation-names.ts";
 import { ConfigFields } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
 import type { ModelConfig } from "./model-config.ts";
-import { familyOf } from "./registry.ts";
-import { contextLengthOf, parseRopeConfig } from "./rope-config.ts";
+import { familyOf, textModelOf } from "./registry.ts";
+import { contextLengthOf, NO_ROPE, parseRopes } from "./rope-config.ts";
+import { parseSlidingWindow } from "./sliding-window.ts";
+import { LLAMA_NAMES } from "./tensor-names.ts";
+import { LLAMA_TRAITS } from "./traits.ts";
 
 export type { ModelConfig } from "./model-config.ts";
 
@@ -16,8 +20,6 @@ const MAX_LAYERS = 1024;
 const MAX_HEADS = 4096;
 const MAX_VOCAB = 2 ** 24;
 const MAX_POSITION = 2 ** 30;
-/** `sliding_window` of MistralConfig, Qwen2Config and Qwen3Config when a file leaves it out. */
-const DEFAULT_SLIDING_WINDOW = 4096;
 
 /**
  * json: the parsed config.json, in the spelling of Transformers 4 or 5 · fileName: for messages
@@ -30,9 +32,10 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
       file: fileName,
     });
   }
-  const config = new ConfigFields(json as Readonly<Record<string, unknown>>, fileName);
-  const family = familyOf(config.string("model_type"), fileName);
-  refuseFeatures(config, family);
+  const whole = new ConfigFields(json as Readonly<Record<string, unknown>>, fileName);
+  refuseQuantization(whole);
+  const { config, modelType } = textModelOf(whole);
+  const family = familyOf(modelType, fileName);
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
@@ -40,11 +43,15 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const { defaults } = family;
   // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
   const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
-  const numKvHeads = config.integer("num_key_value_heads", 1, numHeads, ownKvHeads);
+  const numKvHeads =
+    family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads);
   if (numHeads % numKvHeads !== 0)
     throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
-  const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION);
-  const rope = parseRopeConfig(config, maxPosition);
+  const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION, defaults.maxPosition);
+  const headDim = parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
+  const slidingWindow = parseSlidingWindow(config, family, numLayers);
+  const ropes = parseRopes(config, { family, headDim, maxPosition });
+  const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu");
   return {
     modelType: family.modelType,
     vocabSize: config.integer("vocab_size", 1, MAX_VOCAB),
@@ -52,33 +59,43 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numLayers,
     numHeads,
     numKvHeads,
-    headDim: parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads),
+    headDim,
     intermediateSize: config.integer("intermediate_size", 1, MAX_WIDTH),
-    rmsNormEps: config.number("rms_norm_eps", 0, 1, 1e-6),
-    tieWordEmbeddings: config.boolean("tie_word_embeddings", defaults.tieWordEmbeddings),
-    maxPositionEmbeddings: contextLengthOf(rope, maxPosition),
-    qkNorm: family.qkNorm,
-    attentionBias: family.attentionBias === "always",
-    slidingWindow: parseSlidingWindow(config, family, numLayers),
-    rope,
+    normEps: config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6),
+    // The wrapper of a text model may say it for both.
+    tieWordEmbeddings: (config.has("tie_word_embeddings") ? config : whole).boolean(
+      "tie_word_embeddings",
+      defaults.tieWordEmbeddings,
+    ),
+    maxPositionEmbeddings: family.contextLength?.(config) ?? contextLengthOf(ropes.full, maxPosition),
+    traits: { ...LLAMA_TRAITS, activation, ...family.traits?.(config) },
+    names: { ...LLAMA_NAMES, ...family.names },
+    slidingWindow,
+    rope: ropes.full,
+    ropeOf: ropesByLayer(config, family, ropes, slidingWindow, numLayers),
     bosTokenId: config.tokenIds("bos_token_id", defaults.bosTokenId)[0] ?? null,
     eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
     padTokenId: config.tokenIds("pad_token_id")[0] ?? null,
   };
 }
 
-/** Refuses features that a config of a known family may ask for and the decoder does not have. */
-function refuseFeatures(config: ConfigFields, family: Family): void {
-  const activation = config.string("hidden_act", "silu");
-  if (activation !== "silu") throw config.unsupported("hidden_act", 'expected "silu"');
-  if (family.attentionBias === "configurable" && config.boolean("attention_bias", false)) {
-    throw config.unsupported(
-      "attention_bias",
-      "a bias of the attention's output projection is not supported; expected false",
-    );
-  }
-  if (config.boolean("mlp_bias", false))
-    throw config.unsupported("mlp_bias", "biases in the feed-forward are not supported; expected false");
+function ropesByLayer(
+  config: ConfigFields,
+  family: Family,
+  ropes: ReturnType<typeof parseRopes>,
+  slidingWindow: (layer: number) => number,
+  numLayers: number,
+): ModelConfig["ropeOf"] {
+  const windows = Array.from({ length: numLayers }, (_, layer) => slidingWindow(layer));
+  const hasWindows = windows.some((window) => window > 0);
+  const byLayer = windows.map((window, layer) => {
+    if (family.hasRope?.(config, layer, { window, hasWindows }) === false) return NO_ROPE;
+    return window > 0 ? ropes.sliding : ropes.full;
+  });
+  return (layer) => byLayer[layer]!;
+}
+
+function refuseQuantization(config: ConfigFields): void {
   const quantized = config.raw("quantization_config");
   if (quantized !== undefined && !schemeOf({ quantization_config: quantized })) {
     throw config.unsupported(
@@ -95,36 +112,4 @@ function parseHeadDim(config: ConfigFields, fileName: string, numHeads: number, 
   const headDim = config.integer("head_dim", 1, MAX_WIDTH, fallback);
   checkHeadDim(headDim, fileName);
   return headDim;
-}
-
-function parseSlidingWindow(config: ConfigFields, family: Family, numLayers: number): (layer: number) => number {
-  const full = () => 0;
-  if (family.slidingWindow === "none") return full;
-  const enabled = family.slidingWindow === "all" || config.boolean("use_sliding_window", false);
-  // An explicit null means no sliding window; a config without the field relies on Transformers' default.
-  const none = config.mentions("sliding_window") && !config.has("sliding_window");
-  const window = enabled && !none ? config.integer("sliding_window", 1, MAX_POSITION, DEFAULT_SLIDING_WINDOW) : 0;
-  const types = config.raw("layer_types");
-  if (types !== undefined) {
-    if (!Array.isArray(types) || types.length !== numLayers)
-      throw config.invalid("layer_types", `a list of ${numLayers}, one a layer`);
-    const unknown = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
-    if (unknown !== undefined) {
-      throw config.unsupported(
-        "layer_types",
-        `expected only full_attention and sliding_attention, not ${JSON.stringify(unknown)}`,
-      );
-    }
-    if (window === 0 && types.includes("sliding_attention")) {
-      throw config.invalid(
-        family.slidingWindow === "upper" && !enabled ? "use_sliding_window" : "sliding_window",
-        "a window, as layer_types has sliding_attention",
-      );
-    }
-    return (layer) => (types[layer] === "sliding_attention" ? window : 0);
-  }
-  if (window === 0) return full;
-  if (family.slidingWindow === "all") return () => window;
-  const from = config.integer("max_window_layers", 0, 2 ** 16, family.defaults.maxWindowLayers ?? 0);
-  return (layer) => (layer >= from ? window : 0);
 }

@@ -1,5 +1,5 @@
 /** @file The forward pass of a decoder-only transformer, written once against `Ops`: embedding, stages of layers, output head. */
-import type { AttentionLayer, Buf, Draw, OnKernel, Ops, Step } from "../backends/ops.ts";
+import type { AttentionLayer, Buf, Draw, OnKernel, Ops, RowNorm, Step } from "../backends/ops.ts";
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
@@ -9,7 +9,7 @@ import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { inOneMemory, numMemories, type Placement } from "./placement.ts";
-import { Stage, stateNumbering } from "./stage.ts";
+import { isPlainNorm, Stage, stateNumbering } from "./stage.ts";
 
 export interface DecoderOptions extends WeightOptions {
   readonly config: ModelConfig;
@@ -43,6 +43,8 @@ export class Decoder {
   readonly #stages: readonly Stage[];
   /** Those that all rows of a step go through: the first, with the embedding, and those with layers. */
   readonly #chain: readonly Stage[];
+  /** Null for a plain RMS norm. */
+  readonly #finalNorm: RowNorm | null;
   #logits: Buf | null = null;
 
   private constructor(parts: DecoderParts) {
@@ -51,6 +53,7 @@ export class Decoder {
     this.config = config;
     this.kv = kv;
     this.#parts = parts;
+    this.#finalNorm = isPlainNorm(weights.finalNorm) ? null : { ...weights.finalNorm, add: false };
     const stateIndex = stateNumbering();
     this.#stages = memories.map((ops, memory) => {
       const isHere = (_: unknown, layer: number): boolean => placement.layers[layer] === memory;
@@ -60,7 +63,6 @@ export class Decoder {
         stateIndex,
         kv,
         calibration,
-        normEps: config.rmsNormEps,
         widths: bufferWidths(layout.layers.filter(isHere), config.hiddenSize),
       });
     });
@@ -147,8 +149,8 @@ export class Decoder {
    * returns: logits [logitRows.length][vocabSize], valid until the next step is queued; null without logit rows
    */
   queue(step: Step): Buf | null {
-    const { hiddenSize, rmsNormEps } = this.config;
-    const { embedding, finalNorm, head } = this.#parts.weights;
+    const { hiddenSize } = this.config;
+    const { embedding, finalNorm, head, headBias } = this.#parts.weights;
     const headStage = this.#headStage;
     const count = step.logitRows.length;
     // All stages make room before the first computes.
@@ -156,7 +158,7 @@ export class Decoder {
     headStage.reserveRows(count);
     let stage = this.#chain[0]!;
     let hidden = stage.buffer("hidden");
-    stage.ops.embed(step, embedding, hidden);
+    stage.ops.embed(step, embedding, hidden, this.#parts.layout.embeddingScale);
     for (const next of this.#chain) {
       if (next !== stage) {
         const own = next.buffer("hidden");
@@ -175,8 +177,9 @@ export class Decoder {
       headStage.ops.receive!(normed, count * hiddenSize, own);
       normed = own;
     }
-    headStage.ops.rmsNorm(normed, finalNorm, rmsNormEps, count, normed);
-    headStage.ops.linear(normed, head, null, count, logits, false);
+    if (this.#finalNorm) headStage.ops.norm(normed, this.#finalNorm, count, normed);
+    else headStage.ops.rmsNorm(normed, finalNorm.weight, finalNorm.eps, count, normed);
+    headStage.ops.linear(normed, head, headBias, count, logits, false);
     return logits;
   }
 

@@ -1,16 +1,20 @@
 /** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
 import type { StateShape } from "../cache/states/state-shape.ts";
-import { type Branch, matrix, norm, type TensorSpec, type WeightSpec } from "./blocks/block.ts";
+import { type Branch, bias, matrix, type Norm, type TensorSpec, type WeightSpec } from "./blocks/block.ts";
+import { denseLayer, streamNorm } from "./families/dense-layer.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { familyOf } from "./registry.ts";
 
 export interface ModelLayout {
   readonly embedding: WeightSpec;
+  /** Factor of a token's row of the embedding. */
+  readonly embeddingScale: number;
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
-  readonly finalNorm: WeightSpec;
+  readonly finalNorm: Norm;
   /** null when the head is tied to the embedding. */
   readonly head: WeightSpec | null;
+  readonly headBias: WeightSpec | null;
 }
 
 const embeddingNamed = (name: string, config: ModelConfig): WeightSpec => ({
@@ -20,26 +24,46 @@ const embeddingNamed = (name: string, config: ModelConfig): WeightSpec => ({
 
 /** The layout of a config that `parseModelConfig` accepted. */
 export function layoutOf(config: ModelConfig): ModelLayout {
-  const family = familyOf(config.modelType, "config.json");
+  const { names, traits, numLayers, vocabSize } = config;
+  const { branches = denseLayer } = familyOf(config.modelType, "config.json");
   return {
-    embedding: embeddingNamed("model.embed_tokens.weight", config),
-    layers: Array.from({ length: config.numLayers }, (_, layer) => family.branches(config, layer)),
-    finalNorm: norm("model.norm.weight", config.hiddenSize),
-    head: config.tieWordEmbeddings ? null : embeddingNamed("lm_head.weight", config),
+    embedding: embeddingNamed(`${names.embedding}.weight`, config),
+    // The stream is kept divided by the factor of what blocks add; see `streamNorm`.
+    embeddingScale: traits.embeddingScale / traits.residualScale,
+    layers: Array.from({ length: numLayers }, (_, layer) => branches(config, layer)),
+    finalNorm: scaled(streamNorm(config, names.finalNorm), traits.logitScale),
+    head: config.tieWordEmbeddings ? null : embeddingNamed(`${names.head}.weight`, config),
+    headBias: traits.biases.head ? bias([[`${names.head}.bias`, vocabSize]]) : null,
   };
 }
 
+/** Logits are linear in the final norm, so their factor is one of its weights. */
+function scaled(norm: Norm, scale: number): Norm {
+  if (scale === 1) return norm;
+  return { ...norm, weight: { ...norm.weight, scale }, bias: norm.bias && { ...norm.bias, scale } };
+}
+
+const normWeights = ({ weight, bias }: Norm): WeightSpec[] => (bias ? [weight, bias] : [weight]);
+
 /** Every weight of a layer in the order of the forward pass. */
 export function layerWeights(branches: readonly Branch[]): WeightSpec[] {
-  return branches.flatMap(({ norm, block }) => [norm, ...Object.values(block.weights)]);
+  return branches.flatMap(({ norm, block, postNorm }) => [
+    ...(norm ? normWeights(norm) : []),
+    ...Object.values(block.weights),
+    ...(postNorm ? normWeights(postNorm) : []),
+  ]);
+}
+
+/** The weights behind the layers in the order of the forward pass. */
+export function endWeights({ finalNorm, head, headBias }: ModelLayout): WeightSpec[] {
+  return [...normWeights(finalNorm), ...(head ? [head] : []), ...(headBias ? [headBias] : [])];
 }
 
 /** Every weight of the model in the order of the forward pass. */
 export function* weightSpecs(layout: ModelLayout): Generator<WeightSpec> {
   yield layout.embedding;
   for (const branches of layout.layers) yield* layerWeights(branches);
-  yield layout.finalNorm;
-  if (layout.head) yield layout.head;
+  yield* endWeights(layout);
 }
 
 /** Every tensor that the model reads from its checkpoint, by name. */
@@ -67,7 +91,9 @@ export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; 
 export function bufferWidths(layers: ModelLayout["layers"], hiddenSize: number): Record<string, number> {
   const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
   for (const branches of layers) {
-    for (const { block } of branches) {
+    for (const { norm, block, postNorm, isBeside } of branches) {
+      if (isBeside && norm) widths["besideNormed"] = hiddenSize;
+      if (postNorm) widths["added"] = hiddenSize;
       for (const [name, width] of Object.entries(block.scratch)) widths[name] = Math.max(widths[name] ?? 0, width);
     }
   }

@@ -9,9 +9,10 @@ import { ReadAhead, WINDOW_BYTES } from "../formats/read-ahead.ts";
 import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
-import { type Branch, useOf, type WeightRole, type WeightSpec, type Weights } from "./blocks/block.ts";
+import { type Branch, type Norm, useOf, type WeightRole, type WeightSpec, type Weights } from "./blocks/block.ts";
 import { checkFinite } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
+import { placedRows, scaledPart } from "./placed-rows.ts";
 import { PIECE_BYTES, piecesOf, type StoredMatrix, storedMatrix, type TensorPiece } from "./tensor-pieces.ts";
 
 export interface WeightOptions {
@@ -25,18 +26,26 @@ export interface WeightOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A norm with its weights. */
+export interface LoadedNorm extends Pick<Norm, "kind" | "eps"> {
+  readonly weight: Weight;
+  readonly bias: Weight | null;
+}
+
 export interface LoadedBranch {
   readonly branch: Branch;
-  readonly norm: Weight;
+  readonly norm: LoadedNorm | null;
+  readonly postNorm: LoadedNorm | null;
   readonly weights: Weights;
 }
 
 export interface LoadedWeights {
   readonly embedding: Weight;
   readonly layers: readonly (readonly LoadedBranch[])[];
-  readonly finalNorm: Weight;
+  readonly finalNorm: LoadedNorm;
   /** The embedding itself when the head is tied to it. */
   readonly head: Weight;
+  readonly headBias: Weight | null;
   /** Bytes of all weights on the backend; a tied head counts once. */
   readonly numBytes: number;
 }
@@ -57,26 +66,29 @@ export async function loadWeights(
 ): Promise<LoadedWeights> {
   const stored: StoredMatrix[] = [];
   for (const { tensors } of weightSpecs(layout)) {
-    for (const { name } of tensors) stored.push(await storedMatrix(checkpoint, name));
+    for (const { name, order } of tensors)
+      stored.push({ ...(await storedMatrix(checkpoint, name)), ...(order && { order }) });
   }
   const loading = new Loading(checkpoint, stored, options);
   try {
     const embedding = await loading.load(places.embedding, layout.embedding);
     const layers: LoadedBranch[][] = [];
     for (const [index, branches] of layout.layers.entries()) {
-      const load = (spec: WeightSpec): Promise<Weight> => loading.load(places.layers[index]!, spec);
+      const ops = places.layers[index]!;
       const loaded: LoadedBranch[] = [];
       for (const branch of branches) {
-        const norm = await load(branch.norm);
+        const norm = branch.norm ? await loading.loadNorm(ops, branch.norm) : null;
         const weights: Record<string, Weight> = {};
-        for (const [name, spec] of Object.entries(branch.block.weights)) weights[name] = await load(spec);
-        loaded.push({ branch, norm, weights });
+        for (const [name, spec] of Object.entries(branch.block.weights)) weights[name] = await loading.load(ops, spec);
+        const postNorm = branch.postNorm ? await loading.loadNorm(ops, branch.postNorm) : null;
+        loaded.push({ branch, norm, postNorm, weights });
       }
       layers.push(loaded);
     }
-    const finalNorm = await loading.load(places.head, layout.finalNorm);
+    const finalNorm = await loading.loadNorm(places.head, layout.finalNorm);
     const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
-    return { embedding, layers, finalNorm, head, numBytes: loading.numBytes };
+    const headBias = layout.headBias ? await loading.load(places.head, layout.headBias) : null;
+    return { embedding, layers, finalNorm, head, headBias, numBytes: loading.numBytes };
   } catch (error) {
     loading.freeAll();
     throw error;
@@ -114,23 +126,27 @@ class Loading {
     return this.#weights.reduce((sum, { weight }) => sum + weight.numBytes, 0);
   }
 
-  async load(ops: Ops, { role, tensors }: WeightSpec): Promise<Weight> {
-    const matrices = tensors.map(({ name }) => this.#stored.get(name)!);
+  async loadNorm(ops: Ops, { kind, eps, weight, bias }: Norm): Promise<LoadedNorm> {
+    return { kind, eps, weight: await this.load(ops, weight), bias: bias && (await this.load(ops, bias)) };
+  }
+
+  async load(ops: Ops, spec: WeightSpec): Promise<Weight> {
+    const matrices = spec.tensors.map(({ name }) => this.#stored.get(name)!);
     const loaded: Weight[] = [];
-    for (const run of keptRuns(useOf(role), matrices, ({ info }) => info.dtype, this.#options.weights)) {
-      loaded.push(await this.#loadRun(ops, role, run));
+    for (const run of keptRuns(useOf(spec.role), matrices, ({ info }) => info.dtype, this.#options.weights)) {
+      loaded.push(await this.#loadRun(ops, spec, run));
     }
     return loaded.length === 1 ? loaded[0]! : new StackedWeight(loaded);
   }
 
-  async #loadRun(ops: Ops, role: WeightRole, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {
-    const shapes = matrices.map((matrix) => shapeIn(role, matrix));
+  async #loadRun(ops: Ops, spec: WeightSpec, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {
+    const shapes = matrices.map((matrix) => shapeIn(spec.role, matrix));
     const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
     const writer = ops.createWeight(rows, shapes[0]!.cols, type);
     try {
       let row = 0;
       for (const [i, matrix] of matrices.entries()) {
-        for (const piece of piecesOf(matrix)) await this.#write(writer, row, matrix, piece, role);
+        for (const piece of piecesOf(matrix)) await this.#write(writer, row, matrix, piece, spec);
         row += shapes[i]!.rows;
       }
     } finally {
@@ -148,10 +164,20 @@ class Loading {
   }
 
   /** row: of the tensor's first one in the weight */
-  async #write(writer: WeightWriter, row: number, matrix: StoredMatrix, piece: TensorPiece, role: WeightRole) {
-    const { info, cols } = matrix;
+  async #write(
+    writer: WeightWriter,
+    row: number,
+    matrix: StoredMatrix,
+    piece: TensorPiece,
+    { role, scale }: WeightSpec,
+  ) {
+    const { info, cols, order } = matrix;
     const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
-    const areFinite = await writer.write({ ...part, ...shapeIn(role, part) }, row + piece.firstRow);
+    let areFinite = true;
+    for (const placed of order ? placedRows(part, piece.firstRow, order) : [{ part, row: piece.firstRow }]) {
+      const own = scale === undefined ? placed.part : scaledPart(placed.part, scale);
+      areFinite = (await writer.write({ ...own, ...shapeIn(role, own) }, row + placed.row)) && areFinite;
+    }
     if (!areFinite) checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));
     this.#doneBytes += piece.end - piece.start;
     this.#options.onBytes?.(info.name, this.#doneBytes, this.#totalBytes);

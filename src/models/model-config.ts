@@ -1,5 +1,7 @@
 /** @file The checked contents of a config.json. */
 import type { RopeConfig } from "./rope.ts";
+import type { TensorNames } from "./tensor-names.ts";
+import type { Traits } from "./traits.ts";
 
 export interface ModelConfig {
   readonly modelType: string;
@@ -10,18 +12,20 @@ export interface ModelConfig {
   readonly numKvHeads: number;
   readonly headDim: number;
   readonly intermediateSize: number;
-  readonly rmsNormEps: number;
+  readonly normEps: number;
   /** Whether the output head is the embedding matrix. */
   readonly tieWordEmbeddings: boolean;
   /** The context length the model is meant for, rope scaling included. */
   readonly maxPositionEmbeddings: number;
-  /** Whether the heads of Q and K have an RMS norm. */
-  readonly qkNorm: boolean;
-  /** Whether the q, k and v projections have biases. */
-  readonly attentionBias: boolean;
+  /** What its layers are made of. */
+  readonly traits: Traits;
+  readonly names: TensorNames;
   /** Positions a token of the layer attends to, its own included; 0 for all. */
   slidingWindow(layer: number): number;
+  /** Of the layers that attend to everything, where layers differ. */
   readonly rope: RopeConfig;
+  /** Layers with equal ropes are given the same object. */
+  ropeOf(layer: number): RopeConfig;
   readonly bosTokenId: number | null;
   /** Each of these tokens ends a generation; generation_config.json may name more. */
   readonly eosTokenIds: readonly number[];

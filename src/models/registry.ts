@@ -1,12 +1,52 @@
 /** @file The registry of supported model types, and what unsupported ones would need. */
 import { TurboQuantError } from "../errors.ts";
+import type { ConfigFields } from "./config-fields.ts";
+import { apertus } from "./families/apertus.ts";
+import { bitnet } from "./families/bitnet.ts";
+import { cohere2 } from "./families/cohere2.ts";
+import { ernie45 } from "./families/ernie4_5.ts";
+import { exaone4 } from "./families/exaone4.ts";
 import type { Family } from "./families/family.ts";
+import { glm4 } from "./families/glm4.ts";
+import { gptNeox } from "./families/gpt_neox.ts";
+import { granite } from "./families/granite.ts";
 import { llama } from "./families/llama.ts";
+import { ministral } from "./families/ministral.ts";
+import { ministral3 } from "./families/ministral3.ts";
 import { mistral } from "./families/mistral.ts";
+import { olmo2 } from "./families/olmo2.ts";
+import { olmo3 } from "./families/olmo3.ts";
+import { phi } from "./families/phi.ts";
+import { phi3 } from "./families/phi3.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
+import { seedOss } from "./families/seed_oss.ts";
+import { smollm3 } from "./families/smollm3.ts";
+import { starcoder2 } from "./families/starcoder2.ts";
 
-const known: Family[] = [llama, mistral, qwen2, qwen3];
+const known: Family[] = [
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  phi3,
+  granite,
+  smollm3,
+  olmo2,
+  olmo3,
+  glm4,
+  ernie45,
+  seedOss,
+  ministral,
+  ministral3,
+  exaone4,
+  cohere2,
+  starcoder2,
+  gptNeox,
+  phi,
+  apertus,
+  bitnet,
+];
 
 export const families: readonly Family[] = known;
 
@@ -47,23 +87,17 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["*moe*", "mixtral*", "dbrx*", "arctic*", "grok*"], MOE],
   [["gemma", "gemma2*"], "scaled embeddings, norms with a unit offset, GELU and (Gemma 2) logit soft-capping"],
   [["gemma*"], "scaled embeddings, norms with a unit offset, GELU and per-layer rope parameters"],
-  [["phi3*"], "fused qkv and gate/up weights and longrope"],
-  [["phi*"], "LayerNorm, partial rotary embeddings and GELU"],
   [
-    ["gpt_neox*", "gptj*", "codegen*", "stablelm*", "persimmon*", "falcon*"],
+    ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm*", "persimmon*", "falcon*"],
     "LayerNorm, partial rotary embeddings or a parallel feed-forward",
   ],
   [
     ["gpt2*", "gpt_neo*", "gpt_bigcode*", "opt*", "bloom*", "mpt*"],
     "LayerNorm, GELU and learned or ALiBi positions instead of rope",
   ],
-  [["cohere*", "command*"], "LayerNorm without bias, a parallel feed-forward and logit scaling"],
-  [["olmo2*", "olmo3*"], "norms after instead of before each block"],
+  [["cohere"], "LayerNorm of the heads of q and k"],
   [["olmo*"], "norms without weights"],
-  [["chatglm*", "glm*"], "interleaved partial rotary embeddings and fused gate/up weights"],
-  [["granite*"], "multipliers on embeddings, attention, residuals and logits"],
-  [["smollm3*"], "layers without rope"],
-  [["starcoder2*"], "LayerNorm and GELU"],
+  [["chatglm*", "glm"], "the tensor names and config fields of older GLM models"],
   [
     ["bert*", "roberta*", "distilbert*", "modernbert*", "electra*", "xlm*"],
     "a decoder: this is an encoder, which has no KV cache",
@@ -72,7 +106,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [
     [
       ...["*_vl*", "*vision*", "*llava*", "*mllama*", "*pixtral*", "*idefics*", "*paligemma*", "*internvl*"],
-      ...["*mistral3*", "*audio*", "*omni*"],
+      ...["*audio*", "*omni*"],
     ],
     "image or audio inputs",
   ],
@@ -89,15 +123,31 @@ export function requirementsOf(modelType: string): string | undefined {
   return unsupportedTypes.find(([patterns]) => patterns.some((pattern) => fits(pattern, modelType)))?.[1];
 }
 
+/** Model types with image or sound inputs whose text model is of a type of its own, in `text_config`; by default of this one. */
+const wrappers: Readonly<Record<string, string>> = { mistral3: "mistral" };
+
+/** Model types whose config.json `parseModelConfig` takes. */
+export const supportedTypes = (): string[] => [...known.map(({ modelType }) => modelType), ...Object.keys(wrappers)];
+
+/** The config of the text model: the file itself, or a part of it. */
+export function textModelOf(config: ConfigFields): { readonly config: ConfigFields; readonly modelType: string } {
+  const modelType = config.string("model_type");
+  const own = Object.hasOwn(wrappers, modelType) ? wrappers[modelType] : undefined;
+  if (own === undefined) return { config, modelType };
+  const text = config.object("text_config");
+  if (!text) throw config.invalid("text_config", "the config of the text model");
+  return { config: text, modelType: text.string("model_type", own) };
+}
+
 /** @throws TurboQuantError unsupported — names what the model type would need, and the types that are supported */
 export function familyOf(modelType: string, file: string): Family {
   const family = families.find((candidate) => candidate.modelType === modelType);
   if (family) return family;
   const what = requirementsOf(modelType);
-  const supported = families.map((candidate) => candidate.modelType).join(", ");
+  const supported = supportedTypes();
   throw new TurboQuantError(
     "unsupported",
-    `${file}: model_type: expected one of ${supported}, got "${modelType.slice(0, 60)}"${what ? `, which needs ${what}` : ""}; use a checkpoint of a supported type`,
-    { file, modelType, missing: what ?? null, supported: families.map((candidate) => candidate.modelType) },
+    `${file}: model_type: expected one of ${supported.join(", ")}, got "${modelType.slice(0, 60)}"${what ? `, which needs ${what}` : ""}; use a checkpoint of a supported type`,
+    { file, modelType, missing: what ?? null, supported },
   );
 }

@@ -1,39 +1,80 @@
 /** @file Parses the rope parameters of a config.json, in the spelling of Transformers 4 or 5. */
 import type { ConfigFields } from "./config-fields.ts";
+import type { Family } from "./families/family.ts";
 import { type RopeConfig, yarnAttentionFactor } from "./rope.ts";
 
-/** rope_theta where a config leaves it out, the same for every supported family. */
+/** rope_theta where a config leaves it out, in most families. */
 const DEFAULT_THETA = 10_000;
 
 const MAX_POSITION = 2 ** 30;
+const LAYER_TYPES = ["full_attention", "sliding_attention"] as const;
+
+/** Of layers without rope. */
+export const NO_ROPE: RopeConfig = { type: "none" };
+
+interface RopeContext {
+  readonly family: Pick<Family, "defaults" | "scalesFullLayersOnly" | "ropeTypeOf">;
+  readonly headDim: number;
+  /** max_position_embeddings as in the file */
+  readonly maxPosition: number;
+}
+
+/** The ropes of layers that attend to everything, and of layers with a sliding window; one object where they are equal. */
+export interface Ropes {
+  readonly full: RopeConfig;
+  readonly sliding: RopeConfig;
+}
 
 /**
- * Transformers 5 writes `rope_parameters` {rope_type, rope_theta, …}; Transformers 4 writes `rope_theta` beside `rope_scaling`
- * {rope_type or type, …}. In a file with both, the newer spelling counts.
- *
- * maxPosition: max_position_embeddings as in the file
+ * Transformers 5 writes `rope_parameters` {rope_type, rope_theta, …}, or one such object for each type of layer; Transformers 4
+ * writes `rope_theta` beside `rope_scaling` {rope_type or type, …}. In a file with both, the newer spelling counts.
  */
-export function parseRopeConfig(config: ConfigFields, maxPosition: number): RopeConfig {
+export function parseRopes(config: ConfigFields, context: RopeContext): Ropes {
   const where = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const fields = config.object(where);
-  const partial = fields?.has("partial_rotary_factor") ? fields : config;
-  if (partial.number("partial_rotary_factor", 0, 1, 1) !== 1) {
-    throw partial.unsupported(
-      "partial_rotary_factor",
-      "rotating only a part of each head is not supported; expected 1",
-    );
+  if (fields && LAYER_TYPES.some((type) => fields.has(type))) {
+    const [full, sliding] = LAYER_TYPES.map((type) => parseRope(config, fields.object(type), context));
+    return { full: full!, sliding: isSame(full!, sliding!) ? full! : sliding! };
   }
+  const full = parseRope(config, fields, context);
+  const isPlain = !context.family.scalesFullLayersOnly || full.type === "default" || full.type === "none";
+  return { full, sliding: isPlain ? full : { type: "default", theta: full.theta } };
+}
+
+const isSame = (a: RopeConfig, b: RopeConfig): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** fields: of the scaling, where the config has one */
+function parseRope(config: ConfigFields, fields: ConfigFields | undefined, context: RopeContext): RopeConfig {
+  const { defaults } = context.family;
+  const partial = [fields, config].find((own) => own?.has("partial_rotary_factor")) ?? config;
+  const factor = partial.number("partial_rotary_factor", 0, 1, partialOf(config) ?? defaults.partialRotaryFactor ?? 1);
+  const rotaryDim = Math.floor(context.headDim * factor);
+  if (rotaryDim % 2 !== 0) throw partial.invalid("partial_rotary_factor", "a factor that leaves pairs of coordinates");
   const theta = fields?.has("rope_theta")
     ? fields.number("rope_theta", 1.001, 1e15)
-    : config.number("rope_theta", 1.001, 1e15, DEFAULT_THETA);
-  if (!fields) return { type: "default", theta };
-  if (["full_attention", "sliding_attention"].some((layerType) => fields.has(layerType))) {
-    throw config.unsupported(where, "different rope parameters for different layers are not supported");
-  }
+    : config.number("rope_theta", 1.001, 1e15, baseOf(config) ?? defaults.theta ?? DEFAULT_THETA);
+  const rope = fields ? parseScaling(config, fields, theta, rotaryDim, context) : ({ type: "default", theta } as const);
+  return rotaryDim === context.headDim ? rope : { ...rope, rotaryDim };
+}
+
+/** Names that GPT-NeoX has for two of these. */
+const partialOf = (config: ConfigFields): number | undefined =>
+  config.has("rotary_pct") ? config.number("rotary_pct", 0, 1) : undefined;
+const baseOf = (config: ConfigFields): number | undefined =>
+  config.has("rotary_emb_base") ? config.number("rotary_emb_base", 1.001, 1e15) : undefined;
+
+function parseScaling(
+  config: ConfigFields,
+  fields: ConfigFields,
+  theta: number,
+  rotaryDim: number,
+  { family, maxPosition }: RopeContext,
+): RopeConfig {
   const typeField = fields.has("rope_type") ? "rope_type" : "type";
   const factor = () => fields.number("factor", 1, 1e6);
   const original = () => fields.integer("original_max_position_embeddings", 1, MAX_POSITION);
-  switch (fields.string(typeField, "default")) {
+  const type = fields.string(typeField, "default");
+  switch (family.ropeTypeOf?.(type) ?? type) {
     case "default":
       return { type: "default", theta };
     case "linear":
@@ -41,6 +82,8 @@ export function parseRopeConfig(config: ConfigFields, maxPosition: number): Rope
     case "dynamic":
       // As in Transformers, the growth is relative to max_position_embeddings and not to a field of rope_scaling.
       return { type: "dynamic", theta, factor: factor(), originalMaxPosition: maxPosition };
+    case "longrope":
+      return parseLongRope(config, fields, theta, rotaryDim, maxPosition);
     case "yarn":
       return parseYarn(fields, theta, maxPosition);
     case "divisors":
@@ -62,16 +105,45 @@ export function parseRopeConfig(config: ConfigFields, maxPosition: number): Rope
     default:
       throw fields.unsupported(
         typeField,
-        "this rope scaling is not supported; expected default, linear, dynamic, yarn or llama3",
+        "this rope scaling is not supported; expected default, linear, dynamic, yarn, longrope or llama3",
       );
   }
 }
 
 /** Of checkpoints that carry the divisors as a tensor. Their number is that of the pairs of a head. */
-function parseDivisors(fields: ConfigFields): number[] {
-  const divisors = fields.raw("divisors");
-  if (Array.isArray(divisors) && divisors.every((value) => typeof value === "number" && value > 0)) return divisors;
-  throw fields.invalid("divisors", "a list of positive numbers");
+const parseDivisors = (fields: ConfigFields): number[] => parsePositive(fields, "divisors");
+
+function parsePositive(fields: ConfigFields, name: string): number[] {
+  const values = fields.raw(name);
+  if (Array.isArray(values) && values.every((value) => typeof value === "number" && value > 0)) return values;
+  throw fields.invalid(name, "a list of positive numbers");
+}
+
+/** Phi writes the length of training beside the scaling and not in it, and derives the factor from it. */
+function parseLongRope(
+  config: ConfigFields,
+  fields: ConfigFields,
+  theta: number,
+  rotaryDim: number,
+  maxPosition: number,
+): RopeConfig {
+  const own = fields.has("original_max_position_embeddings") ? fields : config;
+  const originalMaxPosition = own.integer("original_max_position_embeddings", 1, MAX_POSITION, maxPosition);
+  const factor = fields.number("factor", 1e-6, 1e6, maxPosition / originalMaxPosition);
+  const derived = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPosition));
+  const list = (name: string): number[] => {
+    const values = parsePositive(fields, name);
+    if (values.length !== rotaryDim / 2) throw fields.invalid(name, `a list of ${rotaryDim / 2}, one a pair`);
+    return values;
+  };
+  return {
+    type: "longrope",
+    theta,
+    shortFactor: list("short_factor"),
+    longFactor: list("long_factor"),
+    originalMaxPosition,
+    attentionFactor: fields.number("attention_factor", 1e-6, 1e3, derived),
+  };
 }
 
 function parseYarn(fields: ConfigFields, theta: number, maxPosition: number): RopeConfig {

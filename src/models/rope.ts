@@ -2,11 +2,18 @@
  * @file Rotary position embedding: frequencies and their published scalings.
  *
  * Sources: RoFormer (arXiv 2104.09864); linear interpolation (arXiv 2306.15595); NTK-aware and YaRN (arXiv 2309.00071); the
- * Llama 3.1 report (arXiv 2407.21783). Parameters are named as in Transformers' config.json.
+ * Llama 3.1 report (arXiv 2407.21783); LongRoPE (arXiv 2402.13753). Parameters are named as in Transformers' config.json.
  */
 import type { Rope } from "../backends/ops.ts";
 
-export type RopeConfig =
+export type RopeConfig = Scaling & {
+  /** Coordinates of a head that are turned, the first ones; absent: all. */
+  readonly rotaryDim?: number;
+};
+
+type Scaling =
+  /** Nothing is turned. */
+  | { readonly type: "none" }
   | { readonly type: "default"; readonly theta: number }
   | { readonly type: "linear"; readonly theta: number; readonly factor: number }
   | {
@@ -41,25 +48,40 @@ export type RopeConfig =
       readonly originalMaxPosition: number;
     }
   /** Frequencies divided one by one, as GGUF files store the outcome of Llama 3's rule. divisors: [headDim / 2] */
-  | { readonly type: "divisors"; readonly theta: number; readonly divisors: readonly number[] };
+  | { readonly type: "divisors"; readonly theta: number; readonly divisors: readonly number[] }
+  | {
+      readonly type: "longrope";
+      readonly theta: number;
+      /** Divisors of the frequencies, one a pair: of sequences up to the length of training, and of longer ones. */
+      readonly shortFactor: readonly number[];
+      readonly longFactor: readonly number[];
+      readonly originalMaxPosition: number;
+      /** Factor on cos and sin. */
+      readonly attentionFactor: number;
+    };
 
-/** A rope, and the sequence length up to which it is valid (Infinity unless the scaling is dynamic). */
+/** Coordinates of a head that are turned. */
+export const rotaryDimOf = (rope: RopeConfig, headDim: number): number => rope.rotaryDim ?? headDim;
+
+/** A rope, and the sequence length up to which it is valid (Infinity unless the scaling depends on the length). */
 export interface RopeUpTo {
   readonly rope: Rope;
   readonly upTo: number;
 }
 
 /**
- * seqLen: longest position + 1 of the sequence so far; only dynamic scaling depends on it
- * returns: invFreq [headDim / 2] f64 in radians a token
+ * seqLen: longest position + 1 of the sequence so far; only dynamic scaling and LongRoPE depend on it
+ * returns: invFreq [headDim / 2] f64 in radians a token, 0 for pairs that are not turned
  */
 export function ropeFor(config: { readonly headDim: number; readonly rope: RopeConfig }, seqLen: number): RopeUpTo {
   const { headDim, rope } = config;
-  const plain = inverseFrequencies(rope.theta, headDim);
-  const fixed = (invFreq: Float64Array, attentionFactor = 1) => ({
-    rope: { invFreq, attentionFactor },
-    upTo: Infinity,
+  const dim = rotaryDimOf(rope, headDim);
+  const fixed = (invFreq: Float64Array, attentionFactor = 1, upTo = Infinity) => ({
+    rope: { invFreq: padded(invFreq, headDim / 2), attentionFactor },
+    upTo,
   });
+  if (rope.type === "none") return fixed(new Float64Array(0));
+  const plain = inverseFrequencies(rope.theta, dim);
   switch (rope.type) {
     case "default":
       return fixed(plain);
@@ -69,8 +91,7 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
       const length = Math.max(seqLen, rope.originalMaxPosition);
       // The exponent d / (d − 2) makes the slowest pair turn as far at `length` as it did at the length of training.
       const growth = (rope.factor * length) / rope.originalMaxPosition - (rope.factor - 1);
-      const theta = rope.theta * growth ** (headDim / (headDim - 2));
-      return { rope: { invFreq: inverseFrequencies(theta, headDim), attentionFactor: 1 }, upTo: length };
+      return fixed(inverseFrequencies(rope.theta * growth ** (dim / (dim - 2)), dim), 1, length);
     }
     case "yarn":
       return fixed(yarn(plain, rope), rope.attentionFactor);
@@ -78,21 +99,37 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
       return fixed(plain.map((f, pair) => f / rope.divisors[pair]!));
     case "llama3":
       return fixed(plain.map((f) => llama3(f, rope)));
+    case "longrope": {
+      const isLong = seqLen > rope.originalMaxPosition;
+      const factors = isLong ? rope.longFactor : rope.shortFactor;
+      const upTo = isLong ? Infinity : rope.originalMaxPosition;
+      return fixed(
+        plain.map((f, pair) => f / factors[pair]!),
+        rope.attentionFactor,
+        upTo,
+      );
+    }
   }
 }
 
-function inverseFrequencies(theta: number, headDim: number): Float64Array {
-  return Float64Array.from({ length: headDim / 2 }, (_, pair) => theta ** ((-2 * pair) / headDim));
+function inverseFrequencies(theta: number, dim: number): Float64Array {
+  return Float64Array.from({ length: dim / 2 }, (_, pair) => theta ** ((-2 * pair) / dim));
+}
+
+function padded(values: Float64Array, length: number): Float64Array {
+  const all = new Float64Array(length);
+  all.set(values);
+  return all;
 }
 
 function yarn(plain: Float64Array, rope: Extract<RopeConfig, { type: "yarn" }>): Float64Array {
-  const headDim = plain.length * 2;
+  const dim = plain.length * 2;
   /** The (fractional) index of the pair that makes `rotations` full turns within the original context. */
   const pairOf = (rotations: number) =>
-    (headDim * Math.log(rope.originalMaxPosition / (rotations * 2 * Math.PI))) / (2 * Math.log(rope.theta));
+    (dim * Math.log(rope.originalMaxPosition / (rotations * 2 * Math.PI))) / (2 * Math.log(rope.theta));
   const [fast, slow] = [pairOf(rope.betaFast), pairOf(rope.betaSlow)];
   const low = Math.max(rope.truncate ? Math.floor(fast) : fast, 0);
-  let high = Math.min(rope.truncate ? Math.ceil(slow) : slow, headDim - 1);
+  let high = Math.min(rope.truncate ? Math.ceil(slow) : slow, dim - 1);
   // A ramp of width 0 would divide by zero.
   if (low === high) high += 0.001;
   return plain.map((f, pair) => {

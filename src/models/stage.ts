@@ -3,18 +3,30 @@
  *
  * A model is a chain of stages that pass on the rows of the residual stream, one for each memory that it lies in.
  */
-import type { AttentionLayer, Buf, Ops, Step, Weight } from "../backends/ops.ts";
+import type { AttentionLayer, Buf, Ops, RowNorm, Step } from "../backends/ops.ts";
 import type { StateShape } from "../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { BlockStep, RunningBlock } from "./blocks/block.ts";
-import type { LoadedBranch } from "./load-weights.ts";
+import type { LoadedBranch, LoadedNorm } from "./load-weights.ts";
 import { type RopeConfig, type RopeUpTo, ropeFor } from "./rope.ts";
 
 interface RunningBranch {
-  readonly norm: Weight;
+  /** Null when the block reads the residual stream, or what the branch beside it reads. */
+  readonly norm: RowNorm | null;
   readonly block: RunningBlock;
+  readonly postNorm: RowNorm | null;
+  readonly isBeside: boolean;
+  /** Whether the next branch is beside this one, with a norm of its own. */
+  readonly besideNorm: RowNorm | null;
+  /** Whether a product may take the norm along, as nothing else reads its result later. */
+  readonly isPlain: boolean;
 }
+
+const normOf = (norm: LoadedNorm | null, add: boolean): RowNorm | null => norm && { ...norm, add };
+
+/** Whether `Ops.rmsNorm` computes it. */
+export const isPlainNorm = (norm: LoadedNorm | null): boolean => norm?.kind === "rms" && !norm.bias;
 
 /** A rope with the parameters it was made from. `upTo` of a dynamic rope grows with the longest sequence so far. */
 interface KnownRope extends RopeUpTo {
@@ -44,7 +56,6 @@ export interface StageOptions {
   readonly kv: KvSpec;
   /** One entry for each layer of the model; null or absent without calibration. */
   readonly calibration: readonly (LayerCalibration | null)[];
-  readonly normEps: number;
   /** f32 values a row takes in each buffer, `hidden` and `normed` included. */
   readonly widths: Readonly<Record<string, number>>;
 }
@@ -52,26 +63,33 @@ export interface StageOptions {
 export class Stage {
   readonly ops: Ops;
   readonly #branches: readonly RunningBranch[];
-  readonly #normEps: number;
   readonly #widths: Readonly<Record<string, number>>;
   #buffers: Map<string, Buf> | null = null;
   #rows = 0;
   #ropes: KnownRope[] = [];
 
-  constructor(ops: Ops, { layers, firstLayer, stateIndex, kv, calibration, normEps, widths }: StageOptions) {
+  constructor(ops: Ops, { layers, firstLayer, stateIndex, kv, calibration, widths }: StageOptions) {
     this.ops = ops;
-    this.#normEps = normEps;
     this.#widths = widths;
     this.#branches = layers.flatMap((branches, index) =>
-      branches.map(({ branch, norm, weights }) => ({
-        norm,
-        block: branch.block.bind(weights, {
-          stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
-          ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
-          format: kv.forLayer(firstLayer + index),
-          calibration: calibration[firstLayer + index] ?? null,
-        }),
-      })),
+      branches.map((loaded, at) => {
+        const { branch, weights } = loaded;
+        const next = branches[at + 1];
+        const isBeside = branch.isBeside ?? false;
+        return {
+          norm: normOf(loaded.norm, false),
+          block: branch.block.bind(weights, {
+            stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
+            ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
+            format: kv.forLayer(firstLayer + index),
+            calibration: calibration[firstLayer + index] ?? null,
+          }),
+          postNorm: normOf(loaded.postNorm, true),
+          isBeside,
+          besideNorm: next?.branch.isBeside ? normOf(next.norm, false) : null,
+          isPlain: isPlainNorm(loaded.norm) && !isBeside && !next?.branch.isBeside,
+        };
+      }),
     );
   }
 
@@ -111,9 +129,22 @@ export class Stage {
       rows,
       scratch: (name) => this.buffer(name),
     };
-    for (const { norm, block } of this.#branches) {
-      ops.rmsNorm(hidden, norm, this.#normEps, rows, normed);
-      block.run(at, normed, hidden);
+    let input = normed;
+    for (const { norm, block, postNorm, isBeside, besideNorm, isPlain } of this.#branches) {
+      if (isBeside) {
+        if (norm) input = this.buffer("besideNormed");
+      } else if (norm) {
+        input = normed;
+        if (isPlain) ops.rmsNorm(hidden, norm.weight, norm.eps, rows, normed);
+        else ops.norm(hidden, norm, rows, normed);
+      } else input = hidden;
+      // The next block reads the stream as it is before this one adds to it.
+      if (besideNorm) ops.norm(hidden, besideNorm, rows, this.buffer("besideNormed"));
+      if (postNorm) {
+        const added = this.buffer("added");
+        block.run(at, input, added, false);
+        ops.norm(added, postNorm, rows, hidden);
+      } else block.run(at, input, hidden, true);
     }
   }
 

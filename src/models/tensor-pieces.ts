@@ -4,6 +4,7 @@ import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import type { ReadRange } from "../formats/read-ahead.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { rowBytes } from "../weights/weight-format.ts";
+import type { RowOrder } from "./blocks/row-order.ts";
 
 /** Few enough that many pieces fit the window of what is read ahead, many enough that asking for one costs nothing. */
 export const PIECE_BYTES = 4 << 20;
@@ -13,6 +14,8 @@ export interface StoredMatrix {
   readonly info: TensorInfo;
   readonly rows: number;
   readonly cols: number;
+  /** Where its rows go; absent when they stay where they are. */
+  readonly order?: RowOrder;
 }
 
 export interface TensorPiece extends ReadRange {
@@ -38,10 +41,11 @@ export async function storedMatrix(checkpoint: Checkpoint, name: string): Promis
   return { info, rows, cols };
 }
 
-/** Whole rows, as many as `PIECE_BYTES` hold, and at least one. */
-export function* piecesOf({ info, rows, cols }: StoredMatrix): Generator<TensorPiece> {
+/** Whole rows, or units of them that change places together, as many as `PIECE_BYTES` hold, and at least one. */
+export function* piecesOf({ info, rows, cols, order }: StoredMatrix): Generator<TensorPiece> {
   const bytes = rowBytes(weightFormat(info.dtype), cols);
-  const atOnce = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, bytes)));
+  const unit = order && rows > 1 ? order.unit : 1;
+  const atOnce = unit * Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, bytes * unit)));
   for (let firstRow = 0; firstRow < rows; firstRow += atOnce) {
     const count = Math.min(atOnce, rows - firstRow);
     const [start, end] = [firstRow * bytes, (firstRow + count) * bytes];

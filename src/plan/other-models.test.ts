@@ -62,7 +62,7 @@ const MODELS: Readonly<Record<string, readonly [config: object, billions: number
 
 const planned = (config: object) => plannedModel(config, "config.json");
 
-describe("model types that are planned without being run", () => {
+describe("model types that are planned, most of them without being run", () => {
   it.each(Object.entries(MODELS))("%s has the parameters its publisher states", (_, [config, billions]) => {
     const { parameters } = weightMemory(planned(config), "auto", "webgpu");
     // Published to three digits.
@@ -71,7 +71,7 @@ describe("model types that are planned without being run", () => {
 
   it("every type is covered by one of these", () => {
     const covered = Object.values(MODELS).map(([config]) => (config as { model_type: string }).model_type);
-    expect([...new Set([...covered, "gemma3"])].sort()).toEqual([...otherTypes].sort());
+    expect([...covered, "gemma3"]).toEqual(expect.arrayContaining([...otherTypes]));
   });
 
   it("sliding-window layers keep the pages that their window reaches, the others every token", () => {

@@ -9,8 +9,8 @@ interface Family {
   readonly headDim?: number;
   /** RMS norms of a layer besides those of Q and K. */
   readonly norms?: 2 | 4;
-  /** Norms of Q and K: one for each head, or one over all heads. */
-  readonly qkNorm?: "head" | "all";
+  /** Norms of Q and K, one for each head. */
+  readonly qkNorm?: "head";
   /** Which projections have biases: q, k and v, or the output projection too. */
   readonly biases?: "qkv" | "all";
   /** Which layers have a sliding window if the config has no `layer_types`: all of them, or all except every n-th. */
@@ -61,10 +61,6 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   gemma: { tied: true, headDim: 256 },
   gemma2: { tied: true, headDim: 256, norms: 4, sliding: 2, window: 4096 },
   gemma3_text: { tied: true, headDim: 256, norms: 4, qkNorm: "head", sliding: 6, window: 4096 },
-  phi3: { sliding: "all" },
-  olmo2: { qkNorm: "all" },
-  smollm3: { tied: true },
-  granite: {},
 };
 
 /** Multimodal wrappers, with the type of their `text_config`. */
@@ -132,7 +128,6 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
       ...(hasBiases ? [vector(q + 2 * kv)] : []),
       ...(outputBias ? [vector(hiddenSize)] : []),
       ...(family.qkNorm === "head" ? [vector(headDim, 2 * numLayers)] : []),
-      ...(family.qkNorm === "all" ? [vector(q), vector(kv)] : []),
       // gpt-oss has one learned sink for each head.
       ...(modelType === "gpt_oss" ? [vector(numHeads)] : []),
       vector(hiddenSize, numLayers * (family.norms ?? 2) + 1),

@@ -4,9 +4,9 @@ import { TurboQuantError } from "../errors.ts";
 import { useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
-import { bufferWidths, layerWeights, layoutOf, stateShapes } from "../models/layout.ts";
+import { bufferWidths, endWeights, layerWeights, layoutOf, stateShapes } from "../models/layout.ts";
 import type { ModelConfig } from "../models/model-config.ts";
-import { families, requirementsOf } from "../models/registry.ts";
+import { requirementsOf, supportedTypes } from "../models/registry.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
 import { describeOther, otherTypes } from "./other-models.ts";
 
@@ -21,7 +21,7 @@ export function plannedModel(json: unknown, name: string): PlannedModel {
   }
   const fields = new ConfigFields(json as Readonly<Record<string, unknown>>, name);
   const modelType = fields.string("model_type");
-  if (families.some((family) => family.modelType === modelType)) {
+  if (supportedTypes().includes(modelType)) {
     return modelOfConfig(parseModelConfig(json, name), name, storedTypeOf(fields));
   }
   refuseOtherCaches(fields, modelType, name);
@@ -51,8 +51,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
       ...layout.layers.flatMap((branches, layer) =>
         layerWeights(branches).map((spec) => ({ ...plannedWeight(spec), layer })),
       ),
-      plannedWeight(layout.finalNorm),
-      ...(layout.head ? [plannedWeight(layout.head)] : []),
+      ...endWeights(layout).map(plannedWeight),
     ],
     storedType,
   };
@@ -96,7 +95,7 @@ function refuseOtherCaches(fields: ConfigFields, modelType: string, name: string
           ? null
           : `the sizes of its tensors are not known here${known ? ` (it needs ${known})` : ""}`;
   if (what === null) return;
-  const plannable = [...families.map((family) => family.modelType), ...otherTypes].join(", ");
+  const plannable = [...supportedTypes(), ...otherTypes].join(", ");
   throw new TurboQuantError(
     "unsupported",
     `${name}: a ${modelType.slice(0, 60)} model cannot be planned: ${what}; plan knows ${plannable}`,

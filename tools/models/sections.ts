@@ -22,37 +22,21 @@ function table(titles: readonly string[], rows: readonly (readonly string[])[]):
 const code = (name: string): string => `\`${name}\``;
 const mark = (is: boolean): string => (is ? "✓" : "–");
 
-/** The model types that files of these architectures have. */
-const ggufFamilies = new Set(Object.values(ARCHITECTURES).map(({ modelType }) => modelType));
-
 interface Row {
   readonly source: string;
   readonly kind: string;
   readonly stored: WeightType;
   /** Whether the stored rows have the codes of the file. */
   readonly keepsCodes: boolean;
-  readonly hasFamily: (modelType: string) => boolean;
 }
 
-const everyFamily = (): boolean => true;
 const rows: readonly Row[] = [
-  ...Object.entries(DTYPES).map(([kind, stored]) => ({
-    ...{ source: "safetensors", kind, stored, keepsCodes: true, hasFamily: everyFamily },
-  })),
+  ...Object.entries(DTYPES).map(([kind, stored]) => ({ source: "safetensors", kind, stored, keepsCodes: true })),
   ...schemes.flatMap(({ name, kinds }) =>
-    kinds.map(({ what, as, keepsCodes }) => ({
-      ...{ source: `safetensors, ${name}`, kind: what, stored: as, keepsCodes, hasFamily: everyFamily },
-    })),
+    kinds.map(({ what, as, keepsCodes }) => ({ source: `safetensors, ${name}`, kind: what, stored: as, keepsCodes })),
   ),
   ...ggufTypes().flatMap(([, { name, format }]) =>
-    format
-      ? [
-          {
-            ...{ source: "GGUF", kind: name.toUpperCase(), stored: format, keepsCodes: true },
-            hasFamily: (type: string) => ggufFamilies.has(type),
-          },
-        ]
-      : [],
+    format ? [{ source: "GGUF", kind: name.toUpperCase(), stored: format, keepsCodes: true }] : [],
   ),
 ];
 
@@ -69,15 +53,13 @@ function keptAs({ stored, keepsCodes }: Row): readonly [type: string, how: strin
 
 function formats(): string {
   const backends = backendNames();
-  const types = families.map(({ modelType }) => modelType);
   return table(
-    ["file", "weights", "computed as", "bits a weight", "", ...backends, ...types],
+    ["file", "weights", "computed as", "bits a weight", "", ...backends],
     rows.map((row) => {
       const [type, how] = keptAs(row);
       return [
         ...[row.source, row.kind, code(type), bitsOf(type), how],
         ...backends.map((name) => mark(backendOf(name).capabilities.hasWeights(type))),
-        ...types.map((name) => mark(row.hasFamily(name))),
       ];
     }),
   );
@@ -89,13 +71,9 @@ function familyTable(): string {
       .filter(([, own]) => own.modelType === modelType)
       .map(([name]) => code(name))
       .join(", ") || "–";
-  const windows = { none: "no", all: "all layers", upper: "upper layers, or by `layer_types`" };
-  const biases = { always: "q, k, v", never: "no", configurable: "as the config says" };
   return table(
-    ["`model_type`", "`general.architecture` in GGUF", "norm of q and k", "biases in attention", "sliding window"],
-    families.map(({ modelType, qkNorm, attentionBias, slidingWindow }) => [
-      ...[code(modelType), inGguf(modelType), mark(qkNorm), biases[attentionBias], windows[slidingWindow]],
-    ]),
+    ["`model_type`", "`general.architecture` in GGUF", "other than in Llama"],
+    families.map(({ modelType, summary }) => [code(modelType), inGguf(modelType), summary]),
   );
 }
 

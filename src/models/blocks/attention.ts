@@ -2,11 +2,14 @@
  * @file Multi-head attention with grouped KV heads over the coded cache: one product for q|k|v, norms of heads, RoPE,
  * append, attend, output projection.
  */
-import type { AttentionLayer } from "../../backends/ops.ts";
+import type { AttentionLayer, RowNorm } from "../../backends/ops.ts";
 import { layerCache } from "../../cache/layer-cache.ts";
 import { PreparedLayer } from "../../quant/prepared-layer.ts";
-import type { RopeConfig } from "../rope.ts";
-import { type Block, bias, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
+import { type RopeConfig, rotaryDimOf } from "../rope.ts";
+import type { TensorNames } from "../tensor-names.ts";
+import type { Traits } from "../traits.ts";
+import { type Block, bias, norm, type StackPart, stackedMatrix, type WeightSpecs } from "./block.ts";
+import { headOrder, splitHeads } from "./row-order.ts";
 
 export interface AttentionShape {
   readonly hiddenSize: number;
@@ -15,40 +18,59 @@ export interface AttentionShape {
   readonly headDim: number;
   /** Positions a token attends to, its own included; 0 for all. */
   readonly slidingWindow: number;
-  /** Whether the q, k and v projections have biases. */
-  readonly hasBias: boolean;
-  /** Whether each head of Q and K has an RMS norm with learned weights before RoPE. */
-  readonly qkNorm: boolean;
+  readonly traits: Pick<Traits, "biases" | "qkNorm" | "subNorms" | "fusedQkv" | "interleavesRope" | "attentionScale">;
   readonly normEps: number;
   readonly rope: RopeConfig;
+  readonly names: TensorNames;
 }
 
-/** prefix: beginning of the tensors' names, e.g. `model.layers.0.self_attn.` */
+/** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function attention(prefix: string, shape: AttentionShape): Block {
-  const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, hasBias, qkNorm, normEps, rope } = shape;
+  const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
+  const { biases, qkNorm, subNorms } = traits;
   const queryWidth = numHeads * headDim;
   const kvWidth = numKvHeads * headDim;
-  const projections = [
-    ["q_proj", queryWidth],
-    ["k_proj", kvWidth],
-    ["v_proj", kvWidth],
-  ] as const;
-  const named = (suffix: string) =>
-    projections.map(([name, rows]): readonly [string, number] => [`${prefix}${name}.${suffix}`, rows]);
+  const width = queryWidth + 2 * kvWidth;
+  const heads = { headDim, rotaryDim: rotaryDimOf(rope, headDim), isInterleaved: traits.interleavesRope };
+  const projections = (): readonly StackPart[] => {
+    switch (traits.fusedQkv) {
+      case "no":
+        return [
+          [names.q, queryWidth, headOrder(heads, numHeads)],
+          [names.k, kvWidth, headOrder(heads, numKvHeads)],
+          [names.v, kvWidth],
+        ];
+      case "rows":
+        return [[names.qkv, width, headOrder(heads, numHeads + numKvHeads)]];
+      case "heads":
+        return [[names.qkv, width, splitHeads(heads, numHeads)]];
+    }
+  };
+  const named = (suffix: string): StackPart[] =>
+    projections().map(([name, rows, order]) => [`${prefix}${name}.${suffix}`, rows, order]);
+  const normed = (name: string, ofRow: number, numRowHeads: number) =>
+    qkNorm === "row"
+      ? norm(`${prefix}${name}.weight`, ofRow, headOrder(heads, numRowHeads))
+      : norm(`${prefix}${name}.weight`, headDim, headOrder(heads, 1));
   const weights: WeightSpecs = {
     qkv: stackedMatrix(hiddenSize, named("weight")),
-    ...(hasBias && { qkvBias: bias(named("bias")) }),
-    ...(qkNorm && {
-      qNorm: norm(`${prefix}q_norm.weight`, headDim),
-      kNorm: norm(`${prefix}k_norm.weight`, headDim),
+    ...(biases.qkv && { qkvBias: bias(named("bias")) }),
+    ...(qkNorm !== "none" && {
+      qNorm: normed(names.qNorm, queryWidth, numHeads),
+      kNorm: normed(names.kNorm, kvWidth, numKvHeads),
     }),
-    output: stackedMatrix(queryWidth, [[`${prefix}o_proj.weight`, hiddenSize]]),
+    ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, queryWidth) }),
+    output: stackedMatrix(queryWidth, [[`${prefix}${names.output}.weight`, hiddenSize]]),
+    ...(biases.output && { outputBias: bias([[`${prefix}${names.output}.bias`, hiddenSize]]) }),
   };
   return {
     weights,
-    scratch: { qkv: queryWidth + 2 * kvWidth, query: queryWidth, attended: queryWidth },
+    scratch: { qkv: width, query: queryWidth, attended: queryWidth },
     state: { kind: "kv", numKvHeads, headDim, slidingWindow },
-    bind: ({ qkv, qkvBias, qNorm, kNorm, output }, { stateIndex, ropeIndex, format, calibration }) => {
+    bind: (
+      { qkv, qkvBias, qNorm, kNorm, subNorm, output, outputBias },
+      { stateIndex, ropeIndex, format, calibration },
+    ) => {
       const kv = new PreparedLayer(format, { numKvHeads, headDim }, calibration);
       const layer: AttentionLayer = {
         index: stateIndex,
@@ -58,23 +80,30 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         cache: layerCache(format, { numKvHeads, headDim, slidingWindow }),
         kv,
         slidingWindow,
-        scale: 1 / Math.sqrt(headDim),
+        scale: traits.attentionScale ?? 1 / Math.sqrt(headDim),
         softcap: 0,
         sinkLogits: null,
         rope: ropeIndex(rope, headDim),
-        qNorm: qNorm ?? null,
-        kNorm: kNorm ?? null,
+        qNorm: (qkNorm === "head" && qNorm) || null,
+        kNorm: (qkNorm === "head" && kNorm) || null,
         normEps,
       };
+      const ofRow = (weight: typeof qNorm, first: number): RowNorm[] =>
+        qkNorm === "row"
+          ? [{ kind: "rms", weight: weight!, bias: null, eps: normEps, add: false, first, stride: width }]
+          : [];
+      const rowNorms = [...ofRow(qNorm, 0), ...ofRow(kNorm, queryWidth)];
       return {
         attention: layer,
         dispose: () => kv.dispose(),
-        run: ({ ops, step, rows, scratch }, x, out) => {
+        run: ({ ops, step, rows, scratch }, x, out, add) => {
           const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
           ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);
+          for (const rowNorm of rowNorms) ops.norm(projected, rowNorm, rows, projected);
           ops.appendKv(step, layer, projected, query);
           ops.attend(step, layer, query, attended);
-          ops.linear(attended, output!, null, rows, out, true);
+          if (subNorm) ops.rmsNorm(attended, subNorm, normEps, rows, attended);
+          ops.linear(attended, output!, outputBias ?? null, rows, out, add);
         },
       };
     },

@@ -10,12 +10,15 @@ import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import type { WeightUse } from "../../weights/kept-type.ts";
 import type { RopeConfig } from "../rope.ts";
+import type { RowOrder } from "./row-order.ts";
 
 /** A tensor of a checkpoint. shape: [rows, cols] of a matrix, [length] of a vector */
 export interface TensorSpec {
   /** The name Transformers saves it under, e.g. `model.layers.3.self_attn.q_proj.weight`. */
   readonly name: string;
   readonly shape: readonly number[];
+  /** Where its rows go; absent when they stay where they are. */
+  readonly order?: RowOrder;
 }
 
 /** What a weight is for. It decides the format the weight is kept in, and the values it has in a random checkpoint. */
@@ -28,6 +31,8 @@ export const useOf = (role: WeightRole): WeightUse => (role === "norm" || role =
 export interface WeightSpec {
   readonly role: WeightRole;
   readonly tensors: readonly TensorSpec[];
+  /** Factor of the values, of vectors only; absent: 1. */
+  readonly scale?: number;
 }
 
 /** A block's weights, by the names the block itself gives them. */
@@ -57,8 +62,8 @@ export interface BlockStep {
 
 /** A block whose weights are on a backend. */
 export interface RunningBlock {
-  /** Adds the block's output for every row of `x`, [rows][hiddenSize], to the same row of `out`. */
-  run(at: BlockStep, x: Buf, out: Buf): void;
+  /** The block's output for every row of `x`, [rows][hiddenSize], in the same row of `out`; with `add`, added to it. */
+  run(at: BlockStep, x: Buf, out: Buf, add: boolean): void;
   /** Present when the block attends over coded keys and values. */
   readonly attention?: AttentionLayer;
   /** Frees what the block allocated on the backend besides weights and scratch. Idempotent. */
@@ -75,10 +80,26 @@ export interface Block {
   bind(weights: Weights, context: LayerContext): RunningBlock;
 }
 
-/** A residual branch: hidden += block(rmsNorm(hidden)). The branches of a layer run one after the other. */
+/** A norm of rows with learned weights. `layer` is LayerNorm, which may have a bias. */
+export interface Norm {
+  readonly kind: "rms" | "layer";
+  readonly weight: WeightSpec;
+  readonly bias: WeightSpec | null;
+  readonly eps: number;
+}
+
+/** A residual branch: hidden += postNorm(block(norm(hidden))). The branches of a layer run one after the other. */
 export interface Branch {
-  readonly norm: WeightSpec;
+  /** Null when the block reads the residual stream as it is. */
+  readonly norm: Norm | null;
   readonly block: Block;
+  /** Absent when what the block makes is added as it is. */
+  readonly postNorm?: Norm;
+  /**
+   * Whether the block reads the rows that the branch before it read: the two are beside each other. Without a norm of its own it
+   * takes what that branch's norm gave.
+   */
+  readonly isBeside?: boolean;
 }
 
 /** A matrix of shape [rows, cols]. */
@@ -86,16 +107,22 @@ export function matrix(name: string, rows: number, cols: number): TensorSpec {
   return { name, shape: [rows, cols] };
 }
 
+/** Rows of a stack: a tensor's name, its number of rows, and where they go. */
+export type StackPart = readonly [name: string, rows: number, order?: RowOrder | null | undefined];
+
 /** Matrices of `cols` columns, stacked so that one product computes them all. */
-export function stackedMatrix(cols: number, parts: readonly (readonly [name: string, rows: number])[]): WeightSpec {
-  return { role: "matrix", tensors: parts.map(([name, rows]) => matrix(name, rows, cols)) };
+export function stackedMatrix(cols: number, parts: readonly StackPart[]): WeightSpec {
+  return { role: "matrix", tensors: parts.map(([name, rows, order]) => ordered(matrix(name, rows, cols), order)) };
 }
 
-export function norm(name: string, length: number): WeightSpec {
-  return { role: "norm", tensors: [{ name, shape: [length] }] };
+export function norm(name: string, length: number, order?: RowOrder | null): WeightSpec {
+  return { role: "norm", tensors: [ordered({ name, shape: [length] }, order)] };
 }
 
 /** Biases of projections that are stacked as one matrix, in the order of their rows. */
-export function bias(parts: readonly (readonly [name: string, rows: number])[]): WeightSpec {
-  return { role: "bias", tensors: parts.map(([name, rows]) => ({ name, shape: [rows] })) };
+export function bias(parts: readonly StackPart[]): WeightSpec {
+  return { role: "bias", tensors: parts.map(([name, rows, order]) => ordered({ name, shape: [rows] }, order)) };
 }
+
+const ordered = (tensor: TensorSpec, order: RowOrder | null | undefined): TensorSpec =>
+  order ? { ...tensor, order } : tensor;

@@ -1,27 +1,66 @@
-/** @file The gated feed-forward block of Llama and most later models: down(silu(gate·x) ⊙ up·x) (Shazeer, arXiv 2002.05202). */
-import { type Block, stackedMatrix } from "./block.ts";
+/**
+ * @file The feed-forward block: down(act(gate·x) ⊙ up·x) of Llama and most later models (Shazeer, arXiv 2002.05202), or
+ * down(act(up·x)) without a gate.
+ */
+import type { Activation } from "../../backends/ops.ts";
+import type { TensorNames } from "../tensor-names.ts";
+import type { Traits } from "../traits.ts";
+import { type Block, bias, norm, type StackPart, stackedMatrix } from "./block.ts";
 
-/** prefix: beginning of the tensors' names, e.g. `model.layers.0.mlp.` · intermediateSize: rows of gate and of up */
-export function denseFeedForward(prefix: string, hiddenSize: number, intermediateSize: number): Block {
+export interface FeedForwardShape {
+  readonly hiddenSize: number;
+  /** Rows of gate and of up. */
+  readonly intermediateSize: number;
+  readonly traits: Pick<Traits, "activation" | "isGated" | "fusedGateUp" | "subNorms"> & {
+    readonly biases: Pick<Traits["biases"], "feedForward">;
+  };
+  readonly normEps: number;
+  readonly names: TensorNames;
+}
+
+/** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
+export function denseFeedForward(prefix: string, shape: FeedForwardShape): Block {
+  const { hiddenSize, intermediateSize, traits, normEps, names } = shape;
+  const { activation: kind, isGated, subNorms } = traits;
+  const hasBias = traits.biases.feedForward;
+  const width = isGated ? 2 * intermediateSize : intermediateSize;
+  const inputs = (): readonly StackPart[] => {
+    if (!isGated) return [[names.up, intermediateSize]];
+    if (traits.fusedGateUp) return [[names.gateUp, width]];
+    return [
+      [names.gate, intermediateSize],
+      [names.up, intermediateSize],
+    ];
+  };
+  const named = (suffix: string): StackPart[] => inputs().map(([name, rows]) => [`${prefix}${name}.${suffix}`, rows]);
+  const learned = ["alpha_p", "alpha_n"].map((name): StackPart => [`${prefix}${names.activation}.${name}`, 1]);
   return {
     weights: {
-      gateUp: stackedMatrix(hiddenSize, [
-        [`${prefix}gate_proj.weight`, intermediateSize],
-        [`${prefix}up_proj.weight`, intermediateSize],
-      ]),
-      down: stackedMatrix(intermediateSize, [[`${prefix}down_proj.weight`, hiddenSize]]),
+      gateUp: stackedMatrix(hiddenSize, named("weight")),
+      ...(hasBias && { gateUpBias: bias(named("bias")) }),
+      ...(kind === "xielu" && { alphas: bias(learned) }),
+      ...(subNorms && { subNorm: norm(`${prefix}${names.feedForwardSubNorm}.weight`, intermediateSize) }),
+      down: stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]]),
+      ...(hasBias && { downBias: bias([[`${prefix}${names.down}.bias`, hiddenSize]]) }),
     },
-    scratch: { gateUp: 2 * intermediateSize, activated: intermediateSize },
+    scratch: { gateUp: width, activated: intermediateSize },
     state: null,
-    bind: ({ gateUp, down }) => ({
-      run: ({ ops, rows, scratch }, x, out) => {
-        const [both, activated] = [scratch("gateUp"), scratch("activated")];
-        if (!ops.gatedLinear?.(x, gateUp!, rows, activated)) {
-          ops.linear(x, gateUp!, null, rows, both, false);
-          ops.swiglu(both, rows, intermediateSize, activated);
-        }
-        ops.linear(activated, down!, null, rows, out, true);
-      },
-    }),
+    bind: ({ gateUp, gateUpBias, alphas, subNorm, down, downBias }) => {
+      const activation: Activation = { kind, isGated, alphas: alphas ?? null };
+      const isSwiglu = kind === "silu" && isGated;
+      return {
+        run: ({ ops, rows, scratch }, x, out, add) => {
+          const [both, activated] = [scratch("gateUp"), scratch("activated")];
+          const isFused = isSwiglu && !gateUpBias && ops.gatedLinear?.(x, gateUp!, rows, activated);
+          if (!isFused) {
+            ops.linear(x, gateUp!, gateUpBias ?? null, rows, both, false);
+            if (isSwiglu) ops.swiglu(both, rows, intermediateSize, activated);
+            else ops.activate(both, activation, rows, intermediateSize, activated);
+          }
+          if (subNorm) ops.rmsNorm(activated, subNorm, normEps, rows, activated);
+          ops.linear(activated, down!, downBias ?? null, rows, out, add);
+        },
+      };
+    },
   };
 }

@@ -1,25 +1,24 @@
-/** @file The differences between model families that the decoder supports. */
+/** @file What a family of models says of itself: its fields, what its layers are made of, and what its tensors are called. */
 import type { Branch } from "../blocks/block.ts";
+import type { ConfigFields } from "../config-fields.ts";
 import type { ModelConfig } from "../model-config.ts";
+import type { TensorNames } from "../tensor-names.ts";
+import type { Traits } from "../traits.ts";
 
 export interface Family {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** Whether each head of Q and K has an RMS norm before RoPE. */
-  readonly qkNorm: boolean;
+  /** How it differs from Llama, in a few words, for docs/models.md. */
+  readonly summary: string;
   /**
-   * Biases in attention: `always` on q, k and v; `never`; or `configurable`: where the config says `attention_bias`, on q, k, v
-   * and the output projection.
+   * Which layers have a sliding window: `none`; `all` when `sliding_window` is set; `upper`, those from `max_window_layers` on
+   * when `use_sliding_window` is true; or `pattern`, all but each n-th when `sliding_window` is set. The config's `layer_types`
+   * overrides all but `none`.
    */
-  readonly attentionBias: "always" | "never" | "configurable";
+  readonly slidingWindow: "none" | "all" | "upper" | "pattern";
   /**
-   * Which layers have a sliding window: `none`; `all` when `sliding_window` is set; or `upper`, those from `max_window_layers`
-   * on when `use_sliding_window` is true. The config's `layer_types` overrides `upper`.
-   */
-  readonly slidingWindow: "none" | "all" | "upper";
-  /**
-   * Values for fields that a config leaves out, as in Transformers' config
-   * class. An explicit null does not get them: it means none or a derived value.
+   * Values for fields that a config leaves out, as in Transformers' config class. An explicit null does not get them: it means
+   * none or a derived value.
    */
   readonly defaults: {
     /** Absent: as many as query heads. */
@@ -27,10 +26,40 @@ export interface Family {
     /** Absent: hidden_size over the number of heads. */
     readonly headDim?: number;
     readonly bosTokenId?: number;
-    readonly eosTokenId?: number;
+    readonly eosTokenId?: number | readonly number[];
     readonly maxWindowLayers?: number;
+    /** `max_position_embeddings`; absent: a config has to say it. */
+    readonly maxPosition?: number;
+    /** `sliding_window`; null for none. Absent: 4096. */
+    readonly slidingWindow?: number | null;
+    /** Of `pattern`: each n-th layer attends to everything. Absent: 4. */
+    readonly windowPattern?: number;
+    /** `rope_theta`; absent: 10,000. */
+    readonly theta?: number;
+    /** The part of a head that is turned; absent: 1. */
+    readonly partialRotaryFactor?: number;
+    /** Absent: 1e-6. */
+    readonly normEps?: number;
+    /** Absent: silu. */
+    readonly hiddenAct?: string;
     readonly tieWordEmbeddings: boolean;
   };
-  /** The residual branches of a layer, in order. */
-  branches(config: ModelConfig, layer: number): readonly Branch[];
+  /** False where there are as many KV heads as query heads whatever the config says. */
+  readonly hasOwnKvHeads?: false;
+  /** The config's field for the epsilon of norms; absent: `rms_norm_eps`. */
+  readonly normEpsField?: string;
+  /** Whether a layer has rope; absent: all have. hasWindows: whether any layer has a sliding window */
+  hasRope?(config: ConfigFields, layer: number, at: { readonly window: number; readonly hasWindows: boolean }): boolean;
+  /** What the family means by a `rope_type`, where that differs from others. */
+  ropeTypeOf?(type: string): string;
+  /** Whether a scaling of rope that stands for all layers is only for those without a window. */
+  readonly scalesFullLayersOnly?: boolean;
+  /** The longest context that is computed as the model has it; absent, or undefined: what rope allows. */
+  contextLength?(config: ConfigFields): number | undefined;
+  /** What of its layers differs from `LLAMA_TRAITS`. @throws TurboQuantError — a field that is wrong or asks for what is not there */
+  traits?(config: ConfigFields): Partial<Traits>;
+  /** Names that differ from `LLAMA_NAMES`. */
+  readonly names?: Partial<TensorNames>;
+  /** The residual branches of a layer, in order; absent: those of `denseLayer`. */
+  branches?(config: ModelConfig, layer: number): readonly Branch[];
 }

@@ -1,12 +1,9 @@
 /** @file Mistral 7B and Nemo: Llama with a sliding window on all layers (v0.1) or on none. */
 import type { Family } from "./family.ts";
-import { preNormLayer } from "./pre-norm-layer.ts";
 
 export const mistral: Family = {
   modelType: "mistral",
-  qkNorm: false,
-  attentionBias: "never",
+  summary: "sliding window on all layers",
   slidingWindow: "all",
   defaults: { numKvHeads: 8, bosTokenId: 1, eosTokenId: 2, tieWordEmbeddings: false },
-  branches: preNormLayer,
 };

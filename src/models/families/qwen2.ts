@@ -1,12 +1,11 @@
 /** @file Qwen 2 and 2.5: biases on q, k and v. */
+import { LLAMA_TRAITS } from "../traits.ts";
 import type { Family } from "./family.ts";
-import { preNormLayer } from "./pre-norm-layer.ts";
 
 export const qwen2: Family = {
   modelType: "qwen2",
-  qkNorm: false,
-  attentionBias: "always",
+  summary: "biases of q, k and v; sliding window on upper layers or by `layer_types`",
   slidingWindow: "upper",
   defaults: { numKvHeads: 32, maxWindowLayers: 28, tieWordEmbeddings: false },
-  branches: preNormLayer,
+  traits: () => ({ biases: { ...LLAMA_TRAITS.biases, qkv: true } }),
 };

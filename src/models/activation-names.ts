@@ -1,0 +1,23 @@
+/** @file The names that config files have for activations. */
+import type { ActivationKind } from "../backends/ops.ts";
+import type { ConfigFields } from "./config-fields.ts";
+
+/** As in Transformers' ACT2FN. */
+const KINDS: Readonly<Record<string, ActivationKind>> = {
+  silu: "silu",
+  swish: "silu",
+  gelu: "gelu",
+  gelu_new: "gelu_tanh",
+  gelu_fast: "gelu_tanh",
+  gelu_pytorch_tanh: "gelu_tanh",
+  relu2: "relu2",
+  xielu: "xielu",
+};
+
+/** fallback: what the family's config class has. @throws TurboQuantError unsupported — an activation without a kernel */
+export function parseActivation(config: ConfigFields, fallback: string): ActivationKind {
+  const name = config.string("hidden_act", fallback);
+  const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
+  if (kind) return kind;
+  throw config.unsupported("hidden_act", `expected one of ${Object.keys(KINDS).join(", ")}`);
+}

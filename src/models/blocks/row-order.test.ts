@@ -1,0 +1,51 @@
+/** @file Heads in the order of halves are turned as their families define it, whatever the order in the checkpoint. */
+import { expect, it } from "vitest";
+import { headOrder, splitHeads } from "./row-order.ts";
+
+/** Turns pair i of the first `rotaryDim` coordinates by angle i + 1, as a family defines its pairs. */
+function turned(x: readonly number[], rotaryDim: number, isInterleaved: boolean): number[] {
+  const out = [...x];
+  for (let i = 0; i < rotaryDim / 2; i++) {
+    const [a, b] = isInterleaved ? [2 * i, 2 * i + 1] : [i, i + rotaryDim / 2];
+    out[a] = x[a]! * Math.cos(i + 1) - x[b]! * Math.sin(i + 1);
+    out[b] = x[b]! * Math.cos(i + 1) + x[a]! * Math.sin(i + 1);
+  }
+  return out;
+}
+
+it.each([
+  [16, 16, true],
+  [16, 8, false],
+  [16, 12, false],
+  [16, 8, true],
+  [24, 6, true],
+])("heads of %d, %d turned, interleaved %s", (headDim, rotaryDim, isInterleaved) => {
+  const order = headOrder({ headDim, rotaryDim, isInterleaved }, 2)!;
+  const places = Array.from({ length: 2 * headDim }, (_, row) => order.place(row));
+  expect([...places].sort((a, b) => a - b)).toEqual(places.map((_, i) => i));
+  const x = Array.from({ length: headDim }, (_, i) => Math.sin(7 * i + 1));
+  const placed: number[] = [];
+  for (const [i, value] of x.entries()) placed[order.place(headDim + i) - headDim] = value;
+  // Halves of the whole head; pairs beyond those of the family stay.
+  const half = headDim / 2;
+  const halves = placed.map((value, i) => {
+    const pair = i % half;
+    if (pair >= rotaryDim / 2) return value;
+    const other = placed[(i + half) % headDim]!;
+    return value * Math.cos(pair + 1) + (i < half ? -other : other) * Math.sin(pair + 1);
+  });
+  const expected = turned(x, rotaryDim, isInterleaved);
+  for (const [i, value] of expected.entries())
+    expect(halves[order.place(headDim + i) - headDim]).toBeCloseTo(value, 12);
+});
+
+it("heads that are in order stay, and so do rows behind those of q and k", () => {
+  expect(headOrder({ headDim: 8, rotaryDim: 8, isInterleaved: false }, 2)).toBeNull();
+  const order = headOrder({ headDim: 8, rotaryDim: 8, isInterleaved: true }, 2)!;
+  expect([16, 17, 23].map((row) => order.place(row))).toEqual([16, 17, 23]);
+});
+
+it("q, k and v head by head come apart", () => {
+  const order = splitHeads({ headDim: 2, rotaryDim: 2, isInterleaved: false }, 2);
+  expect(Array.from({ length: 12 }, (_, row) => order.place(row))).toEqual([0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]);
+});

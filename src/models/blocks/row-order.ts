@@ -1,0 +1,59 @@
+/**
+ * @file Orders of rows that blocks compute with, where checkpoints have others: rope turns the halves of a head, so rows of q
+ * and k that belong to other pairs are put into places that make halves of them. q · k is the same in any order.
+ */
+
+/** Rows of a tensor, brought to other places as they are loaded. A vector is a column. */
+export interface RowOrder {
+  /** Rows of a unit stay together: `place` takes [n · unit, (n + 1) · unit) to such a range. */
+  readonly unit: number;
+  /** Where a row goes, a permutation. */
+  place(row: number): number;
+}
+
+export interface HeadOrder {
+  readonly headDim: number;
+  /** Coordinates that rope turns, the first ones of a head. */
+  readonly rotaryDim: number;
+  /** Whether pairs are neighbours; otherwise the halves of these coordinates. */
+  readonly isInterleaved: boolean;
+}
+
+const isPlain = ({ headDim, rotaryDim, isInterleaved }: HeadOrder): boolean => rotaryDim === headDim && !isInterleaved;
+
+/** Place of each coordinate of a head: pair i becomes (i, i + headDim / 2); those that are not turned fill what is left. */
+function placesOf({ headDim, rotaryDim, isInterleaved }: HeadOrder): Uint32Array {
+  const [half, turned] = [headDim / 2, rotaryDim / 2];
+  return Uint32Array.from({ length: headDim }, (_, i) => {
+    if (i >= rotaryDim) {
+      const rest = i - rotaryDim;
+      return rest < half - turned ? turned + rest : half + turned + (rest - (half - turned));
+    }
+    return isInterleaved ? (i >> 1) + (i & 1) * half : (i % turned) + (i < turned ? 0 : half);
+  });
+}
+
+/** For rows of which the first `numHeads` heads are q or k; null when they stay where they are. */
+export function headOrder(heads: HeadOrder, numHeads: number): RowOrder | null {
+  if (isPlain(heads)) return null;
+  const { headDim } = heads;
+  const places = placesOf(heads);
+  return {
+    unit: headDim,
+    place: (row) => (row < numHeads * headDim ? row - (row % headDim) + places[row % headDim]! : row),
+  };
+}
+
+/** For q, k and v head by head: the rows of q of all heads come first, then those of k, then those of v. */
+export function splitHeads(heads: HeadOrder, numHeads: number): RowOrder {
+  const { headDim } = heads;
+  const places = placesOf(heads);
+  return {
+    unit: headDim,
+    place: (row) => {
+      const [part, within] = [Math.floor(row / headDim), row % headDim];
+      const which = part % 3;
+      return (which * numHeads + Math.floor(part / 3)) * headDim + (which === 2 ? within : places[within]!);
+    },
+  };
+}

@@ -1,0 +1,20 @@
+/** @file Apertus: norms of the heads of q and k, xIELU without a gate. */
+import { configuredBiases } from "./configured-biases.ts";
+import type { Family } from "./family.ts";
+
+export const apertus: Family = {
+  modelType: "apertus",
+  summary: "norms of the heads of q and k; xIELU without a gate",
+  slidingWindow: "none",
+  defaults: {
+    hiddenAct: "xielu",
+    theta: 12_000_000,
+    normEps: 1e-5,
+    maxPosition: 65_536,
+    bosTokenId: 1,
+    eosTokenId: 2,
+    tieWordEmbeddings: false,
+  },
+  names: { attentionNorm: "attention_layernorm", feedForwardNorm: "feedforward_layernorm" },
+  traits: (config) => ({ qkNorm: "head", isGated: false, ...configuredBiases(config) }),
+};

@@ -1,0 +1,66 @@
+/** @file The layer of a dense model: attention and a feed-forward, with norms where the family has them. */
+import { attention } from "../blocks/attention.ts";
+import { type Branch, type Norm, norm } from "../blocks/block.ts";
+import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
+import type { ModelConfig } from "../model-config.ts";
+
+export function denseLayer(config: ModelConfig, layer: number): Branch[] {
+  const { hiddenSize, numHeads, numKvHeads, headDim, intermediateSize, traits, names, normEps } = config;
+  const prefix = `${names.layers}${layer}.`;
+  const before = (name: string): Norm => streamNorm(config, `${prefix}${name}`);
+  const after = (name: string): Norm => rowsNorm(config, `${prefix}${name}`);
+  const blocks = {
+    attention: attention(prefix, {
+      hiddenSize,
+      numHeads,
+      numKvHeads,
+      headDim,
+      slidingWindow: config.slidingWindow(layer),
+      traits,
+      normEps,
+      rope: config.ropeOf(layer),
+      names,
+    }),
+    feedForward: denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names }),
+  };
+  if (traits.parallel !== "no") {
+    const own = traits.parallel === "own" ? before(names.feedForwardNorm) : null;
+    return [
+      { norm: before(names.attentionNorm), block: blocks.attention },
+      { norm: own, block: blocks.feedForward, isBeside: true },
+    ];
+  }
+  const hasBefore = traits.norms !== "after";
+  const hasAfter = traits.norms !== "before";
+  return [
+    {
+      norm: hasBefore ? before(names.attentionNorm) : null,
+      block: blocks.attention,
+      ...(hasAfter && { postNorm: after(names.attentionPostNorm) }),
+    },
+    {
+      norm: hasBefore ? before(names.feedForwardNorm) : null,
+      block: blocks.feedForward,
+      ...(hasAfter && { postNorm: after(names.feedForwardPostNorm) }),
+    },
+  ];
+}
+
+/**
+ * A norm of the residual stream. The stream is kept divided by the factor of what blocks add, so that blocks add what they make;
+ * norms do not depend on such a factor if their epsilon has its square.
+ */
+export function streamNorm(config: ModelConfig, name: string): Norm {
+  return { ...rowsNorm(config, name), eps: config.normEps / config.traits.residualScale ** 2 };
+}
+
+/** A norm of what a block adds. */
+function rowsNorm({ hiddenSize, normEps, traits }: ModelConfig, name: string): Norm {
+  const isBiased = traits.biases.norm;
+  return {
+    kind: traits.norm,
+    weight: norm(`${name}.weight`, hiddenSize),
+    bias: isBiased ? norm(`${name}.bias`, hiddenSize) : null,
+    eps: normEps,
+  };
+}

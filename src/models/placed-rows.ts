@@ -1,0 +1,53 @@
+/** @file Rows of a tensor on their way to other places, and vectors times a factor. */
+import { bytesOf } from "../weights/elements.ts";
+import { weightFormat } from "../weights/registry.ts";
+import { rowBytes } from "../weights/weight-format.ts";
+import { floatRows, type WeightPart } from "../weights/weight-part.ts";
+import type { RowOrder } from "./blocks/row-order.ts";
+
+export interface PlacedPart {
+  readonly part: WeightPart;
+  /** Of the part's first row in the tensor. */
+  readonly row: number;
+}
+
+/**
+ * The part's rows in their places, as few parts as they can be written in. A vector is one row of values that change places.
+ *
+ * part: whole units, from row `firstRow` of the tensor on
+ */
+export function placedRows(part: WeightPart, firstRow: number, { unit, place }: RowOrder): PlacedPart[] {
+  const isVector = part.rows === 1;
+  const count = isVector ? part.cols : part.rows;
+  const bytes = rowBytes(weightFormat(part.dtype), part.cols) / (isVector ? part.cols : 1);
+  const data = new Uint8Array(count * bytes);
+  /** Units that are beside each other in their places too: rows [from, to) of the part, and where the first of them goes. */
+  const runs: { readonly from: number; to: number; readonly row: number }[] = [];
+  for (let from = 0; from < count; from += unit) {
+    const first = place(firstRow + from);
+    const start = first - (first % unit);
+    for (let i = 0; i < unit; i++) {
+      const to = from + place(firstRow + from + i) - start;
+      data.set(part.data.subarray((from + i) * bytes, (from + i + 1) * bytes), to * bytes);
+    }
+    const last = runs.at(-1);
+    if (last && last.row + last.to - last.from === start) last.to = from + unit;
+    else runs.push({ from, to: from + unit, row: start });
+  }
+  // A vector's units lie one after the other in memory, in the order of their places.
+  if (isVector) {
+    const all = new Uint8Array(data.length);
+    for (const { from, to, row } of runs) all.set(data.subarray(from * bytes, to * bytes), row * bytes);
+    return [{ part: { ...part, data: all }, row: 0 }];
+  }
+  return runs.map(({ from, to, row }) => ({
+    part: { ...part, rows: to - from, data: data.subarray(from * bytes, to * bytes) },
+    row,
+  }));
+}
+
+/** The values of a vector times a factor, as f32. */
+export function scaledPart(part: WeightPart, scale: number): WeightPart {
+  const values = floatRows(part, 0, part.rows).map((value) => value * scale);
+  return { ...part, dtype: "f32", data: bytesOf(values) };
+}

@@ -1,0 +1,60 @@
+/** @file Parses which layers of a config.json have a sliding window. */
+import type { ConfigFields } from "./config-fields.ts";
+import type { Family } from "./families/family.ts";
+
+const MAX_POSITION = 2 ** 30;
+/** `sliding_window` where a file leaves it out, the same in most config classes of Transformers. */
+const DEFAULT_SLIDING_WINDOW = 4096;
+const DEFAULT_PATTERN = 4;
+
+/** returns: positions a token of a layer attends to, 0 for all */
+export function parseSlidingWindow(config: ConfigFields, family: Family, numLayers: number): (layer: number) => number {
+  const full = () => 0;
+  const { slidingWindow: rule, defaults } = family;
+  if (rule === "none") return full;
+  const enabled = rule !== "upper" || config.boolean("use_sliding_window", false);
+  // An explicit null means no sliding window; a config without the field relies on Transformers' default.
+  const otherwise = defaults.slidingWindow === undefined ? DEFAULT_SLIDING_WINDOW : defaults.slidingWindow;
+  const isNone = config.mentions("sliding_window") ? !config.has("sliding_window") : otherwise === null;
+  const window = enabled && !isNone ? config.integer("sliding_window", 1, MAX_POSITION, otherwise ?? 0) : 0;
+  const types = config.raw("layer_types");
+  if (types !== undefined) return byTypes(config, types, numLayers, window, rule === "upper" && !enabled);
+  if (window === 0) return full;
+  if (rule === "all") return () => window;
+  if (rule === "pattern") {
+    const isFull = parsePattern(config, defaults.windowPattern ?? DEFAULT_PATTERN, numLayers);
+    return (layer) => (isFull(layer) ? 0 : window);
+  }
+  const from = config.integer("max_window_layers", 0, 2 ** 16, defaults.maxWindowLayers ?? 0);
+  return (layer) => (layer >= from ? window : 0);
+}
+
+function byTypes(config: ConfigFields, types: unknown, numLayers: number, window: number, isSwitchedOff: boolean) {
+  if (!Array.isArray(types) || types.length !== numLayers)
+    throw config.invalid("layer_types", `a list of ${numLayers}, one a layer`);
+  const unknown = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
+  if (unknown !== undefined) {
+    throw config.unsupported(
+      "layer_types",
+      `expected only full_attention and sliding_attention, not ${JSON.stringify(unknown)}`,
+    );
+  }
+  if (window === 0 && types.includes("sliding_attention")) {
+    throw config.invalid(
+      isSwitchedOff ? "use_sliding_window" : "sliding_window",
+      "a window, as layer_types has sliding_attention",
+    );
+  }
+  return (layer: number) => (types[layer] === "sliding_attention" ? window : 0);
+}
+
+/** Which layers attend to everything: each n-th, or those of a text like LLLG, which repeats and whose last layer always does. */
+function parsePattern(config: ConfigFields, fallback: number, numLayers: number): (layer: number) => boolean {
+  const pattern = config.raw("sliding_window_pattern");
+  if (typeof pattern === "string") {
+    if (!/^[LG]+$/.test(pattern)) throw config.invalid("sliding_window_pattern", "a number, or letters L and G");
+    return (layer) => pattern[layer % pattern.length] === "G" || layer === numLayers - 1;
+  }
+  const each = config.integer("sliding_window_pattern", 0, 2 ** 16, fallback);
+  return (layer) => each === 0 || (layer + 1) % each === 0;
+}

@@ -1,0 +1,59 @@
+/** @file What a dense model's layers are made of: every way in which families differ from Llama. */
+import type { ActivationKind } from "../backends/ops.ts";
+
+export interface Biases {
+  readonly qkv: boolean;
+  /** Of the attention's output projection. */
+  readonly output: boolean;
+  readonly feedForward: boolean;
+  /** Of the norms of layers and of the final norm; only LayerNorm has them. */
+  readonly norm: boolean;
+  readonly head: boolean;
+}
+
+export interface Traits {
+  /** `layer` is LayerNorm: less the row's mean, over its deviation. */
+  readonly norm: "rms" | "layer";
+  /** Where a block has its norm: `before` it reads, `after`, of what it adds to the residual stream, or `around`, both. */
+  readonly norms: "before" | "after" | "around";
+  /** Whether attention and feed-forward read the same rows, with one norm for both (`shared`) or each with its own. */
+  readonly parallel: "no" | "shared" | "own";
+  /** RMS norm of q and k before rope: of each head, or of a token's whole row. */
+  readonly qkNorm: "none" | "head" | "row";
+  readonly biases: Biases;
+  /** Whether what the output projection and the down projection read is normed. */
+  readonly subNorms: boolean;
+  readonly activation: ActivationKind;
+  /** Whether the feed-forward has a gate. */
+  readonly isGated: boolean;
+  /** Whether q, k and v are one tensor: one after the other, or head by head. */
+  readonly fusedQkv: "no" | "rows" | "heads";
+  /** Whether gate and up are one tensor, one after the other. */
+  readonly fusedGateUp: boolean;
+  /** Whether rope turns neighbours (0, 1), (2, 3), … instead of the halves of a head. */
+  readonly interleavesRope: boolean;
+  /** Factors of embeddings, of what a block adds, and of logits. */
+  readonly embeddingScale: number;
+  readonly residualScale: number;
+  readonly logitScale: number;
+  /** Softmax scale; null for 1/√headDim. */
+  readonly attentionScale: number | null;
+}
+
+export const LLAMA_TRAITS: Traits = {
+  norm: "rms",
+  norms: "before",
+  parallel: "no",
+  qkNorm: "none",
+  biases: { qkv: false, output: false, feedForward: false, norm: false, head: false },
+  subNorms: false,
+  activation: "silu",
+  isGated: true,
+  fusedQkv: "no",
+  fusedGateUp: false,
+  interleavesRope: false,
+  embeddingScale: 1,
+  residualScale: 1,
+  logitScale: 1,
+  attentionScale: null,
+};
