@@ -9,6 +9,7 @@ export { embed } from "./elementwise/embed";
 export { norm } from "./elementwise/norm";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { selfTest } from "./elementwise/self-test";
+export { softcap } from "./elementwise/softcap";
 export { swiglu } from "./elementwise/swiglu";
 export { convertToBf16, convertToF16, convertToF32, convertToQ4, convertToQ8 } from "./linear/convert";
 export { linearBf16, linearF16, linearF32 } from "./linear/dense";

@@ -1,16 +1,13 @@
 /** @file What some models change about the softmax: a soft cap of the scores, and a learned logit without a value. */
-import { exp, expOne } from "../simd/vector";
+import { capped, expOne } from "../simd/vector";
 import { MAX_TILE, SINK_LOGITS, S_SCORES } from "./params";
 
-/** score → cap · tanh(score / cap) for the first `count` keys of all rows. exp is held at both ends, where tanh is ±1. */
+/** score → cap · tanh(score / cap) for the first `count` keys of all rows. */
 export function capScores(scratch: usize, rows: usize, count: usize, cap: f32): void {
-  const rate = f32x4.splat(2 / cap), one = f32x4.splat(1), c = f32x4.splat(cap), twice = f32x4.splat(2 * cap);
+  const c = f32x4.splat(cap), rate = f32x4.splat(2 / cap);
   for (let row: usize = 0; row < rows; row++) {
     const scores = scratch + S_SCORES + row * MAX_TILE * 4, end = scores + count * 4;
-    for (let at = scores; at < end; at += 16) {
-      const e = exp(f32x4.mul(v128.load(at), rate));
-      v128.store(at, f32x4.sub(c, f32x4.div(twice, f32x4.add(e, one))));
-    }
+    for (let at = scores; at < end; at += 16) v128.store(at, capped(v128.load(at), c, rate));
   }
 }
 

@@ -112,6 +112,12 @@ const ROUND: f32 = 12582912;
   return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
 }
 
+/** cap · tanh(x / cap). rate: 2 / cap. exp is held at both ends, where tanh is ±1. */
+// @ts-ignore: decorator
+@inline export function capped(x: v128, cap: v128, rate: v128): v128 {
+  return f32x4.sub(cap, f32x4.div(f32x4.add(cap, cap), f32x4.add(exp(f32x4.mul(x, rate)), f32x4.splat(1))));
+}
+
 /** What `halfLow`/`halfHigh` leave out: their results are the true values times 2^−112. */
 export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
 

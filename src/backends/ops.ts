@@ -270,6 +270,8 @@ export interface Ops {
    * n = 0.5 + softplus(alphaN), p·x² + x/2 for x > 0 and n·(eˣ − 1 − x) + x/2 otherwise (arXiv 2411.13010)
    */
   activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void;
+  /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */
+  softcap(x: Buf, length: number, cap: number): void;
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
 

@@ -74,6 +74,14 @@ export const swiglu = new Struct({
   block: "u32",
 });
 
+export const softcap = new Struct({
+  x: "u32",
+  length: "u32",
+  /** Values of a task, a multiple of 4. */
+  block: "u32",
+  cap: "f32",
+});
+
 /** Activations on their way into the order that matrix kernels read. */
 export const prepare = new Struct({
   x: "u32",

@@ -16,6 +16,7 @@ import {
   norm,
   prepare,
   rmsNorm,
+  softcap,
   swiglu,
 } from "./activations.ts";
 import {
@@ -90,6 +91,7 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   "rms-norm-params": { structs: [["", rmsNorm]] },
   "norm-params": { structs: [["", norm]], numbers: [["FLAG_", NORM_FLAGS]] },
   "activate-params": { structs: [["", activate]], numbers: [["KIND_", ACTIVATIONS]] },
+  "softcap-params": { structs: [["", softcap]] },
   "swiglu-params": { structs: [["", swiglu]] },
   "prepare-params": { structs: [["", prepare]] },
   "linear-params": { structs: [["", linear]] },

@@ -199,6 +199,11 @@ class ReferenceBackend implements Ops {
     }
   }
 
+  softcap(x: Buf, length: number, cap: number): void {
+    const values = host(x);
+    for (let i = 0; i < length; i++) values[i] = cap * Math.tanh(values[i]! / cap);
+  }
+
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
     assertBegun(step, this.#step, "gatherRows");
     step.logitRows.forEach((row, i) => {

@@ -26,7 +26,7 @@ import type {
   WeightType,
   WeightWriter,
 } from "../ops.ts";
-import { ACTIVATIONS, activate, embed, NORM_FLAGS, norm, rmsNorm, swiglu } from "../parameters/activations.ts";
+import { ACTIVATIONS, activate, embed, NORM_FLAGS, norm, rmsNorm, softcap, swiglu } from "../parameters/activations.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -292,6 +292,12 @@ class WasmBackend implements Ops {
       alphas: alphas ? vectorOf(alphas, "activate").address : 0,
     });
     this.#run("activate", Math.ceil(rows / block), rows * width);
+  }
+
+  softcap(x: Buf, length: number, cap: number): void {
+    const block = Math.ceil(length / (this.#pool.threads * 16)) * 4;
+    softcap.write(this.#memory.view, PARAMS_ADDRESS, { x: this.#addressOf(x, length, "softcap"), length, block, cap });
+    this.#run("softcap", Math.ceil(length / block), length);
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {

@@ -123,6 +123,24 @@ it("the reference's activations are their definitions", () => {
   expect(at("xielu", -2)).toBeCloseTo((0.5 + Math.log(1 + Math.exp(0.25))) * (Math.exp(-2) + 1) - 1, 14);
 });
 
+it("softcap is cap · tanh(x / cap), also where exp overflows, and leaves what follows", async () => {
+  for (const length of [1, 4, 31, 3000]) {
+    const x = gaussians(5, length + 4, 20);
+    x[0] = 1e30;
+    const actual = await onAll(async (ops) => {
+      const buf = upload(ops, x);
+      ops.softcap(buf, length, 6);
+      return download(ops, buf);
+    });
+    const expected = Float64Array.from(x, (value, i) => (i < length ? 6 * Math.tanh(value / 6) : value));
+    const end = Math.ceil(length / 4) * 4;
+    expect(relativeError(actual.subarray(0, length), expected.subarray(0, length))).toBeLessThan(
+      tolerance.elementwise.max,
+    );
+    expect(actual.subarray(end)).toEqual(x.subarray(end));
+  }
+});
+
 it("embed takes rows by token, in any order and repeated", async () => {
   const [rows, cols] = [11, 37];
   const table = gaussians(4, rows * cols);

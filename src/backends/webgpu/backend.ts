@@ -242,6 +242,11 @@ export class WebGpuBackend implements Ops {
     this.#elementwise.activate(from, { kind, isGated, alphas: alphas && asGpuWeight(alphas).buffer }, rows, width, to);
   }
 
+  softcap(x: Buf, length: number, cap: number): void {
+    this.#read(x, length, "softcap");
+    this.#elementwise.softcap(this.#written(x, length, "softcap"), length, cap);
+  }
+
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
     assertBegun(step, this.#step, "gatherRows");
     const count = step.logitRows.length;

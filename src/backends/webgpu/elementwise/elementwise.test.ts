@@ -97,6 +97,15 @@ describe.skipIf(gpuSkip)(`webgpu elementwise${gpuSkip ? ` (${gpuSkip})` : ""}`, 
     close(await gpu.readFloats(out, rows * width), expected);
   });
 
+  it("softcap is cap · tanh(x / cap), also where exp overflows", async () => {
+    const x = gaussians(5, 300, 20);
+    x[0] = 1e30;
+    const buffer = gpu.upload(x);
+    kernels.softcap(buffer, 299, 6);
+    const expected = Float64Array.from(x, (value, i) => (i < 299 ? 6 * Math.tanh(value / 6) : value));
+    close(await gpu.readFloats(buffer, 300), expected);
+  });
+
   it("gathers rows", async () => {
     const width = 130;
     const x = gaussians(4, 5 * width);

@@ -1,4 +1,4 @@
-/** @file Norms, activations and gathering of rows: kernels that are the same on every adapter. */
+/** @file Norms, activations, soft caps and gathering of rows: kernels that are the same on every adapter. */
 import type { Activation, RowNorm } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { ShaderName } from "../generated/shaders.ts";
@@ -7,7 +7,7 @@ import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { Kernel, KernelSpec } from "../queue/kernel.ts";
 import { type ShaderValues, shader } from "../queue/shader-text.ts";
 
-/** Invocations in a workgroup of swiglu.wgsl and activate.wgsl. */
+/** Invocations in a workgroup of swiglu.wgsl, activate.wgsl and softcap.wgsl. */
 const ACTIVATION_THREADS = 256;
 
 const rmsNorm = new Struct({ cols: "u32", eps: "f32" });
@@ -25,6 +25,7 @@ const activate = new Struct({
   width: ["u32", "Of a row of `out`; one of `x` has twice as many with a gate."],
   length: ["u32", "Of all rows of `out`."],
 });
+const softcap = new Struct({ length: "u32", cap: "f32" });
 const gatherRows = new Struct({ width: "u32", rowsAt: ["u32", "Word of the list in `step`."] });
 
 export class ElementwiseKernels {
@@ -100,6 +101,17 @@ export class ElementwiseKernels {
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
     const kernel = this.#kernel("swiglu", swiglu, ["read", "write"], { THREADS: ACTIVATION_THREADS });
     this.#commands.dispatch(kernel, { width, length }, [gateUp, out], groups);
+  }
+
+  /** x[i] = cap · tanh(x[i] / cap) for i < length */
+  softcap(x: GpuBuffer, length: number, cap: number): void {
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
+    this.#commands.dispatch(
+      this.#kernel("softcap", softcap, ["write"], { THREADS: ACTIVATION_THREADS }),
+      { length, cap },
+      [x],
+      groups,
+    );
   }
 
   /** out[i] = x[list[listAt + i]] for `count` rows */
