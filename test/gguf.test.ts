@@ -116,6 +116,42 @@ describe("the rows of q and k", () => {
   );
 });
 
+describe("gemma", () => {
+  const more = { head_dim: 16, norm_offset: 0 };
+  it("every tensor has its name, and norms are taken as they are stored", async () => {
+    const config = { model_type: "gemma3_text", ...tiny, ...more };
+    const checkpoint = new RandomCheckpoint(config, "random");
+    const metadata = [...configMetadata(config as never, "gemma3"), ...byteTokenizer];
+    const read = await openCheckpoint(sourceOf({ metadata, tensors: await tensorsOf(checkpoint, "gemma3") }));
+    expect(await read.config()).toMatchObject({ model_type: "gemma3_text", ...more });
+    const names = [...(await checkpoint.tensors()).keys()];
+    expect([...(await read.tensors()).keys()].sort()).toEqual(names.sort());
+    for (const name of names) expect(await read.read(name)).toEqual(await checkpoint.read(name));
+  });
+
+  it("what metadata say of windows, caps and ropes, and what stands for itself", async () => {
+    const tensors = [{ name: "output_norm.weight", type: 0, shape: [1], data: new Uint8Array(4) }];
+    const read = async (architecture: string, entries: Record<string, Written>, layers = 2) => {
+      const config = { ...tiny, ...more, num_hidden_layers: layers };
+      const own = Object.entries(entries).map(([key, value]): [string, Written] => [`${architecture}.${key}`, value]);
+      const metadata = [...configMetadata(config as never, architecture), ...own, ...byteTokenizer];
+      return (await openCheckpoint(sourceOf({ metadata, tensors }))).config();
+    };
+    const window = { "attention.sliding_window": { u32: 24 } };
+    expect(await read("gemma2", { ...window, attn_logit_softcapping: { f32: 8 } })).toMatchObject({
+      sliding_window: 24,
+      attn_logit_softcapping: 8,
+      final_logit_softcapping: 30,
+      query_pre_attn_scalar: 16,
+    });
+    expect(await read("gemma3", window)).toMatchObject({ rope_local_base_freq: 1e4, query_pre_attn_scalar: 16 });
+    expect(await read("gemma3", {})).toMatchObject({ sliding_window: null });
+    // Models of 27 billion parameters have the width of a head in hidden_size / heads for it.
+    expect(await read("gemma3", window, 62)).toMatchObject({ query_pre_attn_scalar: 64 / 4 });
+    await expect(read("gemma3", { attn_logit_softcapping: { f32: 8 } })).rejects.toThrow(/attn_logit_softcapping/);
+  });
+});
+
 describe("what files say in unusual ways", () => {
   it("biases of q, k and v in a llama", async () => {
     const checkpoint = new RandomCheckpoint({ model_type: "qwen2", ...tiny }, "random");

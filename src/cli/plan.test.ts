@@ -49,25 +49,27 @@ describe("plan", () => {
   it("a bare config.json of a type we do not run, with what is assumed", async () => {
     const folder = mkdtempSync(join(tmpdir(), "tq-plan-"));
     const file = join(folder, "config.json");
-    const gemma = {
-      model_type: "gemma3_text",
+    const model = {
+      model_type: "gpt_oss",
       hidden_size: 1152,
       num_hidden_layers: 26,
       num_attention_heads: 4,
       num_key_value_heads: 1,
       intermediate_size: 6912,
       vocab_size: 262_144,
+      num_local_experts: 8,
+      num_experts_per_tok: 2,
       sliding_window: 512,
       max_position_embeddings: 32_768,
     };
     try {
-      writeFileSync(file, JSON.stringify(gemma));
+      writeFileSync(file, JSON.stringify(model));
       const { code, out } = await plan(file, "--memory", "16GB");
       expect(code).toBe(0);
       expect(out).toMatch(/note: turboquant does not run this model type/);
       expect(out).toMatch(/note: sliding-window layers keep the pages of their window only/);
       expect(out).not.toContain("turboquant recommend");
-      writeFileSync(file, JSON.stringify({ ...gemma, model_type: "deepseek_v3" }));
+      writeFileSync(file, JSON.stringify({ ...model, model_type: "deepseek_v3" }));
       const refused = await plan(file);
       expect(refused.code).toBe(2);
       expect(refused.err).toMatch(/^error: .*deepseek_v3 model cannot be planned: .*MLA.*\n$/);

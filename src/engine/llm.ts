@@ -31,6 +31,8 @@ export const WARM_UP_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
 
 type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
 
+const TEXT_PART_NOTE = "Only the text model is loaded: the checkpoint's parts for image or sound inputs are left out.";
+
 /** What a model shares with its views over other formats. */
 type SharedFields = Pick<
   LLM,
@@ -159,7 +161,7 @@ export class LLM {
           weightsFingerprint: await checkpoint.fingerprint(),
           stem: checkpoint.stem,
           backendChoice: choice,
-          notes: [note, fit.note].filter((text) => text !== null),
+          notes: [note, fit.note, config.isTextPart ? TEXT_PART_NOTE : null].filter((text) => text !== null),
           reopen: open,
         },
         {

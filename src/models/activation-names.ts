@@ -14,10 +14,10 @@ const KINDS: Readonly<Record<string, ActivationKind>> = {
   xielu: "xielu",
 };
 
-/** fallback: what the family's config class has. @throws TurboQuantError unsupported — an activation without a kernel */
-export function parseActivation(config: ConfigFields, fallback: string): ActivationKind {
-  const name = config.string("hidden_act", fallback);
+/** field: of the config · fallback: what the family's config class has. @throws TurboQuantError unsupported — an activation without a kernel */
+export function parseActivation(config: ConfigFields, fallback: string, field = "hidden_act"): ActivationKind {
+  const name = config.string(field, fallback);
   const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
   if (kind) return kind;
-  throw config.unsupported("hidden_act", `expected one of ${Object.keys(KINDS).join(", ")}`);
+  throw config.unsupported(field, `expected one of ${Object.keys(KINDS).join(", ")}`);
 }

@@ -32,6 +32,7 @@ describe("parseModelConfig", () => {
     expect(ropeOf(0)).toBe(config.rope);
     expect(config).toEqual({
       modelType: "llama",
+      isTextPart: false,
       vocabSize: 1000,
       hiddenSize: 64,
       numLayers: 4,
@@ -287,8 +288,8 @@ describe("parseModelConfig refuses", () => {
     ["qwen3_next", /hybrid state-space or linear-attention layers and mixture-of-experts/],
     ["jamba", /hybrid state-space/],
     ["mamba2", /hybrid state-space/],
-    ["gemma2", /soft-capping/],
-    ["gemma3_text", /GELU/],
+    ["gemma3n_text", /several residual streams/],
+    ["gemma4", /share keys and values/],
     ["gpt2", /learned or ALiBi/],
     ["gptj", /partial rotary/],
     ["gpt_oss", /attention sinks/],

@@ -39,8 +39,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
-  const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS);
   const { defaults } = family;
+  const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS, defaults.numHeads);
   // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
   const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
   const numKvHeads =
@@ -51,10 +51,11 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const headDim = parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
   const slidingWindow = parseSlidingWindow(config, family, numLayers);
   const ropes = parseRopes(config, { family, headDim, maxPosition });
-  const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu");
+  const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu", family.activationField);
   return {
     modelType: family.modelType,
-    vocabSize: config.integer("vocab_size", 1, MAX_VOCAB),
+    isTextPart: config !== whole,
+    vocabSize: config.integer("vocab_size", 1, MAX_VOCAB, defaults.vocabSize),
     hiddenSize,
     numLayers,
     numHeads,

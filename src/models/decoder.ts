@@ -149,7 +149,7 @@ export class Decoder {
    * returns: logits [logitRows.length][vocabSize], valid until the next step is queued; null without logit rows
    */
   queue(step: Step): Buf | null {
-    const { hiddenSize } = this.config;
+    const { hiddenSize, vocabSize, traits } = this.config;
     const { embedding, finalNorm, head, headBias } = this.#parts.weights;
     const headStage = this.#headStage;
     const count = step.logitRows.length;
@@ -180,6 +180,7 @@ export class Decoder {
     if (this.#finalNorm) headStage.ops.norm(normed, this.#finalNorm, count, normed);
     else headStage.ops.rmsNorm(normed, finalNorm.weight, finalNorm.eps, count, normed);
     headStage.ops.linear(normed, head, headBias, count, logits, false);
+    if (traits.logitSoftcap > 0) headStage.ops.softcap(logits, count * vocabSize, traits.logitSoftcap);
     return logits;
   }
 

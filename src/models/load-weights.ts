@@ -169,13 +169,13 @@ class Loading {
     row: number,
     matrix: StoredMatrix,
     piece: TensorPiece,
-    { role, scale }: WeightSpec,
+    { role, scale = 1, offset = 0 }: WeightSpec,
   ) {
     const { info, cols, order } = matrix;
     const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
     let areFinite = true;
     for (const placed of order ? placedRows(part, piece.firstRow, order) : [{ part, row: piece.firstRow }]) {
-      const own = scale === undefined ? placed.part : scaledPart(placed.part, scale);
+      const own = scale === 1 && offset === 0 ? placed.part : scaledPart(placed.part, scale, offset);
       areFinite = (await writer.write({ ...own, ...shapeIn(role, own) }, row + placed.row)) && areFinite;
     }
     if (!areFinite) checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));

@@ -5,6 +5,8 @@ import type { Traits } from "./traits.ts";
 
 export interface ModelConfig {
   readonly modelType: string;
+  /** Whether the file is of a model with image or sound inputs, of which this is the text model. */
+  readonly isTextPart: boolean;
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly numLayers: number;

@@ -54,15 +54,16 @@ it("rows of heads that come apart are several parts, a vector is one", () => {
   expect([...floatRows(vector[0]!.part, 0, 1)]).toEqual([0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
 });
 
-it("a factor gives f32", () => {
+it("what is added, and a factor, give f32", () => {
   expect([
     ...floatRows(
       scaledPart(
         partOf(1, 3, (_, col) => col),
         0.25,
+        1,
       ),
       0,
       1,
     ),
-  ]).toEqual([0, 0.25, 0.5]);
+  ]).toEqual([0.25, 0.5, 0.75]);
 });

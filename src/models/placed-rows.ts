@@ -46,8 +46,8 @@ export function placedRows(part: WeightPart, firstRow: number, { unit, place }: 
   }));
 }
 
-/** The values of a vector times a factor, as f32. */
-export function scaledPart(part: WeightPart, scale: number): WeightPart {
-  const values = floatRows(part, 0, part.rows).map((value) => value * scale);
+/** (value + offset) · scale for the values of a vector, as f32. */
+export function scaledPart(part: WeightPart, scale: number, offset: number): WeightPart {
+  const values = floatRows(part, 0, part.rows).map((value) => (value + offset) * scale);
   return { ...part, dtype: "f32", data: bytesOf(values) };
 }

@@ -23,7 +23,7 @@ export class RandomCheckpoint implements Checkpoint {
   readonly container = "random";
   readonly files: FileSource;
   readonly #json: unknown;
-  readonly #tensors = new Map<string, TensorInfo & { readonly role: WeightRole }>();
+  readonly #tensors = new Map<string, TensorInfo & { readonly role: WeightRole; readonly norm: number }>();
   readonly #cycle: Uint16Array;
 
   /**
@@ -35,11 +35,19 @@ export class RandomCheckpoint implements Checkpoint {
     this.files = new MemorySource({ "config.json": JSON.stringify(json) }, name);
     this.#json = json;
     const dtype = "bf16";
-    for (const { role, tensors } of weightSpecs(layoutOf(parseModelConfig(json, name)))) {
+    for (const { role, tensors, offset = 0 } of weightSpecs(layoutOf(parseModelConfig(json, name)))) {
       for (const tensor of tensors) {
         const numValues = tensor.shape.reduce((product, size) => product * size, 1);
         const numBytes = matrixBytes(weightFormat(dtype), 1, numValues);
-        this.#tensors.set(tensor.name, { ...tensor, dtype, numBytes, file: name, isFinite: true, role });
+        this.#tensors.set(tensor.name, {
+          ...tensor,
+          dtype,
+          numBytes,
+          file: name,
+          isFinite: true,
+          role,
+          norm: 1 - offset,
+        });
       }
     }
     this.#cycle = normalCycle(seed);
@@ -59,7 +67,7 @@ export class RandomCheckpoint implements Checkpoint {
     const first = Math.floor(start / 2);
     const last = Math.ceil((end ?? tensor.numBytes) / 2);
     const words = new Uint16Array(last - first);
-    if (tensor.role === "norm") words.fill(0x3f80);
+    if (tensor.role === "norm") words.fill(tensor.norm === 1 ? 0x3f80 : 0);
     else if (tensor.role !== "bias") {
       for (let at = 0; at < words.length; ) {
         const from = (first + at) % CYCLE;

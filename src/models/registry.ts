@@ -7,6 +7,9 @@ import { cohere2 } from "./families/cohere2.ts";
 import { ernie45 } from "./families/ernie4_5.ts";
 import { exaone4 } from "./families/exaone4.ts";
 import type { Family } from "./families/family.ts";
+import { gemma } from "./families/gemma.ts";
+import { gemma2 } from "./families/gemma2.ts";
+import { gemma3 } from "./families/gemma3.ts";
 import { glm4 } from "./families/glm4.ts";
 import { gptNeox } from "./families/gpt_neox.ts";
 import { granite } from "./families/granite.ts";
@@ -34,6 +37,9 @@ const known: Family[] = [
   smollm3,
   olmo2,
   olmo3,
+  gemma,
+  gemma2,
+  gemma3,
   glm4,
   ernie45,
   seedOss,
@@ -85,8 +91,8 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["gpt_oss*"], `${MOE}, attention sinks as weights and biases throughout`],
   [["llama4*"], `${MOE}, layers without rope and chunked attention`],
   [["*moe*", "mixtral*", "dbrx*", "arctic*", "grok*"], MOE],
-  [["gemma", "gemma2*"], "scaled embeddings, norms with a unit offset, GELU and (Gemma 2) logit soft-capping"],
-  [["gemma*"], "scaled embeddings, norms with a unit offset, GELU and per-layer rope parameters"],
+  [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],
+  [["gemma4*"], "head dimensions by layer, layers that share keys and values, and embeddings by layer"],
   [
     ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm*", "persimmon*", "falcon*"],
     "LayerNorm, partial rotary embeddings or a parallel feed-forward",
@@ -124,7 +130,7 @@ export function requirementsOf(modelType: string): string | undefined {
 }
 
 /** Model types with image or sound inputs whose text model is of a type of its own, in `text_config`; by default of this one. */
-const wrappers: Readonly<Record<string, string>> = { mistral3: "mistral" };
+const wrappers: Readonly<Record<string, string>> = { mistral3: "mistral", gemma3: "gemma3_text" };
 
 /** Model types whose config.json `parseModelConfig` takes. */
 export const supportedTypes = (): string[] => [...known.map(({ modelType }) => modelType), ...Object.keys(wrappers)];

@@ -37,6 +37,11 @@ export function parseRopes(config: ConfigFields, context: RopeContext): Ropes {
     return { full: full!, sliding: isSame(full!, sliding!) ? full! : sliding! };
   }
   const full = parseRope(config, fields, context);
+  const { slidingTheta } = context.family.defaults;
+  if (slidingTheta !== undefined) {
+    const theta = config.number("rope_local_base_freq", 1.001, 1e15, slidingTheta);
+    return { full, sliding: { type: "default", theta } };
+  }
   const isPlain = !context.family.scalesFullLayersOnly || full.type === "default" || full.type === "none";
   return { full, sliding: isPlain ? full : { type: "default", theta: full.theta } };
 }

@@ -38,6 +38,11 @@ export interface Traits {
   readonly logitScale: number;
   /** Softmax scale; null for 1/√headDim. */
   readonly attentionScale: number | null;
+  /** What is added to the stored weights of norms, those of heads too. */
+  readonly normOffset: number;
+  /** Scores and logits x become cap · tanh(x / cap); 0 for none. */
+  readonly attentionSoftcap: number;
+  readonly logitSoftcap: number;
 }
 
 export const LLAMA_TRAITS: Traits = {
@@ -56,4 +61,7 @@ export const LLAMA_TRAITS: Traits = {
   residualScale: 1,
   logitScale: 1,
   attentionScale: null,
+  normOffset: 0,
+  attentionSoftcap: 0,
+  logitSoftcap: 0,
 };

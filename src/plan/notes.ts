@@ -44,7 +44,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
   if (model.runs && windows.length > 0) {
     notes.push({
       code: "sliding-window",
-      text: `${windows.length} of ${model.layers.length} layers attend to the last ${formatCount(windows[0]!.slidingWindow)} tokens only; their older pages are kept and counted all the same`,
+      text: `${windows.length} of ${model.layers.length} layers attend to the last ${formatCount(windows[0]!.slidingWindow)} tokens only and keep no older pages`,
     });
   }
   notes.push(...limitNotes(plan), ...bindingNotes(plan));

@@ -5,10 +5,7 @@ import type { PlannedLayer, PlannedModel, PlannedWeight } from "./model-memory.t
 type Description = Omit<PlannedModel, "name" | "modelType" | "runs" | "storedType" | "storedTypeOf">;
 
 interface Family {
-  readonly tied?: boolean;
   readonly headDim?: number;
-  /** RMS norms of a layer besides those of Q and K. */
-  readonly norms?: 2 | 4;
   /** Norms of Q and K, one for each head. */
   readonly qkNorm?: "head";
   /** Which projections have biases: q, k and v, or the output projection too. */
@@ -58,16 +55,10 @@ const FAMILIES: Readonly<Record<string, Family>> = {
       biases: true,
     },
   },
-  gemma: { tied: true, headDim: 256 },
-  gemma2: { tied: true, headDim: 256, norms: 4, sliding: 2, window: 4096 },
-  gemma3_text: { tied: true, headDim: 256, norms: 4, qkNorm: "head", sliding: 6, window: 4096 },
 };
 
-/** Multimodal wrappers, with the type of their `text_config`. */
-const WRAPPERS: Readonly<Record<string, string>> = { gemma3: "gemma3_text" };
-
 /** Model types that `describeOther` supports. */
-export const otherTypes: readonly string[] = [...Object.keys(FAMILIES), ...Object.keys(WRAPPERS)];
+export const otherTypes: readonly string[] = Object.keys(FAMILIES);
 
 const MAX = 2 ** 24;
 
@@ -76,13 +67,6 @@ const MAX = 2 ** 24;
  * @throws TurboQuantError invalid_file — a field is missing or out of range
  */
 export function describeOther(modelType: string, config: ConfigFields): Description {
-  const inner = WRAPPERS[modelType];
-  if (inner) {
-    const text = config.object("text_config");
-    if (!text) throw config.invalid("text_config", "the config of the language model");
-    const described = describeOther(inner, text);
-    return { ...described, assumptions: [...described.assumptions, "the vision tower is not counted"] };
-  }
   const family = FAMILIES[modelType]!;
   const hiddenSize = config.integer("hidden_size", 1, MAX);
   const numLayers = config.integer("num_hidden_layers", 1, 1024);
@@ -92,7 +76,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
   const vocabSize = config.integer("vocab_size", 1, MAX);
   const windows = slidingWindows(config, family, numLayers);
   const layers: PlannedLayer[] = windows.map((slidingWindow) => ({ numKvHeads, headDim, slidingWindow }));
-  const tied = config.boolean("tie_word_embeddings", family.tied ?? false);
+  const tied = config.boolean("tie_word_embeddings", false);
   const q = numHeads * headDim;
   const kv = numKvHeads * headDim;
 
@@ -130,7 +114,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
       ...(family.qkNorm === "head" ? [vector(headDim, 2 * numLayers)] : []),
       // gpt-oss has one learned sink for each head.
       ...(modelType === "gpt_oss" ? [vector(numHeads)] : []),
-      vector(hiddenSize, numLayers * (family.norms ?? 2) + 1),
+      vector(hiddenSize, 2 * numLayers + 1),
       ...feedForward.weights,
     ],
   };

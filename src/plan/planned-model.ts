@@ -10,6 +10,8 @@ import { requirementsOf, supportedTypes } from "../models/registry.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
 import { describeOther, otherTypes } from "./other-models.ts";
 
+const TEXT_ONLY = "the text model alone: parts for image or sound inputs are not counted";
+
 /**
  * json: a parsed config.json · name: for messages
  * @throws TurboQuantError invalid_file — a field is missing or wrong; unsupported — a model type whose cache is not K and V of
@@ -35,7 +37,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     name,
     modelType: config.modelType,
     runs: true,
-    assumptions: [],
+    assumptions: config.isTextPart ? [TEXT_ONLY] : [],
     numLayers: config.numLayers,
     layers: stateShapes(layout).flatMap(({ shape, layer }) =>
       shape.kind === "kv" ? { ...shape, modelLayer: layer } : [],

@@ -1,4 +1,7 @@
 /** @file Architectures of GGUF files that we run: their `model_type`, and the names of their tensors. */
+import type { JsonObject } from "../json-file.ts";
+import { type ModelSizes, ofGemma, ofGemma2, ofGemma3 } from "./gemma-fields.ts";
+import type { Metadata } from "./metadata.ts";
 
 export interface GgufArchitecture {
   /** As config.json calls it. */
@@ -10,14 +13,39 @@ export interface GgufArchitecture {
   readonly interleavesHeads: boolean;
   /** Tensors of a layer besides those that all have. */
   readonly layer: Readonly<Record<string, string>>;
+  /** Fields of config.json besides those that all have. */
+  readonly fields?: (metadata: Metadata, sizes: ModelSizes) => JsonObject;
+  /** Keys that these come from, without the architecture, among those that stand for what is not computed with elsewhere. */
+  readonly reads?: readonly string[];
 }
 
 const QK_NORMS = { attn_q_norm: "self_attn.q_norm", attn_k_norm: "self_attn.k_norm" };
+
+const NORMS_AROUND = {
+  post_attention_norm: "post_attention_layernorm",
+  ffn_norm: "pre_feedforward_layernorm",
+  post_ffw_norm: "post_feedforward_layernorm",
+};
 
 export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   llama: { modelType: "llama", interleavesHeads: true, layer: {} },
   qwen2: { modelType: "qwen2", interleavesHeads: false, layer: {} },
   qwen3: { modelType: "qwen3", interleavesHeads: false, layer: QK_NORMS },
+  gemma: { modelType: "gemma", interleavesHeads: false, layer: {}, fields: ofGemma },
+  gemma2: {
+    modelType: "gemma2",
+    interleavesHeads: false,
+    layer: NORMS_AROUND,
+    fields: ofGemma2,
+    reads: ["attn_logit_softcapping", "final_logit_softcapping"],
+  },
+  gemma3: {
+    modelType: "gemma3_text",
+    interleavesHeads: false,
+    layer: { ...NORMS_AROUND, ...QK_NORMS },
+    fields: ofGemma3,
+    reads: ["final_logit_softcapping"],
+  },
 };
 
 /** Tensors outside the layers, by name in the file. */

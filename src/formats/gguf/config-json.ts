@@ -18,7 +18,7 @@ export interface ConfigParts {
 
 export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
   const own = (key: string): string => metadata.own(key);
-  refuseFeatures(metadata);
+  refuseFeatures(metadata, parts.architecture);
   const numLayers = metadata.size(own("block_count"), MAX.layers);
   const numHeads = metadata.size(own("attention.head_count"), MAX.heads);
   const hiddenSize = metadata.size(own("embedding_length"), MAX.width);
@@ -66,6 +66,7 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
     attention_bias: modelType === "qwen3" && hasBias,
     rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
     ...ropeScaling(metadata, context, parts.ropeFactors),
+    ...parts.architecture.fields?.(metadata, { numLayers, numHeads, hiddenSize, headDim }),
   };
 }
 
@@ -119,8 +120,9 @@ const FEATURES: Readonly<Record<string, number | boolean>> = {
   "rope.scaling.yarn_log_multiplier": 0,
 };
 
-function refuseFeatures(metadata: Metadata): void {
+function refuseFeatures(metadata: Metadata, { reads = [] }: GgufArchitecture): void {
   for (const [key, neutral] of Object.entries(FEATURES)) {
+    if (reads.includes(key)) continue;
     const value = metadata.raw(metadata.own(key));
     // Zero stands for a key that is not there.
     if (value === undefined || value === neutral || value === 0) continue;

@@ -8,7 +8,7 @@ import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { type RopeConfig, rotaryDimOf } from "../rope.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
-import { type Block, bias, norm, type StackPart, stackedMatrix, type WeightSpecs } from "./block.ts";
+import { type Block, bias, norm, type StackPart, stackedMatrix, type WeightSpecs, withOffset } from "./block.ts";
 import { headOrder, splitHeads } from "./row-order.ts";
 
 export interface AttentionShape {
@@ -18,7 +18,17 @@ export interface AttentionShape {
   readonly headDim: number;
   /** Positions a token attends to, its own included; 0 for all. */
   readonly slidingWindow: number;
-  readonly traits: Pick<Traits, "biases" | "qkNorm" | "subNorms" | "fusedQkv" | "interleavesRope" | "attentionScale">;
+  readonly traits: Pick<
+    Traits,
+    | "biases"
+    | "qkNorm"
+    | "subNorms"
+    | "fusedQkv"
+    | "interleavesRope"
+    | "attentionScale"
+    | "attentionSoftcap"
+    | "normOffset"
+  >;
   readonly normEps: number;
   readonly rope: RopeConfig;
   readonly names: TensorNames;
@@ -48,10 +58,10 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   };
   const named = (suffix: string): StackPart[] =>
     projections().map(([name, rows, order]) => [`${prefix}${name}.${suffix}`, rows, order]);
-  const normed = (name: string, ofRow: number, numRowHeads: number) =>
-    qkNorm === "row"
-      ? norm(`${prefix}${name}.weight`, ofRow, headOrder(heads, numRowHeads))
-      : norm(`${prefix}${name}.weight`, headDim, headOrder(heads, 1));
+  const normed = (name: string, ofRow: number, numRowHeads: number) => {
+    const [length, count] = qkNorm === "row" ? [ofRow, numRowHeads] : [headDim, 1];
+    return withOffset(norm(`${prefix}${name}.weight`, length, headOrder(heads, count)), traits.normOffset);
+  };
   const weights: WeightSpecs = {
     qkv: stackedMatrix(hiddenSize, named("weight")),
     ...(biases.qkv && { qkvBias: bias(named("bias")) }),
@@ -81,7 +91,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         kv,
         slidingWindow,
         scale: traits.attentionScale ?? 1 / Math.sqrt(headDim),
-        softcap: 0,
+        softcap: traits.attentionSoftcap,
         sinkLogits: null,
         rope: ropeIndex(rope, headDim),
         qNorm: (qkNorm === "head" && qNorm) || null,

@@ -31,8 +31,9 @@ export const useOf = (role: WeightRole): WeightUse => (role === "norm" || role =
 export interface WeightSpec {
   readonly role: WeightRole;
   readonly tensors: readonly TensorSpec[];
-  /** Factor of the values, of vectors only; absent: 1. */
+  /** Factor of the values, of vectors only; absent: 1. What is added to them first; absent: 0. */
   readonly scale?: number;
+  readonly offset?: number;
 }
 
 /** A block's weights, by the names the block itself gives them. */
@@ -117,6 +118,11 @@ export function stackedMatrix(cols: number, parts: readonly StackPart[]): Weight
 
 export function norm(name: string, length: number, order?: RowOrder | null): WeightSpec {
   return { role: "norm", tensors: [ordered({ name, shape: [length] }, order)] };
+}
+
+/** A norm whose weights are stored less `offset`. */
+export function withOffset(spec: WeightSpec, offset: number): WeightSpec {
+  return offset === 0 ? spec : { ...spec, offset };
 }
 
 /** Biases of projections that are stacked as one matrix, in the order of their rows. */

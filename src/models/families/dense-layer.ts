@@ -1,6 +1,6 @@
 /** @file The layer of a dense model: attention and a feed-forward, with norms where the family has them. */
 import { attention } from "../blocks/attention.ts";
-import { type Branch, type Norm, norm } from "../blocks/block.ts";
+import { type Branch, type Norm, norm, withOffset } from "../blocks/block.ts";
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
 import type { ModelConfig } from "../model-config.ts";
 
@@ -59,7 +59,7 @@ function rowsNorm({ hiddenSize, normEps, traits }: ModelConfig, name: string): N
   const isBiased = traits.biases.norm;
   return {
     kind: traits.norm,
-    weight: norm(`${name}.weight`, hiddenSize),
+    weight: withOffset(norm(`${name}.weight`, hiddenSize), traits.normOffset),
     bias: isBiased ? norm(`${name}.bias`, hiddenSize) : null,
     eps: normEps,
   };

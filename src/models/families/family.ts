@@ -21,6 +21,9 @@ export interface Family {
    * none or a derived value.
    */
   readonly defaults: {
+    /** `num_attention_heads` and `vocab_size`; absent: a config has to say them. */
+    readonly numHeads?: number;
+    readonly vocabSize?: number;
     /** Absent: as many as query heads. */
     readonly numKvHeads?: number;
     /** Absent: hidden_size over the number of heads. */
@@ -36,6 +39,8 @@ export interface Family {
     readonly windowPattern?: number;
     /** `rope_theta`; absent: 10,000. */
     readonly theta?: number;
+    /** `rope_local_base_freq`, of layers with a sliding window, whose rope is not scaled; absent: they have that of the others. */
+    readonly slidingTheta?: number;
     /** The part of a head that is turned; absent: 1. */
     readonly partialRotaryFactor?: number;
     /** Absent: 1e-6. */
@@ -46,6 +51,8 @@ export interface Family {
   };
   /** False where there are as many KV heads as query heads whatever the config says. */
   readonly hasOwnKvHeads?: false;
+  /** The config's field for the activation; absent: `hidden_act`. */
+  readonly activationField?: string;
   /** The config's field for the epsilon of norms; absent: `rms_norm_eps`. */
   readonly normEpsField?: string;
   /** Whether a layer has rope; absent: all have. hasWindows: whether any layer has a sliding window */

@@ -1,0 +1,56 @@
+/** @file What metadata of Gemma files stand for in config.json. Their norms hold 1 + w, so that nothing is added to them. */
+import type { JsonObject } from "../json-file.ts";
+import type { Metadata } from "./metadata.ts";
+
+export interface ModelSizes {
+  readonly numLayers: number;
+  readonly numHeads: number;
+  readonly hiddenSize: number;
+  readonly headDim: number;
+}
+
+const MAX_CAP = 1e6;
+const MAX_POSITION = 2 ** 30;
+/** Files do not say how scores are scaled. The largest models, known by their layers, have a number of their own. */
+const LARGEST = { gemma2: 46, gemma3: 62 };
+
+export const ofGemma = (): JsonObject => ({ norm_offset: 0 });
+
+export function ofGemma2(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  return {
+    ...ofGemma(),
+    ...scaleOf(sizes, LARGEST.gemma2),
+    ...windowOf(metadata, 4096),
+    attn_logit_softcapping: metadata.number(metadata.own("attn_logit_softcapping"), 0, MAX_CAP, 50),
+    final_logit_softcapping: metadata.number(metadata.own("final_logit_softcapping"), 0, MAX_CAP, 30),
+  };
+}
+
+export function ofGemma3(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  return {
+    ...ofGemma(),
+    ...scaleOf(sizes, LARGEST.gemma3),
+    ...windowOf(metadata, null),
+    rope_local_base_freq: metadata.number(metadata.own("rope.freq_base_swa"), 1.001, 1e15, 1e4),
+    final_logit_softcapping: metadata.number(metadata.own("final_logit_softcapping"), 0, MAX_CAP, 0),
+  };
+}
+
+const scaleOf = ({ numLayers, numHeads, hiddenSize, headDim }: ModelSizes, largest: number): JsonObject => ({
+  query_pre_attn_scalar: numLayers === largest ? hiddenSize / numHeads : headDim,
+});
+
+/** fallback: for files without a window. A pattern is a number, as in config.json, or says of each layer whether it slides. */
+function windowOf(metadata: Metadata, fallback: number | null): JsonObject {
+  const key = metadata.own("attention.sliding_window");
+  const window =
+    metadata.has(key) || fallback !== null ? metadata.size(key, MAX_POSITION, fallback ?? undefined) : null;
+  const pattern = metadata.raw(metadata.own("attention.sliding_window_pattern"));
+  if (Array.isArray(pattern)) {
+    return {
+      sliding_window: window,
+      layer_types: pattern.map((slides) => (slides ? "sliding_attention" : "full_attention")),
+    };
+  }
+  return { sliding_window: window, ...(typeof pattern === "number" && { sliding_window_pattern: pattern }) };
+}
