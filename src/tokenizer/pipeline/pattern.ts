@@ -2,6 +2,7 @@
  * @file Patterns of tokenizer.json, which are Oniguruma's (Ruby syntax, Unicode), as regular expressions of JavaScript with the
  * flag `v`. What has no counterpart is refused.
  */
+import { endlessText } from "./backtracking.ts";
 import type { Component } from "./component.ts";
 
 const SPACE = "\\t-\\r\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
@@ -51,12 +52,18 @@ export function compilePattern(source: string, component: Component): RegExp {
   const refuse = (what: string): never => {
     throw component.unsupported(`the pattern ${JSON.stringify(source.slice(0, 120))} (${what})`);
   };
-  const text = new Translation(source, refuse).whole();
+  const translation = new Translation(source, refuse);
+  const text = translation.whole();
+  let pattern: RegExp;
   try {
-    return new RegExp(text, "gv");
+    pattern = new RegExp(text, "gv");
   } catch (cause) {
     return refuse(cause instanceof Error ? cause.message.slice(0, 120) : "malformed");
   }
+  const endless = endlessText(source, text, translation.repeated);
+  return endless === null
+    ? pattern
+    : refuse(`it takes forever on texts such as ${JSON.stringify(endless)}, whose parts it matches in too many ways`);
 }
 
 /** A text as a pattern that matches it alone. */
@@ -67,6 +74,8 @@ export function literalPattern(text: string): RegExp {
 class Translation {
   readonly #source: string;
   readonly #refuse: (what: string) => never;
+  /** Groups that are repeated without limit, translated. */
+  readonly repeated: string[] = [];
   #at = 0;
   #foldsCase = false;
   #groups = 0;
@@ -120,6 +129,7 @@ class Translation {
         this.#at += braces[0].length;
         quantifier = `{${braces[1] === "" ? "0" : braces[1]}${braces[2]}${braces[3]}}`;
       } else return atom;
+      if (atom.startsWith("(") && isLarge(quantifier)) this.repeated.push(`${atom}${quantifier}`);
       if (this.#skip("?")) atom = `${atom}${quantifier}?`;
       // Braces with a plus are repeated, the others keep what they matched.
       else if (!quantifier.startsWith("{") && this.#skip("+")) atom = this.#kept(`${atom}${quantifier}`);
@@ -282,6 +292,13 @@ class Translation {
     const set = this.#setEscape(escaped);
     return set === null ? { character: this.#character(escaped) } : { character: "", set };
   }
+}
+
+/** Whether there are more ways to repeat something than can be tried one by one. */
+function isLarge(quantifier: string): boolean {
+  const [, , comma, most] = /^\{(\d*)(,?)(\d*)\}$/.exec(quantifier) ?? [];
+  if (comma === undefined) return quantifier !== "?";
+  return comma === "," && (most === "" || Number(most) > 4);
 }
 
 /** A character inside of brackets. */
