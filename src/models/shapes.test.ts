@@ -15,6 +15,8 @@ describe("shapes", () => {
     ["llama-3.1-8b", 8030.26],
     ["tinyllama-1.1b", 1100.05],
     ["mistral-7b", 7248.02],
+    ["gemma-2-2b", 2614.34],
+    ["gemma-3-1b", 999.89],
   ])("%s has the published number of parameters", (name, millions) => {
     expect(parameters(name) / 1e6).toBeCloseTo(millions, 1);
   });
