@@ -132,15 +132,26 @@ export function measureKernels(shape: string, prompt: number, kv: readonly strin
 /** Tokens after which those that are counted come, and their number. */
 const TOKENS = { before: 40, counted: 20 };
 
-/** One row a kernel, of one token after a context of so many, the mean of some tokens. */
-export function measureTokenKernels(shape: string, context: number, kv: readonly string[]): AsyncGenerator<object> {
+/**
+ * One row a kernel, of one token after a context of so many, the mean of some tokens. streams: sequences that are decoded together;
+ * they have the same prompt, but no pages in common beyond it
+ */
+export function measureTokenKernels(
+  shape: string,
+  context: number,
+  kv: readonly string[],
+  streams = 1,
+): AsyncGenerator<object> {
   const all = context + TOKENS.before + TOKENS.counted;
-  return measure(shape, kv, { kind: "token-kernels", context }, all, (tokens) => async (runner, sequence, read) => {
+  const row = { kind: "token-kernels", context, streams };
+  return measure(shape, kv, row, all, (tokens) => async (runner, sequence, read) => {
     await runner.prefill(sequence, tokens.subarray(0, context), {});
+    const forks = Array.from({ length: streams - 1 }, () => sequence.fork());
     await read();
     const sums: KernelTimes = new Map();
     for (let n = 0; n < TOKENS.before + TOKENS.counted; n++) {
-      await runner.step([{ sequence, tokens: tokens.subarray(context + n, context + n + 1), logits: "last" }]);
+      const token = tokens.subarray(context + n, context + n + 1);
+      await runner.step([sequence, ...forks].map((each) => ({ sequence: each, tokens: token, logits: "last" })));
       const times = await read();
       if (n < TOKENS.before) continue;
       for (const [kernel, { us, calls }] of times) {
@@ -148,6 +159,7 @@ export function measureTokenKernels(shape: string, context: number, kv: readonly
         sums.set(kernel, { us: sum.us + us / TOKENS.counted, calls });
       }
     }
+    for (const fork of forks) fork.release();
     return sums;
   });
 }

@@ -4,7 +4,8 @@
  */
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
-import { type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import { batchBytes } from "../../src/backends/webgpu/linear/batch-text.ts";
+import { BATCH_TILES, type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import { tileBytes } from "../../src/backends/webgpu/linear/matrix-text.ts";
 import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";
@@ -22,8 +23,12 @@ export function tilePlans({ features, limits }: GpuContext, views: boolean): Lin
   const matrices = features.matrices && features.subgroupSize === 32 ? fits : [];
   const plans: LinearPlan[] = matrices.map((tile) => ({ kernel: "matrix", tile, views }));
   if (views) return plans;
+  const tiles = BATCH_TILES.filter(
+    (tile) => batchBytes({ rows: 64, ...tile }, true) <= limits.maxComputeWorkgroupStorageSize,
+  );
+  const batches = matrices.length > 0 ? tiles.map((tile) => ({ kernel: "batch" as const, tile })) : [];
   const panels = matrices.length > 0 ? [1, 2, 4].map((shares) => ({ kernel: "panels" as const, shares })) : [];
-  return [...panels, ...plans, ...[4, 8].map((each) => ({ kernel: "tiled" as const, each }))];
+  return [...batches, ...panels, ...plans, ...[4, 8].map((each) => ({ kernel: "tiled" as const, each }))];
 }
 
 export function planName(plan: LinearPlan | null): string {
@@ -31,6 +36,10 @@ export function planName(plan: LinearPlan | null): string {
   if (plan.kernel === "rows") return `rows, ${plan.outputs} outputs, ${plan.unroll} units`;
   if (plan.kernel === "tiled") return `tiled, ${plan.each} rows`;
   if (plan.kernel === "panels") return `panels, ${plan.shares} ${plan.shares === 1 ? "share" : "shares"}`;
+  if (plan.kernel === "batch") {
+    const { outputs, subgroups, unroll } = plan.tile;
+    return `batch, ${outputs} outputs, ${subgroups} subgroups, ${unroll} panels`;
+  }
   const { rows, outputs, partRows, partOutputs } = plan.tile;
   return `matrix ${rows}x${outputs} of ${partRows}x${partOutputs}${plan.views ? ", views" : ""}`;
 }
@@ -44,6 +53,7 @@ const SHAPES = [
   { outputs: 130, cols: 264, add: true },
   { outputs: 300, cols: 1024, bias: true, add: true },
   { outputs: 48, cols: 100, add: true },
+  { outputs: 48, cols: 176, bias: true },
   { outputs: 304, cols: 1024, add: true },
 ] as const;
 /** Of one row with its neighbours, by weight type: a tail and none, halves of one output and of many. */
@@ -55,6 +65,7 @@ const FUSED_SHAPES = [
 
 /** Whole matrices of rows and none, tiles and a row more or less. */
 const PANEL_ROWS = [1, 9, 31, 33, 80, 127, 129, 144];
+const BATCH_ROWS = [1, 15, 16, 17, 33, 64];
 /** Of which a slice of 256 outputs of 1,024 columns fits. */
 const PANEL_BINDING = 640_000;
 
@@ -64,6 +75,7 @@ export async function* checkLinear(views = false): AsyncGenerator<object> {
   probe.dispose();
   for (const plan of plans) {
     const isPanels = plan?.kernel === "panels";
+    const isBatch = plan?.kernel === "batch";
     const rowCounts =
       plan === null
         ? [1, 3, 9, 65, 200]
@@ -71,10 +83,14 @@ export async function* checkLinear(views = false): AsyncGenerator<object> {
           ? [1, 3, 8]
           : isPanels
             ? PANEL_ROWS
-            : [1, 17, 64, 130];
-    const shapes = SHAPES.filter(({ outputs }) => !isPanels || outputs % 16 === 0);
+            : isBatch
+              ? BATCH_ROWS
+              : [1, 17, 64, 130];
+    const shapes = SHAPES.filter(
+      ({ outputs, cols }) => (!isPanels && !isBatch) || (outputs % 16 === 0 && (isPanels || cols % 16 === 0)),
+    );
     for (const type of WEIGHT_TYPES) {
-      const onMatrices = plan?.kernel === "matrix" || isPanels;
+      const onMatrices = plan?.kernel === "matrix" || isPanels || isBatch;
       if (onMatrices && type === "f32") continue;
       // A device of its own: the first error is the device's last.
       const context = await openDevice(isPanels ? { bindingLimit: PANEL_BINDING } : {});
@@ -99,9 +115,26 @@ export async function* checkLinear(views = false): AsyncGenerator<object> {
         }
         for (const fused of plan === null && !views ? (["normed", "gated", "normed and gated"] as const) : []) {
           for (const shape of FUSED_SHAPES) {
-            const error = await bench.linearError({ type, rows: 1, ...shape, fused });
+            for (const rows of [1, 3, 8]) {
+              const error = await bench.linearError({ type, rows, ...shape, fused });
+              cases++;
+              if (!(error <= worst.error))
+                worst = { error, case: `${fused}, ${rows} rows, ${shape.outputs}x${shape.cols}` };
+            }
+          }
+        }
+        for (const work of isBatch ? [{ fused: "normed" as const }, { gatedInput: true }] : []) {
+          for (const rows of BATCH_ROWS) {
+            const error = await bench.linearError({
+              type,
+              rows,
+              outputs: 48,
+              cols: 2096,
+              ...(plan && { plan }),
+              ...work,
+            });
             cases++;
-            if (!(error <= worst.error)) worst = { error, case: `${fused}, ${shape.outputs}x${shape.cols}` };
+            if (!(error <= worst.error)) worst = { error, case: `${JSON.stringify(work)}, ${rows} rows` };
           }
         }
         yield { ...row, passed: worst.error <= limit, worst: worst.error, limit, at: worst.case, cases };

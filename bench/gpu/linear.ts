@@ -9,6 +9,7 @@
 import type { WeightType } from "../../src/backends/ops.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { MAX_BATCH_ROWS } from "../../src/backends/webgpu/linear/batch.ts";
 import { GpuWeight } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
 import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear/linear-plan.ts";
@@ -167,9 +168,14 @@ function plansFor(context: GpuContext, rows: number, views: boolean): LinearPlan
   const tiles = tilePlans(context, views);
   if (views) return tiles;
   // What no device with matrix units would take for many rows is not worth its time.
-  if (rows > MANY_ROWS && context.features.matrices) return tiles.filter((plan) => plan.kernel !== "tiled");
-  if (rows > MAX_ROWS) return tiles;
-  const matrices = tiles.filter((plan) => plan.kernel === "matrix" && plan.tile.rows <= 32);
+  const noBatch = ({ kernel }: LinearPlan): boolean => kernel !== "batch";
+  if (rows > MANY_ROWS && context.features.matrices) {
+    return tiles.filter((plan) => plan.kernel !== "tiled" && noBatch(plan));
+  }
+  if (rows > MAX_ROWS) return rows > MAX_BATCH_ROWS ? tiles.filter(noBatch) : tiles;
+  const matrices = tiles.filter(
+    (plan) => plan.kernel === "batch" || (plan.kernel === "matrix" && plan.tile.rows <= 32),
+  );
   if (rows === 1) return [...ROW_PLANS];
   return [...ROW_PLANS.filter((plan) => plan.kernel === "rows" && plan.unroll <= 2), ...matrices];
 }

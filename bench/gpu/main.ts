@@ -6,6 +6,7 @@ import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { readArguments, refuse } from "../../tools/command-line.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
+import { measureBatches } from "./batches.ts";
 import { measureKernels, measureTokenKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
 import { checkLinear } from "./linear-check.ts";
@@ -34,7 +35,7 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
     }),
   prefill: () => measureModel({ ...model, prompts: [4096], depths: [0] }),
   kernels: ([prompt]) => measureKernels(SHAPE, prompt ?? 4096, ["f16", "k4v4"]),
-  "token-kernels": ([context]) => measureTokenKernels(SHAPE, context ?? 2048, ["f16", "k4v4"]),
+  "token-kernels": ([context, streams]) => measureTokenKernels(SHAPE, context ?? 2048, ["f16", "k4v4"], streams),
   "prefill-check": () => checkPrefill(),
   "prefill-attention": () => measurePrefillAttention(),
   "prefill-attention-f32": () => measurePrefillFloats(),
@@ -43,6 +44,14 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
   "linear-large": (rows) => measureLinearLarge(rows),
   "linear-check-views": () => checkLinear(true),
   "linear-views": (rows) => measureLinear(rows, true),
+  batches: (streams) =>
+    measureBatches({
+      shape: SHAPE,
+      weights: "f16",
+      kv: ["f16", "k4v4"],
+      streams: streams.length > 0 ? streams : [1, 2, 4, 8, 16, 32, 64],
+      context: 512,
+    }),
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
 };
 

@@ -25,9 +25,11 @@ export interface LinearCase {
   readonly cols: number;
   readonly bias?: boolean;
   readonly add?: boolean;
+  /** x is gate and up, of which the product takes silu(gate) · up. */
+  readonly gatedInput?: boolean;
   /** The kernel's own choice where absent. */
   readonly plan?: LinearPlan;
-  /** One row whose RMS norm is taken by the product, or of which pairs of outputs make one value; `outputs` is then even. */
+  /** The RMS norm of x is taken by the product, or pairs of outputs make one value; `outputs` is then even. */
   readonly fused?: "normed" | "gated" | "normed and gated";
   /** Most bytes of one buffer of the weight. */
   readonly bindingLimit?: number;
@@ -57,16 +59,22 @@ const loadedTo = (loader: WeightLoader, part: WeightPart, type: WeightType): Gpu
 
 const EPS = 1e-6;
 
-/** x / rms(x) · weight, one row. */
+/** x / rms(x) · weight for each row, as long as `weight`. */
 export function normOf(x: Float32Array, weight: Float32Array): Float32Array {
-  const mean = x.reduce((sum, value) => sum + value * value, 0) / x.length;
-  return x.map((value, i) => (value / Math.sqrt(mean + EPS)) * weight[i]!);
+  const cols = weight.length;
+  const factors = Array.from({ length: x.length / cols }, (_, r) => {
+    const row = x.subarray(r * cols, (r + 1) * cols);
+    return 1 / Math.sqrt(row.reduce((sum, value) => sum + value * value, 0) / cols + EPS);
+  });
+  return x.map((value, i) => value * factors[Math.floor(i / cols)]! * weight[i % cols]!);
 }
 
-/** silu(a[i]) · a[width + i] of a row with two halves of that width. */
-export function gate(row: ArrayLike<number>): Float64Array {
-  const width = row.length / 2;
-  return Float64Array.from({ length: width }, (_, i) => (row[i]! / (1 + Math.exp(-row[i]!))) * row[width + i]!);
+/** silu(a[i]) · a[width + i] for each row, two halves of that width. */
+export function gate(values: ArrayLike<number>, width: number = values.length / 2): Float64Array {
+  return Float64Array.from({ length: values.length / 2 }, (_, n) => {
+    const at = Math.floor(n / width) * 2 * width + (n % width);
+    return (values[at]! / (1 + Math.exp(-values[at]!))) * values[at + width]!;
+  });
 }
 
 export class LinearBench {
@@ -80,15 +88,15 @@ export class LinearBench {
 
   /** returns: ‖out − expected‖ / ‖expected‖ over all rows and outputs; infinite when something behind them was written */
   async linearError(wanted: LinearCase): Promise<number> {
-    const { type, rows, outputs, cols, bias, add, plan, fused, bindingLimit } = wanted;
+    const { type, rows, outputs, cols, bias, add, plan, fused, gatedInput, bindingLimit } = wanted;
     const [normed, gated] = [fused?.includes("normed") ?? false, fused?.includes("gated") ?? false];
     const { context, allocator, commands } = this.#device;
     const loader = new WeightLoader(context, commands, allocator, bindingLimit);
     const w = gaussians(1, outputs * cols, 0.25);
-    const x = gaussians(2, rows * cols);
+    const x = gaussians(2, rows * cols * (gatedInput ? 2 : 1));
     const normWeight = gaussians(6, cols);
     const biases = gaussians(3, outputs);
-    const before = gaussians(4, gated ? outputs / 2 : rows * outputs);
+    const before = gaussians(4, (rows * outputs) / (gated ? 2 : 1));
     const weight = loadedTo(loader, partOf(w, cols), type);
     const biasWeight = bias ? loadedTo(new WeightLoader(context, commands, allocator), partOf(biases, 1), "f32") : null;
     // What lies behind the output has to stay as it is.
@@ -96,12 +104,14 @@ export class LinearBench {
     const from = this.#upload(x);
     const out = this.#upload(Float32Array.from([...before, ...guard]));
     const factors = this.#upload(normWeight);
-    const norm = normed ? { weight: factors, eps: EPS } : null;
-    if (gated) this.#kernels.runGated(from, weight, out, norm);
-    else this.#kernels.run(from, weight, biasWeight, rows, out, add ?? false, norm, plan);
+    const norm = normed ? ({ kind: "norm", weight: factors, eps: EPS } as const) : null;
+    const work = gatedInput ? ({ kind: "gate" } as const) : norm;
+    if (gated) this.#kernels.runGated(from, weight, rows, out, work);
+    else this.#kernels.run(from, weight, biasWeight, rows, out, add ?? false, work, plan);
     const values = new Float32Array(await commands.read(out, 0, (before.length + guard.length) * 4));
-    const products = matmul(normed ? normOf(x, normWeight) : x, roundWeights(w, cols, type), cols);
-    const expected = gated ? gate(products) : products;
+    const input = gatedInput ? Float32Array.from(gate(x, cols)) : normed ? normOf(x, normWeight) : x;
+    const products = matmul(input, roundWeights(w, cols, type), cols);
+    const expected = gated ? gate(products, outputs / 2) : products;
     for (let i = 0; i < expected.length; i++) {
       expected[i] = expected[i]! + (bias ? biases[i % outputs]! : 0) + (add ? before[i]! : 0);
     }

@@ -33,9 +33,10 @@ import type { GpuContext } from "./device/context.ts";
 import { describeDevice, explainDevice } from "./device/describe-device.ts";
 import { type OpenOptions, openDevice } from "./device/open-device.ts";
 import { ElementwiseKernels } from "./elementwise/elementwise.ts";
+import { type InputWork, MAX_BATCH_ROWS } from "./linear/batch.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
-import { type InputNorm, LinearKernels } from "./linear/linear.ts";
-import { warmUpRows } from "./linear/linear-plan.ts";
+import { LinearKernels } from "./linear/linear.ts";
+import { MAX_ROWS, warmUpRows } from "./linear/linear-plan.ts";
 import { CHUNK_TOKENS } from "./planner.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
@@ -48,12 +49,15 @@ export interface WebGpuBackendOptions extends OpenOptions {
   readonly tuning?: DecodeTuning;
 }
 
-/** to = the norm of `from`, one row. */
-interface PendingNorm extends InputNorm {
+/** Rows that are still to be computed of others. */
+interface Pending {
+  readonly work: InputWork;
   readonly from: GpuBuffer;
   readonly to: GpuBuffer;
+  readonly rows: number;
+  /** Of `to`. */
   readonly cols: number;
-  /** Whether `from` was changed since. */
+  /** Whether `from` has been written since: then only products that came before could have taken the work. */
   isStale: boolean;
 }
 
@@ -73,8 +77,8 @@ export class WebGpuBackend implements Ops {
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
   #step: Step | null = null;
-  /** The norm of a row that no operation has read yet: products take it together with their own work. */
-  #norm: PendingNorm | null = null;
+  /** Norms and gates of few rows that no operation has read yet, by their result: products do them together with their own work. */
+  readonly #pending = new Map<GpuBuffer, Pending>();
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
@@ -119,7 +123,7 @@ export class WebGpuBackend implements Ops {
   async warmUp(mostRows: number, queue: (rows: number) => void, onKernel?: OnKernel): Promise<void> {
     this.context.check();
     await this.commands.warmUp(() => {
-      for (const rows of warmUpRows(mostRows)) queue(rows);
+      for (const rows of warmUpRows(mostRows, this.context)) queue(rows);
     }, onKernel);
   }
 
@@ -177,7 +181,8 @@ export class WebGpuBackend implements Ops {
     const from = this.#read(x, rows * cols, "rmsNorm");
     const to = this.#written(out, rows * cols, "rmsNorm");
     const { buffer } = asGpuWeight(weight);
-    if (rows === 1 && from !== to) this.#norm = { weight: buffer, eps, from, cols, to, isStale: false };
+    const work = { kind: "norm", weight: buffer, eps } as const;
+    if (rows <= MAX_BATCH_ROWS && from !== to) this.#pending.set(to, { work, from, to, rows, cols, isStale: false });
     else this.#elementwise.rmsNorm(from, buffer, cols, eps, rows, to);
   }
 
@@ -196,22 +201,23 @@ export class WebGpuBackend implements Ops {
       !bias || (bias.type === "f32" && bias.rows * bias.cols === w.rows),
       "linear: the bias is f32, one value a row of w",
     );
-    const norm = this.#normOf(x, w, rows, out);
-    const from = norm?.from ?? this.#read(x, rows * w.cols, "linear");
+    const taken = this.#taken(x, w, rows, out);
+    const from = taken?.from ?? this.#read(x, rows * w.cols, "linear");
+    const work = taken?.work ?? null;
     if (add) this.#read(out, rows * w.rows, "linear");
     const to = this.#written(out, rows * w.rows, "linear");
     const values = bias && asGpuWeight(bias);
     if (w instanceof StackedWeight) {
-      for (const run of w.runs) this.#linear.runOf(w, run, from, values, rows, to, add, norm);
-    } else this.#linear.run(from, asGpuWeight(w), values, rows, to, add, norm);
+      for (const run of w.runs) this.#linear.runOf(w, run, from, values, rows, to, add, work);
+    } else this.#linear.run(from, asGpuWeight(w), values, rows, to, add, work);
   }
 
   gatedLinear(x: Buf, gateUp: Weight, rows: number, out: Buf): boolean {
-    if (rows !== 1 || gateUp instanceof StackedWeight || !this.#linear.canFuse(gateUp)) return false;
-    const norm = this.#normOf(x, gateUp, rows, out);
-    const from = norm?.from ?? this.#read(x, gateUp.cols, "gatedLinear");
-    const to = this.#written(out, gateUp.rows / 2, "gatedLinear");
-    this.#linear.runGated(from, asGpuWeight(gateUp), to, norm);
+    if (!this.#linear.canGate(gateUp, rows)) return false;
+    const taken = this.#taken(x, gateUp, rows, out);
+    const from = taken?.from ?? this.#read(x, rows * gateUp.cols, "gatedLinear");
+    const to = this.#written(out, (rows * gateUp.rows) / 2, "gatedLinear");
+    this.#linear.runGated(from, asGpuWeight(gateUp), rows, to, taken?.work ?? null);
     return true;
   }
 
@@ -233,7 +239,11 @@ export class WebGpuBackend implements Ops {
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
     const from = this.#read(gateUp, rows * width * 2, "swiglu");
-    this.#elementwise.swiglu(from, rows, width, this.#written(out, rows * width, "swiglu"));
+    const to = this.#written(out, rows * width, "swiglu");
+    const work = { kind: "gate" } as const;
+    if (rows > MAX_ROWS && rows <= MAX_BATCH_ROWS) {
+      this.#pending.set(to, { work, from, to, rows, cols: width, isStale: false });
+    } else this.#elementwise.swiglu(from, rows, width, to);
   }
 
   activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
@@ -261,30 +271,34 @@ export class WebGpuBackend implements Ops {
     return new Float32Array(await this.commands.read(from, start * 4, length * 4));
   }
 
-  /** The norm behind x, if a product of one row by `w` can take it; its input then has to differ from what is written. */
-  #normOf(x: Buf, w: Weight, rows: number, out: Buf): PendingNorm | null {
-    const norm = this.#norm;
-    if (!norm || norm.isStale || rows !== 1 || !this.#linear.canFuse(w)) return null;
-    const [from, to] = [bufferOf(x, w.cols, "linear"), bufferOf(out, 0, "linear")];
-    return norm.to === from && norm.cols === w.cols && to !== norm.from && to !== norm.to ? norm : null;
+  /** What is still to be done for x, if a product by `w` can do it; its input then has to differ from what is written. */
+  #taken(x: Buf, w: Weight, rows: number, out: Buf): Pending | null {
+    const pending = this.#pending.get(bufferOf(x, rows * w.cols, "linear"));
+    if (!pending || pending.isStale || pending.rows !== rows || pending.cols !== w.cols) return null;
+    const to = bufferOf(out, 0, "linear");
+    const isApart = to !== pending.from && to !== pending.to;
+    return isApart && this.#linear.canTake(w, rows, pending.work) ? pending : null;
   }
 
   /** The device buffer of what an operation reads, after whatever was still to be computed of it. */
   #read(buf: Buf, length: number, what: string): GpuBuffer {
     const buffer = bufferOf(buf, length, what);
-    const norm = this.#norm;
-    if (norm?.to === buffer) {
-      assert(!norm.isStale, `${what}: the input of a norm was changed before its result was read`);
-      this.#norm = null;
-      this.#elementwise.rmsNorm(norm.from, norm.weight, norm.cols, norm.eps, 1, norm.to);
-    }
+    const pending = this.#pending.get(buffer);
+    if (!pending) return buffer;
+    assert(!pending.isStale, `${what}: what a norm or a gate reads was changed before its result was read`);
+    this.#pending.delete(buffer);
+    const { work, from, to, rows, cols } = pending;
+    if (work.kind === "norm") this.#elementwise.rmsNorm(from, work.weight, cols, work.eps, rows, to);
+    else this.#elementwise.swiglu(from, rows, cols, to);
     return buffer;
   }
 
   #written(buf: Buf, length: number, what: string): GpuBuffer {
     const buffer = bufferOf(buf, length, what);
-    if (this.#norm?.to === buffer) this.#norm = null;
-    else if (this.#norm?.from === buffer) this.#norm.isStale = true;
+    this.#pending.delete(buffer);
+    for (const pending of this.#pending.values()) {
+      if (pending.from === buffer) pending.isStale = true;
+    }
     return buffer;
   }
 

@@ -1,4 +1,4 @@
-/** @file Products of one row that compute the norm before them or the gate behind them, beside plain TypeScript in f64. */
+/** @file Products of one or a few rows that compute the norm before them or the gate behind them, beside plain TypeScript in f64. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gpuSkip } from "../../../test/support/gpu.ts";
 import { gaussians, matmul, partOf, relativeError, WEIGHT_TYPES } from "../../../test/support/wasm-backend.ts";
@@ -13,7 +13,7 @@ import type { GpuBuf } from "./queue/buffers.ts";
 const EPS = 1e-6;
 
 describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
-  `products of one row with their neighbours %j${gpuSkip ? ` (${gpuSkip})` : ""}`,
+  `products of few rows with their neighbours %j${gpuSkip ? ` (${gpuSkip})` : ""}`,
   (options) => {
     let ops: WebGpuBackend;
     beforeAll(async () => {
@@ -33,44 +33,48 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
       return ops.commands.counts.dispatches - before;
     };
 
-    async function checkAll(type: WeightType, cols: number, width: number): Promise<void> {
-      const [x, normWeight] = [gaussians(1, cols, 30), gaussians(2, cols)];
+    async function checkAll(type: WeightType, rows: number, cols: number, width: number): Promise<void> {
+      const [x, normWeight] = [gaussians(1, rows * cols, 30), gaussians(2, cols)];
       const w = gaussians(3, 2 * width * cols, 0.25);
-      const [biases, before] = [gaussians(4, 2 * width), gaussians(5, 2 * width)];
+      const [biases, before] = [gaussians(4, 2 * width), gaussians(5, rows * 2 * width)];
       const rounded = roundWeights(w, cols, type);
       const weight = ops.loadWeight([partOf(w, cols)], type);
       const bias = ops.loadWeight([partOf(biases, 1)], "f32");
       const norm = ops.loadWeight([partOf(normWeight, cols)], "f32");
-      const [input, row, sums, gated] = [upload(x), ops.alloc(cols), upload(before), ops.alloc(width)];
+      const [input, row] = [upload(x), ops.alloc(rows * cols)];
+      const [sums, gated] = [upload(before), ops.alloc(rows * width)];
       const taken = dispatches(() => {
-        ops.rmsNorm(input, norm, EPS, 1, row);
-        ops.linear(row, weight, bias, 1, sums, true);
-        expect(ops.gatedLinear(row, weight, 1, gated)).toBe(true);
+        ops.rmsNorm(input, norm, EPS, rows, row);
+        ops.linear(row, weight, bias, rows, sums, true);
+        expect(ops.gatedLinear(row, weight, rows, gated)).toBe(true);
       });
       expect(taken, "the norm took no dispatch of its own").toBe(2);
       const products = matmul(normOf(x, normWeight), rounded, cols);
-      const expected = products.map((value, i) => value + biases[i]! + before[i]!);
-      expect(relativeError(await ops.readback(sums, 2 * width), expected)).toBeLessThan(tolerance.linearFloat.max);
-      const error = relativeError(await ops.readback(gated, width), gate(products));
+      const expected = products.map((value, i) => value + biases[i % (2 * width)]! + before[i]!);
+      expect(relativeError(await ops.readback(sums, rows * 2 * width), expected)).toBeLessThan(
+        tolerance.linearFloat.max,
+      );
+      const error = relativeError(await ops.readback(gated, rows * width), gate(products, width));
       expect(error).toBeLessThan(tolerance.linearFloat.max);
       // Without a norm before it.
       const small = upload(x.map((value) => value / 30));
-      expect(dispatches(() => ops.gatedLinear(small, weight, 1, gated))).toBe(1);
+      expect(dispatches(() => ops.gatedLinear(small, weight, rows, gated))).toBe(1);
       const plain = gate(
         matmul(
           x.map((value) => value / 30),
           rounded,
           cols,
         ),
+        width,
       );
-      expect(relativeError(await ops.readback(gated, width), plain)).toBeLessThan(tolerance.linearFloat.max);
+      expect(relativeError(await ops.readback(gated, rows * width), plain)).toBeLessThan(tolerance.linearFloat.max);
     }
 
     // How a weight is read does not depend on how lanes add up, so one type is enough where they have no subgroups.
     it.each("without" in options ? (["f16"] as const) : WEIGHT_TYPES)("%s", async (type) => {
       // A tail and none; the second is longer than the loop that is unrolled.
-      await checkAll(type, 33, 5);
-      await checkAll(type, 2080, 33);
+      await checkAll(type, 1, 33, 5);
+      await checkAll(type, 3, 2080, 33);
     });
 
     it("norms the row of a stack of two types, which is never gated", async () => {
@@ -100,10 +104,9 @@ describe.skipIf(gpuSkip).each([{}, { without: ["subgroups"] as const }])(
       const [input, row, out] = [upload(x), ops.alloc(cols), ops.alloc(cols)];
       ops.rmsNorm(input, norm, EPS, 1, row);
       expect(relativeError(await ops.readback(row, cols), normOf(x, normWeight))).toBeLessThan(1e-6);
-      // Several rows are normed at once, and a product into its own input takes the norm's result.
-      const two = upload(Float32Array.from([...x, ...x]));
-      const rows = ops.alloc(2 * cols);
-      expect(dispatches(() => ops.rmsNorm(two, norm, EPS, 2, rows))).toBe(1);
+      // Many rows are normed at once, and a product into its own input takes the norm's result.
+      const many = ops.alloc(65 * cols);
+      expect(dispatches(() => ops.rmsNorm(many, norm, EPS, 65, ops.alloc(65 * cols)))).toBe(1);
       ops.rmsNorm(input, norm, EPS, 1, row);
       expect(dispatches(() => ops.linear(row, weight, null, 1, input, false))).toBe(2);
       // A result that is written anew is forgotten; one whose input is gone cannot be read.

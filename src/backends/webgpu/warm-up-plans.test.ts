@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { planPrefill } from "./attention/prefill-plan.ts";
 import type { GpuContext } from "./device/context.ts";
+import { BATCH_LINES } from "./linear/batch.ts";
 import type { GpuWeight } from "./linear/gpu-weight.ts";
 import { type LinearPlan, planLinear, warmUpRows } from "./linear/linear-plan.ts";
 
@@ -20,9 +21,17 @@ describe("the warm-up has every plan", () => {
     for (const [numHeads, numKvHeads] of HEADS) {
       for (const slidingWindow of [0, 128, 4096]) {
         const layer = { numHeads, numKvHeads, slidingWindow };
-        for (const context of [128, 512, 5000, 40_960]) {
+        for (const [matrices, context] of [
+          [false, 128],
+          [true, 512],
+          [false, 5000],
+          [true, 40_960],
+        ] as const) {
           const most = Math.min(256, context);
-          const steps = warmUpRows(most).map((count) => ({ start: count === most ? context - most : 0, count }));
+          const steps = warmUpRows(most, { features: { matrices } }).map((count) => ({
+            start: count === most ? context - most : 0,
+            count,
+          }));
           const known = new Set(steps.map((step) => planPrefill(layer, step, false).rows));
           for (const rows of known) seen.add(rows);
           for (let count = 5; count <= most; count += 3) {
@@ -48,16 +57,28 @@ describe("the warm-up has every plan", () => {
       limits: { maxComputeWorkgroupStorageSize: 65_536, maxComputeInvocationsPerWorkgroup: 1024 },
       bindingBytes: 1 << 27,
     } as unknown as GpuContext;
-    // Kernels for few rows are made for the next power of two; those of panels do not depend on the number of shares.
+    // Kernels for few rows are made for the next power of two, those of batches for some numbers of lines; those of panels do not
+    // depend on the number of shares.
     const nameOf = (plan: LinearPlan, rows: number): string => {
       if (plan.kernel === "panels") return plan.kernel;
+      if (plan.kernel === "batch") return JSON.stringify([plan, BATCH_LINES.find((lines) => lines >= rows)]);
       return JSON.stringify(plan.kernel === "rows" ? [plan, 2 ** Math.ceil(Math.log2(rows))] : plan);
     };
     for (const outputs of [100, 256, 4096, 151_936]) {
-      for (const fitsHalf of [true, false]) {
-        const weight = { rows: outputs, cols: 1024, fitsHalf, chunks: [{ rows: outputs }] } as unknown as GpuWeight;
+      for (const [fitsHalf, type] of [
+        [true, "f16"],
+        [true, "q4"],
+        [false, "f32"],
+      ] as const) {
+        const weight = {
+          type,
+          rows: outputs,
+          cols: 1024,
+          fitsHalf,
+          chunks: [{ rows: outputs }],
+        } as unknown as GpuWeight;
         const plan = (rows: number): string => nameOf(planLinear(context, weight, rows), rows);
-        const known = new Set(warmUpRows(1024).map(plan));
+        const known = new Set(warmUpRows(1024, context).map(plan));
         for (let rows = 1; rows <= 1024; rows++)
           expect(known, `${outputs} outputs, ${rows} rows`).toContain(plan(rows));
       }

@@ -2,7 +2,9 @@
  * @file Chooses the kernel for a matrix product. The limits were found
  * with `bench/gpu/main.ts linear`, which can pass a plan of its own.
  */
+import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { GpuContext } from "../device/context.ts";
+import { BATCH_LINES, type BatchTile, canUseBatch } from "./batch.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
@@ -13,6 +15,8 @@ export type LinearPlan =
   | { readonly kernel: "rows"; readonly outputs: number; readonly unroll: number }
   /** Tiles of 16 · each rows × 64 outputs, f32. */
   | { readonly kernel: "tiled"; readonly each: number }
+  /** Matrix units, a batch of few rows: the weight is read once, as it is stored. */
+  | { readonly kernel: "batch"; readonly tile: BatchTile }
   /** Matrix units, f16 × f16 → f32. `views`: staged as vectors, which needs the language feature `buffer_view`. */
   | { readonly kernel: "matrix"; readonly tile: MatrixTile; readonly views: boolean }
   /** Matrix units that read panels written beforehand. The columns of a tile are divided among this many workgroups. */
@@ -32,6 +36,15 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
   { rows: 32, outputs: 64, partRows: 16, partOutputs: 32 },
   { rows: 16, outputs: 128, partRows: 16, partOutputs: 64 },
 ];
+/** Of batches. Where few outputs make few workgroups, each has more subgroups. */
+const BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 4 };
+const WIDE_BATCH: BatchTile = { outputs: 16, subgroups: 16, unroll: 4 };
+const WIDE_UP_TO = 2048;
+/** Weights that are not f16 go through workgroup memory, which has no room for more. */
+const STAGED_BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 2 };
+export const BATCH_TILES: readonly BatchTile[] = [16, 32].flatMap((outputs) =>
+  [8, 16].flatMap((subgroups) => [2, 4].map((unroll) => ({ outputs, subgroups, unroll }))),
+);
 /** With fewer workgroups of the large tile, many small ones use more of the device. */
 const ENOUGH_GROUPS = 128;
 
@@ -46,9 +59,16 @@ function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: Ma
   );
 }
 
+function batchTile({ type, rows }: GpuWeight): BatchTile {
+  if (!wgslWeightFormat(type).isHalf) return STAGED_BATCH;
+  return rows <= WIDE_UP_TO ? WIDE_BATCH : BATCH;
+}
+
 /** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
-  if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, rows) };
+  if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, w, rows) };
+  const tileOfBatch = batchTile(w);
+  if (canUseBatch(context, w, rows, tileOfBatch)) return { kernel: "batch", tile: tileOfBatch };
   const isAligned = offset % PANEL === 0 && total % PANEL === 0;
   if (isAligned && canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);
@@ -58,15 +78,28 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offs
 }
 
 /** Numbers of rows that together need every kernel of steps with up to `most` rows, the largest first. */
-export function warmUpRows(most: number): number[] {
-  return [most, ...[SMALL.rows, 8, 4, 2, 1].filter((rows) => rows < most)];
+export function warmUpRows(
+  most: number,
+  { features }: { readonly features: { readonly matrices: boolean } },
+): number[] {
+  const batches = features.matrices ? [...BATCH_LINES].reverse() : [SMALL.rows];
+  return [most, ...[...batches, 8, 4, 2, 1].filter((rows) => rows < most)];
 }
 
+/** Fewer outputs are not shared out in pairs, because half as many workgroups would not keep a GPU busy. */
+const PAIRED_OUTPUTS = 4096;
+
 /** For up to MAX_ROWS rows. gated: each output takes two rows of the weight */
-export function fewRows({ isSoftware }: GpuContext, rows: number, gated = false): { outputs: number; unroll: number } {
+export function fewRows(
+  { isSoftware }: GpuContext,
+  w: Pick<GpuWeight, "rows">,
+  rows: number,
+  gated = false,
+): { outputs: number; unroll: number } {
   // On a CPU there is no latency to hide by loading ahead.
   if (isSoftware) return { outputs: 1, unroll: 1 };
   if (rows === 1) return { outputs: 1, unroll: gated ? 2 : 4 };
+  if (rows <= 4) return { outputs: 1, unroll: gated ? 1 : 2 };
   // x is read for every row, so several outputs of a group of lanes share it.
-  return rows <= 4 ? { outputs: 1, unroll: 2 } : { outputs: 2, unroll: 1 };
+  return { outputs: gated || w.rows < PAIRED_OUTPUTS ? 1 : 2, unroll: 1 };
 }

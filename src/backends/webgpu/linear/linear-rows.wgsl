@@ -1,7 +1,7 @@
 // out[r] (+)= w · x[r] (+ bias) for a few rows r: LANES neighbouring invocations share OUTPUTS neighbouring outputs, so that a
 // weight is read once for all rows and x once for all outputs. Each has UNROLL units of eight columns on the way at once.
 //
-// Of one row, two neighbours can be computed here, which spares their dispatches:
+// Two neighbours can be computed here, which spares their dispatches:
 // NORMED: x is taken as its RMS norm. Every group of lanes reads all of x anyway, so it has the sum of squares as well; the
 // weights of the norm are factors of x, and 1 / rms one of the result.
 // GATED: the weight is gate over up, and out[i] = silu(gate[i] · x) * (up[i] · x).
@@ -69,9 +69,9 @@ fn sum_of_lanes(value: f32, lane: u32, l: u32) -> f32 {
 //#end
 
 //#if GATED
-fn finish_pair(gate: f32, up: f32, lane: u32, output: u32) {
-  if (lane == 0u && output < p.outputs / 2u) {
-    out[output] = gate / (1.0 + exp(-gate)) * up;
+fn finish_pair(gate: f32, up: f32, lane: u32, row: u32, output: u32) {
+  if (lane == 0u && output < p.outputs / 2u && row < p.rows) {
+    out[row * (p.outputs / 2u) + output] = gate / (1.0 + exp(-gate)) * up;
   }
 }
 //#else

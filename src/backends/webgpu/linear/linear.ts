@@ -8,6 +8,7 @@ import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
+import { BatchKernels, type InputNorm, type InputWork } from "./batch.ts";
 import { asGpuWeight, type GpuWeight } from "./gpu-weight.ts";
 import { fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
@@ -46,12 +47,6 @@ const embedParams = new Struct({
 
 const ACCESS = ["read", "read", "read", "read", "write"] as const;
 
-/** An RMS norm that a product takes of its input. */
-export interface InputNorm {
-  readonly weight: GpuBuffer;
-  readonly eps: number;
-}
-
 /** How linear-rows.wgsl is made. */
 interface RowsKernel {
   readonly outputs: number;
@@ -74,9 +69,9 @@ interface Product {
 
 /** A product of few rows. */
 interface FewRows extends Product {
-  /** An RMS norm that is taken of x first, or null. Then there is one row. */
+  /** An RMS norm that is taken of x first, or null. */
   readonly norm: InputNorm | null;
-  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is one row, without bias, and nothing is added. */
+  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is no bias, and nothing is added. */
   readonly gated: boolean;
 }
 
@@ -118,6 +113,7 @@ export class LinearKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
   readonly #panels: PanelKernels;
+  readonly #batches: BatchKernels;
   /** Steps that decode repeat the same few products of a weight. */
   readonly #known = new WeakMap<GpuWeight, { product: FewRows; dispatches: PreparedDispatch[] }[]>();
 
@@ -125,6 +121,7 @@ export class LinearKernels {
     this.#context = context;
     this.#commands = commands;
     this.#panels = new PanelKernels(context, commands, allocator);
+    this.#batches = new BatchKernels(commands, allocator);
   }
 
   /**
@@ -132,8 +129,8 @@ export class LinearKernels {
    *
    * On matrix units x and w are rounded to f16, and x is clamped to ±65504.
    *
-   * norm: taken of x first, null for x as it is; then there is one row, and w can be fused · offset, total: of a run of a stack, the place of its outputs in a row of `out` and the length of that row; `bias` is the
-   * stack's
+   * work: done with x first (see `canTake`), null for x as it is · offset, total: of a run of a stack, the place of its outputs
+   * in a row of `out` and the length of that row; `bias` is the stack's
    */
   run(
     x: GpuBuffer,
@@ -142,11 +139,12 @@ export class LinearKernels {
     rows: number,
     out: GpuBuffer,
     add: boolean,
-    norm: InputNorm | null = null,
+    work: InputWork | null = null,
     given?: LinearPlan,
     offset = 0,
     total = w.rows,
   ): void {
+    const norm = work?.kind === "norm" ? work : null;
     const product = { x, out, bias, rows, add, norm, gated: false, offset, total };
     if (!given && rows <= MAX_ROWS) {
       this.#runFew(w, product);
@@ -159,6 +157,12 @@ export class LinearKernels {
     }
     if (plan.kernel === "panels") {
       this.#panels.run(x, w, bias, rows, out, add, plan.shares, offset, total);
+      return;
+    }
+    if (plan.kernel === "batch") {
+      const { tile } = plan;
+      const dispatches = this.#batches.prepare(x, work, w, bias, rows, out, add, tile, offset, total);
+      for (const dispatch of dispatches) this.#commands.run(dispatch);
       return;
     }
     for (const chunk of w.chunks) {
@@ -188,25 +192,35 @@ export class LinearKernels {
     rows: number,
     out: GpuBuffer,
     add: boolean,
-    norm: InputNorm | null,
+    work: InputWork | null,
   ): void {
-    this.run(x, asGpuWeight(weight), bias, rows, out, add, norm, undefined, first, stack.rows);
+    this.run(x, asGpuWeight(weight), bias, rows, out, add, work, undefined, first, stack.rows);
+  }
+
+  /** out[r][i] = silu(w[i] · x[r]) · (w[half + i] · x[r]); see `canGate`. work: done with x first, null for x as it is */
+  runGated(x: GpuBuffer, w: GpuWeight, rows: number, out: GpuBuffer, work: InputWork | null): void {
+    const norm = work?.kind === "norm" ? work : null;
+    this.#runFew(w, { x, out, bias: null, rows, add: false, norm, gated: true, offset: 0, total: w.rows });
   }
 
   /**
-   * out[i] = silu(w[i] · x) · (w[half + i] · x), one row; w can be fused. norm: taken of x first, null for x as it is
+   * Whether a product of so many rows can do this with its input first, instead of a dispatch before it. A CPU would norm the
+   * input again for every output, and gains nothing by fewer dispatches.
    */
-  runGated(x: GpuBuffer, w: GpuWeight, out: GpuBuffer, norm: InputNorm | null): void {
-    this.#runFew(w, { x, out, bias: null, rows: 1, add: false, norm, gated: true, offset: 0, total: w.rows });
-  }
-
-  /**
-   * Whether a product of one row can compute its neighbours too. A CPU would norm the input again for every output, and gains nothing
-   * by fewer dispatches.
-   */
-  canFuse(w: Weight): boolean {
+  canTake(w: Weight, rows: number, work: InputWork): boolean {
     if (this.#context.isSoftware) return false;
-    return w instanceof StackedWeight || asGpuWeight(w).chunks.length === 1;
+    const isStack = w instanceof StackedWeight;
+    if (rows <= MAX_ROWS) return work.kind === "norm" && (isStack || asGpuWeight(w).chunks.length === 1);
+    const parts = isStack ? w.runs : [{ weight: w, first: 0 }];
+    return parts.every(
+      ({ weight, first }) => planLinear(this.#context, asGpuWeight(weight), rows, first, w.rows).kernel === "batch",
+    );
+  }
+
+  /** Whether `runGated` can make outputs of this weight. */
+  canGate(w: Weight, rows: number): boolean {
+    if (this.#context.isSoftware || rows > MAX_ROWS || w instanceof StackedWeight) return false;
+    return asGpuWeight(w).chunks.length === 1;
   }
 
   /** A product of up to MAX_ROWS rows. */
@@ -215,7 +229,7 @@ export class LinearKernels {
     if (!known) this.#known.set(w, (known = []));
     let found = known.find((other) => isSame(other.product, product));
     if (!found) {
-      const few = fewRows(this.#context, product.rows, product.gated);
+      const few = fewRows(this.#context, w, product.rows, product.gated);
       found = { product, dispatches: this.#fewRows(w, product, few) };
       if (known.length === MOST_KNOWN) known.shift();
       known.push(found);

@@ -6,9 +6,9 @@ export interface RowsShape {
   readonly outputs: number;
   /** Units of eight columns that are read before the first one is used. */
   readonly unroll: number;
-  /** Of one row: x is normed on the way; see linear-rows.wgsl. */
+  /** x is normed on the way; see linear-rows.wgsl. */
   readonly normed?: boolean;
-  /** Of one row and one output: rows `i` and `outputs / 2 + i` of the weight make one value. */
+  /** Of one output: rows `i` and `outputs / 2 + i` of the weight make one value. */
   readonly gated?: boolean;
 }
 
@@ -22,14 +22,14 @@ export function rowsText(shape: RowsShape, subgroups: boolean): Readonly<Record<
   const products = (steps: readonly number[]): string =>
     [
       ...steps.flatMap((u) => outputs.map((o) => `let w${u}_${o} = weight_unit(at${o}, unit + ${u}u * LANES);`)),
+      ...(normed ? steps.map((u) => `let norm${u} = norm_unit(unit + ${u}u * LANES);`) : []),
       ...steps.flatMap((u) =>
         rows.flatMap((r) => [
           ...(normed
             ? [
-                `let plain${u} = x_unit(row${r}, unit + ${u}u * LANES);`,
-                `let norm${u} = norm_unit(unit + ${u}u * LANES);`,
-                `squares += dot(plain${u}[0], plain${u}[0]) + dot(plain${u}[1], plain${u}[1]);`,
-                `let x${u}_${r} = array<vec4f, 2>(plain${u}[0] * norm${u}[0], plain${u}[1] * norm${u}[1]);`,
+                `let plain${u}_${r} = x_unit(row${r}, unit + ${u}u * LANES);`,
+                `squares${r} += dot(plain${u}_${r}[0], plain${u}_${r}[0]) + dot(plain${u}_${r}[1], plain${u}_${r}[1]);`,
+                `let x${u}_${r} = array<vec4f, 2>(plain${u}_${r}[0] * norm${u}[0], plain${u}_${r}[1] * norm${u}[1]);`,
               ]
             : [`let x${u}_${r} = x_unit(row${r}, unit + ${u}u * LANES);`]),
           ...outputs.map(
@@ -39,8 +39,8 @@ export function rowsText(shape: RowsShape, subgroups: boolean): Readonly<Record<
       ),
     ].join("\n");
   const sumOf = (name: string): string => (subgroups ? `subgroupAdd(${name})` : `sum_of_lanes(${name}, lane, l)`);
-  const factor = normed ? "inverse * " : "";
-  const total = ({ r, o }: { r: number; o: number }): string => `${factor}${sumOf(`sum${r}_${o}`)}`;
+  const total = ({ r, o }: { r: number; o: number }): string =>
+    `${normed ? `inverse${r} * ` : ""}${sumOf(`sum${r}_${o}`)}`;
   return {
     // Rows and outputs after the last one repeat it, and their sums are dropped.
     DECLARE: [
@@ -48,15 +48,17 @@ export function rowsText(shape: RowsShape, subgroups: boolean): Readonly<Record<
       ...(gated
         ? ["let at0 = min(output0, p.outputs / 2u - 1u) * p.stride;", "let at1 = at0 + p.outputs / 2u * p.stride;"]
         : outputs.map((o) => `let at${o} = min(output0 + ${o}u, p.outputs - 1u) * p.stride;`)),
-      ...(normed ? ["var squares = 0f;"] : []),
+      ...(normed ? rows.map((r) => `var squares${r} = 0f;`) : []),
       ...cells.map(({ r, o }) => `var sum${r}_${o} = 0f;`),
     ].join("\n"),
     UNROLLED: products(count(shape.unroll)),
     SINGLE: products([0]),
     FINISH: [
-      ...(normed ? [`let inverse = 1.0 / sqrt(${sumOf("squares")} / f32(p.cols) + p.eps);`] : []),
+      ...(normed
+        ? rows.map((r) => `let inverse${r} = 1.0 / sqrt(${sumOf(`squares${r}`)} / f32(p.cols) + p.eps);`)
+        : []),
       ...(gated
-        ? [`finish_pair(${total({ r: 0, o: 0 })}, ${total({ r: 0, o: 1 })}, lane, output0);`]
+        ? rows.map((r) => `finish_pair(${total({ r, o: 0 })}, ${total({ r, o: 1 })}, lane, ${r}u, output0);`)
         : cells.map((cell) => `finish(${total(cell)}, lane, ${cell.r}u, output0 + ${cell.o}u);`)),
     ].join("\n"),
   };

@@ -1,0 +1,149 @@
+/** @file Matrix products of a batch of few rows on matrix units, by a weight as it is stored: x to panels of f16, then the product. */
+import { wgslWeightFormat } from "../../../weights/registry.ts";
+import type { WeightType } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
+import type { GpuContext } from "../device/context.ts";
+import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
+import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import { type Shader, shader } from "../queue/shader-text.ts";
+import { type BatchShape, batchBytes, batchText, batchValues } from "./batch-text.ts";
+import type { GpuWeight } from "./gpu-weight.ts";
+import { PANEL } from "./panel-text.ts";
+import { readers } from "./weight-text.ts";
+
+/** More rows are multiplied from panels of the weight too. */
+export const MAX_BATCH_ROWS = 64;
+/** Numbers of lines that there are kernels for. */
+export const BATCH_LINES = [16, 32, 64] as const;
+
+/** An RMS norm that a product takes of its input. */
+export interface InputNorm {
+  readonly kind: "norm";
+  readonly weight: GpuBuffer;
+  readonly eps: number;
+}
+
+/** What a product can do with its input first. `gate`: a row of the input is gate and up, of which it takes silu(gate) · up. */
+export type InputWork = InputNorm | { readonly kind: "gate" };
+
+const lineParams = new Struct({
+  rows: "u32",
+  cols: ["u32", "Values of a line that are there."],
+  lines: ["u32", "Lines of a panel, and panels."],
+  panels: "u32",
+  eps: "f32",
+});
+
+const batchParams = new Struct({
+  rows: "u32",
+  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
+  stride: "u32",
+  outputs: ["u32", "Rows of the weight that are here, the first of them, and all."],
+  first: "u32",
+  total: "u32",
+  hasBias: "u32",
+  add: ["u32", "1: the products are added to `out`."],
+  turns: ["u32", "Turns until every subgroup has had its share of the columns."],
+});
+
+/** Of a workgroup, without the rows. */
+export type BatchTile = Omit<BatchShape, "rows">;
+
+export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, rows: number, tile: BatchTile): boolean {
+  const shape = { rows: MAX_BATCH_ROWS, ...tile };
+  return (
+    rows <= MAX_BATCH_ROWS &&
+    features.matrices &&
+    features.subgroupSize === 32 &&
+    w.fitsHalf &&
+    w.cols % PANEL === 0 &&
+    w.chunks.every((chunk) => chunk.rows % PANEL === 0) &&
+    limits.maxComputeWorkgroupStorageSize >= batchBytes(shape, !wgslWeightFormat(w.type).isHalf) &&
+    limits.maxComputeInvocationsPerWorkgroup >= tile.subgroups * 32
+  );
+}
+
+export class BatchKernels {
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  /** Grows to the largest input, which the warm-up meets. */
+  #panels: GpuBuffer | null = null;
+
+  constructor(commands: Commands, allocator: BufferAllocator) {
+    this.#commands = commands;
+    this.#allocator = allocator;
+  }
+
+  /** Arguments as of `LinearKernels.run`; see `canUseBatch`. returns: the two or more dispatches of the product */
+  prepare(
+    x: GpuBuffer,
+    work: InputWork | null,
+    w: GpuWeight,
+    bias: GpuWeight | null,
+    rows: number,
+    out: GpuBuffer,
+    add: boolean,
+    tile: BatchTile,
+    offset: number,
+    total: number,
+  ): PreparedDispatch[] {
+    const { cols, stride } = w;
+    const lines = BATCH_LINES.find((count) => count >= rows)!;
+    const atOnce = tile.subgroups * tile.unroll;
+    const turns = Math.ceil(cols / PANEL / atOnce);
+    const panels = turns * atOnce;
+    const xPanels = this.#room(lines * panels * PANEL * 2);
+    const eps = work?.kind === "norm" ? work.eps : 0;
+    const inputs = [x, work?.kind === "norm" ? work.weight : x, xPanels];
+    const pack = { rows, cols, lines, panels, eps };
+    const kernel = this.#kernel(w.type, { rows: lines, ...tile });
+    return [
+      this.#commands.prepare(this.#packer(work?.kind ?? "plain"), pack, inputs, lines, 1),
+      ...w.chunks.map(({ first, rows: outputs, words, scales }) => {
+        const place = { outputs, first: offset + first, total };
+        const params = { rows, cols, stride, ...place, hasBias: bias ? 1 : 0, add: add ? 1 : 0, turns };
+        const groups = Math.ceil(outputs / tile.outputs);
+        const down = Math.ceil(groups / MAX_GROUPS);
+        const buffers = [words, scales, xPanels, bias ? bias.buffer : scales, out];
+        return this.#commands.prepare(kernel, params, buffers, Math.ceil(groups / down), down);
+      }),
+    ];
+  }
+
+  /** What is queued and uses a smaller buffer keeps it. */
+  #room(numBytes: number): GpuBuffer {
+    if (this.#panels && this.#panels.numBytes >= numBytes) return this.#panels;
+    if (this.#panels) this.#allocator.free(this.#panels);
+    this.#panels = this.#allocator.allocate(numBytes, "panels of a batch");
+    return this.#panels;
+  }
+
+  #packer(work: InputWork["kind"] | "plain"): Kernel<typeof lineParams> {
+    return this.#commands.kernel(`line-panels ${work}`, () => ({
+      label: `panels of a batch${work === "plain" ? "" : `, ${work}`}`,
+      shader: lineShader(work),
+      buffers: ["read", "read", "write"],
+    }));
+  }
+
+  #kernel(type: WeightType, shape: BatchShape): Kernel<typeof batchParams> {
+    return this.#commands.kernel(`linear-batch ${type} ${JSON.stringify(shape)}`, () => ({
+      label: `linear ${type}, batch of ${shape.rows}`,
+      shader: batchShader(type, shape),
+      buffers: ["read", "read", "read", "read", "write"],
+    }));
+  }
+}
+
+/** The text of line-panels.wgsl; a test compiles it too. */
+export function lineShader(work: InputWork["kind"] | "plain"): Shader<typeof lineParams> {
+  return shader("line-panels", lineParams, { NORMED: work === "norm", GATED: work === "gate" });
+}
+
+/** The text of linear-batch.wgsl for one shape; a test compiles it too. */
+export function batchShader(type: WeightType, shape: BatchShape): Shader<typeof batchParams> {
+  const { isHalf } = wgslWeightFormat(type);
+  const values = { ...batchValues(shape), HALVES: isHalf };
+  return shader("linear-batch", batchParams, values, { WEIGHT: readers(type, false), ...batchText(shape, isHalf) });
+}
