@@ -6,9 +6,8 @@ import type { Sequence } from "../../src/cache/sequence.ts";
 import { Runner } from "../../src/engine/runner.ts";
 import { type LoopRow, StepLoop } from "../../src/engine/step-loop/step-loop.ts";
 
-const WARM_UP_MS = 8000;
-const TOKENS = 48;
-const REPEATS = 7;
+const TOKENS = 32;
+const REPEATS = 10;
 
 export interface BatchOptions {
   readonly shape: string;
@@ -45,7 +44,7 @@ export async function* measureBatches(options: BatchOptions): AsyncGenerator<obj
   const { shape, weights, kv, streams, context } = options;
   const model = await makeShapeModel(shape, { backend: "webgpu", weights });
   try {
-    const length = context + (REPEATS + 1) * TOKENS * 2 + 1;
+    const length = context + REPEATS * TOKENS + 1;
     for (const format of kv) {
       const [decoder] = await model.decoders([format]);
       const cache = decoder!.createCache();
@@ -55,23 +54,25 @@ export async function* measureBatches(options: BatchOptions): AsyncGenerator<obj
         await runner.prefill(sequence, randomTokens(context, model.config.vocabSize, i + 1), { logits: "none" });
       }
       for (const count of streams) {
-        const run = async (tokens: number): Promise<number> => {
-          const forks = prompts.slice(0, count).map((sequence) => sequence.fork());
-          try {
-            const started = performance.now();
-            await decodeTogether(runner, forks, tokens);
-            return performance.now() - started;
-          } finally {
-            for (const fork of forks) fork.release();
-          }
+        // They go on where they were: forks would copy their last pages, which no server does for a token.
+        const together = prompts.slice(0, count);
+        const run = async (): Promise<number> => {
+          const started = performance.now();
+          await decodeTogether(runner, together, TOKENS);
+          return performance.now() - started;
         };
-        for (const started = performance.now(); performance.now() - started < WARM_UP_MS / streams.length; )
-          await run(8);
+        // Once over the whole length, so that pages have been allocated, as those of a server have.
+        for (let i = 0; i < REPEATS; i++) await run();
+        for (const sequence of together) sequence.trim(context);
         const samples: number[] = [];
-        for (let i = 0; i < REPEATS; i++) samples.push(await run(TOKENS));
+        const cpu = process.cpuUsage();
+        for (let i = 0; i < REPEATS; i++) samples.push(await run());
         const { median, min, max } = summarize(samples.map((ms) => (count * TOKENS * 1000) / ms));
+        const { user, system } = process.cpuUsage(cpu);
+        const cpuMsPerStep = Math.round((user + system) / REPEATS / TOKENS / 10) / 100;
         const row = { kind: "batch", shape, weights, kv: format, streams: count, context };
-        yield { ...row, tokPerSec: median, minTokPerSec: min, maxTokPerSec: max, repeats: REPEATS };
+        yield { ...row, tokPerSec: median, minTokPerSec: min, maxTokPerSec: max, cpuMsPerStep, repeats: REPEATS };
+        for (const sequence of together) sequence.trim(context);
       }
       for (const sequence of prompts) sequence.release();
       decoder!.dispose();

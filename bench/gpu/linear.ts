@@ -191,8 +191,8 @@ async function* measureShape(
   let timer = new LinearTimer(await openDevice());
   let weights = timer.weights(shape, type);
   for (const rows of rowCounts) {
-    // A prompt needs the logits of its last row only.
-    if (shape.name === "head" && rows > MAX_ROWS) continue;
+    // A batch needs the logits of all its rows, a prompt those of its last row only.
+    if (shape.name === "head" && rows > MAX_BATCH_ROWS) continue;
     const chosen = planName(planLinear(timer.context, weights[0]!, rows));
     for (const plan of plansFor(timer.context, rows, views)) {
       const name = planName(plan);
@@ -256,7 +256,7 @@ class Totals {
     for (const rows of rowCounts) {
       const sum = (times: ReadonlyMap<string, number>): number =>
         this.#model.shapes.reduce((total, { name }) => {
-          const us = times.get(`${type} ${name === "head" && rows > MAX_ROWS ? 1 : rows} ${name}`) ?? Number.NaN;
+          const us = times.get(`${type} ${name === "head" && rows > MAX_BATCH_ROWS ? 1 : rows} ${name}`) ?? Number.NaN;
           return total + us * (name === "head" ? 1 : this.#model.layers);
         }, 0);
       for (const [plans, times] of Object.entries({ best: this.#best, chosen: this.#chosen })) {

@@ -1,8 +1,9 @@
 /** @file The number of parts that the keys of a decoded token are cut into. */
 import type { AttentionLayer } from "../../ops.ts";
 
-/** Number of workgroups that keep a large GPU busy, and a CPU. */
+/** Number of workgroups that keep a large GPU busy, and a CPU. Several rows have shorter parts, which leave it idle at their ends. */
 const TARGET_GROUPS = 528;
+const BATCH_TARGET_GROUPS = 1056;
 const SOFTWARE_GROUPS = 8;
 const MAX_SPLITS = 128;
 
@@ -14,6 +15,7 @@ export interface SplitOptions {
 
 /** The most parts that the codes of `rows` rows are cut into, however long they get. */
 export function mostSplits(isSoftware: boolean, { layer, tuning }: SplitOptions, rows: number): number {
-  const target = tuning?.targetGroups ?? (isSoftware ? SOFTWARE_GROUPS : TARGET_GROUPS);
+  const target =
+    tuning?.targetGroups ?? (isSoftware ? SOFTWARE_GROUPS : rows > 1 ? BATCH_TARGET_GROUPS : TARGET_GROUPS);
   return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
 }

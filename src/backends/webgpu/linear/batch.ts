@@ -50,10 +50,10 @@ const batchParams = new Struct({
 /** Of a workgroup, without the rows. */
 export type BatchTile = Omit<BatchShape, "rows">;
 
-export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, rows: number, tile: BatchTile): boolean {
+/** Whether up to MAX_BATCH_ROWS rows can be multiplied by this weight. */
+export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, tile: BatchTile): boolean {
   const shape = { rows: MAX_BATCH_ROWS, ...tile };
   return (
-    rows <= MAX_BATCH_ROWS &&
     features.matrices &&
     features.subgroupSize === 32 &&
     w.fitsHalf &&
@@ -73,6 +73,11 @@ export class BatchKernels {
   constructor(commands: Commands, allocator: BufferAllocator) {
     this.#commands = commands;
     this.#allocator = allocator;
+  }
+
+  /** The rows of the product at hand as f16, once there has been one. */
+  get panels(): GpuBuffer | null {
+    return this.#panels;
   }
 
   /** Arguments as of `LinearKernels.run`; see `canUseBatch`. returns: the two or more dispatches of the product */

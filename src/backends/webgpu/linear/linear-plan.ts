@@ -4,7 +4,7 @@
  */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { GpuContext } from "../device/context.ts";
-import { BATCH_LINES, type BatchTile, canUseBatch } from "./batch.ts";
+import { BATCH_LINES, type BatchTile, canUseBatch, MAX_BATCH_ROWS } from "./batch.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
@@ -67,8 +67,7 @@ function batchTile({ type, rows }: GpuWeight): BatchTile {
 /** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, w, rows) };
-  const tileOfBatch = batchTile(w);
-  if (canUseBatch(context, w, rows, tileOfBatch)) return { kernel: "batch", tile: tileOfBatch };
+  if (rows <= MAX_BATCH_ROWS && canUseBatch(context, w, batchTile(w))) return { kernel: "batch", tile: batchTile(w) };
   const isAligned = offset % PANEL === 0 && total % PANEL === 0;
   if (isAligned && canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);

@@ -8,7 +8,7 @@ import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
-import { BatchKernels, type InputNorm, type InputWork } from "./batch.ts";
+import { BatchKernels, type InputWork, MAX_BATCH_ROWS } from "./batch.ts";
 import { asGpuWeight, type GpuWeight } from "./gpu-weight.ts";
 import { fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
@@ -58,21 +58,25 @@ interface RowsKernel {
 /** A product by a weight, or by a run of a stack. */
 interface Product {
   readonly x: GpuBuffer;
+  /** Done with x first, or null; see `canTake`. */
+  readonly work: InputWork | null;
   readonly out: GpuBuffer;
   readonly bias: GpuWeight | null;
   readonly rows: number;
   readonly add: boolean;
+  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is no bias, and nothing is added. */
+  readonly gated: boolean;
   /** Place of the weight's outputs in a row of `out`, and the length of that row. */
   readonly offset: number;
   readonly total: number;
 }
 
-/** A product of few rows. */
-interface FewRows extends Product {
-  /** An RMS norm that is taken of x first, or null. */
-  readonly norm: InputNorm | null;
-  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is no bias, and nothing is added. */
-  readonly gated: boolean;
+/** A product whose dispatches have been looked up. */
+interface Known {
+  readonly product: Product;
+  readonly dispatches: readonly PreparedDispatch[];
+  /** The buffer between the dispatches, if there is one: when it has been replaced by a larger one they are void. */
+  readonly panels: GpuBuffer | null;
 }
 
 /** What every kernel is told of a product and a part of its weight. */
@@ -99,23 +103,27 @@ const buffersOf = (part: GpuWeight["chunks"][number], { x, bias, out }: Product)
 /** Buffers of activations that a weight meets: those of steps of one row and of several, before and after they have grown. */
 const MOST_KNOWN = 4;
 
-const isSame = (a: FewRows, b: FewRows): boolean =>
+const isSameWork = (a: InputWork | null, b: InputWork | null): boolean =>
+  a?.kind === "norm" && b?.kind === "norm" ? a.weight === b.weight && a.eps === b.eps : a?.kind === b?.kind;
+
+const isSame = (a: Product, b: Product): boolean =>
   a.x === b.x &&
   a.out === b.out &&
   a.bias === b.bias &&
   a.rows === b.rows &&
   a.add === b.add &&
   a.gated === b.gated &&
-  a.norm?.weight === b.norm?.weight &&
-  a.norm?.eps === b.norm?.eps;
+  isSameWork(a.work, b.work);
 
 export class LinearKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
   readonly #panels: PanelKernels;
   readonly #batches: BatchKernels;
+  /** Weights whose products with more than MAX_ROWS rows, up to MAX_BATCH_ROWS, are those of batches. */
+  readonly #batched = new WeakMap<GpuWeight, boolean>();
   /** Steps that decode repeat the same few products of a weight. */
-  readonly #known = new WeakMap<GpuWeight, { product: FewRows; dispatches: PreparedDispatch[] }[]>();
+  readonly #known = new WeakMap<GpuWeight, Known[]>();
 
   constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator) {
     this.#context = context;
@@ -144,25 +152,17 @@ export class LinearKernels {
     offset = 0,
     total = w.rows,
   ): void {
-    const norm = work?.kind === "norm" ? work : null;
-    const product = { x, out, bias, rows, add, norm, gated: false, offset, total };
-    if (!given && rows <= MAX_ROWS) {
-      this.#runFew(w, product);
-      return;
-    }
+    const product = { x, work, out, bias, rows, add, gated: false, offset, total };
+    if (!given && rows <= MAX_BATCH_ROWS && this.#runKnown(w, product)) return;
     const plan = given ?? planLinear(this.#context, w, rows, offset, total);
-    if (plan.kernel === "rows") {
-      for (const dispatch of this.#fewRows(w, product, plan)) this.#commands.run(dispatch);
+    if (plan.kernel === "rows" || plan.kernel === "batch") {
+      const dispatches = this.#prepare(w, product, plan);
+      if (!given) this.#remember(w, product, dispatches);
+      for (const dispatch of dispatches) this.#commands.run(dispatch);
       return;
     }
     if (plan.kernel === "panels") {
       this.#panels.run(x, w, bias, rows, out, add, plan.shares, offset, total);
-      return;
-    }
-    if (plan.kernel === "batch") {
-      const { tile } = plan;
-      const dispatches = this.#batches.prepare(x, work, w, bias, rows, out, add, tile, offset, total);
-      for (const dispatch of dispatches) this.#commands.run(dispatch);
       return;
     }
     for (const chunk of w.chunks) {
@@ -199,8 +199,12 @@ export class LinearKernels {
 
   /** out[r][i] = silu(w[i] · x[r]) · (w[half + i] · x[r]); see `canGate`. work: done with x first, null for x as it is */
   runGated(x: GpuBuffer, w: GpuWeight, rows: number, out: GpuBuffer, work: InputWork | null): void {
-    const norm = work?.kind === "norm" ? work : null;
-    this.#runFew(w, { x, out, bias: null, rows, add: false, norm, gated: true, offset: 0, total: w.rows });
+    const product = { x, work, out, bias: null, rows, add: false, gated: true, offset: 0, total: w.rows };
+    if (this.#runKnown(w, product)) return;
+    const plan = { kernel: "rows", ...fewRows(this.#context, w, rows, true) } as const;
+    const dispatches = this.#prepare(w, product, plan);
+    this.#remember(w, product, dispatches);
+    for (const dispatch of dispatches) this.#commands.run(dispatch);
   }
 
   /**
@@ -211,10 +215,8 @@ export class LinearKernels {
     if (this.#context.isSoftware) return false;
     const isStack = w instanceof StackedWeight;
     if (rows <= MAX_ROWS) return work.kind === "norm" && (isStack || asGpuWeight(w).chunks.length === 1);
-    const parts = isStack ? w.runs : [{ weight: w, first: 0 }];
-    return parts.every(
-      ({ weight, first }) => planLinear(this.#context, asGpuWeight(weight), rows, first, w.rows).kernel === "batch",
-    );
+    const parts = isStack ? w.runs.map(({ weight }) => weight) : [w];
+    return parts.every((part) => this.#isBatched(asGpuWeight(part)));
   }
 
   /** Whether `runGated` can make outputs of this weight. */
@@ -223,18 +225,33 @@ export class LinearKernels {
     return asGpuWeight(w).chunks.length === 1;
   }
 
-  /** A product of up to MAX_ROWS rows. */
-  #runFew(w: GpuWeight, product: FewRows): void {
-    let known = this.#known.get(w);
-    if (!known) this.#known.set(w, (known = []));
-    let found = known.find((other) => isSame(other.product, product));
-    if (!found) {
-      const few = fewRows(this.#context, w, product.rows, product.gated);
-      found = { product, dispatches: this.#fewRows(w, product, few) };
-      if (known.length === MOST_KNOWN) known.shift();
-      known.push(found);
+  #isBatched(w: GpuWeight): boolean {
+    let known = this.#batched.get(w);
+    if (known === undefined) {
+      known = planLinear(this.#context, w, MAX_BATCH_ROWS).kernel === "batch";
+      this.#batched.set(w, known);
     }
+    return known;
+  }
+
+  /** returns: whether the product was known */
+  #runKnown(w: GpuWeight, product: Product): boolean {
+    const found = this.#known.get(w)?.find((other) => isSame(other.product, product));
+    if (!found || (found.panels && found.panels !== this.#batches.panels)) return false;
     for (const dispatch of found.dispatches) this.#commands.run(dispatch);
+    return true;
+  }
+
+  #remember(w: GpuWeight, product: Product, dispatches: readonly PreparedDispatch[]): void {
+    const panels = dispatches.length > w.chunks.length ? this.#batches.panels : null;
+    const others = (this.#known.get(w) ?? []).filter((other) => !isSame(other.product, product));
+    this.#known.set(w, [...others.slice(1 - MOST_KNOWN), { product, dispatches, panels }]);
+  }
+
+  #prepare(w: GpuWeight, product: Product, plan: LinearPlan & { kernel: "rows" | "batch" }): PreparedDispatch[] {
+    if (plan.kernel === "rows") return this.#fewRows(w, product, plan);
+    const { x, work, bias, rows, out, add, offset, total } = product;
+    return this.#batches.prepare(x, work, w, bias, rows, out, add, plan.tile, offset, total);
   }
 
   /** out[row] = scale · table[token], tokens[tokenAt + row · tokenStride] */
@@ -255,10 +272,11 @@ export class LinearKernels {
 
   #fewRows(
     w: GpuWeight,
-    product: FewRows,
+    product: Product,
     plan: { readonly outputs: number; readonly unroll: number },
   ): PreparedDispatch[] {
-    const { rows, norm, gated } = product;
+    const { rows, work, gated } = product;
+    const norm = work?.kind === "norm" ? work : null;
     const { kernel, lanes } = this.#rows(w.type, w.cols % 8 !== 0, rows, { ...plan, normed: norm !== null, gated });
     return w.chunks.map((chunk) => {
       const params = { ...paramsOf(w, chunk, product), eps: norm?.eps ?? 0 };
