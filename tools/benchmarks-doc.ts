@@ -4,6 +4,7 @@
  * Every figure comes from a recorded row, and a target is judged beside the figure, so a missed target cannot be left out.
  */
 import { writeFileSync } from "node:fs";
+import { batchSections } from "./benchmarks/batch.ts";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
 import { peerSections } from "./benchmarks/peers.ts";
@@ -66,6 +67,7 @@ const sections = [
     serverSection(),
   ],
   ...gpuSections("gpu"),
+  ...batchSections("gpu-h200-batch"),
   ...tokenSections("gpu-h200-token"),
   ...prefillAttentionSections("gpu-h200-prefill"),
   ...productSections("gpu-h200-products"),

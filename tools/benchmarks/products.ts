@@ -48,7 +48,7 @@ export function productSections(record: string): (readonly [string, string, stri
   const machine = all.find((r) => r["kind"] === "machine");
   const card = String(machine?.["gpu"] ?? "GPU").replace("NVIDIA ", "");
   const how = `Shapes of Qwen3-8B, random weights that together are several times the cache of the chip, microseconds of one product with everything that
-belongs to it (x in f32 in and out, weights as stored), medians of 7 passes; in brackets how much faster than the best of the kernels of before, chosen or not, in the same run. q4 is the symmetric one of before; the affine one has not been timed here. \`bench/gpu/main.ts linear-large\`; PyTorch (cuBLAS, fp16 in and out): \`bench/gpu/matmul.py\`, another run of the same day. ${machine?.["gpu"]}, driver ${machine?.["driver"]}.`;
+belongs to it (x in f32 in and out, weights as stored), medians of 7 passes; in brackets how much faster than the best of the kernels of before, chosen or not, in the same run. q4 is the symmetric one of before (the affine one: *sequences together*). \`bench/gpu/main.ts linear-large\`; PyTorch (cuBLAS, fp16 in and out): \`bench/gpu/matmul.py\`, another run of the same day. ${machine?.["gpu"]}, driver ${machine?.["driver"]}.`;
   const prompts =
     "A prompt of 4,096 tokens, Qwen3-0.6B's shape, f16 weights, tok/s by the clock (`bench/gpu/main.ts prefill`, half of the middle half's width in brackets); attention takes two thirds of the GPU's time there. What the kernels of before were, what bounds these and what did not help: [kernels.md](kernels.md).";
   const models = all.filter((r) => r["kind"] === "model");

@@ -1,8 +1,10 @@
 /** @file Bytes that the WebGPU backend takes: of weights and pages as it lays them out, of work at most. */
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
+import { DECODE_TOKENS } from "../decode-tokens.ts";
 import type { BackendPlanner, Load } from "../planner.ts";
 import { mostSplits } from "./attention/decode-splits.ts";
 import { planPrefill } from "./attention/prefill-plan.ts";
+import { batchRoom } from "./linear/linear-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
 import { bufferBytes, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";
@@ -26,7 +28,11 @@ function workingBytes(load: Load): number {
   const splits = [true, false].map(
     (onMatrices) => planPrefill({ numHeads, numKvHeads, slidingWindow: 0 }, span, onMatrices).splits,
   );
-  const decode = sequences * (mostSplits(false, { layer: { numKvHeads } }, sequences) + 1);
+  const decode = Math.max(
+    ...Array.from({ length: sequences * DECODE_TOKENS }, (_, i) => {
+      return (i + 1) * (mostSplits(false, { layer: { numKvHeads } }, i + 1) + 1);
+    }),
+  );
   const parts = Math.max(rows * Math.max(...splits), decode) * numHeads * (headDim + 2) * 4;
   const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.
@@ -34,7 +40,7 @@ function workingBytes(load: Load): number {
   const rotation = load.rotation === "qr" ? headDim * headDim : 0;
   const constants = (numLayers + 1) * (headDim * 8 + rotation + CODEBOOK_VALUES) * 4 + load.calibrationBytes;
   const readback = sequences * load.vocabSize * 4;
-  const products = panelRoom(load.matrices, rows);
+  const products = panelRoom(load.matrices, rows) + batchRoom(load.matrices);
   return FIXED_BYTES + parts + products + rows * headDim * 4 + steps + constants + readback;
 }
 

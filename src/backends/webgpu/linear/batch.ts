@@ -64,6 +64,14 @@ export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, tile
   );
 }
 
+/** Panels of an input of so many columns: every subgroup has as many turns. */
+const panelsOf = (cols: number, { subgroups, unroll }: BatchTile): number =>
+  Math.ceil(cols / (PANEL * subgroups * unroll)) * subgroups * unroll;
+
+/** Bytes of an input of so many rows as f16. */
+export const batchPanelBytes = (rows: number, cols: number, tile: BatchTile): number =>
+  BATCH_LINES.find((lines) => lines >= rows)! * panelsOf(cols, tile) * PANEL * 2;
+
 export class BatchKernels {
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
@@ -95,10 +103,9 @@ export class BatchKernels {
   ): PreparedDispatch[] {
     const { cols, stride } = w;
     const lines = BATCH_LINES.find((count) => count >= rows)!;
-    const atOnce = tile.subgroups * tile.unroll;
-    const turns = Math.ceil(cols / PANEL / atOnce);
-    const panels = turns * atOnce;
-    const xPanels = this.#room(lines * panels * PANEL * 2);
+    const panels = panelsOf(cols, tile);
+    const turns = panels / (tile.subgroups * tile.unroll);
+    const xPanels = this.#room(batchPanelBytes(rows, cols, tile));
     const eps = work?.kind === "norm" ? work.eps : 0;
     const inputs = [x, work?.kind === "norm" ? work.weight : x, xPanels];
     const pack = { rows, cols, lines, panels, eps };

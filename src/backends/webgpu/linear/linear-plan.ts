@@ -3,8 +3,9 @@
  * with `bench/gpu/main.ts linear`, which can pass a plan of its own.
  */
 import { wgslWeightFormat } from "../../../weights/registry.ts";
+import type { Load } from "../../planner.ts";
 import type { GpuContext } from "../device/context.ts";
-import { BATCH_LINES, type BatchTile, canUseBatch, MAX_BATCH_ROWS } from "./batch.ts";
+import { BATCH_LINES, type BatchTile, batchPanelBytes, canUseBatch, MAX_BATCH_ROWS } from "./batch.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
@@ -74,6 +75,12 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offs
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };
   return { kernel: "tiled", each: rows <= 64 || context.isSoftware ? 4 : 8 };
+}
+
+/** The most bytes that a batch of these matrices' inputs takes beside the activations. */
+export function batchRoom(matrices: Load["matrices"]): number {
+  const tiles = [BATCH, WIDE_BATCH, STAGED_BATCH];
+  return Math.max(...matrices.flatMap(({ cols }) => tiles.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, cols, tile))));
 }
 
 /** Numbers of rows that together need every kernel of steps with up to `most` rows, the largest first. */
