@@ -4,8 +4,9 @@
  */
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { BATCH_TILES } from "../../src/backends/webgpu/linear/batch-plan.ts";
 import { batchBytes } from "../../src/backends/webgpu/linear/batch-text.ts";
-import { BATCH_TILES, type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear/linear-plan.ts";
+import { type LinearPlan, MATRIX_TILES } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import { tileBytes } from "../../src/backends/webgpu/linear/matrix-text.ts";
 import { BufferAllocator } from "../../src/backends/webgpu/queue/buffers.ts";
 import { Commands } from "../../src/backends/webgpu/queue/commands.ts";

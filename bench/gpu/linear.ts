@@ -9,7 +9,7 @@
 import type { WeightType } from "../../src/backends/ops.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
-import { MAX_BATCH_ROWS } from "../../src/backends/webgpu/linear/batch.ts";
+import { MAX_BATCH_ROWS } from "../../src/backends/webgpu/linear/batch-plan.ts";
 import { GpuWeight } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
 import { type LinearPlan, MAX_ROWS, planLinear } from "../../src/backends/webgpu/linear/linear-plan.ts";

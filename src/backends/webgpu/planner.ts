@@ -4,7 +4,7 @@ import { DECODE_TOKENS } from "../decode-tokens.ts";
 import type { BackendPlanner, Load } from "../planner.ts";
 import { mostSplits } from "./attention/decode-splits.ts";
 import { planPrefill } from "./attention/prefill-plan.ts";
-import { batchRoom } from "./linear/linear-plan.ts";
+import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
 import { bufferBytes, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { planPrefill } from "./attention/prefill-plan.ts";
 import type { GpuContext } from "./device/context.ts";
-import { BATCH_LINES } from "./linear/batch.ts";
+import { BATCH_LINES } from "./linear/batch-plan.ts";
 import type { GpuWeight } from "./linear/gpu-weight.ts";
 import { type LinearPlan, planLinear, warmUpRows } from "./linear/linear-plan.ts";
 

@@ -1,9 +1,9 @@
 /** @file The text of products of a batch compiles (Dawn's null adapter computes nothing) and fits every device with matrix units. */
 import { expect, it } from "vitest";
 import { openNullDevice } from "../../../../test/support/null-device.ts";
-import { BATCH_LINES, batchShader, lineShader } from "./batch.ts";
+import { batchShader, lineShader } from "./batch.ts";
+import { BATCH_LINES, BATCH_TILES } from "./batch-plan.ts";
 import { batchBytes } from "./batch-text.ts";
-import { BATCH_TILES } from "./linear-plan.ts";
 
 it("compiles for every tile, number of rows and type", async () => {
   const device = await openNullDevice();

@@ -2,20 +2,14 @@
 import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
-import { type BatchShape, batchBytes, batchText, batchValues } from "./batch-text.ts";
+import { BATCH_LINES, type BatchTile, batchPanelBytes, batchPanels } from "./batch-plan.ts";
+import { type BatchShape, batchText, batchValues } from "./batch-text.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
-import { PANEL } from "./panel-text.ts";
 import { readers } from "./weight-text.ts";
-
-/** More rows are multiplied from panels of the weight too. */
-export const MAX_BATCH_ROWS = 64;
-/** Numbers of lines that there are kernels for. */
-export const BATCH_LINES = [16, 32, 64] as const;
 
 /** An RMS norm that a product takes of its input. */
 export interface InputNorm {
@@ -46,31 +40,6 @@ const batchParams = new Struct({
   add: ["u32", "1: the products are added to `out`."],
   turns: ["u32", "Turns until every subgroup has had its share of the columns."],
 });
-
-/** Of a workgroup, without the rows. */
-export type BatchTile = Omit<BatchShape, "rows">;
-
-/** Whether up to MAX_BATCH_ROWS rows can be multiplied by this weight. */
-export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, tile: BatchTile): boolean {
-  const shape = { rows: MAX_BATCH_ROWS, ...tile };
-  return (
-    features.matrices &&
-    features.subgroupSize === 32 &&
-    w.fitsHalf &&
-    w.cols % PANEL === 0 &&
-    w.chunks.every((chunk) => chunk.rows % PANEL === 0) &&
-    limits.maxComputeWorkgroupStorageSize >= batchBytes(shape, !wgslWeightFormat(w.type).isHalf) &&
-    limits.maxComputeInvocationsPerWorkgroup >= tile.subgroups * 32
-  );
-}
-
-/** Panels of an input of so many columns: every subgroup has as many turns. */
-const panelsOf = (cols: number, { subgroups, unroll }: BatchTile): number =>
-  Math.ceil(cols / (PANEL * subgroups * unroll)) * subgroups * unroll;
-
-/** Bytes of an input of so many rows as f16. */
-export const batchPanelBytes = (rows: number, cols: number, tile: BatchTile): number =>
-  BATCH_LINES.find((lines) => lines >= rows)! * panelsOf(cols, tile) * PANEL * 2;
 
 export class BatchKernels {
   readonly #commands: Commands;
@@ -103,7 +72,7 @@ export class BatchKernels {
   ): PreparedDispatch[] {
     const { cols, stride } = w;
     const lines = BATCH_LINES.find((count) => count >= rows)!;
-    const panels = panelsOf(cols, tile);
+    const panels = batchPanels(cols, tile);
     const turns = panels / (tile.subgroups * tile.unroll);
     const xPanels = this.#room(batchPanelBytes(rows, cols, tile));
     const eps = work?.kind === "norm" ? work.eps : 0;

@@ -2,10 +2,8 @@
  * @file Chooses the kernel for a matrix product. The limits were found
  * with `bench/gpu/main.ts linear`, which can pass a plan of its own.
  */
-import { wgslWeightFormat } from "../../../weights/registry.ts";
-import type { Load } from "../../planner.ts";
 import type { GpuContext } from "../device/context.ts";
-import { BATCH_LINES, type BatchTile, batchPanelBytes, canUseBatch, MAX_BATCH_ROWS } from "./batch.ts";
+import { BATCH_LINES, type BatchTile, batchTile, canUseBatch, MAX_BATCH_ROWS } from "./batch-plan.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
 import { type MatrixTile, tileBytes, tileThreads } from "./matrix-text.ts";
 import { canUsePanels, sharesOf } from "./panel-plan.ts";
@@ -37,15 +35,6 @@ export const MATRIX_TILES: readonly MatrixTile[] = [
   { rows: 32, outputs: 64, partRows: 16, partOutputs: 32 },
   { rows: 16, outputs: 128, partRows: 16, partOutputs: 64 },
 ];
-/** Of batches. Where few outputs make few workgroups, each has more subgroups. */
-const BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 4 };
-const WIDE_BATCH: BatchTile = { outputs: 16, subgroups: 16, unroll: 4 };
-const WIDE_UP_TO = 2048;
-/** Weights that are not f16 go through workgroup memory, which has no room for more. */
-const STAGED_BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 2 };
-export const BATCH_TILES: readonly BatchTile[] = [16, 32].flatMap((outputs) =>
-  [8, 16].flatMap((subgroups) => [2, 4].map((unroll) => ({ outputs, subgroups, unroll }))),
-);
 /** With fewer workgroups of the large tile, many small ones use more of the device. */
 const ENOUGH_GROUPS = 128;
 
@@ -60,11 +49,6 @@ function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: Ma
   );
 }
 
-function batchTile({ type, rows }: GpuWeight): BatchTile {
-  if (!wgslWeightFormat(type).isHalf) return STAGED_BATCH;
-  return rows <= WIDE_UP_TO ? WIDE_BATCH : BATCH;
-}
-
 /** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, w, rows) };
@@ -75,12 +59,6 @@ export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offs
   const tile = groups < ENOUGH_GROUPS || rows <= SMALL.rows ? SMALL : LARGE;
   if (canUseMatrices(context, w, tile)) return { kernel: "matrix", tile, views: false };
   return { kernel: "tiled", each: rows <= 64 || context.isSoftware ? 4 : 8 };
-}
-
-/** The most bytes that a batch of these matrices' inputs takes beside the activations. */
-export function batchRoom(matrices: Load["matrices"]): number {
-  const tiles = [BATCH, WIDE_BATCH, STAGED_BATCH];
-  return Math.max(...matrices.flatMap(({ cols }) => tiles.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, cols, tile))));
 }
 
 /** Numbers of rows that together need every kernel of steps with up to `most` rows, the largest first. */

@@ -1,0 +1,57 @@
+/** @file How a product of a batch of few rows is cut, and what its input takes. */
+import { wgslWeightFormat } from "../../../weights/registry.ts";
+import type { Load } from "../../planner.ts";
+import type { GpuContext } from "../device/context.ts";
+import { type BatchShape, batchBytes } from "./batch-text.ts";
+import type { GpuWeight } from "./gpu-weight.ts";
+import { PANEL } from "./panel-text.ts";
+
+/** More rows are multiplied from panels of the weight too. */
+export const MAX_BATCH_ROWS = 64;
+/** Numbers of lines that there are kernels for. */
+export const BATCH_LINES = [16, 32, 64] as const;
+
+/** Of a workgroup, without the rows. */
+export type BatchTile = Omit<BatchShape, "rows">;
+
+/** Where few outputs make few workgroups, each has more subgroups. */
+const BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 4 };
+const WIDE_BATCH: BatchTile = { outputs: 16, subgroups: 16, unroll: 4 };
+const WIDE_UP_TO = 2048;
+/** Weights that are not f16 go through workgroup memory, which has no room for more. */
+const STAGED_BATCH: BatchTile = { outputs: 16, subgroups: 8, unroll: 2 };
+export const BATCH_TILES: readonly BatchTile[] = [16, 32].flatMap((outputs) =>
+  [8, 16].flatMap((subgroups) => [2, 4].map((unroll) => ({ outputs, subgroups, unroll }))),
+);
+/** Whether up to MAX_BATCH_ROWS rows can be multiplied by this weight. */
+export function canUseBatch({ features, limits }: GpuContext, w: GpuWeight, tile: BatchTile): boolean {
+  const shape = { rows: MAX_BATCH_ROWS, ...tile };
+  return (
+    features.matrices &&
+    features.subgroupSize === 32 &&
+    w.fitsHalf &&
+    w.cols % PANEL === 0 &&
+    w.chunks.every((chunk) => chunk.rows % PANEL === 0) &&
+    limits.maxComputeWorkgroupStorageSize >= batchBytes(shape, !wgslWeightFormat(w.type).isHalf) &&
+    limits.maxComputeInvocationsPerWorkgroup >= tile.subgroups * 32
+  );
+}
+
+export function batchTile({ type, rows }: GpuWeight): BatchTile {
+  if (!wgslWeightFormat(type).isHalf) return STAGED_BATCH;
+  return rows <= WIDE_UP_TO ? WIDE_BATCH : BATCH;
+}
+
+/** Panels of an input of so many columns: every subgroup has as many turns. */
+export const batchPanels = (cols: number, { subgroups, unroll }: BatchTile): number =>
+  Math.ceil(cols / (PANEL * subgroups * unroll)) * subgroups * unroll;
+
+/** Bytes of an input of so many rows as f16. */
+export const batchPanelBytes = (rows: number, cols: number, tile: BatchTile): number =>
+  BATCH_LINES.find((lines) => lines >= rows)! * batchPanels(cols, tile) * PANEL * 2;
+
+/** The most bytes that a batch of these matrices' inputs takes beside the activations. */
+export function batchRoom(matrices: Load["matrices"]): number {
+  const tiles = [BATCH, WIDE_BATCH, STAGED_BATCH];
+  return Math.max(...matrices.flatMap(({ cols }) => tiles.map((tile) => batchPanelBytes(MAX_BATCH_ROWS, cols, tile))));
+}
