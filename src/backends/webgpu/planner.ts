@@ -2,7 +2,7 @@
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import type { BackendPlanner, Load } from "../planner.ts";
-import { mostSplits } from "./attention/decode-splits.ts";
+import { mostParts } from "./attention/decode-splits.ts";
 import { planPrefill } from "./attention/prefill-plan.ts";
 import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
@@ -28,11 +28,8 @@ function workingBytes(load: Load): number {
   const splits = [true, false].map(
     (onMatrices) => planPrefill({ numHeads, numKvHeads, slidingWindow: 0 }, span, onMatrices).splits,
   );
-  const decode = Math.max(
-    ...Array.from({ length: sequences * DECODE_TOKENS }, (_, i) => {
-      return (i + 1) * (mostSplits(false, { layer: { numKvHeads } }, i + 1) + 1);
-    }),
-  );
+  const decodeRows = sequences * DECODE_TOKENS;
+  const decode = mostParts(numKvHeads, decodeRows) + decodeRows;
   const parts = Math.max(rows * Math.max(...splits), decode) * numHeads * (headDim + 2) * 4;
   const tables = tableRoom(Math.ceil(tokens / PAGE_TOKENS)) + tableRoom(Math.ceil(tokens / RESIDUAL_PAGE_TOKENS));
   // The buffer of block tables is made twice as large as what it holds when it has to grow.

@@ -19,3 +19,8 @@ export function mostSplits(isSoftware: boolean, { layer, tuning }: SplitOptions,
     tuning?.targetGroups ?? (isSoftware ? SOFTWARE_GROUPS : rows > 1 ? BATCH_TARGET_GROUPS : TARGET_GROUPS);
   return Math.min(MAX_SPLITS, Math.max(1, Math.floor(target / (layer.numKvHeads * rows))));
 }
+
+/** At least the parts that the codes of up to `rows` rows are cut into together. */
+export function mostParts(numKvHeads: number, rows: number): number {
+  return Math.max(rows, Math.min(rows * MAX_SPLITS, Math.floor(BATCH_TARGET_GROUPS / numKvHeads)));
+}
