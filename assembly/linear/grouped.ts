@@ -10,6 +10,7 @@
  * and are summed over the groups in order, then (l0 + l2) + (l1 + l3). Σ (s · q + m) · x = s · Σ q · x + m · Σ x: the sums of
  * the activations of a group come from prepare.ts, and their products with minimums are summed beside, over the groups in order.
  * At last all is multiplied by the scale of the activations. One row and many give the same bits.
+ * More than four rows unpack the codes of a block to int16 once, in scratch, if it has room for them.
  */
 import { SCRATCH_BYTES } from "../generated/limits";
 import { held, loadFourHalves, madd, transposeSumF32 } from "../simd/vector";
@@ -100,28 +101,64 @@ export type Q4 = u8;
   return f32x4.convert_i32x4_s(i32x4.add(a, b));
 }
 
+/** A block of weights unpacked in scratch: int16 [row][stride], and of q4 {f32 scale[4], f32 minimum[4]} a record. */
+// @ts-ignore: decorator
+@inline function unpack<T>(w: usize, count: i32, stride: i32, scratch: usize, sink: usize): void {
+  const mask = held(i16x8.splat(15), sink);
+  const pitch = <usize>stride << 1;
+  let scales = scratch + <usize>count * pitch;
+  for (let r = 0; r < count; r += 4) {
+    let to = scratch + <usize>r * pitch;
+    for (const end = to + pitch; to < end; to += 64) {
+      const lanes = min(4, count - r);
+      for (let lane = 0; lane < lanes; lane++) {
+        const from = w + 16 + <usize>lane * codeBytes<T>();
+        const row = to + <usize>lane * pitch;
+        v128.store(row, codes<T>(from, 0, mask));
+        v128.store(row, codes<T>(from, 1, mask), 16);
+        v128.store(row, codes<T>(from, 2, mask), 32);
+        v128.store(row, codes<T>(from, 3, mask), 48);
+      }
+      if (!isSigned<T>()) {
+        v128.store(scales, loadFourHalves(w));
+        v128.store(scales, loadFourHalves(w + 8), 16);
+        scales += 32;
+      }
+      w += groupRecord<T>();
+    }
+  }
+}
+
+/** What `unpack` takes. */
+// @ts-ignore: decorator
+@inline function unpackedBytes<T>(count: i32, stride: i32): usize {
+  const scales = isSigned<T>() ? 0 : <usize>((count + 3) >> 2) * <usize>stride;
+  return <usize>count * (<usize>stride << 1) + scales;
+}
+
 /**
  * M (2–4) rows of activations against row `lane` of a panel: [row 0, row 1, row 2, row 3]. sums: of the four rows, group by
- * group · scales: of q4, room for scales and minimums of the panel as f32 {scale[4], minimum[4]} a record, which are put there
- * with the first lane (isFirst) and read from there afterwards
+ * group · scales: of q4, scales and minimums of the panel as f32 {scale[4], minimum[4]} a record; where codes are not unpacked,
+ * the first lane puts them there (isFirst) · unpacked: the row's codes as int16, where they are (isUnpacked)
  */
 // @ts-ignore: decorator
-@inline function rowsTimesLane<T>(M: i32, isFirst: bool, x: usize, sums: usize, record: usize, scales: usize, lane: i32, stride: i32, sink: usize): v128 {
-  const mask = held(i16x8.splat(15), sink);
+@inline function rowsTimesLane<T>(
+  M: i32, isFirst: bool, isUnpacked: bool, x: usize, sums: usize, record: usize, unpacked: usize, scales: usize, lane: i32, stride: i32, mask: v128,
+): v128 {
   const pitch = <usize>stride << 1;
   let scale = (isSigned<T>() ? record : scales) + (<usize>lane << 2);
   let minimums = f32x4.splat(0);
-  let w = record + 16 + <usize>lane * codeBytes<T>();
+  let w = isUnpacked ? unpacked : record + 16 + <usize>lane * codeBytes<T>();
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
   const end = x + pitch;
   for (let p = x; p < end; p += 64) {
-    const w0 = codes<T>(w, 0, mask);
-    const w1 = codes<T>(w, 1, mask);
-    const w2 = codes<T>(w, 2, mask);
-    const w3 = codes<T>(w, 3, mask);
+    const w0 = isUnpacked ? v128.load(w) : codes<T>(w, 0, mask);
+    const w1 = isUnpacked ? v128.load(w, 16) : codes<T>(w, 1, mask);
+    const w2 = isUnpacked ? v128.load(w, 32) : codes<T>(w, 2, mask);
+    const w3 = isUnpacked ? v128.load(w, 48) : codes<T>(w, 3, mask);
     if (!isSigned<T>() && isFirst) {
       v128.store(scale, loadFourHalves(w - 16));
       v128.store(scale, loadFourHalves(w - 8), 16);
@@ -131,7 +168,7 @@ export type Q4 = u8;
     b = madd(dotHeld(p + pitch, w0, w1, w2, w3), s, b);
     if (M > 2) c = madd(dotHeld(p + 2 * pitch, w0, w1, w2, w3), s, c);
     if (M > 3) d = madd(dotHeld(p + 3 * pitch, w0, w1, w2, w3), s, d);
-    w += groupRecord<T>();
+    w += isUnpacked ? 64 : groupRecord<T>();
     if (isSigned<T>()) {
       scale += groupRecord<T>();
     } else {
@@ -144,18 +181,23 @@ export type Q4 = u8;
   return isSigned<T>() ? products : f32x4.add(products, minimums);
 }
 
+/** scratch: what `unpack` left, or room for scales */
 // @ts-ignore: decorator
 @inline function rowsTimesBlock<T>(
-  M: i32, isFirst: bool, x: usize, xScale: usize, xSums: usize, w: usize, scales: usize, stride: i32, count: i32,
+  M: i32, isUnpacked: bool, x: usize, xScale: usize, xSums: usize, w: usize, scratch: usize, stride: i32, count: i32,
   out: usize, outPitch: usize, bias: usize, add: bool,
 ): void {
   const panelBytes = (<usize>stride >> 5) * groupRecord<T>();
+  const pitch = <usize>stride << 1;
+  const scales = isUnpacked ? scratch + <usize>count * pitch : scratch;
+  const mask = held(i16x8.splat(15), scratch + SCRATCH_BYTES - 16);
   for (let r = 0; r < count; r++) {
     const panel = w + <usize>(r >> 2) * panelBytes;
     const expanded = scales + <usize>(r >> 2) * <usize>stride;
-    const sums = !isSigned<T>() && isFirst && (r & 3) == 0
-      ? rowsTimesLane<T>(M, true, x, xSums, panel, expanded, 0, stride, scales + SCRATCH_BYTES - 16)
-      : rowsTimesLane<T>(M, false, x, xSums, panel, expanded, r & 3, stride, scales + SCRATCH_BYTES - 16);
+    const codes = scratch + <usize>r * pitch;
+    const sums = !isSigned<T>() && !isUnpacked && (r & 3) == 0
+      ? rowsTimesLane<T>(M, true, false, x, xSums, panel, 0, expanded, 0, stride, mask)
+      : rowsTimesLane<T>(M, false, isUnpacked, x, xSums, panel, codes, expanded, r & 3, stride, mask);
     const to = out + (<usize>r << 2);
     const from = bias != 0 ? bias + (<usize>r << 2) : 0;
     storeOne(to, f32x4.extract_lane(sums, 0) * load<f32>(xScale), from, add);
@@ -163,6 +205,15 @@ export type Q4 = u8;
     if (M > 2) storeOne(to + 2 * outPitch, f32x4.extract_lane(sums, 2) * load<f32>(xScale, 8), from, add);
     if (M > 3) storeOne(to + 3 * outPitch, f32x4.extract_lane(sums, 3) * load<f32>(xScale, 12), from, add);
   }
+}
+
+// @ts-ignore: decorator
+@inline function manyTimesBlock<T>(
+  M: i32, isUnpacked: bool, x: usize, xScale: usize, xSums: usize, w: usize, scratch: usize, stride: i32, count: i32,
+  out: usize, outPitch: usize, bias: usize, add: bool,
+): void {
+  if (isUnpacked) rowsTimesBlock<T>(M, true, x, xScale, xSums, w, scratch, stride, count, out, outPitch, bias, add);
+  else rowsTimesBlock<T>(M, false, x, xScale, xSums, w, scratch, stride, count, out, outPitch, bias, add);
 }
 
 // @ts-ignore: decorator
@@ -188,16 +239,18 @@ export type Q4 = u8;
   const sumPitch = <usize>stride >> 1;
   let xSums = load<usize>(params, X_SUMS);
 
+  const isUnpacked = rows > 4 && unpackedBytes<T>(count, stride) <= SCRATCH_BYTES - 16;
+  if (isUnpacked) unpack<T>(w, count, stride, scratch, scratch + SCRATCH_BYTES - 16);
   let m = 0;
   for (; m + 4 <= rows; m += 4) {
-    rowsTimesBlock<T>(4, m == 0, x + <usize>m * pitch, xScale + (<usize>m << 2), xSums, w, scratch, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    manyTimesBlock<T>(4, isUnpacked, x + <usize>m * pitch, xScale + (<usize>m << 2), xSums, w, scratch, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
     xSums += sumPitch;
   }
   const at = x + <usize>m * pitch;
   const scale = xScale + (<usize>m << 2);
   const to = out + <usize>m * outPitch;
-  if (rows - m == 3) rowsTimesBlock<T>(3, m == 0, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
-  else if (rows - m == 2) rowsTimesBlock<T>(2, m == 0, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
+  if (rows - m == 3) manyTimesBlock<T>(3, isUnpacked, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
+  else if (rows - m == 2) manyTimesBlock<T>(2, isUnpacked, at, scale, xSums, w, scratch, stride, count, to, outPitch, bias, add);
   else if (rows - m == 1) {
     const s = v128.load_splat<f32>(scale);
     const wEnd = load<usize>(params, W) + <usize>((n + 3) >> 2) * panelBytes;

@@ -39,8 +39,8 @@ export interface WasmWeightFormat {
   readonly needsSums?: true;
   /** Whether the `convert` kernels can read rows stored in this format. Rows of other formats are dequantized in TypeScript first. */
   readonly isSource: boolean;
-  /** Whether the product unpacks a block of weights to f32 when many rows of activations use it. */
-  readonly unpacks: boolean;
+  /** Bytes of a weight in a block that the product unpacks when many rows of activations use it: 4 for f32, 2 for int16, 0 if it does not. */
+  readonly unpackedBytes: 0 | 2 | 4;
 }
 
 /** Rows of a matrix as a WebGPU device holds them. */

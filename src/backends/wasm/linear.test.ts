@@ -102,6 +102,13 @@ describe.each(WEIGHT_TYPES)("linear, %s", (type) => {
     }
   });
 
+  it("gives the same bits where rows are too long for a block of them to be unpacked", async () => {
+    const [n, cols, rows] = [3, 60_000, 5];
+    const [x, w] = [gaussians(1, rows * cols), gaussians(2, n * cols)];
+    const all = await linear(backends[0]!, type, x, w, cols);
+    expect(await linear(backends[0]!, type, x.slice(0, cols), w, cols)).toEqual(all.slice(0, n));
+  });
+
   it("survives rows of zeros, of large and of small values", async () => {
     const [n, cols] = [5, 64];
     const w = gaussians(2, n * cols);

@@ -11,7 +11,7 @@ import { preparedBytes } from "./weight-layout.ts";
 const STREAM_ROWS = 4;
 /** Bytes of weights in a task. Long enough to hide taking it, short enough that threads end together. */
 const STREAM_BYTES = 96 << 10;
-/** Weights of a block, as f32 where they are unpacked; about a quarter of an L2 cache. */
+/** Weights of a block, as they are unpacked; about a quarter of an L2 cache. */
 const BLOCK_BYTES = 256 << 10;
 /** Multiply-adds that take about as long as waking another thread. */
 const PARALLEL_MACS = 1 << 16;
@@ -34,7 +34,7 @@ export class LinearKernels {
   run(x: number, w: WasmWeight, bias: number, rows: number, out: number, add: boolean, total = w.rows): void {
     if (rows === 0) return;
     assert(!w.isVector, "linear: expected a matrix, got a vector");
-    const { kernels, unpacks } = w.format;
+    const { kernels, unpackedBytes } = w.format;
     const bytes = preparedBytes(w.format, rows, w.stride);
     const prepared = this.#prepared.ensure(bytes.values + bytes.sums + bytes.scales);
     const sums = prepared + bytes.values;
@@ -54,7 +54,7 @@ export class LinearKernels {
     this.#pool.run(kernels.prepare, PARAMS_ADDRESS, Math.ceil(rows / preparedRows), rows * w.stride > 1 << 15);
 
     const taskBytes = rows <= STREAM_ROWS ? STREAM_BYTES : BLOCK_BYTES;
-    const rowBytes = rows > STREAM_ROWS && unpacks ? w.stride * 4 : w.rowBytes;
+    const rowBytes = rows > STREAM_ROWS && unpackedBytes > 0 ? w.stride * unpackedBytes : w.rowBytes;
     const even = w.rows / (this.#pool.threads * 4);
     const block = Math.max(4, Math.floor(Math.min(taskBytes / rowBytes, even) / 4) * 4);
     linearParams.write(this.#memory.view, PARAMS_ADDRESS, {

@@ -21,7 +21,7 @@ export const bf16: WeightFormat = {
     kernels: { convert: "convertToBf16", prepare: "prepareBf16", linear: "linearBf16" },
     activationBytes: 4,
     isSource: true,
-    unpacks: true,
+    unpackedBytes: 4,
   },
   wgsl: {
     word: "vec4u",

@@ -17,7 +17,7 @@ export const f16: WeightFormat = {
     kernels: { convert: "convertToF16", prepare: "prepareF16", linear: "linearF16" },
     activationBytes: 4,
     isSource: true,
-    unpacks: true,
+    unpackedBytes: 4,
   },
   wgsl: {
     word: "vec4u",

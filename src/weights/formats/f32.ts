@@ -22,7 +22,7 @@ export const f32: WeightFormat = {
     kernels: { convert: "convertToF32", prepare: "prepareF32", linear: "linearF32" },
     activationBytes: 4,
     isSource: true,
-    unpacks: false,
+    unpackedBytes: 0,
   },
   wgsl: {
     word: "vec4f",

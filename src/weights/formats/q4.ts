@@ -193,7 +193,7 @@ export const q4: WeightFormat = {
     activationBytes: 2,
     needsSums: true,
     isSource: false,
-    unpacks: false,
+    unpackedBytes: 2,
   },
   wgsl: {
     word: "u32",

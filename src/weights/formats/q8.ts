@@ -63,7 +63,7 @@ export const q8: WeightFormat = {
     kernels: { convert: "convertToQ8", prepare: "prepareQ8", linear: "linearQ8" },
     activationBytes: 2,
     isSource: false,
-    unpacks: false,
+    unpackedBytes: 2,
   },
   wgsl: {
     word: "vec2u",
