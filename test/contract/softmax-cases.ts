@@ -10,9 +10,10 @@ const large = (i: number): number => 3 * new CounterRng(8, 1).gaussian(i);
 
 const BOTH: KvCase = {
   kv: "k4v4,sinks=4,window=32",
+  headDim: 16,
   numHeads: 4,
   numKvHeads: 2,
-  steps: [70, 1, 3],
+  steps: [70, 1],
   softcap: 1.5,
   sinkLogits: true,
 };
@@ -38,7 +39,7 @@ export const SOFTMAX: readonly KvCase[] = [
   ...FEW_SOFTMAX,
   { ...SHORT, headDim: 64, numHeads: 2 },
   { kv: "f32", headDim: 512, numHeads: 4, steps: [9, 1], sinkLogits: true },
-  { ...BOTH, steps: [300, 1, 5], sinkLogits: false },
+  { ...BOTH, headDim: 64, steps: [300, 1, 5], sinkLogits: false },
   { kv: "f16", headDim: 256, steps: [70, 1], softcap: 50, fill: large },
   { kv: "q8_0,v=tq8", headDim: 72, numHeads: 7, steps: [66, 2], softcap: 2, sinkLogits: true },
   // More query heads than the scratch of a thread takes, and several splits of the keys.
