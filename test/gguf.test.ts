@@ -10,6 +10,8 @@ import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { MemorySource } from "../src/formats/memory-source.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { LLM } from "../src/index.ts";
+import { checkWeights } from "../src/models/check-weights.ts";
+import { parseModelConfig } from "../src/models/config.ts";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
 import { runCommand } from "./support/cli-io.ts";
 import { type GgufFile, type Written, writeGguf } from "./support/gguf-file.ts";
@@ -149,6 +151,73 @@ describe("gemma", () => {
     // Models of 27 billion parameters have the width of a head in hidden_size / heads for it.
     expect(await read("gemma3", window, 62)).toMatchObject({ query_pre_attn_scalar: 64 / 4 });
     await expect(read("gemma3", { attn_logit_softcapping: { f32: 8 } })).rejects.toThrow(/attn_logit_softcapping/);
+  });
+});
+
+describe("architectures", () => {
+  /** By architecture, the fields that its files carry. */
+  const CONFIGS: Readonly<Record<string, object>> = {
+    phi3: { partial_rotary_factor: 0.75, sliding_window: 24 },
+    granite: { embedding_multiplier: 3, residual_multiplier: 0.5, attention_multiplier: 0.125, logits_scaling: 2 },
+    smollm3: {},
+    olmo2: {},
+    glm4: { head_dim: 16, partial_rotary_factor: 0.5 },
+    ernie4_5: { head_dim: 16 },
+    seed_oss: { head_dim: 16 },
+    cohere2: { sliding_window: 24, layer_norm_eps: 2 ** -10, logit_scale: 0.25 },
+    starcoder2: { sliding_window: 24, norm_epsilon: 2 ** -10 },
+  };
+
+  it.each(Object.entries(CONFIGS))("%s: config and tensors are those of its checkpoint", async (name, fields) => {
+    const { checkpoint, file } = await randomModel(name, { rms_norm_eps: 2 ** -10, rope_theta: 10_000, ...fields });
+    const read = await openCheckpoint(sourceOf(file));
+    const [own, config] = [await checkpoint.config(), await read.config()].map((json) => parseModelConfig(json, name));
+    const { traits, names, normEps, rope, slidingWindow, tieWordEmbeddings } = config!;
+    expect({ traits, names, normEps, rope, tieWordEmbeddings, window: slidingWindow(0) }).toEqual({
+      traits: own!.traits,
+      names: own!.names,
+      normEps: own!.normEps,
+      rope: own!.rope,
+      tieWordEmbeddings: own!.tieWordEmbeddings,
+      window: own!.slidingWindow(0),
+    });
+    for (const { name: tensor } of (await checkpoint.tensors()).values())
+      expect(await read.read(tensor), tensor).toEqual(await checkpoint.read(tensor));
+    await checkWeights(read, config!);
+  });
+
+  it("LongRoPE is in tensors of its own", async () => {
+    const { file } = await randomModel("phi3");
+    const factors = (name: string, values: number[]) => ({
+      ...{ name: `rope_factors_${name}.weight`, type: 0, shape: [values.length] },
+      data: new Uint8Array(Float32Array.from(values).buffer),
+    });
+    const list = Array.from({ length: 8 }, (_, i) => 1 + i / 4);
+    const tensors = [
+      ...(file.tensors ?? []),
+      factors("short", list),
+      factors(
+        "long",
+        list.map((value) => 4 * value),
+      ),
+    ];
+    const keys: [string, Written][] = [
+      ["phi3.rope.scaling.original_context_length", { u32: 64 }],
+      ["phi3.rope.scaling.attn_factor", { f32: 1.25 }],
+    ];
+    const read = await openCheckpoint(sourceOf({ metadata: [...file.metadata, ...keys], tensors }));
+    expect(parseModelConfig(await read.config(), "phi3").rope).toEqual({
+      ...{ type: "longrope", theta: 10_000, originalMaxPosition: 64, attentionFactor: 1.25 },
+      ...{ shortFactor: list, longFactor: list.map((value) => 4 * value) },
+    });
+    expect((await read.tensors()).has("rope_factors_long.weight")).toBe(false);
+  });
+
+  it("names a tensor that is missing as the file calls it", async () => {
+    const { file } = await randomModel("seed_oss", { head_dim: 16 });
+    const read = await openCheckpoint(sourceOf(file));
+    await read.tensors();
+    expect(read.nameInFile!("model.layers.1.post_attention_layernorm.weight")).toBe("blk.1.post_attention_norm.weight");
   });
 });
 

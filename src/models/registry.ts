@@ -102,6 +102,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
     "LayerNorm, GELU and learned or ALiBi positions instead of rope",
   ],
   [["cohere"], "LayerNorm of the heads of q and k"],
+  [["hunyuan*"], "norms of the heads of q and k behind rope instead of before it"],
   [["olmo*"], "norms without weights"],
   [["chatglm*", "glm"], "the tensor names and config fields of older GLM models"],
   [

@@ -55,9 +55,21 @@ export async function tensorsOf(
   return tensors;
 }
 
+/** Keys of single architectures, by the fields of config.json that they come from. */
+const MORE_KEYS: Readonly<Record<string, string>> = {
+  embedding_multiplier: "embedding_scale",
+  residual_multiplier: "residual_scale",
+  attention_multiplier: "attention.scale",
+  logits_scaling: "logit_scale",
+  logit_scale: "logit_scale",
+  layer_norm_eps: "attention.layer_norm_epsilon",
+  norm_epsilon: "attention.layer_norm_epsilon",
+};
+
 /** The metadata that a config.json becomes. */
 export function configMetadata(config: Json, architecture: string, name = "Written Here"): [string, Written][] {
   const own = (key: string, value: Written): [string, Written] => [`${architecture}.${key}`, value];
+  const headDim = config["head_dim"] ?? config["hidden_size"]! / config["num_attention_heads"]!;
   return [
     ["general.architecture", { string: architecture }],
     ["general.name", { string: name }],
@@ -70,6 +82,13 @@ export function configMetadata(config: Json, architecture: string, name = "Writt
     own("attention.layer_norm_rms_epsilon", { f32: config["rms_norm_eps"] ?? 1e-6 }),
     own("rope.freq_base", { f32: config["rope_theta"] ?? 10_000 }),
     own("context_length", { u32: config["max_position_embeddings"]! }),
+    ...Object.entries(MORE_KEYS).flatMap(([field, key]) =>
+      config[field] === undefined ? [] : [own(key, { f32: config[field] })],
+    ),
+    ...(config["sliding_window"] ? [own("attention.sliding_window", { u32: config["sliding_window"] })] : []),
+    ...(config["partial_rotary_factor"]
+      ? [own("rope.dimension_count", { u32: Math.round(config["partial_rotary_factor"] * headDim) })]
+      : []),
   ];
 }
 

@@ -1,5 +1,6 @@
 /** @file Architectures of GGUF files that we run: their `model_type`, and the names of their tensors. */
 import type { JsonObject } from "../json-file.ts";
+import { ofCohere2, ofGlm4, ofGranite, ofPhi3, ofSeedOss, ofStarcoder2 } from "./dense-fields.ts";
 import { type ModelSizes, ofGemma, ofGemma2, ofGemma3 } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
@@ -11,12 +12,16 @@ export interface GgufArchitecture {
    * rows of q and k. Ours rotates the two halves, as Transformers does, and takes the rows back to their places.
    */
   readonly interleavesHeads: boolean;
-  /** Tensors of a layer besides those that all have. */
+  /** Tensors of a layer besides those that all have, or with other names. */
   readonly layer: Readonly<Record<string, string>>;
   /** Fields of config.json besides those that all have. */
   readonly fields?: (metadata: Metadata, sizes: ModelSizes) => JsonObject;
   /** Keys that these come from, without the architecture, among those that stand for what is not computed with elsewhere. */
   readonly reads?: readonly string[];
+  /** Whether other tensors than q, k and v may have biases. */
+  readonly hasBiases?: true;
+  /** Whether a part of a head may be turned. */
+  readonly hasPartialRope?: true;
 }
 
 const QK_NORMS = { attn_q_norm: "self_attn.q_norm", attn_k_norm: "self_attn.k_norm" };
@@ -45,6 +50,57 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     layer: { ...NORMS_AROUND, ...QK_NORMS },
     fields: ofGemma3,
     reads: ["final_logit_softcapping"],
+  },
+  phi3: {
+    modelType: "phi3",
+    interleavesHeads: false,
+    layer: { attn_qkv: "self_attn.qkv_proj", ffn_up: "mlp.gate_up_proj" },
+    hasPartialRope: true,
+    fields: ofPhi3,
+  },
+  granite: {
+    modelType: "granite",
+    interleavesHeads: true,
+    layer: {},
+    fields: ofGranite,
+    reads: ["embedding_scale", "residual_scale", "logit_scale", "attention.scale"],
+  },
+  smollm3: { modelType: "smollm3", interleavesHeads: true, layer: {} },
+  olmo2: {
+    modelType: "olmo2",
+    interleavesHeads: false,
+    layer: {
+      ...QK_NORMS,
+      post_attention_norm: "post_attention_layernorm",
+      post_ffw_norm: "post_feedforward_layernorm",
+    },
+  },
+  glm4: {
+    modelType: "glm4",
+    interleavesHeads: false,
+    layer: {
+      post_attention_norm: "post_self_attn_layernorm",
+      post_ffw_norm: "post_mlp_layernorm",
+      ffn_up: "mlp.gate_up_proj",
+    },
+    hasPartialRope: true,
+    fields: ofGlm4,
+  },
+  ernie4_5: { modelType: "ernie4_5", interleavesHeads: false, layer: {} },
+  seed_oss: {
+    modelType: "seed_oss",
+    interleavesHeads: false,
+    // The norm of what the feed-forward reads has the name that others have for one of what attention adds.
+    layer: { post_attention_norm: "post_attention_layernorm" },
+    fields: ofSeedOss,
+  },
+  cohere2: { modelType: "cohere2", interleavesHeads: false, layer: {}, fields: ofCohere2, reads: ["logit_scale"] },
+  starcoder2: {
+    modelType: "starcoder2",
+    interleavesHeads: false,
+    layer: { ffn_up: "mlp.c_fc", ffn_down: "mlp.c_proj" },
+    hasBiases: true,
+    fields: ofStarcoder2,
   },
 };
 
@@ -84,7 +140,9 @@ export function canonicalName(stored: string, architecture: GgufArchitecture): s
 /** The way back: what files of this architecture call a tensor. */
 export function storedName(name: string, architecture: GgufArchitecture): string {
   const [, layer, own, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
-  const names = layer === undefined ? MODEL_TENSORS : { ...LAYER_TENSORS, ...architecture.layer };
+  const names =
+    layer === undefined ? MODEL_TENSORS : { ...architecture.layer, ...LAYER_TENSORS, ...architecture.layer };
+  // An architecture's own names come before those of all others.
   const part = Object.entries(names).find(([, canonical]) => canonical === own)?.[0];
   if (part === undefined) return name;
   return layer === undefined ? `${part}.${kind}` : `blk.${layer}.${part}.${kind}`;

@@ -14,11 +14,14 @@ export interface ConfigParts {
   readonly hasAttentionBias: boolean;
   /** Divisors of the frequencies, one a pair of coordinates: the tensor `rope_freqs.weight`. */
   readonly ropeFactors: readonly number[] | null;
+  /** Those of LongRoPE: the tensors `rope_factors_short.weight` and `rope_factors_long.weight`. */
+  readonly longRope: { readonly short: readonly number[]; readonly long: readonly number[] } | null;
 }
 
 export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
   const own = (key: string): string => metadata.own(key);
-  refuseFeatures(metadata, parts.architecture);
+  const { architecture } = parts;
+  refuseFeatures(metadata, architecture);
   const numLayers = metadata.size(own("block_count"), MAX.layers);
   const numHeads = metadata.size(own("attention.head_count"), MAX.heads);
   const hiddenSize = metadata.size(own("embedding_length"), MAX.width);
@@ -35,13 +38,13 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
   const valueDim = metadata.size(own("attention.value_length"), MAX.width, headDim);
   if (valueDim !== headDim) throw metadata.invalid(own("attention.value_length"), `as much as key_length (${headDim})`);
   const rotated = metadata.size(own("rope.dimension_count"), MAX.width, headDim);
-  if (rotated !== headDim) {
+  if (rotated !== headDim && !architecture.hasPartialRope) {
     throw metadata.invalid(
       own("rope.dimension_count"),
       `the whole of a head (${headDim}), other parts are not supported`,
     );
   }
-  const { modelType } = parts.architecture;
+  const { modelType } = architecture;
   const hasBias = parts.hasAttentionBias;
   const context = metadata.size(own("context_length"), MAX.position);
   if (parts.ropeFactors && parts.ropeFactors.length !== headDim / 2) {
@@ -65,8 +68,30 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
     tie_word_embeddings: !parts.hasHead,
     attention_bias: modelType === "qwen3" && hasBias,
     rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
-    ...ropeScaling(metadata, context, parts.ropeFactors),
-    ...parts.architecture.fields?.(metadata, { numLayers, numHeads, hiddenSize, headDim }),
+    ...(architecture.hasPartialRope && { partial_rotary_factor: rotated / headDim }),
+    ...(parts.longRope
+      ? longRope(metadata, context, parts.longRope)
+      : ropeScaling(metadata, context, parts.ropeFactors)),
+    ...architecture.fields?.(metadata, { numLayers, numHeads, hiddenSize, headDim, hasBias }),
+  };
+}
+
+function longRope(
+  metadata: Metadata,
+  context: number,
+  { short, long }: NonNullable<ConfigParts["longRope"]>,
+): JsonObject {
+  const own = (key: string): string => metadata.own(`rope.scaling.${key}`);
+  return {
+    rope_scaling: {
+      rope_type: "longrope",
+      short_factor: short,
+      long_factor: long,
+      original_max_position_embeddings: metadata.size(own("original_context_length"), MAX.position, context),
+      ...(metadata.has(own("attn_factor")) && {
+        attention_factor: metadata.number(own("attn_factor"), 1e-6, MAX.factor),
+      }),
+    },
   };
 }
 
@@ -113,6 +138,7 @@ const FEATURES: Readonly<Record<string, number | boolean>> = {
   embedding_scale: 1,
   attn_logit_softcapping: 0,
   final_logit_softcapping: 0,
+  "attention.scale": 0,
   "attention.clamp_kqv": 0,
   "attention.max_alibi_bias": 0,
   "attention.causal": true,

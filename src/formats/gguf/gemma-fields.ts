@@ -7,6 +7,8 @@ export interface ModelSizes {
   readonly numHeads: number;
   readonly hiddenSize: number;
   readonly headDim: number;
+  /** Whether q, k and v have biases. */
+  readonly hasBias: boolean;
 }
 
 const MAX_CAP = 1e6;

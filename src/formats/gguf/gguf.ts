@@ -121,6 +121,7 @@ const ggufFiles = async (source: FileSource): Promise<string[]> =>
 async function configOf(source: FileSource, { metadata, architecture, tensors }: Gguf) {
   const embedding = tensors.get("token_embd.weight");
   const factors = tensors.get("rope_freqs.weight");
+  const [short, long] = ["short", "long"].map((which) => tensors.get(`rope_factors_${which}.weight`));
   const numTokens = metadata.strings("tokenizer.ggml.tokens").length;
   if (embedding && embedding.shape[0]! < numTokens) {
     throw metadata.invalid(
@@ -134,6 +135,7 @@ async function configOf(source: FileSource, { metadata, architecture, tensors }:
     hasHead: tensors.has("output.weight"),
     hasAttentionBias: [...tensors.keys()].some((name) => /\.attn_[qkv]\.bias$/.test(name)),
     ropeFactors: factors ? await readFloats(source, factors) : null,
+    longRope: short && long ? { short: await readFloats(source, short), long: await readFloats(source, long) } : null,
   });
 }
 
@@ -161,7 +163,8 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
   for (const tensor of stored.values()) {
     const name = canonicalName(tensor.name, architecture);
     if (!name && isUnused(tensor.name)) continue;
-    const isOddBias = tensor.name.endsWith(".bias") && !/\.attn_[qkv]\.bias$/.test(tensor.name);
+    const isOddBias =
+      !architecture.hasBiases && tensor.name.endsWith(".bias") && !/\.attn_[qkv]\.bias$/.test(tensor.name);
     if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
     const { shape, numBytes, file, type } = tensor;
@@ -199,7 +202,9 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
 
 /** Tensors that other programs need and ours computes itself, and the divisors, which went into the config. */
 const isUnused = (name: string): boolean =>
-  /^(rope_freqs\.weight|blk\.\d+\.(attn_rot_embd|rope_freqs)\.weight|blk\.\d+\.attn\.rope\.freqs)$/.test(name);
+  /^(rope_(freqs|factors_short|factors_long)\.weight|blk\.\d+\.(attn_rot_embd|rope_freqs)\.weight|blk\.\d+\.attn\.rope\.freqs)$/.test(
+    name,
+  );
 
 const isBeyond = (name: string, metadata: Metadata): boolean =>
   Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1) >= Number(metadata.raw(metadata.own("block_count")) ?? 0);
