@@ -1,7 +1,7 @@
 /** @file Models named as on the hub, in commands as a user types them. */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import "../node/install.ts";
 import { captureIo, runCommand } from "../../test/support/cli-io.ts";
@@ -9,6 +9,10 @@ import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { writeGguf } from "../../test/support/gguf-file.ts";
 import { folderAsGguf } from "../../test/support/gguf-model.ts";
 import { HubServer, sha256 } from "../../test/support/hub-server.ts";
+import { readText } from "../formats/file-source.ts";
+import { openCheckpoint } from "../formats/open-checkpoint.ts";
+import { findCalibration } from "../models/calibration-file.ts";
+import { findOllamaModel, ollamaCalibration, ollamaSource } from "../node/shelf/ollama-store.ts";
 import { runCli } from "./run-cli.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tq-hub-cli-"));
@@ -189,6 +193,29 @@ describe("the shelf", () => {
       /^from +llama\.cpp's cache\npath +.*\/llama\.cpp\/org_tiny-F32\.gguf\nfiles +\S+ kB in 1: org_tiny-F32\.gguf$/m,
     );
     expect(out).toMatch(/^license +not said\n\nmodel /m);
+  });
+
+  it("a calibration of an Ollama model lies in the hub's cache and is found there", async () => {
+    const model = await findOllamaModel("ollama:tiny:1b");
+    const path = ollamaCalibration(model);
+    expect(path).toBe(join(folder, `hf/hub/ollama/sha256-${sha256(gguf)}.kv_calibration.safetensors`));
+    const source = ollamaSource(model);
+    expect(await findCalibration(source, await openCheckpoint(source))).toBeNull();
+    mkdirSync(dirname(path));
+    writeFileSync(path, "x");
+    const file = await findCalibration(source, await openCheckpoint(source));
+    expect(file && (await readText(source, file))).toBe("x");
+    await source.close();
+    const { code, err } = await runCommand(["calibrate", "-m", "ollama:tiny:1b"]);
+    expect([code, err]).toEqual([2, expect.stringContaining(`${path} is there already; pass --force`)]);
+    rmSync(dirname(path), { recursive: true });
+  });
+
+  it("a plan beyond the context of a GGUF file speaks of its metadata", async () => {
+    const { out } = await runCommand(["plan", "-m", "llama.cpp:org_tiny-F32", "--memory", "8GB", "-c", "100000"]);
+    expect(out).toMatch(
+      /of context_length;.* rope\.scaling\.type yarn and rope\.scaling\.factor \S+ in the metadata of its GGUF file/,
+    );
   });
 
   it("rm says what became free, and leaves what is not ours", async () => {

@@ -48,4 +48,6 @@ export interface PlannedModel {
   /** False when the checkpoint has no KV calibration; absent when this is unknown. */
   readonly isCalibrated?: boolean;
   readonly storedTypeOf?: ReadonlyMap<string, WeightType>;
+  /** Whether the config stands in the metadata of a GGUF file; absent: in a config.json. */
+  readonly isGguf?: boolean;
 }

@@ -33,11 +33,14 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
   const limit = model.maxPositionEmbeddings;
   if (context > limit) {
     const factor = Math.ceil((context / limit) * 4) / 4;
+    const [field, example] = model.isGguf
+      ? ["context_length", `rope.scaling.type yarn and rope.scaling.factor ${factor} in the metadata of its GGUF file`]
+      : ["max_position_embeddings", `{"rope_type": "yarn", "factor": ${factor}} as rope_scaling in config.json`];
     notes.push({
       code: "beyond-model",
       text:
-        `${formatCount(context)} tokens are ${(context / limit).toFixed(1)} times the ${formatCount(limit)} of max_position_embeddings; the bytes hold, but the ` +
-        `model has to be stretched, for example {"rope_type": "yarn", "factor": ${factor}} as rope_scaling in config.json, and may answer worse`,
+        `${formatCount(context)} tokens are ${(context / limit).toFixed(1)} times the ${formatCount(limit)} of ${field}; the bytes hold, but the ` +
+        `model has to be stretched, for example ${example}, and may answer worse`,
     });
   }
   const windows = model.layers.filter(({ slidingWindow }) => slidingWindow > 0);

@@ -18,6 +18,7 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
   const model = {
     ...plannedModel(await checkpoint.config(), checkpoint.configFile),
     name: checkpoint.modelName,
+    ...(checkpoint.container === "gguf" && { isGguf: true }),
   };
   if (!model.runs || checkpoint.container === null) return model;
   const isCalibrated = (await findCalibration(source, checkpoint)) !== null;

@@ -1,6 +1,6 @@
 /** @file `turboquant calibrate`: fits the KV codes to a model and writes a small file beside the checkpoint. */
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { Command } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
@@ -11,6 +11,7 @@ import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { CALIBRATION_FILE, calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
 import { hubEndpoint } from "../../node/hub/hub-settings.ts";
 import { localCheckpoint } from "../../node/platform.ts";
+import { findOllamaModel, isOllamaName, ollamaCalibration } from "../../node/shelf/ollama-store.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
 import { markdownTable } from "../format.ts";
@@ -51,7 +52,7 @@ export function configure(command: Command, context: CommandContext): void {
     )
     .option(
       "--out <file>",
-      `where to write (default: ${CALIBRATION_FILE} in the model's folder, NAME.${CALIBRATION_FILE} beside NAME.gguf)`,
+      `where to write (default: ${CALIBRATION_FILE} in the model's folder, NAME.${CALIBRATION_FILE} beside NAME.gguf, the hub's cache for Ollama's)`,
     )
     .option("--force", "replace a calibration that is there");
   addBackendOptions(command);
@@ -105,6 +106,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
 
 /** Where the calibration of a model on this machine goes; undefined for one that is not there yet. */
 async function ownFile(ref: string): Promise<string | undefined> {
+  if (isOllamaName(ref)) return ollamaCalibration(await findOllamaModel(ref));
   const source = await localCheckpoint(ref);
   try {
     return source && join(source.directory, calibrationFileOf(await openCheckpoint(source)));
@@ -123,6 +125,7 @@ async function refuseToReplace(path: string, flags: CalibrateFlags): Promise<voi
 
 async function save(path: string, bytes: Uint8Array): Promise<void> {
   try {
+    await mkdir(dirname(path), { recursive: true });
     await writeFileAtomically(path, bytes);
   } catch (cause) {
     throw new TurboQuantError(

@@ -1,11 +1,14 @@
 /** @file Models that Ollama has pulled: manifests by name, which refer to GGUF files by their hash. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
-import type { FileSource } from "../../formats/file-source.ts";
+import type { FileSource, ReadOptions } from "../../formats/file-source.ts";
+import { ggufStem } from "../../formats/model-name.ts";
 import { isSafeFileName } from "../../formats/safe-file-name.ts";
+import { CALIBRATION_FILE } from "../../models/calibration-file.ts";
 import { DirectorySource } from "../directory-source.ts";
+import { hubCacheDirectory } from "../hub/hub-settings.ts";
 import { quantOfPath } from "../hub/quant-names.ts";
 import type { ShelfEntry } from "./shelf-entry.ts";
 
@@ -47,8 +50,16 @@ export async function findOllamaModel(ref: string, env: Environment = process.en
   );
 }
 
-/** The GGUF file under a name that says it is one. */
-export const ollamaSource = (model: OllamaModel): FileSource => new OllamaSource(model);
+/** The GGUF file under a name that says it is one, and its calibration. */
+export const ollamaSource = (model: OllamaModel, env: Environment = process.env): FileSource =>
+  new OllamaSource(model, env);
+
+/**
+ * Where the calibration of a model goes: Ollama's folder is its own, and may be another user's, so it lies in the hub's cache. By the
+ * hash of the weights, which several names may have.
+ */
+export const ollamaCalibration = ({ weights }: OllamaModel, env: Environment = process.env): string =>
+  join(hubCacheDirectory(env), "ollama", `${weights}.${CALIBRATION_FILE}`);
 
 export async function ollamaShelf(env: Environment): Promise<ShelfEntry[]> {
   const entries: ShelfEntry[] = [];
@@ -90,27 +101,43 @@ class OllamaSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
   readonly weights: string;
-  readonly #blobs: DirectorySource;
-  readonly #blob: string;
+  readonly #sources: readonly DirectorySource[];
+  readonly #stored: ReadonlyMap<string, readonly [source: DirectorySource, file: string]>;
 
-  constructor({ name, root, weights }: OllamaModel) {
-    this.name = name;
-    this.modelName = name.slice(PREFIX.length);
+  constructor(model: OllamaModel, env: Environment) {
+    this.name = model.name;
+    this.modelName = model.name.slice(PREFIX.length);
     this.weights = `${this.modelName.replace(/[:/]/g, "-")}.gguf`;
-    this.#blobs = new DirectorySource(join(root, "blobs"), name);
-    this.#blob = weights;
+    const blobs = new DirectorySource(join(model.root, "blobs"), model.name);
+    const calibration = ollamaCalibration(model, env);
+    const calibrations = new DirectorySource(dirname(calibration));
+    this.#sources = [blobs, calibrations];
+    this.#stored = new Map([
+      [this.weights, [blobs, model.weights]],
+      [`${ggufStem(this.weights)}.${CALIBRATION_FILE}`, [calibrations, basename(calibration)]],
+    ]);
   }
 
   list = async (): Promise<string[]> => [this.weights];
-  has = async (file: string): Promise<boolean> => file === this.weights && (await this.#blobs.has(this.#blob));
-  size = (file: string): Promise<number> => this.#blobs.size(this.#stored(file));
-  read = (file: string, start: number, end: number): Promise<Uint8Array> =>
-    this.#blobs.read(this.#stored(file), start, end);
-  close = (): Promise<void> => this.#blobs.close();
+  async has(file: string): Promise<boolean> {
+    const stored = this.#stored.get(file);
+    return stored !== undefined && (await stored[0].has(stored[1]));
+  }
+  size(file: string): Promise<number> {
+    const [source, stored] = this.#find(file);
+    return source.size(stored);
+  }
+  read(file: string, start: number, end: number, options?: ReadOptions): Promise<Uint8Array> {
+    const [source, stored] = this.#find(file);
+    return source.read(stored, start, end, options);
+  }
+  async close(): Promise<void> {
+    for (const source of this.#sources) await source.close();
+  }
 
   /** Other names stay as they are, and are not found. */
-  #stored(file: string): string {
-    return file === this.weights ? this.#blob : file;
+  #find(file: string): readonly [source: DirectorySource, file: string] {
+    return this.#stored.get(file) ?? [this.#sources[0]!, file];
   }
 }
 

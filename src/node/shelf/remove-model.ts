@@ -11,7 +11,7 @@ import { canonicalQuant } from "../hub/quant-names.ts";
 import { RepoCache } from "../hub/repo-cache.ts";
 import { embeddedModelDirectory } from "../package-root.ts";
 import { findLlamaCppModel, isLlamaCppName } from "./llama-cpp-cache.ts";
-import { blobsOfOthers, findOllamaModel, isOllamaName } from "./ollama-store.ts";
+import { blobsOfOthers, findOllamaModel, isOllamaName, ollamaCalibration } from "./ollama-store.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -155,6 +155,7 @@ async function removeOllama(ref: string, force: boolean, env: Environment): Prom
     throw refuse(`rm: ${model.name} is a model of Ollama; remove it there (ollama rm ${own}), or with --force`);
   const used = await blobsOfOthers(model);
   await rm(join(model.root, "manifests", model.manifest), { force: true });
+  if (!used.has(model.weights)) await rm(ollamaCalibration(model, env), { force: true });
   let freedBytes = 0;
   let files = 0;
   for (const blob of new Set(model.blobs)) {
