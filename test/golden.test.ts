@@ -25,7 +25,7 @@ const MODELS = ["qwen3-1m", "qwen3-3m", "qwen3-9m", "mistral-9m"];
 const BACKENDS: BackendName[] = ["wasm", "reference", ...(gpuSkip ? [] : (["webgpu"] as const))];
 
 /**
- * A token takes SwiftShader up to half a second, and a model's kernels some ten. There one model of each family is read: the smallest has every
+ * A token takes SwiftShader up to half a second, and a model's kernels one or two. There one model of each family is read: the smallest has every
  * prompt, one of them longer than a page of the cache, the other, whose layers slide, a short one. The logits of all of a prompt's tokens are compared, and as many greedy
  * tokens as show that decoding goes on from them.
  */

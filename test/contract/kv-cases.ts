@@ -1,6 +1,6 @@
 /**
  * @file Cases of the KV path that every backend goes through. Where a kernel is made for each format and shape, making it takes a
- * software GPU seconds: so the edges of what is only counted (lengths, windows, inputs, sequences of a step) share a few shapes, and each
+ * software GPU longer than the case: so the edges of what is only counted (lengths, windows, inputs, sequences of a step) share a few shapes, and each
  * of FORMATS stands for several things at once.
  */
 import { CounterRng } from "../../src/math/rng.ts";

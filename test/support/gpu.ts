@@ -22,7 +22,7 @@ globalThis.setImmediate = ((run: (...args: unknown[]) => void, ...args: unknown[
 const driver = SWIFTSHADER.find((path) => existsSync(path));
 if (driver) process.env["VK_DRIVER_FILES"] ??= driver;
 
-/** SwiftShader takes seconds to make a kernel, many times as long on cores that are shared. */
+/** SwiftShader takes up to two seconds to make a kernel, many times as long on cores that are shared. */
 export const GPU_TIMEOUT_MS = 300_000;
 
 export interface TestGpu {

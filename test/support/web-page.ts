@@ -3,7 +3,7 @@ import type { BrowserContext, Page } from "playwright-core";
 
 /** The slowest machine loads the small model and answers in this time. */
 export const PATIENCE_MS = 60_000;
-/** The same on a software GPU, which takes seconds to make a kernel, several times as long on cores that are shared. */
+/** The same on a software GPU, which takes up to two seconds to make a kernel, several times as long on cores that are shared. */
 const GPU_PATIENCE_MS = 240_000;
 
 export interface OpenPageOptions {
