@@ -244,7 +244,12 @@ export interface Ops {
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void;
   /** out[r] (+)= norm of x[r]; `out` may be x. See `rmsNorm` for the plain one of whole rows. */
   norm(x: Buf, norm: RowNorm, rows: number, out: Buf): void;
-  /** out[r] (+)= w · x[r] (+ bias) for r < rows; with `add`, the product is added to out (the residual). */
+  /**
+   * out[r] (+)= w · x[r] (+ bias) for r < rows; with `add`, the product is added to out (the residual).
+   *
+   * |x| up to 2^27: kernels may scale what they multiply. A row with a NaN or an infinity has no finite output; others are as without it.
+   * w is a matrix: a single row or column in f32 is a vector (`Weight`), which is refused.
+   */
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void;
   /**
    * For every row of the step: norms heads of Q and K, applies RoPE, shifts, balances and rotates, quantizes, and writes K and

@@ -202,6 +202,7 @@ export class WebGpuBackend implements Ops {
       !bias || (bias.type === "f32" && bias.rows * bias.cols === w.rows),
       "linear: the bias is f32, one value a row of w",
     );
+    assert(w.type !== "f32" || (w.rows > 1 && w.cols > 1), "linear: expected a matrix, got a vector");
     const taken = this.#taken(x, w, rows, out);
     const from = taken?.from ?? this.#read(x, rows * w.cols, "linear");
     const work = taken?.work ?? null;
