@@ -84,17 +84,17 @@ export const tolerance = {
     why: "segments of 8 levels at 8 bits cost 1.5 %; 0.1 % at 7 bits, rounding to int16 below",
   },
   linearFloat: {
-    metric: "relative length of the difference",
+    metric: "length of the difference, relative to the products or to what products of random signs come to",
     max: 1e-6,
-    why: "f32 sums of up to 260 products against f64: about 3e-7",
+    why: "f32 sums of up to 2,083 products against f64: about 3e-7",
   },
   linearHalf: {
-    metric: "relative length of the difference",
+    metric: "as linearFloat",
     max: 5e-4,
     why: "matrix units: activations, and weights that are not f16, rounded to f16: 2^-11 at most, 1.7e-4 rms each",
   },
   linearQ8: {
-    metric: "relative length of the difference",
+    metric: "as linearFloat",
     max: 1e-4,
     why: "activations rounded to int16 of the row's peak: 3e-5 / √12 of it for each, a peak being 3 to 4 times the rms",
   },

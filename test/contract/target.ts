@@ -7,12 +7,16 @@ export interface Target {
   open(): Promise<Ops>;
   /** KvCase.sharpness of all cases but those with inputs of their own; known when the device is. */
   sharpness?(): number;
+  /** Whether numbers below 2⁻¹²⁶ may be taken for zero. */
+  readonly flushesSubnormals?: true;
   /** Most that a result may be off, from `test/tolerances.ts`; known when the device is. */
   readonly limits: {
     /** Share of the bytes of pages. */
     pages(): number;
     query(): number;
     output(c: KvCase): number;
-    linear(type: WeightType): number;
+    linear(type: WeightType, rows: number): number;
+    elementwise(): number;
+    activation(): number;
   };
 }

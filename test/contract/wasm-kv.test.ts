@@ -1,25 +1,13 @@
 /** @file The contract of the KV path against the WASM backend. */
 import { describe, expect, it } from "vitest";
-import "../../src/node/install.ts";
 import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
-import { codeBitsOf, type KvCase, layerOf, runCase } from "../support/kv-case.ts";
-import { tolerance } from "../tolerances.ts";
+import { type KvCase, layerOf, runCase } from "../support/kv-case.ts";
 import { kvContract } from "./kv.ts";
 import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
 import { SOFTMAX } from "./softmax-cases.ts";
-
-const arePairs = new Set([...PAIRS, ...CALIBRATED_PAIRS]);
-
-/** Codes of seven and eight bits are looked up as straight segments; others are exact to int16. */
-function limitOf(c: KvCase): number {
-  const bits = codeBitsOf(c);
-  if (bits > 6) return (arePairs.has(c) ? tolerance.attentionWidePairs : tolerance.attentionWideCodes).max;
-  // Blocks are integers, multiplied by int16 queries and weights as codes are.
-  const areIntegers = bits > 0 || /q[48]_0/.test(c.kv);
-  return areIntegers ? tolerance.attentionCodes.max : tolerance.attentionFloats.max;
-}
+import { wasmTarget } from "./wasm-target.ts";
 
 it("each of FORMATS attends what is stored, not the copies of a window alone", () => {
   for (const c of FORMATS) {
@@ -30,25 +18,19 @@ it("each of FORMATS attends what is stored, not the copies of a window alone", (
 });
 
 describe("wasm", () => {
-  kvContract(
-    {
-      open: () => createWasmBackend({ threads: 2 }),
-      limits: { pages: () => 0, query: () => tolerance.elementwise.max, output: limitOf, linear: () => 0 },
-    },
-    {
-      formats: FORMATS,
-      sums: SUMS,
-      "formats of no GPU": SLOW_FORMATS,
-      lengths: LENGTHS,
-      "windows and sinks": WINDOWS,
-      "several sequences": BATCHES,
-      inputs: INPUTS,
-      softmax: SOFTMAX,
-      "two at a time": PAIRS,
-      "two at a time, calibrated": CALIBRATED_PAIRS,
-      "long and calibrated": LONG_CALIBRATED,
-    },
-  );
+  kvContract(wasmTarget, {
+    formats: FORMATS,
+    sums: SUMS,
+    "formats of no GPU": SLOW_FORMATS,
+    lengths: LENGTHS,
+    "windows and sinks": WINDOWS,
+    "several sequences": BATCHES,
+    inputs: INPUTS,
+    softmax: SOFTMAX,
+    "two at a time": PAIRS,
+    "two at a time, calibrated": CALIBRATED_PAIRS,
+    "long and calibrated": LONG_CALIBRATED,
+  });
 
   it("results are the same bits with 1, 2 and 3 threads", async () => {
     const c: KvCase = { kv: "k4v4", numHeads: 6, numKvHeads: 3, steps: [300, 1, 70, 2] };

@@ -1,9 +1,7 @@
 /** @file A WebGPU device as a target of the contract. */
-import {
-  createWebGpuBackend,
-  type WebGpuBackend,
-  type WebGpuBackendOptions,
-} from "../../src/backends/webgpu/backend.ts";
+import { WebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
+import { openDevice } from "../../src/backends/webgpu/device/open-device.ts";
+import { MAX_ROWS } from "../../src/backends/webgpu/linear/linear-plan.ts";
 import type { KvCase } from "../support/kv-case.ts";
 import { tolerance } from "../tolerances.ts";
 import type { Target } from "./target.ts";
@@ -13,21 +11,33 @@ export interface WebGpuTarget extends Target {
   readonly gpu: () => WebGpuBackend;
 }
 
-export function webGpuTarget(options: WebGpuBackendOptions = {}): WebGpuTarget {
+interface TargetOptions extends WebGpuBackendOptions {
+  /** Takes the kernels of a GPU also where a CPU computes them, for which the backend would choose others. */
+  readonly asHardware?: boolean;
+}
+
+export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions = {}): WebGpuTarget {
   let gpu: WebGpuBackend;
   return {
     open: async () => {
-      gpu = await createWebGpuBackend(options);
+      const context = await openDevice(options);
+      gpu = new WebGpuBackend(asHardware ? Object.assign(context, { isSoftware: false }) : context, tuning);
       return gpu;
     },
     gpu: () => gpu,
+    flushesSubnormals: true,
     // In f16 scores are rounded by more where they are larger.
     sharpness: () => (gpu.context.features.f16 ? 1 : 2),
     limits: {
       pages: () => (gpu.context.isSoftware ? 0 : tolerance.pageBytes.max),
       query: () => tolerance.elementwise.max,
       output: () => (gpu.context.features.f16 ? tolerance.attentionHalf : tolerance.attentionGpu).max,
-      linear: () => tolerance.linearFloat.max,
+      linear: (type, rows) => {
+        const onMatrices = gpu.context.features.matrices && type !== "f32" && rows > MAX_ROWS;
+        return (onMatrices ? tolerance.linearHalf : tolerance.linearFloat).max;
+      },
+      elementwise: () => tolerance.elementwise.max,
+      activation: () => tolerance.activation.max,
     },
   };
 }

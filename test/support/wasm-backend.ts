@@ -31,6 +31,7 @@ export function upload(ops: Ops, values: Float32Array): Buf {
   const table = ops.loadWeight([partOf(values, values.length)], "f32");
   const out = ops.alloc(values.length);
   embedTokens(ops, [0], table, out);
+  ops.freeWeight(table);
   return out;
 }
 

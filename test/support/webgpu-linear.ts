@@ -1,7 +1,6 @@
 /** @file Matrix products of the device beside plain TypeScript in f64, for tests and for `bench/gpu/main.ts linear-check`. */
 import { loadParts } from "../../src/backends/load-parts.ts";
 import type { WeightPart, WeightType } from "../../src/backends/ops.ts";
-import { StackedWeight } from "../../src/backends/stacked-weight.ts";
 import type { GpuContext } from "../../src/backends/webgpu/device/context.ts";
 import { asGpuWeight, type GpuWeight, WeightLoader } from "../../src/backends/webgpu/linear/gpu-weight.ts";
 import { LinearKernels } from "../../src/backends/webgpu/linear/linear.ts";
@@ -119,30 +118,6 @@ export class LinearBench {
     for (const buffer of new Set([...used, ...(biasWeight ? [biasWeight.buffer] : [])])) allocator.free(buffer);
     const intact = guard.every((value, i) => values[before.length + i] === value);
     return intact ? relativeError(values.subarray(0, before.length), expected) : Number.POSITIVE_INFINITY;
-  }
-
-  /** As `linearError`, for matrices of several types side by side, with a bias. */
-  async stackError(
-    runs: readonly { type: WeightType; outputs: number }[],
-    rows: number,
-    cols: number,
-  ): Promise<number> {
-    const { context, allocator, commands } = this.#device;
-    const loader = new WeightLoader(context, commands, allocator);
-    const x = gaussians(2, rows * cols);
-    const from = this.#upload(x);
-    const parts = runs.map(({ outputs }, i) => gaussians(10 + i, outputs * cols, 0.25));
-    const stack = new StackedWeight(parts.map((w, i) => loadedTo(loader, partOf(w, cols), runs[i]!.type)));
-    const biases = gaussians(3, stack.rows);
-    const out = this.#upload(new Float32Array(rows * stack.rows));
-    const bias = loadedTo(loader, partOf(biases, 1), "f32");
-    for (const run of stack.runs) this.#kernels.runOf(stack, run, from, bias, rows, out, false, null);
-    const values = new Float32Array(await commands.read(out, 0, rows * stack.rows * 4));
-    const all = Float32Array.from(parts.flatMap((w, i) => [...roundWeights(w, cols, runs[i]!.type)]));
-    return relativeError(
-      values,
-      matmul(x, all, cols).map((value, i) => value + biases[i % stack.rows]!),
-    );
   }
 
   /** Rows of a table, in f32. */

@@ -1,0 +1,13 @@
+/** @file The contract of weights, products and elementwise operations against the WASM backend. */
+import { describe } from "vitest";
+import { elementwiseContract } from "./elementwise.ts";
+import { linearContract } from "./linear.ts";
+import { linearGroups } from "./linear-cases.ts";
+import { wasmTarget } from "./wasm-target.ts";
+import { weightsContract } from "./weights.ts";
+
+describe("wasm", () => {
+  weightsContract(wasmTarget);
+  linearContract(wasmTarget, linearGroups(true));
+  elementwiseContract(wasmTarget);
+});
