@@ -144,7 +144,10 @@ describe("the shelf", () => {
       quant: "F32",
       bytes: gguf.length,
     });
-    expect(model.numLayers).toBe(4);
+    expect(model).toMatchObject({ numLayers: 4, fingerprint: null });
+    // The list of the repository, twice, and the beginning of the file with its redirect.
+    expect(hub.seen.filter(({ server }) => server === "hub")).toHaveLength(5);
+    expect(hub.seen.flatMap(({ range }) => range ?? [])).toEqual(Array(2).fill(`bytes=0-${gguf.length - 1}`));
     expect((await json("plan", "-m", "hf.co/org/tiny-GGUF:F32", "--memory", "8GB")).fits).toBe(true);
     expect(hub.seen.filter(({ server }) => server === "store").every(({ range }) => range !== undefined)).toBe(true);
     expect(existsSync(repo)).toBe(false);

@@ -108,4 +108,18 @@ describe("openMetadataSource", () => {
     await writeFile(join(folder, "notes.txt"), "hello");
     await expect(planned(join(folder, "notes.txt"))).rejects.toThrow(/config\.json: expected JSON/);
   });
+
+  it("goes on from the beginning of a file that it has read", async () => {
+    const bytes = Uint8Array.from({ length: 700_000 }, (_, i) => i % 251);
+    server.repos.set("org/gguf", { files: { "m-Q8_0.gguf": bytes } });
+    const settings = { endpoint: server.endpoint, cacheDir: join(folder, "hub"), token: null, isOffline: false };
+    const source = await openMetadataSource("org/gguf", { settings });
+    server.seen.length = 0;
+    for (const end of [100, 300_000, 700_000, 5000])
+      expect(await source.read("m-Q8_0.gguf", 0, end)).toEqual(bytes.slice(0, end));
+    expect(await source.read("m-Q8_0.gguf", 400_000, 500_000)).toEqual(bytes.slice(400_000, 500_000));
+    await source.close();
+    const ranges = server.seen.flatMap(({ server: from, range }) => (from === "store" ? [range] : []));
+    expect(ranges.slice(0, 3)).toEqual(["bytes=0-262143", "bytes=262144-299999", "bytes=300000-699999"]);
+  });
 });

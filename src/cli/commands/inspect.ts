@@ -4,8 +4,10 @@ import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
 import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
+import type { FileSource } from "../../formats/file-source.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
+import { isRemote } from "../../node/hub/remote-source.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
@@ -60,7 +62,7 @@ async function run(ref: string, flags: InspectFlags, context: CommandContext): P
   const { io } = context;
   const isFile = (await stat(ref).catch(() => undefined))?.isFile();
   const report =
-    isFile && (await looksLikeSnapshot(ref)) ? await inspectSnapshot(ref) : await inspectModel(ref, flags, context);
+    isFile && (await looksLikeSnapshot(ref)) ? await inspectSnapshot(ref) : await inspectRef(ref, flags, context);
   io.stdout.write(flags.json ? `${JSON.stringify(report.json)}\n` : report.text);
 }
 
@@ -97,34 +99,40 @@ async function inspectSnapshot(path: string): Promise<Report> {
   return { json, text: plainTable(rows, ["left", "left"]) };
 }
 
-/** What is known of a model from its config and headers. */
-export async function inspectModel(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
-  const spec = parseKvSpec(kvFromFlags(flags));
+async function inspectRef(ref: string, flags: InspectFlags, context: CommandContext): Promise<Report> {
   const progress = progressOf(context, flags);
   const source = await openMetadataSource(ref, { onProgress: progress.onEvent, signal: context.signal });
   try {
-    const checkpoint = await openCheckpoint(source);
-    const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
-    spec.validateLayers(config.numLayers);
-    const tensors = [...(await checkpoint.tensors()).values()].map(({ name, dtype, shape, numBytes, file }) => ({
-      name,
-      dtype,
-      shape,
-      numBytes,
-      file,
-    }));
+    const report = await inspectModel(source, flags);
     progress.clear();
-    const model = modelFacts(checkpoint.modelName, config, tensors);
-    const ctx = flags.ctx ?? config.maxPositionEmbeddings;
-    const kv = kvFacts(config, spec, ctx);
-    const fingerprint = await checkpoint.fingerprint();
-    return {
-      json: { model: { ...model, fingerprint }, kv, ...(flags.tensors && { tensors }) },
-      text: modelText(model, fingerprint) + kvText(kv) + (flags.tensors ? tensorText(tensors) : ""),
-    };
+    return report;
   } finally {
     await source.close();
   }
+}
+
+/** What is known of a model from its config and headers. */
+export async function inspectModel(source: FileSource, flags: InspectFlags): Promise<Report> {
+  const spec = parseKvSpec(kvFromFlags(flags));
+  const checkpoint = await openCheckpoint(source);
+  const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
+  spec.validateLayers(config.numLayers);
+  const tensors = [...(await checkpoint.tensors()).values()].map(({ name, dtype, shape, numBytes, file }) => ({
+    name,
+    dtype,
+    shape,
+    numBytes,
+    file,
+  }));
+  const model = modelFacts(checkpoint.modelName, config, tensors);
+  const ctx = flags.ctx ?? config.maxPositionEmbeddings;
+  const kv = kvFacts(config, spec, ctx);
+  // Samples from all over the weights, each a request of its own where they are not here.
+  const fingerprint = isRemote(source) ? null : await checkpoint.fingerprint();
+  return {
+    json: { model: { ...model, fingerprint }, kv, ...(flags.tensors && { tensors }) },
+    text: modelText(model, fingerprint) + kvText(kv) + (flags.tensors ? tensorText(tensors) : ""),
+  };
 }
 
 interface TensorFacts {
@@ -190,7 +198,7 @@ function planesOf(side: SideLayout): readonly number[] {
   return isFloat(side.side) ? [] : side.planes.filter(({ name }) => name === "codes").map(({ width }) => width);
 }
 
-function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string): string {
+function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string | null): string {
   const windows = [...new Set(model.slidingWindow)].filter((window) => window > 0);
   const features = [
     ...(model.qkNorm ? ["QK-norm"] : []),
@@ -210,7 +218,7 @@ function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string): s
         "weights",
         `${formatCount(model.parameters)} parameters in ${model.tensors} tensors, ${model.dtypes.join(" and ")}, ${formatBytes(model.weightBytes)}`,
       ],
-      ["fingerprint", fingerprint],
+      ["fingerprint", fingerprint ?? "of its weights, once they are on this machine"],
     ],
     ["left", "left"],
   );

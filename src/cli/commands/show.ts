@@ -34,12 +34,14 @@ async function run(ref: string, flags: OutputFlags, context: CommandContext): Pr
   const place = await placeOfModel(ref, options);
   const source = await openMetadataSource(ref, options);
   let license = place.license ?? null;
+  let report: Awaited<ReturnType<typeof inspectModel>>;
   try {
     license ??= await licenseOf(source);
+    report = await inspectModel(source, flags);
   } finally {
     await source.close();
   }
-  const { json, text } = await inspectModel(ref, flags, context);
+  const { json, text } = report;
   progress.clear();
   const bytes = place.files.reduce((sum, { size }) => sum + size, 0);
   context.io.stdout.write(

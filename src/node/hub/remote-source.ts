@@ -1,6 +1,7 @@
 /** @file A model on the hub, read by ranges without downloading it: for plans and headers. */
 import { TurboQuantError } from "../../errors.ts";
 import { checkRange, type FileSource } from "../../formats/file-source.ts";
+import { HttpSource } from "../../formats/http-source.ts";
 import { type HubId, hubName } from "../../formats/hub-id.ts";
 import { type ChosenFiles, chooseFiles } from "./choose-files.ts";
 import { BrokenTransfer, type HubClient } from "./hub-client.ts";
@@ -8,8 +9,10 @@ import { hubSettings } from "./hub-settings.ts";
 import { clientOf, type HubOptions, offline } from "./pull-model.ts";
 import { fileUrl, hubError, type RemoteFile, readRepository } from "./repository.ts";
 
-/** The first request for a file takes so many bytes, so that small files and most headers need no second one. */
+/** The first request for a file takes so many bytes, so that small files and most headers of safetensors need no second one. */
 const HEAD_BYTES = 256 * 1024;
+/** What is kept of a file's beginning; headers of GGUF files are read again in growing pieces, and go on from what is there. */
+const MAX_HEAD_BYTES = 64 * 1024 * 1024;
 
 /** What a model on the hub consists of, and its bytes on demand. */
 export interface RemoteModel {
@@ -56,6 +59,9 @@ async function readRange(client: HubClient, url: string, start: number, end: num
   );
 }
 
+/** Whether each read of a source may be a request over the network. */
+export const isRemote = (source: FileSource): boolean => source instanceof RemoteSource || source instanceof HttpSource;
+
 class RemoteSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
@@ -95,14 +101,25 @@ class RemoteSource implements FileSource {
     const stored = this.#require(file);
     checkRange(this, file, [start, end], stored.size, "take another one");
     const head = Math.min(HEAD_BYTES, stored.size);
-    if (end > head) return await this.#read(stored, start, end);
-    let bytes = this.#heads.get(file);
-    if (!bytes) {
-      bytes = this.#read(stored, 0, head);
-      this.#heads.set(file, bytes);
-      bytes.catch(() => this.#heads.delete(file));
-    }
-    return (await bytes).slice(start, end);
+    const isOfHead = end <= head || (start === 0 && end <= MAX_HEAD_BYTES);
+    return isOfHead
+      ? (await this.#head(stored, Math.max(head, end))).slice(start, end)
+      : this.#read(stored, start, end);
+  }
+
+  /** At least the first `length` bytes, of which those that are missing are asked for. */
+  #head(stored: RemoteFile, length: number): Promise<Uint8Array> {
+    const before = this.#heads.get(stored.path) ?? Promise.resolve(new Uint8Array(0));
+    const head = before.then(async (bytes) => {
+      if (bytes.length >= length) return bytes;
+      const longer = new Uint8Array(length);
+      longer.set(bytes);
+      longer.set(await this.#read(stored, bytes.length, length), bytes.length);
+      return longer;
+    });
+    this.#heads.set(stored.path, head);
+    head.catch(() => this.#heads.delete(stored.path));
+    return head;
   }
 
   async close(): Promise<void> {
