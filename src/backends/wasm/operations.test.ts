@@ -45,11 +45,12 @@ it.each(WEIGHT_TYPES)(
   },
 );
 
+const LONG = { n: 3, cols: 60_000, rows: 5, x: gaussians(1, 5 * 60_000), w: gaussians(2, 3 * 60_000) };
+
 it.each(WEIGHT_TYPES)(
   "products of %s: the same bits where rows are too long to unpack a block of them",
   async (type) => {
-    const [n, cols, rows] = [3, 60_000, 5];
-    const [x, w] = [gaussians(1, rows * cols), gaussians(2, n * cols)];
+    const { n, cols, rows, x, w } = LONG;
     const ops = backends[0]!;
     const weight = ops.loadWeight([partOf(w, cols)], type);
     const results = await Promise.all(
