@@ -142,7 +142,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** One or two rows times the unpacked pairs. */
+/** Adds the weighted sums of one or two rows over the unpacked pairs of keys. */
 // @ts-ignore: decorator
 @inline function weighRows(BITS: i32, ROWS: i32, d: usize, scratch: usize, row: usize, count: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;

@@ -39,7 +39,7 @@ export function quantizeWeights(side: usize, scratch: usize, row: usize, count: 
   store<i32>(state, half >> 1, ROW_WBIAS);
 }
 
-/** acc += sums · step, for four columns. */
+/** Adds integer sums times their step to f32 accumulators, four columns at a time: acc += sums · step. */
 // @ts-ignore: decorator
 @inline export function addSums(acc: usize, offset: usize, sums: v128, step: v128): void {
   v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(f32x4.convert_i32x4_s(sums), step)));

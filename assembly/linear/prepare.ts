@@ -67,7 +67,6 @@ export function prepareBf16(task: i32, params: usize, scratch: usize): void {
   prepareFloat<Bfloat>(task, params);
 }
 
-/** For q8 (`i8`) and q4 (`u8`) weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
 /** 32 int16 at p in the order of q4's parts: even columns of the first 16, odd ones, and of the last 16. */
 // @ts-ignore: decorator
 @inline function everySecond(p: usize): void {
@@ -79,6 +78,7 @@ export function prepareBf16(task: i32, params: usize, scratch: usize): void {
   }
 }
 
+/** For q8 (`i8`) and q4 (`u8`) weights: x = int16 · xScale[row]; a NaN in a row makes its scale NaN, so that it is not lost. */
 // @ts-ignore: decorator
 @inline function prepareGrouped<T>(task: i32, params: usize): void {
   const cols = load<i32>(params, COLS);

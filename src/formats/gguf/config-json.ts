@@ -8,7 +8,7 @@ const MAX = { layers: 1024, heads: 65_536, width: 1 << 20, position: 2 ** 30, fa
 
 export interface ConfigParts {
   readonly architecture: GgufArchitecture;
-  /** Rows of the embedding. */
+  /** The number of rows of the embedding. */
   readonly vocabSize: number;
   readonly hasHead: boolean;
   readonly hasAttentionBias: boolean;
@@ -129,7 +129,7 @@ function ropeScaling(metadata: Metadata, context: number, factors: readonly numb
   };
 }
 
-/** Keys that change what a model computes in ways that are not done here, and the value with which they change nothing. */
+/** Keys that change what a model computes in ways that are not supported, each with the value that changes nothing. */
 const FEATURES: Readonly<Record<string, number | boolean>> = {
   expert_count: 0,
   use_parallel_residual: false,

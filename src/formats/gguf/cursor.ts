@@ -4,7 +4,7 @@
 const STRING = 8;
 const ARRAY = 9;
 const SIZES = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8];
-/** Of all arrays of a header together: vocabularies have some 300,000 tokens, with types and scores, and twice as many merges. */
+/** The most entries of all arrays of a header together. A vocabulary has some 300,000 tokens with types and scores, and twice as many merges. */
 const MAX_ELEMENTS = 1 << 21;
 const MAX_STRING_BYTES = 10 << 20;
 const MAX_NESTING = 4;
@@ -12,10 +12,10 @@ const MAX_NESTING = 4;
 /** Integers beyond 2^53 stay bigint. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
-/** The bytes at hand end before the header does; there are more in the file. */
+/** Thrown when the bytes read so far end before the header does, while the file has more. */
 export class MoreBytes extends Error {}
 
-/** What a header says that cannot be. */
+/** Thrown when a header contradicts itself or the size of its file. */
 export class Damage extends Error {}
 
 export class Cursor {

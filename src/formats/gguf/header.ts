@@ -8,9 +8,9 @@ import { Cursor, Damage, type GgufValue, MoreBytes } from "./cursor.ts";
 import { type GgufType, ggufType, readTypes, typeName } from "./types.ts";
 
 const MAGIC = 0x46554747;
-/** First read; a header that does not fit is read again with four times as much. */
+/** Bytes of the first read. A header that is longer is read again with four times as many. */
 const FIRST_BYTES = 1 << 20;
-/** Vocabularies take some ten megabytes, the largest known to us 20. */
+/** The longest header that is read. Vocabularies take some ten megabytes, the largest that we know 20. */
 const MAX_HEADER_BYTES = 64 << 20;
 const MAX_KEYS = 100_000;
 const MAX_TENSORS = 200_000;
@@ -25,7 +25,7 @@ export interface GgufTensor {
   /** Outermost dimension first, as in Transformers; the file lists them innermost first. */
   readonly shape: readonly number[];
   readonly numBytes: number;
-  /** From the beginning of the file. */
+  /** Byte offset from the beginning of the file. */
   readonly offset: number;
   readonly file: string;
 }

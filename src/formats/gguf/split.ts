@@ -5,7 +5,7 @@ import { type GgufHeader, readGgufHeader } from "./header.ts";
 
 const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
 
-/** The part that has the metadata; a file that is no part is its own. */
+/** Name of the part that has the metadata: the first one, or the file itself where it is no part. */
 export const firstPart = (file: string): string => file.replace(PART, "$1-00001-of-$3.gguf");
 
 /**

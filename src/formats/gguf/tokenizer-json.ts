@@ -9,7 +9,7 @@ const NORMAL = 1;
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
-/** Tokens that end a turn by their names, as llama.cpp has it, also when the file names another one. */
+/** Names of tokens that end a turn. As in llama.cpp, they end one also when the file names another token for that. */
 const END_NAMES = new Set([
   "<|eot_id|>",
   "<|im_end|>",
@@ -91,7 +91,7 @@ function chatTemplate(metadata: Metadata): string | JsonObject[] | undefined {
   ];
 }
 
-/** Ids that lost their token to a later one of the same text, which is the one that text becomes. */
+/** Ids of tokens whose text a later token has as well: encoding gives the later one, decoding knows both. */
 function repeated(tokens: readonly string[], vocab: Readonly<Record<string, number>>): JsonObject[] {
   return tokens.flatMap((content, id) => (vocab[content] === id ? [] : [{ id, content }]));
 }

@@ -13,7 +13,7 @@ export interface GgufType {
 const type = (name: string, values: number, bytes: number, format?: WeightType): GgufType =>
   format ? { name, values, bytes, format } : { name, values, bytes };
 
-/** Types that ggml has given up. */
+/** Numbers of types that ggml no longer has. */
 const GONE: Readonly<Record<number, string>> = {
   ...{ 4: "q4_2", 5: "q4_3", 31: "q4_0_4_4", 32: "q4_0_4_8", 33: "q4_0_8_8" },
   ...{ 36: "iq4_nl_4_4", 37: "iq4_nl_4_8", 38: "iq4_nl_8_8" },

@@ -43,7 +43,7 @@ export function fp8Weight(weight: QuantizedWeight, block: unknown, refuse: Refus
   });
 }
 
-/** Bytes are powers of two (MXFP8). */
+/** Scales that are stored as bytes are powers of two (MXFP8). */
 const scalesOf = async (part: Part, refuse: Refuse): Promise<Float32Array> =>
   part.stored === "U8" ? powersOfTwo(await part.read()) : floatsOf(part, refuse);
 

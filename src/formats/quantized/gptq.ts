@@ -82,7 +82,7 @@ async function gptqWeight(weight: QuantizedWeight, settings: JsonObject, refuse:
   });
 }
 
-/** Settings of `dynamic` for single weights, by patterns of names. */
+/** Bits and group sizes that `dynamic` gives to single weights, by patterns of their names. */
 const overrides = ({ dynamic }: JsonObject): JsonObject[] =>
   isJsonObject(dynamic) ? Object.values(dynamic).filter(isJsonObject) : [];
 

@@ -73,7 +73,7 @@ function affine(weight: QuantizedWeight, codes: Part, scales: Part, own: JsonObj
   });
 }
 
-/** FP8 with a power of two for 32 values, four values a word. */
+/** Mode mxfp8: FP8, four values a word, with a power of two as the scale of 32 values. */
 function mxfp8(codes: Part, scales: Part, refuse: Refuse): ReadableWeight {
   const [rows = 0, words = 0] = codes.shape;
   const cols = words * 4;

@@ -1,4 +1,4 @@
-/** @file Bytes of parts of quantized weights as numbers. */
+/** @file Reads the parts of quantized weights as numbers: scales, packed words, FP8, powers of two. */
 import { fromBfloat16Bits, fromFloat16Bits } from "../../math/float16.ts";
 import { elements } from "../../weights/elements.ts";
 import type { Part, QuantizedWeight, Refuse } from "./scheme.ts";

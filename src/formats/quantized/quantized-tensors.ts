@@ -9,7 +9,7 @@ import type { StoredTensor } from "../safetensors-header.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { schemeNames, schemeOf } from "./schemes.ts";
 
-/** Weights that are described at the same time. */
+/** How many weights are described at the same time. */
 const AT_ONCE = 16;
 
 /** @throws TurboQuantError invalid_file, unsupported — no scheme that is read, or parts that do not fit it */
@@ -69,7 +69,7 @@ export async function quantizedTensors(source: FileSource, stored: readonly Stor
   };
 }
 
-/** Files beside config.json that tell of the quantization where it does not, as early tools wrote them; and their method. */
+/** Files beside config.json in which early tools described the quantization, and the method that each of them stands for. */
 const SIDE_FILES = { "quantize_config.json": "gptq", "quant_config.json": "awq" };
 
 async function quantizedConfig(source: FileSource): Promise<JsonObject> {
@@ -103,7 +103,7 @@ function noScheme(source: FileSource, stored: readonly StoredTensor[], config: J
   );
 }
 
-/** Modules with a part of the scheme, and the tensors that belong to none. */
+/** Groups tensors by module where a module has a part of the scheme; other tensors stay by themselves. */
 function gather(
   source: FileSource,
   stored: readonly StoredTensor[],
@@ -195,7 +195,7 @@ const rangesOf =
   (start, end = numBytes, options) =>
     source.read(file, offset + start, offset + end, options);
 
-/** A weight is put together as a whole; ranges of the last one that was read are cut from it. */
+/** A weight can only be put together as a whole, so the last one that was read is kept and ranges are cut from it. */
 function lastWhole(): (read: () => Promise<Uint8Array>) => RangeReader {
   let last: { readonly read: () => Promise<Uint8Array>; readonly bytes: Promise<Uint8Array> } | null = null;
   return (read) => async (start, end) => {

@@ -1,6 +1,6 @@
 /**
- * @file Rows of quantized weights as formats of ours hold them: integer codes as affine int4 or int8 code by code, FP4 as ggml's
- * MXFP4, anything else by way of floats.
+ * @file Brings rows of quantized weights into formats of the registry: integer codes into q4 or q8 code by code, FP4 into ggml's MXFP4,
+ * anything else by way of floats.
  */
 import { toFloat16Bits } from "../../math/float16.ts";
 import { GROUP } from "../../weights/groups.ts";
@@ -157,7 +157,7 @@ export function mxfp4Weight(
   };
 }
 
-/** Values of a row as q8: rounded to 8 bits in groups of 32. */
+/** Rounds the values of a row to q8, 8 bits in groups of 32. */
 export function roundedWeight(
   shape: readonly [number, number],
   open: () => Promise<(row: number, out: Float32Array) => void>,

@@ -1,4 +1,4 @@
-/** @file What a way of quantizing a safetensors checkpoint says of itself. */
+/** @file The interface of a scheme, a way of quantizing safetensors checkpoints: how it is recognized, and how its weights are read. */
 import type { WeightType } from "../../weights/registry.ts";
 import type { JsonObject } from "../json-file.ts";
 
@@ -20,7 +20,7 @@ export interface QuantizedWeight {
   readonly parts: ReadonlyMap<string, Part>;
 }
 
-/** A weight as a format of ours holds it. */
+/** A weight in a format of the registry. */
 export interface ReadableWeight {
   readonly dtype: WeightType;
   /** [outputs, inputs], or with experts before them. */

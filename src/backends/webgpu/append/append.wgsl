@@ -14,7 +14,7 @@ enable subgroups;
 @group(0) @binding(6) var<storage, read_write> residual_pages: array<atomic<u32>>;
 @group(0) @binding(7) var<storage, read_write> query: array<f32>;
 
-// Coordinates an invocation holds.
+// The coordinates of a head that one invocation holds.
 const OWN = (HEAD_DIM + THREADS - 1u) / THREADS;
 //#insert MAX_FLOAT16
 
@@ -218,7 +218,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       xs[l + half] = b * angle.x + a * angle.y;
     }
     //#if HEAD_DIM > 256
-    // More pairs than invocations.
+    // A long head has more pairs than there are invocations.
     for (var i = l + THREADS; i < half; i += THREADS) {
       let more = angles[row * half + i];
       let a = xs[i];

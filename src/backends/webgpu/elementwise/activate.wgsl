@@ -4,7 +4,7 @@
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 //#if XIELU
-// Before softplus.
+// alphaP and alphaN of xielu, before softplus.
 @group(0) @binding(3) var<storage, read> alphas: array<f32>;
 
 fn softplus(x: f32) -> f32 {

@@ -1,4 +1,4 @@
-// Second half of choosing a token, one workgroup a row: merges the chunks of sample-partial and draws.
+// Second half of choosing a token, one workgroup a row: merges what sample-partial left of each chunk, and draws.
 //#if SUBGROUPS
 enable subgroups;
 //#end

@@ -1,12 +1,12 @@
-/** @file Stored blocks of 32 as blocks of ours with the same codes and the same scale: nothing is rounded. */
+/** @file Turns stored blocks of 32 into blocks of q8 or q4 that have the same codes and the same scale, so that nothing is rounded. */
 import { GROUP } from "../../groups.ts";
 import type { KeptAs } from "../../weight-format.ts";
 import type { Block } from "./stored-blocks.ts";
 
 /**
- * Blocks of 32 as q8. blocks: of 32 in one stored block
+ * The conversion of blocks of 32 to q8. blocks: how many blocks of 32 one stored block has
  *
- * codesOf: the integers of the n-th 32 values into `codes`, −127 to 127; returns the scale that multiplies them
+ * codesOf: writes the integers of the n-th 32 values, −127 to 127, to `codes` and returns the scale that multiplies them
  */
 export function intoQ8(
   blockBytes: number,
@@ -32,9 +32,10 @@ export function intoQ8(
 }
 
 /**
- * Blocks of 32 with four-bit codes as q4, whose nibbles lie as ggml's. blocks: of 32 in one stored block
+ * The conversion of blocks of 32 with four-bit codes to q4, whose nibbles have the same order as ggml's. blocks: how many blocks of 32
+ * one stored block has
  *
- * place: scale and minimum of the n-th 32 values as f16 bits, and where their nibbles go
+ * place: writes the nibbles of the n-th 32 values and returns their scale and minimum as f16 bits
  */
 export function intoQ4(
   blockBytes: number,

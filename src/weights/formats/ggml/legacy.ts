@@ -24,7 +24,7 @@ export const q8_0 = storedBlocks({
   },
 });
 
-/** Byte i holds value i in its low and value i + 16 in its high half, as in ours. */
+/** Byte i holds value i in its low half and value i + 16 in its high half, in ggml's blocks and in q4. */
 export const q4_0 = storedBlocks({
   name: "q4_0",
   number: 2,

@@ -5,7 +5,7 @@
 import { fromFloat16Bits } from "../../../math/float16.ts";
 import { type BlockPart, FIRST_BLOCKS_CODE, type KeptAs, type WeightFormat } from "../../weight-format.ts";
 
-/** Where a block lies: f16 and bytes are read relative to its beginning. */
+/** A cursor on one block: f16 numbers and bytes are read relative to its beginning. */
 export interface Block {
   readonly bytes: Uint8Array;
   at: number;
@@ -26,7 +26,7 @@ export interface StoredBlocks {
   readonly keptAs: KeptAs;
   /** Offsets of the f16 numbers of a block, which alone can be NaN or infinite. */
   readonly halves: readonly number[];
-  /** The values of one block into out[to .. to + values). */
+  /** Writes the values of one block to out[to .. to + values). */
   unpack(block: Block, out: Float32Array, to: number): void;
 }
 

@@ -22,7 +22,7 @@ export const q2_k = storedBlocks({
   unpack(block, out, to) {
     const [d, dmin] = [halfOf(block, 80), halfOf(block, 82)];
     for (let i = 0; i < VALUES; i++) {
-      // 128 values take 32 bytes, two bits of each byte after the other.
+      // 128 values take 32 bytes: the lowest two bits of all bytes are the first 32 values, the next two bits the next 32, and so on.
       const scales = byteOf(block, i >> 4);
       const code = (byteOf(block, 16 + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
       out[to + i] = Math.fround(Math.fround(d * (scales & 15)) * code) - Math.fround(dmin * (scales >> 4));
@@ -63,7 +63,7 @@ function scaleOfQ4(block: Block, at: number, g: number): readonly [scale: number
   return [(byte(g + 4) & 15) | ((byte(g - 4) >> 6) << 4), (byte(g + 4) >> 4) | ((byte(g) >> 6) << 4)];
 }
 
-/** d · scale and −dmin · minimum of each group, rounded to f16: 2^-11 of either. */
+/** d · scale and −dmin · minimum of each group, both rounded to f16, a relative error of up to 2^-11. */
 const q4OfQ4K = intoQ4(144, 8, (block, g, nibbles) => {
   const [scale, minimum] = scaleOfQ4(block, 4, g);
   for (let i = 0; i < 16; i++) {
@@ -75,7 +75,7 @@ const q4OfQ4K = intoQ4(144, 8, (block, g, nibbles) => {
   return [toFloat16Bits(halfOf(block, 0) * scale), toFloat16Bits(-halfOf(block, 2) * minimum)];
 });
 
-/** 8 groups of 32: value = d · scale · code − dmin · minimum. Two groups share 32 bytes, low halves first. */
+/** 8 groups of 32: value = d · scale · code − dmin · minimum. Two groups share 32 bytes: the first has the low halves, the second the high ones. */
 export const q4_k = storedBlocks({
   name: "q4_k",
   number: 12,

@@ -1,10 +1,10 @@
-/** @file ggml's formats whose nibbles are places in a table: IQ4_NL and IQ4_XS with sixteen uneven levels, MXFP4 with FP4. */
+/** @file ggml's formats whose nibbles index a table: IQ4_NL and IQ4_XS with sixteen uneven levels, MXFP4 with the values of FP4. */
 import { intoQ8 } from "./code-by-code.ts";
 import { type Block, byteOf, halfOf, storedBlocks } from "./stored-blocks.ts";
 
 /** Levels of IQ4_NL and IQ4_XS (`kvalues_iq4nl` in ggml-common.h). */
 const LEVELS = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
-/** FP4 (E2M1) of the OCP microscaling formats, doubled so that they are whole. */
+/** The values of FP4 (E2M1, OCP Microscaling Formats 1.0) times two, which makes them integers. */
 const FP4 = Int8Array.of(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
 
 /** Nibbles of 16 bytes: byte i holds value i in its low and value i + 16 in its high half. */
@@ -37,7 +37,7 @@ export const iq4_nl = storedBlocks({
   unpack: (block, out, to) => look(block, 2, LEVELS, out, to, halfOf(block, 0)),
 });
 
-/** Scale of the g-th 32 values: 11 bits times six, which f32 holds exactly. */
+/** Scale of the g-th 32 values. The product of a number of 11 bits and one of six is exact in f32. */
 function scaleOfXs(block: Block, g: number): number {
   const low = (byteOf(block, 4 + (g >> 1)) >> (4 * (g & 1))) & 15;
   const high = (byteOf(block, 2 + (g >> 2)) >> (2 * (g & 3))) & 3;
@@ -64,7 +64,7 @@ export const iq4_xs = storedBlocks({
   },
 });
 
-/** The scale is a power of two, 2^(e − 127), for values of FP4; 255 is not a number. */
+/** The scale is a power of two, 2^(e − 127), or NaN where e is 255; half of it here, as the values of FP4 are doubled. */
 const scaleOfMxfp4 = (block: Block): number => (byteOf(block, 0) === 255 ? Number.NaN : 2 ** (byteOf(block, 0) - 128));
 
 const blocks = storedBlocks({
