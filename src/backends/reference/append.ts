@@ -17,10 +17,11 @@ function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
 function applyRope(x: Float32Array, position: number, rope: Rope): void {
   const half = x.length / 2;
   for (let i = 0; i < half; i++) {
-    if (rope.invFreq[i] === 0) continue;
+    // A pair that is not turned is multiplied like the others, by 1 and 0: kernels do so, and infinities give the same NaN.
+    const factor = rope.invFreq[i] === 0 ? 1 : rope.attentionFactor;
     const angle = position * rope.invFreq[i]!;
-    const cos = Math.cos(angle) * rope.attentionFactor;
-    const sin = Math.sin(angle) * rope.attentionFactor;
+    const cos = Math.cos(angle) * factor;
+    const sin = Math.sin(angle) * factor;
     const [a, b] = [x[i]!, x[i + half]!];
     x[i] = a * cos - b * sin;
     x[i + half] = b * cos + a * sin;
