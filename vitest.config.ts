@@ -32,6 +32,7 @@ export default defineConfig({
   // The page imports the package by name.
   resolve: { alias: packageAlias },
   test: {
+    globalSetup: ["test/fresh-kernels.ts"],
     setupFiles: ["test/property-seed.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
