@@ -61,14 +61,14 @@ function bytesOf(field: Field): number {
 interface Writer {
   readonly name: string;
   /** One number, or a list or a block in the block. */
-  readonly kind: "integer" | "float" | "several";
+  readonly kind: "int32" | "float32" | "several";
   readonly offset: number;
 }
 
 function kindOf(field: Field): Writer["kind"] {
   const words = wordsOf(field);
   if (!words || words.count > 0) return "several";
-  return words.type === "f32" ? "float" : "integer";
+  return words.type === "f32" ? "float32" : "int32";
 }
 
 export class Struct<F extends Fields = Fields> {
@@ -108,8 +108,8 @@ export class Struct<F extends Fields = Fields> {
       const { name, kind, offset } = writers[i]!;
       const value = given[name]!;
       // The bytes of a word are the same with and without a sign.
-      if (kind === "integer") view.setInt32(base + offset, value as number, true);
-      else if (kind === "float") view.setFloat32(base + offset, value as number, true);
+      if (kind === "int32") view.setInt32(base + offset, value as number, true);
+      else if (kind === "float32") view.setFloat32(base + offset, value as number, true);
       else this.#writeSeveral(view, base + offset, name, value as readonly number[] | Values<Fields>);
     }
   }

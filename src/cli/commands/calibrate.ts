@@ -98,7 +98,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
     tokens: String(calibrated.tokens),
     text: text.source,
   });
-  await save(path, bytes);
+  await save(path, bytes, flags.out === undefined);
   if (flags.json)
     io.stdout.write(`${JSON.stringify(report(flags, llm, calibrated, path, bytes.length, text.source))}\n`);
   else io.stdout.write(table(calibrated, path, bytes.length));
@@ -123,9 +123,10 @@ async function refuseToReplace(path: string, flags: CalibrateFlags): Promise<voi
   });
 }
 
-async function save(path: string, bytes: Uint8Array): Promise<void> {
+/** ownPlace: whether the place was chosen here, and its folder in a cache may have to be made */
+async function save(path: string, bytes: Uint8Array, ownPlace: boolean): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    if (ownPlace) await mkdir(dirname(path), { recursive: true });
     await writeFileAtomically(path, bytes);
   } catch (cause) {
     throw new TurboQuantError(
