@@ -1,5 +1,5 @@
-// Keys, values and queries of a step: norm, RoPE, calibration, rotation, quantization and the bytes of their rows.
-// One workgroup a head of a row. docs/formats/kv-page.md is the specification; the order of its sums is kept.
+// Prepares keys, values and queries of a step (norm, RoPE, calibration, rotation), and quantizes and stores keys and values.
+// A workgroup has one head of a row. docs/formats/kv-page.md is the specification, whose order of sums is kept.
 //#if SHUFFLE_BITS > 0
 enable subgroups;
 //#end
@@ -8,13 +8,13 @@ enable subgroups;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
 @group(0) @binding(2) var<storage, read> angles: array<vec2f>;
 @group(0) @binding(3) var<storage, read> qkv: array<f32>;
-// Norms of Q and K heads, key mean, balance, rotation, codebooks: see append-constants.ts.
+// append-constants.ts says where norms of Q and K heads, key mean, balance, rotation and codebooks are.
 @group(0) @binding(4) var<storage, read> constants: array<f32>;
 @group(0) @binding(5) var<storage, read_write> pages: array<atomic<u32>>;
 @group(0) @binding(6) var<storage, read_write> residual_pages: array<atomic<u32>>;
 @group(0) @binding(7) var<storage, read_write> query: array<f32>;
 
-// The coordinates of a head that one invocation holds.
+// An invocation holds OWN coordinates of a head.
 const OWN = (HEAD_DIM + THREADS - 1u) / THREADS;
 //#insert MAX_FLOAT16
 
@@ -24,21 +24,21 @@ var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> eighths: array<f32, 8>;
 var<workgroup> codes: array<u32, HEAD_DIM>;
 //#if HAS_CODES
-// For each factor; a trellis needs four vectors and the targets of its survivors, twice.
+// Each factor has a candidate. A trellis needs four vectors here, and two sets of its survivors' targets.
 var<workgroup> candidates: array<f32, max(HEAD_DIM * NUM_FACTORS, HEAD_DIM * 4u + 256u)>;
 var<workgroup> cosines: array<f32, NUM_FACTORS>;
-// Centroids and boundaries of the head's side: searched once for every factor.
+// The centroids and boundaries of the head's side are copied here, because they are searched once for every factor.
 var<workgroup> book: array<f32, BOOK_SIZE>;
 //#end
 
 //#if TRELLIS
-// Codes of the survivors of a run, two bits each, twice: see trellis-text.ts.
+// Two sets of four survivors keep their codes of a run here, two bits a code; see trellis-text.ts.
 var<workgroup> paths: array<vec2u, 8>;
 
 fn code_of(path: vec2u, i: u32) -> u32 {
   return (path[i / 16u] >> (2u * (i % 16u))) & 3u;
 }
-// Number of the least of four prices, the first of equals.
+// Returns the index of the least of four prices, the first one of equals.
 fn least_of(price: vec4f) -> u32 {
   let low = select(0u, 1u, price.y < price.x);
   let high = select(2u, 3u, price.w < price.z);
@@ -50,13 +50,13 @@ fn least(price: vec4f) -> f32 {
 //#end
 
 //#if KEEPS_SIGNS
-// Of each round, then the factor.
+// The signs of each round are followed by the factor that normalizes it.
 var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
 fn sign_of(i: u32) -> f32 {
   return signs[i];
 }
 //#else
-// Long heads leave no room for them.
+// Long heads leave no room for the signs in workgroup memory.
 fn sign_of(i: u32) -> f32 {
   return constants[ROTATION_AT + i];
 }
@@ -64,19 +64,19 @@ fn sign_of(i: u32) -> f32 {
 
 //#include exact
 
-// A rotation may have gathered what was in range in one coordinate: nothing becomes infinite here.
+// A rotation may gather numbers within f16's range into one beyond it, which is clamped and so does not become infinite.
 fn f16_bits(x: f32) -> u32 {
   let bits = bitcast<u32>(clamp(x, -MAX_FLOAT16, MAX_FLOAT16));
   let sign = (bits >> 16u) & 0x8000u;
   let magnitude = bits & 0x7fffffffu;
   if (magnitude < 0x38800000u) {
-    // Subnormal: adding 0.5 aligns the mantissa so that the adder does the rounding.
+    // The result is subnormal: adding 0.5 aligns the mantissa so that the adder does the rounding.
     return sign | (bitcast<u32>(bitcast<f32>(magnitude) + 0.5) - 0x3f000000u);
   }
   return sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13u) & 1u)) >> 13u);
 }
 
-// Sets `count` bits of a word that other rows share.
+// Sets the bits of `mask` from `byte` on by atomics, because other rows share the word.
 fn put_main(byte: u32, value: u32, mask: u32) {
   let shift = (byte & 3u) * 8u;
   atomicAnd(&pages[byte >> 2u], ~(mask << shift));
@@ -120,7 +120,7 @@ fn rotate(l: u32) {
 //#end
 
 //#if DENSE
-// xs = matrix * xs; the matrix lies column by column.
+// Computes xs = matrix * xs; the matrix lies column by column.
 fn multiply(matrix_at: u32, l: u32) {
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     var s = vec4f(0.0);
@@ -152,7 +152,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
   let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
   let source = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
-  // Where the row goes takes three reads one after the other: they are under way while it is prepared.
+  // Finding the row's place takes three loads one after the other, which are under way while the row is prepared.
   let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
   let position = step[p.rows_at + row * ROW_WORDS + ROW_POSITION];
   let page = (step[step[span + SPAN_TABLE] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
@@ -164,7 +164,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     xs[i] = qkv[source + i];
   }
-  // Everything else that comes from memory is asked for before anything is waited for.
+  // All other loads are issued before the first one is waited for.
   let angle = angles[row * half + min(l, half - 1u)];
   //#if QK_NORM
   let weights_at = select(KEY_NORM_AT, QUERY_NORM_AT, is_query);
@@ -250,7 +250,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     return;
   }
 
-  // NaN and infinities are seen in their bits: compilers may assume that there are none.
+  // NaN and infinities are found by their bits, because compilers may assume that there are none.
   let largest = select(V_LARGEST_BITS, K_LARGEST_BITS, is_key);
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     let bits = bitcast<u32>(xs[i]);

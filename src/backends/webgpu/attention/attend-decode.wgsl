@@ -1,9 +1,9 @@
-// Attention of single tokens, split over keys. One workgroup: one row, one KV head, one part of its keys; each of its subgroups
-// walks PASS_KEYS keys at a time with a softmax of its own, and they are joined at the end. Codes are unpacked once for all
-// GROUP query heads; a KV head that has more is read by PARTS workgroups. The first workgroups of a row read the 16-bit copies.
+// Attention of single tokens, split over keys. A workgroup has one row, one KV head and a part of the keys. Each of its subgroups
+// walks PASS_KEYS keys at a time with a softmax of its own, and the subgroups are joined at the end. Codes are unpacked once for
+// all GROUP query heads; a KV head that has more is read by PARTS workgroups. The first workgroups of a row read 16-bit copies.
 //
-// LANES neighbouring lanes score a key together, then each owns some for the softmax. The weighted sum goes by coordinates: a
-// lane keeps eight of them for every head and walks the keys, whose weights their owners hand it.
+// LANES neighbouring lanes score a key together, and each lane owns some of the keys for the softmax. In the weighted sum a lane
+// stands for coordinates instead: it keeps eight of them for every head and walks the keys, whose owners hand it their weights.
 //#if HALF
 enable f16;
 //#end
@@ -16,20 +16,20 @@ const UNITS = HEAD_DIM / 8u;
 const SUBGROUPS = THREADS / SUBGROUP;
 const PASS_KEYS = OWN * SUBGROUP;
 const ROUND_KEYS = SUBGROUPS * PASS_KEYS;
-// Lanes that have coordinates of their own, and places where sums of a unit are left.
+// SUM_LANES lanes of a subgroup have coordinates of their own. In all, they leave SUM_SLOTS sums of each of a unit's coordinates.
 const SUM_LANES = min(SUBGROUP, KEY_GROUPS * UNITS);
 const SUM_SLOTS = SUBGROUPS * KEY_GROUPS * UNITS;
 const MASKED = -3.0e38;
 //#insert TYPES
 
-// The tables of centroids; in the end, sums that are added up.
+// `lut` holds the tables of centroids, and at the end the sums that are added up.
 var<workgroup> lut: array<u32, LUT_WORDS>;
 var<workgroup> tops: array<f32, SUBGROUPS * GROUP>;
 //#if HALF
 var<workgroup> half_query: array<WORDS, PAIRS>;
 //#end
 
-// Adds up what was left in `lut` and writes one part.
+// Adds up the sums that the lanes left in `lut` and writes one part.
 fn add_up(part: u32, l: u32) {
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     let at = i / UNITS * SUM_SLOTS + i % UNITS;
@@ -64,7 +64,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let slot = (l / SUBGROUP * KEY_GROUPS + key_group) * UNITS + lane % UNITS;
   //#insert ACCUMULATORS
 
-  // As many rounds for all subgroups: those beyond `high` read its last key and give it no weight.
+  // All subgroups make the same number of rounds: beyond `high` they read the last key and give it no weight.
   for (var round = base; round < high; round += ROUND_KEYS) {
     let base = round + l / SUBGROUP * PASS_KEYS;
     //#insert PASS

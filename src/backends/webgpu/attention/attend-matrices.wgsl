@@ -1,15 +1,16 @@
 // Attention of a long span over its history and itself on matrix units, f16 × f16 → f32 of 16 × 16 × 16.
 //
-// One workgroup: one KV head, ROWS query rows (GROUP query heads of ROWS / GROUP positions; PARTS workgroups share a KV head's
-// out), every key they may read, KEYS at a time. Codes are unpacked to f16 in workgroup memory once for all rows. A subgroup
-// keeps its rows' queries and sums as matrices in registers. What a matrix holds can be looked at through memory only, so
-// scores go there, and an invocation turns those of its own row into weights: nothing is handed from lane to lane.
+// A workgroup has one KV head and ROWS query rows, which are GROUP query heads of ROWS / GROUP positions, and walks every key that
+// these may read, KEYS at a time. PARTS workgroups share the query heads of a KV head. Codes are unpacked to f16 in workgroup
+// memory once for all rows. A subgroup keeps the queries and sums of its rows as matrices in registers. The elements of a matrix
+// can be read only through memory, so scores are stored there, and an invocation turns those of its own row into weights: nothing
+// is handed from lane to lane.
 //
-// Sums cannot be scaled row by row where they are. So a row's weights stay relative to an older maximum until a score exceeds
-// that by HEADROOM, which after a row's first keys is rare; then the sums go through workgroup memory, for all rows at once.
+// A matrix of sums cannot be scaled row by row. So a row's weights stay relative to an older maximum until a score exceeds it by
+// HEADROOM, which is rare after a row's first keys; then the sums of all rows are scaled in workgroup memory.
 //
-// A turn multiplies the values of a tile and the keys of the next without a barrier between; what is stored for the turn after
-// was loaded before that. Lines lie so far apart that those read side by side begin in different banks.
+// A turn multiplies the values of a tile and the keys of the next one without a barrier between them. What the next turn stores in
+// workgroup memory is loaded before that. Lines lie so far apart that those which are read side by side begin in different banks.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -27,31 +28,31 @@ enable chromium_experimental_subgroup_matrix;
 const POSITIONS = ROWS / GROUP;
 const THREADS = ROWS;
 const QUADS = HEAD_DIM / 4u;
-// Values from a key's line to the next, and from a row's line of weights.
+// The distance of two keys' lines in values, and that of two rows' lines of weights.
 const PITCH = HEAD_DIM + 8u;
 const WEIGHT_PITCH = KEYS + 8u;
 const VALUES_AT = KEYS * PITCH;
 const WEIGHTS_AT = 2u * KEYS * PITCH;
 const MASKED = -3.0e38;
-// Above every masked score, so that a difference to it is a weight of 0; below every other.
+// FLOOR is above every masked score, so that the difference to it gives a weight of 0, and below every other score.
 const FLOOR = -1.0e38;
-// In powers of two: weights of up to 256 are far from f16's largest.
+// HEADROOM is an exponent of two, since scores are: weights of up to 256 are far from f16's largest number.
 const HEADROOM = 8.0;
 const LN2 = 0.6931471805599453;
 const LOG2E = 1.4426950408889634;
 
-// Each a multiple of sixteen bytes, which matrices have to be aligned to.
+// The size of each array is a multiple of sixteen bytes, because matrices have to be aligned to that.
 var<workgroup> lut: array<u32, TABLE>;
-// Keys [key][PITCH], values [key][PITCH], weights [row][WEIGHT_PITCH].
+// `halves` holds keys as [key][PITCH], then values as [key][PITCH], then weights as [row][WEIGHT_PITCH].
 var<workgroup> halves: array<f16, WEIGHTS_AT + ROWS * WEIGHT_PITCH>;
-// Scores [key][SCORE_PITCH]; sums on their way, a coordinate in the place of a key.
+// `scores` holds scores as [key][SCORE_PITCH]. Sums pass through it with a coordinate in the place of a key.
 var<workgroup> scores: array<f32, KEYS * SCORE_PITCH>;
-// The first: one more than the last tile in which a row's scores outgrew its maximum.
+// The first element is one more than the last tile in which a row's scores outgrew its maximum.
 var<workgroup> outgrown: array<atomic<u32>, 4>;
 
 //#include prefill-keys
 
-// Eight halves; a compiler that knows their alignment makes one store of them.
+// Stores eight halves; a compiler that knows their alignment makes one store of them.
 fn put(at: u32, a: vec2<f16>, b: vec2<f16>, c: vec2<f16>, d: vec2<f16>) {
   halves[at] = a.x;
   halves[at + 1u] = a.y;
@@ -63,7 +64,7 @@ fn put(at: u32, a: vec2<f16>, b: vec2<f16>, c: vec2<f16>, d: vec2<f16>) {
   halves[at + 7u] = d.y;
 }
 
-// Whether every row reads every key of a tile of codes.
+// Says whether a tile has codes and every row reads each of its keys, so that nothing has to be masked.
 fn is_plain(tile: Tile, ranges: Ranges, low_row: u32) -> bool {
   var is_whole = !tile.is_residual && tile.first + KEYS <= low_row + 1u;
   is_whole = is_whole && (p.sliding == 0u || tile.first + p.sliding > ranges.last);
@@ -82,9 +83,9 @@ fn main(
   @builtin(subgroup_id) subgroup: u32,
 ) {
   let kv_head = group.x / PARTS;
-  // Where parts do not come out even, the last one shares heads with the one before: both write the same.
+  // If GROUP does not divide KV_GROUP, the last part shares heads with the one before, and both write the same numbers.
   let first_head = kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
-  // Rows that read the most keys begin first.
+  // Rows that read the most keys begin first, so that short workgroups fill the end.
   let first = (groups.y - 1u - group.y) * POSITIONS;
   let low_row = p.start + first;
   let high_row = p.start + min(first + POSITIONS, p.count) - 1u;
@@ -99,7 +100,7 @@ fn main(
   let first_tile = tiles * group.z / p.splits;
   let end_tile = tiles * (group.z + 1u) / p.splits;
 
-  // The row of this invocation, and the first one of its subgroup.
+  // `n` and `head` are the row of this invocation; `row0` is the first row of its subgroup.
   let n = min(first + l / GROUP, p.count - 1u);
   let head = first_head + l % GROUP;
   let row0 = subgroup * SUBGROUP_ROWS;
@@ -113,7 +114,7 @@ fn main(
 
   if (first_tile < end_tile) {
     let last_tile = end_tile - 1u;
-    // Pages are looked up a turn before they are read.
+    // Pages are looked up a turn before they are read, so that nothing waits for their addresses.
     var tile = tile_at(ranges, first_tile);
     var next = tile_at(ranges, min(first_tile + 1u, last_tile));
     var after = tile_at(ranges, min(first_tile + 2u, last_tile));
@@ -134,11 +135,11 @@ fn main(
     }
     var t = first_tile;
     while (t < end_tile) {
-      // Relative to what weights are; whether scores have outgrown it; sums of weights.
+      // `is_outgrown` says whether the row's scores outgrew its maximum, `has_outgrown` in which tile (plus one) any row's did.
       var is_outgrown = false;
       var has_outgrown = 0u;
       //#insert DECLARE_WEIGHTS
-      // Most turns: every row reads every key of a tile of codes, and none outgrows its maximum.
+      // Most turns are done here: every row reads every key of a tile of codes, and no score outgrows its row's maximum.
       loop {
         if (!is_plain(tile, ranges, low_row) || next.is_residual) {
           break;
@@ -181,7 +182,7 @@ fn main(
       if (t == end_tile) {
         break;
       }
-      // Any other turn, or the rest of one.
+      // Other turns are done here from the beginning, or from their scores on if these outgrew a maximum.
       if (has_outgrown != t + 1u) {
         //#insert LEAVE_SCORES
         workgroupBarrier();

@@ -1,5 +1,5 @@
-// Joins the splits of a head, divides by the sum of weights and undoes the rotation of V. One workgroup a head of a row.
-// What is read from memory is asked for first: little else takes time here.
+// Joins the splits of a head, divides by the sum of weights and undoes the rotation of V. A workgroup has one head of a row.
+// All loads are issued first, because little else takes time here.
 //#if SHUFFLE_BITS > 0
 enable subgroups;
 //#end
@@ -11,21 +11,21 @@ enable subgroups;
 @group(0) @binding(4) var<storage, read> rotation: array<f32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 //#if SINK_LOGITS
-// A logit for each query head, which is one more score but has no value.
+// The logit of each query head is one more score in its softmax, but has no value.
 @group(0) @binding(6) var<storage, read> sink_logits: array<f32>;
 //#end
 
 const QUADS = HEAD_DIM / 4u;
-// Splits that are added up side by side.
+// SHARES splits are added up at the same time.
 const SHARES = min(THREADS / QUADS, 16u);
 const NONE = -3.4e38;
 var<workgroup> xs: array<f32, HEAD_DIM>;
 var<workgroup> sums: array<vec4f, SHARES * QUADS>;
-// Of each split, an invocation each: the highest score and the sum of weights, then its share.
+// Each split has an invocation, which keeps its highest score and sum of weights in `own` and the factor of its part in `shares`.
 var<workgroup> own: array<vec2f, THREADS>;
 var<workgroup> shares: array<f32, THREADS>;
 //#if ROTATION_ROUNDS > 0
-// Of each round, then the factor.
+// The signs of each round are followed by the factor that normalizes it.
 var<workgroup> signs: array<f32, ROTATION_ROUNDS * ROTATION_SIZE + 1u>;
 //#end
 
@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   workgroupBarrier();
   //#if DENSE
-  // The inverse of the KV head's transform, column by column.
+  // The inverse of the KV head's transform lies column by column.
   let matrix = group.x / GROUP * HEAD_DIM * HEAD_DIM;
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     var value = 0.0;

@@ -1,8 +1,8 @@
-// Attention of single tokens without subgroups, split over keys. One workgroup: one row, one KV head, one part of its keys,
-// THREADS keys at a time. Codes are unpacked once for all GROUP query heads; a KV head that has
-// more is read by PARTS workgroups. The first workgroups of a row read the 16-bit copies.
+// Attention of single tokens without subgroups, split over keys. A workgroup has one row, one KV head and a part of the keys, and
+// walks THREADS keys at a time. Codes are unpacked once for all GROUP query heads; a KV head that has more is read by PARTS
+// workgroups. The first workgroups of a row read 16-bit copies.
 //
-// An invocation scores one key. The weighted sum goes by coordinates: it keeps eight of them for every head and walks the keys.
+// An invocation scores one key. In the weighted sum it keeps eight coordinates for every head instead and walks the keys.
 
 //#include decode-bindings
 
@@ -13,9 +13,9 @@ const ROUND_KEYS = THREADS;
 const MASKED = -3.0e38;
 //#insert TYPES
 
-// The tables of centroids; at the end, sums that are added up.
+// `lut` holds the tables of centroids, and at the end the sums that are added up.
 var<workgroup> lut: array<u32, LUT_WORDS>;
-// Weights of the keys for each head, as the words by which the weighted sum multiplies.
+// Each key has a word for every head: its weight times the scale of its value.
 var<workgroup> weights: array<WORDS, THREADS>;
 var<workgroup> tops: array<f32, THREADS>;
 

@@ -1,6 +1,6 @@
-// Attention of a long span over its history and itself. One workgroup: one KV head, ROWS query rows (GROUP query heads of
-// ROWS / GROUP positions; PARTS workgroups share a KV head's out), every key they may read, KEYS at a time. A key tile is
-// unpacked once for all rows.
+// Attention of a long span over its history and itself. A workgroup has one KV head and ROWS query rows, which are GROUP query
+// heads of ROWS / GROUP positions, and walks every key that these may read, KEYS at a time. PARTS workgroups share the query heads
+// of a KV head. A tile of keys is unpacked once for all rows.
 // Keys come as a stream of codes and a stream of 16-bit copies; a row takes each of its keys from one of the two.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
@@ -17,17 +17,17 @@ const THREADS = ROWS * 4u;
 const POSITIONS = ROWS / GROUP;
 const QUADS = HEAD_DIM / 4u;
 const UNITS = HEAD_DIM / 8u;
-// Odd numbers of quads: rows that are read side by side begin in different banks.
+// Lines are odd numbers of quads apart, so that those which are read side by side begin in different banks.
 const PITCH = QUADS + 1u;
 const SCORE_PITCH = ROWS / 4u + 1u;
 const MASKED = -3.0e38;
 
 var<workgroup> lut: array<u32, TABLE>;
-// Keys, then values: [key][quad].
+// `kv` holds the keys of a tile, later its values, as [key][quad].
 var<workgroup> kv: array<vec4f, KEYS * PITCH>;
-// Scores, then weights: [key][row].
+// `scores` holds scores, later weights, as [key][row].
 var<workgroup> scores: array<vec4f, KEYS * SCORE_PITCH>;
-// Of each row: four maxima, in the end four sums.
+// Four invocations share a row's softmax: each leaves its maximum here, and at the end its sum.
 var<workgroup> quarters: array<f32, ROWS * 4u>;
 var<workgroup> rescale: array<vec4f, ROWS / 4u>;
 
@@ -48,7 +48,7 @@ fn score_of(dot: vec4f, tile: Tile, key: u32, position: u32, residual_start: u32
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let kv_head = group.x / PARTS;
-  // Where parts do not come out even, the last one shares heads with the one before: both write the same.
+  // If GROUP does not divide KV_GROUP, the last part shares heads with the one before, and both write the same numbers.
   let first_head = kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
   let first = group.y * POSITIONS;
   let low_row = p.start + first;
@@ -62,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let first_tile = tiles * group.z / p.splits;
   let end_tile = tiles * (group.z + 1u) / p.splits;
 
-  // The scores an invocation computes: four rows, every KEY_LANESth key.
+  // An invocation computes the scores of four rows with every sixteenth key.
   let key_lane = l % 16u;
   let row4 = l / 16u * 4u;
   var query: array<u32, 4>;
@@ -72,12 +72,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     query[r] = ((p.row + n) * NUM_HEADS + first_head + (row4 + r) % GROUP) * QUADS;
     position[r] = p.start + n;
   }
-  // The quarter of a row's softmax it does.
+  // It does the softmax of one row for a quarter of the keys.
   let row = l % ROWS;
   let quarter = l / ROWS * (KEYS / 4u);
   var highest = MASKED;
   var sum = 0.0;
-  // The sums it keeps: BAND rows, every LANESth quad.
+  // It keeps the sums of BAND rows for every LANESth quad of coordinates.
   let lane = l % LANES;
   let band = l / LANES * (BAND / 4u);
   //#insert ACCUMULATORS

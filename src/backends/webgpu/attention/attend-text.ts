@@ -1,6 +1,6 @@
 /**
- * @file WGSL parts that both kernels of decode attention use: addresses of keys, their scales, dot products of a few keys with
- * all query heads, tables of centroids. Registers are named one by one, because compilers may put indexed arrays into memory.
+ * @file WGSL that both kernels of decode attention use: addresses of keys, their scales, dot products of a few keys with all
+ * query heads, tables of centroids. Registers are named one by one, because compilers may put indexed arrays into memory.
  */
 import type { PageLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits } from "../codec/read-text.ts";
@@ -23,11 +23,11 @@ export const ARRAYS = {
   copies: { words: "residual4", quads: "residual4" },
 } as const;
 
-/** The text for each stream that there is: codes, and copies if the format has any. */
+/** The text for codes and, if the format has 16-bit copies, the text for these and a choice between the two. */
 export function either(sides: DecodeSides, text: (stream: Stream) => string): string {
-  const codes = `// From codes.\n${text("codes")}`;
+  const codes = `// These keys are read as codes.\n${text("codes")}`;
   return sides.residual
-    ? `if (is_residual) {\n// From 16-bit copies.\n${text("copies")}\n} else {\n${codes}\n}`
+    ? `if (is_residual) {\n// These keys are read as 16-bit copies.\n${text("copies")}\n} else {\n${codes}\n}`
     : `{\n${codes}\n}`;
 }
 
@@ -52,7 +52,7 @@ export interface Products {
   readonly group: number;
   /** WGSL expressions of the keys that are multiplied together. */
   readonly keys: readonly string[];
-  /** Number of invocations that share a key, and an expression for the own one among them. */
+  /** Number of invocations that share a key, and an expression for which of them an invocation is. */
   readonly lanes: number;
   readonly lane: string;
   /** Whether codes are multiplied in f16. The query is then in `half_query`, with two of its heads in a pair of words. */
@@ -116,8 +116,8 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
   });
   return lines([
     p.keys.length > 1
-      ? `// Products of ${p.keys.length} keys with every query head.`
-      : "// Products of a key with every query head.",
+      ? `// ${p.keys.length} keys are multiplied with every query head.`
+      : "// A key is multiplied with every query head.",
     keyText,
     `for (var block = 0u; block < ${blocks}u; block++) {`,
     `let unit0 = ${p.lane} * ${chunk}u + block * ${block}u;`,

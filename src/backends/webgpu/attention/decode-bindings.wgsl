@@ -1,4 +1,4 @@
-// Parameters and buffers of both kernels that attend single tokens.
+// Both kernels of decode attention have these parameters and buffers.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;

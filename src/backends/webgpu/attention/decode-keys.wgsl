@@ -1,5 +1,5 @@
-// The keys of this workgroup, `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on: a part of the codes, counted in
-// whole rounds from the beginning of a page, or a part of the 16-bit copies.
+// Finds the keys of this workgroup: `low` .. `high - 1`, read ROUND_KEYS at a time from `base` on. They are a part of the codes,
+// in whole rounds from the beginning of a page, or a part of the 16-bit copies.
 let kv_head = group.x / PARTS;
 let split = group.y;
 let row = step[p.list_at + group.z];
@@ -7,14 +7,14 @@ let end = step[p.rows_at + row * ROW_WORDS + ROW_POSITION] + 1u;
 let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
 let main_table = step[span + SPAN_TABLE];
 let first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
-// Where parts do not come out even, the last one shares heads with the one before: both write the same.
+// If GROUP does not divide KV_GROUP, the last part shares heads with the one before, and both write the same numbers.
 let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
 
 //#if HAS_RESIDUAL
 let residual_table = step[span + SPAN_RESIDUAL_TABLE];
 let recent = max(select(0u, end - p.window, end > p.window), step[span + SPAN_RESIDUAL_START]);
 let is_residual = split < p.copy_splits;
-// Wraps where there are no codes to read.
+// This wraps around in workgroups that read copies; their keys are set below.
 let part = split - p.copy_splits;
 let coded = max(first, p.sinks);
 let total_splits = p.splits + p.copy_splits;
@@ -30,7 +30,7 @@ var base = origin + rounds * part / p.splits * ROUND_KEYS;
 var low = max(coded, base);
 var high = min(recent, origin + rounds * (part + 1u) / p.splits * ROUND_KEYS);
 //#if HAS_RESIDUAL
-// Copies are counted from the sinks on, as if the recent ones followed at once.
+// Copies are counted as if the recent ones followed the sinks without a gap.
 let sink_end = max(first, min(p.sinks, end));
 let gap = max(recent, sink_end) - sink_end;
 if (is_residual) {

@@ -48,9 +48,9 @@ export interface DecodeShape {
   readonly subgroup: number;
   /** Lanes that score a key together. */
   readonly lanes: 1 | 2 | 4;
-  /** The same for keys of the 16-bit copies. */
+  /** Lanes that score a key together when it is read as a 16-bit copy. */
   readonly copyLanes: 1 | 2 | 4;
-  /** Keys that a lane owns in a pass. Many keys spread the cost of a pass; few keys need fewer registers and suit short contexts. */
+  /** Keys that a lane owns in a pass. Many spread the cost of a pass; few need fewer registers and suit short contexts. */
   readonly own: 1 | 2 | 4;
   /** Keys that a subgroup sums at the same time, and units of eight coordinates that a lane keeps. One of the two is 1. */
   readonly keyGroups: number;
@@ -59,7 +59,7 @@ export interface DecodeShape {
   readonly unroll: number;
   /** Whether the next values are loaded while these are used. */
   readonly prefetch: boolean;
-  /** As in `AttentionLayer`. */
+  /** The cap of scores, as in `AttentionLayer`. */
   readonly softcap: number;
   /** Whether codes of K, and of V, are multiplied in f16. */
   readonly halfK: boolean;
@@ -84,7 +84,7 @@ export function accumulatorsText(shape: DecodeShape): string {
 
 /** The query as f16, scaled to at most 1, and the factor it was divided by. */
 export function queryText({ group }: DecodeShape): string {
-  return `// The query as f16, at most 1, and what it was divided by.
+  return `// The query is kept as f16 of at most 1; query_scale is what it was divided by.
   for (var round = 0u; round < GROUP; round += SUBGROUPS) {
     let g = min(round + l / SUBGROUP, GROUP - 1u);
     var top = 0.0;
@@ -115,13 +115,13 @@ export function passText(shapes: DecodeShape, sides: DecodeSides): string {
       ...(isWhole && stream === "codes" ? [values[0]!.loads] : []),
       scoresText(shape, sides, stream),
       softmaxText(shape, half),
-      // The addresses of copies are known only with their scores.
+      // The addresses of copies become known only while the copies are scored.
       ...(isWhole && stream === "copies" ? [values[0]!.loads] : []),
       ...(half ? accumulators(shape).map(({ name }) => `var half${name} = vec2<f16>();`) : []),
       ...values.map(({ loop, loads, sums, given }, own) =>
         loop
           ? lines(["{", given, loop, loads, sums, "}", "}"])
-          : // The next values are on their way while these are used.
+          : // The next values are under way while these are used.
             lines([values[own + 1]?.loads ?? "", "{", given, sums, "}"]),
       ),
       ...(half ? accumulators(shape).map(({ name }) => `acc${name} += vec2f(half${name}) * unscale;`) : []),
@@ -139,7 +139,7 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
       : null;
   const hasScales = scaleText(k, 0) !== null || scaleText(v, 0) !== null;
   return lines([
-    "// The keys that this lane owns: where they are, and the scales of their rows.",
+    "// A lane looks up where the keys that it owns are, and the scales of their rows.",
     `let own_at = ${perm("lane", shape)};`,
     ...range(own).flatMap((o) => [
       `let own${o} = base + ${o}u * SUBGROUP + own_at;`,
@@ -162,7 +162,7 @@ function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): str
 /** Keys that a lane works on at the same time. */
 const roundKeys = ({ own, lanes }: DecodeShape): number => (lanes === 1 ? own : Math.min(4, own * lanes));
 
-/** One round: as many keys as a lane has registers for, each scored together with the lanes it is shared with. */
+/** One round scores as many keys as a lane has registers for; the lanes that share a key score it together. */
 function roundText(shape: DecodeShape, sides: DecodeSides, stream: Stream, round: number): string {
   const { headDim, group, subgroup, lanes, halfK } = shape;
   const count = roundKeys(shape);
@@ -200,7 +200,7 @@ function softmaxText(shape: DecodeShape, half: boolean): string {
   const perLane = (subgroup * shape.own) / keyGroups;
   const most = (terms: readonly string[]): string => terms.reduce((a, b) => `max(${a}, ${b})`);
   return lines([
-    "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
+    "// Scores become weights relative to the highest score so far; what was summed before shrinks to it.",
     ...range(group).flatMap((g) => [
       ...owns.map((o) => `score${o}_${g} = select(MASKED, ${cappedText(softcap, `score${o}_${g}`)}, is_read${o});`),
       `let top${g} = max(highest${g}, subgroupMax(${most(owns.map((o) => `score${o}_${g}`))}));`,
@@ -212,7 +212,7 @@ function softmaxText(shape: DecodeShape, half: boolean): string {
     ...accumulators(shape).map(({ g, name }) => `acc${name} *= shrink${g};`),
     ...(half
       ? [
-          "// Factor that brings weights times scales into the range of f16, and the one that undoes it.",
+          "// `part` brings weights times scales into the range of f16, and `unscale` undoes that.",
           ...owns.map((o) => `let size${o} = select(0.0, abs(value_scale${o}), is_read${o});`),
           `let peak = subgroupMax(${most(owns.map((o) => `size${o}`))});`,
           `let unscale = peak * ${floatText(perLane / WEIGHT_SUM)};`,
@@ -231,7 +231,7 @@ interface OwnValues {
   readonly sums: string;
 }
 
-/** The values of the keys that are number `own` of their lanes. */
+/** Sums the values of those keys that are number `own` of their lanes. */
 function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, stream: Stream, own: number): OwnValues {
   const { group, subgroup, keyGroups, unitsPerLane } = shape;
   const half = stream === "codes" && shape.halfV;
@@ -277,7 +277,7 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
       ...(block ? [`let block${id}_${u} = ${block};`] : []),
     ]),
   ]);
-  // Loads the values of the keys from `after` on, into variables that live across iterations of the loop.
+  // The values of the keys from `after` on are loaded into variables that live across iterations of the loop.
   const loadAhead = (after: string): string[] =>
     keys.flatMap(({ n, id, ahead }) => [
       "{",
@@ -320,12 +320,12 @@ function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, strea
     loop: isWhole ? null : lines([...head, `for (var at = 0u; at < SUBGROUP; at += ${stride}u) {`]),
     loads: lines([
       ...(isWhole ? head : []),
-      "// Words of the values.",
+      "// The words of the values are loaded.",
       ...loads,
-      ...(isPrefetched ? ["// Those of the next keys are under way while these are used.", ...fetch] : []),
+      ...(isPrefetched ? ["// The words of the next keys are under way while these are used.", ...fetch] : []),
     ]),
-    given: lines(["// Weights, times the scales of the values, that their owners hand to the lanes.", ...given]),
-    sums: lines(["// Weighted sums of this lane's coordinates.", ...sums]),
+    given: lines(["// The owners of the keys hand out their weights, times the scales of the values.", ...given]),
+    sums: lines(["// A lane adds to the weighted sums of its coordinates.", ...sums]),
   };
 }
 
@@ -338,7 +338,7 @@ export function outputText(shape: DecodeShape): string {
   const { group, unitsPerLane } = shape;
   const heads = range(group);
   return lines([
-    "// The highest score of all subgroups.",
+    "// The subgroups agree on their highest score.",
     "workgroupBarrier();",
     "if (lane == 0u) {",
     ...heads.map((g) => `tops[${g}u * SUBGROUPS + l / SUBGROUP] = highest${g};`),
@@ -349,7 +349,7 @@ export function outputText(shape: DecodeShape): string {
     ...heads.map((g) => `most${g} = max(most${g}, tops[${g}u * SUBGROUPS + i]);`),
     "}",
     "workgroupBarrier();",
-    "// Head by head: sums of the lanes to workgroup memory, where they are added up.",
+    "// The sums of the lanes are added up in workgroup memory, which has room for one head at a time.",
     ...heads.flatMap((g) => [
       `let shrink${g} = exp(highest${g} - most${g});`,
       `let total${g} = subgroupAdd(sum${g} * shrink${g});`,

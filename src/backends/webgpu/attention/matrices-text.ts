@@ -13,21 +13,21 @@ import { MATRIX_ROWS } from "./prefill-plan.ts";
 /** Blocks of rows of a subgroup. A key in workgroup memory is read once for all of them; three would need too many registers. */
 const BLOCKS = range(2);
 const SUBGROUP_ROWS = BLOCKS.length * MATRIX;
-/** From a key's line of scores to the next: the sixteen rows of four keys, which a matrix stores side by side, hit all banks. */
+/** The distance of two keys' lines of scores: the sixteen rows of four keys, which a matrix stores side by side, hit all banks. */
 const SCORE_PITCH = MATRIX_ROWS + 4;
 const LEFT = `subgroup_matrix_left<f16, ${MATRIX}, ${MATRIX}>`;
 const RIGHT = `subgroup_matrix_right<f16, ${MATRIX}, ${MATRIX}>`;
 const RESULT = `subgroup_matrix_result<f32, ${MATRIX}, ${MATRIX}>`;
 const KEYS = range(MATRIX);
 const BARRIER = "workgroupBarrier();";
-/** What a multiprocessor has for Vulkan. */
+/** The workgroup memory that a multiprocessor has under Vulkan. */
 const MOST_BYTES = 48 << 10;
 
 /** Bytes of workgroup memory without tables. */
 const plainBytes = (headDim: number): number =>
   2 * (2 * MATRIX * (headDim + 8) + MATRIX_ROWS * (MATRIX + 8)) + 4 * MATRIX * SCORE_PITCH + 16;
 
-/** Tables of pairs, or of single centroids on a side where pairs would not fit. */
+/** Chooses tables of pairs, or of single centroids on a side where pairs would not fit into workgroup memory. */
 function chooseTables({ k, v, main, centroidsAt }: MatrixSides): {
   tables: SideTables;
   half: { k: boolean; v: boolean };
@@ -51,7 +51,7 @@ export const matrixBytes = (sides: MatrixSides): number =>
 /** Whether a side's numbers are f16 or become f16 without harm. */
 export const isHalfSide = (side: SideFormat): boolean => !isFloat(side) || codecOf(side).bitsOf(side) === 16;
 
-/** Sums of the coordinates of step `d` between registers and workgroup memory: [coordinate][row]. */
+/** `leave` stores the sums of step `d` in workgroup memory as [coordinate][row], and `take` loads them from there. */
 const leave = (d: number): string[] =>
   BLOCKS.map((b) => `subgroupMatrixStore<col_major>(&scores, row0 + ${b * MATRIX}u, sum_${b}_${d}, SCORE_PITCH);`);
 const take = (d: number): string[] =>
@@ -59,7 +59,7 @@ const take = (d: number): string[] =>
     (b) => `sum_${b}_${d} = subgroupMatrixLoad<${RESULT}, col_major>(&scores, row0 + ${b * MATRIX}u, SCORE_PITCH);`,
   );
 const own = (k: number): string => `scores[${k}u * SCORE_PITCH + l]`;
-/** Sixteen values of an invocation's row to the row's line of weights. */
+/** Stores sixteen values of an invocation's row as the row's line of weights. */
 const putRow = (value: (k: number) => string): string[] =>
   [0, 8].map(
     (from) =>
@@ -85,7 +85,7 @@ const multiplyValues = (d: number): string[] => [
   `let value_${d} = subgroupMatrixLoad<${RIGHT}, row_major>(&halves, VALUES_AT + ${d * MATRIX}u, PITCH);`,
   ...BLOCKS.map((b) => `sum_${b}_${d} = subgroupMatrixMultiplyAccumulate(weights_${b}, value_${d}, sum_${b}_${d});`),
 ];
-/** A balanced tree, so that little waits for little. */
+/** Joins terms as a balanced tree, so that few operations wait for each other. */
 const tree = (terms: readonly string[], join: (a: string, b: string) => string): string =>
   terms.length === 1
     ? terms[0]!
@@ -107,7 +107,7 @@ export function matricesText(sides: MatrixSides): {
       ...BLOCKS.map((b) => `var score_${b}: ${RESULT};`),
       ...BLOCKS.flatMap((b) => steps.flatMap((d) => [`var q_${b}_${d}: ${LEFT};`, `var sum_${b}_${d}: ${RESULT};`])),
     ],
-    // A row's sixteen coordinates as its line of weights, which subgroups load as they will load weights.
+    // Sixteen coordinates of a row take the place of its line of weights, because subgroups load them as they load weights.
     QUERIES: steps.flatMap((d) => [
       "{",
       ...range(4).map((i) => `let q${i} = q[query + ${4 * d + i}u] * LOG2E;`),
@@ -138,7 +138,7 @@ export function matricesText(sides: MatrixSides): {
       ...take(d),
       BARRIER,
     ]),
-    // The next tile's scores in between: their sums wait for each other, those of values do not.
+    // The next tile's scores are computed in between, because their sums wait for each other and those of values do not.
     MULTIPLY: [
       ...BLOCKS.map((b) => `var weights_${b}: ${LEFT};`),
       ...loadWeights((b) => `weights_${b}`),

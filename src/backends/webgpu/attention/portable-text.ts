@@ -23,7 +23,7 @@ export interface PortableShape {
   readonly group: number;
   /** Keys that are summed at the same time. */
   readonly keyGroups: number;
-  /** As in `AttentionLayer`. */
+  /** The cap of scores, as in `AttentionLayer`. */
   readonly softcap: number;
 }
 
@@ -37,7 +37,7 @@ export function portableAccumulators({ group }: PortableShape): string {
   );
 }
 
-/** Scores of the invocation's key, `score0` …, and V's factor of its row. */
+/** Computes the scores of the invocation's key, `score0` …, and the factor of its value. */
 export function portableScores({ headDim, group }: PortableShape, sides: DecodeSides): string {
   const products = { headDim, group, keys: ["base + l"], lanes: 1, lane: "0u", half: false };
   const { k, v } = sides.main;
@@ -62,7 +62,7 @@ export function portableScores({ headDim, group }: PortableShape, sides: DecodeS
 /** Turns scores into weights, relative to the highest score so far, and scales the earlier sums to it. */
 export function portableSoftmax({ group, softcap }: PortableShape): string {
   return lines([
-    "// Scores to weights, relative to the highest score so far; what was summed before shrinks to it.",
+    "// Scores become weights relative to the highest score so far; what was summed before shrinks to it.",
     ...range(group).flatMap((g) => [
       `score${g} = select(MASKED, ${cappedText(softcap, `score${g}`)}, is_read);`,
       `let top${g} = max(highest${g}, highest_at_once(score${g}, l));`,
@@ -127,7 +127,7 @@ function copiesSum({ group, keyGroups }: PortableShape, { residual }: DecodeSide
 /** Adds up over the keys of the workgroup, and stores sums, maxima and weights. */
 export function portableOutput({ group }: PortableShape): string {
   return lines([
-    "// Head by head: sums to workgroup memory, where they are added up.",
+    "// The sums are added up in workgroup memory, which has room for one head at a time.",
     ...range(group).flatMap((g) => [
       "if (l < SUM_THREADS) {",
       ...range(8).map((i) => `lut[${i}u * SUM_THREADS + l] = bitcast<u32>(acc${g}_${i >> 1}.${"xy"[i & 1]});`),

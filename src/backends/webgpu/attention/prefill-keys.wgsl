@@ -1,26 +1,26 @@
-// Which keys a span's tile of rows reads: three ranges (codes, sinks, recent copies), each in tiles of KEYS.
+// The rows of a workgroup read three ranges of keys (codes, sinks, recent copies), each in tiles of KEYS.
 struct Ranges {
-  // First tile and number of tiles.
+  // A range is its first tile and its number of tiles.
   codes: vec2u,
   sinks: vec2u,
   recent: vec2u,
   main_table: u32,
   residual_table: u32,
   residual_entries: u32,
-  // First position whose copy is there, sinks aside.
+  // This is the first position after the sinks whose copy is there.
   residual_start: u32,
-  // Position of the last row; later keys are not there.
+  // This is the position of the last row; later keys are not there.
   last: u32,
 }
 
 struct Tile {
   first: u32,
   is_residual: bool,
-  // Of the block table, as it comes from memory: whoever computes with it waits for it.
+  // The entry of the block table is kept as it was loaded, because a computation with it would wait for it.
   entry: u32,
 }
 
-// First tile and number of tiles that hold keys low .. end - 1.
+// Returns the first tile and the number of tiles that hold keys low .. end - 1.
 fn tiles_of(low: u32, end: u32) -> vec2u {
   let first = low / KEYS;
   return vec2u(first, select(0u, (end + KEYS - 1u) / KEYS - first, end > low));
@@ -30,7 +30,7 @@ fn below(a: u32, b: u32) -> u32 {
   return select(0u, a - b, a > b);
 }
 
-// Of rows at the positions low_row .. high_row.
+// Returns the ranges that rows at the positions low_row .. high_row read.
 fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
   var r: Ranges;
   let low = select(0u, below(low_row + 1u, p.sliding), p.sliding > 0u);
@@ -44,7 +44,7 @@ fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
   r.codes = tiles_of(max(low, p.sinks), codes_end);
   r.sinks = tiles_of(low, min(p.sinks, high_row + 1u));
   let recent_low = max(max(low, r.residual_start), below(low_row + 1u, p.window));
-  // A tile that the sinks have read has been read for all its copies.
+  // A tile with sinks is read once for all its copies, so the recent ones begin after it.
   r.recent = tiles_of(
     max(recent_low, select(0u, (r.sinks.x + r.sinks.y) * KEYS, r.sinks.y > 0u)),
     select(0u, high_row + 1u, p.window > 0u),
@@ -71,12 +71,12 @@ fn tile_at(r: Ranges, t: u32) -> Tile {
   return tile;
 }
 
-// Byte of the page of codes.
+// Returns the byte at which the tile's page of codes begins.
 fn page_of(tile: Tile) -> u32 {
   return (tile.entry & SLOT_MASK) * PAGE_BYTES;
 }
 
-// Whether the row at `position` takes key j from a tile's stream.
+// Says whether the row at `position` takes key j from this stream and not from the other.
 fn is_read(j: u32, position: u32, is_residual: bool, residual_start: u32) -> bool {
   let is_seen = j <= position && (p.sliding == 0u || j + p.sliding > position);
   //#if HAS_RESIDUAL

@@ -1,7 +1,8 @@
 /**
- * @file The unrolled parts of attend-prefill.wgsl. Registers are named one by one: indexed arrays may end up in memory.
+ * @file The unrolled parts of attend-prefill.wgsl. Registers are named one by one, because indexed arrays may end up in memory.
  *
- * Scores: four rows by `keys / 16` keys an invocation. Sums: `band` rows by `quads / lanes` quads of coordinates.
+ * An invocation computes the scores of four rows with `keys / 16` keys, and the sums of `band` rows for `quads / lanes` quads of
+ * coordinates.
  */
 import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
@@ -32,7 +33,7 @@ export function scoresText(keys: number): string {
   const columns = range(Math.max(1, keys / 16));
   const rows = range(4);
   const products = lines([
-    "// Dot products of four rows with the keys of this invocation.",
+    "// Four rows are multiplied with the keys of this invocation.",
     ...columns.flatMap((c) => rows.map((r) => `var s${r}_${c} = vec4f();`)),
     "for (var i = 0u; i < QUADS; i++) {",
     ...rows.map((r) => `  let q${r} = q[query[${r}] + i];`),
@@ -102,7 +103,7 @@ function readerText(name: string, side: SideLayout, use: TableUse, arrays: PageA
   const { lines: loads, units, blocks } = loadUnits(side, use, place, 1, "w", arrays);
   const factor = rowScale(side, headDim, place, arrays.words) ?? blocks[0] ?? "1.0";
   return `
-// Eight neighbouring coordinates of a row as four pairs, and what they have to be multiplied by.
+// The first function returns eight neighbouring coordinates of a row as four pairs, the second what they have to be multiplied by.
 fn ${name}_unit(page: u32, head: u32, row: u32, unit: u32) -> array<vec2f, 4> {
 ${lines(loads)}
 return array<vec2f, 4>(
@@ -123,7 +124,7 @@ export interface PrefillReaders {
   readonly entries: number;
 }
 
-/** centroidsAt: where those of each side begin */
+/** centroidsAt: where the centroids of each side begin */
 export function prefillReaders(
   k: SideFormat,
   v: SideFormat,
@@ -149,7 +150,7 @@ export function prefillReaders(
   };
 }
 
-/** `stage_k` and `stage_v`: a tile's rows as floats in `kv`; keys that are not there become zero. */
+/** `stage_k` and `stage_v` leave a tile's rows as floats in `kv`; keys that are not there become zero. */
 export function stagingText(hasResidual: boolean): string {
   const unit = (name: string): string =>
     lines([`values = ${name}_unit(page, head, slot, unit);`, `factor = ${name}_factor(page, head, slot, unit);`]);
@@ -162,7 +163,7 @@ export function stagingText(hasResidual: boolean): string {
       }
     } else `;
   const stage = (side: string): string => `
-// A tile's rows as floats; keys that are not there become zero.
+// Leaves a tile's rows as floats in kv; keys that are not there become zero.
 fn stage_${side}(tile: Tile, ranges: Ranges, head: u32, l: u32) {
   for (var n = l; n < KEYS * UNITS; n += THREADS) {
     let key = n / UNITS;

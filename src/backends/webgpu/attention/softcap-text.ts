@@ -2,8 +2,8 @@
 import { floatText } from "../queue/shader-text.ts";
 
 /**
- * `fn capped(score)`: cap · tanh(score / cap). Not by WGSL's tanh, which may overflow or be as coarse as f16. The argument of exp is held
- * where the result is ±cap.
+ * `fn capped(score)` returns cap · tanh(score / cap) without WGSL's tanh, which may overflow or be as coarse as f16. The argument
+ * of exp is limited where the result is ±cap anyway, so that exp cannot overflow.
  *
  * cap: `softcap` of an `AttentionLayer`, above 0
  */

@@ -1,4 +1,4 @@
-// Arithmetic that rounds every operation once, as docs/formats/kv-page.md demands, on devices that fuse products into sums and
+// These functions round every operation once, as docs/formats/kv-page.md demands, even on devices that fuse products into sums and
 // divide approximately.
 
 // Keeps the compiler from making a product part of an fma.
@@ -10,12 +10,12 @@ fn rounded4(x: vec4f) -> vec4f {
   return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero));
 }
 
-// Splits off the upper twelve bits, rounded; eleven bits and a sign are left.
+// Returns x rounded to twelve bits; what is left of x fits eleven bits and a sign.
 fn upper(x: f32) -> f32 {
   return bitcast<f32>((bitcast<u32>(x) + 0x800u) & 0xfffff000u);
 }
 
-// a - x * y without the rounding of the product (Dekker 1971). The partial products are exact, fused or not.
+// Returns a - x * y without the rounding of the product (Dekker 1971). The partial products are exact, fused or not.
 fn residual(a: f32, x: f32, y: f32) -> f32 {
   let product = rounded(x * y);
   let xh = upper(x);
@@ -26,12 +26,12 @@ fn residual(a: f32, x: f32, y: f32) -> f32 {
   return (a - product) - error;
 }
 
-// a / b. The device's quotient may be off by a few units in the last place; the residual corrects it.
+// Returns a / b. The device's quotient may be off by a few units in the last place; the residual corrects it.
 fn quotient(a: f32, b: f32) -> f32 {
   let numerator = rounded(a);
   let near = numerator / b;
   let better = near + rounded(residual(numerator, near, b) / b);
-  // The residual's parts would overflow or underflow, or b = 0.
+  // A correction that is large or NaN means that parts of the residual overflowed or underflowed, or that b = 0.
   return select(near, better, abs(better - near) <= abs(near) * 1e-5);
 }
 

@@ -1,5 +1,6 @@
 /**
- * @file WGSL of error feedback, a part of `store_k` and `store_v` in append.wgsl: chooses codes one after the other, and their scale.
+ * @file WGSL of error feedback, a part of `store_k` and `store_v` in append.wgsl, which chooses codes one after the other, and then
+ * their scale.
  */
 import type { ScaleRule } from "../../../quant/rules.ts";
 import { chosenText } from "../queue/shader-text.ts";
@@ -44,9 +45,9 @@ export function nearestText(name: string): string {
 }
 
 /**
- * Error feedback and the scale in its metric (src/quant/vector-quantizer.ts). In `candidates`: the targets, then centroids,
- * errors, products p, w, and both times the weights. inverses: of the factors that were searched · codes: statements that
- * leave codes, targets, centroids and errors
+ * Error feedback and the scale in its metric (src/quant/vector-quantizer.ts). `candidates` holds the targets, then centroids,
+ * errors, products p, w, and at last w and p times the weights.
+ * inverses: those of the factors that were searched · codes: statements that leave codes, targets, centroids and errors
  */
 export function feedbackText(name: "k" | "v", inverses: readonly number[], codes: string): string {
   const upper = name.toUpperCase();
@@ -68,7 +69,7 @@ export function feedbackText(name: "k" | "v", inverses: readonly number[], codes
     candidates[6u * HEAD_DIM + i] = rounded(weight * product);
   }
   workgroupBarrier();
-  // Weighted squares of w, products of w and p, squares of p: four accumulators each.
+  // The weighted sums of w · w, of w · p and of p · p have four accumulators each.
   if (l < 12u) {
     let a = select(5u, 6u, l >= 8u) * HEAD_DIM;
     let b = select(3u, 4u, l < 4u) * HEAD_DIM;

@@ -1,7 +1,7 @@
 /** @file WGSL that says where a row of a page is, and reads the f16 of its scales. */
 import type { Region } from "../../../quant/page-regions.ts";
 
-/** Arrays that a page is bound as: of u32, and of vec4u for reading 16 bytes at a time. */
+/** Names of the arrays that a page is bound as: one of u32, and one of vec4u for reading 16 bytes at a time. */
 export interface PageArrays {
   readonly words: string;
   readonly quads: string;

@@ -1,8 +1,8 @@
 /**
  * @file WGSL that reads rows of a page as they are stored, for all attention kernels: codes, blocks and floats.
  *
- * `loadUnits` gives statements that load the words of a unit (eight neighbouring coordinates of a row), and expressions for its four
- * pairs (codes as centroids for vectors of norm √headDim) and for its block's factor. `rowScale` is the factor of the whole row.
+ * `loadUnits` gives statements that load the words of a unit (eight neighbouring coordinates of a row), and expressions for its
+ * four pairs (codes as centroids for vectors of norm √headDim) and its block's factor. `rowScale` is the factor of the whole row.
  */
 import type { SideLayout } from "../../../quant/page-layout.ts";
 import { TRELLIS_RUN } from "../../../quant/trellis.ts";
@@ -10,7 +10,7 @@ import { type PageArrays, type RowPlace, rowText } from "./place-text.ts";
 import { wgslCodecs } from "./registry.ts";
 import type { TableUse, UnitWord } from "./table-text.ts";
 
-/** For rows of floats, which need no table. */
+/** The use of a table by rows of floats, which need none. */
 export const FLOATS: TableUse = { half: false, tableAt: 0, copies: 1, copy: "" };
 
 /** Factor of a row of codes; null when there is none or each block has its own. */
@@ -39,8 +39,8 @@ export interface Loaded {
 /**
  * Loads `count` (1 or 4) units of a row from `unit` on, and gives expressions for their pairs. With 4, rows are read 16 bytes
  * at a time, so `unit` has to be a multiple of 4.
- * name: prefix of the new variables · at.previous: variable with the word of the unit before, shifted like that of one unit;
- * without it a trellis loads that word
+ * name: prefix of the new variables · at.previous: variable with the word of the unit before, shifted like that of one unit
+ * (without it a trellis loads that word)
  */
 export function loadUnits(
   side: SideLayout,
@@ -69,7 +69,7 @@ export function loadUnits(
       bytes < 16 &&
       [plane.offset, plane.headStride, plane.rowBytes, width].every((n) => n % 4 === 0);
     if (isWords) {
-      // Computed in words, with the row last: the rest is computed once, and nothing has to be aligned.
+      // The address is computed in words with the row last, so that the rest is computed once and nothing has to be aligned.
       const { page, head, unit, row } = at;
       lines.push(
         `let ${start} = ((${page} >> 2u) + ${plane.offset / 4}u + ${head} * ${plane.headStride / 4}u + ${unit} * ${width / 4}u) + (${row}) * ${plane.rowBytes / 4}u;`,

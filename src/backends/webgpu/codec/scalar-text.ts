@@ -14,7 +14,7 @@ import type { WgslCodec } from "./wgsl-codec.ts";
 export const rowFactorText: NonNullable<WgslCodec["rowFactor"]> = ({ scales, headDim }, place, words) =>
   `${halfText(words, scales[0]!, place)} * ${floatText(1 / Math.sqrt(headDim))}`;
 
-/** The word of entry `e`: a pair of centroids whose codes lie in it as a unit's planes have them, or a single one. */
+/** The word of entry `e`: a pair of centroids, whose codes lie in `e` as in a unit's planes, or a single one. */
 function entryText(bits: number, half: boolean, at: number): string {
   if (!hasPairs(bits, half)) return `bitcast<u32>(centroids[${at}u + e])`;
   const code = (second: boolean): string => {
@@ -30,7 +30,7 @@ function entryText(bits: number, half: boolean, at: number): string {
   return `pack2x16float(vec2f(centroids[${at}u + (${code(false)})], centroids[${at}u + (${code(true)})]))`;
 }
 
-/** Number of boundaries below t. In `book`: centroids, then the boundaries between them. */
+/** A function that returns the number of boundaries below t. `book` holds the centroids, then the boundaries between them. */
 const nearestFunction = (name: string, bits: number): string => `
 fn nearest_${name}(t: f32) -> u32 {
   var index = 0u;

@@ -30,7 +30,7 @@ function sumText(
     }`;
 }
 
-/** Words of every plane from `codes`; rows that share words with others go byte by byte. */
+/** Packs `codes` into the words of every plane. Rows that share words with others are stored byte by byte. */
 export function packText(layout: SideRegions, bits: number): string {
   return planeShifts(bits)
     .map(({ width, shift }, i) => {
@@ -58,10 +58,10 @@ function scaleText(rule: ScaleRule): string {
   return "quotient(norm * along, square)";
 }
 
-/** For every candidate: its square and its product with the vector; then those of the candidate with the best cosine. */
+/** Computes every candidate's square and its product with the vector, then picks those of the candidate with the best cosine. */
 export function squaresText(headDim: number, factors: readonly number[]): string {
   return `
-  // Sums of candidate f: its square in four accumulators, then its product with the vector in four more.
+  // Candidate f has four accumulators for its square, then four for its product with the vector.
   if (l < ${factors.length * 8}u) {
     let at = l / 8u * HEAD_DIM;
     let is_square = l % 8u < 4u;
@@ -98,7 +98,7 @@ export function squaresText(headDim: number, factors: readonly number[]): string
 export interface CodesText {
   readonly bits: number;
   readonly rule: ScaleRule;
-  /** Functions of their own. */
+  /** Functions that only this kind of codes has. */
   readonly functions: string;
   /** Statements for coordinate `i` of the unit vector, `u`. */
   readonly each: string;
@@ -106,7 +106,7 @@ export interface CodesText {
   readonly choose: string;
 }
 
-/** A vector as codes of its direction and one f16 scale. */
+/** Stores a vector as codes of its direction and one f16 scale. */
 export function codesText(
   { name, layout, headDim, feedback }: Pick<StoreTarget<AnySide>, "name" | "layout" | "headDim" | "feedback">,
   { bits, rule, functions, each, choose }: CodesText,

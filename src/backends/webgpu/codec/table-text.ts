@@ -1,6 +1,6 @@
 /**
- * @file WGSL that looks codes up: tables of centroids in workgroup memory (`lut`), and expressions that extract codes from words and
- * find their values. If codes have at most five bits, a table entry is a pair of f16 centroids, otherwise a single centroid.
+ * @file WGSL that looks codes up: tables of centroids in workgroup memory (`lut`), and expressions that extract codes from words
+ * and find their values. If codes have at most five bits, a table entry is a pair of f16 centroids, otherwise a single centroid.
  */
 import { planeWidths } from "../../../quant/bit-pack.ts";
 
@@ -14,7 +14,7 @@ export interface UnitWord {
   readonly low: string;
   readonly shift: number;
   readonly high?: string;
-  /** Of a chain: bits that hold the code before. Without them it lies below `shift`, or is 0 where that is 0. */
+  /** Where a chain has the code before these. Without this, that code lies below `shift`, or is 0 where `shift` is 0. */
   readonly before?: { readonly word: string; readonly shift: number };
 }
 
@@ -37,7 +37,7 @@ export function fieldText(word: string, shift: number, width: number, to: number
 /** Expressions whose bits together are `count` codes of a unit, from its `first` on, moved to bit `to`. */
 export type CodeFields = (first: number, count: 1 | 2, to: number) => readonly string[];
 
-/** Codes of a unit whose planes are `words`: the first of two in the high bits. */
+/** Codes of a unit whose planes are `words`. Of two codes the first is in the high bits. */
 export const planeFields =
   (bits: number, words: readonly UnitWord[]): CodeFields =>
   (first, count, start) => {

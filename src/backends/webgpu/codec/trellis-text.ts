@@ -1,6 +1,6 @@
 /**
- * @file WGSL of a trellis. What chooses its codes by Viterbi's algorithm is a part of `store_k` and `store_v` in append.wgsl: the
- * sums and the order of src/quant/trellis.ts. `ys` is the vector, `book` the sixteen values.
+ * @file WGSL of a trellis. Its codes are chosen by Viterbi's algorithm in `store_k` and `store_v` of append.wgsl, with the sums and
+ * the order of src/quant/trellis.ts. `ys` is the vector, `book` the sixteen values.
  */
 import type { TrellisSide } from "../../../quant/codecs/trellis/trellis-codec.ts";
 import { TRELLIS_RUN, TRELLIS_VALUES } from "../../../quant/trellis.ts";
@@ -19,7 +19,7 @@ const NEVER = "3.0e38";
 const valuesText = (code: string): string =>
   `vec4f(${[0, 1, 2, 3].map((before) => `book[4u * ${code} + ${before}u]`).join(", ")})`;
 
-/** Codes without feedback, and their values in `candidates`. Runs are independent, so one invocation computes each. */
+/** Chooses codes without feedback; their values are left in `candidates`. Runs are independent: one invocation computes each. */
 function walkText(): string {
   const codes = [0, 1, 2, 3];
   return `
@@ -30,7 +30,7 @@ function walkText(): string {
     var cost = vec4f(0.0, ${NEVER}, ${NEVER}, ${NEVER});
     for (var j = start; j < end; j++) {
       ${codes.map((code) => `let e${code} = ys[j] - values${code};\n      let price${code} = cost + rounded4(e${code} * e${code});`).join("\n      ")}
-      // The states that the four survivors came from.
+      // The states that the four survivors came from are kept in the place of the code, for the way back.
       codes[j] = ${codes.map((code) => `(least_of(price${code}) << ${2 * code}u)`).join(" | ")};
       cost = vec4f(${codes.map((code) => `least(price${code})`).join(", ")});
     }
@@ -50,8 +50,8 @@ function walkText(): string {
 }
 
 /**
- * Codes with feedback, run by run. `candidates` holds the targets, then values, errors, weights, and twice the targets of the
- * four survivors; their costs are in `cosines`, their codes in `paths`. An invocation computes one coordinate of a survivor.
+ * Chooses codes with feedback, run by run. `candidates` holds the targets, then values, errors, weights, and two sets of the four
+ * survivors' targets; their costs are in `cosines`, their codes in `paths`. An invocation computes one coordinate of a survivor.
  */
 function chainText(): string {
   const states = [0, 1, 2, 3];
@@ -75,7 +75,7 @@ function chainText(): string {
       cosines[code] = select(${NEVER}, 0.0, code == 0u);
       paths[code] = vec2u();
     }
-    // Loaded one step before it is needed.
+    // The factor is loaded one step before it is needed.
     var ahead = constants[feedback_at + start * HEAD_DIM + i];
     for (var j = 0u; j < count; j++) {
       let factor = ahead;
@@ -118,7 +118,7 @@ function chainText(): string {
   }`;
 }
 
-/** Neighbouring bits: codes of a unit with the one before them. */
+/** A value depends on its code and the one before, which are neighbouring bits. */
 const chainFields =
   ({ low, shift, before }: UnitWord): CodeFields =>
   (first, count, to) => {
@@ -133,7 +133,7 @@ export const chains: WgslCodec<TrellisSide> = {
   book: {
     centroids: () => TRELLIS_VALUES,
     boundaries: () => [],
-    // A value by four bits, two values by six.
+    // Four bits, a code and the one before, choose a value; six bits choose two values.
     entries: (_, half) => (half ? 64 : 16),
     entryText: (_, half, at) =>
       half

@@ -1,5 +1,5 @@
-// out[r] (+)= (x[r] - mean) / sqrt(mean((x[r] - mean)^2) + eps) * weight (+ bias), of `cols` values of each row; a mean of 0
-// unless CENTERED. One workgroup a row.
+// out[r] (+)= (x[r] - mean) / sqrt(mean((x[r] - mean)^2) + eps) * weight (+ bias) for `cols` values of each row, with one workgroup
+// a row. Without CENTERED the mean that is subtracted is 0, which makes it an RMS norm.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;

@@ -1,4 +1,4 @@
-// out[r] = x[r] / rms(x[r]) * weight. One workgroup a row.
+// out[r] = x[r] / rms(x[r]) * weight, with one workgroup a row.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -7,9 +7,9 @@
 @group(0) @binding(3) var<storage, read> x: array<f32>;
 //#end
 const THREADS = 256u;
-// Values that an invocation keeps; longer rows are read twice.
+// An invocation keeps KEPT values in registers; what a longer row has beyond them is read twice.
 const KEPT = 4u;
-// The sum is put together in two steps: waiting for each other takes longer than adding.
+// The sum is put together in two steps, because barriers take longer than additions.
 const GROUPS = 16u;
 var<workgroup> sums: array<f32, THREADS>;
 var<workgroup> groups: array<f32, GROUPS>;

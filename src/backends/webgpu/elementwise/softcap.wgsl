@@ -1,4 +1,4 @@
-// x = cap · tanh(x / cap), in place. The argument of exp is held where the result is ±cap.
+// x = cap · tanh(x / cap), in place. The argument of exp is limited where the result is ±cap anyway, so that it cannot overflow.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;

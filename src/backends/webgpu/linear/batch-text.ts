@@ -30,7 +30,7 @@ export function batchValues(shape: BatchShape): Readonly<Record<string, number>>
   };
 }
 
-/** Bytes of workgroup memory. staged: for weights that are not f16 */
+/** Bytes of workgroup memory. staged: whether weights are unpacked there, because they are not f16 */
 export function batchBytes(shape: BatchShape, staged: boolean): number {
   return shape.subgroups * (1024 + (staged ? shape.outputs * pitchOf(shape) * 2 : 0));
 }
@@ -40,7 +40,7 @@ const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
 const RESULT = "subgroup_matrix_result<f32, 16, 16>";
 const count = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** halves: whether matrices are read from the weight itself */
+/** halves: whether the weight is f16, so that matrices are read from it without unpacking */
 export function batchText(shape: BatchShape, halves: boolean): Readonly<Record<string, string>> {
   const down = count(shape.rows / PANEL);
   const across = count(shape.outputs / PANEL);
@@ -85,7 +85,7 @@ export function batchText(shape: BatchShape, halves: boolean): Readonly<Record<s
         "workgroupBarrier();",
         `subgroupMatrixStore<row_major>(&sums, subgroup * 256u, sum_${r}_${c}, ${PANEL}u);`,
         "workgroupBarrier();",
-        // Outputs that another matrix repeats are beyond the last one here.
+        // Matrices that repeat outputs count as beyond the last output here, so nothing is written twice.
         `write_sums(l, ${r * PANEL}u, out0 + ${c * PANEL}u);`,
       ])
       .join("\n"),

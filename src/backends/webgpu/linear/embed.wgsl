@@ -1,4 +1,5 @@
-// out[row] = scale * table[tokens[row]]. One workgroup a row; a table in several buffers skips the rows of the others.
+// out[row] = scale * table[tokens[row]], with one workgroup a row. A table may be in several buffers: a dispatch reads one of them
+// and skips rows whose token is in another.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> words: array<WORD>;

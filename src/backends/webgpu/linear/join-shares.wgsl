@@ -1,7 +1,7 @@
-// out[r] (+)= the sums of each share of the columns (linear-panels.wgsl) (+ bias).
+// out[r] (+)= sum of sums[share][r] (+ bias): linear-panels.wgsl left a sum for each share of the columns.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
-/// [share][tile of outputs][sum_lines][TILE]
+/// The layout is [share][tile of outputs][sum_lines][TILE].
 @group(0) @binding(1) var<storage, read> sums: array<vec4f>;
 @group(0) @binding(2) var<storage, read> bias: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;

@@ -1,8 +1,8 @@
-// Rows of x as f16 in panels, which linear-batch.wgsl reads: [panel of 16 columns][line][16]. One workgroup a line. Lines and columns
-// that are not there become zeros.
+// Writes rows of x as f16 in the panels that linear-batch.wgsl reads: [panel of 16 columns][line][16]. A workgroup has one line.
+// Lines and columns that are not there become zeros.
 //
-// What a product does with its input first is done here, which spares a dispatch:
-// NORMED: x is taken as its RMS norm.
+// What comes before the product is done here, which spares a dispatch:
+// NORMED: x is replaced by its RMS norm.
 // GATED: a row of x is gate and up, and its values are silu(gate) * up.
 enable f16;
 //#insert PARAMS

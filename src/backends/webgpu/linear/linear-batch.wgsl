@@ -1,9 +1,9 @@
 // out[r] (+)= w · x[r] (+ bias) for a batch of few rows on matrix units: f16 × f16 → f32 of 16 × 16 × 16.
 //
-// A weight is read once and as it is stored, so such a product should take the time of its bytes. Few outputs a workgroup make many
-// workgroups, and the subgroups of one divide the columns among themselves, so that enough of the weight is on its way. Each
-// subgroup keeps sums of all rows; in the end they are added up in workgroup memory. x comes in panels of pack-panels.wgsl, with
-// zeros beyond the columns: what is read of the weight there does not count.
+// A weight is read once and as it is stored, so such a product should take no longer than the loads of its bytes. To keep enough of
+// them under way, a workgroup has few outputs, so that there are many workgroups, and its subgroups divide the columns among
+// themselves. Each subgroup keeps sums of all rows; at the end they are added up in workgroup memory. x comes in panels of
+// line-panels.wgsl, with zeros beyond the columns, so that what is read of the weight there does not count.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -22,10 +22,10 @@ enable chromium_experimental_subgroup_matrix;
 //#if !HALVES
 //#insert WEIGHT
 //#include packed-halves
-/// The columns of a turn of each subgroup, a line for each output.
+/// Each subgroup keeps the columns of its turn here, with a line for each output.
 var<workgroup> tiles: array<f16, SUBGROUPS * TILE_OUTPUTS * PITCH>;
 
-/// unit: eight columns of the turn of a subgroup
+/// Unpacks a unit of the subgroup's turn, eight columns of one output, into `tiles`.
 fn keep(subgroup: u32, out0: u32, unit: u32, panel: u32) {
   let line = unit / TURN_UNITS;
   let output = min(out0 + line, p.outputs - 1u);
@@ -44,7 +44,7 @@ fn keep(subgroup: u32, out0: u32, unit: u32, panel: u32) {
   tiles[at + 7u] = high.w;
 }
 //#end
-/// One matrix of sums a subgroup.
+/// Each subgroup leaves one matrix of sums at a time here.
 var<workgroup> sums: array<f32, SUBGROUPS * 256u>;
 
 /// Adds up the subgroups' matrices and stores the sixteen rows and outputs from (row, output) on.

@@ -1,4 +1,4 @@
-// Parameters and buffers of every matrix product, and `weight_unit`, which reads the weight's type.
+// Matrix products that read weights as they are stored have these parameters and buffers; `weight_unit` reads the weight's type.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> words: array<WORD>;

@@ -1,8 +1,8 @@
 // out[r] (+)= w · x[r] (+ bias) for many rows on matrix units: f16 × f16 → f32 of 16 × 16 × 16 a subgroup.
 //
-// A workgroup makes TILE_ROWS × TILE_OUTPUTS sums. Thirty-two columns of its rows and outputs at a time lie in workgroup memory as
-// f16, twice: while one half is multiplied, the next columns are on their way. x beyond ±65504 is clamped to that. Lines are 40
-// values apart, so that eight lines of sixteen bytes hit different banks.
+// A workgroup makes TILE_ROWS × TILE_OUTPUTS sums. Workgroup memory has two halves for thirty-two columns of its rows and outputs
+// as f16: while one is multiplied, the columns for the other are under way. x is clamped to ±65504, the range of f16. Lines are
+// 40 values apart, so that eight lines of sixteen bytes hit different banks.
 enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -14,7 +14,7 @@ requires buffer_view;
 const STEP = 32u;
 const STEP_UNITS = 4u;
 const PITCH = 40u;
-/// Where the outputs' lines begin, and halves of the double buffer.
+/// The outputs' lines begin at OUTPUTS_AT; one half of the double buffer has SIDE values.
 const OUTPUTS_AT = TILE_ROWS * PITCH;
 const SIDE = (TILE_ROWS + TILE_OUTPUTS) * PITCH;
 //#if VIEWS
@@ -22,12 +22,12 @@ var<workgroup> memory: buffer<SIDE * 4u>;
 //#else
 var<workgroup> tiles: array<f16, SIDE * 2u>;
 //#end
-/// One matrix of results a subgroup.
+/// Each subgroup leaves one matrix of results at a time here.
 var<workgroup> results: array<f32, THREADS * 8u>;
 
 //#include packed-halves
 
-/// Eight columns of a row of x as f16, zeros beyond the rows and columns. unit: of the tile
+/// Returns eight columns of a row of x as f16, zeros beyond the rows and columns. `unit` counts within the tile.
 fn x_words(row0: u32, unit: u32, k: u32) -> vec4u {
   let row = row0 + unit / STEP_UNITS;
   let col = k + (unit % STEP_UNITS) * 8u;
@@ -61,7 +61,7 @@ fn w_words(out0: u32, unit: u32, k: u32) -> vec4u {
   return values;
 }
 
-/// at: of the double buffer's half, where the rows' or the outputs' lines begin
+/// Stores a unit of a tile whose lines, those of rows or of outputs, begin at `at` in a half of the double buffer.
 fn keep(at: u32, unit: u32, values: vec4u) {
   let first = at + (unit / STEP_UNITS) * PITCH + (unit % STEP_UNITS) * 8u;
   //#if VIEWS
@@ -80,7 +80,7 @@ fn keep(at: u32, unit: u32, values: vec4u) {
   //#end
 }
 
-/// Sixteen rows and outputs of `results`, from (row, output) on.
+/// Stores the sixteen rows and outputs of `results` from (row, output) on.
 fn write_results(lane: u32, results_at: u32, row: u32, output: u32) {
   for (var i = lane; i < 256u; i += 32u) {
     let r = row + i / 16u;
@@ -108,7 +108,7 @@ fn main(
 ) {
   let row0 = group.y * TILE_ROWS;
   let out0 = group.x * TILE_OUTPUTS;
-  // This subgroup's part of the tile.
+  // The part of the tile that this subgroup computes begins here.
   let part_row = (subgroup / SUBGROUPS_WIDE) * PART_ROWS;
   let part_out = (subgroup % SUBGROUPS_WIDE) * PART_OUTPUTS;
   //#if VIEWS

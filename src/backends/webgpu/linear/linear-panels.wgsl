@@ -1,8 +1,8 @@
 // out[r] (+)= w · x[r] for many rows on matrix units, f16 × f16 → f32 of 16 × 16 × 16, from panels of pack-panels.wgsl.
 //
-// A workgroup makes TILE × TILE sums, each of its four subgroups a quarter. What it needs of a panel is one piece of memory. Two panels
-// lie in workgroup memory, at addresses that are constants, and the matrices of a third are in registers: while those are
-// multiplied, the next ones and the panel after them are on their way. Lines are 24 values apart, so that eight lines of sixteen
+// A workgroup makes TILE × TILE sums, a quarter in each of its four subgroups. What it needs of a panel is one piece of memory. Two
+// panels lie in workgroup memory, at addresses that are constants, and the matrices of a third are in registers: while those are
+// multiplied, the next matrices and the panel after them are under way. Lines are 24 values apart, so that eight lines of sixteen
 // bytes hit different banks and two workgroups fit a multiprocessor of 48 KiB.
 enable f16;
 enable subgroups;
@@ -12,9 +12,9 @@ enable chromium_experimental_subgroup_matrix;
 @group(0) @binding(1) var<storage, read> x: array<vec4u>;
 @group(0) @binding(2) var<storage, read> w: array<vec4u>;
 //#if DIRECT
-/// [rows][PITCH_OUT]: a constant, so that the addresses of a block's stores are constants apart.
+/// The layout is [rows][PITCH_OUT]. The pitch is a constant, so that the addresses of a block's stores are constants apart.
 //#else
-/// Sums of each share: [share][tile of outputs][x_lines][TILE]
+/// The layout is [share][tile of outputs][x_lines][TILE]; join-shares.wgsl adds the shares up.
 //#end
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 var<workgroup> tiles: array<f16, SIDE * 2u>;
@@ -41,10 +41,10 @@ fn main(
   let row0 = group.x * TILE;
   let out0 = group.y * TILE;
   let share = group.z;
-  // This subgroup's quarter.
+  // The quarter that this subgroup computes begins here.
   let part_row = (subgroup / 2u) * PART;
   let part_out = (subgroup % 2u) * PART;
-  // In sixteen bytes.
+  // These addresses count units of sixteen bytes.
   var x_at = (share * p.steps * p.x_lines + row0) * 2u + l;
   var w_at = (share * p.steps * p.w_lines + out0) * 2u + l;
   let keep_at = (l / 2u) * PITCH + (l % 2u) * 8u;

@@ -1,9 +1,9 @@
 // out[r] (+)= w · x[r] (+ bias) for a few rows r: LANES neighbouring invocations share OUTPUTS neighbouring outputs, so that a
-// weight is read once for all rows and x once for all outputs. Each has UNROLL units of eight columns on the way at once.
+// weight is read once for all rows and x once for all outputs. An invocation has UNROLL units of eight columns under way at once.
 //
-// Two neighbours can be computed here, which spares their dispatches:
-// NORMED: x is taken as its RMS norm. Every group of lanes reads all of x anyway, so it has the sum of squares as well; the
-// weights of the norm are factors of x, and 1 / rms one of the result.
+// What comes before or after the product can be done here, which spares a dispatch:
+// NORMED: x is replaced by its RMS norm. Every group of lanes reads all of x anyway, so it adds up the squares as well; the
+// weights of the norm are factors of x, and 1 / rms is one of the result.
 // GATED: the weight is gate over up, and out[i] = silu(gate[i] · x) * (up[i] · x).
 //#if SUBGROUPS
 enable subgroups;

@@ -1,6 +1,6 @@
-// out[r] (+)= w · x[r] (+ bias) for many rows: tiles of 16 · EACH rows × 64 outputs, sixteen columns at a time through
-// workgroup memory as vectors along the columns; an invocation keeps EACH × 4 sums. Lines are five vectors apart, so that
-// eight neighbouring lines hit different banks.
+// out[r] (+)= w · x[r] (+ bias) for many rows. A workgroup makes a tile of 16 · EACH rows × 64 outputs, and an invocation EACH × 4
+// of its sums. Sixteen columns at a time lie in workgroup memory, as vectors along the columns. Lines are five vectors apart, so
+// that eight neighbouring lines hit different banks.
 
 //#include linear-bindings
 const STEP = 16u;
@@ -9,7 +9,7 @@ const TILE_ROWS = 16u * EACH;
 var<workgroup> xs: array<vec4f, TILE_ROWS * PITCH>;
 var<workgroup> ws: array<vec4f, 64u * PITCH>;
 
-/// Eight columns of a row of x, zeros beyond the rows and columns.
+/// Returns eight columns of a row of x, zeros beyond the rows and columns.
 fn x_unit(row: u32, col: u32) -> array<vec4f, 2> {
   var values = array<vec4f, 2>();
   if (row < p.rows && col < p.cols) {

@@ -1,6 +1,6 @@
-// Rows of x or of a weight as f16 in panels, which linear-panels.wgsl reads: [panel of 16 columns][line][16].
+// Writes rows of x or of a weight as f16 in the panels that linear-panels.wgsl reads: [panel of 16 columns][line][16].
 //
-// Lines and columns that are not there become zeros, so that the product needs no tests. Values beyond ±65504 are clamped to that.
+// Lines and columns that are not there become zeros, so that the product needs no tests. Values are clamped to ±65504, f16's range.
 enable f16;
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
@@ -15,7 +15,7 @@ enable f16;
 
 //#include packed-halves
 
-/// Eight columns of a line that is there; zeros beyond the columns.
+/// Returns eight columns of a line that is there, zeros beyond the columns.
 fn line_unit(line: u32, unit: u32) -> vec4u {
   //#if ROWS
   let col = unit * 8u;
@@ -46,7 +46,7 @@ fn line_unit(line: u32, unit: u32) -> vec4u {
   //#end
 }
 
-/// A pair of invocations a line, PANELS panels one after the other: a line's columns are read in one piece.
+/// Two invocations take a line through PANELS panels, one after the other, so that its columns are read in one piece.
 @compute @workgroup_size(TILE * 2u)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let line = group.x * TILE + l / 2u;

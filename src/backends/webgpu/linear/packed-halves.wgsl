@@ -1,5 +1,5 @@
 const MOST = vec4f(65504);
-/// Eight values as f16, beyond ±65504 clamped to that.
+/// Returns eight values as f16, clamped to its range, because values beyond it would become infinite.
 fn packed(values: array<vec4f, 2>) -> vec4u {
   return vec4u(
     bitcast<vec2u>(vec4h(clamp(values[0], -MOST, MOST))),

@@ -36,7 +36,7 @@ const fetch = [
   "w_at += p.w_lines * 2u;",
 ];
 
-/** Stores it from registers into one half of workgroup memory. */
+/** Stores a loaded panel from registers into one half of workgroup memory. */
 const keep = (side: number): string[] =>
   ["x", "w"].flatMap((name, s) =>
     UNITS.map((i) => `keep(${side + s * TILE * PITCH + ((i * THREADS) / 2) * PITCH}u + keep_at, ${name}${i});`),
@@ -57,7 +57,7 @@ const multiply = (set: string): string[] =>
     ({ r, c }) => `sum_${r}_${c} = subgroupMatrixMultiplyAccumulate(left_${set}${r}, right_${set}${c}, sum_${r}_${c});`,
   );
 
-/** Applies `act` to each block of sums that lies inside the result; with `direct` all of them do. */
+/** Applies `act` to each block of sums, with `direct` only to those within the rows and outputs, since `out` has no others. */
 const blocks = (act: (sum: string, at: string) => string, direct: boolean): string[] =>
   CELLS.map(({ r, c }) => {
     const line = act(`sum_${r}_${c}`, `out_at + ${r * PANEL}u * PITCH_OUT + ${c * PANEL}u`);

@@ -6,9 +6,9 @@ export interface RowsShape {
   readonly outputs: number;
   /** Units of eight columns that are read before the first one is used. */
   readonly unroll: number;
-  /** x is normed on the way; see linear-rows.wgsl. */
+  /** Whether x is replaced by its RMS norm; see linear-rows.wgsl. */
   readonly normed?: boolean;
-  /** Of one output: rows `i` and `outputs / 2 + i` of the weight make one value. */
+  /** Whether rows `i` and `outputs / 2 + i` of the weight make one value. A group of lanes then has one output. */
   readonly gated?: boolean;
 }
 

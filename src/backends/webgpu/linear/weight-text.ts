@@ -13,7 +13,7 @@ function weightText(type: WeightType): string {
   return `fn weight_unit(row_at: u32, unit: u32) -> array<vec4f, 2> {${wgslWeightFormat(type).read}\n}`;
 }
 
-/** Element type of activations. tail: columns that are no whole units, so that x is read one by one */
+/** Element type of activations. tail: whether the columns are no whole units, so that x is read one by one */
 export const xType = (tail: boolean): string => (tail ? "f32" : "vec4f");
 
 /** What a kernel needs to read x and a weight. */

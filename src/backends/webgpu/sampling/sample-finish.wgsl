@@ -1,4 +1,4 @@
-// Second half of choosing a token, one workgroup a row: merges what sample-partial left of each chunk, and draws.
+// The second half of choosing a token: a workgroup merges what sample-partial.wgsl left of each chunk of a row, and draws.
 //#if SUBGROUPS
 enable subgroups;
 //#end
@@ -6,7 +6,7 @@ enable subgroups;
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
 @group(0) @binding(2) var<storage, read> partials: array<vec4u>;
-// [row] token, 1 + first token whose logit is not finite or 0, log-probability (or that logit), 0
+// A row has its token, 1 + the first token whose logit is not finite (0 if there is none), the log-probability (or that logit), 0.
 @group(0) @binding(3) var<storage, read_write> samples: array<vec4u>;
 //#if SELECT
 @group(0) @binding(4) var<storage, read> candidates: array<vec2u>;
@@ -93,7 +93,7 @@ fn main(
   }
   workgroupBarrier();
   if (l < p.keep) {
-    // Each adds for itself, in the order in which the host adds.
+    // Every invocation adds from the beginning, because that is the order in which the host adds.
     var sum_to = 0.0;
     for (var i = 0u; i <= l; i++) {
       sum_to += weights[i];

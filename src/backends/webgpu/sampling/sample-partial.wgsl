@@ -1,15 +1,15 @@
-// First half of choosing a token. A workgroup looks at 256 · ITEMS logits of a row (y) and leaves the largest, the sum of
-// exponentials, the first logit that is not finite and, to draw from, its `keep` largest.
+// The first half of choosing a token: a workgroup looks at a chunk of a row's logits, ITEMS an invocation, and leaves the largest,
+// the sum of exponentials, the first token whose logit is not finite and, to draw from, the `keep` largest.
 //#if SUBGROUPS
 enable subgroups;
 //#end
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<u32>;
-// [row][chunk] largest key, its token, first that is not finite (both backwards), sum
+// [row][chunk] holds the largest key, its token and the first token that is not finite (both reversed), and the sum.
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4u>;
 //#if SELECT
-// [row][chunk][keep] key, token backwards; zeros where the chunk has fewer
+// [row][chunk][keep] holds keys and reversed tokens, with zeros where the chunk has fewer.
 @group(0) @binding(3) var<storage, read_write> candidates: array<vec2u>;
 var<workgroup> num_kept: atomic<u32>;
 //#end

@@ -1,9 +1,9 @@
 // Maps logits to integers with the same order, and selects the largest entries of a workgroup.
 const NONE = 0xffffffffu;
-// Tokens are compared in reverse, so that of equal logits the lowest token is the largest entry; 0 is no token.
+// Tokens are reversed (LAST - token), so that of equal logits the lowest token is the largest entry; 0 is no token.
 const LAST = 0xffffffu;
 
-// 0 for a logit that is not finite, otherwise larger for larger values; +0 and −0 are equal.
+// Returns 0 for a logit that is not finite, otherwise a key that is larger for larger values; +0 and −0 have the same.
 fn key_of(bits: u32) -> u32 {
   if ((bits & 0x7f800000u) == 0x7f800000u) {
     return 0u;
@@ -16,7 +16,7 @@ fn value_of(key: u32) -> f32 {
   return bitcast<f32>(select(~key, key & 0x7fffffffu, (key >> 31u) == 1u));
 }
 
-// exp(value - largest), exactly 1 for the largest.
+// Returns exp((value - largest) / temperature), which is exactly 1 for the largest.
 fn weight_of(key: u32, largest: u32, temperature: f32) -> f32 {
   let below = max(value_of(key) - value_of(largest), -1e30);
   return select(exp(below / temperature), 1.0, key == largest);
@@ -27,13 +27,13 @@ fn is_larger(a: vec2u, b: vec2u) -> bool {
 }
 //#if SELECT
 
-// This thread's entries: key, and the reversed token.
+// An entry of this invocation is a key and the reversed token.
 var<private> entries: array<vec2u, ITEMS>;
 var<workgroup> counts: array<atomic<u32>, 56>;
 var<workgroup> is_done: u32;
 
-// The keep-th largest entry of the workgroup, or zero when there are fewer. Works bit by bit from the top: a bit is set when
-// enough entries are at least as large. 32 bits of key, 24 of token; ends early once exactly `keep` are left.
+// Returns the keep-th largest entry of the workgroup, or zero when there are fewer. It is found bit by bit from the top, 32 bits of
+// key and 24 of token: a bit is set when enough entries are at least as large. The search ends once exactly `keep` are left.
 fn smallest_kept(keep: u32, local: u32, lane: u32) -> vec2u {
   var bound = vec2u(0u);
   var reached = 0u;
