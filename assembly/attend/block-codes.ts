@@ -1,10 +1,11 @@
 /**
- * @file Scores and weighted sums of q8_0 (codes + 128) and q4_0r (codes + 8): int16 queries and weights are multiplied by the
- * stored codes; the sum of each block of 32 is multiplied by its scale.
+ * @file Scores and weighted sums of q8_0, which is stored as code + 128, and q4_0r, which is stored as code + 8. Int16 queries
+ * and weights are multiplied by the codes. The scale of a block of 32 multiplies the sum over a key's block, and is part of the
+ * weight of a value.
  *
- * Query rows go in pairs, and each pair reads the keys again, because widening an integer is cheaper than unpacking a tile. For
- * the values of many rows it would not be, since their weights would have to be rounded for every block; floats.ts handles
- * those. At 4 bits, vectors hold even and odd coordinates, as in codes.ts.
+ * Scores are computed for query rows in pairs, and each pair reads the keys again, because widening an integer is cheaper than
+ * unpacking a tile. Values of more than two rows are unpacked by floats.ts instead, since the weights of every row would have
+ * to be rounded anew for every block. At 4 bits, vectors hold even and odd coordinates, as in codes.ts.
  */
 import { loadHalf, madd, transposeSumF32, zipHigh, zipHigh32, zipLow, zipLow32 } from "../simd/vector";
 import {
@@ -15,7 +16,7 @@ import { addSums, quantizeWeights } from "./weights";
 
 const BLOCK: usize = BLOCK_LENGTH;
 
-/** The f16 scales of the tile's rows as f32 into S_BLOCK_SCALES, [block][MAX_TILE]. */
+/** Writes the f16 scales of the tile's blocks as f32 into S_BLOCK_SCALES, [block][MAX_TILE]. */
 function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
@@ -29,14 +30,14 @@ function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   }
 }
 
-/** sum + dot product of 16 int8 and 16 int16 of a query. */
+/** Adds the dot product of 16 coordinates of a query with their codes. query: i16 [16] · codes: i8x16 · sum: i32x4 */
 // @ts-ignore: decorator
 @inline function addDot(sum: v128, query: usize, codes: v128): v128 {
   sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(query), i16x8.extend_low_i8x16_s(codes)));
   return i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(query, 16), i16x8.extend_high_i8x16_s(codes)));
 }
 
-/** Vector PART of a block's signed codes. */
+/** Half PART of a block's codes as signed bytes: coordinates 16 · PART and on at 8 bits, the even or the odd ones at 4 bits. */
 // @ts-ignore: decorator
 @inline function blockCodes(EIGHT: bool, PART: i32, at: usize): v128 {
   if (EIGHT) return v128.xor(v128.load(at + (PART == 0 ? 0 : 16)), i8x16.splat(-128));
@@ -44,6 +45,7 @@ function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   return i8x16.sub(v128.and(PART == 0 ? plane : i16x8.shr_u(plane, 4), i8x16.splat(15)), i8x16.splat(8));
 }
 
+/** Adds the lanes of a row's sums in S_SUMS, multiplies them by the step of its query, and writes the row's scores. */
 // @ts-ignore: decorator
 @inline function reduceSums(row: usize, pair: usize, scratch: usize, count: usize): void {
   const scale = f32x4.splat(load<f32>(scratch + S_ROWS + row * ROW_BYTES, ROW_QSCALE));
@@ -55,6 +57,7 @@ function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   }
 }
 
+/** Scores of one row or of two neighbouring rows. The values are touched ahead, as in key-codes.ts. */
 // @ts-ignore: decorator
 @inline function scoreRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize, row: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -102,13 +105,13 @@ function loadBlockScales(p: usize, side: usize, scratch: usize): void {
 function scoreEight(p: usize, side: usize, scratch: usize): void { scoreAll(true, p, side, scratch); }
 function scoreFour(p: usize, side: usize, scratch: usize): void { scoreAll(false, p, side, scratch); }
 
-/** Scores of keys in blocks, of the tile at hand. */
+/** Writes the scores of the tile's keys for all rows to S_SCORES, f32 [row][MAX_TILE]. type: TYPE_Q8_0 or TYPE_Q4_0 */
 export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): void {
   if (type == TYPE_Q8_0) scoreEight(p, side, scratch);
   else scoreFour(p, side, scratch);
 }
 
-/** Adds the sums of 16 columns to the accumulators, in natural order. */
+/** Adds the integer sums of 16 coordinates to the accumulators of one row, brought back to their natural order. */
 // @ts-ignore: decorator
 @inline function flush(EIGHT: bool, acc: usize, a: v128, b: v128, c: v128, e: v128, step: v128): void {
   if (EIGHT) {
@@ -119,7 +122,7 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): v
   }
 }
 
-/** Multiplies one or two rows by 16 columns of every value, two keys at a time. */
+/** Adds 16 coordinates of all values, times the weights of one or two rows, to the accumulators. Values are taken in pairs. */
 // @ts-ignore: decorator
 @inline function weighColumns(EIGHT: bool, ROWS: i32, scratch: usize, source: usize, bytes: usize, count: usize, acc: usize): void {
   let a = i32x4.splat(0), b = i32x4.splat(0), c = i32x4.splat(0), e = i32x4.splat(0);
@@ -157,6 +160,7 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): v
   if (ROWS > 1) flush(EIGHT, acc + MAX_DIM * 4, a1, b1, c1, e1, f32x4.splat(load<f32>(state, ROW_BYTES + ROW_WSTEP)));
 }
 
+/** Weighted sums of one or two rows. Scales belong to blocks, so the weights are rounded anew for each block. */
 // @ts-ignore: decorator
 @inline function weighRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -184,7 +188,7 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): v
 function weighEight(p: usize, side: usize, scratch: usize): void { weighAll(true, p, side, scratch); }
 function weighFour(p: usize, side: usize, scratch: usize): void { weighAll(false, p, side, scratch); }
 
-/** Adds Σ weight · scale · code of the values in blocks of the tile at hand, for one or two rows. */
+/** Adds Σ weight · scale · code of the tile's values to S_ACC, for one or two rows. type: TYPE_Q8_0 or TYPE_Q4_0 */
 export function weighBlocks(type: i32, p: usize, side: usize, scratch: usize): void {
   if (type == TYPE_Q8_0) weighEight(p, side, scratch);
   else weighFour(p, side, scratch);

@@ -1,15 +1,16 @@
 /**
  * @file Attention of a block of query rows over a range of keys, in tiles with masks and online softmax (Milakov & Gimelshein,
- * arXiv 1805.02867). Codes and 16-bit copies add to the same accumulators.
+ * arXiv 1805.02867). Codes and 16-bit copies add to the same accumulators, so they form one softmax.
  *
  * How it works. `loadRows` copies the queries of one KV head into the scratch memory, as f32, or as int16 for codes. For each
- * row it records which keys the row attends to: from ROW_LOW (the start of its sliding window), sinks below ROW_SINKS, codes
- * below ROW_RECENT, recent copies below ROW_END. `attendRows` then walks three streams of keys: the 16-bit pages of the sinks,
- * the pages of codes, and the 16-bit pages of the residual window. For each tile of at most 64 keys of one page, `attendStream`
- * computes the scores of all rows. `softmaxRow` masks the keys that a row does not attend to, raises the row's maximum,
- * rescales its accumulator and turns scores into weights. Then the values of the tile are added with these weights. For one or
- * two rows codes are multiplied as int16 directly from the page; for more rows the tile is unpacked first. The caller divides
- * by the sums and undoes the rotation.
+ * row it records which keys the row attends to: from ROW_LOW, the start of its sliding window, to ROW_END. Keys below ROW_SINKS
+ * are read as sinks, those from there up to ROW_RECENT as codes, and the rest from the residual window. `attendRows` then walks
+ * three streams of keys: the 16-bit pages of the sinks, the pages of codes, and the 16-bit pages of the residual window.
+ *
+ * For each tile of at most 64 keys of one page, `attendStream` computes the scores of all rows. `softmaxRow` masks the keys that
+ * a row does not attend to, raises the row's maximum, rescales its accumulator and turns scores into weights. Then the values
+ * of the tile are added with these weights. For one or two rows codes are multiplied as int16 directly from the page; for more
+ * rows the tile is unpacked first. The caller divides by the sums and undoes the rotation.
  */
 import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
 import { scoreBlocks, weighBlocks } from "./block-codes";
@@ -27,7 +28,7 @@ import {
 } from "./params";
 import { weighCodes } from "./value-codes";
 
-/** Position of coordinate i of a query within its group, so that it is multiplied by its own code (codes.ts). */
+/** Where coordinate i of a query has to lie so that it is multiplied by its own code, which unpacking has moved (codes.ts). */
 function placeOf(i: usize, bits: i32): usize {
   if (bits == 8) return i;
   if (!isQuads(bits)) return (i & ~31) | ((i & 1) << 4) | ((i & 31) >> 1);
@@ -35,8 +36,9 @@ function placeOf(i: usize, bits: i32): usize {
 }
 
 /**
- * Makes an int16 copy of an f32 row in the order of codes with `bits` bits,
- * zero beyond headDim. Its step and half its sum go into the row's state.
+ * Makes an int16 copy of a query in the order of unpacked codes, with zeros beyond d. The value of one step goes into the row's
+ * state at `scaleAt`. With ROW_QSCALE the state also gets ROW_QBIAS, half the sum of the copy, or 0 unless `isHalved(bits)`.
+ * source: f32 [d] · target: i16 [d rounded up to 64] · bits: width of the codes · largest: the largest |integer| of a centroid
  */
 function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, largest: f32, state: usize, scaleAt: usize): void {
   let top = f32x4.splat(0), sum = f32x4.splat(0);
@@ -50,7 +52,7 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   let total: i32 = 0;
   let scale: f32 = 0;
   if (most > 1e-30) {
-    // |Σ q·c| stays below 2³¹ for any codes.
+    // The second bound keeps |Σ q·c| below 2³¹ for any codes, even if every coordinate of the query is rounded up.
     scale = min<f32>(<f32>32767 / most, (<f32>2147480000 / largest - <f32>d) / horizontalSum(sum));
     for (let i: usize = 0; i < d; i++) {
       const value = <i32>nearest<f32>(load<f32>(source + i * 4) * scale);
@@ -63,7 +65,7 @@ function quantizeQuery(source: usize, target: usize, d: usize, bits: i32, larges
   if (scaleAt == ROW_QSCALE) store<i32>(state, isHalved(bits) ? total >> 1 : 0, ROW_QBIAS);
 }
 
-/** Multiplies a query by the sketch's matrix of `rows` rows; the result goes into S_TILE, which is unused before the first tile. */
+/** Multiplies a query by the sketch's matrix. matrix: f32 [rows][d] · source: f32 [d] · target: f32 [rows] */
 function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, target: usize): void {
   for (let i: usize = 0; i < rows; i++) {
     let sum = f32x4.splat(0);
@@ -75,15 +77,16 @@ function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, targe
 }
 
 /**
- * Loads `positions` query positions from `first` on, and for each of them heads from .. from + count − 1 of the group: row =
- * position · count + head − from. positions · count ≤ MAX_ROWS
+ * Loads the query rows of one KV head into the scratch memory, and resets their states and accumulators. The rows are `positions`
+ * positions from `first` on, each with `count` query heads of the group from `from` on, in the order [position][query head].
+ * positions · count ≤ MAX_ROWS
  */
 export function loadRows(p: usize, scratch: usize, span: usize, head: usize, first: i32, positions: i32, from: usize, count: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
   const type = load<i32>(side, TYPE);
-  // Bits of the codes, 0 for floats.
+  // The width of the integers that the int16 query is multiplied by; 0 for floats, which use the f32 query.
   const bits: i32 = isCodes(type) ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
@@ -106,6 +109,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       if (bits) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, bits, largest, state, ROW_QSCALE);
       if (matrix) {
         const projections = <usize>load<u32>(side, SKETCH_ROWS);
+        // S_TILE is free until the first tile is unpacked.
         projectQuery(matrix, projections, query, d, scratch + S_TILE);
         quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_SKETCH * 2, projections, 1, 1, state, ROW_SSCALE);
       }
@@ -123,8 +127,9 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
 }
 
 /**
- * Turns a row's scores into weights: masks columns outside [from, to), updates maximum and sum, rescales the accumulator.
- * Columns up to the next multiple of eight after `count` become zero, so that kernels may read whole vectors.
+ * Turns a row's scores of one tile into weights by a step of the online softmax: updates the row's maximum and sum, and rescales
+ * its accumulator when the maximum rises. Keys of the tile outside [from, to) get the weight 0, and so do those up to the next
+ * multiple of eight after `count`, because kernels read whole vectors.
  */
 function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: usize, count: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -156,7 +161,7 @@ function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: 
     v128.store(scores + i, w);
     total = f32x4.add(total, w);
   }
-  // `exp` does not go below e^−87, so masked columns are set to exactly 0.
+  // `exp` does not go below e^−87, so masked weights are set to exactly 0.
   if (from > 0 || to < whole) {
     for (let i: usize = 0; i < from; i++) store<f32>(scores + i * 4, 0);
     for (let i = to; i < whole; i++) store<f32>(scores + i * 4, 0);
@@ -166,7 +171,10 @@ function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: 
   store<f32>(state, sum + horizontalSum(total), ROW_SUM);
 }
 
-/** f16 scales of the rows of the tile at hand times `factor`, as f32, into S_SCALES. offset: of the scales in a page */
+/**
+ * Writes the f16 scales of the tile's keys or values, times `factor`, as f32 into S_SCALES. offset: bytes from the beginning of
+ * a page to its scales
+ */
 function loadScales(offset: usize, factor: f32, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   let source = <usize>load<u32>(tile, TILE_PAGE) + offset + <usize>load<u32>(tile, TILE_FIRST) * 2;
@@ -185,7 +193,7 @@ function isBlocks(type: i32): bool {
   return type == TYPE_Q8_0 || type == TYPE_Q4_0;
 }
 
-/** Bytes of a row in the first plane of a type. */
+/** Bytes that a row takes in the first plane of a type. Only this plane, the widest, is touched ahead. */
 function firstPlaneBytes(type: i32, d: usize): usize {
   if (type > TYPE_KIVI) type -= TYPE_KIVI;
   if (type == TYPE_F32) return d * 4;
@@ -195,7 +203,10 @@ function firstPlaneBytes(type: i32, d: usize): usize {
   return type == TYPE_Q4_0 || !isQuads(type) ? d >> 1 : d >> 2;
 }
 
-/** Attends to keys [low, high) of one stream for all rows. STREAM 0: sinks in 16 bit, 1: codes, 2: residual window in 16 bit. */
+/**
+ * Attends from all rows to those of the keys [keyLow, keyHigh) that belong to one stream. stream: 0 for the 16-bit copies of the
+ * sinks, 1 for the pages of codes, 2 for the 16-bit copies of the residual window
+ */
 function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   const isMain = stream == 1;
   const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : RESIDUAL_TOKENS));
@@ -218,7 +229,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
   // Unpacked floats take twice the room of int16, so tiles of floats are half as long.
   const longest = rows > 2 && ((!isCodes(kType) && !isBlocks(kType)) || !isCodes(vType)) ? MAX_TILE / 2 : MAX_TILE;
-  // Kernels take keys in groups of four; keys outside a row's range are masked.
+  // Kernels take keys in groups of four. The softmax masks keys before a row's first one.
   low &= ~3;
   const tile = scratch + S_AT_HAND;
   store<u32>(tile, <u32>tokens, TILE_TOKENS);
@@ -270,10 +281,13 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   }
 }
 
-/** Attends to keys [keyLow, keyHigh) of all streams. Leaves maximum, sum and unnormalised accumulators in the scratch memory. */
+/**
+ * Attends from the loaded rows to the keys [keyLow, keyHigh). Leaves each row's maximum and sum in its state and the unnormalized,
+ * still rotated accumulators in S_ACC, f32 [row][MAX_DIM].
+ */
 export function attendRows(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
   if (load<i32>(p, HAS_RESIDUAL)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
   attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
-  // Without a window no row reads a recent copy, but the rows' bounds would still include pages that do not exist.
+  // Without a residual window no row reads a recent copy, but the rows' bounds would still include pages that do not exist.
   if (load<i32>(p, HAS_RESIDUAL) && load<i32>(p, WINDOW) > 0) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
 }

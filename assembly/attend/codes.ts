@@ -1,28 +1,29 @@
 /**
- * @file Packed planes to vectors of 16 codes, without moving a code further than its byte.
+ * @file Unpacks the bit planes of codes into vectors of 16 codes, without moving a code further than its byte.
  *
- * The order of coordinates inside a vector is whatever the planes give
- * for free; the query (for K) and the accumulators (for V) follow it:
- *   8 bits    natural: the vectors of 16 coordinates as they lie
- *   4–7 bits  even/odd: of 32 coordinates, vector 0 holds the even ones, vector 1 the odd ones
- *   1–3 bits  quads: of 64 coordinates, vector k holds 4j + k
- *   trellis   quads of four neighbouring bits: a code of two bits and, below it, the one before. Chains begin anew every
- *             32 coordinates, which are eight bytes, so a shift of 64-bit lanes brings a 0 where there is none before.
- * For V two rows a, b alternate in a vector (a0 b0 a1 b1 …), so that a 16-bit dot product multiplies by two weights at
- * once; the same orders then span half as many coordinates.
+ * The order of coordinates in a vector is the one that costs nothing; queries (for K) and accumulators (for V) follow it:
+ *   8 bits    Natural order: a vector holds 16 neighbouring coordinates.
+ *   4–7 bits  Even and odd: of 32 coordinates, vector 0 holds the even ones and vector 1 the odd ones.
+ *   1–3 bits  Quads: of 64 coordinates, vector k holds 4j + k.
+ *   trellis   Quads of four neighbouring bits, which are a code of two bits and, below it, the code before. Chains begin anew
+ *             every 32 coordinates, which are eight bytes, so a shift of 64-bit lanes brings 0 where no code comes before.
  *
- * BITS and PART are constants where these functions are called; no branch on them survives compilation.
+ * The values of two keys a and b alternate in a vector (a0 b0 a1 b1 …), so that a 16-bit dot product multiplies them by two
+ * weights at once. The orders above then span half as many coordinates.
+ *
+ * BITS, PAIRED and PART are constants where these functions are called, so no branch on them survives compilation. PAIRED is 1
+ * for such pairs of values and 0 for keys; PART is the number of a vector in its group.
  */
 import { zipHigh, zipLow, zipLow16, zipLow32 } from "../simd/vector";
 import { TRELLIS } from "./params";
 
-/** Whether vectors of this width hold every fourth coordinate. */
+/** Whether vectors of this width hold every fourth coordinate (quads). */
 // @ts-ignore: decorator
 @inline export function isQuads(BITS: i32): bool {
   return BITS < 4 || BITS == TRELLIS;
 }
 
-/** Width of a plane of a code; 0 when there is no such plane. */
+/** Bits of a code that lie in plane PLANE; 0 when the width has no such plane. */
 // @ts-ignore: decorator
 @inline function width(BITS: i32, PLANE: i32): i32 {
   if (BITS == TRELLIS) return PLANE == 0 ? 2 : 0;
@@ -31,7 +32,7 @@ import { TRELLIS } from "./params";
   return BITS == 7 ? 1 : 0;
 }
 
-/** Bytes of n coordinates (a multiple of 8) in a plane. */
+/** Bytes of n coordinates in plane PLANE. n: multiple of 8 */
 // @ts-ignore: decorator
 @inline export function planeBytes(BITS: i32, PLANE: i32, n: usize): usize {
   return (n >> 3) * <usize>width(BITS, PLANE);
@@ -43,18 +44,19 @@ import { TRELLIS } from "./params";
   return BITS == 8 ? 16 : isQuads(BITS) ? 64 : 32;
 }
 
-/** Number of columns of a pair of values that are unpacked together. */
+/** Number of coordinates of a pair of values that are unpacked together. */
 // @ts-ignore: decorator
 @inline export function valueGroup(BITS: i32): usize {
   return isQuads(BITS) ? 32 : 16;
 }
 
-/** The first plane of a group of one key, in the form that `codes` takes. */
+/** The first plane of a group of one key, as `codes` takes it: byte i holds code i of each vector of the group. */
 // @ts-ignore: decorator
 @inline export function keyPlane0(BITS: i32, at: usize): v128 {
   return BITS == 1 ? bytesTwice(at) : v128.load(at);
 }
 
+/** The second plane of a group of one key, 0 where the width has none. */
 // @ts-ignore: decorator
 @inline export function keyPlane1(BITS: i32, at: usize): v128 {
   if (BITS == 3 || BITS == 6 || BITS == 7) return bytesTwice(at);
@@ -62,12 +64,13 @@ import { TRELLIS } from "./params";
   return i64x2.splat(0);
 }
 
+/** The third plane of a group of one key, which only 7 bits have. */
 // @ts-ignore: decorator
 @inline export function keyPlane2(BITS: i32, at: usize): v128 {
   return BITS == 7 ? bytesFourTimes(at) : i64x2.splat(0);
 }
 
-/** The first plane of a group of rows a and b of V. 8 bits: columns 0–7 */
+/** The first plane of a group of the values at a and b. At 8 bits it has coordinates 0–7 of the group. */
 // @ts-ignore: decorator
 @inline export function valuePlane0(BITS: i32, a: usize, b: usize): v128 {
   if (BITS == 8) return zipLow(v128.load_zero<u64>(a), v128.load_zero<u64>(b));
@@ -75,7 +78,10 @@ import { TRELLIS } from "./params";
   return zipLow(v128.load_zero<u64>(a), v128.load_zero<u64>(b));
 }
 
-/** The second plane; 8 bits: columns 8–15, from the addresses a0 and b0 of the first; trellis: the first, moved up by a code. */
+/**
+ * The second plane of a group of two values. At 8 bits it has coordinates 8–15; for a trellis it is the first plane moved up by
+ * one code. Both are read at the addresses a0 and b0 of the first plane.
+ */
 // @ts-ignore: decorator
 @inline export function valuePlane1(BITS: i32, a: usize, b: usize, a0: usize, b0: usize): v128 {
   if (BITS == 8) return zipLow(v128.load_zero<u64>(a0, 8), v128.load_zero<u64>(b0, 8));
@@ -85,6 +91,7 @@ import { TRELLIS } from "./params";
   return i64x2.splat(0);
 }
 
+/** The third plane of a group of two values, which only 7 bits have. */
 // @ts-ignore: decorator
 @inline export function valuePlane2(BITS: i32, a: usize, b: usize): v128 {
   return BITS == 7 ? pairFourTimes(a, b) : i64x2.splat(0);
@@ -105,14 +112,14 @@ import { TRELLIS } from "./params";
   return zipLow16(twice, twice);
 }
 
-/** a0 b0 a0 b0 a1 b1 a1 b1 … of four bytes each. */
+/** Four bytes of a and of b as a0 b0 a0 b0 a1 b1 a1 b1 … */
 // @ts-ignore: decorator
 @inline function pairTwice(a: usize, b: usize): v128 {
   const both = zipLow(v128.load_zero<u32>(a), v128.load_zero<u32>(b));
   return zipLow16(both, both);
 }
 
-/** a0 b0 four times, then a1 b1 four times. */
+/** Two bytes of a and of b: a0 b0 four times, then a1 b1 four times. */
 // @ts-ignore: decorator
 @inline function pairFourTimes(a: usize, b: usize): v128 {
   const both = zipLow(v128.load_splat<u16>(a), v128.load_splat<u16>(b));
@@ -120,7 +127,7 @@ import { TRELLIS } from "./params";
   return zipLow32(twice, twice);
 }
 
-/** For each byte of vector PART, the mask of its bit in a 1-bit plane. */
+/** For each byte of vector PART, a mask of the bit that its code has in a 1-bit plane. */
 // @ts-ignore: decorator
 @inline function bitMask(BITS: i32, PAIRED: i32, PART: i32): v128 {
   if (BITS >= 4) {
@@ -137,14 +144,14 @@ import { TRELLIS } from "./params";
   return i16x8.splat(PART == 0 ? 0x1001 : PART == 1 ? 0x2002 : PART == 2 ? 0x4004 : <i16>0x8008);
 }
 
-/** −1 where the bit of vector PART is set. */
+/** Byte −1 where the code of vector PART has its bit set in a 1-bit plane, 0 elsewhere. */
 // @ts-ignore: decorator
 @inline function bitSet(BITS: i32, PAIRED: i32, PART: i32, plane: v128): v128 {
   const mask = bitMask(BITS, PAIRED, PART);
   return i8x16.eq(v128.and(plane, mask), mask);
 }
 
-/** The 2-bit plane of 6 and 7 bits in even/odd order. */
+/** The two bits that the codes of vector PART have in the second plane of 6 and 7 bits. */
 // @ts-ignore: decorator
 @inline function evenOdd2(PAIRED: i32, PART: i32, plane: v128): v128 {
   const first = PAIRED ? i32x4.splat(0x00000303) : i16x8.splat(0x0003);
@@ -155,13 +162,16 @@ import { TRELLIS } from "./params";
   );
 }
 
-/** Nibbles of vector PART of the 4-bit plane. */
+/** The four bits that the codes of vector PART have in a 4-bit plane. */
 // @ts-ignore: decorator
 @inline function nibbles(PART: i32, plane: v128): v128 {
   return v128.and(PART == 0 ? plane : i16x8.shr_u(plane, 4), i8x16.splat(15));
 }
 
-/** Codes of a trellis together with the codes before them. Only the first code of a byte has its predecessor in another byte. */
+/**
+ * Codes of a trellis, each with the code before it in its lower two bits. Only the first code of a byte has its predecessor in
+ * another byte, so only that one needs the shifted plane.
+ */
 // @ts-ignore: decorator
 @inline function chained(PAIRED: i32, PART: i32, plane0: v128, plane1: v128): v128 {
   const mask = i8x16.splat(15);
@@ -169,7 +179,10 @@ import { TRELLIS } from "./params";
   return v128.and(PART == 1 ? plane0 : i16x8.shr_u(plane0, 2 * PART - 2), mask);
 }
 
-/** Vector PART of the codes of a group; at 5 bits the index into the table of even codes, 255 where the code is odd. */
+/**
+ * Vector PART of the codes of a group, u8x16. At 5 bits these are indices into the tables of even codes, and 255 where the code
+ * is odd. plane0–plane2: the group's planes from `keyPlane…` or `valuePlane…`
+ */
 // @ts-ignore: decorator
 @inline export function codes(BITS: i32, PAIRED: i32, PART: i32, plane0: v128, plane1: v128, plane2: v128): v128 {
   if (BITS == 8) return PART == 0 ? plane0 : plane1;
@@ -187,7 +200,7 @@ import { TRELLIS } from "./params";
   return i8x16.sub(i8x16.add(six, six), bitSet(BITS, PAIRED, PART, plane2));
 }
 
-/** 5 bits: the index into the table of odd codes, 255 where the code is even. */
+/** Indices into the tables of odd codes at 5 bits, and 255 where the code is even. Other widths do not use the result. */
 // @ts-ignore: decorator
 @inline export function oddCodes(BITS: i32, PAIRED: i32, PART: i32, plane0: v128, plane1: v128): v128 {
   if (BITS != 5) return plane0;

@@ -1,8 +1,10 @@
 /**
- * @file Scores and weighted sums of f16, f32, KIVI, and of values in blocks that many rows share. They are converted to f32 once.
+ * @file Scores and weighted sums of f16, f32 and KIVI, and weighted sums of q8_0 and q4_0r values for more than two rows. A tile
+ * is unpacked to f32 once for all rows, except that f16 is read directly from the page for one or two rows.
  *
  * f16 is read by moving its bits into place, which leaves a factor of 2⁻¹¹² (`halfLow`). Queries, and the weights of f16
- * values, are multiplied by 2⁵⁶, so that products stay far from the subnormal range, where processors are slow.
+ * values, are multiplied by 2⁵⁶, so that products stay far from the subnormal range, where processors are slow. Scores and
+ * weighted sums of f16 are then multiplied by the remaining 2⁵⁶; scores of other types are divided by that of the queries.
  */
 import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
 import {
@@ -10,22 +12,22 @@ import {
   TILE_FIRST, TILE_HEAD, TILE_PAGE, TILE_PLANE, TILE_ROWS, TILE_TOKENS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0,
 } from "./params";
 
-/** 2⁵⁶, the factor on S_QUERY. */
+/** 2⁵⁶, the factor that the queries in S_QUERY contain: the root of what f16 lacks. */
 export const QUERY_GAIN: f32 = 72057594037927936.0;
 
-/** Address of the first row of the tile at hand in a plane of `bytes` a row. */
+/** Address of the tile's first row in a plane. plane: offset of the plane in the page · bytes: of a row in the plane */
 // @ts-ignore: decorator
 @inline function rowAddress(tile: usize, plane: usize, bytes: usize): usize {
   return <usize>load<u32>(tile, TILE_PAGE) + plane + <usize>load<u32>(tile, TILE_FIRST) * bytes;
 }
 
-/** Bytes of a row of the f32 tile, a multiple of 16 columns. */
+/** Bytes of a row of the f32 tile, which is a multiple of 16 coordinates long. */
 // @ts-ignore: decorator
 @inline function tileStride(d: usize): usize {
   return ((d + 15) & ~15) * 4;
 }
 
-/** One or two rows straight from f16 keys, two at a time. Touches the values as key-codes.ts does. */
+/** Scores of one or two rows directly from the f16 keys, two keys at a time. The values are touched ahead, as in key-codes.ts. */
 // @ts-ignore: decorator
 @inline function scoreHalves(ROWS: i32, d: usize, source: usize, scratch: usize, count: usize): void {
   const step = (<usize>load<u32>(scratch + S_AT_HAND, TILE_AHEAD_STEP) * 16) / d;
@@ -70,7 +72,7 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   }
 }
 
-/** One or two rows times four keys of the f32 tile. */
+/** Scores of one or two rows with the keys of the f32 tile, four keys at a time. */
 // @ts-ignore: decorator
 @inline function dotRows(ROWS: i32, d: usize, scratch: usize, row: usize, count: usize, gain: v128): void {
   const query = scratch + S_QUERY + row * MAX_DIM * 4;
@@ -95,7 +97,7 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   }
 }
 
-/** Unpacks f16 rows to the f32 tile, without removing the factor 2⁻¹¹². */
+/** Unpacks f16 rows to the f32 tile. The factor 2⁻¹¹² stays in them. */
 function unpackHalves(d: usize, source: usize, scratch: usize, count: usize): void {
   const stride = tileStride(d);
   let to = scratch + S_TILE;
@@ -116,7 +118,7 @@ function unpackFloats(d: usize, source: usize, scratch: usize, count: usize): vo
   for (let key: usize = 0; key < count; key++) memory.copy(scratch + S_TILE + key * stride, source + key * d * 4, d * 4);
 }
 
-/** Unpacks rows of q8_0 (codes + 128) or q4_0r (codes + 8) to the f32 tile, each block of 32 times its f16 scale. */
+/** Unpacks rows of q8_0 (code + 128) or q4_0r (code + 8) to the f32 tile, each block of 32 times its f16 scale. */
 function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scratch: usize, count: usize): void {
   const stride = tileStride(d);
   let to = scratch + S_TILE;
@@ -130,7 +132,7 @@ function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scr
       let codes: v128;
       if (isEight) codes = i16x8.sub(v128.load_ext<u8>(source), i16x8.splat(128));
       else {
-        // Eight nibbles: a byte is spread over 16 bits, so that a shift separates its halves.
+        // Each byte holds two codes. It is spread over 16 bits, so that a shift separates them.
         const spread = i16x8.extend_low_i8x16_u(v128.load_zero<u32>(source));
         const nibbles = v128.or(v128.and(spread, i16x8.splat(0x000f)), v128.and(i16x8.shl(spread, 4), i16x8.splat(0x0f00)));
         codes = i16x8.sub(i16x8.extend_low_i8x16_u(nibbles), i16x8.splat(8));
@@ -144,8 +146,9 @@ function unpackBlocks(isEight: bool, d: usize, source: usize, scales: usize, scr
 }
 
 /**
- * Unpacks KIVI rows to the f32 tile, coordinate by coordinate, since it is only a baseline. scales: those of the first row,
- * followed by its zeros · scaleRow: bytes between the scales of two rows, 0 for keys · perScale: coordinates that share a scale
+ * Unpacks KIVI rows to the f32 tile. It goes coordinate by coordinate, because KIVI is only a baseline.
+ * scales: address of the first row's f16 scales, which its zero points follow · scaleRow: bytes from the scales of a row to those
+ * of the next one, 0 for keys · perScale: coordinates that share a scale
  */
 function unpackKivi(bits: i32, d: usize, side: usize, page: usize, first: usize, scales: usize, scaleRow: usize, perScale: usize, scratch: usize, count: usize): void {
   const zeros = ((d + perScale - 1) / perScale) * 2;
@@ -169,7 +172,7 @@ function unpackKivi(bits: i32, d: usize, side: usize, page: usize, first: usize,
   }
 }
 
-/** Floats, blocks or KIVI of the tile at hand, unpacked. */
+/** Unpacks the keys or values of the tile at hand to f32 in S_TILE, [key][headDim rounded up to 16]. */
 function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const plane = <usize>load<u32>(tile, TILE_PLANE), count = <usize>load<u32>(tile, TILE_COUNT);
@@ -177,7 +180,7 @@ function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usiz
   else if (type == TYPE_F32) unpackFloats(d, rowAddress(tile, plane, d * 4), scratch, count);
   else if (type > TYPE_KIVI) {
     const page = <usize>load<u32>(tile, TILE_PAGE), tokens = <usize>load<u32>(tile, TILE_TOKENS), first = <usize>load<u32>(tile, TILE_FIRST);
-    // A page of keys is one group of tokens; values have groups of as many coordinates.
+    // Keys share a scale for each coordinate of a page. Values share one for as many coordinates of a row as a page has tokens.
     const scaleRow = isKey ? 0 : ((d + tokens - 1) / tokens) * 4;
     const scales = page + load<u32>(side, SCALES) + (isKey ? <usize>load<u32>(tile, TILE_HEAD) * d * 4 : first * scaleRow);
     unpackKivi(type - TYPE_KIVI, d, side, page, first, scales, scaleRow, isKey ? 1 : tokens, scratch, count);
@@ -189,7 +192,10 @@ function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usiz
   }
 }
 
-/** Scores of the float keys of the tile at hand; at most MAX_TILE / 2 keys for more than two rows. */
+/**
+ * Writes the scores of the tile's keys for all rows to S_SCORES, f32 [row][MAX_TILE]. The tile has at most MAX_TILE / 2 keys if
+ * there are more than two rows. type: TYPE_F16, TYPE_F32, or TYPE_KIVI plus the width
+ */
 export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
@@ -206,13 +212,15 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): v
   if (row < rows) dotRows(1, d, scratch, row, count, gain);
 }
 
-/** acc += sum · gain */
 // @ts-ignore: decorator
 @inline function addTo(acc: usize, offset: usize, sum: v128, gain: v128): void {
   v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(sum, gain)));
 }
 
-/** One or two rows times 16 columns of every value: f16 directly from the page (HALVES), or from the f32 tile. */
+/**
+ * Adds 16 coordinates of all values, times the weights of one or two rows, to the accumulators. HALVES: 1 to read f16 directly
+ * from the page, 0 to read the f32 tile
+ */
 // @ts-ignore: decorator
 @inline function weighColumns(ROWS: i32, HALVES: i32, acc: usize, weights: usize, source: usize, stride: usize, count: usize, gain: v128): void {
   const zero = f32x4.splat(0);
@@ -240,7 +248,10 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): v
   }
 }
 
-/** Adds Σ weight · value of the float values of the tile at hand, or of blocks for more than two rows. */
+/**
+ * Adds Σ weight · value of the tile's values to S_ACC for all rows. type: TYPE_F16, TYPE_F32, TYPE_KIVI plus the width, or, for
+ * more than two rows, TYPE_Q8_0 or TYPE_Q4_0
+ */
 export function weighFloats(type: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);

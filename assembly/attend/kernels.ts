@@ -1,4 +1,7 @@
-/** @file The exported attention kernels: decode by splits of the keys, merge, and prefill by blocks of rows. */
+/**
+ * @file The exported attention kernels. Decode attends to one split of the keys in each task and merges the splits afterwards;
+ * prefill attends to all keys of a block of query positions in each task.
+ */
 import { unrotate } from "../store/rotate";
 import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
@@ -9,8 +12,8 @@ import {
 import { withSinkLogit } from "./softmax-terms";
 
 /**
- * Number of query heads of a KV head that are processed together: all of them if the scratch memory suffices, otherwise equal
- * parts. Parts are equal because a part of one row would use another kernel than its neighbours.
+ * Number of query heads of a KV head that are processed together: the whole group if the scratch memory suffices, otherwise
+ * equal parts of it. A short last part of one or two rows would go through other kernels than the parts before it.
  */
 function headsOfPart(group: usize): usize {
   const parts = (group + MAX_ROWS - 1) / MAX_ROWS;
@@ -18,8 +21,10 @@ function headsOfPart(group: usize): usize {
 }
 
 /**
- * One query position of one KV head over one split of the keys. Task = (row of the step, KV head, split), split fastest. Splits
- * have a fixed length, so that the result does not depend on the number of threads.
+ * Attends from one query position of one KV head to one split of the keys, and writes the unmerged result to PARTIALS.
+ * task: (row of the step · numKvHeads + KV head) · numSplits + split. Splits have a fixed length in tokens, so that the result
+ * does not depend on the number of threads.
+ * result: f32 [row][query head][split][padded + 2], the maximum, the sum of weights and the unnormalized accumulator
  */
 export function attendDecode(task: i32, p: usize, scratch: usize): void {
   if (S_END > SCRATCH_BYTES) ERROR("attention needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
@@ -50,7 +55,10 @@ export function attendDecode(task: i32, p: usize, scratch: usize): void {
   }
 }
 
-/** Joins the splits of one query head, normalises, and rotates back. Task = row · numHeads + head. */
+/**
+ * Merges the splits of one query head, divides by the sum of weights and undoes the rotation of V. task: row of the step ·
+ * numHeads + query head · result: OUT, f32 [row][query head][headDim]
+ */
 export function attendMerge(task: i32, p: usize, scratch: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED), splits = <usize>load<u32>(p, NUM_SPLITS);
   const stride = (padded + 2) * 4;
@@ -76,7 +84,10 @@ export function attendMerge(task: i32, p: usize, scratch: usize): void {
   memory.copy(<usize>load<u32>(p, OUT) + <usize>task * d * 4, unrotate(p, acc, 1, 0, d, head, scratch + S_TILE), d * 4);
 }
 
-/** One block of query positions of one KV head over all their keys. Task = (block, KV head), KV head fastest. */
+/**
+ * Attends from one block of query positions of one KV head to all their keys. task: block · numKvHeads + KV head; the blocks of
+ * all spans are numbered in one sequence · result: OUT, f32 [row of the step][query head][headDim]
+ */
 export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   const kvHeads = load<i32>(p, NUM_KV_HEADS), perBlock = load<i32>(p, ROWS_PER_BLOCK);
   const head = <usize>(task % kvHeads);
@@ -106,7 +117,7 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   }
 }
 
-/** x / sum, or 0 when no key was attended to. d: multiple of 8 */
+/** Divides x by the sum of weights; x becomes 0 when no key was attended to. x: f32 [d] · d: multiple of 8 */
 function normalize(x: usize, sum: f32, d: usize): void {
   const inverse = f32x4.splat(sum > 0 ? <f32>1 / sum : 0);
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), inverse));

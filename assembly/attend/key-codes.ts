@@ -1,4 +1,7 @@
-/** @file Scores of a tile of packed keys: query rows · int16 centroids. */
+/**
+ * @file Scores of a tile of packed keys: int16 query rows times int16 centroids. For one or two rows, as in decode, each key is
+ * multiplied as soon as it is unpacked; for more rows the tile is unpacked once for all of them.
+ */
 import { transposeSum } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes } from "./codes";
@@ -8,13 +11,13 @@ import {
   TILE_FIRST, TILE_PAGE, TILE_ROWS, TRELLIS,
 } from "./params";
 
-/** sum + dot product of 16 coordinates of a query with their centroids. */
+/** Adds the dot product of 16 coordinates of a query with their centroids. query: i16 [16] · sum: i32x4 */
 // @ts-ignore: decorator
 @inline function addDot(sum: v128, query: usize, low: v128, high: v128): v128 {
   return i32x4.add(i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(query), low)), i32x4.dot_i16x8_s(v128.load(query, 16), high));
 }
 
-/** Adds S_SUMS of a row across lanes, multiplies by the steps of query and keys, and stores the row's scores. */
+/** Adds the lanes of a row's sums in S_SUMS, multiplies by the step of its query and the keys' scales, and stores the scores. */
 // @ts-ignore: decorator
 @inline function reduceSums(BITS: i32, row: usize, scratch: usize, count: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -32,10 +35,10 @@ import {
 }
 
 /**
- * One or two rows straight from the codes: the decode path.
+ * Scores of one or two rows directly from the codes, as in decode.
  *
- * Touches the values of the tile, a byte of each row: WASM has no prefetch, and the values, read
- * column by column right after, would arrive too late. The touches keep the processor's own prefetcher running ahead.
+ * It also reads one byte of each of the tile's values. They are needed right after, a group of coordinates of all keys at a time,
+ * and would arrive too late; WASM has no prefetch, but these reads keep the processor's own prefetcher ahead.
  */
 // @ts-ignore: decorator
 @inline function scoreFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
@@ -97,7 +100,7 @@ import {
   if (ROWS > 1) reduceSums(BITS, 1, scratch, count);
 }
 
-/** Stores the centroids of vector PART. */
+/** Stores the 16 centroids of vector PART of a group that begins at `to`. */
 // @ts-ignore: decorator
 @inline function storePart(BITS: i32, PART: i32, to: usize, p0: v128, p1: v128, p2: v128, t0: v128, t1: v128, t2: v128, t3: v128): void {
   const c = codes(BITS, 0, PART, p0, p1, p2), odd = oddCodes(BITS, 0, PART, p0, p1);
@@ -105,13 +108,13 @@ import {
   v128.store(to + 32 * PART, centroids(BITS, 1, c, odd, t0, t1, t2, t3), 16);
 }
 
-/** Bytes of an unpacked key. */
+/** Bytes of an unpacked key: d rounded up to whole groups, in int16. group: power of two */
 // @ts-ignore: decorator
 @inline function tileStride(d: usize, group: usize): usize {
   return ((d + group - 1) & ~(group - 1)) * 2;
 }
 
-/** Unpacks the int16 centroids of a tile into S_TILE, one row of d for each key, in the order of query16. */
+/** Unpacks the centroids of the tile's keys into S_TILE, i16 [key][d rounded up to whole groups], in the order of S_QUERY16. */
 // @ts-ignore: decorator
 @inline function unpackKeys(BITS: i32, d: usize, plane0: usize, plane1: usize, plane2: usize, table: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -139,7 +142,10 @@ import {
   }
 }
 
-/** `ROWS` int16 rows times the unpacked keys, four at a time; ADD: adds to the scores. */
+/**
+ * Scores of one or two int16 query rows with the unpacked keys, four keys at a time. ADD: 1 to add to the scores, 0 to replace
+ * them · scaleAt: where the state of a row has the step of its query · bias, bias1: what is added to the integer sums of a row
+ */
 // @ts-ignore: decorator
 @inline function dotRows(ROWS: i32, ADD: i32, stride: usize, query: usize, scratch: usize, row: usize, count: usize, scaleAt: usize, bias: v128, bias1: v128): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -181,7 +187,6 @@ import {
   }
 }
 
-/** All rows times the unpacked tile. */
 function scoreTile(stride: usize, scratch: usize, rows: usize, count: usize): void {
   let row: usize = 0;
   for (; row < rows; row += 2) {
@@ -193,7 +198,10 @@ function scoreTile(stride: usize, scratch: usize, rows: usize, count: usize): vo
   }
 }
 
-/** Adds residual norm · ⟨projected query, signs⟩ to the scores (TurboQuant_prod); S_SCALES holds the norms. */
+/**
+ * Adds residual norm · ⟨projected query, signs⟩ to the scores of all rows (TurboQuant_prod, arXiv 2504.19874). S_SCALES has to
+ * hold the residual norms times the sketch's factor, f32 [key].
+ */
 export function addSketch(side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const rows = <usize>load<u32>(tile, TILE_ROWS), count = <usize>load<u32>(tile, TILE_COUNT);
@@ -218,7 +226,7 @@ export function addSketch(side: usize, scratch: usize): void {
   }
 }
 
-// One function for each width, so that each inner loop is compiled separately.
+// Each width has a function of its own, so that its inner loops are compiled without the branches of the others.
 function score1(p: usize, side: usize, scratch: usize): void { scoreCodesOf(1, p, side, scratch); }
 function score2(p: usize, side: usize, scratch: usize): void { scoreCodesOf(2, p, side, scratch); }
 function score3(p: usize, side: usize, scratch: usize): void { scoreCodesOf(3, p, side, scratch); }
@@ -229,7 +237,10 @@ function score7(p: usize, side: usize, scratch: usize): void { scoreCodesOf(7, p
 function score8(p: usize, side: usize, scratch: usize): void { scoreCodesOf(8, p, side, scratch); }
 function scoreTrellis(p: usize, side: usize, scratch: usize): void { scoreCodesOf(TRELLIS, p, side, scratch); }
 
-/** Scores of tqN keys of the tile at hand; S_SCALES holds the keys' scales. */
+/**
+ * Writes the scores of the tile's keys for all rows to S_SCORES, f32 [row][MAX_TILE]. bits: 1–8 or TRELLIS. S_SCALES has to hold
+ * the keys' scales times the codebook's step, f32 [key].
+ */
 export function scoreCodes(bits: i32, p: usize, side: usize, scratch: usize): void {
   switch (bits) {
     case 1: score1(p, side, scratch); break;

@@ -1,8 +1,8 @@
-/** @file What some models change about the softmax: a soft cap of the scores, and a learned logit without a value. */
+/** @file Terms that some models add to the softmax: a soft cap of the scores, and a learned logit that has no value. */
 import { capped, expOne } from "../simd/vector";
 import { MAX_TILE, SINK_LOGITS, S_SCORES } from "./params";
 
-/** score → cap · tanh(score / cap) for the first `count` keys of all rows. */
+/** Replaces the scores of all rows by cap · tanh(score / cap). count: keys of the tile, a multiple of 4 · cap > 0 */
 export function capScores(scratch: usize, rows: usize, count: usize, cap: f32): void {
   const c = f32x4.splat(cap), rate = f32x4.splat(2 / cap);
   for (let row: usize = 0; row < rows; row++) {
@@ -11,7 +11,10 @@ export function capScores(scratch: usize, rows: usize, count: usize, cap: f32): 
   }
 }
 
-/** A row's sum of weights relative to the score `most`, with the weight of the learned logit of query head `head` if there is one. */
+/**
+ * Adds the weight of a query head's learned logit, if the layer has such logits, to a row's sum of weights.
+ * head: query head · sum: Σ exp(score − most) · most: the row's maximum · returns: the new sum
+ */
 export function withSinkLogit(p: usize, head: usize, sum: f32, most: f32): f32 {
   const logits = <usize>load<u32>(p, SINK_LOGITS);
   return logits ? sum + expOne(load<f32>(logits + head * 4) - most) : sum;

@@ -1,4 +1,7 @@
-/** @file Weighted sums of packed values: int16 weights · int16 centroids, two keys in each multiplication. */
+/**
+ * @file Weighted sums of packed values: int16 weights times int16 centroids, the values of two keys in each multiplication. For
+ * one or two rows, as in decode, values are multiplied as soon as they are unpacked; for more rows the tile is unpacked first.
+ */
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, isQuads, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
@@ -8,7 +11,7 @@ import {
 } from "./params";
 import { addSums, quantizeWeights } from "./weights";
 
-/** Adds the sums of 16 columns, four vectors in the order of the width, to the accumulators in natural order. */
+/** Adds the integer sums of 16 coordinates to the accumulators of one row, brought back to natural order from the width's. */
 // @ts-ignore: decorator
 @inline function flush(BITS: i32, acc: usize, a: v128, b: v128, c: v128, e: v128, step: v128): void {
   if (BITS == 8) {
@@ -23,7 +26,10 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** Sums vectors FIRST and FIRST + 1 of a group over all keys, into S_SUMS[4 · FIRST / 2 …] of each row. */
+/**
+ * Sums vectors FIRST and FIRST + 1 of a group over all values of the tile. Each vector gives two i32x4; S_SUMS holds them as
+ * [row][vector][half]. Two vectors already need eight accumulators for two rows, so quads take two passes.
+ */
 // @ts-ignore: decorator
 @inline function sumParts(BITS: i32, ROWS: i32, FIRST: i32, scratch: usize, count: usize, r0: usize, r1: usize, r2: usize, b0: usize, b1: usize, b2: usize, t0: v128, t1: v128, t2: v128, t3: v128): void {
   const bias = i32x4.splat(isHalved(BITS) ? load<i32>(scratch + S_ROWS, ROW_WBIAS) : 0);
@@ -57,7 +63,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** Adds a group of columns in S_SUMS to the accumulators of one row. */
+/** Adds the sums of a group of coordinates in S_SUMS to the accumulators of one row. */
 // @ts-ignore: decorator
 @inline function flushGroup(BITS: i32, scratch: usize, row: usize, acc: usize): void {
   const from = scratch + S_SUMS + row * 128;
@@ -71,7 +77,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** One or two rows directly from the codes, as in decoding. */
+/** Weighted sums of one or two rows directly from the codes, as in decode. */
 // @ts-ignore: decorator
 @inline function weighFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -97,7 +103,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** Stores the two halves of vector PART. */
+/** Stores the centroids of vector PART, codes 0–7 at `low` and codes 8–15 at `high`. */
 // @ts-ignore: decorator
 @inline function storePart(BITS: i32, PART: i32, low: usize, high: usize, p0: v128, p1: v128, p2: v128, t0: v128, t1: v128, t2: v128, t3: v128): void {
   const c = codes(BITS, 1, PART, p0, p1, p2), odd = oddCodes(BITS, 1, PART, p0, p1);
@@ -105,7 +111,7 @@ import { addSums, quantizeWeights } from "./weights";
   v128.store(high, centroids(BITS, 1, c, odd, t0, t1, t2, t3));
 }
 
-/** Unpacks the int16 centroids of pairs of keys into S_TILE: [16 columns][pair][four vectors]. */
+/** Unpacks the centroids of the tile's values into S_TILE, i16x8 [d / 16][pair of keys][4]. */
 // @ts-ignore: decorator
 @inline function unpackValues(BITS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
@@ -142,7 +148,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
-/** Adds the weighted sums of one or two rows over the unpacked pairs of keys. */
+/** Adds the weighted sums of one or two rows over the unpacked tile to their accumulators. */
 // @ts-ignore: decorator
 @inline function weighRows(BITS: i32, ROWS: i32, d: usize, scratch: usize, row: usize, count: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -191,6 +197,7 @@ import { addSums, quantizeWeights } from "./weights";
   }
 }
 
+// Each width has a function of its own, so that its inner loops are compiled without the branches of the others.
 function weigh1(p: usize, side: usize, scratch: usize): void { weighCodesOf(1, p, side, scratch); }
 function weigh2(p: usize, side: usize, scratch: usize): void { weighCodesOf(2, p, side, scratch); }
 function weigh3(p: usize, side: usize, scratch: usize): void { weighCodesOf(3, p, side, scratch); }
@@ -201,7 +208,10 @@ function weigh7(p: usize, side: usize, scratch: usize): void { weighCodesOf(7, p
 function weigh8(p: usize, side: usize, scratch: usize): void { weighCodesOf(8, p, side, scratch); }
 function weighTrellis(p: usize, side: usize, scratch: usize): void { weighCodesOf(TRELLIS, p, side, scratch); }
 
-/** Adds Σ weight · scale · centroid of the tqN values of the tile at hand; S_SCALES holds the values' scales. */
+/**
+ * Adds Σ weight · scale · centroid of the tile's values to S_ACC for all rows. bits: 1–8 or TRELLIS. S_SCALES has to hold the
+ * values' scales, f32 [key].
+ */
 export function weighCodes(bits: i32, p: usize, side: usize, scratch: usize): void {
   switch (bits) {
     case 1: weigh1(p, side, scratch); break;

@@ -1,11 +1,12 @@
-/** @file Softmax weights as int16, and integer sums back into f32 accumulators, for values that are stored as integers. */
+/** @file Rounds softmax weights to int16 for values that are stored as integers, and adds the integer sums to f32 accumulators. */
 import { horizontalMax, horizontalSum, roundToInt } from "../simd/vector";
 import { LARGEST, MAX_TILE, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, STEP, S_PRODUCTS, S_ROWS, S_SCORES, S_WEIGHTS } from "./params";
 
 /**
- * Softmax weights of a row times the values' scales, as int16. The step is chosen so that no sum of weight · centroid exceeds
- * 32 bits: min(32767/max, (2³¹/largest)/Σ). scales: f32 [count]
- * count: multiple of 4; weights up to the next multiple of 8 are zero
+ * Multiplies the softmax weights of a row by the values' scales, which gives w, and rounds them to int16 in S_WEIGHTS. The factor
+ * before rounding is min(32767 / max |w|, (2³¹ / largest) / Σ|w|), so that no sum of weight · centroid exceeds 32 bits. ROW_WSTEP
+ * of the row's state becomes the value of a unit of such a sum, and ROW_WBIAS half the sum of the rounded weights.
+ * scales: f32 [count] · count: multiple of 4; weights up to the next multiple of 8 are 0
  */
 export function quantizeWeights(side: usize, scratch: usize, row: usize, count: usize, scales: usize): void {
   const state = scratch + S_ROWS + row * ROW_BYTES;
@@ -39,7 +40,7 @@ export function quantizeWeights(side: usize, scratch: usize, row: usize, count: 
   store<i32>(state, half >> 1, ROW_WBIAS);
 }
 
-/** Adds integer sums times their step to f32 accumulators, four columns at a time: acc += sums · step. */
+/** Adds four integer sums times their step to f32 accumulators. sums: i32x4 · step: f32x4 · offset: bytes from acc */
 // @ts-ignore: decorator
 @inline export function addSums(acc: usize, offset: usize, sums: v128, step: v128): void {
   v128.store(acc + offset, f32x4.add(v128.load(acc + offset), f32x4.mul(f32x4.convert_i32x4_s(sums), step)));

@@ -1,13 +1,13 @@
-/** @file Small SIMD helpers. Everything here is inlined; nothing holds state. */
+/** @file Small SIMD functions without state. All of them are inlined. */
 
-/** a·b + c, fused where the module was built with relaxed SIMD. Only for sums whose last bit nobody compares. */
+/** a·b + c for f32x4. With relaxed SIMD it may be fused, so it only serves sums whose last bit need not be the same everywhere. */
 // @ts-ignore: decorator
 @inline export function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** Table lookup of 16 bytes; every index is below 16. */
+/** Looks up 16 bytes in a table. Indices below 16 give a byte, those from 128 on give 0; relaxed SIMD leaves the others open. */
 // @ts-ignore: decorator
 @inline export function lookup(table: v128, index: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return i8x16.relaxed_swizzle(table, index);
@@ -50,6 +50,7 @@
   return v128.shuffle<u32>(a, b, 2, 6, 3, 7);
 }
 
+/** The sum of four f32 lanes, as (v0 + v2) + (v1 + v3). */
 // @ts-ignore: decorator
 @inline export function horizontalSum(v: v128): f32 {
   const t = f32x4.add(v, v128.shuffle<u32>(v, v, 2, 3, 0, 1));
@@ -70,7 +71,7 @@
   return i32x4.add(v128.shuffle<u32>(ab, cd, 0, 1, 4, 5), v128.shuffle<u32>(ab, cd, 2, 3, 6, 7));
 }
 
-/** The same for f32. */
+/** Lane sums of four vectors of f32: [Σa, Σb, Σc, Σd]. */
 // @ts-ignore: decorator
 @inline export function transposeSumF32(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = f32x4.add(v128.shuffle<u32>(a, b, 0, 4, 1, 5), v128.shuffle<u32>(a, b, 2, 6, 3, 7));
@@ -78,18 +79,19 @@
   return f32x4.add(v128.shuffle<u32>(ab, cd, 0, 1, 4, 5), v128.shuffle<u32>(ab, cd, 2, 3, 6, 7));
 }
 
-/** 1.5 · 2²³: adding it rounds |x| < 2²² to an integer (ties to even), which then sits in the low bits. */
+/** 1.5 · 2²³. Adding it rounds |x| < 2²² to an integer (ties to even), which is then in the low bits of the sum. */
 const ROUND: f32 = 12582912;
 
-/** Nearest integers of |x| < 2²². Three times quicker than nearest and a saturating conversion. */
+/** Nearest integers of f32 lanes, |x| < 2²², as i32. This is three times as fast as `nearest` and a saturating conversion. */
 // @ts-ignore: decorator
 @inline export function roundToInt(x: v128): v128 {
   return i32x4.sub(f32x4.add(x, f32x4.splat(ROUND)), f32x4.splat(ROUND));
 }
 
 /**
- * exp(x), relative error about 2e-7, for x from −87 (below it the result is held there) to 88.
- * Cody–Waite reduction to |f| ≤ ln 2 / 2, then a Taylor polynomial of degree 6, then n added to the exponent.
+ * exp of four f32 with a relative error of about 2e-7. x is clamped to −87 … 88, so results are never 0 or infinite.
+ * x is reduced to n · ln 2 + f with |f| ≤ ln 2 / 2 (Cody–Waite), exp(f) is a Taylor polynomial of degree 6, and n is added to
+ * the exponent.
  */
 // @ts-ignore: decorator
 @inline export function exp(x: v128): v128 {
@@ -107,48 +109,49 @@ const ROUND: f32 = 12582912;
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
+/** exp of one f32, with the same result as a lane of `exp`. */
 // @ts-ignore: decorator
 @inline export function expOne(x: f32): f32 {
   return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
 }
 
-/** cap · tanh(x / cap). rate: 2 / cap. exp is held at both ends, where tanh is ±1. */
+/** cap · tanh(x / cap) of four f32. `exp` is clamped at both ends, where tanh is ±1 anyway. rate: 2 / cap */
 // @ts-ignore: decorator
 @inline export function capped(x: v128, cap: v128, rate: v128): v128 {
   return f32x4.sub(cap, f32x4.div(f32x4.add(cap, cap), f32x4.add(exp(f32x4.mul(x, rate)), f32x4.splat(1))));
 }
 
-/** What `halfLow`/`halfHigh` leave out: their results are the true values times 2^−112. */
+/** 2¹¹², the factor that the results of `halfLow` and `halfHigh` lack. */
 export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
 
 /**
- * Upper halves of eight finite f16 as f32 times 2^−112: sign, exponent and seven mantissa bits moved to where f32 has them.
- * Subnormals come out right. `halfLow`/`halfHigh` join them with the lower halves.
+ * The upper 16 bits of eight finite f16 as f32 times 2⁻¹¹²: sign, exponent and seven bits of the mantissa are moved to where f32
+ * has them. The factor is the difference of the exponents' biases, and makes subnormals right without a special case.
  */
 // @ts-ignore: decorator
 @inline function halfUpper(h: v128): v128 {
   return v128.and(i16x8.shr_s(h, 3), i16x8.splat(-28673)); // 0x8fff
 }
 
-/** Lanes 0–3 of eight finite f16, times 2^−112. */
+/** Lanes 0–3 of eight finite f16 as f32 times 2⁻¹¹². */
 // @ts-ignore: decorator
 @inline export function halfLow(h: v128): v128 {
   return v128.shuffle<u16>(i16x8.shl(h, 13), halfUpper(h), 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
-/** Lanes 4–7, see `halfLow`. */
+/** Lanes 4–7 of eight finite f16 as f32 times 2⁻¹¹². */
 // @ts-ignore: decorator
 @inline export function halfHigh(h: v128): v128 {
   return v128.shuffle<u16>(i16x8.shl(h, 13), halfUpper(h), 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
-/** Four f16 at p as true f32 values. */
+/** Four finite f16 at p as f32. */
 // @ts-ignore: decorator
 @inline export function loadHalves(p: usize): v128 {
   return f32x4.mul(halfLow(v128.load_zero<u64>(p)), f32x4.splat(HALF_BIAS));
 }
 
-/** One finite f16 as f32. */
+/** One finite f16 at p as f32. */
 // @ts-ignore: decorator
 @inline export function loadHalf(p: usize): f32 {
   const bits = ((<i32>load<i16>(p)) << 13) & <i32>0x8fffe000;
@@ -162,7 +165,7 @@ export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
   return f32x4.mul(bits, f32x4.splat(HALF_BIAS));
 }
 
-/** Nearest f16 (ties to even) of a finite value within ±65504, as bits. */
+/** The bits of the nearest f16 (ties to even) of one f32 within ±65504. */
 // @ts-ignore: decorator
 @inline export function toHalf(x: f32): u32 {
   const bits = reinterpret<u32>(x);
@@ -174,7 +177,7 @@ export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
   return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13);
 }
 
-/** `toHalf` of four lanes, in the low half of each i32 lane. */
+/** `toHalf` of four f32. The bits are in the lower half of each i32 lane. */
 // @ts-ignore: decorator
 @inline export function toHalves(x: v128): v128 {
   const sign = v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000));
@@ -190,8 +193,8 @@ export const HALF_BIAS: f32 = 5192296858534827628530496329220096.0;
 }
 
 /**
- * A constant that stays in a register: engines build one anew wherever it is used, two instructions each, but not what comes from
- * memory. at: 16 bytes of the thread
+ * Keeps a constant in a register. Engines make a constant vector anew, with two instructions, wherever it is used; they do not do
+ * so for one that was loaded from memory. at: 16 bytes that only this thread uses
  */
 // @ts-ignore: decorator
 @inline export function held(v: v128, at: usize): v128 {

@@ -1,9 +1,10 @@
 /**
- * @file Norm, RoPE, calibration, rotation, quantization and storage of heads of K and V, and preparation of their queries.
+ * @file Applies norm, RoPE, calibration and rotation to the heads of K and V, quantizes them and stores them in their pages. Also
+ * prepares the queries of each KV head.
  *
- * The bytes written are those of src/quant/row-codec.ts for the same f32 input; no relaxed operation is used here. Rows are processed
- * up to four at a time: a matrix is then read once for all of them, and error feedback, which has to proceed coordinate by
- * coordinate, handles four rows at once. What happens to a row, and in which order, does not depend on the rows beside it.
+ * The bytes written are those of src/quant/row-codec.ts for the same f32 input, so no relaxed operation is used here. Up to four
+ * rows are processed together: a matrix is then read once for all of them, and error feedback, which has to proceed coordinate
+ * by coordinate, rounds four rows at once. The operations on a row and their order do not depend on the rows beside it.
  */
 import { APPEND_ROWS, MAX_DIM, MAX_FLOAT16, ROTATION_HADAMARD, SCRATCH_BYTES, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
 import { toHalf } from "../simd/vector";
@@ -22,25 +23,26 @@ import { searchFactor } from "./search";
 import { storeSketch } from "./sketch";
 import { chooseChained } from "./trellis";
 
-/** Rows of a task. */
+/** Number of rows of a step that a task takes. */
 const BLOCK: usize = APPEND_ROWS;
-/** Number of queries that are multiplied together. */
+/** Number of queries that are multiplied by a matrix together. */
 const QUERIES: usize = 16;
 
-// Scratch memory: vectors, their products, then the quantizers'.
+// The scratch memory of a thread: vectors, their products with a matrix, and what the quantizers of the two sides need.
 const VECTORS: usize = 0; // f32 [QUERIES][MAX_DIM]
-const PRODUCTS: usize = QUERIES * MAX_DIM * 4; // the same
-const VALUES: usize = PRODUCTS / 2; // where V's begin in both while K's are there
+const PRODUCTS: usize = QUERIES * MAX_DIM * 4; // f32 [QUERIES][MAX_DIM]
+const VALUES: usize = PRODUCTS / 2; // offset of V's rows in both, while K's rows are in their first halves
 const QUANTIZE_K: usize = 2 * PRODUCTS;
 const QUANTIZE_V: usize = QUANTIZE_K + QUANTIZE_BYTES;
 
+/** Applies RMS norm to one head. x, weight: f32 [d] */
 function normHead(x: usize, weight: usize, eps: f32, d: usize): void {
   const inverse = <f32>1 / sqrt<f32>(dot4(x, x, d) / <f32>d + eps);
   const f = f32x4.splat(inverse);
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(f32x4.mul(v128.load(x + i), f), v128.load(weight + i)));
 }
 
-/** Applies RoPE to the pairs (i, i + d/2). */
+/** Applies RoPE to the pairs (i, i + d/2). x: f32 [d] · cos, sin: f32 [d / 2] of the row's position */
 function rope(x: usize, cos: usize, sin: usize, d: usize): void {
   const half = d * 2;
   for (let i: usize = 0; i < half; i += 16) {
@@ -51,7 +53,8 @@ function rope(x: usize, cos: usize, sin: usize, d: usize): void {
 }
 
 /**
- * NaN becomes 0, and everything else is clamped to what the side can store: any finite value in f32 rows, the range of f16 otherwise.
+ * Replaces NaN by 0 and clamps everything else to what the side can store: any finite value in f32 rows, the range of f16
+ * otherwise. x: f32 [d]
  */
 function sanitize(x: usize, d: usize, side: usize): void {
   const limit: f32 = load<i32>(side, TYPE) == TYPE_F32 ? f32.MAX_VALUE : MAX_FLOAT16;
@@ -62,7 +65,10 @@ function sanitize(x: usize, d: usize, side: usize): void {
   }
 }
 
-/** Multiplies n vectors by `matrix`; if that is 0, rotates them when `isRotated`. returns: where the vectors are then, x or out */
+/**
+ * Multiplies n vectors by a matrix; without one, rotates them if the side is rotated.
+ * matrix: f32 [d][d], or 0 · x, out: f32 [n][d] · returns: where the results are, x or out
+ */
 function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: usize, out: usize): usize {
   if (!matrix) {
     if (!isRotated) return x;
@@ -78,19 +84,20 @@ function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: us
   return out;
 }
 
-/** Address of a head's matrix of a side; 0 when there is none. */
+/** Address of a KV head's matrix of a side, or 0 if it has none. which: FORWARD or QUERY_MATRIX */
 // @ts-ignore: decorator
 @inline function matrixOf(side: usize, which: usize, head: usize, d: usize): usize {
   const all = <usize>load<u32>(side + which);
   return all ? all + head * d * d * 4 : 0;
 }
 
+/** Whether the codes are chosen by `feedBackSides`. A trellis does its own error feedback (trellis.ts). */
 // @ts-ignore: decorator
 @inline function hasFeedback(side: usize): bool {
   return load<i32>(side, TYPE) <= 8 && load<u32>(side, FEEDBACK) != 0;
 }
 
-/** Codes and scales of prepared rows, for the sides with error feedback. */
+/** Chooses the codes and scales of n prepared rows for those sides that have error feedback. keys, values: f32 [n][d] */
 function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usize, scratch: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM);
   const k = scratch + QUANTIZE_K, v = scratch + QUANTIZE_V;
@@ -110,7 +117,9 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
 }
 
 /**
- * Stores prepared rows, from row `first` of the step on, in their pages; KIVI waits until the page is full.
+ * Stores n prepared rows of one side in their pages, and their 16-bit copies if they have any. KIVI is not stored here: its pages
+ * are quantized when they are full (src/backends/full-pages.ts).
+ * x: f32 [n][d] · first: row of the step that x begins with · copyOffset: of the side in a page of 16-bit copies
  * s: scratch memory of the side's quantizer, which already holds the codes if there is error feedback
  */
 function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
@@ -140,7 +149,9 @@ function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize,
 }
 
 /**
- * The group's queries of rows `first` and on: normed, rotated by position, mapped like the keys, and multiplied by the softmax scale.
+ * Prepares the queries of one KV head for n rows of the step from `first` on: applies norm and RoPE, maps them so that their
+ * products with the stored keys are the scores, and multiplies them by the softmax scale.
+ * matrix: f32 [d][d], or 0 · result: QUERY, f32 [row][query head][d]
  */
 function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usize, scratch: usize): void {
   const d = <usize>load<u32>(p, HEAD_DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
@@ -167,8 +178,9 @@ function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usi
 }
 
 /**
- * Task = KV head · blocks + block of BLOCK rows: K and V of that head, and the queries of its group. The blocks of a head are
- * consecutive, so that its matrices stay in the cache.
+ * Stores K and V of one KV head for a block of rows, and prepares the queries of its group. task: KV head · number of blocks +
+ * block; a block has BLOCK rows. The blocks of a head are consecutive tasks, so that its matrices stay in the cache.
+ * input: QKV, f32 [row][numHeads + 2 · numKvHeads][headDim]
  */
 export function appendRows(task: i32, p: usize, scratch: usize): void {
   if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");

@@ -1,10 +1,10 @@
 /**
- * @file Error feedback of up to four rows at once, one row in each
- * lane, and of the two sides of a head side by side, as in feedback.ts.
+ * @file Error feedback of up to four rows at once, one row in each lane. The two sides of a head are rounded alternately, as in
+ * feedback.ts.
  *
  * The coordinates of one row cannot be rounded at the same time, but those of different rows can: the chain of operations from
  * a target to its error is long, and four rows share it. A target is summed up just before it is rounded, from the errors
- * before it and in their order, so that sums stay in registers; four coordinates share what is loaded.
+ * before it and in their order, so that sums stay in registers. Targets are summed up four at a time, which share the loads.
  */
 import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { zipHigh32, zipLow32 } from "../simd/vector";
@@ -13,26 +13,29 @@ import { S_COLUMNS, S_HALF, S_RULE, S_TABLE, S_VECTORS } from "./feedback";
 import { Q_LAST_BIN, Q_RATE } from "../generated/append-params";
 import { binBase, CODES_BYTES, INPUT_BYTES, QUANTIZE_BYTES, roundFour, S_CODES, S_FACTOR, S_INPUT, S_INVERSE, S_NORM, S_SCALE } from "./quantize";
 
-// Scratch memory: vectors of four rows, for each coordinate.
-const S_PAST: usize = S_VECTORS; // [MAX_DIM][2] error, u
+// These vectors take the place of those of feedback.ts. They are f32x4 with one row in each lane.
+const S_PAST: usize = S_VECTORS; // [MAX_DIM][2] error and u
 const S_PRODUCT: usize = S_PAST + MAX_DIM * 32; // [MAX_DIM] Uᵀu
-const S_AHEAD: usize = S_PRODUCT + MAX_DIM * 16; // [MAX_DIM] the centroid's value less the target
-const S_TARGET: usize = S_AHEAD + MAX_DIM * 16; // [4] targets of the coordinates at hand
+const S_AHEAD: usize = S_PRODUCT + MAX_DIM * 16; // [MAX_DIM] the chosen centroid times the inverse factor, minus the target
+const S_TARGET: usize = S_AHEAD + MAX_DIM * 16; // [4] targets of the four coordinates at hand
 const S_BYTES: usize = S_TARGET + 64; // u8 [MAX_DIM][4] codes
 
+/** t − error · factor, rounded after each operation. */
 // @ts-ignore: decorator
 @inline function less(t: v128, error: v128, factor: v128): v128 {
   return f32x4.sub(t, f32x4.mul(error, factor));
 }
 
+/** p + input · factor, rounded after each operation. */
 // @ts-ignore: decorator
 @inline function plus(p: v128, input: v128, factor: v128): v128 {
   return f32x4.add(p, f32x4.mul(input, factor));
 }
 
 /**
- * The second half of the quantization of `n` rows: codes to S_CODES, scales to S_SCALE.
- * a, b: scratch memory of the two sides; equal if only one side has error feedback
+ * The second half of the quantization of n rows, after `searchFactor` for each of them and `expectFeedback`. Writes codes to
+ * S_CODES and scales to S_SCALE.
+ * n: 1–4 · a, b: scratch memory of the two sides, equal if only one side has error feedback · d: headDim, a multiple of 8
  */
 export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
   if (S_BYTES + MAX_DIM * 4 > QUANTIZE_BYTES) ERROR("error feedback needs more scratch than a side's quantization has");
@@ -46,7 +49,7 @@ export function feedBackRows(n: usize, a: usize, b: usize, d: usize): void {
   finish(a, d);
 }
 
-/** Transposes rows of u to [coordinate][row]. Lanes without a row repeat the first row. */
+/** Transposes the rows of u to [coordinate][row]. Lanes without a row repeat row 0, because all lanes are looked up. */
 function begin(n: usize, s: usize, d: usize): void {
   for (let r = n; r < 4; r++) {
     store<f32>(s + r * 4, load<f32>(s, S_FACTOR), S_FACTOR);
@@ -66,6 +69,10 @@ function begin(n: usize, s: usize, d: usize): void {
   }
 }
 
+/**
+ * Rounds all coordinates of side a, and of side b if `both`. Within four coordinates each error is subtracted from the targets
+ * after it at once; those of earlier coordinates are already in the targets.
+ */
 // @ts-ignore: decorator
 @inline function roundInTurn(a: usize, b: usize, both: bool, d: usize): void {
   const row = d * 4;
@@ -102,7 +109,10 @@ function begin(n: usize, s: usize, d: usize): void {
   }
 }
 
-/** Targets of coordinates i to i + 3 with the feedback of all coordinates before i, and their products. */
+/**
+ * Computes the targets of coordinates i to i + 3 with the feedback of all coordinates before i, and their whole products Uᵀu.
+ * row: bytes of a row of the feedback matrix
+ */
 function sumUp(s: usize, i: usize, row: usize): void {
   const own = s + S_PAST + i * 32;
   let t0 = v128.load(own, 16), t1 = v128.load(own, 48), t2 = v128.load(own, 80), t3 = v128.load(own, 112);
@@ -138,7 +148,7 @@ function sumUp(s: usize, i: usize, row: usize): void {
   v128.store(to, plus(p3, u2, v128.load_splat<u32>(f + 2 * row, 12)), S_PRODUCT + 48);
 }
 
-/** Rounds coordinate i to the value nearest to its target t. returns: the errors */
+/** Rounds coordinate i of the four rows to the centroid nearest to its target t. returns: the errors, f32x4 */
 // @ts-ignore: decorator
 @inline function settle(s: usize, i: usize, t: v128): v128 {
   const table = <usize>load<u32>(s, S_TABLE);
@@ -155,7 +165,7 @@ function sumUp(s: usize, i: usize, row: usize): void {
   return error;
 }
 
-/** Writes codes row by row, and the scales. */
+/** Transposes the codes to rows in S_CODES, and computes the scales. */
 function finish(s: usize, d: usize): void {
   const codes = s + S_CODES;
   for (let i: usize = 0; i < d; i += 4) {
@@ -169,7 +179,10 @@ function finish(s: usize, d: usize): void {
   storeScales(s, d);
 }
 
-/** Scales in the metric of the feedback; see src/quant/vector-quantizer.ts. Sums are those of dot4, one row in each lane. */
+/**
+ * Computes the scales of the four rows in the metric of the feedback, see `#metricScale` in src/quant/vector-quantizer.ts. Sums
+ * are in the order of `dot4`, one row in each lane.
+ */
 function storeScales(s: usize, d: usize): void {
   const rule = load<u32>(s, S_RULE), norm = v128.load(s, S_NORM);
   let scale = norm;
@@ -185,7 +198,7 @@ function storeScales(s: usize, d: usize): void {
   v128.store(s, f32x4.max(f32x4.splat(-MAX_FLOAT16), f32x4.min(f32x4.splat(MAX_FLOAT16), scale)), S_SCALE);
 }
 
-/** dot4(weights · a, b) */
+/** dot4(weights · a, b) of four rows. weights: f32 [d] · a, b: f32x4 [d] · returns: f32x4 */
 function weightedDot(weights: usize, a: usize, b: usize, d: usize): v128 {
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
   for (let i: usize = 0; i < d * 16; i += 64) {

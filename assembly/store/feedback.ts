@@ -1,8 +1,9 @@
 /**
- * @file Error feedback of one row: chooses codes one coordinate after the other, and the scale in the metric of the feedback.
+ * @file Error feedback of one row: chooses the codes one coordinate after the other, where each rounding error changes the targets
+ * of the coordinates after it, and computes the scale in the metric of the feedback.
  *
  * The chain of operations from a target to its error is long, and the next target waits for it. So the two sides of a head are
- * processed side by side, each with scratch memory of its own.
+ * rounded alternately, each with scratch memory of its own: the processor works on one while the other waits.
  */
 import { RULE_LEAST_SQUARES, RULE_NORM } from "../generated/kv-numbers";
 import { dot4 } from "./multiply";
@@ -10,21 +11,21 @@ import { BIN_BELOW, BIN_BOUNDARIES_BELOW, FEEDBACK, Q_BINS, Q_LAST_BIN, Q_RATE, 
 import { MAX_FLOAT16 } from "../generated/limits";
 import { INPUT_BYTES, ROUND, ROUND_BITS, S_ABS, S_CODES, S_FACTOR, S_FEEDBACK, S_INPUT, S_INVERSE, S_NORM, S_SCALE, S_SIGNED } from "./quantize";
 
-// Scratch memory after the quantizer's: parameters, then vectors.
-export const S_TABLE: usize = S_FEEDBACK; // u32
-export const S_COLUMNS: usize = S_FEEDBACK + 4; // u32 columns of the head's factor, then its weights
+// The scratch memory after that of the quantizer: parameters, then vectors.
+export const S_TABLE: usize = S_FEEDBACK; // u32 address of the side's quantizer table
+export const S_COLUMNS: usize = S_FEEDBACK + 4; // u32 address of the KV head's feedback matrix, f32 [d][d], which d weights follow
 export const S_HALF: usize = S_FEEDBACK + 8; // i32 half the number of codes
-export const S_RULE: usize = S_FEEDBACK + 12; // u32
+export const S_RULE: usize = S_FEEDBACK + 12; // u32 the scale rule
 export const S_VECTORS: usize = S_FEEDBACK + 64;
-const S_PRODUCT: usize = S_VECTORS; // f32 [MAX_DIM + 16] Uᵀu
-const S_WEIGHTED: usize = S_PRODUCT + INPUT_BYTES; // f32 [MAX_DIM + 16]
-export const S_ERRORS: usize = S_WEIGHTED + INPUT_BYTES; // f32 [MAX_DIM + 16]
+const S_PRODUCT: usize = S_VECTORS; // f32 [MAX_DIM + 16] the product Uᵀu
+const S_WEIGHTED: usize = S_PRODUCT + INPUT_BYTES; // f32 [MAX_DIM + 16] a vector times the weights
+export const S_ERRORS: usize = S_WEIGHTED + INPUT_BYTES; // f32 [MAX_DIM + 16] rounding errors
 /** From here on the scratch memory belongs to the trellis. */
 export const S_FREE: usize = S_ERRORS + INPUT_BYTES;
-/** Coordinates that pass their errors to each other immediately; later ones receive them block by block. */
+/** Within a block of so many coordinates errors are passed on at once; later blocks receive them when they begin. */
 const BLOCK: usize = 16;
 
-/** Prepares error feedback for a side of a head, whose rows `searchFactor` has put into s. */
+/** Prepares error feedback for a side of a KV head, whose rows `searchFactor` has put into the scratch memory s. */
 export function expectFeedback(side: usize, head: usize, d: usize, s: usize): void {
   store<u32>(s, load<u32>(side, QUANTIZER), S_TABLE);
   store<u32>(s, load<u32>(side, FEEDBACK) + <u32>(head * (d + 1) * d * 4), S_COLUMNS);
@@ -33,8 +34,8 @@ export function expectFeedback(side: usize, head: usize, d: usize, s: usize): vo
 }
 
 /**
- * The second half of the quantization of row 0: codes to S_CODES, the scale to S_SCALE.
- * a, b: scratch memory of the two sides; equal if only one side has error feedback
+ * The second half of the quantization of row 0, after `searchFactor` and `expectFeedback`. Writes codes to S_CODES and the scale
+ * to S_SCALE. a, b: scratch memory of the two sides, equal if only one side has error feedback · d: headDim, a multiple of 8
  */
 export function feedBack(a: usize, b: usize, d: usize): void {
   if (a == b) roundInTurn(a, b, false, d);
@@ -58,8 +59,8 @@ export function feedBack(a: usize, b: usize, d: usize): void {
 }
 
 /**
- * Targets and products of a block with the feedback of all coordinates before `until`, summed in their order and in registers.
- * For a last block of half length, more is summed up than is used.
+ * Computes the targets (to S_ABS) and products of the 16 coordinates from `start` on with the feedback of all coordinates before
+ * `until`, summed in their order and in registers. If fewer coordinates are left, the rest of the sums is not used.
  */
 export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   const own = s + start * 4;
@@ -93,9 +94,8 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
 }
 
 /**
- * Rounds coordinate j to the value nearest to its target, without
- * branches, because signs and sides of boundaries cannot be predicted.
- * returns: the error
+ * Rounds coordinate j to the centroid nearest to its target. There are no branches, because signs and sides of boundaries cannot
+ * be predicted. returns: the error
  */
 // @ts-ignore: decorator
 @inline function settle(s: usize, j: usize): f32 {
@@ -106,7 +106,7 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   const at = table + Q_BINS + (<usize>(reinterpret<i32>(min<f32>(load<f32>(table, Q_LAST_BIN), t * load<f32>(table, Q_RATE)) + ROUND) - ROUND_BITS) << 4);
   const isAbove = i32(t > load<f32>(at));
   const signed = reinterpret<f32>(load<i32>(at + (isAbove << 2), BIN_BELOW) | (negative << 31));
-  // half − 1 − index equals half + ~index.
+  // A negative target has the code half − 1 − index, which equals half + ~index.
   store<u8>(s + j, load<i32>(s, S_HALF) + ((load<i32>(at, BIN_BOUNDARIES_BELOW) + isAbove) ^ -negative), S_CODES);
   store<f32>(s + j * 4, signed, S_SIGNED);
   const error = signed * load<f32>(s, S_INVERSE) - load<f32>(s + j * 4, S_INPUT);
@@ -115,8 +115,8 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
 }
 
 /**
- * Adds the feedback of coordinate j to the targets and products of those after it, up to `end`. A column is zero up to its own
- * coordinate, so whole vectors may be updated.
+ * Adds the feedback of coordinate j to the targets and products of those after it, up to `end`. Row j of the feedback matrix is
+ * zero up to coordinate j, so whole vectors may be updated. e: the error of coordinate j
  */
 // @ts-ignore: decorator
 @inline export function passOn(s: usize, j: usize, end: usize, e: f32, d: usize): void {
@@ -129,13 +129,17 @@ export function sumUp(s: usize, start: usize, until: usize, d: usize): void {
   }
 }
 
-/** The scale in the metric of the feedback; see src/quant/vector-quantizer.ts. */
+/** Writes the scale of row 0, in the metric of the feedback, to S_SCALE. It is within the range of f16. */
 export function storeScale(s: usize, d: usize): void {
   const norm = load<f32>(s, S_NORM), rule = load<u32>(s, S_RULE);
   const scale = rule == RULE_NORM ? norm : metricScale(s, d, rule == RULE_LEAST_SQUARES, norm * load<f32>(s, S_INVERSE));
   store<f32>(s, max<f32>(-MAX_FLOAT16, min<f32>(MAX_FLOAT16, scale)), S_SCALE);
 }
 
+/**
+ * The scale by `#metricScale` of src/quant/vector-quantizer.ts, which has the formula. S_ABS still holds the targets. scaled:
+ * norm times the inverse factor
+ */
 function metricScale(s: usize, d: usize, isLeastSquares: bool, scaled: f32): f32 {
   const f = v128.load_splat<u32>(s, S_INVERSE), weights = <usize>load<u32>(s, S_COLUMNS) + d * d * 4;
   const p = s + S_PRODUCT, w = s + S_ABS, weighted = s + S_WEIGHTED;

@@ -1,11 +1,15 @@
 /**
- * @file A matrix times vectors, where every row of every product is summed in the order of `dot4`.
+ * @file Multiplies vectors by a matrix, with every inner product summed in the order of `dot4`.
  *
- * A single sum waits for its own result at each step, so several sums are computed at once: eight rows for one vector, or four
- * rows for two. Vectors of one matrix should be passed in one call, because a matrix is larger than the nearest cache.
+ * A single sum waits for its own result at each step, so eight sums are computed at once: eight rows of the matrix for one
+ * vector, or four rows for two. Vectors of one matrix should be passed in one call, because a matrix is larger than the nearest
+ * cache.
  */
 
-/** dot4 as in docs/formats/kv-page.md: four accumulators, joined as (s0 + s1) + (s2 + s3). */
+/**
+ * The inner product `dot4` of docs/formats/kv-page.md: four accumulators, joined as (s0 + s1) + (s2 + s3).
+ * a, b: f32 [n] · n: multiple of 4
+ */
 // @ts-ignore: decorator
 @inline export function dot4(a: usize, b: usize, n: usize): f32 {
   let sum = f32x4.splat(0);
@@ -13,13 +17,13 @@
   return sumLanes(sum);
 }
 
-/** The end of dot4: (s0 + s1) + (s2 + s3). */
+/** The last step of `dot4`: (s0 + s1) + (s2 + s3). */
 // @ts-ignore: decorator
 @inline export function sumLanes(v: v128): f32 {
   return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
-/** The ends of four dot4, with the same order of additions. */
+/** The last steps of four `dot4`, with the same order of additions. */
 // @ts-ignore: decorator
 @inline function sumLanes4(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = f32x4.add(v128.shuffle<u32>(a, b, 0, 2, 4, 6), v128.shuffle<u32>(a, b, 1, 3, 5, 7));
@@ -33,8 +37,8 @@
 }
 
 /**
- * out = matrix · x for each of `n` vectors, which are `stride` bytes apart in x and in out; the two must not overlap.
- * d: multiple of 8
+ * Computes out = matrix · x for each of n vectors. matrix: f32 [d][d] · x, out: n vectors of f32 [d], `stride` bytes apart, which
+ * must not overlap · d: multiple of 8
  */
 export function multiplyMatrix(matrix: usize, x: usize, n: usize, stride: usize, d: usize, out: usize): void {
   const end = x + (n >> 1) * 2 * stride;

@@ -1,20 +1,21 @@
-/** @file Stores prepared values and codes in a page: f16 rows, code planes, blocks of 32 with scales. */
+/** @file Writes prepared vectors and codes to a page as f16 rows, bit planes, or blocks of 32 with scales. */
 import { toHalf, toHalves } from "../simd/vector";
 import { PLANE_0, SCALES } from "../generated/append-params";
 
-/** Clamps to the range of f16, which a rotation may exceed by moving much into one coordinate. */
+/** Clamps to the range of f16, which a rotation may exceed by gathering much of a vector in one coordinate. */
 // @ts-ignore: decorator
 @inline function inRange(v: v128): v128 {
   return f32x4.max(f32x4.min(v, f32x4.splat(65504)), f32x4.splat(-65504));
 }
 
+/** Writes a vector as f16. x: f32 [d] · to: address of the row · d: multiple of 8 */
 export function storeHalves(x: usize, to: usize, d: usize): void {
   for (let i: usize = 0; i < d; i += 8) {
     v128.store(to + i * 2, i16x8.narrow_i32x4_u(toHalves(inRange(v128.load(x + i * 4))), toHalves(inRange(v128.load(x + i * 4, 16)))));
   }
 }
 
-/** Stores one plane: `width` bits of each code from bit `shift` on, eight codes at a time. */
+/** Writes one plane: `width` bits of each code from bit `shift` on, eight codes at a time. to: u8 [d · width / 8] */
 function storePlane(codes: usize, d: usize, width: u32, shift: u32, to: usize): void {
   for (let i: usize = 0; i < d; i += 8) {
     let x = load<u64>(codes + i) >> <u64>shift;
@@ -37,6 +38,10 @@ function storePlane(codes: usize, d: usize, width: u32, shift: u32, to: usize): 
   }
 }
 
+/**
+ * Writes the codes of one row to the bit planes of a page, the plane of the highest bits first.
+ * codes: u8 [d] · index: the row's place in a plane, KV head · tokens of a page + token
+ */
 export function storeCodes(codes: usize, d: usize, bits: u32, side: usize, page: usize, index: usize): void {
   let shift = bits;
   let offset = PLANE_0;
@@ -48,7 +53,10 @@ export function storeCodes(codes: usize, d: usize, bits: u32, side: usize, page:
   }
 }
 
-/** q8_0 and q4_0r: blocks of 32 with an f16 scale each. */
+/**
+ * Quantizes one row to q8_0 or q4_0r, blocks of 32 with an f16 scale each, and writes it to a page.
+ * x: f32 [d] · index: the row's place in a plane, KV head · tokens of a page + token · codes: room for u8 [d]
+ */
 export function storeBlocks(x: usize, d: usize, isEight: bool, side: usize, page: usize, index: usize, codes: usize): void {
   const blocks = (d + 31) >> 5;
   let scales = page + load<u32>(side, SCALES) + index * blocks * 2;

@@ -1,11 +1,11 @@
-/** @file The rotation and its inverse, with the order of operations in docs/formats/kv-page.md. */
+/** @file Rotates vectors, and undoes the rotation of V, with the order of operations of docs/formats/kv-page.md. */
 import { ROTATION, ROTATION_DATA, ROTATION_HADAMARD, ROTATION_HEAD_MATRICES, ROTATION_ROUNDS, ROTATION_SIZE } from "../attend/params";
 import { multiplyMatrix } from "./multiply";
 
-/** Walsh–Hadamard butterflies with strides 1, 2, 4 … on n f32 at x. n: power of two ≥ 8 */
+/** Walsh–Hadamard butterflies with strides 1, 2, 4 … in place. x: f32 [n] · n: power of two ≥ 8 */
 function butterflies(x: usize, n: usize): void {
   const end = x + n * 4;
-  // b·(−1) + a equals a − b exactly.
+  // Within a vector a − b is computed as a + b · (−1), which is exactly equal.
   for (let i = x; i < end; i += 16) {
     let v = v128.load(i);
     v = f32x4.add(v128.shuffle<u32>(v, v, 0, 0, 2, 2), f32x4.mul(v128.shuffle<u32>(v, v, 1, 1, 3, 3), f32x4(1, -1, 1, -1)));
@@ -34,7 +34,10 @@ function butterflies(x: usize, n: usize): void {
   for (let i: usize = 0; i < n * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(signs + i)));
 }
 
-/** Hadamard rounds on x: the first on the first `size` coordinates, the second on the last. */
+/**
+ * Rotates a vector in place. If headDim is not a power of two there are two rounds, on the first and on the last `size`
+ * coordinates. x: f32 [d] · size: the largest power of two ≤ d · rounds: 1 or 2 · signs: f32 [rounds][size] of ±1
+ */
 export function hadamard(x: usize, d: usize, size: usize, rounds: usize, signs: usize): void {
   const norm = <f32>(1.0 / Math.sqrt(<f64>size));
   for (let round: usize = 0; round < rounds; round++) {
@@ -45,7 +48,7 @@ export function hadamard(x: usize, d: usize, size: usize, rounds: usize, signs: 
   }
 }
 
-/** Inverse of `hadamard`. */
+/** Undoes `hadamard` in place, with the same parameters. */
 export function inverseHadamard(x: usize, d: usize, size: usize, rounds: usize, signs: usize): void {
   const norm = <f32>(1.0 / Math.sqrt(<f64>size));
   for (let round = rounds; round > 0; round--) {
@@ -57,8 +60,8 @@ export function inverseHadamard(x: usize, d: usize, size: usize, rounds: usize, 
 }
 
 /**
- * Undoes V's rotation on `n` outputs of KV head `head`, which are `stride` bytes apart. p: an attention parameter block · room:
- * memory for as many vectors. returns: where the outputs are then, x or room
+ * Undoes V's rotation on n attention outputs of one KV head. p: attention parameters · x: n vectors of f32 [d], `stride` bytes
+ * apart · head: KV head · room: memory for as many vectors · returns: where the results are, x or room
  */
 export function unrotate(p: usize, x: usize, n: usize, stride: usize, d: usize, head: usize, room: usize): usize {
   const kind = load<u32>(p, ROTATION);

@@ -1,7 +1,9 @@
 /**
- * @file The first half of a quantization: the norm of a vector, u, and the scale factor whose codes have the best cosine with u.
+ * @file The first half of a quantization: the norm of a vector, u (the vector divided by its norm, times √headDim), and the
+ * factor on u whose codes have the best cosine with u.
  *
- * Most of the work is looking up the centroids of every coordinate for every factor; their signs do not matter for it.
+ * Most of the work is to look up the centroid of every coordinate for every factor. Their signs are those of u, so only
+ * magnitudes are needed.
  */
 import { zipHigh, zipHigh16, zipHigh32, zipLow, zipLow16, zipLow32 } from "../simd/vector";
 import { NUM_FACTORS, TRELLIS } from "../attend/params";
@@ -12,8 +14,9 @@ import {
 } from "./quantize";
 
 /**
- * Norm, u and factor of row `row` of the scratch memory; S_ABS and S_NEGATIVE belong to the row searched last.
- * y: [d] rotated · side: a side of the append parameters · s: scratch memory of the quantizer, 16-byte aligned
+ * Computes norm, u and factor of one row and writes them to place `row` of the scratch memory. S_ABS, S_NEGATIVE, S_SQUARES and
+ * S_PRODUCTS belong to the row searched last. A side without search gets the factor 1.
+ * y: f32 [d], rotated · side: a side of the append parameters · s: scratch memory of the quantizer, 16-byte aligned · row: 0–3
  */
 export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usize): void {
   const table = <usize>load<u32>(side, QUANTIZER);
@@ -54,7 +57,7 @@ export function searchFactor(y: usize, d: usize, side: usize, s: usize, row: usi
   store<f32>(s, load<f32>(s + best * 4, S_PRODUCTS), S_PRODUCTS);
 }
 
-/** ‖c‖² and ⟨u, c⟩ for one factor. */
+/** Computes ‖c‖² and ⟨u, c⟩ for the codes at one factor. alpha: the factor · to: s + 4 · number of the factor */
 function measure(s: usize, d: usize, alpha: f32, table: usize, to: usize): void {
   const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN), base = binBase(table);
   const factor = f32x4.splat(alpha);
@@ -76,14 +79,15 @@ function measure(s: usize, d: usize, alpha: f32, table: usize, to: usize): void 
   store<f32>(to, sumLanes(product), S_PRODUCTS);
 }
 
+/** The bin numbers of four magnitudes, i32x4, below 16. */
 // @ts-ignore: decorator
 @inline function bins(t: v128, rate: v128, last: v128): v128 {
   return v128.and(f32x4.add(f32x4.pmin(last, f32x4.mul(t, rate)), f32x4.splat(ROUND)), i32x4.splat(0xff));
 }
 
 /**
- * `measure` for tables of at most 16 bins, 16 coordinates at a time: boundaries and centroids are composed of bytes, which one
- * swizzle looks up for all 16. d: multiple of 16
+ * Does what `measure` does for tables of at most 16 bins, 16 coordinates at a time. One swizzle looks up one byte of the boundary
+ * or centroid of all 16 coordinates, and the bytes are then joined. d: multiple of 16
  */
 function measureSmall(s: usize, d: usize, alpha: f32, table: usize, to: usize): void {
   const rate = v128.load_splat<u32>(table, Q_RATE), last = v128.load_splat<u32>(table, Q_LAST_BIN);

@@ -1,10 +1,17 @@
-/** @file Stores the signs of the projected residual and its norm (TurboQuant_prod). */
+/**
+ * @file Stores the sketch of what quantization leaves over, its residual: the signs of the residual's projections, and its norm
+ * (TurboQuant_prod, arXiv 2504.19874).
+ */
 import { toHalf } from "../simd/vector";
 import { dot4 } from "./multiply";
 import { SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SKETCH_SIGNS } from "../generated/append-params";
 import { S_INPUT, S_NORM, S_SIGNED } from "./quantize";
 
-/** For row 0 of the quantizer's scratch memory `s`, whose signed centroids it overwrites. */
+/**
+ * Writes the sketch of row 0 to a page, after `choose`; it overwrites the signed centroids in the quantizer's scratch memory s.
+ * Projections are 1 bit each, least significant first, and the norm is f16.
+ * index: the row's place in a region of the page, KV head · tokens of a page + token
+ */
 export function storeSketch(d: usize, side: usize, page: usize, index: usize, s: usize): void {
   const r = s + S_SIGNED;
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(r + i, f32x4.sub(v128.load(s + i, S_INPUT), v128.load(r + i)));

@@ -1,9 +1,10 @@
 /**
- * @file Chooses the codes of one row in a trellis by Viterbi's algorithm: byte for byte the result of src/quant/trellis.ts.
+ * @file Chooses the codes of one row in a trellis by Viterbi's algorithm, with byte for byte the result of src/quant/trellis.ts.
  *
- * The four survivors are in four lanes. In each step the costs are vectors with one lane for each state before, one vector for
- * each code; transposed, they have one lane for each code, and four comparisons find the predecessor of each new survivor. With
- * error feedback every survivor has targets of its own, one vector for each coordinate, which are shuffled to follow it.
+ * The state is the code before, so there are four survivors, one in each lane. In each step the costs are four vectors, one for
+ * each code, with a lane for each state before. Transposed they have a lane for each code, and four comparisons find the
+ * predecessor of each new survivor. With error feedback every survivor has targets of its own, one vector for each coordinate,
+ * which are shuffled to follow it.
  */
 import { zipHigh32, zipLow32 } from "../simd/vector";
 import { expectFeedback, passOn, storeScale, sumUp, S_COLUMNS, S_ERRORS, S_FREE } from "./feedback";
@@ -12,16 +13,17 @@ import { FEEDBACK, QUANTIZER, RULE } from "../generated/append-params";
 import { TRELLIS_RUN } from "../generated/limits";
 import { QUANTIZE_BYTES, S_ABS, S_CODES, S_INPUT, S_PRODUCTS, S_SIGNED, S_SQUARES, storeScaleBy } from "./quantize";
 
-/** Number of coordinates that `sumUp` processes. */
+/** Number of coordinates that one call of `sumUp` processes. */
 const BLOCK: usize = 16;
 
-// Scratch memory after that of error feedback.
-const S_TARGETS: usize = S_FREE; // f32 [TRELLIS_RUN][4 states] what each survivor has to meet
-const S_FROM: usize = S_FREE + TRELLIS_RUN * 16; // u8 [TRELLIS_RUN][4] the state it comes from
+// The scratch memory after that of error feedback.
+const S_TARGETS: usize = S_FREE; // f32 [TRELLIS_RUN][4 states] targets of each survivor
+const S_FROM: usize = S_FREE + TRELLIS_RUN * 16; // u8 [TRELLIS_RUN][4 states] the state that each survivor comes from
 
 /**
- * The second half of quantizing row 0, after `searchFactor`: codes to s + S_CODES, the scale to s + S_SCALE. values: the side's
- * quantizer table, f32 [4 codes][4 states before]
+ * The second half of the quantization of row 0, after `searchFactor`: chooses the codes, with error feedback if the side has it,
+ * and the scale. Writes codes to s + S_CODES and the scale to s + S_SCALE. The side's quantizer table has to hold the
+ * values of the trellis, f32 [4 codes][4 states before].
  */
 export function chooseChained(side: usize, head: usize, d: usize, s: usize): void {
   if (S_FROM + TRELLIS_RUN * 4 > QUANTIZE_BYTES) ERROR("the trellis needs more scratch than a side's quantization has");
@@ -44,24 +46,26 @@ export function chooseChained(side: usize, head: usize, d: usize, s: usize): voi
   storeScaleBy(load<u32>(side, RULE), d, s);
 }
 
-/** Lane of the least cost so far: `mask` says where `price` is less. */
+/** Replaces `other` by `own` in the lanes where the mask is set. */
 // @ts-ignore: decorator
 @inline function choose(mask: v128, own: v128, other: v128): v128 {
   return v128.bitselect(own, other, mask);
 }
 
 /**
- * The best chain of coordinates from start to end: codes, values to S_SIGNED, and errors to S_ERRORS.
- * targets: their offset in s · columns: of error feedback, or 0
+ * Finds the cheapest chain of the coordinates from start to end, and writes its codes to S_CODES, its values to S_SIGNED and their
+ * errors to S_ERRORS.
+ * values: f32 [4 codes][4 states before] · targets: offset in s of f32 [d] · columns: the feedback matrix, f32 [d][d], and its
+ * weights, f32 [d]; 0 without error feedback
  */
 function walk(s: usize, values: usize, targets: usize, columns: usize, start: usize, end: usize, d: usize): void {
-  // [state before] for each code, and transposed: [code] for each state before.
+  // v0 to v3 belong to one code each and have a lane for each state before; w0 to w3 are their transpose.
   const v0 = v128.load(values), v1 = v128.load(values, 16), v2 = v128.load(values, 32), v3 = v128.load(values, 48);
   const a = zipLow32(v0, v1), b = zipLow32(v2, v3), c = zipHigh32(v0, v1), e = zipHigh32(v2, v3);
   const w0 = v128.shuffle<u64>(a, b, 0, 2), w1 = v128.shuffle<u64>(a, b, 1, 3), w2 = v128.shuffle<u64>(c, e, 0, 2), w3 = v128.shuffle<u64>(c, e, 1, 3);
   const tracks = s + S_TARGETS, from = s + S_FROM, length = end - start;
   for (let i: usize = 0; i < length; i++) v128.store(tracks + i * 16, v128.load_splat<u32>(s + targets + (start + i) * 4));
-  // Before the first code there is one survivor, in state 0.
+  // A chain begins in state 0, so there is one survivor before its first code.
   const most = f32x4.splat(<f32>Infinity);
   let cost = f32x4.replace_lane(most, 0, 0);
   const weights = columns + (d * d + start) * 4;
@@ -95,7 +99,7 @@ function walk(s: usize, values: usize, targets: usize, columns: usize, start: us
     v128.store32_lane(from + j * 4, i8x16.narrow_i16x8_u(words, words), 0);
     if (columns) {
       const error = f32x4.sub(value, v128.load_splat<u32>(s + (start + j) * 4, S_INPUT));
-      // Bytes of the lanes that the survivors come from.
+      // The byte indices of the lanes that the survivors come from, for the swizzle of their targets.
       const lanes = i32x4.add(i32x4.mul(before, i32x4.splat(0x04040404)), i32x4.splat(0x03020100));
       for (let i = j + 1; i < length; i++) {
         const track = tracks + i * 16;
@@ -107,7 +111,7 @@ function walk(s: usize, values: usize, targets: usize, columns: usize, start: us
   retrace(s, values, cost, start, length);
 }
 
-/** Follows the cheapest chain from its end to its beginning, then writes its codes and values. */
+/** Follows the cheapest chain from its end to its beginning and writes its codes, values and errors. */
 function retrace(s: usize, values: usize, cost: v128, start: usize, length: usize): void {
   let state: usize = 0, least = f32x4.extract_lane(cost, 0);
   if (f32x4.extract_lane(cost, 1) < least) { state = 1; least = f32x4.extract_lane(cost, 1); }
