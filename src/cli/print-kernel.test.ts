@@ -26,7 +26,7 @@ describe("print-kernel", () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^\/\/ attention merge\n\/\/ attend-merge\.wgsl\nenable subgroups;\nconst HEAD_DIM = 128u;\n/);
     expect(out).toContain("\nstruct Params {\n  // Parts of a row's head.\n  splits: u32,\n");
-    expect(out).toContain("\n// Splits that are added up side by side.\n");
+    expect(out).toContain("\n// SHARES splits are added up at the same time.\n");
     expect(out).toMatch(/\n {4}highest = max\(highest, own\[s\]\.x\);\n/);
   });
 
