@@ -11,7 +11,7 @@
 @group(0) @binding(BIAS_AT) var<storage, read> bias: array<f32>;
 //#end
 const THREADS = 256u;
-var<workgroup> sums: array<f32, THREADS>;
+//#include sum-of-threads
 
 fn input(at: u32) -> f32 {
   //#if IN_PLACE
@@ -19,19 +19,6 @@ fn input(at: u32) -> f32 {
   //#else
   return x[at];
   //#end
-}
-
-fn total(value: f32, l: u32) -> f32 {
-  workgroupBarrier();
-  sums[l] = value;
-  for (var half = THREADS / 2u; half > 0u; half >>= 1u) {
-    workgroupBarrier();
-    if (l < half) {
-      sums[l] += sums[l + half];
-    }
-  }
-  workgroupBarrier();
-  return sums[0];
 }
 
 @compute @workgroup_size(THREADS)
@@ -43,14 +30,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   for (var i = l; i < p.cols; i += THREADS) {
     sum += input(base + i);
   }
-  mean = total(sum, l) / f32(p.cols);
+  mean = sum_of_threads(sum, l) / f32(p.cols);
   //#end
   var squares = 0.0;
   for (var i = l; i < p.cols; i += THREADS) {
     let value = input(base + i) - mean;
     squares += value * value;
   }
-  let inverse = 1.0 / sqrt(total(squares, l) / f32(p.cols) + p.eps);
+  let inverse = 1.0 / sqrt(sum_of_threads(squares, l) / f32(p.cols) + p.eps);
   for (var i = l; i < p.cols; i += THREADS) {
     var value = (input(base + i) - mean) * inverse * weight[i];
     //#if BIASED

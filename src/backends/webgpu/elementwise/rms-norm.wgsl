@@ -9,10 +9,7 @@
 const THREADS = 256u;
 // An invocation keeps KEPT values in registers; what a longer row has beyond them is read twice.
 const KEPT = 4u;
-// The sum is put together in two steps, because barriers take longer than additions.
-const GROUPS = 16u;
-var<workgroup> sums: array<f32, THREADS>;
-var<workgroup> groups: array<f32, GROUPS>;
+//#include sum-of-threads
 
 fn input(at: u32) -> f32 {
   //#if IN_PLACE
@@ -40,21 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     let value = input(base + i);
     sum += value * value;
   }
-  sums[l] = sum;
-  workgroupBarrier();
-  if (l < GROUPS) {
-    var part = 0.0;
-    for (var n = l; n < THREADS; n += GROUPS) {
-      part += sums[n];
-    }
-    groups[l] = part;
-  }
-  workgroupBarrier();
-  var total = 0.0;
-  for (var n = 0u; n < GROUPS; n++) {
-    total += groups[n];
-  }
-  let inverse = 1.0 / sqrt(total / f32(p.cols) + p.eps);
+  let inverse = 1.0 / sqrt(sum_of_threads(sum, l) / f32(p.cols) + p.eps);
   for (var n = 0u; n < KEPT; n++) {
     let i = l + n * THREADS;
     if (i < p.cols) {

@@ -3,9 +3,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands, PreparedDispatch } from "../queue/commands.ts";
-import type { InputWork } from "./batch.ts";
 import { GpuWeight } from "./gpu-weight.ts";
 import { LinearKernels } from "./linear.ts";
+import type { InputWork } from "./product.ts";
 
 interface Ran {
   readonly label: string;

@@ -9,17 +9,8 @@ import { type Shader, shader } from "../queue/shader-text.ts";
 import { BATCH_LINES, type BatchTile, batchPanelBytes, batchPanels } from "./batch-plan.ts";
 import { type BatchShape, batchText, batchValues } from "./batch-text.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
+import { buffersOf, type InputWork, linearFields, type Product, paramsOf } from "./product.ts";
 import { readers } from "./weight-text.ts";
-
-/** An RMS norm that a product takes of its input. */
-export interface InputNorm {
-  readonly kind: "norm";
-  readonly weight: GpuBuffer;
-  readonly eps: number;
-}
-
-/** What a product can do with its input first. `gate`: a row of the input is gate and up, of which it takes silu(gate) · up. */
-export type InputWork = InputNorm | { readonly kind: "gate" };
 
 const lineParams = new Struct({
   rows: "u32",
@@ -30,14 +21,7 @@ const lineParams = new Struct({
 });
 
 const batchParams = new Struct({
-  rows: "u32",
-  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
-  stride: "u32",
-  outputs: ["u32", "Rows of the weight that are here, the first of them, and all."],
-  first: "u32",
-  total: "u32",
-  hasBias: "u32",
-  add: ["u32", "1: the products are added to `out`."],
+  ...linearFields,
   turns: ["u32", "Turns until every subgroup has had its share of the columns."],
 });
 
@@ -57,36 +41,24 @@ export class BatchKernels {
     return this.#panels;
   }
 
-  /** Arguments as of `LinearKernels.run`; see `canUseBatch`. returns: the two or more dispatches of the product */
-  prepare(
-    x: GpuBuffer,
-    work: InputWork | null,
-    w: GpuWeight,
-    bias: GpuWeight | null,
-    rows: number,
-    out: GpuBuffer,
-    add: boolean,
-    tile: BatchTile,
-    offset: number,
-    total: number,
-  ): PreparedDispatch[] {
-    const { cols, stride } = w;
+  /** See `canUseBatch`. returns: the two or more dispatches of the product */
+  prepare(w: GpuWeight, product: Product, tile: BatchTile): PreparedDispatch[] {
+    const { x, work, rows } = product;
+    const { cols } = w;
     const lines = BATCH_LINES.find((count) => count >= rows)!;
     const panels = batchPanels(cols, tile);
     const turns = panels / (tile.subgroups * tile.unroll);
     const xPanels = this.#room(batchPanelBytes(rows, cols, tile));
-    const eps = work?.kind === "norm" ? work.eps : 0;
-    const inputs = [x, work?.kind === "norm" ? work.weight : x, xPanels];
-    const pack = { rows, cols, lines, panels, eps };
+    const norm = work?.kind === "norm" ? work : null;
+    const pack = { rows, cols, lines, panels, eps: norm?.eps ?? 0 };
     const kernel = this.#kernel(w.type, { rows: lines, ...tile });
     return [
-      this.#commands.prepare(this.#packer(work?.kind ?? "plain"), pack, inputs, lines, 1),
-      ...w.chunks.map(({ first, rows: outputs, words, scales }) => {
-        const place = { outputs, first: offset + first, total };
-        const params = { rows, cols, stride, ...place, hasBias: bias ? 1 : 0, add: add ? 1 : 0, turns };
-        const groups = Math.ceil(outputs / tile.outputs);
+      this.#commands.prepare(this.#packer(work?.kind ?? "plain"), pack, [x, norm?.weight ?? x, xPanels], lines, 1),
+      ...w.chunks.map((chunk) => {
+        const params = { ...paramsOf(w, chunk, product), turns };
+        const groups = Math.ceil(chunk.rows / tile.outputs);
         const down = Math.ceil(groups / MAX_GROUPS);
-        const buffers = [words, scales, xPanels, bias ? bias.buffer : scales, out];
+        const buffers = buffersOf(chunk, product, xPanels);
         return this.#commands.prepare(kernel, params, buffers, Math.ceil(groups / down), down);
       }),
     ];

@@ -15,9 +15,7 @@ enable f16;
 
 const THREADS = 128u;
 //#if NORMED
-const GROUPS = 16u;
-var<workgroup> sums: array<f32, THREADS>;
-var<workgroup> groups: array<f32, GROUPS>;
+//#include sum-of-threads
 
 fn inverse_of(line: u32, l: u32) -> f32 {
   let base = line * (p.cols / 4u);
@@ -26,21 +24,7 @@ fn inverse_of(line: u32, l: u32) -> f32 {
     let values = x[base + i];
     sum += dot(values, values);
   }
-  sums[l] = sum;
-  workgroupBarrier();
-  if (l < GROUPS) {
-    var part = 0.0;
-    for (var n = l; n < THREADS; n += GROUPS) {
-      part += sums[n];
-    }
-    groups[l] = part;
-  }
-  workgroupBarrier();
-  var total = 0.0;
-  for (var n = 0u; n < GROUPS; n++) {
-    total += groups[n];
-  }
-  return 1.0 / sqrt(total / f32(p.cols) + p.eps);
+  return 1.0 / sqrt(sum_of_threads(sum, l) / f32(p.cols) + p.eps);
 }
 //#end
 

@@ -24,26 +24,19 @@ enable chromium_experimental_subgroup_matrix;
 //#include packed-halves
 /// Each subgroup keeps the columns of its turn here, with a line for each output.
 var<workgroup> tiles: array<f16, SUBGROUPS * TILE_OUTPUTS * PITCH>;
+//#include keep-halves
 
 /// Unpacks a unit of the subgroup's turn, eight columns of one output, into `tiles`.
 fn keep(subgroup: u32, out0: u32, unit: u32, panel: u32) {
   let line = unit / TURN_UNITS;
   let output = min(out0 + line, p.outputs - 1u);
   let col = min(panel * 2u + unit % TURN_UNITS, p.stride - 1u);
-  let values = packed(weight_unit(output * p.stride, col));
-  let low = bitcast<vec4h>(values.xy);
-  let high = bitcast<vec4h>(values.zw);
   let at = (subgroup * TILE_OUTPUTS + line) * PITCH + (unit % TURN_UNITS) * 8u;
-  tiles[at] = low.x;
-  tiles[at + 1u] = low.y;
-  tiles[at + 2u] = low.z;
-  tiles[at + 3u] = low.w;
-  tiles[at + 4u] = high.x;
-  tiles[at + 5u] = high.y;
-  tiles[at + 6u] = high.z;
-  tiles[at + 7u] = high.w;
+  keep_halves(at, packed(weight_unit(output * p.stride, col)));
 }
 //#end
+//#include store-sum
+
 /// Each subgroup leaves one matrix of sums at a time here.
 var<workgroup> sums: array<f32, SUBGROUPS * 256u>;
 
@@ -54,18 +47,7 @@ fn write_sums(l: u32, row: u32, output: u32) {
     for (var s = 0u; s < SUBGROUPS; s++) {
       value += sums[s * 256u + i];
     }
-    let r = row + i / 16u;
-    let o = output + i % 16u;
-    if (r < p.rows && o < p.outputs) {
-      let at = r * p.total + p.first + o;
-      if (p.has_bias != 0u) {
-        value += bias[p.first + o];
-      }
-      if (p.add != 0u) {
-        value += out[at];
-      }
-      out[at] = value;
-    }
+    store_sum(value, row + i / 16u, output + i % 16u);
   }
 }
 

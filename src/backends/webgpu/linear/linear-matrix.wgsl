@@ -21,11 +21,13 @@ const SIDE = (TILE_ROWS + TILE_OUTPUTS) * PITCH;
 var<workgroup> memory: buffer<SIDE * 4u>;
 //#else
 var<workgroup> tiles: array<f16, SIDE * 2u>;
+//#include keep-halves
 //#end
 /// Each subgroup leaves one matrix of results at a time here.
 var<workgroup> results: array<f32, THREADS * 8u>;
 
 //#include packed-halves
+//#include store-sum
 
 /// Returns eight columns of a row of x as f16, zeros beyond the rows and columns. `unit` counts within the tile.
 fn x_words(row0: u32, unit: u32, k: u32) -> vec4u {
@@ -67,35 +69,14 @@ fn keep(at: u32, unit: u32, values: vec4u) {
   //#if VIEWS
   bufferView<array<vec4u>>(&memory, 0)[first / 8u] = values;
   //#else
-  let low = bitcast<vec4h>(values.xy);
-  let high = bitcast<vec4h>(values.zw);
-  tiles[first] = low.x;
-  tiles[first + 1u] = low.y;
-  tiles[first + 2u] = low.z;
-  tiles[first + 3u] = low.w;
-  tiles[first + 4u] = high.x;
-  tiles[first + 5u] = high.y;
-  tiles[first + 6u] = high.z;
-  tiles[first + 7u] = high.w;
+  keep_halves(first, values);
   //#end
 }
 
 /// Stores the sixteen rows and outputs of `results` from (row, output) on.
 fn write_results(lane: u32, results_at: u32, row: u32, output: u32) {
   for (var i = lane; i < 256u; i += 32u) {
-    let r = row + i / 16u;
-    let o = output + i % 16u;
-    if (r < p.rows && o < p.outputs) {
-      let at = r * p.total + p.first + o;
-      var value = results[results_at + i];
-      if (p.has_bias != 0u) {
-        value += bias[p.first + o];
-      }
-      if (p.add != 0u) {
-        value += out[at];
-      }
-      out[at] = value;
-    }
+    store_sum(results[results_at + i], row + i / 16u, output + i % 16u);
   }
 }
 

@@ -19,18 +19,7 @@ enable chromium_experimental_subgroup_matrix;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 var<workgroup> tiles: array<f16, SIDE * 2u>;
 
-fn keep(at: u32, values: vec4u) {
-  let low = bitcast<vec4h>(values.xy);
-  let high = bitcast<vec4h>(values.zw);
-  tiles[at] = low.x;
-  tiles[at + 1u] = low.y;
-  tiles[at + 2u] = low.z;
-  tiles[at + 3u] = low.w;
-  tiles[at + 4u] = high.x;
-  tiles[at + 5u] = high.y;
-  tiles[at + 6u] = high.z;
-  tiles[at + 7u] = high.w;
-}
+//#include keep-halves
 
 @compute @workgroup_size(THREADS)
 fn main(

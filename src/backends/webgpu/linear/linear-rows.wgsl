@@ -75,17 +75,11 @@ fn finish_pair(gate: f32, up: f32, lane: u32, row: u32, output: u32) {
   }
 }
 //#else
+//#include store-sum
+
 fn finish(sum: f32, lane: u32, row: u32, output: u32) {
-  if (lane == 0u && output < p.outputs && row < p.rows) {
-    let at = row * p.total + p.first + output;
-    var value = sum;
-    if (p.has_bias != 0u) {
-      value += bias[p.first + output];
-    }
-    if (p.add != 0u) {
-      value += out[at];
-    }
-    out[at] = value;
+  if (lane == 0u) {
+    store_sum(sum, row, output);
   }
 }
 //#end

@@ -3,6 +3,7 @@
 // that eight neighbouring lines hit different banks.
 
 //#include linear-bindings
+//#include store-sum
 const STEP = 16u;
 const PITCH = 5u;
 const TILE_ROWS = 16u * EACH;
@@ -70,19 +71,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   for (var r = 0u; r < EACH; r++) {
     for (var c = 0u; c < 4u; c++) {
-      let row = row0 + ty * EACH + r;
-      let output = out0 + tx + 16u * c;
-      if (row < p.rows && output < p.outputs) {
-        let at = row * p.total + p.first + output;
-        var value = acc[r][c];
-        if (p.has_bias != 0u) {
-          value += bias[p.first + output];
-        }
-        if (p.add != 0u) {
-          value += out[at];
-        }
-        out[at] = value;
-      }
+      store_sum(acc[r][c], row0 + ty * EACH + r, out0 + tx + 16u * c);
     }
   }
 }

@@ -8,12 +8,13 @@ import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
-import { BatchKernels, type InputWork } from "./batch.ts";
+import { BatchKernels } from "./batch.ts";
 import { MAX_BATCH_ROWS } from "./batch-plan.ts";
 import { asGpuWeight, type GpuWeight } from "./gpu-weight.ts";
 import { fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
+import { buffersOf, type InputWork, linearFields, type Product, paramsOf } from "./product.ts";
 import { rowsText } from "./rows-text.ts";
 import { readers } from "./weight-text.ts";
 
@@ -21,17 +22,6 @@ import { readers } from "./weight-text.ts";
 const ROW_THREADS = 128;
 const TILED_OUTPUTS = 64;
 
-/** Of all kernels that read the weight as it is stored. */
-const linearFields = {
-  rows: "u32",
-  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
-  stride: "u32",
-  outputs: ["u32", "Rows of the weight that are here, the first of them, and all."],
-  first: "u32",
-  total: "u32",
-  hasBias: "u32",
-  add: ["u32", "1: the products are added to `out`."],
-} as const;
 const linearParams = new Struct(linearFields);
 const rowsParams = new Struct({ ...linearFields, eps: ["f32", "Of the norm of x, where it is taken here."] });
 
@@ -56,22 +46,6 @@ interface RowsKernel {
   readonly gated: boolean;
 }
 
-/** A product by a weight, or by a run of a stack. */
-interface Product {
-  readonly x: GpuBuffer;
-  /** Done with x first, or null; see `canTake`. */
-  readonly work: InputWork | null;
-  readonly out: GpuBuffer;
-  readonly bias: GpuWeight | null;
-  readonly rows: number;
-  readonly add: boolean;
-  /** Whether w is gate over up, and out[i] = silu(gate[i] · x) · (up[i] · x). Then there is no bias, and nothing is added. */
-  readonly gated: boolean;
-  /** Place of the weight's outputs in a row of `out`, and the length of that row. */
-  readonly offset: number;
-  readonly total: number;
-}
-
 /** A product whose dispatches have been looked up. */
 interface Known {
   readonly product: Product;
@@ -79,27 +53,6 @@ interface Known {
   /** The buffer between the dispatches, if there is one: when it has been replaced by a larger one they are void. */
   readonly panels: GpuBuffer | null;
 }
-
-/** What every kernel is told of a product and a part of its weight. */
-const paramsOf = (w: GpuWeight, part: GpuWeight["chunks"][number], { rows, bias, add, offset, total }: Product) => ({
-  rows,
-  cols: w.cols,
-  stride: w.stride,
-  outputs: part.rows,
-  first: offset + part.first,
-  total,
-  hasBias: bias ? 1 : 0,
-  add: add ? 1 : 0,
-});
-
-/** In the order of the bindings of linear-bindings.wgsl. */
-const buffersOf = (part: GpuWeight["chunks"][number], { x, bias, out }: Product): readonly GpuBuffer[] => [
-  part.words,
-  part.scales,
-  x,
-  bias ? bias.buffer : part.scales,
-  out,
-];
 
 /** Buffers of activations that a weight meets: those of steps of one row and of several, before and after they have grown. */
 const MOST_KNOWN = 4;
@@ -169,7 +122,7 @@ export class LinearKernels {
     for (const chunk of w.chunks) {
       const outputs = chunk.rows;
       const params = paramsOf(w, chunk, product);
-      const buffers = buffersOf(chunk, product);
+      const buffers = buffersOf(chunk, product, product.x);
       const tail = w.cols % 8 !== 0;
       if (plan.kernel === "tiled") {
         const kernel = this.#tiled(w.type, tail, plan.each);
@@ -251,8 +204,7 @@ export class LinearKernels {
 
   #prepare(w: GpuWeight, product: Product, plan: LinearPlan & { kernel: "rows" | "batch" }): PreparedDispatch[] {
     if (plan.kernel === "rows") return this.#fewRows(w, product, plan);
-    const { x, work, bias, rows, out, add, offset, total } = product;
-    return this.#batches.prepare(x, work, w, bias, rows, out, add, plan.tile, offset, total);
+    return this.#batches.prepare(w, product, plan.tile);
   }
 
   /** out[row] = scale · table[token], tokens[tokenAt + row · tokenStride] */
@@ -281,7 +233,7 @@ export class LinearKernels {
     const { kernel, lanes } = this.#rows(w.type, w.cols % 8 !== 0, rows, { ...plan, normed: norm !== null, gated });
     return w.chunks.map((chunk) => {
       const params = { ...paramsOf(w, chunk, product), eps: norm?.eps ?? 0 };
-      const buffers = [...buffersOf(chunk, product), ...(norm ? [norm.weight] : [])];
+      const buffers = [...buffersOf(chunk, product, product.x), ...(norm ? [norm.weight] : [])];
       const outputs = gated ? chunk.rows / 2 : chunk.rows;
       const groups = Math.ceil(outputs / ((ROW_THREADS / lanes) * plan.outputs));
       const down = Math.ceil(groups / MAX_GROUPS);

@@ -39,7 +39,7 @@ const fetch = [
 /** Stores a loaded panel from registers into one half of workgroup memory. */
 const keep = (side: number): string[] =>
   ["x", "w"].flatMap((name, s) =>
-    UNITS.map((i) => `keep(${side + s * TILE * PITCH + ((i * THREADS) / 2) * PITCH}u + keep_at, ${name}${i});`),
+    UNITS.map((i) => `keep_halves(${side + s * TILE * PITCH + ((i * THREADS) / 2) * PITCH}u + keep_at, ${name}${i});`),
   );
 
 /** Loads the matrices of a half into one of two sets of registers. A column of a right matrix is the line of an output. */
