@@ -95,6 +95,12 @@ describe("a file that is no model we run is refused by name", () => {
       expect(await added(name, 64)).toContain(
         `${name}: expected the tensors of llama, got a part that is not computed with`,
       );
+    const granite = (await randomModel("granite")).file;
+    const biases = ["q", "k", "v"].map((which) => vector(`blk.0.attn_${which}.bias`, which === "q" ? 64 : 32));
+    // Biases that an architecture does not compute with are not left out in silence.
+    expect(await refusal(sourceOf({ ...granite, tensors: [...granite.tensors!, ...biases] }))).toMatch(
+      /blk\.0\.attn_q\.bias: expected the tensors of granite, got a part that is not computed with/,
+    );
     // Biases of some of the three, or of some layers, are of no model that is known.
     expect(await added("blk.0.attn_q.bias", 64)).toMatch(/blk\.0\.attn_k\.bias is missing/);
     expect(await added("rope_freqs.weight", 8, 0)).toMatch(/rope_freqs\.weight: expected positive/);

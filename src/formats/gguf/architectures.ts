@@ -1,6 +1,6 @@
 /** @file Architectures of GGUF files that we run: their `model_type`, and the names of their tensors. */
 import type { JsonObject } from "../json-file.ts";
-import { ofCohere2, ofGlm4, ofGranite, ofPhi3, ofSeedOss, ofStarcoder2 } from "./dense-fields.ts";
+import { ofAttentionBias, ofCohere2, ofGranite, ofPhi3, ofSeedOss, ofStarcoder2 } from "./dense-fields.ts";
 import { type ModelSizes, ofGemma, ofGemma2, ofGemma3 } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
@@ -18,8 +18,8 @@ export interface GgufArchitecture {
   readonly fields?: (metadata: Metadata, sizes: ModelSizes) => JsonObject;
   /** Keys that these come from, without the architecture, among those that stand for what is not computed with elsewhere. */
   readonly reads?: readonly string[];
-  /** Whether other tensors than q, k and v may have biases. */
-  readonly hasBiases?: true;
+  /** Which products may have biases: those of q, k and v, or all. Elsewhere a bias is not computed with. */
+  readonly biases?: "qkv" | "all";
   /** Whether a part of a head may be turned. */
   readonly hasPartialRope?: true;
 }
@@ -33,9 +33,9 @@ const NORMS_AROUND = {
 };
 
 export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
-  llama: { modelType: "llama", interleavesHeads: true, layer: {} },
-  qwen2: { modelType: "qwen2", interleavesHeads: false, layer: {} },
-  qwen3: { modelType: "qwen3", interleavesHeads: false, layer: QK_NORMS },
+  llama: { modelType: "llama", interleavesHeads: true, layer: {}, biases: "qkv" },
+  qwen2: { modelType: "qwen2", interleavesHeads: false, layer: {}, biases: "qkv" },
+  qwen3: { modelType: "qwen3", interleavesHeads: false, layer: QK_NORMS, biases: "qkv", fields: ofAttentionBias },
   gemma: { modelType: "gemma", interleavesHeads: false, layer: {}, fields: ofGemma },
   gemma2: {
     modelType: "gemma2",
@@ -84,7 +84,8 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
       ffn_up: "mlp.gate_up_proj",
     },
     hasPartialRope: true,
-    fields: ofGlm4,
+    biases: "qkv",
+    fields: ofAttentionBias,
   },
   ernie4_5: { modelType: "ernie4_5", interleavesHeads: false, layer: {} },
   seed_oss: {
@@ -92,6 +93,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     interleavesHeads: false,
     // The norm of what the feed-forward reads has the name that others have for one of what attention adds.
     layer: { post_attention_norm: "post_attention_layernorm" },
+    biases: "qkv",
     fields: ofSeedOss,
   },
   cohere2: { modelType: "cohere2", interleavesHeads: false, layer: {}, fields: ofCohere2, reads: ["logit_scale"] },
@@ -99,7 +101,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     modelType: "starcoder2",
     interleavesHeads: false,
     layer: { ffn_up: "mlp.c_fc", ffn_down: "mlp.c_proj" },
-    hasBiases: true,
+    biases: "all",
     fields: ofStarcoder2,
   },
 };

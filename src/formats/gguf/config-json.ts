@@ -66,7 +66,6 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
     rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 0, 1, 1e-5),
     max_position_embeddings: context,
     tie_word_embeddings: !parts.hasHead,
-    attention_bias: modelType === "qwen3" && hasBias,
     rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
     ...(architecture.hasPartialRope && { partial_rotary_factor: rotated / headDim }),
     ...(parts.longRope

@@ -24,10 +24,12 @@ export function ofGranite(metadata: Metadata): JsonObject {
   };
 }
 
-export const ofGlm4 = (_metadata: Metadata, { hasBias }: ModelSizes): JsonObject => ({ attention_bias: hasBias });
-
-export const ofSeedOss = (_metadata: Metadata, { hasBias }: ModelSizes): JsonObject => ({
+export const ofAttentionBias = (_metadata: Metadata, { hasBias }: ModelSizes): JsonObject => ({
   attention_bias: hasBias,
+});
+
+export const ofSeedOss = (metadata: Metadata, sizes: ModelSizes): JsonObject => ({
+  ...ofAttentionBias(metadata, sizes),
   attention_out_bias: false,
 });
 

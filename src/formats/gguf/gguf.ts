@@ -157,14 +157,17 @@ async function readFloats(source: FileSource, { file, offset, numBytes, name, ty
   );
 }
 
+/** Whether the architecture computes with this bias. */
+const hasBias = ({ biases }: GgufArchitecture, name: string): boolean =>
+  biases === "all" || (biases === "qkv" && /\.attn_[qkv]\.bias$/.test(name));
+
 function tensorSet(source: FileSource, { architecture, tensors: stored, metadata }: Gguf): TensorSet {
   const byName = new Map<string, GgufTensor>();
   const tensors = new Map<string, TensorInfo>();
   for (const tensor of stored.values()) {
     const name = canonicalName(tensor.name, architecture);
     if (!name && isUnused(tensor.name)) continue;
-    const isOddBias =
-      !architecture.hasBiases && tensor.name.endsWith(".bias") && !/\.attn_[qkv]\.bias$/.test(tensor.name);
+    const isOddBias = tensor.name.endsWith(".bias") && !hasBias(architecture, tensor.name);
     if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
     const { shape, numBytes, file, type } = tensor;
