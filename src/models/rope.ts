@@ -63,9 +63,10 @@ type Scaling =
 /** Coordinates of a head that are turned. */
 export const rotaryDimOf = (rope: RopeConfig, headDim: number): number => rope.rotaryDim ?? headDim;
 
-/** A rope, and the sequence length up to which it is valid (Infinity unless the scaling depends on the length). */
+/** A rope, and the sequence lengths for which it is valid: those after `beyond`, up to `upTo`. Most scalings hold for all. */
 export interface RopeUpTo {
   readonly rope: Rope;
+  readonly beyond: number;
   readonly upTo: number;
 }
 
@@ -76,8 +77,9 @@ export interface RopeUpTo {
 export function ropeFor(config: { readonly headDim: number; readonly rope: RopeConfig }, seqLen: number): RopeUpTo {
   const { headDim, rope } = config;
   const dim = rotaryDimOf(rope, headDim);
-  const fixed = (invFreq: Float64Array, attentionFactor = 1, upTo = Infinity) => ({
+  const fixed = (invFreq: Float64Array, attentionFactor = 1, upTo = Infinity, beyond = -1) => ({
     rope: { invFreq: padded(invFreq, headDim / 2), attentionFactor },
+    beyond,
     upTo,
   });
   if (rope.type === "none") return fixed(new Float64Array(0));
@@ -102,11 +104,12 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
     case "longrope": {
       const isLong = seqLen > rope.originalMaxPosition;
       const factors = isLong ? rope.longFactor : rope.shortFactor;
-      const upTo = isLong ? Infinity : rope.originalMaxPosition;
+      const [beyond, upTo] = isLong ? [rope.originalMaxPosition, Infinity] : [-1, rope.originalMaxPosition];
       return fixed(
         plain.map((f, pair) => f / factors[pair]!),
         rope.attentionFactor,
         upTo,
+        beyond,
       );
     }
   }

@@ -28,7 +28,7 @@ const normOf = (norm: LoadedNorm | null, add: boolean): RowNorm | null => norm &
 /** Whether `Ops.rmsNorm` computes it. */
 export const isPlainNorm = (norm: LoadedNorm | null): boolean => norm?.kind === "rms" && !norm.bias;
 
-/** A rope with the parameters it was made from. `upTo` of a dynamic rope grows with the longest sequence so far. */
+/** A rope with the parameters it was made from. What is valid of a dynamic rope grows with the longest sequence so far. */
 interface KnownRope extends RopeUpTo {
   readonly config: RopeConfig;
   readonly headDim: number;
@@ -172,12 +172,15 @@ export class Stage {
     return this.#ropes.push({ config, headDim, ...ropeFor({ headDim, rope: config }, 0) }) - 1;
   }
 
-  /** Makes dynamic NTK ropes anew when a sequence got longer than before. All other ropes never change. */
+  /**
+   * Makes the ropes anew that are not valid for the longest sequence of a step: dynamic NTK when one got longer than before, LongRoPE
+   * on either side of the length of training. All rows of a step have the same rope.
+   */
   #advanceRopes(step: Step): void {
     let longest = 0;
     for (const span of step.spans) longest = Math.max(longest, span.start + span.count);
-    this.#ropes.forEach(({ config, headDim, upTo }, index) => {
-      if (longest <= upTo) return;
+    this.#ropes.forEach(({ config, headDim, beyond, upTo }, index) => {
+      if (longest > beyond && longest <= upTo) return;
       this.#ropes[index] = { config, headDim, ...ropeFor({ headDim, rope: config }, longest) };
     });
   }
