@@ -291,8 +291,8 @@ describe("parseModelConfig refuses", () => {
     ["gemma3n_text", /several residual streams/],
     ["gemma4", /share keys and values/],
     ["gpt2", /learned or ALiBi/],
-    ["gptj", /partial rotary/],
-    ["gpt_oss", /attention sinks/],
+    ["gptj", /their tensor names and config fields/],
+    ["gpt_oss", /sinks of attention among the weights/],
     ["qwen2_5_vl", /image or audio/],
     ["t5", /encoder-decoder/],
   ])("model type %s, saying what is missing", (model_type, what) => {

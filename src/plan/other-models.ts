@@ -7,13 +7,13 @@ type Description = Omit<PlannedModel, "name" | "modelType" | "runs" | "storedTyp
 interface Family {
   readonly headDim?: number;
   /** Norms of Q and K, one for each head. */
-  readonly qkNorm?: "head";
+  readonly qkNorm?: true;
   /** Which projections have biases: q, k and v, or the output projection too. */
   readonly biases?: "qkv" | "all";
   /** Which layers have a sliding window if the config has no `layer_types`: all of them, or all except every n-th. */
   readonly sliding?: "all" | number;
   readonly window?: number;
-  readonly experts?: {
+  readonly experts: {
     readonly number: string;
     readonly width: string;
     readonly used: string;
@@ -26,7 +26,7 @@ interface Family {
 /** Every entry is checked against the number of parameters that the publisher states (other-models.test.ts). */
 const FAMILIES: Readonly<Record<string, Family>> = {
   qwen3_moe: {
-    qkNorm: "head",
+    qkNorm: true,
     experts: { number: "num_experts", width: "moe_intermediate_size", used: "num_experts_per_tok", sparseStep: true },
   },
   qwen2_moe: {
@@ -111,7 +111,7 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
       matrix(hiddenSize, q),
       ...(hasBiases ? [vector(q + 2 * kv)] : []),
       ...(outputBias ? [vector(hiddenSize)] : []),
-      ...(family.qkNorm === "head" ? [vector(headDim, 2 * numLayers)] : []),
+      ...(family.qkNorm ? [vector(headDim, 2 * numLayers)] : []),
       // gpt-oss has one learned sink for each head.
       ...(modelType === "gpt_oss" ? [vector(numHeads)] : []),
       vector(hiddenSize, 2 * numLayers + 1),
@@ -158,10 +158,6 @@ function feedForwardOf(
 ): { width: number; weights: PlannedWeight[]; assumptions: string[] } {
   const dense = (width: number, count: number): PlannedWeight[] =>
     count === 0 ? [] : [matrix(2 * width, hiddenSize, count), matrix(hiddenSize, width, count)];
-  if (!experts) {
-    const width = config.integer("intermediate_size", 1, MAX);
-    return { width, weights: dense(width, numLayers), assumptions: [] };
-  }
   const number = config.integer(experts.number, 1, 65_536);
   const width = config.integer(experts.width, 1, MAX);
   const used = config.integer(experts.used, 1, number);

@@ -119,7 +119,7 @@ function speedSection(
     }
   }
   const { threads, repeats, cpu, version, browser } = all[0]!;
-  const where = `${threads} threads, ${cpu}${browser ? `, Chromium ${browser}` : ""}, ${peer} ${version}, median of ${repeats}`;
+  const where = `${threads} threads, ${cpu}${browser ? `, Chromium ${browser}` : ""}, ${peer === "llama.cpp" ? "llama.cpp of node-llama-cpp" : peer} ${version}, median of ${repeats}`;
   return [title, `${where}. ${how}`, table(["file", "test", "cache", "tok/s", "range", `to ${peer}'s best`], body)];
 }
 

@@ -218,7 +218,7 @@ function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string | n
         "weights",
         `${formatCount(model.parameters)} parameters in ${model.tensors} tensors, ${model.dtypes.join(" and ")}, ${formatBytes(model.weightBytes)}`,
       ],
-      ["fingerprint", fingerprint ?? "of its weights, once they are on this machine"],
+      ["fingerprint", fingerprint ?? "none: the weights are not on this machine"],
     ],
     ["left", "left"],
   );

@@ -6,9 +6,7 @@ import type { Family } from "./family.ts";
 import { gemma, gemmaTraits } from "./gemma.ts";
 
 export const GEMMA2_NAMES: Partial<TensorNames> = {
-  attentionPostNorm: "post_attention_layernorm",
   feedForwardNorm: "pre_feedforward_layernorm",
-  feedForwardPostNorm: "post_feedforward_layernorm",
 };
 
 /** caps: of scores and of logits in a config that does not say them; null in a config means none, as 0 does here */
