@@ -291,7 +291,7 @@ describe("parseModelConfig refuses", () => {
     ["gemma3n_text", /several residual streams/],
     ["gemma4", /share keys and values/],
     ["gpt2", /learned or ALiBi/],
-    ["gptj", /their tensor names and config fields/],
+    ["gptj", /tensor names and config fields of its own/],
     ["gpt_oss", /sinks of attention among the weights/],
     ["qwen2_5_vl", /image or audio/],
     ["t5", /encoder-decoder/],

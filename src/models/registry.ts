@@ -95,7 +95,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["gemma4*"], "head dimensions by layer, layers that share keys and values, and embeddings by layer"],
   [
     ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm*", "persimmon*", "falcon*"],
-    "their tensor names and config fields",
+    "tensor names and config fields of its own",
   ],
   [["gpt2*", "gpt_neo*", "gpt_bigcode*", "opt*", "bloom*", "mpt*"], "learned or ALiBi positions instead of rope"],
   [["cohere"], "LayerNorm of the heads of q and k"],
