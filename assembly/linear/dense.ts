@@ -8,42 +8,52 @@ import { SCRATCH_BYTES } from "../generated/limits";
 import { horizontalSum, madd, transposeSumF32 } from "../simd/vector";
 import { ADD, BIAS, BLOCK, N, OUT, ROWS, STRIDE, TOTAL, W, X } from "../generated/linear-params";
 import { storeFour, storeOne } from "./store";
+import { pieceRecords, touch } from "./touch";
 import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, second } from "./types";
 
-/** One row of activations times a panel: four outputs. Each weight is read once, in the order of memory. */
+/**
+ * One row of activations times a panel: four outputs. Each weight is read once, in the order of memory.
+ * wEnd: where all weights end; sink: four bytes of scratch for `touch`
+ */
 // @ts-ignore: decorator
-@inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32): v128 {
+@inline function rowTimesPanel<T>(x: usize, w: usize, stride: i32, wEnd: usize, sink: usize): v128 {
   const end = x + (<usize>stride << 2);
   let a = f32x4.splat(0);
   let b = f32x4.splat(0);
   let c = f32x4.splat(0);
   let d = f32x4.splat(0);
-  for (let p = x; p < end; p += <usize>recordCols<T>() << 2) {
-    const x0 = v128.load(p);
-    const r0 = v128.load(w);
-    const r1 = v128.load(w, 16);
-    const r2 = v128.load(w, 32);
-    const r3 = v128.load(w, 48);
-    a = madd(first<T>(r0), x0, a);
-    b = madd(first<T>(r1), x0, b);
-    c = madd(first<T>(r2), x0, c);
-    d = madd(first<T>(r3), x0, d);
-    if (!isFloat<T>()) {
-      const x1 = v128.load(p, 16);
-      a = madd(second<T>(r0), x1, a);
-      b = madd(second<T>(r1), x1, b);
-      c = madd(second<T>(r2), x1, c);
-      d = madd(second<T>(r3), x1, d);
+  const step = <usize>recordCols<T>() << 2;
+  const piece = pieceRecords(RECORD);
+  for (let p = x; p < end;) {
+    const stop = min(end, p + piece * step);
+    touch(w + piece * RECORD, piece * RECORD, wEnd, sink);
+    for (; p < stop; p += step) {
+      const x0 = v128.load(p);
+      const r0 = v128.load(w);
+      const r1 = v128.load(w, 16);
+      const r2 = v128.load(w, 32);
+      const r3 = v128.load(w, 48);
+      a = madd(first<T>(r0), x0, a);
+      b = madd(first<T>(r1), x0, b);
+      c = madd(first<T>(r2), x0, c);
+      d = madd(first<T>(r3), x0, d);
+      if (!isFloat<T>()) {
+        const x1 = v128.load(p, 16);
+        a = madd(second<T>(r0), x1, a);
+        b = madd(second<T>(r1), x1, b);
+        c = madd(second<T>(r2), x1, c);
+        d = madd(second<T>(r3), x1, d);
+      }
+      w += RECORD;
     }
-    w += RECORD;
   }
   return transposeSumF32(a, b, c, d);
 }
 
 // @ts-ignore: decorator
-@inline function rowTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, count: i32, out: usize, bias: usize, add: bool): void {
+@inline function rowTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, count: i32, out: usize, bias: usize, add: bool, wEnd: usize, sink: usize): void {
   for (let r = 0; r < count; r += 4) {
-    let sums = rowTimesPanel<T>(x, w, stride);
+    let sums = rowTimesPanel<T>(x, w, stride, wEnd, sink);
     if (sumFactor != 1) sums = f32x4.mul(sums, f32x4.splat(sumFactor));
     const at = <usize>r << 2;
     storeFour(out + at, sums, bias != 0 ? bias + at : 0, add, count - r);
@@ -130,11 +140,11 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   }
 }
 
-/** Any number of rows times one block of weights. */
+/** Any number of rows times one block of weights. wEnd: where all weights end; sink: four bytes of scratch for `touch` */
 // @ts-ignore: decorator
 @inline function allRowsTimesBlock<T>(
   sumFactor: f32, x: usize, rows: i32, w: usize, stride: i32, count: i32,
-  out: usize, outPitch: usize, bias: usize, add: bool,
+  out: usize, outPitch: usize, bias: usize, add: bool, wEnd: usize, sink: usize,
 ): void {
   const xPitch = <usize>stride << 2;
   let m = 0;
@@ -151,7 +161,7 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
     rowsTimesBlock<T>(2, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
   }
   if (m < rows) {
-    rowTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, bias, add);
+    rowTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, bias, add, wEnd, sink);
   }
 }
 
@@ -170,10 +180,12 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
 
 /** Scratch memory for unpacked weights; `BLOCK` is chosen so that they fit when there are many rows. */
 const UNPACK_BYTES: usize = 384 * 1024;
+/** The last bytes of scratch are for `touch`. */
+const SINK_BYTES: usize = 16;
 
 // @ts-ignore: decorator
 @inline function dense<T>(task: i32, params: usize, scratch: usize): void {
-  if (UNPACK_BYTES > SCRATCH_BYTES) ERROR("matrix products need more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
+  if (UNPACK_BYTES + SINK_BYTES > SCRATCH_BYTES) ERROR("matrix products need more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
   const n = load<i32>(params, N);
   const stride = load<i32>(params, STRIDE);
   const rows = load<i32>(params, ROWS);
@@ -182,22 +194,24 @@ const UNPACK_BYTES: usize = 384 * 1024;
   const count = min(block, n - start);
   const x = load<usize>(params, X);
   const w = load<usize>(params, W) + <usize>(start >> 2) * panelBytes<T>(stride);
+  const wEnd = load<usize>(params, W) + <usize>((n + 3) >> 2) * panelBytes<T>(stride);
+  const sink = scratch + SCRATCH_BYTES - SINK_BYTES;
   const out = load<usize>(params, OUT) + (<usize>start << 2);
   const outPitch = <usize>load<i32>(params, TOTAL) << 2;
   let bias = load<usize>(params, BIAS);
   if (bias != 0) bias += <usize>start << 2;
   const add = load<i32>(params, ADD) != 0;
   if (isFloat<T>()) {
-    allRowsTimesBlock<f32>(1, x, rows, w, stride, count, out, outPitch, bias, add);
+    allRowsTimesBlock<f32>(1, x, rows, w, stride, count, out, outPitch, bias, add, wEnd, sink);
     return;
   }
   const sumFactor: f32 = isSigned<T>() ? 1 : F16_SUM_FACTOR;
   const packed = <usize>((count + 3) >> 2) * panelBytes<T>(stride);
   if (rows > 2 && packed * 2 <= UNPACK_BYTES) {
     unpackPanels<T>(w, packed, scratch);
-    allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add);
+    allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add, scratch + (packed << 1), sink);
   } else {
-    allRowsTimesBlock<T>(sumFactor, x, rows, w, stride, count, out, outPitch, bias, add);
+    allRowsTimesBlock<T>(sumFactor, x, rows, w, stride, count, out, outPitch, bias, add, wEnd, sink);
   }
 }
 
