@@ -109,8 +109,9 @@ export function partsOf(model: string, threads: string): Record<string, Part> {
       for (const format of FORMATS) readings.push(...(await bench(root, [...args, "--kv", format])));
       return readings;
     },
+    // Many repeats: the first half-second of a small model's decoding is JavaScript and WebAssembly not compiled to the end yet.
     decode: (root) =>
-      bench(root, ["-m", model, "-p", "0", "-n", "128", "-d", "0,2048", ...kv, "-t", threads, "-r", "5"]),
+      bench(root, ["-m", model, "-p", "0", "-n", "128", "-d", "0,2048", ...kv, "-t", threads, "-r", "25"]),
     layers: (root) =>
       bench(root, [
         ...shape,
