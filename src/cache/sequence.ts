@@ -41,6 +41,11 @@ export class Sequence {
     return state;
   }
 
+  /** Number of states of fixed size. */
+  get numRecurrent(): number {
+    return this.#recurrent.length;
+  }
+
   /** A state of fixed size. `index` counts only states of this kind. */
   recurrent(index: number): RecurrentState {
     const state = this.#recurrent[index];

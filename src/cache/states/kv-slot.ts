@@ -32,6 +32,7 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
   const create = (): KvState => new KvState(layer, index, pool);
   return {
     kind: "kv",
+    fixedBytes: 0,
     create,
     mismatch: (description, length) => {
       const own = create().describe();

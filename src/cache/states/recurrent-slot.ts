@@ -13,6 +13,7 @@ export function recurrentSlot(numBytes: number, group: number, pool: PagePool): 
   const create = (): RecurrentState => new RecurrentState(numBytes, group, pool);
   return {
     kind: "recurrent",
+    fixedBytes: numBytes,
     create,
     mismatch: (description) =>
       description["kind"] === "recurrent" && description["numBytes"] === numBytes

@@ -2,8 +2,8 @@
  * @file A recurrent state of fixed size, which every token replaces. One page is kept for each position that may be needed again.
  *
  * A step reads the page of its first position and writes a new page for the position after its last token. So steps that ran ahead
- * can be dropped, and forks never overwrite each other's pages. A step that passes the end of a KV page also writes the state of
- * that position, because prompts are shared, cut and marked at page ends.
+ * can be dropped, and forks never overwrite each other's pages. A step that passes the ends of KV pages also writes the state of
+ * the last one before its last token, because prompts are shared, cut and marked at page ends.
  */
 import { assert } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
@@ -21,7 +21,8 @@ export class RecurrentState implements LayerState {
   readonly pageBytes: number;
   /** The pool of its pages, in the memory where the layer is computed. */
   readonly pool: PagePool;
-  readonly #group: number;
+  /** See `PageStorage.allocate`. */
+  readonly group: number;
   /** Pages by number of tokens: the state after that many tokens. */
   readonly #pages: Map<number, PageAddress>;
   #length: number;
@@ -29,7 +30,7 @@ export class RecurrentState implements LayerState {
 
   constructor(pageBytes: number, group: number, pool: PagePool, from?: RecurrentState) {
     this.pageBytes = pageBytes;
-    this.#group = group;
+    this.group = group;
     this.pool = pool;
     this.#pages = new Map(from ? from.#pages : []);
     this.#length = from ? from.#length : 0;
@@ -53,14 +54,15 @@ export class RecurrentState implements LayerState {
 
   missingPages(count: number): MissingPage[] {
     const end = this.#length + count;
-    const pageEnd = Math.floor(end / PAGE_TOKENS) * PAGE_TOKENS;
+    // A prompt that is read again leaves its last token to compute, so the page end before it counts.
+    const pageEnd = Math.floor((end - 1) / PAGE_TOKENS) * PAGE_TOKENS;
     const positions = [...new Set([pageEnd, end])].filter(
       (tokens) => tokens > this.#length && !this.#pages.has(tokens),
     );
     return positions.map((tokens) => ({
       pool: this.pool,
       numBytes: this.pageBytes,
-      group: this.#group,
+      group: this.group,
       replaces: 0,
       install: (address) => {
         this.#pages.set(tokens, address);
@@ -102,8 +104,10 @@ export class RecurrentState implements LayerState {
   }
 
   fork(hasMarks: boolean): RecurrentState {
-    const copy = new RecurrentState(this.pageBytes, this.#group, this.pool, this);
+    const copy = new RecurrentState(this.pageBytes, this.group, this.pool, this);
     for (const address of copy.#pages.values()) this.pool.retain(address);
+    // A step writes every page that was reserved for it, so two sequences cannot share one that is yet to be written.
+    copy.dropReserved();
     if (hasMarks) copy.#marks = this.#marks;
     else copy.commit(0);
     return copy;

@@ -8,6 +8,8 @@ export type StateDescription = Readonly<Record<string, unknown>>;
 
 export interface StateSlot {
   readonly kind: string;
+  /** Bytes of the state of a sequence of any length; 0 for a state that grows with it. */
+  readonly fixedBytes: number;
   create(): LayerState;
   /** The first field of a well-formed description that does not fit this cache; null when the state can be restored here. */
   mismatch(

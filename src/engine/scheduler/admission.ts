@@ -10,16 +10,20 @@ const HEADROOM_TOKENS = PAGE_TOKENS;
 export class Admission {
   readonly #cache: KvCache;
   readonly #limitBytes: () => number;
+  /** Bytes of those states of a sequence that do not grow with it. */
+  readonly #fixedBytes: number;
 
   /** limitBytes: the most bytes of pages at present */
   constructor(cache: KvCache, limitBytes: () => number = () => cache.pool.budgetBytes) {
     this.#cache = cache;
+    this.#fixedBytes = cache.slots.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);
     this.#limitBytes = limitBytes;
   }
 
   /** Bytes of a sequence of `length` tokens that shares no pages. */
   sequenceBytes(length: number): number {
-    let sum = 0;
+    // A step reads a state of fixed size from one page and writes the next state to another.
+    let sum = this.#fixedBytes * 2;
     for (const { main, reach, residual } of this.#cache.layers) {
       sum += reach.mostPages(length, main.pageTokens) * main.numBytes;
       if (residual) sum += residual.mostPages(length) * residual.layout.numBytes;
