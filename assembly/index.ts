@@ -5,7 +5,9 @@
 export { appendRows } from "./store/append";
 export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
 export { activate } from "./elementwise/activate";
+export { convolve } from "./elementwise/convolve";
 export { embed } from "./elementwise/embed";
+export { gate } from "./elementwise/gate";
 export { norm } from "./elementwise/norm";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { selfTest } from "./elementwise/self-test";

@@ -12,7 +12,9 @@ import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 import type { Capabilities } from "./capabilities.ts";
+import type { Columns, Gates, StatePart } from "./state-ops.ts";
 
+export type { Columns, Gates, StatePart } from "./state-ops.ts";
 export type { WeightPart, WeightType };
 
 /** A buffer for activations, with `length` f32 values. */
@@ -118,6 +120,30 @@ export interface AttentionLayer {
   readonly qNorm: Weight | null;
   readonly kNorm: Weight | null;
   readonly normEps: number;
+}
+
+/**
+ * A causal convolution of each channel over the tokens of a sequence, as in LFM2, Mamba and gated delta nets.
+ *
+ * The state holds the inputs of the last `kernel − 1` tokens, f32 [kernel − 1][channels], the oldest first; zeros stand for those
+ * before the first token.
+ */
+export interface Convolution {
+  readonly state: StatePart;
+  readonly channels: number;
+  /** Taps of a channel, 2 to MAX_KERNEL. */
+  readonly kernel: number;
+  /** f32 [channels · kernel], the taps of a channel side by side; the last one is that of the token itself. */
+  readonly weight: Weight;
+  /** f32 [channels] */
+  readonly bias: Weight | null;
+  /** Of the sum, before the gate of outputs. */
+  readonly activation: "none" | "silu";
+  /** The channels in rows of the input. */
+  readonly input: Columns;
+  /** First columns, in the same rows, of factors of inputs and of outputs; null for none. */
+  readonly inputGate: number | null;
+  readonly outputGate: number | null;
 }
 
 /** How a token is drawn; fields as in the engine's `SamplingParams`. */
@@ -275,6 +301,15 @@ export interface Ops {
    * n = 0.5 + softplus(alphaN), p·x² + x/2 for x > 0 and n·(eˣ − 1 − x) + x/2 otherwise (arXiv 2411.13010)
    */
   activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void;
+  /**
+   * For every row of the step: out[row][c] = act(Σ taps[c][j] · u[row − kernel + 1 + j][c] (+ bias[c])) (· gate), over the rows of its
+   * sequence; u[row] is x[row], times its gate. Writes the tails of the states that the step leaves.
+   *
+   * x: rows as `convolution.input` says · out: [rows][channels], another buffer than x
+   */
+  convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void;
+  /** x[r][i] ·= act(gates[r][i / repeat]) for i < width, in place; rows of `gates` are as `of` says, in another buffer */
+  gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void;
   /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */
   softcap(x: Buf, length: number, cap: number): void;
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */

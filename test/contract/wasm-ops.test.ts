@@ -3,6 +3,7 @@ import { describe } from "vitest";
 import { elementwiseContract } from "./elementwise.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
+import { statesContract } from "./states.ts";
 import { wasmTarget } from "./wasm-target.ts";
 import { weightsContract } from "./weights.ts";
 
@@ -10,4 +11,5 @@ describe("wasm", () => {
   weightsContract(wasmTarget);
   linearContract(wasmTarget, linearGroups(true));
   elementwiseContract(wasmTarget);
+  statesContract(wasmTarget);
 });

@@ -11,6 +11,7 @@ import type {
   Activation,
   AttentionLayer,
   Buf,
+  Convolution,
   DeviceSample,
   DeviceSampling,
   Draw,
@@ -189,6 +190,26 @@ export class FakeOps implements Ops {
   activate(x: Buf, { isGated }: Activation, rows: number, width: number, out: Buf): void {
     for (let row = 0; row < rows; row++) data(out)[row * width] = data(x)[row * width * (isGated ? 2 : 1)]!;
   }
+
+  /** Keeps a hash of all rows in the first word of the state. */
+  convolve(step: Step, { state: { index }, channels, input }: Convolution, x: Buf, out: Buf): void {
+    for (const { sequence, start, count, row } of step.spans) {
+      const pages = sequence.recurrent(index);
+      const wordOf = (address: number): DataView => new DataView(this.pages.bytes(address).buffer);
+      const before = pages.at(start);
+      let state = before ? wordOf(before).getUint32(0, true) : index + 1;
+      const targets = new Map(pages.targets(start, start + count));
+      for (let i = 0; i < count; i++) {
+        state = hash(state, data(x)[(row + i) * input.stride]!);
+        data(out)[(row + i) * channels] = state;
+        const target = targets.get(start + i + 1);
+        if (target) wordOf(target).setUint32(0, state, true);
+      }
+    }
+  }
+
+  /** Rows are what they were. */
+  gate(): void {}
 
   /** Logits are small enough as they are. */
   softcap(): void {}

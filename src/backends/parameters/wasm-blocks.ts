@@ -36,6 +36,7 @@ import {
   span,
   tile,
 } from "./attention.ts";
+import { CONVOLVE_FLAGS, convolve, gate, stateSpan } from "./states.ts";
 import type { Struct } from "./struct.ts";
 
 export interface WasmFile {
@@ -91,6 +92,14 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   "rms-norm-params": { structs: [["", rmsNorm]] },
   "norm-params": { structs: [["", norm]], numbers: [["FLAG_", NORM_FLAGS]] },
   "activate-params": { structs: [["", activate]], numbers: [["KIND_", ACTIVATIONS]] },
+  "convolve-params": {
+    structs: [
+      ["", convolve],
+      ["SPAN_", stateSpan],
+    ],
+    numbers: [["FLAG_", CONVOLVE_FLAGS]],
+  },
+  "gate-params": { structs: [["", gate]] },
   "softcap-params": { structs: [["", softcap]] },
   "swiglu-params": { structs: [["", swiglu]] },
   "prepare-params": { structs: [["", prepare]] },

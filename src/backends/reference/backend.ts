@@ -13,6 +13,8 @@ import type {
   Activation,
   AttentionLayer,
   Buf,
+  Convolution,
+  Gates,
   Ops,
   Rope,
   RowNorm,
@@ -26,6 +28,7 @@ import { StackedWeight } from "../stacked-weight.ts";
 import { activationOf } from "./activations.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
+import { convolve } from "./convolve.ts";
 
 export class HostBuf implements Buf {
   readonly data: Float32Array;
@@ -195,6 +198,23 @@ class ReferenceBackend implements Ops {
       for (let i = 0; i < width; i++) {
         const value = act(input[r * stride + i]!);
         output[r * width + i] = isGated ? value * input[r * stride + width + i]! : value;
+      }
+    }
+  }
+
+  convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "convolve");
+    const bias = convolution.bias && hostWeight(convolution.bias);
+    convolve(this.pages, step, convolution, hostWeight(convolution.weight), bias, host(x), host(out));
+  }
+
+  gate(x: Buf, gates: Buf, { first, stride, repeat, activation }: Gates, rows: number, width: number): void {
+    const [values, factors] = [host(x), host(gates)];
+    for (let r = 0; r < rows; r++) {
+      for (let i = 0; i < width; i++) {
+        const factor = factors[r * stride + first + Math.floor(i / repeat)]!;
+        const sigmoid = 1 / (1 + Math.exp(-factor));
+        values[r * width + i]! *= activation === "silu" ? factor * sigmoid : sigmoid;
       }
     }
   }

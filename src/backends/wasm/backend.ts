@@ -17,6 +17,8 @@ import type {
   AttentionLayer,
   BackendMemory,
   Buf,
+  Convolution,
+  Gates,
   Ops,
   Rope,
   RowNorm,
@@ -38,6 +40,7 @@ import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
 import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { CHUNK_TOKENS, MAX_MEMORIES } from "./sizes.ts";
+import { StateKernels } from "./state-kernels.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight, type WasmWeight, WeightLoader } from "./wasm-weight.ts";
 
@@ -88,6 +91,7 @@ class WasmBackend implements Ops {
   readonly #loader: WeightLoader;
   readonly #linear: LinearKernels;
   readonly #kv: KvKernels;
+  readonly #states: StateKernels;
   readonly #tokens: ScratchBuffer;
   /** The operations over each memory of the device, in the order in which they were opened; one list for all of them. */
   readonly #all: WasmBackend[];
@@ -103,6 +107,7 @@ class WasmBackend implements Ops {
     this.#loader = new WeightLoader(memory, pool);
     this.#linear = new LinearKernels(memory, pool);
     this.#kv = new KvKernels(memory, pool);
+    this.#states = new StateKernels(memory, pool);
     this.#tokens = new ScratchBuffer(memory);
   }
 
@@ -292,6 +297,20 @@ class WasmBackend implements Ops {
       alphas: alphas ? vectorOf(alphas, "activate").address : 0,
     });
     this.#run("activate", Math.ceil(rows / block), rows * width);
+  }
+
+  convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "convolve");
+    const rows = step.tokens.length;
+    const from = this.#addressOf(x, rows * of.input.stride, "convolve");
+    const to = this.#addressOf(out, rows * of.channels, "convolve");
+    const bias = of.bias ? vectorOf(of.bias, "convolve").address : 0;
+    this.#states.convolve(step, of, from, to, vectorOf(of.weight, "convolve").address, bias);
+  }
+
+  gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void {
+    const factors = this.#addressOf(gates, rows * of.stride, "gate");
+    this.#states.gate(this.#addressOf(x, rows * width, "gate"), factors, of, rows, width);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

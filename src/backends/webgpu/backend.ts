@@ -14,6 +14,8 @@ import type {
   AttentionLayer,
   BackendMemory,
   Buf,
+  Convolution,
+  Gates,
   OnKernel,
   Ops,
   Rope,
@@ -44,6 +46,7 @@ import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
+import { StateKernels } from "./states/states.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
   /** Settings for benchmarks. */
@@ -77,6 +80,7 @@ export class WebGpuBackend implements Ops {
   readonly #elementwise: ElementwiseKernels;
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
+  readonly #states: StateKernels;
   #step: Step | null = null;
   /** Norms and gates of few rows that no operation has read yet, by their result: products do them together with their own work. */
   readonly #pending = new Map<GpuBuffer, Pending>();
@@ -95,6 +99,7 @@ export class WebGpuBackend implements Ops {
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
+    this.#states = new StateKernels(this.commands, this.pages, this.#steps);
   }
 
   get memory(): BackendMemory {
@@ -252,6 +257,20 @@ export class WebGpuBackend implements Ops {
     const from = this.#read(x, rows * width * (isGated ? 2 : 1), "activate");
     const to = this.#written(out, rows * width, "activate");
     this.#elementwise.activate(from, { kind, isGated, alphas: alphas && asGpuWeight(alphas).buffer }, rows, width, to);
+  }
+
+  convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "convolve");
+    const rows = step.tokens.length;
+    const from = this.#read(x, rows * of.input.stride, "convolve");
+    const weights = { taps: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
+    this.#states.convolve(step, of, weights, from, this.#written(out, rows * of.channels, "convolve"));
+  }
+
+  gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void {
+    const factors = this.#read(gates, rows * of.stride, "gate");
+    this.#read(x, rows * width, "gate");
+    this.#states.gate(this.#written(x, rows * width, "gate"), factors, of, rows, width);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

@@ -2,28 +2,47 @@
  * @file The buffer `step`, which describes a step to its kernels, in words:
  *
  * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are needed · for
- * each layer [span][main table, residual table, first residual position, entries of the residual table] · block tables.
+ * each layer [span][main table, residual table, first residual position, entries of the residual table] · for each state of
+ * fixed size [span][rows of the span, pages of the states before it and after it] · block tables.
  *
  * Block tables stay on the device from step to step and only their changes are sent; otherwise the table of a million tokens
  * would be sent for every token.
  */
 import type { BlockTable } from "../../../cache/block-table.ts";
+import { assert } from "../../../errors.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
-import type { Step } from "../../ops.ts";
+import type { Span, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { tableRoom } from "./buffer-bytes.ts";
 import type { BufferAllocator, GpuBuffer } from "./buffers.ts";
 import type { Commands } from "./commands.ts";
+import { SLOT_MASK } from "./page-storage.ts";
 
 const row = new Struct({ token: "u32", position: "u32", span: "u32", _aligned: { numBytes: 4 } });
 /** Of a span in a layer. Tables are words of the step; the residual window's has so many entries. */
 const spanRecord = new Struct({ table: "u32", residualTable: "u32", residualStart: "u32", residualEntries: "u32" });
+/**
+ * Of a span in a state of fixed size. Pages are slots: `before` one more than the slot, 0 for zeros. The states after `firstEnd` and
+ * after `secondEnd` rows are written; 0 rows for none.
+ */
+const stateRecord = new Struct({
+  row: "u32",
+  count: "u32",
+  before: "u32",
+  firstEnd: "u32",
+  first: "u32",
+  secondEnd: "u32",
+  second: "u32",
+  _aligned: { numBytes: 4 },
+});
 const ROW = row.words;
 const SPAN = spanRecord.words;
+const STATE = stateRecord.words;
 
 /** Words in a row, and in a span of a layer. */
 export const ROW_WORDS = row.numBytes / 4;
 export const SPAN_WORDS = spanRecord.numBytes / 4;
+const STATE_WORDS = stateRecord.numBytes / 4;
 
 /** By these names kernels find the words of a row and of a span. */
 export const STEP_VALUES = {
@@ -35,6 +54,20 @@ export const STEP_VALUES = {
   SPAN_RESIDUAL_TABLE: SPAN.residualTable,
   SPAN_RESIDUAL_START: SPAN.residualStart,
   SPAN_RESIDUAL_ENTRIES: SPAN.residualEntries,
+} as const;
+
+/** By these names kernels find the words of a span's states; those of a row are among `STEP_VALUES`. */
+export const STATE_VALUES = {
+  ROW_WORDS,
+  ROW_SPAN: ROW.span,
+  STATE_WORDS,
+  STATE_ROW: STATE.row,
+  STATE_COUNT: STATE.count,
+  STATE_BEFORE: STATE.before,
+  STATE_FIRST_END: STATE.firstEnd,
+  STATE_FIRST: STATE.first,
+  STATE_SECOND_END: STATE.secondEnd,
+  STATE_SECOND: STATE.second,
 } as const;
 
 const MIN_HEAD = 4096;
@@ -49,6 +82,8 @@ export interface StepLayout {
   readonly logitRowsAt: number;
   /** Span records of layer 0; those of the next layers follow. */
   readonly spansAt: number;
+  /** Records of state 0; those of the next states follow. */
+  readonly statesAt: number;
   readonly numSpans: number;
   /** The largest end of a span that is decoded token by token. */
   readonly longestDecode: number;
@@ -66,6 +101,7 @@ const EMPTY: StepLayout = {
   decodeRows: 0,
   logitRowsAt: 0,
   spansAt: 0,
+  statesAt: 0,
   numSpans: 0,
   longestDecode: 0,
 };
@@ -101,7 +137,9 @@ export class StepBuffer {
   begin(step: Step): void {
     const layers = step.spans[0]?.sequence.cache.layers.length ?? 0;
     const rows = step.tokens.length;
-    const headWords = rows * (ROW_WORDS + 1) + step.logitRows.length + step.spans.length * layers * SPAN_WORDS;
+    const states = step.spans[0]?.sequence.numRecurrent ?? 0;
+    const perSpan = layers * SPAN_WORDS + states * STATE_WORDS;
+    const headWords = rows * (ROW_WORDS + 1) + step.logitRows.length + step.spans.length * perSpan;
     if (headWords > this.#head) this.#reset(headWords * 2, 0);
     if (!this.#place(step, layers)) {
       // The buffer is full of tables of released sequences, so it is rebuilt from those in use.
@@ -142,8 +180,39 @@ export class StepBuffer {
         at += SPAN_WORDS;
       }
     }
+    const statesAt = at;
+    const states = step.spans[0]?.sequence.numRecurrent ?? 0;
+    for (let state = 0; state < states; state++) {
+      for (const span of step.spans) {
+        this.#writeState(span, state, at);
+        at += STATE_WORDS;
+      }
+    }
     this.#commands.write(this.#buffer, 0, words.subarray(0, headWords));
-    return { rowsAt: 0, decodeRowsAt, decodeRows, logitRowsAt, spansAt, numSpans: step.spans.length, longestDecode };
+    const numSpans = step.spans.length;
+    return { rowsAt: 0, decodeRowsAt, decodeRows, logitRowsAt, spansAt, statesAt, numSpans, longestDecode };
+  }
+
+  #writeState({ sequence, start, count, row }: Span, index: number, at: number): void {
+    const words = this.#words;
+    const state = sequence.recurrent(index);
+    // A warm-up step has no pages, and what it dispatches is not queued.
+    const before = this.#commands.isWarmingUp ? 0 : state.at(start);
+    const targets = state.targets(start, start + count);
+    assert(targets.length <= 2, `${targets.length} states of a span`);
+    const [first, second] = targets;
+    words[at + STATE.row] = row;
+    words[at + STATE.count] = count;
+    words[at + STATE.before] = before ? (before & SLOT_MASK) + 1 : 0;
+    words[at + STATE.firstEnd] = first ? first[0] - start : 0;
+    words[at + STATE.first] = first ? first[1] & SLOT_MASK : 0;
+    words[at + STATE.secondEnd] = second ? second[0] - start : 0;
+    words[at + STATE.second] = second ? second[1] & SLOT_MASK : 0;
+  }
+
+  /** Word of the first span's record of a state, in the step that was begun last. */
+  stateAt(index: number): number {
+    return this.#layout.statesAt + index * this.#layout.numSpans * STATE_WORDS;
   }
 
   /** Brings the device's block tables up to date. false: there is no room */

@@ -1,0 +1,59 @@
+/** @file What the WASM kernels over states of fixed size read. Addresses are bytes of the WASM memory. */
+import { Struct } from "./struct.ts";
+
+/** The part of a step that belongs to one sequence, and the states that it reads and leaves. */
+export const stateSpan = new Struct({
+  row: "u32",
+  count: "u32",
+  /** Address of the state before the first row; 0 for zeros. */
+  before: "u32",
+  /** The states to write: after so many rows, and their addresses; 0 rows for none. */
+  firstEnd: "u32",
+  first: "u32",
+  secondEnd: "u32",
+  second: "u32",
+  _reserved: { numBytes: 4 },
+});
+
+/** What `convolve` does besides adding up products. */
+export const CONVOLVE_FLAGS = { silu: 1, inputGate: 2, outputGate: 4 } as const;
+
+export const convolve = new Struct({
+  /** A `stateSpan` each. */
+  spans: "u32",
+  /** Addresses of the first row's channels, and of the gates beside them. */
+  x: "u32",
+  inputGate: "u32",
+  outputGate: "u32",
+  /** Values from a row of x to the next. */
+  stride: "u32",
+  /** f32 [channels][kernel]. */
+  taps: "u32",
+  /** f32 [channels], or 0. */
+  bias: "u32",
+  /** f32 [row][channels]. */
+  out: "u32",
+  channels: "u32",
+  kernel: "u32",
+  /** Channels of a task, a multiple of 4, and tasks of a span. */
+  block: "u32",
+  blocks: "u32",
+  /** A sum of CONVOLVE_FLAGS. */
+  flags: "u32",
+});
+
+export const gate = new Struct({
+  x: "u32",
+  /** Address of the first row's first factor. */
+  gates: "u32",
+  /** Values from a row of factors to the next. */
+  stride: "u32",
+  /** Values of x that have one factor. */
+  repeat: "u32",
+  width: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  /** 1: silu, otherwise sigmoid. */
+  silu: "u32",
+});

@@ -1,0 +1,93 @@
+/** @file `convolve` and `gate` of the WASM backend: writes parameters and the states of spans, and runs the kernels. */
+import { assert } from "../../errors.ts";
+import type { Convolution, Gates, StatePart, Step } from "../ops.ts";
+import { CONVOLVE_FLAGS, convolve, gate, stateSpan } from "../parameters/states.ts";
+import { MAX_KERNEL } from "../state-ops.ts";
+import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
+import { ScratchBuffer } from "./scratch-buffer.ts";
+import type { ThreadPool } from "./thread-pool.ts";
+
+/** Number of products whose sum takes about as long as waking another thread. */
+const PARALLEL_PRODUCTS = 1 << 16;
+/** Channels of a task: cache lines that no other task touches, and few enough that a row of several spans is shared out. */
+const CHANNELS = 64;
+
+const WORD = stateSpan.words;
+
+export class StateKernels {
+  readonly #memory: WasmMemory;
+  readonly #pool: ThreadPool;
+  readonly #spans: ScratchBuffer;
+
+  constructor(memory: WasmMemory, pool: ThreadPool) {
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#spans = new ScratchBuffer(memory);
+  }
+
+  /** x, out, taps, bias: addresses as in `Ops.convolve`, 0 for no bias */
+  convolve(step: Step, of: Convolution, x: number, out: number, taps: number, bias: number): void {
+    const { channels, kernel, activation, input, inputGate, outputGate } = of;
+    assert(kernel >= 2 && kernel <= MAX_KERNEL, `convolve: a kernel of ${kernel}`);
+    const blocks = Math.ceil(channels / CHANNELS);
+    convolve.write(this.#memory.view, PARAMS_ADDRESS, {
+      spans: this.#writeSpans(step, of.state),
+      x: x + input.first * 4,
+      inputGate: x + (inputGate ?? 0) * 4,
+      outputGate: x + (outputGate ?? 0) * 4,
+      stride: input.stride,
+      taps,
+      bias,
+      out,
+      channels,
+      kernel,
+      block: CHANNELS,
+      blocks,
+      flags:
+        (activation === "silu" ? CONVOLVE_FLAGS.silu : 0) +
+        (inputGate === null ? 0 : CONVOLVE_FLAGS.inputGate) +
+        (outputGate === null ? 0 : CONVOLVE_FLAGS.outputGate),
+    });
+    const products = step.tokens.length * channels * kernel;
+    this.#pool.run("convolve", PARAMS_ADDRESS, step.spans.length * blocks, products > PARALLEL_PRODUCTS);
+  }
+
+  /** x, gates: addresses as in `Ops.gate` */
+  gate(x: number, gates: number, { first, stride, repeat, activation }: Gates, rows: number, width: number): void {
+    const block = Math.max(1, Math.ceil(rows / (this.#pool.threads * 4)));
+    gate.write(this.#memory.view, PARAMS_ADDRESS, {
+      x,
+      gates: gates + first * 4,
+      stride,
+      repeat,
+      width,
+      rows,
+      block,
+      silu: activation === "silu" ? 1 : 0,
+    });
+    this.#pool.run("gate", PARAMS_ADDRESS, Math.ceil(rows / block), rows * width * 4 > PARALLEL_PRODUCTS);
+  }
+
+  /** Writes a `stateSpan` for each span, with the addresses of a part of its states. */
+  #writeSpans(step: Step, { index, offset }: StatePart): number {
+    const address = this.#spans.ensure(step.spans.length * stateSpan.numBytes);
+    const { u32 } = this.#memory;
+    let at = address / 4;
+    for (const { sequence, start, count, row } of step.spans) {
+      const state = sequence.recurrent(index);
+      const before = state.at(start);
+      const targets = state.targets(start, start + count);
+      assert(targets.length <= 2, `${targets.length} states of a span`);
+      const [first, second] = targets;
+      u32[at + WORD.row] = row;
+      u32[at + WORD.count] = count;
+      u32[at + WORD.before] = before ? before + offset : 0;
+      u32[at + WORD.firstEnd] = first ? first[0] - start : 0;
+      u32[at + WORD.first] = first ? first[1] + offset : 0;
+      u32[at + WORD.secondEnd] = second ? second[0] - start : 0;
+      u32[at + WORD.second] = second ? second[1] + offset : 0;
+      at += stateSpan.numBytes / 4;
+    }
+    return address;
+  }
+}

@@ -1,0 +1,108 @@
+/** @file Operations on states of fixed size, and the gates that come with them. */
+import type { Convolution, Gates, StatePart, Step } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
+import type { GpuBuffer } from "../queue/buffers.ts";
+import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
+import type { GpuPageStorage } from "../queue/page-storage.ts";
+import { shader } from "../queue/shader-text.ts";
+import { STATE_VALUES, type StepBuffer } from "../queue/step-buffer.ts";
+
+/** Channels of a workgroup of convolve.wgsl, and invocations of one of gate.wgsl. */
+const CONVOLVE_THREADS = 64;
+const GATE_THREADS = 256;
+
+const convolveParams = new Struct({
+  rowsAt: ["u32", "Words of the rows and of the state's records in `step`."],
+  statesAt: "u32",
+  channels: "u32",
+  first: ["u32", "First columns of the channels and of their gates, in rows of so many values."],
+  inputGate: "u32",
+  outputGate: "u32",
+  stride: "u32",
+  pageWords: ["u32", "Words of a page, and the first one of the tail in it."],
+  partAt: "u32",
+});
+const gateParams = new Struct({
+  width: "u32",
+  length: ["u32", "Of all rows of `x`."],
+  first: ["u32", "Column of the first factor, in rows of so many values."],
+  stride: "u32",
+  repeat: ["u32", "Values that have one factor."],
+});
+
+export class StateKernels {
+  readonly #commands: Commands;
+  readonly #storage: GpuPageStorage;
+  readonly #steps: StepBuffer;
+
+  constructor(commands: Commands, storage: GpuPageStorage, steps: StepBuffer) {
+    this.#commands = commands;
+    this.#storage = storage;
+    this.#steps = steps;
+  }
+
+  /** See `Ops.convolve`. */
+  convolve(
+    step: Step,
+    of: Convolution,
+    { taps, bias }: { readonly taps: GpuBuffer; readonly bias: GpuBuffer | null },
+    x: GpuBuffer,
+    out: GpuBuffer,
+  ): void {
+    const { state, channels, kernel, activation, input, inputGate, outputGate } = of;
+    const { pages, pageWords } = this.#pagesOf(step, state);
+    const values = {
+      ...STATE_VALUES,
+      THREADS: CONVOLVE_THREADS,
+      KERNEL: kernel,
+      BIASED: bias !== null,
+      SILU: activation === "silu",
+      INPUT_GATE: inputGate !== null,
+      OUTPUT_GATE: outputGate !== null,
+    };
+    const gates = [inputGate === null ? "" : ", gated input", outputGate === null ? "" : ", gated output"].join("");
+    const label = `convolve ${kernel}${bias ? ", bias" : ""}${values.SILU ? ", silu" : ""}${gates}`;
+    const made = this.#commands.kernel(label, () => ({
+      label,
+      shader: shader("convolve", convolveParams, values),
+      buffers: ["read", "read", "read", "write", "write", ...(bias ? (["read"] as const) : [])],
+    }));
+    this.#commands.dispatch(
+      made,
+      {
+        rowsAt: this.#steps.layout.rowsAt,
+        statesAt: this.#steps.stateAt(state.index),
+        channels,
+        first: input.first,
+        inputGate: inputGate ?? 0,
+        outputGate: outputGate ?? 0,
+        stride: input.stride,
+        pageWords,
+        partAt: state.offset / 4,
+      },
+      [this.#steps.buffer, x, taps, pages, out, ...(bias ? [bias] : [])],
+      Math.ceil(channels / CONVOLVE_THREADS),
+      step.tokens.length,
+    );
+  }
+
+  /** See `Ops.gate`. */
+  gate(x: GpuBuffer, gates: GpuBuffer, of: Gates, rows: number, width: number): void {
+    const { first, stride, repeat, activation } = of;
+    const length = rows * width;
+    const label = `gate ${activation}`;
+    const made = this.#commands.kernel(label, () => ({
+      label,
+      shader: shader("gate", gateParams, { THREADS: GATE_THREADS, SILU: activation === "silu" }),
+      buffers: ["write", "read"],
+    }));
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / GATE_THREADS));
+    this.#commands.dispatch(made, { width, length, first, stride, repeat }, [x, gates], groups);
+  }
+
+  /** The buffer of all pages of a state, and the words of one. */
+  #pagesOf(step: Step, { index }: StatePart): { readonly pages: GpuBuffer; readonly pageWords: number } {
+    const { group, pageBytes } = step.spans[0]!.sequence.recurrent(index);
+    return { pages: this.#storage.bufferOf(group, pageBytes), pageWords: pageBytes / 4 };
+  }
+}

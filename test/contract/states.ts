@@ -1,0 +1,104 @@
+/** @file Contract of operations on states of fixed size, and of the gates beside them. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Convolution, Ops } from "../../src/backends/ops.ts";
+import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
+import { convolutionBytes } from "../../src/backends/state-ops.ts";
+import { activationError } from "../support/elementwise-grid.ts";
+import { runStates } from "../support/state-cases.ts";
+import { gaussians, partOf, relativeError, upload } from "../support/wasm-backend.ts";
+import type { Target } from "./target.ts";
+
+interface ConvolutionCase {
+  readonly channels: number;
+  readonly kernel: number;
+  readonly activation: Convolution["activation"];
+  readonly hasBias: boolean;
+  /** Whether inputs and outputs have gates, and whether other columns are between them. */
+  readonly isGated: boolean;
+}
+
+/** One channel, no group of 4, whole groups, more than a task and a workgroup have. */
+const CONVOLUTIONS: readonly ConvolutionCase[] = [
+  { channels: 1, kernel: 2, activation: "none", hasBias: false, isGated: false },
+  { channels: 3, kernel: 3, activation: "none", hasBias: false, isGated: true },
+  { channels: 32, kernel: 4, activation: "silu", hasBias: false, isGated: false },
+  { channels: 67, kernel: 4, activation: "silu", hasBias: true, isGated: false },
+  { channels: 130, kernel: 7, activation: "none", hasBias: true, isGated: true },
+  { channels: 6, kernel: 8, activation: "silu", hasBias: true, isGated: true },
+];
+
+/** The state is behind other parts. */
+const OFFSET = 32;
+
+function convolve(ops: Ops, c: ConvolutionCase) {
+  const { channels, kernel, activation, hasBias, isGated } = c;
+  const stride = (isGated ? 3 : 1) * channels + 2;
+  const column = (values: Float32Array) => ops.loadWeight([partOf(values, 1)], "f32");
+  const convolution: Convolution = {
+    state: { index: 0, offset: OFFSET },
+    channels,
+    kernel,
+    weight: column(gaussians(1, channels * kernel)),
+    bias: hasBias ? column(gaussians(2, channels)) : null,
+    activation,
+    input: { first: isGated ? 2 * channels + 1 : 1, stride },
+    inputGate: isGated ? 0 : null,
+    outputGate: isGated ? channels : null,
+  };
+  return runStates(ops, OFFSET + convolutionBytes(channels, kernel), (step, index, rows) => {
+    const x = upload(ops, gaussians(10 + index, rows * stride, 2));
+    const out = ops.alloc(rows * channels);
+    ops.beginStep(step, []);
+    ops.convolve(step, convolution, x, out);
+    ops.free(x);
+    return out;
+  });
+}
+
+export function statesContract({ open, limits }: Target): void {
+  const reference = createReferenceBackend();
+  let ops: Ops;
+  beforeAll(async () => {
+    ops = await open();
+  });
+  afterAll(() => ops?.dispose());
+
+  describe("states of fixed size", () => {
+    it.each(CONVOLUTIONS)(
+      "convolve: $channels channels, $kernel taps, $activation, bias $hasBias, gates $isGated",
+      async (c) => {
+        const [actual, expected] = [await convolve(ops, c), await convolve(reference, c)];
+        expect(actual.states).toHaveLength(expected.states.length);
+        for (const [i, values] of actual.outputs.entries()) {
+          expect(activationError(values, expected.outputs[i]!), `step ${i}`).toBeLessThan(limits.activation());
+        }
+        // A tail is inputs as they were, or a product of two.
+        for (const [i, values] of actual.states.entries()) expect(values, `state ${i}`).toEqual(expected.states[i]);
+      },
+    );
+
+    it.each(["sigmoid", "silu"] as const)("gate: %s, a factor a value, a head and a row", async (activation) => {
+      for (const [rows, width, repeat] of [
+        [1, 3, 1],
+        [5, 64, 1],
+        [3, 33, 1],
+        [4, 96, 12],
+        [2, 30, 5],
+        [70, 128, 128],
+      ] as const) {
+        const count = Math.ceil(width / repeat);
+        const of = { first: 3, stride: count + 4, repeat, activation };
+        const [actual, expected] = await Promise.all(
+          [ops, reference].map(async (each) => {
+            const x = upload(each, gaussians(1, rows * width));
+            const gates = gaussians(2, rows * of.stride, 4);
+            gates[3] = -120;
+            each.gate(x, upload(each, gates), of, rows, width);
+            return each.readback(x, rows * width);
+          }),
+        );
+        expect(relativeError(actual!, expected!), `${rows}x${width}/${repeat}`).toBeLessThan(limits.elementwise());
+      }
+    });
+  });
+}
