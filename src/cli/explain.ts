@@ -12,5 +12,12 @@ export function explain(llm: LLM, out: TextOutput): void {
     `model: ${llm.name}, ${config.modelType}, ${config.numLayers} layers, ${config.numHeads}/${config.numKvHeads} heads of ` +
       `${config.headDim}, weights ${formatBytes(decoder.weightBytes)}\n`,
   );
+  const states = llm.cache.slots.filter(({ fixedBytes }) => fixedBytes > 0);
+  if (states.length > 0) {
+    const bytes = states.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);
+    out.write(
+      `states: ${states.length} of fixed size in f32, ${formatBytes(bytes)} a sequence; no format compresses them\n`,
+    );
+  }
   out.write(`kv: ${decoder.kv.text}, up to ${llm.runner.contextLength.toLocaleString("en-US")} tokens\n`);
 }

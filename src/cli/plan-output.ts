@@ -31,10 +31,7 @@ function head(plan: MemoryPlan): string {
       : "";
   return plainTable(
     [
-      [
-        "model",
-        `${model.name} (${model.modelType}), ${model.layers.length} layers, ${numKvHeads} KV heads of ${headDim}`,
-      ],
+      ["model", `${model.name} (${model.modelType}), ${layersText(model)}, ${numKvHeads} KV heads of ${headDim}`],
       [
         "weights",
         `${formatBytes(weights.bytes)}, ${significant(weights.parameters / 1e6)} M parameters in ${weights.type}`,
@@ -48,6 +45,10 @@ function head(plan: MemoryPlan): string {
     ],
     ["left", "left"],
   );
+}
+
+function layersText({ layers, numLayers = layers.length }: MemoryPlan["model"]): string {
+  return layers.length === numLayers ? `${numLayers} layers` : `${numLayers} layers, ${layers.length} with K and V`;
 }
 
 function formatTable(plan: MemoryPlan): string {

@@ -22,7 +22,7 @@ const windows = (over: object) => {
 
 describe("parseModelConfig", () => {
   it("reads a small llama with its defaults", () => {
-    const { slidingWindow, ropeOf, ...config } = parse({
+    const { slidingWindow, ropeOf, mixer, ...config } = parse({
       hidden_act: "silu",
       eos_token_id: [2, 3],
       bos_token_id: 1,
@@ -30,6 +30,7 @@ describe("parseModelConfig", () => {
     });
     expect(slidingWindow(0)).toBe(0);
     expect(ropeOf(0)).toBe(config.rope);
+    expect(mixer(0, "model.layers.0.")).toBeNull();
     expect(config).toEqual({
       modelType: "llama",
       isTextPart: false,

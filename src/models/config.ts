@@ -51,6 +51,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const headDim = parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
   const slidingWindow = parseSlidingWindow(config, family, numLayers);
   const ropes = parseRopes(config, { family, headDim, maxPosition });
+  const normEps = config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6);
   const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu", family.activationField);
   return {
     modelType: family.modelType,
@@ -61,8 +62,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numHeads,
     numKvHeads,
     headDim,
-    intermediateSize: config.integer("intermediate_size", 1, MAX_WIDTH),
-    normEps: config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6),
+    intermediateSize: family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH),
+    normEps,
     // The wrapper of a text model may say it for both.
     tieWordEmbeddings: (config.has("tie_word_embeddings") ? config : whole).boolean(
       "tie_word_embeddings",
@@ -74,6 +75,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     slidingWindow,
     rope: ropes.full,
     ropeOf: ropesByLayer(config, family, ropes, slidingWindow, numLayers),
+    mixer: family.mixer?.(config, { hiddenSize, numLayers, normEps }) ?? (() => null),
     bosTokenId: config.tokenIds("bos_token_id", defaults.bosTokenId)[0] ?? null,
     eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
     padTokenId: config.tokenIds("pad_token_id")[0] ?? null,

@@ -184,9 +184,9 @@ class Loading {
   }
 }
 
-/** Biases of stacked projections are columns of width 1, so that they stack like the rows they belong to. */
+/** Biases of stacked projections are columns of width 1, so that they stack like the rows they belong to; taps are one list too. */
 const shapeIn = (role: WeightRole, { rows, cols }: { readonly rows: number; readonly cols: number }) =>
-  role === "bias" ? { rows: rows * cols, cols: 1 } : { rows, cols };
+  role === "bias" || role === "taps" ? { rows: rows * cols, cols: 1 } : { rows, cols };
 
 function* piecesOfAll(matrices: Iterable<StoredMatrix>): Generator<TensorPiece> {
   for (const matrix of matrices) yield* piecesOf(matrix);

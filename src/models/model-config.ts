@@ -1,4 +1,5 @@
 /** @file The checked contents of a config.json. */
+import type { Block } from "./blocks/block.ts";
 import type { RopeConfig } from "./rope.ts";
 import type { TensorNames } from "./tensor-names.ts";
 import type { Traits } from "./traits.ts";
@@ -28,6 +29,8 @@ export interface ModelConfig {
   readonly rope: RopeConfig;
   /** Layers with equal ropes are given the same object. */
   ropeOf(layer: number): RopeConfig;
+  /** The block that a layer has in place of attention, null for attention. prefix: beginning of the layer's tensors' names */
+  mixer(layer: number, prefix: string): Block | null;
   readonly bosTokenId: number | null;
   /** Each of these tokens ends a generation; generation_config.json may name more. */
   readonly eosTokenIds: readonly number[];

@@ -13,6 +13,7 @@ import { gemma3 } from "./families/gemma3.ts";
 import { glm4 } from "./families/glm4.ts";
 import { gptNeox } from "./families/gpt_neox.ts";
 import { granite } from "./families/granite.ts";
+import { lfm2 } from "./families/lfm2.ts";
 import { llama } from "./families/llama.ts";
 import { ministral } from "./families/ministral.ts";
 import { ministral3 } from "./families/ministral3.ts";
@@ -52,6 +53,7 @@ const known: Family[] = [
   phi,
   apertus,
   bitnet,
+  lfm2,
 ];
 
 export const families: readonly Family[] = known;
@@ -83,7 +85,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   ],
   [
     [
-      ...["mamba*", "falcon_mamba*", "falcon_h1*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm2*", "qwen3_5*"],
+      ...["mamba*", "falcon_mamba*", "falcon_h1*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"],
       "olmo_hybrid*",
     ],
     HYBRID,

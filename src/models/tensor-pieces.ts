@@ -33,7 +33,9 @@ export async function storedMatrix(checkpoint: Checkpoint, name: string): Promis
       { tensor: name },
     );
   }
-  const { shape, file } = info;
+  const { shape: stored, file } = info;
+  // A convolution of each channel by itself has one input channel.
+  const shape = stored.length === 3 && stored[1] === 1 ? [stored[0]!, stored[2]!] : stored;
   if (shape.length < 1 || shape.length > 2) {
     throw new TurboQuantError("invalid_file", `${file}: ${name}: expected 1 or 2 dimensions, got ${shape.length}`);
   }

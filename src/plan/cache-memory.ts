@@ -76,12 +76,13 @@ export class CacheMemory {
     return this.#layers.reduce((sum, layer) => sum + bytesOf(layer, pagesAtRest(layer, tokens)), this.#fixedBytes);
   }
 
-  /** Allocated bits for each cached number; layers with a sliding window count only the tokens they keep. */
+  /** Allocated bits for each number of K and V, 0 without any; layers with a sliding window count only the tokens they keep. */
   bitsPerValue(tokens: number): number {
     const shares = this.#layers.map(({ main: { numKvHeads, headDim }, reach }) => {
       return 2 * numKvHeads * headDim * (tokens - reach.firstKey(tokens - 1));
     });
-    return (8 * this.bytes(tokens)) / shares.reduce((sum, share) => sum + share, 0);
+    const values = shares.reduce((sum, share) => sum + share, 0);
+    return values === 0 ? 0 : (8 * (this.bytes(tokens) - this.#fixedBytes)) / values;
   }
 
   /** Bytes that one more token takes in a long sequence. */

@@ -9,6 +9,7 @@ export interface PlanNote {
     | "assumption"
     | "beyond-model"
     | "sliding-window"
+    | "fixed-state"
     | "wasm-limit"
     | "memories"
     | "binding"
@@ -48,6 +49,12 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     notes.push({
       code: "sliding-window",
       text: `${windows.length} of ${model.layers.length} layers attend to the last ${formatCount(windows[0]!.slidingWindow)} tokens only and keep no older pages`,
+    });
+  }
+  if (model.fixedStateBytes) {
+    notes.push({
+      code: "fixed-state",
+      text: `a sequence also keeps ${formatBytes(model.fixedStateBytes)} of states that do not grow with it, in f32 with every format; they are part of the cache's bytes`,
     });
   }
   notes.push(...limitNotes(plan), ...bindingNotes(plan));

@@ -63,7 +63,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
 function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
   const use = useOf(role);
   const isVector = use === "vector";
-  const stacked = sum(tensors.map(({ shape }) => shape[0]!));
+  const stacked = sum(tensors.map(({ shape }) => (isVector ? shape.reduce((a, b) => a * b) : shape[0]!)));
   return {
     tensors: tensors.map(({ name, shape }) => ({ name, rows: shape[0]! })),
     rows: isVector ? 1 : stacked,

@@ -7,6 +7,7 @@ import { formatBytes, formatCount } from "../../format-number.ts";
 import type { FileSource } from "../../formats/file-source.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
+import { layoutOf, stateShapes } from "../../models/layout.ts";
 import { isRemote } from "../../node/hub/remote-source.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
@@ -172,9 +173,14 @@ function modelFacts(name: string, config: ModelConfig, tensors: readonly TensorF
 /** Bytes and bits, computed by the allocator and the page layout. */
 function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const cache = emptyCache(config, spec);
+  const kept = stateShapes(layoutOf(config));
+  const modelLayers = kept.filter(({ shape }) => shape.kind === "kv").map(({ layer }) => layer);
+  const states = kept.flatMap(({ shape, layer }) =>
+    shape.kind === "recurrent" ? { layer, kind: shape.kind, bytes: shape.numBytes } : [],
+  );
   const values = 2 * config.numKvHeads * config.headDim;
-  const layers = cache.layers.map(({ format, main, residual }, layer) => ({
-    layer,
+  const layers = cache.layers.map(({ format, main, residual }, index) => ({
+    layer: modelLayers[index]!,
     k: typeOf(format.k),
     v: typeOf(format.v),
     bytesPerToken: main.numBytes / main.pageTokens,
@@ -190,7 +196,16 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   }));
   const bytes = allocatedBytes(config, spec, ctx);
   const bytesF16 = allocatedBytes(config, parseKvSpec("f16"), ctx);
-  return { spec: spec.text, calibration: spec.calibration, ctx, bytes, bytesF16, ratio: bytesF16 / bytes, layers };
+  return {
+    spec: spec.text,
+    calibration: spec.calibration,
+    ctx,
+    bytes,
+    bytesF16,
+    ratio: bytesF16 / bytes,
+    layers,
+    states,
+  };
 }
 
 /** Widths of the bit planes of a row's codes, widest first; empty for floats. */
@@ -235,7 +250,7 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     const next = kv.layers[i + 1];
     if (next && line(next) === line(layer)) continue;
     rows.push([
-      first === i ? `${i}` : `${first}–${i}`,
+      ranges(kv.layers.slice(first, i + 1).map((own) => own.layer)),
       layer.k,
       layer.v,
       layer.planesK.join("+") || "–",
@@ -250,8 +265,29 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     first = i + 1;
   }
   const title = `\nKV cache ${kv.spec} (calibration ${kv.calibration})\n`;
+  const bytesOfStates = kv.states.reduce((sum, { bytes }) => sum + bytes, 0);
+  const states =
+    kv.states.length > 0
+      ? `\nlayers ${ranges(kv.states.map(({ layer }) => layer))}: states of fixed size in f32, ${formatBytes(bytesOfStates)} a sequence\n`
+      : "";
   const total = `\n${formatCount(kv.ctx)} tokens: ${formatBytes(kv.bytes)} against ${formatBytes(kv.bytesF16)} in f16, ${kv.ratio.toFixed(2)}x smaller\n`;
-  return title + plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) + total;
+  return (
+    title +
+    plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) +
+    states +
+    total
+  );
+}
+
+/** Ascending numbers, as in 0–2, 4. */
+function ranges(numbers: readonly number[]): string {
+  const runs: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const run = runs.at(-1);
+    if (run && run[1] === number - 1) run[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
 }
 
 function tensorText(tensors: readonly TensorFacts[]): string {

@@ -12,7 +12,7 @@ import type { WeightUse } from "../../weights/kept-type.ts";
 import type { RopeConfig } from "../rope.ts";
 import type { RowOrder } from "./row-order.ts";
 
-/** A tensor of a checkpoint. shape: [rows, cols] of a matrix, [length] of a vector */
+/** A tensor of a checkpoint. shape: [rows, cols] of a matrix, [length] of a vector, [channels, 1, taps] of a convolution */
 export interface TensorSpec {
   /** The name Transformers saves it under, e.g. `model.layers.3.self_attn.q_proj.weight`. */
   readonly name: string;
@@ -22,10 +22,10 @@ export interface TensorSpec {
 }
 
 /** What a weight is for. It decides the format the weight is kept in, and the values it has in a random checkpoint. */
-export type WeightRole = "matrix" | "embedding" | "norm" | "bias";
+export type WeightRole = "matrix" | "embedding" | "norm" | "bias" | "taps";
 
 /** The use that `keptType` in `weights/` distinguishes for a role. */
-export const useOf = (role: WeightRole): WeightUse => (role === "norm" || role === "bias" ? "vector" : role);
+export const useOf = (role: WeightRole): WeightUse => (role === "matrix" || role === "embedding" ? role : "vector");
 
 /** One matrix or vector of the backend, made of the rows of one or more tensors in this order. */
 export interface WeightSpec {
@@ -128,6 +128,11 @@ export function withOffset(spec: WeightSpec, offset: number): WeightSpec {
 /** Biases of projections that are stacked as one matrix, in the order of their rows. */
 export function bias(parts: readonly StackPart[]): WeightSpec {
   return { role: "bias", tensors: parts.map(([name, rows, order]) => ordered({ name, shape: [rows] }, order)) };
+}
+
+/** Taps of a convolution of each channel by itself, as one list. */
+export function taps(name: string, channels: number, kernel: number): WeightSpec {
+  return { role: "taps", tensors: [{ name, shape: [channels, 1, kernel] }] };
 }
 
 const ordered = (tensor: TensorSpec, order: RowOrder | null | undefined): TensorSpec =>

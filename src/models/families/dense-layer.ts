@@ -1,4 +1,4 @@
-/** @file The layer of a dense model: attention and a feed-forward, with norms where the family has them. */
+/** @file The layer of a dense model: attention, or what the family has in its place, and a feed-forward, with norms where the family has them. */
 import { attention } from "../blocks/attention.ts";
 import { type Branch, type Norm, norm, withOffset } from "../blocks/block.ts";
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
@@ -10,23 +10,25 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
   const before = (name: string): Norm => streamNorm(config, `${prefix}${name}`);
   const after = (name: string): Norm => rowsNorm(config, `${prefix}${name}`);
   const blocks = {
-    attention: attention(prefix, {
-      hiddenSize,
-      numHeads,
-      numKvHeads,
-      headDim,
-      slidingWindow: config.slidingWindow(layer),
-      traits,
-      normEps,
-      rope: config.ropeOf(layer),
-      names,
-    }),
+    mixer:
+      config.mixer(layer, prefix) ??
+      attention(prefix, {
+        hiddenSize,
+        numHeads,
+        numKvHeads,
+        headDim,
+        slidingWindow: config.slidingWindow(layer),
+        traits,
+        normEps,
+        rope: config.ropeOf(layer),
+        names,
+      }),
     feedForward: denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names }),
   };
   if (traits.parallel !== "no") {
     const own = traits.parallel === "own" ? before(names.feedForwardNorm) : null;
     return [
-      { norm: before(names.attentionNorm), block: blocks.attention },
+      { norm: before(names.attentionNorm), block: blocks.mixer },
       { norm: own, block: blocks.feedForward, isBeside: true },
     ];
   }
@@ -35,7 +37,7 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
   return [
     {
       norm: hasBefore ? before(names.attentionNorm) : null,
-      block: blocks.attention,
+      block: blocks.mixer,
       ...(hasAfter && { postNorm: after(names.attentionPostNorm) }),
     },
     {

@@ -1,9 +1,12 @@
 /** @file What a family of models says of itself: its fields, what its layers are made of, and what its tensors are called. */
-import type { Branch } from "../blocks/block.ts";
+import type { Block, Branch } from "../blocks/block.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
+
+/** What of a config is known before `Family.mixer` is asked. */
+export type MixerContext = Pick<ModelConfig, "hiddenSize" | "numLayers" | "normEps">;
 
 export interface Family {
   /** `model_type` of config.json. */
@@ -53,6 +56,8 @@ export interface Family {
   readonly hasOwnKvHeads?: false;
   /** The config's field for the activation; absent: `hidden_act`. */
   readonly activationField?: string;
+  /** Rows of the feed-forward's gate, where a config says them in its own way; absent: `intermediate_size`. */
+  intermediateSize?(config: ConfigFields): number;
   /** The config's field for the epsilon of norms; absent: `rms_norm_eps`. */
   readonly normEpsField?: string;
   /** Whether a layer has rope; absent: all have. hasWindows: whether any layer has a sliding window */
@@ -65,6 +70,11 @@ export interface Family {
   contextLength?(config: ConfigFields): number | undefined;
   /** What of its layers differs from `LLAMA_TRAITS`. @throws TurboQuantError — a field that is wrong or asks for what is not there */
   traits?(config: ConfigFields): Partial<Traits>;
+  /**
+   * Which layers have another block in place of attention, as `ModelConfig.mixer`; absent: none.
+   * @throws TurboQuantError — a field that is wrong or asks for what is not there
+   */
+  mixer?(config: ConfigFields, shape: MixerContext): (layer: number, prefix: string) => Block | null;
   /** Names that differ from `LLAMA_NAMES`. */
   readonly names?: Partial<TensorNames>;
   /** The residual branches of a layer, in order; absent: those of `denseLayer`. */
