@@ -9,7 +9,7 @@
  */
 import { loadHalf, madd, transposeSumF32, zipHigh, zipHigh32, zipLow, zipLow32 } from "../simd/vector";
 import {
-  BLOCK_LENGTH, HEAD_DIM, MAX_DIM, MAX_TILE, PLANE_0, ROW_BYTES, ROW_QSCALE, ROW_WSTEP, SCALES, S_ACC, S_AT_HAND, S_BLOCK_SCALES, S_QUERY16, S_ROWS, S_SCORES,
+  BLOCK_LENGTH, DIM, MAX_DIM, MAX_TILE, PLANE_0, ROW_BYTES, ROW_QSCALE, ROW_WSTEP, SCALES, S_ACC, S_AT_HAND, S_BLOCK_SCALES, S_QUERY16, S_ROWS, S_SCORES,
   S_SUMS, S_TOUCHED, S_WEIGHTS, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_PAGE, TILE_ROWS, TYPE_Q8_0,
 } from "./params";
 import { addSums, quantizeWeights } from "./weights";
@@ -20,7 +20,7 @@ const BLOCK: usize = BLOCK_LENGTH;
 function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
-  const blocks = ((<usize>load<u32>(p, HEAD_DIM) + BLOCK - 1) / BLOCK) as usize;
+  const blocks = ((<usize>load<u32>(side, DIM) + BLOCK - 1) / BLOCK) as usize;
   let source = page + load<u32>(side, SCALES) + first * blocks * 2;
   for (let key: usize = 0; key < count; key++) {
     for (let b: usize = 0; b < blocks; b++) {
@@ -64,7 +64,7 @@ function loadBlockScales(p: usize, side: usize, scratch: usize): void {
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
   const aheadStep = <usize>load<u32>(tile, TILE_AHEAD_STEP);
   let ahead = <usize>load<u32>(tile, TILE_AHEAD);
-  const d = <usize>load<u32>(p, HEAD_DIM);
+  const d = <usize>load<u32>(side, DIM);
   const bytes = EIGHT ? d : d >> 1;
   const query = scratch + S_QUERY16 + row * MAX_DIM * 2, queryEnd = query + d * 2;
   let key = page + load<u32>(side, PLANE_0) + first * bytes;
@@ -165,7 +165,7 @@ export function scoreBlocks(type: i32, p: usize, side: usize, scratch: usize): v
 @inline function weighRows(EIGHT: bool, ROWS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
-  const d = <usize>load<u32>(p, HEAD_DIM);
+  const d = <usize>load<u32>(side, DIM);
   const bytes = EIGHT ? d : d >> 1;
   const source = page + load<u32>(side, PLANE_0) + first * bytes;
   for (let at: usize = 0; at < d; at += 16) {

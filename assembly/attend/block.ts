@@ -20,7 +20,7 @@ import { isQuads } from "./codes";
 import { addSketch, scoreCodes } from "./key-codes";
 import { capScores } from "./softmax-terms";
 import {
-  RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, GROUP, HAS_RESIDUAL, HEAD_DIM, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
+  RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, GROUP, HAS_RESIDUAL, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
@@ -82,9 +82,10 @@ function projectQuery(matrix: usize, rows: usize, source: usize, d: usize, targe
  * positions · count ≤ MAX_ROWS
  */
 export function loadRows(p: usize, scratch: usize, span: usize, head: usize, first: i32, positions: i32, from: usize, count: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED);
+  const padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
+  const d = <usize>load<u32>(side, DIM);
   const type = load<i32>(side, TYPE);
   // The width of the integers that the int16 query is multiplied by; 0 for floats, which use the f32 query.
   const bits: i32 = isCodes(type) ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
@@ -226,7 +227,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   else { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_RECENT)); high = load<i32>(lastRow, ROW_END); }
   low = max<i32>(low, keyLow);
   high = min<i32>(high, keyHigh);
-  const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(p, HEAD_DIM));
+  const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(vSide, DIM));
   // Unpacked floats take twice the room of int16, so tiles of floats are half as long.
   const longest = rows > 2 && ((!isCodes(kType) && !isBlocks(kType)) || !isCodes(vType)) ? MAX_TILE / 2 : MAX_TILE;
   // Kernels take keys in groups of four. The softmax masks keys before a row's first one.

@@ -8,7 +8,7 @@
  */
 import { halfHigh, halfLow, loadHalf, madd, transposeSumF32 } from "../simd/vector";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, PLANE_0, SCALES, S_ACC, S_AT_HAND, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT,
+  DIM, MAX_DIM, MAX_TILE, PLANE_0, SCALES, S_ACC, S_AT_HAND, S_QUERY, S_SCORES, S_SUMS, S_TILE, S_TOUCHED, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT,
   TILE_FIRST, TILE_HEAD, TILE_PAGE, TILE_PLANE, TILE_ROWS, TILE_TOKENS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0,
 } from "./params";
 
@@ -198,7 +198,7 @@ function unpackTile(type: i32, isKey: bool, d: usize, side: usize, scratch: usiz
  */
 export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
-  const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
+  const d = <usize>load<u32>(side, DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
   if (type == TYPE_F16 && rows <= 2) {
     const source = rowAddress(tile, load<u32>(tile, TILE_PLANE), d * 2);
     if (rows == 1) scoreHalves(1, d, source, scratch, count);
@@ -254,7 +254,7 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): v
  */
 export function weighFloats(type: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
-  const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
+  const d = <usize>load<u32>(side, DIM), count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : 1);
   if (type == TYPE_F16) {
     for (let row: usize = 0; row < rows; row++) {

@@ -6,8 +6,8 @@ import { unrotate } from "../store/rotate";
 import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {
-  GROUP, HEAD_DIM, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
-  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE,
+  DIM, GROUP, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
+  SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE, VALUE_SCALE, V_SIDE,
 } from "./params";
 import { withSinkLogit } from "./softmax-terms";
 
@@ -57,10 +57,10 @@ export function attendDecode(task: i32, p: usize, scratch: usize): void {
 
 /**
  * Merges the splits of one query head, divides by the sum of weights and undoes the rotation of V. task: row of the step ·
- * numHeads + query head · result: OUT, f32 [row][query head][headDim]
+ * numHeads + query head · result: OUT, f32 [row][query head][dim of values]
  */
 export function attendMerge(task: i32, p: usize, scratch: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM), padded = <usize>load<u32>(p, PADDED), splits = <usize>load<u32>(p, NUM_SPLITS);
+  const d = <usize>load<u32>(p + V_SIDE, DIM), padded = <usize>load<u32>(p, PADDED), splits = <usize>load<u32>(p, NUM_SPLITS);
   const stride = (padded + 2) * 4;
   const from = <usize>load<u32>(p, PARTIALS) + <usize>task * splits * stride;
   let most: f32 = -1e30;
@@ -80,13 +80,13 @@ export function attendMerge(task: i32, p: usize, scratch: usize): void {
     }
   }
   const queryHead = <usize>task % <usize>load<u32>(p, NUM_HEADS), head = queryHead / <usize>load<u32>(p, GROUP);
-  normalize(acc, withSinkLogit(p, queryHead, sum, most), d);
+  normalize(acc, withSinkLogit(p, queryHead, sum, most), load<f32>(p, VALUE_SCALE), d);
   memory.copy(<usize>load<u32>(p, OUT) + <usize>task * d * 4, unrotate(p, acc, 1, 0, d, head, scratch + S_TILE), d * 4);
 }
 
 /**
  * Attends from one block of query positions of one KV head to all their keys. task: block · numKvHeads + KV head; the blocks of
- * all spans are numbered in one sequence · result: OUT, f32 [row of the step][query head][headDim]
+ * all spans are numbered in one sequence · result: OUT, f32 [row of the step][query head][dim of values]
  */
 export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   const kvHeads = load<i32>(p, NUM_KV_HEADS), perBlock = load<i32>(p, ROWS_PER_BLOCK);
@@ -97,7 +97,7 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   const offset = (block - load<i32>(span, SPAN_FIRST_BLOCK)) * perBlock;
   const positions = min<i32>(perBlock, load<i32>(span, SPAN_COUNT) - offset);
   const first = load<i32>(span, SPAN_START) + offset;
-  const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS), d = <usize>load<u32>(p, HEAD_DIM);
+  const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS), d = <usize>load<u32>(p + V_SIDE, DIM);
   const acc = scratch + S_ACC, stride = MAX_DIM * 4;
   const most = headsOfPart(group);
   for (let from: usize = 0; from < group; from += most) {
@@ -107,7 +107,7 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
       const sum = withSinkLogit(p, head * group + from + row % count, load<f32>(state, ROW_SUM), load<f32>(state, ROW_MAX));
-      normalize(acc + row * stride, sum, d);
+      normalize(acc + row * stride, sum, load<f32>(p, VALUE_SCALE), d);
     }
     const result = unrotate(p, acc, rows, stride, d, head, scratch + S_TILE);
     for (let row: usize = 0; row < rows; row++) {
@@ -117,8 +117,8 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
   }
 }
 
-/** Divides x by the sum of weights; x becomes 0 when no key was attended to. x: f32 [d] · d: multiple of 8 */
-function normalize(x: usize, sum: f32, d: usize): void {
-  const inverse = f32x4.splat(sum > 0 ? <f32>1 / sum : 0);
+/** Divides x by the sum of weights and multiplies it by `scale`; x becomes 0 when no key was attended to. x: f32 [d] · d: multiple of 8 */
+function normalize(x: usize, sum: f32, scale: f32, d: usize): void {
+  const inverse = f32x4.splat(sum > 0 ? scale / sum : 0);
   for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), inverse));
 }

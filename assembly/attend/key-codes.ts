@@ -6,7 +6,7 @@ import { transposeSum } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, keyGroup, keyPlane0, keyPlane1, keyPlane2, oddCodes, planeBytes } from "./codes";
 import {
-  HEAD_DIM, MAX_DIM, MAX_SKETCH, MAX_TILE, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE, SKETCH_ROWS, SKETCH_SIGNS,
+  DIM, MAX_DIM, MAX_SKETCH, MAX_TILE, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_QBIAS, ROW_QSCALE, ROW_SSCALE, SKETCH_ROWS, SKETCH_SIGNS,
   S_AT_HAND, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_SUMS, S_TILE, S_TOUCHED, TABLE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT,
   TILE_FIRST, TILE_PAGE, TILE_ROWS, TRELLIS,
 } from "./params";
@@ -43,7 +43,7 @@ import {
 // @ts-ignore: decorator
 @inline function scoreFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
-  const d = <usize>load<u32>(p, HEAD_DIM), count = <usize>load<u32>(tile, TILE_COUNT);
+  const d = <usize>load<u32>(side, DIM), count = <usize>load<u32>(tile, TILE_COUNT);
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), aheadStep = <usize>load<u32>(tile, TILE_AHEAD_STEP);
   let ahead = <usize>load<u32>(tile, TILE_AHEAD);
   const group = keyGroup(BITS);
@@ -220,7 +220,7 @@ export function addSketch(side: usize, scratch: usize): void {
   if (rows == 1) scoreFused(BITS, 1, p, side, scratch);
   else if (rows == 2) scoreFused(BITS, 2, p, side, scratch);
   else {
-    const d = <usize>load<u32>(p, HEAD_DIM);
+    const d = <usize>load<u32>(side, DIM);
     unpackKeys(BITS, d, load<u32>(side, PLANE_0), load<u32>(side, PLANE_1), load<u32>(side, PLANE_2), load<u32>(side, TABLE), scratch);
     scoreTile(tileStride(d, keyGroup(BITS)), scratch, rows, load<u32>(scratch + S_AT_HAND, TILE_COUNT));
   }

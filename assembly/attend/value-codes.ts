@@ -6,7 +6,7 @@ import { zipHigh32, zipLow32 } from "../simd/vector";
 import { centroids, isHalved } from "./centroids";
 import { codes, isQuads, oddCodes, planeBytes, valueGroup, valuePlane0, valuePlane1, valuePlane2 } from "./codes";
 import {
-  HEAD_DIM, MAX_DIM, MAX_TILE, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, S_ACC, S_AT_HAND, S_ROWS, S_SCALES, S_SUMS, S_TILE,
+  DIM, MAX_DIM, MAX_TILE, PLANE_0, PLANE_1, PLANE_2, ROW_BYTES, ROW_WBIAS, ROW_WSTEP, S_ACC, S_AT_HAND, S_ROWS, S_SCALES, S_SUMS, S_TILE,
   S_WEIGHTS, TABLE, TILE_COUNT, TILE_FIRST, TILE_PAGE, TILE_ROWS, TRELLIS,
 } from "./params";
 import { addSums, quantizeWeights } from "./weights";
@@ -82,7 +82,7 @@ import { addSums, quantizeWeights } from "./weights";
 @inline function weighFused(BITS: i32, ROWS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
-  const d = <usize>load<u32>(p, HEAD_DIM);
+  const d = <usize>load<u32>(side, DIM);
   const group = valueGroup(BITS);
   const table = <usize>load<u32>(side, TABLE);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
@@ -116,7 +116,7 @@ import { addSums, quantizeWeights } from "./weights";
 @inline function unpackValues(BITS: i32, p: usize, side: usize, scratch: usize): void {
   const tile = scratch + S_AT_HAND;
   const page = <usize>load<u32>(tile, TILE_PAGE), first = <usize>load<u32>(tile, TILE_FIRST), count = <usize>load<u32>(tile, TILE_COUNT);
-  const d = <usize>load<u32>(p, HEAD_DIM);
+  const d = <usize>load<u32>(side, DIM);
   const group = valueGroup(BITS);
   const table = <usize>load<u32>(side, TABLE);
   const t0 = v128.load(table), t1 = v128.load(table, 16), t2 = v128.load(table, 32), t3 = v128.load(table, 48);
@@ -189,7 +189,7 @@ import { addSums, quantizeWeights } from "./weights";
   else if (rows == 2) weighFused(BITS, 2, p, side, scratch);
   else {
     unpackValues(BITS, p, side, scratch);
-    const d = <usize>load<u32>(p, HEAD_DIM);
+    const d = <usize>load<u32>(side, DIM);
     let row: usize = 0;
     for (; row < rows; row++) quantizeWeights(side, scratch, row, count, scratch + S_SCALES);
     for (row = 0; row + 1 < rows; row += 2) weighRows(BITS, 2, d, scratch, row, count);

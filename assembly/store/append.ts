@@ -13,7 +13,7 @@ import { feedBackRows } from "./feedback-rows";
 import { dot4, multiplyMatrix } from "./multiply";
 import { storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
-  BALANCE, COS, EPS, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, FEEDBACK, FORWARD, HEAD_DIM, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
+  BALANCE, COS, EPS, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, FEEDBACK, FORWARD, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SLOT_BYTES, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "../generated/append-params";
@@ -69,16 +69,16 @@ function sanitize(x: usize, d: usize, side: usize): void {
  * Multiplies n vectors by a matrix; without one, rotates them if the side is rotated.
  * matrix: f32 [d][d], or 0 · x, out: f32 [n][d] · returns: where the results are, x or out
  */
-function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: usize, out: usize): usize {
+function turn(side: usize, matrix: usize, x: usize, n: usize, d: usize, out: usize): usize {
   if (!matrix) {
-    if (!isRotated) return x;
-    if (load<u32>(p, ROTATION) == ROTATION_HADAMARD) {
+    if (!load<u32>(side, ROTATED)) return x;
+    if (load<u32>(side, ROTATION) == ROTATION_HADAMARD) {
       for (let r: usize = 0; r < n; r++) {
-        hadamard(x + r * d * 4, d, load<u32>(p, ROTATION_SIZE), load<u32>(p, ROTATION_ROUNDS), load<u32>(p, ROTATION_DATA));
+        hadamard(x + r * d * 4, d, load<u32>(side, ROTATION_SIZE), load<u32>(side, ROTATION_ROUNDS), load<u32>(side, ROTATION_DATA));
       }
       return x;
     }
-    matrix = load<u32>(p, ROTATION_DATA);
+    matrix = load<u32>(side, ROTATION_DATA);
   }
   multiplyMatrix(matrix, x, n, d * 4, d, out);
   return out;
@@ -97,9 +97,9 @@ function turn(p: usize, matrix: usize, isRotated: u32, x: usize, n: usize, d: us
   return load<i32>(side, TYPE) <= 8 && load<u32>(side, FEEDBACK) != 0;
 }
 
-/** Chooses the codes and scales of n prepared rows for those sides that have error feedback. keys, values: f32 [n][d] */
+/** Chooses the codes and scales of n prepared rows for those sides that have error feedback. keys, values: f32 [n][dim] */
 function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usize, scratch: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM);
+  const d = <usize>load<u32>(p + K_SIDE, DIM), e = <usize>load<u32>(p + V_SIDE, DIM);
   const k = scratch + QUANTIZE_K, v = scratch + QUANTIZE_V;
   const ofKeys = hasFeedback(p + K_SIDE), ofValues = hasFeedback(p + V_SIDE);
   if (ofKeys) {
@@ -107,11 +107,19 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
     expectFeedback(p + K_SIDE, head, d, k);
   }
   if (ofValues) {
-    for (let r: usize = 0; r < n; r++) searchFactor(values + r * d * 4, d, p + V_SIDE, v, r);
-    expectFeedback(p + V_SIDE, head, d, v);
+    for (let r: usize = 0; r < n; r++) searchFactor(values + r * e * 4, e, p + V_SIDE, v, r);
+    expectFeedback(p + V_SIDE, head, e, v);
   }
-  if (!ofKeys && !ofValues) return;
-  const a = ofKeys ? k : v, b = ofValues ? v : k;
+  if (ofKeys && ofValues && d == e) chooseFedBack(n, k, v, d);
+  else {
+    // Sides of different lengths do not alternate.
+    if (ofKeys) chooseFedBack(n, k, k, d);
+    if (ofValues) chooseFedBack(n, v, v, e);
+  }
+}
+
+// @ts-ignore: decorator
+@inline function chooseFedBack(n: usize, a: usize, b: usize, d: usize): void {
   if (n == 1) feedBack(a, b, d);
   else feedBackRows(n, a, b, d);
 }
@@ -123,7 +131,7 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
  * s: scratch memory of the side's quantizer, which already holds the codes if there is error feedback
  */
 function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), residualTokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
+  const d = <usize>load<u32>(side, DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), residualTokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
   const type = load<i32>(side, TYPE), isChosen = hasFeedback(side);
   for (let r: usize = 0; r < n; r++) {
     const y = x + r * d * 4;
@@ -154,7 +162,8 @@ function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize,
  * matrix: f32 [d][d], or 0 · result: QUERY, f32 [row][query head][d]
  */
 function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usize, scratch: usize): void {
-  const d = <usize>load<u32>(p, HEAD_DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
+  const d = <usize>load<u32>(p + K_SIDE, DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
+  const width = (heads + kvHeads) * d + kvHeads * <usize>load<u32>(p + V_SIDE, DIM);
   const group = heads / kvHeads, total = n * group;
   const balance = load<u32>(p, BALANCE) ? <usize>load<u32>(p, BALANCE) + head * d * 4 : 0;
   const scale = f32x4.splat(load<f32>(p, SOFTMAX_SCALE));
@@ -163,12 +172,12 @@ function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usi
     for (let i: usize = 0; i < count; i++) {
       const row = first + (from + i) / group, h = head * group + (from + i) % group;
       const x = scratch + VECTORS + i * d * 4;
-      memory.copy(x, <usize>load<u32>(p, QKV) + (row * (heads + 2 * kvHeads) + h) * d * 4, d * 4);
+      memory.copy(x, <usize>load<u32>(p, QKV) + (row * width + h * d) * 4, d * 4);
       if (load<u32>(p, Q_NORM)) normHead(x, load<u32>(p, Q_NORM), load<f32>(p, EPS), d);
       rope(x, load<u32>(p, COS) + row * d * 2, load<u32>(p, SIN) + row * d * 2, d);
       if (balance && !matrix) for (let j: usize = 0; j < d * 4; j += 16) v128.store(x + j, f32x4.div(v128.load(x + j), v128.load(balance + j)));
     }
-    const y = turn(p, matrix, load<u32>(p + K_SIDE, ROTATED), scratch + VECTORS, count, d, scratch + PRODUCTS);
+    const y = turn(p + K_SIDE, matrix, scratch + VECTORS, count, d, scratch + PRODUCTS);
     for (let i: usize = 0; i < count; i++) {
       const row = first + (from + i) / group, h = head * group + (from + i) % group;
       const q = <usize>load<u32>(p, QUERY) + (row * heads + h) * d * 4;
@@ -180,14 +189,15 @@ function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usi
 /**
  * Stores K and V of one KV head for a block of rows, and prepares the queries of its group. task: KV head · number of blocks +
  * block; a block has BLOCK rows. The blocks of a head are consecutive tasks, so that its matrices stay in the cache.
- * input: QKV, f32 [row][numHeads + 2 · numKvHeads][headDim]
+ * input: QKV, f32 [row]: queries, keys, values
  */
 export function appendRows(task: i32, p: usize, scratch: usize): void {
   if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
-  const d = <usize>load<u32>(p, HEAD_DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
+  const d = <usize>load<u32>(p + K_SIDE, DIM), e = <usize>load<u32>(p + V_SIDE, DIM);
+  const heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
   const rows = <usize>load<u32>(p, NUM_ROWS), blocks = (rows + BLOCK - 1) / BLOCK;
   const head = <usize>task / blocks, first = (<usize>task % blocks) * BLOCK, n = min<usize>(BLOCK, rows - first);
-  const qkv = <usize>load<u32>(p, QKV), width = (heads + 2 * kvHeads) * d * 4;
+  const qkv = <usize>load<u32>(p, QKV), firstValue = (heads + kvHeads) * d * 4, width = firstValue + kvHeads * e * 4;
   const balance = <usize>load<u32>(p, BALANCE) + head * d * 4, mean = <usize>load<u32>(p, MEAN) + head * d * 4;
   const isCalibrated = load<u32>(p, BALANCE) != 0;
   const keyMatrix = matrixOf(p + K_SIDE, FORWARD, head, d);
@@ -202,15 +212,15 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
     for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.sub(v128.load(x + i), v128.load(mean + i)));
     if (!keyMatrix) for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(balance + i)));
   }
-  const keys = turn(p, keyMatrix, load<u32>(p + K_SIDE, ROTATED), scratch + VECTORS, n, d, scratch + PRODUCTS);
+  const keys = turn(p + K_SIDE, keyMatrix, scratch + VECTORS, n, d, scratch + PRODUCTS);
 
   for (let r: usize = 0; r < n; r++) {
-    const x = scratch + VALUES + VECTORS + r * d * 4;
-    memory.copy(x, qkv + (first + r) * width + (heads + kvHeads + head) * d * 4, d * 4);
-    sanitize(x, d, p + V_SIDE);
+    const x = scratch + VALUES + VECTORS + r * e * 4;
+    memory.copy(x, qkv + (first + r) * width + firstValue + head * e * 4, e * 4);
+    sanitize(x, e, p + V_SIDE);
   }
-  const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, d);
-  const values = turn(p, valueMatrix, load<u32>(p + V_SIDE, ROTATED), scratch + VALUES + VECTORS, n, d, scratch + VALUES + PRODUCTS);
+  const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, e);
+  const values = turn(p + V_SIDE, valueMatrix, scratch + VALUES + VECTORS, n, e, scratch + VALUES + PRODUCTS);
 
   feedBackSides(p, keys, values, n, head, scratch);
   storeRows(p, p + K_SIDE, load<u32>(p, RESIDUAL_K), keys, n, first, head, scratch + QUANTIZE_K);

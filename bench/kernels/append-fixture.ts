@@ -75,12 +75,9 @@ export class AppendFixture {
         residualRow: row,
       });
     }
-    const rotation = format.rotation === "none" ? null : createRotation(format.rotation, headDim, format.seed);
-    const data = rotation?.matrix ?? Float32Array.from(rotation?.signs.flatMap((signs) => [...signs]) ?? []);
     const angles = new Float32Array((rows * headDim) / 2);
     this.#numTasks = appendTasks(rows, numKvHeads);
     append.write(this.#view, PARAMS, {
-      headDim,
       numHeads: heads,
       numKvHeads,
       qkv: this.#qkv,
@@ -93,10 +90,6 @@ export class AppendFixture {
       mean: calibration ? this.#putFloats(calibration.keyMean) : 0,
       balance: calibration ? this.#putFloats(calibration.balance) : 0,
       softmaxScale: 1,
-      rotation: ROTATIONS[format.rotation],
-      rotationSize: powerOfTwoBelow(headDim),
-      rotationRounds: rotation?.signs.length ?? 0,
-      rotationData: this.#putFloats(data),
       slots,
       pageTokens: PAGE_TOKENS,
       residualTokens: RESIDUAL_PAGE_TOKENS,
@@ -146,6 +139,8 @@ export class AppendFixture {
     const scale = codec.scaleOf?.(side);
     const layout = this.layout[which];
     const { forward, inverse, feedback } = prepared(calibration, format, headDim).transforms[which];
+    const rotation = format.rotation === "none" ? null : createRotation(format.rotation, headDim, format.seed);
+    const data = rotation?.matrix ?? Float32Array.from(rotation?.signs.flatMap((signs) => [...signs]) ?? []);
     const table = codec.book?.(side, headDim).quantizer() ?? new Uint8Array(0);
     const quantizer = this.#allocate(table.length);
     new Uint8Array(this.#memory.buffer).set(table, quantizer);
@@ -166,6 +161,11 @@ export class AppendFixture {
       forward: forward ? this.#putFloats(forward) : 0,
       queryMatrix: which === "k" && inverse ? this.#putFloats(inverse) : 0,
       feedback: feedback ? this.#putFloats(feedback) : 0,
+      dim: headDim,
+      rotation: ROTATIONS[format.rotation],
+      rotationSize: powerOfTwoBelow(headDim),
+      rotationRounds: rotation?.signs.length ?? 0,
+      rotationData: this.#putFloats(data),
     };
   }
 

@@ -5,6 +5,7 @@
  */
 import { RESIDUAL_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
+import { dimOf } from "../quant/page-regions.ts";
 import { RowCodec } from "../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "./ops.ts";
 
@@ -26,17 +27,19 @@ export function storeFullPages(
 
 function quantizePage(
   { sequence }: Span,
-  { index, kv: { format }, headDim }: AttentionLayer,
+  { index, kv }: AttentionLayer,
   pageIndex: number,
   bytesOf: (address: PageAddress, numBytes: number) => Uint8Array,
 ): void {
   const { main, residual } = sequence.cache.layers[index]!;
   const page = bytesOf(sequence.main(index).get(pageIndex), main.numBytes);
-  const copies = new RowCodec(RESIDUAL_SIDE, format, headDim);
-  const rows = new Float32Array(main.pageTokens * headDim);
+  const { format } = kv;
   for (const which of ["k", "v"] as const) {
+    const headDim = dimOf(kv, which);
     const codes = new RowCodec(format[which], format, headDim);
     if (!codes.isStoredWhole) continue;
+    const copies = new RowCodec(RESIDUAL_SIDE, format, headDim);
+    const rows = new Float32Array(main.pageTokens * headDim);
     for (let head = 0; head < main.numKvHeads; head++) {
       for (let row = 0; row < main.pageTokens; row++) {
         const position = pageIndex * main.pageTokens + row;

@@ -101,7 +101,10 @@ export interface AttentionLayer {
   readonly index: number;
   readonly numHeads: number;
   readonly numKvHeads: number;
+  /** Coordinates of queries and keys. */
   readonly headDim: number;
+  /** Coordinates of values and of what attention returns. */
+  readonly valueDim: number;
   /** Layouts of the layer's pages, the same in the cache of every sequence of a step. */
   readonly cache: LayerCache;
   /** Cache format and calibration of the layer, and what backends keep for them. */
@@ -110,6 +113,8 @@ export interface AttentionLayer {
   readonly slidingWindow: number;
   /** Softmax scale, usually 1/√headDim. */
   readonly scale: number;
+  /** What attention returns is multiplied by it (MiMo), usually 1. */
+  readonly valueScale: number;
   /** Scores become softcap · tanh(score / softcap) after the scale (Gemma 2); 0 for scores as they are. */
   readonly softcap: number;
   /** A learned logit for each query head that takes part in the softmax and has no value (gpt-oss), [numHeads] f32; null for none. */
@@ -281,10 +286,10 @@ export interface Ops {
    * For every row of the step: norms heads of Q and K, applies RoPE, shifts, balances and rotates, quantizes, and writes K and
    * V to the pages of the row's sequence and position. Leaves in `q` the rotated and balanced query for `attend`.
    *
-   * qkv: [rows][(numHeads + 2·numKvHeads)·headDim] as q|k|v · q: [rows][numHeads·headDim]
+   * qkv: [rows][(numHeads + numKvHeads)·headDim + numKvHeads·valueDim] as q|k|v · q: [rows][numHeads·headDim]
    */
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void;
-  /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. The shape is that of q. */
+  /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. out: [rows][numHeads·valueDim] */
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void;
   /**
    * `linear` and `swiglu` in one, where a backend has that for so many rows: out[r][i] = silu(w[i] · x[r]) · (w[width + i] · x[r]).

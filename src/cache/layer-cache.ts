@@ -26,10 +26,10 @@ export function hasResidual(format: LayerKvFormat): boolean {
 }
 
 export function layerCache(format: LayerKvFormat, shape: LayerShape): LayerCache {
-  const { numKvHeads, headDim, slidingWindow = 0 } = shape;
+  const { numKvHeads, headDim, valueDim, slidingWindow = 0 } = shape;
   const reach = new Reach(slidingWindow);
-  const main = pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS);
+  const main = pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS, valueDim);
   if (!hasResidual(format)) return { format, main, residual: null, reach };
-  const layout = pageLayout(RESIDUAL_SIDE, RESIDUAL_SIDE, headDim, numKvHeads, RESIDUAL_PAGE_TOKENS);
+  const layout = pageLayout(RESIDUAL_SIDE, RESIDUAL_SIDE, headDim, numKvHeads, RESIDUAL_PAGE_TOKENS, valueDim);
   return { format, main, residual: new ResidualWindow(format.sinks, format.window, layout, reach), reach };
 }

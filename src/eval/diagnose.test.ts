@@ -12,12 +12,13 @@ import { PreparedLayer } from "../quant/prepared-layer.ts";
 import { diagnoseFormats, diagnoseLayer } from "./diagnose.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
-const SHAPE = { index: 0, numHeads: 4, numKvHeads: 2, headDim: 64, slidingWindow: 0, scale: 1 / 8 };
+const SHAPE = { index: 0, numHeads: 4, numKvHeads: 2, headDim: 64, valueDim: 64, slidingWindow: 0, scale: 1 / 8 };
 
 const layerOf = (kv: string, calibration: LayerCalibration | null = null): AttentionLayer => ({
   ...SHAPE,
   cache: layerCache(parseKvSpec(kv).forLayer(0), SHAPE),
   kv: new PreparedLayer(parseKvSpec(kv).forLayer(0), SHAPE, calibration),
+  valueScale: 1,
   softcap: 0,
   sinkLogits: null,
   qNorm: null,

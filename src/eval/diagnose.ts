@@ -12,7 +12,8 @@ import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
 import { codecOf } from "../quant/codecs/registry.ts";
-import { pageLayout } from "../quant/page-layout.ts";
+import { PAGE_TOKENS, pageLayout } from "../quant/page-layout.ts";
+import { dimOf } from "../quant/page-regions.ts";
 import { type HeadCalibration, headCalibrations, RowCodec } from "../quant/row-codec.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
@@ -102,7 +103,7 @@ interface Coded {
 }
 
 export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: LayerVectors): LayerDiagnosis {
-  const { numHeads, numKvHeads, headDim: d } = layer;
+  const { numHeads, numKvHeads, headDim: d, valueDim } = layer;
   const { format } = layer.kv;
   const tokens = keys.length / (numKvHeads * d);
   const group = numHeads / numKvHeads;
@@ -118,7 +119,8 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
     const v = code(values, head, layer, "v", valueConstants(head));
     for (let j = format.sinks; j < tokens; j++) {
       keyErrors.add(k.exact.subarray(j * d, (j + 1) * d), k.decoded.subarray(j * d, (j + 1) * d));
-      valueErrors.add(v.exact.subarray(j * d, (j + 1) * d), v.decoded.subarray(j * d, (j + 1) * d));
+      const value = [j * valueDim, (j + 1) * valueDim] as const;
+      valueErrors.add(v.exact.subarray(...value), v.decoded.subarray(...value));
     }
     const meanSquareK = meanSquare(k.exact.subarray(Math.min(format.sinks, tokens - 1) * d));
     let meanSquareQ = 0;
@@ -152,17 +154,20 @@ export function diagnoseLayer(layer: AttentionLayer, { queries, keys, values }: 
   };
 }
 
-/** Codes and decodes the vectors of one head for all tokens. vectors: [tokens][numKvHeads·headDim] */
+/** Codes and decodes the vectors of one head for all tokens. vectors: [tokens][numKvHeads·d], d coordinates of that side */
 function code(
   vectors: Float32Array,
   head: number,
-  { numKvHeads, headDim: d, kv: { format } }: AttentionLayer,
+  layer: AttentionLayer,
   side: "k" | "v",
   calibration: HeadCalibration | null,
 ): Coded {
+  const { numKvHeads, headDim, valueDim } = layer;
+  const { format } = layer.kv;
+  const d = dimOf(layer, side);
   const tokens = vectors.length / (numKvHeads * d);
   const codec = new RowCodec(format[side], format, d);
-  const layout = pageLayout(format.k, format.v, d, 1);
+  const layout = pageLayout(format.k, format.v, headDim, 1, PAGE_TOKENS, valueDim);
   const { pageTokens } = layout;
   const page = new Uint8Array(layout.numBytes);
   const result = { exact: new Float32Array(tokens * d), decoded: new Float32Array(tokens * d) };

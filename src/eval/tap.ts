@@ -4,6 +4,7 @@
  */
 import type { AttentionLayer, Ops, Step } from "../backends/ops.ts";
 import type { LLM } from "../engine/llm.ts";
+import { dimOf } from "../quant/page-regions.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { RowCodec } from "../quant/row-codec.ts";
 import { type Contender, makeContender } from "./compare.ts";
@@ -14,6 +15,7 @@ export interface LayerVectors {
   readonly queries: Float32Array;
   /** [tokens][numKvHeads·headDim] */
   readonly keys: Float32Array;
+  /** [tokens][numKvHeads·valueDim] */
   readonly values: Float32Array;
 }
 
@@ -44,14 +46,14 @@ function tapQueries(
  * neither rotated nor calibrated.
  */
 export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: AbortSignal): Promise<LayerVectors[]> {
-  const { numLayers, numHeads, headDim } = llm.config;
-  const width = numHeads * headDim;
-  const queries = Array.from({ length: numLayers }, () => new Float32Array(tokens.length * width));
+  const queries: Float32Array[] = [];
   const copies: Promise<void>[] = [];
   const tap = (ops: Ops): Ops =>
-    tapQueries(ops, ({ index }, step, copy) => {
-      const start = step.positions[0]! * width;
-      copies.push(copy.then((rows) => queries[index]!.set(rows, start)));
+    tapQueries(ops, ({ index, numHeads, headDim }, step, copy) => {
+      const width = numHeads * headDim;
+      queries[index] ??= new Float32Array(tokens.length * width);
+      const [own, start] = [queries[index], step.positions[0]! * width];
+      copies.push(copy.then((rows) => own.set(rows, start)));
     });
   const decoder = llm.decoder.withFormat(parseKvSpec("f32"), [], tap);
   try {
@@ -74,7 +76,7 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
   }
 }
 
-/** Reads one side of a layer from the pages of a float cache: [tokens][numKvHeads·headDim] */
+/** Reads one side of a layer from the pages of a float cache: [tokens][numKvHeads·d], d coordinates of that side */
 async function readFloats(
   { cache }: Contender,
   sequence: ReturnType<Contender["cache"]["createSequence"]>,
@@ -82,16 +84,17 @@ async function readFloats(
   side: "k" | "v",
 ): Promise<Float32Array> {
   const { main, format } = cache.layers[layer]!;
-  const { headDim, numKvHeads, pageTokens } = main;
+  const { numKvHeads, pageTokens } = main;
+  const d = dimOf(main, side);
   const { pool, main: pages } = sequence.kv(layer);
-  const codec = new RowCodec(format[side], format, headDim);
-  const out = new Float32Array(sequence.length * numKvHeads * headDim);
+  const codec = new RowCodec(format[side], format, d);
+  const out = new Float32Array(sequence.length * numKvHeads * d);
   for (let start = 0; start < sequence.length; start += pageTokens) {
     const page = await pool.storage.read(pages.get(start / pageTokens), main.numBytes);
     for (let row = 0; row < Math.min(pageTokens, sequence.length - start); row++) {
       for (let head = 0; head < numKvHeads; head++) {
-        const at = ((start + row) * numKvHeads + head) * headDim;
-        codec.read(page, main, side, head, row, out.subarray(at, at + headDim));
+        const at = ((start + row) * numKvHeads + head) * d;
+        codec.read(page, main, side, head, row, out.subarray(at, at + d));
       }
     }
   }

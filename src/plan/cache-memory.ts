@@ -2,7 +2,7 @@
 import type { BackendPlanner } from "../backends/planner.ts";
 import { type LayerCache, layerCache } from "../cache/layer-cache.ts";
 import type { RotationKind } from "../quant/kv-format.ts";
-import { PAGE_TOKENS } from "../quant/page-layout.ts";
+import { PAGE_TOKENS, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
 import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
@@ -58,7 +58,7 @@ export class CacheMemory {
   get hostBytes(): number {
     if (!this.#mayBeCalibrated) return 0;
     // The layers' rotation as a matrix of doubles, of which their maps are made.
-    const rotation = 8 * Math.max(0, ...this.#layers.map(({ main }) => main.headDim ** 2));
+    const rotation = 8 * Math.max(0, ...this.#layers.map(({ main }) => Math.max(main.headDim, main.valueDim) ** 2));
     return this.#layers.reduce((sum, { format, main }) => sum + hostBytes(format, main), rotation);
   }
 
@@ -78,9 +78,7 @@ export class CacheMemory {
 
   /** Allocated bits for each number of K and V, 0 without any; layers with a sliding window count only the tokens they keep. */
   bitsPerValue(tokens: number): number {
-    const shares = this.#layers.map(({ main: { numKvHeads, headDim }, reach }) => {
-      return 2 * numKvHeads * headDim * (tokens - reach.firstKey(tokens - 1));
-    });
+    const shares = this.#layers.map(({ main, reach }) => valuesOfToken(main) * (tokens - reach.firstKey(tokens - 1)));
     const values = shares.reduce((sum, share) => sum + share, 0);
     return values === 0 ? 0 : (8 * (this.bytes(tokens) - this.#fixedBytes)) / values;
   }

@@ -15,7 +15,7 @@ import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { isRotated } from "./page-layout.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
 
-/** One side of a layer. Matrices are f32, [numKvHeads][headDim][headDim]. */
+/** One side of a layer, headDim being the side's. Matrices are f32, [numKvHeads][headDim][headDim]. */
 export interface SideTransform {
   /** W, row-major; null: the plain rotation, for keys with the balance. */
   readonly forward: Float32Array | null;
@@ -51,10 +51,14 @@ export function transformValues(side: SideFormat, headDim: number): number {
 }
 
 /** Computes the maps of a layer, which takes tenths of a second for a large one. `PreparedLayer` keeps them. */
-export function makeTransforms(calibration: LayerCalibration, format: LayerKvFormat, headDim: number): LayerTransforms {
+export function makeTransforms(
+  calibration: LayerCalibration,
+  format: LayerKvFormat,
+  { headDim, valueDim }: { readonly headDim: number; readonly valueDim: number },
+): LayerTransforms {
   return {
     k: sideTransform(calibration.key, format.k, format, headDim, calibration.balance),
-    v: sideTransform(calibration.value, format.v, format, headDim, null),
+    v: sideTransform(calibration.value, format.v, format, valueDim, null),
   };
 }
 

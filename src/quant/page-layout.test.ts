@@ -102,6 +102,17 @@ describe("pageLayout", () => {
     );
   });
 
+  it("gives each side rows of its own width; equal widths are laid out as ever", () => {
+    const [k, v] = [sideFormat("tq4"), sideFormat("tq3")];
+    const layout = pageLayout(k, v, 192, 2, PAGE_TOKENS, 128);
+    expect(layout.k.planes.map(({ rowBytes }) => rowBytes)).toEqual([96]);
+    expect(layout.v.planes.map(({ rowBytes }) => rowBytes)).toEqual([32, 16]);
+    expect(layout.numBytes).toBe(2 * PAGE_TOKENS * (96 + 2 + 48 + 2));
+    expect(bitsPerValue(layout)).toBe((8 * (96 + 2 + 48 + 2)) / (192 + 128));
+    expect(pageLayout(k, v, 192, 2, PAGE_TOKENS, 192)).toEqual(pageLayout(k, v, 192, 2));
+    expect(() => pageLayout(k, v, 192, 2, PAGE_TOKENS, 20)).toThrow(/head_dim: expected a multiple of 8/);
+  });
+
   it("refuses a head_dim that cannot be packed", () => {
     for (const d of [0, 4, 12, 100, 584, Number.NaN]) {
       expect(() => pageLayout(sideFormat("tq4"), sideFormat("tq4"), d, 1)).toThrowError(

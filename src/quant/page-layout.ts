@@ -43,7 +43,7 @@ const align16 = (n: number): number => (n + 15) & ~15;
 /**
  * Computes the layout of a page.
  *
- * headDim: see head-dim.ts · numKvHeads: at least 1 · pageTokens: multiple of 16
+ * headDim: of keys, see head-dim.ts · numKvHeads: at least 1 · pageTokens: multiple of 16 · valueDim: of values
  * @throws TurboQuantError unsupported — a head_dim without kernels
  */
 export function pageLayout(
@@ -52,8 +52,9 @@ export function pageLayout(
   headDim: number,
   numKvHeads: number,
   pageTokens: number = PAGE_TOKENS,
+  valueDim: number = headDim,
 ): PageLayout {
-  checkHeadDim(headDim, "page layout");
+  for (const dim of [headDim, valueDim]) checkHeadDim(dim, "page layout");
   let end = 0;
   const region = ({ name, rowBytes, headBytes = rowBytes * pageTokens }: RegionSpec): Region => {
     const offset = end;
@@ -62,7 +63,7 @@ export function pageLayout(
   };
   const specs = {
     k: codecOf(k).regionsOf(k, { side: "k", headDim }),
-    v: codecOf(v).regionsOf(v, { side: "v", headDim }),
+    v: codecOf(v).regionsOf(v, { side: "v", headDim: valueDim }),
   };
   const planes = (side: "k" | "v"): Plane[] =>
     specs[side].planes.map((plane) => ({ width: plane.width, ...region(plane) }));
@@ -71,6 +72,7 @@ export function pageLayout(
   return {
     pageTokens,
     headDim,
+    valueDim,
     numKvHeads,
     k: { side: k, planes: kPlanes, scales: kScales },
     v: { side: v, planes: vPlanes, scales: vScales },
@@ -81,5 +83,10 @@ export function pageLayout(
 
 /** Stored bits a number of K or V: scales, sketch and alignment counted, 16-bit copies not. */
 export function bitsPerValue(layout: PageLayout): number {
-  return (8 * layout.numBytes) / (2 * layout.pageTokens * layout.numKvHeads * layout.headDim);
+  return (8 * layout.numBytes) / (layout.pageTokens * valuesOfToken(layout));
+}
+
+/** Numbers that a token has in a layer: those of keys and values of every KV head. */
+export function valuesOfToken({ numKvHeads, headDim, valueDim }: PageRegions): number {
+  return numKvHeads * (headDim + valueDim);
 }

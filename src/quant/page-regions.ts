@@ -48,11 +48,20 @@ export interface SideRegions {
 
 export interface PageRegions {
   readonly pageTokens: number;
+  /** Coordinates of a key. */
   readonly headDim: number;
+  /** Coordinates of a value. */
+  readonly valueDim: number;
   readonly numKvHeads: number;
   readonly k: SideRegions;
   readonly v: SideRegions;
 }
+
+/** Coordinates of a vector of one side. */
+export const dimOf = (
+  { headDim, valueDim }: { readonly headDim: number; readonly valueDim: number },
+  side: "k" | "v",
+): number => (side === "k" ? headDim : valueDim);
 
 /** Where a row begins. */
 export const rowAt = (region: Region, head: number, row: number): number =>

@@ -12,15 +12,19 @@ export interface LayerCopies {
 
 export interface PreparedShape {
   readonly numKvHeads: number;
+  /** Of keys. */
   readonly headDim: number;
+  /** Of values; absent: that of keys. */
+  readonly valueDim?: number | undefined;
 }
 
 /**
  * Bytes of the f32 numbers that a calibrated layer of this format has: mean and balance of keys, dense transforms, factors for
  * error feedback. An upper bound, since a calibration may have only the mean of a side.
  */
-export function preparedBytes(format: LayerKvFormat, { numKvHeads, headDim }: PreparedShape): number {
-  const sides = transformValues(format.k, headDim) + transformValues(format.v, headDim);
+export function preparedBytes(format: LayerKvFormat, shape: PreparedShape): number {
+  const { numKvHeads, headDim, valueDim = headDim } = shape;
+  const sides = transformValues(format.k, headDim) + transformValues(format.v, valueDim);
   return 4 * numKvHeads * (2 * headDim + sides);
 }
 
@@ -28,9 +32,10 @@ export function preparedBytes(format: LayerKvFormat, { numKvHeads, headDim }: Pr
  * Bytes that a calibrated layer of this format takes in the memory of the process, beside what the backend keeps: the calibration
  * as it was read, f32, and the maps that are made of it.
  */
-export function hostBytes(format: LayerKvFormat, { numKvHeads, headDim }: PreparedShape): number {
-  const calibration = 2 * headDim + 2 * (headDim * headDim + headDim);
-  return 4 * numKvHeads * (calibration + transformValues(format.k, headDim) + transformValues(format.v, headDim));
+export function hostBytes(format: LayerKvFormat, shape: PreparedShape): number {
+  const { numKvHeads, headDim, valueDim = headDim } = shape;
+  const calibration = 2 * headDim + (headDim + 1) * headDim + (valueDim + 1) * valueDim;
+  return 4 * numKvHeads * (calibration + transformValues(format.k, headDim) + transformValues(format.v, valueDim));
 }
 
 /** A decoder makes one for each layer. Whoever makes it disposes of it, which also frees what backends keep for it. */
@@ -39,19 +44,21 @@ export class PreparedLayer {
   readonly calibration: LayerCalibration | null;
   readonly numKvHeads: number;
   readonly headDim: number;
+  readonly valueDim: number;
   readonly #copies = new Map<object, LayerCopies>();
   #transforms: LayerTransforms | null = null;
   #isDisposed = false;
 
   constructor(
     format: LayerKvFormat,
-    { numKvHeads, headDim }: PreparedShape,
+    { numKvHeads, headDim, valueDim = headDim }: PreparedShape,
     calibration: LayerCalibration | null = null,
   ) {
     this.format = format;
     this.calibration = calibration;
     this.numKvHeads = numKvHeads;
     this.headDim = headDim;
+    this.valueDim = valueDim;
   }
 
   /** The most bytes that a backend keeps for the calibration. */
@@ -62,7 +69,7 @@ export class PreparedLayer {
   /** The maps of the calibration, computed on first use. */
   get transforms(): LayerTransforms {
     if (!this.calibration) return NO_TRANSFORMS;
-    this.#transforms ??= makeTransforms(this.calibration, this.format, this.headDim);
+    this.#transforms ??= makeTransforms(this.calibration, this.format, this);
     return this.#transforms;
   }
 

@@ -14,11 +14,12 @@ import { codecOf } from "./codecs/registry.ts";
 import type { SideCodec, StoredRows } from "./codecs/side-codec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { isRotated, type PageLayout } from "./page-layout.ts";
+import { dimOf } from "./page-regions.ts";
 import type { PreparedLayer } from "./prepared-layer.ts";
 import { createRotation, type Rotation } from "./rotation.ts";
 import { sanitize } from "./sanitize.ts";
 
-/** Constants of one side of one KV head. Matrices are [headDim][headDim], row-major. */
+/** Constants of one side of one KV head, headDim being the side's. Matrices are [headDim][headDim], row-major. */
 export interface HeadCalibration {
   /** [headDim], subtracted; null for values. */
   readonly mean: Float32Array | null;
@@ -34,7 +35,8 @@ export interface HeadCalibration {
 
 /** Returns the constants of a head for one side. */
 export function headCalibrations(prepared: PreparedLayer, side: "k" | "v"): (head: number) => HeadCalibration | null {
-  const { calibration, headDim } = prepared;
+  const { calibration } = prepared;
+  const headDim = dimOf(prepared, side);
   if (!calibration) return () => null;
   const { forward, inverse, feedback } = prepared.transforms[side];
   const of = (all: Float32Array | null, head: number, length: number): Float32Array | null =>

@@ -52,6 +52,28 @@ export const FORMATS: readonly KvCase[] = [
 ];
 
 /**
+ * Values that are narrower or wider than keys, as MiMo V2 has them (192 and 128): each side has its own page arrays, rotation, codebook
+ * and calibration.
+ */
+export const WIDTHS: readonly KvCase[] = [
+  { kv: `k4v4,${COPIES}`, headDim: 48, valueDim: 32, numHeads: 4, numKvHeads: 2, steps: [70, 1, 3], valueScale: 0.75 },
+  { kv: "k3v2,window=4,sinks=2", headDim: 24, valueDim: 40, steps: [1, 33, 1, 2], calibrated: true },
+  { kv: "f16", headDim: 192, valueDim: 128, steps: [66, 1], slidingWindow: 24 },
+];
+/** The same for backends that need no kernel for each case. */
+export const MORE_WIDTHS: readonly KvCase[] = [
+  { kv: `k5v6,rotation=qr,${BARE}`, headDim: 40, valueDim: 16, steps: [4, 4, 1], numHeads: 3, calibrated: true },
+  { kv: `k4v4,transform=off,${BARE}`, headDim: 16, valueDim: 64, steps: [4, 5, 1], calibrated: true },
+  { kv: "f32", headDim: 8, valueDim: 72, numHeads: 2, numKvHeads: 2, steps: [33, 1, 65, 2], valueScale: 2 },
+  { kv: `q4_0r,v=tq2,${COPIES}`, headDim: 72, valueDim: 24, numHeads: 7, steps: [66, 2, 1] },
+  { kv: `q8_0,v=q8_0,${COPIES}`, headDim: 40, valueDim: 64, steps: [66, 1] },
+  { kv: "k2v2,v=f16", headDim: 512, valueDim: 64, numHeads: 4, steps: [9, 1] },
+  { kv: "k8v8", headDim: 64, valueDim: 576, steps: [9, 1, 3] },
+  { kv: "paper-3+qjl", headDim: 40, valueDim: 24, steps: [20, 1] },
+  { kv: "kivi-2", headDim: 72, valueDim: 32, numHeads: 4, numKvHeads: 2, steps: [100, 1, 60, 3] },
+];
+
+/**
  * Sums in the order of the coordinates. A scale is rounded to f16, which hides a last bit; so here the terms of a sum are ±2²⁴ in turn
  * beside u = 1: (1 + 2²⁴) − 2²⁴ is 0 in f32, (1 − 2²⁴) + 2²⁴ is 1, and sums in another order are other scales.
  */

@@ -4,7 +4,7 @@ import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { type KvCase, layerOf, runCase } from "../support/kv-case.ts";
 import { kvContract } from "./kv.ts";
-import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WINDOWS } from "./kv-cases.ts";
+import { BATCHES, FORMATS, INPUTS, LENGTHS, MORE_WIDTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
 import { SOFTMAX } from "./softmax-cases.ts";
 import { wasmTarget } from "./wasm-target.ts";
@@ -21,6 +21,7 @@ describe("wasm", () => {
   kvContract(wasmTarget, {
     formats: FORMATS,
     sums: SUMS,
+    widths: [...WIDTHS, ...MORE_WIDTHS],
     "formats of no GPU": SLOW_FORMATS,
     lengths: LENGTHS,
     "windows and sinks": WINDOWS,

@@ -4,7 +4,7 @@ import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
 import { kvContract } from "./kv.ts";
-import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WINDOWS } from "./kv-cases.ts";
+import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
 import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
 
@@ -14,6 +14,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     formats: FORMATS,
     // Each head_dim is another kernel.
     sums: isThorough ? SUMS : SUMS.slice(1, 2),
+    widths: isThorough ? WIDTHS : WIDTHS.slice(0, 2),
     lengths: LENGTHS,
     "windows and sinks": WINDOWS,
     "several sequences": BATCHES,

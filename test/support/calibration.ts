@@ -5,23 +5,28 @@ import type { LayerKvFormat } from "../../src/quant/kv-format.ts";
 import { PreparedLayer } from "../../src/quant/prepared-layer.ts";
 
 /** Means are standard Gaussians, balances 0.5 to 1.5, metrics spread over about two decades. */
-export function randomCalibration(numKvHeads: number, headDim: number, seed = 5): LayerCalibration {
+export function randomCalibration(
+  numKvHeads: number,
+  headDim: number,
+  seed = 5,
+  valueDim: number = headDim,
+): LayerCalibration {
   const rng = new CounterRng(seed, 5);
   let drawn = 0;
   const gaussians = (length: number): Float32Array => Float32Array.from({ length }, () => rng.gaussian(drawn++));
-  const side = (): SideCalibration => ({
-    transform: gaussians(numKvHeads * headDim * headDim).map((x, at) => {
-      const isDiagonal = Math.floor(at / headDim) % headDim === at % headDim;
-      return (0.3 * x) / Math.sqrt(headDim) + (isDiagonal ? 1 : 0);
+  const side = (dim: number): SideCalibration => ({
+    transform: gaussians(numKvHeads * dim * dim).map((x, at) => {
+      const isDiagonal = Math.floor(at / dim) % dim === at % dim;
+      return (0.3 * x) / Math.sqrt(dim) + (isDiagonal ? 1 : 0);
     }),
-    metric: gaussians(numKvHeads * headDim).map((x) => Math.exp(x)),
+    metric: gaussians(numKvHeads * dim).map((x) => Math.exp(x)),
   });
   const uniforms = Float32Array.from({ length: headDim / 2 }, (_, i) => 0.5 + rng.uniform(1e6 + i));
   return {
     keyMean: gaussians(numKvHeads * headDim),
     balance: Float32Array.from({ length: numKvHeads * headDim }, (_, i) => uniforms[i % (headDim / 2)]!),
-    key: side(),
-    value: side(),
+    key: side(headDim),
+    value: side(valueDim),
   };
 }
 

@@ -164,7 +164,8 @@ export class FakeOps implements Ops {
   }
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf): void {
-    const width = (layer.numHeads + 2 * layer.numKvHeads) * layer.headDim;
+    const { numHeads, numKvHeads, headDim, valueDim } = layer;
+    const width = (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
     for (const { sequence, start, count, row } of step.spans) {
       for (let i = 0; i < count; i++) {
         this.#slot(sequence, layer.index, start + i).setUint32(0, data(qkv)[(row + i) * width]!, true);
@@ -173,7 +174,7 @@ export class FakeOps implements Ops {
   }
 
   attend(step: Step, layer: AttentionLayer, _q: Buf, out: Buf): void {
-    const width = layer.numHeads * layer.headDim;
+    const width = layer.numHeads * layer.valueDim;
     for (const { sequence, start, count, row } of step.spans) {
       let state = layer.index + 1;
       for (let position = 0; position < start + count; position++) {

@@ -16,6 +16,8 @@ import { randomCalibration } from "./calibration.ts";
 export interface KvCase {
   readonly kv: string;
   readonly headDim?: number;
+  /** Of values; by default that of keys. */
+  readonly valueDim?: number;
   readonly numHeads?: number;
   readonly numKvHeads?: number;
   /** Tokens of each step, one after the other on the same sequence; or of each of several sequences, none for 0. */
@@ -32,6 +34,7 @@ export interface KvCase {
   readonly calibrated?: boolean;
   /** Standard deviation of the scores of ordinary vectors, 1 by default. With small ones a softmax is close to a mean, in which errors average out. */
   readonly sharpness?: number;
+  readonly valueScale?: number;
   /** AttentionLayer.softcap. */
   readonly softcap?: number;
   /** Whether each query head has a learned logit, of about the size of the scores. */
@@ -72,19 +75,22 @@ function upload(ops: Ops, rows: Float32Array, width: number): Buf {
 }
 
 export function layerOf(c: KvCase): AttentionLayer {
-  const { headDim = 64, numHeads = 2, numKvHeads = 1 } = c;
-  const calibration = c.calibrated ? randomCalibration(numKvHeads, headDim) : null;
-  const kv = new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }, calibration);
+  const { headDim = 64, valueDim = headDim, numHeads = 2, numKvHeads = 1 } = c;
+  const shape = { numKvHeads, headDim, valueDim };
+  const calibration = c.calibrated ? randomCalibration(numKvHeads, headDim, undefined, valueDim) : null;
+  const kv = new PreparedLayer(parseKvSpec(c.kv).forLayer(0), shape, calibration);
   c.change?.(kv);
   return {
     index: 0,
     numHeads,
     numKvHeads,
     headDim,
-    cache: layerCache(kv.format, { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
+    valueDim,
+    cache: layerCache(kv.format, { ...shape, slidingWindow: c.slidingWindow ?? 0 }),
     kv,
     slidingWindow: c.slidingWindow ?? 0,
     scale: (c.sharpness ?? 1) / Math.sqrt(headDim),
+    valueScale: c.valueScale ?? 1,
     softcap: c.softcap ?? 0,
     sinkLogits: null,
     qNorm: null,
@@ -95,9 +101,9 @@ export function layerOf(c: KvCase): AttentionLayer {
 }
 
 function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
-  const { numKvHeads, headDim, slidingWindow } = layer;
+  const { numKvHeads, headDim, valueDim, slidingWindow } = layer;
   return new KvCache(
-    [{ numKvHeads, headDim, slidingWindow }],
+    [{ numKvHeads, headDim, valueDim, slidingWindow }],
     () => layer.kv.format,
     new PagePool(ops.pages),
   ).createSequence();
@@ -123,9 +129,13 @@ function ropeOf(c: KvCase, { headDim }: AttentionLayer): Rope {
   return { invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i)), attentionFactor: 1 };
 }
 
+/** Values of a row of q | k | v. */
+const widthOf = ({ numHeads, numKvHeads, headDim, valueDim }: AttentionLayer): number =>
+  (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
+
 /** Rows of q | k | v, step after step. */
 function rowsOf(c: KvCase, layer: AttentionLayer): (count: number) => Float32Array {
-  const width = (layer.numHeads + 2 * layer.numKvHeads) * layer.headDim;
+  const width = widthOf(layer);
   const rng = new CounterRng(c.seed ?? 11, 3);
   const fill = c.fill ?? ((i: number) => rng.gaussian(i));
   let drawn = 0;
@@ -193,9 +203,9 @@ export interface CaseRun {
 /** Runs the steps on one backend, which gets a weight of its own for what `layerOf` leaves to it. */
 export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): Promise<CaseRun> {
   const layer = onBackend(ops, c, described);
-  const { numHeads, numKvHeads, headDim } = layer;
+  const { numHeads, headDim, valueDim } = layer;
   const sequences = countsOf(c.steps[0]!).map(() => makeSequence(ops, layer));
-  const width = (numHeads + 2 * numKvHeads) * headDim;
+  const width = widthOf(layer);
   const rope = ropeOf(c, layer);
   const next = rowsOf(c, layer);
   const [queries, outputs]: Float32Array[][] = [[], []];
@@ -206,12 +216,12 @@ export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): P
     const step = stepOf(sequences, counts);
     const rows = step.tokens.length;
     const qkv = upload(ops, next(rows), width);
-    const [q, out] = [ops.alloc(rows * numHeads * headDim), ops.alloc(rows * numHeads * headDim)];
+    const [q, out] = [ops.alloc(rows * numHeads * headDim), ops.alloc(rows * numHeads * valueDim)];
     ops.beginStep(step, [rope]);
     ops.appendKv(step, layer, qkv, q);
     if (!c.pagesOnly) ops.attend(step, layer, q, out);
     queries!.push(await ops.readback(q, rows * numHeads * headDim));
-    if (!c.pagesOnly) outputs!.push(await ops.readback(out, rows * numHeads * headDim));
+    if (!c.pagesOnly) outputs!.push(await ops.readback(out, rows * numHeads * valueDim));
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.commit(count);
     for (const buf of [qkv, q, out]) ops.free(buf);
   }
@@ -267,7 +277,7 @@ export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise
     pages = Math.max(pages, share);
   }
   const query = Math.max(...actual.queries.map((values, i) => relativeError(values, expected.queries[i]!)));
-  const output = worstOutput(actual.outputs, expected.outputs, layer.headDim);
+  const output = worstOutput(actual.outputs, expected.outputs, layer.valueDim);
   for (const sequence of [...actual.sequences, ...expected.sequences]) sequence.release();
   return { pages, query, output };
 }
@@ -289,9 +299,9 @@ function relativeError(own: Float32Array, expected: Float32Array): number {
 export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Promise<number> {
   const layer = layerOf(c);
   const [ownLayer, wantedLayer] = [onBackend(own, c, layer), onBackend(reference, c, layer)];
-  const { numHeads, numKvHeads, headDim } = layer;
+  const { numHeads, headDim, valueDim } = layer;
   const [sequence, expected] = [makeSequence(own, layer), makeSequence(reference, layer)];
-  const width = (numHeads + 2 * numKvHeads) * headDim;
+  const width = widthOf(layer);
   const rope = ropeOf(c, layer);
   const next = rowsOf(c, layer);
   const outputs: { actual: Float32Array[]; expected: Float32Array[] } = { actual: [], expected: [] };
@@ -307,19 +317,20 @@ export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Pro
       const pages = await pagesOf(reference, expected);
       for (const [i, [address]] of placesOf(sequence).entries()) own.pages.write(address, pages[i]!);
       const query = upload(own, await reference.readback(q, length), numHeads * headDim);
-      const [out, wanted] = [own.alloc(length), reference.alloc(length)];
+      const outLength = count * numHeads * valueDim;
+      const [out, wanted] = [own.alloc(outLength), reference.alloc(outLength)];
       const ownStep = stepOf([sequence], [count]);
       own.beginStep(ownStep, []);
       own.attend(ownStep, ownLayer, query, out);
       reference.attend(step, wantedLayer, q, wanted);
-      outputs.actual.push(await own.readback(out, length));
-      outputs.expected.push(await reference.readback(wanted, length));
+      outputs.actual.push(await own.readback(out, outLength));
+      outputs.expected.push(await reference.readback(wanted, outLength));
       for (const buf of [query, out]) own.free(buf);
     }
     for (const s of [sequence, expected]) s.commit(count);
   }
   for (const s of [sequence, expected]) s.release();
-  return worstOutput(outputs.actual, outputs.expected, headDim);
+  return worstOutput(outputs.actual, outputs.expected, valueDim);
 }
 
 /** The largest Difference.output; vectors are `d` long. */

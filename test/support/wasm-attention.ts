@@ -67,7 +67,6 @@ export class AttentionFixture {
       this.view.setUint32(this.#blocks + 4 * page, this.pages + page * this.layout.numBytes, true);
     }
     attend.write(this.view, PARAMS, {
-      headDim: shape.headDim,
       padded: Math.ceil(shape.headDim / 32) * 32,
       numHeads: heads,
       numKvHeads: shape.numKvHeads,
@@ -93,6 +92,7 @@ export class AttentionFixture {
       rowsPerBlock: this.#perBlock,
       softcap: 0,
       sinkLogits: 0,
+      valueScale: 1,
       kSide: this.#attendSide("k"),
       vSide: this.#attendSide("v"),
     });
@@ -161,6 +161,7 @@ export class AttentionFixture {
       sketchMatrix: 0,
       sketchFactor: 0,
       sketchRows: 0,
+      dim: this.shape.headDim,
     };
   }
 

@@ -60,11 +60,13 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     numHeads: group * numKvHeads,
     numKvHeads,
     headDim,
+    valueDim: headDim,
     cache: layerCache(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
     kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }),
     slidingWindow: c.slidingWindow ?? 0,
     // Larger than usual: a softmax of random vectors is otherwise close to a mean, in which errors average out.
     scale: (c.sharpness ?? 2) / Math.sqrt(headDim),
+    valueScale: 1,
     softcap: 0,
     sinkLogits: null,
     qNorm: null,

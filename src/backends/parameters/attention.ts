@@ -66,12 +66,13 @@ export const attendSide = new Struct({
   sketchFactor: "f32",
   /** Number of projections: rows of the matrix and bits in a row of signs. A multiple of 8. */
   sketchRows: "u32",
-  _reserved: { numBytes: 12 },
+  /** Coordinates of a vector of this side. */
+  dim: "u32",
+  _reserved: { numBytes: 8 },
 });
 
 export const attend = new Struct({
-  headDim: "u32",
-  /** headDim rounded up to 32, which kernels iterate over; the query is zero beyond headDim. */
+  /** Coordinates of a value rounded up to 32, as many as an accumulator has. */
   padded: "u32",
   numHeads: "u32",
   numKvHeads: "u32",
@@ -103,6 +104,8 @@ export const attend = new Struct({
   softcap: "f32",
   /** f32 [numHeads] of logits that take part in the softmax, or 0. */
   sinkLogits: "u32",
+  /** What is returned is multiplied by it. */
+  valueScale: "f32",
   kSide: attendSide,
   vSide: attendSide,
 });
@@ -148,36 +151,38 @@ export const appendSide = new Struct({
   sketchMatrix: "u32",
   /** Number of projections, a multiple of 8. */
   sketchRows: "u32",
-  /** f32 [numKvHeads] matrices [headDim][headDim], or 0; likewise `queryMatrix`, which only the K side has. */
+  /** f32 [numKvHeads] matrices [dim][dim], or 0; likewise `queryMatrix`, which only the K side has. */
   forward: "u32",
   queryMatrix: "u32",
-  /** f32 [numKvHeads][headDim + 1][headDim], or 0. */
+  /** f32 [numKvHeads][dim + 1][dim], or 0. */
   feedback: "u32",
-});
-
-export const append = new Struct({
-  headDim: "u32",
-  numHeads: "u32",
-  numKvHeads: "u32",
-  qkv: "u32",
-  query: "u32",
-  /** f32 [headDim], or 0. */
-  qNorm: "u32",
-  kNorm: "u32",
-  eps: "f32",
-  /** f32 [row][headDim / 2]. */
-  cos: "u32",
-  sin: "u32",
-  /** f32 [numKvHeads][headDim], or 0. */
-  mean: "u32",
-  balance: "u32",
-  softmaxScale: "f32",
-  /** One of ROTATIONS. */
+  /** Coordinates of a vector of this side. */
+  dim: "u32",
+  /** Of vectors that are `rotated` and have no matrix: one of ROTATIONS. */
   rotation: "u32",
   rotationSize: "u32",
   rotationRounds: "u32",
   /** Address of the signs or of the matrix. */
   rotationData: "u32",
+  _reserved: { numBytes: 12 },
+});
+
+export const append = new Struct({
+  numHeads: "u32",
+  numKvHeads: "u32",
+  qkv: "u32",
+  query: "u32",
+  /** f32, as long as a key, or 0. */
+  qNorm: "u32",
+  kNorm: "u32",
+  eps: "f32",
+  /** f32 [row], half as long as a key. */
+  cos: "u32",
+  sin: "u32",
+  /** f32 [numKvHeads], as long as a key, or 0. */
+  mean: "u32",
+  balance: "u32",
+  softmaxScale: "f32",
   /** Address of a `slot` for each row. */
   slots: "u32",
   pageTokens: "u32",
@@ -185,7 +190,7 @@ export const append = new Struct({
   residualK: "u32",
   residualV: "u32",
   numRows: "u32",
-  _reserved: { numBytes: 4 },
+  _reserved: { numBytes: 8 },
   kSide: appendSide,
   vSide: appendSide,
 });

@@ -28,7 +28,7 @@ function applyRope(x: Float32Array, position: number, rope: Rope): void {
   }
 }
 
-/** See `Ops.appendKv`. qkv: [rows][(numHeads + 2·numKvHeads)·headDim] · q: [rows][numHeads·headDim] */
+/** See `Ops.appendKv`. */
 export function appendKv(
   storage: MemoryPageStorage,
   step: Step,
@@ -38,12 +38,16 @@ export function appendKv(
   qkv: Float32Array,
   q: Float32Array,
 ): void {
-  const { numHeads, numKvHeads, headDim: d, index } = layer;
+  const { numHeads, numKvHeads, headDim: d, valueDim, index } = layer;
   const { format } = layer.kv;
-  const width = (numHeads + 2 * numKvHeads) * d;
+  const valuesAt = (numHeads + numKvHeads) * d;
+  const width = valuesAt + numKvHeads * valueDim;
   const kCodec = new RowCodec(format.k, format, d);
-  const vCodec = new RowCodec(format.v, format, d);
-  const residualCodec = new RowCodec(RESIDUAL_SIDE, format, d);
+  const vCodec = new RowCodec(format.v, format, valueDim);
+  const [kCopies, vCopies] = [d, valueDim].map((dim) => new RowCodec(RESIDUAL_SIDE, format, dim)) as [
+    RowCodec,
+    RowCodec,
+  ];
   const keyConstants = headCalibrations(layer.kv, "k");
   const valueConstants = headCalibrations(layer.kv, "v");
 
@@ -60,7 +64,7 @@ export function appendKv(
 
       for (let h = 0; h < numKvHeads; h++) {
         const k = qkv.slice(base + (numHeads + h) * d, base + (numHeads + h + 1) * d);
-        const v = qkv.slice(base + (numHeads + numKvHeads + h) * d, base + (numHeads + numKvHeads + h + 1) * d);
+        const v = qkv.slice(base + valuesAt + h * valueDim, base + valuesAt + (h + 1) * valueDim);
         if (norms.k) normHead(k, norms.k, layer.normEps);
         applyRope(k, position, rope);
         const [ofKey, ofValue] = [keyConstants(h), valueConstants(h)];
@@ -70,8 +74,8 @@ export function appendKv(
         vCodec.write(v, page, main, "v", h, position % main.pageTokens, ofValue?.feedback);
         if (residual && residualAddress) {
           const residualPage = storage.bytes(residualAddress);
-          residualCodec.write(k, residualPage, residual.layout, "k", h, position % residual.layout.pageTokens);
-          residualCodec.write(v, residualPage, residual.layout, "v", h, position % residual.layout.pageTokens);
+          kCopies.write(k, residualPage, residual.layout, "k", h, position % residual.layout.pageTokens);
+          vCopies.write(v, residualPage, residual.layout, "v", h, position % residual.layout.pageTokens);
         }
       }
       for (let h = 0; h < numHeads; h++) {

@@ -4,7 +4,7 @@ import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
 
-/** K and V of one head decoded to floats in the stored space: [span end][headDim] each, from codes and from 16-bit copies. */
+/** K and V of one head decoded to floats in the stored space: [span end][headDim] and [span end][valueDim], from codes and from 16-bit copies. */
 interface HeadHistory {
   readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
   readonly residual: { readonly k: Float32Array; readonly v: Float32Array };
@@ -15,38 +15,40 @@ interface HeadHistory {
  * others; kernels read the codes directly.
  */
 function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
-  const { headDim: d, index } = layer;
+  const { headDim, valueDim, index } = layer;
   const { format } = layer.kv;
   const { main, residual, reach } = span.sequence.cache.layers[index]!;
   const end = span.start + span.count;
-  const kCodec = new RowCodec(format.k, format, d);
-  const vCodec = new RowCodec(format.v, format, d);
-  const residualCodec = new RowCodec(RESIDUAL_SIDE, format, d);
-  const make = () => ({ k: new Float32Array(end * d), v: new Float32Array(end * d) });
+  const kCodec = new RowCodec(format.k, format, headDim);
+  const vCodec = new RowCodec(format.v, format, valueDim);
+  const kCopies = new RowCodec(RESIDUAL_SIDE, format, headDim);
+  const vCopies = new RowCodec(RESIDUAL_SIDE, format, valueDim);
+  const make = () => ({ k: new Float32Array(end * headDim), v: new Float32Array(end * valueDim) });
   const history: HeadHistory = { codes: make(), residual: make() };
   for (let j = reach.firstKey(span.start); j < end; j++) {
     const page = storage.bytes(span.sequence.main(index).get(Math.floor(j / main.pageTokens)));
-    const at = [j * d, (j + 1) * d] as const;
-    kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...at));
-    vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...at));
+    const ofKey = [j * headDim, (j + 1) * headDim] as const;
+    const ofValue = [j * valueDim, (j + 1) * valueDim] as const;
+    kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...ofKey));
+    vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...ofValue));
     const address = residual ? span.sequence.residual(index).get(Math.floor(j / residual.layout.pageTokens)) : 0;
     if (!residual || !address) continue;
     const residualPage = storage.bytes(address);
-    residualCodec.read(
+    kCopies.read(
       residualPage,
       residual.layout,
       "k",
       head,
       j % residual.layout.pageTokens,
-      history.residual.k.subarray(...at),
+      history.residual.k.subarray(...ofKey),
     );
-    residualCodec.read(
+    vCopies.read(
       residualPage,
       residual.layout,
       "v",
       head,
       j % residual.layout.pageTokens,
-      history.residual.v.subarray(...at),
+      history.residual.v.subarray(...ofValue),
     );
   }
   return history;
@@ -61,10 +63,10 @@ export function attend(
   q: Float32Array,
   out: Float32Array,
 ): void {
-  const { numHeads, numKvHeads, headDim: d, index } = layer;
+  const { numHeads, numKvHeads, headDim: d, valueDim, index } = layer;
   const { format } = layer.kv;
   const group = numHeads / numKvHeads;
-  const vCodec = new RowCodec(format.v, format, d);
+  const vCodec = new RowCodec(format.v, format, valueDim);
   const constants = headCalibrations(layer.kv, "v");
   for (const span of step.spans) {
     const { residual } = span.sequence.cache.layers[index]!;
@@ -77,11 +79,12 @@ export function attend(
         const isResidual = (j: number): boolean => residual?.reads(i, j, residualStart) ?? false;
         for (let g = 0; g < group; g++) {
           const head = kvHead * group + g;
-          const offset = ((span.row + n) * numHeads + head) * d;
+          const at = (span.row + n) * numHeads + head;
+          const query = q.subarray(at * d, (at + 1) * d);
           const sink = sinkLogits ? sinkLogits[head]! : Number.NEGATIVE_INFINITY;
-          const o = attendOne(history, q.subarray(offset, offset + d), first, i, isResidual, layer.softcap, sink);
+          const o = attendOne(history, query, first, i, isResidual, layer, sink);
           vCodec.restore(o, constants(kvHead));
-          out.set(o, offset);
+          out.set(o, at * valueDim);
         }
       }
     }
@@ -95,7 +98,7 @@ function attendOne(
   first: number,
   last: number,
   isResidual: (j: number) => boolean,
-  softcap: number,
+  { valueDim, softcap, valueScale }: AttentionLayer,
   sink: number,
 ): Float32Array {
   const d = query.length;
@@ -109,13 +112,13 @@ function attendOne(
     scores[j - first] = score;
     if (score > max) max = score;
   }
-  const acc = new Float64Array(d);
+  const acc = new Float64Array(valueDim);
   let total = Math.exp(sink - max);
   for (let j = first; j <= last; j++) {
     const weight = Math.exp(scores[j - first]! - max);
     const v = (isResidual(j) ? history.residual : history.codes).v;
     total += weight;
-    for (let c = 0; c < d; c++) acc[c] = acc[c]! + weight * v[j * d + c]!;
+    for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;
   }
-  return Float32Array.from(acc, (value) => value / total);
+  return Float32Array.from(acc, (value) => (valueScale * value) / total);
 }

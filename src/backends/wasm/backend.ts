@@ -261,8 +261,9 @@ class WasmBackend implements Ops {
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
     assertBegun(step, this.#step, "appendKv");
     const rows = step.tokens.length;
-    const width = layer.numHeads * layer.headDim;
-    const from = this.#addressOf(qkv, rows * (width + 2 * layer.numKvHeads * layer.headDim), "appendKv");
+    const { numKvHeads, headDim, valueDim } = layer;
+    const width = layer.numHeads * headDim;
+    const from = this.#addressOf(qkv, rows * (width + numKvHeads * (headDim + valueDim)), "appendKv");
     const norms = {
       q: layer.qNorm ? asWasmWeight(layer.qNorm).address : 0,
       k: layer.kNorm ? asWasmWeight(layer.kNorm).address : 0,
@@ -272,8 +273,9 @@ class WasmBackend implements Ops {
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
-    const length = step.tokens.length * layer.numHeads * layer.headDim;
-    this.#kv.attend(step, layer, this.#addressOf(q, length, "attend"), this.#addressOf(out, length, "attend"));
+    const heads = step.tokens.length * layer.numHeads;
+    const from = this.#addressOf(q, heads * layer.headDim, "attend");
+    this.#kv.attend(step, layer, from, this.#addressOf(out, heads * layer.valueDim, "attend"));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {

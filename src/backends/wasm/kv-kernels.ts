@@ -1,6 +1,7 @@
 /** @file `appendKv` and `attend` of the WASM backend: writes parameters, tables and spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
+import { dimOf } from "../../quant/page-regions.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
@@ -16,6 +17,7 @@ import {
   span as spanRecord,
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
+import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
@@ -75,17 +77,13 @@ export class KvKernels {
 
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (0 for a norm that the model does not have) */
   append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: { q: number; k: number }): void {
-    const { headDim } = layer;
-    const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
     const rows = step.tokens.length;
     const { main, residual } = layer.cache;
     const angles = this.#ropes[layer.rope];
     assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
     const slots = this.#writeSlots(step, layer.index);
-    const { rotation } = tables;
     append.write(this.#memory.view, this.#params, {
-      headDim,
       numHeads: layer.numHeads,
       numKvHeads: layer.numKvHeads,
       qkv,
@@ -98,10 +96,6 @@ export class KvKernels {
       mean: tables.mean,
       balance: tables.balance,
       softmaxScale: layer.scale,
-      rotation: rotation ? ROTATIONS[format.rotation] : 0,
-      rotationSize: rotation?.size ?? 0,
-      rotationRounds: rotation?.rounds ?? 0,
-      rotationData: rotation?.forward ?? 0,
       slots,
       pageTokens: main.pageTokens,
       residualTokens: residual?.layout.pageTokens ?? 0,
@@ -128,7 +122,7 @@ export class KvKernels {
     const rows = spans.reduce((sum, span) => sum + span.count, 0);
     const longest = Math.max(...spans.map((span) => span.start + span.count));
     const splits = Math.ceil(longest / SPLIT_TOKENS);
-    const stride = (Math.ceil(layer.headDim / 32) * 32 + 2) * 4;
+    const stride = (alignUp(layer.valueDim, 32) + 2) * 4;
     const partials = this.#partials.ensure(step.tokens.length * layer.numHeads * splits * stride);
     this.#writeAttend(layer, spans, q, out, partials, splits, 1);
     const parallel = rows * longest * layer.numKvHeads >= PARALLEL_KEYS;
@@ -153,16 +147,14 @@ export class KvKernels {
     numSplits: number,
     perBlock: number,
   ): void {
-    const { headDim } = layer;
     const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
     const { main, residual } = layer.cache;
     const spanTable = this.#writeSpans(spans, layer.index, perBlock);
-    const rotation = tables.v.isRotated ? tables.rotation : null;
+    const { rotation } = tables.v;
     const matrices = tables.v.inverse;
     attend.write(this.#memory.view, this.#params, {
-      headDim,
-      padded: Math.ceil(headDim / 32) * 32,
+      padded: alignUp(layer.valueDim, 32),
       numHeads: layer.numHeads,
       numKvHeads: layer.numKvHeads,
       group: layer.numHeads / layer.numKvHeads,
@@ -187,13 +179,14 @@ export class KvKernels {
       rowsPerBlock: perBlock,
       softcap: layer.softcap,
       sinkLogits: layer.sinkLogits ? asWasmWeight(layer.sinkLogits).address : 0,
+      valueScale: layer.valueScale,
       kSide: this.#attendSide(layer, "k", main.k),
       vSide: this.#attendSide(layer, "v", main.v),
     });
   }
 
   #attendSide(layer: AttentionLayer, which: "k" | "v", layout: SideLayout): ValuesOf<typeof attendSide> {
-    const { headDim } = layer;
+    const dim = dimOf(layer, which);
     const { type, codebook, sketch } = this.#tables.of(layer.kv)[which];
     return {
       type,
@@ -202,19 +195,20 @@ export class KvKernels {
       plane2: planeOffset(layout, 2),
       scales: offsetOf(layout.scales[0]),
       table: codebook?.address ?? 0,
-      step: codebook ? codebook.step / Math.sqrt(headDim) : 1,
+      step: codebook ? codebook.step / Math.sqrt(dim) : 1,
       largest: codebook?.largest ?? LARGEST_IN_BLOCK,
       sketchSigns: sketch ? offsetOf(layout.planes.at(-1)) : 0,
       sketchNorms: sketch ? offsetOf(layout.scales[1]) : 0,
       sketchMatrix: sketch?.address ?? 0,
       sketchFactor: sketch?.factor ?? 0,
       sketchRows: sketch?.rows ?? 0,
+      dim,
     };
   }
 
   #appendSide(layer: AttentionLayer, which: "k" | "v", layout: SideLayout): ValuesOf<typeof appendSide> {
     const tables = this.#tables.of(layer.kv)[which];
-    const { sketch } = tables;
+    const { rotation, sketch } = tables;
     return {
       type: tables.type,
       plane0: planeOffset(layout, 0),
@@ -232,6 +226,11 @@ export class KvKernels {
       forward: tables.forward,
       queryMatrix: which === "k" ? tables.inverse : 0,
       feedback: tables.feedback,
+      dim: dimOf(layer, which),
+      rotation: rotation ? ROTATIONS[layer.kv.format.rotation] : 0,
+      rotationSize: rotation?.size ?? 0,
+      rotationRounds: rotation?.rounds ?? 0,
+      rotationData: rotation?.forward ?? 0,
     };
   }
 

@@ -1,7 +1,9 @@
 /**
  * @file Constants of a layer in WASM memory for the KV kernels: codebooks, rotation, sketches, calibration. Made once for each layer.
  */
+import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { isRotated } from "../../quant/page-layout.ts";
+import { dimOf } from "../../quant/page-regions.ts";
 import type { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { projectionMatrix, sketchFactor } from "../../quant/qjl.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
@@ -22,7 +24,7 @@ export interface RotationData {
 
 export interface CodebookData {
   readonly address: number;
-  /** Value of one int16 step, for vectors of norm √headDim. */
+  /** Value of one int16 step, for vectors whose norm is the root of their length. */
   readonly step: number;
   readonly largest: number;
 }
@@ -40,6 +42,8 @@ export interface SideTables {
   /** How kernels name its type. */
   readonly type: number;
   readonly isRotated: boolean;
+  /** Null where nothing is rotated. */
+  readonly rotation: RotationData | null;
   /** Of codes. */
   readonly rule: ScaleRule;
   readonly search: boolean;
@@ -60,7 +64,6 @@ export interface LayerTables {
   readonly balance: number;
   readonly k: SideTables;
   readonly v: SideTables;
-  readonly rotation: RotationData | null;
   dispose(): void;
 }
 
@@ -109,7 +112,7 @@ export class KvTables {
   }
 
   readonly #make = (layer: PreparedLayer): LayerTables => {
-    const { calibration, transforms, format, headDim } = layer;
+    const { calibration, transforms, format } = layer;
     const own = new Ranges(this.#memory);
     const keys: string[] = [];
     const put = (values: Float32Array | null | undefined): number => (values ? own.put(floatBytes(values)) : 0);
@@ -120,13 +123,18 @@ export class KvTables {
     };
     const side = (which: "k" | "v"): SideTables => {
       const of = format[which];
+      const headDim = dimOf(layer, which);
+      const rotated = isRotated(of, format);
       const codec = wasmCodecs.of(of);
       const book = codec.book?.(of, headDim);
       const rows = codec.projectionsOf?.(of, headDim) ?? 0;
       const projections = (): Float32Array => projectionMatrix("gaussian", headDim, format.seed, rows);
       return {
         type: codec.typeCode(of),
-        isRotated: isRotated(of, format),
+        isRotated: rotated,
+        rotation: rotated
+          ? shared(`rotation/${format.rotation}/${headDim}/${format.seed}`, (to) => putRotation(to, format, headDim))
+          : null,
         ...(codec.scaleOf?.(of) ?? { rule: "norm", search: false }),
         codebook: book ? shared(`codebook/${headDim}/${book.key}`, (to) => putCodebook(to, book.codebook())) : null,
         quantizer: book ? shared(`quantizer/${headDim}/${book.key}`, (to) => to.put(book.quantizer())) : 0,
@@ -150,15 +158,11 @@ export class KvTables {
       for (const key of keys.splice(0)) this.#shared.giveBack(key);
     };
     try {
-      const rotated = isRotated(format.k, format) || isRotated(format.v, format);
       return {
         mean: put(calibration?.keyMean),
         balance: put(calibration?.balance),
         k: side("k"),
         v: side("v"),
-        rotation: rotated
-          ? shared(`rotation/${format.rotation}/${headDim}/${format.seed}`, (to) => putRotation(to, layer))
-          : null,
         dispose,
       };
     } catch (error) {
@@ -182,7 +186,7 @@ function putCodebook(to: Ranges, { bytes, step, max }: CodebookTable): CodebookD
   return { address: to.put(bytes), step, largest: max };
 }
 
-function putRotation(to: Ranges, { format, headDim }: PreparedLayer): RotationData {
+function putRotation(to: Ranges, format: LayerKvFormat, headDim: number): RotationData {
   const rotation = createRotation(format.rotation, headDim, format.seed);
   if (!rotation.matrix) {
     const size = powerOfTwoBelow(headDim);

@@ -230,18 +230,20 @@ export class WebGpuBackend implements Ops {
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
     assertBegun(step, this.#step, "appendKv");
-    const { numHeads, numKvHeads, headDim, qNorm, kNorm } = layer;
+    const { numHeads, numKvHeads, headDim, valueDim, qNorm, kNorm } = layer;
     const rows = step.tokens.length;
-    const from = this.#read(qkv, rows * (numHeads + 2 * numKvHeads) * headDim, "appendKv");
+    const width = (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
+    const from = this.#read(qkv, rows * width, "appendKv");
     const norms = { q: qNorm && asGpuWeight(qNorm).buffer, k: kNorm && asGpuWeight(kNorm).buffer };
     this.#append.run(step, layer, norms, from, this.#written(q, rows * numHeads * headDim, "appendKv"));
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
-    const length = step.tokens.length * layer.numHeads * layer.headDim;
+    const heads = step.tokens.length * layer.numHeads;
     const sinkLogits = layer.sinkLogits && asGpuWeight(layer.sinkLogits).buffer;
-    this.#attention.run(step, layer, sinkLogits, this.#read(q, length, "attend"), this.#written(out, length, "attend"));
+    const from = this.#read(q, heads * layer.headDim, "attend");
+    this.#attention.run(step, layer, sinkLogits, from, this.#written(out, heads * layer.valueDim, "attend"));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {

@@ -7,12 +7,15 @@ import { Reach } from "./reach.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
 
 const SIZES = ["numKvHeads", "headDim", "mainPageBytes", "exactPageBytes"] as const;
+/** Fields that are equal in caches of one shape and format, those that say more first. */
+const COMPARED = ["numKvHeads", "headDim", "valueDim", "mainPageBytes", "exactPageBytes", "slidingWindow"] as const;
 
 export const kvKind: StateKind = {
   isSound: (description, length) => {
-    const { exactStart, exactPages, slidingWindow = 0 } = description;
+    const { exactStart, exactPages, slidingWindow = 0, valueDim = 0 } = description;
     return (
       isCount(slidingWindow) &&
+      isCount(valueDim) &&
       SIZES.every((name) => isCount(description[name])) &&
       isCount(exactStart) &&
       exactStart <= length &&
@@ -36,7 +39,7 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
     create,
     mismatch: (description, length) => {
       const own = create().describe();
-      for (const name of [...SIZES, "slidingWindow"] as const) {
+      for (const name of COMPARED) {
         if (description[name] !== own[name]) return { name, want: own[name], got: description[name] };
       }
       const { exactStart, exactPages } = description as unknown as KvDescription;

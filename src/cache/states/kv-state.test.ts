@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { append, kvFormat, makeCache, range, readMark } from "../../../test/support/pages.ts";
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import type { Sequence } from "../sequence.ts";
+import type { KvState } from "./kv-state.ts";
 
 describe("a layer with a sliding window", () => {
   const SLIDING = 150;
@@ -47,4 +48,18 @@ describe("a layer with a sliding window", () => {
     sequence.release();
     expect(fixture.pool.numPages).toBe(0);
   });
+});
+
+it("says that values have another width than keys, and nothing where they have the same", () => {
+  const describe = (valueDim?: number) => {
+    const shape = { numKvHeads: 1, headDim: 16, ...(valueDim && { valueDim }) };
+    const [slot] = makeCache([kvFormat(4, 16)], { shape }).cache.slots;
+    return { slot: slot!, description: (slot!.create() as KvState).describe() };
+  };
+  const [wide, narrow] = [describe(), describe(8)];
+  expect(wide.description).toEqual(describe(16).description);
+  expect(wide.description).not.toHaveProperty("valueDim");
+  expect(narrow.description).toMatchObject({ headDim: 16, valueDim: 8 });
+  expect(narrow.slot.mismatch(wide.description, 0)).toMatchObject({ name: "valueDim", want: 8, got: undefined });
+  expect(narrow.slot.mismatch(narrow.description, 0)).toBeNull();
 });

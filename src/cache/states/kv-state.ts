@@ -40,6 +40,8 @@ interface Mark {
 export interface KvDescription {
   readonly numKvHeads: number;
   readonly headDim: number;
+  /** Present when values have another number of coordinates than keys. */
+  readonly valueDim?: number;
   /** Bytes of one page of each stream; 0 for 16-bit pages when the layer has none. */
   readonly mainPageBytes: number;
   readonly exactPageBytes: number;
@@ -200,6 +202,7 @@ export class KvState implements LayerState {
       ...(reach.slidingWindow > 0 && { slidingWindow: reach.slidingWindow }),
       numKvHeads: main.numKvHeads,
       headDim: main.headDim,
+      ...(main.valueDim !== main.headDim && { valueDim: main.valueDim }),
       mainPageBytes: main.numBytes,
       exactPageBytes: residual?.layout.numBytes ?? 0,
       exactStart: this.#residualStart,

@@ -2,7 +2,10 @@
 
 export interface LayerShape {
   readonly numKvHeads: number;
+  /** Coordinates of a key. */
   readonly headDim: number;
+  /** Coordinates of a value; absent: as many as a key has. */
+  readonly valueDim?: number | undefined;
   /** Positions a token attends to, its own included; 0 or absent for all. Pages out of reach are released. */
   readonly slidingWindow?: number;
 }

@@ -16,6 +16,10 @@ export interface AttentionShape {
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
+  /** Coordinates of a value; absent: headDim. */
+  readonly valueDim?: number;
+  /** Factor of what attention returns; absent: 1. */
+  readonly valueScale?: number;
   /** Positions a token attends to, its own included; 0 for all. */
   readonly slidingWindow: number;
   readonly traits: Pick<
@@ -37,18 +41,21 @@ export interface AttentionShape {
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
+  const { valueDim = headDim, valueScale = 1 } = shape;
   const { biases, qkNorm, subNorms } = traits;
   const queryWidth = numHeads * headDim;
-  const kvWidth = numKvHeads * headDim;
-  const width = queryWidth + 2 * kvWidth;
+  const keyWidth = numKvHeads * headDim;
+  const valueWidth = numKvHeads * valueDim;
+  const width = queryWidth + keyWidth + valueWidth;
+  const outputWidth = numHeads * valueDim;
   const heads = { headDim, rotaryDim: rotaryDimOf(rope, headDim), isInterleaved: traits.interleavesRope };
   const projections = (): readonly StackPart[] => {
     switch (traits.fusedQkv) {
       case "no":
         return [
           [names.q, queryWidth, headOrder(heads, numHeads)],
-          [names.k, kvWidth, headOrder(heads, numKvHeads)],
-          [names.v, kvWidth],
+          [names.k, keyWidth, headOrder(heads, numKvHeads)],
+          [names.v, valueWidth],
         ];
       case "rows":
         return [[names.qkv, width, headOrder(heads, numHeads + numKvHeads)]];
@@ -67,30 +74,33 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     ...(biases.qkv && { qkvBias: bias(named("bias")) }),
     ...(qkNorm !== "none" && {
       qNorm: normed(names.qNorm, queryWidth, numHeads),
-      kNorm: normed(names.kNorm, kvWidth, numKvHeads),
+      kNorm: normed(names.kNorm, keyWidth, numKvHeads),
     }),
-    ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, queryWidth) }),
-    output: stackedMatrix(queryWidth, [[`${prefix}${names.output}.weight`, hiddenSize]]),
+    ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
+    output: stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, hiddenSize]]),
     ...(biases.output && { outputBias: bias([[`${prefix}${names.output}.bias`, hiddenSize]]) }),
   };
+  const cached = { numKvHeads, headDim, ...(valueDim !== headDim && { valueDim }) };
   return {
     weights,
-    scratch: { qkv: width, query: queryWidth, attended: queryWidth },
-    state: { kind: "kv", numKvHeads, headDim, slidingWindow },
+    scratch: { qkv: width, query: queryWidth, attended: outputWidth },
+    state: { kind: "kv", ...cached, slidingWindow },
     bind: (
       { qkv, qkvBias, qNorm, kNorm, subNorm, output, outputBias },
       { stateIndex, ropeIndex, format, calibration },
     ) => {
-      const kv = new PreparedLayer(format, { numKvHeads, headDim }, calibration);
+      const kv = new PreparedLayer(format, cached, calibration);
       const layer: AttentionLayer = {
         index: stateIndex,
         numHeads,
         numKvHeads,
         headDim,
-        cache: layerCache(format, { numKvHeads, headDim, slidingWindow }),
+        valueDim,
+        cache: layerCache(format, { ...cached, slidingWindow }),
         kv,
         slidingWindow,
         scale: traits.attentionScale ?? 1 / Math.sqrt(headDim),
+        valueScale,
         softcap: traits.attentionSoftcap,
         sinkLogits: null,
         rope: ropeIndex(rope, headDim),

@@ -47,6 +47,7 @@ export interface Recipe {
 
 export interface RegionShape {
   readonly side: "k" | "v";
+  /** Coordinates of a vector of this side, here and below. */
   readonly headDim: number;
 }
 

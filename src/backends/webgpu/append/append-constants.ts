@@ -1,6 +1,7 @@
 /** @file Constants of the append kernel for one layer, in one buffer: norms, calibration, rotation, codebooks. */
-import type { SideFormat } from "../../../quant/kv-format.ts";
+import type { LayerKvFormat, SideFormat } from "../../../quant/kv-format.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
+import { dimOf } from "../../../quant/page-regions.ts";
 import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
 import { wgslCodecs } from "../codec/registry.ts";
@@ -34,16 +35,17 @@ export interface AppendConstants {
 }
 
 /**
- * The forward rotation of a layer as kernels read it. Hadamard: the signs of each round, then the factor 1/√size · QR: the
- * matrix, row by row · none: nothing
+ * The forward rotation of vectors of this length as kernels read it. Hadamard: the signs of each round, then the factor 1/√size · QR: the
+ * matrix, row by row
  */
-export function rotationValues(layer: PreparedLayer): {
+export function rotationValues(
+  format: LayerKvFormat,
+  headDim: number,
+): {
   values: number[] | Float32Array;
   size: number;
   rounds: number;
 } {
-  const { format, headDim } = layer;
-  if (!isRotated(format.k, format) && !isRotated(format.v, format)) return { values: [], size: 1, rounds: 0 };
   const rotation = createRotation(format.rotation, headDim, format.seed);
   if (rotation.matrix) return { values: rotation.matrix, size: 1, rounds: 0 };
   const size = powerOfTwoBelow(headDim);
@@ -65,8 +67,11 @@ export function byColumns(matrices: Float32Array | null, headDim: number): Float
   return out;
 }
 
-export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
-  const { format, headDim, calibration } = layer;
+/** sides: those that the kernel stores, of vectors of one length */
+export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" | "v")[]): AppendConstants {
+  const { format, calibration } = layer;
+  const headDim = dimOf(layer, sides[0]!);
+  const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side));
   const parts: ArrayLike<number>[] = [];
   let end = 0;
   const put = (values: ArrayLike<number>): number => {
@@ -83,10 +88,12 @@ export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
     return [start, put(boundaries) + boundaries.length - start];
   };
   const ones = new Float32Array(headDim).fill(1);
-  const rotation = rotationValues(layer);
+  const rotation = sides.some((side) => isRotated(format[side], format))
+    ? rotationValues(format, headDim)
+    : { values: [], size: 1, rounds: 0 };
   const { k, v } = layer.transforms;
-  const [kCentroids, kBook] = codebook(format.k);
-  const [vCentroids, vBook] = codebook(format.v);
+  const [kCentroids, kBook] = hasKeys ? codebook(format.k) : [0, 0];
+  const [vCentroids, vBook] = hasValues ? codebook(format.v) : [0, 0];
   const at = {
     K_CENTROIDS_AT: kCentroids,
     K_BOOK_SIZE: kBook,
@@ -95,13 +102,13 @@ export function makeAppendConstants(layer: PreparedLayer): AppendConstants {
     BOOK_SIZE: Math.max(1, kBook, vBook),
     QUERY_NORM_AT: put(ones),
     KEY_NORM_AT: put(ones),
-    MEAN_AT: put(calibration?.keyMean ?? []),
-    BALANCE_AT: put(calibration?.balance ?? []),
-    KEY_MATRIX_AT: put(byColumns(k.forward, headDim)),
-    QUERY_MATRIX_AT: put(byColumns(k.inverse, headDim)),
-    VALUE_MATRIX_AT: put(byColumns(v.forward, headDim)),
-    K_FEEDBACK_AT: put(k.feedback ?? []),
-    V_FEEDBACK_AT: put(v.feedback ?? []),
+    MEAN_AT: put((hasKeys && calibration?.keyMean) || []),
+    BALANCE_AT: put((hasKeys && calibration?.balance) || []),
+    KEY_MATRIX_AT: put(byColumns(hasKeys ? k.forward : null, headDim)),
+    QUERY_MATRIX_AT: put(byColumns(hasKeys ? k.inverse : null, headDim)),
+    VALUE_MATRIX_AT: put(byColumns(hasValues ? v.forward : null, headDim)),
+    K_FEEDBACK_AT: put((hasKeys && k.feedback) || []),
+    V_FEEDBACK_AT: put((hasValues && v.feedback) || []),
     ROTATION_AT: put(rotation.values),
     ROTATION_SIZE: rotation.size,
     ROTATION_ROUNDS: rotation.rounds,

@@ -3,6 +3,7 @@ import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
 import { codecOf, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
+import { dimOf } from "../../../quant/page-regions.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
 import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
@@ -32,10 +33,19 @@ const params = new Struct({
   zero: ["u32", "Always 0, which a compiler cannot know; see exact.wgsl."],
 });
 
-/** What is made once for a layer. */
-interface LayerAppend extends LayerCopies {
+/** Sides whose vectors are equally long share a kernel; the first one's also prepares queries. */
+type Sides = readonly ("k" | "v")[];
+
+interface SidesAppend {
   readonly kernel: Kernel<typeof params>;
   readonly constants: GpuBuffer;
+  /** Heads of a row that the kernel takes, each a workgroup. */
+  readonly heads: number;
+}
+
+/** What is made once for a layer. */
+interface LayerAppend extends LayerCopies {
+  readonly parts: readonly SidesAppend[];
 }
 
 export class AppendKernels {
@@ -83,7 +93,7 @@ export class AppendKernels {
     qkv: GpuBuffer,
     q: GpuBuffer,
   ): void {
-    const { index, numHeads, numKvHeads } = layer;
+    const { index } = layer;
     const { main, residual } = layer.cache;
     const at = this.#steps.layout;
     const angles = this.#angles[layer.rope];
@@ -91,58 +101,71 @@ export class AppendKernels {
       angles && layer.rope < this.#numRopes,
       `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#numRopes}`,
     );
-    const { kernel, constants } = layer.kv.copies(this, () => this.#prepare(layer, norms));
-    this.#commands.dispatch(
-      kernel,
-      {
-        rowsAt: at.rowsAt,
-        spansAt: at.spansAt + index * at.numSpans * SPAN_WORDS,
-        eps: layer.normEps,
-        softmaxScale: layer.scale,
-        zero: 0,
-      },
-      [
-        this.#steps.buffer,
-        angles,
-        qkv,
-        constants,
-        this.#storage.bufferOf(mainGroup(index), main.numBytes),
-        this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0),
-        q,
-      ],
-      numHeads + 2 * numKvHeads,
-      step.tokens.length,
-    );
+    const { parts } = layer.kv.copies(this, () => this.#prepare(layer, norms));
+    const values = {
+      rowsAt: at.rowsAt,
+      spansAt: at.spansAt + index * at.numSpans * SPAN_WORDS,
+      eps: layer.normEps,
+      softmaxScale: layer.scale,
+      zero: 0,
+    };
+    const pages = this.#storage.bufferOf(mainGroup(index), main.numBytes);
+    const residualPages = this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0);
+    for (const { kernel, constants, heads } of parts) {
+      const buffers = [this.#steps.buffer, angles, qkv, constants, pages, residualPages, q];
+      this.#commands.dispatch(kernel, values, buffers, heads, step.tokens.length);
+    }
   }
 
   #prepare(layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): LayerAppend {
     wgslSupport.check(layer.kv.format);
-    const made = makeAppendConstants(layer.kv);
-    const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
-    this.#commands.write(constants, 0, made.values);
-    if (norms.q) this.#commands.copy(norms.q, 0, constants, made.at.QUERY_NORM_AT * 4, layer.headDim * 4);
-    if (norms.k) this.#commands.copy(norms.k, 0, constants, made.at.KEY_NORM_AT * 4, layer.headDim * 4);
+    const { headDim, valueDim } = layer;
+    const parts = (headDim === valueDim ? [["k", "v"] as const] : [["k"] as const, ["v"] as const]).map((sides) =>
+      this.#prepareSides(layer, sides, norms),
+    );
     return {
-      kernel: this.#kernel(layer, made),
-      constants,
-      dispose: () => this.#allocator.free(constants),
+      parts,
+      dispose: () => {
+        for (const { constants } of parts) this.#allocator.free(constants);
+      },
     };
   }
 
-  #kernel(layer: AttentionLayer, { at }: AppendConstants): Kernel<typeof params> {
-    const { headDim, numHeads, numKvHeads } = layer;
+  #prepareSides(layer: AttentionLayer, sides: Sides, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): SidesAppend {
+    const made = makeAppendConstants(layer.kv, sides);
+    const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
+    this.#commands.write(constants, 0, made.values);
+    if (sides.includes("k")) {
+      if (norms.q) this.#commands.copy(norms.q, 0, constants, made.at.QUERY_NORM_AT * 4, layer.headDim * 4);
+      if (norms.k) this.#commands.copy(norms.k, 0, constants, made.at.KEY_NORM_AT * 4, layer.headDim * 4);
+    }
+    const heads = sides.length * layer.numKvHeads + (sides.includes("k") ? layer.numHeads : 0);
+    return { kernel: this.#kernel(layer, sides, made), constants, heads };
+  }
+
+  #kernel(layer: AttentionLayer, sides: Sides, { at }: AppendConstants): Kernel<typeof params> {
+    const { numHeads, numKvHeads, valueDim } = layer;
+    const headDim = dimOf(layer, sides[0]!);
+    const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side)) as [boolean, boolean];
+    const firstValue = (numHeads + numKvHeads) * layer.headDim;
     const { format, transforms, calibration } = layer.kv;
     const { main, residual } = layer.cache;
     const { k, v } = transforms;
-    const kRotated = isRotated(format.k, format);
-    const vRotated = isRotated(format.v, format);
+    const kRotated = hasKeys && isRotated(format.k, format);
+    const vRotated = hasValues && isRotated(format.v, format);
     const rotated = kRotated || vRotated;
-    const codecs = [format.k, format.v].map((side) => wgslCodecs.of(side));
+    const codecs = sides.map((side) => wgslCodecs.of(format[side]));
+    const [kDense, vDense] = [hasKeys && k.forward !== null, hasValues && v.forward !== null];
     const bits = rotated ? shuffleBits(at.ROTATION_SIZE, THREADS, this.#commands.context.features.subgroupSize) : 0;
     const values = {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
       NUM_KV_HEADS: numKvHeads,
+      ROW_VALUES: firstValue + numKvHeads * valueDim,
+      FIRST_VALUE: hasKeys ? 0 : firstValue,
+      FIRST_HEAD: hasKeys ? 0 : numHeads + numKvHeads,
+      HAS_KEYS: hasKeys,
+      HAS_VALUES: hasValues,
       GROUP: numHeads / numKvHeads,
       PAGE_TOKENS: main.pageTokens,
       PAGE_BYTES: main.numBytes,
@@ -159,11 +182,11 @@ export class AppendKernels {
       QR: format.rotation === "qr",
       K_ROTATED: kRotated,
       V_ROTATED: vRotated,
-      QK_NORM: layer.qNorm !== null,
+      QK_NORM: hasKeys && layer.qNorm !== null,
       CALIBRATED: calibration !== null,
-      K_DENSE: k.forward !== null,
-      V_DENSE: v.forward !== null,
-      DENSE: k.forward !== null || v.forward !== null,
+      K_DENSE: kDense,
+      V_DENSE: vDense,
+      DENSE: kDense || vDense,
       HAS_CODES: codecs.some(({ book }) => book),
       TRELLIS: codecs.some(({ isChained }) => isChained),
       K_LARGEST_BITS: f32Word(codecOf(format.k).largestOf(format.k)),
@@ -180,12 +203,12 @@ export class AppendKernels {
       MAX_FLOAT16: `const MAX_FLOAT16 = ${floatText(MAX_FLOAT16)};`,
       HADAMARD: hadamardText(bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
-      STORE_K: storeText("k", format.k),
-      STORE_V: storeText("v", format.v),
+      STORE_K: hasKeys ? storeText("k", format.k) : "",
+      STORE_V: hasValues ? storeText("v", format.v) : "",
     };
     const made = shader("append", params, values, inserts);
     return this.#commands.kernel(`append ${made.code}`, () => ({
-      label: `append ${nameOf(format.k)}/${nameOf(format.v)} ${headDim}`,
+      label: `append ${sides.map((side) => nameOf(format[side])).join("/")} ${headDim}`,
       shader: made,
       buffers: ["read", "read", "read", "read", "write", "write", "write"],
     }));

@@ -146,12 +146,12 @@ fn multiply(matrix_at: u32, l: u32) {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let row = group.y;
-  let head = group.x;
+  let head = FIRST_HEAD + group.x;
   let half = HEAD_DIM / 2u;
   let is_query = head < NUM_HEADS;
   let is_key = head >= NUM_HEADS && head < NUM_HEADS + NUM_KV_HEADS;
   let kv_head = select(head - NUM_HEADS, head - NUM_HEADS - NUM_KV_HEADS, !is_key);
-  let source = (row * (NUM_HEADS + 2u * NUM_KV_HEADS) + head) * HEAD_DIM;
+  let source = row * ROW_VALUES + FIRST_VALUE + group.x * HEAD_DIM;
   // Finding the row's place takes three loads one after the other, which are under way while the row is prepared.
   let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
   let position = step[p.rows_at + row * ROW_WORDS + ROW_POSITION];
@@ -230,6 +230,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     workgroupBarrier();
   }
 
+  //#if HAS_KEYS
   if (is_query) {
     //#if K_DENSE
     multiply(QUERY_MATRIX_AT + (head / GROUP) * HEAD_DIM * HEAD_DIM, l);
@@ -249,6 +250,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     }
     return;
   }
+  //#end
 
   // NaN and infinities are found by their bits, because compilers may assume that there are none.
   let largest = select(V_LARGEST_BITS, K_LARGEST_BITS, is_key);
@@ -258,6 +260,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     xs[i] = bitcast<f32>(select((bits & 0x80000000u) | min(magnitude, largest), 0u, magnitude > 0x7f800000u));
   }
   workgroupBarrier();
+  //#if HAS_KEYS
   if (is_key) {
     //#if CALIBRATED
     for (var i = l; i < HEAD_DIM; i += THREADS) {
@@ -276,7 +279,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     //#end
     //#end
     store_k(page, kv_head, slot, l);
-  } else {
+  }
+  //#end
+  //#if HAS_VALUES
+  if (!is_key) {
     //#if V_DENSE
     multiply(VALUE_MATRIX_AT + kv_head * HEAD_DIM * HEAD_DIM, l);
     //#else
@@ -286,6 +292,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     //#end
     store_v(page, kv_head, slot, l);
   }
+  //#end
   //#if HAS_RESIDUAL
   if (residual != 0u && position / RESIDUAL_TOKENS < residual_end) {
     let plane = select(RESIDUAL_V_AT, RESIDUAL_K_AT, is_key);

@@ -12,7 +12,7 @@ enable subgroups;
 //#include decode-bindings
 
 const PAIRS = HEAD_DIM / 2u;
-const UNITS = HEAD_DIM / 8u;
+const UNITS = VALUE_DIM / 8u;
 const SUBGROUPS = THREADS / SUBGROUP;
 const PASS_KEYS = OWN * SUBGROUP;
 const ROUND_KEYS = SUBGROUPS * PASS_KEYS;
@@ -31,13 +31,13 @@ var<workgroup> half_query: array<WORDS, PAIRS>;
 
 // Adds up the sums that the lanes left in `lut` and writes one part.
 fn add_up(part: u32, l: u32) {
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
+  for (var i = l; i < VALUE_DIM; i += THREADS) {
     let at = i / UNITS * SUM_SLOTS + i % UNITS;
     var sum = 0.0;
     for (var n = 0u; n < SUM_SLOTS; n += UNITS) {
       sum += bitcast<f32>(lut[at + n]);
     }
-    parts[part * HEAD_DIM + i % UNITS * 8u + i / UNITS] = sum;
+    parts[part * VALUE_DIM + i % UNITS * 8u + i / UNITS] = sum;
   }
 }
 fn leave_stats(part: u32, highest: f32, g: u32) {

@@ -15,11 +15,11 @@ enable subgroups;
 @group(0) @binding(6) var<storage, read> sink_logits: array<f32>;
 //#end
 
-const QUADS = HEAD_DIM / 4u;
+const QUADS = VALUE_DIM / 4u;
 // SHARES splits are added up at the same time.
 const SHARES = min(THREADS / QUADS, 16u);
 const NONE = -3.4e38;
-var<workgroup> xs: array<f32, HEAD_DIM>;
+var<workgroup> xs: array<f32, VALUE_DIM>;
 var<workgroup> sums: array<vec4f, SHARES * QUADS>;
 // Each split has an invocation, which keeps its highest score and sum of weights in `own` and the factor of its part in `shares`.
 var<workgroup> own: array<vec2f, THREADS>;
@@ -96,7 +96,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     for (var n = 1u; n < SHARES; n++) {
       value += sums[n * QUADS + l];
     }
+    //#if SCALES_VALUES
+    //#insert VALUE_SCALE
+    value *= VALUE_SCALE / total;
+    //#else
     value *= 1.0 / total;
+    //#end
     xs[4u * l] = value.x;
     xs[4u * l + 1u] = value.y;
     xs[4u * l + 2u] = value.z;
@@ -105,27 +110,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   workgroupBarrier();
   //#if DENSE
   // The inverse of the KV head's transform lies column by column.
-  let matrix = group.x / GROUP * HEAD_DIM * HEAD_DIM;
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
+  let matrix = group.x / GROUP * VALUE_DIM * VALUE_DIM;
+  for (var i = l; i < VALUE_DIM; i += THREADS) {
     var value = 0.0;
-    for (var j = 0u; j < HEAD_DIM; j++) {
-      value += rotation[matrix + j * HEAD_DIM + i] * xs[j];
+    for (var j = 0u; j < VALUE_DIM; j++) {
+      value += rotation[matrix + j * VALUE_DIM + i] * xs[j];
     }
-    out[head * HEAD_DIM + i] = value;
+    out[head * VALUE_DIM + i] = value;
   }
   //#else
   //#if QR
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
+  for (var i = l; i < VALUE_DIM; i += THREADS) {
     var value = 0.0;
-    for (var j = 0u; j < HEAD_DIM; j++) {
-      value += rotation[j * HEAD_DIM + i] * xs[j];
+    for (var j = 0u; j < VALUE_DIM; j++) {
+      value += rotation[j * VALUE_DIM + i] * xs[j];
     }
-    out[head * HEAD_DIM + i] = value;
+    out[head * VALUE_DIM + i] = value;
   }
   //#else
   //#if ROTATION_ROUNDS > 0
   for (var round = ROTATION_ROUNDS; round > 0u; round--) {
-    let start = (round - 1u) * (HEAD_DIM - ROTATION_SIZE);
+    let start = (round - 1u) * (VALUE_DIM - ROTATION_SIZE);
     hadamard(start, l);
     for (var i = l; i < ROTATION_SIZE; i += THREADS) {
       xs[start + i] *= signs[ROTATION_ROUNDS * ROTATION_SIZE] * signs[(round - 1u) * ROTATION_SIZE + i];
@@ -133,8 +138,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     workgroupBarrier();
   }
   //#end
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
-    out[head * HEAD_DIM + i] = xs[i];
+  for (var i = l; i < VALUE_DIM; i += THREADS) {
+    out[head * VALUE_DIM + i] = xs[i];
   }
   //#end
   //#end

@@ -14,10 +14,10 @@ export interface AttendBuffers {
   readonly step: GpuBuffer;
   readonly pages: GpuBuffer;
   readonly residualPages: GpuBuffer;
-  /** Centroids of K and V, for vectors of norm √headDim. */
+  /** Centroids of K and V, for vectors whose norm is the root of their length. */
   readonly centroids: GpuBuffer;
   readonly q: GpuBuffer;
-  /** [row][head][part][headDim]: sums of values in V's stored space, weighted relative to the maximum. */
+  /** [row][head][part][valueDim]: sums of values in V's stored space, weighted relative to the maximum. */
   readonly parts: GpuBuffer;
   /** [row][head][part]: maximum, and sum of the weights. */
   readonly stats: GpuBuffer;

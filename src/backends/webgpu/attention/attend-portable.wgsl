@@ -7,7 +7,7 @@
 //#include decode-bindings
 
 const PAIRS = HEAD_DIM / 2u;
-const UNITS = HEAD_DIM / 8u;
+const UNITS = VALUE_DIM / 8u;
 const SUM_THREADS = KEY_GROUPS * UNITS;
 const ROUND_KEYS = THREADS;
 const MASKED = -3.0e38;
@@ -21,13 +21,13 @@ var<workgroup> tops: array<f32, THREADS>;
 
 // Adds up the sums of the key groups in `lut` and writes one part.
 fn add_up(part: u32, l: u32) {
-  for (var i = l; i < HEAD_DIM; i += THREADS) {
+  for (var i = l; i < VALUE_DIM; i += THREADS) {
     let at = i / UNITS * SUM_THREADS + i % UNITS;
     var sum = 0.0;
     for (var n = 0u; n < SUM_THREADS; n += UNITS) {
       sum += bitcast<f32>(lut[at + n]);
     }
-    parts[part * HEAD_DIM + i % UNITS * 8u + i / UNITS] = sum;
+    parts[part * VALUE_DIM + i % UNITS * 8u + i / UNITS] = sum;
   }
 }
 

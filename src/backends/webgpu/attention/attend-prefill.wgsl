@@ -17,8 +17,10 @@ const THREADS = ROWS * 4u;
 const POSITIONS = ROWS / GROUP;
 const QUADS = HEAD_DIM / 4u;
 const UNITS = HEAD_DIM / 8u;
+const VALUE_QUADS = VALUE_DIM / 4u;
+const VALUE_UNITS = VALUE_DIM / 8u;
 // Lines are odd numbers of quads apart, so that those which are read side by side begin in different banks.
-const PITCH = QUADS + 1u;
+const PITCH = max(QUADS, VALUE_QUADS) + 1u;
 const SCORE_PITCH = ROWS / 4u + 1u;
 const MASKED = -3.0e38;
 

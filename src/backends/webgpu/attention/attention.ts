@@ -19,7 +19,7 @@ import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
-import { shader } from "../queue/shader-text.ts";
+import { floatText, shader } from "../queue/shader-text.ts";
 import { SPAN_WORDS, type StepBuffer, type StepLayout } from "../queue/step-buffer.ts";
 import {
   attendDecode,
@@ -144,8 +144,8 @@ export class AttentionKernels {
   }
 
   /** Room for so many parts of all heads. */
-  #reserve({ numHeads, headDim }: AttentionLayer, parts: number): void {
-    this.#parts = this.#room(this.#parts, parts * numHeads * headDim * 4);
+  #reserve({ numHeads, valueDim }: AttentionLayer, parts: number): void {
+    this.#parts = this.#room(this.#parts, parts * numHeads * valueDim * 4);
     this.#stats = this.#room(this.#stats, parts * numHeads * 2 * 4);
   }
 
@@ -164,17 +164,17 @@ export class AttentionKernels {
   }
 
   #prepare(layer: AttentionLayer, cache: LayerCache, sinkLogits: GpuBuffer | null): Prepared {
-    const { headDim, numHeads } = layer;
+    const { headDim, valueDim, numHeads } = layer;
     const { format, transforms } = layer.kv;
-    const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, headDim)];
+    const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, valueDim)];
     const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
     const rotated = isRotated(format.v, format);
-    const rotation = rotated ? rotationValues(layer.kv) : { values: [], size: 1, rounds: 0 };
+    const rotation = rotated ? rotationValues(format, valueDim) : { values: [], size: 1, rounds: 0 };
     const { inverse } = transforms.v;
     const { subgroupSize } = this.#commands.context.features;
     const bits = rotation.rounds > 0 ? shuffleBits(rotation.size, MERGE_THREADS, subgroupSize) : 0;
     const mergeValues = {
-      HEAD_DIM: headDim,
+      VALUE_DIM: valueDim,
       NUM_HEADS: numHeads,
       GROUP: numHeads / layer.numKvHeads,
       DENSE: inverse !== null,
@@ -184,17 +184,22 @@ export class AttentionKernels {
       SHUFFLE_BITS: bits,
       THREADS: MERGE_THREADS,
       SINK_LOGITS: sinkLogits !== null,
+      SCALES_VALUES: layer.valueScale !== 1,
     };
-    const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${nameOf(format.v)}`;
-    const rotationKey = rotated ? `rotation ${format.rotation} ${headDim} ${format.seed}` : "no rotation";
-    const own = inverse && this.#upload(byColumns(inverse, headDim), "inverse value transforms");
+    const mergeInserts = {
+      HADAMARD: hadamardText(bits),
+      VALUE_SCALE: `const VALUE_SCALE = ${floatText(layer.valueScale)};`,
+    };
+    const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${valueDim} ${nameOf(format.v)}`;
+    const rotationKey = rotated ? `rotation ${format.rotation} ${valueDim} ${format.seed}` : "no rotation";
+    const own = inverse && this.#upload(byColumns(inverse, valueDim), "inverse value transforms");
     return {
       options,
       onMatrices: canUseMatrixRows(this.#commands.context, options),
       decode: decodeKernels(this.#commands, options),
-      merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)}`, () => ({
+      merge: this.#commands.kernel(`attend-merge ${JSON.stringify(mergeValues)} ${layer.valueScale}`, () => ({
         label: "attention merge",
-        shader: shader("attend-merge", mergeParams, mergeValues, { HADAMARD: hadamardText(bits) }),
+        shader: shader("attend-merge", mergeParams, mergeValues, mergeInserts),
         buffers: ["read", "read", "read", "read", "write", ...(sinkLogits ? (["read"] as const) : [])],
       })),
       sinkLogits,

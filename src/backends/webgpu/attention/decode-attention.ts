@@ -89,9 +89,9 @@ function shapeOf(
   { layer, cache, tuning }: DecodeOptions,
   own: DecodeShape["own"],
 ): DecodeShape | null {
-  const { headDim, softcap } = layer;
+  const { headDim, valueDim, softcap } = layer;
   const { f16, subgroupSize: subgroup } = context.features;
-  const units = headDim / 8;
+  const units = valueDim / 8;
   const threads = tuning?.threads ?? THREADS;
   if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
   const half = ({ side }: SideLayout): boolean => f16 && wgslCodecs.of(side).isBounded;
@@ -104,9 +104,10 @@ function shapeOf(
   if (words * 4 > context.limits.maxComputeWorkgroupStorageSize) return null;
   // Rows of floats are long, so lanes share one and read neighbouring words.
   const isWide = !wgslCodecs.of(cache.main.k.side).isBounded;
-  const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && units % n === 0) ?? 1;
+  const sharing = (wanted: number) => ([4, 2, 1] as const).find((n) => n <= wanted && (headDim / 8) % n === 0) ?? 1;
   return {
     headDim,
+    valueDim,
     group,
     subgroup,
     lanes: sharing(tuning?.lanes ?? (isWide ? 4 : 1)),
@@ -134,8 +135,9 @@ export function decodeKernels(commands: Commands, options: DecodeOptions): Decod
 }
 
 /** What a kernel's text depends on of a page, beside the names of its sides. */
-const regionsOf = ({ headDim, pageTokens, numBytes, k, v }: PageLayout): unknown[] => [
+const regionsOf = ({ headDim, valueDim, pageTokens, numBytes, k, v }: PageLayout): unknown[] => [
   headDim,
+  valueDim,
   pageTokens,
   numBytes,
   [k, v].map(({ planes, scales }) => [planes, scales]),
@@ -144,7 +146,7 @@ const regionsOf = ({ headDim, pageTokens, numBytes, k, v }: PageLayout): unknown
 function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
-  const { headDim, numHeads, softcap } = layer;
+  const { headDim, valueDim, numHeads, softcap } = layer;
   const { format } = layer.kv;
   const { main, residual } = cache;
   const shape = shapeOf(context, options, own);
@@ -152,9 +154,9 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
   const [kName, vName] = [nameOf(format.k), nameOf(format.v)];
-  const tables = sideTables(format, { k: halfK, v: halfV }, centroidsAt);
+  const tables = sideTables(format, { k: halfK, v: halfV }, centroidsAt, main);
   const { entries, vAt } = tables;
-  const units = headDim / 8;
+  const units = valueDim / 8;
   const half = halfK || halfV;
   const keyGroups = shape ? shape.keyGroups : Math.min(64, powerBelow(threads / units));
   const sumWords = 8 * units * keyGroups * (shape ? threads / shape.subgroup : 1);
@@ -168,6 +170,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
     HALF: half,
     HAS_RESIDUAL: residual !== null,
     HEAD_DIM: headDim,
+    VALUE_DIM: valueDim,
     NUM_HEADS: numHeads,
     GROUP: group,
     PARTS: parts,
@@ -184,7 +187,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   };
   const types = lines([`alias WORDS = ${wordsType(group)};`, ...(softcap > 0 ? [softcapText(softcap)] : [])]);
   const common = { TYPES: types, TABLES: tablesText(tables, copies) };
-  const portable = { headDim, group, keyGroups, softcap };
+  const portable = { headDim, valueDim, group, keyGroups, softcap };
   const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,

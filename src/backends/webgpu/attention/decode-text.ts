@@ -41,7 +41,9 @@ import {
 import { cappedText } from "./softcap-text.ts";
 
 export interface DecodeShape {
+  /** Coordinates of keys, and of values. */
   readonly headDim: number;
+  readonly valueDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
   /** Lanes in a subgroup. */
@@ -131,11 +133,16 @@ export function passText(shapes: DecodeShape, sides: DecodeSides): string {
 
 /** Scores of the keys that the lane owns, `score<own>_<head>`, and the factors of K and V for their weights. */
 function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
-  const { group, headDim, own } = shape;
+  const { group, headDim, valueDim, own } = shape;
   const { k, v } = sides.main;
   const scaleText = (side: SideLayout, o: number): string | null =>
     stream === "codes"
-      ? rowScale(side, headDim, { page: `page_own${o}`, head: "kv_head", row: `row_own${o}` }, ARRAYS.codes.words)
+      ? rowScale(
+          side,
+          side === k ? headDim : valueDim,
+          { page: `page_own${o}`, head: "kv_head", row: `row_own${o}` },
+          ARRAYS.codes.words,
+        )
       : null;
   const hasScales = scaleText(k, 0) !== null || scaleText(v, 0) !== null;
   return lines([

@@ -37,7 +37,7 @@ function chooseTables({ k, v, main, centroidsAt }: MatrixSides): {
   const isShared = nameOf(k) === nameOf(v);
   const all = choices
     .filter((half) => !isShared || half.k === half.v)
-    .map((half) => ({ half, tables: sideTables({ k, v }, half, centroidsAt) }));
+    .map((half) => ({ half, tables: sideTables({ k, v }, half, centroidsAt, main) }));
   const fits = all.find(({ tables }) => plainBytes(main.headDim) + 4 * tableWords(tables) <= MOST_BYTES);
   return fits ?? all.at(-1)!;
 }

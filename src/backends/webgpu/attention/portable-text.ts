@@ -18,7 +18,9 @@ import {
 import { cappedText } from "./softcap-text.ts";
 
 export interface PortableShape {
+  /** Coordinates of keys, and of values. */
   readonly headDim: number;
+  readonly valueDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
   /** Keys that are summed at the same time. */
@@ -38,7 +40,7 @@ export function portableAccumulators({ group }: PortableShape): string {
 }
 
 /** Computes the scores of the invocation's key, `score0` …, and the factor of its value. */
-export function portableScores({ headDim, group }: PortableShape, sides: DecodeSides): string {
+export function portableScores({ headDim, valueDim, group }: PortableShape, sides: DecodeSides): string {
   const products = { headDim, group, keys: ["base + l"], lanes: 1, lane: "0u", half: false };
   const { k, v } = sides.main;
   return lines([
@@ -48,7 +50,7 @@ export function portableScores({ headDim, group }: PortableShape, sides: DecodeS
     either(sides, (stream) => {
       const place = { page: "page0", head: "kv_head", row: "row0" };
       const scaleText = (side: SideLayout): string =>
-        (stream === "codes" && rowScale(side, headDim, place, ARRAYS.codes.words)) || "1.0";
+        (stream === "codes" && rowScale(side, side === k ? headDim : valueDim, place, ARRAYS.codes.words)) || "1.0";
       return lines([
         productsText(products, sides, stream),
         `let key_scale = ${scaleText(k)};`,

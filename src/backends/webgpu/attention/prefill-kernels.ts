@@ -54,7 +54,7 @@ export function canUseMatrixRows(
     cache: { main, residual },
     centroidsAt,
   }: Pick<AttendOptions, "cache" | "centroidsAt"> & {
-    readonly layer: Pick<AttentionLayer, "headDim" | "softcap" | "kv">;
+    readonly layer: Pick<AttentionLayer, "headDim" | "valueDim" | "softcap" | "kv">;
   },
 ): boolean {
   const { k, v } = layer.kv.format;
@@ -63,6 +63,7 @@ export function canUseMatrixRows(
     features.subgroupSize === 32 &&
     layer.headDim % MATRIX === 0 &&
     layer.headDim <= MOST_MATRIX_DIM &&
+    layer.valueDim === layer.headDim &&
     layer.softcap === 0 &&
     isHalfSide(k) &&
     isHalfSide(v) &&
@@ -75,20 +76,21 @@ export function canUseMatrixRows(
 /** The kernel for tiles of `rows`, made once for each format and shape. */
 export function prefillKernel(commands: Commands, options: PrefillOptions, rows: PrefillRows): Kernel<typeof params> {
   const { layer, cache, centroidsAt, workgroupBytes } = options;
-  const { headDim, numHeads, numKvHeads, softcap } = layer;
+  const { headDim, valueDim, numHeads, numKvHeads, softcap } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => (rows === MATRIX_ROWS ? matrixSpec(options) : floatSpec(options, rows, limit)));
 }
 
 /** What both kernels are told. */
 function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
-  const { headDim, numHeads, numKvHeads } = layer;
+  const { headDim, valueDim, numHeads, numKvHeads } = layer;
   const { parts, heads } = headParts(layer);
   return {
     ...STEP_VALUES,
     HEAD_DIM: headDim,
+    VALUE_DIM: valueDim,
     NUM_HEADS: numHeads,
     GROUP: heads,
     PARTS: parts,
@@ -117,12 +119,12 @@ export function matrixSpec(options: AttendOptions): Spec {
 
 function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
   const { layer, cache, centroidsAt } = options;
-  const { headDim, softcap } = layer;
+  const { headDim, valueDim, softcap } = layer;
   const { k, v } = layer.kv.format;
   const { main, residual } = cache;
   const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
-  const shape = sumShape(headDim);
-  const keys = keysOf(rows, headDim, readers.entries, limit);
+  const shape = sumShape(valueDim);
+  const keys = keysOf(rows, Math.max(headDim, valueDim), readers.entries, limit);
   return {
     label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, tiles of ${rows} rows`,
     shader: shader(

@@ -12,7 +12,7 @@ import { sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { ARRAYS, lines, range } from "./attend-text.ts";
 
-/** How the sums of a head dimension are spread over a workgroup of `4 · rows` invocations. */
+/** How the sums of a value's coordinates are spread over a workgroup of `4 · rows` invocations. */
 export interface SumShape {
   /** Invocations side by side along the coordinates. */
   readonly lanes: number;
@@ -22,8 +22,8 @@ export interface SumShape {
   readonly columns: number;
 }
 
-export function sumShape(headDim: number): SumShape {
-  const quads = headDim / 4;
+export function sumShape(valueDim: number): SumShape {
+  const quads = valueDim / 4;
   const lanes = quads <= 16 ? 16 : 32;
   return { lanes, band: lanes / 4, columns: Math.ceil(quads / lanes) };
 }
@@ -56,7 +56,7 @@ const sums = (shape: SumShape): { r: number; c: number; name: string }[] =>
 
 export function accumulatorsText(shape: SumShape): string {
   return lines([
-    ...range(shape.columns).map((c) => `let column${c} = min(lane + ${c * shape.lanes}u, QUADS - 1u);`),
+    ...range(shape.columns).map((c) => `let column${c} = min(lane + ${c * shape.lanes}u, VALUE_QUADS - 1u);`),
     ...sums(shape).map(({ name }) => `var ${name} = vec4f();`),
   ]);
 }
@@ -84,9 +84,10 @@ export function outputText(shape: SumShape): string {
       `  let own = band * 4u + ${r}u;`,
       "  let n = first + own / GROUP;",
       "  if (own < POSITIONS * GROUP && n < p.count) {",
-      "    let at = (((p.row + n) * NUM_HEADS + first_head + own % GROUP) * p.splits + group.z) * QUADS;",
+      "    let at = (((p.row + n) * NUM_HEADS + first_head + own % GROUP) * p.splits + group.z) * VALUE_QUADS;",
       ...range(shape.columns).map(
-        (c) => `    if (lane + ${c * shape.lanes}u < QUADS) { parts[at + lane + ${c * shape.lanes}u] = o${r}_${c}; }`,
+        (c) =>
+          `    if (lane + ${c * shape.lanes}u < VALUE_QUADS) { parts[at + lane + ${c * shape.lanes}u] = o${r}_${c}; }`,
       ),
       "  }",
       "}",
@@ -132,16 +133,16 @@ export function prefillReaders(
   residual: PageLayout | null,
   centroidsAt: { readonly k: number; readonly v: number },
 ): PrefillReaders {
-  const { headDim } = main;
-  const tables = sideTables({ k, v }, { k: false, v: false }, centroidsAt);
+  const { headDim, valueDim } = main;
+  const tables = sideTables({ k, v }, { k: false, v: false }, centroidsAt, main);
   return {
     text: lines([
       readerText("k", main.k, FLOATS, ARRAYS.codes, headDim),
-      readerText("v", main.v, { ...FLOATS, tableAt: tables.vAt }, ARRAYS.codes, headDim),
+      readerText("v", main.v, { ...FLOATS, tableAt: tables.vAt }, ARRAYS.codes, valueDim),
       ...(residual
         ? [
             readerText("xk", residual.k, FLOATS, ARRAYS.copies, headDim),
-            readerText("xv", residual.v, FLOATS, ARRAYS.copies, headDim),
+            readerText("xv", residual.v, FLOATS, ARRAYS.copies, valueDim),
           ]
         : []),
     ]),
@@ -162,12 +163,12 @@ export function stagingText(hasResidual: boolean): string {
         ${unit(`x${side}`)}
       }
     } else `;
-  const stage = (side: string): string => `
+  const stage = (side: string, units: string): string => `
 // Leaves a tile's rows as floats in kv; keys that are not there become zero.
 fn stage_${side}(tile: Tile, ranges: Ranges, head: u32, l: u32) {
-  for (var n = l; n < KEYS * UNITS; n += THREADS) {
-    let key = n / UNITS;
-    let unit = n % UNITS;
+  for (var n = l; n < KEYS * ${units}; n += THREADS) {
+    let key = n / ${units};
+    let unit = n % ${units};
     let j = tile.first + key;
     var values: array<vec2f, 4>;
     var factor = 0.0;
@@ -181,5 +182,5 @@ fn stage_${side}(tile: Tile, ranges: Ranges, head: u32, l: u32) {
     kv[at + 1u] = vec4f(values[2], values[3]) * factor;
   }
 }`;
-  return stage("k") + stage("v");
+  return stage("k", "UNITS") + stage("v", "VALUE_UNITS");
 }

@@ -1,5 +1,6 @@
 /** @file Tables of centroids in workgroup memory (`lut`), of both sides of a layer. */
 import { nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
+import type { PageRegions } from "../../../quant/page-regions.ts";
 import { wgslCodecs } from "./registry.ts";
 
 /** What the codes of a side stand for, in vectors of norm √headDim; empty where nothing is looked up. */
@@ -20,10 +21,12 @@ export function sideTables(
   { k, v }: { readonly k: SideFormat; readonly v: SideFormat },
   half: { readonly k: boolean; readonly v: boolean },
   centroidsAt: { readonly k: number; readonly v: number },
+  { headDim, valueDim }: Pick<PageRegions, "headDim" | "valueDim">,
 ): SideTables {
   const [kBook, vBook] = [wgslCodecs.of(k).book, wgslCodecs.of(v).book];
   const kEntries = kBook?.entries(k, half.k) ?? 0;
-  const isShared = nameOf(k) === nameOf(v);
+  // Centroids depend on the length of the vectors.
+  const isShared = nameOf(k) === nameOf(v) && headDim === valueDim;
   const vAt = isShared ? 0 : kEntries;
   const vEntries = vBook?.entries(v, half.v) ?? 0;
   const tables = [

@@ -6,7 +6,7 @@
  */
 import { fromFloat16Bits } from "../../../math/float16.ts";
 import { KIVI_GROUP, quantizeGroups, transpose } from "../../baselines/kivi.ts";
-import { type PageRegions, rowAt } from "../../page-regions.ts";
+import { dimOf, type PageRegions, rowAt } from "../../page-regions.ts";
 import type { Bits } from "../../rules.ts";
 import { MAX_FLOAT16 } from "../../sanitize.ts";
 import { planesOf, readCodes, viewOf, writeCodes } from "../code-planes.ts";
@@ -78,7 +78,8 @@ export const channelCodec: SideCodec<ChannelSide> = {
     ],
   }),
   rowsOf: ({ bits }, headDim) => new ChannelRows(bits, headDim),
-  storePage({ bits }, rows, page, { headDim, pageTokens, ...layout }, side, head) {
+  storePage({ bits }, rows, page, { pageTokens, ...layout }, side, head) {
+    const headDim = dimOf(layout, side);
     const { planes, scales } = layout[side];
     const view = viewOf(page);
     const putScales = (at: number, of: { scales: Uint16Array; zeros: Uint16Array }): void => {
