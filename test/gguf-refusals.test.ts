@@ -62,6 +62,7 @@ describe("a file that is no model we run is refused by name", () => {
     ["a number as text", "llama.context_length", { string: "256" }, /llama\.context_length: expected a whole number/],
     ["a number beyond 2^53", "llama.context_length", { u64: 2n ** 60n }, /context_length: .*got 1152921504606846976/],
     ["no base of frequencies", "llama.rope.freq_base", { f32: 0 }, /llama\.rope\.freq_base: .*got 0/],
+    ["no term of the norms", "llama.attention.layer_norm_rms_epsilon", null, /rms_epsilon: expected a number.*nothing/],
     ["a norm with a negative term", "llama.attention.layer_norm_rms_epsilon", { f32: -1 }, /rms_epsilon: .*got -1/],
     ["a scaling nobody has", "llama.rope.scaling.type", { string: "foo" }, /rope\.scaling\.type: .*got foo/],
     ["experts", "llama.expert_count", { u32: 8 }, /llama\.expert_count: .*got 8/],
@@ -126,14 +127,17 @@ describe("a file that is no model we run is refused by name", () => {
     expect(await load([["other-00001-of-00002.gguf", parts[0]![1]]])).toMatch(/split\.count is 3, its name says 2/);
   });
 
-  it("two models in one folder; an image encoder beside one does not matter", async () => {
+  it("two models in one folder; what goes with one and lies beside it does not matter", async () => {
     const { file, checkpoint } = await randomModel("llama");
     const bytes = writeGguf(file);
     expect(await refusal(new MemorySource({ "a.gguf": bytes, "b.gguf": bytes }, "dir"))).toMatch(
       /got a\.gguf, b\.gguf; name the file/,
     );
     const encoder = writeGguf({ metadata: [["general.architecture", { string: "clip" }]] });
-    const read = await openCheckpoint(new MemorySource({ "a-mmproj.gguf": encoder, "b.gguf": bytes }, "dir"));
+    const adapter = writeGguf(changed(file, "general.type", { string: "adapter" }));
+    const matrix = writeGguf({ metadata: [["general.type", { string: "imatrix" }]] });
+    const beside = { "a-mmproj.gguf": encoder, "a-lora.gguf": adapter, "a-imatrix.gguf": matrix };
+    const read = await openCheckpoint(new MemorySource({ ...beside, "b.GGUF": bytes }, "dir"));
     expect(await read.read("model.norm.weight")).toEqual(await checkpoint.read("model.norm.weight"));
   });
 });

@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import "../src/node/install.ts";
+import type { Checkpoint } from "../src/formats/checkpoint.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { LLM } from "../src/index.ts";
 import { checkWeights } from "../src/models/check-weights.ts";
 import { parseModelConfig } from "../src/models/config.ts";
+import type { ModelConfig } from "../src/models/model-config.ts";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
 import { runCommand } from "./support/cli-io.ts";
 import { type GgufFile, type Written, writeGguf } from "./support/gguf-file.ts";
@@ -140,25 +142,62 @@ describe("architectures", () => {
     seed_oss: { head_dim: 16 },
     cohere2: { sliding_window: 24, layer_norm_eps: 2 ** -10, logit_scale: 0.25 },
     starcoder2: { sliding_window: 24, norm_epsilon: 2 ** -10 },
+    exaone4: { sliding_window: 24 },
   };
+  /** Families whose files have another name: the architecture, fields of the config, and keys that these become. */
+  const yarn = { factor: 16, original_max_position_embeddings: 64, beta_fast: 16, beta_slow: 2 };
+  const OTHERS: readonly (readonly [string, string, object, Readonly<Record<string, Written>>])[] = [
+    ["olmo3", "olmo2", { sliding_window: 24 }, {}],
+    ["phi", "phi2", { layer_norm_eps: 2 ** -10, partial_rotary_factor: 0.5 }, {}],
+    [
+      "ministral3",
+      "mistral3",
+      {
+        head_dim: 16,
+        rope_theta: 10_000,
+        rope_scaling: { rope_type: "yarn", ...yarn, mscale: 1, mscale_all_dim: 1, llama_4_scaling_beta: 0.125 },
+      },
+      {
+        "rope.scaling.type": { string: "yarn" },
+        "rope.scaling.factor": { f32: yarn.factor },
+        "rope.scaling.original_context_length": { u32: yarn.original_max_position_embeddings },
+        "rope.scaling.yarn_beta_fast": { f32: yarn.beta_fast },
+        "rope.scaling.yarn_beta_slow": { f32: yarn.beta_slow },
+        "rope.scaling.yarn_log_multiplier": { f32: 1 },
+        "attention.temperature_scale": { f32: 0.125 },
+      },
+    ],
+    ["mistral", "mistral3", { head_dim: 16, sliding_window: null }, {}],
+  ];
+
+  it.each(OTHERS)("%s in a file of %s", async (modelType, architecture, fields, keys) => {
+    const config = { model_type: modelType, ...tiny, rms_norm_eps: 2 ** -10, rope_theta: 10_000, ...fields };
+    const tied = { ...config, tie_word_embeddings: false, num_hidden_layers: 4 };
+    const checkpoint = new RandomCheckpoint(tied, "random");
+    const more = Object.entries(keys).map(([key, value]): [string, Written] => [`${architecture}.${key}`, value]);
+    const metadata = [...configMetadata(tied as never, architecture), ...more, ...byteTokenizer];
+    const file = { metadata, tensors: await tensorsOf(checkpoint, architecture) };
+    await expectSame(await openCheckpoint(sourceOf(file)), checkpoint, modelType);
+  });
 
   it.each(Object.entries(CONFIGS))("%s: config and tensors are those of its checkpoint", async (name, fields) => {
     const { checkpoint, file } = await randomModel(name, { rms_norm_eps: 2 ** -10, rope_theta: 10_000, ...fields });
-    const read = await openCheckpoint(sourceOf(file));
+    await expectSame(await openCheckpoint(sourceOf(file)), checkpoint, name);
+  });
+
+  /** The file is the model that it was made of. */
+  async function expectSame(read: Checkpoint, checkpoint: Checkpoint, name: string): Promise<void> {
     const [own, config] = [await checkpoint.config(), await read.config()].map((json) => parseModelConfig(json, name));
-    const { traits, names, normEps, rope, slidingWindow, tieWordEmbeddings } = config!;
-    expect({ traits, names, normEps, rope, tieWordEmbeddings, window: slidingWindow(0) }).toEqual({
-      traits: own!.traits,
-      names: own!.names,
-      normEps: own!.normEps,
-      rope: own!.rope,
-      tieWordEmbeddings: own!.tieWordEmbeddings,
-      window: own!.slidingWindow(0),
-    });
+    const compared = (of: ModelConfig) => {
+      const { modelType, traits, names, normEps, rope, slidingWindow, tieWordEmbeddings, maxPositionEmbeddings } = of;
+      const layers = Array.from({ length: of.numLayers }, (_, layer) => [slidingWindow(layer), of.ropeOf(layer)]);
+      return { modelType, traits, names, normEps, rope, tieWordEmbeddings, maxPositionEmbeddings, layers };
+    };
+    expect(compared(config!)).toEqual(compared(own!));
     for (const { name: tensor } of (await checkpoint.tensors()).values())
       expect(await read.read(tensor), tensor).toEqual(await checkpoint.read(tensor));
     await checkWeights(read, config!);
-  });
+  }
 
   it("LongRoPE is in tensors of its own", async () => {
     const { file } = await randomModel("phi3");

@@ -1,6 +1,18 @@
 /** @file Architectures of GGUF files that we run: their `model_type`, and the names of their tensors. */
 import type { JsonObject } from "../json-file.ts";
-import { ofAttentionBias, ofCohere2, ofGranite, ofPhi3, ofSeedOss, ofStarcoder2 } from "./dense-fields.ts";
+import {
+  ofAttentionBias,
+  ofCohere2,
+  ofExaone4,
+  ofGranite,
+  ofMistral3,
+  ofOlmo2,
+  ofPhi2,
+  ofPhi3,
+  ofSeedOss,
+  ofStarcoder2,
+  ropeOfMistral3,
+} from "./dense-fields.ts";
 import { type ModelSizes, ofGemma, ofGemma2, ofGemma3 } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
@@ -14,17 +26,28 @@ export interface GgufArchitecture {
   readonly interleavesHeads: boolean;
   /** Tensors of a layer besides those that all have, or with other names. */
   readonly layer: Readonly<Record<string, string>>;
+  /** Tensors outside the layers that have other names. */
+  readonly model?: Readonly<Record<string, string>>;
   /** Fields of config.json besides those that all have. */
   readonly fields?: (metadata: Metadata, sizes: ModelSizes) => JsonObject;
+  /** Fields of `rope_scaling` besides those that all have. */
+  readonly ropeFields?: (metadata: Metadata) => JsonObject;
   /** Keys that these come from, without the architecture, among those that stand for what is not computed with elsewhere. */
   readonly reads?: readonly string[];
   /** Which products may have biases: those of q, k and v, or all. Elsewhere a bias is not computed with. */
   readonly biases?: "qkv" | "all";
   /** Whether a part of a head may be turned. */
   readonly hasPartialRope?: true;
+  /** Whether its norms are LayerNorm; the others are RMSNorm, whose epsilon every file has. */
+  readonly hasLayerNorm?: true;
 }
 
 const QK_NORMS = { attn_q_norm: "self_attn.q_norm", attn_k_norm: "self_attn.k_norm" };
+
+const NORMS_AFTER = {
+  post_attention_norm: "post_attention_layernorm",
+  post_ffw_norm: "post_feedforward_layernorm",
+};
 
 const NORMS_AROUND = {
   post_attention_norm: "post_attention_layernorm",
@@ -69,11 +92,22 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   olmo2: {
     modelType: "olmo2",
     interleavesHeads: false,
-    layer: {
-      ...QK_NORMS,
-      post_attention_norm: "post_attention_layernorm",
-      post_ffw_norm: "post_feedforward_layernorm",
-    },
+    layer: { ...QK_NORMS, ...NORMS_AFTER },
+    fields: ofOlmo2,
+  },
+  exaone4: {
+    modelType: "exaone4",
+    interleavesHeads: false,
+    layer: { ...QK_NORMS, ...NORMS_AFTER },
+    fields: ofExaone4,
+  },
+  mistral3: {
+    modelType: "mistral",
+    interleavesHeads: true,
+    layer: {},
+    fields: ofMistral3,
+    ropeFields: ropeOfMistral3,
+    reads: ["attention.temperature_scale", "rope.scaling.yarn_log_multiplier"],
   },
   glm4: {
     modelType: "glm4",
@@ -96,12 +130,30 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     biases: "qkv",
     fields: ofSeedOss,
   },
-  cohere2: { modelType: "cohere2", interleavesHeads: false, layer: {}, fields: ofCohere2, reads: ["logit_scale"] },
+  cohere2: {
+    modelType: "cohere2",
+    interleavesHeads: false,
+    layer: {},
+    hasLayerNorm: true,
+    fields: ofCohere2,
+    reads: ["logit_scale"],
+  },
+  phi2: {
+    modelType: "phi",
+    interleavesHeads: false,
+    layer: { attn_output: "self_attn.dense", ffn_up: "mlp.fc1", ffn_down: "mlp.fc2" },
+    model: { output_norm: "model.final_layernorm" },
+    biases: "all",
+    hasPartialRope: true,
+    hasLayerNorm: true,
+    fields: ofPhi2,
+  },
   starcoder2: {
     modelType: "starcoder2",
     interleavesHeads: false,
     layer: { ffn_up: "mlp.c_fc", ffn_down: "mlp.c_proj" },
     biases: "all",
+    hasLayerNorm: true,
     fields: ofStarcoder2,
   },
 };
@@ -128,14 +180,14 @@ export const LAYER_TENSORS = {
 
 /** `blk.3.attn_q.weight` as Transformers calls it; undefined for a tensor that the decoder does not use. */
 export function canonicalName(stored: string, architecture: GgufArchitecture): string | undefined {
-  const layer = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(stored);
+  const layer = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/.exec(stored);
   if (layer) {
     const [, index, part, kind] = layer;
     const names: Readonly<Record<string, string>> = { ...LAYER_TENSORS, ...architecture.layer };
     return Object.hasOwn(names, part!) ? `model.layers.${index}.${names[part!]}.${kind}` : undefined;
   }
   const [, part, kind] = /^(\w+)\.(weight|bias)$/.exec(stored) ?? [];
-  const names: Readonly<Record<string, string>> = MODEL_TENSORS;
+  const names: Readonly<Record<string, string>> = { ...MODEL_TENSORS, ...architecture.model };
   return part !== undefined && Object.hasOwn(names, part) ? `${names[part]}.${kind}` : undefined;
 }
 
@@ -143,7 +195,9 @@ export function canonicalName(stored: string, architecture: GgufArchitecture): s
 export function storedName(name: string, architecture: GgufArchitecture): string {
   const [, layer, own, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
   const names =
-    layer === undefined ? MODEL_TENSORS : { ...architecture.layer, ...LAYER_TENSORS, ...architecture.layer };
+    layer === undefined
+      ? { ...MODEL_TENSORS, ...architecture.model }
+      : { ...architecture.layer, ...LAYER_TENSORS, ...architecture.layer };
   // An architecture's own names come before those of all others.
   const part = Object.entries(names).find(([, canonical]) => canonical === own)?.[0];
   if (part === undefined) return name;

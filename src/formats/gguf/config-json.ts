@@ -63,14 +63,14 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
     head_dim: headDim,
     intermediate_size: metadata.size(own("feed_forward_length"), MAX.width),
     vocab_size: parts.vocabSize,
-    rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 0, 1, 1e-5),
+    ...(architecture.hasLayerNorm
+      ? {}
+      : { rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 0, 1) }),
     max_position_embeddings: context,
     tie_word_embeddings: !parts.hasHead,
     rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
     ...(architecture.hasPartialRope && { partial_rotary_factor: rotated / headDim }),
-    ...(parts.longRope
-      ? longRope(metadata, context, parts.longRope)
-      : ropeScaling(metadata, context, parts.ropeFactors)),
+    ...(parts.longRope ? longRope(metadata, context, parts.longRope) : ropeScaling(metadata, context, parts)),
     ...architecture.fields?.(metadata, { numLayers, numHeads, hiddenSize, headDim, hasBias }),
   };
 }
@@ -94,7 +94,11 @@ function longRope(
   };
 }
 
-function ropeScaling(metadata: Metadata, context: number, factors: readonly number[] | null): JsonObject {
+function ropeScaling(
+  metadata: Metadata,
+  context: number,
+  { architecture, ropeFactors: factors }: Pick<ConfigParts, "architecture" | "ropeFactors">,
+): JsonObject {
   const own = (key: string): string => metadata.own(`rope.scaling.${key}`);
   const type = metadata.string(own("type"), "none");
   if (!["none", "linear", "yarn"].includes(type))
@@ -102,7 +106,9 @@ function ropeScaling(metadata: Metadata, context: number, factors: readonly numb
   // Files from before `rope.scaling` carry the factor of linear scaling alone.
   const older = metadata.number(metadata.own("rope.scale_linear"), 1, MAX.factor, 1);
   const isPlain = type === "none" && older === 1;
-  const factor = metadata.number(own("factor"), isPlain ? 0 : 1, MAX.factor, older);
+  // Zero stands for a factor that is not there.
+  const factor =
+    metadata.raw(own("factor")) === 0 ? older : metadata.number(own("factor"), isPlain ? 0 : 1, MAX.factor, older);
   const isScaled = !isPlain && factor !== 1;
   if (factors) {
     if (isScaled && type === "yarn")
@@ -124,6 +130,7 @@ function ropeScaling(metadata: Metadata, context: number, factors: readonly numb
       beta_fast: number("yarn_beta_fast", 32),
       beta_slow: number("yarn_beta_slow", 1),
       ...(more !== 1 && { attention_factor: more * (0.1 * Math.log(factor) + 1) }),
+      ...architecture.ropeFields?.(metadata),
     },
   };
 }

@@ -22,7 +22,8 @@ export class Cursor {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #fileSize: number;
-  readonly #decoder = new TextDecoder();
+  /** A token may be U+FEFF, which would be dropped as a mark otherwise. */
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #at = 0;
   #elements = 0;
 

@@ -1,6 +1,6 @@
 /** @file What metadata of single dense architectures stand for in config.json. */
 import type { JsonObject } from "../json-file.ts";
-import type { ModelSizes } from "./gemma-fields.ts";
+import { type ModelSizes, windowOf } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
 const MAX = 1e9;
@@ -12,9 +12,13 @@ export function ofPhi3(metadata: Metadata): JsonObject {
 }
 
 const layerNormEps = (metadata: Metadata): number =>
-  metadata.number(metadata.own("attention.layer_norm_epsilon"), 0, 1, 1e-5);
+  metadata.number(metadata.own("attention.layer_norm_epsilon"), 0, 1);
 
 export function ofGranite(metadata: Metadata): JsonObject {
+  // Such a file has no rope, and says so where others speak of training.
+  const key = metadata.own("rope.scaling.finetuned");
+  if (metadata.raw(key) === false)
+    throw metadata.unsupported(key, "expected true, as no rope is not supported, got false");
   const factor = (key: string): number => metadata.number(metadata.own(key), 0, MAX, 1);
   return {
     embedding_multiplier: factor("embedding_scale"),
@@ -33,8 +37,35 @@ export const ofSeedOss = (metadata: Metadata, sizes: ModelSizes): JsonObject => 
   attention_out_bias: false,
 });
 
+/** OLMo 3 has windows, of every layer but each fourth where the file does not list them. */
+export function ofOlmo2(metadata: Metadata, sizes: ModelSizes): JsonObject {
+  const windows = windowOf(metadata, null);
+  const hasWindows = windows["sliding_window"] !== null;
+  return { ...(hasWindows && { model_type: "olmo3", ...windows }), ...ofAttentionBias(metadata, sizes) };
+}
+
+export const ofExaone4 = (metadata: Metadata): JsonObject => windowOf(metadata, null);
+
+/** Ministral 3 has queries that grow with their position; other models of Mistral's are files of this architecture too. */
+export const ofMistral3 = (metadata: Metadata): JsonObject => ({
+  sliding_window: null,
+  ...(growthOf(metadata) > 0 && { model_type: "ministral3" }),
+});
+
+/** Where the multiplier is there, the attention factor that YaRN gives is divided out again. */
+export function ropeOfMistral3(metadata: Metadata): JsonObject {
+  const multiplier = metadata.number(metadata.own("rope.scaling.yarn_log_multiplier"), 0, MAX, 0);
+  const growth = growthOf(metadata);
+  return { ...(growth > 0 && { llama_4_scaling_beta: growth }), ...(multiplier > 0 && { attention_factor: 1 }) };
+}
+
+const growthOf = (metadata: Metadata): number =>
+  metadata.number(metadata.own("attention.temperature_scale"), 0, MAX, 0);
+
+export const ofPhi2 = (metadata: Metadata): JsonObject => ({ layer_norm_eps: layerNormEps(metadata) });
+
 export const ofCohere2 = (metadata: Metadata): JsonObject => ({
-  ...ofPhi3(metadata),
+  ...windowOf(metadata, null),
   layer_norm_eps: layerNormEps(metadata),
   logit_scale: metadata.number(metadata.own("logit_scale"), 0, MAX, 1),
 });

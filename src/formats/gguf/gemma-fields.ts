@@ -42,11 +42,17 @@ const scaleOf = ({ numLayers, numHeads, hiddenSize, headDim }: ModelSizes, large
   query_pre_attn_scalar: numLayers === largest ? hiddenSize / numHeads : headDim,
 });
 
-/** fallback: for files without a window. A pattern is a number, as in config.json, or says of each layer whether it slides. */
-function windowOf(metadata: Metadata, fallback: number | null): JsonObject {
+/**
+ * `sliding_window`, null for none, and which layers have it. A window of 0 is none. A pattern is a number, as in config.json, or says
+ * of each layer whether it slides.
+ *
+ * fallback: for files that name no window
+ */
+export function windowOf(metadata: Metadata, fallback: number | null): JsonObject {
   const key = metadata.own("attention.sliding_window");
   const window =
-    metadata.has(key) || fallback !== null ? metadata.size(key, MAX_POSITION, fallback ?? undefined) : null;
+    (metadata.raw(key) ?? fallback ?? 0) === 0 ? null : metadata.size(key, MAX_POSITION, fallback ?? undefined);
+  if (window === null) return { sliding_window: null };
   const pattern = metadata.raw(metadata.own("attention.sliding_window_pattern"));
   if (Array.isArray(pattern)) {
     return {

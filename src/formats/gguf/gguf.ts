@@ -1,5 +1,7 @@
 /** @file GGUF as a kind of checkpoint: one file, or the parts of a split one, with config and tokenizer in its metadata. */
 import { TurboQuantError } from "../../errors.ts";
+import { weightFormat } from "../../weights/registry.ts";
+import { isPlain } from "../../weights/weight-format.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
 import type { FileSource } from "../file-source.ts";
 import { MemorySource } from "../memory-source.ts";
@@ -38,7 +40,8 @@ export const gguf: CheckpointContainer = {
       file.where,
     );
     const stem = ggufStem(file.where);
-    const modelName = saidName(file.metadata.string("general.name", "")) ?? stem;
+    const said = file.metadata.raw("general.name");
+    const modelName = (typeof said === "string" ? saidName(said) : null) ?? stem;
     return { files, modelName, configFile: file.where, stem };
   },
   openTensors: async (source) => tensorSet(source, await open(source)),
@@ -101,10 +104,14 @@ async function openFile(source: FileSource): Promise<Gguf> {
 /** The file that was named, or the one model among the GGUF files of a folder. */
 async function modelHeader(source: FileSource): Promise<GgufHeader> {
   if (source.weights) return readGgufHeader(source, firstPart(source.weights));
-  const files = (await ggufFiles(source)).filter((file) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/.test(file));
+  const files = (await ggufFiles(source)).filter((file) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(file));
   const headers: GgufHeader[] = [];
   for (const file of files) headers.push(await readGgufHeader(source, file));
-  const models = headers.filter(({ metadata }) => metadata.get("general.architecture") !== "clip");
+  // Image encoders, adapters and importance matrices lie beside the model that they go with.
+  const models = headers.filter(
+    ({ metadata }) =>
+      metadata.get("general.architecture") !== "clip" && (metadata.get("general.type") ?? "model") === "model",
+  );
   const [header] = models.length > 0 ? models : headers;
   if (models.length > 1 || !header) {
     throw new TurboQuantError(
@@ -116,7 +123,7 @@ async function modelHeader(source: FileSource): Promise<GgufHeader> {
 }
 
 const ggufFiles = async (source: FileSource): Promise<string[]> =>
-  ((await source.list?.()) ?? []).filter((file) => file.endsWith(".gguf")).sort();
+  ((await source.list?.()) ?? []).filter((file) => /\.gguf$/i.test(file)).sort();
 
 async function configOf(source: FileSource, { metadata, architecture, tensors }: Gguf) {
   const embedding = tensors.get("token_embd.weight");
@@ -139,17 +146,20 @@ async function configOf(source: FileSource, { metadata, architecture, tensors }:
   });
 }
 
-async function readFloats(source: FileSource, { file, offset, numBytes, name, type }: GgufTensor): Promise<number[]> {
-  if (type.name !== "f32") {
+async function readFloats(source: FileSource, tensor: GgufTensor): Promise<number[]> {
+  const { file, offset, numBytes, name, type, shape } = tensor;
+  const format = weightFormat(type.format!);
+  if (!isPlain(format)) {
     throw new TurboQuantError(
       "unsupported",
-      `${source.name}/${file}: ${name}: expected f32, got ${type.name}; choose another file of this model`,
+      `${source.name}/${file}: ${name}: expected f32, f16 or bf16, got ${type.name}; choose another file of this model`,
       { tensor: name },
     );
   }
-  const bytes = await source.read(file, offset, offset + numBytes);
-  const values = Array.from(new Float32Array(bytes.slice().buffer));
-  if (values.every((value) => value > 0 && Number.isFinite(value))) return values;
+  const count = shape.reduce((product, size) => product * size, 1);
+  const values = new Float32Array(count);
+  format.dequantize(await source.read(file, offset, offset + numBytes), 1, count, values);
+  if (values.every((value) => value > 0 && Number.isFinite(value))) return Array.from(values);
   throw new TurboQuantError(
     "invalid_file",
     `${source.name}/${file}: ${name}: expected positive numbers, got others; copy or download it again`,

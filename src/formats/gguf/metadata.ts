@@ -2,6 +2,9 @@
 import { TurboQuantError } from "../../errors.ts";
 import type { GgufValue } from "./cursor.ts";
 
+/** What converters write for a token that a vocabulary does not have: −1 as a number without a sign. */
+const NO_TOKEN = 2 ** 32 - 1;
+
 export class Metadata {
   readonly #values: ReadonlyMap<string, GgufValue>;
   readonly #where: string;
@@ -70,18 +73,18 @@ export class Metadata {
     throw this.invalid(key, "a list of strings");
   }
 
-  /** length: that the list must have */
+  /** length: of what is returned; what a longer list has behind it stands for nothing */
   numbers(key: string, length: number): readonly number[] {
     const value = this.#values.get(key);
-    if (Array.isArray(value) && value.length === length && value.every((entry) => typeof entry === "number"))
-      return value;
+    const isNumber = (entry: unknown): boolean => typeof entry === "number" && !Number.isNaN(entry);
+    if (Array.isArray(value) && value.length >= length && value.every(isNumber)) return value.slice(0, length);
     throw this.invalid(key, `a list of ${length} numbers`);
   }
 
-  /** The id of a token, if the key is there. vocabSize: ids are below it */
+  /** The id of a token, if the key is there and does not say that there is none. vocabSize: ids are below it */
   tokenId(key: string, vocabSize: number): number | undefined {
     const value = this.#values.get(key);
-    if (value === undefined) return undefined;
+    if (value === undefined || value === NO_TOKEN || value === -1) return undefined;
     const id = this.#whole(key, value, 0, Number.MAX_SAFE_INTEGER);
     if (id < vocabSize) return id;
     throw this.invalid(key, `the id of one of ${vocabSize} tokens`);

@@ -2,31 +2,17 @@
 import { TurboQuantError } from "../../errors.ts";
 import type { JsonObject } from "../json-file.ts";
 import { PRE_TOKENIZERS, preTokenizerJson } from "../pre-tokenizers.ts";
+import { endsByName, isControl } from "./control-tokens.ts";
 import type { Metadata } from "./metadata.ts";
 
 /** `tokenizer.ggml.token_type` (llama.h). */
 const NORMAL = 1;
+const UNKNOWN = 2;
 const CONTROL = 3;
 const USER_DEFINED = 4;
 
-/** Names of tokens that end a turn. As in llama.cpp, they end one also when the file names another token for that. */
-const END_NAMES = new Set([
-  "<|eot_id|>",
-  "<|im_end|>",
-  "<|end|>",
-  "<|return|>",
-  "<|call|>",
-  "<end_of_turn>",
-  "<turn|>",
-  "<|endoftext|>",
-  "<|end_of_text|>",
-  "<|eom_id|>",
-  "<EOT>",
-  "_<EOT>",
-  "[EOT]",
-  "<｜end▁of▁sentence｜>",
-  "<end_of_utterance>",
-]);
+/** What SentencePiece calls these tokens by default, for files that do not say. */
+const SENTENCE_PIECE_IDS = { unknown: 0, bos: 1, eos: 2 };
 
 export interface TokenizerFiles {
   readonly tokenizer: JsonObject;
@@ -37,12 +23,13 @@ export interface TokenizerFiles {
 /** @throws TurboQuantError unsupported — a kind of tokenizer that we do not run; invalid_file — lists that contradict each other */
 export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFiles {
   const tokens = metadata.strings("tokenizer.ggml.tokens");
-  const types = metadata.has("tokenizer.ggml.token_type")
+  const listed = metadata.has("tokenizer.ggml.token_type")
     ? metadata.numbers("tokenizer.ggml.token_type", tokens.length)
     : tokens.map(() => NORMAL);
+  const types = listed.map((type, id) => (type === NORMAL && isControl(tokens[id]!) ? CONTROL : type));
   const kind = metadata.string("tokenizer.ggml.model");
-  const parts = kind === "llama" ? sentencePiece(metadata, tokens, types) : byteLevel(metadata, kind, where);
-  const special = specialTokens(metadata, tokens, types);
+  const parts = kind === "llama" ? sentencePiece(metadata, tokens, types) : byteLevel(metadata, kind, tokens, where);
+  const special = specialTokens(metadata, tokens, types, kind === "llama" ? SENTENCE_PIECE_IDS : {});
   const addsBos = metadata.boolean("tokenizer.ggml.add_bos_token", parts.addsBos) && special.bos !== undefined;
   const addsEos = metadata.boolean("tokenizer.ggml.add_eos_token", false) && special.eos !== undefined;
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
@@ -82,8 +69,8 @@ export function tokenizerFiles(metadata: Metadata, where: string): TokenizerFile
 /** The template, and the one for tools where the file has it. */
 function chatTemplate(metadata: Metadata): string | JsonObject[] | undefined {
   const key = "tokenizer.chat_template";
-  if (!metadata.has(key)) return undefined;
-  const template = metadata.string(key);
+  const template = metadata.string(key, "");
+  if (template === "") return undefined;
   if (!metadata.has(`${key}.tool_use`)) return template;
   return [
     { name: "default", template },
@@ -104,7 +91,7 @@ interface Parts {
   readonly addsBos: boolean;
 }
 
-function byteLevel(metadata: Metadata, kind: string, where: string): Parts {
+function byteLevel(metadata: Metadata, kind: string, tokens: readonly string[], where: string): Parts {
   if (kind !== "gpt2") {
     throw new TurboQuantError(
       "unsupported",
@@ -125,19 +112,23 @@ function byteLevel(metadata: Metadata, kind: string, where: string): Parts {
     normalizer: pre.normalizer,
     preTokenizer: preTokenizerJson(pre),
     decoder: { type: "ByteLevel" },
-    model: { merges: mergesOf(metadata), ignore_merges: pre.ignoresMerges },
+    model: { merges: mergesOf(metadata, new Set(tokens)), ignore_merges: pre.ignoresMerges },
     addsBos: pre.addsBos,
   };
 }
 
-/** A merge is two tokens and the first space that neither begins with. */
-function mergesOf(metadata: Metadata): [string, string][] {
+/**
+ * A merge is two tokens and the first space that neither begins with. Those of tokens that the vocabulary does not have, as files with
+ * a shortened vocabulary have them, can never be made.
+ */
+function mergesOf(metadata: Metadata, vocabulary: ReadonlySet<string>): [string, string][] {
   const key = "tokenizer.ggml.merges";
-  return metadata.strings(key).map((merge): [string, string] => {
+  return metadata.strings(key).flatMap((merge): [string, string][] => {
     const at = merge.indexOf(" ", 1);
     if (at < 0 || at === merge.length - 1)
       throw metadata.invalid(key, `two tokens in each merge, not ${JSON.stringify(merge.slice(0, 40))}`);
-    return [merge.slice(0, at), merge.slice(at + 1)];
+    const [left, right] = [merge.slice(0, at), merge.slice(at + 1)];
+    return [left, right, left + right].every((token) => vocabulary.has(token)) ? [[left, right]] : [];
   });
 }
 
@@ -185,10 +176,10 @@ function sentencePiece(metadata: Metadata, tokens: readonly string[], types: rea
   };
 }
 
-/** Tokens that are found in a text before it is cut: control tokens, and those that users defined. */
+/** Tokens that are found in a text before it is cut: control tokens, the unknown one, and those that users defined. */
 function addedTokens(tokens: readonly string[], types: readonly number[]): JsonObject[] {
   return tokens.flatMap((content, id) => {
-    const special = types[id] === CONTROL;
+    const special = types[id] === CONTROL || types[id] === UNKNOWN;
     if (!special && types[id] !== USER_DEFINED) return [];
     return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
   });
@@ -210,11 +201,28 @@ function around(tokens: readonly string[], bos: number | undefined, eos: number 
   };
 }
 
-function specialTokens(metadata: Metadata, tokens: readonly string[], types: readonly number[]) {
-  const id = (name: string): number | undefined => metadata.tokenId(`tokenizer.ggml.${name}_token_id`, tokens.length);
-  const ends = new Set([id("eos"), id("eot"), id("eom")].filter((end) => end !== undefined));
-  for (const [token, text] of tokens.entries()) {
-    if (types[token] !== NORMAL && END_NAMES.has(text)) ends.add(token);
-  }
-  return { bos: id("bos"), eos: id("eos"), unknown: id("unknown"), padding: id("padding"), ends: [...ends] };
+/** defaults: ids of tokens that the file does not name, where the vocabulary has them */
+function specialTokens(
+  metadata: Metadata,
+  tokens: readonly string[],
+  types: readonly number[],
+  defaults: Partial<typeof SENTENCE_PIECE_IDS>,
+) {
+  const id = (name: string, fallback?: number): number | undefined => {
+    const key = `tokenizer.ggml.${name}_token_id`;
+    if (metadata.has(key)) return metadata.tokenId(key, tokens.length);
+    return fallback !== undefined && fallback < tokens.length ? fallback : undefined;
+  };
+  const eos = id("eos", defaults.eos);
+  const named = [eos, id("eot"), id("eom")].filter((end) => end !== undefined);
+  // Padding is never computed with: an id of another vocabulary does no harm.
+  const padding = metadata.raw("tokenizer.ggml.padding_token_id");
+  return {
+    bos: id("bos", defaults.bos),
+    eos,
+    unknown: id("unknown", defaults.unknown),
+    padding:
+      typeof padding === "number" && Number.isInteger(padding) && tokens[padding] !== undefined ? padding : undefined,
+    ends: [...new Set([...named, ...endsByName(tokens, (token) => types[token] !== NORMAL)])],
+  };
 }

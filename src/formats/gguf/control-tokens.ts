@@ -1,0 +1,46 @@
+/** @file Tokens that are control tokens by their text, whatever a GGUF file says of their types and of which of them end a turn. */
+
+/** They end a turn also when the file names another token for that, as in llama.cpp; no text has them as a word. */
+const ENDS = new Set([
+  "<|eot_id|>",
+  "<|eom_id|>",
+  "<|im_end|>",
+  "<|end|>",
+  "<|return|>",
+  "<|call|>",
+  "<|calls|>",
+  "<|flush|>",
+  "<end_of_turn>",
+  "<turn|>",
+  "<|tool_response>",
+  "<|endoftext|>",
+  "<|end_of_text|>",
+  "<｜end▁of▁sentence｜>",
+  "<end_of_utterance>",
+  "[e~[",
+  // Where a file holds another file or another part of a repository, a coder's answer is over.
+  "<|fim_pad|>",
+  "<|fim_repo|>",
+  "<|repo_name|>",
+  "<|file_sep|>",
+]);
+/** The same, where the file does not call them ordinary: texts have them too. */
+const ENDS_UNLESS_ORDINARY = new Set(["<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "</s>"]);
+
+/** Converters have listed such tokens as ordinary ones, whose text would be spelled. */
+export const isControl = (token: string): boolean => ENDS.has(token);
+
+/** isSpecial: whether the file does not call the token ordinary */
+export function endsByName(tokens: readonly string[], isSpecial: (id: number) => boolean): number[] {
+  const texts = new Set(tokens);
+  const hasAll = (...names: string[]): boolean => names.every((name) => texts.has(name));
+  // In the formats of gpt-oss and of Solar, messages end with it and answers go on.
+  const endsMessage = hasAll("<|return|>", "<|call|>") || hasAll("<|flush|>", "<|calls|>");
+  // Gemma 4 has it as text of a page.
+  const endsNothing = hasAll("<|tool_response>");
+  return tokens.flatMap((text, id) => {
+    if (text === "<|end|>" && endsMessage) return [];
+    if (text === "</s>" && endsNothing) return [];
+    return ENDS.has(text) || (ENDS_UNLESS_ORDINARY.has(text) && isSpecial(id)) ? [id] : [];
+  });
+}

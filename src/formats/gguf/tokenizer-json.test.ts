@@ -1,0 +1,83 @@
+/** @file Vocabularies of GGUF files that say less, more or other things than most. */
+import { expect, it } from "vitest";
+import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
+import { MemorySource } from "../memory-source.ts";
+import type { GgufValue } from "./cursor.ts";
+import { Metadata } from "./metadata.ts";
+import { tokenizerFiles } from "./tokenizer-json.ts";
+
+async function read(keys: Record<string, GgufValue>) {
+  const own = Object.entries(keys).map(([key, value]) => [`tokenizer.${key}`, value] as const);
+  const metadata = new Metadata(new Map([["general.architecture", "llama"], ...own]), "m.gguf");
+  const { tokenizer, config, generation } = tokenizerFiles(metadata, "m.gguf");
+  const files = { "tokenizer.json": JSON.stringify(tokenizer), "tokenizer_config.json": JSON.stringify(config) };
+  return { tokenizer: await loadTokenizer(new MemorySource(files, "m.gguf")), ends: generation["eos_token_id"] };
+}
+
+const bytes = (tokens: string[], types: number[], more: Record<string, GgufValue> = {}) =>
+  read({ "ggml.model": "gpt2", "ggml.tokens": tokens, "ggml.token_type": types, "ggml.merges": [], ...more });
+
+const PIECES = ["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "ab", "\ufeff"];
+const pieces = (more: Record<string, GgufValue> = {}) =>
+  read({
+    "ggml.model": "llama",
+    "ggml.tokens": PIECES,
+    "ggml.token_type": [2, 3, 3, 1, 1, 1, 1, 1, 1],
+    "ggml.scores": [0, 0, 0, -1, -2, -3, -4, -5, -6],
+    ...more,
+  });
+
+it("a SentencePiece file that names no tokens has them where SentencePiece puts them", async () => {
+  const { tokenizer, ends } = await pieces();
+  expect(tokenizer.encode("ab")).toEqual([1, 6, 5]);
+  expect(ends).toEqual([2]);
+  expect((await pieces({ "ggml.add_bos_token": false })).tokenizer.encode("a")).toEqual([6]);
+});
+
+it("U+FEFF is a token like others, and <unk> in a text is the token", async () => {
+  const { tokenizer } = await pieces();
+  expect(tokenizer.encode("a\ufeff")).toEqual([1, 6, 8]);
+  expect(tokenizer.decode([8])).toBe("\ufeff");
+  expect(tokenizer.encode("<unk>a")).toEqual([1, 0, 6]);
+});
+
+it("scores and types may be more than the tokens, and scores are numbers", async () => {
+  const more = {
+    "ggml.scores": [0, 0, 0, -1, -2, -3, -4, -5, -6, 7],
+    "ggml.token_type": [2, 3, 3, 1, 1, 1, 1, 1, 1, 1],
+  };
+  expect((await pieces(more)).tokenizer.encode("ab")).toEqual([1, 6, 5]);
+  await expect(pieces({ "ggml.scores": PIECES.map(() => Number.NaN) })).rejects.toThrow(/scores: expected a list of 9/);
+  await expect(pieces({ "ggml.scores": [1] })).rejects.toThrow(/tokenizer\.ggml\.scores: expected a list of 9 numbers/);
+});
+
+it("the largest number of 32 bits is no token; padding of another vocabulary does not matter, an end of text does", async () => {
+  const none = { "ggml.eos_token_id": 2 ** 32 - 1, "ggml.bos_token_id": -1, "ggml.padding_token_id": 77 };
+  expect((await bytes(["a", "b", "<end>"], [1, 1, 3], none)).ends).toEqual([]);
+  await expect(bytes(["a", "b"], [1, 1], { "ggml.eos_token_id": 77 })).rejects.toThrow(/eos_token_id: .*got 77/);
+});
+
+it("a merge of a token that is not there is left out", async () => {
+  const { tokenizer } = await bytes(["a", "b", "ab"], [1, 1, 1], { "ggml.merges": ["b a", "x y", "a b"] });
+  expect(tokenizer.encode("abab")).toEqual([2, 2]);
+});
+
+it("an empty token is found nowhere, and an empty template is none", async () => {
+  const { tokenizer } = await bytes(["a", "", "<end>"], [1, 4, 3], { chat_template: "" });
+  expect(tokenizer.encode("aa")).toEqual([0, 0]);
+  expect(tokenizer.chatTemplate).toBeNull();
+});
+
+it("tokens that end a turn do so by their names, and are control tokens whatever the file calls them", async () => {
+  const { tokenizer, ends } = await bytes(["a", "<|im_end|>", "</s>", "<EOT>", "<|eom_id|>"], [1, 1, 1, 3, 4]);
+  expect(ends).toEqual([1, 3, 4]);
+  expect(tokenizer.encode("a<|im_end|>")).toEqual([0, 1]);
+  expect(tokenizer.isSpecial(1)).toBe(true);
+});
+
+it("the end of a message is not the end of an answer where there are ends of answers beside it", async () => {
+  expect((await bytes(["<|end|>", "<|return|>", "<|call|>"], [3, 3, 3])).ends).toEqual([1, 2]);
+  expect((await bytes(["<|end|>", "<|flush|>", "<|calls|>"], [3, 3, 3])).ends).toEqual([1, 2]);
+  expect((await bytes(["<|end|>", "<|call|>"], [3, 3])).ends).toEqual([0, 1]);
+  expect((await bytes(["</s>", "<|tool_response>"], [3, 3])).ends).toEqual([1]);
+});
