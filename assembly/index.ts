@@ -6,6 +6,7 @@ export { appendRows } from "./store/append";
 export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
 export { activate } from "./elementwise/activate";
 export { convolve } from "./elementwise/convolve";
+export { deltaRule } from "./states/delta-rule";
 export { embed } from "./elementwise/embed";
 export { gate } from "./elementwise/gate";
 export { norm } from "./elementwise/norm";

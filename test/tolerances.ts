@@ -108,6 +108,11 @@ export const tolerance = {
     max: 2e-6,
     why: "a few f32 roundings of terms that cancel in part; erf is good to 1.5e-7",
   },
+  deltaRule: {
+    metric: "relative length of the difference, of outputs and of states",
+    max: 2e-5,
+    why: "f32 sums over up to 200 tokens, in another order where rows are computed together; exponents are sums of logarithms",
+  },
   deviceLogprob: { metric: "absolute", max: 2e-5, why: "f32 sum over the vocabulary, exp and log to a few ulp" },
   deviceDraw: {
     metric: "share of draws with another token than the host's",

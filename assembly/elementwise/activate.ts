@@ -2,7 +2,8 @@
 import {
   ALPHAS, BLOCK, GATED, KIND, KIND_GELU, KIND_GELU_TANH, KIND_RELU_2, KIND_SILU, OUT, ROWS, WIDTH, X,
 } from "../generated/activate-params";
-import { exp, expOne } from "../simd/vector";
+import { softplus } from "../simd/softplus";
+import { exp } from "../simd/vector";
 
 // @ts-ignore: decorator
 @inline function silu(x: v128): v128 {
@@ -61,14 +62,6 @@ import { exp, expOne } from "../simd/vector";
     f32x4.gt(x, f32x4.splat(0)),
   );
   return f32x4.add(curve, f32x4.mul(x, f32x4.splat(0.5)));
-}
-
-/** ln(1 + eˣ), with ln(1 + y) for y in (0, 1] by Newton from its series. */
-function softplus(x: f32): f32 {
-  const y = expOne(-abs<f32>(x));
-  let z: f32 = y / (1 + 0.5 * y);
-  for (let n = 0; n < 4; n++) z -= 1 - (1 + y) * expOne(-z);
-  return max<f32>(x, 0) + z;
 }
 
 // @ts-ignore: decorator

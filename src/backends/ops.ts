@@ -151,6 +151,34 @@ export interface Convolution {
   readonly outputGate: number | null;
 }
 
+/**
+ * The gated delta rule (arXiv 2412.06464), or with a decay for each channel of keys Kimi delta attention (arXiv 2510.26692).
+ *
+ * The state is a matrix S a head, f32 [numHeads][keyDim][valueDim]. A token has a query q and a key k, divided by their lengths
+ * (and q by √keyDim), a value v, a decay d and a rate β: S ← d·S, then S ← S + k ⊗ β(v − kᵀS); its output is qᵀS. A head of
+ * q and k serves numHeads / numKeyHeads heads of v that are beside each other.
+ */
+export interface DeltaRule {
+  readonly state: StatePart;
+  readonly numHeads: number;
+  readonly numKeyHeads: number;
+  /** Multiples of 4, at most MAX_DELTA_DIM. */
+  readonly keyDim: number;
+  readonly valueDim: number;
+  /** β is this times the sigmoid of its input: 1, or 2 for negative eigenvalues. */
+  readonly rateScale: number;
+  /** First columns of the inputs of β, and of the decay, a head or with `isByChannel` a channel of keys. */
+  readonly rate: Columns;
+  readonly decay: Columns;
+  readonly isByChannel: boolean;
+  /** The decay is exp(−exp(log)·softplus(x + bias)), or with a bound exp(bound·sigmoid(exp(log)·(x + bias))); f32 [numHeads]. */
+  readonly decayLog: Weight;
+  /** f32, as many as there are inputs of the decay. */
+  readonly decayBias: Weight;
+  /** Below 0; null for none. */
+  readonly decayBound: number | null;
+}
+
 /** How a token is drawn; fields as in the engine's `SamplingParams`. */
 export interface Draw {
   readonly temperature: number;
@@ -313,6 +341,15 @@ export interface Ops {
    * x: rows as `convolution.input` says · out: [rows][channels], another buffer than x
    */
   convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void;
+  /**
+   * out[row] = what the gated delta rule gives for every row of the step, over the rows of its sequence; see `DeltaRule`. Writes the
+   * states that the step leaves. Rows of one span may be computed together, so that results differ in the last bits from those of
+   * single rows.
+   *
+   * qkv: [rows][2·numKeyHeads·keyDim + numHeads·valueDim] as q|k|v · rates, decays: rows as `rule.rate` and `rule.decay` say ·
+   * out: [rows][numHeads·valueDim]
+   */
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void;
   /** x[r][i] ·= act(gates[r][i / repeat]) for i < width, in place; rows of `gates` are as `of` says, in another buffer */
   gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void;
   /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */

@@ -20,6 +20,11 @@ export const MAX_KERNEL = 8;
 /** Bytes of a convolution's part of a state. */
 export const convolutionBytes = (channels: number, kernel: number): number => 4 * channels * (kernel - 1);
 
+/** The longest heads of a delta rule. */
+export const MAX_DELTA_DIM = 256;
+/** What is added to the squared length of queries and keys before they are divided by it. */
+export const DELTA_EPS = 1e-6;
+
 /** Factors of a row's values: one for each `repeat` values that are beside each other. */
 export interface Gates extends Columns {
   readonly repeat: number;

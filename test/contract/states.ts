@@ -1,6 +1,6 @@
 /** @file Contract of operations on states of fixed size, and of the gates beside them. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Convolution, Ops } from "../../src/backends/ops.ts";
+import type { Convolution, DeltaRule, Ops } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { convolutionBytes } from "../../src/backends/state-ops.ts";
 import { activationError } from "../support/elementwise-grid.ts";
@@ -55,6 +55,47 @@ function convolve(ops: Ops, c: ConvolutionCase) {
   });
 }
 
+interface DeltaCase extends Pick<DeltaRule, "numHeads" | "numKeyHeads" | "keyDim" | "valueDim" | "isByChannel"> {
+  readonly rateScale: number;
+  readonly decayBound: number | null;
+}
+
+/** Columns of no group of 8 or 16, more channels than a workgroup has parts, several heads of v for one of q and k. */
+const DELTA_CASES: readonly DeltaCase[] = [
+  { numHeads: 1, numKeyHeads: 1, keyDim: 4, valueDim: 4, isByChannel: false, rateScale: 1, decayBound: null },
+  { numHeads: 4, numKeyHeads: 2, keyDim: 16, valueDim: 20, isByChannel: false, rateScale: 1, decayBound: null },
+  { numHeads: 3, numKeyHeads: 1, keyDim: 12, valueDim: 64, isByChannel: false, rateScale: 2, decayBound: null },
+  { numHeads: 2, numKeyHeads: 2, keyDim: 132, valueDim: 28, isByChannel: false, rateScale: 1, decayBound: -5 },
+  { numHeads: 2, numKeyHeads: 2, keyDim: 24, valueDim: 24, isByChannel: true, rateScale: 1, decayBound: null },
+  { numHeads: 2, numKeyHeads: 1, keyDim: 8, valueDim: 16, isByChannel: true, rateScale: 2, decayBound: -5 },
+];
+
+function delta(ops: Ops, c: DeltaCase) {
+  const { numHeads, numKeyHeads, keyDim, valueDim, isByChannel } = c;
+  const width = 2 * numKeyHeads * keyDim + numHeads * valueDim;
+  const numDecays = numHeads * (isByChannel ? keyDim : 1);
+  const stride = numHeads + numDecays + 3;
+  const column = (values: Float32Array) => ops.loadWeight([partOf(values, 1)], "f32");
+  const rule: DeltaRule = {
+    ...c,
+    state: { index: 0, offset: OFFSET },
+    rate: { first: 1, stride },
+    decay: { first: numHeads + 2, stride },
+    decayLog: column(gaussians(1, numHeads)),
+    decayBias: column(gaussians(2, numDecays)),
+  };
+  return runStates(ops, OFFSET + 4 * numHeads * keyDim * valueDim, (step, index, rows) => {
+    const qkv = upload(ops, gaussians(10 + index, rows * width, 2));
+    const gates = upload(ops, gaussians(20 + index, rows * stride, 2));
+    const out = ops.alloc(rows * numHeads * valueDim);
+    ops.beginStep(step, []);
+    ops.deltaRule(step, rule, qkv, gates, gates, out);
+    ops.free(qkv);
+    ops.free(gates);
+    return out;
+  });
+}
+
 export function statesContract({ open, limits }: Target): void {
   const reference = createReferenceBackend();
   let ops: Ops;
@@ -74,6 +115,19 @@ export function statesContract({ open, limits }: Target): void {
         }
         // A tail is inputs as they were, or a product of two.
         for (const [i, values] of actual.states.entries()) expect(values, `state ${i}`).toEqual(expected.states[i]);
+      },
+    );
+
+    it.each(DELTA_CASES)(
+      "delta rule: $numHeads/$numKeyHeads heads of $keyDim and $valueDim, by channel $isByChannel, β × $rateScale, bound $decayBound",
+      async (c) => {
+        const [actual, expected] = [await delta(ops, c), await delta(reference, c)];
+        expect(actual.states).toHaveLength(expected.states.length);
+        for (const which of ["outputs", "states"] as const) {
+          for (const [i, values] of actual[which].entries()) {
+            expect(relativeError(values, expected[which][i]!), `${which} ${i}`).toBeLessThan(limits.deltaRule());
+          }
+        }
       },
     );
 

@@ -18,5 +18,6 @@ export interface Target {
     linear(type: WeightType, rows: number): number;
     elementwise(): number;
     activation(): number;
+    deltaRule(): number;
   };
 }

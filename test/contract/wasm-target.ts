@@ -29,5 +29,6 @@ export const wasmTarget: Target = {
     linear: (type) => (isPlain(weightFormat(type)) ? tolerance.linearFloat : tolerance.linearQ8).max,
     elementwise: () => tolerance.elementwise.max,
     activation: () => tolerance.activation.max,
+    deltaRule: () => tolerance.deltaRule.max,
   },
 };

@@ -38,6 +38,7 @@ export function webGpuTarget({ asHardware, tuning, ...options }: TargetOptions =
       },
       elementwise: () => tolerance.elementwise.max,
       activation: () => tolerance.activation.max,
+      deltaRule: () => tolerance.deltaRule.max,
     },
   };
 }

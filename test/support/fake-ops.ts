@@ -12,11 +12,13 @@ import type {
   AttentionLayer,
   Buf,
   Convolution,
+  DeltaRule,
   DeviceSample,
   DeviceSampling,
   Draw,
   Ops,
   RowNorm,
+  StatePart,
   Step,
   TokenStream,
   Weight,
@@ -192,17 +194,26 @@ export class FakeOps implements Ops {
     for (let row = 0; row < rows; row++) data(out)[row * width] = data(x)[row * width * (isGated ? 2 : 1)]!;
   }
 
-  /** Keeps a hash of all rows in the first word of the state. */
-  convolve(step: Step, { state: { index }, channels, input }: Convolution, x: Buf, out: Buf): void {
+  /** Keeps a hash of all rows in the first word of the part of the state. */
+  convolve(step: Step, { state, channels, input }: Convolution, x: Buf, out: Buf): void {
+    this.#advance(step, state, x, input.stride, out, channels);
+  }
+
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, _rates: Buf, _decays: Buf, out: Buf): void {
+    const width = rule.numHeads * rule.valueDim;
+    this.#advance(step, rule.state, qkv, 2 * rule.numKeyHeads * rule.keyDim + width, out, width);
+  }
+
+  #advance(step: Step, { index, offset }: StatePart, x: Buf, stride: number, out: Buf, width: number): void {
     for (const { sequence, start, count, row } of step.spans) {
       const pages = sequence.recurrent(index);
-      const wordOf = (address: number): DataView => new DataView(this.pages.bytes(address).buffer);
+      const wordOf = (address: number): DataView => new DataView(this.pages.bytes(address).buffer, offset);
       const before = pages.at(start);
       let state = before ? wordOf(before).getUint32(0, true) : index + 1;
       const targets = new Map(pages.targets(start, start + count));
       for (let i = 0; i < count; i++) {
-        state = hash(state, data(x)[(row + i) * input.stride]!);
-        data(out)[(row + i) * channels] = state;
+        state = hash(state, data(x)[(row + i) * stride]!);
+        data(out)[(row + i) * width] = state;
         const target = targets.get(start + i + 1);
         if (target) wordOf(target).setUint32(0, state, true);
       }

@@ -12,7 +12,8 @@ export const stateSpan = new Struct({
   first: "u32",
   secondEnd: "u32",
   second: "u32",
-  _reserved: { numBytes: 4 },
+  /** Position of the first row. */
+  start: "u32",
 });
 
 /** What `convolve` does besides adding up products. */
@@ -40,6 +41,38 @@ export const convolve = new Struct({
   blocks: "u32",
   /** A sum of CONVOLVE_FLAGS. */
   flags: "u32",
+});
+
+/** Rows that `deltaRule` computes together; from fewer than the least number it goes row by row. */
+export const DELTA_ROWS = { most: 32, least: 5 } as const;
+
+export const deltaRule = new Struct({
+  /** A `stateSpan` each. */
+  spans: "u32",
+  /** f32 [row][stride] as q|k|v. */
+  qkv: "u32",
+  stride: "u32",
+  /** Addresses of the first row's inputs of β and of the decay, and values from a row to the next. */
+  rates: "u32",
+  rateStride: "u32",
+  decays: "u32",
+  decayStride: "u32",
+  /** f32 [numHeads], and as many as there are inputs of the decay. */
+  decayLog: "u32",
+  decayBias: "u32",
+  /** 0 for none. */
+  decayBound: "f32",
+  rateScale: "f32",
+  eps: "f32",
+  /** f32 [row][numHeads · valueDim]. */
+  out: "u32",
+  numHeads: "u32",
+  /** Heads of v that have one head of q and k. */
+  group: "u32",
+  keyDim: "u32",
+  valueDim: "u32",
+  /** 1: a decay for each channel of keys. */
+  byChannel: "u32",
 });
 
 export const gate = new Struct({

@@ -6,6 +6,7 @@ import { MAX_PROJECTIONS } from "../../quant/qjl.ts";
 import { MAX_FLOAT16 } from "../../quant/sanitize.ts";
 import { TRELLIS_RUN } from "../../quant/trellis.ts";
 import { SEARCH_FACTORS } from "../../quant/vector-quantizer.ts";
+import { MAX_DELTA_DIM } from "../state-ops.ts";
 import {
   ACTIVATIONS,
   activate,
@@ -36,7 +37,7 @@ import {
   span,
   tile,
 } from "./attention.ts";
-import { CONVOLVE_FLAGS, convolve, gate, stateSpan } from "./states.ts";
+import { CONVOLVE_FLAGS, convolve, DELTA_ROWS, deltaRule, gate, stateSpan } from "./states.ts";
 import type { Struct } from "./struct.ts";
 
 export interface WasmFile {
@@ -98,6 +99,14 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
       ["SPAN_", stateSpan],
     ],
     numbers: [["FLAG_", CONVOLVE_FLAGS]],
+  },
+  "delta-rule-params": {
+    structs: [
+      ["", deltaRule],
+      ["SPAN_", stateSpan],
+    ],
+    numbers: [["ROWS_", DELTA_ROWS]],
+    sizes: { maxDeltaDim: MAX_DELTA_DIM },
   },
   "gate-params": { structs: [["", gate]] },
   "softcap-params": { structs: [["", softcap]] },

@@ -14,6 +14,7 @@ import type {
   AttentionLayer,
   Buf,
   Convolution,
+  DeltaRule,
   Gates,
   Ops,
   Rope,
@@ -29,6 +30,7 @@ import { activationOf } from "./activations.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 import { convolve } from "./convolve.ts";
+import { deltaRule } from "./delta-rule.ts";
 
 export class HostBuf implements Buf {
   readonly data: Float32Array;
@@ -206,6 +208,18 @@ class ReferenceBackend implements Ops {
     assertBegun(step, this.#step, "convolve");
     const bias = convolution.bias && hostWeight(convolution.bias);
     convolve(this.pages, step, convolution, hostWeight(convolution.weight), bias, host(x), host(out));
+  }
+
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "deltaRule");
+    const inputs = {
+      qkv: host(qkv),
+      rates: host(rates),
+      decays: host(decays),
+      decayLog: hostWeight(rule.decayLog),
+      decayBias: hostWeight(rule.decayBias),
+    };
+    deltaRule(this.pages, step, rule, inputs, host(out));
   }
 
   gate(x: Buf, gates: Buf, { first, stride, repeat, activation }: Gates, rows: number, width: number): void {

@@ -18,6 +18,7 @@ import type {
   BackendMemory,
   Buf,
   Convolution,
+  DeltaRule,
   Gates,
   Ops,
   Rope,
@@ -308,6 +309,21 @@ class WasmBackend implements Ops {
     const to = this.#addressOf(out, rows * of.channels, "convolve");
     const bias = of.bias ? vectorOf(of.bias, "convolve").address : 0;
     this.#states.convolve(step, of, from, to, vectorOf(of.weight, "convolve").address, bias);
+  }
+
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "deltaRule");
+    const rows = step.tokens.length;
+    const { numHeads, numKeyHeads, keyDim, valueDim } = rule;
+    const width = 2 * numKeyHeads * keyDim + numHeads * valueDim;
+    this.#states.deltaRule(step, rule, {
+      qkv: this.#addressOf(qkv, rows * width, "deltaRule"),
+      rates: this.#addressOf(rates, rows * rule.rate.stride, "deltaRule"),
+      decays: this.#addressOf(decays, rows * rule.decay.stride, "deltaRule"),
+      decayLog: vectorOf(rule.decayLog, "deltaRule").address,
+      decayBias: vectorOf(rule.decayBias, "deltaRule").address,
+      out: this.#addressOf(out, rows * numHeads * valueDim, "deltaRule"),
+    });
   }
 
   gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void {

@@ -1,8 +1,8 @@
-/** @file `convolve` and `gate` of the WASM backend: writes parameters and the states of spans, and runs the kernels. */
+/** @file `convolve`, `deltaRule` and `gate` of the WASM backend: writes parameters and the states of spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
-import type { Convolution, Gates, StatePart, Step } from "../ops.ts";
-import { CONVOLVE_FLAGS, convolve, gate, stateSpan } from "../parameters/states.ts";
-import { MAX_KERNEL } from "../state-ops.ts";
+import type { Convolution, DeltaRule, Gates, StatePart, Step } from "../ops.ts";
+import { CONVOLVE_FLAGS, convolve, deltaRule, gate, stateSpan } from "../parameters/states.ts";
+import { DELTA_EPS, MAX_DELTA_DIM, MAX_KERNEL } from "../state-ops.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -52,6 +52,45 @@ export class StateKernels {
     this.#pool.run("convolve", PARAMS_ADDRESS, step.spans.length * blocks, products > PARALLEL_PRODUCTS);
   }
 
+  /** Addresses as in `Ops.deltaRule`. */
+  deltaRule(
+    step: Step,
+    of: DeltaRule,
+    at: {
+      readonly qkv: number;
+      readonly rates: number;
+      readonly decays: number;
+      readonly decayLog: number;
+      readonly decayBias: number;
+      readonly out: number;
+    },
+  ): void {
+    const { numHeads, numKeyHeads, keyDim, valueDim, rate, decay } = of;
+    assert(
+      [keyDim, valueDim].every((size) => size % 4 === 0 && size <= MAX_DELTA_DIM) && numHeads % numKeyHeads === 0,
+      `deltaRule: ${numHeads}/${numKeyHeads} heads of ${keyDim} and ${valueDim}`,
+    );
+    deltaRule.write(this.#memory.view, PARAMS_ADDRESS, {
+      ...at,
+      spans: this.#writeSpans(step, of.state),
+      stride: 2 * numKeyHeads * keyDim + numHeads * valueDim,
+      rates: at.rates + rate.first * 4,
+      rateStride: rate.stride,
+      decays: at.decays + decay.first * 4,
+      decayStride: decay.stride,
+      decayBound: of.decayBound ?? 0,
+      rateScale: of.rateScale,
+      eps: DELTA_EPS,
+      numHeads,
+      group: numHeads / numKeyHeads,
+      keyDim,
+      valueDim,
+      byChannel: of.isByChannel ? 1 : 0,
+    });
+    const products = step.tokens.length * numHeads * keyDim * valueDim;
+    this.#pool.run("deltaRule", PARAMS_ADDRESS, step.spans.length * numHeads, products > PARALLEL_PRODUCTS);
+  }
+
   /** x, gates: addresses as in `Ops.gate` */
   gate(x: number, gates: number, { first, stride, repeat, activation }: Gates, rows: number, width: number): void {
     const block = Math.max(1, Math.ceil(rows / (this.#pool.threads * 4)));
@@ -86,6 +125,7 @@ export class StateKernels {
       u32[at + WORD.first] = first ? first[1] + offset : 0;
       u32[at + WORD.secondEnd] = second ? second[0] - start : 0;
       u32[at + WORD.second] = second ? second[1] + offset : 0;
+      u32[at + WORD.start] = start;
       at += stateSpan.numBytes / 4;
     }
     return address;

@@ -15,6 +15,7 @@ import type {
   BackendMemory,
   Buf,
   Convolution,
+  DeltaRule,
   Gates,
   OnKernel,
   Ops,
@@ -267,6 +268,21 @@ export class WebGpuBackend implements Ops {
     const from = this.#read(x, rows * of.input.stride, "convolve");
     const weights = { taps: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
     this.#states.convolve(step, of, weights, from, this.#written(out, rows * of.channels, "convolve"));
+  }
+
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "deltaRule");
+    const rows = step.tokens.length;
+    const { numHeads, numKeyHeads, keyDim, valueDim } = rule;
+    const width = 2 * numKeyHeads * keyDim + numHeads * valueDim;
+    const inputs = {
+      qkv: this.#read(qkv, rows * width, "deltaRule"),
+      rates: this.#read(rates, rows * rule.rate.stride, "deltaRule"),
+      decays: this.#read(decays, rows * rule.decay.stride, "deltaRule"),
+      decayLog: asGpuWeight(rule.decayLog).buffer,
+      decayBias: asGpuWeight(rule.decayBias).buffer,
+    };
+    this.#states.deltaRule(step, rule, inputs, this.#written(out, rows * numHeads * valueDim, "deltaRule"));
   }
 
   gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void {

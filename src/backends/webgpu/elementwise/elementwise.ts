@@ -41,7 +41,10 @@ export class ElementwiseKernels {
     const kernel = inPlace
       ? this.#kernel("rms-norm", rmsNorm, ["read", "write"], { IN_PLACE: true })
       : this.#kernel("rms-norm", rmsNorm, ["read", "write", "read"], { IN_PLACE: false });
-    this.#commands.dispatch(kernel, { cols, eps }, inPlace ? [weight, out] : [weight, out, x], rows);
+    // Heads of many rows are more than one dimension takes; then their number is even.
+    let [across, down] = [rows, 1];
+    while (across > MAX_GROUPS && across % 2 === 0) [across, down] = [across / 2, down * 2];
+    this.#commands.dispatch(kernel, { cols, eps }, inPlace ? [weight, out] : [weight, out, x], across, down);
   }
 
   /** See `Ops.norm`. */

@@ -20,8 +20,8 @@ fn input(at: u32) -> f32 {
 }
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
-  let base = group.x * p.cols;
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
+  let base = (group.y * groups.x + group.x) * p.cols;
   var values: array<f32, KEPT>;
   var weights: array<f32, KEPT>;
   for (var n = 0u; n < KEPT; n++) {
