@@ -11,6 +11,8 @@ export { embed } from "./elementwise/embed";
 export { gate } from "./elementwise/gate";
 export { norm } from "./elementwise/norm";
 export { rmsNorm } from "./elementwise/rms-norm";
+export { scaleColumns } from "./elementwise/scale-columns";
+export { scan } from "./elementwise/scan";
 export { selfTest } from "./elementwise/self-test";
 export { softcap } from "./elementwise/softcap";
 export { swiglu } from "./elementwise/swiglu";

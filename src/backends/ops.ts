@@ -12,8 +12,10 @@ import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 import type { Capabilities } from "./capabilities.ts";
+import type { ColumnRun } from "./column-runs.ts";
 import type { Columns, Gates, StatePart } from "./state-ops.ts";
 
+export type { ColumnRun } from "./column-runs.ts";
 export type { Columns, Gates, StatePart } from "./state-ops.ts";
 export type { WeightPart, WeightType };
 
@@ -83,6 +85,8 @@ export interface RowNorm {
   /** The weight's columns are those from `first` on, of rows of `stride` values in x and in out. Default: whole rows. */
   readonly first?: number;
   readonly stride?: number;
+  /** Parts of equal width of a whole row that are normed each by itself, with weights of their own. Default: 1. */
+  readonly groups?: number;
 }
 
 export type ActivationKind = "silu" | "gelu" | "gelu_tanh" | "relu2" | "xielu";
@@ -177,6 +181,40 @@ export interface DeltaRule {
   readonly decayBias: Weight;
   /** Below 0; null for none. */
   readonly decayBound: number | null;
+}
+
+/**
+ * The scan of a state space layer (Mamba, arXiv 2405.21060): for each head and token
+ * h = exp(−dt · exp(A)) · h + dt · x ⊗ B and y = h · C + D · x, with dt = softplus(step + bias) within its limits.
+ *
+ * The state holds h, f32 [numHeads][headDim][stateSize]; zeros stand for that before the first token.
+ */
+export interface Scan {
+  readonly state: StatePart;
+  readonly numHeads: number;
+  readonly headDim: number;
+  /** Heads of a group share B and C; a divisor of numHeads. */
+  readonly numGroups: number;
+  readonly stateSize: number;
+  /** f32, one after the other: A (ln of the rates), [numHeads] or [numHeads][stateSize]; D, [numHeads]; biases of steps, [numHeads]. */
+  readonly parameters: Weight;
+  /** Whether each state of a head has a rate of its own (Mamba 1, whose heads are channels). */
+  readonly isPerState: boolean;
+  /** Limits of dt; maxStep may be Infinity. */
+  readonly minStep: number;
+  readonly maxStep: number;
+  /** Where rows of x have [numHeads][headDim] values, and rows of steps [numHeads]. */
+  readonly x: Columns;
+  readonly steps: Columns;
+  /** First columns of B and of C, [numGroups][stateSize] each, in rows of `stride` values. */
+  readonly vectors: { readonly b: number; readonly c: number; readonly stride: number };
+}
+
+/** What is scanned: buffers of x, of B and C, and of step sizes, which may be the same. */
+export interface ScanInputs {
+  readonly x: Buf;
+  readonly vectors: Buf;
+  readonly steps: Buf;
 }
 
 /** How a token is drawn; fields as in the engine's `SamplingParams`. */
@@ -352,6 +390,15 @@ export interface Ops {
   deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void;
   /** x[r][i] ·= act(gates[r][i / repeat]) for i < width, in place; rows of `gates` are as `of` says, in another buffer */
   gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void;
+  /**
+   * For every row of the step: the scan of its sequence's state, as `Scan` says. Writes the states that the step leaves. The same bits
+   * whatever number of rows a step has, as long as `isRowInvariant` says so of what a cache keeps.
+   *
+   * out: [rows][numHeads · headDim], another buffer than the inputs
+   */
+  scan(step: Step, scan: Scan, inputs: ScanInputs, out: Buf): void;
+  /** x[r][i] ·= the factor of the run that i is in, in place. runs: 1 to MAX_RUNS, ascending; the last one ends at `width` */
+  scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void;
   /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */
   softcap(x: Buf, length: number, cap: number): void;
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */

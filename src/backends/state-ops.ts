@@ -30,3 +30,13 @@ export interface Gates extends Columns {
   readonly repeat: number;
   readonly activation: "sigmoid" | "silu";
 }
+
+/** Bytes of a scan's part of a state. */
+export const scanBytes = (of: {
+  readonly numHeads: number;
+  readonly headDim: number;
+  readonly stateSize: number;
+}): number => 4 * of.numHeads * of.headDim * of.stateSize;
+
+/** The largest limit of step sizes that kernels are told: Infinity is no number for all of them. */
+export const MAX_STEP = 3e38;

@@ -3,6 +3,7 @@ import { describe } from "vitest";
 import { elementwiseContract } from "./elementwise.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
+import { scanContract } from "./scan.ts";
 import { statesContract } from "./states.ts";
 import { wasmTarget } from "./wasm-target.ts";
 import { weightsContract } from "./weights.ts";
@@ -12,4 +13,5 @@ describe("wasm", () => {
   linearContract(wasmTarget, linearGroups(true));
   elementwiseContract(wasmTarget);
   statesContract(wasmTarget);
+  scanContract(wasmTarget);
 });

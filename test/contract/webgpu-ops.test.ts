@@ -6,6 +6,7 @@ import { elementwiseContract } from "./elementwise.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
 import { samplingContract } from "./sampling.ts";
+import { scanContract } from "./scan.ts";
 import { statesContract } from "./states.ts";
 import { webGpuTarget } from "./webgpu-target.ts";
 import { weightsContract } from "./weights.ts";
@@ -19,6 +20,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
   linearContract(target, linearGroups(isThorough));
   elementwiseContract(target);
   statesContract(target);
+  scanContract(target);
   samplingContract(target);
 
   describe("without subgroups", () => {

@@ -12,6 +12,7 @@ export interface NormCase {
   readonly before: number;
   readonly behind: number;
   readonly isInPlace: boolean;
+  readonly groups?: number;
 }
 
 const both = [false, true] as const;
@@ -23,18 +24,21 @@ export const NORM_CASES: readonly NormCase[] = [
   { kind: "layer", hasBias: true, add: false, before: 0, behind: 0, isInPlace: true },
   { kind: "rms", hasBias: false, add: false, before: 0, behind: 5, isInPlace: true },
   { kind: "rms", hasBias: false, add: false, before: 8, behind: 3, isInPlace: true },
+  { kind: "rms", hasBias: false, add: false, before: 0, behind: 0, isInPlace: true, groups: 3 },
+  { kind: "layer", hasBias: true, add: true, before: 0, behind: 0, isInPlace: false, groups: 4 },
 ];
 
 /** `out` after the norm, [rows][stride]. */
 export async function normed(ops: Ops, c: NormCase, width: number, rows: number): Promise<Float32Array> {
-  const stride = c.before + width + c.behind;
+  const { groups = 1 } = c;
+  const stride = (c.before + width + c.behind) * groups;
   // A mean that is large beside the deviation shows sums that lose digits.
   const x = gaussians(1, rows * stride, 3).map((value) => value + 2);
-  const vector = (seed: number) => ops.loadWeight([partOf(gaussians(seed, width), width)], "f32");
+  const vector = (seed: number) => ops.loadWeight([partOf(gaussians(seed, width * groups), width * groups)], "f32");
   const input = upload(ops, x);
   const out = c.isInPlace ? input : upload(ops, gaussians(2, rows * stride));
   const norm: RowNorm = { kind: c.kind, weight: vector(3), bias: c.hasBias ? vector(4) : null, eps: 1e-5, add: c.add };
-  ops.norm(input, { ...norm, ...(stride !== width && { first: c.before, stride }) }, rows, out);
+  ops.norm(input, { ...norm, groups, ...(stride !== width * groups && { first: c.before, stride }) }, rows, out);
   return ops.readback(out, rows * stride);
 }
 

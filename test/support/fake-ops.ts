@@ -18,6 +18,8 @@ import type {
   Draw,
   Ops,
   RowNorm,
+  Scan,
+  ScanInputs,
   StatePart,
   Step,
   TokenStream,
@@ -220,8 +222,14 @@ export class FakeOps implements Ops {
     }
   }
 
+  scan(step: Step, { state, numHeads, headDim, x }: Scan, inputs: ScanInputs, out: Buf): void {
+    this.#advance(step, state, inputs.x, x.stride, out, numHeads * headDim);
+  }
+
   /** Rows are what they were. */
   gate(): void {}
+
+  scaleColumns(): void {}
 
   /** Logits are small enough as they are. */
   softcap(): void {}

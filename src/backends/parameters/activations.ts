@@ -1,4 +1,5 @@
 /** @file What the WASM kernels of matrix products, weights and elementwise operations read. Addresses are bytes of the WASM memory. */
+import { MAX_RUNS } from "../column-runs.ts";
 import { Struct } from "./struct.ts";
 
 export const embed = new Struct({
@@ -35,6 +36,20 @@ export const norm = new Struct({
   eps: "f32",
   /** A sum of NORM_FLAGS. */
   flags: "u32",
+  /** Rows in turn that have weights of their own, one after the other. */
+  groups: "u32",
+});
+
+export const scaleColumns = new Struct({
+  x: "u32",
+  width: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  /** Number of runs, the ends of each, and their factors. */
+  runs: "u32",
+  ends: ["u32", MAX_RUNS],
+  factors: ["f32", MAX_RUNS],
 });
 
 export const ACTIVATIONS = { silu: 0, gelu: 1, gelu_tanh: 2, relu2: 3, xielu: 4 } as const;

@@ -90,3 +90,33 @@ export const gate = new Struct({
   /** 1: silu, otherwise sigmoid. */
   silu: "u32",
 });
+
+export const scan = new Struct({
+  /** A `stateSpan` each. */
+  spans: "u32",
+  /** Of the first row's x, and values from a row to the next. */
+  x: "u32",
+  xStride: "u32",
+  /** Of the first row's B and C, [numGroups][stateSize] each, and values from a row to the next. */
+  b: "u32",
+  c: "u32",
+  vectorStride: "u32",
+  /** Of the first row's first step before its bias, and values from a row to the next. */
+  steps: "u32",
+  stepStride: "u32",
+  /** f32: ln of the rates, [numHeads] or [numHeads][stateSize]; D, [numHeads]; biases of the steps, [numHeads]. */
+  parameters: "u32",
+  /** f32 [rows][numHeads · headDim]. */
+  out: "u32",
+  numHeads: "u32",
+  headDim: "u32",
+  numGroups: "u32",
+  stateSize: "u32",
+  /** Heads of a task, and tasks of a span. */
+  block: "u32",
+  blocks: "u32",
+  minStep: "f32",
+  maxStep: "f32",
+  /** 1: each state of a head has a rate of its own. */
+  isPerState: "u32",
+});

@@ -17,6 +17,7 @@ import {
   norm,
   prepare,
   rmsNorm,
+  scaleColumns,
   softcap,
   swiglu,
 } from "./activations.ts";
@@ -37,7 +38,7 @@ import {
   span,
   tile,
 } from "./attention.ts";
-import { CONVOLVE_FLAGS, convolve, DELTA_ROWS, deltaRule, gate, stateSpan } from "./states.ts";
+import { CONVOLVE_FLAGS, convolve, DELTA_ROWS, deltaRule, gate, scan, stateSpan } from "./states.ts";
 import type { Struct } from "./struct.ts";
 
 export interface WasmFile {
@@ -109,6 +110,13 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
     sizes: { maxDeltaDim: MAX_DELTA_DIM },
   },
   "gate-params": { structs: [["", gate]] },
+  "scan-params": {
+    structs: [
+      ["", scan],
+      ["SPAN_", stateSpan],
+    ],
+  },
+  "scale-columns-params": { structs: [["", scaleColumns]] },
   "softcap-params": { structs: [["", softcap]] },
   "swiglu-params": { structs: [["", swiglu]] },
   "prepare-params": { structs: [["", prepare]] },

@@ -13,12 +13,15 @@ import type {
   Activation,
   AttentionLayer,
   Buf,
+  ColumnRun,
   Convolution,
   DeltaRule,
   Gates,
   Ops,
   Rope,
   RowNorm,
+  Scan,
+  ScanInputs,
   Step,
   Weight,
   WeightPart,
@@ -31,6 +34,7 @@ import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
+import { scan } from "./scan.ts";
 
 export class HostBuf implements Buf {
   readonly data: Float32Array;
@@ -129,19 +133,20 @@ class ReferenceBackend implements Ops {
   }
 
   norm(x: Buf, norm: RowNorm, rows: number, out: Buf): void {
-    const { kind, eps, add } = norm;
-    const width = norm.weight.cols * norm.weight.rows;
+    const { kind, eps, add, groups = 1 } = norm;
+    const width = (norm.weight.cols * norm.weight.rows) / groups;
     const { first = 0, stride = width } = norm;
     const [input, output, w] = [host(x), host(out), hostWeight(norm.weight)];
     const b = norm.bias && hostWeight(norm.bias);
-    for (let r = 0; r < rows; r++) {
+    for (let r = 0; r < rows * groups; r++) {
       const at = r * stride + first;
+      const own = (r % groups) * width;
       const row = Float64Array.from(input.subarray(at, at + width));
       const mean = kind === "layer" ? row.reduce((sum, value) => sum + value, 0) / width : 0;
       const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
       const inverse = 1 / Math.sqrt(variance + eps);
       for (let i = 0; i < width; i++) {
-        const value = (row[i]! - mean) * inverse * w[i]! + (b ? b[i]! : 0);
+        const value = (row[i]! - mean) * inverse * w[own + i]! + (b ? b[own + i]! : 0);
         output[at + i] = add ? output[at + i]! + value : value;
       }
     }
@@ -230,6 +235,20 @@ class ReferenceBackend implements Ops {
         const sigmoid = 1 / (1 + Math.exp(-factor));
         values[r * width + i]! *= activation === "silu" ? factor * sigmoid : sigmoid;
       }
+    }
+  }
+
+  scan(step: Step, of: Scan, inputs: ScanInputs, out: Buf): void {
+    assertBegun(step, this.#step, "scan");
+    const [x, vectors, steps] = [host(inputs.x), host(inputs.vectors), host(inputs.steps)];
+    scan(this.pages, step, of, { parameters: hostWeight(of.parameters), x, vectors, steps, out: host(out) });
+  }
+
+  scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {
+    const values = host(x);
+    for (let r = 0; r < rows; r++) {
+      let i = 0;
+      for (const { end, factor } of runs) for (; i < end; i++) values[r * width + i]! *= factor;
     }
   }
 

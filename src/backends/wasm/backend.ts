@@ -11,25 +11,39 @@ import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
+import { runLists } from "../column-runs.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
   Activation,
   AttentionLayer,
   BackendMemory,
   Buf,
+  ColumnRun,
   Convolution,
   DeltaRule,
   Gates,
   Ops,
   Rope,
   RowNorm,
+  Scan,
+  ScanInputs,
   Step,
   Weight,
   WeightPart,
   WeightType,
   WeightWriter,
 } from "../ops.ts";
-import { ACTIVATIONS, activate, embed, NORM_FLAGS, norm, rmsNorm, softcap, swiglu } from "../parameters/activations.ts";
+import {
+  ACTIVATIONS,
+  activate,
+  embed,
+  NORM_FLAGS,
+  norm,
+  rmsNorm,
+  scaleColumns,
+  softcap,
+  swiglu,
+} from "../parameters/activations.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -219,22 +233,25 @@ class WasmBackend implements Ops {
   norm(x: Buf, of: RowNorm, rows: number, out: Buf): void {
     const { kind, eps, add } = of;
     const weight = vectorOf(of.weight, "norm");
-    const cols = weight.rows * weight.cols;
+    const { groups = 1 } = of;
+    const cols = (weight.rows * weight.cols) / groups;
     const { first = 0, stride = cols } = of;
-    const block = this.#rowsOfTask(rows);
+    const count = rows * groups;
+    const block = this.#rowsOfTask(count);
     norm.write(this.#memory.view, PARAMS_ADDRESS, {
-      x: this.#addressOf(x, rows * stride, "norm") + first * 4,
-      out: this.#addressOf(out, rows * stride, "norm") + first * 4,
+      x: this.#addressOf(x, count * stride, "norm") + first * 4,
+      out: this.#addressOf(out, count * stride, "norm") + first * 4,
       weight: weight.address,
       bias: of.bias ? vectorOf(of.bias, "norm").address : 0,
       cols,
       stride,
-      rows,
+      rows: count,
       block,
       eps,
       flags: (kind === "layer" ? NORM_FLAGS.center : 0) + (add ? NORM_FLAGS.add : 0),
+      groups,
     });
-    this.#run("norm", Math.ceil(rows / block), rows * cols);
+    this.#run("norm", Math.ceil(count / block), count * cols);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -329,6 +346,31 @@ class WasmBackend implements Ops {
   gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void {
     const factors = this.#addressOf(gates, rows * of.stride, "gate");
     this.#states.gate(this.#addressOf(x, rows * width, "gate"), factors, of, rows, width);
+  }
+
+  scan(step: Step, of: Scan, inputs: ScanInputs, out: Buf): void {
+    assertBegun(step, this.#step, "scan");
+    const rows = step.tokens.length;
+    const addresses = {
+      x: this.#addressOf(inputs.x, rows * of.x.stride, "scan"),
+      vectors: this.#addressOf(inputs.vectors, rows * of.vectors.stride, "scan"),
+      steps: this.#addressOf(inputs.steps, rows * of.steps.stride, "scan"),
+      out: this.#addressOf(out, rows * of.numHeads * of.headDim, "scan"),
+    };
+    this.#states.scan(step, of, addresses, vectorOf(of.parameters, "scan").address);
+  }
+
+  scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {
+    const block = this.#rowsOfTask(rows);
+    scaleColumns.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: this.#addressOf(x, rows * width, "scaleColumns"),
+      width,
+      rows,
+      block,
+      runs: runs.length,
+      ...runLists(runs),
+    });
+    this.#run("scaleColumns", Math.ceil(rows / block), rows * width);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

@@ -1,8 +1,8 @@
-/** @file `convolve`, `deltaRule` and `gate` of the WASM backend: writes parameters and the states of spans, and runs the kernels. */
+/** @file `convolve`, `deltaRule`, `scan` and `gate` of the WASM backend: writes parameters and the states of spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
-import type { Convolution, DeltaRule, Gates, StatePart, Step } from "../ops.ts";
-import { CONVOLVE_FLAGS, convolve, deltaRule, gate, stateSpan } from "../parameters/states.ts";
-import { DELTA_EPS, MAX_DELTA_DIM, MAX_KERNEL } from "../state-ops.ts";
+import type { Convolution, DeltaRule, Gates, Scan, StatePart, Step } from "../ops.ts";
+import { CONVOLVE_FLAGS, convolve, deltaRule, gate, scan, stateSpan } from "../parameters/states.ts";
+import { DELTA_EPS, MAX_DELTA_DIM, MAX_KERNEL, MAX_STEP } from "../state-ops.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -105,6 +105,42 @@ export class StateKernels {
       silu: activation === "silu" ? 1 : 0,
     });
     this.#pool.run("gate", PARAMS_ADDRESS, Math.ceil(rows / block), rows * width * 4 > PARALLEL_PRODUCTS);
+  }
+
+  /** x, vectors, steps, out, parameters: addresses as in `Ops.scan` */
+  scan(
+    step: Step,
+    of: Scan,
+    { x, vectors, steps, out }: { x: number; vectors: number; steps: number; out: number },
+    parameters: number,
+  ): void {
+    const { numHeads, headDim, numGroups, stateSize, minStep, isPerState } = of;
+    const products = 2 * step.tokens.length * numHeads * headDim * stateSize;
+    // A few tasks a thread, each of whole heads.
+    const block = Math.max(1, Math.ceil((numHeads * step.spans.length) / (this.#pool.threads * 4)));
+    const blocks = Math.ceil(numHeads / block);
+    scan.write(this.#memory.view, PARAMS_ADDRESS, {
+      spans: this.#writeSpans(step, of.state),
+      x: x + of.x.first * 4,
+      xStride: of.x.stride,
+      b: vectors + of.vectors.b * 4,
+      c: vectors + of.vectors.c * 4,
+      vectorStride: of.vectors.stride,
+      steps: steps + of.steps.first * 4,
+      stepStride: of.steps.stride,
+      parameters,
+      out,
+      numHeads,
+      headDim,
+      numGroups,
+      stateSize,
+      block,
+      blocks,
+      minStep,
+      maxStep: Math.min(of.maxStep, MAX_STEP),
+      isPerState: isPerState ? 1 : 0,
+    });
+    this.#pool.run("scan", PARAMS_ADDRESS, step.spans.length * blocks, products > PARALLEL_PRODUCTS);
   }
 
   /** Writes a `stateSpan` for each span, with the addresses of a part of its states. */

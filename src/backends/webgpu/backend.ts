@@ -14,6 +14,7 @@ import type {
   AttentionLayer,
   BackendMemory,
   Buf,
+  ColumnRun,
   Convolution,
   DeltaRule,
   Gates,
@@ -21,6 +22,8 @@ import type {
   Ops,
   Rope,
   RowNorm,
+  Scan,
+  ScanInputs,
   Step,
   Weight,
   WeightPart,
@@ -194,13 +197,15 @@ export class WebGpuBackend implements Ops {
   }
 
   norm(x: Buf, of: RowNorm, rows: number, out: Buf): void {
-    const cols = of.weight.rows * of.weight.cols;
+    const { groups = 1 } = of;
+    const cols = (of.weight.rows * of.weight.cols) / groups;
     const { first = 0, stride = cols } = of;
-    const from = this.#read(x, rows * stride, "norm");
-    if (of.add || stride !== cols) this.#read(out, rows * stride, "norm");
-    const to = this.#written(out, rows * stride, "norm");
+    const length = rows * groups * stride;
+    const from = this.#read(x, length, "norm");
+    if (of.add || stride !== cols) this.#read(out, length, "norm");
+    const to = this.#written(out, length, "norm");
     const weights = { weight: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
-    this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride }, rows, to);
+    this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride, groups }, rows, to);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -289,6 +294,24 @@ export class WebGpuBackend implements Ops {
     const factors = this.#read(gates, rows * of.stride, "gate");
     this.#read(x, rows * width, "gate");
     this.#states.gate(this.#written(x, rows * width, "gate"), factors, of, rows, width);
+  }
+
+  scan(step: Step, of: Scan, inputs: ScanInputs, out: Buf): void {
+    assertBegun(step, this.#step, "scan");
+    const rows = step.tokens.length;
+    const buffers = {
+      x: this.#read(inputs.x, rows * of.x.stride, "scan"),
+      vectors: this.#read(inputs.vectors, rows * of.vectors.stride, "scan"),
+      steps: this.#read(inputs.steps, rows * of.steps.stride, "scan"),
+      parameters: asGpuWeight(of.parameters).buffer,
+      out: this.#written(out, rows * of.numHeads * of.headDim, "scan"),
+    };
+    this.#states.scan(step, of, buffers);
+  }
+
+  scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {
+    this.#read(x, rows * width, "scaleColumns");
+    this.#elementwise.scaleColumns(this.#written(x, rows * width, "scaleColumns"), runs, rows, width);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

@@ -1,4 +1,5 @@
 /** @file Norms, activations, soft caps and gathering of rows: kernels that are the same on every adapter. */
+import { type ColumnRun, MAX_RUNS, runLists } from "../../column-runs.ts";
 import type { Activation, RowNorm } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { ShaderName } from "../generated/shaders.ts";
@@ -20,10 +21,17 @@ const norm = new Struct({
   first: ["u32", "Of the columns that are normed, in rows of so many values."],
   stride: "u32",
   eps: "f32",
+  groups: ["u32", "Rows in turn that have weights of their own."],
 });
 const activate = new Struct({
   width: ["u32", "Of a row of `out`; one of `x` has twice as many with a gate."],
   length: ["u32", "Of all rows of `out`."],
+});
+const scaleColumns = new Struct({
+  ends: ["u32", MAX_RUNS],
+  factors: ["f32", MAX_RUNS],
+  width: "u32",
+  length: ["u32", "Of all rows of `x`."],
 });
 const softcap = new Struct({ length: "u32", cap: "f32" });
 const gatherRows = new Struct({ width: "u32", rowsAt: ["u32", "Word of the list in `step`."] });
@@ -56,22 +64,29 @@ export class ElementwiseKernels {
       readonly cols: number;
       readonly first: number;
       readonly stride: number;
+      readonly groups: number;
     },
     rows: number,
     out: GpuBuffer,
   ): void {
-    const { kind, weight, bias, eps, add, cols, first, stride } = of;
+    const { kind, weight, bias, eps, add, cols, first, stride, groups } = of;
     const inPlace = x === out;
-    const values = { CENTERED: kind === "layer", BIASED: bias !== null, ADDS: add, IN_PLACE: inPlace };
+    const values = {
+      CENTERED: kind === "layer",
+      BIASED: bias !== null,
+      ADDS: add,
+      IN_PLACE: inPlace,
+      GROUPED: groups > 1,
+    };
     const buffers = [weight, out, ...(inPlace ? [] : [x]), ...(bias ? [bias] : [])];
     const kernel = this.#kernel(
       "norm",
       norm,
       ["read", "write", ...buffers.slice(2).map(() => "read" as const)],
       { ...values, BIAS_AT: buffers.length },
-      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}`,
+      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}${groups > 1 ? ", groups" : ""}`,
     );
-    this.#commands.dispatch(kernel, { cols, first, stride, eps }, buffers, rows);
+    this.#commands.dispatch(kernel, { cols, first, stride, eps, groups }, buffers, rows * groups);
   }
 
   /** See `Ops.activate`. */
@@ -104,6 +119,15 @@ export class ElementwiseKernels {
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
     const kernel = this.#kernel("swiglu", swiglu, ["read", "write"], { THREADS: ACTIVATION_THREADS });
     this.#commands.dispatch(kernel, { width, length }, [gateUp, out], groups);
+  }
+
+  /** See `Ops.scaleColumns`. */
+  scaleColumns(x: GpuBuffer, runs: readonly ColumnRun[], rows: number, width: number): void {
+    const length = rows * width;
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
+    const values = { THREADS: ACTIVATION_THREADS, RUNS: runs.length };
+    const kernel = this.#kernel("scale-columns", scaleColumns, ["write"], values, `scale columns, ${runs.length} runs`);
+    this.#commands.dispatch(kernel, { ...runLists(runs), width, length }, [x], groups);
   }
 
   /** x[i] = cap · tanh(x[i] / cap) for i < length */

@@ -1,5 +1,5 @@
 // out[r] (+)= (x[r] - mean) / sqrt(mean((x[r] - mean)^2) + eps) * weight (+ bias) for `cols` values of each row, with one workgroup
-// a row. Without CENTERED the mean that is subtracted is 0, which makes it an RMS norm.
+// a row. Without CENTERED the mean that is subtracted is 0, which makes it an RMS norm. GROUPED: `groups` rows in turn have weights of their own.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -24,6 +24,11 @@ fn input(at: u32) -> f32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let base = group.x * p.stride + p.first;
+  //#if GROUPED
+  let own = group.x % p.groups * p.cols;
+  //#else
+  let own = 0u;
+  //#end
   var mean = 0.0;
   //#if CENTERED
   var sum = 0.0;
@@ -39,9 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   let inverse = 1.0 / sqrt(sum_of_threads(squares, l) / f32(p.cols) + p.eps);
   for (var i = l; i < p.cols; i += THREADS) {
-    var value = (input(base + i) - mean) * inverse * weight[i];
+    var value = (input(base + i) - mean) * inverse * weight[own + i];
     //#if BIASED
-    value += bias[i];
+    value += bias[own + i];
     //#end
     //#if ADDS
     value += out[base + i];

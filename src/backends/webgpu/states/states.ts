@@ -1,7 +1,7 @@
 /** @file Operations on states of fixed size, and the gates that come with them. */
-import type { Convolution, DeltaRule, Gates, StatePart, Step } from "../../ops.ts";
+import type { Convolution, DeltaRule, Gates, Scan, StatePart, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import { DELTA_EPS } from "../../state-ops.ts";
+import { DELTA_EPS, MAX_STEP } from "../../state-ops.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
@@ -14,6 +14,9 @@ const GATE_THREADS = 256;
 /** Columns of the state that a workgroup of delta-rule.wgsl has, and invocations that share each of them out. */
 const DELTA_COLUMNS = 16;
 const DELTA_PARTS = 8;
+/** Coordinates of a workgroup of scan.wgsl, and invocations that share one. */
+const SCAN_CHANNELS = 16;
+const SCAN_SLICES = 16;
 
 const convolveParams = new Struct({
   rowsAt: ["u32", "Words of the rows and of the state's records in `step`."],
@@ -45,6 +48,24 @@ const gateParams = new Struct({
   first: ["u32", "Column of the first factor, in rows of so many values."],
   stride: "u32",
   repeat: ["u32", "Values that have one factor."],
+});
+
+const scanParams = new Struct({
+  statesAt: ["u32", "Word of the state's records in `step`."],
+  numHeads: "u32",
+  headDim: "u32",
+  numGroups: "u32",
+  xAt: ["u32", "First columns of x, of B and C, and of the steps, in rows of so many values."],
+  xStride: "u32",
+  bAt: "u32",
+  cAt: "u32",
+  vectorStride: "u32",
+  stepsAt: "u32",
+  stepStride: "u32",
+  pageWords: ["u32", "Words of a page, and the first one of the scan's part in it."],
+  partAt: "u32",
+  minStep: "f32",
+  maxStep: "f32",
 });
 
 export class StateKernels {
@@ -150,6 +171,52 @@ export class StateKernels {
       [this.#steps.buffer, qkv, rates, decays, decayLog, decayBias, pages, out],
       Math.ceil(valueDim / DELTA_COLUMNS),
       numHeads,
+      step.spans.length,
+    );
+  }
+
+  /** See `Ops.scan`. */
+  scan(
+    step: Step,
+    of: Scan,
+    buffers: Readonly<Record<"x" | "vectors" | "steps" | "parameters" | "out", GpuBuffer>>,
+  ): void {
+    const { state, numHeads, headDim, numGroups, stateSize, isPerState, x, vectors, steps } = of;
+    const { pages, pageWords } = this.#pagesOf(step, state);
+    const label = `scan ${stateSize}${isPerState ? ", rates of states" : ""}`;
+    const values = {
+      ...STATE_VALUES,
+      CHANNELS: SCAN_CHANNELS,
+      SLICES: SCAN_SLICES,
+      STATE_SIZE: stateSize,
+      PER_STATE: isPerState,
+    };
+    const kernel = this.#commands.kernel(label, () => ({
+      label,
+      shader: shader("scan", scanParams, values),
+      buffers: ["read", "read", "read", "read", "read", "write", "write"],
+    }));
+    this.#commands.dispatch(
+      kernel,
+      {
+        statesAt: this.#steps.stateAt(state.index),
+        numHeads,
+        headDim,
+        numGroups,
+        xAt: x.first,
+        xStride: x.stride,
+        bAt: vectors.b,
+        cAt: vectors.c,
+        vectorStride: vectors.stride,
+        stepsAt: steps.first,
+        stepStride: steps.stride,
+        pageWords,
+        partAt: state.offset / 4,
+        minStep: of.minStep,
+        maxStep: Math.min(of.maxStep, MAX_STEP),
+      },
+      [this.#steps.buffer, buffers.x, buffers.vectors, buffers.steps, buffers.parameters, pages, buffers.out],
+      Math.ceil((numHeads * headDim) / SCAN_CHANNELS),
       step.spans.length,
     );
   }

@@ -1,0 +1,98 @@
+/** @file Contract of the scan of state space layers, and of factors of columns. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Ops, Scan } from "../../src/backends/ops.ts";
+import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
+import { scanBytes } from "../../src/backends/state-ops.ts";
+import { activationError } from "../support/elementwise-grid.ts";
+import { runStates } from "../support/state-cases.ts";
+import { gaussians, partOf, relativeError, upload } from "../support/wasm-backend.ts";
+import type { Target } from "./target.ts";
+
+type ScanCase = Pick<Scan, "numHeads" | "headDim" | "numGroups" | "stateSize" | "isPerState" | "minStep" | "maxStep">;
+
+const UNLIMITED = { minStep: 0, maxStep: Number.POSITIVE_INFINITY };
+
+/** One state, no group of 4, whole groups; one coordinate, fewer and more than a workgroup has; groups of one head and of several. */
+const SCANS: readonly ScanCase[] = [
+  { numHeads: 1, headDim: 1, numGroups: 1, stateSize: 1, isPerState: false, ...UNLIMITED },
+  { numHeads: 3, headDim: 5, numGroups: 3, stateSize: 6, isPerState: false, ...UNLIMITED },
+  { numHeads: 4, headDim: 16, numGroups: 2, stateSize: 16, isPerState: false, minStep: 0.01, maxStep: 0.4 },
+  { numHeads: 2, headDim: 20, numGroups: 1, stateSize: 129, isPerState: false, ...UNLIMITED },
+  { numHeads: 37, headDim: 1, numGroups: 1, stateSize: 8, isPerState: true, ...UNLIMITED },
+  { numHeads: 5, headDim: 1, numGroups: 1, stateSize: 17, isPerState: true, minStep: 0.01, maxStep: 3 },
+];
+
+/** The state is behind other parts. */
+const OFFSET = 48;
+
+function scanned(ops: Ops, c: ScanCase) {
+  const { numHeads, headDim, numGroups, stateSize } = c;
+  const [inner, vectors] = [numHeads * headDim, numGroups * stateSize];
+  const numRates = c.isPerState ? numHeads * stateSize : numHeads;
+  const parameters = ops.loadWeight([partOf(gaussians(1, numRates + 2 * numHeads), 1)], "f32");
+  const strides = { x: inner + 2, vectors: 2 * vectors + 3, steps: numHeads + 1 };
+  const scan: Scan = {
+    ...c,
+    state: { index: 0, offset: OFFSET },
+    parameters,
+    x: { first: 1, stride: strides.x },
+    vectors: { b: 2, c: 3 + vectors, stride: strides.vectors },
+    steps: { first: 1, stride: strides.steps },
+  };
+  return runStates(ops, OFFSET + scanBytes(c), (step, index, rows) => {
+    const inputs = {
+      x: upload(ops, gaussians(10 + index, rows * strides.x)),
+      vectors: upload(ops, gaussians(20 + index, rows * strides.vectors)),
+      steps: upload(ops, gaussians(30 + index, rows * strides.steps, 3)),
+    };
+    const out = ops.alloc(rows * inner);
+    ops.beginStep(step, []);
+    ops.scan(step, scan, inputs, out);
+    for (const each of Object.values(inputs)) ops.free(each);
+    return out;
+  });
+}
+
+export function scanContract({ open, limits }: Target): void {
+  const reference = createReferenceBackend();
+  let ops: Ops;
+  beforeAll(async () => {
+    ops = await open();
+  });
+  afterAll(() => ops?.dispose());
+
+  describe("state space layers", () => {
+    it.each(SCANS)(
+      "scan: $numHeads heads of $headDim, $numGroups groups, $stateSize states, rates of states: $isPerState, steps from $minStep to $maxStep",
+      async (c) => {
+        const [actual, expected] = [await scanned(ops, c), await scanned(reference, c)];
+        expect(actual.states).toHaveLength(expected.states.length);
+        for (const name of ["outputs", "states"] as const) {
+          for (const [i, values] of actual[name].entries())
+            expect(activationError(values, expected[name][i]!), `${name} ${i}`).toBeLessThan(limits.activation());
+        }
+      },
+    );
+
+    it("scaleColumns: runs of columns have factors of their own, and what follows stays", async () => {
+      for (const [rows, ends] of [
+        [1, [1]],
+        [3, [4, 5, 12]],
+        [70, [3, 3, 35, 64, 70, 71, 80, 333]],
+      ] as const) {
+        const runs = ends.map((end, i) => ({ end, factor: [0.5, -3, 1e-4, 7][i % 4]! }));
+        const width = ends.at(-1)!;
+        const x = gaussians(1, rows * width + 5);
+        const [actual, expected] = await Promise.all(
+          [ops, reference].map(async (each) => {
+            const buf = upload(each, x);
+            each.scaleColumns(buf, runs, rows, width);
+            return each.readback(buf, x.length);
+          }),
+        );
+        expect(relativeError(actual!, expected!), `${rows}x${width}`).toBeLessThan(limits.elementwise());
+        expect(actual!.subarray(rows * width)).toEqual(x.subarray(rows * width));
+      }
+    });
+  });
+}
