@@ -11,10 +11,23 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Strings, which stay as they are, and the word that Python writes into JSON for what is no number there. */
+const STRING_OR_INFINITY = /"(?:[^"\\]|\\.)*"|\bInfinity\b/g;
+
+function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!text.includes("Infinity")) throw error;
+    // A number that is too large for f64 is read as Infinity.
+    return JSON.parse(text.replace(STRING_OR_INFINITY, (word) => (word === "Infinity" ? "1e999" : word)));
+  }
+}
+
 /** @throws TurboQuantError invalid_file — not JSON, or not UTF-8 */
 export function parseJson(bytes: Uint8Array, name: string): unknown {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return parseText(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new TurboQuantError(
