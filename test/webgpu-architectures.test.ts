@@ -13,8 +13,8 @@ import { sharedPath } from "./support/shared.ts";
 const root = sharedPath("fixtures");
 const skip = gpuSkip ?? (root ? null : "fixtures not present");
 const NAMES = [
-  ...["glm4", "cohere2", "bitnet"],
-  ...(isThorough ? ["phi", "olmo2", "gpt_neox", "apertus", "granite", "phi3"] : []),
+  ...["glm4", "cohere2", "bitnet", "falcon_h1"],
+  ...(isThorough ? ["phi", "olmo2", "gpt_neox", "apertus", "granite", "phi3", "bamba", "nemotron_h"] : []),
 ];
 
 describe.skipIf(skip)(`architectures on webgpu${skip ? ` (${skip})` : ""}`, () => {

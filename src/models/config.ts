@@ -38,7 +38,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const family = familyOf(modelType, fileName);
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
-  const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
+  const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);
   const { defaults } = family;
   const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS, defaults.numHeads);
   // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
@@ -65,10 +65,9 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     intermediateSize: family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH),
     normEps,
     // The wrapper of a text model may say it for both.
-    tieWordEmbeddings: (config.has("tie_word_embeddings") ? config : whole).boolean(
-      "tie_word_embeddings",
-      defaults.tieWordEmbeddings,
-    ),
+    tieWordEmbeddings:
+      !family.isNeverTied &&
+      (config.has("tie_word_embeddings") ? config : whole).boolean("tie_word_embeddings", defaults.tieWordEmbeddings),
     maxPositionEmbeddings: family.contextLength?.(config) ?? contextLengthOf(ropes.full, maxPosition),
     traits: { ...LLAMA_TRAITS, activation, ...family.traits?.(config) },
     names: { ...LLAMA_NAMES, ...family.names },

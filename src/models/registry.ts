@@ -2,10 +2,12 @@
 import { TurboQuantError } from "../errors.ts";
 import type { ConfigFields } from "./config-fields.ts";
 import { apertus } from "./families/apertus.ts";
+import { bamba } from "./families/bamba.ts";
 import { bitnet } from "./families/bitnet.ts";
 import { cohere2 } from "./families/cohere2.ts";
 import { ernie45 } from "./families/ernie4_5.ts";
 import { exaone4 } from "./families/exaone4.ts";
+import { falconH1 } from "./families/falcon_h1.ts";
 import type { Family } from "./families/family.ts";
 import { gemma } from "./families/gemma.ts";
 import { gemma2 } from "./families/gemma2.ts";
@@ -18,6 +20,7 @@ import { llama } from "./families/llama.ts";
 import { ministral } from "./families/ministral.ts";
 import { ministral3 } from "./families/ministral3.ts";
 import { mistral } from "./families/mistral.ts";
+import { nemotronH } from "./families/nemotron_h.ts";
 import { olmo2 } from "./families/olmo2.ts";
 import { olmo3 } from "./families/olmo3.ts";
 import { phi } from "./families/phi.ts";
@@ -54,6 +57,9 @@ const known: Family[] = [
   apertus,
   bitnet,
   lfm2,
+  falconH1,
+  bamba,
+  nemotronH,
 ];
 
 export const families: readonly Family[] = known;
@@ -77,17 +83,11 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["deepseek_v2*", "deepseek_v3*", "kimi_k2*", "glm_moe_dsa*", "longcat_flash*"], `${MLA} and ${MOE}`],
   [["minicpm3*", "deepseek_vl_v2*"], MLA],
   [
-    [
-      ...["qwen3_next*", "qwen3_5_moe*", "jamba*", "granitemoehybrid*", "bamba*", "nemotron_h*", "kimi_linear*"],
-      ...["lfm2_moe*", "minimax*"],
-    ],
+    [...["qwen3_next*", "qwen3_5_moe*", "jamba*", "granitemoehybrid*", "kimi_linear*"], ...["lfm2_moe*", "minimax*"]],
     `${HYBRID} and ${MOE}`,
   ],
   [
-    [
-      ...["mamba*", "falcon_mamba*", "falcon_h1*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"],
-      "olmo_hybrid*",
-    ],
+    [...["mamba*", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"], "olmo_hybrid*"],
     HYBRID,
   ],
   [["gpt_oss*"], `${MOE}, with sinks of attention among the weights`],

@@ -11,6 +11,19 @@ export interface Biases {
   readonly head: boolean;
 }
 
+/** Factors of what blocks read and make (Falcon-H1). */
+export interface BlockFactors {
+  /** Of what attention reads, and the block beside it. */
+  readonly attentionInput: number;
+  readonly mixerInput: number;
+  /** Of keys, which makes it one of scores. */
+  readonly key: number;
+  readonly attentionOutput: number;
+  /** Of the feed-forward's gate before its activation, and of its output. */
+  readonly gate: number;
+  readonly down: number;
+}
+
 export interface Traits {
   /** `layer` is LayerNorm: less the row's mean, over its deviation. */
   readonly norm: "rms" | "layer";
@@ -38,6 +51,9 @@ export interface Traits {
   readonly logitScale: number;
   /** Softmax scale; null for 1/√headDim. */
   readonly attentionScale: number | null;
+  readonly factors: BlockFactors;
+  /** Whether layers have a feed-forward behind attention or what is in its place. */
+  readonly hasFeedForward: boolean;
   /** What is added to the stored weights of norms, those of heads too. */
   readonly normOffset: number;
   /** Scores and logits x become cap · tanh(x / cap); 0 for none. */
@@ -61,6 +77,8 @@ export const LLAMA_TRAITS: Traits = {
   residualScale: 1,
   logitScale: 1,
   attentionScale: null,
+  factors: { attentionInput: 1, mixerInput: 1, key: 1, attentionOutput: 1, gate: 1, down: 1 },
+  hasFeedForward: true,
   normOffset: 0,
   attentionSoftcap: 0,
   logitSoftcap: 0,

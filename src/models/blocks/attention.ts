@@ -32,6 +32,7 @@ export interface AttentionShape {
     | "attentionScale"
     | "attentionSoftcap"
     | "normOffset"
+    | "factors"
   >;
   readonly normEps: number;
   readonly rope: RopeConfig;
@@ -42,7 +43,7 @@ export interface AttentionShape {
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
   const { valueDim = headDim, valueScale = 1 } = shape;
-  const { biases, qkNorm, subNorms } = traits;
+  const { biases, qkNorm, subNorms, factors } = traits;
   const queryWidth = numHeads * headDim;
   const keyWidth = numKvHeads * headDim;
   const valueWidth = numKvHeads * valueDim;
@@ -78,7 +79,9 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
     output: stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, hiddenSize]]),
-    ...(biases.output && { outputBias: bias([[`${prefix}${names.output}.bias`, hiddenSize]]) }),
+    ...(biases.output && {
+      outputBias: { ...bias([[`${prefix}${names.output}.bias`, hiddenSize]]), scale: factors.attentionOutput },
+    }),
   };
   const cached = { numKvHeads, headDim, ...(valueDim !== headDim && { valueDim }) };
   return {
@@ -99,8 +102,8 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         cache: layerCache(format, { ...cached, slidingWindow }),
         kv,
         slidingWindow,
-        scale: traits.attentionScale ?? 1 / Math.sqrt(headDim),
-        valueScale,
+        scale: (traits.attentionScale ?? 1 / Math.sqrt(headDim)) * factors.key,
+        valueScale: valueScale * factors.attentionOutput,
         softcap: traits.attentionSoftcap,
         sinkLogits: null,
         rope: ropeIndex(rope, headDim),

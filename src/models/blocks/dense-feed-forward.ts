@@ -11,7 +11,7 @@ export interface FeedForwardShape {
   readonly hiddenSize: number;
   /** Rows of gate and of up. */
   readonly intermediateSize: number;
-  readonly traits: Pick<Traits, "activation" | "isGated" | "fusedGateUp" | "subNorms"> & {
+  readonly traits: Pick<Traits, "activation" | "isGated" | "fusedGateUp" | "subNorms" | "factors"> & {
     readonly biases: Pick<Traits["biases"], "feedForward">;
   };
   readonly normEps: number;
@@ -21,7 +21,7 @@ export interface FeedForwardShape {
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function denseFeedForward(prefix: string, shape: FeedForwardShape): Block {
   const { hiddenSize, intermediateSize, traits, normEps, names } = shape;
-  const { activation: kind, isGated, subNorms } = traits;
+  const { activation: kind, isGated, subNorms, factors } = traits;
   const hasBias = traits.biases.feedForward;
   const width = isGated ? 2 * intermediateSize : intermediateSize;
   const inputs = (): readonly StackPart[] => {
@@ -41,19 +41,30 @@ export function denseFeedForward(prefix: string, shape: FeedForwardShape): Block
       ...(kind === "xielu" && { alphas: bias(learned) }),
       ...(subNorms && { subNorm: norm(`${prefix}${names.feedForwardSubNorm}.weight`, intermediateSize) }),
       down: stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]]),
-      ...(hasBias && { downBias: bias([[`${prefix}${names.down}.bias`, hiddenSize]]) }),
+      ...(hasBias && {
+        downBias: { ...bias([[`${prefix}${names.down}.bias`, hiddenSize]]), scale: factors.down },
+      }),
     },
     scratch: { gateUp: width, activated: intermediateSize },
     state: null,
     bind: ({ gateUp, gateUpBias, alphas, subNorm, down, downBias }) => {
       const activation: Activation = { kind, isGated, alphas: alphas ?? null };
       const isSwiglu = kind === "silu" && isGated;
+      // What is behind the gate is multiplied by it and by the last product, so the output's factor can be its own.
+      const runs =
+        isGated && (factors.gate !== 1 || factors.down !== 1)
+          ? [
+              { end: intermediateSize, factor: factors.gate },
+              { end: width, factor: factors.down },
+            ]
+          : null;
       return {
         run: ({ ops, rows, scratch }, x, out, add) => {
           const [both, activated] = [scratch("gateUp"), scratch("activated")];
-          const isFused = isSwiglu && !gateUpBias && ops.gatedLinear?.(x, gateUp!, rows, activated);
+          const isFused = isSwiglu && !gateUpBias && !runs && ops.gatedLinear?.(x, gateUp!, rows, activated);
           if (!isFused) {
             ops.linear(x, gateUp!, gateUpBias ?? null, rows, both, false);
+            if (runs) ops.scaleColumns(both, runs, rows, width);
             if (isSwiglu) ops.swiglu(both, rows, intermediateSize, activated);
             else ops.activate(both, activation, rows, intermediateSize, activated);
           }

@@ -34,12 +34,14 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
   }
   const hasBefore = traits.norms !== "after";
   const hasAfter = traits.norms !== "before";
+  const mixer = {
+    norm: hasBefore ? before(names.attentionNorm) : null,
+    block: blocks.mixer,
+    ...(hasAfter && { postNorm: after(names.attentionPostNorm) }),
+  };
+  if (!traits.hasFeedForward) return [mixer];
   return [
-    {
-      norm: hasBefore ? before(names.attentionNorm) : null,
-      block: blocks.mixer,
-      ...(hasAfter && { postNorm: after(names.attentionPostNorm) }),
-    },
+    mixer,
     {
       norm: hasBefore ? before(names.feedForwardNorm) : null,
       block: blocks.feedForward,

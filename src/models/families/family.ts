@@ -52,6 +52,10 @@ export interface Family {
     readonly hiddenAct?: string;
     readonly tieWordEmbeddings: boolean;
   };
+  /** Number of layers, where a config says it in its own way; absent: `num_hidden_layers`. */
+  numLayers?(config: ConfigFields): number;
+  /** Set where the head is a matrix of its own whatever `tie_word_embeddings` says. */
+  readonly isNeverTied?: true;
   /** False where there are as many KV heads as query heads whatever the config says. */
   readonly hasOwnKvHeads?: false;
   /** The config's field for the activation; absent: `hidden_act`. */

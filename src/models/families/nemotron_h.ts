@@ -1,0 +1,121 @@
+/** @file Nemotron-H: layers of one block each, which is Mamba-2, attention without rope, or a feed-forward of ReLU² without a gate. */
+import { parseActivation } from "../activation-names.ts";
+import { denseFeedForward, type FeedForwardShape } from "../blocks/dense-feed-forward.ts";
+import { stateSpace } from "../blocks/state-space.ts";
+import type { ConfigFields } from "../config-fields.ts";
+import { LLAMA_NAMES } from "../tensor-names.ts";
+import { LLAMA_TRAITS } from "../traits.ts";
+import type { Family } from "./family.ts";
+import { type MambaFields, parseStateSpace } from "./mamba-fields.ts";
+
+type Kind = "mamba" | "attention" | "feedForward";
+
+/** By the letters of `hybrid_override_pattern`, and by the names in lists. */
+const KINDS: Readonly<Record<string, Kind>> = {
+  M: "mamba",
+  mamba: "mamba",
+  linear_attention: "mamba",
+  "*": "attention",
+  attention: "attention",
+  full_attention: "attention",
+  "-": "feedForward",
+  mlp: "feedForward",
+};
+const EXPERTS = ["E", "moe"];
+
+const FIELDS: MambaFields = {
+  heads: ["mamba_num_heads", 128],
+  headDim: ["mamba_head_dim", 64],
+  groups: ["n_groups", 8],
+  stateSize: ["ssm_state_size", 128],
+  kernel: "conv_kernel",
+  convolutionBias: "use_conv_bias",
+  projectionBias: "use_bias",
+  activation: "mamba_hidden_act",
+};
+
+const NAMES = {
+  embedding: "backbone.embeddings",
+  finalNorm: "backbone.norm_f",
+  layers: "backbone.layers.",
+  attentionNorm: "norm",
+  q: "mixer.q_proj",
+  k: "mixer.k_proj",
+  v: "mixer.v_proj",
+  output: "mixer.o_proj",
+  up: "mixer.up_proj",
+  down: "mixer.down_proj",
+};
+
+const ACTIVATION = "relu2";
+const ACTIVATION_FIELD = "mlp_hidden_act";
+
+const intermediateSize = (config: ConfigFields): number => config.integer("intermediate_size", 1, 2 ** 20, 21_504);
+
+/** Entries of the list of layers: of a list, or the letters of a pattern. */
+function layersOf(config: ConfigFields): { readonly field: string; readonly entries: readonly unknown[] } {
+  const field = ["layers_block_type", "layer_types", "hybrid_override_pattern"].find((name) => config.has(name));
+  if (!field) throw config.invalid("layers_block_type", "a list of mamba, attention and mlp, one a layer");
+  const value = config.raw(field);
+  if (Array.isArray(value)) return { field, entries: value };
+  return { field, entries: [...config.string(field)] };
+}
+
+function kindsOf(config: ConfigFields): Kind[] {
+  const { field, entries } = layersOf(config);
+  if (entries.some((entry) => EXPERTS.includes(entry as string)))
+    throw config.unsupported(field, "mixture-of-experts layers beside Mamba-2 are not supported; expected M, * and -");
+  const kinds = entries.map((entry) => (Object.hasOwn(KINDS, String(entry)) ? KINDS[String(entry)]! : null));
+  if (!kinds.every((kind) => kind !== null)) throw config.invalid(field, "only mamba (M), attention (*) and mlp (-)");
+  const count = config.integer("num_hidden_layers", 1, 1024, kinds.length);
+  if (count !== kinds.length) throw config.invalid(field, `${count} layers, as num_hidden_layers says`);
+  return kinds;
+}
+
+export const nemotronH: Family = {
+  modelType: "nemotron_h",
+  summary: "layers of one block each: Mamba-2, attention without rope, or ReLU² without a gate",
+  slidingWindow: "none",
+  defaults: {
+    numHeads: 32,
+    numKvHeads: 8,
+    headDim: 128,
+    vocabSize: 131_072,
+    maxPosition: 4096,
+    normEps: 1e-5,
+    hiddenAct: ACTIVATION,
+    bosTokenId: 1,
+    eosTokenId: 2,
+    tieWordEmbeddings: false,
+  },
+  isNeverTied: true,
+  normEpsField: "layer_norm_epsilon",
+  activationField: ACTIVATION_FIELD,
+  names: NAMES,
+  hasRope: () => false,
+  numLayers: (config) => kindsOf(config).length,
+  intermediateSize,
+  traits: () => ({ isGated: false, hasFeedForward: false }),
+  mixer(config, context) {
+    if (config.boolean("attention_bias", false)) throw config.unsupported("attention_bias", "expected false");
+    const kinds = kindsOf(config);
+    // Transformers bounds steps by `time_step_min` alone, whatever `time_step_limit` says.
+    const minStep = config.number("time_step_min", 0, 1e3, 0.001);
+    const mamba = { ...parseStateSpace(config, context, FIELDS), minStep, maxStep: Number.POSITIVE_INFINITY };
+    const feedForward: FeedForwardShape = {
+      ...context,
+      intermediateSize: intermediateSize(config),
+      traits: {
+        ...LLAMA_TRAITS,
+        activation: parseActivation(config, ACTIVATION, ACTIVATION_FIELD),
+        isGated: false,
+        biases: { feedForward: config.boolean("mlp_bias", false) },
+      },
+      names: { ...LLAMA_NAMES, ...NAMES },
+    };
+    return (layer, prefix) => {
+      if (kinds[layer] === "mamba") return stateSpace(`${prefix}mixer.`, mamba);
+      return kinds[layer] === "attention" ? null : denseFeedForward(prefix, feedForward);
+    };
+  },
+};
