@@ -9,6 +9,7 @@ export { convolve } from "./elementwise/convolve";
 export { deltaRule } from "./states/delta-rule";
 export { embed } from "./elementwise/embed";
 export { gate } from "./elementwise/gate";
+export { mix } from "./elementwise/mix";
 export { norm } from "./elementwise/norm";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { scaleColumns } from "./elementwise/scale-columns";
@@ -20,3 +21,4 @@ export { convertToBf16, convertToF16, convertToF32, convertToQ4, convertToQ8 } f
 export { linearBf16, linearF16, linearF32 } from "./linear/dense";
 export { prepareBf16, prepareF16, prepareF32, prepareQ4, prepareQ8 } from "./linear/prepare";
 export { linearQ4, linearQ8 } from "./linear/grouped";
+export { segments } from "./linear/segments";

@@ -1,6 +1,6 @@
 /** @file The activations of feed-forwards, with a gate or without; SwiGLU has a kernel of its own. */
 import {
-  ALPHAS, BLOCK, GATED, KIND, KIND_GELU, KIND_GELU_TANH, KIND_RELU_2, KIND_SILU, OUT, ROWS, WIDTH, X,
+  ALPHAS, BLOCK, GATED, KIND, KIND_GELU, KIND_GELU_TANH, KIND_RELU_2, KIND_SILU, LIMIT, OFFSET, OUT, ROWS, SLOPE, WIDTH, X,
 } from "../generated/activate-params";
 import { softplus } from "../simd/softplus";
 import { exp } from "../simd/vector";
@@ -73,7 +73,39 @@ import { exp } from "../simd/vector";
   return xielu(x, positive, negative);
 }
 
+/** SwiGLU with limits: see `SwigluClamp` in src/backends/ops.ts. */
+// @ts-ignore: decorator
+@inline function clamped(gate: v128, up: v128, limit: v128, slope: v128, offset: v128): v128 {
+  const g = f32x4.min(gate, limit);
+  const u = f32x4.max(f32x4.min(up, limit), f32x4.neg(limit));
+  const act = f32x4.div(g, f32x4.add(f32x4.splat(1), exp(f32x4.neg(f32x4.mul(g, slope)))));
+  return f32x4.mul(act, f32x4.add(u, offset));
+}
+
+function activateClamped(task: i32, params: usize): void {
+  const width = load<i32>(params, WIDTH), bytes = <usize>width << 2, vectorBytes = bytes & ~15;
+  const block = load<i32>(params, BLOCK), end = min(load<i32>(params, ROWS), (task + 1) * block);
+  const limit = f32x4.splat(load<f32>(params, LIMIT));
+  const slope = f32x4.splat(load<f32>(params, SLOPE));
+  const offset = f32x4.splat(load<f32>(params, OFFSET));
+  for (let r = task * block; r < end; r++) {
+    const x = <usize>load<u32>(params, X) + (<usize>r * bytes << 1);
+    const out = <usize>load<u32>(params, OUT) + <usize>r * bytes;
+    for (let i: usize = 0; i < vectorBytes; i += 16) {
+      v128.store(out + i, clamped(v128.load(x + i), v128.load(x + bytes + i), limit, slope, offset));
+    }
+    for (let i = vectorBytes; i < bytes; i += 4) {
+      const v = clamped(v128.load32_splat(x + i), v128.load32_splat(x + bytes + i), limit, slope, offset);
+      store<f32>(out + i, f32x4.extract_lane(v, 0));
+    }
+  }
+}
+
 export function activate(task: i32, params: usize, scratch: usize): void {
+  if (load<f32>(params, LIMIT) > 0) {
+    activateClamped(task, params);
+    return;
+  }
   const width = load<i32>(params, WIDTH), kind = load<u32>(params, KIND), gated = load<u32>(params, GATED) != 0;
   const bytes = <usize>width << 2, vectorBytes = bytes & ~15, stride = gated ? bytes << 1 : bytes;
   const block = load<i32>(params, BLOCK), end = min(load<i32>(params, ROWS), (task + 1) * block);

@@ -11,27 +11,16 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
+import type { Activation, ActivationKind, SwigluClamp } from "./activation.ts";
+import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
+import type { ExpertScratch, Experts, Router } from "./experts.ts";
 import type { Columns, Gates, StatePart } from "./state-ops.ts";
 
 export type { ColumnRun } from "./column-runs.ts";
 export type { Columns, Gates, StatePart } from "./state-ops.ts";
-export type { WeightPart, WeightType };
-
-/** A buffer for activations, with `length` f32 values. */
-export interface Buf {
-  readonly length: number;
-}
-
-/** A weight matrix [rows][cols] on the backend; a vector has one row. */
-export interface Weight {
-  readonly rows: number;
-  readonly cols: number;
-  readonly type: WeightType;
-  /** Bytes that it takes on the backend. */
-  readonly numBytes: number;
-}
+export type { Activation, ActivationKind, Buf, SwigluClamp, Weight, WeightPart, WeightType };
 
 /** A weight matrix that is being loaded, some of its rows at a time. */
 export interface WeightWriter {
@@ -87,17 +76,6 @@ export interface RowNorm {
   readonly stride?: number;
   /** Parts of equal width of a whole row that are normed each by itself, with weights of their own. Default: 1. */
   readonly groups?: number;
-}
-
-export type ActivationKind = "silu" | "gelu" | "gelu_tanh" | "relu2" | "xielu";
-
-/** An activation of a feed-forward. */
-export interface Activation {
-  readonly kind: ActivationKind;
-  /** Whether rows of the input are gate and up, and the activation of gate is multiplied by up. */
-  readonly isGated: boolean;
-  /** Of xielu, [alphaP, alphaN] before softplus. */
-  readonly alphas: Weight | null;
 }
 
 /** What attention of one layer needs besides activations. */
@@ -311,10 +289,11 @@ export interface Ops {
    */
   loadWeight(parts: readonly WeightPart[], as: WeightType): Weight;
   /**
-   * Allocates a matrix [rows][cols] of type `as`, for rows that come one piece after the other.
+   * Allocates a matrix [rows][cols] of type `as`, for rows that come one piece after the other. Those of a `unit`, of which there
+   * are whole ones (default: single rows), are not divided between buffers.
    * @throws TurboQuantError out_of_memory; unsupported — no kernels for this type
    */
-  createWeight(rows: number, cols: number, as: WeightType): WeightWriter;
+  createWeight(rows: number, cols: number, as: WeightType, unit?: number): WeightWriter;
   /** Gives back the memory of a weight that nothing uses any more. */
   freeWeight(weight: Weight): void;
   alloc(length: number): Buf;
@@ -368,6 +347,8 @@ export interface Ops {
   /**
    * out[r][i] = act(x[r][i]), or act(x[r][i]) · x[r][width + i] with a gate
    *
+   * With `clamp`, act of gate and what it is multiplied by are those of `SwigluClamp`.
+   *
    * gelu: x · Φ(x) · gelu_tanh: its approximation by tanh · relu2: max(x, 0)² · xielu: with p = softplus(alphaP) and
    * n = 0.5 + softplus(alphaN), p·x² + x/2 for x > 0 and n·(eˣ − 1 − x) + x/2 otherwise (arXiv 2411.13010)
    */
@@ -399,6 +380,19 @@ export interface Ops {
   scan(step: Step, scan: Scan, inputs: ScanInputs, out: Buf): void;
   /** x[r][i] ·= the factor of the run that i is in, in place. runs: 1 to MAX_RUNS, ascending; the last one ends at `width` */
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void;
+  /**
+   * Chooses a row's experts by its logits. A row of `routes` is router.topK numbers of experts and then the weight of each.
+   *
+   * logits: [rows][router.stride] · routes: [rows][2 · topK]
+   */
+  route(logits: Buf, router: Router, rows: number, routes: Buf): void;
+  /**
+   * out[r] (+)= Σ weight · expert(x[r]) over the row's experts, with expert(x) = down(act(gate · x) ⊙ up · x) or down(act(up · x)).
+   * Weights of experts that no row chose are not read.
+   *
+   * x: [rows][gateUp.cols] · routes: as `route` leaves them · out: [rows][down.rows / numExperts], another buffer than x
+   */
+  experts(x: Buf, routes: Buf, experts: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void;
   /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */
   softcap(x: Buf, length: number, cap: number): void;
   /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */

@@ -7,7 +7,8 @@ import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { ReadAhead } from "../formats/read-ahead.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { layoutOf, weightSpecs } from "../models/layout.ts";
-import { PIECE_BYTES, piecesOf, storedMatrix, type TensorPiece } from "../models/tensor-pieces.ts";
+import { storedLayout } from "../models/tensor-forms.ts";
+import { PIECE_BYTES, piecesOf, storedAs, type TensorPiece } from "../models/tensor-pieces.ts";
 import { readPlannedModel } from "../plan/read-model.ts";
 import { weightMemory } from "../plan/weight-memory.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
@@ -133,8 +134,8 @@ function readAll(ref: string, options: LoadBenchOptions): Promise<void> {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
     const pieces: TensorPiece[] = [];
-    for (const { tensors } of weightSpecs(layoutOf(config))) {
-      for (const { name } of tensors) pieces.push(...piecesOf(await storedMatrix(checkpoint, name)));
+    for (const { role, tensors } of weightSpecs(storedLayout(layoutOf(config), await checkpoint.tensors()))) {
+      for (const tensor of tensors) pieces.push(...piecesOf(await storedAs(checkpoint, role, tensor)));
     }
     const reads = new ReadAhead(checkpoint, pieces, PIECE_BYTES, options.signal);
     try {

@@ -3,6 +3,7 @@ import { TurboQuantError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { layoutOf, tensorSpecs } from "./layout.ts";
 import type { ModelConfig } from "./model-config.ts";
+import { storedLayout } from "./tensor-forms.ts";
 
 /**
  * Looks at headers only, so that a mismatch is reported before gigabytes are read. Tensors that the model does not use are
@@ -16,7 +17,7 @@ export async function checkWeights(checkpoint: Checkpoint, config: ModelConfig):
     checkpoint.stem === null
       ? ["its config.json", "config and weights are of different models", "download both from one place"]
       : ["its metadata", "the file contradicts itself", "download it again, or another one"];
-  for (const { name, shape } of tensorSpecs(layoutOf(config)).values()) {
+  for (const { name, shape } of tensorSpecs(storedLayout(layoutOf(config), tensors)).values()) {
     const info = tensors.get(name);
     const tensor = checkpoint.nameInFile?.(name) ?? name;
     if (!info) {

@@ -22,7 +22,7 @@ const windows = (over: object) => {
 
 describe("parseModelConfig", () => {
   it("reads a small llama with its defaults", () => {
-    const { slidingWindow, ropeOf, mixer, ...config } = parse({
+    const { slidingWindow, ropeOf, mixer, expertsOf, ...config } = parse({
       hidden_act: "silu",
       eos_token_id: [2, 3],
       bos_token_id: 1,
@@ -31,6 +31,7 @@ describe("parseModelConfig", () => {
     expect(slidingWindow(0)).toBe(0);
     expect(ropeOf(0)).toBe(config.rope);
     expect(mixer(0, "model.layers.0.")).toBeNull();
+    expect(expertsOf(0)).toBeNull();
     expect(config).toEqual({
       modelType: "llama",
       isTextPart: false,
@@ -283,7 +284,6 @@ describe("parseModelConfig refuses", () => {
 
   it.each([
     ["mixtral", /mixture-of-experts/],
-    ["qwen3_moe", /mixture-of-experts/],
     ["qwen2_moe", /mixture-of-experts/],
     ["deepseek_v3", /latent attention \(MLA\) and mixture-of-experts/],
     ["qwen3_next", /hybrid state-space or linear-attention layers and mixture-of-experts/],

@@ -62,7 +62,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numHeads,
     numKvHeads,
     headDim,
-    intermediateSize: family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH),
+    intermediateSize:
+      family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH, defaults.intermediateSize),
     normEps,
     // The wrapper of a text model may say it for both.
     tieWordEmbeddings:
@@ -71,6 +72,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     maxPositionEmbeddings: family.contextLength?.(config) ?? contextLengthOf(ropes.full, maxPosition),
     traits: { ...LLAMA_TRAITS, activation, ...family.traits?.(config) },
     names: { ...LLAMA_NAMES, ...family.names },
+    expertsOf: family.experts?.(config, { numLayers, activation }) ?? (() => null),
     slidingWindow,
     rope: ropes.full,
     ropeOf: ropesByLayer(config, family, ropes, slidingWindow, numLayers),

@@ -10,6 +10,7 @@ import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weig
 import type { ModelConfig } from "./model-config.ts";
 import { inOneMemory, numMemories, type Placement } from "./placement.ts";
 import { isPlainNorm, Stage, stateNumbering } from "./stage.ts";
+import { storedLayout } from "./tensor-forms.ts";
 
 export interface DecoderOptions extends WeightOptions {
   readonly config: ModelConfig;
@@ -72,7 +73,7 @@ export class Decoder {
   static async load(ops: Ops, checkpoint: Checkpoint, options: DecoderOptions): Promise<Decoder> {
     const { config, kv, calibration = [], placement = inOneMemory(config.numLayers) } = options;
     kv.validateLayers(config.numLayers);
-    const layout = layoutOf(config);
+    const layout = storedLayout(layoutOf(config), await checkpoint.tensors());
     const memories = [ops];
     while (memories.length < numMemories(placement)) memories.push(await ops.addMemory!());
     const places = {

@@ -13,7 +13,8 @@ import { type Branch, type Norm, useOf, type WeightRole, type WeightSpec, type W
 import { checkFinite } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
 import { placedRows, scaledPart } from "./placed-rows.ts";
-import { PIECE_BYTES, piecesOf, type StoredMatrix, storedMatrix, type TensorPiece } from "./tensor-pieces.ts";
+import { PIECE_BYTES, piecesOf, type StoredMatrix, storedAs, type TensorPiece } from "./tensor-pieces.ts";
+import { transposedPart } from "./transposed-part.ts";
 
 export interface WeightOptions {
   /**
@@ -65,9 +66,8 @@ export async function loadWeights(
   options: WeightOptions,
 ): Promise<LoadedWeights> {
   const stored: StoredMatrix[] = [];
-  for (const { tensors } of weightSpecs(layout)) {
-    for (const { name, order } of tensors)
-      stored.push({ ...(await storedMatrix(checkpoint, name)), ...(order && { order }) });
+  for (const { role, tensors } of weightSpecs(layout)) {
+    for (const tensor of tensors) stored.push(await storedAs(checkpoint, role, tensor));
   }
   const loading = new Loading(checkpoint, stored, options);
   try {
@@ -142,11 +142,12 @@ class Loading {
   async #loadRun(ops: Ops, spec: WeightSpec, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {
     const shapes = matrices.map((matrix) => shapeIn(spec.role, matrix));
     const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
-    const writer = ops.createWeight(rows, shapes[0]!.cols, type);
+    const writer = ops.createWeight(rows, shapes[0]!.cols, type, spec.unit);
     try {
       let row = 0;
       for (const [i, matrix] of matrices.entries()) {
-        for (const piece of piecesOf(matrix)) await this.#write(writer, row, matrix, piece, spec);
+        const from = matrix.first ?? row;
+        for (const piece of piecesOf(matrix)) await this.#write(writer, from, matrix, piece, spec);
         row += shapes[i]!.rows;
       }
     } finally {
@@ -171,8 +172,9 @@ class Loading {
     piece: TensorPiece,
     { role, scale = 1, offset = 0 }: WeightSpec,
   ) {
-    const { info, cols, order } = matrix;
-    const part = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
+    const { info, cols, order, transposedRows } = matrix;
+    const stored = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
+    const part = transposedRows === undefined ? stored : transposedPart(stored, transposedRows);
     let areFinite = true;
     for (const placed of order ? placedRows(part, piece.firstRow, order) : [{ part, row: piece.firstRow }]) {
       const own = scale === 1 && offset === 0 ? placed.part : scaledPart(placed.part, scale, offset);

@@ -1,5 +1,6 @@
 /** @file The checked contents of a config.json. */
 import type { Block } from "./blocks/block.ts";
+import type { ExpertTraits } from "./blocks/expert-feed-forward.ts";
 import type { RopeConfig } from "./rope.ts";
 import type { TensorNames } from "./tensor-names.ts";
 import type { Traits } from "./traits.ts";
@@ -23,6 +24,8 @@ export interface ModelConfig {
   /** What its layers are made of. */
   readonly traits: Traits;
   readonly names: TensorNames;
+  /** The mixture of experts that a layer has as its feed-forward; null for a dense one. */
+  expertsOf(layer: number): ExpertTraits | null;
   /** Positions a token of the layer attends to, its own included; 0 for all. */
   slidingWindow(layer: number): number;
   /** Of the layers that attend to everything, where layers differ. */

@@ -27,6 +27,7 @@ import { phi } from "./families/phi.ts";
 import { phi3 } from "./families/phi3.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
+import { qwen3Moe } from "./families/qwen3_moe.ts";
 import { seedOss } from "./families/seed_oss.ts";
 import { smollm3 } from "./families/smollm3.ts";
 import { starcoder2 } from "./families/starcoder2.ts";
@@ -36,6 +37,7 @@ const known: Family[] = [
   mistral,
   qwen2,
   qwen3,
+  qwen3Moe,
   phi3,
   granite,
   smollm3,

@@ -4,6 +4,7 @@ import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import type { ReadRange } from "../formats/read-ahead.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { rowBytes } from "../weights/weight-format.ts";
+import { sizeOf, type TensorSpec, type WeightRole } from "./blocks/block.ts";
 import type { RowOrder } from "./blocks/row-order.ts";
 
 /** Few enough that many pieces fit the window of what is read ahead, many enough that asking for one costs nothing. */
@@ -16,6 +17,10 @@ export interface StoredMatrix {
   readonly cols: number;
   /** Where its rows go; absent when they stay where they are. */
   readonly order?: RowOrder;
+  /** See `TensorSpec.first`. */
+  readonly first?: number;
+  /** Rows of each of its matrices, if these are stored as [cols][rows]. */
+  readonly transposedRows?: number;
 }
 
 export interface TensorPiece extends ReadRange {
@@ -25,6 +30,31 @@ export interface TensorPiece extends ReadRange {
 
 /** @throws TurboQuantError invalid_file — absent, or neither matrix nor vector */
 export async function storedMatrix(checkpoint: Checkpoint, name: string): Promise<StoredMatrix> {
+  const info = await storedTensor(checkpoint, name);
+  const { shape, file } = info;
+  if (shape.length < 1 || shape.length > 2) {
+    throw new TurboQuantError("invalid_file", `${file}: ${name}: expected 1 or 2 dimensions, got ${shape.length}`);
+  }
+  const [rows, cols] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
+  return { info, rows, cols };
+}
+
+/** A tensor as a weight of this role takes it. @throws TurboQuantError invalid_file — absent, or of another shape */
+export async function storedAs(checkpoint: Checkpoint, role: WeightRole, spec: TensorSpec): Promise<StoredMatrix> {
+  const { name, shape, order, first, isTransposed } = spec;
+  const info = await storedTensor(checkpoint, name);
+  if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
+    throw new TurboQuantError("invalid_file", `${info.file}: ${name}: expected [${shape}], got [${info.shape}]`);
+  }
+  const size = sizeOf(spec);
+  const length = size.rows * size.cols;
+  // Biases stack like the rows they belong to.
+  const [rows, cols] = role === "bias" ? [length, 1] : role === "norm" ? [1, length] : [size.rows, size.cols];
+  const transposedRows = isTransposed ? { transposedRows: shape.at(-1)! } : {};
+  return { info, rows, cols, ...(order && { order }), ...(first !== undefined && { first }), ...transposedRows };
+}
+
+async function storedTensor(checkpoint: Checkpoint, name: string): Promise<TensorInfo> {
   const info = (await checkpoint.tensors()).get(name);
   if (!info) {
     throw new TurboQuantError(
@@ -33,20 +63,14 @@ export async function storedMatrix(checkpoint: Checkpoint, name: string): Promis
       { tensor: name },
     );
   }
-  const { shape: stored, file } = info;
-  // A convolution of each channel by itself has one input channel.
-  const shape = stored.length === 3 && stored[1] === 1 ? [stored[0]!, stored[2]!] : stored;
-  if (shape.length < 1 || shape.length > 2) {
-    throw new TurboQuantError("invalid_file", `${file}: ${name}: expected 1 or 2 dimensions, got ${shape.length}`);
-  }
-  const [rows, cols] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
-  return { info, rows, cols };
+  return info;
 }
 
-/** Whole rows, or units of them that change places together, as many as `PIECE_BYTES` hold, and at least one. */
-export function* piecesOf({ info, rows, cols, order }: StoredMatrix): Generator<TensorPiece> {
+/** Whole rows, or units of them that change places together or are stored by columns, as many as `PIECE_BYTES` hold, and at least one. */
+export function* piecesOf({ info, rows, cols, order, transposedRows }: StoredMatrix): Generator<TensorPiece> {
   const bytes = rowBytes(weightFormat(info.dtype), cols);
-  const unit = order && rows > 1 ? order.unit : 1;
+  // A matrix that is stored by columns has no row before it is there as a whole.
+  const unit = transposedRows ?? (order && rows > 1 ? order.unit : 1);
   const atOnce = unit * Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, bytes * unit)));
   for (let firstRow = 0; firstRow < rows; firstRow += atOnce) {
     const count = Math.min(atOnce, rows - firstRow);

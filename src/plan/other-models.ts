@@ -6,8 +6,6 @@ type Description = Omit<PlannedModel, "name" | "modelType" | "runs" | "storedTyp
 
 interface Family {
   readonly headDim?: number;
-  /** Norms of Q and K, one for each head. */
-  readonly qkNorm?: true;
   /** Which projections have biases: q, k and v, or the output projection too. */
   readonly biases?: "qkv" | "all";
   /** Which layers have a sliding window if the config has no `layer_types`: all of them, or all except every n-th. */
@@ -25,10 +23,6 @@ interface Family {
 
 /** Every entry is checked against the number of parameters that the publisher states (other-models.test.ts). */
 const FAMILIES: Readonly<Record<string, Family>> = {
-  qwen3_moe: {
-    qkNorm: true,
-    experts: { number: "num_experts", width: "moe_intermediate_size", used: "num_experts_per_tok", sparseStep: true },
-  },
   qwen2_moe: {
     biases: "qkv",
     experts: {
@@ -111,7 +105,6 @@ export function describeOther(modelType: string, config: ConfigFields): Descript
       matrix(hiddenSize, q),
       ...(hasBiases ? [vector(q + 2 * kv)] : []),
       ...(outputBias ? [vector(hiddenSize)] : []),
-      ...(family.qkNorm ? [vector(headDim, 2 * numLayers)] : []),
       // gpt-oss has one learned sink for each head.
       ...(modelType === "gpt_oss" ? [vector(numHeads)] : []),
       vector(hiddenSize, 2 * numLayers + 1),

@@ -1,7 +1,7 @@
 /** @file Reads from a config.json what a memory plan needs to know of the model. */
 import type { WeightType } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
-import { useOf, type WeightSpec } from "../models/blocks/block.ts";
+import { sizeOf, useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
 import { bufferWidths, endWeights, layerWeights, layoutOf, stateShapes } from "../models/layout.ts";
@@ -63,11 +63,12 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
 function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
   const use = useOf(role);
   const isVector = use === "vector";
-  const stacked = sum(tensors.map(({ shape }) => (isVector ? shape.reduce((a, b) => a * b) : shape[0]!)));
+  const sizes = tensors.map(sizeOf);
+  const stacked = sum(sizes.map(({ rows, cols }) => (isVector ? rows * cols : rows)));
   return {
-    tensors: tensors.map(({ name, shape }) => ({ name, rows: shape[0]! })),
+    tensors: tensors.map(({ name }, i) => ({ name, rows: sizes[i]!.rows })),
     rows: isVector ? 1 : stacked,
-    cols: isVector ? stacked : tensors[0]!.shape[1]!,
+    cols: isVector ? stacked : sizes[0]!.cols,
     use,
     count: 1,
   };

@@ -1,6 +1,7 @@
 /** @file The contract of weights, products and elementwise operations against the WASM backend. */
 import { describe } from "vitest";
 import { elementwiseContract } from "./elementwise.ts";
+import { expertsContract } from "./experts.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
 import { scanContract } from "./scan.ts";
@@ -14,4 +15,5 @@ describe("wasm", () => {
   elementwiseContract(wasmTarget);
   statesContract(wasmTarget);
   scanContract(wasmTarget);
+  expertsContract(wasmTarget, ["f32", "f16", "bf16", "q8", "q4"]);
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
 import { elementwiseContract } from "./elementwise.ts";
+import { expertsContract } from "./experts.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
 import { samplingContract } from "./sampling.ts";
@@ -21,6 +22,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
   elementwiseContract(target);
   statesContract(target);
   scanContract(target);
+  expertsContract(target, isThorough ? ["f32", "f16", "bf16", "q8", "q4"] : ["bf16", "q4"]);
   samplingContract(target);
 
   describe("without subgroups", () => {
@@ -31,6 +33,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
       portable,
       groups.filter(({ rows }) => Math.max(...rows) <= ROWS_OF_SUBGROUPS),
     );
+    expertsContract(portable, ["f16"]);
     samplingContract(portable, "selection");
 
     it("takes kernels without subgroups", () => {

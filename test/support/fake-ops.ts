@@ -7,6 +7,7 @@
  * The first value of an activation row stands for the row: a token, and behind attention the hash of what it attends to.
  */
 import { EVERYTHING } from "../../src/backends/capabilities.ts";
+import type { Experts } from "../../src/backends/experts.ts";
 import type {
   Activation,
   AttentionLayer,
@@ -228,6 +229,12 @@ export class FakeOps implements Ops {
 
   /** Rows are what they were. */
   gate(): void {}
+  route(): void {}
+
+  experts(x: Buf, _routes: Buf, { gateUp, down, numExperts }: Experts, rows: number, _scratch: object, out: Buf): void {
+    const width = down.rows / numExperts;
+    for (let row = 0; row < rows; row++) data(out)[row * width] = data(x)[row * gateUp.cols]!;
+  }
 
   scaleColumns(): void {}
 

@@ -67,6 +67,10 @@ export const activate = new Struct({
   gated: "u32",
   /** f32 [2], of xielu only. */
   alphas: "u32",
+  /** Of silu with a gate, see `SwigluClamp`; a limit of 0: none. */
+  limit: "f32",
+  slope: "f32",
+  offset: "f32",
 });
 
 export const rmsNorm = new Struct({
@@ -136,6 +140,38 @@ export const linear = new Struct({
   add: "u32",
   /** Weight rows of one task, a multiple of 4. */
   block: "u32",
+});
+
+/** Products by several matrices in one call, or the preparation of their activations: see assembly/linear/segments.ts. */
+export const segments = new Struct({
+  /** A block of `linear` or of `prepare` for each segment. */
+  table: "u32",
+  segmentBytes: "u32",
+  /** Tasks of a segment. */
+  perSegment: "u32",
+  /** Code of the weights' format. */
+  kernel: "u32",
+  isProduct: "u32",
+});
+
+/** What a row's experts give, added up. */
+export const mix = new Struct({
+  /** f32 [places][width]. */
+  from: "u32",
+  /** i32 [rows][count]. */
+  places: "u32",
+  /** f32 [count] of each row, so many bytes apart; 0: each counts 1. */
+  weights: "u32",
+  weightStride: "u32",
+  /** f32 [rows][width]. */
+  out: "u32",
+  width: "u32",
+  rows: "u32",
+  count: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  /** 1: on top of what is in `out`. */
+  add: "u32",
 });
 
 /** Rows of a checkpoint on their way into panels. */

@@ -13,11 +13,13 @@ import {
   convert,
   embed,
   linear,
+  mix,
   NORM_FLAGS,
   norm,
   prepare,
   rmsNorm,
   scaleColumns,
+  segments,
   softcap,
   swiglu,
 } from "./activations.ts";
@@ -121,5 +123,7 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   "swiglu-params": { structs: [["", swiglu]] },
   "prepare-params": { structs: [["", prepare]] },
   "linear-params": { structs: [["", linear]] },
+  "segments-params": { structs: [["", segments]] },
+  "mix-params": { structs: [["", mix]] },
   "convert-params": { structs: [["", convert]] },
 };

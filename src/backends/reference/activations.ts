@@ -1,5 +1,21 @@
 /** @file The activations of feed-forwards, in f64. */
-import type { ActivationKind } from "../ops.ts";
+import type { Activation, ActivationKind } from "../ops.ts";
+
+/** What is made of a gate and what it is multiplied by, or of a value alone. alphas: of xielu; see `Ops.activate` */
+export function gatedActivation(
+  { kind, isGated, clamp }: Pick<Activation, "kind" | "isGated" | "clamp">,
+  alphas: Float32Array | null,
+): (x: number, up: number) => number {
+  if (clamp) {
+    const { limit, slope, offset } = clamp;
+    return (x, up) => {
+      const gate = Math.min(x, limit);
+      return (gate / (1 + Math.exp(-slope * gate))) * (Math.min(Math.max(up, -limit), limit) + offset);
+    };
+  }
+  const act = activationOf(kind, alphas);
+  return isGated ? (x, up) => act(x) * up : act;
+}
 
 /** alphas: of xielu; see `Ops.activate` */
 export function activationOf(kind: ActivationKind, alphas: Float32Array | null): (x: number) => number {

@@ -9,6 +9,7 @@ import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
 import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
+import type { ExpertScratch, Experts, Router } from "../experts.ts";
 import type {
   Activation,
   AttentionLayer,
@@ -28,12 +29,14 @@ import type {
   WeightType,
   WeightWriter,
 } from "../ops.ts";
+import { RouteScratch, routeRow } from "../route.ts";
 import { StackedWeight } from "../stacked-weight.ts";
-import { activationOf } from "./activations.ts";
+import { gatedActivation } from "./activations.ts";
 import { appendKv } from "./append.ts";
 import { attend } from "./attend.ts";
 import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
+import { mixExperts } from "./experts.ts";
 import { scan } from "./scan.ts";
 
 export class HostBuf implements Buf {
@@ -197,16 +200,37 @@ class ReferenceBackend implements Ops {
     }
   }
 
-  activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
+  activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void {
+    const { isGated, alphas } = activation;
     const [input, output] = [host(x), host(out)];
-    const act = activationOf(kind, alphas && hostWeight(alphas));
+    const act = gatedActivation(activation, alphas && hostWeight(alphas));
     const stride = isGated ? 2 * width : width;
     for (let r = 0; r < rows; r++) {
       for (let i = 0; i < width; i++) {
-        const value = act(input[r * stride + i]!);
-        output[r * width + i] = isGated ? value * input[r * stride + width + i]! : value;
+        output[r * width + i] = act(input[r * stride + i]!, isGated ? input[r * stride + width + i]! : 1);
       }
     }
+  }
+
+  route(logits: Buf, router: Router, rows: number, routes: Buf): void {
+    const bias = router.bias && hostWeight(router.bias);
+    const scratch = new RouteScratch();
+    for (let r = 0; r < rows; r++) {
+      routeRow(router, host(logits), r * router.stride, bias, host(routes), r * 2 * router.topK, scratch);
+    }
+  }
+
+  experts(x: Buf, routes: Buf, of: Experts, rows: number, _scratch: ExpertScratch, out: Buf, add: boolean): void {
+    assert(x !== out, "experts: the output is the input");
+    const { gateUp, gateUpBias, down, downBias, activation } = of;
+    const values = {
+      gateUp: hostWeight(gateUp),
+      gateUpBias: gateUpBias && hostWeight(gateUpBias),
+      act: gatedActivation(activation, null),
+      down: hostWeight(down),
+      downBias: downBias && hostWeight(downBias),
+    };
+    mixExperts(of, values, host(x), host(routes), rows, host(out), add);
   }
 
   convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void {

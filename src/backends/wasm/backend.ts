@@ -12,6 +12,7 @@ import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import { runLists } from "../column-runs.ts";
+import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
   Activation,
@@ -49,6 +50,7 @@ import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
+import { ExpertKernels } from "./experts.ts";
 import { KvKernels } from "./kv-kernels.ts";
 import { LinearKernels } from "./linear.ts";
 import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
@@ -105,6 +107,7 @@ class WasmBackend implements Ops {
   readonly #pool: ThreadPool;
   readonly #loader: WeightLoader;
   readonly #linear: LinearKernels;
+  readonly #experts: ExpertKernels;
   readonly #kv: KvKernels;
   readonly #states: StateKernels;
   readonly #tokens: ScratchBuffer;
@@ -121,6 +124,7 @@ class WasmBackend implements Ops {
     this.pages = new WasmPageStorage(memory);
     this.#loader = new WeightLoader(memory, pool);
     this.#linear = new LinearKernels(memory, pool);
+    this.#experts = new ExpertKernels(memory, pool);
     this.#kv = new KvKernels(memory, pool);
     this.#states = new StateKernels(memory, pool);
     this.#tokens = new ScratchBuffer(memory);
@@ -304,7 +308,7 @@ class WasmBackend implements Ops {
     this.#run("swiglu", Math.ceil(rows / block), rows * width);
   }
 
-  activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
+  activate(x: Buf, { kind, isGated, alphas, clamp }: Activation, rows: number, width: number, out: Buf): void {
     const block = this.#rowsOfTask(rows);
     activate.write(this.#memory.view, PARAMS_ADDRESS, {
       x: this.#addressOf(x, rows * width * (isGated ? 2 : 1), "activate"),
@@ -315,8 +319,43 @@ class WasmBackend implements Ops {
       kind: ACTIVATIONS[kind],
       gated: isGated ? 1 : 0,
       alphas: alphas ? vectorOf(alphas, "activate").address : 0,
+      limit: clamp?.limit ?? 0,
+      slope: clamp?.slope ?? 0,
+      offset: clamp?.offset ?? 0,
     });
     this.#run("activate", Math.ceil(rows / block), rows * width);
+  }
+
+  route(logits: Buf, router: Router, rows: number, routes: Buf): void {
+    const from = this.#addressOf(logits, rows * router.stride, "route");
+    const bias = router.bias ? vectorOf(router.bias, "route").address : 0;
+    this.#experts.route(from, router, bias, rows, this.#addressOf(routes, rows * 2 * router.topK, "route"));
+  }
+
+  experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {
+    assert(x !== out, "experts: the output is the input");
+    const { numExperts, topK, width, activation, scalesInput } = of;
+    const [gateUp, down] = [asWasmWeight(of.gateUp), asWasmWeight(of.down)];
+    const count = rows * topK;
+    const [height, outputs] = [hiddenOf(of), down.rows / numExperts];
+    const from = this.#addressOf(x, rows * gateUp.cols, "experts");
+    const chosen = this.#addressOf(routes, rows * 2 * topK, "experts");
+    const hidden = this.#addressOf(scratch.hidden, count * height, "experts");
+    const activated = this.#addressOf(scratch.activated, count * width, "experts");
+    const output = this.#addressOf(scratch.output, count * Math.max(gateUp.cols, outputs), "experts");
+    const to = this.#addressOf(out, rows * outputs, "experts");
+    const kernels = this.#experts;
+    kernels.sort(chosen, rows, topK, numExperts);
+    const isShared = rows === 1 && !scalesInput;
+    if (!isShared) kernels.gather(from, gateUp.cols, topK, output, scalesInput ? chosen : 0);
+    const bias = of.gateUpBias ? vectorOf(of.gateUpBias, "experts").address : 0;
+    kernels.multiply(isShared ? from : output, isShared, gateUp, height, bias, hidden);
+    if (activation.kind === "silu" && activation.isGated && !activation.clamp) {
+      this.swiglu(scratch.hidden, count, width, scratch.activated);
+    } else this.activate(scratch.hidden, activation, count, width, scratch.activated);
+    const downBias = of.downBias ? vectorOf(of.downBias, "experts").address : 0;
+    kernels.multiply(activated, false, down, outputs, downBias, output);
+    kernels.mix(output, outputs, rows, topK, scalesInput ? 0 : chosen, to, add);
   }
 
   convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {

@@ -8,13 +8,13 @@ import type { WasmWeight } from "./wasm-weight.ts";
 import { preparedBytes } from "./weight-layout.ts";
 
 /** Up to this many rows stream the weights from memory; more work on a block of them that stays in a cache. */
-const STREAM_ROWS = 4;
+export const STREAM_ROWS = 4;
 /** Bytes of weights in a task. Long enough to hide taking it, short enough that threads end together. */
-const STREAM_BYTES = 96 << 10;
+export const STREAM_BYTES = 96 << 10;
 /** Weights of a block, as they are unpacked; about a quarter of an L2 cache. */
-const BLOCK_BYTES = 256 << 10;
+export const BLOCK_BYTES = 256 << 10;
 /** Multiply-adds that take about as long as waking another thread. */
-const PARALLEL_MACS = 1 << 16;
+export const PARALLEL_MACS = 1 << 16;
 
 export class LinearKernels {
   readonly #memory: WasmMemory;

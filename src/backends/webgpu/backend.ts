@@ -8,6 +8,7 @@ import { assert } from "../../errors.ts";
 import { assertBegun } from "../begun-step.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
+import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
   Activation,
@@ -39,6 +40,7 @@ import type { GpuContext } from "./device/context.ts";
 import { describeDevice, explainDevice } from "./device/describe-device.ts";
 import { type OpenOptions, openDevice } from "./device/open-device.ts";
 import { ElementwiseKernels } from "./elementwise/elementwise.ts";
+import { ExpertKernels } from "./experts/experts.ts";
 import { MAX_BATCH_ROWS } from "./linear/batch-plan.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
@@ -82,6 +84,7 @@ export class WebGpuBackend implements Ops {
   readonly #steps: StepBuffer;
   readonly #linear: LinearKernels;
   readonly #elementwise: ElementwiseKernels;
+  readonly #experts: ExpertKernels;
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
   readonly #states: StateKernels;
@@ -101,6 +104,7 @@ export class WebGpuBackend implements Ops {
     this.sampling = new GpuSampling(this.commands, this.allocator);
     this.#linear = new LinearKernels(context, this.commands, this.allocator);
     this.#elementwise = new ElementwiseKernels(this.commands);
+    this.#experts = new ExpertKernels(context, this.commands, this.allocator, this.#elementwise);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
     this.#states = new StateKernels(this.commands, this.pages, this.#steps);
@@ -142,9 +146,9 @@ export class WebGpuBackend implements Ops {
     return loadParts(this, parts, as);
   }
 
-  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+  createWeight(rows: number, cols: number, as: WeightType, unit?: number): WeightWriter {
     this.context.check();
-    return this.#loader.createWeight(rows, cols, as);
+    return this.#loader.createWeight(rows, cols, as, unit);
   }
 
   freeWeight(weight: Weight): void {
@@ -261,10 +265,33 @@ export class WebGpuBackend implements Ops {
     } else this.#elementwise.swiglu(from, rows, width, to);
   }
 
-  activate(x: Buf, { kind, isGated, alphas }: Activation, rows: number, width: number, out: Buf): void {
+  activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void {
+    const { isGated, alphas } = activation;
     const from = this.#read(x, rows * width * (isGated ? 2 : 1), "activate");
     const to = this.#written(out, rows * width, "activate");
-    this.#elementwise.activate(from, { kind, isGated, alphas: alphas && asGpuWeight(alphas).buffer }, rows, width, to);
+    const own = { ...activation, alphas: alphas && asGpuWeight(alphas).buffer };
+    this.#elementwise.activate(from, own, rows, width, to);
+  }
+
+  route(logits: Buf, router: Router, rows: number, routes: Buf): void {
+    const from = this.#read(logits, rows * router.stride, "route");
+    this.#experts.route(from, router, rows, this.#written(routes, rows * 2 * router.topK, "route"));
+  }
+
+  experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {
+    assert(x !== out, "experts: the output is the input");
+    const { numExperts, topK, width, gateUp, down } = of;
+    const count = rows * topK;
+    const outputs = down.rows / numExperts;
+    const from = this.#read(x, rows * gateUp.cols, "experts");
+    const chosen = this.#read(routes, rows * 2 * topK, "experts");
+    if (add) this.#read(out, rows * outputs, "experts");
+    const buffers = {
+      hidden: this.#written(scratch.hidden, count * hiddenOf(of), "experts"),
+      activated: this.#written(scratch.activated, count * width, "experts"),
+      output: this.#written(scratch.output, count * outputs, "experts"),
+    };
+    this.#experts.run(from, chosen, of, rows, buffers, this.#written(out, rows * outputs, "experts"), add);
   }
 
   convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {

@@ -17,8 +17,8 @@ export class DescribedBackend extends WebGpuBackend {
   }
 
   /** A weight with this shape. What is written to it is not read, and values are assumed to fit f16. */
-  override createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
-    const chunks = weightBuffers(rows, cols, as, this.context.bindingBytes).map((chunk) => {
+  override createWeight(rows: number, cols: number, as: WeightType, unit = 1): WeightWriter {
+    const chunks = weightBuffers(rows, cols, as, this.context.bindingBytes, unit).map((chunk) => {
       const words = this.allocator.allocate(chunk.wordBytes, "weight");
       const scales = chunk.scaleBytes > 0 ? this.allocator.allocate(chunk.scaleBytes, "weight scales") : words;
       return { first: chunk.first, rows: chunk.rows, words, scales };

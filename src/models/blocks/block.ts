@@ -12,25 +12,39 @@ import type { WeightUse } from "../../weights/kept-type.ts";
 import type { RopeConfig } from "../rope.ts";
 import type { RowOrder } from "./row-order.ts";
 
-/** A tensor of a checkpoint. shape: [rows, cols] of a matrix, [length] of a vector, [channels, 1, taps] of a convolution */
+/**
+ * A tensor of a checkpoint. shape: [rows, cols] of a matrix, [matrices, rows, cols] of several one below the other, [length] of a
+ * vector, [channels, 1, taps] of a convolution
+ */
 export interface TensorSpec {
   /** The name Transformers saves it under, e.g. `model.layers.3.self_attn.q_proj.weight`. */
   readonly name: string;
   readonly shape: readonly number[];
   /** Where its rows go; absent when they stay where they are. */
   readonly order?: RowOrder;
+  /** The row of the weight that its own are counted from; absent: that behind the tensor before it. */
+  readonly first?: number;
+  /** Whether each of its matrices is stored as [cols][rows], which is then its shape. */
+  readonly isTransposed?: true;
+  /** What it has to be stored as, where a file may have one or the other under this name. */
+  readonly stored?: "floats" | "blocks";
 }
 
 /** What a weight is for. It decides the format the weight is kept in, and the values it has in a random checkpoint. */
-export type WeightRole = "matrix" | "embedding" | "norm" | "bias" | "taps";
+export type WeightRole = "matrix" | "embedding" | "norm" | "bias" | "taps" | "router" | "experts";
 
 /** The use that `keptType` in `weights/` distinguishes for a role. */
-export const useOf = (role: WeightRole): WeightUse => (role === "matrix" || role === "embedding" ? role : "vector");
+export const useOf = (role: WeightRole): WeightUse =>
+  role === "norm" || role === "bias" || role === "taps" ? "vector" : role;
 
 /** One matrix or vector of the backend, made of the rows of one or more tensors in this order. */
 export interface WeightSpec {
   readonly role: WeightRole;
   readonly tensors: readonly TensorSpec[];
+  /** Other tensors that a checkpoint may have in the place of these; see `storedForm`. */
+  readonly forms?: readonly (readonly TensorSpec[])[];
+  /** Rows that belong together, those of an expert; absent: single rows. See `Ops.createWeight`. */
+  readonly unit?: number;
   /** Factor of the values, of vectors only; absent: 1. What is added to them first; absent: 0. */
   readonly scale?: number;
   readonly offset?: number;
@@ -101,6 +115,14 @@ export interface Branch {
    * takes what that branch's norm gave.
    */
   readonly isBeside?: boolean;
+}
+
+/** Rows and columns of what a tensor is in the weight. */
+export function sizeOf({ shape, isTransposed }: TensorSpec): { readonly rows: number; readonly cols: number } {
+  if (shape.length < 2) return { rows: shape[0]!, cols: 1 };
+  const [rows, cols] = shape.slice(-2) as [number, number];
+  const matrices = shape.length === 3 ? shape[0]! : 1;
+  return isTransposed ? { rows: matrices * cols, cols: rows } : { rows: matrices * rows, cols };
 }
 
 /** A matrix of shape [rows, cols]. */

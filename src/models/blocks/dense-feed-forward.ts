@@ -2,10 +2,10 @@
  * @file The feed-forward block: down(act(gate·x) ⊙ up·x) of Llama and most later models (Shazeer, arXiv 2002.05202), or
  * down(act(up·x)) without a gate.
  */
-import type { Activation } from "../../backends/ops.ts";
+import type { Activation, Buf } from "../../backends/ops.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
-import { type Block, bias, norm, type StackPart, stackedMatrix } from "./block.ts";
+import { type Block, type BlockStep, bias, norm, type StackPart, stackedMatrix } from "./block.ts";
 
 export interface FeedForwardShape {
   readonly hiddenSize: number;
@@ -18,8 +18,15 @@ export interface FeedForwardShape {
   readonly names: TensorNames;
 }
 
-/** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
-export function denseFeedForward(prefix: string, shape: FeedForwardShape): Block {
+/**
+ * prefix: beginning of the tensors' names, e.g. `model.layers.0.` · beforeDown: called with what the down projection is about to
+ * read, [rows][intermediateSize]
+ */
+export function denseFeedForward(
+  prefix: string,
+  shape: FeedForwardShape,
+  beforeDown?: (at: BlockStep, activated: Buf) => void,
+): Block {
   const { hiddenSize, intermediateSize, traits, normEps, names } = shape;
   const { activation: kind, isGated, subNorms, factors } = traits;
   const hasBias = traits.biases.feedForward;
@@ -59,7 +66,8 @@ export function denseFeedForward(prefix: string, shape: FeedForwardShape): Block
             ]
           : null;
       return {
-        run: ({ ops, rows, scratch }, x, out, add) => {
+        run: (at, x, out, add) => {
+          const { ops, rows, scratch } = at;
           const [both, activated] = [scratch("gateUp"), scratch("activated")];
           const isFused = isSwiglu && !gateUpBias && !runs && ops.gatedLinear?.(x, gateUp!, rows, activated);
           if (!isFused) {
@@ -69,6 +77,7 @@ export function denseFeedForward(prefix: string, shape: FeedForwardShape): Block
             else ops.activate(both, activation, rows, intermediateSize, activated);
           }
           if (subNorm) ops.rmsNorm(activated, subNorm, normEps, rows, activated);
+          beforeDown?.(at, activated);
           ops.linear(activated, down!, downBias ?? null, rows, out, add);
         },
       };

@@ -1,11 +1,12 @@
-/** @file The layer of a dense model: attention, or what the family has in its place, and a feed-forward, with norms where the family has them. */
+/** @file The layer of a transformer: attention, or what the family has in its place, and a feed-forward, dense or of experts, with norms where the family has them. */
 import { attention } from "../blocks/attention.ts";
-import { type Branch, type Norm, norm, withOffset } from "../blocks/block.ts";
+import { type Block, type Branch, type Norm, norm, withOffset } from "../blocks/block.ts";
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
+import { expertFeedForward } from "../blocks/expert-feed-forward.ts";
 import type { ModelConfig } from "../model-config.ts";
 
 export function denseLayer(config: ModelConfig, layer: number): Branch[] {
-  const { hiddenSize, numHeads, numKvHeads, headDim, intermediateSize, traits, names, normEps } = config;
+  const { hiddenSize, numHeads, numKvHeads, headDim, traits, names, normEps } = config;
   const prefix = `${names.layers}${layer}.`;
   const before = (name: string): Norm => streamNorm(config, `${prefix}${name}`);
   const after = (name: string): Norm => rowsNorm(config, `${prefix}${name}`);
@@ -23,7 +24,7 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
         rope: config.ropeOf(layer),
         names,
       }),
-    feedForward: denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names }),
+    feedForward: feedForward(config, layer),
   };
   if (traits.parallel !== "no") {
     const own = traits.parallel === "own" ? before(names.feedForwardNorm) : null;
@@ -48,6 +49,15 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
       ...(hasAfter && { postNorm: after(names.feedForwardPostNorm) }),
     },
   ];
+}
+
+/** The feed-forward of a layer: a mixture of experts where the config has one, else a dense one. */
+export function feedForward(config: ModelConfig, layer: number): Block {
+  const { hiddenSize, intermediateSize, traits, names, normEps } = config;
+  const prefix = `${names.layers}${layer}.`;
+  const experts = config.expertsOf(layer);
+  if (experts) return expertFeedForward(prefix, { hiddenSize, experts, normEps, names });
+  return denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names });
 }
 
 /**

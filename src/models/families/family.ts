@@ -1,5 +1,7 @@
 /** @file What a family of models says of itself: its fields, what its layers are made of, and what its tensors are called. */
+import type { ActivationKind } from "../../backends/ops.ts";
 import type { Block, Branch } from "../blocks/block.ts";
+import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import type { ModelConfig } from "../model-config.ts";
 import type { TensorNames } from "../tensor-names.ts";
@@ -7,6 +9,12 @@ import type { Traits } from "../traits.ts";
 
 /** What of a config is known before `Family.mixer` is asked. */
 export type MixerContext = Pick<ModelConfig, "hiddenSize" | "numLayers" | "normEps">;
+
+/** What a mixture takes over from the model. */
+export interface MixtureSizes {
+  readonly numLayers: number;
+  readonly activation: ActivationKind;
+}
 
 export interface Family {
   /** `model_type` of config.json. */
@@ -50,6 +58,8 @@ export interface Family {
     readonly normEps?: number;
     /** Absent: silu. */
     readonly hiddenAct?: string;
+    /** `intermediate_size`, where no dense layer has to have one; absent: a config has to say it. */
+    readonly intermediateSize?: number;
     readonly tieWordEmbeddings: boolean;
   };
   /** Number of layers, where a config says it in its own way; absent: `num_hidden_layers`. */
@@ -79,6 +89,11 @@ export interface Family {
    * @throws TurboQuantError — a field that is wrong or asks for what is not there
    */
   mixer?(config: ConfigFields, shape: MixerContext): (layer: number, prefix: string) => Block | null;
+  /**
+   * Which layers have a mixture of experts as their feed-forward, and what it is made of; absent: none.
+   * @throws TurboQuantError — as `traits`
+   */
+  experts?(config: ConfigFields, sizes: MixtureSizes): (layer: number) => ExpertTraits | null;
   /** Names that differ from `LLAMA_NAMES`. */
   readonly names?: Partial<TensorNames>;
   /** The residual branches of a layer, in order; absent: those of `denseLayer`. */

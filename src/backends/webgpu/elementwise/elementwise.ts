@@ -11,6 +11,22 @@ import { type ShaderValues, shader } from "../queue/shader-text.ts";
 /** Invocations in a workgroup of swiglu.wgsl, activate.wgsl and softcap.wgsl. */
 const ACTIVATION_THREADS = 256;
 
+/** Of SwiGLU with limits; see `SwigluClamp`. */
+export const clampFields = { limit: "f32", slope: "f32", offset: "f32" } as const;
+
+export const clampOf = ({ clamp }: Pick<Activation, "clamp">) => clamp ?? { limit: 0, slope: 0, offset: 0 };
+
+/** What act.wgsl is made with. */
+export const actValues = ({ kind, isGated, clamp }: Pick<Activation, "kind" | "isGated" | "clamp">) => ({
+  GATED: isGated,
+  CLAMPED: clamp !== undefined,
+  SILU: kind === "silu",
+  GELU: kind === "gelu",
+  GELU_TANH: kind === "gelu_tanh",
+  RELU2: kind === "relu2",
+  XIELU: kind === "xielu",
+});
+
 const rmsNorm = new Struct({ cols: "u32", eps: "f32" });
 const swiglu = new Struct({
   width: ["u32", "Of a row of `out`; one of `gate_up` has twice as many."],
@@ -26,6 +42,7 @@ const norm = new Struct({
 const activate = new Struct({
   width: ["u32", "Of a row of `out`; one of `x` has twice as many with a gate."],
   length: ["u32", "Of all rows of `out`."],
+  ...clampFields,
 });
 const scaleColumns = new Struct({
   ends: ["u32", MAX_RUNS],
@@ -92,25 +109,25 @@ export class ElementwiseKernels {
   /** See `Ops.activate`. */
   activate(
     x: GpuBuffer,
-    { kind, isGated, alphas }: Omit<Activation, "alphas"> & { readonly alphas: GpuBuffer | null },
+    activation: Omit<Activation, "alphas"> & { readonly alphas: GpuBuffer | null },
     rows: number,
     width: number,
     out: GpuBuffer,
   ): void {
     const length = rows * width;
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
-    const values = {
-      THREADS: ACTIVATION_THREADS,
-      GATED: isGated,
-      SILU: kind === "silu",
-      GELU: kind === "gelu",
-      GELU_TANH: kind === "gelu_tanh",
-      RELU2: kind === "relu2",
-      XIELU: kind === "xielu",
-    };
+    const { kind, isGated, alphas, clamp } = activation;
+    const values = { THREADS: ACTIVATION_THREADS, ...actValues(activation) };
     const buffers = alphas ? (["read", "write", "read"] as const) : (["read", "write"] as const);
-    const kernel = this.#kernel("activate", activate, buffers, values, `${kind}${isGated ? ", gated" : ""}`);
-    this.#commands.dispatch(kernel, { width, length }, alphas ? [x, out, alphas] : [x, out], groups);
+    const kernel = this.#kernel(
+      "activate",
+      activate,
+      buffers,
+      values,
+      `${kind}${isGated ? ", gated" : ""}${clamp ? ", limited" : ""}`,
+    );
+    const params = { width, length, ...clampOf(activation) };
+    this.#commands.dispatch(kernel, params, alphas ? [x, out, alphas] : [x, out], groups);
   }
 
   /** out[r][i] = silu(gateUp[r][i]) · gateUp[r][width + i] */

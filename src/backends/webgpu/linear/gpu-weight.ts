@@ -79,13 +79,13 @@ export class WeightLoader {
     this.#limit = bindingLimit ?? context.bindingBytes;
   }
 
-  /** @throws TurboQuantError out_of_memory */
-  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
+  /** See `Ops.createWeight`. @throws TurboQuantError out_of_memory */
+  createWeight(rows: number, cols: number, as: WeightType, unit = 1): WeightWriter {
     if (isVector(weightFormat(as), rows, cols)) return this.#vector(rows, cols, as);
     const { peak: peakOf, isHalf } = wgslWeightFormat(as);
     const stride = strideOf(cols, as);
-    const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, as, this.#limit);
-    const chunks: WeightChunk[] = weightBuffers(rows, cols, as, this.#limit).map((chunk) => {
+    const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, as, this.#limit, unit);
+    const chunks: WeightChunk[] = weightBuffers(rows, cols, as, this.#limit, unit).map((chunk) => {
       const words = this.#allocator.allocate(chunk.wordBytes, `weight ${rows}x${cols} ${as}`);
       const scales = chunk.scaleBytes > 0 ? this.#allocator.allocate(chunk.scaleBytes, "weight scales") : words;
       return { first: chunk.first, rows: chunk.rows, words, scales };

@@ -12,21 +12,21 @@ export function strideOf(cols: number, type: WeightType): number {
   return Math.ceil(cols / (UNIT * groupUnits)) * groupUnits;
 }
 
-/** Bytes of a row in each buffer, and rows in a buffer. limit: the most bytes of one buffer */
-export function chunking(cols: number, type: WeightType, limit: number) {
+/** Bytes of a row in each buffer, and rows in a buffer. limit: the most bytes of one buffer · unit: rows that lie in one */
+export function chunking(cols: number, type: WeightType, limit: number, unit = 1) {
   const { unitBytes, unitScaleBytes } = wgslWeightFormat(type);
   const stride = strideOf(cols, type);
   return {
     rowBytes: stride * unitBytes,
     rowScaleBytes: stride * unitScaleBytes,
-    perChunk: Math.max(1, Math.floor(limit / (stride * Math.max(unitBytes, unitScaleBytes)))),
+    perChunk: unit * Math.max(1, Math.floor(limit / (unit * stride * Math.max(unitBytes, unitScaleBytes)))),
   };
 }
 
-/** The buffers that a matrix is cut into: rows and bytes of each. limit: the most bytes of one buffer */
-export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number) {
+/** The buffers that a matrix is cut into: rows and bytes of each. limit, unit: as of `chunking` */
+export function weightBuffers(rows: number, cols: number, type: WeightType, limit: number, unit = 1) {
   if (isVector(weightFormat(type), rows, cols)) return [{ first: 0, rows, wordBytes: rows * cols * 4, scaleBytes: 0 }];
-  const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, type, limit);
+  const { rowBytes, rowScaleBytes, perChunk } = chunking(cols, type, limit, unit);
   return Array.from({ length: Math.ceil(rows / perChunk) }, (_, i) => {
     const count = Math.min(perChunk, rows - i * perChunk);
     return {

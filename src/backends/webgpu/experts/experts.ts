@@ -1,0 +1,325 @@
+/**
+ * @file The choice of experts and what they compute. Experts stay on the device: kernels read which ones were chosen.
+ *
+ * For a few rows each expert of a row is a product of its own. Many rows are first brought into the order of their experts, so that
+ * tiles of them share what is read of an expert.
+ */
+import { type Experts, hiddenOf, type Router } from "../../experts.ts";
+import type { WeightType } from "../../ops.ts";
+import { Struct } from "../../parameters/struct.ts";
+import type { GpuContext } from "../device/context.ts";
+import { actValues, clampFields, clampOf, type ElementwiseKernels } from "../elementwise/elementwise.ts";
+import { asGpuWeight, type GpuWeight, type WeightChunk } from "../linear/gpu-weight.ts";
+import { MAX_ROWS } from "../linear/linear-plan.ts";
+import { readers } from "../linear/weight-text.ts";
+import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
+import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
+import type { Kernel } from "../queue/kernel.ts";
+import { shader } from "../queue/shader-text.ts";
+
+const ROUTE_THREADS = 64;
+const ORDER_THREADS = 256;
+const MIX_THREADS = 256;
+/** Invocations of a workgroup of expert-rows.wgsl. */
+const ROW_THREADS = 128;
+/** Outputs of a tile of expert-tiled.wgsl, and sixteenths of its rows: a few dozen rows choose an expert. */
+const TILED_OUTPUTS = 64;
+const TILED_EACH = 2;
+const TILE = 16 * TILED_EACH;
+
+const routeParams = new Struct({
+  stride: ["u32", "Values from a row of logits to the next."],
+  groupsChosen: "u32",
+  epsilon: "f32",
+  scale: "f32",
+  jitter: "f32",
+});
+
+const orderParams = new Struct({
+  pairs: "u32",
+  pairsAt: ["u32", "Word of the first pair in `order`."],
+});
+
+const weightFields = {
+  cols: ["u32", "Columns of x; units of eight columns from a row of the weight to the next."],
+  stride: "u32",
+  height: ["u32", "Rows of the weight that an expert has."],
+  first: ["u32", "Experts whose weights are here: the first and their number."],
+  experts: "u32",
+  hasBias: "u32",
+} as const;
+
+const rowsParams = new Struct({
+  ...weightFields,
+  outputs: ["u32", "Of a row of `out`."],
+  add: "u32",
+  ...clampFields,
+});
+
+const tiledParams = new Struct({
+  ...weightFields,
+  slots: ["u32", "Pairs that a row of x stands for."],
+  pairsAt: ["u32", "Word of the first pair in `order`."],
+});
+
+const mixParams = new Struct({
+  width: ["u32", "Of a row of `out`, and of all rows."],
+  length: "u32",
+  add: "u32",
+});
+
+/** A call whose dispatches have been looked up. */
+interface Known {
+  readonly rows: number;
+  readonly add: boolean;
+  readonly buffers: readonly GpuBuffer[];
+  readonly dispatches: readonly PreparedDispatch[];
+}
+
+/** Buffers of activations that a layer meets: those of steps of one row and of several, before and after they have grown. */
+const MOST_KNOWN = 4;
+
+export class ExpertKernels {
+  readonly #context: GpuContext;
+  readonly #commands: Commands;
+  readonly #allocator: BufferAllocator;
+  readonly #elementwise: ElementwiseKernels;
+  /** Steps that decode repeat the same calls. */
+  readonly #known = new WeakMap<Router | Experts, Known[]>();
+  /** Grows to the longest step, which the warm-up meets. */
+  #order: GpuBuffer | null = null;
+
+  constructor(context: GpuContext, commands: Commands, allocator: BufferAllocator, elementwise: ElementwiseKernels) {
+    this.#context = context;
+    this.#commands = commands;
+    this.#allocator = allocator;
+    this.#elementwise = elementwise;
+  }
+
+  /** See `Ops.route`. */
+  route(logits: GpuBuffer, router: Router, rows: number, routes: GpuBuffer): void {
+    this.#repeated(router, rows, false, [logits, routes], () => {
+      const { stride, groups, epsilon, scale, jitter } = router;
+      const params = { stride, groupsChosen: groups?.chosen ?? 0, epsilon, scale, jitter };
+      const bias = router.bias ? [asGpuWeight(router.bias).buffer] : [];
+      return [this.#commands.prepare(this.#router(router), params, [logits, routes, ...bias], rows, 1)];
+    });
+  }
+
+  /** See `Ops.experts`. */
+  run(
+    x: GpuBuffer,
+    routes: GpuBuffer,
+    experts: Experts,
+    rows: number,
+    scratch: { readonly hidden: GpuBuffer; readonly activated: GpuBuffer; readonly output: GpuBuffer },
+    out: GpuBuffer,
+    add: boolean,
+  ): void {
+    const { activated } = scratch;
+    if (rows <= MAX_ROWS) {
+      this.#repeated(experts, rows, add, [x, routes, activated, out], () =>
+        this.#fewRows(x, routes, experts, rows, activated, out, add),
+      );
+      return;
+    }
+    const { topK, width, scalesInput, activation, numExperts } = experts;
+    const count = rows * topK;
+    const [gateUp, down] = [asGpuWeight(experts.gateUp), asGpuWeight(experts.down)];
+    const tiles = Math.min(count, Math.ceil(count / TILE) + numExperts);
+    const pairsAt = 1 + 3 * tiles;
+    const order = this.#room(4 * (pairsAt + count));
+    this.#commands.dispatch(this.#sorter(experts), { pairs: count, pairsAt }, [routes, order], 1);
+    const bias = experts.gateUpBias && asGpuWeight(experts.gateUpBias).buffer;
+    const tiled = { order, routes, tiles, pairsAt };
+    const height = hiddenOf(experts);
+    this.#tiled(x, gateUp, experts, { ...tiled, height, slots: topK, bias, isWeighted: scalesInput }, scratch.hidden);
+    this.#elementwise.activate(scratch.hidden, { ...activation, alphas: null }, count, width, activated);
+    const outputs = down.rows / numExperts;
+    const downBias = experts.downBias && asGpuWeight(experts.downBias).buffer;
+    const ofDown = { ...tiled, height: outputs, slots: 1, bias: downBias, isWeighted: false };
+    this.#tiled(activated, down, experts, ofDown, scratch.output);
+    const length = rows * outputs;
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / MIX_THREADS));
+    const params = { width: outputs, length, add: add ? 1 : 0 };
+    this.#commands.dispatch(this.#mixer(topK, !scalesInput), params, [scratch.output, routes, out], groups);
+  }
+
+  #fewRows(
+    x: GpuBuffer,
+    routes: GpuBuffer,
+    experts: Experts,
+    rows: number,
+    activated: GpuBuffer,
+    out: GpuBuffer,
+    add: boolean,
+  ): PreparedDispatch[] {
+    const { width, topK, numExperts } = experts;
+    const [gateUp, down] = [asGpuWeight(experts.gateUp), asGpuWeight(experts.down)];
+    const outputs = down.rows / numExperts;
+    const height = hiddenOf(experts);
+    const limits = clampOf(experts.activation);
+    const dispatch = (isHidden: boolean, chunk: WeightChunk, n: number): PreparedDispatch => {
+      const [w, rowsOfExpert, results] = isHidden ? [gateUp, height, width] : [down, outputs, outputs];
+      const { kernel, lanes } = this.#few(w.type, w.cols % 8 !== 0, isHidden, experts);
+      const biases = isHidden ? experts.gateUpBias : experts.downBias;
+      // Every buffer of a weight adds what its experts give.
+      const adds = !isHidden && (add || n > 0);
+      const params = {
+        ...weightOf(w, chunk, rowsOfExpert, biases !== null),
+        outputs: results,
+        add: adds ? 1 : 0,
+        ...limits,
+      };
+      const bias = biases ? asGpuWeight(biases).buffer : chunk.scales;
+      const ends = isHidden ? [x, routes, bias, activated] : [activated, routes, bias, out];
+      const groups = Math.ceil(results / (ROW_THREADS / lanes));
+      const buffers = [chunk.words, chunk.scales, ...ends];
+      return this.#commands.prepare(kernel, params, buffers, groups, isHidden ? rows * topK : rows);
+    };
+    return [
+      ...gateUp.chunks.map((chunk, n) => dispatch(true, chunk, n)),
+      ...down.chunks.map((chunk, n) => dispatch(false, chunk, n)),
+    ];
+  }
+
+  #tiled(
+    x: GpuBuffer,
+    w: GpuWeight,
+    { topK }: Experts,
+    of: {
+      readonly order: GpuBuffer;
+      readonly routes: GpuBuffer;
+      readonly tiles: number;
+      readonly pairsAt: number;
+      readonly height: number;
+      readonly slots: number;
+      readonly bias: GpuBuffer | null;
+      readonly isWeighted: boolean;
+    },
+    out: GpuBuffer,
+  ): void {
+    const { order, routes, tiles, pairsAt, height, slots, bias, isWeighted } = of;
+    const tail = w.cols % 8 !== 0;
+    const kernel = this.#commands.kernel(`expert-tiled ${w.type} ${tail} ${topK} ${isWeighted}`, () => ({
+      label: `experts ${w.type}, tiles${isWeighted ? ", weighted" : ""}`,
+      shader: shader(
+        "expert-tiled",
+        tiledParams,
+        { TAIL: tail, EACH: TILED_EACH, TOP_K: topK, WEIGHTED: isWeighted },
+        { WEIGHT: readers(w.type, tail) },
+      ),
+      buffers: ["read", "read", "read", "read", "read", "read", "write"],
+    }));
+    for (const chunk of w.chunks) {
+      const params = { ...weightOf(w, chunk, height, bias !== null), slots, pairsAt };
+      const buffers = [chunk.words, chunk.scales, x, order, routes, bias ?? chunk.scales, out];
+      this.#commands.dispatch(kernel, params, buffers, Math.ceil(height / TILED_OUTPUTS), tiles);
+    }
+  }
+
+  /** Runs the dispatches that `prepare` makes, which are kept for calls with the same buffers. */
+  #repeated(
+    of: Router | Experts,
+    rows: number,
+    add: boolean,
+    buffers: readonly GpuBuffer[],
+    prepare: () => readonly PreparedDispatch[],
+  ): void {
+    const known = this.#known.get(of) ?? [];
+    let found = known.find(
+      (other) => other.rows === rows && other.add === add && buffers.every((buffer, i) => buffer === other.buffers[i]),
+    );
+    if (!found) {
+      found = { rows, add, buffers, dispatches: prepare() };
+      this.#known.set(of, [...known.slice(1 - MOST_KNOWN), found]);
+    }
+    for (const dispatch of found.dispatches) this.#commands.run(dispatch);
+  }
+
+  /** What is queued and uses a smaller buffer keeps it. */
+  #room(numBytes: number): GpuBuffer {
+    if (this.#order && this.#order.numBytes >= numBytes) return this.#order;
+    if (this.#order) this.#allocator.free(this.#order);
+    this.#order = this.#allocator.allocate(numBytes, "order of experts");
+    return this.#order;
+  }
+
+  #router(router: Router): Kernel<typeof routeParams> {
+    const { numExperts, topK, score, scoresChosen, bias, groups, normalizes } = router;
+    const values = {
+      THREADS: ROUTE_THREADS,
+      EXPERTS: numExperts,
+      TOP_K: topK,
+      SOFTMAX: score === "softmax" && !scoresChosen,
+      SIGMOID: score === "sigmoid" && !scoresChosen,
+      CHOSEN_SOFTMAX: score === "softmax" && scoresChosen,
+      CHOSEN_SIGMOID: score === "sigmoid" && scoresChosen,
+      SPARSE: score === "sparsemixer",
+      BIASED: bias !== null,
+      GROUPED: groups !== null && groups.chosen < groups.count,
+      GROUPS: groups?.count ?? 1,
+      BEST_TWO: groups?.by === "bestTwo",
+      NORMALIZED: normalizes,
+    };
+    return this.#commands.kernel(`route ${JSON.stringify(values)}`, () => ({
+      label: `route, ${score}`,
+      shader: shader("route", routeParams, values),
+      buffers: bias ? ["read", "write", "read"] : ["read", "write"],
+    }));
+  }
+
+  #sorter({ numExperts, topK }: Experts): Kernel<typeof orderParams> {
+    return this.#commands.kernel(`expert-order ${numExperts} ${topK}`, () => ({
+      label: "order of experts",
+      shader: shader("expert-order", orderParams, { THREADS: ORDER_THREADS, EXPERTS: numExperts, TOP_K: topK, TILE }),
+      buffers: ["read", "write"],
+    }));
+  }
+
+  #mixer(topK: number, isWeighted: boolean): Kernel<typeof mixParams> {
+    return this.#commands.kernel(`expert-mix ${topK} ${isWeighted}`, () => ({
+      label: "sum of experts",
+      shader: shader("expert-mix", mixParams, { THREADS: MIX_THREADS, TOP_K: topK, WEIGHTED: isWeighted }),
+      buffers: ["read", "read", "write"],
+    }));
+  }
+
+  #few(
+    type: WeightType,
+    tail: boolean,
+    isHidden: boolean,
+    { topK, activation, scalesInput }: Experts,
+  ): { readonly kernel: Kernel<typeof rowsParams>; readonly lanes: number } {
+    const { subgroupSize } = this.#context.features;
+    // Lanes of a subgroup add up without workgroup memory.
+    const subgroups = subgroupSize > 0 && subgroupSize <= ROW_THREADS;
+    const lanes = subgroups ? subgroupSize : 32;
+    const values = {
+      SUBGROUPS: subgroups,
+      TAIL: tail,
+      LANES: lanes,
+      THREADS: ROW_THREADS,
+      TOP_K: topK,
+      HIDDEN: isHidden,
+      INPUT_SCALED: scalesInput,
+      ...actValues(activation),
+    };
+    const kernel = this.#commands.kernel(`expert-rows ${type} ${JSON.stringify(values)}`, () => ({
+      label: `experts ${type}, ${isHidden ? "hidden" : "down"}`,
+      shader: shader("expert-rows", rowsParams, values, { WEIGHT: readers(type, tail) }),
+      buffers: ["read", "read", "read", "read", "read", "write"],
+    }));
+    return { kernel, lanes };
+  }
+}
+
+/** What kernels are told of a weight of experts, or of a part of it. height: rows of an expert */
+const weightOf = (w: GpuWeight, chunk: WeightChunk, height: number, hasBias: boolean) => ({
+  cols: w.cols,
+  stride: w.stride,
+  height,
+  first: chunk.first / height,
+  experts: chunk.rows / height,
+  hasBias: hasBias ? 1 : 0,
+});

@@ -1,0 +1,137 @@
+/** @file What config files say of mixtures of experts, and what families call their tensors. */
+import type { RouterGroups } from "../../backends/experts.ts";
+import type { ExpertTraits, SharedExpert } from "../blocks/expert-feed-forward.ts";
+import type { ExpertNames } from "../blocks/expert-tensors.ts";
+import type { ConfigFields } from "../config-fields.ts";
+import type { MixtureSizes } from "./family.ts";
+
+// As the kernel that chooses among them has room for; above any published model.
+const MAX_EXPERTS = 1024;
+const MAX_TOP_K = 64;
+const MAX_WIDTH = 2 ** 20;
+
+/** The names that families have for the number of experts, the newest first. */
+const NUMBER_FIELDS = ["num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"];
+const TOP_K_FIELDS = ["num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"];
+
+const fieldOf = (config: ConfigFields, names: readonly string[]): string =>
+  names.find((name) => config.has(name)) ?? names[0]!;
+
+export interface ExpertDefaults {
+  readonly numExperts?: number;
+  readonly topK?: number;
+  readonly width?: number;
+}
+
+/** Number of experts, those of a row, and the width of each. widthField: default `moe_intermediate_size` */
+export function expertSizes(
+  config: ConfigFields,
+  defaults: ExpertDefaults = {},
+  widthField = "moe_intermediate_size",
+): Pick<ExpertTraits, "numExperts" | "topK" | "width"> {
+  const numExperts = config.integer(fieldOf(config, NUMBER_FIELDS), 2, MAX_EXPERTS, defaults.numExperts);
+  const topK = config.integer(fieldOf(config, TOP_K_FIELDS), 1, Math.min(numExperts, MAX_TOP_K), defaults.topK);
+  const width = config.integer(widthField, 1, MAX_WIDTH, defaults.width);
+  if (width % 2 !== 0) throw config.unsupported(widthField, "experts of an odd width are not supported");
+  return { numExperts, topK, width };
+}
+
+/** Which layers have experts: a list of layers that have none, and every so manieth of the others. */
+export function isSparseByStep(config: ConfigFields): (layer: number) => boolean {
+  const dense = config.raw("mlp_only_layers") ?? [];
+  if (!Array.isArray(dense) || dense.some((layer) => !Number.isInteger(layer)))
+    throw config.invalid("mlp_only_layers", "a list of layers");
+  const step = config.integer("decoder_sparse_step", 1, 2 ** 16, 1);
+  return (layer) => !dense.includes(layer) && (layer + 1) % step === 0;
+}
+
+/** Which layers have experts: a list of `dense` and `sparse`, or all behind the first few. */
+export function isSparseByType(config: ConfigFields, numLayers: number, numDense: number): (layer: number) => boolean {
+  const types = config.raw("mlp_layer_types");
+  if (types === undefined) return (layer) => layer >= numDense;
+  const isType = (type: unknown): boolean => type === "dense" || type === "sparse";
+  if (!Array.isArray(types) || types.length !== numLayers || !types.every(isType))
+    throw config.invalid("mlp_layer_types", `a list of ${numLayers} times dense or sparse, one a layer`);
+  return (layer) => types[layer] === "sparse";
+}
+
+/** The fields of DeepSeek's routers: experts in groups, of which the best are chosen first. */
+export function routerGroups(
+  config: ConfigFields,
+  numExperts: number,
+  defaults: { readonly count: number; readonly chosen: number; readonly by: RouterGroups["by"] },
+): RouterGroups | null {
+  const count = config.integer("n_group", 1, numExperts, defaults.count);
+  const chosen = config.integer("topk_group", 1, count, Math.min(count, defaults.chosen));
+  if (numExperts % count !== 0) throw config.invalid("n_group", `a divisor of the number of experts (${numExperts})`);
+  return count === 1 ? null : { count, chosen, by: defaults.by };
+}
+
+/** A router whose experts count the softmax of their logits. */
+export const SOFTMAX_ROUTER: ExpertTraits["router"] = {
+  score: "softmax",
+  scoresChosen: false,
+  groups: null,
+  normalizes: false,
+  epsilon: 0,
+  scale: 1,
+  jitter: 0,
+};
+
+/** What mixtures have in common that differ in sizes and router alone. */
+export function swigluExperts({
+  activation,
+}: MixtureSizes): Pick<ExpertTraits, "biases" | "activation" | "scalesInput" | "shared" | "stack"> {
+  return {
+    biases: { router: false, experts: false },
+    activation: { kind: activation, isGated: true },
+    scalesInput: false,
+    shared: null,
+    stack: { isTransposed: false, isInterleaved: false },
+  };
+}
+
+export const MLP_EXPERTS: ExpertNames = {
+  router: "mlp.gate",
+  experts: "mlp.experts",
+  gate: "gate_proj",
+  up: "up_proj",
+  down: "down_proj",
+  stacked: { gateUp: "mlp.experts.gate_up_proj", down: "mlp.experts.down_proj" },
+};
+
+/** As Mixtral has them. */
+export const BLOCK_SPARSE_EXPERTS: ExpertNames = {
+  router: "block_sparse_moe.gate",
+  experts: "block_sparse_moe.experts",
+  gate: "w1",
+  up: "w3",
+  down: "w2",
+};
+
+/** A feed-forward that all rows go through. prefix: of its tensors in the layer */
+export const sharedExpert = (prefix: string, width: number): SharedExpert => ({
+  width,
+  names: { gate: `${prefix}.gate_proj`, up: `${prefix}.up_proj`, down: `${prefix}.down_proj` },
+});
+
+/** The mixtures of Qwen: softmax, and from Qwen 2 on with a shared expert that each row has a gate for. */
+export function qwenExperts(
+  config: ConfigFields,
+  sizes: MixtureSizes,
+  defaults: ExpertDefaults & { readonly sharedWidth?: number; readonly normalizes: boolean },
+): ExpertTraits {
+  const own = expertSizes(config, defaults);
+  const { sharedWidth } = defaults;
+  const shared =
+    sharedWidth === undefined
+      ? null
+      : sharedExpert("mlp.shared_expert", config.integer("shared_expert_intermediate_size", 1, MAX_WIDTH, sharedWidth));
+  return {
+    ...own,
+    ...swigluExperts(sizes),
+    router: { ...SOFTMAX_ROUTER, normalizes: config.boolean("norm_topk_prob", defaults.normalizes) },
+    shared: shared && { ...shared, rowGate: "mlp.shared_expert_gate.weight" },
+    names: [MLP_EXPERTS],
+  };
+}

@@ -1,0 +1,23 @@
+/** @file Qwen 3 with mixtures of experts: softmax over all experts. */
+import { isSparseByStep, qwenExperts } from "./expert-fields.ts";
+import type { Family } from "./family.ts";
+import { qwen3 } from "./qwen3.ts";
+
+export const qwen3Moe: Family = {
+  ...qwen3,
+  modelType: "qwen3_moe",
+  summary: "Qwen 3 with a mixture of experts: softmax over all",
+  defaults: {
+    ...qwen3.defaults,
+    numHeads: 32,
+    numKvHeads: 4,
+    vocabSize: 151_936,
+    maxPosition: 32_768,
+    intermediateSize: 6144,
+  },
+  experts(config, sizes) {
+    const isSparse = isSparseByStep(config);
+    const experts = qwenExperts(config, sizes, { numExperts: 128, topK: 8, width: 768, normalizes: false });
+    return (layer) => (isSparse(layer) ? experts : null);
+  },
+};
