@@ -18,6 +18,9 @@ describe("browser platform", () => {
         },
       ],
       ["org/name", { name: "org/name", modelName: "org/name" }],
+      ["org/name:q4_k_m", { name: "org/name", modelName: "org/name", quant: "q4_k_m" }],
+      ["https://host.example/m:Q4_K_M", { name: "https://host.example/m", modelName: "m", quant: "Q4_K_M" }],
+      ["https://host.example/m:x", { name: "https://host.example/m:x" }],
       ["org/name@v1", { name: "org/name@v1", modelName: "org/name@v1" }],
     ];
     for (const [ref, source] of named) expect(await browserPlatform.openSource(ref)).toMatchObject(source);

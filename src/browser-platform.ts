@@ -2,35 +2,28 @@
 import { TurboQuantError } from "./errors.ts";
 import { httpCheckpoint } from "./formats/http-checkpoint.ts";
 import { HttpSource, type HttpSourceOptions } from "./formats/http-source.ts";
-import { PUBLIC_HUB, parseHubId } from "./formats/hub-id.ts";
+import { hubName, PUBLIC_HUB, parseHubId } from "./formats/hub-id.ts";
 import type { Platform, WorkerHandle } from "./platform.ts";
 
 /**
- * ref: the address of a folder or of a .gguf file (absolute, or relative with a leading `/` or `.`), or a hub id
- * `org/name[@revision]`
+ * ref: the address of a folder or of a .gguf file (absolute, or relative with a leading `/` or `.`), or a name on the hub
+ * (`parseHubId`)
  */
 function openAddress(ref: string, options: HttpSourceOptions): HttpSource {
   // Pages of files on the hub are not the files.
   const hub = parseHubId(ref);
   if (!hub && /^(https?:\/\/|\/|\.\.?\/)/.test(ref)) return httpCheckpoint(ref, options);
-  if (hub?.quant) {
-    throw new TurboQuantError(
-      "unsupported",
-      `model: ${ref}: a page does not look for a quantization; name the file: ${hub.repo}:FILE.gguf`,
-      { ref },
-    );
-  }
   if (hub) {
     const revision = encodeURIComponent(hub.revision);
     const files = `${PUBLIC_HUB}/${hub.repo}/resolve/${revision}/`;
     if (hub.file !== null)
       return httpCheckpoint(files + hub.file.split("/").map(encodeURIComponent).join("/"), options);
-    const listUrl = `${PUBLIC_HUB}/api/models/${hub.repo}/tree/${revision}`;
-    return new HttpSource(files, { ...options, listUrl }, ref);
+    const listUrl = `${PUBLIC_HUB}/api/models/${hub.repo}/tree/${revision}?recursive=true`;
+    return new HttpSource(files, { ...options, listUrl, quant: hub.quant }, hubName({ ...hub, quant: null }));
   }
   throw new TurboQuantError(
     "invalid_argument",
-    `model: expected a URL (https://…, /…, ./…) or a hub id (org/name), got "${ref}"; check it`,
+    `model: expected a URL (https://…, /…, ./…) or a name on the hub (org/name, org/name:Q4_K_M), got "${ref}"; check it`,
     { ref },
   );
 }

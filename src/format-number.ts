@@ -31,3 +31,18 @@ export const binarySize = (bytes: number): string =>
   bytes >= 2 ** 30
     ? `${Number((bytes / 2 ** 30).toPrecision(3))} GiB`
     : `${Number((bytes / 2 ** 20).toPrecision(3))} MiB`;
+
+/** Time between the first and the last sign of progress from which on a rate is worth showing. */
+const MIN_PACE_MS = 250;
+
+/**
+ * Rate and time left of bytes that come in: `, 50.0 MB/s, 22 s left`; nothing where it is too early to tell. What was there at the
+ * beginning, of a download that goes on, is no speed.
+ */
+export function formatPace(done: number, total: number, since: { readonly ms: number; readonly done: number }): string {
+  const rate = (1000 * (done - since.done)) / since.ms;
+  if (!(rate > 0) || since.ms < MIN_PACE_MS) return "";
+  const left = Math.ceil((total - done) / rate);
+  const time = left < 60 ? `${left} s` : `${Math.floor(left / 60)} min ${left % 60} s`;
+  return `, ${formatBytes(rate)}/s${done < total ? `, ${time} left` : ""}`;
+}

@@ -16,8 +16,11 @@ describe("over HTTP", () => {
       const path = decodeURIComponent(request.url!.split("?")[0]!);
       asked.push(request.url!);
       const file = files[path.replace("/m/", "")];
-      if (path === "/m/" && lists) {
-        const links = Object.keys(files).map((name) => `<a href="${name}">`);
+      if (path.startsWith("/m/") && path.endsWith("/") && lists) {
+        const below = Object.keys(files).filter((name) => name.startsWith(path.slice(3)));
+        // What is deeper down is a folder.
+        const names = below.map((name) => name.slice(path.length - 3).replace(/\/.*/, "/"));
+        const links = [...new Set(names)].map((name) => `<a href="${name}">`);
         response.setHeader("Content-Type", "text/html").end(links.join(""));
       } else if (file) {
         const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range!)!.map(Number) as [number, number, number];
@@ -59,6 +62,16 @@ describe("over HTTP", () => {
     await using third = await load(listed.url);
     expect(third.weightsFingerprint).toBe(one.weightsFingerprint);
     const two = await serve({ "a.gguf": writeGguf(file), "b.gguf": writeGguf(file) }, true);
-    await expect(load(two.url)).rejects.toThrow(/expected one model, got a\.gguf, b\.gguf; name the file/);
+    const deep = await serve({ "README.md": new Uint8Array(1), "Q4_0/m.gguf": writeGguf(file) }, true);
+    await using fourth = await load(deep.url);
+    expect(fourth.weightsFingerprint).toBe(one.weightsFingerprint);
+    const quants = await serve({ "Q4_0/m.gguf": writeGguf(file), "F16/m.gguf": writeGguf(file) }, true);
+    await using fifth = await load(`${quants.url.slice(0, -1)}:f16`);
+    expect(fifth.weightsFingerprint).toBe(one.weightsFingerprint);
+    expect(quants.asked.some((path) => path.startsWith("/m/Q4_0/m"))).toBe(false);
+    await expect(load(`${quants.url.slice(0, -1)}:Q8_0`)).rejects.toThrow(
+      /\/m has no Q8_0; it has Q4_0, F16; name one of these after the colon/,
+    );
+    await expect(load(two.url)).rejects.toThrow(/expected one model, got a\.gguf, b\.gguf; name one/);
   });
 });

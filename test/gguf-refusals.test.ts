@@ -131,7 +131,7 @@ describe("a file that is no model we run is refused by name", () => {
     const { file, checkpoint } = await randomModel("llama");
     const bytes = writeGguf(file);
     expect(await refusal(new MemorySource({ "a.gguf": bytes, "b.gguf": bytes }, "dir"))).toMatch(
-      /got a\.gguf, b\.gguf; name the file/,
+      /dir: expected one model, got a\.gguf, b\.gguf; name one, such as dir\/a\.gguf/,
     );
     const encoder = writeGguf({ metadata: [["general.architecture", { string: "clip" }]] });
     const adapter = writeGguf(changed(file, "general.type", { string: "adapter" }));

@@ -97,7 +97,7 @@ export interface ModelFlags extends BackendFlags, OutputFlags {
 
 export function addModelOption(
   command: Command,
-  what = "checkpoint: a directory, a .gguf file, a name on the hub (org/name:Q4_K_M) or an embedded model",
+  what = "checkpoint: a directory, a .gguf file, one of a directory by its quantization (DIR:Q4_K_M), a name on the hub (org/name:Q4_K_M), an address or an embedded model",
 ): Command {
   return command.option("-m, --model <ref>", what, DEFAULT_MODEL);
 }

@@ -1,5 +1,5 @@
 /** @file Shows progress on stderr: one line that is redrawn on a terminal, occasional lines elsewhere. */
-import { formatBytes } from "../format-number.ts";
+import { formatBytes, formatPace } from "../format-number.ts";
 import type { ProgressEvent } from "../platform.ts";
 import type { TextOutput } from "./io.ts";
 
@@ -51,12 +51,8 @@ export class Progress {
 
   /** Rate and time left, once there is something to judge by. */
   #pace(what: string, done: number, total: number): string {
-    const seconds = (performance.now() - this.#startedAt) / 1000;
-    const rate = (done - this.#startedWith) / seconds;
-    if (what !== this.#what || !(rate > 0) || seconds * 1000 < SHOW_AFTER_MS) return "";
-    const left = Math.ceil((total - done) / rate);
-    const time = left < 60 ? `${left} s` : `${Math.floor(left / 60)} min ${left % 60} s`;
-    return `, ${formatBytes(rate)}/s${done < total ? `, ${time} left` : ""}`;
+    if (what !== this.#what) return "";
+    return formatPace(done, total, { ms: performance.now() - this.#startedAt, done: this.#startedWith });
   }
 
   /** `what` names the phase; a new name starts a new bar. */

@@ -286,6 +286,7 @@ function shareSource(source: FileSource): FileSource {
     name: source.name,
     ...(source.modelName !== undefined && { modelName: source.modelName }),
     ...(source.weights !== undefined && { weights: source.weights }),
+    ...(source.quant !== undefined && { quant: source.quant }),
     ...(source.list && { list: () => source.list!() }),
     has: (file) => source.has(file),
     size: (file) => source.size(file),

@@ -15,6 +15,8 @@ export interface FileSource {
   readonly modelName?: string;
   /** The one GGUF file that was named as the model, where it was a file and not a folder; its name may end in any way. */
   readonly weights?: string;
+  /** Which of several GGUF files is meant: a quantization, or null for the default. Absent where one alone is expected. */
+  readonly quant?: string | null;
   /** Names of the files there are; absent where they cannot be listed. */
   list?(): Promise<readonly string[]>;
   has(file: string): Promise<boolean>;

@@ -4,20 +4,37 @@ import { isSafeFileName } from "./safe-file-name.ts";
 /** A list of 10,000 files takes 2 MB as nginx writes it. */
 export const MAX_INDEX_BYTES = 4 * 1024 * 1024;
 
-/**
- * Names of the files directly in the folder: of the links of a page (Apache, nginx, Python's http.server, Caddy), or of the entries
- * of a JSON array with a `name` (nginx) or a `path` (the hub's API). Empty for anything else.
- */
-export function filesOfIndex(text: string, contentType: string): string[] {
-  const names = /\bjson\b/i.test(contentType)
-    ? namesOfJson(text)
-    : /\bhtml\b/i.test(contentType)
-      ? namesOfLinks(text)
-      : [];
-  return [...new Set(names)].filter((name) => isSafeFileName(name) && !name.includes("/"));
+export interface FolderIndex {
+  /** Paths below the folder; those of a page and of nginx are names of files directly in it. */
+  readonly files: readonly string[];
+  /** Names of folders directly in it. */
+  readonly folders: readonly string[];
 }
 
-function namesOfJson(text: string): string[] {
+/**
+ * Of the links of a page (Apache, nginx, Python's http.server, Caddy), where those of folders end in a slash, or of the entries of a
+ * JSON array with a `name` (nginx) or a `path` (the hub's API). Empty for anything else.
+ */
+export function readIndex(text: string, contentType: string): FolderIndex {
+  const entries = /\bjson\b/i.test(contentType)
+    ? entriesOfJson(text)
+    : /\bhtml\b/i.test(contentType)
+      ? entriesOfLinks(text)
+      : [];
+  const paths = (isFolder: boolean): string[] => [
+    ...new Set(
+      entries.filter((entry) => entry.isFolder === isFolder && isSafeFileName(entry.path)).map(({ path }) => path),
+    ),
+  ];
+  return { files: paths(false), folders: paths(true).filter((path) => !path.includes("/")) };
+}
+
+interface Entry {
+  readonly path: string;
+  readonly isFolder: boolean;
+}
+
+function entriesOfJson(text: string): Entry[] {
   let entries: unknown;
   try {
     entries = JSON.parse(text);
@@ -26,21 +43,30 @@ function namesOfJson(text: string): string[] {
   }
   if (!Array.isArray(entries)) return [];
   return entries.flatMap((entry) => {
-    const name = entry?.name ?? entry?.path;
-    return typeof name === "string" && entry.type !== "directory" ? [name] : [];
+    const path = entry?.name ?? entry?.path;
+    return typeof path === "string" ? [{ path, isFolder: entry.type === "directory" }] : [];
   });
 }
 
-function namesOfLinks(text: string): string[] {
-  return Array.from(text.matchAll(/\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi), ([, double, single]) => {
-    const path = (double ?? single ?? "")
+function entriesOfLinks(text: string): Entry[] {
+  const links = Array.from(text.matchAll(/\bhref\s*=\s*(?:"([^"]*)"|'([^']*)')/gi), ([, double, single]) =>
+    (double ?? single ?? "")
       .replaceAll("&amp;", "&")
       .replace(/[?#].*$/, "")
-      .replace(/^\.\//, "");
-    try {
-      return decodeURIComponent(path);
-    } catch {
-      return "";
-    }
+      .replace(/^\.\//, ""),
+  );
+  return links.flatMap((link) => {
+    const isFolder = link.endsWith("/");
+    const name = decoded(isFolder ? link.slice(0, -1) : link);
+    // A link to a file of another folder is none of this one.
+    return name.includes("/") ? [] : [{ path: name, isFolder }];
   });
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
 }

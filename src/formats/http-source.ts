@@ -2,7 +2,8 @@
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
 import { checkRange, type FileSource, type ReadOptions, tooShort } from "./file-source.ts";
-import { filesOfIndex, MAX_INDEX_BYTES } from "./http-index.ts";
+import { isGgufPath } from "./gguf/model-files.ts";
+import { type FolderIndex, MAX_INDEX_BYTES, readIndex } from "./http-index.ts";
 import { nameOfPlace } from "./model-name.ts";
 import { isSafeFileName } from "./safe-file-name.ts";
 
@@ -10,6 +11,9 @@ import { isSafeFileName } from "./safe-file-name.ts";
 const PROBE_BYTES = 64 * 1024;
 /** A server without range support makes us hold the whole file; an ArrayBuffer in a browser ends near 2 GiB. */
 const MAX_WHOLE_FILE_BYTES = 2 ** 31 - 1;
+
+/** Folders of a folder that are looked into: more than there are kinds of quantization. */
+const MAX_FOLDERS = 64;
 
 /** Waits before a request is made again. */
 const RETRY_AFTER_MS = [250, 1000, 4000];
@@ -31,7 +35,9 @@ export interface HttpSourceOptions {
   readonly query?: string;
   /** The file that was named as the model. */
   readonly weights?: string;
-  /** Address of a list of the files, in place of the folder's own. */
+  /** As in `FileSource`. */
+  readonly quant?: string | null;
+  /** Address of a list of all files, in place of the folder's own. */
   readonly listUrl?: string;
   /** What waits before another try are multiplied by; tests set 0. */
   readonly retryDelay?: number;
@@ -63,6 +69,7 @@ export class HttpSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
   readonly weights?: string;
+  readonly quant?: string | null;
   readonly #base: string;
   readonly #options: HttpSourceOptions;
   readonly #files = new Map<string, Promise<OpenFile | null>>();
@@ -74,12 +81,29 @@ export class HttpSource implements FileSource {
     this.name = name;
     this.modelName = name === url ? nameOfPlace(url) : name;
     if (options.weights !== undefined) this.weights = options.weights;
+    if (options.quant !== undefined) this.quant = options.quant;
   }
 
-  /** What the server lists; nothing where it lists no folders. */
+  /**
+   * What the server lists, and where the folder has no weights of its own, what it lists of the folders in it; nothing where it lists
+   * no folders.
+   */
   async list(): Promise<string[]> {
-    const { headers, signal, listUrl, query = "" } = this.#options;
-    const response = await (this.#options.fetch ?? fetch)(listUrl ?? this.#base + query, {
+    const { listUrl, query = "" } = this.#options;
+    const { files, folders } = await this.#index(listUrl ?? this.#base + query);
+    if (files.some((file) => isGgufPath(file) || file.endsWith(".safetensors"))) return [...files];
+    const inner = await Promise.all(
+      folders.slice(0, MAX_FOLDERS).map(async (folder) => {
+        const index = await this.#index(`${this.#base}${encodeURIComponent(folder)}/${query}`);
+        return index.files.map((file) => `${folder}/${file}`);
+      }),
+    );
+    return [...files, ...inner.flat()];
+  }
+
+  async #index(url: string): Promise<FolderIndex> {
+    const { headers, signal } = this.#options;
+    const response = await (this.#options.fetch ?? fetch)(url, {
       headers: { ...headers },
       ...(signal && { signal }),
     }).catch((error: unknown) => {
@@ -89,9 +113,9 @@ export class HttpSource implements FileSource {
     const size = Number(response?.headers.get("content-length") ?? 0);
     if (!response?.ok || size > MAX_INDEX_BYTES) {
       await response?.body?.cancel();
-      return [];
+      return { files: [], folders: [] };
     }
-    return filesOfIndex(await response.text(), response.headers.get("content-type") ?? "");
+    return readIndex(await response.text(), response.headers.get("content-type") ?? "");
   }
 
   async has(file: string): Promise<boolean> {

@@ -22,7 +22,8 @@ const MAX_SHARDS = 10_000;
 /** Reads `model.safetensors`, or else the shards listed in `model.safetensors.index.json`. */
 export const safetensors: CheckpointContainer = {
   name: "safetensors",
-  isIn: async (source) => source.weights === undefined && ((await source.has(SINGLE)) || (await source.has(INDEX))),
+  isIn: async (source) =>
+    source.weights === undefined && !source.quant && ((await source.has(SINGLE)) || (await source.has(INDEX))),
   async openTensors(source) {
     const isSingle = await source.has(SINGLE);
     const stored = isSingle ? (await readSafetensorsHeader(source, SINGLE)).tensors : await readShards(source);

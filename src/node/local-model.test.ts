@@ -52,7 +52,7 @@ describe("a folder", () => {
     const folder = folderOf("Q4_K_M/model.gguf", ...SPLIT);
     await expect(findLocalModel(folder)).rejects.toMatchObject({
       code: "invalid_argument",
-      message: `${folder}: expected one model, got GGUF files of Q4_K_M, Q8_0 in its subfolders; name one, such as ${folder}:Q4_K_M`,
+      message: `${folder}: expected one model, got Q4_K_M/model.gguf, ${SPLIT[0]}; name one, such as ${folder}:Q4_K_M`,
     });
   });
 });
@@ -73,13 +73,12 @@ describe("a folder with a quantization", () => {
       code: "invalid_argument",
       message: `${folder} has no Q5_0; it has UD-Q4_K_XL, Q6_K, Q8_0, F16; name one of these after the colon`,
     });
-    const [a, b] = ["a", "b"].map((name) => join(folder, `Q6_K/${name}.gguf`));
     await expect(findLocalModel(`${folder}:Q6_K`)).rejects.toThrow(
-      `${folder}:Q6_K means 2 models: ${a}, ${b}; name the file`,
+      `${folder}:Q6_K means 2 models: Q6_K/a.gguf, Q6_K/b.gguf; name one, such as ${join(folder, "Q6_K/a.gguf")}`,
     );
     await expect(findLocalModel(`${folderOf(SPLIT[1]!)}:Q8_0`)).rejects.toMatchObject({
       code: "invalid_file",
-      message: expect.stringContaining("parts of the split file are missing"),
+      message: expect.stringMatching(/Q8_0: parts of Q8_0\/m-Q8_0-00002-of-00002\.gguf are missing; download them/),
     });
   });
 

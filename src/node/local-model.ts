@@ -2,7 +2,14 @@
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
-import { clipped, type GgufModel, ggufModels, listed, modelsOfQuant, type StoredFile } from "./hub/choose-files.ts";
+import {
+  chooseModel,
+  firstPath,
+  type GgufModel,
+  ggufModels,
+  type ModelsPlace,
+  onlyModel,
+} from "../formats/gguf/model-files.ts";
 import { filesBelow } from "./hub/repo-cache.ts";
 
 export interface LocalModel {
@@ -57,41 +64,22 @@ async function modelOfFolder(folder: string): Promise<LocalModel> {
   if (own.some(({ path }) => /^model\.safetensors(\.index\.json)?$/.test(path)) || ggufModels(own).length > 0)
     return itself;
   const models = ggufModels(await filesBelow(folder, 1));
-  if (models.length === 0) return itself;
-  if (models.length > 1) {
-    const [{ quant, parts }] = models as [GgufModel<StoredFile>];
-    const example = quant === null ? join(folder, parts[0]!.path) : `${folder.replace(/[\\/]+$/, "")}:${quant}`;
-    throw new TurboQuantError(
-      "invalid_argument",
-      `${folder}: expected one model, got GGUF files of ${listed(models)} in its subfolders; name one, such as ${example}`,
-      { available: namesOf(models) },
-    );
-  }
-  return weightsOf(folder, models[0]!);
+  return models.length === 0 ? itself : weightsOf(folder, onlyModel(placeOf(folder), models));
 }
 
 async function modelOfQuant(folder: string, quant: string): Promise<LocalModel | null> {
   const models = ggufModels(await filesBelow(folder, 1));
   if (models.length === 0) return null;
-  const found = modelsOfQuant(quant, models);
-  if (found.length === 1) return weightsOf(folder, found[0]!);
-  const paths = found.map(({ parts }) => join(folder, parts[0]!.path));
-  throw new TurboQuantError(
-    "invalid_argument",
-    found.length === 0
-      ? `${folder} has no ${quant}; it has ${listed(models)}; name one of these after the colon`
-      : `${folder}:${quant} means ${found.length} models: ${clipped(paths)}; name the file`,
-    { available: namesOf(models) },
-  );
+  return weightsOf(folder, chooseModel(placeOf(folder), { quant, file: null }, models));
 }
 
-function weightsOf(folder: string, { parts, isWhole }: GgufModel<StoredFile>): LocalModel {
-  const path = join(folder, parts[0]!.path);
-  if (isWhole) return { directory: dirname(path), weights: basename(path) };
-  throw new TurboQuantError("invalid_file", `${path}: parts of the split file are missing; download them`, {
-    file: path,
-  });
-}
+const placeOf = (folder: string): ModelsPlace => ({
+  name: folder,
+  ref: ({ quant, file }) => (quant === null ? join(folder, file ?? "") : `${folder.replace(/[\\/]+$/, "")}:${quant}`),
+  repair: "download them",
+});
 
-const namesOf = (models: readonly GgufModel<StoredFile>[]): string[] =>
-  models.map(({ quant, parts }) => quant ?? parts[0]!.path);
+function weightsOf(folder: string, model: GgufModel): LocalModel {
+  const path = join(folder, firstPath(model));
+  return { directory: dirname(path), weights: basename(path) };
+}

@@ -35,7 +35,7 @@ describe("node platform", () => {
       await expect(getPlatform().openSource(ref)).rejects.toMatchObject({
         code: "invalid_argument",
         message: expect.stringMatching(
-          /expected a directory, a \.gguf file, a name on the hub .* or an embedded model .*qwen3-3m/,
+          /expected a directory, a \.gguf file, .*DIR:Q4_K_M.*, a name on the hub .* or an embedded model .*qwen3-3m/,
         ),
       });
     }

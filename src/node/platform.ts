@@ -33,7 +33,7 @@ async function openSource(
   if (/^https?:\/\//.test(ref)) return httpCheckpoint(ref, options);
   throw new TurboQuantError(
     "invalid_argument",
-    `model: expected a directory, a .gguf file, a name on the hub (org/name, org/name:Q4_K_M), an address (https://…) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
+    `model: expected a directory, a .gguf file, one of a directory by its quantization (DIR:Q4_K_M), a name on the hub (org/name, org/name:Q4_K_M), an address (https://…) or an embedded model (${EMBEDDED_MODELS.join(", ")}), got "${ref}", which is none; check the path`,
     { ref },
   );
 }

@@ -49,7 +49,7 @@ export function configure(command: Command, context: CommandContext): void {
     .argument("[ref]", "the same as --model");
   addModelOption(
     command,
-    "checkpoint: a directory, a .gguf file, a config.json, a name on the hub (org/name:Q4_K_M; no weights are fetched) or an embedded model",
+    "checkpoint: a directory, a .gguf file, one of a directory (DIR:Q4_K_M), a config.json, a name on the hub (org/name:Q4_K_M; no weights are fetched) or an embedded model",
   )
     .option("--shape <name>", "a public checkpoint by its shape, such as qwen3-32b, instead of --model")
     .option(

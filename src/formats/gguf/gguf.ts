@@ -4,12 +4,14 @@ import { weightFormat } from "../../weights/registry.ts";
 import { isPlain } from "../../weights/weight-format.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
 import type { FileSource } from "../file-source.ts";
+import { hubName, parseHubId } from "../hub-id.ts";
 import { MemorySource } from "../memory-source.ts";
 import { ggufStem, saidName } from "../model-name.ts";
 import { ARCHITECTURES, canonicalName, type GgufArchitecture, storedName } from "./architectures.ts";
 import { configJson } from "./config-json.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
 import { Metadata } from "./metadata.ts";
+import { chooseModel, firstPath, ggufModels, isGgufPath, type ModelsPlace, onlyModel } from "./model-files.ts";
 import { firstPart, splitParts } from "./split.ts";
 import { tokenizerFiles } from "./tokenizer-json.ts";
 
@@ -26,7 +28,7 @@ const opened = new WeakMap<FileSource, Promise<Gguf>>();
 
 export const gguf: CheckpointContainer = {
   name: "gguf",
-  isIn: async (source) => source.weights !== undefined || (await ggufFiles(source)).length > 0,
+  isIn: async (source) => source.weights !== undefined || !!source.quant || (await ggufFiles(source)).length > 0,
   async describe(source) {
     const file = await open(source);
     const { tokenizer, config, generation } = tokenizerFiles(file.metadata, file.where);
@@ -101,29 +103,47 @@ async function openFile(source: FileSource): Promise<Gguf> {
   return { where, metadata, architecture, tensors };
 }
 
-/** The file that was named, or the one model among the GGUF files of a folder. */
+/** The file that was named, the one of the quantization that was, or the one model among the GGUF files of a folder. */
 async function modelHeader(source: FileSource): Promise<GgufHeader> {
   if (source.weights) return readGgufHeader(source, firstPart(source.weights));
-  const files = (await ggufFiles(source)).filter((file) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(file));
-  const headers: GgufHeader[] = [];
-  for (const file of files) headers.push(await readGgufHeader(source, file));
-  // Image encoders, adapters and importance matrices lie beside the model that they go with.
-  const models = headers.filter(
-    ({ metadata }) =>
-      metadata.get("general.architecture") !== "clip" && (metadata.get("general.type") ?? "model") === "model",
-  );
-  const [header] = models.length > 0 ? models : headers;
-  if (models.length > 1 || !header) {
-    throw new TurboQuantError(
-      "invalid_argument",
-      `${source.name}: expected one model, got ${models.map(({ file }) => file).join(", ") || "none"}; name the file`,
-    );
+  const files = await ggufFiles(source);
+  const models = ggufModels(files.map((path) => ({ path })));
+  const place = placeOf(source);
+  if (source.quant !== undefined && models.length > 0) {
+    return readGgufHeader(source, firstPath(chooseModel(place, { quant: source.quant, file: null }, models)));
   }
-  return header;
+  const headers = new Map<string, GgufHeader>();
+  for (const file of models.length > 0 ? models.map(firstPath) : files) {
+    headers.set(file, await readGgufHeader(source, file));
+  }
+  const others = models.filter((model) => isModel(headers.get(firstPath(model))!));
+  if (others.length > 1) onlyModel(place, others);
+  const file = others.length > 0 ? firstPath(others[0]!) : [...headers.keys()][0];
+  if (file !== undefined) return headers.get(file)!;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `${source.name}: expected a GGUF file, got none; name the folder or the address of one`,
+  );
+}
+
+/** Image encoders, adapters and importance matrices lie beside the model that they go with. */
+const isModel = ({ metadata }: GgufHeader): boolean =>
+  metadata.get("general.architecture") !== "clip" && (metadata.get("general.type") ?? "model") === "model";
+
+function placeOf({ name }: FileSource): ModelsPlace {
+  const id = parseHubId(name);
+  return {
+    name,
+    ref(select) {
+      if (id) return hubName({ ...id, ...select });
+      return select.quant === null ? `${name}/${select.file ?? ""}` : `${name}:${select.quant}`;
+    },
+    repair: "download or upload them",
+  };
 }
 
 const ggufFiles = async (source: FileSource): Promise<string[]> =>
-  ((await source.list?.()) ?? []).filter((file) => /\.gguf$/i.test(file)).sort();
+  ((await source.list?.()) ?? []).filter(isGgufPath).sort();
 
 async function configOf(source: FileSource, { metadata, architecture, tensors }: Gguf) {
   const embedding = tensors.get("token_embd.weight");

@@ -1,8 +1,8 @@
 /** @file The files that a name means, in repositories as people make them. */
 import { describe, expect, it } from "vitest";
+import { defaultQuant, quantOfPath } from "../../formats/gguf/quant-names.ts";
 import { parseHubId } from "../../formats/hub-id.ts";
 import { chooseFiles } from "./choose-files.ts";
-import { defaultQuant, quantOfPath } from "./quant-names.ts";
 
 async function choose(ref: string, paths: readonly string[], index = "{}") {
   const files = paths.map((path) => ({ path, size: 1 }));

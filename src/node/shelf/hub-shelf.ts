@@ -1,8 +1,9 @@
 /** @file The models in the hub's cache, whichever tool has put them there. */
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { ggufModels } from "../../formats/gguf/model-files.ts";
 import { type HubId, hubName } from "../../formats/hub-id.ts";
-import { ggufModels, type StoredFile } from "../hub/choose-files.ts";
+import type { StoredFile } from "../hub/choose-files.ts";
 import { isPartial } from "../hub/download-blob.ts";
 import { type HubModel, modelOfSnapshot } from "../hub/pull-model.ts";
 import { cachedRepos, type RepoCache } from "../hub/repo-cache.ts";

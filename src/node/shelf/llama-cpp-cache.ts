@@ -4,7 +4,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { closest } from "../../closest.ts";
 import { TurboQuantError } from "../../errors.ts";
-import { type GgufModel, ggufModels, type StoredFile } from "../hub/choose-files.ts";
+import { type GgufModel, ggufModels } from "../../formats/gguf/model-files.ts";
+import type { StoredFile } from "../hub/choose-files.ts";
 import type { ShelfEntry } from "./shelf-entry.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -4,12 +4,12 @@ import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import type { FileSource, ReadOptions } from "../../formats/file-source.ts";
+import { quantOfPath } from "../../formats/gguf/quant-names.ts";
 import { ggufStem } from "../../formats/model-name.ts";
 import { isSafeFileName } from "../../formats/safe-file-name.ts";
 import { CALIBRATION_FILE } from "../../models/calibration-file.ts";
 import { DirectorySource } from "../directory-source.ts";
 import { hubCacheDirectory } from "../hub/hub-settings.ts";
-import { quantOfPath } from "../hub/quant-names.ts";
 import type { ShelfEntry } from "./shelf-entry.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

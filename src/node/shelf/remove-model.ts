@@ -2,12 +2,13 @@
 import { readdir, realpath, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
+import { ggufModels, isNamed } from "../../formats/gguf/model-files.ts";
+import { canonicalQuant } from "../../formats/gguf/quant-names.ts";
 import { type HubId, hubName, parseHubId } from "../../formats/hub-id.ts";
 import { CALIBRATION_FILE } from "../../models/calibration-file.ts";
-import { calibrationsOf, ggufModels, isModelFile, isNamed } from "../hub/choose-files.ts";
+import { calibrationsOf, isModelFile } from "../hub/choose-files.ts";
 import { isLocked } from "../hub/download-lock.ts";
 import { hubCacheDirectory, hubEndpoint } from "../hub/hub-settings.ts";
-import { canonicalQuant } from "../hub/quant-names.ts";
 import { RepoCache } from "../hub/repo-cache.ts";
 import { embeddedModelDirectory } from "../package-root.ts";
 import { findLlamaCppModel, isLlamaCppName } from "./llama-cpp-cache.ts";

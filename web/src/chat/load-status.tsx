@@ -1,14 +1,14 @@
 /** @file Shows the progress of loading a model. */
-import { cancelLoading, engineStore } from "../engine/engine-store.ts";
-import type { LoadProgress } from "../engine/protocol.ts";
-import { formatBytes } from "../ui/format.ts";
+import { cancelLoading, type EngineState, engineStore } from "../engine/engine-store.ts";
+import { formatBytes, formatPace } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 
 export function LoadStatus() {
-  const { status, progress, plan } = useStore(engineStore);
+  const { status, progress, progressSince, plan } = useStore(engineStore);
   if (status !== "loading" && status !== "lost") return null;
   const share = progress && progress.total > 0 ? progress.done / progress.total : 0;
   const text = progress ? textOf(progress) : "Starting the engine";
+  const pace = progress && progressSince && paceOf(progress, progressSince);
   return (
     <div class="load-status">
       {plan && (
@@ -17,7 +17,10 @@ export function LoadStatus() {
           {formatBytes(plan.cacheBytes)} for {plan.context.toLocaleString("en")} tokens
         </p>
       )}
-      <p>{text}</p>
+      <p class="number">
+        {text}
+        {pace}
+      </p>
       <progress value={share} max={1} aria-label={text} />
       <button type="button" class="link-button" onClick={cancelLoading}>
         Cancel
@@ -26,7 +29,14 @@ export function LoadStatus() {
   );
 }
 
-function textOf({ phase, done, total }: LoadProgress): string {
+type Progress = NonNullable<EngineState["progress"]>;
+type Since = NonNullable<EngineState["progressSince"]>;
+
+/** Kernels take each a time of its own. */
+const paceOf = ({ phase, done, total }: Progress, since: Since): string =>
+  phase === "compile" ? "" : formatPace(done, total, { ms: performance.now() - since.at, done: since.done });
+
+function textOf({ phase, done, total }: Progress): string {
   switch (phase) {
     case "download":
       return `Fetching the model, ${formatBytes(done)} of ${formatBytes(total)}`;

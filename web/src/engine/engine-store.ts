@@ -14,6 +14,8 @@ export interface EngineState {
   readonly engine: Engine | null;
   readonly info: ModelInfo | null;
   readonly progress: LoadProgress | null;
+  /** When the phase of `progress` began, in ms of `performance.now`, and what was done then. */
+  readonly progressSince: { readonly at: number; readonly done: number } | null;
   /** Of the model that is being loaded, once its files were looked at. */
   readonly plan: LoadPlan | null;
   readonly error: PlainError | null;
@@ -27,6 +29,7 @@ export const engineStore = createStore<EngineState>({
   engine: null,
   info: null,
   progress: null,
+  progressSince: null,
   plan: null,
   error: null,
   cache: null,
@@ -52,8 +55,17 @@ async function open(choice: EngineChoice, signal: AbortSignal): Promise<Engine> 
   const { model, kv, backend, weights } = choice;
   return TabEngine.load(
     { model, kv, backend, weights, baseUrl: document.baseURI },
-    { signal, onEvent: (event) => patch(event.phase === "plan" ? { plan: event } : { progress: event }) },
+    { signal, onEvent: (event) => (event.phase === "plan" ? patch({ plan: event }) : showProgress(event)) },
   );
+}
+
+function showProgress(progress: LoadProgress): void {
+  const { progress: before, progressSince } = engineStore.get();
+  const isNext = before?.phase !== progress.phase;
+  patch({
+    progress,
+    ...((isNext || !progressSince) && { progressSince: { at: performance.now(), done: progress.done } }),
+  });
 }
 
 /** Replaces the engine and cancels a load in progress. Never rejects: errors go into the store. */
@@ -68,6 +80,7 @@ export async function loadEngine(choice: EngineChoice, status: "loading" | "lost
     engine: null,
     info: null,
     progress: null,
+    progressSince: null,
     plan: null,
     cache: null,
     ...(status === "loading" && { error: null }),

@@ -179,7 +179,7 @@ function FromTheWeb({ onChoose }: { readonly onChoose: (model: ModelRef) => void
           type="text"
           spellcheck={false}
           autocapitalize="none"
-          placeholder="Qwen/Qwen3-0.6B, or https://….gguf"
+          placeholder="org/name:Q4_K_M, or https://….gguf"
           value={ref}
           onInput={({ currentTarget }) => setRef(currentTarget.value)}
         />
