@@ -1,5 +1,5 @@
 /** @file Rows of a weight matrix, by token, as f32. Layouts: linear/types.ts and linear/grouped.ts. */
-import { COLS, OUT, SCALE, STRIDE, TABLE, TOKENS, TYPE } from "../generated/embed-params";
+import { ADD, COLS, OUT, SCALE, STRIDE, TABLE, TOKENS, TYPE } from "../generated/embed-params";
 import { F32, Q4, Q8, VECTOR } from "../generated/weight-types";
 import { loadAs } from "../linear/convert";
 import { groupRecord } from "../linear/grouped";
@@ -7,21 +7,25 @@ import { RECORD } from "../linear/types";
 import { loadHalf } from "../simd/vector";
 
 export function embed(task: i32, params: usize, scratch: usize): void {
-  embedRow(task, params);
-  const scale = load<f32>(params, SCALE);
-  if (scale == 1) return;
   const cols = load<i32>(params, COLS);
   const out = <usize>load<u32>(params, OUT) + (<usize>task * <usize>cols << 2);
+  if (load<u32>(params, ADD)) {
+    embedRow(task, params, scratch);
+    for (let at: usize = 0; at < <usize>cols << 2; at += 4) store<f32>(out + at, load<f32>(out + at) + load<f32>(scratch + at));
+    return;
+  }
+  embedRow(task, params, out);
+  const scale = load<f32>(params, SCALE);
+  if (scale == 1) return;
   for (let i = 0; i < cols; i++) store<f32>(out + (<usize>i << 2), load<f32>(out + (<usize>i << 2)) * scale);
 }
 
-function embedRow(task: i32, params: usize): void {
+function embedRow(task: i32, params: usize, out: usize): void {
   const type = load<i32>(params, TYPE);
   const cols = load<i32>(params, COLS);
   const stride = <usize>load<i32>(params, STRIDE);
   const table = load<usize>(params, TABLE);
   const token = load<i32>(load<usize>(params, TOKENS) + (<usize>task << 2));
-  const out = load<usize>(params, OUT) + (<usize>task * <usize>cols << 2);
   if (type == VECTOR) {
     memory.copy(out, table + (<usize>token * <usize>cols << 2), <usize>cols << 2);
     return;

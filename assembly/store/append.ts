@@ -13,7 +13,7 @@ import { feedBackRows } from "./feedback-rows";
 import { dot4, multiplyMatrix } from "./multiply";
 import { storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
-  BALANCE, COS, EPS, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, FEEDBACK, FORWARD, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
+  BALANCE, COS, EPS, IS_SHARED, NORMS_TURNED, QUERY_GROWTH, V_NORM, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, FEEDBACK, FORWARD, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SLOT_BYTES, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "../generated/append-params";
@@ -50,6 +50,14 @@ function rope(x: usize, cos: usize, sin: usize, d: usize): void {
     v128.store(x + i, f32x4.sub(f32x4.mul(a, c), f32x4.mul(b, s)));
     v128.store(x + i + half, f32x4.add(f32x4.mul(b, c), f32x4.mul(a, s)));
   }
+}
+
+/** A head of Q or K, normed before it is turned, or behind that. norm: f32 [d], or 0 */
+function normAndTurn(p: usize, x: usize, norm: usize, row: usize, d: usize): void {
+  const isLate = load<u32>(p, NORMS_TURNED) != 0;
+  if (norm && !isLate) normHead(x, norm, load<f32>(p, EPS), d);
+  rope(x, load<u32>(p, COS) + row * d * 2, load<u32>(p, SIN) + row * d * 2, d);
+  if (norm && isLate) normHead(x, norm, load<f32>(p, EPS), d);
 }
 
 /**
@@ -163,40 +171,34 @@ function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize,
  */
 function storeQueries(p: usize, n: usize, first: usize, head: usize, matrix: usize, scratch: usize): void {
   const d = <usize>load<u32>(p + K_SIDE, DIM), heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
-  const width = (heads + kvHeads) * d + kvHeads * <usize>load<u32>(p + V_SIDE, DIM);
+  const stored = load<u32>(p, IS_SHARED) ? 0 : kvHeads * (d + <usize>load<u32>(p + V_SIDE, DIM));
+  const width = heads * d + stored;
   const group = heads / kvHeads, total = n * group;
   const balance = load<u32>(p, BALANCE) ? <usize>load<u32>(p, BALANCE) + head * d * 4 : 0;
-  const scale = f32x4.splat(load<f32>(p, SOFTMAX_SCALE));
+  const softmaxScale = load<f32>(p, SOFTMAX_SCALE), growth = <usize>load<u32>(p, QUERY_GROWTH);
   for (let from: usize = 0; from < total; from += QUERIES) {
     const count = min<usize>(QUERIES, total - from);
     for (let i: usize = 0; i < count; i++) {
       const row = first + (from + i) / group, h = head * group + (from + i) % group;
       const x = scratch + VECTORS + i * d * 4;
       memory.copy(x, <usize>load<u32>(p, QKV) + (row * width + h * d) * 4, d * 4);
-      if (load<u32>(p, Q_NORM)) normHead(x, load<u32>(p, Q_NORM), load<f32>(p, EPS), d);
-      rope(x, load<u32>(p, COS) + row * d * 2, load<u32>(p, SIN) + row * d * 2, d);
+      normAndTurn(p, x, load<u32>(p, Q_NORM), row, d);
       if (balance && !matrix) for (let j: usize = 0; j < d * 4; j += 16) v128.store(x + j, f32x4.div(v128.load(x + j), v128.load(balance + j)));
     }
     const y = turn(p + K_SIDE, matrix, scratch + VECTORS, count, d, scratch + PRODUCTS);
     for (let i: usize = 0; i < count; i++) {
       const row = first + (from + i) / group, h = head * group + (from + i) % group;
       const q = <usize>load<u32>(p, QUERY) + (row * heads + h) * d * 4;
+      const scale = f32x4.splat(growth ? softmaxScale * load<f32>(growth + row * 4) : softmaxScale);
       for (let j: usize = 0; j < d * 4; j += 16) v128.store(q + j, f32x4.mul(v128.load(y + i * d * 4 + j), scale));
     }
   }
 }
 
-/**
- * Stores K and V of one KV head for a block of rows, and prepares the queries of its group. task: KV head · number of blocks +
- * block; a block has BLOCK rows. The blocks of a head are consecutive tasks, so that its matrices stay in the cache.
- * input: QKV, f32 [row]: queries, keys, values
- */
-export function appendRows(task: i32, p: usize, scratch: usize): void {
-  if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
+/** Stores K and V of one KV head for n rows from `first` on. */
+function storeKeysAndValues(p: usize, n: usize, first: usize, head: usize, scratch: usize): void {
   const d = <usize>load<u32>(p + K_SIDE, DIM), e = <usize>load<u32>(p + V_SIDE, DIM);
   const heads = <usize>load<u32>(p, NUM_HEADS), kvHeads = <usize>load<u32>(p, NUM_KV_HEADS);
-  const rows = <usize>load<u32>(p, NUM_ROWS), blocks = (rows + BLOCK - 1) / BLOCK;
-  const head = <usize>task / blocks, first = (<usize>task % blocks) * BLOCK, n = min<usize>(BLOCK, rows - first);
   const qkv = <usize>load<u32>(p, QKV), firstValue = (heads + kvHeads) * d * 4, width = firstValue + kvHeads * e * 4;
   const balance = <usize>load<u32>(p, BALANCE) + head * d * 4, mean = <usize>load<u32>(p, MEAN) + head * d * 4;
   const isCalibrated = load<u32>(p, BALANCE) != 0;
@@ -205,8 +207,7 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
   for (let r: usize = 0; r < n; r++) {
     const row = first + r, x = scratch + VECTORS + r * d * 4;
     memory.copy(x, qkv + row * width + (heads + head) * d * 4, d * 4);
-    if (load<u32>(p, K_NORM)) normHead(x, load<u32>(p, K_NORM), load<f32>(p, EPS), d);
-    rope(x, load<u32>(p, COS) + row * d * 2, load<u32>(p, SIN) + row * d * 2, d);
+    normAndTurn(p, x, load<u32>(p, K_NORM), row, d);
     sanitize(x, d, p + K_SIDE);
     if (!isCalibrated) continue;
     for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.sub(v128.load(x + i), v128.load(mean + i)));
@@ -217,6 +218,7 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
   for (let r: usize = 0; r < n; r++) {
     const x = scratch + VALUES + VECTORS + r * e * 4;
     memory.copy(x, qkv + (first + r) * width + firstValue + head * e * 4, e * 4);
+    if (load<u32>(p, V_NORM)) normHead(x, load<u32>(p, V_NORM), load<f32>(p, EPS), e);
     sanitize(x, e, p + V_SIDE);
   }
   const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, e);
@@ -225,5 +227,17 @@ export function appendRows(task: i32, p: usize, scratch: usize): void {
   feedBackSides(p, keys, values, n, head, scratch);
   storeRows(p, p + K_SIDE, load<u32>(p, RESIDUAL_K), keys, n, first, head, scratch + QUANTIZE_K);
   storeRows(p, p + V_SIDE, load<u32>(p, RESIDUAL_V), values, n, first, head, scratch + QUANTIZE_V);
-  storeQueries(p, n, first, head, matrixOf(p + K_SIDE, QUERY_MATRIX, head, d), scratch);
+}
+
+/**
+ * Stores K and V of one KV head for a block of rows, and prepares the queries of its group. task: KV head · number of blocks +
+ * block; a block has BLOCK rows. The blocks of a head are consecutive tasks, so that its matrices stay in the cache.
+ * input: QKV, f32 [row]: queries, keys, values; where K and V are another layer's, queries alone, and nothing is stored
+ */
+export function appendRows(task: i32, p: usize, scratch: usize): void {
+  if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
+  const rows = <usize>load<u32>(p, NUM_ROWS), blocks = (rows + BLOCK - 1) / BLOCK;
+  const head = <usize>task / blocks, first = (<usize>task % blocks) * BLOCK, n = min<usize>(BLOCK, rows - first);
+  if (!load<u32>(p, IS_SHARED)) storeKeysAndValues(p, n, first, head, scratch);
+  storeQueries(p, n, first, head, matrixOf(p + K_SIDE, QUERY_MATRIX, head, load<u32>(p + K_SIDE, DIM)), scratch);
 }

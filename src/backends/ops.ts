@@ -17,6 +17,7 @@ import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertScratch, Experts, Router } from "./experts.ts";
 import type { Columns, Gates, StatePart } from "./state-ops.ts";
+import type { QueryGrowth } from "./query-growth.ts";
 
 export type { ColumnRun } from "./column-runs.ts";
 export type { Columns, Gates, StatePart } from "./state-ops.ts";
@@ -61,6 +62,8 @@ export interface Step {
 export interface Rope {
   readonly invFreq: Float64Array;
   readonly attentionFactor: number;
+  /** Absent: queries do not grow. */
+  readonly queryGrowth?: QueryGrowth;
 }
 
 /** A norm of rows: x over its root mean square, or with `layer` (LayerNorm) x less its mean, over its deviation; times weight, plus bias. */
@@ -106,6 +109,15 @@ export interface AttentionLayer {
   /** Weights of the RMS norm on heads of Q and K (Qwen3), [headDim]. */
   readonly qNorm: Weight | null;
   readonly kNorm: Weight | null;
+  /** Whether Q and K are normed behind RoPE (Hunyuan); absent: before it. */
+  readonly normsTurned?: boolean;
+  /** Weights of the RMS norm on heads of V (Gemma 4), [valueDim]; absent: none. */
+  readonly vNorm?: Weight | null;
+  /**
+   * Whether keys and values are those of another layer, which has appended them in the same step (Gemma 4): rows are queries alone, and
+   * `index` and `kv` are the other layer's.
+   */
+  readonly isShared?: boolean;
   readonly normEps: number;
 }
 
@@ -301,7 +313,7 @@ export interface Ops {
 
   /**
    * Begins a step whose sequences have reserved its positions: prepares what all its operations read (rows, spans, block
-   * tables, RoPE angles). `embed`, `appendKv`, `attend` and `gatherRows` belong to the step begun last; a step may be begun
+   * tables, RoPE angles). `embed`, `addPositions`, `appendKv`, `attend` and `gatherRows` belong to the step begun last; a step may be begun
    * again. Steps may be queued one after the other without waiting.
    *
    * ropes: those that layers refer to by index; may be empty for a step that appends nothing
@@ -312,6 +324,8 @@ export interface Ops {
    * @throws TurboQuantError invalid_argument — a token outside the table
    */
   embed(step: Step, table: Weight, out: Buf, scale?: number): void;
+  /** out[row] += table[positions[row]]: learned positions (GPT-2). Positions are within the table. */
+  addPositions(step: Step, table: Weight, out: Buf): void;
   /**
    * out[r] = x[r] / rms(x[r]) · weight, width = weight.cols
    *
@@ -328,7 +342,7 @@ export interface Ops {
    */
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void;
   /**
-   * For every row of the step: norms heads of Q and K, applies RoPE, shifts, balances and rotates, quantizes, and writes K and
+   * For every row of the step: norms heads, applies RoPE to Q and K, shifts, balances and rotates, quantizes, and writes K and
    * V to the pages of the row's sequence and position. Leaves in `q` the rotated and balanced query for `attend`.
    *
    * qkv: [rows][(numHeads + numKvHeads)·headDim + numKvHeads·valueDim] as q|k|v · q: [rows][numHeads·headDim]

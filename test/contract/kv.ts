@@ -7,6 +7,7 @@ import {
   decodeDifference,
   differenceOf,
   FIRST_VALUE,
+  hasOwnInputs,
   type KvCase,
   layerOf,
   runCase,
@@ -35,7 +36,7 @@ export function kvContract(
         reference,
         c.fill ? c : { ...c, sharpness: sharpness?.() ?? 1 },
       );
-      if (!c.rope) {
+      if (!hasOwnInputs(c)) {
         expect(pages, "share of the pages' bytes").toBeLessThanOrEqual(limits.pages());
         expect(query, "queries").toBeLessThanOrEqual(limits.query());
       }

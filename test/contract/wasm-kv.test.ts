@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createWasmBackend } from "../../src/backends/wasm/backend.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { type KvCase, layerOf, runCase } from "../support/kv-case.ts";
+import { APPENDED } from "./append-cases.ts";
 import { kvContract } from "./kv.ts";
 import { BATCHES, FORMATS, INPUTS, LENGTHS, MORE_WIDTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
@@ -28,6 +29,7 @@ describe("wasm", () => {
     "several sequences": BATCHES,
     inputs: INPUTS,
     softmax: SOFTMAX,
+    "what is appended": APPENDED,
     "two at a time": PAIRS,
     "two at a time, calibrated": CALIBRATED_PAIRS,
     "long and calibrated": LONG_CALIBRATED,

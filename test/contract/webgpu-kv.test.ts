@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
+import { APPENDED, FEW_APPENDED } from "./append-cases.ts";
 import { kvContract } from "./kv.ts";
 import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
@@ -19,6 +20,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     "windows and sinks": WINDOWS,
     "several sequences": BATCHES,
     inputs: INPUTS.map(withoutSubnormals),
+    "what is appended": isThorough ? APPENDED : FEW_APPENDED,
     ...(isThorough ? { "two at a time": [...PAIRS, ...CALIBRATED_PAIRS, ...LONG_CALIBRATED] } : {}),
   });
 

@@ -144,6 +144,8 @@ export class FakeOps implements Ops {
     );
   }
 
+  addPositions(): void {}
+
   embed(step: Step, table: Weight, out: Buf): void {
     this.#embedding = table;
     const tokens = step.tokensFrom ? this.sampling!.latestOf(step.tokensFrom) : step.tokens;

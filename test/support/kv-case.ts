@@ -1,7 +1,8 @@
 /** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
 
 import { DECODE_TOKENS } from "../../src/backends/decode-tokens.ts";
-import type { AttentionLayer, Buf, Ops, Rope, Span, Step } from "../../src/backends/ops.ts";
+import type { AttentionLayer, Buf, Ops, Rope, Span, Step, Weight } from "../../src/backends/ops.ts";
+import type { QueryGrowth } from "../../src/backends/query-growth.ts";
 import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { layerCache } from "../../src/cache/layer-cache.ts";
@@ -39,6 +40,11 @@ export interface KvCase {
   readonly softcap?: number;
   /** Whether each query head has a learned logit, of about the size of the scores. */
   readonly sinkLogits?: boolean;
+  /** RMS norms of the heads of Q and K, before RoPE or behind it, and of those of V. Sums in other orders then make other pages. */
+  readonly norms?: "before" | "turned";
+  readonly valueNorm?: boolean;
+  /** Rope.queryGrowth. */
+  readonly growth?: QueryGrowth;
   /** Changes what was prepared for the layer before it is used. */
   readonly change?: (kv: PreparedLayer) => void;
   /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
@@ -126,7 +132,8 @@ const countsOf = (counts: number | readonly number[]): readonly number[] =>
 
 function ropeOf(c: KvCase, { headDim }: AttentionLayer): Rope {
   const angle = (i: number): number => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0);
-  return { invFreq: Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i)), attentionFactor: 1 };
+  const invFreq = Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i));
+  return { invFreq, attentionFactor: 1, ...(c.growth && { queryGrowth: c.growth }) };
 }
 
 /** Values of a row of q | k | v. */
@@ -225,17 +232,27 @@ export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): P
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.commit(count);
     for (const buf of [qkv, q, out]) ops.free(buf);
   }
-  if (layer.sinkLogits) ops.freeWeight(layer.sinkLogits);
+  for (const weight of ownWeights(layer)) ops.freeWeight(weight);
   return { queries: queries!, outputs: outputs!, sequences };
 }
 
-/** The layer with a backend's own weights: learned logits from far below the logarithm of a sum of weights to above it. */
+/** The layer with a backend's own weights: learned logits from far below the logarithm of a sum of weights to above it; norms of heads. */
 function onBackend(ops: Ops, c: KvCase, layer: AttentionLayer): AttentionLayer {
-  if (!c.sinkLogits) return layer;
-  const data = Float32Array.from({ length: layer.numHeads }, (_, head) => [3, 6, -2, 9][head % 4]! + head / 16);
-  const part = { dtype: "f32", rows: 1, cols: layer.numHeads, data: new Uint8Array(data.buffer) } as const;
-  return { ...layer, sinkLogits: ops.loadWeight([part], "f32") };
+  const vector = (length: number, value: (i: number) => number): Weight => {
+    const data = Float32Array.from({ length }, (_, i) => value(i));
+    return ops.loadWeight([{ dtype: "f32", rows: 1, cols: length, data: new Uint8Array(data.buffer) }], "f32");
+  };
+  const norm = (seed: number): Weight => vector(layer.headDim, (i) => 1 + 0.3 * new CounterRng(seed, 9).gaussian(i));
+  return {
+    ...layer,
+    ...(c.sinkLogits && { sinkLogits: vector(layer.numHeads, (head) => [3, 6, -2, 9][head % 4]! + head / 16) }),
+    ...(c.norms && { qNorm: norm(1), kNorm: norm(2), normsTurned: c.norms === "turned" }),
+    ...(c.valueNorm && { vNorm: norm(3) }),
+  };
 }
+
+const ownWeights = ({ sinkLogits, qNorm, kNorm, vNorm }: AttentionLayer): Weight[] =>
+  [sinkLogits, qNorm, kNorm, vNorm].filter((weight) => weight !== null && weight !== undefined);
 
 /** Addresses of the pages that are there, and their sizes. */
 function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
@@ -256,13 +273,16 @@ async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
 
 /** By how much a backend differs from the reference in a case. */
 export interface Difference {
-  /** Share of the pages' bytes that differ; NaN where RoPE makes the inputs differ, or when there are other pages. */
+  /** Share of the pages' bytes that differ; NaN where RoPE or norms make the inputs differ, or when there are other pages. */
   readonly pages: number;
   /** The queries that `attend` is given: length of the difference over the length, the largest of the steps. */
   readonly query: number;
   /** Worst output vector: 1 − cos, or squared relative error of its length; NaN if any value is. */
   readonly output: number;
 }
+
+/** Whether each backend computes keys and values of its own before it codes them. */
+export const hasOwnInputs = (c: KvCase): boolean => Boolean(c.rope || c.norms || c.valueNorm);
 
 /** Runs a case on `own` and on `reference`. */
 export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise<Difference> {
@@ -271,7 +291,7 @@ export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise
   const expected = await runCase(reference, c, layer);
   let pages = 0;
   for (const [i, sequence] of actual.sequences.entries()) {
-    const share = c.rope
+    const share = hasOwnInputs(c)
       ? Number.NaN
       : shareOfDifferentBytes(await pagesOf(own, sequence), await pagesOf(reference, expected.sequences[i]!));
     pages = Math.max(pages, share);

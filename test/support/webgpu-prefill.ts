@@ -104,7 +104,7 @@ function reference(
     const step: Step = { tokens: new Int32Array(row), positions, spans, logitRows: Int32Array.of() };
     const qkv = Float32Array.from({ length: row * (numHeads + 2 * numKvHeads) * d }, () => rng.gaussian(drawn++));
     const q = new Float32Array(row * numHeads * d);
-    appendKv(storage, step, layer, rope, { q: null, k: null }, qkv, q);
+    appendKv(storage, step, layer, rope, { q: null, k: null, v: null }, qkv, q);
     return { step, q };
   };
   const sequence = cache.createSequence();

@@ -6,7 +6,7 @@ export const embed = new Struct({
   table: "u32",
   /** Code of the weight's layout. */
   type: "u32",
-  /** i32 [rows]. */
+  /** i32 [rows]: tokens, or other numbers of rows of the table. */
   tokens: "u32",
   /** f32 [rows][cols]. */
   out: "u32",
@@ -15,6 +15,8 @@ export const embed = new Struct({
   stride: "u32",
   /** Factor of the values. */
   scale: "f32",
+  /** 1: they are added to out; a row then fits the scratch of a thread. */
+  add: "u32",
 });
 
 /** What `norm` does besides dividing by a root mean square. */

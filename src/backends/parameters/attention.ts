@@ -175,10 +175,18 @@ export const append = new Struct({
   /** f32, as long as a key, or 0. */
   qNorm: "u32",
   kNorm: "u32",
+  /** f32, as long as a value, or 0. */
+  vNorm: "u32",
+  /** 1: q and k are normed behind RoPE. */
+  normsTurned: "u32",
+  /** 1: rows are queries alone, and nothing is stored. */
+  isShared: "u32",
   eps: "f32",
   /** f32 [row], half as long as a key. */
   cos: "u32",
   sin: "u32",
+  /** f32 [row] of factors of queries, or 0. */
+  queryGrowth: "u32",
   /** f32 [numKvHeads], as long as a key, or 0. */
   mean: "u32",
   balance: "u32",

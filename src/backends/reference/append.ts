@@ -5,6 +5,8 @@ import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
+import { qkvWidth } from "../qkv-width.ts";
+import { growthAt } from "../query-growth.ts";
 
 function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
   let sum = 0;
@@ -28,20 +30,34 @@ function applyRope(x: Float32Array, position: number, rope: Rope): void {
   }
 }
 
+/** A head of Q or K, normed before it is turned, or behind that. */
+function normAndTurn(
+  x: Float32Array,
+  norm: Float32Array | null,
+  layer: AttentionLayer,
+  position: number,
+  rope: Rope,
+): void {
+  if (norm && !layer.normsTurned) normHead(x, norm, layer.normEps);
+  applyRope(x, position, rope);
+  if (norm && layer.normsTurned) normHead(x, norm, layer.normEps);
+}
+
 /** See `Ops.appendKv`. */
 export function appendKv(
   storage: MemoryPageStorage,
   step: Step,
   layer: AttentionLayer,
   rope: Rope,
-  norms: { q: Float32Array | null; k: Float32Array | null },
+  norms: { readonly q: Float32Array | null; readonly k: Float32Array | null; readonly v: Float32Array | null },
   qkv: Float32Array,
   q: Float32Array,
 ): void {
   const { numHeads, numKvHeads, headDim: d, valueDim, index } = layer;
   const { format } = layer.kv;
   const valuesAt = (numHeads + numKvHeads) * d;
-  const width = valuesAt + numKvHeads * valueDim;
+  const width = qkvWidth(layer);
+  const numStored = layer.isShared ? 0 : numKvHeads;
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, valueDim);
   const [kCopies, vCopies] = [d, valueDim].map((dim) => new RowCodec(RESIDUAL_SIDE, format, dim)) as [
@@ -62,11 +78,11 @@ export function appendKv(
         ? span.sequence.residual(index).get(Math.floor(position / residual.layout.pageTokens))
         : 0;
 
-      for (let h = 0; h < numKvHeads; h++) {
+      for (let h = 0; h < numStored; h++) {
         const k = qkv.slice(base + (numHeads + h) * d, base + (numHeads + h + 1) * d);
         const v = qkv.slice(base + valuesAt + h * valueDim, base + valuesAt + (h + 1) * valueDim);
-        if (norms.k) normHead(k, norms.k, layer.normEps);
-        applyRope(k, position, rope);
+        normAndTurn(k, norms.k, layer, position, rope);
+        if (norms.v) normHead(v, norms.v, layer.normEps);
         const [ofKey, ofValue] = [keyConstants(h), valueConstants(h)];
         kCodec.prepare(k, ofKey);
         vCodec.prepare(v, ofValue);
@@ -80,12 +96,12 @@ export function appendKv(
       }
       for (let h = 0; h < numHeads; h++) {
         const query = qkv.slice(base + h * d, base + (h + 1) * d);
-        if (norms.q) normHead(query, norms.q, layer.normEps);
-        applyRope(query, position, rope);
+        normAndTurn(query, norms.q, layer, position, rope);
         kCodec.prepareQuery(query, keyConstants(Math.floor(h / (numHeads / numKvHeads))));
-        for (let i = 0; i < d; i++) q[(row * numHeads + h) * d + i] = query[i]! * layer.scale;
+        const scale = rope.queryGrowth ? layer.scale * growthAt(rope.queryGrowth, position) : layer.scale;
+        for (let i = 0; i < d; i++) q[(row * numHeads + h) * d + i] = query[i]! * scale;
       }
     }
   }
-  storeFullPages(step, layer, (address) => storage.bytes(address));
+  if (!layer.isShared) storeFullPages(step, layer, (address) => storage.bytes(address));
 }

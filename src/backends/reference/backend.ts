@@ -124,6 +124,15 @@ class ReferenceBackend implements Ops {
     });
   }
 
+  addPositions(step: Step, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "addPositions");
+    const { cols } = table;
+    const [source, output] = [hostWeight(table), host(out)];
+    step.positions.forEach((position, row) => {
+      for (let i = 0; i < cols; i++) output[row * cols + i] = output[row * cols + i]! + source[position * cols + i]!;
+    });
+  }
+
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
     const width = weight.cols;
     const [input, w, output] = [host(x), hostWeight(weight), host(out)];
@@ -180,6 +189,7 @@ class ReferenceBackend implements Ops {
     const norms = {
       q: layer.qNorm && hostWeight(layer.qNorm),
       k: layer.kNorm && hostWeight(layer.kNorm),
+      v: layer.vNorm ? hostWeight(layer.vNorm) : null,
     };
     appendKv(this.pages, step, layer, rope, norms, host(qkv), host(q));
   }

@@ -45,6 +45,8 @@ import {
   softcap,
   swiglu,
 } from "../parameters/activations.ts";
+import { SCRATCH_BYTES } from "../parameters/attention.ts";
+import { qkvWidth } from "../qkv-width.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
@@ -111,6 +113,7 @@ class WasmBackend implements Ops {
   readonly #kv: KvKernels;
   readonly #states: StateKernels;
   readonly #tokens: ScratchBuffer;
+  readonly #positions: ScratchBuffer;
   /** The operations over each memory of the device, in the order in which they were opened; one list for all of them. */
   readonly #all: WasmBackend[];
   #step: Step | null = null;
@@ -128,6 +131,7 @@ class WasmBackend implements Ops {
     this.#kv = new KvKernels(memory, pool);
     this.#states = new StateKernels(memory, pool);
     this.#tokens = new ScratchBuffer(memory);
+    this.#positions = new ScratchBuffer(memory);
   }
 
   get memory(): BackendMemory {
@@ -209,17 +213,31 @@ class WasmBackend implements Ops {
 
   embed(step: Step, table: Weight, out: Buf, scale = 1): void {
     assertBegun(step, this.#step, "embed");
-    const { address, cols, rows, stride, code } = asWasmWeight(table);
-    const count = step.tokens.length;
-    checkTokens("embed", step.tokens, rows);
+    checkTokens("embed", step.tokens, table.rows);
+    this.#embed(this.#tokens.ensure(step.tokens.length * 4), step.tokens.length, table, out, scale, false);
+  }
+
+  addPositions(step: Step, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "addPositions");
+    const count = step.positions.length;
+    assert(table.cols * 4 <= SCRATCH_BYTES, "addPositions: rows of the table do not fit the scratch of a thread");
+    const positions = this.#positions.ensure(count * 4);
+    this.#memory.i32.set(step.positions, positions / 4);
+    this.#embed(positions, count, table, out, 1, true);
+  }
+
+  /** indices: address of the rows' numbers in the table */
+  #embed(indices: number, count: number, table: Weight, out: Buf, scale: number, add: boolean): void {
+    const { address, cols, stride, code } = asWasmWeight(table);
     embed.write(this.#memory.view, PARAMS_ADDRESS, {
       table: address,
       type: code,
-      tokens: this.#tokens.ensure(count * 4),
+      tokens: indices,
       out: this.#addressOf(out, count * cols, "embed"),
       cols,
       stride,
       scale,
+      add: add ? 1 : 0,
     });
     this.#run("embed", count, count * cols);
   }
@@ -283,12 +301,12 @@ class WasmBackend implements Ops {
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
     assertBegun(step, this.#step, "appendKv");
     const rows = step.tokens.length;
-    const { numKvHeads, headDim, valueDim } = layer;
-    const width = layer.numHeads * headDim;
-    const from = this.#addressOf(qkv, rows * (width + numKvHeads * (headDim + valueDim)), "appendKv");
+    const width = layer.numHeads * layer.headDim;
+    const from = this.#addressOf(qkv, rows * qkvWidth(layer), "appendKv");
     const norms = {
       q: layer.qNorm ? asWasmWeight(layer.qNorm).address : 0,
       k: layer.kNorm ? asWasmWeight(layer.kNorm).address : 0,
+      v: layer.vNorm ? asWasmWeight(layer.vNorm).address : 0,
     };
     this.#kv.append(step, layer, from, this.#addressOf(q, rows * width, "appendKv"), norms);
   }

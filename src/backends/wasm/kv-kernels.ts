@@ -17,6 +17,7 @@ import {
   span as spanRecord,
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
+import { growthAt } from "../query-growth.ts";
 import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
 import { KvTables } from "./kv-tables.ts";
@@ -39,8 +40,8 @@ export class KvKernels {
   readonly #angles: ScratchBuffer;
   readonly #spans: ScratchBuffer;
   readonly #partials: ScratchBuffer;
-  /** Addresses of the angles of the step's ropes. */
-  #ropes: readonly { readonly cos: number; readonly sin: number }[] = [];
+  /** Addresses of the angles of the step's ropes, and of the factors of queries, 0 where they do not grow. */
+  #ropes: readonly { readonly cos: number; readonly sin: number; readonly growth: number }[] = [];
 
   constructor(memory: WasmMemory, pool: ThreadPool) {
     this.#memory = memory;
@@ -53,14 +54,17 @@ export class KvKernels {
     this.#partials = new ScratchBuffer(memory);
   }
 
-  /** Writes cos and sin of every row's angles, f32 computed in f64, for each rope. */
+  /** Writes cos and sin of every row's angles and the factor of its query, f32 computed in f64, for each rope. */
   beginStep(step: Step, ropes: readonly Rope[]): void {
     const rows = step.positions.length;
-    let at = this.#angles.ensure(ropes.reduce((sum, { invFreq }) => sum + rows * invFreq.length * 8, 0));
-    this.#ropes = ropes.map(({ invFreq, attentionFactor }) => {
+    const bytesOf = ({ invFreq, queryGrowth }: Rope): number => rows * (invFreq.length * 8 + (queryGrowth ? 4 : 0));
+    let at = this.#angles.ensure(ropes.reduce((sum, rope) => sum + bytesOf(rope), 0));
+    this.#ropes = ropes.map((rope) => {
+      const { invFreq, attentionFactor, queryGrowth } = rope;
       const half = invFreq.length;
       const [cos, sin] = [at, at + rows * half * 4];
-      at += rows * half * 8;
+      const growth = queryGrowth ? at + rows * half * 8 : 0;
+      at += bytesOf(rope);
       const cosines = this.#memory.f32.subarray(cos / 4, cos / 4 + rows * half);
       const sines = this.#memory.f32.subarray(sin / 4, sin / 4 + rows * half);
       step.positions.forEach((position, row) => {
@@ -71,12 +75,24 @@ export class KvKernels {
           sines[row * half + i] = Math.sin(angle) * factor;
         }
       });
-      return { cos, sin };
+      if (queryGrowth) {
+        const factors = this.#memory.f32.subarray(growth / 4, growth / 4 + rows);
+        step.positions.forEach((position, row) => {
+          factors[row] = growthAt(queryGrowth, position);
+        });
+      }
+      return { cos, sin, growth };
     });
   }
 
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (0 for a norm that the model does not have) */
-  append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: { q: number; k: number }): void {
+  append(
+    step: Step,
+    layer: AttentionLayer,
+    qkv: number,
+    q: number,
+    norms: { readonly q: number; readonly k: number; readonly v: number },
+  ): void {
     const tables = this.#tables.of(layer.kv);
     const rows = step.tokens.length;
     const { main, residual } = layer.cache;
@@ -90,9 +106,13 @@ export class KvKernels {
       query: q,
       qNorm: norms.q,
       kNorm: norms.k,
+      vNorm: norms.v,
+      normsTurned: layer.normsTurned ? 1 : 0,
+      isShared: layer.isShared ? 1 : 0,
       eps: layer.normEps,
       cos: angles.cos,
       sin: angles.sin,
+      queryGrowth: angles.growth,
       mean: tables.mean,
       balance: tables.balance,
       softmaxScale: layer.scale,
@@ -107,6 +127,7 @@ export class KvKernels {
     });
     const parallel = rows * layer.numKvHeads >= 4;
     this.#pool.run("appendRows", this.#params, appendTasks(rows, layer.numKvHeads), parallel);
+    if (layer.isShared) return;
     storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 

@@ -31,6 +31,7 @@ import type {
   WeightType,
   WeightWriter,
 } from "../ops.ts";
+import { qkvWidth } from "../qkv-width.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { AppendKernels } from "./append/append.ts";
 import { AttentionKernels } from "./attention/attention.ts";
@@ -50,7 +51,7 @@ import { CHUNK_TOKENS } from "./planner.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
-import { ROW_WORDS, StepBuffer } from "./queue/step-buffer.ts";
+import { ROW_WORDS, STEP_VALUES, StepBuffer } from "./queue/step-buffer.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
 import { StateKernels } from "./states/states.ts";
 
@@ -190,6 +191,16 @@ export class WebGpuBackend implements Ops {
     this.#linear.embed(own, rows, asGpuWeight(table), to, scale);
   }
 
+  addPositions(step: Step, table: Weight, out: Buf): void {
+    assertBegun(step, this.#step, "addPositions");
+    const rows = step.positions.length;
+    this.#read(out, rows * table.cols, "addPositions");
+    const to = this.#written(out, rows * table.cols, "addPositions");
+    const { buffer, layout } = this.#steps;
+    const own = { tokens: buffer, tokenAt: layout.rowsAt + STEP_VALUES.ROW_POSITION, tokenStride: ROW_WORDS };
+    this.#linear.embed(own, rows, asGpuWeight(table), to, 1, true);
+  }
+
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
     const { cols } = weight;
     const from = this.#read(x, rows * cols, "rmsNorm");
@@ -240,11 +251,14 @@ export class WebGpuBackend implements Ops {
 
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void {
     assertBegun(step, this.#step, "appendKv");
-    const { numHeads, numKvHeads, headDim, valueDim, qNorm, kNorm } = layer;
+    const { numHeads, headDim, qNorm, kNorm, vNorm } = layer;
     const rows = step.tokens.length;
-    const width = (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
-    const from = this.#read(qkv, rows * width, "appendKv");
-    const norms = { q: qNorm && asGpuWeight(qNorm).buffer, k: kNorm && asGpuWeight(kNorm).buffer };
+    const from = this.#read(qkv, rows * qkvWidth(layer), "appendKv");
+    const norms = {
+      q: qNorm && asGpuWeight(qNorm).buffer,
+      k: kNorm && asGpuWeight(kNorm).buffer,
+      v: vNorm ? asGpuWeight(vNorm).buffer : null,
+    };
     this.#append.run(step, layer, norms, from, this.#written(q, rows * numHeads * headDim, "appendKv"));
   }
 

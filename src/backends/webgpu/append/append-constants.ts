@@ -7,13 +7,14 @@ import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 
 export interface AppendConstants {
-  /** All constants. The norms of Q and K heads are ones here; the device copies its weights over them. */
+  /** All constants. The norms of heads are ones here; the device copies its weights over them. */
   readonly values: Float32Array<ArrayBuffer>;
   /** Where each array starts in `values`, by its name in the kernel, and the shape of the rotation. */
   readonly at: Readonly<
     Record<
       | "QUERY_NORM_AT"
       | "KEY_NORM_AT"
+      | "VALUE_NORM_AT"
       | "MEAN_AT"
       | "BALANCE_AT"
       | "ROTATION_AT"
@@ -102,6 +103,7 @@ export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" |
     BOOK_SIZE: Math.max(1, kBook, vBook),
     QUERY_NORM_AT: put(ones),
     KEY_NORM_AT: put(ones),
+    VALUE_NORM_AT: put(ones),
     MEAN_AT: put((hasKeys && calibration?.keyMean) || []),
     BALANCE_AT: put((hasKeys && calibration?.balance) || []),
     KEY_MATRIX_AT: put(byColumns(hasKeys ? k.forward : null, headDim)),

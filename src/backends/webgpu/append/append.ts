@@ -31,6 +31,9 @@ const params = new Struct({
   eps: "f32",
   softmaxScale: "f32",
   zero: ["u32", "Always 0, which a compiler cannot know; see exact.wgsl."],
+  growth: ["f32", "Queries at position p grow by 1 + growth * ln(1 + (p + offset) / length), where they do."],
+  growthLength: "u32",
+  growthOffset: "u32",
 });
 
 /** Sides whose vectors are equally long share a kernel; the first one's also prepares queries. */
@@ -55,7 +58,7 @@ export class AppendKernels {
   readonly #steps: StepBuffer;
   /** A buffer for each rope, kept from step to step. */
   readonly #angles: GpuBuffer[] = [];
-  #numRopes = 0;
+  #ropes: readonly Rope[] = [];
 
   constructor(commands: Commands, allocator: BufferAllocator, storage: GpuPageStorage, steps: StepBuffer) {
     this.#commands = commands;
@@ -66,7 +69,7 @@ export class AppendKernels {
 
   /** Uploads cos and sin of every row's angles, f32 computed in f64, for each rope. */
   beginStep(step: Step, ropes: readonly Rope[]): void {
-    this.#numRopes = ropes.length;
+    this.#ropes = ropes;
     ropes.forEach(({ invFreq, attentionFactor }, index) => {
       const values = new Float32Array(step.positions.length * invFreq.length * 2);
       let at = 0;
@@ -83,31 +86,26 @@ export class AppendKernels {
   }
 
   /**
-   * See `Ops.appendKv`. norms: device buffers of the norms of Q and K heads, or null
+   * See `Ops.appendKv`.
    * @throws TurboQuantError unsupported — a codec that has no kernel here
    */
-  run(
-    step: Step,
-    layer: AttentionLayer,
-    norms: { q: GpuBuffer | null; k: GpuBuffer | null },
-    qkv: GpuBuffer,
-    q: GpuBuffer,
-  ): void {
+  run(step: Step, layer: AttentionLayer, norms: HeadNorms, qkv: GpuBuffer, q: GpuBuffer): void {
     const { index } = layer;
     const { main, residual } = layer.cache;
     const at = this.#steps.layout;
-    const angles = this.#angles[layer.rope];
-    assert(
-      angles && layer.rope < this.#numRopes,
-      `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#numRopes}`,
-    );
-    const { parts } = layer.kv.copies(this, () => this.#prepare(layer, norms));
+    const [rope, angles] = [this.#ropes[layer.rope], this.#angles[layer.rope]];
+    assert(rope && angles, `appendKv: layer ${index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
+    const growth = rope.queryGrowth;
+    const { parts } = layer.kv.copies(this, () => this.#prepare(layer, norms, growth !== undefined));
     const values = {
       rowsAt: at.rowsAt,
       spansAt: at.spansAt + index * at.numSpans * SPAN_WORDS,
       eps: layer.normEps,
       softmaxScale: layer.scale,
       zero: 0,
+      growth: growth?.beta ?? 0,
+      growthLength: growth?.length ?? 1,
+      growthOffset: growth?.offset ?? 0,
     };
     const pages = this.#storage.bufferOf(mainGroup(index), main.numBytes);
     const residualPages = this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0);
@@ -117,12 +115,12 @@ export class AppendKernels {
     }
   }
 
-  #prepare(layer: AttentionLayer, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): LayerAppend {
+  #prepare(layer: AttentionLayer, norms: HeadNorms, grows: boolean): LayerAppend {
     wgslSupport.check(layer.kv.format);
-    const { headDim, valueDim } = layer;
-    const parts = (headDim === valueDim ? [["k", "v"] as const] : [["k"] as const, ["v"] as const]).map((sides) =>
-      this.#prepareSides(layer, sides, norms),
-    );
+    const { headDim, valueDim, isShared = false } = layer;
+    const both = headDim === valueDim && !isShared;
+    const apart = isShared ? [["k"] as const] : [["k"] as const, ["v"] as const];
+    const parts = (both ? [["k", "v"] as const] : apart).map((sides) => this.#prepareSides(layer, sides, norms, grows));
     return {
       parts,
       dispose: () => {
@@ -131,19 +129,24 @@ export class AppendKernels {
     };
   }
 
-  #prepareSides(layer: AttentionLayer, sides: Sides, norms: { q: GpuBuffer | null; k: GpuBuffer | null }): SidesAppend {
+  #prepareSides(layer: AttentionLayer, sides: Sides, norms: HeadNorms, grows: boolean): SidesAppend {
     const made = makeAppendConstants(layer.kv, sides);
     const constants = this.#allocator.allocate(made.values.byteLength, `constants of layer ${layer.index}`);
     this.#commands.write(constants, 0, made.values);
+    const copyNorm = (norm: GpuBuffer | null, at: number, length: number): void => {
+      if (norm) this.#commands.copy(norm, 0, constants, at * 4, length * 4);
+    };
     if (sides.includes("k")) {
-      if (norms.q) this.#commands.copy(norms.q, 0, constants, made.at.QUERY_NORM_AT * 4, layer.headDim * 4);
-      if (norms.k) this.#commands.copy(norms.k, 0, constants, made.at.KEY_NORM_AT * 4, layer.headDim * 4);
+      copyNorm(norms.q, made.at.QUERY_NORM_AT, layer.headDim);
+      copyNorm(norms.k, made.at.KEY_NORM_AT, layer.headDim);
     }
-    const heads = sides.length * layer.numKvHeads + (sides.includes("k") ? layer.numHeads : 0);
-    return { kernel: this.#kernel(layer, sides, made), constants, heads };
+    if (sides.includes("v")) copyNorm(norms.v, made.at.VALUE_NORM_AT, layer.valueDim);
+    const stored = layer.isShared ? 0 : sides.length * layer.numKvHeads;
+    const heads = stored + (sides.includes("k") ? layer.numHeads : 0);
+    return { kernel: this.#kernel(layer, sides, made, grows), constants, heads };
   }
 
-  #kernel(layer: AttentionLayer, sides: Sides, { at }: AppendConstants): Kernel<typeof params> {
+  #kernel(layer: AttentionLayer, sides: Sides, { at }: AppendConstants, grows: boolean): Kernel<typeof params> {
     const { numHeads, numKvHeads, valueDim } = layer;
     const headDim = dimOf(layer, sides[0]!);
     const [hasKeys, hasValues] = (["k", "v"] as const).map((side) => sides.includes(side)) as [boolean, boolean];
@@ -151,6 +154,8 @@ export class AppendKernels {
     const { format, transforms, calibration } = layer.kv;
     const { main, residual } = layer.cache;
     const { k, v } = transforms;
+    const normsQk = hasKeys && layer.qNorm !== null;
+    const normsV = hasValues && (layer.vNorm ?? null) !== null;
     const kRotated = hasKeys && isRotated(format.k, format);
     const vRotated = hasValues && isRotated(format.v, format);
     const rotated = kRotated || vRotated;
@@ -161,7 +166,7 @@ export class AppendKernels {
       HEAD_DIM: headDim,
       NUM_HEADS: numHeads,
       NUM_KV_HEADS: numKvHeads,
-      ROW_VALUES: firstValue + numKvHeads * valueDim,
+      ROW_VALUES: layer.isShared ? numHeads * layer.headDim : firstValue + numKvHeads * valueDim,
       FIRST_VALUE: hasKeys ? 0 : firstValue,
       FIRST_HEAD: hasKeys ? 0 : numHeads + numKvHeads,
       HAS_KEYS: hasKeys,
@@ -182,7 +187,11 @@ export class AppendKernels {
       QR: format.rotation === "qr",
       K_ROTATED: kRotated,
       V_ROTATED: vRotated,
-      QK_NORM: hasKeys && layer.qNorm !== null,
+      NORM: normsQk || normsV,
+      NORM_QK: normsQk,
+      NORM_V: normsV,
+      NORMS_TURNED: layer.normsTurned ?? false,
+      GROWS: grows,
       CALIBRATED: calibration !== null,
       K_DENSE: kDense,
       V_DENSE: vDense,

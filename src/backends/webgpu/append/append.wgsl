@@ -139,6 +139,32 @@ fn multiply(matrix_at: u32, l: u32) {
 }
 //#end
 
+//#if NORM
+// Divides the head by its root mean square and multiplies it by the weights, which are in ys.
+fn norm_head(l: u32) {
+  var sum = 0.0;
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    sum += xs[i] * xs[i];
+  }
+  sums[l] = sum;
+  workgroupBarrier();
+  if (l < 8u) {
+    var part = 0.0;
+    for (var n = l; n < THREADS; n += 8u) {
+      part += sums[n];
+    }
+    eighths[l] = part;
+  }
+  workgroupBarrier();
+  let total = ((eighths[0] + eighths[1]) + (eighths[2] + eighths[3])) + ((eighths[4] + eighths[5]) + (eighths[6] + eighths[7]));
+  let inverse = 1.0 / sqrt(total / f32(HEAD_DIM) + p.eps);
+  for (var i = l; i < HEAD_DIM; i += THREADS) {
+    xs[i] = xs[i] * inverse * ys[i];
+  }
+  workgroupBarrier();
+}
+//#end
+
 //#insert ROOT
 //#insert STORE_K
 //#insert STORE_V
@@ -166,8 +192,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   // All other loads are issued before the first one is waited for.
   let angle = angles[row * half + min(l, half - 1u)];
-  //#if QK_NORM
-  let weights_at = select(KEY_NORM_AT, QUERY_NORM_AT, is_query);
+  //#if NORM
+  let weights_at = select(select(VALUE_NORM_AT, KEY_NORM_AT, is_key), QUERY_NORM_AT, is_query);
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     ys[i] = constants[weights_at + i];
   }
@@ -186,28 +212,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   //#end
   workgroupBarrier();
-  //#if QK_NORM
+  //#if NORM_QK
+  //#if !NORMS_TURNED
   if (is_query || is_key) {
-    var sum = 0.0;
-    for (var i = l; i < HEAD_DIM; i += THREADS) {
-      sum += xs[i] * xs[i];
-    }
-    sums[l] = sum;
-    workgroupBarrier();
-    if (l < 8u) {
-      var part = 0.0;
-      for (var n = l; n < THREADS; n += 8u) {
-        part += sums[n];
-      }
-      eighths[l] = part;
-    }
-    workgroupBarrier();
-    let total = ((eighths[0] + eighths[1]) + (eighths[2] + eighths[3])) + ((eighths[4] + eighths[5]) + (eighths[6] + eighths[7]));
-    let inverse = 1.0 / sqrt(total / f32(HEAD_DIM) + p.eps);
-    for (var i = l; i < HEAD_DIM; i += THREADS) {
-      xs[i] = xs[i] * inverse * ys[i];
-    }
-    workgroupBarrier();
+    norm_head(l);
+  }
+  //#end
+  //#end
+  //#if NORM_V
+  if (!is_query && !is_key) {
+    norm_head(l);
   }
   //#end
   if (is_query || is_key) {
@@ -229,6 +243,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     //#end
     workgroupBarrier();
   }
+  //#if NORM_QK
+  //#if NORMS_TURNED
+  if (is_query || is_key) {
+    norm_head(l);
+  }
+  //#end
+  //#end
 
   //#if HAS_KEYS
   if (is_query) {
@@ -245,8 +266,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     rotate(l);
     //#end
     //#end
+    var scale = p.softmax_scale;
+    //#if GROWS
+    scale *= 1.0 + p.growth * log(f32(1u + (position + p.growth_offset) / p.growth_length));
+    //#end
     for (var i = l; i < HEAD_DIM; i += THREADS) {
-      query[(row * NUM_HEADS + head) * HEAD_DIM + i] = xs[i] * p.softmax_scale;
+      query[(row * NUM_HEADS + head) * HEAD_DIM + i] = xs[i] * scale;
     }
     return;
   }

@@ -1,4 +1,4 @@
-// out[row] = scale * table[tokens[row]], with one workgroup a row. A table may be in several buffers: a dispatch reads one of them
+// out[row] (+)= scale * table[tokens[row]], with one workgroup a row. A table may be in several buffers: a dispatch reads one of them
 // and skips rows whose token is in another.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
@@ -20,7 +20,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     for (var i = 0u; i < 8u; i++) {
       let at = unit * 8u + i;
       if (at < p.cols) {
+        //#if ADDS
+        out[row * p.cols + at] += p.scale * w[i >> 2u][i & 3u];
+        //#else
         out[row * p.cols + at] = p.scale * w[i >> 2u][i & 3u];
+        //#end
       }
     }
   }

@@ -207,16 +207,17 @@ export class LinearKernels {
     return this.#batches.prepare(w, product, plan.tile);
   }
 
-  /** out[row] = scale · table[token], tokens[tokenAt + row · tokenStride] */
+  /** out[row] (+)= scale · table[token], tokens[tokenAt + row · tokenStride] */
   embed(
     { tokens, tokenAt, tokenStride }: { tokens: GpuBuffer; tokenAt: number; tokenStride: number },
     rows: number,
     table: GpuWeight,
     out: GpuBuffer,
     scale: number,
+    add = false,
   ): void {
     for (const { first, rows: count, words, scales } of table.chunks) {
-      const kernel = this.#embed(table.type);
+      const kernel = this.#embed(table.type, add);
       const { cols, stride } = table;
       const params = { rows, cols, stride, tokenAt, tokenStride, first, count, scale };
       this.#commands.dispatch(kernel, params, [words, scales, tokens, out], rows);
@@ -291,10 +292,11 @@ export class LinearKernels {
     }));
   }
 
-  #embed(type: WeightType): Kernel<typeof embedParams> {
-    return this.#commands.kernel(`embed ${type}`, () => ({
-      label: `embed ${type}`,
-      shader: shader("embed", embedParams, {}, { WEIGHT: readers(type, true) }),
+  #embed(type: WeightType, add: boolean): Kernel<typeof embedParams> {
+    const label = `embed ${type}${add ? ", added" : ""}`;
+    return this.#commands.kernel(label, () => ({
+      label,
+      shader: shader("embed", embedParams, { ADDS: add }, { WEIGHT: readers(type, true) }),
       buffers: ["read", "read", "read", "write"],
     }));
   }
