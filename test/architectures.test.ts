@@ -8,13 +8,16 @@ import { supportedTypes } from "../src/models/registry.ts";
 import { expectGolden, goldenOf } from "./support/architecture-golden.ts";
 import { sharedPath } from "./support/shared.ts";
 
-const root = sharedPath("fixtures");
+const roots = ["fixtures", "fixtures2"].flatMap((folder) => sharedPath(folder) ?? []);
 const supported = new Set(supportedTypes());
-const names = root ? readdirSync(root).filter((name) => supported.has(name)) : [];
+const paths = roots.flatMap((root) =>
+  readdirSync(root)
+    .filter((name) => supported.has(name))
+    .map((name) => [name, join(root, name)] as const),
+);
 
-describe.skipIf(!root)(`architectures${root ? "" : " (fixtures not present)"}`, () => {
-  describe.each(names)("%s", (name) => {
-    const path = join(root!, name);
+describe.skipIf(paths.length === 0)(`architectures${paths.length > 0 ? "" : " (fixtures not present)"}`, () => {
+  describe.each(paths)("%s", (_name, path) => {
     it.each(["reference", "wasm"] as const)("%s", async (backend) => {
       await using llm = await LLM.load(path, { kv: "f32", backend });
       const golden = goldenOf(path);

@@ -16,8 +16,8 @@ import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertScratch, Experts, Router } from "./experts.ts";
-import type { Columns, Gates, StatePart } from "./state-ops.ts";
 import type { QueryGrowth } from "./query-growth.ts";
+import type { Columns, Gates, StatePart } from "./state-ops.ts";
 
 export type { ColumnRun } from "./column-runs.ts";
 export type { Columns, Gates, StatePart } from "./state-ops.ts";

@@ -1,6 +1,6 @@
 /**
- * @file The text model among the tensors of a model with image or sound inputs: its tensors lie below a name of the wrapper, and
- * are given those that they have in a checkpoint of the text model alone.
+ * @file Names of tensors that depend on what a model was saved as. With image or sound inputs, those of the text model lie below a
+ * name of the wrapper, and GPT-2 without its head has no name of the model: they are given the names of a text model with its head.
  */
 import type { TensorInfo, TensorSet } from "./checkpoint.ts";
 
@@ -9,6 +9,7 @@ const PREFIXES: readonly (readonly [stored: string, own: string])[] = [
   ["language_model.model.", "model."],
   ["model.language_model.", "model."],
   ["language_model.lm_head.", "lm_head."],
+  ...["wte.", "wpe.", "h.", "ln_f."].map((name) => [name, `transformer.${name}`] as const),
 ];
 
 function ownName(stored: string): string {

@@ -9,12 +9,20 @@ export class ConfigFields {
   readonly #json: Json;
   readonly #file: string;
   readonly #path: string;
+  /** Names that the file has for fields, by those that are asked for. */
+  readonly #names: Readonly<Record<string, string>>;
 
   /** file: for messages · path: where this object lies in the file, e.g. `rope_scaling.` */
-  constructor(json: Json, file: string, path = "") {
+  constructor(json: Json, file: string, path = "", names: Readonly<Record<string, string>> = {}) {
     this.#json = json;
     this.#file = file;
     this.#path = path;
+    this.#names = names;
+  }
+
+  /** The same fields, asked for by other names than the file's. names: those of the file, by those that are asked for; both are accepted */
+  renamed(names: Readonly<Record<string, string>>): ConfigFields {
+    return new ConfigFields(this.#json, this.#file, this.#path, names);
   }
 
   /** Whether the field has a value; null counts as absent, as in Transformers. */
@@ -24,11 +32,11 @@ export class ConfigFields {
 
   /** Whether the field is in the file, even as null. A few fields mean different things when null and when left out. */
   mentions(name: string): boolean {
-    return Object.hasOwn(this.#json, name);
+    return Object.hasOwn(this.#json, this.#nameInFile(name));
   }
 
   raw(name: string): unknown {
-    return Object.hasOwn(this.#json, name) ? (this.#json[name] ?? undefined) : undefined;
+    return this.mentions(name) ? (this.#json[this.#nameInFile(name)] ?? undefined) : undefined;
   }
 
   /** A whole number in [min, max]. Without a fallback the field is required. */
@@ -78,20 +86,27 @@ export class ConfigFields {
   invalid(name: string, expected: string): TurboQuantError {
     const value = this.raw(name);
     const got = value === undefined ? "nothing" : JSON.stringify(value).slice(0, 80);
+    const field = `${this.#path}${this.#nameInFile(name)}`;
     return new TurboQuantError(
       "invalid_file",
-      `${this.#file}: ${this.#path}${name}: expected ${expected}, got ${got}; correct the file or download it again`,
-      { file: this.#file, field: `${this.#path}${name}`, got: value },
+      `${this.#file}: ${field}: expected ${expected}, got ${got}; correct the file or download it again`,
+      { file: this.#file, field, got: value },
     );
   }
 
   unsupported(name: string, what: string): TurboQuantError {
     const value = JSON.stringify(this.raw(name))?.slice(0, 80) ?? "nothing";
-    return new TurboQuantError("unsupported", `${this.#file}: ${this.#path}${name}: ${what}, got ${value}`, {
+    const field = `${this.#path}${this.#nameInFile(name)}`;
+    return new TurboQuantError("unsupported", `${this.#file}: ${field}: ${what}, got ${value}`, {
       file: this.#file,
-      field: `${this.#path}${name}`,
+      field,
       got: this.raw(name),
     });
+  }
+
+  #nameInFile(name: string): string {
+    const own = Object.hasOwn(this.#names, name) ? this.#names[name]! : name;
+    return own !== name && !Object.hasOwn(this.#json, own) && Object.hasOwn(this.#json, name) ? name : own;
   }
 
   #number(name: string, fallback: number | undefined): number {

@@ -110,7 +110,7 @@ describe("parseModelConfig", () => {
     });
   });
 
-  it("takes the text model of a wrapper, and tells a context that would need what is not there", () => {
+  it("takes the text model of a wrapper, and queries that grow beyond the length of training", () => {
     const text_config = { ...base, model_type: "ministral3", num_key_value_heads: 2, head_dim: 8 };
     const rope_parameters = {
       ...{ rope_type: "yarn", rope_theta: 1e6, factor: 16, llama_4_scaling_beta: 0.1 },
@@ -120,10 +120,10 @@ describe("parseModelConfig", () => {
       { model_type: "mistral3", tie_word_embeddings: true, text_config: { ...text_config, rope_parameters } },
       "m/config.json",
     );
-    expect(wrapped).toMatchObject({ modelType: "ministral3", tieWordEmbeddings: true, maxPositionEmbeddings: 512 });
-    expect(parse({ ...text_config, rope_parameters: { ...rope_parameters, llama_4_scaling_beta: 0 } })).toMatchObject({
-      maxPositionEmbeddings: 8192,
-    });
+    expect(wrapped).toMatchObject({ modelType: "ministral3", tieWordEmbeddings: true, maxPositionEmbeddings: 8192 });
+    expect(wrapped.ropeOf(0).queryGrowth).toEqual({ beta: 0.1, length: 512, offset: 0 });
+    const plain = parse({ ...text_config, rope_parameters: { ...rope_parameters, llama_4_scaling_beta: 0 } });
+    expect(plain.ropeOf(0).queryGrowth).toBeUndefined();
     expect(() => parse({ model_type: "mistral3" })).toThrow(/text_config: expected the config of the text model/);
   });
 
@@ -256,7 +256,7 @@ describe("parseModelConfig refuses", () => {
     [{ partial_rotary_factor: 0.4 }, /partial_rotary_factor: expected a factor that leaves pairs/],
     [
       { rope_scaling: { type: "ntk" } },
-      /expected default, linear, dynamic, yarn, longrope or llama3, got "ntk"/,
+      /expected default, linear, dynamic, yarn, longrope, proportional or llama3, got "ntk"/,
       "unsupported",
     ],
     [
@@ -291,7 +291,9 @@ describe("parseModelConfig refuses", () => {
     ["mamba2", /hybrid state-space/],
     ["gemma3n_text", /several residual streams/],
     ["gemma4", /share keys and values/],
-    ["gpt2", /learned or ALiBi/],
+    ["bloom", /learned or ALiBi/],
+    ["deepseek_v4", /several residual streams/],
+    ["mimo_v2_flash", /keys and values of different widths/],
     ["gptj", /tensor names and config fields of its own/],
     ["gpt_oss", /sinks of attention among the weights/],
     ["qwen2_5_vl", /image or audio/],

@@ -7,6 +7,7 @@ import { ConfigFields } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { familyOf, textModelOf } from "./registry.ts";
+import type { RopeConfig } from "./rope.ts";
 import { contextLengthOf, NO_ROPE, parseRopes } from "./rope-config.ts";
 import { parseSlidingWindow } from "./sliding-window.ts";
 import { LLAMA_NAMES } from "./tensor-names.ts";
@@ -34,8 +35,9 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   }
   const whole = new ConfigFields(json as Readonly<Record<string, unknown>>, fileName);
   refuseQuantization(whole);
-  const { config, modelType } = textModelOf(whole);
+  const { config: own, modelType } = textModelOf(whole);
   const family = familyOf(modelType, fileName);
+  const config = family.fields ? own.renamed(family.fields) : own;
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);
@@ -44,7 +46,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
   const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
   const numKvHeads =
-    family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads);
+    family.numKvHeads?.(config, numHeads) ??
+    (family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads));
   if (numHeads % numKvHeads !== 0)
     throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
   const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION, defaults.maxPosition);
@@ -55,7 +58,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu", family.activationField);
   return {
     modelType: family.modelType,
-    isTextPart: config !== whole,
+    isTextPart: own !== whole,
     vocabSize: config.integer("vocab_size", 1, MAX_VOCAB, defaults.vocabSize),
     hiddenSize,
     numLayers,
@@ -71,7 +74,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
       (config.has("tie_word_embeddings") ? config : whole).boolean("tie_word_embeddings", defaults.tieWordEmbeddings),
     maxPositionEmbeddings: family.contextLength?.(config) ?? contextLengthOf(ropes.full, maxPosition),
     traits: { ...LLAMA_TRAITS, activation, ...family.traits?.(config) },
-    names: { ...LLAMA_NAMES, ...family.names },
+    names: { ...LLAMA_NAMES, ...family.names, ...family.namesOf?.(config) },
     expertsOf: family.experts?.(config, { numLayers, activation }) ?? (() => null),
     slidingWindow,
     rope: ropes.full,
@@ -92,9 +95,23 @@ function ropesByLayer(
 ): ModelConfig["ropeOf"] {
   const windows = Array.from({ length: numLayers }, (_, layer) => slidingWindow(layer));
   const hasWindows = windows.some((window) => window > 0);
+  // Layers that differ in nothing share an object.
+  const made = new Map<string, RopeConfig>();
   const byLayer = windows.map((window, layer) => {
-    if (family.hasRope?.(config, layer, { window, hasWindows }) === false) return NO_ROPE;
-    return window > 0 ? ropes.sliding : ropes.full;
+    const usual = window > 0 ? ropes.sliding : ropes.full;
+    const theta = family.layerTheta?.(config, layer);
+    const hasRope = theta !== 0 && family.hasRope?.(config, layer, { window, hasWindows }) !== false;
+    const queryGrowth = family.queryGrowth?.(config, hasRope);
+    const plain = hasRope ? usual : NO_ROPE;
+    if (!queryGrowth && (!theta || plain.type === "none")) return plain;
+    const own: RopeConfig = {
+      ...plain,
+      ...(theta && plain.type !== "none" && { theta }),
+      ...(queryGrowth && { queryGrowth }),
+    };
+    const key = JSON.stringify(own);
+    made.set(key, made.get(key) ?? own);
+    return made.get(key)!;
   });
   return (layer) => byLayer[layer]!;
 }

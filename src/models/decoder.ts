@@ -46,6 +46,8 @@ export class Decoder {
   readonly #chain: readonly Stage[];
   /** Null for a plain RMS norm. */
   readonly #finalNorm: RowNorm | null;
+  /** Null for embeddings as they are. */
+  readonly #embeddingNorm: RowNorm | null;
   #logits: Buf | null = null;
 
   private constructor(parts: DecoderParts) {
@@ -54,6 +56,7 @@ export class Decoder {
     this.config = config;
     this.kv = kv;
     this.#parts = parts;
+    this.#embeddingNorm = weights.embeddingNorm && { ...weights.embeddingNorm, add: false };
     this.#finalNorm = isPlainNorm(weights.finalNorm) ? null : { ...weights.finalNorm, add: false };
     const stateIndex = stateNumbering();
     this.#stages = memories.map((ops, memory) => {
@@ -151,7 +154,7 @@ export class Decoder {
    */
   queue(step: Step): Buf | null {
     const { hiddenSize, vocabSize, traits } = this.config;
-    const { embedding, finalNorm, head, headBias } = this.#parts.weights;
+    const { embedding, positions, finalNorm, head, headBias } = this.#parts.weights;
     const headStage = this.#headStage;
     const count = step.logitRows.length;
     // All stages make room before the first computes.
@@ -160,6 +163,8 @@ export class Decoder {
     let stage = this.#chain[0]!;
     let hidden = stage.buffer("hidden");
     stage.ops.embed(step, embedding, hidden, this.#parts.layout.embeddingScale);
+    if (positions) stage.ops.addPositions(step, positions, hidden);
+    if (this.#embeddingNorm) stage.ops.norm(hidden, this.#embeddingNorm, step.tokens.length, hidden);
     for (const next of this.#chain) {
       if (next !== stage) {
         const own = next.buffer("hidden");

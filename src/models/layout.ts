@@ -9,6 +9,10 @@ export interface ModelLayout {
   readonly embedding: WeightSpec;
   /** Factor of a token's row of the embedding. */
   readonly embeddingScale: number;
+  /** Added to the embeddings by position; null for none. */
+  readonly positions: WeightSpec | null;
+  /** Of the embeddings, before the layers; null for embeddings as they are. */
+  readonly embeddingNorm: Norm | null;
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
   readonly finalNorm: Norm;
@@ -30,6 +34,13 @@ export function layoutOf(config: ModelConfig): ModelLayout {
     embedding: embeddingNamed(`${names.embedding}.weight`, config),
     // The stream is kept divided by the factor of what blocks add; see `streamNorm`.
     embeddingScale: traits.embeddingScale / traits.residualScale,
+    positions: traits.learnedPositions
+      ? {
+          role: "embedding",
+          tensors: [matrix(`${names.positions}.weight`, config.maxPositionEmbeddings, config.hiddenSize)],
+        }
+      : null,
+    embeddingNorm: traits.embeddingNorm ? streamNorm(config, names.embeddingNorm) : null,
     layers: Array.from({ length: numLayers }, (_, layer) => branches(config, layer)),
     finalNorm: scaled(streamNorm(config, names.finalNorm), traits.logitScale),
     head: config.tieWordEmbeddings ? null : embeddingNamed(`${names.head}.weight`, config),
@@ -62,6 +73,8 @@ export function endWeights({ finalNorm, head, headBias }: ModelLayout): WeightSp
 /** Every weight of the model in the order of the forward pass. */
 export function* weightSpecs(layout: ModelLayout): Generator<WeightSpec> {
   yield layout.embedding;
+  if (layout.positions) yield layout.positions;
+  if (layout.embeddingNorm) yield* normWeights(layout.embeddingNorm);
   for (const branches of layout.layers) yield* layerWeights(branches);
   yield* endWeights(layout);
 }

@@ -6,12 +6,14 @@ import type { Ops, Weight, WeightType, WeightWriter } from "../backends/ops.ts";
 import { StackedWeight } from "../backends/stacked-weight.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { ReadAhead, WINDOW_BYTES } from "../formats/read-ahead.ts";
+import { bytesOf } from "../weights/elements.ts";
 import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
 import { type Branch, type Norm, useOf, type WeightRole, type WeightSpec, type Weights } from "./blocks/block.ts";
 import { checkFinite } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
+
 import { placedRows, scaledPart } from "./placed-rows.ts";
 import { PIECE_BYTES, piecesOf, type StoredMatrix, storedAs, type TensorPiece } from "./tensor-pieces.ts";
 import { transposedPart } from "./transposed-part.ts";
@@ -42,6 +44,8 @@ export interface LoadedBranch {
 
 export interface LoadedWeights {
   readonly embedding: Weight;
+  readonly positions: Weight | null;
+  readonly embeddingNorm: LoadedNorm | null;
   readonly layers: readonly (readonly LoadedBranch[])[];
   readonly finalNorm: LoadedNorm;
   /** The embedding itself when the head is tied to it. */
@@ -72,6 +76,8 @@ export async function loadWeights(
   const loading = new Loading(checkpoint, stored, options);
   try {
     const embedding = await loading.load(places.embedding, layout.embedding);
+    const positions = layout.positions && (await loading.load(places.embedding, layout.positions));
+    const embeddingNorm = layout.embeddingNorm && (await loading.loadNorm(places.embedding, layout.embeddingNorm));
     const layers: LoadedBranch[][] = [];
     for (const [index, branches] of layout.layers.entries()) {
       const ops = places.layers[index]!;
@@ -88,7 +94,8 @@ export async function loadWeights(
     const finalNorm = await loading.loadNorm(places.head, layout.finalNorm);
     const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
     const headBias = layout.headBias ? await loading.load(places.head, layout.headBias) : null;
-    return { embedding, layers, finalNorm, head, headBias, numBytes: loading.numBytes };
+    const before = { embedding, positions, embeddingNorm };
+    return { ...before, layers, finalNorm, head, headBias, numBytes: loading.numBytes };
   } catch (error) {
     loading.freeAll();
     throw error;
@@ -131,12 +138,20 @@ class Loading {
   }
 
   async load(ops: Ops, spec: WeightSpec): Promise<Weight> {
+    if (spec.ones) return this.#loadOnes(ops, spec.ones, spec.scale ?? 1);
     const matrices = spec.tensors.map(({ name }) => this.#stored.get(name)!);
     const loaded: Weight[] = [];
     for (const run of keptRuns(useOf(spec.role), matrices, ({ info }) => info.dtype, this.#options.weights)) {
       loaded.push(await this.#loadRun(ops, spec, run));
     }
     return loaded.length === 1 ? loaded[0]! : new StackedWeight(loaded);
+  }
+
+  #loadOnes(ops: Ops, length: number, value: number): Weight {
+    const data = bytesOf(new Float32Array(length).fill(value));
+    const weight = ops.loadWeight([{ dtype: "f32", rows: 1, cols: length, data }], "f32");
+    this.#weights.push({ ops, weight });
+    return weight;
   }
 
   async #loadRun(ops: Ops, spec: WeightSpec, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {

@@ -32,7 +32,7 @@ it("rows of a matrix go to their places, in one part where these are beside each
 });
 
 it("rows of heads that come apart are several parts, a vector is one", () => {
-  const order = splitHeads({ headDim: 2, rotaryDim: 2, isInterleaved: false }, 2);
+  const order = splitHeads({ headDim: 2, rotaryDim: 2, isInterleaved: false }, 2, 2);
   const placed = placedRows(
     partOf(12, 3, (row) => row),
     0,

@@ -13,7 +13,7 @@ const LAYER_TYPES = ["full_attention", "sliding_attention"] as const;
 export const NO_ROPE: RopeConfig = { type: "none" };
 
 interface RopeContext {
-  readonly family: Pick<Family, "defaults" | "scalesFullLayersOnly" | "ropeTypeOf">;
+  readonly family: Pick<Family, "defaults" | "scalesFullLayersOnly" | "ropeTypeOf" | "reversesRope">;
   readonly headDim: number;
   /** max_position_embeddings as in the file */
   readonly maxPosition: number;
@@ -53,13 +53,28 @@ function parseRope(config: ConfigFields, fields: ConfigFields | undefined, conte
   const { defaults } = context.family;
   const partial = [fields, config].find((own) => own?.has("partial_rotary_factor")) ?? config;
   const factor = partial.number("partial_rotary_factor", 0, 1, partialOf(config) ?? defaults.partialRotaryFactor ?? 1);
+  if (fields && typeOf(fields) === "proportional") {
+    const theta = thetaOf(config, fields, context);
+    return { type: "proportional", theta, fraction: factor, factor: fields.number("factor", 1, 1e6, 1) };
+  }
   const rotaryDim = Math.floor(context.headDim * factor);
   if (rotaryDim % 2 !== 0) throw partial.invalid("partial_rotary_factor", "a factor that leaves pairs of coordinates");
-  const theta = fields?.has("rope_theta")
-    ? fields.number("rope_theta", 1.001, 1e15)
-    : config.number("rope_theta", 1.001, 1e15, baseOf(config) ?? defaults.theta ?? DEFAULT_THETA);
+  const theta = thetaOf(config, fields, context);
   const rope = fields ? parseScaling(config, fields, theta, rotaryDim, context) : ({ type: "default", theta } as const);
-  return rotaryDim === context.headDim ? rope : { ...rope, rotaryDim };
+  return {
+    ...rope,
+    ...(rotaryDim !== context.headDim && { rotaryDim }),
+    ...(context.family.reversesRope && { isReversed: true }),
+  };
+}
+
+/** The field that names the scaling: its newer name, or the older one. */
+const typeField = (fields: ConfigFields): string => (fields.has("rope_type") ? "rope_type" : "type");
+const typeOf = (fields: ConfigFields): string => fields.string(typeField(fields), "default");
+
+function thetaOf(config: ConfigFields, fields: ConfigFields | undefined, { family }: RopeContext): number {
+  if (fields?.has("rope_theta")) return fields.number("rope_theta", 1.001, 1e15);
+  return config.number("rope_theta", 1.001, 1e15, baseOf(config) ?? family.defaults.theta ?? DEFAULT_THETA);
 }
 
 /** Names that GPT-NeoX has for two of these. */
@@ -75,16 +90,17 @@ function parseScaling(
   rotaryDim: number,
   { family, maxPosition }: RopeContext,
 ): RopeConfig {
-  const typeField = fields.has("rope_type") ? "rope_type" : "type";
   const factor = () => fields.number("factor", 1, 1e6);
   const original = () => fields.integer("original_max_position_embeddings", 1, MAX_POSITION);
-  const type = fields.string(typeField, "default");
+  const type = typeOf(fields);
   switch (family.ropeTypeOf?.(type) ?? type) {
     case "default":
       return { type: "default", theta };
     case "linear":
       return { type: "linear", theta, factor: factor() };
     case "dynamic":
+      // A theta that is larger at any length, in files of Hunyuan.
+      if (fields.has("alpha")) return { type: "ntk", theta, alpha: fields.number("alpha", 1e-6, 1e12) };
       // As in Transformers, the growth is relative to max_position_embeddings and not to a field of rope_scaling.
       return { type: "dynamic", theta, factor: factor(), originalMaxPosition: maxPosition };
     case "longrope":
@@ -109,8 +125,8 @@ function parseScaling(
     }
     default:
       throw fields.unsupported(
-        typeField,
-        "this rope scaling is not supported; expected default, linear, dynamic, yarn, longrope or llama3",
+        typeField(fields),
+        "this rope scaling is not supported; expected default, linear, dynamic, yarn, longrope, proportional or llama3",
       );
   }
 }

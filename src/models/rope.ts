@@ -5,16 +5,23 @@
  * Llama 3.1 report (arXiv 2407.21783); LongRoPE (arXiv 2402.13753). Parameters are named as in Transformers' config.json.
  */
 import type { Rope } from "../backends/ops.ts";
+import type { QueryGrowth } from "../backends/query-growth.ts";
 
 export type RopeConfig = Scaling & {
   /** Coordinates of a head that are turned, the first ones; absent: all. */
   readonly rotaryDim?: number;
+  /** Whether pairs are turned the other way (nanochat). */
+  readonly isReversed?: boolean;
+  /** Absent: queries do not grow with their position. */
+  readonly queryGrowth?: QueryGrowth;
 };
 
 type Scaling =
   /** Nothing is turned. */
   | { readonly type: "none" }
   | { readonly type: "default"; readonly theta: number }
+  /** The pairs of the first `fraction` of a head are turned as those of a whole head are, and the others are not. */
+  | { readonly type: "proportional"; readonly theta: number; readonly fraction: number; readonly factor: number }
   | { readonly type: "linear"; readonly theta: number; readonly factor: number }
   | {
       readonly type: "dynamic";
@@ -23,6 +30,8 @@ type Scaling =
       /** Context length of training; the rotary base grows when a sequence gets longer. */
       readonly originalMaxPosition: number;
     }
+  /** theta · alpha^(d / (d − 2)) at any length, d of the coordinates that are turned (Hunyuan). */
+  | { readonly type: "ntk"; readonly theta: number; readonly alpha: number }
   | {
       readonly type: "yarn";
       readonly theta: number;
@@ -78,7 +87,11 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
   const { headDim, rope } = config;
   const dim = rotaryDimOf(rope, headDim);
   const fixed = (invFreq: Float64Array, attentionFactor = 1, upTo = Infinity, beyond = -1) => ({
-    rope: { invFreq: padded(invFreq, headDim / 2), attentionFactor },
+    rope: {
+      invFreq: padded(rope.isReversed ? invFreq.map((f) => -f) : invFreq, headDim / 2),
+      attentionFactor,
+      ...(rope.queryGrowth && { queryGrowth: rope.queryGrowth }),
+    },
     beyond,
     upTo,
   });
@@ -89,6 +102,12 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
       return fixed(plain);
     case "linear":
       return fixed(plain.map((f) => f / rope.factor));
+    case "proportional": {
+      const turned = Math.floor((headDim * rope.fraction) / 2);
+      return fixed(plain.map((f, pair) => (pair < turned ? f / rope.factor : 0)));
+    }
+    case "ntk":
+      return fixed(inverseFrequencies(rope.theta * rope.alpha ** (dim / (dim - 2)), dim));
     case "dynamic": {
       const length = Math.max(seqLen, rope.originalMaxPosition);
       // The exponent d / (d − 2) makes the slowest pair turn as far at `length` as it did at the length of training.

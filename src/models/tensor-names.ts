@@ -2,6 +2,8 @@
 
 export interface TensorNames {
   readonly embedding: string;
+  readonly positions: string;
+  readonly embeddingNorm: string;
   readonly finalNorm: string;
   readonly head: string;
   /** The number of the layer, a dot, and one of the names below follow. */
@@ -16,6 +18,8 @@ export interface TensorNames {
   readonly qNorm: string;
   readonly kNorm: string;
   readonly attentionSubNorm: string;
+  /** A learned logit of each query head. */
+  readonly sinkLogits: string;
   readonly output: string;
   readonly feedForwardNorm: string;
   readonly feedForwardPostNorm: string;
@@ -31,6 +35,8 @@ export interface TensorNames {
 
 export const LLAMA_NAMES: TensorNames = {
   embedding: "model.embed_tokens",
+  positions: "model.embed_positions",
+  embeddingNorm: "model.embed_norm",
   finalNorm: "model.norm",
   head: "lm_head",
   layers: "model.layers.",
@@ -43,6 +49,7 @@ export const LLAMA_NAMES: TensorNames = {
   qNorm: "self_attn.q_norm",
   kNorm: "self_attn.k_norm",
   attentionSubNorm: "self_attn.attn_sub_norm",
+  sinkLogits: "self_attn.sinks",
   output: "self_attn.o_proj",
   feedForwardNorm: "post_attention_layernorm",
   feedForwardPostNorm: "post_feedforward_layernorm",

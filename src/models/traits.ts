@@ -31,15 +31,25 @@ export interface Traits {
   readonly norms: "before" | "after" | "around";
   /** Whether attention and feed-forward read the same rows, with one norm for both (`shared`) or each with its own. */
   readonly parallel: "no" | "shared" | "own";
-  /** RMS norm of q and k before rope: of each head, or of a token's whole row. */
-  readonly qkNorm: "none" | "head" | "row";
+  /** RMS norm of q and k: of each head before rope or behind it (`turnedHead`), or of a token's whole row before rope. */
+  readonly qkNorm: "none" | "head" | "turnedHead" | "row";
+  /** False where norms, those of heads too, only divide by the root mean square, and have no weights. */
+  readonly hasNormWeights: boolean;
+  /** Whether each position has an embedding of its own, instead of rope. */
+  readonly learnedPositions: boolean;
+  /** Whether the matrices of layers are stored as [in][out]. */
+  readonly transposes: boolean;
+  /** Whether embeddings are normed before the first layer. */
+  readonly embeddingNorm: boolean;
+  /** Whether each query head has a learned logit that takes part in the softmax. */
+  readonly sinkLogits: boolean;
   readonly biases: Biases;
   /** Whether what the output projection and the down projection read is normed. */
   readonly subNorms: boolean;
   readonly activation: ActivationKind;
   /** Whether the feed-forward has a gate. */
   readonly isGated: boolean;
-  /** Whether q, k and v are one tensor: one after the other, or head by head. */
+  /** Whether q, k and v are one tensor: one after the other, or KV head by KV head, each with its queries first. */
   readonly fusedQkv: "no" | "rows" | "heads";
   /** Whether gate and up are one tensor, one after the other. */
   readonly fusedGateUp: boolean;
@@ -54,6 +64,8 @@ export interface Traits {
   readonly factors: BlockFactors;
   /** Whether layers have a feed-forward behind attention or what is in its place. */
   readonly hasFeedForward: boolean;
+  /** Whether the softmax scale of each layer is divided by its number, counted from 1. */
+  readonly scalesByLayer: boolean;
   /** What is added to the stored weights of norms, those of heads too. */
   readonly normOffset: number;
   /** Scores and logits x become cap · tanh(x / cap); 0 for none. */
@@ -66,6 +78,11 @@ export const LLAMA_TRAITS: Traits = {
   norms: "before",
   parallel: "no",
   qkNorm: "none",
+  hasNormWeights: true,
+  embeddingNorm: false,
+  learnedPositions: false,
+  transposes: false,
+  sinkLogits: false,
   biases: { qkv: false, output: false, feedForward: false, norm: false, head: false },
   subNorms: false,
   activation: "silu",
@@ -79,6 +96,7 @@ export const LLAMA_TRAITS: Traits = {
   attentionScale: null,
   factors: { attentionInput: 1, mixerInput: 1, key: 1, attentionOutput: 1, gate: 1, down: 1 },
   hasFeedForward: true,
+  scalesByLayer: false,
   normOffset: 0,
   attentionSoftcap: 0,
   logitSoftcap: 0,

@@ -108,7 +108,7 @@ describe("model types that are planned, most of them without being run", () => {
     [{ model_type: "qwen3_next" }, /only some of its layers have K and V/],
     [{ model_type: "brand_new", mamba_d_state: 16 }, /only some of its layers have K and V/],
     [{ model_type: "bert" }, /it needs a decoder/],
-    [{ model_type: "falcon" }, /sizes of its tensors are not known here \(it needs tensor names/],
+    [{ model_type: "persimmon" }, /sizes of its tensors are not known here \(it needs tensor names/],
     [{ model_type: "brand_new" }, /sizes of its tensors are not known here; plan knows llama/],
     [{}, /model_type: expected a string/],
     [[], /expected a JSON object/],

@@ -50,6 +50,8 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     maxPositionEmbeddings: config.maxPositionEmbeddings,
     weights: [
       plannedWeight(layout.embedding),
+      ...(layout.positions ? [plannedWeight(layout.positions)] : []),
+      ...(layout.embeddingNorm ? [plannedWeight(layout.embeddingNorm.weight)] : []),
       ...layout.layers.flatMap((branches, layer) =>
         layerWeights(branches).map((spec) => ({ ...plannedWeight(spec), layer })),
       ),
@@ -60,11 +62,11 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
 }
 
 /** A weight as the decoder stacks it. */
-function plannedWeight({ role, tensors }: WeightSpec): PlannedWeight {
+function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {
   const use = useOf(role);
   const isVector = use === "vector";
   const sizes = tensors.map(sizeOf);
-  const stacked = sum(sizes.map(({ rows, cols }) => (isVector ? rows * cols : rows)));
+  const stacked = ones + sum(sizes.map(({ rows, cols }) => (isVector ? rows * cols : rows)));
   return {
     tensors: tensors.map(({ name }, i) => ({ name, rows: sizes[i]!.rows })),
     rows: isVector ? 1 : stacked,

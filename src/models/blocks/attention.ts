@@ -8,7 +8,18 @@ import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { type RopeConfig, rotaryDimOf } from "../rope.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
-import { type Block, bias, norm, type StackPart, stackedMatrix, type WeightSpecs, withOffset } from "./block.ts";
+import {
+  type Block,
+  bias,
+  norm,
+  plainNorm,
+  type StackPart,
+  stackedMatrix,
+  transposed,
+  type WeightSpec,
+  type WeightSpecs,
+  withOffset,
+} from "./block.ts";
 import { headOrder, splitHeads } from "./row-order.ts";
 
 export interface AttentionShape {
@@ -26,6 +37,9 @@ export interface AttentionShape {
     Traits,
     | "biases"
     | "qkNorm"
+    | "hasNormWeights"
+    | "sinkLogits"
+    | "transposes"
     | "subNorms"
     | "fusedQkv"
     | "interleavesRope"
@@ -43,7 +57,8 @@ export interface AttentionShape {
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
   const { valueDim = headDim, valueScale = 1 } = shape;
-  const { biases, qkNorm, subNorms, factors } = traits;
+  const { biases, qkNorm, hasNormWeights, subNorms, factors } = traits;
+  const normsHeads = qkNorm === "head" || qkNorm === "turnedHead";
   const queryWidth = numHeads * headDim;
   const keyWidth = numKvHeads * headDim;
   const valueWidth = numKvHeads * valueDim;
@@ -61,24 +76,27 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       case "rows":
         return [[names.qkv, width, headOrder(heads, numHeads + numKvHeads)]];
       case "heads":
-        return [[names.qkv, width, splitHeads(heads, numHeads)]];
+        return [[names.qkv, width, splitHeads(heads, numHeads, numKvHeads)]];
     }
   };
   const named = (suffix: string): StackPart[] =>
     projections().map(([name, rows, order]) => [`${prefix}${name}.${suffix}`, rows, order]);
   const normed = (name: string, ofRow: number, numRowHeads: number) => {
     const [length, count] = qkNorm === "row" ? [ofRow, numRowHeads] : [headDim, 1];
+    if (!hasNormWeights) return plainNorm(length);
     return withOffset(norm(`${prefix}${name}.weight`, length, headOrder(heads, count)), traits.normOffset);
   };
+  const stored = traits.transposes ? transposed : (spec: WeightSpec) => spec;
   const weights: WeightSpecs = {
-    qkv: stackedMatrix(hiddenSize, named("weight")),
+    qkv: stored(stackedMatrix(hiddenSize, named("weight"))),
     ...(biases.qkv && { qkvBias: bias(named("bias")) }),
     ...(qkNorm !== "none" && {
       qNorm: normed(names.qNorm, queryWidth, numHeads),
       kNorm: normed(names.kNorm, keyWidth, numKvHeads),
     }),
+    ...(traits.sinkLogits && { sinkLogits: bias([[`${prefix}${names.sinkLogits}`, numHeads]]) }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
-    output: stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, hiddenSize]]),
+    output: stored(stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, hiddenSize]])),
     ...(biases.output && {
       outputBias: { ...bias([[`${prefix}${names.output}.bias`, hiddenSize]]), scale: factors.attentionOutput },
     }),
@@ -89,7 +107,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     scratch: { qkv: width, query: queryWidth, attended: outputWidth },
     state: { kind: "kv", ...cached, slidingWindow },
     bind: (
-      { qkv, qkvBias, qNorm, kNorm, subNorm, output, outputBias },
+      { qkv, qkvBias, qNorm, kNorm, sinkLogits, subNorm, output, outputBias },
       { stateIndex, ropeIndex, format, calibration },
     ) => {
       const kv = new PreparedLayer(format, cached, calibration);
@@ -105,10 +123,11 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         scale: (traits.attentionScale ?? 1 / Math.sqrt(headDim)) * factors.key,
         valueScale: valueScale * factors.attentionOutput,
         softcap: traits.attentionSoftcap,
-        sinkLogits: null,
+        sinkLogits: sinkLogits ?? null,
         rope: ropeIndex(rope, headDim),
-        qNorm: (qkNorm === "head" && qNorm) || null,
-        kNorm: (qkNorm === "head" && kNorm) || null,
+        qNorm: (normsHeads && qNorm) || null,
+        kNorm: (normsHeads && kNorm) || null,
+        normsTurned: qkNorm === "turnedHead",
         normEps,
       };
       const ofRow = (weight: typeof qNorm, first: number): RowNorm[] =>

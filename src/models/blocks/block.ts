@@ -45,6 +45,8 @@ export interface WeightSpec {
   readonly forms?: readonly (readonly TensorSpec[])[];
   /** Rows that belong together, those of an expert; absent: single rows. See `Ops.createWeight`. */
   readonly unit?: number;
+  /** A vector of so many ones instead of tensors: a norm without weights. */
+  readonly ones?: number;
   /** Factor of the values, of vectors only; absent: 1. What is added to them first; absent: 0. */
   readonly scale?: number;
   readonly offset?: number;
@@ -142,9 +144,22 @@ export function norm(name: string, length: number, order?: RowOrder | null): Wei
   return { role: "norm", tensors: [ordered({ name, shape: [length] }, order)] };
 }
 
+/** The same matrices, which a checkpoint has as [cols][rows]. */
+export function transposed(spec: WeightSpec): WeightSpec {
+  return {
+    ...spec,
+    tensors: spec.tensors.map((tensor) => ({ ...tensor, shape: tensor.shape.toReversed(), isTransposed: true })),
+  };
+}
+
+/** A norm without weights, of rows or heads of `length`. */
+export function plainNorm(length: number): WeightSpec {
+  return { role: "norm", tensors: [], ones: length };
+}
+
 /** A norm whose weights are stored less `offset`. */
 export function withOffset(spec: WeightSpec, offset: number): WeightSpec {
-  return offset === 0 ? spec : { ...spec, offset };
+  return offset === 0 || spec.ones ? spec : { ...spec, offset };
 }
 
 /** Biases of projections that are stacked as one matrix, in the order of their rows. */

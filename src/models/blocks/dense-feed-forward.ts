@@ -5,13 +5,23 @@
 import type { Activation, Buf } from "../../backends/ops.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
-import { type Block, type BlockStep, bias, norm, type StackPart, stackedMatrix } from "./block.ts";
+
+import {
+  type Block,
+  type BlockStep,
+  bias,
+  norm,
+  type StackPart,
+  stackedMatrix,
+  transposed,
+  type WeightSpec,
+} from "./block.ts";
 
 export interface FeedForwardShape {
   readonly hiddenSize: number;
   /** Rows of gate and of up. */
   readonly intermediateSize: number;
-  readonly traits: Pick<Traits, "activation" | "isGated" | "fusedGateUp" | "subNorms" | "factors"> & {
+  readonly traits: Pick<Traits, "activation" | "isGated" | "fusedGateUp" | "subNorms" | "transposes" | "factors"> & {
     readonly biases: Pick<Traits["biases"], "feedForward">;
   };
   readonly normEps: number;
@@ -40,14 +50,15 @@ export function denseFeedForward(
     ];
   };
   const named = (suffix: string): StackPart[] => inputs().map(([name, rows]) => [`${prefix}${name}.${suffix}`, rows]);
+  const stored = traits.transposes ? transposed : (spec: WeightSpec) => spec;
   const learned = ["alpha_p", "alpha_n"].map((name): StackPart => [`${prefix}${names.activation}.${name}`, 1]);
   return {
     weights: {
-      gateUp: stackedMatrix(hiddenSize, named("weight")),
+      gateUp: stored(stackedMatrix(hiddenSize, named("weight"))),
       ...(hasBias && { gateUpBias: bias(named("bias")) }),
       ...(kind === "xielu" && { alphas: bias(learned) }),
       ...(subNorms && { subNorm: norm(`${prefix}${names.feedForwardSubNorm}.weight`, intermediateSize) }),
-      down: stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]]),
+      down: stored(stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]])),
       ...(hasBias && {
         downBias: { ...bias([[`${prefix}${names.down}.bias`, hiddenSize]]), scale: factors.down },
       }),

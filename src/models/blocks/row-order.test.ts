@@ -46,6 +46,12 @@ it("heads that are in order stay, and so do rows behind those of q and k", () =>
 });
 
 it("q, k and v head by head come apart", () => {
-  const order = splitHeads({ headDim: 2, rotaryDim: 2, isInterleaved: false }, 2);
-  expect(Array.from({ length: 12 }, (_, row) => order.place(row))).toEqual([0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]);
+  const heads = { headDim: 2, rotaryDim: 2, isInterleaved: false };
+  const placesOf = (numHeads: number, numKvHeads: number): number[] => {
+    const order = splitHeads(heads, numHeads, numKvHeads);
+    return Array.from({ length: (numHeads + 2 * numKvHeads) * 2 }, (_, row) => order.place(row));
+  };
+  expect(placesOf(2, 2)).toEqual([0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]);
+  // Two queries, a key and a value of the first KV head, then those of the second.
+  expect(placesOf(4, 2)).toEqual([0, 1, 2, 3, 8, 9, 12, 13, 4, 5, 6, 7, 10, 11, 14, 15]);
 });

@@ -44,16 +44,22 @@ export function headOrder(heads: HeadOrder, numHeads: number): RowOrder | null {
   };
 }
 
-/** For q, k and v head by head: the rows of q of all heads come first, then those of k, then those of v. */
-export function splitHeads(heads: HeadOrder, numHeads: number): RowOrder {
+/**
+ * For q, k and v KV head by KV head, each with its queries first: the rows of q of all heads come first, then those of k, then those
+ * of v.
+ */
+export function splitHeads(heads: HeadOrder, numHeads: number, numKvHeads: number): RowOrder {
   const { headDim } = heads;
+  const group = numHeads / numKvHeads;
   const places = placesOf(heads);
   return {
     unit: headDim,
     place: (row) => {
       const [part, within] = [Math.floor(row / headDim), row % headDim];
-      const which = part % 3;
-      return (which * numHeads + Math.floor(part / 3)) * headDim + (which === 2 ? within : places[within]!);
+      const [kvHead, which] = [Math.floor(part / (group + 2)), part % (group + 2)];
+      if (which < group) return (kvHead * group + which) * headDim + places[within]!;
+      const isKey = which === group;
+      return (numHeads + (isKey ? 0 : numKvHeads) + kvHead) * headDim + (isKey ? places[within]! : within);
     },
   };
 }

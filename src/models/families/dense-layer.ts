@@ -1,6 +1,8 @@
 /** @file The layer of a transformer: attention, or what the family has in its place, and a feed-forward, dense or of experts, with norms where the family has them. */
 import { attention } from "../blocks/attention.ts";
-import { type Block, type Branch, type Norm, norm, withOffset } from "../blocks/block.ts";
+
+import { type Block, type Branch, type Norm, norm, plainNorm, withOffset } from "../blocks/block.ts";
+
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
 import { expertFeedForward } from "../blocks/expert-feed-forward.ts";
 import type { ModelConfig } from "../model-config.ts";
@@ -71,9 +73,10 @@ export function streamNorm(config: ModelConfig, name: string): Norm {
 /** A norm of what a block adds. */
 function rowsNorm({ hiddenSize, normEps, traits }: ModelConfig, name: string): Norm {
   const isBiased = traits.biases.norm;
+  const weight = traits.hasNormWeights ? norm(`${name}.weight`, hiddenSize) : plainNorm(hiddenSize);
   return {
     kind: traits.norm,
-    weight: withOffset(norm(`${name}.weight`, hiddenSize), traits.normOffset),
+    weight: withOffset(weight, traits.normOffset),
     bias: isBiased ? norm(`${name}.bias`, hiddenSize) : null,
     eps: normEps,
   };

@@ -1,5 +1,9 @@
 /** @file What a family of models says of itself: its fields, what its layers are made of, and what its tensors are called. */
+
 import type { ActivationKind } from "../../backends/ops.ts";
+
+import type { QueryGrowth } from "../../backends/query-growth.ts";
+
 import type { Block, Branch } from "../blocks/block.ts";
 import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
 import type { ConfigFields } from "../config-fields.ts";
@@ -66,8 +70,12 @@ export interface Family {
   numLayers?(config: ConfigFields): number;
   /** Set where the head is a matrix of its own whatever `tie_word_embeddings` says. */
   readonly isNeverTied?: true;
+  /** Number of KV heads where a config says it in other words than `num_key_value_heads`. */
+  numKvHeads?(config: ConfigFields, numHeads: number): number;
   /** False where there are as many KV heads as query heads whatever the config says. */
   readonly hasOwnKvHeads?: false;
+  /** Names that the config has for fields, by the usual names, e.g. `n_embd` for `hidden_size`. */
+  readonly fields?: Readonly<Record<string, string>>;
   /** The config's field for the activation; absent: `hidden_act`. */
   readonly activationField?: string;
   /** Rows of the feed-forward's gate, where a config says them in its own way; absent: `intermediate_size`. */
@@ -76,8 +84,14 @@ export interface Family {
   readonly normEpsField?: string;
   /** Whether a layer has rope; absent: all have. hasWindows: whether any layer has a sliding window */
   hasRope?(config: ConfigFields, layer: number, at: { readonly window: number; readonly hasWindows: boolean }): boolean;
+  /** rope_theta of a layer, 0 for none; absent, or undefined: that of all. */
+  layerTheta?(config: ConfigFields, layer: number): number | undefined;
+  /** How queries of layers with rope, or of those without, grow with their position; absent, or undefined: they do not. */
+  queryGrowth?(config: ConfigFields, hasRope: boolean): QueryGrowth | undefined;
   /** What the family means by a `rope_type`, where that differs from others. */
   ropeTypeOf?(type: string): string;
+  /** Whether rope turns pairs the other way. */
+  readonly reversesRope?: boolean;
   /** Whether a scaling of rope that stands for all layers is only for those without a window. */
   readonly scalesFullLayersOnly?: boolean;
   /** The longest context that is computed as the model has it; absent, or undefined: what rope allows. */
@@ -94,8 +108,9 @@ export interface Family {
    * @throws TurboQuantError — as `traits`
    */
   experts?(config: ConfigFields, sizes: MixtureSizes): (layer: number) => ExpertTraits | null;
-  /** Names that differ from `LLAMA_NAMES`. */
+  /** Names that differ from `LLAMA_NAMES`, and those that depend on the config. */
   readonly names?: Partial<TensorNames>;
+  namesOf?(config: ConfigFields): Partial<TensorNames>;
   /** The residual branches of a layer, in order; absent: those of `denseLayer`. */
   branches?(config: ModelConfig, layer: number): readonly Branch[];
 }

@@ -3,7 +3,7 @@ import type { Family } from "./family.ts";
 
 export const ministral3: Family = {
   modelType: "ministral3",
-  summary: "YaRN; up to the length of training, beyond which queries are scaled by position",
+  summary: "YaRN; queries grow with their position beyond the length of training",
   slidingWindow: "all",
   defaults: {
     slidingWindow: null,
@@ -15,10 +15,10 @@ export const ministral3: Family = {
     eosTokenId: 2,
     tieWordEmbeddings: false,
   },
-  // Queries at position p are multiplied by 1 + beta · ln(1 + ⌊p / original⌋), which is 1 before the length of training.
-  contextLength(config) {
+  queryGrowth(config) {
     const rope = config.object("rope_parameters") ?? config.object("rope_scaling");
-    if (!rope || rope.number("llama_4_scaling_beta", 0, 1e3, 0) === 0) return undefined;
-    return rope.integer("original_max_position_embeddings", 1, 2 ** 30);
+    const beta = rope?.number("llama_4_scaling_beta", 0, 1e3, 0) ?? 0;
+    if (beta === 0) return undefined;
+    return { beta, length: rope!.integer("original_max_position_embeddings", 1, 2 ** 30), offset: 0 };
   },
 };

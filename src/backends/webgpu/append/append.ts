@@ -36,6 +36,13 @@ const params = new Struct({
   growthOffset: "u32",
 });
 
+/** Device buffers of the norms of heads. */
+interface HeadNorms {
+  readonly q: GpuBuffer | null;
+  readonly k: GpuBuffer | null;
+  readonly v: GpuBuffer | null;
+}
+
 /** Sides whose vectors are equally long share a kernel; the first one's also prepares queries. */
 type Sides = readonly ("k" | "v")[];
 

@@ -1,0 +1,23 @@
+/** @file Nemotron: LayerNorm whose weights are stored less one, ReLU² without a gate, rope on half of a head. */
+import { configuredBiases } from "./configured-biases.ts";
+import type { Family } from "./family.ts";
+
+export const nemotron: Family = {
+  modelType: "nemotron",
+  summary: "LayerNorm with weights stored less one; ReLU² without a gate; partial rope",
+  slidingWindow: "none",
+  defaults: {
+    hiddenAct: "relu2",
+    partialRotaryFactor: 0.5,
+    normEps: 1e-5,
+    maxPosition: 4096,
+    bosTokenId: 2,
+    eosTokenId: 3,
+    tieWordEmbeddings: false,
+  },
+  normEpsField: "norm_eps",
+  traits(config) {
+    const { biases } = configuredBiases(config);
+    return { norm: "layer", normOffset: 1, isGated: false, biases: { ...biases, norm: true } };
+  },
+};
