@@ -6,6 +6,7 @@ import { appendFileSync } from "node:fs";
 import "../../src/node/install.ts";
 import { readArguments, refuse } from "../../tools/command-line.ts";
 import { measureAttention, sweepAttention } from "./attention.ts";
+import { measureRows } from "./attention-rows.ts";
 import { measureBatches } from "./batches.ts";
 import { measureKernels, measureTokenKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
@@ -21,12 +22,21 @@ const model = { shape: SHAPE, weights: "f16", kv: ["f16", "k4v4"], prompts: [], 
 
 const ATTENTION_KV = ["f16", "k8v8", "k8v4", "k4v4", "k3v3"];
 
+async function* measureAll(
+  kv: readonly string[],
+  each: (kv: string) => AsyncGenerator<object>,
+): AsyncGenerator<object> {
+  for (const format of kv) yield* each(format);
+}
+
 const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenerator<object>>> = {
   "parity-f32": () => measureParity({ without: ["f16", "matrices"] }),
   "parity-portable": () => measureParity({ without: ["f16", "matrices", "subgroups"] }),
   parity: () => measureParity({}),
   attention: (contexts) => measureAttention(contexts.length > 0 ? contexts : [4096, 32_768, 131_072], ATTENTION_KV),
   "attention-sweep": (contexts) => sweepAttention(contexts.length > 0 ? contexts : [131_072], ["k4v4"]),
+  "attention-rows": ([context, ...rows]) =>
+    measureAll(["f16", "k4v4"], (kv) => measureRows(kv, context ?? 672, rows.length > 0 ? rows : [8, 16, 32, 64])),
   decode: (contexts) =>
     measureModel({
       ...model,

@@ -1,6 +1,6 @@
 /**
  * @file Draws tokens on the device: greedily, or from the up to 64 most likely ones with temperature, top-k, top-p and min-p,
- * in the same order and with the same random numbers as the host's sampler. It takes two dispatches in each step.
+ * in the same order and with the same random numbers as the host's sampler. It takes two dispatches in each step, and more for many rows that are drawn from candidates.
  *
  * A draw from more candidates would need the whole vocabulary sorted, so it is left to the host.
  */
@@ -18,8 +18,10 @@ const THREADS = 256;
 /** The most candidates of a draw, and the most logits (or candidates) that one thread holds. */
 const MAX_KEEP = 64;
 const MAX_ITEMS = 16;
+/** As many as the server lets requests run together. */
+const MAX_ROWS = 1024;
 /** The most rows whose uniform numbers fit the parameters of a dispatch. */
-const MAX_ROWS = 48;
+const UNIFORM_ROWS = 48;
 /** Words of a sample on the device; the first one is the token. */
 export const SAMPLE_WORDS = 4;
 const SAMPLE_BYTES = SAMPLE_WORDS * 4;
@@ -35,10 +37,11 @@ const partialParams = new Struct({
 });
 
 const finishParams = new Struct({
-  uniforms: ["f32", MAX_ROWS],
+  uniforms: ["f32", UNIFORM_ROWS],
   vocab: "u32",
   chunks: ["u32", "Of a row."],
   firstRow: ["u32", "Row of the logits that becomes row 0."],
+  rowsFrom: ["u32", "The first row of the dispatch, whose number is the first of `uniforms`."],
   keep: ["u32", "Candidates of a chunk, 0 when greedy: then nothing is read of the draw and its uniform numbers."],
   temperature: "f32",
   topP: "f32",
@@ -85,7 +88,7 @@ export class GpuSampling implements DeviceSampling {
   readonly #idleTokens: GpuBuffer[] = [];
   readonly #idleStaging: GpuBuffer[] = [];
   readonly #staging: GpuBuffer[] = [];
-  readonly #uniforms: number[] = new Array(MAX_ROWS).fill(0);
+  readonly #uniforms: number[] = new Array(UNIFORM_ROWS).fill(0);
 
   constructor(commands: Commands, allocator: BufferAllocator) {
     this.#commands = commands;
@@ -127,34 +130,37 @@ export class GpuSampling implements DeviceSampling {
     assert(keep === 0 || uniforms.length >= rows, `sample: ${uniforms.length} uniform numbers for ${rows} rows`);
     this.#partials = this.#ensure(this.#partials, rows * chunks * 16, "partial samples");
     const partials = this.#partials;
+    const select = keep > 0 ? 1 : 0;
+    if (select) this.#candidates = this.#ensure(this.#candidates, rows * chunks * keep * 8, "candidates");
+    const candidates = select ? [this.#candidates!] : [];
     const partial = { vocab: vocabSize, keep, firstRow };
-    const finish = {
-      uniforms: this.#uniformsOf(keep === 0 ? [] : uniforms, rows),
-      vocab: vocabSize,
-      chunks,
-      firstRow,
-      keep,
-      temperature: draw.temperature,
-      topP: draw.topP,
-      minP: draw.minP,
-    };
-    if (keep === 0) {
-      this.#commands.dispatch(this.#partial(0, items), partial, [logits, partials], chunks, rows);
-      this.#commands.dispatch(this.#finish(0, items), finish, [logits, partials, tokens], rows);
-      return;
-    }
-    this.#candidates = this.#ensure(this.#candidates, rows * chunks * keep * 8, "candidates");
-    const candidates = this.#candidates;
+    this.#commands.dispatch(this.#partial(select, items), partial, [logits, partials, ...candidates], chunks, rows);
     let finishItems = 1;
-    while (finishItems * THREADS < chunks * keep) finishItems *= 2;
-    this.#commands.dispatch(this.#partial(1, items), partial, [logits, partials, candidates], chunks, rows);
-    this.#commands.dispatch(this.#finish(1, finishItems), finish, [logits, partials, tokens, candidates], rows);
+    while (select && finishItems * THREADS < chunks * keep) finishItems *= 2;
+    const finish = this.#finish(select, select ? finishItems : items);
+    // A greedy choice reads no uniform numbers, so all its rows fit one dispatch.
+    const most = select ? UNIFORM_ROWS : rows;
+    for (let from = 0; from < rows; from += most) {
+      const count = Math.min(most, rows - from);
+      const params = {
+        uniforms: this.#uniformsOf(select ? uniforms : [], from, count),
+        vocab: vocabSize,
+        chunks,
+        firstRow,
+        rowsFrom: from,
+        keep,
+        temperature: draw.temperature,
+        topP: draw.topP,
+        minP: draw.minP,
+      };
+      this.#commands.dispatch(finish, params, [logits, partials, tokens, ...candidates], count);
+    }
   }
 
-  /** The numbers of these rows, zeros behind them: written anew for each step, nothing is allocated. */
-  #uniformsOf(uniforms: readonly number[], rows: number): readonly number[] {
+  /** The numbers of `count` rows from `from` on, zeros behind them: written anew for each step, nothing is allocated. */
+  #uniformsOf(uniforms: readonly number[], from: number, count: number): readonly number[] {
     const numbers = this.#uniforms;
-    for (let row = 0; row < MAX_ROWS; row++) numbers[row] = row < rows ? (uniforms[row] ?? 0) : 0;
+    for (let i = 0; i < UNIFORM_ROWS; i++) numbers[i] = i < count ? (uniforms[from + i] ?? 0) : 0;
     return numbers;
   }
 

@@ -32,7 +32,7 @@ fn main(
 //#if !SUBGROUPS
   let lane = 0u;
 //#end
-  let row = group.x;
+  let row = p.rows_from + group.x;
   var largest = vec2u(0u);
   for (var chunk = l; chunk < p.chunks; chunk += THREADS) {
     let partial = partials[row * p.chunks + chunk];
@@ -107,7 +107,7 @@ fn main(
     while (kept < p.keep && (p.top_p >= 1.0 || sums_to[kept - 1u] < limit) && weights[kept] >= p.min_p) {
       kept++;
     }
-    let drawn = p.uniforms[row >> 2u][row & 3u] * sums_to[kept - 1u];
+    let drawn = p.uniforms[group.x >> 2u][group.x & 3u] * sums_to[kept - 1u];
     var i = 0u;
     while (i + 1u < kept && weights[i + 1u] > 0.0 && sums_to[i] <= drawn) {
       i++;
