@@ -14,7 +14,9 @@ const root = sharedPath("fixtures");
 const skip = gpuSkip ?? (root ? null : "fixtures not present");
 const NAMES = [
   ...["glm4", "cohere2", "bitnet", "falcon_h1"],
-  ...(isThorough ? ["phi", "olmo2", "gpt_neox", "apertus", "granite", "phi3", "bamba", "nemotron_h"] : []),
+  ...(isThorough
+    ? ["phi", "olmo2", "gpt_neox", "apertus", "granite", "phi3", "bamba", "nemotron_h", "lfm2", "qwen3_5_text"]
+    : []),
 ];
 
 describe.skipIf(skip)(`architectures on webgpu${skip ? ` (${skip})` : ""}`, () => {

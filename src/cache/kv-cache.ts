@@ -38,7 +38,7 @@ export class KvCache implements CacheParts {
     let others = 0;
     this.slots = shapes.map((shape, index) => {
       // Each layer with keys and values has two groups of pages; the groups of other states follow.
-      if (isRecurrent(shape)) return recurrentSlot(shape.numBytes, 2 * numKv + others++, poolOf(index));
+      if (isRecurrent(shape)) return recurrentSlot(shape, 2 * numKv + others++, poolOf(index));
       const layer = layerCache(formatOf(index), shape);
       layers.push(layer);
       layerPools.push(poolOf(index));

@@ -10,7 +10,15 @@ import { bytesOf } from "../weights/elements.ts";
 import { type KeptRun, keptRuns } from "../weights/kept-type.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
-import { type Branch, type Norm, useOf, type WeightRole, type WeightSpec, type Weights } from "./blocks/block.ts";
+import {
+  type Branch,
+  type Norm,
+  type TensorSpec,
+  useOf,
+  type WeightRole,
+  type WeightSpec,
+  type Weights,
+} from "./blocks/block.ts";
 import { checkFinite } from "./checkpoint-weights.ts";
 import { type ModelLayout, weightSpecs } from "./layout.ts";
 
@@ -69,9 +77,9 @@ export async function loadWeights(
   layout: ModelLayout,
   options: WeightOptions,
 ): Promise<LoadedWeights> {
-  const stored: StoredMatrix[] = [];
+  const stored = new Map<TensorSpec, StoredMatrix>();
   for (const { role, tensors } of weightSpecs(layout)) {
-    for (const tensor of tensors) stored.push(await storedAs(checkpoint, role, tensor));
+    for (const tensor of tensors) stored.set(tensor, await storedAs(checkpoint, role, tensor));
   }
   const loading = new Loading(checkpoint, stored, options);
   try {
@@ -106,7 +114,7 @@ export async function loadWeights(
 
 /** The weights on their way, in the order in which their tensors are `stored`. */
 class Loading {
-  readonly #stored: ReadonlyMap<string, StoredMatrix>;
+  readonly #stored: ReadonlyMap<TensorSpec, StoredMatrix>;
   readonly #options: WeightOptions;
   readonly #reads: ReadAhead;
   readonly #checkpoint: Checkpoint;
@@ -115,17 +123,17 @@ class Loading {
   readonly #totalBytes: number;
   #doneBytes = 0;
 
-  constructor(checkpoint: Checkpoint, stored: readonly StoredMatrix[], options: WeightOptions) {
+  constructor(checkpoint: Checkpoint, stored: ReadonlyMap<TensorSpec, StoredMatrix>, options: WeightOptions) {
     this.#checkpoint = checkpoint;
-    this.#stored = new Map(stored.map((matrix) => [matrix.info.name, matrix]));
+    this.#stored = stored;
     this.#options = options;
-    this.#totalBytes = stored.reduce(
+    this.#totalBytes = [...stored.values()].reduce(
       (sum, { info, rows, cols }) => sum + matrixBytes(weightFormat(info.dtype), rows, cols),
       0,
     );
     // A small model is read in memory of its own size: that of all buffers that are used again would cost it more than it saves.
     const reusedBytes = this.#totalBytes > WINDOW_BYTES ? PIECE_BYTES : 0;
-    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored), reusedBytes, options.signal);
+    this.#reads = new ReadAhead(checkpoint, piecesOfAll(stored.values()), reusedBytes, options.signal);
   }
 
   /** Bytes of all weights on the backend. */
@@ -139,7 +147,7 @@ class Loading {
 
   async load(ops: Ops, spec: WeightSpec): Promise<Weight> {
     if (spec.ones) return this.#loadOnes(ops, spec.ones, spec.scale ?? 1);
-    const matrices = spec.tensors.map(({ name }) => this.#stored.get(name)!);
+    const matrices = spec.tensors.map((tensor) => this.#stored.get(tensor)!);
     const loaded: Weight[] = [];
     for (const run of keptRuns(useOf(spec.role), matrices, ({ info }) => info.dtype, this.#options.weights)) {
       loaded.push(await this.#loadRun(ops, spec, run));
@@ -155,7 +163,7 @@ class Loading {
   }
 
   async #loadRun(ops: Ops, spec: WeightSpec, { type, tensors: matrices }: KeptRun<StoredMatrix>): Promise<Weight> {
-    const shapes = matrices.map((matrix) => shapeIn(spec.role, matrix));
+    const shapes = matrices.map((matrix) => shapeIn(spec.role, keptShape(matrix)));
     const rows = shapes.reduce((sum, shape) => sum + shape.rows, 0);
     const writer = ops.createWeight(rows, shapes[0]!.cols, type, spec.unit);
     try {
@@ -199,6 +207,13 @@ class Loading {
     this.#doneBytes += piece.end - piece.start;
     this.#options.onBytes?.(info.name, this.#doneBytes, this.#totalBytes);
   }
+}
+
+/** The shape of what is kept of a tensor. */
+function keptShape({ rows, cols, order }: StoredMatrix) {
+  const numRows = order?.numRows;
+  if (numRows === undefined) return { rows, cols };
+  return rows === 1 ? { rows, cols: numRows } : { rows: numRows, cols };
 }
 
 /** Biases of stacked projections are columns of width 1, so that they stack like the rows they belong to; taps are one list too. */

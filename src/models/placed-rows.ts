@@ -12,7 +12,7 @@ export interface PlacedPart {
 }
 
 /**
- * The part's rows in their places, as few parts as they can be written in. A vector is one row of values that change places.
+ * The part's rows in their places, without those that are left out, as few parts as they can be written in. A vector is one row of values that change places.
  *
  * part: whole units, from row `firstRow` of the tensor on
  */
@@ -25,20 +25,22 @@ export function placedRows(part: WeightPart, firstRow: number, { unit, place }: 
   const runs: { readonly from: number; to: number; readonly row: number }[] = [];
   for (let from = 0; from < count; from += unit) {
     const first = place(firstRow + from);
+    if (first < 0) continue;
     const start = first - (first % unit);
     for (let i = 0; i < unit; i++) {
       const to = from + place(firstRow + from + i) - start;
       data.set(part.data.subarray((from + i) * bytes, (from + i + 1) * bytes), to * bytes);
     }
     const last = runs.at(-1);
-    if (last && last.row + last.to - last.from === start) last.to = from + unit;
+    if (last && last.to === from && last.row + last.to - last.from === start) last.to = from + unit;
     else runs.push({ from, to: from + unit, row: start });
   }
   // A vector's units lie one after the other in memory, in the order of their places.
   if (isVector) {
-    const all = new Uint8Array(data.length);
+    const cols = runs.reduce((sum, { from, to }) => sum + to - from, 0);
+    const all = new Uint8Array(cols * bytes);
     for (const { from, to, row } of runs) all.set(data.subarray(from * bytes, to * bytes), row * bytes);
-    return [{ part: { ...part, data: all }, row: 0 }];
+    return [{ part: { ...part, cols, data: all }, row: 0 }];
   }
   return runs.map(({ from, to, row }) => ({
     part: { ...part, rows: to - from, data: data.subarray(from * bytes, to * bytes) },

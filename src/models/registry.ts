@@ -38,6 +38,7 @@ import { phi } from "./families/phi.ts";
 import { phi3 } from "./families/phi3.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
+import { qwen35 } from "./families/qwen3_5.ts";
 import { qwen3Moe } from "./families/qwen3_moe.ts";
 import { seedOss } from "./families/seed_oss.ts";
 import { smollm3 } from "./families/smollm3.ts";
@@ -86,6 +87,7 @@ const known: Family[] = [
   gpt2,
   gptBigcode,
   falcon,
+  qwen35,
 ];
 
 export const families: readonly Family[] = known;
@@ -160,7 +162,11 @@ export function requirementsOf(modelType: string): string | undefined {
 }
 
 /** Model types with image or sound inputs whose text model is of a type of its own, in `text_config`; by default of this one. */
-const wrappers: Readonly<Record<string, string>> = { mistral3: "mistral", gemma3: "gemma3_text" };
+const wrappers: Readonly<Record<string, string>> = {
+  mistral3: "mistral",
+  gemma3: "gemma3_text",
+  qwen3_5: "qwen3_5_text",
+};
 
 /** Model types whose config.json `parseModelConfig` takes. */
 export const supportedTypes = (): string[] => [...known.map(({ modelType }) => modelType), ...Object.keys(wrappers)];

@@ -20,6 +20,8 @@ export interface TensorNames {
   readonly attentionSubNorm: string;
   /** A learned logit of each query head. */
   readonly sinkLogits: string;
+  /** Of attention's output. */
+  readonly outputGate: string;
   readonly output: string;
   readonly feedForwardNorm: string;
   readonly feedForwardPostNorm: string;
@@ -50,6 +52,7 @@ export const LLAMA_NAMES: TensorNames = {
   kNorm: "self_attn.k_norm",
   attentionSubNorm: "self_attn.attn_sub_norm",
   sinkLogits: "self_attn.sinks",
+  outputGate: "self_attn.gate_proj",
   output: "self_attn.o_proj",
   feedForwardNorm: "post_attention_layernorm",
   feedForwardPostNorm: "post_feedforward_layernorm",

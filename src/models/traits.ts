@@ -51,6 +51,11 @@ export interface Traits {
   readonly isGated: boolean;
   /** Whether q, k and v are one tensor: one after the other, or KV head by KV head, each with its queries first. */
   readonly fusedQkv: "no" | "rows" | "heads";
+  /**
+   * What attention's output is multiplied by, behind a sigmoid: nothing; a gate for each value, head by head in the tensor of q
+   * (`fused`) or in one of its own; or a gate a head in one of its own.
+   */
+  readonly outputGate: "none" | "fused" | "values" | "heads";
   /** Whether gate and up are one tensor, one after the other. */
   readonly fusedGateUp: boolean;
   /** Whether rope turns neighbours (0, 1), (2, 3), … instead of the halves of a head. */
@@ -88,6 +93,7 @@ export const LLAMA_TRAITS: Traits = {
   activation: "silu",
   isGated: true,
   fusedQkv: "no",
+  outputGate: "none",
   fusedGateUp: false,
   interleavesRope: false,
   embeddingScale: 1,

@@ -65,7 +65,10 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
 function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {
   const use = useOf(role);
   const isVector = use === "vector";
-  const sizes = tensors.map(sizeOf);
+  const sizes = tensors.map((tensor) => {
+    const { rows, cols } = sizeOf(tensor);
+    return { rows: tensor.order?.numRows ?? rows, cols };
+  });
   const stacked = ones + sum(sizes.map(({ rows, cols }) => (isVector ? rows * cols : rows)));
   return {
     tensors: tensors.map(({ name }, i) => ({ name, rows: sizes[i]!.rows })),

@@ -36,6 +36,7 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateS
   return {
     kind: "kv",
     fixedBytes: 0,
+    isRowInvariant: true,
     create,
     mismatch: (description, length) => {
       const own = create().describe();

@@ -1,6 +1,7 @@
 /** @file How a state of fixed size is created for a cache and restored from a snapshot. */
 import type { PagePool } from "../page-pool.ts";
 import { RecurrentState } from "./recurrent-state.ts";
+import type { RecurrentShape } from "./state-shape.ts";
 import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
 
 export const recurrentKind: StateKind = {
@@ -9,11 +10,12 @@ export const recurrentKind: StateKind = {
 };
 
 /** group: page group of this state, see `PageStorage.allocate` */
-export function recurrentSlot(numBytes: number, group: number, pool: PagePool): StateSlot {
+export function recurrentSlot({ numBytes, isChunked }: RecurrentShape, group: number, pool: PagePool): StateSlot {
   const create = (): RecurrentState => new RecurrentState(numBytes, group, pool);
   return {
     kind: "recurrent",
     fixedBytes: numBytes,
+    isRowInvariant: !isChunked,
     create,
     mismatch: (description) =>
       description["kind"] === "recurrent" && description["numBytes"] === numBytes

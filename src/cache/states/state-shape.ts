@@ -20,6 +20,8 @@ export interface KvShape extends LayerShape {
 export interface RecurrentShape {
   readonly kind: "recurrent";
   readonly numBytes: number;
+  /** Whether rows of a prompt are computed together, so that they leave a state that differs in its last bits from that of single rows. */
+  readonly isChunked?: true;
 }
 
 export type StateShape = KvShape | RecurrentShape;

@@ -10,6 +10,8 @@ export interface StateSlot {
   readonly kind: string;
   /** Bytes of the state of a sequence of any length; 0 for a state that grows with it. */
   readonly fixedBytes: number;
+  /** Whether the state is the same bit for bit when tokens are generated and when they are read as part of a prompt, but for its format. */
+  readonly isRowInvariant: boolean;
   create(): LayerState;
   /** The first field of a well-formed description that does not fit this cache; null when the state can be restored here. */
   mismatch(

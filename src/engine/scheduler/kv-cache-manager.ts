@@ -26,7 +26,9 @@ export class KvCacheManager {
   constructor(llm: LLM, savedBudgetBytes: number) {
     this.#llm = llm;
     this.#savedBudgetBytes = savedBudgetBytes;
-    this.isRowInvariant = llm.cache.layers.every(({ format }) => llm.ops.isRowInvariant(format));
+    const { layers, slots } = llm.cache;
+    this.isRowInvariant =
+      layers.every(({ format }) => llm.ops.isRowInvariant(format)) && slots.every((slot) => slot.isRowInvariant);
     this.identity = llm.snapshotIdentity;
   }
 

@@ -2,7 +2,7 @@
  * @file Multi-head attention with grouped KV heads over the coded cache: one product for q|k|v, norms of heads, RoPE,
  * append, attend, output projection.
  */
-import type { AttentionLayer, RowNorm } from "../../backends/ops.ts";
+import type { AttentionLayer, Gates, RowNorm } from "../../backends/ops.ts";
 import { layerCache } from "../../cache/layer-cache.ts";
 import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { type RopeConfig, rotaryDimOf } from "../rope.ts";
@@ -20,7 +20,7 @@ import {
   type WeightSpecs,
   withOffset,
 } from "./block.ts";
-import { headOrder, splitHeads } from "./row-order.ts";
+import { halfOfHeads, headOrder, splitHeads } from "./row-order.ts";
 
 export interface AttentionShape {
   readonly hiddenSize: number;
@@ -42,6 +42,7 @@ export interface AttentionShape {
     | "transposes"
     | "subNorms"
     | "fusedQkv"
+    | "outputGate"
     | "interleavesRope"
     | "attentionScale"
     | "attentionSoftcap"
@@ -57,7 +58,7 @@ export interface AttentionShape {
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
   const { valueDim = headDim, valueScale = 1 } = shape;
-  const { biases, qkNorm, hasNormWeights, subNorms, factors } = traits;
+  const { biases, qkNorm, hasNormWeights, subNorms, outputGate, factors } = traits;
   const normsHeads = qkNorm === "head" || qkNorm === "turnedHead";
   const queryWidth = numHeads * headDim;
   const keyWidth = numKvHeads * headDim;
@@ -69,7 +70,9 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     switch (traits.fusedQkv) {
       case "no":
         return [
-          [names.q, queryWidth, headOrder(heads, numHeads)],
+          outputGate === "fused"
+            ? [names.q, 2 * queryWidth, halfOfHeads(heads, numHeads, "q")]
+            : [names.q, queryWidth, headOrder(heads, numHeads)],
           [names.k, keyWidth, headOrder(heads, numKvHeads)],
           [names.v, valueWidth],
         ];
@@ -87,6 +90,13 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     return withOffset(norm(`${prefix}${name}.weight`, length, headOrder(heads, count)), traits.normOffset);
   };
   const stored = traits.transposes ? transposed : (spec: WeightSpec) => spec;
+  const gateWidth = outputGate === "heads" ? numHeads : outputWidth;
+  const gate: StackPart =
+    outputGate === "fused"
+      ? [names.q, 2 * queryWidth, halfOfHeads(heads, numHeads, "gate")]
+      : [names.outputGate, gateWidth];
+  const gateNamed = (suffix: string): StackPart[] => [[`${prefix}${gate[0]}.${suffix}`, gate[1], gate[2]]];
+  const hasGateBias = outputGate === "fused" && biases.qkv;
   const weights: WeightSpecs = {
     qkv: stored(stackedMatrix(hiddenSize, named("weight"))),
     ...(biases.qkv && { qkvBias: bias(named("bias")) }),
@@ -96,6 +106,8 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     }),
     ...(traits.sinkLogits && { sinkLogits: bias([[`${prefix}${names.sinkLogits}`, numHeads]]) }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
+    ...(outputGate !== "none" && { gate: stackedMatrix(hiddenSize, gateNamed("weight")) }),
+    ...(hasGateBias && { gateBias: bias(gateNamed("bias")) }),
     output: stored(stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, hiddenSize]])),
     ...(biases.output && {
       outputBias: { ...bias([[`${prefix}${names.output}.bias`, hiddenSize]]), scale: factors.attentionOutput },
@@ -104,10 +116,13 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   const cached = { numKvHeads, headDim, ...(valueDim !== headDim && { valueDim }) };
   return {
     weights,
-    scratch: { qkv: width, query: queryWidth, attended: outputWidth },
+    scratch: {
+      ...{ qkv: width, query: queryWidth, attended: outputWidth },
+      ...(outputGate !== "none" && { outputGates: gateWidth }),
+    },
     state: { kind: "kv", ...cached, slidingWindow },
     bind: (
-      { qkv, qkvBias, qNorm, kNorm, sinkLogits, subNorm, output, outputBias },
+      { qkv, qkvBias, qNorm, kNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias },
       { stateIndex, ropeIndex, format, calibration },
     ) => {
       const kv = new PreparedLayer(format, cached, calibration);
@@ -134,6 +149,10 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         qkNorm === "row"
           ? [{ kind: "rms", weight: weight!, bias: null, eps: normEps, add: false, first, stride: width }]
           : [];
+      const gates: Gates = {
+        ...{ first: 0, stride: gateWidth, activation: "sigmoid" },
+        repeat: outputWidth / gateWidth,
+      };
       const rowNorms = [...ofRow(qNorm, 0), ...ofRow(kNorm, queryWidth)];
       return {
         attention: layer,
@@ -144,6 +163,11 @@ export function attention(prefix: string, shape: AttentionShape): Block {
           for (const rowNorm of rowNorms) ops.norm(projected, rowNorm, rows, projected);
           ops.appendKv(step, layer, projected, query);
           ops.attend(step, layer, query, attended);
+          if (gate) {
+            const factors = scratch("outputGates");
+            ops.linear(x, gate, gateBias ?? null, rows, factors, false);
+            ops.gate(attended, factors, gates, rows, outputWidth);
+          }
           if (subNorm) ops.rmsNorm(attended, subNorm, normEps, rows, attended);
           ops.linear(attended, output!, outputBias ?? null, rows, out, add);
         },

@@ -119,7 +119,7 @@ export interface Branch {
   readonly isBeside?: boolean;
 }
 
-/** Rows and columns of what a tensor is in the weight. */
+/** Rows and columns of what a tensor is in the weight, those that are left out included. */
 export function sizeOf({ shape, isTransposed }: TensorSpec): { readonly rows: number; readonly cols: number } {
   if (shape.length < 2) return { rows: shape[0]!, cols: 1 };
   const [rows, cols] = shape.slice(-2) as [number, number];

@@ -1,6 +1,8 @@
 /** @file Heads in the order of halves are turned as their families define it, whatever the order in the checkpoint. */
 import { expect, it } from "vitest";
-import { headOrder, splitHeads } from "./row-order.ts";
+import type { WeightPart } from "../../weights/weight-part.ts";
+import { placedRows } from "../placed-rows.ts";
+import { halfOfHeads, headOrder, splitGroups, splitHeads } from "./row-order.ts";
 
 /** Turns pair i of the first `rotaryDim` coordinates by angle i + 1, as a family defines its pairs. */
 function turned(x: readonly number[], rotaryDim: number, isInterleaved: boolean): number[] {
@@ -54,4 +56,32 @@ it("q, k and v head by head come apart", () => {
   expect(placesOf(2, 2)).toEqual([0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]);
   // Two queries, a key and a value of the first KV head, then those of the second.
   expect(placesOf(4, 2)).toEqual([0, 1, 2, 3, 8, 9, 12, 13, 4, 5, 6, 7, 10, 11, 14, 15]);
+});
+
+/** A matrix of one column whose values are the numbers of its rows, or with one row a vector of them. */
+const numbered = (count: number, isVector: boolean): WeightPart => ({
+  ...{ dtype: "f32", rows: isVector ? 1 : count, cols: isVector ? count : 1 },
+  data: new Uint8Array(Float32Array.from({ length: count }, (_, i) => i).buffer),
+});
+
+/** The rows in their places. */
+function rowsIn(order: Parameters<typeof placedRows>[2], count: number, isVector: boolean): number[] {
+  const rows: number[] = [];
+  for (const { part, row } of placedRows(numbered(count, isVector), 0, order)) {
+    const values = new Float32Array(part.data.slice().buffer);
+    expect(values).toHaveLength(part.rows * part.cols);
+    for (const [i, value] of values.entries()) rows[row + i] = value;
+  }
+  return rows;
+}
+
+it.each([false, true])("queries and gates that alternate head by head are taken apart, vector %s", (isVector) => {
+  const heads = { headDim: 4, rotaryDim: 2, isInterleaved: false };
+  expect(rowsIn(halfOfHeads(heads, 2, "gate"), 16, isVector)).toEqual([4, 5, 6, 7, 12, 13, 14, 15]);
+  // The pair that is turned, (0, 1), becomes the first of each half.
+  expect(rowsIn(halfOfHeads(heads, 2, "q"), 16, isVector)).toEqual([0, 2, 1, 3, 8, 10, 9, 11]);
+});
+
+it("parts that come group by group are put one after the other", () => {
+  expect(rowsIn(splitGroups(2, [2, 2, 4]), 16, false)).toEqual([0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]);
 });

@@ -7,8 +7,10 @@
 export interface RowOrder {
   /** Rows of a unit stay together: `place` takes [n · unit, (n + 1) · unit) to such a range. */
   readonly unit: number;
-  /** Where a row goes, a permutation. */
+  /** Where a row goes, a permutation of the rows that are kept; −1 for the rows of a unit that is left out. */
   place(row: number): number;
+  /** Number of rows that are kept; absent: all. */
+  readonly numRows?: number;
 }
 
 export interface HeadOrder {
@@ -63,3 +65,42 @@ export function splitHeads(heads: HeadOrder, numHeads: number, numKvHeads: numbe
     },
   };
 }
+
+/** For tensors whose rows are two parts head by head: the rows of one part, with those of q in the places that rope needs. */
+export function halfOfHeads(heads: HeadOrder, numHeads: number, which: "q" | "gate"): RowOrder {
+  const { headDim } = heads;
+  const places = which === "q" ? placesOf(heads) : null;
+  return {
+    unit: headDim,
+    numRows: numHeads * headDim,
+    place: (row) => {
+      const [part, within] = [Math.floor(row / headDim), row % headDim];
+      if (part % 2 !== (which === "q" ? 0 : 1)) return -1;
+      return (part >> 1) * headDim + (places ? places[within]! : within);
+    },
+  };
+}
+
+/**
+ * For rows that are several parts group by group: the first part of all groups comes first, then the second, and so on. sizes: rows
+ * of each part in one group
+ */
+export function splitGroups(numGroups: number, sizes: readonly number[]): RowOrder {
+  const groupRows = sizes.reduce((sum, size) => sum + size, 0);
+  return {
+    unit: sizes.reduce(greatestCommonDivisor),
+    place: (row) => {
+      const group = Math.floor(row / groupRows);
+      let within = row % groupRows;
+      let first = 0;
+      for (const size of sizes) {
+        if (within < size) return first + group * size + within;
+        within -= size;
+        first += numGroups * size;
+      }
+      return row;
+    },
+  };
+}
+
+const greatestCommonDivisor = (a: number, b: number): number => (b === 0 ? a : greatestCommonDivisor(b, a % b));

@@ -1,0 +1,87 @@
+/**
+ * @file The gated delta net of Qwen3-Next and later models: one product for q|k|v, the output's gate and the inputs of rates and
+ * decays; a causal convolution of q, k and v; the gated delta rule; a norm of each head, times the gate; output projection.
+ */
+import type { Columns, Convolution, DeltaRule, Gates } from "../../backends/ops.ts";
+import { convolutionBytes } from "../../backends/state-ops.ts";
+import { type Block, bias, norm, type StackPart, stackedMatrix, taps } from "./block.ts";
+
+export interface DeltaNetShape {
+  readonly hiddenSize: number;
+  readonly numHeads: number;
+  readonly numKeyHeads: number;
+  readonly keyDim: number;
+  readonly valueDim: number;
+  /** Taps of the convolution. */
+  readonly kernel: number;
+  readonly normEps: number;
+}
+
+/** Rows of q, k and v together, which the convolution takes. */
+export const convolvedWidth = ({ numHeads, numKeyHeads, keyDim, valueDim }: DeltaNetShape): number =>
+  2 * numKeyHeads * keyDim + numHeads * valueDim;
+
+/** prefix: beginning of the tensors' names · inputs: tensors whose rows are, in their order, q|k|v|gate|rates|decays */
+export function gatedDeltaNet(prefix: string, inputs: readonly StackPart[], shape: DeltaNetShape): Block {
+  const { hiddenSize, numHeads, numKeyHeads, keyDim, valueDim, kernel, normEps } = shape;
+  const channels = convolvedWidth(shape);
+  const valueWidth = numHeads * valueDim;
+  const stride = channels + valueWidth + 2 * numHeads;
+  const from = (first: number): Columns => ({ first, stride });
+  // Channels are a multiple of four, so that the matrices behind the tail begin at a multiple of 16 bytes.
+  const tailBytes = convolutionBytes(channels, kernel);
+  return {
+    weights: {
+      input: stackedMatrix(
+        hiddenSize,
+        inputs.map(([name, ...rest]): StackPart => [`${prefix}${name}.weight`, ...rest]),
+      ),
+      taps: taps(`${prefix}conv1d.weight`, channels, kernel),
+      decayLog: bias([[`${prefix}A_log`, numHeads]]),
+      decayBias: bias([[`${prefix}dt_bias`, numHeads]]),
+      norm: norm(`${prefix}norm.weight`, valueDim),
+      output: stackedMatrix(valueWidth, [[`${prefix}out_proj.weight`, hiddenSize]]),
+    },
+    scratch: { deltaInputs: stride, convolved: channels, attended: valueWidth },
+    state: { kind: "recurrent", numBytes: tailBytes + 4 * valueWidth * keyDim, isChunked: true },
+    bind: ({ input, taps: weight, decayLog, decayBias, norm: headNorm, output }, { stateIndex }) => {
+      const convolution: Convolution = {
+        state: { index: stateIndex, offset: 0 },
+        channels,
+        kernel,
+        weight: weight!,
+        bias: null,
+        activation: "silu",
+        input: from(0),
+        inputGate: null,
+        outputGate: null,
+      };
+      const rule: DeltaRule = {
+        state: { index: stateIndex, offset: tailBytes },
+        numHeads,
+        numKeyHeads,
+        keyDim,
+        valueDim,
+        rateScale: 1,
+        rate: from(channels + valueWidth),
+        decay: from(channels + valueWidth + numHeads),
+        isByChannel: false,
+        decayLog: decayLog!,
+        decayBias: decayBias!,
+        decayBound: null,
+      };
+      const gates: Gates = { ...from(channels), repeat: 1, activation: "silu" };
+      return {
+        run: ({ ops, step, rows, scratch }, x, out, add) => {
+          const [inputs, convolved, heads] = [scratch("deltaInputs"), scratch("convolved"), scratch("attended")];
+          ops.linear(x, input!, null, rows, inputs, false);
+          ops.convolve(step, convolution, inputs, convolved);
+          ops.deltaRule(step, rule, convolved, inputs, inputs, heads);
+          ops.rmsNorm(heads, headNorm!, normEps, rows * numHeads, heads);
+          ops.gate(heads, inputs, gates, rows, valueWidth);
+          ops.linear(heads, output!, null, rows, out, add);
+        },
+      };
+    },
+  };
+}
