@@ -20,7 +20,8 @@ export function planText(plan: MemoryPlan): string {
 
 function head(plan: MemoryPlan): string {
   const { model, weights, context, sequences } = plan;
-  const { numKvHeads, headDim } = model.layers[0]!;
+  const [first] = model.layers;
+  const heads = first ? `, ${first.numKvHeads} KV heads of ${first.headDim}` : "";
   // Memory for a calibration depends on the format; the line shows the largest.
   const working = formatBytes(
     plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes, hostBytes }) => workingBytes + hostBytes)),
@@ -31,7 +32,7 @@ function head(plan: MemoryPlan): string {
       : "";
   return plainTable(
     [
-      ["model", `${model.name} (${model.modelType}), ${layersText(model)}, ${numKvHeads} KV heads of ${headDim}`],
+      ["model", `${model.name} (${model.modelType}), ${layersText(model)}${heads}`],
       [
         "weights",
         `${formatBytes(weights.bytes)}, ${significant(weights.parameters / 1e6)} M parameters in ${weights.type}`,

@@ -288,7 +288,7 @@ describe("parseModelConfig refuses", () => {
     ["deepseek_v3", /latent attention \(MLA\) and mixture-of-experts/],
     ["qwen3_next", /hybrid state-space or linear-attention layers and mixture-of-experts/],
     ["jamba", /hybrid state-space/],
-    ["mamba2", /hybrid state-space/],
+    ["mamba", /hybrid state-space/],
     ["gemma3n_text", /several residual streams/],
     ["gemma4", /share keys and values/],
     ["bloom", /learned or ALiBi/],

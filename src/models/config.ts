@@ -42,16 +42,9 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);
   const { defaults } = family;
-  const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS, defaults.numHeads);
-  // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
-  const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
-  const numKvHeads =
-    family.numKvHeads?.(config, numHeads) ??
-    (family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads));
-  if (numHeads % numKvHeads !== 0)
-    throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
+  const { numHeads, numKvHeads, headDim } =
+    family.hasAttention === false ? NO_HEADS : parseHeads(config, family, fileName, hiddenSize);
   const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION, defaults.maxPosition);
-  const headDim = parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
   const slidingWindow = parseSlidingWindow(config, family, numLayers);
   const ropes = parseRopes(config, { family, headDim, maxPosition });
   const normEps = config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6);
@@ -84,6 +77,25 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
     padTokenId: config.tokenIds("pad_token_id")[0] ?? null,
   };
+}
+
+type Heads = Pick<ModelConfig, "numHeads" | "numKvHeads" | "headDim">;
+
+/** Of a model without attention. */
+const NO_HEADS: Heads = { numHeads: 0, numKvHeads: 0, headDim: 0 };
+
+function parseHeads(config: ConfigFields, family: Family, fileName: string, hiddenSize: number): Heads {
+  const { defaults } = family;
+  const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS, defaults.numHeads);
+  // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
+  const ownKvHeads = config.mentions("num_key_value_heads") ? numHeads : (defaults.numKvHeads ?? numHeads);
+  const numKvHeads =
+    family.numKvHeads?.(config, numHeads) ??
+    (family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads));
+  if (numHeads % numKvHeads !== 0)
+    throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
+  const headDim = parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
+  return { numHeads, numKvHeads, headDim };
 }
 
 function ropesByLayer(

@@ -12,9 +12,11 @@ export interface ModelConfig {
   readonly vocabSize: number;
   readonly hiddenSize: number;
   readonly numLayers: number;
+  /** Of attention; 0 where no layer has it. */
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
+  /** 0 where no layer has a feed-forward. */
   readonly intermediateSize: number;
   readonly normEps: number;
   /** Whether the output head is the embedding matrix. */

@@ -26,6 +26,7 @@ import { hunyuanV1Dense } from "./families/hunyuan_v1_dense.ts";
 import { internlm3 } from "./families/internlm3.ts";
 import { lfm2 } from "./families/lfm2.ts";
 import { llama } from "./families/llama.ts";
+import { mamba2 } from "./families/mamba2.ts";
 import { ministral } from "./families/ministral.ts";
 import { ministral3 } from "./families/ministral3.ts";
 import { mistral } from "./families/mistral.ts";
@@ -75,6 +76,7 @@ const known: Family[] = [
   falconH1,
   bamba,
   nemotronH,
+  mamba2,
   hunyuanV1Dense,
   arcee,
   helium,
@@ -119,10 +121,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
     ],
     `${HYBRID} and ${MOE}`,
   ],
-  [
-    [...["mamba*", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"], "olmo_hybrid*"],
-    HYBRID,
-  ],
+  [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"], "olmo_hybrid*"], HYBRID],
   [["gpt_oss*"], `${MOE}, with sinks of attention among the weights`],
   [["llama4*"], `${MOE} and chunked attention`],
   [["*moe*", "mixtral*", "dbrx*", "arctic*", "grok*", "dots1*", "hy_v3*", "solar_open*"], MOE],

@@ -348,8 +348,8 @@ class Planner {
       numLayers: layers.length,
       numHeads,
       // Scratch memory is allocated once, for the largest layer.
-      numKvHeads: Math.max(...layers.map(({ numKvHeads }) => numKvHeads)),
-      headDim: Math.max(...layers.map(({ headDim, valueDim = headDim }) => Math.max(headDim, valueDim))),
+      numKvHeads: Math.max(0, ...layers.map(({ numKvHeads }) => numKvHeads)),
+      headDim: Math.max(0, ...layers.map(({ headDim, valueDim = headDim }) => Math.max(headDim, valueDim))),
       vocabSize,
       widestInput: Math.max(...weights.map(({ cols, use }) => (use === "vector" ? 0 : cols))),
       matrices: weights.filter(({ use }) => use === "matrix"),

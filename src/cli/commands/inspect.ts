@@ -221,11 +221,14 @@ function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string | n
     ...(model.tieWordEmbeddings ? ["tied head"] : []),
     ...(windows.length > 0 ? [`sliding window ${windows.join(", ")}`] : []),
   ];
+  const feedForward = model.intermediateSize > 0 ? `, feed-forward ${model.intermediateSize}` : "";
+  const attention =
+    model.numHeads > 0 ? `${model.numHeads} heads, ${model.numKvHeads} KV heads of ${model.headDim}` : "none";
   return plainTable(
     [
       ["model", `${model.name} (${model.modelType})`],
-      ["layers", `${model.numLayers} × ${model.hiddenSize}, feed-forward ${model.intermediateSize}`],
-      ["attention", `${model.numHeads} heads, ${model.numKvHeads} KV heads of ${model.headDim}`],
+      ["layers", `${model.numLayers} × ${model.hiddenSize}${feedForward}`],
+      ["attention", attention],
       ["features", features.join(", ") || "none"],
       ["vocabulary", formatCount(model.vocabSize)],
       ["context", `${formatCount(model.maxPositionEmbeddings)} tokens`],

@@ -72,6 +72,8 @@ export interface Family {
   readonly isNeverTied?: true;
   /** Number of KV heads where a config says it in other words than `num_key_value_heads`. */
   numKvHeads?(config: ConfigFields, numHeads: number): number;
+  /** False where no layer has attention, so that a config says nothing of its heads. */
+  readonly hasAttention?: false;
   /** False where there are as many KV heads as query heads whatever the config says. */
   readonly hasOwnKvHeads?: false;
   /** Names that the config has for fields, by the usual names, e.g. `n_embd` for `hidden_size`. */
