@@ -21,6 +21,7 @@ import { gptNeox } from "./families/gpt_neox.ts";
 import { gpt2 } from "./families/gpt2.ts";
 import { granite } from "./families/granite.ts";
 import { graniteSwa } from "./families/granite_swa.ts";
+import { graniteMoeHybrid } from "./families/granitemoehybrid.ts";
 import { helium } from "./families/helium.ts";
 import { hunyuanV1Dense } from "./families/hunyuan_v1_dense.ts";
 import { internlm3 } from "./families/internlm3.ts";
@@ -75,6 +76,7 @@ const known: Family[] = [
   lfm2,
   falconH1,
   bamba,
+  graniteMoeHybrid,
   nemotronH,
   mamba2,
   hunyuanV1Dense,
@@ -115,10 +117,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],
   [
-    [
-      ...["qwen3_next*", "qwen3_5_moe*", "jamba*", "granitemoehybrid*", "kimi_linear*", "bailing_hybrid*"],
-      ...["lfm2_moe*", "minimax*"],
-    ],
+    [...["qwen3_next*", "qwen3_5_moe*", "jamba*", "kimi_linear*", "bailing_hybrid*"], ...["lfm2_moe*", "minimax*"]],
     `${HYBRID} and ${MOE}`,
   ],
   [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"], "olmo_hybrid*"], HYBRID],

@@ -108,7 +108,10 @@ describe("bad configs of Mamba-2 layers", () => {
       { ...NEMOTRON_H_8B, hybrid_override_pattern: "M-X" },
       /hybrid_override_pattern: expected only mamba \(M\), attention/,
     ],
-    [{ ...NEMOTRON_H_8B, hybrid_override_pattern: "ME*" }, /hybrid_override_pattern: mixture-of-experts layers/],
+    [
+      { ...NEMOTRON_H_8B, num_hidden_layers: 3, hybrid_override_pattern: "ME*", moe_latent_size: 64 },
+      /moe_latent_size: experts that read/,
+    ],
   ])("%#", (config, message) => {
     expect(() => parse(config)).toThrow(message);
   });

@@ -1,14 +1,17 @@
-/** @file Nemotron-H: layers of one block each, which is Mamba-2, attention without rope, or a feed-forward of ReLU² without a gate. */
+/** @file Nemotron-H: layers of one block each, which is Mamba-2, attention without rope, or a feed-forward of ReLU² without a gate, dense or of experts. */
 import { parseActivation } from "../activation-names.ts";
 import { denseFeedForward, type FeedForwardShape } from "../blocks/dense-feed-forward.ts";
+import { type ExpertTraits, expertFeedForward } from "../blocks/expert-feed-forward.ts";
+import type { ExpertNames } from "../blocks/expert-tensors.ts";
 import { stateSpace } from "../blocks/state-space.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import { LLAMA_NAMES } from "../tensor-names.ts";
 import { LLAMA_TRAITS } from "../traits.ts";
+import { expertSizes, routerGroups } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
 import { type MambaFields, parseStateSpace } from "./mamba-fields.ts";
 
-type Kind = "mamba" | "attention" | "feedForward";
+type Kind = "mamba" | "attention" | "feedForward" | "experts";
 
 /** By the letters of `hybrid_override_pattern`, and by the names in lists. */
 const KINDS: Readonly<Record<string, Kind>> = {
@@ -20,8 +23,9 @@ const KINDS: Readonly<Record<string, Kind>> = {
   full_attention: "attention",
   "-": "feedForward",
   mlp: "feedForward",
+  E: "experts",
+  moe: "experts",
 };
-const EXPERTS = ["E", "moe"];
 
 const FIELDS: MambaFields = {
   heads: ["mamba_num_heads", 128],
@@ -47,15 +51,25 @@ const NAMES = {
   down: "mixer.down_proj",
 };
 
+const EXPERT_NAMES: ExpertNames = {
+  router: "mixer.gate",
+  choiceBias: "mixer.gate.e_score_correction_bias",
+  experts: "mixer.experts",
+  gate: "gate_proj",
+  up: "up_proj",
+  down: "down_proj",
+};
+
+const MAX_WIDTH = 2 ** 20;
 const ACTIVATION = "relu2";
 const ACTIVATION_FIELD = "mlp_hidden_act";
 
-const intermediateSize = (config: ConfigFields): number => config.integer("intermediate_size", 1, 2 ** 20, 21_504);
+const intermediateSize = (config: ConfigFields): number => config.integer("intermediate_size", 1, MAX_WIDTH, 21_504);
 
 /** Entries of the list of layers: of a list, or the letters of a pattern. */
 function layersOf(config: ConfigFields): { readonly field: string; readonly entries: readonly unknown[] } {
   const field = ["layers_block_type", "layer_types", "hybrid_override_pattern"].find((name) => config.has(name));
-  if (!field) throw config.invalid("layers_block_type", "a list of mamba, attention and mlp, one a layer");
+  if (!field) throw config.invalid("layers_block_type", "a list of mamba, attention, mlp and moe, one a layer");
   const value = config.raw(field);
   if (Array.isArray(value)) return { field, entries: value };
   return { field, entries: [...config.string(field)] };
@@ -63,18 +77,48 @@ function layersOf(config: ConfigFields): { readonly field: string; readonly entr
 
 function kindsOf(config: ConfigFields): Kind[] {
   const { field, entries } = layersOf(config);
-  if (entries.some((entry) => EXPERTS.includes(entry as string)))
-    throw config.unsupported(field, "mixture-of-experts layers beside Mamba-2 are not supported; expected M, * and -");
   const kinds = entries.map((entry) => (Object.hasOwn(KINDS, String(entry)) ? KINDS[String(entry)]! : null));
-  if (!kinds.every((kind) => kind !== null)) throw config.invalid(field, "only mamba (M), attention (*) and mlp (-)");
+  if (!kinds.every((kind) => kind !== null))
+    throw config.invalid(field, "only mamba (M), attention (*), mlp (-) and moe (E)");
   const count = config.integer("num_hidden_layers", 1, 1024, kinds.length);
   if (count !== kinds.length) throw config.invalid(field, `${count} layers, as num_hidden_layers says`);
   return kinds;
 }
 
+function expertsOf(config: ConfigFields): ExpertTraits {
+  if (config.has("moe_latent_size"))
+    throw config.unsupported(
+      "moe_latent_size",
+      "experts that read a projection of the stream are not supported; expected null",
+    );
+  if (config.boolean("mlp_bias", false))
+    throw config.unsupported("mlp_bias", "shared experts with biases are not supported; expected false");
+  const own = expertSizes(config, { numExperts: 8, topK: 2, width: 7688 });
+  const width = config.integer("moe_shared_expert_intermediate_size", 1, MAX_WIDTH, 7688);
+  return {
+    ...own,
+    router: {
+      score: "sigmoid",
+      scoresChosen: false,
+      groups: routerGroups(config, own.numExperts, { count: 1, chosen: 1, by: "bestTwo" }),
+      normalizes: config.boolean("norm_topk_prob", true),
+      epsilon: 1e-20,
+      scale: config.number("routed_scaling_factor", 0, 1e6, 1),
+      jitter: 0,
+    },
+    biases: { router: false, experts: false },
+    activation: { kind: parseActivation(config, ACTIVATION, ACTIVATION_FIELD), isGated: false },
+    scalesInput: false,
+    shared: { width, names: { up: "mixer.shared_experts.up_proj", down: "mixer.shared_experts.down_proj" } },
+    names: [EXPERT_NAMES],
+    stack: { isTransposed: false, isInterleaved: false },
+  };
+}
+
 export const nemotronH: Family = {
   modelType: "nemotron_h",
-  summary: "layers of one block each: Mamba-2, attention without rope, or ReLU² without a gate",
+  summary:
+    "layers of one block each: Mamba-2, attention without rope, ReLU² without a gate, or a mixture of such experts",
   slidingWindow: "none",
   defaults: {
     numHeads: 32,
@@ -113,9 +157,20 @@ export const nemotronH: Family = {
       },
       names: { ...LLAMA_NAMES, ...NAMES },
     };
+    const experts = kinds.includes("experts")
+      ? { ...context, experts: expertsOf(config), names: feedForward.names }
+      : null;
     return (layer, prefix) => {
-      if (kinds[layer] === "mamba") return stateSpace(`${prefix}mixer.`, mamba);
-      return kinds[layer] === "attention" ? null : denseFeedForward(prefix, feedForward);
+      switch (kinds[layer]) {
+        case "mamba":
+          return stateSpace(`${prefix}mixer.`, mamba);
+        case "feedForward":
+          return denseFeedForward(prefix, feedForward);
+        case "experts":
+          return expertFeedForward(prefix, experts!);
+        default:
+          return null;
+      }
     };
   },
 };
