@@ -26,6 +26,7 @@ import { helium } from "./families/helium.ts";
 import { hunyuanV1Dense } from "./families/hunyuan_v1_dense.ts";
 import { internlm3 } from "./families/internlm3.ts";
 import { lfm2 } from "./families/lfm2.ts";
+import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { llama } from "./families/llama.ts";
 import { mamba2 } from "./families/mamba2.ts";
 import { ministral } from "./families/ministral.ts";
@@ -41,7 +42,9 @@ import { phi3 } from "./families/phi3.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen3 } from "./families/qwen3.ts";
 import { qwen35 } from "./families/qwen3_5.ts";
+import { qwen35Moe } from "./families/qwen3_5_moe.ts";
 import { qwen3Moe } from "./families/qwen3_moe.ts";
+import { qwen3Next } from "./families/qwen3_next.ts";
 import { seedOss } from "./families/seed_oss.ts";
 import { smollm3 } from "./families/smollm3.ts";
 import { stablelm } from "./families/stablelm.ts";
@@ -92,6 +95,9 @@ const known: Family[] = [
   gptBigcode,
   falcon,
   qwen35,
+  qwen35Moe,
+  qwen3Next,
+  lfm2Moe,
 ];
 
 export const families: readonly Family[] = known;
@@ -116,11 +122,8 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["minicpm3*", "deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],
-  [
-    [...["qwen3_next*", "qwen3_5_moe*", "jamba*", "kimi_linear*", "bailing_hybrid*"], ...["lfm2_moe*", "minimax*"]],
-    `${HYBRID} and ${MOE}`,
-  ],
-  [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*", "qwen3_5*"], "olmo_hybrid*"], HYBRID],
+  [["jamba*", "kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
+  [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*"], "olmo_hybrid*"], HYBRID],
   [["gpt_oss*"], `${MOE}, with sinks of attention among the weights`],
   [["llama4*"], `${MOE} and chunked attention`],
   [["*moe*", "mixtral*", "dbrx*", "arctic*", "grok*", "dots1*", "hy_v3*", "solar_open*"], MOE],
@@ -164,6 +167,7 @@ const wrappers: Readonly<Record<string, string>> = {
   mistral3: "mistral",
   gemma3: "gemma3_text",
   qwen3_5: "qwen3_5_text",
+  qwen3_5_moe: "qwen3_5_moe_text",
 };
 
 /** Model types whose config.json `parseModelConfig` takes. */
