@@ -3,6 +3,7 @@
  * to an area of the calling thread. None holds state: each thread has its own instance over one memory.
  */
 export { appendRows } from "./store/append";
+export { appendLatentRows, prepareLatentQueries } from "./store/append-latent";
 export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
 export { activate } from "./elementwise/activate";
 export { convolve } from "./elementwise/convolve";
@@ -20,5 +21,6 @@ export { swiglu } from "./elementwise/swiglu";
 export { convertToBf16, convertToF16, convertToF32, convertToQ4, convertToQ8 } from "./linear/convert";
 export { linearBf16, linearF16, linearF32 } from "./linear/dense";
 export { prepareBf16, prepareF16, prepareF32, prepareQ4, prepareQ8 } from "./linear/prepare";
+export { multiplyHeads } from "./linear/heads";
 export { linearQ4, linearQ8 } from "./linear/grouped";
 export { segments } from "./linear/segments";

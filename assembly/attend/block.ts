@@ -15,12 +15,12 @@
 import { exp, expOne, horizontalMax, horizontalSum, loadHalves } from "../simd/vector";
 import { scoreBlocks, weighBlocks } from "./block-codes";
 import { isHalved } from "./centroids";
-import { QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
+import { addFloatScores, QUERY_GAIN, scoreFloats, weighFloats } from "./floats";
 import { isQuads } from "./codes";
 import { addSketch, scoreCodes } from "./key-codes";
 import { capScores } from "./softmax-terms";
 import {
-  RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, GROUP, HAS_RESIDUAL, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
+  RESIDUAL_K, RESIDUAL_ROTARY, RESIDUAL_TOKENS, RESIDUAL_V, ROTARY_DIM, ROTARY_PLANE, ROTARY_TYPE, DIM, GROUP, HAS_RESIDUAL, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
@@ -85,7 +85,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const padded = <usize>load<u32>(p, PADDED);
   const group = <usize>load<u32>(p, GROUP), heads = <usize>load<u32>(p, NUM_HEADS);
   const side = p + K_SIDE;
-  const d = <usize>load<u32>(side, DIM);
+  const d = <usize>load<u32>(side, DIM), width = d + <usize>load<u32>(p, ROTARY_DIM);
   const type = load<i32>(side, TYPE);
   // The width of the integers that the int16 query is multiplied by; 0 for floats, which use the f32 query.
   const bits: i32 = isCodes(type) ? type : type == TYPE_Q8_0 ? 8 : type == TYPE_Q4_0 ? 4 : 0;
@@ -105,7 +105,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
     for (let g = from; g < from + count; g++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
       const query = scratch + S_QUERY + row * MAX_DIM * 4;
-      memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * d * 4, d * 4);
+      memory.copy(query, <usize>load<u32>(p, QUERY) + (index * heads + head * group + g) * width * 4, width * 4);
       memory.fill(scratch + S_ACC + row * MAX_DIM * 4, 0, padded * 4);
       if (bits) quantizeQuery(query, scratch + S_QUERY16 + row * MAX_DIM * 2, d, bits, largest, state, ROW_QSCALE);
       if (matrix) {
@@ -115,7 +115,7 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
         quantizeQuery(scratch + S_TILE, scratch + S_SKETCH16 + row * MAX_SKETCH * 2, projections, 1, 1, state, ROW_SSCALE);
       }
       const gain = f32x4.splat(QUERY_GAIN);
-      for (let i: usize = 0; i < d * 4; i += 16) v128.store(query + i, f32x4.mul(v128.load(query + i), gain));
+      for (let i: usize = 0; i < width * 4; i += 16) v128.store(query + i, f32x4.mul(v128.load(query + i), gain));
       store<f32>(state, -1e30, ROW_MAX);
       store<f32>(state, 0, ROW_SUM);
       store<i32>(state, low, ROW_LOW);
@@ -215,6 +215,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const padded = <usize>load<u32>(p, PADDED);
   const softcap = load<f32>(p, SOFTCAP);
   const kSide = p + K_SIDE, vSide = p + V_SIDE;
+  const rotaryDim = <usize>load<u32>(p, ROTARY_DIM), rotaryPlane = <usize>(isMain ? load<u32>(p, ROTARY_PLANE) : load<u32>(p, RESIDUAL_ROTARY));
   const kType = isMain ? load<i32>(kSide, TYPE) : TYPE_F16;
   const vType = isMain ? load<i32>(vSide, TYPE) : TYPE_F16;
   const kPlane = <usize>(isMain ? load<u32>(kSide, PLANE_0) : load<u32>(p, RESIDUAL_K));
@@ -259,6 +260,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
       }
     } else if (isBlocks(kType)) scoreBlocks(kType, p, kSide, scratch);
     else scoreFloats(kType, p, kSide, scratch);
+    if (rotaryDim) addFloatScores(isMain ? load<i32>(p, ROTARY_TYPE) : TYPE_F16, rotaryDim, rotaryPlane, <usize>load<u32>(kSide, DIM), scratch);
     if (softcap > 0) capScores(scratch, rows, count, softcap);
 
     for (let row: usize = 0; row < rows; row++) {

@@ -72,10 +72,13 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
   }
 }
 
-/** Scores of one or two rows with the keys of the f32 tile, four keys at a time. */
+/**
+ * Scores of one or two rows with the keys of the f32 tile, four keys at a time. ADD: 1 to add to the scores, 0 to replace them · at:
+ * coordinate of the queries that is multiplied by the first one of the keys
+ */
 // @ts-ignore: decorator
-@inline function dotRows(ROWS: i32, d: usize, scratch: usize, row: usize, count: usize, gain: v128): void {
-  const query = scratch + S_QUERY + row * MAX_DIM * 4;
+@inline function dotRows(ROWS: i32, ADD: i32, d: usize, at: usize, scratch: usize, row: usize, count: usize, gain: v128): void {
+  const query = scratch + S_QUERY + (row * MAX_DIM + at) * 4;
   const stride = tileStride(d);
   let to = scratch + S_SCORES + row * MAX_TILE * 4;
   let k0 = scratch + S_TILE;
@@ -91,8 +94,14 @@ export const QUERY_GAIN: f32 = 72057594037927936.0;
         c0 = madd(y, x0, c0); c1 = madd(y, x1, c1); c2 = madd(y, x2, c2); c3 = madd(y, x3, c3);
       }
     }
-    v128.store(to, f32x4.mul(transposeSumF32(a0, a1, a2, a3), gain));
-    if (ROWS > 1) v128.store(to, f32x4.mul(transposeSumF32(c0, c1, c2, c3), gain), MAX_TILE * 4);
+    let s = f32x4.mul(transposeSumF32(a0, a1, a2, a3), gain);
+    if (ADD) s = f32x4.add(s, v128.load(to));
+    v128.store(to, s);
+    if (ROWS > 1) {
+      s = f32x4.mul(transposeSumF32(c0, c1, c2, c3), gain);
+      if (ADD) s = f32x4.add(s, v128.load(to, MAX_TILE * 4));
+      v128.store(to, s, MAX_TILE * 4);
+    }
     k0 = k3 + stride; to += 16;
   }
 }
@@ -208,8 +217,23 @@ export function scoreFloats(type: i32, p: usize, side: usize, scratch: usize): v
   unpackTile(type, true, d, side, scratch);
   const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : <f32>1 / QUERY_GAIN);
   let row: usize = 0;
-  for (; row + 1 < rows; row += 2) dotRows(2, d, scratch, row, count, gain);
-  if (row < rows) dotRows(1, d, scratch, row, count, gain);
+  for (; row + 1 < rows; row += 2) dotRows(2, 0, d, 0, scratch, row, count, gain);
+  if (row < rows) dotRows(1, 0, d, 0, scratch, row, count, gain);
+}
+
+/**
+ * Adds to the scores of all rows the products of their queries, from coordinate `at` on, with floats of the tile's keys that lie in a
+ * plane of their own. type: TYPE_F16 or TYPE_F32 · d: coordinates of them
+ */
+export function addFloatScores(type: i32, d: usize, plane: usize, at: usize, scratch: usize): void {
+  const tile = scratch + S_AT_HAND;
+  const count = <usize>load<u32>(tile, TILE_COUNT), rows = <usize>load<u32>(tile, TILE_ROWS);
+  if (type == TYPE_F16) unpackHalves(d, rowAddress(tile, plane, d * 2), scratch, count);
+  else unpackFloats(d, rowAddress(tile, plane, d * 4), scratch, count);
+  const gain = f32x4.splat(type == TYPE_F16 ? QUERY_GAIN : <f32>1 / QUERY_GAIN);
+  let row: usize = 0;
+  for (; row + 1 < rows; row += 2) dotRows(2, 1, d, at, scratch, row, count, gain);
+  if (row < rows) dotRows(1, 1, d, at, scratch, row, count, gain);
 }
 
 // @ts-ignore: decorator

@@ -21,11 +21,13 @@ export function embed(task: i32, params: usize, scratch: usize): void {
 }
 
 function embedRow(task: i32, params: usize, out: usize): void {
-  const type = load<i32>(params, TYPE);
-  const cols = load<i32>(params, COLS);
-  const stride = <usize>load<i32>(params, STRIDE);
-  const table = load<usize>(params, TABLE);
   const token = load<i32>(load<usize>(params, TOKENS) + (<usize>task << 2));
+  readRow(load<i32>(params, TYPE), load<i32>(params, COLS), load<i32>(params, STRIDE), load<usize>(params, TABLE), token, out);
+}
+
+/** Writes row `token` of a matrix as f32. type: of its weights, or VECTOR · rowCols: columns from a row to the next · out: f32 [cols] */
+export function readRow(type: i32, cols: i32, rowCols: i32, table: usize, token: i32, out: usize): void {
+  const stride = <usize>rowCols;
   if (type == VECTOR) {
     memory.copy(out, table + (<usize>token * <usize>cols << 2), <usize>cols << 2);
     return;

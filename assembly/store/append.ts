@@ -32,7 +32,7 @@ const QUERIES: usize = 16;
 const VECTORS: usize = 0; // f32 [QUERIES][MAX_DIM]
 const PRODUCTS: usize = QUERIES * MAX_DIM * 4; // f32 [QUERIES][MAX_DIM]
 const VALUES: usize = PRODUCTS / 2; // offset of V's rows in both, while K's rows are in their first halves
-const QUANTIZE_K: usize = 2 * PRODUCTS;
+export const QUANTIZE_K: usize = 2 * PRODUCTS;
 const QUANTIZE_V: usize = QUANTIZE_K + QUANTIZE_BYTES;
 
 /** Applies RMS norm to one head. x, weight: f32 [d] */
@@ -43,7 +43,7 @@ function normHead(x: usize, weight: usize, eps: f32, d: usize): void {
 }
 
 /** Applies RoPE to the pairs (i, i + d/2). x: f32 [d] · cos, sin: f32 [d / 2] of the row's position */
-function rope(x: usize, cos: usize, sin: usize, d: usize): void {
+export function rope(x: usize, cos: usize, sin: usize, d: usize): void {
   const half = d * 2;
   for (let i: usize = 0; i < half; i += 16) {
     const a = v128.load(x + i), b = v128.load(x + i + half), c = v128.load(cos + i), s = v128.load(sin + i);
@@ -64,7 +64,7 @@ function normAndTurn(p: usize, x: usize, norm: usize, row: usize, d: usize): voi
  * Replaces NaN by 0 and clamps everything else to what the side can store: any finite value in f32 rows, the range of f16
  * otherwise. x: f32 [d]
  */
-function sanitize(x: usize, d: usize, side: usize): void {
+export function sanitizeTo(x: usize, d: usize, side: usize): void {
   const limit: f32 = load<i32>(side, TYPE) == TYPE_F32 ? f32.MAX_VALUE : MAX_FLOAT16;
   const most = f32x4.splat(limit), least = f32x4.splat(-limit);
   for (let i: usize = 0; i < d * 4; i += 16) {
@@ -77,7 +77,7 @@ function sanitize(x: usize, d: usize, side: usize): void {
  * Multiplies n vectors by a matrix; without one, rotates them if the side is rotated.
  * matrix: f32 [d][d], or 0 · x, out: f32 [n][d] · returns: where the results are, x or out
  */
-function turn(side: usize, matrix: usize, x: usize, n: usize, d: usize, out: usize): usize {
+export function turn(side: usize, matrix: usize, x: usize, n: usize, d: usize, out: usize): usize {
   if (!matrix) {
     if (!load<u32>(side, ROTATED)) return x;
     if (load<u32>(side, ROTATION) == ROTATION_HADAMARD) {
@@ -138,7 +138,7 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
  * x: f32 [n][d] · first: row of the step that x begins with · copyOffset: of the side in a page of 16-bit copies
  * s: scratch memory of the side's quantizer, which already holds the codes if there is error feedback
  */
-function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
+export function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
   const d = <usize>load<u32>(side, DIM), tokens = <usize>load<u32>(p, PAGE_TOKENS), residualTokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
   const type = load<i32>(side, TYPE), isChosen = hasFeedback(side);
   for (let r: usize = 0; r < n; r++) {
@@ -208,7 +208,7 @@ function storeKeysAndValues(p: usize, n: usize, first: usize, head: usize, scrat
     const row = first + r, x = scratch + VECTORS + r * d * 4;
     memory.copy(x, qkv + row * width + (heads + head) * d * 4, d * 4);
     normAndTurn(p, x, load<u32>(p, K_NORM), row, d);
-    sanitize(x, d, p + K_SIDE);
+    sanitizeTo(x, d, p + K_SIDE);
     if (!isCalibrated) continue;
     for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.sub(v128.load(x + i), v128.load(mean + i)));
     if (!keyMatrix) for (let i: usize = 0; i < d * 4; i += 16) v128.store(x + i, f32x4.mul(v128.load(x + i), v128.load(balance + i)));
@@ -219,7 +219,7 @@ function storeKeysAndValues(p: usize, n: usize, first: usize, head: usize, scrat
     const x = scratch + VALUES + VECTORS + r * e * 4;
     memory.copy(x, qkv + (first + r) * width + firstValue + head * e * 4, e * 4);
     if (load<u32>(p, V_NORM)) normHead(x, load<u32>(p, V_NORM), load<f32>(p, EPS), e);
-    sanitize(x, e, p + V_SIDE);
+    sanitizeTo(x, e, p + V_SIDE);
   }
   const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, e);
   const values = turn(p + V_SIDE, valueMatrix, scratch + VALUES + VECTORS, n, e, scratch + VALUES + PRODUCTS);

@@ -100,6 +100,10 @@ export class AppendFixture {
       residualK: 0,
       residualV: residualBytes,
       numRows: rows,
+      rotaryDim: 0,
+      rotaryType: 0,
+      rotaryPlane: 0,
+      residualRotary: 0,
       kSide: this.#side("k"),
       vSide: this.#side("v"),
     });

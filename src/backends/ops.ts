@@ -16,10 +16,12 @@ import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertScratch, Experts, Router } from "./experts.ts";
+import type { HeadProduct } from "./head-product.ts";
 import type { QueryGrowth } from "./query-growth.ts";
 import type { Columns, Gates, StatePart } from "./state-ops.ts";
 
 export type { ColumnRun } from "./column-runs.ts";
+export type { HeadProduct } from "./head-product.ts";
 export type { Columns, Gates, StatePart } from "./state-ops.ts";
 export type { Activation, ActivationKind, Buf, SwigluClamp, Weight, WeightPart, WeightType };
 
@@ -90,6 +92,11 @@ export interface AttentionLayer {
   readonly headDim: number;
   /** Coordinates of values and of what attention returns. */
   readonly valueDim: number;
+  /**
+   * Of latent attention: coordinates of the rotary key part, which queries have behind the others. Keys are then values too, of the only KV
+   * head, and only `appendLatent` stores them. 0 for ordinary attention.
+   */
+  readonly rotaryKeyDim: number;
   /** Layouts of the layer's pages, the same in the cache of every sequence of a step. */
   readonly cache: LayerCache;
   /** Cache format and calibration of the layer, and what backends keep for them. */
@@ -348,7 +355,19 @@ export interface Ops {
    * qkv: [rows][(numHeads + numKvHeads)·headDim + numKvHeads·valueDim] as q|k|v · q: [rows][numHeads·headDim]
    */
   appendKv(step: Step, layer: AttentionLayer, qkv: Buf, q: Buf): void;
-  /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. out: [rows][numHeads·valueDim] */
+  /**
+   * Latent attention: for every row of the step rotates and quantizes the latent, turns the rotary part, and writes both to the pages of
+   * the row's sequence and position. Queries are prepared for `attend` in place: rotated, turned, multiplied by the scale.
+   *
+   * latent: [rows][headDim + rotaryKeyDim], the latent normed · q: [rows][numHeads·(headDim + rotaryKeyDim)]
+   */
+  appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void;
+  /**
+   * The product of every head of every row, see `HeadProduct`. w: a matrix with a multiple of 8 columns
+   * x: [rows][numHeads·inputWidth] · out: [rows][numHeads·outputWidthOf(product, w.cols)], another buffer
+   */
+  multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void;
+  /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. q: [rows][numHeads·(headDim + rotaryKeyDim)] · out: [rows][numHeads·valueDim] */
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void;
   /**
    * `linear` and `swiglu` in one, where a backend has that for so many rows: out[r][i] = silu(w[i] · x[r]) · (w[width + i] · x[r]).

@@ -24,6 +24,7 @@ export function plainAttentionLayer(config: ModelConfig, kv: KvSpec, index: numb
     numKvHeads: config.numKvHeads,
     headDim: config.headDim,
     valueDim: config.headDim,
+    rotaryKeyDim: 0,
     cache: layerCache(kv.forLayer(index), { ...config, slidingWindow: config.slidingWindow(index) }),
     kv: new PreparedLayer(kv.forLayer(index), config),
     slidingWindow: config.slidingWindow(index),

@@ -2,12 +2,14 @@
 import { isFloat } from "../quant/codecs/registry.ts";
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
 import { plain } from "../quant/kv-presets.ts";
+import { latentFormat, latentLayout } from "../quant/latent-layout.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../quant/page-layout.ts";
 import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
 import type { LayerShape } from "./states/state-shape.ts";
 
 export interface LayerCache {
+  /** As asked for; of latent attention with the type of keys for both sides. */
   readonly format: LayerKvFormat;
   /** Pages of codes; every token has its row here. */
   readonly main: PageLayout;
@@ -25,11 +27,17 @@ export function hasResidual(format: LayerKvFormat): boolean {
   return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
 }
 
-export function layerCache(format: LayerKvFormat, shape: LayerShape): LayerCache {
-  const { numKvHeads, headDim, valueDim, slidingWindow = 0 } = shape;
+/** @throws TurboQuantError unsupported — widths without kernels, or a type of keys that latent attention cannot read as values */
+export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache {
+  const { numKvHeads, headDim, valueDim, rotaryKeyDim = 0, slidingWindow = 0 } = shape;
+  const format = rotaryKeyDim > 0 ? latentFormat(asked) : asked;
+  const layoutOf = (k: SideFormat, v: SideFormat, tokens: number): PageLayout =>
+    rotaryKeyDim > 0
+      ? latentLayout(k, headDim, rotaryKeyDim, tokens)
+      : pageLayout(k, v, headDim, numKvHeads, tokens, valueDim);
   const reach = new Reach(slidingWindow);
-  const main = pageLayout(format.k, format.v, headDim, numKvHeads, PAGE_TOKENS, valueDim);
+  const main = layoutOf(format.k, format.v, PAGE_TOKENS);
   if (!hasResidual(format)) return { format, main, residual: null, reach };
-  const layout = pageLayout(RESIDUAL_SIDE, RESIDUAL_SIDE, headDim, numKvHeads, RESIDUAL_PAGE_TOKENS, valueDim);
+  const layout = layoutOf(RESIDUAL_SIDE, RESIDUAL_SIDE, RESIDUAL_PAGE_TOKENS);
   return { format, main, residual: new ResidualWindow(format.sinks, format.window, layout, reach), reach };
 }

@@ -12,7 +12,16 @@ import { PreparedLayer } from "../quant/prepared-layer.ts";
 import { diagnoseFormats, diagnoseLayer } from "./diagnose.ts";
 import { captureVectors, type LayerVectors } from "./tap.ts";
 
-const SHAPE = { index: 0, numHeads: 4, numKvHeads: 2, headDim: 64, valueDim: 64, slidingWindow: 0, scale: 1 / 8 };
+const SHAPE = {
+  index: 0,
+  numHeads: 4,
+  numKvHeads: 2,
+  headDim: 64,
+  valueDim: 64,
+  rotaryKeyDim: 0,
+  slidingWindow: 0,
+  scale: 1 / 8,
+};
 
 const layerOf = (kv: string, calibration: LayerCalibration | null = null): AttentionLayer => ({
   ...SHAPE,

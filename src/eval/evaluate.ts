@@ -5,6 +5,7 @@
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import type { OnProgress } from "../platform.ts";
+import { valuesOfToken } from "../quant/page-layout.ts";
 import { type Contender, compareOnTokens, emptyRecord, makeContender, type TokenRecord } from "./compare.ts";
 import { diagnoseFormats, type LayerDiagnosis } from "./diagnose.ts";
 import { type DivergenceSummary, summarizeDivergence } from "./divergence.ts";
@@ -241,5 +242,5 @@ function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
 
 /** Numbers that one token adds to the cache, over all layers. */
 function valuesPerToken(llm: LLM): number {
-  return llm.config.numLayers * llm.config.numKvHeads * llm.config.headDim * 2;
+  return llm.cache.layers.reduce((sum, { main }) => sum + valuesOfToken(main), 0);
 }

@@ -4,6 +4,7 @@
  */
 import type { AttentionLayer, Ops, Step } from "../backends/ops.ts";
 import type { LLM } from "../engine/llm.ts";
+import { TurboQuantError } from "../errors.ts";
 import { dimOf } from "../quant/page-regions.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { RowCodec } from "../quant/row-codec.ts";
@@ -44,8 +45,15 @@ function tapQueries(
 /**
  * Feeds `tokens` to an f32 cache and returns the vectors of every layer. An f32 cache stores vectors as they are, so they are
  * neither rotated nor calibrated.
+ * @throws TurboQuantError unsupported — a model with latent attention
  */
 export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: AbortSignal): Promise<LayerVectors[]> {
+  if (llm.config.latent) {
+    throw new TurboQuantError(
+      "unsupported",
+      `${llm.name}: latent attention has no keys and values of heads to be looked at or calibrated for; compare formats with turboquant eval, calibration=off`,
+    );
+  }
   const queries: Float32Array[] = [];
   const copies: Promise<void>[] = [];
   const tap = (ops: Ops): Ops =>

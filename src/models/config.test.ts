@@ -35,6 +35,7 @@ describe("parseModelConfig", () => {
     expect(config).toEqual({
       modelType: "llama",
       isTextPart: false,
+      latent: null,
       vocabSize: 1000,
       hiddenSize: 64,
       numLayers: 4,

@@ -5,7 +5,8 @@ import { checkHeadDim } from "../quant/head-dim.ts";
 import { parseActivation } from "./activation-names.ts";
 import { ConfigFields } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
-import type { ModelConfig } from "./model-config.ts";
+import { parseLatent } from "./latent-config.ts";
+import type { LatentShape, ModelConfig } from "./model-config.ts";
 import { familyOf, textModelOf } from "./registry.ts";
 import type { RopeConfig } from "./rope.ts";
 import { contextLengthOf, NO_ROPE, parseRopes } from "./rope-config.ts";
@@ -42,12 +43,14 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);
   const { defaults } = family;
+  const latent = family.latent ? parseLatent(config, family.latent) : null;
   const { numHeads, numKvHeads, headDim } =
-    family.hasAttention === false ? NO_HEADS : parseHeads(config, family, fileName, hiddenSize);
+    family.hasAttention === false ? NO_HEADS : parseHeads(config, family, fileName, hiddenSize, latent);
   const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION, defaults.maxPosition);
   const slidingWindow = parseSlidingWindow(config, family, numLayers);
   const ropes = parseRopes(config, { family, headDim, maxPosition });
   const normEps = config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6);
+  const ropeOf = ropesByLayer(config, family, ropes, slidingWindow, numLayers);
   const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu", family.activationField);
   return {
     modelType: family.modelType,
@@ -56,8 +59,9 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     hiddenSize,
     numLayers,
     numHeads,
-    numKvHeads,
-    headDim,
+    numKvHeads: latent ? 1 : numKvHeads,
+    headDim: latent ? latent.kvRank + latent.ropeDim : headDim,
+    latent,
     intermediateSize:
       family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH, defaults.intermediateSize),
     normEps,
@@ -71,8 +75,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     expertsOf: family.experts?.(config, { numLayers, activation }) ?? (() => null),
     slidingWindow,
     rope: ropes.full,
-    ropeOf: ropesByLayer(config, family, ropes, slidingWindow, numLayers),
-    mixer: family.mixer?.(config, { hiddenSize, numLayers, normEps }) ?? (() => null),
+    ropeOf,
+    mixer: family.mixer?.(config, { hiddenSize, numLayers, numHeads, normEps, latent, ropeOf }) ?? (() => null),
     bosTokenId: config.tokenIds("bos_token_id", defaults.bosTokenId)[0] ?? null,
     eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
     padTokenId: config.tokenIds("pad_token_id")[0] ?? null,
@@ -84,7 +88,14 @@ type Heads = Pick<ModelConfig, "numHeads" | "numKvHeads" | "headDim">;
 /** Of a model without attention. */
 const NO_HEADS: Heads = { numHeads: 0, numKvHeads: 0, headDim: 0 };
 
-function parseHeads(config: ConfigFields, family: Family, fileName: string, hiddenSize: number): Heads {
+/** The head_dim of latent attention is that of the rotary part. */
+function parseHeads(
+  config: ConfigFields,
+  family: Family,
+  fileName: string,
+  hiddenSize: number,
+  latent: LatentShape | null,
+): Heads {
   const { defaults } = family;
   const numHeads = config.integer("num_attention_heads", 1, MAX_HEADS, defaults.numHeads);
   // In Transformers an explicit null means as many KV heads as query heads, even if the class's default is another number.
@@ -94,7 +105,8 @@ function parseHeads(config: ConfigFields, family: Family, fileName: string, hidd
     (family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads));
   if (numHeads % numKvHeads !== 0)
     throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
-  const headDim = parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
+  const headDim =
+    latent?.ropeDim ?? parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
   return { numHeads, numKvHeads, headDim };
 }
 

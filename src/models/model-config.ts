@@ -5,6 +5,36 @@ import type { RopeConfig } from "./rope.ts";
 import type { TensorNames } from "./tensor-names.ts";
 import type { Traits } from "./traits.ts";
 
+/** The widths of multi-head latent attention (DeepSeek-V2). */
+export interface LatentShape {
+  /** Of the normed row that is cached for keys and values. */
+  readonly kvRank: number;
+  /** Of the normed row that queries are made of; null where they are made of the block's input. */
+  readonly queryRank: number | null;
+  /** Coordinates of a head's key without and with a position, and of its value. */
+  readonly nopeDim: number;
+  readonly ropeDim: number;
+  readonly valueDim: number;
+  /** Whether rope turns neighbours instead of halves. */
+  readonly isInterleaved: boolean;
+  /** Of the projections to latents, and of the output projection. */
+  readonly hasBias: boolean;
+  /** Softmax scale. */
+  readonly scale: number;
+}
+
+/** What a family's class in Transformers has for fields that a config leaves out. */
+export interface LatentDefaults {
+  readonly kvRank: number;
+  readonly queryRank: number;
+  readonly nopeDim: number;
+  readonly ropeDim: number;
+  /** Null for hidden_size over the number of heads. */
+  readonly valueDim: number | null;
+  /** Whether rope turns neighbours; `asked` where `rope_interleave` says it, true if it is left out. */
+  readonly interleave: boolean | "asked";
+}
+
 export interface ModelConfig {
   readonly modelType: string;
   /** Whether the file is of a model with image or sound inputs, of which this is the text model. */
@@ -14,8 +44,11 @@ export interface ModelConfig {
   readonly numLayers: number;
   /** Of attention; 0 where no layer has it. */
   readonly numHeads: number;
+  /** Of latent attention: one head, as wide as what is cached of a token. */
   readonly numKvHeads: number;
   readonly headDim: number;
+  /** Null where keys and values are cached head by head. */
+  readonly latent: LatentShape | null;
   /** 0 where no layer has a feed-forward. */
   readonly intermediateSize: number;
   readonly normEps: number;

@@ -29,6 +29,7 @@ import { lfm2 } from "./families/lfm2.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { llama } from "./families/llama.ts";
 import { mamba2 } from "./families/mamba2.ts";
+import { minicpm3 } from "./families/minicpm3.ts";
 import { ministral } from "./families/ministral.ts";
 import { ministral3 } from "./families/ministral3.ts";
 import { mistral } from "./families/mistral.ts";
@@ -67,6 +68,7 @@ const known: Family[] = [
   glm4,
   ernie45,
   seedOss,
+  minicpm3,
   ministral,
   ministral3,
   exaone4,
@@ -119,7 +121,7 @@ const HYBRID = "hybrid state-space or linear-attention layers";
  */
 export const unsupportedTypes: readonly (readonly [patterns: readonly string[], what: string])[] = [
   [["deepseek_v2*", "deepseek_v3*", "kimi_k2*", "glm_moe_dsa*", "longcat_flash*"], `${MLA} and ${MOE}`],
-  [["minicpm3*", "deepseek_vl_v2*"], MLA],
+  [["deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],
   [["jamba*", "kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],

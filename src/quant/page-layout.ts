@@ -14,6 +14,7 @@ import {
   PAGE_TOKENS,
   type PageRegions,
   type Plane,
+  type PlaneSpec,
   type Region,
   type RegionSpec,
   type SideRegions,
@@ -25,9 +26,19 @@ export interface SideLayout extends SideRegions {
   readonly side: SideFormat;
 }
 
+export interface RotaryLayout extends SideLayout {
+  /** Coordinates of a part. */
+  readonly dim: number;
+}
+
 export interface PageLayout extends PageRegions {
   readonly k: SideLayout;
   readonly v: SideLayout;
+  /**
+   * Of latent attention (latent-layout.ts): the rotary key parts, floats that are stored apart from the rows of keys, which are those of
+   * values too. Null where keys and values have rows of their own.
+   */
+  readonly rotaryKey: RotaryLayout | null;
   /** Whether tokens of a side are stored when the page is full, all at once (`SideCodec.storePage`). */
   readonly isStoredWhole: boolean;
   readonly numBytes: number;
@@ -39,6 +50,29 @@ export function isRotated(side: SideFormat, format: Pick<LayerKvFormat, "rotatio
 }
 
 const align16 = (n: number): number => (n + 15) & ~15;
+
+/** Places the arrays of a page one after the other. */
+export class RegionPlacer {
+  readonly #pageTokens: number;
+  readonly #numKvHeads: number;
+  /** Bytes of what has been placed. */
+  end = 0;
+
+  constructor(pageTokens: number, numKvHeads: number) {
+    this.#pageTokens = pageTokens;
+    this.#numKvHeads = numKvHeads;
+  }
+
+  plane(spec: PlaneSpec): Plane {
+    return { width: spec.width, ...this.region(spec) };
+  }
+
+  region({ name, rowBytes, headBytes = rowBytes * this.#pageTokens }: RegionSpec): Region {
+    const offset = this.end;
+    this.end = align16(offset + headBytes * this.#numKvHeads);
+    return { name, offset, headStride: headBytes, rowBytes };
+  }
+}
 
 /**
  * Computes the layout of a page.
@@ -55,20 +89,15 @@ export function pageLayout(
   valueDim: number = headDim,
 ): PageLayout {
   for (const dim of [headDim, valueDim]) checkHeadDim(dim, "page layout");
-  let end = 0;
-  const region = ({ name, rowBytes, headBytes = rowBytes * pageTokens }: RegionSpec): Region => {
-    const offset = end;
-    end = align16(end + headBytes * numKvHeads);
-    return { name, offset, headStride: headBytes, rowBytes };
-  };
+  const placer = new RegionPlacer(pageTokens, numKvHeads);
   const specs = {
     k: codecOf(k).regionsOf(k, { side: "k", headDim }),
     v: codecOf(v).regionsOf(v, { side: "v", headDim: valueDim }),
   };
-  const planes = (side: "k" | "v"): Plane[] =>
-    specs[side].planes.map((plane) => ({ width: plane.width, ...region(plane) }));
+  const planes = (side: "k" | "v"): Plane[] => specs[side].planes.map((spec) => placer.plane(spec));
+  const scales = (side: "k" | "v"): Region[] => specs[side].scales.map((spec) => placer.region(spec));
   const [kPlanes, vPlanes] = [planes("k"), planes("v")];
-  const [kScales, vScales] = [specs.k.scales.map(region), specs.v.scales.map(region)];
+  const [kScales, vScales] = [scales("k"), scales("v")];
   return {
     pageTokens,
     headDim,
@@ -76,8 +105,9 @@ export function pageLayout(
     numKvHeads,
     k: { side: k, planes: kPlanes, scales: kScales },
     v: { side: v, planes: vPlanes, scales: vScales },
+    rotaryKey: null,
     isStoredWhole: [k, v].some((side) => codecOf(side).storePage !== undefined),
-    numBytes: end,
+    numBytes: placer.end,
   };
 }
 
@@ -86,7 +116,7 @@ export function bitsPerValue(layout: PageLayout): number {
   return (8 * layout.numBytes) / (layout.pageTokens * valuesOfToken(layout));
 }
 
-/** Numbers that a token has in a layer: those of keys and values of every KV head. */
-export function valuesOfToken({ numKvHeads, headDim, valueDim }: PageRegions): number {
-  return numKvHeads * (headDim + valueDim);
+/** Numbers that a token has in a layer: those of keys and values of every KV head, or those of its latent row and rotary part. */
+export function valuesOfToken({ numKvHeads, headDim, valueDim, rotaryKey }: PageLayout): number {
+  return rotaryKey ? headDim + rotaryKey.dim : numKvHeads * (headDim + valueDim);
 }

@@ -73,6 +73,32 @@ export const MORE_WIDTHS: readonly KvCase[] = [
   { kv: "kivi-2", headDim: 72, valueDim: 32, numHeads: 4, numKvHeads: 2, steps: [100, 1, 60, 3] },
 ];
 
+/** Latent attention: one row is key and value, the rotary part lies beside it. */
+export const LATENTS: readonly KvCase[] = [
+  { kv: `k4v4,${COPIES}`, headDim: 64, rotaryKeyDim: 16, numHeads: 3, steps: [70, 1, 3] },
+  { kv: "k3v8,window=4,sinks=2", headDim: 24, rotaryKeyDim: 40, numHeads: 2, steps: [1, 33, 1, 2], rope: true },
+];
+/** The same for backends that need no kernel for each case. */
+export const MORE_LATENTS: readonly KvCase[] = [
+  { kv: "f32", headDim: 32, rotaryKeyDim: 8, numHeads: 4, steps: [33, 1, 65, 2] },
+  { kv: "f16", headDim: 72, rotaryKeyDim: 16, numHeads: 4, steps: [66, 1, 2] },
+  { kv: `k8v8,${BARE}`, headDim: 512, rotaryKeyDim: 64, numHeads: 33, steps: [9, 1] },
+  { kv: `k2v2,rotation=qr,${COPIES}`, headDim: 40, rotaryKeyDim: 32, numHeads: 2, steps: [66, 1, 5] },
+  { kv: `q8_0,${COPIES}`, headDim: 64, rotaryKeyDim: 16, numHeads: 1, steps: [40, 1, 1] },
+  { kv: "q4_0r,window=0,sinks=0", headDim: 72, rotaryKeyDim: 24, numHeads: 5, steps: [40, 1, 1] },
+  {
+    kv: `k5v5,${COPIES}`,
+    headDim: 128,
+    rotaryKeyDim: 64,
+    numHeads: 2,
+    steps: [
+      [70, 3, 1],
+      [1, 40, 2],
+    ],
+  },
+  { kv: `k4v4,${COPIES}`, headDim: 64, rotaryKeyDim: 16, numHeads: 3, steps: [140, 1, 30], trimTo: 100 },
+];
+
 /**
  * Sums in the order of the coordinates. A scale is rounded to f16, which hides a last bit; so here the terms of a sum are ±2²⁴ in turn
  * beside u = 1: (1 + 2²⁴) − 2²⁴ is 0 in f32, (1 − 2²⁴) + 2²⁴ is 1, and sums in another order are other scales.

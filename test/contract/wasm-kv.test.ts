@@ -5,7 +5,19 @@ import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { type KvCase, layerOf, runCase } from "../support/kv-case.ts";
 import { APPENDED } from "./append-cases.ts";
 import { kvContract } from "./kv.ts";
-import { BATCHES, FORMATS, INPUTS, LENGTHS, MORE_WIDTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
+import {
+  BATCHES,
+  FORMATS,
+  INPUTS,
+  LATENTS,
+  LENGTHS,
+  MORE_LATENTS,
+  MORE_WIDTHS,
+  SLOW_FORMATS,
+  SUMS,
+  WIDTHS,
+  WINDOWS,
+} from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
 import { SOFTMAX } from "./softmax-cases.ts";
 import { wasmTarget } from "./wasm-target.ts";
@@ -23,6 +35,7 @@ describe("wasm", () => {
     formats: FORMATS,
     sums: SUMS,
     widths: [...WIDTHS, ...MORE_WIDTHS],
+    latents: [...LATENTS, ...MORE_LATENTS],
     "formats of no GPU": SLOW_FORMATS,
     lengths: LENGTHS,
     "windows and sinks": WINDOWS,

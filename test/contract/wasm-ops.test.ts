@@ -2,6 +2,7 @@
 import { describe } from "vitest";
 import { elementwiseContract } from "./elementwise.ts";
 import { expertsContract } from "./experts.ts";
+import { headsContract } from "./heads.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
 import { scanContract } from "./scan.ts";
@@ -13,6 +14,7 @@ describe("wasm", () => {
   weightsContract(wasmTarget);
   linearContract(wasmTarget, linearGroups(true));
   elementwiseContract(wasmTarget);
+  headsContract(wasmTarget);
   statesContract(wasmTarget);
   scanContract(wasmTarget);
   expertsContract(wasmTarget, ["f32", "f16", "bf16", "q8", "q4"]);

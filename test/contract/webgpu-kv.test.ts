@@ -5,7 +5,7 @@ import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
 import { APPENDED, FEW_APPENDED } from "./append-cases.ts";
 import { kvContract } from "./kv.ts";
-import { BATCHES, FORMATS, INPUTS, LENGTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
+import { BATCHES, FORMATS, INPUTS, LATENTS, LENGTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
 import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
 
@@ -16,6 +16,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     // Each head_dim is another kernel.
     sums: isThorough ? SUMS : SUMS.slice(1, 2),
     widths: isThorough ? WIDTHS : WIDTHS.slice(0, 2),
+    latents: LATENTS,
     lengths: LENGTHS,
     "windows and sinks": WINDOWS,
     "several sequences": BATCHES,

@@ -4,6 +4,7 @@ import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
 import { elementwiseContract } from "./elementwise.ts";
 import { expertsContract } from "./experts.ts";
+import { headsContract } from "./heads.ts";
 import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
 import { samplingContract } from "./sampling.ts";
@@ -20,6 +21,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
   weightsContract(target);
   linearContract(target, linearGroups(isThorough));
   elementwiseContract(target);
+  headsContract(target, isThorough ? undefined : ["f16", "q8"]);
   statesContract(target);
   scanContract(target);
   expertsContract(target, isThorough ? ["f32", "f16", "bf16", "q8", "q4"] : ["bf16", "q4"]);

@@ -8,6 +8,7 @@
  */
 import { EVERYTHING } from "../../src/backends/capabilities.ts";
 import type { Experts } from "../../src/backends/experts.ts";
+import { outputWidthOf } from "../../src/backends/head-product.ts";
 import type {
   Activation,
   AttentionLayer,
@@ -17,6 +18,7 @@ import type {
   DeviceSample,
   DeviceSampling,
   Draw,
+  HeadProduct,
   Ops,
   RowNorm,
   Scan,
@@ -178,6 +180,21 @@ export class FakeOps implements Ops {
         this.#slot(sequence, layer.index, start + i).setUint32(0, data(qkv)[(row + i) * width]!, true);
       }
     }
+  }
+
+  appendLatent(step: Step, layer: AttentionLayer, latent: Buf): void {
+    for (const { sequence, start, count, row } of step.spans) {
+      for (let i = 0; i < count; i++) {
+        const value = data(latent)[(row + i) * (layer.headDim + layer.rotaryKeyDim)]!;
+        this.#slot(sequence, layer.index, start + i).setUint32(0, value, true);
+      }
+    }
+  }
+
+  multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
+    const { numHeads, inputWidth } = product;
+    const width = numHeads * outputWidthOf(product, w.cols);
+    for (let row = 0; row < rows; row++) data(out)[row * width] = data(x)[row * numHeads * inputWidth]!;
   }
 
   attend(step: Step, layer: AttentionLayer, _q: Buf, out: Buf): void {

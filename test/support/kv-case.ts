@@ -36,6 +36,8 @@ export interface KvCase {
   /** Standard deviation of the scores of ordinary vectors, 1 by default. With small ones a softmax is close to a mean, in which errors average out. */
   readonly sharpness?: number;
   readonly valueScale?: number;
+  /** Latent attention: the width of the rotary parts, beside rows of headDim for keys and values. */
+  readonly rotaryKeyDim?: number;
   /** AttentionLayer.softcap. */
   readonly softcap?: number;
   /** Whether each query head has a learned logit, of about the size of the scores. */
@@ -81,10 +83,11 @@ function upload(ops: Ops, rows: Float32Array, width: number): Buf {
 }
 
 export function layerOf(c: KvCase): AttentionLayer {
-  const { headDim = 64, valueDim = headDim, numHeads = 2, numKvHeads = 1 } = c;
-  const shape = { numKvHeads, headDim, valueDim };
+  const { headDim = 64, valueDim = headDim, rotaryKeyDim = 0, numHeads = 2, numKvHeads = 1 } = c;
+  const shape = { numKvHeads, headDim, valueDim, rotaryKeyDim };
+  const cache = layerCache(parseKvSpec(c.kv).forLayer(0), { ...shape, slidingWindow: c.slidingWindow ?? 0 });
   const calibration = c.calibrated ? randomCalibration(numKvHeads, headDim, undefined, valueDim) : null;
-  const kv = new PreparedLayer(parseKvSpec(c.kv).forLayer(0), shape, calibration);
+  const kv = new PreparedLayer(cache.format, shape, calibration);
   c.change?.(kv);
   return {
     index: 0,
@@ -92,10 +95,11 @@ export function layerOf(c: KvCase): AttentionLayer {
     numKvHeads,
     headDim,
     valueDim,
-    cache: layerCache(kv.format, { ...shape, slidingWindow: c.slidingWindow ?? 0 }),
+    rotaryKeyDim,
+    cache,
     kv,
     slidingWindow: c.slidingWindow ?? 0,
-    scale: (c.sharpness ?? 1) / Math.sqrt(headDim),
+    scale: (c.sharpness ?? 1) / Math.sqrt(headDim + rotaryKeyDim),
     valueScale: c.valueScale ?? 1,
     softcap: c.softcap ?? 0,
     sinkLogits: null,
@@ -107,9 +111,9 @@ export function layerOf(c: KvCase): AttentionLayer {
 }
 
 function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
-  const { numKvHeads, headDim, valueDim, slidingWindow } = layer;
+  const { numKvHeads, headDim, valueDim, rotaryKeyDim, slidingWindow } = layer;
   return new KvCache(
-    [{ numKvHeads, headDim, valueDim, slidingWindow }],
+    [{ numKvHeads, headDim, valueDim, rotaryKeyDim, slidingWindow }],
     () => layer.kv.format,
     new PagePool(ops.pages),
   ).createSequence();
@@ -130,15 +134,47 @@ function stepOf(sequences: readonly Sequence[], counts: readonly number[]): Step
 const countsOf = (counts: number | readonly number[]): readonly number[] =>
   typeof counts === "number" ? [counts] : counts;
 
-function ropeOf(c: KvCase, { headDim }: AttentionLayer): Rope {
+function ropeOf(c: KvCase, layer: AttentionLayer): Rope {
+  const headDim = layer.rotaryKeyDim || layer.headDim;
   const angle = (i: number): number => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0);
   const invFreq = Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i));
   return { invFreq, attentionFactor: 1, ...(c.growth && { queryGrowth: c.growth }) };
 }
 
-/** Values of a row of q | k | v. */
-const widthOf = ({ numHeads, numKvHeads, headDim, valueDim }: AttentionLayer): number =>
-  (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
+/** Values of a row of queries, and of a row of q | k | v, or of q | latent | rotary part. */
+const queryWidthOf = ({ numHeads, headDim, rotaryKeyDim }: AttentionLayer): number =>
+  numHeads * (headDim + rotaryKeyDim);
+const widthOf = (layer: AttentionLayer): number => {
+  const { numKvHeads, headDim, valueDim, rotaryKeyDim } = layer;
+  return (
+    queryWidthOf(layer) + headDim + (rotaryKeyDim > 0 ? rotaryKeyDim : numKvHeads * (headDim + valueDim) - headDim)
+  );
+};
+
+/** Appends rows of q | k | v, and leaves the queries; latent attention is given the two parts of a row apart. returns: queries */
+function appendRows(ops: Ops, step: Step, layer: AttentionLayer, rope: Rope, rows: Float32Array): Buf {
+  const [width, queryWidth] = [widthOf(layer), queryWidthOf(layer)];
+  const count = rows.length / width;
+  if (layer.rotaryKeyDim === 0) {
+    const qkv = upload(ops, rows, width);
+    const q = ops.alloc(count * queryWidth);
+    ops.beginStep(step, [rope]);
+    ops.appendKv(step, layer, qkv, q);
+    ops.free(qkv);
+    return q;
+  }
+  const columns = (from: number, to: number): Float32Array =>
+    Float32Array.from({ length: count * (to - from) }, (_, at) => {
+      const row = Math.floor(at / (to - from));
+      return rows[row * width + from + (at % (to - from))]!;
+    });
+  const q = upload(ops, columns(0, queryWidth), queryWidth);
+  const latent = upload(ops, columns(queryWidth, width), width - queryWidth);
+  ops.beginStep(step, [rope]);
+  ops.appendLatent(step, layer, latent, q);
+  ops.free(latent);
+  return q;
+}
 
 /** Rows of q | k | v, step after step. */
 function rowsOf(c: KvCase, layer: AttentionLayer): (count: number) => Float32Array {
@@ -210,9 +246,9 @@ export interface CaseRun {
 /** Runs the steps on one backend, which gets a weight of its own for what `layerOf` leaves to it. */
 export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): Promise<CaseRun> {
   const layer = onBackend(ops, c, described);
-  const { numHeads, headDim, valueDim } = layer;
+  const { numHeads, valueDim } = layer;
   const sequences = countsOf(c.steps[0]!).map(() => makeSequence(ops, layer));
-  const width = widthOf(layer);
+  const queryWidth = queryWidthOf(layer);
   const rope = ropeOf(c, layer);
   const next = rowsOf(c, layer);
   const [queries, outputs]: Float32Array[][] = [[], []];
@@ -222,15 +258,13 @@ export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): P
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.reserve(count);
     const step = stepOf(sequences, counts);
     const rows = step.tokens.length;
-    const qkv = upload(ops, next(rows), width);
-    const [q, out] = [ops.alloc(rows * numHeads * headDim), ops.alloc(rows * numHeads * valueDim)];
-    ops.beginStep(step, [rope]);
-    ops.appendKv(step, layer, qkv, q);
+    const q = appendRows(ops, step, layer, rope, next(rows));
+    const out = ops.alloc(rows * numHeads * valueDim);
     if (!c.pagesOnly) ops.attend(step, layer, q, out);
-    queries!.push(await ops.readback(q, rows * numHeads * headDim));
+    queries!.push(await ops.readback(q, rows * queryWidth));
     if (!c.pagesOnly) outputs!.push(await ops.readback(out, rows * numHeads * valueDim));
     for (const [i, count] of counts.entries()) if (count > 0) sequences[i]!.commit(count);
-    for (const buf of [qkv, q, out]) ops.free(buf);
+    for (const buf of [q, out]) ops.free(buf);
   }
   for (const weight of ownWeights(layer)) ops.freeWeight(weight);
   return { queries: queries!, outputs: outputs!, sequences };

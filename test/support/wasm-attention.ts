@@ -93,6 +93,10 @@ export class AttentionFixture {
       softcap: 0,
       sinkLogits: 0,
       valueScale: 1,
+      rotaryDim: 0,
+      rotaryType: 0,
+      rotaryPlane: 0,
+      residualRotary: 0,
       kSide: this.#attendSide("k"),
       vSide: this.#attendSide("v"),
     });

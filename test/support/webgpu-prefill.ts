@@ -61,6 +61,7 @@ export function layerOf(c: PrefillCase): AttentionLayer {
     numKvHeads,
     headDim,
     valueDim: headDim,
+    rotaryKeyDim: 0,
     cache: layerCache(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim, slidingWindow: c.slidingWindow ?? 0 }),
     kv: new PreparedLayer(parseKvSpec(c.kv).forLayer(0), { numKvHeads, headDim }),
     slidingWindow: c.slidingWindow ?? 0,

@@ -2,6 +2,27 @@
 import { MAX_RUNS } from "../column-runs.ts";
 import { Struct } from "./struct.ts";
 
+/** See assembly/linear/heads.ts. */
+export const heads = new Struct({
+  x: "u32",
+  out: "u32",
+  table: "u32",
+  /** As in `embed`. */
+  type: "u32",
+  cols: "u32",
+  stride: "u32",
+  numHeads: "u32",
+  rows: "u32",
+  /** Rows of activations in a task. */
+  block: "u32",
+  headRows: "u32",
+  first: "u32",
+  count: "u32",
+  isTransposed: "u32",
+  inputWidth: "u32",
+  outputWidth: "u32",
+});
+
 export const embed = new Struct({
   table: "u32",
   /** Code of the weight's layout. */

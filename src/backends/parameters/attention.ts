@@ -106,6 +106,11 @@ export const attend = new Struct({
   sinkLogits: "u32",
   /** What is returned is multiplied by it. */
   valueScale: "f32",
+  /** Of latent attention: coordinates of the rotary key parts, 0 without them; their type, f16 or f32; their offsets in pages. */
+  rotaryDim: "u32",
+  rotaryType: "u32",
+  rotaryPlane: "u32",
+  residualRotary: "u32",
   kSide: attendSide,
   vSide: attendSide,
 });
@@ -198,6 +203,11 @@ export const append = new Struct({
   residualK: "u32",
   residualV: "u32",
   numRows: "u32",
+  /** Of latent attention, as in `attend`. */
+  rotaryDim: "u32",
+  rotaryType: "u32",
+  rotaryPlane: "u32",
+  residualRotary: "u32",
   _reserved: { numBytes: 8 },
   kSide: appendSide,
   vSide: appendSide,

@@ -16,7 +16,7 @@ function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
 }
 
 /** Rotates the pairs (i, i + headDim/2) by position · invFreq[i]; those with a frequency of 0 stay as they are. */
-function applyRope(x: Float32Array, position: number, rope: Rope): void {
+export function applyRope(x: Float32Array, position: number, rope: Rope): void {
   const half = x.length / 2;
   for (let i = 0; i < half; i++) {
     // A pair that is not turned is multiplied like the others, by 1 and 0: kernels do so, and infinities give the same NaN.

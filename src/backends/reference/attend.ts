@@ -3,8 +3,12 @@ import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
+import { rotaryKeys } from "./append-latent.ts";
 
-/** K and V of one head decoded to floats in the stored space: [span end][headDim] and [span end][valueDim], from codes and from 16-bit copies. */
+/**
+ * K and V of one head decoded to floats in the stored space: [span end][headDim + rotaryKeyDim] and [span end][valueDim], from codes
+ * and from 16-bit copies.
+ */
 interface HeadHistory {
   readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
   readonly residual: { readonly k: Float32Array; readonly v: Float32Array };
@@ -15,7 +19,8 @@ interface HeadHistory {
  * others; kernels read the codes directly.
  */
 function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionLayer, head: number): HeadHistory {
-  const { headDim, valueDim, index } = layer;
+  const { headDim, valueDim, rotaryKeyDim, index } = layer;
+  const keyWidth = headDim + rotaryKeyDim;
   const { format } = layer.kv;
   const { main, residual, reach } = span.sequence.cache.layers[index]!;
   const end = span.start + span.count;
@@ -23,14 +28,19 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   const vCodec = new RowCodec(format.v, format, valueDim);
   const kCopies = new RowCodec(RESIDUAL_SIDE, format, headDim);
   const vCopies = new RowCodec(RESIDUAL_SIDE, format, valueDim);
-  const make = () => ({ k: new Float32Array(end * headDim), v: new Float32Array(end * valueDim) });
+  const rotary = main.rotaryKey;
+  const parts = rotary && new RowCodec(rotary.side, format, rotary.dim);
+  const partCopies = rotary && new RowCodec(RESIDUAL_SIDE, format, rotary.dim);
+  const make = () => ({ k: new Float32Array(end * keyWidth), v: new Float32Array(end * valueDim) });
   const history: HeadHistory = { codes: make(), residual: make() };
   for (let j = reach.firstKey(span.start); j < end; j++) {
     const page = storage.bytes(span.sequence.main(index).get(Math.floor(j / main.pageTokens)));
-    const ofKey = [j * headDim, (j + 1) * headDim] as const;
+    const ofKey = [j * keyWidth, j * keyWidth + headDim] as const;
+    const ofPart = [j * keyWidth + headDim, (j + 1) * keyWidth] as const;
     const ofValue = [j * valueDim, (j + 1) * valueDim] as const;
     kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...ofKey));
     vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...ofValue));
+    parts?.read(page, rotaryKeys(main), "k", head, j % main.pageTokens, history.codes.k.subarray(...ofPart));
     const address = residual ? span.sequence.residual(index).get(Math.floor(j / residual.layout.pageTokens)) : 0;
     if (!residual || !address) continue;
     const residualPage = storage.bytes(address);
@@ -41,6 +51,14 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
       head,
       j % residual.layout.pageTokens,
       history.residual.k.subarray(...ofKey),
+    );
+    partCopies?.read(
+      residualPage,
+      rotaryKeys(residual.layout),
+      "k",
+      head,
+      j % residual.layout.pageTokens,
+      history.residual.k.subarray(...ofPart),
     );
     vCopies.read(
       residualPage,
@@ -63,7 +81,8 @@ export function attend(
   q: Float32Array,
   out: Float32Array,
 ): void {
-  const { numHeads, numKvHeads, headDim: d, valueDim, index } = layer;
+  const { numHeads, numKvHeads, valueDim, index } = layer;
+  const d = layer.headDim + layer.rotaryKeyDim;
   const { format } = layer.kv;
   const group = numHeads / numKvHeads;
   const vCodec = new RowCodec(format.v, format, valueDim);

@@ -10,6 +10,7 @@ import { assertBegun } from "../begun-step.ts";
 import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import type { ExpertScratch, Experts, Router } from "../experts.ts";
+import { outputWidthOf } from "../head-product.ts";
 import type {
   Activation,
   AttentionLayer,
@@ -18,6 +19,7 @@ import type {
   Convolution,
   DeltaRule,
   Gates,
+  HeadProduct,
   Ops,
   Rope,
   RowNorm,
@@ -33,6 +35,7 @@ import { RouteScratch, routeRow } from "../route.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { gatedActivation } from "./activations.ts";
 import { appendKv } from "./append.ts";
+import { appendLatent } from "./append-latent.ts";
 import { attend } from "./attend.ts";
 import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
@@ -192,6 +195,35 @@ class ReferenceBackend implements Ops {
       v: layer.vNorm ? hostWeight(layer.vNorm) : null,
     };
     appendKv(this.pages, step, layer, rope, norms, host(qkv), host(q));
+  }
+
+  appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void {
+    assertBegun(step, this.#step, "appendLatent");
+    const rope = this.#ropes[layer.rope];
+    assert(rope, `appendLatent: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
+    appendLatent(this.pages, step, layer, rope, host(latent), host(q));
+  }
+
+  multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
+    const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
+    const [input, output, values] = [host(x), host(out), hostWeight(w)];
+    const outputWidth = outputWidthOf(product, w.cols);
+    for (let at = 0; at < rows * numHeads; at++) {
+      const own = input.subarray(at * inputWidth, (at + 1) * inputWidth);
+      const result = new Float64Array(outputWidth);
+      const weightAt = (i: number): number => ((at % numHeads) * headRows + first + i) * w.cols;
+      if (isTransposed) {
+        for (let i = 0; i < count; i++) {
+          for (let c = 0; c < w.cols; c++) result[c] = result[c]! + own[i]! * values[weightAt(i) + c]!;
+        }
+        result.set(own.subarray(count), w.cols);
+      } else {
+        for (let i = 0; i < count; i++) {
+          for (let c = 0; c < w.cols; c++) result[i] = result[i]! + own[c]! * values[weightAt(i) + c]!;
+        }
+      }
+      output.set(result, at * outputWidth);
+    }
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {

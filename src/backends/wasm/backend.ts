@@ -13,6 +13,7 @@ import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
 import { runLists } from "../column-runs.ts";
 import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
+import { outputWidthOf } from "../head-product.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
   Activation,
@@ -23,6 +24,7 @@ import type {
   Convolution,
   DeltaRule,
   Gates,
+  HeadProduct,
   Ops,
   Rope,
   RowNorm,
@@ -38,6 +40,7 @@ import {
   ACTIVATIONS,
   activate,
   embed,
+  heads as headParams,
   NORM_FLAGS,
   norm,
   rmsNorm,
@@ -72,6 +75,8 @@ export interface WasmBackendOptions {
   readonly relaxed?: "auto" | "off";
 }
 
+/** Rows of activations that share what `multiplyHeads` unpacks of the matrix. */
+const HEAD_BLOCK_ROWS = 16;
 /** Number of elements whose elementwise operation takes about as long as waking another thread. */
 const PARALLEL_ELEMENTS = 1 << 14;
 
@@ -311,10 +316,44 @@ class WasmBackend implements Ops {
     this.#kv.append(step, layer, from, this.#addressOf(q, rows * width, "appendKv"), norms);
   }
 
+  appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void {
+    assertBegun(step, this.#step, "appendLatent");
+    const rows = step.tokens.length;
+    const width = layer.headDim + layer.rotaryKeyDim;
+    const from = this.#addressOf(latent, rows * width, "appendLatent");
+    this.#kv.appendLatent(step, layer, from, this.#addressOf(q, rows * layer.numHeads * width, "appendLatent"));
+  }
+
+  multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
+    const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
+    const { address, cols, stride, code } = asWasmWeight(w);
+    const outputWidth = outputWidthOf(product, cols);
+    // The rows of a task share what is unpacked of the matrix; a block of them stays in a cache.
+    const block = Math.min(rows, HEAD_BLOCK_ROWS);
+    headParams.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: this.#addressOf(x, rows * numHeads * inputWidth, "multiplyHeads"),
+      out: this.#addressOf(out, rows * numHeads * outputWidth, "multiplyHeads"),
+      table: address,
+      type: code,
+      cols,
+      stride,
+      numHeads,
+      rows,
+      block,
+      headRows,
+      first,
+      count,
+      isTransposed: isTransposed ? 1 : 0,
+      inputWidth,
+      outputWidth,
+    });
+    this.#run("multiplyHeads", numHeads * Math.ceil(rows / block), rows * numHeads * count * cols);
+  }
+
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
     const heads = step.tokens.length * layer.numHeads;
-    const from = this.#addressOf(q, heads * layer.headDim, "attend");
+    const from = this.#addressOf(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
     this.#kv.attend(step, layer, from, this.#addressOf(out, heads * layer.valueDim, "attend"));
   }
 

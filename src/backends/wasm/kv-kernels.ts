@@ -18,6 +18,7 @@ import {
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
 import { growthAt } from "../query-growth.ts";
+import { wasmCodecs } from "./codecs/registry.ts";
 import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
 import { KvTables } from "./kv-tables.ts";
@@ -30,6 +31,26 @@ import { asWasmWeight } from "./wasm-weight.ts";
 /** Attention over fewer keys (times KV heads) takes less time than waking another thread. */
 const PARALLEL_KEYS = 256;
 const SLOT = slot.words;
+
+/** Addresses of the norms of heads, 0 for those that the model does not have. */
+interface HeadNorms {
+  readonly q: number;
+  readonly k: number;
+  readonly v: number;
+}
+
+const NO_NORMS: HeadNorms = { q: 0, k: 0, v: 0 };
+
+/** What kernels are told of the rotary key parts of latent attention. */
+function rotaryFields({ cache: { main, residual } }: AttentionLayer) {
+  const { rotaryKey } = main;
+  return {
+    rotaryDim: rotaryKey?.dim ?? 0,
+    rotaryType: rotaryKey ? wasmCodecs.of(rotaryKey.side).typeCode(rotaryKey.side) : 0,
+    rotaryPlane: offsetOf(rotaryKey?.planes[0]),
+    residualRotary: offsetOf(residual?.layout.rotaryKey?.planes[0]),
+  };
+}
 
 export class KvKernels {
   readonly #memory: WasmMemory;
@@ -86,15 +107,17 @@ export class KvKernels {
   }
 
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (0 for a norm that the model does not have) */
-  append(
-    step: Step,
-    layer: AttentionLayer,
-    qkv: number,
-    q: number,
-    norms: { readonly q: number; readonly k: number; readonly v: number },
-  ): void {
-    const tables = this.#tables.of(layer.kv);
+  append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): void {
     const rows = step.tokens.length;
+    this.#writeAppend(step, layer, qkv, q, norms);
+    const parallel = rows * layer.numKvHeads >= 4;
+    this.#pool.run("appendRows", this.#params, appendTasks(rows, layer.numKvHeads), parallel);
+    if (layer.isShared) return;
+    storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
+  }
+
+  #writeAppend(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): void {
+    const tables = this.#tables.of(layer.kv);
     const { main, residual } = layer.cache;
     const angles = this.#ropes[layer.rope];
     assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
@@ -121,14 +144,19 @@ export class KvKernels {
       residualTokens: residual?.layout.pageTokens ?? 0,
       residualK: offsetOf(residual?.layout.k.planes[0]),
       residualV: offsetOf(residual?.layout.v.planes[0]),
-      numRows: rows,
+      numRows: step.tokens.length,
+      ...rotaryFields(layer),
       kSide: this.#appendSide(layer, "k", main.k),
       vSide: this.#appendSide(layer, "v", main.v),
     });
-    const parallel = rows * layer.numKvHeads >= 4;
-    this.#pool.run("appendRows", this.#params, appendTasks(rows, layer.numKvHeads), parallel);
-    if (layer.isShared) return;
-    storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
+  }
+
+  /** latent, q: addresses of f32 arrays as in `Ops.appendLatent` */
+  appendLatent(step: Step, layer: AttentionLayer, latent: number, q: number): void {
+    const rows = step.tokens.length;
+    this.#writeAppend(step, layer, latent, q, NO_NORMS);
+    this.#pool.run("appendLatentRows", this.#params, appendTasks(rows, 1), rows > 4);
+    this.#pool.run("prepareLatentQueries", this.#params, rows, rows * layer.numHeads >= 16);
   }
 
   attend(step: Step, layer: AttentionLayer, q: number, out: number): void {
@@ -201,6 +229,7 @@ export class KvKernels {
       softcap: layer.softcap,
       sinkLogits: layer.sinkLogits ? asWasmWeight(layer.sinkLogits).address : 0,
       valueScale: layer.valueScale,
+      ...rotaryFields(layer),
       kSide: this.#attendSide(layer, "k", main.k),
       vSide: this.#attendSide(layer, "v", main.v),
     });

@@ -9,6 +9,7 @@ import { assertBegun } from "../begun-step.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
 import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
+import { outputWidthOf } from "../head-product.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
   Activation,
@@ -19,6 +20,7 @@ import type {
   Convolution,
   DeltaRule,
   Gates,
+  HeadProduct,
   OnKernel,
   Ops,
   Rope,
@@ -262,11 +264,26 @@ export class WebGpuBackend implements Ops {
     this.#append.run(step, layer, norms, from, this.#written(q, rows * numHeads * headDim, "appendKv"));
   }
 
+  appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void {
+    assertBegun(step, this.#step, "appendLatent");
+    const rows = step.tokens.length;
+    const width = layer.headDim + layer.rotaryKeyDim;
+    const from = this.#read(latent, rows * width, "appendLatent");
+    this.#read(q, rows * layer.numHeads * width, "appendLatent");
+    this.#append.runLatent(step, layer, from, this.#written(q, rows * layer.numHeads * width, "appendLatent"));
+  }
+
+  multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
+    const from = this.#read(x, rows * product.numHeads * product.inputWidth, "multiplyHeads");
+    const to = this.#written(out, rows * product.numHeads * outputWidthOf(product, w.cols), "multiplyHeads");
+    this.#linear.multiplyHeads(from, asGpuWeight(w), product, rows, to);
+  }
+
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
     assertBegun(step, this.#step, "attend");
     const heads = step.tokens.length * layer.numHeads;
     const sinkLogits = layer.sinkLogits && asGpuWeight(layer.sinkLogits).buffer;
-    const from = this.#read(q, heads * layer.headDim, "attend");
+    const from = this.#read(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
     this.#attention.run(step, layer, sinkLogits, from, this.#written(out, heads * layer.valueDim, "attend"));
   }
 

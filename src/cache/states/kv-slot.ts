@@ -8,14 +8,23 @@ import { isCount, type StateKind, type StateSlot } from "./state-slot.ts";
 
 const SIZES = ["numKvHeads", "headDim", "mainPageBytes", "exactPageBytes"] as const;
 /** Fields that are equal in caches of one shape and format, those that say more first. */
-const COMPARED = ["numKvHeads", "headDim", "valueDim", "mainPageBytes", "exactPageBytes", "slidingWindow"] as const;
+const COMPARED = [
+  "numKvHeads",
+  "headDim",
+  "valueDim",
+  "rotaryKeyDim",
+  "mainPageBytes",
+  "exactPageBytes",
+  "slidingWindow",
+] as const;
 
 export const kvKind: StateKind = {
   isSound: (description, length) => {
-    const { exactStart, exactPages, slidingWindow = 0, valueDim = 0 } = description;
+    const { exactStart, exactPages, slidingWindow = 0, valueDim = 0, rotaryKeyDim = 0 } = description;
     return (
       isCount(slidingWindow) &&
       isCount(valueDim) &&
+      isCount(rotaryKeyDim) &&
       SIZES.every((name) => isCount(description[name])) &&
       isCount(exactStart) &&
       exactStart <= length &&

@@ -42,6 +42,8 @@ export interface KvDescription {
   readonly headDim: number;
   /** Present when values have another number of coordinates than keys. */
   readonly valueDim?: number;
+  /** Present where rows are keys and values at once: the width of the rotary part beside them. */
+  readonly rotaryKeyDim?: number;
   /** Bytes of one page of each stream; 0 for 16-bit pages when the layer has none. */
   readonly mainPageBytes: number;
   readonly exactPageBytes: number;
@@ -203,6 +205,7 @@ export class KvState implements LayerState {
       numKvHeads: main.numKvHeads,
       headDim: main.headDim,
       ...(main.valueDim !== main.headDim && { valueDim: main.valueDim }),
+      ...(main.rotaryKey && { rotaryKeyDim: main.rotaryKey.dim }),
       mainPageBytes: main.numBytes,
       exactPageBytes: residual?.layout.numBytes ?? 0,
       exactStart: this.#residualStart,

@@ -6,6 +6,11 @@ export interface LayerShape {
   readonly headDim: number;
   /** Coordinates of a value; absent: as many as a key has. */
   readonly valueDim?: number | undefined;
+  /**
+   * Of latent attention: coordinates of the rotary key part beside a row that is key and value at once, of the only KV head. 0 or
+   * absent: keys and values have rows of their own.
+   */
+  readonly rotaryKeyDim?: number | undefined;
   /** Positions a token attends to, its own included; 0 or absent for all. Pages out of reach are released. */
   readonly slidingWindow?: number;
 }

@@ -11,7 +11,7 @@ import { layoutOf, stateShapes } from "../../models/layout.ts";
 import { isRemote } from "../../node/hub/remote-source.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
-import type { SideLayout } from "../../quant/page-layout.ts";
+import { bitsPerValue, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { plainTable } from "../format.ts";
@@ -178,13 +178,12 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const states = kept.flatMap(({ shape, layer }) =>
     shape.kind === "recurrent" ? { layer, kind: shape.kind, bytes: shape.numBytes } : [],
   );
-  const values = 2 * config.numKvHeads * config.headDim;
   const layers = cache.layers.map(({ format, main, residual }, index) => ({
     layer: modelLayers[index]!,
     k: typeOf(format.k),
     v: typeOf(format.v),
     bytesPerToken: main.numBytes / main.pageTokens,
-    bitsPerValue: (main.numBytes * 8) / main.pageTokens / values,
+    bitsPerValue: bitsPerValue(main),
     pageTokens: main.pageTokens,
     pageBytes: main.numBytes,
     planesK: planesOf(main.k),

@@ -132,6 +132,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         numKvHeads,
         headDim,
         valueDim,
+        rotaryKeyDim: 0,
         cache: layerCache(format, { ...cached, slidingWindow }),
         kv,
         slidingWindow,

@@ -7,12 +7,12 @@ import type { QueryGrowth } from "../../backends/query-growth.ts";
 import type { Block, Branch } from "../blocks/block.ts";
 import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
 import type { ConfigFields } from "../config-fields.ts";
-import type { ModelConfig } from "../model-config.ts";
+import type { LatentDefaults, ModelConfig } from "../model-config.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
 
 /** What of a config is known before `Family.mixer` is asked. */
-export type MixerContext = Pick<ModelConfig, "hiddenSize" | "numLayers" | "normEps">;
+export type MixerContext = Pick<ModelConfig, "hiddenSize" | "numLayers" | "numHeads" | "normEps" | "latent" | "ropeOf">;
 
 /** What a mixture takes over from the model. */
 export interface MixtureSizes {
@@ -110,6 +110,8 @@ export interface Family {
    * @throws TurboQuantError — as `traits`
    */
   experts?(config: ConfigFields, sizes: MixtureSizes): (layer: number) => ExpertTraits | null;
+  /** Of families with latent attention, whose rope is that of the rotary part. */
+  readonly latent?: LatentDefaults;
   /** Names that differ from `LLAMA_NAMES`, and those that depend on the config. */
   readonly names?: Partial<TensorNames>;
   namesOf?(config: ConfigFields): Partial<TensorNames>;

@@ -43,7 +43,9 @@ interface HeadNorms {
   readonly v: GpuBuffer | null;
 }
 
-/** Sides whose vectors are equally long share a kernel; the first one's also prepares queries. */
+const NO_NORMS: HeadNorms = { q: null, k: null, v: null };
+
+/** Sides whose vectors are equally long share a kernel; that of keys also prepares queries. Rows of latent attention are keys. */
 type Sides = readonly ("k" | "v")[];
 
 interface SidesAppend {
@@ -92,6 +94,11 @@ export class AppendKernels {
     });
   }
 
+  /** See `Ops.appendLatent`. */
+  runLatent(step: Step, layer: AttentionLayer, latent: GpuBuffer, q: GpuBuffer): void {
+    this.run(step, layer, NO_NORMS, latent, q);
+  }
+
   /**
    * See `Ops.appendKv`.
    * @throws TurboQuantError unsupported — a codec that has no kernel here
@@ -124,9 +131,9 @@ export class AppendKernels {
 
   #prepare(layer: AttentionLayer, norms: HeadNorms, grows: boolean): LayerAppend {
     wgslSupport.check(layer.kv.format);
-    const { headDim, valueDim, isShared = false } = layer;
-    const both = headDim === valueDim && !isShared;
-    const apart = isShared ? [["k"] as const] : [["k"] as const, ["v"] as const];
+    const { headDim, valueDim, rotaryKeyDim, isShared = false } = layer;
+    const both = headDim === valueDim && !isShared && rotaryKeyDim === 0;
+    const apart = isShared || rotaryKeyDim > 0 ? [["k"] as const] : [["k"] as const, ["v"] as const];
     const parts = (both ? [["k", "v"] as const] : apart).map((sides) => this.#prepareSides(layer, sides, norms, grows));
     return {
       parts,
@@ -160,6 +167,7 @@ export class AppendKernels {
     const firstValue = (numHeads + numKvHeads) * layer.headDim;
     const { format, transforms, calibration } = layer.kv;
     const { main, residual } = layer.cache;
+    const { rotaryKey } = main;
     const { k, v } = transforms;
     const normsQk = hasKeys && layer.qNorm !== null;
     const normsV = hasValues && (layer.vNorm ?? null) !== null;
@@ -210,6 +218,12 @@ export class AppendKernels {
       KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
       HAS_RESIDUAL: residual !== null,
       ...at,
+      ...(rotaryKey && {
+        ROTARY_DIM: rotaryKey.dim,
+        ROTARY_AT: rotaryKey.planes[0]!.offset,
+        WIDE_ROTARY: rotaryKey.planes[0]!.width === 32,
+        RESIDUAL_ROTARY_AT: residual?.layout.rotaryKey?.planes[0]?.offset ?? 0,
+      }),
     };
     const storeText = (name: "k" | "v", side: SideFormat): string =>
       wgslCodecs
@@ -222,9 +236,9 @@ export class AppendKernels {
       STORE_K: hasKeys ? storeText("k", format.k) : "",
       STORE_V: hasValues ? storeText("v", format.v) : "",
     };
-    const made = shader("append", params, values, inserts);
+    const made = shader(rotaryKey ? "append-latent" : "append", params, values, inserts);
     return this.#commands.kernel(`append ${made.code}`, () => ({
-      label: `append ${sides.map((side) => nameOf(format[side])).join("/")} ${headDim}`,
+      label: `append ${rotaryKey ? "latent " : ""}${sides.map((side) => nameOf(format[side])).join("/")} ${headDim}`,
       shader: made,
       buffers: ["read", "read", "read", "read", "write", "write", "write"],
     }));

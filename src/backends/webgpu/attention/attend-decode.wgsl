@@ -11,7 +11,7 @@ enable subgroups;
 
 //#include decode-bindings
 
-const PAIRS = HEAD_DIM / 2u;
+const PAIRS = QUERY_DIM / 2u;
 const UNITS = VALUE_DIM / 8u;
 const SUBGROUPS = THREADS / SUBGROUP;
 const PASS_KEYS = OWN * SUBGROUP;

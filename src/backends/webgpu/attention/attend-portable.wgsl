@@ -6,7 +6,7 @@
 
 //#include decode-bindings
 
-const PAIRS = HEAD_DIM / 2u;
+const PAIRS = QUERY_DIM / 2u;
 const UNITS = VALUE_DIM / 8u;
 const SUM_THREADS = KEY_GROUPS * UNITS;
 const ROUND_KEYS = THREADS;

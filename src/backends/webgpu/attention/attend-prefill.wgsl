@@ -15,10 +15,14 @@
 
 const THREADS = ROWS * 4u;
 const POSITIONS = ROWS / GROUP;
-const QUADS = HEAD_DIM / 4u;
+// Those of queries and keys, the rotary parts of latent attention included.
+const QUADS = QUERY_DIM / 4u;
 const UNITS = HEAD_DIM / 8u;
 const VALUE_QUADS = VALUE_DIM / 4u;
 const VALUE_UNITS = VALUE_DIM / 8u;
+//#if HAS_ROTARY
+const ROTARY_UNITS = (QUERY_DIM - HEAD_DIM) / 8u;
+//#end
 // Lines are odd numbers of quads apart, so that those which are read side by side begin in different banks.
 const PITCH = max(QUADS, VALUE_QUADS) + 1u;
 const SCORE_PITCH = ROWS / 4u + 1u;
@@ -87,6 +91,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   for (var t = first_tile; t < end_tile; t++) {
     let tile = tile_at(ranges, t);
     stage_k(tile, ranges, kv_head, l);
+    //#if HAS_ROTARY
+    stage_r(tile, ranges, kv_head, l);
+    //#end
     workgroupBarrier();
 
     //#insert SCORES

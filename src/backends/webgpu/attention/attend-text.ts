@@ -47,7 +47,9 @@ export function placeText(stream: Stream, name: string, key: string): string {
 }
 
 export interface Products {
+  /** Coordinates of a key, and the pair of coordinates of a query that is multiplied by the first of them; absent: 0. */
   readonly headDim: number;
+  readonly firstPair?: number;
   /** Query heads of a KV head. */
   readonly group: number;
   /** WGSL expressions of the keys that are multiplied together. */
@@ -95,7 +97,7 @@ export function productsText(p: Products, sides: DecodeSides, stream: Stream): s
     return [
       ...scales.flatMap((scale, n) => (scale ? [`let block${u}_${n} = ${scale};`] : [])),
       ...range(4).flatMap((pair) => {
-        const at = `(unit0 + ${u}u) * 4u + ${pair}u`;
+        const at = `${p.firstPair ? `${p.firstPair}u + ` : ""}(unit0 + ${u}u) * 4u + ${pair}u`;
         const name = `${u}_${pair}`;
         return [
           ...(half

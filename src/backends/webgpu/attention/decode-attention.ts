@@ -89,7 +89,9 @@ function shapeOf(
   { layer, cache, tuning }: DecodeOptions,
   own: DecodeShape["own"],
 ): DecodeShape | null {
-  const { headDim, valueDim, softcap } = layer;
+  const { headDim, valueDim, rotaryKeyDim, softcap } = layer;
+  // Rotary parts are read by the other kernel alone.
+  if (rotaryKeyDim > 0) return null;
   const { f16, subgroupSize: subgroup } = context.features;
   const units = valueDim / 8;
   const threads = tuning?.threads ?? THREADS;
@@ -135,9 +137,10 @@ export function decodeKernels(commands: Commands, options: DecodeOptions): Decod
 }
 
 /** What a kernel's text depends on of a page, beside the names of its sides. */
-const regionsOf = ({ headDim, valueDim, pageTokens, numBytes, k, v }: PageLayout): unknown[] => [
+const regionsOf = ({ headDim, valueDim, pageTokens, numBytes, k, v, rotaryKey }: PageLayout): unknown[] => [
   headDim,
   valueDim,
+  rotaryKey?.planes,
   pageTokens,
   numBytes,
   [k, v].map(({ planes, scales }) => [planes, scales]),
@@ -146,7 +149,7 @@ const regionsOf = ({ headDim, valueDim, pageTokens, numBytes, k, v }: PageLayout
 function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
-  const { headDim, valueDim, numHeads, softcap } = layer;
+  const { headDim, valueDim, rotaryKeyDim, numHeads, softcap } = layer;
   const { format } = layer.kv;
   const { main, residual } = cache;
   const shape = shapeOf(context, options, own);
@@ -169,7 +172,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   const values = {
     HALF: half,
     HAS_RESIDUAL: residual !== null,
-    HEAD_DIM: headDim,
+    QUERY_DIM: headDim + rotaryKeyDim,
     VALUE_DIM: valueDim,
     NUM_HEADS: numHeads,
     GROUP: group,
@@ -187,7 +190,7 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   };
   const types = lines([`alias WORDS = ${wordsType(group)};`, ...(softcap > 0 ? [softcapText(softcap)] : [])]);
   const common = { TYPES: types, TABLES: tablesText(tables, copies) };
-  const portable = { headDim, valueDim, group, keyGroups, softcap };
+  const portable = { headDim, valueDim, rotaryKeyDim, group, keyGroups, softcap };
   const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,

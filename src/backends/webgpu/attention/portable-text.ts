@@ -2,7 +2,7 @@
  * @file The unrolled parts of attend-portable.wgsl, decode attention without subgroups: each invocation scores a key, weights
  * are exchanged through workgroup memory, and all products are f32.
  */
-import type { SideLayout } from "../../../quant/page-layout.ts";
+import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
 import {
   ARRAYS,
@@ -12,6 +12,7 @@ import {
   placeText,
   productsText,
   range,
+  type Stream,
   wordOf,
   wordsText,
 } from "./attend-text.ts";
@@ -21,6 +22,8 @@ export interface PortableShape {
   /** Coordinates of keys, and of values. */
   readonly headDim: number;
   readonly valueDim: number;
+  /** Of the rotary key parts of latent attention; 0 without them. */
+  readonly rotaryKeyDim: number;
   /** Query heads of a KV head. */
   readonly group: number;
   /** Keys that are summed at the same time. */
@@ -40,7 +43,8 @@ export function portableAccumulators({ group }: PortableShape): string {
 }
 
 /** Computes the scores of the invocation's key, `score0` …, and the factor of its value. */
-export function portableScores({ headDim, valueDim, group }: PortableShape, sides: DecodeSides): string {
+export function portableScores(shape: PortableShape, sides: DecodeSides): string {
+  const { headDim, valueDim, rotaryKeyDim, group } = shape;
   const products = { headDim, group, keys: ["base + l"], lanes: 1, lane: "0u", half: false };
   const { k, v } = sides.main;
   return lines([
@@ -52,12 +56,34 @@ export function portableScores({ headDim, valueDim, group }: PortableShape, side
       const scaleText = (side: SideLayout): string =>
         (stream === "codes" && rowScale(side, side === k ? headDim : valueDim, place, ARRAYS.codes.words)) || "1.0";
       return lines([
+        ...(rotaryKeyDim > 0 ? [rotaryText(shape, sides, stream)] : []),
         productsText(products, sides, stream),
         `let key_scale = ${scaleText(k)};`,
         `value_scale = ${scaleText(v)};`,
-        ...range(group).map((g) => `score${g} = part0_${g} * key_scale;`),
+        ...range(group).map((g) => `score${g} ${rotaryKeyDim > 0 ? "+=" : "="} part0_${g} * key_scale;`),
       ]);
     }),
+  ]);
+}
+
+/** The part of the scores that comes from the rotary key parts, floats that follow the other coordinates of queries. */
+function rotaryText({ headDim, rotaryKeyDim, group }: PortableShape, sides: DecodeSides, stream: Stream): string {
+  const asKeys = (layout: PageLayout): PageLayout => ({ ...layout, k: layout.rotaryKey! });
+  const products = {
+    headDim: rotaryKeyDim,
+    firstPair: headDim / 2,
+    group,
+    keys: ["base + l"],
+    lanes: 1,
+    lane: "0u",
+    half: false,
+  };
+  const parts = { ...sides, main: asKeys(sides.main), residual: sides.residual && asKeys(sides.residual), k: FLOATS };
+  return lines([
+    "{",
+    productsText(products, parts, stream),
+    ...range(group).map((g) => `score${g} = part0_${g};`),
+    "}",
   ]);
 }
 

@@ -54,7 +54,7 @@ export function canUseMatrixRows(
     cache: { main, residual },
     centroidsAt,
   }: Pick<AttendOptions, "cache" | "centroidsAt"> & {
-    readonly layer: Pick<AttentionLayer, "headDim" | "valueDim" | "softcap" | "kv">;
+    readonly layer: Pick<AttentionLayer, "headDim" | "valueDim" | "rotaryKeyDim" | "softcap" | "kv">;
   },
 ): boolean {
   const { k, v } = layer.kv.format;
@@ -64,6 +64,7 @@ export function canUseMatrixRows(
     layer.headDim % MATRIX === 0 &&
     layer.headDim <= MOST_MATRIX_DIM &&
     layer.valueDim === layer.headDim &&
+    layer.rotaryKeyDim === 0 &&
     layer.softcap === 0 &&
     isHalfSide(k) &&
     isHalfSide(v) &&
@@ -76,20 +77,22 @@ export function canUseMatrixRows(
 /** The kernel for tiles of `rows`, made once for each format and shape. */
 export function prefillKernel(commands: Commands, options: PrefillOptions, rows: PrefillRows): Kernel<typeof params> {
   const { layer, cache, centroidsAt, workgroupBytes } = options;
-  const { headDim, valueDim, numHeads, numKvHeads, softcap } = layer;
+  const { headDim, valueDim, rotaryKeyDim, numHeads, numKvHeads, softcap } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${rotaryKeyDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => (rows === MATRIX_ROWS ? matrixSpec(options) : floatSpec(options, rows, limit)));
 }
 
 /** What both kernels are told. */
 function valuesOf({ layer, cache: { main, residual } }: AttendOptions) {
-  const { headDim, valueDim, numHeads, numKvHeads } = layer;
+  const { headDim, valueDim, rotaryKeyDim, numHeads, numKvHeads } = layer;
   const { parts, heads } = headParts(layer);
   return {
     ...STEP_VALUES,
     HEAD_DIM: headDim,
+    QUERY_DIM: headDim + rotaryKeyDim,
+    HAS_ROTARY: rotaryKeyDim > 0,
     VALUE_DIM: valueDim,
     NUM_HEADS: numHeads,
     GROUP: heads,
@@ -119,12 +122,12 @@ export function matrixSpec(options: AttendOptions): Spec {
 
 function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
   const { layer, cache, centroidsAt } = options;
-  const { headDim, valueDim, softcap } = layer;
+  const { headDim, valueDim, rotaryKeyDim, softcap } = layer;
   const { k, v } = layer.kv.format;
   const { main, residual } = cache;
   const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
   const shape = sumShape(valueDim);
-  const keys = keysOf(rows, Math.max(headDim, valueDim), readers.entries, limit);
+  const keys = keysOf(rows, Math.max(headDim + rotaryKeyDim, valueDim), readers.entries, limit);
   return {
     label: `attention of spans, K ${nameOf(k)}, V ${nameOf(v)}, tiles of ${rows} rows`,
     shader: shader(
@@ -142,7 +145,7 @@ function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
       {
         READERS: softcap > 0 ? lines([readers.text, softcapText(softcap)]) : readers.text,
         TABLES: readers.tables,
-        STAGING: stagingText(residual !== null),
+        STAGING: stagingText(residual !== null, rotaryKeyDim > 0),
         SCORES: scoresText(keys),
         ACCUMULATORS: accumulatorsText(shape),
         WEIGHTED_SUM: weightedSumText(shape),

@@ -133,7 +133,7 @@ export function prefillReaders(
   residual: PageLayout | null,
   centroidsAt: { readonly k: number; readonly v: number },
 ): PrefillReaders {
-  const { headDim, valueDim } = main;
+  const { headDim, valueDim, rotaryKey } = main;
   const tables = sideTables({ k, v }, { k: false, v: false }, centroidsAt, main);
   return {
     text: lines([
@@ -145,14 +145,21 @@ export function prefillReaders(
             readerText("xv", residual.v, FLOATS, ARRAYS.copies, valueDim),
           ]
         : []),
+      ...(rotaryKey ? [readerText("r", rotaryKey, FLOATS, ARRAYS.codes, rotaryKey.dim)] : []),
+      ...(rotaryKey && residual?.rotaryKey
+        ? [readerText("xr", residual.rotaryKey, FLOATS, ARRAYS.copies, rotaryKey.dim)]
+        : []),
     ]),
     tables: lines([tablesText(tables, 1), "workgroupBarrier();"]),
     entries: Math.max(1, tables.entries),
   };
 }
 
-/** `stage_k` and `stage_v` leave a tile's rows as floats in `kv`; keys that are not there become zero. */
-export function stagingText(hasResidual: boolean): string {
+/**
+ * `stage_k` and `stage_v` leave a tile's rows as floats in `kv`; keys that are not there become zero. `stage_r` adds the rotary parts
+ * behind keys.
+ */
+export function stagingText(hasResidual: boolean, hasRotary: boolean): string {
   const unit = (name: string): string =>
     lines([`values = ${name}_unit(page, head, slot, unit);`, `factor = ${name}_factor(page, head, slot, unit);`]);
   const copies = (side: string): string => `if (tile.is_residual) {
@@ -163,7 +170,7 @@ export function stagingText(hasResidual: boolean): string {
         ${unit(`x${side}`)}
       }
     } else `;
-  const stage = (side: string, units: string): string => `
+  const stage = (side: string, units: string, first = "0u"): string => `
 // Leaves a tile's rows as floats in kv; keys that are not there become zero.
 fn stage_${side}(tile: Tile, ranges: Ranges, head: u32, l: u32) {
   for (var n = l; n < KEYS * ${units}; n += THREADS) {
@@ -177,10 +184,10 @@ fn stage_${side}(tile: Tile, ranges: Ranges, head: u32, l: u32) {
       let slot = j % PAGE_TOKENS;
       ${unit(side)}
     }
-    let at = key * PITCH + unit * 2u;
+    let at = key * PITCH + (${first} + unit) * 2u;
     kv[at] = vec4f(values[0], values[1]) * factor;
     kv[at + 1u] = vec4f(values[2], values[3]) * factor;
   }
 }`;
-  return stage("k", "UNITS") + stage("v", "VALUE_UNITS");
+  return stage("k", "UNITS") + stage("v", "VALUE_UNITS") + (hasRotary ? stage("r", "ROTARY_UNITS", "UNITS") : "");
 }

@@ -1,6 +1,9 @@
 /** @file Matrix products and embeddings: chooses a kernel by shape and dispatches it. */
+
+import { assert } from "../../../errors.ts";
 import { wgslWeightFormat } from "../../../weights/registry.ts";
-import type { Weight, WeightType } from "../../ops.ts";
+import { outputWidthOf } from "../../head-product.ts";
+import type { HeadProduct, Weight, WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { StackedWeight, type WeightRun } from "../../stacked-weight.ts";
 import type { GpuContext } from "../device/context.ts";
@@ -10,7 +13,7 @@ import type { Kernel } from "../queue/kernel.ts";
 import { type Shader, shader } from "../queue/shader-text.ts";
 import { BatchKernels } from "./batch.ts";
 import { MAX_BATCH_ROWS } from "./batch-plan.ts";
-import { asGpuWeight, type GpuWeight } from "./gpu-weight.ts";
+import { asGpuWeight, type GpuWeight, type WeightChunk } from "./gpu-weight.ts";
 import { fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
@@ -21,6 +24,8 @@ import { readers } from "./weight-text.ts";
 /** Invocations of a workgroup of linear-rows.wgsl; outputs of a tile of linear-tiled.wgsl, whose 16 × 16 invocations have four each. */
 const ROW_THREADS = 128;
 const TILED_OUTPUTS = 64;
+/** Invocations of a workgroup of multiply-heads.wgsl. */
+const HEAD_THREADS = 64;
 
 const linearParams = new Struct(linearFields);
 const rowsParams = new Struct({ ...linearFields, eps: ["f32", "Of the norm of x, where it is taken here."] });
@@ -34,6 +39,17 @@ const embedParams = new Struct({
   first: ["u32", "Rows of the table that are here: the first and their number. Other tokens leave their rows alone."],
   count: "u32",
   scale: "f32",
+});
+
+const headParams = new Struct({
+  heads: "u32",
+  cols: ["u32", "Columns of the matrix; units of eight columns from a row to the next."],
+  stride: "u32",
+  headRows: ["u32", "Rows of a head, the first of them that is multiplied, and their number."],
+  first: "u32",
+  count: "u32",
+  inputWidth: ["u32", "Values of a head in x and in the result."],
+  outputWidth: "u32",
 });
 
 const ACCESS = ["read", "read", "read", "read", "write"] as const;
@@ -290,6 +306,35 @@ export class LinearKernels {
       shader: matrixShader(type, tail, tile, views),
       buffers: ACCESS,
     }));
+  }
+
+  /** See `Ops.multiplyHeads`. */
+  multiplyHeads(x: GpuBuffer, w: GpuWeight, product: HeadProduct, rows: number, out: GpuBuffer): void {
+    const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
+    assert(w.chunks.length === 1, "multiplyHeads: expected a matrix in one buffer");
+    const [{ words, scales }] = w.chunks as [WeightChunk];
+    const label = `products of heads ${w.type}${isTransposed ? ", transposed" : ""}`;
+    const kernel = this.#commands.kernel(label, () => ({
+      label,
+      shader: shader(
+        "multiply-heads",
+        headParams,
+        { THREADS: HEAD_THREADS, TRANSPOSED: isTransposed },
+        { WEIGHT: readers(w.type, true) },
+      ),
+      buffers: ["read", "read", "read", "write"],
+    }));
+    const params = {
+      heads: numHeads,
+      cols: w.cols,
+      stride: w.stride,
+      headRows,
+      first,
+      count,
+      inputWidth,
+      outputWidth: outputWidthOf(product, w.cols),
+    };
+    this.#commands.dispatch(kernel, params, [words, scales, x, out], numHeads, rows);
   }
 
   #embed(type: WeightType, add: boolean): Kernel<typeof embedParams> {

@@ -1,0 +1,150 @@
+/**
+ * @file Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): a token has one latent row that the keys and values of all
+ * heads are made of, and one key part that carries the position.
+ *
+ * How it works. With W_uk and W_uv, a head's rows of `kv_b_proj`, its key is [W_uk·c ; r] and its value W_uv·c, for the normed latent
+ * c and the turned rotary part r of a token. So its score is (W_ukᵀ·q_nope)·c + q_rope·r, and its output W_uv·Σ w·c: queries go into
+ * the latent space and outputs come out of it, and attention is that of one KV head whose keys and values are the latent rows
+ * (the absorbed form). Nothing but c and r is cached, and both products read `kv_b_proj` as it is stored.
+ */
+import type { AttentionLayer, HeadProduct, RowNorm } from "../../backends/ops.ts";
+import { layerCache } from "../../cache/layer-cache.ts";
+import { PreparedLayer } from "../../quant/prepared-layer.ts";
+import type { LatentShape } from "../model-config.ts";
+import type { RopeConfig } from "../rope.ts";
+import { type Block, bias, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
+import { headOrder, type RowOrder } from "./row-order.ts";
+
+export interface LatentAttentionShape extends LatentShape {
+  readonly hiddenSize: number;
+  readonly numHeads: number;
+  /** Factors of the normed latents (LongCat); absent: 1. */
+  readonly queryScale?: number;
+  readonly kvScale?: number;
+  /** Of the rotary part. */
+  readonly rope: RopeConfig;
+}
+
+/** Of the norms of latents, whatever a config says of the others. */
+const NORM_EPS = 1e-6;
+const ROTARY_KEY = "kv_a_proj_with_mqa";
+
+/** prefix: beginning of the tensors' names, e.g. `model.layers.0.self_attn.` */
+export function latentAttention(prefix: string, shape: LatentAttentionShape): Block {
+  const { hiddenSize, numHeads, rope, queryScale = 1, kvScale = 1 } = shape;
+  const { kvRank, queryRank, nopeDim, ropeDim, valueDim, hasBias, scale } = shape;
+  const headWidth = nopeDim + ropeDim;
+  const rowWidth = kvRank + ropeDim;
+  const [queries, keys] = [rotaryOrder(shape, nopeDim), rotaryOrder(shape, kvRank)];
+  const weights: WeightSpecs = {
+    ...(queryRank !== null
+      ? {
+          queryDown: stackedMatrix(hiddenSize, [[`${prefix}q_a_proj.weight`, queryRank]]),
+          ...(hasBias && { queryDownBias: bias([[`${prefix}q_a_proj.bias`, queryRank]]) }),
+          queryNorm: { ...norm(`${prefix}q_a_layernorm.weight`, queryRank), scale: queryScale },
+          query: stackedMatrix(queryRank, [[`${prefix}q_b_proj.weight`, numHeads * headWidth, queries]]),
+        }
+      : { query: stackedMatrix(hiddenSize, [[`${prefix}q_proj.weight`, numHeads * headWidth, queries]]) }),
+    kvDown: stackedMatrix(hiddenSize, [[`${prefix}${ROTARY_KEY}.weight`, rowWidth, keys]]),
+    ...(hasBias && { kvDownBias: bias([[`${prefix}${ROTARY_KEY}.bias`, rowWidth, keys]]) }),
+    kvNorm: { ...norm(`${prefix}kv_a_layernorm.weight`, kvRank), scale: kvScale },
+    kvUp: stackedMatrix(kvRank, [[`${prefix}kv_b_proj.weight`, numHeads * (nopeDim + valueDim)]]),
+    output: stackedMatrix(numHeads * valueDim, [[`${prefix}o_proj.weight`, hiddenSize]]),
+    ...(hasBias && { outputBias: bias([[`${prefix}o_proj.bias`, hiddenSize]]) }),
+  };
+  const cached = { numKvHeads: 1, headDim: kvRank, rotaryKeyDim: ropeDim };
+  const ofHead = { numHeads, headRows: nopeDim + valueDim };
+  const intoLatent: HeadProduct = { ...ofHead, first: 0, count: nopeDim, isTransposed: true, inputWidth: headWidth };
+  const outOfLatent: HeadProduct = {
+    ...ofHead,
+    first: nopeDim,
+    count: valueDim,
+    isTransposed: false,
+    inputWidth: kvRank,
+  };
+  return {
+    weights,
+    scratch: {
+      ...(queryRank !== null && { queryDown: queryRank }),
+      headQuery: numHeads * headWidth,
+      latent: rowWidth,
+      query: numHeads * rowWidth,
+      attended: numHeads * kvRank,
+      headOutput: numHeads * valueDim,
+    },
+    state: { kind: "kv", ...cached, slidingWindow: 0 },
+    bind: (
+      { queryDown, queryDownBias, queryNorm, query, kvDown, kvDownBias, kvNorm, kvUp, output, outputBias },
+      { stateIndex, ropeIndex, format },
+    ) => {
+      const cache = layerCache(format, cached);
+      const kv = new PreparedLayer(cache.format, cached);
+      const layer: AttentionLayer = {
+        index: stateIndex,
+        numHeads,
+        numKvHeads: 1,
+        headDim: kvRank,
+        valueDim: kvRank,
+        rotaryKeyDim: ropeDim,
+        cache,
+        kv,
+        slidingWindow: 0,
+        scale,
+        valueScale: 1,
+        softcap: 0,
+        sinkLogits: null,
+        rope: ropeIndex(rope, ropeDim),
+        qNorm: null,
+        kNorm: null,
+        normEps: NORM_EPS,
+      };
+      const latentNorm: RowNorm = {
+        kind: "rms",
+        weight: kvNorm!,
+        bias: null,
+        eps: NORM_EPS,
+        add: false,
+        first: 0,
+        stride: rowWidth,
+      };
+      return {
+        attention: layer,
+        dispose: () => kv.dispose(),
+        run: ({ ops, step, rows, scratch }, x, out, add) => {
+          const [heads, latent, absorbed] = [scratch("headQuery"), scratch("latent"), scratch("query")];
+          const [attended, headOutput] = [scratch("attended"), scratch("headOutput")];
+          if (queryDown) {
+            const low = scratch("queryDown");
+            ops.linear(x, queryDown, queryDownBias ?? null, rows, low, false);
+            ops.rmsNorm(low, queryNorm!, NORM_EPS, rows, low);
+            ops.linear(low, query!, null, rows, heads, false);
+          } else ops.linear(x, query!, null, rows, heads, false);
+          ops.linear(x, kvDown!, kvDownBias ?? null, rows, latent, false);
+          ops.norm(latent, latentNorm, rows, latent);
+          ops.multiplyHeads(heads, kvUp!, intoLatent, rows, absorbed);
+          ops.appendLatent(step, layer, latent, absorbed);
+          ops.attend(step, layer, absorbed, attended);
+          ops.multiplyHeads(attended, kvUp!, outOfLatent, rows, headOutput);
+          ops.linear(headOutput, output!, outputBias ?? null, rows, out, add);
+        },
+      };
+    },
+  };
+}
+
+/**
+ * Brings neighbours that rope turns into halves of the rotary part, which comes behind `first` other rows of a head; null where it has
+ * halves already.
+ */
+function rotaryOrder({ isInterleaved, ropeDim }: LatentShape, first: number): RowOrder | null {
+  const turned = headOrder({ headDim: ropeDim, rotaryDim: ropeDim, isInterleaved }, 1);
+  if (!turned) return null;
+  const unit = first + ropeDim;
+  return {
+    unit,
+    place: (row: number): number => {
+      const within = row % unit;
+      return within < first ? row : row - within + first + turned.place(within - first);
+    },
+  };
+}

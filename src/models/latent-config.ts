@@ -1,0 +1,45 @@
+/** @file The fields of a config.json that multi-head latent attention has. */
+import { MAX_HEAD_DIM } from "../quant/head-dim.ts";
+import type { ConfigFields } from "./config-fields.ts";
+import type { LatentDefaults, LatentShape } from "./model-config.ts";
+import { yarnAttentionFactor } from "./rope.ts";
+
+const MAX_RANK = 2 ** 16;
+
+/** @throws TurboQuantError invalid_file, or unsupported for widths without kernels */
+export function parseLatent(config: ConfigFields, defaults: LatentDefaults): LatentShape {
+  const width = (name: string, fallback: number): number => {
+    const value = config.integer(name, 1, MAX_RANK, fallback);
+    if (value % 8 === 0) return value;
+    throw config.unsupported(name, "expected a multiple of 8, as the cache packs its rows");
+  };
+  const kvRank = width("kv_lora_rank", defaults.kvRank);
+  const ropeDim = width("qk_rope_head_dim", defaults.ropeDim);
+  if (kvRank + ropeDim > MAX_HEAD_DIM) {
+    throw config.unsupported("kv_lora_rank", `expected at most ${MAX_HEAD_DIM} with qk_rope_head_dim (${ropeDim})`);
+  }
+  const nopeDim = config.integer("qk_nope_head_dim", 1, MAX_RANK, defaults.nopeDim);
+  const heads = () => config.integer("hidden_size", 1, 2 ** 20) / config.integer("num_attention_heads", 1, MAX_RANK);
+  return {
+    kvRank,
+    // An explicit null means that queries have no latent.
+    queryRank:
+      config.mentions("q_lora_rank") && !config.has("q_lora_rank")
+        ? null
+        : config.integer("q_lora_rank", 1, MAX_RANK, defaults.queryRank),
+    nopeDim,
+    ropeDim,
+    valueDim: config.integer("v_head_dim", 1, MAX_RANK, defaults.valueDim ?? heads()),
+    isInterleaved: defaults.interleave === "asked" ? config.boolean("rope_interleave", true) : defaults.interleave,
+    hasBias: config.boolean("attention_bias", false),
+    scale: scalingOf(config) ** 2 / Math.sqrt(nopeDim + ropeDim),
+  };
+}
+
+/** YaRN's factor for queries and for keys, which goes into the scale where `mscale_all_dim` is set. */
+function scalingOf(config: ConfigFields): number {
+  const rope = config.object(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
+  if (!rope || rope.string(rope.has("rope_type") ? "rope_type" : "type", "default") === "default") return 1;
+  const mscale = rope.number("mscale_all_dim", 0, 1e3, 0);
+  return mscale === 0 ? 1 : yarnAttentionFactor(rope.number("factor", 1, 1e6), mscale);
+}
