@@ -31,6 +31,16 @@ export async function createBackend(name: BackendName | "auto", options: Backend
   return openFor(needs, backendOf(name), open);
 }
 
+/** Whether this machine has a GPU that `auto` might choose; a software adapter is none. */
+export async function hasGpu(): Promise<boolean> {
+  for (const { name } of automaticBackends().filter(({ runsOn }) => runsOn === "gpu")) {
+    const ops = await openBackend(name, { hardwareOnly: true }).catch(() => null);
+    await ops?.dispose();
+    if (ops) return true;
+  }
+  return false;
+}
+
 async function openAutomatic(
   options: Pick<BackendOpenOptions, "threads">,
   needs: Needs,

@@ -210,6 +210,17 @@ describe("what fits", () => {
     expect(plan().backend).toBe("webgpu");
   });
 
+  it("auto takes wasm in several memories where there is no GPU", () => {
+    const kv = ["k4v4"];
+    expect(plan({ kv, weights: "q8", hasGpu: false })).toMatchObject({
+      backend: "wasm",
+      formats: [{ memories: 11, fits: true }],
+    });
+    expect(plan({ kv, weights: "q8", hasGpu: true }).backend).toBe("webgpu");
+    // What fits nowhere is told of the backend that holds more.
+    expect(plan({ kv, memoryBytes: GB }).backend).toBe("webgpu");
+  });
+
   it("of weights, what is read ahead lies in memory besides while they are loaded, of a small model all", () => {
     expect(plan().weights.loadingBytes).toBe(32 << 20);
     const { weights } = planMemory(modelOfConfig(configs.odd, ""), { memoryBytes: GB });

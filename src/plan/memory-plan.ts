@@ -27,9 +27,12 @@ export interface PlanOptions {
   readonly weights?: WeightType | "auto";
   /**
    * `auto` takes the backends that the engine's `auto` chooses from, and among those with kernels for the weights the smallest
-   * that holds the whole plan in one memory: wasm within 4 GiB, otherwise webgpu.
+   * that holds the whole plan in one memory: wasm within 4 GiB, otherwise webgpu; and wasm in several memories where there is no GPU
+   * or nothing fits it.
    */
   readonly backend?: BackendName | "auto";
+  /** Whether the machine that is planned for has a GPU; taken to be so where nobody knows. */
+  readonly hasGpu?: boolean;
   /** Context lengths of the second table. */
   readonly contexts?: readonly number[];
 }
@@ -110,13 +113,17 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
   }
   const texts = options.kv ?? PLANNED_FORMATS;
   const caches = texts.map((kv) => ({ kv, cache: new CacheMemory(model, parseKvSpec(kv)) }));
-  const { weights = "auto", backend = "auto" } = options;
+  const { weights = "auto", backend = "auto", hasGpu = true } = options;
   const planner = (of: PlannedBackend): Planner =>
     new Planner(model, of, weights, memoryBytes - reserveBytes, sequences);
-  const addressesAll = (of: Planner): boolean =>
-    caches.every(({ kv, cache }) => of.at(kv, cache, context).memories === 1);
+  const holds: Holds = {
+    allInOneMemory: (of) => caches.every(({ kv, cache }) => of.at(kv, cache, context).memories === 1),
+    something: (of) => caches.some(({ kv, cache }) => of.at(kv, cache, context).fits),
+  };
   const plan =
-    backend === "auto" ? automatic(keptTypes(model, weights), planner, addressesAll) : planner(plannedBackend(backend));
+    backend === "auto"
+      ? automatic(keptTypes(model, weights), hasGpu, planner, holds)
+      : planner(plannedBackend(backend));
   const formats = caches
     .map(({ kv, cache }) => ({
       ...plan.at(kv, cache, context),
@@ -196,23 +203,29 @@ export function planTogether(
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
-/** Of the backends that read the weights, the one that addresses the least and still `serves`; where none serves, the last. */
+/** What of the plan a backend holds. */
+interface Holds {
+  allInOneMemory(plan: Planner): boolean;
+  something(plan: Planner): boolean;
+}
+
+/**
+ * Of the backends that read the weights, the one that addresses the least and still holds all of the plan in one memory; else the
+ * one that addresses the most of those that hold something.
+ */
 function automatic(
   types: readonly WeightType[],
+  hasGpu: boolean,
   planner: (backend: PlannedBackend) => Planner,
-  serves: (plan: Planner) => boolean,
+  holds: Holds,
 ): Planner {
   const backends = plannedBackends()
-    .filter(({ isAutomatic }) => isAutomatic)
+    .filter(({ isAutomatic, runsOn }) => isAutomatic && (hasGpu || runsOn === "cpu"))
     .sort((a, b) => a.planner.limits.memoryBytes - b.planner.limits.memoryBytes);
   const able = backends.filter(({ capabilities }) => types.every((type) => capabilities.hasWeights(type)));
   // If no backend has kernels for the weights, the error is that of the last one.
-  const last = (able.at(-1) ?? backends.at(-1))!;
-  for (const backend of able) {
-    const plan = planner(backend);
-    if (backend === last || serves(plan)) return plan;
-  }
-  return planner(last);
+  const plans = (able.length > 0 ? able : backends.slice(-1)).map(planner);
+  return plans.find(holds.allInOneMemory) ?? plans.findLast(holds.something) ?? plans.at(-1)!;
 }
 
 /** What the cache of one format needs on the backend. */

@@ -5,6 +5,7 @@
 import { type Command, Option } from "commander";
 import type { WeightType } from "../../backends/ops.ts";
 import { plannedBackends } from "../../backends/registry.ts";
+import { hasGpu } from "../../engine/create-backend.ts";
 import { shapeConfig } from "../../models/shapes.ts";
 import { machineMemory } from "../../node/machine-memory.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
@@ -69,7 +70,10 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--kv <spec>", "cache format; may be repeated (default: a ladder from f16 to k2v2)", collectKv)
     .addOption(new Option("--weights <type>", "how weights are kept; auto: as stored").choices(WEIGHTS).default("auto"))
     .addOption(
-      new Option("--backend <name>", "whose layouts count; auto: wasm where one memory of 4 GiB is enough, else webgpu")
+      new Option(
+        "--backend <name>",
+        "whose layouts count; auto: wasm where one memory of 4 GiB is enough or there is no GPU, else webgpu",
+      )
         .choices(["auto", ...plannedBackends().map(({ name }) => name)])
         .default("auto"),
     )
@@ -92,7 +96,9 @@ async function run(ref: string, flags: PlanFlags, context: CommandContext): Prom
   // Reports a mistyped spec before anything is downloaded.
   for (const spec of flags.kv ?? []) parseKvSpec(spec);
   const model = await readModel(ref, flags, context);
-  const plan = planMemory(model, planOptionsOf(model, flags));
+  // Memory that was named may be another machine's.
+  const isHere = flags.memory === undefined && flags.backend === "auto";
+  const plan = planMemory(model, { ...planOptionsOf(model, flags), ...(isHere && { hasGpu: await hasGpu() }) });
   io.stdout.write(flags.json ? `${JSON.stringify(planJson(plan))}\n` : planText(plan));
 }
 
