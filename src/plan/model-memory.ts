@@ -45,6 +45,10 @@ export interface PlannedModel {
   readonly weights: readonly PlannedWeight[];
   /** Type of the stored matrices according to the config; `storedTypeOf` gives that of each tensor according to the headers. */
   readonly storedType: WeightType;
+  /** The way in which the checkpoint is quantized, where the config alone tells. */
+  readonly quantizedBy?: string;
+  /** Type of embeddings and norms of which nothing is known by name, where it is another one. */
+  readonly plainType?: WeightType;
   /** False when the checkpoint has no KV calibration; absent when this is unknown. */
   readonly isCalibrated?: boolean;
   readonly storedTypeOf?: ReadonlyMap<string, WeightType>;

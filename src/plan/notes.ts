@@ -25,10 +25,12 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     code: i === 0 && !model.runs ? "not-run" : "assumption",
     text,
   }));
-  if (plan.weightsAsked === "auto" && !model.storedTypeOf && model.storedType !== "bf16") {
+  const { quantizedBy, storedType, storedTypeOf } = model;
+  if (plan.weightsAsked === "auto" && (quantizedBy !== undefined || (!storedTypeOf && storedType !== "bf16"))) {
+    const stored = quantizedBy === undefined ? storedType : `${quantizedBy} and read as ${storedType}`;
     notes.push({
       code: "assumption",
-      text: `that the weights are stored in ${model.storedType} is the config's word, no headers were read; --weights says otherwise`,
+      text: `that the weights are stored in ${stored} is the config's word, no headers were read; --weights says otherwise`,
     });
   }
   const limit = model.maxPositionEmbeddings;

@@ -1,6 +1,8 @@
 /** @file Reads from a config.json what a memory plan needs to know of the model. */
 import type { WeightType } from "../backends/ops.ts";
 import { TurboQuantError } from "../errors.ts";
+import type { JsonObject } from "../formats/json-file.ts";
+import { plannedQuantization } from "../formats/quantized/planned-type.ts";
 import { sizeOf, useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
@@ -24,10 +26,34 @@ export function plannedModel(json: unknown, name: string): PlannedModel {
   const fields = new ConfigFields(json as Readonly<Record<string, unknown>>, name);
   const modelType = fields.string("model_type");
   if (supportedTypes().includes(modelType)) {
-    return modelOfConfig(parseModelConfig(json, name), name, storedTypeOf(fields));
+    return quantized(modelOfConfig(parseModelConfig(json, name), name, storedTypeOf(fields)), json as JsonObject);
   }
   refuseOtherCaches(fields, modelType, name);
-  return { name, modelType, runs: false, storedType: storedTypeOf(fields), ...describeOther(modelType, fields) };
+  const other = { name, modelType, runs: false, storedType: storedTypeOf(fields), ...describeOther(modelType, fields) };
+  return quantized(other, json as JsonObject);
+}
+
+/** With the types that the config's quantization gives the tensors, where it has one. */
+function quantized(model: PlannedModel, json: JsonObject): PlannedModel {
+  const found = plannedQuantization(json);
+  if (!found) return model;
+  const { name, type, has } = found;
+  const storedTypeOf = new Map<string, WeightType>();
+  let embeddings = 0;
+  for (const { use, tensors } of model.weights) {
+    const part = use === "embedding" && embeddings++ > 0 ? "head" : use;
+    for (const { name: tensor } of tensors) {
+      const isQuantized = part !== "vector" && part !== "router" && has(tensor.replace(/\.weight$/, ""), part);
+      storedTypeOf.set(tensor, isQuantized ? type : model.storedType);
+    }
+  }
+  return {
+    ...model,
+    quantizedBy: name,
+    storedType: type,
+    plainType: model.storedType,
+    storedTypeOf,
+  };
 }
 
 /** A model that this package can run. */

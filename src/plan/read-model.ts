@@ -22,7 +22,9 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
   };
   if (!model.runs || checkpoint.container === null) return model;
   const isCalibrated = (await findCalibration(source, checkpoint)) !== null;
-  return { ...model, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };
+  // The headers say more than the config does.
+  const { quantizedBy: _, ...known } = model;
+  return { ...known, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };
 }
 
 /** A model that this package can run, with the types of its tensors. */

@@ -71,7 +71,10 @@ const runsOf = (model: PlannedModel, weight: PlannedWeight, type: WeightType | "
   keptRuns(weight.use, tensorsOf(model, weight), ({ stored }) => stored, type);
 
 /** The tensors that are stacked in this weight. */
-function tensorsOf({ storedType, storedTypeOf }: PlannedModel, { tensors, rows }: PlannedWeight): PlannedTensor[] {
-  if (tensors.length === 0) return [{ rows, stored: storedType }];
+function tensorsOf(
+  { storedType, plainType = storedType, storedTypeOf }: PlannedModel,
+  { tensors, rows, use }: PlannedWeight,
+): PlannedTensor[] {
+  if (tensors.length === 0) return [{ rows, stored: use === "matrix" ? storedType : plainType }];
   return tensors.map((tensor) => ({ rows: tensor.rows, stored: storedTypeOf?.get(tensor.name) ?? storedType }));
 }

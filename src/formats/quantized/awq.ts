@@ -34,6 +34,7 @@ export const awq: QuantScheme = {
   name: "awq",
   kinds: integerKinds([4]),
   settings: ofMethod("awq"),
+  plannedType: () => "q4",
   parts: ["qweight", "qzeros", "scales", "scaled_zeros"],
   weight(weight, settings, refuse) {
     const qweight = partOf(weight, "qweight", refuse);

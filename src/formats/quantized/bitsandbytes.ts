@@ -21,6 +21,7 @@ export const bitsandbytes: QuantScheme = {
     { what: "int8 by output", as: "q8", keepsCodes: true },
   ],
   settings: ofMethod("bitsandbytes"),
+  plannedType: () => "q8",
   parts: [
     "weight",
     "weight.absmax",

@@ -15,7 +15,7 @@ import { fp8Weight } from "./fp8.ts";
 import { expectShape, floatsOf, isFp8, partOf, wordsOf } from "./parts.ts";
 import { int8Weight, integerKinds, integerWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
-import { expectFormat, ofMethod } from "./settings.ts";
+import { expectFormat, ofMethod, typeOfBits } from "./settings.ts";
 
 const FORMATS = [
   ...["dense", "pack-quantized", "int-quantized", "float-quantized", "naive-quantized", "mixed-precision"],
@@ -34,6 +34,14 @@ export const compressedTensors: QuantScheme = {
     { what: "MXFP4", as: "mxfp4", keepsCodes: true },
   ],
   settings: ofMethod("compressed-tensors"),
+  plannedType(settings) {
+    const [group] = groupsOf(settings);
+    const weights = group?.["weights"];
+    if (!isJsonObject(weights)) return null;
+    if (weights["type"] === "int") return typeOfBits(weights["num_bits"]);
+    return String(group?.["format"] ?? settings["format"]).startsWith("mxfp4") ? "mxfp4" : "q8";
+  },
+  quantizes: () => ({ head: true }),
   parts: [
     ...["weight", "weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx"],
     ...["weight_global_scale", "input_scale", "input_zero_point", "input_global_scale", "output_scale"],

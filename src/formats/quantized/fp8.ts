@@ -14,6 +14,7 @@ export const fp8: QuantScheme = {
   name: "fp8",
   kinds: [{ what: "FP8 by block, by output or by matrix", as: "q8", keepsCodes: false }],
   settings: ofMethod("fp8", "fbgemm_fp8"),
+  plannedType: () => "q8",
   parts: ["weight", "weight_scale_inv", "weight_scale", "input_scale", "activation_scale", "input_scale_ub"],
   weight: (weight, settings, refuse) => fp8Weight(weight, settings["weight_block_size"], refuse),
 };

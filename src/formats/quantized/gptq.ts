@@ -13,7 +13,7 @@ import { codeAt, packedWords } from "./codes.ts";
 import { expectShape, floatsOf, partOf, wordsOf } from "./parts.ts";
 import { integerKinds, integerWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
-import { expectFormat, ofMethod, whole } from "./settings.ts";
+import { expectFormat, ofMethod, typeOfBits, whole } from "./settings.ts";
 
 const BITS = [2, 3, 4, 8];
 const FORMATS = ["gptq", "gptq_v2"];
@@ -22,6 +22,8 @@ export const gptq: QuantScheme = {
   name: "gptq",
   kinds: integerKinds(BITS),
   settings: ofMethod("gptq"),
+  plannedType: ({ bits }) => typeOfBits(bits),
+  quantizes: ({ lm_head }) => ({ head: lm_head === true }),
   parts: ["qweight", "qzeros", "scales", "g_idx"],
   weight: gptqWeight,
 };

@@ -10,7 +10,7 @@ import { mxfp4Matrix, nvfp4Weight } from "./fp4.ts";
 import { expectShape, floatsOf, fp8Values, partOf, powersOfTwo, wordsOf } from "./parts.ts";
 import { integerKinds, integerWeight, roundedWeight } from "./rows.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
-import { whole } from "./settings.ts";
+import { typeOfBits, whole } from "./settings.ts";
 
 const BITS = [2, 3, 4, 5, 6, 8];
 const MODES = ["affine", "mxfp4", "nvfp4", "mxfp8"];
@@ -28,6 +28,15 @@ export const mlx: QuantScheme = {
     const isOurs = isJsonObject(own) && own["quant_method"] === undefined && own["group_size"] !== undefined;
     return isOurs ? own : null;
   },
+  plannedType: ({ mode = "affine", bits }) =>
+    mode === "affine"
+      ? typeOfBits(bits)
+      : mode === "mxfp4"
+        ? "mxfp4"
+        : mode === "nvfp4" || mode === "mxfp8"
+          ? "q8"
+          : null,
+  quantizes: () => ({ embedding: true, head: true }),
   parts: ["weight", "scales", "biases"],
   weight(weight, settings, refuse) {
     const codes = partOf(weight, "weight", refuse);

@@ -17,6 +17,8 @@ export const modelopt: QuantScheme = {
     { what: "FP8", as: "q8", keepsCodes: false },
   ],
   settings: ofMethod("modelopt"),
+  plannedType: () => "q8",
+  quantizes: () => ({ head: true }),
   parts: ["weight", "weight_scale", "weight_scale_2", "input_scale", "pre_quant_scale"],
   weight(weight, _settings, refuse) {
     const codes = partOf(weight, "weight", refuse);

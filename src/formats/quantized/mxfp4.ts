@@ -8,6 +8,8 @@ export const mxfp4: QuantScheme = {
   name: "mxfp4",
   kinds: [{ what: "MXFP4", as: "mxfp4", keepsCodes: true }],
   settings: ofMethod("mxfp4"),
+  plannedType: () => "mxfp4",
+  quantizes: () => ({ matrix: false }),
   parts: ["blocks", "scales"],
   separator: "_",
   weight: (weight, _settings, refuse) =>

@@ -8,6 +8,7 @@ import { isJsonObject, type JsonObject, readJson } from "../json-file.ts";
 import type { StoredTensor } from "../safetensors-header.ts";
 import type { Part, QuantizedWeight, QuantScheme, ReadableWeight, Refuse } from "./scheme.ts";
 import { schemeNames, schemeOf } from "./schemes.ts";
+import { ignoring } from "./settings.ts";
 
 /** How many weights are described at the same time. */
 const AT_ONCE = 16;
@@ -165,13 +166,6 @@ const infoOf = (name: string, { dtype, shape }: ReadableWeight, file: string): T
   ),
   file,
 });
-
-/** The entry by which config.json leaves a module out of quantization; patterns are left to the tensors, which tell as well. */
-function ignoring(module: string, settings: JsonObject): string | undefined {
-  const lists = ["ignore", "modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "exclude_modules"];
-  const entries = lists.flatMap((list) => (Array.isArray(settings[list]) ? settings[list] : []));
-  return entries.find((entry) => typeof entry === "string" && (entry === module || module.endsWith(`.${entry}`)));
-}
 
 function refusals(source: FileSource, byName: ReadonlyMap<string, StoredTensor>): Refuse {
   const refuse = (code: "invalid_file" | "unsupported", next: string) => (tensor: string, what: string) => {

@@ -45,6 +45,10 @@ export interface QuantScheme {
   readonly kinds: readonly QuantKind[];
   /** The part of a config.json that describes it; null when it is of another kind. */
   settings(config: JsonObject): JsonObject | null;
+  /** The format that most matrices are handed over in, as far as the settings alone say; null where they do not. */
+  plannedType(settings: JsonObject): WeightType | null;
+  /** What is quantized where it is not the matrices and experts of layers alone. */
+  quantizes?(settings: JsonObject): Partial<Record<"matrix" | "experts" | "embedding" | "head", boolean>>;
   /** What the names of its parts end in, behind the module's name and a dot. */
   readonly parts: readonly string[];
   /** In the place of the dot; such a weight is called as its module is, without `.weight`. */

@@ -1,5 +1,6 @@
 /** @file Fields of a quantization's settings in config.json. */
 import { TurboQuantError } from "../../errors.ts";
+import type { WeightType } from "../../weights/registry.ts";
 import { isJsonObject, type JsonObject } from "../json-file.ts";
 import type { Part, Refuse } from "./scheme.ts";
 
@@ -33,4 +34,15 @@ export function expectFormat(
 export function ofMethod(...names: string[]): (config: JsonObject) => JsonObject | null {
   return ({ quantization_config: settings }) =>
     isJsonObject(settings) && names.includes(String(settings["quant_method"])) ? settings : null;
+}
+
+/** Integers of so many bits, where groups are runs of inputs: as `integerWeight` hands them over. */
+export const typeOfBits = (bits: unknown): WeightType | null =>
+  typeof bits === "number" ? (bits <= 4 ? "q4" : "q8") : null;
+
+/** The entry by which config.json leaves a module out of quantization; patterns are left to the tensors, which tell as well. */
+export function ignoring(module: string, settings: JsonObject): string | undefined {
+  const lists = ["ignore", "modules_to_not_convert", "ignored_layers", "llm_int8_skip_modules", "exclude_modules"];
+  const entries = lists.flatMap((list) => (Array.isArray(settings[list]) ? settings[list] : []));
+  return entries.find((entry) => typeof entry === "string" && (entry === module || module.endsWith(`.${entry}`)));
 }
