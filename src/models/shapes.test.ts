@@ -17,6 +17,9 @@ describe("shapes", () => {
     ["mistral-7b", 7248.02],
     ["gemma-2-2b", 2614.34],
     ["gemma-3-1b", 999.89],
+    ["qwen3-30b-a3b", 30_532.12],
+    ["qwen3.5-0.8b", 752.39],
+    ["lfm2-1.2b", 1170.34],
   ])("%s has the published number of parameters", (name, millions) => {
     expect(parameters(name) / 1e6).toBeCloseTo(millions, 1);
   });

@@ -101,6 +101,43 @@ const shapes: Readonly<Record<string, object>> = {
     sliding_window_pattern: 6,
     max_position_embeddings: 32_768,
   },
+  "qwen3-30b-a3b": {
+    ...qwen3([2048, 48, 32, 4, 128, 6144, 151_936], false),
+    model_type: "qwen3_moe",
+    num_experts: 128,
+    num_experts_per_tok: 8,
+    moe_intermediate_size: 768,
+    norm_topk_prob: true,
+  },
+  // With the vision tower left out. Every fourth layer has attention.
+  "qwen3.5-0.8b": {
+    model_type: "qwen3_5_text",
+    ...sizes([1024, 24, 8, 2, 256, 3584, 248_320]),
+    linear_num_key_heads: 16,
+    linear_num_value_heads: 16,
+    linear_key_head_dim: 128,
+    linear_value_head_dim: 128,
+    linear_conv_kernel_dim: 4,
+    layer_types: Array.from({ length: 24 }, (_, layer) => (layer % 4 === 3 ? "full_attention" : "linear_attention")),
+    rms_norm_eps: 1e-6,
+    rope_parameters: { rope_type: "default", rope_theta: 1e7, partial_rotary_factor: 0.25 },
+    max_position_embeddings: 262_144,
+    tie_word_embeddings: true,
+  },
+  // Also that of LFM2.5.
+  "lfm2-1.2b": {
+    model_type: "lfm2",
+    ...sizes([2048, 16, 32, 8, 64, 8192, 65_536]),
+    block_auto_adjust_ff_dim: false,
+    conv_L_cache: 3,
+    layer_types: Array.from({ length: 16 }, (_, layer) =>
+      [2, 5, 8, 10, 12, 14].includes(layer) ? "full_attention" : "conv",
+    ),
+    norm_eps: 1e-5,
+    rope_theta: 1e6,
+    max_position_embeddings: 128_000,
+    tie_word_embeddings: true,
+  },
   "mistral-7b": {
     model_type: "mistral",
     ...sizes([4096, 32, 32, 8, 128, 14_336, 32_768]),
