@@ -1,5 +1,5 @@
 /** @file Norms of rows or of a part of each: RMS norm and LayerNorm, with a bias or without, in place of `out` or added to it. */
-import { BIAS, BLOCK, COLS, EPS, FLAG_ADD, FLAG_CENTER, FLAGS, GROUPS, OUT, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
+import { BIAS, BLOCK, COLS, EPS, FLAG_ADD, FLAG_CENTER, FLAGS, GROUPS, OUT, OUT_STRIDE, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
 import { horizontalSum } from "../simd/vector";
 
 /** Sum of a row's values, or of their squares less `mean`. */
@@ -24,13 +24,14 @@ import { horizontalSum } from "../simd/vector";
 export function norm(task: i32, params: usize, scratch: usize): void {
   const cols = load<i32>(params, COLS), flags = load<u32>(params, FLAGS);
   const bytes = <usize>cols << 2, vectorBytes = bytes & ~15, stride = <usize>load<u32>(params, STRIDE) << 2;
+  const outStride = <usize>load<u32>(params, OUT_STRIDE) << 2;
   const block = load<i32>(params, BLOCK), end = min(load<i32>(params, ROWS), (task + 1) * block);
   const weights = <usize>load<u32>(params, WEIGHT), biases = <usize>load<u32>(params, BIAS), groups = load<i32>(params, GROUPS);
   const add = (flags & FLAG_ADD) != 0;
   for (let r = task * block; r < end; r++) {
     const own = <usize>(r % groups) * bytes, weight = weights + own, bias = biases ? biases + own : 0;
     const x = <usize>load<u32>(params, X) + <usize>r * stride;
-    const out = <usize>load<u32>(params, OUT) + <usize>r * stride;
+    const out = <usize>load<u32>(params, OUT) + <usize>r * outStride;
     const mean: f32 = flags & FLAG_CENTER ? sumOf(x, bytes, false, 0) / <f32>cols : 0;
     const inverse = <f32>1 / sqrt<f32>(sumOf(x, bytes, true, mean) / <f32>cols + load<f32>(params, EPS));
     const means = f32x4.splat(mean), factor = f32x4.splat(inverse);

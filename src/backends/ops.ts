@@ -79,6 +79,8 @@ export interface RowNorm {
   /** The weight's columns are those from `first` on, of rows of `stride` values in x and in out. Default: whole rows. */
   readonly first?: number;
   readonly stride?: number;
+  /** Whether rows of out have the normed columns alone. */
+  readonly isCompact?: boolean;
   /** Parts of equal width of a whole row that are normed each by itself, with weights of their own. Default: 1. */
   readonly groups?: number;
 }

@@ -201,7 +201,9 @@ class Loading {
     let areFinite = true;
     for (const placed of order ? placedRows(part, piece.firstRow, order) : [{ part, row: piece.firstRow }]) {
       const own = scale === 1 && offset === 0 ? placed.part : scaledPart(placed.part, scale, offset);
-      areFinite = (await writer.write({ ...own, ...shapeIn(role, own) }, row + placed.row)) && areFinite;
+      // A matrix among lists of numbers has as many of them in a row as columns.
+      const at = row + shapeIn(role, { rows: placed.row, cols }).rows;
+      areFinite = (await writer.write({ ...own, ...shapeIn(role, own) }, at)) && areFinite;
     }
     if (!areFinite) checkFinite(matrix, part, piece.firstRow, this.#checkpoint.nameInFile?.(info.name));
     this.#doneBytes += piece.end - piece.start;

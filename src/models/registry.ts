@@ -25,6 +25,7 @@ import { graniteMoeHybrid } from "./families/granitemoehybrid.ts";
 import { helium } from "./families/helium.ts";
 import { hunyuanV1Dense } from "./families/hunyuan_v1_dense.ts";
 import { internlm3 } from "./families/internlm3.ts";
+import { jamba } from "./families/jamba.ts";
 import { lfm2 } from "./families/lfm2.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { llama } from "./families/llama.ts";
@@ -84,6 +85,7 @@ const known: Family[] = [
   graniteMoeHybrid,
   nemotronH,
   mamba2,
+  jamba,
   hunyuanV1Dense,
   arcee,
   helium,
@@ -124,7 +126,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],
-  [["jamba*", "kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
+  [["kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
   [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*"], "olmo_hybrid*"], HYBRID],
   [["gpt_oss*"], `${MOE}, with sinks of attention among the weights`],
   [["llama4*"], `${MOE} and chunked attention`],

@@ -13,6 +13,7 @@ export interface NormCase {
   readonly behind: number;
   readonly isInPlace: boolean;
   readonly groups?: number;
+  readonly isCompact?: true;
 }
 
 const both = [false, true] as const;
@@ -24,6 +25,8 @@ export const NORM_CASES: readonly NormCase[] = [
   { kind: "layer", hasBias: true, add: false, before: 0, behind: 0, isInPlace: true },
   { kind: "rms", hasBias: false, add: false, before: 0, behind: 5, isInPlace: true },
   { kind: "rms", hasBias: false, add: false, before: 8, behind: 3, isInPlace: true },
+  { kind: "rms", hasBias: false, add: false, before: 8, behind: 3, isInPlace: false, isCompact: true },
+  { kind: "layer", hasBias: true, add: true, before: 2, behind: 0, isInPlace: false, isCompact: true },
   { kind: "rms", hasBias: false, add: false, before: 0, behind: 0, isInPlace: true, groups: 3 },
   { kind: "layer", hasBias: true, add: true, before: 0, behind: 0, isInPlace: false, groups: 4 },
 ];
@@ -38,7 +41,12 @@ export async function normed(ops: Ops, c: NormCase, width: number, rows: number)
   const input = upload(ops, x);
   const out = c.isInPlace ? input : upload(ops, gaussians(2, rows * stride));
   const norm: RowNorm = { kind: c.kind, weight: vector(3), bias: c.hasBias ? vector(4) : null, eps: 1e-5, add: c.add };
-  ops.norm(input, { ...norm, groups, ...(stride !== width * groups && { first: c.before, stride }) }, rows, out);
+  ops.norm(
+    input,
+    { ...norm, groups, isCompact: c.isCompact ?? false, ...(stride !== width * groups && { first: c.before, stride }) },
+    rows,
+    out,
+  );
   return ops.readback(out, rows * stride);
 }
 

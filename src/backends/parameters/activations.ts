@@ -53,6 +53,7 @@ export const norm = new Struct({
   cols: "u32",
   /** Values from a row to the next, of x and of out. */
   stride: "u32",
+  outStride: "u32",
   rows: "u32",
   /** Rows of a task. */
   block: "u32",

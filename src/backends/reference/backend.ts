@@ -150,11 +150,12 @@ class ReferenceBackend implements Ops {
   norm(x: Buf, norm: RowNorm, rows: number, out: Buf): void {
     const { kind, eps, add, groups = 1 } = norm;
     const width = (norm.weight.cols * norm.weight.rows) / groups;
-    const { first = 0, stride = width } = norm;
+    const { first = 0, stride = width, isCompact } = norm;
     const [input, output, w] = [host(x), host(out), hostWeight(norm.weight)];
     const b = norm.bias && hostWeight(norm.bias);
     for (let r = 0; r < rows * groups; r++) {
       const at = r * stride + first;
+      const to = isCompact ? r * width : at;
       const own = (r % groups) * width;
       const row = Float64Array.from(input.subarray(at, at + width));
       const mean = kind === "layer" ? row.reduce((sum, value) => sum + value, 0) / width : 0;
@@ -162,7 +163,7 @@ class ReferenceBackend implements Ops {
       const inverse = 1 / Math.sqrt(variance + eps);
       for (let i = 0; i < width; i++) {
         const value = (row[i]! - mean) * inverse * w[own + i]! + (b ? b[own + i]! : 0);
-        output[at + i] = add ? output[at + i]! + value : value;
+        output[to + i] = add ? output[to + i]! + value : value;
       }
     }
   }

@@ -263,15 +263,17 @@ class WasmBackend implements Ops {
     const { groups = 1 } = of;
     const cols = (weight.rows * weight.cols) / groups;
     const { first = 0, stride = cols } = of;
+    const [outFirst, outStride] = of.isCompact ? [0, cols] : [first, stride];
     const count = rows * groups;
     const block = this.#rowsOfTask(count);
     norm.write(this.#memory.view, PARAMS_ADDRESS, {
       x: this.#addressOf(x, count * stride, "norm") + first * 4,
-      out: this.#addressOf(out, count * stride, "norm") + first * 4,
+      out: this.#addressOf(out, count * outStride, "norm") + outFirst * 4,
       weight: weight.address,
       bias: of.bias ? vectorOf(of.bias, "norm").address : 0,
       cols,
       stride,
+      outStride,
       rows: count,
       block,
       eps,

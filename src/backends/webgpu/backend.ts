@@ -217,12 +217,13 @@ export class WebGpuBackend implements Ops {
     const { groups = 1 } = of;
     const cols = (of.weight.rows * of.weight.cols) / groups;
     const { first = 0, stride = cols } = of;
-    const length = rows * groups * stride;
-    const from = this.#read(x, length, "norm");
-    if (of.add || stride !== cols) this.#read(out, length, "norm");
+    const [outFirst, outStride] = of.isCompact ? [0, cols] : [first, stride];
+    const length = rows * groups * outStride;
+    const from = this.#read(x, rows * groups * stride, "norm");
+    if (of.add || outStride !== cols) this.#read(out, length, "norm");
     const to = this.#written(out, length, "norm");
     const weights = { weight: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
-    this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride, groups }, rows, to);
+    this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride, outFirst, outStride, groups }, rows, to);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {

@@ -36,6 +36,8 @@ const norm = new Struct({
   cols: "u32",
   first: ["u32", "Of the columns that are normed, in rows of so many values."],
   stride: "u32",
+  outFirst: ["u32", "Of the columns that are written."],
+  outStride: "u32",
   eps: "f32",
   groups: ["u32", "Rows in turn that have weights of their own."],
 });
@@ -81,12 +83,14 @@ export class ElementwiseKernels {
       readonly cols: number;
       readonly first: number;
       readonly stride: number;
+      readonly outFirst: number;
+      readonly outStride: number;
       readonly groups: number;
     },
     rows: number,
     out: GpuBuffer,
   ): void {
-    const { kind, weight, bias, eps, add, cols, first, stride, groups } = of;
+    const { kind, weight, bias, eps, add, cols, first, stride, outFirst, outStride, groups } = of;
     const inPlace = x === out;
     const values = {
       CENTERED: kind === "layer",
@@ -103,7 +107,7 @@ export class ElementwiseKernels {
       { ...values, BIAS_AT: buffers.length },
       `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}${groups > 1 ? ", groups" : ""}`,
     );
-    this.#commands.dispatch(kernel, { cols, first, stride, eps, groups }, buffers, rows * groups);
+    this.#commands.dispatch(kernel, { cols, first, stride, outFirst, outStride, eps, groups }, buffers, rows * groups);
   }
 
   /** See `Ops.activate`. */

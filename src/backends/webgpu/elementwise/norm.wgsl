@@ -24,6 +24,7 @@ fn input(at: u32) -> f32 {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
   let base = group.x * p.stride + p.first;
+  let to = group.x * p.out_stride + p.out_first;
   //#if GROUPED
   let own = group.x % p.groups * p.cols;
   //#else
@@ -49,8 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     value += bias[own + i];
     //#end
     //#if ADDS
-    value += out[base + i];
+    value += out[to + i];
     //#end
-    out[base + i] = value;
+    out[to + i] = value;
   }
 }
