@@ -8,7 +8,7 @@ import { assert, TurboQuantError } from "../errors.ts";
 import type { BlockTable } from "./block-table.ts";
 import type { CacheParts } from "./cache-parts.ts";
 import { KvState } from "./states/kv-state.ts";
-import type { LayerState, MissingPage } from "./states/layer-state.ts";
+import { type LayerState, type MissingPage, NO_PAGES } from "./states/layer-state.ts";
 import { RecurrentState } from "./states/recurrent-state.ts";
 
 export class Sequence {
@@ -84,8 +84,9 @@ export class Sequence {
    */
   reserve(count: number): void {
     assert(!this.#released, "reserve on a released sequence");
-    const undo: (() => void)[] = [];
     const missing = this.#missingPages(count);
+    if (missing.length === 0) return;
+    const undo: (() => void)[] = [];
     const bytes = missing.reduce((sum, page) => sum + page.numBytes, 0);
     if (bytes > 0) this.cache.pool.require(bytes);
     try {
@@ -194,8 +195,15 @@ export class Sequence {
   }
 
   /** Pages for positions [length, length + count) that this sequence lacks or shares with a fork. */
-  #missingPages(count: number): MissingPage[] {
-    return this.states.flatMap((state) => state.missingPages(count));
+  #missingPages(count: number): readonly MissingPage[] {
+    let all: MissingPage[] | null = null;
+    for (const state of this.states) {
+      const pages = state.missingPages(count);
+      if (pages.length === 0) continue;
+      all ??= [];
+      all.push(...pages);
+    }
+    return all ?? NO_PAGES;
   }
 
   #checkLength(what: string, length: number): void {

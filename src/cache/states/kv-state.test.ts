@@ -50,6 +50,30 @@ describe("a layer with a sliding window", () => {
   });
 });
 
+it("looks for shared pages again after a fork, a mark and a step that is dropped, however often it has looked before", () => {
+  const fixture = makeCache([kvFormat(4, 32)], { shape: { numKvHeads: 1, headDim: 8 } });
+  const sequence = fixture.cache.createSequence();
+  append(fixture, sequence, range(70));
+  const missing = (tokens = 1): number => sequence.kv(0).missingPages(tokens).length;
+  for (const _ of [1, 2]) expect(missing(), "a token has room in both pages").toBe(0);
+  expect(missing(20), "the next page of copies").toBe(1);
+  const copy = sequence.fork();
+  expect(missing(), "both pages are shared").toBe(2);
+  append(fixture, sequence, [1]);
+  expect([missing(), copy.kv(0).missingPages(1).length]).toEqual([0, 0]);
+  sequence.mark();
+  expect(missing(), "the mark keeps the copies that a later cut needs").toBe(1);
+  append(fixture, sequence, [2]);
+  expect(missing()).toBe(0);
+  sequence.reserve(20);
+  for (const _ of [1, 2]) expect(missing(20)).toBe(0);
+  sequence.dropReserved();
+  expect(missing(20), "pages that were reserved are given back").toBe(1);
+  copy.release();
+  sequence.release();
+  expect(fixture.pool.numPages).toBe(0);
+});
+
 it("says that values have another width than keys, and nothing where they have the same", () => {
   const describe = (valueDim?: number) => {
     const shape = { numKvHeads: 1, headDim: 16, ...(valueDim && { valueDim }) };

@@ -19,7 +19,7 @@ import { clearRows } from "../clear-rows.ts";
 import type { LayerCache } from "../layer-cache.ts";
 import type { PagePool } from "../page-pool.ts";
 import type { PageAddress } from "../page-storage.ts";
-import { type LayerState, MAX_MARKS, type MissingPage, type SavedPage } from "./layer-state.ts";
+import { type LayerState, MAX_MARKS, type MissingPage, NO_PAGES, type SavedPage } from "./layer-state.ts";
 
 /** Page groups of a layer's two streams; an attention kernel reads the pages of a group together (`PageStorage.allocate`). */
 export const mainGroup = (layer: number): number => 2 * layer;
@@ -67,6 +67,8 @@ export class KvState implements LayerState {
   #length: number;
   #residualStart: number;
   #marks: readonly Mark[] = [];
+  /** Positions from the length up to this one are known to have pages that nobody shares, so that most tokens need not look. */
+  #ownUpTo = 0;
 
   /** index: place of the layer among those with keys and values · from: the state to copy; the caller retains its pages */
   constructor(layer: LayerCache, index: number, pool: PagePool, from?: KvState) {
@@ -92,24 +94,27 @@ export class KvState implements LayerState {
     return this.#countPages("main") * main.numBytes + this.#countPages("residual") * (residual?.layout.numBytes ?? 0);
   }
 
-  missingPages(tokens: number): MissingPage[] {
+  missingPages(tokens: number): readonly MissingPage[] {
+    const end = this.#length + tokens;
+    if (end <= this.#ownUpTo) return NO_PAGES;
     const { main, residual } = this.layer;
     const pages = this.#missing(this.main, main, mainGroup(this.#index), tokens, () => true);
     if (residual) {
       const isNeeded = (start: number): boolean => residual.isWritten(start);
       pages.push(...this.#missing(this.residual, residual.layout, residualGroup(this.#index), tokens, isNeeded));
     }
+    const { pageTokens } = residual?.layout ?? main;
+    // Pages of copies end where pages of codes do, or before.
+    if (pages.length === 0) this.#ownUpTo = Math.ceil(end / pageTokens) * pageTokens;
     return pages;
   }
 
   commit(tokens: number): void {
-    const last = this.#length + tokens - 1;
-    assert(
-      tokens === 0 || this.main.get(Math.floor(last / this.layer.main.pageTokens)) !== 0,
-      `commit of ${tokens} tokens that were not reserved`,
-    );
-    this.#length += tokens;
     const { main, residual, reach } = this.layer;
+    const last = Math.floor((this.#length + tokens - 1) / main.pageTokens);
+    // The message is put together when it is needed: this runs for each layer of each token.
+    if (tokens > 0 && !this.main.get(last)) assert(false, `commit of ${tokens} tokens that were not reserved`);
+    this.#length += tokens;
     this.#dropRange(this.main, 0, reach.firstPage(this.#length, main.pageTokens));
     if (!residual) return;
     const start = residual.startAt(this.#length);
@@ -143,6 +148,7 @@ export class KvState implements LayerState {
   truncate(length: number): void {
     const { main, residual } = this.layer;
     this.#length = length;
+    this.#ownUpTo = 0;
     this.#dropFrom(this.main, Math.ceil(length / main.pageTokens));
     const gone = this.#marks.filter((mark) => mark.length > length);
     this.#marks = this.#marks.filter((mark) => mark.length <= length);
@@ -168,6 +174,7 @@ export class KvState implements LayerState {
     const givesBack = (residual?.window ?? 0) > 0 || reach.slidingWindow > 0;
     if (!givesBack || this.#length === 0 || this.#marks.at(-1)?.length === this.#length) return;
     if (this.markable(this.#length) !== this.#length) return;
+    this.#ownUpTo = 0;
     const retainPages = (table: BlockTable, indices: readonly number[]): MarkedPages => {
       const pages = indices.map((index) => [index, table.get(index)] as const);
       for (const [, address] of pages) this.pool.retain(address);
@@ -188,6 +195,7 @@ export class KvState implements LayerState {
 
   fork(hasMarks: boolean): KvState {
     const copy = new KvState(this.layer, this.#index, this.pool, this);
+    this.#ownUpTo = 0;
     for (const table of [copy.main, copy.residual]) {
       for (const address of table.entries()) if (address) this.pool.retain(address);
     }

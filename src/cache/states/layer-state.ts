@@ -33,7 +33,7 @@ export interface LayerState {
   /** Bytes of the state's pages; pages shared with forks count in full. */
   readonly numBytes: number;
   /** Pages for positions [length, length + count) that the state lacks or shares with a fork. */
-  missingPages(count: number): MissingPage[];
+  missingPages(count: number): readonly MissingPage[];
   /** Makes `count` reserved positions part of the state, and releases pages that no later token can read. */
   commit(count: number): void;
   /** The longest length, at most `length`, at which the state is still known exactly, as if no later token had been added; 0 at worst. */
@@ -59,5 +59,7 @@ export interface LayerState {
   release(): void;
 }
 
+/** What `missingPages` returns for most tokens of most states. */
+export const NO_PAGES: readonly MissingPage[] = [];
 /** Number of marks that a state keeps. */
 export const MAX_MARKS = 2;

@@ -9,6 +9,8 @@
  * would be sent for every token.
  */
 import type { BlockTable } from "../../../cache/block-table.ts";
+import type { Sequence } from "../../../cache/sequence.ts";
+import type { KvState } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { Span, Step } from "../../ops.ts";
@@ -72,6 +74,8 @@ export const STATE_VALUES = {
 
 const MIN_HEAD = 4096;
 const MIN_TABLES = 16384;
+/** So many unchanged words are written along rather than that a write of its own is made for what follows. */
+const MAX_GAP = 256;
 
 /** Offsets within the buffer, in words. */
 export interface StepLayout {
@@ -115,6 +119,13 @@ export class StepBuffer {
   #head = MIN_HEAD;
   #end = MIN_HEAD;
   #regions = new Map<BlockTable, Region>();
+  /** Those of the latest step: its sequences, and by span and layer what they keep, their tables (two each) and where these lie. */
+  #sequences: readonly Sequence[] = [];
+  #states: readonly KvState[] = [];
+  #tables: readonly BlockTable[] = [];
+  #placed: (Region | undefined)[] = [];
+  /** Words that have changed and are still to be sent, none when the two are equal. */
+  readonly #changed = { from: 0, to: 0 };
   #layout: StepLayout = EMPTY;
 
   constructor(commands: Commands, allocator: BufferAllocator) {
@@ -143,7 +154,7 @@ export class StepBuffer {
     if (headWords > this.#head) this.#reset(headWords * 2, 0);
     if (!this.#place(step, layers)) {
       // The buffer is full of tables of released sequences, so it is rebuilt from those in use.
-      this.#reset(this.#head, this.#tableWords(step, layers) * 2);
+      this.#reset(this.#head, this.#tableWords() * 2);
       this.#place(step, layers);
     }
     this.#layout = this.#writeHead(step, layers, headWords);
@@ -171,11 +182,11 @@ export class StepBuffer {
     words.set(step.logitRows, logitRowsAt);
     let at = spansAt;
     for (let layer = 0; layer < layers; layer++) {
-      for (const { sequence } of step.spans) {
-        const residual = sequence.residual(layer);
-        words[at + SPAN.table] = this.#regions.get(sequence.main(layer))!.at;
-        words[at + SPAN.residualTable] = this.#regions.get(residual)!.at;
-        words[at + SPAN.residualStart] = sequence.residualStart(layer);
+      for (let i = layer; i < this.#states.length; i += layers) {
+        const { residual, residualStart } = this.#states[i]!;
+        words[at + SPAN.table] = this.#placed[2 * i]!.at;
+        words[at + SPAN.residualTable] = this.#placed[2 * i + 1]!.at;
+        words[at + SPAN.residualStart] = residualStart;
         words[at + SPAN.residualEntries] = residual.length;
         at += SPAN_WORDS;
       }
@@ -217,23 +228,39 @@ export class StepBuffer {
 
   /** Brings the device's block tables up to date. false: there is no room */
   #place(step: Step, layers: number): boolean {
-    for (const table of tablesOf(step, layers)) {
-      let region = this.#regions.get(table);
+    this.#find(step, layers);
+    for (let i = 0; i < this.#tables.length; i++) {
+      const table = this.#tables[i]!;
+      let region = this.#placed[i];
       if (!region || region.capacity < table.length) {
         const capacity = tableRoom(table.length);
         if (this.#end + capacity > this.#words.length) return false;
         region = { at: this.#end, capacity, version: -1 };
         this.#end += capacity;
         this.#regions.set(table, region);
+        this.#placed[i] = region;
       }
-      if (region.version !== table.version) this.#send(table.entries(), region.at, region.version < 0);
+      if (region.version !== table.version) this.#take(table.entries(), region.at, region.version < 0);
       region.version = table.version;
     }
+    this.#send();
     return true;
   }
 
-  /** Writes the words from the first to the last one that differs. */
-  #send(entries: Uint32Array, at: number, isNew: boolean): void {
+  /** Finds the tables of a step's sequences. Steps that decode have those of the step before. */
+  #find({ spans }: Step, layers: number): void {
+    const known = this.#sequences;
+    if (known.length === spans.length && spans.every(({ sequence }, i) => known[i] === sequence)) return;
+    this.#sequences = spans.map(({ sequence }) => sequence);
+    this.#states = this.#sequences.flatMap((sequence) =>
+      Array.from({ length: layers }, (_, layer) => sequence.kv(layer)),
+    );
+    this.#tables = this.#states.flatMap(({ main, residual }) => [main, residual]);
+    this.#placed = this.#tables.map((table) => this.#regions.get(table));
+  }
+
+  /** Notes the words from the first to the last one that differs for the next write. */
+  #take(entries: Uint32Array, at: number, isNew: boolean): void {
     const words = this.#words;
     let from = 0;
     let to = entries.length;
@@ -243,13 +270,24 @@ export class StepBuffer {
     }
     if (from === to) return;
     words.set(entries.subarray(from, to), at + from);
-    this.#commands.write(this.#buffer, (at + from) * 4, words.subarray(at + from, at + to));
+    if (at + from < this.#changed.from || at + from > this.#changed.to + MAX_GAP) {
+      this.#send();
+      this.#changed.from = at + from;
+    }
+    this.#changed.to = Math.max(this.#changed.to, at + to);
   }
 
-  #tableWords(step: Step, layers: number): number {
-    let sum = 0;
-    for (const table of tablesOf(step, layers)) sum += tableRoom(table.length);
-    return sum;
+  /** Writes what has been noted. */
+  #send(): void {
+    const { from, to } = this.#changed;
+    if (to > from) this.#commands.write(this.#buffer, from * 4, this.#words.subarray(from, to));
+    this.#changed.from = 0;
+    this.#changed.to = 0;
+  }
+
+  /** Words that the tables of the step need, which `#place` has found. */
+  #tableWords(): number {
+    return this.#tables.reduce((sum, table) => sum + tableRoom(table.length), 0);
   }
 
   /** Makes an empty buffer of at least these sizes. */
@@ -258,18 +296,12 @@ export class StepBuffer {
     this.#head = head;
     this.#end = head;
     this.#regions.clear();
+    this.#sequences = [];
+    this.#changed.from = 0;
+    this.#changed.to = 0;
     if (size === this.#words.length) return;
     this.#words = new Uint32Array(size);
     this.#allocator.free(this.#buffer);
     this.#buffer = this.#allocator.allocate(this.#words.byteLength, "step");
-  }
-}
-
-function* tablesOf(step: Step, layers: number): Generator<BlockTable> {
-  for (const { sequence } of step.spans) {
-    for (let layer = 0; layer < layers; layer++) {
-      yield sequence.main(layer);
-      yield sequence.residual(layer);
-    }
   }
 }
