@@ -69,10 +69,10 @@ describe("plan", () => {
       expect(out).toMatch(/note: turboquant does not run this model type/);
       expect(out).toMatch(/note: sliding-window layers keep the pages of their window only/);
       expect(out).not.toContain("turboquant recommend");
-      writeFileSync(file, JSON.stringify({ ...model, model_type: "deepseek_v3" }));
+      writeFileSync(file, JSON.stringify({ ...model, model_type: "deepseek_v32" }));
       const refused = await plan(file);
       expect(refused.code).toBe(2);
-      expect(refused.err).toMatch(/^error: .*deepseek_v3 model cannot be planned: .*MLA.*\n$/);
+      expect(refused.err).toMatch(/^error: .*deepseek_v32 model cannot be planned: .*MLA.*\n$/);
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -286,7 +286,7 @@ describe("parseModelConfig refuses", () => {
   it.each([
     ["mixtral", /mixture-of-experts/],
     ["qwen2_moe", /mixture-of-experts/],
-    ["deepseek_v3", /latent attention \(MLA\) and mixture-of-experts/],
+    ["deepseek_v32", /an indexer of keys beside multi-head latent attention/],
     ["kimi_linear", /hybrid state-space or linear-attention layers and mixture-of-experts/],
     ["zamba2", /hybrid state-space/],
     ["mamba", /hybrid state-space/],

@@ -6,6 +6,8 @@ import { arcee } from "./families/arcee.ts";
 import { bamba } from "./families/bamba.ts";
 import { bitnet } from "./families/bitnet.ts";
 import { cohere2 } from "./families/cohere2.ts";
+import { deepseekV2 } from "./families/deepseek_v2.ts";
+import { deepseekV3, kimiK2 } from "./families/deepseek_v3.ts";
 import { ernie45 } from "./families/ernie4_5.ts";
 import { exaone4 } from "./families/exaone4.ts";
 import { falcon } from "./families/falcon.ts";
@@ -16,6 +18,7 @@ import { gemma2 } from "./families/gemma2.ts";
 import { gemma3 } from "./families/gemma3.ts";
 import { glm } from "./families/glm.ts";
 import { glm4 } from "./families/glm4.ts";
+import { glm4MoeLite } from "./families/glm4_moe_lite.ts";
 import { gptBigcode } from "./families/gpt_bigcode.ts";
 import { gptNeox } from "./families/gpt_neox.ts";
 import { gpt2 } from "./families/gpt2.ts";
@@ -70,6 +73,10 @@ const known: Family[] = [
   ernie45,
   seedOss,
   minicpm3,
+  deepseekV2,
+  deepseekV3,
+  kimiK2,
+  glm4MoeLite,
   ministral,
   ministral3,
   exaone4,
@@ -122,7 +129,9 @@ const HYBRID = "hybrid state-space or linear-attention layers";
  * pattern that fits counts.
  */
 export const unsupportedTypes: readonly (readonly [patterns: readonly string[], what: string])[] = [
-  [["deepseek_v2*", "deepseek_v3*", "kimi_k2*", "glm_moe_dsa*", "longcat_flash*"], `${MLA} and ${MOE}`],
+  [["deepseek_v32*", "glm_moe_dsa*"], `an indexer of keys beside ${MLA}`],
+  [["longcat_flash*"], `two attentions and two feed-forwards in a layer, and experts that hand their input on`],
+  [["kimi_k25*", "kimi_vl*"], "image or audio inputs"],
   [["deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],

@@ -103,9 +103,9 @@ describe("model types that are planned, most of them without being run", () => {
   });
 
   it.each([
-    [{ model_type: "deepseek_v3", kv_lora_rank: 512 }, /deepseek_v3 .*latent vector.*MLA/],
-    [{ model_type: "minicpm3" }, /latent vector/],
-    [{ model_type: "qwen3_next" }, /only some of its layers have K and V/],
+    [{ model_type: "deepseek_v32", kv_lora_rank: 512 }, /deepseek_v32 .*latent row.*MLA.*indexer/],
+    [{ model_type: "brand_new", kv_lora_rank: 512 }, /latent row.*MLA\), and the rest of its layers is not known here/],
+    [{ model_type: "rwkv7" }, /only some of its layers have K and V/],
     [{ model_type: "brand_new", mamba_d_state: 16 }, /only some of its layers have K and V/],
     [{ model_type: "bert" }, /it needs a decoder/],
     [{ model_type: "persimmon" }, /sizes of its tensors are not known here \(it needs tensor names/],

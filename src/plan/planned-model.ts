@@ -17,7 +17,7 @@ const TEXT_ONLY = "the text model alone: parts for image or sound inputs are not
 /**
  * json: a parsed config.json · name: for messages
  * @throws TurboQuantError invalid_file — a field is missing or wrong; unsupported — a model type whose cache is not K and V of
- * every token (MLA, state spaces), or one that is not known here
+ * every token (state spaces), or one that is not known here
  */
 export function plannedModel(json: unknown, name: string): PlannedModel {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -120,7 +120,7 @@ function refuseOtherCaches(fields: ConfigFields, modelType: string, name: string
   const isLatent = fields.has("kv_lora_rank") || nested?.has("kv_lora_rank") || known?.includes("(MLA)");
   const isHybrid = ["ssm_cfg", "mamba_d_state", "linear_num_value_heads", "state_size"].some((key) => fields.has(key));
   const what = isLatent
-    ? "it caches one latent vector a token and layer (MLA) instead of K and V heads, and attention over codes of such vectors is another algorithm"
+    ? `it caches one latent row a token and layer (MLA), and ${known ? `needs ${known}` : "the rest of its layers is not known here"}`
     : isHybrid || known?.includes("state-space")
       ? "only some of its layers have K and V; the others keep a state whose size and type are the implementation's"
       : known?.includes("encoder")
