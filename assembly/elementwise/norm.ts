@@ -1,5 +1,5 @@
 /** @file Norms of rows or of a part of each: RMS norm and LayerNorm, with a bias or without, in place of `out` or added to it. */
-import { BIAS, BLOCK, COLS, EPS, FLAG_ADD, FLAG_CENTER, FLAGS, GROUPS, OUT, OUT_STRIDE, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
+import { BIAS, BLOCK, COLS, EPS, FACTOR, FLAG_ADD, FLAG_CENTER, FLAGS, GROUPS, OUT, OUT_STRIDE, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
 import { horizontalSum } from "../simd/vector";
 
 /** Sum of a row's values, or of their squares less `mean`. */
@@ -27,7 +27,8 @@ export function norm(task: i32, params: usize, scratch: usize): void {
   const outStride = <usize>load<u32>(params, OUT_STRIDE) << 2;
   const block = load<i32>(params, BLOCK), end = min(load<i32>(params, ROWS), (task + 1) * block);
   const weights = <usize>load<u32>(params, WEIGHT), biases = <usize>load<u32>(params, BIAS), groups = load<i32>(params, GROUPS);
-  const add = (flags & FLAG_ADD) != 0;
+  const add = (flags & FLAG_ADD) != 0, factors = <usize>load<u32>(params, FACTOR);
+  const last: f32 = factors ? load<f32>(factors) : 1, lasts = f32x4.splat(last);
   for (let r = task * block; r < end; r++) {
     const own = <usize>(r % groups) * bytes, weight = weights + own, bias = biases ? biases + own : 0;
     const x = <usize>load<u32>(params, X) + <usize>r * stride;
@@ -39,12 +40,14 @@ export function norm(task: i32, params: usize, scratch: usize): void {
       let v = f32x4.mul(f32x4.mul(f32x4.sub(v128.load(x + i), means), factor), v128.load(weight + i));
       if (bias) v = f32x4.add(v, v128.load(bias + i));
       if (add) v = f32x4.add(v, v128.load(out + i));
+      if (factors) v = f32x4.mul(v, lasts);
       v128.store(out + i, v);
     }
     for (let i = vectorBytes; i < bytes; i += 4) {
       let v = (load<f32>(x + i) - mean) * inverse * load<f32>(weight + i);
       if (bias) v += load<f32>(bias + i);
       if (add) v += load<f32>(out + i);
+      if (factors) v *= last;
       store<f32>(out + i, v);
     }
   }

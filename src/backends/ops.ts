@@ -83,6 +83,8 @@ export interface RowNorm {
   readonly isCompact?: boolean;
   /** Parts of equal width of a whole row that are normed each by itself, with weights of their own. Default: 1. */
   readonly groups?: number;
+  /** One value that every result is multiplied by, after what it is added to (Gemma 4's factor of a layer). Default: 1. */
+  readonly factor?: Weight | null;
 }
 
 /** What attention of one layer needs besides activations. */
@@ -123,8 +125,8 @@ export interface AttentionLayer {
   /** Weights of the RMS norm on heads of V (Gemma 4), [valueDim]; absent: none. */
   readonly vNorm?: Weight | null;
   /**
-   * Whether keys and values are those of another layer, which has appended them in the same step (Gemma 4): rows are queries alone, and
-   * `index` and `kv` are the other layer's.
+   * Whether keys and values are those of another layer, which has appended them in the same step (Gemma 4): rows are queries alone,
+   * `index` is the other layer's, and `kv` is made of it.
    */
   readonly isShared?: boolean;
   readonly normEps: number;

@@ -28,7 +28,8 @@ export const DELTA_EPS = 1e-6;
 /** Factors of a row's values: one for each `repeat` values that are beside each other. */
 export interface Gates extends Columns {
   readonly repeat: number;
-  readonly activation: "sigmoid" | "silu";
+  /** `none`: factors as they are. */
+  readonly activation: "sigmoid" | "silu" | "none";
 }
 
 /** Bytes of a scan's part of a state. */

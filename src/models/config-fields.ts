@@ -35,6 +35,11 @@ export class ConfigFields {
     return Object.hasOwn(this.#json, this.#nameInFile(name));
   }
 
+  /** Names of all fields of the file. */
+  names(): string[] {
+    return Object.keys(this.#json);
+  }
+
   raw(name: string): unknown {
     return this.mentions(name) ? (this.#json[this.#nameInFile(name)] ?? undefined) : undefined;
   }

@@ -22,7 +22,7 @@ const windows = (over: object) => {
 
 describe("parseModelConfig", () => {
   it("reads a small llama with its defaults", () => {
-    const { slidingWindow, ropeOf, mixer, expertsOf, ...config } = parse({
+    const { slidingWindow, ropeOf, mixer, expertsOf, attentionOf, intermediateOf, ...config } = parse({
       hidden_act: "silu",
       eos_token_id: [2, 3],
       bos_token_id: 1,
@@ -32,6 +32,8 @@ describe("parseModelConfig", () => {
     expect(ropeOf(0)).toBe(config.rope);
     expect(mixer(0, "model.layers.0.")).toBeNull();
     expect(expertsOf(0)).toBeNull();
+    expect(attentionOf(0)).toMatchObject({ valuesAreKeys: false, sharedWith: null });
+    expect(intermediateOf(0)).toBe(config.intermediateSize);
     expect(config).toEqual({
       modelType: "llama",
       isTextPart: false,
@@ -291,7 +293,6 @@ describe("parseModelConfig refuses", () => {
     ["zamba2", /hybrid state-space/],
     ["mamba", /hybrid state-space/],
     ["gemma3n_text", /several residual streams/],
-    ["gemma4", /share keys and values/],
     ["bloom", /learned or ALiBi/],
     ["deepseek_v4", /several residual streams/],
     ["mimo_v2_flash", /keys and values of different widths/],

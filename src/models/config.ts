@@ -4,9 +4,9 @@ import { schemeNames, schemeOf } from "../formats/quantized/schemes.ts";
 import { checkHeadDim } from "../quant/head-dim.ts";
 import { parseActivation } from "./activation-names.ts";
 import { ConfigFields } from "./config-fields.ts";
-import type { Family } from "./families/family.ts";
+import type { Family, LayerContext } from "./families/family.ts";
 import { parseLatent } from "./latent-config.ts";
-import type { LatentShape, ModelConfig } from "./model-config.ts";
+import type { LatentShape, LayerAttention, ModelConfig } from "./model-config.ts";
 import { familyOf, textModelOf } from "./registry.ts";
 import type { RopeConfig } from "./rope.ts";
 import { contextLengthOf, NO_ROPE, parseRopes } from "./rope-config.ts";
@@ -48,6 +48,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     family.hasAttention === false ? NO_HEADS : parseHeads(config, family, fileName, hiddenSize, latent);
   const maxPosition = config.integer("max_position_embeddings", 1, MAX_POSITION, defaults.maxPosition);
   const slidingWindow = parseSlidingWindow(config, family, numLayers);
+  const intermediateSize =
+    family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH, defaults.intermediateSize);
   const ropes = parseRopes(config, { family, headDim, maxPosition });
   const normEps = config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6);
   const ropeOf = ropesByLayer(config, family, ropes, slidingWindow, numLayers);
@@ -62,8 +64,7 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     numKvHeads: latent ? 1 : numKvHeads,
     headDim: latent ? latent.kvRank + latent.ropeDim : headDim,
     latent,
-    intermediateSize:
-      family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH, defaults.intermediateSize),
+    intermediateSize,
     normEps,
     // The wrapper of a text model may say it for both.
     tieWordEmbeddings:
@@ -73,6 +74,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     traits: { ...LLAMA_TRAITS, activation, ...family.traits?.(config) },
     names: { ...LLAMA_NAMES, ...family.names, ...family.namesOf?.(config) },
     expertsOf: family.experts?.(config, { numLayers, activation }) ?? (() => null),
+    attentionOf: attentionByLayer(config, family, { numKvHeads, headDim }, { numLayers, slidingWindow }, fileName),
+    intermediateOf: (layer) => family.intermediateOf?.(config, layer, intermediateSize) ?? intermediateSize,
     slidingWindow,
     rope: ropes.full,
     ropeOf,
@@ -108,6 +111,21 @@ function parseHeads(
   const headDim =
     latent?.ropeDim ?? parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
   return { numHeads, numKvHeads, headDim };
+}
+
+function attentionByLayer(
+  config: ConfigFields,
+  family: Family,
+  usual: Pick<LayerAttention, "numKvHeads" | "headDim">,
+  at: LayerContext,
+  fileName: string,
+): ModelConfig["attentionOf"] {
+  const byLayer = Array.from({ length: at.numLayers }, (_, layer): LayerAttention => {
+    const own = { ...usual, valuesAreKeys: false, sharedWith: null, ...family.attentionOf?.(config, layer, at) };
+    if (own.headDim !== usual.headDim) checkHeadDim(own.headDim, fileName);
+    return own;
+  });
+  return (layer) => byLayer[layer]!;
 }
 
 function ropesByLayer(

@@ -5,6 +5,7 @@ import { PagePool } from "../cache/page-pool.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
+import type { Prologue } from "./blocks/block.ts";
 import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -48,6 +49,7 @@ export class Decoder {
   readonly #finalNorm: RowNorm | null;
   /** Null for embeddings as they are. */
   readonly #embeddingNorm: RowNorm | null;
+  readonly #prologue: ReturnType<Prologue["bind"]> | null;
   #logits: Buf | null = null;
 
   private constructor(parts: DecoderParts) {
@@ -56,6 +58,7 @@ export class Decoder {
     this.config = config;
     this.kv = kv;
     this.#parts = parts;
+    this.#prologue = layout.prologue?.bind(weights.prologue) ?? null;
     this.#embeddingNorm = weights.embeddingNorm && { ...weights.embeddingNorm, add: false };
     this.#finalNorm = isPlainNorm(weights.finalNorm) ? null : { ...weights.finalNorm, add: false };
     const stateIndex = stateNumbering();
@@ -67,7 +70,7 @@ export class Decoder {
         stateIndex,
         kv,
         calibration,
-        widths: bufferWidths(layout.layers.filter(isHere), config.hiddenSize),
+        widths: bufferWidths(layout.layers.filter(isHere), config.hiddenSize, layout.prologue),
       });
     });
     this.#chain = this.#stages.filter((_, memory) => memory === 0 || placement.layers.includes(memory));
@@ -156,6 +159,7 @@ export class Decoder {
     const { hiddenSize, vocabSize, traits } = this.config;
     const { embedding, positions, finalNorm, head, headBias } = this.#parts.weights;
     const headStage = this.#headStage;
+    const inputs = this.#parts.layout.prologue?.output;
     const count = step.logitRows.length;
     // All stages make room before the first computes.
     for (const stage of this.#chain) stage.begin(step);
@@ -165,10 +169,13 @@ export class Decoder {
     stage.ops.embed(step, embedding, hidden, this.#parts.layout.embeddingScale);
     if (positions) stage.ops.addPositions(step, positions, hidden);
     if (this.#embeddingNorm) stage.ops.norm(hidden, this.#embeddingNorm, step.tokens.length, hidden);
+    this.#prologue?.(stage.at(step), hidden);
     for (const next of this.#chain) {
       if (next !== stage) {
         const own = next.buffer("hidden");
         next.ops.receive!(hidden, step.tokens.length * hiddenSize, own);
+        if (inputs)
+          next.ops.receive!(stage.buffer(inputs.name), step.tokens.length * inputs.width, next.buffer(inputs.name));
         stage = next;
         hidden = own;
       }

@@ -1,7 +1,16 @@
 /** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
 import type { StateShape } from "../cache/states/state-shape.ts";
-import { type Branch, bias, matrix, type Norm, type TensorSpec, type WeightSpec } from "./blocks/block.ts";
-import { denseLayer, streamNorm } from "./families/dense-layer.ts";
+import {
+  type Branch,
+  bias,
+  matrix,
+  type Norm,
+  type Prologue,
+  type TensorSpec,
+  type WeightSpec,
+} from "./blocks/block.ts";
+import { perLayerInputs } from "./blocks/per-layer-input.ts";
+import { denseLayer, perLayerShape, streamNorm } from "./families/dense-layer.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { familyOf } from "./registry.ts";
 
@@ -13,6 +22,8 @@ export interface ModelLayout {
   readonly positions: WeightSpec | null;
   /** Of the embeddings, before the layers; null for embeddings as they are. */
   readonly embeddingNorm: Norm | null;
+  /** Null when layers read nothing but the stream. */
+  readonly prologue: Prologue | null;
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
   readonly finalNorm: Norm;
@@ -41,6 +52,7 @@ export function layoutOf(config: ModelConfig): ModelLayout {
         }
       : null,
     embeddingNorm: traits.embeddingNorm ? streamNorm(config, names.embeddingNorm) : null,
+    prologue: traits.perLayerInputs ? perLayerInputs(perLayerShape(config)) : null,
     layers: Array.from({ length: numLayers }, (_, layer) => branches(config, layer)),
     finalNorm: scaled(streamNorm(config, names.finalNorm), traits.logitScale),
     head: config.tieWordEmbeddings ? null : embeddingNamed(`${names.head}.weight`, config),
@@ -58,11 +70,22 @@ const normWeights = ({ weight, bias }: Norm): WeightSpec[] => (bias ? [weight, b
 
 /** Every weight of a layer in the order of the forward pass. */
 export function layerWeights(branches: readonly Branch[]): WeightSpec[] {
-  return branches.flatMap(({ norm, block, postNorm }) => [
+  return branches.flatMap(({ norm, block, postNorm, factor }) => [
     ...(norm ? normWeights(norm) : []),
     ...Object.values(block.weights),
     ...(postNorm ? normWeights(postNorm) : []),
+    ...(factor ? [factor] : []),
   ]);
+}
+
+/** The weights before the layers in the order of the forward pass. */
+export function startWeights({ embedding, positions, embeddingNorm, prologue }: ModelLayout): WeightSpec[] {
+  return [
+    embedding,
+    ...(positions ? [positions] : []),
+    ...(embeddingNorm ? normWeights(embeddingNorm) : []),
+    ...Object.values(prologue?.weights ?? {}),
+  ];
 }
 
 /** The weights behind the layers in the order of the forward pass. */
@@ -72,9 +95,7 @@ export function endWeights({ finalNorm, head, headBias }: ModelLayout): WeightSp
 
 /** Every weight of the model in the order of the forward pass. */
 export function* weightSpecs(layout: ModelLayout): Generator<WeightSpec> {
-  yield layout.embedding;
-  if (layout.positions) yield layout.positions;
-  if (layout.embeddingNorm) yield* normWeights(layout.embeddingNorm);
+  yield* startWeights(layout);
   for (const branches of layout.layers) yield* layerWeights(branches);
   yield* endWeights(layout);
 }
@@ -93,16 +114,28 @@ export function numParameters(layout: ModelLayout): number {
   return sum;
 }
 
-/** The states that one sequence keeps, in the order of the layers, each with the layer it belongs to. */
+/** Layers that read another layer's keys and values, each with the layer that has them. */
+export function sharedStates(layout: ModelLayout): { readonly layer: number; readonly of: number }[] {
+  return layout.layers.flatMap((branches, layer) =>
+    branches.flatMap(({ block }) => (block.state?.kind === "shared" ? { layer, of: block.state.layer } : [])),
+  );
+}
+
+/** The states that one sequence keeps, in the order of the layers, each with the layer it belongs to; of shared ones, that of the layer that has it. */
 export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; readonly layer: number }[] {
   return layout.layers.flatMap((branches, layer) =>
-    branches.flatMap(({ block }) => (block.state ? { shape: block.state, layer } : [])),
+    branches.flatMap(({ block: { state } }) => (state && state.kind !== "shared" ? { shape: state, layer } : [])),
   );
 }
 
 /** f32 values a row takes in each buffer of a step: the residual stream, its norm, and the scratch of the layers' blocks. */
-export function bufferWidths(layers: ModelLayout["layers"], hiddenSize: number): Record<string, number> {
-  const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
+export function bufferWidths(
+  layers: ModelLayout["layers"],
+  hiddenSize: number,
+  prologue: Prologue | null,
+): Record<string, number> {
+  const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize, ...prologue?.scratch };
+  if (prologue) widths[prologue.output.name] = prologue.output.width;
   for (const branches of layers) {
     for (const { norm, block, postNorm, isBeside } of branches) {
       if (isBeside && norm) widths["besideNormed"] = hiddenSize;

@@ -17,6 +17,7 @@ import {
   useOf,
   type WeightRole,
   type WeightSpec,
+  type WeightSpecs,
   type Weights,
 } from "./blocks/block.ts";
 import { checkFinite } from "./checkpoint-weights.ts";
@@ -47,6 +48,7 @@ export interface LoadedBranch {
   readonly branch: Branch;
   readonly norm: LoadedNorm | null;
   readonly postNorm: LoadedNorm | null;
+  readonly factor: Weight | null;
   readonly weights: Weights;
 }
 
@@ -54,6 +56,8 @@ export interface LoadedWeights {
   readonly embedding: Weight;
   readonly positions: Weight | null;
   readonly embeddingNorm: LoadedNorm | null;
+  /** Of the prologue; none without one. */
+  readonly prologue: Weights;
   readonly layers: readonly (readonly LoadedBranch[])[];
   readonly finalNorm: LoadedNorm;
   /** The embedding itself when the head is tied to it. */
@@ -86,23 +90,24 @@ export async function loadWeights(
     const embedding = await loading.load(places.embedding, layout.embedding);
     const positions = layout.positions && (await loading.load(places.embedding, layout.positions));
     const embeddingNorm = layout.embeddingNorm && (await loading.loadNorm(places.embedding, layout.embeddingNorm));
+    const prologue = await loading.loadAll(places.embedding, layout.prologue?.weights ?? {});
     const layers: LoadedBranch[][] = [];
     for (const [index, branches] of layout.layers.entries()) {
       const ops = places.layers[index]!;
       const loaded: LoadedBranch[] = [];
       for (const branch of branches) {
         const norm = branch.norm ? await loading.loadNorm(ops, branch.norm) : null;
-        const weights: Record<string, Weight> = {};
-        for (const [name, spec] of Object.entries(branch.block.weights)) weights[name] = await loading.load(ops, spec);
+        const weights = await loading.loadAll(ops, branch.block.weights);
         const postNorm = branch.postNorm ? await loading.loadNorm(ops, branch.postNorm) : null;
-        loaded.push({ branch, norm, postNorm, weights });
+        const factor = branch.factor ? await loading.load(ops, branch.factor) : null;
+        loaded.push({ branch, norm, postNorm, factor, weights });
       }
       layers.push(loaded);
     }
     const finalNorm = await loading.loadNorm(places.head, layout.finalNorm);
     const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
     const headBias = layout.headBias ? await loading.load(places.head, layout.headBias) : null;
-    const before = { embedding, positions, embeddingNorm };
+    const before = { embedding, positions, embeddingNorm, prologue };
     return { ...before, layers, finalNorm, head, headBias, numBytes: loading.numBytes };
   } catch (error) {
     loading.freeAll();
@@ -143,6 +148,12 @@ class Loading {
 
   async loadNorm(ops: Ops, { kind, eps, weight, bias }: Norm): Promise<LoadedNorm> {
     return { kind, eps, weight: await this.load(ops, weight), bias: bias && (await this.load(ops, bias)) };
+  }
+
+  async loadAll(ops: Ops, specs: WeightSpecs): Promise<Weights> {
+    const weights: Record<string, Weight> = {};
+    for (const [name, spec] of Object.entries(specs)) weights[name] = await this.load(ops, spec);
+    return weights;
   }
 
   async load(ops: Ops, spec: WeightSpec): Promise<Weight> {

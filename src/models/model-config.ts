@@ -35,6 +35,16 @@ export interface LatentDefaults {
   readonly interleave: boolean | "asked";
 }
 
+/** How the attention of a layer may differ from that of others. */
+export interface LayerAttention {
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  /** Whether values are projected by the matrix of keys. */
+  readonly valuesAreKeys: boolean;
+  /** The earlier layer whose keys and values it reads instead of its own; null for its own. */
+  readonly sharedWith: number | null;
+}
+
 export interface ModelConfig {
   readonly modelType: string;
   /** Whether the file is of a model with image or sound inputs, of which this is the text model. */
@@ -61,6 +71,10 @@ export interface ModelConfig {
   readonly names: TensorNames;
   /** The mixture of experts that a layer has as its feed-forward; null for a dense one. */
   expertsOf(layer: number): ExpertTraits | null;
+  /** The heads of a layer, and where its keys and values are from. */
+  attentionOf(layer: number): LayerAttention;
+  /** Rows of the gate of a layer's dense feed-forward; usually `intermediateSize`. */
+  intermediateOf(layer: number): number;
   /** Positions a token of the layer attends to, its own included; 0 for all. */
   slidingWindow(layer: number): number;
   /** Of the layers that attend to everything, where layers differ. */

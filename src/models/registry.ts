@@ -16,6 +16,7 @@ import type { Family } from "./families/family.ts";
 import { gemma } from "./families/gemma.ts";
 import { gemma2 } from "./families/gemma2.ts";
 import { gemma3 } from "./families/gemma3.ts";
+import { gemma4, gemma4Unified } from "./families/gemma4.ts";
 import { glm } from "./families/glm.ts";
 import { glm4 } from "./families/glm4.ts";
 import { glm4MoeLite } from "./families/glm4_moe_lite.ts";
@@ -69,6 +70,8 @@ const known: Family[] = [
   gemma,
   gemma2,
   gemma3,
+  gemma4,
+  gemma4Unified,
   glm4,
   ernie45,
   seedOss,
@@ -141,7 +144,6 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["llama4*"], `${MOE} and chunked attention`],
   [["*moe*", "mixtral*", "dbrx*", "arctic*", "grok*", "dots1*", "hy_v3*", "solar_open*"], MOE],
   [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],
-  [["gemma4*"], "head dimensions by layer, layers that share keys and values, and embeddings by layer"],
   [
     ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm_*", "persimmon*", "falcon_*"],
     "tensor names and config fields of its own",
@@ -181,6 +183,8 @@ const wrappers: Readonly<Record<string, string>> = {
   gemma3: "gemma3_text",
   qwen3_5: "qwen3_5_text",
   qwen3_5_moe: "qwen3_5_moe_text",
+  gemma4: "gemma4_text",
+  gemma4_unified: "gemma4_unified_text",
 };
 
 /** Model types whose config.json `parseModelConfig` takes. */

@@ -57,6 +57,14 @@ function parseRope(config: ConfigFields, fields: ConfigFields | undefined, conte
     const theta = thetaOf(config, fields, context);
     return { type: "proportional", theta, fraction: factor, factor: fields.number("factor", 1, 1e6, 1) };
   }
+  if (!fields && defaults.proportionalRope !== undefined) {
+    return {
+      type: "proportional",
+      theta: thetaOf(config, fields, context),
+      fraction: defaults.proportionalRope,
+      factor: 1,
+    };
+  }
   const rotaryDim = Math.floor(context.headDim * factor);
   if (rotaryDim % 2 !== 0) throw partial.invalid("partial_rotary_factor", "a factor that leaves pairs of coordinates");
   const theta = thetaOf(config, fields, context);

@@ -18,12 +18,15 @@ export function parseSlidingWindow(config: ConfigFields, family: Family, numLaye
   const isNone = config.mentions("sliding_window") ? !config.has("sliding_window") : otherwise === null;
   const window = enabled && !isNone ? config.integer("sliding_window", 1, MAX_POSITION, otherwise ?? 0) : 0;
   const types = config.raw("layer_types");
-  if (types !== undefined) return byTypes(config, types, numLayers, window, rule === "upper" && !enabled);
+  if (types !== undefined) {
+    const byType = byTypes(config, types, numLayers, window, rule === "upper" && !enabled);
+    return defaults.lastAttendsToAll ? (layer) => (layer === numLayers - 1 ? 0 : byType(layer)) : byType;
+  }
   if (window === 0) return full;
   if (rule === "all") return () => window;
   if (rule === "pattern") {
     const isFull = parsePattern(config, defaults.windowPattern ?? DEFAULT_PATTERN, numLayers);
-    return (layer) => (isFull(layer) ? 0 : window);
+    return (layer) => (isFull(layer) || (defaults.lastAttendsToAll && layer === numLayers - 1) ? 0 : window);
   }
   const from = config.integer("max_window_layers", 0, 2 ** 16, defaults.maxWindowLayers ?? 0);
   return (layer) => (layer >= from ? window : 0);

@@ -4,7 +4,8 @@
  * A model is a chain of stages that pass on the rows of the residual stream, one for each memory that it lies in.
  */
 import type { AttentionLayer, Buf, Ops, RowNorm, Step } from "../backends/ops.ts";
-import type { StateShape } from "../cache/states/state-shape.ts";
+import type { SharedShape, StateShape } from "../cache/states/state-shape.ts";
+import { assert } from "../errors.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { BlockStep, RunningBlock } from "./blocks/block.ts";
@@ -35,7 +36,7 @@ interface KnownRope extends RopeUpTo {
 }
 
 /** Numbers the states of a model's blocks within each kind, as sequences number theirs. */
-export type StateIndex = (shape: StateShape) => number;
+export type StateIndex = (shape: Pick<StateShape | SharedShape, "kind">) => number;
 
 export function stateNumbering(): StateIndex {
   const states = new Map<string, number>();
@@ -71,20 +72,31 @@ export class Stage {
   constructor(ops: Ops, { layers, firstLayer, stateIndex, kv, calibration, widths }: StageOptions) {
     this.ops = ops;
     this.#widths = widths;
+    const attention = new Map<number, AttentionLayer>();
+    const attentionOf = (layer: number): AttentionLayer => {
+      const own = attention.get(layer);
+      assert(own, `layer ${layer} lies in another memory than a layer that reads its keys and values`);
+      return own;
+    };
     this.#branches = layers.flatMap((branches, index) =>
       branches.map((loaded, at) => {
         const { branch, weights } = loaded;
         const next = branches[at + 1];
         const isBeside = branch.isBeside ?? false;
+        const layer = firstLayer + index;
+        const block = branch.block.bind(weights, {
+          stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
+          ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
+          format: kv.forLayer(layer),
+          calibration: calibration[layer] ?? null,
+          attentionOf,
+        });
+        if (block.attention) attention.set(layer, block.attention);
+        const postNorm = normOf(loaded.postNorm, true);
         return {
           norm: normOf(loaded.norm, false),
-          block: branch.block.bind(weights, {
-            stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
-            ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
-            format: kv.forLayer(firstLayer + index),
-            calibration: calibration[firstLayer + index] ?? null,
-          }),
-          postNorm: normOf(loaded.postNorm, true),
+          block,
+          postNorm: postNorm && { ...postNorm, factor: loaded.factor },
           isBeside,
           besideNorm: next?.branch.isBeside ? normOf(next.norm, false) : null,
           isPlain: isPlainNorm(loaded.norm) && !isBeside && !next?.branch.isBeside,
@@ -121,14 +133,9 @@ export class Stage {
   /** Takes the rows of `hidden`, [rows][hiddenSize], through all layers, in place. */
   run(step: Step, hidden: Buf): void {
     const { ops } = this;
-    const rows = step.tokens.length;
+    const at = this.at(step);
+    const { rows } = at;
     const normed = this.buffer("normed");
-    const at: BlockStep = {
-      ops,
-      step,
-      rows,
-      scratch: (name) => this.buffer(name),
-    };
     let input = normed;
     for (const { norm, block, postNorm, isBeside, besideNorm, isPlain } of this.#branches) {
       if (isBeside) {
@@ -146,6 +153,11 @@ export class Stage {
         ops.norm(added, postNorm, rows, hidden);
       } else block.run(at, input, hidden, true);
     }
+  }
+
+  /** What runs of a step need besides their rows. */
+  at(step: Step): BlockStep {
+    return { ops: this.ops, step, rows: step.tokens.length, scratch: (name) => this.buffer(name) };
   }
 
   buffer(name: string): Buf {

@@ -32,6 +32,9 @@ export interface TensorNames {
   /** What an activation has learned. */
   readonly activation: string;
   readonly feedForwardSubNorm: string;
+  readonly perLayerPostNorm: string;
+  /** The whole name: nothing follows. */
+  readonly layerFactor: string;
   readonly down: string;
 }
 
@@ -61,5 +64,7 @@ export const LLAMA_NAMES: TensorNames = {
   gateUp: "mlp.gate_up_proj",
   activation: "mlp.act_fn",
   feedForwardSubNorm: "mlp.ffn_sub_norm",
+  perLayerPostNorm: "post_per_layer_input_norm",
+  layerFactor: "layer_scalar",
   down: "mlp.down_proj",
 };

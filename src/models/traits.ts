@@ -39,6 +39,12 @@ export interface Traits {
   readonly learnedPositions: boolean;
   /** Whether the matrices of layers are stored as [in][out]. */
   readonly transposes: boolean;
+  /** Values a layer of the inputs that layers have besides the stream, and tokens of their embedding; null for none. */
+  readonly perLayerInputs: { readonly width: number; readonly vocabSize: number } | null;
+  /** Whether the stream is multiplied by a learned number at the end of each layer. */
+  readonly layerFactor: boolean;
+  /** Whether heads of v are normed, without weights. */
+  readonly valueNorm: boolean;
   /** Whether embeddings are normed before the first layer. */
   readonly embeddingNorm: boolean;
   /** Whether each query head has a learned logit that takes part in the softmax. */
@@ -84,6 +90,9 @@ export const LLAMA_TRAITS: Traits = {
   parallel: "no",
   qkNorm: "none",
   hasNormWeights: true,
+  perLayerInputs: null,
+  layerFactor: false,
+  valueNorm: false,
   embeddingNorm: false,
   learnedPositions: false,
   transposes: false,

@@ -6,7 +6,7 @@ import { plannedQuantization } from "../formats/quantized/planned-type.ts";
 import { sizeOf, useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
-import { bufferWidths, endWeights, layerWeights, layoutOf, stateShapes } from "../models/layout.ts";
+import { bufferWidths, endWeights, layerWeights, layoutOf, startWeights, stateShapes } from "../models/layout.ts";
 import type { ModelConfig } from "../models/model-config.ts";
 import { requirementsOf, supportedTypes } from "../models/registry.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
@@ -71,13 +71,11 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     fixedStateBytes: sum(stateShapes(layout).map(({ shape }) => (shape.kind === "recurrent" ? shape.numBytes : 0))),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
-    activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize))),
+    activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize, layout.prologue))),
     vocabSize: config.vocabSize,
     maxPositionEmbeddings: config.maxPositionEmbeddings,
     weights: [
-      plannedWeight(layout.embedding),
-      ...(layout.positions ? [plannedWeight(layout.positions)] : []),
-      ...(layout.embeddingNorm ? [plannedWeight(layout.embeddingNorm.weight)] : []),
+      ...startWeights(layout).map(plannedWeight),
       ...layout.layers.flatMap((branches, layer) =>
         layerWeights(branches).map((spec) => ({ ...plannedWeight(spec), layer })),
       ),

@@ -47,6 +47,7 @@ export class PreparedLayer {
   readonly valueDim: number;
   readonly #copies = new Map<object, LayerCopies>();
   #transforms: LayerTransforms | null = null;
+  #source: PreparedLayer | null = null;
   #isDisposed = false;
 
   constructor(
@@ -69,8 +70,16 @@ export class PreparedLayer {
   /** The maps of the calibration, computed on first use. */
   get transforms(): LayerTransforms {
     if (!this.calibration) return NO_TRANSFORMS;
+    if (this.#source) return this.#source.transforms;
     this.#transforms ??= makeTransforms(this.calibration, this.format, this);
     return this.#transforms;
+  }
+
+  /** For a layer that reads the keys and values of this one: the same maps, with copies of its own on backends. */
+  beside(): PreparedLayer {
+    const made = new PreparedLayer(this.format, this, this.calibration);
+    made.#source = this;
+    return made;
   }
 
   /**

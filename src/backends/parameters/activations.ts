@@ -62,6 +62,8 @@ export const norm = new Struct({
   flags: "u32",
   /** Rows in turn that have weights of their own, one after the other. */
   groups: "u32",
+  /** f32 [1] of a factor of all results, or 0. */
+  factor: "u32",
 });
 
 export const scaleColumns = new Struct({

@@ -75,6 +75,9 @@ export const deltaRule = new Struct({
   byChannel: "u32",
 });
 
+/** What gates are made of before they multiply. */
+export const GATES = { sigmoid: 0, silu: 1, none: 2 } as const;
+
 export const gate = new Struct({
   x: "u32",
   /** Address of the first row's first factor. */
@@ -87,8 +90,8 @@ export const gate = new Struct({
   rows: "u32",
   /** Rows of a task. */
   block: "u32",
-  /** 1: silu, otherwise sigmoid. */
-  silu: "u32",
+  /** One of GATES. */
+  kind: "u32",
 });
 
 export const scan = new Struct({

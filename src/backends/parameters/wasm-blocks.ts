@@ -41,7 +41,7 @@ import {
   span,
   tile,
 } from "./attention.ts";
-import { CONVOLVE_FLAGS, convolve, DELTA_ROWS, deltaRule, gate, scan, stateSpan } from "./states.ts";
+import { CONVOLVE_FLAGS, convolve, DELTA_ROWS, deltaRule, GATES, gate, scan, stateSpan } from "./states.ts";
 import type { Struct } from "./struct.ts";
 
 export interface WasmFile {
@@ -113,7 +113,7 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
     numbers: [["ROWS_", DELTA_ROWS]],
     sizes: { maxDeltaDim: MAX_DELTA_DIM },
   },
-  "gate-params": { structs: [["", gate]] },
+  "gate-params": { structs: [["", gate]], numbers: [["KIND_", GATES]] },
   "scan-params": {
     structs: [
       ["", scan],

@@ -153,6 +153,7 @@ class ReferenceBackend implements Ops {
     const { first = 0, stride = width, isCompact } = norm;
     const [input, output, w] = [host(x), host(out), hostWeight(norm.weight)];
     const b = norm.bias && hostWeight(norm.bias);
+    const factor = norm.factor ? hostWeight(norm.factor)[0]! : 1;
     for (let r = 0; r < rows * groups; r++) {
       const at = r * stride + first;
       const to = isCompact ? r * width : at;
@@ -163,7 +164,7 @@ class ReferenceBackend implements Ops {
       const inverse = 1 / Math.sqrt(variance + eps);
       for (let i = 0; i < width; i++) {
         const value = (row[i]! - mean) * inverse * w[own + i]! + (b ? b[own + i]! : 0);
-        output[to + i] = add ? output[to + i]! + value : value;
+        output[to + i] = (add ? output[to + i]! + value : value) * factor;
       }
     }
   }
@@ -299,8 +300,8 @@ class ReferenceBackend implements Ops {
     for (let r = 0; r < rows; r++) {
       for (let i = 0; i < width; i++) {
         const factor = factors[r * stride + first + Math.floor(i / repeat)]!;
-        const sigmoid = 1 / (1 + Math.exp(-factor));
-        values[r * width + i]! *= activation === "silu" ? factor * sigmoid : sigmoid;
+        const sigmoid = activation === "none" ? 1 : 1 / (1 + Math.exp(-factor));
+        values[r * width + i]! *= activation === "sigmoid" ? sigmoid : factor * sigmoid;
       }
     }
   }

@@ -279,6 +279,7 @@ class WasmBackend implements Ops {
       eps,
       flags: (kind === "layer" ? NORM_FLAGS.center : 0) + (add ? NORM_FLAGS.add : 0),
       groups,
+      factor: of.factor ? vectorOf(of.factor, "norm").address : 0,
     });
     this.#run("norm", Math.ceil(count / block), count * cols);
   }

@@ -1,7 +1,7 @@
 /** @file `convolve`, `deltaRule`, `scan` and `gate` of the WASM backend: writes parameters and the states of spans, and runs the kernels. */
 import { assert } from "../../errors.ts";
 import type { Convolution, DeltaRule, Gates, Scan, StatePart, Step } from "../ops.ts";
-import { CONVOLVE_FLAGS, convolve, deltaRule, gate, scan, stateSpan } from "../parameters/states.ts";
+import { CONVOLVE_FLAGS, convolve, deltaRule, GATES, gate, scan, stateSpan } from "../parameters/states.ts";
 import { DELTA_EPS, MAX_DELTA_DIM, MAX_KERNEL, MAX_STEP } from "../state-ops.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
@@ -102,7 +102,7 @@ export class StateKernels {
       width,
       rows,
       block,
-      silu: activation === "silu" ? 1 : 0,
+      kind: GATES[activation],
     });
     this.#pool.run("gate", PARAMS_ADDRESS, Math.ceil(rows / block), rows * width * 4 > PARALLEL_PRODUCTS);
   }

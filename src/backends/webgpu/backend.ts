@@ -222,7 +222,11 @@ export class WebGpuBackend implements Ops {
     const from = this.#read(x, rows * groups * stride, "norm");
     if (of.add || outStride !== cols) this.#read(out, length, "norm");
     const to = this.#written(out, length, "norm");
-    const weights = { weight: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
+    const weights = {
+      weight: asGpuWeight(of.weight).buffer,
+      bias: of.bias && asGpuWeight(of.bias).buffer,
+      factor: of.factor ? asGpuWeight(of.factor).buffer : null,
+    };
     this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride, outFirst, outStride, groups }, rows, to);
   }
 

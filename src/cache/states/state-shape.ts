@@ -29,4 +29,11 @@ export interface RecurrentShape {
   readonly isChunked?: true;
 }
 
+/** Keys and values of another layer, by its number in the model. They take no bytes of this one. */
+export interface SharedShape {
+  readonly kind: "shared";
+  readonly layer: number;
+}
+
+/** What has memory of its own. */
 export type StateShape = KvShape | RecurrentShape;

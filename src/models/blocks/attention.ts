@@ -33,12 +33,17 @@ export interface AttentionShape {
   readonly valueScale?: number;
   /** Positions a token attends to, its own included; 0 for all. */
   readonly slidingWindow: number;
+  /** Whether values are projected by the matrix of keys. */
+  readonly valuesAreKeys?: boolean;
+  /** The layer whose keys and values are read; absent or null for keys and values of its own. */
+  readonly sharedWith?: number | null;
   readonly traits: Pick<
     Traits,
     | "biases"
     | "qkNorm"
     | "hasNormWeights"
     | "sinkLogits"
+    | "valueNorm"
     | "transposes"
     | "subNorms"
     | "fusedQkv"
@@ -57,24 +62,26 @@ export interface AttentionShape {
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
-  const { valueDim = headDim, valueScale = 1 } = shape;
+  const { valueDim = headDim, valueScale = 1, valuesAreKeys = false, sharedWith = null } = shape;
+  const isShared = sharedWith !== null;
   const { biases, qkNorm, hasNormWeights, subNorms, outputGate, factors } = traits;
   const normsHeads = qkNorm === "head" || qkNorm === "turnedHead";
   const queryWidth = numHeads * headDim;
   const keyWidth = numKvHeads * headDim;
   const valueWidth = numKvHeads * valueDim;
-  const width = queryWidth + keyWidth + valueWidth;
+  const width = isShared ? queryWidth : queryWidth + keyWidth + valueWidth;
   const outputWidth = numHeads * valueDim;
   const heads = { headDim, rotaryDim: rotaryDimOf(rope, headDim), isInterleaved: traits.interleavesRope };
   const projections = (): readonly StackPart[] => {
     switch (traits.fusedQkv) {
       case "no":
+        if (isShared) return [[names.q, queryWidth, headOrder(heads, numHeads)]];
         return [
           outputGate === "fused"
             ? [names.q, 2 * queryWidth, halfOfHeads(heads, numHeads, "q")]
             : [names.q, queryWidth, headOrder(heads, numHeads)],
           [names.k, keyWidth, headOrder(heads, numKvHeads)],
-          [names.v, valueWidth],
+          [valuesAreKeys ? names.k : names.v, valueWidth],
         ];
       case "rows":
         return [[names.qkv, width, headOrder(heads, numHeads + numKvHeads)]];
@@ -100,10 +107,9 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   const weights: WeightSpecs = {
     qkv: stored(stackedMatrix(hiddenSize, named("weight"))),
     ...(biases.qkv && { qkvBias: bias(named("bias")) }),
-    ...(qkNorm !== "none" && {
-      qNorm: normed(names.qNorm, queryWidth, numHeads),
-      kNorm: normed(names.kNorm, keyWidth, numKvHeads),
-    }),
+    ...(qkNorm !== "none" && { qNorm: normed(names.qNorm, queryWidth, numHeads) }),
+    ...(qkNorm !== "none" && !isShared && { kNorm: normed(names.kNorm, keyWidth, numKvHeads) }),
+    ...(traits.valueNorm && !isShared && { vNorm: plainNorm(valueDim) }),
     ...(traits.sinkLogits && { sinkLogits: bias([[`${prefix}${names.sinkLogits}`, numHeads]]) }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
     ...(outputGate !== "none" && { gate: stackedMatrix(hiddenSize, gateNamed("weight")) }),
@@ -120,20 +126,22 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       ...{ qkv: width, query: queryWidth, attended: outputWidth },
       ...(outputGate !== "none" && { outputGates: gateWidth }),
     },
-    state: { kind: "kv", ...cached, slidingWindow },
+    state: isShared ? { kind: "shared", layer: sharedWith } : { kind: "kv", ...cached, slidingWindow },
     bind: (
-      { qkv, qkvBias, qNorm, kNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias },
-      { stateIndex, ropeIndex, format, calibration },
+      { qkv, qkvBias, qNorm, kNorm, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias },
+      { stateIndex, ropeIndex, format, calibration, attentionOf },
     ) => {
-      const kv = new PreparedLayer(format, cached, calibration);
+      const source = isShared ? attentionOf(sharedWith) : null;
+      const kv = source?.kv.beside() ?? new PreparedLayer(format, cached, calibration);
       const layer: AttentionLayer = {
-        index: stateIndex,
+        index: source?.index ?? stateIndex,
+        isShared,
         numHeads,
         numKvHeads,
         headDim,
         valueDim,
         rotaryKeyDim: 0,
-        cache: layerCache(format, { ...cached, slidingWindow }),
+        cache: source?.cache ?? layerCache(format, { ...cached, slidingWindow }),
         kv,
         slidingWindow,
         scale: (traits.attentionScale ?? 1 / Math.sqrt(headDim)) * factors.key,
@@ -143,6 +151,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         rope: ropeIndex(rope, headDim),
         qNorm: (normsHeads && qNorm) || null,
         kNorm: (normsHeads && kNorm) || null,
+        vNorm: vNorm ?? null,
         normsTurned: qkNorm === "turnedHead",
         normEps,
       };
@@ -154,7 +163,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         ...{ first: 0, stride: gateWidth, activation: "sigmoid" },
         repeat: outputWidth / gateWidth,
       };
-      const rowNorms = [...ofRow(qNorm, 0), ...ofRow(kNorm, queryWidth)];
+      const rowNorms = [...ofRow(qNorm, 0), ...(isShared ? [] : ofRow(kNorm, queryWidth))];
       return {
         attention: layer,
         dispose: () => kv.dispose(),

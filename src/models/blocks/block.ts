@@ -5,7 +5,7 @@
  * config, random weights, the memory plan and the total of the load progress.
  */
 import type { AttentionLayer, Buf, Ops, Step, Weight } from "../../backends/ops.ts";
-import type { StateShape } from "../../cache/states/state-shape.ts";
+import type { SharedShape, StateShape } from "../../cache/states/state-shape.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import type { WeightUse } from "../../weights/kept-type.ts";
@@ -65,6 +65,8 @@ export interface LayerContext {
   /** The cache format of this layer. */
   readonly format: LayerKvFormat;
   readonly calibration: LayerCalibration | null;
+  /** The attention of another layer, whose keys and values the block reads. It lies in the same memory. */
+  attentionOf(layer: number): AttentionLayer;
 }
 
 /** What a block's run needs: the operations, the step, and buffers with room for its rows. */
@@ -87,13 +89,23 @@ export interface RunningBlock {
   dispose?(): void;
 }
 
+/** What is computed of the embeddings before the first layer, and read by blocks of all layers. */
+export interface Prologue {
+  readonly weights: WeightSpecs;
+  readonly scratch: Readonly<Record<string, number>>;
+  /** Name of the buffer that it fills, as for `BlockStep.scratch`, and values of a row. */
+  readonly output: { readonly name: string; readonly width: number };
+  /** hidden: embeddings, [rows][hiddenSize] */
+  bind(weights: Weights): (at: BlockStep, hidden: Buf) => void;
+}
+
 /** A block of one layer, described before anything is loaded. */
 export interface Block {
   readonly weights: WeightSpecs;
   /** Number of f32 values a row takes in each scratch buffer. */
   readonly scratch: Readonly<Record<string, number>>;
   /** What a sequence keeps for this block; null when it keeps nothing. */
-  readonly state: StateShape | null;
+  readonly state: StateShape | SharedShape | null;
   bind(weights: Weights, context: LayerContext): RunningBlock;
 }
 
@@ -112,6 +124,8 @@ export interface Branch {
   readonly block: Block;
   /** Absent when what the block makes is added as it is. */
   readonly postNorm?: Norm;
+  /** One value that the stream is multiplied by behind the sum, of a branch with a `postNorm`. */
+  readonly factor?: WeightSpec;
   /**
    * Whether the block reads the rows that the branch before it read: the two are beside each other. Without a norm of its own it
    * takes what that branch's norm gave.

@@ -5,10 +5,33 @@ import { type Block, type Branch, type Norm, norm, plainNorm, withOffset } from 
 
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
 import { expertFeedForward } from "../blocks/expert-feed-forward.ts";
+import { type PerLayerShape, perLayerInput } from "../blocks/per-layer-input.ts";
 import type { ModelConfig } from "../model-config.ts";
 
 export function denseLayer(config: ModelConfig, layer: number): Branch[] {
-  const { hiddenSize, numHeads, numKvHeads, headDim, traits, names, normEps } = config;
+  const { traits, names } = config;
+  const prefix = `${names.layers}${layer}.`;
+  const branches = transformerBranches(config, layer);
+  if (traits.perLayerInputs) {
+    branches.push({
+      norm: null,
+      block: perLayerInput(prefix, layer, perLayerShape(config)),
+      postNorm: rowsNorm(config, `${prefix}${names.perLayerPostNorm}`),
+    });
+  }
+  if (traits.layerFactor) branches.push({ ...branches.pop()!, factor: norm(`${prefix}${names.layerFactor}`, 1) });
+  return branches;
+}
+
+/** What inputs of layers are made of, in a model that has them. */
+export function perLayerShape({ hiddenSize, numLayers, normEps, traits }: ModelConfig): PerLayerShape {
+  const { width, vocabSize } = traits.perLayerInputs!;
+  return { hiddenSize, numLayers, vocabSize, width, normEps, activation: traits.activation };
+}
+
+/** Attention and feed-forward. */
+function transformerBranches(config: ModelConfig, layer: number): Branch[] {
+  const { hiddenSize, numHeads, traits, names, normEps } = config;
   const prefix = `${names.layers}${layer}.`;
   const before = (name: string): Norm => streamNorm(config, `${prefix}${name}`);
   const after = (name: string): Norm => rowsNorm(config, `${prefix}${name}`);
@@ -18,8 +41,7 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
       attention(prefix, {
         hiddenSize,
         numHeads,
-        numKvHeads,
-        headDim,
+        ...config.attentionOf(layer),
         slidingWindow: config.slidingWindow(layer),
         traits,
         normEps,
@@ -55,7 +77,8 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
 
 /** The feed-forward of a layer: a mixture of experts where the config has one, else a dense one. */
 export function feedForward(config: ModelConfig, layer: number): Block {
-  const { hiddenSize, intermediateSize, traits, names, normEps } = config;
+  const { hiddenSize, traits, names, normEps } = config;
+  const intermediateSize = config.intermediateOf(layer);
   const prefix = `${names.layers}${layer}.`;
   const experts = config.expertsOf(layer);
   if (experts) return expertFeedForward(prefix, { hiddenSize, experts, normEps, names });

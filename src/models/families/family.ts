@@ -7,7 +7,7 @@ import type { QueryGrowth } from "../../backends/query-growth.ts";
 import type { Block, Branch } from "../blocks/block.ts";
 import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
 import type { ConfigFields } from "../config-fields.ts";
-import type { LatentDefaults, ModelConfig } from "../model-config.ts";
+import type { LatentDefaults, LayerAttention, ModelConfig } from "../model-config.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
 
@@ -18,6 +18,13 @@ export type MixerContext = Pick<ModelConfig, "hiddenSize" | "numLayers" | "numHe
 export interface MixtureSizes {
   readonly numLayers: number;
   readonly activation: ActivationKind;
+}
+
+/** A layer among those of a model. */
+export interface LayerContext {
+  readonly numLayers: number;
+  /** Positions that a layer attends to, 0 for all. */
+  slidingWindow(layer: number): number;
 }
 
 export interface Family {
@@ -50,6 +57,10 @@ export interface Family {
     readonly maxPosition?: number;
     /** `sliding_window`; null for none. Absent: 4096. */
     readonly slidingWindow?: number | null;
+    /** Whether the last layer attends to everything whatever the config says. */
+    readonly lastAttendsToAll?: true;
+    /** The part of a head that rope turns as `proportional`, in layers without a window of a config that says nothing of rope. */
+    readonly proportionalRope?: number;
     /** Of `pattern`: each n-th layer attends to everything. Absent: 4. */
     readonly windowPattern?: number;
     /** `rope_theta`; absent: 10,000. */
@@ -74,6 +85,10 @@ export interface Family {
   numKvHeads?(config: ConfigFields, numHeads: number): number;
   /** False where no layer has attention, so that a config says nothing of its heads. */
   readonly hasAttention?: false;
+  /** How the attention of a layer differs from that of others; absent: in nothing. @throws TurboQuantError — as `traits` */
+  attentionOf?(config: ConfigFields, layer: number, at: LayerContext): Partial<LayerAttention>;
+  /** Rows of the gate of a layer's feed-forward; absent: `intermediate_size`. */
+  intermediateOf?(config: ConfigFields, layer: number, intermediateSize: number): number;
   /** False where there are as many KV heads as query heads whatever the config says. */
   readonly hasOwnKvHeads?: false;
   /** Names that the config has for fields, by the usual names, e.g. `n_embd` for `hidden_size`. */

@@ -77,9 +77,10 @@ export class ElementwiseKernels {
   /** See `Ops.norm`. */
   norm(
     x: GpuBuffer,
-    of: Omit<RowNorm, "weight" | "bias"> & {
+    of: Omit<RowNorm, "weight" | "bias" | "factor"> & {
       readonly weight: GpuBuffer;
       readonly bias: GpuBuffer | null;
+      readonly factor: GpuBuffer | null;
       readonly cols: number;
       readonly first: number;
       readonly stride: number;
@@ -90,7 +91,7 @@ export class ElementwiseKernels {
     rows: number,
     out: GpuBuffer,
   ): void {
-    const { kind, weight, bias, eps, add, cols, first, stride, outFirst, outStride, groups } = of;
+    const { kind, weight, bias, factor, eps, add, cols, first, stride, outFirst, outStride, groups } = of;
     const inPlace = x === out;
     const values = {
       CENTERED: kind === "layer",
@@ -98,14 +99,16 @@ export class ElementwiseKernels {
       ADDS: add,
       IN_PLACE: inPlace,
       GROUPED: groups > 1,
+      SCALED: factor !== null,
     };
-    const buffers = [weight, out, ...(inPlace ? [] : [x]), ...(bias ? [bias] : [])];
+    const given = [weight, out, ...(inPlace ? [] : [x]), ...(bias ? [bias] : [])];
+    const buffers = factor ? [...given, factor] : given;
     const kernel = this.#kernel(
       "norm",
       norm,
       ["read", "write", ...buffers.slice(2).map(() => "read" as const)],
-      { ...values, BIAS_AT: buffers.length },
-      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}${groups > 1 ? ", groups" : ""}`,
+      { ...values, BIAS_AT: given.length, FACTOR_AT: buffers.length },
+      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}${groups > 1 ? ", groups" : ""}${factor ? ", factor" : ""}`,
     );
     this.#commands.dispatch(kernel, { cols, first, stride, outFirst, outStride, eps, groups }, buffers, rows * groups);
   }

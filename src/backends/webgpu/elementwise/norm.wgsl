@@ -10,6 +10,9 @@
 //#if BIASED
 @group(0) @binding(BIAS_AT) var<storage, read> bias: array<f32>;
 //#end
+//#if SCALED
+@group(0) @binding(FACTOR_AT) var<storage, read> factor: array<f32>;
+//#end
 const THREADS = 256u;
 //#include sum-of-threads
 
@@ -51,6 +54,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     //#end
     //#if ADDS
     value += out[to + i];
+    //#end
+    //#if SCALED
+    value *= factor[0];
     //#end
     out[to + i] = value;
   }

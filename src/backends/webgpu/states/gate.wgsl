@@ -8,11 +8,15 @@
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) l: u32) {
   for (var at = group.x * THREADS + l; at < p.length; at += groups.x * THREADS) {
     let factor = gates[at / p.width * p.stride + p.first + at % p.width / p.repeat];
+    //#if PLAIN
+    x[at] *= factor;
+    //#else
     let sigmoid = 1.0 / (1.0 + exp(min(-factor, 88.0)));
     //#if SILU
     x[at] *= factor * sigmoid;
     //#else
     x[at] *= sigmoid;
+    //#end
     //#end
   }
 }

@@ -228,7 +228,11 @@ export class StateKernels {
     const label = `gate ${activation}`;
     const made = this.#commands.kernel(label, () => ({
       label,
-      shader: shader("gate", gateParams, { THREADS: GATE_THREADS, SILU: activation === "silu" }),
+      shader: shader("gate", gateParams, {
+        THREADS: GATE_THREADS,
+        SILU: activation === "silu",
+        PLAIN: activation === "none",
+      }),
       buffers: ["write", "read"],
     }));
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / GATE_THREADS));
