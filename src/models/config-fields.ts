@@ -71,9 +71,9 @@ export class ConfigFields {
     return value;
   }
 
-  /** A nested object, or undefined. */
-  object(name: string): ConfigFields | undefined {
-    const value = this.raw(name);
+  /** A nested object, the fallback, or undefined. */
+  object(name: string, fallback?: Json): ConfigFields | undefined {
+    const value = this.raw(name) ?? fallback;
     if (value === undefined) return undefined;
     if (typeof value !== "object" || Array.isArray(value)) throw this.invalid(name, "an object");
     return new ConfigFields(value as Json, this.#file, `${this.#path}${name}.`);

@@ -130,9 +130,34 @@ describe("parseModelConfig", () => {
     expect(() => parse({ model_type: "mistral3" })).toThrow(/text_config: expected the config of the text model/);
   });
 
-  it("takes head_dim from the file before deriving it", () => {
+  it("takes head_dim from the file before deriving it, and derives it for null whatever the family's default", () => {
     expect(parse({ model_type: "qwen3", num_key_value_heads: 2, head_dim: 128 }).headDim).toBe(128);
     expect(parse({ head_dim: null }).headDim).toBe(8);
+    for (const model_type of ["seed_oss", "ernie4_5"]) {
+      expect(parse({ model_type, num_key_value_heads: 2, head_dim: null }).headDim).toBe(8);
+      expect(parse({ model_type, num_key_value_heads: 2 }).headDim).toBe(128);
+    }
+  });
+
+  it("scales rope as the config classes of Apertus and Ministral 3 do for a file that says nothing of it", () => {
+    expect(parse({ model_type: "apertus" }).rope).toEqual({
+      ...{ type: "llama3", theta: 12e6, factor: 8, lowFreqFactor: 1, highFreqFactor: 4 },
+      originalMaxPosition: 8192,
+    });
+    expect(parse({ model_type: "ministral3", num_key_value_heads: 2, head_dim: 16 }).ropeOf(0)).toEqual({
+      ...{ type: "yarn", theta: 1e6, factor: 16, originalMaxPosition: 16_384, betaFast: 32, betaSlow: 1 },
+      ...{ attentionFactor: 1, truncate: true, queryGrowth: { beta: 0.1, length: 16_384, offset: 0 } },
+    });
+    expect(parse({ model_type: "apertus", rope_scaling: { type: "linear", factor: 2 } }).rope.type).toBe("linear");
+  });
+
+  it("unties the head of LFM2 by the name that its files have for that", () => {
+    const tied = (over: object) => parse({ model_type: "lfm2", num_key_value_heads: 2, ...over }).tieWordEmbeddings;
+    expect([
+      tied({}),
+      tied({ tie_embedding: false }),
+      tied({ tie_embedding: true, tie_word_embeddings: false }),
+    ]).toEqual([true, false, true]);
   });
 
   it("reads rope in the spelling of Transformers 4 and 5 alike", () => {

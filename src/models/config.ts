@@ -108,8 +108,9 @@ function parseHeads(
     (family.hasOwnKvHeads === false ? numHeads : config.integer("num_key_value_heads", 1, numHeads, ownKvHeads));
   if (numHeads % numKvHeads !== 0)
     throw config.invalid("num_key_value_heads", `a divisor of num_attention_heads (${numHeads})`);
-  const headDim =
-    latent?.ropeDim ?? parseHeadDim(config, fileName, numHeads, defaults.headDim ?? hiddenSize / numHeads);
+  // The same goes for head_dim.
+  const ownHeadDim = config.mentions("head_dim") ? undefined : defaults.headDim;
+  const headDim = latent?.ropeDim ?? parseHeadDim(config, fileName, numHeads, ownHeadDim ?? hiddenSize / numHeads);
   return { numHeads, numKvHeads, headDim };
 }
 

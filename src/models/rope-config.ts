@@ -30,8 +30,7 @@ export interface Ropes {
  * writes `rope_theta` beside `rope_scaling` {rope_type or type, …}. In a file with both, the newer spelling counts.
  */
 export function parseRopes(config: ConfigFields, context: RopeContext): Ropes {
-  const where = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  const fields = config.object(where);
+  const fields = ropeFields(config, context.family.defaults.rope);
   if (fields && LAYER_TYPES.some((type) => fields.has(type))) {
     const [full, sliding] = LAYER_TYPES.map((type) => parseRope(config, fields.object(type), context));
     return { full: full!, sliding: isSame(full!, sliding!) ? full! : sliding! };
@@ -44,6 +43,14 @@ export function parseRopes(config: ConfigFields, context: RopeContext): Ropes {
   }
   const isPlain = !context.family.scalesFullLayersOnly || full.type === "default" || full.type === "none";
   return { full, sliding: isPlain ? full : { type: "default", theta: full.theta } };
+}
+
+/** fallback: the family's `defaults.rope` */
+export function ropeFields(config: ConfigFields, fallback?: Family["defaults"]["rope"]): ConfigFields | undefined {
+  return config.object(
+    config.has("rope_scaling") && !config.has("rope_parameters") ? "rope_scaling" : "rope_parameters",
+    fallback,
+  );
 }
 
 const isSame = (a: RopeConfig, b: RopeConfig): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -9,6 +9,14 @@ export const apertus: Family = {
   defaults: {
     hiddenAct: "xielu",
     theta: 12_000_000,
+    rope: {
+      rope_type: "llama3",
+      rope_theta: 12_000_000,
+      factor: 8,
+      original_max_position_embeddings: 8192,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+    },
     normEps: 1e-5,
     maxPosition: 65_536,
     bosTokenId: 1,

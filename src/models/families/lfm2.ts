@@ -39,6 +39,7 @@ export const lfm2: Family = {
     tieWordEmbeddings: true,
   },
   normEpsField: "norm_eps",
+  fields: { tie_word_embeddings: "tie_embedding" },
   names: {
     finalNorm: "model.embedding_norm",
     attentionNorm: "operator_norm",

@@ -1,5 +1,18 @@
 /** @file Ministral 3: Mistral with YaRN, and queries that grow with the position from the length of training on. */
+import { ropeFields } from "../rope-config.ts";
 import type { Family } from "./family.ts";
+
+const ROPE = {
+  rope_type: "yarn",
+  rope_theta: 1e6,
+  factor: 16,
+  original_max_position_embeddings: 16_384,
+  beta_fast: 32,
+  beta_slow: 1,
+  mscale: 1,
+  mscale_all_dim: 1,
+  llama_4_scaling_beta: 0.1,
+};
 
 export const ministral3: Family = {
   modelType: "ministral3",
@@ -11,14 +24,15 @@ export const ministral3: Family = {
     headDim: 128,
     normEps: 1e-5,
     maxPosition: 262_144,
+    rope: ROPE,
     bosTokenId: 1,
     eosTokenId: 2,
     tieWordEmbeddings: false,
   },
   queryGrowth(config) {
-    const rope = config.object("rope_parameters") ?? config.object("rope_scaling");
-    const beta = rope?.number("llama_4_scaling_beta", 0, 1e3, 0) ?? 0;
+    const rope = ropeFields(config, ROPE)!;
+    const beta = rope.number("llama_4_scaling_beta", 0, 1e3, 0);
     if (beta === 0) return undefined;
-    return { beta, length: rope!.integer("original_max_position_embeddings", 1, 2 ** 30), offset: 0 };
+    return { beta, length: rope.integer("original_max_position_embeddings", 1, 2 ** 30), offset: 0 };
   },
 };
