@@ -87,11 +87,10 @@ function bar({ weights, availableBytes }: MemoryPlan, { totalBytes }: PlannedFor
 }
 
 function answer(plan: MemoryPlan): string {
-  const { best, context, sequences, formats, model } = plan;
+  const { best, context, sequences, formats } = plan;
   const load = `${sequences === 1 ? "" : `${formatCount(sequences)} × `}${formatCount(context)} tokens`;
   if (best) {
-    const ask =
-      best.kv === "f16" || !model.runs ? "" : `; \`turboquant recommend\` measures whether the model is intact with it`;
+    const ask = best.kv === "f16" ? "" : `; \`turboquant recommend\` measures whether the model is intact with it`;
     return `Fits: ${best.kv} has most bits of those that hold ${load}, and leaves ${formatBytes(best.freeBytes)}${ask}.`;
   }
   const smallest = formats.at(-1)!;

@@ -8,7 +8,10 @@ import { bitnet } from "./families/bitnet.ts";
 import { cohere2 } from "./families/cohere2.ts";
 import { deepseekV2 } from "./families/deepseek_v2.ts";
 import { deepseekV3, kimiK2 } from "./families/deepseek_v3.ts";
+import { dots1 } from "./families/dots1.ts";
 import { ernie45 } from "./families/ernie4_5.ts";
+import { ernie45Moe } from "./families/ernie4_5_moe.ts";
+import { exaoneMoe } from "./families/exaone_moe.ts";
 import { exaone4 } from "./families/exaone4.ts";
 import { falcon } from "./families/falcon.ts";
 import { falconH1 } from "./families/falcon_h1.ts";
@@ -19,15 +22,19 @@ import { gemma3 } from "./families/gemma3.ts";
 import { gemma4, gemma4Unified } from "./families/gemma4.ts";
 import { glm } from "./families/glm.ts";
 import { glm4 } from "./families/glm4.ts";
+import { glm4Moe } from "./families/glm4_moe.ts";
 import { glm4MoeLite } from "./families/glm4_moe_lite.ts";
 import { gptBigcode } from "./families/gpt_bigcode.ts";
 import { gptNeox } from "./families/gpt_neox.ts";
+import { gptOss } from "./families/gpt_oss.ts";
 import { gpt2 } from "./families/gpt2.ts";
 import { granite } from "./families/granite.ts";
 import { graniteSwa } from "./families/granite_swa.ts";
+import { graniteMoe, graniteMoeShared } from "./families/granitemoe.ts";
 import { graniteMoeHybrid } from "./families/granitemoehybrid.ts";
 import { helium } from "./families/helium.ts";
 import { hunyuanV1Dense } from "./families/hunyuan_v1_dense.ts";
+import { hyV3 } from "./families/hy_v3.ts";
 import { internlm3 } from "./families/internlm3.ts";
 import { jamba } from "./families/jamba.ts";
 import { lfm2 } from "./families/lfm2.ts";
@@ -35,17 +42,21 @@ import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { llama } from "./families/llama.ts";
 import { mamba2 } from "./families/mamba2.ts";
 import { minicpm3 } from "./families/minicpm3.ts";
+import { minimaxM2 } from "./families/minimax_m2.ts";
 import { ministral } from "./families/ministral.ts";
 import { ministral3 } from "./families/ministral3.ts";
 import { mistral } from "./families/mistral.ts";
+import { mixtral } from "./families/mixtral.ts";
 import { nanochat } from "./families/nanochat.ts";
 import { nemotron } from "./families/nemotron.ts";
 import { nemotronH } from "./families/nemotron_h.ts";
 import { olmo2 } from "./families/olmo2.ts";
 import { olmo3 } from "./families/olmo3.ts";
+import { olmoe } from "./families/olmoe.ts";
 import { phi } from "./families/phi.ts";
 import { phi3 } from "./families/phi3.ts";
 import { qwen2 } from "./families/qwen2.ts";
+import { qwen2Moe } from "./families/qwen2_moe.ts";
 import { qwen3 } from "./families/qwen3.ts";
 import { qwen35 } from "./families/qwen3_5.ts";
 import { qwen35Moe } from "./families/qwen3_5_moe.ts";
@@ -53,6 +64,7 @@ import { qwen3Moe } from "./families/qwen3_moe.ts";
 import { qwen3Next } from "./families/qwen3_next.ts";
 import { seedOss } from "./families/seed_oss.ts";
 import { smollm3 } from "./families/smollm3.ts";
+import { solarOpen } from "./families/solar_open.ts";
 import { stablelm } from "./families/stablelm.ts";
 import { starcoder2 } from "./families/starcoder2.ts";
 
@@ -62,6 +74,19 @@ const known: Family[] = [
   qwen2,
   qwen3,
   qwen3Moe,
+  qwen2Moe,
+  mixtral,
+  olmoe,
+  glm4Moe,
+  minimaxM2,
+  gptOss,
+  graniteMoe,
+  graniteMoeShared,
+  dots1,
+  solarOpen,
+  exaoneMoe,
+  ernie45Moe,
+  hyV3,
   phi3,
   granite,
   smollm3,
@@ -140,9 +165,8 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],
   [["kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
   [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*"], "olmo_hybrid*"], HYBRID],
-  [["gpt_oss*"], `${MOE}, with sinks of attention among the weights`],
   [["llama4*"], `${MOE} and chunked attention`],
-  [["*moe*", "mixtral*", "dbrx*", "arctic*", "grok*", "dots1*", "hy_v3*", "solar_open*"], MOE],
+  [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
   [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],
   [
     ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm_*", "persimmon*", "falcon_*"],

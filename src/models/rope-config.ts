@@ -13,7 +13,7 @@ const LAYER_TYPES = ["full_attention", "sliding_attention"] as const;
 export const NO_ROPE: RopeConfig = { type: "none" };
 
 interface RopeContext {
-  readonly family: Pick<Family, "defaults" | "scalesFullLayersOnly" | "ropeTypeOf" | "reversesRope">;
+  readonly family: Pick<Family, "defaults" | "scalesFullLayersOnly" | "ropeTypeOf" | "reversesRope" | "rotaryDimField">;
   readonly headDim: number;
   /** max_position_embeddings as in the file */
   readonly maxPosition: number;
@@ -59,7 +59,12 @@ const isSame = (a: RopeConfig, b: RopeConfig): boolean => JSON.stringify(a) === 
 function parseRope(config: ConfigFields, fields: ConfigFields | undefined, context: RopeContext): RopeConfig {
   const { defaults } = context.family;
   const partial = [fields, config].find((own) => own?.has("partial_rotary_factor")) ?? config;
-  const factor = partial.number("partial_rotary_factor", 0, 1, partialOf(config) ?? defaults.partialRotaryFactor ?? 1);
+  const factor = partial.number(
+    "partial_rotary_factor",
+    0,
+    1,
+    partialOf(config, context) ?? defaults.partialRotaryFactor ?? 1,
+  );
   if (fields && typeOf(fields) === "proportional") {
     const theta = thetaOf(config, fields, context);
     return { type: "proportional", theta, fraction: factor, factor: fields.number("factor", 1, 1e6, 1) };
@@ -92,9 +97,13 @@ function thetaOf(config: ConfigFields, fields: ConfigFields | undefined, { famil
   return config.number("rope_theta", 1.001, 1e15, baseOf(config) ?? family.defaults.theta ?? DEFAULT_THETA);
 }
 
-/** Names that GPT-NeoX has for two of these. */
-const partialOf = (config: ConfigFields): number | undefined =>
-  config.has("rotary_pct") ? config.number("rotary_pct", 0, 1) : undefined;
+/** Other fields for the part of a head that is turned: that of GPT-NeoX, or one that says how many coordinates. */
+function partialOf(config: ConfigFields, { family, headDim }: RopeContext): number | undefined {
+  if (config.has("rotary_pct")) return config.number("rotary_pct", 0, 1);
+  const field = family.rotaryDimField;
+  return field && config.has(field) ? config.integer(field, 0, headDim) / headDim : undefined;
+}
+/** The name that GPT-NeoX has for it. */
 const baseOf = (config: ConfigFields): number | undefined =>
   config.has("rotary_emb_base") ? config.number("rotary_emb_base", 1.001, 1e15) : undefined;
 

@@ -12,14 +12,15 @@ export function parseSlidingWindow(config: ConfigFields, family: Family, numLaye
   const full = () => 0;
   const { slidingWindow: rule, defaults } = family;
   if (rule === "none") return full;
-  const enabled = rule !== "upper" || config.boolean("use_sliding_window", false);
+  const hasSwitch = family.hasWindowSwitch ?? rule === "upper";
+  const enabled = !hasSwitch || config.boolean("use_sliding_window", false);
   // An explicit null means no sliding window; a config without the field relies on Transformers' default.
   const otherwise = defaults.slidingWindow === undefined ? DEFAULT_SLIDING_WINDOW : defaults.slidingWindow;
   const isNone = config.mentions("sliding_window") ? !config.has("sliding_window") : otherwise === null;
   const window = enabled && !isNone ? config.integer("sliding_window", 1, MAX_POSITION, otherwise ?? 0) : 0;
   const types = config.raw("layer_types");
   if (types !== undefined) {
-    const byType = byTypes(config, types, numLayers, window, rule === "upper" && !enabled);
+    const byType = byTypes(config, types, numLayers, window, !enabled);
     return defaults.lastAttendsToAll ? (layer) => (layer === numLayers - 1 ? 0 : byType(layer)) : byType;
   }
   if (window === 0) return full;

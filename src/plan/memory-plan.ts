@@ -6,7 +6,7 @@ import { numMemories, type Placement } from "../models/placement.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory, type HeldMemory } from "./cache-memory.ts";
-import type { PlannedModel } from "./model-memory.ts";
+import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
 import { type Memories, placeParts } from "./placement.ts";
 import { keptTypes, type WeightMemory, weightMemory } from "./weight-memory.ts";
 
@@ -353,7 +353,10 @@ class Planner {
   }
 
   #working(cache: CacheMemory, tokens: number, sequences: number): number {
-    const { layers, numHeads, vocabSize, weights } = this.#model;
+    const { layers, numHeads, vocabSize, weights, expertsOfRow = 1 } = this.#model;
+    // A row is prepared once for each of its experts.
+    const inputOf = ({ cols, use }: PlannedWeight): number =>
+      use === "vector" ? 0 : use === "experts" ? expertsOfRow * cols : cols;
     const load = {
       rows: this.#rows(sequences),
       sequences,
@@ -364,7 +367,7 @@ class Planner {
       numKvHeads: Math.max(0, ...layers.map(({ numKvHeads }) => numKvHeads)),
       headDim: Math.max(0, ...layers.map(({ headDim, valueDim = headDim }) => Math.max(headDim, valueDim))),
       vocabSize,
-      widestInput: Math.max(...weights.map(({ cols, use }) => (use === "vector" ? 0 : cols))),
+      widestInput: Math.max(...weights.map(inputOf)),
       matrices: weights.filter(({ use }) => use === "matrix"),
       weights: this.weights.type,
       calibrationBytes: cache.calibrationBytes,

@@ -27,8 +27,7 @@ export interface PlannedLayer extends LayerShape {
 export interface PlannedModel {
   readonly name: string;
   readonly modelType: string;
-  /** Whether this package can run the model; if not, `assumptions` say what the arithmetic is based on. */
-  readonly runs: boolean;
+  /** What the arithmetic is based on. */
   readonly assumptions: readonly string[];
   /** The layers that have K and V. */
   readonly layers: readonly PlannedLayer[];
@@ -38,6 +37,8 @@ export interface PlannedModel {
   readonly fixedStateBytes?: number;
   readonly hiddenSize: number;
   readonly numHeads: number;
+  /** Number of experts that a token uses in a layer at most; absent: 1. */
+  readonly expertsOfRow?: number;
   /** f32 values in the activation buffers for each token, including all experts that a token uses. */
   readonly activationWidth: number;
   readonly vocabSize: number;

@@ -13,18 +13,14 @@ export interface PlanNote {
     | "wasm-limit"
     | "memories"
     | "binding"
-    | "loading"
-    | "not-run";
+    | "loading";
   readonly text: string;
 }
 
 /** All notes that apply to a plan. */
 export function planNotes(plan: MemoryPlan): PlanNote[] {
   const { model, context, weights } = plan;
-  const notes: PlanNote[] = model.assumptions.map((text, i) => ({
-    code: i === 0 && !model.runs ? "not-run" : "assumption",
-    text,
-  }));
+  const notes: PlanNote[] = model.assumptions.map((text) => ({ code: "assumption", text }));
   const { quantizedBy, storedType, storedTypeOf } = model;
   if (plan.weightsAsked === "auto" && (quantizedBy !== undefined || (!storedTypeOf && storedType !== "bf16"))) {
     const stored = quantizedBy === undefined ? storedType : `${quantizedBy} and read as ${storedType}`;
@@ -47,7 +43,7 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     });
   }
   const windows = model.layers.filter(({ slidingWindow }) => slidingWindow > 0);
-  if (model.runs && windows.length > 0) {
+  if (windows.length > 0) {
     notes.push({
       code: "sliding-window",
       text: `${windows.length} of ${model.layers.length} layers attend to the last ${formatCount(windows[0]!.slidingWindow)} tokens only and keep no older pages`,

@@ -10,7 +10,6 @@ import { bufferWidths, endWeights, layerWeights, layoutOf, startWeights, stateSh
 import type { ModelConfig } from "../models/model-config.ts";
 import { requirementsOf, supportedTypes } from "../models/registry.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
-import { describeOther, otherTypes } from "./other-models.ts";
 
 const TEXT_ONLY = "the text model alone: parts for image or sound inputs are not counted";
 
@@ -28,9 +27,7 @@ export function plannedModel(json: unknown, name: string): PlannedModel {
   if (supportedTypes().includes(modelType)) {
     return quantized(modelOfConfig(parseModelConfig(json, name), name, storedTypeOf(fields)), json as JsonObject);
   }
-  refuseOtherCaches(fields, modelType, name);
-  const other = { name, modelType, runs: false, storedType: storedTypeOf(fields), ...describeOther(modelType, fields) };
-  return quantized(other, json as JsonObject);
+  throw refusal(fields, modelType, name);
 }
 
 /** With the types that the config's quantization gives the tensors, where it has one. */
@@ -56,13 +53,12 @@ function quantized(model: PlannedModel, json: JsonObject): PlannedModel {
   };
 }
 
-/** A model that this package can run. */
+/** A model with this config. */
 export function modelOfConfig(config: ModelConfig, name: string, storedType: WeightType = "bf16"): PlannedModel {
   const layout = layoutOf(config);
   return {
     name,
     modelType: config.modelType,
-    runs: true,
     assumptions: config.isTextPart ? [TEXT_ONLY] : [],
     numLayers: config.numLayers,
     layers: stateShapes(layout).flatMap(({ shape, layer }) =>
@@ -71,6 +67,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     fixedStateBytes: sum(stateShapes(layout).map(({ shape }) => (shape.kind === "recurrent" ? shape.numBytes : 0))),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
+    expertsOfRow: Math.max(1, ...layerNumbers(config).map((layer) => config.expertsOf(layer)?.topK ?? 1)),
     activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize, layout.prologue))),
     vocabSize: config.vocabSize,
     maxPositionEmbeddings: config.maxPositionEmbeddings,
@@ -84,6 +81,8 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     storedType,
   };
 }
+
+const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);
 
 /** A weight as the decoder stacks it. */
 function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {
@@ -112,7 +111,7 @@ function storedTypeOf(fields: ConfigFields): WeightType {
   return types[dtype] ?? "bf16";
 }
 
-function refuseOtherCaches(fields: ConfigFields, modelType: string, name: string): void {
+function refusal(fields: ConfigFields, modelType: string, name: string): TurboQuantError {
   const known = requirementsOf(modelType);
   const nested = fields.object("text_config");
   const isLatent = fields.has("kv_lora_rank") || nested?.has("kv_lora_rank") || known?.includes("(MLA)");
@@ -123,12 +122,9 @@ function refuseOtherCaches(fields: ConfigFields, modelType: string, name: string
       ? "only some of its layers have K and V; the others keep a state whose size and type are the implementation's"
       : known?.includes("encoder")
         ? `it needs ${known}`
-        : otherTypes.includes(modelType)
-          ? null
-          : `the sizes of its tensors are not known here${known ? ` (it needs ${known})` : ""}`;
-  if (what === null) return;
-  const plannable = [...supportedTypes(), ...otherTypes].join(", ");
-  throw new TurboQuantError(
+        : `the sizes of its tensors are not known here${known ? ` (it needs ${known})` : ""}`;
+  const plannable = supportedTypes().join(", ");
+  return new TurboQuantError(
     "unsupported",
     `${name}: a ${modelType.slice(0, 60)} model cannot be planned: ${what}; plan knows ${plannable}`,
     { modelType },

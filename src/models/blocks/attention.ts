@@ -59,6 +59,12 @@ export interface AttentionShape {
   readonly names: TensorNames;
 }
 
+/** In GGUF files the name ends like those of others. */
+const sinks = (name: string, numHeads: number): WeightSpec => ({
+  ...bias([[name, numHeads]]),
+  forms: [bias([[`${name}.weight`, numHeads]]).tensors],
+});
+
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
@@ -110,7 +116,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     ...(qkNorm !== "none" && { qNorm: normed(names.qNorm, queryWidth, numHeads) }),
     ...(qkNorm !== "none" && !isShared && { kNorm: normed(names.kNorm, keyWidth, numKvHeads) }),
     ...(traits.valueNorm && !isShared && { vNorm: plainNorm(valueDim) }),
-    ...(traits.sinkLogits && { sinkLogits: bias([[`${prefix}${names.sinkLogits}`, numHeads]]) }),
+    ...(traits.sinkLogits && { sinkLogits: sinks(`${prefix}${names.sinkLogits}`, numHeads) }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
     ...(outputGate !== "none" && { gate: stackedMatrix(hiddenSize, gateNamed("weight")) }),
     ...(hasGateBias && { gateBias: bias(gateNamed("bias")) }),

@@ -84,22 +84,18 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
   const shapes = { numExperts, width, hiddenSize, isGated: activation.isGated, stack: experts.stack };
   const forms = experts.names.map((of) => expertForms(prefix, of, shapes));
   const vectors = biases.experts ? expertVectors(prefix, own!, shapes) : null;
+  // Ernie's has a dimension more.
+  const [choice, ...choiceForms] = [own!.choiceBias ?? []]
+    .flat()
+    .flatMap((name): TensorSpec[][] => [
+      [{ name: at(name), shape: [numExperts] }],
+      [{ name: at(name), shape: [1, numExperts] }],
+    ]);
+  const choiceBias: WeightSpec | null = choice ? { role: "bias", tensors: choice } : null;
   const weights: Record<string, WeightSpec> = {
     router: { role: "router", tensors: router(own!), forms: experts.names.slice(1).map(router) },
     ...(biases.router && { routerBias: bias([[at(`${own!.router}.bias`), numExperts]]) }),
-    ...(own!.choiceBias && {
-      choiceBias: {
-        role: "bias",
-        tensors: [{ name: at(own!.choiceBias), shape: [numExperts] }],
-        forms: [
-          // Ernie's has a dimension more.
-          [{ name: at(own!.choiceBias), shape: [1, numExperts] }],
-          ...experts.names
-            .slice(1)
-            .flatMap(({ choiceBias }) => (choiceBias ? [[{ name: at(choiceBias), shape: [numExperts] }]] : [])),
-        ],
-      },
-    }),
+    ...(choiceBias && { choiceBias: { ...choiceBias, forms: choiceForms } }),
     gateUp: expertsOf(
       hidden,
       forms.flatMap(({ gateUp }) => gateUp),

@@ -11,8 +11,8 @@ import type { RowOrder } from "./row-order.ts";
 export interface ExpertNames {
   /** The router's matrix; `.weight` and perhaps `.bias` follow. */
   readonly router: string;
-  /** The bias that only the choice sees, its whole name. */
-  readonly choiceBias?: string;
+  /** Whole names that the bias has which only the choice sees; absent: there is none. */
+  readonly choiceBias?: string | readonly string[];
   /** Before the number of an expert, a dot, and `gate`, `up` or `down`; without the number, matrices of all experts in one tensor. */
   readonly experts: string;
   readonly gate: string;
@@ -28,6 +28,8 @@ export interface StackLayout {
   readonly isTransposed: boolean;
   /** Whether rows of gate and of up take turns. */
   readonly isInterleaved: boolean;
+  /** Whether Transformers saves such tensors, rather than one for each matrix. */
+  readonly isUsual?: boolean;
 }
 
 export interface ExpertShapes {
@@ -89,11 +91,10 @@ export function expertForms(prefix: string, names: ExpertNames, shapes: ExpertSh
   ];
   if (names.stacked) {
     const own = stackedForms(prefix, names.stacked, shapes);
-    // Where stacks are stored transposed, they are what Transformers saves.
-    const isFirst = stack.isTransposed;
+    const { isUsual } = stack;
     return {
-      gateUp: isFirst ? [...own.gateUp, ...gateUp] : [...gateUp, ...own.gateUp],
-      down: isFirst ? [...own.down, ...down] : [...down, ...own.down],
+      gateUp: isUsual ? [...own.gateUp, ...gateUp] : [...gateUp, ...own.gateUp],
+      down: isUsual ? [...own.down, ...down] : [...down, ...own.down],
     };
   }
   return { gateUp, down };

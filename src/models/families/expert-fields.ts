@@ -115,6 +115,74 @@ export const sharedExpert = (prefix: string, width: number): SharedExpert => ({
   names: { gate: `${prefix}.gate_proj`, up: `${prefix}.up_proj`, down: `${prefix}.down_proj` },
 });
 
+const COUNT_SHARED = ["n_shared_experts", "num_shared_experts", "moe_num_shared_experts"];
+
+/** A feed-forward as wide as so many experts. prefix: of its tensors; absent fields: `fallback` of them */
+export function sharedExperts(
+  config: ConfigFields,
+  width: number,
+  fallback: number,
+  prefix = "mlp.shared_experts",
+): SharedExpert | null {
+  const count = config.integer(fieldOf(config, COUNT_SHARED), 0, MAX_EXPERTS, fallback);
+  return count === 0 ? null : sharedExpert(prefix, width * count);
+}
+
+/** The mixtures of DeepSeek V3 and those like them: sigmoid with a bias for the choice, perhaps in groups, and shared experts. */
+export function deepseekExperts(
+  config: ConfigFields,
+  sizes: MixtureSizes,
+  defaults: ExpertDefaults & {
+    readonly groups?: { readonly count: number; readonly chosen: number };
+    readonly numShared?: number;
+    readonly normalizes?: boolean;
+    readonly scale?: number;
+  } = {},
+): ExpertTraits {
+  const own = expertSizes(config, defaults);
+  const groups = { ...(defaults.groups ?? { count: 1, chosen: 1 }), by: "bestTwo" as const };
+  return {
+    ...own,
+    ...swigluExperts(sizes),
+    router: {
+      score: "sigmoid",
+      scoresChosen: false,
+      groups: routerGroups(config, own.numExperts, groups),
+      normalizes: config.boolean("norm_topk_prob", defaults.normalizes ?? true),
+      epsilon: 1e-20,
+      scale: config.number("routed_scaling_factor", 0, 1e6, defaults.scale ?? 1),
+      jitter: 0,
+    },
+    shared: sharedExperts(config, own.width, defaults.numShared ?? 1),
+    names: [{ ...MLP_EXPERTS, choiceBias: ["mlp.gate.e_score_correction_bias", "mlp.e_score_correction_bias"] }],
+  };
+}
+
+/** Granite's feed-forward beside its experts. */
+export const GRANITE_SHARED = { gateUp: "shared_mlp.input_linear", down: "shared_mlp.output_linear" };
+
+/** The mixtures of Granite: softmax over the chosen, experts in one tensor, and perhaps a feed-forward beside them. */
+export function graniteExperts(config: ConfigFields, sizes: MixtureSizes): ExpertTraits {
+  const width = config.integer("shared_intermediate_size", 0, MAX_WIDTH, 0);
+  return {
+    ...expertSizes(config, { numExperts: 8, topK: 2, width: 11_008 }, "intermediate_size"),
+    ...swigluExperts(sizes),
+    router: { ...SOFTMAX_ROUTER, scoresChosen: true },
+    shared: width === 0 ? null : { width, names: GRANITE_SHARED, isFused: true },
+    names: [
+      {
+        ...BLOCK_SPARSE_EXPERTS,
+        router: "block_sparse_moe.router.layer",
+        stacked: {
+          gateUp: "block_sparse_moe.input_linear.weight",
+          down: "block_sparse_moe.output_linear.weight",
+        },
+      },
+    ],
+    stack: { isTransposed: false, isInterleaved: false, isUsual: true },
+  };
+}
+
 /** The mixtures of Qwen: softmax, and from Qwen 2 on with a shared expert that each row has a gate for. */
 export function qwenExperts(
   config: ConfigFields,

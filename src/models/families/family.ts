@@ -38,6 +38,10 @@ export interface Family {
    * overrides all but `none`.
    */
   readonly slidingWindow: "none" | "all" | "upper" | "pattern";
+  /** Whether there are windows only if `use_sliding_window` is true; absent: for `upper` alone. */
+  readonly hasWindowSwitch?: boolean;
+  /** The config's field for the coordinates of a head that are turned, beside `partial_rotary_factor`. */
+  readonly rotaryDimField?: string;
   /**
    * Values for fields that a config leaves out, as in Transformers' config class. An explicit null does not get them: it means
    * none or a derived value.

@@ -1,24 +1,10 @@
 /** @file Granite 4: Mamba-2 layers and a few with attention, usually without rope; experts or none; factors as in Granite 3. */
-import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
-import type { ExpertNames } from "../blocks/expert-tensors.ts";
 import { stateSpace } from "../blocks/state-space.ts";
 import type { ConfigFields } from "../config-fields.ts";
-import { expertSizes, SOFTMAX_ROUTER, swigluExperts } from "./expert-fields.ts";
+import { GRANITE_SHARED, graniteExperts } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
 import { granite } from "./granite.ts";
 import { BAMBA_FIELDS, expanded, parseAttentionLayers, parseStateSpace } from "./mamba-fields.ts";
-
-/** Of the feed-forward that all rows go through. */
-const SHARED = { gateUp: "shared_mlp.input_linear", down: "shared_mlp.output_linear" };
-
-const EXPERT_NAMES: ExpertNames = {
-  router: "block_sparse_moe.router.layer",
-  experts: "block_sparse_moe.experts",
-  gate: "gate_proj",
-  up: "up_proj",
-  down: "down_proj",
-  stacked: { gateUp: "block_sparse_moe.input_linear.weight", down: "block_sparse_moe.output_linear.weight" },
-};
 
 const sharedWidth = (config: ConfigFields): number => config.integer("shared_intermediate_size", 1, 2 ** 20, 1024);
 
@@ -34,7 +20,7 @@ export const graniteMoeHybrid: Family = {
     eosTokenId: 2,
     tieWordEmbeddings: false,
   },
-  names: SHARED,
+  names: GRANITE_SHARED,
   intermediateSize: sharedWidth,
   hasRope(config) {
     const type = config.raw("position_embedding_type") ?? "nope";
@@ -45,13 +31,8 @@ export const graniteMoeHybrid: Family = {
   experts(config, sizes) {
     // Without experts all there is is the feed-forward that all rows go through.
     if (config.raw("num_local_experts") === 0) return () => null;
-    const experts: ExpertTraits = {
-      ...expertSizes(config, { numExperts: 8, topK: 2, width: 11_008 }, "intermediate_size"),
-      ...swigluExperts(sizes),
-      router: { ...SOFTMAX_ROUTER, scoresChosen: true },
-      shared: { width: sharedWidth(config), names: SHARED, isFused: true },
-      names: [EXPERT_NAMES],
-    };
+    const shared = { width: sharedWidth(config), names: GRANITE_SHARED, isFused: true };
+    const experts = { ...graniteExperts(config, sizes), shared };
     return () => experts;
   },
   mixer(config, context) {

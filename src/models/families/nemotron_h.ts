@@ -53,7 +53,7 @@ const NAMES = {
 
 const EXPERT_NAMES: ExpertNames = {
   router: "mixer.gate",
-  choiceBias: "mixer.gate.e_score_correction_bias",
+  choiceBias: ["mixer.gate.e_score_correction_bias"],
   experts: "mixer.experts",
   gate: "gate_proj",
   up: "up_proj",

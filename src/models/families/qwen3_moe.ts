@@ -7,13 +7,15 @@ export const qwen3Moe: Family = {
   ...qwen3,
   modelType: "qwen3_moe",
   summary: "Qwen 3 with a mixture of experts: softmax over all",
+  slidingWindow: "all",
+  hasWindowSwitch: true,
   defaults: {
-    ...qwen3.defaults,
     numHeads: 32,
     numKvHeads: 4,
     vocabSize: 151_936,
     maxPosition: 32_768,
     intermediateSize: 6144,
+    tieWordEmbeddings: false,
   },
   experts(config, sizes) {
     const isSparse = isSparseByStep(config);
