@@ -1,4 +1,4 @@
-/** @file The WASM backend in a browser's worker: with threads on an isolated page, on one thread elsewhere; the same tokens as Node. */
+/** @file The WASM backend in a browser's worker: with threads on an isolated page, on one thread elsewhere; in one memory and in several; Node's tokens. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,13 +17,21 @@ const skip = skipReason("browser", chromium !== undefined, "install chromium, or
 const PROMPT = "Once upon a time there was a little girl who lived";
 const OPTIONS = { maxNewTokens: 24, temperature: 0, ignoreEos: true };
 
+/** The model takes three memories of this size. */
+const MEMORY_BYTES = 17e6;
+
 /** Runs in the worker; posts its result or its error to the page, which sends it to us. */
 const WORKER = `
+import { createWasmBackend } from "${repoRoot}src/backends/wasm/backend.ts";
 import { collect, LLM } from "${repoRoot}src/browser.ts";
 try {
   const llm = await LLM.load("/models/qwen3-1m/", { kv: "k4v4" });
   const { tokens } = await collect(llm.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(OPTIONS)}));
-  postMessage({ tokens, backend: llm.ops.describe(), kvBytes: llm.cache.numBytes });
+  const backend = await createWasmBackend({ memoryLimitBytes: ${MEMORY_BYTES} });
+  const several = await LLM.load("/models/qwen3-1m/", { kv: "k4v4", backend, contextLength: 512 });
+  const again = await collect(several.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(OPTIONS)}));
+  const memories = { about: backend.explain()[0], tokens: again.tokens };
+  postMessage({ tokens, backend: llm.ops.describe(), kvBytes: llm.cache.numBytes, memories });
 } catch (error) {
   postMessage({ error: String(error?.stack ?? error) });
 }`;
@@ -37,6 +45,8 @@ const PAGE = `<!doctype html><script type="module">
 interface Result {
   readonly tokens?: number[];
   readonly backend?: string;
+  /** The same model cut into several memories. */
+  readonly memories?: { readonly about: string; readonly tokens: number[] };
   readonly error?: string;
 }
 
@@ -119,6 +129,8 @@ describe.skipIf(skip)(`wasm in a browser worker${skip ? ` (${skip})` : ""}`, () 
     expect(result.error).toBeUndefined();
     expect(result.backend).toMatch(backend);
     await using llm = await LLM.load("qwen3-1m", { kv: "k4v4" });
-    expect(result.tokens).toEqual((await collect(llm.generate(PROMPT, OPTIONS))).tokens);
+    const { tokens } = await collect(llm.generate(PROMPT, OPTIONS));
+    expect(result.tokens).toEqual(tokens);
+    expect(result.memories).toEqual({ about: expect.stringMatching(/in [2-9] memories of at most/), tokens });
   });
 });
