@@ -1,8 +1,8 @@
 /** @file ggml's formats in blocks of 32 with one f16 scale, and a minimum in two of them: Q8_0, Q4_0, Q4_1, Q5_0, Q5_1. */
 
 import { toFloat16Bits } from "../../../math/float16.ts";
-import { intoQ4, intoQ8 } from "./code-by-code.ts";
-import { byteOf, halfOf, signedByteOf, storedBlocks } from "./stored-blocks.ts";
+import { intoQ4, intoQ8, putHalves } from "./code-by-code.ts";
+import { halfAt, storedBlocks } from "./stored-blocks.ts";
 
 const SCALE = { name: "scale", numBytes: 2 };
 const MINIMUM = { name: "minimum", numBytes: 2 };
@@ -14,13 +14,13 @@ export const q8_0 = storedBlocks({
   codeBits: 8,
   parts: [SCALE],
   halves: [0],
-  keptAs: intoQ8(34, 1, (block, _, codes) => {
-    for (let i = 0; i < 32; i++) codes[i] = signedByteOf(block, 2 + i);
-    return halfOf(block, 0);
+  keptAs: intoQ8(34, 1, (bytes, at, _, codes, to) => {
+    for (let i = 0; i < 32; i++) codes[to + i] = bytes[at + 2 + i]!;
+    return halfAt(bytes, at);
   }),
-  unpack(block, out, to) {
-    const scale = halfOf(block, 0);
-    for (let i = 0; i < 32; i++) out[to + i] = scale * signedByteOf(block, 2 + i);
+  unpack(bytes, at, out, to) {
+    const scale = halfAt(bytes, at);
+    for (let i = 0; i < 32; i++) out[to + i] = scale * ((bytes[at + 2 + i]! << 24) >> 24);
   },
 });
 
@@ -33,14 +33,14 @@ export const q4_0 = storedBlocks({
   parts: [SCALE],
   halves: [0],
   // scale · (code − 8) = scale · code + (−8 · scale): a power of two, so that f16 holds the minimum as well.
-  keptAs: intoQ4(18, 1, (block, _, nibbles) => {
-    nibbles.set(block.bytes.subarray(block.at + 2, block.at + 18));
-    return [byteOf(block, 0) | (byteOf(block, 1) << 8), toFloat16Bits(-8 * halfOf(block, 0))];
+  keptAs: intoQ4(18, 1, (bytes, at, _, out, to) => {
+    putHalves(out, to, bytes[at]! | (bytes[at + 1]! << 8), toFloat16Bits(-8 * halfAt(bytes, at)));
+    for (let i = 0; i < 16; i++) out[to + 4 + i] = bytes[at + 2 + i]!;
   }),
-  unpack(block, out, to) {
-    const scale = halfOf(block, 0);
+  unpack(bytes, at, out, to) {
+    const scale = halfAt(bytes, at);
     for (let i = 0; i < 16; i++) {
-      const byte = byteOf(block, 2 + i);
+      const byte = bytes[at + 2 + i]!;
       out[to + i] = scale * ((byte & 15) - 8);
       out[to + i + 16] = scale * ((byte >> 4) - 8);
     }
@@ -56,10 +56,10 @@ export const q4_1 = storedBlocks({
   halves: [0, 2],
   // These are the blocks of q4.
   keptAs: { type: "q4", convert: (stored) => stored as Uint8Array<ArrayBuffer> },
-  unpack(block, out, to) {
-    const [scale, minimum] = [halfOf(block, 0), halfOf(block, 2)];
+  unpack(bytes, at, out, to) {
+    const [scale, minimum] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
     for (let i = 0; i < 16; i++) {
-      const byte = byteOf(block, 4 + i);
+      const byte = bytes[at + 4 + i]!;
       out[to + i] = Math.fround(scale * (byte & 15)) + minimum;
       out[to + i + 16] = Math.fround(scale * (byte >> 4)) + minimum;
     }
@@ -67,8 +67,8 @@ export const q4_1 = storedBlocks({
 });
 
 /** The fifth bits of the 32 values are a word of their own: bit i belongs to value i. */
-const fifthBits = (block: Parameters<typeof byteOf>[0], at: number): number =>
-  byteOf(block, at) | (byteOf(block, at + 1) << 8) | (byteOf(block, at + 2) << 16) | (byteOf(block, at + 3) << 24);
+const fifthBits = (bytes: Uint8Array, at: number): number =>
+  bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 
 export const q5_0 = storedBlocks({
   name: "q5_0",
@@ -77,20 +77,20 @@ export const q5_0 = storedBlocks({
   codeBits: 5,
   parts: [SCALE],
   halves: [0],
-  keptAs: intoQ8(22, 1, (block, _, codes) => {
-    const high = fifthBits(block, 2);
+  keptAs: intoQ8(22, 1, (bytes, at, _, codes, to) => {
+    const high = fifthBits(bytes, at + 2);
     for (let i = 0; i < 16; i++) {
-      const byte = byteOf(block, 6 + i);
-      codes[i] = ((byte & 15) | (((high >>> i) & 1) << 4)) - 16;
-      codes[i + 16] = ((byte >> 4) | (((high >>> (i + 16)) & 1) << 4)) - 16;
+      const byte = bytes[at + 6 + i]!;
+      codes[to + i] = ((byte & 15) | (((high >>> i) & 1) << 4)) - 16;
+      codes[to + i + 16] = ((byte >> 4) | (((high >>> (i + 16)) & 1) << 4)) - 16;
     }
-    return halfOf(block, 0);
+    return halfAt(bytes, at);
   }),
-  unpack(block, out, to) {
-    const scale = halfOf(block, 0);
-    const high = fifthBits(block, 2);
+  unpack(bytes, at, out, to) {
+    const scale = halfAt(bytes, at);
+    const high = fifthBits(bytes, at + 2);
     for (let i = 0; i < 16; i++) {
-      const byte = byteOf(block, 6 + i);
+      const byte = bytes[at + 6 + i]!;
       out[to + i] = scale * (((byte & 15) | (((high >>> i) & 1) << 4)) - 16);
       out[to + i + 16] = scale * (((byte >> 4) | (((high >>> (i + 16)) & 1) << 4)) - 16);
     }
@@ -105,11 +105,11 @@ export const q5_1 = storedBlocks({
   parts: [SCALE, MINIMUM],
   halves: [0, 2],
   keptAs: { type: "q8" },
-  unpack(block, out, to) {
-    const [scale, minimum] = [halfOf(block, 0), halfOf(block, 2)];
-    const high = fifthBits(block, 4);
+  unpack(bytes, at, out, to) {
+    const [scale, minimum] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
+    const high = fifthBits(bytes, at + 4);
     for (let i = 0; i < 16; i++) {
-      const byte = byteOf(block, 8 + i);
+      const byte = bytes[at + 8 + i]!;
       out[to + i] = Math.fround(scale * ((byte & 15) | (((high >>> i) & 1) << 4))) + minimum;
       out[to + i + 16] = Math.fround(scale * ((byte >> 4) | (((high >>> (i + 16)) & 1) << 4))) + minimum;
     }

@@ -5,16 +5,8 @@
 import { fromFloat16Bits } from "../../../math/float16.ts";
 import { type BlockPart, FIRST_BLOCKS_CODE, type KeptAs, type WeightFormat } from "../../weight-format.ts";
 
-/** A cursor on one block: f16 numbers and bytes are read relative to its beginning. */
-export interface Block {
-  readonly bytes: Uint8Array;
-  at: number;
-}
-
-export const byteOf = ({ bytes, at }: Block, offset: number): number => bytes[at + offset]!;
-export const signedByteOf = (block: Block, offset: number): number => (byteOf(block, offset) << 24) >> 24;
-export const halfOf = (block: Block, offset: number): number =>
-  fromFloat16Bits(byteOf(block, offset) | (byteOf(block, offset + 1) << 8));
+/** The f16 number at a place of stored bytes. */
+export const halfAt = (bytes: Uint8Array, at: number): number => fromFloat16Bits(bytes[at]! | (bytes[at + 1]! << 8));
 
 export interface StoredBlocks {
   readonly name: string;
@@ -26,8 +18,8 @@ export interface StoredBlocks {
   readonly keptAs: KeptAs;
   /** Offsets of the f16 numbers of a block, which alone can be NaN or infinite. */
   readonly halves: readonly number[];
-  /** Writes the values of one block to out[to .. to + values). */
-  unpack(block: Block, out: Float32Array, to: number): void;
+  /** Writes the values of the block at bytes[at] to out[to .. to + values). */
+  unpack(bytes: Uint8Array, at: number, out: Float32Array, to: number): void;
 }
 
 export function storedBlocks({
@@ -47,8 +39,7 @@ export function storedBlocks({
     keptAs,
     wasmSource: FIRST_BLOCKS_CODE + number,
     dequantize(stored, rows, cols, out) {
-      const block = { bytes: stored, at: 0 };
-      for (let to = 0; to < rows * cols; to += values, block.at += blockBytes) unpack(block, out, to);
+      for (let to = 0, at = 0; to < rows * cols; to += values, at += blockBytes) unpack(stored, at, out, to);
     },
     firstNonFinite(stored, rows, cols) {
       let first = -1;

@@ -3,8 +3,8 @@
  * scale each of its 8 or 16 groups.
  */
 import { toFloat16Bits } from "../../../math/float16.ts";
-import { intoQ4 } from "./code-by-code.ts";
-import { type Block, byteOf, halfOf, signedByteOf, storedBlocks } from "./stored-blocks.ts";
+import { intoQ4, putHalves } from "./code-by-code.ts";
+import { halfAt, storedBlocks } from "./stored-blocks.ts";
 
 const VALUES = 256;
 const keptAs = { type: "q8" };
@@ -19,21 +19,24 @@ export const q2_k = storedBlocks({
   parts: [part("scales", 16), part("scale", 2), part("minimum", 2)],
   halves: [80, 82],
   keptAs,
-  unpack(block, out, to) {
-    const [d, dmin] = [halfOf(block, 80), halfOf(block, 82)];
-    for (let i = 0; i < VALUES; i++) {
+  unpack(bytes, at, out, to) {
+    const [d, dmin] = [halfAt(bytes, at + 80), halfAt(bytes, at + 82)];
+    for (let g = 0; g < 16; g++) {
+      const scales = bytes[at + g]!;
+      const [scale, minimum] = [Math.fround(d * (scales & 15)), Math.fround(dmin * (scales >> 4))];
       // 128 values take 32 bytes: the lowest two bits of all bytes are the first 32 values, the next two bits the next 32, and so on.
-      const scales = byteOf(block, i >> 4);
-      const code = (byteOf(block, 16 + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
-      out[to + i] = Math.fround(Math.fround(d * (scales & 15)) * code) - Math.fround(dmin * (scales >> 4));
+      const [from, shift] = [at + 16 + 32 * (g >> 3) + 16 * (g & 1), 2 * ((g >> 1) & 3)];
+      for (let i = 0; i < 16; i++) {
+        out[to + 16 * g + i] = Math.fround(scale * ((bytes[from + i]! >> shift) & 3)) - minimum;
+      }
     }
   },
 });
 
 /** Six-bit scale of group g of 16, less 32: four low bits in bytes 0–7, two high bits in bytes 8–11. */
-function scaleOfQ3(block: Block, at: number, g: number): number {
-  const low = (byteOf(block, at + (g & 7)) >> (4 * (g >> 3))) & 15;
-  const high = (byteOf(block, at + 8 + (g & 3)) >> (2 * (g >> 2))) & 3;
+function scaleOfQ3(bytes: Uint8Array, at: number, g: number): number {
+  const low = (bytes[at + (g & 7)]! >> (4 * (g >> 3))) & 15;
+  const high = (bytes[at + 8 + (g & 3)]! >> (2 * (g >> 2))) & 3;
   return (low | (high << 4)) - 32;
 }
 
@@ -46,33 +49,44 @@ export const q3_k = storedBlocks({
   parts: [part("scales", 12), part("scale", 2)],
   halves: [108],
   keptAs,
-  unpack(block, out, to) {
-    const d = halfOf(block, 108);
-    for (let i = 0; i < VALUES; i++) {
-      const low = (byteOf(block, 32 + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
-      const high = (byteOf(block, i & 31) >> (i >> 5)) & 1;
-      out[to + i] = Math.fround(d * scaleOfQ3(block, 96, i >> 4)) * ((low | (high << 2)) - 4);
+  unpack(bytes, at, out, to) {
+    const d = halfAt(bytes, at + 108);
+    for (let g = 0; g < 16; g++) {
+      const scale = Math.fround(d * scaleOfQ3(bytes, at + 96, g));
+      const [from, shift] = [at + 32 + 32 * (g >> 3) + 16 * (g & 1), 2 * ((g >> 1) & 3)];
+      const [mask, bit] = [at + 16 * (g & 1), g >> 1];
+      for (let i = 0; i < 16; i++) {
+        const low = (bytes[from + i]! >> shift) & 3;
+        const high = (bytes[mask + i]! >> bit) & 1;
+        out[to + 16 * g + i] = scale * ((low | (high << 2)) - 4);
+      }
     }
   },
 });
 
-/** Six-bit scale and minimum of group g of 8, packed into 12 bytes. */
-function scaleOfQ4(block: Block, at: number, g: number): readonly [scale: number, minimum: number] {
-  const byte = (i: number): number => byteOf(block, at + i);
-  if (g < 4) return [byte(g) & 63, byte(g + 4) & 63];
-  return [(byte(g + 4) & 15) | ((byte(g - 4) >> 6) << 4), (byte(g + 4) >> 4) | ((byte(g) >> 6) << 4)];
+/** Six-bit scale of group g of 8, which lie with the minima in 12 bytes. */
+function scaleOfQ4(bytes: Uint8Array, at: number, g: number): number {
+  if (g < 4) return bytes[at + g]! & 63;
+  return (bytes[at + g + 4]! & 15) | ((bytes[at + g - 4]! >> 6) << 4);
+}
+
+/** Six-bit minimum of group g of 8. */
+function minimumOfQ4(bytes: Uint8Array, at: number, g: number): number {
+  if (g < 4) return bytes[at + g + 4]! & 63;
+  return (bytes[at + g + 4]! >> 4) | ((bytes[at + g]! >> 6) << 4);
 }
 
 /** d · scale and −dmin · minimum of each group, both rounded to f16, a relative error of up to 2^-11. */
-const q4OfQ4K = intoQ4(144, 8, (block, g, nibbles) => {
-  const [scale, minimum] = scaleOfQ4(block, 4, g);
-  for (let i = 0; i < 16; i++) {
-    const shift = 4 * (g & 1);
-    const low = (byteOf(block, 16 + 32 * (g >> 1) + i) >> shift) & 15;
-    const high = (byteOf(block, 32 + 32 * (g >> 1) + i) >> shift) & 15;
-    nibbles[i] = low | (high << 4);
+const q4OfQ4K = intoQ4(144, 8, (bytes, at, g, out, to) => {
+  const scale = toFloat16Bits(halfAt(bytes, at) * scaleOfQ4(bytes, at + 4, g));
+  const minimum = toFloat16Bits(-halfAt(bytes, at + 2) * minimumOfQ4(bytes, at + 4, g));
+  putHalves(out, to, scale, minimum);
+  const from = at + 16 + 32 * (g >> 1);
+  if ((g & 1) === 0) {
+    for (let i = 0; i < 16; i++) out[to + 4 + i] = (bytes[from + i]! & 15) | (bytes[from + 16 + i]! << 4);
+  } else {
+    for (let i = 0; i < 16; i++) out[to + 4 + i] = (bytes[from + i]! >> 4) | (bytes[from + 16 + i]! & 0xf0);
   }
-  return [toFloat16Bits(halfOf(block, 0) * scale), toFloat16Bits(-halfOf(block, 2) * minimum)];
 });
 
 /** 8 groups of 32: value = d · scale · code − dmin · minimum. Two groups share 32 bytes: the first has the low halves, the second the high ones. */
@@ -84,14 +98,14 @@ export const q4_k = storedBlocks({
   parts: [part("scale", 2), part("minimum", 2), part("scales", 12)],
   halves: [0, 2],
   keptAs: q4OfQ4K,
-  unpack(block, out, to) {
-    const [d, dmin] = [halfOf(block, 0), halfOf(block, 2)];
+  unpack(bytes, at, out, to) {
+    const [d, dmin] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
     for (let g = 0; g < 8; g++) {
-      const [scale, minimum] = scaleOfQ4(block, 4, g);
-      const [a, b] = [Math.fround(d * scale), Math.fround(dmin * minimum)];
+      const scale = Math.fround(d * scaleOfQ4(bytes, at + 4, g));
+      const minimum = Math.fround(dmin * minimumOfQ4(bytes, at + 4, g));
+      const [from, shift] = [at + 16 + 32 * (g >> 1), 4 * (g & 1)];
       for (let i = 0; i < 32; i++) {
-        const code = (byteOf(block, 16 + 32 * (g >> 1) + i) >> (4 * (g & 1))) & 15;
-        out[to + 32 * g + i] = Math.fround(a * code) - b;
+        out[to + 32 * g + i] = Math.fround(scale * ((bytes[from + i]! >> shift) & 15)) - minimum;
       }
     }
   },
@@ -106,15 +120,15 @@ export const q5_k = storedBlocks({
   parts: [part("scale", 2), part("minimum", 2), part("scales", 12)],
   halves: [0, 2],
   keptAs,
-  unpack(block, out, to) {
-    const [d, dmin] = [halfOf(block, 0), halfOf(block, 2)];
+  unpack(bytes, at, out, to) {
+    const [d, dmin] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
     for (let g = 0; g < 8; g++) {
-      const [scale, minimum] = scaleOfQ4(block, 4, g);
-      const [a, b] = [Math.fround(d * scale), Math.fround(dmin * minimum)];
+      const scale = Math.fround(d * scaleOfQ4(bytes, at + 4, g));
+      const minimum = Math.fround(dmin * minimumOfQ4(bytes, at + 4, g));
+      const [from, shift] = [at + 48 + 32 * (g >> 1), 4 * (g & 1)];
       for (let i = 0; i < 32; i++) {
-        const low = (byteOf(block, 48 + 32 * (g >> 1) + i) >> (4 * (g & 1))) & 15;
-        const high = (byteOf(block, 16 + i) >> g) & 1;
-        out[to + 32 * g + i] = Math.fround(a * (low | (high << 4))) - b;
+        const high = (bytes[at + 16 + i]! >> g) & 1;
+        out[to + 32 * g + i] = Math.fround(scale * (((bytes[from + i]! >> shift) & 15) | (high << 4))) - minimum;
       }
     }
   },
@@ -129,13 +143,17 @@ export const q6_k = storedBlocks({
   parts: [part("scales", 16), part("scale", 2)],
   halves: [208],
   keptAs,
-  unpack(block, out, to) {
-    const d = halfOf(block, 208);
-    for (let i = 0; i < VALUES; i++) {
-      const [half, quarter, n] = [i >> 7, (i >> 5) & 3, i & 31];
-      const low = (byteOf(block, 64 * half + 32 * (quarter & 1) + n) >> (4 * (quarter >> 1))) & 15;
-      const high = (byteOf(block, 128 + 32 * half + n) >> (2 * quarter)) & 3;
-      out[to + i] = Math.fround(d * signedByteOf(block, 192 + (i >> 4))) * ((low | (high << 4)) - 32);
+  unpack(bytes, at, out, to) {
+    const d = halfAt(bytes, at + 208);
+    for (let g = 0; g < 16; g++) {
+      const scale = Math.fround(d * ((bytes[at + 192 + g]! << 24) >> 24));
+      const [half, quarter, n] = [g >> 3, (g >> 1) & 3, 16 * (g & 1)];
+      const [from, shift] = [at + 64 * half + 32 * (quarter & 1) + n, 4 * (quarter >> 1)];
+      const high = at + 128 + 32 * half + n;
+      for (let i = 0; i < 16; i++) {
+        const code = ((bytes[from + i]! >> shift) & 15) | (((bytes[high + i]! >> (2 * quarter)) & 3) << 4);
+        out[to + 16 * g + i] = scale * (code - 32);
+      }
     }
   },
 });
