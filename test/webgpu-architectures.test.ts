@@ -13,7 +13,7 @@ import { sharedPath } from "./support/shared.ts";
 const root = sharedPath("fixtures");
 const skip = gpuSkip ?? (root ? null : "fixtures not present");
 const NAMES = [
-  ...["glm4", "cohere2", "bitnet", "falcon_h1"],
+  ...["glm4", "cohere2", "bitnet", "falcon_h1", "deepseek_v3"],
   ...(isThorough
     ? ["phi", "olmo2", "gpt_neox", "apertus", "granite", "phi3", "bamba", "nemotron_h", "lfm2", "qwen3_5_text"]
     : []),

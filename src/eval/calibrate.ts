@@ -66,6 +66,15 @@ export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Ca
       { tokens: total },
     );
   }
+  const differs = llm.cache.layers.some(
+    ({ main }) => main.headDim !== headDim || main.valueDim !== headDim || main.numKvHeads !== numKvHeads,
+  );
+  if (differs) {
+    throw new TurboQuantError(
+      "unsupported",
+      `${llm.name}: a calibration has one shape for keys and values of all layers, which differ here; use this model without one`,
+    );
+  }
   const moments = Array.from({ length: numLayers }, () => new LayerMoments({ numHeads, numKvHeads, headDim }));
   let done = 0;
   for (const piece of pieces) {

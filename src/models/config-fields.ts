@@ -25,6 +25,11 @@ export class ConfigFields {
     return new ConfigFields(this.#json, this.#file, this.#path, names);
   }
 
+  /** The same with other values for some fields. */
+  changed(values: Json): ConfigFields {
+    return new ConfigFields({ ...this.#json, ...values }, this.#file, this.#path, this.#names);
+  }
+
   /** Whether the field has a value; null counts as absent, as in Transformers. */
   has(name: string): boolean {
     return this.raw(name) !== undefined;

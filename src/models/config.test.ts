@@ -319,7 +319,6 @@ describe("parseModelConfig refuses", () => {
     ["gemma3n_text", /several residual streams/],
     ["bloom", /learned or ALiBi/],
     ["deepseek_v4", /several residual streams/],
-    ["mimo_v2_flash", /keys and values of different widths/],
     ["gptj", /tensor names and config fields of its own/],
     ["qwen2_5_vl", /image or audio/],
     ["t5", /encoder-decoder/],

@@ -38,7 +38,8 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   refuseQuantization(whole);
   const { config: own, modelType } = textModelOf(whole);
   const family = familyOf(modelType, fileName);
-  const config = family.fields ? own.renamed(family.fields) : own;
+  const named = family.fields ? own.renamed(family.fields) : own;
+  const config = family.published ? named.changed(family.published(named)) : named;
 
   const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
   const numLayers = family.numLayers?.(config) ?? config.integer("num_hidden_layers", 1, MAX_LAYERS);
@@ -79,7 +80,18 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
     slidingWindow,
     rope: ropes.full,
     ropeOf,
-    mixer: family.mixer?.(config, { hiddenSize, numLayers, numHeads, normEps, latent, ropeOf }) ?? (() => null),
+    mixer:
+      family.mixer?.(config, {
+        hiddenSize,
+        numLayers,
+        numHeads,
+        normEps,
+        latent,
+        ropeOf,
+        numKvHeads,
+        headDim,
+        slidingWindow,
+      }) ?? (() => null),
     bosTokenId: config.tokenIds("bos_token_id", defaults.bosTokenId)[0] ?? null,
     eosTokenIds: config.tokenIds("eos_token_id", defaults.eosTokenId),
     padTokenId: config.tokenIds("pad_token_id")[0] ?? null,

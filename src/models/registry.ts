@@ -41,6 +41,7 @@ import { lfm2 } from "./families/lfm2.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { llama } from "./families/llama.ts";
 import { mamba2 } from "./families/mamba2.ts";
+import { mimoV2Flash } from "./families/mimo_v2_flash.ts";
 import { minicpm3 } from "./families/minicpm3.ts";
 import { minimaxM2 } from "./families/minimax_m2.ts";
 import { ministral } from "./families/ministral.ts";
@@ -105,6 +106,7 @@ const known: Family[] = [
   deepseekV3,
   kimiK2,
   glm4MoeLite,
+  mimoV2Flash,
   ministral,
   ministral3,
   exaone4,
@@ -162,7 +164,6 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["kimi_k25*", "kimi_vl*"], "image or audio inputs"],
   [["deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
-  [["mimo_v2_flash*"], `keys and values of different widths, and ${MOE}`],
   [["kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
   [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*"], "olmo_hybrid*"], HYBRID],
   [["llama4*"], `${MOE} and chunked attention`],

@@ -12,7 +12,10 @@ import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
 
 /** What of a config is known before `Family.mixer` is asked. */
-export type MixerContext = Pick<ModelConfig, "hiddenSize" | "numLayers" | "numHeads" | "normEps" | "latent" | "ropeOf">;
+export type MixerContext = Pick<
+  ModelConfig,
+  "hiddenSize" | "numLayers" | "numHeads" | "numKvHeads" | "headDim" | "normEps" | "latent" | "ropeOf" | "slidingWindow"
+>;
 
 /** What a mixture takes over from the model. */
 export interface MixtureSizes {
@@ -97,6 +100,8 @@ export interface Family {
   intermediateOf?(config: ConfigFields, layer: number, intermediateSize: number): number;
   /** False where there are as many KV heads as query heads whatever the config says. */
   readonly hasOwnKvHeads?: false;
+  /** Fields as Transformers has them, made of those that published files have instead; they count in place of the file's. */
+  published?(config: ConfigFields): Readonly<Record<string, unknown>>;
   /** Names that the config has for fields, by the usual names, e.g. `n_embd` for `hidden_size`. */
   readonly fields?: Readonly<Record<string, string>>;
   /** The config's field for the activation; absent: `hidden_act`. */
