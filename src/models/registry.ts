@@ -39,6 +39,7 @@ import { internlm3 } from "./families/internlm3.ts";
 import { jamba } from "./families/jamba.ts";
 import { lfm2 } from "./families/lfm2.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
+import { lfm3 } from "./families/lfm3.ts";
 import { llama } from "./families/llama.ts";
 import { mamba2 } from "./families/mamba2.ts";
 import { mimoV2Flash } from "./families/mimo_v2_flash.ts";
@@ -51,6 +52,7 @@ import { mixtral } from "./families/mixtral.ts";
 import { nanochat } from "./families/nanochat.ts";
 import { nemotron } from "./families/nemotron.ts";
 import { nemotronH } from "./families/nemotron_h.ts";
+import { olmoHybrid } from "./families/olmo_hybrid.ts";
 import { olmo2 } from "./families/olmo2.ts";
 import { olmo3 } from "./families/olmo3.ts";
 import { olmoe } from "./families/olmoe.ts";
@@ -139,6 +141,8 @@ const known: Family[] = [
   qwen35Moe,
   qwen3Next,
   lfm2Moe,
+  lfm3,
+  olmoHybrid,
 ];
 
 export const families: readonly Family[] = known;
@@ -165,7 +169,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
-  [[...["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*", "lfm3*"], "olmo_hybrid*"], HYBRID],
+  [["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["llama4*"], `${MOE} and chunked attention`],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
   [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],

@@ -18,9 +18,10 @@ export function parseSlidingWindow(config: ConfigFields, family: Family, numLaye
   const otherwise = defaults.slidingWindow === undefined ? DEFAULT_SLIDING_WINDOW : defaults.slidingWindow;
   const isNone = config.mentions("sliding_window") ? !config.has("sliding_window") : otherwise === null;
   const window = enabled && !isNone ? config.integer("sliding_window", 1, MAX_POSITION, otherwise ?? 0) : 0;
-  const types = config.raw("layer_types");
+  const types = config.raw("layer_types") ?? family.layerTypes?.(config, numLayers);
+  const known = ["full_attention", "sliding_attention", ...(family.otherLayerTypes ?? [])];
   if (types !== undefined) {
-    const byType = byTypes(config, types, numLayers, window, !enabled);
+    const byType = byTypes(config, types, known, numLayers, window, !enabled);
     return defaults.lastAttendsToAll ? (layer) => (layer === numLayers - 1 ? 0 : byType(layer)) : byType;
   }
   if (window === 0) return full;
@@ -33,14 +34,21 @@ export function parseSlidingWindow(config: ConfigFields, family: Family, numLaye
   return (layer) => (layer >= from ? window : 0);
 }
 
-function byTypes(config: ConfigFields, types: unknown, numLayers: number, window: number, isSwitchedOff: boolean) {
+function byTypes(
+  config: ConfigFields,
+  types: unknown,
+  known: readonly string[],
+  numLayers: number,
+  window: number,
+  isSwitchedOff: boolean,
+) {
   if (!Array.isArray(types) || types.length !== numLayers)
     throw config.invalid("layer_types", `a list of ${numLayers}, one a layer`);
-  const unknown = types.find((type) => type !== "full_attention" && type !== "sliding_attention");
+  const unknown = types.find((type) => !known.includes(type));
   if (unknown !== undefined) {
     throw config.unsupported(
       "layer_types",
-      `expected only full_attention and sliding_attention, not ${JSON.stringify(unknown)}`,
+      `expected only ${known.slice(0, -1).join(", ")} and ${known.at(-1)}, not ${JSON.stringify(unknown)}`,
     );
   }
   if (window === 0 && types.includes("sliding_attention")) {

@@ -181,9 +181,17 @@ export function bias(parts: readonly StackPart[]): WeightSpec {
   return { role: "bias", tensors: parts.map(([name, rows, order]) => ordered({ name, shape: [rows] }, order)) };
 }
 
-/** Taps of a convolution of each channel by itself, as one list. */
-export function taps(name: string, channels: number, kernel: number): WeightSpec {
-  return { role: "taps", tensors: [{ name, shape: [channels, 1, kernel] }] };
+/**
+ * Taps of a convolution of each channel by itself, as one list. forms: the tensors that they may be in, with the channels of each
+ */
+export function taps(
+  kernel: number,
+  forms: readonly (readonly (readonly [name: string, channels: number])[])[],
+): WeightSpec {
+  const [tensors, ...others] = forms.map((form) =>
+    form.map(([name, channels]): TensorSpec => ({ name, shape: [channels, 1, kernel] })),
+  );
+  return { role: "taps", tensors: tensors!, ...(others.length > 0 && { forms: others }) };
 }
 
 const ordered = (tensor: TensorSpec, order: RowOrder | null | undefined): TensorSpec =>

@@ -15,15 +15,28 @@ export interface DeltaNetShape {
   /** Taps of the convolution. */
   readonly kernel: number;
   readonly normEps: number;
+  /** See `DeltaRule.rateScale`. */
+  readonly rateScale: number;
+}
+
+/** What a family calls the tensors of a delta net, without the prefix and `.weight`. */
+export interface DeltaNetTensors {
+  /** Those whose rows are, in their order, q|k|v|gate|rates|decays. */
+  readonly inputs: readonly StackPart[];
+  /** Those with the taps of the channels of q|k|v, each with its number of channels; then others that a checkpoint may have instead. */
+  readonly taps: readonly (readonly (readonly [name: string, channels: number])[])[];
+  readonly norm: string;
+  readonly output: string;
 }
 
 /** Rows of q, k and v together, which the convolution takes. */
 export const convolvedWidth = ({ numHeads, numKeyHeads, keyDim, valueDim }: DeltaNetShape): number =>
   2 * numKeyHeads * keyDim + numHeads * valueDim;
 
-/** prefix: beginning of the tensors' names · inputs: tensors whose rows are, in their order, q|k|v|gate|rates|decays */
-export function gatedDeltaNet(prefix: string, inputs: readonly StackPart[], shape: DeltaNetShape): Block {
-  const { hiddenSize, numHeads, numKeyHeads, keyDim, valueDim, kernel, normEps } = shape;
+/** prefix: beginning of the tensors' names */
+export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: DeltaNetTensors): Block {
+  const { hiddenSize, numHeads, numKeyHeads, keyDim, valueDim, kernel, normEps, rateScale } = shape;
+  const { inputs } = tensors;
   const channels = convolvedWidth(shape);
   const valueWidth = numHeads * valueDim;
   const stride = channels + valueWidth + 2 * numHeads;
@@ -36,11 +49,14 @@ export function gatedDeltaNet(prefix: string, inputs: readonly StackPart[], shap
         hiddenSize,
         inputs.map(([name, ...rest]): StackPart => [`${prefix}${name}.weight`, ...rest]),
       ),
-      taps: taps(`${prefix}conv1d.weight`, channels, kernel),
+      taps: taps(
+        kernel,
+        tensors.taps.map((form) => form.map(([name, own]) => [`${prefix}${name}.weight`, own])),
+      ),
       decayLog: bias([[`${prefix}A_log`, numHeads]]),
       decayBias: bias([[`${prefix}dt_bias`, numHeads]]),
-      norm: norm(`${prefix}norm.weight`, valueDim),
-      output: stackedMatrix(valueWidth, [[`${prefix}out_proj.weight`, hiddenSize]]),
+      norm: norm(`${prefix}${tensors.norm}.weight`, valueDim),
+      output: stackedMatrix(valueWidth, [[`${prefix}${tensors.output}.weight`, hiddenSize]]),
     },
     scratch: { deltaInputs: stride, convolved: channels, attended: valueWidth },
     state: { kind: "recurrent", numBytes: tailBytes + 4 * valueWidth * keyDim, isChunked: true },
@@ -62,7 +78,7 @@ export function gatedDeltaNet(prefix: string, inputs: readonly StackPart[], shap
         numKeyHeads,
         keyDim,
         valueDim,
-        rateScale: 1,
+        rateScale,
         rate: from(channels + valueWidth),
         decay: from(channels + valueWidth + numHeads),
         isByChannel: false,

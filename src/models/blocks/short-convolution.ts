@@ -21,7 +21,7 @@ export function shortConvolution(prefix: string, { hiddenSize, kernel, isBiased 
     weights: {
       input: stackedMatrix(hiddenSize, [[`${prefix}in_proj.weight`, width]]),
       ...(isBiased && { inputBias: bias([[`${prefix}in_proj.bias`, width]]) }),
-      taps: taps(`${prefix}conv.weight`, hiddenSize, kernel),
+      taps: taps(kernel, [[[`${prefix}conv.weight`, hiddenSize]]]),
       ...(isBiased && { convolutionBias: bias([[`${prefix}conv.bias`, hiddenSize]]) }),
       output: stackedMatrix(hiddenSize, [[`${prefix}out_proj.weight`, hiddenSize]]),
       ...(isBiased && { outputBias: bias([[`${prefix}out_proj.bias`, hiddenSize]]) }),

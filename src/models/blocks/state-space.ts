@@ -46,7 +46,7 @@ export function stateSpace(prefix: string, shape: StateSpaceShape): Block {
   const weights: WeightSpecs = {
     input: stackedMatrix(hiddenSize, [[`${prefix}in_proj.weight`, width]]),
     ...(biases.input && { inputBias: bias([[`${prefix}in_proj.bias`, width]]) }),
-    taps: taps(`${prefix}conv1d.weight`, channels, kernel),
+    taps: taps(kernel, [[[`${prefix}conv1d.weight`, channels]]]),
     ...(biases.convolution && { convolutionBias: bias([[`${prefix}conv1d.bias`, channels]]) }),
     parameters: bias(["A_log", "D", "dt_bias"].map((name) => [`${prefix}${name}`, numHeads])),
     ...(isNormed && { norm: { ...norm(`${prefix}norm.weight`, inner), scale: factors.output } }),

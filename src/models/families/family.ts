@@ -45,6 +45,10 @@ export interface Family {
   readonly hasWindowSwitch?: boolean;
   /** The config's field for the coordinates of a head that are turned, beside `partial_rotary_factor`. */
   readonly rotaryDimField?: string;
+  /** Types in `layer_types` besides those of attention, of layers that have another block in its place; absent: none. */
+  readonly otherLayerTypes?: readonly string[];
+  /** The types of layers where a config does not list them; absent: by `slidingWindow`. */
+  layerTypes?(config: ConfigFields, numLayers: number): readonly string[];
   /**
    * Values for fields that a config leaves out, as in Transformers' config class. An explicit null does not get them: it means
    * none or a derived value.

@@ -1,7 +1,7 @@
 /** @file What the hybrids of Qwen have in common: gated delta nets in most layers, attention with a gate of its output in the others. */
 import { MAX_DELTA_DIM, MAX_KERNEL } from "../../backends/state-ops.ts";
 import type { StackPart } from "../blocks/block.ts";
-import { type DeltaNetShape, gatedDeltaNet } from "../blocks/gated-delta-net.ts";
+import { convolvedWidth, type DeltaNetShape, type DeltaNetTensors, gatedDeltaNet } from "../blocks/gated-delta-net.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import type { Traits } from "../traits.ts";
 import { configuredBiases } from "./configured-biases.ts";
@@ -41,6 +41,7 @@ export function deltaNetShape(config: ConfigFields, { hiddenSize, normEps }: Mix
     valueDim: dimOf("linear_value_head_dim"),
     kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4),
     normEps,
+    rateScale: 1,
   };
 }
 
@@ -52,8 +53,13 @@ export const deltaNetMixer =
     const activation = config.string("hidden_act", "silu");
     if (activation !== "silu") throw config.unsupported("hidden_act", "delta nets have silu");
     const shape = deltaNetShape(config, context);
-    const inputs = inputsOf(shape);
-    return (layer, prefix) => (isLinear(layer) ? gatedDeltaNet(`${prefix}linear_attn.`, inputs, shape) : null);
+    const tensors: DeltaNetTensors = {
+      inputs: inputsOf(shape),
+      taps: [[["conv1d", convolvedWidth(shape)]]],
+      norm: "norm",
+      output: "out_proj",
+    };
+    return (layer, prefix) => (isLinear(layer) ? gatedDeltaNet(`${prefix}linear_attn.`, shape, tensors) : null);
   };
 
 export const gatedAttentionTraits = (config: ConfigFields): Partial<Traits> => ({

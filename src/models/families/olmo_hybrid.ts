@@ -1,0 +1,82 @@
+/** @file OLMo Hybrid: gated delta nets behind norms in most layers, the attention of OLMo 3 before norms in the others. */
+import { MAX_DELTA_DIM, MAX_KERNEL } from "../../backends/state-ops.ts";
+import { type DeltaNetShape, gatedDeltaNet } from "../blocks/gated-delta-net.ts";
+import { configuredBiases } from "./configured-biases.ts";
+import { denseLayer } from "./dense-layer.ts";
+import type { Family } from "./family.ts";
+import { linearLayers } from "./qwen-hybrid.ts";
+
+const MAX_HEADS = 4096;
+/** Of the norms of the delta nets' heads, whatever the config says of others. */
+const HEAD_NORM_EPS = 1e-5;
+
+export const olmoHybrid: Family = {
+  modelType: "olmo_hybrid",
+  summary:
+    "gated delta nets with negative eigenvalues in most layers; attention with norms of whole rows of q and k and norms behind blocks in the others, mostly without rope",
+  slidingWindow: "none",
+  defaults: {
+    numHeads: 30,
+    vocabSize: 100_352,
+    intermediateSize: 11_008,
+    maxPosition: 65_536,
+    eosTokenId: 100_257,
+    tieWordEmbeddings: false,
+  },
+  names: {
+    attentionNorm: "attention_layer_norm",
+    attentionPostNorm: "feedforward_layer_norm",
+    feedForwardNorm: "feedforward_layer_norm",
+    feedForwardPostNorm: "post_feedforward_layernorm",
+  },
+  hasRope: (config) => config.object("rope_parameters")?.has("rope_theta") ?? config.has("rope_theta"),
+  traits: (config) => ({ qkNorm: "row", ...configuredBiases(config) }),
+  mixer(config, { hiddenSize, numLayers, numHeads: attentionHeads }) {
+    const isLinear = linearLayers(config, numLayers);
+    const numKeyHeads = config.integer("linear_num_key_heads", 1, MAX_HEADS, attentionHeads);
+    const numHeads = config.integer("linear_num_value_heads", 1, MAX_HEADS, attentionHeads);
+    if (numHeads % numKeyHeads !== 0)
+      throw config.invalid("linear_num_value_heads", `a multiple of linear_num_key_heads (${numKeyHeads})`);
+    const dimOf = (name: string, fallback: number): number => {
+      const dim = config.integer(name, 4, MAX_DELTA_DIM, fallback);
+      if (dim % 4 !== 0) throw config.unsupported(name, "expected a multiple of 4");
+      return dim;
+    };
+    const keyDim = dimOf("linear_key_head_dim", Math.floor((0.75 * hiddenSize) / numKeyHeads));
+    const shape: DeltaNetShape = {
+      ...{ hiddenSize, numHeads, numKeyHeads, keyDim, valueDim: dimOf("linear_value_head_dim", 2 * keyDim) },
+      kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4),
+      normEps: HEAD_NORM_EPS,
+      rateScale: config.boolean("linear_allow_neg_eigval", true) ? 2 : 1,
+    };
+    const [keys, values] = [numKeyHeads * shape.keyDim, numHeads * shape.valueDim];
+    const third = (2 * keys + values) / 3;
+    const apart = (...sizes: readonly number[]) =>
+      ["q_conv1d", "k_conv1d", "v_conv1d"].map((name, i) => [name, sizes[i]!] as const);
+    return (layer, prefix) =>
+      isLinear(layer)
+        ? gatedDeltaNet(`${prefix}linear_attn.`, shape, {
+            inputs: [
+              ["q_proj", keys],
+              ["k_proj", keys],
+              ["v_proj", values],
+              ["g_proj", values],
+              ["b_proj", numHeads],
+              ["a_proj", numHeads],
+            ],
+            // Transformers saves thirds of all channels under these names, whatever the widths of q, k and v.
+            taps: [
+              apart(keys, keys, values),
+              ...(Number.isInteger(third) ? [apart(third, third, third)] : []),
+              [["conv1d", 2 * keys + values]],
+            ],
+            norm: "o_norm",
+            output: "o_proj",
+          })
+        : null;
+  },
+  branches(config, layer) {
+    const isLinear = config.mixer(layer, "") !== null;
+    return denseLayer({ ...config, traits: { ...config.traits, norms: isLinear ? "before" : "after" } }, layer);
+  },
+};
