@@ -26,7 +26,7 @@ export function selectiveScan(prefix: string, shape: SelectiveScanShape): Block 
   const weights: WeightSpecs = {
     input: stackedMatrix(hiddenSize, [[`${prefix}in_proj.weight`, 2 * channels]]),
     ...(biases.projections && { inputBias: bias([[`${prefix}in_proj.bias`, 2 * channels]]) }),
-    taps: taps(`${prefix}conv1d.weight`, channels, kernel),
+    taps: taps(kernel, [[[`${prefix}conv1d.weight`, channels]]]),
     ...(biases.convolution && { convolutionBias: bias([[`${prefix}conv1d.bias`, channels]]) }),
     selection: stackedMatrix(channels, [[`${prefix}x_proj.weight`, width]]),
     stepNorm: norm(`${prefix}dt_layernorm.weight`, stepRank),
