@@ -62,6 +62,26 @@ const BAMBA_9B = {
   vocab_size: 128_256,
 };
 
+/** With 40 layers, of which four attend, and no experts. */
+const GRANITE_4_H_1B = {
+  model_type: "granitemoehybrid",
+  hidden_size: 1536,
+  num_hidden_layers: 40,
+  layer_types: Array.from({ length: 40 }, (_, layer) => ([5, 15, 25, 35].includes(layer) ? "attention" : "mamba")),
+  num_local_experts: 0,
+  shared_intermediate_size: 4096,
+  num_attention_heads: 12,
+  num_key_value_heads: 4,
+  mamba_n_heads: 48,
+  mamba_d_head: 64,
+  mamba_d_state: 128,
+  mamba_n_groups: 1,
+  mamba_expand: 2,
+  vocab_size: 100_352,
+  max_position_embeddings: 131_072,
+  tie_word_embeddings: true,
+};
+
 describe("plans of published sizes", () => {
   /** Bytes of a Mamba-2 layer: inputs of the last three tokens, and the states, in f32. */
   const layerBytes = (heads: number, headDim: number, groups: number, states: number): number =>
@@ -73,6 +93,7 @@ describe("plans of published sizes", () => {
     // 24 layers of Mamba-2, 4 with attention, 24 feed-forwards.
     ["Nemotron-H-8B", NEMOTRON_H_8B, 24 * layerBytes(128, 64, 8, 128), 4 * 2 * 8 * 128 * 2, 8.1],
     ["Bamba-9B", BAMBA_9B, 29 * layerBytes(128, 64, 1, 128), 3 * 2 * 8 * 128 * 2, 9.78],
+    ["Granite-4.0-H-1B", GRANITE_4_H_1B, 36 * layerBytes(48, 64, 1, 128), 4 * 2 * 4 * 128 * 2, 1.46],
   ] as const)("%s", (_, config, stateBytes, bytesPerToken, billions) => {
     const model = plannedModel(config, "m/config.json");
     expect(model.fixedStateBytes).toBe(stateBytes);
