@@ -93,3 +93,23 @@ it("refuses a text that is too short and a place that cannot be written", async 
   expect(nowhere.code).toBe(2);
   expect(nowhere.err).toContain("cannot be written (ENOENT); choose another place with --out");
 });
+
+it("of a model with Mamba-2 in most layers it calibrates the others, which eval then reads as codes", async () => {
+  const hybrid = join(folder, "hybrid");
+  writeRandomCheckpoint(hybrid, {
+    model_type: "bamba",
+    attn_layer_indices: [1, 3],
+    ...{ mamba_n_heads: 4, mamba_d_head: 16, mamba_n_groups: 1, mamba_d_state: 8, mamba_expand: 2 },
+  });
+  const run = (command: string, ...argv: string[]) =>
+    runCommand([command, "--quiet", "-t", "1", "-m", hybrid, "--text", text, "-c", "256", ...argv]);
+  const made = await run("calibrate", "--tokens", "1024");
+  expect([made.code, made.err]).toEqual([0, ""]);
+  expect(made.out).toMatch(/\|\s+1 \|.*\n\|\s+3 \|/);
+  const { code, out, err } = await run("eval", "--chunks", "1", "--kv", "k4v4,sinks=0,window=0", "--diagnose");
+  expect([code, err]).toEqual([0, ""]);
+  expect(out).toContain("read path: packed");
+  expect(out).toMatch(/\|\s+1 \|.*\n\|\s+3 \|/);
+  // Codes and scales, without the states of the other layers.
+  expect(out).toMatch(/k4v4,sinks=0,window=0 \|\s+4\.25 \|/);
+});

@@ -6,7 +6,7 @@ import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { calibrationTag, findCalibration, loadCalibration } from "../models/calibration-file.ts";
+import { calibratedShape, calibrationTag, findCalibration, loadCalibration } from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
@@ -135,7 +135,7 @@ export class LLM {
       const tokenizer = await loadTokenizer(checkpoint.files);
       signal?.throwIfAborted();
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
-      const calibration = await loadCalibration(source, spec.calibration, config, checkpoint);
+      const calibration = await loadCalibration(source, spec.calibration, calibratedShape(config), checkpoint);
       const model = modelOfCheckpoint(config, checkpoint.modelName, tensors);
       const planned = { ...model, isCalibrated: (await findCalibration(source, checkpoint)) !== null };
       options.onModel?.(planned);
@@ -214,7 +214,10 @@ export class LLM {
     const source = await this.reopen();
     try {
       const fingerprint = async (): Promise<string> => this.weightsFingerprint;
-      return await loadCalibration(source, spec.calibration, this.config, { stem: this.stem, fingerprint });
+      return await loadCalibration(source, spec.calibration, calibratedShape(this.config), {
+        stem: this.stem,
+        fingerprint,
+      });
     } finally {
       await source.close();
     }

@@ -85,6 +85,13 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   const { kv, base = "f16", widths, measure, ctx, chunks, verifyChunks, signal, onProgress } = options;
   const recipe = parseRecipe(kv);
   checkWidths(options);
+  if (llm.cache.layers.length !== llm.config.numLayers) {
+    throw new TurboQuantError(
+      "unsupported",
+      `allocate: ${llm.name} has layers without keys and values, among which widths are not distributed; choose one format with turboquant recommend, or name layers with layers=`,
+      { layers: llm.config.numLayers, withKeys: llm.cache.layers.length },
+    );
+  }
   const pieces = textChunks(llm.tokenizer, options.text, ctx, chunks + verifyChunks);
   if (pieces.length <= chunks) {
     throw new TurboQuantError(

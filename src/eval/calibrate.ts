@@ -3,6 +3,7 @@ import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { readWeight } from "../models/checkpoint-weights.ts";
+import { layoutOf } from "../models/layout.ts";
 import type { OnProgress } from "../platform.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { LayerMoments, type PredictedNoise } from "../quant/design-calibration.ts";
@@ -23,10 +24,13 @@ export interface CalibrateOptions {
 }
 
 export interface Calibrated {
-  readonly layers: readonly LayerCalibration[];
+  /** Null for layers without keys and values. */
+  readonly layers: readonly (LayerCalibration | null)[];
+  /** Layers that have keys and values. */
+  readonly attentionLayers: readonly number[];
   /** Number of tokens used. */
   readonly tokens: number;
-  /** [layer][KV head]: noise with transform and error feedback over noise of a plain rotation, in the limit of many bits. */
+  /** [layer with keys and values][KV head]: noise with transform and error feedback over noise of a plain rotation, in the limit of many bits. */
   readonly predicted: readonly (readonly PredictedNoise[])[];
   /** The gain measured on the chunk after the calibration's; null when the text ends before. */
   readonly measured: MeasuredGain | null;
@@ -48,7 +52,7 @@ const MIN_TOKENS = 1024;
 
 /**
  * Vectors are taken from an exact cache, whatever the format of `llm`.
- * @throws TurboQuantError invalid_argument — ctx beyond the model's, or a text too short
+ * @throws TurboQuantError invalid_argument — ctx beyond the model's, or a text too short; unsupported — no keys and values
  */
 export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Calibrated> {
   const { text, tokens, signal, onProgress } = options;
@@ -75,7 +79,8 @@ export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Ca
       `${llm.name}: a calibration has one shape for keys and values of all layers, which differ here; use this model without one`,
     );
   }
-  const moments = Array.from({ length: numLayers }, () => new LayerMoments({ numHeads, numKvHeads, headDim }));
+  const outputs = attentionOutputs(llm);
+  const moments = outputs.map(() => new LayerMoments({ numHeads, numKvHeads, headDim }));
   let done = 0;
   for (const piece of pieces) {
     signal?.throwIfAborted();
@@ -87,26 +92,43 @@ export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Ca
   const source = await llm.reopen();
   try {
     const checkpoint = await openCheckpoint(source);
-    const layers: LayerCalibration[] = [];
+    const layers: (LayerCalibration | null)[] = Array.from({ length: numLayers }, () => null);
     const predicted: (readonly PredictedNoise[])[] = [];
-    for (const [layer, own] of moments.entries()) {
+    for (const [index, own] of moments.entries()) {
       signal?.throwIfAborted();
-      const output = stackParts([await readWeight(checkpoint, `model.layers.${layer}.self_attn.o_proj.weight`)]);
-      const designed = own.design(output.data);
-      layers.push(designed.calibration);
+      const { layer, name } = outputs[index]!;
+      const designed = own.design(stackParts([await readWeight(checkpoint, name)]).data);
+      layers[layer] = designed.calibration;
       predicted.push(designed.predicted);
-      onProgress?.({ phase: "eval", item: "solving", done: layer + 1, total: numLayers, unit: "tensors" });
+      onProgress?.({ phase: "eval", item: "solving", done: index + 1, total: outputs.length, unit: "tensors" });
     }
     const measured = unseen && (await measureGain(llm, layers, unseen, options));
-    return { layers, tokens: total, predicted, measured };
+    return { layers, attentionLayers: outputs.map(({ layer }) => layer), tokens: total, predicted, measured };
   } finally {
     await source.close();
   }
 }
 
+/** The layers that have keys and values, each with the tensor that attention's output is multiplied by. */
+function attentionOutputs({ config, name: model }: LLM): { readonly layer: number; readonly name: string }[] {
+  const outputs = layoutOf(config).layers.flatMap((branches, layer) =>
+    branches.flatMap(({ block }) => (block.state?.kind === "kv" ? { layer, output: block.weights["output"] } : [])),
+  );
+  const named = outputs.flatMap(({ layer, output }) => {
+    const tensor = output?.tensors[0];
+    return tensor && !tensor.isTransposed ? { layer, name: tensor.name } : [];
+  });
+  if (named.length > 0 && named.length === outputs.length) return named;
+  throw new TurboQuantError(
+    "unsupported",
+    `calibrate: ${model} has ${outputs.length === 0 ? "no layer with keys and values" : "output projections that are stored in another way"}, so there is nothing to calibrate; run it with calibration=off`,
+    { model: config.modelType },
+  );
+}
+
 async function measureGain(
   llm: LLM,
-  layers: readonly LayerCalibration[],
+  layers: readonly (LayerCalibration | null)[],
   tokens: Int32Array,
   { signal, onProgress }: CalibrateOptions,
 ): Promise<MeasuredGain> {

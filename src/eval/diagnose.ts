@@ -11,6 +11,7 @@ import { hasResidual } from "../cache/layer-cache.ts";
 import type { LLM } from "../engine/llm.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { Decoder } from "../models/decoder.ts";
+import { attentionLayersOf, layoutOf } from "../models/layout.ts";
 import { codecOf } from "../quant/codecs/registry.ts";
 import { PAGE_TOKENS, pageLayout } from "../quant/page-layout.ts";
 import { dimOf } from "../quant/page-regions.ts";
@@ -52,12 +53,13 @@ export async function diagnoseFormats(
   signal?: AbortSignal,
 ): Promise<LayerDiagnosis[][]> {
   const vectors = await captureVectors(llm, tokens.subarray(0, MAX_TOKENS), signal);
+  const attentionLayers = attentionLayersOf(layoutOf(llm.config));
   const results: LayerDiagnosis[][] = [];
   for (const decoder of decoders) {
     const layers: LayerDiagnosis[] = [];
     for (const [layer, own] of vectors.entries()) {
       signal?.throwIfAborted();
-      layers.push(diagnoseLayer(decoder.attentionLayer(layer), own));
+      layers.push({ ...diagnoseLayer(decoder.attentionLayer(layer), own), layer: attentionLayers[layer]! });
       await yieldNow();
     }
     results.push(layers);

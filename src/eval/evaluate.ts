@@ -141,7 +141,7 @@ export async function evaluateByToken(llm: LLM, options: EvalOptions): Promise<E
         greedy: greedy?.[i] ?? null,
         layers: layers?.[i] ?? null,
         readPath: readPaths[i + 1]!,
-        bitsPerValue: (records[i + 1]!.kvBytes * 8) / (ctx * valuesPerToken(llm)),
+        bitsPerValue: bitsPerValue(llm, records[i + 1]!.kvBytes, ctx),
         kvBytes: records[i + 1]!.kvBytes,
         kvBytesBase: records[0]!.kvBytes,
         seconds,
@@ -241,6 +241,9 @@ function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
 }
 
 /** Numbers that one token adds to the cache, over all layers. */
-function valuesPerToken(llm: LLM): number {
-  return llm.cache.layers.reduce((sum, { main }) => sum + valuesOfToken(main), 0);
+/** Of keys and values alone, without states that do not grow; 0 for a model that has none. */
+function bitsPerValue({ cache }: LLM, kvBytes: number, tokens: number): number {
+  const values = tokens * cache.layers.reduce((sum, { main }) => sum + valuesOfToken(main), 0);
+  const fixed = cache.slots.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);
+  return values === 0 ? 0 : (8 * (kvBytes - fixed)) / values;
 }

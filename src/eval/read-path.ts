@@ -127,13 +127,14 @@ export async function checkReadPath(
 ): Promise<ReadPath> {
   const { runner, cache } = contender;
   assertNoHiddenCopies(contender, sequence, kv);
-  const last = sequence.length - 1;
-  /** Computes the logits after the last token again, from the pages as they are now. */
+  // A state of fixed size does not go back by one token, so there the last token is read once more behind itself.
+  const last = sequence.numRecurrent > 0 ? sequence.length : sequence.length - 1;
+  /** Computes the logits of the last token at position `last`, from the pages as they are now. */
   const logitsNow = async (): Promise<Float32Array> => {
     signal?.throwIfAborted();
     const fork = sequence.fork();
     try {
-      fork.trim(last);
+      if (last < fork.length) fork.trim(last);
       return await runner.step([{ sequence: fork, tokens: [lastToken], logits: "last" }]);
     } finally {
       fork.release();

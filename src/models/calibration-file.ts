@@ -8,6 +8,7 @@ import { crc32c } from "../math/crc32c.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import type { LayerCalibration, SideCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
+import { attentionLayersOf, layoutOf } from "./layout.ts";
 
 /** Name of the calibration file in the directory of a checkpoint that has it for itself. */
 export const CALIBRATION_FILE = "kv_calibration.safetensors";
@@ -18,7 +19,16 @@ export const calibrationFileOf = ({ stem }: Pick<Checkpoint, "stem">): string =>
 const CALIBRATION_VERSION = "1";
 
 type Calibrated = Pick<Checkpoint, "stem" | "fingerprint">;
-type Shape = Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim">;
+interface Shape extends Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim"> {
+  /** Layers that have keys and values; absent: all. */
+  readonly attentionLayers?: readonly number[];
+}
+
+/** What a model's calibration file is read by. */
+export function calibratedShape(config: ModelConfig): Shape {
+  const { numLayers, numKvHeads, headDim } = config;
+  return { numLayers, numKvHeads, headDim, attentionLayers: attentionLayersOf(layoutOf(config)) };
+}
 
 function invalid(message: string, detail: Record<string, unknown> = {}): never {
   throw new TurboQuantError("invalid_file", message, detail);
@@ -71,8 +81,9 @@ export async function loadCalibration(
       { expected: own, got: madeFor },
     );
   }
-  const layers: LayerCalibration[] = [];
-  for (let layer = 0; layer < config.numLayers; layer++) layers.push(await readLayer(tensors, file, layer, config));
+  const layers: (LayerCalibration | null)[] = none;
+  for (const layer of config.attentionLayers ?? none.keys())
+    layers[layer] = await readLayer(tensors, file, layer, config);
   return layers;
 }
 
@@ -117,10 +128,10 @@ async function readLayer(
   return calibration;
 }
 
-/** The bytes of a calibration file. `metadata` goes into the header, beside version and fingerprint. */
+/** The bytes of a calibration file; null for layers without keys and values. `metadata` goes into the header, beside version and fingerprint. */
 export function writeCalibration(
-  layers: readonly LayerCalibration[],
-  { numKvHeads, headDim }: Omit<Shape, "numLayers">,
+  layers: readonly (LayerCalibration | null)[],
+  { numKvHeads, headDim }: Pick<Shape, "numKvHeads" | "headDim">,
   fingerprint: string,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
@@ -136,7 +147,9 @@ export function writeCalibration(
     data: new Uint8Array(Uint16Array.from(values, toFloat16Bits).buffer),
   });
   const tensors: Record<string, TensorToWrite> = {};
-  for (const [layer, { keyMean, balance, key, value }] of layers.entries()) {
+  for (const [layer, calibration] of layers.entries()) {
+    if (!calibration) continue;
+    const { keyMean, balance, key, value } = calibration;
     const at = `layers.${layer}`;
     tensors[`${at}.key_mean`] = floats(keyMean);
     tensors[`${at}.balance`] = floats(balance);

@@ -128,6 +128,11 @@ export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; 
   );
 }
 
+/** Index in the model of each layer that has keys and values, in order. */
+export function attentionLayersOf(layout: ModelLayout): number[] {
+  return stateShapes(layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? layer : []));
+}
+
 /** f32 values a row takes in each buffer of a step: the residual stream, its norm, and the scratch of the layers' blocks. */
 export function bufferWidths(
   layers: ModelLayout["layers"],

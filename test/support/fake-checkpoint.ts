@@ -69,9 +69,9 @@ const RANDOM_CONFIG = {
   intermediate_size: 32,
 };
 
-/** Its files by name, to be read from memory or written to a folder. isRandom: for a real backend */
-function fakeCheckpointFiles(isRandom = false): Record<string, Uint8Array | string> {
-  const config = isRandom ? RANDOM_CONFIG : CONFIG;
+/** Its files by name, to be read from memory or written to a folder. isRandom: for a real backend · fields: of the config, others */
+function fakeCheckpointFiles(isRandom = false, fields: object = {}): Record<string, Uint8Array | string> {
+  const config = { ...(isRandom ? RANDOM_CONFIG : CONFIG), ...fields };
   const tensors = tensorSpecs(layoutOf(parseModelConfig(config, "config.json")));
   const rng = new CounterRng(1, 0);
   let drawn = 0;
@@ -102,9 +102,13 @@ export function writeFakeCheckpoint(folder: string, changes: Record<string, stri
   writeFiles(folder, { ...fakeCheckpointFiles(), ...changes });
 }
 
-/** The same with random weights, for commands that run on a real backend: it takes no time and answers nonsense. */
-export function writeRandomCheckpoint(folder: string): void {
-  writeFiles(folder, fakeCheckpointFiles(true));
+/**
+ * The same with random weights, for commands that run on a real backend: it takes no time and answers nonsense.
+ *
+ * fields: of the config, in place of its own
+ */
+export function writeRandomCheckpoint(folder: string, fields: object = {}): void {
+  writeFiles(folder, fakeCheckpointFiles(true, fields));
 }
 
 function writeFiles(folder: string, files: Record<string, Uint8Array | string | null>): void {

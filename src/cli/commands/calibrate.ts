@@ -174,7 +174,11 @@ function report(
 
 function table(calibrated: Calibrated, path: string, bytes: number): string {
   const columns = ["layer", "K noise left", "V noise left"].map((title) => ({ title, align: "right" as const }));
-  const rows = layerNoise(calibrated).map(({ key, value }, i) => [String(i), significant(key), significant(value)]);
+  const rows = layerNoise(calibrated).map(({ key, value }, i) => [
+    String(calibrated.attentionLayers[i]),
+    significant(key),
+    significant(value),
+  ]);
   const { measured, tokens } = calibrated;
   const gain = measured
     ? `${measured.kv} on the next ${formatCount(measured.tokens)} tokens: KLD ${significant(measured.kldWithout)} without, ${significant(measured.kldWith)} with (× ${significant(measured.kldWith / measured.kldWithout)})\n`

@@ -5,7 +5,7 @@ import { closest } from "../../closest.ts";
 import { DEFAULT_KV } from "../../engine/load-options.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
-import { loadCalibration } from "../../models/calibration-file.ts";
+import { calibratedShape, loadCalibration } from "../../models/calibration-file.ts";
 import { parseModelConfig } from "../../models/config.ts";
 import { shapeConfig, shapeNames } from "../../models/shapes.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
@@ -142,7 +142,7 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
     return {
       model: checkpoint.modelName,
       config,
-      calibration: await loadCalibration(source, kv.calibration, config, checkpoint),
+      calibration: await loadCalibration(source, kv.calibration, calibratedShape(config), checkpoint),
       storedType: (tensor) => storedTypeOf?.get(tensor) ?? storedType,
       contextLength: contextOf(flags.ctx, config.maxPositionEmbeddings),
     };
