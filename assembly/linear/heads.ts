@@ -7,7 +7,10 @@ import {
   BLOCK, COLS, COUNT, FIRST, HEAD_ROWS, INPUT_WIDTH, IS_TRANSPOSED, NUM_HEADS, OUT, OUTPUT_WIDTH, ROWS, STRIDE, TABLE, TYPE, X,
 } from "../generated/heads-params";
 import { SCRATCH_BYTES } from "../generated/limits";
-import { horizontalSum } from "../simd/vector";
+import { BF16, F16, Q8 } from "../generated/weight-types";
+import { HALF_BIAS, halfHigh, halfLow, horizontalSum } from "../simd/vector";
+import { groupRecord } from "./grouped";
+import { RECORD } from "./types";
 
 /**
  * Multiplies the vectors of one head for a block of rows. task: block · numHeads + head
@@ -32,13 +35,41 @@ export function multiplyHeads(task: i32, p: usize, scratch: usize): void {
     }
   }
   for (let i: usize = 0; i < count; i++) {
-    readRow(load<i32>(p, TYPE), <i32>cols, load<i32>(p, STRIDE), load<u32>(p, TABLE), first + <i32>i, scratch);
+    unpackRow(load<i32>(p, TYPE), <i32>cols, load<i32>(p, STRIDE), load<u32>(p, TABLE), first + <i32>i, scratch);
     if (isTransposed) {
       for (let r: usize = 0; r < n; r++) addRow(v128.load_splat<u32>(x + r * xStride + i * 4), scratch, cols, out + r * outStride);
     } else {
       for (let r: usize = 0; r < n; r++) store<f32>(out + r * outStride + i * 4, dot(scratch, x + r * xStride, cols));
     }
   }
+}
+
+/** As `readRow`, with eight columns at a time of the types that most checkpoints have. cols: multiple of 8 */
+function unpackRow(type: i32, cols: i32, stride: i32, table: usize, row: i32, out: usize): void {
+  const end = out + (<usize>cols << 2), lane = <usize>(row & 3);
+  if (type == F16 || type == BF16) {
+    let from = table + <usize>(row >> 2) * <usize>stride * 8 + (lane << 4);
+    const bias = f32x4.splat(HALF_BIAS);
+    for (let to = out; to < end; to += 32) {
+      const v = v128.load(from);
+      if (type == F16) {
+        v128.store(to, f32x4.mul(halfLow(v), bias));
+        v128.store(to, f32x4.mul(halfHigh(v), bias), 16);
+      } else {
+        v128.store(to, i32x4.shl(i32x4.extend_low_i16x8_u(v), 16));
+        v128.store(to, i32x4.shl(i32x4.extend_high_i16x8_u(v), 16), 16);
+      }
+      from += RECORD;
+    }
+  } else if (type == Q8) {
+    const panel = table + <usize>(row >> 2) * (<usize>stride >> 5) * groupRecord<i8>();
+    for (let i: usize = 0; i < <usize>cols; i += 8) {
+      const record = panel + (i >> 5) * groupRecord<i8>();
+      const codes = v128.load_ext<i8>(record + 16 + (lane << 5) + (i & 31)), scale = v128.load_splat<u32>(record + (lane << 2));
+      v128.store(out + (i << 2), f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(codes)), scale));
+      v128.store(out + (i << 2), f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(codes)), scale), 16);
+    }
+  } else readRow(type, cols, stride, table, row, out);
 }
 
 // @ts-ignore: decorator
