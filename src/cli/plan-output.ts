@@ -4,6 +4,7 @@ import { binarySize, formatBytes, formatCount, significant } from "../format-num
 import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
 import { planNotes } from "../plan/notes.ts";
 import { plainTable } from "./format.ts";
+import { headsText } from "./heads-text.ts";
 
 const BAR_CELLS = 20;
 
@@ -21,7 +22,7 @@ export function planText(plan: MemoryPlan): string {
 function head(plan: MemoryPlan): string {
   const { model, weights, context, sequences } = plan;
   const [first] = model.layers;
-  const heads = first ? `, ${first.numKvHeads} KV heads of ${first.headDim}` : "";
+  const heads = first ? `, ${headsText(first)}` : "";
   // Memory for a calibration depends on the format; the line shows the largest.
   const working = formatBytes(
     plan.activationBytes + Math.max(...plan.formats.map(({ workingBytes, hostBytes }) => workingBytes + hostBytes)),

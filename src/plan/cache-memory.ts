@@ -49,7 +49,8 @@ export class CacheMemory {
     const layers = Array.from({ length: this.#numLayers }, () => 0);
     if (!this.#mayBeCalibrated) return layers;
     for (const [i, { format, main }] of this.#layers.entries()) {
-      layers[this.#modelLayers[i]!]! += preparedBytes(format, main);
+      // Latent attention has no calibration.
+      if (!main.rotaryKey) layers[this.#modelLayers[i]!]! += preparedBytes(format, main);
     }
     return layers;
   }
@@ -58,8 +59,9 @@ export class CacheMemory {
   get hostBytes(): number {
     if (!this.#mayBeCalibrated) return 0;
     // The layers' rotation as a matrix of doubles, of which their maps are made.
-    const rotation = 8 * Math.max(0, ...this.#layers.map(({ main }) => Math.max(main.headDim, main.valueDim) ** 2));
-    return this.#layers.reduce((sum, { format, main }) => sum + hostBytes(format, main), rotation);
+    const calibrated = this.#layers.filter(({ main }) => !main.rotaryKey);
+    const rotation = 8 * Math.max(0, ...calibrated.map(({ main }) => Math.max(main.headDim, main.valueDim) ** 2));
+    return calibrated.reduce((sum, { format, main }) => sum + hostBytes(format, main), rotation);
   }
 
   get #mayBeCalibrated(): boolean {

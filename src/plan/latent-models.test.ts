@@ -54,6 +54,7 @@ describe("DeepSeek-V3", () => {
   ])("%s: %d bytes a token and layer", (kv, bytes) => {
     const cache = new CacheMemory(plannedModel(DEEPSEEK_V3, "config.json"), parseKvSpec(kv));
     expect(cache.bytesPerToken).toBe(61 * bytes);
+    expect([cache.calibrationBytes, cache.hostBytes], "no calibration").toEqual([0, 0]);
     expect(parse({}).latent).toMatchObject({ kvRank: 512, ropeDim: 64 });
   });
 

@@ -2,6 +2,8 @@
 import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
+import type { KvDescription } from "../../cache/states/kv-state.ts";
+import type { KvShape } from "../../cache/states/state-shape.ts";
 import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import type { FileSource } from "../../formats/file-source.ts";
@@ -15,6 +17,7 @@ import { bitsPerValue, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { plainTable } from "../format.ts";
+import { headsText } from "../heads-text.ts";
 import { namingFile } from "../naming-file.ts";
 import { DEFAULT_MODEL, kvFromFlags, type OutputFlags, wholeNumber } from "../options.ts";
 
@@ -87,6 +90,7 @@ async function looksLikeSnapshot(path: string): Promise<boolean> {
 async function inspectSnapshot(path: string): Promise<Report> {
   const bytes = await readFile(path);
   const { fingerprint, kvSpec, length, numTokens, layers } = namingFile(path, () => readSnapshotHeader(bytes));
+  const kept = layers.find(({ kind }) => kind === undefined) as KvDescription | undefined;
   const json = { file: path, bytes: bytes.length, fingerprint, kv: kvSpec, length, tokens: numTokens, layers };
   const rows = [
     ["file", path],
@@ -95,7 +99,7 @@ async function inspectSnapshot(path: string): Promise<Report> {
     ["kv", kvSpec],
     ["tokens in the cache", formatCount(length)],
     ["tokens said", formatCount(numTokens)],
-    ["layers", `${layers.length}, ${layers[0]?.numKvHeads ?? 0} KV heads of ${layers[0]?.headDim ?? 0}`],
+    ["layers", `${layers.length}${kept ? `, ${headsText(kept)}` : ""}`],
   ];
   return { json, text: plainTable(rows, ["left", "left"]) };
 }
@@ -127,12 +131,13 @@ export async function inspectModel(source: FileSource, flags: InspectFlags): Pro
   }));
   const model = modelFacts(checkpoint.modelName, config, tensors);
   const ctx = flags.ctx ?? config.maxPositionEmbeddings;
+  const cached = stateShapes(layoutOf(config)).flatMap(({ shape }) => (shape.kind === "kv" ? shape : []))[0];
   const kv = kvFacts(config, spec, ctx);
   // Samples from all over the weights, each a request of its own where they are not here.
   const fingerprint = isRemote(source) ? null : await checkpoint.fingerprint();
   return {
     json: { model: { ...model, fingerprint }, kv, ...(flags.tensors && { tensors }) },
-    text: modelText(model, fingerprint) + kvText(kv) + (flags.tensors ? tensorText(tensors) : ""),
+    text: modelText(model, fingerprint, cached) + kvText(kv) + (flags.tensors ? tensorText(tensors) : ""),
   };
 }
 
@@ -182,6 +187,8 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     layer: modelLayers[index]!,
     k: typeOf(format.k),
     v: typeOf(format.v),
+    // Of latent attention, whose rows of K are those of V; the parts beside them are counted in all bytes.
+    ...(main.rotaryKey && { rotary: typeOf(main.rotaryKey.side) }),
     bytesPerToken: main.numBytes / main.pageTokens,
     bitsPerValue: bitsPerValue(main),
     pageTokens: main.pageTokens,
@@ -212,7 +219,12 @@ function planesOf(side: SideLayout): readonly number[] {
   return isFloat(side.side) ? [] : side.planes.filter(({ name }) => name === "codes").map(({ width }) => width);
 }
 
-function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string | null): string {
+/** cached: of its first layer with keys and values */
+function modelText(
+  model: ReturnType<typeof modelFacts>,
+  fingerprint: string | null,
+  cached: KvShape | undefined,
+): string {
   const windows = [...new Set(model.slidingWindow)].filter((window) => window > 0);
   const features = [
     ...(model.qkNorm ? ["QK-norm"] : []),
@@ -221,8 +233,7 @@ function modelText(model: ReturnType<typeof modelFacts>, fingerprint: string | n
     ...(windows.length > 0 ? [`sliding window ${windows.join(", ")}`] : []),
   ];
   const feedForward = model.intermediateSize > 0 ? `, feed-forward ${model.intermediateSize}` : "";
-  const attention =
-    model.numHeads > 0 ? `${model.numHeads} heads, ${model.numKvHeads} KV heads of ${model.headDim}` : "none";
+  const attention = cached ? `${model.numHeads} heads, ${headsText(cached)}` : "none";
   return plainTable(
     [
       ["model", `${model.name} (${model.modelType})`],
@@ -254,7 +265,7 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     rows.push([
       ranges(kv.layers.slice(first, i + 1).map((own) => own.layer)),
       layer.k,
-      layer.v,
+      layer.rotary ? `as K, rotary ${layer.rotary}` : layer.v,
       layer.planesK.join("+") || "–",
       layer.planesV.join("+") || "–",
       layer.bitsPerValue.toFixed(3),

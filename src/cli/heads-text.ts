@@ -1,0 +1,14 @@
+/** @file What a layer keeps of a token, in words. */
+
+interface CachedHeads {
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  readonly valueDim?: number | undefined;
+  readonly rotaryKeyDim?: number | undefined;
+}
+
+/** For example `2 KV heads of 64`; of 192 and 128 where values are narrower, and what latent attention has in their place. */
+export function headsText({ numKvHeads, headDim, valueDim = headDim, rotaryKeyDim = 0 }: CachedHeads): string {
+  if (rotaryKeyDim > 0) return `latent rows of ${headDim} and ${rotaryKeyDim}`;
+  return `${numKvHeads} KV heads of ${headDim}${valueDim === headDim ? "" : ` and ${valueDim}`}`;
+}
