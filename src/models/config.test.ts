@@ -151,6 +151,16 @@ describe("parseModelConfig", () => {
     expect(parse({ model_type: "apertus", rope_scaling: { type: "linear", factor: 2 } }).rope.type).toBe("linear");
   });
 
+  it("gives layers windows as the families do that have a rule of their own", () => {
+    const own = { num_key_value_heads: 2, sliding_window: 16, max_window_layers: 2 };
+    // Qwen3MoeModel masks all layers alike once the switch is on.
+    expect(windows({ ...own, model_type: "qwen3_moe", use_sliding_window: true })).toEqual([16, 16, 16, 16]);
+    expect(windows({ ...own, model_type: "qwen3_moe", use_sliding_window: false })).toEqual([0, 0, 0, 0]);
+    // GraniteSWAConfig: the first of four layers attends to everything; a head is tied unless the file says otherwise.
+    expect(windows({ model_type: "granite_swa", num_hidden_layers: 6 })).toEqual([0, 128, 128, 128, 0, 128]);
+    expect(parse({ model_type: "granite_swa" }).tieWordEmbeddings).toBe(true);
+  });
+
   it("unties the head of LFM2 by the name that its files have for that", () => {
     const tied = (over: object) => parse({ model_type: "lfm2", num_key_value_heads: 2, ...over }).tieWordEmbeddings;
     expect([

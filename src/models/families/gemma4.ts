@@ -125,5 +125,6 @@ export const gemma4Unified: Family = {
   ...gemma4,
   modelType: "gemma4_unified_text",
   summary: "Gemma 4 without inputs of layers",
+  defaults: { ...gemma4.defaults, slidingWindow: 1024 },
   traits: (config) => ({ ...gemma4.traits?.(config), perLayerInputs: null }),
 };

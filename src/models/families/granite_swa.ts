@@ -7,6 +7,17 @@ export const graniteSwa: Family = {
   modelType: "granite_swa",
   summary: "Granite with sliding window by layer, a learned logit a head, theta of rope by layer or none",
   slidingWindow: "pattern",
+  defaults: {
+    numKvHeads: 4,
+    normEps: 1e-5,
+    maxPosition: 8192,
+    slidingWindow: 128,
+    bosTokenId: 100_257,
+    eosTokenId: 100_257,
+    tieWordEmbeddings: true,
+  },
+  layerTypes: (_config, numLayers) =>
+    Array.from({ length: numLayers }, (_, layer) => (layer % 4 === 0 ? "full_attention" : "sliding_attention")),
   layerTheta(config, layer) {
     const thetas = config.raw("layer_rope_theta");
     if (thetas === undefined) return undefined;

@@ -9,7 +9,6 @@ export const internlm3: Family = {
   defaults: {
     numKvHeads: 2,
     headDim: 128,
-    theta: 50_000_000,
     normEps: 1e-5,
     maxPosition: 32_768,
     bosTokenId: 1,
