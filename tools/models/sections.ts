@@ -1,7 +1,7 @@
 /** @file The tables of docs/models.md: what is read, what it becomes, what computes with it, and what is refused. */
 import { backendNames, backendOf } from "../../src/backends/registry.ts";
 import { markdownTable } from "../../src/cli/format.ts";
-import { ARCHITECTURES } from "../../src/formats/gguf/architectures.ts";
+import { ARCHITECTURES, typesOf } from "../../src/formats/gguf/architectures.ts";
 import { ggufTypes } from "../../src/formats/gguf/types.ts";
 import { PRE_TOKENIZERS } from "../../src/formats/pre-tokenizers.ts";
 import { schemes } from "../../src/formats/quantized/schemes.ts";
@@ -68,7 +68,7 @@ function formats(): string {
 function familyTable(): string {
   const inGguf = (modelType: string): string =>
     Object.entries(ARCHITECTURES)
-      .filter(([, own]) => own.modelType === modelType)
+      .filter(([, own]) => typesOf(own).includes(modelType))
       .map(([name]) => code(name))
       .join(", ") || "–";
   return table(

@@ -13,12 +13,25 @@ import {
   ofStarcoder2,
   ropeOfMistral3,
 } from "./dense-fields.ts";
+import {
+  BLOCK_SPARSE_TENSORS,
+  EXPERT_KEYS,
+  MLP_EXPERT_TENSORS,
+  ofGptOss,
+  ofMixtral,
+  ofOlmoe,
+  ofQwen2Moe,
+  ofQwen3Moe,
+  ropeOfGptOss,
+} from "./expert-fields.ts";
 import { type ModelSizes, ofGemma, ofGemma2, ofGemma3 } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
 export interface GgufArchitecture {
   /** As config.json calls it. */
   readonly modelType: string;
+  /** Others that its files may be, as their `fields` say by what a file has. */
+  readonly otherTypes?: readonly string[];
   /**
    * Whether llama.cpp rotates neighbouring coordinates of a head (its rope type NORM), for which converters interleave the
    * rows of q and k. Ours rotates the two halves, as Transformers does, and takes the rows back to their places.
@@ -36,6 +49,10 @@ export interface GgufArchitecture {
   readonly reads?: readonly string[];
   /** Which products may have biases: those of q, k and v, or all. Elsewhere a bias is not computed with. */
   readonly biases?: "qkv" | "all";
+  /** Tensors of a layer that are matrices of one row, and vectors in files. */
+  readonly rows?: readonly string[];
+  /** What files of this name are that have experts. */
+  readonly withExperts?: GgufArchitecture;
   /** Whether a part of a head may be turned. */
   readonly hasPartialRope?: true;
   /** Whether its norms are LayerNorm; the others are RMSNorm, whose epsilon every file has. */
@@ -55,10 +72,62 @@ const NORMS_AROUND = {
   post_ffw_norm: "post_feedforward_layernorm",
 };
 
+const MIXTRAL: GgufArchitecture = {
+  modelType: "mixtral",
+  interleavesHeads: true,
+  layer: BLOCK_SPARSE_TENSORS,
+  fields: ofMixtral,
+  reads: EXPERT_KEYS,
+};
+
 export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
-  llama: { modelType: "llama", interleavesHeads: true, layer: {}, biases: "qkv" },
+  llama: { modelType: "llama", interleavesHeads: true, layer: {}, biases: "qkv", withExperts: MIXTRAL },
   qwen2: { modelType: "qwen2", interleavesHeads: false, layer: {}, biases: "qkv" },
   qwen3: { modelType: "qwen3", interleavesHeads: false, layer: QK_NORMS, biases: "qkv", fields: ofAttentionBias },
+  qwen3moe: {
+    modelType: "qwen3_moe",
+    interleavesHeads: false,
+    layer: { ...QK_NORMS, ...MLP_EXPERT_TENSORS },
+    biases: "qkv",
+    fields: ofQwen3Moe,
+    reads: EXPERT_KEYS,
+  },
+  qwen2moe: {
+    modelType: "qwen2_moe",
+    interleavesHeads: false,
+    layer: {
+      ...MLP_EXPERT_TENSORS,
+      ffn_gate_inp_shexp: "mlp.shared_expert_gate",
+      ffn_gate_shexp: "mlp.shared_expert.gate_proj",
+      ffn_up_shexp: "mlp.shared_expert.up_proj",
+      ffn_down_shexp: "mlp.shared_expert.down_proj",
+    },
+    rows: ["ffn_gate_inp_shexp"],
+    biases: "qkv",
+    fields: ofQwen2Moe,
+    reads: EXPERT_KEYS,
+  },
+  olmoe: {
+    modelType: "olmoe",
+    interleavesHeads: false,
+    layer: { ...QK_NORMS, ...MLP_EXPERT_TENSORS },
+    fields: ofOlmoe,
+    reads: EXPERT_KEYS,
+  },
+  "gpt-oss": {
+    modelType: "gpt_oss",
+    interleavesHeads: false,
+    layer: {
+      ...MLP_EXPERT_TENSORS,
+      ffn_gate_inp: "mlp.router",
+      attn_sinks: "self_attn.sinks",
+      post_attention_norm: "post_attention_layernorm",
+    },
+    biases: "all",
+    fields: ofGptOss,
+    ropeFields: ropeOfGptOss,
+    reads: EXPERT_KEYS,
+  },
   gemma: { modelType: "gemma", interleavesHeads: false, layer: {}, fields: ofGemma },
   gemma2: {
     modelType: "gemma2",
@@ -91,6 +160,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   smollm3: { modelType: "smollm3", interleavesHeads: true, layer: {} },
   olmo2: {
     modelType: "olmo2",
+    otherTypes: ["olmo3"],
     interleavesHeads: false,
     layer: { ...QK_NORMS, ...NORMS_AFTER },
     fields: ofOlmo2,
@@ -103,6 +173,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   },
   mistral3: {
     modelType: "mistral",
+    otherTypes: ["ministral3"],
     interleavesHeads: true,
     layer: {},
     fields: ofMistral3,
@@ -158,6 +229,13 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
   },
 };
 
+/** The model types that files of an architecture may be. */
+export const typesOf = ({ modelType, otherTypes = [], withExperts }: GgufArchitecture): string[] => [
+  modelType,
+  ...otherTypes,
+  ...(withExperts ? typesOf(withExperts) : []),
+];
+
 /** Tensors outside the layers, by name in the file. */
 export const MODEL_TENSORS = {
   token_embd: "model.embed_tokens",
@@ -178,13 +256,18 @@ export const LAYER_TENSORS = {
   ffn_down: "mlp.down_proj",
 };
 
+/** Tensors whose names end there, without `.weight`. */
+const BARE = new Set(["self_attn.sinks"]);
+
 /** `blk.3.attn_q.weight` as Transformers calls it; undefined for a tensor that the decoder does not use. */
 export function canonicalName(stored: string, architecture: GgufArchitecture): string | undefined {
   const layer = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/.exec(stored);
   if (layer) {
     const [, index, part, kind] = layer;
     const names: Readonly<Record<string, string>> = { ...LAYER_TENSORS, ...architecture.layer };
-    return Object.hasOwn(names, part!) ? `model.layers.${index}.${names[part!]}.${kind}` : undefined;
+    if (!Object.hasOwn(names, part!)) return undefined;
+    const own = names[part!]!;
+    return `model.layers.${index}.${own}${BARE.has(own) ? "" : `.${kind}`}`;
   }
   const [, part, kind] = /^(\w+)\.(weight|bias)$/.exec(stored) ?? [];
   const names: Readonly<Record<string, string>> = { ...MODEL_TENSORS, ...architecture.model };
@@ -193,7 +276,8 @@ export function canonicalName(stored: string, architecture: GgufArchitecture): s
 
 /** The way back: what files of this architecture call a tensor. */
 export function storedName(name: string, architecture: GgufArchitecture): string {
-  const [, layer, own, kind] = /^(?:model\.layers\.(\d+)\.)?(.+)\.(weight|bias)$/.exec(name) ?? [];
+  const [, layer, full = ""] = /^(?:model\.layers\.(\d+)\.)?(.+)$/.exec(name) ?? [];
+  const [, own = full, kind = "weight"] = BARE.has(full) ? [] : (/^(.+)\.(weight|bias)$/.exec(full) ?? []);
   const names =
     layer === undefined
       ? { ...MODEL_TENSORS, ...architecture.model }

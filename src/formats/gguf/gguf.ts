@@ -71,7 +71,9 @@ async function openFile(source: FileSource): Promise<Gguf> {
     );
   }
   const { architecture: name } = metadata;
-  const architecture = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
+  const named = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
+  const hasExperts = Number(metadata.raw(metadata.own("expert_count")) ?? 0) > 0;
+  const architecture = hasExperts ? (named?.withExperts ?? named) : named;
   if (!architecture) {
     const what =
       name === "clip"
@@ -200,7 +202,9 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
     const isOddBias = tensor.name.endsWith(".bias") && !hasBias(architecture, tensor.name);
     if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
-    const { shape, numBytes, file, type } = tensor;
+    const { numBytes, file, type } = tensor;
+    const isRow = architecture.rows?.includes(/^blk\.\d+\.(\w+)\./.exec(tensor.name)?.[1] ?? "");
+    const shape = isRow && tensor.shape.length === 1 ? [1, ...tensor.shape] : tensor.shape;
     tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
   }
   const numHeads = metadata.size(metadata.own("attention.head_count"), Number.MAX_SAFE_INTEGER);
