@@ -179,7 +179,7 @@ export async function* benchThroughput(model: BenchModel, options: ThroughputOpt
 /** Random keys and values for each layer, held by the memory that the layer lies in. */
 function randomLayers({ config }: BenchModel, decoder: Decoder): RandomKv[] {
   const held = new Map<Ops, RandomKv>();
-  return Array.from({ length: config.numLayers }, (_, layer) => {
+  return decoder.kvLayers.map((layer) => {
     const ops = decoder.layerOps(layer);
     const random = held.get(ops) ?? new RandomKv(ops, config);
     held.set(ops, random);
@@ -194,7 +194,7 @@ async function fillAtRandom(
   depth: number,
   { filling, signal }: { filling: (done: number) => void; signal: AbortSignal | undefined },
 ): Promise<void> {
-  const layers = Array.from({ length: decoder.config.numLayers }, (_, i) => decoder.attentionLayer(i));
+  const layers = decoder.kvLayers.map((_, i) => decoder.attentionLayer(i));
   while (sequence.length < depth) {
     signal?.throwIfAborted();
     const count = Math.min(FILL_ROWS, depth - sequence.length);

@@ -111,6 +111,11 @@ export class Decoder {
     return this.#stages.flatMap(({ attentionLayers }) => attentionLayers)[layer]!;
   }
 
+  /** The layers of the model that keep keys and values, in order; `attentionLayer` counts these alone. */
+  get kvLayers(): readonly number[] {
+    return stateShapes(this.#parts.layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? layer : []));
+  }
+
   /** The operations over the memory that a layer lies in. */
   layerOps(layer: number): Ops {
     const { memories, placement } = this.#parts;
