@@ -7,6 +7,7 @@
  */
 import type { LLM } from "../engine/llm.ts";
 import { assert, TurboQuantError } from "../errors.ts";
+import { attentionLayersOf, layoutOf } from "../models/layout.ts";
 import type { OnProgress } from "../platform.ts";
 import { codecOf } from "../quant/codecs/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
@@ -59,6 +60,8 @@ export interface Candidate {
 export interface Allocation {
   /** The budget in code bits a value. */
   readonly bits: number;
+  /** Layers that have keys and values, by their numbers in the model; the lists below are of these. */
+  readonly attentionLayers: readonly number[];
   readonly sensitivities: readonly Sensitivity[];
   /** RMS noise of an attention logit that the law predicts for each layer's K at the recipe's width. */
   readonly logitNoiseLaw: readonly number[];
@@ -85,11 +88,12 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   const { kv, base = "f16", widths, measure, ctx, chunks, verifyChunks, signal, onProgress } = options;
   const recipe = parseRecipe(kv);
   checkWidths(options);
-  if (llm.cache.layers.length !== llm.config.numLayers) {
+  const attentionLayers = attentionLayersOf(layoutOf(llm.config));
+  const count = attentionLayers.length;
+  if (count === 0) {
     throw new TurboQuantError(
       "unsupported",
-      `allocate: ${llm.name} has layers without keys and values, among which widths are not distributed; choose one format with turboquant recommend, or name layers with layers=`,
-      { layers: llm.config.numLayers, withKeys: llm.cache.layers.length },
+      `allocate: ${llm.name} has no layer with keys and values to choose widths for`,
     );
   }
   const pieces = textChunks(llm.tokenizer, options.text, ctx, chunks + verifyChunks);
@@ -100,7 +104,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
       { chunks: pieces.length, ctx },
     );
   }
-  const budget = options.bits * 2 * llm.config.numLayers;
+  const budget = options.bits * 2 * count;
   const sensitivities = await measureSensitivity(llm, pieces.slice(0, chunks), {
     base,
     recipe,
@@ -115,19 +119,20 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
     assert(expected != null, "codes of every width have a distortion");
     return expected;
   };
-  const costs = costsOf(sensitivities, llm.config.numLayers, widths, distortion);
+  const costs = costsOf(sensitivities, attentionLayers, widths, distortion);
   const found = [
     { origin: "measured" as const, layers: toLayers(allocateBits(costs.flat(), widths, budget), widths) },
     ...byLaw(law, widths, budget, distortion),
-    ...uniforms(llm.config.numLayers, widths, budget),
+    ...uniforms(count, widths, budget),
   ];
+  const textOf = (layers: readonly LayerBits[]): string =>
+    specOf(recipe, ofAllLayers(layers, attentionLayers, llm.config.numLayers));
   // Two ways may find the same allocation; the first keeps it.
   const unique = found.filter(
     (one, i) =>
-      found.findIndex((other) => specOf(recipe, other.layers) === specOf(recipe, one.layers)) === i ||
-      one.origin === "uniform",
+      found.findIndex((other) => textOf(other.layers) === textOf(one.layers)) === i || one.origin === "uniform",
   );
-  const specs = unique.map(({ layers }) => specOf(recipe, layers));
+  const specs = unique.map(({ layers }) => textOf(layers));
   const measured = await evaluateByToken(llm, {
     text: options.text,
     ...(options.textSource !== undefined && { textSource: options.textSource }),
@@ -159,6 +164,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   const kldsOf = (candidate: Candidate): readonly number[] => measured[candidates.indexOf(candidate)]!.klds;
   return {
     bits: options.bits,
+    attentionLayers,
     sensitivities,
     logitNoiseLaw: law.map(({ noise }) => noise),
     candidates,
@@ -176,8 +182,8 @@ function pairedGain(uniform: readonly number[], own: readonly number[]): Gain {
 
 /** Code bits a value for which codes and scales of one token, over all layers, take that many bytes. */
 export function bitsForBytes(llm: LLM, bytes: number): number {
-  const { numLayers, numKvHeads, headDim } = llm.config;
-  const vectors = 2 * numLayers * numKvHeads;
+  const { numKvHeads, headDim } = llm.config;
+  const vectors = 2 * llm.cache.layers.length * numKvHeads;
   return ((bytes / vectors - SCALE_BYTES) * 8) / headDim;
 }
 
@@ -209,14 +215,23 @@ function checkWidths({ widths, measure, bits }: AllocateOptions): void {
   }
 }
 
+/** Widths of all layers of a model: those without keys and values take the widths before them, which makes ranges of them. */
+function ofAllLayers(layers: readonly LayerBits[], attentionLayers: readonly number[], numLayers: number): LayerBits[] {
+  let own = 0;
+  return Array.from({ length: numLayers }, (_, layer) => {
+    if (attentionLayers[own + 1] === layer) own++;
+    return layers[own]!;
+  });
+}
+
 /** Costs by [layer][K, V][width], interpolated from the measured ones. */
 function costsOf(
   sensitivities: readonly Sensitivity[],
-  numLayers: number,
+  layers: readonly number[],
   widths: readonly number[],
   distortion: (width: number) => number,
 ): number[][][] {
-  return Array.from({ length: numLayers }, (_, layer) =>
+  return layers.map((layer) =>
     (["k", "v"] as const).map((side) => {
       const own = sensitivities.filter((s) => s.layer === layer && s.side === side);
       return interpolateCosts(new Map(own.map((s) => [s.bits, s.kldMean])), widths, distortion);

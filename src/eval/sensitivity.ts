@@ -1,5 +1,6 @@
 /** @file Measures the cost of quantizing one side of one layer alone: the mean KL divergence when everything else is exact. */
 import type { LLM } from "../engine/llm.ts";
+import { attentionLayersOf, layoutOf } from "../models/layout.ts";
 import type { OnProgress } from "../platform.ts";
 import { compareOnTokens, emptyRecord, makeContender } from "./compare.ts";
 import { mean } from "./divergence.ts";
@@ -25,13 +26,13 @@ export interface SensitivityOptions {
 /** Number of formats fed together. They share one run of the base, and each has a cache of nearly the base's size. */
 const GROUP = 12;
 
-/** Results come in the order of layers, sides (K first) and widths. */
+/** Of layers with keys and values. Results come in the order of layers, sides (K first) and widths. */
 export async function measureSensitivity(
   llm: LLM,
   pieces: readonly Int32Array[],
   { base, recipe, bits, signal, onProgress }: SensitivityOptions,
 ): Promise<Sensitivity[]> {
-  const cases = Array.from({ length: llm.config.numLayers }, (_, layer) => layer).flatMap((layer) =>
+  const cases = attentionLayersOf(layoutOf(llm.config)).flatMap((layer) =>
     (["k", "v"] as const).flatMap((side) => bits.map((own) => ({ layer, side, bits: own }))),
   );
   const results: Sensitivity[] = [];

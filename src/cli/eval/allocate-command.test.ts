@@ -52,6 +52,23 @@ describe("allocate", () => {
     expect(found.gain.mean).toBeGreaterThanOrEqual(0);
   });
 
+  it("of layers without keys and values it says nothing, and they cost nothing", async () => {
+    const hybrid = join(folder, "hybrid");
+    writeRandomCheckpoint(hybrid, {
+      model_type: "bamba",
+      attn_layer_indices: [1, 3],
+      ...{ mamba_n_heads: 4, mamba_d_head: 16, mamba_n_groups: 1, mamba_d_state: 8, mamba_expand: 2 },
+    });
+    const { code, out, err } = await runCommand(argv("-m", hybrid, "--bits", "3", "--json", "--verify-chunks", "1"));
+    expect([code, err]).toEqual([0, ""]);
+    const found = JSON.parse(out);
+    expect(found.attentionLayers).toEqual([1, 3]);
+    expect(found.sensitivities.map(({ layer }: { layer: number }) => layer)).toEqual([1, 1, 3, 3]);
+    // Of two layers, K and V of two heads: 3 bits of 64 values and a scale.
+    expect(found.candidates.at(-1).bytesPerToken).toBe(8 * 26);
+    parseKvSpec(found.kv).validateLayers(4);
+  });
+
   it("mistakes are said before anything is measured", async () => {
     for (const [more, message] of [
       [["--bits", "3", "--bytes", "400"], /--bits and --bytes both set the budget/],

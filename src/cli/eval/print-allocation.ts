@@ -19,21 +19,18 @@ export function allocationReport(
   ].join("");
 }
 
-function layerTable({ sensitivities, logitNoiseLaw, best, bits }: Allocation): string {
+function layerTable({ attentionLayers, sensitivities, logitNoiseLaw, best, bits }: Allocation): string {
   const measured = [...new Set(sensitivities.map((s) => s.bits))];
   const shown = measured.reduce((a, b) => (Math.abs(b - bits) < Math.abs(a - bits) ? b : a));
   const alone = (layer: number, side: "k" | "v"): string =>
     significant(sensitivities.find((s) => s.layer === layer && s.side === side && s.bits === shown)!.kldMean);
   return markdownTable(
     ["layer", "K bits", "V bits", `K alone, ${shown} bits`, `V alone, ${shown} bits`, "logit noise, law"].map(right),
-    best.layers.map(({ k, v }, layer) => [
-      String(layer),
-      String(k),
-      String(v),
-      alone(layer, "k"),
-      alone(layer, "v"),
-      significant(logitNoiseLaw[layer]!),
-    ]),
+    best.layers.map(({ k, v }, index) => {
+      const layer = attentionLayers[index]!;
+      const cells = [layer, k, v].map(String);
+      return [...cells, alone(layer, "k"), alone(layer, "v"), significant(logitNoiseLaw[index]!)];
+    }),
   );
 }
 
