@@ -70,13 +70,15 @@ export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Ca
       { tokens: total },
     );
   }
-  const differs = llm.cache.layers.some(
-    ({ main }) => main.headDim !== headDim || main.valueDim !== headDim || main.numKvHeads !== numKvHeads,
-  );
+  const differs =
+    llm.cache.layers.length !== numLayers ||
+    llm.cache.layers.some(
+      ({ main }) => main.headDim !== headDim || main.valueDim !== headDim || main.numKvHeads !== numKvHeads,
+    );
   if (differs) {
     throw new TurboQuantError(
       "unsupported",
-      `${llm.name}: a calibration has one shape for keys and values of all layers, which differ here; use this model without one`,
+      `${llm.name}: a calibration has keys and values of one shape for each layer, and layers differ here; use this model without one`,
     );
   }
   const outputs = attentionOutputs(llm);

@@ -57,7 +57,9 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
   const queries: Float32Array[] = [];
   const copies: Promise<void>[] = [];
   const tap = (ops: Ops): Ops =>
-    tapQueries(ops, ({ index, numHeads, headDim }, step, copy) => {
+    tapQueries(ops, ({ index, numHeads, headDim, isShared }, step, copy) => {
+      // Codes are those of the layer that has them, and its own queries stand for all that read them.
+      if (isShared) return;
       const width = numHeads * headDim;
       queries[index] ??= new Float32Array(tokens.length * width);
       const [own, start] = [queries[index], step.positions[0]! * width];

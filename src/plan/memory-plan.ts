@@ -7,7 +7,7 @@ import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory, type HeldMemory } from "./cache-memory.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
-import { type Memories, placeParts } from "./placement.ts";
+import { type Memories, type ModelParts, placeParts } from "./placement.ts";
 import { keptTypes, type WeightMemory, weightMemory } from "./weight-memory.ts";
 
 /** Formats of a plan that names none, from many bits to few. */
@@ -306,6 +306,7 @@ class Planner {
     const placement = placeParts(
       {
         ...parts,
+        together: togetherOf(this.#model.sharedLayers ?? []),
         layers: parts.layers.map(
           (weights, i) =>
             weights + sum(formats.map(({ held, calibration }) => growth * held.layers[i]! + calibration[i]!)),
@@ -375,6 +376,15 @@ class Planner {
     };
     return this.backend.planner.workingBytes(load);
   }
+}
+
+/** From the first layer whose keys and values others read to the last one that does. */
+function togetherOf(shared: NonNullable<PlannedModel["sharedLayers"]>): ModelParts["together"] {
+  if (shared.length === 0) return undefined;
+  return {
+    first: Math.min(...shared.map(({ of }) => of)),
+    last: Math.max(...shared.map(({ layer }) => layer)),
+  };
 }
 
 /** The largest integer from 0 to `limit` for which `holds` is true; it must be true up to some number and false from there on. */

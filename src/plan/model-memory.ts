@@ -35,6 +35,8 @@ export interface PlannedModel {
   readonly numLayers?: number;
   /** Bytes of those states of a sequence that do not grow with its length; absent: none. */
   readonly fixedStateBytes?: number;
+  /** Layers that read the keys and values of another one and take no bytes of the cache; absent: none. */
+  readonly sharedLayers?: readonly { readonly layer: number; readonly of: number }[];
   readonly hiddenSize: number;
   readonly numHeads: number;
   /** Number of experts that a token uses in a layer at most; absent: 1. */

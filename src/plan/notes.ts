@@ -10,6 +10,7 @@ export interface PlanNote {
     | "beyond-model"
     | "sliding-window"
     | "fixed-state"
+    | "shared-layers"
     | "wasm-limit"
     | "memories"
     | "binding"
@@ -47,6 +48,13 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
     notes.push({
       code: "sliding-window",
       text: `${windows.length} of ${model.layers.length} layers attend to the last ${formatCount(windows[0]!.slidingWindow)} tokens only and keep no older pages`,
+    });
+  }
+  if (model.sharedLayers?.length) {
+    const of = [...new Set(model.sharedLayers.map((shared) => shared.of))];
+    notes.push({
+      code: "shared-layers",
+      text: `${model.sharedLayers.length} layers read the keys and values of layers ${of.sort((a, b) => a - b).join(" and ")}, in their formats, and take no bytes of the cache`,
     });
   }
   if (model.fixedStateBytes) {

@@ -57,3 +57,11 @@ it("one memory without a limit holds everything", () => {
   const parts = { embedding: 1e12, layers: [1, 2], head: 3, isTied: false, each: 4 };
   expect(placeParts(parts, { bytes: Number.POSITIVE_INFINITY, count: 1 })).toEqual({ layers: [0, 0], head: 0 });
 });
+
+it("layers that read each other's keys and values lie in one memory", () => {
+  const parts = { embedding: 10, layers: [40, 40, 40, 40, 40], head: 5, isTied: true, each: 10 };
+  const memories = { bytes: 150, count: 4 };
+  expect(placeParts(parts, memories)?.layers).toEqual([0, 0, 1, 1, 1]);
+  expect(placeParts({ ...parts, together: { first: 1, last: 3 } }, memories)?.layers).toEqual([0, 1, 1, 1, 2]);
+  expect(placeParts({ ...parts, together: { first: 0, last: 4 } }, memories), "no memory holds them").toBeNull();
+});

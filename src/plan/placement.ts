@@ -6,6 +6,8 @@ export interface ModelParts {
   readonly embedding: number;
   /** Of each layer: its weights, its pages, and what is kept for its calibration. */
   readonly layers: readonly number[];
+  /** The first and the last of layers that read each other's keys and values, so that all of them lie in one memory; absent: none. */
+  readonly together?: { readonly first: number; readonly last: number } | undefined;
   /** The final norm, the head unless it is tied, and the logits. */
   readonly head: number;
   /** Whether the head is the embedding, so that both lie in one memory. */
@@ -41,11 +43,25 @@ export function placeParts(parts: ModelParts, { bytes, count }: Memories): Place
   return placed;
 }
 
+/** Layers that cannot be in different memories, as one. */
+function units({ layers, together }: ModelParts): { readonly bytes: number; readonly count: number }[] {
+  if (!together) return layers.map((bytes) => ({ bytes, count: 1 }));
+  const { first, last } = together;
+  const joined = layers.slice(first, last + 1);
+  return [
+    ...layers.slice(0, first).map((bytes) => ({ bytes, count: 1 })),
+    { bytes: joined.reduce((sum, bytes) => sum + bytes, 0), count: joined.length },
+    ...layers.slice(last + 1).map((bytes) => ({ bytes, count: 1 })),
+  ];
+}
+
 /** Fills one memory after the other up to `fill` bytes, in the order of the forward pass. */
-function packed({ embedding, layers, head, isTied }: ModelParts, fill: number): Placement | null {
+function packed(parts: ModelParts, fill: number): Placement | null {
+  const { embedding, head, isTied } = parts;
+  const layers = units(parts);
   let memory = 0;
   let used = embedding + (isTied ? head : 0);
-  if (used > fill || Math.max(...layers, isTied ? 0 : head) > fill) return null;
+  if (used > fill || Math.max(...layers.map(({ bytes }) => bytes), isTied ? 0 : head) > fill) return null;
   const put = (bytes: number): number => {
     if (used + bytes > fill) {
       memory++;
@@ -54,6 +70,6 @@ function packed({ embedding, layers, head, isTied }: ModelParts, fill: number): 
     used += bytes;
     return memory;
   };
-  const placed = layers.map(put);
+  const placed = layers.flatMap(({ bytes, count }) => Array<number>(count).fill(put(bytes)));
   return { layers: placed, head: isTied ? 0 : put(head) };
 }

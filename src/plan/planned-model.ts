@@ -6,7 +6,15 @@ import { plannedQuantization } from "../formats/quantized/planned-type.ts";
 import { sizeOf, useOf, type WeightSpec } from "../models/blocks/block.ts";
 import { parseModelConfig } from "../models/config.ts";
 import { ConfigFields } from "../models/config-fields.ts";
-import { bufferWidths, endWeights, layerWeights, layoutOf, startWeights, stateShapes } from "../models/layout.ts";
+import {
+  bufferWidths,
+  endWeights,
+  layerWeights,
+  layoutOf,
+  sharedStates,
+  startWeights,
+  stateShapes,
+} from "../models/layout.ts";
 import type { ModelConfig } from "../models/model-config.ts";
 import { requirementsOf, supportedTypes } from "../models/registry.ts";
 import type { PlannedModel, PlannedWeight } from "./model-memory.ts";
@@ -65,6 +73,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
       shape.kind === "kv" ? { ...shape, modelLayer: layer } : [],
     ),
     fixedStateBytes: sum(stateShapes(layout).map(({ shape }) => (shape.kind === "recurrent" ? shape.numBytes : 0))),
+    sharedLayers: sharedStates(layout),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
     expertsOfRow: Math.max(1, ...layerNumbers(config).map((layer) => config.expertsOf(layer)?.topK ?? 1)),

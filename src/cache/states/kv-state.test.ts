@@ -23,6 +23,8 @@ describe("a layer with a sliding window", () => {
       const sinkPageStays = RESIDUAL_PAGE_TOKENS > first;
       expect(pagesOf(sequence, "residual").includes(0)).toBe(sinkPageStays);
       expect(sequence.numBytes).toBe(fixture.pool.numBytes);
+      // Its memory does not grow beyond the window and a page.
+      expect(pagesOf(sequence, "main").length).toBeLessThanOrEqual(Math.ceil(SLIDING / PAGE_TOKENS) + 1);
     }
     sequence.release();
     expect(fixture.pool.numPages).toBe(0);

@@ -9,7 +9,7 @@ import { formatBytes, formatCount } from "../../format-number.ts";
 import type { FileSource } from "../../formats/file-source.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
-import { layoutOf, stateShapes } from "../../models/layout.ts";
+import { layoutOf, sharedStates, stateShapes } from "../../models/layout.ts";
 import { isRemote } from "../../node/hub/remote-source.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
@@ -178,7 +178,8 @@ function modelFacts(name: string, config: ModelConfig, tensors: readonly TensorF
 /** Bytes and bits, computed by the allocator and the page layout. */
 function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
   const cache = emptyCache(config, spec);
-  const kept = stateShapes(layoutOf(config));
+  const layout = layoutOf(config);
+  const kept = stateShapes(layout);
   const modelLayers = kept.filter(({ shape }) => shape.kind === "kv").map(({ layer }) => layer);
   const states = kept.flatMap(({ shape, layer }) =>
     shape.kind === "recurrent" ? { layer, kind: shape.kind, bytes: shape.numBytes } : [],
@@ -211,6 +212,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     ratio: bytesF16 / bytes,
     layers,
     states,
+    shared: sharedStates(layout),
   };
 }
 
@@ -278,6 +280,10 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     first = i + 1;
   }
   const title = `\nKV cache ${kv.spec} (calibration ${kv.calibration})\n`;
+  const shared =
+    kv.shared.length > 0
+      ? `\nlayers ${ranges(kv.shared.map(({ layer }) => layer))}: keys and values of layers ${ranges([...new Set(kv.shared.map(({ of }) => of))].sort((a, b) => a - b))}, no bytes of their own\n`
+      : "";
   const bytesOfStates = kv.states.reduce((sum, { bytes }) => sum + bytes, 0);
   const states =
     kv.states.length > 0
@@ -288,6 +294,7 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     title +
     plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) +
     states +
+    shared +
     total
   );
 }
