@@ -29,6 +29,12 @@ interface Shape {
   readonly modelType?: string;
 }
 
+/** Fields that configs of some families have to say, or say in other sizes. */
+const OWN_FIELDS: Readonly<Record<string, object>> = {
+  nemotron_h: { layers_block_type: ["attention"] },
+  mamba2: { head_dim: 2 },
+};
+
 /** One layer, with norms of its heads. */
 const configOf = ({ headDim = 64, numHeads = 2, numKvHeads = 1, modelType = "qwen3" }: Shape) =>
   parseModelConfig(
@@ -40,6 +46,11 @@ const configOf = ({ headDim = 64, numHeads = 2, numKvHeads = 1, modelType = "qwe
       num_key_value_heads: numKvHeads,
       head_dim: headDim,
       intermediate_size: 224,
+      // Some families have no sizes of experts for a config that leaves them out.
+      num_experts: 8,
+      num_experts_per_tok: 2,
+      moe_intermediate_size: 32,
+      ...OWN_FIELDS[modelType],
       vocab_size: 1000,
       rms_norm_eps: 1e-6,
       rope_theta: 1e6,

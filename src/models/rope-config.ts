@@ -13,7 +13,10 @@ const LAYER_TYPES = ["full_attention", "sliding_attention"] as const;
 export const NO_ROPE: RopeConfig = { type: "none" };
 
 interface RopeContext {
-  readonly family: Pick<Family, "defaults" | "scalesFullLayersOnly" | "ropeTypeOf" | "reversesRope" | "rotaryDimField">;
+  readonly family: Pick<
+    Family,
+    "defaults" | "scalesFullLayersOnly" | "ropeTypeOf" | "reversesRope" | "rotaryDimField" | "hasOddRope"
+  >;
   readonly headDim: number;
   /** max_position_embeddings as in the file */
   readonly maxPosition: number;
@@ -77,13 +80,16 @@ function parseRope(config: ConfigFields, fields: ConfigFields | undefined, conte
       factor: 1,
     };
   }
-  const rotaryDim = Math.floor(context.headDim * factor);
+  const turned = Math.floor(context.headDim * factor);
+  const isOdd = turned % 2 !== 0;
+  const rotaryDim = isOdd && context.family.hasOddRope ? turned + 1 : turned;
   if (rotaryDim % 2 !== 0) throw partial.invalid("partial_rotary_factor", "a factor that leaves pairs of coordinates");
   const theta = thetaOf(config, fields, context);
   const rope = fields ? parseScaling(config, fields, theta, rotaryDim, context) : ({ type: "default", theta } as const);
   return {
     ...rope,
     ...(rotaryDim !== context.headDim && { rotaryDim }),
+    ...(isOdd && { exponentDim: turned }),
     ...(context.family.reversesRope && { isReversed: true }),
   };
 }

@@ -10,6 +10,8 @@ import type { QueryGrowth } from "../backends/query-growth.ts";
 export type RopeConfig = Scaling & {
   /** Coordinates of a head that are turned, the first ones; absent: all. */
   readonly rotaryDim?: number;
+  /** What the exponents of frequencies are divided by; absent: as many as are turned. */
+  readonly exponentDim?: number;
   /** Whether pairs are turned the other way (nanochat). */
   readonly isReversed?: boolean;
   /** Absent: queries do not grow with their position. */
@@ -96,7 +98,7 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
     upTo,
   });
   if (rope.type === "none") return fixed(new Float64Array(0));
-  const plain = inverseFrequencies(rope.theta, dim);
+  const plain = inverseFrequencies(rope.theta, dim, rope.exponentDim);
   switch (rope.type) {
     case "default":
       return fixed(plain);
@@ -134,8 +136,8 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
   }
 }
 
-function inverseFrequencies(theta: number, dim: number): Float64Array {
-  return Float64Array.from({ length: dim / 2 }, (_, pair) => theta ** ((-2 * pair) / dim));
+function inverseFrequencies(theta: number, dim: number, exponentDim: number = dim): Float64Array {
+  return Float64Array.from({ length: dim / 2 }, (_, pair) => theta ** ((-2 * pair) / exponentDim));
 }
 
 function padded(values: Float64Array, length: number): Float64Array {

@@ -6,7 +6,7 @@ import {
   MLP_EXPERTS,
   routerGroups,
   SOFTMAX_ROUTER,
-  sharedExpert,
+  sharedExperts,
   swigluExperts,
 } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
@@ -19,12 +19,6 @@ export function isSparseBehind(config: ConfigFields, firstLayer: number): (layer
   const first = config.integer("first_k_dense_replace", 0, MAX_COUNT, firstLayer);
   const step = config.integer("moe_layer_freq", 1, MAX_COUNT, 1);
   return (layer) => layer >= first && layer % step === 0;
-}
-
-/** Shared experts are one feed-forward that is as wide as all of them. */
-export function sharedExperts(config: ConfigFields, width: number, fallback: number): ExpertTraits["shared"] {
-  const count = config.integer("n_shared_experts", 0, MAX_COUNT, fallback);
-  return count === 0 ? null : sharedExpert("mlp.shared_experts", count * width);
 }
 
 export const deepseekV2: Family = {

@@ -1,46 +1,7 @@
 /** @file DeepSeek-V3 and R1: as V2, with a router of sigmoids and a bias for the choice. */
-import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
-import type { ConfigFields } from "../config-fields.ts";
-import { deepseekV2, isSparseBehind, sharedExperts } from "./deepseek_v2.ts";
-import {
-  type ExpertDefaults,
-  expertSizes,
-  MLP_EXPERTS,
-  routerGroups,
-  SOFTMAX_ROUTER,
-  swigluExperts,
-} from "./expert-fields.ts";
-import type { Family, MixtureSizes } from "./family.ts";
-
-export interface SigmoidDefaults extends ExpertDefaults {
-  readonly numGroups: number;
-  readonly chosenGroups: number;
-  readonly numShared: number;
-  readonly scale: number;
-}
-
-/** Mixtures whose experts count the sigmoid of their logits, as DeepSeek-V3 and many later models have them. */
-export function sigmoidExperts(config: ConfigFields, sizes: MixtureSizes, defaults: SigmoidDefaults): ExpertTraits {
-  const own = expertSizes(config, defaults);
-  return {
-    ...own,
-    ...swigluExperts(sizes),
-    router: {
-      ...SOFTMAX_ROUTER,
-      score: "sigmoid",
-      groups: routerGroups(config, own.numExperts, {
-        count: defaults.numGroups,
-        chosen: defaults.chosenGroups,
-        by: "bestTwo",
-      }),
-      normalizes: config.boolean("norm_topk_prob", true),
-      epsilon: 1e-20,
-      scale: config.number("routed_scaling_factor", 0, 1e3, defaults.scale),
-    },
-    shared: sharedExperts(config, own.width, defaults.numShared),
-    names: [{ ...MLP_EXPERTS, choiceBias: "mlp.gate.e_score_correction_bias" }],
-  };
-}
+import { deepseekV2, isSparseBehind } from "./deepseek_v2.ts";
+import { deepseekExperts } from "./expert-fields.ts";
+import type { Family } from "./family.ts";
 
 export const deepseekV3: Family = {
   ...deepseekV2,
@@ -58,13 +19,11 @@ export const deepseekV3: Family = {
   },
   latent: { kvRank: 512, queryRank: 1536, nopeDim: 128, ropeDim: 64, valueDim: 128, interleave: "asked" },
   experts(config, sizes) {
-    const experts = sigmoidExperts(config, sizes, {
+    const experts = deepseekExperts(config, sizes, {
       numExperts: 256,
       topK: 8,
       width: 2048,
-      numGroups: 8,
-      chosenGroups: 4,
-      numShared: 1,
+      groups: { count: 8, chosen: 4 },
       scale: 2.5,
     });
     const isSparse = isSparseBehind(config, 3);

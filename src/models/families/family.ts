@@ -45,6 +45,8 @@ export interface Family {
   readonly hasWindowSwitch?: boolean;
   /** The config's field for the coordinates of a head that are turned, beside `partial_rotary_factor`. */
   readonly rotaryDimField?: string;
+  /** Whether one coordinate more is turned where a part of a head would be an odd number, with the frequencies of that number. */
+  readonly hasOddRope?: true;
   /** Types in `layer_types` besides those of attention, of layers that have another block in its place; absent: none. */
   readonly otherLayerTypes?: readonly string[];
   /** The types of layers where a config does not list them; absent: by `slidingWindow`. */

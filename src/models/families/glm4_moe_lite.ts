@@ -1,6 +1,6 @@
 /** @file GLM 4.7 Flash: DeepSeek-V3 with a list of layers that have experts. */
-import { deepseekV3, sigmoidExperts } from "./deepseek_v3.ts";
-import { isSparseByType } from "./expert-fields.ts";
+import { deepseekV3 } from "./deepseek_v3.ts";
+import { deepseekExperts, isSparseByType } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
 
 export const glm4MoeLite: Family = {
@@ -17,15 +17,7 @@ export const glm4MoeLite: Family = {
   },
   latent: { kvRank: 512, queryRank: 768, nopeDim: 192, ropeDim: 64, valueDim: 256, interleave: "asked" },
   experts(config, sizes) {
-    const experts = sigmoidExperts(config, sizes, {
-      numExperts: 64,
-      topK: 4,
-      width: 1536,
-      numGroups: 1,
-      chosenGroups: 1,
-      numShared: 1,
-      scale: 1.8,
-    });
+    const experts = deepseekExperts(config, sizes, { numExperts: 64, topK: 4, width: 1536, scale: 1.8 });
     const isSparse = isSparseByType(config, sizes.numLayers, config.integer("first_k_dense_replace", 0, 1024, 1));
     return (layer) => (isSparse(layer) ? experts : null);
   },

@@ -58,6 +58,15 @@ it("as published", () => {
   ]);
 });
 
+it("turns one coordinate more where a part of a head would be an odd number", () => {
+  expect(parse({ ...PUBLISHED, head_dim: 16, swa_head_dim: 16 }).ropeOf(0)).toEqual({
+    type: "default",
+    theta: 1e6,
+    rotaryDim: 6,
+    exponentDim: 5,
+  });
+});
+
 it.each([
   [{ hybrid_layer_pattern: [0, 2, 0] }, /hybrid_layer_pattern: expected a list of 0 and 1/],
   [{ swa_v_head_dim: 24 }, /swa_v_head_dim: expected 32, as on the other layers, got 24/],

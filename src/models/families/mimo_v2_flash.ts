@@ -3,8 +3,7 @@ import { attention } from "../blocks/attention.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import { LLAMA_NAMES } from "../tensor-names.ts";
 import { LLAMA_TRAITS } from "../traits.ts";
-import { sigmoidExperts } from "./deepseek_v3.ts";
-import { isSparseByType } from "./expert-fields.ts";
+import { deepseekExperts, isSparseByType } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
 
 const MAX_LAYERS = 1024;
@@ -40,6 +39,7 @@ export const mimoV2Flash: Family = {
     bosTokenId: 1,
     tieWordEmbeddings: false,
   },
+  hasOddRope: true,
   fields: { rms_norm_eps: "layernorm_epsilon" },
   published(config) {
     const numLayers = config.integer("num_hidden_layers", 1, MAX_LAYERS);
@@ -110,15 +110,7 @@ export const mimoV2Flash: Family = {
     };
   },
   experts(config, sizes) {
-    const experts = sigmoidExperts(config, sizes, {
-      numExperts: 256,
-      topK: 8,
-      width: 2048,
-      numGroups: 1,
-      chosenGroups: 1,
-      numShared: 0,
-      scale: 1,
-    });
+    const experts = deepseekExperts(config, sizes, { numExperts: 256, topK: 8, width: 2048, numShared: 0 });
     const isSparse = isSparseByType(config, sizes.numLayers, 1);
     return (layer) => (isSparse(layer) ? experts : null);
   },
