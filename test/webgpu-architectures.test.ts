@@ -15,7 +15,22 @@ const skip = gpuSkip ?? (root ? null : "fixtures not present");
 const NAMES = [
   ...["glm4", "cohere2", "bitnet", "falcon_h1", "deepseek_v3"],
   ...(isThorough
-    ? ["phi", "olmo2", "gpt_neox", "apertus", "granite", "phi3", "bamba", "nemotron_h", "lfm2", "qwen3_5_text"]
+    ? [
+        "gpt_oss",
+        "qwen2_moe",
+        "glm4_moe",
+        "llama4_text",
+        "phi",
+        "olmo2",
+        "gpt_neox",
+        "apertus",
+        "granite",
+        "phi3",
+        "bamba",
+        "nemotron_h",
+        "lfm2",
+        "qwen3_5_text",
+      ]
     : []),
 ];
 

@@ -22,7 +22,7 @@ import { capScores } from "./softmax-terms";
 import {
   RESIDUAL_K, RESIDUAL_ROTARY, RESIDUAL_TOKENS, RESIDUAL_V, ROTARY_DIM, ROTARY_PLANE, ROTARY_TYPE, DIM, GROUP, HAS_RESIDUAL, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
-  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
+  SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, CHUNKED, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
   TILE_PLANE, TILE_ROWS, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
@@ -92,13 +92,14 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const matrix = <usize>load<u32>(side, SKETCH_MATRIX);
   const largest = load<f32>(side, LARGEST);
   const sinks = load<i32>(p, SINKS), window = load<i32>(p, WINDOW), sliding = load<i32>(p, SLIDING);
+  const chunked = load<i32>(p, CHUNKED) != 0;
   const hasResidual = load<i32>(p, HAS_RESIDUAL);
   const residualStart = load<i32>(span, SPAN_RESIDUAL_START);
   let row: usize = 0;
   for (let n: i32 = 0; n < positions; n++) {
     const position = first + n;
     const index = <usize>(load<i32>(span, SPAN_ROW) + position - load<i32>(span, SPAN_START));
-    const low = sliding > 0 ? max<i32>(0, position - sliding + 1) : 0;
+    const low = sliding == 0 ? 0 : chunked ? position - position % sliding : max<i32>(0, position - sliding + 1);
     const end = position + 1;
     const sinkEnd = hasResidual ? min<i32>(sinks, end) : 0;
     const recent = hasResidual ? min<i32>(end, max<i32>(sinkEnd, max<i32>(end - window, residualStart))) : end;

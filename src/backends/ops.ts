@@ -107,6 +107,8 @@ export interface AttentionLayer {
   readonly kv: PreparedLayer;
   /** Number of positions to attend to, the query's own included; 0 for all. */
   readonly slidingWindow: number;
+  /** Whether positions are cut into chunks of that many, and a query attends to those of its own chunk up to its own. */
+  readonly isChunked?: boolean;
   /** Softmax scale, usually 1/√headDim. */
   readonly scale: number;
   /** What attention returns is multiplied by it (MiMo), usually 1. */

@@ -1,11 +1,13 @@
 /** @file The registry of supported model types, and what unsupported ones would need. */
 import { TurboQuantError } from "../errors.ts";
 import type { ConfigFields } from "./config-fields.ts";
+import { afmoe } from "./families/afmoe.ts";
 import { apertus } from "./families/apertus.ts";
 import { arcee } from "./families/arcee.ts";
 import { bamba } from "./families/bamba.ts";
 import { bitnet } from "./families/bitnet.ts";
 import { cohere2 } from "./families/cohere2.ts";
+import { cohere2Moe } from "./families/cohere2_moe.ts";
 import { deepseekV2 } from "./families/deepseek_v2.ts";
 import { deepseekV3, kimiK2 } from "./families/deepseek_v3.ts";
 import { dots1 } from "./families/dots1.ts";
@@ -34,6 +36,7 @@ import { graniteMoe, graniteMoeShared } from "./families/granitemoe.ts";
 import { graniteMoeHybrid } from "./families/granitemoehybrid.ts";
 import { helium } from "./families/helium.ts";
 import { hunyuanV1Dense } from "./families/hunyuan_v1_dense.ts";
+import { hunyuanV1Moe } from "./families/hunyuan_v1_moe.ts";
 import { hyV3 } from "./families/hy_v3.ts";
 import { internlm3 } from "./families/internlm3.ts";
 import { jamba } from "./families/jamba.ts";
@@ -41,6 +44,7 @@ import { lfm2 } from "./families/lfm2.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { lfm3 } from "./families/lfm3.ts";
 import { llama } from "./families/llama.ts";
+import { llama4 } from "./families/llama4.ts";
 import { mamba2 } from "./families/mamba2.ts";
 import { mimoV2Flash } from "./families/mimo_v2_flash.ts";
 import { minicpm3 } from "./families/minicpm3.ts";
@@ -58,6 +62,7 @@ import { olmo3 } from "./families/olmo3.ts";
 import { olmoe } from "./families/olmoe.ts";
 import { phi } from "./families/phi.ts";
 import { phi3 } from "./families/phi3.ts";
+import { phimoe } from "./families/phimoe.ts";
 import { qwen2 } from "./families/qwen2.ts";
 import { qwen2Moe } from "./families/qwen2_moe.ts";
 import { qwen3 } from "./families/qwen3.ts";
@@ -83,6 +88,11 @@ const known: Family[] = [
   glm4Moe,
   minimaxM2,
   gptOss,
+  llama4,
+  hunyuanV1Moe,
+  afmoe,
+  cohere2Moe,
+  phimoe,
   graniteMoe,
   graniteMoeShared,
   dots1,
@@ -170,7 +180,6 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
   [["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*"], HYBRID],
-  [["llama4*"], `${MOE} and chunked attention`],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
   [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],
   [
@@ -209,6 +218,7 @@ export function requirementsOf(modelType: string): string | undefined {
 /** Model types with image or sound inputs whose text model is of a type of its own, in `text_config`; by default of this one. */
 const wrappers: Readonly<Record<string, string>> = {
   mistral3: "mistral",
+  llama4: "llama4_text",
   gemma3: "gemma3_text",
   qwen3_5: "qwen3_5_text",
   qwen3_5_moe: "qwen3_5_moe_text",

@@ -31,7 +31,7 @@ export interface Traits {
   readonly norms: "before" | "after" | "around";
   /** Whether attention and feed-forward read the same rows, with one norm for both (`shared`) or each with its own. */
   readonly parallel: "no" | "shared" | "own";
-  /** RMS norm of q and k: of each head before rope or behind it (`turnedHead`), or of a token's whole row before rope. */
+  /** RMS norm of q and k: of each head before rope or behind it, where a layer has one (`turnedHead`), or of a token's whole row before rope. */
   readonly qkNorm: "none" | "head" | "turnedHead" | "row";
   /** False where norms, those of heads too, only divide by the root mean square, and have no weights. */
   readonly hasNormWeights: boolean;
@@ -47,6 +47,10 @@ export interface Traits {
   readonly valueNorm: boolean;
   /** Whether embeddings are normed before the first layer. */
   readonly embeddingNorm: boolean;
+  /** Whether norms of heads have weights, where those of layers do. */
+  readonly hasHeadNormWeights: boolean;
+  /** Whether a layer's window is the chunk of positions that a query is in. */
+  readonly attendsInChunks: boolean;
   /** Whether each query head has a learned logit that takes part in the softmax. */
   readonly sinkLogits: boolean;
   readonly biases: Biases;
@@ -96,6 +100,8 @@ export const LLAMA_TRAITS: Traits = {
   embeddingNorm: false,
   learnedPositions: false,
   transposes: false,
+  hasHeadNormWeights: true,
+  attendsInChunks: false,
   sinkLogits: false,
   biases: { qkv: false, output: false, feedForward: false, norm: false, head: false },
   subNorms: false,

@@ -24,6 +24,8 @@ export interface KvCase {
   /** Tokens of each step, one after the other on the same sequence; or of each of several sequences, none for 0. */
   readonly steps: readonly (number | readonly number[])[];
   readonly slidingWindow?: number;
+  /** Whether queries attend within chunks of `slidingWindow` positions instead. */
+  readonly isChunked?: boolean;
   /** Fills the step's q | k | v rows; standard normal by default. */
   readonly fill?: (index: number) => number;
   /** Nothing is attended: scores would be beyond all bounds. */
@@ -99,6 +101,7 @@ export function layerOf(c: KvCase): AttentionLayer {
     cache,
     kv,
     slidingWindow: c.slidingWindow ?? 0,
+    isChunked: c.isChunked ?? false,
     scale: (c.sharpness ?? 1) / Math.sqrt(headDim + rotaryKeyDim),
     valueScale: c.valueScale ?? 1,
     softcap: c.softcap ?? 0,

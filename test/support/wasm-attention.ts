@@ -80,6 +80,7 @@ export class AttentionFixture {
       sinks: 0,
       window: 0,
       sliding: 0,
+      chunked: 0,
       hasResidual: 0,
       pageTokens: PAGE_TOKENS,
       residualTokens: RESIDUAL_PAGE_TOKENS,

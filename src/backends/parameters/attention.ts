@@ -88,6 +88,8 @@ export const attend = new Struct({
   sinks: "u32",
   window: "u32",
   sliding: "u32",
+  /** 1: a query attends to the chunk of `sliding` positions that it is in, instead of a window. */
+  chunked: "u32",
   hasResidual: "u32",
   pageTokens: "u32",
   residualTokens: "u32",

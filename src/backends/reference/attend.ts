@@ -94,7 +94,7 @@ export function attend(
       const history = decodeHistory(storage, span, layer, kvHead);
       for (let n = 0; n < span.count; n++) {
         const i = span.start + n;
-        const first = layer.slidingWindow > 0 ? Math.max(0, i - layer.slidingWindow + 1) : 0;
+        const first = firstKey(layer, i);
         const isResidual = (j: number): boolean => residual?.reads(i, j, residualStart) ?? false;
         for (let g = 0; g < group; g++) {
           const head = kvHead * group + g;
@@ -140,4 +140,10 @@ function attendOne(
     for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;
   }
   return Float32Array.from(acc, (value) => (valueScale * value) / total);
+}
+
+/** The first position that the query at this one attends to. */
+function firstKey({ slidingWindow, isChunked }: AttentionLayer, position: number): number {
+  if (slidingWindow === 0) return 0;
+  return isChunked ? position - (position % slidingWindow) : Math.max(0, position - slidingWindow + 1);
 }

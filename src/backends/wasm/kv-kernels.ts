@@ -216,6 +216,7 @@ export class KvKernels {
       sinks: format.sinks,
       window: format.window,
       sliding: layer.slidingWindow,
+      chunked: layer.isChunked ? 1 : 0,
       hasResidual: residual ? 1 : 0,
       pageTokens: main.pageTokens,
       residualTokens: residual?.layout.pageTokens ?? 1,

@@ -42,6 +42,8 @@ export interface AttentionShape {
     | "biases"
     | "qkNorm"
     | "hasNormWeights"
+    | "hasHeadNormWeights"
+    | "attendsInChunks"
     | "sinkLogits"
     | "valueNorm"
     | "transposes"
@@ -70,7 +72,8 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
   const { valueDim = headDim, valueScale = 1, valuesAreKeys = false, sharedWith = null } = shape;
   const isShared = sharedWith !== null;
-  const { biases, qkNorm, hasNormWeights, subNorms, outputGate, factors } = traits;
+  const { biases, hasNormWeights, subNorms, outputGate, factors } = traits;
+  const qkNorm = traits.qkNorm === "turnedHead" && rope.type === "none" ? "none" : traits.qkNorm;
   const normsHeads = qkNorm === "head" || qkNorm === "turnedHead";
   const queryWidth = numHeads * headDim;
   const keyWidth = numKvHeads * headDim;
@@ -99,7 +102,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     projections().map(([name, rows, order]) => [`${prefix}${name}.${suffix}`, rows, order]);
   const normed = (name: string, ofRow: number, numRowHeads: number) => {
     const [length, count] = qkNorm === "row" ? [ofRow, numRowHeads] : [headDim, 1];
-    if (!hasNormWeights) return plainNorm(length);
+    if (!(hasNormWeights && traits.hasHeadNormWeights)) return plainNorm(length);
     return withOffset(norm(`${prefix}${name}.weight`, length, headOrder(heads, count)), traits.normOffset);
   };
   const stored = traits.transposes ? transposed : (spec: WeightSpec) => spec;
@@ -150,6 +153,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         cache: source?.cache ?? layerCache(format, { ...cached, slidingWindow }),
         kv,
         slidingWindow,
+        isChunked: traits.attendsInChunks && slidingWindow > 0,
         scale: (traits.attentionScale ?? 1 / Math.sqrt(headDim)) * factors.key,
         valueScale: valueScale * factors.attentionOutput,
         softcap: traits.attentionSoftcap,

@@ -18,6 +18,8 @@ export interface SharedExpert {
   readonly names: Partial<TensorNames>;
   /** Whether gate and up are one tensor. */
   readonly isFused?: boolean;
+  /** Factor of what it adds; absent: 1. */
+  readonly scale?: number;
   /** A row of weights whose product with a row of x, through a sigmoid, is the factor of what is added: the tensor's name. */
   readonly rowGate?: string;
 }
@@ -73,6 +75,7 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
           activation: activation.kind,
           isGated: activation.isGated,
           fusedGateUp: shared.isFused ?? false,
+          factors: { ...LLAMA_TRAITS.factors, down: shared.scale ?? 1 },
         },
         normEps,
         names: { ...names, ...shared.names },

@@ -23,14 +23,26 @@ export interface ExpertDefaults {
   readonly width?: number;
 }
 
+/** A whole number, or a list of one for each layer that are equal. */
+export function sameForAll(config: ConfigFields, field: string, min: number, max: number, fallback?: number): number {
+  const value = config.raw(field);
+  if (!Array.isArray(value)) return config.integer(field, min, max, fallback);
+  const [first] = value;
+  if (!value.every((number) => number === first))
+    throw config.unsupported(field, "layers that differ in this are not supported");
+  if (!Number.isInteger(first) || first < min || first > max)
+    throw config.invalid(field, `whole numbers from ${min} to ${max}`);
+  return first;
+}
+
 /** Number of experts, those of a row, and the width of each. widthField: default `moe_intermediate_size` */
 export function expertSizes(
   config: ConfigFields,
   defaults: ExpertDefaults = {},
   widthField = "moe_intermediate_size",
 ): Pick<ExpertTraits, "numExperts" | "topK" | "width"> {
-  const numExperts = config.integer(fieldOf(config, NUMBER_FIELDS), 2, MAX_EXPERTS, defaults.numExperts);
-  const topK = config.integer(fieldOf(config, TOP_K_FIELDS), 1, Math.min(numExperts, MAX_TOP_K), defaults.topK);
+  const numExperts = sameForAll(config, fieldOf(config, NUMBER_FIELDS), 2, MAX_EXPERTS, defaults.numExperts);
+  const topK = sameForAll(config, fieldOf(config, TOP_K_FIELDS), 1, Math.min(numExperts, MAX_TOP_K), defaults.topK);
   const width = config.integer(widthField, 1, MAX_WIDTH, defaults.width);
   if (width % 2 !== 0) throw config.unsupported(widthField, "experts of an odd width are not supported");
   return { numExperts, topK, width };

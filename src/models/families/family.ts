@@ -38,9 +38,11 @@ export interface Family {
   /**
    * Which layers have a sliding window: `none`; `all` when `sliding_window` is set; `upper`, those from `max_window_layers` on
    * when `use_sliding_window` is true; or `pattern`, all but each n-th when `sliding_window` is set. The config's `layer_types`
-   * overrides all but `none`.
+   * overrides all but `none`. `chunks`: layers with rope have chunks of `attention_chunk_size` positions in the place of windows.
    */
-  readonly slidingWindow: "none" | "all" | "upper" | "pattern";
+  readonly slidingWindow: "none" | "all" | "upper" | "pattern" | "chunks";
+  /** The config's field for n of `pattern`; absent: `sliding_window_pattern`. */
+  readonly patternField?: string;
   /** Whether there are windows only if `use_sliding_window` is true; absent: for `upper` alone. */
   readonly hasWindowSwitch?: boolean;
   /** The config's field for the coordinates of a head that are turned, beside `partial_rotary_factor`. */

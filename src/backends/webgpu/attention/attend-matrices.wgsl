@@ -67,7 +67,7 @@ fn put(at: u32, a: vec2<f16>, b: vec2<f16>, c: vec2<f16>, d: vec2<f16>) {
 // Says whether a tile has codes and every row reads each of its keys, so that nothing has to be masked.
 fn is_plain(tile: Tile, ranges: Ranges, low_row: u32) -> bool {
   var is_whole = !tile.is_residual && tile.first + KEYS <= low_row + 1u;
-  is_whole = is_whole && (p.sliding == 0u || tile.first + p.sliding > ranges.last);
+  is_whole = is_whole && tile.first >= first_key(ranges.last);
   //#if HAS_RESIDUAL
   let end = tile.first + KEYS;
   is_whole = is_whole && tile.first >= p.sinks && (end + p.window <= low_row + 1u || end <= ranges.residual_start);

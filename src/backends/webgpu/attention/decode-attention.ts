@@ -50,6 +50,7 @@ const params = new Struct({
   window: ["u32", "Tokens of the residual window, of the sinks, and of a sliding window, 0 without one."],
   sinks: "u32",
   sliding: "u32",
+  chunk: ["u32", "Positions of a chunk that a query attends within, 0 without chunks."],
 });
 
 /** Settings that benchmarks vary; the defaults were the fastest. */
@@ -263,7 +264,8 @@ export function attendDecode(
       copySplits: kernel.copySplits,
       window,
       sinks,
-      sliding: layer.slidingWindow,
+      sliding: layer.isChunked ? 0 : layer.slidingWindow,
+      chunk: layer.isChunked ? layer.slidingWindow : 0,
     },
     [step, pages, pages, residualPages, q, centroids, parts, stats],
     layer.numKvHeads * headParts(layer).parts,

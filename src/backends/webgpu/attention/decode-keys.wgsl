@@ -6,7 +6,10 @@ let row = step[p.list_at + group.z];
 let end = step[p.rows_at + row * ROW_WORDS + ROW_POSITION] + 1u;
 let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
 let main_table = step[span + SPAN_TABLE];
-let first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
+var first = select(0u, end - p.sliding, p.sliding > 0u && end > p.sliding);
+if (p.chunk > 0u) {
+  first = (end - 1u) / p.chunk * p.chunk;
+}
 // If GROUP does not divide KV_GROUP, the last part shares heads with the one before, and both write the same numbers.
 let first_head = row * NUM_HEADS + kv_head * KV_GROUP + min(group.x % PARTS * GROUP, KV_GROUP - GROUP);
 

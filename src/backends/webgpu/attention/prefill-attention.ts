@@ -24,7 +24,7 @@ export function attendPrefill(
   buffers: AttendBuffers,
 ): void {
   const { layer } = options;
-  const { numKvHeads, slidingWindow } = layer;
+  const { numKvHeads, slidingWindow, isChunked = false } = layer;
   const { format } = layer.kv;
   const { parts: headPartCount, heads } = headParts(layer);
   const { step, pages, residualPages, centroids, q, parts, stats } = buffers;
@@ -39,7 +39,8 @@ export function attendPrefill(
       splits: plan.splits,
       sinks: format.sinks,
       window: format.window,
-      sliding: slidingWindow,
+      sliding: isChunked ? 0 : slidingWindow,
+      chunk: isChunked ? slidingWindow : 0,
     },
     [step, pages, pages, residualPages, centroids, q, parts, stats],
     numKvHeads * headPartCount,

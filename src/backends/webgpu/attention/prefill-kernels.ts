@@ -35,6 +35,7 @@ const params = new Struct({
   sinks: ["u32", "Tokens of the sinks, of the residual window, and of a sliding window, 0 without one."],
   window: "u32",
   sliding: "u32",
+  chunk: ["u32", "Positions of a chunk that a query attends within, 0 without chunks."],
 });
 type Spec = KernelSpec<typeof params>;
 

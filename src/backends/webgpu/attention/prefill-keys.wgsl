@@ -30,10 +30,18 @@ fn below(a: u32, b: u32) -> u32 {
   return select(0u, a - b, a > b);
 }
 
+// Returns the first key that the row at a position attends to.
+fn first_key(position: u32) -> u32 {
+  if (p.chunk > 0u) {
+    return position / p.chunk * p.chunk;
+  }
+  return select(0u, below(position + 1u, p.sliding), p.sliding > 0u);
+}
+
 // Returns the ranges that rows at the positions low_row .. high_row read.
 fn ranges_of(low_row: u32, high_row: u32) -> Ranges {
   var r: Ranges;
-  let low = select(0u, below(low_row + 1u, p.sliding), p.sliding > 0u);
+  let low = first_key(low_row);
   r.main_table = step[p.record + SPAN_TABLE];
   r.residual_start = step[p.record + SPAN_RESIDUAL_START];
   r.last = high_row;
@@ -78,7 +86,7 @@ fn page_of(tile: Tile) -> u32 {
 
 // Says whether the row at `position` takes key j from this stream and not from the other.
 fn is_read(j: u32, position: u32, is_residual: bool, residual_start: u32) -> bool {
-  let is_seen = j <= position && (p.sliding == 0u || j + p.sliding > position);
+  let is_seen = j <= position && j >= first_key(position);
   //#if HAS_RESIDUAL
   return is_seen && (j < p.sinks || (j + p.window > position && j >= residual_start)) == is_residual;
   //#else
