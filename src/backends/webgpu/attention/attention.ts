@@ -103,7 +103,7 @@ export class AttentionKernels {
     const { options, decode } = prepared;
     const { layer } = options;
     const { context } = this.#commands;
-    const extra = Math.max(...decode.map(({ copySplits }) => copySplits));
+    const extra = decode.alone.at(-1)!.copySplits;
     // Room for a longer context at once: a token that is decoded allocates nothing.
     this.#reserve(layer, rows * (mostSplits(context.isSoftware, options, at.decodeRows) + extra));
     const plan = planDecode(context, options, decode, at.longestDecode, at.decodeRows);

@@ -2,7 +2,7 @@
  * @file Attention of decoded tokens, one by one. The keys are cut into as many parts as keep a GPU busy, and further parts read
  * the 16-bit copies. attend-merge.wgsl joins all parts.
  */
-import { nameOf } from "../../../quant/codecs/registry.ts";
+import { isFloat, nameOf } from "../../../quant/codecs/registry.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { wgslCodecs } from "../codec/registry.ts";
@@ -31,12 +31,16 @@ import { softcapText } from "./softcap-text.ts";
 const MAX_COPY_SPLITS = 64;
 /** Share of the target number of workgroups from which on a kernel counts as having enough work. */
 const BUSY_SHARE = 0.9;
+/** Workgroups of several rows of which fewer are not made fewer still for the sake of longer parts. */
+const ENOUGH_GROUPS = 528;
 /** Invocations in a workgroup. */
 const THREADS = 128;
 /**
  * The most interleaved copies of a table, which spare neighbouring lanes bank conflicts. More would leave room for fewer workgroups.
  */
 const MAX_COPIES = 8;
+/** Values of a lane that are loaded at once by kernels for several rows: all of a pass with 128 coordinates on 32 lanes. */
+const WHOLE_PASS = 16;
 /** The most units of eight coordinates that a lane of a narrow subgroup may have to keep. */
 const MAX_UNITS = 4;
 
@@ -69,14 +73,21 @@ export interface DecodeOptions extends AttendOptions {
 
 export interface DecodeKernel {
   readonly kernel: Kernel<typeof params>;
+  /** Passes that a part should have at least: two where the loads of the first pass take long to arrive, because there are many. */
+  readonly leastPasses: 1 | 2;
   /** Keys that a workgroup reads in one pass. */
   readonly passKeys: number;
   /** Number of parts of the 16-bit copies, each of one pass. */
   readonly copySplits: number;
 }
 
-/** The kernels of one layer; those with the longest passes come first. */
-export type DecodeKernels = readonly [DecodeKernel, ...DecodeKernel[]];
+type KernelList = readonly [DecodeKernel, ...DecodeKernel[]];
+
+/** The kernels of one layer, for one row and for several that are decoded together; those with the longest passes come first. */
+export interface DecodeKernels {
+  readonly alone: KernelList;
+  readonly together: KernelList;
+}
 
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
@@ -84,11 +95,16 @@ const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 export const canHandOver = (subgroup: number, threads: number = THREADS): boolean =>
   subgroup >= 4 && subgroup <= 64 && threads % subgroup === 0;
 
-/** null when lanes cannot exchange values, or when registers or workgroup memory do not suffice. own: keys of a lane in a pass */
+/**
+ * null when lanes cannot exchange values, or when registers or workgroup memory do not suffice.
+ * own: keys of a lane in a pass · unroll: values of a lane that are loaded at once
+ */
 function shapeOf(
   context: GpuContext,
   { layer, cache, tuning }: DecodeOptions,
   own: DecodeShape["own"],
+  // Passes with few keys leave registers for more values.
+  unroll = own === 4 ? 4 : 8,
 ): DecodeShape | null {
   const { headDim, valueDim, rotaryKeyDim, softcap } = layer;
   // Rotary parts are read by the other kernel alone.
@@ -121,20 +137,29 @@ function shapeOf(
     own,
     prefetch: !context.isSoftware,
     softcap,
-    // Passes with few keys leave registers for more values.
-    unroll: tuning?.unroll ?? (context.isSoftware ? 1 : own === 4 ? 4 : 8),
+    unroll: tuning?.unroll ?? (context.isSoftware ? 1 : unroll),
     halfK,
     halfV,
   };
 }
 
-/** The kernels for a layer's format and shape: one for long contexts, and others for contexts that would not give every core a pass. */
+/**
+ * The kernels for a layer's format and shape: for a row, one for long contexts, and others for contexts that would not give every core
+ * a pass. Several rows have enough parts with shorter passes, which take fewer registers, so that more of them run at the same
+ * time; and with all values of a pass under way before its keys are scored.
+ */
 export function decodeKernels(commands: Commands, options: DecodeOptions): DecodeKernels {
-  const { tuning } = options;
+  const { tuning, cache } = options;
   // A CPU compiles kernels with short passes faster than it would gain by long ones.
   const isFixed = tuning?.own !== undefined || commands.context.isSoftware;
-  if (isFixed || !shapeOf(commands.context, options, 4)) return [decodeKernel(commands, options, tuning?.own ?? 1)];
-  return [decodeKernel(commands, options, 4), decodeKernel(commands, options, 2), decodeKernel(commands, options, 1)];
+  const short = decodeKernel(commands, options, tuning?.own ?? 1);
+  if (isFixed || !shapeOf(commands.context, options, 4)) return { alone: [short], together: [short] };
+  const middle = decodeKernel(commands, options, 2);
+  // Rows of f32 are so long that their values would not fit the registers.
+  const isLong = cache.main.v.planes.some(({ width }) => width > 16);
+  const whole = isLong ? [] : [decodeKernel(commands, options, 1, WHOLE_PASS)];
+  const together = [...(isFloat(options.layer.kv.format.k) ? [] : [middle]), ...whole, short];
+  return { alone: [decodeKernel(commands, options, 4), middle, short], together: together as unknown as KernelList };
 }
 
 /** What a kernel's text depends on of a page, beside the names of its sides. */
@@ -147,13 +172,18 @@ const regionsOf = ({ headDim, valueDim, pageTokens, numBytes, k, v, rotaryKey }:
   [k, v].map(({ planes, scales }) => [planes, scales]),
 ];
 
-function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeShape["own"]): DecodeKernel {
+function decodeKernel(
+  commands: Commands,
+  options: DecodeOptions,
+  own: DecodeShape["own"],
+  unroll?: number,
+): DecodeKernel {
   const { context } = commands;
   const { layer, cache, centroidsAt, tuning } = options;
   const { headDim, valueDim, rotaryKeyDim, numHeads, softcap } = layer;
   const { format } = layer.kv;
   const { main, residual } = cache;
-  const shape = shapeOf(context, options, own);
+  const shape = shapeOf(context, options, own, unroll);
   const { parts, heads: group } = headParts(layer);
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
@@ -215,7 +245,8 @@ function decodeKernel(commands: Commands, options: DecodeOptions, own: DecodeSha
   }));
   const passKeys = shape ? threads * shape.own : threads;
   const copies16 = residual ? format.window + format.sinks : 0;
-  return { kernel, passKeys, copySplits: Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys)) };
+  const copySplits = Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys));
+  return { kernel, leastPasses: unroll === WHOLE_PASS ? 2 : 1, passKeys, copySplits };
 }
 
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;
@@ -234,15 +265,20 @@ export function planDecode(
   keys: number,
   rows: number,
 ): DecodePlan {
-  const { slidingWindow } = options.layer;
+  const { slidingWindow, numKvHeads } = options.layer;
   const read = slidingWindow > 0 ? Math.min(keys, slidingWindow) : keys;
-  const passesOf = ({ passKeys }: DecodeKernel): number => Math.max(1, Math.ceil(read / passKeys));
   const most = mostSplits(context.isSoftware, options, rows);
-  // Long passes cost less for each key; short ones are for contexts that would leave cores idle.
-  const kernel = kernels.find((k) => passesOf(k) >= most * BUSY_SHARE) ?? kernels.at(-1)!;
-  const passes = passesOf(kernel);
-  // Parts of equal length, because the longest one decides.
-  return { kernel, splits: Math.ceil(passes / Math.ceil(passes / most)) };
+  const list = rows > 1 ? kernels.together : kernels.alone;
+  for (const kernel of list) {
+    const passes = Math.max(1, Math.ceil(read / kernel.passKeys));
+    // Parts of equal length, because the longest one decides.
+    const splits = Math.ceil(passes / Math.max(kernel.leastPasses, Math.ceil(passes / most)));
+    const groups = rows * numKvHeads * (splits + kernel.copySplits);
+    // Long passes cost less for each key; short ones are for contexts that would leave cores idle.
+    const isBusy = kernel.leastPasses > 1 ? passes > most || groups >= ENOUGH_GROUPS : passes >= most * BUSY_SHARE;
+    if (isBusy || kernel === list.at(-1)) return { kernel, splits };
+  }
+  throw new Error("no kernel of decode attention");
 }
 
 /** Queues the attention of the step's rows that are listed from word `listAt` on. */
