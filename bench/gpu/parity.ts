@@ -3,7 +3,7 @@ import { createReferenceBackend } from "../../src/backends/reference/backend.ts"
 import { createWebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
 import { differenceOf, type KvCase } from "../../test/support/kv-case.ts";
 
-const TOGETHER = Array.from({ length: 64 }, (_, i) => (i * 97) % 700 || 2500);
+const TOGETHER = Array.from({ length: 64 }, (_, i) => (i * 29) % 190 || 900);
 const BARE = ",sinks=0,window=0";
 const CASES: readonly KvCase[] = [
   ...[1, 2, 3, 4, 5, 6, 7, 8].map((b) => ({
@@ -36,15 +36,13 @@ const CASES: readonly KvCase[] = [
   { kv: "k4v4", headDim: 128, steps: [150, 1, 70], slidingWindow: 100 },
   { kv: "k4v4", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [1000, 1, 1000, 1] },
   // Sequences that are decoded together, with parts of one pass and of several.
-  ...["f16", "f32", "k4v4", "k8v4", "k2v2", "k3v3,window=0,sinks=0"].flatMap((kv) =>
-    [TOGETHER.slice(0, 8), TOGETHER].map((lengths) => ({
-      kv,
-      headDim: 128,
-      numHeads: 16,
-      numKvHeads: 8,
-      steps: [lengths, lengths.map(() => 1)],
-    })),
-  ),
+  ...["f16", "k4v4", "k2v2"].map((kv) => ({
+    kv,
+    headDim: 128,
+    numHeads: 4,
+    numKvHeads: 2,
+    steps: [TOGETHER, TOGETHER.map(() => 1)],
+  })),
   { kv: "f16", headDim: 128, numHeads: 4, numKvHeads: 2, steps: [1000, 1] },
 ];
 

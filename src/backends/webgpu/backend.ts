@@ -47,7 +47,7 @@ import { ExpertKernels } from "./experts/experts.ts";
 import { MAX_BATCH_ROWS } from "./linear/batch-plan.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
-import { MAX_ROWS, warmUpRows } from "./linear/linear-plan.ts";
+import { warmUpRows } from "./linear/linear-plan.ts";
 import type { InputWork } from "./linear/product.ts";
 import { CHUNK_TOKENS } from "./planner.ts";
 import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
@@ -296,7 +296,7 @@ export class WebGpuBackend implements Ops {
     const from = this.#read(gateUp, rows * width * 2, "swiglu");
     const to = this.#written(out, rows * width, "swiglu");
     const work = { kind: "gate" } as const;
-    if (rows > MAX_ROWS && rows <= MAX_BATCH_ROWS) {
+    if (rows <= MAX_BATCH_ROWS) {
       this.#pending.set(to, { work, from, to, rows, cols: width, isStale: false });
     } else this.#elementwise.swiglu(from, rows, width, to);
   }

@@ -1,5 +1,6 @@
 /** @file Which dispatches products of a batch are made of, and that none of them uses a buffer that has been freed. No device. */
 import { beforeEach, describe, expect, it } from "vitest";
+import type { WeightType } from "../../ops.ts";
 import type { GpuContext } from "../device/context.ts";
 import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import type { Commands, PreparedDispatch } from "../queue/commands.ts";
@@ -37,14 +38,14 @@ const commands = {
   run: (dispatch: unknown) => void ran.push(dispatch as Ran),
 } as unknown as Commands;
 
-function weight(rows: number, cols: number, chunks = 1): GpuWeight {
+function weight(rows: number, cols: number, chunks = 1, type: WeightType = "f16"): GpuWeight {
   const parts = Array.from({ length: chunks }, (_, i) => ({
     first: (i * rows) / chunks,
     rows: rows / chunks,
     words: buffer(1),
     scales: buffer(1),
   }));
-  return new GpuWeight(rows, cols, "f16", parts, true);
+  return new GpuWeight(rows, cols, type, parts, true);
 }
 
 describe("a product of a batch", () => {
@@ -97,11 +98,23 @@ describe("a product of a batch", () => {
     expect(prepared).toBe(10);
   });
 
+  it("begins with five rows by halves, which need not be unpacked, and with nine by other weights", () => {
+    expect(run(5, w, { kind: "gate" }).map(({ label }) => label)).toEqual([
+      "panels of a batch, gate",
+      "linear f16, batch of 16",
+    ]);
+    expect([4, 5].map((rows) => kernels.canGate(w, rows))).toEqual([true, false]);
+    const q4 = weight(1024, 512, 1, "q4");
+    expect(run(8, q4).map(({ label }) => label)).toEqual(["linear q4, 8 rows"]);
+    expect([8, 9].map((rows) => kernels.canTake(q4, rows, { kind: "gate" }))).toEqual([false, true]);
+    expect(kernels.canGate(q4, 8)).toBe(true);
+  });
+
   it("leaves few rows, many rows and weights that are not whole matrices to other kernels", () => {
     expect(kernels.canTake(w, 64, norm)).toBe(true);
-    expect(kernels.canTake(w, 8, { kind: "gate" })).toBe(false);
+    expect(kernels.canTake(w, 4, { kind: "gate" })).toBe(false);
     expect(kernels.canTake(weight(1000, 512), 64, norm)).toBe(false);
     expect(kernels.canTake(weight(1024, 520), 64, norm)).toBe(false);
-    expect(run(8).map(({ label }) => label)).toEqual(["linear f16, 8 rows"]);
+    expect(run(4).map(({ label }) => label)).toEqual(["linear f16, 4 rows"]);
   });
 });

@@ -2,6 +2,7 @@
  * @file Chooses the kernel for a matrix product. The limits were found
  * with `bench/gpu/main.ts linear`, which can pass a plan of its own.
  */
+import { wgslWeightFormat } from "../../../weights/registry.ts";
 import type { GpuContext } from "../device/context.ts";
 import { BATCH_LINES, type BatchTile, batchTile, canUseBatch, MAX_BATCH_ROWS } from "./batch-plan.ts";
 import type { GpuWeight } from "./gpu-weight.ts";
@@ -23,6 +24,8 @@ export type LinearPlan =
 
 /** Up to this many rows, a weight is read once for all of them by the lanes that share an output. */
 export const MAX_ROWS = 8;
+/** From this many rows on, matrix units are faster by a weight of halves; other weights have to be unpacked for them first. */
+const FEWEST_HALF_ROWS = 5;
 
 const LARGE: MatrixTile = { rows: 128, outputs: 128, partRows: 64, partOutputs: 32 };
 const SMALL: MatrixTile = { rows: 64, outputs: 64, partRows: 32, partOutputs: 32 };
@@ -49,10 +52,15 @@ function canUseMatrices({ features, limits }: GpuContext, w: GpuWeight, tile: Ma
   );
 }
 
+/** The least rows that are multiplied as a batch, where they can be. */
+export const fewestBatchRows = ({ type }: Pick<GpuWeight, "type">): number =>
+  wgslWeightFormat(type).isHalf ? FEWEST_HALF_ROWS : MAX_ROWS + 1;
+
 /** offset, total: of a run of a stack, the place of its outputs in a row of the result, and the length of that row */
 export function planLinear(context: GpuContext, w: GpuWeight, rows: number, offset = 0, total = w.rows): LinearPlan {
+  const isBatch = rows >= fewestBatchRows(w) && rows <= MAX_BATCH_ROWS && canUseBatch(context, w, batchTile(w));
+  if (isBatch) return { kernel: "batch", tile: batchTile(w) };
   if (rows <= MAX_ROWS) return { kernel: "rows", ...fewRows(context, w, rows) };
-  if (rows <= MAX_BATCH_ROWS && canUseBatch(context, w, batchTile(w))) return { kernel: "batch", tile: batchTile(w) };
   const isAligned = offset % PANEL === 0 && total % PANEL === 0;
   if (isAligned && canUsePanels(context, w, rows)) return { kernel: "panels", shares: sharesOf(w, rows) };
   const groups = Math.ceil(w.rows / LARGE.outputs) * Math.ceil(rows / LARGE.rows);

@@ -14,7 +14,7 @@ import { type Shader, shader } from "../queue/shader-text.ts";
 import { BatchKernels } from "./batch.ts";
 import { MAX_BATCH_ROWS } from "./batch-plan.ts";
 import { asGpuWeight, type GpuWeight, type WeightChunk } from "./gpu-weight.ts";
-import { fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
+import { fewestBatchRows, fewRows, type LinearPlan, MAX_ROWS, planLinear } from "./linear-plan.ts";
 import { type MatrixTile, matrixText, matrixValues } from "./matrix-text.ts";
 import { PanelKernels } from "./panels.ts";
 import { buffersOf, type InputWork, linearFields, type Product, paramsOf } from "./product.ts";
@@ -90,7 +90,7 @@ export class LinearKernels {
   readonly #commands: Commands;
   readonly #panels: PanelKernels;
   readonly #batches: BatchKernels;
-  /** Weights whose products with more than MAX_ROWS rows, up to MAX_BATCH_ROWS, are those of batches. */
+  /** Weights whose products with up to MAX_BATCH_ROWS rows are those of batches, from `fewestBatchRows` on. */
   readonly #batched = new WeakMap<GpuWeight, boolean>();
   /** Steps that decode repeat the same few products of a weight. */
   readonly #known = new WeakMap<GpuWeight, Known[]>();
@@ -183,19 +183,21 @@ export class LinearKernels {
    */
   canTake(w: Weight, rows: number, work: InputWork): boolean {
     if (this.#context.isSoftware) return false;
-    const isStack = w instanceof StackedWeight;
-    if (rows <= MAX_ROWS) return work.kind === "norm" && (isStack || asGpuWeight(w).chunks.length === 1);
-    const parts = isStack ? w.runs.map(({ weight }) => weight) : [w];
-    return parts.every((part) => this.#isBatched(asGpuWeight(part)));
+    const parts = w instanceof StackedWeight ? w.runs.map(({ weight }) => asGpuWeight(weight)) : [asGpuWeight(w)];
+    // Kernels for few rows take a norm along, unless a weight is cut, so that each piece would take it again.
+    const isFew = rows <= MAX_ROWS && work.kind === "norm" && (parts.length > 1 || parts[0]!.chunks.length === 1);
+    return parts.every((part) => isFew || this.#isBatched(part, rows));
   }
 
   /** Whether `runGated` can make outputs of this weight. */
   canGate(w: Weight, rows: number): boolean {
     if (this.#context.isSoftware || rows > MAX_ROWS || w instanceof StackedWeight) return false;
-    return asGpuWeight(w).chunks.length === 1;
+    const weight = asGpuWeight(w);
+    return weight.chunks.length === 1 && !this.#isBatched(weight, rows);
   }
 
-  #isBatched(w: GpuWeight): boolean {
+  #isBatched(w: GpuWeight, rows: number): boolean {
+    if (rows < fewestBatchRows(w)) return false;
     let known = this.#batched.get(w);
     if (known === undefined) {
       known = planLinear(this.#context, w, MAX_BATCH_ROWS).kernel === "batch";
