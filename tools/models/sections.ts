@@ -9,6 +9,7 @@ import { DTYPES } from "../../src/formats/safetensors-header.ts";
 import { families, unsupportedTypes } from "../../src/models/registry.ts";
 import { type WeightType, weightFormat } from "../../src/weights/registry.ts";
 import { isPlain, rowBytes } from "../../src/weights/weight-format.ts";
+import { KEPT, keptByFamily } from "./kept-by-family.ts";
 
 const MAX_ROW = 256;
 
@@ -77,6 +78,18 @@ function familyTable(): string {
   );
 }
 
+function keptTable(): string {
+  const kinds = Object.entries(KEPT) as [keyof typeof KEPT, (typeof KEPT)[keyof typeof KEPT]][];
+  return table(
+    ["`model_type`", ...backendNames(), ...kinds.map(([, [title]]) => title)],
+    keptByFamily().map(({ modelType, backends, kinds: own }) => [
+      code(modelType),
+      ...backendNames().map((name) => mark(backends.has(name))),
+      ...kinds.map(([kind, [, what]]) => (own.has(kind) ? what : "–")),
+    ]),
+  );
+}
+
 function preTokenizers(): string {
   const byTable = new Map<object, string[]>();
   for (const [name, own] of Object.entries(PRE_TOKENIZERS)) byTable.set(own, [...(byTable.get(own) ?? []), code(name)]);
@@ -106,6 +119,7 @@ const refusedModels = (): string =>
 export const MODEL_SECTIONS: Readonly<Record<string, () => string>> = {
   formats,
   families: familyTable,
+  kept: keptTable,
   "pre-tokenizers": preTokenizers,
   "refused-types": refusedTypes,
   "refused-models": refusedModels,
