@@ -50,7 +50,8 @@ export const olmoHybrid: Family = {
       rateScale: config.boolean("linear_allow_neg_eigval", true) ? 2 : 1,
     };
     const [keys, values] = [numKeyHeads * shape.keyDim, numHeads * shape.valueDim];
-    const third = (2 * keys + values) / 3;
+    const channels = 2 * keys + values;
+    const third = Math.ceil(channels / 3);
     const apart = (...sizes: readonly number[]) =>
       ["q_conv1d", "k_conv1d", "v_conv1d"].map((name, i) => [name, sizes[i]!] as const);
     return (layer, prefix) =>
@@ -65,11 +66,7 @@ export const olmoHybrid: Family = {
               ["a_proj", numHeads],
             ],
             // Transformers saves thirds of all channels under these names, whatever the widths of q, k and v.
-            taps: [
-              apart(keys, keys, values),
-              ...(Number.isInteger(third) ? [apart(third, third, third)] : []),
-              [["conv1d", 2 * keys + values]],
-            ],
+            taps: [apart(keys, keys, values), apart(third, third, channels - 2 * third), [["conv1d", channels]]],
             norm: "o_norm",
             output: "o_proj",
           })
