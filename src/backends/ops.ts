@@ -11,7 +11,7 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
-import type { Activation, ActivationKind, SwigluClamp } from "./activation.ts";
+import type { Activation, ActivationKind } from "./activation.ts";
 import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
@@ -23,7 +23,7 @@ import type { Columns, Gates, StatePart } from "./state-ops.ts";
 export type { ColumnRun } from "./column-runs.ts";
 export type { HeadProduct } from "./head-product.ts";
 export type { Columns, Gates, StatePart } from "./state-ops.ts";
-export type { Activation, ActivationKind, Buf, SwigluClamp, Weight, WeightPart, WeightType };
+export type { Activation, ActivationKind, Buf, Weight, WeightPart, WeightType };
 
 /** A weight matrix that is being loaded, some of its rows at a time. */
 export interface WeightWriter {
@@ -386,7 +386,7 @@ export interface Ops {
   /**
    * out[r][i] = act(x[r][i]), or act(x[r][i]) · x[r][width + i] with a gate
    *
-   * With `clamp`, act of gate and what it is multiplied by are those of `SwigluClamp`.
+   * With `clamp`, act of gate and what it is multiplied by are those of `Activation.clamp`.
    *
    * gelu: x · Φ(x) · gelu_tanh: its approximation by tanh · relu2: max(x, 0)² · xielu: with p = softplus(alphaP) and
    * n = 0.5 + softplus(alphaN), p·x² + x/2 for x > 0 and n·(eˣ − 1 − x) + x/2 otherwise (arXiv 2411.13010)

@@ -11,7 +11,7 @@ type Stored = ReadonlyMap<string, Pick<TensorInfo, "shape" | "dtype">>;
  * The weight made of tensors that the checkpoint has: the first of its forms that is there as a whole, or else the first of which
  * any tensor is there, so that what is missing is one of its own.
  */
-export function storedForm(spec: WeightSpec, stored: Stored): WeightSpec {
+function storedForm(spec: WeightSpec, stored: Stored): WeightSpec {
   const { tensors, forms, ...others } = spec;
   if (!forms) return spec;
   const all = [tensors, ...forms];

@@ -68,6 +68,25 @@ describe("published models", () => {
     expect(Math.abs(parameters / 1e9 / billions - 1)).toBeLessThan(0.005);
   });
 
+  it("bytes of weights with all experts, by hand", () => {
+    const bytes = (name: string, type: "auto" | "q8") => weightMemory(planned(MODELS[name]![0]), type, "wasm").bytes;
+    // q8 has a scale of four bytes for 32 codes; routers stay bf16, norms are f32.
+    const q8 = (rows: number, cols: number): number => (rows * cols * 36) / 32;
+    const qwen =
+      128 * (q8(2 * 768, 2048) + q8(2048, 768)) +
+      q8(4096 + 2 * 512, 2048) +
+      q8(2048, 4096) +
+      2 * 128 * 2048 +
+      4 * (2 * 2048 + 2 * 128);
+    expect(bytes("Qwen3-30B-A3B", "q8")).toBe(48 * qwen + 2 * q8(151_936, 2048) + 4 * 2048);
+    const mixtral = 2 * (8 * 3 * 14_336 * 4096 + (4096 + 2 * 1024) * 4096 + 4096 * 4096 + 8 * 4096) + 4 * 2 * 4096;
+    expect(bytes("Mixtral-8x7B", "auto")).toBe(32 * mixtral + 2 * 2 * 32_000 * 4096 + 4 * 4096);
+    // Biases of attention, of the router and of experts, and the sinks of 64 heads, are f32.
+    const vectors = 5120 + 2880 + 32 + 32 * (2 * 2880 + 2880) + 64 + 2 * 2880;
+    const matrices = 32 * 3 * 2880 * 2880 + 5120 * 2880 + 2880 * 4096 + 32 * 2880;
+    expect(bytes("gpt-oss-20b", "auto")).toBe(24 * (2 * matrices + 4 * vectors) + 2 * 2 * 201_088 * 2880 + 4 * 2880);
+  });
+
   it("sliding-window layers keep the pages that their window reaches, the others every token", () => {
     const bytes = (name: string, kv: string, tokens: number) =>
       new CacheMemory(planned(MODELS[name]![0]), parseKvSpec(kv)).bytes(tokens);

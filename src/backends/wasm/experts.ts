@@ -17,7 +17,7 @@ import { preparedBytes } from "./weight-layout.ts";
 const PARALLEL_VALUES = 1 << 15;
 
 /** The rows of a step in the order of their experts. A row is there once for each of its experts. */
-export class ExpertOrder {
+class ExpertOrder {
   /** Number of rows in this order. */
   count = 0;
   /** Number of experts that any row chose. */

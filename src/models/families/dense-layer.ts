@@ -76,7 +76,7 @@ function transformerBranches(config: ModelConfig, layer: number): Branch[] {
 }
 
 /** The feed-forward of a layer: a mixture of experts where the config has one, else a dense one. */
-export function feedForward(config: ModelConfig, layer: number): Block {
+function feedForward(config: ModelConfig, layer: number): Block {
   const { hiddenSize, traits, names, normEps } = config;
   const intermediateSize = config.intermediateOf(layer);
   const prefix = `${names.layers}${layer}.`;
