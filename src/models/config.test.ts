@@ -139,7 +139,7 @@ describe("parseModelConfig", () => {
     }
   });
 
-  it("scales rope as the config classes of Apertus and Ministral 3 do for a file that says nothing of it", () => {
+  it("scales rope as the config classes of Apertus, gpt-oss and Ministral 3 do for a file that says nothing of it", () => {
     expect(parse({ model_type: "apertus" }).rope).toEqual({
       ...{ type: "llama3", theta: 12e6, factor: 8, lowFreqFactor: 1, highFreqFactor: 4 },
       originalMaxPosition: 8192,
@@ -147,6 +147,10 @@ describe("parseModelConfig", () => {
     expect(parse({ model_type: "ministral3", num_key_value_heads: 2, head_dim: 16 }).ropeOf(0)).toEqual({
       ...{ type: "yarn", theta: 1e6, factor: 16, originalMaxPosition: 16_384, betaFast: 32, betaSlow: 1 },
       ...{ attentionFactor: 1, truncate: true, queryGrowth: { beta: 0.1, length: 16_384, offset: 0 } },
+    });
+    expect(parse({ model_type: "gpt_oss", head_dim: 8 }).rope).toEqual({
+      ...{ type: "yarn", theta: 150_000, factor: 32, originalMaxPosition: 4096, betaFast: 32, betaSlow: 1 },
+      ...{ attentionFactor: 1.3465735902799727, truncate: false },
     });
     expect(parse({ model_type: "apertus", rope_scaling: { type: "linear", factor: 2 } }).rope.type).toBe("linear");
   });

@@ -81,7 +81,7 @@ export interface Family {
     /** `rope_theta`; absent: 10,000. */
     readonly theta?: number;
     /** `rope_parameters` of a file that has neither these nor `rope_scaling`; absent: plain rope. */
-    readonly rope?: Readonly<Record<string, string | number>>;
+    readonly rope?: Readonly<Record<string, string | number | boolean>>;
     /** `rope_local_base_freq`, of layers with a sliding window, whose rope is not scaled; absent: they have that of the others. */
     readonly slidingTheta?: number;
     /** The part of a head that is turned; absent: 1. */
