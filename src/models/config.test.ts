@@ -284,7 +284,6 @@ describe("parseModelConfig refuses", () => {
     [{ head_dim: 12 }, /head_dim: expected a multiple of 8 from 8 to 576, got 12; use a model with/, "unsupported"],
     [{ head_dim: 584 }, /head_dim: expected a multiple of 8 from 8 to 576, got 584; use a model with/, "unsupported"],
     [{ hidden_act: "mish" }, /hidden_act: expected one of silu, .*got "mish"/, "unsupported"],
-    [{ model_type: "phi", qk_layernorm: true }, /qk_layernorm: .*expected false, got true/, "unsupported"],
     [{ model_type: "smollm3", no_rope_layers: [1, 2, 1, 1] }, /no_rope_layers: expected a list of 0 and 1/],
     [
       { model_type: "phi3", rope_scaling: { type: "longrope", short_factor: [1], long_factor: [1] } },

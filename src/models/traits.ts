@@ -31,8 +31,11 @@ export interface Traits {
   readonly norms: "before" | "after" | "around";
   /** Whether attention and feed-forward read the same rows, with one norm for both (`shared`) or each with its own. */
   readonly parallel: "no" | "shared" | "own";
-  /** RMS norm of q and k: of each head before rope or behind it, where a layer has one (`turnedHead`), or of a token's whole row before rope. */
-  readonly qkNorm: "none" | "head" | "turnedHead" | "row";
+  /**
+   * RMS norm of q and k: of each head before rope or behind it, where a layer has one (`turnedHead`), or of a token's whole row before rope. Or
+   * LayerNorm of each head before rope, with one weight and bias for all (`layerHead`) or with a weight for each (`layerHeads`).
+   */
+  readonly qkNorm: "none" | "head" | "turnedHead" | "row" | "layerHead" | "layerHeads";
   /** False where norms, those of heads too, only divide by the root mean square, and have no weights. */
   readonly hasNormWeights: boolean;
   /** Whether each position has an embedding of its own, instead of rope. */

@@ -20,6 +20,7 @@ import {
   type WeightSpecs,
   withOffset,
 } from "./block.ts";
+import { headLayerNorms } from "./head-layer-norms.ts";
 import { halfOfHeads, headOrder, splitHeads } from "./row-order.ts";
 
 export interface AttentionShape {
@@ -98,6 +99,15 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         return [[names.qkv, width, splitHeads(heads, numHeads, numKvHeads)]];
     }
   };
+  const headNorms =
+    qkNorm === "layerHead" || qkNorm === "layerHeads"
+      ? headLayerNorms({
+          ...{ isOwn: qkNorm === "layerHeads", heads, eps: normEps, stride: width },
+          q: [`${prefix}${names.qNorm}`, numHeads],
+          k: [`${prefix}${names.kNorm}`, numKvHeads],
+        })
+      : null;
+  const hasNorms = qkNorm !== "none" && !headNorms;
   const named = (suffix: string): StackPart[] =>
     projections().map(([name, rows, order]) => [`${prefix}${name}.${suffix}`, rows, order]);
   const normed = (name: string, ofRow: number, numRowHeads: number) => {
@@ -116,8 +126,9 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   const weights: WeightSpecs = {
     qkv: stored(stackedMatrix(hiddenSize, named("weight"))),
     ...(biases.qkv && { qkvBias: bias(named("bias")) }),
-    ...(qkNorm !== "none" && { qNorm: normed(names.qNorm, queryWidth, numHeads) }),
-    ...(qkNorm !== "none" && !isShared && { kNorm: normed(names.kNorm, keyWidth, numKvHeads) }),
+    ...headNorms?.weights,
+    ...(hasNorms && { qNorm: normed(names.qNorm, queryWidth, numHeads) }),
+    ...(hasNorms && !isShared && { kNorm: normed(names.kNorm, keyWidth, numKvHeads) }),
     ...(traits.valueNorm && !isShared && { vNorm: plainNorm(valueDim) }),
     ...(traits.sinkLogits && { sinkLogits: sinks(`${prefix}${names.sinkLogits}`, numHeads) }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
@@ -137,9 +148,10 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     },
     state: isShared ? { kind: "shared", layer: sharedWith } : { kind: "kv", ...cached, slidingWindow },
     bind: (
-      { qkv, qkvBias, qNorm, kNorm, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias },
+      { qkv, qkvBias, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias, ...norms },
       { stateIndex, ropeIndex, format, calibration, attentionOf },
     ) => {
+      const { qNorm, kNorm } = norms;
       const source = isShared ? attentionOf(sharedWith) : null;
       const kv = source?.kv.beside() ?? new PreparedLayer(format, cached, calibration);
       const layer: AttentionLayer = {
@@ -173,7 +185,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         ...{ first: 0, stride: gateWidth, activation: "sigmoid" },
         repeat: outputWidth / gateWidth,
       };
-      const rowNorms = [...ofRow(qNorm, 0), ...(isShared ? [] : ofRow(kNorm, queryWidth))];
+      const rowNorms = headNorms?.bind(norms) ?? [...ofRow(qNorm, 0), ...(isShared ? [] : ofRow(kNorm, queryWidth))];
       return {
         attention: layer,
         dispose: () => kv.dispose(),

@@ -15,12 +15,18 @@ export const phi: Family = {
     tieWordEmbeddings: false,
   },
   normEpsField: "layer_norm_eps",
-  names: { finalNorm: "model.final_layernorm", output: "self_attn.dense", up: "mlp.fc1", down: "mlp.fc2" },
+  names: {
+    qNorm: "self_attn.q_layernorm",
+    kNorm: "self_attn.k_layernorm",
+    finalNorm: "model.final_layernorm",
+    output: "self_attn.dense",
+    up: "mlp.fc1",
+    down: "mlp.fc2",
+  },
   traits(config) {
-    if (config.boolean("qk_layernorm", false))
-      throw config.unsupported("qk_layernorm", "LayerNorm of the heads of q and k is not supported; expected false");
     return {
       norm: "layer",
+      qkNorm: config.boolean("qk_layernorm", false) ? "layerHead" : "none",
       parallel: "shared",
       isGated: false,
       biases: { qkv: true, output: true, feedForward: true, norm: true, head: true },

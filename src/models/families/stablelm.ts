@@ -15,11 +15,11 @@ export const stablelm: Family = {
     tieWordEmbeddings: false,
   },
   normEpsField: "layer_norm_eps",
+  names: { qNorm: "self_attn.q_layernorm", kNorm: "self_attn.k_layernorm" },
   traits(config) {
-    if (config.boolean("qk_layernorm", false))
-      throw config.unsupported("qk_layernorm", "LayerNorm of the heads of q and k is not supported; expected false");
     return {
       norm: "layer",
+      qkNorm: config.boolean("qk_layernorm", false) ? "layerHeads" : "none",
       parallel: config.boolean("use_parallel_residual", false) ? "shared" : "no",
       biases: { ...LLAMA_TRAITS.biases, norm: true, qkv: config.boolean("use_qkv_bias", false) },
     };
