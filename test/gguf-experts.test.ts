@@ -54,6 +54,13 @@ it.each<[string, string, Readonly<Record<string, Written>>, readonly WrittenTens
   ],
   ["llama", "mixtral", { feed_forward_length: { u32: WIDTH } }, [norm], { num_local_experts: EXPERTS }],
   [
+    "granitemoe",
+    "granitemoe",
+    { feed_forward_length: { u32: WIDTH }, logit_scale: { f32: 2 }, "attention.scale": { f32: 0.25 } },
+    [norm],
+    { logits_scaling: 2, attention_multiplier: 0.25 },
+  ],
+  [
     "olmoe",
     "olmoe",
     { feed_forward_length: { u32: WIDTH } },

@@ -65,7 +65,7 @@ describe("a file that is no model we run is refused by name", () => {
     ["no term of the norms", "llama.attention.layer_norm_rms_epsilon", null, /rms_epsilon: expected a number.*nothing/],
     ["a norm with a negative term", "llama.attention.layer_norm_rms_epsilon", { f32: -1 }, /rms_epsilon: .*got -1/],
     ["a scaling nobody has", "llama.rope.scaling.type", { string: "foo" }, /rope\.scaling\.type: .*got foo/],
-    ["experts", "llama.expert_count", { u32: 8 }, /llama\.expert_count: .*got 8/],
+    ["experts of which nobody says how many", "llama.expert_count", { u32: 8 }, /llama\.expert_used_count: .*nothing/],
     ["attention in both directions", "llama.attention.causal", { bool: false }, /attention\.causal: .*got false/],
     ["a merge of one token", "tokenizer.ggml.merges", { strings: ["ab"] }, /merges: .*"ab"/],
   ])("%s", async (_, key, value, message) => {

@@ -143,11 +143,13 @@ describe("architectures", () => {
     cohere2: { sliding_window: 24, layer_norm_eps: 2 ** -10, logit_scale: 0.25 },
     starcoder2: { sliding_window: 24, norm_epsilon: 2 ** -10 },
     exaone4: { sliding_window: 24 },
+    arcee: {},
   };
   /** Families whose files have another name: the architecture, fields of the config, and keys that these become. */
   const yarn = { factor: 16, original_max_position_embeddings: 64, beta_fast: 16, beta_slow: 2 };
   const OTHERS: readonly (readonly [string, string, object, Readonly<Record<string, Written>>])[] = [
     ["olmo3", "olmo2", { sliding_window: 24 }, {}],
+    ["hunyuan_v1_dense", "hunyuan-dense", { head_dim: 16 }, {}],
     ["phi", "phi2", { layer_norm_eps: 2 ** -10, partial_rotary_factor: 0.5 }, {}],
     [
       "ministral3",
@@ -168,14 +170,25 @@ describe("architectures", () => {
       },
     ],
     ["mistral", "mistral3", { head_dim: 16, sliding_window: null }, {}],
+    [
+      "lfm2",
+      "lfm2",
+      {
+        ...{ layer_types: ["conv", "full_attention", "conv", "conv"], conv_L_cache: 3, norm_eps: 2 ** -10 },
+        ...{ block_auto_adjust_ff_dim: false, tie_word_embeddings: true },
+      },
+      { "attention.head_count_kv": { i32s: [0, 2, 0, 0] }, "shortconv.l_cache": { u32: 3 } },
+    ],
   ];
 
   it.each(OTHERS)("%s in a file of %s", async (modelType, architecture, fields, keys) => {
     const config = { model_type: modelType, ...tiny, rms_norm_eps: 2 ** -10, rope_theta: 10_000, ...fields };
-    const tied = { ...config, tie_word_embeddings: false, num_hidden_layers: 4 };
+    const tied = { tie_word_embeddings: false, ...config, num_hidden_layers: 4 };
     const checkpoint = new RandomCheckpoint(tied, "random");
     const more = Object.entries(keys).map(([key, value]): [string, Written] => [`${architecture}.${key}`, value]);
-    const metadata = [...configMetadata(tied as never, architecture), ...more, ...byteTokenizer];
+    const own = new Set(more.map(([key]) => key));
+    const known = configMetadata(tied as never, architecture).filter(([key]) => !own.has(key));
+    const metadata = [...known, ...more, ...byteTokenizer];
     const file = { metadata, tensors: await tensorsOf(checkpoint, architecture) };
     await expectSame(await openCheckpoint(sourceOf(file)), checkpoint, modelType);
   });

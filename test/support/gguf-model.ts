@@ -18,7 +18,10 @@ export function storedNames(architecture: string, numLayers: number): Map<string
   const own = ARCHITECTURES[architecture]!;
   const parts = Object.keys({ ...LAYER_TENSORS, ...own.layer });
   const stored = Array.from({ length: numLayers }, (_, layer) => parts.map((part) => `blk.${layer}.${part}`)).flat();
-  const names = [...Object.keys(MODEL_TENSORS), ...stored].flatMap((name) => [`${name}.weight`, `${name}.bias`]);
+  const names = [...Object.keys({ ...MODEL_TENSORS, ...own.model }), ...stored].flatMap((name) => [
+    `${name}.weight`,
+    `${name}.bias`,
+  ]);
   return new Map(names.map((name) => [canonicalName(name, own)!, name]));
 }
 

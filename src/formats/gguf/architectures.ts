@@ -5,6 +5,7 @@ import {
   ofCohere2,
   ofExaone4,
   ofGranite,
+  ofLfm2,
   ofMistral3,
   ofOlmo2,
   ofPhi2,
@@ -18,6 +19,7 @@ import {
   EXPERT_KEYS,
   MLP_EXPERT_TENSORS,
   ofGptOss,
+  ofGraniteMoe,
   ofMixtral,
   ofOlmoe,
   ofQwen2Moe,
@@ -49,8 +51,10 @@ export interface GgufArchitecture {
   readonly reads?: readonly string[];
   /** Which products may have biases: those of q, k and v, or all. Elsewhere a bias is not computed with. */
   readonly biases?: "qkv" | "all";
-  /** Tensors of a layer that are matrices of one row, and vectors in files. */
-  readonly rows?: readonly string[];
+  /** Shapes that tensors of a layer have, by those that files give them. */
+  readonly shapes?: Readonly<Record<string, (stored: readonly number[]) => readonly number[]>>;
+  /** Whether some layers have no attention, which their number of KV heads says. */
+  readonly hasLayersWithoutHeads?: true;
   /** What files of this name are that have experts. */
   readonly withExperts?: GgufArchitecture;
   /** Whether a part of a head may be turned. */
@@ -102,7 +106,7 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
       ffn_up_shexp: "mlp.shared_expert.up_proj",
       ffn_down_shexp: "mlp.shared_expert.down_proj",
     },
-    rows: ["ffn_gate_inp_shexp"],
+    shapes: { ffn_gate_inp_shexp: (stored) => [1, ...stored] },
     biases: "qkv",
     fields: ofQwen2Moe,
     reads: EXPERT_KEYS,
@@ -156,6 +160,40 @@ export const ARCHITECTURES: Readonly<Record<string, GgufArchitecture>> = {
     layer: {},
     fields: ofGranite,
     reads: ["embedding_scale", "residual_scale", "logit_scale", "attention.scale"],
+  },
+  granitemoe: {
+    modelType: "granitemoe",
+    interleavesHeads: true,
+    layer: { ...BLOCK_SPARSE_TENSORS, ffn_gate_inp: "block_sparse_moe.router.layer" },
+    fields: ofGraniteMoe,
+    reads: ["embedding_scale", "residual_scale", "logit_scale", "attention.scale", ...EXPERT_KEYS],
+  },
+  lfm2: {
+    modelType: "lfm2",
+    interleavesHeads: false,
+    layer: {
+      attn_norm: "operator_norm",
+      attn_output: "self_attn.out_proj",
+      attn_q_norm: "self_attn.q_layernorm",
+      attn_k_norm: "self_attn.k_layernorm",
+      ffn_norm: "ffn_norm",
+      ffn_gate: "feed_forward.w1",
+      ffn_up: "feed_forward.w3",
+      ffn_down: "feed_forward.w2",
+      "shortconv.conv": "conv.conv",
+      "shortconv.in_proj": "conv.in_proj",
+      "shortconv.out_proj": "conv.out_proj",
+    },
+    model: { token_embd_norm: "model.embedding_norm" },
+    shapes: { "shortconv.conv": (stored) => (stored.length === 2 ? [stored[0]!, 1, stored[1]!] : stored) },
+    hasLayersWithoutHeads: true,
+    fields: ofLfm2,
+  },
+  arcee: { modelType: "arcee", interleavesHeads: true, layer: {} },
+  "hunyuan-dense": {
+    modelType: "hunyuan_v1_dense",
+    interleavesHeads: false,
+    layer: { attn_q_norm: "self_attn.query_layernorm", attn_k_norm: "self_attn.key_layernorm" },
   },
   smollm3: { modelType: "smollm3", interleavesHeads: true, layer: {} },
   olmo2: {
@@ -261,7 +299,7 @@ const BARE = new Set(["self_attn.sinks"]);
 
 /** `blk.3.attn_q.weight` as Transformers calls it; undefined for a tensor that the decoder does not use. */
 export function canonicalName(stored: string, architecture: GgufArchitecture): string | undefined {
-  const layer = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/.exec(stored);
+  const layer = /^blk\.(0|[1-9]\d*)\.([\w.]+)\.(weight|bias)$/.exec(stored);
   if (layer) {
     const [, index, part, kind] = layer;
     const names: Readonly<Record<string, string>> = { ...LAYER_TENSORS, ...architecture.layer };

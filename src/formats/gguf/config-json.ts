@@ -31,7 +31,7 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
       `a divisor of embedding_length (${hiddenSize}), or an attention.key_length`,
     );
   }
-  const numKvHeads = metadata.size(own("attention.head_count_kv"), MAX.heads, numHeads);
+  const numKvHeads = kvHeadsOf(metadata, architecture, numHeads);
   if (numHeads % numKvHeads !== 0)
     throw metadata.invalid(own("attention.head_count_kv"), `a divisor of head_count (${numHeads})`);
   const headDim = metadata.size(own("attention.key_length"), MAX.width, hiddenSize / numHeads);
@@ -74,6 +74,12 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
     ...architecture.fields?.(metadata, { numLayers, numHeads, hiddenSize, headDim, hasBias }),
   };
 }
+
+/** Of the layers that have attention. */
+export const kvHeadsOf = (metadata: Metadata, architecture: GgufArchitecture, numHeads: number): number =>
+  architecture.hasLayersWithoutHeads
+    ? metadata.sizeOfOthers(metadata.own("attention.head_count_kv"), MAX.heads, numHeads)
+    : metadata.size(metadata.own("attention.head_count_kv"), MAX.heads, numHeads);
 
 function longRope(
   metadata: Metadata,

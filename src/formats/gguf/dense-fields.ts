@@ -62,6 +62,17 @@ export function ropeOfMistral3(metadata: Metadata): JsonObject {
 const growthOf = (metadata: Metadata): number =>
   metadata.number(metadata.own("attention.temperature_scale"), 0, MAX, 0);
 
+/** Layers without KV heads are convolutions. */
+export function ofLfm2(metadata: Metadata): JsonObject {
+  const heads = metadata.raw(metadata.own("attention.head_count_kv"));
+  return {
+    norm_eps: metadata.number(metadata.own("attention.layer_norm_rms_epsilon"), 0, 1),
+    block_auto_adjust_ff_dim: false,
+    conv_L_cache: metadata.size(metadata.own("shortconv.l_cache"), MAX),
+    ...(Array.isArray(heads) && { layer_types: heads.map((count) => (count === 0 ? "conv" : "full_attention")) }),
+  };
+}
+
 export const ofPhi2 = (metadata: Metadata): JsonObject => ({ layer_norm_eps: layerNormEps(metadata) });
 
 export const ofCohere2 = (metadata: Metadata): JsonObject => ({

@@ -1,5 +1,6 @@
 /** @file What metadata of mixtures of experts stand for in config.json, and what their files call the experts' tensors. */
 import type { JsonObject } from "../json-file.ts";
+import { ofGranite } from "./dense-fields.ts";
 import type { ModelSizes } from "./gemma-fields.ts";
 import type { Metadata } from "./metadata.ts";
 
@@ -67,6 +68,16 @@ export const ofQwen2Moe = (metadata: Metadata, { hasBias }: ModelSizes): JsonObj
 export function ofMixtral(metadata: Metadata): JsonObject {
   const { count, used } = sizesOf(metadata);
   return { num_local_experts: count, num_experts_per_tok: used, sliding_window: null };
+}
+
+export function ofGraniteMoe(metadata: Metadata): JsonObject {
+  const { count, used } = sizesOf(metadata);
+  return {
+    ...ofGranite(metadata),
+    num_local_experts: count,
+    num_experts_per_tok: used,
+    intermediate_size: widthOf(metadata),
+  };
 }
 
 export function ofOlmoe(metadata: Metadata): JsonObject {

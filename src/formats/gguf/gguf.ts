@@ -8,7 +8,7 @@ import { hubName, parseHubId } from "../hub-id.ts";
 import { MemorySource } from "../memory-source.ts";
 import { ggufStem, saidName } from "../model-name.ts";
 import { ARCHITECTURES, canonicalName, type GgufArchitecture, storedName } from "./architectures.ts";
-import { configJson } from "./config-json.ts";
+import { configJson, kvHeadsOf } from "./config-json.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
 import { Metadata } from "./metadata.ts";
 import { chooseModel, firstPath, ggufModels, isGgufPath, type ModelsPlace, onlyModel } from "./model-files.ts";
@@ -203,12 +203,12 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
     if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
     const { numBytes, file, type } = tensor;
-    const isRow = architecture.rows?.includes(/^blk\.\d+\.(\w+)\./.exec(tensor.name)?.[1] ?? "");
-    const shape = isRow && tensor.shape.length === 1 ? [1, ...tensor.shape] : tensor.shape;
+    const part = /^blk\.\d+\.([\w.]+)\.\w+$/.exec(tensor.name)?.[1] ?? "";
+    const shape = architecture.shapes?.[part]?.(tensor.shape) ?? tensor.shape;
     tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
   }
   const numHeads = metadata.size(metadata.own("attention.head_count"), Number.MAX_SAFE_INTEGER);
-  const numKvHeads = metadata.size(metadata.own("attention.head_count_kv"), numHeads, numHeads);
+  const numKvHeads = kvHeadsOf(metadata, architecture, numHeads);
   return {
     tensors,
     nameInFile: (name) => storedName(name, architecture),

@@ -43,6 +43,16 @@ export class Metadata {
     return this.#whole(key, value[0], 1, most);
   }
 
+  /** As `size`, of the entries of an array that are not 0. */
+  sizeOfOthers(key: string, most: number, fallback: number): number {
+    const value = this.#values.get(key);
+    if (!Array.isArray(value)) return this.size(key, most, fallback);
+    const others = value.filter((entry) => entry !== 0);
+    if (others.some((entry) => entry !== others[0]))
+      throw this.unsupported(key, `expected one number for all layers that have one, got several`);
+    return this.#whole(key, others[0], 1, most);
+  }
+
   /** A number from `least` to `most`. Without a fallback it is required. */
   number(key: string, least: number, most: number, fallback?: number): number {
     const value = this.#values.get(key) ?? fallback;
