@@ -6,7 +6,7 @@ import type { Sequence } from "../../src/cache/sequence.ts";
 import { kvFormat } from "./pages.ts";
 
 /** Tokens that each of three sequences gets in the steps: from nothing, over page ends, up to one, and one by one. */
-export const STEPS: readonly (readonly number[])[] = [
+const STEPS: readonly (readonly number[])[] = [
   [1, 70, 3],
   [2, 58, 0],
   [1, 1, 130],

@@ -23,7 +23,7 @@ export function linearLayers(config: ConfigFields, numLayers: number): (layer: n
   return (layer) => types[layer] === "linear_attention";
 }
 
-export function deltaNetShape(config: ConfigFields, { hiddenSize, normEps }: MixerContext): DeltaNetShape {
+function deltaNetShape(config: ConfigFields, { hiddenSize, normEps }: MixerContext): DeltaNetShape {
   const numKeyHeads = config.integer("linear_num_key_heads", 1, MAX_HEADS, 16);
   const numHeads = config.integer("linear_num_value_heads", 1, MAX_HEADS, 32);
   if (numHeads % numKeyHeads !== 0)
