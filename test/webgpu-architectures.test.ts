@@ -16,6 +16,8 @@ const NAMES = [
   ...["glm4", "cohere2", "bitnet", "falcon_h1", "deepseek_v3"],
   ...(isThorough
     ? [
+        "gemma4_text",
+        "hunyuan_v1_dense",
         "gpt_oss",
         "qwen2_moe",
         "glm4_moe",

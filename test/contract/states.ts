@@ -131,28 +131,31 @@ export function statesContract({ open, limits }: Target): void {
       },
     );
 
-    it.each(["sigmoid", "silu"] as const)("gate: %s, a factor a value, a head and a row", async (activation) => {
-      for (const [rows, width, repeat] of [
-        [1, 3, 1],
-        [5, 64, 1],
-        [3, 33, 1],
-        [4, 96, 12],
-        [2, 30, 5],
-        [70, 128, 128],
-      ] as const) {
-        const count = Math.ceil(width / repeat);
-        const of = { first: 3, stride: count + 4, repeat, activation };
-        const [actual, expected] = await Promise.all(
-          [ops, reference].map(async (each) => {
-            const x = upload(each, gaussians(1, rows * width));
-            const gates = gaussians(2, rows * of.stride, 4);
-            gates[3] = -120;
-            each.gate(x, upload(each, gates), of, rows, width);
-            return each.readback(x, rows * width);
-          }),
-        );
-        expect(relativeError(actual!, expected!), `${rows}x${width}/${repeat}`).toBeLessThan(limits.elementwise());
-      }
-    });
+    it.each(["sigmoid", "silu", "none"] as const)(
+      "gate: %s, a factor a value, a head and a row",
+      async (activation) => {
+        for (const [rows, width, repeat] of [
+          [1, 3, 1],
+          [5, 64, 1],
+          [3, 33, 1],
+          [4, 96, 12],
+          [2, 30, 5],
+          [70, 128, 128],
+        ] as const) {
+          const count = Math.ceil(width / repeat);
+          const of = { first: 3, stride: count + 4, repeat, activation };
+          const [actual, expected] = await Promise.all(
+            [ops, reference].map(async (each) => {
+              const x = upload(each, gaussians(1, rows * width));
+              const gates = gaussians(2, rows * of.stride, 4);
+              gates[3] = -120;
+              each.gate(x, upload(each, gates), of, rows, width);
+              return each.readback(x, rows * width);
+            }),
+          );
+          expect(relativeError(actual!, expected!), `${rows}x${width}/${repeat}`).toBeLessThan(limits.elementwise());
+        }
+      },
+    );
   });
 }

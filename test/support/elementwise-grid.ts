@@ -14,6 +14,8 @@ export interface NormCase {
   readonly isInPlace: boolean;
   readonly groups?: number;
   readonly isCompact?: true;
+  /** Whether results are multiplied by a number at the end. */
+  readonly hasFactor?: true;
 }
 
 const both = [false, true] as const;
@@ -29,6 +31,8 @@ export const NORM_CASES: readonly NormCase[] = [
   { kind: "layer", hasBias: true, add: true, before: 2, behind: 0, isInPlace: false, isCompact: true },
   { kind: "rms", hasBias: false, add: false, before: 0, behind: 0, isInPlace: true, groups: 3 },
   { kind: "layer", hasBias: true, add: true, before: 0, behind: 0, isInPlace: false, groups: 4 },
+  { kind: "rms", hasBias: false, add: true, before: 0, behind: 0, isInPlace: false, hasFactor: true },
+  { kind: "layer", hasBias: true, add: false, before: 0, behind: 0, isInPlace: true, hasFactor: true },
 ];
 
 /** `out` after the norm, [rows][stride]. */
@@ -41,9 +45,16 @@ export async function normed(ops: Ops, c: NormCase, width: number, rows: number)
   const input = upload(ops, x);
   const out = c.isInPlace ? input : upload(ops, gaussians(2, rows * stride));
   const norm: RowNorm = { kind: c.kind, weight: vector(3), bias: c.hasBias ? vector(4) : null, eps: 1e-5, add: c.add };
+  const factor = c.hasFactor ? ops.loadWeight([partOf(Float32Array.of(-0.3), 1)], "f32") : null;
   ops.norm(
     input,
-    { ...norm, groups, isCompact: c.isCompact ?? false, ...(stride !== width * groups && { first: c.before, stride }) },
+    {
+      ...norm,
+      factor,
+      groups,
+      isCompact: c.isCompact ?? false,
+      ...(stride !== width * groups && { first: c.before, stride }),
+    },
     rows,
     out,
   );
