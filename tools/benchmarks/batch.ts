@@ -5,24 +5,42 @@ const FORMATS = ["f16", "k4v4"];
 const VERSIONS = ["before", "now"];
 const SHAPES = ["qkv", "o", "gate_up", "down", "head"];
 
+/** A figure of several rounds: the median of the rounds' medians, and the least and the most of all. */
+function rateText(rounds: readonly Row[]): { readonly median: number; readonly text: string } {
+  const sorted = rounds.map((r) => num(r, "tokPerSec")).sort((x, y) => x - y);
+  const median = sorted[sorted.length >> 1] ?? Number.NaN;
+  const least = Math.min(...rounds.map((r) => num(r, "minTokPerSec")));
+  const most = Math.max(...rounds.map((r) => num(r, "maxTokPerSec")));
+  return { median, text: `${fixed(median, 0)} (${fixed(least, 0)}–${fixed(most, 0)})` };
+}
+
 function rateTable(all: readonly Row[]): string {
-  const streams = [...new Set(all.map((r) => num(r, "streams")))].filter((n) =>
-    all.some((r) => num(r, "streams") === n && r["version"] === "now"),
-  );
-  const find = (kv: string, version: string, count: number): Row | undefined =>
-    all.find((r) => r["kv"] === kv && r["version"] === version && num(r, "streams") === count);
+  const streams = [...new Set(all.map((r) => num(r, "streams")))];
+  const rate = (kv: string, version: string, count: number) =>
+    rateText(all.filter((r) => r["kv"] === kv && r["version"] === version && num(r, "streams") === count));
   const body = streams.map((count) => [
     String(count),
     ...FORMATS.flatMap((kv) => [
-      ...VERSIONS.map((version) => {
-        const row = find(kv, version, count);
-        return `${fixed(num(row, "tokPerSec"), 0)} (${fixed(num(row, "minTokPerSec"), 0)}–${fixed(num(row, "maxTokPerSec"), 0)})`;
-      }),
-      `${fixed(num(find(kv, "now", count), "tokPerSec") / num(find(kv, "now", 1), "tokPerSec"), 1)}×`,
+      ...VERSIONS.map((version) => rate(kv, version, count).text),
+      `${fixed(rate(kv, "now", count).median / rate(kv, "now", 1).median, 1)}×`,
     ]),
   ]);
   const titles = FORMATS.flatMap((kv) => [...VERSIONS.map((version) => `${kv}, ${version}`), "to one"]);
   return table(["sequences", ...titles], body);
+}
+
+function attentionTable(all: readonly Row[]): string {
+  const counts = [...new Set(all.map((r) => num(r, "rows")))].sort((a, b) => a - b);
+  const body = counts.map((count) => [
+    String(count),
+    ...FORMATS.flatMap((kv) =>
+      VERSIONS.map((version) => {
+        const row = all.find((r) => r["kv"] === kv && r["version"] === version && num(r, "rows") === count);
+        return fixed(num(row, "medianUs"), 1);
+      }),
+    ),
+  ]);
+  return table(["sequences", ...FORMATS.flatMap((kv) => VERSIONS.map((version) => `${kv}, ${version}`))], body);
 }
 
 function productTable(all: readonly Row[]): string {
@@ -62,7 +80,7 @@ export function batchSections(record: string): (readonly [string, string, string
   const card = String(machine?.["gpu"] ?? "GPU").replace("NVIDIA ", "");
   const checks = all.filter((r) => r["kind"] === "linear-check");
   const passed = checks.filter((r) => String(r["passed"]) === "true").length;
-  const how = `Qwen3-0.6B's shape with random weights in f16, sequences of their own with 512 tokens each, greedy, drawn on the device; tok/s of all of them by the clock, least and most in brackets. \`bench/gpu/main.ts batches\`. ${machine?.["gpu"]}, driver ${machine?.["driver"]}; before and now in two runs of one day, before with pages that were still allocated on the way. ${passed} of ${checks.length} rows of \`linear-check\` agree with f64.`;
+  const how = `Qwen3-0.6B's shape with random weights in f16, sequences of their own with 512 tokens each, greedy, drawn on the device; tok/s of all of them by the clock, least and most in brackets. \`bench/gpu/main.ts batches\`. ${machine?.["gpu"]}, driver ${machine?.["driver"]}; before and now a process each in turn, three rounds on one machine: the median of their medians. With up to 32 sequences the clock's time varies from round to round while the device's does not. ${passed} of ${checks.length} rows of \`linear-check\` agree with f64.`;
   const products =
     "Microseconds of a product of f16 weights with everything that belongs to it, the fastest tile, in brackets the fastest of the other kernels (`linear`):";
   return [
@@ -71,6 +89,8 @@ export function batchSections(record: string): (readonly [string, string, string
       how,
       [
         rateTable(all.filter((r) => r["kind"] === "batch")),
+        `Microseconds of decode attention of one layer with its merge, 672 keys a sequence, by the GPU's clock (\`attention-rows:672,8,16,32,64\`), before in other runs of the day:`,
+        attentionTable(all.filter((r) => r["kind"] === "attention-rows")),
         products,
         productTable(all.filter((r) => r["kind"] === "linear")),
         affineText(all.filter((r) => r["kind"] === "linear-total")),
