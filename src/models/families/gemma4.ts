@@ -15,11 +15,7 @@ const numShared = (config: ConfigFields, numLayers: number): number =>
   config.integer("num_kv_shared_layers", 0, numLayers - 1, 0);
 
 /** The last layer before those that share, of the same kind as this one; null for a layer with keys and values of its own. */
-export function sharedWith(
-  config: ConfigFields,
-  layer: number,
-  { numLayers, slidingWindow }: LayerContext,
-): number | null {
+function sharedWith(config: ConfigFields, layer: number, { numLayers, slidingWindow }: LayerContext): number | null {
   const first = numLayers - numShared(config, numLayers);
   if (layer < first) return null;
   for (let source = first - 1; source >= 0; source--) {
