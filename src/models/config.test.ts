@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseModelConfig } from "./config.ts";
 import { supportedTypes } from "./registry.ts";
+import { ropeFor } from "./rope.ts";
 import { LLAMA_NAMES } from "./tensor-names.ts";
 import { LLAMA_TRAITS } from "./traits.ts";
 
@@ -111,6 +112,18 @@ describe("parseModelConfig", () => {
       originalMaxPosition: 512,
       attentionFactor: Math.sqrt(1 + Math.log(4) / Math.log(512)),
     });
+  });
+
+  it("multiplies cos and sin by the factors that Phi 3.5 MoE's LongRoPE says, the one of long sequences beyond training", () => {
+    const list = [1, 1.5, 2, 3];
+    const { rope } = parse({
+      rope_scaling: {
+        ...{ type: "longrope", short_factor: list, long_factor: list, original_max_position_embeddings: 512 },
+        ...{ short_mscale: 1.1, long_mscale: 1.3 },
+      },
+    });
+    const factorAt = (length: number) => ropeFor({ headDim: 8, rope }, length).rope.attentionFactor;
+    expect([factorAt(512), factorAt(513)]).toEqual([1.1, 1.3]);
   });
 
   it("takes the text model of a wrapper, and queries that grow beyond the length of training", () => {

@@ -193,7 +193,9 @@ function parseLongRope(
     shortFactor: list("short_factor"),
     longFactor: list("long_factor"),
     originalMaxPosition,
-    attentionFactor: fields.number("attention_factor", 1e-6, 1e3, derived),
+    // Phi 3.5 MoE says the factors itself.
+    attentionFactor: fields.number("short_mscale", 1e-6, 1e3, fields.number("attention_factor", 1e-6, 1e3, derived)),
+    ...(fields.has("long_mscale") && { longAttentionFactor: fields.number("long_mscale", 1e-6, 1e3) }),
   };
 }
 

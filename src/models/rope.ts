@@ -69,6 +69,8 @@ type Scaling =
       readonly originalMaxPosition: number;
       /** Factor on cos and sin. */
       readonly attentionFactor: number;
+      /** The same of sequences beyond the length of training; absent: attentionFactor. */
+      readonly longAttentionFactor?: number;
     };
 
 /** Coordinates of a head that are turned. */
@@ -128,7 +130,7 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
       const [beyond, upTo] = isLong ? [rope.originalMaxPosition, Infinity] : [-1, rope.originalMaxPosition];
       return fixed(
         plain.map((f, pair) => f / factors[pair]!),
-        rope.attentionFactor,
+        (isLong ? rope.longAttentionFactor : undefined) ?? rope.attentionFactor,
         upTo,
         beyond,
       );
