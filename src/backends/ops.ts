@@ -4,25 +4,25 @@
  * Activations are f32 in opaque buffers, row-major [rows][width]. Calls are in order and may be queued; only
  * `readback` waits. Rows of a step are the tokens of its spans, one after the other.
  */
-import type { LayerCache } from "../cache/layer-cache.ts";
 import type { PageStorage } from "../cache/page-storage.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
-import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 import type { Activation, ActivationKind } from "./activation.ts";
+import type { AttentionLayer } from "./attention-layer.ts";
 import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertScratch, Experts, Router } from "./experts.ts";
 import type { HeadProduct } from "./head-product.ts";
 import type { QueryGrowth } from "./query-growth.ts";
-import type { Columns, Gates, StatePart } from "./state-ops.ts";
+import type { Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
 
+export type { AttentionLayer } from "./attention-layer.ts";
 export type { ColumnRun } from "./column-runs.ts";
 export type { HeadProduct } from "./head-product.ts";
-export type { Columns, Gates, StatePart } from "./state-ops.ts";
+export type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs, StatePart } from "./state-ops.ts";
 export type { Activation, ActivationKind, Buf, Weight, WeightPart, WeightType };
 
 /** A weight matrix that is being loaded, some of its rows at a time. */
@@ -85,139 +85,6 @@ export interface RowNorm {
   readonly groups?: number;
   /** One value that every result is multiplied by, after what it is added to (Gemma 4's factor of a layer). Default: 1. */
   readonly factor?: Weight | null;
-}
-
-/** What attention of one layer needs besides activations. */
-export interface AttentionLayer {
-  readonly index: number;
-  readonly numHeads: number;
-  readonly numKvHeads: number;
-  /** Coordinates of queries and keys. */
-  readonly headDim: number;
-  /** Coordinates of values and of what attention returns. */
-  readonly valueDim: number;
-  /**
-   * Of latent attention: coordinates of the rotary key part, which queries have behind the others. Keys are then values too, of the only KV
-   * head, and only `appendLatent` stores them. 0 for ordinary attention.
-   */
-  readonly rotaryKeyDim: number;
-  /** Layouts of the layer's pages, the same in the cache of every sequence of a step. */
-  readonly cache: LayerCache;
-  /** Cache format and calibration of the layer, and what backends keep for them. */
-  readonly kv: PreparedLayer;
-  /** Number of positions to attend to, the query's own included; 0 for all. */
-  readonly slidingWindow: number;
-  /** Whether positions are cut into chunks of that many, and a query attends to those of its own chunk up to its own. */
-  readonly isChunked?: boolean;
-  /** Softmax scale, usually 1/√headDim. */
-  readonly scale: number;
-  /** What attention returns is multiplied by it (MiMo), usually 1. */
-  readonly valueScale: number;
-  /** Scores become softcap · tanh(score / softcap) after the scale (Gemma 2); 0 for scores as they are. */
-  readonly softcap: number;
-  /** A learned logit for each query head that takes part in the softmax and has no value (gpt-oss), [numHeads] f32; null for none. */
-  readonly sinkLogits: Weight | null;
-  /** Index of the rope for Q and K among those given to `beginStep`. */
-  readonly rope: number;
-  /** Weights of the RMS norm on heads of Q and K (Qwen3), [headDim]. */
-  readonly qNorm: Weight | null;
-  readonly kNorm: Weight | null;
-  /** Whether Q and K are normed behind RoPE (Hunyuan); absent: before it. */
-  readonly normsTurned?: boolean;
-  /** Weights of the RMS norm on heads of V (Gemma 4), [valueDim]; absent: none. */
-  readonly vNorm?: Weight | null;
-  /**
-   * Whether keys and values are those of another layer, which has appended them in the same step (Gemma 4): rows are queries alone,
-   * `index` is the other layer's, and `kv` is made of it.
-   */
-  readonly isShared?: boolean;
-  readonly normEps: number;
-}
-
-/**
- * A causal convolution of each channel over the tokens of a sequence, as in LFM2, Mamba and gated delta nets.
- *
- * The state holds the inputs of the last `kernel − 1` tokens, f32 [kernel − 1][channels], the oldest first; zeros stand for those
- * before the first token.
- */
-export interface Convolution {
-  readonly state: StatePart;
-  readonly channels: number;
-  /** Taps of a channel, 2 to MAX_KERNEL. */
-  readonly kernel: number;
-  /** f32 [channels · kernel], the taps of a channel side by side; the last one is that of the token itself. */
-  readonly weight: Weight;
-  /** f32 [channels] */
-  readonly bias: Weight | null;
-  /** Of the sum, before the gate of outputs. */
-  readonly activation: "none" | "silu";
-  /** The channels in rows of the input. */
-  readonly input: Columns;
-  /** First columns, in the same rows, of factors of inputs and of outputs; null for none. */
-  readonly inputGate: number | null;
-  readonly outputGate: number | null;
-}
-
-/**
- * The gated delta rule (arXiv 2412.06464), or with a decay for each channel of keys Kimi delta attention (arXiv 2510.26692).
- *
- * The state is a matrix S a head, f32 [numHeads][keyDim][valueDim]. A token has a query q and a key k, divided by their lengths
- * (and q by √keyDim), a value v, a decay d and a rate β: S ← d·S, then S ← S + k ⊗ β(v − kᵀS); its output is qᵀS. A head of
- * q and k serves numHeads / numKeyHeads heads of v that are beside each other.
- */
-export interface DeltaRule {
-  readonly state: StatePart;
-  readonly numHeads: number;
-  readonly numKeyHeads: number;
-  /** Multiples of 4, at most MAX_DELTA_DIM. */
-  readonly keyDim: number;
-  readonly valueDim: number;
-  /** β is this times the sigmoid of its input: 1, or 2 for negative eigenvalues. */
-  readonly rateScale: number;
-  /** First columns of the inputs of β, and of the decay, a head or with `isByChannel` a channel of keys. */
-  readonly rate: Columns;
-  readonly decay: Columns;
-  readonly isByChannel: boolean;
-  /** The decay is exp(−exp(log)·softplus(x + bias)), or with a bound exp(bound·sigmoid(exp(log)·(x + bias))); f32 [numHeads]. */
-  readonly decayLog: Weight;
-  /** f32, as many as there are inputs of the decay. */
-  readonly decayBias: Weight;
-  /** Below 0; null for none. */
-  readonly decayBound: number | null;
-}
-
-/**
- * The scan of a state space layer (Mamba, arXiv 2405.21060): for each head and token
- * h = exp(−dt · exp(A)) · h + dt · x ⊗ B and y = h · C + D · x, with dt = softplus(step + bias) within its limits.
- *
- * The state holds h, f32 [numHeads][headDim][stateSize]; zeros stand for that before the first token.
- */
-export interface Scan {
-  readonly state: StatePart;
-  readonly numHeads: number;
-  readonly headDim: number;
-  /** Heads of a group share B and C; a divisor of numHeads. */
-  readonly numGroups: number;
-  readonly stateSize: number;
-  /** f32, one after the other: A (ln of the rates), [numHeads] or [numHeads][stateSize]; D, [numHeads]; biases of steps, [numHeads]. */
-  readonly parameters: Weight;
-  /** Whether each state of a head has a rate of its own (Mamba 1, whose heads are channels). */
-  readonly isPerState: boolean;
-  /** Limits of dt; maxStep may be Infinity. */
-  readonly minStep: number;
-  readonly maxStep: number;
-  /** Where rows of x have [numHeads][headDim] values, and rows of steps [numHeads]. */
-  readonly x: Columns;
-  readonly steps: Columns;
-  /** First columns of B and of C, [numGroups][stateSize] each, in rows of `stride` values. */
-  readonly vectors: { readonly b: number; readonly c: number; readonly stride: number };
-}
-
-/** What is scanned: buffers of x, of B and C, and of step sizes, which may be the same. */
-export interface ScanInputs {
-  readonly x: Buf;
-  readonly vectors: Buf;
-  readonly steps: Buf;
 }
 
 /** How a token is drawn; fields as in the engine's `SamplingParams`. */

@@ -1,4 +1,5 @@
-/** @file Where operations on states of fixed size find their numbers. */
+/** @file Operations on states of fixed size as backends are told of them: convolutions, delta rules and scans. */
+import type { Buf, Weight } from "./buffers.ts";
 
 /** Where a block keeps numbers in the state that it has in each sequence. */
 export interface StatePart {
@@ -41,3 +42,89 @@ export const scanBytes = (of: {
 
 /** The largest limit of step sizes that kernels are told: Infinity is no number for all of them. */
 export const MAX_STEP = 3e38;
+
+/**
+ * A causal convolution of each channel over the tokens of a sequence, as in LFM2, Mamba and gated delta nets.
+ *
+ * The state holds the inputs of the last `kernel − 1` tokens, f32 [kernel − 1][channels], the oldest first; zeros stand for those
+ * before the first token.
+ */
+export interface Convolution {
+  readonly state: StatePart;
+  readonly channels: number;
+  /** Taps of a channel, 2 to MAX_KERNEL. */
+  readonly kernel: number;
+  /** f32 [channels · kernel], the taps of a channel side by side; the last one is that of the token itself. */
+  readonly weight: Weight;
+  /** f32 [channels] */
+  readonly bias: Weight | null;
+  /** Of the sum, before the gate of outputs. */
+  readonly activation: "none" | "silu";
+  /** The channels in rows of the input. */
+  readonly input: Columns;
+  /** First columns, in the same rows, of factors of inputs and of outputs; null for none. */
+  readonly inputGate: number | null;
+  readonly outputGate: number | null;
+}
+
+/**
+ * The gated delta rule (arXiv 2412.06464), or with a decay for each channel of keys Kimi delta attention (arXiv 2510.26692).
+ *
+ * The state is a matrix S a head, f32 [numHeads][keyDim][valueDim]. A token has a query q and a key k, divided by their lengths
+ * (and q by √keyDim), a value v, a decay d and a rate β: S ← d·S, then S ← S + k ⊗ β(v − kᵀS); its output is qᵀS. A head of
+ * q and k serves numHeads / numKeyHeads heads of v that are beside each other.
+ */
+export interface DeltaRule {
+  readonly state: StatePart;
+  readonly numHeads: number;
+  readonly numKeyHeads: number;
+  /** Multiples of 4, at most MAX_DELTA_DIM. */
+  readonly keyDim: number;
+  readonly valueDim: number;
+  /** β is this times the sigmoid of its input: 1, or 2 for negative eigenvalues. */
+  readonly rateScale: number;
+  /** First columns of the inputs of β, and of the decay, a head or with `isByChannel` a channel of keys. */
+  readonly rate: Columns;
+  readonly decay: Columns;
+  readonly isByChannel: boolean;
+  /** The decay is exp(−exp(log)·softplus(x + bias)), or with a bound exp(bound·sigmoid(exp(log)·(x + bias))); f32 [numHeads]. */
+  readonly decayLog: Weight;
+  /** f32, as many as there are inputs of the decay. */
+  readonly decayBias: Weight;
+  /** Below 0; null for none. */
+  readonly decayBound: number | null;
+}
+
+/**
+ * The scan of a state space layer (Mamba, arXiv 2405.21060): for each head and token
+ * h = exp(−dt · exp(A)) · h + dt · x ⊗ B and y = h · C + D · x, with dt = softplus(step + bias) within its limits.
+ *
+ * The state holds h, f32 [numHeads][headDim][stateSize]; zeros stand for that before the first token.
+ */
+export interface Scan {
+  readonly state: StatePart;
+  readonly numHeads: number;
+  readonly headDim: number;
+  /** Heads of a group share B and C; a divisor of numHeads. */
+  readonly numGroups: number;
+  readonly stateSize: number;
+  /** f32, one after the other: A (ln of the rates), [numHeads] or [numHeads][stateSize]; D, [numHeads]; biases of steps, [numHeads]. */
+  readonly parameters: Weight;
+  /** Whether each state of a head has a rate of its own (Mamba 1, whose heads are channels). */
+  readonly isPerState: boolean;
+  /** Limits of dt; maxStep may be Infinity. */
+  readonly minStep: number;
+  readonly maxStep: number;
+  /** Where rows of x have [numHeads][headDim] values, and rows of steps [numHeads]. */
+  readonly x: Columns;
+  readonly steps: Columns;
+  /** First columns of B and of C, [numGroups][stateSize] each, in rows of `stride` values. */
+  readonly vectors: { readonly b: number; readonly c: number; readonly stride: number };
+}
+
+/** What is scanned: buffers of x, of B and C, and of step sizes, which may be the same. */
+export interface ScanInputs {
+  readonly x: Buf;
+  readonly vectors: Buf;
+  readonly steps: Buf;
+}

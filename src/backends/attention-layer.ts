@@ -1,0 +1,51 @@
+/** @file Attention as operations are told of it. */
+import type { LayerCache } from "../cache/layer-cache.ts";
+import type { PreparedLayer } from "../quant/prepared-layer.ts";
+import type { Weight } from "./buffers.ts";
+
+/** What attention of one layer needs besides activations. */
+export interface AttentionLayer {
+  readonly index: number;
+  readonly numHeads: number;
+  readonly numKvHeads: number;
+  /** Coordinates of queries and keys. */
+  readonly headDim: number;
+  /** Coordinates of values and of what attention returns. */
+  readonly valueDim: number;
+  /**
+   * Of latent attention: coordinates of the rotary key part, which queries have behind the others. Keys are then values too, of the only KV
+   * head, and only `appendLatent` stores them. 0 for ordinary attention.
+   */
+  readonly rotaryKeyDim: number;
+  /** Layouts of the layer's pages, the same in the cache of every sequence of a step. */
+  readonly cache: LayerCache;
+  /** Cache format and calibration of the layer, and what backends keep for them. */
+  readonly kv: PreparedLayer;
+  /** Number of positions to attend to, the query's own included; 0 for all. */
+  readonly slidingWindow: number;
+  /** Whether positions are cut into chunks of that many, and a query attends to those of its own chunk up to its own. */
+  readonly isChunked?: boolean;
+  /** Softmax scale, usually 1/√headDim. */
+  readonly scale: number;
+  /** What attention returns is multiplied by it (MiMo), usually 1. */
+  readonly valueScale: number;
+  /** Scores become softcap · tanh(score / softcap) after the scale (Gemma 2); 0 for scores as they are. */
+  readonly softcap: number;
+  /** A learned logit for each query head that takes part in the softmax and has no value (gpt-oss), [numHeads] f32; null for none. */
+  readonly sinkLogits: Weight | null;
+  /** Index of the rope for Q and K among those given to `beginStep`. */
+  readonly rope: number;
+  /** Weights of the RMS norm on heads of Q and K (Qwen3), [headDim]. */
+  readonly qNorm: Weight | null;
+  readonly kNorm: Weight | null;
+  /** Whether Q and K are normed behind RoPE (Hunyuan); absent: before it. */
+  readonly normsTurned?: boolean;
+  /** Weights of the RMS norm on heads of V (Gemma 4), [valueDim]; absent: none. */
+  readonly vNorm?: Weight | null;
+  /**
+   * Whether keys and values are those of another layer, which has appended them in the same step (Gemma 4): rows are queries alone,
+   * `index` is the other layer's, and `kv` is made of it.
+   */
+  readonly isShared?: boolean;
+  readonly normEps: number;
+}
