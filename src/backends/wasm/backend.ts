@@ -11,7 +11,6 @@ import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
-import { runLists } from "../column-runs.ts";
 import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
 import { outputWidthOf } from "../head-product.ts";
 import { loadParts } from "../load-parts.ts";
@@ -36,35 +35,25 @@ import type {
   WeightType,
   WeightWriter,
 } from "../ops.ts";
-import {
-  ACTIVATIONS,
-  activate,
-  embed,
-  heads as headParams,
-  NORM_FLAGS,
-  norm,
-  rmsNorm,
-  scaleColumns,
-  softcap,
-  swiglu,
-} from "../parameters/activations.ts";
 import { SCRATCH_BYTES } from "../parameters/attention.ts";
 import { qkvWidth } from "../qkv-width.ts";
 import { StackedWeight } from "../stacked-weight.ts";
 import { capabilities } from "./capabilities.ts";
 import { chooseVariant } from "./choose-variant.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
+import { ElementwiseKernels } from "./elementwise.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
 import { ExpertKernels } from "./experts.ts";
 import { KvKernels } from "./kv-kernels.ts";
 import { LinearKernels } from "./linear.ts";
-import { MAX_BYTES, PARAMS_ADDRESS, WasmMemory } from "./memory.ts";
+import { MAX_BYTES, WasmMemory } from "./memory.ts";
 import { WasmPageStorage } from "./page-storage.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { CHUNK_TOKENS, MAX_MEMORIES } from "./sizes.ts";
 import { StateKernels } from "./state-kernels.ts";
 import { ThreadPool } from "./thread-pool.ts";
-import { asWasmWeight, type WasmWeight, WeightLoader } from "./wasm-weight.ts";
+import { addressIn, WasmBuf, wasmBuf } from "./wasm-buf.ts";
+import { asWasmWeight, vectorOf, WeightLoader } from "./wasm-weight.ts";
 
 export interface WasmBackendOptions {
   /** Number of threads, the calling one included; default: as many as the machine has, at most 16. */
@@ -73,35 +62,6 @@ export interface WasmBackendOptions {
   readonly memoryLimitBytes?: number;
   /** `auto`: relaxed SIMD when the engine has it and a self-test passes. */
   readonly relaxed?: "auto" | "off";
-}
-
-/** Rows of activations that share what `multiplyHeads` unpacks of the matrix. */
-const HEAD_BLOCK_ROWS = 16;
-/** Number of elements whose elementwise operation takes about as long as waking another thread. */
-const PARALLEL_ELEMENTS = 1 << 14;
-
-class WasmBuf implements Buf {
-  readonly memory: WasmMemory;
-  readonly address: number;
-  readonly length: number;
-  constructor(memory: WasmMemory, address: number, length: number) {
-    this.memory = memory;
-    this.address = address;
-    this.length = length;
-  }
-}
-
-/** A buffer with room for `length` values, in any memory. */
-function wasmBuf(buf: Buf, length: number, what: string): WasmBuf {
-  assert(buf instanceof WasmBuf && buf.length >= length, `${what}: ${length} values do not fit the buffer`);
-  return buf;
-}
-
-/** A norm, a bias or another list of numbers. */
-function vectorOf(weight: Weight, what: string): WasmWeight {
-  const vector = asWasmWeight(weight);
-  assert(vector.type === "f32", `${what}: weights are f32`);
-  return vector;
 }
 
 class WasmBackend implements Ops {
@@ -114,6 +74,7 @@ class WasmBackend implements Ops {
   readonly #pool: ThreadPool;
   readonly #loader: WeightLoader;
   readonly #linear: LinearKernels;
+  readonly #elementwise: ElementwiseKernels;
   readonly #experts: ExpertKernels;
   readonly #kv: KvKernels;
   readonly #states: StateKernels;
@@ -132,6 +93,7 @@ class WasmBackend implements Ops {
     this.pages = new WasmPageStorage(memory);
     this.#loader = new WeightLoader(memory, pool);
     this.#linear = new LinearKernels(memory, pool);
+    this.#elementwise = new ElementwiseKernels(memory, pool);
     this.#experts = new ExpertKernels(memory, pool);
     this.#kv = new KvKernels(memory, pool);
     this.#states = new StateKernels(memory, pool);
@@ -219,7 +181,7 @@ class WasmBackend implements Ops {
   embed(step: Step, table: Weight, out: Buf, scale = 1): void {
     assertBegun(step, this.#step, "embed");
     checkTokens("embed", step.tokens, table.rows);
-    this.#embed(this.#tokens.ensure(step.tokens.length * 4), step.tokens.length, table, out, scale, false);
+    this.#elementwise.embed(this.#tokens.ensure(step.tokens.length * 4), step.tokens.length, table, out, scale, false);
   }
 
   addPositions(step: Step, table: Weight, out: Buf): void {
@@ -228,60 +190,15 @@ class WasmBackend implements Ops {
     assert(table.cols * 4 <= SCRATCH_BYTES, "addPositions: rows of the table do not fit the scratch of a thread");
     const positions = this.#positions.ensure(count * 4);
     this.#memory.i32.set(step.positions, positions / 4);
-    this.#embed(positions, count, table, out, 1, true);
-  }
-
-  /** indices: address of the rows' numbers in the table */
-  #embed(indices: number, count: number, table: Weight, out: Buf, scale: number, add: boolean): void {
-    const { address, cols, stride, code } = asWasmWeight(table);
-    embed.write(this.#memory.view, PARAMS_ADDRESS, {
-      table: address,
-      type: code,
-      tokens: indices,
-      out: this.#addressOf(out, count * cols, "embed"),
-      cols,
-      stride,
-      scale,
-      add: add ? 1 : 0,
-    });
-    this.#run("embed", count, count * cols);
+    this.#elementwise.embed(positions, count, table, out, 1, true);
   }
 
   rmsNorm(x: Buf, weight: Weight, eps: number, rows: number, out: Buf): void {
-    const { address, cols, type } = asWasmWeight(weight);
-    assert(type === "f32", "rmsNorm: weights are f32");
-    const block = this.#rowsOfTask(rows);
-    const from = this.#addressOf(x, rows * cols, "rmsNorm");
-    const to = this.#addressOf(out, rows * cols, "rmsNorm");
-    rmsNorm.write(this.#memory.view, PARAMS_ADDRESS, { x: from, weight: address, out: to, cols, rows, block, eps });
-    this.#run("rmsNorm", Math.ceil(rows / block), rows * cols);
+    this.#elementwise.rmsNorm(x, weight, eps, rows, out);
   }
 
   norm(x: Buf, of: RowNorm, rows: number, out: Buf): void {
-    const { kind, eps, add } = of;
-    const weight = vectorOf(of.weight, "norm");
-    const { groups = 1 } = of;
-    const cols = (weight.rows * weight.cols) / groups;
-    const { first = 0, stride = cols } = of;
-    const [outFirst, outStride] = of.isCompact ? [0, cols] : [first, stride];
-    const count = rows * groups;
-    const block = this.#rowsOfTask(count);
-    norm.write(this.#memory.view, PARAMS_ADDRESS, {
-      x: this.#addressOf(x, count * stride, "norm") + first * 4,
-      out: this.#addressOf(out, count * outStride, "norm") + outFirst * 4,
-      weight: weight.address,
-      bias: of.bias ? vectorOf(of.bias, "norm").address : 0,
-      cols,
-      stride,
-      outStride,
-      rows: count,
-      block,
-      eps,
-      flags: (kind === "layer" ? NORM_FLAGS.center : 0) + (add ? NORM_FLAGS.add : 0),
-      groups,
-      factor: of.factor ? vectorOf(of.factor, "norm").address : 0,
-    });
-    this.#run("norm", Math.ceil(count / block), count * cols);
+    this.#elementwise.norm(x, of, rows, out);
   }
 
   linear(x: Buf, w: Weight, bias: Weight | null, rows: number, out: Buf, add: boolean): void {
@@ -328,29 +245,13 @@ class WasmBackend implements Ops {
   }
 
   multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void {
-    const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
-    const { address, cols, stride, code } = asWasmWeight(w);
-    const outputWidth = outputWidthOf(product, cols);
-    // The rows of a task share what is unpacked of the matrix; a block of them stays in a cache.
-    const block = Math.min(rows, HEAD_BLOCK_ROWS);
-    headParams.write(this.#memory.view, PARAMS_ADDRESS, {
-      x: this.#addressOf(x, rows * numHeads * inputWidth, "multiplyHeads"),
-      out: this.#addressOf(out, rows * numHeads * outputWidth, "multiplyHeads"),
-      table: address,
-      type: code,
-      cols,
-      stride,
-      numHeads,
+    this.#linear.multiplyHeads(
+      this.#addressOf(x, rows * product.numHeads * product.inputWidth, "multiplyHeads"),
+      asWasmWeight(w),
+      product,
       rows,
-      block,
-      headRows,
-      first,
-      count,
-      isTransposed: isTransposed ? 1 : 0,
-      inputWidth,
-      outputWidth,
-    });
-    this.#run("multiplyHeads", numHeads * Math.ceil(rows / block), rows * numHeads * count * cols);
+      this.#addressOf(out, rows * product.numHeads * outputWidthOf(product, w.cols), "multiplyHeads"),
+    );
   }
 
   attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
@@ -361,29 +262,11 @@ class WasmBackend implements Ops {
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
-    const block = this.#rowsOfTask(rows);
-    const from = this.#addressOf(gateUp, rows * width * 2, "swiglu");
-    const to = this.#addressOf(out, rows * width, "swiglu");
-    swiglu.write(this.#memory.view, PARAMS_ADDRESS, { gateUp: from, out: to, width, rows, block });
-    this.#run("swiglu", Math.ceil(rows / block), rows * width);
+    this.#elementwise.swiglu(gateUp, rows, width, out);
   }
 
-  activate(x: Buf, { kind, isGated, alphas, clamp }: Activation, rows: number, width: number, out: Buf): void {
-    const block = this.#rowsOfTask(rows);
-    activate.write(this.#memory.view, PARAMS_ADDRESS, {
-      x: this.#addressOf(x, rows * width * (isGated ? 2 : 1), "activate"),
-      out: this.#addressOf(out, rows * width, "activate"),
-      width,
-      rows,
-      block,
-      kind: ACTIVATIONS[kind],
-      gated: isGated ? 1 : 0,
-      alphas: alphas ? vectorOf(alphas, "activate").address : 0,
-      limit: clamp?.limit ?? 0,
-      slope: clamp?.slope ?? 0,
-      offset: clamp?.offset ?? 0,
-    });
-    this.#run("activate", Math.ceil(rows / block), rows * width);
+  activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void {
+    this.#elementwise.activate(x, activation, rows, width, out);
   }
 
   route(logits: Buf, router: Router, rows: number, routes: Buf): void {
@@ -460,22 +343,11 @@ class WasmBackend implements Ops {
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {
-    const block = this.#rowsOfTask(rows);
-    scaleColumns.write(this.#memory.view, PARAMS_ADDRESS, {
-      x: this.#addressOf(x, rows * width, "scaleColumns"),
-      width,
-      rows,
-      block,
-      runs: runs.length,
-      ...runLists(runs),
-    });
-    this.#run("scaleColumns", Math.ceil(rows / block), rows * width);
+    this.#elementwise.scaleColumns(x, runs, rows, width);
   }
 
   softcap(x: Buf, length: number, cap: number): void {
-    const block = Math.ceil(length / (this.#pool.threads * 16)) * 4;
-    softcap.write(this.#memory.view, PARAMS_ADDRESS, { x: this.#addressOf(x, length, "softcap"), length, block, cap });
-    this.#run("softcap", Math.ceil(length / block), length);
+    this.#elementwise.softcap(x, length, cap);
   }
 
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
@@ -501,20 +373,8 @@ class WasmBackend implements Ops {
     for (const each of this.#all) each.#memory.release();
   }
 
-  /** Address of a buffer of this memory with room for `length` values. */
   #addressOf(buf: Buf, length: number, what: string): number {
-    const { memory, address } = wasmBuf(buf, length, what);
-    assert(memory === this.#memory, `${what}: a buffer of another memory`);
-    return address;
-  }
-
-  /** Rows in one task of an elementwise operation. */
-  #rowsOfTask(rows: number): number {
-    return Math.max(1, Math.ceil(rows / (this.#pool.threads * 4)));
-  }
-
-  #run(kernel: string, numTasks: number, elements: number): void {
-    this.#pool.run(kernel, PARAMS_ADDRESS, numTasks, elements > PARALLEL_ELEMENTS);
+    return addressIn(this.#memory, buf, length, what);
   }
 }
 

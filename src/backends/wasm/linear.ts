@@ -1,6 +1,8 @@
-/** @file `Ops.linear`: prepares the activations, then runs the kernel of the weight's type. */
+/** @file `Ops.linear` prepares the activations and runs the kernel of the weight's type; `Ops.multiplyHeads` unpacks a head's rows. */
 import { assert } from "../../errors.ts";
-import { linear as linearParams, prepare as prepareParams } from "../parameters/activations.ts";
+import { outputWidthOf } from "../head-product.ts";
+import type { HeadProduct } from "../ops.ts";
+import { heads as headParams, linear as linearParams, prepare as prepareParams } from "../parameters/activations.ts";
 import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import type { ThreadPool } from "./thread-pool.ts";
@@ -15,6 +17,11 @@ export const STREAM_BYTES = 96 << 10;
 export const BLOCK_BYTES = 256 << 10;
 /** Multiply-adds that take about as long as waking another thread. */
 export const PARALLEL_MACS = 1 << 16;
+
+/** Rows of activations that share what `multiplyHeads` unpacks of the matrix. */
+const HEAD_BLOCK_ROWS = 16;
+/** Multiply-adds of `multiplyHeads`, with what it unpacks, that take about as long as waking another thread. */
+const PARALLEL_HEAD_PRODUCTS = 1 << 14;
 
 export class LinearKernels {
   readonly #memory: WasmMemory;
@@ -73,5 +80,37 @@ export class LinearKernels {
     });
     const parallel = rows * w.rows * w.stride > PARALLEL_MACS;
     this.#pool.run(kernels.linear, PARAMS_ADDRESS, Math.ceil(w.rows / block), parallel);
+  }
+
+  /** x, out: addresses as in `Ops.multiplyHeads` */
+  multiplyHeads(x: number, w: WasmWeight, product: HeadProduct, rows: number, out: number): void {
+    const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
+    const { address, cols, stride, code } = w;
+    // The rows of a task share what is unpacked of the matrix; a block of them stays in a cache.
+    const block = Math.min(rows, HEAD_BLOCK_ROWS);
+    headParams.write(this.#memory.view, PARAMS_ADDRESS, {
+      x,
+      out,
+      table: address,
+      type: code,
+      cols,
+      stride,
+      numHeads,
+      rows,
+      block,
+      headRows,
+      first,
+      count,
+      isTransposed: isTransposed ? 1 : 0,
+      inputWidth,
+      outputWidth: outputWidthOf(product, cols),
+    });
+    const products = rows * numHeads * count * cols;
+    this.#pool.run(
+      "multiplyHeads",
+      PARAMS_ADDRESS,
+      numHeads * Math.ceil(rows / block),
+      products > PARALLEL_HEAD_PRODUCTS,
+    );
   }
 }

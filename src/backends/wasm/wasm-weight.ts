@@ -143,3 +143,10 @@ export function asWasmWeight(weight: Weight): WasmWeight {
   assert(weight instanceof WasmWeight, "a weight of another backend");
   return weight;
 }
+
+/** A norm, a bias or another list of numbers. */
+export function vectorOf(weight: Weight, what: string): WasmWeight {
+  const vector = asWasmWeight(weight);
+  assert(vector.type === "f32", `${what}: weights are f32`);
+  return vector;
+}
