@@ -165,16 +165,24 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   }
 }
 
-/** Converts panels of a 16-bit type to f32 panels; each eight columns are in the order of `first` and `second`. */
+/**
+ * Converts panels of a 16-bit type to f32 panels; each eight columns are in the order of `first` and `second`.
+ * wEnd, sink: as of `rowTimesPanel`
+ */
 // @ts-ignore: decorator
-@inline function unpackPanels<T>(w: usize, bytes: usize, to: usize): void {
-  for (const end = w + bytes; w < end; w += RECORD) {
-    for (let row: usize = 0; row < RECORD; row += 16) {
-      const raw = v128.load(w + row);
-      v128.store(to + row, first<T>(raw));
-      v128.store(to + row, second<T>(raw), 64);
+@inline function unpackPanels<T>(w: usize, bytes: usize, to: usize, wEnd: usize, sink: usize): void {
+  const piece = pieceRecords(RECORD) * RECORD;
+  for (const end = w + bytes; w < end;) {
+    const stop = min(end, w + piece);
+    touch(w + piece, piece, wEnd, sink);
+    for (; w < stop; w += RECORD) {
+      for (let row: usize = 0; row < RECORD; row += 16) {
+        const raw = v128.load(w + row);
+        v128.store(to + row, first<T>(raw));
+        v128.store(to + row, second<T>(raw), 64);
+      }
+      to += 2 * RECORD;
     }
-    to += 2 * RECORD;
   }
 }
 
@@ -208,7 +216,7 @@ const SINK_BYTES: usize = 16;
   const sumFactor: f32 = isSigned<T>() ? 1 : F16_SUM_FACTOR;
   const packed = <usize>((count + 3) >> 2) * panelBytes<T>(stride);
   if (rows > 2 && packed * 2 <= UNPACK_BYTES) {
-    unpackPanels<T>(w, packed, scratch);
+    unpackPanels<T>(w, packed, scratch, wEnd, sink);
     allRowsTimesBlock<f32>(sumFactor, x, rows, scratch, stride, count, out, outPitch, bias, add, scratch + (packed << 1), sink);
   } else {
     allRowsTimesBlock<T>(sumFactor, x, rows, w, stride, count, out, outPitch, bias, add, wEnd, sink);
