@@ -140,6 +140,20 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   }
 }
 
+// Functions of their own, not inlined: the engine gives the registers of a loop to that loop.
+
+function fourRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, count: i32, out: usize, outPitch: usize, bias: usize, add: bool): void {
+  rowsTimesBlock<T>(4, sumFactor, x, w, stride, count, out, outPitch, bias, add);
+}
+
+function threeRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, count: i32, out: usize, outPitch: usize, bias: usize, add: bool): void {
+  rowsTimesBlock<T>(3, sumFactor, x, w, stride, count, out, outPitch, bias, add);
+}
+
+function twoRowsTimesBlock<T>(sumFactor: f32, x: usize, w: usize, stride: i32, count: i32, out: usize, outPitch: usize, bias: usize, add: bool): void {
+  rowsTimesBlock<T>(2, sumFactor, x, w, stride, count, out, outPitch, bias, add);
+}
+
 /** Any number of rows times one block of weights. wEnd: where all weights end; sink: four bytes of scratch for `touch` */
 // @ts-ignore: decorator
 @inline function allRowsTimesBlock<T>(
@@ -150,15 +164,15 @@ import { Bfloat, F16_SUM_FACTOR, first, Half, panelBytes, RECORD, recordCols, se
   let m = 0;
   if (isFloat<T>()) {
     for (; m + 4 <= rows; m += 4) {
-      rowsTimesBlock<T>(4, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+      fourRowsTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
     }
     if (rows - m == 3) {
-      rowsTimesBlock<T>(3, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+      threeRowsTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
       m += 3;
     }
   }
   for (; m + 2 <= rows; m += 2) {
-    rowsTimesBlock<T>(2, sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
+    twoRowsTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, outPitch, bias, add);
   }
   if (m < rows) {
     rowTimesBlock<T>(sumFactor, x + <usize>m * xPitch, w, stride, count, out + <usize>m * outPitch, bias, add, wEnd, sink);
