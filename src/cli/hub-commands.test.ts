@@ -90,7 +90,10 @@ describe("pull and --model", () => {
     [["pull", "org/none"], /hub: org\/none: .*no such model on the hub/],
     [["pull", "org/tiny:Q4_K_M"], /hub: org\/tiny has no GGUF files but safetensors; name it without the colon/],
     [["run", "-m", "org/none:Q4_K_M", "hi"], /hub: org\/none:Q4_K_M: .*no such model on the hub/],
-    [["run", "-m", "ftp://example.com/x.gguf", "hi"], /model: expected a directory, a \.gguf file, a name on the hub/],
+    [
+      ["run", "-m", "ftp://example.com/x.gguf", "hi"],
+      /model: expected a directory, a \.gguf file, one of a directory by its quantization .*, a name on the hub/,
+    ],
   ])("%j is one message and exit code 2", async (argv, message) => {
     const { code, out, err } = await runCommand(argv);
     expect([code, out]).toEqual([2, ""]);
