@@ -92,7 +92,7 @@ describe("pull and --model", () => {
     [["run", "-m", "org/none:Q4_K_M", "hi"], /hub: org\/none:Q4_K_M: .*no such model on the hub/],
     [
       ["run", "-m", "ftp://example.com/x.gguf", "hi"],
-      /model: expected a directory, a \.gguf file, one of a directory by its quantization .*, a name on the hub/,
+      /model: expected a directory, a \.gguf file, .*, a name on the hub/,
     ],
   ])("%j is one message and exit code 2", async (argv, message) => {
     const { code, out, err } = await runCommand(argv);

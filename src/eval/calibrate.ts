@@ -3,7 +3,7 @@ import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
 import { readWeight } from "../models/checkpoint-weights.ts";
-import { layoutOf } from "../models/layout.ts";
+import { layoutOf, sharedStates } from "../models/layout.ts";
 import type { OnProgress } from "../platform.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { LayerMoments, type PredictedNoise } from "../quant/design-calibration.ts";
@@ -71,7 +71,7 @@ export async function calibrate(llm: LLM, options: CalibrateOptions): Promise<Ca
     );
   }
   const differs =
-    llm.cache.layers.length !== numLayers ||
+    sharedStates(layoutOf(llm.config)).length > 0 ||
     llm.cache.layers.some(
       ({ main }) => main.headDim !== headDim || main.valueDim !== headDim || main.numKvHeads !== numKvHeads,
     );

@@ -167,6 +167,10 @@ export class WebGpuBackend implements Ops {
   }
 
   free(buf: Buf): void {
+    const buffer = bufferOf(buf, 0, "free");
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.from === buffer && !pending.isStale) this.#compute(pending);
+    }
     this.allocator.free(this.#written(buf, 0, "free"));
   }
 
@@ -411,11 +415,14 @@ export class WebGpuBackend implements Ops {
     const pending = this.#pending.get(buffer);
     if (!pending) return buffer;
     assert(!pending.isStale, `${what}: what a norm or a gate reads was changed before its result was read`);
-    this.#pending.delete(buffer);
-    const { work, from, to, rows, cols } = pending;
+    this.#compute(pending);
+    return buffer;
+  }
+
+  #compute({ work, from, to, rows, cols }: Pending): void {
+    this.#pending.delete(to);
     if (work.kind === "norm") this.#elementwise.rmsNorm(from, work.weight, cols, work.eps, rows, to);
     else this.#elementwise.swiglu(from, rows, cols, to);
-    return buffer;
   }
 
   #written(buf: Buf, length: number, what: string): GpuBuffer {
