@@ -101,7 +101,9 @@ describe("openMetadataSource", () => {
     await expect(planned("org/tiny", closed)).rejects.toThrow(
       /the hub cannot be reached.*; try again, or get the files/,
     );
-    await expect(planned("no-such-model")).rejects.toThrow(/expected a directory, a \.gguf file, .*, a name on the hub/);
+    await expect(planned("no-such-model")).rejects.toThrow(
+      /expected a directory, a \.gguf file, .*, a name on the hub/,
+    );
   });
 
   it("a file that is no config", async () => {
