@@ -339,7 +339,7 @@ describe("parseModelConfig refuses", () => {
   it.each([
     ["arctic", /mixture-of-experts/],
     ["deepseek_v32", /an indexer of keys beside multi-head latent attention/],
-    ["kimi_linear", /hybrid state-space or linear-attention layers and mixture-of-experts/],
+    ["minimax", /hybrid state-space or linear-attention layers and mixture-of-experts/],
     ["zamba2", /hybrid state-space/],
     ["mamba", /hybrid state-space/],
     ["gemma3n_text", /several residual streams/],

@@ -22,11 +22,7 @@ export function parseLatent(config: ConfigFields, defaults: LatentDefaults): Lat
   const heads = () => config.integer("hidden_size", 1, 2 ** 20) / config.integer("num_attention_heads", 1, MAX_RANK);
   return {
     kvRank,
-    // An explicit null means that queries have no latent.
-    queryRank:
-      config.mentions("q_lora_rank") && !config.has("q_lora_rank")
-        ? null
-        : config.integer("q_lora_rank", 1, MAX_RANK, defaults.queryRank),
+    queryRank: queryRankOf(config, defaults.queryRank),
     nopeDim,
     ropeDim,
     valueDim: config.integer("v_head_dim", 1, MAX_RANK, defaults.valueDim ?? heads()),
@@ -34,6 +30,12 @@ export function parseLatent(config: ConfigFields, defaults: LatentDefaults): Lat
     hasBias: config.boolean("attention_bias", false),
     scale: scalingOf(config) ** 2 / Math.sqrt(nopeDim + ropeDim),
   };
+}
+
+/** An explicit null means that queries have no latent. */
+function queryRankOf(config: ConfigFields, fallback: number | null): number | null {
+  if (!config.has("q_lora_rank") && (fallback === null || config.mentions("q_lora_rank"))) return null;
+  return config.integer("q_lora_rank", 1, MAX_RANK, fallback ?? undefined);
 }
 
 /** YaRN's factor for queries and for keys, which goes into the scale where `mscale_all_dim` is set. */

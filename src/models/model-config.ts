@@ -26,7 +26,8 @@ export interface LatentShape {
 /** What a family's class in Transformers has for fields that a config leaves out. */
 export interface LatentDefaults {
   readonly kvRank: number;
-  readonly queryRank: number;
+  /** Null where queries have no latent. */
+  readonly queryRank: number | null;
   readonly nopeDim: number;
   readonly ropeDim: number;
   /** Null for hidden_size over the number of heads. */

@@ -4,6 +4,7 @@ import type { ConfigFields } from "./config-fields.ts";
 import { afmoe } from "./families/afmoe.ts";
 import { apertus } from "./families/apertus.ts";
 import { arcee } from "./families/arcee.ts";
+import { bailingHybrid } from "./families/bailing_hybrid.ts";
 import { bamba } from "./families/bamba.ts";
 import { bitnet } from "./families/bitnet.ts";
 import { cohere2 } from "./families/cohere2.ts";
@@ -40,6 +41,7 @@ import { hunyuanV1Moe } from "./families/hunyuan_v1_moe.ts";
 import { hyV3 } from "./families/hy_v3.ts";
 import { internlm3 } from "./families/internlm3.ts";
 import { jamba } from "./families/jamba.ts";
+import { kimiLinear } from "./families/kimi_linear.ts";
 import { lfm2 } from "./families/lfm2.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { lfm3 } from "./families/lfm3.ts";
@@ -153,6 +155,8 @@ const known: Family[] = [
   lfm2Moe,
   lfm3,
   olmoHybrid,
+  kimiLinear,
+  bailingHybrid,
 ];
 
 export const families: readonly Family[] = known;
@@ -178,7 +182,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["kimi_k25*", "kimi_vl*"], "image or audio inputs"],
   [["deepseek_vl_v2*"], MLA],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
-  [["kimi_linear*", "bailing_hybrid*", "minimax*"], `${HYBRID} and ${MOE}`],
+  [["minimax*"], `${HYBRID} and ${MOE}`],
   [["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
   [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],

@@ -194,5 +194,17 @@ export function taps(
   return { role: "taps", tensors: tensors!, ...(others.length > 0 && { forms: others }) };
 }
 
+/** The block, whose tensors a checkpoint may have under other names, each weight all of its own. other: the other name of a tensor */
+export function alsoNamed(block: Block, other: (name: string) => string): Block {
+  const both = ({ tensors, forms = [], ...rest }: WeightSpec): WeightSpec => {
+    const renamed = [tensors, ...forms].map((form) => form.map((tensor) => ({ ...tensor, name: other(tensor.name) })));
+    return { ...rest, tensors, forms: [...forms, ...renamed] };
+  };
+  return {
+    ...block,
+    weights: Object.fromEntries(Object.entries(block.weights).map(([name, spec]) => [name, both(spec)])),
+  };
+}
+
 const ordered = (tensor: TensorSpec, order: RowOrder | null | undefined): TensorSpec =>
   order ? { ...tensor, order } : tensor;

@@ -7,7 +7,7 @@
  * the latent space and outputs come out of it, and attention is that of one KV head whose keys and values are the latent rows
  * (the absorbed form). Nothing but c and r is cached, and both products read `kv_b_proj` as it is stored.
  */
-import type { AttentionLayer, HeadProduct, RowNorm } from "../../backends/ops.ts";
+import type { AttentionLayer, Gates, HeadProduct, RowNorm } from "../../backends/ops.ts";
 import { layerCache } from "../../cache/layer-cache.ts";
 import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import type { LatentShape } from "../model-config.ts";
@@ -29,12 +29,25 @@ export interface LatentAttentionShape extends LatentShape {
 const NORM_EPS = 1e-6;
 const ROTARY_KEY = "kv_a_proj_with_mqa";
 
+/** What a family calls the tensors that differ, without the prefix and `.weight`. */
+export interface LatentTensors {
+  readonly output: string;
+  /** A row of weights a head, whose product with the block's input, through a sigmoid, is the factor of the head's output; absent: 1. */
+  readonly headGate?: string;
+}
+
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.self_attn.` */
-export function latentAttention(prefix: string, shape: LatentAttentionShape): Block {
+export function latentAttention(
+  prefix: string,
+  shape: LatentAttentionShape,
+  tensors: LatentTensors = { output: "o_proj" },
+): Block {
   const { hiddenSize, numHeads, rope, queryScale = 1, kvScale = 1 } = shape;
   const { kvRank, queryRank, nopeDim, ropeDim, valueDim, hasBias, scale } = shape;
   const headWidth = nopeDim + ropeDim;
   const rowWidth = kvRank + ropeDim;
+  const outputName = `${prefix}${tensors.output}`;
+  const gates: Gates = { first: 0, stride: numHeads, repeat: valueDim, activation: "sigmoid" };
   const [queries, keys] = [rotaryOrder(shape, nopeDim), rotaryOrder(shape, kvRank)];
   const weights: WeightSpecs = {
     ...(queryRank !== null
@@ -49,8 +62,11 @@ export function latentAttention(prefix: string, shape: LatentAttentionShape): Bl
     ...(hasBias && { kvDownBias: bias([[`${prefix}${ROTARY_KEY}.bias`, rowWidth, keys]]) }),
     kvNorm: { ...norm(`${prefix}kv_a_layernorm.weight`, kvRank), scale: kvScale },
     kvUp: stackedMatrix(kvRank, [[`${prefix}kv_b_proj.weight`, numHeads * (nopeDim + valueDim)]]),
-    output: stackedMatrix(numHeads * valueDim, [[`${prefix}o_proj.weight`, hiddenSize]]),
-    ...(hasBias && { outputBias: bias([[`${prefix}o_proj.bias`, hiddenSize]]) }),
+    ...(tensors.headGate && {
+      headGate: stackedMatrix(hiddenSize, [[`${prefix}${tensors.headGate}.weight`, numHeads]]),
+    }),
+    output: stackedMatrix(numHeads * valueDim, [[`${outputName}.weight`, hiddenSize]]),
+    ...(hasBias && { outputBias: bias([[`${outputName}.bias`, hiddenSize]]) }),
   };
   const cached = { numKvHeads: 1, headDim: kvRank, rotaryKeyDim: ropeDim };
   const ofHead = { numHeads, headRows: nopeDim + valueDim };
@@ -71,10 +87,11 @@ export function latentAttention(prefix: string, shape: LatentAttentionShape): Bl
       query: numHeads * rowWidth,
       attended: numHeads * kvRank,
       headOutput: numHeads * valueDim,
+      ...(tensors.headGate && { headGates: numHeads }),
     },
     state: { kind: "kv", ...cached, slidingWindow: 0 },
     bind: (
-      { queryDown, queryDownBias, queryNorm, query, kvDown, kvDownBias, kvNorm, kvUp, output, outputBias },
+      { queryDown, queryDownBias, queryNorm, query, kvDown, kvDownBias, kvNorm, kvUp, headGate, output, outputBias },
       { stateIndex, ropeIndex, format },
     ) => {
       const cache = layerCache(format, cached);
@@ -125,6 +142,11 @@ export function latentAttention(prefix: string, shape: LatentAttentionShape): Bl
           ops.appendLatent(step, layer, latent, absorbed);
           ops.attend(step, layer, absorbed, attended);
           ops.multiplyHeads(attended, kvUp!, outOfLatent, rows, headOutput);
+          if (headGate) {
+            const factors = scratch("headGates");
+            ops.linear(x, headGate, null, rows, factors, false);
+            ops.gate(headOutput, factors, gates, rows, numHeads * valueDim);
+          }
           ops.linear(headOutput, output!, outputBias ?? null, rows, out, add);
         },
       };
