@@ -1,5 +1,5 @@
-/** @file LongRoPE has other frequencies beyond the length of training: a short sequence gets its own again after a long one. */
-import { expect, it } from "vitest";
+/** @file Ropes that depend on the length of a sequence: its own length counts, whatever ran before, and for a prompt in chunks the whole one. */
+import { describe, expect, it } from "vitest";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { Runner } from "../src/engine/runner.ts";
 import { parseModelConfig } from "../src/models/config.ts";
@@ -19,24 +19,46 @@ const json = {
   original_max_position_embeddings: 16,
   rope_scaling: { type: "longrope", short_factor: Array(8).fill(1), long_factor: Array(8).fill(7) },
 };
+/** Its length of training is max_position_embeddings. */
+const dynamic = { ...json, max_position_embeddings: 16, rope_scaling: { type: "dynamic", factor: 8 } };
 const tokens = (count: number): Int32Array => Int32Array.from({ length: count }, (_, i) => (i * 7) % 40);
 
-it("depends on the sequence alone, not on what ran before", async () => {
-  const config = parseModelConfig(json, "config.json");
-  const checkpoint = new RandomCheckpoint(json, "random");
-  const logitsOf = async (lengths: readonly number[]): Promise<Float32Array[]> => {
-    const decoder = await Decoder.load(createReferenceBackend(), checkpoint, {
-      config,
-      kv: parseKvSpec("f32"),
-      weights: "f32",
-    });
-    const runner = new Runner(decoder, { contextLength: 64 });
-    const cache = decoder.createCache();
+describe.each([
+  ["LongRoPE", json],
+  ["dynamic NTK", dynamic],
+])("%s", (_name, model) => {
+  const config = parseModelConfig(model, "config.json");
+  const runnerOf = async (chunkTokens: number): Promise<Runner> => {
+    const checkpoint = new RandomCheckpoint(model, "random");
+    const options = { config, kv: parseKvSpec("f32"), weights: "f32" } as const;
+    const decoder = await Decoder.load(createReferenceBackend(), checkpoint, options);
+    return new Runner(decoder, { contextLength: 64, chunkTokens });
+  };
+  const logitsOf = async (lengths: readonly number[], chunkTokens = 64): Promise<Float32Array[]> => {
+    const runner = await runnerOf(chunkTokens);
+    const cache = runner.decoder.createCache();
     const all: Float32Array[] = [];
     for (const length of lengths) all.push(await runner.prefill(cache.createSequence(), tokens(length)));
     return all;
   };
-  const [before, long, after] = await logitsOf([12, 40, 12]);
-  expect(after).toEqual(before);
-  expect(long).toEqual((await logitsOf([40]))[0]);
+
+  it("depends on the sequence alone, not on what ran before", async () => {
+    const [before, long, after] = await logitsOf([12, 40, 12]);
+    expect(after).toEqual(before);
+    expect(long).toEqual((await logitsOf([40]))[0]);
+  });
+
+  it("a prompt in chunks across the length of training has one rope, that of its whole length", async () => {
+    expect(await logitsOf([40], 10)).toEqual(await logitsOf([40]));
+  });
+
+  it("tokens behind a prompt have the rope of their own length, and leave those before them", async () => {
+    const runner = await runnerOf(64);
+    const cache = runner.decoder.createCache();
+    const [grown, whole] = [cache.createSequence(), cache.createSequence()];
+    await runner.prefill(grown, tokens(16));
+    // The keys of the first 16 are those of a short sequence.
+    const later = await runner.prefill(grown, tokens(17).subarray(16));
+    expect(later).not.toEqual(await runner.prefill(whole, tokens(17)));
+  });
 });

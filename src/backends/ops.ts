@@ -45,6 +45,8 @@ export interface Span {
   readonly start: number;
   readonly count: number;
   readonly row: number;
+  /** Length that the sequence is known to get, of a prompt in chunks: ropes that depend on the length are those of it. Absent: start + count. */
+  readonly knownLength?: number | undefined;
 }
 
 export interface Step {

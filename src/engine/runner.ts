@@ -30,6 +30,8 @@ export interface Work {
   readonly onPageEnd?: (sequence: Sequence) => void;
   /** See `PrefillOptions.markAt`. */
   readonly markAt?: number | undefined;
+  /** See `Span.knownLength`. */
+  readonly knownLength?: number | undefined;
 }
 
 /** Makes one step of all tokens. order: the works whose logits come first, second, …, by index; default: as given */
@@ -39,9 +41,9 @@ function makeStep(works: readonly Work[], order?: readonly number[]): Step {
   const positions = new Int32Array(total);
   const spans: Span[] = [];
   let row = 0;
-  for (const { sequence, tokens: own } of works) {
+  for (const { sequence, tokens: own, knownLength } of works) {
     const start = sequence.length;
-    spans.push({ sequence, start, count: own.length, row });
+    spans.push({ sequence, start, count: own.length, row, knownLength });
     for (let i = 0; i < own.length; i++) {
       tokens[row + i] = own[i]!;
       positions[row + i] = start + i;
@@ -134,6 +136,7 @@ export class Runner {
     const { logits = "last", signal, onProgress, onLogits, markAt } = options;
     this.#checkContext(sequence.length + tokens.length);
     const all = Int32Array.from(tokens);
+    const knownLength = sequence.length + all.length;
     makeRoomForPrompt(sequence, all.length, this.chunkTokens);
     let last: Float32Array = new Float32Array(0);
     for (let at = 0; at < all.length; at += this.chunkTokens) {
@@ -142,7 +145,7 @@ export class Runner {
       const isLast = at + chunk.length === all.length;
       const start = sequence.length;
       const rows = logits === "last" && !isLast ? "none" : logits;
-      last = await this.step([{ sequence, tokens: chunk, logits: rows, markAt }]);
+      last = await this.step([{ sequence, tokens: chunk, logits: rows, markAt, knownLength }]);
       if (logits === "all") onLogits?.(last, start, chunk.length);
       onProgress?.(at + chunk.length, all.length);
       await yieldNow();

@@ -116,7 +116,9 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
       const length = Math.max(seqLen, rope.originalMaxPosition);
       // The exponent d / (d − 2) makes the slowest pair turn as far at `length` as it did at the length of training.
       const growth = (rope.factor * length) / rope.originalMaxPosition - (rope.factor - 1);
-      return fixed(inverseFrequencies(rope.theta * growth ** (dim / (dim - 2)), dim), 1, length);
+      // Sequences within the length of training have its frequencies again after longer ones.
+      const beyond = seqLen > rope.originalMaxPosition ? rope.originalMaxPosition : -1;
+      return fixed(inverseFrequencies(rope.theta * growth ** (dim / (dim - 2)), dim), 1, length, beyond);
     }
     case "yarn":
       return fixed(yarn(plain, rope), rope.attentionFactor);

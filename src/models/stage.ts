@@ -185,12 +185,13 @@ export class Stage {
   }
 
   /**
-   * Makes the ropes anew that are not valid for the longest sequence of a step: dynamic NTK when one got longer than before, LongRoPE
-   * on either side of the length of training. All rows of a step have the same rope.
+   * Makes the ropes anew that are not valid for the longest sequence of a step: dynamic NTK when one got longer than before, and both it
+   * and LongRoPE on either side of the length of training. All rows of a step have the same rope, and all chunks of a prompt that of its
+   * whole length; what follows a prompt has that of its own length, and what is in the cache stays as it is.
    */
   #advanceRopes(step: Step): void {
     let longest = 0;
-    for (const span of step.spans) longest = Math.max(longest, span.start + span.count);
+    for (const { start, count, knownLength = 0 } of step.spans) longest = Math.max(longest, start + count, knownLength);
     this.#ropes.forEach(({ config, headDim, beyond, upTo }, index) => {
       if (longest > beyond && longest <= upTo) return;
       this.#ropes[index] = { config, headDim, ...ropeFor({ headDim, rope: config }, longest) };

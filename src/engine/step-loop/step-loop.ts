@@ -227,7 +227,13 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
     const { vocabSize } = decoder.config;
     const works = spans.map(({ row: { sequence, tokens }, count, logits, onPageEnd }): Work => {
       const at = sequence!.length;
-      return { sequence: sequence!, tokens: tokens.slice(at, at + count), logits, ...(onPageEnd && { onPageEnd }) };
+      return {
+        sequence: sequence!,
+        tokens: tokens.slice(at, at + count),
+        logits,
+        knownLength: tokens.length,
+        ...(onPageEnd && { onPageEnd }),
+      };
     });
     const onDevice = new Set([...groups.values()].flat());
     const onHost = works.map((_, i) => i).filter((i) => !onDevice.has(i));
