@@ -11,6 +11,7 @@ export { deltaRule } from "./states/delta-rule";
 export { embed } from "./elementwise/embed";
 export { gate } from "./elementwise/gate";
 export { mix } from "./elementwise/mix";
+export { mixStreams } from "./elementwise/mix-streams";
 export { norm } from "./elementwise/norm";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { scaleColumns } from "./elementwise/scale-columns";

@@ -17,12 +17,14 @@ import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertScratch, Experts, Router } from "./experts.ts";
 import type { HeadProduct } from "./head-product.ts";
 import type { QueryGrowth } from "./query-growth.ts";
-import type { Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
+import type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
+import type { StreamMix } from "./stream-mix.ts";
 
 export type { AttentionLayer } from "./attention-layer.ts";
 export type { ColumnRun } from "./column-runs.ts";
 export type { HeadProduct } from "./head-product.ts";
 export type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs, StatePart } from "./state-ops.ts";
+export type { StreamMix } from "./stream-mix.ts";
 export type { Activation, ActivationKind, Buf, Weight, WeightPart, WeightType };
 
 /** A weight matrix that is being loaded, some of its rows at a time. */
@@ -87,6 +89,13 @@ export interface RowNorm {
   readonly groups?: number;
   /** One value that every result is multiplied by, after what it is added to (Gemma 4's factor of a layer). Default: 1. */
   readonly factor?: Weight | null;
+  /**
+   * Of `layer`: instead of the norm, x less its mean and so many deviations, and 0 where that is negative (the activation sparsity of
+   * Gemma 3n). `eps` does not count.
+   */
+  readonly cutoff?: number;
+  /** Of `rms`: rows whose length the result has, before its weight: x · rms(like) / max(rms(x), √eps). Columns as in x. */
+  readonly like?: Columns & { readonly rows: Buf };
 }
 
 /** How a token is drawn; fields as in the engine's `SamplingParams`. */
@@ -286,6 +295,13 @@ export interface Ops {
    * out: [rows][numHeads · headDim], another buffer than the inputs
    */
   scan(step: Step, scan: Scan, inputs: ScanInputs, out: Buf): void;
+  /**
+   * Streams of a row: out[r][to.first + j] (+)= factor · Σ coefficients[r][first + j · from.count + i] · x[r][from.first + i] over i < from.count,
+   * for each j < to.count. `out` may be x where both have as many streams.
+   *
+   * x: [rows][from.of][width] · coefficients: [rows][stride]; null: all 1 · out: [rows][to.of][width] · counts: 1 to MAX_STREAMS
+   */
+  mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void;
   /** x[r][i] ·= the factor of the run that i is in, in place. runs: 1 to MAX_RUNS, ascending; the last one ends at `width` */
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void;
   /**

@@ -106,7 +106,7 @@ export function elementwiseContract({ open, limits }: Target): void {
   });
 
   it.each(NORM_CASES)(
-    "norm: $kind, bias $hasBias, added $add, in place $isInPlace, $before and $behind columns beside",
+    "norm: $kind, bias $hasBias, added $add, in place $isInPlace, $before and $behind columns beside, cutoff $cutoff, length of others $hasLike",
     async (c) => {
       for (const [width, rows] of SIZES) {
         const error = activationError(await normed(ops, c, width, rows), await normed(reference, c, width, rows));

@@ -1,6 +1,6 @@
-/** @file Contract of the scan of state space layers, and of factors of columns. */
+/** @file Contract of the scan of state space layers, of sums of residual streams, and of factors of columns. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Ops, Scan } from "../../src/backends/ops.ts";
+import type { Ops, Scan, StreamMix } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { scanBytes } from "../../src/backends/state-ops.ts";
 import { activationError } from "../support/elementwise-grid.ts";
@@ -21,6 +21,16 @@ const SCANS: readonly ScanCase[] = [
   { numHeads: 37, headDim: 1, numGroups: 1, stateSize: 8, isPerState: true, ...UNLIMITED },
   { numHeads: 5, headDim: 1, numGroups: 1, stateSize: 17, isPerState: true, minStep: 0.01, maxStep: 3 },
 ];
+
+/** Streams to one, one to streams, among themselves in place, one of them as it is; the most there are. */
+const MIXES = [
+  { from: { first: 0, count: 4, of: 4 }, to: { first: 0, count: 1, of: 1 }, isWeighted: true, isInPlace: false },
+  { from: { first: 1, count: 2, of: 3 }, to: { first: 0, count: 1, of: 1 }, isWeighted: false, isInPlace: false },
+  { from: { first: 0, count: 1, of: 1 }, to: { first: 1, count: 3, of: 4 }, isWeighted: true, isInPlace: false },
+  { from: { first: 0, count: 1, of: 1 }, to: { first: 2, count: 1, of: 3 }, isWeighted: false, isInPlace: false },
+  { from: { first: 0, count: 8, of: 8 }, to: { first: 0, count: 8, of: 8 }, isWeighted: true, isInPlace: true },
+  { from: { first: 0, count: 2, of: 3 }, to: { first: 1, count: 2, of: 3 }, isWeighted: true, isInPlace: true },
+].map((c, i) => (i % 2 === 0 ? { ...c, factor: 1, add: false } : { ...c, factor: -0.5, add: true }));
 
 /** The state is behind other parts. */
 const OFFSET = 48;
@@ -70,6 +80,30 @@ export function scanContract({ open, limits }: Target): void {
         for (const name of ["outputs", "states"] as const) {
           for (const [i, values] of actual[name].entries())
             expect(activationError(values, expected[name][i]!), `${name} ${i}`).toBeLessThan(limits.activation());
+        }
+      },
+    );
+
+    it.each(MIXES)(
+      "mixStreams: $from.count of $from.of to $to.count of $to.of, coefficients $isWeighted, added $add, in place $isInPlace",
+      async ({ isWeighted, isInPlace, ...places }) => {
+        for (const [rows, width] of [
+          [1, 1],
+          [3, 37],
+          [70, 64],
+        ] as const) {
+          const stride = places.from.count * places.to.count + 3;
+          const mix: StreamMix = { ...places, first: 2, stride };
+          const [actual, expected] = await Promise.all(
+            [ops, reference].map(async (each) => {
+              const x = upload(each, gaussians(1, rows * mix.from.of * width));
+              const out = isInPlace ? x : upload(each, gaussians(2, rows * mix.to.of * width));
+              const coefficients = isWeighted ? upload(each, gaussians(3, rows * stride)) : null;
+              each.mixStreams(x, mix, coefficients, rows, width, out);
+              return each.readback(out, rows * mix.to.of * width);
+            }),
+          );
+          expect(activationError(actual!, expected!), `${rows}x${width}`).toBeLessThan(limits.activation());
         }
       },
     );

@@ -16,6 +16,9 @@ export interface NormCase {
   readonly isCompact?: true;
   /** Whether results are multiplied by a number at the end. */
   readonly hasFactor?: true;
+  readonly cutoff?: number;
+  /** Whether results have the length of other rows. */
+  readonly hasLike?: true;
 }
 
 const both = [false, true] as const;
@@ -33,6 +36,10 @@ export const NORM_CASES: readonly NormCase[] = [
   { kind: "layer", hasBias: true, add: true, before: 0, behind: 0, isInPlace: false, groups: 4 },
   { kind: "rms", hasBias: false, add: true, before: 0, behind: 0, isInPlace: false, hasFactor: true },
   { kind: "layer", hasBias: true, add: false, before: 0, behind: 0, isInPlace: true, hasFactor: true },
+  { kind: "layer", hasBias: false, add: false, before: 0, behind: 7, isInPlace: true, cutoff: 0.3 },
+  { kind: "layer", hasBias: false, add: false, before: 0, behind: 0, isInPlace: false, cutoff: -0.5 },
+  { kind: "rms", hasBias: false, add: false, before: 0, behind: 0, isInPlace: true, hasLike: true },
+  { kind: "rms", hasBias: false, add: true, before: 3, behind: 2, isInPlace: false, hasLike: true },
 ];
 
 /** `out` after the norm, [rows][stride]. */
@@ -53,6 +60,8 @@ export async function normed(ops: Ops, c: NormCase, width: number, rows: number)
       factor,
       groups,
       isCompact: c.isCompact ?? false,
+      ...(c.cutoff !== undefined && { cutoff: c.cutoff }),
+      ...(c.hasLike && { like: { rows: upload(ops, gaussians(6, rows * (width + 3))), first: 3, stride: width + 3 } }),
       ...(stride !== width * groups && { first: c.before, stride }),
     },
     rows,

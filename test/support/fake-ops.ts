@@ -256,6 +256,7 @@ export class FakeOps implements Ops {
   }
 
   scaleColumns(): void {}
+  mixStreams(): void {}
 
   /** Logits are small enough as they are. */
   softcap(): void {}

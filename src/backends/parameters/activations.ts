@@ -41,7 +41,7 @@ export const embed = new Struct({
 });
 
 /** What `norm` does besides dividing by a root mean square. */
-export const NORM_FLAGS = { center: 1, add: 2 } as const;
+export const NORM_FLAGS = { center: 1, add: 2, cut: 4 } as const;
 
 export const norm = new Struct({
   /** Addresses of the first row's part that is normed. */
@@ -64,6 +64,34 @@ export const norm = new Struct({
   groups: "u32",
   /** f32 [1] of a factor of all results, or 0. */
   factor: "u32",
+  /** Deviations, with NORM_FLAGS.cut. */
+  cutoff: "f32",
+  /** Address of the first row's part whose length the result has, or 0, and values from a row to the next. */
+  like: "u32",
+  likeStride: "u32",
+});
+
+/** See `Ops.mixStreams`. */
+export const mixStreams = new Struct({
+  /** Addresses of the first row's first stream that is read, and that is written. */
+  x: "u32",
+  out: "u32",
+  /** Address of the first row's first coefficient, or 0. */
+  coefficients: "u32",
+  /** Values from a row of coefficients to the next. */
+  stride: "u32",
+  width: "u32",
+  /** Streams that are read and written, and those of a whole row. */
+  inputs: "u32",
+  outputs: "u32",
+  streams: "u32",
+  outStreams: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+  factor: "f32",
+  /** 1: on top of what is in `out`. */
+  add: "u32",
 });
 
 export const scaleColumns = new Struct({

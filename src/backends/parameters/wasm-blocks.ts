@@ -15,6 +15,7 @@ import {
   heads,
   linear,
   mix,
+  mixStreams,
   NORM_FLAGS,
   norm,
   prepare,
@@ -127,5 +128,6 @@ export const WASM_FILES: Readonly<Record<string, WasmFile>> = {
   "linear-params": { structs: [["", linear]] },
   "segments-params": { structs: [["", segments]] },
   "mix-params": { structs: [["", mix]] },
+  "mix-streams-params": { structs: [["", mixStreams]] },
   "convert-params": { structs: [["", convert]] },
 };

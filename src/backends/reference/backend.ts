@@ -26,6 +26,7 @@ import type {
   Scan,
   ScanInputs,
   Step,
+  StreamMix,
   Weight,
   WeightPart,
   WeightType,
@@ -148,7 +149,7 @@ class ReferenceBackend implements Ops {
   }
 
   norm(x: Buf, norm: RowNorm, rows: number, out: Buf): void {
-    const { kind, eps, add, groups = 1 } = norm;
+    const { kind, eps, add, groups = 1, cutoff, like } = norm;
     const width = (norm.weight.cols * norm.weight.rows) / groups;
     const { first = 0, stride = width, isCompact } = norm;
     const [input, output, w] = [host(x), host(out), hostWeight(norm.weight)];
@@ -161,9 +162,18 @@ class ReferenceBackend implements Ops {
       const row = Float64Array.from(input.subarray(at, at + width));
       const mean = kind === "layer" ? row.reduce((sum, value) => sum + value, 0) / width : 0;
       const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
-      const inverse = 1 / Math.sqrt(variance + eps);
+      const from = cutoff === undefined ? mean : mean + cutoff * Math.sqrt(variance);
+      let inverse = cutoff === undefined ? 1 / Math.sqrt(variance + eps) : 1;
+      if (like) {
+        const at = r * like.stride + like.first;
+        const squares = host(like.rows)
+          .subarray(at, at + width)
+          .reduce((sum, value) => sum + value ** 2, 0);
+        inverse = Math.sqrt(squares / width / Math.max(variance, eps));
+      }
       for (let i = 0; i < width; i++) {
-        const value = (row[i]! - mean) * inverse * w[own + i]! + (b ? b[own + i]! : 0);
+        const normed = (row[i]! - from) * inverse;
+        const value = (cutoff === undefined ? normed : Math.max(normed, 0)) * w[own + i]! + (b ? b[own + i]! : 0);
         output[to + i] = (add ? output[to + i]! + value : value) * factor;
       }
     }
@@ -310,6 +320,25 @@ class ReferenceBackend implements Ops {
     assertBegun(step, this.#step, "scan");
     const [x, vectors, steps] = [host(inputs.x), host(inputs.vectors), host(inputs.steps)];
     scan(this.pages, step, of, { parameters: hostWeight(of.parameters), x, vectors, steps, out: host(out) });
+  }
+
+  mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void {
+    const { from, to, first, stride, factor, add } = mix;
+    const [input, output] = [host(x), host(out)];
+    const streams = new Float64Array(from.count);
+    for (let r = 0; r < rows; r++) {
+      const weights = coefficients && host(coefficients).subarray(r * stride + first);
+      for (let column = 0; column < width; column++) {
+        // All are read before the first is written, which may be one of them.
+        for (let i = 0; i < from.count; i++) streams[i] = input[(r * from.of + from.first + i) * width + column]!;
+        for (let j = 0; j < to.count; j++) {
+          let sum = 0;
+          for (let i = 0; i < from.count; i++) sum += (weights?.[j * from.count + i] ?? 1) * streams[i]!;
+          const own = (r * to.of + to.first + j) * width + column;
+          output[own] = (add ? output[own]! : 0) + factor * sum;
+        }
+      }
+    }
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {

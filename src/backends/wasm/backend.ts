@@ -30,6 +30,7 @@ import type {
   Scan,
   ScanInputs,
   Step,
+  StreamMix,
   Weight,
   WeightPart,
   WeightType,
@@ -340,6 +341,10 @@ class WasmBackend implements Ops {
       out: this.#addressOf(out, rows * of.numHeads * of.headDim, "scan"),
     };
     this.#states.scan(step, of, addresses, vectorOf(of.parameters, "scan").address);
+  }
+
+  mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void {
+    this.#elementwise.mixStreams(x, mix, coefficients, rows, width, out);
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {

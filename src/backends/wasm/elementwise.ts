@@ -1,11 +1,12 @@
-/** @file Operations on each value or each row of activations by itself: embeddings, norms, activations, scales and caps. */
+/** @file Operations on each value or each row of activations by itself: embeddings, norms, activations, sums of streams, scales and caps. */
 import { assert } from "../../errors.ts";
 import { runLists } from "../column-runs.ts";
-import type { Activation, Buf, ColumnRun, RowNorm, Weight } from "../ops.ts";
+import type { Activation, Buf, ColumnRun, RowNorm, StreamMix, Weight } from "../ops.ts";
 import {
   ACTIVATIONS,
   activate,
   embed,
+  mixStreams,
   NORM_FLAGS,
   norm,
   rmsNorm,
@@ -58,7 +59,7 @@ export class ElementwiseKernels {
   }
 
   norm(x: Buf, of: RowNorm, rows: number, out: Buf): void {
-    const { kind, eps, add } = of;
+    const { kind, eps, add, cutoff, like } = of;
     const weight = vectorOf(of.weight, "norm");
     const { groups = 1 } = of;
     const cols = (weight.rows * weight.cols) / groups;
@@ -77,9 +78,15 @@ export class ElementwiseKernels {
       rows: count,
       block,
       eps,
-      flags: (kind === "layer" ? NORM_FLAGS.center : 0) + (add ? NORM_FLAGS.add : 0),
+      flags:
+        (kind === "layer" ? NORM_FLAGS.center : 0) +
+        (add ? NORM_FLAGS.add : 0) +
+        (cutoff === undefined ? 0 : NORM_FLAGS.cut),
       groups,
       factor: of.factor ? vectorOf(of.factor, "norm").address : 0,
+      cutoff: cutoff ?? 0,
+      like: like ? addressIn(this.#memory, like.rows, count * like.stride, "norm") + like.first * 4 : 0,
+      likeStride: like?.stride ?? 0,
     });
     this.#run("norm", Math.ceil(count / block), count * cols);
   }
@@ -108,6 +115,27 @@ export class ElementwiseKernels {
       offset: clamp?.offset ?? 0,
     });
     this.#run("activate", Math.ceil(rows / block), rows * width);
+  }
+
+  mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void {
+    const { from, to, first, stride, factor, add } = mix;
+    const block = this.#rowsOfTask(rows);
+    mixStreams.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: addressIn(this.#memory, x, rows * from.of * width, "mixStreams") + from.first * width * 4,
+      out: addressIn(this.#memory, out, rows * to.of * width, "mixStreams") + to.first * width * 4,
+      coefficients: coefficients ? addressIn(this.#memory, coefficients, rows * stride, "mixStreams") + first * 4 : 0,
+      stride,
+      width,
+      inputs: from.count,
+      outputs: to.count,
+      streams: from.of,
+      outStreams: to.of,
+      rows,
+      block,
+      factor,
+      add: add ? 1 : 0,
+    });
+    this.#run("mixStreams", Math.ceil(rows / block), rows * width * Math.max(from.count, to.count));
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {

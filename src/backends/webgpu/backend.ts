@@ -28,6 +28,7 @@ import type {
   Scan,
   ScanInputs,
   Step,
+  StreamMix,
   Weight,
   WeightPart,
   WeightType,
@@ -230,6 +231,7 @@ export class WebGpuBackend implements Ops {
       weight: asGpuWeight(of.weight).buffer,
       bias: of.bias && asGpuWeight(of.bias).buffer,
       factor: of.factor ? asGpuWeight(of.factor).buffer : null,
+      like: of.like ? { ...of.like, rows: this.#read(of.like.rows, rows * groups * of.like.stride, "norm") } : null,
     };
     this.#elementwise.norm(from, { ...of, ...weights, cols, first, stride, outFirst, outStride, groups }, rows, to);
   }
@@ -374,6 +376,16 @@ export class WebGpuBackend implements Ops {
       out: this.#written(out, rows * of.numHeads * of.headDim, "scan"),
     };
     this.#states.scan(step, of, buffers);
+  }
+
+  mixStreams(x: Buf, mix: StreamMix, coefficients: Buf | null, rows: number, width: number, out: Buf): void {
+    const { from, to } = mix;
+    const input = this.#read(x, rows * from.of * width, "mixStreams");
+    const factors = coefficients && this.#read(coefficients, rows * mix.stride, "mixStreams");
+    // Other streams of its rows stay.
+    if (mix.add || to.count < to.of) this.#read(out, rows * to.of * width, "mixStreams");
+    const output = this.#written(out, rows * to.of * width, "mixStreams");
+    this.#elementwise.mixStreams(input, mix, factors, rows, width, output);
   }
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {

@@ -1,6 +1,6 @@
 /** @file Norms, activations, soft caps and gathering of rows: kernels that are the same on every adapter. */
 import { type ColumnRun, MAX_RUNS, runLists } from "../../column-runs.ts";
-import type { Activation, RowNorm } from "../../ops.ts";
+import type { Activation, Columns, RowNorm, StreamMix } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { ShaderName } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
@@ -40,6 +40,9 @@ const norm = new Struct({
   outStride: "u32",
   eps: "f32",
   groups: ["u32", "Rows in turn that have weights of their own."],
+  cutoff: ["f32", "Deviations above the mean, of CUT."],
+  likeFirst: ["u32", "Of the columns whose length the result has, of LIKE."],
+  likeStride: "u32",
 });
 const activate = new Struct({
   width: ["u32", "Of a row of `out`; one of `x` has twice as many with a gate."],
@@ -51,6 +54,17 @@ const scaleColumns = new Struct({
   factors: ["f32", MAX_RUNS],
   width: "u32",
   length: ["u32", "Of all rows of `x`."],
+});
+const mixStreams = new Struct({
+  width: "u32",
+  length: ["u32", "Columns of one stream of all rows."],
+  streams: ["u32", "Streams in a row of x, and the first of those that are read."],
+  fromFirst: "u32",
+  outStreams: ["u32", "Streams in a row of `out`, and the first of those that are written."],
+  toFirst: "u32",
+  first: ["u32", "Of the coefficients in their rows, which have `stride` values."],
+  stride: "u32",
+  factor: "f32",
 });
 const softcap = new Struct({ length: "u32", cap: "f32" });
 const gatherRows = new Struct({ width: "u32", rowsAt: ["u32", "Word of the list in `step`."] });
@@ -77,10 +91,11 @@ export class ElementwiseKernels {
   /** See `Ops.norm`. */
   norm(
     x: GpuBuffer,
-    of: Omit<RowNorm, "weight" | "bias" | "factor"> & {
+    of: Omit<RowNorm, "weight" | "bias" | "factor" | "like"> & {
       readonly weight: GpuBuffer;
       readonly bias: GpuBuffer | null;
       readonly factor: GpuBuffer | null;
+      readonly like: (Columns & { readonly rows: GpuBuffer }) | null;
       readonly cols: number;
       readonly first: number;
       readonly stride: number;
@@ -91,7 +106,7 @@ export class ElementwiseKernels {
     rows: number,
     out: GpuBuffer,
   ): void {
-    const { kind, weight, bias, factor, eps, add, cols, first, stride, outFirst, outStride, groups } = of;
+    const { kind, weight, bias, factor, eps, add, cols, first, stride, outFirst, outStride, groups, cutoff, like } = of;
     const inPlace = x === out;
     const values = {
       CENTERED: kind === "layer",
@@ -100,17 +115,22 @@ export class ElementwiseKernels {
       IN_PLACE: inPlace,
       GROUPED: groups > 1,
       SCALED: factor !== null,
+      CUT: cutoff !== undefined,
+      LIKE: like !== null,
     };
     const given = [weight, out, ...(inPlace ? [] : [x]), ...(bias ? [bias] : [])];
-    const buffers = factor ? [...given, factor] : given;
+    const scaled = factor ? [...given, factor] : given;
+    const buffers = like ? [...scaled, like.rows] : scaled;
     const kernel = this.#kernel(
       "norm",
       norm,
       ["read", "write", ...buffers.slice(2).map(() => "read" as const)],
-      { ...values, BIAS_AT: given.length, FACTOR_AT: buffers.length },
-      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}${groups > 1 ? ", groups" : ""}${factor ? ", factor" : ""}`,
+      { ...values, BIAS_AT: given.length, FACTOR_AT: scaled.length, LIKE_AT: buffers.length },
+      `${kind} norm${bias ? ", bias" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}${groups > 1 ? ", groups" : ""}${factor ? ", factor" : ""}${values.CUT ? ", cut" : ""}${like ? ", length of others" : ""}`,
     );
-    this.#commands.dispatch(kernel, { cols, first, stride, outFirst, outStride, eps, groups }, buffers, rows * groups);
+    const places = { cols, first, stride, outFirst, outStride, groups };
+    const own = { eps, cutoff: cutoff ?? 0, likeFirst: like?.first ?? 0, likeStride: like?.stride ?? 0 };
+    this.#commands.dispatch(kernel, { ...places, ...own }, buffers, rows * groups);
   }
 
   /** See `Ops.activate`. */
@@ -152,6 +172,36 @@ export class ElementwiseKernels {
     const values = { THREADS: ACTIVATION_THREADS, RUNS: runs.length };
     const kernel = this.#kernel("scale-columns", scaleColumns, ["write"], values, `scale columns, ${runs.length} runs`);
     this.#commands.dispatch(kernel, { ...runLists(runs), width, length }, [x], groups);
+  }
+
+  /** See `Ops.mixStreams`. */
+  mixStreams(
+    x: GpuBuffer,
+    mix: StreamMix,
+    coefficients: GpuBuffer | null,
+    rows: number,
+    width: number,
+    out: GpuBuffer,
+  ) {
+    const { from, to, first, stride, factor, add } = mix;
+    const length = rows * width;
+    const inPlace = x === out;
+    const given = inPlace ? [out] : [out, x];
+    const values = {
+      ...{ THREADS: ACTIVATION_THREADS, INPUTS: from.count, OUTPUTS: to.count },
+      ...{ IN_PLACE: inPlace, WEIGHTED: coefficients !== null, ADDS: add, WEIGHTS_AT: given.length + 1 },
+    };
+    const buffers = coefficients ? [...given, coefficients] : given;
+    const kernel = this.#kernel(
+      "mix-streams",
+      mixStreams,
+      ["write", ...buffers.slice(1).map(() => "read" as const)],
+      values,
+      `mix streams, ${from.count} to ${to.count}${coefficients ? ", weighted" : ""}${add ? ", added" : ""}${inPlace ? ", in place" : ""}`,
+    );
+    const places = { streams: from.of, fromFirst: from.first, outStreams: to.of, toFirst: to.first, first, stride };
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
+    this.#commands.dispatch(kernel, { ...places, width, length, factor }, buffers, groups);
   }
 
   /** x[i] = cap · tanh(x[i] / cap) for i < length */

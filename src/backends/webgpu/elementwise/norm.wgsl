@@ -1,5 +1,6 @@
 // out[r] (+)= (x[r] - mean) / sqrt(mean((x[r] - mean)^2) + eps) * weight (+ bias) for `cols` values of each row, with one workgroup
 // a row. Without CENTERED the mean that is subtracted is 0, which makes it an RMS norm. GROUPED: `groups` rows in turn have weights of their own.
+// CUT and LIKE: `cutoff` and `like` of `RowNorm`.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -12,6 +13,9 @@
 //#end
 //#if SCALED
 @group(0) @binding(FACTOR_AT) var<storage, read> factor: array<f32>;
+//#end
+//#if LIKE
+@group(0) @binding(LIKE_AT) var<storage, read> like: array<f32>;
 //#end
 const THREADS = 256u;
 //#include sum-of-threads
@@ -46,9 +50,27 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     let value = input(base + i) - mean;
     squares += value * value;
   }
-  let inverse = 1.0 / sqrt(sum_of_threads(squares, l) / f32(p.cols) + p.eps);
+  let square = sum_of_threads(squares, l) / f32(p.cols);
+  //#if CUT
+  mean += p.cutoff * sqrt(square);
+  //#else
+  //#if LIKE
+  var lengths = 0.0;
   for (var i = l; i < p.cols; i += THREADS) {
+    let value = like[group.x * p.like_stride + p.like_first + i];
+    lengths += value * value;
+  }
+  let inverse = sqrt(sum_of_threads(lengths, l) / f32(p.cols) / max(square, p.eps));
+  //#else
+  let inverse = 1.0 / sqrt(square + p.eps);
+  //#end
+  //#end
+  for (var i = l; i < p.cols; i += THREADS) {
+    //#if CUT
+    var value = max(input(base + i) - mean, 0.0) * weight[own + i];
+    //#else
     var value = (input(base + i) - mean) * inverse * weight[own + i];
+    //#end
     //#if BIASED
     value += bias[own + i];
     //#end
