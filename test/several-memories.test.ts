@@ -30,11 +30,22 @@ const untied = {
   sliding_window: 150,
 };
 const tied = { ...untied, model_type: "qwen3", tie_word_embeddings: true, sliding_window: null };
+/** Several residual streams and inputs of layers go from memory to memory. */
+const streams = {
+  ...tied,
+  model_type: "gemma3n_text",
+  altup_num_inputs: 3,
+  laurel_rank: 8,
+  hidden_size_per_layer_input: 8,
+  vocab_size_per_layer_input: 301,
+  num_kv_shared_layers: 0,
+};
 const PLACEMENTS: readonly (readonly [string, typeof untied | typeof tied, WeightType, Placement])[] = [
   ["two halves", untied, "q8", { layers: [0, 0, 1, 1], head: 1 }],
   ["two halves, tied", tied, "q4", { layers: [0, 0, 1, 1], head: 0 }],
   ["three, tied, the embedding alone", tied, "bf16", { layers: [1, 1, 1, 2], head: 0 }],
   ["one each", untied, "q4", { layers: [1, 2, 3, 4], head: 5 }],
+  ["two halves, several streams", streams, "f32", { layers: [0, 0, 1, 1], head: 0 }],
   ["the head alone", untied, "q8", { layers: [0, 0, 0, 0], head: 1 }],
 ];
 const IDENTITY = { fingerprint: "0", kvSpec: "" };

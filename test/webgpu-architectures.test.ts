@@ -16,6 +16,7 @@ const NAMES = [
   ...["glm4", "cohere2", "bitnet", "falcon_h1", "deepseek_v3"],
   ...(isThorough
     ? [
+        "gemma3n_text",
         "gemma4_text",
         "hunyuan_v1_dense",
         "gpt_oss",

@@ -33,6 +33,7 @@ interface Shape {
 const OWN_FIELDS: Readonly<Record<string, object>> = {
   nemotron_h: { layers_block_type: ["attention"] },
   mamba2: { head_dim: 2 },
+  gemma3n_text: { num_kv_shared_layers: 0, activation_sparsity_pattern: [0.9] },
 };
 
 /** One layer, with norms of its heads. */

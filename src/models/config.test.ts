@@ -342,7 +342,6 @@ describe("parseModelConfig refuses", () => {
     ["minimax", /hybrid state-space or linear-attention layers and mixture-of-experts/],
     ["zamba2", /hybrid state-space/],
     ["mamba", /hybrid state-space/],
-    ["gemma3n_text", /several residual streams/],
     ["bloom", /learned or ALiBi/],
     ["deepseek_v4", /several residual streams/],
     ["gptj", /tensor names and config fields of its own/],

@@ -5,7 +5,7 @@ import { PagePool } from "../cache/page-pool.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import type { Prologue } from "./blocks/block.ts";
+import type { Prologue, StreamEnd } from "./blocks/block.ts";
 import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -50,6 +50,12 @@ export class Decoder {
   /** Null for embeddings as they are. */
   readonly #embeddingNorm: RowNorm | null;
   readonly #prologue: ReturnType<Prologue["bind"]> | null;
+  /** Null for one residual stream. */
+  readonly #streams: {
+    readonly count: number;
+    readonly begin: ReturnType<StreamEnd["bind"]>;
+    readonly end: ReturnType<StreamEnd["bind"]>;
+  } | null;
   #logits: Buf | null = null;
 
   private constructor(parts: DecoderParts) {
@@ -59,6 +65,12 @@ export class Decoder {
     this.kv = kv;
     this.#parts = parts;
     this.#prologue = layout.prologue?.bind(weights.prologue) ?? null;
+    const { streams } = layout;
+    this.#streams = streams && {
+      count: streams.count,
+      begin: streams.begin.bind(weights.streams.begin),
+      end: streams.end.bind(weights.streams.end),
+    };
     this.#embeddingNorm = weights.embeddingNorm && { ...weights.embeddingNorm, add: false };
     this.#finalNorm = isPlainNorm(weights.finalNorm) ? null : { ...weights.finalNorm, add: false };
     const stateIndex = stateNumbering();
@@ -70,7 +82,7 @@ export class Decoder {
         stateIndex,
         kv,
         calibration,
-        widths: bufferWidths(layout.layers.filter(isHere), config.hiddenSize, layout.prologue),
+        widths: bufferWidths(layout.layers.filter(isHere), config.hiddenSize, layout),
       });
     });
     this.#chain = this.#stages.filter((_, memory) => memory === 0 || placement.layers.includes(memory));
@@ -175,10 +187,15 @@ export class Decoder {
     if (positions) stage.ops.addPositions(step, positions, hidden);
     if (this.#embeddingNorm) stage.ops.norm(hidden, this.#embeddingNorm, step.tokens.length, hidden);
     this.#prologue?.(stage.at(step), hidden);
+    const streams = this.#streams;
+    streams?.begin(stage.at(step), stage.buffer("streams"), hidden);
+    // What goes from a stage to the next.
+    const handed = streams ? "streams" : "hidden";
+    const width = (streams?.count ?? 1) * hiddenSize;
     for (const next of this.#chain) {
       if (next !== stage) {
         const own = next.buffer("hidden");
-        next.ops.receive!(hidden, step.tokens.length * hiddenSize, own);
+        next.ops.receive!(stage.buffer(handed), step.tokens.length * width, next.buffer(handed));
         if (inputs)
           next.ops.receive!(stage.buffer(inputs.name), step.tokens.length * inputs.width, next.buffer(inputs.name));
         stage = next;
@@ -189,7 +206,11 @@ export class Decoder {
     if (count === 0) return null;
     const logits = this.#logitsFor(count);
     let normed = stage.buffer("normed");
-    stage.ops.gatherRows(step, hidden, hiddenSize, normed);
+    if (streams) {
+      const gathered = stage.buffer("gatheredStreams");
+      stage.ops.gatherRows(step, stage.buffer("streams"), width, gathered);
+      streams.end({ ...stage.at(step), rows: count }, gathered, normed);
+    } else stage.ops.gatherRows(step, hidden, hiddenSize, normed);
     if (headStage !== stage) {
       const own = headStage.buffer("normed");
       headStage.ops.receive!(normed, count * hiddenSize, own);

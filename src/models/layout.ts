@@ -1,11 +1,13 @@
 /** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
 import type { StateShape } from "../cache/states/state-shape.ts";
+import { alternatingStreams } from "./blocks/alternating-updates.ts";
 import {
   type Branch,
   bias,
   matrix,
   type Norm,
   type Prologue,
+  type Streams,
   type TensorSpec,
   type WeightSpec,
 } from "./blocks/block.ts";
@@ -24,6 +26,8 @@ export interface ModelLayout {
   readonly embeddingNorm: Norm | null;
   /** Null when layers read nothing but the stream. */
   readonly prologue: Prologue | null;
+  /** Null for one residual stream. */
+  readonly streams: Streams | null;
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
   readonly finalNorm: Norm;
@@ -53,6 +57,7 @@ export function layoutOf(config: ModelConfig): ModelLayout {
       : null,
     embeddingNorm: traits.embeddingNorm ? streamNorm(config, names.embeddingNorm) : null,
     prologue: traits.perLayerInputs ? perLayerInputs(perLayerShape(config)) : null,
+    streams: traits.alternatingUpdates ? alternatingStreams(config.hiddenSize, traits.alternatingUpdates.count) : null,
     layers: Array.from({ length: numLayers }, (_, layer) => branches(config, layer)),
     finalNorm: scaled(streamNorm(config, names.finalNorm), traits.logitScale),
     head: config.tieWordEmbeddings ? null : embeddingNamed(`${names.head}.weight`, config),
@@ -70,7 +75,8 @@ const normWeights = ({ weight, bias }: Norm): WeightSpec[] => (bias ? [weight, b
 
 /** Every weight of a layer in the order of the forward pass. */
 export function layerWeights(branches: readonly Branch[]): WeightSpec[] {
-  return branches.flatMap(({ norm, block, postNorm, factor }) => [
+  return branches.flatMap(({ streams, norm, block, postNorm, factor }) => [
+    ...Object.values(streams?.weights ?? {}),
     ...(norm ? normWeights(norm) : []),
     ...Object.values(block.weights),
     ...(postNorm ? normWeights(postNorm) : []),
@@ -79,18 +85,24 @@ export function layerWeights(branches: readonly Branch[]): WeightSpec[] {
 }
 
 /** The weights before the layers in the order of the forward pass. */
-export function startWeights({ embedding, positions, embeddingNorm, prologue }: ModelLayout): WeightSpec[] {
+export function startWeights({ embedding, positions, embeddingNorm, prologue, streams }: ModelLayout): WeightSpec[] {
   return [
     embedding,
     ...(positions ? [positions] : []),
     ...(embeddingNorm ? normWeights(embeddingNorm) : []),
     ...Object.values(prologue?.weights ?? {}),
+    ...Object.values(streams?.begin.weights ?? {}),
   ];
 }
 
 /** The weights behind the layers in the order of the forward pass. */
-export function endWeights({ finalNorm, head, headBias }: ModelLayout): WeightSpec[] {
-  return [...normWeights(finalNorm), ...(head ? [head] : []), ...(headBias ? [headBias] : [])];
+export function endWeights({ streams, finalNorm, head, headBias }: ModelLayout): WeightSpec[] {
+  return [
+    ...Object.values(streams?.end.weights ?? {}),
+    ...normWeights(finalNorm),
+    ...(head ? [head] : []),
+    ...(headBias ? [headBias] : []),
+  ];
 }
 
 /** Every weight of the model in the order of the forward pass. */
@@ -137,15 +149,25 @@ export function attentionLayersOf(layout: ModelLayout): number[] {
 export function bufferWidths(
   layers: ModelLayout["layers"],
   hiddenSize: number,
-  prologue: Prologue | null,
+  { prologue, streams }: Pick<ModelLayout, "prologue" | "streams">,
 ): Record<string, number> {
-  const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize, ...prologue?.scratch };
-  if (prologue) widths[prologue.output.name] = prologue.output.width;
+  const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
+  const add = (scratch: Readonly<Record<string, number>>): void => {
+    for (const [name, width] of Object.entries(scratch)) widths[name] = Math.max(widths[name] ?? 0, width);
+  };
+  if (prologue) add({ ...prologue.scratch, [prologue.output.name]: prologue.output.width });
+  if (streams) {
+    const all = streams.count * hiddenSize;
+    add({ streams: all, gatheredStreams: all });
+    add(streams.begin.scratch);
+    add(streams.end.scratch);
+  }
   for (const branches of layers) {
-    for (const { norm, block, postNorm, isBeside } of branches) {
-      if (isBeside && norm) widths["besideNormed"] = hiddenSize;
-      if (postNorm) widths["added"] = hiddenSize;
-      for (const [name, width] of Object.entries(block.scratch)) widths[name] = Math.max(widths[name] ?? 0, width);
+    for (const { streams: own, norm, block, postNorm, isBeside } of branches) {
+      if (isBeside && norm) add({ besideNormed: hiddenSize });
+      if (postNorm) add({ added: hiddenSize });
+      if (own) add(own.scratch);
+      add(block.scratch);
     }
   }
   return widths;

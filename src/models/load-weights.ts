@@ -50,6 +50,8 @@ export interface LoadedBranch {
   readonly postNorm: LoadedNorm | null;
   readonly factor: Weight | null;
   readonly weights: Weights;
+  /** Of what the branch reads of several streams; none without that. */
+  readonly streams: Weights;
 }
 
 export interface LoadedWeights {
@@ -58,6 +60,8 @@ export interface LoadedWeights {
   readonly embeddingNorm: LoadedNorm | null;
   /** Of the prologue; none without one. */
   readonly prologue: Weights;
+  /** Of what makes several streams of one and one of several; none for one. */
+  readonly streams: { readonly begin: Weights; readonly end: Weights };
   readonly layers: readonly (readonly LoadedBranch[])[];
   readonly finalNorm: LoadedNorm;
   /** The embedding itself when the head is tied to it. */
@@ -91,23 +95,26 @@ export async function loadWeights(
     const positions = layout.positions && (await loading.load(places.embedding, layout.positions));
     const embeddingNorm = layout.embeddingNorm && (await loading.loadNorm(places.embedding, layout.embeddingNorm));
     const prologue = await loading.loadAll(places.embedding, layout.prologue?.weights ?? {});
+    const begin = await loading.loadAll(places.embedding, layout.streams?.begin.weights ?? {});
     const layers: LoadedBranch[][] = [];
     for (const [index, branches] of layout.layers.entries()) {
       const ops = places.layers[index]!;
       const loaded: LoadedBranch[] = [];
       for (const branch of branches) {
+        const streams = await loading.loadAll(ops, branch.streams?.weights ?? {});
         const norm = branch.norm ? await loading.loadNorm(ops, branch.norm) : null;
         const weights = await loading.loadAll(ops, branch.block.weights);
         const postNorm = branch.postNorm ? await loading.loadNorm(ops, branch.postNorm) : null;
         const factor = branch.factor ? await loading.load(ops, branch.factor) : null;
-        loaded.push({ branch, norm, postNorm, factor, weights });
+        loaded.push({ branch, streams, norm, postNorm, factor, weights });
       }
       layers.push(loaded);
     }
+    const end = await loading.loadAll(places.layers.at(-1)!, layout.streams?.end.weights ?? {});
     const finalNorm = await loading.loadNorm(places.head, layout.finalNorm);
     const head = layout.head ? await loading.load(places.head, layout.head) : embedding;
     const headBias = layout.headBias ? await loading.load(places.head, layout.headBias) : null;
-    const before = { embedding, positions, embeddingNorm, prologue };
+    const before = { embedding, positions, embeddingNorm, prologue, streams: { begin, end } };
     return { ...before, layers, finalNorm, head, headBias, numBytes: loading.numBytes };
   } catch (error) {
     loading.freeAll();

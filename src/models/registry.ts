@@ -22,6 +22,7 @@ import type { Family } from "./families/family.ts";
 import { gemma } from "./families/gemma.ts";
 import { gemma2 } from "./families/gemma2.ts";
 import { gemma3 } from "./families/gemma3.ts";
+import { gemma3n } from "./families/gemma3n.ts";
 import { gemma4, gemma4Unified } from "./families/gemma4.ts";
 import { glm } from "./families/glm.ts";
 import { glm4 } from "./families/glm4.ts";
@@ -110,6 +111,7 @@ const known: Family[] = [
   gemma,
   gemma2,
   gemma3,
+  gemma3n,
   gemma4,
   gemma4Unified,
   glm4,
@@ -185,7 +187,6 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["minimax*"], `${HYBRID} and ${MOE}`],
   [["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
-  [["gemma3n*"], "several residual streams, embeddings by layer and layers that share keys and values"],
   [
     ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm_*", "persimmon*", "falcon_*"],
     "tensor names and config fields of its own",
@@ -226,6 +227,7 @@ const wrappers: Readonly<Record<string, string>> = {
   gemma3: "gemma3_text",
   qwen3_5: "qwen3_5_text",
   qwen3_5_moe: "qwen3_5_moe_text",
+  gemma3n: "gemma3n_text",
   gemma4: "gemma4_text",
   gemma4_unified: "gemma4_unified_text",
 };

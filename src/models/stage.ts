@@ -8,11 +8,15 @@ import type { SharedShape, StateShape } from "../cache/states/state-shape.ts";
 import { assert } from "../errors.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
-import type { BlockStep, RunningBlock } from "./blocks/block.ts";
+import type { BlockStep, RunningBlock, RunningBranchStreams } from "./blocks/block.ts";
 import type { LoadedBranch, LoadedNorm } from "./load-weights.ts";
 import { type RopeConfig, type RopeUpTo, ropeFor } from "./rope.ts";
 
 interface RunningBranch {
+  /** What makes the row that the branch reads of several streams; null where the row is there. */
+  readonly opens: RunningBranchStreams | null;
+  /** What takes the row that the branch leaves back into them; null where another branch goes on with it. */
+  readonly closes: RunningBranchStreams | null;
   /** Null when the block reads the residual stream, or what the branch beside it reads. */
   readonly norm: RowNorm | null;
   readonly block: RunningBlock;
@@ -20,6 +24,8 @@ interface RunningBranch {
   readonly isBeside: boolean;
   /** Whether the next branch is beside this one, with a norm of its own. */
   readonly besideNorm: RowNorm | null;
+  /** Whether what the block makes takes the place of what is there. */
+  readonly replaces: boolean;
   /** Whether a product may take the norm along, as nothing else reads its result later. */
   readonly isPlain: boolean;
 }
@@ -78,8 +84,9 @@ export class Stage {
       assert(own, `layer ${layer} lies in another memory than a layer that reads its keys and values`);
       return own;
     };
-    this.#branches = layers.flatMap((branches, index) =>
-      branches.map((loaded, at) => {
+    this.#branches = layers.flatMap((branches, index) => {
+      let open: RunningBranchStreams | null = null;
+      return branches.map((loaded, at): RunningBranch => {
         const { branch, weights } = loaded;
         const next = branches[at + 1];
         const isBeside = branch.isBeside ?? false;
@@ -92,8 +99,15 @@ export class Stage {
           attentionOf,
         });
         if (block.attention) attention.set(layer, block.attention);
-        const postNorm = normOf(loaded.postNorm, true);
+        const replaces = branch.replaces ?? false;
+        assert(!replaces || loaded.norm || loaded.postNorm, "a block cannot write what it reads");
+        const postNorm = normOf(loaded.postNorm, !replaces);
+        const opens = branch.streams?.bind(loaded.streams) ?? null;
+        open = opens ?? open;
         return {
+          opens,
+          closes: !next || next.branch.streams ? open : null,
+          replaces,
           norm: normOf(loaded.norm, false),
           block,
           postNorm: postNorm && { ...postNorm, factor: loaded.factor },
@@ -101,8 +115,8 @@ export class Stage {
           besideNorm: next?.branch.isBeside ? normOf(next.norm, false) : null,
           isPlain: isPlainNorm(loaded.norm) && !isBeside && !next?.branch.isBeside,
         };
-      }),
-    );
+      });
+    });
   }
 
   /** Attention parameters of the layers that have attention, in order. */
@@ -130,14 +144,15 @@ export class Stage {
     this.#rows = rows;
   }
 
-  /** Takes the rows of `hidden`, [rows][hiddenSize], through all layers, in place. */
+  /** Takes the rows of `hidden`, [rows][hiddenSize], through all layers, in place, or those of the buffer `streams` where there are several. */
   run(step: Step, hidden: Buf): void {
     const { ops } = this;
     const at = this.at(step);
     const { rows } = at;
     const normed = this.buffer("normed");
     let input = normed;
-    for (const { norm, block, postNorm, isBeside, besideNorm, isPlain } of this.#branches) {
+    for (const { opens, closes, norm, block, postNorm, isBeside, besideNorm, replaces, isPlain } of this.#branches) {
+      opens?.before(at, this.buffer("streams"), hidden);
       if (isBeside) {
         if (norm) input = this.buffer("besideNormed");
       } else if (norm) {
@@ -151,7 +166,8 @@ export class Stage {
         const added = this.buffer("added");
         block.run(at, input, added, false);
         ops.norm(added, postNorm, rows, hidden);
-      } else block.run(at, input, hidden, true);
+      } else block.run(at, input, hidden, !replaces);
+      closes?.after(at, this.buffer("streams"), hidden);
     }
   }
 

@@ -46,6 +46,16 @@ export interface Traits {
   readonly perLayerInputs: { readonly width: number; readonly vocabSize: number } | null;
   /** Whether the stream is multiplied by a learned number at the end of each layer. */
   readonly layerFactor: boolean;
+  /** Several residual streams, of which layers compute on one; null for one alone. */
+  readonly alternatingUpdates: {
+    readonly count: number;
+    readonly active: number;
+    readonly scalesCorrected: boolean;
+  } | null;
+  /** Rank of the learned residual beside attention; 0 for none. */
+  readonly learnedResidualRank: number;
+  /** Of each layer: deviations above the mean that a gate has to be, null for all to count. Null for none in any layer. */
+  readonly gateCutoffs: readonly (number | null)[] | null;
   /** Whether heads of v are normed, without weights. */
   readonly valueNorm: boolean;
   /** Whether embeddings are normed before the first layer. */
@@ -99,6 +109,9 @@ export const LLAMA_TRAITS: Traits = {
   hasNormWeights: true,
   perLayerInputs: null,
   layerFactor: false,
+  alternatingUpdates: null,
+  learnedResidualRank: 0,
+  gateCutoffs: null,
   valueNorm: false,
   embeddingNorm: false,
   learnedPositions: false,

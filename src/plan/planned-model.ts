@@ -77,7 +77,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
     expertsOfRow: Math.max(1, ...layerNumbers(config).map((layer) => config.expertsOf(layer)?.topK ?? 1)),
-    activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize, layout.prologue))),
+    activationWidth: sum(Object.values(bufferWidths(layout.layers, config.hiddenSize, layout))),
     vocabSize: config.vocabSize,
     maxPositionEmbeddings: config.maxPositionEmbeddings,
     weights: [

@@ -117,6 +117,41 @@ export interface Norm {
   readonly eps: number;
 }
 
+/**
+ * What branches read of several residual streams, and how their results go back into them. It is of the branch that has it and of those behind it,
+ * up to the next that has one.
+ */
+export interface BranchStreams {
+  readonly weights: WeightSpecs;
+  /** Buffers whose names no block has keep their values while the branches run. */
+  readonly scratch: Readonly<Record<string, number>>;
+  bind(weights: Weights): RunningBranchStreams;
+}
+
+export interface RunningBranchStreams {
+  /** Makes of the streams, [rows][count][hiddenSize], the row that the branches read and add to, [rows][hiddenSize]. */
+  before(at: BlockStep, streams: Buf, hidden: Buf): void;
+  /** Takes the row that the branches left back into the streams. */
+  after(at: BlockStep, streams: Buf, hidden: Buf): void;
+}
+
+/** Several residual streams in the place of one. */
+export interface Streams {
+  /** 2 to MAX_STREAMS; rows are [count][hiddenSize]. */
+  readonly count: number;
+  /** The streams before the first layer, of the embeddings. */
+  readonly begin: StreamEnd;
+  /** Of the streams behind the last layer, the row that the final norm reads. */
+  readonly end: StreamEnd;
+}
+
+/** One row of each token to several, or the other way. */
+export interface StreamEnd {
+  readonly weights: WeightSpecs;
+  readonly scratch: Readonly<Record<string, number>>;
+  bind(weights: Weights): (at: BlockStep, streams: Buf, row: Buf) => void;
+}
+
 /** A residual branch: hidden += postNorm(block(norm(hidden))). The branches of a layer run one after the other. */
 export interface Branch {
   /** Null when the block reads the residual stream as it is. */
@@ -131,6 +166,10 @@ export interface Branch {
    * takes what that branch's norm gave.
    */
   readonly isBeside?: boolean;
+  /** Of a model with several streams: absent where the branch reads the row of the one before it. The first branch of a layer has one. */
+  readonly streams?: BranchStreams;
+  /** Whether what the branch makes takes the place of the row that it read, of one with a norm before or behind; absent: is added to it. */
+  readonly replaces?: true;
 }
 
 /** Rows and columns of what a tensor is in the weight, those that are left out included. */

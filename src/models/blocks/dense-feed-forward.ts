@@ -2,7 +2,7 @@
  * @file The feed-forward block: down(act(gate·x) ⊙ up·x) of Llama and most later models (Shazeer, arXiv 2002.05202), or
  * down(act(up·x)) without a gate.
  */
-import type { Activation, Buf } from "../../backends/ops.ts";
+import type { Activation, Buf, RowNorm } from "../../backends/ops.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import type { Traits } from "../traits.ts";
 
@@ -11,6 +11,7 @@ import {
   type BlockStep,
   bias,
   norm,
+  plainNorm,
   type StackPart,
   stackedMatrix,
   transposed,
@@ -26,6 +27,8 @@ export interface FeedForwardShape {
   };
   readonly normEps: number;
   readonly names: TensorNames;
+  /** Deviations above the mean of a row that its gate has to be; absent: all count. See `RowNorm.cutoff`. */
+  readonly cutoff?: number | null;
 }
 
 /**
@@ -37,7 +40,7 @@ export function denseFeedForward(
   shape: FeedForwardShape,
   beforeDown?: (at: BlockStep, activated: Buf) => void,
 ): Block {
-  const { hiddenSize, intermediateSize, traits, normEps, names } = shape;
+  const { hiddenSize, intermediateSize, traits, normEps, names, cutoff = null } = shape;
   const { activation: kind, isGated, subNorms, factors } = traits;
   const hasBias = traits.biases.feedForward;
   const width = isGated ? 2 * intermediateSize : intermediateSize;
@@ -56,6 +59,7 @@ export function denseFeedForward(
     weights: {
       gateUp: stored(stackedMatrix(hiddenSize, named("weight"))),
       ...(hasBias && { gateUpBias: bias(named("bias")) }),
+      ...(cutoff !== null && { ones: plainNorm(intermediateSize) }),
       ...(kind === "xielu" && { alphas: bias(learned) }),
       ...(subNorms && { subNorm: norm(`${prefix}${names.feedForwardSubNorm}.weight`, intermediateSize) }),
       down: stored(stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]])),
@@ -65,7 +69,14 @@ export function denseFeedForward(
     },
     scratch: { gateUp: width, activated: intermediateSize },
     state: null,
-    bind: ({ gateUp, gateUpBias, alphas, subNorm, down, downBias }) => {
+    bind: ({ gateUp, gateUpBias, ones, alphas, subNorm, down, downBias }) => {
+      const cut: RowNorm | null =
+        cutoff === null
+          ? null
+          : {
+              ...{ kind: "layer", weight: ones!, bias: null, eps: normEps, add: false, cutoff },
+              ...{ first: 0, stride: width },
+            };
       const activation: Activation = { kind, isGated, alphas: alphas ?? null };
       const isSwiglu = kind === "silu" && isGated;
       // What is behind the gate is multiplied by it and by the last product, so the output's factor can be its own.
@@ -80,9 +91,10 @@ export function denseFeedForward(
         run: (at, x, out, add) => {
           const { ops, rows, scratch } = at;
           const [both, activated] = [scratch("gateUp"), scratch("activated")];
-          const isFused = isSwiglu && !gateUpBias && !runs && ops.gatedLinear?.(x, gateUp!, rows, activated);
+          const isFused = isSwiglu && !gateUpBias && !runs && !cut && ops.gatedLinear?.(x, gateUp!, rows, activated);
           if (!isFused) {
             ops.linear(x, gateUp!, gateUpBias ?? null, rows, both, false);
+            if (cut) ops.norm(both, cut, rows, both);
             if (runs) ops.scaleColumns(both, runs, rows, width);
             if (isSwiglu) ops.swiglu(both, rows, intermediateSize, activated);
             else ops.activate(both, activation, rows, intermediateSize, activated);

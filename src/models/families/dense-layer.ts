@@ -1,10 +1,12 @@
 /** @file The layer of a transformer: attention, or what the family has in its place, and a feed-forward, dense or of experts, with norms where the family has them. */
+import { alternatingInput, alternatingUpdates } from "../blocks/alternating-updates.ts";
 import { attention } from "../blocks/attention.ts";
 
 import { type Block, type Branch, type Norm, norm, plainNorm, withOffset } from "../blocks/block.ts";
 
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
 import { expertFeedForward } from "../blocks/expert-feed-forward.ts";
+import { learnedResidual } from "../blocks/learned-residual.ts";
 import { type PerLayerShape, perLayerInput } from "../blocks/per-layer-input.ts";
 import type { ModelConfig } from "../model-config.ts";
 
@@ -12,11 +14,17 @@ export function denseLayer(config: ModelConfig, layer: number): Branch[] {
   const { traits, names } = config;
   const prefix = `${names.layers}${layer}.`;
   const branches = transformerBranches(config, layer);
+  const alternating = traits.alternatingUpdates && {
+    ...{ hiddenSize: config.hiddenSize, normEps: config.normEps },
+    ...traits.alternatingUpdates,
+  };
+  if (alternating) branches.unshift({ ...branches.shift()!, streams: alternatingUpdates(prefix, alternating) });
   if (traits.perLayerInputs) {
     branches.push({
       norm: null,
       block: perLayerInput(prefix, layer, perLayerShape(config)),
       postNorm: rowsNorm(config, `${prefix}${names.perLayerPostNorm}`),
+      ...(alternating && { streams: alternatingInput(prefix, alternating), replaces: true }),
     });
   }
   if (traits.layerFactor) branches.push({ ...branches.pop()!, factor: norm(`${prefix}${names.layerFactor}`, 1) });
@@ -65,8 +73,12 @@ function transformerBranches(config: ModelConfig, layer: number): Branch[] {
     ...(hasAfter && { postNorm: after(names.attentionPostNorm) }),
   };
   if (!traits.hasFeedForward) return [mixer];
+  const rank = traits.learnedResidualRank;
+  const residual: Branch[] =
+    rank > 0 ? [{ norm: null, block: learnedResidual(prefix, { hiddenSize, rank, normEps }), isBeside: true }] : [];
   return [
     mixer,
+    ...residual,
     {
       norm: hasBefore ? before(names.feedForwardNorm) : null,
       block: blocks.feedForward,
@@ -82,7 +94,8 @@ function feedForward(config: ModelConfig, layer: number): Block {
   const prefix = `${names.layers}${layer}.`;
   const experts = config.expertsOf(layer);
   if (experts) return expertFeedForward(prefix, { hiddenSize, experts, normEps, names });
-  return denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names });
+  const cutoff = traits.gateCutoffs?.[layer] ?? null;
+  return denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names, cutoff });
 }
 
 /**

@@ -11,12 +11,20 @@ const MAX_POSITION = 2 ** 30;
 const CONTEXT = 131_072;
 
 /** Number of the last layers, which have no keys and values of their own. */
-const numShared = (config: ConfigFields, numLayers: number): number =>
-  config.integer("num_kv_shared_layers", 0, numLayers - 1, 0);
+const numShared = (config: ConfigFields, numLayers: number, otherwise = 0): number =>
+  config.integer("num_kv_shared_layers", 0, numLayers - 1, otherwise);
 
-/** The last layer before those that share, of the same kind as this one; null for a layer with keys and values of its own. */
-function sharedWith(config: ConfigFields, layer: number, { numLayers, slidingWindow }: LayerContext): number | null {
-  const first = numLayers - numShared(config, numLayers);
+/**
+ * The last layer before those that share, of the same kind as this one; null for a layer with keys and values of its own. otherwise: the number of
+ * those that share in a config that does not say it
+ */
+export function sharedWith(
+  config: ConfigFields,
+  layer: number,
+  { numLayers, slidingWindow }: LayerContext,
+  otherwise = 0,
+): number | null {
+  const first = numLayers - numShared(config, numLayers, otherwise);
   if (layer < first) return null;
   for (let source = first - 1; source >= 0; source--) {
     if (slidingWindow(source) > 0 === slidingWindow(layer) > 0) return source;
