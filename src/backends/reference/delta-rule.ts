@@ -1,4 +1,4 @@
-/** @file The gated delta rule, token by token, in f64. */
+/** @file The gated delta rule, token by token, in f64; by channel with a state in f32. */
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import type { DeltaRule, Span, Step } from "../ops.ts";
 import { DELTA_EPS } from "../state-ops.ts";
@@ -33,7 +33,9 @@ function deltaSpan(
   const { state: part, numHeads, numKeyHeads, keyDim, valueDim } = rule;
   const { sequence, start, count, row } = span;
   const numValues = numHeads * keyDim * valueDim;
-  const state = Float64Array.from(stateBefore(storage, span, part, numValues));
+  const before = stateBefore(storage, span, part, numValues);
+  // By channel the state is that of f32 behind every row, so that it does not matter where a step ends.
+  const state = rule.isByChannel ? Float32Array.from(before) : Float64Array.from(before);
   const targets = new Map(sequence.recurrent(part.index).targets(start, start + count));
   const keysAt = numKeyHeads * keyDim;
   const width = 2 * keysAt + numHeads * valueDim;
