@@ -1,7 +1,8 @@
 /** @file The KV path of the WebGPU backend against the reference on this adapter: bytes of the pages, angle of the outputs. */
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { createWebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
-import { differenceOf, type KvCase } from "../../test/support/kv-case.ts";
+import type { KvCase } from "../../test/support/kv-case.ts";
+import { differenceOf } from "../../test/support/kv-difference.ts";
 
 const TOGETHER = Array.from({ length: 64 }, (_, i) => (i * 29) % 190 || 900);
 const BARE = ",sinks=0,window=0";

@@ -2,16 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Ops } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
-import {
-  BEYOND_FLOAT16,
-  decodeDifference,
-  differenceOf,
-  FIRST_VALUE,
-  hasOwnInputs,
-  type KvCase,
-  layerOf,
-  runCase,
-} from "../support/kv-case.ts";
+import { BEYOND_FLOAT16, FIRST_VALUE, type KvCase, layerOf, runCase } from "../support/kv-case.ts";
+import { decodeDifference, differenceOf, hasOwnInputs } from "../support/kv-difference.ts";
 import { caseName } from "./kv-cases.ts";
 import type { Target } from "./target.ts";
 

@@ -1,9 +1,7 @@
-/** @file One case of the KV path run on a backend and on the reference: pages byte by byte, outputs by angle and length. */
+/** @file One case of the KV path: its shape, its rows, and its steps run on a backend. */
 
-import { DECODE_TOKENS } from "../../src/backends/decode-tokens.ts";
 import type { AttentionLayer, Buf, Ops, Rope, Span, Step, Weight } from "../../src/backends/ops.ts";
 import type { QueryGrowth } from "../../src/backends/query-growth.ts";
-import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { layerCache } from "../../src/cache/layer-cache.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
@@ -70,7 +68,7 @@ export const BEYOND_FLOAT16 = {
 export const FIRST_VALUE: readonly number[] = Array.from({ length: 8 }, (_, i) => BEYOND_FLOAT16.fill(16 + i));
 
 /** Puts rows of floats into a buffer through the operations themselves: as an embedding of consecutive tokens. */
-function upload(ops: Ops, rows: Float32Array, width: number): Buf {
+export function upload(ops: Ops, rows: Float32Array, width: number): Buf {
   const count = rows.length / width;
   const table = ops.loadWeight(
     [{ dtype: "f32", rows: count, cols: width, data: new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength) }],
@@ -113,7 +111,7 @@ export function layerOf(c: KvCase): AttentionLayer {
   };
 }
 
-function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
+export function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
   const { numKvHeads, headDim, valueDim, rotaryKeyDim, slidingWindow } = layer;
   return new KvCache(
     [{ numKvHeads, headDim, valueDim, rotaryKeyDim, slidingWindow }],
@@ -123,7 +121,7 @@ function makeSequence(ops: Ops, layer: AttentionLayer): Sequence {
 }
 
 /** counts: tokens of each sequence */
-function stepOf(sequences: readonly Sequence[], counts: readonly number[]): Step {
+export function stepOf(sequences: readonly Sequence[], counts: readonly number[]): Step {
   const spans: Span[] = [];
   let row = 0;
   for (const [i, count] of counts.entries()) {
@@ -134,10 +132,10 @@ function stepOf(sequences: readonly Sequence[], counts: readonly number[]): Step
   return { tokens: new Int32Array(row), positions: Int32Array.from(positions), spans, logitRows: new Int32Array(0) };
 }
 
-const countsOf = (counts: number | readonly number[]): readonly number[] =>
+export const countsOf = (counts: number | readonly number[]): readonly number[] =>
   typeof counts === "number" ? [counts] : counts;
 
-function ropeOf(c: KvCase, layer: AttentionLayer): Rope {
+export function ropeOf(c: KvCase, layer: AttentionLayer): Rope {
   const headDim = layer.rotaryKeyDim || layer.headDim;
   const angle = (i: number): number => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0);
   const invFreq = Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i));
@@ -147,7 +145,7 @@ function ropeOf(c: KvCase, layer: AttentionLayer): Rope {
 /** Values of a row of queries, and of a row of q | k | v, or of q | latent | rotary part. */
 const queryWidthOf = ({ numHeads, headDim, rotaryKeyDim }: AttentionLayer): number =>
   numHeads * (headDim + rotaryKeyDim);
-const widthOf = (layer: AttentionLayer): number => {
+export const widthOf = (layer: AttentionLayer): number => {
   const { numKvHeads, headDim, valueDim, rotaryKeyDim } = layer;
   return (
     queryWidthOf(layer) + headDim + (rotaryKeyDim > 0 ? rotaryKeyDim : numKvHeads * (headDim + valueDim) - headDim)
@@ -180,7 +178,7 @@ function appendRows(ops: Ops, step: Step, layer: AttentionLayer, rope: Rope, row
 }
 
 /** Rows of q | k | v, step after step. */
-function rowsOf(c: KvCase, layer: AttentionLayer): (count: number) => Float32Array {
+export function rowsOf(c: KvCase, layer: AttentionLayer): (count: number) => Float32Array {
   const width = widthOf(layer);
   const rng = new CounterRng(c.seed ?? 11, 3);
   const fill = c.fill ?? ((i: number) => rng.gaussian(i));
@@ -274,7 +272,7 @@ export async function runCase(ops: Ops, c: KvCase, described: AttentionLayer): P
 }
 
 /** The layer with a backend's own weights: learned logits from far below the logarithm of a sum of weights to above it; norms of heads. */
-function onBackend(ops: Ops, c: KvCase, layer: AttentionLayer): AttentionLayer {
+export function onBackend(ops: Ops, c: KvCase, layer: AttentionLayer): AttentionLayer {
   const vector = (length: number, value: (i: number) => number): Weight => {
     const data = Float32Array.from({ length }, (_, i) => value(i));
     return ops.loadWeight([{ dtype: "f32", rows: 1, cols: length, data: new Uint8Array(data.buffer) }], "f32");
@@ -290,134 +288,6 @@ function onBackend(ops: Ops, c: KvCase, layer: AttentionLayer): AttentionLayer {
 
 const ownWeights = ({ sinkLogits, qNorm, kNorm, vNorm }: AttentionLayer): Weight[] =>
   [sinkLogits, qNorm, kNorm, vNorm].filter((weight) => weight !== null && weight !== undefined);
-
-/** Addresses of the pages that are there, and their sizes. */
-function placesOf(sequence: Sequence): (readonly [address: number, numBytes: number])[] {
-  const { main, residual } = sequence.cache.layers[0]!;
-  const present = (table: BlockTable): number[] => [...table.entries()].filter((address) => address !== 0);
-  const copies = residual ? present(sequence.residual(0)) : [];
-  return [
-    ...present(sequence.main(0)).map((address) => [address, main.numBytes] as const),
-    ...copies.map((address) => [address, residual!.layout.numBytes] as const),
-  ];
-}
-
-async function pagesOf(ops: Ops, sequence: Sequence): Promise<Uint8Array[]> {
-  const pages: Uint8Array[] = [];
-  for (const [address, numBytes] of placesOf(sequence)) pages.push(await ops.pages.read(address, numBytes));
-  return pages;
-}
-
-/** By how much a backend differs from the reference in a case. */
-export interface Difference {
-  /** Share of the pages' bytes that differ; NaN where RoPE or norms make the inputs differ, or when there are other pages. */
-  readonly pages: number;
-  /** The queries that `attend` is given: length of the difference over the length, the largest of the steps. */
-  readonly query: number;
-  /** Worst output vector: 1 − cos, or squared relative error of its length; NaN if any value is. */
-  readonly output: number;
-}
-
-/** Whether each backend computes keys and values of its own before it codes them. */
-export const hasOwnInputs = (c: KvCase): boolean => Boolean(c.rope || c.norms || c.valueNorm);
-
-/** Runs a case on `own` and on `reference`. */
-export async function differenceOf(own: Ops, reference: Ops, c: KvCase): Promise<Difference> {
-  const layer = layerOf(c);
-  const actual = await runCase(own, c, layer);
-  const expected = await runCase(reference, c, layer);
-  let pages = 0;
-  for (const [i, sequence] of actual.sequences.entries()) {
-    const share = hasOwnInputs(c)
-      ? Number.NaN
-      : shareOfDifferentBytes(await pagesOf(own, sequence), await pagesOf(reference, expected.sequences[i]!));
-    pages = Math.max(pages, share);
-  }
-  const query = Math.max(...actual.queries.map((values, i) => relativeError(values, expected.queries[i]!)));
-  const output = worstOutput(actual.outputs, expected.outputs, layer.valueDim);
-  for (const sequence of [...actual.sequences, ...expected.sequences]) sequence.release();
-  return { pages, query, output };
-}
-
-/** ‖own − expected‖ / ‖expected‖; of nothing but zeros ‖own‖. */
-function relativeError(own: Float32Array, expected: Float32Array): number {
-  let [error, size] = [0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    error += (own[i]! - expected[i]!) ** 2;
-    size += expected[i]! ** 2;
-  }
-  return Math.sqrt(error / (size || 1));
-}
-
-/**
- * Difference.output of the steps of decoded tokens. Pages and queries are the reference's: `own` attends and does nothing else, so
- * that no kernels but those of decode attention are made.
- */
-export async function decodeDifference(own: Ops, reference: Ops, c: KvCase): Promise<number> {
-  const layer = layerOf(c);
-  const [ownLayer, wantedLayer] = [onBackend(own, c, layer), onBackend(reference, c, layer)];
-  const { numHeads, headDim, valueDim } = layer;
-  const [sequence, expected] = [makeSequence(own, layer), makeSequence(reference, layer)];
-  const width = widthOf(layer);
-  const rope = ropeOf(c, layer);
-  const next = rowsOf(c, layer);
-  const outputs: { actual: Float32Array[]; expected: Float32Array[] } = { actual: [], expected: [] };
-  for (const count of c.steps.flatMap(countsOf)) {
-    for (const s of [sequence, expected]) s.reserve(count);
-    const length = count * numHeads * headDim;
-    const step = stepOf([expected], [count]);
-    const q = reference.alloc(length);
-    const qkv = upload(reference, next(count), width);
-    reference.beginStep(step, [rope]);
-    reference.appendKv(step, layer, qkv, q);
-    if (count <= DECODE_TOKENS) {
-      const pages = await pagesOf(reference, expected);
-      for (const [i, [address]] of placesOf(sequence).entries()) own.pages.write(address, pages[i]!);
-      const query = upload(own, await reference.readback(q, length), numHeads * headDim);
-      const outLength = count * numHeads * valueDim;
-      const [out, wanted] = [own.alloc(outLength), reference.alloc(outLength)];
-      const ownStep = stepOf([sequence], [count]);
-      own.beginStep(ownStep, []);
-      own.attend(ownStep, ownLayer, query, out);
-      reference.attend(step, wantedLayer, q, wanted);
-      outputs.actual.push(await own.readback(out, outLength));
-      outputs.expected.push(await reference.readback(wanted, outLength));
-      for (const buf of [query, out]) own.free(buf);
-    }
-    for (const s of [sequence, expected]) s.commit(count);
-  }
-  for (const s of [sequence, expected]) s.release();
-  return worstOutput(outputs.actual, outputs.expected, valueDim);
-}
-
-/** The largest Difference.output; vectors are `d` long. */
-function worstOutput(own: readonly Float32Array[], expected: readonly Float32Array[], d: number): number {
-  let output = 0;
-  for (const [s, values] of own.entries()) {
-    for (let at = 0; at < values.length; at += d) {
-      let [ab, aa, bb] = [0, 0, 0];
-      for (let i = at; i < at + d; i++) {
-        ab += values[i]! * expected[s]![i]!;
-        aa += values[i]! ** 2;
-        bb += expected[s]![i]! ** 2;
-      }
-      // Of these Math.max gives NaN if any is, and keeps it.
-      output = Math.max(output, bb === 0 ? aa : Math.max(1 - ab / Math.sqrt(aa * bb), (Math.sqrt(aa / bb) - 1) ** 2));
-    }
-  }
-  return output;
-}
-
-function shareOfDifferentBytes(own: readonly Uint8Array[], expected: readonly Uint8Array[]): number {
-  if (own.length !== expected.length) return Number.NaN;
-  let different = 0;
-  let total = 0;
-  for (const [p, page] of own.entries()) {
-    for (let i = 0; i < page.length; i++) if (page[i] !== expected[p]![i]) different++;
-    total += page.length;
-  }
-  return total > 0 ? different / total : 0;
-}
 
 /** Widest codes of either side, 0 for none. */
 export function codeBitsOf(c: KvCase): number {
