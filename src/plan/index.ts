@@ -2,15 +2,9 @@
 export type { BackendName } from "../backends/registry.ts";
 export { TurboQuantError } from "../errors.ts";
 export { shapeConfig, shapeNames } from "../models/shapes.ts";
+export type { PlannedCache } from "./backend-plan.ts";
 export { CacheMemory } from "./cache-memory.ts";
-export {
-  type MemoryPlan,
-  PLANNED_FORMATS,
-  type PlannedCache,
-  type PlannedFormat,
-  type PlanOptions,
-  planMemory,
-} from "./memory-plan.ts";
+export { type MemoryPlan, PLANNED_FORMATS, type PlannedFormat, type PlanOptions, planMemory } from "./memory-plan.ts";
 export type { PlannedLayer, PlannedModel, PlannedWeight } from "./model-memory.ts";
 export { type PlanNote, planNotes } from "./notes.ts";
 export { modelOfConfig, plannedModel } from "./planned-model.ts";

@@ -17,7 +17,8 @@ import { setPlatform } from "../platform.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../quant/prepared-layer.ts";
-import { addressedBytes, PLANNED_FORMATS, planMemory, planTogether } from "./memory-plan.ts";
+import { addressedBytes } from "./backend-plan.ts";
+import { PLANNED_FORMATS, planMemory, planTogether } from "./memory-plan.ts";
 import { modelOfConfig } from "./planned-model.ts";
 
 const wide = {

@@ -1,7 +1,8 @@
 /** @file Notes that a reader of a memory plan needs besides its figures. */
 import { plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { binarySize, formatBytes, formatCount } from "../format-number.ts";
-import { addressedBytes, type MemoryPlan, type PlannedFormat } from "./memory-plan.ts";
+import { addressedBytes } from "./backend-plan.ts";
+import type { MemoryPlan, PlannedFormat } from "./memory-plan.ts";
 
 export interface PlanNote {
   /** A stable name of the kind of note, for programs. */
