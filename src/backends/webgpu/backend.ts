@@ -49,9 +49,9 @@ import { MAX_BATCH_ROWS } from "./linear/batch-plan.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
 import { warmUpRows } from "./linear/linear-plan.ts";
-import type { InputWork } from "./linear/product.ts";
+import { type PendingRows, PendingWork } from "./pending-work.ts";
 import { CHUNK_TOKENS } from "./planner.ts";
-import { BufferAllocator, bufferOf, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
+import { BufferAllocator, GpuBuf, type GpuBuffer } from "./queue/buffers.ts";
 import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, STEP_VALUES, StepBuffer } from "./queue/step-buffer.ts";
@@ -61,18 +61,6 @@ import { StateKernels } from "./states/states.ts";
 export interface WebGpuBackendOptions extends OpenOptions {
   /** Settings for benchmarks. */
   readonly tuning?: DecodeTuning;
-}
-
-/** Rows that are still to be computed of others. */
-interface Pending {
-  readonly work: InputWork;
-  readonly from: GpuBuffer;
-  readonly to: GpuBuffer;
-  readonly rows: number;
-  /** Of `to`. */
-  readonly cols: number;
-  /** Whether `from` has been written since: then only products that came before could have taken the work. */
-  isStale: boolean;
 }
 
 export class WebGpuBackend implements Ops {
@@ -88,13 +76,12 @@ export class WebGpuBackend implements Ops {
   readonly #steps: StepBuffer;
   readonly #linear: LinearKernels;
   readonly #elementwise: ElementwiseKernels;
+  readonly #pending: PendingWork;
   readonly #experts: ExpertKernels;
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
   readonly #states: StateKernels;
   #step: Step | null = null;
-  /** Norms and gates of few rows that no operation has read yet, by their result: products do them together with their own work. */
-  readonly #pending = new Map<GpuBuffer, Pending>();
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
     this.context = context;
@@ -108,6 +95,7 @@ export class WebGpuBackend implements Ops {
     this.sampling = new GpuSampling(this.commands, this.allocator);
     this.#linear = new LinearKernels(context, this.commands, this.allocator);
     this.#elementwise = new ElementwiseKernels(this.commands);
+    this.#pending = new PendingWork(this.#elementwise);
     this.#experts = new ExpertKernels(context, this.commands, this.allocator, this.#elementwise);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
@@ -168,10 +156,7 @@ export class WebGpuBackend implements Ops {
   }
 
   free(buf: Buf): void {
-    const buffer = bufferOf(buf, 0, "free");
-    for (const pending of [...this.#pending.values()]) {
-      if (pending.from === buffer && !pending.isStale) this.#compute(pending);
-    }
+    this.#pending.readFrom(buf);
     this.allocator.free(this.#written(buf, 0, "free"));
   }
 
@@ -214,7 +199,7 @@ export class WebGpuBackend implements Ops {
     const to = this.#written(out, rows * cols, "rmsNorm");
     const { buffer } = asGpuWeight(weight);
     const work = { kind: "norm", weight: buffer, eps } as const;
-    if (rows <= MAX_BATCH_ROWS && from !== to) this.#pending.set(to, { work, from, to, rows, cols, isStale: false });
+    if (rows <= MAX_BATCH_ROWS && from !== to) this.#pending.add(work, from, to, rows, cols);
     else this.#elementwise.rmsNorm(from, buffer, cols, eps, rows, to);
   }
 
@@ -302,9 +287,8 @@ export class WebGpuBackend implements Ops {
     const from = this.#read(gateUp, rows * width * 2, "swiglu");
     const to = this.#written(out, rows * width, "swiglu");
     const work = { kind: "gate" } as const;
-    if (rows <= MAX_BATCH_ROWS) {
-      this.#pending.set(to, { work, from, to, rows, cols: width, isStale: false });
-    } else this.#elementwise.swiglu(from, rows, width, to);
+    if (rows <= MAX_BATCH_ROWS) this.#pending.add(work, from, to, rows, width);
+    else this.#elementwise.swiglu(from, rows, width, to);
   }
 
   activate(x: Buf, activation: Activation, rows: number, width: number, out: Buf): void {
@@ -412,38 +396,18 @@ export class WebGpuBackend implements Ops {
     return new Float32Array(await this.commands.read(from, start * 4, length * 4));
   }
 
-  /** What is still to be done for x, if a product by `w` can do it; its input then has to differ from what is written. */
-  #taken(x: Buf, w: Weight, rows: number, out: Buf): Pending | null {
-    const pending = this.#pending.get(bufferOf(x, rows * w.cols, "linear"));
-    if (!pending || pending.isStale || pending.rows !== rows || pending.cols !== w.cols) return null;
-    const to = bufferOf(out, 0, "linear");
-    const isApart = to !== pending.from && to !== pending.to;
-    return isApart && this.#linear.canTake(w, rows, pending.work) ? pending : null;
+  /** What is still to be done for x, if a product by `w` can do it. */
+  #taken(x: Buf, w: Weight, rows: number, out: Buf): PendingRows | null {
+    const pending = this.#pending.takeable(x, w.cols, rows, out);
+    return pending && this.#linear.canTake(w, rows, pending.work) ? pending : null;
   }
 
-  /** The device buffer of what an operation reads, after whatever was still to be computed of it. */
   #read(buf: Buf, length: number, what: string): GpuBuffer {
-    const buffer = bufferOf(buf, length, what);
-    const pending = this.#pending.get(buffer);
-    if (!pending) return buffer;
-    assert(!pending.isStale, `${what}: what a norm or a gate reads was changed before its result was read`);
-    this.#compute(pending);
-    return buffer;
-  }
-
-  #compute({ work, from, to, rows, cols }: Pending): void {
-    this.#pending.delete(to);
-    if (work.kind === "norm") this.#elementwise.rmsNorm(from, work.weight, cols, work.eps, rows, to);
-    else this.#elementwise.swiglu(from, rows, cols, to);
+    return this.#pending.read(buf, length, what);
   }
 
   #written(buf: Buf, length: number, what: string): GpuBuffer {
-    const buffer = bufferOf(buf, length, what);
-    this.#pending.delete(buffer);
-    for (const pending of this.#pending.values()) {
-      if (pending.from === buffer) pending.isStale = true;
-    }
-    return buffer;
+    return this.#pending.written(buf, length, what);
   }
 
   async dispose(): Promise<void> {
