@@ -119,8 +119,9 @@ function mixSparsely(
     const most = keys[best]!;
     let sum = 0;
     for (let e = 0; e < numExperts; e++) {
-      const below = (most - logits[e]!) / Math.max(Math.abs(logits[e]!), most);
-      if (below <= 2 * jitter) sum += Math.exp(keys[e]! - most);
+      // Compared without a quotient, which is no number where logits are 0. What is not finite stays visible in the sum.
+      const isFarBelow = most - logits[e]! > 2 * jitter * Math.max(Math.abs(logits[e]!), most);
+      if (!isFarBelow) sum += Math.exp(keys[e]! - most);
     }
     routes[to + k] = best;
     routes[to + topK + k] = scale / sum;

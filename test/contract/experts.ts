@@ -126,6 +126,16 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
     expect([...values.subarray(9)].some(Number.isFinite)).toBe(false);
   });
 
+  it("route: a row of zeros gives sparsemixer's experts a fourth, and a third of what is left", async () => {
+    const router: Router = { ...PLAIN, numExperts: 4, score: "sparsemixer", jitter: 0.01, stride: 4, bias: null };
+    const routes = ops.alloc(4);
+    ops.route(upload(ops, new Float32Array(4)), router, 1, routes);
+    const [first, second, ...weights] = await download(ops, routes);
+    expect([first, second]).toEqual([0, 1]);
+    expect(weights[0]).toBeCloseTo(1 / 4, 6);
+    expect(weights[1]).toBeCloseTo(1 / 3, 6);
+  });
+
   async function mixed(each: Ops, type: WeightType, c: ExpertCase): Promise<Float32Array> {
     const { numExperts, topK, width, cols, outputs, rows, add = false, activation = SILU } = c;
     const height = activation.isGated ? 2 * width : width;

@@ -136,8 +136,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     let most = values[0];
     var sum = 0.0;
     for (var e = l; e < EXPERTS; e += THREADS) {
-      let below = (most - scores[e]) / max(abs(scores[e]), most);
-      if (below <= 2.0 * p.jitter && keys[e] != NONE) {
+      // Compared without a quotient, which is no number where logits are 0.
+      let is_far_below = most - scores[e] > 2.0 * p.jitter * max(abs(scores[e]), most);
+      if (!is_far_below && keys[e] != NONE) {
         sum += exp(scores[e] - most);
       }
     }
