@@ -204,7 +204,7 @@ export interface Ops {
 
   /**
    * Begins a step whose sequences have reserved its positions: prepares what all its operations read (rows, spans, block
-   * tables, RoPE angles). `embed`, `addPositions`, `appendKv`, `attend` and `gatherRows` belong to the step begun last; a step may be begun
+   * tables, RoPE angles, states). Operations that take a step belong to the one begun last; a step may be begun
    * again. Steps may be queued one after the other without waiting.
    *
    * ropes: those that layers refer to by index; may be empty for a step that appends nothing
@@ -312,7 +312,7 @@ export interface Ops {
   route(logits: Buf, router: Router, rows: number, routes: Buf): void;
   /**
    * out[r] (+)= Σ weight · expert(x[r]) over the row's experts, with expert(x) = down(act(gate · x) ⊙ up · x) or down(act(up · x)).
-   * Weights of experts that no row chose are not read.
+   * Weights of experts that no row chose are not read. Rows of `gateUp` and of `down` that an expert has are a multiple of 4.
    *
    * x: [rows][gateUp.cols] · routes: as `route` leaves them · out: [rows][down.rows / numExperts], another buffer than x
    */

@@ -21,3 +21,15 @@ export function parseActivation(config: ConfigFields, fallback: string, field = 
   if (kind) return kind;
   throw config.unsupported(field, `expected one of ${Object.keys(KINDS).join(", ")}`);
 }
+
+/**
+ * Checks the activation of blocks whose convolutions and gates are computed with SiLU alone.
+ *
+ * what: these blocks, for the message
+ * @throws TurboQuantError unsupported — another activation
+ */
+export function requireSilu(config: ConfigFields, field: string, what: string): void {
+  const name = config.string(field, "silu");
+  if (!Object.hasOwn(KINDS, name) || KINDS[name] !== "silu")
+    throw config.unsupported(field, `${what} are computed with silu alone`);
+}

@@ -16,6 +16,8 @@ const base = {
   rms_norm_eps: 1e-5,
 };
 const parse = (over: object) => parseModelConfig({ ...base, ...over }, "m/config.json");
+const EXPERTS = { num_experts: 8, num_experts_per_tok: 2, num_key_value_heads: 2, moe_intermediate_size: 16 };
+const NEMOTRON = { model_type: "nemotron_h", layers_block_type: ["moe", "moe", "moe", "moe"], head_dim: 8, mamba_num_heads: 8 };
 const windows = (over: object) => {
   const config = parse(over);
   return Array.from({ length: config.numLayers }, (_, layer) => config.slidingWindow(layer));
@@ -178,6 +180,13 @@ describe("parseModelConfig", () => {
     expect(parse({ model_type: "granite_swa" }).tieWordEmbeddings).toBe(true);
   });
 
+  it("attends in the last layer of an OLMo Hybrid that has fewer layers than its interval", () => {
+    const config = parse({
+      ...{ model_type: "olmo_hybrid", num_hidden_layers: 3, linear_key_head_dim: 8, linear_value_head_dim: 8 },
+    });
+    expect([0, 1, 2].map((layer) => config.mixer(layer, "") === null)).toEqual([false, false, true]);
+  });
+
   it("unties the head of LFM2 by the name that its files have for that", () => {
     const tied = (over: object) => parse({ model_type: "lfm2", num_key_value_heads: 2, ...over }).tieWordEmbeddings;
     expect([
@@ -322,6 +331,24 @@ describe("parseModelConfig refuses", () => {
       /layer_types: expected only full_attention and sliding_attention, not "linear_attention"/,
       "unsupported",
     ],
+    [{ ...EXPERTS, model_type: "qwen3_moe", moe_intermediate_size: 7 }, /moe_intermediate_size: .*multiples of 2, got 7/, "unsupported"],
+    [{ ...EXPERTS, ...NEMOTRON, moe_intermediate_size: 6 }, /moe_intermediate_size: .*multiples of 4, got 6/, "unsupported"],
+    [
+      { ...EXPERTS, model_type: "qwen3_moe", hidden_size: 62, head_dim: 8 },
+      /hidden_size: .*multiples of 4, got 62/,
+      "unsupported",
+    ],
+    [
+      { ...EXPERTS, model_type: "glm4_moe", n_group: 4, topk_group: 1, num_experts_per_tok: 4 },
+      /topk_group: expected groups with at least the 4 experts of a token, not 2/,
+    ],
+    [{ ...EXPERTS, model_type: "ernie4_5_moe", moe_norm_min: 0.5 }, /moe_norm_min: a bound .*, got 0.5/, "unsupported"],
+    [{ model_type: "jamba", hidden_act: "gelu" }, /hidden_act: Mamba layers are computed with silu alone/, "unsupported"],
+    [
+      { model_type: "olmo_hybrid", num_key_value_heads: 8, hidden_act: "gelu" },
+      /hidden_act: gated delta nets are computed with silu alone/,
+      "unsupported",
+    ],
   ])("%j", (over, message, code = "invalid_file") => {
     let error: unknown;
     try {
@@ -339,10 +366,10 @@ describe("parseModelConfig refuses", () => {
   it.each([
     ["arctic", /mixture-of-experts/],
     ["deepseek_v32", /an indexer of keys beside multi-head latent attention/],
-    ["minimax", /hybrid state-space or linear-attention layers and mixture-of-experts/],
+    ["minimax", /hybrid state-space or linear-attention layers of another kind and mixture-of-experts/],
     ["zamba2", /hybrid state-space/],
     ["mamba", /hybrid state-space/],
-    ["bloom", /learned or ALiBi/],
+    ["bloom", /ALiBi positions/],
     ["deepseek_v4", /several residual streams/],
     ["gptj", /tensor names and config fields of its own/],
     ["qwen2_5_vl", /image or audio/],

@@ -170,9 +170,9 @@ export function registerFamily(family: Family): void {
   else known.push(family);
 }
 
-const MOE = "mixture-of-experts layers";
+const MOE = "mixture-of-experts layers with names and fields of their own";
 const MLA = "multi-head latent attention (MLA)";
-const HYBRID = "hybrid state-space or linear-attention layers";
+const HYBRID = "hybrid state-space or linear-attention layers of another kind";
 
 /**
  * Unsupported model types that people are likely to try, with what they need. `*` stands for any text. The first row with a
@@ -181,19 +181,18 @@ const HYBRID = "hybrid state-space or linear-attention layers";
 export const unsupportedTypes: readonly (readonly [patterns: readonly string[], what: string])[] = [
   [["deepseek_v32*", "glm_moe_dsa*"], `an indexer of keys beside ${MLA}`],
   [["longcat_flash*"], `two attentions and two feed-forwards in a layer, and experts that hand their input on`],
-  [["kimi_k25*", "kimi_vl*"], "image or audio inputs"],
-  [["deepseek_vl_v2*"], MLA],
+  [["kimi_k25*", "kimi_vl*", "deepseek_vl_v2*"], "image or audio inputs"],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["minimax*"], `${HYBRID} and ${MOE}`],
   [["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
   [
-    ["gpt_neox_japanese", "gptj*", "codegen*", "stablelm_*", "persimmon*", "falcon_*"],
+    ["gpt_neo", "opt*", "gpt_neox_japanese", "gptj*", "codegen*", "stablelm_*", "persimmon*", "falcon_*"],
     "tensor names and config fields of its own",
   ],
-  [["gpt_neo", "opt*", "bloom*", "mpt*"], "learned or ALiBi positions instead of rope"],
-  [["cohere"], "LayerNorm of the heads of q and k"],
-  [["olmo*"], "norms without weights"],
+  [["bloom*", "mpt*"], "ALiBi positions instead of rope"],
+  [["cohere"], "norms of the heads of q and k in one tensor"],
+  [["olmo*"], "LayerNorm without weights, and limits of q, k and v"],
   [["chatglm*"], "the tensor names and config fields of older GLM models"],
   [
     ["bert*", "roberta*", "distilbert*", "modernbert*", "electra*", "xlm*"],

@@ -114,7 +114,7 @@ describe("bad configs of Mamba-2 layers", () => {
     [{ ...FALCON_H1_1_5B, mamba_d_conv: 9 }, /mamba_d_conv: expected a whole number from 2 to 8, got 9/],
     [
       { ...FALCON_H1_1_5B, hidden_act: "gelu" },
-      /hidden_act: the convolution of Mamba-2 layers is computed with silu alone/,
+      /hidden_act: Mamba-2 layers are computed with silu alone/,
     ],
     [{ ...FALCON_H1_1_5B, time_step_limit: [0.1] }, /time_step_limit: expected two numbers/],
     [

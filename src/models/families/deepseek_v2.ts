@@ -45,7 +45,7 @@ export const deepseekV2: Family = {
     if (method !== "greedy" && method !== "group_limited_greedy") {
       throw config.unsupported("topk_method", "expected greedy or group_limited_greedy");
     }
-    const grouped = () => routerGroups(config, own.numExperts, { count: 1, chosen: 1, by: "best" });
+    const grouped = () => routerGroups(config, own, { count: 1, chosen: 1, by: "best" });
     const experts: ExpertTraits = {
       ...own,
       ...swigluExperts(sizes),

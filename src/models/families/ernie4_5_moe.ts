@@ -3,6 +3,9 @@ import { ernie45 } from "./ernie4_5.ts";
 import { expertSizes, MLP_EXPERTS, SOFTMAX_ROUTER, sharedExperts, swigluExperts } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
 
+/** Weights are divided by their sum, or by `moe_norm_min` where that is larger. Up to this bound adding it to the sum comes to the same. */
+const MOST_NORM_MIN = 1e-9;
+
 const { headDim: _, ...defaults } = ernie45.defaults;
 
 export const ernie45Moe: Family = {
@@ -28,11 +31,14 @@ export const ernie45Moe: Family = {
     const asked = config.integer("moe_layer_end_index", -1, sizes.numLayers, -1);
     const end = asked === -1 ? last : asked;
     const interval = config.integer("moe_layer_interval", 1, 2 ** 16, 1);
+    const least = config.number("moe_norm_min", 0, 1, 1e-12);
+    if (least > MOST_NORM_MIN)
+      throw config.unsupported("moe_norm_min", `a bound of the sum of weights above ${MOST_NORM_MIN} is not supported`);
     const own = expertSizes(config, { numExperts: 64, topK: 6, width: 1536 });
     const experts = {
       ...own,
       ...swigluExperts(sizes),
-      router: { ...SOFTMAX_ROUTER, normalizes: true, epsilon: config.number("moe_norm_min", 0, 1, 1e-12) },
+      router: { ...SOFTMAX_ROUTER, normalizes: true, epsilon: least },
       shared: sharedExperts(config, own.width, 2),
       names: [{ ...MLP_EXPERTS, choiceBias: ["mlp.moe_statics.e_score_correction_bias"] }],
     };

@@ -35,16 +35,28 @@ export function sameForAll(config: ConfigFields, field: string, min: number, max
   return first;
 }
 
-/** Number of experts, those of a row, and the width of each. widthField: default `moe_intermediate_size` */
+/** Rows of a matrix that kernels take together; an expert has whole panels of them. */
+const PANEL_ROWS = 4;
+
+/**
+ * Number of experts, those of a row, and the width of each.
+ *
+ * widthField: default `moe_intermediate_size` · isGated: whether experts have rows of gate and of up
+ */
 export function expertSizes(
   config: ConfigFields,
   defaults: ExpertDefaults = {},
   widthField = "moe_intermediate_size",
+  isGated = true,
 ): Pick<ExpertTraits, "numExperts" | "topK" | "width"> {
   const numExperts = sameForAll(config, fieldOf(config, NUMBER_FIELDS), 2, MAX_EXPERTS, defaults.numExperts);
   const topK = sameForAll(config, fieldOf(config, TOP_K_FIELDS), 1, Math.min(numExperts, MAX_TOP_K), defaults.topK);
   const width = config.integer(widthField, 1, MAX_WIDTH, defaults.width);
-  if (width % 2 !== 0) throw config.unsupported(widthField, "experts of an odd width are not supported");
+  const multiple = isGated ? PANEL_ROWS / 2 : PANEL_ROWS;
+  if (width % multiple !== 0)
+    throw config.unsupported(widthField, `experts are computed with widths that are multiples of ${multiple}`);
+  if (config.integer("hidden_size", 1, MAX_WIDTH) % PANEL_ROWS !== 0)
+    throw config.unsupported("hidden_size", `experts are computed with multiples of ${PANEL_ROWS}`);
   return { numExperts, topK, width };
 }
 
@@ -70,12 +82,15 @@ export function isSparseByType(config: ConfigFields, numLayers: number, numDense
 /** The fields of DeepSeek's routers: experts in groups, of which the best are chosen first. */
 export function routerGroups(
   config: ConfigFields,
-  numExperts: number,
+  { numExperts, topK }: Pick<ExpertTraits, "numExperts" | "topK">,
   defaults: { readonly count: number; readonly chosen: number; readonly by: RouterGroups["by"] },
 ): RouterGroups | null {
   const count = config.integer("n_group", 1, numExperts, defaults.count);
   const chosen = config.integer("topk_group", 1, count, Math.min(count, defaults.chosen));
   if (numExperts % count !== 0) throw config.invalid("n_group", `a divisor of the number of experts (${numExperts})`);
+  const candidates = (chosen * numExperts) / count;
+  if (candidates < topK)
+    throw config.invalid("topk_group", `groups with at least the ${topK} experts of a token, not ${candidates}`);
   return count === 1 ? null : { count, chosen, by: defaults.by };
 }
 
@@ -159,7 +174,7 @@ export function deepseekExperts(
     router: {
       score: "sigmoid",
       scoresChosen: false,
-      groups: routerGroups(config, own.numExperts, groups),
+      groups: routerGroups(config, own, groups),
       normalizes: config.boolean("norm_topk_prob", defaults.normalizes ?? true),
       epsilon: 1e-20,
       scale: config.number("routed_scaling_factor", 0, 1e6, defaults.scale ?? 1),

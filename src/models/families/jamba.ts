@@ -1,5 +1,6 @@
 /** @file Jamba: Mamba in most layers, attention without rope in the others, and a mixture of experts in every other layer. */
 import { MAX_KERNEL } from "../../backends/state-ops.ts";
+import { requireSilu } from "../activation-names.ts";
 import { selectiveScan } from "../blocks/selective-scan.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import { expertSizes, SOFTMAX_ROUTER, swigluExperts } from "./expert-fields.ts";
@@ -51,6 +52,7 @@ export const jamba: Family = {
   },
   mixer(config, { hiddenSize, normEps }) {
     const attends = isEach(config, "attn_layer", 8, 4);
+    requireSilu(config, "hidden_act", "Mamba layers");
     const isAuto = (config.raw("mamba_dt_rank") ?? "auto") === "auto";
     const shape = {
       hiddenSize,

@@ -1,5 +1,6 @@
 /** @file The fields of a config that describe Mamba-2 layers, under the names that families have for them. */
 import { MAX_KERNEL } from "../../backends/state-ops.ts";
+import { requireSilu } from "../activation-names.ts";
 import { NO_FACTORS, type StateSpaceShape } from "../blocks/state-space.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import type { MixerContext } from "./family.ts";
@@ -51,9 +52,7 @@ export function parseStateSpace(
   const numGroups = number(fields.groups, numHeads);
   if (numHeads % numGroups !== 0)
     throw config.invalid(fields.groups[0], `a divisor of ${fields.heads[0]} (${numHeads})`);
-  const activation = config.string(fields.activation, "silu");
-  if (activation !== "silu" && activation !== "swish")
-    throw config.unsupported(fields.activation, "the convolution of Mamba-2 layers is computed with silu alone");
+  requireSilu(config, fields.activation, "Mamba-2 layers");
   const isBiased = config.boolean(fields.projectionBias, false);
   return {
     hiddenSize,

@@ -93,14 +93,14 @@ function expertsOf(config: ConfigFields): ExpertTraits {
     );
   if (config.boolean("mlp_bias", false))
     throw config.unsupported("mlp_bias", "shared experts with biases are not supported; expected false");
-  const own = expertSizes(config, { numExperts: 8, topK: 2, width: 7688 });
+  const own = expertSizes(config, { numExperts: 8, topK: 2, width: 7688 }, undefined, false);
   const width = config.integer("moe_shared_expert_intermediate_size", 1, MAX_WIDTH, 7688);
   return {
     ...own,
     router: {
       score: "sigmoid",
       scoresChosen: false,
-      groups: routerGroups(config, own.numExperts, { count: 1, chosen: 1, by: "bestTwo" }),
+      groups: routerGroups(config, own, { count: 1, chosen: 1, by: "bestTwo" }),
       normalizes: config.boolean("norm_topk_prob", true),
       epsilon: 1e-20,
       scale: config.number("routed_scaling_factor", 0, 1e6, 1),

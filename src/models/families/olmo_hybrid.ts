@@ -1,14 +1,20 @@
 /** @file OLMo Hybrid: gated delta nets behind norms in most layers, the attention of OLMo 3 before norms in the others. */
-import { MAX_DELTA_DIM, MAX_KERNEL } from "../../backends/state-ops.ts";
 import { type DeltaNetShape, gatedDeltaNet } from "../blocks/gated-delta-net.ts";
+import type { ConfigFields } from "../config-fields.ts";
 import { configuredBiases } from "./configured-biases.ts";
+import { linearLayers, parseDeltaNet } from "./delta-net-fields.ts";
 import { denseLayer } from "./dense-layer.ts";
 import type { Family } from "./family.ts";
-import { linearLayers } from "./qwen-hybrid.ts";
 
-const MAX_HEADS = 4096;
 /** Of the norms of the delta nets' heads, whatever the config says of others. */
 const HEAD_NORM_EPS = 1e-5;
+
+/** Which layers have a delta net; a model of fewer layers than the usual interval attends in its last one. */
+function deltaNetLayers(config: ConfigFields, numLayers: number): (layer: number) => boolean {
+  const isLinear = linearLayers(config, numLayers);
+  const attends = Array.from({ length: numLayers }, (_, layer) => !isLinear(layer)).includes(true);
+  return attends || config.has("layer_types") ? isLinear : (layer) => layer !== numLayers - 1;
+}
 
 export const olmoHybrid: Family = {
   modelType: "olmo_hybrid",
@@ -32,20 +38,17 @@ export const olmoHybrid: Family = {
   hasRope: (config) => config.object("rope_parameters")?.has("rope_theta") ?? config.has("rope_theta"),
   traits: (config) => ({ qkNorm: "row", ...configuredBiases(config) }),
   mixer(config, { hiddenSize, numLayers, numHeads: attentionHeads }) {
-    const isLinear = linearLayers(config, numLayers);
-    const numKeyHeads = config.integer("linear_num_key_heads", 1, MAX_HEADS, attentionHeads);
-    const numHeads = config.integer("linear_num_value_heads", 1, MAX_HEADS, attentionHeads);
-    if (numHeads % numKeyHeads !== 0)
-      throw config.invalid("linear_num_value_heads", `a multiple of linear_num_key_heads (${numKeyHeads})`);
-    const dimOf = (name: string, fallback: number): number => {
-      const dim = config.integer(name, 4, MAX_DELTA_DIM, fallback);
-      if (dim % 4 !== 0) throw config.unsupported(name, "expected a multiple of 4");
-      return dim;
-    };
-    const keyDim = dimOf("linear_key_head_dim", Math.floor((0.75 * hiddenSize) / numKeyHeads));
+    const isLinear = deltaNetLayers(config, numLayers);
+    const sizes = parseDeltaNet(config, {
+      numKeyHeads: attentionHeads,
+      numHeads: attentionHeads,
+      keyDim: (keyHeads) => Math.floor((0.75 * hiddenSize) / keyHeads),
+      valueDim: (dim) => 2 * dim,
+    });
+    const { numHeads, numKeyHeads } = sizes;
     const shape: DeltaNetShape = {
-      ...{ hiddenSize, numHeads, numKeyHeads, keyDim, valueDim: dimOf("linear_value_head_dim", 2 * keyDim) },
-      kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4),
+      ...sizes,
+      hiddenSize,
       normEps: HEAD_NORM_EPS,
       rateScale: config.boolean("linear_allow_neg_eigval", true) ? 2 : 1,
     };
