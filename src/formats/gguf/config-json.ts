@@ -144,6 +144,10 @@ function ropeScaling(
 /** Keys that change what a model computes in ways that are not supported, each with the value that changes nothing. */
 const FEATURES: Readonly<Record<string, number | boolean>> = {
   expert_count: 0,
+  // Softmax, in the numbers of llama.cpp.
+  expert_gating_func: 1,
+  expert_weights_scale: 1,
+  expert_group_count: 1,
   use_parallel_residual: false,
   logit_scale: 1,
   residual_scale: 1,

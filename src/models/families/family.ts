@@ -1,9 +1,7 @@
 /** @file What a family of models says of itself: its fields, what its layers are made of, and what its tensors are called. */
 
 import type { ActivationKind } from "../../backends/ops.ts";
-
 import type { QueryGrowth } from "../../backends/query-growth.ts";
-
 import type { Block, Branch } from "../blocks/block.ts";
 import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
 import type { ConfigFields } from "../config-fields.ts";
