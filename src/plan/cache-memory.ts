@@ -93,10 +93,11 @@ export class CacheMemory {
     );
   }
 
-  /** Bytes that the backend's storage holds after `sequences` sequences of `tokens` tokens each were prefilled one after the other. */
+  /** Bytes that the backend's storage holds when `sequences` sequences of `tokens` tokens each were prefilled one after the other and decode. */
   held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner): HeldMemory {
-    // During a step a state exists three times: before the step, at its last page end, and after it.
-    const fixedBytes = this.#fixedBytes * (sequences + 2);
+    // During a step over a prompt a state exists three times: before the step, at its last page end, and after it. Sequences that
+    // decode together have theirs twice, before the step and after it.
+    const fixedBytes = this.#fixedBytes * Math.max(sequences + 2, 2 * sequences);
     let bytes = fixedBytes;
     let largestBinding = 0;
     const layers = Array.from({ length: this.#numLayers }, () => fixedBytes / this.#numLayers);

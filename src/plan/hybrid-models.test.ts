@@ -1,5 +1,6 @@
 /** @file Plans of published models whose layers keep states of fixed size, against arithmetic over their shapes. */
 import { describe, expect, it } from "vitest";
+import { plannedBackend } from "../backends/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory } from "./cache-memory.ts";
 import { planMemory } from "./memory-plan.ts";
@@ -141,6 +142,12 @@ describe.each(MODELS)("$name", ({ name, config, kvLayers, kvValues, states, para
     // A whole number of pages.
     expect(cache.bytes(4096)).toBe(4096 * kvLayers * kvValues * 2 + states);
     expect(cache.bitsPerValue(4096)).toBe(16);
+  });
+
+  it("holds states three times for a prompt, and twice for each of the sequences that decode together", () => {
+    const cache = new CacheMemory({ ...model, numLayers: 48, layers: [] }, parseKvSpec("f16"));
+    const held = (sequences: number) => cache.held(100, sequences, 256, plannedBackend("wasm").planner).bytes;
+    expect([1, 2, 8].map((sequences) => held(sequences) / states)).toEqual([3, 4, 16]);
   });
 
   it("has the parameters of its shape, as published", () => {
