@@ -43,7 +43,10 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
     const ops = await createBackend(name, {
       onChoice,
       formats,
-      headDims: model.layers.map(({ headDim }) => headDim),
+      // The longest vector of a layer: of latent attention the latent with the rotary part beside it.
+      headDims: model.layers.map(
+        ({ headDim, valueDim = headDim, rotaryKeyDim = 0 }) => Math.max(headDim, valueDim) + rotaryKeyDim,
+      ),
       ...(threads !== undefined && { threads }),
     });
     try {
