@@ -32,7 +32,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
   if (typeof backend === "object") {
     return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
   }
-  const formats = layerFormats([kv, ...otherKv], model.layers.length);
+  const formats = layerFormats([kv, ...otherKv], model.numLayers ?? model.layers.length);
   const start = async (name: BackendName | "auto"): Promise<Started> => {
     let choice: string | undefined;
     let note: string | null = null;
