@@ -66,7 +66,12 @@ describe("a file that is no model we run is refused by name", () => {
     ["a norm with a negative term", "llama.attention.layer_norm_rms_epsilon", { f32: -1 }, /rms_epsilon: .*got -1/],
     ["a scaling nobody has", "llama.rope.scaling.type", { string: "foo" }, /rope\.scaling\.type: .*got foo/],
     ["experts of which nobody says how many", "llama.expert_count", { u32: 8 }, /llama\.expert_used_count: .*nothing/],
-    ["experts whose weights have a factor", "llama.expert_weights_scale", { f32: 2.5 }, /expert_weights_scale: .*got 2.5/],
+    [
+      "experts whose weights have a factor",
+      "llama.expert_weights_scale",
+      { f32: 2.5 },
+      /expert_weights_scale: .*got 2.5/,
+    ],
     ["experts chosen by sigmoid", "llama.expert_gating_func", { u32: 2 }, /expert_gating_func: expected 1.*got 2/],
     ["experts in groups", "llama.expert_group_count", { u32: 8 }, /expert_group_count: expected 1.*got 8/],
     ["attention in both directions", "llama.attention.causal", { bool: false }, /attention\.causal: .*got false/],

@@ -17,7 +17,12 @@ const base = {
 };
 const parse = (over: object) => parseModelConfig({ ...base, ...over }, "m/config.json");
 const EXPERTS = { num_experts: 8, num_experts_per_tok: 2, num_key_value_heads: 2, moe_intermediate_size: 16 };
-const NEMOTRON = { model_type: "nemotron_h", layers_block_type: ["moe", "moe", "moe", "moe"], head_dim: 8, mamba_num_heads: 8 };
+const NEMOTRON = {
+  model_type: "nemotron_h",
+  layers_block_type: ["moe", "moe", "moe", "moe"],
+  head_dim: 8,
+  mamba_num_heads: 8,
+};
 const windows = (over: object) => {
   const config = parse(over);
   return Array.from({ length: config.numLayers }, (_, layer) => config.slidingWindow(layer));
@@ -331,8 +336,16 @@ describe("parseModelConfig refuses", () => {
       /layer_types: expected only full_attention and sliding_attention, not "linear_attention"/,
       "unsupported",
     ],
-    [{ ...EXPERTS, model_type: "qwen3_moe", moe_intermediate_size: 7 }, /moe_intermediate_size: .*multiples of 2, got 7/, "unsupported"],
-    [{ ...EXPERTS, ...NEMOTRON, moe_intermediate_size: 6 }, /moe_intermediate_size: .*multiples of 4, got 6/, "unsupported"],
+    [
+      { ...EXPERTS, model_type: "qwen3_moe", moe_intermediate_size: 7 },
+      /moe_intermediate_size: .*multiples of 2, got 7/,
+      "unsupported",
+    ],
+    [
+      { ...EXPERTS, ...NEMOTRON, moe_intermediate_size: 6 },
+      /moe_intermediate_size: .*multiples of 4, got 6/,
+      "unsupported",
+    ],
     [
       { ...EXPERTS, model_type: "qwen3_moe", hidden_size: 62, head_dim: 8 },
       /hidden_size: .*multiples of 4, got 62/,
@@ -343,7 +356,11 @@ describe("parseModelConfig refuses", () => {
       /topk_group: expected groups with at least the 4 experts of a token, not 2/,
     ],
     [{ ...EXPERTS, model_type: "ernie4_5_moe", moe_norm_min: 0.5 }, /moe_norm_min: a bound .*, got 0.5/, "unsupported"],
-    [{ model_type: "jamba", hidden_act: "gelu" }, /hidden_act: Mamba layers are computed with silu alone/, "unsupported"],
+    [
+      { model_type: "jamba", hidden_act: "gelu" },
+      /hidden_act: Mamba layers are computed with silu alone/,
+      "unsupported",
+    ],
     [
       { model_type: "olmo_hybrid", num_key_value_heads: 8, hidden_act: "gelu" },
       /hidden_act: gated delta nets are computed with silu alone/,

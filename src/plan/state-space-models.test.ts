@@ -112,10 +112,7 @@ describe("bad configs of Mamba-2 layers", () => {
     [{ ...FALCON_H1_1_5B, mamba_n_groups: 5 }, /mamba_n_groups: expected a divisor of mamba_n_heads \(48\), got 5/],
     [{ ...FALCON_H1_1_5B, ssm_multipliers: [1, 2, 3, 4] }, /ssm_multipliers: expected a list of 5 numbers/],
     [{ ...FALCON_H1_1_5B, mamba_d_conv: 9 }, /mamba_d_conv: expected a whole number from 2 to 8, got 9/],
-    [
-      { ...FALCON_H1_1_5B, hidden_act: "gelu" },
-      /hidden_act: Mamba-2 layers are computed with silu alone/,
-    ],
+    [{ ...FALCON_H1_1_5B, hidden_act: "gelu" }, /hidden_act: Mamba-2 layers are computed with silu alone/],
     [{ ...FALCON_H1_1_5B, time_step_limit: [0.1] }, /time_step_limit: expected two numbers/],
     [
       { ...BAMBA_9B, attn_layer_indices: [9, 32] },

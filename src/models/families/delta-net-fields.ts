@@ -45,5 +45,11 @@ export function parseDeltaNet(
   };
   const keyDim = dimOf("linear_key_head_dim", defaults.keyDim(numKeyHeads));
   const valueDim = dimOf("linear_value_head_dim", defaults.valueDim(keyDim));
-  return { numHeads, numKeyHeads, keyDim, valueDim, kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4) };
+  return {
+    numHeads,
+    numKeyHeads,
+    keyDim,
+    valueDim,
+    kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4),
+  };
 }
