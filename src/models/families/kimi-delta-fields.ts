@@ -1,12 +1,13 @@
 /** @file What config files say of Kimi delta attention and of the latent attention between its layers. */
 import { MAX_DELTA_DIM, MAX_KERNEL } from "../../backends/state-ops.ts";
+import { requireSilu } from "../activation-names.ts";
 import { type KimiDeltaShape, type KimiDeltaTensors, kimiDeltaAttention } from "../blocks/kimi-delta-attention.ts";
 import { type LatentTensors, latentAttention } from "../blocks/latent-attention.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import { isSparseBehind } from "./deepseek_v2.ts";
+import { linearLayers } from "./delta-net-fields.ts";
 import { isSparseByType } from "./expert-fields.ts";
 import type { Family, MixerContext } from "./family.ts";
-import { linearLayers } from "./qwen-hybrid.ts";
 
 const MAX_HEADS = 4096;
 
@@ -23,8 +24,7 @@ export function kimiDeltaShape(
   { hiddenSize, normEps }: MixerContext,
   defaults: { readonly numHeads: number; readonly headDim: number },
 ): Omit<KimiDeltaShape, "gateRank" | "decayBound"> {
-  const activation = config.string("hidden_act", "silu");
-  if (activation !== "silu") throw config.unsupported("hidden_act", "delta nets have silu");
+  requireSilu(config, "hidden_act", "delta nets");
   const headDim = config.integer("linear_head_dim", 4, MAX_DELTA_DIM, defaults.headDim);
   if (headDim % 4 !== 0) throw config.unsupported("linear_head_dim", "expected a multiple of 4");
   return {

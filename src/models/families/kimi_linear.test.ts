@@ -63,7 +63,7 @@ it("Ling has attention at the end of each group, and heads of head_dim where non
 it.each([
   [{ mla_use_nope: false }, /mla_use_nope: latent attention with rope is not supported/],
   [{ moe_router_activation_func: "softmax" }, /moe_router_activation_func: expected sigmoid/],
-  [{ hidden_act: "gelu" }, /hidden_act: delta nets have silu/],
+  [{ hidden_act: "gelu" }, /hidden_act: delta nets are computed with silu alone/],
   [{ linear_attn_config: { full_attn_layers: [1], kda_layers: [2, 3] } }, /kda_layers: expected each layer in one/],
   [{ linear_attn_config: { kda_layers: [1] } }, /linear_attn_config.full_attn_layers: expected a list of layers/],
   [{ linear_attn_config: { head_dim: 10 } }, /linear_head_dim: expected a multiple of 4/],
