@@ -58,6 +58,9 @@ it("Ling has attention at the end of each group, and heads of head_dim where non
   expect(shapes({ ...ling, head_dim: 64, linear_head_dim: 20 }, 0, "norm")[0]).toContain(20);
   expect(shapes(ling, 0, "taps")[0]).toEqual(["model.layers.0.attention.q_conv1d.weight", 96, 1, 3]);
   expect(parseModelConfig(ling, "config.json").ropeOf(1)).toMatchObject({ type: "default", theta: 6e6 });
+  const rope_parameters = { rope_type: "default", rope_theta: 1e4, partial_rotary_factor: 0.5 };
+  for (const half of [{ partial_rotary_factor: 0.5 }, { rope_parameters }])
+    expect(parseModelConfig({ ...ling, ...half }, "config.json").ropeOf(1)).not.toHaveProperty("rotaryDim");
 });
 
 it.each([
