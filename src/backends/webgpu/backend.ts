@@ -385,9 +385,9 @@ export class WebGpuBackend implements Ops {
   gatherRows(step: Step, x: Buf, width: number, out: Buf): void {
     assertBegun(step, this.#step, "gatherRows");
     const count = step.logitRows.length;
-    const to = this.#written(out, count * width, "gatherRows");
     const last = step.logitRows.reduce((most, row) => Math.max(most, row), 0);
     const from = this.#read(x, (last + 1) * width, "gatherRows");
+    const to = this.#written(out, count * width, "gatherRows");
     this.#elementwise.gatherRows(from, this.#steps.buffer, this.#steps.layout.logitRowsAt, count, width, to);
   }
 

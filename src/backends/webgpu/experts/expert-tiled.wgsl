@@ -79,16 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       }
     }
     workgroupBarrier();
-    for (var i = 0u; i < STEP / 4u; i++) {
-      let w0 = ws[tx * PITCH + i];
-      let w1 = ws[(tx + 16u) * PITCH + i];
-      let w2 = ws[(tx + 32u) * PITCH + i];
-      let w3 = ws[(tx + 48u) * PITCH + i];
-      for (var r = 0u; r < EACH; r++) {
-        let v = xs[(ty * EACH + r) * PITCH + i];
-        acc[r] += vec4f(dot(v, w0), dot(v, w1), dot(v, w2), dot(v, w3));
-      }
-    }
+    //#include tile-products
   }
   for (var r = 0u; r < EACH; r++) {
     let line = ty * EACH + r;
