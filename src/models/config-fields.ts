@@ -5,6 +5,9 @@ import { tokenIdsOf } from "../formats/generation-config.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** The largest position, window or length that a config may say, so that twice it fits 32 bits. */
+export const MAX_POSITION = 2 ** 30;
+
 export class ConfigFields {
   readonly #json: Json;
   readonly #file: string;

@@ -3,7 +3,7 @@ import { TurboQuantError } from "../errors.ts";
 import { schemeNames, schemeOf } from "../formats/quantized/schemes.ts";
 import { checkHeadDim } from "../quant/head-dim.ts";
 import { parseActivation } from "./activation-names.ts";
-import { ConfigFields } from "./config-fields.ts";
+import { ConfigFields, MAX_POSITION } from "./config-fields.ts";
 import type { Family, LayerContext } from "./families/family.ts";
 import { parseLatent } from "./latent-config.ts";
 import type { LatentShape, LayerAttention, ModelConfig } from "./model-config.ts";
@@ -21,8 +21,6 @@ const MAX_WIDTH = 2 ** 20;
 const MAX_LAYERS = 1024;
 const MAX_HEADS = 4096;
 const MAX_VOCAB = 2 ** 24;
-const MAX_POSITION = 2 ** 30;
-
 /**
  * json: the parsed config.json, in the spelling of Transformers 4 or 5 · fileName: for messages
  * @throws TurboQuantError invalid_file — a field is absent, of a wrong type or out of range; unsupported — a model type or

@@ -1,12 +1,13 @@
 /** @file Parses the rope parameters of a config.json, in the spelling of Transformers 4 or 5. */
+
 import type { ConfigFields } from "./config-fields.ts";
+import { MAX_POSITION } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
 import { type RopeConfig, yarnAttentionFactor } from "./rope.ts";
 
 /** rope_theta where a config leaves it out, in most families. */
 const DEFAULT_THETA = 10_000;
 
-const MAX_POSITION = 2 ** 30;
 const LAYER_TYPES = ["full_attention", "sliding_attention"] as const;
 
 /** Of layers without rope. */

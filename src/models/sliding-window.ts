@@ -1,8 +1,9 @@
 /** @file Parses which layers of a config.json have a sliding window. */
+
 import type { ConfigFields } from "./config-fields.ts";
+import { MAX_POSITION } from "./config-fields.ts";
 import type { Family } from "./families/family.ts";
 
-const MAX_POSITION = 2 ** 30;
 /** `sliding_window` where a file leaves it out, the same in most config classes of Transformers. */
 const DEFAULT_SLIDING_WINDOW = 4096;
 const DEFAULT_PATTERN = 4;

@@ -1,9 +1,9 @@
 /** @file Gemma 3: Gemma 2 with norms of the heads of q and k instead of soft caps, and a rope of its own on sliding layers. */
+import { MAX_POSITION } from "../config-fields.ts";
 import type { Family } from "./family.ts";
 import { gemma } from "./gemma.ts";
 import { GEMMA2_NAMES, gemma2Traits } from "./gemma2.ts";
 
-const MAX_POSITION = 2 ** 30;
 const CONTEXT = 131_072;
 
 export const gemma3: Family = {

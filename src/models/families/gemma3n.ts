@@ -1,7 +1,9 @@
 /** @file Gemma 3n: several residual streams, a learned residual beside attention, sparse gates, inputs of their own for each layer, shared keys and values. */
+
 import { MAX_STREAMS } from "../../backends/stream-mix.ts";
 import { normalQuantile } from "../../math/normal.ts";
 import type { ConfigFields } from "../config-fields.ts";
+import { MAX_POSITION } from "../config-fields.ts";
 import type { Family } from "./family.ts";
 import { gemma } from "./gemma.ts";
 import { GEMMA2_NAMES } from "./gemma2.ts";
@@ -9,7 +11,6 @@ import { sharedWith } from "./gemma4.ts";
 
 const MAX_WIDTH = 2 ** 20;
 const MAX_LAYERS = 1024;
-const MAX_POSITION = 2 ** 30;
 const CONTEXT = 32_768;
 const INTERMEDIATE = 16_384;
 /** The last layers that share, and the first ones with sparse gates, of a config that does not say. */

@@ -1,5 +1,7 @@
 /** @file Gemma 4: longer heads in layers that attend to everything, layers that read another one's keys and values, inputs of their own for each layer. */
+
 import type { ConfigFields } from "../config-fields.ts";
+import { MAX_POSITION } from "../config-fields.ts";
 import type { LayerAttention } from "../model-config.ts";
 import type { Family, LayerContext } from "./family.ts";
 import { gemma } from "./gemma.ts";
@@ -7,7 +9,6 @@ import { GEMMA2_NAMES } from "./gemma2.ts";
 
 const MAX_WIDTH = 2 ** 20;
 const MAX_HEADS = 4096;
-const MAX_POSITION = 2 ** 30;
 const CONTEXT = 131_072;
 
 /** Number of the last layers, which have no keys and values of their own. */

@@ -1,10 +1,10 @@
 /** @file Llama 4's text model: chunks of attention, layers without rope whose queries grow with their position, mixtures of experts. */
+
 import type { ConfigFields } from "../config-fields.ts";
+import { MAX_POSITION } from "../config-fields.ts";
 import { configuredBiases } from "./configured-biases.ts";
 import { expertSizes, SOFTMAX_ROUTER, sharedExpert, swigluExperts } from "./expert-fields.ts";
 import type { Family } from "./family.ts";
-
-const MAX_LENGTH = 2 ** 30;
 
 /** Which layers have experts: a list of them, or every so manieth. */
 function sparseLayers(config: ConfigFields): (layer: number) => boolean {
@@ -48,7 +48,7 @@ export const llama4: Family = {
   queryGrowth(config, hasRope) {
     if (hasRope || !config.boolean("attn_temperature_tuning", true)) return undefined;
     const beta = config.number("attn_scale", 0, 1e3, 0.1);
-    return { beta, length: config.integer("floor_scale", 1, MAX_LENGTH, 8192), offset: 1 };
+    return { beta, length: config.integer("floor_scale", 1, MAX_POSITION, 8192), offset: 1 };
   },
   traits: (config) => ({
     interleavesRope: true,

@@ -1,6 +1,8 @@
 /** @file MiMo V2 Flash: values narrower than keys and times a factor; other KV heads and learned logits on layers with a sliding window. */
+
 import { attention } from "../blocks/attention.ts";
 import type { ConfigFields } from "../config-fields.ts";
+import { MAX_POSITION } from "../config-fields.ts";
 import { LLAMA_NAMES } from "../tensor-names.ts";
 import { LLAMA_TRAITS } from "../traits.ts";
 import { deepseekExperts, isSparseByType } from "./expert-fields.ts";
@@ -57,7 +59,7 @@ export const mimoV2Flash: Family = {
       ...(!config.has("mlp_layer_types") && mlps && { mlp_layer_types: mlps }),
       // The query itself comes on top of the positions before it.
       ...(config.has("sliding_window_size") && {
-        sliding_window: config.integer("sliding_window_size", 1, 2 ** 30) + 1,
+        sliding_window: config.integer("sliding_window_size", 1, MAX_POSITION) + 1,
       }),
       ...(!config.has("rope_parameters") && {
         rope_parameters: {

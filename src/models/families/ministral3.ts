@@ -1,4 +1,5 @@
 /** @file Ministral 3: Mistral with YaRN, and queries that grow with the position from the length of training on. */
+import { MAX_POSITION } from "../config-fields.ts";
 import { ropeFields } from "../rope-config.ts";
 import type { Family } from "./family.ts";
 
@@ -33,6 +34,6 @@ export const ministral3: Family = {
     const rope = ropeFields(config, ROPE)!;
     const beta = rope.number("llama_4_scaling_beta", 0, 1e3, 0);
     if (beta === 0) return undefined;
-    return { beta, length: rope.integer("original_max_position_embeddings", 1, 2 ** 30), offset: 0 };
+    return { beta, length: rope.integer("original_max_position_embeddings", 1, MAX_POSITION), offset: 0 };
   },
 };
