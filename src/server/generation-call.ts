@@ -4,6 +4,7 @@
  */
 import type { ScheduledChunk, ScheduleOptions } from "../engine/scheduler/request.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
+import { linkedAbort } from "../linked-abort.ts";
 import { ApiError } from "./api-error.ts";
 
 export interface CallOptions {
@@ -22,22 +23,26 @@ export function callScheduler(
   prompts: readonly (readonly number[])[],
   call: CallOptions,
 ): AsyncGenerator<ScheduledChunk, void> {
-  const timeout = new AbortController();
-  const signal = AbortSignal.any([call.signal, timeout.signal]);
+  const { controller: stop, release } = linkedAbort(call.signal);
   const n = call.options.n ?? 1;
   const streams: AsyncGenerator<ScheduledChunk, void>[] = [];
   try {
-    for (const ids of prompts) streams.push(call.scheduler.generate(ids, { ...call.options, signal }));
+    for (const ids of prompts) streams.push(call.scheduler.generate(ids, { ...call.options, signal: stop.signal }));
   } catch (error) {
     // Cancels the prompts that are already in the queue.
-    timeout.abort();
+    stop.abort();
+    release();
     throw error;
   }
-  const timer = setTimeout(() => timeout.abort(), call.timeoutMs);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    stop.abort();
+  }, call.timeoutMs);
   return (async function* () {
     try {
       for await (const { source, item } of merge(streams)) {
-        if (item.finishReason === "aborted" && timeout.signal.aborted) {
+        if (item.finishReason === "aborted" && isLate) {
           throw new ApiError(
             504,
             `timeout: not finished after ${call.timeoutMs / 1000} s; ask for fewer tokens, or start the server with a larger --timeout`,
@@ -50,7 +55,8 @@ export function callScheduler(
       }
     } finally {
       clearTimeout(timer);
-      timeout.abort();
+      stop.abort();
+      release();
     }
   })();
 }

@@ -5,6 +5,7 @@ import { rateOf, scoreOf } from "../../lab/objective.ts";
 import type { Objective } from "../../lab/space-schema.ts";
 import type { Strategy, Trial } from "../../lab/strategies/strategy.ts";
 import { isDone, latestRows, type SweepRow } from "../../lab/sweep-row.ts";
+import { linkedAbort } from "../../linked-abort.ts";
 import { type Evaluator, type Task, type TaskResult, WorkerEnded } from "./task.ts";
 
 /** Stores rows, as `SweepStore` does. */
@@ -93,10 +94,9 @@ export class Sweep {
     onChange: (state: SweepState) => void,
   ): Promise<SweepOutcome> {
     // An error in one lane, such as a full disk, stops the other lanes.
-    const stop = new AbortController();
-    const all = AbortSignal.any([signal, stop.signal]);
+    const { controller: stop, release } = linkedAbort(signal);
     const lanes = evaluators.map((evaluator) =>
-      this.#lane(evaluator, evaluators.length, all, onChange).catch((error) => {
+      this.#lane(evaluator, evaluators.length, stop.signal, onChange).catch((error) => {
         stop.abort(error);
         this.#wake();
         throw error;
@@ -113,6 +113,7 @@ export class Sweep {
       if (failed) throw failed.reason;
     } finally {
       signal.removeEventListener("abort", wake);
+      release();
     }
     const state = this.state();
     return {

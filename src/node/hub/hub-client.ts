@@ -1,6 +1,7 @@
 /** @file Requests to the hub: redirects that do not take the token along, repetitions with growing waits, and silent connections. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { TurboQuantError } from "../../errors.ts";
+import { linkedAbort } from "../../linked-abort.ts";
 
 /** Repetitions after failures that follow each other without a byte between them. */
 const MAX_REPETITIONS = 5;
@@ -105,28 +106,28 @@ export class HubClient {
     headers: Readonly<Record<string, string>>,
     use: (open: OpenResponse) => Promise<T>,
   ): Promise<T> {
-    const silence = new AbortController();
     const { silenceMs = 30_000, signal } = this.#options;
+    const { controller: stop, release } = linkedAbort(signal);
     let timer: NodeJS.Timeout | undefined;
     const heard = (): void => {
       clearTimeout(timer);
-      const fire = () => silence.abort(new BrokenTransfer(`nothing came for ${Math.round(silenceMs / 1000)} s`));
+      const fire = () => stop.abort(new BrokenTransfer(`nothing came for ${Math.round(silenceMs / 1000)} s`));
       timer = setTimeout(fire, silenceMs);
     };
     heard();
-    const both = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
     try {
-      const response = await this.#follow(url, headers, both);
+      const response = await this.#follow(url, headers, stop.signal);
       this.#hasAnswered = true;
       if (!response.ok) {
         await response.body?.cancel();
         throw new HttpFailure(response.status, response.headers);
       }
-      return await use({ response, chunks: listened(response, heard) });
+      return await use({ response, chunks: listened(response, heard, stop.signal) });
     } finally {
       clearTimeout(timer);
+      release();
       // Whatever of the body was not read is given up, so that the process can end.
-      silence.abort(new BrokenTransfer("given up"));
+      stop.abort(new BrokenTransfer("given up"));
     }
   }
 
@@ -187,12 +188,27 @@ export class HubClient {
   }
 }
 
-/** Ends a loop over the body with the reason of the signal, and says each time that something came. */
-async function* listened(response: Response, heard: () => void): AsyncIterable<Uint8Array> {
-  if (!response.body) return;
-  for await (const chunk of response.body) {
-    heard();
-    yield chunk as Uint8Array;
+/**
+ * Says each time that something came, and ends a loop over the body with the reason of the signal. A response forgets the signal of
+ * its request when memory is collected, so a read that waits is ended by the reader itself.
+ */
+async function* listened(response: Response, heard: () => void, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  const reader = response.body?.getReader();
+  if (!reader) return;
+  const cancel = (): void => void reader.cancel(signal.reason).catch(() => {});
+  signal.addEventListener("abort", cancel);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      signal.throwIfAborted();
+      if (done) return;
+      heard();
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", cancel);
+    cancel();
   }
 }
 

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import { formatBytes } from "../../format-number.ts";
 import { type HubId, hubName } from "../../formats/hub-id.ts";
+import { linkedAbort } from "../../linked-abort.ts";
 import type { OnProgress } from "../../platform.ts";
 import { type ChosenFiles, chooseFiles, type StoredFile } from "./choose-files.ts";
 import { downloadBlob, partialOf } from "./download-blob.ts";
@@ -84,13 +85,12 @@ export async function pullModel(id: HubId, asked: HubOptions = {}): Promise<Pull
   const settings = asked.settings ?? (await hubSettings());
   if (settings.isOffline) throw offline(id, settings);
   // One file that fails stops the others; what came of them stays for the next pull.
-  const failure = new AbortController();
-  const signal = asked.signal ? AbortSignal.any([asked.signal, failure.signal]) : failure.signal;
-  const options = { ...asked, signal };
+  const { controller: failure, release } = linkedAbort(asked.signal);
+  const options = { ...asked, signal: failure.signal };
   const client = clientOf(settings, options);
   const cache = new RepoCache(settings.cacheDir, id.repo);
-  const { commit, files } = await readRepository(client, settings, id);
   try {
+    const { commit, files } = await readRepository(client, settings, id);
     // The choice may need the text of a file, which then is in the cache.
     const chosen = await chooseFiles(id, files, async (file) => {
       await fetchFile(client, settings, cache, commit, file, options, () => {});
@@ -121,6 +121,8 @@ export async function pullModel(id: HubId, asked: HubOptions = {}): Promise<Pull
   } catch (error) {
     if (asked.signal?.aborted) throw error;
     throw diskError(hubError(error, id, settings), settings);
+  } finally {
+    release();
   }
 }
 
