@@ -4,6 +4,6 @@
 const shared = globalThis as { freshKernels?: Promise<unknown> };
 
 export default async function buildKernels(): Promise<void> {
-  shared.freshKernels ??= import("../tools/build-wasm.ts").then(() => import("../tools/build-shaders.ts"));
+  shared.freshKernels ??= import("../tools/build-kernels.ts");
   await shared.freshKernels;
 }

@@ -7,13 +7,12 @@
  * instructions, so the variants for shared and for unshared memory differ in one flag of the memory import; its offset is written
  * beside each string and load-kernels.ts sets it. Does nothing when sources, compiler and this file are unchanged.
  */
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
 import { WASM_FILES } from "../src/backends/parameters/wasm-blocks.ts";
 import { parametersText } from "./parameter-offsets.ts";
 import { weightTypesText } from "./weight-types.ts";
@@ -49,17 +48,18 @@ async function digest(): Promise<string> {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** In a process of its own, so that variants compile side by side. */
+/** In a thread of its own, so that variants compile side by side. */
 async function compile(name: string, flags: readonly string[]): Promise<Uint8Array> {
   const folder = await mkdtemp(join(tmpdir(), "turboquant-"));
   const file = join(folder, "kernels.wasm");
-  const compiler = join(ROOT, "node_modules/assemblyscript/bin/asc.js");
   const options = ["assembly/index.ts", "--outFile", file, "--baseDir", ROOT, ...COMMON, ...flags];
   try {
-    await promisify(execFile)(process.execPath, [compiler, ...options]);
+    const problem = await new Promise<string | null>((resolve, reject) => {
+      const worker = new Worker(new URL("asc-worker.mjs", import.meta.url), { workerData: options, execArgv: [] });
+      worker.once("message", resolve).once("error", reject);
+    });
+    if (problem) throw new Error(`build-wasm: ${name} did not compile\n${problem}`);
     return new Uint8Array(await readFile(file));
-  } catch (error) {
-    throw new Error(`build-wasm: ${name} did not compile\n${(error as { stderr?: string }).stderr ?? error}`);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
