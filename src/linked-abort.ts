@@ -1,3 +1,5 @@
+/** @file A controller that follows a signal of the caller. */
+
 /**
  * A controller that aborts when `signal` does, with its reason, and may be aborted for reasons of its own. `AbortSignal.any` is not
  * used: in Node 20 a composed signal that nobody but a waiting request holds is collected as garbage, and the abort is lost.
