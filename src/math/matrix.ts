@@ -1,4 +1,4 @@
-/** @file Small dense matrices in f64, row-major [n][n]: product, inverse, Cholesky factor, eigenvalues of symmetric matrices. */
+/** @file Small dense matrices in f64, row-major [n][n]: product, inverse, Cholesky factor. */
 import { TurboQuantError } from "../errors.ts";
 
 /**
@@ -98,45 +98,4 @@ export function cholesky(a: Float64Array, n: number): Float64Array {
     }
   }
   return c;
-}
-
-/**
- * Eigenvalues and eigenvectors of a symmetric matrix by cyclic Jacobi rotations, to about 1e-12 of the largest eigenvalue.
- * returns: values [n], unordered; vectors row-major [n][n], row i belongs to values[i]
- */
-export function eigenSymmetric(a: Float64Array, n: number): { values: Float64Array; vectors: Float64Array } {
-  const m = a.slice();
-  const vectors = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) vectors[i * n + i] = 1;
-  const norm = m.reduce((sum, x) => sum + x * x, 0);
-  for (let sweep = 0; sweep < 30; sweep++) {
-    let off = 0;
-    for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) off += m[i * n + j]! ** 2;
-    if (off <= 1e-24 * norm) break;
-    for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) rotatePair(m, vectors, n, p, q);
-  }
-  return { values: Float64Array.from({ length: n }, (_, i) => m[i * n + i]!), vectors };
-}
-
-/** One Jacobi rotation, which makes m[p][q] zero; applied to rows and columns of m and to rows of `vectors`. */
-function rotatePair(m: Float64Array, vectors: Float64Array, n: number, p: number, q: number): void {
-  const apq = m[p * n + q]!;
-  if (apq === 0) return;
-  const theta = (m[q * n + q]! - m[p * n + p]!) / (2 * apq);
-  const t = Math.sign(theta || 1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1));
-  const c = 1 / Math.sqrt(t * t + 1);
-  const s = t * c;
-  for (let k = 0; k < n; k++) {
-    const [x, y] = [m[p * n + k]!, m[q * n + k]!];
-    m[p * n + k] = c * x - s * y;
-    m[q * n + k] = s * x + c * y;
-    const [v, w] = [vectors[p * n + k]!, vectors[q * n + k]!];
-    vectors[p * n + k] = c * v - s * w;
-    vectors[q * n + k] = s * v + c * w;
-  }
-  for (let k = 0; k < n; k++) {
-    const [x, y] = [m[k * n + p]!, m[k * n + q]!];
-    m[k * n + p] = c * x - s * y;
-    m[k * n + q] = s * x + c * y;
-  }
 }
