@@ -34,6 +34,8 @@ export default defineConfig({
   test: {
     globalSetup: ["test/fresh-kernels.ts"],
     setupFiles: ["test/property-seed.ts"],
+    // Random checkpoints are not worth a calibration, and their folders stay as they are; tests of it ask for it.
+    env: { TURBOQUANT_CALIBRATION: "off" },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // One more than the two cores that are common: tests wait for browsers, timers and devices.

@@ -31,11 +31,11 @@ const calibrate = (...argv: string[]) =>
   runCommand(["calibrate", "--quiet", "-t", "1", "--model", folder, "--text", text, ...argv]);
 
 it("writes the file beside the model, says what it gains, and replaces it only when told to", async () => {
-  const { code, out, err } = await calibrate("--tokens", "2048", "-c", "512", "--json");
+  const { code, out, err } = await calibrate("--tokens", "1024", "-c", "256", "--check", "--json");
   expect([code, err]).toEqual([0, ""]);
   const report = JSON.parse(out);
   const file = join(folder, CALIBRATION_FILE);
-  expect(report).toMatchObject({ model: basename(folder), file, tokens: 2048, ctx: 512, textSource: "novel.txt" });
+  expect(report).toMatchObject({ model: basename(folder), file, tokens: 1024, ctx: 256, textSource: "novel.txt" });
   expect(report.bytes).toBe(statSync(file).size);
   expect(report.layers).toHaveLength(4);
   expect(report.predictedKeyNoise).toBeGreaterThan(0.05);

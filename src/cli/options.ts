@@ -155,10 +155,18 @@ export function backendOptionsOf(flags: BackendFlags): LoadOptions {
   };
 }
 
+/** Environment variable that keeps commands from making calibrations that nobody asked for, when it is `off`. */
+const CALIBRATION_VARIABLE = "TURBOQUANT_CALIBRATION";
+
+/** Models that have no calibration get one when a command loads them, unless the environment says otherwise. */
+export const calibrationOption = (): Pick<LoadOptions, "calibration"> =>
+  process.env[CALIBRATION_VARIABLE] === "off" ? {} : { calibration: "auto" };
+
 /** Options for `LLM.load` from the flags. */
 export function loadOptionsOf(flags: ModelFlags): LoadOptions {
   return {
     ...backendOptionsOf(flags),
+    ...calibrationOption(),
     kv: kvFromFlags(flags),
     ...(flags.ctx !== undefined && { contextLength: flags.ctx }),
     ...(flags.kvBudget !== undefined && { kvBudgetBytes: flags.kvBudget }),

@@ -14,6 +14,7 @@ const LABELS: Readonly<Record<ProgressEvent["phase"], string>> = {
   download: "download",
   load: "loading",
   compile: "compiling",
+  calibrate: "calibrating",
   prefill: "prompt",
   eval: "evaluating",
 };

@@ -3,10 +3,17 @@ import type { Draw, Ops } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import { restoreSequence, type SnapshotIdentity } from "../cache/snapshot.ts";
 import { TurboQuantError } from "../errors.ts";
+import { formatCount } from "../format-number.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { loadGenerationConfig } from "../formats/generation-config.ts";
 import { openCheckpoint } from "../formats/open-checkpoint.ts";
-import { calibratedShape, calibrationTag, findCalibration, loadCalibration } from "../models/calibration-file.ts";
+import {
+  calibratedShape,
+  calibrationTag,
+  hasCalibration,
+  type ReadCalibration,
+  readCalibration,
+} from "../models/calibration-file.ts";
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
@@ -15,6 +22,9 @@ import { getPlatform, type OnProgress } from "../platform.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
 import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { loadTokenizer, type Tokenizer } from "../tokenizer/tokenizer.ts";
+import { calibratedLayers } from "./calibration/calibrated-layers.ts";
+import { calibrationChoice, wantsCalibration } from "./calibration/calibration-wish.ts";
+import { type MakeCalibrationOptions, makeCalibration } from "./calibration/make-calibration.ts";
 import { expectPages } from "./expect-pages.ts";
 import type { GenerateOptions, GenerationChunk } from "./generation.ts";
 import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
@@ -29,7 +39,7 @@ const DRAWN: Draw = { ...GREEDY, temperature: 1, topK: 40 };
 /** Sampling configs whose kernels are compiled during loading. */
 export const WARM_UP_DRAWS: readonly Draw[] = [GREEDY, DRAWN];
 
-type Calibration = Awaited<ReturnType<typeof loadCalibration>>;
+type Calibration = ReadCalibration["layers"];
 
 const TEXT_PART_NOTE = "Only the text model is loaded: the checkpoint's parts for image or sound inputs are left out.";
 
@@ -46,7 +56,12 @@ type SharedFields = Pick<
   | "backendChoice"
   | "notes"
   | "reopen"
->;
+> & {
+  /** See `LoadOptions.calibration`. */
+  readonly calibrationOption: string | undefined;
+  /** The calibration that was made since loading. */
+  readonly made: { layers: Calibration | null };
+};
 
 /** What a model and each of its views have for themselves. */
 interface OwnFields {
@@ -81,10 +96,12 @@ export class LLM {
   readonly samplingDefaults: Partial<SamplingParams>;
   /** Opens the checkpoint's files again, for the caller to close. */
   readonly reopen: () => Promise<FileSource>;
+  readonly #shared: SharedFields;
   readonly #isView: boolean;
   #disposed = false;
 
   private constructor(shared: SharedFields, own: OwnFields) {
+    this.#shared = shared;
     this.name = shared.name;
     this.config = shared.config;
     this.tokenizer = shared.tokenizer;
@@ -135,22 +152,50 @@ export class LLM {
       const tokenizer = await loadTokenizer(checkpoint.files);
       signal?.throwIfAborted();
       const generationConfig = await loadGenerationConfig(checkpoint.files, config);
-      const calibration = await loadCalibration(source, spec.calibration, calibratedShape(config), checkpoint);
-      const model = modelOfCheckpoint(config, checkpoint.modelName, tensors);
-      const planned = { ...model, isCalibrated: (await findCalibration(source, checkpoint)) !== null };
+      const option = options.calibration;
+      const choice = calibrationChoice(spec, option);
+      const own = await readCalibration(source, choice, calibratedShape(config), checkpoint);
+      const formats = [spec, ...(options.otherKv ?? []).map(parseKvSpec)];
+      const isWanted = formats.some((format) => wantsCalibration(format, option));
+      const hasOwn = own.from !== null || (choice !== "auto" && (await hasCalibration(source, checkpoint)));
+      let isMade = isWanted && !hasOwn;
+      const isCalibrated = own.from !== null || (option !== "off" && (hasOwn || (isMade && canBeCalibrated(config))));
+      const planned = { ...modelOfCheckpoint(config, checkpoint.modelName, tensors), isCalibrated };
       options.onModel?.(planned);
-      const started = await startBackend(options, planned);
+      const notes: (string | null)[] = [];
+      const started = await startBackend(options, planned).catch((error: unknown) => {
+        // A model that just fits goes without a calibration that nobody made.
+        if (!isMade || !(error instanceof TurboQuantError && error.code === "out_of_memory")) throw error;
+        isMade = false;
+        notes.push("calibration: none was made: its maps do not fit the memory beside the model");
+        return startBackend(options, { ...planned, isCalibrated: false });
+      });
       ops = started.ops;
-      const { fit, choice, note } = started;
-      const decoder = await Decoder.load(ops, checkpoint, {
+      const { fit, note } = started;
+      notes.push(note, fit.note, config.isTextPart ? TEXT_PART_NOTE : null);
+      let decoder = await Decoder.load(ops, checkpoint, {
         config,
         kv: spec,
         weights: options.weights ?? "auto",
-        calibration,
+        calibration: own.layers,
         placement: fit.placement,
         onBytes: (item, done, total) => onProgress?.({ phase: "load", item, done, total, unit: "bytes" }),
         ...(signal && { signal }),
       });
+      let calibration = own.layers;
+      const made: SharedFields["made"] = { layers: null };
+      if (isMade) {
+        const model = { decoder, tokenizer, checkpoint, source };
+        const outcome = await makeCalibration(model, { maxSeconds: options.calibrationSeconds, signal, onProgress });
+        notes.push(outcome.note);
+        made.layers = outcome.layers;
+        if (made.layers && wantsCalibration(spec, option)) {
+          calibration = made.layers;
+          const plain = decoder;
+          decoder = plain.withFormat(spec, calibration);
+          plain.dispose();
+        }
+      } else notes.push(lengthNote(own, fit.contextLength));
       const llm = new LLM(
         {
           name: checkpoint.modelName,
@@ -160,9 +205,11 @@ export class LLM {
           samplingDefaults: generationConfig.sampling,
           weightsFingerprint: await checkpoint.fingerprint(),
           stem: checkpoint.stem,
-          backendChoice: choice,
-          notes: [note, fit.note, config.isTextPart ? TEXT_PART_NOTE : null].filter((text) => text !== null),
+          backendChoice: started.choice,
+          notes: notes.filter((text) => text !== null),
           reopen: open,
+          calibrationOption: option,
+          made,
         },
         {
           decoder,
@@ -185,17 +232,19 @@ export class LLM {
 
   /**
    * The same model with another KV format. Weights, backend and tokenizer are shared; the cache is separate. It can be disposed
-   * of before this model, and must not be used after it.
+   * of before this model, and must not be used after it. Where the format says `calibration=auto`, a model that has no calibration gets
+   * one first (`calibrate`).
    * @throws TurboQuantError invalid_argument — not a format, or one that this model cannot have
    */
   async withKv(kv: string): Promise<LLM> {
     this.#assertLive();
     const spec = parseKvSpec(kv);
+    if (wantsCalibration(spec, undefined)) await this.calibrate();
     const calibration = await this.loadCalibration(spec);
     const decoder = this.decoder.withFormat(spec, calibration);
     const { contextLength } = this.runner;
     const kvBudgetBytes = this.cache.pool.budgetBytes;
-    const view = new LLM(this, { decoder, calibration, contextLength, kvBudgetBytes, isView: true });
+    const view = new LLM(this.#shared, { decoder, calibration, contextLength, kvBudgetBytes, isView: true });
     await view.#warmUp();
     return view;
   }
@@ -210,14 +259,38 @@ export class LLM {
 
   /** Loads the calibration that a format asks for. */
   async loadCalibration(spec: KvSpec): Promise<Calibration> {
-    if (spec.calibration === "off") return [];
+    const { calibrationOption, made } = this.#shared;
+    const choice = calibrationChoice(spec, calibrationOption);
+    if (choice === "off") return [];
+    if (choice === "auto" && made.layers) return made.layers;
     const source = await this.reopen();
     try {
       const fingerprint = async (): Promise<string> => this.weightsFingerprint;
-      return await loadCalibration(source, spec.calibration, calibratedShape(this.config), {
-        stem: this.stem,
-        fingerprint,
-      });
+      const model = { stem: this.stem, fingerprint };
+      return (await readCalibration(source, choice, calibratedShape(this.config), model)).layers;
+    } finally {
+      await source.close();
+    }
+  }
+
+  /**
+   * Makes a calibration for a model that has none, as `calibration: "auto"` does when it is loaded. Formats that `withKv` makes from then
+   * on have it.
+   *
+   * returns: what came of it, in one line; null for a model that has one
+   */
+  async calibrate(options: MakeCalibrationOptions = {}): Promise<{ isMade: boolean; note: string } | null> {
+    this.#assertLive();
+    const { made } = this.#shared;
+    if (made.layers) return null;
+    const source = await this.reopen();
+    try {
+      const checkpoint = await openCheckpoint(source);
+      if (await hasCalibration(source, checkpoint)) return null;
+      const { decoder, tokenizer } = this;
+      const { layers, note } = await makeCalibration({ decoder, tokenizer, checkpoint, source }, options);
+      made.layers = layers;
+      return { isMade: layers !== null, note };
     } finally {
       await source.close();
     }
@@ -281,6 +354,15 @@ export class LLM {
   #assertLive(): void {
     if (this.#disposed) throw new TurboQuantError("invalid_argument", "LLM: used after dispose(); load it again");
   }
+}
+
+const canBeCalibrated = (config: ModelConfig): boolean => typeof calibratedLayers(config) !== "string";
+
+/** Said where a calibration was made for shorter contexts than this one. */
+function lengthNote({ from, positions }: ReadCalibration, contextLength: number): string | null {
+  if (from === null || positions === null || positions >= contextLength) return null;
+  const [known, context] = [positions, contextLength].map(formatCount);
+  return `calibration: ${from} was made for ${known} positions, and the context has ${context}; turboquant calibrate --force makes one for all`;
 }
 
 /** Wraps a file source that the caller owns, so that closing the wrapper leaves it open. */

@@ -15,6 +15,14 @@ export interface LoadOptions {
   /** Name of a backend, or one that is already started; the model disposes of it. */
   readonly backend?: BackendName | "auto" | Ops;
   readonly threads?: number;
+  /**
+   * What formats get that take the model's own calibration (`kNvM`): `auto` makes one when the model has none, from a text that comes
+   * with the package, and keeps it; `off` takes none; otherwise a path, or a name on the hub. Absent: the model's, if it has one;
+   * `calibration=auto` in `kv` itself is `auto`.
+   */
+  readonly calibration?: string;
+  /** A calibration that would take longer is not made by `auto`, which a note says. Default: 60. */
+  readonly calibrationSeconds?: number;
   /** Format to keep weights in: as stored (`auto`), another float type, or int8 or int4 in groups of 32. */
   readonly weights?: WeightType | "auto";
   /** The most tokens of a sequence; at most, and by default, the model's max_position_embeddings. */

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { TurboQuantError } from "../../errors.ts";
 import { type Allocation, allocate, bitsForBytes } from "../../eval/allocate.ts";
 import { parseRecipe } from "../../eval/layer-spec.ts";
+import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { allocationReport } from "../eval/print-allocation.ts";
@@ -16,12 +17,12 @@ import {
   type BackendFlags,
   backendOptionsOf,
   byteSize,
+  calibrationOption,
   type OutputFlags,
   realNumber,
   wholeNumber,
   wholeNumbers,
 } from "../options.ts";
-import { writeFileAtomically } from "../write-file-atomically.ts";
 
 interface AllocateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
@@ -76,7 +77,12 @@ async function run(flags: AllocateFlags, context: CommandContext): Promise<void>
   }
   const file = await readTextFile(flags.text);
   const progress = progressOf(context, flags);
-  await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: flags.base });
+  await using llm = await loadModel(flags, context, progress, {
+    ...backendOptionsOf(flags),
+    ...calibrationOption(),
+    kv: flags.base,
+    otherKv: [flags.kv],
+  });
   const { kv, base, widths, measure, ctx, chunks, verifyChunks } = flags;
   const text = await textOrOwn(file, llm, ctx * (chunks + verifyChunks), flags, context, progress);
   const allocation = await allocate(llm, {

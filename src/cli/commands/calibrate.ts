@@ -2,18 +2,22 @@
 import { mkdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Command } from "commander";
+import { MIN_TOKENS } from "../../engine/calibration/calibration-sequences.ts";
+import { CALIBRATION_TEXT, CALIBRATION_TEXT_NAME } from "../../engine/calibration/calibration-text.ts";
+import { calibrationMetadata } from "../../engine/calibration/make-calibration.ts";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { type Calibrated, calibrate } from "../../eval/calibrate.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
-import { parseHubId } from "../../formats/hub-id.ts";
+import { hubName, parseHubId } from "../../formats/hub-id.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { CALIBRATION_FILE, calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
 import { hubEndpoint } from "../../node/hub/hub-settings.ts";
 import { localCheckpoint } from "../../node/platform.ts";
 import { findOllamaModel, isOllamaName, ollamaCalibration } from "../../node/shelf/ollama-store.ts";
+import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { type CommandContext, progressOf } from "../context.ts";
-import { addTextOptions, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
+import { addTextOptions, type EvalText, readTextFile, type TextFlags, textOrOwn } from "../eval/text-input.ts";
 import { markdownTable } from "../format.ts";
 import { loadModel } from "../load-model.ts";
 import {
@@ -26,33 +30,39 @@ import {
   type OutputFlags,
   wholeNumber,
 } from "../options.ts";
-import { writeFileAtomically } from "../write-file-atomically.ts";
 
 interface CalibrateFlags extends BackendFlags, OutputFlags, Omit<TextFlags, "quiet"> {
   readonly model: string;
   readonly tokens: number;
   readonly ctx: number;
+  readonly positions?: number;
   readonly out?: string;
+  readonly share?: boolean;
+  readonly check?: boolean;
   readonly force?: boolean;
 }
 
 export function configure(command: Command, context: CommandContext): void {
   command.description(
-    "Reads some thousand tokens through the exact cache and fits the KV codes to what attention saw: for each KV head a " +
-      "mean, a linear map and the metric of its errors. The file is applied by default from then on (calibration=auto); " +
-      "caches saved before do not go on with it.",
+    "Reads a thousand tokens through the exact cache and fits the KV codes to what attention saw: for each KV head a " +
+      "mean, a linear map and the metric of its errors, for all positions of the model. Commands do so themselves when they load a " +
+      "model that has none. The file is applied by default from then on (calibration=auto); caches saved before do not go on with it.",
   );
-  addTextOptions(addModelOption(command))
-    .option("--tokens <n>", "tokens to read", wholeNumber(1024), 8192)
+  addTextOptions(
+    addModelOption(command),
+    "plain text to read (default: one that comes with the package, or for more tokens than it has one that the model writes)",
+  )
+    .option("--tokens <n>", "tokens to read", wholeNumber(MIN_TOKENS), MIN_TOKENS)
+    .option("-c, --ctx <tokens>", "the most tokens of a sequence, each from an empty cache", wholeNumber(64), 2048)
+    .option("--positions <n>", "longest context that it is for (default: the model's)", wholeNumber(64))
+    .option("--check", "measure the gain at 4 bits on text that was not read, which takes longer than all else")
     .option(
-      "-c, --ctx <tokens>",
-      "tokens of a sequence, each from an empty cache; take what the cache will hold",
-      wholeNumber(64),
-      2048,
+      "--out <path>",
+      `where to write (default: ${CALIBRATION_FILE} in the model's folder, NAME.${CALIBRATION_FILE} beside NAME.gguf, the hub's cache for Ollama's); --kv k4v4,calibration=<path> takes it from there`,
     )
     .option(
-      "--out <file>",
-      `where to write (default: ${CALIBRATION_FILE} in the model's folder, NAME.${CALIBRATION_FILE} beside NAME.gguf, the hub's cache for Ollama's)`,
+      "--share",
+      `write ./${CALIBRATION_FILE} for a repository of yours on the hub, from which others take it by its name`,
     )
     .option("--force", "replace a calibration that is there");
   addBackendOptions(command);
@@ -61,13 +71,14 @@ export function configure(command: Command, context: CommandContext): void {
     .addHelpText(
       "after",
       `
-The report says how much noise is left, by the law of many bits, and what the next chunk of the text measures at 4 bits
-without sinks or window. How a preset gains: turboquant eval --ladder. Off again: --kv k4v4,calibration=off.
+The report says how much noise is left, by the law of many bits. How a preset gains: turboquant eval --ladder. Off again:
+--kv k4v4,calibration=off.
 
 Examples:
-  $ turboquant calibrate --model ./Qwen3-0.6B --text novel.txt
-  $ turboquant calibrate --model ./Qwen3-0.6B --force
-  $ turboquant calibrate --model Qwen/Qwen3-0.6B --tokens 16384 --json`,
+  $ turboquant calibrate --model ./Qwen3-0.6B
+  $ turboquant calibrate --model ./Qwen3-0.6B --text novel.txt --check --force
+  $ turboquant calibrate --model Qwen/Qwen3-0.6B --out qwen.safetensors --json
+  $ turboquant calibrate --model Qwen/Qwen3-0.6B --share`,
     )
     .action((flags: CalibrateFlags) => run(flags, context));
 }
@@ -75,10 +86,19 @@ Examples:
 async function run(flags: CalibrateFlags, context: CommandContext): Promise<void> {
   const { io, signal } = context;
   const file = await readTextFile(flags.text);
-  // Refuse now, rather than after minutes of work.
-  const before = flags.out ?? (await ownFile(flags.model));
+  const hub = parseHubId(flags.model, hubEndpoint());
+  const chosen = flags.out ?? (flags.share ? CALIBRATION_FILE : undefined);
+  if (flags.share && !hub) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `calibrate: --share is for models of the hub, which others have as well (org/name), and ${flags.model} is none; pass --out to write a file`,
+      { model: flags.model },
+    );
+  }
+  // Refuse now, rather than after the work.
+  const before = chosen ?? (await ownFile(flags.model));
   if (before !== undefined) await refuseToReplace(before, flags);
-  else if (/^[a-z][\w.+-]+:/i.test(flags.model) && !parseHubId(flags.model, hubEndpoint())) {
+  else if (/^[a-z][\w.+-]+:/i.test(flags.model) && !hub) {
     throw new TurboQuantError(
       "invalid_argument",
       `calibrate: ${flags.model} is not in a folder of its own on this machine, beside which a calibration would be found; copy the model into one, or pass --out to write it anyway`,
@@ -87,21 +107,45 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   }
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, { ...backendOptionsOf(flags), kv: "f32" });
-  const { tokens, ctx } = flags;
-  // The text has one chunk more than is needed for the calibration; the gain is measured on it.
-  const text = await textOrOwn(file, llm, tokens + 2 * ctx, flags, context, progress);
-  const calibrated = await calibrate(llm, { text: text.text, tokens, ctx, signal, onProgress: progress.onEvent });
+  const { tokens, ctx, positions } = flags;
+  const limit = llm.config.maxPositionEmbeddings;
+  if (positions !== undefined && positions > limit) {
+    throw new TurboQuantError(
+      "invalid_argument",
+      `--positions: expected at most ${limit} (the model's max_position_embeddings), got ${positions}`,
+      { positions, limit },
+    );
+  }
+  const own = (wanted: number) => textOrOwn(null, llm, wanted, flags, context, progress);
+  const text = file ?? packageText(llm, tokens) ?? (await own(tokens));
+  const check = flags.check ? (file ? true : (await own(2 * Math.min(ctx, limit))).text) : undefined;
+  const calibrated = await calibrate(llm, {
+    ...{ text: text.text, tokens, ctx, signal, onProgress: progress.onEvent },
+    ...(positions !== undefined && { positions }),
+    ...(check !== undefined && { check }),
+  });
   progress.clear();
   // A model that was not on this machine before is now.
   const path = before ?? (await ownFile(flags.model)) ?? calibrationFileOf(llm);
   const bytes = writeCalibration(calibrated.layers, llm.config, llm.weightsFingerprint, {
-    tokens: String(calibrated.tokens),
-    text: text.source,
+    // The name of a user's file is nobody's business.
+    ...calibrationMetadata(calibrated, flags.share && file ? "a text of the author's" : text.source),
+    ...(flags.share && hub && { model: hubName(hub) }),
   });
-  await save(path, bytes, flags.out === undefined);
+  await save(path, bytes, chosen === undefined);
   if (flags.json)
     io.stdout.write(`${JSON.stringify(report(flags, llm, calibrated, path, bytes.length, text.source))}\n`);
-  else io.stdout.write(table(calibrated, path, bytes.length));
+  else io.stdout.write(`${table(calibrated, path, bytes.length, flags)}${flags.share ? SHARING : ""}`);
+}
+
+const SHARING = `put it into a repository of yours: hf upload YOU/REPOSITORY ${CALIBRATION_FILE}
+others take it from there:        --kv k4v4,calibration=YOU/REPOSITORY
+`;
+
+/** The text that comes with the package, or null where it has fewer tokens. */
+function packageText({ tokenizer }: LLM, tokens: number): EvalText | null {
+  const has = tokenizer.encode(CALIBRATION_TEXT, { addSpecialTokens: false }).length;
+  return has < tokens ? null : { text: CALIBRATION_TEXT, source: CALIBRATION_TEXT_NAME };
 }
 
 /** Where the calibration of a model on this machine goes; undefined for one that is not there yet. */
@@ -165,6 +209,7 @@ function report(
     tokensAsked: asked,
     tokens: calibrated.tokens,
     ctx,
+    positions: calibrated.positions,
     predictedKeyNoise: meanOf(layers.map(({ key }) => key)),
     predictedValueNoise: meanOf(layers.map(({ value }) => value)),
     layers,
@@ -172,19 +217,20 @@ function report(
   };
 }
 
-function table(calibrated: Calibrated, path: string, bytes: number): string {
+function table(calibrated: Calibrated, path: string, bytes: number, { check, out }: CalibrateFlags): string {
   const columns = ["layer", "K noise left", "V noise left"].map((title) => ({ title, align: "right" as const }));
   const rows = layerNoise(calibrated).map(({ key, value }, i) => [
     String(calibrated.attentionLayers[i]),
     significant(key),
     significant(value),
   ]);
-  const { measured, tokens } = calibrated;
+  const { measured, tokens, positions } = calibrated;
+  const unmeasured = check ? "the text has no chunk left to measure on; see turboquant eval --ladder\n" : "";
   const gain = measured
     ? `${measured.kv} on the next ${formatCount(measured.tokens)} tokens: KLD ${significant(measured.kldWithout)} without, ${significant(measured.kldWith)} with (× ${significant(measured.kldWith / measured.kldWithout)})\n`
-    : "the text has no chunk left to measure on; see turboquant eval --ladder\n";
+    : unmeasured;
   return `${markdownTable(columns, rows)}
-relative to a plain rotation, in the limit of many bits; means over KV heads, ${formatCount(tokens)} tokens read
+relative to a plain rotation, in the limit of many bits; means over KV heads, ${formatCount(tokens)} tokens read, for ${formatCount(positions)} positions
 ${gain}${path}  ${formatBytes(bytes)}
-`;
+${out === undefined ? "" : `to use it: --kv k4v4,calibration=${out}\n`}`;
 }

@@ -7,6 +7,7 @@ import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { allocatedBytes } from "../../eval/allocated-bytes.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
+import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { Conversation } from "../conversation.ts";
@@ -25,7 +26,6 @@ import {
   loadOptionsOf,
   type ModelFlags,
 } from "../options.ts";
-import { writeFileAtomically } from "../write-file-atomically.ts";
 
 interface ChatFlags extends ModelFlags, GenerationFlags {
   readonly system?: string;

@@ -24,6 +24,7 @@ import {
   addThreadsOption,
   type BackendFlags,
   backendOptionsOf,
+  calibrationOption,
   collectKv,
   type OutputFlags,
   wholeNumber,
@@ -113,6 +114,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, {
     ...backendOptionsOf(flags),
+    ...calibrationOption(),
     kv: flags.base,
     otherKv: kv,
   });

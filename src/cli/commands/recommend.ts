@@ -19,6 +19,7 @@ import {
   addThreadsOption,
   type BackendFlags,
   backendOptionsOf,
+  calibrationOption,
   collectKv,
   type OutputFlags,
   wholeNumber,
@@ -86,6 +87,7 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
   const progress = progressOf(context, flags);
   await using llm = await loadModel(flags, context, progress, {
     ...backendOptionsOf(flags),
+    ...calibrationOption(),
     kv: "f16",
     otherKv: specs.map(({ text }) => text),
   });

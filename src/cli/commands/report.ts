@@ -5,11 +5,11 @@ import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import { buildReport } from "../../lab/report/build-report.ts";
 import { reportPage } from "../../lab/report/page.ts";
+import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 import { packageVersion } from "../build-info.ts";
 import type { CommandContext } from "../context.ts";
 import { readReportRows } from "../report/read-rows.ts";
 import { writePictures } from "../report/write-pictures.ts";
-import { writeFileAtomically } from "../write-file-atomically.ts";
 
 interface ReportFlags {
   readonly out: string;

@@ -1,11 +1,15 @@
 /** @file `turboquant serve`: the OpenAI-compatible server and the web page. */
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import { wantsCalibration } from "../../engine/calibration/calibration-wish.ts";
+import { calibrateWhenIdle, untilIdle } from "../../engine/calibration/idle-calibration.ts";
+import type { LLM } from "../../engine/llm.ts";
 import { Scheduler } from "../../engine/scheduler/scheduler.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
+import type { Logger } from "../../server/server-context.ts";
 import { packageVersion } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { listen, remoteAddress } from "../http-server.ts";
@@ -112,7 +116,8 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     keysOf(flags),
   ]);
   const slotStore = flags.slotSavePath === undefined ? null : slotFiles(flags.slotSavePath);
-  const loadOptions = { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(flags) };
+  // A server is asked as soon as it listens, so a calibration waits until nobody asks.
+  const { calibration, ...loadOptions } = { kvBudgetBytes: DEFAULT_KV_BUDGET, ...loadOptionsOf(flags) };
   await using llm = await loadModel(flags, context, progress, loadOptions);
   const modelNames = [...(flags.alias ?? []), llm.name];
   const metrics = new ServerMetrics({
@@ -120,19 +125,27 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     modelName: modelNames[0]!,
     kv: llm.decoder.kv.text,
   });
-  const scheduler = new Scheduler(llm, {
-    maxRunning: flags.parallel,
-    maxWaiting: flags.queue,
-    prefixCache: flags.prefixCache,
-    observer: metrics,
-    ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
+  const serving = (own: LLM) => ({
+    llm: own,
+    scheduler: new Scheduler(own, {
+      maxRunning: flags.parallel,
+      maxWaiting: flags.queue,
+      prefixCache: flags.prefixCache,
+      observer: metrics,
+      ...(flags.chunk !== undefined && { chunkTokens: flags.chunk }),
+    }),
   });
-  metrics.watch(() => scheduler.stats);
+  let current = serving(llm);
+  metrics.watch(() => current.scheduler.stats);
   const staticFiles = flags.web ? builtWebFiles() : null;
   const isLoopback = flags.host === "localhost" || flags.host === "::1" || flags.host.startsWith("127.");
   const app = createApp({
-    llm,
-    scheduler,
+    get llm() {
+      return current.llm;
+    },
+    get scheduler() {
+      return current.scheduler;
+    },
     metrics,
     logger,
     modelNames,
@@ -153,6 +166,16 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     requestTimeoutMs: flags.requestTimeout * 1000,
     keepAliveMs: KEEP_ALIVE_MS,
   });
+  const ending = new AbortController();
+  const calibrating =
+    calibration && wantsCalibration(llm.decoder.kv, calibration)
+      ? calibrated(llm, () => current.scheduler, ending.signal, logger).then((next) => {
+          if (!next) return;
+          const { scheduler: before } = current;
+          current = serving(next);
+          void before.close();
+        })
+      : Promise.resolve();
   try {
     const budget = llm.cache.pool.budgetBytes;
     if (flags.json) {
@@ -173,13 +196,42 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
       }
     }
     const reason = await stopped.promise;
-    logger.info({ reason, ...scheduler.stats }, "shutting down");
-    await shutDown(scheduler, server, flags.drainTimeout * 1000);
+    ending.abort();
+    logger.info({ reason, ...current.scheduler.stats }, "shutting down");
+    await shutDown(current.scheduler, server, flags.drainTimeout * 1000);
     if (reason === "SIGINT") context.setExitCode(130);
   } finally {
+    ending.abort();
     stopped.removeListener();
-    await scheduler.close();
+    await calibrating;
+    await current.scheduler.close();
     server.destroy();
+  }
+}
+
+/**
+ * The model with a calibrated cache, at a moment when nothing is at work; null where that is not to be. Conversations are read again then,
+ * as their caches are in other codes.
+ */
+async function calibrated(
+  llm: LLM,
+  scheduler: () => Scheduler,
+  signal: AbortSignal,
+  logger: Pick<Logger, "info" | "error">,
+): Promise<LLM | null> {
+  const isIdle = (): boolean => {
+    const { running, waiting, preempted } = scheduler().stats;
+    return running + waiting + preempted === 0;
+  };
+  try {
+    const outcome = await calibrateWhenIdle(llm, { isIdle, signal });
+    if (outcome) logger.info({ note: outcome.note }, outcome.isMade ? "calibrated" : "not calibrated");
+    if (!outcome?.isMade) return null;
+    const view = await llm.withKv(llm.decoder.kv.text);
+    return (await untilIdle({ isIdle, signal, idleMs: 0 })) ? view : null;
+  } catch (error) {
+    logger.error({ err: error }, "not calibrated");
+    return null;
   }
 }
 

@@ -23,9 +23,12 @@ export interface EvalText {
 }
 
 /** Adds `--text` and `--text-seed`. */
-export function addTextOptions(command: Command): Command {
+export function addTextOptions(
+  command: Command,
+  what = "plain text the model has not been trained on (default: a text it writes itself)",
+): Command {
   return command
-    .option("--text <file>", "plain text the model has not been trained on (default: a text it writes itself)")
+    .option("--text <file>", what)
     .option("--text-seed <n>", "seed of the text that the model writes without --text", wholeNumber(0, 2 ** 32 - 1), 0);
 }
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { TurboQuantError } from "../../errors.ts";
 import type { Figure } from "../../lab/report/figure.ts";
 import { PALETTE, resolveColors, THEMES, type Theme } from "../../lab/report/palette.ts";
-import { writeFileAtomically } from "../write-file-atomically.ts";
+import { writeFileAtomically } from "../../node/write-file-atomically.ts";
 
 /** Pixels of the PNG for each pixel of the figure. */
 const PNG_SCALE = 2;

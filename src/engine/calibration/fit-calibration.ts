@@ -1,0 +1,144 @@
+/** @file Fits a calibration: reads sequences through an exact cache, adds up moments layer by layer, and designs the maps. */
+import { TurboQuantError } from "../../errors.ts";
+import type { Decoder } from "../../models/decoder.ts";
+import { ropeFor } from "../../models/rope.ts";
+import type { OnProgress } from "../../platform.ts";
+import type { LayerCalibration } from "../../quant/calibration.ts";
+import { designLayer, type PredictedNoise } from "../../quant/design-calibration.ts";
+import { LayerMoments } from "../../quant/layer-moments.ts";
+import { RopeAverage, turnsOf } from "../../quant/rope-average.ts";
+import { tapAttention } from "../attention-tap.ts";
+import { yieldNow } from "../yield-now.ts";
+import { calibratedLayers } from "./calibrated-layers.ts";
+
+export interface FitOptions {
+  /** What is read, each sequence from an empty cache. */
+  readonly sequences: readonly Int32Array[];
+  /** Positions of the longest sequence that the calibration is for, whatever the length of those that are read. */
+  readonly positions: number;
+  /** Reads an output projection, [hidden][numHeads·headDim], by the name of its tensor. */
+  readonly readOutput: (name: string) => Promise<Float32Array>;
+  /** Told after the first step what all of it will take; false ends it. */
+  readonly onEstimate?: (seconds: number) => boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+export interface Fitted {
+  /** One for each layer of the model; null for layers without keys and values. */
+  readonly layers: readonly (LayerCalibration | null)[];
+  /** Layers that have keys and values. */
+  readonly attentionLayers: readonly number[];
+  /** Number of tokens read. */
+  readonly tokens: number;
+  /** Positions that it is for. */
+  readonly positions: number;
+  /** [layer with keys and values][KV head]: noise with transform and error feedback over noise of a plain rotation, in the limit of many bits. */
+  readonly predicted: readonly (readonly PredictedNoise[])[];
+}
+
+/** Moments of one layer, of queries and keys before RoPE where that can be undone. */
+interface Collected {
+  readonly layer: number;
+  readonly output: string;
+  readonly moments: LayerMoments;
+  /** [headDim / 2]; null where vectors are taken as they are. */
+  readonly invFreq: Float64Array | null;
+  /** Positions for which the frequencies are these. */
+  readonly upTo: number;
+}
+
+/**
+ * returns: null when `onEstimate` ended it
+ * @throws TurboQuantError unsupported — a model that cannot be calibrated
+ */
+export async function fitCalibration(decoder: Decoder, options: FitOptions): Promise<Fitted | null> {
+  const { sequences, positions, signal, onProgress } = options;
+  const longest = Math.max(...sequences.map(({ length }) => length));
+  const collected = collectors(decoder, longest);
+  const total = sequences.reduce((sum, { length }) => sum + length, 0);
+  const startedAt = performance.now();
+  let done = 0;
+  let goesOn = true;
+  for (const tokens of sequences) {
+    let shared = new Map<string, Float64Array>();
+    await tapAttention(decoder, tokens, {
+      signal,
+      onRows(layer, rows, first) {
+        const { moments, invFreq } = collected[layer]!;
+        const count = rows.keys.length / (moments.shape.numKvHeads * moments.shape.headDim);
+        moments.add(rows, first, invFreq && turnsFor(shared, invFreq, first, count));
+      },
+      onTokens(read) {
+        // Every step has other positions.
+        shared = new Map();
+        if (done === 0 && read < total) {
+          const reading = ((performance.now() - startedAt) / 1000 / read) * total;
+          goesOn = options.onEstimate?.(reading + secondsToDesign(decoder, collected)) ?? true;
+        }
+        onProgress?.({ phase: "calibrate", item: "reading", done: done + read, total, unit: "tokens" });
+        return goesOn;
+      },
+    });
+    if (!goesOn) return null;
+    done += tokens.length;
+  }
+  const layers: (LayerCalibration | null)[] = Array.from({ length: decoder.config.numLayers }, () => null);
+  const predicted: (readonly PredictedNoise[])[] = [];
+  const averages = new Map<string, RopeAverage>();
+  for (const [index, { layer, output, moments, invFreq, upTo }] of collected.entries()) {
+    signal?.throwIfAborted();
+    const average = invFreq && averageFor(averages, invFreq, Math.max(longest, Math.min(positions, upTo)));
+    const design = designLayer(moments, await options.readOutput(output), average);
+    layers[layer] = design.calibration;
+    predicted.push(design.predicted);
+    onProgress?.({ phase: "calibrate", item: "solving", done: index + 1, total: collected.length, unit: "tensors" });
+    await yieldNow();
+  }
+  return { layers, attentionLayers: collected.map(({ layer }) => layer), tokens: total, positions, predicted };
+}
+
+function collectors(decoder: Decoder, longest: number): Collected[] {
+  const { config } = decoder;
+  const { numKvHeads, headDim } = config;
+  const found = calibratedLayers(config);
+  if (typeof found === "string") {
+    throw new TurboQuantError(
+      "unsupported",
+      `calibrate: ${found}, so there is nothing to calibrate (${config.modelType}); run it with calibration=off`,
+      { model: config.modelType },
+    );
+  }
+  return found.map(({ layer, output }, index) => {
+    const { numHeads, normsTurned } = decoder.attentionLayer(index);
+    const { rope, upTo } = ropeFor({ headDim, rope: config.ropeOf(layer) }, longest);
+    const moments = new LayerMoments({ numHeads, numKvHeads, headDim });
+    // A norm behind RoPE weighs the two coordinates of a pair differently, so that turning back does not undo it.
+    return { layer, output, moments, invFreq: normsTurned ? null : rope.invFreq, upTo };
+  });
+}
+
+/** Layers with equal frequencies share the angles of a step. */
+function turnsFor(known: Map<string, Float64Array>, invFreq: Float64Array, first: number, count: number): Float64Array {
+  const key = invFreq.join();
+  const turns = known.get(key) ?? turnsOf(invFreq, first, count);
+  known.set(key, turns);
+  return turns;
+}
+
+function averageFor(known: Map<string, RopeAverage>, invFreq: Float64Array, positions: number): RopeAverage {
+  const key = `${positions}:${invFreq.join()}`;
+  const average = known.get(key) ?? new RopeAverage(invFreq, [positions]);
+  known.set(key, average);
+  return average;
+}
+
+/** Multiplications a second in these loops on a slow core. */
+const DESIGN_RATE = 4e8;
+
+/** Time for the maps of all layers: decompositions of d × d matrices, and the products of the output projections. */
+function secondsToDesign({ config }: Decoder, collected: readonly Collected[]): number {
+  const { hiddenSize, numHeads, numKvHeads, headDim: d } = config;
+  const layer = 2 * numKvHeads * 16 * d ** 3 + (hiddenSize * numHeads * d * d) / 2;
+  return (collected.length * layer) / DESIGN_RATE;
+}
