@@ -3,7 +3,9 @@ import { TurboQuantError } from "./errors.ts";
 import { httpCheckpoint } from "./formats/http-checkpoint.ts";
 import { HttpSource, type HttpSourceOptions } from "./formats/http-source.ts";
 import { hubName, PUBLIC_HUB, parseHubId } from "./formats/hub-id.ts";
-import type { Platform, WorkerHandle } from "./platform.ts";
+import { MemorySource } from "./formats/memory-source.ts";
+import { CALIBRATION_FILE } from "./models/calibration-file.ts";
+import type { CalibrationShelf, Platform, WorkerHandle } from "./platform.ts";
 
 /**
  * ref: the address of a folder or of a .gguf file (absolute, or relative with a leading `/` or `.`), or a name on the hub
@@ -44,6 +46,34 @@ function spawnBrowserWorker(source: string): WorkerHandle {
   };
 }
 
+/** Calibrations in the browser's store of responses, by the weights they are for. The addresses exist nowhere else. */
+const browserCalibrations: CalibrationShelf = {
+  async find(fingerprint) {
+    const kept = await (await openCalibrations())?.match(calibrationAddress(fingerprint));
+    if (!kept) return null;
+    const bytes = new Uint8Array(await kept.arrayBuffer());
+    return { source: new MemorySource({ [CALIBRATION_FILE]: bytes }, "this browser"), file: CALIBRATION_FILE };
+  },
+  open: async () => null,
+  async keep(_model, _file, fingerprint, bytes) {
+    const store = await openCalibrations();
+    try {
+      if (!store) throw new Error("the page has no store; open it over https or on localhost");
+      await store.put(calibrationAddress(fingerprint), new Response(Uint8Array.from(bytes)));
+      return "this browser";
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new TurboQuantError("invalid_argument", `calibration: the browser does not keep it: ${why}`, {}, { cause });
+    }
+  },
+};
+
+const calibrationAddress = (fingerprint: string): string => `https://calibration.invalid/${fingerprint}`;
+
+/** Undefined where there is none: outside of secure contexts, and where the user forbids it. */
+const openCalibrations = async (): Promise<Cache | undefined> =>
+  await globalThis.caches?.open("turboquant-calibrations").catch(() => undefined);
+
 /** Install with `setPlatform(browserPlatform)`. */
 export const browserPlatform: Platform = {
   name: "browser",
@@ -57,5 +87,6 @@ export const browserPlatform: Platform = {
       "webgpu: this browser has no navigator.gpu; open the page over https or on localhost in a browser with WebGPU, or use the wasm backend",
     );
   },
+  calibrations: browserCalibrations,
   concurrency: globalThis.navigator?.hardwareConcurrency ?? 4,
 };

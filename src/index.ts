@@ -3,6 +3,7 @@ export type { WeightType } from "./backends/ops.ts";
 export type { BackendName } from "./backends/registry.ts";
 export { type BatchOptions, generateBatch } from "./engine/batch.ts";
 export { type BeamHypothesis, type BeamSearchOptions, beamSearch } from "./engine/beam-search.ts";
+export { calibrateWhenIdle, type IdleOptions } from "./engine/calibration/idle-calibration.ts";
 export {
   collect,
   type FinishReason,

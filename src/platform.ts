@@ -16,7 +16,7 @@ export interface GpuHandle {
 
 export interface ProgressEvent {
   /** `compile`: compiling the kernels of a GPU, after the weights were loaded. */
-  readonly phase: "download" | "load" | "compile" | "prefill" | "eval";
+  readonly phase: "download" | "load" | "compile" | "calibrate" | "prefill" | "eval";
   /** The file or tensor that is being worked on. */
   readonly item: string;
   readonly done: number;
@@ -24,6 +24,27 @@ export interface ProgressEvent {
   readonly unit: "bytes" | "tokens" | "prompts" | "formats" | "tensors" | "kernels";
 }
 export type OnProgress = (event: ProgressEvent) => void;
+
+/** A file of a source. */
+export interface PlacedFile {
+  readonly source: FileSource;
+  readonly file: string;
+}
+
+/** Calibrations on this machine that are not in a checkpoint. */
+export interface CalibrationShelf {
+  /** The one that was kept here for the weights with this fingerprint, or null. The source is for the caller to close. */
+  find(fingerprint: string): Promise<PlacedFile | null>;
+  /** A file that a user names, or null where there is none. The source is for the caller to close. */
+  open(path: string): Promise<PlacedFile | null>;
+  /**
+   * Writes a calibration beside the model's files under the name `file`, or here where that cannot be.
+   *
+   * returns: where it lies, for messages
+   * @throws TurboQuantError invalid_argument — neither place can be written
+   */
+  keep(model: FileSource, file: string, fingerprint: string, bytes: Uint8Array): Promise<string>;
+}
 
 export interface Platform {
   readonly name: "node" | "browser";
@@ -40,6 +61,8 @@ export interface Platform {
   readonly memoryBytes?: number;
   /** Number of logical CPUs to use by default. */
   readonly concurrency: number;
+  /** Absent where nothing is kept. */
+  readonly calibrations?: CalibrationShelf;
 }
 
 let current: Platform | undefined;
@@ -48,6 +71,9 @@ let current: Platform | undefined;
 export function setPlatform(platform: Platform): void {
   current = platform;
 }
+
+/** The shelf of the platform, where one is installed that has one. */
+export const calibrationShelf = (): CalibrationShelf | undefined => current?.calibrations;
 
 export function getPlatform(): Platform {
   if (!current) throw new Error("no platform installed: import `turboquant`, not one of its internal files");

@@ -29,6 +29,7 @@ class OpenCheckpoint implements Checkpoint {
   readonly #openTensors: () => Promise<TensorSet>;
   #opened: Promise<TensorSet> | null = null;
   #nameInFile: TensorSet["nameInFile"];
+  #fingerprint: Promise<string> | undefined;
 
   constructor(source: FileSource, container: CheckpointContainer | null, description?: Description) {
     this.name = source.name;
@@ -62,7 +63,8 @@ class OpenCheckpoint implements Checkpoint {
   }
 
   fingerprint(): Promise<string> {
-    return fingerprintOf(this);
+    this.#fingerprint ??= fingerprintOf(this);
+    return this.#fingerprint;
   }
 
   #open(): Promise<TensorSet> {

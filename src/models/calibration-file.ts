@@ -6,6 +6,7 @@ import { openSafetensors, type SafetensorsFile } from "../formats/safetensors.ts
 import { type TensorToWrite, writeSafetensors } from "../formats/write-safetensors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
+import { calibrationShelf, type PlacedFile } from "../platform.ts";
 import type { LayerCalibration, SideCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
 import { attentionLayersOf, layoutOf } from "./layout.ts";
@@ -46,28 +47,77 @@ export async function findCalibration(source: FileSource, model: Calibrated): Pr
   return metadata["model_fingerprint"] === (await model.fingerprint()) ? CALIBRATION_FILE : null;
 }
 
-/**
- * choice: `off` for none; `auto` for the model's own file if it has one; otherwise a file name in the checkpoint
- * model: whose it must be, by the fingerprint that the file carries
- * @throws TurboQuantError invalid_file — named but absent, or made for another model, version or shape
- */
+/** A calibration that was read. */
+export interface ReadCalibration {
+  /** One for each layer of the model; null for layers without one. */
+  readonly layers: (LayerCalibration | null)[];
+  /** Where it was found, for messages; null for none. */
+  readonly from: string | null;
+  /** Positions of the longest context that it was made for; null where its file does not say. */
+  readonly positions: number | null;
+}
+
+/** See `readCalibration`. */
 export async function loadCalibration(
   source: FileSource,
   choice: string,
   config: Shape,
   model: Calibrated,
 ): Promise<(LayerCalibration | null)[]> {
+  return (await readCalibration(source, choice, config, model)).layers;
+}
+
+/**
+ * choice: `off` for none; `auto` for the model's own file if it has one, in the checkpoint or on this machine; otherwise a path, or the
+ * name of a file in the checkpoint
+ * model: whose it must be, by the fingerprint that the file carries
+ * @throws TurboQuantError invalid_file — named but absent, damaged, or made for another model, version or shape
+ */
+export async function readCalibration(
+  source: FileSource,
+  choice: string,
+  config: Shape,
+  model: Calibrated,
+): Promise<ReadCalibration> {
   const none = Array.from({ length: config.numLayers }, () => null);
-  if (choice === "off") return none;
-  const file = choice === "auto" ? await findCalibration(source, model) : choice;
-  if (file === null) return none;
-  if (choice !== "auto" && !(await source.has(file))) {
-    invalid(
-      `calibration: ${file} is not in ${source.name}; drop calibration=, or make it with: turboquant calibrate --out ${source.name}/${file}`,
-    );
+  const place = choice === "off" ? null : await placeCalibration(source, choice, model);
+  if (!place) return { layers: none, from: null, positions: null };
+  try {
+    return await readPlaced(place, config, model);
+  } finally {
+    if (place.source !== source) await place.source.close();
   }
+}
+
+/**
+ * Where the calibration lies that a choice other than `off` means, or null for a model without one. A source other than `source` is for
+ * the caller to close.
+ * @throws TurboQuantError invalid_file — named but absent
+ */
+async function placeCalibration(source: FileSource, choice: string, model: Calibrated): Promise<PlacedFile | null> {
+  const shelf = calibrationShelf();
+  if (choice === "auto") {
+    const file = await findCalibration(source, model);
+    return file === null ? ((await shelf?.find(await model.fingerprint())) ?? null) : { source, file };
+  }
+  const named = await shelf?.open(choice);
+  if (named) return named;
+  if (await source.has(choice)) return { source, file: choice };
+  invalid(
+    `calibration: there is no file ${choice}, and ${choice} is not in ${source.name}; drop calibration=, or make it with: turboquant calibrate --out ${choice}`,
+  );
+}
+
+/** Whether a model has a calibration of its own. */
+export async function hasCalibration(source: FileSource, model: Calibrated): Promise<boolean> {
+  const place = await placeCalibration(source, "auto", model);
+  if (place && place.source !== source) await place.source.close();
+  return place !== null;
+}
+
+async function readPlaced({ source, file }: PlacedFile, config: Shape, model: Calibrated): Promise<ReadCalibration> {
   const tensors = await openSafetensors(source, file);
-  const { turboquant_kv_calibration: version, model_fingerprint: madeFor } = tensors.metadata;
+  const { turboquant_kv_calibration: version, model_fingerprint: madeFor, checksum, positions } = tensors.metadata;
   if (version !== CALIBRATION_VERSION) {
     invalid(
       `${file}: expected a KV calibration of version ${CALIBRATION_VERSION}, got ${version ?? "a file without one"}; calibrate this model again`,
@@ -81,10 +131,33 @@ export async function loadCalibration(
       { expected: own, got: madeFor },
     );
   }
-  const layers: (LayerCalibration | null)[] = none;
-  for (const layer of config.attentionLayers ?? none.keys())
-    layers[layer] = await readLayer(tensors, file, layer, config);
-  return layers;
+  const layers: (LayerCalibration | null)[] = Array.from({ length: config.numLayers }, () => null);
+  const sum = new Checksum();
+  for (const layer of config.attentionLayers ?? layers.keys()) {
+    layers[layer] = await readLayer(tensors, file, layer, config, sum);
+  }
+  // Files that were written before there were checksums have none.
+  if (checksum !== undefined && checksum !== sum.text) {
+    invalid(
+      `${file}: the checksum is ${sum.text}, and the file says ${checksum}: it is damaged; run turboquant calibrate --force, or pass calibration=off`,
+      { expected: checksum, got: sum.text },
+    );
+  }
+  const known = Number(positions);
+  return { layers, from: `${source.name}/${file}`, positions: Number.isInteger(known) && known > 0 ? known : null };
+}
+
+/** Over the bytes of the tensors, one after the other as they are written. */
+class Checksum {
+  #crc = 0;
+
+  add(bytes: Uint8Array): void {
+    this.#crc = crc32c(bytes, this.#crc);
+  }
+
+  get text(): string {
+    return `crc32c:${this.#crc.toString(16).padStart(8, "0")}`;
+  }
 }
 
 async function readLayer(
@@ -92,6 +165,7 @@ async function readLayer(
   file: string,
   layer: number,
   { numKvHeads, headDim }: Shape,
+  sum: Checksum,
 ): Promise<LayerCalibration> {
   const read = async (what: string, dtype: "f16" | "f32", shape: readonly number[]): Promise<Float32Array> => {
     const name = `layers.${layer}.${what}`;
@@ -101,14 +175,17 @@ async function readLayer(
         `${file}: ${name}: expected ${dtype} [${shape}], got ${info ? `${info.dtype} [${info.shape}]` : "nothing"}; calibrate this model again`,
       );
     }
-    const { buffer } = (await tensors.read(name)).slice();
+    const bytes = (await tensors.read(name)).slice();
+    sum.add(bytes);
+    const { buffer } = bytes;
     return dtype === "f32" ? new Float32Array(buffer) : Float32Array.from(new Uint16Array(buffer), fromFloat16Bits);
   };
   const heads = [numKvHeads, headDim];
-  const side = async (name: "key" | "value"): Promise<SideCalibration> => ({
-    transform: await read(`${name}_transform`, "f16", [...heads, headDim]),
-    metric: await read(`${name}_metric`, "f32", heads),
-  });
+  // In the order in which they are written, which the checksum follows.
+  const side = async (name: "key" | "value"): Promise<SideCalibration> => {
+    const metric = await read(`${name}_metric`, "f32", heads);
+    return { transform: await read(`${name}_transform`, "f16", [...heads, headDim]), metric };
+  };
   const calibration = {
     keyMean: await read("key_mean", "f32", heads),
     balance: await read("balance", "f32", heads),
@@ -159,10 +236,13 @@ export function writeCalibration(
       tensors[`${at}.${name}_transform`] = halves(side.transform);
     }
   }
+  const sum = new Checksum();
+  for (const { data } of Object.values(tensors)) sum.add(data);
   return writeSafetensors(tensors, {
     ...metadata,
     turboquant_kv_calibration: CALIBRATION_VERSION,
     model_fingerprint: fingerprint,
+    checksum: sum.text,
   });
 }
 

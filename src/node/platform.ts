@@ -5,6 +5,7 @@ import type { FileSource } from "../formats/file-source.ts";
 import { httpCheckpoint } from "../formats/http-checkpoint.ts";
 import { parseHubId } from "../formats/hub-id.ts";
 import type { OnProgress, Platform } from "../platform.ts";
+import { nodeCalibrations } from "./calibration-shelf.ts";
 import { DirectorySource } from "./directory-source.ts";
 import { openNodeGpu } from "./gpu.ts";
 import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
@@ -83,4 +84,5 @@ export const nodePlatform: Platform = {
   openGpu: openNodeGpu,
   memoryBytes: machineMemory(),
   concurrency: availableParallelism(),
+  calibrations: nodeCalibrations,
 };

@@ -1,7 +1,8 @@
 import { assert, describe, expect, it } from "vitest";
 import { prepared } from "../../test/support/calibration.ts";
 import { CounterRng } from "../math/rng.ts";
-import { LayerMoments } from "./design-calibration.ts";
+import { designLayer } from "./design-calibration.ts";
+import { LayerMoments } from "./layer-moments.ts";
 import { parseKvSpec } from "./parse-kv-spec.ts";
 import { headCalibrations, RowCodec } from "./row-codec.ts";
 import { VectorQuantizer } from "./vector-quantizer.ts";
@@ -54,11 +55,11 @@ function logitNoise(spec: string, calibration: ReturnType<typeof designed>["cali
 
 function designed() {
   const moments = new LayerMoments(SHAPE);
-  moments.add(queries, keys, values);
-  return moments.design(output);
+  moments.add({ queries, keys, values }, 0, null);
+  return designLayer(moments, output, null);
 }
 
-describe("LayerMoments", () => {
+describe("designLayer", () => {
   const { calibration, predicted } = designed();
 
   it("finds the mean of keys without the first four tokens", () => {

@@ -8,26 +8,18 @@
  * = ½ balances the two, which is best without error feedback (SmoothAttention of QServe, arXiv 2405.04532, is its diagonal). p
  * = 1 whitens, which is the optimum of noise shaping at a high rate. Rates of 2 to 4 bits lie in between.
  */
-import { cholesky, eigenSymmetric, multiply, transpose } from "../math/matrix.ts";
+import { eigenSymmetric } from "../math/eigen-symmetric.ts";
+import { cholesky, multiply, transpose } from "../math/matrix.ts";
 import type { LayerCalibration, SideCalibration } from "./calibration.ts";
+import type { LayerMoments } from "./layer-moments.ts";
+import { addOuterProducts, mirrored } from "./outer-sum.ts";
+import type { RopeAverage } from "./rope-average.ts";
 
 /** Between balancing (½) and whitening (1); the best of 0.5 to 0.85 at 2, 3 and 4 bits (docs/decisions/0005). */
 const POWER = 0.7;
 /** Shares of a multiple of the identity that are mixed in, because the moments of a few thousand tokens lack some directions. */
 const METRIC_SHRINKAGE = 0.05;
 const MOMENT_SHRINKAGE = 0.03;
-/** Tokens at the beginning of a sequence that are left out, because attention sinks differ from all other keys. */
-const SKIPPED_TOKENS = 4;
-
-/** Sums over the tokens of one KV head; matrices are [headDim][headDim]. */
-interface HeadMoments {
-  count: number;
-  readonly keySum: Float64Array;
-  readonly keys: Float64Array;
-  readonly values: Float64Array;
-  /** Second moment of the group's queries. */
-  readonly queries: Float64Array;
-}
 
 /** Predicted gain for each side of one head, in the limit of many bits. */
 export interface PredictedNoise {
@@ -36,85 +28,51 @@ export interface PredictedNoise {
   readonly value: number;
 }
 
-export interface LayerShape {
-  readonly numHeads: number;
-  readonly numKvHeads: number;
-  readonly headDim: number;
+export interface LayerDesign {
+  readonly calibration: LayerCalibration;
+  /** Of each KV head. */
+  readonly predicted: readonly PredictedNoise[];
 }
 
-/** Collects the moments of one layer. */
-export class LayerMoments {
-  readonly #shape: LayerShape;
-  readonly #heads: readonly HeadMoments[];
-
-  constructor(shape: LayerShape) {
-    this.#shape = shape;
-    const square = () => new Float64Array(shape.headDim ** 2);
-    this.#heads = Array.from({ length: shape.numKvHeads }, () => ({
-      count: 0,
-      keySum: new Float64Array(shape.headDim),
-      keys: square(),
-      values: square(),
-      queries: square(),
-    }));
-  }
-
-  /**
-   * Adds one sequence from its beginning, with exact vectors after RoPE.
-   * queries: [tokens][numHeads·headDim], in any common scale · keys, values: [tokens][numKvHeads·headDim]
-   */
-  add(queries: Float32Array, keys: Float32Array, values: Float32Array): void {
-    const { numHeads, numKvHeads, headDim: d } = this.#shape;
-    const tokens = keys.length / (numKvHeads * d);
-    const group = numHeads / numKvHeads;
-    for (let token = SKIPPED_TOKENS; token < tokens; token++) {
-      for (const [h, head] of this.#heads.entries()) {
-        const at = (token * numKvHeads + h) * d;
-        const key = keys.subarray(at, at + d);
-        head.count++;
-        for (let i = 0; i < d; i++) head.keySum[i] = head.keySum[i]! + key[i]!;
-        addOuter(head.keys, key);
-        addOuter(head.values, values.subarray(at, at + d));
-        for (let g = 0; g < group; g++) {
-          const of = (token * numHeads + h * group + g) * d;
-          addOuter(head.queries, queries.subarray(of, of + d));
-        }
-      }
-    }
-  }
-
-  /**
-   * outputWeight: [hidden][numHeads·headDim] of the layer's output projection
-   * returns: the calibration, and the predicted noise of each head
-   */
-  design(outputWeight: Float32Array): { calibration: LayerCalibration; predicted: readonly PredictedNoise[] } {
-    const { numHeads, numKvHeads, headDim: d } = this.#shape;
-    const calibration = {
-      keyMean: new Float32Array(numKvHeads * d),
-      balance: new Float32Array(numKvHeads * d),
-      key: emptySide(numKvHeads, d),
-      value: emptySide(numKvHeads, d),
+/**
+ * outputWeight: [hidden][numHeads·headDim] of the layer's output projection · average: for moments of queries and keys before RoPE,
+ * what RoPE makes of them; null for moments behind it
+ */
+export function designLayer(
+  { shape, heads }: LayerMoments,
+  outputWeight: Float32Array,
+  average: RopeAverage | null,
+): LayerDesign {
+  const { numHeads, numKvHeads, headDim: d } = shape;
+  const calibration = {
+    keyMean: new Float32Array(numKvHeads * d),
+    balance: new Float32Array(numKvHeads * d),
+    key: emptySide(numKvHeads, d),
+    value: emptySide(numKvHeads, d),
+  };
+  const behindRope = (moment: Float64Array): Float64Array => average?.secondMoment(moment) ?? moment;
+  const predicted = heads.map((head, h) => {
+    const plainMean = head.keySum.map((x) => x / head.count);
+    const mean = average?.mean(plainMean) ?? plainMean;
+    const queries = behindRope(mirrored(head.queries, d));
+    const keys = behindRope(mirrored(head.keys, d).map((x) => x / head.count)).map(
+      (x, at) => x - mean[Math.floor(at / d)]! * mean[at % d]!,
+    );
+    const values = mirrored(head.values, d).map((x) => x / head.count);
+    calibration.keyMean.set(mean, h * d);
+    calibration.balance.set(balanceOf(queries, keys, d), h * d);
+    const put = (side: SideCalibration, metric: Float64Array, moment: Float64Array): number => {
+      const { transform, lambda, gain } = designSide(metric, moment, d);
+      side.transform.set(transform, h * d * d);
+      side.metric.set(lambda, h * d);
+      return gain;
     };
-    const predicted = this.#heads.map((head, h) => {
-      const mean = head.keySum.map((x) => x / head.count);
-      const queries = mirrored(head.queries, d);
-      const keys = mirrored(head.keys, d).map((x, at) => x / head.count - mean[Math.floor(at / d)]! * mean[at % d]!);
-      const values = mirrored(head.values, d).map((x) => x / head.count);
-      calibration.keyMean.set(mean, h * d);
-      calibration.balance.set(balanceOf(queries, keys, d), h * d);
-      const put = (side: SideCalibration, metric: Float64Array, moment: Float64Array): number => {
-        const { transform, lambda, gain } = designSide(metric, moment, d);
-        side.transform.set(transform, h * d * d);
-        side.metric.set(lambda, h * d);
-        return gain;
-      };
-      return {
-        key: put(calibration.key, queries, keys),
-        value: put(calibration.value, outputMetric(outputWeight, numHeads, numHeads / numKvHeads, h, d), values),
-      };
-    });
-    return { calibration, predicted };
-  }
+    return {
+      key: put(calibration.key, queries, keys),
+      value: put(calibration.value, outputMetric(outputWeight, numHeads, numHeads / numKvHeads, h, d), values),
+    };
+  });
+  return { calibration, predicted };
 }
 
 const emptySide = (heads: number, d: number): SideCalibration => ({
@@ -122,26 +80,24 @@ const emptySide = (heads: number, d: number): SideCalibration => ({
   metric: new Float32Array(heads * d),
 });
 
-/** Adds the lower triangle of x·xᵀ; `mirrored` completes the sum. */
-function addOuter(sum: Float64Array, x: Float32Array): void {
-  const d = x.length;
-  for (let i = 0; i < d; i++) {
-    const xi = x[i]!;
-    for (let j = 0, at = i * d; j <= i; j++, at++) sum[at] = sum[at]! + xi * x[j]!;
-  }
-}
-
-const mirrored = (lower: Float64Array, d: number): Float64Array =>
-  lower.map((_, at) => lower[Math.max(Math.floor(at / d), at % d) * d + Math.min(Math.floor(at / d), at % d)]!);
+/** Vectors that are brought together before their products are added up. */
+const BLOCK_ROWS = 64;
 
 /** Σ of W_oᵀ·W_o over the group's query heads, from the columns of those heads. */
 function outputMetric(weight: Float32Array, numHeads: number, group: number, kvHead: number, d: number): Float64Array {
   const width = numHeads * d;
+  const hidden = weight.length / width;
   const sum = new Float64Array(d * d);
-  for (let row = 0; row < weight.length; row += width) {
-    for (let g = 0; g < group; g++) {
-      const at = row + (kvHead * group + g) * d;
-      addOuter(sum, weight.subarray(at, at + d));
+  const rows = new Float64Array(BLOCK_ROWS * d);
+  for (let g = 0; g < group; g++) {
+    const column = (kvHead * group + g) * d;
+    for (let start = 0; start < hidden; start += BLOCK_ROWS) {
+      const count = Math.min(BLOCK_ROWS, hidden - start);
+      for (let row = 0; row < count; row++) {
+        const from = (start + row) * width + column;
+        for (let i = 0; i < d; i++) rows[row * d + i] = weight[from + i]!;
+      }
+      addOuterProducts(sum, rows, count, d);
     }
   }
   return mirrored(sum, d);

@@ -16,6 +16,8 @@ export interface KvSpec {
   readonly text: string;
   /** `auto` (the model's own calibration, if it has one), `off`, or a file name. */
   readonly calibration: string;
+  /** Whether `calibration=auto` was asked for in so many words: then one is made for a model that has none. */
+  readonly makesCalibration: boolean;
   /** True when no layer stores codes. */
   readonly isFloat: boolean;
   forLayer(layer: number): LayerKvFormat;
@@ -156,6 +158,7 @@ export function parseKvSpec(spec: string): KvSpec {
   return {
     text: canonical(preset, modifiers),
     calibration,
+    makesCalibration: calibration === "auto" && modifiers.some((part) => part.startsWith("calibration=")),
     isFloat: sides.every(isFloat),
     forLayer(layer) {
       let { k, v } = base;

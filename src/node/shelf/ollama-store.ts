@@ -101,6 +101,8 @@ class OllamaSource implements FileSource {
   readonly name: string;
   readonly modelName: string;
   readonly weights: string;
+  /** Where the model's calibration is, or would be. */
+  readonly calibrationPath: string;
   readonly #sources: readonly DirectorySource[];
   readonly #stored: ReadonlyMap<string, readonly [source: DirectorySource, file: string]>;
 
@@ -110,6 +112,7 @@ class OllamaSource implements FileSource {
     this.weights = `${this.modelName.replace(/[:/]/g, "-")}.gguf`;
     const blobs = new DirectorySource(join(model.root, "blobs"), model.name);
     const calibration = ollamaCalibration(model, env);
+    this.calibrationPath = calibration;
     const calibrations = new DirectorySource(dirname(calibration));
     this.#sources = [blobs, calibrations];
     this.#stored = new Map([

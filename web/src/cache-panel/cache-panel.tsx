@@ -17,6 +17,7 @@ export function CachePanel() {
       <Headline cache={cache} info={info} />
       {cache && cache.numBytes > 0 && <LayerBars cache={cache} kv={info?.kv ?? ""} />}
       <FormatPicker />
+      <Calibration />
       <SpeedFigures />
       {info && <Context used={cache?.tokens ?? 0} limit={info.contextLength} />}
       <CacheFile />
@@ -57,6 +58,21 @@ function Headline({ cache, info }: { readonly cache: CacheState | null; readonly
         )}
       </p>
     </div>
+  );
+}
+
+/** What becomes of the calibration of a model that had none. */
+function Calibration() {
+  const { calibration } = useStore(engineStore);
+  if (calibration === null) return null;
+  const text =
+    typeof calibration === "string"
+      ? calibration
+      : `Calibrating the cache to this model: ${formatCount(calibration.done)} of ${formatCount(calibration.total)} tokens`;
+  return (
+    <p class="hint" role="status">
+      {text}
+    </p>
   );
 }
 

@@ -2,7 +2,7 @@
 import { createStore } from "../ui/store.ts";
 import type { Engine } from "./engine.ts";
 import { type EngineChoice, rememberChoice } from "./engine-choice.ts";
-import type { CacheState, LoadPlan, LoadProgress, ModelInfo, PlainError } from "./protocol.ts";
+import type { CacheState, CalibrationProgress, LoadPlan, LoadProgress, ModelInfo, PlainError } from "./protocol.ts";
 import { EngineError } from "./rpc.ts";
 import { listServerModels, ServerEngine } from "./server-engine.ts";
 import { TabEngine } from "./tab-engine.ts";
@@ -21,6 +21,8 @@ export interface EngineState {
   readonly error: PlainError | null;
   /** Cache of the current conversation. */
   readonly cache: CacheState | null;
+  /** Of the model's calibration, while it is made in idle time; then what came of it. */
+  readonly calibration: CalibrationProgress | string | null;
 }
 
 export const engineStore = createStore<EngineState>({
@@ -33,6 +35,7 @@ export const engineStore = createStore<EngineState>({
   plan: null,
   error: null,
   cache: null,
+  calibration: null,
 });
 
 let loading: AbortController | null = null;
@@ -83,6 +86,7 @@ export async function loadEngine(choice: EngineChoice, status: "loading" | "lost
     progressSince: null,
     plan: null,
     cache: null,
+    calibration: null,
     ...(status === "loading" && { error: null }),
   });
   try {
@@ -93,8 +97,23 @@ export async function loadEngine(choice: EngineChoice, status: "loading" | "lost
     }
     rememberChoice(choice);
     patch({ status: "ready", engine, info: engine.info, progress: null });
+    if (engine instanceof TabEngine) void calibrate(engine);
   } catch (error) {
     if (!own.signal.aborted) patch({ status: "failed", error: plainError(error), progress: null });
+  }
+}
+
+/** Calibrates a model that has no calibration while nobody asks it; one that stays without is used as it is. */
+async function calibrate(engine: TabEngine): Promise<void> {
+  const show = (change: Partial<EngineState>): void => {
+    if (engineStore.get().engine === engine) patch(change);
+  };
+  try {
+    const outcome = await engine.calibrate((calibration) => show({ calibration }));
+    // Caches of conversations are in other codes now, and are computed again when they are asked.
+    if (outcome) show({ calibration: outcome.note, ...(outcome.info && { info: outcome.info, cache: null }) });
+  } catch (error) {
+    show({ calibration: error instanceof EngineError && error.code === "aborted" ? null : plainError(error).message });
   }
 }
 

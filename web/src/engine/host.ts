@@ -1,10 +1,12 @@
 /** @file The engine inside its worker: one model, and the caches of recent conversations. */
-import { LLM, TurboQuantError } from "turboquant";
+import { calibrateWhenIdle, LLM, TurboQuantError } from "turboquant";
 import { type PlannedModel, planMemory } from "turboquant/plan";
 import { cacheState, savesFrom } from "./cache-state.ts";
 import { openModel } from "./open-model.ts";
 import type {
   CacheState,
+  CalibrationOutcome,
+  CalibrationProgress,
   ChatEvent,
   ChatRequest,
   ChatResult,
@@ -76,6 +78,33 @@ export class Host {
     if (this.#llm !== owner) await this.#llm?.dispose();
     this.#use(next);
     return this.#info();
+  }
+
+  /** See `Calls.calibrate`. enqueue: runs something after the calls that are at work */
+  async calibrate({
+    send,
+    signal,
+    isIdle,
+    enqueue,
+  }: {
+    readonly send: (event: CalibrationProgress) => void;
+    readonly signal: AbortSignal;
+    readonly isIdle: () => boolean;
+    readonly enqueue: <T>(work: () => Promise<T>) => Promise<T>;
+  }): Promise<CalibrationOutcome | null> {
+    const owner = this.#require(this.#owner);
+    const { kv } = this.#require(this.#llm).decoder;
+    if (kv.isFloat || kv.calibration !== "auto") return null;
+    const outcome = await calibrateWhenIdle(owner, {
+      isIdle,
+      signal,
+      onProgress: ({ item, done, total }) => {
+        if (item === "reading") send({ done, total });
+      },
+    });
+    if (!outcome?.isMade || this.#owner !== owner) return outcome && { note: outcome.note, info: null };
+    const info = await enqueue(() => this.setKv(this.#require(this.#llm).decoder.kv.text));
+    return { note: outcome.note, info };
   }
 
   async chat(request: ChatRequest, send: (event: ChatEvent) => void, signal: AbortSignal): Promise<ChatResult> {

@@ -132,6 +132,19 @@ export interface LoadPlan {
 
 export type LoadEvent = LoadProgress | LoadPlan;
 
+/** Tokens of the text of a calibration that were read. */
+export interface CalibrationProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface CalibrationOutcome {
+  /** What came of it, in one line. */
+  readonly note: string;
+  /** The model with a cache that is calibrated; null when nothing has changed. */
+  readonly info: ModelInfo | null;
+}
+
 /** Every call to the worker: its argument, the events it may send, its result. */
 export interface Calls {
   readonly load: { readonly argument: LoadRequest; readonly event: LoadEvent; readonly result: ModelInfo };
@@ -143,6 +156,15 @@ export interface Calls {
     readonly argument: { readonly conversation: string; readonly bytes: Uint8Array };
     readonly event: never;
     readonly result: Restored;
+  };
+  /**
+   * Calibrates a model that has no calibration, when no other call is at work; the caches of all conversations are dropped then. Does not
+   * stand in the queue of the others. The result is null where there is nothing to be made.
+   */
+  readonly calibrate: {
+    readonly argument: null;
+    readonly event: CalibrationProgress;
+    readonly result: CalibrationOutcome | null;
   };
   /** Frees the cache of a conversation that was deleted. */
   readonly forget: { readonly argument: string; readonly event: never; readonly result: null };

@@ -1,6 +1,8 @@
 /** @file The engine in this tab, running in a worker on WebGPU or WASM. */
 import type { ChatOptions, Engine } from "./engine.ts";
 import type {
+  CalibrationOutcome,
+  CalibrationProgress,
   ChatRequest,
   ChatResult,
   CompareEvent,
@@ -42,6 +44,13 @@ export class TabEngine implements Engine {
   async setKv(kv: string): Promise<ModelInfo> {
     this.#info = await this.#rpc.call("setKv", kv);
     return this.#info;
+  }
+
+  /** See `Calls.calibrate`. */
+  async calibrate(onEvent: (event: CalibrationProgress) => void): Promise<CalibrationOutcome | null> {
+    const outcome = await this.#rpc.call("calibrate", null, { onEvent });
+    if (outcome?.info) this.#info = outcome.info;
+    return outcome;
   }
 
   chat(request: ChatRequest, options: ChatOptions): Promise<ChatResult> {

@@ -1,4 +1,4 @@
-/** @file The engine's worker: takes calls, runs them one after the other, and sends events and results back. */
+/** @file The engine's worker: takes calls, runs them one after the other but for calibrating, and sends events and results back. */
 import { TurboQuantError } from "turboquant";
 import { Host } from "./host.ts";
 import type { CallName, Calls, FromWorker, PlainError, ToWorker } from "./protocol.ts";
@@ -12,6 +12,21 @@ const scope = self as unknown as {
 const host = new Host();
 const running = new Map<number, AbortController>();
 let queue: Promise<void> = Promise.resolve();
+/** Calls that wait or run, without calibrating. */
+let busy = 0;
+
+/** Runs something when the calls before it have ended. */
+function enqueue<T>(work: () => Promise<T>): Promise<T> {
+  busy++;
+  const done = queue.then(work).finally(() => {
+    busy--;
+  });
+  queue = done.then(
+    () => {},
+    () => {},
+  );
+  return done;
+}
 
 type Handler<N extends CallName> = (
   argument: Calls[N]["argument"],
@@ -27,6 +42,7 @@ const handlers: { readonly [N in CallName]: Handler<N> } = {
   save: (conversation) => host.save(conversation),
   restore: ({ conversation, bytes }) => host.restore(conversation, bytes),
   forget: (conversation) => host.forget(conversation),
+  calibrate: (_, send, signal) => host.calibrate({ send, signal, isIdle: () => busy === 0, enqueue }),
 };
 
 function plainError(error: unknown): PlainError {
@@ -55,6 +71,7 @@ scope.onmessage = ({ data }) => {
   }
   const controller = new AbortController();
   running.set(data.id, controller);
-  // There is one model and one device, so calls are queued.
-  queue = queue.then(() => run(data.id, data.call, data.argument, controller.signal));
+  const work = (): Promise<void> => run(data.id, data.call, data.argument, controller.signal);
+  // There is one model and one device, so calls are queued; calibrating waits until none is.
+  void (data.call === "calibrate" ? work() : enqueue(work));
 };
