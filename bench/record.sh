@@ -63,7 +63,7 @@ if [ $# -gt 0 ]; then
 fi
 
 if [ $# -gt 1 ]; then
-  [ -f "$2/kv_calibration.safetensors" ] || tq calibrate --model "$2"
+  [ -f "$2/kv_calibration.safetensors" ] || tq calibrate --model "$2" --tokens 8192
   fresh quality-9m
   tq eval --model "$2" --text "$1" --ctx 2048 --chunks 6 --kv paper-4 --kv q4_0r --kv kivi-4 --kv k4v4,sinks=0,window=0 --kv paper-3 \
     --kv k3v3,sinks=0,window=0 --kv k4v4 --kv k3v3 --kv k2v2 --out "$results/quality-9m.jsonl"

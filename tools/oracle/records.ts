@@ -1,7 +1,7 @@
 /** @file Records of check-oracle: a file of JSON lines, one for each model and format. */
 import { existsSync, readFileSync } from "node:fs";
-import { writeFileAtomically } from "../../src/cli/write-file-atomically.ts";
 import type { EvalRow } from "../../src/eval/evaluate.ts";
+import { writeFileAtomically } from "../../src/node/write-file-atomically.ts";
 import type { OracleRow, Verdict } from "./judge.ts";
 
 export interface OracleRecord {
