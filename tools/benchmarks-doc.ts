@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { batchSections } from "./benchmarks/batch.ts";
 import { attention, attentionSection, decodeSection, memorySection, prefillSection } from "./benchmarks/cpu.ts";
 import { gpuSections } from "./benchmarks/gpu.ts";
+import { millionSections } from "./benchmarks/million.ts";
 import { peerSections } from "./benchmarks/peers.ts";
 import { prefillAttentionSections } from "./benchmarks/prefill-attention.ts";
 import { productSections } from "./benchmarks/products.ts";
@@ -67,6 +68,7 @@ const sections = [
     serverSection(),
   ],
   ...gpuSections("gpu"),
+  ...millionSections("gpu-h200-million"),
   ...batchSections("gpu-h200-batch"),
   ...tokenSections("gpu-h200-token"),
   ...prefillAttentionSections("gpu-h200-prefill"),

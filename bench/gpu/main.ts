@@ -12,7 +12,9 @@ import { measureKernels, measureTokenKernels } from "./kernel-times.ts";
 import { measureLinear, measureLinearLarge } from "./linear.ts";
 import { checkLinear } from "./linear-check.ts";
 import { measureMemory } from "./memory.ts";
+import { measureMillion } from "./million.ts";
 import { measureModel } from "./model.ts";
+import { findNeedles } from "./needles.ts";
 import { measureParity } from "./parity.ts";
 import { measurePrefillAttention, measurePrefillFloats } from "./prefill-attention.ts";
 import { checkPrefill } from "./prefill-check.ts";
@@ -62,6 +64,8 @@ const PARTS: Readonly<Record<string, (numbers: readonly number[]) => AsyncGenera
       streams: streams.length > 0 ? streams : [1, 2, 4, 8, 16, 32, 64],
       context: 512,
     }),
+  million: (depths) => measureMillion(depths.length > 0 ? depths : [131_072, 262_144, 524_288, 1_048_576]),
+  needles: (contexts) => findNeedles(contexts.length > 0 ? contexts : [131_072, 1_048_576], ["k4v4", "f16"]),
   memory: () => measureMemory(SHAPE, ["f16", "k4v4", "k8v4", "k3v3"], 65_536),
 };
 

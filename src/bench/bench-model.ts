@@ -72,7 +72,9 @@ function placementOf(ops: Ops, config: ModelConfig, { kv = ["f16"], weights }: B
 /** Makes a model of a public shape with random weights. */
 export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
   const { numLayers } = benchShape(shape, options.layers);
-  const checkpoint = new RandomCheckpoint({ ...shapeJson(shape), num_hidden_layers: numLayers }, `shape ${shape}`);
+  const json = { ...shapeJson(shape), num_hidden_layers: numLayers };
+  // What is wanted in f16 need not be converted, which for large shapes takes longer than anything that is measured.
+  const checkpoint = new RandomCheckpoint(json, `shape ${shape}`, options.weights === "f16" ? "f16" : "bf16");
   const config = parseModelConfig(await checkpoint.config(), checkpoint.name);
   const ops = await createBackend(options.backend, {
     formats: layerFormats(options.kv ?? [], config.numLayers),

@@ -53,19 +53,22 @@ export function fillStep(sequence: Sequence, start: number, count: number): Step
 export class RandomKv {
   readonly query: Buf;
   readonly attended: Buf;
-  readonly #ops: Ops;
+  readonly ops: Ops;
   readonly #config: ModelConfig;
   readonly #table: Weight;
   readonly #qkv: Buf;
 
-  /** rows: the most of a step */
-  constructor(ops: Ops, config: ModelConfig, rows: number = FILL_ROWS) {
-    this.#ops = ops;
+  /** rows: the most of a step · more: rows q | k | v of the table behind the random ones, for tokens from FILL_ROWS on */
+  constructor(ops: Ops, config: ModelConfig, rows: number = FILL_ROWS, more: readonly Float32Array[] = []) {
+    this.ops = ops;
     this.#config = config;
     const width = (config.numHeads + 2 * config.numKvHeads) * config.headDim;
     const rng = new CounterRng(1, STREAM_KV);
-    const data = Float32Array.from({ length: FILL_ROWS * width }, (_, i) => rng.gaussian(i));
-    const part = { dtype: "f32", rows: FILL_ROWS, cols: width, data: new Uint8Array(data.buffer) } as const;
+    const tableRows = FILL_ROWS + more.length;
+    const data = new Float32Array(tableRows * width);
+    for (let i = 0; i < FILL_ROWS * width; i++) data[i] = rng.gaussian(i);
+    for (const [i, row] of more.entries()) data.set(row, (FILL_ROWS + i) * width);
+    const part = { dtype: "f32", rows: tableRows, cols: width, data: new Uint8Array(data.buffer) } as const;
     this.#table = ops.loadWeight([part], "f32");
     this.#qkv = ops.alloc(rows * width);
     this.query = ops.alloc(rows * config.numHeads * config.headDim);
@@ -75,15 +78,15 @@ export class RandomKv {
   createCache(kv: KvSpec, numLayers: number): KvCache {
     const { numKvHeads, headDim } = this.#config;
     const shapes = Array.from({ length: numLayers }, () => ({ numKvHeads, headDim }));
-    return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(this.#ops.pages));
+    return new KvCache(shapes, (layer) => kv.forLayer(layer), new PagePool(this.ops.pages));
   }
 
   /** Writes K and V of reserved positions, and leaves the queries of the rows in `query`. */
   append(step: Step, layer: AttentionLayer): void {
     const last = step.positions.at(-1) ?? 0;
-    this.#ops.beginStep(step, [ropeFor(this.#config, last + 1).rope]);
-    this.#ops.embed(step, this.#table, this.#qkv);
-    this.#ops.appendKv(step, layer, this.#qkv, this.query);
+    this.ops.beginStep(step, [ropeFor(this.#config, last + 1).rope]);
+    this.ops.embed(step, this.#table, this.#qkv);
+    this.ops.appendKv(step, layer, this.#qkv, this.query);
   }
 
   /** Appends `count` tokens to every layer and commits them. */

@@ -2,6 +2,7 @@
 import type { Draw, Ops } from "../backends/ops.ts";
 import type { KvCache } from "../cache/kv-cache.ts";
 import type { Sequence } from "../cache/sequence.ts";
+import { makeRoomForPrompt } from "../engine/expect-pages.ts";
 import { Runner } from "../engine/runner.ts";
 import { type LoopRow, StepLoop } from "../engine/step-loop/step-loop.ts";
 import { yieldNow } from "../engine/yield-now.ts";
@@ -195,6 +196,7 @@ async function fillAtRandom(
   { filling, signal }: { filling: (done: number) => void; signal: AbortSignal | undefined },
 ): Promise<void> {
   const layers = decoder.kvLayers.map((_, i) => decoder.attentionLayer(i));
+  makeRoomForPrompt(sequence, depth - sequence.length, FILL_ROWS);
   while (sequence.length < depth) {
     signal?.throwIfAborted();
     const count = Math.min(FILL_ROWS, depth - sequence.length);

@@ -4,6 +4,7 @@ import type { Checkpoint, TensorInfo } from "../formats/checkpoint.ts";
 import { fingerprintOf } from "../formats/checkpoint-fingerprint.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { MemorySource } from "../formats/memory-source.ts";
+import { fromBfloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { CounterRng } from "../math/rng.ts";
 import { weightFormat } from "../weights/registry.ts";
 import { matrixBytes } from "../weights/weight-format.ts";
@@ -14,7 +15,7 @@ import { layoutOf, weightSpecs } from "./layout.ts";
 /** Length of the one cycle of normal values that all matrices repeat. It is prime, so that rows differ from each other. */
 const CYCLE = 1_048_573;
 
-/** Matrices are N(0, 0.02) in bf16, norms 1, biases 0. The checkpoint has a config.json and no tokenizer. */
+/** Matrices are N(0, 0.02) in bf16, or those values in f16, norms 1, biases 0. The checkpoint has a config.json and no tokenizer. */
 export class RandomCheckpoint implements Checkpoint {
   readonly name: string;
   readonly modelName: string;
@@ -25,16 +26,17 @@ export class RandomCheckpoint implements Checkpoint {
   readonly #json: unknown;
   readonly #tensors = new Map<string, TensorInfo & { readonly role: WeightRole; readonly norm: number }>();
   readonly #cycle: Uint16Array;
+  /** The stored word of a bf16. */
+  readonly #word: (bits: number) => number;
 
   /**
-   * json: a parsed config.json · name: of the model, for messages too · seed: of the generator
+   * json: a parsed config.json · name: of the model, for messages too · dtype: as which the tensors are stored
    * @throws TurboQuantError invalid_file, unsupported — as `parseModelConfig`
    */
-  constructor(json: unknown, name: string, seed = 1) {
+  constructor(json: unknown, name: string, dtype: "bf16" | "f16" = "bf16") {
     this.name = this.modelName = this.configFile = name;
     this.files = new MemorySource({ "config.json": JSON.stringify(json) }, name);
     this.#json = json;
-    const dtype = "bf16";
     for (const { role, tensors, offset = 0 } of weightSpecs(layoutOf(parseModelConfig(json, name)))) {
       for (const tensor of tensors) {
         const numValues = tensor.shape.reduce((product, size) => product * size, 1);
@@ -50,7 +52,8 @@ export class RandomCheckpoint implements Checkpoint {
         });
       }
     }
-    this.#cycle = normalCycle(seed);
+    this.#word = dtype === "bf16" ? (bits) => bits : (bits) => toFloat16Bits(fromBfloat16Bits(bits));
+    this.#cycle = normalCycle().map(this.#word);
   }
 
   async config(): Promise<unknown> {
@@ -67,7 +70,7 @@ export class RandomCheckpoint implements Checkpoint {
     const first = Math.floor(start / 2);
     const last = Math.ceil((end ?? tensor.numBytes) / 2);
     const words = new Uint16Array(last - first);
-    if (tensor.role === "norm") words.fill(tensor.norm === 1 ? 0x3f80 : 0);
+    if (tensor.role === "norm") words.fill(this.#word(tensor.norm === 1 ? 0x3f80 : 0));
     else if (tensor.role !== "bias") {
       for (let at = 0; at < words.length; ) {
         const from = (first + at) % CYCLE;
@@ -84,8 +87,9 @@ export class RandomCheckpoint implements Checkpoint {
   }
 }
 
-function normalCycle(seed: number): Uint16Array {
-  const rng = new CounterRng(seed, 0);
+/** Words of bf16. */
+function normalCycle(): Uint16Array {
+  const rng = new CounterRng(1, 0);
   const words = new Uint16Array(CYCLE);
   const float = new Float32Array(1);
   const bits = new Uint32Array(float.buffer);
