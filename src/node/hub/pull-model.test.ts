@@ -77,6 +77,19 @@ describe("pullModel", () => {
     expect(hub.downloads()).toEqual([]);
   });
 
+  it("downloads files that are equal once, and waits for nobody", async () => {
+    const notes: string[] = [];
+    hub.repos.set("org/twice", {
+      files: { "config.json": config, "tokenizer.json": config, "model.safetensors": weights },
+    });
+    const pulled = await pull("org/twice", { onNote: (text) => notes.push(text) });
+    expect(notes).toEqual([]);
+    expect(hub.downloads().filter((path) => path.endsWith(".json"))).toHaveLength(1);
+    expect(pulled).toMatchObject({ bytes: weights.length + 4, downloadedBytes: weights.length + 2 });
+    for (const name of ["config.json", "tokenizer.json"])
+      expect(await readFile(join(pulled.directory, name), "utf8")).toBe(config);
+  });
+
   it("a new revision takes only what changed, and the old files stay", async () => {
     const old = await pull("org/tiny");
     const repo = hub.repos.get("org/tiny")!;

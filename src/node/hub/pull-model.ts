@@ -194,13 +194,14 @@ function modelOf(cache: RepoCache, id: HubId, commit: string, chosen: ChosenFile
 const hasTokenizer = (files: readonly StoredFile[]): boolean =>
   files.some(({ path }) => path === "tokenizer.json" || path === "vocab.json" || path === "tokenizer.model");
 
+/** Of files that are equal the first: they are one file in the cache. */
 async function missingFiles(cache: RepoCache, commit: string, files: readonly RemoteFile[]): Promise<RemoteFile[]> {
   const missing: RemoteFile[] = [];
   for (const file of files) {
     const isThere =
       (await sizeOf(cache.blob(file.hash))) === file.size ||
       (await sizeOf(join(cache.snapshot(commit), file.path))) === file.size;
-    if (!isThere) missing.push(file);
+    if (!isThere && !missing.some(({ hash }) => hash === file.hash)) missing.push(file);
   }
   // Small ones first: what is wrong with them shows before gigabytes have come.
   return missing.sort((a, b) => a.size - b.size);
