@@ -86,12 +86,17 @@ const deepseekLlm = bySplits(
 );
 const gpt4o = bySplits(casedWords(`${CONTRACTIONS}?`, "\\p{N}{1,3}"));
 const glm4: PreTokenizer = { ...bySplits(words("\\p{N}{1,3}")), ignoresMerges: true };
-const deepseek3 = bySplits(
-  "\\p{N}{1,3}",
-  "[一-龥\u3040-ゟ゠-ヿ]+",
-  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-);
+const DEEPSEEK_WORDS =
+  "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const deepseek3 = bySplits("\\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+", DEEPSEEK_WORDS);
 
+/** Digits in groups of three from the right, and scripts without spaces by themselves; the rest as in DeepSeek-V3. */
+const afmoe = bySplits(
+  "\\p{N}{1,3}(?=(?:\\p{N}{3})*(?!\\p{N}))",
+  "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f" +
+    "\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af\u1100-\u11ff]+",
+  DEEPSEEK_WORDS,
+);
 const spark = bySplits(
   "\\p{N}{1,3}",
   "[一-龥\u3040-ゟ゠-ヿ]+",
@@ -168,6 +173,8 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
   "grok-2": words1,
   "solar-open": words1,
   "deepseek-r1-qwen": qwen2,
+  kormo: qwen2,
+  f2llmv2: qwen2,
   qwen35,
   falcon,
   smollm: digitsAlone,
@@ -186,10 +193,12 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
   "minimax-m2": gpt4o,
   "chatglm-bpe": glm4,
   glm4,
+  glm5: glm4,
   "deepseek-v3": deepseek3,
   "hunyuan-dense": deepseek3,
   "joyai-llm": deepseek3,
   hy_v4: deepseek3,
+  afmoe,
   spark2_5: spark,
   "deepseek-llm": deepseekLlm,
   "deepseek-coder": deepseekCoder,
