@@ -17,7 +17,7 @@ import { RECORD } from "./types";
  * x: f32 [row][head][INPUT_WIDTH] · out: f32 [row][head][OUTPUT_WIDTH] · COLS and the widths: multiples of 4
  *
  * Row i of the head in the matrix is HEAD_ROWS · head + FIRST + i, for i < COUNT. Without IS_TRANSPOSED, out[i] is its product with x.
- * With it, out is the sum of these rows times x[i], and the values of x behind COUNT follow as they are.
+ * With it, out is the sum of these rows times x[i]. The values of x that are not taken follow as they are.
  */
 export function multiplyHeads(task: i32, p: usize, scratch: usize): void {
   const heads = <usize>load<u32>(p, NUM_HEADS), cols = <usize>load<u32>(p, COLS), count = <usize>load<u32>(p, COUNT), block = <usize>load<u32>(p, BLOCK);
@@ -28,11 +28,10 @@ export function multiplyHeads(task: i32, p: usize, scratch: usize): void {
   const first = <i32>(head * <usize>load<u32>(p, HEAD_ROWS) + <usize>load<u32>(p, FIRST));
   const isTransposed = load<u32>(p, IS_TRANSPOSED) != 0;
   if (cols * 4 > SCRATCH_BYTES) return;
-  if (isTransposed) {
-    for (let r: usize = 0; r < n; r++) {
-      memory.fill(out + r * outStride, 0, cols * 4);
-      memory.copy(out + r * outStride + cols * 4, x + r * xStride + count * 4, (width - count) * 4);
-    }
+  const taken = isTransposed ? count : cols, made = isTransposed ? cols : count;
+  for (let r: usize = 0; r < n; r++) {
+    if (isTransposed) memory.fill(out + r * outStride, 0, cols * 4);
+    memory.copy(out + r * outStride + made * 4, x + r * xStride + taken * 4, (width - taken) * 4);
   }
   for (let i: usize = 0; i < count; i++) {
     unpackRow(load<i32>(p, TYPE), <i32>cols, load<i32>(p, STRIDE), load<u32>(p, TABLE), first + <i32>i, scratch);

@@ -9,7 +9,7 @@
 import {
   BY_CHANNEL, DECAYS, DECAY_BIAS, DECAY_BOUND, DECAY_LOG, DECAY_STRIDE, EPS, GROUP, KEY_DIM, MAX_DELTA_DIM, NUM_HEADS, OUT, QKV, RATES,
   RATE_SCALE, RATE_STRIDE, ROWS_LEAST, ROWS_MOST, SPANS, SPAN_BEFORE, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST, SPAN_FIRST_END, SPAN_ROW,
-  SPAN_SECOND, SPAN_SECOND_END, SPAN_START, STRIDE, VALUE_DIM,
+  SPAN_SECOND, SPAN_SECOND_END, SPAN_START, STRIDE, TILED, VALUE_DIM,
 } from "../generated/delta-rule-params";
 import { SCRATCH_BYTES } from "../generated/limits";
 import { softplus } from "../simd/softplus";
@@ -63,7 +63,9 @@ function rateOf(p: usize, row: usize, head: i32): f32 {
 
 // @ts-ignore: decorator
 @inline function queryOf(p: usize, row: usize, head: i32): usize {
-  const at = <usize>(head / load<i32>(p, GROUP)) * (<usize>load<u32>(p, KEY_DIM) << 2);
+  const group = load<i32>(p, GROUP);
+  const own = load<i32>(p, TILED) ? head % (load<i32>(p, NUM_HEADS) / group) : head / group;
+  const at = <usize>own * (<usize>load<u32>(p, KEY_DIM) << 2);
   return <usize>load<u32>(p, QKV) + row * (<usize>load<u32>(p, STRIDE) << 2) + at;
 }
 

@@ -11,10 +11,10 @@ export interface HeadProduct {
   readonly count: number;
   /** Whether the head's rows are multiplied by the values of x and added up, instead of each being multiplied with x. */
   readonly isTransposed: boolean;
-  /** Values of a head in x; beyond `count` those of a transposed product follow its result as they are. */
+  /** Values of a head in x: those that the product takes, and others behind them, which follow its result as they are. */
   readonly inputWidth: number;
 }
 
 /** Values of a head in the result of a product with a matrix of so many columns. */
 export const outputWidthOf = ({ isTransposed, inputWidth, count }: HeadProduct, cols: number): number =>
-  isTransposed ? cols + inputWidth - count : count;
+  isTransposed ? cols + inputWidth - count : count + inputWidth - cols;

@@ -72,12 +72,14 @@ export interface Convolution {
  *
  * The state is a matrix S a head, f32 [numHeads][keyDim][valueDim]. A token has a query q and a key k, divided by their lengths
  * (and q by √keyDim), a value v, a decay d and a rate β: S ← d·S, then S ← S + k ⊗ β(v − kᵀS); its output is qᵀS. A head of
- * q and k serves numHeads / numKeyHeads heads of v that are beside each other.
+ * q and k serves numHeads / numKeyHeads heads of v.
  */
 export interface DeltaRule {
   readonly state: StatePart;
   readonly numHeads: number;
   readonly numKeyHeads: number;
+  /** Whether the heads of v that a head of q and k serves are numKeyHeads apart; absent: they are beside each other. */
+  readonly isTiled?: boolean;
   /** Multiples of 4, at most MAX_DELTA_DIM. */
   readonly keyDim: number;
   readonly valueDim: number;

@@ -58,12 +58,23 @@ function convolve(ops: Ops, c: ConvolutionCase) {
 interface DeltaCase extends Pick<DeltaRule, "numHeads" | "numKeyHeads" | "keyDim" | "valueDim" | "isByChannel"> {
   readonly rateScale: number;
   readonly decayBound: number | null;
+  readonly isTiled?: true;
 }
 
 /** Columns of no group of 8 or 16, more channels than a workgroup has parts, several heads of v for one of q and k. */
 const DELTA_CASES: readonly DeltaCase[] = [
   { numHeads: 1, numKeyHeads: 1, keyDim: 4, valueDim: 4, isByChannel: false, rateScale: 1, decayBound: null },
   { numHeads: 4, numKeyHeads: 2, keyDim: 16, valueDim: 20, isByChannel: false, rateScale: 1, decayBound: null },
+  {
+    numHeads: 6,
+    numKeyHeads: 3,
+    keyDim: 8,
+    valueDim: 12,
+    isByChannel: false,
+    rateScale: 1,
+    decayBound: null,
+    isTiled: true,
+  },
   { numHeads: 3, numKeyHeads: 1, keyDim: 12, valueDim: 64, isByChannel: false, rateScale: 2, decayBound: null },
   { numHeads: 2, numKeyHeads: 2, keyDim: 132, valueDim: 28, isByChannel: false, rateScale: 1, decayBound: -5 },
   { numHeads: 2, numKeyHeads: 2, keyDim: 24, valueDim: 24, isByChannel: true, rateScale: 1, decayBound: null },

@@ -67,8 +67,9 @@ export const deltaRule = new Struct({
   /** f32 [row][numHeads · valueDim]. */
   out: "u32",
   numHeads: "u32",
-  /** Heads of v that have one head of q and k. */
+  /** Heads of v that have one head of q and k, and 1 where they are not beside each other. */
   group: "u32",
+  tiled: "u32",
   keyDim: "u32",
   valueDim: "u32",
   /** 1: a decay for each channel of keys. */

@@ -233,6 +233,7 @@ class ReferenceBackend implements Ops {
         for (let i = 0; i < count; i++) {
           for (let c = 0; c < w.cols; c++) result[i] = result[i]! + own[c]! * values[weightAt(i) + c]!;
         }
+        result.set(own.subarray(w.cols), count);
       }
       output.set(result, at * outputWidth);
     }

@@ -30,7 +30,7 @@ function deltaSpan(
   inputs: DeltaInputs,
   out: Float32Array,
 ): void {
-  const { state: part, numHeads, numKeyHeads, keyDim, valueDim } = rule;
+  const { state: part, numHeads, numKeyHeads, isTiled, keyDim, valueDim } = rule;
   const { sequence, start, count, row } = span;
   const numValues = numHeads * keyDim * valueDim;
   const before = stateBefore(storage, span, part, numValues);
@@ -42,7 +42,7 @@ function deltaSpan(
   for (let n = 0; n < count; n++) {
     const own = inputs.qkv.subarray((row + n) * width, (row + n + 1) * width);
     for (let head = 0; head < numHeads; head++) {
-      const keyHead = Math.floor((head * numKeyHeads) / numHeads);
+      const keyHead = isTiled ? head % numKeyHeads : Math.floor((head * numKeyHeads) / numHeads);
       const q = unit(own.subarray(keyHead * keyDim, (keyHead + 1) * keyDim), 1 / Math.sqrt(keyDim));
       const k = unit(own.subarray(keysAt + keyHead * keyDim, keysAt + (keyHead + 1) * keyDim), 1);
       const v = own.subarray(2 * keysAt + head * valueDim, 2 * keysAt + (head + 1) * valueDim);

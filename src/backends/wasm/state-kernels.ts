@@ -83,6 +83,7 @@ export class StateKernels {
       eps: DELTA_EPS,
       numHeads,
       group: numHeads / numKeyHeads,
+      tiled: of.isTiled ? 1 : 0,
       keyDim,
       valueDim,
       byChannel: of.isByChannel ? 1 : 0,

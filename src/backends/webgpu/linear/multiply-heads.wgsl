@@ -44,5 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     }
     out[target_at + i] = (sum.x + sum.y) + (sum.z + sum.w);
   }
+  for (var i = l; i < p.input_width - p.cols; i += THREADS) {
+    out[target_at + p.count + i] = x[source + p.cols + i];
+  }
   //#end
 }

@@ -62,7 +62,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   for (var n = 0u; n < rows; n++) {
     let row = first_row + n;
     let turn = (n & 1u) * KEY_DIM;
+    //#if TILED
+    let query_at = row * WIDTH + head % NUM_KEY_HEADS * KEY_DIM;
+    //#else
     let query_at = row * WIDTH + head / GROUP * KEY_DIM;
+    //#end
     for (var d = l; d < KEY_DIM; d += THREADS) {
       queries[turn + d] = qkv[query_at + d];
       keys[turn + d] = qkv[query_at + NUM_KEY_HEADS * KEY_DIM + d];

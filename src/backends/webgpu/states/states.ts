@@ -131,7 +131,7 @@ export class StateKernels {
     inputs: Readonly<Record<"qkv" | "rates" | "decays" | "decayLog" | "decayBias", GpuBuffer>>,
     out: GpuBuffer,
   ): void {
-    const { state, numHeads, numKeyHeads, keyDim, valueDim, isByChannel, decayBound } = of;
+    const { state, numHeads, numKeyHeads, isTiled = false, keyDim, valueDim, isByChannel, decayBound } = of;
     const { pages, pageWords } = this.#pagesOf(step, state);
     const values = {
       ...STATE_VALUES,
@@ -140,12 +140,13 @@ export class StateKernels {
       OWN: Math.ceil(keyDim / DELTA_PARTS),
       NUM_HEADS: numHeads,
       GROUP: numHeads / numKeyHeads,
+      TILED: isTiled,
       KEY_DIM: keyDim,
       VALUE_DIM: valueDim,
       BY_CHANNEL: isByChannel,
       BOUNDED: decayBound !== null,
     };
-    const kind = `${isByChannel ? ", by channel" : ""}${decayBound === null ? "" : ", bounded"}`;
+    const kind = `${isTiled ? ", tiled" : ""}${isByChannel ? ", by channel" : ""}${decayBound === null ? "" : ", bounded"}`;
     const label = `delta rule ${numHeads}/${numKeyHeads} heads of ${keyDim} and ${valueDim}${kind}`;
     const made = this.#commands.kernel(label, () => ({
       label,
