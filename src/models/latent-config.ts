@@ -6,7 +6,10 @@ import { yarnAttentionFactor } from "./rope.ts";
 
 const MAX_RANK = 2 ** 16;
 
-/** @throws TurboQuantError invalid_file, or unsupported for widths without kernels */
+/**
+ * `split_kv_b_proj` is no field of published configs: GGUF files have the two halves of `kv_b_proj` apart.
+ * @throws TurboQuantError invalid_file, or unsupported for widths without kernels
+ */
 export function parseLatent(config: ConfigFields, defaults: LatentDefaults): LatentShape {
   const width = (name: string, fallback: number): number => {
     const value = config.integer(name, 1, MAX_RANK, fallback);
@@ -18,7 +21,10 @@ export function parseLatent(config: ConfigFields, defaults: LatentDefaults): Lat
   if (kvRank + ropeDim > MAX_HEAD_DIM) {
     throw config.unsupported("kv_lora_rank", `expected at most ${MAX_HEAD_DIM} with qk_rope_head_dim (${ropeDim})`);
   }
-  const nopeDim = config.integer("qk_nope_head_dim", 1, MAX_RANK, defaults.nopeDim);
+  const isSplit = config.boolean("split_kv_b_proj", false);
+  const nopeDim = isSplit
+    ? width("qk_nope_head_dim", defaults.nopeDim)
+    : config.integer("qk_nope_head_dim", 1, MAX_RANK, defaults.nopeDim);
   const heads = () => config.integer("hidden_size", 1, 2 ** 20) / config.integer("num_attention_heads", 1, MAX_RANK);
   return {
     kvRank,
@@ -28,6 +34,7 @@ export function parseLatent(config: ConfigFields, defaults: LatentDefaults): Lat
     valueDim: config.integer("v_head_dim", 1, MAX_RANK, defaults.valueDim ?? heads()),
     isInterleaved: defaults.interleave === "asked" ? config.boolean("rope_interleave", true) : defaults.interleave,
     hasBias: config.boolean("attention_bias", false),
+    isSplit,
     scale: scalingOf(config) ** 2 / Math.sqrt(nopeDim + ropeDim),
   };
 }

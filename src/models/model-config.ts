@@ -19,6 +19,8 @@ export interface LatentShape {
   readonly isInterleaved: boolean;
   /** Of the projections to latents, and of the output projection. */
   readonly hasBias: boolean;
+  /** Whether the matrices from latents to keys, transposed, and to values are tensors of their own. */
+  readonly isSplit: boolean;
   /** Softmax scale. */
   readonly scale: number;
 }

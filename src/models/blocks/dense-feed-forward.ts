@@ -44,20 +44,26 @@ export function denseFeedForward(
   const { activation: kind, isGated, subNorms, factors } = traits;
   const hasBias = traits.biases.feedForward;
   const width = isGated ? 2 * intermediateSize : intermediateSize;
+  const apart: readonly StackPart[] = [
+    [names.gate, intermediateSize],
+    [names.up, intermediateSize],
+  ];
   const inputs = (): readonly StackPart[] => {
     if (!isGated) return [[names.up, intermediateSize]];
-    if (traits.fusedGateUp) return [[names.gateUp, width]];
-    return [
-      [names.gate, intermediateSize],
-      [names.up, intermediateSize],
-    ];
+    return traits.fusedGateUp ? [[names.gateUp, width]] : apart;
   };
-  const named = (suffix: string): StackPart[] => inputs().map(([name, rows]) => [`${prefix}${name}.${suffix}`, rows]);
+  const named = (suffix: string, parts = inputs()): StackPart[] =>
+    parts.map(([name, rows]) => [`${prefix}${name}.${suffix}`, rows]);
+  // Files of other formats have gate and up apart where Transformers has them in one tensor.
+  const forms =
+    isGated && traits.fusedGateUp && !hasBias
+      ? { forms: [stackedMatrix(hiddenSize, named("weight", apart)).tensors] }
+      : {};
   const stored = traits.transposes ? transposed : (spec: WeightSpec) => spec;
   const learned = ["alpha_p", "alpha_n"].map((name): StackPart => [`${prefix}${names.activation}.${name}`, 1]);
   return {
     weights: {
-      gateUp: stored(stackedMatrix(hiddenSize, named("weight"))),
+      gateUp: { ...stored(stackedMatrix(hiddenSize, named("weight"))), ...forms },
       ...(hasBias && { gateUpBias: bias(named("bias")) }),
       ...(cutoff !== null && { ones: plainNorm(intermediateSize) }),
       ...(kind === "xielu" && { alphas: bias(learned) }),

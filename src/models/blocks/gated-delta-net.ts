@@ -4,12 +4,14 @@
  */
 import type { Columns, Convolution, DeltaRule, Gates } from "../../backends/ops.ts";
 import { convolutionBytes } from "../../backends/state-ops.ts";
-import { type Block, bias, norm, type StackPart, stackedMatrix, taps } from "./block.ts";
+import { type Block, bias, norm, type StackPart, stackedMatrix, taps, type WeightSpec } from "./block.ts";
 
 export interface DeltaNetShape {
   readonly hiddenSize: number;
   readonly numHeads: number;
   readonly numKeyHeads: number;
+  /** See `DeltaRule.isTiled`. */
+  readonly isTiled?: boolean;
   readonly keyDim: number;
   readonly valueDim: number;
   /** Taps of the convolution. */
@@ -23,6 +25,8 @@ export interface DeltaNetShape {
 export interface DeltaNetTensors {
   /** Those whose rows are, in their order, q|k|v|gate|rates|decays. */
   readonly inputs: readonly StackPart[];
+  /** Others that a checkpoint may have instead. */
+  readonly otherInputs?: readonly StackPart[];
   /** Those with the taps of the channels of q|k|v, each with its number of channels; then others that a checkpoint may have instead. */
   readonly taps: readonly (readonly (readonly [name: string, channels: number])[])[];
   readonly norm: string;
@@ -35,8 +39,13 @@ export const convolvedWidth = ({ numHeads, numKeyHeads, keyDim, valueDim }: Delt
 
 /** prefix: beginning of the tensors' names */
 export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: DeltaNetTensors): Block {
-  const { hiddenSize, numHeads, numKeyHeads, keyDim, valueDim, kernel, normEps, rateScale } = shape;
-  const { inputs } = tensors;
+  const { hiddenSize, numHeads, numKeyHeads, isTiled = false, keyDim, valueDim, kernel, normEps, rateScale } = shape;
+  const { inputs, otherInputs } = tensors;
+  const stacked = (parts: readonly StackPart[]): WeightSpec =>
+    stackedMatrix(
+      hiddenSize,
+      parts.map(([name, ...rest]): StackPart => [`${prefix}${name}.weight`, ...rest]),
+    );
   const channels = convolvedWidth(shape);
   const valueWidth = numHeads * valueDim;
   const stride = channels + valueWidth + 2 * numHeads;
@@ -45,10 +54,7 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
   const tailBytes = convolutionBytes(channels, kernel);
   return {
     weights: {
-      input: stackedMatrix(
-        hiddenSize,
-        inputs.map(([name, ...rest]): StackPart => [`${prefix}${name}.weight`, ...rest]),
-      ),
+      input: { ...stacked(inputs), ...(otherInputs && { forms: [stacked(otherInputs).tensors] }) },
       taps: taps(
         kernel,
         tensors.taps.map((form) => form.map(([name, own]) => [`${prefix}${name}.weight`, own])),
@@ -76,6 +82,7 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
         state: { index: stateIndex, offset: tailBytes },
         numHeads,
         numKeyHeads,
+        isTiled,
         keyDim,
         valueDim,
         rateScale,

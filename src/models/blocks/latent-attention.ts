@@ -5,14 +5,15 @@
  * How it works. With W_uk and W_uv, a head's rows of `kv_b_proj`, its key is [W_uk·c ; r] and its value W_uv·c, for the normed latent
  * c and the turned rotary part r of a token. So its score is (W_ukᵀ·q_nope)·c + q_rope·r, and its output W_uv·Σ w·c: queries go into
  * the latent space and outputs come out of it, and attention is that of one KV head whose keys and values are the latent rows
- * (the absorbed form). Nothing but c and r is cached, and both products read `kv_b_proj` as it is stored.
+ * (the absorbed form). Nothing but c and r is cached, and both products read `kv_b_proj` as it is stored, or W_ukᵀ and W_uv apart, as GGUF
+ * files have them.
  */
 import type { AttentionLayer, Gates, HeadProduct, RowNorm } from "../../backends/ops.ts";
 import { layerCache } from "../../cache/layer-cache.ts";
 import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import type { LatentShape } from "../model-config.ts";
 import type { RopeConfig } from "../rope.ts";
-import { type Block, bias, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
+import { type Block, bias, norm, stackedMatrix, type WeightSpec, type WeightSpecs } from "./block.ts";
 import { headOrder, type RowOrder } from "./row-order.ts";
 
 export interface LatentAttentionShape extends LatentShape {
@@ -43,7 +44,7 @@ export function latentAttention(
   tensors: LatentTensors = { output: "o_proj" },
 ): Block {
   const { hiddenSize, numHeads, rope, queryScale = 1, kvScale = 1 } = shape;
-  const { kvRank, queryRank, nopeDim, ropeDim, valueDim, hasBias, scale } = shape;
+  const { kvRank, queryRank, nopeDim, ropeDim, valueDim, hasBias, isSplit, scale } = shape;
   const headWidth = nopeDim + ropeDim;
   const rowWidth = kvRank + ropeDim;
   const outputName = `${prefix}${tensors.output}`;
@@ -61,7 +62,12 @@ export function latentAttention(
     kvDown: stackedMatrix(hiddenSize, [[`${prefix}${ROTARY_KEY}.weight`, rowWidth, keys]]),
     ...(hasBias && { kvDownBias: bias([[`${prefix}${ROTARY_KEY}.bias`, rowWidth, keys]]) }),
     kvNorm: { ...norm(`${prefix}kv_a_layernorm.weight`, kvRank), scale: kvScale },
-    kvUp: stackedMatrix(kvRank, [[`${prefix}kv_b_proj.weight`, numHeads * (nopeDim + valueDim)]]),
+    ...(isSplit
+      ? {
+          keyUp: headMatrices(`${prefix}k_b_proj.weight`, [numHeads, kvRank, nopeDim]),
+          valueUp: headMatrices(`${prefix}v_b_proj.weight`, [numHeads, valueDim, kvRank]),
+        }
+      : { kvUp: stackedMatrix(kvRank, [[`${prefix}kv_b_proj.weight`, numHeads * (nopeDim + valueDim)]]) }),
     ...(tensors.headGate && {
       headGate: stackedMatrix(hiddenSize, [[`${prefix}${tensors.headGate}.weight`, numHeads]]),
     }),
@@ -69,14 +75,12 @@ export function latentAttention(
     ...(hasBias && { outputBias: bias([[`${outputName}.bias`, hiddenSize]]) }),
   };
   const cached = { numKvHeads: 1, headDim: kvRank, rotaryKeyDim: ropeDim };
-  const ofHead = { numHeads, headRows: nopeDim + valueDim };
-  const intoLatent: HeadProduct = { ...ofHead, first: 0, count: nopeDim, isTransposed: true, inputWidth: headWidth };
+  const intoLatent: HeadProduct = isSplit
+    ? { numHeads, headRows: kvRank, first: 0, count: kvRank, isTransposed: false, inputWidth: headWidth }
+    : { numHeads, headRows: nopeDim + valueDim, first: 0, count: nopeDim, isTransposed: true, inputWidth: headWidth };
   const outOfLatent: HeadProduct = {
-    ...ofHead,
-    first: nopeDim,
-    count: valueDim,
-    isTransposed: false,
-    inputWidth: kvRank,
+    ...{ numHeads, count: valueDim, isTransposed: false, inputWidth: kvRank },
+    ...(isSplit ? { headRows: valueDim, first: 0 } : { headRows: nopeDim + valueDim, first: nopeDim }),
   };
   return {
     weights,
@@ -91,9 +95,23 @@ export function latentAttention(
     },
     state: { kind: "kv", ...cached, slidingWindow: 0 },
     bind: (
-      { queryDown, queryDownBias, queryNorm, query, kvDown, kvDownBias, kvNorm, kvUp, headGate, output, outputBias },
+      {
+        queryDown,
+        queryDownBias,
+        queryNorm,
+        query,
+        kvDown,
+        kvDownBias,
+        kvNorm,
+        kvUp,
+        headGate,
+        output,
+        outputBias,
+        ...split
+      },
       { stateIndex, ropeIndex, format },
     ) => {
+      const [keyUp, valueUp] = [kvUp ?? split["keyUp"]!, kvUp ?? split["valueUp"]!];
       const cache = layerCache(format, cached);
       const kv = new PreparedLayer(cache.format, cached);
       const layer: AttentionLayer = {
@@ -138,10 +156,10 @@ export function latentAttention(
           } else ops.linear(x, query!, null, rows, heads, false);
           ops.linear(x, kvDown!, kvDownBias ?? null, rows, latent, false);
           ops.norm(latent, latentNorm, rows, latent);
-          ops.multiplyHeads(heads, kvUp!, intoLatent, rows, absorbed);
+          ops.multiplyHeads(heads, keyUp, intoLatent, rows, absorbed);
           ops.appendLatent(step, layer, latent, absorbed);
           ops.attend(step, layer, absorbed, attended);
-          ops.multiplyHeads(attended, kvUp!, outOfLatent, rows, headOutput);
+          ops.multiplyHeads(attended, valueUp, outOfLatent, rows, headOutput);
           if (headGate) {
             const factors = scratch("headGates");
             ops.linear(x, headGate, null, rows, factors, false);
@@ -153,6 +171,12 @@ export function latentAttention(
     },
   };
 }
+
+/** A matrix of each head, one below the other. */
+const headMatrices = (name: string, shape: readonly number[]): WeightSpec => ({
+  role: "matrix",
+  tensors: [{ name, shape }],
+});
 
 /**
  * Brings neighbours that rope turns into halves of the rotary part, which comes behind `first` other rows of a head; null where it has

@@ -28,11 +28,14 @@ export interface DeltaNetDefaults {
   valueDim(keyDim: number): number;
 }
 
-/** @throws TurboQuantError invalid_file — a field that is wrong; unsupported — widths or an activation without kernels */
+/**
+ * `linear_value_heads_tiled` is no field of published configs: GGUF files have heads of v in that order.
+ * @throws TurboQuantError invalid_file — a field that is wrong; unsupported — widths or an activation without kernels
+ */
 export function parseDeltaNet(
   config: ConfigFields,
   defaults: DeltaNetDefaults,
-): Pick<DeltaNetShape, "numHeads" | "numKeyHeads" | "keyDim" | "valueDim" | "kernel"> {
+): Pick<DeltaNetShape, "numHeads" | "numKeyHeads" | "isTiled" | "keyDim" | "valueDim" | "kernel"> {
   requireSilu(config, "hidden_act", "gated delta nets");
   const numKeyHeads = config.integer("linear_num_key_heads", 1, MAX_HEADS, defaults.numKeyHeads);
   const numHeads = config.integer("linear_num_value_heads", 1, MAX_HEADS, defaults.numHeads);
@@ -48,6 +51,7 @@ export function parseDeltaNet(
   return {
     numHeads,
     numKeyHeads,
+    isTiled: config.boolean("linear_value_heads_tiled", false),
     keyDim,
     valueDim,
     kernel: config.integer("linear_conv_kernel_dim", 2, MAX_KERNEL, 4),

@@ -52,7 +52,8 @@ export const falcon: Family = {
       norm: "layer",
       parallel: !isParallel(config) ? "no" : hasTwoNorms(config) ? "own" : "shared",
       isGated: false,
-      fusedQkv: hasOneHead(config) ? "rows" : "heads",
+      // The field is none of its own: GGUF files say false, as they have q, k and v one behind the other.
+      fusedQkv: hasOneHead(config) || !config.boolean("split_qkv_heads", true) ? "rows" : "heads",
       biases: { ...LLAMA_TRAITS.biases, qkv: hasBias, output: hasBias, feedForward: hasBias, norm: true },
     };
   },

@@ -32,9 +32,14 @@ function widthsOf(config: ConfigFields): readonly number[] {
   return widths;
 }
 
-/** Deviations above the mean that so many of the values of a normal distribution are below. */
+/**
+ * Deviations above the mean that so many of the values of a normal distribution are below. `activation_sparsity_cutoffs` is no field of
+ * published configs: GGUF files have these numbers.
+ */
 function cutoffsOf(config: ConfigFields): readonly (number | null)[] | null {
   const numLayers = numLayersOf(config);
+  const cutoffs = config.raw("activation_sparsity_cutoffs");
+  if (Array.isArray(cutoffs) && cutoffs.length === numLayers) return cutoffs;
   const field = "activation_sparsity_pattern";
   const usual = (layer: number): number => (numLayers > SPARSE && layer < SPARSE ? SPARSITY : 0);
   const pattern = config.raw(field) ?? Array.from({ length: numLayers }, (_, layer) => usual(layer));

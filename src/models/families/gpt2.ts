@@ -66,7 +66,8 @@ export const gpt2: Family = {
   },
   traits: (config) => ({
     ...gpt2Traits(config),
-    transposes: true,
+    // No field of its own: GGUF files say false, as they have matrices as others have them.
+    transposes: config.boolean("transposed_weights", true),
     scalesByLayer: config.boolean("scale_attn_by_inverse_layer_idx", false),
   }),
   branches(config, layer) {

@@ -33,7 +33,8 @@ export const gptNeox: Family = {
       norm: "layer",
       parallel: config.boolean("use_parallel_residual", true) ? "own" : "no",
       isGated: false,
-      fusedQkv: "heads",
+      // No field of its own: GGUF files say false, as they have q, k and v one behind the other.
+      fusedQkv: config.boolean("split_qkv_heads", true) ? "heads" : "rows",
       biases: { qkv: hasBias, output: hasBias, feedForward: true, norm: true, head: false },
     };
   },

@@ -18,6 +18,8 @@ export const nemotron: Family = {
   normEpsField: "norm_eps",
   traits(config) {
     const { biases } = configuredBiases(config);
-    return { norm: "layer", normOffset: 1, isGated: false, biases: { ...biases, norm: true } };
+    // No field of its own: files that store 1 + w say 0.
+    const normOffset = config.number("norm_offset", 0, 1, 1);
+    return { norm: "layer", normOffset, isGated: false, biases: { ...biases, norm: true } };
   },
 };

@@ -11,13 +11,17 @@ const DEFAULTS: DeltaNetDefaults = { numKeyHeads: 16, numHeads: 32, keyDim: () =
 
 /** A mixer whose delta nets have these tensors. */
 export const deltaNetMixer =
-  (inputsOf: (shape: DeltaNetShape) => readonly StackPart[]): NonNullable<Family["mixer"]> =>
+  (
+    inputsOf: (shape: DeltaNetShape) => readonly StackPart[],
+    otherInputsOf?: (shape: DeltaNetShape) => readonly StackPart[],
+  ): NonNullable<Family["mixer"]> =>
   (config, context) => {
     const isLinear = linearLayers(config, context.numLayers);
     const { hiddenSize, normEps } = context;
     const shape: DeltaNetShape = { ...parseDeltaNet(config, DEFAULTS), hiddenSize, normEps, rateScale: 1 };
     const tensors: DeltaNetTensors = {
       inputs: inputsOf(shape),
+      ...(otherInputsOf && { otherInputs: otherInputsOf(shape) }),
       taps: [[["conv1d", convolvedWidth(shape)]]],
       norm: "norm",
       output: "out_proj",
@@ -28,6 +32,7 @@ export const deltaNetMixer =
 export const gatedAttentionTraits = (config: ConfigFields): Partial<Traits> => ({
   ...configuredBiases(config),
   qkNorm: "head",
-  normOffset: 1,
+  // No field of theirs: files that store 1 + w say 0.
+  normOffset: config.number("norm_offset", 0, 1, 1),
   outputGate: "fused",
 });
