@@ -2,11 +2,13 @@
 import type { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { readText } from "../../src/formats/file-source.ts";
 import { loadGenerationConfig } from "../../src/formats/generation-config.ts";
-import { ARCHITECTURES, canonicalName, LAYER_TENSORS, MODEL_TENSORS } from "../../src/formats/gguf/architectures.ts";
+import { canonicalName, LAYER_TENSORS, MODEL_TENSORS, partOf } from "../../src/formats/gguf/architecture.ts";
+import { ARCHITECTURES } from "../../src/formats/gguf/architectures.ts";
 import { readJson } from "../../src/formats/json-file.ts";
 import { openCheckpoint } from "../../src/formats/open-checkpoint.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { DirectorySource } from "../../src/node/directory-source.ts";
+import { type WeightType, weightFormat } from "../../src/weights/registry.ts";
 import type { GgufFile, Written, WrittenTensor } from "./gguf-file.ts";
 
 const TYPE_NUMBERS: Readonly<Record<string, number>> = { f32: 0, f16: 1, bf16: 30 };
@@ -18,10 +20,14 @@ export function storedNames(architecture: string, numLayers: number): Map<string
   const own = ARCHITECTURES[architecture]!;
   const parts = Object.keys({ ...LAYER_TENSORS, ...own.layer });
   const stored = Array.from({ length: numLayers }, (_, layer) => parts.map((part) => `blk.${layer}.${part}`)).flat();
-  const names = [...Object.keys({ ...MODEL_TENSORS, ...own.model }), ...stored].flatMap((name) => [
-    `${name}.weight`,
-    `${name}.bias`,
-  ]);
+  const whole = Object.keys(own.whole ?? {});
+  const names = [
+    ...[...Object.keys({ ...MODEL_TENSORS, ...own.model }), ...stored].flatMap((name) => [
+      `${name}.weight`,
+      `${name}.bias`,
+    ]),
+    ...Array.from({ length: numLayers }, (_, layer) => whole.map((name) => `blk.${layer}.${name}`)).flat(),
+  ];
   return new Map(names.map((name) => [canonicalName(name, own)!, name]));
 }
 
@@ -47,6 +53,14 @@ export async function tensorsOf(
   const names = storedNames(architecture, config["num_hidden_layers"]!);
   for (const { name, dtype, shape } of (await checkpoint.tensors()).values()) {
     const data = await checkpoint.read(name);
+    // Values that files have in another form are those of state spaces: −exp of a logarithm.
+    if (ARCHITECTURES[architecture]!.values?.[partOf(names.get(name)!)]) {
+      const values = new Float32Array(shape.reduce((product, size) => product * size, 1)).fill(0);
+      weightFormat(dtype as WeightType).dequantize(data, 1, values.length, values);
+      const stored = values.map((value) => -Math.exp(value));
+      tensors.push({ name: names.get(name)!, type: 0, shape, data: new Uint8Array(stored.buffer) });
+      continue;
+    }
     const isInterleaved = ARCHITECTURES[architecture]!.interleavesHeads && /self_attn\.[qk]_proj/.test(name);
     tensors.push({
       name: names.get(name)!,

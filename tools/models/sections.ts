@@ -1,7 +1,8 @@
 /** @file The tables of docs/models.md: what is read, what it becomes, what computes with it, and what is refused. */
 import { backendNames, backendOf } from "../../src/backends/registry.ts";
 import { markdownTable } from "../../src/cli/format.ts";
-import { ARCHITECTURES, typesOf } from "../../src/formats/gguf/architectures.ts";
+import { typesOf } from "../../src/formats/gguf/architecture.ts";
+import { ARCHITECTURES } from "../../src/formats/gguf/architectures.ts";
 import { ggufTypes } from "../../src/formats/gguf/types.ts";
 import { PRE_TOKENIZERS } from "../../src/formats/pre-tokenizers.ts";
 import { schemes } from "../../src/formats/quantized/schemes.ts";

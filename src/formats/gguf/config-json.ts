@@ -1,10 +1,10 @@
 /** @file The config.json that a GGUF file's metadata stands for, so that one parser checks both. */
 import type { JsonObject } from "../json-file.ts";
-import type { GgufArchitecture } from "./architectures.ts";
+import type { GgufArchitecture } from "./architecture.ts";
 import type { Metadata } from "./metadata.ts";
 
 /** What a model can have at most, as in `models/config.ts`; checked here too, so that errors name the file's own keys. */
-const MAX = { layers: 1024, heads: 65_536, width: 1 << 20, position: 2 ** 30, factor: 1e6, theta: 1e15 };
+const MAX = { heads: 65_536, width: 1 << 20, position: 2 ** 30, factor: 1e6, theta: 1e15 };
 
 export interface ConfigParts {
   readonly architecture: GgufArchitecture;
@@ -12,6 +12,10 @@ export interface ConfigParts {
   readonly vocabSize: number;
   readonly hasHead: boolean;
   readonly hasAttentionBias: boolean;
+  /** Of each layer, whether it has a tensor of this name; see `partOf`. */
+  layersWith(part: string): readonly boolean[];
+  /** Of a tensor by its name in the file; undefined for one that is not there. */
+  shapeOf(name: string): readonly number[] | undefined;
   /** Divisors of the frequencies, one a pair of coordinates: the tensor `rope_freqs.weight`. */
   readonly ropeFactors: readonly number[] | null;
   /** Those of LongRoPE: the tensors `rope_factors_short.weight` and `rope_factors_long.weight`. */
@@ -22,9 +26,55 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
   const own = (key: string): string => metadata.own(key);
   const { architecture } = parts;
   refuseFeatures(metadata, architecture);
-  const numLayers = metadata.size(own("block_count"), MAX.layers);
-  const numHeads = metadata.size(own("attention.head_count"), MAX.heads);
+  const { numLayers } = metadata;
   const hiddenSize = metadata.size(own("embedding_length"), MAX.width);
+  const heads = architecture.attention === "none" ? NO_HEADS : headsOf(metadata, parts, hiddenSize);
+  const { numHeads, headDim } = heads;
+  const { modelType } = architecture;
+  const hasBias = parts.hasAttentionBias;
+  const context = metadata.size(own("context_length"), MAX.position);
+  const width = feedForwardOf(metadata, architecture);
+  return {
+    // A llama with biases of q, k and v, and of them alone, is what Transformers calls qwen2.
+    model_type: hasBias && modelType === "llama" ? "qwen2" : modelType,
+    hidden_size: hiddenSize,
+    num_hidden_layers: numLayers,
+    ...heads.fields,
+    ...(width > 0 && { intermediate_size: width }),
+    vocab_size: parts.vocabSize,
+    ...(architecture.hasLayerNorm
+      ? {}
+      : { rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 0, 1) }),
+    max_position_embeddings: context,
+    tie_word_embeddings: !parts.hasHead,
+    rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
+    ...(parts.longRope ? longRope(metadata, context, parts.longRope) : ropeScaling(metadata, context, parts)),
+    ...architecture.fields?.(metadata, {
+      numLayers,
+      numHeads,
+      hiddenSize,
+      headDim,
+      hasBias,
+      layersWith: parts.layersWith,
+      shapeOf: parts.shapeOf,
+    }),
+  };
+}
+
+interface Heads {
+  readonly numHeads: number;
+  readonly headDim: number;
+  readonly fields: JsonObject;
+}
+
+/** Of a model without attention. */
+const NO_HEADS: Heads = { numHeads: 0, headDim: 0, fields: {} };
+
+function headsOf(metadata: Metadata, { architecture, ropeFactors }: ConfigParts, hiddenSize: number): Heads {
+  const own = (key: string): string => metadata.own(key);
+  const numHeads = metadata.size(own("attention.head_count"), MAX.heads);
+  if (architecture.attention === "latent")
+    return { numHeads, headDim: hiddenSize / numHeads, fields: { num_attention_heads: numHeads } };
   if (!metadata.has(own("attention.key_length")) && hiddenSize % numHeads !== 0) {
     throw metadata.invalid(
       own("attention.head_count"),
@@ -44,35 +94,31 @@ export function configJson(metadata: Metadata, parts: ConfigParts): JsonObject {
       `the whole of a head (${headDim}), other parts are not supported`,
     );
   }
-  const { modelType } = architecture;
-  const hasBias = parts.hasAttentionBias;
-  const context = metadata.size(own("context_length"), MAX.position);
-  if (parts.ropeFactors && parts.ropeFactors.length !== headDim / 2) {
+  if (ropeFactors && ropeFactors.length !== rotated / 2) {
     throw metadata.invalid(
       own("attention.key_length"),
-      `twice the length of rope_freqs.weight (${parts.ropeFactors.length}), which is ${headDim} here`,
+      `twice the length of rope_freqs.weight (${ropeFactors.length}), which is ${rotated} here`,
     );
   }
   return {
-    // A llama with biases of q, k and v, and of them alone, is what Transformers calls qwen2.
-    model_type: hasBias && modelType === "llama" ? "qwen2" : modelType,
-    hidden_size: hiddenSize,
-    num_hidden_layers: numLayers,
-    num_attention_heads: numHeads,
-    num_key_value_heads: numKvHeads,
-    head_dim: headDim,
-    intermediate_size: metadata.size(own("feed_forward_length"), MAX.width),
-    vocab_size: parts.vocabSize,
-    ...(architecture.hasLayerNorm
-      ? {}
-      : { rms_norm_eps: metadata.number(own("attention.layer_norm_rms_epsilon"), 0, 1) }),
-    max_position_embeddings: context,
-    tie_word_embeddings: !parts.hasHead,
-    rope_theta: metadata.number(own("rope.freq_base"), 1.001, MAX.theta, 10_000),
-    ...(architecture.hasPartialRope && { partial_rotary_factor: rotated / headDim }),
-    ...(parts.longRope ? longRope(metadata, context, parts.longRope) : ropeScaling(metadata, context, parts)),
-    ...architecture.fields?.(metadata, { numLayers, numHeads, hiddenSize, headDim, hasBias }),
+    numHeads,
+    headDim,
+    fields: {
+      num_attention_heads: numHeads,
+      num_key_value_heads: numKvHeads,
+      head_dim: headDim,
+      ...(architecture.hasPartialRope && { partial_rotary_factor: rotated / headDim }),
+    },
   };
+}
+
+/** Width of dense feed-forwards; 0 where files of mixtures and of state spaces say nothing of it. */
+function feedForwardOf(metadata: Metadata, { hasLayersWithoutHeads, attention, reads = [] }: GgufArchitecture): number {
+  const key = metadata.own("feed_forward_length");
+  const mayHaveNone = attention === "none" || reads.includes("expert_count");
+  if (mayHaveNone && [undefined, 0].includes(metadata.raw(key) as number | undefined)) return 0;
+  if (!hasLayersWithoutHeads) return metadata.size(key, MAX.width);
+  return metadata.perLayer(key)?.every((size) => size === 0) ? 0 : metadata.sizeOfOthers(key, MAX.width);
 }
 
 /** Of the layers that have attention. */

@@ -14,16 +14,36 @@ export function ofPhi3(metadata: Metadata): JsonObject {
 const layerNormEps = (metadata: Metadata): number =>
   metadata.number(metadata.own("attention.layer_norm_epsilon"), 0, 1);
 
-export function ofGranite(metadata: Metadata): JsonObject {
+export function ofGranite(metadata: Metadata, { headDim }: ModelSizes): JsonObject {
   // Such a file has no rope, and says so where others speak of training.
   const key = metadata.own("rope.scaling.finetuned");
   if (metadata.raw(key) === false)
     throw metadata.unsupported(key, "expected true, as no rope is not supported, got false");
-  const factor = (key: string): number => metadata.number(metadata.own(key), 0, MAX, 1);
+  return graniteFactors(metadata, headDim);
+}
+
+/** Keys that these come from. */
+export const GRANITE_KEYS = ["embedding_scale", "residual_scale", "logit_scale", "attention.scale"];
+
+/** Files of before say nothing of what all its models have. */
+export function ofMinicpm(metadata: Metadata, { numLayers, hiddenSize, headDim }: ModelSizes): JsonObject {
+  const factor = (key: string, fallback: number): number => metadata.number(metadata.own(key), 1e-6, MAX, fallback);
+  return {
+    attention_multiplier: 1 / Math.sqrt(headDim),
+    embedding_multiplier: factor("embedding_scale", 12),
+    residual_multiplier: factor("residual_scale", 1.4 / Math.sqrt(numLayers)),
+    logits_scaling: 1 / factor("logit_scale", 256 / hiddenSize),
+  };
+}
+
+/** headDim: scores are divided by its root where the file does not say their factor */
+export function graniteFactors(metadata: Metadata, headDim: number): JsonObject {
+  // Zero stands for a factor that is not there.
+  const factor = (key: string, otherwise = 1): number => metadata.number(metadata.own(key), 0, MAX, 0) || otherwise;
   return {
     embedding_multiplier: factor("embedding_scale"),
     residual_multiplier: factor("residual_scale"),
-    attention_multiplier: factor("attention.scale"),
+    attention_multiplier: factor("attention.scale", 1 / Math.sqrt(headDim)),
     logits_scaling: factor("logit_scale"),
   };
 }
@@ -64,12 +84,12 @@ const growthOf = (metadata: Metadata): number =>
 
 /** Layers without KV heads are convolutions. */
 export function ofLfm2(metadata: Metadata): JsonObject {
-  const heads = metadata.raw(metadata.own("attention.head_count_kv"));
+  const heads = metadata.perLayer(metadata.own("attention.head_count_kv"));
   return {
     norm_eps: metadata.number(metadata.own("attention.layer_norm_rms_epsilon"), 0, 1),
     block_auto_adjust_ff_dim: false,
     conv_L_cache: metadata.size(metadata.own("shortconv.l_cache"), MAX),
-    ...(Array.isArray(heads) && { layer_types: heads.map((count) => (count === 0 ? "conv" : "full_attention")) }),
+    ...(heads && { layer_types: heads.map((count) => (count === 0 ? "conv" : "full_attention")) }),
   };
 }
 
@@ -85,3 +105,78 @@ export const ofStarcoder2 = (metadata: Metadata): JsonObject => ({
   ...ofPhi3(metadata),
   norm_epsilon: layerNormEps(metadata),
 });
+
+/** Rows of q, k and v are one part after the other, whatever the model's own files have. */
+const ROWS_IN_PARTS = { split_qkv_heads: false };
+
+export const ofGptNeox = (metadata: Metadata): JsonObject => ({
+  ...ROWS_IN_PARTS,
+  layer_norm_eps: layerNormEps(metadata),
+  use_parallel_residual: metadata.boolean(metadata.own("use_parallel_residual"), true),
+});
+
+/** Matrices are stored as others have them. */
+export const ofGpt2 = (metadata: Metadata): JsonObject => ({
+  transposed_weights: false,
+  layer_norm_epsilon: layerNormEps(metadata),
+});
+
+export function ofStarcoder(metadata: Metadata, { numHeads }: ModelSizes): JsonObject {
+  const key = metadata.own("attention.head_count_kv");
+  const kvHeads = metadata.size(key, numHeads, numHeads);
+  if (kvHeads !== 1) throw metadata.unsupported(key, `expected 1, as others are not supported, got ${kvHeads}`);
+  return { multi_query: true, layer_norm_epsilon: layerNormEps(metadata) };
+}
+
+/** A second norm is that of attention, and the first one then that of the feed-forward. */
+export function ofFalcon(metadata: Metadata, { numHeads, layersWith }: ModelSizes): JsonObject {
+  const kvHeads = metadata.size(metadata.own("attention.head_count_kv"), numHeads, numHeads);
+  const hasTwo = layersWith("attn_norm_2").some(Boolean);
+  return {
+    ...ROWS_IN_PARTS,
+    layer_norm_epsilon: layerNormEps(metadata),
+    multi_query: kvHeads === 1,
+    num_kv_heads: kvHeads,
+    new_decoder_architecture: hasTwo || kvHeads > 1,
+    num_ln_in_parallel_attn: hasTwo ? 2 : 1,
+    alibi: false,
+  };
+}
+
+/** Without a norm of its own the feed-forward reads what attention reads. */
+export const ofStablelm = (metadata: Metadata, { hasBias, layersWith }: ModelSizes): JsonObject => ({
+  layer_norm_eps: layerNormEps(metadata),
+  use_parallel_residual: !layersWith("ffn_norm").some(Boolean),
+  use_qkv_bias: hasBias,
+});
+
+/** Norms hold 1 + w. */
+export const ofNemotron = (metadata: Metadata, { layersWith }: ModelSizes): JsonObject => ({
+  norm_offset: 0,
+  norm_eps: layerNormEps(metadata),
+  attention_bias: layersWith("attn_output.bias").some(Boolean),
+  mlp_bias: layersWith("ffn_up.bias").some(Boolean),
+});
+
+/** Microsoft's own models, whose vocabulary is of bytes, have another activation than those before them. */
+export const ofBitnet = (metadata: Metadata): JsonObject => ({
+  hidden_act: metadata.raw("tokenizer.ggml.model") === "gpt2" ? "relu2" : "silu",
+});
+
+const XIELU = ["alpha_p", "alpha_n"];
+
+/** What its activation has learned is one number a layer, or one for all. */
+export function madeOfApertus(metadata: Metadata): ReadonlyMap<string, readonly number[]> {
+  const { numLayers } = metadata;
+  const beta = metadata.raw("xielu.beta");
+  const all = Array.isArray(beta) ? beta : [beta ?? 0.5];
+  if (!all.every((value) => value === 0.5))
+    throw metadata.unsupported("xielu.beta", "expected 0.5, as others are not supported");
+  const made = XIELU.flatMap((name) => {
+    const key = `xielu.${name}`;
+    const value = metadata.raw(key);
+    const values = typeof value === "number" ? Array(numLayers).fill(value) : metadata.numbers(key, numLayers);
+    return values.map((own, layer) => [`model.layers.${layer}.mlp.act_fn.${name}`, [own]] as const);
+  });
+  return new Map(made);
+}

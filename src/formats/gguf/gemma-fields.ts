@@ -9,6 +9,10 @@ export interface ModelSizes {
   readonly headDim: number;
   /** Whether q, k and v have biases. */
   readonly hasBias: boolean;
+  /** Of each layer, whether it has a tensor of this name, as the tables of architectures call it. */
+  layersWith(part: string): readonly boolean[];
+  /** Of a tensor by its name in the file; undefined for one that is not there. */
+  shapeOf(name: string): readonly number[] | undefined;
 }
 
 const MAX_CAP = 1e6;
@@ -53,7 +57,8 @@ export function windowOf(metadata: Metadata, fallback: number | null): JsonObjec
   const window =
     (metadata.raw(key) ?? fallback ?? 0) === 0 ? null : metadata.size(key, MAX_POSITION, fallback ?? undefined);
   if (window === null) return { sliding_window: null };
-  const pattern = metadata.raw(metadata.own("attention.sliding_window_pattern"));
+  const patternKey = metadata.own("attention.sliding_window_pattern");
+  const pattern = metadata.perLayer(patternKey) ?? metadata.raw(patternKey);
   if (Array.isArray(pattern)) {
     return {
       sliding_window: window,

@@ -1,5 +1,6 @@
 /** @file GGUF as a kind of checkpoint: one file, or the parts of a split one, with config and tokenizer in its metadata. */
 import { TurboQuantError } from "../../errors.ts";
+import { bytesOf } from "../../weights/elements.ts";
 import { weightFormat } from "../../weights/registry.ts";
 import { isPlain } from "../../weights/weight-format.ts";
 import type { CheckpointContainer, TensorInfo, TensorSet } from "../checkpoint.ts";
@@ -7,8 +8,10 @@ import type { FileSource } from "../file-source.ts";
 import { hubName, parseHubId } from "../hub-id.ts";
 import { MemorySource } from "../memory-source.ts";
 import { ggufStem, saidName } from "../model-name.ts";
-import { ARCHITECTURES, canonicalName, type GgufArchitecture, storedName } from "./architectures.ts";
+import { canonicalName, type GgufArchitecture, partOf, storedName } from "./architecture.ts";
+import { ARCHITECTURES } from "./architectures.ts";
 import { configJson, kvHeadsOf } from "./config-json.ts";
+import { apart, slicesOf } from "./fused-tensors.ts";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./header.ts";
 import { Metadata } from "./metadata.ts";
 import { chooseModel, firstPath, ggufModels, isGgufPath, type ModelsPlace, onlyModel } from "./model-files.ts";
@@ -102,7 +105,10 @@ async function openFile(source: FileSource): Promise<Gguf> {
       `${where}: expected a model, got a file without tensors (a vocabulary only); download the model's file`,
     );
   }
-  return { where, metadata, architecture, tensors };
+  const { withPart } = architecture;
+  const hasPart = withPart && tensors.has(`blk.0.${withPart.part}.weight`);
+  const own = hasPart ? { ...architecture, layer: { ...architecture.layer, ...withPart.layer } } : architecture;
+  return { where, metadata, architecture: own, tensors };
 }
 
 /** The file that was named, the one of the quantization that was, or the one model among the GGUF files of a folder. */
@@ -162,13 +168,29 @@ async function configOf(source: FileSource, { metadata, architecture, tensors }:
     architecture,
     vocabSize: embedding?.shape[0] ?? numTokens,
     hasHead: tensors.has("output.weight"),
-    hasAttentionBias: [...tensors.keys()].some((name) => /\.attn_[qkv]\.bias$/.test(name)),
-    ropeFactors: factors ? await readFloats(source, factors) : null,
-    longRope: short && long ? { short: await readFloats(source, short), long: await readFloats(source, long) } : null,
+    hasAttentionBias: [...tensors.keys()].some((name) => /\.attn_(qkv|[qkv])\.bias$/.test(name)),
+    shapeOf: (name) => tensors.get(name)?.shape,
+    layersWith: (part) =>
+      Array.from({ length: metadata.numLayers }, (_, layer) =>
+        [`blk.${layer}.${part}`, `blk.${layer}.${part}.weight`].some((name) => tensors.has(name)),
+      ),
+    ropeFactors: factors ? await readDivisors(source, factors) : null,
+    longRope:
+      short && long ? { short: await readDivisors(source, short), long: await readDivisors(source, long) } : null,
   });
 }
 
-async function readFloats(source: FileSource, tensor: GgufTensor): Promise<number[]> {
+async function readDivisors(source: FileSource, tensor: GgufTensor): Promise<number[]> {
+  const values = await readFloats(source, tensor);
+  if (values.every((value) => value > 0 && Number.isFinite(value))) return Array.from(values);
+  throw new TurboQuantError(
+    "invalid_file",
+    `${source.name}/${tensor.file}: ${tensor.name}: expected positive numbers, got others; copy or download it again`,
+    { tensor: tensor.name },
+  );
+}
+
+async function readFloats(source: FileSource, tensor: GgufTensor): Promise<Float32Array> {
   const { file, offset, numBytes, name, type, shape } = tensor;
   const format = weightFormat(type.format!);
   if (!isPlain(format)) {
@@ -181,38 +203,56 @@ async function readFloats(source: FileSource, tensor: GgufTensor): Promise<numbe
   const count = shape.reduce((product, size) => product * size, 1);
   const values = new Float32Array(count);
   format.dequantize(await source.read(file, offset, offset + numBytes), 1, count, values);
-  if (values.every((value) => value > 0 && Number.isFinite(value))) return Array.from(values);
-  throw new TurboQuantError(
-    "invalid_file",
-    `${source.name}/${file}: ${name}: expected positive numbers, got others; copy or download it again`,
-    { tensor: name },
-  );
+  return values;
 }
 
 /** Whether the architecture computes with this bias. */
-const hasBias = ({ biases }: GgufArchitecture, name: string): boolean =>
-  biases === "all" || (biases === "qkv" && /\.attn_[qkv]\.bias$/.test(name));
+const hasBias = ({ biases, whole = {} }: GgufArchitecture, name: string): boolean =>
+  biases === "all" ||
+  (biases === "qkv" && /\.attn_(qkv|[qkv])\.bias$/.test(name)) ||
+  Object.hasOwn(whole, name.replace(/^blk\.\d+\./, ""));
 
-function tensorSet(source: FileSource, { architecture, tensors: stored, metadata }: Gguf): TensorSet {
+function tensorSet(source: FileSource, { where, architecture, tensors: stored, metadata }: Gguf): TensorSet {
   const byName = new Map<string, GgufTensor>();
   const tensors = new Map<string, TensorInfo>();
-  for (const tensor of stored.values()) {
+  /** Tensors that are no bytes of a file. */
+  const made = new Map<string, () => Promise<Uint8Array>>();
+  const add = (info: Omit<TensorInfo, "dtype" | "numBytes">, values: () => Promise<Float32Array>): void => {
+    const count = info.shape.reduce((product, size) => product * size, 1);
+    tensors.set(info.name, { ...info, dtype: "f32", numBytes: count * Float32Array.BYTES_PER_ELEMENT });
+    made.set(info.name, async () => bytesOf(await values()));
+  };
+  for (const tensor of [...stored.values()].flatMap((own) => apart(own, architecture, metadata))) {
+    const slices = architecture.slices?.[tensor.name.replace(/\.weight$/, "")];
+    if (slices) {
+      for (const [index, slice] of slicesOf(tensor).entries()) {
+        const { numBytes, file, type, shape } = slice;
+        byName.set(slices(index), slice);
+        tensors.set(slices(index), { name: slices(index), dtype: type.format!, shape, numBytes, file });
+      }
+      continue;
+    }
     const name = canonicalName(tensor.name, architecture);
-    if (!name && isUnused(tensor.name)) continue;
+    if ((!name && isUnused(tensor.name)) || isGuessing(tensor.name, metadata)) continue;
     const isOddBias = tensor.name.endsWith(".bias") && !hasBias(architecture, tensor.name);
     if (!name || isOddBias || isBeyond(tensor.name, metadata)) throw unknownTensor(source, tensor, metadata);
     byName.set(name, tensor);
     const { numBytes, file, type } = tensor;
-    const part = /^blk\.\d+\.([\w.]+)\.\w+$/.exec(tensor.name)?.[1] ?? "";
+    const part = partOf(tensor.name);
     const shape = architecture.shapes?.[part]?.(tensor.shape) ?? tensor.shape;
-    tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
+    const change = architecture.values?.[part];
+    if (change) add({ name, shape, file }, async () => (await readFloats(source, tensor)).map(change));
+    else tensors.set(name, { name, dtype: type.format!, shape, numBytes, file });
   }
-  const numHeads = metadata.size(metadata.own("attention.head_count"), Number.MAX_SAFE_INTEGER);
-  const numKvHeads = kvHeadsOf(metadata, architecture, numHeads);
+  for (const [name, values] of architecture.made?.(metadata) ?? []) {
+    add({ name, shape: [values.length], file: where }, async () => Float32Array.from(values));
+  }
   return {
     tensors,
     nameInFile: (name) => storedName(name, architecture),
     async read(name, start = 0, end, options) {
+      const own = made.get(name);
+      if (own) return (await own()).subarray(start, end);
       const tensor = byName.get(name);
       if (!tensor) {
         throw new TurboQuantError(
@@ -228,7 +268,8 @@ function tensorSet(source: FileSource, { architecture, tensors: stored, metadata
         return source.read(file, offset + start, offset + last, options);
       }
       // Rows change places within their head, so the heads that the range touches are read.
-      const [rows, count] = [tensor.shape[0]!, heads === "q" ? numHeads : numKvHeads];
+      const numHeads = metadata.size(metadata.own("attention.head_count"), Number.MAX_SAFE_INTEGER);
+      const [rows, count] = [tensor.shape[0]!, heads === "q" ? numHeads : kvHeadsOf(metadata, architecture, numHeads)];
       const headBytes = numBytes / count;
       const first = Math.floor(start / headBytes) * headBytes;
       const bytes = await source.read(file, offset + first, offset + Math.ceil(last / headBytes) * headBytes, options);
@@ -243,8 +284,14 @@ const isUnused = (name: string): boolean =>
     name,
   );
 
+const layerOf = (name: string): number => Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1);
+
 const isBeyond = (name: string, metadata: Metadata): boolean =>
-  Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? -1) >= Number(metadata.raw(metadata.own("block_count")) ?? 0);
+  layerOf(name) >= Number(metadata.raw(metadata.own("block_count")) ?? 0);
+
+/** Whether it is of a layer behind those of the model, which guesses further tokens. */
+const isGuessing = (name: string, metadata: Metadata): boolean =>
+  layerOf(name) >= metadata.numLayers && !isBeyond(name, metadata);
 
 /** Without it the numbers would be wrong. */
 function unknownTensor(source: FileSource, { name, file }: GgufTensor, metadata: Metadata): TurboQuantError {

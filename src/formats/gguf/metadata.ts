@@ -4,6 +4,7 @@ import type { GgufValue } from "./cursor.ts";
 
 /** What converters write for a token that a vocabulary does not have: −1 as a number without a sign. */
 const NO_TOKEN = 2 ** 32 - 1;
+const MAX_LAYERS = 1024;
 
 export class Metadata {
   readonly #values: ReadonlyMap<string, GgufValue>;
@@ -27,6 +28,19 @@ export class Metadata {
     return `${this.architecture}.${key}`;
   }
 
+  /** Layers of the model itself; a file may have others behind them, which guess further tokens and are not computed with. */
+  get numLayers(): number {
+    const count = this.size(this.own("block_count"), MAX_LAYERS);
+    const guessing = this.#values.get(this.own("nextn_predict_layers"));
+    return typeof guessing === "number" && guessing > 0 && guessing < count ? count - guessing : count;
+  }
+
+  /** A list with an entry for each layer of the model; undefined for another value or none. */
+  perLayer(key: string): readonly GgufValue[] | undefined {
+    const value = this.#values.get(key);
+    return Array.isArray(value) ? value.slice(0, this.numLayers) : undefined;
+  }
+
   /**
    * A whole number from 1 to `most`; of an array, which has an entry for each layer, the one value that all of them have.
    * Without a fallback it is required.
@@ -36,7 +50,7 @@ export class Metadata {
     if (!Array.isArray(value)) return this.#whole(key, value, 1, most);
     const layers = this.#values.get(this.own("block_count"));
     if (value.length !== layers) throw this.invalid(key, `one number, or one for each of ${layers} layers`);
-    const different = value.find((entry) => entry !== value[0]);
+    const different = this.perLayer(key)!.find((entry) => entry !== value[0]);
     if (different !== undefined) {
       throw this.unsupported(key, `expected one number for all layers, got ${value[0]} and ${different}`);
     }
@@ -44,10 +58,10 @@ export class Metadata {
   }
 
   /** As `size`, of the entries of an array that are not 0. */
-  sizeOfOthers(key: string, most: number, fallback: number): number {
+  sizeOfOthers(key: string, most: number, fallback?: number): number {
     const value = this.#values.get(key);
     if (!Array.isArray(value)) return this.size(key, most, fallback);
-    const others = value.filter((entry) => entry !== 0);
+    const others = this.perLayer(key)!.filter((entry) => entry !== 0);
     if (others.some((entry) => entry !== others[0]))
       throw this.unsupported(key, `expected one number for all layers that have one, got several`);
     return this.#whole(key, others[0], 1, most);
