@@ -18,16 +18,24 @@ function decode(variant: KernelVariant, shared: boolean): Uint8Array<ArrayBuffer
   return bytes;
 }
 
+let hasRelaxed: boolean | undefined;
+
 /** Whether the engine accepts relaxed SIMD at all. */
 export function supportsRelaxed(): boolean {
-  return WebAssembly.validate(decode("relaxed", false));
+  hasRelaxed ??= WebAssembly.validate(decode("relaxed", false));
+  return hasRelaxed;
 }
+
+/** Backends of a process share a module, so that the engine optimizes its kernels once. */
+const modules = new Map<string, Promise<WebAssembly.Module>>();
 
 /** @throws TurboQuantError unsupported — no SIMD in this engine */
 export async function compileKernels(variant: KernelVariant, shared: boolean): Promise<WebAssembly.Module> {
-  const bytes = decode(variant, shared);
+  const key = `${variant} ${shared}`;
   try {
-    return await WebAssembly.compile(bytes);
+    const module = modules.get(key) ?? WebAssembly.compile(decode(variant, shared));
+    modules.set(key, module);
+    return await module;
   } catch (cause) {
     throw new TurboQuantError(
       "unsupported",
