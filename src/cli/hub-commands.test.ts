@@ -73,8 +73,9 @@ describe("pull and --model", () => {
     hub.seen.length = 0;
     const io = captureIo();
     const ended = runCli(["pull", "org/tiny"], io);
-    await vi.waitFor(() =>
-      expect(hub.seen.some(({ server, path }) => server === "store" && /model/.test(path))).toBe(true),
+    await vi.waitFor(
+      () => expect(hub.seen.some(({ server, path }) => server === "store" && /model/.test(path))).toBe(true),
+      60_000,
     );
     io.interrupt();
     expect(await ended).toBe(130);

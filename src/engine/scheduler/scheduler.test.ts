@@ -132,8 +132,14 @@ describe("requests", () => {
 
   it("an aborted one ends, waiting or running, and the others go on", async () => {
     const expected = said(await alone(llm, randomPrompt(40, 4), { ...SEEDED, maxNewTokens: 30 }));
-    await withScheduler(llm, { maxRunning: 2 }, async (scheduler) => {
-      const [first, third] = [new AbortController(), new AbortController()];
+    const [first, third] = [new AbortController(), new AbortController()];
+    let steps = 0;
+    const onStep = (): void => {
+      if (++steps < 5) return;
+      first.abort();
+      third.abort();
+    };
+    await withScheduler(llm, { maxRunning: 2, observer: { onStep } }, async (scheduler) => {
       const running = answers(
         scheduler.generate(randomPrompt(50, 1), { ...SEEDED, maxNewTokens: 500, signal: first.signal }),
       );
@@ -141,10 +147,6 @@ describe("requests", () => {
       const waiting = answers(
         scheduler.generate(randomPrompt(50, 2), { ...SEEDED, maxNewTokens: 500, signal: third.signal }),
       );
-      setTimeout(() => {
-        first.abort();
-        third.abort();
-      }, 20);
       expect((await running)[0]!.finish).toBe("aborted");
       expect((await waiting)[0]!.finish).toBe("aborted");
       expect(said((await other)[0]!)).toEqual(expected);
