@@ -1,4 +1,4 @@
-/** @file Tests in three projects, by what they need: `npx vitest run --project gpu`. */
+/** @file Tests in four projects, by what they need: `npx vitest run --project gpu`. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig } from "vitest/config";
@@ -6,24 +6,30 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { isTest, ROOT, sourceFiles } from "./tools/source-files.ts";
 import { packageAlias } from "./web/build/package-alias.ts";
 
-/** What a test imports says what it needs. */
+/** What a test's text says of it; the first that is there counts. */
 const NEEDS = {
   browser: /support\/(web-page|web-app|static-server)\.ts|findChromium/,
   gpu: /support\/gpu\.ts/,
+  // What is registered or mocked stays so for as long as its process lives.
+  alone: /^register[A-Z]|vi\.mock\(/m,
+  cpu: /(?:)/,
 } as const;
+type Project = keyof typeof NEEDS;
+const PROJECTS = Object.keys(NEEDS) as Project[];
 
-const files: Record<"cpu" | "gpu" | "browser", string[]> = { cpu: [], gpu: [], browser: [] };
+const files = Object.fromEntries(PROJECTS.map((name) => [name, [] as string[]])) as Record<Project, string[]>;
 for (const path of ["src", "test", "web"].flatMap((folder) => sourceFiles(folder, [".ts"])).filter(isTest)) {
   const text = readFileSync(join(ROOT, path), "utf8");
-  files[NEEDS.browser.test(text) ? "browser" : NEEDS.gpu.test(text) ? "gpu" : "cpu"].push(path);
+  files[PROJECTS.find((name) => NEEDS[name].test(text))!].push(path);
 }
 
-/** Those that take minutes on a GPU in software begin first, so that no core waits for the last of them. */
+/** Those that take longest begin first, so that no core waits for the last of them: a GPU in software, browsers, whole models. */
 class LongFirst extends BaseSequencer {
   override async sort(specifications: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(specifications);
     const rank = ({ project, moduleId }: TestSpecification): number =>
-      2 * ["gpu", "browser", "cpu"].indexOf(project.name) + (moduleId.includes("/test/contract/") ? 0 : 1);
+      3 * ["gpu", "browser", "alone", "cpu"].indexOf(project.name) +
+      (moduleId.includes("/test/contract/") ? 0 : moduleId.includes("/test/") ? 1 : 2);
     return sorted.sort((a, b) => rank(a) - rank(b));
   }
 }
@@ -33,7 +39,7 @@ export default defineConfig({
   resolve: { alias: packageAlias },
   test: {
     globalSetup: ["test/fresh-kernels.ts"],
-    setupFiles: ["test/property-seed.ts"],
+    setupFiles: ["test/property-seed.ts", "test/leave-as-found.ts"],
     // Random checkpoints are not worth a calibration, and their folders stay as they are; tests of it ask for it.
     env: { TURBOQUANT_CALIBRATION: "off" },
     testTimeout: 120_000,
@@ -41,6 +47,10 @@ export default defineConfig({
     // One more than the two cores that are common: tests wait for browsers, timers and devices.
     maxWorkers: 3,
     sequence: { sequencer: LongFirst },
-    projects: Object.entries(files).map(([name, include]) => ({ extends: true as const, test: { name, include } })),
+    projects: PROJECTS.map((name) => ({
+      extends: true as const,
+      // To start a process and load the modules takes longer than most of these files.
+      test: { name, include: files[name], isolate: name !== "cpu" },
+    })),
   },
 });
