@@ -19,7 +19,7 @@ const paths = roots.flatMap((root) =>
 describe.skipIf(paths.length === 0)(`architectures${paths.length > 0 ? "" : " (fixtures not present)"}`, () => {
   describe.each(paths)("%s", (_name, path) => {
     it.each(["reference", "wasm"] as const)("%s", async (backend) => {
-      await using llm = await LLM.load(path, { kv: "f32", backend });
+      await using llm = await LLM.load(path, { kv: "f32", threads: 1, backend });
       const golden = goldenOf(path);
       await expectGolden(llm, golden, golden.ids.length);
       if (backend === "reference") return;

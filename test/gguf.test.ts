@@ -22,8 +22,8 @@ const shippedModel = (): Promise<GgufFile> => folderAsGguf(MODEL);
 
 describe("the model that is shipped, as a GGUF file", () => {
   it("gives the same logits to the bit, the same tokens, chat and stops", async () => {
-    await using own = await LLM.load(MODEL, { backend: "wasm", kv: "f16" });
-    await using llm = await LLM.load(sourceOf(await shippedModel()), { backend: "wasm", kv: "f16" });
+    await using own = await LLM.load(MODEL, { backend: "wasm", threads: 1, kv: "f16" });
+    await using llm = await LLM.load(sourceOf(await shippedModel()), { backend: "wasm", threads: 1, kv: "f16" });
     expect(llm.config).toMatchObject({
       modelType: "qwen3",
       numLayers: own.config.numLayers,
@@ -53,7 +53,7 @@ describe("the model that is shipped, as a GGUF file", () => {
     const parts = splitFile(model, "parts", 3);
     for (const [name, part] of parts) writeFileSync(join(folder, name), writeGguf(part));
     const run = (ref: string) =>
-      runCommand(["run", "-m", ref, "-n", "12", "--temp", "0", "--backend", "wasm", "The lamp"]);
+      runCommand(["run", "-m", ref, "-n", "12", "-t", "1", "--temp", "0", "--backend", "wasm", "The lamp"]);
     const own = await run(MODEL);
     expect(own.code).toBe(0);
     for (const name of ["model.gguf", ...parts.keys()]) {

@@ -11,7 +11,11 @@ const TOKENS = Array.from({ length: 170 }, (_, i) => (i * 37) % 250);
 
 describe.skipIf(!root)(`latent attention${root ? "" : " (fixtures2 not present)"}`, () => {
   it("a fork, a cut, a restored and a batched sequence give the bits of one that was never longer", async () => {
-    await using llm = await LLM.load(join(root!, "minicpm3"), { kv: "k4v4,sinks=4,window=32", backend: "wasm" });
+    await using llm = await LLM.load(join(root!, "minicpm3"), {
+      kv: "k4v4,sinks=4,window=32",
+      backend: "wasm",
+      threads: 1,
+    });
     const sequence = llm.cache.createSequence();
     await llm.runner.prefill(sequence, TOKENS.slice(0, 100), { logits: "none" });
     sequence.mark();
@@ -31,7 +35,7 @@ describe.skipIf(!root)(`latent attention${root ? "" : " (fixtures2 not present)"
   });
 
   it("a saved session goes on where it was", async () => {
-    await using llm = await LLM.load(join(root!, "minicpm3"), { kv: "k8v8,window=16", backend: "wasm" });
+    await using llm = await LLM.load(join(root!, "minicpm3"), { kv: "k8v8,window=16", backend: "wasm", threads: 1 });
     const options = { maxNewTokens: 8, ignoreEos: true };
     const say = async (session: Session, prompt: string): Promise<readonly number[]> => {
       for await (const _ of session.generate(prompt, options));
@@ -46,7 +50,7 @@ describe.skipIf(!root)(`latent attention${root ? "" : " (fixtures2 not present)"
   });
 
   it("is refused by name where vectors of heads are looked at", async () => {
-    await using llm = await LLM.load(join(root!, "minicpm3"), { kv: "k4v4", backend: "wasm" });
+    await using llm = await LLM.load(join(root!, "minicpm3"), { kv: "k4v4", backend: "wasm", threads: 1 });
     await expect(captureVectors(llm, Int32Array.of(1, 2))).rejects.toThrow(
       /latent attention has no keys and values of heads/,
     );

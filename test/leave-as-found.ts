@@ -1,6 +1,10 @@
-/** @file Files of a project may share a process (`isolate` in vitest.config.ts), so each leaves it as it found it. */
+/** @file Files of a project may share a process (`isolate` in vitest.config.ts): each begins on the platform of Node and leaves the process as it found it. */
 import { afterAll, expect, vi } from "vitest";
+import { nodePlatform } from "../src/node/platform.ts";
+import { setPlatform } from "../src/platform.ts";
 
+// The page's modules install the browser's, and modules are loaded once.
+setPlatform(nodePlatform);
 const environment = { ...process.env };
 const { exitCode } = process;
 

@@ -42,11 +42,12 @@ async function expectLogits(ops: Ops, { config: json, ...model }: SeededModel): 
     for (const at of tokens.keys()) {
       const own = logits.subarray(at * vocabSize, (at + 1) * vocabSize);
       const l2 = model.logit_l2[row]!;
-      expect(Math.abs(Math.hypot(...own) / l2 - 1), `length of logits at ${row}`).toBeLessThan(2e-3);
+      const length = Math.abs(Math.hypot(...own) / l2 - 1);
+      if (!(length < 2e-3)) expect(length, `length of logits at ${row}`).toBeLessThan(2e-3);
       for (const [n, token] of model.probe.entries()) {
         const difference = Math.abs(own[token]! - model.probe_logits[row]![n]!);
         const bound = 5e-3 * Math.max(1, l2 / Math.sqrt(vocabSize));
-        expect(difference, `logit of ${token} at ${row}`).toBeLessThan(bound);
+        if (!(difference < bound)) expect(difference, `logit of ${token} at ${row}`).toBeLessThan(bound);
       }
       row++;
     }

@@ -169,7 +169,8 @@ describe("eval", () => {
 
   it("--json of one format has the fields of the contract", async () => {
     const { code, out, err } = await runCommand([...argv, "--text", textFile, "--kv", "k4v4", "--json"]);
-    expect([code, err]).toEqual([0, ""]);
+    // How far it is, where it takes long.
+    expect([code, err.replace(/^evaluating: .*\n/gm, "")]).toEqual([0, ""]);
     const row = JSON.parse(out);
     for (const field of [
       "ppl",

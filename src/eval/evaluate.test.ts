@@ -16,7 +16,7 @@ const EXACT = "k4v4,sinks=0,window=0";
 
 let llm: LLM;
 beforeAll(async () => {
-  llm = await LLM.load("qwen3-1m", { kv: "f16" });
+  llm = await LLM.load("qwen3-1m", { kv: "f16", threads: 1, backend: "wasm" });
 });
 afterAll(async () => {
   await llm.dispose();

@@ -33,11 +33,13 @@ export async function expectGolden(llm: LLM, golden: ArchitectureGolden, chunk: 
     for (let i = 0; i < tokens.length; i++, row++) {
       const own = logits.subarray(i * vocab, (i + 1) * vocab);
       const l2 = golden.logit_l2[row]!;
-      expect(Math.abs(Math.hypot(...own) / l2 - 1), `length of logits at ${row}`).toBeLessThan(2e-3);
+      // An `expect` for each of hundreds of thousands of numbers would take longer than the models.
+      const length = Math.abs(Math.hypot(...own) / l2 - 1);
+      if (!(length < 2e-3)) expect(length, `length of logits at ${row}`).toBeLessThan(2e-3);
       const bound = 5e-3 * Math.max(1, l2 / Math.sqrt(vocab));
       for (const [n, token] of probe.entries()) {
         const difference = Math.abs(own[token]! - golden.probe_logits[row]![n]!);
-        expect(difference, `logit of ${token} at ${row}`).toBeLessThan(bound);
+        if (!(difference < bound)) expect(difference, `logit of ${token} at ${row}`).toBeLessThan(bound);
       }
     }
   }

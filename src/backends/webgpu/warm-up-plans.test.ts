@@ -37,7 +37,8 @@ describe("the warm-up has every plan", () => {
           for (let count = 5; count <= most; count += 3) {
             for (let start = 0; start + count <= context; start += Math.ceil(context / 37)) {
               const { rows } = planPrefill(layer, { start, count }, false);
-              expect(known, `${JSON.stringify(layer)}, ${count} rows from ${start} of ${context}`).toContain(rows);
+              if (known.has(rows)) continue;
+              expect.fail(`${rows}: ${JSON.stringify(layer)}, ${count} rows from ${start} of ${context}`);
             }
           }
         }
@@ -79,8 +80,9 @@ describe("the warm-up has every plan", () => {
         } as unknown as GpuWeight;
         const plan = (rows: number): string => nameOf(planLinear(context, weight, rows), rows);
         const known = new Set(warmUpRows(1024, context).map(plan));
-        for (let rows = 1; rows <= 1024; rows++)
-          expect(known, `${outputs} outputs, ${rows} rows`).toContain(plan(rows));
+        for (let rows = 1; rows <= 1024; rows++) {
+          if (!known.has(plan(rows))) expect.fail(`${plan(rows)}: ${outputs} outputs, ${rows} rows`);
+        }
       }
     }
   });
