@@ -3,6 +3,15 @@ import type { LayerCache } from "../cache/layer-cache.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";
 import type { Weight } from "./buffers.ts";
 
+/** The first position that a layer's query at this one attends to. */
+export function firstKey(
+  { slidingWindow, isChunked }: Pick<AttentionLayer, "slidingWindow" | "isChunked">,
+  position: number,
+): number {
+  if (slidingWindow === 0) return 0;
+  return isChunked ? position - (position % slidingWindow) : Math.max(0, position - slidingWindow + 1);
+}
+
 /** What attention of one layer needs besides activations. */
 export interface AttentionLayer {
   readonly index: number;

@@ -47,7 +47,10 @@ export interface Span {
   readonly start: number;
   readonly count: number;
   readonly row: number;
-  /** Length that the sequence is known to get, of a prompt in chunks: ropes that depend on the length are those of it. Absent: start + count. */
+  /**
+   * Length of the prompt that the tokens are part of, so that ropes that depend on the length are those of it for all its chunks. Tokens
+   * behind it have the rope of the length that they make. Absent: start + count.
+   */
   readonly knownLength?: number | undefined;
 }
 
@@ -70,6 +73,8 @@ export interface Rope {
   readonly attentionFactor: number;
   /** Absent: queries do not grow. */
   readonly queryGrowth?: QueryGrowth;
+  /** One for each row of the step, with as many frequencies, where its sequences have different ones. Absent: this one for all rows. */
+  readonly ofRows?: readonly Rope[];
 }
 
 /** A norm of rows: x over its root mean square, or with `layer` (LayerNorm) x less its mean, over its deviation; times weight, plus bias. */

@@ -2,6 +2,9 @@
 import type { RotationKind } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
 
+/** With three steps the device has work while the host handles a token; more would only be thrown away at the end. */
+export const STEPS_IN_FLIGHT = 3;
+
 /** The largest load that the memory has to carry. */
 export interface Load {
   /** Tokens in the longest step. */
@@ -48,6 +51,8 @@ export interface BackendPlanner {
   readonly limits: MemoryLimits;
   /** The most tokens in a prefill step, on any device. */
   readonly chunkTokens: number;
+  /** The most decode steps that run before the host knows the token of the first (`STEPS_IN_FLIGHT`), or 1 where tokens are drawn on the host. */
+  readonly stepsInFlight: number;
   /**
    * Bytes of a weight [rows][cols].
    * @throws TurboQuantError unsupported — a type without kernels here

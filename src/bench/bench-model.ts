@@ -7,6 +7,7 @@ import { LLM } from "../engine/llm.ts";
 import { decodersFor } from "../eval/evaluate.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
+import { layerKindsOf, layoutOf } from "../models/layout.ts";
 import type { Placement } from "../models/placement.ts";
 import { RandomCheckpoint } from "../models/random-weights.ts";
 import { shapeConfig, shapeJson } from "../models/shapes.ts";
@@ -77,7 +78,7 @@ export async function makeShapeModel(shape: string, options: BenchModelOptions):
   const checkpoint = new RandomCheckpoint(json, `shape ${shape}`, options.weights === "f16" ? "f16" : "bf16");
   const config = parseModelConfig(await checkpoint.config(), checkpoint.name);
   const ops = await createBackend(options.backend, {
-    formats: layerFormats(options.kv ?? [], config.numLayers),
+    formats: layerFormats(options.kv ?? [], layerKindsOf(layoutOf(config))),
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   try {

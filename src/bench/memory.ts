@@ -3,6 +3,7 @@ import type { BackendName } from "../backends/registry.ts";
 import { createBackend } from "../engine/create-backend.ts";
 import { yieldNow } from "../engine/yield-now.ts";
 import type { ModelConfig } from "../models/config.ts";
+import { layerKindsOf, layoutOf } from "../models/layout.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { FILL_ROWS, plainAttentionLayer, RandomKv } from "./random-kv.ts";
@@ -33,10 +34,10 @@ export interface FillResult {
 /** Fills every layer of a cache. Backend, kernels and buffers are made before resident memory is read first. */
 export async function fillCache(options: FillOptions): Promise<FillResult> {
   const { config, tokens, residentBytes, signal, onProgress } = options;
-  const kv = parseKvSpec(options.kv);
-  kv.validateLayers(config.numLayers);
+  const kinds = layerKindsOf(layoutOf(config));
+  const kv = parseKvSpec(options.kv).forModel(kinds);
   const ops = await createBackend(options.backend, {
-    formats: layerFormats([options.kv], config.numLayers),
+    formats: layerFormats([options.kv], kinds),
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   try {

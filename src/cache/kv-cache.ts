@@ -22,6 +22,7 @@ export class KvCache implements CacheParts {
    * shapes: one for each state of a sequence; a shape without `kind` is one of keys and values
    * formatOf: format of the keys and values whose shape is at this index of `shapes`
    * poolOf: where the pages of a state are from, by index of `shapes`: `pool` or pools beside it
+   * layerOf: index in the model of the layer that a state belongs to; default: one state a layer
    * @throws TurboQuantError unsupported — a head_dim that cannot be packed
    */
   constructor(
@@ -29,6 +30,7 @@ export class KvCache implements CacheParts {
     formatOf: (index: number) => LayerKvFormat,
     pool: PagePool,
     poolOf: (index: number) => PagePool = () => pool,
+    layerOf: (index: number) => number = (index) => index,
   ) {
     this.pool = pool;
     this.#storages = new Set(shapes.map((_, index) => poolOf(index).storage));
@@ -38,11 +40,11 @@ export class KvCache implements CacheParts {
     let others = 0;
     this.slots = shapes.map((shape, index) => {
       // Each layer with keys and values has two groups of pages; the groups of other states follow.
-      if (isRecurrent(shape)) return recurrentSlot(shape, 2 * numKv + others++, poolOf(index));
+      if (isRecurrent(shape)) return recurrentSlot(shape, 2 * numKv + others++, poolOf(index), layerOf(index));
       const layer = layerCache(formatOf(index), shape);
       layers.push(layer);
       layerPools.push(poolOf(index));
-      return kvSlot(layer, layers.length - 1, poolOf(index));
+      return kvSlot(layer, layers.length - 1, poolOf(index), layerOf(index));
     });
     this.layers = layers;
     this.layerPools = layerPools;

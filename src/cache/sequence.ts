@@ -18,11 +18,21 @@ export class Sequence {
   readonly #kv: readonly KvState[];
   readonly #recurrent: readonly RecurrentState[];
   #length = 0;
+  #ropeLength: number | null;
   #released = false;
 
-  /** states: one for each slot of the cache, each holding `length` tokens; from now on they are owned by this sequence */
-  constructor(cache: CacheParts, states: readonly LayerState[] = cache.slots.map((slot) => slot.create()), length = 0) {
+  /**
+   * states: one for each slot of the cache, each holding `length` tokens; from now on they are owned by this sequence · ropeLength: that of
+   * the tokens
+   */
+  constructor(
+    cache: CacheParts,
+    states: readonly LayerState[] = cache.slots.map((slot) => slot.create()),
+    length = 0,
+    ropeLength: number | null = 0,
+  ) {
     this.cache = cache;
+    this.#ropeLength = ropeLength;
     this.states = states;
     this.#kv = states.filter((state) => state instanceof KvState);
     this.#recurrent = states.filter((state) => state instanceof RecurrentState);
@@ -32,6 +42,14 @@ export class Sequence {
   /** Number of committed tokens. */
   get length(): number {
     return this.#length;
+  }
+
+  /**
+   * Where ropes depend on the length of a prompt, the length that those of all tokens were made for (`Decoder.ropeLength`); null when tokens
+   * have different ones, as when an answer grew beyond the length of training. 0 in all other models.
+   */
+  get ropeLength(): number | null {
+    return this.#ropeLength;
   }
 
   /** Keys and values of a layer. `layer` counts only layers that have keys and values. */
@@ -107,10 +125,15 @@ export class Sequence {
     for (const { pool, replaces } of missing) if (replaces) pool.release(replaces);
   }
 
-  /** Ends a step: `count` reserved tokens become part of the sequence, and pages that no later token can read are released. */
-  commit(count: number): void {
+  /**
+   * Ends a step: `count` reserved tokens become part of the sequence, and pages that no later token can read are released.
+   * ropeLength: see there; of these tokens
+   */
+  commit(count: number, ropeLength: number | null = 0): void {
     assert(!this.#released, "commit to a released sequence");
     for (const state of this.states) state.commit(count);
+    if (this.#length === 0) this.#ropeLength = ropeLength;
+    else if (this.#ropeLength !== ropeLength) this.#ropeLength = null;
     this.#length += count;
   }
 
@@ -123,14 +146,14 @@ export class Sequence {
   fork(): Sequence {
     assert(!this.#released, "fork of a released sequence");
     const states = this.states.map((state) => state.fork(true));
-    return new Sequence(this.cache, states, this.#length);
+    return new Sequence(this.cache, states, this.#length, this.#ropeLength);
   }
 
   /** A fork of the committed tokens alone, without reserved positions and without marks. */
   forkCommitted(): Sequence {
     assert(!this.#released, "fork of a released sequence");
     const states = this.states.map((state) => state.fork(false));
-    const copy = new Sequence(this.cache, states, this.#length);
+    const copy = new Sequence(this.cache, states, this.#length, this.#ropeLength);
     copy.dropReserved();
     return copy;
   }

@@ -29,6 +29,8 @@ export interface SnapshotHeader extends SnapshotIdentity {
   readonly length: number;
   /** Tokens of the conversation; may be one more than the cache holds. 0 when the caller gave none. */
   readonly numTokens: number;
+  /** `Sequence.ropeLength`; absent: 0. */
+  readonly ropeLength?: number | null;
   readonly layers: readonly SnapshotLayer[];
 }
 
@@ -109,12 +111,13 @@ function parseHeader(json: Uint8Array): SnapshotHeader | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null) return undefined;
-  const { fingerprint, kvSpec, length, numTokens, layers } = value;
+  const { fingerprint, kvSpec, length, numTokens, ropeLength = 0, layers } = value;
   const isSound =
     typeof fingerprint === "string" &&
     typeof kvSpec === "string" &&
     isCount(length) &&
     isCount(numTokens) &&
+    (ropeLength === null || isCount(ropeLength)) &&
     Array.isArray(layers) &&
     layers.every((layer) => typeof layer === "object" && layer !== null && kindOf(layer)?.isSound(layer, length));
   return isSound ? (value as SnapshotHeader) : undefined;

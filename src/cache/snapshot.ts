@@ -40,7 +40,11 @@ export async function* snapshotParts(sequence: Sequence, options: SaveOptions): 
   const frozen = sequence.forkCommitted();
   try {
     const layers = frozen.states.map((state) => state.describe());
-    const header: SnapshotHeader = { fingerprint, kvSpec, length: frozen.length, numTokens: tokens.length, layers };
+    const header: SnapshotHeader = {
+      ...{ fingerprint, kvSpec, length: frozen.length, numTokens: tokens.length },
+      ...(frozen.ropeLength !== 0 && { ropeLength: frozen.ropeLength }),
+      layers,
+    };
     const pages = frozen.states.flatMap((state) => [...state.savedPages()]);
     const head = encodeHead(
       header,
@@ -123,7 +127,7 @@ export function restoreSequence(
     for (const state of states) state.release();
     throw error;
   }
-  return { sequence: new Sequence(cache, states, header.length), tokens };
+  return { sequence: new Sequence(cache, states, header.length, header.ropeLength), tokens };
 }
 
 /** Refuses a sound file that belongs to another model, format or build. */

@@ -122,7 +122,7 @@ describe("backend auto takes wasm and says why", () => {
     const kv = ["k4v4", "paper-3", "q8_0", "q4_0r", "f16", "f32", "k5v4,layers=0:k8v8,window=0,sinks=0"];
     const told: [string, boolean][] = [];
     const ops = await createBackend("auto", {
-      formats: layerFormats(kv, 2),
+      formats: layerFormats(kv, ["full", "full"]),
       onChoice: (reason, leavesGpu) => told.push([reason, leavesGpu]),
     });
     expect(ops.name).toBe("webgpu");

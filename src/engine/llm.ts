@@ -17,6 +17,7 @@ import {
 import { checkWeights } from "../models/check-weights.ts";
 import { type ModelConfig, parseModelConfig } from "../models/config.ts";
 import { Decoder } from "../models/decoder.ts";
+import { layerKindsOf, layoutOf } from "../models/layout.ts";
 import { modelOfCheckpoint } from "../plan/read-model.ts";
 import { getPlatform, type OnProgress } from "../platform.ts";
 import { type KvSpec, parseKvSpec } from "../quant/parse-kv-spec.ts";
@@ -144,7 +145,7 @@ export class LLM {
     try {
       const checkpoint = await openCheckpoint(source);
       const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
-      spec.validateLayers(config.numLayers);
+      spec.forModel(layerKindsOf(layoutOf(config)));
       checkContext(options.contextLength, config.maxPositionEmbeddings);
       const tensors = await checkpoint.tensors();
       await checkWeights(checkpoint, config);

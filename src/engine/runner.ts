@@ -17,6 +17,8 @@ export interface PrefillOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** A length of the sequence that a later cut may go back to (`Sequence.mark`). */
   readonly markAt?: number | undefined;
+  /** See `Span.knownLength`. Default: the length behind these tokens. */
+  readonly knownLength?: number | undefined;
   /** With `logits: "all"`, receives each chunk's logits ([count][vocabSize]) and the position of its first row. */
   readonly onLogits?: (logits: Float32Array, start: number, count: number) => void;
 }
@@ -61,12 +63,16 @@ function makeStep(works: readonly Work[], order?: readonly number[]): Step {
 }
 
 /** Commits in parts when something happens at an earlier length, because the residual window at that length is released afterwards. */
-function commit({ sequence, tokens, onPageEnd, markAt = 0 }: Work): void {
+function commit({ sequence, tokens, onPageEnd, markAt = 0, knownLength }: Work, decoder: Decoder): void {
   const end = sequence.length + tokens.length;
+  const prompt = knownLength ?? end;
+  const ropeLength = decoder.ropeLength(Math.max(prompt, end));
+  // Tokens behind the prompt have their own.
+  const isOne = prompt >= end || decoder.ropeLength(Math.max(prompt, sequence.length + 1)) === ropeLength;
   while (sequence.length < end) {
     const pageEnd = onPageEnd ? (Math.floor(sequence.length / PAGE_TOKENS) + 1) * PAGE_TOKENS : end;
     const next = Math.min(end, pageEnd, markAt > sequence.length ? markAt : end);
-    sequence.commit(next - sequence.length);
+    sequence.commit(next - sequence.length, isOne ? ropeLength : null);
     if (next === markAt) sequence.mark();
     if (next === pageEnd) onPageEnd?.(sequence);
   }
@@ -120,7 +126,7 @@ export class Runner {
       }
       const step = makeStep(works, order);
       const result = await read(this.decoder.queue(step), step.logitRows.length);
-      for (const work of works) commit(work);
+      for (const work of works) commit(work, this.decoder);
       return result;
     } catch (error) {
       for (const sequence of reserved) sequence.dropReserved();
@@ -136,7 +142,7 @@ export class Runner {
     const { logits = "last", signal, onProgress, onLogits, markAt } = options;
     this.#checkContext(sequence.length + tokens.length);
     const all = Int32Array.from(tokens);
-    const knownLength = sequence.length + all.length;
+    const { knownLength = sequence.length + all.length } = options;
     makeRoomForPrompt(sequence, all.length, this.chunkTokens);
     let last: Float32Array = new Float32Array(0);
     for (let at = 0; at < all.length; at += this.chunkTokens) {

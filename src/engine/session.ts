@@ -145,7 +145,7 @@ export class Session {
   /**
    * Cuts the session back to the longest common prefix with `ids`, without the last token, whose logits are needed. The result
    * equals a fresh session: where the residual window is gone, the cut goes back further and the next `generate` reads those
-   * tokens again (`usage.rereadTokens`). From the first call on, the ends of the last two prompts are marked, so that answering
+   * tokens again (`usage.rereadTokens`), and all of them where ropes depend on the length and that of `ids` has others. From the first call on, the ends of the last two prompts are marked, so that answering
    * again reads nothing twice.
    * returns: number of tokens kept
    */
@@ -154,7 +154,10 @@ export class Session {
     let shared = 0;
     const limit = Math.min(this.#sequence.length, ids.length - 1);
     while (shared < limit && this.#tokens[shared] === ids[shared]) shared++;
-    this.#rereadTokens = shared - this.#sequence.cutTo(shared);
+    const { ropeLength } = this.#sequence;
+    // Tokens that were read with the ropes of another length are not those of a fresh session.
+    const isAlike = ropeLength === this.#model.runner.decoder.ropeLength(ids.length);
+    this.#rereadTokens = shared - this.#sequence.cutTo(isAlike ? shared : 0);
     this.#tokens.length = shared;
     return shared;
   }

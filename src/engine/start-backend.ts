@@ -3,7 +3,7 @@ import type { Ops } from "../backends/ops.ts";
 import { automaticBackends, type BackendName, findBackend } from "../backends/registry.ts";
 import { TurboQuantError } from "../errors.ts";
 import { inOneMemory } from "../models/placement.ts";
-import type { PlannedModel } from "../plan/model-memory.ts";
+import { type PlannedModel, plannedKinds } from "../plan/model-memory.ts";
 import { getPlatform } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
 import { checkFit, type Fit } from "./check-fit.ts";
@@ -32,7 +32,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
   if (typeof backend === "object") {
     return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
   }
-  const formats = layerFormats([kv, ...otherKv], model.numLayers ?? model.layers.length);
+  const formats = layerFormats([kv, ...otherKv], plannedKinds(model));
   const start = async (name: BackendName | "auto"): Promise<Started> => {
     let choice: string | undefined;
     let note: string | null = null;

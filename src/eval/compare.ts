@@ -85,7 +85,8 @@ export async function compareOnTokens(
       let reference: { logits: Float32Array; stats: RowStats[] } | null = null;
       for (const [i, { runner }] of all.entries()) {
         options.signal?.throwIfAborted();
-        const logits = await runner.step([{ sequence: sequences[i]!, tokens: block, logits: "all" }]);
+        const sequence = sequences[i]!;
+        const logits = await runner.step([{ sequence, tokens: block, logits: "all", knownLength: tokens.length }]);
         const stats = Array.from(block, (_, row) => rowStats(rowOf(logits, row, vocabSize)));
         const record = i === 0 ? baseRecord : records[i - 1]!;
         next.forEach((token, row) => {

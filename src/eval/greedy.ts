@@ -136,13 +136,15 @@ export async function firstDivergence(
   const vocab = runner.decoder.config.vocabSize;
   const sequence = cache.createSequence();
   try {
-    await runner.prefill(sequence, prompt.subarray(0, -1), { logits: "none", signal });
+    const knownLength = prompt.length;
+    await runner.prefill(sequence, prompt.subarray(0, -1), { logits: "none", signal, knownLength });
     let first: number | null = null;
     // Row i predicts token i of the continuation.
     const fed = [prompt.at(-1)!, ...continuation.slice(0, -1)];
     await runner.prefill(sequence, fed, {
       logits: "all",
       signal,
+      knownLength,
       onLogits: (logits, start, count) => {
         for (let row = 0; row < count && first === null; row++) {
           const index = start - (prompt.length - 1) + row;

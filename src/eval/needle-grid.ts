@@ -136,7 +136,11 @@ export async function recallsAll(
   const { runner, cache } = contender;
   const prefix = cache.createSequence();
   try {
-    await runner.prefill(prefix, questions[0]!.prompt.slice(0, shared), { logits: "none", signal });
+    const lengths = questions.map(({ prompt }) => prompt.length);
+    const ropes = new Set(lengths.map((length) => runner.decoder.ropeLength(length)));
+    // Ropes that depend on the length may differ between the questions, which then have no beginning in common.
+    const common = ropes.size === 1 ? questions[0]!.prompt.slice(0, shared) : [];
+    await runner.prefill(prefix, common, { logits: "none", signal, knownLength: lengths[0] });
     const results: boolean[] = [];
     for (const question of questions) {
       const fork = prefix.fork();

@@ -155,9 +155,10 @@ export async function answers(
   { prompt, answer }: NeedlePrompt,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  await runner.prefill(sequence, prompt.slice(sequence.length, -1), { logits: "none", signal });
+  const knownLength = prompt.length;
+  await runner.prefill(sequence, prompt.slice(sequence.length, -1), { logits: "none", signal, knownLength });
   const tokens = [prompt.at(-1)!, ...answer.slice(0, -1)];
-  const logits = await runner.step([{ sequence, tokens, logits: "all" }]);
+  const logits = await runner.step([{ sequence, tokens, logits: "all", knownLength }]);
   const vocab = runner.decoder.config.vocabSize;
   return answer.every((token, row) => {
     const own = logits.subarray(row * vocab, (row + 1) * vocab);

@@ -6,6 +6,7 @@
  * sinks and window. And the codes and scales of K and V in every layer are changed where they are stored: each change must
  * change the next token's logits, and restoring the bytes must restore the logits bit for bit.
  */
+import { firstKey } from "../backends/attention-layer.ts";
 import type { Sequence } from "../cache/sequence.ts";
 import { TurboQuantError } from "../errors.ts";
 import { isFloat } from "../quant/codecs/registry.ts";
@@ -54,15 +55,15 @@ function flipped(page: Uint8Array, layout: PageLayout, { regions, mask }: Target
   return changed;
 }
 
-/** Indices of main pages in which the query at position `last` reads codes of earlier tokens, the most recent page first. */
+/** Indices of main pages in which the query at position `last` reads codes of earlier tokens, from `firstRead` on, the most recent page first. */
 function pagesReadAsCodes(
   format: LayerKvFormat,
   layout: PageLayout,
-  sliding: number,
+  firstRead: number,
   hasResidual: boolean,
   last: number,
 ) {
-  const from = Math.max(hasResidual ? format.sinks : 0, sliding > 0 ? last - sliding + 1 : 0);
+  const from = Math.max(hasResidual ? format.sinks : 0, firstRead);
   const to = Math.min(last - 1, hasResidual ? last - format.window : last - 1);
   const pages: number[] = [];
   for (
@@ -144,11 +145,11 @@ export async function checkReadPath(
   let hasCodes = false;
   let probes = 0;
   for (const [layer, { main, residual, format }] of cache.layers.entries()) {
-    const { slidingWindow } = runner.decoder.attentionLayer(layer);
+    const firstRead = firstKey(runner.decoder.attentionLayer(layer), last);
     for (const side of ["k", "v"] satisfies Side[]) {
       if (isFloat(main[side].side)) continue;
       hasCodes = true;
-      const pages = pagesReadAsCodes(format, main, slidingWindow, residual !== null, last);
+      const pages = pagesReadAsCodes(format, main, firstRead, residual !== null, last);
       if (pages.length === 0) continue;
       for (const target of targetsOf(main[side])) {
         // Changing the newest page is usually enough. In a layer that attends

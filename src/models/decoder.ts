@@ -6,7 +6,7 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { Prologue, StreamEnd } from "./blocks/block.ts";
-import { bufferWidths, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
+import { bufferWidths, layerKindsOf, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { inOneMemory, numMemories, type Placement } from "./placement.ts";
@@ -89,9 +89,9 @@ export class Decoder {
   }
 
   static async load(ops: Ops, checkpoint: Checkpoint, options: DecoderOptions): Promise<Decoder> {
-    const { config, kv, calibration = [], placement = inOneMemory(config.numLayers) } = options;
-    kv.validateLayers(config.numLayers);
+    const { config, calibration = [], placement = inOneMemory(config.numLayers) } = options;
     const layout = storedLayout(layoutOf(config), await checkpoint.tensors());
+    const kv = options.kv.forModel(layerKindsOf(layout));
     const memories = [ops];
     while (memories.length < numMemories(placement)) memories.push(await ops.addMemory!());
     const places = {
@@ -110,11 +110,11 @@ export class Decoder {
    * @throws TurboQuantError invalid_argument — the spec names layers the model does not have
    */
   withFormat(
-    kv: KvSpec,
+    asked: KvSpec,
     calibration: readonly (LayerCalibration | null)[] = [],
     wrap: (ops: Ops) => Ops = (ops) => ops,
   ): Decoder {
-    kv.validateLayers(this.config.numLayers);
+    const kv = asked.forModel(layerKindsOf(this.#parts.layout));
     return new Decoder({ ...this.#parts, memories: this.#parts.memories.map(wrap), kv, calibration });
   }
 
@@ -126,6 +126,16 @@ export class Decoder {
   /** The layers of the model that keep keys and values, in order; `attentionLayer` counts these alone. */
   get kvLayers(): readonly number[] {
     return stateShapes(this.#parts.layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? layer : []));
+  }
+
+  /**
+   * The shortest length whose ropes are those of `length`: 0 where they are the same at every length. Tokens that were read with the ropes
+   * of different lengths are other tokens to attention, so prefixes are shared among equal ones only.
+   */
+  ropeLength(length: number): number {
+    let longest = 0;
+    for (const stage of this.#stages) longest = Math.max(longest, stage.ropeLength(length));
+    return longest;
   }
 
   /** The operations over the memory that a layer lies in. */
@@ -150,6 +160,7 @@ export class Decoder {
       (index) => this.kv.forLayer(states[index]!.layer),
       pool,
       (index) => pools[placement.layers[states[index]!.layer]!]!,
+      (index) => states[index]!.layer,
     );
   }
 
@@ -261,7 +272,7 @@ export class Decoder {
         logitRows: Int32Array.from({ length: Math.min(rows, WARM_UP_LOGITS) }, (_, row) => row),
       });
     };
-    this.#stages.reduce((inner, stage) => () => stage.withoutAdvancingRopes(inner), queue)();
+    queue();
     for (const draw of draws) {
       const stream = ops.sampling?.createStream(draw, config.vocabSize);
       void stream?.sample(logits!, 1, [0]);

@@ -1,5 +1,6 @@
 /** @file The layout of a model, made from its config: the blocks of each layer, and the weights before and after the layers. */
 import type { StateShape } from "../cache/states/state-shape.ts";
+import { type LayerKind, layerKinds } from "../quant/layer-kinds.ts";
 import { alternatingStreams } from "./blocks/alternating-updates.ts";
 import {
   type Branch,
@@ -139,6 +140,13 @@ export function stateShapes(layout: ModelLayout): { readonly shape: StateShape; 
     branches.flatMap(({ block: { state } }) => (state && state.kind !== "shared" ? { shape: state, layer } : [])),
   );
 }
+
+/** The kind of each layer that has keys and values of its own; null for the others. */
+export const layerKindsOf = (layout: ModelLayout): (LayerKind | null)[] =>
+  layerKinds(
+    stateShapes(layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? { shape, layer } : [])),
+    layout.layers.length,
+  );
 
 /** Index in the model of each layer that has keys and values, in order. */
 export function attentionLayersOf(layout: ModelLayout): number[] {

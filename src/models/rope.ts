@@ -140,6 +140,13 @@ export function ropeFor(config: { readonly headDim: number; readonly rope: RopeC
   }
 }
 
+/** The shortest length with the frequencies of `length`; 0 where they do not depend on it. */
+export function ropeLength(rope: RopeConfig, length: number): number {
+  const isGrown = (rope.type === "dynamic" || rope.type === "longrope") && length > rope.originalMaxPosition;
+  if (!isGrown) return 0;
+  return rope.type === "dynamic" ? length : rope.originalMaxPosition + 1;
+}
+
 function inverseFrequencies(theta: number, dim: number, exponentDim: number = dim): Float64Array {
   return Float64Array.from({ length: dim / 2 }, (_, pair) => theta ** ((-2 * pair) / exponentDim));
 }

@@ -10,7 +10,7 @@ import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { BlockStep, RunningBlock, RunningBranchStreams } from "./blocks/block.ts";
 import type { LoadedBranch, LoadedNorm } from "./load-weights.ts";
-import { type RopeConfig, type RopeUpTo, ropeFor } from "./rope.ts";
+import { StepRopes } from "./step-ropes.ts";
 
 interface RunningBranch {
   /** What makes the row that the branch reads of several streams; null where the row is there. */
@@ -34,12 +34,6 @@ const normOf = (norm: LoadedNorm | null, add: boolean): RowNorm | null => norm &
 
 /** Whether `Ops.rmsNorm` computes it. */
 export const isPlainNorm = (norm: LoadedNorm | null): boolean => norm?.kind === "rms" && !norm.bias;
-
-/** A rope with the parameters it was made from. What is valid of a dynamic rope grows with the longest sequence so far. */
-interface KnownRope extends RopeUpTo {
-  readonly config: RopeConfig;
-  readonly headDim: number;
-}
 
 /** Numbers the states of a model's blocks within each kind, as sequences number theirs. */
 export type StateIndex = (shape: Pick<StateShape | SharedShape, "kind">) => number;
@@ -73,7 +67,7 @@ export class Stage {
   readonly #widths: Readonly<Record<string, number>>;
   #buffers: Map<string, Buf> | null = null;
   #rows = 0;
-  #ropes: KnownRope[] = [];
+  readonly #ropes = new StepRopes();
 
   constructor(ops: Ops, { layers, firstLayer, stateIndex, kv, calibration, widths }: StageOptions) {
     this.ops = ops;
@@ -93,7 +87,7 @@ export class Stage {
         const layer = firstLayer + index;
         const block = branch.block.bind(weights, {
           stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
-          ropeIndex: (config, headDim) => this.#ropeIndex(config, headDim),
+          ropeIndex: (config, headDim) => this.#ropes.indexOf(config, headDim),
           format: kv.forLayer(layer),
           calibration: calibration[layer] ?? null,
           attentionOf,
@@ -127,11 +121,7 @@ export class Stage {
   /** Begins a step: makes room for its rows and prepares what the backend's operations share. Must precede `run`. */
   begin(step: Step): void {
     this.reserveRows(step.tokens.length);
-    this.#advanceRopes(step);
-    this.ops.beginStep(
-      step,
-      this.#ropes.map(({ rope }) => rope),
-    );
+    this.ops.beginStep(step, this.#ropes.of(step));
   }
 
   /** Makes sure that the buffers hold `rows` rows; `begin` does it for those of a step. */
@@ -180,38 +170,15 @@ export class Stage {
     return this.#buffers!.get(name)!;
   }
 
-  /** Calls `queue` and restores the ropes afterwards: the positions of a warm-up step are not those of a real sequence. */
-  withoutAdvancingRopes(queue: () => void): void {
-    const ropes = this.#ropes.slice();
-    queue();
-    this.#ropes = ropes;
+  /** See `Decoder.ropeLength`. */
+  ropeLength(length: number): number {
+    return this.#ropes.lengthOf(length);
   }
 
   /** Frees scratch memory and what blocks allocated; the caller owns the weights. */
   dispose(): void {
     for (const { block } of this.#branches) block.dispose?.();
     this.#freeBuffers();
-  }
-
-  /** Index of the rope with these parameters; layers with equal parameters share one. */
-  #ropeIndex(config: RopeConfig, headDim: number): number {
-    const known = this.#ropes.findIndex((rope) => rope.config === config && rope.headDim === headDim);
-    if (known >= 0) return known;
-    return this.#ropes.push({ config, headDim, ...ropeFor({ headDim, rope: config }, 0) }) - 1;
-  }
-
-  /**
-   * Makes the ropes anew that are not valid for the longest sequence of a step: dynamic NTK when one got longer than before, and both it
-   * and LongRoPE on either side of the length of training. All rows of a step have the same rope, and all chunks of a prompt that of its
-   * whole length; what follows a prompt has that of its own length, and what is in the cache stays as it is.
-   */
-  #advanceRopes(step: Step): void {
-    let longest = 0;
-    for (const { start, count, knownLength = 0 } of step.spans) longest = Math.max(longest, start + count, knownLength);
-    this.#ropes.forEach(({ config, headDim, beyond, upTo }, index) => {
-      if (longest > beyond && longest <= upTo) return;
-      this.#ropes[index] = { config, headDim, ...ropeFor({ headDim, rope: config }, longest) };
-    });
   }
 
   #freeBuffers(): void {

@@ -1,6 +1,7 @@
 /** @file What a memory plan needs to know of a model: its matrices, and its layers with a KV cache. */
 import type { WeightType } from "../backends/ops.ts";
 import type { LayerShape } from "../cache/states/state-shape.ts";
+import { type LayerKind, layerKinds } from "../quant/layer-kinds.ts";
 import type { WeightUse } from "../weights/kept-type.ts";
 
 /** A matrix as a backend keeps it, perhaps stacked from several tensors of the checkpoint. Vectors (norms, biases) have one row. */
@@ -33,8 +34,8 @@ export interface PlannedModel {
   readonly layers: readonly PlannedLayer[];
   /** Number of all layers, with and without K and V; absent: as many as `layers`. */
   readonly numLayers?: number;
-  /** Bytes of those states of a sequence that do not grow with its length; absent: none. */
-  readonly fixedStateBytes?: number;
+  /** Layers with a state that does not grow with a sequence, and its bytes; absent: none. */
+  readonly fixedStates?: readonly { readonly layer: number; readonly bytes: number }[];
   /** Layers that read the keys and values of another one and take no bytes of the cache; absent: none. */
   readonly sharedLayers?: readonly { readonly layer: number; readonly of: number }[];
   readonly hiddenSize: number;
@@ -58,3 +59,15 @@ export interface PlannedModel {
   /** Whether the config stands in the metadata of a GGUF file; absent: in a config.json. */
   readonly isGguf?: boolean;
 }
+
+/** The kind of each layer that has keys and values of its own; null for the others. */
+export function plannedKinds({ layers, numLayers = layers.length }: PlannedModel): (LayerKind | null)[] {
+  return layerKinds(
+    layers.map((shape, index) => ({ shape, layer: shape.modelLayer ?? index })),
+    numLayers,
+  );
+}
+
+/** Bytes of those states of a sequence that do not grow with its length. */
+export const fixedStateBytes = ({ fixedStates = [] }: PlannedModel): number =>
+  fixedStates.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -26,7 +26,7 @@ function sideIsAtLeast(a: SideFormat, b: SideFormat): boolean {
   return bits > 0 || (bits === 0 && (aTrellis || !bTrellis));
 }
 
-/** Whether `a` keeps at least as much as `b` on both sides of every layer and is equal to it otherwise. */
+/** Whether `a` keeps at least as much as `b` on both sides of every layer and is equal to it otherwise. Both are those of a model (`forModel`). */
 export function isAtLeast(a: KvSpec, b: KvSpec, numLayers: number): boolean {
   for (let layer = 0; layer < numLayers; layer++) {
     const { k: ak, v: av, ...restA } = a.forLayer(layer);

@@ -8,6 +8,7 @@ import { type Draft, failSpec, oneOf, parseCount, type SideModifier, type SideSp
 import { dropImpossibleTrellis } from "./codecs/trellis/trellis-spec.ts";
 import type { LayerKvFormat, SideFormat } from "./kv-format.ts";
 import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
+import { LAYER_KINDS, type LayerKind } from "./layer-kinds.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
 import type { RotationKind } from "./rules.ts";
 
@@ -20,15 +21,20 @@ export interface KvSpec {
   readonly makesCalibration: boolean;
   /** True when no layer stores codes. */
   readonly isFloat: boolean;
+  /** Of a spec whose `layers=` names kinds, call `forModel` first: without a model no layer is of any kind. */
   forLayer(layer: number): LayerKvFormat;
-  /** @throws TurboQuantError invalid_argument — a layers= range beyond the model */
-  validateLayers(numLayers: number): void;
+  /**
+   * The same spec with the kinds of `layers=` as the layers that they are in a model, by their numbers. kinds: of its layers
+   * @throws TurboQuantError invalid_argument — a layers= range beyond the model, or a kind that no layer is of
+   */
+  forModel(kinds: readonly (LayerKind | null)[]): KvSpec;
 }
+
+type Layers = { readonly first: number; readonly last: number } | { readonly kind: LayerKind };
 
 /** A side that is absent keeps the format it has outside the range. */
 interface LayerRange<S> {
-  readonly first: number;
-  readonly last: number;
+  readonly layers: Layers;
   k?: S;
   v?: S;
 }
@@ -49,28 +55,39 @@ const modifierNames = (): string[] => [
   "v",
 ];
 
+const KIND = LAYER_KINDS.join("|");
+/** A + belongs to the preset (paper-4+qjl), unless it is followed by other layers. */
+const BETWEEN_LAYERS = /\+(?=(?:\d+(?:-\d+)?|[a-z]+):)/;
+const LAYERS = new RegExp(`^(?:(\\d+)(?:-(\\d+))?|(${KIND})):(.+)$`);
+
 /**
- * Parses `0-1:k8v8` or `3:f16`, several joined by `+`. Of the inner preset only the two sides are used, not its window. `3:k5`,
- * `3:vf16` and `3:k4+qjl` change one side and keep the recipe of `base`.
+ * Parses `0-1:k8v8`, `3:f16` or `sliding:f16`, several joined by `+`. Of the inner preset only the two sides are used, not its window.
+ * `3:k5`, `3:vf16` and `3:k4+qjl` change one side and keep the recipe of `base`.
  */
 function parseLayers(value: string, base: { readonly k: SideSpec; readonly v: SideSpec }): LayerRange<SideSpec>[] {
-  // A + belongs to the preset (paper-4+qjl), unless it is followed by another range.
-  return value.split(/\+(?=\d+(?:-\d+)?:)/).map((part) => {
-    const match = /^(\d+)(?:-(\d+))?:(.+)$/.exec(part);
-    if (!match) failSpec(`layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8`, { layers: part });
+  return value.split(BETWEEN_LAYERS).map((part) => {
+    const match = LAYERS.exec(part);
+    if (!match) {
+      const hint = closest(part.split(":")[0]!, LAYER_KINDS);
+      failSpec(
+        `layers=${part}: expected FIRST-LAST:PRESET, for example layers=0-1:k8v8, or KIND:PRESET of ${LAYER_KINDS.join(", ")}${hint ? `; did you mean ${hint}?` : ""}`,
+        { layers: part },
+      );
+    }
     const first = Number(match[1]);
     const last = match[2] === undefined ? first : Number(match[2]);
     if (last < first) failSpec(`layers=${part}: the range ends before it begins`, { layers: part });
-    const preset = match[3]!;
+    const layers: Layers = match[3] ? { kind: match[3] as LayerKind } : { first, last };
+    const preset = match[4]!;
     const one = /^([kv])(.+)$/.exec(preset);
     if (one) {
       const side = one[1] as "k" | "v";
       // A width alone is that of a TurboQuant type.
       const found = findType(one[2]!.replace(/^(?=[1-8](?:\+|$))/, "tq"), side, base[side]);
-      if (found) return { first, last, [side]: found };
+      if (found) return { layers, [side]: found };
     }
     const { k, v } = parsePreset(preset);
-    return { first, last, k, v };
+    return { layers, k, v };
   });
 }
 
@@ -149,29 +166,64 @@ export function parseKvSpec(spec: string): KvSpec {
   const { draft, ranges: drafts } = build(preset, modifiers);
   const { calibration, ...shared } = draft;
   const base = { ...shared, k: sideOf(draft.k), v: sideOf(draft.v) };
-  const ranges = drafts.map(({ first, last, k, v }): LayerRange<SideFormat> => {
-    return { first, last, ...(k && { k: sideOf(k) }), ...(v && { v: sideOf(v) }) };
+  const ranges = drafts.map(({ layers, k, v }): LayerRange<SideFormat> => {
+    return { layers, ...(k && { k: sideOf(k) }), ...(v && { v: sideOf(v) }) };
   });
   const sides = [base, ...ranges].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
   const whole = sides.find(isWholePage);
   if (whole) checkWholePages(whole, draft.window);
-  return {
+  const facts = {
     text: canonical(preset, modifiers),
     calibration,
     makesCalibration: calibration === "auto" && modifiers.some((part) => part.startsWith("calibration=")),
     isFloat: sides.every(isFloat),
+  };
+  return withRanges(facts, base, ranges);
+}
+
+function withRanges(
+  facts: Pick<KvSpec, "text" | "calibration" | "makesCalibration" | "isFloat">,
+  base: LayerKvFormat,
+  ranges: readonly LayerRange<SideFormat>[],
+): KvSpec {
+  const spec: KvSpec = {
+    ...facts,
     forLayer(layer) {
       let { k, v } = base;
-      for (const range of ranges) if (layer >= range.first && layer <= range.last) ({ k = k, v = v } = range);
+      for (const { layers, ...sides } of ranges) {
+        if ("first" in layers && layer >= layers.first && layer <= layers.last) ({ k = k, v = v } = sides);
+      }
       return { ...base, k, v };
     },
-    validateLayers(numLayers) {
-      for (const { first, last } of ranges) {
-        if (last < numLayers) continue;
-        failSpec(`layers=${first}-${last}: the model has layers 0 to ${numLayers - 1}`, { last, numLayers });
-      }
-    },
+    forModel: (kinds) =>
+      ranges.length === 0
+        ? spec
+        : withRanges(
+            facts,
+            base,
+            ranges.flatMap(({ layers, ...sides }) => layersIn(layers, kinds).map((own) => ({ layers: own, ...sides }))),
+          ),
   };
+  return spec;
+}
+
+/** The layers that are meant, by their numbers. */
+function layersIn(layers: Layers, kinds: readonly (LayerKind | null)[]): Layers[] {
+  if ("first" in layers) {
+    if (layers.last < kinds.length) return [layers];
+    const { first, last } = layers;
+    failSpec(`layers=${first}-${last}: the model has layers 0 to ${kinds.length - 1}`, {
+      last,
+      numLayers: kinds.length,
+    });
+  }
+  const own = kinds.flatMap((kind, layer) => (kind === layers.kind ? { first: layer, last: layer } : []));
+  if (own.length > 0) return own;
+  const there = LAYER_KINDS.filter((kind) => kinds.includes(kind));
+  failSpec(
+    `layers=${layers.kind}: the model has no such layer; ${there.length > 0 ? `its layers with keys and values are ${there.join(" and ")}` : "none of its layers has keys and values"}`,
+    { kind: layers.kind },
+  );
 }
 
 /** Tokens of a page that is stored when it is full have only their 16-bit copies until then. */

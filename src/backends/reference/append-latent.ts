@@ -6,6 +6,7 @@ import type { PageLayout } from "../../quant/page-layout.ts";
 import { RowCodec } from "../../quant/row-codec.ts";
 import { sanitize } from "../../quant/sanitize.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
+import { ropeOfRow } from "../rope-of-row.ts";
 import { applyRope } from "./append.ts";
 
 /** The rotary parts as the keys of a page, which codecs of floats read and write. */
@@ -16,7 +17,7 @@ export function appendLatent(
   storage: MemoryPageStorage,
   step: Step,
   layer: AttentionLayer,
-  rope: Rope,
+  layerRope: Rope,
   latent: Float32Array,
   q: Float32Array,
 ): void {
@@ -36,6 +37,7 @@ export function appendLatent(
   for (const span of step.spans) {
     for (let n = 0; n < span.count; n++) {
       const [row, position] = [span.row + n, span.start + n];
+      const rope = ropeOfRow(layerRope, row);
       const values = latent.slice(row * width, row * width + d);
       const part = latent.slice(row * width + d, (row + 1) * width);
       codec.prepare(values);

@@ -7,6 +7,7 @@ import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 import { qkvWidth } from "../qkv-width.ts";
 import { growthAt } from "../query-growth.ts";
+import { ropeOfRow } from "../rope-of-row.ts";
 
 function normHead(x: Float32Array, weight: Float32Array, eps: number): void {
   let sum = 0;
@@ -48,7 +49,7 @@ export function appendKv(
   storage: MemoryPageStorage,
   step: Step,
   layer: AttentionLayer,
-  rope: Rope,
+  layerRope: Rope,
   norms: { readonly q: Float32Array | null; readonly k: Float32Array | null; readonly v: Float32Array | null },
   qkv: Float32Array,
   q: Float32Array,
@@ -78,6 +79,7 @@ export function appendKv(
         ? span.sequence.residual(index).get(Math.floor(position / residual.layout.pageTokens))
         : 0;
 
+      const rope = ropeOfRow(layerRope, row);
       for (let h = 0; h < numStored; h++) {
         const k = qkv.slice(base + (numHeads + h) * d, base + (numHeads + h + 1) * d);
         const v = qkv.slice(base + valuesAt + h * valueDim, base + valuesAt + (h + 1) * valueDim);

@@ -2,6 +2,7 @@
 import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
+import { firstKey } from "../attention-layer.ts";
 import type { AttentionLayer, Span, Step } from "../ops.ts";
 import { rotaryKeys } from "./append-latent.ts";
 
@@ -140,10 +141,4 @@ function attendOne(
     for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;
   }
   return Float32Array.from(acc, (value) => (valueScale * value) / total);
-}
-
-/** The first position that the query at this one attends to. */
-function firstKey({ slidingWindow, isChunked }: AttentionLayer, position: number): number {
-  if (slidingWindow === 0) return 0;
-  return isChunked ? position - (position % slidingWindow) : Math.max(0, position - slidingWindow + 1);
 }

@@ -18,6 +18,7 @@ import {
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
 import { growthAt } from "../query-growth.ts";
+import { ropeOfRow } from "../rope-of-row.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
@@ -81,14 +82,15 @@ export class KvKernels {
     const bytesOf = ({ invFreq, queryGrowth }: Rope): number => rows * (invFreq.length * 8 + (queryGrowth ? 4 : 0));
     let at = this.#angles.ensure(ropes.reduce((sum, rope) => sum + bytesOf(rope), 0));
     this.#ropes = ropes.map((rope) => {
-      const { invFreq, attentionFactor, queryGrowth } = rope;
-      const half = invFreq.length;
+      const { queryGrowth } = rope;
+      const half = rope.invFreq.length;
       const [cos, sin] = [at, at + rows * half * 4];
       const growth = queryGrowth ? at + rows * half * 8 : 0;
       at += bytesOf(rope);
       const cosines = this.#memory.f32.subarray(cos / 4, cos / 4 + rows * half);
       const sines = this.#memory.f32.subarray(sin / 4, sin / 4 + rows * half);
       step.positions.forEach((position, row) => {
+        const { invFreq, attentionFactor } = ropeOfRow(rope, row);
         for (let i = 0; i < half; i++) {
           const angle = position * invFreq[i]!;
           const factor = invFreq[i] === 0 ? 1 : attentionFactor;

@@ -46,6 +46,7 @@ export const planner: BackendPlanner = {
     leastBindingBytes: Number.POSITIVE_INFINITY,
   },
   chunkTokens: CHUNK_TOKENS,
+  stepsInFlight: 1,
   weightBytes: (rows, cols, type) => weightLayout(rows, cols, type).numBytes,
   heldPages: (count, pageBytes) => ({ bytes: count * alignUp(pageBytes), bindingBytes: count * pageBytes }),
   workingBytes,

@@ -1,7 +1,7 @@
 /** @file Bytes that the WebGPU backend takes: of weights and pages as it lays them out, of work at most. */
 import { PAGE_TOKENS, RESIDUAL_PAGE_TOKENS } from "../../quant/page-layout.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
-import type { BackendPlanner, Load } from "../planner.ts";
+import { type BackendPlanner, type Load, STEPS_IN_FLIGHT } from "../planner.ts";
 import { mostParts } from "./attention/decode-splits.ts";
 import { planPrefill } from "./attention/prefill-plan.ts";
 import { batchRoom } from "./linear/batch-plan.ts";
@@ -49,6 +49,7 @@ export const planner: BackendPlanner = {
     leastBindingBytes: LEAST_BINDING_BYTES,
   },
   chunkTokens: CHUNK_TOKENS.matrices,
+  stepsInFlight: STEPS_IN_FLIGHT,
   weightBytes: (rows, cols, type) =>
     weightBuffers(rows, cols, type, BINDING_BYTES).reduce(
       (sum, { wordBytes, scaleBytes }) => sum + bufferBytes(wordBytes) + (scaleBytes > 0 ? bufferBytes(scaleBytes) : 0),

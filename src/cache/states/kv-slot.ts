@@ -39,11 +39,12 @@ export const kvKind: StateKind = {
   },
 };
 
-/** index: place of the layer among those with keys and values */
-export function kvSlot(layer: LayerCache, index: number, pool: PagePool): StateSlot {
+/** index: place of the layer among those with keys and values · modelLayer: its index in the model */
+export function kvSlot(layer: LayerCache, index: number, pool: PagePool, modelLayer: number): StateSlot {
   const create = (): KvState => new KvState(layer, index, pool);
   return {
     kind: "kv",
+    layer: modelLayer,
     fixedBytes: 0,
     isRowInvariant: true,
     create,

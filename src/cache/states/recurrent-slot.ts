@@ -9,11 +9,17 @@ export const recurrentKind: StateKind = {
   pageBytes: ({ numBytes }, length) => (length > 0 ? (numBytes as number) : 0),
 };
 
-/** group: page group of this state, see `PageStorage.allocate` */
-export function recurrentSlot({ numBytes, isChunked }: RecurrentShape, group: number, pool: PagePool): StateSlot {
+/** group: page group of this state, see `PageStorage.allocate` · layer: its index in the model */
+export function recurrentSlot(
+  { numBytes, isChunked }: RecurrentShape,
+  group: number,
+  pool: PagePool,
+  layer: number,
+): StateSlot {
   const create = (): RecurrentState => new RecurrentState(numBytes, group, pool);
   return {
     kind: "recurrent",
+    layer,
     fixedBytes: numBytes,
     isRowInvariant: !isChunked,
     create,

@@ -13,6 +13,8 @@ export interface LayerShape {
   readonly rotaryKeyDim?: number | undefined;
   /** Positions a token attends to, its own included; 0 or absent for all. Pages out of reach are released. */
   readonly slidingWindow?: number;
+  /** Whether the window is one of chunks: a token attends to those of its own chunk of this many positions. */
+  readonly isChunked?: boolean | undefined;
 }
 
 /** Keys and values of every token, as pages of codes. */

@@ -8,6 +8,8 @@ export type StateDescription = Readonly<Record<string, unknown>>;
 
 export interface StateSlot {
   readonly kind: string;
+  /** Index in the model of the layer that the state belongs to. */
+  readonly layer: number;
   /** Bytes of the state of a sequence of any length; 0 for a state that grows with it. */
   readonly fixedBytes: number;
   /** Whether the state is the same bit for bit when tokens are generated and when they are read as part of a prompt, but for its format. */

@@ -7,6 +7,7 @@ import { TurboQuantError } from "../../errors.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { calibratedShape, loadCalibration } from "../../models/calibration-file.ts";
 import { parseModelConfig } from "../../models/config.ts";
+import { layerKindsOf, layoutOf } from "../../models/layout.ts";
 import { shapeConfig, shapeNames } from "../../models/shapes.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
@@ -89,10 +90,10 @@ function parseSubgroupSize(text: string): number {
 async function run(name: string | undefined, flags: PrintKernelFlags, context: CommandContext): Promise<void> {
   const { io } = context;
   // Reports a mistyped spec before anything is downloaded.
-  const kv = parseKvSpec(flags.kv);
+  const asked = parseKvSpec(flags.kv);
   const features = describedFeatures(flags);
-  const { model, ...request } = await readRequest(flags, kv, context);
-  kv.validateLayers(request.config.numLayers);
+  const { model, ...request } = await readRequest(flags, asked, context);
+  const kv = asked.forModel(layerKindsOf(layoutOf(request.config)));
   const kernels = await kernelTexts({ ...request, kv, features, weights: flags.weights });
   const selected = name === undefined ? kernels : kernelsNamed(name, kernels);
   if (flags.json) {
@@ -137,7 +138,7 @@ async function readRequest(flags: PrintKernelFlags, kv: KvSpec, context: Command
   try {
     const checkpoint = await openCheckpoint(source);
     const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
-    kv.validateLayers(config.numLayers);
+    kv.forModel(layerKindsOf(layoutOf(config)));
     const { storedType, storedTypeOf } = await readPlannedModel(source);
     return {
       model: checkpoint.modelName,

@@ -6,7 +6,7 @@ import { textChunks } from "../../eval/text-chunks.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import type { Candidate } from "../../lab/candidates.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
-import { layoutOf, numParameters } from "../../models/layout.ts";
+import { layerKindsOf, layoutOf, numParameters } from "../../models/layout.ts";
 import { getPlatform, type OnProgress } from "../../platform.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { loadTokenizer } from "../../tokenizer/tokenizer.ts";
@@ -71,7 +71,7 @@ function checkConfig(model: string, config: ModelConfig, candidates: readonly Ca
         { ctx, model },
       );
     }
-    parseKvSpec(kv).validateLayers(config.numLayers);
+    parseKvSpec(kv).forModel(layerKindsOf(layoutOf(config)));
   }
 }
 

@@ -60,7 +60,8 @@ export class KvCacheManager {
   }
 
   findPrefix({ ids, hashes, mayCache }: Request): PrefixEntry | null {
-    return mayCache ? this.prefixes.find(ids, hashes, MIN_SPAN) : null;
+    if (!mayCache) return null;
+    return this.prefixes.find(ids, hashes, MIN_SPAN, this.#llm.decoder.ropeLength(ids.length));
   }
 
   /**

@@ -47,15 +47,18 @@ export class PrefixCache {
   /**
    * The longest entry that is a prefix of `tokens` and leaves at least `minRest` of them to compute; null when there is none.
    *
-   * hashes: `pageHashes(tokens)`
+   * hashes: `pageHashes(tokens)` · ropeLength: that of a prompt of these tokens (`Sequence.ropeLength`)
    */
-  find(tokens: readonly number[], hashes: readonly string[], minRest: number): PrefixEntry | null {
+  find(tokens: readonly number[], hashes: readonly string[], minRest: number, ropeLength = 0): PrefixEntry | null {
     const limit = tokens.length - minRest;
     for (let pages = Math.min(hashes.length, Math.floor(Math.max(0, limit) / PAGE_TOKENS)); pages >= 0; pages--) {
       const start = pages * PAGE_TOKENS;
       let best: PrefixEntry | null = null;
       for (const entry of this.#byHash.get(pages === 0 ? ROOT_HASH : hashes[pages - 1]!) ?? []) {
-        const fits = entry.length <= limit && entry.tail.every((token, i) => tokens[start + i] === token);
+        const fits =
+          entry.length <= limit &&
+          entry.sequence.ropeLength === ropeLength &&
+          entry.tail.every((token, i) => tokens[start + i] === token);
         if (fits && entry.length > (best?.length ?? 0)) best = entry;
       }
       if (best) return best;
@@ -81,7 +84,10 @@ export class PrefixCache {
   addPageEnd(sequence: Sequence, hash: string, isInterior: boolean): void {
     // Recurrent states are kept only at the last page end of a step, so this length may not be restorable.
     if (sequence.keepable(sequence.length) < sequence.length) return;
-    const known = this.#byHash.get(hash)?.find((entry) => entry.tail.length === 0);
+    const { ropeLength } = sequence;
+    const known = this.#byHash
+      .get(hash)
+      ?.find((own) => own.tail.length === 0 && own.sequence.ropeLength === ropeLength);
     if (known) {
       if (!isInterior) this.touch(known);
       return;
@@ -110,7 +116,10 @@ export class PrefixCache {
     const tail = tokens.slice(hashes.length * PAGE_TOKENS, length);
     const entry: PrefixEntry = { sequence, length, tokens, hash, tail, isLive: true };
     if (isFindable && length > 0) {
-      const twin = this.#byHash.get(hash)?.find((other) => sameTokens(other.tail, tail));
+      const { ropeLength } = sequence;
+      const twin = this.#byHash
+        .get(hash)
+        ?.find((other) => other.sequence.ropeLength === ropeLength && sameTokens(other.tail, tail));
       if (twin) this.remove(twin);
       this.#index(entry);
     }

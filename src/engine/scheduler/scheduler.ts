@@ -314,6 +314,7 @@ export class Scheduler {
       row: choice,
       count,
       logits: wantedLogits(choice, at, count),
+      promptLength: request.ids.length,
       ...(request.mayCache &&
         at < request.ids.length && { onPageEnd: (own) => this.#manager.keepPageEnd(request, own) }),
     };

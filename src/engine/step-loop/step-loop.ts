@@ -21,12 +21,11 @@
  * turn out to be too many leave nothing behind. Any other step is in flight alone.
  */
 import type { Buf, DeviceSample, Draw, Step, TokenStream } from "../../backends/ops.ts";
+import { STEPS_IN_FLIGHT } from "../../backends/planner.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import { assert, TurboQuantError } from "../../errors.ts";
 import type { LogitRows, PrefillOptions, Runner, Work } from "../runner.ts";
 
-/** With three steps the device has work while the host handles a token; more would only be thrown away at the end. */
-const STEPS_IN_FLIGHT = 3;
 const NO_LOGITS = new Float32Array(0);
 
 /** How the next tokens of a row are drawn. */
@@ -54,6 +53,8 @@ export interface StepSpan<Row extends LoopRow = LoopRow> {
   /** Number of tokens to feed, from the end of the row's sequence on. */
   readonly count: number;
   readonly logits: LogitRows;
+  /** Length of the prompt that the tokens are part of (`Span.knownLength`). Default: that of all tokens. */
+  readonly promptLength?: number;
   readonly onPageEnd?: Work["onPageEnd"];
 }
 
@@ -131,7 +132,7 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
       const outcomes: StepOutcome<Row>[] = [];
       for (const [i, row] of this.#rows.entries()) {
         if (this.#ended.has(row)) continue;
-        row.sequence!.commit(1);
+        row.sequence!.commit(1, this.#runner.decoder.ropeLength(row.sequence!.length + 1));
         outcomes.push({ row, logits: NO_LOGITS, sample: samples[i]! });
       }
       if (this.#inFlight.length === 0) this.cancel();
@@ -225,13 +226,13 @@ export class StepLoop<Row extends LoopRow = LoopRow> {
   ): Promise<StepOutcome<Row>[]> {
     const { decoder } = this.#runner;
     const { vocabSize } = decoder.config;
-    const works = spans.map(({ row: { sequence, tokens }, count, logits, onPageEnd }): Work => {
+    const works = spans.map(({ row: { sequence, tokens }, count, logits, promptLength, onPageEnd }): Work => {
       const at = sequence!.length;
       return {
         sequence: sequence!,
         tokens: tokens.slice(at, at + count),
         logits,
-        knownLength: tokens.length,
+        knownLength: promptLength ?? tokens.length,
         ...(onPageEnd && { onPageEnd }),
       };
     });

@@ -140,13 +140,16 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     }),
   };
   const cached = { numKvHeads, headDim, ...(valueDim !== headDim && { valueDim }) };
+  const isChunked = traits.attendsInChunks && slidingWindow > 0;
   return {
     weights,
     scratch: {
       ...{ qkv: width, query: queryWidth, attended: outputWidth },
       ...(outputGate !== "none" && { outputGates: gateWidth }),
     },
-    state: isShared ? { kind: "shared", layer: sharedWith } : { kind: "kv", ...cached, slidingWindow },
+    state: isShared
+      ? { kind: "shared", layer: sharedWith }
+      : { kind: "kv", ...cached, slidingWindow, ...(isChunked && { isChunked }) },
     bind: (
       { qkv, qkvBias, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias, ...norms },
       { stateIndex, ropeIndex, format, calibration, attentionOf },
@@ -165,7 +168,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         cache: source?.cache ?? layerCache(format, { ...cached, slidingWindow }),
         kv,
         slidingWindow,
-        isChunked: traits.attendsInChunks && slidingWindow > 0,
+        isChunked,
         scale: (traits.attentionScale ?? 1 / Math.sqrt(headDim)) * factors.key,
         valueScale: valueScale * factors.attentionOutput,
         softcap: traits.attentionSoftcap,

@@ -9,6 +9,7 @@ import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
 import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
+import { ropeOfRow } from "../../rope-of-row.ts";
 import { hadamardText, shuffleBits } from "../codec/hadamard-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import { wgslSupport } from "../codec/support.ts";
@@ -79,10 +80,11 @@ export class AppendKernels {
   /** Uploads cos and sin of every row's angles, f32 computed in f64, for each rope. */
   beginStep(step: Step, ropes: readonly Rope[]): void {
     this.#ropes = ropes;
-    ropes.forEach(({ invFreq, attentionFactor }, index) => {
-      const values = new Float32Array(step.positions.length * invFreq.length * 2);
+    ropes.forEach((rope, index) => {
+      const values = new Float32Array(step.positions.length * rope.invFreq.length * 2);
       let at = 0;
-      for (const position of step.positions) {
+      for (const [row, position] of step.positions.entries()) {
+        const { invFreq, attentionFactor } = ropeOfRow(rope, row);
         for (const frequency of invFreq) {
           const angle = position * frequency;
           const factor = frequency === 0 ? 1 : attentionFactor;
