@@ -28,7 +28,8 @@ async function fingerprint(): Promise<string> {
 /** Random constants for qwen3-1m: 4 layers of 2 KV heads of 64. */
 async function calibrate(seed: number, headDim = 64, model?: string): Promise<void> {
   const layers = Array.from({ length: 4 }, (_, layer) => randomCalibration(2, headDim, 10 * seed + layer));
-  const bytes = writeCalibration(layers, { numKvHeads: 2, headDim }, model ?? (await fingerprint()));
+  const shape = { layers: layers.map(() => ({ numKvHeads: 2, headDim })) };
+  const bytes = writeCalibration(layers, shape, model ?? (await fingerprint()));
   writeFileSync(join(folder, CALIBRATION_FILE), bytes);
 }
 

@@ -11,7 +11,7 @@ import { writeGguf } from "../../test/support/gguf-file.ts";
 import { folderAsGguf } from "../../test/support/gguf-model.ts";
 import { checkpointPath } from "../../test/support/shared.ts";
 import { LLM } from "../engine/llm.ts";
-import { CALIBRATION_FILE, writeCalibration } from "../models/calibration-file.ts";
+import { CALIBRATION_FILE, calibratedShape, writeCalibration } from "../models/calibration-file.ts";
 
 let folder: string;
 let text: string;
@@ -58,10 +58,11 @@ it("beside GGUF files there is one for each, whose name it bears; the other file
   }
   const load = (name: string) => LLM.load(file(name), { backend: "reference", contextLength: 64 });
   await using plain = await load("a-Q8_0");
-  const { numLayers, numKvHeads, headDim } = plain.config;
-  const layers = Array.from({ length: numLayers }, (_, i) => randomCalibration(numKvHeads, headDim, i));
+  const { numKvHeads, headDim } = plain.config;
+  const shape = calibratedShape(plain.config);
+  const layers = shape.layers.map((_, i) => randomCalibration(numKvHeads, headDim, i));
   const path = join(own, "a-Q8_0.kv_calibration.safetensors");
-  writeFileSync(path, writeCalibration(layers, plain.config, plain.weightsFingerprint));
+  writeFileSync(path, writeCalibration(layers, shape, plain.weightsFingerprint));
   const again = await runCommand(["calibrate", "-m", file("a-Q8_0"), "--text", text]);
   expect([again.code, again.err]).toEqual([
     2,

@@ -10,6 +10,7 @@ import { assert, TurboQuantError } from "../errors.ts";
 import { attentionLayersOf, layoutOf } from "../models/layout.ts";
 import type { OnProgress } from "../platform.ts";
 import { codecOf } from "../quant/codecs/registry.ts";
+import { valuesOfToken } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { allocateBits, interpolateCosts } from "./bit-allocation.ts";
 import { diagnoseFormats } from "./diagnose.ts";
@@ -18,7 +19,9 @@ import { type EvalRow, evaluateByToken } from "./evaluate.ts";
 import { decodersFor } from "./format-decoders.ts";
 import { batchStandardError } from "./intervals.ts";
 import { type LayerBits, parseRecipe, type Recipe, specOf } from "./layer-spec.ts";
+import { requireKv } from "./require-kv.ts";
 import { measureSensitivity, type Sensitivity } from "./sensitivity.ts";
+import { refuseLatent } from "./tap.ts";
 import { textChunks } from "./text-chunks.ts";
 
 export interface AllocateOptions {
@@ -88,14 +91,9 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   const { kv, base = "f16", widths, measure, ctx, chunks, verifyChunks, signal, onProgress } = options;
   const recipe = parseRecipe(kv);
   checkWidths(options);
+  requireKv(llm, "allocate");
+  refuseLatent(llm);
   const attentionLayers = attentionLayersOf(layoutOf(llm.config));
-  const count = attentionLayers.length;
-  if (count === 0) {
-    throw new TurboQuantError(
-      "unsupported",
-      `allocate: ${llm.name} has no layer with keys and values to choose widths for`,
-    );
-  }
   const pieces = textChunks(llm.tokenizer, options.text, ctx, chunks + verifyChunks);
   if (pieces.length <= chunks) {
     throw new TurboQuantError(
@@ -104,7 +102,8 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
       { chunks: pieces.length, ctx },
     );
   }
-  const budget = options.bits * 2 * count;
+  const sizes = layerSizes(llm);
+  const budget = options.bits * sum(sizes.flatMap(({ k, v }) => [k, v]));
   const sensitivities = await measureSensitivity(llm, pieces.slice(0, chunks), {
     base,
     recipe,
@@ -121,9 +120,20 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   };
   const costs = costsOf(sensitivities, attentionLayers, widths, distortion);
   const found = [
-    { origin: "measured" as const, layers: toLayers(allocateBits(costs.flat(), widths, budget), widths) },
-    ...byLaw(law, widths, budget, distortion),
-    ...uniforms(count, widths, budget),
+    {
+      origin: "measured" as const,
+      layers: toLayers(
+        allocateBits(
+          costs.flat(),
+          widths,
+          budget,
+          sizes.flatMap(({ k, v }) => [k, v]),
+        ),
+        widths,
+      ),
+    },
+    ...byLaw(law, widths, budget, distortion, sizes),
+    ...uniforms(sizes, widths, budget),
   ];
   const textOf = (layers: readonly LayerBits[]): string =>
     specOf(recipe, ofAllLayers(layers, attentionLayers, llm.config.numLayers));
@@ -149,7 +159,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
       origin,
       kv: specs[i]!,
       layers,
-      bits: totalBits(layers) / (2 * layers.length),
+      bits: totalBits(layers, sizes) / sum(sizes.flatMap(({ k, v }) => [k, v])),
       bytesPerToken: bytesPerToken(llm, layers),
       kldPredicted: layers.reduce(
         (sum, { k, v }, layer) => sum + costs[layer]![0]![widths.indexOf(k)]! + costs[layer]![1]![widths.indexOf(v)]!,
@@ -181,20 +191,42 @@ function pairedGain(uniform: readonly number[], own: readonly number[]): Gain {
 }
 
 /** Code bits a value for which codes and scales of one token, over all layers, take that many bytes. */
-export function bitsForBytes(llm: LLM, bytes: number): number {
-  const { numKvHeads, headDim } = llm.config;
-  const vectors = 2 * llm.cache.layers.length * numKvHeads;
-  return ((bytes / vectors - SCALE_BYTES) * 8) / headDim;
+export function bitsForBytes({ cache }: LLM, bytes: number): number {
+  const scales = sum(cache.layers.map(({ main }) => 2 * main.numKvHeads * SCALE_BYTES));
+  return (8 * (bytes - scales)) / sum(cache.layers.map(({ main }) => valuesOfToken(main)));
 }
 
 const SCALE_BYTES = 2;
 
-function bytesPerToken(llm: LLM, layers: readonly LayerBits[]): number {
-  const { numKvHeads, headDim } = llm.config;
-  return numKvHeads * layers.reduce((sum, { k, v }) => sum + ((k + v) * headDim) / 8 + 2 * SCALE_BYTES, 0);
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+function bytesPerToken({ cache }: LLM, layers: readonly LayerBits[]): number {
+  const bytes = cache.layers.map(({ main: { numKvHeads, headDim, valueDim } }, layer) => {
+    const { k, v } = layers[layer]!;
+    return numKvHeads * ((k * headDim + v * valueDim) / 8 + 2 * SCALE_BYTES);
+  });
+  return sum(bytes);
 }
 
-const totalBits = (layers: readonly LayerBits[]): number => layers.reduce((sum, { k, v }) => sum + k + v, 0);
+/** How many numbers of a token K and V of a layer have. */
+interface LayerSizes {
+  readonly k: number;
+  readonly v: number;
+}
+
+/** Of each layer, in the largest unit in which all are whole. */
+function layerSizes({ cache }: LLM): LayerSizes[] {
+  const all = cache.layers.map(({ main: { numKvHeads, headDim, valueDim } }) => ({
+    k: numKvHeads * headDim,
+    v: numKvHeads * valueDim,
+  }));
+  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+  const unit = all.flatMap(({ k, v }) => [k, v]).reduce(divisor, 0);
+  return all.map(({ k, v }) => ({ k: k / unit, v: v / unit }));
+}
+
+const totalBits = (layers: readonly LayerBits[], sizes: readonly LayerSizes[]): number =>
+  sum(layers.map(({ k, v }, layer) => k * sizes[layer]!.k + v * sizes[layer]!.v));
 
 function checkWidths({ widths, measure, bits }: AllocateOptions): void {
   const isAscending = widths.every((width, i) => width >= 1 && width <= 8 && (i === 0 || width > widths[i - 1]!));
@@ -248,7 +280,7 @@ function toLayers(choices: readonly number[], widths: readonly number[]): LayerB
 }
 
 interface LayerNoise {
-  /** rms(q)² · rms(k)², and the noise that the law predicts at the recipe's width. */
+  /** (rms(q) · rms(k) · scale)² · head_dim, and the noise that the law predicts at the recipe's width. */
   readonly product: number;
   readonly noise: number;
 }
@@ -258,7 +290,10 @@ async function layerNoise(llm: LLM, piece: Int32Array, recipe: Recipe, signal?: 
   const decoders = await decodersFor(llm, [specOf(recipe, uniform)]);
   try {
     const [layers] = await diagnoseFormats(llm, piece, decoders, signal);
-    return layers!.map(({ rmsQ, rmsK, logitNoiseLaw }) => ({ product: (rmsQ * rmsK) ** 2, noise: logitNoiseLaw! }));
+    return layers!.map(({ rmsQ, rmsK, logitNoiseLaw }, index) => {
+      const { scale, headDim } = llm.decoder.attentionLayer(index);
+      return { product: (rmsQ * rmsK * scale) ** 2 * headDim, noise: logitNoiseLaw! };
+    });
   } finally {
     for (const decoder of decoders) decoder.dispose();
   }
@@ -270,26 +305,28 @@ function byLaw(
   widths: readonly number[],
   budget: number,
   distortion: (width: number) => number,
+  sizes: readonly LayerSizes[],
 ): { origin: "law"; layers: LayerBits[] }[] {
-  const mean = budget / (2 * law.length);
+  const [ofKeys, ofValues] = [sizes.map(({ k }) => k), sizes.map(({ v }) => v)];
+  const mean = budget / sum([...ofKeys, ...ofValues]);
   const v = widths.findLast((width) => width <= mean);
   if (v === undefined) return [];
   const costs = law.map(({ product }) => widths.map((width) => product * distortion(width)));
-  const choices = allocateBits(costs, widths, budget - v * law.length);
+  const choices = allocateBits(costs, widths, budget - v * sum(ofValues), ofKeys);
   return [{ origin: "law", layers: choices.map((choice) => ({ k: widths[choice]!, v })) }];
 }
 
 /** Pairs of K and V widths, the same in every layer, that come as close to the budget as pairs can. */
 function uniforms(
-  numLayers: number,
+  sizes: readonly LayerSizes[],
   widths: readonly number[],
   budget: number,
 ): { origin: "uniform"; layers: LayerBits[] }[] {
   const pairs = widths
     .flatMap((k) => widths.map((v) => ({ k, v })))
-    .filter(({ k, v }) => Math.abs(k - v) <= UNIFORM_SPREAD && (k + v) * numLayers <= budget + 1e-9);
-  const most = Math.max(...pairs.map(({ k, v }) => k + v));
-  return pairs
-    .filter(({ k, v }) => k + v === most)
-    .map((pair) => ({ origin: "uniform", layers: Array.from({ length: numLayers }, () => pair) }));
+    .filter(({ k, v }) => Math.abs(k - v) <= UNIFORM_SPREAD)
+    .map((pair) => ({ origin: "uniform" as const, layers: sizes.map(() => pair) }))
+    .filter(({ layers }) => totalBits(layers, sizes) <= budget + 1e-9);
+  const most = Math.max(...pairs.map(({ layers }) => totalBits(layers, sizes)));
+  return pairs.filter(({ layers }) => totalBits(layers, sizes) === most);
 }

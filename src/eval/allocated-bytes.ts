@@ -2,8 +2,9 @@
 import { KvCache } from "../cache/kv-cache.ts";
 import { PagePool } from "../cache/page-pool.ts";
 import type { PageAddress, PageStorage } from "../cache/page-storage.ts";
+import type { Sequence } from "../cache/sequence.ts";
 import type { ModelConfig } from "../models/config.ts";
-import { layoutOf, stateShapes } from "../models/layout.ts";
+import { layerKindsOf, layoutOf, stateShapes } from "../models/layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 
 /** Tokens of one step. The window's pages are released between steps, as in a prefill. */
@@ -32,17 +33,21 @@ class CountingStorage implements PageStorage {
 }
 
 /** A cache in the shape of a model, on a storage whose pages take no memory. */
-export function emptyCache(config: ModelConfig, kv: KvSpec): KvCache {
-  const states = stateShapes(layoutOf(config));
+export function emptyCache(config: ModelConfig, asked: KvSpec): KvCache {
+  const layout = layoutOf(config);
+  const states = stateShapes(layout);
+  const kv = asked.forModel(layerKindsOf(layout));
   return new KvCache(
     states.map(({ shape }) => shape),
     (index) => kv.forLayer(states[index]!.layer),
     new PagePool(new CountingStorage()),
+    undefined,
+    (index) => states[index]!.layer,
   );
 }
 
-/** Page bytes of one sequence that grows. Each call takes the number of tokens, which must not be less than in the last call. */
-export function growingBytes(config: ModelConfig, kv: KvSpec): (tokens: number) => number {
+/** One sequence that grows. Each call takes the number of tokens, which must not be less than in the last call. */
+export function growingSequence(config: ModelConfig, kv: KvSpec): (tokens: number) => Sequence {
   const sequence = emptyCache(config, kv).createSequence();
   return (tokens) => {
     while (sequence.length < tokens) {
@@ -50,10 +55,10 @@ export function growingBytes(config: ModelConfig, kv: KvSpec): (tokens: number) 
       sequence.reserve(count);
       sequence.commit(count);
     }
-    return sequence.numBytes;
+    return sequence;
   };
 }
 
 /** Page bytes of one sequence of `tokens` tokens over all layers. */
 export const allocatedBytes = (config: ModelConfig, kv: KvSpec, tokens: number): number =>
-  growingBytes(config, kv)(tokens);
+  growingSequence(config, kv)(tokens).numBytes;

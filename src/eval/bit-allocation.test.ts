@@ -42,6 +42,18 @@ describe("allocateBits", () => {
     expect(allocateBits(costs, [2, 3, 4], 100)).toEqual([2, 2]);
   });
 
+  it("counts the bits of units by their sizes", () => {
+    const costs = [
+      [10, 1, 0],
+      [8, 1, 0],
+    ];
+    // One bit more is two for the first: the second gets it.
+    expect(allocateBits(costs, [2, 3, 4], 7, [2, 1])).toEqual([0, 1]);
+    expect(allocateBits(costs, [2, 3, 4], 8, [2, 1])).toEqual([1, 0]);
+    expect(allocateBits(costs, [2, 3, 4], 9, [2, 1])).toEqual([1, 1]);
+    expect(() => allocateBits(costs, [2, 3, 4], 5, [2, 1])).toThrow(/got a budget of 1.67/);
+  });
+
   it("refuses a budget below the smallest width", () => {
     expect(() => allocateBits([[1], [1]], [2], 3)).toThrow(/at least 2 bits a value .* got a budget of 1.50/);
   });

@@ -5,7 +5,8 @@ import { TurboQuantError } from "../errors.ts";
  * Finds the widths that minimise the sum of costs within a budget, by dynamic programming over the bits spent (a
  * multiple-choice knapsack). Of equal sums the one with fewer bits wins.
  *
- * costs: [unit][width] ≥ 0, in any unit that adds up · widths: bits, ascending · budget: bits of all units together
+ * costs: [unit][width] ≥ 0, in any unit that adds up · widths: bits, ascending · budget: bits of all units together · sizes: how many
+ * values each unit has beside the others, whole numbers; default: 1 each
  * returns: an index into `widths` for each unit
  * @throws TurboQuantError invalid_argument — the budget is below the smallest width
  */
@@ -13,13 +14,15 @@ export function allocateBits(
   costs: readonly (readonly number[])[],
   widths: readonly number[],
   budget: number,
+  sizes: readonly number[] = costs.map(() => 1),
 ): number[] {
   const [smallest, largest] = [widths[0]!, widths.at(-1)!];
-  const limit = Math.min(Math.floor(budget + 1e-9), costs.length * largest);
-  if (limit < costs.length * smallest) {
+  const values = sizes.reduce((sum, size) => sum + size, 0);
+  const limit = Math.min(Math.floor(budget + 1e-9), values * largest);
+  if (limit < values * smallest) {
     throw new TurboQuantError(
       "invalid_argument",
-      `allocate: expected at least ${smallest} bits a value (the smallest width), got a budget of ${(budget / costs.length).toFixed(2)}; raise it or allow smaller --widths`,
+      `allocate: expected at least ${smallest} bits a value (the smallest width), got a budget of ${(budget / values).toFixed(2)}; raise it or allow smaller --widths`,
       { budget, units: costs.length, smallest },
     );
   }
@@ -27,16 +30,17 @@ export function allocateBits(
   let best = new Float64Array(limit + 1).fill(Number.POSITIVE_INFINITY);
   best[0] = 0;
   const chosen: Uint8Array[] = [];
-  for (const own of costs) {
+  for (const [unit, own] of costs.entries()) {
     const next = new Float64Array(limit + 1).fill(Number.POSITIVE_INFINITY);
     const choice = new Uint8Array(limit + 1);
     for (let spent = 0; spent <= limit; spent++) {
       if (best[spent] === Number.POSITIVE_INFINITY) continue;
       for (const [i, width] of widths.entries()) {
         const total = best[spent]! + own[i]!;
-        if (spent + width > limit || total >= next[spent + width]!) continue;
-        next[spent + width] = total;
-        choice[spent + width] = i;
+        const then = spent + width * sizes[unit]!;
+        if (then > limit || total >= next[then]!) continue;
+        next[then] = total;
+        choice[then] = i;
       }
     }
     best = next;
@@ -45,9 +49,9 @@ export function allocateBits(
   let spent = 0;
   for (let b = 0; b <= limit; b++) if (best[b]! < best[spent]! || best[spent] === Number.POSITIVE_INFINITY) spent = b;
   const result: number[] = [];
-  for (const choice of chosen.toReversed()) {
+  for (const [i, choice] of chosen.toReversed().entries()) {
     result.push(choice[spent]!);
-    spent -= widths[choice[spent]!]!;
+    spent -= widths[choice[spent]!]! * sizes.at(-1 - i)!;
   }
   return result.reverse();
 }

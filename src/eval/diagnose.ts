@@ -6,6 +6,7 @@
  * of the b-bit codebook (TurboQuant, arXiv 2504.19874, theorem 1). Cosines are reported because people ask for them; they are
  * diagnostics and decide nothing.
  */
+import { firstKey } from "../backends/attention-layer.ts";
 import type { AttentionLayer } from "../backends/ops.ts";
 import { hasResidual } from "../cache/layer-cache.ts";
 import type { LLM } from "../engine/llm.ts";
@@ -197,9 +198,10 @@ function code(
 }
 
 /** The range [from, to) of positions that the query at position i reads as codes. */
-function codeRange({ kv: { format }, slidingWindow }: AttentionLayer, i: number): readonly [number, number] {
+function codeRange(layer: AttentionLayer, i: number): readonly [number, number] {
+  const { format } = layer.kv;
   const withCopies = hasResidual(format);
-  const from = Math.max(withCopies ? format.sinks : 0, slidingWindow > 0 ? i - slidingWindow + 1 : 0);
+  const from = Math.max(withCopies ? format.sinks : 0, firstKey(layer, i));
   // The window is the last `window` positions, i included.
   return [from, withCopies ? i - format.window + 1 : i + 1];
 }

@@ -240,10 +240,12 @@ function recall(hits: readonly boolean[], baseHits: readonly boolean[]) {
   };
 }
 
-/** Numbers that one token adds to the cache, over all layers. */
-/** Of keys and values alone, without states that do not grow; 0 for a model that has none. */
+/** Of keys and values alone, without states that do not grow; of a window those that it keeps. 0 for a model that has none. */
 function bitsPerValue({ cache }: LLM, kvBytes: number, tokens: number): number {
-  const values = tokens * cache.layers.reduce((sum, { main }) => sum + valuesOfToken(main), 0);
+  const values = cache.layers.reduce(
+    (sum, { main, reach }) => sum + valuesOfToken(main) * (tokens - reach.firstKey(tokens - 1)),
+    0,
+  );
   const fixed = cache.slots.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);
   return values === 0 ? 0 : (8 * (kvBytes - fixed)) / values;
 }

@@ -18,12 +18,7 @@ export interface LayerVectors {
  * @throws TurboQuantError unsupported — a model with latent attention
  */
 export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: AbortSignal): Promise<LayerVectors[]> {
-  if (llm.config.latent) {
-    throw new TurboQuantError(
-      "unsupported",
-      `${llm.name}: latent attention has no keys and values of heads to be looked at or calibrated for; compare formats with turboquant eval, calibration=off`,
-    );
-  }
+  refuseLatent(llm);
   const layers: LayerVectors[] = [];
   const whole = (rows: Float32Array, count: number): Float32Array =>
     new Float32Array((rows.length / count) * tokens.length);
@@ -43,4 +38,13 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
     },
   });
   return layers;
+}
+
+/** @throws TurboQuantError unsupported — a model with latent attention, whose rows are those of no head */
+export function refuseLatent(llm: LLM): void {
+  if (!llm.config.latent) return;
+  throw new TurboQuantError(
+    "unsupported",
+    `${llm.name}: latent attention has no keys and values of heads to be looked at or calibrated for; compare formats with turboquant eval, calibration=off`,
+  );
 }

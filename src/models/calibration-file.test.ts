@@ -9,11 +9,19 @@ import {
   writeCalibration,
 } from "./calibration-file.ts";
 
-const SHAPE = { numLayers: 2, numKvHeads: 2, headDim: 16 };
+const shapeOf = (numLayers: number, headDim = 16) => ({
+  layers: Array.from({ length: numLayers }, () => ({ numKvHeads: 2, headDim })),
+});
+const SHAPE = shapeOf(2);
 const LAYERS = [randomCalibration(2, 16, 1), randomCalibration(2, 16, 2)];
 const BYTES = writeCalibration(LAYERS, SHAPE, "abc", { tokens: "8192" });
 
-const load = (bytes: Uint8Array | null, choice = "auto", shape = SHAPE, fingerprint = "abc") =>
+const load = (
+  bytes: Uint8Array | null,
+  choice = "auto",
+  shape: Parameters<typeof loadCalibration>[2] = SHAPE,
+  fingerprint = "abc",
+) =>
   loadCalibration(new MemorySource(bytes ? { [CALIBRATION_FILE]: bytes } : {}, "model"), choice, shape, {
     stem: null,
     fingerprint: async () => fingerprint,
@@ -33,6 +41,14 @@ describe("calibration files", () => {
     }
   });
 
+  it("hold layers of unequal widths, and nothing of layers without keys and values of heads", async () => {
+    const shape = { layers: [{ numKvHeads: 2, headDim: 16, valueDim: 8 }, null, { numKvHeads: 1, headDim: 32 }] };
+    const own = [randomCalibration(2, 16, 1, 8), null, randomCalibration(1, 32, 2)];
+    const layers = await load(writeCalibration(own, shape, "abc"), "auto", shape);
+    expect(layers[1]).toBeNull();
+    for (const i of [0, 2]) expect(layers[i]!.value!.metric).toEqual(own[i]!.value!.metric);
+  });
+
   it("off and absent give none; a file that is named must be there", async () => {
     expect(await load(BYTES, "off")).toEqual([null, null]);
     expect(await load(null)).toEqual([null, null]);
@@ -47,8 +63,8 @@ describe("calibration files", () => {
     const old = BYTES.slice();
     old[text.indexOf('calibration":"1"') + 'calibration":"'.length] = "0".charCodeAt(0);
     await expect(load(old)).rejects.toThrow("expected a KV calibration of version 1, got 0");
-    await expect(load(BYTES, "auto", { ...SHAPE, headDim: 8 })).rejects.toThrow("expected f32 [2,8], got f32 [2,16]");
-    await expect(load(BYTES, "auto", { ...SHAPE, numLayers: 3 })).rejects.toThrow("layers.2.key_mean");
+    await expect(load(BYTES, "auto", shapeOf(2, 8))).rejects.toThrow("expected f32 [2,8], got f32 [2,16]");
+    await expect(load(BYTES, "auto", shapeOf(3))).rejects.toThrow("layers.2.key_mean");
     const bad = { ...LAYERS[0]!, balance: new Float32Array(32) };
     await expect(load(writeCalibration([bad, bad], SHAPE, "abc"))).rejects.toThrow("layer 0: balances and metrics");
   });

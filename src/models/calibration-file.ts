@@ -9,7 +9,7 @@ import { fromFloat16Bits, toFloat16Bits } from "../math/float16.ts";
 import { calibrationShelf, type PlacedFile } from "../platform.ts";
 import type { LayerCalibration, SideCalibration } from "../quant/calibration.ts";
 import type { ModelConfig } from "./config.ts";
-import { attentionLayersOf, layoutOf } from "./layout.ts";
+import { layoutOf, stateShapes } from "./layout.ts";
 
 /** Name of the calibration file in the directory of a checkpoint that has it for itself. */
 export const CALIBRATION_FILE = "kv_calibration.safetensors";
@@ -20,15 +20,25 @@ export const calibrationFileOf = ({ stem }: Pick<Checkpoint, "stem">): string =>
 const CALIBRATION_VERSION = "1";
 
 type Calibrated = Pick<Checkpoint, "stem" | "fingerprint">;
-interface Shape extends Pick<ModelConfig, "numLayers" | "numKvHeads" | "headDim"> {
-  /** Layers that have keys and values; absent: all. */
-  readonly attentionLayers?: readonly number[];
+/** Of the heads of one layer. */
+interface HeadsShape {
+  readonly numKvHeads: number;
+  readonly headDim: number;
+  /** Of values; absent: that of keys. */
+  readonly valueDim?: number | undefined;
 }
 
-/** What a model's calibration file is read by. */
+interface Shape {
+  /** By layer of the model; null for those that a calibration has nothing of. */
+  readonly layers: readonly (HeadsShape | null)[];
+}
+
+/** What a model's calibration file is read by: the layers with keys and values of heads, which latent attention does not have. */
 export function calibratedShape(config: ModelConfig): Shape {
-  const { numLayers, numKvHeads, headDim } = config;
-  return { numLayers, numKvHeads, headDim, attentionLayers: attentionLayersOf(layoutOf(config)) };
+  const layers = Array.from({ length: config.numLayers }, (): HeadsShape | null => null);
+  for (const { layer, shape } of stateShapes(layoutOf(config)))
+    if (shape.kind === "kv" && !shape.rotaryKeyDim) layers[layer] = shape;
+  return { layers };
 }
 
 function invalid(message: string, detail: Record<string, unknown> = {}): never {
@@ -79,7 +89,7 @@ export async function readCalibration(
   config: Shape,
   model: Calibrated,
 ): Promise<ReadCalibration> {
-  const none = Array.from({ length: config.numLayers }, () => null);
+  const none = config.layers.map(() => null);
   const place = choice === "off" ? null : await placeCalibration(source, choice, model);
   if (!place) return { layers: none, from: null, positions: null };
   try {
@@ -131,11 +141,10 @@ async function readPlaced({ source, file }: PlacedFile, config: Shape, model: Ca
       { expected: own, got: madeFor },
     );
   }
-  const layers: (LayerCalibration | null)[] = Array.from({ length: config.numLayers }, () => null);
+  const layers: (LayerCalibration | null)[] = config.layers.map(() => null);
   const sum = new Checksum();
-  for (const layer of config.attentionLayers ?? layers.keys()) {
-    layers[layer] = await readLayer(tensors, file, layer, config, sum);
-  }
+  for (const [layer, shape] of config.layers.entries())
+    if (shape) layers[layer] = await readLayer(tensors, file, layer, shape, sum);
   // Files that were written before there were checksums have none.
   if (checksum !== undefined && checksum !== sum.text) {
     invalid(
@@ -164,7 +173,7 @@ async function readLayer(
   tensors: SafetensorsFile,
   file: string,
   layer: number,
-  { numKvHeads, headDim }: Shape,
+  { numKvHeads, headDim, valueDim = headDim }: HeadsShape,
   sum: Checksum,
 ): Promise<LayerCalibration> {
   const read = async (what: string, dtype: "f16" | "f32", shape: readonly number[]): Promise<Float32Array> => {
@@ -182,15 +191,15 @@ async function readLayer(
   };
   const heads = [numKvHeads, headDim];
   // In the order in which they are written, which the checksum follows.
-  const side = async (name: "key" | "value"): Promise<SideCalibration> => {
-    const metric = await read(`${name}_metric`, "f32", heads);
-    return { transform: await read(`${name}_transform`, "f16", [...heads, headDim]), metric };
+  const side = async (name: "key" | "value", dim: number): Promise<SideCalibration> => {
+    const metric = await read(`${name}_metric`, "f32", [numKvHeads, dim]);
+    return { transform: await read(`${name}_transform`, "f16", [numKvHeads, dim, dim]), metric };
   };
   const calibration = {
     keyMean: await read("key_mean", "f32", heads),
     balance: await read("balance", "f32", heads),
-    key: await side("key"),
-    value: await side("value"),
+    key: await side("key", headDim),
+    value: await side("value", valueDim),
   };
   const positive = [calibration.balance, calibration.key.metric, calibration.value.metric];
   const finite = [calibration.keyMean, calibration.key.transform, calibration.value.transform];
@@ -208,32 +217,36 @@ async function readLayer(
 /** The bytes of a calibration file; null for layers without keys and values. `metadata` goes into the header, beside version and fingerprint. */
 export function writeCalibration(
   layers: readonly (LayerCalibration | null)[],
-  { numKvHeads, headDim }: Pick<Shape, "numKvHeads" | "headDim">,
+  { layers: shapes }: Shape,
   fingerprint: string,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const heads = [numKvHeads, headDim];
-  const floats = (values: Float32Array): TensorToWrite => ({
+  const floats = (values: Float32Array, shape: readonly number[]): TensorToWrite => ({
     dtype: "f32",
-    shape: heads,
+    shape,
     data: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
   });
-  const halves = (values: Float32Array): TensorToWrite => ({
+  const halves = (values: Float32Array, shape: readonly number[]): TensorToWrite => ({
     dtype: "f16",
-    shape: [...heads, headDim],
+    shape,
     data: new Uint8Array(Uint16Array.from(values, toFloat16Bits).buffer),
   });
   const tensors: Record<string, TensorToWrite> = {};
   for (const [layer, calibration] of layers.entries()) {
-    if (!calibration) continue;
+    const shape = shapes[layer];
+    if (!calibration || !shape) continue;
+    const { numKvHeads, headDim, valueDim = headDim } = shape;
     const { keyMean, balance, key, value } = calibration;
     const at = `layers.${layer}`;
-    tensors[`${at}.key_mean`] = floats(keyMean);
-    tensors[`${at}.balance`] = floats(balance);
-    for (const [name, side] of Object.entries({ key, value })) {
+    tensors[`${at}.key_mean`] = floats(keyMean, [numKvHeads, headDim]);
+    tensors[`${at}.balance`] = floats(balance, [numKvHeads, headDim]);
+    for (const [name, side, dim] of [
+      ["key", key, headDim],
+      ["value", value, valueDim],
+    ] as const) {
       if (!side) continue;
-      tensors[`${at}.${name}_metric`] = floats(side.metric);
-      tensors[`${at}.${name}_transform`] = halves(side.transform);
+      tensors[`${at}.${name}_metric`] = floats(side.metric, [numKvHeads, dim]);
+      tensors[`${at}.${name}_transform`] = halves(side.transform, [numKvHeads, dim, dim]);
     }
   }
   const sum = new Checksum();

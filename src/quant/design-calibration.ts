@@ -35,7 +35,7 @@ export interface LayerDesign {
 }
 
 /**
- * outputWeight: [hidden][numHeads·headDim] of the layer's output projection · average: for moments of queries and keys before RoPE,
+ * outputWeight: [hidden][numHeads·valueDim] of the layer's output projection · average: for moments of queries and keys before RoPE,
  * what RoPE makes of them; null for moments behind it
  */
 export function designLayer(
@@ -43,12 +43,12 @@ export function designLayer(
   outputWeight: Float32Array,
   average: RopeAverage | null,
 ): LayerDesign {
-  const { numHeads, numKvHeads, headDim: d } = shape;
+  const { numHeads, numKvHeads, headDim: d, valueDim } = shape;
   const calibration = {
     keyMean: new Float32Array(numKvHeads * d),
     balance: new Float32Array(numKvHeads * d),
     key: emptySide(numKvHeads, d),
-    value: emptySide(numKvHeads, d),
+    value: emptySide(numKvHeads, valueDim),
   };
   const behindRope = (moment: Float64Array): Float64Array => average?.secondMoment(moment) ?? moment;
   const predicted = heads.map((head, h) => {
@@ -58,18 +58,19 @@ export function designLayer(
     const keys = behindRope(mirrored(head.keys, d).map((x) => x / head.count)).map(
       (x, at) => x - mean[Math.floor(at / d)]! * mean[at % d]!,
     );
-    const values = mirrored(head.values, d).map((x) => x / head.count);
+    const values = mirrored(head.values, valueDim).map((x) => x / head.count);
     calibration.keyMean.set(mean, h * d);
     calibration.balance.set(balanceOf(queries, keys, d), h * d);
-    const put = (side: SideCalibration, metric: Float64Array, moment: Float64Array): number => {
-      const { transform, lambda, gain } = designSide(metric, moment, d);
-      side.transform.set(transform, h * d * d);
-      side.metric.set(lambda, h * d);
+    const put = (side: SideCalibration, metric: Float64Array, moment: Float64Array, dim: number): number => {
+      const { transform, lambda, gain } = designSide(metric, moment, dim);
+      side.transform.set(transform, h * dim * dim);
+      side.metric.set(lambda, h * dim);
       return gain;
     };
+    const outputs = outputMetric(outputWeight, numHeads, numHeads / numKvHeads, h, valueDim);
     return {
-      key: put(calibration.key, queries, keys),
-      value: put(calibration.value, outputMetric(outputWeight, numHeads, numHeads / numKvHeads, h, d), values),
+      key: put(calibration.key, queries, keys, d),
+      value: put(calibration.value, outputs, values, valueDim),
     };
   });
   return { calibration, predicted };

@@ -10,7 +10,9 @@ const BLOCK_ROWS = 64;
 export interface MomentShape {
   readonly numHeads: number;
   readonly numKvHeads: number;
+  /** Of queries and keys. */
   readonly headDim: number;
+  readonly valueDim: number;
 }
 
 /** Vectors of consecutive tokens of a sequence, exact and as attention has them, behind RoPE. */
@@ -19,10 +21,11 @@ export interface LayerRows {
   readonly queries: Float32Array;
   /** [tokens][numKvHeads·headDim] */
   readonly keys: Float32Array;
+  /** [tokens][numKvHeads·valueDim] */
   readonly values: Float32Array;
 }
 
-/** Sums over the tokens of one KV head; of matrices [headDim][headDim] the lower triangle. */
+/** Sums over the tokens of one KV head; of matrices [headDim][headDim], that of values [valueDim][valueDim], the lower triangle. */
 export interface HeadMoments {
   count: number;
   readonly keySum: Float64Array;
@@ -39,16 +42,16 @@ export class LayerMoments {
 
   constructor(shape: MomentShape) {
     this.shape = shape;
-    const { headDim: d } = shape;
-    const square = () => new Float64Array(d * d);
+    const { headDim: d, valueDim } = shape;
+    const square = (width: number) => new Float64Array(width * width);
     this.heads = Array.from({ length: shape.numKvHeads }, () => ({
       count: 0,
       keySum: new Float64Array(d),
-      keys: square(),
-      values: square(),
-      queries: square(),
+      keys: square(d),
+      values: square(valueDim),
+      queries: square(d),
     }));
-    this.#rows = new Float64Array(BLOCK_ROWS * d);
+    this.#rows = new Float64Array(BLOCK_ROWS * Math.max(d, valueDim));
   }
 
   /**
@@ -56,18 +59,18 @@ export class LayerMoments {
    * RoPE; null to take them as they are
    */
   add({ queries, keys, values }: LayerRows, first: number, turns: Float64Array | null): void {
-    const { numHeads, numKvHeads, headDim: d } = this.shape;
+    const { numHeads, numKvHeads, headDim: d, valueDim } = this.shape;
     const tokens = keys.length / (numKvHeads * d);
     const skipped = Math.max(0, SKIPPED_TOKENS - first);
     if (tokens <= skipped) return;
     const group = numHeads / numKvHeads;
-    const each = (sum: Float64Array, x: Float32Array, heads: number, head: number, turned: Float64Array | null): void =>
-      this.#addHead(sum, x, { heads, head, skipped, tokens }, turned);
+    const each = (sum: Float64Array, x: Float32Array, at: { heads: number; head: number; d: number }, by = turns): void =>
+      this.#addHead(sum, x, { ...at, skipped, tokens }, by);
     for (const [h, own] of this.heads.entries()) {
       own.count += tokens - skipped;
-      each(own.keys, keys, numKvHeads, h, turns);
-      each(own.values, values, numKvHeads, h, null);
-      for (let g = 0; g < group; g++) each(own.queries, queries, numHeads, h * group + g, turns);
+      each(own.keys, keys, { heads: numKvHeads, head: h, d });
+      each(own.values, values, { heads: numKvHeads, head: h, d: valueDim }, null);
+      for (let g = 0; g < group; g++) each(own.queries, queries, { heads: numHeads, head: h * group + g, d });
       this.#addKeys(own.keySum, keys, h, skipped, turns);
     }
   }
@@ -75,10 +78,9 @@ export class LayerMoments {
   #addHead(
     sum: Float64Array,
     x: Float32Array,
-    { heads, head, skipped, tokens }: { heads: number; head: number; skipped: number; tokens: number },
+    { heads, head, d, skipped, tokens }: { heads: number; head: number; d: number; skipped: number; tokens: number },
     turns: Float64Array | null,
   ): void {
-    const d = this.shape.headDim;
     for (let start = skipped; start < tokens; start += BLOCK_ROWS) {
       const end = Math.min(tokens, start + BLOCK_ROWS);
       for (let token = start; token < end; token++) {

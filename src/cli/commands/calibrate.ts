@@ -11,7 +11,12 @@ import { type Calibrated, calibrate } from "../../eval/calibrate.ts";
 import { formatBytes, formatCount, significant } from "../../format-number.ts";
 import { hubName, parseHubId } from "../../formats/hub-id.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
-import { CALIBRATION_FILE, calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
+import {
+  CALIBRATION_FILE,
+  calibratedShape,
+  calibrationFileOf,
+  writeCalibration,
+} from "../../models/calibration-file.ts";
 import { hubEndpoint } from "../../node/hub/hub-settings.ts";
 import { localCheckpoint } from "../../node/platform.ts";
 import { findOllamaModel, isOllamaName, ollamaCalibration } from "../../node/shelf/ollama-store.ts";
@@ -127,7 +132,7 @@ async function run(flags: CalibrateFlags, context: CommandContext): Promise<void
   progress.clear();
   // A model that was not on this machine before is now.
   const path = before ?? (await ownFile(flags.model)) ?? calibrationFileOf(llm);
-  const bytes = writeCalibration(calibrated.layers, llm.config, llm.weightsFingerprint, {
+  const bytes = writeCalibration(calibrated.layers, calibratedShape(llm.config), llm.weightsFingerprint, {
     // The name of a user's file is nobody's business.
     ...calibrationMetadata(calibrated, flags.share && file ? "a text of the author's" : text.source),
     ...(flags.share && hub && { model: hubName(hub) }),

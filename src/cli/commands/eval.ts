@@ -10,6 +10,7 @@ import { decodersFor } from "../../eval/format-decoders.ts";
 import { GREEDY_PROMPT_TOKENS } from "../../eval/greedy.ts";
 import { ladderOf, type Rung } from "../../eval/ladder.ts";
 import type { NeedleGrid } from "../../eval/needle-grid.ts";
+import { hasKv, requireKv } from "../../eval/require-kv.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { buildCommit } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
@@ -118,6 +119,7 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
     kv: flags.base,
     otherKv: kv,
   });
+  if (flags.ladder) requireKv(llm, "eval --ladder");
   const rungs = flags.ladder ? await ladderFor(llm, kv[0]!) : null;
   if (rungs && !hasSketch(llm) && !flags.quiet) {
     io.stderr.write(
@@ -142,6 +144,9 @@ async function run(flags: EvalFlags, context: CommandContext): Promise<void> {
     onProgress: progress.onEvent,
   });
   progress.clear();
+  if (!hasKv(llm) && !flags.quiet) {
+    io.stderr.write(`note: ${llm.name} has no layer with keys and values, so all formats are one\n`);
+  }
   const printed = rungs ? rows.map((row, i) => ({ lever: rungs[i]!.lever, ...row })) : rows;
   const got = rows[0]!.chunks;
   if (got < chunks && !flags.quiet) {

@@ -3,6 +3,8 @@ import { type Command, Option } from "commander";
 import type { LLM } from "../../engine/llm.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { evaluate } from "../../eval/evaluate.ts";
+import { requireKv } from "../../eval/require-kv.ts";
+import { layerKindsOf, layoutOf } from "../../models/layout.ts";
 import { CacheMemory } from "../../plan/cache-memory.ts";
 import { findSmallest, type SearchResult } from "../../plan/find-smallest.ts";
 import { GATES, type GateName, MIN_CHUNKS } from "../../plan/gates.ts";
@@ -91,6 +93,7 @@ async function run(flags: RecommendFlags, context: CommandContext): Promise<void
     kv: "f16",
     otherKv: specs.map(({ text }) => text),
   });
+  requireKv(llm, "recommend");
   const limit = llm.config.maxPositionEmbeddings;
   const ctx = flags.ctx ?? Math.min(DEFAULT_CTX, limit);
   const text = await textOrOwn(file, llm, ctx * flags.chunks, flags, context, progress);
@@ -135,14 +138,14 @@ function search({
   progress,
   context,
 }: SearchInput): Promise<SearchResult> {
-  const byText = new Map(specs.map((spec) => [spec.text, spec]));
-  const { numLayers } = llm.config;
+  const kinds = layerKindsOf(layoutOf(llm.config));
+  const byText = new Map(specs.map((spec) => [spec.text, spec.forModel(kinds)]));
   const model = modelOfConfig(llm.config, llm.name);
   const common = { text: text.text, textSource: text.source, signal: context.signal };
   return findSmallest({
     gate: GATES[flags.gate],
     rungs: [...byText].map(([kv, spec]) => ({ kv, bytesPerToken: new CacheMemory(model, spec).bytesPerToken })),
-    isAtLeast: (a, b) => isAtLeast(byText.get(a)!, byText.get(b)!, numLayers),
+    isAtLeast: (a, b) => isAtLeast(byText.get(a)!, byText.get(b)!, kinds.length),
     reference: TAIL_REFERENCE,
     maxChunks,
     evaluate: (kv, chunk) =>

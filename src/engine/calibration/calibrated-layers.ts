@@ -1,8 +1,8 @@
 /** @file Which layers of a model a calibration is made of, and why a model can have none. */
-import { layoutOf, sharedStates } from "../../models/layout.ts";
+import { layoutOf } from "../../models/layout.ts";
 import type { ModelConfig } from "../../models/model-config.ts";
 
-/** A layer with keys and values. */
+/** A layer with keys and values of its own. */
 export interface CalibratedLayer {
   /** Its number in the model. */
   readonly layer: number;
@@ -13,21 +13,12 @@ export interface CalibratedLayer {
 /** The layers that have keys and values, or in a few words why a calibration cannot be made of this model. */
 export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[] | string {
   if (config.latent) return "latent attention has no keys and values of heads";
-  const layout = layoutOf(config);
-  const found = layout.layers.flatMap((branches, layer) =>
+  const found = layoutOf(config).layers.flatMap((branches, layer) =>
     branches.flatMap(({ block }) =>
-      block.state?.kind === "kv" ? { layer, state: block.state, output: block.weights["output"]?.tensors[0] } : [],
+      block.state?.kind === "kv" ? { layer, output: block.weights["output"]?.tensors[0] } : [],
     ),
   );
   if (found.length === 0) return "there is no layer with keys and values";
-  const { numKvHeads, headDim } = config;
-  const differs = found.some(
-    ({ state }) =>
-      state.numKvHeads !== numKvHeads || state.headDim !== headDim || (state.valueDim ?? headDim) !== headDim,
-  );
-  if (differs || sharedStates(layout).length > 0) {
-    return "a calibration has keys and values of one shape for each layer, and layers differ here";
-  }
   const named = found.flatMap(({ layer, output }) =>
     output && !output.isTransposed ? { layer, output: output.name } : [],
   );

@@ -16,7 +16,7 @@ export interface FitOptions {
   readonly sequences: readonly Int32Array[];
   /** Positions of the longest sequence that the calibration is for, whatever the length of those that are read. */
   readonly positions: number;
-  /** Reads an output projection, [hidden][numHeads·headDim], by the name of its tensor. */
+  /** Reads an output projection, [hidden][numHeads·valueDim], by the name of its tensor. */
   readonly readOutput: (name: string) => Promise<Float32Array>;
   /** Told after the first step what all of it will take; false ends it. */
   readonly onEstimate?: (seconds: number) => boolean;
@@ -100,7 +100,6 @@ export async function fitCalibration(decoder: Decoder, options: FitOptions): Pro
 
 function collectors(decoder: Decoder, longest: number): Collected[] {
   const { config } = decoder;
-  const { numKvHeads, headDim } = config;
   const found = calibratedLayers(config);
   if (typeof found === "string") {
     throw new TurboQuantError(
@@ -110,9 +109,9 @@ function collectors(decoder: Decoder, longest: number): Collected[] {
     );
   }
   return found.map(({ layer, output }, index) => {
-    const { numHeads, normsTurned } = decoder.attentionLayer(index);
+    const { numHeads, numKvHeads, headDim, valueDim, normsTurned } = decoder.attentionLayer(index);
     const { rope, upTo } = ropeFor({ headDim, rope: config.ropeOf(layer) }, longest);
-    const moments = new LayerMoments({ numHeads, numKvHeads, headDim });
+    const moments = new LayerMoments({ numHeads, numKvHeads, headDim, valueDim });
     // A norm behind RoPE weighs the two coordinates of a pair differently, so that turning back does not undo it.
     return { layer, output, moments, invFreq: normsTurned ? null : rope.invFreq, upTo };
   });
@@ -138,7 +137,9 @@ const DESIGN_RATE = 4e8;
 
 /** Time for the maps of all layers: decompositions of d × d matrices, and the products of the output projections. */
 function secondsToDesign({ config }: Decoder, collected: readonly Collected[]): number {
-  const { hiddenSize, numHeads, numKvHeads, headDim: d } = config;
-  const layer = 2 * numKvHeads * 16 * d ** 3 + (hiddenSize * numHeads * d * d) / 2;
-  return (collected.length * layer) / DESIGN_RATE;
+  const multiplications = collected.map(({ moments: { shape } }) => {
+    const { numHeads, numKvHeads, headDim, valueDim } = shape;
+    return numKvHeads * 16 * (headDim ** 3 + valueDim ** 3) + (config.hiddenSize * numHeads * valueDim ** 2) / 2;
+  });
+  return multiplications.reduce((sum, each) => sum + each, 0) / DESIGN_RATE;
 }

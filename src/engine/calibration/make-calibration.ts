@@ -3,7 +3,7 @@ import { TurboQuantError } from "../../errors.ts";
 import { formatCount, significant } from "../../format-number.ts";
 import type { Checkpoint } from "../../formats/checkpoint.ts";
 import type { FileSource } from "../../formats/file-source.ts";
-import { calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
+import { calibratedShape, calibrationFileOf, writeCalibration } from "../../models/calibration-file.ts";
 import type { Decoder } from "../../models/decoder.ts";
 import { calibrationShelf, type OnProgress } from "../../platform.ts";
 import type { LayerCalibration } from "../../quant/calibration.ts";
@@ -89,7 +89,8 @@ async function keep({ decoder, checkpoint, source }: Model, fitted: Fitted, text
   const shelf = calibrationShelf();
   if (!shelf) return "kept for now";
   const fingerprint = await checkpoint.fingerprint();
-  const bytes = writeCalibration(fitted.layers, decoder.config, fingerprint, calibrationMetadata(fitted, text));
+  const shape = calibratedShape(decoder.config);
+  const bytes = writeCalibration(fitted.layers, shape, fingerprint, calibrationMetadata(fitted, text));
   try {
     return `kept in ${await shelf.keep(source, calibrationFileOf(checkpoint), fingerprint, bytes)}`;
   } catch (error) {
