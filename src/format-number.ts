@@ -46,3 +46,14 @@ export function formatPace(done: number, total: number, since: { readonly ms: nu
   const time = left < 60 ? `${left} s` : `${Math.floor(left / 60)} min ${left % 60} s`;
   return `, ${formatBytes(rate)}/s${done < total ? `, ${time} left` : ""}`;
 }
+
+/** Ascending numbers, as in 0–2, 4. */
+export function formatRanges(numbers: readonly number[]): string {
+  const runs: [first: number, last: number][] = [];
+  for (const number of numbers) {
+    const run = runs.at(-1);
+    if (run && run[1] === number - 1) run[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
+}

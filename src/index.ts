@@ -23,7 +23,7 @@ export type { SchedulerOptions } from "./engine/scheduler/scheduler-options.ts";
 export { Session } from "./engine/session.ts";
 export type { TokenConstraint } from "./engine/token-constraint.ts";
 export { type ErrorCode, TurboQuantError } from "./errors.ts";
-export { allocatedBytes } from "./eval/allocated-bytes.ts";
+export { allocatedBytes, growingSequence } from "./eval/allocated-bytes.ts";
 export type { FileSource } from "./formats/file-source.ts";
 export { getPlatform, type OnProgress, type Platform, type ProgressEvent, setPlatform } from "./platform.ts";
 export { type KvSpec, parseKvSpec } from "./quant/parse-kv-spec.ts";

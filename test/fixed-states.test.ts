@@ -11,6 +11,7 @@ import { parseModelConfig } from "../src/models/config.ts";
 import { Decoder } from "../src/models/decoder.ts";
 import { RandomCheckpoint } from "../src/models/random-weights.ts";
 import { CacheMemory } from "../src/plan/cache-memory.ts";
+import { fixedStateBytes } from "../src/plan/model-memory.ts";
 import { modelOfConfig } from "../src/plan/planned-model.ts";
 import { parseKvSpec } from "../src/quant/parse-kv-spec.ts";
 import { relativeError } from "./support/wasm-backend.ts";
@@ -69,7 +70,7 @@ describe.each(MODELS)("%s", (_name, json, stateBytes) => {
 
   it("takes the bytes that the plan says, between steps", async () => {
     const planned = modelOfConfig(config, "states");
-    expect(planned.fixedStateBytes).toBe(stateBytes);
+    expect(fixedStateBytes(planned)).toBe(stateBytes);
     const memory = new CacheMemory(planned, parseKvSpec(KV));
     const sequence = cache.createSequence();
     for (const to of [40, 128, 170, 171]) {

@@ -6,7 +6,7 @@ export { MemoryPageStorage } from "./memory-storage.ts";
 export { PagePool } from "./page-pool.ts";
 export type { PageAddress, PageStorage } from "./page-storage.ts";
 export { reorderBeams } from "./reorder-beams.ts";
-export { type LayerSegments, segmentsOf } from "./segments.ts";
+export { bytesOfSegments, type LayerSegments, segmentsOf } from "./segments.ts";
 export { Sequence } from "./sequence.ts";
 export {
   readSnapshotHeader,

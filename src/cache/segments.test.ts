@@ -3,7 +3,7 @@ import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { KvCache } from "./kv-cache.ts";
 import { MemoryPageStorage } from "./memory-storage.ts";
 import { PagePool } from "./page-pool.ts";
-import { segmentsOf } from "./segments.ts";
+import { bytesOfSegments, segmentsOf } from "./segments.ts";
 
 const SHAPE = { numKvHeads: 2, headDim: 64 };
 
@@ -34,7 +34,7 @@ describe("segmentsOf", () => {
   ])("%s: the parts add up to what is allocated, at any length", (kv) => {
     for (const tokens of [0, 1, 17, 64, 65, 300]) {
       const sequence = fill(kv, tokens);
-      const sum = segmentsOf(sequence).reduce((all, l) => all + l.codes + l.scales + l.sinks + l.window, 0);
+      const sum = segmentsOf(sequence).reduce((all, layer) => all + bytesOfSegments(layer), 0);
       expect(sum).toBe(sequence.numBytes);
     }
   });
@@ -48,6 +48,25 @@ describe("segmentsOf", () => {
     expect(layer!.sinks).toBe(16 * 4 * 128);
     expect(layer!.window).toBe((Math.ceil(1000 / 16) - Math.floor((1000 - 127) / 16)) * 16 * 4 * 128);
     const [plain] = segmentsOf(fill("f16", 64));
-    expect(plain).toEqual({ codes: 64 * 4 * 128, scales: 0, sinks: 0, window: 0 });
+    expect(plain).toEqual({ layer: 0, codes: 64 * 4 * 128, scales: 0, sinks: 0, window: 0, state: 0 });
+  });
+
+  it("names layers as the model does, and tells states that do not grow", () => {
+    const f16 = parseKvSpec("f16").forLayer(0);
+    const shapes = [{ kind: "recurrent", numBytes: 40 } as const, SHAPE, { kind: "recurrent", numBytes: 24 } as const];
+    const cache = new KvCache(
+      shapes,
+      () => f16,
+      new PagePool(new MemoryPageStorage()),
+      undefined,
+      (i) => [1, 4, 4][i]!,
+    );
+    const sequence = cache.createSequence();
+    sequence.reserve(3);
+    sequence.commit(3);
+    expect(segmentsOf(sequence)).toEqual([
+      { layer: 1, codes: 0, scales: 0, sinks: 0, window: 0, state: 40 },
+      { layer: 4, codes: 64 * 4 * 128, scales: 0, sinks: 0, window: 0, state: 24 },
+    ]);
   });
 });

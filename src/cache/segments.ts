@@ -1,9 +1,12 @@
-/** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, and 16-bit copies of sinks and window. */
+/** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, 16-bit copies of sinks and window, and states of fixed size. */
 import type { PageLayout } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
+import { KvState } from "./states/kv-state.ts";
 
-/** Allocated bytes of one layer; the four numbers add up to the layer's share of `Sequence.numBytes`. */
+/** Allocated bytes of one layer; the five parts add up to the layer's share of `Sequence.numBytes`. */
 export interface LayerSegments {
+  /** Index in the model. */
+  readonly layer: number;
   /** Packed codes and sign sketches; in a float format the values themselves. */
   readonly codes: number;
   /** Scales, residual norms, and the padding behind each array. */
@@ -12,22 +15,51 @@ export interface LayerSegments {
   readonly sinks: number;
   /** 16-bit pages of the most recent tokens. */
   readonly window: number;
+  /** Of a layer whose state does not grow with the sequence, in f32: delta rules, state spaces, convolutions. */
+  readonly state: number;
 }
 
+/** Number of bytes of all parts together. */
+export const bytesOfSegments = ({ codes, scales, sinks, window, state }: LayerSegments): number =>
+  codes + scales + sinks + window + state;
+
+/** Of layers with a state of their own, in order. */
 export function segmentsOf(sequence: Sequence): LayerSegments[] {
-  return sequence.cache.layers.map(({ main, residual }, layer) => {
-    const pages = countPages(sequence.main(layer).entries());
-    const codes = pages * codeBytes(main);
-    const sinkPages = residual?.sinkPages ?? 0;
-    const residualPages = sequence.residual(layer).entries();
-    const residualBytes = residual?.layout.numBytes ?? 0;
-    return {
-      codes,
-      scales: pages * main.numBytes - codes,
-      sinks: residualBytes * countPages(residualPages.subarray(0, sinkPages)),
-      window: residualBytes * countPages(residualPages.subarray(sinkPages)),
-    };
-  });
+  const layers = new Map<number, LayerSegments>();
+  for (const [i, state] of sequence.states.entries()) {
+    const { layer } = sequence.cache.slots[i]!;
+    const own = state instanceof KvState ? kvSegments(state) : { ...NOTHING, state: state.numBytes };
+    const before = layers.get(layer);
+    layers.set(layer, before ? added(before, own) : { layer, ...own });
+  }
+  return [...layers.values()];
+}
+
+type Parts = Omit<LayerSegments, "layer">;
+const NOTHING: Parts = { codes: 0, scales: 0, sinks: 0, window: 0, state: 0 };
+
+const added = (a: LayerSegments, b: Parts): LayerSegments => ({
+  layer: a.layer,
+  codes: a.codes + b.codes,
+  scales: a.scales + b.scales,
+  sinks: a.sinks + b.sinks,
+  window: a.window + b.window,
+  state: a.state + b.state,
+});
+
+function kvSegments({ layer: { main, residual }, main: pages, residual: copies }: KvState): Parts {
+  const numPages = countPages(pages.entries());
+  const codes = numPages * codeBytes(main);
+  const sinkPages = residual?.sinkPages ?? 0;
+  const residualPages = copies.entries();
+  const residualBytes = residual?.layout.numBytes ?? 0;
+  return {
+    codes,
+    scales: numPages * main.numBytes - codes,
+    sinks: residualBytes * countPages(residualPages.subarray(0, sinkPages)),
+    window: residualBytes * countPages(residualPages.subarray(sinkPages)),
+    state: 0,
+  };
 }
 
 function countPages(addresses: Uint32Array): number {

@@ -20,7 +20,7 @@ import { HubServer } from "../../test/support/hub-server.ts";
 import { LLM } from "../engine/llm.ts";
 import type { LoadOptions } from "../engine/load-options.ts";
 import { MemorySource } from "../formats/memory-source.ts";
-import { CALIBRATION_FILE, writeCalibration } from "../models/calibration-file.ts";
+import { CALIBRATION_FILE, calibratedShape, writeCalibration } from "../models/calibration-file.ts";
 
 const home = mkdtempSync(join(tmpdir(), "automatic-calibration-"));
 let models = 0;
@@ -126,7 +126,7 @@ it("a calibration that is damaged or of another model is one error, one for shor
   const { config, weightsFingerprint } = plain;
   const layers = Array.from({ length: config.numLayers }, (_, i) => randomCalibration(config.numKvHeads, 64, i));
   const path = join(folder, CALIBRATION_FILE);
-  const bytes = writeCalibration(layers, config, weightsFingerprint, { positions: "32" });
+  const bytes = writeCalibration(layers, calibratedShape(config), weightsFingerprint, { positions: "32" });
   writeFileSync(path, bytes);
   const { notes } = await load(folder);
   expect(notes).toEqual([
@@ -140,7 +140,7 @@ it("a calibration that is damaged or of another model is one error, one for shor
   await expect(load(folder)).rejects.toThrow(
     /kv_calibration.safetensors: the checksum is crc32c:\w{8}, and the file says crc32c:\w{8}: it is damaged; run turboquant calibrate --force, or pass calibration=off/,
   );
-  writeFileSync(path, writeCalibration(layers, config, "another"));
+  writeFileSync(path, writeCalibration(layers, calibratedShape(config), "another"));
   await expect(load(folder, { calibration: "auto" })).rejects.toThrow("made for another model");
 });
 

@@ -1,6 +1,8 @@
 /** @file Formats the lines of `--explain`. */
 import type { LLM } from "../engine/llm.ts";
-import { formatBytes } from "../format-number.ts";
+import { formatBytes, formatCount, formatRanges } from "../format-number.ts";
+import { cacheKinds } from "../plan/cache-kinds.ts";
+import { modelOfConfig } from "../plan/planned-model.ts";
 import type { TextOutput } from "./io.ts";
 
 export function explain(llm: LLM, out: TextOutput): void {
@@ -12,12 +14,11 @@ export function explain(llm: LLM, out: TextOutput): void {
     `model: ${llm.name}, ${config.modelType}, ${config.numLayers} layers, ${config.numHeads}/${config.numKvHeads} heads of ` +
       `${config.headDim}, weights ${formatBytes(decoder.weightBytes)}\n`,
   );
-  const states = llm.cache.slots.filter(({ fixedBytes }) => fixedBytes > 0);
-  if (states.length > 0) {
-    const bytes = states.reduce((sum, { fixedBytes }) => sum + fixedBytes, 0);
-    out.write(
-      `states: ${states.length} of fixed size in f32, ${formatBytes(bytes)} a sequence; no format compresses them\n`,
-    );
+  const { contextLength } = llm.runner;
+  out.write(`kv: ${decoder.kv.text}, up to ${formatCount(contextLength)} tokens\n`);
+  const kinds = cacheKinds(modelOfConfig(config, llm.name), decoder.kv, contextLength);
+  for (const { kind, layers, text, format, bytes } of kinds) {
+    const all = bytes > 0 ? `, ${formatBytes(bytes)} a sequence of that length` : "";
+    out.write(`  ${kind} (layers ${formatRanges(layers)}): ${text}${format ? ` as ${format}` : ""}${all}\n`);
   }
-  out.write(`kv: ${decoder.kv.text}, up to ${llm.runner.contextLength.toLocaleString("en-US")} tokens\n`);
 }

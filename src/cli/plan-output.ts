@@ -5,6 +5,7 @@ import type { MemoryPlan, PlannedFormat } from "../plan/memory-plan.ts";
 import { planNotes } from "../plan/notes.ts";
 import { plainTable } from "./format.ts";
 import { headsText } from "./heads-text.ts";
+import { kindsTable } from "./kinds-text.ts";
 
 const BAR_CELLS = 20;
 
@@ -13,6 +14,7 @@ export function planText(plan: MemoryPlan): string {
   return [
     head(plan),
     formatTable(plan),
+    kindsText(plan),
     `\n${answer(plan)}\n`,
     plan.contexts.length > 0 ? contextTable(plan) : "",
     notes.length > 0 ? `\n${notes.join("")}` : "",
@@ -85,6 +87,12 @@ function bar({ weights, availableBytes }: MemoryPlan, { totalBytes }: PlannedFor
   const solid = cells(weights.bytes);
   const text = "█".repeat(solid) + "▒".repeat(cells(totalBytes) - solid);
   return totalBytes > availableBytes ? `${text.slice(0, -1)}→` : text.padEnd(BAR_CELLS, "·");
+}
+
+/** Of the format that the answer names, where layers differ in what they keep. */
+function kindsText({ best, formats, context }: MemoryPlan): string {
+  const { kv, kinds } = best ?? formats.at(-1)!;
+  return kinds.length > 1 ? `\none sequence in ${kv}, by kind of layer\n${kindsTable(kinds, context)}` : "";
 }
 
 function answer(plan: MemoryPlan): string {

@@ -6,7 +6,7 @@ import { PAGE_TOKENS, valuesOfToken } from "../quant/page-layout.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import { hostBytes, preparedBytes } from "../quant/prepared-layer.ts";
 import { bytesOf, type PageCounts, pagesAtRest, pagesHeld } from "./cache-pages.ts";
-import type { PlannedModel } from "./model-memory.ts";
+import { fixedStateBytes, type PlannedModel, plannedKinds } from "./model-memory.ts";
 
 export interface HeldMemory {
   /** Bytes that the backend's page storage holds: with page alignment, room to grow, and pages that a prefill has released. */
@@ -28,15 +28,14 @@ export class CacheMemory {
   /** Bytes of one sequence that do not depend on its length. */
   readonly #fixedBytes: number;
 
-  /** @throws TurboQuantError unsupported — a head_dim without a kernel; invalid_argument — a layers= range beyond the model */
+  /** @throws TurboQuantError unsupported — a head_dim without a kernel; invalid_argument — layers= of layers that the model does not have */
   constructor(model: PlannedModel, kv: KvSpec) {
     this.#numLayers = model.numLayers ?? model.layers.length;
     this.#modelLayers = model.layers.map(({ modelLayer }, index) => modelLayer ?? index);
-    kv.validateLayers(this.#numLayers);
-    this.#kv = kv;
+    this.#kv = kv.forModel(plannedKinds(model));
     this.#isCalibrated = model.isCalibrated;
-    this.#fixedBytes = model.fixedStateBytes ?? 0;
-    this.#layers = model.layers.map((shape, index) => layerCache(kv.forLayer(this.#modelLayers[index]!), shape));
+    this.#fixedBytes = fixedStateBytes(model);
+    this.#layers = model.layers.map((shape, index) => layerCache(this.#kv.forLayer(this.#modelLayers[index]!), shape));
   }
 
   /** Bytes that a backend keeps for the calibration that the format asks for, if the model may have one. */
@@ -96,8 +95,8 @@ export class CacheMemory {
   /** Bytes that the backend's storage holds when `sequences` sequences of `tokens` tokens each were prefilled one after the other and decode. */
   held(tokens: number, sequences: number, chunkTokens: number, planner: BackendPlanner): HeldMemory {
     // During a step over a prompt a state exists three times: before the step, at its last page end, and after it. Sequences that
-    // decode together have theirs twice, before the step and after it.
-    const fixedBytes = this.#fixedBytes * Math.max(sequences + 2, 2 * sequences);
+    // decode together have theirs before the first step in flight and after each.
+    const fixedBytes = this.#fixedBytes * Math.max(sequences + 2, (1 + planner.stepsInFlight) * sequences);
     let bytes = fixedBytes;
     let largestBinding = 0;
     const layers = Array.from({ length: this.#numLayers }, () => fixedBytes / this.#numLayers);

@@ -4,6 +4,7 @@ import { plannedBackend } from "../backends/registry.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory } from "./cache-memory.ts";
 import { planMemory } from "./memory-plan.ts";
+import { fixedStateBytes } from "./model-memory.ts";
 import { planNotes } from "./notes.ts";
 import { plannedModel } from "./planned-model.ts";
 
@@ -136,7 +137,7 @@ describe.each(MODELS)("$name", ({ name, config, kvLayers, kvValues, states, para
 
   it("has so many layers with keys and values, and so many bytes of states", () => {
     expect(model.layers).toHaveLength(kvLayers);
-    expect(model.fixedStateBytes).toBe(states);
+    expect(fixedStateBytes(model)).toBe(states);
     const cache = new CacheMemory(model, parseKvSpec("f16"));
     expect(cache.bytesPerToken).toBe(kvLayers * kvValues * 2);
     // A whole number of pages.
@@ -144,10 +145,13 @@ describe.each(MODELS)("$name", ({ name, config, kvLayers, kvValues, states, para
     expect(cache.bitsPerValue(4096)).toBe(16);
   });
 
-  it("holds states three times for a prompt, and twice for each of the sequences that decode together", () => {
+  it("holds states three times for a prompt, and of sequences that decode together before the step and after each in flight", () => {
     const cache = new CacheMemory({ ...model, numLayers: 48, layers: [] }, parseKvSpec("f16"));
-    const held = (sequences: number) => cache.held(100, sequences, 256, plannedBackend("wasm").planner).bytes;
-    expect([1, 2, 8].map((sequences) => held(sequences) / states)).toEqual([3, 4, 16]);
+    const held = (backend: "wasm" | "webgpu") =>
+      [1, 2, 8].map((sequences) => cache.held(100, sequences, 256, plannedBackend(backend).planner).bytes / states);
+    expect(held("wasm")).toEqual([3, 4, 16]);
+    // Three steps are in flight where tokens are drawn on the device.
+    expect(held("webgpu")).toEqual([4, 8, 32]);
   });
 
   it("has the parameters of its shape, as published", () => {

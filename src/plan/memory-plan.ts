@@ -6,6 +6,7 @@ import type { Placement } from "../models/placement.ts";
 import { PAGE_TOKENS } from "../quant/page-layout.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { BackendPlan, type PlannedCache, sum } from "./backend-plan.ts";
+import { type CacheKind, cacheKinds } from "./cache-kinds.ts";
 import { CacheMemory } from "./cache-memory.ts";
 import type { PlannedModel } from "./model-memory.ts";
 import type { Memories } from "./placement.ts";
@@ -43,6 +44,8 @@ export interface PlannedFormat extends PlannedCache {
   readonly bitsPerValue: number;
   /** Bytes of one more token in a long sequence. */
   readonly bytesPerToken: number;
+  /** What the layers keep, by kind; bytes are of one sequence. */
+  readonly kinds: readonly CacheKind[];
   /** Number of tokens that would fit, in steps of a page, even beyond the model's own context. */
   readonly longestContext: number;
   /** Number of sequences of `context` tokens that would fit. */
@@ -103,6 +106,7 @@ export function planMemory(model: PlannedModel, options: PlanOptions): MemoryPla
       ...plan.at(kv, cache, context),
       bitsPerValue: cache.bitsPerValue(context),
       bytesPerToken: cache.bytesPerToken,
+      kinds: cacheKinds(model, parseKvSpec(kv), context),
       longestContext: largest(MAX_TOKENS / PAGE_TOKENS, (n) => plan.at(kv, cache, n * PAGE_TOKENS).fits) * PAGE_TOKENS,
       mostSequences: largest(MAX_SEQUENCES, (n) => plan.at(kv, cache, context, n).fits),
     }))

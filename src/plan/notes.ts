@@ -3,6 +3,7 @@ import { plannedBackend, plannedBackends } from "../backends/registry.ts";
 import { binarySize, formatBytes, formatCount } from "../format-number.ts";
 import { addressedBytes } from "./backend-plan.ts";
 import type { MemoryPlan, PlannedFormat } from "./memory-plan.ts";
+import { fixedStateBytes } from "./model-memory.ts";
 
 export interface PlanNote {
   /** A stable name of the kind of note, for programs. */
@@ -58,10 +59,11 @@ export function planNotes(plan: MemoryPlan): PlanNote[] {
       text: `${model.sharedLayers.length} layers read the keys and values of layers ${of.sort((a, b) => a - b).join(" and ")}, in their formats, and take no bytes of the cache`,
     });
   }
-  if (model.fixedStateBytes) {
+  const stateBytes = fixedStateBytes(model);
+  if (stateBytes > 0) {
     notes.push({
       code: "fixed-state",
-      text: `a sequence also keeps ${formatBytes(model.fixedStateBytes)} of states that do not grow with it, in f32 with every format; they are part of the cache's bytes`,
+      text: `a sequence also keeps ${formatBytes(stateBytes)} of states that do not grow with it, in f32 with every format; they are part of the cache's bytes`,
     });
   }
   notes.push(...limitNotes(plan), ...bindingNotes(plan));

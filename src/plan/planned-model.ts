@@ -72,7 +72,9 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     layers: stateShapes(layout).flatMap(({ shape, layer }) =>
       shape.kind === "kv" ? { ...shape, modelLayer: layer } : [],
     ),
-    fixedStateBytes: sum(stateShapes(layout).map(({ shape }) => (shape.kind === "recurrent" ? shape.numBytes : 0))),
+    fixedStates: stateShapes(layout).flatMap(({ shape, layer }) =>
+      shape.kind === "recurrent" ? { layer, bytes: shape.numBytes } : [],
+    ),
     sharedLayers: sharedStates(layout),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,

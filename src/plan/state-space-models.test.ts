@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseModelConfig } from "../models/config.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { CacheMemory } from "./cache-memory.ts";
+import { fixedStateBytes } from "./model-memory.ts";
 import { plannedModel } from "./planned-model.ts";
 import { weightMemory } from "./weight-memory.ts";
 
@@ -96,7 +97,7 @@ describe("plans of published sizes", () => {
     ["Granite-4.0-H-1B", GRANITE_4_H_1B, 36 * layerBytes(48, 64, 1, 128), 4 * 2 * 4 * 128 * 2, 1.46],
   ] as const)("%s", (_, config, stateBytes, bytesPerToken, billions) => {
     const model = plannedModel(config, "m/config.json");
-    expect(model.fixedStateBytes).toBe(stateBytes);
+    expect(fixedStateBytes(model)).toBe(stateBytes);
     const cache = new CacheMemory(model, parseKvSpec("f16"));
     expect(cache.bytesPerToken).toBe(bytesPerToken);
     expect(cache.bytes(64) - cache.bytes(0)).toBe(64 * bytesPerToken);

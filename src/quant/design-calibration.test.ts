@@ -9,7 +9,7 @@ import { VectorQuantizer } from "./vector-quantizer.ts";
 
 const D = 32;
 const TOKENS = 3000;
-const SHAPE = { numHeads: 2, numKvHeads: 1, headDim: D };
+const SHAPE = { numHeads: 2, numKvHeads: 1, headDim: D, valueDim: D };
 const rng = new CounterRng(9, 2);
 let drawn = 0;
 

@@ -64,8 +64,12 @@ export class LayerMoments {
     const skipped = Math.max(0, SKIPPED_TOKENS - first);
     if (tokens <= skipped) return;
     const group = numHeads / numKvHeads;
-    const each = (sum: Float64Array, x: Float32Array, at: { heads: number; head: number; d: number }, by = turns): void =>
-      this.#addHead(sum, x, { ...at, skipped, tokens }, by);
+    const each = (
+      sum: Float64Array,
+      x: Float32Array,
+      at: { heads: number; head: number; d: number },
+      by = turns,
+    ): void => this.#addHead(sum, x, { ...at, skipped, tokens }, by);
     for (const [h, own] of this.heads.entries()) {
       own.count += tokens - skipped;
       each(own.keys, keys, { heads: numKvHeads, head: h, d });

@@ -57,7 +57,7 @@ describe("RopeAverage", () => {
 
 describe("LayerMoments", () => {
   const tokens = 150;
-  const shape = { numHeads: 4, numKvHeads: 2, headDim: D };
+  const shape = { numHeads: 4, numKvHeads: 2, headDim: D, valueDim: D };
   const rows = (heads: number) => Float32Array.from(random(tokens * heads * D));
   const plain = { queries: rows(4), keys: rows(2), values: rows(2) };
   const row = (x: Float32Array, heads: number, token: number, head: number): Float64Array =>

@@ -1,19 +1,19 @@
 /**
  * @file `choices[].kv_cache`: what the bytes of an answer's cache are spent on, compared with f16. Sent if `return_kv_cache` is set.
  */
+import { bytesOfSegments, type LayerSegments, segmentsOf } from "../cache/segments.ts";
+import type { Sequence } from "../cache/sequence.ts";
 import type { ScheduledChunk } from "../engine/scheduler/request.ts";
-import { growingBytes } from "../eval/allocated-bytes.ts";
+import { growingSequence } from "../eval/allocated-bytes.ts";
 import type { ModelConfig } from "../models/config.ts";
 import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 
 const F16 = parseKvSpec("f16");
 
-/** Bytes of one layer; the four add up to its share of `bytes`. */
-interface WireLayer {
-  readonly codes: number;
-  readonly scales: number;
-  readonly sinks: number;
-  readonly window: number;
+/** Bytes of one layer that keeps something; the five parts add up to its share of `bytes`. */
+interface WireLayer extends LayerSegments {
+  /** Its share of the whole `f16_bytes`. */
+  readonly f16_bytes: number;
 }
 
 export interface WireCache {
@@ -27,7 +27,7 @@ export interface WireCache {
 /** Writes the reports of one request. It keeps the f16 count, so that a long answer is not counted from the start each time. */
 export class CacheWriter {
   readonly #config: ModelConfig;
-  readonly #f16 = new Map<number, (tokens: number) => number>();
+  readonly #f16 = new Map<number, (tokens: number) => Sequence>();
 
   constructor(config: ModelConfig) {
     this.#config = config;
@@ -38,11 +38,18 @@ export class CacheWriter {
     if (!cache) return {};
     let f16 = this.#f16.get(index);
     if (!f16) {
-      f16 = growingBytes(this.#config, F16);
+      f16 = growingSequence(this.#config, F16);
       this.#f16.set(index, f16);
     }
     const { tokens, layers } = cache;
-    const bytes = layers.reduce((sum, { codes, scales, sinks, window }) => sum + codes + scales + sinks + window, 0);
-    return { kv_cache: { tokens, bytes, f16_bytes: f16(tokens), layers } };
+    const inF16 = segmentsOf(f16(tokens)).map(bytesOfSegments);
+    return {
+      kv_cache: {
+        tokens,
+        bytes: layers.reduce((sum, layer) => sum + bytesOfSegments(layer), 0),
+        f16_bytes: inF16.reduce((sum, bytes) => sum + bytes, 0),
+        layers: layers.map((layer, i) => ({ ...layer, f16_bytes: inF16[i]! })),
+      },
+    };
   }
 }

@@ -43,6 +43,7 @@ const madeUp: Backend & { readonly open: OpenBackend } = {
   capabilities,
   planner: {
     limits: { memoryBytes: MEMORY, bindingBytes: MEMORY, leastBindingBytes: MEMORY },
+    stepsInFlight: 1,
     chunkTokens: 64,
     weightBytes: (rows, cols, type) => rows * cols * (type === "f32" ? 4 : 1),
     heldPages: (count, pageBytes) => ({ bytes: count * pageBytes, bindingBytes: count * pageBytes }),

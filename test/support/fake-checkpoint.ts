@@ -46,9 +46,10 @@ export function byteCharacters(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(isPlain(byte) ? byte : 256 + others++));
 }
 
-function tokenizerJson(): string {
+/** vocabSize: words that no text encodes to fill it up; at least FAKE_FIRST_WORD */
+export function byteTokenizer(vocabSize: number): string {
   const words = [...SPECIAL, ...byteCharacters()];
-  while (words.length < FAKE_VOCAB) words.push(`Ġw${words.length}`);
+  while (words.length < vocabSize) words.push(`Ġw${words.length}`);
   return JSON.stringify({
     version: "1.0",
     added_tokens: SPECIAL.map((content, id) => ({ id, content, special: true, normalized: false })),
@@ -83,7 +84,7 @@ function fakeCheckpointFiles(isRandom = false, fields: object = {}): Record<stri
   };
   return {
     "config.json": JSON.stringify(config),
-    "tokenizer.json": tokenizerJson(),
+    "tokenizer.json": byteTokenizer(FAKE_VOCAB),
     "chat_template.jinja": CHAT_TEMPLATE,
     "model.safetensors": writeSafetensors(
       Object.fromEntries(

@@ -1,6 +1,10 @@
 /** @file Small models of test/fixtures/architectures: weights are made from the names and shapes of their tensors, as make.py beside the files makes them. */
+import { readFileSync } from "node:fs";
 import type { Checkpoint, TensorInfo } from "../../src/formats/checkpoint.ts";
+import type { FileSource } from "../../src/formats/file-source.ts";
 import { MemorySource } from "../../src/formats/memory-source.ts";
+import { writeSafetensors } from "../../src/formats/write-safetensors.ts";
+import { byteTokenizer } from "./fake-checkpoint.ts";
 
 /** A file of test/fixtures/architectures. Numbers are those of Transformers in f32. */
 export interface SeededModel {
@@ -54,3 +58,23 @@ export function seededCheckpoint({ config, tensors }: SeededModel): Checkpoint {
     fingerprint: async () => name,
   };
 }
+
+/** The files of a whole model with a tokenizer of bytes. name: of a file of test/fixtures/architectures · fields: of the config, others */
+export function seededFiles(name: string, fields: object = {}): Record<string, string | Uint8Array> {
+  const file = new URL(`../fixtures/architectures/${name}.json`, import.meta.url);
+  const { config, tensors } = JSON.parse(readFileSync(file, "utf8")) as SeededModel;
+  const { vocab_size: vocabSize } = config as { readonly vocab_size: number };
+  const stored = Object.entries(tensors).map(([tensor, shape]) => {
+    const { buffer } = valuesOf(tensor, shape);
+    return [tensor, { dtype: "f32" as const, shape, data: new Uint8Array(buffer) }] as const;
+  });
+  return {
+    "config.json": JSON.stringify({ ...config, ...fields }),
+    "tokenizer.json": byteTokenizer(vocabSize),
+    "model.safetensors": writeSafetensors(Object.fromEntries(stored)),
+  };
+}
+
+/** The same as `LLM.load` takes it. */
+export const seededSource = (name: string, fields?: object): FileSource =>
+  new MemorySource(seededFiles(name, fields), name, name);

@@ -3,21 +3,25 @@ import { open, readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { readSnapshotHeader } from "../../cache/snapshot.ts";
 import type { KvDescription } from "../../cache/states/kv-state.ts";
+import type { RecurrentDescription } from "../../cache/states/recurrent-state.ts";
 import type { KvShape } from "../../cache/states/state-shape.ts";
 import { allocatedBytes, emptyCache } from "../../eval/allocated-bytes.ts";
-import { formatBytes, formatCount } from "../../format-number.ts";
+import { formatBytes, formatCount, formatRanges } from "../../format-number.ts";
 import type { FileSource } from "../../formats/file-source.ts";
 import { openCheckpoint } from "../../formats/open-checkpoint.ts";
 import { type ModelConfig, parseModelConfig } from "../../models/config.ts";
-import { layoutOf, sharedStates, stateShapes } from "../../models/layout.ts";
+import { layerKindsOf, layoutOf, sharedStates, stateShapes } from "../../models/layout.ts";
 import { isRemote } from "../../node/hub/remote-source.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
+import { cacheKinds } from "../../plan/cache-kinds.ts";
+import { modelOfConfig } from "../../plan/planned-model.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
 import { bitsPerValue, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
 import { plainTable } from "../format.ts";
 import { headsText } from "../heads-text.ts";
+import { kindsTable } from "../kinds-text.ts";
 import { namingFile } from "../naming-file.ts";
 import { DEFAULT_MODEL, kvFromFlags, type OutputFlags, wholeNumber } from "../options.ts";
 
@@ -90,7 +94,11 @@ async function looksLikeSnapshot(path: string): Promise<boolean> {
 async function inspectSnapshot(path: string): Promise<Report> {
   const bytes = await readFile(path);
   const { fingerprint, kvSpec, length, numTokens, layers } = namingFile(path, () => readSnapshotHeader(bytes));
-  const kept = layers.find(({ kind }) => kind === undefined) as KvDescription | undefined;
+  const growing = layers.filter(({ kind }) => kind === undefined);
+  const kept = growing[0] as unknown as KvDescription | undefined;
+  const others = layers.filter(({ kind }) => kind === "recurrent") as unknown as RecurrentDescription[];
+  const fixedBytes = others.reduce((sum, { numBytes }) => sum + numBytes, 0);
+  const fixed = others.length > 0 ? [`${others.length} of fixed size, ${formatBytes(fixedBytes)}`] : [];
   const json = { file: path, bytes: bytes.length, fingerprint, kv: kvSpec, length, tokens: numTokens, layers };
   const rows = [
     ["file", path],
@@ -99,7 +107,7 @@ async function inspectSnapshot(path: string): Promise<Report> {
     ["kv", kvSpec],
     ["tokens in the cache", formatCount(length)],
     ["tokens said", formatCount(numTokens)],
-    ["layers", `${layers.length}${kept ? `, ${headsText(kept)}` : ""}`],
+    ["states", [...(kept ? [`${growing.length} of keys and values, ${headsText(kept)}`] : []), ...fixed].join("; ")],
   ];
   return { json, text: plainTable(rows, ["left", "left"]) };
 }
@@ -118,10 +126,10 @@ async function inspectRef(ref: string, flags: InspectFlags, context: CommandCont
 
 /** What is known of a model from its config and headers. */
 export async function inspectModel(source: FileSource, flags: InspectFlags): Promise<Report> {
-  const spec = parseKvSpec(kvFromFlags(flags));
+  const asked = parseKvSpec(kvFromFlags(flags));
   const checkpoint = await openCheckpoint(source);
   const config = parseModelConfig(await checkpoint.config(), checkpoint.configFile);
-  spec.validateLayers(config.numLayers);
+  const spec = asked.forModel(layerKindsOf(layoutOf(config)));
   const tensors = [...(await checkpoint.tensors()).values()].map(({ name, dtype, shape, numBytes, file }) => ({
     name,
     dtype,
@@ -213,6 +221,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     layers,
     states,
     shared: sharedStates(layout),
+    kinds: cacheKinds(modelOfConfig(config, config.modelType), spec, ctx),
   };
 }
 
@@ -265,7 +274,7 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     const next = kv.layers[i + 1];
     if (next && line(next) === line(layer)) continue;
     rows.push([
-      ranges(kv.layers.slice(first, i + 1).map((own) => own.layer)),
+      formatRanges(kv.layers.slice(first, i + 1).map((own) => own.layer)),
       layer.k,
       layer.rotary ? `as K, rotary ${layer.rotary}` : layer.v,
       layer.planesK.join("+") || "–",
@@ -280,34 +289,11 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
     first = i + 1;
   }
   const title = `\nKV cache ${kv.spec} (calibration ${kv.calibration})\n`;
-  const shared =
-    kv.shared.length > 0
-      ? `\nlayers ${ranges(kv.shared.map(({ layer }) => layer))}: keys and values of layers ${ranges([...new Set(kv.shared.map(({ of }) => of))].sort((a, b) => a - b))}, no bytes of their own\n`
-      : "";
-  const bytesOfStates = kv.states.reduce((sum, { bytes }) => sum + bytes, 0);
-  const states =
-    kv.states.length > 0
-      ? `\nlayers ${ranges(kv.states.map(({ layer }) => layer))}: states of fixed size in f32, ${formatBytes(bytesOfStates)} a sequence\n`
-      : "";
+  const kinds = kv.kinds.length > 1 ? `\n${kindsTable(kv.kinds, kv.ctx)}` : "";
   const total = `\n${formatCount(kv.ctx)} tokens: ${formatBytes(kv.bytes)} against ${formatBytes(kv.bytesF16)} in f16, ${kv.ratio.toFixed(2)}x smaller\n`;
   return (
-    title +
-    plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) +
-    states +
-    shared +
-    total
+    title + plainTable(rows, ["left", "left", "left", "left", "left", "right", "right", "left", "left"]) + kinds + total
   );
-}
-
-/** Ascending numbers, as in 0–2, 4. */
-function ranges(numbers: readonly number[]): string {
-  const runs: [first: number, last: number][] = [];
-  for (const number of numbers) {
-    const run = runs.at(-1);
-    if (run && run[1] === number - 1) run[1] = number;
-    else runs.push([number, number]);
-  }
-  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
 }
 
 function tensorText(tensors: readonly TensorFacts[]): string {

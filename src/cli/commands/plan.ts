@@ -10,7 +10,7 @@ import { shapeConfig } from "../../models/shapes.ts";
 import { machineMemory } from "../../node/machine-memory.ts";
 import { openMetadataSource } from "../../node/metadata-source.ts";
 import { type MemoryPlan, type PlanOptions, planMemory } from "../../plan/memory-plan.ts";
-import type { PlannedModel } from "../../plan/model-memory.ts";
+import { fixedStateBytes, type PlannedModel } from "../../plan/model-memory.ts";
 import { planNotes } from "../../plan/notes.ts";
 import { modelOfConfig } from "../../plan/planned-model.ts";
 import { readPlannedModel } from "../../plan/read-model.ts";
@@ -144,7 +144,7 @@ function planJson(plan: MemoryPlan): object {
       runs: true,
       layers: model.numLayers ?? model.layers.length,
       kvLayers: model.layers.length,
-      stateBytes: model.fixedStateBytes ?? 0,
+      stateBytes: fixedStateBytes(model),
       numKvHeads: model.layers[0]?.numKvHeads ?? 0,
       headDim: model.layers[0]?.headDim ?? 0,
       slidingWindowLayers: model.layers.filter(({ slidingWindow }) => slidingWindow > 0).length,

@@ -2,7 +2,7 @@
 import { chatStore } from "../chat/chat-store.ts";
 import { engineStore } from "../engine/engine-store.ts";
 import type { CacheState, ModelInfo } from "../engine/protocol.ts";
-import { formatBytes, formatCount } from "../ui/format.ts";
+import { formatBytes, formatCount, formatRanges } from "../ui/format.ts";
 import { useStore } from "../ui/store.ts";
 import { CacheFile } from "./cache-file.tsx";
 import { FormatPicker } from "./format-picker.tsx";
@@ -16,6 +16,7 @@ export function CachePanel() {
     <div class="panel">
       <Headline cache={cache} info={info} />
       {cache && cache.numBytes > 0 && <LayerBars cache={cache} kv={info?.kv ?? ""} />}
+      {info && info.kinds.length > 1 && <LayerKinds kinds={info.kinds} />}
       <FormatPicker />
       <Calibration />
       <SpeedFigures />
@@ -27,6 +28,25 @@ export function CachePanel() {
         </p>
       )}
     </div>
+  );
+}
+
+/** Which layers keep what, of a model whose layers differ. */
+function LayerKinds({ kinds }: { readonly kinds: ModelInfo["kinds"] }) {
+  return (
+    <dl class="figures-list">
+      {kinds.map(({ text, format, layers }) => (
+        <div key={`${text} ${format}`}>
+          <dt>
+            {layers.length === 1 ? "Layer" : "Layers"} {formatRanges(layers)}
+          </dt>
+          <dd>
+            {text}
+            {format && <span class="faint"> {format}</span>}
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 

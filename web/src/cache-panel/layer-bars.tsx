@@ -1,5 +1,4 @@
 /** @file A bar for each layer, divided into parts, on the scale of the same layer in f16; and the same as a table. */
-import type { LayerSegments } from "turboquant/cache";
 import type { CacheState } from "../engine/protocol.ts";
 import { formatBytes } from "../ui/format.ts";
 import { bytesOf, labelOf, SEGMENTS, sumSegments } from "./segments.ts";
@@ -16,9 +15,8 @@ const GAP = 3;
 const WIDTH = 300;
 
 export function LayerBars({ cache, kv }: LayerBarsProps) {
-  const { layers, f16Bytes } = cache;
-  const f16Layer = f16Bytes / layers.length;
-  const widest = Math.max(f16Layer, ...layers.map(bytesOf));
+  const { layers } = cache;
+  const widest = Math.max(...layers.map((layer) => Math.max(layer.f16Bytes, bytesOf(layer))));
   const scale = WIDTH / widest;
   const height = Math.max(MIN_HEIGHT, Math.min(MAX_HEIGHT, BARS_HEIGHT / layers.length - GAP));
   const gap = height < 6 ? 1 : GAP;
@@ -40,7 +38,7 @@ export function LayerBars({ cache, kv }: LayerBarsProps) {
         aria-hidden="true"
       >
         {layers.map((layer, index) => (
-          <Bar key={index} layer={layer} y={index * (height + gap)} height={height} scale={scale} f16Layer={f16Layer} />
+          <Bar key={layer.layer} layer={layer} y={index * (height + gap)} height={height} scale={scale} />
         ))}
       </svg>
       <ul class="legend">
@@ -58,18 +56,17 @@ export function LayerBars({ cache, kv }: LayerBarsProps) {
 }
 
 interface BarProps {
-  readonly layer: LayerSegments;
+  readonly layer: CacheState["layers"][number];
   readonly y: number;
   readonly height: number;
   readonly scale: number;
-  readonly f16Layer: number;
 }
 
-function Bar({ layer, y, height, scale, f16Layer }: BarProps) {
+function Bar({ layer, y, height, scale }: BarProps) {
   let x = 0;
   return (
     <>
-      <rect class="bar-f16" x={0} y={y} width={f16Layer * scale} height={height} />
+      <rect class="bar-f16" x={0} y={y} width={layer.f16Bytes * scale} height={height} />
       {SEGMENTS.map((name) => {
         const width = layer[name] * scale;
         const at = x;
@@ -81,6 +78,8 @@ function Bar({ layer, y, height, scale, f16Layer }: BarProps) {
 }
 
 function LayerTable({ cache, kv }: LayerBarsProps) {
+  const sum = sumSegments(cache.layers);
+  const columns = SEGMENTS.filter((name) => name !== "state" || sum.state > 0);
   return (
     <details class="layer-table">
       <summary>As a table</summary>
@@ -90,7 +89,7 @@ function LayerTable({ cache, kv }: LayerBarsProps) {
           <thead>
             <tr>
               <th scope="col">Layer</th>
-              {SEGMENTS.map((name) => (
+              {columns.map((name) => (
                 <th key={name} scope="col">
                   {labelOf(name, kv).split(" ")[0]}
                 </th>
@@ -99,10 +98,10 @@ function LayerTable({ cache, kv }: LayerBarsProps) {
             </tr>
           </thead>
           <tbody>
-            {cache.layers.map((layer, index) => (
-              <tr key={index}>
-                <th scope="row">{index}</th>
-                {SEGMENTS.map((name) => (
+            {cache.layers.map((layer) => (
+              <tr key={layer.layer}>
+                <th scope="row">{layer.layer}</th>
+                {columns.map((name) => (
                   <td key={name} class="number">
                     {layer[name] > 0 ? formatBytes(layer[name]) : "–"}
                   </td>

@@ -1,7 +1,7 @@
 /** @file The parts of a cache with the names and sums that the panel shows. */
 import type { LayerSegments } from "turboquant/cache";
 
-export const SEGMENTS = ["codes", "scales", "sinks", "window"] as const;
+export const SEGMENTS = ["codes", "scales", "sinks", "window", "state"] as const;
 export type SegmentName = (typeof SEGMENTS)[number];
 
 /** Whether a format stores floats and no codes: `f16`, `f32`, `f16,k=f32`. */
@@ -9,13 +9,18 @@ const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
 
 export function labelOf(segment: SegmentName, kv: string): string {
   if (segment === "codes") return isFloat(kv) ? "Values" : "Codes";
-  return { scales: "Scales", sinks: "First tokens, 16 bit", window: "Recent tokens, 16 bit" }[segment];
+  return {
+    scales: "Scales",
+    sinks: "First tokens, 16 bit",
+    window: "Recent tokens, 16 bit",
+    state: "States of fixed size, 32 bit",
+  }[segment];
 }
 
 export const bytesOf = (layer: LayerSegments): number => SEGMENTS.reduce((sum, name) => sum + layer[name], 0);
 
-export function sumSegments(layers: readonly LayerSegments[]): LayerSegments {
-  const sum = { codes: 0, scales: 0, sinks: 0, window: 0 };
+export function sumSegments(layers: readonly LayerSegments[]): Record<SegmentName, number> {
+  const sum = { codes: 0, scales: 0, sinks: 0, window: 0, state: 0 };
   for (const layer of layers) for (const name of SEGMENTS) sum[name] += layer[name];
   return sum;
 }

@@ -1,6 +1,6 @@
 /** @file Bytes of a sequence compared with f16, both as allocated. */
-import { allocatedBytes, type KvSpec, type LLM, parseKvSpec } from "turboquant";
-import { type Sequence, segmentsOf } from "turboquant/cache";
+import { allocatedBytes, growingSequence, type KvSpec, type LLM, parseKvSpec } from "turboquant";
+import { bytesOfSegments, type Sequence, segmentsOf } from "turboquant/cache";
 import type { CacheState } from "./protocol.ts";
 
 const F16 = parseKvSpec("f16");
@@ -10,11 +10,13 @@ const GRID_TOKENS = 16;
 const LAST_TOKENS = 2048;
 
 export function cacheState(llm: LLM, sequence: Sequence): Omit<CacheState, "shelf"> {
+  const inF16 = growingSequence(llm.config, F16)(sequence.length);
+  const f16Layers = segmentsOf(inF16).map(bytesOfSegments);
   return {
     tokens: sequence.length,
     numBytes: sequence.numBytes,
-    f16Bytes: allocatedBytes(llm.config, F16, sequence.length),
-    layers: segmentsOf(sequence),
+    f16Bytes: inF16.numBytes,
+    layers: segmentsOf(sequence).map((layer, i) => ({ ...layer, f16Bytes: f16Layers[i]! })),
   };
 }
 

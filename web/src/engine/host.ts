@@ -1,6 +1,6 @@
 /** @file The engine inside its worker: one model, and the caches of recent conversations. */
 import { calibrateWhenIdle, LLM, TurboQuantError } from "turboquant";
-import { type PlannedModel, planMemory } from "turboquant/plan";
+import { cacheKinds, modelOfConfig, type PlannedModel, planMemory } from "turboquant/plan";
 import { cacheState, savesFrom } from "./cache-state.ts";
 import { openModel } from "./open-model.ts";
 import type {
@@ -185,6 +185,7 @@ export class Host {
       contextLength: runner.contextLength,
       hasChatTemplate: tokenizer.chatTemplate !== null,
       savesFrom: savesFrom(config, decoder.kv, runner.contextLength),
+      kinds: cacheKinds(modelOfConfig(config, name), decoder.kv, runner.contextLength),
     };
   }
 

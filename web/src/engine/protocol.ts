@@ -1,6 +1,7 @@
 /** @file The messages between the page and the engine's worker. All of them can be sent by `postMessage`. */
 import type { ChatMessage, FinishReason, SamplingParams, Timings, Usage, WeightType } from "turboquant";
 import type { LayerSegments } from "turboquant/cache";
+import type { CacheKind } from "turboquant/plan";
 
 /** A file of an embedded model, as in checkpoints/index.json. */
 export interface ListedFile {
@@ -46,6 +47,8 @@ export interface ModelInfo {
   readonly hasChatTemplate: boolean;
   /** Number of tokens from which on this format takes less than f16; null when it never does within the context. */
   readonly savesFrom: number | null;
+  /** What layers keep; empty for a server's model. */
+  readonly kinds: readonly CacheKind[];
 }
 
 /** The cache of one conversation, computed from the allocated pages. */
@@ -54,7 +57,8 @@ export interface CacheState {
   readonly numBytes: number;
   /** Bytes that the same allocator takes for as many tokens in f16. */
   readonly f16Bytes: number;
-  readonly layers: readonly LayerSegments[];
+  /** Of layers that keep something, each with its share of `f16Bytes`. */
+  readonly layers: readonly (LayerSegments & { readonly f16Bytes: number })[];
   /** Number and total bytes of all caches in this tab, this one included; null for a server. */
   readonly shelf: { readonly sessions: number; readonly numBytes: number } | null;
 }

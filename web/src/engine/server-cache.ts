@@ -2,12 +2,14 @@
 import type { LayerSegments } from "turboquant/cache";
 import type { CacheState } from "./protocol.ts";
 
+type WireLayer = Partial<LayerSegments> & { readonly f16_bytes?: number };
+
 /** `choices[].kv_cache`. It comes from the network, so every field may be missing. */
 export interface WireCache {
   readonly tokens?: number;
   readonly bytes?: number;
   readonly f16_bytes?: number;
-  readonly layers?: readonly Partial<LayerSegments>[];
+  readonly layers?: readonly WireLayer[];
 }
 
 /** null for anything that is not a report: another server may use the name differently. */
@@ -15,8 +17,12 @@ export function serverCache(report: WireCache | null | undefined): CacheState | 
   if (!report || !Array.isArray(report.layers) || report.layers.length === 0) return null;
   const { tokens, bytes, f16_bytes: f16Bytes } = report;
   if (tokens === undefined || bytes === undefined || f16Bytes === undefined) return null;
-  const layers = (report.layers as readonly Partial<LayerSegments>[]).map(
-    ({ codes = 0, scales = 0, sinks = 0, window = 0 }) => ({ codes, scales, sinks, window }),
+  const { length } = report.layers;
+  const layers = (report.layers as readonly WireLayer[]).map(
+    ({ layer, codes = 0, scales = 0, sinks = 0, window = 0, state = 0, f16_bytes: own }, i) => ({
+      ...{ layer: layer ?? i, codes, scales, sinks, window, state },
+      f16Bytes: own ?? f16Bytes / length,
+    }),
   );
   return { tokens, numBytes: bytes, f16Bytes, layers, shelf: null };
 }

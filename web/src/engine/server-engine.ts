@@ -95,6 +95,7 @@ export class ServerEngine implements Engine {
       contextLength: model.max_model_len ?? 0,
       hasChatTemplate: true,
       savesFrom: null,
+      kinds: [],
     };
   }
 

@@ -1,0 +1,112 @@
+/** @file Configs and files that no model has: each is one error that says what is wrong, what was expected, or what is missing. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { checkWeights } from "../src/models/check-weights.ts";
+import { parseModelConfig } from "../src/models/config.ts";
+import { type SeededModel, seededCheckpoint } from "./support/seeded-checkpoint.ts";
+
+const FOLDER = new URL("./fixtures/architectures/", import.meta.url);
+const modelOf = (name: string): SeededModel => JSON.parse(readFileSync(new URL(`${name}.json`, FOLDER), "utf8"));
+
+const parse = (name: string, changes: object) =>
+  parseModelConfig({ ...modelOf(name).config, ...changes }, "m/config.json");
+
+describe("a config that contradicts itself", () => {
+  it.each<[model: string, changes: object, message: RegExp]>([
+    ["qwen3", { num_key_value_heads: 3 }, /num_key_value_heads: expected a divisor of num_attention_heads/],
+    ["qwen3", { num_hidden_layers: 0 }, /num_hidden_layers: expected/],
+    ["qwen3_moe", { num_experts_per_tok: 99 }, /num_experts_per_tok: expected .*got 99/],
+    ["deepseek_v3", { n_group: 3 }, /n_group: expected a divisor/],
+    ["olmo3", { sliding_window: null }, /sliding_window: expected a window, as layer_types has sliding_attention/],
+    ["llama4_text", { attention_chunk_size: null }, /attention_chunk_size: expected a number of positions/],
+    [
+      "qwen3_5_text",
+      { linear_num_value_heads: 3 },
+      /linear_num_value_heads: expected a multiple of linear_num_key_heads/,
+    ],
+    ["nemotron_h", { num_hidden_layers: 7 }, /layers_block_type: expected 7 layers, as num_hidden_layers says/],
+    ["gemma4_text", { num_kv_shared_layers: 6 }, /num_kv_shared_layers: expected/],
+  ])("%s %j", (model, changes, message) => {
+    expect(() => parse(model, changes)).toThrow(message);
+  });
+});
+
+describe("a list of layers of another length", () => {
+  it.each<[model: string, field: string, list: readonly unknown[]]>([
+    ["qwen3", "layer_types", ["full_attention"]],
+    ["olmo3", "layer_types", ["sliding_attention"]],
+    ["gpt_oss", "layer_types", ["sliding_attention", "full_attention"]],
+    ["llama4_text", "layer_types", ["chunked_attention"]],
+    ["qwen3_5_text", "layer_types", ["linear_attention"]],
+    ["qwen3_next", "layer_types", ["full_attention"]],
+    ["lfm2", "layer_types", ["conv"]],
+    ["lfm3", "layer_types", ["conv"]],
+    ["kimi_linear", "layer_types", ["linear_attention"]],
+    ["granitemoehybrid", "layer_types", ["mamba"]],
+    ["gemma4_text", "layer_types", ["sliding_attention"]],
+    ["mimo_v2_flash", "layer_types", ["full_attention"]],
+    ["mimo_v2_flash", "mlp_layer_types", ["dense"]],
+  ])("%s %s", (model, field, list) => {
+    expect(() => parse(model, { [field]: list })).toThrow(
+      new RegExp(`m/config\\.json: ${field}: expected a list of \\d+`),
+    );
+  });
+});
+
+describe("a variant that we do not have", () => {
+  it.each<[model: string, changes: object, message: RegExp]>([
+    ["qwen3", { layer_types: Array(4).fill("linear_attention") }, /layer_types: .*not "linear_attention"/],
+    ["qwen3_moe", { hidden_act: "quick_gelu" }, /hidden_act: /],
+    [
+      "phi3",
+      { rope_parameters: { rope_type: "su-scaled" } },
+      /rope_type: this rope scaling is not supported; expected default/,
+    ],
+    ["nemotron_h", { layers_block_type: Array(4).fill("retention") }, /layers_block_type: expected only mamba/],
+  ])("%s %j", (model, changes, message) => {
+    expect(() => parse(model, changes)).toThrow(message);
+  });
+});
+
+describe("types without a text model of ours", () => {
+  it.each<[config: object, message: RegExp]>([
+    [{ model_type: "siglip_vision_model" }, /which is known and not yet supported: it needs image or audio inputs/],
+    [{ model_type: "clip_vision_model" }, /it needs image or audio inputs/],
+    [{ model_type: "gemma3", vision_config: {} }, /text_config: expected the config of the text model/],
+    [{ model_type: "deepseek_v32" }, /it needs an indexer of keys/],
+    [{ model_type: "rwkv7" }, /it needs hybrid state-space/],
+    [
+      { model_type: "abacus" },
+      /model_type: expected one of llama, .*got "abacus"; use a checkpoint of a supported type/,
+    ],
+    [{}, /model_type: expected a string/],
+  ])("%j", (config, message) => {
+    expect(() => parseModelConfig(config, "m/config.json")).toThrow(message);
+  });
+});
+
+describe("tensors that a file does not have", () => {
+  const without = async (name: string, pattern: RegExp): Promise<void> => {
+    const model = modelOf(name);
+    const kept = Object.entries(model.tensors).filter(([tensor]) => !pattern.test(tensor));
+    expect(kept.length).toBeLessThan(Object.keys(model.tensors).length);
+    const checkpoint = seededCheckpoint({ ...model, tensors: Object.fromEntries(kept) });
+    await checkWeights(checkpoint, parseModelConfig(model.config, "m/config.json"));
+  };
+
+  it.each<[what: string, model: string, pattern: RegExp, message: RegExp]>([
+    ["an expert", "qwen3_moe", /experts\.1\./, /experts\.1\.\S+ is missing/],
+    [
+      "stacked experts",
+      "gpt_oss",
+      /layers\.1\.mlp\.experts\.down_proj$/,
+      /layers\.1\.mlp\.experts\.down_proj is missing/,
+    ],
+    ["a router", "mixtral", /layers\.0\.\S*gate\.weight$/, /gate\.weight is missing/],
+    ["a convolution", "qwen3_5_text", /layers\.0\.linear_attn\.conv1d/, /conv1d\.weight is missing/],
+    ["the matrix of decays", "jamba", /A_log/, /A_log is missing/],
+    ["the latent's norm", "minicpm3", /kv_a_layernorm/, /kv_a_layernorm\.weight is missing/],
+  ])("%s of %s", async (_, model, pattern, message) => {
+    await expect(without(model, pattern)).rejects.toThrow(message);
+  });
+});

@@ -1,0 +1,98 @@
+/** @file What commands say of models whose layers keep different things, and that they run. */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import "../src/node/install.ts";
+import { runCommand } from "./support/cli-io.ts";
+import { isThorough } from "./support/optional.ts";
+import { seededFiles } from "./support/seeded-checkpoint.ts";
+import { sharedPath } from "./support/shared.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "turboquant-kinds-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function write(name: string): string {
+  const path = join(folder, name);
+  mkdirSync(path, { recursive: true });
+  for (const [file, content] of Object.entries(seededFiles(name))) writeFileSync(join(path, file), content);
+  return path;
+}
+
+async function out(...argv: string[]): Promise<string> {
+  const result = await runCommand(argv);
+  expect([result.code, result.err]).toEqual([0, expect.anything()]);
+  return result.out;
+}
+
+/** Rows of the table of kinds, without its last column. */
+const rows = (text: string): string[] =>
+  text
+    .split("\n")
+    .filter((line) => /^(full|sliding|chunked|latent|fixed|shared|none) +\d/.test(line))
+    .map((line) => line.split(/ {2,}/).slice(0, 4).join(" | "));
+
+const CASES: readonly (readonly [model: string, kv: string, kinds: readonly string[]])[] = [
+  [
+    "gemma4_text",
+    "k8v8,layers=sliding:f16",
+    [
+      "sliding | 0–1, 3 | keys and values of the last 9 | f16/f16",
+      "full | 2 | keys and values | tq8/tq8",
+      "shared | 4–5 | keys and values of 2 and 3 | –",
+    ],
+  ],
+  [
+    "nemotron_h",
+    "k4v4",
+    ["fixed | 0 | a state of fixed size, f32 | –", "none | 1, 3 | nothing | –", "full | 2 | keys and values | tq4/tq4"],
+  ],
+  [
+    "kimi_linear",
+    "k4v4,layers=latent:k8v8",
+    ["fixed | 0, 2 | a state of fixed size, f32 | –", "latent | 1 | latent rows | tq8"],
+  ],
+  [
+    "llama4_text",
+    "k4v4",
+    ["chunked | 0–2 | keys and values of chunks of 24 | tq4/tq4", "full | 3 | keys and values | tq4/tq4"],
+  ],
+];
+
+describe.each(CASES)("%s in %s", (model, kv, kinds) => {
+  const path = write(model);
+
+  it("inspect and plan show each kind with its bytes", async () => {
+    for (const argv of [["inspect"], ["plan", "--memory", "1GB"]]) {
+      const found = rows(await out(...argv, path, "--kv", kv, "--ctx", "500"));
+      expect(found).toEqual(kinds);
+    }
+    const { kv: facts } = JSON.parse(await out("inspect", path, "--kv", kv, "--ctx", "500", "--json"));
+    expect(facts.kinds.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0)).toBe(facts.bytes);
+    expect(await out("show", path)).toContain(model);
+  });
+
+  it("run continues a text, and --explain says the kinds", async () => {
+    const { code, err } = await runCommand(["run", "-m", path, "--kv", kv, "text", "-n", "4", "--explain"]);
+    expect(code, err).toBe(0);
+    for (const kind of kinds) {
+      const [name, layers, text] = kind.split(" | ");
+      expect(err).toContain(`${name} (layers ${layers}): ${text}`);
+    }
+  });
+});
+
+const root = isThorough ? sharedPath("fixtures") : null;
+const fixtures = root ? readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory()) : [];
+describe.skipIf(!root)(`every fixture${root ? "" : " (TQ_THOROUGH not set, or not present)"}`, () => {
+  it.each(fixtures.map(({ name }) => name))("%s runs, is shown, inspected and planned", async (name) => {
+    const path = join(root!, name);
+    for (const argv of [
+      ["run", "-m", path, "text", "-n", "4"],
+      ["show", path],
+      ["inspect", path],
+      ["plan", path],
+    ])
+      await out(...argv);
+  });
+});
