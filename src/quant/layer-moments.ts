@@ -2,7 +2,7 @@
 import { addOuterProducts } from "./outer-sum.ts";
 
 /** Tokens at the beginning of a sequence that are left out, because attention sinks differ from all other keys. */
-export const SKIPPED_TOKENS = 4;
+const SKIPPED_TOKENS = 4;
 
 /** Vectors that are brought together before their products are added up: few enough to stay in the processor's cache. */
 const BLOCK_ROWS = 64;

@@ -125,9 +125,22 @@ function turnsFor(known: Map<string, Float64Array>, invFreq: Float64Array, first
   return turns;
 }
 
+/** Shorter sequences than this are like it: a window and sinks are much of them. */
+const SHORTEST_LENGTH = 1024;
+
+/**
+ * Lengths of sequences that count alike: the longest twice, and its halves, because most conversations are shorter, and a map for all
+ * positions alike would be worse for them than for the longest (docs/decisions/0014).
+ */
+function lengthsUpTo(positions: number): number[] {
+  const lengths = [positions];
+  for (let length = positions; length >= SHORTEST_LENGTH; length = Math.floor(length / 2)) lengths.push(length);
+  return lengths;
+}
+
 function averageFor(known: Map<string, RopeAverage>, invFreq: Float64Array, positions: number): RopeAverage {
   const key = `${positions}:${invFreq.join()}`;
-  const average = known.get(key) ?? new RopeAverage(invFreq, [positions]);
+  const average = known.get(key) ?? new RopeAverage(invFreq, lengthsUpTo(positions));
   known.set(key, average);
   return average;
 }

@@ -14,7 +14,7 @@ import { type Fitted, fitCalibration } from "./fit-calibration.ts";
 import { outputReader } from "./output-reader.ts";
 
 /** The longest time that a calibration may take nobody asked for. */
-export const DEFAULT_SECONDS = 60;
+const DEFAULT_SECONDS = 60;
 
 export interface MakeCalibrationOptions {
   readonly maxSeconds?: number | undefined;
