@@ -41,7 +41,7 @@ describe.each(SPECS)("%s", (kv) => {
     await llm.dispose();
   });
 
-  const [first, dropped, next] = [tokens(500, 1), tokens(100, 2), tokens(90, 3)];
+  const [first, dropped, next] = [tokens(330, 1), tokens(100, 2), tokens(90, 3)];
 
   /** Last logits of a sequence that has read `first` and then `next`. */
   async function fresh(): Promise<Float32Array> {
@@ -82,7 +82,7 @@ describe.each(SPECS)("%s", (kv) => {
   });
 
   it("a session that answers again reads nothing again, and says the same as a fresh one", async () => {
-    const options = { maxNewTokens: 200, temperature: 0, ignoreEos: true } as const;
+    const options = { maxNewTokens: 140, temperature: 0, ignoreEos: true } as const;
     const session = llm.createSession();
     // As `chat` does: a session that goes back keeps the ends of its prompts ready.
     session.rewindTo(first);

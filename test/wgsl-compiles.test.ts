@@ -1,7 +1,8 @@
 /** @file Every kernel that a model, a format of the cache or of weights and a device can lead to compiles. No GPU takes part. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
-import { type DescribedFeatures, kernelTexts } from "../src/cli/kernels/kernel-texts.ts";
+import { formatWgsl } from "../src/cli/kernels/format-wgsl.ts";
+import { type DescribedFeatures, kernelCodes } from "../src/cli/kernels/kernel-texts.ts";
 import { parseModelConfig } from "../src/models/config.ts";
 import { families } from "../src/models/registry.ts";
 import type { LayerCalibration } from "../src/quant/calibration.ts";
@@ -82,7 +83,7 @@ describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices
     const { kv, headDim = 64, numKvHeads = 1 } = shape;
     // The text knows whether there are maps; those of long heads take seconds to make.
     const calibrated = shape.calibrated && headDim <= 80;
-    const kernels = await kernelTexts({
+    const kernels = await kernelCodes({
       config: configOf(shape),
       kv: parseKvSpec(kv),
       calibration: [calibrated ? calibrationOf(numKvHeads, headDim) : null],
@@ -95,7 +96,8 @@ describe.each(DEVICES)("f16 $f16, subgroups of $subgroupSize, matrices $matrices
     for (const { label, code } of kernels) {
       if (seen.has(code)) continue;
       seen.add(code);
-      expect(await device.compile(code), label).toEqual([]);
+      // As it is printed, with its lines in order.
+      expect(await device.compile(formatWgsl(code)), label).toEqual([]);
     }
   }
 

@@ -41,11 +41,19 @@ export interface KernelText {
   readonly code: string;
 }
 
+/** A kernel as it is compiled: the name of its file, its label, and its WGSL without indentation. */
+export type KernelCode = Pick<KernelText, "file" | "label" | "code">;
+
+/** The kernels by name, formatted. @throws TurboQuantError — as `kernelCodes` */
+export async function kernelTexts(request: KernelRequest): Promise<KernelText[]> {
+  return named(await kernelCodes(request));
+}
+
 /**
  * Runs the warm-up of `LLM.load` over a device that exists only as a description, so that no separate list of kernels is needed.
  * @throws TurboQuantError unsupported — no kernel for the format
  */
-export async function kernelTexts(request: KernelRequest): Promise<KernelText[]> {
+export async function kernelCodes(request: KernelRequest): Promise<KernelCode[]> {
   const { config, kv, calibration, weights, storedType, features, contextLength } = request;
   const made = new Map<string, string>();
   const backend = new DescribedBackend(features, (label, code) => made.set(code, label));
@@ -53,7 +61,7 @@ export async function kernelTexts(request: KernelRequest): Promise<KernelText[]>
   const decoder = await Decoder.load(backend, withoutWeights(config, storedType), { config, kv, weights, calibration });
   const { chunkTokens } = backend;
   await decoder.warmUp(decoder.createCache(), { chunkTokens, contextLength }, WARM_UP_DRAWS);
-  return named([...made].map(([code, label]) => ({ file: shaderName(code), label, code })));
+  return [...made].map(([code, label]) => ({ file: shaderName(code), label, code }));
 }
 
 /** A checkpoint with all tensors of the model, but without any bytes. */
@@ -80,9 +88,7 @@ function withoutWeights(config: ModelConfig, storedType: (tensor: string) => Wei
 const constantsOf = (code: string): Map<string, string> =>
   new Map([...code.matchAll(/^const (\w+) = (\d+)u;$/gm)].map(([, name, value]) => [name!, value!]));
 
-function named(
-  kernels: readonly { readonly file: string; readonly label: string; readonly code: string }[],
-): KernelText[] {
+function named(kernels: readonly KernelCode[]): KernelText[] {
   const files = [...new Set(kernels.map(({ file }) => file))].sort();
   return files.flatMap((file) => {
     const own = kernels.filter((kernel) => kernel.file === file);
