@@ -114,11 +114,12 @@ it.each(KINDS.filter(([, , fields]) => "sliding_window" in fields || "attention_
   },
 );
 
-/** Kinds whose answers are also read again without a snapshot, where that is another way of computing them. */
-const REREAD = new Set(["codes", "sliding windows", "a delta net", "ropes of the length"]);
+/** Kinds that stand for the others where pages are taken away, and those of them whose answers are also read again without a snapshot. */
+const PREEMPTED = new Set(["latent rows", "a delta net", "short convolutions", "Mamba-1", "ropes of the length"]);
+const REREAD = new Set(["a delta net", "ropes of the length"]);
 
-describe.each(KINDS)("%s", (_kind, model, fields) => {
-  const isReread = REREAD.has(_kind);
+describe.each(KINDS)("%s", (kind, model, fields) => {
+  const isReread = REREAD.has(kind);
   let ops: Ops;
   let llm: LLM;
   let expected: Answer[];
@@ -156,7 +157,7 @@ describe.each(KINDS)("%s", (_kind, model, fields) => {
     const [fork, cut] = [session.fork(), session.fork()];
     const bytes = await session.save();
     const restored = llm.restore(bytes);
-    expect(await restored.save()).toEqual(bytes);
+    expect(Buffer.compare(await restored.save(), bytes)).toBe(0);
     const goesOn = await collect(session.generate([5, 6, 7], OPTIONS));
     for (const own of [fork, restored])
       expect((await collect(own.generate([5, 6, 7], OPTIONS))).tokens).toEqual(goesOn.tokens);
@@ -179,7 +180,7 @@ describe.each(KINDS)("%s", (_kind, model, fields) => {
     });
   });
 
-  it("preempted and resumed, from a snapshot or by reading again", async () => {
+  it.runIf(PREEMPTED.has(kind))("preempted and resumed, from a snapshot or by reading again", async () => {
     const options = { ...SEEDED, maxNewTokens: 170 };
     const prompts = [tokens(30, 5), tokens(30, 6)];
     // Both have room with the pages that they are let in with, and one with all that they grow to.
@@ -187,7 +188,6 @@ describe.each(KINDS)("%s", (_kind, model, fields) => {
     const admission = new Admission(llm.cache, () => limit);
     const running = [{ tokens: prompts[0], shared: null }] as unknown as Choice[];
     while (!admission.hasRoom(running, 30, 0, 64)) limit += 256;
-    const grows = 2 * admission.sequenceBytes(200) > limit;
     const wanted: Answer[] = [];
     for (const ids of prompts) wanted.push(await alone(llm, ids, options));
     const tight = await load(limit);
@@ -198,8 +198,7 @@ describe.each(KINDS)("%s", (_kind, model, fields) => {
         const all = await Promise.all(prompts.map((ids) => answers(scheduler.generate(ids, options))));
         for (const [i, [answer]] of all.entries()) isAlike(answer!, wanted[i]!);
       });
-      // Layers with windows grow little beside the pages of a step that admission leaves room for.
-      if (grows && !llm.cache.layers.some(({ reach }) => reach.slidingWindow > 0)) expect(preemptions).toBe(1);
+      expect(preemptions).toBe(1);
     }
     tight.decoder.dispose();
   });
