@@ -73,7 +73,10 @@ export interface Rope {
   readonly attentionFactor: number;
   /** Absent: queries do not grow. */
   readonly queryGrowth?: QueryGrowth;
-  /** One for each row of the step, with as many frequencies, where its sequences have different ones. Absent: this one for all rows. */
+  /**
+   * Of each row of the step, where its sequences have different ones: as many frequencies, and their factor; queries grow as this rope says.
+   * Absent: this one for all rows.
+   */
   readonly ofRows?: readonly Rope[];
 }
 

@@ -1,6 +1,6 @@
 /**
  * @file Cases of what some models change about what is appended: heads normed behind RoPE (Hunyuan), values normed (Gemma 4), queries
- * that grow with their position (Llama 4, Ministral 3). Short heads and such as have more pairs than a workgroup has invocations.
+ * that grow with their position (Llama 4, Ministral 3), ropes of single rows (LongRoPE). Short heads and such as have more pairs than a workgroup has invocations.
  */
 import type { KvCase } from "../support/kv-case.ts";
 
@@ -15,6 +15,7 @@ const ALL: KvCase = {
     [1, 1],
   ],
   rope: true,
+  ropesOfRows: true,
   norms: "turned",
   valueNorm: true,
   growth: { beta: 0.7, length: 5, offset: 1 },

@@ -51,6 +51,8 @@ export interface KvCase {
   readonly change?: (kv: PreparedLayer) => void;
   /** Angles of RoPE; without them both backends see the same f32 inputs, and the pages must be equal. */
   readonly rope?: boolean;
+  /** Whether every other row has a rope of its own (Rope.ofRows), as that of a sequence of another length. */
+  readonly ropesOfRows?: boolean;
   /** Roll back to this length before the last step. */
   readonly trimTo?: number;
   readonly seed?: number;
@@ -135,11 +137,17 @@ export function stepOf(sequences: readonly Sequence[], counts: readonly number[]
 export const countsOf = (counts: number | readonly number[]): readonly number[] =>
   typeof counts === "number" ? [counts] : counts;
 
+/** The most rows of a step with ropes of their own. */
+const MOST_ROWS = 128;
+
 export function ropeOf(c: KvCase, layer: AttentionLayer): Rope {
   const headDim = layer.rotaryKeyDim || layer.headDim;
   const angle = (i: number): number => (c.rope ? 10_000 ** ((-2 * i) / headDim) : 0);
   const invFreq = Float64Array.from({ length: headDim / 2 }, (_, i) => angle(i));
-  return { invFreq, attentionFactor: 1, ...(c.growth && { queryGrowth: c.growth }) };
+  const rope = { invFreq, attentionFactor: 1, ...(c.growth && { queryGrowth: c.growth }) };
+  if (!c.ropesOfRows) return rope;
+  const other = { invFreq: invFreq.map((f) => f / 3), attentionFactor: 1.25 };
+  return { ...rope, ofRows: Array.from({ length: MOST_ROWS }, (_, row) => (row % 2 === 0 ? rope : other)) };
 }
 
 /** Values of a row of queries, and of a row of q | k | v, or of q | latent | rotary part. */

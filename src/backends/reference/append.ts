@@ -100,7 +100,8 @@ export function appendKv(
         const query = qkv.slice(base + h * d, base + (h + 1) * d);
         normAndTurn(query, norms.q, layer, position, rope);
         kCodec.prepareQuery(query, keyConstants(Math.floor(h / (numHeads / numKvHeads))));
-        const scale = rope.queryGrowth ? layer.scale * growthAt(rope.queryGrowth, position) : layer.scale;
+        const { queryGrowth } = layerRope;
+        const scale = queryGrowth ? layer.scale * growthAt(queryGrowth, position) : layer.scale;
         for (let i = 0; i < d; i++) q[(row * numHeads + h) * d + i] = query[i]! * scale;
       }
     }
