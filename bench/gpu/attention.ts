@@ -18,10 +18,16 @@ const WARM_UP_MS = 3000;
 /** Attention takes turns at least so often in a timed pass. */
 const TURNS = 24;
 
-export async function measureOne(kv: string, context: number, tuning: DecodeTuning): Promise<object> {
+/** numHeads: query heads on the 8 KV heads */
+export async function measureOne(
+  kv: string,
+  context: number,
+  tuning: DecodeTuning,
+  numHeads = HEADS.numHeads,
+): Promise<object> {
   const ops = await createWebGpuBackend({ tuning });
   try {
-    const config = { ...benchShape("qwen3-0.6b"), ...HEADS };
+    const config = { ...benchShape("qwen3-0.6b"), ...HEADS, numHeads };
     const format = parseKvSpec(kv);
     const random = new RandomKv(ops, config);
     const layerBytes = (cacheOf(random, kv, 1).layers[0]!.main.numBytes * context) / 64;
@@ -52,7 +58,7 @@ export async function measureOne(kv: string, context: number, tuning: DecodeTuni
       kind: "attention",
       kv,
       context,
-      queryHeads: HEADS.numHeads,
+      queryHeads: numHeads,
       kvHeads: HEADS.numKvHeads,
       headDim: HEADS.headDim,
       medianUs: median,
@@ -71,6 +77,17 @@ const cacheOf = (random: RandomKv, kv: string, layers: number) => random.createC
 
 export async function* measureAttention(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
   for (const context of contexts) for (const spec of kv) yield await measureOne(spec, context, {});
+}
+
+/** Other numbers of query heads, whole and in parts. */
+export async function* measureHeads(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
+  const tunings: DecodeTuning[] = [{}, { heads: 4 }, { own: 2 }, { own: 1 }, { heads: 4, own: 2 }];
+  for (const context of contexts) {
+    for (const spec of kv) {
+      for (const numHeads of [16, 32]) yield await measureOne(spec, context, {}, numHeads);
+      for (const tuning of tunings) yield await measureOne(spec, context, tuning, 64);
+    }
+  }
 }
 
 /** The same with other settings of the kernel. */

@@ -39,6 +39,19 @@ function needleTable(all: readonly Row[]): string {
   return table(["cache", "tokens", "depth", "found", "weight", "by the reference"], body);
 }
 
+/** Microseconds of one layer's decode attention by query heads, before and now where that changed. */
+function headsTable(all: readonly Row[]): string {
+  const body = all.map((r) => [
+    String(r["kv"]),
+    num(r, "context").toLocaleString("en-US"),
+    String(num(r, "queryHeads")),
+    String(r["what"]),
+    fixed(num(r, "medianUs"), 0),
+    fixed(num(r, "gbPerSec") / 1000, 2),
+  ]);
+  return table(["cache", "tokens", "query heads", "", "µs", "TB/s"], body);
+}
+
 export function millionSections(record: string): (readonly [string, string, string])[] {
   const all = rows(record);
   if (all.length === 0) return [];
@@ -63,13 +76,16 @@ export function millionSections(record: string): (readonly [string, string, stri
     4,
   );
   const how = `Qwen3-32B's shape with random weights in f16 (${gigabytes(num(loaded, "weightBytes"))} GB, loaded in ${fixed(num(loaded, "seconds"), 0)} s) and a cache filled with random keys and values; tok/s of 16 tokens decoded and of 512 read behind so many, least and most of 5 in brackets; device GB as the driver reports them. \`bench/gpu/main.ts million\`. ${machine?.["gpu"]}, driver ${machine?.["driver"]}; rows to 262,144 from one process, each other from one of its own.`;
+  const heads = all.filter((r) => r["kind"] === "attention-heads");
+  const byHeads =
+    "The f16 speeds above are of eight query heads a workgroup, whose registers do not suffice. Decode attention of one layer with 8 KV heads by the GPU's clock (`attention-heads`), then and with four a workgroup:";
   const found =
     "A key planted among random ones is to be found by its query: its weight in the output of attention, on the GPU and by the reference, which sums in f64, from the same saved bytes (`needles`):";
   return [
     [
       `On an ${String(machine?.["gpu"]).replace("NVIDIA ", "")}: a million tokens`,
       how,
-      [speedTable(speeds), found, needleTable(needles)].join("\n\n"),
+      [speedTable(speeds), byHeads, headsTable(heads), found, needleTable(needles)].join("\n\n"),
     ],
   ];
 }

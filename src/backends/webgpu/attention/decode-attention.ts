@@ -18,7 +18,7 @@ import type { AttendBuffers, AttendOptions } from "./attend-options.ts";
 import { lines, wordsType } from "./attend-text.ts";
 import { mostSplits } from "./decode-splits.ts";
 import { accumulatorsText, type DecodeShape, outputText, passText, queryText } from "./decode-text.ts";
-import { headParts } from "./head-parts.ts";
+import { type HeadParts, headParts } from "./head-parts.ts";
 import {
   portableAccumulators,
   portableOutput,
@@ -41,6 +41,11 @@ const THREADS = 128;
 const MAX_COPIES = 8;
 /** Values of a lane that are loaded at once by kernels for several rows: all of a pass with 128 coordinates on 32 lanes. */
 const WHOLE_PASS = 16;
+/**
+ * The most query heads of a workgroup that reads raw floats. With eight, registers do not suffice: two workgroups that read the same
+ * keys take 0.4 of the time.
+ */
+const MOST_FLOAT_HEADS = 4;
 /** The most units of eight coordinates that a lane of a narrow subgroup may have to keep. */
 const MAX_UNITS = 4;
 
@@ -65,6 +70,8 @@ export interface DecodeTuning {
   readonly lanes?: 1 | 2 | 4;
   readonly unroll?: number;
   readonly own?: DecodeShape["own"];
+  /** The most query heads of a workgroup. */
+  readonly heads?: number;
 }
 
 export interface DecodeOptions extends AttendOptions {
@@ -75,6 +82,8 @@ export interface DecodeKernel {
   readonly kernel: Kernel<typeof params>;
   /** Passes that a part should have at least: two where the loads of the first pass take long to arrive, because there are many. */
   readonly leastPasses: 1 | 2;
+  /** Workgroups that share the query heads of a KV head. */
+  readonly parts: number;
   /** Keys that a workgroup reads in one pass. */
   readonly passKeys: number;
   /** Number of parts of the 16-bit copies, each of one pass. */
@@ -89,6 +98,10 @@ export interface DecodeKernels {
   readonly together: KernelList;
 }
 
+/** Of the kernels whose lanes exchange keys. */
+const headPartsOf = ({ layer, tuning }: DecodeOptions): HeadParts =>
+  headParts(layer, tuning?.heads ?? (isFloat(layer.kv.format.k) ? MOST_FLOAT_HEADS : undefined));
+
 const powerBelow = (n: number): number => 2 ** Math.floor(Math.log2(n));
 
 /** Whether the lanes of subgroups of this size can exchange keys. subgroup: 0 when there are none or their size varies */
@@ -101,11 +114,12 @@ export const canHandOver = (subgroup: number, threads: number = THREADS): boolea
  */
 function shapeOf(
   context: GpuContext,
-  { layer, cache, tuning }: DecodeOptions,
+  options: DecodeOptions,
   own: DecodeShape["own"],
   // Passes with few keys leave registers for more values.
   unroll = own === 4 ? 4 : 8,
 ): DecodeShape | null {
+  const { layer, cache, tuning } = options;
   const { headDim, valueDim, rotaryKeyDim, softcap } = layer;
   // Rotary parts are read by the other kernel alone.
   if (rotaryKeyDim > 0) return null;
@@ -114,7 +128,7 @@ function shapeOf(
   const threads = tuning?.threads ?? THREADS;
   if (!canHandOver(subgroup, threads) || units > subgroup * MAX_UNITS) return null;
   const half = ({ side }: SideLayout): boolean => f16 && wgslCodecs.of(side).isBounded;
-  const { heads: group } = headParts(layer);
+  const { heads: group } = headPartsOf(options);
   const [halfK, halfV] = [half(cache.main.k), half(cache.main.v)];
   const keyGroups = units < subgroup ? powerBelow(subgroup / units) : 1;
   const subgroups = threads / subgroup;
@@ -159,7 +173,9 @@ export function decodeKernels(commands: Commands, options: DecodeOptions): Decod
   const isLong = cache.main.v.planes.some(({ width }) => width > 16);
   const whole = isLong ? [] : [decodeKernel(commands, options, 1, WHOLE_PASS)];
   const together = [...(isFloat(options.layer.kv.format.k) ? [] : [middle]), ...whole, short];
-  return { alone: [decodeKernel(commands, options, 4), middle, short], together: together as unknown as KernelList };
+  // Where workgroups read the same keys there are many of them, and more of those with shorter passes run at the same time.
+  const long = middle.parts > 1 ? [] : [decodeKernel(commands, options, 4)];
+  return { alone: [...long, middle, short] as unknown as KernelList, together: together as unknown as KernelList };
 }
 
 /** What a kernel's text depends on of a page, beside the names of its sides. */
@@ -184,7 +200,7 @@ function decodeKernel(
   const { format } = layer.kv;
   const { main, residual } = cache;
   const shape = shapeOf(context, options, own, unroll);
-  const { parts, heads: group } = headParts(layer);
+  const { parts, heads: group } = shape ? headPartsOf(options) : headParts(layer);
   const threads = tuning?.threads ?? THREADS;
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
   const [kName, vName] = [nameOf(format.k), nameOf(format.v)];
@@ -246,7 +262,7 @@ function decodeKernel(
   const passKeys = shape ? threads * shape.own : threads;
   const copies16 = residual ? format.window + format.sinks : 0;
   const copySplits = Math.min(MAX_COPY_SPLITS, Math.ceil(copies16 / passKeys));
-  return { kernel, leastPasses: unroll === WHOLE_PASS ? 2 : 1, passKeys, copySplits };
+  return { kernel, parts, leastPasses: unroll === WHOLE_PASS ? 2 : 1, passKeys, copySplits };
 }
 
 type Planned = Pick<DecodeOptions, "layer" | "tuning">;
@@ -304,7 +320,7 @@ export function attendDecode(
       chunk: layer.isChunked ? layer.slidingWindow : 0,
     },
     [step, pages, pages, residualPages, q, centroids, parts, stats],
-    layer.numKvHeads * headParts(layer).parts,
+    layer.numKvHeads * kernel.parts,
     splits + kernel.copySplits,
     at.rows,
   );

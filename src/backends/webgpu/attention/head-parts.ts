@@ -11,8 +11,12 @@ export interface HeadParts {
   readonly heads: number;
 }
 
-export function headParts({ numHeads, numKvHeads }: Pick<AttentionLayer, "numHeads" | "numKvHeads">): HeadParts {
+/** most: heads of a part */
+export function headParts(
+  { numHeads, numKvHeads }: Pick<AttentionLayer, "numHeads" | "numKvHeads">,
+  most = MOST_HEADS,
+): HeadParts {
   const group = numHeads / numKvHeads;
-  const parts = Math.ceil(group / MOST_HEADS);
+  const parts = Math.ceil(group / most);
   return { parts, heads: Math.ceil(group / parts) };
 }
