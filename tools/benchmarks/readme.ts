@@ -41,6 +41,17 @@ function quality(): string {
   );
 }
 
+/** The longest contexts that were measured beside a large model on one GPU. */
+function longestContext(): string[] {
+  const decoded = rows("gpu-h200-million").filter((r) => r["kind"] === "million" && String(r["test"]).startsWith("tg"));
+  const [f16, k4v4] = ["f16", "k4v4"].map((kv) =>
+    decoded.filter((r) => r["kv"] === kv).reduce((a, b) => (num(a, "context") > num(b, "context") ? a : b)),
+  );
+  const tokens = [f16, k4v4].map((row) => num(row, "context").toLocaleString("en-US"));
+  const what = "longest context tried beside a 32B model in f16 on one H200, tokens";
+  return [what, ...tokens, `${fixed(num(k4v4, "tokPerSec"), 1)} tok/s at its end`];
+}
+
 export function writeReadme(): void {
   const startFile = `${root}bench/results/start.txt`;
   let readme = readFileSync(`${root}README.md`, "utf8");
@@ -90,6 +101,7 @@ export function writeReadme(): void {
           fixed(ourDecodeRate("k4v4", 4096), 1),
           times(ourDecodeRate("k4v4", 4096) / ourDecodeRate("f16", 4096)),
         ],
+        longestContext(),
       ],
     ),
   );
