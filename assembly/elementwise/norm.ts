@@ -1,5 +1,5 @@
 /** @file Norms of rows or of a part of each: RMS norm and LayerNorm, with a bias or without, in place of `out` or added to it. */
-import { BIAS, BLOCK, COLS, CUTOFF, EPS, FACTOR, FLAG_ADD, FLAG_CENTER, FLAG_CUT, FLAGS, GROUPS, LIKE, LIKE_STRIDE, OUT, OUT_STRIDE, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
+import { BIAS, BLOCK, COLS, CUTOFF, EPS, FACTOR, FLAG_ADD, FLAG_CENTER, FLAG_CUT, FLAG_PLAIN, FLAGS, GROUPS, LIKE, LIKE_STRIDE, OUT, OUT_STRIDE, ROWS, STRIDE, WEIGHT, X } from "../generated/norm-params";
 import { horizontalSum } from "../simd/vector";
 
 /** Sum of a row's values, or of their squares less `mean`. */
@@ -21,8 +21,8 @@ import { horizontalSum } from "../simd/vector";
 }
 
 /**
- * out (+)= (x − mean) / sqrt(mean((x − mean)²) + eps) · weight (+ bias); a mean of 0 without FLAG_CENTER. `out` may be x. What FLAG_CUT and LIKE
- * are is said at `RowNorm`.
+ * out (+)= (x − mean) / sqrt(mean((x − mean)²) + eps) · weight (+ bias); a mean of 0 without FLAG_CENTER, and no division with FLAG_PLAIN. `out` may be x.
+ * What FLAG_CUT and LIKE are is said at `RowNorm`.
  */
 export function norm(task: i32, params: usize, scratch: usize): void {
   const cols = load<i32>(params, COLS), flags = load<u32>(params, FLAGS);
@@ -30,7 +30,7 @@ export function norm(task: i32, params: usize, scratch: usize): void {
   const outStride = <usize>load<u32>(params, OUT_STRIDE) << 2;
   const block = load<i32>(params, BLOCK), end = min(load<i32>(params, ROWS), (task + 1) * block);
   const weights = <usize>load<u32>(params, WEIGHT), biases = <usize>load<u32>(params, BIAS), groups = load<i32>(params, GROUPS);
-  const cut = (flags & FLAG_CUT) != 0, likes = <usize>load<u32>(params, LIKE), likeStride = <usize>load<u32>(params, LIKE_STRIDE) << 2;
+  const plain = (flags & FLAG_PLAIN) != 0, cut = (flags & FLAG_CUT) != 0, likes = <usize>load<u32>(params, LIKE), likeStride = <usize>load<u32>(params, LIKE_STRIDE) << 2;
   const add = (flags & FLAG_ADD) != 0, factors = <usize>load<u32>(params, FACTOR);
   const last: f32 = factors ? load<f32>(factors) : 1, lasts = f32x4.splat(last);
   for (let r = task * block; r < end; r++) {
@@ -38,8 +38,8 @@ export function norm(task: i32, params: usize, scratch: usize): void {
     const x = <usize>load<u32>(params, X) + <usize>r * stride;
     const out = <usize>load<u32>(params, OUT) + <usize>r * outStride;
     let mean: f32 = flags & FLAG_CENTER ? sumOf(x, bytes, false, 0) / <f32>cols : 0;
-    const squares = sumOf(x, bytes, true, mean) / <f32>cols;
-    let inverse = <f32>1 / sqrt<f32>(squares + load<f32>(params, EPS));
+    const squares: f32 = plain ? 0 : sumOf(x, bytes, true, mean) / <f32>cols;
+    let inverse: f32 = plain ? 1 : <f32>1 / sqrt<f32>(squares + load<f32>(params, EPS));
     if (likes) inverse = sqrt<f32>(sumOf(likes + <usize>r * likeStride, bytes, true, 0) / <f32>cols / max<f32>(squares, load<f32>(params, EPS)));
     if (cut) {
       mean += load<f32>(params, CUTOFF) * sqrt<f32>(squares);

@@ -1,6 +1,7 @@
 /** @file Mixtures of experts as operations are told of them: how a row's experts are chosen, and what experts compute. */
 import type { Activation } from "./activation.ts";
 import type { Buf, Weight } from "./buffers.ts";
+import type { Columns } from "./state-ops.ts";
 
 export type RouterScore = "softmax" | "sigmoid" | "sparsemixer";
 
@@ -38,11 +39,15 @@ export interface Router {
   readonly epsilon: number;
   /** Factor of all of them. */
   readonly scale: number;
+  /** A factor of its own that each expert counts with, [numExperts]; null for none. */
+  readonly expertScales: Weight | null;
 }
 
 /** Experts: feed-forwards of one shape, one below the other in their weights. */
 export interface Experts {
   readonly numExperts: number;
+  /** Whether numbers from `numExperts` on are experts that give what they read; absent: there are none. Their weight is never a factor of x. */
+  readonly hasIdentities?: boolean;
   /** Number of experts of a row. */
   readonly topK: number;
   /** What `down` reads. */
@@ -66,6 +71,32 @@ export interface ExpertScratch {
   /** `width` values. */
   readonly activated: Buf;
   /** As many values as the longer of a row of x and of out. */
+  readonly output: Buf;
+}
+
+/**
+ * One matrix of each of a row's experts, whose heads take turns in a row: head h of its k-th expert is the (h · topK + k)-th of all
+ * (mixtures of attention, as JetMoE has them).
+ */
+export interface ExpertHeads {
+  readonly numExperts: number;
+  /** Number of experts of a row. */
+  readonly topK: number;
+  /** [numExperts · outputs][cols]. */
+  readonly weight: Weight;
+  /** One value a row of `weight`, of `gathers` alone. */
+  readonly bias: Weight | null;
+  /** Coordinates of a head. */
+  readonly headDim: number;
+  /** Where the heads of all experts of a row lie, of x where they are gathered, else of out. */
+  readonly columns: Columns;
+  /** Whether each expert reads its heads, and what they give is added up with their weights; else each makes its heads of the whole row. */
+  readonly gathers: boolean;
+}
+
+/** Buffers for the rows of `multiplyExperts` in the order of their experts: what is read of each, and what it gives. */
+export interface ExpertHeadScratch {
+  readonly input: Buf;
   readonly output: Buf;
 }
 

@@ -14,7 +14,7 @@ import type { AttentionLayer } from "./attention-layer.ts";
 import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
-import type { ExpertScratch, Experts, Router } from "./experts.ts";
+import type { ExpertHeadScratch, ExpertHeads, ExpertScratch, Experts, Router } from "./experts.ts";
 import type { HeadProduct } from "./head-product.ts";
 import type { QueryGrowth } from "./query-growth.ts";
 import type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
@@ -80,9 +80,12 @@ export interface Rope {
   readonly ofRows?: readonly Rope[];
 }
 
-/** A norm of rows: x over its root mean square, or with `layer` (LayerNorm) x less its mean, over its deviation; times weight, plus bias. */
+/**
+ * A norm of rows: x over its root mean square, or with `layer` (LayerNorm) x less its mean, over its deviation; times weight, plus bias. With `none`
+ * x is multiplied by the weight as it is.
+ */
 export interface RowNorm {
-  readonly kind: "rms" | "layer";
+  readonly kind: "rms" | "layer" | "none";
   readonly weight: Weight;
   readonly bias: Weight | null;
   readonly eps: number;
@@ -338,6 +341,20 @@ export interface Ops {
 
   /**
    * Opens another memory of the same device. The operations over it run on the same threads; weights, buffers, pages and begun
+  /**
+   * The products of each row's experts, see `ExpertHeads`; with `add`, and only where heads are gathered, on top of what is in out.
+   *
+   * x, out: another buffer each; the one without heads has rows of as many values as the weight has columns, or an expert rows
+   */
+  multiplyExperts(
+    x: Buf,
+    routes: Buf,
+    heads: ExpertHeads,
+    rows: number,
+    scratch: ExpertHeadScratch,
+    out: Buf,
+    add: boolean,
+  ): void;
    * steps belong to the operations that made them. It is disposed of with this one. Absent where one memory is all there is.
    * @throws TurboQuantError out_of_memory — the system has no room for it
    */

@@ -1,6 +1,12 @@
 /** @file The choice of experts in plain TypeScript, which defines its numbers and is what backends on the CPU run. */
 import type { Router, RouterGroups } from "./experts.ts";
 
+/** The vectors of a router, [numExperts] each. */
+export interface RouterVectors {
+  readonly bias: Float32Array | null;
+  readonly expertScales: Float32Array | null;
+}
+
 /** What the choice of one row needs beside it; kept between rows, so that decoding allocates nothing. */
 export class RouteScratch {
   scores = new Float64Array(0);
@@ -19,28 +25,40 @@ export class RouteScratch {
 /**
  * See `Ops.route`. Of equal experts the first is taken.
  *
- * logits: of the row from `at` on · bias: `Router.bias` · routes: the row's are written from `to` on
+ * logits: of the row from `at` on · vectors: those of the router · routes: the row's are written from `to` on
  */
 export function routeRow(
   router: Router,
   logits: Float32Array,
   at: number,
-  bias: Float32Array | null,
+  { bias, expertScales }: RouterVectors,
   routes: Float32Array,
   to: number,
   scratch: RouteScratch,
 ): void {
-  const { numExperts, topK, score, scoresChosen, groups, scale } = router;
+  const { numExperts, topK, score, groups } = router;
   scratch.ensure(numExperts, groups?.count ?? 0);
   const { scores, keys } = scratch;
   for (let e = 0; e < numExperts; e++) scores[e] = logits[at + e]!;
-  if (score === "sparsemixer") {
-    mixSparsely(scores, keys, router, routes, to);
-    return;
-  }
+  if (score === "sparsemixer") mixSparsely(scores, keys, router, routes, to);
+  else chooseByScore(router, score, bias, routes, to, scratch);
+  if (!expertScales) return;
+  for (let k = 0; k < topK; k++) routes[to + topK + k] = routes[to + topK + k]! * expertScales[routes[to + k]!]!;
+}
+
+/** Scores all or the chosen, and takes the best. */
+function chooseByScore(
+  router: Router,
+  score: "softmax" | "sigmoid",
+  bias: Float32Array | null,
+  routes: Float32Array,
+  to: number,
+  { scores, keys, groups: worth }: RouteScratch,
+): void {
+  const { numExperts, topK, scoresChosen, groups, scale } = router;
   if (!scoresChosen) scoreAll(scores, numExperts, score);
   for (let e = 0; e < numExperts; e++) keys[e] = scores[e]! + (bias ? bias[e]! : 0);
-  if (groups && groups.chosen < groups.count) keepBestGroups(keys, numExperts, groups, scratch.groups);
+  if (groups && groups.chosen < groups.count) keepBestGroups(keys, numExperts, groups, worth);
   for (let k = 0; k < topK; k++) {
     const best = takeBest(keys, numExperts);
     routes[to + k] = best;

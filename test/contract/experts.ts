@@ -1,6 +1,6 @@
 /** @file Contract of mixtures of experts: which experts are chosen and what they give. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Experts, Router } from "../../src/backends/experts.ts";
+import type { ExpertHeads, Experts, Router } from "../../src/backends/experts.ts";
 import type { Activation, Ops, WeightType } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { weightFormat } from "../../src/weights/registry.ts";
@@ -9,7 +9,11 @@ import { storedAs } from "../support/stored-weights.ts";
 import { download, gaussians, partOf, relativeError, upload } from "../support/wasm-backend.ts";
 import type { Target } from "./target.ts";
 
-type RouterCase = Omit<Router, "bias" | "stride"> & { readonly isBiased: boolean; readonly behind: number };
+type RouterCase = Omit<Router, "bias" | "expertScales" | "stride"> & {
+  readonly isBiased: boolean;
+  readonly isScaled?: boolean;
+  readonly behind: number;
+};
 
 const PLAIN: RouterCase = {
   numExperts: 8,
@@ -25,6 +29,8 @@ const PLAIN: RouterCase = {
   behind: 0,
 };
 
+const NO_VECTORS = { bias: null, expertScales: null };
+
 const ROUTERS: readonly RouterCase[] = [
   PLAIN,
   { ...PLAIN, numExperts: 2, topK: 2, normalizes: true },
@@ -39,6 +45,8 @@ const ROUTERS: readonly RouterCase[] = [
     ...{ numExperts: 256, topK: 8, score: "sigmoid", isBiased: true, normalizes: true, epsilon: 1e-20 },
     groups: { count: 8, chosen: 4, by: "bestTwo" },
   },
+  { ...PLAIN, numExperts: 65, topK: 3, normalizes: true, isScaled: true, scale: 1.5 },
+  { ...PLAIN, numExperts: 12, topK: 4, score: "sigmoid", isBiased: true, isScaled: true },
   { ...PLAIN, numExperts: 5, score: "sparsemixer", jitter: 0.01 },
   { ...PLAIN, numExperts: 16, score: "sparsemixer", jitter: 0.3 },
 ];
@@ -56,6 +64,8 @@ interface ExpertCase {
   readonly hasBias?: boolean;
   readonly scalesInput?: boolean;
   readonly add?: boolean;
+  /** Experts that give what they read. */
+  readonly identities?: number;
 }
 
 /** One row, a few, more than a tile of one expert, more experts than rows; columns that fill no unit. */
@@ -74,10 +84,34 @@ const EXPERTS: readonly ExpertCase[] = [
   },
   { numExperts: 64, topK: 4, width: 12, cols: 40, outputs: 40, rows: 20, add: true },
   { numExperts: 4, topK: 2, width: 20, cols: 24, outputs: 24, rows: 2, activation: { ...SILU, kind: "gelu_tanh" } },
+  { numExperts: 3, topK: 2, width: 20, cols: 24, outputs: 24, rows: 4, identities: 2 },
+  { numExperts: 3, topK: 3, width: 20, cols: 24, outputs: 24, rows: 40, identities: 4, add: true },
+  { numExperts: 1, topK: 2, width: 20, cols: 24, outputs: 24, rows: 1, identities: 5 },
   {
     ...{ numExperts: 4, topK: 2, width: 20, cols: 24, outputs: 24, rows: 12 },
     activation: { kind: "relu2", isGated: false, alphas: null },
   },
+];
+
+interface HeadCase {
+  readonly numExperts: number;
+  readonly topK: number;
+  /** Of an expert. */
+  readonly numHeads: number;
+  readonly headDim: number;
+  /** Values of a row without heads. */
+  readonly hidden: number;
+  readonly rows: number;
+  /** Columns before the heads. */
+  readonly before: number;
+  readonly hasBias: boolean;
+  readonly add: boolean;
+}
+
+const HEADS: readonly HeadCase[] = [
+  { numExperts: 4, topK: 2, numHeads: 2, headDim: 16, hidden: 64, rows: 1, before: 0, hasBias: true, add: true },
+  { numExperts: 6, topK: 3, numHeads: 3, headDim: 24, hidden: 80, rows: 3, before: 7, hasBias: false, add: false },
+  { numExperts: 3, topK: 1, numHeads: 4, headDim: 8, hidden: 36, rows: 70, before: 0, hasBias: true, add: false },
 ];
 
 /** Adds the tests. types: formats of weights */
@@ -89,13 +123,20 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
   });
   afterAll(() => ops?.dispose());
 
-  async function routed(each: Ops, { isBiased, behind, ...router }: RouterCase, rows: number): Promise<Float32Array> {
+  async function routed(
+    each: Ops,
+    { isBiased, isScaled, behind, ...router }: RouterCase,
+    rows: number,
+  ): Promise<Float32Array> {
     const { numExperts, topK } = router;
     const stride = numExperts + behind;
     const logits = upload(each, gaussians(7, rows * stride, 2));
-    const bias = isBiased ? each.loadWeight([partOf(gaussians(8, numExperts, 0.2), numExperts)], "f32") : null;
+    const vector = (seed: number, scale: number) =>
+      each.loadWeight([partOf(gaussians(seed, numExperts, scale), numExperts)], "f32");
+    const bias = isBiased ? vector(8, 0.2) : null;
+    const expertScales = isScaled ? vector(10, 1) : null;
     const routes = each.alloc(rows * 2 * topK);
-    each.route(logits, { ...router, stride, bias }, rows, routes);
+    each.route(logits, { ...router, stride, bias, expertScales }, rows, routes);
     const values = await download(each, routes);
     for (const buf of [logits, routes]) each.free(buf);
     return values;
@@ -114,7 +155,7 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
   );
 
   it("route: of equal experts the first ones, and a row that is not finite stays in its row", async () => {
-    const router: Router = { ...PLAIN, numExperts: 6, topK: 3, stride: 6, bias: null, normalizes: true };
+    const router: Router = { ...PLAIN, numExperts: 6, topK: 3, stride: 6, ...NO_VECTORS, normalizes: true };
     const x = new Float32Array(12);
     x.fill(Number.NaN, 6);
     const routes = ops.alloc(12);
@@ -127,7 +168,7 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
   });
 
   it("route: a row of zeros gives sparsemixer's experts a fourth, and a third of what is left", async () => {
-    const router: Router = { ...PLAIN, numExperts: 4, score: "sparsemixer", jitter: 0.01, stride: 4, bias: null };
+    const router: Router = { ...PLAIN, numExperts: 4, score: "sparsemixer", jitter: 0.01, stride: 4, ...NO_VECTORS };
     const routes = ops.alloc(4);
     ops.route(upload(ops, new Float32Array(4)), router, 1, routes);
     const [first, second, ...weights] = await download(ops, routes);
@@ -137,7 +178,7 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
   });
 
   async function mixed(each: Ops, type: WeightType, c: ExpertCase): Promise<Float32Array> {
-    const { numExperts, topK, width, cols, outputs, rows, add = false, activation = SILU } = c;
+    const { numExperts, topK, width, cols, outputs, rows, add = false, activation = SILU, identities = 0 } = c;
     const height = activation.isGated ? 2 * width : width;
     const matrix = (seed: number, rowsOf: number, colsOf: number) =>
       each.loadWeight([storedAs(type, gaussians(seed, numExperts * rowsOf * colsOf, 0.25), colsOf)], type);
@@ -152,13 +193,14 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
       down: matrix(2, outputs, width),
       downBias: c.hasBias ? vector(4, numExperts * outputs) : null,
       scalesInput: c.scalesInput ?? false,
+      hasIdentities: identities > 0,
     };
     // Any experts, each of a row another; the last one of all is never chosen where there are enough.
     const routes = new Float32Array(rows * 2 * topK);
     const weights = gaussians(5, rows * topK);
     for (let r = 0; r < rows; r++) {
       for (let k = 0; k < topK; k++) {
-        routes[r * 2 * topK + k] = (r * r + k) % Math.max(topK, numExperts - 1);
+        routes[r * 2 * topK + k] = (r * r + k) % Math.max(topK, numExperts + identities - 1);
         routes[r * 2 * topK + topK + k] = 0.5 + Math.abs(weights[r * topK + k]!);
       }
     }
@@ -174,6 +216,42 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
     for (const weight of [experts.gateUp, experts.down]) each.freeWeight(weight);
     return values;
   }
+
+  async function headed(each: Ops, type: WeightType, c: HeadCase, gathers: boolean): Promise<Float32Array> {
+    const { numExperts, topK, numHeads, headDim, hidden, rows, before, hasBias, add } = c;
+    const ofHeads = numHeads * headDim;
+    const [outputs, cols] = gathers ? [hidden, ofHeads] : [ofHeads, hidden];
+    const stride = before + topK * ofHeads + 5;
+    const routes = new Float32Array(rows * 2 * topK);
+    for (let r = 0; r < rows; r++) {
+      for (let k = 0; k < topK; k++) {
+        routes[r * 2 * topK + k] = (r * r + 2 * k) % numExperts;
+        routes[r * 2 * topK + topK + k] = 0.5 + k / 3;
+      }
+    }
+    const weight = each.loadWeight([storedAs(type, gaussians(1, numExperts * outputs * cols, 0.25), cols)], type);
+    const own = hasBias && gathers ? each.loadWeight([partOf(gaussians(2, numExperts * outputs), 1)], "f32") : null;
+    const heads: ExpertHeads = {
+      ...{ numExperts, topK, weight, headDim, gathers, bias: own },
+      columns: { first: before, stride },
+    };
+    const scratch = { input: each.alloc(rows * topK * cols), output: each.alloc(rows * topK * outputs) };
+    const x = upload(each, gaussians(3, rows * (gathers ? stride : hidden)));
+    const out = upload(each, gaussians(4, rows * (gathers ? hidden : stride)));
+    each.multiplyExperts(x, upload(each, routes), heads, rows, scratch, out, gathers && add);
+    const values = await download(each, out);
+    each.freeWeight(weight);
+    return values;
+  }
+
+  describe.each(types)("heads of experts in %s", (type) => {
+    it.each(HEADS)("$topK of $numExperts, $rows rows, $numHeads heads of $headDim, of $hidden", async (c) => {
+      for (const gathers of [false, true]) {
+        const [actual, expected] = [await headed(ops, type, c, gathers), await headed(reference, type, c, gathers)];
+        expect(relativeError(actual, expected), `${gathers}`).toBeLessThan(2 * limits.linear(type, c.rows));
+      }
+    });
+  });
 
   describe.each(types)("experts in %s", (type) => {
     it.each(EXPERTS)("$topK of $numExperts, $rows rows, $cols to $width to $outputs", async (c) => {

@@ -40,6 +40,8 @@ export const NORM_CASES: readonly NormCase[] = [
   { kind: "layer", hasBias: false, add: false, before: 0, behind: 0, isInPlace: false, cutoff: -0.5 },
   { kind: "rms", hasBias: false, add: false, before: 0, behind: 0, isInPlace: true, hasLike: true },
   { kind: "rms", hasBias: false, add: true, before: 3, behind: 2, isInPlace: false, hasLike: true },
+  { kind: "none", hasBias: false, add: false, before: 3, behind: 2, isInPlace: false, isCompact: true },
+  { kind: "none", hasBias: true, add: true, before: 0, behind: 0, isInPlace: true },
 ];
 
 /** `out` after the norm, [rows][stride]. */

@@ -255,6 +255,8 @@ export class FakeOps implements Ops {
     for (let row = 0; row < rows; row++) data(out)[row * width] = data(x)[row * gateUp.cols]!;
   }
 
+  multiplyExperts(): void {}
+  chooseTokens(): void {}
   scaleColumns(): void {}
   mixStreams(): void {}
 

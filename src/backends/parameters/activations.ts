@@ -41,7 +41,7 @@ export const embed = new Struct({
 });
 
 /** What `norm` does besides dividing by a root mean square. */
-export const NORM_FLAGS = { center: 1, add: 2, cut: 4 } as const;
+export const NORM_FLAGS = { center: 1, add: 2, cut: 4, plain: 8 } as const;
 
 export const norm = new Struct({
   /** Addresses of the first row's part that is normed. */

@@ -9,7 +9,7 @@ import { keptValues } from "../../weights/weight-part.ts";
 import { assertBegun } from "../begun-step.ts";
 import { EVERYTHING } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
-import type { ExpertScratch, Experts, Router } from "../experts.ts";
+import type { ExpertHeadScratch, ExpertHeads, ExpertScratch, Experts, Router } from "../experts.ts";
 import { outputWidthOf } from "../head-product.ts";
 import type {
   Activation,
@@ -40,7 +40,7 @@ import { appendLatent } from "./append-latent.ts";
 import { attend } from "./attend.ts";
 import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
-import { mixExperts } from "./experts.ts";
+import { mixExperts, multiplyExperts } from "./experts.ts";
 import { scan } from "./scan.ts";
 
 export class HostBuf implements Buf {
@@ -163,7 +163,7 @@ class ReferenceBackend implements Ops {
       const mean = kind === "layer" ? row.reduce((sum, value) => sum + value, 0) / width : 0;
       const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width;
       const from = cutoff === undefined ? mean : mean + cutoff * Math.sqrt(variance);
-      let inverse = cutoff === undefined ? 1 / Math.sqrt(variance + eps) : 1;
+      let inverse = cutoff === undefined && kind !== "none" ? 1 / Math.sqrt(variance + eps) : 1;
       if (like) {
         const at = r * like.stride + like.first;
         const squares = host(like.rows)
@@ -268,10 +268,13 @@ class ReferenceBackend implements Ops {
   }
 
   route(logits: Buf, router: Router, rows: number, routes: Buf): void {
-    const bias = router.bias && hostWeight(router.bias);
+    const vectors = {
+      bias: router.bias && hostWeight(router.bias),
+      expertScales: router.expertScales && hostWeight(router.expertScales),
+    };
     const scratch = new RouteScratch();
     for (let r = 0; r < rows; r++) {
-      routeRow(router, host(logits), r * router.stride, bias, host(routes), r * 2 * router.topK, scratch);
+      routeRow(router, host(logits), r * router.stride, vectors, host(routes), r * 2 * router.topK, scratch);
     }
   }
 
@@ -297,6 +300,19 @@ class ReferenceBackend implements Ops {
   deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
     assertBegun(step, this.#step, "deltaRule");
     const inputs = {
+  multiplyExperts(
+    x: Buf,
+    routes: Buf,
+    heads: ExpertHeads,
+    rows: number,
+    _scratch: ExpertHeadScratch,
+    out: Buf,
+    add: boolean,
+  ): void {
+    const values = { matrix: hostWeight(heads.weight), bias: heads.bias && hostWeight(heads.bias) };
+    multiplyExperts(heads, values, host(x), host(routes), rows, host(out), add);
+  }
+
       qkv: host(qkv),
       rates: host(rates),
       decays: host(decays),

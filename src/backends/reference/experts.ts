@@ -1,5 +1,5 @@
 /** @file What a row's experts compute, row by row. */
-import { type Experts, hiddenOf } from "../experts.ts";
+import { type ExpertHeads, type Experts, hiddenOf } from "../experts.ts";
 
 interface ExpertValues {
   readonly gateUp: Float32Array;
@@ -31,6 +31,10 @@ export function mixExperts(
     for (let k = 0; k < topK; k++) {
       const expert = routes[r * 2 * topK + k]!;
       const weight = routes[r * 2 * topK + topK + k]!;
+      if (experts.hasIdentities && expert >= numExperts) {
+        for (let o = 0; o < outputs; o++) sums[o] = sums[o]! + weight * x[r * cols + o]!;
+        continue;
+      }
       for (let i = 0; i < height; i++) {
         const row = expert * height + i;
         const sum = dot(gateUp, row * cols, x, r * cols, cols);
@@ -46,6 +50,36 @@ export function mixExperts(
     for (let o = 0; o < outputs; o++) {
       const at = r * outputs + o;
       out[at] = add ? out[at]! + sums[o]! : sums[o]!;
+    }
+  }
+}
+
+/** See `Ops.multiplyExperts`. */
+export function multiplyExperts(
+  { numExperts, topK, weight, headDim, columns, gathers }: ExpertHeads,
+  { matrix, bias }: { readonly matrix: Float32Array; readonly bias: Float32Array | null },
+  x: Float32Array,
+  routes: Float32Array,
+  rows: number,
+  out: Float32Array,
+  add: boolean,
+): void {
+  const { cols } = weight;
+  const outputs = weight.rows / numExperts;
+  /** Where value i of the heads of a row's k-th expert is. */
+  const place = (row: number, k: number, i: number): number =>
+    row * columns.stride + columns.first + (Math.floor(i / headDim) * topK + k) * headDim + (i % headDim);
+  for (let r = 0; r < rows; r++) {
+    for (let o = 0; o < outputs; o++) {
+      let sum = 0;
+      for (let k = 0; k < topK; k++) {
+        const row = routes[r * 2 * topK + k]! * outputs + o;
+        let value = bias ? bias[row]! : 0;
+        for (let i = 0; i < cols; i++) value += matrix[row * cols + i]! * x[gathers ? place(r, k, i) : r * cols + i]!;
+        if (gathers) sum += routes[r * 2 * topK + topK + k]! * value;
+        else out[place(r, k, o)] = value;
+      }
+      if (gathers) out[r * outputs + o] = add ? out[r * outputs + o]! + sum : sum;
     }
   }
 }

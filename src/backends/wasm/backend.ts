@@ -11,7 +11,14 @@ import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
-import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
+import {
+  type ExpertHeadScratch,
+  type ExpertHeads,
+  type ExpertScratch,
+  type Experts,
+  hiddenOf,
+  type Router,
+} from "../experts.ts";
 import { outputWidthOf } from "../head-product.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
@@ -272,8 +279,11 @@ class WasmBackend implements Ops {
 
   route(logits: Buf, router: Router, rows: number, routes: Buf): void {
     const from = this.#addressOf(logits, rows * router.stride, "route");
-    const bias = router.bias ? vectorOf(router.bias, "route").address : 0;
-    this.#experts.route(from, router, bias, rows, this.#addressOf(routes, rows * 2 * router.topK, "route"));
+    const [bias, expertScales] = [router.bias, router.expertScales].map((vector) =>
+      vector ? vectorOf(vector, "route").address : 0,
+    );
+    const vectors = { bias: bias!, expertScales: expertScales! };
+    this.#experts.route(from, router, vectors, rows, this.#addressOf(routes, rows * 2 * router.topK, "route"));
   }
 
   experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {
@@ -315,9 +325,38 @@ class WasmBackend implements Ops {
     assertBegun(step, this.#step, "deltaRule");
     const rows = step.tokens.length;
     const { numHeads, numKeyHeads, keyDim, valueDim } = rule;
+    if (of.hasIdentities) kernels.pass(from, outputs, topK, output);
     const width = 2 * numKeyHeads * keyDim + numHeads * valueDim;
     this.#states.deltaRule(step, rule, {
       qkv: this.#addressOf(qkv, rows * width, "deltaRule"),
+  multiplyExperts(
+    x: Buf,
+    routes: Buf,
+    heads: ExpertHeads,
+    rows: number,
+    scratch: ExpertHeadScratch,
+    out: Buf,
+    add: boolean,
+  ): void {
+    const { numExperts, topK, columns, gathers } = heads;
+    const weight = asWasmWeight(heads.weight);
+    const outputs = weight.rows / numExperts;
+    const from = this.#addressOf(x, rows * (gathers ? columns.stride : weight.cols), "multiplyExperts");
+    const chosen = this.#addressOf(routes, rows * 2 * topK, "multiplyExperts");
+    const input = this.#addressOf(scratch.input, rows * topK * weight.cols, "multiplyExperts");
+    const output = this.#addressOf(scratch.output, rows * topK * outputs, "multiplyExperts");
+    const to = this.#addressOf(out, rows * (gathers ? outputs : columns.stride), "multiplyExperts");
+    const bias = heads.bias ? vectorOf(heads.bias, "multiplyExperts").address : 0;
+    const kernels = this.#experts;
+    kernels.sort(chosen, rows, topK, numExperts);
+    const isShared = rows === 1 && !gathers;
+    if (gathers) kernels.copyHeads(from, heads, input, weight.cols, true);
+    else if (!isShared) kernels.gather(from, weight.cols, topK, input, 0);
+    kernels.multiply(isShared ? from : input, isShared, weight, outputs, bias, output);
+    if (gathers) kernels.mix(output, outputs, rows, topK, chosen, to, add);
+    else kernels.copyHeads(to, heads, output, outputs, false);
+  }
+
       rates: this.#addressOf(rates, rows * rule.rate.stride, "deltaRule"),
       decays: this.#addressOf(decays, rows * rule.decay.stride, "deltaRule"),
       decayLog: vectorOf(rule.decayLog, "deltaRule").address,

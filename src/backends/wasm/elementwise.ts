@@ -80,6 +80,7 @@ export class ElementwiseKernels {
       eps,
       flags:
         (kind === "layer" ? NORM_FLAGS.center : 0) +
+        (kind === "none" ? NORM_FLAGS.plain : 0) +
         (add ? NORM_FLAGS.add : 0) +
         (cutoff === undefined ? 0 : NORM_FLAGS.cut),
       groups,

@@ -3,7 +3,7 @@
  * once for all rows that chose it, and weights of others not at all.
  */
 import { assert } from "../../errors.ts";
-import type { Router } from "../experts.ts";
+import type { ExpertHeads, Router } from "../experts.ts";
 import { linear as linearParams, mix as mixParams, prepare, segments } from "../parameters/activations.ts";
 import { RouteScratch, routeRow } from "../route.ts";
 import { BLOCK_BYTES, PARALLEL_MACS, STREAM_BYTES, STREAM_ROWS } from "./linear.ts";
@@ -20,7 +20,9 @@ const PARALLEL_VALUES = 1 << 15;
 class ExpertOrder {
   /** Number of rows in this order. */
   count = 0;
-  /** Number of experts that any row chose. */
+  /** The rows of experts that give what they read are the last ones, from here on. */
+  firstIdentity = 0;
+  /** Number of other experts that any row chose. */
   numSegments = 0;
   /** For each of them: which expert it is, its first row, and its number of rows. */
   experts = new Int32Array(0);
@@ -31,22 +33,22 @@ class ExpertOrder {
   slots = new Int32Array(0);
   #next = new Int32Array(0);
 
-  /** routes: of the rows, as `Ops.route` leaves them, from word `at` on */
+  /** routes: of the rows, as `Ops.route` leaves them, from word `at` on. Numbers from `numExperts` on are of experts that give what they read. */
   make(routes: Float32Array, at: number, rows: number, topK: number, numExperts: number): void {
     this.count = rows * topK;
     if (this.places.length < this.count) {
       this.places = new Int32Array(this.count);
       this.slots = new Int32Array(this.count);
     }
-    if (this.#next.length < numExperts) {
-      this.#next = new Int32Array(numExperts);
+    if (this.#next.length <= numExperts) {
+      this.#next = new Int32Array(numExperts + 1);
       this.experts = new Int32Array(numExperts);
       this.firsts = new Int32Array(numExperts);
       this.counts = new Int32Array(numExperts);
     }
     const next = this.#next.fill(0);
     for (let row = 0; row < rows; row++) {
-      for (let k = 0; k < topK; k++) next[routes[at + row * 2 * topK + k]!]!++;
+      for (let k = 0; k < topK; k++) next[Math.min(routes[at + row * 2 * topK + k]!, numExperts)]!++;
     }
     let first = 0;
     this.numSegments = 0;
@@ -60,9 +62,11 @@ class ExpertOrder {
       this.counts[segment] = count;
       first += count;
     }
+    next[numExperts] = first;
+    this.firstIdentity = first;
     for (let slot = 0; slot < this.count; slot++) {
       const row = Math.floor(slot / topK);
-      const place = next[routes[at + row * 2 * topK + (slot - row * topK)]!]!++;
+      const place = next[Math.min(routes[at + row * 2 * topK + (slot - row * topK)]!, numExperts)]!++;
       this.places[slot] = place;
       this.slots[place] = slot;
     }
@@ -88,13 +92,22 @@ export class ExpertKernels {
     this.#places = new ScratchBuffer(memory);
   }
 
-  /** logits: address of f32 [rows][router.stride] · bias: of f32 [numExperts], or 0 · routes: of f32 [rows][2 · topK] */
-  route(logits: number, router: Router, bias: number, rows: number, routes: number): void {
+  /**
+   * logits: address of f32 [rows][router.stride] · vectors: of f32 [numExperts], or 0 · routes: of f32 [rows][2 · topK]
+   */
+  route(
+    logits: number,
+    router: Router,
+    vectors: { readonly bias: number; readonly expertScales: number },
+    rows: number,
+    routes: number,
+  ): void {
     const { f32 } = this.#memory;
-    const biases = bias === 0 ? null : f32.subarray(bias / 4, bias / 4 + router.numExperts);
+    const at = (address: number) => (address === 0 ? null : f32.subarray(address / 4, address / 4 + router.numExperts));
+    const own = { bias: at(vectors.bias), expertScales: at(vectors.expertScales) };
     for (let row = 0; row < rows; row++) {
-      const at = logits / 4 + row * router.stride;
-      routeRow(router, f32, at, biases, f32, routes / 4 + row * 2 * router.topK, this.#route);
+      const first = logits / 4 + row * router.stride;
+      routeRow(router, f32, first, own, f32, routes / 4 + row * 2 * router.topK, this.#route);
     }
   }
 
@@ -120,6 +133,43 @@ export class ExpertKernels {
     }
   }
 
+  /** What experts give that give what they read: rows of x, f32 [rows][width], in the places of `to`. */
+  pass(x: number, width: number, topK: number, to: number): void {
+    const { f32 } = this.#memory;
+    const { count, firstIdentity, slots } = this.#order;
+    for (let place = firstIdentity; place < count; place++) {
+      const from = x / 4 + Math.floor(slots[place]! / topK) * width;
+      f32.copyWithin(to / 4 + place * width, from, from + width);
+    }
+  }
+
+  /**
+   * Copies the heads of each row's experts between their places in rows of `columns` and rows of their own in the order of experts, `width` values.
+   *
+   * rows, ordered: addresses · isGathered: from `rows` to `ordered`, else the other way
+   */
+  copyHeads(
+    rows: number,
+    { topK, headDim, columns }: ExpertHeads,
+    ordered: number,
+    width: number,
+    isGathered: boolean,
+  ) {
+    const { f32 } = this.#memory;
+    const { count, slots } = this.#order;
+    for (let place = 0; place < count; place++) {
+      const row = Math.floor(slots[place]! / topK);
+      const k = slots[place]! - row * topK;
+      const own = ordered / 4 + place * width;
+      const first = rows / 4 + row * columns.stride + columns.first + k * headDim;
+      for (let at = 0; at < width; at += headDim) {
+        const among = first + at * topK;
+        if (isGathered) f32.copyWithin(own + at, among, among + headDim);
+        else f32.copyWithin(among, own + at, own + at + headDim);
+      }
+    }
+  }
+
   /**
    * Each row times the matrix of its expert, and its bias.
    *
@@ -128,7 +178,8 @@ export class ExpertKernels {
    */
   multiply(x: number, isShared: boolean, w: WasmWeight, height: number, bias: number, out: number): void {
     assert(!w.isVector && height % 4 === 0, "experts: expected a matrix whose experts have whole panels");
-    const { count: total, numSegments, experts, firsts, counts } = this.#order;
+    const { firstIdentity: total, numSegments, experts, firsts, counts } = this.#order;
+    if (numSegments === 0) return;
     const { format, stride, cols } = w;
     if (this.#values.length < numSegments) this.#values = new Float64Array(numSegments);
     const numPrepared = isShared ? 1 : numSegments;

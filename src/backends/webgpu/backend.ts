@@ -8,7 +8,14 @@ import { assert } from "../../errors.ts";
 import { assertBegun } from "../begun-step.ts";
 import type { Capabilities } from "../capabilities.ts";
 import { checkTokens } from "../check-tokens.ts";
-import { type ExpertScratch, type Experts, hiddenOf, type Router } from "../experts.ts";
+import {
+  type ExpertHeadScratch,
+  type ExpertHeads,
+  type ExpertScratch,
+  type Experts,
+  hiddenOf,
+  type Router,
+} from "../experts.ts";
 import { outputWidthOf } from "../head-product.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
@@ -327,6 +334,26 @@ export class WebGpuBackend implements Ops {
     const weights = { taps: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
     this.#states.convolve(step, of, weights, from, this.#written(out, rows * of.channels, "convolve"));
   }
+  multiplyExperts(
+    x: Buf,
+    routes: Buf,
+    heads: ExpertHeads,
+    rows: number,
+    scratch: ExpertHeadScratch,
+    out: Buf,
+    add: boolean,
+  ): void {
+    const { numExperts, topK, weight, columns, gathers } = heads;
+    const outputs = weight.rows / numExperts;
+    const from = this.#read(x, rows * (gathers ? columns.stride : weight.cols), "multiplyExperts");
+    const chosen = this.#read(routes, rows * 2 * topK, "multiplyExperts");
+    const length = rows * (gathers ? outputs : columns.stride);
+    // Of rows that others write too, the values beside are kept.
+    if (add || !gathers) this.#read(out, length, "multiplyExperts");
+    const output = this.#written(scratch.output, rows * topK * outputs, "multiplyExperts");
+    this.#experts.multiplyHeads(from, chosen, heads, rows, output, this.#written(out, length, "multiplyExperts"), add);
+  }
+
 
   deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
     assertBegun(step, this.#step, "deltaRule");

@@ -29,8 +29,6 @@ interface AlternatingShape {
 
 /** Streams whose mean square is less are not made longer. */
 const LEAST_SQUARE = 1e-5;
-/** An epsilon beside which the mean square of a row is nothing: such a norm multiplies columns by its weight over the root of it, exactly. */
-const SCALING_EPS = 2 ** 60;
 
 const ROW: StreamRange = { first: 0, count: 1, of: 1 };
 const one = (first: number, of: number): StreamRange => ({ first, count: 1, of });
@@ -43,8 +41,13 @@ const plain = (from: StreamRange, to: StreamRange, others: Partial<StreamMix> = 
 });
 
 /** The columns of one stream, as a row of their own. */
-const streamNorm = (weight: Weight, eps: number, stream: number, count: number, hiddenSize: number): RowNorm => ({
-  ...{ kind: "rms", weight, bias: null, eps, add: false },
+const streamNorm = (
+  norm: Pick<RowNorm, "kind" | "weight" | "eps">,
+  stream: number,
+  count: number,
+  hiddenSize: number,
+): RowNorm => ({
+  ...{ ...norm, bias: null, add: false },
   ...{ first: stream * hiddenSize, stride: count * hiddenSize, isCompact: true },
 });
 
@@ -76,7 +79,7 @@ export function alternatingUpdates(prefix: string, shape: AlternatingShape): Bra
         ops.softcap(values, rows * count, 1);
         return values;
       };
-      const ofActive = streamNorm(routerNorm!, normEps, active, count, hiddenSize);
+      const ofActive = streamNorm({ kind: "rms", weight: routerNorm!, eps: normEps }, active, count, hiddenSize);
       const ofRow: RowNorm = { kind: "rms", weight: routerNorm!, bias: null, eps: normEps, add: false };
       const predicted = plain(all(count), all(count), { stride: squares, add: true });
       const computedOn = plain(one(active, count), ROW);
@@ -108,16 +111,13 @@ export function alternatingUpdates(prefix: string, shape: AlternatingShape): Bra
 /** The branch reads the active stream, and what it makes is added to all but the first. */
 export function alternatingInput(prefix: string, shape: AlternatingShape): BranchStreams {
   const { hiddenSize, count, active, scalesCorrected } = shape;
-  const scale: WeightSpec = {
-    ...norm(`${prefix}altup.correct_output_scale`, hiddenSize),
-    scale: Math.sqrt(SCALING_EPS),
-  };
+  const scale = norm(`${prefix}altup.correct_output_scale`, hiddenSize);
   return {
     weights: { ...(scalesCorrected && { scale }) },
     scratch: {},
     bind: (weights) => {
       const own = weights["scale"];
-      const scaled = own ? streamNorm(own, SCALING_EPS, active, count, hiddenSize) : null;
+      const scaled = own ? streamNorm({ kind: "none", weight: own, eps: 0 }, active, count, hiddenSize) : null;
       const gatedBy = plain(one(active, count), ROW);
       const others = plain(ROW, { first: 1, count: count - 1, of: count }, { add: true });
       return {

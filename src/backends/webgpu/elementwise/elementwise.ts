@@ -110,6 +110,7 @@ export class ElementwiseKernels {
     const inPlace = x === out;
     const values = {
       CENTERED: kind === "layer",
+      PLAIN: kind === "none",
       BIASED: bias !== null,
       ADDS: add,
       IN_PLACE: inPlace,

@@ -1,6 +1,6 @@
 // out[r] (+)= (x[r] - mean) / sqrt(mean((x[r] - mean)^2) + eps) * weight (+ bias) for `cols` values of each row, with one workgroup
 // a row. Without CENTERED the mean that is subtracted is 0, which makes it an RMS norm. GROUPED: `groups` rows in turn have weights of their own.
-// CUT and LIKE: `cutoff` and `like` of `RowNorm`.
+// PLAIN: times the weight alone. CUT and LIKE: `cutoff` and `like` of `RowNorm`.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
@@ -45,6 +45,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   }
   mean = sum_of_threads(sum, l) / f32(p.cols);
   //#end
+  //#if PLAIN
+  let inverse = 1.0;
+  //#else
   var squares = 0.0;
   for (var i = l; i < p.cols; i += THREADS) {
     let value = input(base + i) - mean;
@@ -63,6 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let inverse = sqrt(sum_of_threads(lengths, l) / f32(p.cols) / max(square, p.eps));
   //#else
   let inverse = 1.0 / sqrt(square + p.eps);
+  //#end
   //#end
   //#end
   for (var i = l; i < p.cols; i += THREADS) {

@@ -11,6 +11,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let row = at / p.width;
     var sum = 0.0;
     for (var k = 0u; k < TOP_K; k++) {
+      //#if IDENTITIES
+      // Nothing was left there for experts that give what they read; expert-pass.wgsl adds it.
+      if (u32(routes[row * 2u * TOP_K + k]) >= EXPERTS) {
+        continue;
+      }
+      //#end
       let value = parts[(row * TOP_K + k) * p.width + at % p.width];
       //#if WEIGHTED
       sum += routes[row * 2u * TOP_K + TOP_K + k] * value;

@@ -1,6 +1,7 @@
 // Brings the rows of a step into the order of their experts, in one workgroup. A row is there once for each of its experts, as
 // pair row * TOP_K + k. Leaves the number of tiles of up to TILE pairs with one expert; for each the expert, its first place in
-// the order and its number of pairs; and the pairs in that order.
+// the order and its number of pairs; and the pairs in that order. Pairs of experts that give what
+// they read are left out.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> routes: array<f32>;
@@ -18,7 +19,9 @@ fn main(@builtin(local_invocation_index) l: u32) {
   }
   workgroupBarrier();
   for (var pair = l; pair < p.pairs; pair += THREADS) {
-    atomicAdd(&counts[expert_of(pair)], 1u);
+    if (expert_of(pair) < EXPERTS) {
+      atomicAdd(&counts[expert_of(pair)], 1u);
+    }
   }
   workgroupBarrier();
   if (l == 0u) {
@@ -40,6 +43,8 @@ fn main(@builtin(local_invocation_index) l: u32) {
   }
   workgroupBarrier();
   for (var pair = l; pair < p.pairs; pair += THREADS) {
-    order[p.pairs_at + atomicAdd(&counts[expert_of(pair)], 1u)] = pair;
+    if (expert_of(pair) < EXPERTS) {
+      order[p.pairs_at + atomicAdd(&counts[expert_of(pair)], 1u)] = pair;
+    }
   }
 }

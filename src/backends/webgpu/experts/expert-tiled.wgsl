@@ -16,14 +16,26 @@ const TILE = 16u * EACH;
 var<workgroup> xs: array<vec4f, TILE * PITCH>;
 var<workgroup> ws: array<vec4f, 64u * PITCH>;
 
-/// Returns eight columns of a row of x, zeros beyond the columns.
+//#if HEADS
+/// Where value i of the heads of a pair's expert is: heads of the experts of a row take turns.
+fn place_of(pair: u32, i: u32) -> u32 {
+  let head = i / p.head_dim * TOP_K + pair % TOP_K;
+  return pair / TOP_K * p.head_stride + p.head_first + head * p.head_dim + i % p.head_dim;
+}
+//#end
+
+/// Returns eight columns of a row of x, of the heads of a pair with READS_HEADS; zeros beyond the columns.
 fn x_unit(row: u32, col: u32) -> array<vec4f, 2> {
   var values = array<vec4f, 2>();
   if (col < p.cols) {
     //#if TAIL
     for (var i = 0u; i < 8u; i++) {
       if (col + i < p.cols) {
+        //#if READS_HEADS
+        values[i >> 2u][i & 3u] = x[place_of(row, col + i)];
+        //#else
         values[i >> 2u][i & 3u] = x[row * p.cols + col + i];
+        //#end
       }
     }
     //#else
@@ -97,7 +109,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
         if (p.has_bias != 0u) {
           value += bias[expert * p.height + output];
         }
+        //#if WRITES_HEADS
+        out[place_of(pair, output)] = value;
+        //#else
         out[pair * p.height + output] = value;
+        //#end
       }
     }
   }

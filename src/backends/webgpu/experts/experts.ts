@@ -4,7 +4,7 @@
  * For a few rows each expert of a row is a product of its own. Many rows are first brought into the order of their experts, so that
  * tiles of them share what is read of an expert.
  */
-import { type Experts, hiddenOf, type Router } from "../../experts.ts";
+import { type ExpertHeads, type Experts, hiddenOf, type Router } from "../../experts.ts";
 import type { WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
@@ -56,10 +56,25 @@ const rowsParams = new Struct({
   ...clampFields,
 });
 
-const tiledParams = new Struct({
+const tiledFields = {
   ...weightFields,
   slots: ["u32", "Pairs that a row of x stands for."],
   pairsAt: ["u32", "Word of the first pair in `order`."],
+} as const;
+
+const tiledParams = new Struct(tiledFields);
+
+const headFields = {
+  headDim: ["u32", "Of HEADS: coordinates of a head, and where heads of all experts of a row lie."],
+  headFirst: "u32",
+  headStride: "u32",
+} as const;
+
+const tiledHeadParams = new Struct({ ...tiledFields, ...headFields });
+
+const passParams = new Struct({
+  width: ["u32", "Of a row of x and of out, and of all rows."],
+  length: "u32",
 });
 
 const mixParams = new Struct({
@@ -101,8 +116,10 @@ export class ExpertKernels {
     this.#repeated(router, rows, false, [logits, routes], () => {
       const { stride, groups, epsilon, scale, jitter } = router;
       const params = { stride, groupsChosen: groups?.chosen ?? 0, epsilon, scale, jitter };
-      const bias = router.bias ? [asGpuWeight(router.bias).buffer] : [];
-      return [this.#commands.prepare(this.#router(router), params, [logits, routes, ...bias], rows, 1)];
+      const vectors = [router.bias, router.expertScales].flatMap((vector) =>
+        vector ? asGpuWeight(vector).buffer : [],
+      );
+      return [this.#commands.prepare(this.#router(router), params, [logits, routes, ...vectors], rows, 1)];
     });
   }
 
@@ -121,8 +138,44 @@ export class ExpertKernels {
       this.#repeated(experts, rows, add, [x, routes, activated, out], () =>
         this.#fewRows(x, routes, experts, rows, activated, out, add),
       );
-      return;
-    }
+    } else this.#manyRows(x, routes, experts, rows, scratch, out, add);
+    if (experts.hasIdentities) this.#pass(x, routes, experts, rows, out);
+  }
+
+  /** See `Ops.multiplyExperts`. Its rows are always taken in tiles of an expert: few models have it. */
+  multiplyHeads(
+    x: GpuBuffer,
+    routes: GpuBuffer,
+    heads: ExpertHeads,
+    rows: number,
+    output: GpuBuffer,
+    out: GpuBuffer,
+    add: boolean,
+  ): void {
+    const { numExperts, topK, gathers } = heads;
+    const weight = asGpuWeight(heads.weight);
+    const height = weight.rows / numExperts;
+    const count = rows * topK;
+    const tiles = Math.min(count, Math.ceil(count / TILE) + numExperts);
+    const pairsAt = 1 + 3 * tiles;
+    const order = this.#room(4 * (pairsAt + count));
+    this.#commands.dispatch(this.#sorter(heads), { pairs: count, pairsAt }, [routes, order], 1);
+    const bias = heads.bias && asGpuWeight(heads.bias).buffer;
+    const of = { order, routes, tiles, pairsAt, height, slots: gathers ? 1 : topK, bias, isWeighted: false, heads };
+    this.#tiled(x, weight, heads, of, gathers ? output : out);
+    if (gathers) this.#mix(output, routes, { topK, numExperts }, rows, height, true, out, add);
+  }
+
+  #manyRows(
+    x: GpuBuffer,
+    routes: GpuBuffer,
+    experts: Experts,
+    rows: number,
+    scratch: { readonly hidden: GpuBuffer; readonly activated: GpuBuffer; readonly output: GpuBuffer },
+    out: GpuBuffer,
+    add: boolean,
+  ): void {
+    const { activated } = scratch;
     const { topK, width, scalesInput, activation, numExperts } = experts;
     const count = rows * topK;
     const [gateUp, down] = [asGpuWeight(experts.gateUp), asGpuWeight(experts.down)];
@@ -139,10 +192,36 @@ export class ExpertKernels {
     const downBias = experts.downBias && asGpuWeight(experts.downBias).buffer;
     const ofDown = { ...tiled, height: outputs, slots: 1, bias: downBias, isWeighted: false };
     this.#tiled(activated, down, experts, ofDown, scratch.output);
-    const length = rows * outputs;
+    this.#mix(scratch.output, routes, experts, rows, outputs, !scalesInput, out, add);
+  }
+
+  #mix(
+    parts: GpuBuffer,
+    routes: GpuBuffer,
+    of: Pick<Experts, "topK" | "numExperts" | "hasIdentities">,
+    rows: number,
+    width: number,
+    isWeighted: boolean,
+    out: GpuBuffer,
+    add: boolean,
+  ): void {
+    const length = rows * width;
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / MIX_THREADS));
-    const params = { width: outputs, length, add: add ? 1 : 0 };
-    this.#commands.dispatch(this.#mixer(topK, !scalesInput), params, [scratch.output, routes, out], groups);
+    const params = { width, length, add: add ? 1 : 0 };
+    this.#commands.dispatch(this.#mixer(of, isWeighted), params, [parts, routes, out], groups);
+  }
+
+  /** Adds what experts give that give what they read. */
+  #pass(x: GpuBuffer, routes: GpuBuffer, { topK, numExperts, gateUp }: Experts, rows: number, out: GpuBuffer): void {
+    const width = gateUp.cols;
+    const length = rows * width;
+    const kernel = this.#commands.kernel(`expert-pass ${numExperts} ${topK}`, () => ({
+      label: "experts that give what they read",
+      shader: shader("expert-pass", passParams, { THREADS: MIX_THREADS, TOP_K: topK, EXPERTS: numExperts }),
+      buffers: ["read", "read", "write"],
+    }));
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / MIX_THREADS));
+    this.#commands.dispatch(kernel, { width, length }, [x, routes, out], groups);
   }
 
   #fewRows(
@@ -186,8 +265,9 @@ export class ExpertKernels {
   #tiled(
     x: GpuBuffer,
     w: GpuWeight,
-    { topK }: Experts,
+    { topK }: Pick<Experts, "topK">,
     of: {
+      readonly heads?: ExpertHeads;
       readonly order: GpuBuffer;
       readonly routes: GpuBuffer;
       readonly tiles: number;
@@ -199,20 +279,26 @@ export class ExpertKernels {
     },
     out: GpuBuffer,
   ): void {
-    const { order, routes, tiles, pairsAt, height, slots, bias, isWeighted } = of;
-    const tail = w.cols % 8 !== 0;
-    const kernel = this.#commands.kernel(`expert-tiled ${w.type} ${tail} ${topK} ${isWeighted}`, () => ({
-      label: `experts ${w.type}, tiles${isWeighted ? ", weighted" : ""}`,
-      shader: shader(
-        "expert-tiled",
-        tiledParams,
-        { TAIL: tail, EACH: TILED_EACH, TOP_K: topK, WEIGHTED: isWeighted },
-        { WEIGHT: readers(w.type, tail) },
-      ),
+    const { order, routes, tiles, pairsAt, height, slots, bias, isWeighted, heads } = of;
+    // Heads of an expert do not lie side by side, so that they are read one by one.
+    const tail = w.cols % 8 !== 0 || (heads?.gathers ?? false);
+    const values = {
+      ...{ TAIL: tail, EACH: TILED_EACH, TOP_K: topK, WEIGHTED: isWeighted },
+      HEADS: heads !== undefined,
+      ...{ READS_HEADS: heads?.gathers ?? false, WRITES_HEADS: heads ? !heads.gathers : false },
+    };
+    const kernel = this.#commands.kernel(`expert-tiled ${w.type} ${JSON.stringify(values)}`, () => ({
+      label: `experts ${w.type}, tiles${isWeighted ? ", weighted" : ""}${heads ? ", heads" : ""}`,
+      shader: shader("expert-tiled", heads ? tiledHeadParams : tiledParams, values, { WEIGHT: readers(w.type, tail) }),
       buffers: ["read", "read", "read", "read", "read", "read", "write"],
     }));
+    const ofHeads = heads && {
+      headDim: heads.headDim,
+      headFirst: heads.columns.first,
+      headStride: heads.columns.stride,
+    };
     for (const chunk of w.chunks) {
-      const params = { ...weightOf(w, chunk, height, bias !== null), slots, pairsAt };
+      const params = { ...weightOf(w, chunk, height, bias !== null), slots, pairsAt, ...ofHeads };
       const buffers = [chunk.words, chunk.scales, x, order, routes, bias ?? chunk.scales, out];
       this.#commands.dispatch(kernel, params, buffers, Math.ceil(height / TILED_OUTPUTS), tiles);
     }
@@ -246,7 +332,8 @@ export class ExpertKernels {
   }
 
   #router(router: Router): Kernel<typeof routeParams> {
-    const { numExperts, topK, score, scoresChosen, bias, groups, normalizes } = router;
+    const { numExperts, topK, score, scoresChosen, bias, expertScales, groups, normalizes } = router;
+    const vectors = [bias, expertScales].filter((vector) => vector !== null);
     const values = {
       THREADS: ROUTE_THREADS,
       EXPERTS: numExperts,
@@ -257,6 +344,8 @@ export class ExpertKernels {
       CHOSEN_SIGMOID: score === "sigmoid" && scoresChosen,
       SPARSE: score === "sparsemixer",
       BIASED: bias !== null,
+      SCALED: expertScales !== null,
+      SCALES_AT: 2 + vectors.length,
       GROUPED: groups !== null && groups.chosen < groups.count,
       GROUPS: groups?.count ?? 1,
       BEST_TWO: groups?.by === "bestTwo",
@@ -265,11 +354,11 @@ export class ExpertKernels {
     return this.#commands.kernel(`route ${JSON.stringify(values)}`, () => ({
       label: `route, ${score}`,
       shader: shader("route", routeParams, values),
-      buffers: bias ? ["read", "write", "read"] : ["read", "write"],
+      buffers: ["read", "write", ...vectors.map(() => "read" as const)],
     }));
   }
 
-  #sorter({ numExperts, topK }: Experts): Kernel<typeof orderParams> {
+  #sorter({ numExperts, topK }: Pick<Experts, "numExperts" | "topK">): Kernel<typeof orderParams> {
     return this.#commands.kernel(`expert-order ${numExperts} ${topK}`, () => ({
       label: "order of experts",
       shader: shader("expert-order", orderParams, { THREADS: ORDER_THREADS, EXPERTS: numExperts, TOP_K: topK, TILE }),
@@ -277,10 +366,17 @@ export class ExpertKernels {
     }));
   }
 
-  #mixer(topK: number, isWeighted: boolean): Kernel<typeof mixParams> {
-    return this.#commands.kernel(`expert-mix ${topK} ${isWeighted}`, () => ({
+  #mixer(
+    { topK, numExperts, hasIdentities = false }: Pick<Experts, "topK" | "numExperts" | "hasIdentities">,
+    isWeighted: boolean,
+  ): Kernel<typeof mixParams> {
+    const values = {
+      ...{ THREADS: MIX_THREADS, TOP_K: topK, WEIGHTED: isWeighted },
+      ...{ IDENTITIES: hasIdentities, EXPERTS: hasIdentities ? numExperts : 0 },
+    };
+    return this.#commands.kernel(`expert-mix ${JSON.stringify(values)}`, () => ({
       label: "sum of experts",
-      shader: shader("expert-mix", mixParams, { THREADS: MIX_THREADS, TOP_K: topK, WEIGHTED: isWeighted }),
+      shader: shader("expert-mix", mixParams, values),
       buffers: ["read", "read", "write"],
     }));
   }

@@ -7,6 +7,9 @@
 //#if BIASED
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 //#end
+//#if SCALED
+@group(0) @binding(SCALES_AT) var<storage, read> expert_scales: array<f32>;
+//#end
 const NONE = -3.4e38;
 var<workgroup> scores: array<f32, EXPERTS>;
 // Experts that are no longer candidates have NONE.
@@ -186,6 +189,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   factor /= weights;
   //#end
   for (var k = 0u; k < TOP_K; k++) {
+    //#if SCALED
+    let own = expert_scales[u32(routes[row * 2u * TOP_K + k])];
+    routes[row * 2u * TOP_K + TOP_K + k] = chosen[k] * factor * own;
+    //#else
     routes[row * 2u * TOP_K + TOP_K + k] = chosen[k] * factor;
+    //#end
   }
 }
