@@ -5,12 +5,13 @@
  */
 
 import type { Experts, Router } from "../../backends/experts.ts";
-import type { Activation, Buf, Gates, Weight } from "../../backends/ops.ts";
+import type { Activation, Buf, Gates } from "../../backends/ops.ts";
 import type { TensorNames } from "../tensor-names.ts";
 import { LLAMA_TRAITS } from "../traits.ts";
-import { type Block, type BlockStep, bias, type TensorSpec, type WeightSpec, type Weights } from "./block.ts";
+import { type Block, type BlockStep, bias, type TensorSpec, type WeightSpec } from "./block.ts";
 import { denseFeedForward } from "./dense-feed-forward.ts";
 import { type ExpertNames, expertForms, expertVectors, type StackLayout } from "./expert-tensors.ts";
+import { innerSpecs, innerWeights } from "./inner-weights.ts";
 
 /** A feed-forward that all rows go through. */
 export interface SharedExpert {
@@ -32,6 +33,10 @@ export interface ExpertTraits {
   /** Rows of an expert's gate and up. */
   readonly width: number;
   readonly router: Pick<Router, "score" | "scoresChosen" | "groups" | "normalizes" | "epsilon" | "scale" | "jitter">;
+  /** Experts of the router behind the others that give what they read. */
+  readonly numIdentities?: number;
+  /** A vector that is added to what a row's experts give together, where their weights add up to 1: the tensor's whole name. */
+  readonly outputBias?: string;
   /** Whether the router's logits, and the products of experts, have biases. */
   readonly biases: { readonly router: boolean; readonly experts: boolean };
   readonly activation: Omit<Activation, "alphas">;
@@ -40,6 +45,18 @@ export interface ExpertTraits {
   /** As Transformers saves them first, then others that checkpoints have. */
   readonly names: readonly ExpertNames[];
   readonly stack: StackLayout;
+  /** Absent: the layer has the mixture as its feed-forward. */
+  readonly beside?: BesideDense;
+}
+
+/** A dense feed-forward and a mixture beside it, each with norms of its own (Gemma 4): see mixture-beside.ts. */
+export interface BesideDense {
+  /** Norm of what the router reads, and a factor of it. */
+  readonly routerNorm: { readonly name: string; readonly scale: number };
+  /** Norms of what experts read, of what they give, and of what the dense feed-forward gives. */
+  readonly norm: string;
+  readonly postNorm: string;
+  readonly densePostNorm: string;
 }
 
 export interface ExpertShape {
@@ -47,22 +64,26 @@ export interface ExpertShape {
   readonly experts: ExpertTraits;
   readonly normEps: number;
   readonly names: TensorNames;
+  /** The scratch buffer that the router reads instead of what experts read. */
+  readonly routerInput?: string;
 }
 
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
-export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps, names }: ExpertShape): Block {
-  const { numExperts, topK, width, shared, biases, activation, scalesInput } = experts;
+export function expertFeedForward(prefix: string, shape: ExpertShape): Block {
+  const { hiddenSize, experts, normEps, names, routerInput } = shape;
+  const { numExperts, topK, width, shared, biases, activation, scalesInput, outputBias } = experts;
   const hidden = activation.isGated ? 2 * width : width;
   const [own] = experts.names;
   const at = (name: string): string => `${prefix}${name}`;
   const gate: TensorSpec[] = shared?.rowGate ? [{ name: at(shared.rowGate), shape: [1, hiddenSize] }] : [];
+  const numChoices = numExperts + (experts.numIdentities ?? 0);
   const router = (of: ExpertNames): TensorSpec[] => [
-    { name: at(`${of.router}.weight`), shape: [numExperts, hiddenSize] },
+    { name: at(`${of.router}.weight`), shape: [numChoices, hiddenSize] },
     // Its product is one more logit.
     ...gate,
   ];
-  const stride = numExperts + gate.length;
-  const ofRow: Gates = { first: numExperts, stride, repeat: shared?.width ?? 1, activation: "sigmoid" };
+  const stride = numChoices + gate.length;
+  const ofRow: Gates = { first: numChoices, stride, repeat: shared?.width ?? 1, activation: "sigmoid" };
   const inner =
     shared &&
     denseFeedForward(
@@ -75,6 +96,7 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
           activation: activation.kind,
           isGated: activation.isGated,
           fusedGateUp: shared.isFused ?? false,
+          swigluClamp: activation.clamp ?? null,
           factors: { ...LLAMA_TRAITS.factors, down: shared.scale ?? 1 },
         },
         normEps,
@@ -91,14 +113,16 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
   const [choice, ...choiceForms] = [own!.choiceBias ?? []]
     .flat()
     .flatMap((name): TensorSpec[][] => [
-      [{ name: at(name), shape: [numExperts] }],
-      [{ name: at(name), shape: [1, numExperts] }],
+      [{ name: at(name), shape: [numChoices] }],
+      [{ name: at(name), shape: [1, numChoices] }],
     ]);
   const choiceBias: WeightSpec | null = choice ? { role: "bias", tensors: choice } : null;
+  const { expertScales } = own!;
   const weights: Record<string, WeightSpec> = {
     router: { role: "router", tensors: router(own!), forms: experts.names.slice(1).map(router) },
-    ...(biases.router && { routerBias: bias([[at(`${own!.router}.bias`), numExperts]]) }),
+    ...(biases.router && { routerBias: bias([[at(`${own!.router}.bias`), numChoices]]) }),
     ...(choiceBias && { choiceBias: { ...choiceBias, forms: choiceForms } }),
+    ...(expertScales && { expertScales: bias([[at(expertScales), numChoices]]) }),
     gateUp: expertsOf(
       hidden,
       forms.flatMap(({ gateUp }) => gateUp),
@@ -109,7 +133,8 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
       forms.flatMap(({ down }) => down),
     ),
     ...(vectors && { downBias: vectors.down }),
-    ...(inner && Object.fromEntries(Object.entries(inner.weights).map(([name, spec]) => [`${SHARED}${name}`, spec]))),
+    ...(outputBias && { downBias: ofEachExpert(at(outputBias), numExperts, hiddenSize) }),
+    ...(inner && innerSpecs(SHARED, inner.weights)),
   };
   return {
     weights,
@@ -123,9 +148,17 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
     },
     state: null,
     bind: (loaded, context) => {
-      const choose: Router = { ...experts.router, numExperts, topK, stride, bias: loaded["choiceBias"] ?? null };
+      const choose: Router = {
+        ...experts.router,
+        numExperts: numChoices,
+        topK,
+        stride,
+        bias: loaded["choiceBias"] ?? null,
+        expertScales: loaded["expertScales"] ?? null,
+      };
       const mixture: Experts = {
         numExperts,
+        hasIdentities: numChoices > numExperts,
         topK,
         width,
         gateUp: loaded["gateUp"]!,
@@ -135,13 +168,13 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
         downBias: loaded["downBias"] ?? null,
         scalesInput,
       };
-      const beside = inner?.bind(sharedOf(loaded), context);
+      const beside = inner?.bind(innerWeights(SHARED, loaded), context);
       const [logitsOf, logitBias] = [loaded["router"]!, loaded["routerBias"] ?? null];
       return {
         run: (step: BlockStep, x: Buf, out: Buf, add: boolean) => {
           const { ops, rows, scratch } = step;
           const [logits, routes] = [scratch("routerLogits"), scratch("routes")];
-          ops.linear(x, logitsOf, logitBias, rows, logits, false);
+          ops.linear(routerInput ? scratch(routerInput) : x, logitsOf, logitBias, rows, logits, false);
           ops.route(logits, choose, rows, routes);
           const buffers = {
             hidden: scratch("expertHidden"),
@@ -157,14 +190,11 @@ export function expertFeedForward(prefix: string, { hiddenSize, experts, normEps
 }
 
 /** Before the names of the shared expert's weights. */
-const SHARED = "shared.";
+const SHARED = "shared";
 
-const sharedOf = (weights: Weights): Record<string, Weight> =>
-  Object.fromEntries(
-    Object.entries(weights).flatMap(([name, weight]) =>
-      name.startsWith(SHARED) ? [[name.slice(SHARED.length), weight] as const] : [],
-    ),
-  );
+/** The bias of each of the experts, the same for all. */
+export const ofEachExpert = (name: string, numExperts: number, length: number): WeightSpec =>
+  bias(Array.from({ length: numExperts }, () => [name, length]));
 
 /** unit: rows of an expert */
 const expertsOf = (unit: number, [tensors, ...forms]: readonly (readonly TensorSpec[])[]): WeightSpec => ({

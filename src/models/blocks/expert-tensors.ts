@@ -13,6 +13,8 @@ export interface ExpertNames {
   readonly router: string;
   /** Whole names that the bias has which only the choice sees; absent: there is none. */
   readonly choiceBias?: string | readonly string[];
+  /** The whole name of the factors that experts count with; absent: there are none. */
+  readonly expertScales?: string;
   /** Before the number of an expert, a dot, and `gate`, `up` or `down`; without the number, matrices of all experts in one tensor. */
   readonly experts: string;
   readonly gate: string;

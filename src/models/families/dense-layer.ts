@@ -7,6 +7,7 @@ import { type Block, type Branch, type Norm, norm, plainNorm, withOffset } from 
 import { denseFeedForward } from "../blocks/dense-feed-forward.ts";
 import { expertFeedForward } from "../blocks/expert-feed-forward.ts";
 import { learnedResidual } from "../blocks/learned-residual.ts";
+import { mixtureBeside, ROUTER_INPUT } from "../blocks/mixture-beside.ts";
 import { type PerLayerShape, perLayerInput } from "../blocks/per-layer-input.ts";
 import type { ModelConfig } from "../model-config.ts";
 
@@ -76,26 +77,33 @@ function transformerBranches(config: ModelConfig, layer: number): Branch[] {
   const rank = traits.learnedResidualRank;
   const residual: Branch[] =
     rank > 0 ? [{ norm: null, block: learnedResidual(prefix, { hiddenSize, rank, normEps }), isBeside: true }] : [];
+  // A mixture beside the feed-forward reads rows before their norms.
+  const isBeside = config.expertsOf(layer)?.beside !== undefined;
   return [
     mixer,
     ...residual,
     {
-      norm: hasBefore ? before(names.feedForwardNorm) : null,
+      norm: hasBefore && !isBeside ? before(names.feedForwardNorm) : null,
       block: blocks.feedForward,
       ...(hasAfter && { postNorm: after(names.feedForwardPostNorm) }),
     },
   ];
 }
 
-/** The feed-forward of a layer: a mixture of experts where the config has one, else a dense one. */
+/** The feed-forward of a layer: a mixture of experts where the config has one, else a dense one, or both beside each other. */
 function feedForward(config: ModelConfig, layer: number): Block {
   const { hiddenSize, traits, names, normEps } = config;
   const intermediateSize = config.intermediateOf(layer);
   const prefix = `${names.layers}${layer}.`;
   const experts = config.expertsOf(layer);
-  if (experts) return expertFeedForward(prefix, { hiddenSize, experts, normEps, names });
+  const mixture = { hiddenSize, experts: experts!, normEps, names };
+  if (experts && !experts.beside) return expertFeedForward(prefix, mixture);
   const cutoff = traits.gateCutoffs?.[layer] ?? null;
-  return denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names, cutoff });
+  const dense = denseFeedForward(prefix, { hiddenSize, intermediateSize, traits, normEps, names, cutoff });
+  if (!experts?.beside) return dense;
+  const besideDense = expertFeedForward(prefix, { ...mixture, routerInput: ROUTER_INPUT });
+  const shape = { hiddenSize, normEps, denseNorm: names.feedForwardNorm, beside: experts.beside };
+  return mixtureBeside(prefix, dense, besideDense, shape);
 }
 
 /**

@@ -46,7 +46,8 @@ it("values are keys, with fewer heads, in layers that attend to everything", () 
 });
 
 it.each([
-  [{ enable_moe_block: true }, /enable_moe_block: a mixture of experts beside the feed-forward/],
+  [{ enable_moe_block: true }, /num_experts: expected a number, got nothing/],
+  [{ enable_moe_block: true, num_experts: 8, moe_intermediate_size: 16 }, /top_k_experts: expected/],
   [{ use_bidirectional_attention: "all" }, /use_bidirectional_attention: expected a decoder/],
   [{ num_kv_shared_layers: 12 }, /num_kv_shared_layers: expected a whole number from 0 to 11/],
   [{ num_kv_shared_layers: 8 }, /num_kv_shared_layers: expected fewer, as no layer before them/],

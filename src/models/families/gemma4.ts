@@ -1,8 +1,11 @@
 /** @file Gemma 4: longer heads in layers that attend to everything, layers that read another one's keys and values, inputs of their own for each layer. */
 
+import type { ExpertTraits } from "../blocks/expert-feed-forward.ts";
+import type { ExpertNames } from "../blocks/expert-tensors.ts";
 import type { ConfigFields } from "../config-fields.ts";
 import { MAX_POSITION } from "../config-fields.ts";
 import type { LayerAttention } from "../model-config.ts";
+import { expertSizes, MLP_EXPERTS, SOFTMAX_ROUTER, swigluExperts } from "./expert-fields.ts";
 import type { Family, LayerContext } from "./family.ts";
 import { gemma } from "./gemma.ts";
 import { GEMMA2_NAMES } from "./gemma2.ts";
@@ -63,11 +66,25 @@ function perLayerInputs(config: ConfigFields) {
   return { width, vocabSize: config.integer("vocab_size_per_layer_input", 1, 2 ** 24, 262_144) };
 }
 
+const EXPERT_NAMES: ExpertNames = {
+  ...MLP_EXPERTS,
+  router: "router.proj",
+  expertScales: "router.per_expert_scale",
+  experts: "experts",
+  stacked: { gateUp: "experts.gate_up_proj", down: "experts.down_proj" },
+};
+
+const BESIDE = {
+  norm: "pre_feedforward_layernorm_2",
+  postNorm: "post_feedforward_layernorm_2",
+  densePostNorm: "post_feedforward_layernorm_1",
+};
+
 export const gemma4: Family = {
   ...gemma,
   modelType: "gemma4_text",
   summary:
-    "Gemma 3 with longer heads, other KV heads or values that are keys in layers without a window; layers that read another one's keys and values; norms of v; inputs of their own and a factor for each layer",
+    "Gemma 3 with longer heads, other KV heads or values that are keys in layers without a window; layers that read another one's keys and values; norms of v; inputs of their own and a factor for each layer; perhaps a mixture beside each feed-forward",
   slidingWindow: "pattern",
   defaults: {
     ...gemma.defaults,
@@ -86,6 +103,7 @@ export const gemma4: Family = {
   },
   contextLength: (config) => config.integer("max_position_embeddings", 1, MAX_POSITION, CONTEXT),
   names: GEMMA2_NAMES,
+  fields: { num_experts_per_tok: "top_k_experts" },
   attentionOf(config, layer, at) {
     const attendsToAll = at.slidingWindow(layer) === 0;
     return {
@@ -99,16 +117,24 @@ export const gemma4: Family = {
     const isShared = layer >= numLayers - numShared(config, numLayers);
     return isShared && config.boolean("use_double_wide_mlp", false) ? 2 * intermediateSize : intermediateSize;
   },
+  experts(config, sizes) {
+    if (!config.boolean("enable_moe_block", false)) return () => null;
+    const hiddenSize = config.integer("hidden_size", 1, MAX_WIDTH);
+    const traits: ExpertTraits = {
+      ...expertSizes(config),
+      ...swigluExperts(sizes),
+      router: { ...SOFTMAX_ROUTER, normalizes: true },
+      names: [EXPERT_NAMES],
+      stack: { isTransposed: false, isInterleaved: false, isUsual: true },
+      beside: { ...BESIDE, routerNorm: { name: "router.scale", scale: 1 / Math.sqrt(hiddenSize) } },
+    };
+    return () => traits;
+  },
   traits(config) {
     if (config.raw("use_bidirectional_attention") === "all")
       throw config.unsupported(
         "use_bidirectional_attention",
         "expected a decoder, whose tokens attend to earlier ones",
-      );
-    if (config.boolean("enable_moe_block", false))
-      throw config.unsupported(
-        "enable_moe_block",
-        "a mixture of experts beside the feed-forward is not supported yet; expected false",
       );
     const bias = config.boolean("attention_bias", false);
     return {
