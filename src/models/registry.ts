@@ -44,6 +44,7 @@ import { internlm3 } from "./families/internlm3.ts";
 import { jamba } from "./families/jamba.ts";
 import { kimiLinear } from "./families/kimi_linear.ts";
 import { lfm2 } from "./families/lfm2.ts";
+import { jetmoe } from "./families/jetmoe.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { lfm3 } from "./families/lfm3.ts";
 import { llama } from "./families/llama.ts";
@@ -109,6 +110,7 @@ const known: Family[] = [
   olmo2,
   olmo3,
   gemma,
+  jetmoe,
   gemma2,
   gemma3,
   gemma3n,
