@@ -246,7 +246,7 @@ describe("parseModelConfig refuses", () => {
     ["arctic", /mixture-of-experts/],
     ["deepseek_v32", /an indexer of keys beside multi-head latent attention/],
     ["minimax", /hybrid state-space or linear-attention layers of another kind and mixture-of-experts/],
-    ["zamba2", /hybrid state-space/],
+    ["zamba", /hybrid state-space/],
     ["mamba", /hybrid state-space/],
     ["bloom", /ALiBi positions/],
     ["deepseek_v4", /several residual streams/],

@@ -12,6 +12,8 @@ import {
   type TensorSpec,
   type WeightSpec,
 } from "./blocks/block.ts";
+import { CHOSEN_TOKENS } from "./blocks/chosen-tokens.ts";
+import { keptEmbeddings } from "./blocks/kept-embeddings.ts";
 import { perLayerInputs } from "./blocks/per-layer-input.ts";
 import { denseLayer, perLayerShape, streamNorm } from "./families/dense-layer.ts";
 import type { ModelConfig } from "./model-config.ts";
@@ -47,6 +49,7 @@ export function layoutOf(config: ModelConfig): ModelLayout {
   const { names, traits, numLayers, vocabSize } = config;
   const { branches = denseLayer } = familyOf(config.modelType, "config.json");
   return {
+  const prologue = prologueOf(config);
     embedding: embeddingNamed(`${names.embedding}.weight`, config),
     // The stream is kept divided by the factor of what blocks add; see `streamNorm`.
     embeddingScale: traits.embeddingScale / traits.residualScale,
@@ -70,6 +73,11 @@ export function layoutOf(config: ModelConfig): ModelLayout {
 function scaled(norm: Norm, scale: number): Norm {
   if (scale === 1) return norm;
   return { ...norm, weight: { ...norm.weight, scale }, bias: norm.bias && { ...norm.bias, scale } };
+}
+
+function prologueOf(config: ModelConfig): Prologue | null {
+  if (config.traits.perLayerInputs) return perLayerInputs(perLayerShape(config));
+  return config.traits.sharedTransformers ? keptEmbeddings(config.hiddenSize) : null;
 }
 
 const normWeights = ({ weight, bias }: Norm): WeightSpec[] => (bias ? [weight, bias] : [weight]);

@@ -21,7 +21,7 @@ import {
   type Weights,
 } from "./blocks/block.ts";
 import { checkFinite } from "./checkpoint-weights.ts";
-import { type ModelLayout, weightSpecs } from "./layout.ts";
+import { endWeights, layerWeights, type ModelLayout, startWeights } from "./layout.ts";
 
 import { placedRows, scaledPart } from "./placed-rows.ts";
 import { PIECE_BYTES, piecesOf, type StoredMatrix, storedAs, type TensorPiece } from "./tensor-pieces.ts";
@@ -86,7 +86,7 @@ export async function loadWeights(
   options: WeightOptions,
 ): Promise<LoadedWeights> {
   const stored = new Map<TensorSpec, StoredMatrix>();
-  for (const { role, tensors } of weightSpecs(layout)) {
+  for (const { role, tensors } of loadedSpecs(places, layout)) {
     for (const tensor of tensors) stored.set(tensor, await storedAs(checkpoint, role, tensor));
   }
   const loading = new Loading(checkpoint, stored, options);
@@ -124,6 +124,26 @@ export async function loadWeights(
   }
 }
 
+/** What tells a weight that several layers have from others. */
+const keyOf = ({ tensors }: WeightSpec): string => tensors.map(({ name }) => name).join(" ");
+
+/** Every weight in the order in which it is loaded: those that layers share once for each memory. */
+function* loadedSpecs(places: WeightPlaces, layout: ModelLayout): Generator<WeightSpec> {
+  yield* startWeights(layout);
+  const seen = new Map<Ops, Set<string>>();
+  for (const [index, branches] of layout.layers.entries()) {
+    const ops = places.layers[index]!;
+    const own = seen.get(ops) ?? new Set();
+    seen.set(ops, own);
+    for (const spec of layerWeights(branches)) {
+      if (spec.isShared && own.has(keyOf(spec))) continue;
+      if (spec.isShared) own.add(keyOf(spec));
+      yield spec;
+    }
+  }
+  yield* endWeights(layout);
+}
+
 /** The weights on their way, in the order in which their tensors are `stored`. */
 class Loading {
   readonly #stored: ReadonlyMap<TensorSpec, StoredMatrix>;
@@ -132,6 +152,8 @@ class Loading {
   readonly #checkpoint: Checkpoint;
   /** Those that are loaded, each with the operations it belongs to. */
   readonly #weights: { readonly ops: Ops; readonly weight: Weight }[] = [];
+  /** Those that several layers have, by memory and by `keyOf`. */
+  readonly #shared = new Map<Ops, Map<string, Weight>>();
   readonly #totalBytes: number;
   #doneBytes = 0;
 
@@ -165,6 +187,15 @@ class Loading {
 
   async load(ops: Ops, spec: WeightSpec): Promise<Weight> {
     if (spec.ones) return this.#loadOnes(ops, spec.ones, spec.scale ?? 1);
+    if (!spec.isShared) return this.#loadOwn(ops, spec);
+    const own = this.#shared.get(ops) ?? new Map<string, Weight>();
+    this.#shared.set(ops, own);
+    const weight = own.get(keyOf(spec)) ?? (await this.#loadOwn(ops, spec));
+    own.set(keyOf(spec), weight);
+    return weight;
+  }
+
+  async #loadOwn(ops: Ops, spec: WeightSpec): Promise<Weight> {
     const matrices = spec.tensors.map((tensor) => this.#stored.get(tensor)!);
     const loaded: Weight[] = [];
     for (const run of keptRuns(useOf(spec.role), matrices, ({ info }) => info.dtype, this.#options.weights)) {

@@ -83,6 +83,7 @@ import { starcoder2 } from "./families/starcoder2.ts";
 const known: Family[] = [
   llama,
   mistral,
+import { zamba2 } from "./families/zamba2.ts";
   qwen2,
   qwen3,
   qwen3Moe,
@@ -149,6 +150,7 @@ const known: Family[] = [
   glm,
   stablelm,
   graniteSwa,
+  zamba2,
   nanochat,
   gpt2,
   gptBigcode,
@@ -186,7 +188,7 @@ export const unsupportedTypes: readonly (readonly [patterns: readonly string[], 
   [["kimi_k25*", "kimi_vl*", "deepseek_vl_v2*"], "image or audio inputs"],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["minimax*"], `${HYBRID} and ${MOE}`],
-  [["mamba", "falcon_mamba*", "zamba*", "recurrent_gemma*", "rwkv*"], HYBRID],
+  [["mamba", "falcon_mamba*", "zamba", "recurrent_gemma*", "rwkv*"], HYBRID],
   [["*moe*", "dbrx*", "arctic*", "grok*"], MOE],
   [
     ["gpt_neo", "opt*", "gpt_neox_japanese", "gptj*", "codegen*", "stablelm_*", "persimmon*", "falcon_*"],

@@ -81,6 +81,22 @@ export interface Traits {
   readonly outputGate: "none" | "fused" | "values" | "heads";
   /** Whether gate and up are one tensor, one after the other. */
   readonly fusedGateUp: boolean;
+  /**
+   * Transformer blocks that layers share, which read the embeddings too (Zamba2): the layers that one runs in, in order, the number of blocks, which take turns, and the rank of
+   * the products by which uses differ, where the block's parts have them. Null for none.
+   */
+  readonly sharedTransformers: {
+    readonly layers: readonly number[];
+    readonly count: number;
+    readonly rank: number;
+    readonly adaptsAttention: boolean;
+    readonly adaptsFeedForward: boolean;
+  } | null;
+  /** Null for attention to all tokens. */
+  readonly indexer: IndexerTraits | null;
+  readonly blockIndexer: BlockIndexerTraits | null;
+  /** Limits of SwiGLU in dense feed-forwards; null for none. */
+  readonly swigluClamp: SwigluClamp | null;
   /** Whether rope turns neighbours (0, 1), (2, 3), … instead of the halves of a head. */
   readonly interleavesRope: boolean;
   /** Factors of embeddings, of what a block adds, and of logits. */
@@ -137,4 +153,8 @@ export const LLAMA_TRAITS: Traits = {
   normOffset: 0,
   attentionSoftcap: 0,
   logitSoftcap: 0,
+  sharedTransformers: null,
+  indexer: null,
+  blockIndexer: null,
+  swigluClamp: null,
 };

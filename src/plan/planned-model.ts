@@ -11,6 +11,7 @@ import {
   endWeights,
   layerWeights,
   layoutOf,
+  type ModelLayout,
   sharedStates,
   startWeights,
   stateShapes,
@@ -84,9 +85,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     maxPositionEmbeddings: config.maxPositionEmbeddings,
     weights: [
       ...startWeights(layout).map(plannedWeight),
-      ...layout.layers.flatMap((branches, layer) =>
-        layerWeights(branches).map((spec) => ({ ...plannedWeight(spec), layer })),
-      ),
+      ...weightsOfLayers(layout.layers),
       ...endWeights(layout).map(plannedWeight),
     ],
     storedType,
@@ -94,6 +93,25 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
 }
 
 const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);
+/** Weights that several layers have count at the first of them. */
+function weightsOfLayers(layers: ModelLayout["layers"]): PlannedWeight[] {
+  const seen = new Set<string>();
+  return layers.flatMap((branches, layer) =>
+    layerWeights(branches).flatMap((spec) => {
+      const key = spec.tensors.map(({ name }) => name).join(" ");
+      if (spec.isShared && seen.has(key)) return [];
+      seen.add(key);
+      return [{ ...plannedWeight(spec), layer }];
+    }),
+  );
+}
+
+/** Lists of tokens that an indexer chooses for a row; 0 where attention is to all. */
+function chosenLists({ traits: { indexer, blockIndexer } }: ModelConfig): number {
+  if (indexer) return 1;
+  return blockIndexer?.choosesIn.includes(true) ? blockIndexer.numHeads : 0;
+}
+
 
 /** A weight as the decoder stacks it. */
 function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {

@@ -83,6 +83,25 @@ const GRANITE_4_H_1B = {
   tie_word_embeddings: true,
 };
 
+/** Two transformer blocks take turns before nine of the layers, with adapters in their feed-forwards. */
+const ZAMBA2_2_7B = {
+  model_type: "zamba2",
+  hidden_size: 2560,
+  num_hidden_layers: 54,
+  num_attention_heads: 32,
+  num_key_value_heads: 32,
+  attention_head_dim: 160,
+  intermediate_size: 10_240,
+  n_mamba_heads: 80,
+  mamba_headdim: 64,
+  mamba_d_state: 64,
+  mamba_expand: 2,
+  mamba_ngroups: 1,
+  num_mem_blocks: 2,
+  adapter_rank: 128,
+  vocab_size: 32_000,
+};
+
 describe("plans of published sizes", () => {
   /** Bytes of a Mamba-2 layer: inputs of the last three tokens, and the states, in f32. */
   const layerBytes = (heads: number, headDim: number, groups: number, states: number): number =>
@@ -94,6 +113,8 @@ describe("plans of published sizes", () => {
     // 24 layers of Mamba-2, 4 with attention, 24 feed-forwards.
     ["Nemotron-H-8B", NEMOTRON_H_8B, 24 * layerBytes(128, 64, 8, 128), 4 * 2 * 8 * 128 * 2, 8.1],
     ["Bamba-9B", BAMBA_9B, 29 * layerBytes(128, 64, 1, 128), 3 * 2 * 8 * 128 * 2, 9.78],
+    // K and V of 32 heads of 160 in each of the nine uses; the weights of the two blocks count once.
+    ["Zamba2-2.7B", ZAMBA2_2_7B, 54 * layerBytes(80, 64, 1, 64), 9 * 2 * 32 * 160 * 2, 2.69],
     ["Granite-4.0-H-1B", GRANITE_4_H_1B, 36 * layerBytes(48, 64, 1, 128), 4 * 2 * 4 * 128 * 2, 1.46],
   ] as const)("%s", (_, config, stateBytes, bytesPerToken, billions) => {
     const model = plannedModel(config, "m/config.json");
@@ -131,6 +152,15 @@ describe("bad configs of Mamba-2 layers", () => {
       { ...NEMOTRON_H_8B, num_hidden_layers: 3, hybrid_override_pattern: "ME*", moe_latent_size: 64 },
       /moe_latent_size: experts that read/,
     ],
+    [
+      { ...ZAMBA2_2_7B, layers_block_type: ["mamba", "hybrid"] },
+      /layers_block_type: expected a list of 54 of mamba and hybrid/,
+    ],
+    [
+      { ...ZAMBA2_2_7B, use_shared_attention_adapter: true, num_key_value_heads: 8 },
+      /use_shared_attention_adapter: expected as many KV heads/,
+    ],
+    [{ ...ZAMBA2_2_7B, use_long_context: true, use_mem_rope: true }, /use_long_context: rope that is stretched/],
   ])("%#", (config, message) => {
     expect(() => parse(config)).toThrow(message);
   });

@@ -22,6 +22,8 @@ import {
 } from "./block.ts";
 import { headLayerNorms } from "./head-layer-norms.ts";
 import { halfOfHeads, headOrder, splitHeads } from "./row-order.ts";
+import { innerSpecs, innerWeights } from "./inner-weights.ts";
+import type { Adapter } from "./low-rank-adapter.ts";
 
 export interface AttentionShape {
   readonly hiddenSize: number;
@@ -29,6 +31,10 @@ export interface AttentionShape {
   readonly numKvHeads: number;
   readonly headDim: number;
   /** Coordinates of a value; absent: headDim. */
+  /** Values of a row of the output; absent: hiddenSize. */
+  readonly outputSize?: number;
+  /** What is added to q, k and v. */
+  readonly adapter?: Adapter | null;
   readonly valueDim?: number;
   /** Factor of what attention returns; absent: 1. */
   readonly valueScale?: number;
@@ -65,6 +71,9 @@ export interface AttentionShape {
 /** In GGUF files the name ends like those of others. */
 const sinks = (name: string, numHeads: number): WeightSpec => ({
   ...bias([[name, numHeads]]),
+/** Before the names of the adapter's weights. */
+const ADAPTER = "adapter";
+
   forms: [bias([[`${name}.weight`, numHeads]]).tensors],
 });
 
@@ -74,6 +83,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   const { valueDim = headDim, valueScale = 1, valuesAreKeys = false, sharedWith = null } = shape;
   const isShared = sharedWith !== null;
   const { biases, hasNormWeights, subNorms, outputGate, factors } = traits;
+  const { outputSize = hiddenSize, adapter = null, chosen } = shape;
   const qkNorm = traits.qkNorm === "turnedHead" && rope.type === "none" ? "none" : traits.qkNorm;
   const normsHeads = qkNorm === "head" || qkNorm === "turnedHead";
   const queryWidth = numHeads * headDim;
@@ -134,9 +144,10 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
     ...(outputGate !== "none" && { gate: stackedMatrix(hiddenSize, gateNamed("weight")) }),
     ...(hasGateBias && { gateBias: bias(gateNamed("bias")) }),
-    output: stored(stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, hiddenSize]])),
+    ...(adapter && innerSpecs(ADAPTER, adapter.weights)),
+    output: stored(stackedMatrix(outputWidth, [[`${prefix}${names.output}.weight`, outputSize]])),
     ...(biases.output && {
-      outputBias: { ...bias([[`${prefix}${names.output}.bias`, hiddenSize]]), scale: factors.attentionOutput },
+      outputBias: { ...bias([[`${prefix}${names.output}.bias`, outputSize]]), scale: factors.attentionOutput },
     }),
   };
   const cached = { numKvHeads, headDim, ...(valueDim !== headDim && { valueDim }) };
@@ -151,6 +162,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       ? { kind: "shared", layer: sharedWith }
       : { kind: "kv", ...cached, slidingWindow, ...(isChunked && { isChunked }) },
     bind: (
+      ...adapter?.scratch,
       { qkv, qkvBias, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias, ...norms },
       { stateIndex, ropeIndex, format, calibration, attentionOf },
     ) => {
@@ -158,6 +170,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       const source = isShared ? attentionOf(sharedWith) : null;
       const kv = source?.kv.beside() ?? new PreparedLayer(format, cached, calibration);
       const layer: AttentionLayer = {
+      const adapt = adapter?.bind(innerWeights(ADAPTER, norms));
         index: source?.index ?? stateIndex,
         isShared,
         numHeads,
@@ -192,7 +205,8 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       return {
         attention: layer,
         dispose: () => kv.dispose(),
-        run: ({ ops, step, rows, scratch }, x, out, add) => {
+        run: (at, x, out, add) => {
+          const { ops, step, rows, scratch } = at;
           const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
           ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);
           for (const rowNorm of rowNorms) ops.norm(projected, rowNorm, rows, projected);

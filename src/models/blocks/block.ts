@@ -43,6 +43,8 @@ export interface WeightSpec {
   readonly tensors: readonly TensorSpec[];
   /** Other tensors that a checkpoint may have in the place of these; see `storedForm`. */
   readonly forms?: readonly (readonly TensorSpec[])[];
+  /** Whether other layers have the same weight, of tensors of the same names: it is in each memory once. */
+  readonly isShared?: true;
   /** Rows that belong together, those of an expert; absent: single rows. See `Ops.createWeight`. */
   readonly unit?: number;
   /** A vector of so many ones instead of tensors: a norm without weights. */

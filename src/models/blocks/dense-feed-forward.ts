@@ -17,6 +17,11 @@ import {
   transposed,
   type WeightSpec,
 } from "./block.ts";
+import { innerSpecs, innerWeights } from "./inner-weights.ts";
+import type { Adapter } from "./low-rank-adapter.ts";
+
+/** Before the names of the adapter's weights. */
+const ADAPTER = "adapter";
 
 export interface FeedForwardShape {
   readonly hiddenSize: number;
@@ -30,6 +35,8 @@ export interface FeedForwardShape {
   /** Deviations above the mean of a row that its gate has to be; absent: all count. See `RowNorm.cutoff`. */
   readonly cutoff?: number | null;
 }
+  /** What is added to gate and up. */
+  readonly adapter?: Adapter | null;
 
 /**
  * prefix: beginning of the tensors' names, e.g. `model.layers.0.` · beforeDown: called with what the down projection is about to
@@ -40,7 +47,7 @@ export function denseFeedForward(
   shape: FeedForwardShape,
   beforeDown?: (at: BlockStep, activated: Buf) => void,
 ): Block {
-  const { hiddenSize, intermediateSize, traits, normEps, names, cutoff = null } = shape;
+  const { hiddenSize, intermediateSize, traits, normEps, names, cutoff = null, adapter = null } = shape;
   const { activation: kind, isGated, subNorms, factors } = traits;
   const hasBias = traits.biases.feedForward;
   const width = isGated ? 2 * intermediateSize : intermediateSize;
@@ -70,12 +77,14 @@ export function denseFeedForward(
       ...(subNorms && { subNorm: norm(`${prefix}${names.feedForwardSubNorm}.weight`, intermediateSize) }),
       down: stored(stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]])),
       ...(hasBias && {
+      ...(adapter && innerSpecs(ADAPTER, adapter.weights)),
         downBias: { ...bias([[`${prefix}${names.down}.bias`, hiddenSize]]), scale: factors.down },
       }),
     },
-    scratch: { gateUp: width, activated: intermediateSize },
+    scratch: { gateUp: width, activated: intermediateSize, ...adapter?.scratch },
     state: null,
-    bind: ({ gateUp, gateUpBias, ones, alphas, subNorm, down, downBias }) => {
+    bind: ({ gateUp, gateUpBias, ones, alphas, subNorm, down, downBias, ...others }) => {
+      const adapt = adapter?.bind(innerWeights(ADAPTER, others));
       const cut: RowNorm | null =
         cutoff === null
           ? null
