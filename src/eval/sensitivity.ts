@@ -32,7 +32,7 @@ export async function measureSensitivity(
   pieces: readonly Int32Array[],
   { base, recipe, bits, signal, onProgress }: SensitivityOptions,
 ): Promise<Sensitivity[]> {
-  const cases = attentionLayersOf(layoutOf(llm.config)).flatMap((layer) =>
+  const cases = [...new Set(attentionLayersOf(layoutOf(llm.config)))].flatMap((layer) =>
     (["k", "v"] as const).flatMap((side) => bits.map((own) => ({ layer, side, bits: own }))),
   );
   const results: Sensitivity[] = [];

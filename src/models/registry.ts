@@ -51,6 +51,7 @@ import { llama } from "./families/llama.ts";
 import { llama4 } from "./families/llama4.ts";
 import { mamba2 } from "./families/mamba2.ts";
 import { mimoV2Flash } from "./families/mimo_v2_flash.ts";
+import { longcatFlash } from "./families/longcat_flash.ts";
 import { minicpm3 } from "./families/minicpm3.ts";
 import { minimaxM2 } from "./families/minimax_m2.ts";
 import { ministral } from "./families/ministral.ts";
@@ -129,6 +130,9 @@ import { zamba2 } from "./families/zamba2.ts";
   ministral,
   ministral3,
   exaone4,
+  deepseekV32,
+  glmMoeDsa,
+  longcatFlash,
   cohere2,
   starcoder2,
   gptNeox,
@@ -183,8 +187,6 @@ const HYBRID = "hybrid state-space or linear-attention layers of another kind";
  * pattern that fits counts.
  */
 export const unsupportedTypes: readonly (readonly [patterns: readonly string[], what: string])[] = [
-  [["deepseek_v32*", "glm_moe_dsa*"], `an indexer of keys beside ${MLA}`],
-  [["longcat_flash*"], `two attentions and two feed-forwards in a layer, and experts that hand their input on`],
   [["kimi_k25*", "kimi_vl*", "deepseek_vl_v2*"], "image or audio inputs"],
   [["deepseek_v4*", "qwen4_exp*"], `several residual streams, an indexer of keys, and ${MOE}`],
   [["minimax*"], `${HYBRID} and ${MOE}`],
