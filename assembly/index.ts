@@ -4,7 +4,7 @@
  */
 export { appendRows } from "./store/append";
 export { appendLatentRows, prepareLatentQueries } from "./store/append-latent";
-export { attendDecode, attendMerge, attendPrefill } from "./attend/kernels";
+export { attendDecode, attendMerge, attendPrefill, scoreTokens } from "./attend/kernels";
 export { activate } from "./elementwise/activate";
 export { convolve } from "./elementwise/convolve";
 export { deltaRule } from "./states/delta-rule";

@@ -22,6 +22,7 @@ import { capScores } from "./softmax-terms";
 import {
   RESIDUAL_K, RESIDUAL_ROTARY, RESIDUAL_TOKENS, RESIDUAL_V, ROTARY_DIM, ROTARY_PLANE, ROTARY_TYPE, DIM, GROUP, HAS_RESIDUAL, K_SIDE, LARGEST, MAX_DIM, MAX_SKETCH, MAX_TILE, NUM_HEADS, PADDED, PAGE_TOKENS, PLANE_0,
   QUERY, ROW_BYTES, ROW_END, ROW_LOW, ROW_MAX, ROW_QBIAS, ROW_QSCALE, ROW_RECENT, ROW_SINKS, ROW_SSCALE, ROW_SUM, SCALES, SINKS,
+  CHOSEN, CHOSEN_LISTS, CHOSEN_WORDS, HEAD_WEIGHTS, ROW_CHOSEN, ROW_TARGET, ROW_WEIGHT, SCORES, SCORE_STRIDE,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, CHUNKED, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
   TILE_PLANE, TILE_ROWS, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
@@ -95,6 +96,9 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
   const chunked = load<i32>(p, CHUNKED) != 0;
   const hasResidual = load<i32>(p, HAS_RESIDUAL);
   const residualStart = load<i32>(span, SPAN_RESIDUAL_START);
+  const chosen = <usize>load<u32>(p, CHOSEN), words = <usize>load<u32>(p, CHOSEN_WORDS), lists = <usize>load<u32>(p, CHOSEN_LISTS);
+  const factors = <usize>load<u32>(p, HEAD_WEIGHTS);
+  const targets = <usize>load<u32>(p, SCORES), stride = <usize>load<u32>(p, SCORE_STRIDE);
   let row: usize = 0;
   for (let n: i32 = 0; n < positions; n++) {
     const position = first + n;
@@ -123,6 +127,9 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       store<i32>(state, sinkEnd, ROW_SINKS);
       store<i32>(state, recent, ROW_RECENT);
       store<i32>(state, end, ROW_END);
+      store<u32>(state, chosen ? <u32>(chosen + (index * lists + (lists > 1 ? head : 0)) * words * 4) : 0, ROW_CHOSEN);
+      store<u32>(state, targets ? <u32>(targets + (factors ? index : index * heads + g) * stride * 4) : 0, ROW_TARGET);
+      store<f32>(state, factors ? load<f32>(factors + (index * heads + g) * 4) : 0, ROW_WEIGHT);
       row++;
     }
   }
@@ -173,6 +180,43 @@ function softmaxRow(scratch: usize, row: usize, padded: usize, from: usize, to: 
   store<f32>(state, sum + horizontalSum(total), ROW_SUM);
 }
 
+/** Whether a row attends to any of the keys [low, low + count). Rows without a choice attend to all. low: multiple of 4 · count: at most 64 */
+function isAnyChosen(scratch: usize, rows: usize, low: i32, count: i32): bool {
+  for (let row: usize = 0; row < rows; row++) {
+    const bits = <usize>load<u32>(scratch + S_ROWS + row * ROW_BYTES, ROW_CHOSEN);
+    if (!bits) return true;
+    for (let key = low; key < low + count; key += 4) {
+      if ((load<u32>(bits + (<usize>(key >> 5) << 2)) >> (key & 31)) & 15) return true;
+    }
+  }
+  return false;
+}
+
+/** Takes the scores of keys [from, to) of the tile out of the softmax that are not among the row's chosen ones. returns: whether any is */
+function maskRow(scratch: usize, row: usize, low: i32, from: usize, to: usize): bool {
+  const bits = <usize>load<u32>(scratch + S_ROWS + row * ROW_BYTES, ROW_CHOSEN);
+  if (!bits) return true;
+  const scores = scratch + S_SCORES + row * MAX_TILE * 4;
+  let any = false;
+  for (let i = from; i < to; i++) {
+    const key = low + <i32>i;
+    if ((load<u32>(bits + (<usize>(key >> 5) << 2)) >> (key & 31)) & 1) any = true;
+    else store<f32>(scores + i * 4, -1e30);
+  }
+  return any;
+}
+
+/** Adds the positive scores of keys [from, to) of the tile, times the row's weight, to the sums of their positions, or leaves the scores there. */
+function collectRow(scratch: usize, row: usize, low: i32, from: usize, to: usize, isSum: bool): void {
+  const state = scratch + S_ROWS + row * ROW_BYTES, scores = scratch + S_SCORES + row * MAX_TILE * 4;
+  const target = <usize>load<u32>(state, ROW_TARGET) + (<usize>low << 2), weight = load<f32>(state, ROW_WEIGHT);
+  for (let i = from; i < to; i++) {
+    const at = target + i * 4;
+    const score = load<f32>(scores + i * 4);
+    store<f32>(at, isSum ? load<f32>(at) + weight * max<f32>(score, 0) : score);
+  }
+}
+
 /**
  * Writes the f16 scales of the tile's keys or values, times `factor`, as f32 into S_SCALES. offset: bytes from the beginning of
  * a page to its scales
@@ -214,7 +258,7 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const tokens = <usize>load<u32>(p + (isMain ? PAGE_TOKENS : RESIDUAL_TOKENS));
   const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_RESIDUAL));
   const padded = <usize>load<u32>(p, PADDED);
-  const softcap = load<f32>(p, SOFTCAP);
+  const softcap = load<f32>(p, SOFTCAP), collects = load<u32>(p, SCORES) != 0, isSum = load<u32>(p, HEAD_WEIGHTS) != 0;
   const kSide = p + K_SIDE, vSide = p + V_SIDE;
   const rotaryDim = <usize>load<u32>(p, ROTARY_DIM), rotaryPlane = <usize>(isMain ? load<u32>(p, ROTARY_PLANE) : load<u32>(p, RESIDUAL_ROTARY));
   const kType = isMain ? load<i32>(kSide, TYPE) : TYPE_F16;
@@ -244,7 +288,10 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
     const page = <usize>load<u32>(table + index * 4);
     const from = <usize>low - index * tokens;
     const count = (min<usize>(<usize>(high - low), min<usize>(tokens - from, longest)) + 3) & ~3;
-
+    if (load<u32>(p, CHOSEN) && !isAnyChosen(scratch, rows, low, <i32>count)) {
+      low += <i32>count;
+      continue;
+    }
     const first = head * tokens + from;
     store<u32>(tile, <u32>page, TILE_PAGE);
     store<u32>(tile, <u32>first, TILE_FIRST);
@@ -272,7 +319,17 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
       else { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_RECENT)); rowHigh = load<i32>(state, ROW_END); }
       rowLow = max<i32>(rowLow, keyLow);
       rowHigh = min<i32>(rowHigh, keyHigh);
-      softmaxRow(scratch, row, padded, <usize>max<i32>(rowLow - low, 0), <usize>max<i32>(min<i32>(rowHigh - low, <i32>count), 0), count);
+      const seen = <usize>max<i32>(rowLow - low, 0);
+      let end = <usize>max<i32>(min<i32>(rowHigh - low, <i32>count), 0);
+      if (collects) collectRow(scratch, row, low, seen, end, isSum);
+      else {
+        if (!maskRow(scratch, row, low, seen, end)) end = seen;
+        softmaxRow(scratch, row, padded, seen, end, count);
+      }
+    }
+    if (collects) {
+      low += <i32>count;
+      continue;
     }
 
     store<u32>(tile, <u32>vPlane, TILE_PLANE);

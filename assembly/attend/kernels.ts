@@ -6,7 +6,7 @@ import { unrotate } from "../store/rotate";
 import { expOne } from "../simd/vector";
 import { attendRows, loadRows } from "./block";
 import {
-  DIM, GROUP, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, ROWS_PER_BLOCK, ROW_BYTES, ROW_MAX, ROW_SUM,
+  DIM, GROUP, MAX_DIM, MAX_ROWS, NUM_HEADS, NUM_KV_HEADS, NUM_SPLITS, OUT, PADDED, PARTIALS, HEAD_WEIGHTS, ROWS_PER_BLOCK, SCORES, SCORE_STRIDE, ROW_BYTES, ROW_MAX, ROW_SUM,
   SPANS, SPAN_BYTES, SPAN_COUNT, SPAN_FIRST_BLOCK, SPAN_ROW, SPAN_START, SCRATCH_BYTES, SPLIT_TOKENS, S_ACC, S_END, S_ROWS, S_TILE, VALUE_SCALE, V_SIDE,
 } from "./params";
 import { withSinkLogit } from "./softmax-terms";
@@ -114,6 +114,36 @@ export function attendPrefill(task: i32, p: usize, scratch: usize): void {
       const index = (<usize>(load<i32>(span, SPAN_ROW) + offset) + row / count) * heads + head * group + from + row % count;
       memory.copy(<usize>load<u32>(p, OUT) + index * d * 4, result + row * stride, d * 4);
     }
+  }
+}
+
+/**
+ * Scores the keys of one split for a block of query positions by an indexer's heads, added up or each by itself. task: block · numSplits + split ·
+ * result: SCORES, of the positions up to each row's own
+ */
+export function scoreTokens(task: i32, p: usize, scratch: usize): void {
+  const splits = load<i32>(p, NUM_SPLITS), perBlock = load<i32>(p, ROWS_PER_BLOCK), length = load<i32>(p, SPLIT_TOKENS);
+  const split = task % splits, block = task / splits;
+  let span = <usize>load<u32>(p, SPANS);
+  while (block >= load<i32>(span, SPAN_FIRST_BLOCK) + (load<i32>(span, SPAN_COUNT) + perBlock - 1) / perBlock) span += SPAN_BYTES;
+  const offset = (block - load<i32>(span, SPAN_FIRST_BLOCK)) * perBlock;
+  const positions = min<i32>(perBlock, load<i32>(span, SPAN_COUNT) - offset);
+  const first = load<i32>(span, SPAN_START) + offset;
+  const low = split * length, high = min<i32>(low + length, first + positions);
+  const group = <usize>load<u32>(p, GROUP), stride = <usize>load<u32>(p, SCORE_STRIDE);
+  // Scores of single heads are stored and not added up.
+  for (let n: i32 = 0; load<u32>(p, HEAD_WEIGHTS) != 0 && n < positions; n++) {
+    const end = min<i32>(high, first + n + 1);
+    if (end <= low) continue;
+    const row = <usize>(load<i32>(span, SPAN_ROW) + offset + n);
+    memory.fill(<usize>load<u32>(p, SCORES) + (row * stride + <usize>low) * 4, 0, <usize>(end - low) * 4);
+  }
+  if (high <= low) return;
+  const most = headsOfPart(group);
+  for (let from: usize = 0; from < group; from += most) {
+    const count = min<usize>(most, group - from);
+    loadRows(p, scratch, span, 0, first, positions, from, count);
+    attendRows(p, scratch, span, 0, <usize>positions * count, low, high);
   }
 }
 

@@ -48,4 +48,7 @@ export const ROW_FROM: usize = 32; // i32 columns of the tile at hand that the r
 export const ROW_TO: usize = 36;
 export const ROW_QBIAS: usize = 40; // i32 half the sum of query16, see `isHalved`
 export const ROW_WSTEP: usize = 44; // f32 value of one step of the weights times one step of the codebook
+export const ROW_CHOSEN: usize = 52; // u32 address of the bits of the tokens that the row attends to, or 0
+export const ROW_WEIGHT: usize = 56; // f32 weight of the row's score, of an indexer
+export const ROW_TARGET: usize = 60; // u32 address of the sums that the row's scores are added to, f32 by position; 0 in attention
 export const ROW_WBIAS: usize = 48; // i32 half the sum of the weights, see `isHalved`

@@ -1,7 +1,27 @@
 /** @file Attention as operations are told of it. */
 import type { LayerCache } from "../cache/layer-cache.ts";
 import type { PreparedLayer } from "../quant/prepared-layer.ts";
-import type { Weight } from "./buffers.ts";
+import type { Buf, Weight } from "./buffers.ts";
+
+/**
+ * The tokens that each row attends to: `count` positions of its sequence, ascending, as numbers of f32, and -1 behind the last. A row has one list
+ * for all heads, or one for each KV head.
+ */
+export interface ChosenTokens {
+  readonly positions: Buf;
+  readonly count: number;
+  readonly lists: number;
+}
+
+/** Blocks of neighbouring tokens, which are chosen as wholes by their best one (MiniMax M3). */
+export interface TokenBlocks {
+  /** Tokens of a block. */
+  readonly size: number;
+  /** Number of blocks that are chosen; the list of a row has room for all their tokens. */
+  readonly count: number;
+  /** The last blocks, that of the row's own token included, which are always among them. */
+  readonly local: number;
+}
 
 /** The first position that a layer's query at this one attends to. */
 export function firstKey(

@@ -12,6 +12,8 @@ export interface Capabilities {
    * @throws TurboQuantError unsupported — no kernel for it; says what to choose instead
    */
   checkKv(format: LayerKvFormat): void;
+  /** Whether attention can be over tokens that an indexer chooses. */
+  readonly choosesTokens: boolean;
   /** Whether it can compute with weights in this format. */
   hasWeights(type: string): boolean;
 }
@@ -20,6 +22,7 @@ export interface Capabilities {
 export const EVERYTHING: Capabilities = {
   maxHeadDim: MAX_HEAD_DIM,
   checkKv() {},
+  choosesTokens: true,
   hasWeights: () => true,
 };
 

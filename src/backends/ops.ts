@@ -10,7 +10,7 @@ import type { LayerKvFormat } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
 import type { WeightPart } from "../weights/weight-part.ts";
 import type { Activation, ActivationKind } from "./activation.ts";
-import type { AttentionLayer } from "./attention-layer.ts";
+import type { AttentionLayer, ChosenTokens, TokenBlocks } from "./attention-layer.ts";
 import type { Buf, Weight } from "./buffers.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { ColumnRun } from "./column-runs.ts";
@@ -20,7 +20,7 @@ import type { QueryGrowth } from "./query-growth.ts";
 import type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
 import type { StreamMix } from "./stream-mix.ts";
 
-export type { AttentionLayer } from "./attention-layer.ts";
+export type { AttentionLayer, ChosenTokens, TokenBlocks } from "./attention-layer.ts";
 export type { ColumnRun } from "./column-runs.ts";
 export type { HeadProduct } from "./head-product.ts";
 export type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs, StatePart } from "./state-ops.ts";
@@ -262,8 +262,21 @@ export interface Ops {
    * x: [rows][numHeads·inputWidth] · out: [rows][numHeads·outputWidthOf(product, w.cols)], another buffer
    */
   multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void;
-  /** out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back. q: [rows][numHeads·(headDim + rotaryKeyDim)] · out: [rows][numHeads·valueDim] */
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void;
+  /**
+   * out[row] = attention of q[row] over its sequence's cache up to its own position, rotated back; with `chosen`, over these tokens alone, where
+   * `Capabilities.choosesTokens` says so and the layer has no sliding window.
+   *
+   * q: [rows][numHeads·(headDim + rotaryKeyDim)] · out: [rows][numHeads·valueDim]
+   */
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void;
+  /**
+   * Chooses the tokens that each row attends to by keys of an indexer (DeepSeek-V3.2): those of its sequence up to its own with the largest
+   * Σ weights[head] · max(0, q[head] · key) over the heads, the first of equal ones. Without weights each head has a list of its own, by
+   * q[head] · key, of the best blocks.
+   *
+   * layer: that of the indexer, whose rows `appendLatent` has stored and whose queries it has prepared · by: weights [rows][numHeads], or blocks
+   */
+  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void;
   /**
    * `linear` and `swiglu` in one, where a backend has that for so many rows: out[r][i] = silu(w[i] · x[r]) · (w[width + i] · x[r]).
    *
@@ -328,19 +341,6 @@ export interface Ops {
    * x: [rows][gateUp.cols] · routes: as `route` leaves them · out: [rows][down.rows / numExperts], another buffer than x
    */
   experts(x: Buf, routes: Buf, experts: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void;
-  /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */
-  softcap(x: Buf, length: number, cap: number): void;
-  /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */
-  gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
-
-  /**
-   * Waits for everything queued and copies values [start, start + length); default start: 0. The buffer may lie in any memory of
-   * the device.
-   */
-  readback(buf: Buf, length: number, start?: number): Promise<Float32Array>;
-
-  /**
-   * Opens another memory of the same device. The operations over it run on the same threads; weights, buffers, pages and begun
   /**
    * The products of each row's experts, see `ExpertHeads`; with `add`, and only where heads are gathered, on top of what is in out.
    *
@@ -355,6 +355,19 @@ export interface Ops {
     out: Buf,
     add: boolean,
   ): void;
+  /** x[i] = cap · tanh(x[i] / cap) for i < length, in place; cap: above 0 */
+  softcap(x: Buf, length: number, cap: number): void;
+  /** out[i] = x[step.logitRows[i]]: the rows whose logits are needed. */
+  gatherRows(step: Step, x: Buf, width: number, out: Buf): void;
+
+  /**
+   * Waits for everything queued and copies values [start, start + length); default start: 0. The buffer may lie in any memory of
+   * the device.
+   */
+  readback(buf: Buf, length: number, start?: number): Promise<Float32Array>;
+
+  /**
+   * Opens another memory of the same device. The operations over it run on the same threads; weights, buffers, pages and begun
    * steps belong to the operations that made them. It is disposed of with this one. Absent where one memory is all there is.
    * @throws TurboQuantError out_of_memory — the system has no room for it
    */

@@ -26,6 +26,8 @@ export interface Load {
   /** Bytes for the calibration of all layers in their cache format (`preparedBytes`); 0 without one. */
   readonly calibrationBytes: number;
   readonly rotation: RotationKind;
+  /** Lists a row of tokens that an indexer chooses; absent: there are none. */
+  readonly chosenLists?: number;
 }
 
 /** Infinite when only the machine sets a limit. */

@@ -13,20 +13,22 @@ export interface BackendOptions {
   readonly formats?: readonly LayerKvFormat[];
   /** head_dim of the model's layers, treated like the formats. */
   readonly headDims?: readonly number[];
+  /** Whether the model attends to tokens that an indexer chooses. */
+  readonly choosesTokens?: boolean;
   /** Called with the reason for the choice of `auto`, and whether an existing GPU was not chosen because of the formats or head_dim. */
   readonly onChoice?: (reason: string, leavesGpu: boolean) => void;
 }
 
-type Needs = Required<Pick<BackendOptions, "formats" | "headDims">>;
+type Needs = Required<Pick<BackendOptions, "formats" | "headDims" | "choosesTokens">>;
 
 /**
  * `auto` chooses a GPU if there is one with kernels for the formats and the head_dim, and the CPU otherwise.
  * @throws TurboQuantError unsupported — not available on this machine, or not for these formats or this head_dim
  */
 export async function createBackend(name: BackendName | "auto", options: BackendOptions = {}): Promise<Ops> {
-  const { threads, onChoice, formats = [], headDims = [] } = options;
+  const { threads, onChoice, formats = [], headDims = [], choosesTokens = false } = options;
   const open = threads === undefined ? {} : { threads };
-  const needs = { formats, headDims };
+  const needs = { formats, headDims, choosesTokens };
   if (name === "auto") return openAutomatic(open, needs, onChoice ?? (() => {}));
   return openFor(needs, backendOf(name), open);
 }
@@ -78,7 +80,7 @@ async function openAutomatic(
  * onOpen: called when the backend could be opened, whatever kernels it has
  */
 async function openFor(
-  { formats, headDims }: Needs,
+  { formats, headDims, choosesTokens }: Needs,
   backend: Backend,
   options: BackendOpenOptions,
   onOpen: () => void = () => {},
@@ -89,6 +91,11 @@ async function openFor(
     const { capabilities } = ops;
     for (const headDim of headDims) checkHeadDim(headDim, `the ${ops.name} backend`, capabilities.maxHeadDim);
     for (const format of formats) capabilities.checkKv(format);
+    if (choosesTokens && !capabilities.choosesTokens)
+      throw new TurboQuantError(
+        "unsupported",
+        `the ${ops.name} backend has no kernel for attention to the tokens that an indexer chooses; use --backend wasm`,
+      );
     return ops;
   } catch (error) {
     await ops.dispose();

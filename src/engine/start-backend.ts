@@ -47,6 +47,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
       headDims: model.layers.map(
         ({ headDim, valueDim = headDim, rotaryKeyDim = 0 }) => Math.max(headDim, valueDim) + rotaryKeyDim,
       ),
+      choosesTokens: model.chosenLists !== undefined,
       ...(threads !== undefined && { threads }),
     });
     try {

@@ -244,7 +244,6 @@ describe("parseModelConfig refuses", () => {
 
   it.each([
     ["arctic", /mixture-of-experts/],
-    ["deepseek_v32", /an indexer of keys beside multi-head latent attention/],
     ["minimax", /hybrid state-space or linear-attention layers of another kind and mixture-of-experts/],
     ["zamba", /hybrid state-space/],
     ["mamba", /hybrid state-space/],

@@ -6,7 +6,14 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { Prologue, StreamEnd } from "./blocks/block.ts";
-import { bufferWidths, layerKindsOf, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
+import {
+  attentionLayersOf,
+  bufferWidths,
+  layerKindsOf,
+  layoutOf,
+  type ModelLayout,
+  stateShapes,
+} from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { inOneMemory, numMemories, type Placement } from "./placement.ts";
@@ -125,7 +132,7 @@ export class Decoder {
 
   /** The layers of the model that keep keys and values, in order; `attentionLayer` counts these alone. */
   get kvLayers(): readonly number[] {
-    return stateShapes(this.#parts.layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? layer : []));
+    return attentionLayersOf(this.#parts.layout);
   }
 
   /**
@@ -187,7 +194,7 @@ export class Decoder {
     const { hiddenSize, vocabSize, traits } = this.config;
     const { embedding, positions, finalNorm, head, headBias } = this.#parts.weights;
     const headStage = this.#headStage;
-    const inputs = this.#parts.layout.prologue?.output;
+    const inputs = this.#parts.layout.handed;
     const count = step.logitRows.length;
     // All stages make room before the first computes.
     for (const stage of this.#chain) stage.begin(step);
@@ -207,8 +214,8 @@ export class Decoder {
       if (next !== stage) {
         const own = next.buffer("hidden");
         next.ops.receive!(stage.buffer(handed), step.tokens.length * width, next.buffer(handed));
-        if (inputs)
-          next.ops.receive!(stage.buffer(inputs.name), step.tokens.length * inputs.width, next.buffer(inputs.name));
+        for (const { name, width: rowWidth } of inputs)
+          next.ops.receive!(stage.buffer(name), step.tokens.length * rowWidth, next.buffer(name));
         stage = next;
         hidden = own;
       }

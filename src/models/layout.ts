@@ -31,6 +31,8 @@ export interface ModelLayout {
   readonly prologue: Prologue | null;
   /** Null for one residual stream. */
   readonly streams: Streams | null;
+  /** Buffers besides the stream that layers read which layers before them have filled, or the prologue, with the values of a row. */
+  readonly handed: readonly { readonly name: string; readonly width: number }[];
   /** The branches of each layer, in order. */
   readonly layers: readonly (readonly Branch[])[];
   readonly finalNorm: Norm;
@@ -47,9 +49,9 @@ const embeddingNamed = (name: string, config: ModelConfig): WeightSpec => ({
 /** The layout of a config that `parseModelConfig` accepted. */
 export function layoutOf(config: ModelConfig): ModelLayout {
   const { names, traits, numLayers, vocabSize } = config;
+  const prologue = prologueOf(config);
   const { branches = denseLayer } = familyOf(config.modelType, "config.json");
   return {
-  const prologue = prologueOf(config);
     embedding: embeddingNamed(`${names.embedding}.weight`, config),
     // The stream is kept divided by the factor of what blocks add; see `streamNorm`.
     embeddingScale: traits.embeddingScale / traits.residualScale,
@@ -60,8 +62,12 @@ export function layoutOf(config: ModelConfig): ModelLayout {
         }
       : null,
     embeddingNorm: traits.embeddingNorm ? streamNorm(config, names.embeddingNorm) : null,
-    prologue: traits.perLayerInputs ? perLayerInputs(perLayerShape(config)) : null,
+    prologue,
     streams: traits.alternatingUpdates ? alternatingStreams(config.hiddenSize, traits.alternatingUpdates.count) : null,
+    handed: [
+      ...(prologue ? [prologue.output] : []),
+      ...(traits.indexer ? [{ name: CHOSEN_TOKENS, width: traits.indexer.count }] : []),
+    ],
     layers: Array.from({ length: numLayers }, (_, layer) => branches(config, layer)),
     finalNorm: scaled(streamNorm(config, names.finalNorm), traits.logitScale),
     head: config.tieWordEmbeddings ? null : embeddingNamed(`${names.head}.weight`, config),
@@ -69,15 +75,15 @@ export function layoutOf(config: ModelConfig): ModelLayout {
   };
 }
 
+function prologueOf(config: ModelConfig): Prologue | null {
+  if (config.traits.perLayerInputs) return perLayerInputs(perLayerShape(config));
+  return config.traits.sharedTransformers ? keptEmbeddings(config.hiddenSize) : null;
+}
+
 /** Logits are linear in the final norm, so their factor is one of its weights. */
 function scaled(norm: Norm, scale: number): Norm {
   if (scale === 1) return norm;
   return { ...norm, weight: { ...norm.weight, scale }, bias: norm.bias && { ...norm.bias, scale } };
-}
-
-function prologueOf(config: ModelConfig): Prologue | null {
-  if (config.traits.perLayerInputs) return perLayerInputs(perLayerShape(config));
-  return config.traits.sharedTransformers ? keptEmbeddings(config.hiddenSize) : null;
 }
 
 const normWeights = ({ weight, bias }: Norm): WeightSpec[] => (bias ? [weight, bias] : [weight]);
@@ -156,22 +162,23 @@ export const layerKindsOf = (layout: ModelLayout): (LayerKind | null)[] =>
     layout.layers.length,
   );
 
-/** Index in the model of each layer that has keys and values, in order. */
+/** Index in the model of the layer of each attention that has keys and values of its own, in order. */
 export function attentionLayersOf(layout: ModelLayout): number[] {
-  return stateShapes(layout).flatMap(({ shape, layer }) => (shape.kind === "kv" ? layer : []));
+  return stateShapes(layout).flatMap(({ shape, layer }) => (shape.kind === "kv" && !shape.isIndex ? layer : []));
 }
 
 /** f32 values a row takes in each buffer of a step: the residual stream, its norm, and the scratch of the layers' blocks. */
 export function bufferWidths(
   layers: ModelLayout["layers"],
   hiddenSize: number,
-  { prologue, streams }: Pick<ModelLayout, "prologue" | "streams">,
+  { prologue, streams, handed }: Pick<ModelLayout, "prologue" | "streams" | "handed">,
 ): Record<string, number> {
   const widths: Record<string, number> = { hidden: hiddenSize, normed: hiddenSize };
   const add = (scratch: Readonly<Record<string, number>>): void => {
     for (const [name, width] of Object.entries(scratch)) widths[name] = Math.max(widths[name] ?? 0, width);
   };
-  if (prologue) add({ ...prologue.scratch, [prologue.output.name]: prologue.output.width });
+  if (prologue) add(prologue.scratch);
+  add(Object.fromEntries(handed.map(({ name, width }) => [name, width])));
   if (streams) {
     const all = streams.count * hiddenSize;
     add({ streams: all, gatheredStreams: all });

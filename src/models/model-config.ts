@@ -46,6 +46,8 @@ export interface LayerAttention {
   readonly valuesAreKeys: boolean;
   /** The earlier layer whose keys and values it reads instead of its own; null for its own. */
   readonly sharedWith: number | null;
+  /** Tokens that an indexer before it chooses: the most of a list, and lists of a row, 1 or one for each KV head; absent: all are attended to. */
+  readonly chosen?: { readonly count: number; readonly lists: number };
 }
 
 export interface ModelConfig {

@@ -11,6 +11,7 @@ import { cohere2 } from "./families/cohere2.ts";
 import { cohere2Moe } from "./families/cohere2_moe.ts";
 import { deepseekV2 } from "./families/deepseek_v2.ts";
 import { deepseekV3, kimiK2 } from "./families/deepseek_v3.ts";
+import { deepseekV32 } from "./families/deepseek_v32.ts";
 import { dots1 } from "./families/dots1.ts";
 import { ernie45 } from "./families/ernie4_5.ts";
 import { ernie45Moe } from "./families/ernie4_5_moe.ts";
@@ -25,6 +26,7 @@ import { gemma3 } from "./families/gemma3.ts";
 import { gemma3n } from "./families/gemma3n.ts";
 import { gemma4, gemma4Unified } from "./families/gemma4.ts";
 import { glm } from "./families/glm.ts";
+import { glmMoeDsa } from "./families/glm_moe_dsa.ts";
 import { glm4 } from "./families/glm4.ts";
 import { glm4Moe } from "./families/glm4_moe.ts";
 import { glm4MoeLite } from "./families/glm4_moe_lite.ts";
@@ -42,18 +44,19 @@ import { hunyuanV1Moe } from "./families/hunyuan_v1_moe.ts";
 import { hyV3 } from "./families/hy_v3.ts";
 import { internlm3 } from "./families/internlm3.ts";
 import { jamba } from "./families/jamba.ts";
+import { jetmoe } from "./families/jetmoe.ts";
 import { kimiLinear } from "./families/kimi_linear.ts";
 import { lfm2 } from "./families/lfm2.ts";
-import { jetmoe } from "./families/jetmoe.ts";
 import { lfm2Moe } from "./families/lfm2_moe.ts";
 import { lfm3 } from "./families/lfm3.ts";
 import { llama } from "./families/llama.ts";
 import { llama4 } from "./families/llama4.ts";
+import { longcatFlash } from "./families/longcat_flash.ts";
 import { mamba2 } from "./families/mamba2.ts";
 import { mimoV2Flash } from "./families/mimo_v2_flash.ts";
-import { longcatFlash } from "./families/longcat_flash.ts";
 import { minicpm3 } from "./families/minicpm3.ts";
 import { minimaxM2 } from "./families/minimax_m2.ts";
+import { minimaxM3 } from "./families/minimax_m3_vl_text.ts";
 import { ministral } from "./families/ministral.ts";
 import { ministral3 } from "./families/ministral3.ts";
 import { mistral } from "./families/mistral.ts";
@@ -80,11 +83,11 @@ import { smollm3 } from "./families/smollm3.ts";
 import { solarOpen } from "./families/solar_open.ts";
 import { stablelm } from "./families/stablelm.ts";
 import { starcoder2 } from "./families/starcoder2.ts";
+import { zamba2 } from "./families/zamba2.ts";
 
 const known: Family[] = [
   llama,
   mistral,
-import { zamba2 } from "./families/zamba2.ts";
   qwen2,
   qwen3,
   qwen3Moe,
@@ -93,6 +96,7 @@ import { zamba2 } from "./families/zamba2.ts";
   olmoe,
   glm4Moe,
   minimaxM2,
+  minimaxM3,
   gptOss,
   llama4,
   hunyuanV1Moe,
@@ -106,13 +110,13 @@ import { zamba2 } from "./families/zamba2.ts";
   exaoneMoe,
   ernie45Moe,
   hyV3,
+  jetmoe,
   phi3,
   granite,
   smollm3,
   olmo2,
   olmo3,
   gemma,
-  jetmoe,
   gemma2,
   gemma3,
   gemma3n,
@@ -126,13 +130,13 @@ import { zamba2 } from "./families/zamba2.ts";
   deepseekV3,
   kimiK2,
   glm4MoeLite,
+  deepseekV32,
+  glmMoeDsa,
+  longcatFlash,
   mimoV2Flash,
   ministral,
   ministral3,
   exaone4,
-  deepseekV32,
-  glmMoeDsa,
-  longcatFlash,
   cohere2,
   starcoder2,
   gptNeox,
@@ -146,6 +150,7 @@ import { zamba2 } from "./families/zamba2.ts";
   nemotronH,
   mamba2,
   jamba,
+  zamba2,
   hunyuanV1Dense,
   arcee,
   helium,
@@ -154,7 +159,6 @@ import { zamba2 } from "./families/zamba2.ts";
   glm,
   stablelm,
   graniteSwa,
-  zamba2,
   nanochat,
   gpt2,
   gptBigcode,
@@ -179,7 +183,6 @@ export function registerFamily(family: Family): void {
 }
 
 const MOE = "mixture-of-experts layers with names and fields of their own";
-const MLA = "multi-head latent attention (MLA)";
 const HYBRID = "hybrid state-space or linear-attention layers of another kind";
 
 /**
@@ -235,6 +238,7 @@ const wrappers: Readonly<Record<string, string>> = {
   gemma3n: "gemma3n_text",
   gemma4: "gemma4_text",
   gemma4_unified: "gemma4_unified_text",
+  minimax_m3_vl: "minimax_m3_vl_text",
 };
 
 /** Model types whose config.json `parseModelConfig` takes. */

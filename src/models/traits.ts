@@ -1,5 +1,6 @@
 /** @file What a dense model's layers are made of: every way in which families differ from Llama. */
-import type { ActivationKind } from "../backends/ops.ts";
+import type { SwigluClamp } from "../backends/activation.ts";
+import type { ActivationKind, TokenBlocks } from "../backends/ops.ts";
 
 export interface Biases {
   readonly qkv: boolean;
@@ -22,6 +23,28 @@ export interface BlockFactors {
   /** Of the feed-forward's gate before its activation, and of its output. */
   readonly gate: number;
   readonly down: number;
+}
+
+/** An indexer that chooses the tokens that latent attention is over. */
+export interface IndexerTraits {
+  /** Number of tokens that are chosen. */
+  readonly count: number;
+  readonly numHeads: number;
+  readonly headDim: number;
+  /** Whether rope turns neighbours in its heads. */
+  readonly isInterleaved: boolean;
+  /** Of each layer: whether it chooses tokens, or attends to those that were chosen last. */
+  readonly choosesIn: readonly boolean[];
+}
+
+/** An indexer that chooses the blocks of tokens that each KV head's attention is over. */
+export interface BlockIndexerTraits {
+  /** As many as KV heads. */
+  readonly numHeads: number;
+  readonly headDim: number;
+  readonly blocks: TokenBlocks;
+  /** Of each layer: whether it chooses, or attends to all. */
+  readonly choosesIn: readonly boolean[];
 }
 
 export interface Traits {
@@ -58,6 +81,22 @@ export interface Traits {
   readonly gateCutoffs: readonly (number | null)[] | null;
   /** Whether heads of v are normed, without weights. */
   readonly valueNorm: boolean;
+  /**
+   * Transformer blocks that layers share, which read the embeddings too (Zamba2): the layers that one runs in, in order, the number of blocks, which take turns, and the rank of
+   * the products by which uses differ, where the block's parts have them. Null for none.
+   */
+  readonly sharedTransformers: {
+    readonly layers: readonly number[];
+    readonly count: number;
+    readonly rank: number;
+    readonly adaptsAttention: boolean;
+    readonly adaptsFeedForward: boolean;
+  } | null;
+  /** Null for attention to all tokens. */
+  readonly indexer: IndexerTraits | null;
+  readonly blockIndexer: BlockIndexerTraits | null;
+  /** Limits of SwiGLU in dense feed-forwards; null for none. */
+  readonly swigluClamp: SwigluClamp | null;
   /** Whether embeddings are normed before the first layer. */
   readonly embeddingNorm: boolean;
   /** Whether norms of heads have weights, where those of layers do. */
@@ -81,22 +120,6 @@ export interface Traits {
   readonly outputGate: "none" | "fused" | "values" | "heads";
   /** Whether gate and up are one tensor, one after the other. */
   readonly fusedGateUp: boolean;
-  /**
-   * Transformer blocks that layers share, which read the embeddings too (Zamba2): the layers that one runs in, in order, the number of blocks, which take turns, and the rank of
-   * the products by which uses differ, where the block's parts have them. Null for none.
-   */
-  readonly sharedTransformers: {
-    readonly layers: readonly number[];
-    readonly count: number;
-    readonly rank: number;
-    readonly adaptsAttention: boolean;
-    readonly adaptsFeedForward: boolean;
-  } | null;
-  /** Null for attention to all tokens. */
-  readonly indexer: IndexerTraits | null;
-  readonly blockIndexer: BlockIndexerTraits | null;
-  /** Limits of SwiGLU in dense feed-forwards; null for none. */
-  readonly swigluClamp: SwigluClamp | null;
   /** Whether rope turns neighbours (0, 1), (2, 3), … instead of the halves of a head. */
   readonly interleavesRope: boolean;
   /** Factors of embeddings, of what a block adds, and of logits. */
@@ -130,6 +153,10 @@ export const LLAMA_TRAITS: Traits = {
   gateCutoffs: null,
   valueNorm: false,
   embeddingNorm: false,
+  sharedTransformers: null,
+  indexer: null,
+  blockIndexer: null,
+  swigluClamp: null,
   learnedPositions: false,
   transposes: false,
   hasHeadNormWeights: true,
@@ -153,8 +180,4 @@ export const LLAMA_TRAITS: Traits = {
   normOffset: 0,
   attentionSoftcap: 0,
   logitSoftcap: 0,
-  sharedTransformers: null,
-  indexer: null,
-  blockIndexer: null,
-  swigluClamp: null,
 };

@@ -163,7 +163,7 @@ export class BackendPlan {
   }
 
   #working(cache: CacheMemory, tokens: number, sequences: number): number {
-    const { layers, numHeads, vocabSize, weights, expertsOfRow = 1 } = this.#model;
+    const { layers, numHeads, vocabSize, weights, expertsOfRow = 1, chosenLists } = this.#model;
     // A row is prepared once for each of its experts.
     const inputOf = ({ cols, use }: PlannedWeight): number =>
       use === "vector" ? 0 : use === "experts" ? expertsOfRow * cols : cols;
@@ -182,6 +182,7 @@ export class BackendPlan {
       weights: this.weights.type,
       calibrationBytes: cache.calibrationBytes,
       rotation: cache.rotation,
+      ...(chosenLists !== undefined && { chosenLists }),
     };
     return this.backend.planner.workingBytes(load);
   }

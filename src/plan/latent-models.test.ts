@@ -85,3 +85,59 @@ describe("DeepSeek-V3", () => {
     expect(() => parse(changes)).toThrow(message);
   });
 });
+
+describe("latent attention with an indexer, and twice a layer", () => {
+  const { moe_layer_freq: _, ...rest } = DEEPSEEK_V3;
+  const V32 = { ...rest, model_type: "deepseek_v32", index_topk: 2048, index_head_dim: 128, index_n_heads: 64 };
+  const GLM5 = {
+    ...{ ...rest, model_type: "glm_moe_dsa", hidden_size: 6144, num_hidden_layers: 78, num_attention_heads: 64 },
+    num_key_value_heads: 64,
+    ...{ q_lora_rank: 2048, qk_nope_head_dim: 192, v_head_dim: 256, n_group: 1, topk_group: 1, rope_scaling: null },
+    ...{ index_n_heads: 32, index_topk_freq: 4, index_skip_topk_offset: 3 },
+  };
+  const LONGCAT = {
+    ...{ model_type: "longcat_flash", hidden_size: 6144, num_layers: 28, num_attention_heads: 64 },
+    ...{ ffn_hidden_size: 12_288, expert_ffn_hidden_size: 2048, n_routed_experts: 512, zero_expert_num: 256 },
+    ...{ moe_topk: 12, vocab_size: 131_072, max_position_embeddings: 131_072 },
+    ...{ q_lora_rank: 1536, kv_lora_rank: 512, qk_nope_head_dim: 128, qk_rope_head_dim: 64, v_head_dim: 128 },
+  };
+  const bytesOf = (config: object, kv: string): number =>
+    new CacheMemory(plannedModel(config, "config.json"), parseKvSpec(kv)).bytesPerToken;
+
+  it("an index key of 128 beside each latent row: half of it is coded, the rotary half is not", () => {
+    expect(bytesOf(V32, "f16")).toBe(61 * (1152 + 256));
+    expect(bytesOf(V32, "k8v8")).toBe(61 * (512 + 2 + 128 + 64 + 2 + 128));
+  });
+
+  it("layers that attend to tokens which others chose have no index keys", () => {
+    // Layers 0 to 2, and each fourth behind them.
+    expect(bytesOf(GLM5, "f16")).toBe(78 * 1152 + 21 * 256);
+  });
+
+  it("560 billion parameters and two latent rows a layer", () => {
+    expect(bytesOf(LONGCAT, "f16")).toBe(2 * 28 * 1152);
+    const attention = 6144 * 1536 + 1536 * 64 * 192 + 6144 * 576 + 512 * 64 * 256 + 64 * 128 * 6144 + 1536 + 512;
+    const dense = 3 * 6144 * 12_288;
+    const mixture = 512 * 3 * 6144 * 2048 + 768 * 6144 + 768;
+    const layer = 2 * attention + 2 * dense + mixture + 4 * 6144;
+    const expected = 2 * 131_072 * 6144 + 6144 + 28 * layer;
+    expect(numParameters(layoutOf(parseModelConfig(LONGCAT, "config.json")))).toBe(expected);
+    expect(expected / 1e9).toBeCloseTo(560.66, 2);
+  });
+
+  it.each([
+    [{ ...V32, index_head_dim: 64 }, /index_head_dim: expected a multiple of 8 above qk_rope_head_dim \(64\)/],
+    [{ ...V32, q_lora_rank: null }, /q_lora_rank: an indexer reads the latents of queries/],
+    [{ ...V32, layer_types: ["full_attention"] }, /layer_types: expected indexed_attention in all layers/],
+    [{ ...GLM5, index_topk_pattern: "FS" }, /index_topk_pattern: expected a list of 78 times full or shared/],
+    [
+      { ...GLM5, indexer_types: Array(78).fill("shared") },
+      /indexer_types: expected an indexer of its own in the first/,
+    ],
+    [{ ...LONGCAT, zero_expert_type: "constant" }, /zero_expert_type: expected identity/],
+    [{ ...LONGCAT, q_lora_rank: null }, /q_lora_rank: queries without a latent/],
+    [{ ...LONGCAT, num_layers: undefined, num_hidden_layers: 5 }, /num_hidden_layers: expected an even number/],
+  ])("%#", (config, message) => {
+    expect(() => parseModelConfig(config, "config.json")).toThrow(message);
+  });
+});

@@ -38,6 +38,8 @@ export interface PlannedModel {
   readonly fixedStates?: readonly { readonly layer: number; readonly bytes: number }[];
   /** Layers that read the keys and values of another one and take no bytes of the cache; absent: none. */
   readonly sharedLayers?: readonly { readonly layer: number; readonly of: number }[];
+  /** Lists a row of tokens that an indexer chooses for attention, for which not all backends have kernels; absent: attention is to all. */
+  readonly chosenLists?: number;
   readonly hiddenSize: number;
   readonly numHeads: number;
   /** Number of experts that a token uses in a layer at most; absent: 1. */

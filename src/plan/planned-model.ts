@@ -77,6 +77,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
       shape.kind === "recurrent" ? { layer, bytes: shape.numBytes } : [],
     ),
     sharedLayers: sharedStates(layout),
+    ...(chosenLists(config) > 0 && { chosenLists: chosenLists(config) }),
     hiddenSize: config.hiddenSize,
     numHeads: config.numHeads,
     expertsOfRow: Math.max(1, ...layerNumbers(config).map((layer) => config.expertsOf(layer)?.topK ?? 1)),
@@ -92,7 +93,6 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
   };
 }
 
-const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);
 /** Weights that several layers have count at the first of them. */
 function weightsOfLayers(layers: ModelLayout["layers"]): PlannedWeight[] {
   const seen = new Set<string>();
@@ -112,6 +112,7 @@ function chosenLists({ traits: { indexer, blockIndexer } }: ModelConfig): number
   return blockIndexer?.choosesIn.includes(true) ? blockIndexer.numHeads : 0;
 }
 
+const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);
 
 /** A weight as the decoder stacks it. */
 function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {

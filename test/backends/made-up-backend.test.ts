@@ -26,6 +26,7 @@ const capabilities: Capabilities = {
     if (!other) return;
     throw new TurboQuantError("unsupported", `--kv ${other}: made-up has no kernel for it; choose f16 or k4v4`);
   },
+  choosesTokens: false,
   hasWeights: (type) => type === "f32" || type === "q8",
 };
 

@@ -98,6 +98,7 @@ export class AttentionFixture {
       rotaryType: 0,
       rotaryPlane: 0,
       residualRotary: 0,
+      ...{ chosen: 0, chosenLists: 0, chosenWords: 0, headWeights: 0, scores: 0, scoreStride: 0 },
       kSide: this.#attendSide("k"),
       vSide: this.#attendSide("v"),
     });

@@ -11,6 +11,7 @@ export const KEPT = {
   all: ["K and V of all tokens", "codes"],
   window: ["K and V of a window", "codes"],
   latent: ["latent row of K and V", "codes"],
+  index: ["keys of an indexer", "codes"],
   state: ["state of fixed size", "f32"],
   shared: ["another layer's", "nothing"],
 } as const;
@@ -35,6 +36,7 @@ function kindOf({ state }: Block): Kind | null {
     case "recurrent":
       return "state";
     case "kv":
+      if (state.isIndex) return "index";
       if (state.rotaryKeyDim) return "latent";
       return state.slidingWindow > 0 ? "window" : "all";
   }
@@ -55,11 +57,20 @@ export function keptByFamily(): KeptByFamily[] {
         branches.map(({ block }) => block),
       ),
     );
+    const choosesTokens = own.some((json) => {
+      const { indexer, blockIndexer } = parseModelConfig({ ...json, model_type: modelType }, modelType).traits;
+      return indexer !== null || blockIndexer !== null;
+    });
     const widest = Math.max(0, ...blocks.map(({ state }) => (state?.kind === "kv" ? state.headDim : 0)));
     return {
       modelType,
       kinds: new Set(blocks.flatMap((block) => kindOf(block) ?? [])),
-      backends: new Set(backendNames().filter((name) => backendOf(name).capabilities.maxHeadDim >= widest)),
+      backends: new Set(
+        backendNames().filter((name) => {
+          const { capabilities } = backendOf(name);
+          return capabilities.maxHeadDim >= widest && (capabilities.choosesTokens || !choosesTokens);
+        }),
+      ),
     };
   });
 }

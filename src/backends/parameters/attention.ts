@@ -113,6 +113,17 @@ export const attend = new Struct({
   rotaryType: "u32",
   rotaryPlane: "u32",
   residualRotary: "u32",
+  /** Bits of the tokens that each row of the step attends to, u32 [rows][chosenLists][chosenWords], 1 or numKvHeads lists; 0 for all. */
+  chosen: "u32",
+  chosenLists: "u32",
+  chosenWords: "u32",
+  /**
+   * Of the scores of an indexer: weights of its heads, f32 [rows][numHeads], and their sums, f32 [rows][scoreStride]. Without weights, 0, the scores
+   * of each head, f32 [rows][numHeads][scoreStride].
+   */
+  headWeights: "u32",
+  scores: "u32",
+  scoreStride: "u32",
   kSide: attendSide,
   vSide: attendSide,
 });

@@ -3,7 +3,8 @@ import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
 import { firstKey } from "../attention-layer.ts";
-import type { AttentionLayer, Span, Step } from "../ops.ts";
+import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
+import type { AttentionLayer, Span, Step, TokenBlocks } from "../ops.ts";
 import { rotaryKeys } from "./append-latent.ts";
 
 /**
@@ -81,6 +82,7 @@ export function attend(
   sinkLogits: Float32Array | null,
   q: Float32Array,
   out: Float32Array,
+  chosen: ChosenPositions | null,
 ): void {
   const { numHeads, numKvHeads, valueDim, index } = layer;
   const d = layer.headDim + layer.rotaryKeyDim;
@@ -95,14 +97,16 @@ export function attend(
       const history = decodeHistory(storage, span, layer, kvHead);
       for (let n = 0; n < span.count; n++) {
         const i = span.start + n;
+        const own = chosen && ownOf(chosen, span.row + n, kvHead);
         const first = firstKey(layer, i);
+        const keys = own ?? Array.from({ length: i - first + 1 }, (_, j) => first + j);
         const isResidual = (j: number): boolean => residual?.reads(i, j, residualStart) ?? false;
         for (let g = 0; g < group; g++) {
           const head = kvHead * group + g;
           const at = (span.row + n) * numHeads + head;
           const query = q.subarray(at * d, (at + 1) * d);
           const sink = sinkLogits ? sinkLogits[head]! : Number.NEGATIVE_INFINITY;
-          const o = attendOne(history, query, first, i, isResidual, layer, sink);
+          const o = attendOne(history, query, keys, isResidual, layer, sink);
           vCodec.restore(o, constants(kvHead));
           out.set(o, at * valueDim);
         }
@@ -111,31 +115,83 @@ export function attend(
   }
 }
 
-/** Softmax over keys first..last and the sink's logit for one query; the result is still in V's stored space. */
+/** What of `ChosenTokens` is in memory. */
+export interface ChosenPositions {
+  readonly positions: Float32Array;
+  readonly count: number;
+  readonly lists: number;
+}
+
+/** The positions of a row for a KV head. */
+function ownOf({ positions, count, lists }: ChosenPositions, row: number, kvHead: number): number[] {
+  const list = row * lists + (lists > 1 ? kvHead : 0);
+  return [...positions.subarray(list * count, (list + 1) * count)].filter((position) => position >= 0);
+}
+
+/** See `Ops.chooseTokens`. by: weights [rows][numHeads], or blocks */
+export function chooseTokens(
+  storage: MemoryPageStorage,
+  step: Step,
+  layer: AttentionLayer,
+  q: Float32Array,
+  by: Float32Array | TokenBlocks,
+  { positions, count }: ChosenPositions,
+): void {
+  const { numHeads, index } = layer;
+  const d = layer.headDim + layer.rotaryKeyDim;
+  const scratch = new ChoiceScratch();
+  for (const span of step.spans) {
+    const { residual } = span.sequence.cache.layers[index]!;
+    const residualStart = span.sequence.residualStart(index);
+    const history = decodeHistory(storage, span, layer, 0);
+    for (let n = 0; n < span.count; n++) {
+      const [row, i] = [span.row + n, span.start + n];
+      const scoresOf = (h: number): Float32Array =>
+        Float32Array.from({ length: i + 1 }, (_, j) => {
+          const { k } = (residual?.reads(i, j, residualStart) ?? false) ? history.residual : history.codes;
+          let sum = 0;
+          for (let c = 0; c < d; c++) sum += q[(row * numHeads + h) * d + c]! * k[j * d + c]!;
+          return sum;
+        });
+      const listOf = (list: number) => positions.subarray(list * count, (list + 1) * count);
+      if (by instanceof Float32Array) {
+        const scores = new Float32Array(i + 1);
+        for (let h = 0; h < numHeads; h++) {
+          const weight = by[row * numHeads + h]!;
+          for (const [j, score] of scoresOf(h).entries()) scores[j] = scores[j]! + weight * Math.max(0, score);
+        }
+        chooseBest(scores, count, listOf(row), scratch);
+      } else {
+        for (let h = 0; h < numHeads; h++) chooseBlocks(scoresOf(h), by, listOf(row * numHeads + h), scratch);
+      }
+    }
+  }
+}
+
+/** Softmax over the keys and the sink's logit for one query; the result is still in V's stored space. */
 function attendOne(
   history: HeadHistory,
   query: Float32Array,
-  first: number,
-  last: number,
+  keys: readonly number[],
   isResidual: (j: number) => boolean,
   { valueDim, softcap, valueScale }: AttentionLayer,
   sink: number,
 ): Float32Array {
   const d = query.length;
-  const scores = new Float64Array(last - first + 1);
+  const scores = new Float64Array(keys.length);
   let max = sink;
-  for (let j = first; j <= last; j++) {
+  for (const [at, j] of keys.entries()) {
     const k = (isResidual(j) ? history.residual : history.codes).k;
     let sum = 0;
     for (let c = 0; c < d; c++) sum += query[c]! * k[j * d + c]!;
     const score = softcap > 0 ? softcap * Math.tanh(sum / softcap) : sum;
-    scores[j - first] = score;
+    scores[at] = score;
     if (score > max) max = score;
   }
   const acc = new Float64Array(valueDim);
   let total = Math.exp(sink - max);
-  for (let j = first; j <= last; j++) {
-    const weight = Math.exp(scores[j - first]! - max);
+  for (const [at, j] of keys.entries()) {
+    const weight = Math.exp(scores[at]! - max);
     const v = (isResidual(j) ? history.residual : history.codes).v;
     total += weight;
     for (let c = 0; c < valueDim; c++) acc[c] = acc[c]! + weight * v[j * valueDim + c]!;

@@ -15,6 +15,7 @@ import type {
   Activation,
   AttentionLayer,
   Buf,
+  ChosenTokens,
   ColumnRun,
   Convolution,
   DeltaRule,
@@ -27,6 +28,7 @@ import type {
   ScanInputs,
   Step,
   StreamMix,
+  TokenBlocks,
   Weight,
   WeightPart,
   WeightType,
@@ -37,7 +39,7 @@ import { StackedWeight } from "../stacked-weight.ts";
 import { gatedActivation } from "./activations.ts";
 import { appendKv } from "./append.ts";
 import { appendLatent } from "./append-latent.ts";
-import { attend } from "./attend.ts";
+import { attend, chooseTokens } from "./attend.ts";
 import { convolve } from "./convolve.ts";
 import { deltaRule } from "./delta-rule.ts";
 import { mixExperts, multiplyExperts } from "./experts.ts";
@@ -70,6 +72,8 @@ export class HostWeight implements Weight {
 
 const host = (buf: Buf): Float32Array => (buf as HostBuf).data;
 const hostWeight = (weight: Weight): Float32Array => (weight as HostWeight).data;
+
+const positionsOf = ({ positions, ...lists }: ChosenTokens) => ({ positions: host(positions), ...lists });
 
 class ReferenceBackend implements Ops {
   readonly name = "reference";
@@ -239,10 +243,15 @@ class ReferenceBackend implements Ops {
     }
   }
 
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
     assertBegun(step, this.#step, "attend");
     const sinkLogits = layer.sinkLogits && hostWeight(layer.sinkLogits);
-    attend(this.pages, step, layer, sinkLogits, host(q), host(out));
+    attend(this.pages, step, layer, sinkLogits, host(q), host(out), chosen ? positionsOf(chosen) : null);
+  }
+
+  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void {
+    assertBegun(step, this.#step, "chooseTokens");
+    chooseTokens(this.pages, step, layer, host(q), "local" in by ? by : host(by), positionsOf(chosen));
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
@@ -291,15 +300,6 @@ class ReferenceBackend implements Ops {
     mixExperts(of, values, host(x), host(routes), rows, host(out), add);
   }
 
-  convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void {
-    assertBegun(step, this.#step, "convolve");
-    const bias = convolution.bias && hostWeight(convolution.bias);
-    convolve(this.pages, step, convolution, hostWeight(convolution.weight), bias, host(x), host(out));
-  }
-
-  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
-    assertBegun(step, this.#step, "deltaRule");
-    const inputs = {
   multiplyExperts(
     x: Buf,
     routes: Buf,
@@ -313,6 +313,15 @@ class ReferenceBackend implements Ops {
     multiplyExperts(heads, values, host(x), host(routes), rows, host(out), add);
   }
 
+  convolve(step: Step, convolution: Convolution, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "convolve");
+    const bias = convolution.bias && hostWeight(convolution.bias);
+    convolve(this.pages, step, convolution, hostWeight(convolution.weight), bias, host(x), host(out));
+  }
+
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "deltaRule");
+    const inputs = {
       qkv: host(qkv),
       rates: host(rates),
       decays: host(decays),

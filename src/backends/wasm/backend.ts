@@ -26,6 +26,7 @@ import type {
   AttentionLayer,
   BackendMemory,
   Buf,
+  ChosenTokens,
   ColumnRun,
   Convolution,
   DeltaRule,
@@ -38,6 +39,7 @@ import type {
   ScanInputs,
   Step,
   StreamMix,
+  TokenBlocks,
   Weight,
   WeightPart,
   WeightType,
@@ -262,11 +264,25 @@ class WasmBackend implements Ops {
     );
   }
 
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
     assertBegun(step, this.#step, "attend");
     const heads = step.tokens.length * layer.numHeads;
     const from = this.#addressOf(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
-    this.#kv.attend(step, layer, from, this.#addressOf(out, heads * layer.valueDim, "attend"));
+    const own = chosen ? this.#chosenAt(step, chosen) : null;
+    this.#kv.attend(step, layer, from, this.#addressOf(out, heads * layer.valueDim, "attend"), own);
+  }
+
+  chooseTokens(step: Step, layer: AttentionLayer, q: Buf, by: Buf | TokenBlocks, chosen: ChosenTokens): void {
+    assertBegun(step, this.#step, "chooseTokens");
+    const heads = step.tokens.length * layer.numHeads;
+    const from = this.#addressOf(q, heads * (layer.headDim + layer.rotaryKeyDim), "chooseTokens");
+    const own = "local" in by ? by : this.#addressOf(by, heads, "chooseTokens");
+    this.#kv.chooseTokens(step, layer, from, own, this.#chosenAt(step, chosen));
+  }
+
+  #chosenAt(step: Step, { positions, count, lists }: ChosenTokens) {
+    const length = step.tokens.length * count * lists;
+    return { positions: this.#addressOf(positions, length, "chosen tokens"), count, lists };
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
@@ -309,26 +325,10 @@ class WasmBackend implements Ops {
     } else this.activate(scratch.hidden, activation, count, width, scratch.activated);
     const downBias = of.downBias ? vectorOf(of.downBias, "experts").address : 0;
     kernels.multiply(activated, false, down, outputs, downBias, output);
+    if (of.hasIdentities) kernels.pass(from, outputs, topK, output);
     kernels.mix(output, outputs, rows, topK, scalesInput ? 0 : chosen, to, add);
   }
 
-  convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {
-    assertBegun(step, this.#step, "convolve");
-    const rows = step.tokens.length;
-    const from = this.#addressOf(x, rows * of.input.stride, "convolve");
-    const to = this.#addressOf(out, rows * of.channels, "convolve");
-    const bias = of.bias ? vectorOf(of.bias, "convolve").address : 0;
-    this.#states.convolve(step, of, from, to, vectorOf(of.weight, "convolve").address, bias);
-  }
-
-  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
-    assertBegun(step, this.#step, "deltaRule");
-    const rows = step.tokens.length;
-    const { numHeads, numKeyHeads, keyDim, valueDim } = rule;
-    if (of.hasIdentities) kernels.pass(from, outputs, topK, output);
-    const width = 2 * numKeyHeads * keyDim + numHeads * valueDim;
-    this.#states.deltaRule(step, rule, {
-      qkv: this.#addressOf(qkv, rows * width, "deltaRule"),
   multiplyExperts(
     x: Buf,
     routes: Buf,
@@ -357,6 +357,22 @@ class WasmBackend implements Ops {
     else kernels.copyHeads(to, heads, output, outputs, false);
   }
 
+  convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "convolve");
+    const rows = step.tokens.length;
+    const from = this.#addressOf(x, rows * of.input.stride, "convolve");
+    const to = this.#addressOf(out, rows * of.channels, "convolve");
+    const bias = of.bias ? vectorOf(of.bias, "convolve").address : 0;
+    this.#states.convolve(step, of, from, to, vectorOf(of.weight, "convolve").address, bias);
+  }
+
+  deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "deltaRule");
+    const rows = step.tokens.length;
+    const { numHeads, numKeyHeads, keyDim, valueDim } = rule;
+    const width = 2 * numKeyHeads * keyDim + numHeads * valueDim;
+    this.#states.deltaRule(step, rule, {
+      qkv: this.#addressOf(qkv, rows * width, "deltaRule"),
       rates: this.#addressOf(rates, rows * rule.rate.stride, "deltaRule"),
       decays: this.#addressOf(decays, rows * rule.decay.stride, "deltaRule"),
       decayLog: vectorOf(rule.decayLog, "deltaRule").address,

@@ -2,9 +2,10 @@
 import { assert } from "../../errors.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
+import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { storeFullPages } from "../full-pages.ts";
-import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
+import type { AttentionLayer, Rope, Span, Step, TokenBlocks } from "../ops.ts";
 import {
   append,
   type appendSide,
@@ -25,7 +26,7 @@ import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } fro
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
-import { SPLIT_TOKENS } from "./sizes.ts";
+import { SCORE_BYTES, SPLIT_TOKENS } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight } from "./wasm-weight.ts";
 
@@ -41,6 +42,39 @@ interface HeadNorms {
 }
 
 const NO_NORMS: HeadNorms = { q: 0, k: 0, v: 0 };
+
+/** `ChosenTokens` with the address of the positions. */
+interface ChosenAt {
+  readonly positions: number;
+  readonly count: number;
+  readonly lists: number;
+}
+
+/** What kernels are told of chosen tokens, and of the scores that tokens are chosen by. */
+type ChosenBits = Pick<
+  ValuesOf<typeof attend>,
+  "chosen" | "chosenLists" | "chosenWords" | "headWeights" | "scores" | "scoreStride"
+>;
+
+const ALL_CHOSEN: ChosenBits = {
+  ...{ chosen: 0, chosenLists: 0, chosenWords: 0 },
+  ...{ headWeights: 0, scores: 0, scoreStride: 0 },
+};
+
+/** The spans, cut where scores of all their rows, so many lists a row, would take more than `SCORE_BYTES`. */
+function scoredTogether(spans: readonly Span[], lists: number): readonly (readonly Span[])[] {
+  const longest = longestOf(spans);
+  const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * longest * lists)));
+  if (spans.reduce((sum, { count }) => sum + count, 0) <= most) return [spans];
+  return spans.flatMap((span) =>
+    Array.from({ length: Math.ceil(span.count / most) }, (_, i) => {
+      const count = Math.min(most, span.count - i * most);
+      return [{ ...span, start: span.start + i * most, row: span.row + i * most, count }];
+    }),
+  );
+}
+
+const longestOf = (spans: readonly Span[]): number => Math.max(...spans.map(({ start, count }) => start + count));
 
 /** What kernels are told of the rotary key parts of latent attention. */
 function rotaryFields({ cache: { main, residual } }: AttentionLayer) {
@@ -62,6 +96,9 @@ export class KvKernels {
   readonly #angles: ScratchBuffer;
   readonly #spans: ScratchBuffer;
   readonly #partials: ScratchBuffer;
+  readonly #chosen: ScratchBuffer;
+  readonly #scores: ScratchBuffer;
+  readonly #choice = new ChoiceScratch();
   /** Addresses of the angles of the step's ropes, and of the factors of queries, 0 where they do not grow. */
   #ropes: readonly { readonly cos: number; readonly sin: number; readonly growth: number }[] = [];
 
@@ -74,6 +111,8 @@ export class KvKernels {
     this.#angles = new ScratchBuffer(memory);
     this.#spans = new ScratchBuffer(memory);
     this.#partials = new ScratchBuffer(memory);
+    this.#chosen = new ScratchBuffer(memory);
+    this.#scores = new ScratchBuffer(memory);
   }
 
   /** Writes cos and sin of every row's angles and the factor of its query, f32 computed in f64, for each rope. */
@@ -161,29 +200,92 @@ export class KvKernels {
     this.#pool.run("prepareLatentQueries", this.#params, rows, rows * layer.numHeads >= 16);
   }
 
-  attend(step: Step, layer: AttentionLayer, q: number, out: number): void {
+  /** chosen: as in `Ops.attend`, with the address of the positions */
+  attend(step: Step, layer: AttentionLayer, q: number, out: number, chosen: ChosenAt | null): void {
     const short = step.spans.filter((span) => span.count <= DECODE_TOKENS);
     const long = step.spans.filter((span) => span.count > DECODE_TOKENS);
-    if (short.length > 0) this.#decode(step, layer, short, q, out);
+    const bits = chosen ? this.#writeChosen(step, chosen) : ALL_CHOSEN;
+    if (short.length > 0) this.#decode(step, layer, short, q, out, bits);
     // After the merge above, which also writes meaningless rows for the long spans.
-    if (long.length > 0) this.#prefill(layer, long, q, out);
+    if (long.length > 0) this.#prefill(layer, long, q, out, bits);
   }
 
-  #decode(step: Step, layer: AttentionLayer, spans: readonly Span[], q: number, out: number): void {
+  /** q: address of an f32 array as in `Ops.chooseTokens`, and by that of the weights */
+  chooseTokens(
+    step: Step,
+    layer: AttentionLayer,
+    q: number,
+    by: number | TokenBlocks,
+    { positions, count, lists }: ChosenAt,
+  ): void {
+    const weights = typeof by === "number" ? by : 0;
+    for (const spans of scoredTogether(step.spans, lists)) {
+      const [stride, firstRow] = [longestOf(spans), spans[0]!.row];
+      const rows = spans.reduce((sum, span) => sum + span.count, 0);
+      const scores = this.#scores.ensure(rows * lists * stride * 4);
+      const perBlock = Math.max(1, Math.floor(MAX_ROWS / layer.numHeads));
+      const numSplits = Math.ceil(stride / SPLIT_TOKENS);
+      const width = layer.headDim + layer.rotaryKeyDim;
+      const own = spans.map((span) => ({ ...span, row: span.row - firstRow }));
+      const queries = q + firstRow * layer.numHeads * width * 4;
+      this.#writeAttend(layer, own, queries, 0, 0, numSplits, perBlock, {
+        ...ALL_CHOSEN,
+        ...{ scores, scoreStride: stride },
+        headWeights: weights === 0 ? 0 : weights + firstRow * layer.numHeads * 4,
+      });
+      const blocks = own.reduce((sum, span) => sum + Math.ceil(span.count / perBlock), 0);
+      this.#pool.run("scoreTokens", this.#params, blocks * numSplits, rows * stride >= PARALLEL_KEYS);
+      const { f32 } = this.#memory;
+      for (const span of own) {
+        for (let n = 0; n < span.count; n++) {
+          const end = span.start + n + 1;
+          for (let list = 0; list < lists; list++) {
+            const at = (span.row + n) * lists + list;
+            const scored = f32.subarray(scores / 4 + at * stride, scores / 4 + at * stride + end);
+            const to = positions / 4 + (firstRow * lists + at) * count;
+            const own = f32.subarray(to, to + count);
+            if (typeof by === "number") chooseBest(scored, count, own, this.#choice);
+            else chooseBlocks(scored, by, own, this.#choice);
+          }
+        }
+      }
+    }
+  }
+
+  /** Bits of the chosen tokens of each row, as the kernels read them. */
+  #writeChosen(step: Step, { positions, count, lists }: ChosenAt): ChosenBits {
+    // Kernels look at whole groups of keys, which may end behind the last one.
+    const words = Math.ceil((longestOf(step.spans) + 4) / 32);
+    const numLists = step.tokens.length * lists;
+    const chosen = this.#chosen.ensure(numLists * words * 4);
+    const { f32, u32 } = this.#memory;
+    u32.fill(0, chosen / 4, chosen / 4 + numLists * words);
+    for (let list = 0; list < numLists; list++) {
+      for (let i = 0; i < count; i++) {
+        const position = f32[positions / 4 + list * count + i]!;
+        if (position < 0) break;
+        const word = chosen / 4 + list * words + (position >>> 5);
+        u32[word] = u32[word]! | (1 << (position & 31));
+      }
+    }
+    return { ...ALL_CHOSEN, chosen, chosenLists: lists, chosenWords: words };
+  }
+
+  #decode(step: Step, layer: AttentionLayer, spans: readonly Span[], q: number, out: number, bits: ChosenBits): void {
     const rows = spans.reduce((sum, span) => sum + span.count, 0);
-    const longest = Math.max(...spans.map((span) => span.start + span.count));
+    const longest = longestOf(spans);
     const splits = Math.ceil(longest / SPLIT_TOKENS);
     const stride = (alignUp(layer.valueDim, 32) + 2) * 4;
     const partials = this.#partials.ensure(step.tokens.length * layer.numHeads * splits * stride);
-    this.#writeAttend(layer, spans, q, out, partials, splits, 1);
+    this.#writeAttend(layer, spans, q, out, partials, splits, 1, bits);
     const parallel = rows * longest * layer.numKvHeads >= PARALLEL_KEYS;
     this.#pool.run("attendDecode", this.#params, rows * layer.numKvHeads * splits, parallel);
     this.#pool.run("attendMerge", this.#params, step.tokens.length * layer.numHeads, splits > 4);
   }
 
-  #prefill(layer: AttentionLayer, spans: readonly Span[], q: number, out: number): void {
+  #prefill(layer: AttentionLayer, spans: readonly Span[], q: number, out: number, bits: ChosenBits): void {
     const perBlock = Math.max(1, Math.floor(MAX_ROWS / (layer.numHeads / layer.numKvHeads)));
-    this.#writeAttend(layer, spans, q, out, 0, 0, perBlock);
+    this.#writeAttend(layer, spans, q, out, 0, 0, perBlock, bits);
     const blocks = spans.reduce((sum, span) => sum + Math.ceil(span.count / perBlock), 0);
     this.#pool.run("attendPrefill", this.#params, blocks * layer.numKvHeads);
   }
@@ -197,6 +299,7 @@ export class KvKernels {
     partials: number,
     numSplits: number,
     perBlock: number,
+    bits: ChosenBits,
   ): void {
     const { format } = layer.kv;
     const tables = this.#tables.of(layer.kv);
@@ -233,6 +336,7 @@ export class KvKernels {
       sinkLogits: layer.sinkLogits ? asWasmWeight(layer.sinkLogits).address : 0,
       valueScale: layer.valueScale,
       ...rotaryFields(layer),
+      ...bits,
       kSide: this.#attendSide(layer, "k", main.k),
       vSide: this.#attendSide(layer, "v", main.v),
     });

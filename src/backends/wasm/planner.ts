@@ -7,7 +7,7 @@ import { MAX_DEFAULT_THREADS } from "./environment.ts";
 import { ALIGNMENT, alignUp } from "./heap.ts";
 import { MAX_BYTES, RESERVED_BYTES } from "./memory.ts";
 import { scratchBytes } from "./scratch-buffer.ts";
-import { CHUNK_TOKENS, MAX_MEMORIES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
+import { CHUNK_TOKENS, MAX_MEMORIES, SCORE_BYTES, SPLIT_TOKENS, STAGING_BYTES } from "./sizes.ts";
 import { preparedBytes, weightLayout } from "./weight-layout.ts";
 
 /** Codebooks and rotations: tens of kB a format, twice head_dim² floats where the rotation is a matrix; alignment of weights. */
@@ -17,12 +17,15 @@ const TABLE_BYTES = 1 << 20;
 const CALIBRATION_ARRAYS = 8;
 
 function workingBytes(load: Load): number {
-  const { rows, sequences, tokens, headDim } = load;
+  const { rows, sequences, tokens, headDim, chosenLists = 0 } = load;
   const prepared = preparedBytes(wasmWeightFormat(load.weights), rows, alignUp(load.widestInput, 32));
   const partial = (alignUp(headDim, 32) + 2) * 4;
   const partials = sequences * load.numHeads * Math.ceil(tokens / SPLIT_TOKENS) * partial;
   const blockTable = Math.ceil(tokens / PAGE_TOKENS) + Math.ceil(tokens / RESIDUAL_PAGE_TOKENS);
   const spans = sequences * (span.numBytes + blockTable * 4);
+  // Scores of some of the rows at a time, and bits of the chosen tokens of all.
+  const scores = chosenLists > 0 ? Math.max(SCORE_BYTES, 4 * chosenLists * tokens) : 0;
+  const chosen = chosenLists * Math.max(rows, sequences) * 4 * Math.ceil((tokens + 4) / 32);
   const perRow = rows * (headDim * 4 + slot.numBytes + 4);
   return (
     RESERVED_BYTES +
@@ -30,7 +33,7 @@ function workingBytes(load: Load): number {
     TABLE_BYTES +
     load.calibrationBytes +
     load.numLayers * CALIBRATION_ARRAYS * ALIGNMENT +
-    [prepared.values + prepared.sums + prepared.scales, partials, spans, perRow, STAGING_BYTES].reduce(
+    [prepared.values + prepared.sums + prepared.scales, partials, spans, scores, chosen, perRow, STAGING_BYTES].reduce(
       (sum, bytes) => sum + scratchBytes(bytes),
       0,
     )

@@ -8,3 +8,6 @@ export const SPLIT_TOKENS = 2048;
 export const MAX_MEMORIES = 16;
 /** Bytes of a checkpoint that are converted at a time. */
 export const STAGING_BYTES = 1 << 20;
+
+/** Bytes of the scores that an indexer chooses tokens of several rows by at a time. */
+export const SCORE_BYTES = 8 << 20;

@@ -23,6 +23,7 @@ import type {
   AttentionLayer,
   BackendMemory,
   Buf,
+  ChosenTokens,
   ColumnRun,
   Convolution,
   DeltaRule,
@@ -282,12 +283,18 @@ export class WebGpuBackend implements Ops {
     this.#linear.multiplyHeads(from, asGpuWeight(w), product, rows, to);
   }
 
-  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf): void {
+  attend(step: Step, layer: AttentionLayer, q: Buf, out: Buf, chosen?: ChosenTokens): void {
     assertBegun(step, this.#step, "attend");
+    assert(!chosen, "attend: no kernel for chosen tokens");
     const heads = step.tokens.length * layer.numHeads;
     const sinkLogits = layer.sinkLogits && asGpuWeight(layer.sinkLogits).buffer;
     const from = this.#read(q, heads * (layer.headDim + layer.rotaryKeyDim), "attend");
     this.#attention.run(step, layer, sinkLogits, from, this.#written(out, heads * layer.valueDim, "attend"));
+  }
+
+  /** No kernel yet: `capabilities` says so before weights are read. */
+  chooseTokens(): void {
+    assert(false, "chooseTokens: no kernel");
   }
 
   swiglu(gateUp: Buf, rows: number, width: number, out: Buf): void {
@@ -327,13 +334,6 @@ export class WebGpuBackend implements Ops {
     this.#experts.run(from, chosen, of, rows, buffers, this.#written(out, rows * outputs, "experts"), add);
   }
 
-  convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {
-    assertBegun(step, this.#step, "convolve");
-    const rows = step.tokens.length;
-    const from = this.#read(x, rows * of.input.stride, "convolve");
-    const weights = { taps: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
-    this.#states.convolve(step, of, weights, from, this.#written(out, rows * of.channels, "convolve"));
-  }
   multiplyExperts(
     x: Buf,
     routes: Buf,
@@ -354,6 +354,13 @@ export class WebGpuBackend implements Ops {
     this.#experts.multiplyHeads(from, chosen, heads, rows, output, this.#written(out, length, "multiplyExperts"), add);
   }
 
+  convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {
+    assertBegun(step, this.#step, "convolve");
+    const rows = step.tokens.length;
+    const from = this.#read(x, rows * of.input.stride, "convolve");
+    const weights = { taps: asGpuWeight(of.weight).buffer, bias: of.bias && asGpuWeight(of.bias).buffer };
+    this.#states.convolve(step, of, weights, from, this.#written(out, rows * of.channels, "convolve"));
+  }
 
   deltaRule(step: Step, rule: DeltaRule, qkv: Buf, rates: Buf, decays: Buf, out: Buf): void {
     assertBegun(step, this.#step, "deltaRule");

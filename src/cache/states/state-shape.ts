@@ -21,6 +21,8 @@ export interface LayerShape {
 export interface KvShape extends LayerShape {
   readonly kind: "kv";
   readonly slidingWindow: number;
+  /** Whether they are keys of an indexer, by which tokens are chosen and which attention does not read. */
+  readonly isIndex?: true;
 }
 
 /** A state of fixed size that every token replaces, as in linear attention, state space models and short convolutions. */

@@ -20,21 +20,22 @@ import {
   type WeightSpecs,
   withOffset,
 } from "./block.ts";
+import { CHOSEN_TOKENS } from "./chosen-tokens.ts";
 import { headLayerNorms } from "./head-layer-norms.ts";
-import { halfOfHeads, headOrder, splitHeads } from "./row-order.ts";
 import { innerSpecs, innerWeights } from "./inner-weights.ts";
 import type { Adapter } from "./low-rank-adapter.ts";
+import { halfOfHeads, headOrder, splitHeads } from "./row-order.ts";
 
 export interface AttentionShape {
   readonly hiddenSize: number;
   readonly numHeads: number;
   readonly numKvHeads: number;
   readonly headDim: number;
-  /** Coordinates of a value; absent: headDim. */
   /** Values of a row of the output; absent: hiddenSize. */
   readonly outputSize?: number;
   /** What is added to q, k and v. */
   readonly adapter?: Adapter | null;
+  /** Coordinates of a value; absent: headDim. */
   readonly valueDim?: number;
   /** Factor of what attention returns; absent: 1. */
   readonly valueScale?: number;
@@ -42,6 +43,8 @@ export interface AttentionShape {
   readonly slidingWindow: number;
   /** Whether values are projected by the matrix of keys. */
   readonly valuesAreKeys?: boolean;
+  /** What of `CHOSEN_TOKENS` is attended to; absent: all tokens. */
+  readonly chosen?: { readonly count: number; readonly lists: number };
   /** The layer whose keys and values are read; absent or null for keys and values of its own. */
   readonly sharedWith?: number | null;
   readonly traits: Pick<
@@ -68,22 +71,22 @@ export interface AttentionShape {
   readonly names: TensorNames;
 }
 
-/** In GGUF files the name ends like those of others. */
-const sinks = (name: string, numHeads: number): WeightSpec => ({
-  ...bias([[name, numHeads]]),
 /** Before the names of the adapter's weights. */
 const ADAPTER = "adapter";
 
+/** In GGUF files the name ends like those of others. */
+const sinks = (name: string, numHeads: number): WeightSpec => ({
+  ...bias([[name, numHeads]]),
   forms: [bias([[`${name}.weight`, numHeads]]).tensors],
 });
 
 /** prefix: beginning of the tensors' names, e.g. `model.layers.0.` */
 export function attention(prefix: string, shape: AttentionShape): Block {
   const { hiddenSize, numHeads, numKvHeads, headDim, slidingWindow, traits, normEps, rope, names } = shape;
+  const { outputSize = hiddenSize, adapter = null, chosen } = shape;
   const { valueDim = headDim, valueScale = 1, valuesAreKeys = false, sharedWith = null } = shape;
   const isShared = sharedWith !== null;
   const { biases, hasNormWeights, subNorms, outputGate, factors } = traits;
-  const { outputSize = hiddenSize, adapter = null, chosen } = shape;
   const qkNorm = traits.qkNorm === "turnedHead" && rope.type === "none" ? "none" : traits.qkNorm;
   const normsHeads = qkNorm === "head" || qkNorm === "turnedHead";
   const queryWidth = numHeads * headDim;
@@ -157,20 +160,20 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     scratch: {
       ...{ qkv: width, query: queryWidth, attended: outputWidth },
       ...(outputGate !== "none" && { outputGates: gateWidth }),
+      ...adapter?.scratch,
     },
     state: isShared
       ? { kind: "shared", layer: sharedWith }
       : { kind: "kv", ...cached, slidingWindow, ...(isChunked && { isChunked }) },
     bind: (
-      ...adapter?.scratch,
       { qkv, qkvBias, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias, ...norms },
       { stateIndex, ropeIndex, format, calibration, attentionOf },
     ) => {
       const { qNorm, kNorm } = norms;
+      const adapt = adapter?.bind(innerWeights(ADAPTER, norms));
       const source = isShared ? attentionOf(sharedWith) : null;
       const kv = source?.kv.beside() ?? new PreparedLayer(format, cached, calibration);
       const layer: AttentionLayer = {
-      const adapt = adapter?.bind(innerWeights(ADAPTER, norms));
         index: source?.index ?? stateIndex,
         isShared,
         numHeads,
@@ -209,9 +212,10 @@ export function attention(prefix: string, shape: AttentionShape): Block {
           const { ops, step, rows, scratch } = at;
           const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
           ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);
+          adapt?.(at, x, projected);
           for (const rowNorm of rowNorms) ops.norm(projected, rowNorm, rows, projected);
           ops.appendKv(step, layer, projected, query);
-          ops.attend(step, layer, query, attended);
+          ops.attend(step, layer, query, attended, chosen && { positions: scratch(CHOSEN_TOKENS), ...chosen });
           if (gate) {
             const factors = scratch("outputGates");
             ops.linear(x, gate, gateBias ?? null, rows, factors, false);

@@ -27,16 +27,19 @@ export interface FeedForwardShape {
   readonly hiddenSize: number;
   /** Rows of gate and of up. */
   readonly intermediateSize: number;
-  readonly traits: Pick<Traits, "activation" | "isGated" | "fusedGateUp" | "subNorms" | "transposes" | "factors"> & {
+  readonly traits: Pick<
+    Traits,
+    "activation" | "isGated" | "fusedGateUp" | "subNorms" | "transposes" | "factors" | "swigluClamp"
+  > & {
     readonly biases: Pick<Traits["biases"], "feedForward">;
   };
   readonly normEps: number;
   readonly names: TensorNames;
+  /** What is added to gate and up. */
+  readonly adapter?: Adapter | null;
   /** Deviations above the mean of a row that its gate has to be; absent: all count. See `RowNorm.cutoff`. */
   readonly cutoff?: number | null;
 }
-  /** What is added to gate and up. */
-  readonly adapter?: Adapter | null;
 
 /**
  * prefix: beginning of the tensors' names, e.g. `model.layers.0.` · beforeDown: called with what the down projection is about to
@@ -73,11 +76,11 @@ export function denseFeedForward(
       gateUp: { ...stored(stackedMatrix(hiddenSize, named("weight"))), ...forms },
       ...(hasBias && { gateUpBias: bias(named("bias")) }),
       ...(cutoff !== null && { ones: plainNorm(intermediateSize) }),
+      ...(adapter && innerSpecs(ADAPTER, adapter.weights)),
       ...(kind === "xielu" && { alphas: bias(learned) }),
       ...(subNorms && { subNorm: norm(`${prefix}${names.feedForwardSubNorm}.weight`, intermediateSize) }),
       down: stored(stackedMatrix(intermediateSize, [[`${prefix}${names.down}.weight`, hiddenSize]])),
       ...(hasBias && {
-      ...(adapter && innerSpecs(ADAPTER, adapter.weights)),
         downBias: { ...bias([[`${prefix}${names.down}.bias`, hiddenSize]]), scale: factors.down },
       }),
     },
@@ -92,8 +95,9 @@ export function denseFeedForward(
               ...{ kind: "layer", weight: ones!, bias: null, eps: normEps, add: false, cutoff },
               ...{ first: 0, stride: width },
             };
-      const activation: Activation = { kind, isGated, alphas: alphas ?? null };
-      const isSwiglu = kind === "silu" && isGated;
+      const clamp = traits.swigluClamp;
+      const activation: Activation = { kind, isGated, alphas: alphas ?? null, ...(clamp && { clamp }) };
+      const isSwiglu = kind === "silu" && isGated && !clamp;
       // What is behind the gate is multiplied by it and by the last product, so the output's factor can be its own.
       const runs =
         isGated && (factors.gate !== 1 || factors.down !== 1)
@@ -106,9 +110,11 @@ export function denseFeedForward(
         run: (at, x, out, add) => {
           const { ops, rows, scratch } = at;
           const [both, activated] = [scratch("gateUp"), scratch("activated")];
-          const isFused = isSwiglu && !gateUpBias && !runs && !cut && ops.gatedLinear?.(x, gateUp!, rows, activated);
+          const isFused =
+            isSwiglu && !gateUpBias && !runs && !cut && !adapt && ops.gatedLinear?.(x, gateUp!, rows, activated);
           if (!isFused) {
             ops.linear(x, gateUp!, gateUpBias ?? null, rows, both, false);
+            adapt?.(at, x, both);
             if (cut) ops.norm(both, cut, rows, both);
             if (runs) ops.scaleColumns(both, runs, rows, width);
             if (isSwiglu) ops.swiglu(both, rows, intermediateSize, activated);

@@ -14,6 +14,7 @@ import { PreparedLayer } from "../../quant/prepared-layer.ts";
 import type { LatentShape } from "../model-config.ts";
 import type { RopeConfig } from "../rope.ts";
 import { type Block, bias, norm, stackedMatrix, type WeightSpec, type WeightSpecs } from "./block.ts";
+import { CHOSEN_TOKENS } from "./chosen-tokens.ts";
 import { headOrder, type RowOrder } from "./row-order.ts";
 
 export interface LatentAttentionShape extends LatentShape {
@@ -24,10 +25,14 @@ export interface LatentAttentionShape extends LatentShape {
   readonly kvScale?: number;
   /** Of the rotary part. */
   readonly rope: RopeConfig;
+  /** Tokens that an indexer has chosen for each row, in `CHOSEN_TOKENS`, and perhaps the latents of queries in `QUERY_LATENT`; absent: all are attended to. */
+  readonly chosen?: { readonly count: number; readonly hasQueryLatent: boolean };
 }
 
 /** Of the norms of latents, whatever a config says of the others. */
-const NORM_EPS = 1e-6;
+export const NORM_EPS = 1e-6;
+/** The scratch buffer of the latents of queries that an indexer leaves. */
+export const QUERY_LATENT = "queryLatent";
 const ROTARY_KEY = "kv_a_proj_with_mqa";
 
 /** What a family calls the tensors that differ, without the prefix and `.weight`. */
@@ -43,7 +48,7 @@ export function latentAttention(
   shape: LatentAttentionShape,
   tensors: LatentTensors = { output: "o_proj" },
 ): Block {
-  const { hiddenSize, numHeads, rope, queryScale = 1, kvScale = 1 } = shape;
+  const { hiddenSize, numHeads, rope, queryScale = 1, kvScale = 1, chosen } = shape;
   const { kvRank, queryRank, nopeDim, ropeDim, valueDim, hasBias, isSplit, scale } = shape;
   const headWidth = nopeDim + ropeDim;
   const rowWidth = kvRank + ropeDim;
@@ -53,9 +58,7 @@ export function latentAttention(
   const weights: WeightSpecs = {
     ...(queryRank !== null
       ? {
-          queryDown: stackedMatrix(hiddenSize, [[`${prefix}q_a_proj.weight`, queryRank]]),
-          ...(hasBias && { queryDownBias: bias([[`${prefix}q_a_proj.bias`, queryRank]]) }),
-          queryNorm: { ...norm(`${prefix}q_a_layernorm.weight`, queryRank), scale: queryScale },
+          ...(!chosen?.hasQueryLatent && queryLatentWeights(prefix, shape, queryScale)),
           query: stackedMatrix(queryRank, [[`${prefix}q_b_proj.weight`, numHeads * headWidth, queries]]),
         }
       : { query: stackedMatrix(hiddenSize, [[`${prefix}q_proj.weight`, numHeads * headWidth, queries]]) }),
@@ -85,7 +88,7 @@ export function latentAttention(
   return {
     weights,
     scratch: {
-      ...(queryRank !== null && { queryDown: queryRank }),
+      ...(queryRank !== null && !chosen?.hasQueryLatent && { queryDown: queryRank }),
       headQuery: numHeads * headWidth,
       latent: rowWidth,
       query: numHeads * rowWidth,
@@ -153,12 +156,14 @@ export function latentAttention(
             ops.linear(x, queryDown, queryDownBias ?? null, rows, low, false);
             ops.rmsNorm(low, queryNorm!, NORM_EPS, rows, low);
             ops.linear(low, query!, null, rows, heads, false);
-          } else ops.linear(x, query!, null, rows, heads, false);
+          } else if (chosen?.hasQueryLatent) ops.linear(scratch(QUERY_LATENT), query!, null, rows, heads, false);
+          else ops.linear(x, query!, null, rows, heads, false);
           ops.linear(x, kvDown!, kvDownBias ?? null, rows, latent, false);
           ops.norm(latent, latentNorm, rows, latent);
           ops.multiplyHeads(heads, keyUp, intoLatent, rows, absorbed);
           ops.appendLatent(step, layer, latent, absorbed);
-          ops.attend(step, layer, absorbed, attended);
+          const tokens = chosen && { positions: scratch(CHOSEN_TOKENS), count: chosen.count, lists: 1 };
+          ops.attend(step, layer, absorbed, attended, tokens);
           ops.multiplyHeads(attended, valueUp, outOfLatent, rows, headOutput);
           if (headGate) {
             const factors = scratch("headGates");
@@ -177,6 +182,19 @@ const headMatrices = (name: string, shape: readonly number[]): WeightSpec => ({
   role: "matrix",
   tensors: [{ name, shape }],
 });
+
+/** What the latents of queries are made by, whose rank is no null. */
+export function queryLatentWeights(
+  prefix: string,
+  { hiddenSize, queryRank, hasBias }: Pick<LatentAttentionShape, "hiddenSize" | "queryRank" | "hasBias">,
+  scale: number,
+): WeightSpecs {
+  return {
+    queryDown: stackedMatrix(hiddenSize, [[`${prefix}q_a_proj.weight`, queryRank!]]),
+    ...(hasBias && { queryDownBias: bias([[`${prefix}q_a_proj.bias`, queryRank!]]) }),
+    queryNorm: { ...norm(`${prefix}q_a_layernorm.weight`, queryRank!), scale },
+  };
+}
 
 /**
  * Brings neighbours that rope turns into halves of the rotary part, which comes behind `first` other rows of a head; null where it has
