@@ -6,14 +6,7 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { LayerCalibration } from "../quant/calibration.ts";
 import type { KvSpec } from "../quant/parse-kv-spec.ts";
 import type { Prologue, StreamEnd } from "./blocks/block.ts";
-import {
-  attentionLayersOf,
-  bufferWidths,
-  layerKindsOf,
-  layoutOf,
-  type ModelLayout,
-  stateShapes,
-} from "./layout.ts";
+import { attentionLayersOf, bufferWidths, layerKindsOf, layoutOf, type ModelLayout, stateShapes } from "./layout.ts";
 import { type LoadedWeights, loadWeights, type WeightOptions } from "./load-weights.ts";
 import type { ModelConfig } from "./model-config.ts";
 import { inOneMemory, numMemories, type Placement } from "./placement.ts";

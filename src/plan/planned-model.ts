@@ -144,7 +144,7 @@ function storedTypeOf(fields: ConfigFields): WeightType {
 function refusal(fields: ConfigFields, modelType: string, name: string): TurboQuantError {
   const known = requirementsOf(modelType);
   const nested = fields.object("text_config");
-  const isLatent = fields.has("kv_lora_rank") || nested?.has("kv_lora_rank") || known?.includes("(MLA)");
+  const isLatent = fields.has("kv_lora_rank") || nested?.has("kv_lora_rank");
   const isHybrid = ["ssm_cfg", "mamba_d_state", "linear_num_value_heads", "state_size"].some((key) => fields.has(key));
   const what = isLatent
     ? `it caches one latent row a token and layer (MLA), and ${known ? `needs ${known}` : "the rest of its layers is not known here"}`
