@@ -1,16 +1,17 @@
 /** @file `turboquant serve` as a process and as a command: start, mistakes, the web page, and a graceful end. */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import "../node/install.ts";
 import { captureIo, runCommand } from "../../test/support/cli-io.ts";
 import { writeRandomCheckpoint } from "../../test/support/fake-checkpoint.ts";
 import { startServer } from "../../test/support/server.ts";
 import { repoRoot } from "../../test/support/shared.ts";
+import { CALIBRATION_FILE } from "../models/calibration-file.ts";
 import { builtWebFiles } from "../node/web-files.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -71,6 +72,25 @@ describe("serve", () => {
     })().catch(() => {});
     expect(await code).toBe(130);
     await ended;
+  });
+
+  it("a model without a calibration gets one while nobody asks, and answers go on with it", async () => {
+    vi.stubEnv("TURBOQUANT_CALIBRATION", undefined);
+    const file = join(folder, "model", CALIBRATION_FILE);
+    try {
+      const { io, started, code } = start();
+      const { url } = await started;
+      const ask = async () => (await post(url, { ...LONG, stream: false, max_tokens: 5 })).status;
+      expect(await ask()).toBe(200);
+      while (!io.err().includes('"msg":"calibrated"')) await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(existsSync(file)).toBe(true);
+      expect(await ask()).toBe(200);
+      io.terminate();
+      expect(await code).toBe(0);
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(file, { force: true });
+    }
   });
 
   it("mistakes are one sentence and exit code 2", async () => {
