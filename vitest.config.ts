@@ -34,12 +34,15 @@ class LongFirst extends BaseSequencer {
   }
 }
 
+/** To start a process and load the modules takes longer than most files of `cpu`. */
+const SHARED = { isolate: false, setupFiles: ["test/leave-as-found.ts"] };
+
 export default defineConfig({
   // The page imports the package by name.
   resolve: { alias: packageAlias },
   test: {
     globalSetup: ["test/fresh-kernels.ts"],
-    setupFiles: ["test/property-seed.ts", "test/leave-as-found.ts"],
+    setupFiles: ["test/property-seed.ts"],
     // Random checkpoints are not worth a calibration, and their folders stay as they are; tests of it ask for it.
     env: { TURBOQUANT_CALIBRATION: "off" },
     testTimeout: 120_000,
@@ -49,8 +52,7 @@ export default defineConfig({
     sequence: { sequencer: LongFirst },
     projects: PROJECTS.map((name) => ({
       extends: true as const,
-      // To start a process and load the modules takes longer than most of these files.
-      test: { name, include: files[name], isolate: name !== "cpu" },
+      test: { name, include: files[name], ...(name === "cpu" && SHARED) },
     })),
   },
 });

@@ -4,8 +4,19 @@ import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import { isThorough } from "../support/optional.ts";
 import { APPENDED, FEW_APPENDED } from "./append-cases.ts";
-import { kvContract } from "./kv.ts";
-import { BATCHES, FORMATS, INPUTS, LATENTS, LENGTHS, SLOW_FORMATS, SUMS, WIDTHS, WINDOWS } from "./kv-cases.ts";
+import { decodeContract, kvContract } from "./kv.ts";
+import {
+  BATCHES,
+  FORMATS,
+  INPUTS,
+  LATENTS,
+  LENGTHS,
+  LONG_LENGTHS,
+  SLOW_FORMATS,
+  SUMS,
+  WIDTHS,
+  WINDOWS,
+} from "./kv-cases.ts";
 import { CALIBRATED_PAIRS, LONG_CALIBRATED, PAIRS } from "./kv-pairs.ts";
 import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
 
@@ -17,13 +28,15 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     sums: isThorough ? SUMS : SUMS.slice(1, 2),
     widths: isThorough ? WIDTHS : WIDTHS.slice(0, 2),
     latents: LATENTS,
-    lengths: LENGTHS,
+    lengths: isThorough ? [...LENGTHS, ...LONG_LENGTHS] : LENGTHS,
     "windows and sinks": WINDOWS,
     "several sequences": BATCHES,
     inputs: INPUTS.map(withoutSubnormals),
     "what is appended": isThorough ? APPENDED : FEW_APPENDED,
     ...(isThorough ? { "two at a time": [...PAIRS, ...CALIBRATED_PAIRS, ...LONG_CALIBRATED] } : {}),
   });
+
+  decodeContract(target, LONG_LENGTHS);
 
   it("decodes by subgroups where the device has them", () => {
     const { commands, context } = target.gpu();
