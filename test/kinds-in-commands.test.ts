@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import "../src/node/install.ts";
+import { LLM } from "../src/index.ts";
 import { runCommand } from "./support/cli-io.ts";
 import { isThorough } from "./support/optional.ts";
-import { seededFiles } from "./support/seeded-checkpoint.ts";
+import { seededFiles, seededSource } from "./support/seeded-checkpoint.ts";
 import { sharedPath } from "./support/shared.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "turboquant-kinds-"));
@@ -80,6 +81,18 @@ describe.each(CASES)("%s in %s", (model, kv, kinds) => {
       expect(err).toContain(`${name} (layers ${layers}): ${text}`);
     }
   });
+});
+
+it("inspect of a saved cache tells what grows from what does not", async () => {
+  await using llm = await LLM.load(seededSource("falcon_h1"), { kv: "k4v4", backend: "reference" });
+  const session = llm.createSession();
+  await llm.runner.prefill(session.sequence, [1, 2, 3]);
+  const file = join(folder, "a.tqkv");
+  writeFileSync(file, await session.save());
+  session.release();
+  expect(await out("inspect", file)).toMatch(
+    /^states +4 of keys and values, 2 KV heads of 32; 4 of fixed size, 21\.0 kB$/m,
+  );
 });
 
 const root = isThorough ? sharedPath("fixtures") : null;
