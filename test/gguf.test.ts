@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import "../src/node/install.ts";
 import type { Checkpoint } from "../src/formats/checkpoint.ts";
+import { MemorySource } from "../src/formats/memory-source.ts";
 import { openCheckpoint } from "../src/formats/open-checkpoint.ts";
 import { LLM } from "../src/index.ts";
 import { checkWeights } from "../src/models/check-weights.ts";
@@ -255,6 +256,32 @@ describe("what files say in unusual ways", () => {
     expect(await read.config()).toMatchObject({ model_type: "qwen2" });
     for (const { name } of (await checkpoint.tensors()).values())
       expect(await read.read(name)).toEqual(await checkpoint.read(name));
+  });
+
+  it("parts whose names end in capitals", async () => {
+    const { checkpoint, file } = await randomModel("llama");
+    const parts = [...splitFile(file, "m", 3)].map(
+      ([name, part]) => [name.replace(".gguf", ".GGUF"), writeGguf(part)] as const,
+    );
+    const read = await openCheckpoint(new MemorySource(Object.fromEntries(parts), "dir"));
+    expect((await read.tensors()).size).toBe((await checkpoint.tensors()).size);
+  });
+
+  it("q, k and v in one tensor", async () => {
+    const { checkpoint, file } = await randomModel("llama");
+    const isPart = ({ name }: { name: string }) => /^blk\.\d\.attn_[qkv]\./.test(name);
+    const tensors = [0, 1].map((layer) => {
+      const own = ["q", "k", "v"].map(
+        (part) => file.tensors!.find(({ name }) => name === `blk.${layer}.attn_${part}.weight`)!,
+      );
+      const rows = own.reduce((sum, { shape }) => sum + Number(shape[0]), 0);
+      const data = new Uint8Array(own.flatMap((tensor) => [...tensor.data]));
+      return { ...own[0]!, name: `blk.${layer}.attn_qkv.weight`, shape: [rows, own[0]!.shape[1]!], data };
+    });
+    const others = file.tensors!.filter((tensor) => !isPart(tensor));
+    const read = await openCheckpoint(sourceOf({ ...file, tensors: [...others, ...tensors] }));
+    for (const { name } of (await checkpoint.tensors()).values())
+      expect(await read.read(name), name).toEqual(await checkpoint.read(name));
   });
 
   it("a whole file that is named as a part", async () => {

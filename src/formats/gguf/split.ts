@@ -3,10 +3,10 @@ import { TurboQuantError } from "../../errors.ts";
 import type { FileSource } from "../file-source.ts";
 import { type GgufHeader, readGgufHeader } from "./header.ts";
 
-const PART = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+const PART = /^(.*)-(\d{5})-of-(\d{5})(\.[Gg][Gg][Uu][Ff])$/;
 
 /** Name of the part that has the metadata: the first one, or the file itself where it is no part. */
-export const firstPart = (file: string): string => file.replace(PART, "$1-00001-of-$3.gguf");
+export const firstPart = (file: string): string => file.replace(PART, "$1-00001-of-$3$4");
 
 /**
  * Headers of all parts in order; of a file that is no part, itself.
@@ -14,7 +14,7 @@ export const firstPart = (file: string): string => file.replace(PART, "$1-00001-
  */
 export async function splitParts(source: FileSource, header: GgufHeader): Promise<readonly GgufHeader[]> {
   const count = header.metadata.get("split.count") ?? 0;
-  const [, base, , numParts] = PART.exec(header.file) ?? [];
+  const [, base, , numParts, ending] = PART.exec(header.file) ?? [];
   // A file that says nothing of a split is whole, whatever its name.
   if (count === 0 || (count === 1 && base === undefined)) return [header];
   if (base === undefined) {
@@ -31,7 +31,7 @@ export async function splitParts(source: FileSource, header: GgufHeader): Promis
   }
   const files = Array.from(
     { length: Number(numParts) },
-    (_, i) => `${base}-${String(i + 1).padStart(5, "0")}-of-${numParts}.gguf`,
+    (_, i) => `${base}-${String(i + 1).padStart(5, "0")}-of-${numParts}${ending}`,
   );
   const parts: GgufHeader[] = [];
   for (const [number, file] of files.entries()) {

@@ -51,6 +51,26 @@ it("scores and types may be more than the tokens, and scores are numbers", async
   await expect(pieces({ "ggml.scores": [1] })).rejects.toThrow(/tokenizer\.ggml\.scores: expected a list of 9 numbers/);
 });
 
+it("of equal scores the leftmost pair is merged first; without scores all are equal", async () => {
+  const tokens = ["<unk>", "<s>", "</s>", "▁", "a", "b", "ab", "ba"];
+  const keys = { "ggml.model": "llama", "ggml.tokens": tokens, "ggml.add_space_prefix": false };
+  const types = { "ggml.token_type": [2, 3, 3, 1, 1, 1, 1, 1] };
+  const equal = await read({ ...keys, ...types, "ggml.scores": tokens.map(() => -1) });
+  expect(equal.tokenizer.encode("bab")).toEqual([1, 7, 5]);
+  expect((await read({ ...keys, ...types })).tokenizer.encode("bab")).toEqual([1, 7, 5]);
+  const falling = await read({ ...keys, ...types, "ggml.scores": [0, 0, 0, -9, -9, -9, -1, -2] });
+  expect(falling.tokenizer.encode("bab")).toEqual([1, 5, 6]);
+});
+
+it("a token that a user defined is also what others merge to", async () => {
+  const tokens = ["<unk>", "<s>", "</s>", "▁", "a", "▁▁"];
+  const { tokenizer } = await read({
+    ...{ "ggml.model": "llama", "ggml.tokens": tokens, "ggml.add_space_prefix": false },
+    ...{ "ggml.token_type": [2, 3, 3, 1, 1, 4], "ggml.scores": tokens.map(() => -1) },
+  });
+  expect(tokenizer.encode("a  a")).toEqual([1, 4, 5, 4]);
+});
+
 it("the largest number of 32 bits is no token; padding of another vocabulary does not matter, an end of text does", async () => {
   const none = { "ggml.eos_token_id": 2 ** 32 - 1, "ggml.bos_token_id": -1, "ggml.padding_token_id": 77 };
   expect((await bytes(["a", "b", "<end>"], [1, 1, 3], none)).ends).toEqual([]);

@@ -134,14 +134,18 @@ function mergesOf(metadata: Metadata, vocabulary: ReadonlySet<string>): [string,
 
 /**
  * SentencePiece's BPE has scores and no merges: two neighbours become the token that they spell, the one of highest score
- * first. As a list of merges that is every way to spell a normal token with two others, by falling score.
+ * first, of equal ones the leftmost. As a list of merges that is every way to spell a token with two others, by falling score.
  */
 function sentencePiece(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Parts {
-  const scores = metadata.numbers("tokenizer.ggml.scores", tokens.length);
+  // Without scores all are equal.
+  const scores = metadata.has("tokenizer.ggml.scores")
+    ? metadata.numbers("tokenizer.ggml.scores", tokens.length)
+    : tokens.map(() => 0);
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const merges: { left: string; right: string; score: number; order: number }[] = [];
   for (const [id, token] of tokens.entries()) {
-    if (types[id] !== NORMAL) continue;
+    // Tokens that users defined are found in the text, and where it spells them with other characters than theirs, by merging.
+    if (types[id] !== NORMAL && types[id] !== USER_DEFINED) continue;
     const ways: { left: string; right: string; a: number; b: number }[] = [];
     const characters = [...token];
     for (let n = 1, left = ""; n < characters.length; n++) {
@@ -171,9 +175,20 @@ function sentencePiece(metadata: Metadata, tokens: readonly string[], types: rea
         ...(prefixes ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : []),
       ],
     },
-    model: { merges: merges.map(({ left, right }) => [left, right]), byte_fallback: true, fuse_unk: true },
+    model: {
+      merges: merges.map(({ left, right }) => [left, right]),
+      merge_ranks: ranksOf(merges),
+      byte_fallback: true,
+      fuse_unk: true,
+    },
     addsBos: true,
   };
+}
+
+/** Places among the scores, from the highest on; equal scores share one. */
+function ranksOf(merges: readonly { readonly score: number }[]): number[] {
+  let rank = 0;
+  return merges.map(({ score }, i) => (i > 0 && score !== merges[i - 1]!.score ? ++rank : rank));
 }
 
 /** Tokens that are found in a text before it is cut: control tokens, the unknown one, and those that users defined. */

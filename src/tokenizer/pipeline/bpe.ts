@@ -106,17 +106,20 @@ export class Bpe implements Model {
   }
 }
 
+/** `merge_ranks` is no field of a tokenizer.json: where scores stand for merges, several have one rank. */
 function readMerges(component: Component, vocabulary: Vocabulary, prefix: string): Merges {
   const list = component.list("merges");
+  const ranks = component.get("merge_ranks") as readonly number[] | undefined;
   const merges = new Merges(list.length);
-  for (const [rank, entry] of list.entries()) {
+  for (const [place, entry] of list.entries()) {
+    const rank = ranks?.[place] ?? place;
     const pair: unknown = typeof entry === "string" ? entry.split(" ") : entry;
     if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || typeof pair[1] !== "string") {
-      throw component.invalid(`merges[${rank}] of two tokens`, entry);
+      throw component.invalid(`merges[${place}] of two tokens`, entry);
     }
     const [left, right] = pair as [string, string];
     const ids = [left, right, left + right.slice(prefix.length)].map((token) => vocabulary.id(token));
-    if (ids.includes(undefined)) throw component.invalid(`merges[${rank}] of tokens in the vocabulary`, entry);
+    if (ids.includes(undefined)) throw component.invalid(`merges[${place}] of tokens in the vocabulary`, entry);
     merges.add(ids[0]!, ids[1]!, rank, ids[2]!);
   }
   return merges;
