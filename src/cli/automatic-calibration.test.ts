@@ -1,7 +1,7 @@
 /** @file Calibrations that are made when a model is loaded: where they lie, what is said, and what stands against them. */
 import {
+  chmodSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -84,19 +84,18 @@ it("commands make one by themselves, unless the environment or the format says o
 
 it("where the folder cannot be written it lies in the cache, and without that it holds for the load", async () => {
   const folder = newModel();
-  // Nothing can be renamed to a folder.
-  mkdirSync(join(folder, CALIBRATION_FILE));
+  chmodSync(folder, 0o555);
   const made = await load(folder, { calibration: "auto" });
   const [kept] = readdirSync(join(home, "cache/turboquant"));
   expect(made).toMatchObject({ isCalibrated: true });
   expect(made.notes[0]).toContain(`kept in ${join(home, "cache/turboquant", kept!)}`);
   expect(await load(folder)).toMatchObject({ notes: [], isCalibrated: true });
   // Of a source that is no folder, by the same weights.
-  rmSync(join(folder, CALIBRATION_FILE), { recursive: true });
   expect(await load(inMemory(folder))).toMatchObject({ isCalibrated: true });
   writeFileSync(join(home, "file"), "");
   vi.stubEnv("HF_HUB_CACHE", join(home, "file"));
   const lost = await load(inMemory(folder), { calibration: "auto" });
+  chmodSync(folder, 0o755);
   expect(lost.isCalibrated).toBe(true);
   expect(lost.notes[0]).toMatch(/, and not kept \(calibration: it can be written neither .*ENOTDIR\)/);
 });

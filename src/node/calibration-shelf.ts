@@ -29,6 +29,11 @@ function besideModel(model: FileSource, file: string): string | null {
   return "calibrationPath" in model && typeof model.calibrationPath === "string" ? model.calibrationPath : null;
 }
 
+/** A folder that nobody may write to is left as it is by those, too, whom the system lets (root). */
+async function refuseReadOnly(folder: string): Promise<void> {
+  if (((await stat(folder)).mode & 0o222) === 0) throw Object.assign(new Error("read-only folder"), { code: "EACCES" });
+}
+
 export const nodeCalibrations: CalibrationShelf = {
   async find(fingerprint) {
     const path = keptIn(fingerprint);
@@ -59,6 +64,7 @@ export const nodeCalibrations: CalibrationShelf = {
       try {
         // The folder of a model is there; those in caches may have to be made.
         await mkdir(dirname(path), { recursive: true });
+        await refuseReadOnly(dirname(path));
         await writeFileAtomically(path, bytes);
         return path;
       } catch (error) {
