@@ -12,6 +12,7 @@ const SPECS = [
   "k3v3",
   "k2v2",
   "k4v4,window=32,sinks=20",
+  "k4v4,window=32,window=8bit",
   "k8v4,sinks=0",
   "k4v4,layers=0-1:f16",
   "paper-4",

@@ -5,7 +5,9 @@
  * How it works. `loadRows` copies the queries of one KV head into the scratch memory, as f32, or as int16 for codes. For each
  * row it records which keys the row attends to: from ROW_LOW, the start of its sliding window, to ROW_END. Keys below ROW_SINKS
  * are read as sinks, those from there up to ROW_RECENT as codes, and the rest from the residual window. `attendRows` then walks
- * three streams of keys: the 16-bit pages of the sinks, the pages of codes, and the 16-bit pages of the residual window.
+ * three streams of keys: the 16-bit pages of the sinks, the pages of codes, and the 16-bit pages of the residual window. Where sinks
+ * and window have 8 bits, they are read as codes too, after the pages of codes: the int16 query is rounded anew for them in between, because
+ * its order and its bound are those of a width.
  *
  * For each tile of at most 64 keys of one page, `attendStream` computes the scores of all rows. `softmaxRow` masks the keys that
  * a row does not attend to, raises the row's maximum, rescales its accumulator and turns scores into weights. Then the values
@@ -25,7 +27,7 @@ import {
   CHOSEN, CHOSEN_LISTS, CHOSEN_WORDS, HEAD_WEIGHTS, ROW_CHOSEN, ROW_TARGET, ROW_WEIGHT, SCORES, SCORE_STRIDE,
   SKETCH_FACTOR, SKETCH_MATRIX, SKETCH_NORMS, SKETCH_ROWS, CHUNKED, SLIDING, SOFTCAP, SPAN_RESIDUAL, SPAN_RESIDUAL_START, SPAN_MAIN, SPAN_ROW, SPAN_START, STEP, S_ACC,
   S_AT_HAND, S_QUERY, S_QUERY16, S_ROWS, S_SCALES, S_SCORES, S_SKETCH16, S_TILE, TILE_AHEAD, TILE_AHEAD_STEP, TILE_COUNT, TILE_FIRST, TILE_HEAD, TILE_PAGE,
-  TILE_PLANE, TILE_ROWS, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
+  TILE_PLANE, TILE_ROWS, K_WINDOW, V_WINDOW, TILE_TOKENS, TRELLIS, TYPE, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q4_0, TYPE_Q8_0, V_SIDE, WINDOW,
 } from "./params";
 import { weighCodes } from "./value-codes";
 
@@ -133,6 +135,27 @@ export function loadRows(p: usize, scratch: usize, span: usize, head: usize, fir
       row++;
     }
   }
+}
+
+/** Rounds the loaded queries anew for sinks and window of 8 bits. */
+function quantizeForWindow(p: usize, scratch: usize, rows: usize): void {
+  const window = <usize>load<u32>(p, K_WINDOW), d = <usize>load<u32>(window, DIM), largest = load<f32>(window, LARGEST);
+  for (let row: usize = 0; row < rows; row++) {
+    const state = scratch + S_ROWS + row * ROW_BYTES;
+    quantizeQuery(scratch + S_QUERY + row * MAX_DIM * 4, scratch + S_QUERY16 + row * MAX_DIM * 2, d, 8, largest, state, ROW_QSCALE);
+    store<f32>(state, load<f32>(state, ROW_QSCALE) * (<f32>1 / QUERY_GAIN), ROW_QSCALE);
+  }
+}
+
+/** The first key of a stream that a row attends to, and one past the last. stream: see `attendStream` */
+// @ts-ignore: decorator
+@inline function lowOf(stream: i32, state: usize): i32 {
+  const low = load<i32>(state, ROW_LOW);
+  return stream == 0 ? low : max<i32>(low, stream == 1 ? load<i32>(state, ROW_SINKS) : load<i32>(state, ROW_RECENT));
+}
+// @ts-ignore: decorator
+@inline function highOf(stream: i32, state: usize): i32 {
+  return stream == 0 ? load<i32>(state, ROW_SINKS) : stream == 1 ? load<i32>(state, ROW_RECENT) : load<i32>(state, ROW_END);
 }
 
 /**
@@ -259,20 +282,20 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
   const table = <usize>load<u32>(span + (isMain ? SPAN_MAIN : SPAN_RESIDUAL));
   const padded = <usize>load<u32>(p, PADDED);
   const softcap = load<f32>(p, SOFTCAP), collects = load<u32>(p, SCORES) != 0, isSum = load<u32>(p, HEAD_WEIGHTS) != 0;
-  const kSide = p + K_SIDE, vSide = p + V_SIDE;
+  const kWindow = isMain ? 0 : <usize>load<u32>(p, K_WINDOW);
+  const kSide = kWindow ? kWindow : p + K_SIDE, vSide = kWindow ? <usize>load<u32>(p, V_WINDOW) : p + V_SIDE;
+  const isOfSide = isMain || kWindow != 0;
   const rotaryDim = <usize>load<u32>(p, ROTARY_DIM), rotaryPlane = <usize>(isMain ? load<u32>(p, ROTARY_PLANE) : load<u32>(p, RESIDUAL_ROTARY));
-  const kType = isMain ? load<i32>(kSide, TYPE) : TYPE_F16;
-  const vType = isMain ? load<i32>(vSide, TYPE) : TYPE_F16;
-  const kPlane = <usize>(isMain ? load<u32>(kSide, PLANE_0) : load<u32>(p, RESIDUAL_K));
-  const vPlane = <usize>(isMain ? load<u32>(vSide, PLANE_0) : load<u32>(p, RESIDUAL_V));
+  const kType = isOfSide ? load<i32>(kSide, TYPE) : TYPE_F16;
+  const vType = isOfSide ? load<i32>(vSide, TYPE) : TYPE_F16;
+  const kPlane = <usize>(isOfSide ? load<u32>(kSide, PLANE_0) : load<u32>(p, RESIDUAL_K));
+  const vPlane = <usize>(isOfSide ? load<u32>(vSide, PLANE_0) : load<u32>(p, RESIDUAL_V));
   // Rows are ordered by position, so the first and the last row bound the keys of the stream that any row attends to.
   const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
-  let low: i32, high: i32;
-  if (stream == 0) { low = load<i32>(firstRow, ROW_LOW); high = load<i32>(lastRow, ROW_SINKS); }
-  else if (stream == 1) { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_SINKS)); high = load<i32>(lastRow, ROW_RECENT); }
-  else { low = max<i32>(load<i32>(firstRow, ROW_LOW), load<i32>(firstRow, ROW_RECENT)); high = load<i32>(lastRow, ROW_END); }
-  low = max<i32>(low, keyLow);
-  high = min<i32>(high, keyHigh);
+  let low = max<i32>(lowOf(stream, firstRow), keyLow);
+  const high = min<i32>(highOf(stream, lastRow), keyHigh);
+  // Behind a window that stands alone there may be no page of codes at all.
+  if (low >= high) return;
   const valueBytes = firstPlaneBytes(vType, <usize>load<u32>(vSide, DIM));
   // Unpacked floats take twice the room of int16, so tiles of floats are half as long.
   const longest = rows > 2 && ((!isCodes(kType) && !isBlocks(kType)) || !isCodes(vType)) ? MAX_TILE / 2 : MAX_TILE;
@@ -313,12 +336,8 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
 
     for (let row: usize = 0; row < rows; row++) {
       const state = scratch + S_ROWS + row * ROW_BYTES;
-      let rowLow: i32, rowHigh: i32;
-      if (stream == 0) { rowLow = load<i32>(state, ROW_LOW); rowHigh = load<i32>(state, ROW_SINKS); }
-      else if (stream == 1) { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_SINKS)); rowHigh = load<i32>(state, ROW_RECENT); }
-      else { rowLow = max<i32>(load<i32>(state, ROW_LOW), load<i32>(state, ROW_RECENT)); rowHigh = load<i32>(state, ROW_END); }
-      rowLow = max<i32>(rowLow, keyLow);
-      rowHigh = min<i32>(rowHigh, keyHigh);
+      const rowLow = max<i32>(lowOf(stream, state), keyLow);
+      const rowHigh = min<i32>(highOf(stream, state), keyHigh);
       const seen = <usize>max<i32>(rowLow - low, 0);
       let end = <usize>max<i32>(min<i32>(rowHigh - low, <i32>count), 0);
       if (collects) collectRow(scratch, row, low, seen, end, isSum);
@@ -347,8 +366,22 @@ function attendStream(stream: i32, p: usize, scratch: usize, span: usize, head: 
  * still rotated accumulators in S_ACC, f32 [row][MAX_DIM].
  */
 export function attendRows(p: usize, scratch: usize, span: usize, head: usize, rows: usize, keyLow: i32, keyHigh: i32): void {
-  if (load<i32>(p, HAS_RESIDUAL)) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
-  attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+  const hasResidual = load<i32>(p, HAS_RESIDUAL) != 0;
   // Without a residual window no row reads a recent copy, but the rows' bounds would still include pages that do not exist.
-  if (load<i32>(p, HAS_RESIDUAL) && load<i32>(p, WINDOW) > 0) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
+  const hasWindow = hasResidual && load<i32>(p, WINDOW) > 0;
+  if (load<u32>(p, K_WINDOW)) {
+    attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+    // The query is not rounded again where no row reads a finer one.
+    const firstRow = scratch + S_ROWS, lastRow = scratch + S_ROWS + (rows - 1) * ROW_BYTES;
+    const readsSinks = max<i32>(lowOf(0, firstRow), keyLow) < min<i32>(highOf(0, lastRow), keyHigh);
+    const readsWindow = hasWindow && max<i32>(lowOf(2, firstRow), keyLow) < min<i32>(highOf(2, lastRow), keyHigh);
+    if (!readsSinks && !readsWindow) return;
+    quantizeForWindow(p, scratch, rows);
+    if (readsSinks) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
+    if (readsWindow) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
+    return;
+  }
+  if (hasResidual) attendStream(0, p, scratch, span, head, rows, keyLow, keyHigh);
+  attendStream(1, p, scratch, span, head, rows, keyLow, keyHigh);
+  if (hasWindow) attendStream(2, p, scratch, span, head, rows, keyLow, keyHigh);
 }

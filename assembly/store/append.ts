@@ -5,15 +5,18 @@
  * The bytes written are those of src/quant/row-codec.ts for the same f32 input, so no relaxed operation is used here. Up to four
  * rows are processed together: a matrix is then read once for all of them, and error feedback, which has to proceed coordinate
  * by coordinate, rounds four rows at once. The operations on a row and their order do not depend on the rows beside it.
+ *
+ * Behind a window that stands alone in 8 bits, rows of a step are stored in the window, and the rows that it has passed get their codes,
+ * which are made of the 8 bits: rows of the same step (a long prompt) at once, rows of earlier steps by tasks of their own.
  */
 import { APPEND_ROWS, MAX_DIM, MAX_FLOAT16, ROTATION_HADAMARD, SCRATCH_BYTES, TRELLIS, TYPE_F16, TYPE_F32, TYPE_KIVI, TYPE_Q8_0 } from "../attend/params";
-import { toHalf } from "../simd/vector";
+import { loadHalf, toHalf } from "../simd/vector";
 import { expectFeedback, feedBack } from "./feedback";
 import { feedBackRows } from "./feedback-rows";
 import { dot4, multiplyMatrix } from "./multiply";
 import { storeBlocks, storeCodes, storeHalves } from "./pack";
 import {
-  BALANCE, COS, EPS, IS_SHARED, NORMS_TURNED, QUERY_GROWTH, V_NORM, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, FEEDBACK, FORWARD, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
+  BALANCE, CENTROIDS, COS, EPS, IS_ALONE, IS_SHARED, K_WINDOW, NUM_PASSED, V_WINDOW, NORMS_TURNED, QUERY_GROWTH, V_NORM, RESIDUAL_K, RESIDUAL_TOKENS, RESIDUAL_V, DIM, FEEDBACK, FORWARD, K_NORM, K_SIDE, MEAN, NUM_HEADS, NUM_KV_HEADS, NUM_ROWS, PAGE_TOKENS,
   PLANE_0, QKV, QUERY, QUERY_MATRIX, Q_NORM, ROTATED, ROTATION, ROTATION_DATA, ROTATION_ROUNDS, ROTATION_SIZE, SCALES, SIN, SKETCH_MATRIX,
   SLOT_BYTES, SLOTS, SOFTMAX_SCALE, TYPE, V_SIDE,
 } from "../generated/append-params";
@@ -132,6 +135,43 @@ function feedBackSides(p: usize, keys: usize, values: usize, n: usize, head: usi
   else feedBackRows(n, a, b, d);
 }
 
+/** Reads a row of 8-bit codes. codes: u8 [d] · scale: address of its f16 · centroids: f32 [256] · x: f32 [d] */
+function readEightBits(codes: usize, scale: usize, centroids: usize, x: usize, d: usize): void {
+  const s = loadHalf(scale);
+  for (let i: usize = 0; i < d; i++) store<f32>(x + i * 4, s * load<f32>(centroids + ((<usize>load<u8>(codes + i)) << 2)));
+}
+
+/**
+ * Stores n prepared rows of one side as sinks and window of 8 bits. Where the window stands alone, a row becomes what it is stored as.
+ * window: the side's window · x: f32 [n][d] · others: see `storeRows`
+ */
+function storeEightBits(p: usize, window: usize, x: usize, n: usize, first: usize, head: usize, s: usize): void {
+  const d = <usize>load<u32>(window, DIM), tokens = <usize>load<u32>(p, RESIDUAL_TOKENS), isAlone = load<u32>(p, IS_ALONE) != 0;
+  for (let r: usize = 0; r < n; r++) {
+    const y = x + r * d * 4;
+    const slot = <usize>load<u32>(p, SLOTS) + (first + r) * SLOT_BYTES;
+    const page = <usize>load<u32>(slot, 8), index = head * tokens + <usize>load<u32>(slot, 12);
+    if (!page) continue;
+    searchFactor(y, d, window, s, 0);
+    choose(d, 8, window, s);
+    storeCodes(s + S_CODES, d, 8, window, page, index);
+    const scale = page + load<u32>(window, SCALES) + index * 2;
+    store<u16>(scale, <u16>toHalf(load<f32>(s, S_SCALE)));
+    if (isAlone) readEightBits(s + S_CODES, scale, load<u32>(window, CENTROIDS), y, d);
+  }
+}
+
+/** Reads n rows of one side from the window. x: f32 [n][d] · others: see `storeRows` */
+function loadEightBits(p: usize, window: usize, x: usize, n: usize, first: usize, head: usize): void {
+  const d = <usize>load<u32>(window, DIM), tokens = <usize>load<u32>(p, RESIDUAL_TOKENS);
+  for (let r: usize = 0; r < n; r++) {
+    const slot = <usize>load<u32>(p, SLOTS) + (first + r) * SLOT_BYTES;
+    const page = <usize>load<u32>(slot, 8), index = head * tokens + <usize>load<u32>(slot, 12);
+    const codes = page + load<u32>(window, PLANE_0) + index * d, scale = page + load<u32>(window, SCALES) + index * 2;
+    readEightBits(codes, scale, load<u32>(window, CENTROIDS), x + r * d * 4, d);
+  }
+}
+
 /**
  * Stores n prepared rows of one side in their pages, and their 16-bit copies if they have any. KIVI is not stored here: its pages
  * are quantized when they are full (src/backends/full-pages.ts).
@@ -160,7 +200,7 @@ export function storeRows(p: usize, side: usize, copyOffset: usize, x: usize, n:
     else if (type < TYPE_KIVI) storeBlocks(y, d, type == TYPE_Q8_0, side, page, index, s + S_CODES);
 
     const residual = <usize>load<u32>(slot, 8);
-    if (residual) storeHalves(y, residual + copyOffset + (head * residualTokens + <usize>load<u32>(slot, 12)) * d * 2, d);
+    if (residual && !load<u32>(p, K_WINDOW)) storeHalves(y, residual + copyOffset + (head * residualTokens + <usize>load<u32>(slot, 12)) * d * 2, d);
   }
 }
 
@@ -224,20 +264,57 @@ function storeKeysAndValues(p: usize, n: usize, first: usize, head: usize, scrat
   const valueMatrix = matrixOf(p + V_SIDE, FORWARD, head, e);
   const values = turn(p + V_SIDE, valueMatrix, scratch + VALUES + VECTORS, n, e, scratch + VALUES + PRODUCTS);
 
-  feedBackSides(p, keys, values, n, head, scratch);
-  storeRows(p, p + K_SIDE, load<u32>(p, RESIDUAL_K), keys, n, first, head, scratch + QUANTIZE_K);
-  storeRows(p, p + V_SIDE, load<u32>(p, RESIDUAL_V), values, n, first, head, scratch + QUANTIZE_V);
+  if (load<u32>(p, K_WINDOW)) {
+    storeEightBits(p, load<u32>(p, K_WINDOW), keys, n, first, head, scratch + QUANTIZE_K);
+    storeEightBits(p, load<u32>(p, V_WINDOW), values, n, first, head, scratch + QUANTIZE_V);
+  }
+  storeCoded(p, keys, values, n, first, head, scratch);
+}
+
+/** Stores those of n prepared rows that have a page for their codes. keys, values: f32 [n][dim] */
+function storeCoded(p: usize, keys: usize, values: usize, n: usize, first: usize, head: usize, scratch: usize): void {
+  const d = <usize>load<u32>(p + K_SIDE, DIM), e = <usize>load<u32>(p + V_SIDE, DIM);
+  const slots = <usize>load<u32>(p, SLOTS) + first * SLOT_BYTES;
+  let from: usize = 0;
+  while (from < n) {
+    if (!load<u32>(slots + from * SLOT_BYTES)) {
+      from++;
+      continue;
+    }
+    let end = from + 1;
+    while (end < n && load<u32>(slots + end * SLOT_BYTES)) end++;
+    const k = keys + from * d * 4, v = values + from * e * 4;
+    feedBackSides(p, k, v, end - from, head, scratch);
+    storeRows(p, p + K_SIDE, load<u32>(p, RESIDUAL_K), k, end - from, first + from, head, scratch + QUANTIZE_K);
+    storeRows(p, p + V_SIDE, load<u32>(p, RESIDUAL_V), v, end - from, first + from, head, scratch + QUANTIZE_V);
+    from = end;
+  }
+}
+
+/** Stores the codes of n rows of one KV head that the window has passed. first: of their slots */
+function storePassed(p: usize, n: usize, first: usize, head: usize, scratch: usize): void {
+  loadEightBits(p, load<u32>(p, K_WINDOW), scratch + VECTORS, n, first, head);
+  loadEightBits(p, load<u32>(p, V_WINDOW), scratch + VALUES + VECTORS, n, first, head);
+  storeCoded(p, scratch + VECTORS, scratch + VALUES + VECTORS, n, first, head, scratch);
 }
 
 /**
  * Stores K and V of one KV head for a block of rows, and prepares the queries of its group. task: KV head · number of blocks +
- * block; a block has BLOCK rows. The blocks of a head are consecutive tasks, so that its matrices stay in the cache.
+ * block; a block has BLOCK rows, and those of the rows that the window has passed come last. The blocks of a head are consecutive
+ * tasks, so that its matrices stay in the cache.
  * input: QKV, f32 [row]: queries, keys, values; where K and V are another layer's, queries alone, and nothing is stored
  */
 export function appendRows(task: i32, p: usize, scratch: usize): void {
   if (QUANTIZE_V + QUANTIZE_BYTES > SCRATCH_BYTES) ERROR("append needs more scratch than SCRATCH_BYTES of src/backends/parameters/attention.ts");
-  const rows = <usize>load<u32>(p, NUM_ROWS), blocks = (rows + BLOCK - 1) / BLOCK;
-  const head = <usize>task / blocks, first = (<usize>task % blocks) * BLOCK, n = min<usize>(BLOCK, rows - first);
+  const rows = <usize>load<u32>(p, NUM_ROWS), passed = <usize>load<u32>(p, NUM_PASSED);
+  const blocks = (rows + BLOCK - 1) / BLOCK, all = blocks + (passed + BLOCK - 1) / BLOCK;
+  const head = <usize>task / all, block = <usize>task % all;
+  if (block >= blocks) {
+    const from = (block - blocks) * BLOCK;
+    storePassed(p, min<usize>(BLOCK, passed - from), rows + from, head, scratch);
+    return;
+  }
+  const first = block * BLOCK, n = min<usize>(BLOCK, rows - first);
   if (!load<u32>(p, IS_SHARED)) storeKeysAndValues(p, n, first, head, scratch);
   storeQueries(p, n, first, head, matrixOf(p + K_SIDE, QUERY_MATRIX, head, load<u32>(p + K_SIDE, DIM)), scratch);
 }

@@ -104,6 +104,10 @@ export class AppendFixture {
       rotaryType: 0,
       rotaryPlane: 0,
       residualRotary: 0,
+      kWindow: 0,
+      vWindow: 0,
+      isAlone: 0,
+      numPassed: 0,
       kSide: this.#side("k"),
       vSide: this.#side("v"),
     });
@@ -174,6 +178,7 @@ export class AppendFixture {
       rotationSize: powerOfTwoBelow(headDim),
       rotationRounds: rotation?.signs.length ?? 0,
       rotationData: this.#putFloats(data),
+      centroids: 0,
     };
   }
 

@@ -3,10 +3,10 @@
  *
  * It runs on the host for all backends: KIVI is only a baseline, and this way there is one implementation and one set of bytes.
  */
-import { RESIDUAL_SIDE } from "../cache/layer-cache.ts";
 import type { PageAddress } from "../cache/page-storage.ts";
 import { dimOf } from "../quant/page-regions.ts";
 import { RowCodec } from "../quant/row-codec.ts";
+import { windowSide } from "../quant/window-side.ts";
 import type { AttentionLayer, Span, Step } from "./ops.ts";
 
 /** bytesOf: returns a page's own bytes, not a copy */
@@ -38,7 +38,7 @@ function quantizePage(
     const headDim = dimOf(kv, which);
     const codes = new RowCodec(format[which], format, headDim);
     if (!codes.isStoredWhole) continue;
-    const copies = new RowCodec(RESIDUAL_SIDE, format, headDim);
+    const copies = new RowCodec(windowSide(format), format, headDim);
     const rows = new Float32Array(main.pageTokens * headDim);
     for (let head = 0; head < main.numKvHeads; head++) {
       for (let row = 0; row < main.pageTokens; row++) {

@@ -1,5 +1,5 @@
 /**
- * @file Page addresses of one stream (main or 16-bit pages) of one layer.
+ * @file Page addresses of one stream (main pages, or those of sinks and window) of one layer.
  * Entry p belongs to positions from p · pageTokens on; 0 means no page.
  */
 import type { PageAddress } from "./page-storage.ts";

@@ -1,9 +1,10 @@
 /** @file Format and page layouts of the keys and values of one layer. */
+import { TurboQuantError } from "../errors.ts";
 import { isFloat } from "../quant/codecs/registry.ts";
 import type { LayerKvFormat, SideFormat } from "../quant/kv-format.ts";
-import { plain } from "../quant/kv-presets.ts";
 import { latentFormat, latentLayout } from "../quant/latent-layout.ts";
 import { PAGE_TOKENS, type PageLayout, pageLayout, RESIDUAL_PAGE_TOKENS } from "../quant/page-layout.ts";
+import { windowSide } from "../quant/window-side.ts";
 import { Reach } from "./states/reach.ts";
 import { ResidualWindow } from "./states/residual-window.ts";
 import type { LayerShape } from "./states/state-shape.ts";
@@ -11,23 +12,23 @@ import type { LayerShape } from "./states/state-shape.ts";
 export interface LayerCache {
   /** As asked for; of latent attention with the type of keys for both sides. */
   readonly format: LayerKvFormat;
-  /** Pages of codes; every token has its row here. */
+  /** Pages of codes; every token has its row here, or will have it when the residual window has passed it (`ResidualWindow.isAlone`). */
   readonly main: PageLayout;
-  /** Layout of the 16-bit copies of sinks and residual window, and which positions have them; null when the format has neither. */
+  /** Layout of the pages of sinks and residual window, and which positions have them; null when the format has neither. */
   readonly residual: ResidualWindow | null;
   /** Which tokens a query can still attend to; pages that no later query reaches are released. */
   readonly reach: Reach;
 }
 
-/** K and V of the 16-bit pages are both stored as f16, whatever the types of the main pages. */
-export const RESIDUAL_SIDE: SideFormat = plain("f16");
-
-/** Whether attention reads part of this layer from 16-bit pages. A cache of floats needs no such copies. */
+/** Whether attention reads part of this layer from pages of sinks and window. A cache of floats needs none. */
 export function hasResidual(format: LayerKvFormat): boolean {
   return (format.sinks > 0 || format.window > 0) && !(isFloat(format.k) && isFloat(format.v));
 }
 
-/** @throws TurboQuantError unsupported — widths without kernels, or a type of keys that latent attention cannot read as values */
+/**
+ * @throws TurboQuantError unsupported — widths without kernels, a type of keys that latent attention cannot read as values, or an 8-bit
+ * window for latent attention
+ */
 export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache {
   const { numKvHeads, headDim, valueDim, rotaryKeyDim = 0, slidingWindow = 0 } = shape;
   const format = rotaryKeyDim > 0 ? latentFormat(asked) : asked;
@@ -38,6 +39,13 @@ export function layerCache(asked: LayerKvFormat, shape: LayerShape): LayerCache 
   const reach = new Reach(slidingWindow);
   const main = layoutOf(format.k, format.v, PAGE_TOKENS);
   if (!hasResidual(format)) return { format, main, residual: null, reach };
-  const layout = layoutOf(RESIDUAL_SIDE, RESIDUAL_SIDE, RESIDUAL_PAGE_TOKENS);
-  return { format, main, residual: new ResidualWindow(format.sinks, format.window, layout, reach), reach };
+  if (rotaryKeyDim > 0 && format.windowBits === 8) {
+    throw new TurboQuantError(
+      "unsupported",
+      "--kv window=8bit: latent attention holds its window in 16 bit; leave it out, or say window=16bit",
+    );
+  }
+  const side = windowSide(format);
+  const layout = layoutOf(side, side, RESIDUAL_PAGE_TOKENS);
+  return { format, main, residual: new ResidualWindow(format, layout, reach), reach };
 }

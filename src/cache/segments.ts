@@ -1,4 +1,4 @@
-/** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, 16-bit copies of sinks and window, and states of fixed size. */
+/** @file What the bytes of a sequence are spent on, layer by layer: codes, scales, pages of sinks and window, and states of fixed size. */
 import type { PageLayout } from "../quant/page-layout.ts";
 import type { Sequence } from "./sequence.ts";
 import { KvState } from "./states/kv-state.ts";
@@ -11,9 +11,9 @@ export interface LayerSegments {
   readonly codes: number;
   /** Scales, residual norms, and the padding behind each array. */
   readonly scales: number;
-  /** 16-bit pages of the first tokens. */
+  /** Pages of the first tokens, in 16 bits or in 8. */
   readonly sinks: number;
-  /** 16-bit pages of the most recent tokens. */
+  /** Pages of the most recent tokens, in 16 bits or in 8. */
   readonly window: number;
   /** Of a layer whose state does not grow with the sequence, in f32: delta rules, state spaces, convolutions. */
   readonly state: number;

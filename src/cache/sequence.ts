@@ -76,7 +76,7 @@ export class Sequence {
     return this.kv(layer).main;
   }
 
-  /** Block table of a layer's 16-bit pages; 0 where there is no page. */
+  /** Block table of a layer's pages of sinks and window; 0 where there is no page. */
   residual(layer: number): BlockTable {
     return this.kv(layer).residual;
   }

@@ -1,13 +1,27 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { append, type Fixture, kvFormat, makeCache, range, readMark } from "../../test/support/pages.ts";
+import {
+  append,
+  eightBitFormat,
+  type Fixture,
+  kvFormat,
+  makeCache,
+  range,
+  readMark,
+} from "../../test/support/pages.ts";
 import { TurboQuantError } from "../errors.ts";
 import { crc32c } from "../math/crc32c.ts";
 import type { LayerKvFormat } from "../quant/kv-format.ts";
 import { readSnapshotHeader, restoreSequence, saveSequence, snapshotParts } from "./snapshot.ts";
 
 const IDENTITY = { fingerprint: "ab".repeat(32), kvSpec: "k4v4,sinks=4,window=24" };
-const FORMATS = [kvFormat(4, 24), kvFormat(20, 0, "tq3"), kvFormat(0, 40, "q8_0"), kvFormat(4, 9, "f16")];
+const FORMATS = [
+  kvFormat(4, 24),
+  kvFormat(20, 0, "tq3"),
+  kvFormat(0, 40, "q8_0"),
+  kvFormat(4, 9, "f16"),
+  eightBitFormat(4, 24),
+];
 
 const concat = (parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(parts.flatMap((part) => [...part]));
 
@@ -78,7 +92,8 @@ describe("snapshot", () => {
           expect(copy.sequence.residualStart(layer)).toBe(made.sequence.residualStart(layer));
           const hasResidual = copy.fixture.cache.layers[layer]!.residual !== null;
           made.tokens.forEach((token, p) => {
-            expect(readMark(copy.fixture, copy.sequence, layer, "main", p)).toBe(token);
+            const isCoded = p < copy.sequence.kv(layer).codedTokens(copy.sequence.length);
+            if (isCoded) expect(readMark(copy.fixture, copy.sequence, layer, "main", p)).toBe(token);
             const isRead = hasResidual && (p < sinks || (window > 0 && p >= copy.sequence.residualStart(layer)));
             if (isRead) expect(readMark(copy.fixture, copy.sequence, layer, "residual", p)).toBe(token);
           });
@@ -184,7 +199,7 @@ describe("snapshot", () => {
     expect(refusal({ identity: { ...IDENTITY, kvSpec: "k8v8" } })).toBe(
       `snapshot: it has another KV format: expected k8v8, got ${IDENTITY.kvSpec}; load the model with --kv ${IDENTITY.kvSpec}`,
     );
-    expect(refusal({ formats: FORMATS.slice(1) })).toContain("expected 3 layers, got 4");
+    expect(refusal({ formats: FORMATS.slice(1) })).toContain("expected 4 layers, got 5");
     expect(refusal({ formats: [kvFormat(4, 24, "tq5"), ...FORMATS.slice(1)] })).toMatch(
       /layer 0: expected mainPageBytes \d+, got \d+;/,
     );
@@ -230,6 +245,9 @@ describe("snapshot", () => {
       "exactStart past the end": (h) => void (h.layers[0]!["exactStart"] = 99),
       "other 16-bit pages, as many": (h) => void (h.layers[0]!["exactPages"] = [0, 7]),
       "16-bit pages that are text": (h) => void (h.layers[0]!["exactPages"] = ["0", "1"]),
+      "codes of other tokens": (h) => void (h.layers[4]!["codedTokens"] = 8),
+      "codes of more tokens than there are": (h) => void (h.layers[4]!["codedTokens"] = 31),
+      "codes of no tokens": (h) => void delete h.layers[4]!["codedTokens"],
       "another page size": (h) => void (h.layers[0]!["mainPageBytes"] = 1),
       "a list": () => [],
       "a number": () => 7,

@@ -106,7 +106,7 @@ describe("assertNoHiddenCopies", () => {
     const address = contender.cache.pool.allocate(residual!.layout.numBytes);
     sequence.residual(2).set(5, address);
     expect(() => assertNoHiddenCopies(contender, sequence, "k4v4")).toThrow(
-      /k4v4: layer 2 keeps 16-bit copies of tokens 80 to 95/,
+      /k4v4: layer 2 keeps 16-bit rows of tokens 80 to 95/,
     );
     sequence.release();
     const [one, two] = [await fed("q8_0", 64), await fedBeside()];

@@ -2,7 +2,7 @@
  * @file Proves that attention reads the packed pages, on a sequence that an evaluation has just fed.
  *
  * Other implementations of such codecs were measured on a 16-bit copy that they kept besides, or before anything was
- * compressed. So this module checks two things. The pages of the sequence are counted: there must be no 16-bit copy outside
+ * compressed. So this module checks two things. The pages of the sequence are counted: there must be no finer row outside
  * sinks and window. And the codes and scales of K and V in every layer are changed where they are stored: each change must
  * change the next token's logits, and restoring the bytes must restore the logits bit for bit.
  */
@@ -83,7 +83,7 @@ function fail(what: string, detail: Record<string, unknown>): never {
   );
 }
 
-/** Throws when a layer with codes has 16-bit pages outside sinks and window, or when there are pages that no layer explains. */
+/** Throws when a layer with codes has pages of finer rows outside sinks and window, or when there are pages that no layer explains. */
 export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, kv: string): void {
   for (const [layer, { residual, format }] of cache.layers.entries()) {
     if (!residual) continue;
@@ -97,7 +97,7 @@ export function assertNoHiddenCopies({ cache }: Contender, sequence: Sequence, k
         const isWindow = format.window > 0 && first + residual.layout.pageTokens > keepFrom;
         if (address && !isSink && !isWindow) {
           fail(
-            `${kv}: layer ${layer} keeps 16-bit copies of tokens ${first} to ${first + residual.layout.pageTokens - 1}`,
+            `${kv}: layer ${layer} keeps ${format.windowBits ?? 16}-bit rows of tokens ${first} to ${first + residual.layout.pageTokens - 1}`,
             {
               layer,
             },

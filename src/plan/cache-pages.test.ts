@@ -53,6 +53,10 @@ const FORMATS = [
   "k2v2,sinks=17,window=1",
   "k2v2,sinks=100,window=40",
   "k7v6,sinks=0,window=0,layers=1:f16",
+  "k4v4,window=8bit",
+  "k3v2,sinks=17,window=1,window=8bit",
+  "k3v3,sinks=100,window=40,window=8bit",
+  "k3v3,window=0,window=8bit",
 ];
 const LENGTHS = [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 143, 144, 145, 200, 255, 256, 257, 511, 777];
 
@@ -74,6 +78,7 @@ describe("pages in closed form", () => {
     const cases = fc.record({
       sinks: fc.integer({ min: 0, max: 90 }),
       window: fc.integer({ min: 0, max: 200 }),
+      bits: fc.constantFrom(8, 16),
       tokens: fc.integer({ min: 1, max: 700 }),
       chunk: fc.constantFrom(1, 7, 16, 48, 64, 100, 256),
       headDim: fc.constantFrom(8, 24, 64, 80),
@@ -81,8 +86,8 @@ describe("pages in closed form", () => {
       slidingWindow: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 300 })),
     });
     fc.assert(
-      fc.property(cases, ({ sinks, window, tokens, chunk, headDim, numKvHeads, slidingWindow }) => {
-        const kv = `k3v5,sinks=${sinks},window=${window}`;
+      fc.property(cases, ({ sinks, window, bits, tokens, chunk, headDim, numKvHeads, slidingWindow }) => {
+        const kv = `k3v5,sinks=${sinks},window=${window},window=${bits}bit`;
         const real = filled(kv, { headDim, numKvHeads, slidingWindow }, tokens, chunk);
         const plan = planned(kv, { headDim, numKvHeads, slidingWindow }, tokens, chunk);
         expect(plan.rest).toBe(real.rest);
@@ -96,5 +101,25 @@ describe("pages in closed form", () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  it("with a window of 8 bits take fewer bytes than in f16 at any length", () => {
+    const bytesAt = (kv: string, headDim: number, tokens: number): number => {
+      const layer = layerCache(parseKvSpec(kv).forLayer(0), { numKvHeads: 1, headDim });
+      return bytesOf(layer, pagesAtRest(layer, tokens));
+    };
+    for (const headDim of [64, 128]) {
+      for (const kv of ["k7v7", "k4v4", "k2v2"]) {
+        for (const more of ["window=128", "window=32", "window=16,sinks=16", "window=1,sinks=0"]) {
+          for (let tokens = 1; tokens < 700; tokens++) {
+            const [own, halves] = [`${kv},${more},window=8bit`, "f16"].map((each) => bytesAt(each, headDim, tokens));
+            if (own! >= halves!) expect.fail(`${kv},${more}: ${tokens} tokens of ${headDim} take ${own} bytes`);
+          }
+        }
+      }
+    }
+    // A conversation of 140 tokens, which took more bytes than in f16 with its window in 16 bit beside the codes.
+    expect(bytesAt("k4v4", 64, 140)).toBeGreaterThan(bytesAt("f16", 64, 140));
+    expect(bytesAt("k4v4,window=8bit", 64, 140)).toBeLessThan(0.75 * bytesAt("f16", 64, 140));
   });
 });

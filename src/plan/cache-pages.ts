@@ -44,7 +44,7 @@ export function bytesOf({ main, residual }: LayerCache, counts: PageCounts): num
 /** Pages when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
 function pagesOf({ main, reach, residual }: LayerCache, committed: number, reserved: number): PageCounts {
   return {
-    main: reach.numPages(committed, reserved, main.pageTokens),
+    main: reach.numPages(committed, residual?.codedTokens(reserved) ?? reserved, main.pageTokens),
     residual: residual?.numPages(committed, reserved) ?? 0,
   };
 }

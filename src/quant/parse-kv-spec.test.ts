@@ -93,6 +93,26 @@ describe("modifiers", () => {
     }
   });
 
+  it("the bits of sinks and window, apart from their lengths", () => {
+    expect(layer("k4v4,window=8bit")).toEqual({ ...layer("k4v4"), windowBits: 8 });
+    expect(layer("k4v4,window=8bit,window=32")).toEqual({ ...layer("k4v4,window=32"), windowBits: 8 });
+    expect(parseKvSpec("k4v4,window=8bit,window=32").text).toBe("k4v4,window=32,window=8bit");
+    for (const same of ["k4v4,window=16bit", "k4v4,window=8bit,window=16bit"]) {
+      expect(parseKvSpec(same).text).toBe("k4v4");
+      expect(layer(same)).toEqual(layer("k4v4"));
+    }
+    expect(problem("k4v4,window=9bit")).toContain("window=9bit: expected 8bit, 16bit");
+    for (const [kv, type] of [
+      ["q8_0,window=32", "q8_0"],
+      ["kivi-4", "kivi4"],
+      ["k4v4,v=f16", "f16"],
+      ["k4v4,layers=0:vq4_0r", "q4_0r"],
+    ]) {
+      expect(problem(`${kv},window=8bit`)).toContain(`window=8bit: ${type} has no TurboQuant codes`);
+    }
+    expect(layer("k4v4,layers=0:f16,window=8bit").k).toEqual(plain("f16"));
+  });
+
   it("scale and search reach both sides", () => {
     for (const scale of ["norm", "norm-preserving", "least-squares"]) {
       expect(layer(`k4v4,scale=${scale}`)).toMatchObject({ k: { scale }, v: { scale } });

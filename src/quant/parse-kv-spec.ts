@@ -11,6 +11,7 @@ import { ALIASES, findType, parsePreset, parseType } from "./kv-presets.ts";
 import { LAYER_KINDS, type LayerKind } from "./layer-kinds.ts";
 import { PAGE_TOKENS } from "./page-regions.ts";
 import type { RotationKind } from "./rules.ts";
+import { checkWindowSides } from "./window-side.ts";
 
 export interface KvSpec {
   /** The canonical text; equal texts mean equal formats. */
@@ -136,7 +137,8 @@ function parseModifiers(parts: readonly string[], draft: Draft): LayerRange<Side
         draft.sinks = parseCount(name, value, 65_536);
         break;
       case "window":
-        draft.window = parseCount(name, value, 65_536);
+        if (!value.endsWith("bit")) draft.window = parseCount(name, value, 65_536);
+        else draft.windowBits = oneOf(name, value, ["8bit", "16bit"]) === "8bit" ? 8 : undefined;
         break;
       case "seed":
         draft.seed = parseCount(name, value, 2 ** 32 - 1);
@@ -172,6 +174,7 @@ export function parseKvSpec(spec: string): KvSpec {
   const sides = [base, ...ranges].flatMap(({ k, v }) => [k, v]).filter((side) => side !== undefined);
   const whole = sides.find(isWholePage);
   if (whole) checkWholePages(whole, draft.window);
+  for (const each of [base, ...ranges]) checkWindowSides({ ...base, k: each.k ?? base.k, v: each.v ?? base.v });
   const facts = {
     text: canonical(preset, modifiers),
     calibration,

@@ -203,6 +203,49 @@ export const BATCHES: readonly KvCase[] = [
   { kv: "f32", steps: TOGETHER, rope: true },
 ];
 
+const EIGHT = "sinks=4,window=32,window=8bit";
+
+/**
+ * Sinks and window of 8 bits: a token has no other codes until the window has passed it. Every width beside them, for one query row, two and
+ * more; windows shorter than a page and longer; prompts that the window passes as a whole, in part and later.
+ */
+export const EIGHT_BITS: readonly KvCase[] = [
+  { kv: `k4v4,${EIGHT}`, steps: [5, 1, 140, 1, 20, 3] },
+  { kv: `k4v4,${EIGHT}`, numHeads: 4, numKvHeads: 2, steps: [70, 1, 1, 1], calibrated: true },
+  { kv: `k2v2,${EIGHT}`, numHeads: 4, numKvHeads: 2, steps: [70, 1, 5, 33], calibrated: true },
+  {
+    kv: `k2v3,transform=off,${EIGHT}`,
+    headDim: 128,
+    numHeads: 6,
+    numKvHeads: 2,
+    steps: [40, 4, 4, 1],
+    calibrated: true,
+  },
+  { kv: `k1v8,${EIGHT}`, headDim: 40, numHeads: 3, numKvHeads: 3, steps: [80, 1, 2] },
+  { kv: `k8v5,rotation=qr,${EIGHT}`, headDim: 72, numHeads: 3, steps: [1, 33, 1, 66, 3] },
+  { kv: `k6v7,rotation=none,${EIGHT}`, headDim: 24, numHeads: 2, steps: [64, 1, 64] },
+  { kv: `paper-4+qjl,${EIGHT}`, headDim: 128, steps: [70, 1, 3] },
+  { kv: `k4v4,${EIGHT}`, headDim: 48, valueDim: 32, numHeads: 4, numKvHeads: 2, steps: [70, 1, 3] },
+  { kv: `k3v2,${EIGHT}`, headDim: 24, valueDim: 40, steps: [1, 33, 1, 2], calibrated: true },
+  { kv: `k4v4,${EIGHT}`, headDim: 576, numHeads: 4, numKvHeads: 2, steps: [40, 1] },
+  { kv: "k4v4,window=8bit", steps: [140, 1, 200, 2] },
+  { kv: "k4v4,window=16,sinks=0,window=8bit", numHeads: 71, headDim: 16, steps: [30, 1, 2] },
+  { kv: "k4v4,window=1,sinks=1,window=8bit", steps: [5, 1, 70, 1] },
+  { kv: "k4v4,window=0,sinks=7,window=8bit", steps: [5, 1, 140, 1, 3] },
+  { kv: `k4v4,${EIGHT}`, steps: [140, 1, 30], trimTo: 100 },
+  { kv: `k4v4,${EIGHT}`, steps: [140, 1, 1], trimTo: 2 },
+  ...[1, 17, 33, 64, 100].map((slidingWindow) => ({ kv: `k4v4,${EIGHT}`, steps: [110, 1, 30], slidingWindow })),
+  { kv: `k4v4,${EIGHT}`, steps: TOGETHER },
+  { kv: `k3v3,${EIGHT}`, numHeads: 6, numKvHeads: 2, steps: TOGETHER, slidingWindow: 48 },
+  { kv: `k4v4,${EIGHT}`, numHeads: 2, numKvHeads: 1, steps: [64, 1], awkward: true },
+];
+
+/** Of few shapes, for backends that make a kernel for each. */
+export const FEW_EIGHT_BITS: readonly KvCase[] = EIGHT_BITS.filter(
+  ({ kv, steps, slidingWindow }) =>
+    kv.startsWith("k2v2") || kv.includes("window=0") || (steps === TOGETHER && !slidingWindow),
+);
+
 /** Kernels of FORMATS: codes of few bits and of many, with copies and without, and both kinds of blocks. */
 const INPUT_SHAPES: readonly KvCase[] = [
   { kv: `k4v4,${BARE}`, numHeads: 2, numKvHeads: 1, steps: [40, 1] },

@@ -7,6 +7,7 @@ import { APPENDED } from "./append-cases.ts";
 import { kvContract } from "./kv.ts";
 import {
   BATCHES,
+  EIGHT_BITS,
   FORMATS,
   INPUTS,
   LATENTS,
@@ -40,6 +41,7 @@ describe("wasm", () => {
     "formats of no GPU": SLOW_FORMATS,
     lengths: [...LENGTHS, ...LONG_LENGTHS],
     "windows and sinks": WINDOWS,
+    "sinks and window of 8 bits": EIGHT_BITS,
     "several sequences": BATCHES,
     inputs: INPUTS,
     softmax: SOFTMAX,

@@ -176,8 +176,16 @@ export class FakeOps implements Ops {
     const { numHeads, numKvHeads, headDim, valueDim } = layer;
     const width = (numHeads + numKvHeads) * headDim + numKvHeads * valueDim;
     for (const { sequence, start, count, row } of step.spans) {
+      const state = sequence.kv(layer.index);
+      const { isAlone } = layer.cache.residual ?? {};
       for (let i = 0; i < count; i++) {
-        this.#slot(sequence, layer.index, start + i).setUint32(0, data(qkv)[(row + i) * width]!, true);
+        const slot = this.#slot(sequence, layer.index, start + i, isAlone ? "residual" : "main");
+        slot.setUint32(0, data(qkv)[(row + i) * width]!, true);
+      }
+      if (!isAlone) continue;
+      for (let position = state.codedTokens(start); position < state.codedTokens(start + count); position++) {
+        const from = this.#slot(sequence, layer.index, position, "residual");
+        this.#slot(sequence, layer.index, position, "main").setUint32(0, from.getUint32(0, true), true);
       }
     }
   }
@@ -186,7 +194,7 @@ export class FakeOps implements Ops {
     for (const { sequence, start, count, row } of step.spans) {
       for (let i = 0; i < count; i++) {
         const value = data(latent)[(row + i) * (layer.headDim + layer.rotaryKeyDim)]!;
-        this.#slot(sequence, layer.index, start + i).setUint32(0, value, true);
+        this.#slot(sequence, layer.index, start + i, "main").setUint32(0, value, true);
       }
     }
   }
@@ -201,8 +209,10 @@ export class FakeOps implements Ops {
     const width = layer.numHeads * layer.valueDim;
     for (const { sequence, start, count, row } of step.spans) {
       let state = layer.index + 1;
+      const coded = sequence.kv(layer.index).codedTokens(start + count);
       for (let position = 0; position < start + count; position++) {
-        state = hash(state, this.#slot(sequence, layer.index, position).getUint32(0, true));
+        const stream = position < coded ? "main" : "residual";
+        state = hash(state, this.#slot(sequence, layer.index, position, stream).getUint32(0, true));
         if (position >= start) data(out)[(row + position - start) * width] = state;
       }
     }
@@ -305,11 +315,12 @@ export class FakeOps implements Ops {
   }
 
   /** Where a layer keeps the token of a position: the first bytes of its key. */
-  #slot(sequence: Sequence, layer: number, position: number): DataView {
-    const { main } = sequence.cache.layers[layer]!;
-    const page = this.pages.bytes(sequence.main(layer).get(Math.floor(position / main.pageTokens)));
-    const { offset, rowBytes } = main.k.planes[0]!;
-    return new DataView(page.buffer, page.byteOffset + offset + (position % main.pageTokens) * rowBytes, 4);
+  #slot(sequence: Sequence, layer: number, position: number, stream: "main" | "residual"): DataView {
+    const { main, residual } = sequence.cache.layers[layer]!;
+    const { pageTokens, k } = stream === "main" ? main : residual!.layout;
+    const page = this.pages.bytes(sequence[stream](layer).get(Math.floor(position / pageTokens)));
+    const { offset, rowBytes } = k.planes[0]!;
+    return new DataView(page.buffer, page.byteOffset + offset + (position % pageTokens) * rowBytes, 4);
   }
 }
 

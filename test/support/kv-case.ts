@@ -297,8 +297,8 @@ export function onBackend(ops: Ops, c: KvCase, layer: AttentionLayer): Attention
 const ownWeights = ({ sinkLogits, qNorm, kNorm, vNorm }: AttentionLayer): Weight[] =>
   [sinkLogits, qNorm, kNorm, vNorm].filter((weight) => weight !== null && weight !== undefined);
 
-/** Widest codes of either side, 0 for none. */
+/** Widest codes of either side, those of a window included, 0 for none. */
 export function codeBitsOf(c: KvCase): number {
-  const { k, v } = parseKvSpec(c.kv).forLayer(0);
-  return Math.max(...[k, v].map((side) => (codecOf(side).recipeOf ? codecOf(side).bitsOf(side) : 0)));
+  const { k, v, windowBits = 0 } = parseKvSpec(c.kv).forLayer(0);
+  return Math.max(windowBits, ...[k, v].map((side) => (codecOf(side).recipeOf ? codecOf(side).bitsOf(side) : 0)));
 }

@@ -1,4 +1,5 @@
 /** @file For tests: sequences whose pages say which token wrote them. */
+import type { BlockTable } from "../../src/cache/block-table.ts";
 import { KvCache } from "../../src/cache/kv-cache.ts";
 import { MemoryPageStorage } from "../../src/cache/memory-storage.ts";
 import { PagePool } from "../../src/cache/page-pool.ts";
@@ -12,6 +13,12 @@ import type { PageLayout } from "../../src/quant/page-layout.ts";
 export function kvFormat(sinks: number, window: number, k = "tq4", v = k): LayerKvFormat {
   return { k: plain(k), v: plain(v), sinks, window, rotation: "hadamard", seed: 0 };
 }
+
+/** With sinks and window in 8 bits. */
+export const eightBitFormat = (sinks: number, window: number): LayerKvFormat => ({
+  ...kvFormat(sinks, window),
+  windowBits: 8,
+});
 
 /** Memory that counts copies and can be made to fail, together with others that share its counts. */
 export class FakeStorage extends MemoryPageStorage {
@@ -78,19 +85,26 @@ function markAt(layout: PageLayout, row: number): number {
   return plane.offset + (layout.numKvHeads - 1) * plane.headStride + row * plane.rowBytes;
 }
 
-/** What a backend does between `reserve` and `commit`: marks each new row of both streams with its token (1–255). */
+/**
+ * What a backend does between `reserve` and `commit`: marks each new row of both streams with its token (1–255). Behind a window that stands
+ * alone, rows of codes get the marks of the rows that they are made of.
+ */
 export function write(fixture: Fixture, sequence: Sequence, tokens: readonly number[]): void {
+  const { length } = sequence;
   fixture.cache.layers.forEach(({ main, residual }, layer) => {
+    const state = sequence.kv(layer);
+    const put = (layout: PageLayout, table: BlockTable, position: number, token: number): void => {
+      const address = table.get(Math.floor(position / layout.pageTokens));
+      if (address) bytesOf(fixture, layer, address)[markAt(layout, position % layout.pageTokens)] = token;
+    };
     tokens.forEach((token, i) => {
-      const position = sequence.length + i;
-      for (const [layout, table] of [
-        [main, sequence.main(layer)],
-        [residual?.layout, sequence.residual(layer)],
-      ] as const) {
-        const address = layout ? table.get(Math.floor(position / layout.pageTokens)) : 0;
-        if (layout && address) bytesOf(fixture, layer, address)[markAt(layout, position % layout.pageTokens)] = token;
-      }
+      if (residual) put(residual.layout, state.residual, length + i, token);
+      if (!residual?.isAlone) put(main, state.main, length + i, token);
     });
+    if (!residual?.isAlone) return;
+    for (let p = state.codedTokens(length); p < state.codedTokens(length + tokens.length); p++) {
+      put(main, state.main, p, readMark(fixture, sequence, layer, "residual", p)!);
+    }
   });
 }
 

@@ -99,6 +99,8 @@ export class AttentionFixture {
       rotaryPlane: 0,
       residualRotary: 0,
       ...{ chosen: 0, chosenLists: 0, chosenWords: 0, headWeights: 0, scores: 0, scoreStride: 0 },
+      kWindow: 0,
+      vWindow: 0,
       kSide: this.#attendSide("k"),
       vSide: this.#attendSide("v"),
     });

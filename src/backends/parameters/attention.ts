@@ -124,6 +124,9 @@ export const attend = new Struct({
   headWeights: "u32",
   scores: "u32",
   scoreStride: "u32",
+  /** Addresses of an `attendSide` each for sinks and window of 8 bits, or 0; `residualK` and `residualV` are not used then. */
+  kWindow: "u32",
+  vWindow: "u32",
   kSide: attendSide,
   vSide: attendSide,
 });
@@ -182,7 +185,9 @@ export const appendSide = new Struct({
   rotationRounds: "u32",
   /** Address of the signs or of the matrix. */
   rotationData: "u32",
-  _reserved: { numBytes: 12 },
+  /** Of an 8-bit window: f32 [256] of the centroids for unit vectors, from which codes are made anew. */
+  centroids: "u32",
+  _reserved: { numBytes: 8 },
 });
 
 export const append = new Struct({
@@ -221,12 +226,18 @@ export const append = new Struct({
   rotaryType: "u32",
   rotaryPlane: "u32",
   residualRotary: "u32",
-  _reserved: { numBytes: 8 },
+  /** As in `attend`, of an `appendSide` each. */
+  kWindow: "u32",
+  vWindow: "u32",
+  /** 1: codes are made from the 8 bits of the window, and only of rows whose slot has a page for them. */
+  isAlone: "u32",
+  /** Rows of earlier steps that the window has passed in this one; their slots follow those of the step's rows. */
+  numPassed: "u32",
   kSide: appendSide,
   vSide: appendSide,
 });
 
-/** Where K and V of a row are stored; `residual` is 0 for a row without 16-bit copies. */
+/** Where K and V of a row are stored; `residual` is 0 for a row without a copy, `main` for one without codes. */
 export const slot = new Struct({ main: "u32", mainRow: "u32", residual: "u32", residualRow: "u32" });
 
 /** A bin of a `quantizerTable`: 16 bytes, which kernels load as one vector. */

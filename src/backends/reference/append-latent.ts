@@ -1,10 +1,10 @@
 /** @file Appends the rows of latent attention: rotation, quantization, storing, and the rotary parts beside them. */
-import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { codecOf } from "../../quant/codecs/registry.ts";
 import type { PageLayout } from "../../quant/page-layout.ts";
 import { RowCodec } from "../../quant/row-codec.ts";
 import { sanitize } from "../../quant/sanitize.ts";
+import { windowSide } from "../../quant/window-side.ts";
 import type { AttentionLayer, Rope, Step } from "../ops.ts";
 import { ropeOfRow } from "../rope-of-row.ts";
 import { applyRope } from "./append.ts";
@@ -24,16 +24,15 @@ export function appendLatent(
   const { numHeads, headDim: d, rotaryKeyDim, index } = layer;
   const { format } = layer.kv;
   const width = d + rotaryKeyDim;
-  const [codec, copies] = [format.k, RESIDUAL_SIDE].map((side) => new RowCodec(side, format, d)) as [
+  const [codec, copies] = [format.k, windowSide(format)].map((side) => new RowCodec(side, format, d)) as [
     RowCodec,
     RowCodec,
   ];
   const { main, residual } = layer.cache;
   const rotarySide = main.rotaryKey!.side;
-  const [apart, apartCopies] = [rotarySide, RESIDUAL_SIDE].map((side) => new RowCodec(side, format, rotaryKeyDim)) as [
-    RowCodec,
-    RowCodec,
-  ];
+  const [apart, apartCopies] = [rotarySide, windowSide(format)].map(
+    (side) => new RowCodec(side, format, rotaryKeyDim),
+  ) as [RowCodec, RowCodec];
   for (const span of step.spans) {
     for (let n = 0; n < span.count; n++) {
       const [row, position] = [span.row + n, span.start + n];

@@ -1,10 +1,12 @@
 /** @file Appends the keys and values of a step: norm, RoPE, calibration, rotation, quantization, storing. */
 
-import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import { dimOf } from "../../quant/page-regions.ts";
+import { Recoder, type RowPlace } from "../../quant/recoder.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
+import { windowSide } from "../../quant/window-side.ts";
 import { storeFullPages } from "../full-pages.ts";
-import type { AttentionLayer, Rope, Step } from "../ops.ts";
+import type { AttentionLayer, Rope, Span, Step } from "../ops.ts";
 import { qkvWidth } from "../qkv-width.ts";
 import { growthAt } from "../query-growth.ts";
 import { ropeOfRow } from "../rope-of-row.ts";
@@ -61,7 +63,7 @@ export function appendKv(
   const numStored = layer.isShared ? 0 : numKvHeads;
   const kCodec = new RowCodec(format.k, format, d);
   const vCodec = new RowCodec(format.v, format, valueDim);
-  const [kCopies, vCopies] = [d, valueDim].map((dim) => new RowCodec(RESIDUAL_SIDE, format, dim)) as [
+  const [kCopies, vCopies] = [d, valueDim].map((dim) => new RowCodec(windowSide(format), format, dim)) as [
     RowCodec,
     RowCodec,
   ];
@@ -70,11 +72,12 @@ export function appendKv(
 
   for (const span of step.spans) {
     const { main, residual } = span.sequence.cache.layers[index]!;
+    const isAlone = residual?.isAlone ?? false;
     for (let n = 0; n < span.count; n++) {
       const row = span.row + n;
       const position = span.start + n;
       const base = row * width;
-      const page = storage.bytes(span.sequence.main(index).get(Math.floor(position / main.pageTokens)));
+      const address = span.sequence.main(index).get(Math.floor(position / main.pageTokens));
       const residualAddress = residual
         ? span.sequence.residual(index).get(Math.floor(position / residual.layout.pageTokens))
         : 0;
@@ -88,8 +91,11 @@ export function appendKv(
         const [ofKey, ofValue] = [keyConstants(h), valueConstants(h)];
         kCodec.prepare(k, ofKey);
         vCodec.prepare(v, ofValue);
-        kCodec.write(k, page, main, "k", h, position % main.pageTokens, ofKey?.feedback);
-        vCodec.write(v, page, main, "v", h, position % main.pageTokens, ofValue?.feedback);
+        if (!isAlone) {
+          const page = storage.bytes(address);
+          kCodec.write(k, page, main, "k", h, position % main.pageTokens, ofKey?.feedback);
+          vCodec.write(v, page, main, "v", h, position % main.pageTokens, ofValue?.feedback);
+        }
         if (residual && residualAddress) {
           const residualPage = storage.bytes(residualAddress);
           kCopies.write(k, residualPage, residual.layout, "k", h, position % residual.layout.pageTokens);
@@ -106,5 +112,34 @@ export function appendKv(
       }
     }
   }
+  if (!layer.isShared) for (const span of step.spans) recodePassed(storage, span, layer);
   if (!layer.isShared) storeFullPages(step, layer, (address) => storage.bytes(address));
+}
+
+/** Writes the codes of the tokens that a window which stands alone has passed in this step. */
+function recodePassed(storage: MemoryPageStorage, { sequence, start, count }: Span, layer: AttentionLayer): void {
+  const { index, kv } = layer;
+  const { main, residual } = sequence.cache.layers[index]!;
+  if (!residual?.isAlone) return;
+  const state = sequence.kv(index);
+  const end = state.codedTokens(start + count);
+  const placeOf = (address: number, layout: RowPlace["layout"], position: number): RowPlace => ({
+    page: storage.bytes(address),
+    layout,
+    row: position % layout.pageTokens,
+  });
+  for (const side of ["k", "v"] as const) {
+    const recoder = new Recoder(kv.format, side, dimOf(kv, side));
+    const constants = headCalibrations(kv, side);
+    for (let position = state.codedTokens(start); position < end; position++) {
+      const to = state.main.get(Math.floor(position / main.pageTokens));
+      const from = state.residual.get(Math.floor(position / residual.layout.pageTokens));
+      // Where a sliding window is shorter than the residual one, no query reads the codes.
+      if (!to || !from) continue;
+      for (let head = 0; head < main.numKvHeads; head++) {
+        const feedback = constants(head)?.feedback ?? null;
+        recoder.recode(placeOf(from, residual.layout, position), placeOf(to, main, position), head, feedback);
+      }
+    }
+  }
 }

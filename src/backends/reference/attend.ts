@@ -1,7 +1,7 @@
 /** @file Softmax attention over the cache, one query at a time, in f64. */
-import { RESIDUAL_SIDE } from "../../cache/layer-cache.ts";
 import type { MemoryPageStorage } from "../../cache/memory-storage.ts";
 import { headCalibrations, RowCodec } from "../../quant/row-codec.ts";
+import { windowSide } from "../../quant/window-side.ts";
 import { firstKey } from "../attention-layer.ts";
 import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
 import type { AttentionLayer, Span, Step, TokenBlocks } from "../ops.ts";
@@ -9,7 +9,7 @@ import { rotaryKeys } from "./append-latent.ts";
 
 /**
  * K and V of one head decoded to floats in the stored space: [span end][headDim + rotaryKeyDim] and [span end][valueDim], from codes
- * and from 16-bit copies.
+ * and from the pages of sinks and window.
  */
 interface HeadHistory {
   readonly codes: { readonly k: Float32Array; readonly v: Float32Array };
@@ -28,21 +28,24 @@ function decodeHistory(storage: MemoryPageStorage, span: Span, layer: AttentionL
   const end = span.start + span.count;
   const kCodec = new RowCodec(format.k, format, headDim);
   const vCodec = new RowCodec(format.v, format, valueDim);
-  const kCopies = new RowCodec(RESIDUAL_SIDE, format, headDim);
-  const vCopies = new RowCodec(RESIDUAL_SIDE, format, valueDim);
+  const kCopies = new RowCodec(windowSide(format), format, headDim);
+  const vCopies = new RowCodec(windowSide(format), format, valueDim);
   const rotary = main.rotaryKey;
   const parts = rotary && new RowCodec(rotary.side, format, rotary.dim);
-  const partCopies = rotary && new RowCodec(RESIDUAL_SIDE, format, rotary.dim);
+  const partCopies = rotary && new RowCodec(windowSide(format), format, rotary.dim);
   const make = () => ({ k: new Float32Array(end * keyWidth), v: new Float32Array(end * valueDim) });
   const history: HeadHistory = { codes: make(), residual: make() };
   for (let j = reach.firstKey(span.start); j < end; j++) {
-    const page = storage.bytes(span.sequence.main(index).get(Math.floor(j / main.pageTokens)));
+    const coded = span.sequence.main(index).get(Math.floor(j / main.pageTokens));
     const ofKey = [j * keyWidth, j * keyWidth + headDim] as const;
     const ofPart = [j * keyWidth + headDim, (j + 1) * keyWidth] as const;
     const ofValue = [j * valueDim, (j + 1) * valueDim] as const;
-    kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...ofKey));
-    vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...ofValue));
-    parts?.read(page, rotaryKeys(main), "k", head, j % main.pageTokens, history.codes.k.subarray(...ofPart));
+    if (coded) {
+      const page = storage.bytes(coded);
+      kCodec.read(page, main, "k", head, j % main.pageTokens, history.codes.k.subarray(...ofKey));
+      vCodec.read(page, main, "v", head, j % main.pageTokens, history.codes.v.subarray(...ofValue));
+      parts?.read(page, rotaryKeys(main), "k", head, j % main.pageTokens, history.codes.k.subarray(...ofPart));
+    }
     const address = residual ? span.sequence.residual(index).get(Math.floor(j / residual.layout.pageTokens)) : 0;
     if (!residual || !address) continue;
     const residualPage = storage.bytes(address);

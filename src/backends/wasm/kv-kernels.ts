@@ -1,4 +1,6 @@
 /** @file `appendKv` and `attend` of the WASM backend: writes parameters, tables and spans, and runs the kernels. */
+
+import type { KvState } from "../../cache/states/kv-state.ts";
 import { assert } from "../../errors.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
@@ -39,6 +41,12 @@ interface HeadNorms {
   readonly q: number;
   readonly k: number;
   readonly v: number;
+}
+
+/** Rows of earlier steps that the window passes in this one. */
+function passedRows({ sequence, start, count }: Span, layer: number): number {
+  const state = sequence.kv(layer);
+  return Math.max(0, Math.min(start, state.codedTokens(start + count)) - state.codedTokens(start));
 }
 
 const NO_NORMS: HeadNorms = { q: 0, k: 0, v: 0 };
@@ -102,6 +110,9 @@ export class KvKernels {
   /** Addresses of the angles of the step's ropes, and of the factors of queries, 0 where they do not grow. */
   #ropes: readonly { readonly cos: number; readonly sin: number; readonly growth: number }[] = [];
 
+  /** Rows of earlier steps that get their codes in the step whose slots were written last. */
+  #passed = 0;
+
   constructor(memory: WasmMemory, pool: ThreadPool) {
     this.#memory = memory;
     this.#pool = pool;
@@ -151,8 +162,10 @@ export class KvKernels {
   append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): void {
     const rows = step.tokens.length;
     this.#writeAppend(step, layer, qkv, q, norms);
-    const parallel = rows * layer.numKvHeads >= 4;
-    this.#pool.run("appendRows", this.#params, appendTasks(rows, layer.numKvHeads), parallel);
+    const passed = this.#passed;
+    const parallel = Math.max(rows, passed) * layer.numKvHeads >= 4;
+    const tasks = appendTasks(rows, layer.numKvHeads) + appendTasks(passed, layer.numKvHeads);
+    this.#pool.run("appendRows", this.#params, tasks, parallel);
     if (layer.isShared) return;
     storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
@@ -162,7 +175,7 @@ export class KvKernels {
     const { main, residual } = layer.cache;
     const angles = this.#ropes[layer.rope];
     assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
-    const slots = this.#writeSlots(step, layer.index);
+    const slots = this.#writeSlots(step, layer);
     append.write(this.#memory.view, this.#params, {
       numHeads: layer.numHeads,
       numKvHeads: layer.numKvHeads,
@@ -187,6 +200,10 @@ export class KvKernels {
       residualV: offsetOf(residual?.layout.v.planes[0]),
       numRows: step.tokens.length,
       ...rotaryFields(layer),
+      kWindow: tables.k.windowAppend,
+      vWindow: tables.v.windowAppend,
+      isAlone: residual?.isAlone ? 1 : 0,
+      numPassed: this.#passed,
       kSide: this.#appendSide(layer, "k", main.k),
       vSide: this.#appendSide(layer, "v", main.v),
     });
@@ -337,6 +354,8 @@ export class KvKernels {
       valueScale: layer.valueScale,
       ...rotaryFields(layer),
       ...bits,
+      kWindow: tables.k.windowAttend,
+      vWindow: tables.v.windowAttend,
       kSide: this.#attendSide(layer, "k", main.k),
       vSide: this.#attendSide(layer, "v", main.v),
     });
@@ -388,6 +407,7 @@ export class KvKernels {
       rotationSize: rotation?.size ?? 0,
       rotationRounds: rotation?.rounds ?? 0,
       rotationData: rotation?.forward ?? 0,
+      centroids: 0,
     };
   }
 
@@ -422,23 +442,46 @@ export class KvKernels {
     return base;
   }
 
-  /** Writes a `slot` for each row, word by word because a prompt has as many as tokens, in each layer. */
-  #writeSlots(step: Step, layer: number): number {
-    const address = this.#slots.ensure(step.tokens.length * slot.numBytes);
-    const { u32 } = this.#memory;
-    for (const { sequence, start, count, row } of step.spans) {
-      const { main, residual } = sequence.cache.layers[layer]!;
-      for (let n = 0; n < count; n++) {
-        const position = start + n;
-        const at = (address + (row + n) * slot.numBytes) / 4;
-        u32[at + SLOT.main] = sequence.main(layer).get(Math.floor(position / main.pageTokens));
-        u32[at + SLOT.mainRow] = position % main.pageTokens;
-        u32[at + SLOT.residual] = residual
-          ? sequence.residual(layer).get(Math.floor(position / residual.layout.pageTokens))
-          : 0;
-        u32[at + SLOT.residualRow] = residual ? position % residual.layout.pageTokens : 0;
-      }
+  /**
+   * Writes a `slot` for each row, word by word because a prompt has as many as tokens, in each layer. Behind a window that stands alone
+   * those rows have a page for codes that the window has passed at the end of the step, and slots of rows of earlier steps follow.
+   */
+  #writeSlots(step: Step, layer: AttentionLayer): number {
+    const rows = step.tokens.length;
+    const isAlone = !layer.isShared && (layer.cache.residual?.isAlone ?? false);
+    this.#passed = 0;
+    if (isAlone) for (const span of step.spans) this.#passed += passedRows(span, layer.index);
+    const slots = this.#slots.ensure((rows + this.#passed) * slot.numBytes);
+    let next = rows;
+    for (const span of step.spans) {
+      const { sequence, start, count, row } = span;
+      const state = sequence.kv(layer.index);
+      const codedEnd = isAlone ? state.codedTokens(start + count) : start + count;
+      for (let n = 0; n < count; n++) this.#writeSlot(slots, row + n, state, start + n, start + n < codedEnd);
+      if (!isAlone) continue;
+      const before = passedRows(span, layer.index);
+      for (let n = 0; n < before; n++) this.#writeSlot(slots, next++, state, state.codedTokens(start) + n, true);
     }
-    return address;
+    return slots;
+  }
+
+  #writeSlot(
+    slots: number,
+    index: number,
+    { layer, main, residual }: KvState,
+    position: number,
+    isCoded: boolean,
+  ): void {
+    const { u32 } = this.#memory;
+    const at = (slots + index * slot.numBytes) / 4;
+    const { pageTokens } = layer.main;
+    const copyTokens = layer.residual?.layout.pageTokens ?? 1;
+    const copy = layer.residual ? residual.get(Math.floor(position / copyTokens)) : 0;
+    // What a sliding window has left before it could leave a longer residual one is not coded any more.
+    const hasCodes = isCoded && (copy !== 0 || !layer.residual?.isAlone);
+    u32[at + SLOT.main] = hasCodes ? main.get(Math.floor(position / pageTokens)) : 0;
+    u32[at + SLOT.mainRow] = position % pageTokens;
+    u32[at + SLOT.residual] = copy;
+    u32[at + SLOT.residualRow] = position % copyTokens;
   }
 }

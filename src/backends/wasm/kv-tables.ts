@@ -1,17 +1,23 @@
 /**
  * @file Constants of a layer in WASM memory for the KV kernels: codebooks, rotation, sketches, calibration. Made once for each layer.
  */
+import { layerCache } from "../../cache/layer-cache.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { isRotated } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
 import type { PreparedLayer } from "../../quant/prepared-layer.ts";
 import { projectionMatrix, sketchFactor } from "../../quant/qjl.ts";
+import { windowCentroids } from "../../quant/recoder.ts";
 import { createRotation, powerOfTwoBelow } from "../../quant/rotation.ts";
 import type { ScaleRule } from "../../quant/rules.ts";
+import { windowSide } from "../../quant/window-side.ts";
+import { appendSide, attendSide } from "../parameters/attention.ts";
+import type { Struct, ValuesOf } from "../parameters/struct.ts";
 import { SharedTables } from "../shared-tables.ts";
 import type { CodebookTable } from "./codebook-table.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import type { WasmMemory } from "./memory.ts";
+import { windowAppendSide, windowAttendSide } from "./window-sides.ts";
 
 export interface RotationData {
   readonly size: number;
@@ -56,6 +62,9 @@ export interface SideTables {
   readonly forward: number;
   readonly inverse: number;
   readonly feedback: number;
+  /** Of sinks and window of 8 bits: blocks of `appendSide` and `attendSide` that are written once; 0 for 16 bits. */
+  readonly windowAppend: number;
+  readonly windowAttend: number;
 }
 
 export interface LayerTables {
@@ -121,6 +130,25 @@ export class KvTables {
       keys.push(key);
       return value as T;
     };
+    const window = format.windowBits === 8 ? layerCache(format, layer).residual?.layout : undefined;
+    const windowBlocks = (which: "k" | "v"): Pick<SideTables, "windowAppend" | "windowAttend"> => {
+      if (!window) return { windowAppend: 0, windowAttend: 0 };
+      const dim = dimOf(layer, which);
+      const of = windowSide(format);
+      const book = wasmCodecs.of(of).book!(of, dim);
+      const codebook = shared(`codebook/${dim}/${book.key}`, (to) => putCodebook(to, book.codebook()));
+      const quantizer = shared(`quantizer/${dim}/${book.key}`, (to) => to.put(book.quantizer()));
+      const centroids = shared(`window/${dim}`, (to) => to.put(floatBytes(windowCentroids(dim))));
+      const put = <S extends Struct>(struct: S, values: ValuesOf<S>): number => {
+        const bytes = new Uint8Array(struct.numBytes);
+        struct.write(new DataView(bytes.buffer), 0, values);
+        return own.put(bytes);
+      };
+      return {
+        windowAppend: put(appendSide, windowAppendSide(window[which], dim, quantizer, centroids)),
+        windowAttend: put(attendSide, windowAttendSide(window[which], dim, codebook)),
+      };
+    };
     const side = (which: "k" | "v"): SideTables => {
       const of = format[which];
       const headDim = dimOf(layer, which);
@@ -151,6 +179,7 @@ export class KvTables {
         forward: put(transforms[which].forward),
         inverse: put(transforms[which].inverse),
         feedback: put(transforms[which].feedback),
+        ...windowBlocks(which),
       };
     };
     const dispose = (): void => {

@@ -20,7 +20,14 @@ const COMPARED = [
 
 export const kvKind: StateKind = {
   isSound: (description, length) => {
-    const { exactStart, exactPages, slidingWindow = 0, valueDim = 0, rotaryKeyDim = 0 } = description;
+    const {
+      exactStart,
+      exactPages,
+      slidingWindow = 0,
+      valueDim = 0,
+      rotaryKeyDim = 0,
+      codedTokens = length,
+    } = description;
     return (
       isCount(slidingWindow) &&
       isCount(valueDim) &&
@@ -28,13 +35,16 @@ export const kvKind: StateKind = {
       SIZES.every((name) => isCount(description[name])) &&
       isCount(exactStart) &&
       exactStart <= length &&
+      isCount(codedTokens) &&
+      codedTokens <= length &&
       Array.isArray(exactPages) &&
       exactPages.every(isCount)
     );
   },
   pageBytes: (description, length) => {
-    const { mainPageBytes, exactPageBytes, exactPages, slidingWindow = 0 } = description as unknown as KvDescription;
-    const mainPages = new Reach(slidingWindow).numPages(length, length, PAGE_TOKENS);
+    const kv = description as unknown as KvDescription;
+    const { mainPageBytes, exactPageBytes, exactPages, slidingWindow = 0, codedTokens = length } = kv;
+    const mainPages = new Reach(slidingWindow).numPages(length, codedTokens, PAGE_TOKENS);
     return mainPages * mainPageBytes + exactPages.length * exactPageBytes;
   },
 };
@@ -55,13 +65,17 @@ export function kvSlot(layer: LayerCache, index: number, pool: PagePool, modelLa
       }
       const { exactStart, exactPages } = description as unknown as KvDescription;
       const want = (layer.residual?.pageIndices(length, exactStart) ?? []).join();
-      return exactPages.join() === want ? null : { name: "exactPages", want, got: exactPages.join() };
+      if (exactPages.join() !== want) return { name: "exactPages", want, got: exactPages.join() };
+      const coded = layer.residual?.isAlone ? layer.residual.codedTokens(length, exactStart) : undefined;
+      const { codedTokens } = description;
+      return codedTokens === coded ? null : { name: "codedTokens", want: coded, got: codedTokens };
     },
     restore: (description, length, take) => {
-      const { exactStart, exactPages, mainPageBytes, exactPageBytes } = description as unknown as KvDescription;
+      const kv = description as unknown as KvDescription;
+      const { exactStart, exactPages, mainPageBytes, exactPageBytes, codedTokens = length } = kv;
       const state = create();
       try {
-        const pages = Math.ceil(length / layer.main.pageTokens);
+        const pages = Math.ceil(codedTokens / layer.main.pageTokens);
         for (let page = layer.reach.firstPage(length, layer.main.pageTokens); page < pages; page++) {
           state.main.set(page, take(pool, mainPageBytes, mainGroup(index)));
         }

@@ -4,6 +4,8 @@
  * How it works. Every token has codes in the `main` pages, written when it is appended, so codes never depend on how a prompt was
  * cut into chunks. The first tokens (sinks) and the latest ones (residual window) also have 16-bit copies in the smaller `residual`
  * pages. A block table for each of the two maps positions to pages; 0 means no page.
+ * A window of 8 bits stands alone (`ResidualWindow.isAlone`): its tokens have only rows in `residual` pages, and a step writes the codes of
+ * those that leave it. These codes are a function of the 8 bits, so they do not depend on chunks either.
  * - `missingPages` lists the pages that coming positions need: new ones, and copies of pages that a fork shares.
  * - `commit` adds the tokens and releases pages that no later query reads: main pages behind a sliding window, and 16-bit
  *   pages that the residual window has left behind.
@@ -51,6 +53,8 @@ export interface KvDescription {
   readonly exactStart: number;
   /** Indices of the 16-bit pages in the file, ascending. */
   readonly exactPages: readonly number[];
+  /** Present when the window stands alone: the number of first tokens that have codes. */
+  readonly codedTokens?: number;
   /** Present when the layer has a sliding window; then only main pages within its reach are in the file. */
   readonly slidingWindow?: number;
 }
@@ -82,11 +86,19 @@ export class KvState implements LayerState {
   }
 
   /**
-   * Every position from this one on has a 16-bit copy. Of earlier positions only sinks have one that may be read. At most the
+   * Every position from this one on has a copy in the window. Of earlier positions only sinks have one that may be read. At most the
    * length, and without a window equal to it.
    */
   get residualStart(): number {
     return this.#residualStart;
+  }
+
+  /**
+   * Number of first tokens that have codes when a step has brought the sequence to `length` tokens, at least the present length. The step
+   * writes those of the tokens from `codedTokens` of its beginning on.
+   */
+  codedTokens(length: number): number {
+    return this.layer.residual?.codedTokens(length, this.#residualStart) ?? length;
   }
 
   get numBytes(): number {
@@ -97,23 +109,37 @@ export class KvState implements LayerState {
   missingPages(tokens: number): readonly MissingPage[] {
     const end = this.#length + tokens;
     if (end <= this.#ownUpTo) return NO_PAGES;
-    const { main, residual } = this.layer;
-    const pages = this.#missing(this.main, main, mainGroup(this.#index), tokens, () => true);
+    const { main, residual, reach } = this.layer;
+    const coded = this.codedTokens(end);
+    // Codes that are beyond a sliding window already when their tokens leave the residual window get no page.
+    const from = Math.max(
+      this.codedTokens(this.#length),
+      reach.firstPage(this.#length, main.pageTokens) * main.pageTokens,
+    );
+    const pages = this.#missing(this.main, main, mainGroup(this.#index), from, coded, () => true);
     if (residual) {
       const isNeeded = (start: number): boolean => residual.isWritten(start);
-      pages.push(...this.#missing(this.residual, residual.layout, residualGroup(this.#index), tokens, isNeeded));
+      pages.push(
+        ...this.#missing(this.residual, residual.layout, residualGroup(this.#index), this.#length, end, isNeeded),
+      );
     }
+    if (pages.length > 0) return pages;
     const { pageTokens } = residual?.layout ?? main;
-    // Pages of copies end where pages of codes do, or before.
-    if (pages.length === 0) this.#ownUpTo = Math.ceil(end / pageTokens) * pageTokens;
+    this.#ownUpTo = Math.ceil(end / pageTokens) * pageTokens;
+    // Pages of copies end where pages of codes do, or before; but codes of a window that stands alone follow at a distance.
+    if (residual?.isAlone) {
+      const codedUpTo = Math.ceil(coded / main.pageTokens) * main.pageTokens;
+      this.#ownUpTo = Math.min(this.#ownUpTo, codedUpTo + residual.window - 1);
+    }
     return pages;
   }
 
   commit(tokens: number): void {
     const { main, residual, reach } = this.layer;
-    const last = Math.floor((this.#length + tokens - 1) / main.pageTokens);
+    const table = residual?.isAlone ? this.residual : this.main;
+    const last = Math.floor((this.#length + tokens - 1) / (residual?.isAlone ? residual.layout : main).pageTokens);
     // The message is put together when it is needed: this runs for each layer of each token.
-    if (tokens > 0 && !this.main.get(last)) assert(false, `commit of ${tokens} tokens that were not reserved`);
+    if (tokens > 0 && !table.get(last)) assert(false, `commit of ${tokens} tokens that were not reserved`);
     this.#length += tokens;
     this.#dropRange(this.main, 0, reach.firstPage(this.#length, main.pageTokens));
     if (!residual) return;
@@ -142,20 +168,21 @@ export class KvState implements LayerState {
   }
 
   /**
-   * Drops exactly the tokens from position `length` on, even if 16-bit copies of the window are missing there. Until the window has
+   * Drops exactly the tokens from position `length` on, even if copies of the window are missing there. Until the window has
    * refilled, attention then reads codes where a sequence that was never longer would read copies.
    */
   truncate(length: number): void {
     const { main, residual } = this.layer;
     this.#length = length;
     this.#ownUpTo = 0;
-    this.#dropFrom(this.main, Math.ceil(length / main.pageTokens));
+    if (residual) {
+      this.#dropFrom(this.residual, Math.ceil(length / residual.layout.pageTokens));
+      this.#residualStart = Math.min(this.#residualStart, length);
+    }
+    this.#dropFrom(this.main, Math.ceil(this.codedTokens(length) / main.pageTokens));
     const gone = this.#marks.filter((mark) => mark.length > length);
     this.#marks = this.#marks.filter((mark) => mark.length <= length);
     for (const mark of gone) this.#releaseMark(mark);
-    if (!residual) return;
-    this.#dropFrom(this.residual, Math.ceil(length / residual.layout.pageTokens));
-    this.#residualStart = Math.min(this.#residualStart, length);
   }
 
   dropReserved(): void {
@@ -180,7 +207,7 @@ export class KvState implements LayerState {
       for (const [, address] of pages) this.pool.retain(address);
       return pages;
     };
-    const pageEnd = Math.ceil(this.#length / main.pageTokens);
+    const pageEnd = Math.ceil(this.codedTokens(this.#length) / main.pageTokens);
     const first = reach.slidingWindow > 0 ? reach.firstPage(this.#length, main.pageTokens) : pageEnd;
     const mark: Mark = {
       length: this.#length,
@@ -218,14 +245,16 @@ export class KvState implements LayerState {
       exactPageBytes: residual?.layout.numBytes ?? 0,
       exactStart: this.#residualStart,
       exactPages: residual?.pageIndices(this.#length, this.#residualStart) ?? [],
+      ...(residual?.isAlone && { codedTokens: this.codedTokens(this.#length) }),
     };
   }
 
   *savedPages(): Generator<SavedPage> {
     const { main, residual, reach } = this.layer;
     const length = this.#length;
-    for (let index = reach.firstPage(length, main.pageTokens); index * main.pageTokens < length; index++) {
-      const to = length - index * main.pageTokens;
+    const coded = this.codedTokens(length);
+    for (let index = reach.firstPage(length, main.pageTokens); index * main.pageTokens < coded; index++) {
+      const to = coded - index * main.pageTokens;
       yield this.#savedPage(this.main.get(index), main, (bytes) => clearRows(bytes, main, to, main.pageTokens));
     }
     for (const index of residual?.pageIndices(length, this.#residualStart) ?? []) {
@@ -259,7 +288,7 @@ export class KvState implements LayerState {
     const hasPages = (table: BlockTable, first: number, end: number): boolean =>
       range(first, end).every((index) => table.get(index) !== 0);
     if (reach.slidingWindow > 0) {
-      const end = Math.ceil(length / main.pageTokens);
+      const end = Math.ceil((residual?.codedTokens(length) ?? length) / main.pageTokens);
       if (!hasPages(this.main, reach.firstPage(length, main.pageTokens), end)) return false;
     }
     if (!residual) return true;
@@ -329,12 +358,12 @@ export class KvState implements LayerState {
     table: BlockTable,
     layout: PageLayout,
     group: number,
-    tokens: number,
+    from: number,
+    end: number,
     isNeeded: (pageStart: number) => boolean,
   ): MissingPage[] {
     const pages: MissingPage[] = [];
-    const from = this.#length;
-    for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < from + tokens; index++) {
+    for (let index = Math.floor(from / layout.pageTokens); index * layout.pageTokens < end; index++) {
       const replaces = table.get(index);
       if (replaces ? !this.pool.isShared(replaces) : !isNeeded(index * layout.pageTokens)) continue;
       const install = (address: PageAddress): (() => void) => {

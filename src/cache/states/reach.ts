@@ -18,9 +18,9 @@ export class Reach {
     return Math.floor(this.firstKey(position) / pageTokens);
   }
 
-  /** Pages that exist when positions up to `reserved` have been allocated and `committed` of them are part of the sequence. */
-  numPages(committed: number, reserved: number, pageTokens: number): number {
-    return Math.ceil(reserved / pageTokens) - this.firstPage(committed, pageTokens);
+  /** Pages that exist when those of `allocated` first positions have been allocated and the sequence has `committed` tokens. */
+  numPages(committed: number, allocated: number, pageTokens: number): number {
+    return Math.max(0, Math.ceil(allocated / pageTokens) - this.firstPage(committed, pageTokens));
   }
 
   /** The most pages that a sequence of `length` tokens has between steps, wherever in a page its sliding window begins. */

@@ -1,10 +1,15 @@
 /**
- * @file Which positions of a layer have 16-bit copies beside their codes: the first tokens (attention sinks, arXiv 2309.17453) and
+ * @file Which positions of a layer are held more finely than in codes: the first tokens (attention sinks, arXiv 2309.17453) and
  * the most recent ones (the residual window of KIVI, arXiv 2402.02750). All code that needs this rule asks this class.
  *
- * The copies have small pages of their own. Pages of sinks stay; a page of the window is released once no later query can read it.
- * The query at position i reads the copies of positions below `sinks` and of (i − window, i], as far as its sliding window reaches.
+ * Rows of these positions, called copies here, have small pages of their own. Pages of sinks stay; a page of the window is released once no
+ * later query can read it. The query at position i reads the copies of positions below `sinks` and of (i − window, i], as far as its
+ * sliding window reaches.
+ *
+ * Copies of 16 bits stand beside the codes, which a token has from the first. A window of 8 bits stands alone: a token gets its codes, made of
+ * its 8 bits, in the step behind which no query reads it from the window.
  */
+import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import type { PageLayout } from "../../quant/page-layout.ts";
 import type { Reach } from "./reach.ts";
 
@@ -12,15 +17,19 @@ export class ResidualWindow {
   readonly sinks: number;
   readonly window: number;
   readonly layout: PageLayout;
+  /** Whether tokens of the window have no codes beside. Without a window the sinks of 8 bits are copies like those of 16. */
+  readonly isAlone: boolean;
   /** Number of pages that hold sinks. */
   readonly sinkPages: number;
   readonly #reach: Reach;
 
-  constructor(sinks: number, window: number, layout: PageLayout, reach: Reach) {
+  constructor(format: Pick<LayerKvFormat, "sinks" | "window" | "windowBits">, layout: PageLayout, reach: Reach) {
+    const { sinks, window, windowBits } = format;
     this.#reach = reach;
     this.sinks = sinks;
     this.window = window;
     this.layout = layout;
+    this.isAlone = windowBits === 8 && window > 0;
     this.sinkPages = Math.ceil(sinks / layout.pageTokens);
   }
 
@@ -48,6 +57,18 @@ export class ResidualWindow {
   /** Whether the query at position `query` reads the copy of position `key`. copiesFrom: see `KvState.residualStart` */
   reads(query: number, key: number, copiesFrom: number): boolean {
     return key < this.sinks || (key > query - this.window && key >= copiesFrom);
+  }
+
+  /**
+   * Number of first tokens that have codes in a sequence of `length` tokens: all, or, behind a window that stands alone, those that the query
+   * at `length` does not read from it. copiesFrom: see `KvState.residualStart`; tokens before it have codes in any case, but for those that
+   * a shorter sliding window has left before they could leave this one
+   */
+  codedTokens(length: number, copiesFrom = 0): number {
+    if (!this.isAlone) return length;
+    const { slidingWindow } = this.#reach;
+    const passed = Math.max(0, length - this.window + 1);
+    return slidingWindow > 0 && slidingWindow < this.window ? passed : Math.max(passed, Math.min(copiesFrom, length));
   }
 
   /** Whether the copies from position `copiesFrom` on include all that a sequence of `length` tokens has. */

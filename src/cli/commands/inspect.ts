@@ -206,6 +206,7 @@ function kvFacts(config: ModelConfig, spec: KvSpec, ctx: number) {
     planesV: planesOf(main.v),
     sinks: residual ? format.sinks : 0,
     window: residual ? format.window : 0,
+    exactBits: residual ? (format.windowBits ?? 16) : 0,
     exactPageTokens: residual?.layout.pageTokens ?? 0,
     exactPageBytes: residual?.layout.numBytes ?? 0,
   }));
@@ -265,7 +266,7 @@ function modelText(
 
 function kvText(kv: ReturnType<typeof kvFacts>): string {
   const rows: string[][] = [
-    ["layers", "K", "V", "planes K", "planes V", "bits/value", "bytes/token", "page", "16-bit sinks + window"],
+    ["layers", "K", "V", "planes K", "planes V", "bits/value", "bytes/token", "page", "sinks + window"],
   ];
   // Layers with equal formats share one line.
   let first = 0;
@@ -283,7 +284,7 @@ function kvText(kv: ReturnType<typeof kvFacts>): string {
       formatCount(layer.bytesPerToken),
       `${layer.pageTokens} tokens, ${formatCount(layer.pageBytes)} B`,
       layer.exactPageBytes
-        ? `${layer.sinks} + ${layer.window}, pages of ${layer.exactPageTokens} tokens, ${formatCount(layer.exactPageBytes)} B`
+        ? `${layer.sinks} + ${layer.window} in ${layer.exactBits} bit, pages of ${layer.exactPageTokens} tokens, ${formatCount(layer.exactPageBytes)} B`
         : "none",
     ]);
     first = i + 1;

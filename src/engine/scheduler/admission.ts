@@ -25,7 +25,7 @@ export class Admission {
     // A step reads a state of fixed size from one page and writes the next state to another.
     let sum = this.#fixedBytes * 2;
     for (const { main, reach, residual } of this.#cache.layers) {
-      sum += reach.mostPages(length, main.pageTokens) * main.numBytes;
+      sum += reach.mostPages(residual?.codedTokens(length) ?? length, main.pageTokens) * main.numBytes;
       if (residual) sum += residual.mostPages(length) * residual.layout.numBytes;
     }
     return sum;
@@ -69,7 +69,7 @@ export class Admission {
     );
   }
 
-  /** Bytes that a step adds to the 16-bit windows until it is committed. */
+  /** Bytes that a step adds to the residual windows until it is committed. */
   #stepBytes(stepTokens: number): number {
     return this.#cache.layers.reduce((sum, { main, reach, residual }) => {
       let bytes = reach.slidingWindow > 0 ? Math.ceil(stepTokens / main.pageTokens) * main.numBytes : 0;
@@ -82,8 +82,9 @@ export class Admission {
 
   /** Bytes of whole pages that sequences with a common beginning certainly share. Pages of sliding windows do not count. */
   #wholePages(tokens: number): number {
-    return this.#cache.layers.reduce((sum, { main, reach }) => {
-      return reach.slidingWindow > 0 ? sum : sum + Math.floor(tokens / main.pageTokens) * main.numBytes;
+    return this.#cache.layers.reduce((sum, { main, reach, residual }) => {
+      const coded = residual?.codedTokens(tokens) ?? tokens;
+      return reach.slidingWindow > 0 ? sum : sum + Math.floor(coded / main.pageTokens) * main.numBytes;
     }, 0);
   }
 }

@@ -84,7 +84,12 @@ describe("decoding ahead", () => {
   });
 
   it("keeps formats without a window, without sinks and without 16-bit pages the same", async () => {
-    for (const kv of ["k4v4,window=0,sinks=4", "k3v3,window=16,sinks=0", "k8v8,window=0,sinks=0"]) {
+    for (const kv of [
+      "k4v4,window=0,sinks=4",
+      "k3v3,window=16,sinks=0",
+      "k8v8,window=0,sinks=0",
+      "k4v4,window=8,window=8bit",
+    ]) {
       const pair = [await load(false, kv), await load(true, kv)];
       await same(pair, (engine) =>
         inSession(engine, async (session) => [

@@ -24,6 +24,8 @@ export interface Draft {
   v: SideSpec;
   sinks: number;
   window: number;
+  /** As in `LayerKvFormat`. */
+  windowBits?: 8 | undefined;
   rotation: RotationKind;
   seed: number;
   /** `auto`, `off` or a file name. */

@@ -9,10 +9,11 @@ const isFloat = (kv: string): boolean => /^f(16|32)\b(?!.*=tq)/.test(kv);
 
 export function labelOf(segment: SegmentName, kv: string): string {
   if (segment === "codes") return isFloat(kv) ? "Values" : "Codes";
+  const bits = kv.includes("window=8bit") ? 8 : 16;
   return {
     scales: "Scales",
-    sinks: "First tokens, 16 bit",
-    window: "Recent tokens, 16 bit",
+    sinks: `First tokens, ${bits} bit`,
+    window: `Recent tokens, ${bits} bit`,
     state: "States of fixed size, 32 bit",
   }[segment];
 }
