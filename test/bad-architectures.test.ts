@@ -73,7 +73,7 @@ describe("types without a text model of ours", () => {
     [{ model_type: "siglip_vision_model" }, /which is known and not yet supported: it needs image or audio inputs/],
     [{ model_type: "clip_vision_model" }, /it needs image or audio inputs/],
     [{ model_type: "gemma3", vision_config: {} }, /text_config: expected the config of the text model/],
-    [{ model_type: "deepseek_v32" }, /it needs an indexer of keys/],
+    [{ model_type: "deepseek_v4" }, /it needs several residual streams, an indexer of keys/],
     [{ model_type: "rwkv7" }, /it needs hybrid state-space/],
     [
       { model_type: "abacus" },

@@ -2,6 +2,7 @@
 import { tapAttention } from "../engine/attention-tap.ts";
 import type { LLM } from "../engine/llm.ts";
 import { TurboQuantError } from "../errors.ts";
+import { attentionLayersOf, layoutOf } from "../models/layout.ts";
 
 /** Vectors of one layer after RoPE, as an exact cache has them. */
 export interface LayerVectors {
@@ -40,8 +41,14 @@ export async function captureVectors(llm: LLM, tokens: Int32Array, signal?: Abor
   return layers;
 }
 
-/** @throws TurboQuantError unsupported — a model with latent attention, whose rows are those of no head */
+/** @throws TurboQuantError unsupported — a model with latent attention, whose rows are those of no head, or with an indexer */
 export function refuseLatent(llm: LLM): void {
+  if (llm.cache.layers.length > attentionLayersOf(layoutOf(llm.config)).length) {
+    throw new TurboQuantError(
+      "unsupported",
+      `${llm.name}: keys of an indexer lie beside those of attention, which are not told apart here; compare formats with turboquant eval, calibration=off`,
+    );
+  }
   if (!llm.config.latent) return;
   throw new TurboQuantError(
     "unsupported",

@@ -10,8 +10,8 @@ import { type PlannedModel, plannedKinds } from "./model-memory.ts";
 
 /** Layers that keep the same in the same format. A layer may be among several, with attention beside a state of fixed size. */
 export interface CacheKind {
-  /** Of keys and values as `layers=` names them; `fixed`: a state that does not grow · `shared`: those of other layers are read · `none` */
-  readonly kind: LayerKind | "fixed" | "shared" | "none";
+  /** Of keys and values as `layers=` names them; `index`: keys of an indexer beside them · `fixed`: a state that does not grow · `shared`: those of other layers are read · `none` */
+  readonly kind: LayerKind | "index" | "fixed" | "shared" | "none";
   /** Indices in the model, ascending. */
   readonly layers: readonly number[];
   /** What it is, in words. */
@@ -43,11 +43,11 @@ export function cacheKinds(model: PlannedModel, asked: KvSpec, tokens: number): 
     const layer = shape.modelLayer ?? index;
     const cache = layerCache(kv.forLayer(layer), shape);
     const { format, main } = cache;
-    const kind = layerKind(shape);
+    const kind = shape.isIndex ? "index" : layerKind(shape);
     add(layer, {
       kind,
       text: textOf(kind, shape.slidingWindow),
-      format: kind === "latent" ? typeOf(format.k) : `${typeOf(format.k)}/${typeOf(format.v)}`,
+      format: shape.rotaryKeyDim ? typeOf(format.k) : `${typeOf(format.k)}/${typeOf(format.v)}`,
       bytesPerToken: shape.slidingWindow > 0 ? 0 : main.numBytes / PAGE_TOKENS,
       bytes: bytesOf(cache, pagesAtRest(cache, tokens)),
     });
@@ -64,7 +64,7 @@ export function cacheKinds(model: PlannedModel, asked: KvSpec, tokens: number): 
   return [...kinds.values()].sort((a, b) => a.layers[0]! - b.layers[0]!);
 }
 
-function textOf(kind: LayerKind, window: number): string {
+function textOf(kind: LayerKind | "index", window: number): string {
   switch (kind) {
     case "full":
       return "keys and values";
@@ -72,6 +72,8 @@ function textOf(kind: LayerKind, window: number): string {
       return `keys and values of the last ${formatCount(window)}`;
     case "chunked":
       return `keys and values of chunks of ${formatCount(window)}`;
+    case "index":
+      return "keys of an indexer";
     case "latent":
       return "latent rows";
   }

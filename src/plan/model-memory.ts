@@ -21,6 +21,8 @@ export interface PlannedWeight {
 export interface PlannedLayer extends LayerShape {
   /** Positions that a token of the layer attends to; 0 for all. */
   readonly slidingWindow: number;
+  /** Whether they are keys of an indexer, beside those of attention. */
+  readonly isIndex?: true;
   /** Index among all layers of the model, as in a spec's `layers=`; absent: the index in this list, because all layers have K and V. */
   readonly modelLayer?: number;
 }

@@ -9,6 +9,8 @@ interface KindShape {
   readonly slidingWindow?: number;
   readonly isChunked?: boolean | undefined;
   readonly rotaryKeyDim?: number | undefined;
+  /** Keys of an indexer beside those of attention, whose kind is the layer's. */
+  readonly isIndex?: true | undefined;
 }
 
 export function layerKind({ slidingWindow = 0, isChunked = false, rotaryKeyDim = 0 }: KindShape): LayerKind {
@@ -23,6 +25,6 @@ export function layerKinds(
   numLayers: number,
 ): (LayerKind | null)[] {
   const kinds = Array.from({ length: numLayers }, (): LayerKind | null => null);
-  for (const { layer, shape } of shapes) kinds[layer] = layerKind(shape);
+  for (const { layer, shape } of shapes) if (!shape.isIndex) kinds[layer] = layerKind(shape);
   return kinds;
 }
