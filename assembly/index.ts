@@ -13,6 +13,7 @@ export { gate } from "./elementwise/gate";
 export { mix } from "./elementwise/mix";
 export { mixStreams } from "./elementwise/mix-streams";
 export { norm } from "./elementwise/norm";
+export { resizeParts } from "./elementwise/resize-parts";
 export { rmsNorm } from "./elementwise/rms-norm";
 export { scaleColumns } from "./elementwise/scale-columns";
 export { scan } from "./elementwise/scan";

@@ -14,7 +14,7 @@ import { RECORD } from "./types";
 
 /**
  * Multiplies the vectors of one head for a block of rows. task: block · numHeads + head
- * x: f32 [row][head][INPUT_WIDTH] · out: f32 [row][head][OUTPUT_WIDTH] · COLS and the widths: multiples of 4
+ * x: f32 [row][head][INPUT_WIDTH] · out: f32 [row][head][OUTPUT_WIDTH]
  *
  * Row i of the head in the matrix is HEAD_ROWS · head + FIRST + i, for i < COUNT. Without IS_TRANSPOSED, out[i] is its product with x.
  * With it, out is the sum of these rows times x[i]. The values of x that are not taken follow as they are.
@@ -36,14 +36,14 @@ export function multiplyHeads(task: i32, p: usize, scratch: usize): void {
   for (let i: usize = 0; i < count; i++) {
     unpackRow(load<i32>(p, TYPE), <i32>cols, load<i32>(p, STRIDE), load<u32>(p, TABLE), first + <i32>i, scratch);
     if (isTransposed) {
-      for (let r: usize = 0; r < n; r++) addRow(v128.load_splat<u32>(x + r * xStride + i * 4), scratch, cols, out + r * outStride);
+      for (let r: usize = 0; r < n; r++) addRow(load<f32>(x + r * xStride + i * 4), scratch, cols, out + r * outStride);
     } else {
       for (let r: usize = 0; r < n; r++) store<f32>(out + r * outStride + i * 4, dot(scratch, x + r * xStride, cols));
     }
   }
 }
 
-/** As `readRow`, with eight columns at a time of the types that most checkpoints have. cols: multiple of 8 */
+/** As `readRow`, with eight columns at a time of the types that most checkpoints have; up to seven values behind the row are written too. */
 function unpackRow(type: i32, cols: i32, stride: i32, table: usize, row: i32, out: usize): void {
   const end = out + (<usize>cols << 2), lane = <usize>(row & 3);
   if (type == F16 || type == BF16) {
@@ -72,8 +72,11 @@ function unpackRow(type: i32, cols: i32, stride: i32, table: usize, row: i32, ou
 }
 
 // @ts-ignore: decorator
-@inline function addRow(factor: v128, row: usize, cols: usize, out: usize): void {
-  for (let i: usize = 0; i < cols * 4; i += 16) v128.store(out + i, f32x4.add(v128.load(out + i), f32x4.mul(factor, v128.load(row + i))));
+@inline function addRow(factor: f32, row: usize, cols: usize, out: usize): void {
+  const factors = f32x4.splat(factor);
+  let i: usize = 0;
+  for (; i + 16 <= cols * 4; i += 16) v128.store(out + i, f32x4.add(v128.load(out + i), f32x4.mul(factors, v128.load(row + i))));
+  for (; i < cols * 4; i += 4) store<f32>(out + i, load<f32>(out + i) + factor * load<f32>(row + i));
 }
 
 // @ts-ignore: decorator
@@ -84,6 +87,8 @@ function unpackRow(type: i32, cols: i32, stride: i32, table: usize, row: i32, ou
     s0 = f32x4.add(s0, f32x4.mul(v128.load(a + i), v128.load(b + i)));
     s1 = f32x4.add(s1, f32x4.mul(v128.load(a + i, 16), v128.load(b + i, 16)));
   }
-  for (; i < cols * 4; i += 16) s0 = f32x4.add(s0, f32x4.mul(v128.load(a + i), v128.load(b + i)));
-  return horizontalSum(f32x4.add(s0, s1));
+  for (; i + 16 <= cols * 4; i += 16) s0 = f32x4.add(s0, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+  let sum = horizontalSum(f32x4.add(s0, s1));
+  for (; i < cols * 4; i += 4) sum += load<f32>(a + i) * load<f32>(b + i);
+  return sum;
 }

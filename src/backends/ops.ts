@@ -17,12 +17,14 @@ import type { ColumnRun } from "./column-runs.ts";
 import type { ExpertHeadScratch, ExpertHeads, ExpertScratch, Experts, Router } from "./experts.ts";
 import type { HeadProduct } from "./head-product.ts";
 import type { QueryGrowth } from "./query-growth.ts";
+import type { RowParts } from "./row-parts.ts";
 import type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs } from "./state-ops.ts";
 import type { StreamMix } from "./stream-mix.ts";
 
 export type { AttentionLayer, ChosenTokens, TokenBlocks } from "./attention-layer.ts";
 export type { ColumnRun } from "./column-runs.ts";
 export type { HeadProduct } from "./head-product.ts";
+export type { RowParts } from "./row-parts.ts";
 export type { Columns, Convolution, DeltaRule, Gates, Scan, ScanInputs, StatePart } from "./state-ops.ts";
 export type { StreamMix } from "./stream-mix.ts";
 export type { Activation, ActivationKind, Buf, Weight, WeightPart, WeightType };
@@ -258,7 +260,7 @@ export interface Ops {
    */
   appendLatent(step: Step, layer: AttentionLayer, latent: Buf, q: Buf): void;
   /**
-   * The product of every head of every row, see `HeadProduct`. w: a matrix with a multiple of 8 columns
+   * The product of every head of every row, see `HeadProduct`. w: a matrix of at least two columns
    * x: [rows][numHeads·inputWidth] · out: [rows][numHeads·outputWidthOf(product, w.cols)], another buffer
    */
   multiplyHeads(x: Buf, w: Weight, product: HeadProduct, rows: number, out: Buf): void;
@@ -329,6 +331,12 @@ export interface Ops {
   /** x[r][i] ·= the factor of the run that i is in, in place. runs: 1 to MAX_RUNS, ascending; the last one ends at `width` */
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void;
   /**
+   * Copies `count` parts of each row to parts of another width: of what is longer the end is left out, what is shorter gets zeros behind it.
+   *
+   * x: rows as `from` says · out: rows as `to` says, another buffer than x; the rest of its rows stays as it is
+   */
+  resizeParts(x: Buf, from: RowParts, count: number, rows: number, out: Buf, to: RowParts): void;
+  /**
    * Chooses a row's experts by its logits. A row of `routes` is router.topK numbers of experts and then the weight of each.
    *
    * logits: [rows][router.stride] · routes: [rows][2 · topK]
@@ -336,7 +344,7 @@ export interface Ops {
   route(logits: Buf, router: Router, rows: number, routes: Buf): void;
   /**
    * out[r] (+)= Σ weight · expert(x[r]) over the row's experts, with expert(x) = down(act(gate · x) ⊙ up · x) or down(act(up · x)).
-   * Weights of experts that no row chose are not read. Rows of `gateUp` and of `down` that an expert has are a multiple of 4.
+   * Weights of experts that no row chose are not read. Where an expert's rows of `gateUp` or `down` are no multiple of 4, they are a unit of the weight.
    *
    * x: [rows][gateUp.cols] · routes: as `route` leaves them · out: [rows][down.rows / numExperts], another buffer than x
    */

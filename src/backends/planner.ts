@@ -56,10 +56,10 @@ export interface BackendPlanner {
   /** The most decode steps that run before the host knows the token of the first (`STEPS_IN_FLIGHT`), or 1 where tokens are drawn on the host. */
   readonly stepsInFlight: number;
   /**
-   * Bytes of a weight [rows][cols].
+   * Bytes of a weight [rows][cols]; unit: see `Ops.createWeight`.
    * @throws TurboQuantError unsupported — a type without kernels here
    */
-  weightBytes(rows: number, cols: number, type: WeightType): number;
+  weightBytes(rows: number, cols: number, type: WeightType, unit?: number): number;
   /**
    * Memory for `count` pages of one stream of one layer. pageBytes: as laid out · expected: the number of pages that the
    * storage was told to expect (`PageStorage.expect`)

@@ -12,6 +12,8 @@ export interface PlannedWeight {
   readonly cols: number;
   /** What it is used for, which decides the format it is kept in. */
   readonly use: WeightUse;
+  /** Rows that belong together, see `Ops.createWeight`; absent: single rows. */
+  readonly unit?: number;
   /** Number of matrices of this shape. */
   readonly count: number;
   /** Index of the layer that it belongs to; absent: it is outside of the layers, or only its size is known. */

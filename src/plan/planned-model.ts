@@ -115,7 +115,7 @@ function chosenLists({ traits: { indexer, blockIndexer } }: ModelConfig): number
 const layerNumbers = ({ numLayers }: ModelConfig): number[] => Array.from({ length: numLayers }, (_, layer) => layer);
 
 /** A weight as the decoder stacks it. */
-function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {
+function plannedWeight({ role, tensors, ones = 0, unit = 1 }: WeightSpec): PlannedWeight {
   const use = useOf(role);
   const isVector = use === "vector";
   const sizes = tensors.map((tensor) => {
@@ -128,6 +128,7 @@ function plannedWeight({ role, tensors, ones = 0 }: WeightSpec): PlannedWeight {
     rows: isVector ? 1 : stacked,
     cols: isVector ? stacked : sizes[0]!.cols,
     use,
+    unit,
     count: 1,
   };
 }

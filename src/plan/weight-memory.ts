@@ -34,12 +34,12 @@ export function weightMemory(model: PlannedModel, type: WeightType | "auto", bac
   let head = 0;
   let embeddings = 0;
   for (const weight of model.weights) {
-    const { use, rows, cols, count, layer, tensors: named } = weight;
+    const { use, rows, cols, count, layer, unit, tensors: named } = weight;
     parameters += rows * cols * count;
     let kept = 0;
     for (const run of runsOf(model, weight, type)) {
       const height = use === "vector" ? rows : sum(run.tensors.map((tensor) => tensor.rows));
-      kept += planner.weightBytes(height, cols, run.type) * count;
+      kept += planner.weightBytes(height, cols, run.type, unit) * count;
     }
     bytes += kept;
     if (layer !== undefined) layers[layer]! += kept;

@@ -82,6 +82,8 @@ const EXPERTS: readonly ExpertCase[] = [
     ...{ numExperts: 3, topK: 2, width: 66, cols: 64, outputs: 64, rows: 70, hasBias: true, add: true },
     activation: { ...SILU, clamp: { limit: 1.5, slope: 1.702, offset: 1 } },
   },
+  { numExperts: 3, topK: 2, width: 7, cols: 13, outputs: 18, rows: 2, hasBias: true },
+  { numExperts: 4, topK: 2, width: 9, cols: 36, outputs: 31, rows: 70, hasBias: true, add: true },
   { numExperts: 64, topK: 4, width: 12, cols: 40, outputs: 40, rows: 20, add: true },
   { numExperts: 4, topK: 2, width: 20, cols: 24, outputs: 24, rows: 2, activation: { ...SILU, kind: "gelu_tanh" } },
   { numExperts: 3, topK: 2, width: 20, cols: 24, outputs: 24, rows: 4, identities: 2 },
@@ -180,8 +182,11 @@ export function expertsContract({ open, limits }: Target, types: readonly Weight
   async function mixed(each: Ops, type: WeightType, c: ExpertCase): Promise<Float32Array> {
     const { numExperts, topK, width, cols, outputs, rows, add = false, activation = SILU, identities = 0 } = c;
     const height = activation.isGated ? 2 * width : width;
-    const matrix = (seed: number, rowsOf: number, colsOf: number) =>
-      each.loadWeight([storedAs(type, gaussians(seed, numExperts * rowsOf * colsOf, 0.25), colsOf)], type);
+    const matrix = (seed: number, rowsOf: number, colsOf: number) => {
+      const writer = each.createWeight(numExperts * rowsOf, colsOf, type, rowsOf);
+      void writer.write(storedAs(type, gaussians(seed, numExperts * rowsOf * colsOf, 0.25), colsOf), 0);
+      return writer.finish();
+    };
     const vector = (seed: number, length: number) => each.loadWeight([partOf(gaussians(seed, length), 1)], "f32");
     const experts: Experts = {
       numExperts,

@@ -20,6 +20,10 @@ const CASES: readonly HeadCase[] = [
   { numHeads: 3, headRows: 20, first: 12, count: 7, isTransposed: false, inputWidth: 40, cols: 40, rows: [1, 19] },
   { numHeads: 2, headRows: 16, first: 0, count: 16, isTransposed: false, inputWidth: 14, cols: 8, rows: [1, 5] },
   { numHeads: 1, headRows: 5, first: 0, count: 5, isTransposed: true, inputWidth: 5, cols: 520, rows: [2] },
+  { numHeads: 3, headRows: 11, first: 0, count: 6, isTransposed: true, inputWidth: 9, cols: 20, rows: [1, 5] },
+  { numHeads: 3, headRows: 11, first: 6, count: 5, isTransposed: false, inputWidth: 20, cols: 20, rows: [1, 5] },
+  { numHeads: 2, headRows: 3, first: 1, count: 2, isTransposed: true, inputWidth: 2, cols: 3, rows: [2] },
+  { numHeads: 2, headRows: 3, first: 1, count: 2, isTransposed: false, inputWidth: 13, cols: 13, rows: [2] },
   { numHeads: 2, headRows: 70, first: 0, count: 70, isTransposed: false, inputWidth: 8, cols: 8, rows: [3] },
 ];
 

@@ -1,4 +1,4 @@
-/** @file Contract of the scan of state space layers, of sums of residual streams, and of factors of columns. */
+/** @file Contract of the scan of state space layers, of sums of residual streams, and of columns that get factors or other places. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Ops, Scan, StreamMix } from "../../src/backends/ops.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
@@ -31,6 +31,15 @@ const MIXES = [
   { from: { first: 0, count: 8, of: 8 }, to: { first: 0, count: 8, of: 8 }, isWeighted: true, isInPlace: true },
   { from: { first: 0, count: 2, of: 3 }, to: { first: 1, count: 2, of: 3 }, isWeighted: true, isInPlace: true },
 ].map((c, i) => (i % 2 === 0 ? { ...c, factor: 1, add: false } : { ...c, factor: -0.5, add: true }));
+
+/** Longer, shorter and as long; one part, the first and the last of a row, and parts among others. */
+const PARTS = [
+  { from: { first: 0, width: 6, stride: 12 }, to: { first: 0, width: 8, stride: 16 }, count: 2 },
+  { from: { first: 3, width: 50, stride: 403 }, to: { first: 5, width: 52, stride: 425 }, count: 8 },
+  { from: { first: 2, width: 8, stride: 26 }, to: { first: 0, width: 5, stride: 15 }, count: 3 },
+  { from: { first: 0, width: 1, stride: 1 }, to: { first: 7, width: 8, stride: 15 }, count: 1 },
+  { from: { first: 1, width: 16, stride: 40 }, to: { first: 4, width: 16, stride: 36 }, count: 2 },
+];
 
 /** The state is behind other parts. */
 const OFFSET = 48;
@@ -107,6 +116,21 @@ export function scanContract({ open, limits }: Target): void {
         }
       },
     );
+
+    it.each(PARTS)("resizeParts: $count of $from.width to $to.width", async ({ from, to, count }) => {
+      for (const rows of [1, 3, 70]) {
+        const [actual, expected] = await Promise.all(
+          [ops, reference].map(async (each) => {
+            const x = upload(each, gaussians(1, rows * from.stride));
+            // What is not written stays, and a value behind the last row.
+            const out = upload(each, gaussians(2, rows * to.stride + 1));
+            each.resizeParts(x, from, count, rows, out, to);
+            return each.readback(out, out.length);
+          }),
+        );
+        expect(actual, `${rows} rows`).toEqual(expected);
+      }
+    });
 
     it("scaleColumns: runs of columns have factors of their own, and what follows stays", async () => {
       for (const [rows, ends] of [

@@ -268,6 +268,7 @@ export class FakeOps implements Ops {
   multiplyExperts(): void {}
   chooseTokens(): void {}
   scaleColumns(): void {}
+  resizeParts(): void {}
   mixStreams(): void {}
 
   /** Logits are small enough as they are. */

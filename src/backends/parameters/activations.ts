@@ -94,6 +94,24 @@ export const mixStreams = new Struct({
   add: "u32",
 });
 
+/** See `Ops.resizeParts`. */
+export const resizeParts = new Struct({
+  /** Addresses of the first row's first part, of what is read and of what is written. */
+  x: "u32",
+  out: "u32",
+  /** Values of a part. */
+  width: "u32",
+  outWidth: "u32",
+  /** Values from a row to the next. */
+  stride: "u32",
+  outStride: "u32",
+  /** Parts of a row. */
+  count: "u32",
+  rows: "u32",
+  /** Rows of a task. */
+  block: "u32",
+});
+
 export const scaleColumns = new Struct({
   x: "u32",
   width: "u32",

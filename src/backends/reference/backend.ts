@@ -24,6 +24,7 @@ import type {
   Ops,
   Rope,
   RowNorm,
+  RowParts,
   Scan,
   ScanInputs,
   Step,
@@ -372,6 +373,21 @@ class ReferenceBackend implements Ops {
     for (let r = 0; r < rows; r++) {
       let i = 0;
       for (const { end, factor } of runs) for (; i < end; i++) values[r * width + i]! *= factor;
+    }
+  }
+
+  resizeParts(x: Buf, from: RowParts, count: number, rows: number, out: Buf, to: RowParts): void {
+    const width = Math.min(from.width, to.width);
+    for (let r = 0; r < rows; r++) {
+      for (let part = 0; part < count; part++) {
+        const [at, own] = [
+          r * from.stride + from.first + part * from.width,
+          r * to.stride + to.first + part * to.width,
+        ];
+        host(out)
+          .fill(0, own, own + to.width)
+          .set(host(x).subarray(at, at + width), own);
+      }
     }
   }
 

@@ -35,6 +35,7 @@ import type {
   Ops,
   Rope,
   RowNorm,
+  RowParts,
   Scan,
   ScanInputs,
   Step,
@@ -156,8 +157,8 @@ class WasmBackend implements Ops {
     return loadParts(this, parts, as);
   }
 
-  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
-    return this.#loader.createWeight(rows, cols, as);
+  createWeight(rows: number, cols: number, as: WeightType, unit?: number): WeightWriter {
+    return this.#loader.createWeight(rows, cols, as, unit);
   }
 
   freeWeight(weight: Weight): void {
@@ -404,6 +405,10 @@ class WasmBackend implements Ops {
 
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {
     this.#elementwise.scaleColumns(x, runs, rows, width);
+  }
+
+  resizeParts(x: Buf, from: RowParts, count: number, rows: number, out: Buf, to: RowParts): void {
+    this.#elementwise.resizeParts(x, from, count, rows, out, to);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

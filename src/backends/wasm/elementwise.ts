@@ -1,7 +1,7 @@
 /** @file Operations on each value or each row of activations by itself: embeddings, norms, activations, sums of streams, scales and caps. */
 import { assert } from "../../errors.ts";
 import { runLists } from "../column-runs.ts";
-import type { Activation, Buf, ColumnRun, RowNorm, StreamMix, Weight } from "../ops.ts";
+import type { Activation, Buf, ColumnRun, RowNorm, RowParts, StreamMix, Weight } from "../ops.ts";
 import {
   ACTIVATIONS,
   activate,
@@ -9,6 +9,7 @@ import {
   mixStreams,
   NORM_FLAGS,
   norm,
+  resizeParts,
   rmsNorm,
   scaleColumns,
   softcap,
@@ -150,6 +151,22 @@ export class ElementwiseKernels {
       ...runLists(runs),
     });
     this.#run("scaleColumns", Math.ceil(rows / block), rows * width);
+  }
+
+  resizeParts(x: Buf, from: RowParts, count: number, rows: number, out: Buf, to: RowParts): void {
+    const block = this.#rowsOfTask(rows);
+    resizeParts.write(this.#memory.view, PARAMS_ADDRESS, {
+      x: addressIn(this.#memory, x, rows * from.stride, "resizeParts") + from.first * 4,
+      out: addressIn(this.#memory, out, rows * to.stride, "resizeParts") + to.first * 4,
+      width: from.width,
+      outWidth: to.width,
+      stride: from.stride,
+      outStride: to.stride,
+      count,
+      rows,
+      block,
+    });
+    this.#run("resizeParts", Math.ceil(rows / block), rows * count * to.width);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

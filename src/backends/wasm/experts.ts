@@ -177,7 +177,8 @@ export class ExpertKernels {
    * address of f32 [w.rows], or 0 · out: f32 [order][height]
    */
   multiply(x: number, isShared: boolean, w: WasmWeight, height: number, bias: number, out: number): void {
-    assert(!w.isVector && height % 4 === 0, "experts: expected a matrix whose experts have whole panels");
+    const { unitRows } = w.unit === height ? w : { unitRows: height };
+    assert(!w.isVector && unitRows % 4 === 0, "experts: expected a matrix whose experts have whole panels");
     const { firstIdentity: total, numSegments, experts, firsts, counts } = this.#order;
     if (numSegments === 0) return;
     const { format, stride, cols } = w;
@@ -230,7 +231,7 @@ export class ExpertKernels {
         x: values,
         xSums: values + own.values,
         xScale: values + own.values + own.sums,
-        w: w.address + first * w.rowBytes,
+        w: w.address + experts[s]! * unitRows * w.rowBytes,
         bias: bias === 0 ? 0 : bias + first * 4,
         out: out + firsts[s]! * height * 4,
         rows,

@@ -50,7 +50,7 @@ export const planner: BackendPlanner = {
   },
   chunkTokens: CHUNK_TOKENS,
   stepsInFlight: 1,
-  weightBytes: (rows, cols, type) => weightLayout(rows, cols, type).numBytes,
+  weightBytes: (rows, cols, type, unit) => weightLayout(rows, cols, type, unit).numBytes,
   heldPages: (count, pageBytes) => ({ bytes: count * alignUp(pageBytes), bindingBytes: count * pageBytes }),
   workingBytes,
 };

@@ -24,7 +24,7 @@ import { PARAMS_ADDRESS, type WasmMemory } from "./memory.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
 import { STAGING_BYTES } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
-import { weightLayout } from "./weight-layout.ts";
+import { panelRows, weightLayout } from "./weight-layout.ts";
 
 export class WasmWeight implements Weight {
   readonly rows: number;
@@ -39,15 +39,20 @@ export class WasmWeight implements Weight {
   /** Bytes that one row has in its panel. */
   readonly rowBytes: number;
   readonly numBytes: number;
+  /** Rows that belong together, and as many as they have in memory; see `panelRows`. */
+  readonly unit: number;
+  readonly unitRows: number;
 
   /** @throws TurboQuantError unsupported — a type without kernels here */
-  constructor(rows: number, cols: number, type: WeightType, address: number) {
+  constructor(rows: number, cols: number, type: WeightType, address: number, unit: number) {
     this.rows = rows;
     this.cols = cols;
     this.type = type;
     this.address = address;
     this.format = wasmWeightFormat(type);
-    const { isVector, stride, rowBytes, numBytes } = weightLayout(rows, cols, type);
+    this.unit = unit;
+    this.unitRows = panelRows(unit);
+    const { isVector, stride, rowBytes, numBytes } = weightLayout(rows, cols, type, unit);
     this.isVector = isVector;
     this.stride = stride;
     this.rowBytes = rowBytes;
@@ -72,10 +77,10 @@ export class WeightLoader {
   }
 
   /** @throws TurboQuantError out_of_memory */
-  createWeight(rows: number, cols: number, as: WeightType): WeightWriter {
-    const { numBytes } = weightLayout(rows, cols, as);
+  createWeight(rows: number, cols: number, as: WeightType, unit = 1): WeightWriter {
+    const { numBytes } = weightLayout(rows, cols, as, unit);
     const address = this.#memory.allocateZeroed(numBytes, `a weight of ${rows}x${cols} in ${as}`);
-    const weight = new WasmWeight(rows, cols, as, address);
+    const weight = new WasmWeight(rows, cols, as, address, unit);
     return {
       write: (part, row) => {
         checkPart(part, cols);
@@ -94,15 +99,18 @@ export class WeightLoader {
     const rowsAtOnce = Math.max(1, Math.min(part.rows, Math.floor(STAGING_BYTES / bytes)));
     let areFinite = isPlain(source);
     const staging = this.#staging.ensure(rowsAtOnce * bytes);
-    for (let row = 0; row < part.rows; row += rowsAtOnce) {
-      const count = Math.min(rowsAtOnce, part.rows - row);
+    const { unit, unitRows } = weight;
+    for (let row = 0, count = 0; row < part.rows; row += count) {
+      const ofUnit = (firstRow + row) % unit;
+      const together = unit === unitRows ? part.rows : unit - ofUnit;
+      count = Math.min(rowsAtOnce, part.rows - row, together);
       this.#memory.u8.set(rowsOf(row, count), staging);
       const block = Math.ceil(count / (this.#pool.threads * 4));
       convertParams.write(this.#memory.view, PARAMS_ADDRESS, {
         from: staging,
         dtype: code,
         to: weight.address,
-        firstRow: firstRow + row,
+        firstRow: unit === unitRows ? firstRow + row : ((firstRow + row - ofUnit) / unit) * unitRows + ofUnit,
         cols: part.cols,
         stride: weight.stride,
         rows: count,

@@ -24,8 +24,17 @@ export interface WeightLayout {
   readonly numBytes: number;
 }
 
-/** @throws TurboQuantError unsupported — a type that has no kernels here */
-export function weightLayout(rows: number, cols: number, type: WeightType): WeightLayout {
+/**
+ * Rows that a unit of a weight has in memory: those of an expert begin with a panel of their own, so that a product may begin with them. Single rows
+ * do not.
+ */
+export const panelRows = (unit: number): number => (unit === 1 ? 1 : alignUp(unit, PANEL_ROWS));
+
+/**
+ * unit: see `Ops.createWeight`
+ * @throws TurboQuantError unsupported — a type that has no kernels here
+ */
+export function weightLayout(rows: number, cols: number, type: WeightType, unit = 1): WeightLayout {
   const { record } = wasmWeightFormat(type);
   const stride = alignUp(cols, record.cols);
   const rowBytes = (stride / record.cols) * record.rowBytes;
@@ -34,6 +43,6 @@ export function weightLayout(rows: number, cols: number, type: WeightType): Weig
     isVector: plain,
     stride,
     rowBytes,
-    numBytes: plain ? rows * cols * 4 : alignUp(rows, PANEL_ROWS) * rowBytes,
+    numBytes: plain ? rows * cols * 4 : alignUp((rows / unit) * panelRows(unit), PANEL_ROWS) * rowBytes,
   };
 }

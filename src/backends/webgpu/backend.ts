@@ -33,6 +33,7 @@ import type {
   Ops,
   Rope,
   RowNorm,
+  RowParts,
   Scan,
   ScanInputs,
   Step,
@@ -409,6 +410,14 @@ export class WebGpuBackend implements Ops {
   scaleColumns(x: Buf, runs: readonly ColumnRun[], rows: number, width: number): void {
     this.#read(x, rows * width, "scaleColumns");
     this.#elementwise.scaleColumns(this.#written(x, rows * width, "scaleColumns"), runs, rows, width);
+  }
+
+  resizeParts(x: Buf, from: RowParts, count: number, rows: number, out: Buf, to: RowParts): void {
+    const input = this.#read(x, rows * from.stride, "resizeParts");
+    // Other values of its rows stay.
+    if (count * to.width < to.stride) this.#read(out, rows * to.stride, "resizeParts");
+    const output = this.#written(out, rows * to.stride, "resizeParts");
+    this.#elementwise.resizeParts(input, from, count, rows, output, to);
   }
 
   softcap(x: Buf, length: number, cap: number): void {

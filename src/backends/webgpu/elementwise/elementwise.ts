@@ -1,6 +1,6 @@
 /** @file Norms, activations, soft caps and gathering of rows: kernels that are the same on every adapter. */
 import { type ColumnRun, MAX_RUNS, runLists } from "../../column-runs.ts";
-import type { Activation, Columns, RowNorm, StreamMix } from "../../ops.ts";
+import type { Activation, Columns, RowNorm, RowParts, StreamMix } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { ShaderName } from "../generated/shaders.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
@@ -65,6 +65,16 @@ const mixStreams = new Struct({
   first: ["u32", "Of the coefficients in their rows, which have `stride` values."],
   stride: "u32",
   factor: "f32",
+});
+const resizeParts = new Struct({
+  length: ["u32", "Values of all parts that are written."],
+  count: ["u32", "Parts of a row."],
+  first: ["u32", "Of the parts in rows of x, which have `stride` values."],
+  stride: "u32",
+  width: "u32",
+  outFirst: ["u32", "Of the parts in rows of `out`."],
+  outStride: "u32",
+  outWidth: "u32",
 });
 const softcap = new Struct({ length: "u32", cap: "f32" });
 const gatherRows = new Struct({ width: "u32", rowsAt: ["u32", "Word of the list in `step`."] });
@@ -203,6 +213,15 @@ export class ElementwiseKernels {
     const places = { streams: from.of, fromFirst: from.first, outStreams: to.of, toFirst: to.first, first, stride };
     const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
     this.#commands.dispatch(kernel, { ...places, width, length, factor }, buffers, groups);
+  }
+
+  /** See `Ops.resizeParts`. */
+  resizeParts(x: GpuBuffer, from: RowParts, count: number, rows: number, out: GpuBuffer, to: RowParts): void {
+    const length = rows * count * to.width;
+    const groups = Math.min(MAX_GROUPS, Math.ceil(length / ACTIVATION_THREADS));
+    const kernel = this.#kernel("resize-parts", resizeParts, ["read", "write"], { THREADS: ACTIVATION_THREADS });
+    const { first: outFirst, stride: outStride, width: outWidth } = to;
+    this.#commands.dispatch(kernel, { ...from, length, count, outFirst, outStride, outWidth }, [x, out], groups);
   }
 
   /** x[i] = cap · tanh(x[i] / cap) for i < length */

@@ -315,13 +315,14 @@ export class LinearKernels {
     const { numHeads, headRows, first, count, isTransposed, inputWidth } = product;
     assert(w.chunks.length === 1, "multiplyHeads: expected a matrix in one buffer");
     const [{ words, scales }] = w.chunks as [WeightChunk];
-    const label = `products of heads ${w.type}${isTransposed ? ", transposed" : ""}`;
+    const tail = w.cols % 8 !== 0;
+    const label = `products of heads ${w.type}${isTransposed ? ", transposed" : ""}${tail ? ", no whole units" : ""}`;
     const kernel = this.#commands.kernel(label, () => ({
       label,
       shader: shader(
         "multiply-heads",
         headParams,
-        { THREADS: HEAD_THREADS, TRANSPOSED: isTransposed },
+        { THREADS: HEAD_THREADS, TRANSPOSED: isTransposed, TAIL: tail },
         { WEIGHT: readers(w.type, true) },
       ),
       buffers: ["read", "read", "read", "write"],

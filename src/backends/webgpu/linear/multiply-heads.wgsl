@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let source = (group.y * p.heads + head) * p.input_width;
   let target_at = (group.y * p.heads + head) * p.output_width;
   let first = head * p.head_rows + p.first;
-  let units = p.cols / 8u;
+  let units = (p.cols + 7u) / 8u;
   //#if TRANSPOSED
   // An invocation adds up eight columns of the rows, each times its value of x.
   for (var unit = l; unit < units; unit += THREADS) {
@@ -26,8 +26,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       high += factor * w[1];
     }
     for (var i = 0u; i < 4u; i++) {
-      out[target_at + 8u * unit + i] = low[i];
-      out[target_at + 8u * unit + 4u + i] = high[i];
+      let column = 8u * unit + i;
+      //#if TAIL
+      if (column < p.cols) {
+        out[target_at + column] = low[i];
+      }
+      if (column + 4u < p.cols) {
+        out[target_at + column + 4u] = high[i];
+      }
+      //#else
+      out[target_at + column] = low[i];
+      out[target_at + column + 4u] = high[i];
+      //#end
     }
   }
   for (var i = l; i < p.input_width - p.count; i += THREADS) {
@@ -39,8 +49,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     for (var unit = 0u; unit < units; unit++) {
       let w = weight_unit((first + i) * p.stride, unit);
       let at = source + 8u * unit;
+      //#if TAIL
+      var halves = w;
+      for (var n = 0u; n < min(8u, p.cols - 8u * unit); n++) {
+        sum[n % 4u] += halves[n / 4u][n % 4u] * x[at + n];
+      }
+      //#else
       sum += w[0] * vec4f(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
       sum += w[1] * vec4f(x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+      //#end
     }
     out[target_at + i] = (sum.x + sum.y) + (sum.z + sum.w);
   }
