@@ -2,7 +2,7 @@
  * @file The gated delta net of Qwen3-Next and later models: one product for q|k|v, the output's gate and the inputs of rates and
  * decays; a causal convolution of q, k and v; the gated delta rule; a norm of each head, times the gate; output projection.
  */
-import type { Columns, Convolution, DeltaRule, Gates } from "../../backends/ops.ts";
+import type { Buf, Columns, Convolution, DeltaRule, Gates, Ops, RowParts } from "../../backends/ops.ts";
 import { convolutionBytes } from "../../backends/state-ops.ts";
 import { type Block, bias, norm, type StackPart, stackedMatrix, taps, type WeightSpec } from "./block.ts";
 
@@ -37,6 +37,33 @@ export interface DeltaNetTensors {
 export const convolvedWidth = ({ numHeads, numKeyHeads, keyDim, valueDim }: DeltaNetShape): number =>
   2 * numKeyHeads * keyDim + numHeads * valueDim;
 
+/** Kernels of the rule take four columns at a time: zeros behind the parts of other widths change neither products nor lengths. */
+const RULE_COLUMNS = 4;
+
+/** The shape with zeros, and what goes there and back; null for widths that the rule takes as they are. */
+function widened(shape: DeltaNetShape) {
+  const { numHeads, numKeyHeads, keyDim, valueDim } = shape;
+  const wide = { ...shape, keyDim: alignUp(keyDim, RULE_COLUMNS), valueDim: alignUp(valueDim, RULE_COLUMNS) };
+  if (wide.keyDim === keyDim && wide.valueDim === valueDim) return null;
+  const keys = (of: DeltaNetShape): RowParts => ({ first: 0, width: of.keyDim, stride: convolvedWidth(of) });
+  const values = (of: DeltaNetShape): RowParts => ({
+    ...{ first: 2 * numKeyHeads * of.keyDim, width: of.valueDim },
+    stride: convolvedWidth(of),
+  });
+  const heads = (width: number): RowParts => ({ first: 0, width, stride: numHeads * width });
+  return {
+    ...wide,
+    widen: (ops: Ops, rows: number, x: Buf, out: Buf): void => {
+      ops.resizeParts(x, keys(shape), 2 * numKeyHeads, rows, out, keys(wide));
+      ops.resizeParts(x, values(shape), numHeads, rows, out, values(wide));
+    },
+    narrow: (ops: Ops, rows: number, x: Buf, out: Buf): void =>
+      ops.resizeParts(x, heads(wide.valueDim), numHeads, rows, out, heads(valueDim)),
+  };
+}
+
+const alignUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
+
 /** prefix: beginning of the tensors' names */
 export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: DeltaNetTensors): Block {
   const { hiddenSize, numHeads, numKeyHeads, isTiled = false, keyDim, valueDim, kernel, normEps, rateScale } = shape;
@@ -50,8 +77,10 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
   const valueWidth = numHeads * valueDim;
   const stride = channels + valueWidth + 2 * numHeads;
   const from = (first: number): Columns => ({ first, stride });
-  // Channels are a multiple of four, so that the matrices behind the tail begin at a multiple of 16 bytes.
-  const tailBytes = convolutionBytes(channels, kernel);
+  // The matrices behind the tail begin at a multiple of 16 bytes.
+  const tailBytes = alignUp(convolutionBytes(channels, kernel), 16);
+  const wide = widened(shape);
+  const { keyDim: ruleKeyDim, valueDim: ruleValueDim } = wide ?? shape;
   return {
     weights: {
       input: { ...stacked(inputs), ...(otherInputs && { forms: [stacked(otherInputs).tensors] }) },
@@ -64,8 +93,11 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
       norm: norm(`${prefix}${tensors.norm}.weight`, valueDim),
       output: stackedMatrix(valueWidth, [[`${prefix}${tensors.output}.weight`, hiddenSize]]),
     },
-    scratch: { deltaInputs: stride, convolved: channels, attended: valueWidth },
-    state: { kind: "recurrent", numBytes: tailBytes + 4 * valueWidth * keyDim, isChunked: true },
+    scratch: {
+      ...{ deltaInputs: stride, convolved: channels, attended: valueWidth },
+      ...(wide && { wideConvolved: convolvedWidth(wide), wideHeads: numHeads * ruleValueDim }),
+    },
+    state: { kind: "recurrent", numBytes: tailBytes + 4 * numHeads * ruleValueDim * ruleKeyDim, isChunked: true },
     bind: ({ input, taps: weight, decayLog, decayBias, norm: headNorm, output }, { stateIndex }) => {
       const convolution: Convolution = {
         state: { index: stateIndex, offset: 0 },
@@ -83,8 +115,8 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
         numHeads,
         numKeyHeads,
         isTiled,
-        keyDim,
-        valueDim,
+        keyDim: ruleKeyDim,
+        valueDim: ruleValueDim,
         rateScale,
         rate: from(channels + valueWidth),
         decay: from(channels + valueWidth + numHeads),
@@ -94,13 +126,20 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
         decayBound: null,
       };
       const gates: Gates = { ...from(channels), repeat: 1, activation: "silu" };
+      // Queries are divided by the root of the rule's width, which the norm makes up for if its epsilon has the square.
+      const headEps = (normEps * keyDim) / ruleKeyDim;
       return {
         run: ({ ops, step, rows, scratch }, x, out, add) => {
           const [inputs, convolved, heads] = [scratch("deltaInputs"), scratch("convolved"), scratch("attended")];
           ops.linear(x, input!, null, rows, inputs, false);
           ops.convolve(step, convolution, inputs, convolved);
-          ops.deltaRule(step, rule, convolved, inputs, inputs, heads);
-          ops.rmsNorm(heads, headNorm!, normEps, rows * numHeads, heads);
+          if (wide) {
+            const [wideConvolved, wideHeads] = [scratch("wideConvolved"), scratch("wideHeads")];
+            wide.widen(ops, rows, convolved, wideConvolved);
+            ops.deltaRule(step, rule, wideConvolved, inputs, inputs, wideHeads);
+            wide.narrow(ops, rows, wideHeads, heads);
+          } else ops.deltaRule(step, rule, convolved, inputs, inputs, heads);
+          ops.rmsNorm(heads, headNorm!, headEps, rows * numHeads, heads);
           ops.gate(heads, inputs, gates, rows, valueWidth);
           ops.linear(heads, output!, null, rows, out, add);
         },

@@ -41,11 +41,7 @@ export function parseDeltaNet(
   const numHeads = config.integer("linear_num_value_heads", 1, MAX_HEADS, defaults.numHeads);
   if (numHeads % numKeyHeads !== 0)
     throw config.invalid("linear_num_value_heads", `a multiple of linear_num_key_heads (${numKeyHeads})`);
-  const dimOf = (name: string, fallback: number): number => {
-    const dim = config.integer(name, 4, MAX_DELTA_DIM, fallback);
-    if (dim % 4 !== 0) throw config.unsupported(name, "expected a multiple of 4");
-    return dim;
-  };
+  const dimOf = (name: string, fallback: number): number => config.integer(name, 1, MAX_DELTA_DIM, fallback);
   const keyDim = dimOf("linear_key_head_dim", defaults.keyDim(numKeyHeads));
   const valueDim = dimOf("linear_value_head_dim", defaults.valueDim(keyDim));
   return {

@@ -35,29 +35,15 @@ export function sameForAll(config: ConfigFields, field: string, min: number, max
   return first;
 }
 
-/** Rows of a matrix that kernels take together; an expert has whole panels of them. */
-const PANEL_ROWS = 4;
-
-/**
- * Number of experts, those of a row, and the width of each.
- *
- * widthField: default `moe_intermediate_size` · isGated: whether experts have rows of gate and of up
- */
+/** Number of experts, those of a row, and the width of each. widthField: default `moe_intermediate_size` */
 export function expertSizes(
   config: ConfigFields,
   defaults: ExpertDefaults = {},
   widthField = "moe_intermediate_size",
-  isGated = true,
 ): Pick<ExpertTraits, "numExperts" | "topK" | "width"> {
   const numExperts = sameForAll(config, fieldOf(config, NUMBER_FIELDS), 2, MAX_EXPERTS, defaults.numExperts);
   const topK = sameForAll(config, fieldOf(config, TOP_K_FIELDS), 1, Math.min(numExperts, MAX_TOP_K), defaults.topK);
-  const width = config.integer(widthField, 1, MAX_WIDTH, defaults.width);
-  const multiple = isGated ? PANEL_ROWS / 2 : PANEL_ROWS;
-  if (width % multiple !== 0)
-    throw config.unsupported(widthField, `experts are computed with widths that are multiples of ${multiple}`);
-  if (config.integer("hidden_size", 1, MAX_WIDTH) % PANEL_ROWS !== 0)
-    throw config.unsupported("hidden_size", `experts are computed with multiples of ${PANEL_ROWS}`);
-  return { numExperts, topK, width };
+  return { numExperts, topK, width: config.integer(widthField, 1, MAX_WIDTH, defaults.width) };
 }
 
 /** Which layers have experts: a list of layers that have none, and every so manieth of the others. */

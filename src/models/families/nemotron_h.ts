@@ -93,7 +93,7 @@ function expertsOf(config: ConfigFields): ExpertTraits {
     );
   if (config.boolean("mlp_bias", false))
     throw config.unsupported("mlp_bias", "shared experts with biases are not supported; expected false");
-  const own = expertSizes(config, { numExperts: 8, topK: 2, width: 7688 }, undefined, false);
+  const own = expertSizes(config, { numExperts: 8, topK: 2, width: 7688 });
   const width = config.integer("moe_shared_expert_intermediate_size", 1, MAX_WIDTH, 7688);
   return {
     ...own,
