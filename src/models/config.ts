@@ -1,7 +1,7 @@
 /** @file Parses and checks a checkpoint's config.json. */
 import { TurboQuantError } from "../errors.ts";
 import { schemeNames, schemeOf } from "../formats/quantized/schemes.ts";
-import { checkHeadDim } from "../quant/head-dim.ts";
+import { checkModelHeadDim } from "../quant/head-dim.ts";
 import { parseActivation } from "./activation-names.ts";
 import { ConfigFields, MAX_POSITION } from "./config-fields.ts";
 import type { Family, LayerContext } from "./families/family.ts";
@@ -12,7 +12,7 @@ import type { RopeConfig } from "./rope.ts";
 import { contextLengthOf, NO_ROPE, parseRopes } from "./rope-config.ts";
 import { parseSlidingWindow } from "./sliding-window.ts";
 import { LLAMA_NAMES } from "./tensor-names.ts";
-import { LLAMA_TRAITS } from "./traits.ts";
+import { LLAMA_TRAITS, type Traits } from "./traits.ts";
 
 export type { ModelConfig } from "./model-config.ts";
 
@@ -49,10 +49,14 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
   const slidingWindow = parseSlidingWindow(config, family, numLayers);
   const intermediateSize =
     family.intermediateSize?.(config) ?? config.integer("intermediate_size", 1, MAX_WIDTH, defaults.intermediateSize);
-  const ropes = parseRopes(config, { family, headDim, maxPosition });
+  // Heads of an odd width are those of models without rope.
+  const ropes = parseRopes(config, { family, headDim: headDim + (headDim % 2), maxPosition });
   const normEps = config.number(family.normEpsField ?? "rms_norm_eps", 0, 1, defaults.normEps ?? 1e-6);
   const ropeOf = ropesByLayer(config, family, ropes, slidingWindow, numLayers);
+  const attentionOf = attentionByLayer(config, family, { numKvHeads, headDim }, { numLayers, slidingWindow }, fileName);
   const activation = parseActivation(config, family.defaults.hiddenAct ?? "silu", family.activationField);
+  const traits: Traits = { ...LLAMA_TRAITS, activation, ...family.traits?.(config) };
+  for (let layer = 0; layer < numLayers; layer++) checkPairs(config, attentionOf(layer).headDim, ropeOf(layer), traits);
   return {
     modelType: family.modelType,
     isTextPart: own !== whole,
@@ -70,10 +74,10 @@ export function parseModelConfig(json: unknown, fileName: string): ModelConfig {
       !family.isNeverTied &&
       (config.has("tie_word_embeddings") ? config : whole).boolean("tie_word_embeddings", defaults.tieWordEmbeddings),
     maxPositionEmbeddings: family.contextLength?.(config) ?? contextLengthOf(ropes.full, maxPosition),
-    traits: { ...LLAMA_TRAITS, activation, ...family.traits?.(config) },
+    traits,
     names: { ...LLAMA_NAMES, ...family.names, ...family.namesOf?.(config) },
     expertsOf: family.experts?.(config, { numLayers, activation }) ?? (() => null),
-    attentionOf: attentionByLayer(config, family, { numKvHeads, headDim }, { numLayers, slidingWindow }, fileName),
+    attentionOf,
     intermediateOf: (layer) => family.intermediateOf?.(config, layer, intermediateSize) ?? intermediateSize,
     slidingWindow,
     rope: ropes.full,
@@ -133,10 +137,16 @@ function attentionByLayer(
 ): ModelConfig["attentionOf"] {
   const byLayer = Array.from({ length: at.numLayers }, (_, layer): LayerAttention => {
     const own = { ...usual, valuesAreKeys: false, sharedWith: null, ...family.attentionOf?.(config, layer, at) };
-    if (own.headDim !== usual.headDim) checkHeadDim(own.headDim, fileName);
+    if (own.headDim !== usual.headDim) checkModelHeadDim(own.headDim, fileName);
     return own;
   });
   return (layer) => byLayer[layer]!;
+}
+
+/** Rope turns pairs of coordinates. */
+function checkPairs(config: ConfigFields, headDim: number, rope: RopeConfig, { interleavesRope }: Traits): void {
+  if (headDim % 2 === 0 || (rope.type === "none" && !interleavesRope)) return;
+  throw config.unsupported("head_dim", "expected an even number, as rope turns pairs of coordinates");
 }
 
 function ropesByLayer(
@@ -184,6 +194,6 @@ function parseHeadDim(config: ConfigFields, fileName: string, numHeads: number, 
   if (!config.has("head_dim") && !Number.isInteger(fallback))
     throw config.invalid("hidden_size", `a multiple of num_attention_heads (${numHeads}), or an explicit head_dim`);
   const headDim = config.integer("head_dim", 1, MAX_WIDTH, fallback);
-  checkHeadDim(headDim, fileName);
+  checkModelHeadDim(headDim, fileName);
   return headDim;
 }

@@ -1,5 +1,5 @@
 /** @file The fields of a config.json that multi-head latent attention has. */
-import { MAX_HEAD_DIM } from "../quant/head-dim.ts";
+import { MAX_HEAD_DIM, storedDim } from "../quant/head-dim.ts";
 import type { ConfigFields } from "./config-fields.ts";
 import type { LatentDefaults, LatentShape } from "./model-config.ts";
 import { yarnAttentionFactor } from "./rope.ts";
@@ -11,14 +11,10 @@ const MAX_RANK = 2 ** 16;
  * @throws TurboQuantError invalid_file, or unsupported for widths without kernels
  */
 export function parseLatent(config: ConfigFields, defaults: LatentDefaults): LatentShape {
-  const width = (name: string, fallback: number): number => {
-    const value = config.integer(name, 1, MAX_RANK, fallback);
-    if (value % 8 === 0) return value;
-    throw config.unsupported(name, "expected a multiple of 8, as the cache packs its rows");
-  };
-  const kvRank = width("kv_lora_rank", defaults.kvRank);
-  const ropeDim = width("qk_rope_head_dim", defaults.ropeDim);
-  if (kvRank + ropeDim > MAX_HEAD_DIM) {
+  const kvRank = config.integer("kv_lora_rank", 2, MAX_RANK, defaults.kvRank);
+  const ropeDim = config.integer("qk_rope_head_dim", 2, MAX_RANK, defaults.ropeDim);
+  if (ropeDim % 2 !== 0) throw config.invalid("qk_rope_head_dim", "an even number, as rope turns pairs of coordinates");
+  if (storedDim(kvRank) + storedDim(ropeDim) > MAX_HEAD_DIM) {
     throw config.unsupported("kv_lora_rank", `expected at most ${MAX_HEAD_DIM} with qk_rope_head_dim (${ropeDim})`);
   }
   const isSplit = config.boolean("split_kv_b_proj", false);

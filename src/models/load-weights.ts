@@ -23,7 +23,7 @@ import {
 import { checkFinite } from "./checkpoint-weights.ts";
 import { endWeights, layerWeights, type ModelLayout, startWeights } from "./layout.ts";
 
-import { placedRows, scaledPart } from "./placed-rows.ts";
+import { type PlacedPart, placedRows, placedVector, scaledPart } from "./placed-rows.ts";
 import { PIECE_BYTES, piecesOf, type StoredMatrix, storedAs, type TensorPiece } from "./tensor-pieces.ts";
 import { transposedPart } from "./transposed-part.ts";
 
@@ -248,7 +248,11 @@ class Loading {
     const stored = { dtype: info.dtype, rows: piece.rows, cols, data: await this.#reads.next() };
     const part = transposedRows === undefined ? stored : transposedPart(stored, transposedRows);
     let areFinite = true;
-    for (const placed of order ? placedRows(part, piece.firstRow, order) : [{ part, row: piece.firstRow }]) {
+    const placedParts = (): PlacedPart[] => {
+      if (!order) return [{ part, row: piece.firstRow }];
+      return matrix.rows === 1 ? [placedVector(part, order)] : placedRows(part, piece.firstRow, order);
+    };
+    for (const placed of placedParts()) {
       const own = scale === 1 && offset === 0 ? placed.part : scaledPart(placed.part, scale, offset);
       // A matrix among lists of numbers has as many of them in a row as columns.
       const at = row + shapeIn(role, { rows: placed.row, cols }).rows;

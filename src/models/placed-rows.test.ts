@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { bytesOf } from "../weights/elements.ts";
 import { floatRows, type WeightPart } from "../weights/weight-part.ts";
 import { headOrder, splitHeads } from "./blocks/row-order.ts";
-import { placedRows, scaledPart } from "./placed-rows.ts";
+import { placedRows, placedVector, scaledPart } from "./placed-rows.ts";
 
 const partOf = (rows: number, cols: number, value: (row: number, col: number) => number): WeightPart => ({
   dtype: "f32",
@@ -46,12 +46,29 @@ it("rows of heads that come apart are several parts, a vector is one", () => {
     [6, 2],
     [10, 2],
   ]);
-  const vector = placedRows(
+  const vector = placedVector(
     partOf(1, 12, (_, col) => col),
-    0,
     order,
   );
-  expect([...floatRows(vector[0]!.part, 0, 1)]).toEqual([0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
+  expect([...floatRows(vector.part, 0, 1)]).toEqual([0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11]);
+});
+
+it("the one row that a piece of a matrix has is no vector", () => {
+  const reversed = { unit: 1, place: (row: number) => 9 - row };
+  const [placed] = placedRows(
+    partOf(1, 3, (_, col) => col),
+    9,
+    reversed,
+  );
+  expect([placed!.row, ...floatRows(placed!.part, 0, 1)]).toEqual([0, 0, 1, 2]);
+});
+
+it("a vector may get more values, which are zeros", () => {
+  const { part, row } = placedVector(
+    partOf(1, 2, (_, col) => col + 1),
+    { unit: 2, numRows: 5, place: (from) => 3 * from },
+  );
+  expect([row, part.cols, ...floatRows(part, 0, 1)]).toEqual([0, 5, 1, 0, 0, 2, 0]);
 });
 
 it("what is added, and a factor, give f32", () => {

@@ -12,14 +12,13 @@ export interface PlacedPart {
 }
 
 /**
- * The part's rows in their places, without those that are left out, as few parts as they can be written in. A vector is one row of values that change places.
+ * The part's rows in their places, without those that are left out, as few parts as they can be written in.
  *
  * part: whole units, from row `firstRow` of the tensor on
  */
 export function placedRows(part: WeightPart, firstRow: number, { unit, place }: RowOrder): PlacedPart[] {
-  const isVector = part.rows === 1;
-  const count = isVector ? part.cols : part.rows;
-  const bytes = rowBytes(weightFormat(part.dtype), part.cols) / (isVector ? part.cols : 1);
+  const count = part.rows;
+  const bytes = rowBytes(weightFormat(part.dtype), part.cols);
   const data = new Uint8Array(count * bytes);
   /** Units that are beside each other in their places too: rows [from, to) of the part, and where the first of them goes. */
   const runs: { readonly from: number; to: number; readonly row: number }[] = [];
@@ -35,17 +34,21 @@ export function placedRows(part: WeightPart, firstRow: number, { unit, place }: 
     if (last && last.to === from && last.row + last.to - last.from === start) last.to = from + unit;
     else runs.push({ from, to: from + unit, row: start });
   }
-  // A vector's units lie one after the other in memory, in the order of their places.
-  if (isVector) {
-    const cols = runs.reduce((sum, { from, to }) => sum + to - from, 0);
-    const all = new Uint8Array(cols * bytes);
-    for (const { from, to, row } of runs) all.set(data.subarray(from * bytes, to * bytes), row * bytes);
-    return [{ part: { ...part, cols, data: all }, row: 0 }];
-  }
   return runs.map(({ from, to, row }) => ({
     part: { ...part, rows: to - from, data: data.subarray(from * bytes, to * bytes) },
     row,
   }));
+}
+
+/** A vector, one row of values that change places; zeros are where none goes. */
+export function placedVector(part: WeightPart, { place, numRows = part.cols }: RowOrder): PlacedPart {
+  const bytes = rowBytes(weightFormat(part.dtype), part.cols) / part.cols;
+  const data = new Uint8Array(numRows * bytes);
+  for (let from = 0; from < part.cols; from++) {
+    const to = place(from);
+    if (to >= 0) data.set(part.data.subarray(from * bytes, (from + 1) * bytes), to * bytes);
+  }
+  return { part: { ...part, cols: numRows, data }, row: 0 };
 }
 
 /** (value + offset) · scale for the values of a vector, as f32. */

@@ -83,16 +83,23 @@ export interface RopeUpTo {
   readonly upTo: number;
 }
 
+/** A rope of heads. */
+export interface HeadRope {
+  readonly headDim: number;
+  readonly rope: RopeConfig;
+  /** The width that heads have where they are turned, with zeros behind each half; absent: headDim. */
+  readonly storedDim?: number;
+}
+
 /**
  * seqLen: longest position + 1 of the sequence so far; only dynamic scaling and LongRoPE depend on it
- * returns: invFreq [headDim / 2] f64 in radians a token, 0 for pairs that are not turned
+ * returns: invFreq [storedDim / 2] f64 in radians a token, 0 for pairs that are not turned
  */
-export function ropeFor(config: { readonly headDim: number; readonly rope: RopeConfig }, seqLen: number): RopeUpTo {
-  const { headDim, rope } = config;
+export function ropeFor({ headDim, rope, storedDim = headDim }: HeadRope, seqLen: number): RopeUpTo {
   const dim = rotaryDimOf(rope, headDim);
   const fixed = (invFreq: Float64Array, attentionFactor = 1, upTo = Infinity, beyond = -1) => ({
     rope: {
-      invFreq: padded(rope.isReversed ? invFreq.map((f) => -f) : invFreq, headDim / 2),
+      invFreq: padded(rope.isReversed ? invFreq.map((f) => -f) : invFreq, storedDim / 2),
       attentionFactor,
       ...(rope.queryGrowth && { queryGrowth: rope.queryGrowth }),
     },

@@ -87,7 +87,7 @@ export class Stage {
         const layer = firstLayer + index;
         const block = branch.block.bind(weights, {
           stateIndex: branch.block.state ? stateIndex(branch.block.state) : -1,
-          ropeIndex: (config, headDim) => this.#ropes.indexOf(config, headDim),
+          ropeIndex: (...of) => this.#ropes.indexOf(...of),
           format: kv.forLayer(layer),
           calibration: calibration[layer] ?? null,
           attentionOf,

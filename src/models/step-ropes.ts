@@ -6,11 +6,10 @@
  * read. A token behind it has that of the length it makes, and what is in the cache stays as it is.
  */
 import type { Rope, Span, Step } from "../backends/ops.ts";
-import { type RopeConfig, type RopeUpTo, ropeFor, ropeLength } from "./rope.ts";
+import { type HeadRope, type RopeConfig, type RopeUpTo, ropeFor, ropeLength } from "./rope.ts";
 
 interface LayerRope {
-  readonly config: RopeConfig;
-  readonly headDim: number;
+  readonly of: HeadRope;
   /** The one that was made last. */
   made: RopeUpTo;
 }
@@ -21,11 +20,14 @@ export class StepRopes {
   #all: readonly Rope[] = [];
   #depends = false;
 
-  /** Index of the rope with these parameters; layers with equal parameters share one. */
-  indexOf(config: RopeConfig, headDim: number): number {
-    const known = this.#ropes.findIndex((rope) => rope.config === config && rope.headDim === headDim);
+  /** Index of the rope with these parameters; layers with equal parameters share one. storedDim: as in `HeadRope` */
+  indexOf(rope: RopeConfig, headDim: number, storedDim = headDim): number {
+    const known = this.#ropes.findIndex(
+      ({ of }) => of.rope === rope && of.headDim === headDim && of.storedDim === storedDim,
+    );
     if (known >= 0) return known;
-    this.#ropes.push({ config, headDim, made: ropeFor({ headDim, rope: config }, 0) });
+    const of = { rope, headDim, storedDim };
+    this.#ropes.push({ of, made: ropeFor(of, 0) });
     this.#depends ||= this.#ropes.at(-1)!.made.upTo !== Infinity;
     this.#all = this.#ropes.map(({ made }) => made.rope);
     return this.#ropes.length - 1;
@@ -51,7 +53,7 @@ export class StepRopes {
   /** The shortest length that has the same ropes as this one; 0 where they do not depend on it. */
   lengthOf(length: number): number {
     if (!this.#depends) return 0;
-    return this.#ropes.reduce((longest, { config }) => Math.max(longest, ropeLength(config, length)), 0);
+    return this.#ropes.reduce((longest, { of }) => Math.max(longest, ropeLength(of.rope, length)), 0);
   }
 }
 
@@ -61,7 +63,7 @@ function lengthOf({ start, count, knownLength = start + count }: Span, i: number
 }
 
 function ropeAt(rope: LayerRope, length: number): Rope {
-  const { config, headDim, made } = rope;
-  if (length <= made.beyond || length > made.upTo) rope.made = ropeFor({ headDim, rope: config }, length);
+  const { of, made } = rope;
+  if (length <= made.beyond || length > made.upTo) rope.made = ropeFor(of, length);
   return rope.made.rope;
 }

@@ -76,7 +76,7 @@ describe("DeepSeek-V3", () => {
 
   it.each([
     [{ kv_lora_rank: 1024 }, /kv_lora_rank: expected at most 576 with qk_rope_head_dim \(64\), got 1024/],
-    [{ qk_rope_head_dim: 20 }, /qk_rope_head_dim: expected a multiple of 8/],
+    [{ qk_rope_head_dim: 21 }, /qk_rope_head_dim: expected an even number/],
     [{ kv_lora_rank: "512" }, /kv_lora_rank: expected a number/],
     [{ n_group: 7 }, /n_group: expected a divisor of the number of experts \(256\)/],
     [{ model_type: "deepseek_v2", topk_method: "noaux_tc" }, /topk_method: expected greedy or group_limited_greedy/],

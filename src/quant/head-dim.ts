@@ -10,9 +10,25 @@ const HEAD_DIM_STEP = 8;
  */
 export const MAX_HEAD_DIM = 576;
 
+/** The width that vectors of `dim` coordinates have in pages and in the kernels that read them, with zeros behind them where it is more. */
+export const storedDim = (dim: number): number => Math.ceil(dim / HEAD_DIM_STEP) * HEAD_DIM_STEP;
+
 /**
- * subject: a file, a backend or a function, for the beginning of the message · most: the backend's own limit
- * @throws TurboQuantError unsupported — a head_dim without kernels, here or on this backend
+ * Of a model, whose heads may have any width; see `storedDim`.
+ * @throws TurboQuantError unsupported — heads that are wider than any backend has kernels for
+ */
+export function checkModelHeadDim(headDim: number, fileName: string): void {
+  if (storedDim(headDim) <= MAX_HEAD_DIM) return;
+  throw new TurboQuantError(
+    "unsupported",
+    `${fileName}: head_dim: expected at most ${MAX_HEAD_DIM}, got ${headDim}; use a model with such heads`,
+    { headDim, most: MAX_HEAD_DIM },
+  );
+}
+
+/**
+ * subject: a backend or a function, for the beginning of the message · most: the backend's own limit
+ * @throws TurboQuantError unsupported — a width of stored heads without kernels, here or on this backend
  */
 export function checkHeadDim(headDim: number, subject: string, most: number = MAX_HEAD_DIM): void {
   if (headDim % HEAD_DIM_STEP === 0 && headDim >= HEAD_DIM_STEP && headDim <= most) return;

@@ -16,6 +16,7 @@ import { openMetadataSource } from "../../node/metadata-source.ts";
 import { cacheKinds } from "../../plan/cache-kinds.ts";
 import { modelOfConfig } from "../../plan/planned-model.ts";
 import { isFloat, typeOf } from "../../quant/codecs/registry.ts";
+import { storedDim } from "../../quant/head-dim.ts";
 import { bitsPerValue, type SideLayout } from "../../quant/page-layout.ts";
 import { type KvSpec, parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { type CommandContext, progressOf } from "../context.ts";
@@ -245,7 +246,10 @@ function modelText(
     ...(windows.length > 0 ? [`sliding window ${windows.join(", ")}`] : []),
   ];
   const feedForward = model.intermediateSize > 0 ? `, feed-forward ${model.intermediateSize}` : "";
-  const attention = cached ? `${model.numHeads} heads, ${headsText(cached)}` : "none";
+  const hasZeros = cached && cached.headDim !== model.headDim && cached.headDim === storedDim(model.headDim);
+  const attention = cached
+    ? `${model.numHeads} heads, ${headsText(cached)}${hasZeros ? `, zeros behind ${model.headDim}` : ""}`
+    : "none";
   return plainTable(
     [
       ["model", `${model.name} (${model.modelType})`],

@@ -25,6 +25,7 @@ import { headLayerNorms } from "./head-layer-norms.ts";
 import { innerSpecs, innerWeights } from "./inner-weights.ts";
 import type { Adapter } from "./low-rank-adapter.ts";
 import { halfOfHeads, headOrder, splitHeads } from "./row-order.ts";
+import { storedHeads } from "./stored-heads.ts";
 
 export interface AttentionShape {
   readonly hiddenSize: number;
@@ -95,6 +96,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
   const width = isShared ? queryWidth : queryWidth + keyWidth + valueWidth;
   const outputWidth = numHeads * valueDim;
   const heads = { headDim, rotaryDim: rotaryDimOf(rope, headDim), isInterleaved: traits.interleavesRope };
+  const widened = storedHeads({ numHeads, numKvHeads: isShared ? 0 : numKvHeads, headDim, valueDim });
   const projections = (): readonly StackPart[] => {
     switch (traits.fusedQkv) {
       case "no":
@@ -125,9 +127,13 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     projections().map(([name, rows, order]) => [`${prefix}${name}.${suffix}`, rows, order]);
   const normed = (name: string, ofRow: number, numRowHeads: number) => {
     const [length, count] = qkNorm === "row" ? [ofRow, numRowHeads] : [headDim, 1];
-    if (!(hasNormWeights && traits.hasHeadNormWeights)) return plainNorm(length);
-    return withOffset(norm(`${prefix}${name}.weight`, length, headOrder(heads, count)), traits.normOffset);
+    const spec =
+      hasNormWeights && traits.hasHeadNormWeights
+        ? withOffset(norm(`${prefix}${name}.weight`, length, headOrder(heads, count)), traits.normOffset)
+        : plainNorm(length);
+    return normsHeads && widened ? widened.norm(spec, heads) : spec;
   };
+  const valueNorm = plainNorm(valueDim);
   const stored = traits.transposes ? transposed : (spec: WeightSpec) => spec;
   const gateWidth = outputGate === "heads" ? numHeads : outputWidth;
   const gate: StackPart =
@@ -142,7 +148,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
     ...headNorms?.weights,
     ...(hasNorms && { qNorm: normed(names.qNorm, queryWidth, numHeads) }),
     ...(hasNorms && !isShared && { kNorm: normed(names.kNorm, keyWidth, numKvHeads) }),
-    ...(traits.valueNorm && !isShared && { vNorm: plainNorm(valueDim) }),
+    ...(traits.valueNorm && !isShared && { vNorm: widened?.norm(valueNorm, null) ?? valueNorm }),
     ...(traits.sinkLogits && { sinkLogits: sinks(`${prefix}${names.sinkLogits}`, numHeads) }),
     ...(subNorms && { subNorm: norm(`${prefix}${names.attentionSubNorm}.weight`, outputWidth) }),
     ...(outputGate !== "none" && { gate: stackedMatrix(hiddenSize, gateNamed("weight")) }),
@@ -153,12 +159,17 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       outputBias: { ...bias([[`${prefix}${names.output}.bias`, outputSize]]), scale: factors.attentionOutput },
     }),
   };
-  const cached = { numKvHeads, headDim, ...(valueDim !== headDim && { valueDim }) };
+  const kept = widened ?? { headDim, valueDim };
+  const cached = {
+    ...{ numKvHeads, headDim: kept.headDim },
+    ...(kept.valueDim !== kept.headDim && { valueDim: kept.valueDim }),
+  };
   const isChunked = traits.attendsInChunks && slidingWindow > 0;
   return {
     weights,
     scratch: {
-      ...{ qkv: width, query: queryWidth, attended: outputWidth },
+      ...{ qkv: width, query: numHeads * kept.headDim, attended: numHeads * kept.valueDim },
+      ...(widened && { storedQkv: widened.width, headOutput: outputWidth }),
       ...(outputGate !== "none" && { outputGates: gateWidth }),
       ...adapter?.scratch,
     },
@@ -166,7 +177,7 @@ export function attention(prefix: string, shape: AttentionShape): Block {
       ? { kind: "shared", layer: sharedWith }
       : { kind: "kv", ...cached, slidingWindow, ...(isChunked && { isChunked }) },
     bind: (
-      { qkv, qkvBias, vNorm, sinkLogits, subNorm, gate, gateBias, output, outputBias, ...norms },
+      { qkv, qkvBias, vNorm, sinkLogits, subNorm, gate, gateBias, output: outputWeight, outputBias, ...norms },
       { stateIndex, ropeIndex, format, calibration, attentionOf },
     ) => {
       const { qNorm, kNorm } = norms;
@@ -178,8 +189,8 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         isShared,
         numHeads,
         numKvHeads,
-        headDim,
-        valueDim,
+        headDim: kept.headDim,
+        valueDim: kept.valueDim,
         rotaryKeyDim: 0,
         cache: source?.cache ?? layerCache(format, { ...cached, slidingWindow }),
         kv,
@@ -189,12 +200,12 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         valueScale: valueScale * factors.attentionOutput,
         softcap: traits.attentionSoftcap,
         sinkLogits: sinkLogits ?? null,
-        rope: ropeIndex(rope, headDim),
+        rope: ropeIndex(rope, headDim, kept.headDim),
         qNorm: (normsHeads && qNorm) || null,
         kNorm: (normsHeads && kNorm) || null,
         vNorm: vNorm ?? null,
         normsTurned: qkNorm === "turnedHead",
-        normEps,
+        normEps: normEps * (widened?.epsScale ?? 1),
       };
       const ofRow = (weight: typeof qNorm, first: number): RowNorm[] =>
         qkNorm === "row"
@@ -211,18 +222,21 @@ export function attention(prefix: string, shape: AttentionShape): Block {
         run: (at, x, out, add) => {
           const { ops, step, rows, scratch } = at;
           const [projected, query, attended] = [scratch("qkv"), scratch("query"), scratch("attended")];
+          const [ownQkv, output] = widened ? [scratch("storedQkv"), scratch("headOutput")] : [projected, attended];
           ops.linear(x, qkv!, qkvBias ?? null, rows, projected, false);
           adapt?.(at, x, projected);
           for (const rowNorm of rowNorms) ops.norm(projected, rowNorm, rows, projected);
-          ops.appendKv(step, layer, projected, query);
+          widened?.widen(at, projected, ownQkv);
+          ops.appendKv(step, layer, ownQkv, query);
           ops.attend(step, layer, query, attended, chosen && { positions: scratch(CHOSEN_TOKENS), ...chosen });
+          widened?.narrow(at, attended, output);
           if (gate) {
             const factors = scratch("outputGates");
             ops.linear(x, gate, gateBias ?? null, rows, factors, false);
-            ops.gate(attended, factors, gates, rows, outputWidth);
+            ops.gate(output, factors, gates, rows, outputWidth);
           }
-          if (subNorm) ops.rmsNorm(attended, subNorm, normEps, rows, attended);
-          ops.linear(attended, output!, outputBias ?? null, rows, out, add);
+          if (subNorm) ops.rmsNorm(output, subNorm, normEps, rows, output);
+          ops.linear(output, outputWeight!, outputBias ?? null, rows, out, add);
         },
       };
     },

@@ -62,8 +62,8 @@ export type Weights = Readonly<Record<string, Weight>>;
 export interface LayerContext {
   /** Index of the block's state among the sequence's states of the same kind; -1 for a block without state. */
   readonly stateIndex: number;
-  /** Index of the rope with these parameters among those of the stage; see `AttentionLayer.rope`. */
-  ropeIndex(config: RopeConfig, headDim: number): number;
+  /** Index of the rope with these parameters among those of the stage; see `AttentionLayer.rope` and, for storedDim, `HeadRope`. */
+  ropeIndex(config: RopeConfig, headDim: number, storedDim?: number): number;
   /** The cache format of this layer. */
   readonly format: LayerKvFormat;
   readonly calibration: LayerCalibration | null;

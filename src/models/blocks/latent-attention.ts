@@ -16,6 +16,7 @@ import type { RopeConfig } from "../rope.ts";
 import { type Block, bias, norm, stackedMatrix, type WeightSpec, type WeightSpecs } from "./block.ts";
 import { CHOSEN_TOKENS } from "./chosen-tokens.ts";
 import { headOrder, type RowOrder } from "./row-order.ts";
+import { storedLatent } from "./stored-heads.ts";
 
 export interface LatentAttentionShape extends LatentShape {
   readonly hiddenSize: number;
@@ -77,7 +78,9 @@ export function latentAttention(
     output: stackedMatrix(numHeads * valueDim, [[`${outputName}.weight`, hiddenSize]]),
     ...(hasBias && { outputBias: bias([[`${outputName}.bias`, hiddenSize]]) }),
   };
-  const cached = { numKvHeads: 1, headDim: kvRank, rotaryKeyDim: ropeDim };
+  const widened = storedLatent(kvRank, ropeDim);
+  const stored = widened ?? { kvRank, ropeDim };
+  const cached = { numKvHeads: 1, headDim: stored.kvRank, rotaryKeyDim: stored.ropeDim };
   const intoLatent: HeadProduct = isSplit
     ? { numHeads, headRows: kvRank, first: 0, count: kvRank, isTransposed: false, inputWidth: headWidth }
     : { numHeads, headRows: nopeDim + valueDim, first: 0, count: nopeDim, isTransposed: true, inputWidth: headWidth };
@@ -91,8 +94,12 @@ export function latentAttention(
       ...(queryRank !== null && !chosen?.hasQueryLatent && { queryDown: queryRank }),
       headQuery: numHeads * headWidth,
       latent: rowWidth,
-      query: numHeads * rowWidth,
-      attended: numHeads * kvRank,
+      query: numHeads * (stored.kvRank + stored.ropeDim),
+      attended: numHeads * stored.kvRank,
+      ...(widened && {
+        ...{ storedLatent: stored.kvRank + stored.ropeDim, latentQuery: numHeads * rowWidth },
+        latentOutput: numHeads * kvRank,
+      }),
       headOutput: numHeads * valueDim,
       ...(tensors.headGate && { headGates: numHeads }),
     },
@@ -121,9 +128,9 @@ export function latentAttention(
         index: stateIndex,
         numHeads,
         numKvHeads: 1,
-        headDim: kvRank,
-        valueDim: kvRank,
-        rotaryKeyDim: ropeDim,
+        headDim: stored.kvRank,
+        valueDim: stored.kvRank,
+        rotaryKeyDim: stored.ropeDim,
         cache,
         kv,
         slidingWindow: 0,
@@ -131,7 +138,7 @@ export function latentAttention(
         valueScale: 1,
         softcap: 0,
         sinkLogits: null,
-        rope: ropeIndex(rope, ropeDim),
+        rope: ropeIndex(rope, ropeDim, stored.ropeDim),
         qNorm: null,
         kNorm: null,
         normEps: NORM_EPS,
@@ -160,11 +167,17 @@ export function latentAttention(
           else ops.linear(x, query!, null, rows, heads, false);
           ops.linear(x, kvDown!, kvDownBias ?? null, rows, latent, false);
           ops.norm(latent, latentNorm, rows, latent);
-          ops.multiplyHeads(heads, keyUp, intoLatent, rows, absorbed);
-          ops.appendLatent(step, layer, latent, absorbed);
+          const [latentQuery, ownLatent, latentOutput] = widened
+            ? [scratch("latentQuery"), scratch("storedLatent"), scratch("latentOutput")]
+            : [absorbed, latent, attended];
+          ops.multiplyHeads(heads, keyUp, intoLatent, rows, latentQuery);
+          widened?.widen(ops, rows * numHeads, latentQuery, absorbed);
+          widened?.widen(ops, rows, latent, ownLatent);
+          ops.appendLatent(step, layer, ownLatent, absorbed);
           const tokens = chosen && { positions: scratch(CHOSEN_TOKENS), count: chosen.count, lists: 1 };
           ops.attend(step, layer, absorbed, attended, tokens);
-          ops.multiplyHeads(attended, valueUp, outOfLatent, rows, headOutput);
+          widened?.narrow(ops, rows * numHeads, attended, latentOutput);
+          ops.multiplyHeads(latentOutput, valueUp, outOfLatent, rows, headOutput);
           if (headGate) {
             const factors = scratch("headGates");
             ops.linear(x, headGate, null, rows, factors, false);

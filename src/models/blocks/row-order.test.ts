@@ -1,7 +1,7 @@
 /** @file Heads in the order of halves are turned as their families define it, whatever the order in the checkpoint. */
 import { expect, it } from "vitest";
 import type { WeightPart } from "../../weights/weight-part.ts";
-import { placedRows } from "../placed-rows.ts";
+import { placedRows, placedVector } from "../placed-rows.ts";
 import { halfOfHeads, headOrder, splitGroups, splitHeads } from "./row-order.ts";
 
 /** Turns pair i of the first `rotaryDim` coordinates by angle i + 1, as a family defines its pairs. */
@@ -67,7 +67,8 @@ const numbered = (count: number, isVector: boolean): WeightPart => ({
 /** The rows in their places. */
 function rowsIn(order: Parameters<typeof placedRows>[2], count: number, isVector: boolean): number[] {
   const rows: number[] = [];
-  for (const { part, row } of placedRows(numbered(count, isVector), 0, order)) {
+  const all = numbered(count, isVector);
+  for (const { part, row } of isVector ? [placedVector(all, order)] : placedRows(all, 0, order)) {
     const values = new Float32Array(part.data.slice().buffer);
     expect(values).toHaveLength(part.rows * part.cols);
     for (const [i, value] of values.entries()) rows[row + i] = value;

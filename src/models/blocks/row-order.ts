@@ -9,7 +9,7 @@ export interface RowOrder {
   readonly unit: number;
   /** Where a row goes, a permutation of the rows that are kept; −1 for the rows of a unit that is left out. */
   place(row: number): number;
-  /** Number of rows that are kept; absent: all. */
+  /** Number of rows that are kept; absent: all. A vector may have more than are stored: those that nothing goes to are zeros. */
   readonly numRows?: number;
 }
 

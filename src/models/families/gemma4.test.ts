@@ -55,7 +55,7 @@ it.each([
     { per_layer_config: { 5: { num_attention_heads: 4 } } },
     /per_layer_config.5.num_attention_heads: expected head_dim/,
   ],
-  [{ per_layer_config: { 5: { head_dim: 510 } } }, /head_dim: expected a multiple of 8/],
+  [{ per_layer_config: { 5: { head_dim: 580 } } }, /head_dim: expected at most 576/],
 ])("%j is refused", (more, message) => {
   expect(() => parse(more)).toThrow(message);
 });
