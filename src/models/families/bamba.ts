@@ -16,6 +16,7 @@ export const bamba: Family = {
   modelType: "bamba",
   summary: "Mamba-2 in place of attention in most layers; rope on half of a head",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     numHeads: 32,
     numKvHeads: 8,

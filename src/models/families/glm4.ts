@@ -6,6 +6,7 @@ export const glm4: Family = {
   modelType: "glm4",
   summary: "norms before and after blocks; interleaved rope on half of a head; biases of q, k and v; fused gate, up",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     numKvHeads: 2,
     headDim: 128,

@@ -8,6 +8,7 @@ export const glm4Moe: Family = {
   summary:
     "a mixture of experts: sigmoid with a bias for the choice, a shared expert; dense first layers; partial rope",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     numHeads: 96,
     numKvHeads: 8,

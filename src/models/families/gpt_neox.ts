@@ -6,6 +6,7 @@ export const gptNeox: Family = {
   summary:
     "parallel blocks with a LayerNorm each; biases; GELU without a gate; partial rope; q, k, v fused head by head",
   slidingWindow: "none",
+  hasOddRope: true,
   hasOwnKvHeads: false,
   defaults: {
     hiddenAct: "gelu",

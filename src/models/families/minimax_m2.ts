@@ -6,6 +6,7 @@ export const minimaxM2: Family = {
   modelType: "minimax_m2",
   summary: "norms of whole rows of q and k; partial rope; a mixture of experts: sigmoid with a bias for the choice",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     numHeads: 48,
     numKvHeads: 8,

@@ -6,6 +6,7 @@ export const nemotron: Family = {
   modelType: "nemotron",
   summary: "LayerNorm with weights stored less one; ReLU² without a gate; partial rope",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     hiddenAct: "relu2",
     partialRotaryFactor: 0.5,

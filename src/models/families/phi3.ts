@@ -5,6 +5,7 @@ export const phi3: Family = {
   modelType: "phi3",
   summary: "fused q, k, v and gate, up; partial rope; LongRoPE; sliding window on all layers",
   slidingWindow: "all",
+  hasOddRope: true,
   defaults: {
     slidingWindow: null,
     maxPosition: 4096,

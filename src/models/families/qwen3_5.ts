@@ -7,6 +7,7 @@ export const qwen35: Family = {
   summary:
     "gated delta nets in place of attention in most layers; norms of the heads of q and k, a gate of attention's output, partial rope; norm weights stored less one",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     numHeads: 16,
     numKvHeads: 4,

@@ -15,6 +15,7 @@ export const qwen3Next: Family = {
   modelType: "qwen3_next",
   summary: "as `qwen3_5_text`, with mixtures of experts: softmax over all, a shared expert with a gate",
   slidingWindow: "none",
+  hasOddRope: true,
   defaults: {
     numHeads: 16,
     numKvHeads: 2,
