@@ -44,6 +44,16 @@ describe("rope of a config", () => {
     expect(types({ model_type: "olmo3", rope_scaling })).toEqual(["default", "default", "default", "yarn"]);
   });
 
+  it("turns one coordinate more than an odd part of a head, with the frequencies of that number, where families do", () => {
+    const over = { model_type: "glm4", head_dim: 12, partial_rotary_factor: 0.25, num_key_value_heads: 2 };
+    const odd = { rotaryDim: 4, exponentDim: 3 };
+    expect(parse(over).rope).toEqual({ type: "default", theta: 10_000, ...odd });
+    const linear = { rope_type: "linear", factor: 4 };
+    expect(parse({ ...over, rope_scaling: linear }).rope).toEqual({ type: "linear", theta: 10_000, factor: 4, ...odd });
+    const rope_scaling = { rope_type: "yarn", factor: 8, original_max_position_embeddings: 512 };
+    expect(() => parse({ ...over, rope_scaling })).toThrow(/a factor that leaves pairs of coordinates/);
+  });
+
   it("reads LongRoPE with the length of training beside it", () => {
     const list = [1, 1.5, 2, 3];
     const rope_scaling = { type: "su", short_factor: list, long_factor: list.map((value) => 2 * value) };

@@ -13,6 +13,9 @@ const LAYER_TYPES = ["full_attention", "sliding_attention"] as const;
 /** Of layers without rope. */
 export const NO_ROPE: RopeConfig = { type: "none" };
 
+/** Scalings of which each frequency is computed by itself. */
+const SCALED_ALIKE: ReadonlySet<RopeConfig["type"]> = new Set(["default", "linear", "llama3"]);
+
 interface RopeContext {
   readonly family: Pick<
     Family,
@@ -84,9 +87,11 @@ function parseRope(config: ConfigFields, fields: ConfigFields | undefined, conte
   const turned = Math.floor(context.headDim * factor);
   const isOdd = turned % 2 !== 0;
   const rotaryDim = isOdd && context.family.hasOddRope ? turned + 1 : turned;
-  if (rotaryDim % 2 !== 0) throw partial.invalid("partial_rotary_factor", "a factor that leaves pairs of coordinates");
   const theta = thetaOf(config, fields, context);
   const rope = fields ? parseScaling(config, fields, theta, rotaryDim, context) : ({ type: "default", theta } as const);
+  // Other scalings count pairs, of which an odd number of coordinates has no whole number.
+  if (rotaryDim % 2 !== 0 || (isOdd && !SCALED_ALIKE.has(rope.type)))
+    throw partial.invalid("partial_rotary_factor", "a factor that leaves pairs of coordinates");
   return {
     ...rope,
     ...(rotaryDim !== context.headDim && { rotaryDim }),
