@@ -15,10 +15,17 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
   if (config.latent) return "latent attention has no keys and values of heads";
   const found = layoutOf(config).layers.flatMap((branches, layer) =>
     branches.flatMap(({ block }) =>
-      block.state?.kind === "kv" ? { layer, output: block.weights["output"]?.tensors[0] } : [],
+      block.state?.kind === "kv" ? { layer, state: block.state, output: block.weights["output"]?.tensors[0] } : [],
     ),
   );
   if (found.length === 0) return "there is no layer with keys and values";
+  const { numHeads } = config;
+  const hasZeros = found.some(({ layer, state: { headDim, valueDim = headDim }, output }) => {
+    const isWider = output && !output.isTransposed && numHeads * valueDim !== output.shape[1];
+    return isWider || headDim !== config.attentionOf(layer).headDim;
+  });
+  // Moments of coordinates that are always zero cannot be inverted.
+  if (hasZeros) return "heads of this width are cached with zeros behind them";
   const named = found.flatMap(({ layer, output }) =>
     output && !output.isTransposed ? { layer, output: output.name } : [],
   );
