@@ -114,7 +114,7 @@ export async function allocate(llm: LLM, options: AllocateOptions): Promise<Allo
   const law = await layerNoise(llm, pieces[0]!, recipe, signal);
   const distortion = (width: number): number => {
     const side = parseKvSpec(`${kv},v=tq${width}`).forLayer(0).v;
-    const expected = codecOf(side).distortionOf?.(side, storedDim(llm.config.headDim));
+    const expected = codecOf(side).distortionOf?.(side, llm.cache.layers[0]!.main.headDim);
     assert(expected != null, "codes of every width have a distortion");
     return expected;
   };

@@ -18,9 +18,7 @@ export function parseLatent(config: ConfigFields, defaults: LatentDefaults): Lat
     throw config.unsupported("kv_lora_rank", `expected at most ${MAX_HEAD_DIM} with qk_rope_head_dim (${ropeDim})`);
   }
   const isSplit = config.boolean("split_kv_b_proj", false);
-  const nopeDim = isSplit
-    ? width("qk_nope_head_dim", defaults.nopeDim)
-    : config.integer("qk_nope_head_dim", 1, MAX_RANK, defaults.nopeDim);
+  const nopeDim = config.integer("qk_nope_head_dim", 1, MAX_RANK, defaults.nopeDim);
   const heads = () => config.integer("hidden_size", 1, 2 ** 20) / config.integer("num_attention_heads", 1, MAX_RANK);
   return {
     kvRank,
