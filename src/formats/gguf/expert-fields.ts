@@ -68,7 +68,7 @@ export function mixtureFields(metadata: Metadata, gating: number): JsonObject {
 }
 
 /** Layers that have experts, as `mlp_layer_types`. */
-export const sparseLayers = (layersWith: ModelSizes["layersWith"]): string[] =>
+const sparseLayers = (layersWith: ModelSizes["layersWith"]): string[] =>
   layersWith("ffn_gate_inp").map((isSparse) => (isSparse ? "sparse" : "dense"));
 
 const sizesOf = (metadata: Metadata) => {
@@ -78,7 +78,7 @@ const sizesOf = (metadata: Metadata) => {
 };
 
 /** Width of an expert; of files that name none, that of the feed-forward. */
-export function widthOf(metadata: Metadata): number {
+function widthOf(metadata: Metadata): number {
   const own = metadata.own("expert_feed_forward_length");
   return metadata.size(metadata.has(own) ? own : metadata.own("feed_forward_length"), MAX.width);
 }

@@ -19,7 +19,7 @@ export const latentTensors = (prefix: string) => ({
 });
 
 /** Files have the matrices from latents to keys and values as one, or as two, of which that of keys is transposed. */
-export function latentFields(metadata: Metadata, { numHeads, layersWith, shapeOf }: ModelSizes): JsonObject {
+function latentFields(metadata: Metadata, { numHeads, layersWith, shapeOf }: ModelSizes): JsonObject {
   const own = (key: string): string => metadata.own(key);
   const size = (key: string, fallback?: number): number => metadata.size(own(key), MAX_WIDTH, fallback);
   const ropeDim = size("rope.dimension_count");

@@ -198,7 +198,7 @@ export function ofJamba(metadata: Metadata, { layersWith }: ModelSizes): JsonObj
 }
 
 /** Norms of Qwen's hybrids hold 1 + w but for those of delta nets. */
-export function ofQwenHybrid(metadata: Metadata, { layersWith }: ModelSizes): JsonObject {
+function ofQwenHybrid(metadata: Metadata, { layersWith }: ModelSizes): JsonObject {
   const own = (key: string): string => metadata.own(`ssm.${key}`);
   const dim = metadata.size(own("state_size"), MAX.width);
   return {
