@@ -14,14 +14,12 @@ interface KindSupport<S extends AnySide> {
 export class KvSupport {
   readonly #backend: string;
   readonly #other: string;
-  readonly #hasEightBitWindow: boolean;
   readonly #kinds = new Map<string, KindSupport<AnySide>>();
 
-  /** other: what a refusal advises to use instead · hasEightBitWindow: whether sinks and window may have 8 bits */
-  constructor(backend: string, other: string, hasEightBitWindow = false) {
+  /** other: what a refusal advises to use instead */
+  constructor(backend: string, other: string) {
     this.#backend = backend;
     this.#other = other;
-    this.#hasEightBitWindow = hasEightBitWindow;
   }
 
   add<S extends AnySide>(kind: S["kind"], support: KindSupport<S>): void {
@@ -34,13 +32,7 @@ export class KvSupport {
   }
 
   /** @throws TurboQuantError unsupported — no kernels for a side; says what to choose instead */
-  check({ k, v, windowBits }: Pick<LayerKvFormat, "k" | "v" | "windowBits">): void {
-    if (windowBits === 8 && !this.#hasEightBitWindow) {
-      throw new TurboQuantError(
-        "unsupported",
-        `--kv window=8bit: the ${this.#backend} backend has no kernel for it; choose window=16bit, or --backend ${this.#other}`,
-      );
-    }
+  check({ k, v }: Pick<LayerKvFormat, "k" | "v">): void {
     for (const side of [k, v]) {
       const support = this.#kinds.get(side.kind);
       if (support && !support.lacks?.(side)) continue;

@@ -4,7 +4,7 @@ import { GPU_TIMEOUT_MS, gpuSkip } from "../support/gpu.ts";
 import type { KvCase } from "../support/kv-case.ts";
 import { isThorough } from "../support/optional.ts";
 import { decodeContract, kvContract } from "./kv.ts";
-import { BARE, BATCHES, FORMATS, INPUTS } from "./kv-cases.ts";
+import { BARE, BATCHES, EIGHT_BITS, FORMATS, INPUTS } from "./kv-cases.ts";
 import { webGpuTarget, withoutSubnormals } from "./webgpu-target.ts";
 
 /** Each way to read codes: odd and even widths, blocks, floats, a trellis, with copies of a window, of sinks, and without. */
@@ -39,7 +39,7 @@ describe.skipIf(gpuSkip)(`webgpu variants${gpuSkip ? ` (${gpuSkip})` : ""}`, { t
       "several sequences": BATCHES.filter(bare),
       inputs: INPUTS.filter(bare).map(withoutSubnormals),
     });
-    decodeContract(target, DECODED);
+    decodeContract(target, [...DECODED, EIGHT_BITS[0]!]);
 
     it("takes kernels without subgroups", () => {
       expect(target.gpu().commands.kernelLabels.some((label) => label.includes("subgroups"))).toBe(false);

@@ -7,6 +7,8 @@ import { APPENDED, FEW_APPENDED } from "./append-cases.ts";
 import { decodeContract, kvContract } from "./kv.ts";
 import {
   BATCHES,
+  EIGHT_BITS,
+  FEW_EIGHT_BITS,
   FORMATS,
   INPUTS,
   LATENTS,
@@ -30,6 +32,9 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
     latents: LATENTS,
     lengths: isThorough ? [...LENGTHS, ...LONG_LENGTHS] : LENGTHS,
     "windows and sinks": WINDOWS,
+    "sinks and window of 8 bits": (isThorough ? EIGHT_BITS : FEW_EIGHT_BITS)
+      .filter(({ kv }) => !kv.includes("qjl"))
+      .map(withoutSubnormals),
     "several sequences": BATCHES,
     inputs: INPUTS.map(withoutSubnormals),
     "what is appended": isThorough ? APPENDED : FEW_APPENDED,

@@ -3,7 +3,9 @@ import type { LayerKvFormat, SideFormat } from "../../../quant/kv-format.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import { dimOf } from "../../../quant/page-regions.ts";
 import type { PreparedLayer } from "../../../quant/prepared-layer.ts";
+import { windowCentroids } from "../../../quant/recoder.ts";
 import { createRotation, powerOfTwoBelow } from "../../../quant/rotation.ts";
+import { windowSide } from "../../../quant/window-side.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 
 export interface AppendConstants {
@@ -29,7 +31,10 @@ export interface AppendConstants {
       | "QUERY_MATRIX_AT"
       | "VALUE_MATRIX_AT"
       | "K_FEEDBACK_AT"
-      | "V_FEEDBACK_AT",
+      | "V_FEEDBACK_AT"
+      | "WINDOW_BOOK_AT"
+      | "WINDOW_BOOK_SIZE"
+      | "WINDOW_CENTROIDS_AT",
       number
     >
   >;
@@ -95,12 +100,16 @@ export function makeAppendConstants(layer: PreparedLayer, sides: readonly ("k" |
   const { k, v } = layer.transforms;
   const [kCentroids, kBook] = hasKeys ? codebook(format.k) : [0, 0];
   const [vCentroids, vBook] = hasValues ? codebook(format.v) : [0, 0];
+  const [windowBook, windowBookSize] = codebook(windowSide(format));
   const at = {
+    WINDOW_BOOK_AT: windowBook,
+    WINDOW_BOOK_SIZE: windowBookSize,
+    WINDOW_CENTROIDS_AT: put(windowBookSize > 0 ? windowCentroids(headDim) : []),
     K_CENTROIDS_AT: kCentroids,
     K_BOOK_SIZE: kBook,
     V_CENTROIDS_AT: vCentroids,
     V_BOOK_SIZE: vBook,
-    BOOK_SIZE: Math.max(1, kBook, vBook),
+    BOOK_SIZE: Math.max(1, kBook, vBook, windowBookSize),
     QUERY_NORM_AT: put(ones),
     KEY_NORM_AT: put(ones),
     VALUE_NORM_AT: put(ones),

@@ -167,3 +167,15 @@ fn norm_head(l: u32) {
 //#insert ROOT
 //#insert STORE_K
 //#insert STORE_V
+//#if WINDOW_CODES
+// Does what put_main does in the pages of sinks and window.
+fn put_window(byte: u32, value: u32, mask: u32) {
+  let shift = (byte & 3u) * 8u;
+  atomicAnd(&residual_pages[byte >> 2u], ~(mask << shift));
+  atomicOr(&residual_pages[byte >> 2u], value << shift);
+}
+fn half_of_window(byte: u32) -> f32 {
+  return unpack2x16float(atomicLoad(&residual_pages[byte >> 2u]) >> ((byte & 2u) * 8u)).x;
+}
+//#insert STORE_WINDOW
+//#end

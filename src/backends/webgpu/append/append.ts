@@ -2,11 +2,12 @@
 import { mainGroup, residualGroup } from "../../../cache/states/kv-state.ts";
 import { assert } from "../../../errors.ts";
 import { codecOf, nameOf, type SideFormat } from "../../../quant/codecs/registry.ts";
-import { isRotated } from "../../../quant/page-layout.ts";
+import { isRotated, type PageLayout } from "../../../quant/page-layout.ts";
 import { dimOf } from "../../../quant/page-regions.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
 import { MAX_FLOAT16 } from "../../../quant/sanitize.ts";
 import { SEARCH_FACTORS } from "../../../quant/vector-quantizer.ts";
+import { windowSide } from "../../../quant/window-side.ts";
 import type { AttentionLayer, Rope, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import { ropeOfRow } from "../../rope-of-row.ts";
@@ -35,6 +36,7 @@ const params = new Struct({
   growth: ["f32", "Queries at position p grow by 1 + growth * ln(1 + (p + offset) / length), where they do."],
   growthLength: "u32",
   growthOffset: "u32",
+  rows: ["u32", "Rows of the step. Workgroups beyond them see to a row that the window passes."],
 });
 
 /** Device buffers of the norms of heads. */
@@ -122,12 +124,15 @@ export class AppendKernels {
       growth: growth?.beta ?? 0,
       growthLength: growth?.length ?? 1,
       growthOffset: growth?.offset ?? 0,
+      rows: step.tokens.length,
     };
+    // A row of the step takes at most one token out of the window.
+    const isAlone = !layer.isShared && (residual?.isAlone ?? false);
     const pages = this.#storage.bufferOf(mainGroup(index), main.numBytes);
     const residualPages = this.#storage.bufferOf(residualGroup(index), residual?.layout.numBytes ?? 0);
     for (const { kernel, constants, heads } of parts) {
       const buffers = [this.#steps.buffer, angles, qkv, constants, pages, residualPages, q];
-      this.#commands.dispatch(kernel, values, buffers, heads, step.tokens.length);
+      this.#commands.dispatch(kernel, values, buffers, heads, step.tokens.length * (isAlone ? 2 : 1));
     }
   }
 
@@ -219,6 +224,12 @@ export class AppendKernels {
       V_LARGEST_BITS: f32Word(codecOf(format.v).largestOf(format.v)),
       KEEPS_SIGNS: at.ROTATION_ROUNDS > 0 && headDim <= SIGNS_HEAD_DIM,
       HAS_RESIDUAL: residual !== null,
+      WINDOW_CODES: format.windowBits === 8 && residual !== null && !layer.isShared,
+      IS_ALONE: !layer.isShared && (residual?.isAlone ?? false),
+      WINDOW: format.window,
+      SLIDING: layer.slidingWindow,
+      WINDOW_K_SCALES_AT: residual?.layout.k.scales[0]?.offset ?? 0,
+      WINDOW_V_SCALES_AT: residual?.layout.v.scales[0]?.offset ?? 0,
       ...at,
       ...(rotaryKey && {
         ROTARY_DIM: rotaryKey.dim,
@@ -231,12 +242,20 @@ export class AppendKernels {
       wgslCodecs
         .of(side)
         .store({ name, side, headDim, layout: main[name], feedback: transforms[name].feedback !== null });
+    const windowText = (side: "k" | "v", layout: PageLayout): string => {
+      const of = windowSide(format);
+      return wgslCodecs
+        .of(of)
+        .store({ name: `window_${side}`, side: of, headDim, layout: layout[side], feedback: false });
+    };
     const inserts = {
       MAX_FLOAT16: `const MAX_FLOAT16 = ${floatText(MAX_FLOAT16)};`,
       HADAMARD: hadamardText(bits),
       ROOT: `const ROOT = ${floatText(Math.sqrt(headDim))};`,
       STORE_K: hasKeys ? storeText("k", format.k) : "",
       STORE_V: hasValues ? storeText("v", format.v) : "",
+      STORE_WINDOW:
+        format.windowBits === 8 && residual ? sides.map((side) => windowText(side, residual.layout)).join("\n") : "",
     };
     const made = shader(rotaryKey ? "append-latent" : "append", params, values, inserts);
     return this.#commands.kernel(`append ${made.code}`, () => ({

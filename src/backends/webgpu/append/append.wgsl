@@ -4,7 +4,13 @@
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
+  //#if IS_ALONE
+  // Behind the rows of the step are as many workgroups that see to the token which leaves the window when the row comes in.
+  let is_passed = group.y >= p.rows;
+  let row = group.y - select(0u, p.rows, is_passed);
+  //#else
   let row = group.y;
+  //#end
   let head = FIRST_HEAD + group.x;
   let half = HEAD_DIM / 2u;
   let is_query = head < NUM_HEADS;
@@ -13,12 +19,47 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let source = row * ROW_VALUES + FIRST_VALUE + group.x * HEAD_DIM;
   // Finding the row's place takes three loads one after the other, which are under way while the row is prepared.
   let span = p.spans_at + step[p.rows_at + row * ROW_WORDS + ROW_SPAN] * SPAN_WORDS;
+  //#if IS_ALONE
+  let own_position = step[p.rows_at + row * ROW_WORDS + ROW_POSITION];
+  let start = step[span + SPAN_START];
+  let end = step[span + SPAN_END];
+  let position = select(own_position, own_position + 1u - WINDOW, is_passed);
+  // Tokens before this one have codes when the step is done. Pages out of reach of a sliding window are not there.
+  let coded_end = select(0u, end + 1u - WINDOW, end + 1u > WINDOW);
+  let first_page = select(0u, start + 1u - SLIDING, SLIDING > 0u && start + 1u > SLIDING) / PAGE_TOKENS;
+  let is_coded = position < coded_end && position / PAGE_TOKENS >= first_page;
+  if (is_passed) {
+    // Rows of this step see to their own codes, and tokens whose place in the window is gone have theirs already.
+    let is_due = own_position + 1u >= WINDOW && position < start && position >= step[span + SPAN_RESIDUAL_START];
+    if (is_query || !is_due || !is_coded) {
+      return;
+    }
+  }
+  //#else
   let position = step[p.rows_at + row * ROW_WORDS + ROW_POSITION];
+  //#end
   let page = (step[step[span + SPAN_TABLE] + position / PAGE_TOKENS] & SLOT_MASK) * PAGE_BYTES;
   let slot = position % PAGE_TOKENS;
   //#if HAS_RESIDUAL
   let residual = step[step[span + SPAN_RESIDUAL_TABLE] + position / RESIDUAL_TOKENS];
   let residual_end = step[span + SPAN_RESIDUAL_ENTRIES];
+  //#end
+  //#if WINDOW_CODES
+  let window_page = (residual & SLOT_MASK) * RESIDUAL_BYTES;
+  let window_slot = position % RESIDUAL_TOKENS;
+  let window_row = kv_head * RESIDUAL_TOKENS + window_slot;
+  let codes_at = window_page + select(RESIDUAL_V_AT, RESIDUAL_K_AT, is_key) + window_row * HEAD_DIM;
+  let scale_at = window_page + select(WINDOW_V_SCALES_AT, WINDOW_K_SCALES_AT, is_key) + window_row * 2u;
+  //#end
+  //#if IS_ALONE
+  if (is_passed) {
+    let scale = half_of_window(scale_at);
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      let byte = codes_at + i;
+      let code = (atomicLoad(&residual_pages[byte >> 2u]) >> ((byte & 3u) * 8u)) & 0xffu;
+      xs[i] = scale * constants[WINDOW_CENTROIDS_AT + code];
+    }
+  } else {
   //#end
   for (var i = l; i < HEAD_DIM; i += THREADS) {
     xs[i] = qkv[source + i];
@@ -38,10 +79,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   //#end
   //#if HAS_CODES
   if (!is_query) {
+    //#if WINDOW_CODES
+    for (var i = l; i < WINDOW_BOOK_SIZE; i += THREADS) {
+      book[i] = constants[WINDOW_BOOK_AT + i];
+    }
+    //#else
     let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
     for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
       book[i] = constants[book_at + i];
     }
+    //#end
   }
   //#end
   workgroupBarrier();
@@ -136,7 +183,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     rotate(l);
     //#end
     //#end
+    //#if !WINDOW_CODES
     store_k(page, kv_head, slot, l);
+    //#end
   }
   //#end
   //#if HAS_VALUES
@@ -148,9 +197,56 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     rotate(l);
     //#end
     //#end
+    //#if !WINDOW_CODES
+    store_v(page, kv_head, slot, l);
+    //#end
+  }
+  //#end
+  //#if WINDOW_CODES
+  if (residual != 0u && position / RESIDUAL_TOKENS < residual_end) {
+    //#if HAS_KEYS
+    if (is_key) {
+      store_window_k(window_page, kv_head, window_slot, l);
+    }
+    //#end
+    //#if HAS_VALUES
+    if (!is_key) {
+      store_window_v(window_page, kv_head, window_slot, l);
+    }
+    //#end
+    storageBarrier();
+    workgroupBarrier();
+    //#if IS_ALONE
+    // Codes are made of what the window holds.
+    let scale = half_of_window(scale_at);
+    for (var i = l; i < HEAD_DIM; i += THREADS) {
+      xs[i] = scale * constants[WINDOW_CENTROIDS_AT + codes[i]];
+    }
+    //#end
+  }
+  //#if IS_ALONE
+  if (!is_coded) {
+    return;
+  }
+  }
+  //#end
+  workgroupBarrier();
+  let book_at = select(V_CENTROIDS_AT, K_CENTROIDS_AT, is_key);
+  for (var i = l; i < select(V_BOOK_SIZE, K_BOOK_SIZE, is_key); i += THREADS) {
+    book[i] = constants[book_at + i];
+  }
+  workgroupBarrier();
+  //#if HAS_KEYS
+  if (is_key) {
+    store_k(page, kv_head, slot, l);
+  }
+  //#end
+  //#if HAS_VALUES
+  if (!is_key) {
     store_v(page, kv_head, slot, l);
   }
   //#end
+  //#else
   //#if HAS_RESIDUAL
   if (residual != 0u && position / RESIDUAL_TOKENS < residual_end) {
     let plane = select(RESIDUAL_V_AT, RESIDUAL_K_AT, is_key);
@@ -160,5 +256,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       atomicStore(&residual_pages[at + i], f16_bits(xs[2u * i]) | (f16_bits(xs[2u * i + 1u]) << 16u));
     }
   }
+  //#end
   //#end
 }

@@ -8,6 +8,8 @@ export interface AttendOptions {
   readonly cache: LayerCache;
   /** Where the centroids of each side begin. */
   readonly centroidsAt: { readonly k: number; readonly v: number };
+  /** The same of sinks and window of 8 bits; absent: they have 16. */
+  readonly windowCentroidsAt?: { readonly k: number; readonly v: number } | undefined;
 }
 
 export interface AttendBuffers {

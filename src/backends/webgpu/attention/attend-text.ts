@@ -3,7 +3,7 @@
  * query heads, tables of centroids. Registers are named one by one, because compilers may put indexed arrays into memory.
  */
 import type { PageLayout } from "../../../quant/page-layout.ts";
-import { FLOATS, loadUnits } from "../codec/read-text.ts";
+import { loadUnits } from "../codec/read-text.ts";
 import type { TableUse } from "../codec/table-text.ts";
 
 export interface DecodeSides {
@@ -11,9 +11,11 @@ export interface DecodeSides {
   readonly residual: PageLayout | null;
   readonly k: TableUse;
   readonly v: TableUse;
+  /** Of sinks and window of 8 bits; `FLOATS` of 16. */
+  readonly ofWindow: { readonly k: TableUse; readonly v: TableUse };
 }
 
-/** What a piece of text reads: the pages of codes, or those of 16-bit copies. */
+/** What a piece of text reads: the pages of codes, or those of sinks and window, which are copies in 16 bits or rows of 8. */
 export type Stream = "codes" | "copies";
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -27,7 +29,7 @@ export const ARRAYS = {
 export function either(sides: DecodeSides, text: (stream: Stream) => string): string {
   const codes = `// These keys are read as codes.\n${text("codes")}`;
   return sides.residual
-    ? `if (is_residual) {\n// These keys are read as 16-bit copies.\n${text("copies")}\n} else {\n${codes}\n}`
+    ? `if (is_residual) {\n// These keys are sinks or in the window.\n${text("copies")}\n} else {\n${codes}\n}`
     : `{\n${codes}\n}`;
 }
 
@@ -65,7 +67,7 @@ export interface Products {
 export function productsText(p: Products, sides: DecodeSides, stream: Stream): string {
   const side = stream === "codes" ? sides.main.k : sides.residual!.k;
   const half = stream === "codes" && p.half;
-  const use = stream === "codes" ? sides.k : FLOATS;
+  const use = (stream === "codes" ? sides : sides.ofWindow).k;
   const chunk = p.headDim / 8 / p.lanes;
   // A multiple of four units is read 16 bytes at a time.
   const block = chunk % 4 === 0 ? 4 : 1;

@@ -8,6 +8,7 @@ import { assert } from "../../../errors.ts";
 import { nameOf } from "../../../quant/codecs/registry.ts";
 import { isRotated } from "../../../quant/page-layout.ts";
 import type { LayerCopies } from "../../../quant/prepared-layer.ts";
+import { windowSide } from "../../../quant/window-side.ts";
 import { DECODE_TOKENS } from "../../decode-tokens.ts";
 import type { AttentionLayer, Step } from "../../ops.ts";
 import { Struct, type ValuesOf } from "../../parameters/struct.ts";
@@ -167,7 +168,18 @@ export class AttentionKernels {
     const { headDim, valueDim, numHeads } = layer;
     const { format, transforms } = layer.kv;
     const [kc, vc] = [sideCentroids(format.k, headDim), sideCentroids(format.v, valueDim)];
-    const options = { layer, cache, centroidsAt: { k: 0, v: kc.length }, tuning: this.#tuning };
+    const [kw, vw] = [headDim, valueDim].map((dim) => sideCentroids(windowSide(format), dim)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const windowAt = kc.length + vc.length;
+    const options = {
+      layer,
+      cache,
+      centroidsAt: { k: 0, v: kc.length },
+      ...(kw.length > 0 && { windowCentroidsAt: { k: windowAt, v: windowAt + kw.length } }),
+      tuning: this.#tuning,
+    };
     const rotated = isRotated(format.v, format);
     const rotation = rotated ? rotationValues(format, valueDim) : { values: [], size: 1, rounds: 0 };
     const { inverse } = transforms.v;
@@ -190,7 +202,7 @@ export class AttentionKernels {
       HADAMARD: hadamardText(bits),
       VALUE_SCALE: `const VALUE_SCALE = ${floatText(layer.valueScale)};`,
     };
-    const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${valueDim} ${nameOf(format.v)}`;
+    const centroidsKey = `centroids ${headDim} ${nameOf(format.k)} ${valueDim} ${nameOf(format.v)}${kw.length > 0 ? " with a window" : ""}`;
     const rotationKey = rotated ? `rotation ${format.rotation} ${valueDim} ${format.seed}` : "no rotation";
     const own = inverse && this.#upload(byColumns(inverse, valueDim), "inverse value transforms");
     return {
@@ -203,7 +215,7 @@ export class AttentionKernels {
         buffers: ["read", "read", "read", "read", "write", ...(sinkLogits ? (["read"] as const) : [])],
       })),
       sinkLogits,
-      centroids: this.#constants.take(centroidsKey, () => this.#upload([...kc, ...vc], centroidsKey)),
+      centroids: this.#constants.take(centroidsKey, () => this.#upload([...kc, ...vc, ...kw, ...vw], centroidsKey)),
       // What outputs of a calibrated layer are multiplied by.
       rotation: own ?? this.#constants.take(rotationKey, () => this.#upload(rotation.values, rotationKey)),
       dispose: () => {

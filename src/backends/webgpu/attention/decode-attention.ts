@@ -4,7 +4,9 @@
  */
 import { isFloat, nameOf } from "../../../quant/codecs/registry.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
+import { windowSide } from "../../../quant/window-side.ts";
 import { Struct } from "../../parameters/struct.ts";
+import { FLOATS } from "../codec/read-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import { sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
@@ -195,7 +197,7 @@ function decodeKernel(
   unroll?: number,
 ): DecodeKernel {
   const { context } = commands;
-  const { layer, cache, centroidsAt, tuning } = options;
+  const { layer, cache, centroidsAt, windowCentroidsAt, tuning } = options;
   const { headDim, valueDim, rotaryKeyDim, numHeads, softcap } = layer;
   const { format } = layer.kv;
   const { main, residual } = cache;
@@ -205,7 +207,13 @@ function decodeKernel(
   const [halfK, halfV] = [shape?.halfK ?? false, shape?.halfV ?? false];
   const [kName, vName] = [nameOf(format.k), nameOf(format.v)];
   const tables = sideTables(format, { k: halfK, v: halfV }, centroidsAt, main);
-  const { entries, vAt } = tables;
+  const { vAt } = tables;
+  const inBits = windowSide(format);
+  const windowTables = windowCentroidsAt
+    ? sideTables({ k: inBits, v: inBits }, { k: false, v: false }, windowCentroidsAt, main)
+    : null;
+  // A workgroup reads codes or rows of the window, so their tables share one place.
+  const entries = Math.max(tables.entries, windowTables?.entries ?? 0);
   const units = valueDim / 8;
   const half = halfK || halfV;
   const keyGroups = shape ? shape.keyGroups : Math.min(64, powerBelow(threads / units));
@@ -215,10 +223,12 @@ function decodeKernel(
   const most = shape && !context.isSoftware ? (tuning?.copies ?? MAX_COPIES) : 1;
   const copies = Math.max(1, Math.min(most, powerBelow(limit / Math.max(1, entries))));
   const use = (isHalf: boolean, tableAt: number): TableUse => ({ half: isHalf, tableAt, copies, copy: "copy" });
-  const sides = { main, residual: residual?.layout ?? null, k: use(halfK, 0), v: use(halfV, vAt) };
+  const ofWindow = windowTables ? { k: use(false, 0), v: use(false, windowTables.vAt) } : { k: FLOATS, v: FLOATS };
+  const sides = { main, residual: residual?.layout ?? null, k: use(halfK, 0), v: use(halfV, vAt), ofWindow };
   const values = {
     HALF: half,
     HAS_RESIDUAL: residual !== null,
+    IS_ALONE: residual?.isAlone ?? false,
     QUERY_DIM: headDim + rotaryKeyDim,
     VALUE_DIM: valueDim,
     NUM_HEADS: numHeads,
@@ -236,9 +246,9 @@ function decodeKernel(
     ...(shape && { SUBGROUP: shape.subgroup, OWN: shape.own }),
   };
   const types = lines([`alias WORDS = ${wordsType(group)};`, ...(softcap > 0 ? [softcapText(softcap)] : [])]);
-  const common = { TYPES: types, TABLES: tablesText(tables, copies) };
+  const common = { TYPES: types, TABLES: tablesText(tables, copies, windowTables) };
   const portable = { headDim, valueDim, rotaryKeyDim, group, keyGroups, softcap };
-  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt])}`;
+  const key = `attend-decode ${JSON.stringify([kName, vName, numHeads, layer.numKvHeads, softcap, shape, regionsOf(main), residual && regionsOf(residual.layout), copies, threads, centroidsAt, windowCentroidsAt])}`;
   const kernel = commands.kernel(key, () => ({
     label: `attention of single tokens, K ${kName}, V ${vName}${half ? ", f16" : ""}${shape ? ", subgroups" : ""}`,
     shader: shape

@@ -44,3 +44,9 @@ if (is_residual) {
 }
 //#end
 high = max(high, low);
+//#if IS_ALONE
+// Behind a window that stands alone there may be no page of codes at all.
+if (!is_residual && recent <= coded) {
+  base = high;
+}
+//#end

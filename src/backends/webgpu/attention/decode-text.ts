@@ -24,7 +24,7 @@
  */
 
 import type { SideLayout } from "../../../quant/page-layout.ts";
-import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
+import { loadUnits, rowScale } from "../codec/read-text.ts";
 import { wgslCodecs } from "../codec/registry.ts";
 import { floatText } from "../queue/shader-text.ts";
 import {
@@ -134,16 +134,14 @@ export function passText(shapes: DecodeShape, sides: DecodeSides): string {
 /** Scores of the keys that the lane owns, `score<own>_<head>`, and the factors of K and V for their weights. */
 function scoresText(shape: DecodeShape, sides: DecodeSides, stream: Stream): string {
   const { group, headDim, valueDim, own } = shape;
-  const { k, v } = sides.main;
+  const { k, v } = stream === "codes" ? sides.main : sides.residual!;
   const scaleText = (side: SideLayout, o: number): string | null =>
-    stream === "codes"
-      ? rowScale(
-          side,
-          side === k ? headDim : valueDim,
-          { page: `page_own${o}`, head: "kv_head", row: `row_own${o}` },
-          ARRAYS.codes.words,
-        )
-      : null;
+    rowScale(
+      side,
+      side === k ? headDim : valueDim,
+      { page: `page_own${o}`, head: "kv_head", row: `row_own${o}` },
+      ARRAYS[stream].words,
+    );
   const hasScales = scaleText(k, 0) !== null || scaleText(v, 0) !== null;
   return lines([
     "// A lane looks up where the keys that it owns are, and the scales of their rows.",
@@ -239,12 +237,17 @@ interface OwnValues {
 }
 
 /** Sums the values of those keys that are number `own` of their lanes. */
-function ownValues(shape: DecodeShape, { main, residual, v }: DecodeSides, stream: Stream, own: number): OwnValues {
+function ownValues(
+  shape: DecodeShape,
+  { main, residual, v, ofWindow }: DecodeSides,
+  stream: Stream,
+  own: number,
+): OwnValues {
   const { group, subgroup, keyGroups, unitsPerLane } = shape;
   const half = stream === "codes" && shape.halfV;
   const side = stream === "codes" ? main.v : residual!.v;
   const codec = wgslCodecs.of(side.side);
-  const use = stream === "codes" ? v : FLOATS;
+  const use = stream === "codes" ? v : ofWindow.v;
   const steps = subgroup / keyGroups;
   const unroll = Math.min(shape.unroll, steps);
   const isWhole = unroll === steps;

@@ -46,15 +46,15 @@ export function portableAccumulators({ group }: PortableShape): string {
 export function portableScores(shape: PortableShape, sides: DecodeSides): string {
   const { headDim, valueDim, rotaryKeyDim, group } = shape;
   const products = { headDim, group, keys: ["base + l"], lanes: 1, lane: "0u", half: false };
-  const { k, v } = sides.main;
   return lines([
     "let is_read = base + l >= low && base + l < high;",
     "var value_scale = 1.0;",
     ...range(group).map((g) => `var score${g} = 0.0;`),
     either(sides, (stream) => {
       const place = { page: "page0", head: "kv_head", row: "row0" };
+      const { k, v } = stream === "codes" ? sides.main : sides.residual!;
       const scaleText = (side: SideLayout): string =>
-        (stream === "codes" && rowScale(side, side === k ? headDim : valueDim, place, ARRAYS.codes.words)) || "1.0";
+        rowScale(side, side === k ? headDim : valueDim, place, ARRAYS[stream].words) ?? "1.0";
       return lines([
         ...(rotaryKeyDim > 0 ? [rotaryText(shape, sides, stream)] : []),
         productsText(products, sides, stream),
@@ -78,7 +78,14 @@ function rotaryText({ headDim, rotaryKeyDim, group }: PortableShape, sides: Deco
     lane: "0u",
     half: false,
   };
-  const parts = { ...sides, main: asKeys(sides.main), residual: sides.residual && asKeys(sides.residual), k: FLOATS };
+  const ofWindow = { k: FLOATS, v: FLOATS };
+  const parts = {
+    ...sides,
+    main: asKeys(sides.main),
+    residual: sides.residual && asKeys(sides.residual),
+    k: FLOATS,
+    ofWindow,
+  };
   return lines([
     "{",
     productsText(products, parts, stream),
@@ -137,9 +144,9 @@ function codesSum({ group, keyGroups }: PortableShape, { main, v }: DecodeSides)
   ]);
 }
 
-function copiesSum({ group, keyGroups }: PortableShape, { residual }: DecodeSides): string {
+function copiesSum({ group, keyGroups }: PortableShape, { residual, ofWindow }: DecodeSides): string {
   const place = { page: "page_v", head: "kv_head", row: "row_v", unit: "unit" };
-  const { lines: loads, units } = loadUnits(residual!.v, FLOATS, place, 1, "v_", ARRAYS.copies);
+  const { lines: loads, units } = loadUnits(residual!.v, ofWindow.v, place, 1, "v_", ARRAYS.copies);
   return lines([
     `for (var n = key_group; n < min(THREADS, high - base); n += ${keyGroups}u) {`,
     "let key = base + n;",

@@ -47,14 +47,18 @@ export interface PrefillOptions extends AttendOptions {
 /** Longest head whose queries and sums fit the registers of a subgroup. */
 const MOST_MATRIX_DIM = 128;
 
-/** Whether a layer's spans can be attended on matrix units: f32 rows are for whoever wants no rounding. */
+/**
+ * Whether a layer's spans can be attended on matrix units: f32 rows are for whoever wants no rounding, and rows of a window of 8 bits have no
+ * staging there.
+ */
 export function canUseMatrixRows(
   { features, limits }: GpuContext,
   {
     layer,
     cache: { main, residual },
     centroidsAt,
-  }: Pick<AttendOptions, "cache" | "centroidsAt"> & {
+    windowCentroidsAt,
+  }: Pick<AttendOptions, "cache" | "centroidsAt" | "windowCentroidsAt"> & {
     readonly layer: Pick<AttentionLayer, "headDim" | "valueDim" | "rotaryKeyDim" | "softcap" | "kv">;
   },
 ): boolean {
@@ -67,6 +71,7 @@ export function canUseMatrixRows(
     layer.valueDim === layer.headDim &&
     layer.rotaryKeyDim === 0 &&
     layer.softcap === 0 &&
+    !windowCentroidsAt &&
     isHalfSide(k) &&
     isHalfSide(v) &&
     limits.maxComputeInvocationsPerWorkgroup >= MATRIX_ROWS &&
@@ -81,7 +86,7 @@ export function prefillKernel(commands: Commands, options: PrefillOptions, rows:
   const { headDim, valueDim, rotaryKeyDim, numHeads, numKvHeads, softcap } = layer;
   const { k, v } = layer.kv.format;
   const limit = workgroupBytes ?? commands.context.limits.maxComputeWorkgroupStorageSize;
-  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${rotaryKeyDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual !== null} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
+  const key = `attend-prefill ${nameOf(k)} ${nameOf(v)} ${headDim} ${valueDim} ${rotaryKeyDim} ${numHeads}/${numKvHeads} ${softcap} ${cache.residual && nameOf(cache.residual.layout.k.side)} ${rows} ${centroidsAt.k} ${centroidsAt.v} ${limit}`;
   return commands.kernel(key, () => (rows === MATRIX_ROWS ? matrixSpec(options) : floatSpec(options, rows, limit)));
 }
 
@@ -122,11 +127,11 @@ export function matrixSpec(options: AttendOptions): Spec {
 }
 
 function floatSpec(options: AttendOptions, rows: number, limit: number): Spec {
-  const { layer, cache, centroidsAt } = options;
+  const { layer, cache, centroidsAt, windowCentroidsAt } = options;
   const { headDim, valueDim, rotaryKeyDim, softcap } = layer;
   const { k, v } = layer.kv.format;
   const { main, residual } = cache;
-  const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt);
+  const readers = prefillReaders(k, v, main, residual?.layout ?? null, centroidsAt, windowCentroidsAt);
   const shape = sumShape(valueDim);
   const keys = keysOf(rows, Math.max(headDim + rotaryKeyDim, valueDim), readers.entries, limit);
   return {

@@ -8,7 +8,7 @@ import type { SideFormat } from "../../../quant/kv-format.ts";
 import type { PageLayout, SideLayout } from "../../../quant/page-layout.ts";
 import type { PageArrays } from "../codec/place-text.ts";
 import { FLOATS, loadUnits, rowScale } from "../codec/read-text.ts";
-import { sideTables, tablesText } from "../codec/side-tables.ts";
+import { joinTables, sideTables, tablesText } from "../codec/side-tables.ts";
 import type { TableUse } from "../codec/table-text.ts";
 import { ARRAYS, lines, range } from "./attend-text.ts";
 
@@ -125,24 +125,37 @@ export interface PrefillReaders {
   readonly entries: number;
 }
 
-/** centroidsAt: where the centroids of each side begin */
+/** centroidsAt, windowAt: where the centroids of each side begin, and those of sinks and window of 8 bits */
 export function prefillReaders(
   k: SideFormat,
   v: SideFormat,
   main: PageLayout,
   residual: PageLayout | null,
   centroidsAt: { readonly k: number; readonly v: number },
+  windowAt?: { readonly k: number; readonly v: number },
 ): PrefillReaders {
   const { headDim, valueDim, rotaryKey } = main;
-  const tables = sideTables({ k, v }, { k: false, v: false }, centroidsAt, main);
+  const codes = sideTables({ k, v }, { k: false, v: false }, centroidsAt, main);
+  const ofWindow =
+    residual && windowAt
+      ? sideTables({ k: residual.k.side, v: residual.v.side }, { k: false, v: false }, windowAt, main)
+      : null;
+  const tables = ofWindow ? joinTables(codes, ofWindow) : { ...codes, secondAt: 0 };
+  const { secondAt } = tables;
   return {
     text: lines([
       readerText("k", main.k, FLOATS, ARRAYS.codes, headDim),
       readerText("v", main.v, { ...FLOATS, tableAt: tables.vAt }, ARRAYS.codes, valueDim),
       ...(residual
         ? [
-            readerText("xk", residual.k, FLOATS, ARRAYS.copies, headDim),
-            readerText("xv", residual.v, FLOATS, ARRAYS.copies, valueDim),
+            readerText("xk", residual.k, { ...FLOATS, tableAt: secondAt }, ARRAYS.copies, headDim),
+            readerText(
+              "xv",
+              residual.v,
+              { ...FLOATS, tableAt: secondAt + (ofWindow?.vAt ?? 0) },
+              ARRAYS.copies,
+              valueDim,
+            ),
           ]
         : []),
       ...(rotaryKey ? [readerText("r", rotaryKey, FLOATS, ARRAYS.codes, rotaryKey.dim)] : []),

@@ -49,7 +49,7 @@ export function nearestText(name: string): string {
  * errors, products p, w, and at last w and p times the weights.
  * inverses: those of the factors that were searched · codes: statements that leave codes, targets, centroids and errors
  */
-export function feedbackText(name: "k" | "v", inverses: readonly number[], codes: string): string {
+export function feedbackText(name: string, inverses: readonly number[], codes: string): string {
   const upper = name.toUpperCase();
   return `
   let inverse = ${chosenText(inverses)};

@@ -14,6 +14,10 @@ export interface RowPlace {
   readonly row: string;
 }
 
+/** The word at index `at` of an array of u32, or of one of vec4u, whose name ends in 4. */
+export const wordText = (array: string, at: string): string =>
+  array.endsWith("4") ? `${array}[(${at}) >> 2u][(${at}) & 3u]` : `${array}[${at}]`;
+
 /** Byte offset of a row in a region. */
 export const rowText = (r: Region, { page, head, row }: RowPlace): string =>
   `${page} + ${r.offset}u + ${head} * ${r.headStride}u + (${row}) * ${r.rowBytes}u`;
@@ -21,5 +25,5 @@ export const rowText = (r: Region, { page, head, row }: RowPlace): string =>
 /** The f16 of a row in a region of scales. extra: further bytes, an even number */
 export function halfText(words: string, region: Region, place: RowPlace, extra = ""): string {
   const at = `(${rowText(region, place)}${extra})`;
-  return `unpack2x16float(${words}[${at} >> 2u] >> ((${at} & 2u) * 8u)).x`;
+  return `unpack2x16float(${wordText(words, `${at} >> 2u`)} >> ((${at} & 2u) * 8u)).x`;
 }

@@ -6,7 +6,7 @@
  */
 import type { SideLayout } from "../../../quant/page-layout.ts";
 import { TRELLIS_RUN } from "../../../quant/trellis.ts";
-import { type PageArrays, type RowPlace, rowText } from "./place-text.ts";
+import { type PageArrays, type RowPlace, rowText, wordText } from "./place-text.ts";
 import { wgslCodecs } from "./registry.ts";
 import type { TableUse, UnitWord } from "./table-text.ts";
 
@@ -94,7 +94,7 @@ export function loadUnits(
     }
     const isWhole = bytes >= 4;
     for (let n = 0; n < Math.max(1, bytes / 4); n++) {
-      const word = `${arrays.words}[${isWords ? start : `(${start} >> 2u)`}${n > 0 ? ` + ${n}u` : ""}]`;
+      const word = wordText(arrays.words, `${isWords ? start : `(${start} >> 2u)`}${n > 0 ? ` + ${n}u` : ""}`);
       names.push(`${start}_${n}`);
       lines.push(`let ${start}_${n} = ${isWhole ? word : `${word} >> ((${start} & 3u) * 8u)`};`);
     }

@@ -36,23 +36,34 @@ export function sideTables(
   return { tables, vAt, entries: vAt + vEntries };
 }
 
+/** The second tables behind the first ones. returns: them, and the entry at which the second begin */
+export function joinTables(first: SideTables, second: SideTables): SideTables & { readonly secondAt: number } {
+  const secondAt = first.entries;
+  const moved = second.tables.map((table) => ({ ...table, at: table.at + secondAt }));
+  return { ...first, tables: [...first.tables, ...moved], entries: secondAt + second.entries, secondAt };
+}
+
 /**
  * Statements that fill `lut`. With several copies, neighbouring invocations write to different banks, and `copy` is the byte
- * offset of the copy that an invocation will read.
+ * offset of the copy that an invocation will read. ofWindow: tables of sinks and window, for workgroups that read nothing else
  */
-export function tablesText({ tables }: SideTables, copies: number): string {
+export function tablesText({ tables }: SideTables, copies: number, ofWindow: SideTables | null = null): string {
   const fill = (at: number): string =>
     copies === 1
       ? `lut[${at}u + e] = word;`
       : `for (var c = 0u; c < ${copies}u; c++) {
 lut[(${at}u + e) * ${copies}u + ((c + l) & ${copies - 1}u)] = word;
 }`;
+  const loops = (of: SideTables["tables"]): string[] =>
+    of.map(
+      ({ at, entries, word }) =>
+        `for (var e = l; e < ${entries}u; e += THREADS) {\nlet word = ${word};\n${fill(at)}\n}`,
+    );
   return [
     ...(tables.length > 0 ? ["// Tables of centroids."] : []),
     ...(copies > 1 ? [`let copy = (l & ${copies - 1}u) * 4u;`] : []),
-    ...tables.map(
-      ({ at, entries, word }) =>
-        `for (var e = l; e < ${entries}u; e += THREADS) {\nlet word = ${word};\n${fill(at)}\n}`,
-    ),
+    ...(ofWindow
+      ? ["if (is_residual) {", ...loops(ofWindow.tables), "} else {", ...loops(tables), "}"]
+      : loops(tables)),
   ].join("\n");
 }

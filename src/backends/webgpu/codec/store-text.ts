@@ -30,16 +30,21 @@ function sumText(
     }`;
 }
 
+/** The array that a `store_NAME` writes to, and the function that puts bits there. */
+const targetOf = (name: StoreTarget<AnySide>["name"]) =>
+  name === "k" || name === "v" ? { pages: "pages", put: "put_main" } : { pages: "residual_pages", put: "put_window" };
+
 /** Packs `codes` into the words of every plane. Rows that share words with others are stored byte by byte. */
-export function packText(layout: SideRegions, bits: number): string {
+export function packText(layout: SideRegions, bits: number, name: StoreTarget<AnySide>["name"] = "k"): string {
+  const { pages, put } = targetOf(name);
   return planeShifts(bits)
     .map(({ width, shift }, i) => {
       const plane = layout.planes[i]!;
       const whole = plane.rowBytes % 4 === 0;
       const per = (whole ? 32 : 8) / width;
       const store = whole
-        ? `atomicStore(&pages[(${storedRowText(plane)}) / 4u + i], word);`
-        : `put_main(${storedRowText(plane)} + i, word, 0xffu);`;
+        ? `atomicStore(&${pages}[(${storedRowText(plane)}) / 4u + i], word);`
+        : `${put}(${storedRowText(plane)} + i, word, 0xffu);`;
       return `
   for (var i = l; i < ${whole ? plane.rowBytes / 4 : plane.rowBytes}u; i += THREADS) {
     var word = 0u;
@@ -130,9 +135,9 @@ fn store_${name}(page: u32, head: u32, slot: u32, l: u32) {
   }
   workgroupBarrier();
   ${choose}
-  ${packText(layout, bits)}
+  ${packText(layout, bits, name)}
   if (l == 0u) {
-    put_main(${storedRowText(layout.scales[0]!)}, f16_bits(min(MAX_FLOAT16, ${feedback ? metricScaleText(rule) : scaleText(rule)})), 0xffffu);
+    ${targetOf(name).put}(${storedRowText(layout.scales[0]!)}, f16_bits(min(MAX_FLOAT16, ${feedback ? metricScaleText(rule) : scaleText(rule)})), 0xffffu);
   }
 }`;
 }

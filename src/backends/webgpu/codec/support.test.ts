@@ -10,7 +10,7 @@ describe("KV codecs with kernels", () => {
     );
   });
 
-  it.each(["k4v4", "k2v2", "q8_0", "q4_0r,v=f16", "f32"])("takes %s", (kv) => {
+  it.each(["k4v4", "k2v2", "k4v4,window=8bit", "q8_0", "q4_0r,v=f16", "f32"])("takes %s", (kv) => {
     wgslSupport.check(parseKvSpec(kv).forLayer(0));
   });
 });

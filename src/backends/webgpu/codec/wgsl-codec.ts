@@ -19,8 +19,8 @@ export interface WgslBook<S extends AnySide> {
 
 /** The row that `store` writes. */
 export interface StoreTarget<S extends AnySide> {
-  /** Which of `store_k` and `store_v` it is. */
-  readonly name: "k" | "v";
+  /** Which of `store_k` and `store_v` it is, or of the two for sinks and window of 8 bits, which lie in `residual_pages`. */
+  readonly name: "k" | "v" | "window_k" | "window_v";
   readonly side: S;
   readonly headDim: number;
   readonly layout: SideRegions;

@@ -24,7 +24,8 @@ describe("shaderText", () => {
   });
 
   it("includes another file under the conditions of the first", () => {
-    const include = (hasResidual: boolean) => shaderText("a", "//#include decode-keys", { HAS_RESIDUAL: hasResidual });
+    const include = (hasResidual: boolean) =>
+      shaderText("a", "//#include decode-keys", { HAS_RESIDUAL: hasResidual, IS_ALONE: false });
     expect(shaders["decode-keys"]).toContain("//#if HAS_RESIDUAL");
     expect(include(true)).toContain("let is_residual");
     expect(include(false)).not.toContain("let is_residual");

@@ -2,7 +2,7 @@
  * @file The buffer `step`, which describes a step to its kernels, in words:
  *
  * rows [row][token, position, span, 0] · rows of spans that are decoded token by token · rows whose logits are needed · for
- * each layer [span][main table, residual table, first residual position, entries of the residual table] · for each state of
+ * each layer [span][main table, residual table, first residual position, entries of the residual table, positions of the span] · for each state of
  * fixed size [span][rows of the span, pages of the states before it and after it] · block tables.
  *
  * Block tables stay on the device from step to step and only their changes are sent; otherwise the table of a million tokens
@@ -21,8 +21,15 @@ import type { Commands } from "./commands.ts";
 import { SLOT_MASK } from "./page-storage.ts";
 
 const row = new Struct({ token: "u32", position: "u32", span: "u32", _aligned: { numBytes: 4 } });
-/** Of a span in a layer. Tables are words of the step; the residual window's has so many entries. */
-const spanRecord = new Struct({ table: "u32", residualTable: "u32", residualStart: "u32", residualEntries: "u32" });
+/** Of a span in a layer, with its first position and the one behind its last. Tables are words of the step; the residual window's has so many entries. */
+const spanRecord = new Struct({
+  table: "u32",
+  residualTable: "u32",
+  residualStart: "u32",
+  residualEntries: "u32",
+  start: "u32",
+  end: "u32",
+});
 /**
  * Of a span in a state of fixed size. Pages are slots: `before` one more than the slot, 0 for zeros. The states after `firstEnd` and
  * after `secondEnd` rows are written; 0 rows for none.
@@ -56,6 +63,8 @@ export const STEP_VALUES = {
   SPAN_RESIDUAL_TABLE: SPAN.residualTable,
   SPAN_RESIDUAL_START: SPAN.residualStart,
   SPAN_RESIDUAL_ENTRIES: SPAN.residualEntries,
+  SPAN_START: SPAN.start,
+  SPAN_END: SPAN.end,
 } as const;
 
 /** By these names kernels find the words of a span's states; those of a row are among `STEP_VALUES`. */
@@ -188,6 +197,9 @@ export class StepBuffer {
         words[at + SPAN.residualTable] = this.#placed[2 * i + 1]!.at;
         words[at + SPAN.residualStart] = residualStart;
         words[at + SPAN.residualEntries] = residual.length;
+        const { start, count } = step.spans[(i - layer) / layers]!;
+        words[at + SPAN.start] = start;
+        words[at + SPAN.end] = start + count;
         at += SPAN_WORDS;
       }
     }
