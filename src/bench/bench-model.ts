@@ -52,14 +52,8 @@ export async function loadBenchModel(ref: string, options: BenchModelOptions): P
   };
 }
 
-/**
- * The config of a public shape, cut to `layers` layers.
- * @throws TurboQuantError invalid_argument — no such shape
- */
-export function benchShape(shape: string, layers?: number): ModelConfig {
-  const config = shapeConfig(shape);
-  return layers === undefined ? config : { ...config, numLayers: Math.min(layers, config.numLayers) };
-}
+/** The config of a public shape; arguments as of `shapeJson`. */
+export const benchShape = shapeConfig;
 
 /** Where a backend of several memories puts a model and caches of its whole context. */
 function placementOf(ops: Ops, config: ModelConfig, { kv = ["f16"], weights }: BenchModelOptions): Placement | null {
@@ -72,8 +66,7 @@ function placementOf(ops: Ops, config: ModelConfig, { kv = ["f16"], weights }: B
 
 /** Makes a model of a public shape with random weights. */
 export async function makeShapeModel(shape: string, options: BenchModelOptions): Promise<BenchModel> {
-  const { numLayers } = benchShape(shape, options.layers);
-  const json = { ...shapeJson(shape), num_hidden_layers: numLayers };
+  const json = shapeJson(shape, options.layers);
   // What is wanted in f16 need not be converted, which for large shapes takes longer than anything that is measured.
   const checkpoint = new RandomCheckpoint(json, `shape ${shape}`, options.weights === "f16" ? "f16" : "bf16");
   const config = parseModelConfig(await checkpoint.config(), checkpoint.name);

@@ -1,15 +1,16 @@
 /** @file Benchmarks run and say what they measured; how fast is not a test's business. */
 import { describe, expect, it } from "vitest";
 import "../node/install.ts";
+import { shapeConfig } from "../models/shapes.ts";
 import { benchAttention } from "./attention.ts";
-import { benchShape, loadBenchModel } from "./bench-model.ts";
+import { loadBenchModel } from "./bench-model.ts";
 import { fillCache } from "./memory.ts";
 import { peakOfPrefill } from "./prefill-peak.ts";
 import { benchThroughput, randomTokens, testName } from "./throughput.ts";
 
 const BACKEND = { backend: "auto", threads: 1, weights: "auto" } as const;
 /** Two layers of 8 KV heads × 128. */
-const CONFIG = benchShape("qwen3-0.6b", 2);
+const CONFIG = shapeConfig("qwen3-0.6b", 2);
 
 describe("throughput", () => {
   it("a cache filled at random is as long as a prefilled one", async () => {

@@ -58,7 +58,7 @@ function llama3(shape: Sizes, factor: number, tied: boolean) {
   };
 }
 
-const shapes: Readonly<Record<string, object>> = {
+const shapes: Readonly<Record<string, Layered>> = {
   "qwen3-0.6b": qwen3([1024, 28, 16, 8, 128, 3072, 151_936], true),
   "qwen3-1.7b": qwen3([2048, 28, 16, 8, 128, 6144, 151_936], true),
   "qwen3-4b": qwen3([2560, 36, 32, 8, 128, 9728, 151_936], true),
@@ -109,6 +109,30 @@ const shapes: Readonly<Record<string, object>> = {
     moe_intermediate_size: 768,
     norm_topk_prob: true,
   },
+  // Sizes, windows and YaRN are the family's own.
+  "gpt-oss-20b": {
+    model_type: "gpt_oss",
+    ...sizes([2880, 24, 64, 8, 64, 2880, 201_088]),
+    num_local_experts: 32,
+    num_experts_per_tok: 4,
+    max_position_embeddings: 131_072,
+  },
+  // With vision and sound left out. Every fifth layer attends to everything; the last twenty read the keys and values of others.
+  "gemma-4-e2b": {
+    model_type: "gemma4_text",
+    ...sizes([1536, 35, 8, 1, 256, 6144, 262_144]),
+    global_head_dim: 512,
+    layer_types: Array.from({ length: 35 }, (_, layer) => (layer % 5 === 4 ? "full_attention" : "sliding_attention")),
+    sliding_window: 512,
+    num_kv_shared_layers: 20,
+    use_double_wide_mlp: true,
+    hidden_size_per_layer_input: 256,
+    vocab_size_per_layer_input: 262_144,
+    final_logit_softcapping: 30,
+    rms_norm_eps: 1e-6,
+    max_position_embeddings: 131_072,
+    tie_word_embeddings: true,
+  },
   // With the vision tower left out. Every fourth layer has attention.
   "qwen3.5-0.8b": {
     model_type: "qwen3_5_text",
@@ -152,21 +176,39 @@ const shapes: Readonly<Record<string, object>> = {
 /** Names that `--shape` takes. */
 export const shapeNames: readonly string[] = Object.keys(shapes);
 
+interface Layered extends Readonly<Record<string, unknown>> {
+  readonly num_hidden_layers: number;
+  readonly layer_types?: readonly string[];
+  readonly num_kv_shared_layers?: number;
+}
+
+/** A config with its first layers alone. Layers that read those of others are the last ones. */
+function firstLayers(json: Layered, layers: number): object {
+  const { num_hidden_layers: all, layer_types: types, num_kv_shared_layers: shared } = json;
+  if (layers >= all) return json;
+  return {
+    ...json,
+    num_hidden_layers: layers,
+    ...(types && { layer_types: types.slice(0, layers) }),
+    ...(shared !== undefined && { num_kv_shared_layers: Math.max(0, layers - (all - shared)) }),
+  };
+}
+
 /**
- * The config.json of a shape.
+ * The config.json of a shape. layers: how many it has at most; absent: all
  * @throws TurboQuantError invalid_argument — no such shape
  */
-export function shapeJson(name: string): object {
+export function shapeJson(name: string, layers = Number.POSITIVE_INFINITY): object {
   const json = Object.hasOwn(shapes, name) ? shapes[name] : undefined;
   if (!json) {
     throw new TurboQuantError("invalid_argument", `shape: expected one of ${shapeNames.join(", ")}, got "${name}"`, {
       name,
     });
   }
-  return json;
+  return firstLayers(json, layers);
 }
 
-/** @throws TurboQuantError invalid_argument — no such shape */
-export function shapeConfig(name: string): ModelConfig {
-  return parseModelConfig(shapeJson(name), `shape ${name}`);
+/** Arguments as of `shapeJson`. @throws TurboQuantError invalid_argument — no such shape */
+export function shapeConfig(name: string, layers?: number): ModelConfig {
+  return parseModelConfig(shapeJson(name, layers), `shape ${name}`);
 }

@@ -1,9 +1,8 @@
 /** @file `turboquant bench attention`: times decode attention of one layer. */
 import type { Command } from "commander";
 import { type AttentionRow, benchAttention } from "../../bench/attention.ts";
-import { benchShape } from "../../bench/bench-model.ts";
 import { formatBytes } from "../../format-number.ts";
-import { shapeNames } from "../../models/shapes.ts";
+import { shapeConfig, shapeNames } from "../../models/shapes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { addBenchOutputOptions, BenchOutput, type BenchOutputFlags, left, right } from "../bench-output.ts";
 import { type CommandContext, progressOf } from "../context.ts";
@@ -43,7 +42,7 @@ export function configure(command: Command, context: CommandContext): void {
 async function run(flags: AttentionFlags, context: CommandContext): Promise<void> {
   const kv = flags.kv ?? ["f16", "k4v4"];
   for (const spec of kv) parseKvSpec(spec);
-  const config = benchShape(flags.shape);
+  const config = shapeConfig(flags.shape);
   const progress = progressOf(context, flags);
   const output = await BenchOutput.create(context, flags, [
     right("depth"),

@@ -1,9 +1,9 @@
 /** @file `turboquant bench memory`: bytes of a long cache as allocated, and as the operating system counts them. */
 import type { Command } from "commander";
 import { Option } from "commander";
-import { benchShape } from "../../bench/bench-model.ts";
 import { type FillResult, fillCache } from "../../bench/memory.ts";
 import { formatBytes } from "../../format-number.ts";
+import { shapeConfig } from "../../models/shapes.ts";
 import { parseKvSpec } from "../../quant/parse-kv-spec.ts";
 import { addBenchOutputOptions, BenchOutput, type BenchOutputFlags, left, right } from "../bench-output.ts";
 import { type CommandContext, progressOf } from "../context.ts";
@@ -53,7 +53,7 @@ async function measure(flags: MemoryFlags, context: CommandContext): Promise<voi
   const progress = progressOf(context, flags);
   const memory = new ResidentMemory();
   const result = await fillCache({
-    config: benchShape(flags.shape, flags.layers),
+    config: shapeConfig(flags.shape, flags.layers),
     kv: flags.kv![0]!,
     tokens: flags.tokens,
     backend: flags.backend,
@@ -69,7 +69,7 @@ async function measure(flags: MemoryFlags, context: CommandContext): Promise<voi
 async function run(flags: MemoryFlags, context: CommandContext): Promise<void> {
   const kv = flags.kv ?? ["f16", "k4v4,sinks=0,window=0"];
   for (const spec of kv) parseKvSpec(spec);
-  benchShape(flags.shape);
+  shapeConfig(flags.shape);
   const output = await BenchOutput.create(context, flags, [
     left("kv"),
     right("allocated"),
@@ -105,7 +105,7 @@ async function run(flags: MemoryFlags, context: CommandContext): Promise<void> {
       {
         test: "memory",
         shape: flags.shape,
-        n_layers: benchShape(flags.shape, flags.layers).numLayers,
+        n_layers: shapeConfig(flags.shape, flags.layers).numLayers,
         kv: spec,
         n_depth: flags.tokens,
         kv_bytes: result.numBytes,
@@ -117,5 +117,5 @@ async function run(flags: MemoryFlags, context: CommandContext): Promise<void> {
       },
     );
   }
-  output.end([`${flags.shape}: ${flags.tokens} tokens, ${benchShape(flags.shape, flags.layers).numLayers} layers`]);
+  output.end([`${flags.shape}: ${flags.tokens} tokens, ${shapeConfig(flags.shape, flags.layers).numLayers} layers`]);
 }
