@@ -1,6 +1,7 @@
 /** @file What a memory plan needs of a backend: numbers of bytes in closed form, before anything is opened. */
 import type { RotationKind } from "../quant/kv-format.ts";
 import type { WeightType } from "../weights/registry.ts";
+import type { DeltaRule } from "./state-ops.ts";
 
 /** With three steps the device has work while the host handles a token; more would only be thrown away at the end. */
 export const STEPS_IN_FLIGHT = 3;
@@ -22,6 +23,8 @@ export interface Load {
   readonly widestInput: number;
   /** Shapes of the matrices that every row of a step is multiplied by: all except embeddings and the head. */
   readonly matrices: readonly { readonly rows: number; readonly cols: number }[];
+  /** Sizes of the delta rules of layers. */
+  readonly deltaRules: readonly Pick<DeltaRule, "numHeads" | "keyDim" | "isByChannel">[];
   readonly weights: WeightType;
   /** Bytes for the calibration of all layers in their cache format (`preparedBytes`); 0 without one. */
   readonly calibrationBytes: number;

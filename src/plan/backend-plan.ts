@@ -163,7 +163,7 @@ export class BackendPlan {
   }
 
   #working(cache: CacheMemory, tokens: number, sequences: number): number {
-    const { layers, numHeads, vocabSize, weights, expertsOfRow = 1, chosenLists } = this.#model;
+    const { layers, numHeads, vocabSize, weights, expertsOfRow = 1, chosenLists, deltaRules = [] } = this.#model;
     // A row is prepared once for each of its experts.
     const inputOf = ({ cols, use }: PlannedWeight): number =>
       use === "vector" ? 0 : use === "experts" ? expertsOfRow * cols : cols;
@@ -179,6 +179,7 @@ export class BackendPlan {
       vocabSize,
       widestInput: Math.max(...weights.map(inputOf)),
       matrices: weights.filter(({ use }) => use === "matrix"),
+      deltaRules,
       weights: this.weights.type,
       calibrationBytes: cache.calibrationBytes,
       rotation: cache.rotation,

@@ -1,4 +1,5 @@
 /** @file A plan bounds what backends allocate, for every preset with and without a calibration. No GPU takes part. */
+import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import "../node/install.ts";
 import { randomCalibration } from "../../test/support/calibration.ts";
@@ -19,6 +20,7 @@ import { parseKvSpec } from "../quant/parse-kv-spec.ts";
 import { PreparedLayer } from "../quant/prepared-layer.ts";
 import { addressedBytes } from "./backend-plan.ts";
 import { PLANNED_FORMATS, planMemory, planTogether } from "./memory-plan.ts";
+import type { PlannedModel } from "./model-memory.ts";
 import { modelOfConfig } from "./planned-model.ts";
 
 const wide = {
@@ -126,6 +128,29 @@ describe("a plan bounds what is allocated", () => {
     }
     await ops.dispose();
     expect(bytes.now).toBe(0);
+  });
+
+  // A row of a head has two weights for each of the 32 rows of its chunk and four factors; by channel three values for each channel, and a chunk has one.
+  it.each([
+    ["a head", "qwen3_5_text", { linear_num_value_heads: 16 }, 1024 * 16 * (2 * 32 + 4)],
+    ["a channel", "kimi_linear", { linear_num_heads: 16 }, 1024 * 16 * (2 * 32 + 4 + 3 * 16) + 33 * 16 * 16],
+  ])("on webgpu, with delta rules whose decays are those of %s", async (_, name, heads, values) => {
+    const path = new URL(`../../test/fixtures/architectures/${name}.json`, import.meta.url);
+    const json = { ...(JSON.parse(readFileSync(path, "utf8")) as { config: object }).config, ...heads };
+    const parsed = parseModelConfig(json, name);
+    const { adapter, bytes } = countingAdapter(true);
+    withAdapter(adapter);
+    const ops = await createBackend("webgpu");
+    const loaded = { config: parsed, weights: "q8", kv: parseKvSpec("f16") } as const;
+    const decoder = await Decoder.load(ops, new RandomCheckpoint(json, name), loaded);
+    const cache = decoder.createCache();
+    await new Runner(decoder, { contextLength: 1024 }).prefill(cache.createSequence(), new Int32Array(1024));
+    const own = modelOfConfig(parsed, name);
+    const plan = (of: PlannedModel) =>
+      addressedBytes(planTogether(of, { kv: ["f16"], weights: "q8", backend: "webgpu" }).at(1024));
+    expect(plan(own)).toBeGreaterThan(bytes.most);
+    expect(plan(own) - plan({ ...own, deltaRules: [] })).toBe(4 * values);
+    await ops.dispose();
   });
 
   it("with several formats side by side", async () => {

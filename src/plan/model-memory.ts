@@ -1,6 +1,6 @@
 /** @file What a memory plan needs to know of a model: its matrices, and its layers with a KV cache. */
 import type { WeightType } from "../backends/ops.ts";
-import type { LayerShape } from "../cache/states/state-shape.ts";
+import type { LayerShape, RecurrentShape } from "../cache/states/state-shape.ts";
 import { type LayerKind, layerKinds } from "../quant/layer-kinds.ts";
 import type { WeightUse } from "../weights/kept-type.ts";
 
@@ -40,6 +40,8 @@ export interface PlannedModel {
   readonly numLayers?: number;
   /** Layers with a state that does not grow with a sequence, and its bytes; absent: none. */
   readonly fixedStates?: readonly { readonly layer: number; readonly bytes: number }[];
+  /** The delta rules of its layers, see `RecurrentShape`; absent: none. */
+  readonly deltaRules?: readonly NonNullable<RecurrentShape["delta"]>[];
   /** Layers that read the keys and values of another one and take no bytes of the cache; absent: none. */
   readonly sharedLayers?: readonly { readonly layer: number; readonly of: number }[];
   /** Lists a row of tokens that an indexer chooses for attention, for which not all backends have kernels; absent: attention is to all. */

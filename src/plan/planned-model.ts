@@ -76,6 +76,7 @@ export function modelOfConfig(config: ModelConfig, name: string, storedType: Wei
     fixedStates: stateShapes(layout).flatMap(({ shape, layer }) =>
       shape.kind === "recurrent" ? { layer, bytes: shape.numBytes } : [],
     ),
+    deltaRules: stateShapes(layout).flatMap(({ shape }) => (shape.kind === "recurrent" && shape.delta) || []),
     sharedLayers: sharedStates(layout),
     ...(chosenLists(config) > 0 && { chosenLists: chosenLists(config) }),
     hiddenSize: config.hiddenSize,

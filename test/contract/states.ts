@@ -107,7 +107,13 @@ function delta(ops: Ops, c: DeltaCase) {
   });
 }
 
-export function statesContract({ open, limits }: Target): void {
+/** Indices of the cases of the delta rule that stand for the others: tiled heads, long keys with a bound, and decays by channel. */
+export const FEW_DELTA_CASES: readonly number[] = [2, 4, 5];
+
+export function statesContract(
+  { open, limits }: Target,
+  deltaCases: readonly number[] = [...DELTA_CASES.keys()],
+): void {
   const reference = createReferenceBackend();
   let ops: Ops;
   beforeAll(async () => {
@@ -129,7 +135,7 @@ export function statesContract({ open, limits }: Target): void {
       },
     );
 
-    it.each(DELTA_CASES)(
+    it.each(deltaCases.map((i) => DELTA_CASES[i]!))(
       "delta rule: $numHeads/$numKeyHeads heads of $keyDim and $valueDim, by channel $isByChannel, β × $rateScale, bound $decayBound",
       async (c) => {
         const [actual, expected] = [await delta(ops, c), await delta(reference, c)];

@@ -9,7 +9,7 @@ import { linearContract } from "./linear.ts";
 import { linearGroups } from "./linear-cases.ts";
 import { samplingContract } from "./sampling.ts";
 import { scanContract } from "./scan.ts";
-import { statesContract } from "./states.ts";
+import { FEW_DELTA_CASES, statesContract } from "./states.ts";
 import { webGpuTarget } from "./webgpu-target.ts";
 import { weightsContract } from "./weights.ts";
 
@@ -22,7 +22,7 @@ describe.skipIf(gpuSkip)(`webgpu${gpuSkip ? ` (${gpuSkip})` : ""}`, { timeout: G
   linearContract(target, linearGroups(isThorough));
   elementwiseContract(target);
   headsContract(target, isThorough ? undefined : ["f16", "q8"]);
-  statesContract(target);
+  statesContract(target, isThorough ? undefined : FEW_DELTA_CASES);
   scanContract(target);
   expertsContract(target, isThorough ? ["f32", "f16", "bf16", "q8", "q4"] : ["bf16", "q4"]);
   samplingContract(target);

@@ -65,6 +65,7 @@ import { Commands } from "./queue/commands.ts";
 import { GpuPageStorage } from "./queue/page-storage.ts";
 import { ROW_WORDS, STEP_VALUES, StepBuffer } from "./queue/step-buffer.ts";
 import { GpuSampling, GpuTokenStream, SAMPLE_WORDS } from "./sampling/gpu-sampler.ts";
+import { DeltaKernels } from "./states/delta-kernels.ts";
 import { StateKernels } from "./states/states.ts";
 
 export interface WebGpuBackendOptions extends OpenOptions {
@@ -90,6 +91,7 @@ export class WebGpuBackend implements Ops {
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
   readonly #states: StateKernels;
+  readonly #delta: DeltaKernels;
   #step: Step | null = null;
 
   constructor(context: GpuContext, tuning?: DecodeTuning) {
@@ -109,6 +111,7 @@ export class WebGpuBackend implements Ops {
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
     this.#states = new StateKernels(this.commands, this.pages, this.#steps);
+    this.#delta = new DeltaKernels(context, this.commands, this.allocator, this.pages, this.#steps);
   }
 
   get memory(): BackendMemory {
@@ -375,7 +378,7 @@ export class WebGpuBackend implements Ops {
       decayLog: asGpuWeight(rule.decayLog).buffer,
       decayBias: asGpuWeight(rule.decayBias).buffer,
     };
-    this.#states.deltaRule(step, rule, inputs, this.#written(out, rows * numHeads * valueDim, "deltaRule"));
+    this.#delta.run(step, rule, inputs, this.#written(out, rows * numHeads * valueDim, "deltaRule"));
   }
 
   gate(x: Buf, gates: Buf, of: Gates, rows: number, width: number): void {

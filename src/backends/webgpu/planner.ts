@@ -8,6 +8,7 @@ import { batchRoom } from "./linear/batch-plan.ts";
 import { panelRoom } from "./linear/panel-plan.ts";
 import { weightBuffers } from "./linear/weight-buffers.ts";
 import { bufferBytes, slabCapacity, tableRoom } from "./queue/buffer-bytes.ts";
+import { deltaBytes } from "./states/delta-plan.ts";
 
 /** Tokens of a prefill step: with matrix units a step of 1,024 rows takes some ten milliseconds. */
 export const CHUNK_TOKENS = { matrices: 1024, plain: 256 } as const;
@@ -37,8 +38,9 @@ function workingBytes(load: Load): number {
   const rotation = load.rotation === "qr" ? headDim * headDim : 0;
   const constants = (numLayers + 1) * (headDim * 8 + rotation + CODEBOOK_VALUES) * 4 + load.calibrationBytes;
   const readback = sequences * load.vocabSize * 4;
+  const deltas = Math.max(0, ...load.deltaRules.map((of) => deltaBytes(of, rows, sequences, rows)));
   const products = panelRoom(load.matrices, rows) + batchRoom(load.matrices);
-  return FIXED_BYTES + parts + products + rows * headDim * 4 + steps + constants + readback;
+  return FIXED_BYTES + parts + products + deltas + rows * headDim * 4 + steps + constants + readback;
 }
 
 export const planner: BackendPlanner = {

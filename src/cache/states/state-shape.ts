@@ -31,6 +31,8 @@ export interface RecurrentShape {
   readonly numBytes: number;
   /** Whether rows of a prompt are computed together, so that they leave a state that differs in its last bits from that of single rows. */
   readonly isChunked?: true;
+  /** The delta rule that replaces it, for which kernels may need memory of their own; absent: another operation. */
+  readonly delta?: { readonly numHeads: number; readonly keyDim: number; readonly isByChannel: boolean };
 }
 
 /** Keys and values of another layer, by its number in the model. They take no bytes of this one. */

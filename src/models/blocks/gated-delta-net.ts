@@ -97,7 +97,12 @@ export function gatedDeltaNet(prefix: string, shape: DeltaNetShape, tensors: Del
       ...{ deltaInputs: stride, convolved: channels, attended: valueWidth },
       ...(wide && { wideConvolved: convolvedWidth(wide), wideHeads: numHeads * ruleValueDim }),
     },
-    state: { kind: "recurrent", numBytes: tailBytes + 4 * numHeads * ruleValueDim * ruleKeyDim, isChunked: true },
+    state: {
+      kind: "recurrent",
+      numBytes: tailBytes + 4 * numHeads * ruleValueDim * ruleKeyDim,
+      isChunked: true,
+      delta: { numHeads, keyDim: ruleKeyDim, isByChannel: false },
+    },
     bind: ({ input, taps: weight, decayLog, decayBias, norm: headNorm, output }, { stateIndex }) => {
       const convolution: Convolution = {
         state: { index: stateIndex, offset: 0 },

@@ -74,8 +74,12 @@ export function kimiDeltaAttention(prefix: string, shape: KimiDeltaShape, tensor
       attended: width,
       ...(gateRank !== null && { gateDown: gateRank, deltaGate: width }),
     },
-    // Decays by channel are applied row by row, so the state is the same however a prompt is cut.
-    state: { kind: "recurrent", numBytes: tailBytes + 4 * width * headDim },
+    // On a CPU decays by channel are applied row by row, so the state is the same however a prompt is cut.
+    state: {
+      kind: "recurrent",
+      numBytes: tailBytes + 4 * width * headDim,
+      delta: { numHeads, keyDim: headDim, isByChannel: true },
+    },
     bind: (weights, { stateIndex }) => {
       const convolution: Convolution = {
         state: { index: stateIndex, offset: 0 },

@@ -1,5 +1,5 @@
-// The gated delta rule, row by row. A workgroup has some columns of the state of a head of a span: PARTS invocations share the channels
-// of keys of a column out, and keep what they have of the state to themselves until the span ends.
+// The gated delta rule, row by row, for spans of few rows. A workgroup has some columns of the state of a head of a span: PARTS
+// invocations share the channels of keys of a column out, and keep what they have of the state to themselves until the span ends.
 //#insert PARAMS
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> step: array<u32>;
@@ -25,19 +25,7 @@ var<workgroup> channel_decays: array<f32, 2u * KEY_DIM>;
 var<workgroup> sums: array<vec4f, THREADS>;
 var<workgroup> products: array<f32, THREADS>;
 
-fn sigmoid(x: f32) -> f32 {
-  return 1.0 / (1.0 + exp(min(-x, 88.0)));
-}
-
-fn decay_of(row: u32, head: u32, at: u32) -> f32 {
-  let x = decays[row * p.decay_stride + p.decay_first + at] + decay_bias[at];
-  let rate = exp(decay_log[head]);
-  //#if BOUNDED
-  return exp(p.decay_bound * sigmoid(rate * x));
-  //#else
-  return exp(-rate * (max(x, 0.0) + log(1.0 + exp(-abs(x)))));
-  //#end
-}
+//#include delta-decay
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l: u32) {
@@ -47,6 +35,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
   let record = p.states_at + group.z * STATE_WORDS;
   let first_row = step[record + STATE_ROW];
   let rows = step[record + STATE_COUNT];
+  if (rows > p.most_rows) {
+    return;
+  }
   let before = step[record + STATE_BEFORE];
   let has_column = column < VALUE_DIM;
   // Of channel part + PARTS·i of the column.
@@ -71,11 +62,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
       queries[turn + d] = qkv[query_at + d];
       keys[turn + d] = qkv[query_at + NUM_KEY_HEADS * KEY_DIM + d];
       //#if BY_CHANNEL
-      channel_decays[turn + d] = decay_of(row, head, head * KEY_DIM + d);
+      channel_decays[turn + d] = exp(log_decay_of(row, head, head * KEY_DIM + d));
       //#end
     }
     //#if !BY_CHANNEL
-    let decay = decay_of(row, head, head);
+    let decay = exp(log_decay_of(row, head, head));
     //#end
     workgroupBarrier();
     var own = vec4f(0.0);
@@ -108,8 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l:
     var change = 0.0;
     if (has_column) {
       let value = qkv[row * WIDTH + 2u * NUM_KEY_HEADS * KEY_DIM + head * VALUE_DIM + column];
-      let rate = p.rate_scale * sigmoid(rates[row * p.rate_stride + p.rate_first + head]);
-      change = rate * (value - total.z * key_factor);
+      change = rate_of(row, head) * (value - total.z * key_factor);
       if (part == 0u) {
         out[(row * NUM_HEADS + head) * VALUE_DIM + column] = query_factor * (total.w + product * key_factor * change);
       }

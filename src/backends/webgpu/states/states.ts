@@ -1,7 +1,7 @@
-/** @file Operations on states of fixed size, and the gates that come with them. */
-import type { Convolution, DeltaRule, Gates, Scan, StatePart, Step } from "../../ops.ts";
+/** @file Convolutions and scans, whose states are of fixed size, and the gates that come with them. */
+import type { Convolution, Gates, Scan, StatePart, Step } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
-import { DELTA_EPS, MAX_STEP } from "../../state-ops.ts";
+import { MAX_STEP } from "../../state-ops.ts";
 import type { GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS } from "../queue/commands.ts";
 import type { GpuPageStorage } from "../queue/page-storage.ts";
@@ -11,9 +11,6 @@ import { STATE_VALUES, type StepBuffer } from "../queue/step-buffer.ts";
 /** Channels of a workgroup of convolve.wgsl, and invocations of one of gate.wgsl. */
 const CONVOLVE_THREADS = 64;
 const GATE_THREADS = 256;
-/** Columns of the state that a workgroup of delta-rule.wgsl has, and invocations that share each of them out. */
-const DELTA_COLUMNS = 16;
-const DELTA_PARTS = 8;
 /** Coordinates of a workgroup of scan.wgsl, and invocations that share one. */
 const SCAN_CHANNELS = 16;
 const SCAN_SLICES = 16;
@@ -27,19 +24,6 @@ const convolveParams = new Struct({
   outputGate: "u32",
   stride: "u32",
   pageWords: ["u32", "Words of a page, and the first one of the tail in it."],
-  partAt: "u32",
-});
-const deltaParams = new Struct({
-  statesAt: ["u32", "Word of the state's records in `step`."],
-  rateFirst: ["u32", "First columns of the inputs of rates and decays, in rows of so many values."],
-  rateStride: "u32",
-  decayFirst: "u32",
-  decayStride: "u32",
-  decayBound: "f32",
-  rateScale: "f32",
-  scale: ["f32", "Of queries of length 1."],
-  eps: "f32",
-  pageWords: ["u32", "Words of a page, and the first one of the state in it."],
   partAt: "u32",
 });
 const gateParams = new Struct({
@@ -121,58 +105,6 @@ export class StateKernels {
       [this.#steps.buffer, x, taps, pages, out, ...(bias ? [bias] : [])],
       Math.ceil(channels / CONVOLVE_THREADS),
       step.tokens.length,
-    );
-  }
-
-  /** See `Ops.deltaRule`. */
-  deltaRule(
-    step: Step,
-    of: DeltaRule,
-    inputs: Readonly<Record<"qkv" | "rates" | "decays" | "decayLog" | "decayBias", GpuBuffer>>,
-    out: GpuBuffer,
-  ): void {
-    const { state, numHeads, numKeyHeads, isTiled = false, keyDim, valueDim, isByChannel, decayBound } = of;
-    const { pages, pageWords } = this.#pagesOf(step, state);
-    const values = {
-      ...STATE_VALUES,
-      COLUMNS: DELTA_COLUMNS,
-      PARTS: DELTA_PARTS,
-      OWN: Math.ceil(keyDim / DELTA_PARTS),
-      NUM_HEADS: numHeads,
-      GROUP: numHeads / numKeyHeads,
-      TILED: isTiled,
-      KEY_DIM: keyDim,
-      VALUE_DIM: valueDim,
-      BY_CHANNEL: isByChannel,
-      BOUNDED: decayBound !== null,
-    };
-    const kind = `${isTiled ? ", tiled" : ""}${isByChannel ? ", by channel" : ""}${decayBound === null ? "" : ", bounded"}`;
-    const label = `delta rule ${numHeads}/${numKeyHeads} heads of ${keyDim} and ${valueDim}${kind}`;
-    const made = this.#commands.kernel(label, () => ({
-      label,
-      shader: shader("delta-rule", deltaParams, values),
-      buffers: ["read", "read", "read", "read", "read", "read", "write", "write"],
-    }));
-    const { qkv, rates, decays, decayLog, decayBias } = inputs;
-    this.#commands.dispatch(
-      made,
-      {
-        statesAt: this.#steps.stateAt(state.index),
-        rateFirst: of.rate.first,
-        rateStride: of.rate.stride,
-        decayFirst: of.decay.first,
-        decayStride: of.decay.stride,
-        decayBound: decayBound ?? 0,
-        rateScale: of.rateScale,
-        scale: 1 / Math.sqrt(keyDim),
-        eps: DELTA_EPS,
-        pageWords,
-        partAt: state.offset / 4,
-      },
-      [this.#steps.buffer, qkv, rates, decays, decayLog, decayBias, pages, out],
-      Math.ceil(valueDim / DELTA_COLUMNS),
-      numHeads,
-      step.spans.length,
     );
   }
 
