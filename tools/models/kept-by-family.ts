@@ -1,10 +1,11 @@
-/** @file What the layers of each family keep of a sequence, read off the small models in test/fixtures/architectures. */
+/** @file What the layers of each family keep of a sequence, read off the small models in test/fixtures/architectures, and where it was proven right. */
 import { readdirSync, readFileSync } from "node:fs";
 import { backendNames, backendOf } from "../../src/backends/registry.ts";
 import type { Block } from "../../src/models/blocks/block.ts";
 import { parseModelConfig } from "../../src/models/config.ts";
 import { layoutOf } from "../../src/models/layout.ts";
 import { families } from "../../src/models/registry.ts";
+import { provenOn } from "./proven.ts";
 
 /** Kinds of what a layer keeps, with what they are compressed to. */
 export const KEPT = {
@@ -23,8 +24,8 @@ const OTHER_NAMES: Readonly<Record<string, string>> = { kimi_k2: "deepseek_v3" }
 export interface KeptByFamily {
   readonly modelType: string;
   readonly kinds: ReadonlySet<Kind>;
-  /** Backends that have kernels for heads of these models. */
-  readonly backends: ReadonlySet<string>;
+  /** Why it was not proven right on a backend; null where it was. */
+  readonly lacks: ReadonlyMap<string, string | null>;
 }
 
 function kindOf({ state }: Block): Kind | null {
@@ -62,15 +63,16 @@ export function keptByFamily(): KeptByFamily[] {
       return indexer !== null || blockIndexer !== null;
     });
     const widest = Math.max(0, ...blocks.map(({ state }) => (state?.kind === "kv" ? state.headDim : 0)));
+    const lackOn = (name: string) => {
+      const { capabilities } = backendOf(name);
+      if (capabilities.maxHeadDim < widest) return "no kernels for heads as long";
+      if (choosesTokens && !capabilities.choosesTokens) return "no kernels for chosen tokens";
+      return provenOn(name)?.has(OTHER_NAMES[modelType] ?? modelType) === false ? "not yet run" : null;
+    };
     return {
       modelType,
       kinds: new Set(blocks.flatMap((block) => kindOf(block) ?? [])),
-      backends: new Set(
-        backendNames().filter((name) => {
-          const { capabilities } = backendOf(name);
-          return capabilities.maxHeadDim >= widest && (capabilities.choosesTokens || !choosesTokens);
-        }),
-      ),
+      lacks: new Map(backendNames().map((name) => [name, lackOn(name)])),
     };
   });
 }

@@ -83,9 +83,9 @@ function keptTable(): string {
   const kinds = Object.entries(KEPT) as [keyof typeof KEPT, (typeof KEPT)[keyof typeof KEPT]][];
   return table(
     ["`model_type`", ...backendNames(), ...kinds.map(([, [title]]) => title)],
-    keptByFamily().map(({ modelType, backends, kinds: own }) => [
+    keptByFamily().map(({ modelType, lacks, kinds: own }) => [
       code(modelType),
-      ...backendNames().map((name) => mark(backends.has(name))),
+      ...[...lacks.values()].map((lack) => lack ?? "✓"),
       ...kinds.map(([kind, [, what]]) => (own.has(kind) ? what : "–")),
     ]),
   );
