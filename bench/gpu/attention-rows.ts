@@ -4,10 +4,10 @@
  */
 import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
-import { benchShape } from "../../src/bench/bench-model.ts";
 import { FILL_ROWS, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";
 import { mainGroup, residualGroup } from "../../src/cache/states/kv-state.ts";
+import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { timePasses } from "./pass-times.ts";
 
@@ -31,7 +31,7 @@ export async function* measureRows(
   const tuning: Tunable = {};
   const ops = await createWebGpuBackend({ tuning });
   try {
-    const config = benchShape(SHAPE);
+    const config = shapeConfig(SHAPE);
     const format = parseKvSpec(kv);
     const random = new RandomKv(ops, config);
     const { main, residual } = plainAttentionLayer(config, format, 0).cache;

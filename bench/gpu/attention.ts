@@ -4,9 +4,9 @@
  */
 import type { DecodeTuning } from "../../src/backends/webgpu/attention/decode-attention.ts";
 import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
-import { benchShape } from "../../src/bench/bench-model.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";
+import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { timePasses } from "./pass-times.ts";
 
@@ -27,7 +27,7 @@ export async function measureOne(
 ): Promise<object> {
   const ops = await createWebGpuBackend({ tuning });
   try {
-    const config = { ...benchShape("qwen3-0.6b"), ...HEADS, numHeads };
+    const config = { ...shapeConfig("qwen3-0.6b"), ...HEADS, numHeads };
     const format = parseKvSpec(kv);
     const random = new RandomKv(ops, config);
     const layerBytes = (cacheOf(random, kv, 1).layers[0]!.main.numBytes * context) / 64;

@@ -4,10 +4,10 @@
  */
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
 import { createWebGpuBackend } from "../../src/backends/webgpu/backend.ts";
-import { benchShape } from "../../src/bench/bench-model.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { restoreSequence, saveSequence } from "../../src/cache/snapshot.ts";
 import { CounterRng } from "../../src/math/rng.ts";
+import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 
 const HEADS = { numHeads: 4, numKvHeads: 1, headDim: 128 };
@@ -54,7 +54,7 @@ function weightOf(output: Float32Array, { value }: Needle): number {
 export async function* findNeedles(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
   const needles = DEPTHS.map((_, index) => makeNeedle(index));
   const rows = [...needles.map(({ planted }) => planted), ...needles.map(({ asking }) => asking)];
-  const config = { ...benchShape("qwen3-0.6b"), ...HEADS, rope: { type: "none" } as const };
+  const config = { ...shapeConfig("qwen3-0.6b"), ...HEADS, rope: { type: "none" } as const };
   for (const context of contexts) {
     for (const spec of kv) {
       const format = parseKvSpec(spec);

@@ -3,9 +3,9 @@
  * shapes of Qwen3-0.6B and 8B. Layers with pages of their own take turns.
  */
 import { createWebGpuBackend, type WebGpuBackendOptions } from "../../src/backends/webgpu/backend.ts";
-import { benchShape } from "../../src/bench/bench-model.ts";
 import { FILL_ROWS, fillStep, plainAttentionLayer, RandomKv } from "../../src/bench/random-kv.ts";
 import { summarize } from "../../src/bench/samples.ts";
+import { shapeConfig } from "../../src/models/shapes.ts";
 import { parseKvSpec } from "../../src/quant/parse-kv-spec.ts";
 import { timePasses } from "./pass-times.ts";
 
@@ -28,7 +28,7 @@ interface PrefillTiming {
 async function measureOne({ shape, kv, rows, history, without = [] }: PrefillTiming): Promise<object> {
   const ops = await createWebGpuBackend({ without });
   try {
-    const config = { ...benchShape("qwen3-0.6b"), numHeads: HEADS[shape], numKvHeads: 8, headDim: 128 };
+    const config = { ...shapeConfig("qwen3-0.6b"), numHeads: HEADS[shape], numKvHeads: 8, headDim: 128 };
     const format = parseKvSpec(kv);
     const random = new RandomKv(ops, config, rows);
     const layers = Array.from({ length: LAYERS }, (_, index) => plainAttentionLayer(config, format, index));

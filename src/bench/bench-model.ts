@@ -10,7 +10,7 @@ import { Decoder } from "../models/decoder.ts";
 import { layerKindsOf, layoutOf } from "../models/layout.ts";
 import type { Placement } from "../models/placement.ts";
 import { RandomCheckpoint } from "../models/random-weights.ts";
-import { shapeConfig, shapeJson } from "../models/shapes.ts";
+import { shapeJson } from "../models/shapes.ts";
 import { modelOfConfig } from "../plan/planned-model.ts";
 import type { OnProgress } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
@@ -51,9 +51,6 @@ export async function loadBenchModel(ref: string, options: BenchModelOptions): P
     dispose: () => llm.dispose(),
   };
 }
-
-/** The config of a public shape; arguments as of `shapeJson`. */
-export const benchShape = shapeConfig;
 
 /** Where a backend of several memories puts a model and caches of its whole context. */
 function placementOf(ops: Ops, config: ModelConfig, { kv = ["f16"], weights }: BenchModelOptions): Placement | null {
