@@ -10,8 +10,8 @@ import { packageAlias } from "./web/build/package-alias.ts";
 const NEEDS = {
   browser: /support\/(web-page|web-app|static-server)\.ts|findChromium/,
   gpu: /support\/gpu\.ts/,
-  // What is registered or mocked stays so for as long as its process lives.
-  alone: /^register[A-Z]|vi\.mock\(/m,
+  // What is registered or mocked stays so for as long as its process lives, and the memory of a process is that of all that ran in it.
+  alone: /^register[A-Z]|vi\.mock\(|new ResidentMemory/m,
   cpu: /(?:)/,
 } as const;
 type Project = keyof typeof NEEDS;
