@@ -104,7 +104,8 @@ export function partsOf(model: string, threads: string): Record<string, Part> {
     // Each format in a process of its own: where formats take turns, short caches of one are evicted by the next, and which of
     // two neighbours pays for it differs from commit to commit by more than what is looked for here.
     attention: async (root) => {
-      const args = ["attention", ...shape, "-d", "1024,16384", "-t", threads, "-r", "5"];
+      // As many repeats as of decoding, for the same reason.
+      const args = ["attention", ...shape, "-d", "1024,16384", "-t", threads, "-r", "25"];
       const readings: Reading[] = [];
       for (const format of FORMATS) readings.push(...(await bench(root, [...args, "--kv", format])));
       return readings;
