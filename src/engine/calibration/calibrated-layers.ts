@@ -18,6 +18,7 @@ export function calibratedLayers(config: ModelConfig): readonly CalibratedLayer[
       block.state?.kind === "kv" ? { layer, state: block.state, output: block.weights["output"]?.tensors[0] } : [],
     ),
   );
+  if (found.some(({ state }) => state.isIndex)) return "keys of an indexer lie beside those of attention";
   if (found.length === 0) return "there is no layer with keys and values";
   const { numHeads } = config;
   const hasZeros = found.some(({ layer, state: { headDim, valueDim = headDim }, output }) => {
