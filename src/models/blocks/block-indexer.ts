@@ -1,26 +1,16 @@
 /**
  * @file An indexer of blocks of tokens (MiniMax M3): one head for each KV head scores every earlier token by one key of its own, and the KV head's
  * attention is over the blocks of those that score best.
- *
- * Its keys are cached as those of latent attention are: the part without a position as a coded row, the rotary part beside it.
  */
-import type { AttentionLayer, RowNorm, TokenBlocks } from "../../backends/ops.ts";
-import { layerCache } from "../../cache/layer-cache.ts";
-import { PreparedLayer } from "../../quant/prepared-layer.ts";
-import type { RopeConfig } from "../rope.ts";
+import type { RowNorm, TokenBlocks } from "../../backends/ops.ts";
 import { type Block, norm, stackedMatrix, type WeightSpecs, withOffset } from "./block.ts";
 import { CHOSEN_TOKENS } from "./chosen-tokens.ts";
-import { partsSwapped } from "./token-indexer.ts";
+import { type IndexKeyShape, indexKeyLayer, indexKeyState, partsSwapped } from "./index-keys.ts";
 
-export interface BlockIndexerShape {
+/** numHeads: as many as KV heads */
+export interface BlockIndexerShape extends IndexKeyShape {
   readonly hiddenSize: number;
-  /** As many as KV heads. */
-  readonly numHeads: number;
-  /** Coordinates of a head, and how many of them, the first ones, carry the position. */
-  readonly headDim: number;
-  readonly ropeDim: number;
   readonly blocks: TokenBlocks;
-  readonly rope: RopeConfig;
   readonly normEps: number;
   /** What is added to the stored weights of norms. */
   readonly normOffset: number;
@@ -28,10 +18,9 @@ export interface BlockIndexerShape {
 
 /** Adds nothing to the stream: it leaves the chosen tokens in a scratch buffer. prefix: of attention, e.g. `model.layers.0.self_attn.` */
 export function blockIndexer(prefix: string, shape: BlockIndexerShape): Block {
-  const { hiddenSize, numHeads, headDim, ropeDim, blocks, rope, normEps, normOffset } = shape;
+  const { hiddenSize, numHeads, headDim, blocks, normEps, normOffset } = shape;
   const own = `${prefix}indexer.`;
-  const order = partsSwapped({ headDim, ropeDim, isInterleaved: false });
-  const plainDim = headDim - ropeDim;
+  const order = partsSwapped(shape, false);
   const count = blocks.count * blocks.size;
   const weights: WeightSpecs = {
     query: stackedMatrix(hiddenSize, [[`${own}q_proj.weight`, numHeads * headDim, order]]),
@@ -39,40 +28,19 @@ export function blockIndexer(prefix: string, shape: BlockIndexerShape): Block {
     queryNorm: withOffset(norm(`${own}q_norm.weight`, headDim, order), normOffset),
     keyNorm: withOffset(norm(`${own}k_norm.weight`, headDim, order), normOffset),
   };
-  const cached = { numKvHeads: 1, headDim: plainDim, rotaryKeyDim: ropeDim };
   return {
     weights,
     scratch: { [CHOSEN_TOKENS]: numHeads * count, indexQuery: numHeads * headDim, indexKey: headDim },
-    state: { kind: "kv", ...cached, slidingWindow: 0, isIndex: true },
-    bind: ({ query, key, queryNorm, keyNorm }, { stateIndex, ropeIndex, format }) => {
-      const cache = layerCache(format, cached);
-      const kv = new PreparedLayer(cache.format, cached);
-      const layer: AttentionLayer = {
-        index: stateIndex,
-        numHeads,
-        numKvHeads: 1,
-        headDim: plainDim,
-        valueDim: plainDim,
-        rotaryKeyDim: ropeDim,
-        cache,
-        kv,
-        slidingWindow: 0,
-        scale: 1,
-        valueScale: 1,
-        softcap: 0,
-        sinkLogits: null,
-        rope: ropeIndex(rope, ropeDim),
-        qNorm: null,
-        kNorm: null,
-        normEps,
-      };
+    state: indexKeyState(shape),
+    bind: ({ query, key, queryNorm, keyNorm }, bound) => {
+      const layer = indexKeyLayer(shape, 1, bound);
       const headNorm = (weight: typeof queryNorm): RowNorm => ({
         ...{ kind: "rms", weight: weight!, bias: null },
         ...{ eps: normEps, add: false },
       });
       const [ofQueries, ofKeys] = [headNorm(queryNorm), headNorm(keyNorm)];
       return {
-        dispose: () => kv.dispose(),
+        dispose: () => layer.kv.dispose(),
         run: ({ ops, step, rows, scratch }, x) => {
           const [queries, keys] = [scratch("indexQuery"), scratch("indexKey")];
           ops.linear(x, query!, null, rows, queries, false);

@@ -1,32 +1,22 @@
 /**
  * @file An indexer of tokens (DeepSeek-V3.2's sparse attention): small heads score every earlier token by one key of its own, and attention
  * behind it is over the best of them alone.
- *
- * Its keys are cached as those of latent attention are: the part without a position as a coded row, the rotary part beside it.
  */
-import type { AttentionLayer, RowNorm } from "../../backends/ops.ts";
-import { layerCache } from "../../cache/layer-cache.ts";
-import { PreparedLayer } from "../../quant/prepared-layer.ts";
-import type { RopeConfig } from "../rope.ts";
+import type { RowNorm } from "../../backends/ops.ts";
 import { type Block, norm, stackedMatrix, type WeightSpecs } from "./block.ts";
 import { CHOSEN_TOKENS } from "./chosen-tokens.ts";
+import { type IndexKeyShape, indexKeyLayer, indexKeyState, partsSwapped } from "./index-keys.ts";
 import { NORM_EPS, QUERY_LATENT, queryLatentWeights } from "./latent-attention.ts";
-import { headOrder, type RowOrder } from "./row-order.ts";
 
-export interface TokenIndexerShape {
+export interface TokenIndexerShape extends IndexKeyShape {
   readonly hiddenSize: number;
   /** Of the latents of queries, which attention reads too. */
   readonly queryRank: number;
   readonly hasBias: boolean;
-  readonly numHeads: number;
-  /** Coordinates of a head, and how many of them, the first ones, carry the position. */
-  readonly headDim: number;
-  readonly ropeDim: number;
   /** Whether rope turns neighbours instead of halves. */
   readonly isInterleaved: boolean;
   /** Number of tokens that are chosen. */
   readonly count: number;
-  readonly rope: RopeConfig;
 }
 
 /** Of the norm of keys, a LayerNorm. */
@@ -34,10 +24,9 @@ const KEY_NORM_EPS = 1e-6;
 
 /** Adds nothing to the stream: it leaves the chosen tokens and the latents of queries in scratch buffers. prefix: of attention, e.g. `model.layers.0.self_attn.` */
 export function tokenIndexer(prefix: string, shape: TokenIndexerShape): Block {
-  const { hiddenSize, queryRank, numHeads, headDim, ropeDim, count, rope } = shape;
+  const { hiddenSize, queryRank, numHeads, headDim, count } = shape;
   const own = `${prefix}indexer.`;
-  const order = partsSwapped(shape);
-  const plainDim = headDim - ropeDim;
+  const order = partsSwapped(shape, shape.isInterleaved);
   const weights: WeightSpecs = {
     ...queryLatentWeights(prefix, shape, 1),
     query: stackedMatrix(queryRank, [[`${own}wq_b.weight`, numHeads * headDim, order]]),
@@ -46,42 +35,21 @@ export function tokenIndexer(prefix: string, shape: TokenIndexerShape): Block {
     keyNormBias: norm(`${own}k_norm.bias`, headDim, order),
     headWeights: stackedMatrix(hiddenSize, [[`${own}weights_proj.weight`, numHeads]]),
   };
-  const cached = { numKvHeads: 1, headDim: plainDim, rotaryKeyDim: ropeDim };
   return {
     weights,
     scratch: {
       ...{ [QUERY_LATENT]: queryRank, [CHOSEN_TOKENS]: count },
       ...{ indexQuery: numHeads * headDim, indexKey: headDim, indexWeights: numHeads },
     },
-    state: { kind: "kv", ...cached, slidingWindow: 0, isIndex: true },
-    bind: (loaded, { stateIndex, ropeIndex, format }) => {
-      const cache = layerCache(format, cached);
-      const kv = new PreparedLayer(cache.format, cached);
-      const layer: AttentionLayer = {
-        index: stateIndex,
-        numHeads,
-        numKvHeads: 1,
-        headDim: plainDim,
-        valueDim: plainDim,
-        rotaryKeyDim: ropeDim,
-        cache,
-        kv,
-        slidingWindow: 0,
-        scale: 1 / Math.sqrt(headDim * numHeads),
-        valueScale: 1,
-        softcap: 0,
-        sinkLogits: null,
-        rope: ropeIndex(rope, ropeDim),
-        qNorm: null,
-        kNorm: null,
-        normEps: KEY_NORM_EPS,
-      };
+    state: indexKeyState(shape),
+    bind: (loaded, bound) => {
+      const layer = indexKeyLayer(shape, 1 / Math.sqrt(headDim * numHeads), bound);
       const keyNorm: RowNorm = {
         ...{ kind: "layer", weight: loaded["keyNorm"]!, bias: loaded["keyNormBias"]! },
         ...{ eps: KEY_NORM_EPS, add: false },
       };
       return {
-        dispose: () => kv.dispose(),
+        dispose: () => layer.kv.dispose(),
         run: ({ ops, step, rows, scratch }, x) => {
           const [low, queries, keys] = [scratch(QUERY_LATENT), scratch("indexQuery"), scratch("indexKey")];
           const factors = scratch("indexWeights");
@@ -95,24 +63,6 @@ export function tokenIndexer(prefix: string, shape: TokenIndexerShape): Block {
           ops.chooseTokens(step, layer, queries, factors, { positions: scratch(CHOSEN_TOKENS), count, lists: 1 });
         },
       };
-    },
-  };
-}
-
-/** Brings the rotary part of each head, the first of its rows, behind the others, with halves where rope turns neighbours. */
-export function partsSwapped({
-  headDim,
-  ropeDim,
-  isInterleaved,
-}: Pick<TokenIndexerShape, "headDim" | "ropeDim" | "isInterleaved">): RowOrder {
-  const turned = headOrder({ headDim: ropeDim, rotaryDim: ropeDim, isInterleaved }, 1);
-  return {
-    unit: headDim,
-    place: (row) => {
-      const within = row % headDim;
-      const first = row - within;
-      if (within >= ropeDim) return row - ropeDim;
-      return first + headDim - ropeDim + (turned ? turned.place(within) : within);
     },
   };
 }
