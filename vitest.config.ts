@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { isTest, ROOT, sourceFiles } from "./tools/source-files.ts";
+import { engineWorker } from "./web/build/engine-worker.ts";
 import { packageAlias } from "./web/build/package-alias.ts";
 
 /** What a test's text says of it; the first that is there counts. */
@@ -40,6 +41,7 @@ const SHARED = { isolate: false, setupFiles: ["test/leave-as-found.ts"] };
 export default defineConfig({
   // The page imports the package by name.
   resolve: { alias: packageAlias },
+  plugins: [engineWorker("web/src/engine/worker.ts", "/src/engine/worker.ts")],
   test: {
     globalSetup: ["test/fresh-kernels.ts"],
     setupFiles: ["test/property-seed.ts"],

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import { embeddedModels } from "./build/embedded-models.ts";
+import { engineWorker } from "./build/engine-worker.ts";
 import { packageAlias } from "./build/package-alias.ts";
 import { precacheList } from "./build/precache-list.ts";
 
@@ -20,14 +21,19 @@ export default defineConfig({
   resolve: { alias: packageAlias },
   server: { headers: isolation, fs: { allow: [path("..")] } },
   preview: { headers: isolation },
-  worker: { format: "es" },
-  plugins: [embeddedModels(path("../models")), precacheList()],
+  plugins: [
+    engineWorker(path("src/engine/worker.ts"), "/src/engine/worker.ts"),
+    embeddedModels(path("../models")),
+    precacheList(),
+  ],
   build: {
     outDir: path("../dist/web"),
     emptyOutDir: true,
     target: "es2022",
-    // The kernels are one string of 300 kB.
-    chunkSizeWarningLimit: 600,
+    // To preload what a chunk imports needs a document, which the worker does not have.
+    modulePreload: false,
+    // The kernels of the CPU are one module of 600 kB.
+    chunkSizeWarningLimit: 650,
     rolldownOptions: {
       input: { index: path("index.html"), "service-worker": path("src/sw/service-worker.ts") },
       output: {

@@ -1,4 +1,5 @@
 /** @file The page's side of the worker protocol: calls as promises, with events and an AbortSignal. */
+import workerUrl from "virtual:engine-worker";
 import type { CallName, Calls, FromWorker, PlainError, ToWorker } from "./protocol.ts";
 
 /** An error of the engine, as the page shows it. */
@@ -30,7 +31,7 @@ export class EngineRpc {
   #nextId = 1;
 
   constructor() {
-    this.#worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "engine" });
+    this.#worker = new Worker(workerUrl, { type: "module", name: "engine" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
