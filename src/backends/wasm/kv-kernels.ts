@@ -1,10 +1,7 @@
 /** @file `appendKv` and `attend` of the WASM backend: writes parameters, tables and spans, and runs the kernels. */
 
-import type { KvState } from "../../cache/states/kv-state.ts";
-import { assert } from "../../errors.ts";
 import type { SideLayout } from "../../quant/page-layout.ts";
 import { dimOf } from "../../quant/page-regions.ts";
-import { ChoiceScratch, chooseBest, chooseBlocks } from "../choose-best.ts";
 import { DECODE_TOKENS } from "../decode-tokens.ts";
 import { storeFullPages } from "../full-pages.ts";
 import type { AttentionLayer, Rope, Span, Step, TokenBlocks } from "../ops.ts";
@@ -16,25 +13,24 @@ import {
   MAX_ROWS,
   ROTATIONS,
   SCALE_RULES,
-  slot,
   span as spanRecord,
 } from "../parameters/attention.ts";
 import type { ValuesOf } from "../parameters/struct.ts";
-import { growthAt } from "../query-growth.ts";
-import { ropeOfRow } from "../rope-of-row.ts";
+import { ALL_CHOSEN, type ChosenAt, type ChosenBits, longestOf, scoredTogether, TokenChoice } from "./chosen-tokens.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import { alignUp } from "./heap.ts";
 import { appendTasks, LARGEST_IN_BLOCK, offsetOf, PARAM_BYTES, planeOffset } from "./kv-params.ts";
+import { KvSlots } from "./kv-slots.ts";
 import { KvTables } from "./kv-tables.ts";
 import type { WasmMemory } from "./memory.ts";
+import { RopeAngles } from "./rope-angles.ts";
 import { ScratchBuffer } from "./scratch-buffer.ts";
-import { SCORE_BYTES, SPLIT_TOKENS } from "./sizes.ts";
+import { SPLIT_TOKENS } from "./sizes.ts";
 import type { ThreadPool } from "./thread-pool.ts";
 import { asWasmWeight } from "./wasm-weight.ts";
 
 /** Attention over fewer keys (times KV heads) takes less time than waking another thread. */
 const PARALLEL_KEYS = 256;
-const SLOT = slot.words;
 
 /** Addresses of the norms of heads, 0 for those that the model does not have. */
 interface HeadNorms {
@@ -43,46 +39,7 @@ interface HeadNorms {
   readonly v: number;
 }
 
-/** Rows of earlier steps that the window passes in this one. */
-function passedRows({ sequence, start, count }: Span, layer: number): number {
-  const state = sequence.kv(layer);
-  return Math.max(0, Math.min(start, state.codedTokens(start + count)) - state.codedTokens(start));
-}
-
 const NO_NORMS: HeadNorms = { q: 0, k: 0, v: 0 };
-
-/** `ChosenTokens` with the address of the positions. */
-interface ChosenAt {
-  readonly positions: number;
-  readonly count: number;
-  readonly lists: number;
-}
-
-/** What kernels are told of chosen tokens, and of the scores that tokens are chosen by. */
-type ChosenBits = Pick<
-  ValuesOf<typeof attend>,
-  "chosen" | "chosenLists" | "chosenWords" | "headWeights" | "scores" | "scoreStride"
->;
-
-const ALL_CHOSEN: ChosenBits = {
-  ...{ chosen: 0, chosenLists: 0, chosenWords: 0 },
-  ...{ headWeights: 0, scores: 0, scoreStride: 0 },
-};
-
-/** The spans, cut where scores of all their rows, so many lists a row, would take more than `SCORE_BYTES`. */
-function scoredTogether(spans: readonly Span[], lists: number): readonly (readonly Span[])[] {
-  const longest = longestOf(spans);
-  const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * longest * lists)));
-  if (spans.reduce((sum, { count }) => sum + count, 0) <= most) return [spans];
-  return spans.flatMap((span) =>
-    Array.from({ length: Math.ceil(span.count / most) }, (_, i) => {
-      const count = Math.min(most, span.count - i * most);
-      return [{ ...span, start: span.start + i * most, row: span.row + i * most, count }];
-    }),
-  );
-}
-
-const longestOf = (spans: readonly Span[]): number => Math.max(...spans.map(({ start, count }) => start + count));
 
 /** What kernels are told of the rotary key parts of latent attention. */
 function rotaryFields({ cache: { main, residual } }: AttentionLayer) {
@@ -100,69 +57,35 @@ export class KvKernels {
   readonly #pool: ThreadPool;
   readonly #tables: KvTables;
   readonly #params: number;
-  readonly #slots: ScratchBuffer;
-  readonly #angles: ScratchBuffer;
+  readonly #slots: KvSlots;
+  readonly #angles: RopeAngles;
   readonly #spans: ScratchBuffer;
   readonly #partials: ScratchBuffer;
-  readonly #chosen: ScratchBuffer;
   readonly #scores: ScratchBuffer;
-  readonly #choice = new ChoiceScratch();
-  /** Addresses of the angles of the step's ropes, and of the factors of queries, 0 where they do not grow. */
-  #ropes: readonly { readonly cos: number; readonly sin: number; readonly growth: number }[] = [];
-
-  /** Rows of earlier steps that get their codes in the step whose slots were written last. */
-  #passed = 0;
+  readonly #choice: TokenChoice;
 
   constructor(memory: WasmMemory, pool: ThreadPool) {
     this.#memory = memory;
     this.#pool = pool;
     this.#tables = new KvTables(memory);
     this.#params = memory.allocateZeroed(PARAM_BYTES, "kernel parameters");
-    this.#slots = new ScratchBuffer(memory);
-    this.#angles = new ScratchBuffer(memory);
+    this.#slots = new KvSlots(memory);
+    this.#angles = new RopeAngles(memory);
     this.#spans = new ScratchBuffer(memory);
     this.#partials = new ScratchBuffer(memory);
-    this.#chosen = new ScratchBuffer(memory);
+    this.#choice = new TokenChoice(memory);
     this.#scores = new ScratchBuffer(memory);
   }
 
-  /** Writes cos and sin of every row's angles and the factor of its query, f32 computed in f64, for each rope. */
+  /** See `RopeAngles.write`. */
   beginStep(step: Step, ropes: readonly Rope[]): void {
-    const rows = step.positions.length;
-    const bytesOf = ({ invFreq, queryGrowth }: Rope): number => rows * (invFreq.length * 8 + (queryGrowth ? 4 : 0));
-    let at = this.#angles.ensure(ropes.reduce((sum, rope) => sum + bytesOf(rope), 0));
-    this.#ropes = ropes.map((rope) => {
-      const { queryGrowth } = rope;
-      const half = rope.invFreq.length;
-      const [cos, sin] = [at, at + rows * half * 4];
-      const growth = queryGrowth ? at + rows * half * 8 : 0;
-      at += bytesOf(rope);
-      const cosines = this.#memory.f32.subarray(cos / 4, cos / 4 + rows * half);
-      const sines = this.#memory.f32.subarray(sin / 4, sin / 4 + rows * half);
-      step.positions.forEach((position, row) => {
-        const { invFreq, attentionFactor } = ropeOfRow(rope, row);
-        for (let i = 0; i < half; i++) {
-          const angle = position * invFreq[i]!;
-          const factor = invFreq[i] === 0 ? 1 : attentionFactor;
-          cosines[row * half + i] = Math.cos(angle) * factor;
-          sines[row * half + i] = Math.sin(angle) * factor;
-        }
-      });
-      if (queryGrowth) {
-        const factors = this.#memory.f32.subarray(growth / 4, growth / 4 + rows);
-        step.positions.forEach((position, row) => {
-          factors[row] = growthAt(queryGrowth, position);
-        });
-      }
-      return { cos, sin, growth };
-    });
+    this.#angles.write(step, ropes);
   }
 
   /** qkv, q, norms: addresses of f32 arrays as in `Ops.appendKv` (0 for a norm that the model does not have) */
   append(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): void {
     const rows = step.tokens.length;
-    this.#writeAppend(step, layer, qkv, q, norms);
-    const passed = this.#passed;
+    const passed = this.#writeAppend(step, layer, qkv, q, norms);
     const parallel = Math.max(rows, passed) * layer.numKvHeads >= 4;
     const tasks = appendTasks(rows, layer.numKvHeads) + appendTasks(passed, layer.numKvHeads);
     this.#pool.run("appendRows", this.#params, tasks, parallel);
@@ -170,12 +93,12 @@ export class KvKernels {
     storeFullPages(step, layer, (address, numBytes) => this.#memory.u8.subarray(address, address + numBytes));
   }
 
-  #writeAppend(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): void {
+  /** returns: rows of earlier steps that are coded in this one */
+  #writeAppend(step: Step, layer: AttentionLayer, qkv: number, q: number, norms: HeadNorms): number {
     const tables = this.#tables.of(layer.kv);
     const { main, residual } = layer.cache;
-    const angles = this.#ropes[layer.rope];
-    assert(angles, `appendKv: layer ${layer.index} asks for rope ${layer.rope} of ${this.#ropes.length}`);
-    const slots = this.#writeSlots(step, layer);
+    const angles = this.#angles.of(layer);
+    const slots = this.#slots.write(step, layer);
     append.write(this.#memory.view, this.#params, {
       numHeads: layer.numHeads,
       numKvHeads: layer.numKvHeads,
@@ -193,7 +116,7 @@ export class KvKernels {
       mean: tables.mean,
       balance: tables.balance,
       softmaxScale: layer.scale,
-      slots,
+      slots: slots.address,
       pageTokens: main.pageTokens,
       residualTokens: residual?.layout.pageTokens ?? 0,
       residualK: offsetOf(residual?.layout.k.planes[0]),
@@ -203,10 +126,11 @@ export class KvKernels {
       kWindow: tables.k.windowAppend,
       vWindow: tables.v.windowAppend,
       isAlone: residual?.isAlone ? 1 : 0,
-      numPassed: this.#passed,
+      numPassed: slots.passed,
       kSide: this.#appendSide(layer, "k", main.k),
       vSide: this.#appendSide(layer, "v", main.v),
     });
+    return slots.passed;
   }
 
   /** latent, q: addresses of f32 arrays as in `Ops.appendLatent` */
@@ -221,7 +145,7 @@ export class KvKernels {
   attend(step: Step, layer: AttentionLayer, q: number, out: number, chosen: ChosenAt | null): void {
     const short = step.spans.filter((span) => span.count <= DECODE_TOKENS);
     const long = step.spans.filter((span) => span.count > DECODE_TOKENS);
-    const bits = chosen ? this.#writeChosen(step, chosen) : ALL_CHOSEN;
+    const bits = chosen ? this.#choice.bitsOf(step, chosen) : ALL_CHOSEN;
     if (short.length > 0) this.#decode(step, layer, short, q, out, bits);
     // After the merge above, which also writes meaningless rows for the long spans.
     if (long.length > 0) this.#prefill(layer, long, q, out, bits);
@@ -252,40 +176,12 @@ export class KvKernels {
       });
       const blocks = own.reduce((sum, span) => sum + Math.ceil(span.count / perBlock), 0);
       this.#pool.run("scoreTokens", this.#params, blocks * numSplits, rows * stride >= PARALLEL_KEYS);
-      const { f32 } = this.#memory;
-      for (const span of own) {
-        for (let n = 0; n < span.count; n++) {
-          const end = span.start + n + 1;
-          for (let list = 0; list < lists; list++) {
-            const at = (span.row + n) * lists + list;
-            const scored = f32.subarray(scores / 4 + at * stride, scores / 4 + at * stride + end);
-            const to = positions / 4 + (firstRow * lists + at) * count;
-            const own = f32.subarray(to, to + count);
-            if (typeof by === "number") chooseBest(scored, count, own, this.#choice);
-            else chooseBlocks(scored, by, own, this.#choice);
-          }
-        }
-      }
+      this.#choice.choose(own, { scores, stride }, by, {
+        positions: positions + firstRow * lists * count * 4,
+        count,
+        lists,
+      });
     }
-  }
-
-  /** Bits of the chosen tokens of each row, as the kernels read them. */
-  #writeChosen(step: Step, { positions, count, lists }: ChosenAt): ChosenBits {
-    // Kernels look at whole groups of keys, which may end behind the last one.
-    const words = Math.ceil((longestOf(step.spans) + 4) / 32);
-    const numLists = step.tokens.length * lists;
-    const chosen = this.#chosen.ensure(numLists * words * 4);
-    const { f32, u32 } = this.#memory;
-    u32.fill(0, chosen / 4, chosen / 4 + numLists * words);
-    for (let list = 0; list < numLists; list++) {
-      for (let i = 0; i < count; i++) {
-        const position = f32[positions / 4 + list * count + i]!;
-        if (position < 0) break;
-        const word = chosen / 4 + list * words + (position >>> 5);
-        u32[word] = u32[word]! | (1 << (position & 31));
-      }
-    }
-    return { ...ALL_CHOSEN, chosen, chosenLists: lists, chosenWords: words };
   }
 
   #decode(step: Step, layer: AttentionLayer, spans: readonly Span[], q: number, out: number, bits: ChosenBits): void {
@@ -440,48 +336,5 @@ export class KvKernels {
       firstBlock += Math.ceil(count / perBlock);
     });
     return base;
-  }
-
-  /**
-   * Writes a `slot` for each row, word by word because a prompt has as many as tokens, in each layer. Behind a window that stands alone
-   * those rows have a page for codes that the window has passed at the end of the step, and slots of rows of earlier steps follow.
-   */
-  #writeSlots(step: Step, layer: AttentionLayer): number {
-    const rows = step.tokens.length;
-    const isAlone = !layer.isShared && (layer.cache.residual?.isAlone ?? false);
-    this.#passed = 0;
-    if (isAlone) for (const span of step.spans) this.#passed += passedRows(span, layer.index);
-    const slots = this.#slots.ensure((rows + this.#passed) * slot.numBytes);
-    let next = rows;
-    for (const span of step.spans) {
-      const { sequence, start, count, row } = span;
-      const state = sequence.kv(layer.index);
-      const codedEnd = isAlone ? state.codedTokens(start + count) : start + count;
-      for (let n = 0; n < count; n++) this.#writeSlot(slots, row + n, state, start + n, start + n < codedEnd);
-      if (!isAlone) continue;
-      const before = passedRows(span, layer.index);
-      for (let n = 0; n < before; n++) this.#writeSlot(slots, next++, state, state.codedTokens(start) + n, true);
-    }
-    return slots;
-  }
-
-  #writeSlot(
-    slots: number,
-    index: number,
-    { layer, main, residual }: KvState,
-    position: number,
-    isCoded: boolean,
-  ): void {
-    const { u32 } = this.#memory;
-    const at = (slots + index * slot.numBytes) / 4;
-    const { pageTokens } = layer.main;
-    const copyTokens = layer.residual?.layout.pageTokens ?? 1;
-    const copy = layer.residual ? residual.get(Math.floor(position / copyTokens)) : 0;
-    // What a sliding window has left before it could leave a longer residual one is not coded any more.
-    const hasCodes = isCoded && (copy !== 0 || !layer.residual?.isAlone);
-    u32[at + SLOT.main] = hasCodes ? main.get(Math.floor(position / pageTokens)) : 0;
-    u32[at + SLOT.mainRow] = position % pageTokens;
-    u32[at + SLOT.residual] = copy;
-    u32[at + SLOT.residualRow] = position % copyTokens;
   }
 }
