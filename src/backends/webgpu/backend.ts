@@ -54,6 +54,7 @@ import { describeDevice, explainDevice } from "./device/describe-device.ts";
 import { type OpenOptions, openDevice } from "./device/open-device.ts";
 import { ElementwiseKernels } from "./elementwise/elementwise.ts";
 import { ExpertKernels } from "./experts/experts.ts";
+import { RouteKernels } from "./experts/route.ts";
 import { MAX_BATCH_ROWS } from "./linear/batch-plan.ts";
 import { asGpuWeight, WeightLoader } from "./linear/gpu-weight.ts";
 import { LinearKernels } from "./linear/linear.ts";
@@ -87,6 +88,7 @@ export class WebGpuBackend implements Ops {
   readonly #linear: LinearKernels;
   readonly #elementwise: ElementwiseKernels;
   readonly #pending: PendingWork;
+  readonly #routes: RouteKernels;
   readonly #experts: ExpertKernels;
   readonly #append: AppendKernels;
   readonly #attention: AttentionKernels;
@@ -107,6 +109,7 @@ export class WebGpuBackend implements Ops {
     this.#linear = new LinearKernels(context, this.commands, this.allocator);
     this.#elementwise = new ElementwiseKernels(this.commands);
     this.#pending = new PendingWork(this.#elementwise);
+    this.#routes = new RouteKernels(this.commands);
     this.#experts = new ExpertKernels(context, this.commands, this.allocator, this.#elementwise);
     this.#append = new AppendKernels(this.commands, this.allocator, this.pages, this.#steps);
     this.#attention = new AttentionKernels(this.commands, this.allocator, this.pages, this.#steps, tuning);
@@ -319,7 +322,7 @@ export class WebGpuBackend implements Ops {
 
   route(logits: Buf, router: Router, rows: number, routes: Buf): void {
     const from = this.#read(logits, rows * router.stride, "route");
-    this.#experts.route(from, router, rows, this.#written(routes, rows * 2 * router.topK, "route"));
+    this.#routes.run(from, router, rows, this.#written(routes, rows * 2 * router.topK, "route"));
   }
 
   experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {

@@ -1,10 +1,10 @@
 /**
- * @file The choice of experts and what they compute. Experts stay on the device: kernels read which ones were chosen.
+ * @file What experts compute. Experts stay on the device: kernels read which ones were chosen.
  *
  * For a few rows each expert of a row is a product of its own. Many rows are first brought into the order of their experts, so that
  * tiles of them share what is read of an expert.
  */
-import { type ExpertHeads, type Experts, hiddenOf, type Router } from "../../experts.ts";
+import { type ExpertHeads, type Experts, hiddenOf } from "../../experts.ts";
 import type { WeightType } from "../../ops.ts";
 import { Struct } from "../../parameters/struct.ts";
 import type { GpuContext } from "../device/context.ts";
@@ -16,8 +16,8 @@ import type { BufferAllocator, GpuBuffer } from "../queue/buffers.ts";
 import { type Commands, MAX_GROUPS, type PreparedDispatch } from "../queue/commands.ts";
 import type { Kernel } from "../queue/kernel.ts";
 import { shader } from "../queue/shader-text.ts";
+import { RepeatedDispatches } from "./repeated-dispatches.ts";
 
-const ROUTE_THREADS = 64;
 const ORDER_THREADS = 256;
 const MIX_THREADS = 256;
 /** Invocations of a workgroup of expert-rows.wgsl. */
@@ -26,14 +26,6 @@ const ROW_THREADS = 128;
 const TILED_OUTPUTS = 64;
 const TILED_EACH = 2;
 const TILE = 16 * TILED_EACH;
-
-const routeParams = new Struct({
-  stride: ["u32", "Values from a row of logits to the next."],
-  groupsChosen: "u32",
-  epsilon: "f32",
-  scale: "f32",
-  jitter: "f32",
-});
 
 const orderParams = new Struct({
   pairs: "u32",
@@ -83,24 +75,21 @@ const mixParams = new Struct({
   add: "u32",
 });
 
-/** A call whose dispatches have been looked up. */
-interface Known {
-  readonly rows: number;
-  readonly add: boolean;
-  readonly buffers: readonly GpuBuffer[];
-  readonly dispatches: readonly PreparedDispatch[];
+/** Pairs of rows and experts in the order of experts. */
+interface OrderedPairs {
+  readonly order: GpuBuffer;
+  readonly routes: GpuBuffer;
+  readonly tiles: number;
+  /** Word of the first pair in `order`. */
+  readonly pairsAt: number;
 }
-
-/** Buffers of activations that a layer meets: those of steps of one row and of several, before and after they have grown. */
-const MOST_KNOWN = 4;
 
 export class ExpertKernels {
   readonly #context: GpuContext;
   readonly #commands: Commands;
   readonly #allocator: BufferAllocator;
   readonly #elementwise: ElementwiseKernels;
-  /** Steps that decode repeat the same calls. */
-  readonly #known = new WeakMap<Router | Experts, Known[]>();
+  readonly #repeated: RepeatedDispatches<Experts>;
   /** Grows to the longest step, which the warm-up meets. */
   #order: GpuBuffer | null = null;
 
@@ -109,18 +98,7 @@ export class ExpertKernels {
     this.#commands = commands;
     this.#allocator = allocator;
     this.#elementwise = elementwise;
-  }
-
-  /** See `Ops.route`. */
-  route(logits: GpuBuffer, router: Router, rows: number, routes: GpuBuffer): void {
-    this.#repeated(router, rows, false, [logits, routes], () => {
-      const { stride, groups, epsilon, scale, jitter } = router;
-      const params = { stride, groupsChosen: groups?.chosen ?? 0, epsilon, scale, jitter };
-      const vectors = [router.bias, router.expertScales].flatMap((vector) =>
-        vector ? asGpuWeight(vector).buffer : [],
-      );
-      return [this.#commands.prepare(this.#router(router), params, [logits, routes, ...vectors], rows, 1)];
-    });
+    this.#repeated = new RepeatedDispatches(commands);
   }
 
   /** See `Ops.experts`. */
@@ -135,7 +113,7 @@ export class ExpertKernels {
   ): void {
     const { activated } = scratch;
     if (rows <= MAX_ROWS) {
-      this.#repeated(experts, rows, add, [x, routes, activated, out], () =>
+      this.#repeated.run(experts, { rows, add }, [x, routes, activated, out], () =>
         this.#fewRows(x, routes, experts, rows, activated, out, add),
       );
     } else this.#manyRows(x, routes, experts, rows, scratch, out, add);
@@ -155,13 +133,9 @@ export class ExpertKernels {
     const { numExperts, topK, gathers } = heads;
     const weight = asGpuWeight(heads.weight);
     const height = weight.rows / numExperts;
-    const count = rows * topK;
-    const tiles = Math.min(count, Math.ceil(count / TILE) + numExperts);
-    const pairsAt = 1 + 3 * tiles;
-    const order = this.#room(4 * (pairsAt + count));
-    this.#commands.dispatch(this.#sorter(heads), { pairs: count, pairsAt }, [routes, order], 1);
+    const ordered = this.#ordered(routes, heads, rows);
     const bias = heads.bias && asGpuWeight(heads.bias).buffer;
-    const of = { order, routes, tiles, pairsAt, height, slots: gathers ? 1 : topK, bias, isWeighted: false, heads };
+    const of = { ...ordered, height, slots: gathers ? 1 : topK, bias, isWeighted: false, heads };
     this.#tiled(x, weight, heads, of, gathers ? output : out);
     if (gathers) this.#mix(output, routes, { topK, numExperts }, rows, height, true, out, add);
   }
@@ -179,12 +153,8 @@ export class ExpertKernels {
     const { topK, width, scalesInput, activation, numExperts } = experts;
     const count = rows * topK;
     const [gateUp, down] = [asGpuWeight(experts.gateUp), asGpuWeight(experts.down)];
-    const tiles = Math.min(count, Math.ceil(count / TILE) + numExperts);
-    const pairsAt = 1 + 3 * tiles;
-    const order = this.#room(4 * (pairsAt + count));
-    this.#commands.dispatch(this.#sorter(experts), { pairs: count, pairsAt }, [routes, order], 1);
+    const tiled = this.#ordered(routes, experts, rows);
     const bias = experts.gateUpBias && asGpuWeight(experts.gateUpBias).buffer;
-    const tiled = { order, routes, tiles, pairsAt };
     const height = hiddenOf(experts);
     this.#tiled(x, gateUp, experts, { ...tiled, height, slots: topK, bias, isWeighted: scalesInput }, scratch.hidden);
     this.#elementwise.activate(scratch.hidden, { ...activation, alphas: null }, count, width, activated);
@@ -193,6 +163,16 @@ export class ExpertKernels {
     const ofDown = { ...tiled, height: outputs, slots: 1, bias: downBias, isWeighted: false };
     this.#tiled(activated, down, experts, ofDown, scratch.output);
     this.#mix(scratch.output, routes, experts, rows, outputs, !scalesInput, out, add);
+  }
+
+  /** Brings the pairs of rows and experts into the order of their experts, in tiles that have one expert each. */
+  #ordered(routes: GpuBuffer, of: Pick<Experts, "numExperts" | "topK">, rows: number): OrderedPairs {
+    const pairs = rows * of.topK;
+    const tiles = Math.min(pairs, Math.ceil(pairs / TILE) + of.numExperts);
+    const pairsAt = 1 + 3 * tiles;
+    const order = this.#room(4 * (pairsAt + pairs));
+    this.#commands.dispatch(this.#sorter(of), { pairs, pairsAt }, [routes, order], 1);
+    return { order, routes, tiles, pairsAt };
   }
 
   #mix(
@@ -266,12 +246,8 @@ export class ExpertKernels {
     x: GpuBuffer,
     w: GpuWeight,
     { topK }: Pick<Experts, "topK">,
-    of: {
+    of: OrderedPairs & {
       readonly heads?: ExpertHeads;
-      readonly order: GpuBuffer;
-      readonly routes: GpuBuffer;
-      readonly tiles: number;
-      readonly pairsAt: number;
       readonly height: number;
       readonly slots: number;
       readonly bias: GpuBuffer | null;
@@ -304,58 +280,12 @@ export class ExpertKernels {
     }
   }
 
-  /** Runs the dispatches that `prepare` makes, which are kept for calls with the same buffers. */
-  #repeated(
-    of: Router | Experts,
-    rows: number,
-    add: boolean,
-    buffers: readonly GpuBuffer[],
-    prepare: () => readonly PreparedDispatch[],
-  ): void {
-    const known = this.#known.get(of) ?? [];
-    let found = known.find(
-      (other) => other.rows === rows && other.add === add && buffers.every((buffer, i) => buffer === other.buffers[i]),
-    );
-    if (!found) {
-      found = { rows, add, buffers, dispatches: prepare() };
-      this.#known.set(of, [...known.slice(1 - MOST_KNOWN), found]);
-    }
-    for (const dispatch of found.dispatches) this.#commands.run(dispatch);
-  }
-
   /** What is queued and uses a smaller buffer keeps it. */
   #room(numBytes: number): GpuBuffer {
     if (this.#order && this.#order.numBytes >= numBytes) return this.#order;
     if (this.#order) this.#allocator.free(this.#order);
     this.#order = this.#allocator.allocate(numBytes, "order of experts");
     return this.#order;
-  }
-
-  #router(router: Router): Kernel<typeof routeParams> {
-    const { numExperts, topK, score, scoresChosen, bias, expertScales, groups, normalizes } = router;
-    const vectors = [bias, expertScales].filter((vector) => vector !== null);
-    const values = {
-      THREADS: ROUTE_THREADS,
-      EXPERTS: numExperts,
-      TOP_K: topK,
-      SOFTMAX: score === "softmax" && !scoresChosen,
-      SIGMOID: score === "sigmoid" && !scoresChosen,
-      CHOSEN_SOFTMAX: score === "softmax" && scoresChosen,
-      CHOSEN_SIGMOID: score === "sigmoid" && scoresChosen,
-      SPARSE: score === "sparsemixer",
-      BIASED: bias !== null,
-      SCALED: expertScales !== null,
-      SCALES_AT: 2 + vectors.length,
-      GROUPED: groups !== null && groups.chosen < groups.count,
-      GROUPS: groups?.count ?? 1,
-      BEST_TWO: groups?.by === "bestTwo",
-      NORMALIZED: normalizes,
-    };
-    return this.#commands.kernel(`route ${JSON.stringify(values)}`, () => ({
-      label: `route, ${score}`,
-      shader: shader("route", routeParams, values),
-      buffers: ["read", "write", ...vectors.map(() => "read" as const)],
-    }));
   }
 
   #sorter({ numExperts, topK }: Pick<Experts, "numExperts" | "topK">): Kernel<typeof orderParams> {
