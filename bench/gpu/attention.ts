@@ -81,7 +81,13 @@ export async function* measureAttention(contexts: readonly number[], kv: readonl
 
 /** Other numbers of query heads, whole and in parts. */
 export async function* measureHeads(contexts: readonly number[], kv: readonly string[]): AsyncGenerator<object> {
-  const tunings: DecodeTuning[] = [{}, { heads: 4 }, { own: 2 }, { own: 1 }, { heads: 4, own: 2 }];
+  const tunings: DecodeTuning[] = [
+    {},
+    { heads: 8 },
+    ...([4, 2, 1] as const).map((own) => ({ heads: 8, own })),
+    ...([4, 2, 1] as const).map((own) => ({ heads: 4, own })),
+    ...([4, 2, 1] as const).map((own) => ({ heads: 4, own, targetGroups: 264 })),
+  ];
   for (const context of contexts) {
     for (const spec of kv) {
       for (const numHeads of [16, 32]) yield await measureOne(spec, context, {}, numHeads);

@@ -1,20 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { SMALL_LLAMA as base, parseSmall as parse } from "../../test/support/small-llama.ts";
 import { parseModelConfig } from "./config.ts";
 import { supportedTypes } from "./registry.ts";
 import { LLAMA_NAMES } from "./tensor-names.ts";
 import { LLAMA_TRAITS } from "./traits.ts";
 
-const base = {
-  model_type: "llama",
-  vocab_size: 1000,
-  hidden_size: 64,
-  num_hidden_layers: 4,
-  num_attention_heads: 8,
-  intermediate_size: 128,
-  max_position_embeddings: 2048,
-  rms_norm_eps: 1e-5,
-};
-const parse = (over: object) => parseModelConfig({ ...base, ...over }, "m/config.json");
 const EXPERTS = { num_experts: 8, num_experts_per_tok: 2, num_key_value_heads: 2, moe_intermediate_size: 16 };
 const windows = (over: object) => {
   const config = parse(over);

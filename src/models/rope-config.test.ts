@@ -1,19 +1,7 @@
 /** @file What a config says of rope. */
 import { describe, expect, it } from "vitest";
-import { parseModelConfig } from "./config.ts";
+import { parseSmall as parse } from "../../test/support/small-llama.ts";
 import { ropeFor } from "./rope.ts";
-
-const base = {
-  model_type: "llama",
-  vocab_size: 1000,
-  hidden_size: 64,
-  num_hidden_layers: 4,
-  num_attention_heads: 8,
-  intermediate_size: 128,
-  max_position_embeddings: 2048,
-  rms_norm_eps: 1e-5,
-};
-const parse = (over: object) => parseModelConfig({ ...base, ...over }, "m/config.json");
 
 describe("rope of a config", () => {
   it("turns the part of a head that a config says, in the layers that it says", () => {
