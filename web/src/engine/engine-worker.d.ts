@@ -1,4 +1,4 @@
-/** The address of the engine's worker (web/build/engine-worker.ts). */
+/** @file The address of the engine's worker, which web/build/engine-worker.ts makes. */
 declare module "virtual:engine-worker" {
   const url: string;
   export default url;
