@@ -11,14 +11,7 @@ import { getPlatform } from "../../platform.ts";
 import type { LayerKvFormat } from "../../quant/kv-format.ts";
 import { assertBegun } from "../begun-step.ts";
 import { checkTokens } from "../check-tokens.ts";
-import {
-  type ExpertHeadScratch,
-  type ExpertHeads,
-  type ExpertScratch,
-  type Experts,
-  hiddenOf,
-  type Router,
-} from "../experts.ts";
+import type { ExpertScratch, Experts, Router } from "../experts.ts";
 import { outputWidthOf } from "../head-product.ts";
 import { loadParts } from "../load-parts.ts";
 import type {
@@ -54,7 +47,7 @@ import { chooseVariant } from "./choose-variant.ts";
 import { wasmCodecs } from "./codecs/registry.ts";
 import { ElementwiseKernels } from "./elementwise.ts";
 import { detectEnvironment, planThreads } from "./environment.ts";
-import { ExpertKernels } from "./experts.ts";
+import { ExpertOperations } from "./expert-operations.ts";
 import { KvKernels } from "./kv-kernels.ts";
 import { LinearKernels } from "./linear.ts";
 import { MAX_BYTES, WasmMemory } from "./memory.ts";
@@ -86,7 +79,7 @@ class WasmBackend implements Ops {
   readonly #loader: WeightLoader;
   readonly #linear: LinearKernels;
   readonly #elementwise: ElementwiseKernels;
-  readonly #experts: ExpertKernels;
+  readonly #experts: ExpertOperations;
   readonly #kv: KvKernels;
   readonly #states: StateKernels;
   readonly #tokens: ScratchBuffer;
@@ -105,7 +98,7 @@ class WasmBackend implements Ops {
     this.#loader = new WeightLoader(memory, pool);
     this.#linear = new LinearKernels(memory, pool);
     this.#elementwise = new ElementwiseKernels(memory, pool);
-    this.#experts = new ExpertKernels(memory, pool);
+    this.#experts = new ExpertOperations(memory, pool, this.#elementwise);
     this.#kv = new KvKernels(memory, pool);
     this.#states = new StateKernels(memory, pool);
     this.#tokens = new ScratchBuffer(memory);
@@ -295,67 +288,15 @@ class WasmBackend implements Ops {
   }
 
   route(logits: Buf, router: Router, rows: number, routes: Buf): void {
-    const from = this.#addressOf(logits, rows * router.stride, "route");
-    const [bias, expertScales] = [router.bias, router.expertScales].map((vector) =>
-      vector ? vectorOf(vector, "route").address : 0,
-    );
-    const vectors = { bias: bias!, expertScales: expertScales! };
-    this.#experts.route(from, router, vectors, rows, this.#addressOf(routes, rows * 2 * router.topK, "route"));
+    this.#experts.route(logits, router, rows, routes);
   }
 
   experts(x: Buf, routes: Buf, of: Experts, rows: number, scratch: ExpertScratch, out: Buf, add: boolean): void {
-    assert(x !== out, "experts: the output is the input");
-    const { numExperts, topK, width, activation, scalesInput } = of;
-    const [gateUp, down] = [asWasmWeight(of.gateUp), asWasmWeight(of.down)];
-    const count = rows * topK;
-    const [height, outputs] = [hiddenOf(of), down.rows / numExperts];
-    const from = this.#addressOf(x, rows * gateUp.cols, "experts");
-    const chosen = this.#addressOf(routes, rows * 2 * topK, "experts");
-    const hidden = this.#addressOf(scratch.hidden, count * height, "experts");
-    const activated = this.#addressOf(scratch.activated, count * width, "experts");
-    const output = this.#addressOf(scratch.output, count * Math.max(gateUp.cols, outputs), "experts");
-    const to = this.#addressOf(out, rows * outputs, "experts");
-    const kernels = this.#experts;
-    kernels.sort(chosen, rows, topK, numExperts);
-    const isShared = rows === 1 && !scalesInput;
-    if (!isShared) kernels.gather(from, gateUp.cols, topK, output, scalesInput ? chosen : 0);
-    const bias = of.gateUpBias ? vectorOf(of.gateUpBias, "experts").address : 0;
-    kernels.multiply(isShared ? from : output, isShared, gateUp, height, bias, hidden);
-    if (activation.kind === "silu" && activation.isGated && !activation.clamp) {
-      this.swiglu(scratch.hidden, count, width, scratch.activated);
-    } else this.activate(scratch.hidden, activation, count, width, scratch.activated);
-    const downBias = of.downBias ? vectorOf(of.downBias, "experts").address : 0;
-    kernels.multiply(activated, false, down, outputs, downBias, output);
-    if (of.hasIdentities) kernels.pass(from, outputs, topK, output);
-    kernels.mix(output, outputs, rows, topK, scalesInput ? 0 : chosen, to, add);
+    this.#experts.experts(x, routes, of, rows, scratch, out, add);
   }
 
-  multiplyExperts(
-    x: Buf,
-    routes: Buf,
-    heads: ExpertHeads,
-    rows: number,
-    scratch: ExpertHeadScratch,
-    out: Buf,
-    add: boolean,
-  ): void {
-    const { numExperts, topK, columns, gathers } = heads;
-    const weight = asWasmWeight(heads.weight);
-    const outputs = weight.rows / numExperts;
-    const from = this.#addressOf(x, rows * (gathers ? columns.stride : weight.cols), "multiplyExperts");
-    const chosen = this.#addressOf(routes, rows * 2 * topK, "multiplyExperts");
-    const input = this.#addressOf(scratch.input, rows * topK * weight.cols, "multiplyExperts");
-    const output = this.#addressOf(scratch.output, rows * topK * outputs, "multiplyExperts");
-    const to = this.#addressOf(out, rows * (gathers ? outputs : columns.stride), "multiplyExperts");
-    const bias = heads.bias ? vectorOf(heads.bias, "multiplyExperts").address : 0;
-    const kernels = this.#experts;
-    kernels.sort(chosen, rows, topK, numExperts);
-    const isShared = rows === 1 && !gathers;
-    if (gathers) kernels.copyHeads(from, heads, input, weight.cols, true);
-    else if (!isShared) kernels.gather(from, weight.cols, topK, input, 0);
-    kernels.multiply(isShared ? from : input, isShared, weight, outputs, bias, output);
-    if (gathers) kernels.mix(output, outputs, rows, topK, chosen, to, add);
-    else kernels.copyHeads(to, heads, output, outputs, false);
+  multiplyExperts(...operands: Parameters<Ops["multiplyExperts"]>): void {
+    this.#experts.multiplyExperts(...operands);
   }
 
   convolve(step: Step, of: Convolution, x: Buf, out: Buf): void {

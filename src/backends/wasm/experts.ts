@@ -1,5 +1,5 @@
 /**
- * @file `Ops.route` and `Ops.experts`: rows are brought into the order of their experts, so that each expert's weights are read
+ * @file The kernels that operations about experts are made of: rows are brought into the order of their experts, so that each expert's weights are read
  * once for all rows that chose it, and weights of others not at all.
  */
 import { assert } from "../../errors.ts";
