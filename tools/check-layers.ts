@@ -1,7 +1,7 @@
 /**
  * @file Fails when a file of src/ imports from a layer it must not depend on, when files import each other in a circle (imports
- * of types included), when a file outside a backend's folder imports from it, or when a file outside src/node and src/cli
- * depends on Node. `npm run check:layers`
+ * of types included), when a file outside a backend's folder imports from it, when what families share imports a family, or when a
+ * file outside src/node and src/cli depends on Node. `npm run check:layers`
  */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
@@ -38,6 +38,9 @@ const EXTRA: Readonly<Record<string, string>> = {
 const BACKEND_EXTRA: Readonly<Record<string, string>> = {
   "src/cli/kernels/kernel-texts.ts → webgpu": "print-kernel shows the text of its kernels",
 };
+
+/** What families share: they import from here, and nothing here imports a family. */
+const READERS = "src/models/families/readers/";
 
 const NODE_FOLDERS = ["node", "cli"];
 /** Globals of Node that browsers do not have. */
@@ -150,6 +153,14 @@ for (const path of sourceFiles("src", [".ts"])) {
     if (!resolved.startsWith("src/")) problems.push(`${path}:${line}: imports ${resolved}, which is not part of src/`);
     else if (!mayKnowBackend(path, resolved)) {
       problems.push(`${path}:${line}: imports ${resolved}; ask src/backends/registry.ts for the backend`);
+    } else if (
+      path.startsWith(READERS) &&
+      /^src\/models\/families\/[^/]+\//.test(resolved) &&
+      !resolved.startsWith(READERS)
+    ) {
+      problems.push(
+        `${path}:${line}: imports the family ${resolved}; what several families read alike belongs to ${READERS}`,
+      );
     } else if (other !== part && levelOf(other) >= levelOf(part) && !(`${part} → ${other}` in EXTRA)) {
       problems.push(`${path}:${line}: ${part} may not import from ${other} (docs/architecture.md, "Layers")`);
     }
