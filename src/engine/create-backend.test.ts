@@ -1,8 +1,13 @@
 /** @file What `auto` chooses on machines without a usable GPU, and that it says why. No GPU takes part but in the last test. */
 import { afterEach, describe, expect, it } from "vitest";
 import { type FakeAdapter, fakeAdapter, withAdapter } from "../../test/support/fake-adapter.ts";
+import { fakeCheckpoint } from "../../test/support/fake-checkpoint.ts";
+import { FakeOps } from "../../test/support/fake-ops.ts";
 import { gpuSkip } from "../../test/support/gpu.ts";
+import { seededSource } from "../../test/support/seeded-checkpoint.ts";
+import { type Capabilities, EVERYTHING } from "../backends/capabilities.ts";
 import { browserPlatform } from "../browser-platform.ts";
+import { TurboQuantError } from "../errors.ts";
 import { nodePlatform } from "../node/platform.ts";
 import { setPlatform } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
@@ -176,4 +181,27 @@ describe("backend auto takes wasm and says why", () => {
     await ops.dispose();
     expect((await chosen())[0]).toBe(isSoftware ? "wasm" : "webgpu");
   });
+});
+
+it("a backend of the caller's own is asked like a named one, before weights are read, and stays open", async () => {
+  const checkKv = (): void => {
+    throw new TurboQuantError("unsupported", "no kernel for it");
+  };
+  const backendWith = (lacks: Partial<Capabilities>): FakeOps =>
+    Object.assign(new FakeOps(), { capabilities: { ...EVERYTHING, ...lacks } });
+  const read: string[] = [];
+  const onProgress = ({ item }: { item: string }) => read.push(item);
+  for (const [lacks, source, message] of [
+    [
+      { choosesTokens: false },
+      seededSource("deepseek_v32"),
+      /the fake backend has no kernel for attention to the tokens that/,
+    ],
+    [{ checkKv }, fakeCheckpoint(), "no kernel for it"],
+    [{ maxHeadDim: 8 }, fakeCheckpoint(), /the fake backend: head_dim: expected a multiple of 8 from 8 to 8, got/],
+  ] as const) {
+    const backend = backendWith(lacks);
+    await expect(LLM.load(source, { backend, onProgress })).rejects.toThrow(message);
+    expect([read, backend.isDisposed]).toEqual([[], false]);
+  }
 });

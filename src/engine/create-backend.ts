@@ -19,7 +19,8 @@ export interface BackendOptions {
   readonly onChoice?: (reason: string, leavesGpu: boolean) => void;
 }
 
-type Needs = Required<Pick<BackendOptions, "formats" | "headDims" | "choosesTokens">>;
+/** What a model needs of a backend besides room. */
+export type Needs = Required<Pick<BackendOptions, "formats" | "headDims" | "choosesTokens">>;
 
 /**
  * `auto` chooses a GPU if there is one with kernels for the formats and the head_dim, and the CPU otherwise.
@@ -80,7 +81,7 @@ async function openAutomatic(
  * onOpen: called when the backend could be opened, whatever kernels it has
  */
 async function openFor(
-  { formats, headDims, choosesTokens }: Needs,
+  needs: Needs,
   backend: Backend,
   options: BackendOpenOptions,
   onOpen: () => void = () => {},
@@ -88,17 +89,21 @@ async function openFor(
   const ops = await openBackend(backend.name, options);
   onOpen();
   try {
-    const { capabilities } = ops;
-    for (const headDim of headDims) checkHeadDim(headDim, `the ${ops.name} backend`, capabilities.maxHeadDim);
-    for (const format of formats) capabilities.checkKv(format);
-    if (choosesTokens && !capabilities.choosesTokens)
-      throw new TurboQuantError(
-        "unsupported",
-        `the ${ops.name} backend has no kernel for attention to the tokens that an indexer chooses; use --backend wasm`,
-      );
+    checkNeeds(ops, needs);
     return ops;
   } catch (error) {
     await ops.dispose();
     throw error;
   }
+}
+
+/** @throws TurboQuantError unsupported — the backend lacks kernels for something that the model needs */
+export function checkNeeds({ name, capabilities }: Ops, { formats, headDims, choosesTokens }: Needs): void {
+  for (const headDim of headDims) checkHeadDim(headDim, `the ${name} backend`, capabilities.maxHeadDim);
+  for (const format of formats) capabilities.checkKv(format);
+  if (choosesTokens && !capabilities.choosesTokens)
+    throw new TurboQuantError(
+      "unsupported",
+      `the ${name} backend has no kernel for attention to the tokens that an indexer chooses; use --backend wasm`,
+    );
 }

@@ -7,7 +7,7 @@ import { type PlannedModel, plannedKinds } from "../plan/model-memory.ts";
 import { getPlatform } from "../platform.ts";
 import { layerFormats } from "../quant/layer-formats.ts";
 import { checkFit, type Fit } from "./check-fit.ts";
-import { createBackend } from "./create-backend.ts";
+import { checkNeeds, createBackend, type Needs } from "./create-backend.ts";
 import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
 
 /** A backend on which the model can be loaded. */
@@ -29,10 +29,18 @@ const leftGpu = (choice: string): string => `backend: ${choice.split(";")[0]}`;
  */
 export async function startBackend(options: LoadOptions, model: PlannedModel): Promise<Started> {
   const { backend = "auto", threads, kv = DEFAULT_KV, otherKv = [] } = options;
+  const needs: Needs = {
+    formats: layerFormats([kv, ...otherKv], plannedKinds(model)),
+    // The longest vector of a layer: of latent attention the latent with the rotary part beside it.
+    headDims: model.layers.map(
+      ({ headDim, valueDim = headDim, rotaryKeyDim = 0 }) => Math.max(headDim, valueDim) + rotaryKeyDim,
+    ),
+    choosesTokens: model.chosenLists !== undefined,
+  };
   if (typeof backend === "object") {
+    checkNeeds(backend, needs);
     return { ops: backend, fit: fitOf(backend, options, model), choice: undefined, note: null };
   }
-  const formats = layerFormats([kv, ...otherKv], plannedKinds(model));
   const start = async (name: BackendName | "auto"): Promise<Started> => {
     let choice: string | undefined;
     let note: string | null = null;
@@ -42,12 +50,7 @@ export async function startBackend(options: LoadOptions, model: PlannedModel): P
     };
     const ops = await createBackend(name, {
       onChoice,
-      formats,
-      // The longest vector of a layer: of latent attention the latent with the rotary part beside it.
-      headDims: model.layers.map(
-        ({ headDim, valueDim = headDim, rotaryKeyDim = 0 }) => Math.max(headDim, valueDim) + rotaryKeyDim,
-      ),
-      choosesTokens: model.chosenLists !== undefined,
+      ...needs,
       ...(threads !== undefined && { threads }),
     });
     try {

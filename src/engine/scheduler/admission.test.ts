@@ -1,6 +1,9 @@
 /** @file The bytes that admission counts, against those that sequences really come to have. */
 import { describe, expect, it } from "vitest";
 import { kvFormat, makeCache } from "../../../test/support/pages.ts";
+import { KvCache } from "../../cache/kv-cache.ts";
+import { MemoryPageStorage } from "../../cache/memory-storage.ts";
+import { PagePool } from "../../cache/page-pool.ts";
 import { Admission } from "./admission.ts";
 import type { Choice } from "./request.ts";
 
@@ -65,6 +68,56 @@ describe.each(Object.entries(CACHES))("%s", (name, makeFixture) => {
     expect(hasRoom(needs, 0)).toBe(true);
     expect(hasRoom(needs - 1, 0)).toBe(false);
     expect(hasRoom(needs, 64)).toBe(name === "codes alone" || name === "f16");
+  });
+});
+
+describe("states of fixed size", () => {
+  const NUM_BYTES = 4096;
+  const makeFixture = (): { cache: KvCache; pool: PagePool } => {
+    const pool = new PagePool(new MemoryPageStorage());
+    return { cache: new KvCache([{ kind: "recurrent", numBytes: NUM_BYTES }], () => kvFormat(0, 0), pool), pool };
+  };
+
+  it("exist as often as was counted while a step runs: three times where a long prompt is read on over a page end", () => {
+    const most = (pieces: readonly number[]): number => {
+      const { cache, pool } = makeFixture();
+      const sequence = cache.createSequence();
+      return Math.max(
+        ...pieces.map((count) => {
+          sequence.reserve(count);
+          const { numBytes } = pool;
+          sequence.commit(count);
+          return numBytes;
+        }),
+      );
+    };
+    const counted = (toRead: number): number => new Admission(makeFixture().cache).sequenceBytes(300, toRead);
+    for (const [toRead, pieces, times] of [
+      [1, [1, 1, 1], 2],
+      [60, [60, 1], 2],
+      [300, [128, 128, 44], 3],
+      [300, [200, 1], 2],
+    ] as const) {
+      expect(most(pieces), pieces.join("+")).toBe(times * NUM_BYTES);
+      expect(most(pieces)).toBeLessThanOrEqual(counted(toRead));
+    }
+    expect(counted(300)).toBe(3 * NUM_BYTES);
+  });
+
+  it("keep a long prompt out until there is room for all three, alone and beside others", () => {
+    const { cache } = makeFixture();
+    const decoding = {
+      tokens: { length: 90 },
+      sequence: { length: 89 },
+      shared: null,
+      request: { ids: { length: 80 } },
+    };
+    const hasRoom = (limit: number, length: number, toRead?: number): boolean =>
+      new Admission(cache, () => limit).hasRoom([decoding as unknown as Choice], length, 0, 512, toRead);
+    expect([hasRoom(5 * NUM_BYTES, 300), hasRoom(5 * NUM_BYTES - 1, 300)]).toEqual([true, false]);
+    // A short prompt, or a choice that comes back with its state.
+    expect([hasRoom(4 * NUM_BYTES, 60), hasRoom(4 * NUM_BYTES, 300, 1)]).toEqual([true, true]);
+    expect(() => new Admission(cache, () => 3 * NUM_BYTES - 1).checkAlone(300)).toThrow(`need ${3 * NUM_BYTES} bytes`);
   });
 });
 

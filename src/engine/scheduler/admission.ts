@@ -2,7 +2,7 @@
 import type { KvCache } from "../../cache/kv-cache.ts";
 import { TurboQuantError } from "../../errors.ts";
 import { PAGE_TOKENS } from "../../quant/page-layout.ts";
-import type { Choice } from "./request.ts";
+import { type Choice, isDecoding } from "./request.ts";
 
 /** Room that every running choice gets to grow before the next one is admitted, in tokens. */
 const HEADROOM_TOKENS = PAGE_TOKENS;
@@ -20,10 +20,11 @@ export class Admission {
     this.#limitBytes = limitBytes;
   }
 
-  /** Bytes of a sequence of `length` tokens that shares no pages. */
-  sequenceBytes(length: number): number {
-    // A step reads a state of fixed size from one page and writes the next state to another.
-    let sum = this.#fixedBytes * 2;
+  /** Bytes of a sequence of `length` tokens that shares no pages. toRead: of those tokens, the ones that steps are still to read as a prompt */
+  sequenceBytes(length: number, toRead = 1): number {
+    // A step reads a state of fixed size from one page and writes the next state to another; a step that reads on in a prompt and
+    // passes a page end writes the state at that end as well.
+    let sum = this.#fixedBytes * (toRead > PAGE_TOKENS ? 3 : 2);
     for (const { main, reach, residual } of this.#cache.layers) {
       sum += reach.mostPages(residual?.codedTokens(length) ?? length, main.pageTokens) * main.numBytes;
       if (residual) sum += residual.mostPages(length) * residual.layout.numBytes;
@@ -35,8 +36,9 @@ export class Admission {
   committedBytes(choices: readonly Choice[]): number {
     const owners = new Map<object, number>();
     let sum = 0;
-    for (const { tokens, shared } of choices) {
-      sum += this.sequenceBytes(tokens.length + HEADROOM_TOKENS);
+    for (const choice of choices) {
+      const { tokens, shared } = choice;
+      sum += this.sequenceBytes(tokens.length + HEADROOM_TOKENS, isDecoding(choice) ? 1 : tokens.length);
       if (!shared) continue;
       sum -= this.#wholePages(shared.tokens);
       owners.set(shared.owner, Math.max(owners.get(shared.owner) ?? 0, shared.tokens));
@@ -47,21 +49,27 @@ export class Admission {
 
   /**
    * Whether there is room beside `choices` for a sequence of `length` tokens, `sharedTokens` of them shared, when steps read up
-   * to `stepTokens` of prompts.
+   * to `stepTokens` of prompts. toRead: see `sequenceBytes`
    */
-  hasRoom(choices: readonly Choice[], length: number, sharedTokens: number, stepTokens: number): boolean {
-    const own = this.sequenceBytes(length + HEADROOM_TOKENS) - this.#wholePages(sharedTokens);
+  hasRoom(
+    choices: readonly Choice[],
+    length: number,
+    sharedTokens: number,
+    stepTokens: number,
+    toRead: number = length,
+  ): boolean {
+    const own = this.sequenceBytes(length + HEADROOM_TOKENS, toRead) - this.#wholePages(sharedTokens);
     return this.committedBytes(choices) + own + this.#stepBytes(stepTokens) <= this.#limitBytes();
   }
 
   /** @throws TurboQuantError out_of_memory — a prompt of `length` tokens does not fit even alone */
   checkAlone(length: number): void {
-    if (this.sequenceBytes(length + 1) > this.#limitBytes()) throw this.tooLong(length);
+    if (this.sequenceBytes(length + 1, length) > this.#limitBytes()) throw this.tooLong(length);
   }
 
   tooLong(length: number): TurboQuantError {
     const budgetBytes = this.#limitBytes();
-    const bytes = this.sequenceBytes(length + 1);
+    const bytes = this.sequenceBytes(length + 1, length);
     return new TurboQuantError(
       "out_of_memory",
       `prompt: ${length} tokens need ${bytes} bytes of KV cache, the budget is ${budgetBytes}; shorten the prompt, or load with a larger budget (--kv-budget)`,

@@ -195,10 +195,10 @@ export class Scheduler {
 
   /** Resumes preempted choices, then admits waiting requests, as long as there is room. A choice that is alone always has room. */
   #admit(): void {
-    const hasRoom = (length: number, shared: number): boolean =>
-      this.#running.length === 0 || this.#admission.hasRoom(this.#running, length, shared, this.#promptRows());
+    const hasRoom = (length: number, shared: number, toRead = length): boolean =>
+      this.#running.length === 0 || this.#admission.hasRoom(this.#running, length, shared, this.#promptRows(), toRead);
     for (let choice = this.#preempted[0]; choice; choice = this.#preempted[0]) {
-      if (!hasRoom(choice.tokens.length, 0) || !this.#resume(choice)) return;
+      if (!hasRoom(choice.tokens.length, 0, choice.saved ? 1 : undefined) || !this.#resume(choice)) return;
     }
     for (let next = this.#waiting.peek(); next; next = this.#waiting.peek()) {
       if (this.#running.length > 0 && this.#running.length + next.choices.length > this.maxRunning) return;
