@@ -25,5 +25,6 @@ export const gemma3: Family = {
   // It is what the scaling of rope extends the length of training to.
   contextLength: (config) => config.integer("max_position_embeddings", 1, MAX_POSITION, CONTEXT),
   names: GEMMA2_NAMES,
-  traits: (config) => ({ ...gemma2Traits(config, { scores: 0, logits: 0 }), qkNorm: "head" }),
+  // Transformers reads `attn_logit_softcapping` into a Gemma 3 model and never applies it.
+  traits: (config) => ({ ...gemma2Traits(config, { scores: 0, logits: 0 }), attentionSoftcap: 0, qkNorm: "head" }),
 };
