@@ -20,7 +20,10 @@ class FakeMemory implements GrowableMemory {
 describe("Heap", () => {
   it("never hands out overlapping ranges, and merges everything once all is freed", () => {
     const operations = fc.array(
-      fc.oneof(fc.record({ size: fc.integer({ min: 0, max: 5000 }) }), fc.record({ free: fc.nat(100) })),
+      fc.oneof(
+        fc.record({ size: fc.integer({ min: 0, max: 5000 }), alignment: fc.constantFrom(ALIGNMENT, 256, 4096) }),
+        fc.record({ free: fc.nat(100) }),
+      ),
       { maxLength: 120 },
     );
     fc.assert(
@@ -29,9 +32,9 @@ describe("Heap", () => {
         const live: { address: number; size: number }[] = [];
         for (const operation of list) {
           if ("size" in operation) {
-            const { address } = heap.allocate(operation.size, "a test");
+            const { address } = heap.allocate(operation.size, "a test", operation.alignment);
             const end = address + Math.max(operation.size, 1);
-            expect(address % ALIGNMENT).toBe(0);
+            expect(address % operation.alignment).toBe(0);
             expect(address).toBeGreaterThanOrEqual(100);
             for (const other of live) {
               expect(end <= other.address || other.address + Math.max(other.size, 1) <= address).toBe(true);
@@ -93,6 +96,18 @@ describe("WasmMemory", () => {
 });
 
 describe("WasmPageStorage", () => {
+  it("begins pages where pages of memory begin, or at the largest part of one that divides their size", () => {
+    const memory = new WasmMemory(false);
+    const storage = new WasmPageStorage(memory);
+    memory.heap.allocate(64, "a vector");
+    const sizes = [4096 * 3, 2048 * 33, 2048 * 33, 64 * 7, 4096];
+    const pages = sizes.map((size) => storage.allocate(size));
+    expect(pages.map((page, i) => page % [4096, 2048, 2048, 64, 4096][i]!)).toEqual([0, 0, 0, 0, 0]);
+    expect(pages[2]! - pages[1]!).toBe(2048 * 33);
+    // What was left out before the first page serves what needs less.
+    expect(memory.heap.allocate(64, "a vector").address).toBeLessThan(pages[0]!);
+  });
+
   it("reuses released pages, zeroed, and counts what it holds", async () => {
     const storage = new WasmPageStorage(new WasmMemory(false));
     const page = storage.allocate(4000);

@@ -60,16 +60,19 @@ export class Heap {
     return this.#free;
   }
 
-  /** @throws TurboQuantError out_of_memory — the limit is reached or the engine refuses to grow; nothing changes */
-  allocate(numBytes: number, purpose: string): Allocation {
+  /**
+   * alignment: multiple of ALIGNMENT that the address is one of; what is left out before it stays free
+   * @throws TurboQuantError out_of_memory — the limit is reached or the engine refuses to grow; nothing changes
+   */
+  allocate(numBytes: number, purpose: string, alignment: number = ALIGNMENT): Allocation {
     assert(Number.isInteger(numBytes) && numBytes >= 0, `heap: ${numBytes} bytes for ${purpose}`);
     const size = Math.max(ALIGNMENT, alignUp(numBytes));
-    const found = this.#takeFree(size) ?? this.#takeTop(size);
+    const found = this.#takeFree(size, alignment) ?? this.#takeTop(size, alignment);
     if (found) {
       this.#usedBytes += size;
       return found;
     }
-    if (this.onPressure()) return this.allocate(numBytes, purpose);
+    if (this.onPressure()) return this.allocate(numBytes, purpose, alignment);
     throw this.#outOfMemory(numBytes, purpose);
   }
 
@@ -106,30 +109,33 @@ export class Heap {
     }
   }
 
-  #takeFree(size: number): Allocation | null {
+  #takeFree(size: number, alignment: number): Allocation | null {
     let best = -1;
     for (let i = 0; i < this.#free.length; i++) {
-      const { numBytes } = this.#free[i]!;
-      if (numBytes >= size && (best < 0 || numBytes < this.#free[best]!.numBytes)) best = i;
+      const { address, numBytes } = this.#free[i]!;
+      const fits = alignUp(address, alignment) + size <= address + numBytes;
+      if (fits && (best < 0 || numBytes < this.#free[best]!.numBytes)) best = i;
     }
     if (best < 0) return null;
     const block = this.#free[best]!;
-    const address = block.address;
-    block.address += size;
-    block.numBytes -= size;
-    if (block.numBytes === 0) this.#free.splice(best, 1);
+    const address = alignUp(block.address, alignment);
+    const before = { address: block.address, numBytes: address - block.address };
+    const after = { address: address + size, numBytes: block.address + block.numBytes - address - size };
+    this.#free.splice(best, 1, ...[before, after].filter(({ numBytes }) => numBytes > 0));
     return { address, dirtyBytes: size };
   }
 
-  #takeTop(size: number): Allocation | null {
-    const end = this.#top + size;
+  #takeTop(size: number, alignment: number): Allocation | null {
+    const address = alignUp(this.#top, alignment);
+    const end = address + size;
     if (end > this.#memory.limitBytes) return null;
     const missing = end - this.#memory.numBytes;
     if (missing > 0) {
       const generous = Math.min(Math.max(missing, GROWTH_BYTES), this.#memory.limitBytes - this.#memory.numBytes);
       if (!this.#memory.grow(generous) && !this.#memory.grow(missing)) return null;
     }
-    const address = this.#top;
+    // Free blocks end before the top, so what alignment leaves out is a block by itself.
+    if (address > this.#top) this.#free.push({ address: this.#top, numBytes: address - this.#top });
     this.#top = end;
     const dirtyBytes = Math.max(0, Math.min(end, this.#untouched) - address);
     this.#untouched = Math.max(this.#untouched, end);

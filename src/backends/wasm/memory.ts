@@ -78,8 +78,8 @@ export class WasmMemory implements GrowableMemory {
   }
 
   /** Allocates memory and makes sure that it is zero. */
-  allocateZeroed(numBytes: number, purpose: string): number {
-    const { address, dirtyBytes } = this.heap.allocate(numBytes, purpose);
+  allocateZeroed(numBytes: number, purpose: string, alignment?: number): number {
+    const { address, dirtyBytes } = this.heap.allocate(numBytes, purpose, alignment);
     this.#u8.fill(0, address, address + Math.min(dirtyBytes, numBytes));
     return address;
   }

@@ -3,6 +3,17 @@ import type { PageAddress, PageStorage } from "../../cache/page-storage.ts";
 import { alignUp } from "./heap.ts";
 import type { WasmMemory } from "./memory.ts";
 
+/**
+ * Pages of memory are where a processor's own prefetcher ends and begins anew. KV pages that begin anywhere have their heads' rows lie
+ * across them: attention over f16 took up to 1.15 times as long.
+ */
+const MEMORY_PAGE = 4096;
+
+/** The largest power of two that divides a size, up to a page of memory: pages of one size follow each other without gaps. */
+function alignmentOf(size: number): number {
+  return Math.min(MEMORY_PAGE, size & -size);
+}
+
 export class WasmPageStorage implements PageStorage {
   readonly #memory: WasmMemory;
   /** Released pages by size. A cache has pages of only a few sizes, and they are reused all the time. */
@@ -25,7 +36,7 @@ export class WasmPageStorage implements PageStorage {
       this.#memory.u8.fill(0, reused, reused + numBytes);
       return reused;
     }
-    const address = this.#memory.allocateZeroed(size, "a KV page");
+    const address = this.#memory.allocateZeroed(size, "a KV page", alignmentOf(size));
     this.#numBytes += size;
     return address;
   }
