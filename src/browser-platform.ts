@@ -74,6 +74,17 @@ const calibrationAddress = (fingerprint: string): string => `https://calibration
 const openCalibrations = async (): Promise<Cache | undefined> =>
   await globalThis.caches?.open("turboquant-calibrations").catch(() => undefined);
 
+async function openGrammarEngine(): Promise<Uint8Array<ArrayBuffer>> {
+  // Beside the built and the source files alike; bundlers that know this form copy the file.
+  const { href } = new URL("../grammar/llguidance.wasm", import.meta.url);
+  const response = await fetch(href).catch(() => null);
+  if (response?.ok) return new Uint8Array(await response.arrayBuffer());
+  throw new TurboQuantError(
+    "unsupported",
+    `structured output: its engine could not be read from ${href}${response ? ` (${response.status})` : ""}; serve grammar/llguidance.wasm of the package there, or set a platform with an openGrammarEngine of its own`,
+  );
+}
+
 /** Install with `setPlatform(browserPlatform)`. */
 export const browserPlatform: Platform = {
   name: "browser",
@@ -88,5 +99,6 @@ export const browserPlatform: Platform = {
     );
   },
   calibrations: browserCalibrations,
+  openGrammarEngine,
   concurrency: globalThis.navigator?.hardwareConcurrency ?? 4,
 };

@@ -14,6 +14,7 @@ export {
   type TokenLogprob,
   type Usage,
 } from "./engine/generation.ts";
+export type { Grammar, JsonSchema } from "./engine/grammar/grammar.ts";
 export { LLM } from "./engine/llm.ts";
 export { DEFAULT_KV, type LoadOptions } from "./engine/load-options.ts";
 export type { SamplingParams } from "./engine/sampling-params.ts";

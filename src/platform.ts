@@ -63,6 +63,11 @@ export interface Platform {
   readonly concurrency: number;
   /** Absent where nothing is kept. */
   readonly calibrations?: CalibrationShelf;
+  /**
+   * The engine for structured output, grammar/llguidance.wasm of the package; read when an answer is first bound to a schema or a grammar.
+   * @throws TurboQuantError unsupported — it is not there; says how to get it
+   */
+  openGrammarEngine?(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 let current: Platform | undefined;

@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["quant"],
   ["weights"],
   ["cache", "formats", "tokenizer", "platform.ts"],
+  ["chat"],
   ["backends"],
   ["models"],
   ["engine"],

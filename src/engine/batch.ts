@@ -20,6 +20,7 @@ export async function generateBatch(
   options: BatchOptions = {},
 ): Promise<GenerationResult[]> {
   const { n = 1, signal } = options;
+  const bound = { ...(await llm.bind(options)), n };
   const scheduler = new Scheduler(llm, {
     prefixCache: false,
     maxRunning: Math.max(1, prompts.length * n),
@@ -29,13 +30,15 @@ export async function generateBatch(
     signal?.throwIfAborted();
     const streams = prompts.map((prompt) => {
       const ids = typeof prompt === "string" ? llm.tokenizer.encode(prompt) : prompt;
-      return collectEach(scheduler.generate(ids, options), n);
+      return collectEach(scheduler.generate(ids, bound), n);
     });
     const results = await Promise.all(streams);
     signal?.throwIfAborted();
     return results.flat();
   } finally {
     await scheduler.close();
+    // Continuations have forks of it.
+    if (options.constraint === undefined) bound.constraint?.release?.();
   }
 }
 

@@ -2,6 +2,7 @@
 import type { DeviceSample, Draw } from "../backends/ops.ts";
 import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerationChunk, PromptReport, Timings, Usage } from "./generation.ts";
+import { LeastTokens } from "./least-tokens.ts";
 import { notFinite } from "./logits.ts";
 import { deviceDraw, type Sample, Sampler } from "./sampler.ts";
 import type { SamplingConfig } from "./sampling-params.ts";
@@ -21,6 +22,13 @@ export interface ContinuationModel {
   readonly runner: { readonly contextLength: number };
 }
 
+/** The config with a constraint that keeps the answer from ending too soon. */
+function withLeast(config: SamplingConfig, eosTokens: ReadonlySet<number>): SamplingConfig {
+  const { constraint, minNewTokens, stopTokens, ignoreEos } = config;
+  const ends = [...(ignoreEos ? [] : eosTokens), ...stopTokens];
+  return { ...config, constraint: new LeastTokens(minNewTokens, ends, constraint) };
+}
+
 export class Continuation implements RowDraw {
   readonly draw: Draw | null;
   readonly #model: ContinuationModel;
@@ -32,11 +40,12 @@ export class Continuation implements RowDraw {
   #firstAt = 0;
   #lastAt = 0;
 
-  constructor(model: ContinuationModel, config: SamplingConfig) {
+  constructor(model: ContinuationModel, options: SamplingConfig) {
+    const config = options.minNewTokens > 0 ? withLeast(options, model.eosTokens) : options;
     this.draw = deviceDraw(config);
     this.#model = model;
     this.#config = config;
-    this.#text = model.tokenizer.createStream();
+    this.#text = model.tokenizer.createStream({ skipSpecialTokens: config.skipSpecialTokens });
     this.#stops = new StopMatcher(config.stop);
     this.#sampler = new Sampler(config);
   }
@@ -86,7 +95,8 @@ export class Continuation implements RowDraw {
   #take({ token, logprob, top }: Sample, length: number): TakenToken {
     this.#completionTokens++;
     const { tokenizer, eosTokens } = this.#model;
-    const isEnd = !this.#config.ignoreEos && eosTokens.has(token);
+    const { ignoreEos, stopTokens } = this.#config;
+    const isEnd = (!ignoreEos && eosTokens.has(token)) || stopTokens.includes(token);
     const { text, stopped } = this.#stops.push(isEnd ? "" : this.#text.push(token));
     const piece = {
       token,
@@ -120,6 +130,11 @@ export class Continuation implements RowDraw {
         decodeTokPerSec: decodeMs > 0 ? ((completionTokens - 1) * 1000) / decodeMs : 0,
       },
     };
+  }
+
+  /** Frees the constraint, which is this continuation's own, once no more tokens are drawn. */
+  release(): void {
+    this.#config.constraint?.release?.();
   }
 
   /** The text that is still held back, for a continuation that is stopped early. */

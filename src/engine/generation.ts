@@ -1,4 +1,5 @@
 /** @file The output of a generation: pieces of text, usage, timings. */
+import type { Grammar, JsonSchema } from "./grammar/grammar.ts";
 import type { SamplingOptions } from "./sampling-params.ts";
 
 export type FinishReason = "stop" | "length" | "aborted";
@@ -53,13 +54,24 @@ export interface GenerationResult {
   readonly timings: Timings;
 }
 
-export interface GenerateOptions extends SamplingOptions {
+/** How one prompt is continued. */
+export interface RunOptions extends SamplingOptions {
   readonly signal?: AbortSignal;
   readonly onPrefill?: (done: number, total: number) => void;
 }
 
+export interface GenerateOptions extends RunOptions {
+  /**
+   * Binds the answer to JSON that fits this JSON Schema. The model should be told what is wanted as well. An answer that ends with
+   * `length` is cut off.
+   */
+  readonly schema?: JsonSchema;
+  /** Binds the answer to a regular expression, a list of texts or a context-free grammar, in place of `schema`. */
+  readonly grammar?: Grammar;
+}
+
 /** Options that do not concern the choice of tokens. */
-export const GENERATE_ONLY: Readonly<Record<Exclude<keyof GenerateOptions, keyof SamplingOptions>, true>> = {
+export const GENERATE_ONLY: Readonly<Record<Exclude<keyof RunOptions, keyof SamplingOptions>, true>> = {
   signal: true,
   onPrefill: true,
 };

@@ -27,7 +27,8 @@ import { calibratedLayers } from "./calibration/calibrated-layers.ts";
 import { calibrationChoice, wantsCalibration } from "./calibration/calibration-wish.ts";
 import { type MakeCalibrationOptions, makeCalibration } from "./calibration/make-calibration.ts";
 import { expectPages } from "./expect-pages.ts";
-import type { GenerateOptions, GenerationChunk } from "./generation.ts";
+import type { GenerateOptions, GenerationChunk, RunOptions } from "./generation.ts";
+import { Grammars } from "./grammar/grammars.ts";
 import { DEFAULT_KV, type LoadOptions } from "./load-options.ts";
 import { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
@@ -57,6 +58,7 @@ type SharedFields = Pick<
   | "backendChoice"
   | "notes"
   | "reopen"
+  | "grammars"
 > & {
   /** See `LoadOptions.calibration`. */
   readonly calibrationOption: string | undefined;
@@ -97,6 +99,8 @@ export class LLM {
   readonly samplingDefaults: Partial<SamplingParams>;
   /** Opens the checkpoint's files again, for the caller to close. */
   readonly reopen: () => Promise<FileSource>;
+  /** Makes constraints of schemas and grammars; its engine is loaded when it is first asked. */
+  readonly grammars: Grammars;
   readonly #shared: SharedFields;
   readonly #isView: boolean;
   #disposed = false;
@@ -113,6 +117,7 @@ export class LLM {
     this.backendChoice = shared.backendChoice;
     this.notes = shared.notes;
     this.reopen = shared.reopen;
+    this.grammars = shared.grammars;
     this.#isView = own.isView;
     this.decoder = own.decoder;
     this.fingerprint = shared.weightsFingerprint + calibrationTag(own.calibration);
@@ -197,12 +202,14 @@ export class LLM {
           plain.dispose();
         }
       } else notes.push(lengthNote(own, fit.contextLength));
+      const eosTokens = new Set(generationConfig.eosTokenIds);
       const llm = new LLM(
         {
           name: checkpoint.modelName,
           config,
           tokenizer,
-          eosTokens: new Set(generationConfig.eosTokenIds),
+          eosTokens,
+          grammars: new Grammars(tokenizer, eosTokens),
           samplingDefaults: generationConfig.sampling,
           weightsFingerprint: await checkpoint.fingerprint(),
           stem: checkpoint.stem,
@@ -325,6 +332,14 @@ export class LLM {
   async encodeChat(messages: readonly ChatMessage[]): Promise<number[]> {
     const text = await this.tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true });
     return Array.from(this.tokenizer.encode(text, { addSpecialTokens: false }));
+  }
+
+  /**
+   * The options with a constraint in place of `schema` or `grammar`; the same ones where they have neither.
+   * @throws TurboQuantError as `Grammars.bind`
+   */
+  bind(options: GenerateOptions): Promise<RunOptions> {
+    return this.grammars.bind(options);
   }
 
   /**

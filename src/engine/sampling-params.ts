@@ -34,6 +34,12 @@ export interface SamplingParams {
 export interface SamplingOptions extends Partial<SamplingParams> {
   /** Continue after end-of-sequence tokens (benchmarks, golden tests). */
   readonly ignoreEos?: boolean;
+  /** Tokens that end the answer besides those of the model, also where `ignoreEos` is set. */
+  readonly stopTokens?: readonly number[];
+  /** Tokens that end an answer are not drawn before it has this many, 0 to 2^31. */
+  readonly minNewTokens?: number;
+  /** Whether special tokens are left out of the text; default true. */
+  readonly skipSpecialTokens?: boolean;
   /** Decides which tokens may follow; every continuation gets a fork of it. */
   readonly constraint?: TokenConstraint | undefined;
   /** Whether pieces report the log-probability of their token. `logprobs` implies it. Default true. */
@@ -43,6 +49,9 @@ export interface SamplingOptions extends Partial<SamplingParams> {
 /** How the tokens of one continuation are chosen; all fields are checked and set. */
 export interface SamplingConfig extends SamplingParams {
   readonly ignoreEos: boolean;
+  readonly stopTokens: readonly number[];
+  readonly minNewTokens: number;
+  readonly skipSpecialTokens: boolean;
   readonly constraint: TokenConstraint | null;
   readonly wantsLogprob: boolean;
 }
@@ -61,6 +70,9 @@ const DEFAULTS: SamplingConfig = {
   stop: [],
   logprobs: 0,
   ignoreEos: false,
+  stopTokens: [],
+  minNewTokens: 0,
+  skipSpecialTokens: true,
   constraint: null,
   wantsLogprob: true,
 };
@@ -69,7 +81,7 @@ const NAMES = Object.keys(DEFAULTS);
 
 /** Range of each number: lowest, highest, integers only. */
 const RANGES: Readonly<
-  Record<Exclude<keyof SamplingParams, "stop" | "logitBias">, readonly [number, number, boolean]>
+  Record<Exclude<keyof SamplingParams, "stop" | "logitBias"> | "minNewTokens", readonly [number, number, boolean]>
 > = {
   maxNewTokens: [1, 2 ** 31, true],
   temperature: [0, 100, false],
@@ -81,6 +93,7 @@ const RANGES: Readonly<
   presencePenalty: [-2, 2, false],
   seed: [0, 2 ** 32 - 1, true],
   logprobs: [0, 100, true],
+  minNewTokens: [0, 2 ** 31, true],
 };
 
 /**
@@ -100,6 +113,7 @@ export function parseSamplingConfig(
     if (!Object.hasOwn(DEFAULTS, name)) throw unknownName(name);
     if (name === "stop") checkStop(value);
     else if (name === "logitBias") checkBias(value);
+    else if (name === "stopTokens") checkTokens(value);
     else if (Object.hasOwn(RANGES, name)) checkNumber(name as keyof typeof RANGES, value);
   }
   return { ...DEFAULTS, ...given };
@@ -140,6 +154,15 @@ function checkStop(value: unknown): void {
     "invalid_argument",
     `sampling: stop: expected a list of non-empty strings, got ${JSON.stringify(value) ?? String(value)}`,
     { name: "stop", value },
+  );
+}
+
+function checkTokens(value: unknown): void {
+  if (Array.isArray(value) && value.every((token) => Number.isInteger(token) && token >= 0)) return;
+  throw new TurboQuantError(
+    "invalid_argument",
+    `sampling: stopTokens: expected a list of token ids, got ${JSON.stringify(value) ?? String(value)}`,
+    { name: "stopTokens", value },
   );
 }
 

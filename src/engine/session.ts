@@ -10,6 +10,7 @@ import {
   type GenerateOptions,
   type GenerationChunk,
   type PromptReport,
+  type RunOptions,
 } from "./generation.ts";
 import type { Runner } from "./runner.ts";
 import { parseSamplingConfig, type SamplingParams } from "./sampling-params.ts";
@@ -23,6 +24,8 @@ export interface SessionModel extends ContinuationModel {
   readonly snapshotIdentity: SnapshotIdentity;
   /** Token ids of a conversation up to the place where the assistant's answer begins. */
   encodeChat(messages: readonly ChatMessage[]): Promise<number[]>;
+  /** The options with a constraint in place of a schema or a grammar. */
+  bind(options: GenerateOptions): Promise<RunOptions>;
 }
 
 export class Session {
@@ -65,7 +68,8 @@ export class Session {
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void> {
     const { signal, onPrefill } = options;
-    const config = parseSamplingConfig(options, this.#model.samplingDefaults, GENERATE_ONLY);
+    const bound = await this.#model.bind(options);
+    const config = parseSamplingConfig(bound, this.#model.samplingDefaults, GENERATE_ONLY);
     const ids = typeof prompt === "string" ? this.#model.tokenizer.encode(prompt) : prompt;
     if (this.#tokens.length + ids.length === 0) {
       throw new TurboQuantError("invalid_argument", "generate: the prompt is empty; pass at least one token");
@@ -132,6 +136,8 @@ export class Session {
     } finally {
       loop.close();
       this.#busy = false;
+      // A constraint that the caller gave stays the caller's.
+      if (bound !== options) continuation.release();
     }
   }
 

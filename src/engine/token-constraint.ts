@@ -11,4 +11,6 @@ export interface TokenConstraint {
   advance(token: number): void;
   /** An independent copy; each continuation of a prompt has one. */
   fork(): TokenConstraint;
+  /** Frees what it holds, when the continuation it was made for has ended. */
+  release?(): void;
 }

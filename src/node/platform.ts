@@ -1,5 +1,7 @@
 /** @file The Node platform: checkpoints from directories, embedded models and the hub; worker threads. */
+import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { TurboQuantError } from "../errors.ts";
 import type { FileSource } from "../formats/file-source.ts";
 import { httpCheckpoint } from "../formats/http-checkpoint.ts";
@@ -12,7 +14,7 @@ import { hubEndpoint, hubSettings } from "./hub/hub-settings.ts";
 import type { HubModel } from "./hub/pull-model.ts";
 import { findLocalModel } from "./local-model.ts";
 import { machineMemory } from "./machine-memory.ts";
-import { EMBEDDED_MODELS, embeddedModelDirectory } from "./package-root.ts";
+import { EMBEDDED_MODELS, embeddedModelDirectory, packageRoot } from "./package-root.ts";
 import { spawnNodeWorker } from "./worker.ts";
 
 /**
@@ -77,6 +79,20 @@ export async function localCheckpoint(ref: string): Promise<DirectorySource | un
 export const sourceOfHubModel = ({ directory, name, weights }: HubModel): DirectorySource =>
   new DirectorySource(directory, name, weights ?? undefined);
 
+async function openGrammarEngine(): Promise<Uint8Array<ArrayBuffer>> {
+  const file = join(packageRoot(), "grammar", "llguidance.wasm");
+  try {
+    return new Uint8Array(await readFile(file));
+  } catch (cause) {
+    throw new TurboQuantError(
+      "unsupported",
+      "structured output: its engine, grammar/llguidance.wasm of the package, cannot be read; install the package again (npm install turboquant), or in a checkout run npm run build:grammar",
+      { file },
+      { cause },
+    );
+  }
+}
+
 export const nodePlatform: Platform = {
   name: "node",
   openSource,
@@ -85,4 +101,5 @@ export const nodePlatform: Platform = {
   memoryBytes: machineMemory(),
   concurrency: availableParallelism(),
   calibrations: nodeCalibrations,
+  openGrammarEngine,
 };

@@ -57,6 +57,11 @@ export class ChatTemplate {
     this.#name = name;
   }
 
+  /** All of its texts, for what is said of a model by how its template speaks. */
+  get text(): string {
+    return [...this.sources.values()].join("\n");
+  }
+
   /**
    * value: the template's text, or a list of {name, template}, as in tokenizer_config.json · variables: bos_token and the like
    * returns: null when there is no template

@@ -32,12 +32,18 @@ export class Tokenizer {
   readonly chatTemplate: ChatTemplate | null;
   readonly #pipeline: Pipeline;
   readonly #specialIds: ReadonlySet<number>;
+  #longestToken: number | undefined;
 
   constructor(pipeline: Pipeline, chatTemplate: ChatTemplate | null) {
     this.#pipeline = pipeline;
     this.chatTemplate = chatTemplate;
     this.#specialIds = new Set(pipeline.addedTokens.filter(({ isSpecial }) => isSpecial).map(({ id }) => id));
     this.vocabSize = pipeline.vocabulary.size;
+  }
+
+  /** The most UTF-16 units of a text that one token can stand for. */
+  get longestToken(): number {
+    return (this.#longestToken ??= Math.max(1, this.#pipeline.vocabulary.longest));
   }
 
   /** Special tokens written out in the text become their ids. */
@@ -66,6 +72,11 @@ export class Tokenizer {
   /** The id of the token with exactly this text in the vocabulary. */
   tokenId(text: string): number | undefined {
     return this.#pipeline.id(text);
+  }
+
+  /** The bytes that a token is inside of a text, where it may be part of a character; none for ids outside the vocabulary. */
+  tokenBytes(id: number): Uint8Array {
+    return this.#pipeline.bytes(id) ?? new Uint8Array(0);
   }
 
   isSpecial(id: number): boolean {

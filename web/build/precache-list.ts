@@ -15,9 +15,12 @@ function filesBelow(folder: string): string[] {
   });
 }
 
-/** Models are left out, because the page stores them when they are loaded. */
+/**
+ * Models are left out, because the page stores them when they are loaded, and the engine for structured output, which is read when
+ * an answer is first bound.
+ */
 const belongs = (path: string): boolean =>
-  path !== WORKER && !path.startsWith("checkpoints/") && !path.endsWith(".map");
+  path !== WORKER && !path.startsWith("checkpoints/") && !path.endsWith(".map") && !path.endsWith(".wasm");
 
 export function precacheList(): Plugin {
   let outDir = "";

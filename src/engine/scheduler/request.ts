@@ -2,11 +2,11 @@
 import type { LayerSegments } from "../../cache/segments.ts";
 import type { Sequence } from "../../cache/sequence.ts";
 import type { Continuation } from "../continuation.ts";
-import { GENERATE_ONLY, type GenerateOptions, type GenerationChunk, type TokenLogprob } from "../generation.ts";
+import { GENERATE_ONLY, type GenerationChunk, type RunOptions, type TokenLogprob } from "../generation.ts";
 import type { SamplingOptions } from "../sampling-params.ts";
 import type { OutputQueue } from "./output-queue.ts";
 
-export interface ScheduleOptions extends GenerateOptions {
+export interface ScheduleOptions extends RunOptions {
   /** Number of continuations, each with a seed of its own (seed + index); default 1. */
   readonly n?: number;
   /** Clients share the machine evenly. Default: all requests are from one client. */

@@ -143,7 +143,9 @@ export class Scheduler {
       throw new TurboQuantError("unavailable", "shutting down: no more requests are taken; ask another server");
     }
     if (this.#waiting.size >= this.#maxWaiting) {
-      throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`);
+      throw new TurboQuantError("unavailable", `busy: ${this.#maxWaiting} requests are waiting; try again later`, {
+        reason: "queue",
+      });
     }
     const request = makeRequest(this.llm, ids, options, {
       order: this.#order++,
@@ -366,6 +368,7 @@ export class Scheduler {
   #retire(choice: Choice, reason: FinishReason | "error"): void {
     if (choice.isOver) return;
     choice.isOver = true;
+    choice.continuation.release();
     this.#steps.end(choice);
     for (const list of [this.#running, this.#preempted]) removeFrom(list, choice);
     this.slots.release(choice, this.#manager.retire(choice));

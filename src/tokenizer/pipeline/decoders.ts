@@ -52,25 +52,25 @@ const ENCODER = new TextEncoder();
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const EXACT_UTF8 = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-/** A token with a character that stands for no byte is text as it is. */
+/** The bytes of a token; one with a character that stands for no byte is text as it is. */
+export function byteLevelBytes(token: string): readonly number[] {
+  const bytes: number[] = [];
+  for (const character of token) {
+    const byte = BYTE_OF_CHARACTER.get(character);
+    if (byte === undefined) return [...ENCODER.encode(token)];
+    bytes.push(byte);
+  }
+  return bytes;
+}
+
 const byteLevel: Decoder = (tokens) => {
   const bytes: number[] = [];
-  for (const token of tokens) {
-    const start = bytes.length;
-    for (const character of token) {
-      const byte = BYTE_OF_CHARACTER.get(character);
-      if (byte === undefined) {
-        bytes.length = start;
-        for (const own of ENCODER.encode(token)) bytes.push(own);
-        break;
-      }
-      bytes.push(byte);
-    }
-  }
+  for (const token of tokens) for (const byte of byteLevelBytes(token)) bytes.push(byte);
   return [UTF8.decode(Uint8Array.from(bytes))];
 };
 
-const BYTE_TOKEN = /^<0x([\da-fA-F]{2})>$/;
+/** A token for one byte, where a vocabulary falls back on those. */
+export const BYTE_TOKEN = /^<0x([\da-fA-F]{2})>$/;
 
 /** `<0xE2>` and the like become the text that their bytes are; each byte of a broken one a replacement character. */
 const byteFallback: Decoder = (tokens) => {

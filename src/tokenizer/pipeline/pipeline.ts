@@ -8,6 +8,7 @@ import type { Model } from "./model.ts";
 import { makeNormalizer, type Normalizer } from "./normalizers.ts";
 import { type Around, readAround } from "./post-processor.ts";
 import { makePreTokenizer, type PreTokenizer } from "./pre-tokenizers.ts";
+import { makeTokenBytes } from "./token-bytes.ts";
 import { Unigram } from "./unigram.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 import { WordLevel, WordPiece } from "./word-models.ts";
@@ -19,6 +20,7 @@ export class Pipeline {
   readonly #preTokenizer: PreTokenizer | null;
   readonly #model: Model;
   readonly #decoder: Decoder | null;
+  readonly #bytesOf: (token: string) => Uint8Array;
   readonly #around: Around;
   readonly #inText: TokenFinder;
   readonly #inNormalized: TokenFinder;
@@ -36,6 +38,7 @@ export class Pipeline {
     this.#preTokenizer = makePreTokenizer(json["pre_tokenizer"], `${where}: pre_tokenizer`);
     this.#model = makeModel(json["model"], `${where}: model`);
     this.#decoder = makeDecoder(json["decoder"], `${where}: decoder`);
+    this.#bytesOf = makeTokenBytes(json["decoder"], this.#decoder);
     this.#around = readAround(json["post_processor"], `${where}: post_processor`);
     this.vocabulary = this.#model.vocabulary;
     this.addedTokens = withOwnIds(readAddedTokens(json["added_tokens"], `${where}: added_tokens`), this.vocabulary);
@@ -84,6 +87,12 @@ export class Pipeline {
   decode(ids: readonly number[]): string {
     const tokens = ids.map((id) => this.#written.get(id) ?? this.vocabulary.token(id)!);
     return this.#decoder ? this.#decoder(tokens).join("") : tokens.join(" ");
+  }
+
+  /** The bytes of a token inside of a text; null for an id that there is not. */
+  bytes(id: number): Uint8Array | null {
+    const token = this.#written.get(id) ?? this.vocabulary.token(id);
+    return token === undefined ? null : this.#bytesOf(token);
   }
 
   id(token: string): number | undefined {

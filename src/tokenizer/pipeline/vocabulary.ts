@@ -51,6 +51,11 @@ export class Vocabulary {
     return this.#tokens.length;
   }
 
+  /** The most UTF-16 units that a token is written with. */
+  get longest(): number {
+    return this.#tokens.reduce((most, token) => Math.max(most, token?.length ?? 0), 0);
+  }
+
   ids(): IterableIterator<readonly [string, number]> {
     return this.#ids.entries();
   }

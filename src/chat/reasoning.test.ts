@@ -1,0 +1,40 @@
+/** @file What is thought and what is said, in pieces of every size. */
+import { expect, it } from "vitest";
+import { plainAnswer } from "./answer-parser.ts";
+import { endsInside, marksOf, ReasoningParser } from "./reasoning.ts";
+
+const MARKS = { open: "<think>", close: "</think>" };
+
+function parsed(text: string, isInside: boolean, size: number) {
+  const parser = new ReasoningParser(MARKS, isInside, plainAnswer);
+  const parts = [];
+  for (let at = 0; at < text.length; at += size) parts.push(...parser.push(text.slice(at, at + size)));
+  const result = { reasoning: "", content: "" };
+  for (const part of [...parts, ...parser.end()]) {
+    if (part.kind === "reasoning" || part.kind === "content") result[part.kind] += part.text;
+  }
+  return result;
+}
+
+it.each<[what: string, text: string, isInside: boolean, reasoning: string, content: string]>([
+  ["both", "<think>\nOne, two.\n\nThree?\n</think>\n\nThree.", false, "One, two.\n\nThree?", "Three."],
+  ["an empty thought", "<think>\n\n</think>\n\nThree.", false, "", "Three."],
+  ["begun by the prompt", "\nOne.</think>Three. ", true, "One.", "Three. "],
+  ["no thought", " Three <b.", false, "", " Three <b."],
+  ["cut off", "<think>One, tw", false, "One, tw", ""],
+  ["cut off in the mark", "<think>One</thi", false, "One</thi", ""],
+  ["a mark later on", "Three. <think>No.</think>", false, "", "Three. <think>No.</think>"],
+  ["nothing", "", false, "", ""],
+  ["half of a mark", "<thi", false, "", "<thi"],
+])("%s", (_what, text, isInside, reasoning, content) => {
+  for (const size of [1, 2, 5, 100]) {
+    expect(parsed(text, isInside, size), `pieces of ${size}`).toEqual({ reasoning, content });
+  }
+});
+
+it("templates and prompts say whether a model thinks", () => {
+  expect(marksOf("… {% if enable_thinking %}<think></think>")).toEqual(MARKS);
+  expect(marksOf("{{ messages }}")).toBeNull();
+  expect(endsInside("<|im_start|>assistant\n<think>\n", MARKS)).toBe(true);
+  expect(endsInside("<think>\n\n</think>\n\n", MARKS)).toBe(false);
+});

@@ -1,0 +1,157 @@
+/** @file Compiles grammars for a model's vocabulary, and keeps those that were used last. */
+import { TurboQuantError } from "../../errors.ts";
+import type { GenerateOptions, RunOptions } from "../generation.ts";
+import type { TokenConstraint } from "../token-constraint.ts";
+import { type Grammar, grammarText } from "./grammar.ts";
+import { GrammarConstraint } from "./grammar-constraint.ts";
+import { type Address, GrammarModule } from "./grammar-module.ts";
+
+/** What grammars need of a tokenizer. */
+export interface GrammarTokenizer {
+  readonly vocabSize: number;
+  tokenBytes(id: number): Uint8Array;
+  isSpecial(id: number): boolean;
+}
+
+/** The most compiled grammars that are kept. */
+const MAX_KEPT = 64;
+/** What the engine puts before the text of a special token, so that no ordinary text is taken for it. */
+const SPECIAL_MARKER = 0xff;
+
+interface Engine {
+  readonly module: GrammarModule;
+  readonly vocabulary: Address;
+  /** Matchers at the beginning of their grammars, the least recently used first. */
+  readonly kept: Map<string, Address>;
+}
+
+export class Grammars {
+  readonly #tokenizer: GrammarTokenizer;
+  readonly #stops: readonly number[];
+  #engine: Promise<Engine> | undefined;
+
+  /** stops: tokens that end an answer */
+  constructor(tokenizer: GrammarTokenizer, stops: Iterable<number>) {
+    this.#tokenizer = tokenizer;
+    this.#stops = [...stops];
+  }
+
+  /**
+   * A constraint at the beginning of a grammar, for one continuation. `release` it when the continuation has ended.
+   *
+   * what: the option that the grammar is from, for messages
+   * @throws TurboQuantError invalid_argument — a grammar with a mistake, or one that no text fits; unsupported — one with what the engine does not
+   * know, or a model that has no token to end an answer with; unsupported — the engine is not in this installation
+   */
+  async constraint(grammar: Grammar, what = "grammar"): Promise<TokenConstraint> {
+    const { module, vocabulary, kept } = await this.#running();
+    let text: string;
+    let matcher: Address | undefined;
+    try {
+      const written = grammarText(grammar);
+      text = written.text;
+      const key = `${written.kind}:${text}`;
+      matcher = kept.get(key);
+      if (matcher === undefined) {
+        const compiled = module.compile(vocabulary, written.kind, text);
+        if (compiled.matcher === 0) throw refused(compiled.message);
+        matcher = compiled.matcher;
+      }
+      // The order of a map is that of insertion.
+      kept.delete(key);
+      kept.set(key, matcher);
+      const [oldest] = kept;
+      if (kept.size > MAX_KEPT && oldest) {
+        kept.delete(oldest[0]);
+        module.free(oldest[1]);
+      }
+    } catch (error) {
+      if (!(error instanceof TurboQuantError) || error.code === "unavailable") throw error;
+      throw new TurboQuantError(error.code, `${what}: ${error.message}`, error.detail, { cause: error });
+    }
+    return new GrammarConstraint(module, module.fork(matcher), this.#tokenizer.vocabSize);
+  }
+
+  /**
+   * Options with a constraint in place of `schema` or `grammar`; the same ones where they have neither.
+   * @throws TurboQuantError as `constraint`; invalid_argument — more than one of `schema`, `grammar` and `constraint`
+   */
+  async bind(options: GenerateOptions): Promise<RunOptions> {
+    const { schema, grammar, ...others } = options;
+    if (schema === undefined && grammar === undefined) return options;
+    if ([schema, grammar, options.constraint].filter((one) => one !== undefined).length > 1) {
+      throw new TurboQuantError(
+        "invalid_argument",
+        "generate: expected one of schema, grammar and constraint, got several; leave the others out",
+      );
+    }
+    const constraint = await (schema === undefined ? this.constraint(grammar!) : this.constraint({ schema }, "schema"));
+    return { ...others, constraint };
+  }
+
+  async #running(): Promise<Engine> {
+    this.#engine ??= this.#start();
+    try {
+      const engine = await this.#engine;
+      if (!engine.module.isBroken) return engine;
+      this.#engine = this.#start();
+      return await this.#engine;
+    } catch (error) {
+      this.#engine = undefined;
+      throw error;
+    }
+  }
+
+  async #start(): Promise<Engine> {
+    const { vocabSize } = this.#tokenizer;
+    const stops = Uint32Array.from(this.#stops.filter((id) => id < vocabSize));
+    if (stops.length === 0) {
+      throw new TurboQuantError(
+        "unsupported",
+        "structured output: this model has no end-of-sequence token, by which an answer could end; name one in its generation_config.json (eos_token_id)",
+      );
+    }
+    const module = await GrammarModule.load();
+    const ends = new Uint32Array(vocabSize);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for (let id = 0; id < vocabSize; id++) {
+      const bytes = this.#tokenizer.tokenBytes(id);
+      if (bytes.length > 0 && this.#tokenizer.isSpecial(id)) {
+        parts.push(Uint8Array.of(SPECIAL_MARKER));
+        length++;
+      }
+      parts.push(bytes);
+      length += bytes.length;
+      ends[id] = length;
+    }
+    const all = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return { module, vocabulary: module.createVocabulary(all, ends, stops), kept: new Map() };
+  }
+}
+
+const MAX_SHOWN = 300;
+
+/** The engine's message as an error of ours. */
+function refused(message: string): TurboQuantError {
+  const why = message
+    .trim()
+    .replace(/^Unsatisfiable schema: /, "")
+    .slice(0, MAX_SHOWN);
+  if (message.startsWith("Unsatisfiable schema") || message === "no text fits it") {
+    return new TurboQuantError("invalid_argument", `nothing fits it (${why}); correct what contradicts itself`);
+  }
+  const keys = /^Unimplemented keys: \[(.*)\]/.exec(message)?.[1];
+  if (keys !== undefined) {
+    return new TurboQuantError(
+      "unsupported",
+      `${keys.replaceAll('"', "")} of JSON Schema cannot be enforced here; leave it out, and check the answer for it`,
+    );
+  }
+  return new TurboQuantError("invalid_argument", `it cannot be compiled: ${why}`);
+}
