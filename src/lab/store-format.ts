@@ -3,6 +3,7 @@
  * other files are made from these two. docs/lab.md describes them.
  */
 import { TurboQuantError } from "../errors.ts";
+import { isJsonObject } from "../formats/json-file.ts";
 import { checkSpace, type SearchSpace } from "./space-schema.ts";
 import type { SweepRow } from "./sweep-row.ts";
 
@@ -110,7 +111,8 @@ export function readRows(bytes: Uint8Array, path: string): StoredRows {
 function parseRow(text: string): SweepRow | null {
   try {
     const row = JSON.parse(text) as SweepRow;
-    return typeof row.id === "string" && (row.status === "done" || row.status === "failed") ? row : null;
+    const isRun = typeof row.id === "string" && (row.status === "done" || row.status === "failed");
+    return isRun && isJsonObject(row.parameters) ? row : null;
   } catch {
     return null;
   }

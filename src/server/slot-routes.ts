@@ -58,7 +58,12 @@ async function saveSlot(call: Call, id: number): Promise<Response> {
       },
     );
   }
-  const written = await store.write(name, saved.parts);
+  let written: number;
+  try {
+    written = await store.write(name, saved.parts);
+  } finally {
+    await saved.release();
+  }
   return Response.json({
     id_slot: id,
     filename: name,

@@ -65,9 +65,14 @@ describe("a slot table", () => {
     expect(slots.all[0]!.choice).toBe(passing);
     slots.release(passing, null);
     expect(slots.all[0]).toMatchObject({ choice: null, entry });
-    // Evicted, it is no conversation any more.
+    const saved = slots.save(0)!;
+    // Evicted, it is no conversation any more; what is saved was begun before.
     pages.prefixes.clear();
     expect(slots.save(0)).toBeNull();
+    let bytes = 0;
+    for await (const part of saved.parts) bytes += part.length;
+    expect(bytes).toBeGreaterThan(100);
+    await saved.release();
     expect(slots.erase(0)).toBe(0);
   });
 

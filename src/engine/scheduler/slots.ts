@@ -13,6 +13,13 @@ export interface Slot {
   readonly entry: PrefixEntry | null;
 }
 
+export interface SavedSlot {
+  readonly tokens: number;
+  readonly parts: AsyncIterable<Uint8Array>;
+  /** Gives back its hold on the pages, whether all parts were read or not. */
+  release(): Promise<void>;
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export class SlotTable {
@@ -57,14 +64,28 @@ export class SlotTable {
   }
 
   /**
-   * The last conversation of a slot as the pieces of a snapshot file; null when it has none.
+   * The last conversation of a slot, as it is now, as the pieces of a snapshot file; null when it has none.
    * @throws TurboQuantError invalid_argument — no such slot
    */
-  save(id: number): { readonly tokens: number; readonly parts: AsyncIterable<Uint8Array> } | null {
+  save(id: number): SavedSlot | null {
     const { entry } = this.#at(id);
     if (!entry?.isLive) return null;
-    const options = { ...this.#manager.identity, tokens: entry.tokens ?? [] };
-    return { tokens: entry.length, parts: snapshotParts(entry.sequence, options) };
+    const pieces = snapshotParts(entry.sequence, { ...this.#manager.identity, tokens: entry.tokens ?? [] });
+    // Begun at once: until the first piece is asked for, the conversation may give its pages up.
+    const first = pieces.next();
+    first.catch(() => {});
+    const parts = async function* (): AsyncGenerator<Uint8Array, void> {
+      const { value, done } = await first;
+      if (!done) yield value;
+      yield* pieces;
+    };
+    return {
+      tokens: entry.length,
+      parts: parts(),
+      async release() {
+        await pieces.return();
+      },
+    };
   }
 
   /**
