@@ -1,7 +1,11 @@
 /** @file Finds the nearest of a few names, for "did you mean …?". */
 
+/** Longer words are no misspelt names, and comparing them takes time. */
+const MAX_LENGTH = 64;
+
 /** The name with the fewest edits from `word`; undefined when none is within a third of the word's length (at least 2 edits). */
 export function closest(word: string, names: readonly string[]): string | undefined {
+  if (word.length > MAX_LENGTH) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const name of names) {

@@ -73,6 +73,12 @@ describe("pages", () => {
     const asked = await send(closed, "OPTIONS", "/v1/chat/completions", { host, origin });
     expect(asked.status).toBe(204);
     expect(asked.headers["access-control-allow-headers"]).toContain("authorization");
+    // The official client sends headers of its own.
+    const wanted = "authorization,content-type,x-stainless-lang";
+    const client = { host, origin, "access-control-request-headers": wanted };
+    expect(
+      (await send(closed, "OPTIONS", "/v1/chat/completions", client)).headers["access-control-allow-headers"],
+    ).toBe(wanted);
     const stranger = { ...headers, origin: "https://other.example" };
     expect((await send(closed, "GET", "/v1/models", stranger)).status).toBe(403);
   });

@@ -47,15 +47,23 @@ export function checkHost(host: string | undefined, allowed: readonly string[] |
   if (!allowed || host === undefined || allowed.includes(nameOf(host))) return;
   throw new ApiError(
     403,
-    `host ${host.slice(0, 100)}: this server answers to ${allowed.join(", ")} only; start it with --host to serve others`,
+    `host ${host.slice(0, 100)}: this server answers to ${allowed.join(", ")} only; name others with --allowed-host`,
     {
       code: "wrong_host",
     },
   );
 }
 
+/** Headers that pages may send without asking for more. */
+const PAGE_HEADERS = "authorization, content-type";
+/** Names of headers, as a preflight request lists them. */
+const HEADER_NAMES = /^[\w!#$%&'*+.^|~-]+(?:\s*,\s*[\w!#$%&'*+.^|~-]+)*$/;
+
 /**
  * CORS headers of the answer; none for our own page and for programs that are not browsers.
+ *
+ * wanted: the headers that a preflight request asks for, which a page that may call may send: none of them means more here than
+ * `authorization` does
  * @throws ApiError 403 — a page of an origin that is not allowed. Without
  * this error it could still send requests without reading the answers.
  */
@@ -63,6 +71,7 @@ export function corsHeaders(
   origin: string | undefined,
   host: string | undefined,
   allowed: readonly string[],
+  wanted?: string | null,
 ): Record<string, string> {
   if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return {};
   const isOpen = allowed.includes("*");
@@ -78,8 +87,8 @@ export function corsHeaders(
   return {
     "access-control-allow-origin": isOpen ? "*" : origin,
     "access-control-allow-methods": "GET, POST, OPTIONS",
-    "access-control-allow-headers": "authorization, content-type",
-    "access-control-expose-headers": "x-request-id",
+    "access-control-allow-headers": wanted && HEADER_NAMES.test(wanted) ? wanted : PAGE_HEADERS,
+    "access-control-expose-headers": "x-request-id, x-ignored-fields",
     "access-control-max-age": "600",
     vary: "origin",
   };

@@ -44,10 +44,21 @@ export function createApp(server: ServerOptions): Hono {
   return app;
 }
 
+/** The most characters of a list in a header. */
+const MAX_LIST = 500;
+
+/** Names as headers may have them. */
+const headerList = (names: readonly string[]): string =>
+  names
+    .join(", ")
+    .replace(/[^\x20-\x7e]/g, "?")
+    .slice(0, MAX_LIST);
+
 function preflight(server: ServerOptions, request: Request): Response {
   try {
     const origin = request.headers.get("origin") ?? undefined;
-    const headers = corsHeaders(origin, request.headers.get("host") ?? undefined, server.corsOrigins);
+    const wanted = request.headers.get("access-control-request-headers");
+    const headers = corsHeaders(origin, request.headers.get("host") ?? undefined, server.corsOrigins, wanted);
     return new Response(null, { status: 204, headers });
   } catch (error) {
     return toApiError(error).toResponse();
@@ -81,6 +92,7 @@ async function handle(
   }
   for (const [name, value] of Object.entries(cors)) response.headers.set(name, value);
   response.headers.set("x-request-id", id);
+  if (call.ignoredFields.length > 0) response.headers.set("x-ignored-fields", headerList(call.ignoredFields));
   const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
   if (!isStream) call.log(request.signal.aborted ? STATUS_CLIENT_LEFT : response.status);
   return response;

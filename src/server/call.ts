@@ -18,6 +18,8 @@ export class Call {
   readonly created = Math.floor(Date.now() / 1000);
   /** The scheduler's queue is fair between different values of this. */
   client = "";
+  /** Paths of fields of the request that were not known and left out. */
+  ignoredFields: readonly string[] = [];
   readonly #started = performance.now();
   /** The route as the route table has it. */
   readonly #route: string;
@@ -30,8 +32,11 @@ export class Call {
     this.#route = route;
   }
 
-  body<T>(schema: z.ZodType<T>): Promise<T> {
-    return readBody(this.request, this.server.maxBodyBytes, schema);
+  async body<T>(schema: z.ZodType<T>): Promise<T> {
+    const { maxBodyBytes, unknownFields } = this.server;
+    const { data, ignored } = await readBody(this.request, maxBodyBytes, schema, unknownFields);
+    this.ignoredFields = ignored;
+    return data;
   }
 
   /**

@@ -1,64 +1,52 @@
 /** @file `POST /v1/chat/completions`. */
 import type { FinishReason, Timings, Usage } from "../engine/generation.ts";
 import type { ScheduledChunk } from "../engine/scheduler/request.ts";
-import type { ChatMessage } from "../tokenizer/chat-template.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
+import { ChatAnswer } from "./chat-answer.ts";
+import { type ChatPlan, planChat } from "./chat-plan.ts";
 import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
-import { type ChatRequest, chatRequest } from "./request-schema.ts";
+import { chatRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
 import { chatLogprob } from "./wire-logprobs.ts";
 
-type WireMessage = ChatRequest["messages"][number];
 type Logprob = ReturnType<typeof chatLogprob>;
-
-/** Messages as chat templates expect them: contents become texts, and `developer` is the newer name of `system`. */
-export function templateMessages(messages: readonly WireMessage[]): ChatMessage[] {
-  return messages.map(({ role, content, name, reasoning_content, tool_calls, tool_call_id }) => ({
-    role: role === "developer" ? "system" : role,
-    content: Array.isArray(content) ? content.map(({ text }) => text).join("") : (content ?? ""),
-    ...(name !== undefined && { name }),
-    ...(typeof reasoning_content === "string" && { reasoning_content }),
-    ...(tool_calls && { tool_calls: tool_calls as unknown as NonNullable<ChatMessage["tool_calls"]> }),
-    ...(typeof tool_call_id === "string" && { tool_call_id }),
-  }));
-}
 
 export async function chatCompletions(call: Call): Promise<Response> {
   const { server } = call;
   const request = await call.body(chatRequest);
   const model = call.model(request.model);
   const { llm } = server;
-  const text = await llm.tokenizer.applyChatTemplate(templateMessages(request.messages), {
-    addGenerationPrompt: request.add_generation_prompt ?? true,
-    ...(request.chat_template_kwargs && { variables: request.chat_template_kwargs }),
-  });
-  const ids = llm.tokenizer.encode(text, { addSpecialTokens: false });
   if (typeof request.top_logprobs === "number" && !request.logprobs) {
     throw new ApiError(400, "top_logprobs: needs logprobs: true", { code: "invalid_value", param: "top_logprobs" });
   }
   const top = request.top_logprobs ?? 0;
-  const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict;
-  const chunks = callScheduler([ids], {
+  const limit = request.max_completion_tokens ?? request.max_tokens ?? request.n_predict ?? -1;
+  const plan = await planChat(request, llm, server.toolFormat);
+  const chunks = callScheduler([plan.ids], {
     ...call.schedule,
     options: {
       ...samplingOptions(request, llm),
       client: call.client,
-      maxNewTokens: limit ?? llm.runner.contextLength,
+      maxNewTokens: limit < 0 ? llm.runner.contextLength : limit,
       logprobs: request.logprobs ? top : 0,
       wantsLogprob: request.logprobs === true,
+      ...(plan.constraint && { constraint: plan.constraint }),
+      ...(plan.keepsSpecialTokens && { skipSpecialTokens: false }),
     },
   });
+  plan.constraint?.release?.();
   const head = { id: `chatcmpl-${call.id}`, created: call.created, model, system_fingerprint: call.fingerprint };
   const logprobOf = (chunk: ScheduledChunk): Logprob | null =>
-    request.logprobs && chunk.token !== undefined ? chatLogprob(llm.tokenizer.decode([chunk.token]), chunk, top) : null;
+    request.logprobs && chunk.token !== undefined ? chatLogprob(llm.tokenizer, chunk.token, chunk, top) : null;
   if (request.stream) {
-    return eventStream(streamed(chunks, head, logprobOf, request.stream_options?.include_usage === true, call), call);
+    const includeUsage = request.stream_options?.include_usage === true;
+    return eventStream(streamed(chunks, head, plan, logprobOf, includeUsage, call), call);
   }
-  return Response.json(await collected(chunks, head, logprobOf, request.logprobs === true, call));
+  return Response.json(await collected(chunks, head, plan, logprobOf, request.logprobs === true, call));
 }
 
 interface Head {
@@ -71,6 +59,7 @@ interface Head {
 async function* streamed(
   chunks: AsyncGenerator<ScheduledChunk, void>,
   head: Head,
+  plan: ChatPlan,
   logprobOf: (chunk: ScheduledChunk) => Logprob | null,
   includeUsage: boolean,
   call: Call,
@@ -82,25 +71,31 @@ async function* streamed(
     ...(includeUsage && { usage: null }),
     ...more,
   });
-  const begun = new Set<number>();
+  const answers = new Map<number, ChatAnswer>();
   const caches = new CacheWriter(call.server.llm.config);
   const usages: Usage[] = [];
   for await (const chunk of chunks) {
     const { index, text, finishReason, usage, timings } = chunk;
-    if (!begun.has(index)) {
-      begun.add(index);
+    let answer = answers.get(index);
+    if (!answer) {
+      answer = new ChatAnswer(plan);
+      answers.set(index, answer);
       yield make([{ index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }]);
     }
     const logprob = logprobOf(chunk);
     const logprobs = logprob && { content: [logprob] };
     const cache = caches.write(chunk);
     const isLast = finishReason !== undefined && usage !== undefined && timings !== undefined;
-    if (text !== "" || logprob || (chunk.cache && !isLast)) {
-      yield make([{ index, delta: { content: text }, logprobs, finish_reason: null, ...(!isLast && cache) }]);
+    const deltas = answer.push(text, isLast);
+    // What comes with a token goes with the first of its deltas.
+    const extra = { logprobs, ...(!isLast && cache) };
+    if (deltas.length === 0 && (logprob || (chunk.cache && !isLast))) deltas.push({ content: "" });
+    for (const [i, delta] of deltas.entries()) {
+      yield make([{ index, delta, finish_reason: null, ...(i === 0 ? extra : { logprobs: null }) }]);
     }
     if (!isLast) continue;
     usages.push(usage);
-    yield make([{ index, delta: {}, logprobs: null, finish_reason: finishReason, ...cache }], {
+    yield make([{ index, delta: {}, logprobs: null, finish_reason: answer.finish(finishReason), ...cache }], {
       timings: wireTimings(usage, timings),
     });
   }
@@ -110,7 +105,7 @@ async function* streamed(
 }
 
 interface Choice {
-  text: string;
+  readonly answer: ChatAnswer;
   readonly logprobs: Logprob[];
   finishReason: FinishReason;
   usage: Usage | null;
@@ -121,6 +116,7 @@ interface Choice {
 async function collected(
   chunks: AsyncGenerator<ScheduledChunk, void>,
   head: Head,
+  plan: ChatPlan,
   logprobOf: (chunk: ScheduledChunk) => Logprob | null,
   wantsLogprobs: boolean,
   call: Call,
@@ -129,14 +125,14 @@ async function collected(
   const caches = new CacheWriter(call.server.llm.config);
   for await (const chunk of chunks) {
     const choice = (choices[chunk.index] ??= {
-      text: "",
+      answer: new ChatAnswer(plan),
       logprobs: [],
       finishReason: "stop",
       usage: null,
       timings: null,
       cache: {},
     });
-    choice.text += chunk.text;
+    choice.answer.push(chunk.text, chunk.finishReason !== undefined);
     const logprob = logprobOf(chunk);
     if (logprob) choice.logprobs.push(logprob);
     if (!chunk.finishReason) continue;
@@ -152,11 +148,11 @@ async function collected(
   return {
     ...head,
     object: "chat.completion",
-    choices: choices.map(({ text, logprobs, finishReason, cache }, index) => ({
+    choices: choices.map(({ answer, logprobs, finishReason, cache }, index) => ({
       index,
-      message: { role: "assistant", content: text, refusal: null },
+      message: answer.message,
       logprobs: wantsLogprobs ? { content: logprobs, refusal: null } : null,
-      finish_reason: finishReason,
+      finish_reason: answer.finish(finishReason),
       ...cache,
     })),
     usage: total,

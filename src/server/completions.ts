@@ -1,21 +1,27 @@
 /** @file `POST /v1/completions`: plain continuation, with `echo` and `logprobs` as evaluation harnesses use them. */
 import type { Usage } from "../engine/generation.ts";
-import type { ScheduledChunk } from "../engine/scheduler/request.ts";
+import type { LLM } from "../engine/llm.ts";
+import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/request.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { ApiError } from "./api-error.ts";
+import { constraintOf } from "./bound-answer.ts";
 import type { Call } from "./call.ts";
+import { encodePrompt } from "./encode-text.ts";
 import { eventStream } from "./event-stream.ts";
 import { callScheduler } from "./generation-call.ts";
 import { type CompletionRequest, completionRequest } from "./request-schema.ts";
 import { samplingOptions } from "./sampling-options.ts";
+import { requestedGrammar } from "./structured-fields.ts";
 import { sumUsage, wireTimings } from "./usage.ts";
 import { CacheWriter, type WireCache } from "./wire-cache.ts";
-import { type CompletionLogprobs, emptyLogprobs, promptLogprobs, pushLogprob } from "./wire-logprobs.ts";
+import { type CompletionLogprobs, emptyLogprobs, LogprobWriter } from "./wire-logprobs.ts";
 
 /** OpenAI's default. */
 const DEFAULT_MAX_TOKENS = 16;
 /** Limit of prompts times continuations in one request. */
 const MAX_CHOICES = 256;
+/** Limit of log-probabilities of prompts in one answer, some 50 MB of JSON. */
+const MAX_ECHOED = 1 << 21;
 
 export async function completions(call: Call): Promise<Response> {
   const { llm } = call.server;
@@ -28,19 +34,25 @@ export async function completions(call: Call): Promise<Response> {
       param: "best_of",
     });
   }
-  const prompts = encodePrompts(request.prompt, llm.tokenizer, request.add_special_tokens ?? true);
-  if (prompts.length * n > MAX_CHOICES) {
+  const bound = requestedGrammar(request);
+  const constraint = bound ? await constraintOf(llm, bound) : undefined;
+  // Before anything is encoded, which takes time.
+  const numChoices = numberOfPrompts(request.prompt) * n;
+  if (numChoices > MAX_CHOICES) {
     throw new ApiError(
       400,
-      `prompt: expected at most ${MAX_CHOICES} prompts times n, got ${prompts.length * n}; split the request`,
+      `prompt: expected at most ${MAX_CHOICES} prompts times n, got ${numChoices}; split the request`,
       {
         code: "invalid_value",
         param: "prompt",
       },
     );
   }
-  const maxTokens = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
+  const prompts = encodePrompts(request.prompt, llm, request.add_special_tokens ?? true);
+  const limit = request.max_tokens ?? request.n_predict ?? DEFAULT_MAX_TOKENS;
+  const maxTokens = limit < 0 ? llm.runner.contextLength : limit;
   const wantsLogprobs = typeof request.logprobs === "number";
+  if (request.echo && typeof request.logprobs === "number") checkEcho(prompts, n, request.logprobs);
   const chunks = callScheduler(prompts, {
     ...call.schedule,
     options: {
@@ -51,8 +63,11 @@ export async function completions(call: Call): Promise<Response> {
       logprobs: request.logprobs ?? 0,
       wantsLogprob: wantsLogprobs,
       ...(request.echo && wantsLogprobs && { promptLogprobs: request.logprobs ?? 0 }),
+      ...(constraint && { constraint }),
     },
   });
+  // Each continuation has a fork of it by now.
+  constraint?.release?.();
   const writer = new ChoiceWriter(request, prompts, n, llm.tokenizer);
   const head = {
     id: `cmpl-${call.id}`,
@@ -68,12 +83,22 @@ export async function completions(call: Call): Promise<Response> {
   return Response.json(await collected(chunks, writer, head, n, call));
 }
 
-function encodePrompts(
-  prompt: CompletionRequest["prompt"],
-  tokenizer: Tokenizer,
-  addSpecialTokens: boolean,
-): number[][] {
-  const encode = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens });
+const numberOfPrompts = (prompt: CompletionRequest["prompt"]): number =>
+  typeof prompt === "string" || typeof prompt[0] === "number" ? 1 : prompt.length;
+
+/** Bounds the answer: each continuation repeats the log-probabilities of its prompt. */
+function checkEcho(prompts: readonly (readonly number[])[], n: number, logprobs: number): void {
+  const entries = prompts.reduce((sum, { length }) => sum + length, 0) * n * (logprobs + 1);
+  if (entries <= MAX_ECHOED) return;
+  throw new ApiError(
+    400,
+    `logprobs: echo would list ${entries} log-probabilities of prompts, more than ${MAX_ECHOED}; ask for fewer, for a smaller n, or for fewer prompts at once`,
+    { code: "invalid_value", param: "logprobs" },
+  );
+}
+
+function encodePrompts(prompt: CompletionRequest["prompt"], llm: LLM, addSpecialTokens: boolean): number[][] {
+  const encode = (text: string): number[] => encodePrompt(llm, text, { addSpecialTokens });
   if (typeof prompt === "string") return [encode(prompt)];
   if (prompt.length === 0) return [[]];
   if (typeof prompt[0] === "number") return [prompt as number[]];
@@ -86,10 +111,10 @@ class ChoiceWriter {
   readonly #prompts: readonly (readonly number[])[];
   readonly #n: number;
   readonly #tokenizer: Tokenizer;
-  /** For each choice, the number of characters before its next token. */
-  readonly #offsets = new Map<number, number>();
+  /** Of the choices that have begun. */
+  readonly #logprobs = new Map<number, LogprobWriter>();
   /** Log-probabilities of each prompt, shared by its continuations. */
-  readonly #scored = new Map<number, CompletionLogprobs>();
+  readonly #scored = new Map<number, readonly PromptLogprob[]>();
 
   constructor(request: CompletionRequest, prompts: readonly (readonly number[])[], n: number, tokenizer: Tokenizer) {
     this.#request = request;
@@ -100,32 +125,31 @@ class ChoiceWriter {
 
   /** What a piece adds to its choice; null when the client gets nothing of it. */
   write(chunk: ScheduledChunk): { text: string; logprobs: CompletionLogprobs | null } | null {
-    const { index } = chunk;
-    const prompt = this.#prompts[Math.floor(index / this.#n)]!;
-    const wantsLogprobs = typeof this.#request.logprobs === "number";
+    const { index, token } = chunk;
+    const source = Math.floor(index / this.#n);
     if (chunk.promptLogprobs) {
-      const first = this.#tokenizer.decode([prompt[0]!]);
-      this.#scored.set(Math.floor(index / this.#n), promptLogprobs(chunk.promptLogprobs, first));
+      this.#scored.set(source, chunk.promptLogprobs);
       return null;
     }
+    const logprobs = typeof this.#request.logprobs === "number" ? emptyLogprobs() : null;
     let text = "";
-    let logprobs = wantsLogprobs ? emptyLogprobs() : null;
-    let offset = this.#offsets.get(index);
-    if (offset === undefined) {
-      const promptText = this.#tokenizer.decode(prompt);
-      if (this.#request.echo) {
-        text = promptText;
-        const scored = this.#scored.get(Math.floor(index / this.#n));
-        if (scored) logprobs = structuredClone(scored);
-      }
-      offset = promptText.length;
+    let writer = this.#logprobs.get(index);
+    if (!writer) {
+      writer = new LogprobWriter(this.#tokenizer);
+      this.#logprobs.set(index, writer);
+      if (this.#request.echo) text = this.#tokenizer.decode(this.#prompts[source]!);
+      if (logprobs) this.#writePrompt(logprobs, writer, source);
     }
-    if (chunk.token !== undefined && logprobs) {
-      const own = { token: chunk.token, text: this.#tokenizer.decode([chunk.token]), logprob: chunk.logprob ?? 0 };
-      offset = pushLogprob(logprobs, own, chunk.topLogprobs ?? [], offset);
-    }
-    this.#offsets.set(index, offset);
+    if (token !== undefined && logprobs) writer.push(logprobs, token, chunk.logprob ?? 0, chunk.topLogprobs ?? []);
     return { text: text + chunk.text, logprobs };
+  }
+
+  #writePrompt(to: CompletionLogprobs, writer: LogprobWriter, source: number): void {
+    const prompt = this.#prompts[source]!;
+    const scored = this.#request.echo ? this.#scored.get(source) : undefined;
+    if (!scored) writer.skip(prompt);
+    else
+      for (const [i, entry] of scored.entries()) writer.push(to, prompt[i]!, entry?.logprob ?? null, entry?.top ?? []);
   }
 }
 

@@ -104,8 +104,7 @@ describe("requests that are wrong", () => {
     ["a bias too large", CHAT, chat({ logit_bias: { 5: 101 } }), 400, "invalid_value", "logit_bias.5"],
     ["an empty stop", CHAT, chat({ stop: "" }), 400, "invalid_value", "stop"],
     ["a thousand stops", CHAT, chat({ stop: Array.from({ length: 1000 }, () => "x") }), 400, "invalid_value", "stop"],
-    ["tools", CHAT, chat({ tools: [{ type: "function", function: { name: "f" } }] }), 400, "invalid_value", "tools"],
-    ["JSON mode", CHAT, chat({ response_format: { type: "json_object" } }), 400, "invalid_value", "response_format"],
+    ["one token by two names", CHAT, chat({ logit_bias: { 5: 60, "05": 60 } }), 400, "invalid_value"],
     ["top_logprobs alone", CHAT, chat({ top_logprobs: 2 }), 400, "invalid_value", "top_logprobs"],
     [
       "a prompt over the context",
@@ -128,12 +127,26 @@ describe("requests that are wrong", () => {
       "prompt",
     ],
     ["best_of", "/v1/completions", { prompt: "a", best_of: 3 }, 400, "invalid_value", "best_of"],
+    [
+      "log-probabilities without end",
+      "/v1/completions",
+      {
+        prompt: Array.from({ length: 4 }, () => Array.from({ length: 1000 }, () => 300)),
+        n: 64,
+        echo: true,
+        logprobs: 20,
+      },
+      400,
+      "invalid_value",
+      "logprobs",
+    ],
     ["no such token to show", "/detokenize", { tokens: [99999] }, 400, "invalid_value", "tokens"],
     ["two texts to cut", "/tokenize", { content: "a", prompt: "b" }, 400, "invalid_value"],
     ["no such route", "/v1/embeddings", {}, 404, "not_found"],
     ["a slot that is none", "/slots/x?action=erase", {}, 400, "invalid_value"],
     ["a slot too far", "/slots/9999?action=erase", {}, 400, "invalid_argument"],
     ["an action that is none", "/slots/0?action=explode", {}, 400, "invalid_value", "action"],
+    ["a field of a megabyte", CHAT, `{"messages":[],"${"a".repeat(1 << 19)}":1}`, 400, "invalid_value"],
     ["saving where it is off", "/slots/0?action=save", { filename: "x" }, 501, "slots_off"],
   ])("%s", async (_name, path, body, status, code, param) => {
     const answer = await server.post(path, body);
@@ -157,6 +170,13 @@ describe("requests that are wrong", () => {
       expect(received()).toContain("413");
       socket.destroy();
     });
+  });
+
+  it("names of models that no address has, and bodies that are packed", async () => {
+    for (const name of ["%25", "%", "a%25zz"])
+      expect((await fetch(`${server.url}/v1/models/${name}`)).status).toBe(404);
+    const packed = await server.post(CHAT, "x", { "content-encoding": "gzip" });
+    expect(packed).toMatchObject({ status: 415, json: { error: { code: "unsupported_encoding" } } });
   });
 
   it("what is no HTTP", async () => {

@@ -3,11 +3,25 @@ import type { z } from "zod";
 import { closest } from "../closest.ts";
 import { ApiError } from "./api-error.ts";
 
-/** The most characters of a wrong value that an error message repeats. */
+/** The most characters of a wrong value or name that an error message repeats. */
 const MAX_SHOWN = 80;
 
+/** What happens to fields that are not known: the request is refused, or they are left out and named. */
+export type UnknownFields = "refuse" | "ignore";
+
+export interface Body<T> {
+  readonly data: T;
+  /** Paths of fields that were left out. */
+  readonly ignored: readonly string[];
+}
+
 /** @throws ApiError 400 — not a JSON object in UTF-8, or one that does not fit the schema; 413 — too long */
-export async function readBody<T>(request: Request, limit: number, schema: z.ZodType<T>): Promise<T> {
+export async function readBody<T>(
+  request: Request,
+  limit: number,
+  schema: z.ZodType<T>,
+  unknownFields: UnknownFields = "refuse",
+): Promise<Body<T>> {
   const text = decode(await readBytes(request, limit));
   let value: unknown;
   try {
@@ -18,11 +32,41 @@ export async function readBody<T>(request: Request, limit: number, schema: z.Zod
     });
   }
   const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw describeIssue(result.error, schema, value);
+  if (result.success) return { data: result.data, ignored: [] };
+  const ignored = unknownFields === "ignore" ? removeUnknown(value, result.error) : [];
+  const second = ignored.length > 0 ? schema.safeParse(value) : result;
+  if (second.success) return { data: second.data, ignored };
+  throw describeIssue(second.error, schema, value);
 }
 
+/** Takes fields that are not known out of a value. returns: their paths */
+function removeUnknown(value: unknown, error: z.ZodError): string[] {
+  const removed: string[] = [];
+  for (const issue of error.issues) {
+    if (issue.code !== "unrecognized_keys") continue;
+    const holder = at(value, issue.path) as Record<string, unknown>;
+    for (const key of issue.keys) {
+      delete holder[key];
+      removed.push([...issue.path, key].map(String).join("."));
+    }
+  }
+  return removed;
+}
+
+const at = (value: unknown, path: readonly PropertyKey[]): unknown =>
+  path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
+
 async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding !== "identity") {
+    throw new ApiError(
+      415,
+      `body: expected it as it is, got content-encoding ${encoding.slice(0, MAX_SHOWN)}; send it without`,
+      {
+        code: "unsupported_encoding",
+      },
+    );
+  }
   const tooLong = (): ApiError =>
     new ApiError(
       413,
@@ -72,16 +116,17 @@ function decode(bytes: Uint8Array): string {
 function describeIssue(error: z.ZodError, schema: z.ZodType, value: unknown): ApiError {
   const issue = error.issues[0]!;
   const path = issue.path.map(String).join(".");
-  if (issue.code === "unrecognized_keys" && path === "") {
-    const name = issue.keys[0]!;
-    const hint = closest(name, Object.keys((schema as unknown as { shape?: object }).shape ?? {}));
-    return new ApiError(400, `${name}: unknown field${hint ? `; did you mean ${hint}?` : "; leave it out"}`, {
+  if (issue.code === "unrecognized_keys") {
+    const name = issue.keys[0]!.slice(0, MAX_SHOWN);
+    const known = path === "" ? Object.keys((schema as unknown as { shape?: object }).shape ?? {}) : [];
+    const hint = closest(issue.keys[0]!, known);
+    const field = path === "" ? name : `${path}.${name}`;
+    return new ApiError(400, `${field}: unknown field${hint ? `; did you mean ${hint}?` : "; leave it out"}`, {
       code: "unknown_field",
-      param: name,
+      param: field,
     });
   }
-  const got = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value);
-  return new ApiError(400, `${path || "body"}: ${issue.message}, got ${show(got)}`, {
+  return new ApiError(400, `${path || "body"}: ${issue.message}, got ${show(at(value, issue.path))}`, {
     code: "invalid_value",
     ...(path && { param: path }),
   });

@@ -4,33 +4,15 @@
  * A field that would change the answer in a way we cannot provide is refused, not ignored. `null` means absent.
  */
 import { z } from "zod";
-
-const whole = (min: number, max: number) =>
-  z
-    .number({ error: `expected a whole number from ${min} to ${max}` })
-    .int(`expected a whole number from ${min} to ${max}`)
-    .min(min, `expected a whole number from ${min} to ${max}`)
-    .max(max, `expected a whole number from ${min} to ${max}`)
-    .nullish();
-const real = (min: number, max: number) =>
-  z
-    .number({ error: `expected a number from ${min} to ${max}` })
-    .min(min, `expected a number from ${min} to ${max}`)
-    .max(max, `expected a number from ${min} to ${max}`)
-    .nullish();
-const flag = z.boolean({ error: "expected true or false" }).nullish();
-const text = z.string({ error: "expected a text" });
-/** Fields without meaning here, which many clients send. */
-const ignored = z.unknown().optional();
-/** A field that is accepted only with the value that describes what happens anyway. */
-const acceptOnly = (isDefault: (value: unknown) => boolean, message: string) =>
-  z
-    .unknown()
-    .refine((value) => value === undefined || value === null || isDefault(value), message)
-    .optional();
+import { message } from "./message-fields.ts";
+import { reasoningFields } from "./reasoning-fields.ts";
+import { acceptOnly, flag, ignored, real, text, whole } from "./request-fields.ts";
+import { structuredFields } from "./structured-fields.ts";
+import { toolFields } from "./tool-fields.ts";
 
 const MAX_TOKENS = 2 ** 31;
 const MAX_STOPS = 16;
+const MAX_STOP_TOKENS = 256;
 
 const stopList = z.union([text.min(1), z.array(text.min(1)).max(MAX_STOPS)], {
   error: `expected a text or a list of up to ${MAX_STOPS} texts, none of them empty`,
@@ -52,16 +34,28 @@ const commonFields = {
   frequency_penalty: real(-2, 2),
   presence_penalty: real(-2, 2),
   logit_bias: z
-    .record(z.string().regex(/^\d+$/, "expected token ids as keys"), z.number().min(-100).max(100), {
+    .record(z.string().regex(/^(?:0|[1-9]\d*)$/, "expected token ids as keys"), z.number().min(-100).max(100), {
       error: "expected {token id: number from -100 to 100}",
     })
     .nullish(),
-  seed: z.number({ error: "expected a whole number" }).int("expected a whole number").nullish(),
+  // Any whole number, also one that is not exact in a double.
+  seed: z
+    .number({ error: "expected a whole number" })
+    .refine((value) => Number.isInteger(value), "expected a whole number")
+    .nullish(),
   stop: stopList.nullish(),
   ignore_eos: flag,
+  stop_token_ids: z
+    .array(z.number().int().min(0), { error: "expected a list of token ids" })
+    .max(MAX_STOP_TOKENS, `expected at most ${MAX_STOP_TOKENS} token ids`)
+    .nullish(),
+  min_tokens: whole(0, MAX_TOKENS),
+  skip_special_tokens: flag,
+  spaces_between_special_tokens: ignored,
   cache_prompt: flag,
   id_slot: whole(-1, 1 << 20),
   return_kv_cache: flag,
+  ...structuredFields,
   user: ignored,
   metadata: ignored,
   store: ignored,
@@ -69,24 +63,6 @@ const commonFields = {
   safety_identifier: ignored,
   prompt_cache_key: ignored,
 };
-
-const TEXT_PART = 'expected a text, or a list of {type: "text", text}; images and audio are not supported';
-
-const content = z
-  .union([z.string(), z.array(z.strictObject({ type: z.literal("text"), text: z.string() }))], { error: TEXT_PART })
-  .nullish();
-
-const ROLES = ["system", "developer", "user", "assistant", "tool"] as const;
-
-const message = z.strictObject({
-  role: z.enum(ROLES, { error: `expected one of ${ROLES.join(", ")}` }),
-  content,
-  name: text.optional(),
-  reasoning_content: text.nullish(),
-  tool_calls: z.array(z.looseObject({ function: z.looseObject({ name: text, arguments: z.unknown() }) })).nullish(),
-  tool_call_id: text.nullish(),
-  refusal: ignored,
-});
 
 export const chatRequest = z.strictObject(
   {
@@ -96,19 +72,17 @@ export const chatRequest = z.strictObject(
       .min(1, "expected at least one message"),
     max_tokens: whole(1, MAX_TOKENS),
     max_completion_tokens: whole(1, MAX_TOKENS),
-    n_predict: whole(1, MAX_TOKENS),
+    // llama.cpp writes −1 for no limit.
+    n_predict: whole(-1, MAX_TOKENS),
     logprobs: flag,
     top_logprobs: whole(0, 20),
     chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
     add_generation_prompt: flag,
-    parallel_tool_calls: ignored,
-    response_format: acceptOnly(
-      (value) => (value as { type?: unknown }).type === "text",
-      'expected {type: "text"}, the only kind there is',
-    ),
-    tools: acceptOnly((value) => Array.isArray(value) && value.length === 0, "expected none: tools are not supported"),
-    tool_choice: acceptOnly((value) => value === "none" || value === "auto", "expected none: tools are not supported"),
-    functions: acceptOnly(() => false, "expected none: functions are not supported"),
+    continue_final_message: flag,
+    ...toolFields,
+    ...reasoningFields,
+    verbosity: ignored,
+    prediction: ignored,
     modalities: acceptOnly(
       (value) => Array.isArray(value) && value.every((x) => x === "text"),
       "expected text, the only kind there is",
@@ -127,7 +101,7 @@ export const completionRequest = z.strictObject(
       error: "expected a text, a list of token ids, or a list of either",
     }),
     max_tokens: whole(0, MAX_TOKENS),
-    n_predict: whole(0, MAX_TOKENS),
+    n_predict: whole(-1, MAX_TOKENS),
     logprobs: whole(0, 20),
     echo: flag,
     best_of: whole(1, 1024),

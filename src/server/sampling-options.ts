@@ -26,7 +26,7 @@ function biasOf(bias: Readonly<Record<string, number>>, vocabSize: number): [num
   });
 }
 
-/** Options common to both kinds of generation. The caller adds `maxNewTokens` and log-probabilities. */
+/** Options common to both kinds of generation. The caller adds `maxNewTokens`, log-probabilities and constraints. */
 export function samplingOptions(request: CommonRequest, llm: LLM): ScheduleOptions {
   const { samplingDefaults } = llm;
   const repetition = request.repetition_penalty ?? request.repeat_penalty;
@@ -44,6 +44,9 @@ export function samplingOptions(request: CommonRequest, llm: LLM): ScheduleOptio
     ...(request.logit_bias && { logitBias: biasOf(request.logit_bias, llm.config.vocabSize) }),
     ...(stop && { stop }),
     ...(request.ignore_eos && { ignoreEos: true }),
+    ...(request.stop_token_ids && { stopTokens: request.stop_token_ids }),
+    ...(typeof request.min_tokens === "number" && { minNewTokens: request.min_tokens }),
+    ...(request.skip_special_tokens === false && { skipSpecialTokens: false }),
     ...(request.cache_prompt === false && { cachePrompt: false }),
     ...(typeof request.id_slot === "number" && request.id_slot >= 0 && { slot: request.id_slot }),
     ...(request.return_kv_cache && { reportsCache: true }),

@@ -1,6 +1,7 @@
 /** @file What all handlers share. Files and sockets are accessible only through interfaces defined here. */
 import type { LLM } from "../engine/llm.ts";
 import type { Scheduler } from "../engine/scheduler/scheduler.ts";
+import type { UnknownFields } from "./read-body.ts";
 import type { ServerMetrics } from "./server-metrics.ts";
 
 export interface Logger {
@@ -48,6 +49,10 @@ export interface ServerOptions {
   /** null when there is no web page. */
   readonly staticFiles: StaticFiles | null;
   readonly version: string;
+  /** What happens to fields of a request that are not known; default: it is refused. */
+  readonly unknownFields?: UnknownFields;
+  /** Name of the way in which the model writes tool calls; default: what its chat template says. */
+  readonly toolFormat?: string;
   /** Identifies a client without an API key, by its network address. */
   readonly clientOf: (env: unknown) => string;
 }

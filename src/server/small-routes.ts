@@ -1,7 +1,8 @@
 /** @file Routes that only report: models, tokenization, health, properties. */
+import { forTemplate } from "../chat/tool-prompt.ts";
 import { ApiError } from "./api-error.ts";
 import type { Call } from "./call.ts";
-import { templateMessages } from "./chat-completions.ts";
+import { templateMessages } from "./message-fields.ts";
 import { detokenizeRequest, tokenizeRequest } from "./request-schema.ts";
 import type { ServerOptions } from "./server-context.ts";
 
@@ -33,8 +34,7 @@ function modelObject({ llm }: ServerOptions, id: string) {
 export const listModels = ({ server }: Call): Response =>
   Response.json({ object: "list", data: server.modelNames.map((id) => modelObject(server, id)) });
 
-export const showModel = (call: Call, id: string): Response =>
-  Response.json(modelObject(call.server, call.model(decodeURIComponent(id))));
+export const showModel = (call: Call, id: string): Response => Response.json(modelObject(call.server, call.model(id)));
 
 /** Accepts llama.cpp's `content` and vLLM's `prompt` or `messages`; answers with the fields of both. */
 export async function tokenize(call: Call): Promise<Response> {
@@ -46,9 +46,12 @@ export async function tokenize(call: Call): Promise<Response> {
     throw new ApiError(400, "body: expected one of content, prompt and messages", { code: "invalid_value" });
   }
   const text = messages
-    ? await llm.tokenizer.applyChatTemplate(templateMessages(messages), {
-        addGenerationPrompt: request.add_generation_prompt ?? true,
-      })
+    ? await llm.tokenizer.applyChatTemplate(
+        forTemplate(llm.tokenizer.chatTemplate?.text ?? "", templateMessages(messages)),
+        {
+          addGenerationPrompt: request.add_generation_prompt ?? true,
+        },
+      )
     : (content ?? prompt ?? "");
   // llama.cpp adds special tokens only if asked; vLLM adds them to prompts; a chat template has written its own.
   const addSpecialTokens = request.add_special ?? request.add_special_tokens ?? prompt !== undefined;

@@ -1,19 +1,20 @@
 /** @file Log-probabilities in the forms of OpenAI's two endpoints. */
 import type { TokenLogprob } from "../engine/generation.ts";
-import type { PromptLogprob, ScheduledChunk } from "../engine/scheduler/request.ts";
+import type { ScheduledChunk } from "../engine/scheduler/request.ts";
+import type { DecodeStream, Tokenizer } from "../tokenizer/tokenizer.ts";
 
-const encoder = new TextEncoder();
-
-const chatToken = ({ text, logprob }: { text: string; logprob: number }) => ({
+/** `bytes` are the token's own, which clients join where a character has several tokens. */
+const chatToken = (tokenizer: Tokenizer, { token, text, logprob }: TokenLogprob) => ({
   token: text,
   logprob,
-  bytes: [...encoder.encode(text)],
+  bytes: [...tokenizer.tokenBytes(token)],
 });
 
-/** An entry of `choices[].logprobs.content` of a chat. top: number of alternatives that were asked for */
-export function chatLogprob(text: string, chunk: ScheduledChunk, top: number) {
+/** An entry of `choices[].logprobs.content` of a chat. token: of the piece · top: number of alternatives that were asked for */
+export function chatLogprob(tokenizer: Tokenizer, token: number, chunk: ScheduledChunk, top: number) {
+  const own = { token, text: tokenizer.decode([token]), logprob: chunk.logprob ?? 0 };
   const likely = (chunk.topLogprobs ?? []).slice(0, top);
-  return { ...chatToken({ text, logprob: chunk.logprob ?? 0 }), top_logprobs: likely.map(chatToken) };
+  return { ...chatToken(tokenizer, own), top_logprobs: likely.map((one) => chatToken(tokenizer, one)) };
 }
 
 /** `choices[].logprobs` of a completion: parallel lists with one entry for each token. */
@@ -31,45 +32,62 @@ export const emptyLogprobs = (): CompletionLogprobs => ({
   text_offset: [],
 });
 
-/** Alternatives by text. Different tokens can have the same text (halves of characters); the likelier one is listed. */
-function topByText(own: TokenLogprob, top: readonly TokenLogprob[]): Record<string, number> {
-  const byText: Record<string, number> = {};
-  for (const { text, logprob } of [...top, own])
-    byText[text] = Math.max(byText[text] ?? Number.NEGATIVE_INFINITY, logprob);
-  return byText;
-}
+/** Writes the lists of one text: a prompt that is echoed with its continuation, or a continuation alone. */
+export class LogprobWriter {
+  readonly #tokenizer: Tokenizer;
+  /** The text so far, as far as it is certain: characters of several tokens begin with the first of them. */
+  readonly #text: DecodeStream;
+  #offset = 0;
 
-/**
- * Appends a token. offset: number of characters before it
- * returns: number of characters before the next token
- */
-export function pushLogprob(
-  to: CompletionLogprobs,
-  token: TokenLogprob,
-  top: readonly TokenLogprob[],
-  offset: number,
-): number {
-  to.tokens.push(token.text);
-  to.token_logprobs.push(token.logprob);
-  to.top_logprobs.push(topByText(token, top));
-  to.text_offset.push(offset);
-  return offset + token.text.length;
-}
-
-/** Log-probabilities of a prompt, whose first token has none. firstText: text of that token */
-export function promptLogprobs(entries: readonly PromptLogprob[], firstText: string): CompletionLogprobs {
-  const to = emptyLogprobs();
-  let offset = 0;
-  for (const entry of entries) {
-    if (entry) {
-      offset = pushLogprob(to, entry, entry.top, offset);
-      continue;
-    }
-    to.tokens.push(firstText);
-    to.token_logprobs.push(null);
-    to.top_logprobs.push(null);
-    to.text_offset.push(offset);
-    offset += firstText.length;
+  constructor(tokenizer: Tokenizer) {
+    this.#tokenizer = tokenizer;
+    this.#text = tokenizer.createStream({ skipSpecialTokens: false });
   }
-  return to;
+
+  /** Goes past tokens that are not listed. */
+  skip(tokens: readonly number[]): void {
+    for (const token of tokens) this.#offset += this.#text.push(token).length;
+  }
+
+  /** logprob: null for the first token of a prompt, which nothing precedes */
+  push(to: CompletionLogprobs, token: number, logprob: number | null, top: readonly TokenLogprob[]): void {
+    const own = { token, logprob: logprob ?? 0 };
+    to.tokens.push(this.#name(token));
+    to.token_logprobs.push(logprob);
+    to.top_logprobs.push(logprob === null ? null : this.#byName([...top, own]));
+    to.text_offset.push(this.#offset);
+    this.skip([token]);
+  }
+
+  /** A part of a character has no text of its own and is named by its bytes, as OpenAI names it. */
+  #name(token: number): string {
+    const text = this.#tokenizer.decode([token]);
+    if (!text.includes("\ufffd")) return text;
+    const bytes = this.#tokenizer.tokenBytes(token);
+    return isText(bytes)
+      ? text
+      : `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+  }
+
+  /** Different tokens can have the same text; the likelier one is listed. */
+  #byName(entries: readonly Pick<TokenLogprob, "token" | "logprob">[]): Record<string, number> {
+    // Without a prototype, whose `constructor` and the like would be taken for entries.
+    const byName: Record<string, number> = Object.create(null);
+    for (const { token, logprob } of entries) {
+      const name = this.#name(token);
+      byName[name] = Math.max(byName[name] ?? Number.NEGATIVE_INFINITY, logprob);
+    }
+    return byName;
+  }
+}
+
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+
+function isText(bytes: Uint8Array): boolean {
+  try {
+    UTF8.decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
 }

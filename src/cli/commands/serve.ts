@@ -1,6 +1,7 @@
 /** @file `turboquant serve`: the OpenAI-compatible server and the web page. */
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import { TOOL_FORMATS } from "../../chat/tools/formats.ts";
 import { wantsCalibration } from "../../engine/calibration/calibration-wish.ts";
 import { calibrateWhenIdle, untilIdle } from "../../engine/calibration/idle-calibration.ts";
 import type { LLM } from "../../engine/llm.ts";
@@ -9,6 +10,7 @@ import { TurboQuantError } from "../../errors.ts";
 import { formatBytes, formatCount } from "../../format-number.ts";
 import { slotFiles } from "../../node/slot-files.ts";
 import { builtWebFiles } from "../../node/web-files.ts";
+import type { UnknownFields } from "../../server/read-body.ts";
 import type { Logger } from "../../server/server-context.ts";
 import { packageVersion } from "../build-info.ts";
 import { type CommandContext, progressOf } from "../context.ts";
@@ -39,6 +41,9 @@ interface ServeFlags extends ModelFlags {
   readonly apiKey?: readonly string[];
   readonly apiKeyFile?: string;
   readonly corsOrigin?: readonly string[];
+  readonly allowedHost?: readonly string[];
+  readonly unknownFields: UnknownFields;
+  readonly toolParser: string;
   readonly slotSavePath?: string;
   readonly maxBody: number;
   readonly timeout: number;
@@ -52,6 +57,8 @@ interface ServeFlags extends ModelFlags {
 /** Default of `--kv-budget`: bytes for the KV pages of all conversations. */
 const DEFAULT_KV_BUDGET = 1 << 30;
 const KEEP_ALIVE_MS = 75_000;
+/** Time for the last events of streams that are cut off. */
+const LAST_WORDS_MS = 200;
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 /** Environment variable with an API key, so that the key need not be on the command line. */
@@ -78,6 +85,20 @@ export function configure(command: Command, context: CommandContext): void {
     .option("--api-key <key>", `ask for this key; may be repeated; better: ${KEY_VARIABLE}`, collectText)
     .option("--api-key-file <path>", "keys, one a line")
     .option("--cors-origin <origin>", "pages of this origin may call; * for all; may be repeated", collectText)
+    .option("--allowed-host <name>", "answer to this name only, and loopback's; may be repeated", collectText)
+    .addOption(
+      new Option(
+        "--unknown-fields <policy>",
+        "fields of a request that are not known: refuse it, or ignore them and say so",
+      )
+        .choices(["refuse", "ignore"])
+        .default("refuse"),
+    )
+    .addOption(
+      new Option("--tool-parser <name>", "how the model writes tool calls (auto: as its chat template says)")
+        .choices(["auto", ...TOOL_FORMATS.map(({ name }) => name)])
+        .default("auto"),
+    )
     .option("--slot-save-path <dir>", "where /slots saves conversations (default: saving is off)")
     .option("--max-body <size>", "longest request", byteSize, 16 << 20)
     .option("--timeout <s>", "longest time for an answer", realNumber, 600)
@@ -151,7 +172,9 @@ async function serve(flags: ServeFlags, context: CommandContext): Promise<void> 
     modelNames,
     apiKeys,
     corsOrigins: flags.corsOrigin ?? [],
-    hosts: isLoopback ? [...LOOPBACK, flags.host] : null,
+    hosts: isLoopback || flags.allowedHost ? [...LOOPBACK, flags.host, ...(flags.allowedHost ?? [])] : null,
+    unknownFields: flags.unknownFields,
+    ...(flags.toolParser !== "auto" && { toolFormat: flags.toolParser }),
     maxBodyBytes: flags.maxBody,
     timeoutMs: flags.timeout * 1000,
     slotStore,
@@ -242,8 +265,8 @@ async function shutDown(
   limitMs: number,
 ): Promise<void> {
   const timer = setTimeout(() => {
-    void scheduler.close();
-    server.destroy();
+    // Streams that are cut off end as streams do, where their readers are quick enough.
+    void scheduler.close().then(() => setTimeout(() => server.destroy(), LAST_WORDS_MS));
   }, limitMs);
   try {
     const connections = server.stop();

@@ -1,0 +1,110 @@
+/** @file What a chat request comes to: its prompt, what the answer is bound to, and how it is taken apart. */
+import { type AnswerParser, plainAnswer } from "../chat/answer-parser.ts";
+import { endsInside, marksOf, ReasoningParser } from "../chat/reasoning.ts";
+import { forTemplate } from "../chat/tool-prompt.ts";
+import { TOOL_FORMATS, toolFormatOf } from "../chat/tools/formats.ts";
+import { harmony } from "../chat/tools/harmony.ts";
+import type { LLM } from "../engine/llm.ts";
+import type { TokenConstraint } from "../engine/token-constraint.ts";
+import type { ChatMessage } from "../tokenizer/chat-template.ts";
+import { ApiError } from "./api-error.ts";
+import { answerConstraint } from "./bound-answer.ts";
+import { encodePrompt } from "./encode-text.ts";
+import { templateMessages } from "./message-fields.ts";
+import { type ReasoningWish, requestedReasoning } from "./reasoning-fields.ts";
+import type { ChatRequest } from "./request-schema.ts";
+import { requestedTools, type ToolWish } from "./tool-fields.ts";
+
+export interface ChatPlan {
+  readonly ids: readonly number[];
+  /** To be released when the continuations have forks of it. */
+  readonly constraint: TokenConstraint | null;
+  /** Whether the parser needs special tokens in the text. */
+  readonly keepsSpecialTokens: boolean;
+  /** A parser for one answer. */
+  createParser(): AnswerParser;
+  /** Whether more than one call is told to the client. */
+  readonly isParallel: boolean;
+  readonly showsReasoning: boolean;
+  createCallId(): string;
+}
+
+const createCallId = (): string => `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
+
+/** toolFormat: the name of the one to use; default: what the template says */
+export async function planChat(request: ChatRequest, llm: LLM, toolFormat?: string): Promise<ChatPlan> {
+  const template = llm.tokenizer.chatTemplate?.text ?? "";
+  const format = TOOL_FORMATS.find(({ name }) => name === toolFormat) ?? toolFormatOf(template);
+  const tools = requestedTools(request);
+  const reasoning = requestedReasoning(request);
+  const text = await promptText(request, llm, { template, tools, reasoning });
+  const hasChannels = format === harmony;
+  const marks = hasChannels ? null : marksOf(template);
+  const isInside = marks !== null && endsInside(text, marks);
+  const isApart = reasoning.shown !== "within";
+  return {
+    ids: encodePrompt(llm, text, { addSpecialTokens: false }),
+    constraint: await answerConstraint(request, llm, { format, tools, reasoning, marks, isInside, template }),
+    keepsSpecialTokens: [
+      ...(tools || hasChannels ? format.marks : []),
+      ...(marks ? [marks.open, marks.close] : []),
+    ].some((mark) => isSpecial(llm, mark)),
+    createParser() {
+      const names = new Set(tools?.callable.map(({ name }) => name));
+      const rest = tools || hasChannels ? format.createParser(names) : plainAnswer;
+      return marks && isApart ? new ReasoningParser(marks, isInside, rest) : rest;
+    },
+    isParallel: tools?.isParallel ?? true,
+    showsReasoning: reasoning.shown !== "hidden",
+    createCallId: format.createId ?? createCallId,
+  };
+}
+
+/** Whether a mark is a special token, which would be left out of the text. */
+function isSpecial({ tokenizer }: LLM, mark: string): boolean {
+  const id = tokenizer.tokenId(mark);
+  return id !== undefined && tokenizer.isSpecial(id);
+}
+
+interface PromptParts {
+  readonly template: string;
+  readonly tools: ToolWish | null;
+  readonly reasoning: ReasoningWish;
+}
+
+async function promptText(
+  request: ChatRequest,
+  llm: LLM,
+  { template, tools, reasoning }: PromptParts,
+): Promise<string> {
+  const messages = forTemplate(template, templateMessages(request.messages), tools?.callable);
+  const continues = request.continue_final_message === true;
+  const last = messages.at(-1)!;
+  if (continues && (last.role !== "assistant" || request.add_generation_prompt === true)) {
+    const message =
+      last.role === "assistant"
+        ? "expected no add_generation_prompt, which begins another message"
+        : `expected the last message to be the assistant's, got ${last.role}'s`;
+    throw cannotContinue(message);
+  }
+  const text = await llm.tokenizer.applyChatTemplate(messages, {
+    addGenerationPrompt: continues ? false : (request.add_generation_prompt ?? true),
+    ...(tools && { tools: tools.shown }),
+    variables: { ...reasoning.variables, ...request.chat_template_kwargs },
+  });
+  return continues ? cutBehind(text, last) : text;
+}
+
+/** The prompt up to the end of its last message, without what templates write behind it. */
+function cutBehind(text: string, { content }: ChatMessage): string {
+  const said = typeof content === "string" ? content : "";
+  // Some templates trim what messages say.
+  for (const own of [said, said.trim()]) {
+    const at = text.lastIndexOf(own);
+    if (own !== "" && at >= 0) return text.slice(0, at + own.length);
+  }
+  throw cannotContinue("expected a last message with text that the template shows");
+}
+
+const cannotContinue = (message: string): ApiError =>
+  new ApiError(400, `continue_final_message: ${message}`, { code: "invalid_value", param: "continue_final_message" });
